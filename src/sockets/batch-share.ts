@@ -1,35 +1,34 @@
 /**
- * Limits the messages of one receive, so that the batches of all sockets together stay small.
+ * Limits the messages of one receive, so that the batches of all sockets stay small together.
  *
- * A loop over batches holds the last one until the next arrives. 50 sockets with 1,000 messages each fill V8's whole
- * young generation, so each collection copies them. Sockets that receive by turns therefore share one budget:
+ * A loop holds its last batch until the next. 50 sockets with 1,000 messages each fill V8's young generation, so each
+ * collection copies them. Sockets that receive by turns therefore share one budget:
  *
  *   a a a a          1,000 each
  *   a b c … a b c …  divided by the number of receives since the socket's last one; grows while no other socket receives
  */
 
-/** Most messages of one receive, so that the event loop can turn. */
+/** So that the event loop can turn. */
 export const MAX_MANY = 1_000;
-/** Most messages in the last batches of all sockets, unless MIN_MANY applies. */
+/** Most messages in all sockets' last batches, unless MIN_MANY applies. */
 const MAX_HELD = 6_400;
-/** Messages each socket may always take; fewer would not be worth a call. */
+/** Each socket's minimum; fewer are not worth a call. */
 const MIN_MANY = 64;
-/** The number of sockets at which each gets MIN_MANY. */
+/** Sockets at which each gets MIN_MANY. */
 const MAX_SHARERS = MAX_HELD / MIN_MANY;
 
 let made = 0;
-/** The id of the socket with the last batch. */
+/** The socket with the last batch. */
 let last = -1;
-/** The number of times that the receiving socket changed. */
+/** Times that the receiving socket changed. */
 let switches = 0;
 
 export class BatchShare {
   readonly #id = made++;
-  /** `switches` at the last turn of this socket. */
+  /** `switches` at this socket's last turn. */
   #at = switches;
   #others = 0;
 
-  /** Most messages for the next receive. */
   next(): number {
     if (last !== this.#id) {
       last = this.#id;

@@ -17,7 +17,6 @@ class Batch implements MessageBatch<unknown> {
   #messages: unknown[] | undefined;
   readonly #lease: Lease;
 
-  /** @param lease owns the messages' memory */
   constructor(messages: unknown[], lease: Lease) {
     this.#messages = messages;
     this.#lease = lease;
@@ -85,7 +84,7 @@ class BatchIterator implements AsyncIterableIterator<MessageBatch<unknown>, unde
   }
 
   #failed = (error: unknown): Result => {
-    // Closing ends a loop regularly; a call out of turn is always an error.
+    // Closing ends the loop; a call out of turn stays an error.
     if (this.#core.closed && !(error instanceof InvalidStateError)) return DONE;
     throw error;
   };
@@ -97,5 +96,5 @@ function batches(this: HasCore, options?: BatchesOptions, extra?: unknown): Batc
   return new BatchIterator(this[CORE], checkMax(options?.max), options?.signal);
 }
 
-/** The method `batches` of `Readable`. @internal */
+/** @internal */
 export const BATCHES = { batches };

@@ -1,8 +1,8 @@
 /**
  * Waiting calls with several steps, such as `request` and `ready`.
  *
- * When the socket closes, they reject. The program caused that itself, so an ignored promise must not end the process by an
- * unhandled rejection. Other errors still do.
+ * They reject when the socket closes. The program caused that, so an ignored promise must not end the process by an
+ * unhandled rejection; other errors still do.
  */
 
 import { type ErrorCode, ShoalError } from "../core/errors.js";
@@ -16,7 +16,6 @@ interface Call {
 export class Calls {
   #open: Set<Call> | undefined = undefined;
 
-  /** Starts a call. @returns its promise, which `abandon` can mark as handled */
   run<T>(steps: () => Promise<T>): Promise<T> {
     const call: Call = { promise: undefined };
     const promise = this.#follow(call, steps);
@@ -24,7 +23,7 @@ export class Calls {
     return promise;
   }
 
-  /** Marks the promises of open calls as handled, because the socket closes. */
+  /** Marks promises of open calls as handled. */
   abandon(): void {
     if (this.#open === undefined) return;
     for (const { promise } of this.#open) promise?.catch(ignore);
@@ -37,7 +36,7 @@ export class Calls {
     try {
       return await steps();
     } catch (error) {
-      // Errors made in timers and callbacks get the caller's stack here.
+      // Errors made in timers and callbacks get the caller's stack.
       if (error instanceof ShoalError && ENDS_OF_WAITS.includes(error.code)) Error.captureStackTrace?.(error);
       throw error;
     } finally {

@@ -1,7 +1,6 @@
-/** What the default engine was built with, under the names of the package `zeromq`. */
 import { context } from "./context.js";
 
-/** Features of the default engine; absent or false where it lacks one. */
+/** Features of the default engine, named as in the package `zeromq`; absent or false if it lacks one. */
 export interface Capability {
   readonly ipc?: boolean;
   readonly pgm?: boolean;
@@ -10,16 +9,13 @@ export interface Capability {
   readonly curve?: boolean;
   readonly gssapi?: boolean;
   readonly draft?: boolean;
-  /** CURVE is native code, of the package `sodium-native`; absent with the engine `libzmq`, which has its own. */
+  /** Native CURVE by the package `sodium-native`; absent with the engine `libzmq`, which has its own. */
   readonly sodium?: boolean;
 }
 
 const features = (): Readonly<Record<string, boolean>> => context.load().features;
 
-/**
- * Features of the process-wide context's engine, which is loaded when a property
- * is looked at, not before.
- */
+/** Features of the process-wide context's engine, which loads with the first property. */
 export const capability: Capability = new globalThis.Proxy({} as Record<string, boolean>, {
   get: (_, name) => (typeof name === "string" ? features()[name] : undefined),
   has: (_, name) => Reflect.has(features(), name),
@@ -30,8 +26,5 @@ export const capability: Capability = new globalThis.Proxy({} as Record<string, 
       : undefined,
 });
 
-/**
- * The libzmq release whose behaviour the sockets have. A constant, since reading
- * it off the addon would load the addon; a test compares the two.
- */
+/** The libzmq release whose behaviour the sockets have; a constant, because reading it would load the addon. */
 export const version = "4.3.5";

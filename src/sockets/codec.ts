@@ -1,9 +1,4 @@
-/**
- * Converts values to frames and back.
- *
- * A codec handles one frame, the last of a message: the body. Frames before it (a topic, an envelope) stay as they
- * are. A socket without a codec has plain frames.
- */
+/** Codecs convert a message's last frame, the body. Frames before it (topic, envelope) stay. */
 import { loadBundled } from "../core/built-file.js";
 import { bytesOf } from "../core/bytes.js";
 import { InvalidMessageError } from "../core/errors.js";
@@ -12,15 +7,15 @@ import type { OutgoingFrame } from "../engine/engine.js";
 
 /** Encodes and decodes values of one type. */
 export interface Codec<T> {
-  /** Name for error messages and documentation: "json", "text", … */
+  /** Name for error messages: "json", "text", … */
   readonly name: string;
   /** @throws InvalidMessageError for a value that cannot be encoded or fails the schema */
   encode(value: T): OutgoingFrame;
-  /** @throws anything for a frame that cannot be decoded; InvalidMessageError with `issues` for the schema */
+  /** @throws anything for an undecodable frame; InvalidMessageError with `issues` for the schema */
   decode(frame: Buffer): T;
 }
 
-/** UTF-8 text. Other frames are invalid. */
+/** UTF-8 text; other frames are invalid. */
 export function text(): Codec<string>;
 /** UTF-8 text validated by a schema. */
 export function text<S extends StandardSchemaV1<string, string>>(
@@ -44,7 +39,7 @@ export function text(schema?: StandardSchemaV1): Codec<never> {
 
 /** JSON text. `undefined`, functions, cycles and bytes cannot be encoded. */
 export function json<T = unknown>(): Codec<T>;
-/** JSON validated by a schema on sending and receiving. */
+/** JSON validated by a schema, both ways. */
 export function json<S extends StandardSchemaV1>(schema: S): Codec<StandardSchemaV1.InferOutput<S>>;
 export function json(schema?: StandardSchemaV1): Codec<never> {
   return withSchema(
@@ -70,23 +65,23 @@ interface Msgpackr {
 
 let msgpackr: Msgpackr | undefined;
 
-/** MessagePack by the package msgpackr, which is bundled and loaded on the first call. */
+/** MessagePack by the bundled package msgpackr, loaded on the first call. */
 export function msgpack<T = unknown>(): Codec<T>;
-/** MessagePack validated by a schema on sending and receiving. */
+/** MessagePack validated by a schema, both ways. */
 export function msgpack<S extends StandardSchemaV1>(schema: S): Codec<StandardSchemaV1.InferOutput<S>>;
 export function msgpack(schema?: StandardSchemaV1): Codec<never> {
   if (msgpackr === undefined) {
     const { Packr } = loadBundled("msgpackr") as {
       Packr: new (options: object) => Msgpackr;
     };
-    // Plain MessagePack without records, which only msgpackr understands.
+    // Only msgpackr understands records.
     msgpackr = new Packr({ useRecords: false });
   }
   const packr = msgpackr;
   return withSchema(
     {
       name: "msgpack",
-      // msgpackr handles no views other than Uint8Array.
+      // msgpackr handles no other views.
       encode: (value: unknown): OutgoingFrame => packr.pack(bytesOf(value) ?? value),
       decode: (frame: Buffer): unknown => packr.unpack(frame),
     },
@@ -95,8 +90,8 @@ export function msgpack(schema?: StandardSchemaV1): Codec<never> {
 }
 
 /**
- * Adds a Standard Schema validator to a codec. The program gets transformed values. Invalid values are refused with
- * an error for the sender, and with an `invalid` event and a count for the receiver.
+ * Adds a Standard Schema validator, whose transformed values the program gets. Invalid values are an error for the
+ * sender, and an `invalid` event and a count for the receiver.
  */
 export function withSchema(codec: Codec<unknown>, schema: StandardSchemaV1 | undefined): Codec<never> {
   if (schema === undefined) return codec as Codec<never>;
@@ -110,7 +105,7 @@ export function withSchema(codec: Codec<unknown>, schema: StandardSchemaV1 | und
   return {
     name: codec.name,
     encode(value: unknown): OutgoingFrame {
-      check(value); // The original value is sent, since the receiver's schema transforms it.
+      check(value); // The receiver's schema transforms the value.
       return codec.encode(value);
     },
     decode: (frame: Buffer): unknown => check(codec.decode(frame)),

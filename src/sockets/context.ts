@@ -1,4 +1,3 @@
-/** Contexts: the engine of their sockets, and shared inproc names. */
 import { refuseExtra } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import type { OptionValues } from "../core/option-table.js";
@@ -16,18 +15,18 @@ import {
   setNumbered,
 } from "./numbered-options.js";
 
-/** Options of a context; all but `engine` have the meaning they have in the package `zeromq`. */
+/** Options of a context, as in the package `zeromq` but for `engine` and `lowLatency`. */
 export interface ContextOptions {
-  /** `false` sets the default linger of new sockets to 0, so that the process ends without waiting. Default true. */
+  /** `false` sets the default linger of new sockets to 0, so that the process ends at once. Default true. */
   blocky?: boolean;
-  /** Threads for input and output (engine libzmq). Default 1. */
+  /** I/O threads (engine libzmq). Default 1. */
   ioThreads?: number;
   /**
-   * Bytes of the largest message that new sockets send (more is `EINVAL`), and their default `maxMessageSize`.
-   * Default 2,147,483,647, which changes neither.
+   * Largest message in bytes that new sockets send (more is `EINVAL`), and their default `maxMessageSize`. Default
+   * 2,147,483,647, which changes neither.
    */
   maxMessageSize?: number;
-  /** Sockets open at once. Default 1,023. */
+  /** Most open sockets. Default 1,023. */
   maxSockets?: number;
   /** Default of `ipv6` for new sockets. Default false. */
   ipv6?: boolean;
@@ -36,13 +35,13 @@ export interface ContextOptions {
   /** Scheduling policy of the engine's threads; write-only. */
   threadSchedulingPolicy?: number;
   /**
-   * Whether new sockets poll instead of sleeping while the next message is probably less than 1 ms away. Polling saves the wake-up,
-   * half of a round trip or more, and costs up to 1 ms of CPU time per wait. The event loop sleeps while messages are rare, on one
-   * core, on Windows, and for 100 ms to 10 s after other work needed its core. `NOT_SUPPORTED` on the engine `libzmq`, without effect
-   * in a page. Default false.
+   * New sockets poll instead of sleeping while the next message is probably less than 1 ms away. Polling saves the
+   * wake-up, half of a round trip or more, for up to 1 ms of CPU time per wait. The event loop sleeps while messages
+   * are rare, on one core, on Windows, and for 100 ms to 10 s after other work needed its core. `NOT_SUPPORTED` on the
+   * engine `libzmq`, no effect in a page. Default false.
    */
   lowLatency?: boolean;
-  /** The engine: a name of `ENGINE_NAMES`, or an {@link Engine}. Default: `SHOAL_ENGINE`, else "zmtp". */
+  /** A name of `ENGINE_NAMES`, or an {@link Engine}. Default: `SHOAL_ENGINE`, else "zmtp". */
   engine?: string | Engine;
 }
 
@@ -59,7 +58,7 @@ const PORTABLE = [
 ] as const;
 const NAMES: readonly string[] = SPINS ? [...PORTABLE, "lowLatency"] : PORTABLE;
 const FLAGS: readonly string[] = SPINS ? ["blocky", "ipv6", "lowLatency"] : ["blocky", "ipv6"];
-/** Minimum values; the engine checks maximum values. */
+/** The engine checks maximum values. */
 const MINIMUM: Readonly<Record<string, number>> = { ioThreads: 0, maxMessageSize: 0, maxSockets: 1 };
 const WRITE_ONLY: readonly string[] = ["threadPriority", "threadSchedulingPolicy"];
 
@@ -79,8 +78,8 @@ function check(name: string, value: unknown): void {
 }
 
 /**
- * A group of sockets. Sockets without a context belong to the process-wide {@link context}. The first socket loads the engine
- * and takes its resources.
+ * A group of sockets; sockets without a context share the process-wide {@link context}. The first socket loads the
+ * engine.
  *
  * @example
  * ```ts
@@ -137,12 +136,12 @@ export class Context extends ContextByNumber {
     if (new.target === Context) Object.preventExtensions(this);
   }
 
-  /** The name of the engine in use. */
+  /** The engine's name. */
   get engine(): string {
     return this.load().name;
   }
 
-  /** The engine's limit for `maxSockets`. On libzmq each socket takes three. */
+  /** The engine's limit for `maxSockets`; each libzmq socket takes three. */
   get maxSocketsLimit(): number {
     return this.#get("maxSocketsLimit") as number;
   }
@@ -156,7 +155,7 @@ export class Context extends ContextByNumber {
     this.#set(...setNumbered(this, NUMBERED.context, option, type, value));
   }
 
-  /** @internal Loads the engine on the first call. */
+  /** @internal */
   load(): Engine {
     const standIn = this.#shared ? standInForShared?.() : undefined;
     if (standIn !== undefined) return standIn.load();
@@ -164,7 +163,7 @@ export class Context extends ContextByNumber {
     return this.#engine;
   }
 
-  /** @internal Makes the engine's context on the first call. */
+  /** @internal */
   open(): EngineContext {
     const standIn = this.#shared ? standInForShared?.() : undefined;
     if (standIn !== undefined) return standIn.open();
@@ -172,7 +171,7 @@ export class Context extends ContextByNumber {
     return this.#opened;
   }
 
-  /** @internal Defaults of new sockets that follow from the context's options. */
+  /** @internal */
   socketDefaults(): Readonly<Partial<OptionValues>> {
     const defaults: Partial<OptionValues> = {};
     if (this.#get("ipv6") === true) defaults.ipv6 = true;
@@ -195,21 +194,20 @@ export class Context extends ContextByNumber {
     else this.open().setOption(name, value);
   }
 }
-/** The options as properties. */
 export interface Context extends Required<Omit<ContextOptions, "engine">> {}
 
-/** Replaces the process-wide context for callers in a simulation (src/testing). */
+/** Replaces the process-wide context in a simulation (src/testing). */
 let standInForShared: (() => Context | undefined) | undefined;
 
-/** @internal Sockets without a context belong to the result of `find`, if any. */
+/** @internal */
 export function setStandIn(find: (() => Context | undefined) | undefined): void {
   standInForShared = find;
 }
 
-/** @internal The context of the caller's machine in a simulation; `undefined` outside. */
+/** @internal The context of the caller's simulated machine, if any. */
 export function standInContext(): Context | undefined {
   return standInForShared?.();
 }
 
-/** The process-wide context of sockets without another one. */
+/** The context of sockets without another one. */
 export const context: Context = new Context({ [SHARED]: true } as ContextOptions);

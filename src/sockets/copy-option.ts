@@ -1,4 +1,4 @@
-/** The options of sends about the ownership of memory: `copy` and `transfer` (outbox.ts). */
+/** Send options about the ownership of memory. */
 import { describe } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { WAIT_OPTIONS } from "../core/waiter.js";
@@ -13,7 +13,7 @@ interface WithCopy {
 export const TRY_OPTIONS: readonly string[] = ["copy", "transfer"];
 export const SEND_OPTIONS: readonly string[] = [...TRY_OPTIONS, ...WAIT_OPTIONS];
 
-/** @throws InvalidArgumentError `EINVAL` for an option `copy` or `transfer` that is invalid, or both */
+/** @throws InvalidArgumentError `EINVAL` for an invalid `copy` or `transfer`, or both */
 export function checkMemory(
   options: { readonly copy?: unknown; readonly transfer?: unknown } | undefined,
 ): void {
@@ -32,7 +32,7 @@ function checkTransfer(transfer: unknown, copy: boolean | undefined): void {
     );
 }
 
-/** @returns the message for a waiting call: a copy if the program reuses its memory */
+/** Copies a waiting message if the program reuses its memory. */
 export function owned(message: OutgoingMessage, options: WithCopy | undefined): OutgoingMessage {
   return options?.copy ? copyOf(message) : message;
 }

@@ -1,15 +1,14 @@
-/** Which socket types have endpoints of udp. */
+/** Checks which socket types use udp endpoints. */
 import { TransportError } from "../core/errors.js";
 import type { SocketTypeName } from "../core/socket-type.js";
 
-/** What has endpoints of udp, and how. */
 const DATAGRAMS: Readonly<Partial<Record<SocketTypeName, "bind" | "connect">>> = {
   Radio: "connect",
   Dish: "bind",
   Datagram: "bind",
 };
 
-/** @throws TransportError `ENOCOMPATPROTO` where udp and the socket type do not go together */
+/** @throws TransportError `ENOCOMPATPROTO` for a socket type without udp, or only with it */
 export function checkDatagrams(endpoint: string, use: "bind" | "connect", type: SocketTypeName): void {
   const isUdp = endpoint.startsWith("udp:");
   if (isUdp ? DATAGRAMS[type] === use : type !== "Datagram") return;

@@ -1,5 +1,5 @@
 /**
- * `NODE_DEBUG=shoal` prints a line for each event of a socket's connections on standard error.
+ * `NODE_DEBUG=shoal` prints a line per connection event on standard error.
  *
  *   SHOAL 4242: Dealer 1: tcp://10.0.0.7:5555 dials
  *   SHOAL 4242: Dealer 1: tcp://10.0.0.7:5555 is dialled again in 105 ms: connect ECONNREFUSED 10.0.0.7:5555
@@ -15,11 +15,11 @@ if (DEBUG.enabled) debug.print = DEBUG;
 
 const CONTROL = /\p{Cc}/gu;
 
-/** Numbers of sockets, in the order of their first events. */
+/** Sockets by the order of their first events. */
 const numbers = new WeakMap<object, number>();
 let sockets = 0;
 
-/** Prints an event of a socket. @param type such as "Dealer" */
+/** @param type such as "Dealer" */
 export function logEvent(socket: object, type: string, event: SocketEvent): void {
   const text = textOf(event);
   if (text === undefined) return;
@@ -31,7 +31,7 @@ export function logEvent(socket: object, type: string, event: SocketEvent): void
 }
 
 function why(event: SocketEvent): string {
-  // Remote programs may have written a part of the text, so control characters are removed.
+  // Remote programs may have written part of the text.
   return "error" in event && event.error !== undefined
     ? `: ${event.error.message.replaceAll(CONTROL, "?")}`
     : "";

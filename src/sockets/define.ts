@@ -1,4 +1,4 @@
-/** Gives socket classes their methods, and their options as properties. */
+/** Gives socket classes methods and option properties. */
 
 import { isBytes } from "../core/bytes.js";
 import { hasOption, OPTIONS, type OptionName, READABLE, WRITABLE } from "../core/option-table.js";
@@ -11,7 +11,7 @@ import { SENDING_MANY } from "./send-many.js";
 import { CORE, type HasCore } from "./socket-core.js";
 import { SENDING } from "./writable.js";
 
-/** A Push has no `receive` and a Pull no `send`, also at run time. @internal */
+/** @internal A Push has no `receive` and a Pull no `send`, also at run time. */
 export function defineSocket(
   socketClass: { readonly prototype: HasCore },
   type: SocketTypeName,
@@ -23,7 +23,7 @@ export function defineSocket(
   defineOptions(socketClass, type);
 }
 
-/** Gives a socket class non-enumerable methods. @internal */
+/** @internal The methods are not enumerable. */
 export function defineMethods(socketClass: { readonly prototype: HasCore }, methods: object = {}): void {
   const descriptors = Object.getOwnPropertyDescriptors(methods) as Record<PropertyKey, PropertyDescriptor>;
   // One key is Symbol.asyncIterator.
@@ -34,7 +34,7 @@ export function defineMethods(socketClass: { readonly prototype: HasCore }, meth
 const generic = new Map<SocketTypeName, PropertyDescriptorMap>();
 
 /**
- * Gives a socket of a program's class that extends `Socket` directly the methods of its type. Members of the class stay.
+ * Gives the methods of its type to a socket of a program's class that extends `Socket`; the class's members stay.
  *
  * @internal
  */
@@ -51,7 +51,6 @@ export function defineGeneric(socket: HasCore, type: SocketTypeName): void {
   }
 }
 
-/** Gives a socket class a property for each of its options. */
 function defineOptions(socketClass: { readonly prototype: HasCore }, type: SocketTypeName): void {
   for (const name of Object.keys(OPTIONS)) {
     if (!hasOption(type, name)) continue;
@@ -67,7 +66,7 @@ function defineOptions(socketClass: { readonly prototype: HasCore }, type: Socke
   }
 }
 
-/** Keys and ids given as bytes are read as text, as in the package `zeromq`. */
+/** As in the package `zeromq`. */
 function asText(name: string, value: unknown): unknown {
   if (!isBytes(value)) return value;
   return OPTIONS[name as OptionName].kind === "key" ? encodeZ85(value) : Buffer.from(value).toString();

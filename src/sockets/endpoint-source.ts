@@ -1,27 +1,27 @@
 /**
- * Dynamic endpoints, in place of a fixed endpoint of a socket or a pattern's client.
+ * Dynamic endpoints instead of a fixed one.
  *
  *   source ──whole list──> SourceReader ──valid endpoints, each once, at most MAX_SOURCE_ENDPOINTS──> socket, pattern
  *              throws ──> its last list stays; it is read again after a pause that doubles
  *              ends   ──> its last list stays
  *
- * Lists may come from untrusted peers: invalid endpoints are skipped and reported, and never throw into the program.
+ * Lists may come from untrusted peers: invalid endpoints are skipped and reported.
  */
 import { backOff } from "../core/back-off.js";
 import { InvalidArgumentError, type ShoalError, TransportError } from "../core/errors.js";
 import { checkEndpoint } from "../core/schemes/schemes.js";
 
-/** Most endpoints of one list; further ones are refused. */
+/** Most endpoints of one list. */
 export const MAX_SOURCE_ENDPOINTS = 1_024;
-/** ms before a failed source is read again; doubles with each failure up to MAX_RETRY_DELAY. */
+/** ms before a failed source is read again; doubles up to MAX_RETRY_DELAY. */
 const RETRY_DELAY = 100;
 const MAX_RETRY_DELAY = 10_000;
 
-/** A source of changing endpoints, such as `node.resolver(…)` of `shoal/cluster` or any object with this method. */
+/** A source of changing endpoints, such as `node.resolver(…)` of `shoal/cluster`. */
 export interface EndpointSource {
   /**
-   * Yields the complete list of endpoints at first and after each change. After its end the last list stays in use.
-   * After an error it is called again following a pause, and the last list stays in use meanwhile.
+   * Yields the complete list of endpoints at first and after each change. The last list stays in use after the end and
+   * after an error, which is followed by another call after a pause.
    *
    * @param signal aborted when the endpoints are no longer needed
    */
@@ -36,17 +36,17 @@ export function isEndpointSource(value: unknown): value is EndpointSource {
   );
 }
 
-/** Reports of a reader. Errors of listeners there are uncaught exceptions, not failures of the source. */
+/** Errors of listeners are uncaught exceptions, not failures of the source. */
 export interface SourceEffects {
   /** A new list: valid endpoints, each once, in the source's order. */
   sourceOnList(endpoints: readonly string[]): void;
-  /** An unusable endpoint; reported once while it stays in the lists. */
+  /** An unusable endpoint, reported once while listed. */
   sourceOnRefused(endpoint: string, error: ShoalError): void;
-  /** The source threw the `cause`, and is read again in `interval` ms. */
+  /** The source threw the error's `cause`, and is read again in `interval` ms. */
   sourceOnFailed(error: ShoalError, interval: number): void;
 }
 
-/** Reads one source until stopped. It does not keep the process alive. */
+/** Reads one source until stopped, without keeping the process alive. */
 export class SourceReader {
   readonly #source: EndpointSource;
   readonly #effects: SourceEffects;
@@ -58,8 +58,8 @@ export class SourceReader {
   #timer: NodeJS.Timeout | undefined = undefined;
 
   /**
-   * @param transports allowed transports
-   * @param check throws for an endpoint to refuse for another reason
+   * @param transports allowed ones
+   * @param check throws for an endpoint to refuse
    */
   constructor(
     source: EndpointSource,
@@ -77,7 +77,6 @@ export class SourceReader {
     void this.#read();
   }
 
-  /** Stops reports and aborts the source's signal. */
   stop(): void {
     clearTimeout(this.#timer);
     this.#stopped.abort();
@@ -87,7 +86,7 @@ export class SourceReader {
     const { signal } = this.#stopped;
     let iterator: AsyncIterator<readonly string[]> | undefined;
     const stop = (): void => {
-      // A source that waits for a change may ignore the signal.
+      // A waiting source may ignore the signal.
       iterator?.return?.().then(undefined, ignore);
     };
     signal.addEventListener("abort", stop);
@@ -117,7 +116,7 @@ export class SourceReader {
     report(() => this.#effects.sourceOnFailed(error, interval));
   }
 
-  /** @throws InvalidArgumentError if the value is not a list */
+  /** @throws InvalidArgumentError for anything but an array */
   #checked(list: unknown): readonly string[] {
     if (!Array.isArray(list))
       throw new InvalidArgumentError(`A source gives arrays of endpoints; got ${typeof list}`);

@@ -11,8 +11,8 @@ import { type MessageLike, toFrame } from "./message.js";
 const EMPTY = Buffer.alloc(0);
 
 /**
- * The origin of a request, and thus the destination of its reply: routing ids of one or more hops. Immutable; bodies are
- * referenced, never copied.
+ * The origin of a request, and thus its reply's destination: routing ids of one or more hops. Immutable; bodies are
+ * never copied.
  *
  * @example
  * ```ts
@@ -41,11 +41,8 @@ export class Envelope {
   }
 
   /**
-   * Splits a message that a ROUTER received.
-   *
-   * The frames up to the first empty one are the envelope. Without an empty frame the peer is a DEALER that sends
-   * bare bodies, and the first frame alone is the envelope. The body of a Router with a codec ends with the decoded
-   * value.
+   * Splits a message that a ROUTER received. The frames up to the first empty one are the envelope; without an empty
+   * frame, which a DEALER may omit, the first frame alone is. With a codec the body ends with the decoded value.
    *
    * @throws InvalidArgumentError `EINVAL` for no frames, or an empty first frame
    */
@@ -53,18 +50,18 @@ export class Envelope {
     if (frames.length === 0) throw new InvalidArgumentError("A message to parse has at least one frame");
     const end = frames.findIndex((frame) => isBytes(frame) && frame.length === 0);
     if (end === 0) throw new InvalidArgumentError("An envelope begins with a routing id; got an empty frame");
-    // A codec's value can only be the last frame, so hops are bytes.
+    // Only the last frame can be a codec's value.
     const hops = (count: number): Buffer[] => frames.slice(0, count) as Buffer[];
     if (end > 0) return { envelope: new Envelope(hops(end)), body: frames.slice(end + 1) };
     return { envelope: new Envelope(hops(1), false), body: frames.slice(1) };
   }
 
-  /** The nearest hop: the ROUTER's direct peer. */
+  /** The ROUTER's direct peer. */
   get routingId(): Buffer {
     return this.hops[0] as Buffer;
   }
 
-  /** The envelope with an additional nearest hop, as one ROUTER further on. */
+  /** The envelope with another nearest hop. */
   push(routingId: Uint8Array | string): Envelope {
     return new Envelope([routingId, ...this.hops], this.delimited);
   }
@@ -72,7 +69,7 @@ export class Envelope {
   /**
    * Removes the nearest hop.
    *
-   * @returns the hop, and the rest, which is `undefined` after the last
+   * @returns the hop, and the rest, `undefined` after the last
    */
   pop(): { routingId: Buffer; rest: Envelope | undefined } {
     const rest = this.hops.slice(1);
@@ -82,13 +79,13 @@ export class Envelope {
     };
   }
 
-  /** The message to send: hops, the delimiter if any, and the body (0 or more frames). */
+  /** The message to send: hops, delimiter if any, body (0 or more frames). */
   wrap(body: MessageLike | readonly MessageLike[]): MessageLike[] {
     const frames = Array.isArray(body) ? (body as readonly MessageLike[]) : [body as MessageLike];
     return this.delimited ? [...this.hops, EMPTY, ...frames] : [...this.hops, ...frames];
   }
 
-  /** The body of a message with this very envelope; the inverse of `wrap`. */
+  /** The body of a message with this envelope; the inverse of `wrap`. */
   unwrap<T = Buffer>(frames: readonly (Buffer | T)[]): (Buffer | T)[] {
     const { envelope, body } = Envelope.parse(frames);
     if (!envelope.equals(this)) throw new InvalidArgumentError("The message came in another envelope");

@@ -1,8 +1,8 @@
 /**
  * The queue of calls that wait for messages.
  *
- * A message leaves the engine only for a call that gets it at once, so aborted and timed-out calls lose nothing. Calls get
- * messages in the order of the calls. A message refused by the codec is counted and reported, and the next one is taken.
+ * A message leaves the engine only for a call that gets it at once, so aborted and timed-out calls lose nothing.
+ * Messages refused by the codec are counted, reported and skipped.
  */
 import { systemClock } from "../core/clock.js";
 import { RingBuffer } from "../core/collections/ring-buffer.js";
@@ -19,31 +19,30 @@ import type { Counters } from "./stats.js";
 /** ms of immediate receives between two turns of the event loop. */
 const RECEIVE_TIME = 0.5;
 
-/** Cost of messages (core/frame-cost.ts) for one `receiveMany`. More does not fit the processor's cache, and is slower. */
+/** Cost of messages (core/frame-cost.ts) for one `receiveMany`; more exceeds the processor's cache and is slower. */
 const MAX_MANY_COST = 524_288;
 
-/** Settled calls that may stay queued before a cleanup. */
+/** Settled calls that may stay queued. */
 const SLACK = 16;
 
-/** Settings of the socket. */
 export interface InboxRules<T> {
   readonly receiveTimeout: number;
   readonly maxPendingReceives: number;
-  /** Whether a REQ or REP must send first, and no send waits. */
+  /** Whether a REQ or REP must send first and no send waits. */
   readonly receivesOutOfTurn: boolean;
-  /** Whether `decode` returns messages unchanged, without other effects. */
+  /** Whether `decode` returns messages unchanged. */
   readonly isPlain: boolean;
   /**
-   * @param delivered the counter before the message was taken, which may have let a waiting send leave
-   * @returns the program's message; `undefined` for a refused one, which is reported after this call
+   * @param delivered the counter before the message was taken, which may have freed a waiting send
+   * @returns `undefined` for a refused message, reported after this call
    */
   decode(frames: Buffer[], delivered: number): T | undefined;
 }
 
 interface Pending<T> {
-  /** Most messages of an array; 0 for a single message. */
+  /** Most messages; 0 for a single message instead of an array. */
   readonly max: number;
-  /** Lends the messages' memory; `undefined`: the program owns it. */
+  /** Lends the memory; `undefined`: the program owns it. */
   readonly lease: Lease | undefined;
   readonly waiter: Waiter<T | T[]>;
 }
@@ -59,7 +58,7 @@ export class Inbox<T> {
   #waiting = 0;
   /** Waiting calls are served after the next turn of the event loop. */
   #resting = false;
-  /** Takes messages with `next` in place of calls (reader.ts). */
+  /** Replaces calls (reader.ts). */
   reader: (() => void) | undefined = undefined;
 
   constructor(engine: EngineSocket, rules: InboxRules<T>, counters: Counters) {
@@ -83,7 +82,7 @@ export class Inbox<T> {
     return this.#wait(0, options, undefined) as Promise<T>;
   }
 
-  /** @returns `undefined` without a message, while calls wait, and if the event loop has to turn first */
+  /** @returns `undefined` without a message, while calls wait, or if the event loop has to turn first */
   tryReceive(): T | undefined {
     if (this.#waiting > 0 || this.#budget.exhausted) return undefined;
     const message = this.next();
@@ -91,7 +90,7 @@ export class Inbox<T> {
     return message;
   }
 
-  /** @returns 1 to `max` messages: the available ones, or the next @param lease see the engine's `take` */
+  /** @returns the available messages, or the next: 1 to `max` @param lease see the engine's `take` */
   receiveMany(max: number, options: WaitOptions | undefined, lease?: Lease): Promise<T[]> {
     const refused = refusedWait(options);
     if (refused !== undefined) return refused;
@@ -128,7 +127,7 @@ export class Inbox<T> {
       this.#pending.shift();
       this.#waiting -= 1;
       head.waiter.resolve(value);
-      // A busy engine would otherwise serve calls within this turn forever.
+      // A busy engine would serve calls within this turn forever.
       if (this.#budget.spend(head.max === 0 ? 1 : (value as T[]).length)) {
         this.#resting = true;
         setImmediate(this.#afterTurn);
@@ -137,13 +136,12 @@ export class Inbox<T> {
     }
   }
 
-  /** Ends all waiting calls, because the socket closes. */
   abandon(): void {
     this.reader = undefined;
     this.fail(() => new ClosedError("EAGAIN", "The socket closed while the call waited for a message"));
   }
 
-  /** Rejects all waiting calls. @param make makes an error for each */
+  /** @param make called for each waiting call */
   fail(make: () => ShoalError): void {
     for (let head = this.#pending.shift(); head !== undefined; head = this.#pending.shift()) {
       if (head.waiter.settled) continue;
@@ -195,7 +193,7 @@ export class Inbox<T> {
       if (TAKES_MANY && together) {
         const before = taken.messages.length;
         const { bytes } = taken;
-        // The list in which the messages were queued, if it is the first.
+        // The queued list itself, if it is the first.
         const list = before === 0 ? this.#engine.framePassing?.takeList(most, MAX_MANY_COST) : undefined;
         if (list !== undefined) taken = { messages: list.messages, bytes: list.size, cost: list.cost };
         else this.#engine.takeMany?.(taken, most, MAX_MANY_COST, lease);
@@ -211,7 +209,7 @@ export class Inbox<T> {
     return taken.messages as T[];
   }
 
-  /** Takes, decodes and counts a message. @param taken gets its cost */
+  /** @param taken gets the message's cost */
   next(lease?: Lease, taken?: TakenMessages): T | undefined {
     for (;;) {
       const counters = this.#counters;

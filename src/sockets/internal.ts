@@ -1,6 +1,5 @@
 /**
- * Access of patterns and proxies to a socket, beyond its public methods. `CORE` and the engine stay inside this folder.
- * relay.ts moves messages between two sockets.
+ * Access of patterns and proxies to a socket beyond its public methods. relay.ts moves messages between two sockets.
  */
 import type { ShoalError } from "../core/errors.js";
 import {
@@ -34,7 +33,7 @@ export function capabilitiesOf(socket: Socket): EngineCapabilities {
   return socket[CORE].context.load().capabilities;
 }
 
-/** Whether a message of this size is within the limits of the socket and its context, in both directions. */
+/** Whether a message of this size is within the limits of the socket and its context, both ways. */
 export function takesMessage(socket: Socket, bytes: number): boolean {
   const core = socket[CORE];
   const own = core.getOption("maxMessageSize") as number;
@@ -46,18 +45,17 @@ export function engineStats(socket: Socket): EngineStats {
   return socket[CORE].engine.stats();
 }
 
-/** The peers known to the engine. @param max peers at most */
+/** @param max most peers */
 export function peersOf(socket: Socket, max: number): readonly EnginePeer[] {
   const core = socket[CORE];
   return core.closed ? [] : (core.engine.listPeers?.(max) ?? []);
 }
 
-/** The socket's live counters, read-only. */
 export function countersOf(socket: Socket): Readonly<Counters> {
   return socket[CORE].counters;
 }
 
-/** Counts messages that were taken for the socket but not handed to it before it closed. */
+/** Counts messages taken for the socket that it did not get before it closed. */
 export function countLost(socket: Socket, messages: number): void {
   const { counters } = socket[CORE];
   counters.sent += messages;
@@ -65,19 +63,18 @@ export function countLost(socket: Socket, messages: number): void {
 }
 
 /**
- * Lifts the context's limit on sent messages for sockets that forward peers' messages with an envelope. The option
- * `maxMessageSize` has limited those on receipt.
+ * Lifts the limits on sent messages for sockets that wrap peers' messages in an envelope; receipt has limited those.
  */
 export function forwards(...sockets: Socket[]): void {
   for (const socket of sockets) socket[CORE].forward();
 }
 
-/** @throws InvalidArgumentError `EINVAL` for a message that the socket refuses, such as one that is too large */
+/** @throws InvalidArgumentError `EINVAL` for a message that the socket refuses, for example as too large */
 export function checkMessage(socket: Socket, message: unknown): void {
   socket[CORE].encode(message);
 }
 
-/** The socket's type and its current endpoints, including those of sources. */
+/** The type and current endpoints, including those of sources. */
 export function endpointsOf(socket: Socket): {
   readonly type: string;
   readonly bound: readonly string[];
@@ -95,18 +92,17 @@ export function watchBound(socket: Socket, watcher: (bound: readonly string[]) =
   return () => undefined;
 }
 
-/** The latest failed attempt to connect to an endpoint that is still unreached. */
 export function lastFailure(socket: Socket): ShoalError | undefined {
   return socket[CORE].events.lastFailure;
 }
 
-/** Listens to all events. Unlike a listener of `socket.events`, it does not keep the process alive. */
+/** Listens to all events; unlike a listener of `socket.events`, without keeping the process alive. */
 export function listen(socket: Socket, listener: (event: SocketEvent) => void): void {
   socket[CORE].events.listen(listener);
 }
 
 /**
- * Cost (core/frame-cost.ts) of a Router's accepted messages for one peer that the kernel has not taken.
+ * Cost (core/frame-cost.ts) of a Router's messages for one peer that the kernel has not taken yet.
  *
  * @returns 0 over inproc, for an unknown peer, and without the capability `queueDepth`
  */
@@ -116,9 +112,9 @@ export function queuedBytesFor(socket: Socket, routingId: Uint8Array): number {
 }
 
 /**
- * Sends a message if there is room: of a Dealer with one peer, possibly before its first connection, or of a Router.
+ * Sends if there is room: of a Router, or of a Dealer with one peer, also before its first connection.
  *
- * @param message unchecked frames, for a Router with the routing id first; array and bytes then belong to the socket
+ * @param message unchecked frames, for a Router with the routing id first; the socket then owns array and bytes
  */
 export function deliverNow(socket: Dealer | Router, message: (Buffer | string)[]): DeliveryResult {
   const core = socket[CORE];
@@ -126,8 +122,7 @@ export function deliverNow(socket: Dealer | Router, message: (Buffer | string)[]
 }
 
 /**
- * Passes all further messages to `reader` until the socket closes, for a Router with the routing id first. `receive` must
- * not be called then.
+ * Passes all further messages to `reader` until the socket closes. `receive` must not be called then.
  *
  * @param reader must not throw; it may call and close the socket
  */
@@ -137,7 +132,7 @@ export function readAll(socket: Dealer | Router, reader: (message: Buffer[]) => 
   new Reader(core, () => takeOne(core, reader));
 }
 
-/** Hands over the next message, if any. @returns the number of messages */
+/** @returns the number of messages handed over */
 function takeOne(core: SocketCore, reader: (message: Buffer[]) => void): number {
   const message = core.inbox.next();
   if (message === undefined) return 0;
@@ -148,7 +143,7 @@ function takeOne(core: SocketCore, reader: (message: Buffer[]) => void): number 
 /**
  * Passes a Subscriber's messages in undecoded batches, without an object for each message.
  *
- * @param reader must not keep an unpinned batch after it returns, because the memory is reused
+ * @param reader must not keep an unpinned batch, because its memory is reused
  * @param each gets single messages while receives are observed
  * @returns `false`, without an effect, if the engine cannot
  */
@@ -176,28 +171,26 @@ export function readBatches(
 }
 
 /**
- * A subscriber of an XPublisher: one object for the lifetime of a connection. `has(prefix)`: the subscriber is connected and
- * has this prefix (one character per byte). `wantWritable(callback)` runs the callback once after a `full`, when there may
- * be room or the subscriber is gone.
+ * A subscriber of an XPublisher, one object per connection. `has(prefix)` takes one character per byte;
+ * `wantWritable(callback)` runs the callback once after a `full`, when there may be room or the subscriber is gone.
  */
 export type Subscribed = Pick<EngineSubscriber, "has" | "wantWritable">;
 
-/** Whether `senderOf` and `trySendTo` work. */
 export function answersSubscribers(socket: XPublisher): boolean {
   return socket[CORE].engine.directed !== undefined;
 }
 
-/** The sender of the last received message, if still connected. Call it before the next receive. */
+/** The sender of the last received message, if still connected; call it before the next receive. */
 export function senderOf(socket: XPublisher): Subscribed | undefined {
   return socket[CORE].engine.directed?.sender();
 }
 
 /**
- * Sends a message to one subscriber alone, regardless of its subscriptions, in order with broadcasts. Not for sockets with
- * `noDrop`, whose sends may wait.
+ * Sends to one subscriber regardless of its subscriptions, in order with broadcasts. Not for `noDrop` sockets, whose
+ * sends may wait.
  *
- * @param message frames whose bytes then belong to the socket
- * @returns `full` while half of the subscriber's high-water mark is queued; `wantWritable` reports when to try again
+ * @param message frames that the socket then owns
+ * @returns `full` once half of the subscriber's high-water mark is queued; `wantWritable` reports room
  */
 export function trySendTo(
   socket: XPublisher,
@@ -217,7 +210,7 @@ export function trySendTo(
 }
 
 /**
- * Exchanges a property in handshakes. Call it before the first bind or connect.
+ * Exchanges a property in handshakes; call it before the first bind or connect.
  *
  * @returns `false`, without an effect, if the engine cannot
  */
@@ -233,8 +226,8 @@ export function canRetire(socket: Socket): boolean {
 }
 
 /**
- * Accepts no further peers, permanently. With `halfClose` this side's half of each connection ends as well: peers go
- * elsewhere, and their messages in transit are received. Has no effect if the engine cannot.
+ * Accepts no further peers, permanently. `halfClose` also ends this side's half of each connection: peers go elsewhere,
+ * and their messages in transit are received. No effect if the engine cannot.
  */
 export function retire(socket: Socket, halfClose: boolean): void {
   const { retirement } = socket[CORE].engine;
@@ -242,10 +235,10 @@ export function retire(socket: Socket, halfClose: boolean): void {
   else retirement?.stopAccepting();
 }
 
-/** The policy for a socket's peers, which can be replaced at any time. */
+/** The replaceable policy for a socket's peers. */
 export class Policing {
   readonly #core: SocketCore;
-  /** The program's hook and limit. */
+  /** The program's. */
   readonly #authenticate: SocketCore["engineAuthenticate"];
   readonly #ownSize: number;
 
@@ -255,18 +248,17 @@ export class Policing {
     this.#ownSize = this.#core.getOption("maxMessageSize") as number;
   }
 
-  /** The engine's name. */
   get engine(): string {
     return this.#core.context.load().name;
   }
 
-  /** Whether single peers can be refused and throttled; otherwise `change` only limits the size of messages. */
+  /** Whether single peers can be refused and throttled; otherwise `change` only limits message sizes. */
   get perPeer(): boolean {
     return this.#core.engine.policing !== undefined;
   }
 
   /**
-   * Replaces the policy, also for present peers; `disconnect` removes those that it forbids.
+   * Replaces the policy, also for present peers; `disconnect` removes forbidden ones.
    *
    * @param authenticate called before the program's hook, which must accept the peer as well
    */
@@ -287,7 +279,7 @@ export class Policing {
     return this.#core.engine.policing?.disconnectPeers(match) ?? 0;
   }
 
-  /** Sets the socket's option, which applies to later binds and connects. */
+  /** Sets the socket's option for later binds and connects. */
   #limitSize(most: number | undefined): void {
     const own = this.#ownSize;
     const size = most === undefined ? own : own < 0 ? most : Math.min(own, most);

@@ -22,11 +22,11 @@ const EMPTY = Buffer.alloc(0);
 
 /** @throws InvalidArgumentError `EINVAL` for anything that is no {@link MessageLike} */
 export function toFrame(value: unknown): OutgoingFrame {
-  if (value instanceof Uint8Array) return value; // First: most frames are.
+  if (value instanceof Uint8Array) return value; // The most frequent kind.
   if (typeof value === "string") return value;
   if (value === null) return EMPTY;
   if (typeof value === "number") return String(value);
-  // An array of another realm, too: engines get those of this one only.
+  // Also an array of another realm; engines get only this one's.
   const bytes = bytesOf(value);
   if (bytes !== undefined) return bytes;
   throw new InvalidArgumentError(
@@ -44,7 +44,7 @@ export function toMessage(value: unknown): OutgoingMessage {
   return frames;
 }
 
-/** The bytes of a message's frames, without framing. */
+/** Without framing. */
 export function byteLengthOf(message: OutgoingMessage): number {
   if (isBytes(message)) return message.length;
   if (typeof message === "string") return Buffer.byteLength(message);

@@ -1,12 +1,12 @@
 /**
- * Options by libzmq's numbers (zmq_setsockopt(3), zmq_ctx_set(3)), for programs that extend the classes of the package
- * `zeromq` and use its protected calls. Each number stands for an option or property of the socket.
+ * Options by libzmq's numbers (zmq_setsockopt(3), zmq_ctx_set(3)), for programs that use the protected calls of the
+ * package `zeromq`.
  *
  *   Bool, Int32, Uint32   4 bytes in libzmq: any of the three calls reaches the option
  *   Int64, Uint64         8 bytes: either call
  *   String                text or bytes
  *
- * An unknown number and a call of another width are `EINVAL`, as in libzmq.
+ * An unknown number or another width is `EINVAL`, as in libzmq.
  */
 import { isBytes } from "../core/bytes.js";
 import { InvalidArgumentError } from "../core/errors.js";
@@ -20,7 +20,7 @@ const WORD = "4 bytes";
 const LONG = "8 bytes";
 const TEXT = "text";
 
-/** Numbers outside the table: properties and calls of the socket, and an option with two numbers. */
+/** Properties and calls outside the option table, and an option with two numbers. */
 const SPECIAL: Readonly<Record<number, Numbered>> = {
   6: ["subscribe", TEXT, "write"],
   7: ["unsubscribe", TEXT, "write"],
@@ -33,7 +33,7 @@ const SPECIAL: Readonly<Record<number, Numbered>> = {
   81: ["threadSafe", WORD, "read"],
 };
 
-/** zmq.h, Socket options, without file descriptors and the like. */
+/** Socket options of zmq.h, without file descriptors and the like. */
 const SOCKET: Readonly<Record<number, Numbered>> = { ...SPECIAL, ...ofTable() };
 
 function ofTable(): Record<number, Numbered> {
@@ -49,7 +49,7 @@ function widthOf({ kind, max }: OptionSpec): Width {
   return max !== undefined && max > INT32 ? LONG : WORD;
 }
 
-/** zmq.h, Context options. Number 3 reads one option and writes another. */
+/** Context options of zmq.h; number 3 reads one option and writes another. */
 const CONTEXT: Readonly<Record<number, Numbered>> = {
   1: ["ioThreads", WORD],
   2: ["maxSockets", WORD],
@@ -60,7 +60,7 @@ const CONTEXT: Readonly<Record<number, Numbered>> = {
   70: ["blocky", WORD],
 };
 
-/** `securityMechanism` by its number. */
+/** `securityMechanism` by number. */
 const MECHANISMS: readonly unknown[] = [null, "plain", "curve", "gssapi"];
 
 /** The type in a call's name, which implies the width. */
@@ -80,7 +80,7 @@ type Owner = object;
 export const NUMBERED = { socket: SOCKET, context: CONTEXT } as const;
 
 /**
- * @returns the result of `get…Option`: a boolean, a number, text or `null`
+ * @returns a boolean, a number, text or `null`
  * @throws InvalidArgumentError `EINVAL` for an unknown or write-only number, or another width
  */
 export function getNumbered(
@@ -98,8 +98,8 @@ export function getNumbered(
 }
 
 /**
- * @returns the name and value of the property to set
- * @throws InvalidArgumentError `EINVAL` as for `getNumbered`, and for a value of another type
+ * @returns name and value of the property
+ * @throws InvalidArgumentError `EINVAL` as `getNumbered`, or for a value of another type
  */
 export function setNumbered(
   owner: Owner,
@@ -114,7 +114,7 @@ export function setNumbered(
   if (choice !== undefined) return [property, choice[Number(value)]];
   if (type === "String") {
     const kind = specOf(property)?.kind;
-    // libzmq also accepts a key's 40 characters as bytes, with or without a final zero byte.
+    // libzmq also accepts a key's 40 characters as bytes, with or without a final zero.
     const isText = kind === "string" || (kind === "key" && isBytes(value) && value.length > 32);
     if (!isText || value === null) return [property, value];
     return [
@@ -132,7 +132,7 @@ function specOf(property: string): OptionSpec | undefined {
   return (OPTIONS as Readonly<Record<string, OptionSpec>>)[property];
 }
 
-/** Texts in the order of libzmq's numbers; `undefined` for other properties. */
+/** Texts by libzmq's numbers, if the property has them. */
 function choicesOf(property: string): readonly unknown[] | undefined {
   return property === "securityMechanism" ? MECHANISMS : specOf(property)?.choices;
 }
@@ -157,7 +157,6 @@ function propertyOf(
   return property;
 }
 
-/** Calls of the socket instead of properties. */
 const CALLS: ReadonlySet<string> = new Set(["subscribe", "unsubscribe", "connectRoutingId"]);
 
 function checkType(type: NumberedType, value: unknown): void {
@@ -176,12 +175,12 @@ function past(use: "read" | "write"): string {
   return use === "read" ? "read" : "written";
 }
 
-/** @internal Reads an option by its number. */
+/** @internal */
 export const GET_NUMBERED: unique symbol = Symbol("shoal.getNumbered");
-/** @internal Sets one. */
+/** @internal */
 export const SET_NUMBERED: unique symbol = Symbol("shoal.setNumbered");
 
-/** The calls by number of a context, for classes that extend that of the package zeromq. */
+/** A context's calls by number. */
 export abstract class ContextByNumber {
   /** @internal */
   abstract [GET_NUMBERED](option: number, type: NumberedType): unknown;

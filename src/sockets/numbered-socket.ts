@@ -1,4 +1,3 @@
-/** A socket's calls by libzmq's numbers of its options (numbered-options.ts). */
 import { InvalidArgumentError } from "../core/errors.js";
 import {
   ContextByNumber,
@@ -12,7 +11,7 @@ import {
 import { CORE, type SocketCore } from "./socket-core.js";
 import { checkPeerId } from "./socket-endpoints.js";
 
-/** The calls by number of a socket. */
+/** A socket's calls by libzmq's numbers (numbered-options.ts). */
 export abstract class SocketByNumber extends ContextByNumber {
   /** @internal */
   declare readonly [CORE]: SocketCore;
@@ -61,7 +60,6 @@ export abstract class SocketByNumber extends ContextByNumber {
   }
 }
 
-/** A SUB's. */
 function changeSubscription(
   { typeName, engine }: SocketCore,
   call: "subscribe" | "unsubscribe",
@@ -73,7 +71,7 @@ function changeSubscription(
   subscriptions[call](Buffer.from((prefix ?? "") as string));
 }
 
-/** The name that a ROUTER or STREAM gives the next peer that it connects to; null: none. */
+/** Name of a ROUTER or STREAM for the next connected peer; null: none. */
 function nameNext({ typeName, endpoints }: SocketCore, routingId: string | Uint8Array | null): void {
   if (typeName !== "Router" && typeName !== "Stream")
     throw new InvalidArgumentError(`${typeName} gives its peers no names`);

@@ -1,4 +1,4 @@
-/** Publishes messages of sockets to subscribers (src/core/diagnostics.ts). Pages have no such channels. */
+/** Publishes sockets' messages to subscribers (src/core/diagnostics.ts), except in pages. */
 import { Operation, RECEIVE, SEND_END, SEND_START } from "../core/diagnostics.js";
 import { TimeoutError } from "../core/errors.js";
 import type { OutgoingMessage } from "../engine/engine.js";
@@ -6,7 +6,7 @@ import { byteLengthOf } from "./message.js";
 
 export { DEBUG, logEvent } from "./debug-log.js";
 
-/** Whether sockets can be observed. A constant, so that the build of a page omits the code. */
+/** A constant, so that a page's build omits the code. */
 export const OBSERVABLE = true as boolean;
 
 export function isSendObserved(): boolean {
@@ -19,11 +19,11 @@ export function isReceiveObserved(): boolean {
 
 /** A send, until the engine has the message or the call fails. */
 export class SendOperation extends Operation {
-  /** An instance of one of the package's socket classes. */
+  /** One of the package's sockets. */
   readonly socket: object;
   /** "Push", "Router", … */
   readonly socketType: string;
-  /** The outgoing frames, with a Router's routing id first; read-only. */
+  /** Outgoing frames, for a Router with the routing id first; read-only. */
   readonly message: string | Uint8Array | readonly (string | Uint8Array)[];
   /** Bytes of the frames. */
   readonly bytes: number;
@@ -64,7 +64,6 @@ export function observeSend(
   }
 }
 
-/** For `trySend`: `false` ends the operation with an error. */
 export function observeTrySend(
   socket: object,
   socketType: string,

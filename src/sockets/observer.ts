@@ -1,6 +1,6 @@
 /**
- * A socket's events. They are kept for `receive` and `for await` from the moment `socket.events` is first looked at,
- * unless there are listeners only.
+ * A socket's events, kept for `receive` and `for await` from the first use of `socket.events`, unless there are only
+ * listeners.
  */
 
 import { InvalidArgumentError } from "../core/errors.js";
@@ -39,13 +39,13 @@ export const SOCKET_EVENTS: EventNames<SocketEvent> = {
   "endpoint:refused": true,
 };
 
-/** What an observer is made for: a socket. */
+/** A socket. */
 export interface Observed {
   readonly events: Observer;
   readonly closed: boolean;
 }
 
-/** What takes listeners for a socket's events. */
+/** Takes listeners for a socket's events. */
 export interface EventSubscriber {
   on<E extends EventType>(type: E, listener: (event: EventOfType<E>) => void): EventSubscriber;
   off<E extends EventType>(type: E, listener: (event: EventOfType<E>) => void): EventSubscriber;
@@ -69,7 +69,7 @@ export interface EventSubscriber {
 export class Observer extends EventStream<SocketEvent> implements EventSubscriber {
   readonly #source: SocketEvents;
 
-  /** One more observer of a socket; `socket.events` is the first, and mostly enough. */
+  /** Makes another observer of a socket; `socket.events` is the first and usually enough. */
   constructor(socket: Observed) {
     super({ names: SOCKET_EVENTS, keepsUnread: true });
     const source = (socket as Partial<HasCore> | undefined)?.[CORE]?.events;
@@ -80,7 +80,7 @@ export class Observer extends EventStream<SocketEvent> implements EventSubscribe
     if (source.closed) this.close();
   }
 
-  /** Ends the observing; the socket goes on. */
+  /** Stops observing; the socket continues. */
   override close(): void {
     if (this.closed) return;
     super.close();

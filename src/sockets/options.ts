@@ -1,4 +1,4 @@
-/** Copies a program's options, checks them against the table, and completes them for the socket and its engine. */
+/** Checks a program's options against the table, and completes them. */
 
 import { quoted } from "../core/arguments.js";
 import { isBytes } from "../core/bytes.js";
@@ -18,7 +18,7 @@ import { whyNoOption } from "../core/system-options.js";
 import { isTlsCertificates, TLS_CERTIFICATES_RULE } from "../core/tls-certificates.js";
 import { decodeZ85 } from "../core/z85.js";
 
-/** A value for an error message, without secrets. */
+/** For error messages, without secrets. */
 function described(name: string, value: unknown): string {
   if (isSecret(name)) return `a ${typeof value}`;
   if (typeof value === "string") return quoted(value);
@@ -51,7 +51,7 @@ function isValid(spec: OptionSpec, value: unknown): boolean {
     case "boolean":
       return typeof value === "boolean";
     case "integer":
-      // A bit mask may exceed the exact integers; the engine warns of that.
+      // A bit mask may exceed exact integers, of which the engine warns.
       return (
         Number.isInteger(value) && Number(value) >= Number(spec.min) && Number(value) <= Number(spec.max)
       );
@@ -87,11 +87,7 @@ function isKey(value: unknown): boolean {
   }
 }
 
-/**
- * Checks one option.
- *
- * @throws InvalidArgumentError `EINVAL` with the expected and the actual value
- */
+/** @throws InvalidArgumentError `EINVAL` with the expected and the actual value */
 export function checkOption(type: SocketTypeName, name: string, value: unknown): void {
   if (!hasOption(type, name)) throw unknownOption(type, name);
   const spec: OptionSpec = OPTIONS[name];
@@ -101,7 +97,7 @@ export function checkOption(type: SocketTypeName, name: string, value: unknown):
     );
   }
   if (name === "routingId" && value !== null && Buffer.from(value as string)[0] === 0) {
-    // 37/ZMTP, The Identity Property: a leading zero is reserved for ids made by a ROUTER.
+    // 37/ZMTP, The Identity Property: ids made by a ROUTER begin with zero.
     throw new InvalidArgumentError("Option routingId must not begin with a zero byte");
   }
 }
@@ -118,7 +114,7 @@ function unknownOption(type: SocketTypeName, name: string): Error {
   return new InvalidArgumentError(`${type} has no option ${name}${near}`);
 }
 
-/** Options other than defaults, without secrets, for people. */
+/** Options other than defaults, without secrets. */
 export function readableOptions(options: Readonly<OptionValues>): Record<string, unknown> {
   const shown: Record<string, unknown> = {};
   for (const name of Object.keys(OPTIONS) as OptionName[]) {
@@ -129,16 +125,16 @@ export function readableOptions(options: Readonly<OptionValues>): Record<string,
   return shown;
 }
 
-/** Copies bytes, which the program may change later. */
+/** The program may change its bytes later. */
 export function owned(value: unknown): unknown {
   return isBytes(value) ? Buffer.from(value) : value;
 }
 
 /**
- * The complete options of a new socket.
+ * A new socket's complete options.
  *
- * @param given the program's options; `undefined` values count as absent
- * @param base the context's values in place of defaults
+ * @param given `undefined` values count as absent
+ * @param base the context's values, in place of defaults
  * @throws InvalidArgumentError `EINVAL` for an unknown name, a wrong type or a value out of range
  */
 export function resolveOptions(

@@ -1,5 +1,5 @@
 /**
- * Sending: a queue of sends that wait for room. The engine takes or refuses each message at once.
+ * Sending: a queue of sends that wait for room.
  *
  *              engine takes it
  *   send() ------------------------------> delivered
@@ -43,27 +43,26 @@ export const SEND_TIME = 0.5;
 /** Options of a send. */
 export interface SendOptions extends WaitOptions {
   /**
-   * Copies the message within the call, so that the program may reuse its memory at once; for large messages from one
-   * buffer. The memory of copies is recycled (engine `zmtp`). Default false: the bytes belong to the socket.
+   * Copies the message within the call, so that the program may reuse its memory; for large messages from one buffer.
+   * Memory of copies is recycled (engine `zmtp`). Default false: the socket owns the bytes.
    */
   readonly copy?: boolean | undefined;
   /**
-   * Gives the message's memory away: after a successful send the program must not read, write or resend it. Over
-   * `inproc` within a thread the receiver gets the same frames and owns them (engine `zmtp`), once connected. Other
-   * transports, and Publisher, XPublisher, XSubscriber and Radio, ignore the option. Not with `copy`. Memory of a
-   * message that is not sent stays with the program. Default false.
+   * Gives the memory away: after a successful send the program must not read, write or resend it. A connected `inproc`
+   * receiver in the same thread then owns the same frames (engine `zmtp`). Other transports, and Publisher, XPublisher,
+   * XSubscriber and Radio, ignore it. Not with `copy`. Unsent memory stays with the program. Default false.
    */
   readonly transfer?: boolean | undefined;
 }
 
-/** Withdrawn messages that may stay queued before a cleanup. */
+/** Withdrawn messages that may stay queued. */
 const SLACK = 16;
 
 const SENT = Promise.resolve();
 
 /**
- * The outcome for one peer. `sent`: the engine has the message; `full`: the peer is at its high-water mark, or
- * earlier sends wait; `gone`: no peer has this routing id, or the socket is closed.
+ * Outcome for one peer. `sent`: the engine has the message; `full`: the peer is at its high-water mark, or earlier
+ * sends wait; `gone`: no peer has this routing id, or the socket is closed.
  */
 export type DeliveryResult = "sent" | "full" | "gone";
 
@@ -72,18 +71,18 @@ export interface OutboxRules {
   readonly sendTimeout: number;
   readonly maxPendingSends: number;
   readonly maxPendingSendBytes: number;
-  /** Whether a message to an unknown or full peer causes an error; otherwise it is dropped. */
+  /** Whether a message to an unknown or full peer is an error instead of a drop. */
   readonly mandatory: boolean;
-  /** Whether a REQ or REP must receive first and no receive is waiting; sends then fail. */
+  /** Whether a REQ or REP must receive first and no receive waits; sends then fail. */
   readonly sendsOutOfTurn: boolean;
-  /** Whether a relay or another mover of messages waits for room as well. */
+  /** Whether a relay also waits for room. */
   readonly isRoomAwaited: boolean;
   dropped(reason: DropReason, message: OutgoingMessage): void;
 }
 
 interface Pending {
   readonly message: OutgoingMessage;
-  /** With `copy` the engine owns the queued memory. */
+  /** With `copy` the engine owns the memory. */
   readonly options: MessageMemory | undefined;
   /** Bytes counted in `maxPendingSendBytes`. */
   readonly cost: number;
@@ -111,7 +110,7 @@ export class Outbox {
     return this.#waiting;
   }
 
-  /** @param strict reports an unroutable message as an error, whatever `mandatory` is */
+  /** @param strict an unroutable message is an error, whatever `mandatory` is */
   send(message: OutgoingMessage, options: SendOptions | undefined, strict: boolean): Promise<void> {
     const refused = refusedWait(options);
     if (refused !== undefined) return refused;
@@ -138,7 +137,7 @@ export class Outbox {
     const cost = costOfMessage(message);
     const refusal = this.#tooMany(cost);
     if (refusal !== undefined) return Promise.reject(refusal);
-    // A waiting message needs separate memory, since the program may reuse its own after the call.
+    // The program may reuse its memory after the call.
     let kept: OutgoingMessage | undefined;
     let waiting: OutgoingMessage;
     try {
@@ -152,14 +151,14 @@ export class Outbox {
       this.#counters.dropped[why] += 1;
       this.#left(cost);
       this.#prune();
-      // The next message may go to other peers, and if all have room nothing else asks again.
+      // The next message may fit other peers, and if all have room nothing else asks again.
       if (this.#waiting > 0) queueMicrotask(() => this.pump());
     });
     this.#waiting += 1;
     this.#waitingCost += cost;
     this.#pending.push({
       message: waiting,
-      // Already copied here, so the engine must not copy it again.
+      // Already copied here.
       options: KEEPS_COPIES && kept === undefined && options?.copy ? undefined : options,
       cost,
       strict,
@@ -169,7 +168,7 @@ export class Outbox {
     return waiter.promise;
   }
 
-  /** @param memory see the engine's `offer` @returns whether the message was taken; `false` changes nothing */
+  /** @returns whether the engine took the message; `false` changes nothing */
   trySend(message: OutgoingMessage, memory?: MessageMemory): boolean {
     if (this.#waiting > 0) return false;
     const result = this.#offer(message, memory);
@@ -184,10 +183,7 @@ export class Outbox {
     return true;
   }
 
-  /**
-   * @param memory see the engine's `offer`
-   * @returns the outcome for one peer; `full` and `gone` change nothing and are not counted
-   */
+  /** @returns `full` and `gone` change nothing and are not counted */
   tryDeliver(message: OutgoingMessage, memory?: MessageMemory): DeliveryResult {
     if (this.#waiting > 0) return "full";
     const result = this.#offer(message, memory);
@@ -198,7 +194,6 @@ export class Outbox {
     return "sent";
   }
 
-  /** Sends waiting messages once the engine has room. */
   pump(): void {
     for (let head = this.#pending.peek(); head !== undefined; head = this.#pending.peek()) {
       if (head.waiter.settled) {
@@ -223,7 +218,7 @@ export class Outbox {
     }
   }
 
-  /** Settles when no waiting message can leave any more. Messages that wait for their turn never can. */
+  /** Settles when no waiting message can leave; messages out of turn never can. */
   drained(): Promise<void> {
     if (this.#waiting === 0 || this.#rules.sendsOutOfTurn) return Promise.resolve();
     return new Promise((resolve) => {
@@ -245,7 +240,7 @@ export class Outbox {
   }
 
   /**
-   * Counts a message that the engine took or finally refused, and settles its waiter.
+   * Counts a taken or finally refused message, and settles its waiter.
    *
    * @returns the caller's error; `undefined` if the message was taken, or dropped by rule
    */
@@ -293,7 +288,7 @@ export class Outbox {
     this.#counters.bytesSent += byteLengthOf(message);
   }
 
-  /** The reason to refuse another waiting send. The first may wait, whatever its size. */
+  /** The reason to refuse another waiting send; the first may wait whatever its size. */
   #tooMany(cost: number): ShoalError | undefined {
     const { maxPendingSends, maxPendingSendBytes } = this.#rules;
     if (this.#waiting === 0) return undefined;
@@ -318,7 +313,6 @@ export class Outbox {
     this.#onDrained?.();
   }
 
-  /** Releases withdrawn messages once there are more of them than of waiting ones. */
   #prune(): void {
     if (this.#waiting === 0) this.#pending.clear();
     else if (this.#pending.length > 2 * this.#waiting + SLACK) this.#pending.retain(isWaiting);
@@ -330,7 +324,7 @@ export class Outbox {
       : new TimeoutError("EAGAIN", "The message could not be sent in time: no peer has room (sendTimeout)");
 }
 
-/** Adds the code ENOMEM to the platform's error for missing memory. */
+/** Adds `ENOMEM` to the platform's error for missing memory. */
 export function withCode(error: unknown): unknown {
   if (!(error instanceof RangeError) || !/memory|allocation/i.test(error.message)) return error;
   return new TransportError("ENOMEM", "The process has no memory for the message", { cause: error });

@@ -1,4 +1,4 @@
-/** PAIR (31/EXPAIR): exactly two peers. */
+/** PAIR (31/EXPAIR). */
 import { SocketType } from "../core/socket-type.js";
 import { defineSocket } from "./define.js";
 import type { Readable } from "./readable.js";
@@ -17,12 +17,10 @@ import type { Writable } from "./writable.js";
 
 type PairProperties = CommonOptions & ReadableOptions & WritableOptions;
 
-/** Options of {@link Pair}. */
 export type PairOptions<T = Raw> = PairProperties & ConstructionOptions & CodecOptions<T>;
 
 /**
- * Talks to one peer, both ways; waits while that peer has no room and never
- * drops (31/EXPAIR, The PAIR Socket Type).
+ * Talks to one peer, both ways; waits while it has no room (31/EXPAIR, The PAIR Socket Type).
  *
  * @example
  * ```ts
@@ -38,7 +36,7 @@ export type PairOptions<T = Raw> = PairProperties & ConstructionOptions & CodecO
  * ```
  */
 export class Pair<T = Raw> extends Socket {
-  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  /** @throws InvalidArgumentError `EINVAL` for an invalid option */
   constructor(options?: PairOptions<T>);
   constructor(options?: PairOptions<T>, ...extra: unknown[]) {
     super(SocketType.Pair, options, shapeFor("body", options?.codec), extra);

@@ -1,7 +1,4 @@
-/**
- * Peers of sockets as plain data, for the dashboard and a proxy's control socket. Objects with several sockets
- * register them by side.
- */
+/** Peers of sockets as plain data, for the dashboard and a proxy's control socket. */
 import type { EnginePeer } from "../engine/engine.js";
 import { engineStats, peersOf } from "./internal.js";
 import type { Socket } from "./socket.js";
@@ -9,21 +6,20 @@ import type { Socket } from "./socket.js";
 /** Most peers listed per socket. */
 export const MAX_PEERS_LISTED = 10_000;
 
-/** A peer, as known to the engine. */
 export interface PeerView {
   /** Routing id as text or hexadecimal, else the address. */
   readonly name: string;
-  /** The peer's socket type, such as "pull", or "" if unknown. */
+  /** Socket type, such as "pull", or "" if unknown. */
   readonly type: string;
   readonly address: string;
-  /** Messages queued for the peer, and messages from it that wait. */
+  /** Messages queued for the peer, and waiting from it. */
   readonly queuedOut: number;
   readonly queuedIn: number;
-  /** ms without an answer to a heartbeat; absent if no answer is due. */
+  /** ms since an unanswered heartbeat was due. */
   readonly silentFor?: number;
 }
 
-/** Up to 10,000 peers of a socket; empty if the engine does not report them. */
+/** Up to 10,000 peers; empty if the engine does not report them. */
 export function peerViews(socket: Socket): PeerView[] {
   return peersOf(socket, MAX_PEERS_LISTED).map(viewOf);
 }
@@ -39,23 +35,23 @@ function viewOf({ socketType, address, routingId, queuedOut, queuedIn, silentFor
   };
 }
 
-/** Shows a printable routing id as text. */
+/** Text if printable, else hexadecimal. */
 function textOfId(id: Uint8Array): string {
   const text = Buffer.from(id.buffer, id.byteOffset, id.length).toString("latin1");
   return /^[ -~]+$/.test(text) ? text : `0x${Buffer.from(text, "latin1").toString("hex")}`;
 }
 
-/** Sockets of one owner by the kind of their peers, such as "clients" and "workers". */
+/** Sockets of one owner by the kind of peers, such as "clients" and "workers". */
 export type OwnedSockets = Readonly<Record<string, Socket | undefined>>;
 
 const owned = new WeakMap<object, () => OwnedSockets>();
 
-/** Registers the sockets of an object. @param sockets called at each listing */
+/** @param sockets called at each listing */
 export function ownSockets(owner: object, sockets: () => OwnedSockets): void {
   owned.set(owner, sockets);
 }
 
-/** Peers of a socket, listed on demand. */
+/** Listed on demand. */
 export interface PeerList {
   readonly length: number;
   /** At most 10,000. */
@@ -69,7 +65,6 @@ export function peerListOf(socket: Socket): PeerList {
   };
 }
 
-/** Peer lists of an owner's sockets, such as a proxy's sides or a broker's clients and workers. */
 export function peerListsOf(owner: unknown): Readonly<Record<string, PeerList>> {
   if (typeof owner !== "object" || owner === null) return {};
   const lists: Record<string, PeerList> = {};
@@ -78,7 +73,6 @@ export function peerListsOf(owner: unknown): Readonly<Record<string, PeerList>> 
   return lists;
 }
 
-/** The registered sockets of an object. */
 export function ownedSockets(owner: object): OwnedSockets {
   return owned.get(owner)?.() ?? {};
 }

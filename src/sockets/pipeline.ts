@@ -1,4 +1,4 @@
-/** PUSH and PULL (30/PIPELINE): work handed out, and collected. */
+/** PUSH and PULL (30/PIPELINE). */
 import { SocketType } from "../core/socket-type.js";
 import { defineSocket } from "./define.js";
 import type { Readable } from "./readable.js";
@@ -19,14 +19,11 @@ import type { Writable } from "./writable.js";
 type PushProperties = CommonOptions & WritableOptions & ConflateOptions;
 type PullProperties = CommonOptions & ReadableOptions & ConflateOptions;
 
-/** Options of {@link Push}. */
 export type PushOptions<T = Raw> = PushProperties & ConstructionOptions & CodecOptions<T>;
-/** Options of {@link Pull}. */
 export type PullOptions<T = Raw> = PullProperties & ConstructionOptions & CodecOptions<T>;
 
 /**
- * Sends each message to one of its peers in turn; waits while none has room.
- * Never receives (30/PIPELINE, The PUSH Socket Type).
+ * Sends each message to the next peer in turn; waits while none has room (30/PIPELINE, The PUSH Socket Type).
  *
  * @example
  * ```ts
@@ -44,7 +41,7 @@ export type PullOptions<T = Raw> = PullProperties & ConstructionOptions & CodecO
  * ```
  */
 export class Push<T = Raw> extends Socket {
-  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  /** @throws InvalidArgumentError `EINVAL` for an invalid option */
   constructor(options?: PushOptions<T>);
   constructor(options?: PushOptions<T>, ...extra: unknown[]) {
     super(SocketType.Push, options, shapeFor("body", options?.codec), extra);
@@ -54,8 +51,7 @@ export interface Push<T = Raw> extends Writable<BodyOut<Settled<T>>>, Properties
 defineSocket(Push, "Push", routings.push);
 
 /**
- * Receives messages from its peers, fairly in turn. Never sends (30/PIPELINE,
- * The PULL Socket Type).
+ * Receives messages from its peers fairly (30/PIPELINE, The PULL Socket Type).
  *
  * @example
  * ```ts
@@ -73,7 +69,7 @@ defineSocket(Push, "Push", routings.push);
  * ```
  */
 export class Pull<T = Raw> extends Socket {
-  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  /** @throws InvalidArgumentError `EINVAL` for an invalid option */
   constructor(options?: PullOptions<T>);
   constructor(options?: PullOptions<T>, ...extra: unknown[]) {
     super(SocketType.Pull, options, shapeFor("body", options?.codec), extra);

@@ -25,11 +25,14 @@ import { SubscriptionTable } from "./subscriptions.js";
 import type { Writable } from "./writable.js";
 
 interface MatchingOptions {
-  /** Subscribers get every message *without* a match of their topics; for both ends (`ZMQ_INVERT_MATCHING`). Default false. */
+  /**
+   * Delivers messages that match *none* of a subscriber's topics; set it on both ends (`ZMQ_INVERT_MATCHING`). Default
+   * false.
+   */
   invertMatching?: boolean;
 }
 interface NoDropOptions {
-  /** A subscriber with a full queue keeps the publisher waiting, instead of missing messages (`ZMQ_XPUB_NODROP`). For `new` alone. Default false. */
+  /** Full subscribers block the publisher instead of missing messages (`ZMQ_XPUB_NODROP`). Only for `new`. Default false. */
   noDrop?: boolean;
 }
 type PublisherProperties = CommonOptions &
@@ -43,12 +46,12 @@ type XPublisherProperties = CommonOptions &
   ReadableOptions &
   MatchingOptions &
   NoDropOptions & {
-    /** The program gives each peer its topics, by `subscribe` and `unsubscribe`; requests of peers have no effect (`ZMQ_XPUB_MANUAL`). Default false. */
+    /** The program sets peers' topics by `subscribe` and `unsubscribe`; their own requests have no effect (`ZMQ_XPUB_MANUAL`). Default false. */
     manual?: boolean;
-    /** The first frame for each new subscriber, at most 65,535 bytes (`ZMQ_XPUB_WELCOME_MSG`). Default null. */
+    /** First frame for each new subscriber, at most 65,535 bytes (`ZMQ_XPUB_WELCOME_MSG`). Default null. */
     welcomeMessage?: string | Uint8Array | null;
     /**
-     * The requests in the program's hands. null: the first subscription of a topic, and the last cancellation. `allSubs`: all
+     * Requests that `receive` returns. null: a topic's first subscription and last cancellation. `allSubs`: all
      * subscriptions (`ZMQ_XPUB_VERBOSE`). `allSubsUnsubs`: all cancellations, too (`ZMQ_XPUB_VERBOSER`). Default null.
      */
     verbosity?: null | "allSubs" | "allSubsUnsubs";
@@ -66,7 +69,7 @@ export type XSubscriberOptions = XSubscriberProperties & ConstructionOptions;
 
 /** Options of `waitForSubscribers`. */
 export interface WaitForSubscribersOptions extends WaitOptions {
-  /** Counts only subscriptions that match a message with this first frame. Default: all. */
+  /** Counts only subscriptions that match this first frame. Default: all. */
   readonly topic?: string | Uint8Array;
   /** Number of subscriptions. Default 1. */
   readonly count?: number;
@@ -80,7 +83,7 @@ const WAIT_FOR_OPTIONS: readonly (keyof WaitForSubscribersOptions)[] = [
 ];
 
 /**
- * Sends each message to all subscribers of a prefix of its first frame. Subscribers with a full queue miss it (29/PUBSUB, The
+ * Sends each message to all subscribers of a prefix of its first frame, except those with a full queue (29/PUBSUB, The
  * PUB Socket Type).
  *
  * @example
@@ -112,12 +115,12 @@ export class Publisher<T = Raw> extends Socket {
   }
 
   /**
-   * Waits for enough subscriptions, so that the first message is not lost. The engine decides how repeated subscriptions are
-   * counted (docs/engines.md).
+   * Waits for enough subscriptions, so that no first message is lost. The engine decides how repeated subscriptions
+   * count (docs/engines.md).
    *
    * @throws InvalidArgumentError `EINVAL` for an unknown option or an invalid value
    * @throws TimeoutError `ETIMEDOUT` after `timeout` ms; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN`
-   * @throws NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` with `conflate`, which does not report subscriptions
+   * @throws NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` with `conflate`
    */
   waitForSubscribers(options?: WaitForSubscribersOptions): Promise<void>;
   waitForSubscribers(options: WaitForSubscribersOptions = {}, ...extra: unknown[]): Promise<void> {
@@ -195,8 +198,8 @@ export interface Subscriber<T = Raw>
 defineSocket(Subscriber, "Subscriber", routings.subscriber);
 
 /**
- * A publisher that receives its peers' subscriptions as messages of one frame: `01` or `00` and the topic prefix (29/PUBSUB,
- * The XPUB Socket Type).
+ * A publisher that receives its peers' subscriptions as one frame: `01` or `00`, then the prefix (29/PUBSUB, The XPUB
+ * Socket Type).
  *
  * @example
  * ```ts
@@ -221,9 +224,8 @@ export class XPublisher extends Socket {
   }
 
   /**
-   * With the option `manual`: subscribes the sender of the last received message to these prefixes, regardless of its own
-   * request; without arguments to all messages. Has no effect if that peer is gone. With several subscribers, receive one
-   * message at a time and answer it before the next.
+   * With `manual`: subscribes the sender of the last received message to these prefixes, or to all messages without
+   * arguments. Has no effect if that peer is gone. Receive and answer one message at a time.
    *
    * @param prefixes topic prefixes, as text (UTF-8) or bytes
    * @throws InvalidArgumentError `EINVAL` without `manual`, or for an invalid prefix
@@ -252,15 +254,15 @@ export interface XPublisher
   extends Readable<Buffer[]>,
     Writable<MessageLike | MessageLike[]>,
     Properties<XPublisherProperties> {
-  /** Given as text or as bytes, read as UTF-8 text. */
+  /** Set as text or bytes, read as UTF-8 text. */
   get welcomeMessage(): string | null;
   set welcomeMessage(value: string | Uint8Array | null);
 }
 defineSocket(XPublisher, "XPublisher", routings.xPublisher);
 
 /**
- * A subscriber that sends its subscriptions as messages of one frame: `01` or `00` and the topic prefix (29/PUBSUB, The XSUB
- * Socket Type).
+ * A subscriber that sends its subscriptions as one frame: `01` or `00`, then the prefix (29/PUBSUB, The XSUB Socket
+ * Type).
  *
  * @example
  * ```ts
@@ -290,7 +292,7 @@ export interface XSubscriber
     Properties<XSubscriberProperties> {}
 defineSocket(XSubscriber, "XSubscriber", routings.xSubscriber);
 
-/** Checks all prefixes before it applies any. No prefixes stand for the empty one, which matches every topic. */
+/** Checks all prefixes before it applies any; none means the empty prefix. */
 function applyPrefixes(
   core: SocketCore,
   call: "subscribe" | "unsubscribe",

@@ -5,10 +5,9 @@
  *     ^                        | mute: the message waits, and nothing is taken meanwhile
  *     +------------------------+
  *
- * Messages pass in undecoded batches if both engines can relay and no hook needs each message (relay.ts), else one by
- * one. Only messages in flight are held here. Others wait in the sockets, where high-water marks apply back-pressure
- * to peers. With messages and room, all pass within one turn of the event loop, without a promise: `tryReceive` and
- * `trySend` are synchronous, and stop when the loop has to turn.
+ * Messages pass in undecoded batches (relay.ts) if both engines can and no hook needs each message, else one by one.
+ * Only messages in flight are held here; others wait in the sockets, whose high-water marks apply back-pressure.
+ * `tryReceive` and `trySend` pass all available messages without a promise until the event loop has to turn.
  *
  * The gate:
  *
@@ -24,38 +23,34 @@ import type { Socket } from "./socket.js";
 /** A side of a proxy. */
 export type ProxySide = "frontend" | "backend";
 
-/** Counts in addition to the sockets' counters. */
+/** Counts beyond the sockets' counters. */
 export interface PumpCounts {
-  /** Bytes of messages that `to` took without a peer for them. */
+  /** Bytes of messages for which `to` had no peer. */
   lostBytes: number;
-  /** Messages dropped by the check (by verdict), failed, or in flight at the end (`stopped`). */
+  /** Messages dropped by the check (per verdict), failed, or in flight at the end (`stopped`). */
   readonly dropped: Record<string, number>;
 }
 
-/** Hooks of a pump. */
 export interface PumpEffects extends RelayFilter {
-  /**
-   * Returns `pass` or the reason for dropping a message. Default: all pass. It must also drop messages that `filter`
-   * removes.
-   */
+  /** Returns `pass` or the reason for a drop; must also drop what `filter` removes. Default: all pass. */
   readonly check?: ((frames: readonly Buffer[]) => string) | undefined;
-  /** Whether a batch must be checked message by message. Default: always, if there is a `check`. */
+  /** Whether a batch must be checked message by message. Default: always if there is a `check`. */
   readonly needsInspection?: ((batch: FrameBatch) => boolean) | undefined;
-  /** Limits the messages taken. Default: no limit. */
+  /** Default: no limit. */
   readonly throttle?: PumpThrottle | undefined;
-  /** Gets each passed message. Without it messages may pass undecoded. */
+  /** Gets each passed message, decoded. */
   readonly capture?: ((frames: Buffer[]) => void) | undefined;
   /** Reports a message dropped by the check. */
   refused(verdict: string, frames: readonly Buffer[]): void;
-  /** Reports a message that was dropped because of an unexpected error. The pump continues unless ended. */
+  /** Reports a message dropped because of an unexpected error. */
   failed(error: unknown): void;
 }
 
-/** The limits at this moment. */
+/** The current limits. */
 export interface PumpThrottle {
   readonly messages: number;
   readonly bytes: number;
-  /** ms until a message may be taken, if none may now. */
+  /** ms until a message may be taken. */
   readonly wait: number;
   spend(messages: number, bytes: number): void;
   /** Reports that messages have to wait. */
@@ -66,7 +61,7 @@ const FOREVER = { timeout: -1 } as const;
 
 /** Undecoded messages per turn of the event loop. */
 const MAX_TURN = 4_000;
-/** Bytes of undecoded messages per turn, plus one batch. */
+/** Bytes of undecoded messages per turn; one batch may exceed it. */
 const MAX_TURN_BYTES = 1_048_576;
 
 export class Pump {
@@ -78,13 +73,11 @@ export class Pump {
   readonly #batches: boolean;
   #open = true;
   #ended = false;
-  /** Messages that may still be taken. */
   #quota = Number.POSITIVE_INFINITY;
   #inFlight = 0;
   /** Whether a requested message is awaited or in flight. */
   #asking = false;
   #onResume: (() => void) | undefined = undefined;
-  /** Ends a wait for the throttle. */
   #onThrottle: (() => void) | undefined = undefined;
   /** Messages of a batch to check one by one. */
   #unchecked: Buffer[][] = [];
@@ -103,22 +96,20 @@ export class Pump {
   /** Messages taken but not passed on. */
   get inFlight(): number {
     if (this.#batches) return this.#batched + this.#inFlight;
-    // A message whose wait was abandoned arrives with the next turn of the event loop.
+    // A message whose wait was abandoned arrives in the next turn of the event loop.
     const onItsWay = this.#asking && this.#relay.receiving === 0;
     return onItsWay ? 1 : this.#inFlight;
   }
 
-  /** Messages of a batch, taken but not passed on. */
   get #batched(): number {
     return this.#relay.inFlight + this.#unchecked.length;
   }
 
-  /** Messages still to take after `finish`. */
   get quota(): number {
     return this.#quota;
   }
 
-  /** Stops taking messages. A message that has just arrived stays in flight. */
+  /** A message that has just arrived stays in flight. */
   pause(): void {
     if (!this.#open) return;
     this.#open = false;
@@ -140,10 +131,10 @@ export class Pump {
   finish(messages: number): void {
     if (this.#quota !== Number.POSITIVE_INFINITY) return;
     this.#quota = messages;
-    this.#endWait(); // The loop checks the quota, and continues unless it is used up.
+    this.#endWait(); // The loop then checks the quota.
   }
 
-  /** Stops and ends. A message that waits for room is dropped when its socket closes. */
+  /** A message that waits for room is dropped when its socket closes. */
   end(): void {
     this.#ended = true;
     this.#endWait();
@@ -225,7 +216,7 @@ export class Pump {
     return this.#effects.throttle?.messages === 0;
   }
 
-  /** Waits for the throttle. The timer keeps the process alive, since a waiting proxy has work left. */
+  /** The timer keeps the process alive, since a waiting proxy has work left. */
   async #waitForThrottle(): Promise<void> {
     const { throttle } = this.#effects;
     if (throttle === undefined) return;
@@ -248,7 +239,7 @@ export class Pump {
     }
   }
 
-  /** @returns `undefined` when the wait was abandoned */
+  /** @returns `undefined` for an abandoned wait */
   async #next(): Promise<Buffer[] | undefined> {
     this.#asking = true;
     try {
@@ -261,7 +252,7 @@ export class Pump {
     }
   }
 
-  /** Ends all waits of the socket, which are the pump's. An abort signal would cost more than the wait. */
+  /** Ends the socket's waits, all of them the pump's. An abort signal would cost more than the wait. */
   #endWait(): void {
     this.#onThrottle?.();
     if (!this.#from.closed) this.#relay.abandon();
@@ -306,7 +297,6 @@ export class Pump {
     this.#onResume = undefined;
   }
 
-  /** Whether the error results from the end of the pump or of a socket. */
   #isOver(error: unknown): boolean {
     return this.#ended || this.#from.closed || this.#to.closed || error instanceof ClosedError;
   }

@@ -15,27 +15,25 @@ export interface ReceiveManyOptions extends WaitOptions {
 /**
  * One or more messages received together.
  *
- * The frames are views of memory that the socket reuses after the batch is disposed. Do not read, send or keep them then. A
- * forwarded frame may still be queued at that time, even after an awaited `send`: send it with `copy: true`, or keep the
- * batch. A batch that is never disposed is safe, at the cost of `receiveMany`. With `SHOAL_CHECK_BATCHES=1` in the
- * environment, calls and properties of such a frame throw `ClosedError` `EBADF`; its bytes are `undefined`, and views of it
- * are empty.
+ * The frames are views of memory that the socket reuses after dispose. Do not read, send or keep them then: a forwarded
+ * frame may still be queued even after an awaited `send`, so send it with `copy: true` or keep the batch. A batch never
+ * disposed is safe, at the cost of `receiveMany`. With `SHOAL_CHECK_BATCHES=1` in the environment, calls and properties
+ * of such a frame throw `ClosedError` `EBADF`; its bytes are `undefined`, and its views empty.
  */
 export interface MessageBatch<M> extends Iterable<M>, Disposable {
-  /** The messages in the order of arrival. @throws ClosedError `EBADF` when the batch is disposed */
+  /** The messages in order of arrival. @throws ClosedError `EBADF` after dispose */
   readonly messages: readonly M[];
-  /** The number of messages. @throws ClosedError `EBADF` when the batch is disposed */
+  /** Number of messages. @throws ClosedError `EBADF` after dispose */
   readonly length: number;
-  /** The messages. @throws ClosedError `EBADF` when the batch is disposed */
+  /** @throws ClosedError `EBADF` after dispose */
   [Symbol.iterator](): IterableIterator<M>;
   /**
-   * Returns the messages for permanent use, as from `receiveMany`: their memory is never reused. To keep one of many, copy it:
-   * `Buffer.from(frame)`.
+   * Returns the messages for permanent use: their memory is never reused. For one of many, use `Buffer.from(frame)`.
    *
-   * @throws ClosedError `EBADF` when the batch is disposed
+   * @throws ClosedError `EBADF` after dispose
    */
   keep(): M[];
-  /** Returns the frames' memory to the socket. Further calls have no effect. */
+  /** Returns the memory to the socket. Further calls have no effect. */
   [Symbol.dispose](): void;
 }
 
@@ -43,53 +41,53 @@ export interface MessageBatch<M> extends Iterable<M>, Disposable {
 export interface BatchesOptions {
   /** Most messages of a batch; at least 1. Default 1,000. */
   readonly max?: number;
-  /** Ends the loop with an `AbortError` (code `ABORT_ERR`). */
+  /** Ends the loop with `AbortError` (`ABORT_ERR`). */
   readonly signal?: AbortSignal;
 }
 
-/** A socket that receives messages of type `M`: frames, unless said otherwise. */
+/** Receives messages of type `M`, by default frames. */
 export interface Readable<M = Message[]> extends Required<ReadableOptions> {
   /**
-   * Waits for the next message. At most `maxPendingReceives` calls may wait; they get messages in the order of the calls.
-   * Aborted and timed-out calls lose no message.
+   * Waits for the next message. At most `maxPendingReceives` calls wait, first come, first served. Aborted and
+   * timed-out calls lose no message.
    *
-   * @returns the message's frames, as Buffers that belong to the program; with a codec the last is the decoded value. A frame
-   *   is a view: 100 bytes may retain 64 KiB (128 over inproc). Copy frames for long use: `Buffer.from(frame)`
+   * @returns the message's frames as Buffers that the program owns; with a codec the last is the decoded value. A frame
+   *   is a view: 100 bytes may retain 64 KiB (128 over inproc), so copy frames for long use: `Buffer.from(frame)`
    * @throws TimeoutError `EAGAIN` after `receiveTimeout` or `timeout`
-   * @throws InvalidStateError `EFSM` instead if the socket must send first (Request, Reply)
+   * @throws InvalidStateError `EFSM` if the socket must send first (Request, Reply)
    * @throws InvalidStateError `ERR_TOO_MANY_PENDING` past `maxPendingReceives`
    * @throws InvalidArgumentError `EINVAL` for an unknown option or an invalid value
-   * @throws AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the socket closes meanwhile, `EBADF` when it is closed
+   * @throws AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the socket closes meanwhile, `EBADF` when closed
    */
   receive(options?: WaitOptions): Promise<M>;
   /**
-   * Returns 1 to `max` messages: the available ones, or the next. Otherwise like {@link receive}.
+   * Returns the available messages, or the next: 1 to `max`. Otherwise like {@link receive}.
    *
    * @throws InvalidArgumentError `EINVAL` for a `max` below 1; otherwise as `receive`
    */
   receiveMany(options?: ReceiveManyOptions): Promise<M[]>;
   /**
-   * Batches of 1 to `max` messages until the socket closes or the signal is aborted, which throws `AbortedError`. The fastest
-   * way to receive: one promise per batch, and with `using` reused memory.
+   * Batches of 1 to `max` messages until the socket closes or the signal aborts, which throws `AbortedError`. The
+   * fastest way to receive: one promise per batch, and memory reused with `using`.
    *
    * ```ts
    * for await (using batch of socket.batches()) for (const [frame] of batch) total += frame.length;
    * ```
    *
-   * A loop that ends by `break` or an error loses the rest of its batch only.
+   * Leaving the loop by `break` or an error loses only the rest of its batch.
    *
    * @throws InvalidArgumentError `EINVAL` for an unknown option or a `max` below 1
    */
   batches(options?: BatchesOptions): AsyncIterableIterator<MessageBatch<M>, undefined>;
   /**
-   * Messages until the socket closes or the signal is aborted, which throws `AbortedError`.
+   * Messages until the socket closes or the signal aborts, which throws `AbortedError`.
    *
    * @throws InvalidArgumentError `EINVAL` for an unknown option
    */
   messages(options?: { readonly signal?: AbortSignal }): AsyncIterableIterator<M, undefined>;
   /**
-   * Messages until the socket closes. Yields to timers and other sockets about twice per millisecond; with a slow program at
-   * least every 128 messages.
+   * Messages until the socket closes. Yields to timers and other sockets about twice per millisecond, at least every
+   * 128 messages.
    */
   [Symbol.asyncIterator](): AsyncIterableIterator<M, undefined>;
 }
@@ -102,7 +100,6 @@ function check(call: string, options: unknown, known: readonly string[], extra: 
   checkCallOptions(call, options, known);
 }
 
-/** @returns the most messages of a call; `max` or the default */
 export function checkMax(max: number = DEFAULT_MAX): number {
   return checkInteger("max", max);
 }
@@ -119,7 +116,7 @@ class MessageIterator<M> implements AsyncIterableIterator<M, undefined> {
 
   next(): Promise<IteratorResult<M, undefined>> {
     if (this.#done || this.#socket[CORE].closed) return Promise.resolve({ value: undefined, done: true });
-    // An available message costs one promise instead of three.
+    // One promise instead of three for an available message.
     if (this.#options === undefined && !this.#socket[CORE].reserved) {
       const value = this.#socket[CORE].inbox.tryReceive() as M | undefined;
       if (value !== undefined) return Promise.resolve({ value, done: false });
@@ -148,10 +145,10 @@ function toResult<M>(value: M): IteratorResult<M, undefined> {
   return { value, done: false };
 }
 
-/** The methods of {@link Readable}. @internal */
+/** @internal */
 export const RECEIVING: Omit<Readable<unknown>, keyof ReadableOptions | "batches"> &
   ThisType<HasCore & Readable<unknown>> = {
-  // Rest parameters would make an array for each message.
+  // Rest parameters would allocate an array per message.
   receive(options, extra?: unknown) {
     try {
       this[CORE].assertFree();

@@ -1,6 +1,6 @@
 /**
- * Reads all messages of a socket for parts of the library, without calls of `receive`. A call costs a promise, a waiter and an
- * array, a tenth of all functions between the read of a small message and its handler.
+ * Reads all messages of a socket for parts of the library. A call of `receive` would cost a promise, a waiter and an
+ * array, a tenth of all functions between reading a small message and its handler.
  *
  *   engine has messages ──> microtask ──> take, take … ──nothing left──> waits for the engine
  *                               ^                    │
@@ -12,7 +12,7 @@ import { systemClock } from "../core/clock.js";
 import { TurnBudget } from "../core/turn-budget.js";
 import type { SocketCore } from "./socket-core.js";
 
-/** ms of immediate reads between two turns of the event loop, as in inbox.ts. */
+/** ms of immediate reads between two turns of the event loop. */
 const READ_TIME = 0.5;
 const RESOLVED = Promise.resolve();
 
@@ -20,10 +20,9 @@ export class Reader {
   readonly #core: SocketCore;
   readonly #take: () => number;
   readonly #budget = new TurnBudget(READ_TIME, systemClock);
-  /** A read is scheduled. */
   #isDue = false;
 
-  /** @param take takes and handles available messages, and returns their number; must not throw */
+  /** @param take handles available messages and returns their number; must not throw */
   constructor(core: SocketCore, take: () => number) {
     this.#core = core;
     this.#take = take;

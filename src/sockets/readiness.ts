@@ -1,4 +1,4 @@
-/** Waits until an engine's socket has a message, or room for one, for relays. */
+/** Waits until an engine's socket has a message or room, for relays. */
 import { ClosedError, type ShoalError, TimeoutError } from "../core/errors.js";
 import { refusedWait, Waiter, type WaitOptions } from "../core/waiter.js";
 
@@ -8,7 +8,7 @@ export class Readiness {
   readonly #waiters = new Set<Waiter<void>>();
 
   /**
-   * @param isReady whether the engine is ready now
+   * @param isReady checks the engine
    * @param want starts or stops the engine's report
    */
   constructor(isReady: () => boolean, want: (on: boolean) => void) {
@@ -39,7 +39,6 @@ export class Readiness {
     this.#waiters.clear();
   }
 
-  /** Ends all waits, because the socket closes. */
   abandon(): void {
     for (const waiter of this.#waiters)
       waiter.abandon(new ClosedError("EAGAIN", "The socket closed while the call waited"));

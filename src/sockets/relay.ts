@@ -1,12 +1,10 @@
 /**
- * A proxy's access to two sockets: messages of one go to the other without codecs. Code outside this folder uses
- * nothing else inside a socket.
+ * A proxy's access to two sockets, without codecs.
  *
  *   one by one   tryReceive, receive  ->  trySend, send
  *   in batches   move: from.engine --takeBatch--> at most one batch in flight --offerBatch--> to.engine
  *
- * Batches are not decoded and need no object per message. While `to` has no room nothing is taken from `from`, so
- * only the batch in flight uses memory here.
+ * Batches need no object per message. While `to` has no room nothing is taken from `from`, so only one batch is held.
  */
 
 import type { WaitOptions } from "../core/waiter.js";
@@ -17,10 +15,9 @@ import { Readiness } from "./readiness.js";
 import { CORE, type Socket } from "./socket.js";
 import type { SocketCore } from "./socket-core.js";
 
-/** Most messages of a batch, so that many peers take turns. */
+/** So that many peers take turns. */
 const MAX_BATCH_MESSAGES = 1_000;
 
-// Frame positions, for readers of batches.
 export { bodyAt, type FrameBatch, frameEnd, framesBetween, LONG, MORE, messageEnd, SHORT_HEADER };
 
 export interface Moved {
@@ -28,20 +25,19 @@ export interface Moved {
   readonly taken: number;
   /** Bytes of the taken messages, before `filter`. */
   readonly bytes: number;
-  /** Bytes of messages dropped because their peer is unknown or full (ROUTER). */
+  /** Bytes of messages whose peer is unknown or full (ROUTER). */
   readonly lostBytes: number;
   /**
-   * "empty": `from` has no message; "mute": `to` has no room; "enough": the limit is reached; "inspect": a batch
-   * needs inspection.
+   * "empty": `from` has no message; "mute": `to` has no room; "enough": the limit is reached; "inspect": a batch needs
+   * inspection.
    */
   readonly stopReason: "empty" | "mute" | "enough" | "inspect";
 }
 
-/** Checks of each batch before it is passed on. */
 export interface RelayFilter {
-  /** Whether to stop and inspect the messages of this batch one by one ({@link Relay.takeDecoded}). */
+  /** Whether to inspect this batch message by message ({@link Relay.takeDecoded}). */
   readonly needsInspection?: ((batch: FrameBatch) => boolean) | undefined;
-  /** Removes messages that must not pass; `undefined` if all are removed. */
+  /** Removes messages that must not pass; `undefined` if none remain. */
   readonly filter?: ((batch: FrameBatch) => FrameBatch | undefined) | undefined;
 }
 
@@ -59,14 +55,12 @@ export class Relay {
     this.#filter = filter;
   }
 
-  /** Messages taken but not passed on. */
   get inFlight(): number {
     return this.#batch?.messages ?? 0;
   }
 
   /**
-   * Passes on the batch in flight and new batches. Takes at most `most` messages, and no more once they have
-   * `mostBytes`.
+   * Passes on the batch in flight and new batches: at most `most` messages, none after `mostBytes`.
    *
    * @throws ClosedError `EBADF` when `to` is closed
    */
@@ -90,7 +84,7 @@ export class Relay {
         this.#from.counters.bytesReceived += came;
         const whole = batch;
         if (filter !== undefined) batch = filter(batch);
-        if (batch !== whole) whole.release(); // The rest is a copy.
+        if (batch !== whole) whole.release();
         if (batch === undefined) continue;
         this.#batch = batch;
         this.#batchBytes = batch === whole ? came : bytesOf(batch);
@@ -114,7 +108,7 @@ export class Relay {
     }
   }
 
-  /** Whether {@link move} works, which both engines and the socket types must support. */
+  /** Whether both engines and socket types support {@link move}. */
   get batches(): boolean {
     return this.#from.engine.relaySource !== undefined && this.#to.engine.relaySink !== undefined;
   }
@@ -128,70 +122,63 @@ export class Relay {
     return this.#from.inbox.waiting;
   }
 
-  /** Messages that `to` dropped because their peer is unknown or full (ROUTER). */
+  /** Messages whose peer was unknown or full (ROUTER). */
   get undeliverable(): number {
     const { dropped } = this.#to.counters;
     return dropped.unroutable + dropped["peer-full"];
   }
 
-  /** The next message; `undefined` if there is none, or the event loop has to turn first. */
+  /** `undefined`: no message, or the event loop has to turn first. */
   tryReceive(): Buffer[] | undefined {
     return this.#from.inbox.tryReceive() as Buffer[] | undefined;
   }
 
-  /** Waits for the next message. @throws ClosedError `EAGAIN` when `abandon` ends the wait, or the socket closes */
+  /** @throws ClosedError `EAGAIN` when `abandon` ends the wait, or the socket closes */
   receive(options: WaitOptions): Promise<Buffer[]> {
     return this.#from.inbox.receive(options) as Promise<Buffer[]>;
   }
 
-  /**
-   * Sends a message if `to` has room. @throws ClosedError `EBADF` when it is closed; otherwise the errors of a
-   * socket's `trySend` (`mandatory` ROUTER)
-   */
+  /** Sends if `to` has room. @throws ClosedError `EBADF` when it is closed; otherwise as a socket's `trySend` */
   trySend(message: Buffer[]): boolean {
     this.#to.assertOpen(); // A closed PUB or ROUTER would accept it.
     return this.#to.outbox.trySend(message);
   }
 
-  /**
-   * Sends a message once `to` has room. @throws ClosedError `EBADF` when it is closed; otherwise the errors of `send`
-   */
+  /** Sends once `to` has room. @throws ClosedError `EBADF` when it is closed; otherwise as `send` */
   async send(message: Buffer[], options: WaitOptions): Promise<void> {
-    this.#to.assertOpen(); // With a closed socket the message would wait forever.
+    this.#to.assertOpen(); // A closed socket would let the message wait forever.
     await this.#to.outbox.send(message, options, false);
   }
 
-  /** Removes the batch in flight. @returns its messages, decoded */
+  /** Removes the batch in flight and returns its messages. */
   takeDecoded(): Buffer[][] {
     const messages = this.#batch?.decode() ?? [];
     this.#batch = undefined;
     return messages;
   }
 
-  /** Settles when `from` has a message. */
   readable(options: WaitOptions): Promise<void> {
     return readable(this.#from).wait(options);
   }
 
-  /** Settles when `to` may have room; call it after a move that stopped as "mute". */
+  /** Settles when `to` may have room, after a move that stopped as "mute". */
   writable(options: WaitOptions): Promise<void> {
     return writable(this.#to).wait(options);
   }
 
-  /** Ends all waits for messages of `from` with ClosedError `EAGAIN`, as closing the socket does. */
+  /** Ends all waits for messages of `from` with ClosedError `EAGAIN`, as closing does. */
   abandon(): void {
     this.#from.inbox.abandon();
     this.#from.readable?.abandon();
   }
 
-  /** Bytes of `messages` removed from the front of the batch. */
   #taken(batch: FrameBatch, messages: number): number {
     const bytes = batch.takenBytes + (batch.first?.length ?? 0) * messages;
     batch.takenBytes = 0;
     return bytes;
   }
 
-  /** Counts a dropped message. @returns its bytes */
+  /** @returns the bytes of the dropped message */
   #refused(result: OfferResult, batch: FrameBatch): number {
     const reason = result === OfferResult.PeerFull ? "peer-full" : "unroutable";
     const message = batch.refused();
@@ -201,7 +188,6 @@ export class Relay {
   }
 }
 
-/** Bytes of a new batch. */
 function bytesOf({ tally, first, messages }: FrameBatch): number {
   return tally.bodyBytes + (first === undefined ? 0 : first.length * messages);
 }

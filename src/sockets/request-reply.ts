@@ -1,4 +1,4 @@
-/** REQ, REP, DEALER and ROUTER (28/REQREP): questions and answers. */
+/** REQ, REP, DEALER and ROUTER (28/REQREP). */
 import { checkCallOptions, checkInteger, refuseExtra } from "../core/arguments.js";
 import { backOff } from "../core/back-off.js";
 import {
@@ -45,46 +45,44 @@ import type {
 import type { Writable } from "./writable.js";
 
 interface ProbeOptions {
-  /** Sends an empty message to each new peer, so that a ROUTER learns of this socket (`ZMQ_PROBE_ROUTER`). Default false. */
+  /** Sends an empty message to each new peer, so that a ROUTER learns its routing id (`ZMQ_PROBE_ROUTER`). Default false. */
   probeRouter?: boolean;
 }
 type Both = CommonOptions & ReadableOptions & WritableOptions & RoutingIdOptions;
 type RequestProperties = Both &
   ProbeOptions & {
-    /** Puts an id before the delimiter of a request; only the reply with this id counts (`ZMQ_REQ_CORRELATE`). Default false; `request` sets it. */
+    /** Puts an id before a request's delimiter; only the reply with this id counts (`ZMQ_REQ_CORRELATE`). Default false; `request` sets it. */
     correlate?: boolean;
-    /** Allows another request before the reply, which replaces the earlier one (`ZMQ_REQ_RELAXED`). Default false; `request` sets it. */
+    /** Allows another request before the reply, replacing the earlier one (`ZMQ_REQ_RELAXED`). Default false; `request` sets it. */
     relaxed?: boolean;
   };
 type DealerProperties = Both & ProbeOptions & ConflateOptions;
 type RouterProperties = Both &
   ProbeOptions & {
-    /** A message to an unknown peer is an error (`EHOSTUNREACH`), to a full one `EAGAIN`; with `false` both are counted drops (`ZMQ_ROUTER_MANDATORY`). Default false. */
+    /**
+     * Messages to an unknown peer reject with `EHOSTUNREACH`, to a full one with `EAGAIN`; with `false` both are
+     * counted drops (`ZMQ_ROUTER_MANDATORY`). Default false.
+     */
     mandatory?: boolean;
     /** A new peer takes over a routing id in use (`ZMQ_ROUTER_HANDOVER`). Default false. */
     handover?: boolean;
   };
 
-/** Options of {@link Request}. */
 export type RequestOptions<T = Raw> = RequestProperties & ConstructionOptions & CodecOptions<T>;
-/** Options of {@link Reply}. */
 export type ReplyOptions<T = Raw> = Both & ConstructionOptions & CodecOptions<T>;
-/** Options of {@link Dealer}. */
 export type DealerOptions<T = Raw> = DealerProperties & ConstructionOptions & CodecOptions<T>;
-/** Options of {@link Router}. */
 export type RouterOptions<T = Raw> = RouterProperties & ConstructionOptions & CodecOptions<T>;
 
 /** Options of `request`. */
 export interface RequestCallOptions {
-  /** ms for the whole call, with the wait for its turn and all attempts; -1: no limit. Default 30,000. */
+  /** ms for the whole call, including its turn and all attempts; -1: no limit. Default 30,000. */
   readonly timeout?: number;
-  /** ms for one attempt, from sending to the reply; -1: only the call's limit. Default: an equal share of `timeout`. */
+  /** ms for one attempt; -1: only the call's limit. Default: an equal share of `timeout`. */
   readonly attemptTimeout?: number;
   /** Further attempts after a failed one. Default 0. */
   readonly retries?: number;
-  /** Most ms before the second attempt after a lost connection; doubles for each attempt up to 5,000, with half of it random. Default 100. */
+  /** Most ms before the second attempt after a lost connection; doubles per attempt up to 5,000, half of it random. Default 100. */
   readonly retryDelay?: number;
-  /** Aborts the request. */
   readonly signal?: AbortSignal;
 }
 
@@ -96,16 +94,15 @@ const REQUEST_OPTIONS: readonly (keyof RequestCallOptions)[] = [
   "signal",
 ];
 
-/** Default `timeout` in ms. */
+/** ms. */
 const REQUEST_TIMEOUT = 30_000;
 const RETRY_DELAY = 100;
 const MAX_RETRY_DELAY = 5_000;
 
-/** The waits of one attempt. */
 interface Attempt {
   /** ms until the attempt fails. */
   readonly time: number;
-  /** ms until the attempt fails after the end of its connection. */
+  /** ms until the attempt fails after its connection ended. */
   readonly rest: number;
   /** End of the whole call, by `performance.now()`. */
   readonly end: number;
@@ -121,9 +118,8 @@ class PeerLeft extends TimeoutError {
 
 const CONNECT_OPTIONS: readonly (keyof RouterConnectOptions)[] = ["routingId"];
 
-/** Options of `connect` of a Router. */
 export interface RouterConnectOptions {
-  /** The routing id that the peer gets on this socket. */
+  /** The peer's routing id on this socket. */
   routingId?: string;
 }
 
@@ -146,31 +142,29 @@ export interface RouterConnectOptions {
  */
 export class Request<T = Raw> extends Socket {
   readonly #turns = new Mutex();
-  /** An attempt waits for its reply. */
   #waits = false;
 
-  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  /** @throws InvalidArgumentError `EINVAL` for an invalid option */
   constructor(options?: RequestOptions<T>);
   constructor(options?: RequestOptions<T>, ...extra: unknown[]) {
     super(SocketType.Request, options, shapeFor("body", options?.codec), extra);
   }
 
   /**
-   * Sends a request and returns its reply. Concurrent calls wait their turn.
+   * Sends a request and returns its reply. Concurrent calls wait their turn; meanwhile `send` and `receive` fail with
+   * `EFSM`.
    *
-   * An attempt fails after its time, or when the connection of its request ends (unknown with `libzmq`). A late reply is
-   * never taken for another, because each request has an id (`ZMQ_REQ_CORRELATE`) that REP and ROUTER peers return. The first
-   * call sets `correlate` and `relaxed`. `send` and `receive` are out of turn (`EFSM`) during a call.
+   * An attempt fails after its time, or when its connection ends (unknown with `libzmq`). Each request has an id that
+   * REP and ROUTER peers return (`ZMQ_REQ_CORRELATE`), so no late reply is taken for another. The first call sets
+   * `correlate` and `relaxed`. A retry repeats the message, so the peer may handle it twice.
    *
-   * A retry repeats the message, so the peer may handle it twice.
-   *
-   * @returns the reply's frames, or with a codec the value as the only element
-   * @throws InvalidArgumentError `EINVAL` for an invalid message, an unknown option or an invalid value
-   * @throws TimeoutError `ETIMEDOUT` after the last attempt or the call's time, with the endpoint if the socket has only one.
+   * @returns the reply's frames, or with a codec the value as only element
+   * @throws InvalidArgumentError `EINVAL` for an invalid message or option
+   * @throws TimeoutError `ETIMEDOUT` after the last attempt or the call's time, with the endpoint if there is only one;
    *   AbortedError `ABORT_ERR`
    * @throws InvalidMessageError `ERR_INVALID_MESSAGE` if the codec or its schema refuses the reply
    * @throws InvalidStateError `EFSM` while a `receive` of the program waits
-   * @throws ClosedError `EAGAIN` when the socket closes meanwhile, `EBADF` when it is closed
+   * @throws ClosedError `EAGAIN` when the socket closes meanwhile, `EBADF` when closed
    */
   request(body: BodyOut<T>, options?: RequestCallOptions): Promise<BodyIn<T>>;
   request(body: BodyOut<T>, options: RequestCallOptions = {}, ...extra: unknown[]): Promise<BodyIn<T>> {
@@ -197,7 +191,7 @@ export class Request<T = Raw> extends Socket {
     const done = await this.#turns.take({ timeout, signal });
     core.reserved = true;
     try {
-      core.assertOpen(); // The socket may have closed during the wait for the turn.
+      core.assertOpen(); // The socket may have closed meanwhile.
       if (core.inbox.waiting > 0)
         throw new InvalidStateError("EFSM", "A receive of the program's own waits: its reply comes first");
       this.#watch();
@@ -216,15 +210,15 @@ export class Request<T = Raw> extends Socket {
       }
     } finally {
       done();
-      core.reserved = this.#turns.taken; // The next call may have the turn already.
+      core.reserved = this.#turns.taken; // The next call may have its turn already.
     }
   }
 
-  /** @throws TimeoutError `EAGAIN` after `time`, or `rest` */
+  /** @throws TimeoutError `EAGAIN` after `time` or `rest` */
   async #attempt(message: OutgoingMessage, { time, rest, end, signal }: Attempt): Promise<BodyIn<T>> {
     const core = this[CORE];
     const over = Math.min(end, performance.now() + time);
-    // Messages read for an earlier request are late, and would be taken for this reply.
+    // Otherwise late replies to an earlier request would be taken for this reply.
     core.counters.late += core.engine.discard();
     const sending = { timeout: msUntil(over), signal };
     if (OBSERVABLE && isSendObserved()) {
@@ -246,7 +240,7 @@ export class Request<T = Raw> extends Socket {
     }
   }
 
-  /** Lets invalid replies and lost connections end an attempt; called by the first request. */
+  /** Lets invalid replies and lost connections end an attempt. */
   #watch(): void {
     const core = this[CORE];
     if (core.onReplyLost !== undefined) return;
@@ -303,7 +297,7 @@ defineSocket(Request, "Request", routings.request);
  * ```
  */
 export class Reply<T = Raw> extends Socket {
-  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  /** @throws InvalidArgumentError `EINVAL` for an invalid option */
   constructor(options?: ReplyOptions<T>);
   constructor(options?: ReplyOptions<T>, ...extra: unknown[]) {
     super(SocketType.Reply, options, shapeFor("body", options?.codec), extra);
@@ -317,7 +311,7 @@ export interface Reply<T = Raw>
 defineSocket(Reply, "Reply", routings.reply);
 
 /**
- * Sends to its peers in turn and receives from them fairly, independently (28/REQREP, The DEALER Socket Type).
+ * Sends to its peers in turn and receives from them fairly, in any order (28/REQREP, The DEALER Socket Type).
  *
  * @example
  * ```ts
@@ -333,7 +327,7 @@ defineSocket(Reply, "Reply", routings.reply);
  * ```
  */
 export class Dealer<T = Raw> extends Socket {
-  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  /** @throws InvalidArgumentError `EINVAL` for an invalid option */
   constructor(options?: DealerOptions<T>);
   constructor(options?: DealerOptions<T>, ...extra: unknown[]) {
     super(SocketType.Dealer, options, shapeFor("body", options?.codec), extra);
@@ -347,9 +341,9 @@ export interface Dealer<T = Raw>
 defineSocket(Dealer, "Dealer", routings.dealer);
 
 /**
- * Addresses each peer by its routing id, the first frame of every message in both directions. Messages to unknown or full
- * peers are dropped, counted and reported; with `mandatory`, and in {@link reply}, they are errors (28/REQREP, The ROUTER
- * Socket Type).
+ * Addresses each peer by its routing id, the first frame in both directions. Messages to unknown or full peers are
+ * dropped, counted and reported; with `mandatory` and in {@link reply} they are errors (28/REQREP, The ROUTER Socket
+ * Type).
  *
  * @example
  * ```ts
@@ -367,7 +361,7 @@ defineSocket(Dealer, "Dealer", routings.dealer);
  * ```
  */
 export class Router<T = Raw> extends Socket {
-  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  /** @throws InvalidArgumentError `EINVAL` for an invalid option */
   constructor(options?: RouterOptions<T>);
   constructor(options?: RouterOptions<T>, ...extra: unknown[]) {
     super(SocketType.Router, options, shapeFor("routed", options?.codec), extra);
@@ -392,12 +386,12 @@ export class Router<T = Raw> extends Socket {
   }
 
   /**
-   * Sends a message to one peer if that is possible at once, regardless of `mandatory`. The peer's state is a result instead
-   * of an error, so a broker needs no `try` for departed or slow peers.
+   * Sends to one peer at once if possible, regardless of `mandatory`. The result reports departed and full peers
+   * without an error.
    *
    * @param message frames, the first a routing id; with a codec the last is the value
-   * @returns `sent`; `full` if the peer is at its high-water mark or earlier sends wait; `gone` if no peer has this routing id
-   *   or the socket is closed. Unsent messages stay with the caller: they are not counted or reported
+   * @returns `sent`; `full` if the peer is at its high-water mark or earlier sends wait; `gone` for an unknown routing
+   *   id or a closed socket. Unsent messages are not counted or reported
    * @throws InvalidArgumentError `EINVAL` for an invalid message
    * @throws InvalidMessageError `ERR_INVALID_MESSAGE` if the codec or its schema refuses the value
    */
@@ -409,9 +403,9 @@ export class Router<T = Raw> extends Socket {
   /**
    * Sends a reply to the sender of a request.
    *
-   * @param envelope the request's, from {@link Envelope.parse}
+   * @param envelope from {@link Envelope.parse}
    * @param body 1 or more frames; with a codec the value
-   * @throws InvalidArgumentError `EINVAL` for an invalid envelope, an invalid body or an unknown option
+   * @throws InvalidArgumentError `EINVAL` for an invalid envelope, body or option
    * @throws UnroutableError `EHOSTUNREACH` when the peer is gone, regardless of `mandatory`
    * @throws TimeoutError `EAGAIN` when the peer is at its high-water mark
    */
@@ -437,7 +431,7 @@ export interface Router<T = Raw>
     RoutingIdProperty {}
 defineSocket(Router, "Router", routings.router);
 
-/** The timeout of a wait until a time that may be infinite, or past. */
+/** The timeout until a time that may be infinite or past. */
 function msUntil(time: number): number {
   if (time === Number.POSITIVE_INFINITY) return -1;
   return Math.min(MAX_TIMEOUT, Math.max(0, Math.round(time - performance.now())));

@@ -1,4 +1,4 @@
-/** The routing of each socket type, for its class: a page loads those of the classes that it uses. */
+/** A page loads only the routings of the classes that it uses. */
 
 import { PairRouting } from "../engine/zmtp/routing/pair.js";
 import { PipelineRouting } from "../engine/zmtp/routing/pipeline.js";

@@ -1,4 +1,4 @@
-/** The routing that a class brings for its type: none, since the engine has all of them. A page has those that its classes bring. */
+/** Empty stand-ins for the routings that classes bring in a page; this engine has all. */
 export const pair = undefined;
 export const push = undefined;
 export const pull = undefined;

@@ -1,4 +1,3 @@
-/** `socket.sendMany()`: an array of messages with one promise. */
 import { describe } from "../core/arguments.js";
 import { systemClock } from "../core/clock.js";
 import { ClosedError, InvalidArgumentError } from "../core/errors.js";
@@ -16,30 +15,26 @@ type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
 const SENT = Promise.resolve();
 
-/** Shared by all sockets of the thread, so that the event loop turns whichever of them are in use. */
+/** Shared by the thread's sockets, so that the event loop turns whichever are in use. */
 const budget = new TurnBudget(SEND_TIME, systemClock);
 
-/** The result of a call that has sent this many messages. */
 function settled(messages: number): Promise<void> {
   return budget.spend(Math.max(1, messages)) ? new Promise((resolve) => setImmediate(resolve)) : SENT;
 }
 
-/** One call. */
 class Run {
   readonly #socket: HasCore;
   readonly #core: SocketCore;
   #options: SendOptions | undefined;
-  /** Encoded messages. */
   #messages: readonly OutgoingMessage[];
-  /** Whether all are Buffers for the transfer lane. */
+  /** Whether all go by the transfer lane. */
   readonly #passes: boolean;
-  /** Whether each message is observed as a separate operation. */
   readonly #observed = isSendObserved();
   /** Set once the call waits for room. */
   #runs: SendRuns | undefined = undefined;
   sent = 0;
 
-  /** @throws the errors of `encode`: nothing was sent */
+  /** @throws the errors of `encode` */
   constructor(socket: HasCore, messages: readonly unknown[], options: SendOptions | undefined) {
     const core = socket[CORE];
     this.#socket = socket;
@@ -48,14 +43,14 @@ class Run {
     this.#passes = options?.transfer === true && !this.#observed && core.lane?.takes(messages) === true;
     if (this.#passes) this.#messages = messages as Buffer[];
     else {
-      // `map` would skip the holes of a sparse array.
+      // `map` would skip a sparse array's holes.
       const encoded: OutgoingMessage[] = [];
       for (let i = 0; i < messages.length; i++) encoded.push(core.encode(messages[i]));
       this.#messages = encoded;
     }
   }
 
-  /** Sends messages while there is room. @returns whether all are sent @throws the errors of `trySend` */
+  /** Sends while there is room. @returns whether all are sent @throws the errors of `trySend` */
   sendNow(): boolean {
     const messages = this.#messages;
     if (this.#observed) return this.sent === messages.length;
@@ -65,14 +60,13 @@ class Run {
       this.sent += lane?.passMany(messages as Buffer[], this.sent) ?? 0;
     }
     while (this.sent < messages.length) {
-      this.#assertMaySend(); // A listener may close it when a message is dropped.
+      this.#assertMaySend(); // A listener to drops may close it.
       if (!outbox.trySend(messages[this.sent] as OutgoingMessage, this.#options)) return false;
       this.sent += 1;
     }
     return true;
   }
 
-  /** Sends the remaining messages as there is room. */
   async sendRest(): Promise<void> {
     const { copy, ...options }: Writable<SendOptions> = this.#options ?? {};
     const timeout = options.timeout ?? this.#core.sendTimeout;
@@ -98,7 +92,7 @@ class Run {
     }
   }
 
-  /** Copies the waiting messages, whose memory the program reuses after the call. */
+  /** The program reuses the memory after the call. */
   #copies(): OutgoingMessage[] {
     try {
       return this.#messages.map((message, i) => (i < this.sent ? message : copyOf(message)));
@@ -107,7 +101,7 @@ class Run {
     }
   }
 
-  /** A waiting call continues while its socket closes, within the linger. */
+  /** A waiting call continues within its closing socket's linger. */
   #assertMaySend(): void {
     if (this.#runs === undefined) this.#core.assertFree();
     else this.#runs.assertGoing();
@@ -134,7 +128,6 @@ function sendRest(run: Run): Promise<void> {
 
 function ignore(): void {}
 
-/** Adds the number of sent messages to an error. */
 function withSent(error: unknown, sent: number): unknown {
   return error instanceof Error ? Object.assign(error, { sent }) : error;
 }
@@ -167,5 +160,5 @@ function sendMany(
   }
 }
 
-/** The method `sendMany` of `Writable`. @internal */
+/** @internal */
 export const SENDING_MANY = { sendMany };

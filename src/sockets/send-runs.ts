@@ -1,5 +1,5 @@
 /**
- * The waiting calls of `sendMany` of one socket. Like waiting sends, they continue while it closes:
+ * A socket's waiting calls of `sendMany`, which continue while it closes:
  *
  *   begin --message by message, as there is room--> end
  *     close: drained, or the linger is over --> abandon: no further message is sent
@@ -31,30 +31,27 @@ export class SendRuns {
     this.#running -= 1;
   }
 
-  /** Waiting sends and calls. */
   get waiting(): number {
     return this.#sender.outbox.waiting + this.#running;
   }
 
-  /** Checked before each message. @throws ClosedError `EAGAIN` after {@link abandon}; otherwise as `assertFree` */
+  /** @throws ClosedError `EAGAIN` after {@link abandon}; otherwise as `assertFree` */
   assertGoing(): void {
     if (this.#abandoned)
       throw new ClosedError("EAGAIN", "The socket closed before all messages could be sent");
     if (this.#sender.reserved) this.#sender.assertFree();
   }
 
-  /** See Outbox. */
   async drained(): Promise<void> {
     const { outbox } = this.#sender;
     for (;;) {
       await outbox.drained();
       if (this.#running === 0 || this.#sender.sendsOutOfTurn) return;
-      // Between two messages a call has nothing in the outbox, and continues within this turn.
+      // Between two messages a call has nothing in the outbox.
       await new Promise((resolve) => setImmediate(resolve));
     }
   }
 
-  /** See Outbox. */
   abandon(): number {
     this.#abandoned = true;
     return this.#sender.outbox.abandon();

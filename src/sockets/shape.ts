@@ -16,53 +16,50 @@ import { type MessageLike, toFrame, toMessage } from "./message.js";
 export type Raw = { readonly raw: unique symbol };
 
 /**
- * `T` without inference. The built-in `NoInfer` would stay on the type, and a union's value would not be checked
+ * `T` without inference. The built-in `NoInfer` would stay on the type and keep a union's value from being checked
  * against the member selected by its discriminant.
  */
 export type Settled<T> = [T][T extends unknown ? 0 : never];
 
-/** Messages to send: frames, or a codec's value, alone or as an array's only element. */
+/** Frames to send, or a codec's value, alone or as an array's only element. */
 export type BodyOut<T> = [T] extends [Raw]
   ? MessageLike | MessageLike[]
   : (T extends readonly unknown[] ? never : T) | readonly [T];
-/** Received messages: frames, or a codec's value as the only element. */
+/** Received frames, or a codec's value as only element. */
 export type BodyIn<T> = [T] extends [Raw] ? Buffer[] : [T];
-/** Messages to publish: frames, or a topic and a codec's value. */
+/** Frames to publish, or a topic and a codec's value. */
 export type TopicOut<T> = [T] extends [Raw]
   ? MessageLike | MessageLike[]
   : readonly [topic: MessageLike, body: T];
-/** A subscriber's messages: frames, or a topic and a codec's value. */
+/** Received frames, or a topic and a codec's value. */
 export type TopicIn<T> = [T] extends [Raw] ? Buffer[] : [topic: Buffer, body: T];
-/** Messages a router sends: frames after a routing id; with a codec the last is the value. */
+/** Routing id and frames to send; with a codec the last is the value. */
 export type RoutedOut<T> = [T] extends [Raw]
   ? MessageLike | MessageLike[]
   : readonly [MessageLike, ...MessageLike[], T];
-/** Messages a router receives: frames after a routing id; with a codec the last is the value. */
+/** Routing id and received frames; with a codec the last is the value. */
 export type RoutedIn<T> = [T] extends [Raw] ? Buffer[] : [Buffer, ...Buffer[], T];
 
-/** Reports a message that the program must not get. */
 export type OnInvalid = (reason: InvalidReason, error: ShoalError) => void;
 
 export interface MessageShape {
   encode(value: unknown): OutgoingMessage;
-  /** @returns the message, or `undefined` after a call of `onInvalid` */
+  /** @returns `undefined` after a call of `onInvalid` */
   decode(frames: Buffer[], onInvalid: OnInvalid): unknown;
 }
 
-/** Plain frames. */
 export const FRAMES: MessageShape = {
   encode: toMessage,
   decode: (frames) => frames,
 };
 
-/** Allowed frames per message with a codec. */
+/** Frames per message with a codec. */
 const COUNTS = {
   body: { min: 1, max: 1 },
   topic: { min: 2, max: 2 },
   routed: { min: 2, max: Number.POSITIVE_INFINITY },
 } as const;
 
-/** The frames before the body. */
 export type ShapeName = keyof typeof COUNTS;
 
 /** @throws InvalidArgumentError `EINVAL` for an invalid codec */

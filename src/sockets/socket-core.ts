@@ -1,5 +1,5 @@
 /**
- * The core of every socket: the engine's socket, both queues, events, counters and the life-cycle.
+ * The core of every socket: the engine's socket, queues, events, counters and life-cycle.
  *
  *            close()                    engine done
  *   open ---------------> closing -----------------------> closed
@@ -44,33 +44,32 @@ import { isLasting, REPORT_AFTER, warnOfStall } from "./stalls.js";
 import { Counters, type SocketStats } from "./stats.js";
 import { TransferLane } from "./transfer-lane.js";
 
-/** @internal Access to the core for a socket's own methods. */
+/** @internal For a socket's own methods. */
 export const CORE: unique symbol = Symbol("shoal.core");
 
-/** @internal A socket as its methods see it. */
+/** @internal */
 export interface HasCore {
   readonly [CORE]: SocketCore;
 }
 
-/** The result of closing a socket, in messages given to `send` or `trySend`. */
+/** The result of closing, in messages given to `send` or `trySend`. */
 export interface CloseResult {
-  /** Sent messages, over the socket's whole life. */
+  /** Sent messages over the socket's whole life. */
   readonly flushed: number;
   /** Messages refused or discarded because the socket closed. */
   readonly discarded: number;
-  /** Messages whose fate is unknown: the linger ended, and the engine does not count discarded messages. */
+  /** Messages with unknown fate: the linger ended, and the engine does not count discarded messages. */
   readonly unknown: number;
 }
 
 const FAN_OUT: readonly SocketTypeName[] = ["Publisher", "XPublisher", "XSubscriber", "Radio"];
 /** Types whose messages begin with the receiving peer. */
 const ROUTES: readonly SocketTypeName[] = ["Router", "Stream", "Server", "Peer"];
-/** Of these, the types that reject a message without a receiver. */
 const MANDATORY: readonly SocketTypeName[] = ["Stream", "Server", "Peer"];
 
 /**
- * Most frames in a message of the program. Peers count the frames that REQ and REP add, and not the peer's id. So a received
- * message can be sent back.
+ * Most frames in the program's messages. Peers count the frames that REQ and REP add, but not the peer's id, so that a
+ * received message can be sent back.
  */
 function mostFramesOf(type: SocketTypeName): number {
   if (type === "Request") return MAX_FRAMES - 2;
@@ -79,39 +78,36 @@ function mostFramesOf(type: SocketTypeName): number {
 }
 
 export class SocketCore implements EngineListener, OutboxRules, InboxRules<unknown> {
-  /**
-   * The socket, for observation.ts; set by its constructor. Weak, because a connection in progress holds this core but must
-   * not hold a socket that the program has dropped.
-   */
+  /** For observation.ts. Weak, because a connection in progress holds this core but must not hold a dropped socket. */
   declare owner: WeakRef<object>;
   readonly typeName: SocketTypeName;
   readonly context: Context;
   readonly engine: EngineSocket;
   readonly counters = new Counters();
-  /** Whether a call of `request` has the socket, so that other sends and receives are out of turn. */
+  /** Whether a call of `request` has the socket; other sends and receives are then out of turn. */
   reserved = false;
   readonly calls = new Calls();
   readonly events: SocketEvents;
   readonly endpoints: SocketEndpoints;
   readonly outbox: Outbox;
   readonly inbox: Inbox<unknown>;
-  /** Includes the check of a policy, if any. */
+  /** Includes a policy's check. */
   engineAuthenticate: ((peer: PeerCredentials) => Promise<boolean>) | undefined;
   /** Shared with the engine and the transports. */
   readonly #options: OptionValues;
-  /** Called when the engine's `replyLost` may have become true (Request). */
+  /** Called when `replyLost` may have become true (Request). */
   onReplyLost: (() => void) | undefined = undefined;
-  /** Made by relays (relay.ts). */
+  /** For relays (relay.ts). */
   readable: Readiness | undefined = undefined;
   writable: Readiness | undefined = undefined;
-  /** Of sockets without a codec; absent in pages. */
+  /** Only without a codec and outside pages. */
   declare readonly lane: TransferLane | undefined;
-  /** Waiting calls of `sendMany`; absent in pages. */
+  /** Absent in pages. */
   declare runs: SendRuns | undefined;
   readonly #shape: MessageShape;
   /** REQ and REP. */
   readonly #takesTurns: boolean;
-  /** `counters.delivered` at the last receive, from which REQ and REP know their turn. */
+  /** `counters.delivered` at the last receive: the turn of REQ and REP. */
   #deliveredAtTake: number;
   /** The context's limit on sent messages, in bytes. */
   #largest: number | undefined;
@@ -159,7 +155,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
       },
       (endpoint) => this.events.forget(endpoint),
     );
-    this.#deliveredAtTake = type === "Reply" ? -1 : 0; // A REP begins with receiving, a REQ with sending.
+    this.#deliveredAtTake = type === "Reply" ? -1 : 0;
     this.#takesTurns = type === "Request" || type === "Reply";
     this.outbox = new Outbox(this.engine, this, this.counters);
     this.inbox = new Inbox<unknown>(this.engine, this, this.counters);
@@ -167,8 +163,8 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     if (TRANSFERS) this.lane = this.#findLane();
   }
 
-  // OutboxRules and InboxRules. Options are read at each use, because a program may change them at any time. A separate object
-  // with accessors would have a separate shape in V8.
+  // Options are read at each use, because programs change them at any time. A separate object with accessors would have
+  // a separate shape in V8.
 
   get sendTimeout(): number {
     return this.#options.sendTimeout;
@@ -244,9 +240,8 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     return this.endpoints.any || (this.engine.stats().peers ?? 0) > 0;
   }
 
-  /** For `util.inspect`, without secrets. */
   describe(): Readonly<Record<string, unknown>> {
-    if (!OBSERVABLE) return {}; // Pages have no util.inspect.
+    if (!OBSERVABLE) return {};
     const options = readableOptions(this.#options);
     return { ...this.endpoints.all, closed: this.closed, options };
   }
@@ -263,7 +258,6 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     else setOption(this.#options, name, own);
   }
 
-  /** Lifts the limits on sent messages, for forwarding. */
   forward(): void {
     this.#largest = undefined;
     this.#mostFrames = Number.POSITIVE_INFINITY;
@@ -285,7 +279,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     return message;
   }
 
-  /** Bytes for the peer, without the frame with its id. */
+  /** Bytes for the peer, without its id frame. */
   #sizeOf(message: OutgoingMessage): number {
     const hasId = ROUTES.includes(this.typeName) && Array.isArray(message);
     return byteLengthOf(message) - (hasId ? byteLengthOf(message[0] as OutgoingFrame) : 0);
@@ -295,7 +289,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     const counters = this.counters;
     const engine = this.engine.stats();
     const queuedOut = engine.queuedOut ?? 0;
-    // For sockets that send to many, engines count copies, one for each peer.
+    // For sockets that fan out, engines count one copy per peer.
     const own = this.#fansOut ? 0 : 1;
     const dropped = { ...counters.dropped };
     let lost = 0;
@@ -335,7 +329,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     };
   }
 
-  /** `stats().delivered` alone, which each socket needs at its end. */
+  /** `stats().delivered` alone. */
   #handedOn(): number {
     const { delivered } = this.counters;
     if (this.#fansOut) return delivered;
@@ -390,13 +384,12 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     this.events.emit(event);
   }
 
-  /** Unsent messages, including those that wait for room. */
   get #unsent(): number {
     const { queuedOut = 0 } = this.engine.stats();
     return queuedOut + ((SENDS_MANY && this.runs) || this.outbox).waiting;
   }
 
-  /** Warns of an endpoint that has failed for a while, if the program does not listen to failures. */
+  /** Warns of a lasting failure of an endpoint that the program does not listen to. */
   #stalled(endpoint: string, error: ShoalError): void {
     if (this.endpoints.isBound(endpoint)) return;
     if (this.#unsent > 0) warnOfStall(`${this.typeName} has messages that wait to be sent`, endpoint, error);
@@ -439,7 +432,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     }
     this.events.abandon();
     this.calls.abandon();
-    // The engine still listens and dials. Without peers and endpoints there will be no room.
+    // The engine still listens and dials, but without peers and endpoints no room will come.
     const sends = (SENDS_MANY && this.runs) || this.outbox;
     if (linger !== 0 && sends.waiting > 0 && this.#mayFindPeers) {
       await withTimeout(sends.drained(), linger);
@@ -447,7 +440,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     const refused = sends.abandon();
     const left = linger < 0 ? linger : Math.max(0, Math.round(linger - (performance.now() - started)));
     const result = await this.engine.close(left);
-    // Omits the shortcut from the build of a page.
+    // Omits the shortcut from a page's build.
     const delivered = OBSERVABLE ? this.#handedOn() : this.stats().delivered;
     const unknown = result.drained || result.discarded !== undefined ? 0 : delivered;
     const discarded = Math.min(result.discarded ?? 0, delivered);
@@ -460,7 +453,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     return { flushed: delivered - unknown - discarded, discarded: discarded + refused, unknown };
   }
 
-  /** Reports a dropped message, which the caller counts. */
+  /** The caller counts the message. */
   dropped(reason: DropReason, message: OutgoingMessage): void {
     const routes = ROUTES.includes(this.typeName);
     const first = routes && typeof message !== "string" && !isBytes(message) ? message[0] : undefined;
@@ -474,7 +467,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
 
   #invalid = (reason: InvalidReason, error: ClosedError): void => {
     this.counters.invalid[reason] += 1;
-    // Deferred, because a listener may receive, abort or close.
+    // A listener may receive, abort or close.
     queueMicrotask(() => this.events.emit({ type: "invalid", reason, error }));
   };
 }

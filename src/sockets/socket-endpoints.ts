@@ -1,7 +1,4 @@
-/**
- * The endpoints of a socket. Calls are checked here before they reach the engine, so all engines report the same
- * errors.
- */
+/** A socket's endpoints. Calls are checked here, so that all engines report the same errors. */
 import { InvalidArgumentError, type ShoalError, TransportError } from "../core/errors.js";
 import { type HttpServerEndpoint, nameOfServer } from "../core/schemes/http-server.js";
 import { checkEndpoint } from "../core/schemes/schemes.js";
@@ -12,13 +9,12 @@ import { checkDatagrams } from "./datagram-check.js";
 import { type EndpointSource, SourceReader } from "./endpoint-source.js";
 import { checkSecurity } from "./security/check.js";
 
-/** Socket types that ignore a second connect to the same endpoint. */
+/** Types that ignore a second connect to an endpoint. */
 const CONNECTS_ONCE: readonly SocketTypeName[] = ["Dealer", "Subscriber", "Publisher", "Request"];
 
-/** A source and its state. */
 interface Sourced {
   readonly reader: SourceReader;
-  /** The current endpoints to which the socket is connected for this source. */
+  /** Endpoints connected for this source. */
   endpoints: readonly string[];
 }
 
@@ -29,21 +25,21 @@ export class SocketEndpoints {
   readonly #options: Readonly<Record<string, unknown>>;
   readonly #assertOpen: () => void;
   readonly #report: (event: SocketEvent) => void;
-  /** Called when the socket has disconnected from an endpoint. */
+  /** Called after a disconnect. */
   readonly #forget: (endpoint: string) => void;
   readonly #sources = new Map<EndpointSource, Sourced>();
-  /** Endpoints connected only for sources, with the number of their sources. */
+  /** Endpoints connected only for sources -> number of sources. */
   readonly #sourced = new Map<string, number>();
   readonly #watchers = new Set<(bound: readonly string[]) => void>();
   /** Resolved -> given; a wildcard may be given several times. */
   readonly #bound = new Map<string, string>();
-  /** Endpoint -> number of connections. */
+  /** Endpoint -> connections. */
   readonly #connected = new Map<string, number>();
-  /** Whether the socket was ever connected over udp, so that messages must fit a datagram. */
+  /** Whether messages must fit a datagram: the socket was connected over udp. */
   datagrams = false;
   #last: string | null = null;
   #settling = 0;
-  /** A ROUTER's or STREAM's name for the next peer that it connects to. */
+  /** A ROUTER's or STREAM's name for the next connected peer. */
   nextName: string | undefined = undefined;
 
   constructor(
@@ -74,7 +70,7 @@ export class SocketEndpoints {
     return this.#last;
   }
 
-  /** All bound endpoints, with wildcards resolved, and connected endpoints. */
+  /** Bound endpoints without wildcards, and connected endpoints. */
   get all(): { readonly bound: string[]; readonly connected: string[] } {
     return { bound: [...this.#bound.keys()], connected: [...this.#connected.keys()] };
   }
@@ -83,17 +79,14 @@ export class SocketEndpoints {
     return this.#bound.size > 0 || this.#connected.size > 0;
   }
 
-  /**
-   * Calls `watcher` with all bound endpoints now and at each change until the socket closes. @returns a function to
-   * stop
-   */
+  /** Reports all bound endpoints now and at each change until the socket closes. @returns a function to stop */
   watchBound(watcher: (bound: readonly string[]) => void): () => void {
     this.#watchers.add(watcher);
     watcher([...this.#bound.keys()]);
     return () => this.#watchers.delete(watcher);
   }
 
-  /** Handles the socket's close. Connections stay until their messages have left. */
+  /** Connections stay until their messages have left. */
   end(): void {
     for (const { reader } of this.#sources.values()) reader.stop();
     this.#sources.clear();
@@ -101,7 +94,7 @@ export class SocketEndpoints {
     this.#watchers.clear();
   }
 
-  /** Counts a call of `bind` or `unbind` in `settling` while it is pending. */
+  /** Counts a pending `bind` or `unbind` in `settling`. */
   async settled<T>(call: () => Promise<T>): Promise<T> {
     this.#settling += 1;
     try {
@@ -131,7 +124,7 @@ export class SocketEndpoints {
     return this.#isBound(endpoint, this.#engine.bindSync(endpoint));
   }
 
-  /** Throws synchronously for an invalid call, so that `unbindSync` can throw as well. */
+  /** Throws synchronously, so that `unbindSync` can as well. */
   unbind(endpoint: string): Promise<void> {
     this.#assertOpen();
     checkEndpoint(endpoint, "bind", this.#capabilities.transports);
@@ -160,7 +153,7 @@ export class SocketEndpoints {
     const connections = this.#connected.get(endpoint) ?? 0;
     // An explicit connection outlasts those of sources.
     this.#sourced.delete(endpoint);
-    // A second connection to one peer would double each message or answer; libzmq also ignores it.
+    // A second connection would double each message or answer; libzmq also ignores it.
     if (connections > 0 && CONNECTS_ONCE.includes(this.#type)) return undefined;
     const id = this.#engine.connect(endpoint, name);
     this.nextName = undefined;
@@ -172,7 +165,7 @@ export class SocketEndpoints {
   disconnect(endpoint: string): void {
     this.#assertOpen();
     checkEndpoint(endpoint, "connect", this.#capabilities.transports);
-    // Checked here, since libzmq's disconnect would unbind a bound endpoint.
+    // libzmq's disconnect would unbind a bound endpoint.
     if (!this.#connected.has(endpoint)) {
       throw new TransportError("ENOENT", `Cannot disconnect ${endpoint}: the socket is not connected to it`, {
         endpoint,
@@ -184,7 +177,6 @@ export class SocketEndpoints {
     this.#sourced.delete(endpoint);
   }
 
-  /** Follows the endpoints of a source. */
   connectSource(source: EndpointSource): void {
     this.#assertOpen();
     checkSecurity(this.#options);
@@ -206,7 +198,6 @@ export class SocketEndpoints {
     sourced.reader.start();
   }
 
-  /** Stops following a source and releases its endpoints. */
   disconnectSource(source: EndpointSource): void {
     this.#assertOpen();
     const sourced = this.#sources.get(source);
@@ -217,7 +208,7 @@ export class SocketEndpoints {
     for (const endpoint of sourced.endpoints) this.#releaseFor(endpoint);
   }
 
-  /** Connections for `ready`: those with reported handshakes, plus one if there are sources. */
+  /** Connections for `ready`: those with reported handshakes, plus one for sources. */
   expectedPeers(): number {
     const reported = this.#capabilities.peerEvents;
     let expected = this.#sources.size > 0 ? 1 : 0;
@@ -228,7 +219,7 @@ export class SocketEndpoints {
     return expected;
   }
 
-  /** Connects before it releases, so that waiting messages can move to new endpoints. */
+  /** Connects first, so that waiting messages can move to new endpoints. */
   #onList(sourced: Sourced, endpoints: readonly string[]): void {
     const before = new Set(sourced.endpoints);
     const now = endpoints.filter((endpoint) => before.has(endpoint) || this.#connectFor(endpoint));
@@ -238,10 +229,10 @@ export class SocketEndpoints {
     this.#report({ type: "source:changed", endpoints: now });
   }
 
-  /** @returns whether the socket is connected to the endpoint */
+  /** @returns whether the endpoint is connected */
   #connectFor(endpoint: string): boolean {
     const sources = this.#sourced.get(endpoint) ?? 0;
-    // The program's own connection stays its responsibility.
+    // The program's own connection.
     if (sources === 0 && this.#connected.has(endpoint)) return true;
     if (sources === 0) {
       try {
@@ -257,7 +248,6 @@ export class SocketEndpoints {
     return true;
   }
 
-  /** Releases an endpoint that a source has dropped. */
   #releaseFor(endpoint: string): void {
     const sources = this.#sourced.get(endpoint);
     if (sources === undefined) return;

@@ -1,6 +1,6 @@
 /**
- * Distributes a socket's events to the program's observers, the socket's handlers, and waiting calls. Observers with
- * listeners and waiting calls keep the process alive.
+ * Distributes a socket's events to observers, handlers and waiting calls. Observers with listeners and waiting calls
+ * keep the process alive.
  */
 import { ClosedError, type ShoalError, TimeoutError } from "../core/errors.js";
 import type { EventStream } from "../core/event-stream.js";
@@ -17,18 +17,17 @@ const FAILURES: readonly EventType[] = [
 
 type Handler = (event: SocketEvent) => void;
 
-/** Endpoints with a remembered failure, for the errors of waits. */
+/** Endpoints with a remembered failure. */
 const MAX_FAILURES = 16;
 
-/** The failures of an endpoint since it was last reached. */
 interface Failure {
   /** The latest. */
   readonly error: ShoalError;
-  /** Time of the first failure, in ms of a monotonic clock. */
+  /** Time of the first since the endpoint was last reached, in ms. */
   readonly since: number;
 }
 
-/** The words of an error: "3 peers became ready". */
+/** Words for errors: "3 peers became ready". */
 interface Wanted {
   readonly count: number;
   readonly noun: string;
@@ -51,7 +50,7 @@ function missingText({ count, noun, verb }: Wanted): string {
 
 export class SocketEvents {
   readonly #onHold: (held: boolean) => void;
-  // Lists are replaced on change, so an event goes to those present when it happened.
+  // Replaced on change, so an event goes to those present when it happened.
   #handlers: readonly Handler[] = [];
   #observers: readonly EventStream<SocketEvent>[] = [];
   #waiting: readonly Waiting[] = [];
@@ -64,8 +63,8 @@ export class SocketEvents {
   readonly #onStall: (endpoint: string, error: ShoalError) => void;
 
   /**
-   * @param onHold called when the events begin or cease to keep the process alive
-   * @param onStall called at each failed attempt after `REPORT_AFTER`, if no observer listens to failures
+   * @param onHold called when events begin or cease to keep the process alive
+   * @param onStall called for each failure after `REPORT_AFTER`, if no observer listens to failures
    */
   constructor(
     onHold: (held: boolean) => void,
@@ -75,22 +74,20 @@ export class SocketEvents {
     this.#onStall = onStall;
   }
 
-  /** The latest failed attempt to connect to an endpoint that is still unreached. */
+  /** The latest failure of an endpoint still unreached. */
   get lastFailure(): ShoalError | undefined {
     return [...(this.#failures?.values() ?? [])].at(-1)?.error;
   }
 
-  /** Whether an observer of the program listens to failed connections. */
   get hearsFailures(): boolean {
     return this.#observers.some((observer) => FAILURES.some((type) => observer.hears(type)));
   }
 
-  /** Whether no further events follow. */
   get closed(): boolean {
     return this.#closed;
   }
 
-  /** Events that no observer read in time. */
+  /** Events not read in time. */
   get lost(): number {
     let lost = this.#lost;
     for (const observer of this.#observers) lost += observer.lost;
@@ -101,13 +98,12 @@ export class SocketEvents {
     this.#observers = [...this.#observers, observer];
   }
 
-  /** Removes a closed observer. */
   unobserve(observer: EventStream<SocketEvent>): void {
     this.#observers = this.#observers.filter((each) => each !== observer);
     this.#lost += observer.lost;
   }
 
-  /** Adds a handler of the socket itself, which does not keep the process alive. */
+  /** The handler does not keep the process alive. */
   listen(handler: Handler): void {
     this.#handlers = [...this.#handlers, handler];
   }
@@ -124,9 +120,9 @@ export class SocketEvents {
   }
 
   /**
-   * Waits until `done` returns true. It is called now and after each event; its errors end the wait.
+   * Waits until `done`, called now and after each event, returns true or throws.
    *
-   * @param what the words of the errors
+   * @param what words for errors
    */
   waitFor(
     done: (event: SocketEvent | undefined) => boolean,
@@ -170,7 +166,6 @@ export class SocketEvents {
     return waiter.promise;
   }
 
-  /** Ends all waits, because the socket closes. */
   abandon(): void {
     for (const { waiter, stop, what } of this.#waiting) {
       stop();
@@ -178,7 +173,6 @@ export class SocketEvents {
     }
   }
 
-  /** Emits the last event and closes all observers. */
   end(): void {
     this.emit({ type: "end" });
     this.#closed = true;
@@ -186,7 +180,7 @@ export class SocketEvents {
     for (const observer of this.#observers) observer.close();
   }
 
-  /** Forgets the failures of a disconnected endpoint. */
+  /** Called when an endpoint is disconnected. */
   forget(endpoint: string): void {
     this.#failures?.delete(endpoint);
   }
@@ -205,7 +199,7 @@ export class SocketEvents {
     if (now - since >= REPORT_AFTER && !this.hearsFailures) this.#onStall(address, error);
   }
 
-  /** Adds or removes a reason to keep the process alive. */
+  /** Counts the reasons to keep the process alive. */
   hold(change: 1 | -1): void {
     const before = this.#holds > 0;
     this.#holds += change;

@@ -1,4 +1,4 @@
-/** The base of the socket classes: endpoints, options, events, statistics, closing. */
+/** The base of the socket classes. */
 
 import { checkCallOptions, checkInteger, describe, refuseExtra } from "../core/arguments.js";
 import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
@@ -26,15 +26,15 @@ export { CORE } from "./socket-core.js";
 /** Options of `close`. */
 export interface CloseOptions {
   /**
-   * ms for messages to leave, including those of waiting sends. 0 discards them; -1 waits without limit. Sends that still
-   * wait afterwards reject with `EAGAIN`. Default: the socket's option `linger`.
+   * ms for messages to leave, including waiting sends. 0 discards them; -1 waits without limit. Sends still waiting
+   * then reject with `EAGAIN`. Default: the option `linger`.
    */
   readonly linger?: number;
 }
 
 /** Options of `ready`. */
 export interface ReadyOptions extends WaitOptions {
-  /** Number of peers. Default: one for each connected endpoint, or 1 without endpoints; a bound socket without connected endpoints does not wait. */
+  /** Number of peers. Default: one per connected endpoint, else 1; a bound socket without connected endpoints does not wait. */
   readonly peers?: number;
 }
 
@@ -48,9 +48,8 @@ type Given = Readonly<Record<string, unknown>> & {
 };
 
 /**
- * The base of all sockets; use the class of the type you want. A program's class that extends it directly passes its type:
- * `super(SocketType.Dealer, options)`. Such a socket sends and receives plain frames, and has the methods and options of its
- * type.
+ * The base of all sockets; use the class of the type you want. A class that extends it directly calls
+ * `super(SocketType.Dealer, options)`: it sends and receives plain frames, with the methods and options of its type.
  *
  * @example
  * ```ts
@@ -78,7 +77,7 @@ export abstract class Socket extends SocketByNumber {
   protected constructor(type: SocketType, options?: object);
   /**
    * @internal
-   * @param shape given only by classes of the package, which have their methods already
+   * @param shape only from the package's classes, which have their methods already
    * @param extra superfluous arguments
    */
   protected constructor(
@@ -111,9 +110,9 @@ export abstract class Socket extends SocketByNumber {
     }
     const core = new SocketCore(name, context, given, own, authenticate);
     if (OBSERVABLE) core.owner = new WeakRef(this);
-    Object.defineProperty(this, CORE, { value: core }); // Not enumerable.
+    Object.defineProperty(this, CORE, { value: core });
     if (shape === undefined) defineGeneric(this, name);
-    // Catches misspelt options. Classes of the program may add fields.
+    // Catches misspelt options; the program's own classes may add fields.
     const base = Object.getPrototypeOf(this);
     if (
       base === Socket.prototype ||
@@ -126,8 +125,8 @@ export abstract class Socket extends SocketByNumber {
    * Listens at an endpoint.
    *
    * @param endpoint `tcp://HOST:PORT` (`*` for every address or any free port), `ws://HOST:PORT/PATH`, `ipc://PATH`,
-   *   `inproc://NAME`, `udp://HOST:PORT` of a Dish or Datagram; or the program's HTTP server with a path, for WebSocket
-   * @returns the resolved endpoint, with wildcards filled in, for peers to connect to; also in `lastEndpoint`
+   *   `inproc://NAME`, `udp://HOST:PORT` (Dish, Datagram); or the program's HTTP server with a path, for WebSocket
+   * @returns the resolved endpoint without wildcards, also in `lastEndpoint`
    * @throws InvalidArgumentError `EINVAL` for an invalid endpoint or an extra argument
    * @throws TransportError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `ENODEV`, `EPROTONOSUPPORT`, `ENOCOMPATPROTO` (udp)
    * @throws ClosedError `EBADF` when the socket is closed
@@ -156,8 +155,8 @@ export abstract class Socket extends SocketByNumber {
   }
 
   /**
-   * Stops listening at an endpoint. Settles when it can be bound again. Connections accepted there over tcp and ipc may end
-   * (libzmq ends them); their peers reconnect to the next socket that binds.
+   * Stops listening; settles when the endpoint can be bound again. Accepted tcp and ipc connections may end (on libzmq
+   * they do); their peers reconnect to the next binder.
    *
    * @param endpoint as given to `bind`, or as `bind` returned it
    * @throws InvalidArgumentError `EINVAL` for an invalid endpoint
@@ -175,28 +174,27 @@ export abstract class Socket extends SocketByNumber {
     );
   }
 
-  /** Like {@link unbind}, but does not wait until the endpoint is free; throws its errors. */
+  /** Like {@link unbind}, but without waiting until the endpoint is free; throws its errors. */
   unbindSync(endpoint: string): void;
   unbindSync(endpoint: string, ...extra: unknown[]): void {
     refuseExtra("unbindSync", "an endpoint", extra);
-    // Invalid calls throw; the promise only waits until the endpoint is free.
+    // Invalid calls throw at once.
     this[CORE].endpoints.unbind(endpoint).catch(() => undefined);
   }
 
   /**
-   * Connects to an endpoint, now or as soon as the peer is reachable, and reconnects after a loss. Returns at once:
-   * {@link ready} waits for the connection.
+   * Connects now or as soon as the peer is reachable, and reconnects after a loss. Returns at once; {@link ready} waits
+   * for the connection.
    *
-   * With a source the socket connects to all endpoints of the source's current list and releases the others. Messages queued
-   * for a released endpoint move to the others (Push, Dealer, Request) or leave within the linger. Its replies are received
-   * for up to 30 s, and messages already sent to a Pull or Subscriber arrive (docs/sockets.md). The events are
-   * `source:changed`, `source:failed` and `endpoint:refused`. `close` aborts the source's signal.
+   * A source connects the socket to all endpoints of its current list and releases others. Messages queued for a
+   * released endpoint move to others (Push, Dealer, Request) or leave within the linger; replies are received for up to
+   * 30 s, and messages already sent to a Pull or Subscriber arrive (docs/sockets.md). Events: `source:changed`,
+   * `source:failed`, `endpoint:refused`. `close` aborts the source's signal.
    *
    * @param endpoint `tcp://HOST:PORT`, `tcp://SOURCE:PORT;HOST:PORT`, `ipc://PATH`, `inproc://NAME`; or a source
    * @throws InvalidArgumentError `EINVAL` for an invalid endpoint or an extra argument
    * @throws TransportError `EPROTONOSUPPORT`; ClosedError `EBADF` when the socket is closed
-   * @throws NotSupportedError `NOT_SUPPORTED` for an inproc name bound by another thread that inproc cannot reach
-   *   (docs/engines.md)
+   * @throws NotSupportedError `NOT_SUPPORTED` for an inproc name of an unreachable thread (docs/engines.md)
    */
   connect(endpoint: string | EndpointSource): void;
   connect(endpoint: string | EndpointSource, ...extra: unknown[]): void {
@@ -207,10 +205,10 @@ export abstract class Socket extends SocketByNumber {
   }
 
   /**
-   * Ends the connection to an endpoint given to `connect`, and its reconnecting. New messages go to other peers. Messages
-   * accepted for this endpoint leave within the socket's linger, even if it is not connected yet.
+   * Ends an endpoint's connection and its reconnecting. New messages go to other peers; messages accepted for it leave
+   * within the linger, even if it is not connected yet.
    *
-   * With a source the socket releases all its endpoints and stops reading it.
+   * For a source, releases all its endpoints and stops reading it.
    *
    * @param endpoint as given to `connect`
    * @throws InvalidArgumentError `EINVAL` for an invalid endpoint
@@ -225,14 +223,14 @@ export abstract class Socket extends SocketByNumber {
   }
 
   /**
-   * Waits for completed handshakes, after which subscriptions are sent. Counts transports whose connections the engine
-   * reports (docs/engines.md).
+   * Waits for completed handshakes, after which subscriptions are sent; only for transports whose connections the
+   * engine reports (docs/engines.md).
    *
    * @throws InvalidArgumentError `EINVAL` for an unknown option or an invalid value
-   * @throws TimeoutError `ETIMEDOUT` after `timeout` ms. Its `cause` is the error of the last failed attempt; for several
-   *   endpoints an `AggregateError` with an error for each, the latest last (16 at most)
+   * @throws TimeoutError `ETIMEDOUT` after `timeout` ms, with the last attempt's error as `cause`; for several
+   *   endpoints an `AggregateError` with one each, the latest last (16 at most)
    * @throws HandshakeError, ProtocolError when a peer refuses permanently
-   * @throws AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the socket closes meanwhile, `EBADF` when it is closed
+   * @throws AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the socket closes meanwhile, `EBADF` when closed
    */
   ready(options?: ReadyOptions): Promise<void>;
   ready(options: ReadyOptions = {}, ...extra: unknown[]): Promise<void> {
@@ -252,7 +250,7 @@ export abstract class Socket extends SocketByNumber {
     core.assertOpen();
     await core.events.waitFor(
       (event) => {
-        // A peer that this side refuses does not end the wait for the others.
+        // A peer refused by this side does not end the wait for others.
         if (
           (event?.type === "handshake:error:auth" || event?.type === "handshake:error:protocol") &&
           !core.endpoints.isBound(event.address)
@@ -266,7 +264,7 @@ export abstract class Socket extends SocketByNumber {
   }
 
   /**
-   * Disconnects the peers whose credentials `match`, such as a revoked key. `authenticate` decides when they reconnect.
+   * Disconnects peers whose credentials `match`, such as a revoked key. `authenticate` decides when they reconnect.
    *
    * @returns the number of disconnected peers
    * @throws InvalidArgumentError `EINVAL` when `match` is not a function
@@ -286,12 +284,12 @@ export abstract class Socket extends SocketByNumber {
   }
 
   /**
-   * Closes the socket: further calls fail, waiting receives end with `EAGAIN`, and loops end. Messages given to `send` leave
-   * within the linger, including those that wait for room if the socket has an endpoint or a peer. Errors caused by closing
-   * are never unhandled rejections. Further calls return the same result.
+   * Closes the socket: further calls fail, waiting receives end with `EAGAIN`, loops end. Messages given to `send`
+   * leave within the linger, waiting ones only if the socket has an endpoint or a peer. Errors by closing are never
+   * unhandled rejections. Further calls return the same result.
    *
-   * @returns the numbers of sent and discarded messages
-   * @throws InvalidArgumentError `EINVAL` for an invalid linger or an unknown option, without an effect
+   * @returns numbers of sent and discarded messages
+   * @throws InvalidArgumentError `EINVAL` for an invalid linger or an unknown option, without effect
    */
   close(options?: CloseOptions): Promise<CloseResult>;
   close(options?: CloseOptions, ...extra: unknown[]): Promise<CloseResult> {
@@ -306,19 +304,19 @@ export abstract class Socket extends SocketByNumber {
     }
   }
 
-  /** Lets the process end while the socket is bound, like `unref` of a server of Node.js. Waiting calls still hold it. */
+  /** Lets the process end while the socket is bound, like a Node.js server's `unref`. Waiting calls still hold it. */
   unref(): this {
     this[CORE].engine.eventLoop.holdBound(false);
     return this;
   }
 
-  /** Undoes {@link unref}: a bound socket holds the process, as by default. */
+  /** Undoes {@link unref}. */
   ref(): this {
     this[CORE].engine.eventLoop.holdBound(true);
     return this;
   }
 
-  /** Closes with the socket's own linger; for `await using`. */
+  /** Closes with the option `linger`; for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
@@ -328,7 +326,6 @@ export abstract class Socket extends SocketByNumber {
     return this[CORE].stats();
   }
 
-  /** Events of the socket and its peers. */
   get events(): Observer {
     this.#observer ??= new Observer(this);
     return this.#observer;
@@ -340,8 +337,8 @@ export abstract class Socket extends SocketByNumber {
   }
 
   /**
-   * Whether the socket is closed: from `close` on, or from the end of a `bind` or `unbind` that was in flight then, as in the
-   * package `zeromq`. Calls fail from `close` on in either case.
+   * Whether the socket is closed: from `close` on, or once a `bind` or `unbind` in flight ends, as in the package
+   * `zeromq`. Calls fail from `close` on.
    */
   get closed(): boolean {
     return this[CORE].closed && this[CORE].endpoints.settling === 0;
@@ -357,7 +354,7 @@ export abstract class Socket extends SocketByNumber {
     return !this[CORE].closed && this[CORE].outbox.waiting === 0 && this[CORE].engine.writable;
   }
 
-  /** The socket type's number, as libzmq has it. */
+  /** The socket type's number, as in libzmq. */
   get type(): SocketType {
     return SocketType[this[CORE].typeName];
   }
@@ -367,7 +364,7 @@ export abstract class Socket extends SocketByNumber {
     return this[CORE].endpoints.last;
   }
 
-  /** The mechanism that the security options choose. */
+  /** The mechanism chosen by the security options. */
   get securityMechanism(): null | "plain" | "curve" | "gssapi" {
     if (this.curveServer || this.curveServerKey !== null) return "curve";
     if (this.plainServer || this.plainUsername !== null) return "plain";
@@ -375,7 +372,7 @@ export abstract class Socket extends SocketByNumber {
     return null;
   }
 
-  /** @internal For `console.log`: endpoints, and options without secrets and defaults. */
+  /** @internal For `console.log`, without secrets and defaults. */
   [Symbol.for("nodejs.util.inspect.custom")](
     _depth: number,
     options: object,
@@ -390,7 +387,6 @@ export abstract class Socket extends SocketByNumber {
   }
 }
 
-/** @returns the type's name */
 function checkArguments(type: unknown, options: unknown, shape: unknown): SocketTypeName {
   if (typeof type !== "number") {
     throw new InvalidArgumentError(`A socket's type is a number, such as 5 for a DEALER; got ${typeof type}`);

@@ -1,17 +1,16 @@
 /**
- * Warns of messages that wait for an unreachable peer, unless the program listens to an event that reports it.
+ * Warns of messages that wait for an unreachable peer, unless the program listens to a reporting event.
  *
  *   first failure --> further failures --> one after REPORT_AFTER, and messages wait --> a process warning, once
  *                          ^                                                                  |
  *                          +------------------- a handshake succeeds: forgotten <-------------+
  *
- * Each pair of endpoint and cause is reported once per process, since patterns open a socket for each attempt.
+ * Each pair of endpoint and cause is reported once per process, since patterns open a socket per attempt.
  */
 import { HandshakeError, ProtocolError, type ShoalError } from "../core/errors.js";
 
-/** ms that messages wait for a failing endpoint before a warning. */
+/** ms of failures before a warning. */
 export const REPORT_AFTER = 1_000;
-/** Most remembered pairs of endpoint and cause. */
 const MAX_REPORTED = 256;
 
 const REMEDIES: Readonly<Record<string, string>> = {
@@ -22,13 +21,10 @@ const REMEDIES: Readonly<Record<string, string>> = {
   ERR_AUTHENTICATION: "Check the keys or the password at both ends.",
 };
 
-/** Reported endpoints with their cause, oldest first. */
+/** Endpoint -> cause, oldest first. */
 const reported = new Map<string, string>();
 
-/**
- * Emits a process warning, once for each subject and cause. @param what the subject: an endpoint or one of its
- * services
- */
+/** Emits a process warning, once per subject and cause. @param what an endpoint or one of its services */
 export function warnOnce(what: string, cause: string, text: string, code: string, detail?: string): void {
   if (reported.get(what) === cause) return;
   reported.delete(what);
@@ -40,27 +36,27 @@ export function warnOnce(what: string, cause: string, text: string, code: string
   process.emitWarning(text, { type: "ShoalWarning", code, detail });
 }
 
-/** Whether waiting cannot help: the peer refuses, or the host name is unknown. */
+/** Whether waiting cannot help. */
 export function isLasting(error: ShoalError): boolean {
   return error instanceof HandshakeError || error instanceof ProtocolError || codeOf(error) === "ENOTFOUND";
 }
 
-/** The system's code, which shoal may not have. */
+/** The system's code, which shoal may lack. */
 function codeOf({ code, cause }: ShoalError): string {
   const given = (cause as { readonly code?: unknown } | null | undefined)?.code;
   return typeof given === "string" ? given : code;
 }
 
-/** Forgets a reached endpoint, so that its next failure is reported. */
+/** So that its next failure is reported. */
 export function forgetStall(endpoint: string): void {
   reported.delete(endpoint);
 }
 
 /**
- * Emits the process warning `SHOAL_UNREACHABLE`, once for each endpoint and cause.
+ * Emits the process warning `SHOAL_UNREACHABLE`, once per endpoint and cause.
  *
  * @param what the socket type and the awaited peer
- * @param error of the last attempt; `undefined` if none has failed yet
+ * @param error of the last attempt, if one has failed
  */
 export function warnOfStall(what: string, endpoint: string, error: ShoalError | undefined): void {
   const code = error === undefined ? "none" : codeOf(error);

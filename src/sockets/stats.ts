@@ -1,5 +1,5 @@
 /**
- * A socket's counters. Every sent message is counted in exactly one of them:
+ * A socket's counters. Every sent message has exactly one outcome:
  *
  *   sent = delivered + queued + dropped.unroutable + dropped["peer-full"] + …
  *
@@ -10,47 +10,47 @@ import { type DropReason, dropCounters, ENGINE_DROP_REASONS, type InvalidReason 
 /** The reason for an undelivered message. */
 export type DroppedReason = DropReason | "timeout" | "aborted";
 
-/** A snapshot of the counts since the socket was made. */
+/** Counts since the socket was made. */
 export interface SocketStats {
   /** Messages passed to `send` or taken by `trySend`. */
   readonly sent: number;
-  /** Bytes of their frames, without framing. */
+  /** Bytes of the sent frames, without framing. */
   readonly bytesSent: number;
-  /** Messages that the engine took and has handed on, as far as it knows. */
+  /** Messages that the engine handed on, as far as it knows. */
   readonly delivered: number;
-  /** Messages waiting in this socket for the engine, and in the engine for the kernel, as far as it knows. */
+  /** Messages that wait in the socket or the engine, as far as it knows. */
   readonly queued: number;
   /** Undelivered messages that no longer wait, by reason. */
   readonly dropped: Readonly<Record<DroppedReason, number>>;
   /**
-   * Publisher, XPublisher, XSubscriber and Radio: copies of messages that wait for a peer, and copies lost because the
-   * peer was slow or left; `undefined` if the engine cannot know.
+   * For Publisher, XPublisher, XSubscriber and Radio: copies that wait for a peer, and copies lost to slow or departed
+   * peers; `undefined` if the engine cannot know.
    */
   readonly copies: { readonly queued: number | undefined; readonly dropped: number | undefined } | undefined;
   /** Messages handed to the program. */
   readonly received: number;
-  /** Bytes of their frames. */
+  /** Bytes of the received frames. */
   readonly bytesReceived: number;
-  /** Received messages in the engine's memory that wait for the program, as far as it can count. */
+  /** Received messages that wait for the program, as far as the engine knows. */
   readonly receiveQueued: number;
   /** Received messages withheld from the program, by reason. */
   readonly invalid: Readonly<Record<InvalidReason, number>>;
-  /** Replies to requests that had been given up (Request). */
+  /** Replies to abandoned requests (Request). */
   readonly late: number;
-  /** Calls waiting for room, and for messages. */
+  /** Waiting `send` and `receive` calls. */
   readonly pendingSends: number;
   readonly pendingReceives: number;
   /** Connected peers; `undefined` if the engine cannot know. */
   readonly peers: number | undefined;
   /** Connections restored after a loss; `undefined` if the engine cannot know. */
   readonly reconnects: number | undefined;
-  /** Endpoints of sources that were refused. */
+  /** Refused endpoints of sources. */
   readonly endpointsRefused: number;
-  /** Events dropped because no observer read them in time. */
+  /** Events that no observer read in time. */
   readonly eventsLost: number;
 }
 
-/** Copied for each socket, because copies share their shape. */
+/** Copies share their shape. */
 const NONE_DROPPED: Readonly<Record<DroppedReason, number>> = dropCounters([
   "unroutable",
   ...ENGINE_DROP_REASONS,
@@ -59,7 +59,6 @@ const NONE_DROPPED: Readonly<Record<DroppedReason, number>> = dropCounters([
   "aborted",
 ]);
 
-/** The counters of one socket. */
 export class Counters {
   sent = 0;
   bytesSent = 0;

@@ -1,9 +1,9 @@
-/** The shape of a STREAM's messages: routing id | bytes. */
+/** Shape of a STREAM's messages: routing id | bytes. */
 import { InvalidArgumentError } from "../core/errors.js";
 import { toMessage } from "./message.js";
 import type { MessageShape } from "./shape.js";
 
-/** Exactly two frames: libzmq would take a third one for the routing id of another message. */
+/** libzmq would take a third frame for another message's routing id. */
 export const STREAM_FRAMES: MessageShape = {
   encode(value) {
     const message = toMessage(value);

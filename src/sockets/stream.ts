@@ -1,4 +1,4 @@
-/** STREAM: raw TCP, for peers without ZeroMQ (zmq_socket(3), ZMQ_STREAM). */
+/** STREAM: raw TCP (zmq_socket(3), ZMQ_STREAM). */
 import { checkCallOptions, refuseExtra } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { SocketType } from "../core/socket-type.js";
@@ -20,24 +20,22 @@ import type { Writable } from "./writable.js";
 type StreamProperties = CommonOptions &
   ReadableOptions &
   WritableOptions & {
-    /** A message `[routing id, ""]` reports the start and the end of each connection (`ZMQ_STREAM_NOTIFY`). Default true. */
+    /** Reports each connection's start and end by a message `[routing id, ""]` (`ZMQ_STREAM_NOTIFY`). Default true. */
     notify?: boolean;
   };
 
-/** Options of {@link Stream}. */
 export type StreamOptions = StreamProperties & ConstructionOptions;
 
-/** Options of `connect` of a Stream. */
 export interface StreamConnectOptions {
-  /** The routing id that the peer gets on this socket. */
+  /** The peer's routing id on this socket. */
   routingId?: string;
 }
 
 const CONNECT_OPTIONS: readonly (keyof StreamConnectOptions)[] = ["routingId"];
 
 /**
- * Sends and receives pieces of TCP streams in two frames: the peer's routing id, and bytes. An empty second frame reports the
- * start or end of a connection when received, and ends the connection when sent.
+ * Sends and receives pieces of TCP streams in two frames: the peer's routing id, and bytes. Empty bytes report a
+ * connection's start or end when received, and end it when sent.
  *
  * @example
  * ```ts
@@ -56,7 +54,7 @@ const CONNECT_OPTIONS: readonly (keyof StreamConnectOptions)[] = ["routingId"];
  * ```
  */
 export class Stream extends Socket {
-  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  /** @throws InvalidArgumentError `EINVAL` for an invalid option */
   constructor(options?: StreamOptions);
   constructor(options?: StreamOptions, ...extra: unknown[]) {
     super(SocketType.Stream, options, STREAM_FRAMES, extra);

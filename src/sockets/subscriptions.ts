@@ -1,18 +1,16 @@
 /**
- * A publisher's subscriptions, counted by topic prefix. Pure.
+ * A publisher's subscriptions, counted by prefix. Pure.
  *
- * Peers choose the prefixes, so their number is bounded. Further ones are not counted, but work.
+ * Peers choose the prefixes, so only a bounded number is counted; further ones work.
  */
 import { SteadyMap } from "../core/collections/steady-map.js";
 
-/** Most counted prefixes. */
 export const MAX_COUNTED_PREFIXES = 100_000;
 
 export class SubscriptionTable {
   readonly #counts = new SteadyMap<number>();
   #total = 0;
 
-  /** All subscriptions. */
   get total(): number {
     return this.#total;
   }
@@ -34,7 +32,7 @@ export class SubscriptionTable {
     else this.#counts.set(key, count - 1);
   }
 
-  /** Subscriptions that match a message with this first frame. */
+  /** Subscriptions that match this first frame. */
   matching(topic: Buffer): number {
     const text = topic.toString("latin1");
     let count = 0;

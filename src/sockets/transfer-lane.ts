@@ -1,4 +1,4 @@
-/** A shortcut for `trySend` and `sendMany` of single frames that the program gives away to a socket of its thread. */
+/** A shortcut for `trySend` and `sendMany` of single frames given away to a socket of the same thread. */
 import type { FramePassing } from "../engine/engine.js";
 import type { Outbox } from "./outbox.js";
 import type { Counters } from "./stats.js";
@@ -10,7 +10,7 @@ export class TransferLane {
   readonly #passing: FramePassing;
   readonly #outbox: Outbox;
   readonly #counters: Counters;
-  /** Bytes of a message at most. */
+  /** Most bytes of a message. */
   readonly #largest: number;
 
   constructor(passing: FramePassing, outbox: Outbox, counters: Counters, largest: number | undefined) {
@@ -20,7 +20,7 @@ export class TransferLane {
     this.#largest = largest ?? Number.MAX_SAFE_INTEGER;
   }
 
-  /** @returns `false` without an effect: the outbox decides */
+  /** @returns `false` if the outbox has to decide */
   trySend(message: unknown): boolean {
     if (!this.#isFor(message)) return false;
     if (this.#outbox.waiting > 0 || !this.#passing.pass(message)) return false;
@@ -36,7 +36,7 @@ export class TransferLane {
     return true;
   }
 
-  /** Sends messages from index `from` on while there is room; call it only if {@link takes}. @returns their number */
+  /** Sends messages from index `from` on while there is room, if {@link takes}. @returns their number */
   passMany(messages: readonly Buffer[], from: number): number {
     if (this.#outbox.waiting > 0) return 0;
     const passing = this.#passing;
@@ -54,7 +54,7 @@ export class TransferLane {
     return at - from;
   }
 
-  /** The frame of `null` is shared by all messages and may not be given away, so empty frames are excluded. */
+  /** Not empty: all messages share the frame of `null`, which must not be given away. */
   #isFor(message: unknown): message is Buffer {
     return message instanceof Bytes && message.length > 0 && message.length <= this.#largest;
   }

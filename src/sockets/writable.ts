@@ -9,26 +9,25 @@ import type { SendOptions } from "./outbox.js";
 import { CORE, type HasCore, type SocketCore } from "./socket-core.js";
 import type { WritableOptions } from "./socket-options.js";
 
-/** A socket that sends messages of type `M`: frames, unless said otherwise. */
+/** Sends messages of type `M`, by default frames. */
 export interface Writable<M = MessageLike | MessageLike[]> extends Required<WritableOptions> {
   /**
-   * Sends a message, whole or not at all; waits while no peer has room. At most `maxPendingSends` calls may wait. Messages
-   * leave in the order of the calls.
+   * Sends a message, whole or not at all; waits while no peer has room. At most `maxPendingSends` calls wait, and
+   * messages leave in the order of the calls.
    *
-   * Bytes are not copied without the option `copy`. They then belong to the socket: do not change them after the call, or
-   * transfer them to a thread (engine `zmtp` drops such a message and counts it as `detached`). With `transfer` they
-   * belong to the receiver.
+   * Without `copy` the socket owns the bytes: do not change them after the call or transfer them to a thread (engine
+   * `zmtp` drops such a message and counts it as `detached`). With `transfer` the receiver owns them.
    *
    * @returns settled when the engine has the message
    * @throws InvalidArgumentError `EINVAL` for an invalid message, an unknown option, or a third argument
    * @throws InvalidMessageError `ERR_INVALID_MESSAGE` if the codec or its schema refuses the message
    * @throws TimeoutError `EAGAIN` after `sendTimeout` or `timeout`
-   * @throws InvalidStateError `EFSM` at once if the socket must receive first (Request, Reply) and no receive waits
+   * @throws InvalidStateError `EFSM` if the socket must receive first (Request, Reply) and no receive waits
    * @throws InvalidStateError `ERR_TOO_MANY_PENDING` past `maxPendingSends` or `maxPendingSendBytes`
    * @throws AbortedError `ABORT_ERR`: the message was not sent
-   * @throws ClosedError `EBADF` when the socket is closed, `EAGAIN` when it closes while the call waits
+   * @throws ClosedError `EBADF` when the socket is closed, `EAGAIN` when it closes meanwhile
    * @throws UnroutableError `EHOSTUNREACH` (Router with `mandatory`, Stream)
-   * @throws TransportError `ENOMEM` without memory for a copy of the message: it was not sent
+   * @throws TransportError `ENOMEM` without memory for a copy: the message was not sent
    */
   send(message: M, options?: SendOptions): Promise<void>;
   /**
@@ -39,33 +38,32 @@ export interface Writable<M = MessageLike | MessageLike[]> extends Required<Writ
    */
   trySend(message: M, options?: Pick<SendOptions, "copy" | "transfer">): boolean;
   /**
-   * Sends an array of messages in their order, with one promise for all. While they wait for room, messages of other calls
-   * may leave between them. An empty array sends nothing. Not in a page.
+   * Sends an array of messages in order with one promise. While they wait for room, messages of other calls may go
+   * between. An empty array sends nothing. Not in a page.
    *
-   * @param options as for `send`; `timeout` or `sendTimeout` limits the whole call. With `copy` all waiting messages are
-   *   copied within the call, whatever `maxPendingSendBytes` is
+   * @param options as for `send`; `timeout` or `sendTimeout` limits the whole call. `copy` copies all waiting messages
+   *   within the call, whatever `maxPendingSendBytes` is
    * @returns settled when the engine has all messages
-   * @throws InvalidArgumentError `EINVAL` for anything but an array, an invalid message or an unknown option: nothing was
-   *   sent
+   * @throws InvalidArgumentError `EINVAL` for no array, an invalid message or an unknown option: nothing was sent
    * @throws the errors of {@link send}, with the number of sent messages ({@link SendManyError})
    */
   sendMany(messages: readonly M[], options?: SendOptions): Promise<void>;
 }
 
-/** The error of `sendMany`: that of `send` for the first unsent message. */
+/** Error of `sendMany`: that of `send` for the first unsent message. */
 export interface SendManyError extends ShoalError {
-  /** Sent messages; also the index of the first unsent one. */
+  /** Number of sent messages, and index of the first unsent one. */
   readonly sent: number;
 }
 
-/** Refuses a frame as second argument, which a caller may expect to be possible. */
+/** Refuses a frame as second argument, a likely mistake. */
 function refuse(call: string, given: unknown): never {
   throw new InvalidArgumentError(
     `${call} takes one message: the frames of one are an array, [frame, frame]; got ${describe(given)}, too`,
   );
 }
 
-/** The last checked options that are frozen and have only booleans, to check them once for many messages. */
+/** Last checked frozen options with only booleans: checked once for many messages. */
 let checked: object | undefined;
 /** The same options, if they include `transfer`. */
 let transferring: object | undefined;
@@ -86,15 +84,14 @@ function check(call: string, options: unknown, known: readonly string[], extra: 
   transferring = (options as SendOptions).transfer === true ? options : undefined;
 }
 
-/** @returns whether the transfer lane has sent the message */
 function passes(core: SocketCore, message: unknown, options: object, extra: unknown): boolean {
   if (options !== transferring || extra !== undefined || isSendObserved()) return false;
   return core.lane?.trySend(message) === true;
 }
 
-/** The methods of {@link Writable} but `sendMany`. @internal */
+/** @internal */
 export const SENDING: Omit<Writable<unknown>, keyof WritableOptions | "sendMany"> & ThisType<HasCore> = {
-  // Rest parameters would make an array for each message.
+  // Rest parameters would allocate an array per message.
   send(message, options, extra?: unknown) {
     const core = this[CORE];
     let encoded: ReturnType<typeof core.encode>;

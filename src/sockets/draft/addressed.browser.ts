@@ -1,2 +1,2 @@
-/** No sockets with addresses, where the page has not added them: their classes bring those of addressed.ts. */
+/** A page adds the methods of addressed.ts with the classes that need them. */
 export const ADDRESSED = {};

@@ -11,33 +11,32 @@ import { CORE, type HasCore } from "../socket-core.js";
 import type { WritableOptions } from "../socket-options.js";
 import { groupFrame, routingIdFrame } from "./single-frame.ts";
 
-/** A socket that sends messages of type `M`, each with an address of type `A`. */
+/** Sends messages of type `M` with an address of type `A`. */
 export interface AddressedWritable<M, A> extends Required<WritableOptions> {
   /**
    * Sends a message of one frame, whole or not at all.
    *
-   * Bytes are not copied unless `copy` is set: they belong to the socket and must not change after the call.
+   * Without `copy` the socket owns the bytes: do not change them after the call.
    *
-   * @param options the address, the memory's owner and the wait; only a Radio with `noDrop` waits for room
+   * @param options address, memory and wait; only a Radio with `noDrop` waits for room
    * @returns settled when the engine has the message
-   * @throws InvalidArgumentError `EINVAL` for an invalid message or address, or an unknown option
-   * @throws InvalidMessageError `ERR_INVALID_MESSAGE` when the codec or its schema refuses the message
-   * @throws UnroutableError `EHOSTUNREACH` when no connected peer has this routing id (Server, Peer)
-   * @throws TimeoutError `EAGAIN` when that peer is at its high-water mark (Server, Peer), or after `sendTimeout` or
-   *   `timeout`
+   * @throws InvalidArgumentError `EINVAL` for an invalid message, address or option
+   * @throws InvalidMessageError `ERR_INVALID_MESSAGE` if the codec or its schema refuses the message
+   * @throws UnroutableError `EHOSTUNREACH` without a connected peer of this routing id (Server, Peer)
+   * @throws TimeoutError `EAGAIN` for a full peer (Server, Peer), or after `sendTimeout` or `timeout`
    * @throws AbortedError `ABORT_ERR`: the message was not sent; ClosedError `EBADF`, `EAGAIN`
    */
   send(message: M, options: A & SendOptions): Promise<void>;
   /**
    * Sends a message if that is possible at once.
    *
-   * @returns `false` without room; nothing has happened then
+   * @returns `false` without an effect if there is no room
    * @throws the errors of {@link send}, except those of waiting
    */
   trySend(message: M, options: A & Pick<SendOptions, "copy" | "transfer">): boolean;
 }
 
-/** The address frame from the options of a call. */
+/** Makes the address frame from a call's options. */
 type FrameOf = (options: Readonly<Record<string, unknown>>) => Buffer;
 
 function checkOptions(call: string, options: unknown, known: readonly string[], extra: unknown): void {
@@ -53,7 +52,7 @@ function checkOptions(call: string, options: unknown, known: readonly string[], 
   checkMemory(options);
 }
 
-/** @throws InvalidArgumentError if group and body do not fit a datagram */
+/** @throws InvalidArgumentError for a message larger than a datagram */
 function checkDatagram(message: OutgoingFrame[]): void {
   const length = 1 + byteLengthOf(message);
   if (length > MAX_DATAGRAM)
@@ -96,7 +95,7 @@ function methodsOf(
   };
 }
 
-/** The methods of {@link AddressedWritable} by socket type. @internal */
+/** @internal */
 export const ADDRESSED: Readonly<Partial<Record<SocketTypeName, object>>> = {
   Server: methodsOf("routingId", ({ routingId }) => routingIdFrame(routingId)),
   Peer: methodsOf("routingId", ({ routingId }) => routingIdFrame(routingId)),

@@ -1,4 +1,4 @@
-/** CHANNEL (52/CHANNEL): exactly two peers, single-frame messages; draft. */
+/** CHANNEL (52/CHANNEL): two peers, single-frame messages; draft. */
 import { SocketType } from "../../core/socket-type.js";
 import { defineSocket } from "../define.js";
 import type { Readable } from "../readable.js";
@@ -19,12 +19,11 @@ import { singleFrameShape } from "./single-frame.ts";
 
 type ChannelProperties = CommonOptions & ReadableOptions & WritableOptions;
 
-/** Options of {@link Channel}. */
 export type ChannelOptions<T = Raw> = ChannelProperties & ConstructionOptions & CodecOptions<T>;
 
 /**
- * Talks to one peer, both ways; waits while that peer has no room (52/CHANNEL, The CHANNEL Socket Type). Not on the engine
- * `libzmq`: the package `zeromq` has no such socket.
+ * Talks to one peer, both ways; waits while it has no room (52/CHANNEL, The CHANNEL Socket Type). Not on the engine
+ * `libzmq`.
  *
  * @example
  * ```ts
@@ -40,7 +39,7 @@ export type ChannelOptions<T = Raw> = ChannelProperties & ConstructionOptions & 
  */
 export class Channel<T = Raw> extends Socket {
   /**
-   * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
+   * @throws InvalidArgumentError `EINVAL` for an invalid option
    * @throws NotSupportedError `NOT_SUPPORTED` on the engine `libzmq`
    */
   constructor(options?: ChannelOptions<T>);

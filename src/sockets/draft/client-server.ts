@@ -1,4 +1,4 @@
-/** CLIENT, SERVER and PEER (41/CLISRV, 51/P2P): single-frame messages, in any order; draft. */
+/** CLIENT, SERVER and PEER (41/CLISRV, 51/P2P): single-frame messages; draft. */
 import { refuseExtra } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import { SocketType } from "../../core/socket-type.js";
@@ -23,16 +23,13 @@ import { singleFrameShape } from "./single-frame.ts";
 
 type BothWays = CommonOptions & ReadableOptions & WritableOptions;
 
-/** Options of {@link Client}. */
 export type ClientOptions<T = Raw> = BothWays & ConstructionOptions & CodecOptions<T>;
-/** Options of {@link Server}. */
 export type ServerOptions<T = Raw> = BothWays & ConstructionOptions & CodecOptions<T>;
-/** Options of {@link Peer}. */
 export type PeerOptions<T = Raw> = BothWays & ConstructionOptions & CodecOptions<T>;
 
 /**
- * Sends each message to one of its servers in turn, and receives from them fairly; waits while none has room
- * (41/CLISRV, The CLIENT Socket Type).
+ * Sends each message to the next server in turn, waiting while none has room, and receives from them fairly (41/CLISRV,
+ * The CLIENT Socket Type).
  *
  * @example
  * ```ts
@@ -48,7 +45,7 @@ export type PeerOptions<T = Raw> = BothWays & ConstructionOptions & CodecOptions
  * ```
  */
 export class Client<T = Raw> extends Socket {
-  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  /** @throws InvalidArgumentError `EINVAL` for an invalid option */
   constructor(options?: ClientOptions<T>);
   constructor(options?: ClientOptions<T>, ...extra: unknown[]) {
     super(SocketType.Client, options, singleFrameShape("Client", options?.codec), extra);
@@ -61,8 +58,8 @@ export interface Client<T = Raw>
 defineSocket(Client, "Client", routings.client);
 
 /**
- * Talks to each client by a routing id, a 32-bit number of this socket's choice: `receive` returns
- * `[message, { routingId }]`, and `send(message, { routingId })` answers (41/CLISRV, The SERVER Socket Type).
+ * Addresses each client by a routing id, a 32-bit number of this socket's choice: `receive` returns `[message, {
+ * routingId }]`, and `send(message, { routingId })` answers (41/CLISRV, The SERVER Socket Type).
  *
  * @example
  * ```ts
@@ -78,7 +75,7 @@ defineSocket(Client, "Client", routings.client);
  * ```
  */
 export class Server<T = Raw> extends Socket {
-  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  /** @throws InvalidArgumentError `EINVAL` for an invalid option */
   constructor(options?: ServerOptions<T>);
   constructor(options?: ServerOptions<T>, ...extra: unknown[]) {
     super(SocketType.Server, options, singleFrameShape("Server", options?.codec), extra);
@@ -91,8 +88,8 @@ export interface Server<T = Raw>
 defineSocket(Server, "Server", routings.server, ADDRESSED.Server);
 
 /**
- * Talks to other Peers by routing ids as a {@link Server} does, and can connect to each and speak first
- * (51/P2P, The PEER Socket Type). Not on the engine `libzmq`: the package `zeromq` has no such socket.
+ * Addresses other Peers by routing ids as a {@link Server} does, and can connect and speak first (51/P2P, The PEER
+ * Socket Type). Not on the engine `libzmq`.
  *
  * @example
  * ```ts
@@ -108,7 +105,7 @@ defineSocket(Server, "Server", routings.server, ADDRESSED.Server);
  */
 export class Peer<T = Raw> extends Socket {
   /**
-   * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
+   * @throws InvalidArgumentError `EINVAL` for an invalid option
    * @throws NotSupportedError `NOT_SUPPORTED` on the engine `libzmq`
    */
   constructor(options?: PeerOptions<T>);
@@ -117,10 +114,10 @@ export class Peer<T = Raw> extends Socket {
   }
 
   /**
-   * Connects to an endpoint. Messages for the peer wait until the connection is established.
+   * Connects to an endpoint. Messages for the peer wait for the connection.
    *
-   * @returns the peer's routing id on this socket, which stays the same after a reconnect
-   * @throws InvalidStateError `EFSM` with the option `immediate`, since messages then do not wait for a connection
+   * @returns the peer's routing id on this socket, also after a reconnect
+   * @throws InvalidStateError `EFSM` with `immediate`, since messages would not wait
    * @throws the errors of `connect`
    */
   connectPeer(endpoint: string): number;

@@ -1,4 +1,4 @@
-/** DGRAM: raw UDP datagrams, to and from any address; draft. */
+/** DGRAM: raw UDP datagrams; draft. */
 import { SocketType } from "../../core/socket-type.js";
 import { defineSocket } from "../define.js";
 import type { MessageLike } from "../message.js";
@@ -16,11 +16,10 @@ import { DATAGRAM_FRAMES } from "./single-frame.js";
 
 type DatagramProperties = CommonOptions & ReadableOptions & WritableOptions;
 
-/** Options of {@link Datagram}. */
 export type DatagramOptions = DatagramProperties & ConstructionOptions;
 
 /**
- * Sends and receives datagrams, over `udp://` alone: two frames, the other end's address and bytes, at most 8,192. Only
+ * Sends and receives datagrams, only over `udp://`: two frames, the other end's address and at most 8,192 bytes. Only
  * `bind` takes an endpoint. Not on the engine `libzmq`, which ends the process at some malformed datagrams.
  *
  * @example
@@ -38,7 +37,7 @@ export type DatagramOptions = DatagramProperties & ConstructionOptions;
  */
 export class Datagram extends Socket {
   /**
-   * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
+   * @throws InvalidArgumentError `EINVAL` for an invalid option
    * @throws NotSupportedError `NOT_SUPPORTED` on the engine `libzmq`
    */
   constructor(options?: DatagramOptions);

@@ -1,6 +1,5 @@
 /**
- * The draft socket types, as the package `zeromq` has them in `zeromq/draft`, with PEER and CHANNEL. Their messages have one
- * frame. Draft: the RFCs may still change.
+ * The draft socket types of `zeromq/draft`, with PEER and CHANNEL: single-frame messages. The RFCs may still change.
  *
  * @module
  */

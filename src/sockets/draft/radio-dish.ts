@@ -1,4 +1,4 @@
-/** RADIO and DISH (48/RADIO-DISH): single-frame messages to all members of a group; draft. */
+/** RADIO and DISH (48/RADIO-DISH): single-frame messages to members of a group; draft. */
 import { InvalidArgumentError } from "../../core/errors.js";
 import { SocketType } from "../../core/socket-type.js";
 import { defineSocket } from "../define.js";
@@ -21,19 +21,17 @@ import { groupFrame, singleFrameShape } from "./single-frame.ts";
 
 type RadioProperties = CommonOptions &
   WritableOptions & {
-    /** Waits for a full member instead of dropping its messages. Set at construction. Default false. */
+    /** Waits for a full member instead of dropping its messages. Only for `new`. Default false. */
     noDrop?: boolean;
   };
 type DishProperties = CommonOptions & ReadableOptions;
 
-/** Options of {@link Radio}. */
 export type RadioOptions<T = Raw> = RadioProperties & ConstructionOptions & CodecOptions<T>;
-/** Options of {@link Dish}. */
 export type DishOptions<T = Raw> = DishProperties & ConstructionOptions & CodecOptions<T>;
 
 /**
- * Sends each message to every Dish in its group: `send(message, { group })`. A Dish with a full queue misses it
- * (48/RADIO-DISH, The RADIO Socket Type).
+ * Sends each message to every Dish in its group: `send(message, { group })`. Full Dishes miss it (48/RADIO-DISH, The
+ * RADIO Socket Type).
  *
  * @example
  * ```ts
@@ -48,7 +46,7 @@ export type DishOptions<T = Raw> = DishProperties & ConstructionOptions & CodecO
  * ```
  */
 export class Radio<T = Raw> extends Socket {
-  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  /** @throws InvalidArgumentError `EINVAL` for an invalid option */
   constructor(options?: RadioOptions<T>);
   constructor(options?: RadioOptions<T>, ...extra: unknown[]) {
     super(SocketType.Radio, options, singleFrameShape("Radio", options?.codec), extra);
@@ -60,7 +58,7 @@ export interface Radio<T = Raw>
 defineSocket(Radio, "Radio", routings.radio, ADDRESSED.Radio);
 
 /**
- * Receives the messages of the groups it has joined: `[message, { group }]` (48/RADIO-DISH, The DISH Socket Type).
+ * Receives messages of joined groups: `[message, { group }]` (48/RADIO-DISH, The DISH Socket Type).
  *
  * @example
  * ```ts
@@ -78,24 +76,24 @@ defineSocket(Radio, "Radio", routings.radio, ADDRESSED.Radio);
 export class Dish<T = Raw> extends Socket {
   readonly #groups = new Set<string>();
 
-  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  /** @throws InvalidArgumentError `EINVAL` for an invalid option */
   constructor(options?: DishOptions<T>);
   constructor(options?: DishOptions<T>, ...extra: unknown[]) {
     super(SocketType.Dish, options, singleFrameShape("Dish", options?.codec), extra);
   }
 
   /**
-   * Joins groups; a message matches only its exact group.
+   * Joins groups; messages match only the exact group.
    *
-   * @param groups at most 255 bytes each, none of them zero
-   * @throws InvalidArgumentError `EINVAL` for an invalid or already joined group; no group is joined then
+   * @param groups at most 255 bytes each, none zero
+   * @throws InvalidArgumentError `EINVAL` for an invalid or already joined group: none is joined
    * @throws ClosedError `EBADF` when the socket is closed
    */
   join(...groups: (Uint8Array | string)[]): void {
     this.#change("subscribe", groups);
   }
 
-  /** Leaves groups. @throws InvalidArgumentError `EINVAL` for a group that was not joined; no group is left then */
+  /** Leaves groups. @throws InvalidArgumentError `EINVAL` for a group not joined: none is left */
   leave(...groups: (Uint8Array | string)[]): void {
     this.#change("unsubscribe", groups);
   }

@@ -1,4 +1,4 @@
-/** SCATTER and GATHER (49/SCATTER-GATHER): single-frame tasks, distributed and collected; draft. */
+/** SCATTER and GATHER (49/SCATTER-GATHER): single-frame messages; draft. */
 import { SocketType } from "../../core/socket-type.js";
 import { defineSocket } from "../define.js";
 import type { Readable } from "../readable.js";
@@ -21,13 +21,11 @@ import { singleFrameShape } from "./single-frame.ts";
 type ScatterProperties = CommonOptions & WritableOptions & ConflateOptions;
 type GatherProperties = CommonOptions & ReadableOptions & ConflateOptions;
 
-/** Options of {@link Scatter}. */
 export type ScatterOptions<T = Raw> = ScatterProperties & ConstructionOptions & CodecOptions<T>;
-/** Options of {@link Gather}. */
 export type GatherOptions<T = Raw> = GatherProperties & ConstructionOptions & CodecOptions<T>;
 
 /**
- * Sends each message to one of its peers in turn; waits while none has room (49/SCATTER-GATHER, The SCATTER Socket Type).
+ * Sends each message to the next peer in turn; waits while none has room (49/SCATTER-GATHER, The SCATTER Socket Type).
  *
  * @example
  * ```ts
@@ -41,7 +39,7 @@ export type GatherOptions<T = Raw> = GatherProperties & ConstructionOptions & Co
  * ```
  */
 export class Scatter<T = Raw> extends Socket {
-  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  /** @throws InvalidArgumentError `EINVAL` for an invalid option */
   constructor(options?: ScatterOptions<T>);
   constructor(options?: ScatterOptions<T>, ...extra: unknown[]) {
     super(SocketType.Scatter, options, singleFrameShape("Scatter", options?.codec), extra);
@@ -51,7 +49,7 @@ export interface Scatter<T = Raw> extends Writable<SingleOut<Settled<T>>>, Prope
 defineSocket(Scatter, "Scatter", routings.scatter);
 
 /**
- * Receives messages from its peers, fairly in turn (49/SCATTER-GATHER, The GATHER Socket Type).
+ * Receives messages from its peers fairly (49/SCATTER-GATHER, The GATHER Socket Type).
  *
  * @example
  * ```ts
@@ -65,7 +63,7 @@ defineSocket(Scatter, "Scatter", routings.scatter);
  * ```
  */
 export class Gather<T = Raw> extends Socket {
-  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  /** @throws InvalidArgumentError `EINVAL` for an invalid option */
   constructor(options?: GatherOptions<T>);
   constructor(options?: GatherOptions<T>, ...extra: unknown[]) {
     super(SocketType.Gather, options, singleFrameShape("Gather", options?.codec), extra);

@@ -1,6 +1,6 @@
 /**
- * Message shapes of draft sockets, whose messages have one frame. The engine gets the address as a first frame, the
- * program passes it as an option of `send`.
+ * Message shapes of draft sockets: one frame. The engine gets the address as first frame, the program passes it as an
+ * option.
  *
  *   CLIENT, SCATTER, GATHER, CHANNEL     body
  *   SERVER, PEER                         id, 4 bytes, big-endian | body   [body, { routingId }]
@@ -18,28 +18,28 @@ import { MAX_DATAGRAM, MAX_GROUP } from "../../engine/frame.js";
 import { byteLengthOf, type MessageLike, toFrame } from "../message.js";
 import { FRAMES, type MessageShape, type OnInvalid, type Raw, shapeFor } from "../shape.js";
 
-/** One frame to send: bytes or text, or a codec's value; alone or as an array's only element. */
+/** One frame to send: bytes, text or a codec's value, alone or as an array's only element. */
 export type SingleOut<T> = [T] extends [Raw]
   ? MessageLike | readonly [MessageLike]
   : (T extends readonly unknown[] ? never : T) | readonly [T];
-/** A received frame or a codec's value, as the only element. */
+/** A received frame or codec's value, as only element. */
 export type SingleIn<T> = [T] extends [Raw] ? [Buffer] : [T];
 /** A received message with its address. */
 export type AddressedIn<T, A> = [T] extends [Raw] ? [Buffer, A] : [T, A];
 
-/** The peer that a Server's or Peer's message goes to or comes from. */
+/** Receiver or sender of a Server's or Peer's message. */
 export interface PeerAddress {
-  /** 1 to 4,294,967,295; chosen by this socket, and valid until the peer's connection ends. */
+  /** 1 to 4,294,967,295; chosen by this socket, valid until the peer's connection ends. */
   readonly routingId: number;
 }
 
-/** The group of a Radio's message. */
+/** Group of a Radio's message. */
 export interface GroupAddress {
-  /** At most 255 bytes, none of them zero. */
+  /** At most 255 bytes, none zero. */
   readonly group: string | Uint8Array;
 }
 
-/** The group of a Dish's received message. */
+/** Group of a Dish's message. */
 export interface MessageGroup {
   readonly group: Buffer;
 }
@@ -66,7 +66,6 @@ class SingleFrameShape implements MessageShape {
   }
 }
 
-/** Adds the address frame of the engine. */
 class AddressedShape extends SingleFrameShape {
   readonly #addressOf: (frame: Buffer) => PeerAddress | MessageGroup;
 
@@ -82,7 +81,7 @@ class AddressedShape extends SingleFrameShape {
   }
 }
 
-/** An address in the form that `receive` returns: `10.0.0.1:5555`, `[::1]:5555`. */
+/** An address as `receive` returns it: `10.0.0.1:5555`, `[::1]:5555`. */
 function isAddress(text: string): boolean {
   const [, v4, v6, port] = /^(?:([\d.]+)|\[([^\]]+)\]):(\d{1,5})$/.exec(text) ?? [];
   const known = v4 === undefined ? isIP((v6 ?? "").split("%", 1)[0] as string) === 6 : isIP(v4) === 4;
@@ -110,9 +109,9 @@ export const DATAGRAM_FRAMES: MessageShape = {
 
 type SingleFrameType = "Client" | "Server" | "Peer" | "Radio" | "Dish" | "Scatter" | "Gather" | "Channel";
 
-/** The message shape of a socket type. @throws InvalidArgumentError `EINVAL` for an invalid codec */
+/** @throws InvalidArgumentError `EINVAL` for an invalid codec */
 export function singleFrameShape(type: SingleFrameType, codec: unknown): MessageShape;
-/** The message shape, or `undefined` for other socket types. */
+/** `undefined` for other socket types. */
 export function singleFrameShape(type: SocketTypeName, codec: unknown): MessageShape | undefined;
 export function singleFrameShape(type: SocketTypeName, codec: unknown): MessageShape | undefined {
   switch (type) {
@@ -134,7 +133,7 @@ export function singleFrameShape(type: SocketTypeName, codec: unknown): MessageS
   }
 }
 
-/** The frame of a peer's id. @throws InvalidArgumentError `EINVAL` for an invalid id */
+/** @throws InvalidArgumentError `EINVAL` for an invalid id */
 export function routingIdFrame(routingId: unknown): Buffer {
   if (!Number.isInteger(routingId) || (routingId as number) < 1 || (routingId as number) > MAX_ROUTING_ID) {
     throw new InvalidArgumentError(
@@ -146,7 +145,7 @@ export function routingIdFrame(routingId: unknown): Buffer {
   return frame;
 }
 
-/** The frame of a group. @throws InvalidArgumentError `EINVAL` for an invalid group */
+/** @throws InvalidArgumentError `EINVAL` for an invalid group */
 export function groupFrame(group: unknown): Buffer {
   if (typeof group !== "string" && !isBytes(group))
     throw new InvalidArgumentError(`group is a string or bytes; got ${describe(group)}`);

@@ -1,5 +1,5 @@
 /**
- * CURVE certificate files: ZPL (4/ZPL), as czmq's zcert and pyzmq write them.
+ * CURVE certificate files in ZPL (4/ZPL), as czmq's zcert and pyzmq write them.
  *
  *   #   comment
  *   metadata
@@ -15,11 +15,11 @@ import { curvePublicKey } from "./curve-keys.js";
 
 /** A CURVE key or key pair with metadata. */
 export interface Certificate {
-  /** Z85, 40 characters. */
+  /** 40 characters of Z85. */
   readonly publicKey: string;
-  /** Z85, 40 characters; absent in a public certificate. */
+  /** 40 characters of Z85; absent in a public certificate. */
   readonly secretKey?: string;
-  /** Free text by name. Names have no spaces or `=`, values no line breaks or double quotes. */
+  /** Text by name. Names have no spaces or `=`, values no line breaks or double quotes. */
   readonly metadata: Readonly<Record<string, string>>;
 }
 
@@ -28,7 +28,7 @@ const MAX_FILE = 65_536;
 /**
  * Parses a certificate.
  *
- * @throws InvalidArgumentError `EINVAL` with the invalid line, but never the key
+ * @throws InvalidArgumentError `EINVAL` with the invalid line, never the key
  */
 export function parseCertificate(text: string): Certificate {
   const metadata: Record<string, string> = Object.create(null);
@@ -74,7 +74,7 @@ function isKey(text: string): boolean {
 }
 
 /**
- * Formats a certificate file; includes the secret key only when `secret` is true.
+ * Formats a certificate file; only `secret` includes the secret key.
  *
  * @throws InvalidArgumentError `EINVAL` for invalid keys, or metadata that could not be read back
  */
@@ -106,19 +106,17 @@ export function formatCertificate(certificate: Certificate, secret: boolean): st
   return `${lines.join("\n")}\n`;
 }
 
-/** Loaded on first use. */
 function fileSystem(): Promise<typeof import("node:fs/promises")> {
   return import("node:fs/promises");
 }
 
-/** Pipes given to the process, such as a shell's `<(…)`; they have a writer, or have ended. */
+/** Pipes given to the process, such as a shell's `<(…)`, have a writer or have ended. */
 const GIVEN_PIPE = /^\/(?:dev\/(?:fd\/|stdin$)|proc\/)/;
 
 /**
- * Reads a certificate file of any ZeroMQ tool. A named pipe is refused, since opening it would wait for a writer.
+ * Reads a certificate file of any ZeroMQ tool; refuses a named pipe, which would wait for a writer.
  *
- * @throws InvalidArgumentError `EINVAL` for an invalid certificate; the file system's error when the file cannot be
- *   read
+ * @throws InvalidArgumentError `EINVAL` for an invalid certificate; the file system's errors
  */
 export async function readCertificate(path: string): Promise<Certificate> {
   const { constants, open } = await fileSystem();
@@ -135,8 +133,8 @@ export async function readCertificate(path: string): Promise<Certificate> {
 }
 
 /**
- * Writes `NAME` (public) and `NAME_secret` (both keys, readable by the owner only), as czmq names them. Files are
- * replaced as a whole.
+ * Writes `NAME` (public) and `NAME_secret` (both keys, readable only by the owner), as czmq does. Files are replaced as
+ * a whole.
  */
 export async function writeCertificate(
   name: string,

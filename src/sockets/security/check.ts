@@ -9,7 +9,6 @@ export function checkSecurity(options: Readonly<Record<string, unknown>>): void 
   if (fault !== undefined) throw new InvalidArgumentError(fault.message);
 }
 
-/** The first fault, if any. */
 export function securityFault(options: Readonly<Record<string, unknown>>): SecurityFault | undefined {
   const has = (name: string): boolean => options[name] !== null && options[name] !== undefined;
   const fault = (option: string, message: string): SecurityFault => ({ option, message });

@@ -1,12 +1,12 @@
 /** Checks CURVE options that depend on each other. */
 
-/** A fault, and the option that needs another one. */
+/** A fault and its option. */
 export interface SecurityFault {
   readonly option: string;
   readonly message: string;
 }
 
-/** @param has whether an option is set @param isServer the option `curveServer` @returns the first fault */
+/** @param has whether an option is set @param isServer `curveServer` @returns the first fault */
 export function curveFault(has: (option: string) => boolean, isServer: boolean): SecurityFault | undefined {
   if (isServer) {
     if (!has("curveSecretKey"))

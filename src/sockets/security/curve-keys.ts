@@ -1,9 +1,9 @@
-/** CURVE key pairs (26/CURVEZMQ, Security Handshake): X25519 keys as Z85 text. */
+/** CURVE key pairs (26/CURVEZMQ, Security Handshake): X25519 as Z85. */
 import { InvalidArgumentError } from "../../core/errors.js";
 import { publicKeyOf } from "../../core/x25519.js";
 import { decodeZ85, encodeZ85 } from "../../core/z85.js";
 
-/** A permanent CURVE key pair; each key is 32 bytes as 40 characters of Z85. */
+/** Permanent CURVE keys, each 32 bytes as 40 characters of Z85. */
 export interface CurveKeyPair {
   readonly publicKey: string;
   readonly secretKey: string;
@@ -11,15 +11,13 @@ export interface CurveKeyPair {
 
 const KEY_LENGTH = 32;
 
-/** A new random key pair, from the operating system's random source. Loads no native addon. */
+/** A random key pair from the operating system's random source. */
 export function curveKeyPair(): CurveKeyPair {
   const secretKey = process.getBuiltinModule("node:crypto").randomBytes(KEY_LENGTH);
   return { publicKey: encodeZ85(publicKeyOf(secretKey)), secretKey: encodeZ85(secretKey) };
 }
 
 /**
- * The public key of a secret key.
- *
  * @param secretKey 40 characters of Z85
  * @throws InvalidArgumentError `EINVAL` for an invalid key
  */

@@ -9,7 +9,6 @@
 import { decodeZ85 } from "../../core/z85.js";
 import { parseCertificate } from "./certificate.js";
 
-/** A file's text, or the reason why it was not read. */
 export type KeyFile = { readonly name: string } & (
   | { readonly text: string }
   | { readonly unreadable: string }
@@ -26,7 +25,6 @@ export function isKeyFile(name: string): boolean {
   return !name.startsWith(".") && !name.endsWith("~") && !name.endsWith("_secret");
 }
 
-/** The keys of all readable files. */
 export function keysOf(files: readonly KeyFile[]): FolderKeys {
   const keys = new Set<string>();
   const problems: string[] = [];
@@ -42,7 +40,7 @@ export function keysOf(files: readonly KeyFile[]): FolderKeys {
   return { keys, problems };
 }
 
-/** @returns the keys in a text, or its problem */
+/** @returns the keys, or the problem */
 export function parseKeys(text: string): readonly string[] | string {
   if (/^\s*(?:public|secret)-key\s*=/m.test(text)) {
     try {
@@ -66,6 +64,6 @@ function isKey(word: string): boolean {
   try {
     return word.length === 40 && decodeZ85(word).length === 32;
   } catch {
-    return false; // The caller's error names the line.
+    return false; // The caller names the line.
   }
 }

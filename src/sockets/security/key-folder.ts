@@ -1,5 +1,5 @@
 /**
- * A folder of client keys, read again after changes (key-files.ts parses the files).
+ * A folder of client keys, read again after changes.
  *
  *   open --reads--> watches --a change (folder-watch.ts)--> reads --other keys, or other problems--> `changed`
  *
@@ -11,16 +11,14 @@ import { InvalidArgumentError } from "../../core/errors.js";
 import { FolderWatch } from "../../core/folder-watch.js";
 import { type FolderKeys, isKeyFile, type KeyFile, keysOf } from "./key-files.js";
 
-/** ms without further changes before the folder is read; groups files that change together. */
+/** ms without further changes before the folder is read. */
 const QUIET = 50;
-/** ms after the first change at which the folder is read in any case, to revoke removed keys soon. */
+/** Most ms after the first change, to revoke removed keys soon. */
 const PATIENCE = 200;
-/** Most files read, in the order of their names. */
+/** Most files, by name. */
 const MAX_FILES = 16_384;
-/** Bytes of one file. */
 const MAX_FILE = 65_536;
 
-/** A file at its last reading. */
 interface Known {
   readonly stamp: string;
   readonly file: KeyFile;
@@ -43,9 +41,9 @@ export class KeyFolder {
   }
 
   /**
-   * Reads the folder, then calls `changed` whenever its keys or problems change.
+   * Reads the folder, and calls `changed` when its keys or problems change.
    *
-   * @throws InvalidArgumentError `EINVAL` naming a folder that cannot be read
+   * @throws InvalidArgumentError `EINVAL` for an unreadable folder
    */
   static async open(path: string, changed: (now: FolderKeys) => void): Promise<KeyFolder> {
     const folder = new KeyFolder(path, changed);
@@ -71,7 +69,7 @@ export class KeyFolder {
     this.#watch.close();
   }
 
-  /** @param fresh reads unchanged files again, since time and size are not exact enough right after a change */
+  /** @param fresh reads unchanged files again, since time and size are inexact right after a change */
   async #look(fresh: boolean): Promise<void> {
     if (this.#reading) {
       this.#again ||= fresh;
@@ -96,7 +94,6 @@ export class KeyFolder {
     this.#readAgain();
   }
 
-  /** Ends a reading. */
   #readAgain(): void {
     this.#reading = false;
     if (!this.#again) return;
@@ -105,7 +102,7 @@ export class KeyFolder {
   }
 
   async #read(): Promise<FolderKeys> {
-    await this.#watch.follow([this.path]); // Watches first, so that a change during the reading is noticed.
+    await this.#watch.follow([this.path]); // Before reading, to notice changes meanwhile.
     const names = (await readdir(this.path)).filter(isKeyFile).sort();
     const known = new Map<string, Known>();
     const files: KeyFile[] = [];
@@ -152,7 +149,7 @@ function isSame(one: FolderKeys, other: FolderKeys): boolean {
   return true;
 }
 
-/** The system's reason without the path. */
+/** Without the path. */
 function reasonOf(error: unknown): string {
   const { code } = error as NodeJS.ErrnoException;
   return code ?? String(error);

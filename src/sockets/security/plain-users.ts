@@ -1,10 +1,9 @@
-/** Accepts peers with a known user name and password. */
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { Authenticate } from "../socket-options.js";
 
 /**
- * Hashes give all passwords the same length, and unknown names also cost one comparison. Timing thus reveals neither
- * names nor the closeness of a guess.
+ * Accepts peers with a known user name and password. Hashes equalize lengths, and unknown names cost a comparison too,
+ * so timing reveals nothing.
  */
 export function plainUsers(passwords: Readonly<Record<string, string>>): Authenticate {
   const users = new Map(Object.entries(passwords).map(([user, password]) => [user, digest(password)]));
