@@ -1,16 +1,15 @@
-/** Checks shared by public calls: option keys, event names, extra arguments. Errors suggest the nearest known name. */
+/** Checks shared by public calls. Errors suggest the nearest known name. */
 import { isBytes } from "./bytes.js";
 import { InvalidArgumentError } from "./errors.js";
 import { suggest } from "./suggestions.js";
 
-/** Letters of a value that an error message quotes at most. */
+/** Most letters of a value that a message quotes. */
 const MAX_SHOWN = 60;
 
 /**
- * Refuses unknown keys, also those whose value is `undefined`.
- *
  * @param what the owner of the options, such as "PirateClient" or "close"
- * @throws InvalidArgumentError `EINVAL` for an unknown key, or for a value that is not an object
+ * @throws InvalidArgumentError `EINVAL` for an unknown key, even with `undefined`, or a value that is not an
+ * object
  */
 export function checkKeys(what: string, options: object, known: readonly string[]): void {
   if (typeof options !== "object" || options === null || Array.isArray(options))
@@ -24,10 +23,9 @@ export function checkKeys(what: string, options: object, known: readonly string[
 }
 
 /**
- * Checks the options of one call as `checkKeys` does; cheaper, for frequent calls. `undefined` counts as not given.
+ * As `checkKeys`, cheaper, for frequent calls. `undefined` counts as not given.
  *
- * @param call the call's name, such as "receive"
- * @throws InvalidArgumentError `EINVAL` for an unknown key, or for a value that is not an object
+ * @param call its name, such as "receive"
  */
 export function checkCallOptions(call: string, options: unknown, known: readonly string[]): void {
   if (options === undefined) return;
@@ -42,10 +40,9 @@ export function checkCallOptions(call: string, options: unknown, known: readonly
 }
 
 /**
- * Refuses extra arguments. `undefined` counts as not given.
+ * `undefined` counts as not given.
  *
- * @param takes the accepted arguments, such as "an endpoint"
- * @throws InvalidArgumentError `EINVAL`
+ * @param takes the accepted arguments, such as "an endpoint" @throws InvalidArgumentError `EINVAL`
  */
 export function refuseExtra(call: string, takes: string, extra: readonly unknown[]): void {
   const [first] = extra.filter((argument) => argument !== undefined);
@@ -53,12 +50,7 @@ export function refuseExtra(call: string, takes: string, extra: readonly unknown
     throw new InvalidArgumentError(`${call} takes ${takes}, and nothing else; got ${describe(first)}, too`);
 }
 
-/**
- * A whole number within bounds.
- *
- * @param name what it is, for the error's message
- * @throws InvalidArgumentError `EINVAL`
- */
+/** @param name for the error's message @throws InvalidArgumentError `EINVAL` */
 export function checkInteger(name: string, value: unknown, min = 1, max = Number.MAX_SAFE_INTEGER): number {
   if (Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max)
     return value as number;
@@ -76,13 +68,13 @@ export function describe(value: unknown): string {
   return String(value);
 }
 
-/** Quotes a text for an error message and cuts a long one. Other values are shown as JSON. */
+/** Cuts a long text. Other values are shown as JSON. */
 export function quoted(text: unknown): string {
   const shown = typeof text === "string" && text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text;
   return JSON.stringify(shown) ?? String(shown);
 }
 
-/** The message of any thrown value; empty if it has no text. */
+/** Empty if the thrown value has no text. */
 export function thrownText(thrown: unknown): string {
   try {
     return String(thrown instanceof Error ? thrown.message : thrown);

@@ -1,26 +1,17 @@
-/** Files of the built package that are loaded by name, such as thread entries and bundled packages. */
+/** Files of the built package that are loaded by name. */
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 
 let root: URL | undefined;
 
-/**
- * The location of a file in the package. The caller may be bundled into any other file.
- *
- * @param path relative to the package root, such as `dist/bench/main.js`
- */
+/** @param path relative to the package root, such as `dist/bench/main.js` */
 export function builtFile(path: string): URL {
   root ??= packageRoot();
   return new URL(path, root);
 }
 
-/**
- * Loads a package that the build bundles into dist/bundled. A checkout built without the bundler loads the package
- * itself.
- *
- * @param name the package's name
- */
+/** Loads a package from dist/bundled. A checkout built without the bundler loads the package itself. */
 export function loadBundled(name: string): unknown {
   const file = builtFile(`dist/bundled/${name}.cjs`);
   return createRequire(import.meta.url)(existsSync(file) ? fileURLToPath(file) : name);

@@ -1,7 +1,4 @@
-/**
- * Byte checks that work across realms. `instanceof` knows one realm only, but vm contexts, test runners and a page's
- * frames have classes of their own.
- */
+/** Byte checks across realms: vm contexts, test runners and a page's frames have separate classes. */
 
 const tagOf = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag)
   ?.get as (this: unknown) => string | undefined;
@@ -23,7 +20,7 @@ export function isMemory(value: unknown): value is ArrayBufferLike {
   return tag === "[object ArrayBuffer]" || tag === "[object SharedArrayBuffer]";
 }
 
-/** Bytes to keep: copied where the memory that they are a view of is much larger. */
+/** Copied where the memory behind them is much larger. */
 export function owned(bytes: Buffer): Buffer {
   return bytes.buffer.byteLength <= 4 * bytes.length ? bytes : Buffer.from(bytes);
 }

@@ -1,4 +1,4 @@
-/** A source of time. State machines are given one, so that tests can stop time and advance it. */
+/** State machines get one, so that tests can stop time and advance it. */
 export interface Clock {
   /** Monotonic ms; only differences are meaningful. */
   now(): number;

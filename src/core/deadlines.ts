@@ -1,6 +1,6 @@
 /**
- * Deadlines in O(1): equal durations share one list, which is in the order of expiry. Durations are rounded up to one
- * of eight steps per power of two (at most 12.5 % longer), so there are few lists.
+ * Deadlines in O(1): equal durations share one list, which is in the order of expiry. Durations are rounded
+ * up to one of eight steps per power of two (at most 12.5 % longer).
  */
 import { type Link, LinkedList } from "./collections/linked-list.js";
 
@@ -11,12 +11,12 @@ export interface Due {
 
 export class Deadlines<T extends Due> {
   readonly #lists = new Map<number, LinkedList<T>>();
-  /** Caches the last duration, since most calls repeat it and rounding is the most expensive part. */
+  /** Most calls repeat the last duration, and rounding is the most expensive part. */
   #duration = Number.NaN;
   #rounded = 0;
   #list = new LinkedList<T>();
 
-  /** Sets the deadline to `duration` ms from now, in place of any earlier one. */
+  /** `duration` ms from now, in place of any earlier deadline. */
   set(link: Link<T>, now: number, duration: number): void {
     if (duration !== this.#duration) this.#select(duration);
     link.value.deadline = now + this.#rounded;
@@ -34,7 +34,7 @@ export class Deadlines<T extends Due> {
     return next;
   }
 
-  /** Removes and yields expired values. The caller may set deadlines during the iteration. */
+  /** The caller may set deadlines during the iteration. */
   *take(now: number): Generator<T, undefined> {
     for (const list of [...this.#lists.values()]) {
       for (let first = list.first; first !== undefined && first.deadline <= now; first = list.first) {

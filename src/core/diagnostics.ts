@@ -1,19 +1,15 @@
 /**
- * Operations published through `node:diagnostics_channel`: sent and received messages, and requests on both sides
- * (docs/tracing.md lists the channels).
+ * Operations published through `node:diagnostics_channel` (docs/tracing.md).
  *
  *   start is published ──> a subscriber adds headers and wraps the handler ──> it runs ──> end is published, once
  *
- * Without subscribers an operation costs one check. An error of a subscriber becomes an uncaught exception in a later
- * turn and never reaches the caller.
+ * Without subscribers an operation costs one check. A subscriber's error becomes an uncaught exception in a
+ * later turn.
  */
 import { type Channel, channel } from "node:diagnostics_channel";
 import { ClosedError } from "./errors.js";
 
-/**
- * Channel names: shoal.OPERATION.start and .end; single moments are shoal.receive, shoal.message.receive,
- * shoal.message.acknowledge and shoal.message.traced.
- */
+/** Operations have channels .start and .end, single moments have one. */
 export const SEND_START: Channel = channel("shoal.send.start");
 export const SEND_END: Channel = channel("shoal.send.end");
 export const RECEIVE: Channel = channel("shoal.receive");
@@ -21,21 +17,20 @@ export const REQUEST_START: Channel = channel("shoal.request.start");
 export const REQUEST_END: Channel = channel("shoal.request.end");
 export const PROCESS_START: Channel = channel("shoal.process.start");
 export const PROCESS_END: Channel = channel("shoal.process.end");
-/** Messages between cluster nodes (message-operations.ts). */
+/** Between cluster nodes (message-operations.ts). */
 export const MESSAGE_SEND_START: Channel = channel("shoal.message.send.start");
 export const MESSAGE_SEND_END: Channel = channel("shoal.message.send.end");
 export const MESSAGE_PROCESS_START: Channel = channel("shoal.message.process.start");
 export const MESSAGE_PROCESS_END: Channel = channel("shoal.message.process.end");
 export const MESSAGE_RECEIVE: Channel = channel("shoal.message.receive");
-/** Messages of sessions. */
+/** Of sessions. */
 export const MESSAGE_ACKNOWLEDGE: Channel = channel("shoal.message.acknowledge");
-/** Handler starts and receives of messages that arrived with a trace context. */
+/** Messages that arrived with a trace context. */
 export const MESSAGE_TRACED: Channel = channel("shoal.message.traced");
 
-/** Calls `run` and returns its result. */
 export type Wrapper = <T>(run: () => T) => T;
 
-/** An operation with a start and an end; both publish this object. */
+/** Start and end publish this object. */
 export class Operation {
   /** The failure, if any. */
   error: unknown = undefined;
@@ -49,13 +44,13 @@ export class Operation {
     this.#end = end;
   }
 
-  /** Runs the operation inside `wrapper`. Call this from a subscriber of `start`; later wrappers are outermost. */
+  /** Runs the operation inside `wrapper`. For a subscriber of `start`; later wrappers are outermost. */
   wrap(wrapper: Wrapper): void {
     const inner = this.#wrapper;
     this.#wrapper = inner === undefined ? wrapper : (run) => wrapper(() => inner(run));
   }
 
-  /** Sets the listener called at the end, with or without subscribers, in place of an earlier one. @internal */
+  /** Replaces the listener for the end, which needs no subscribers. @internal */
   whenOver(listener: (operation: Operation) => void): void {
     this.#whenOver = listener;
   }
@@ -65,7 +60,7 @@ export class Operation {
     return this.#wrapper === undefined ? run() : this.#wrapper(run);
   }
 
-  /** Runs each step of an iteration inside the wrapper. @internal */
+  /** Runs each step inside the wrapper. @internal */
   runEach<T>(parts: AsyncIterable<T>): AsyncGenerator<T, unknown, undefined> {
     const iterator = parts[Symbol.asyncIterator]();
     const steps: Omit<AsyncGenerator<T, unknown, undefined>, typeof Symbol.asyncDispose> = {
@@ -83,7 +78,7 @@ export class Operation {
     return steps as AsyncGenerator<T, unknown, undefined>;
   }
 
-  /** Publishes the end; further calls do nothing. @internal */
+  /** Further calls do nothing. @internal */
   end(error?: unknown): void {
     if (this.#isOver) return;
     this.#isOver = true;
@@ -92,12 +87,7 @@ export class Operation {
     if (this.#end.hasSubscribers) this.#end.publish(this);
   }
 
-  /**
-   * Publishes the end when the promise settles.
-   *
-   * @returns a promise with the same outcome; a ClosedError causes no unhandled rejection
-   * @internal
-   */
+  /** @returns a promise with the same outcome; a ClosedError causes no unhandled rejection @internal */
   endWith<T>(promise: Promise<T>): Promise<T> {
     const observed = promise.then(
       (value) => {
@@ -106,7 +96,7 @@ export class Operation {
       },
       (error: unknown) => {
         this.end(error ?? new Error("it was rejected without an error"));
-        // The caller of `close` expects this error, so it must not become an unhandled rejection.
+        // The caller of `close` expects this error.
         if (error instanceof ClosedError) observed.catch(() => undefined);
         throw error;
       },
@@ -115,7 +105,6 @@ export class Operation {
   }
 }
 
-/** The part of the library that provides a service. */
 export type ServiceSystem = "cluster" | "majordomo";
 
 /** A request until its reply is complete. Retries belong to the same request. */
@@ -124,9 +113,9 @@ export class RequestOperation extends Operation {
   readonly service: string;
   /** The method of a contract, or "". */
   readonly method: string;
-  /** Whether the reply is a stream of parts. */
+  /** The reply is a stream of parts. */
   readonly isStream: boolean;
-  /** Headers given by the program. */
+  /** Given by the program. */
   readonly headers: Readonly<Record<string, string>>;
   #added: Record<string, string> | undefined = undefined;
 
@@ -146,14 +135,14 @@ export class RequestOperation extends Operation {
     this.headers = headers ?? NO_HEADERS;
   }
 
-  /** Adds a header for the handler unless the program set the same name. Call this from a subscriber of `start`. */
+  /** Adds a header unless the program set the same name. For a subscriber of `start`. */
   setHeader(name: string, value: string): void {
     if (Object.hasOwn(this.headers, name)) return;
     this.#added ??= Object.create(null) as Record<string, string>;
     this.#added[name] = value;
   }
 
-  /** Headers set by subscribers. @internal */
+  /** Set by subscribers. @internal */
   get added(): Readonly<Record<string, string>> | undefined {
     return this.#added;
   }
@@ -165,7 +154,7 @@ export class ProcessOperation extends Operation {
   readonly service: string;
   /** The method of a contract, or "". */
   readonly method: string;
-  /** Headers received with the request; untrusted. */
+  /** As received; untrusted. */
   readonly headers: Readonly<Record<string, string>>;
 
   /** @internal */
@@ -185,7 +174,7 @@ export class ProcessOperation extends Operation {
 
 const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
 
-/** @returns `undefined` when there are no subscribers */
+/** `undefined` without subscribers. */
 export function startRequest(
   system: ServiceSystem,
   service: string,
@@ -199,7 +188,7 @@ export function startRequest(
   return operation;
 }
 
-/** Ends the operation when the streamed reply ends, or when the program stops reading it. */
+/** Ends the operation with the streamed reply, or when the program stops reading it. */
 export function endedWith<T>(
   parts: AsyncIterableIterator<T, undefined>,
   operation: Operation,
@@ -239,7 +228,7 @@ export function startProcess(
   return operation;
 }
 
-/** Merges headers of subscribers into those of the program, unless the result would exceed the bounds. */
+/** Keeps `headers` if the result would exceed the bounds. */
 export function withAdded(
   headers: Readonly<Record<string, string>> | undefined,
   added: Readonly<Record<string, string>> | undefined,

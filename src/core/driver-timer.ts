@@ -1,8 +1,7 @@
 /**
- * Drives a state machine with one timer, in time that excludes pauses of the process.
- *
- * The process receives nothing while it is paused (SIGSTOP, a closed lid, a blocked event loop), so a peer's silence
- * proves nothing. Time beyond `maxStep` ms after the due time is cut out: a pause counts as one step.
+ * Drives a state machine with one timer, in time that excludes pauses of the process (SIGSTOP, a closed lid,
+ * a blocked event loop), in which a peer's silence proves nothing. Time beyond `maxStep` ms after the due
+ * time is cut out.
  */
 import { type Clock, systemClock } from "./clock.js";
 
@@ -20,7 +19,7 @@ export class DriverTimer {
   readonly #maxStep: number;
   #rules: TimedRules | undefined;
   #timer: NodeJS.Timeout | undefined;
-  /** Rules' time at which the timer fires; infinite without a timer. */
+  /** In rules' time; infinite without a timer. */
   #due = Number.POSITIVE_INFINITY;
   #cut = 0;
   #stopped = false;
@@ -32,7 +31,7 @@ export class DriverTimer {
     this.#clock = clock;
   }
 
-  /** Total ms excluded because the process was paused. */
+  /** ms excluded because the process was paused. */
   get stalled(): number {
     return this.#cut;
   }
@@ -50,11 +49,11 @@ export class DriverTimer {
     this.update();
   }
 
-  /** Call this after any change of `nextWakeUp`. It is cheap unless the time moved closer. */
+  /** After any change of `nextWakeUp`. Cheap unless the time moved closer. */
   update(): void {
     if (this.#stopped || this.#rules === undefined) return;
     const next = this.#rules.nextWakeUp();
-    // An early timer asks again, which is cheaper than setting a new timer for each message.
+    // An early timer asks again, which is cheaper than a new timer for each message.
     if (next === undefined || next >= this.#due) return;
     this.#set(next);
   }
@@ -78,7 +77,7 @@ export class DriverTimer {
     // A timer that is due fires in this turn or the next.
     if (this.#due <= now) return;
     clearTimeout(this.#timer);
-    // Overdue work is due now, so the interval up to now does not count as a pause.
+    // Overdue work is due now, so the interval up to now is not a pause.
     this.#due = Math.max(next, now);
     const delay = Math.min(Math.ceil(this.#due - now), MAX_DELAY);
     this.#timer = setTimeout(this.#timerOnFired, delay);

@@ -1,8 +1,8 @@
 /**
- * Events for listeners and async iteration, used by sockets (sockets/observer.ts), pattern drivers and proxies.
+ * Events for listeners and async iteration.
  *
- * A reader's queue holds at most `MAX_QUEUED` events; the oldest are dropped and counted in `lost`. Queueing starts
- * with the first read, or at once with `keepsUnread` while there are no listeners.
+ * A reader's queue holds at most `MAX_QUEUED` events; the oldest are dropped and counted in `lost`. Queueing
+ * starts with the first read, or at once with `keepsUnread` while there are no listeners.
  */
 import { describe } from "./arguments.js";
 import { RingBuffer } from "./collections/ring-buffer.js";
@@ -15,7 +15,6 @@ const MAX_QUEUED = 1_000;
 /** Settled waiters that may stay queued before a cleanup. */
 const SLACK = 16;
 
-/** An event with its type. */
 export interface TypedEvent {
   readonly type: string;
 }
@@ -23,19 +22,19 @@ export interface TypedEvent {
 export type EventOf<E extends TypedEvent, T extends E["type"]> = Extract<E, { readonly type: T }>;
 
 /**
- * The names of a union of events, as a record. The compiler then finds missing names, and names that share a member
- * of the union, for which `EventOf` would be `never`.
+ * The compiler finds missing names, and names that share a member of the union, for which `EventOf` is
+ * `never`.
  */
 export type EventNames<E extends TypedEvent> = {
   readonly [T in E["type"]]: [EventOf<E, T>] extends [never] ? never : true;
 };
 
 export interface EventStreamOptions<E extends TypedEvent> {
-  /** Known names; other names throw. Default: any name. */
+  /** Other names throw. Default: any name. */
   readonly names?: EventNames<E>;
   /** Keeps events before the first read while there are no listeners. Default `false`. */
   readonly keepsUnread?: boolean;
-  /** Called with each event that has neither a listener nor a reader. It must not throw. */
+  /** Gets each event that has neither a listener nor a reader. It must not throw. */
   readonly unheard?: (event: E) => void;
 }
 
@@ -61,7 +60,7 @@ export class EventStream<E extends TypedEvent> {
   readonly #listeners = new Map<string, Set<Listener>>();
   readonly #queue = new RingBuffer<E>();
   readonly #waiters = new RingBuffer<Waiter<E>>();
-  /** Wrappers made by `once`, with the original listener. */
+  /** By wrapper: the listener given to `once`. */
   readonly #once = new WeakMap<Listener, Listener>();
   #interest = 0;
   #waiting = 0;

@@ -5,8 +5,7 @@
  *   every 5 s                          --> onChange(false)   some file systems report no changes
  *   a missing folder --500 ms-->           onChange(true)
  *
- * The system watches an inode, not a path, so a replaced folder would go unnoticed. Callers therefore call `follow`,
- * which compares inodes, before they read. Watcher libraries watch single files; here the folder is read as a whole.
+ * The system watches an inode, not a path, so callers call `follow`, which compares inodes, before they read.
  */
 import { type FSWatcher, watch } from "node:fs";
 import { stat } from "node:fs/promises";
@@ -14,11 +13,11 @@ import { systemClock } from "./clock.js";
 
 /** ms between polls. */
 const LOOK_EVERY = 5_000;
-/** ms until the next poll while a folder is missing. */
+/** ms between polls while a folder is missing. */
 const RETRY = 500;
 
 export interface FolderWatchEffects {
-  /** @param reported whether the system reported a change or a folder was missing; `false` for a periodic poll */
+  /** @param reported `false` for a periodic poll */
   onChange(reported: boolean): void;
   /** A folder exists but cannot be watched; polling continues. */
   onError?(error: Error): void;
@@ -41,7 +40,7 @@ export class FolderWatch {
   #closed = false;
 
   /**
-   * @param quiet ms without further changes before a change is reported; groups files that change together
+   * @param quiet ms without further changes before a change is reported
    * @param patience ms after the first change at which it is reported in any case
    */
   constructor(quiet: number, patience: number, effects: FolderWatchEffects) {
@@ -75,7 +74,7 @@ export class FolderWatch {
     }, RETRY).unref();
   }
 
-  /** Notes a change, which is reported after `quiet` ms. */
+  /** A change is reported after `quiet` ms. */
   note(): void {
     if (this.#closed) return;
     const now = systemClock.now();

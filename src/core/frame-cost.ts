@@ -1,5 +1,5 @@
 /**
- * The cost of a frame in every byte budget. An empty frame has 2 bytes on the wire but is still an object in memory.
+ * The cost of a frame in every byte budget: an empty frame is still an object in memory.
  *
  *   cost of a frame = its bytes + its header on the wire (37/ZMTP, Framing) + FRAME_COST
  */
@@ -8,9 +8,9 @@ import { isBytes } from "./bytes.js";
 /** Bytes added to those on the wire. */
 export const FRAME_COST = 64;
 
-/** Most frames in one message, empty ones included. A peer that sends more is disconnected. */
+/** Per message, empty ones included. A peer that sends more is disconnected. */
 export const MAX_FRAMES = 65_536;
-/** The same bound before forwarding, which leaves room for routing frames. */
+/** Leaves room for routing frames. */
 export const MAX_FORWARDED_FRAMES = 65_472;
 
 export function frameCost(length: number): number {

@@ -1,6 +1,6 @@
 /**
- * Hashes for table places and shards. Collisions are easy to construct, so callers must compare the keys as well; an
- * identifier needs SHA-256.
+ * Hashes for table places and shards. Collisions are easy to construct, so callers must compare the keys as
+ * well.
  */
 
 const OFFSET = 0x811c_9dc5;
@@ -9,8 +9,7 @@ const FACTOR = 0x0100_0193;
 /**
  * FNV-1a, 32 bits, signed. The low bits are weak: mix them before use.
  *
- * @param start the first byte
- * @param end the byte after the last
+ * @param end exclusive
  * @param seed separates kinds of keys; it does not protect against chosen keys (see `seededHash`)
  */
 export function fnv1a(bytes: Uint8Array, start: number, end: number, seed = 0): number {
@@ -20,11 +19,10 @@ export function fnv1a(bytes: Uint8Array, start: number, end: number, seed = 0): 
 }
 
 /**
- * Hashes short untrusted keys with a secret seed. With FNV-1a only the low byte of the seed affects collisions; here
- * the high bits are mixed in after each byte.
+ * For short untrusted keys, with a secret seed. With FNV-1a only the low byte of the seed affects collisions;
+ * here the high bits are mixed in after each byte.
  *
- * @param start the first byte
- * @param end the byte after the last
+ * @param end exclusive
  */
 export function seededHash(bytes: Uint8Array, seed: number, start = 0, end: number = bytes.length): number {
   let hash = (OFFSET ^ seed) | 0;

@@ -1,6 +1,7 @@
 /**
- * A bounded HTTP server for untrusted clients. A slow, endless or invalid request costs one connection for a few
- * seconds. node:http answers malformed requests with 400, large headers with 431 and slow requests with 408.
+ * A bounded HTTP server for untrusted clients: a slow, endless or invalid request costs one connection for a
+ * few seconds. node:http answers malformed requests with 400, large headers with 431 and slow requests with
+ * 408.
  */
 import type { IncomingMessage, RequestListener, Server } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
@@ -11,16 +12,16 @@ import { isLocalNameOrAddress, isLoopback } from "./loopback.js";
 /** ms for the headers and for the whole request. */
 const REQUEST_TIME = 5_000;
 const IDLE_TIME = 10_000;
-/** ms in which a client must read its response. */
+/** ms for a client to read its response. */
 const RESPONSE_TIME = 10_000;
 /** ms between checks for slow requests. */
 const CHECK_INTERVAL = 1_000;
 /** Bytes of request headers. */
 const MAX_HEAD = 8_192;
-/** Most connections. One more closes the oldest, so that slow clients cannot lock out others. */
+/** One more closes the oldest, so that slow clients cannot lock out others. */
 const MAX_CONNECTIONS = 64;
 const MAX_REQUESTS = 1_000;
-/** ms that responses in flight have when the server closes. */
+/** ms for responses in flight when the server closes. */
 const CLOSE_TIME = 1_000;
 
 export interface HttpLimits {
@@ -42,19 +43,19 @@ const LIMITS: HttpLimits = {
   connections: MAX_CONNECTIONS,
 };
 
-/** PEM certificate of an HTTPS server. With `ca`, clients need a certificate signed by it. */
+/** In PEM. With `ca`, clients need a certificate signed by it. */
 export type HttpsOptions = Pick<SecureContextOptions, "cert" | "key" | "passphrase" | "ca">;
 
 export interface HttpAccepted {
-  /** Allowed methods; others get 405. Default: GET and HEAD. */
+  /** Others get 405. Default: GET and HEAD. */
   readonly methods?: readonly string[];
-  /** Whether the response to a request is exempt from `responseTime`; `idleTime` still applies. Default: none. */
+  /** Exempt from `responseTime`; `idleTime` still applies. Default: none. */
   isStream?(request: IncomingMessage): boolean;
-  /** Whether the listener checks Host itself. Default: over loopback, names other than localhost are refused. */
+  /** The listener checks Host itself. Default: over loopback, names other than localhost are refused. */
   readonly checksHost?: boolean;
 }
 
-/** Creates a server with bounds. @param tls `undefined` for plain HTTP */
+/** @param tls `undefined` for plain HTTP */
 export function boundedServer(
   listener: RequestListener,
   given: Partial<HttpLimits> = {},
@@ -83,7 +84,7 @@ export function boundedServer(
       listener(request, response);
       return;
     }
-    // The request body is not read, so the connection must close.
+    // The request body is not read.
     response.writeHead(405, { Allow: methods.join(", "), Connection: "close", "Content-Length": 0 }).end();
   };
   const server =
@@ -130,10 +131,7 @@ export function listen(server: Server, host: string | undefined, port: number): 
 }
 
 /**
- * Listens at an address of the command line or an option.
- *
- * @param what is served, for the error @param address as given
- * @returns the URL
+ * @param what is served, for the error @returns the URL
  * @throws TransportError `EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL` and others, with the address as endpoint
  */
 export async function serveAt(
@@ -158,7 +156,7 @@ export async function serveAt(
   return `http://${urlHost(bound.address)}:${bound.port}`;
 }
 
-/** Closes the server after responses in flight, or after `CLOSE_TIME`. */
+/** After responses in flight, or after `CLOSE_TIME`. */
 export function shut(server: Server): Promise<void> {
   return new Promise((resolve) => {
     if (!server.listening) {

@@ -1,17 +1,16 @@
 /**
- * Loopback addresses and local host names, to prevent DNS rebinding. A name that resolves to 127.0.0.1 gives a
- * foreign page the origin of a local server. The Host header still has that name, so only names that no one can
- * register count as local.
+ * Loopback addresses and local host names, against DNS rebinding: a name that resolves to 127.0.0.1 gives a
+ * foreign page the origin of a local server. Only names that no one can register count as local.
  */
 import { isIP, isIPv4 } from "node:net";
 
-/** Whether an address is in 127.0.0.0/8 or is ::1, also as IPv4 within IPv6. */
+/** 127.0.0.0/8 or ::1, also as IPv4 within IPv6. */
 export function isLoopback(address: string): boolean {
   const ip = address.replace(/^::ffff:(?=\d+\.)/i, "");
   return ip === "::1" || (isIPv4(ip) && ip.startsWith("127."));
 }
 
-/** The host in a Host header, in lower case; `undefined` if malformed. */
+/** In lower case; `undefined` if malformed. */
 export function hostOf(header: string | undefined): string | undefined {
   const match = /^(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::\d{1,5})?$/i.exec(header ?? "");
   return (match?.[1] ?? match?.[2])?.toLowerCase();
@@ -22,7 +21,7 @@ export function isLoopbackHost(header: string | undefined): boolean {
   return host !== undefined && (isLocalName(host) || isLoopback(host));
 }
 
-/** Accepts localhost, its subdomains and any address: DNS rebinding needs a name. */
+/** DNS rebinding needs a name, so any address is accepted. */
 export function isLocalNameOrAddress(header: string | undefined): boolean {
   const host = hostOf(header);
   return host !== undefined && (isLocalName(host) || isIP(host) !== 0);

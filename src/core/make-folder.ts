@@ -1,17 +1,11 @@
 /**
- * Creates folders. Node's `mkdir` with `recursive` spins forever if the system reports ENOENT for an existing parent,
- * as in /proc.
+ * Node's `mkdir` with `recursive` spins forever if the system reports ENOENT for an existing parent, as in
+ * /proc.
  */
 import { existsSync, mkdirSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 
-/**
- * Creates a folder and its missing parents.
- *
- * @param path an absolute path
- * @param mode of created folders
- * @throws the system's error
- */
+/** @param path absolute @param mode of created folders @throws the system's error */
 export function makeFolder(path: string, mode = 0o777): void {
   if (isFolder(path)) return;
   const parent = dirname(path);

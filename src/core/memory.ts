@@ -1,9 +1,9 @@
 /**
- * Memory shared by frames of several messages, views of it, and byte keys.
+ * Memory shared by frames of several messages, and byte keys.
  *
- * A program could transfer one frame to a thread with `postMessage(frame, [frame.buffer])` and so detach all other
- * frames of that memory. Marked memory prevents this: a transfer throws `DataCloneError` in Node.js 21 and later, and
- * copies in Node.js 20. A mark costs some 100 ns, once, where the memory costs 2 to 20 µs. Bun has no marks.
+ * A program could transfer one frame to a thread and so detach all other frames of its memory. Marked memory
+ * prevents this: a transfer throws `DataCloneError` in Node.js 21 and later, and copies in Node.js 20. A mark
+ * costs some 100 ns, where the memory costs 2 to 20 µs. Bun has no marks.
  */
 import threads from "node:worker_threads";
 
@@ -23,26 +23,26 @@ function ignore(): void {}
 
 const mark = findMark();
 
-/** Allocates separate, uninitialized memory. */
+/** Separate and uninitialized. */
 export function allocate(size: number): Buffer {
   const bytes = Buffer.allocUnsafeSlow(size);
   mark(bytes.buffer);
   return bytes;
 }
 
-/** Allocates uninitialized memory that holds no other bytes and can be transferred to another thread. */
+/** Separate and uninitialized; can be transferred to another thread. */
 export function allocateTransferable(size: number): Buffer {
   return Buffer.allocUnsafeSlow(size);
 }
 
-/** Forbids transfer of this memory, since the kernel reads it or several messages share it. */
+/** The kernel reads this memory, or several messages share it. */
 export function forbidTransfer({ buffer }: Uint8Array): void {
   mark(buffer);
 }
 
 /**
- * Received bytes as a Buffer. `Buffer.prototype.subarray` takes 50 ns, this subclass half of that
- * (bench/micro/slice.js). `instanceof Buffer` and `Buffer.isBuffer` hold.
+ * `Buffer.prototype.subarray` takes 50 ns, this subclass half of that (bench/micro/slice.js). `instanceof
+ * Buffer` and `Buffer.isBuffer` hold.
  */
 class View extends Uint8Array {}
 
@@ -55,7 +55,7 @@ export function slice(memory: ArrayBufferLike, offset: number, length: number): 
   return new Slice(memory, offset, length);
 }
 
-/** Bytes as a latin1 string, for table keys. */
+/** A latin1 string, for table keys. */
 export function keyOf(bytes: Uint8Array, start = 0, end: number = bytes.length): string {
   // Node.js 20 needs a Buffer here.
   const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);

@@ -1,5 +1,5 @@
 /**
- * Operations published for messages of clusters and sessions (diagnostics.ts), and their trace contexts.
+ * Operations for messages of clusters and sessions (diagnostics.ts), and their trace contexts.
  *
  *   publish, sendTo, send, query ── start: a subscriber sets a context ── item with it, to nodes that take contexts ── end
  *   item with a context ── kept with the message ── start ── handler ── end; or receive, where the program reads it
@@ -19,13 +19,11 @@ import {
 } from "./diagnostics.js";
 import { MAX_CONTEXT_BYTES } from "./trace-context.js";
 
-/** The call that sends a message. */
 export type MessageCall = "publish" | "sendTo" | "sendToNodes" | "send" | "query";
 
-/** The part of the library that carries a message. */
 export type MessageSystem = "cluster" | "sessions";
 
-/** The handler's kind; "publication" is a server that stores messages of a session's client. */
+/** "publication" is a server that stores messages of a session's client. */
 export type MessageHandlerKind = "subscription" | "message" | "query" | "publication";
 
 export function isMessageSendObserved(): boolean {
@@ -36,7 +34,6 @@ export function isMessageProcessObserved(): boolean {
   return MESSAGE_PROCESS_START.hasSubscribers || MESSAGE_PROCESS_END.hasSubscribers;
 }
 
-/** Whether messages read without a handler are observed. */
 export function isMessageReceiveObserved(): boolean {
   return MESSAGE_RECEIVE.hasSubscribers;
 }
@@ -45,14 +42,13 @@ export function isMessageAcknowledgeObserved(): boolean {
   return MESSAGE_ACKNOWLEDGE.hasSubscribers;
 }
 
-/** Whether messages with a trace context are observed. */
 export function isMessageTraced(): boolean {
   return MESSAGE_TRACED.hasSubscribers;
 }
 
 /**
- * A message sent to other nodes. It ends when the links have accepted the message, the client of a one-to-one message
- * has received it, the query has ended, or the session store has the publication.
+ * Ends when the links have accepted the message, the client of a one-to-one message has received it, the
+ * query has ended, or the session store has the publication.
  */
 export class MessageSendOperation extends Operation {
   readonly system: MessageSystem;
@@ -61,12 +57,9 @@ export class MessageSendOperation extends Operation {
   readonly destination: string;
   /** Bytes of data. */
   readonly bytes: number;
-  /**
-   * At the end: receiving nodes (with this one if it has subscriptions), services that answered, or sessions that
-   * keep it.
-   */
+  /** At the end: receiving nodes, this one included; services that answered; or sessions that keep it. */
   recipients = 0;
-  /** Trace context for nodes that take one, at most 1,024 bytes. Set it in a subscriber of `start`. */
+  /** Trace context, at most 1,024 bytes. Set it in a subscriber of `start`. */
   context: Uint8Array | undefined = undefined;
 
   /** @internal */
@@ -85,17 +78,17 @@ export interface ObservedMessage {
   readonly destination: string;
   /** The subscription's filter; "" for services and sessions. */
   readonly filter: string;
-  /** The id of the sending node or session; "" for a session message that a node published. */
+  /** The sending node or session; "" for a session message that a node published. */
   readonly sender: string;
   /** Bytes of data. */
   readonly bytes: number;
-  /** The message as the program gets it. */
+  /** As the program gets it. */
   readonly message: unknown;
-  /** The received trace context, at most 1,024 bytes; untrusted. */
+  /** At most 1,024 bytes; untrusted. */
   readonly context: Uint8Array | undefined;
 }
 
-/** A message in a handler, until the handler returns or its promise settles. */
+/** Until the handler returns or its promise settles. */
 export class MessageProcessOperation extends Operation {
   readonly handler: MessageHandlerKind;
   readonly received: ObservedMessage;
@@ -112,7 +105,7 @@ export function channelDestination(channel: unknown): string {
   return typeof channel === "number" || typeof channel === "string" ? `channel/${channel}` : "channel";
 }
 
-/** Bytes of data; 0 for invalid data, which the call refuses later. */
+/** 0 for invalid data, which the call refuses later. */
 export function observedBytes(data: unknown): number {
   return typeof data === "string" ? Buffer.byteLength(data) : isBytes(data) ? data.length : 0;
 }
@@ -133,14 +126,14 @@ export function startMessageSend(
   return operation;
 }
 
-/** A copy of the context set by a subscriber; `undefined` if it cannot be sent. */
+/** `undefined` if it cannot be sent. */
 export function contextToSend({ context }: MessageSendOperation): Buffer | undefined {
   return isBytes(context) && context.length > 0 && context.length <= MAX_CONTEXT_BYTES
     ? Buffer.from(context)
     : undefined;
 }
 
-/** @param recipients counts the recipients in a result */
+/** @param recipients counts those in a result */
 export function observeMessageSend<T>(
   call: MessageCall,
   destination: unknown,
@@ -169,12 +162,7 @@ export function startMessageProcess(
   return operation;
 }
 
-/**
- * Calls an observed handler.
- *
- * @returns the handler's result; a promise settles the same way
- * @throws the handler's error
- */
+/** @returns the handler's result; a promise settles the same way */
 export function observeMessageProcess<T>(handler: MessageHandlerKind, of: ObservedMessage, call: () => T): T {
   const operation = startMessageProcess(handler, of);
   let result: T;
@@ -199,7 +187,7 @@ export function observeMessageAcknowledge(of: ObservedMessage): void {
   MESSAGE_ACKNOWLEDGE.publish(of);
 }
 
-/** Keeps a received context only while messages are observed. */
+/** Only while messages are observed. */
 export function keepMessageContext(
   message: { context: Buffer | undefined },
   context: Buffer | undefined,

@@ -17,9 +17,7 @@ export class Mutex {
   }
 
   /**
-   * Waits for the lock.
-   *
-   * @returns the function that releases it
+   * @returns the function that releases the lock
    * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`
    */
   async take(options: WaitOptions = {}): Promise<() => void> {

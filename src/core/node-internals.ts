@@ -1,6 +1,5 @@
 /**
- * Undocumented parts of Node.js. All uses are in this file, and each has a fallback for other runtimes and later
- * versions.
+ * Undocumented parts of Node.js, each with a fallback for other runtimes and later versions.
  *
  *   part                      what for                                        fallback
  *   _handle.writeQueueSize    bytes that the kernel has not taken             bytes of writes that are not complete
@@ -32,7 +31,7 @@ export function pendingOf(socket: Socket): number {
   return typeof waiting === "number" ? waiting : socket.writableLength;
 }
 
-/** Symbol names in net.Socket: memory for the next read, allocator of further memory, callback. */
+/** Symbols of net.Socket: memory for the next read, allocator of further memory, callback. */
 const READ_NAMES = ["kBuffer", "kBufferGen", "kBufferCb"] as const;
 
 /** `null` when this runtime lacks them. */
@@ -54,7 +53,7 @@ export function readsInto(socket: Duplex): boolean {
  * Sets `onread` of `net.Socket` on an existing socket: node:tls has no such option, and `node:http` needs the
  * socket's events before its upgrade.
  *
- * @param socket must satisfy {@link readsInto} @param buffer returns memory for a read @param callback gets the bytes
+ * @param socket must satisfy {@link readsInto}
  */
 export function readInto(
   socket: Duplex,
@@ -75,9 +74,9 @@ export interface AcceptedHandle {
 }
 
 /**
- * Refuses addresses before Node.js creates a stream: a refusal costs some 20 µs of processor time, a stream five
- * times as much. The reset also avoids TIME_WAIT on both sides. Without `onconnection` nothing is refused here, so
- * the caller must check its streams as well.
+ * Refuses addresses before Node.js creates a stream: a refusal costs some 20 µs, a stream five times as much.
+ * The reset avoids TIME_WAIT. Without `onconnection` nothing is refused here, so the caller must check its
+ * streams as well.
  *
  * @param server not listening yet
  * @param admits gets the address as the system reports it, possibly IPv4 in IPv6 form; it must not throw
@@ -86,16 +85,16 @@ export function filterAccepts(server: Server, admits: (address: string) => boole
   interceptAccepts(server, admits, () => false);
 }
 
-/** The peer's address; missing for paths, and for peers already gone. */
+/** Missing for paths, and for peers already gone. */
 export interface AcceptedPeer {
   readonly address?: string;
   readonly port?: number;
 }
 
 /**
- * Refuses addresses as `filterAccepts` does, and offers all other connections to `take`.
+ * As `filterAccepts`, and offers all other connections to `take`.
  *
- * @param take returns whether it used the connection; otherwise Node.js makes a stream. It must not throw
+ * @param take returns whether it used the connection; it must not throw
  */
 export function interceptAccepts(
   server: Server,
@@ -120,7 +119,7 @@ export function interceptAccepts(
     };
   });
 }
-/** The verification error of a client's certificate. Without `verifyError` only `authorized` is known. */
+/** Without `verifyError` only `authorized` is known. */
 export function verifyError(socket: TLSSocket): Error | undefined {
   const handle = handleOf(socket);
   if (handle === undefined) return new Error("the connection has ended");
@@ -132,7 +131,7 @@ interface Bindable {
   _listen2?(address: string | null, port: number, family: number, backlog: number): void;
 }
 
-/** Binds within the call. @returns `false` if Node.js lacks `_listen2` */
+/** @returns `false` if Node.js lacks `_listen2` */
 export function bindNow(
   server: Server,
   address: string,
@@ -150,7 +149,7 @@ interface Postable {
   postMessage(message: unknown, transfer: readonly unknown[]): unknown;
 }
 
-/** The port of a BroadcastChannel, which can transfer a MessagePort. */
+/** A BroadcastChannel's port can transfer a MessagePort. */
 export function portBeneath(channel: object): Postable | undefined {
   for (const key of Object.getOwnPropertySymbols(channel)) {
     if (key.description !== "kHandle") continue;
@@ -160,7 +159,7 @@ export function portBeneath(channel: object): Postable | undefined {
   return undefined;
 }
 
-/** Sets a stream's `writableHighWaterMark`, for which Node.js has no call. */
+/** Node.js has no call that sets `writableHighWaterMark`. */
 export function setWriteAhead(stream: Duplex, bytes: number): void {
   const { _writableState: state } = stream as unknown as { _writableState?: { highWaterMark?: number } };
   if (state?.highWaterMark !== undefined) state.highWaterMark = bytes;

@@ -6,26 +6,23 @@ export type OptionKind = "boolean" | "integer" | "string" | "key" | "bytes" | "c
 export interface OptionSpec {
   readonly kind: OptionKind;
   readonly default: unknown;
-  /** Option number in zmq.h (sockets/numbered-options.ts); absent without one. */
+  /** In zmq.h (sockets/numbered-options.ts). */
   readonly zmq?: number;
-  /** The default of package `zeromq`, where shoal deliberately differs. */
+  /** The package `zeromq`'s, where shoal deliberately differs. */
   readonly zeromqDefault?: unknown;
   readonly min?: number;
   readonly max?: number;
   readonly unit?: "ms" | "bytes" | "messages" | "s" | "kbit/s" | "hops" | "calls" | "connections";
   readonly choices?: readonly (string | null)[];
-  /** Socket types with this option; absent for all. */
+  /** Absent for all. */
   readonly on?: readonly SocketTypeName[];
-  /** Used above the engine interface; engines do not see it. */
+  /** Engines do not see it. */
   readonly local?: true;
   /** The only engine with this option. Others accept its default only. */
   readonly only?: "zmtp";
-  /**
-   * How engine zmtp treats another value than the default where Node.js has no call for it: "refused" throws,
-   * "ignored" warns and has no effect.
-   */
+  /** Another value than the default, where Node.js has no call for it: "refused" throws, "ignored" warns. */
   readonly zmtp?: "refused" | "ignored";
-  /** Changes apply to open connections or their next handshake. Other options wait for the next bind or connect. */
+  /** Changes apply to open connections or their next handshake, others to the next bind or connect. */
   readonly live?: true;
 }
 

@@ -1,21 +1,16 @@
 /**
- * Option values of one socket, shared by the socket, its engine and its transports.
- *
- *   own          values given at creation or set later
- *   inherited    defaults, from one frozen table
- *
- * Sockets therefore need a few words each, whatever the number of options. Loops and spreading see own values only:
- * iterate over `OPTIONS` to get all.
+ * Option values of one socket, shared with its engine and its transports: own values, and inherited defaults
+ * from one frozen table. Loops and spreading see own values only: iterate over `OPTIONS` to get all.
  */
 import { INT32 } from "./option-spec.js";
 import { isSecret, OPTIONS, type OptionName, type OptionValues } from "./option-table.js";
 
-/** Includes options that a socket type lacks, since they also bound its peers. */
+/** Includes options that a socket type lacks: they also bound its peers. */
 const DEFAULTS: OptionValues = Object.freeze(
   Object.fromEntries(Object.entries(OPTIONS).map(([name, spec]) => [name, spec.default])),
 ) as unknown as OptionValues;
 
-/** Heartbeat intervals without a sign of life until a peer is lost, by default. */
+/** Heartbeat intervals of silence until a peer is lost, by default. */
 const SILENT_INTERVALS = 6;
 
 /** Values by name; `undefined` counts as absent. */
@@ -31,7 +26,7 @@ export function optionValues(given: GivenOptions): OptionValues {
   return options;
 }
 
-/** Returns the same object if it already inherits the defaults. */
+/** The same object if it already inherits the defaults. */
 export function completeOptions(given: GivenOptions): OptionValues {
   return Object.getPrototypeOf(given) === DEFAULTS ? (given as OptionValues) : optionValues(given);
 }
@@ -42,7 +37,7 @@ export function copyOptions(options: Readonly<OptionValues>): OptionValues {
   return copy;
 }
 
-/** Sets a validated value. Secrets are not enumerable, so `util.inspect`, loops and spreading skip them. */
+/** Secrets are not enumerable, so `util.inspect`, loops and spreading skip them. */
 export function setOption(options: OptionValues, name: string, value: unknown): void {
   // Assignment would fail: the inherited default is read-only.
   Object.defineProperty(options, name, {

@@ -3,10 +3,7 @@
 import { NotSupportedError } from "./errors.js";
 import { requireHere } from "./require-here.js";
 
-/**
- * @param purpose the part that needs the package, as the subject of a sentence
- * @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` if the package is missing or does not load on this machine
- */
+/** @param purpose subject of the error's sentence @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` */
 export function loadOptional(
   name: string,
   purpose: string,

@@ -1,10 +1,6 @@
 /**
- * Keys derived from passwords, for a cluster's bus and for links.
- *
- *   password --scrypt, salted--> 32 bytes
- *
- * The password is never sent. Each guess costs an attacker one scrypt, with the parameters OWASP recommends for
- * stored passwords.
+ * Keys derived from passwords, for a cluster's bus and for links, by salted scrypt with the parameters OWASP
+ * recommends for stored passwords. The password is never sent.
  */
 import { InvalidArgumentError } from "./errors.js";
 
@@ -19,7 +15,7 @@ const SCRYPT_MEMORY = 67_108_864;
 const OPTIONS = { ...SCRYPT, maxmem: SCRYPT_MEMORY };
 const KEY_LENGTH = 32;
 
-/** Cached keys, since several nodes or links of a process share a password. */
+/** Several nodes or links of a process share a password. */
 const MAX_DERIVED = 16;
 const derived = new Map<string, Buffer | Promise<Buffer>>();
 
@@ -32,11 +28,7 @@ export function checkPassword(password: unknown): asserts password is string {
     throw new InvalidArgumentError(`a password has ${MIN_PASSWORD} to ${MAX_PASSWORD} bytes; got ${length}`);
 }
 
-/**
- * Derives the key of a password; blocks for some 0.2 s unless cached.
- *
- * @throws InvalidArgumentError `EINVAL` for a password that is too short or too long
- */
+/** Blocks for some 0.2 s unless cached. @throws InvalidArgumentError as `checkPassword` */
 export function passwordKey(password: string, salt: string): Buffer {
   checkPassword(password);
   const name = nameOf(password, salt);
@@ -48,11 +40,7 @@ export function passwordKey(password: string, salt: string): Buffer {
   return key;
 }
 
-/**
- * Derives the key of a password in another thread.
- *
- * @throws InvalidArgumentError `EINVAL` for a password that is too short or too long
- */
+/** In another thread. @throws InvalidArgumentError as `checkPassword` */
 export async function derivePasswordKey(password: string, salt: string): Promise<Buffer> {
   checkPassword(password);
   const name = nameOf(password, salt);

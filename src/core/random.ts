@@ -1,10 +1,10 @@
-/** A random integer from 0 to 2^32 - 1, for ids that need not be secret. */
+/** From 0 to 2^32 - 1, for ids that need not be secret. */
 export function randomStart(): number {
   return Math.floor(Math.random() * 0x1_0000_0000);
 }
 
 /**
- * An unpredictable integer from 0 to 2^32 - 1. The first call loads `node:crypto`, which takes a fifth of the time of
+ * Unpredictable, from 0 to 2^32 - 1. The first call loads `node:crypto`, which takes a fifth of the time of
  * importing shoal.
  */
 export function randomSeed(): number {

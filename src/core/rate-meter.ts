@@ -4,8 +4,8 @@
  *   level   grows by the rate, up to one second's worth; falls by the amount passed, also below 0 (a debt)
  *   open    while each level is 1 or more
  *
- * A batch passes as a whole once the meter is open. In any time t at most rate * (t + 1 s) passes, for bytes plus one
- * batch. The initial level is one message rather than a second's worth, so that reconnecting gains nothing.
+ * A batch passes as a whole once the meter is open. In any time t at most rate * (t + 1 s) passes, for bytes
+ * plus one batch. The initial level is one message, so that reconnecting gains nothing.
  */
 
 /** Amounts per second; absent means no limit. */
@@ -46,7 +46,7 @@ export class RateMeter {
     this.change(rate, now);
   }
 
-  /** Changes the rate; debts stay. */
+  /** Debts stay. */
   change({ messages, bytes }: Rate, now: number): void {
     this.#fill(now);
     this.#messages = changed(this.#messages, messages);
@@ -60,7 +60,7 @@ export class RateMeter {
     return this.#messages === undefined ? Number.POSITIVE_INFINITY : Math.floor(this.#messages.level + SLACK);
   }
 
-  /** Bytes that may pass now, if messages may; the last message may exceed this. */
+  /** The last message may exceed this. */
   bytes(now: number): number {
     this.#fill(now);
     return this.#bytes?.level ?? Number.POSITIVE_INFINITY;
@@ -71,7 +71,7 @@ export class RateMeter {
     if (this.#bytes !== undefined) this.#bytes.level -= bytes;
   }
 
-  /** ms until a message may pass; 0 for now. */
+  /** ms until a message may pass. */
   wait(now: number): number {
     this.#fill(now);
     return Math.max(this.#messages?.wait ?? 0, this.#bytes?.wait ?? 0);

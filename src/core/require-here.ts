@@ -7,10 +7,9 @@ import { join } from "node:path";
 declare const __filename: unknown;
 
 /**
- * Resolves from the bundle where bundlers (such as esbuild) leave `import.meta.url` empty.
- *
- * Paths are resolved to real ones because Node.js 20 and 22 keep symbolic links after a process has looked up a
- * socket file, such as one of ipc. A linked package would then load twice, with copies of its modules.
+ * Resolves from the bundle where bundlers leave `import.meta.url` empty. Paths become real ones: Node.js 20
+ * and 22 keep symbolic links after a process has looked up a socket file, such as one of ipc, and a linked
+ * package would load twice.
  */
 export function requireHere(): (id: string) => unknown {
   const url: string | undefined = import.meta.url;
@@ -20,7 +19,7 @@ export function requireHere(): (id: string) => unknown {
   return (id) => require(realPathOf(require.resolve(id)));
 }
 
-/** Falls back to the given path for unreadable folders, and for file systems in archives or memory. */
+/** Unreadable folders, and file systems in archives or memory, have no real paths. */
 function realPathOf(path: string): string {
   try {
     return realpathSync.native(path);

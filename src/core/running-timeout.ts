@@ -1,6 +1,6 @@
 /**
- * A timeout that excludes pauses of the process, in which it cannot receive anything. The wait is split into steps of
- * at least one turn of the event loop, so queued input is read between them.
+ * A timeout that excludes pauses of the process. Each step takes at least one turn of the event loop, so
+ * queued input is read between them.
  */
 const STEPS = 12;
 
@@ -10,7 +10,7 @@ export class RunningTimeout {
   #left = STEPS;
   #timer: NodeJS.Timeout;
 
-  /** Does not keep the process alive. @param ms without pauses; a pause counts as one step, a twelfth of it */
+  /** @param ms without pauses; a pause counts as one step, a twelfth of it */
   constructor(ms: number, onEnd: () => void) {
     this.#step = ms / STEPS;
     this.#onEnd = onEnd;

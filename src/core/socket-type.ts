@@ -23,10 +23,8 @@ export const SocketType = {
   Channel: 20,
 } as const;
 
-/** Name of a socket type. */
 export type SocketTypeName = keyof typeof SocketType;
 
-/** Number of a socket type. */
 export type SocketType = (typeof SocketType)[SocketTypeName];
 
 const NAMES = Object.keys(SocketType) as SocketTypeName[];

@@ -5,8 +5,8 @@
  *   turn:          polls until 1 ms after the last of them, while recent gaps were short
  *   ran:           polling takes all time; if others got more than a twentieth, it pauses for 100 ms to 10 s
  *
- * A long gap wastes a millisecond of processor time. Each long gap halves the credit and each short one adds to it,
- * so polling for rare messages soon stops.
+ * A long gap wastes a millisecond of processor time and halves the credit; a short one adds to it. So polling
+ * for rare messages soon stops.
  */
 
 /** ms without a message after which the loop sleeps. */
@@ -19,12 +19,12 @@ const MAX_STOLEN = 5;
 /** ms without polling after contention for the core. */
 const MIN_PAUSE = 100;
 const MAX_PAUSE = 10_000;
-/** ms after a pause from which the next one is again the shortest. */
+/** ms after a pause from which the next is again the shortest. */
 const FORGIVEN_AFTER = 1_000;
 
 export class SpinRules {
   #last = 0;
-  /** Whether no message has arrived since the wait began. */
+  /** No message has arrived since the wait began. */
   #waiting = false;
   #credit = FIRST_CREDIT;
   #stolen = 0;
@@ -33,7 +33,7 @@ export class SpinRules {
 
   /** @returns whether the loop polls now */
   waits(now: number): boolean {
-    // The previous wait ended without a message, such as by a timeout.
+    // The previous wait ended without a message.
     if (this.#waiting && now - this.#last >= MAX_GAP) this.#credit >>= 1;
     this.#waiting = true;
     this.#last = now;
@@ -51,7 +51,7 @@ export class SpinRules {
     return now - this.#last < MAX_GAP && this.#credit > 0 && now >= this.#pausedUntil;
   }
 
-  /** Reports that the loop polled for `time` ms and had the processor for `processorTime` ms of it. */
+  /** The loop polled for `time` ms and had the processor for `processorTime` ms of it. */
   ran(time: number, processorTime: number, now: number): void {
     const stolen = time - processorTime;
     this.#stolen = Math.max(0, this.#stolen + stolen - SPARE_SHARE * time);

@@ -1,6 +1,6 @@
 /**
- * Keeps an event loop awake when the next message is probably near, because waking a thread takes longer than a
- * message between processes. A pending immediate makes the loop poll; spin-rules.ts decides for how long.
+ * Keeps an event loop awake when the next message is probably near: waking a thread takes longer than a
+ * message between processes. A pending immediate makes the loop poll (spin-rules.ts).
  */
 import { cpus } from "node:os";
 import { SpinRules } from "./spin-rules.js";
@@ -11,9 +11,9 @@ const LOOK_EVERY = 1;
 export interface SpinEffects {
   /** ms, by a clock that does not jump. */
   now(): number;
-  /** Calls back in the next turn of the event loop, which does not sleep before it. */
+  /** In the next turn of the event loop, which does not sleep before it. */
   nextTurn(callback: () => void): void;
-  /** ms of processor time of this thread, or of the process if that is unknown. */
+  /** ms of this thread, or of the process if that is unknown. */
   processorTime(): number;
 }
 
@@ -54,10 +54,7 @@ export class Spin {
   };
 }
 
-/**
- * The instance of this thread. `undefined` on a single core, and on Windows, which counts processor time in steps of
- * 16 ms.
- */
+/** `undefined` on a single core, and on Windows, which counts processor time in steps of 16 ms. */
 export function spinHere(): Spin | undefined {
   spin ??= canSpin() ? new Spin(EFFECTS) : null;
   return spin ?? undefined;

@@ -1,6 +1,6 @@
 /**
- * The part of Standard Schema (https://standardschema.dev, version 1) that shoal uses; zod and valibot implement it.
- * The types are copied to avoid a dependency, and a test compares them with `@standard-schema/spec`.
+ * The part of Standard Schema (https://standardschema.dev, version 1) that shoal uses. Copied types avoid a
+ * dependency; a test compares them with `@standard-schema/spec`.
  */
 import { NotSupportedError } from "./errors.js";
 
@@ -12,7 +12,6 @@ export interface StandardSchemaV1<Input = unknown, Output = Input> {
 export declare namespace StandardSchemaV1 {
   interface Props<Input = unknown, Output = Input> {
     readonly version: 1;
-    /** The validator's library. */
     readonly vendor: string;
     readonly validate: (value: unknown) => Result<Output> | Promise<Result<Output>>;
     /** Types only; absent at run time. */
@@ -37,7 +36,7 @@ export declare namespace StandardSchemaV1 {
 
   interface Issue {
     readonly message: string;
-    /** Location of the issue; absent for the value itself. */
+    /** Absent for the value itself. */
     readonly path?: readonly (PropertyKey | PathSegment)[] | undefined;
   }
 
@@ -45,18 +44,12 @@ export declare namespace StandardSchemaV1 {
     readonly key: PropertyKey;
   }
 
-  /** The input type of a schema. */
   type InferInput<Schema extends StandardSchemaV1> = NonNullable<Schema["~standard"]["types"]>["input"];
 
-  /** The output type of a schema. */
   type InferOutput<Schema extends StandardSchemaV1> = NonNullable<Schema["~standard"]["types"]>["output"];
 }
 
-/**
- * Validates a value.
- *
- * @throws NotSupportedError `NOT_SUPPORTED` for a schema that validates asynchronously
- */
+/** @throws NotSupportedError `NOT_SUPPORTED` for a schema that validates asynchronously */
 export function validate(schema: StandardSchemaV1, value: unknown): StandardSchemaV1.Result<unknown> {
   const result = schema["~standard"].validate(value);
   if (!isPending(result)) return result;
@@ -64,7 +57,7 @@ export function validate(schema: StandardSchemaV1, value: unknown): StandardSche
   throw new NotSupportedError("A message schema has to validate synchronously");
 }
 
-/** Formats issues for an error message: `amount: expected a number; …`. */
+/** For an error message: `amount: expected a number; …`. */
 export function describeIssues(issues: readonly StandardSchemaV1.Issue[]): string {
   return issues
     .map((issue) => {
@@ -74,7 +67,7 @@ export function describeIssues(issues: readonly StandardSchemaV1.Issue[]): strin
     .join("; ");
 }
 
-/** The path of an issue, one name or index per level. */
+/** One name or index per level. */
 export function issuePath(issue: StandardSchemaV1.Issue): string[] {
   return (issue.path ?? []).map((part) => String(typeof part === "object" ? part.key : part));
 }

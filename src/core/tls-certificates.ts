@@ -1,6 +1,6 @@
 /** One certificate of a server, in PEM. */
 export interface TlsCertificate {
-  /** The certificate, followed by its intermediate certificates. */
+  /** Followed by its intermediate certificates. */
   readonly cert: string;
   /** Its private key. */
   readonly key: string;
@@ -9,15 +9,14 @@ export interface TlsCertificate {
 }
 
 /**
- * Certificates for several host names. From a list, the first whose names match the client's server name (SNI, RFC
- * 6066) is used. A function gets that name in lower case; its errors end the handshake, and `undefined` selects the
- * socket's own certificate.
+ * Certificates for several host names. From a list, the first whose names match the client's server name
+ * (SNI) is used. A function gets that name in lower case; its errors end the handshake, and `undefined`
+ * selects the socket's own certificate.
  */
 export type TlsCertificates =
   | readonly TlsCertificate[]
   | ((name: string) => TlsCertificate | undefined | Promise<TlsCertificate | undefined>);
 
-/** Most certificates in a list. */
 const MAX_CERTIFICATES = 1_000;
 /** Bytes of one certificate or key. */
 const MAX_PEM_BYTES = 1_048_576;
@@ -45,7 +44,7 @@ function isPem(value: unknown): value is string {
   return typeof value === "string" && Buffer.byteLength(value) <= MAX_PEM_BYTES;
 }
 
-/** Reports a certificate without its key, or a key without its certificate. @param has whether an option is given */
+/** A certificate without its key, or a key without its certificate. */
 export function tlsFault(has: (name: string) => boolean): { option: string; message: string } | undefined {
   if (has("tlsCert") === has("tlsKey")) return undefined;
   const [option, missing] = has("tlsCert") ? ["tlsCert", "tlsKey"] : ["tlsKey", "tlsCert"];

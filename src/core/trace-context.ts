@@ -13,7 +13,6 @@ export const TRACEPARENT = "traceparent";
 
 type Headers = Readonly<Record<string, string>>;
 
-/** The parts of a `traceparent`. */
 export interface TraceParent {
   /** 32 hexadecimal digits. */
   readonly trace: string;
@@ -59,8 +58,8 @@ export function parseTraceParent(text: string | undefined): TraceParent | undefi
   const match = text === undefined || text.length > 512 ? null : FORM.exec(text);
   if (match === null) return undefined;
   const [, version, trace = "", span = "", flags = "", more] = match;
-  // W3C Trace Context, Versioning of traceparent: 00 ends with the flags, later versions may add fields, ff is
-  // invalid.
+  // Version 00 ends with the flags, later ones may add fields, ff is invalid (W3C, Versioning of
+  // traceparent).
   if (version === "ff" || (version === "00" && more !== undefined)) return undefined;
   if (/^0+$/.test(trace) || /^0+$/.test(span)) return undefined;
   return { trace, span, isSampled: (Number.parseInt(flags, 16) & 1) === 1 };

@@ -1,12 +1,10 @@
 /**
  * Decides when a caller must let the event loop turn.
  *
- * Resolved promises continue in the microtask queue, which runs empty before any timer or socket. A loop over many
- * messages would therefore starve the process. Once the budget is exhausted, the caller settles its next promise from
- * `setImmediate`.
- *
- * The budget is a time rather than a count: a turn costs some microseconds, which fast operations notice if it comes
- * every few hundred of them, while slow operations would delay everything else.
+ * Resolved promises continue in the microtask queue, which runs empty before any timer or socket: a loop over
+ * many messages would starve the process. Once the budget is exhausted, the caller settles its next promise
+ * from `setImmediate`. The budget is a time, since a turn costs some microseconds, and slow operations would
+ * delay everything else.
  *
  *   spend, note: every 64th operation reads the clock --late--> exhausted
  *   spend, when exhausted: true, and a new budget begins
@@ -22,8 +20,8 @@ const LOOK_EVERY = 64;
 let turns = 0;
 
 /**
- * Call this when the event loop has read from the kernel, so that all settled promises have run. Streams of the
- * program do not count: they may deliver without a turn.
+ * The event loop has read from the kernel, so all settled promises have run. Streams of the program do not
+ * count: they may deliver without a turn.
  */
 export function loopTurned(): void {
   turns += 1;
@@ -33,7 +31,7 @@ export class TurnBudget {
   readonly #time: number;
   readonly #clock: Clock;
   #spent = 0;
-  /** First reading of the clock since the last yield; negative if none. */
+  /** First reading since the last yield; negative if none. */
   #since = -1;
   #turn = 0;
   #exhausted = false;
@@ -49,13 +47,13 @@ export class TurnBudget {
     return this.#exhausted;
   }
 
-  /** Counts finished operations; check `exhausted` before the next one. */
+  /** Counts finished operations. */
   note(operations = 1): void {
     this.#spent += operations;
     if (this.#spent >= LOOK_EVERY) this.#look();
   }
 
-  /** Counts operations; returns `true` when the caller must yield now. */
+  /** @returns whether the caller must yield now */
   spend(operations = 1): boolean {
     this.#spent += operations;
     if (this.#spent >= LOOK_EVERY) this.#look();

@@ -1,8 +1,8 @@
-/** A waiting call. Its result, timeout, signal or the socket's close settles it, whichever is first. */
+/** A waiting call, settled by its result, timeout, signal or the socket's close. */
 import { checkCallOptions } from "./arguments.js";
 import { AbortedError, InvalidArgumentError, type ShoalError } from "./errors.js";
 
-/** Longest delay of a platform timer in ms; a longer one would fire at once. */
+/** ms; a longer timer of the platform would fire at once. */
 export const MAX_TIMEOUT = 2_147_483_647;
 
 /** Options of every waiting call. */
@@ -25,11 +25,7 @@ export class Waiter<T> {
   #signalOnAbort: (() => void) | undefined = undefined;
   #onGivenUp: (why: "timeout" | "aborted") => void;
 
-  /**
-   * @param timeout ms; negative for none
-   * @param timedOut creates the timeout error
-   * @param onGivenUp called after a timeout or abort, to remove the waiter
-   */
+  /** @param timeout ms; negative for none @param onGivenUp called after a timeout or abort */
   constructor(
     timeout: number,
     signal: AbortSignal | undefined,
@@ -42,8 +38,8 @@ export class Waiter<T> {
       this.#reject = reject;
     });
     if (timeout >= 0) {
-      // After one more turn, since input may have arrived while the program computed. A timer of 0 ms would take 1
-      // ms.
+      // Input may have arrived while the program computed, so one more turn passes. A timer of 0 ms would
+      // take 1 ms.
       const expire = (): void => void setImmediate(() => this.#giveUp("timeout", timedOut()));
       if (timeout === 0) setImmediate(expire);
       else this.#timer = setTimeout(expire, timeout);
@@ -63,7 +59,7 @@ export class Waiter<T> {
     if (this.#settle()) this.#reject(error);
   }
 
-  /** Rejects because the socket closes. An ignored promise causes no unhandled rejection here. */
+  /** The socket closes: an ignored promise causes no unhandled rejection. */
   abandon(error: ShoalError): void {
     if (!this.#settle()) return;
     this.promise.catch(ignore);
@@ -95,8 +91,8 @@ interface Listeners {
 }
 
 /**
- * One listener per signal for any number of calls. Node warns of a leak from the eleventh listener on and removes
- * listeners by linear search.
+ * One listener per signal: Node.js warns of a leak from the eleventh on and removes listeners by linear
+ * search.
  */
 const aborted = new WeakMap<AbortSignal, Listeners>();
 
@@ -121,12 +117,7 @@ function removeAborted(signal: AbortSignal, call: () => void): void {
   signal.removeEventListener("abort", known.listener);
 }
 
-/**
- * Checks the options of a wait.
- *
- * @throws InvalidArgumentError `EINVAL` for an invalid timeout or signal; AbortedError `ABORT_ERR` when the signal is
- *   already aborted
- */
+/** @throws InvalidArgumentError `EINVAL`; AbortedError `ABORT_ERR` when the signal is already aborted */
 export function checkWait(options: WaitOptions | undefined): void {
   if (options === undefined) return;
   const { timeout, signal } = options;
@@ -144,8 +135,7 @@ export function checkWait(options: WaitOptions | undefined): void {
 /**
  * A rejected promise if `checkWait` fails, else `undefined`.
  *
- * @param call the call's name, to check option names as well
- * @param known its option names
+ * @param call its name, to check option names as well @param known its option names
  */
 export function refusedWait(
   options: WaitOptions | undefined,
@@ -162,7 +152,7 @@ export function refusedWait(
   }
 }
 
-/** Rejects after a turn of the event loop, so that a retry loop does not starve timers and I/O. */
+/** A turn later, so that a retry loop does not starve timers and I/O. */
 export function rejectNextTurn(error: unknown): Promise<never> {
   return new Promise((_resolve, reject) => {
     setImmediate(reject, error);
@@ -170,10 +160,10 @@ export function rejectNextTurn(error: unknown): Promise<never> {
 }
 
 /**
- * Waits for a promise within the limits of `options`. The promise itself continues.
+ * The promise itself continues.
  *
- * @param timedOut creates the timeout error
- * @throws InvalidArgumentError `EINVAL` for invalid options; AbortedError `ABORT_ERR`; the error of `timedOut`
+ * @throws InvalidArgumentError `EINVAL` for invalid options; AbortedError `ABORT_ERR`; the error of
+ * `timedOut`
  */
 export async function waitFor<T>(
   promise: Promise<T>,
@@ -192,9 +182,7 @@ export async function waitFor<T>(
 }
 
 /**
- * Waits at most `timeout` ms for a promise; -1 for no limit.
- *
- * @returns whether it was fulfilled in time; rejects as the promise does
+ * @param timeout ms; -1 for no limit @returns whether the promise was fulfilled in time; rejects as it does
  */
 export async function withTimeout(promise: Promise<unknown>, timeout: number): Promise<boolean> {
   if (timeout < 0) {

@@ -4,11 +4,8 @@
 const PKCS8_PREFIX = Buffer.from("302e020100300506032b656e04220420", "hex");
 
 /**
- * The public key of a secret key. The first call loads `node:crypto`, which takes a fifth of the time of importing
- * shoal.
- *
- * For a new pair use 32 random bytes. On Node.js 20 `generateKeyPairSync` can deadlock: the export of its key and the
- * garbage collector may take the same lock.
+ * The first call loads `node:crypto`, which takes a fifth of the time of importing shoal. For a new pair use
+ * 32 random bytes: on Node.js 20 `generateKeyPairSync` can deadlock with the garbage collector.
  *
  * @param secretKey any 32 bytes
  */
@@ -17,6 +14,6 @@ export function publicKeyOf(secretKey: Uint8Array): Buffer {
   const handle = process
     .getBuiltinModule("node:crypto")
     .createPrivateKey({ key, format: "der", type: "pkcs8" });
-  // JWK, because an export as DER takes ten times as long.
+  // An export as DER takes ten times as long.
   return Buffer.from(handle.export({ format: "jwk" }).x as string, "base64url");
 }

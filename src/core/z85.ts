@@ -11,12 +11,7 @@ const ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ
 const VALUES = new Int8Array(128).fill(-1);
 for (let i = 0; i < ALPHABET.length; i++) VALUES[ALPHABET.charCodeAt(i)] = i;
 
-/**
- * Encodes bytes as Z85 text.
- *
- * @param bytes a length divisible by 4, not 0
- * @throws InvalidArgumentError `EINVAL` for any other length
- */
+/** @param bytes a length divisible by 4, not 0 @throws InvalidArgumentError `EINVAL` for another length */
 export function encodeZ85(bytes: Uint8Array): string {
   if (!isBytes(bytes)) {
     throw new InvalidArgumentError(`Z85 encodes bytes; got ${typeof bytes}`);
@@ -41,11 +36,9 @@ export function encodeZ85(bytes: Uint8Array): string {
 }
 
 /**
- * Decodes Z85 text.
- *
- * @param text characters of the Z85 alphabet; its length is divisible by 5, not 0
- * @throws InvalidArgumentError `EINVAL` for another length, a foreign character or a group above 0xFFFFFFFF. The
- *   message never quotes the text, which may be a secret key.
+ * @param text its length is divisible by 5, not 0
+ * @throws InvalidArgumentError `EINVAL` for another length, a foreign character or a group above 0xFFFFFFFF.
+ * The message never quotes the text, which may be a secret key.
  */
 export function decodeZ85(text: string): Buffer {
   if (typeof text !== "string") {

@@ -17,7 +17,7 @@ export const RESERVED = 0xf8;
 export const SHORT_HEADER = 2;
 export const LONG_HEADER = 9;
 export const MAX_SHORT = 255;
-/** 48/RADIO-DISH: bytes of a group's name at most. */
+/** Bytes of a group's name (48/RADIO-DISH). */
 export const MAX_GROUP = 255;
 /** libzmq's limit, in bytes. */
 export const MAX_DATAGRAM = 8_192;
@@ -43,7 +43,7 @@ export function writeHeader(target: Uint8Array, offset: number, flags: number, s
   return offset + LONG_HEADER;
 }
 
-/** @returns the size; Infinity above 2^53, which exceeds every limit */
+/** Infinity above 2^53. */
 export function readLongSize(bytes: Uint8Array, offset: number): number {
   const high =
     (bytes[offset] as number) * 0x1_00_00_00 +
@@ -84,7 +84,7 @@ export function frameEnd(bytes: Uint8Array, position: number): number {
   return position + LONG_HEADER + readLongSize(bytes, position + 1);
 }
 
-/** The end of the message at `position`, or `undefined` if it lies past `end`. */
+/** `undefined` if it lies past `end`. */
 export function messageEnd(bytes: Uint8Array, position: number, end: number): number | undefined {
   for (let at = position; at < end; ) {
     const flags = bytes[at] as number;

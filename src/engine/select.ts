@@ -1,4 +1,4 @@
-/** Chooses a context's engine. Engines load on demand, so `import "shoal"` loads no native code. */
+/** Engines load on demand: `import "shoal"` loads no native code. */
 import { InvalidArgumentError } from "../core/errors.js";
 import type { Engine } from "./engine.js";
 import { loadLibzmqEngine } from "./libzmq/engine.js";
@@ -14,10 +14,7 @@ export const ENGINE_NAMES: readonly string[] = Object.keys(LOADERS);
 export const DEFAULT_ENGINE = "zmtp";
 
 /**
- * Finds an engine.
- *
- * @param choice a name, an engine, or `undefined` for the environment variable `SHOAL_ENGINE`, else the
- * default
+ * @param choice `undefined`: the environment variable `SHOAL_ENGINE`, else the default
  * @throws InvalidArgumentError `EINVAL` for an unknown name, or an object that is not an engine
  * @throws NotSupportedError `ERR_ENGINE_UNAVAILABLE` if the engine cannot be loaded here
  */

@@ -13,7 +13,6 @@ export class Link<T> {
     return this.list !== undefined;
   }
 
-  /** Leaves the list it is in, if any. */
   unlink(): void {
     this.list?.remove(this);
   }
@@ -32,7 +31,7 @@ export class LinkedList<T> {
     return this.#head?.value;
   }
 
-  /** Appends a link, which first leaves its current list. */
+  /** The link first leaves its current list. */
   push(link: Link<T>): void {
     link.list?.remove(link);
     link.list = this;
@@ -43,7 +42,7 @@ export class LinkedList<T> {
     this.#length += 1;
   }
 
-  /** Prepends a link, which first leaves its current list. */
+  /** The link first leaves its current list. */
   unshift(link: Link<T>): void {
     link.list?.remove(link);
     link.list = this;
@@ -54,7 +53,7 @@ export class LinkedList<T> {
     this.#length += 1;
   }
 
-  /** Removes and gives the first; `undefined` when empty. */
+  /** `undefined` when empty. */
   shift(): T | undefined {
     const head = this.#head;
     if (head === undefined) return undefined;
@@ -74,7 +73,7 @@ export class LinkedList<T> {
     this.#length -= 1;
   }
 
-  /** Iterates in order; the current member may leave. */
+  /** The current member may leave. */
   *[Symbol.iterator](): Generator<T, undefined> {
     for (let link = this.#head; link !== undefined; ) {
       const { next } = link;

@@ -4,21 +4,20 @@
  *   number & mask:   0     1     2     3  …
  *   ring           [ 96 |   - |  98 |  99 ]      others  { 34 }  its place is taken
  *
- * The lowest bits select a place in a ring. On a conflict a well-filled ring grows; otherwise the later number (a
- * straggler, or of a peer that counts arbitrarily) goes into a Map.
+ * The lowest bits select a place in a ring. On a conflict a well-filled ring grows; otherwise the later
+ * number goes into a Map.
  *
- * A Map alone costs too much: V8 replaces its table after many deletions, and each old table keeps the next one and
- * its former values alive. Once one is in the old generation, all later tables stay until the next full collection.
- * That was half of a broker's time.
+ * A Map alone took half of a broker's time: V8 replaces its table after many deletions, and old tables keep
+ * later ones and their values alive until a full collection.
  */
 
 /** Smallest ring; a power of two. */
 const LEAST = 16;
 /** Larger rings shrink when nearly empty. */
 const ROOMY = 256;
-/** Smaller rings shrink only after as many deletions as they have places, because bursts would refill them. */
+/** Smaller rings shrink only after as many deletions as places: bursts would refill them. */
 const BURST = 2_048;
-/** Places for each value, at most, when the ring grows. */
+/** Most places for each value when the ring grows. */
 const SPREAD = 4;
 
 const NONE = -1;
@@ -28,7 +27,7 @@ export class NumberTable<T> {
   #values: (T | undefined)[] = new Array(LEAST).fill(undefined);
   #mask = LEAST - 1;
   #inRing = 0;
-  /** Deletions in a row after which it was nearly empty. */
+  /** Deletions in a row after which the ring was nearly empty. */
   #spare = 0;
   #others: Map<number, T> | undefined = undefined;
 
@@ -77,8 +76,8 @@ export class NumberTable<T> {
     this.#values[at] = undefined;
     this.#inRing -= 1;
     const places = this.#values.length;
-    // Counts all values, as growing does. Otherwise a peer with arbitrary numbers could make a sparse ring grow and
-    // shrink in turns.
+    // All values count, as in growing; else arbitrary numbers could make a sparse ring grow and shrink in
+    // turns.
     if (places <= ROOMY || this.size * 4 * SPREAD >= places) this.#spare = 0;
     else if (places > BURST || ++this.#spare >= places) this.#resize(places / 2);
     return true;
@@ -91,27 +90,27 @@ export class NumberTable<T> {
     if (places < this.#values.length) this.#resize(places);
   }
 
-  /** A snapshot of all values, in no order. */
+  /** In no order. */
   values(): T[] {
     const values: T[] = [];
     for (let at = 0; at <= this.#mask; at++) {
       if (this.#keys[at] !== NONE) values.push(this.#values[at] as T);
     }
-    // One by one: spreading some hundred thousand values as arguments overflows the stack.
+    // Spreading some hundred thousand values as arguments overflows the stack.
     if (this.#others !== undefined) for (const value of this.#others.values()) values.push(value);
     return values;
   }
 
-  /** The number of places and values that `between` visits. */
+  /** Places and values that `between` visits. */
   costOfBetween(first: number, end: number): number {
     return Math.min(Math.max(0, end - first), this.#mask + 1) + (this.#others?.size ?? 0);
   }
 
-  /** A snapshot of the values from `first` to `end` (exclusive). Costs at most the table's size. */
+  /** `end` is exclusive. Costs at most the table's size. */
   between(first: number, end: number): T[] {
     const values: T[] = [];
     const places = Math.min(end - first, this.#mask + 1);
-    // By place rather than by number: past 2 ** 53 adding 1 has no effect.
+    // Past 2 ** 53 adding 1 to a number has no effect.
     for (let i = 0, at = first & this.#mask; i < places; i++, at = (at + 1) & this.#mask) {
       const key = this.#keys[at] as number;
       if (key !== NONE && key >= first && key < end) values.push(this.#values[at] as T);

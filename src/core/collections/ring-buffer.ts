@@ -1,5 +1,5 @@
 /**
- * A growable FIFO queue for message paths; `Array.prototype.shift()` moves every element of a long array
+ * A growable FIFO queue: `Array.prototype.shift()` moves every element of a long array
  * (bench/micro/ring-buffer.js). Capacity is a power of two and shrinks only with `clear()`.
  */
 export class RingBuffer<T> {
@@ -19,14 +19,13 @@ export class RingBuffer<T> {
     return this.#length;
   }
 
-  /** Appends an item at the tail. */
   push(item: T): void {
     if (this.#length > this.#mask) this.#grow();
     this.#items[(this.#head + this.#length) & this.#mask] = item;
     this.#length += 1;
   }
 
-  /** Removes and returns the first item; `undefined` when empty. */
+  /** `undefined` when empty. */
   shift(): T | undefined {
     if (this.#length === 0) return undefined;
     const index = this.#head;
@@ -37,12 +36,12 @@ export class RingBuffer<T> {
     return item;
   }
 
-  /** The first item; `undefined` when empty. */
+  /** `undefined` when empty. */
   peek(): T | undefined {
     return this.#length === 0 ? undefined : this.#items[this.#head];
   }
 
-  /** Removes items that `keep` refuses; the order stays. */
+  /** The order stays. */
   retain(keep: (item: T) => boolean): void {
     for (let i = this.#length; i > 0; i--) {
       const item = this.shift() as T;
@@ -50,7 +49,7 @@ export class RingBuffer<T> {
     }
   }
 
-  /** Removes all items and releases extra memory. */
+  /** Also releases extra memory. */
   clear(): void {
     if (this.#length === 0 && this.#mask < 16) return;
     this.#items = new Array<T | undefined>(16);

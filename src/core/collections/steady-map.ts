@@ -1,9 +1,9 @@
 /**
  * A map for untrusted string keys with steady costs under insertion and deletion.
  *
- * V8's Map keeps deleted entries in their bucket until a rebuild, half its capacity later. Setting and deleting one
- * key among a million others makes each lookup pass hundreds of thousands of dead entries. Here deleted keys keep an
- * entry without a value until as many entries are deleted as are left.
+ * V8's Map keeps deleted entries in their bucket until a rebuild. Setting and deleting one key among a
+ * million others makes each lookup pass hundreds of thousands of them. Here deleted keys keep an entry
+ * without a value until as many entries are deleted as are left.
  */
 
 /** Deleted entries, and letters of their keys, that always may stay. */
@@ -17,7 +17,7 @@ export class SteadyMap<V extends object | number | boolean> {
   #map = new Map<string, V | undefined>();
   #deletedLength = 0;
 
-  /** Entries in memory, with deleted ones. */
+  /** With deleted entries. */
   get kept(): number {
     return this.#map.size;
   }

@@ -1,7 +1,4 @@
-/**
- * Transports registered by a program. Engine zmtp uses their byte streams as it uses tcp: handshakes, mechanisms,
- * heartbeats, high-water marks and reconnecting are the same.
- */
+/** Transports registered by a program. */
 import type { Duplex } from "node:stream";
 import { quoted } from "../arguments.js";
 import { InvalidArgumentError } from "../errors.js";
@@ -27,7 +24,7 @@ export interface TransportAcceptor {
 
 /** A bound endpoint of a registered transport. */
 export interface TransportListener {
-  /** The resolved endpoint, without wildcards. */
+  /** Resolved, without wildcards. */
   readonly endpoint: string;
   /** Stops listening but leaves accepted streams open; settles when the endpoint is free. */
   close(): Promise<void>;
@@ -37,15 +34,11 @@ export interface TransportListener {
 export interface Transport {
   /** The part of endpoints before `://`: a lower-case letter, then letters, digits, `+`, `-` and `.`. */
   readonly scheme: string;
-  /**
-   * Checks the form of an endpoint first.
-   *
-   * @throws the error for `bind` or `connect` to throw, such as InvalidArgumentError
-   */
+  /** @throws the error for `bind` or `connect` to throw, such as InvalidArgumentError */
   check(endpoint: string, use: "bind" | "connect"): void;
   /** Listens, or rejects. */
   listen(endpoint: string, acceptor: TransportAcceptor): Promise<TransportListener>;
-  /** Listens synchronously, for `bindSync`, which otherwise throws NotSupportedError. */
+  /** For `bindSync`, which otherwise throws NotSupportedError. */
   listenSync?(endpoint: string, acceptor: TransportAcceptor): TransportListener;
   /** Connects once, or rejects; the socket retries. @param signal aborts when the connection is no longer needed */
   dial(endpoint: string, signal: AbortSignal): Promise<TransportStream>;
@@ -71,7 +64,7 @@ export function customTransport(scheme: string): CustomTransport | undefined {
 
 let schemes: readonly string[] = [];
 
-/** Schemes of registered transports; a new list after each registration. */
+/** A new list after each registration. */
 export function customSchemes(): readonly string[] {
   return schemes;
 }

@@ -51,11 +51,10 @@ export function checkHostPort(endpoint: string, address: string, use: EndpointUs
   }
 }
 
-/** Cached, since many connections share an endpoint. */
+/** Many connections share an endpoint. */
 let lastEndpoint = "";
 let lastParts: HostPort | undefined;
 
-/** The parts of a validated endpoint. */
 export function parseHostPort(endpoint: string): HostPort {
   if (lastParts === undefined || endpoint !== lastEndpoint) {
     lastParts = parse(endpoint);
@@ -79,7 +78,7 @@ function split(text: string): { host: string; port: number } {
   return { host: host.replace(/^\[(.*)\]$/, "$1"), port: port === "*" ? 0 : Number(port) };
 }
 
-/** Formats an endpoint; IPv4 within IPv6 becomes IPv4. */
+/** IPv4 within IPv6 becomes IPv4. */
 export function formatHostPort(name: string, host: string, port: number): string {
   const v4 = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(host)?.[1];
   if (v4 !== undefined) return `${name}://${v4}:${port}`;

@@ -1,6 +1,6 @@
 /**
- * Binding to the program's HTTP server: sockets take the upgrades at their paths, and the server keeps all other
- * requests. Engines know endpoints only as text, so each server gets an internal name that programs cannot write.
+ * Binding to the program's HTTP server. Engines know endpoints only as text, so each server gets an internal
+ * name that programs cannot write.
  */
 import type { Server as HttpServer } from "node:http";
 import type { Server as HttpsServer } from "node:https";
@@ -25,10 +25,7 @@ const collected = new FinalizationRegistry<number>((id) => void servers.delete(i
 let last = 0;
 
 /**
- * The internal name of a server and a path.
- *
- * @param transports the engine's transports
- * @throws InvalidArgumentError, and TransportError `EPROTONOSUPPORT`, as for an endpoint
+ * @param transports the engine's transports @throws InvalidArgumentError; TransportError `EPROTONOSUPPORT`
  */
 export function nameOfServer(given: unknown, transports: readonly string[]): string {
   const { server, path = "/", ...rest } = given as { server?: unknown; path?: unknown };
@@ -59,7 +56,7 @@ function isServer(value: unknown): value is HttpServer | HttpsServer {
   );
 }
 
-/** The server and path of an internal name; `undefined` for other endpoints. */
+/** `undefined` for other endpoints. */
 export function serverOf(
   endpoint: string,
 ): { readonly server: HttpServer | HttpsServer; readonly path: string } | undefined {

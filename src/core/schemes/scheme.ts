@@ -7,15 +7,10 @@ export type EndpointUse = "bind" | "connect";
 export interface Scheme {
   /** The part before `://`. */
   readonly name: string;
-  /** The written form, such as `tcp://HOST:PORT`. */
+  /** Such as `tcp://HOST:PORT`. */
   readonly form: string;
   readonly reachesProcesses: boolean;
-  /**
-   * Checks an endpoint that has an address and no zero byte.
-   *
-   * @param address the part after `://`
-   * @throws InvalidArgumentError `EINVAL`
-   */
+  /** @param address the part after `://`, not empty @throws InvalidArgumentError `EINVAL` */
   check(endpoint: string, address: string, use: EndpointUse): void;
 }
 

@@ -1,6 +1,5 @@
 /**
- * Replaces core/schemes/schemes.ts: `ws://HOST:PORT/PATH`, `wss://…`, and `inproc://NAME` once added. The rules are
- * those of core/schemes/ws.ts and host-port.ts, with shorter messages.
+ * Replaces schemes.ts: `ws://HOST:PORT/PATH`, `wss://…`, and `inproc://NAME` once added.
  */
 import { quoted } from "../arguments.js";
 import { InvalidArgumentError, TransportError } from "../errors.js";
@@ -14,12 +13,12 @@ const ADDRESS = /^(\[[^\]]+\]|[^[\]:;/?#*]+):(\d{1,5})([/?][\w.~!$&'()*+,;=:@%/?
 
 const NO_INPROC = 'a page has it after: import { enableInproc } from "shoal/browser/inproc"; enableInproc()';
 
-/** The host of a WebSocket endpoint, without brackets. */
+/** Without brackets. */
 export function hostOf(endpoint: string): string {
   return new URL(endpoint).hostname.replace(/^\[|\]$/g, "");
 }
 
-/** As in core/schemes/schemes.ts, but addresses to bind are not checked, since a page cannot bind a WebSocket. */
+/** Addresses to bind are not checked: a page cannot bind a WebSocket. */
 export function checkEndpoint(
   endpoint: unknown,
   use: EndpointUse,

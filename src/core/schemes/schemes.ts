@@ -49,12 +49,11 @@ export function findScheme(name: string): Scheme | undefined {
   return SCHEMES.get(name) ?? customTransport(name)?.scheme;
 }
 
-/** All schemes, with registered ones. */
 export function knownSchemes(): readonly string[] {
   return [...SCHEMES.keys(), ...customSchemes()];
 }
 
-/** Schemes for most socket types that reach other processes; only three types use udp. */
+/** For most socket types; only three use udp. */
 const REACHING: readonly Scheme[] = [...SCHEMES.values()].filter(
   (scheme) => scheme.reachesProcesses && scheme !== UDP,
 );
@@ -64,21 +63,19 @@ export function reachesProcesses(endpoint: string): boolean {
 }
 
 /**
- * Built-in schemes of a socket in another thread, which lacks registered transports. Its inproc names belong to the
+ * Of a socket in another thread, which lacks registered transports. Its inproc names belong to the
  * process-wide context.
  */
 export function threadSchemes(): readonly string[] {
   return [...REACHING, INPROC].map(({ name }) => name);
 }
 
-/** Endpoint forms that reach other processes, for messages and help. */
+/** For messages and help. */
 export function reachableForms(): readonly string[] {
   return REACHING.map(({ form }) => form);
 }
 
 /**
- * Checks an endpoint's form.
- *
  * @param transports the engine's transports
  * @throws InvalidArgumentError `EINVAL` for a malformed endpoint
  * @throws TransportError `EPROTONOSUPPORT` for a transport that the engine lacks

@@ -14,7 +14,7 @@ import { addressOf, badEndpoint, type Scheme } from "./scheme.js";
 export interface UdpAddress {
   readonly host: string;
   readonly port: number;
-  /** The interface of a multicast group; `undefined` for the system's choice. */
+  /** Of a multicast group; `undefined` for the system's choice. */
   readonly interface: string | undefined;
 }
 

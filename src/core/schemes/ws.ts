@@ -1,6 +1,6 @@
 /**
- * WebSocket endpoints: `ws://HOST:PORT`, `ws://HOST:PORT/PATH`, and the same with `wss`. HOST and PORT are those of
- * tcp. A path begins with "/" and is "/" by default; only `connect` takes a query.
+ * WebSocket endpoints: `ws://HOST:PORT/PATH`, and the same with `wss`. HOST and PORT are those of tcp. The
+ * path is "/" by default; only `connect` takes a query.
  */
 import { checkHostPort } from "./host-port.js";
 import { addressOf, badEndpoint, checkLength, type Scheme } from "./scheme.js";
@@ -13,14 +13,13 @@ const QUERY = /^[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*$/;
 
 export interface WsAddress {
   readonly authority: string;
-  /** The path without its query. */
+  /** Without its query. */
   readonly path: string;
   readonly target: string;
-  /** The given path; may be empty. */
+  /** As given; may be empty. */
   readonly suffix: string;
 }
 
-/** The parts of a validated endpoint. */
 export function parseWs(endpoint: string): WsAddress {
   const { authority, suffix } = split(addressOf(endpoint));
   const target = suffix.startsWith("/") ? suffix : `/${suffix}`;

@@ -1,6 +1,6 @@
 /**
- * Closes a native socket: frees its endpoints, lets messages leave within the linger, and waits for the monitor to
- * report the end.
+ * Closes a native socket: frees its endpoints, sends within the linger, and waits for the monitor's report of
+ * the end.
  */
 import type { EngineCloseResult } from "../engine.js";
 import type { Endpoints } from "./endpoints.js";
@@ -9,7 +9,7 @@ import type { NativeSocket } from "./native.js";
 import { touchUntilDone } from "./ticker.js";
 
 /**
- * ms beyond the linger after which a close stops waiting for what may never end; libzmq continues in the background.
+ * ms beyond the linger after which libzmq continues in the background:
  *
  * - inproc: a peer that does not read or has not arrived, or a REQ whose turn it is to send
  * - a disconnected endpoint with queued messages, which later lingers do not affect
@@ -19,8 +19,8 @@ const PATIENCE = 20;
 const INPROC_LONG_PATIENCE = 500;
 
 /**
- * ms of linger for an XSUB with an unlimited linger. It mostly sends subscriptions; those for a publisher that has
- * just gone wait for the next one, so the socket would linger forever.
+ * ms of linger for an XSUB with an unlimited one: subscriptions for a publisher that has gone wait for the
+ * next.
  */
 export const XSUB_LINGER = 500;
 
@@ -30,30 +30,29 @@ export interface Closing {
   readonly monitor: Monitor | undefined;
   readonly endpoints: Endpoints;
   readonly inproc: boolean;
-  /** Disconnected endpoints keep the linger the socket had at that time. */
+  /** Disconnected endpoints keep the linger of that time. */
   readonly hasDisconnected: boolean;
-  /** Whether its peers may be REQ. */
+  /** Its peers may be REQ. */
   readonly answers: boolean;
   /** Accepted messages that libzmq never took. */
   readonly refused: number;
   /** ms; -1 for no limit. */
   readonly linger: number;
-  /** Registers a callback for the monitor's report of the end. */
+  /** Registers a callback for the end. */
   onEnd(ended: () => void): void;
   /** Called when the socket is gone, or no longer waited for. */
   onClosed(): void;
 }
 
-/** Closes the native socket; settles when it is gone. */
+/** Settles when the native socket is gone. */
 export function closeNative(closing: Closing): Promise<EngineCloseResult> {
   const { native, monitor, endpoints, inproc } = closing;
-  // SUB and PULL deliver nothing. A SUB whose publisher has just gone would keep its subscriptions for the next one,
-  // and linger forever.
+  // SUB and PULL deliver nothing, and a SUB's subscriptions would wait for the next publisher forever.
   const linger = "sendTimeout" in native ? closing.linger : 0;
   native.linger = linger;
   const started = performance.now();
   const bound = endpoints.bound > 0;
-  // Without a monitor nothing reports the end. Sent messages are already in the peers' queues.
+  // Nothing else reports the end, and sent messages are already in the peers' queues.
   if (monitor === undefined) endpoints.releaseNames();
   const released = endpoints.releaseAll();
   const stopTouching = inproc ? touchUntilDone() : undefined;

@@ -1,6 +1,6 @@
 /**
- * Adapts the package's draft sockets to messages of frames. The package passes the first frame as an argument of
- * `send`, and as the last element of the result of `receive`.
+ * Adapts the package's draft sockets to messages of frames. The package passes the first frame as an argument
+ * of `send`, and as the last element of the result of `receive`.
  *
  *   SERVER         [routing id, 4 bytes, big-endian | body]
  *   RADIO, DISH    [group | body]
@@ -35,11 +35,7 @@ type Drafts = Readonly<Record<DraftName, DraftClass>>;
 
 let classes: Readonly<Record<DraftName, NativeSocketClass>> | undefined;
 
-/**
- * The package's class of a socket type.
- *
- * @throws NotSupportedError `NOT_SUPPORTED` for a missing type
- */
+/** @throws NotSupportedError `NOT_SUPPORTED` for a missing type */
 export function nativeClassOf(native: Native, type: SocketTypeName): NativeSocketClass {
   if (isMissing(type)) {
     throw new NotSupportedError(`The libzmq engine has no ${type}: ${WHY[type]}; the zmtp engine has it`);

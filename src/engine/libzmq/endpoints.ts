@@ -1,8 +1,7 @@
 /**
- * Bound endpoints of a native socket, and when each is free again.
- *
- * libzmq's I/O thread closes a listener some time after `unbind` or `close` returns. Releases are therefore awaited
- * (the monitor's `close` event), and a bind of an address in use waits for this process's own releases.
+ * Bound endpoints of a native socket. libzmq's I/O thread closes a listener some time after `unbind` or
+ * `close` returns. So releases are awaited (the monitor's `close` event), and a bind of an address in use
+ * waits for this process's own releases.
  */
 import { type ShoalError, TransportError } from "../../core/errors.js";
 import { toShoalError } from "./errors.js";
@@ -11,15 +10,15 @@ import type { NativeSocket } from "./native.js";
 /** ms after which a release is no longer awaited. */
 const RELEASE_TIMEOUT = 10_000;
 /**
- * Attempts of a bind that fails with EAGAIN, which is not an error of bind. libzmq reports the failure to its monitor
- * before it returns, and this may overwrite errno.
+ * Attempts of a bind that fails with EAGAIN: libzmq first reports the failure to its monitor, which may
+ * overwrite errno.
  */
 const BIND_ATTEMPTS = 10;
 
 export class Endpoints {
   readonly #native: NativeSocket;
   readonly #releases: Map<string, Promise<void>>;
-  /** libzmq's name -> the program's name; a wildcard may occur several times. */
+  /** libzmq's name -> the program's; a wildcard may occur several times. */
   readonly #bound = new Map<string, string>();
   readonly #releasing = new Map<string, () => void>();
 
@@ -86,7 +85,7 @@ export class Endpoints {
     }
   }
 
-  /** Starts the release of all endpoints. @returns a function to call when the socket is gone */
+  /** @returns a function to call when the socket is gone */
   releaseAll(): () => void {
     for (const resolved of this.#bound.keys()) {
       void this.#startRelease(resolved);

@@ -18,7 +18,7 @@ import { ZapHandler } from "./zap.js";
 
 /** A monitor needs two more native sockets, and two more during its replacement (monitor.ts). */
 const NATIVE_SOCKETS_PER_SOCKET = 5;
-/** Reserve for the authentication service and for closed sockets that libzmq has not yet destroyed. */
+/** For the authentication service, and for closed sockets that libzmq has not yet destroyed. */
 const NATIVE_SOCKETS_SPARE = 256;
 
 function capabilitiesOf(native: Native): EngineCapabilities {
@@ -40,7 +40,7 @@ class LibzmqContext implements EngineContext {
   readonly #shared: Shared;
   #maxSockets = 1_023;
   #sockets = 0;
-  /** Uncounts sockets that the program dropped without `close`. */
+  /** Sockets that the program dropped without `close`. */
   readonly #forgotten = new FinalizationRegistry<undefined>(() => {
     this.#sockets -= 1;
   });
@@ -48,14 +48,14 @@ class LibzmqContext implements EngineContext {
   constructor(native: Native, options: EngineOptions, shared: boolean) {
     const context = shared ? native.context : new native.Context();
     this.#shared = { native, context, zap: new ZapHandler(native, context), releases: new Map() };
-    // Another thread may have raised the limit of the process-wide context, so it is never lowered.
+    // Another thread may have raised the limit of the process-wide context.
     const room = Math.floor((context.maxSockets - NATIVE_SOCKETS_SPARE) / NATIVE_SOCKETS_PER_SOCKET);
     this.setOption("maxSockets", Math.max(this.#maxSockets, shared ? room : 0));
     for (const [name, value] of Object.entries(options)) this.setOption(name, value);
   }
 
   open(type: SocketType, options: EngineOptions, listener: EngineListener): EngineSocket {
-    // libzmq's own limit must not be reached: a failed observer leaves a monitor without a reader.
+    // A failed observer leaves a monitor without a reader, so libzmq's own limit must not be reached.
     if (this.#sockets >= this.#maxSockets) {
       throw new TransportError("EMFILE", `The context has ${this.#sockets} sockets already (maxSockets)`);
     }
@@ -101,11 +101,7 @@ class LibzmqContext implements EngineContext {
 
 let engine: Engine | undefined;
 
-/**
- * Loads the native addon on the first call.
- *
- * @throws NotSupportedError `ERR_ENGINE_UNAVAILABLE` if it cannot be loaded
- */
+/** @throws NotSupportedError `ERR_ENGINE_UNAVAILABLE` if the native addon cannot be loaded */
 export function loadLibzmqEngine(): Engine {
   if (engine === undefined) {
     const native = loadNative();

@@ -19,7 +19,7 @@ function codeOf(error: unknown): string {
   return typeof code === "string" ? code : "";
 }
 
-/** @param doing the attempted action as an infinitive, such as "bind" */
+/** @param doing an infinitive, such as "bind" */
 export function toShoalError(cause: unknown, doing: string, endpoint?: string): ShoalError {
   const code = codeOf(cause);
   const at = endpoint === undefined ? "" : ` ${endpoint}`;

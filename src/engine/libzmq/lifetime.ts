@@ -1,21 +1,22 @@
 /**
- * Closes native sockets before their observers when the owner cannot. An observer closed before its socket stops
- * libzmq's threads in the whole process (monitor.ts). Without this file that happens to
+ * Closes native sockets before their observers when the owner cannot. An observer closed first stops libzmq's
+ * threads in the whole process (monitor.ts), which would happen to
  *
  * - sockets dropped by the program, which are collected in any order;
- * - open sockets at the end of a worker thread, where a pending native read also ends the process ("Napi::Error").
+ * - open sockets at the end of a worker thread, where a pending native read also ends the process
+ *   ("Napi::Error").
  *
- * The second case relies on the worker's `exit` event, which `Worker.terminate()` does not emit: close a worker's
- * sockets before terminating it (docs/engines.md).
+ * The second case relies on the worker's `exit` event, which `Worker.terminate()` does not emit
+ * (docs/engines.md).
  */
 import type { NativeEvent, NativeObserver, NativeSocket } from "./native.js";
 
 /** ms of linger when a worker thread ends with open sockets. */
 const LAST_LINGER = 50;
-/** ms; libzmq's threads need a little longer to destroy the sockets. */
+/** ms; libzmq's threads need a little longer. */
 const LAST_WAIT = LAST_LINGER + 25;
 
-/** The native part of a socket, without a reference to its owner. */
+/** Without a reference to its owner. */
 export interface NativePair {
   readonly socket: NativeSocket;
   observer: NativeObserver | undefined;
@@ -31,9 +32,8 @@ const forgotten = new FinalizationRegistry<NativePair>((pair) => {
 });
 
 /**
- * Closes `pair` in order when `owner` is collected or the worker thread ends.
- *
- * @returns a function to call once they are closed
+ * Closes `pair` in order when `owner` is collected or the worker thread ends. @returns call it once they are
+ * closed
  */
 export function closeWithOwner(owner: object, pair: NativePair): () => void {
   if (kept.size === 0 && inWorker()) process.once("exit", closeAll);
@@ -46,7 +46,7 @@ export function closeWithOwner(owner: object, pair: NativePair): () => void {
   };
 }
 
-/** Whether this is a worker thread, which may end long before the process. */
+/** A worker thread may end long before the process. */
 export function inWorker(): boolean {
   return !process.getBuiltinModule("node:worker_threads").isMainThread;
 }
@@ -65,7 +65,7 @@ function closeAll(): void {
   kept.clear();
 }
 
-/** Reads an observer until its socket is gone or the observer is replaced. */
+/** Until the socket is gone or the observer is replaced. */
 export async function readToEnd(observer: NativeObserver, emit: (event: NativeEvent) => void): Promise<void> {
   try {
     for (;;) {

@@ -1,4 +1,4 @@
-/** The used part of the npm package `zeromq`, which is loaded with the first socket rather than at import. */
+/** The used part of the npm package `zeromq`, which is loaded with the first socket. */
 
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -72,10 +72,7 @@ export type NativeClassName = {
 
 let loaded: Native | undefined;
 
-/**
- * Loads a package from here or from the program's folder, since strict package managers hide packages that are not
- * dependencies.
- */
+/** Strict package managers hide packages that are not dependencies, so the program's folder is tried, too. */
 function requirePackage(id: string): unknown {
   try {
     return requireHere()(id);
@@ -86,14 +83,12 @@ function requirePackage(id: string): unknown {
 }
 
 /**
- * Loads the package.
- *
- * @throws NotSupportedError `ERR_ENGINE_UNAVAILABLE` if it is missing or its addon does not load, and on Bun and
- *   Deno, whose process it would end
+ * @throws NotSupportedError `ERR_ENGINE_UNAVAILABLE` if the package is missing or does not load, and on Bun
+ * and Deno, whose process it would end
  */
 export function loadNative(require: (id: string) => unknown = requirePackage): Native {
   if (loaded !== undefined) return loaded;
-  // Checked first, since a crash of the process cannot be caught.
+  // A crash of the process cannot be caught.
   const runtime =
     process.versions.bun !== undefined ? "Bun" : process.versions.deno !== undefined ? "Deno" : undefined;
   if (runtime !== undefined) {

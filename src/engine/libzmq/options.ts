@@ -1,6 +1,6 @@
 /**
  * Maps shoal's options to the package's, which have the same names. Only values that differ from a new native
- * socket's are set, since each costs a native call.
+ * socket's are set: each costs a native call.
  */
 import { NotSupportedError } from "../../core/errors.js";
 import { hasOption, OPTIONS, type OptionName, type OptionSpec } from "../../core/option-table.js";
@@ -8,14 +8,13 @@ import { heartbeatTimeoutOf } from "../../core/option-values.js";
 import { SocketType, type SocketTypeName, socketTypeName } from "../../core/socket-type.js";
 import type { EngineOptions } from "../engine.js";
 
-/** Options that libzmq lacks, with their defaults as the only accepted values. */
+/** Options that libzmq lacks, with their defaults. */
 const UNSUPPORTED: Readonly<Record<string, unknown>> = Object.fromEntries(
   Object.entries<OptionSpec>(OPTIONS)
     .filter(([, { only }]) => only !== undefined)
     .map(([name, spec]) => [name, spec.default]),
 );
 
-/** Option names for `EngineCapabilities`. */
 export const UNSUPPORTED_OPTIONS: readonly string[] = Object.keys(UNSUPPORTED);
 
 /** @throws NotSupportedError `NOT_SUPPORTED` */
@@ -42,10 +41,8 @@ const NOT_NATIVE = new Set([
 ]);
 
 /**
- * The value of an option for a native socket.
- *
- * libzmq adds jitter to a constant reconnect interval but not to a doubling one, so clients of a restarted server
- * would reconnect in step. Each socket therefore starts at 1 to 1.5 times the configured interval.
+ * libzmq adds jitter to a constant reconnect interval but not to a doubling one. Each socket starts at 1 to
+ * 1.5 times the interval, so that clients of a restarted server do not reconnect in step.
  */
 export function nativeValue(name: string, value: unknown, options: EngineOptions): unknown {
   if (
@@ -72,7 +69,6 @@ export function optionNames(type: SocketType): OptionName[] {
   });
 }
 
-/** Options for creating a native socket. */
 export function nativeOptions(options: EngineOptions, type: SocketType): Record<string, unknown> {
   const chosen: Record<string, unknown> = {};
   for (const name of optionNames(type)) {
@@ -85,7 +81,6 @@ export function nativeOptions(options: EngineOptions, type: SocketType): Record<
   return chosen;
 }
 
-/** Whether changes of an option apply to an existing native socket. */
 export function isNativeOption(name: string): boolean {
   return !NOT_NATIVE.has(name);
 }

@@ -1,12 +1,11 @@
 /**
  * Counts connected peers from the monitor's events.
  *
- * libzmq's events name the endpoint rather than the peer, and a failed handshake ends with the same `disconnect` as a
- * peer. A failed handshake is therefore remembered until its `disconnect`.
+ * libzmq's events name the endpoint rather than the peer, and a failed handshake ends with the same
+ * `disconnect` as a peer. So it is remembered until its `disconnect`.
  *
- * For unfit metadata (a wrong socket type) libzmq reports only the `disconnect`, which looks like a leaving peer if
- * others are connected. A `disconnect` soon after an `accept` therefore counts as the end of that handshake. If the
- * handshake later succeeds, a peer had left instead, and its leave is reported late.
+ * For unfit metadata libzmq reports only the `disconnect`. One soon after an `accept` therefore counts as the
+ * end of that handshake. If the handshake later succeeds, a peer had left, and its leave is reported late.
  */
 import { type Clock, systemClock } from "../../core/clock.js";
 import { ProtocolError, TransportError } from "../../core/errors.js";
@@ -19,7 +18,7 @@ interface Endpoint {
   failed: number;
   /** Start times of unfinished handshakes. */
   readonly shaking: number[];
-  /** Ends attributed to handshakes that may have been peers'; at most the number of peers. */
+  /** Ends attributed to handshakes that may have been peers'. */
   doubtful: number;
   connecting: boolean;
   /** Connections lost and not yet restored. */
@@ -36,13 +35,12 @@ export class PeerTable {
   #connected = 0;
   #reconnects = 0;
 
-  /** @param raw connections without a handshake (STREAM) count as peers at once */
+  /** @param raw connections count as peers at once (STREAM) */
   constructor(raw = false, clock: Clock = systemClock) {
     this.#raw = raw;
     this.#clock = clock;
   }
 
-  /** Peers with a complete handshake. */
   get connected(): number {
     return this.#connected;
   }
@@ -55,7 +53,7 @@ export class PeerTable {
     this.#at(address).connecting = true;
   }
 
-  /** Handles a disconnect by this side, for which libzmq has no event. */
+  /** libzmq has no event for this side's disconnect. */
   disconnecting(address: string): SocketEvent[] {
     const endpoint = this.#endpoints.get(address);
     if (endpoint === undefined) return [];
@@ -64,7 +62,6 @@ export class PeerTable {
     return endpoint.peers > 0 ? this.#left(address, "local") : [];
   }
 
-  /** The program's events for one native event. */
   eventsFor(event: NativeEvent): SocketEvent[] {
     const address = event.address ?? "";
     switch (event.type) {
@@ -117,7 +114,7 @@ export class PeerTable {
     }
   }
 
-  /** Ends one handshake, successful or not. @returns the leave of a peer that was wrongly attributed to it */
+  /** @returns the leave of a peer that was wrongly attributed to the handshake */
   #shaken(address: string): SocketEvent[] {
     const endpoint = this.#at(address);
     if (endpoint.shaking.shift() !== undefined || endpoint.doubtful === 0) return [];

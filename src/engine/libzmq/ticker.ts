@@ -1,8 +1,6 @@
 /**
- * One timer for all sockets of the engine; it never keeps the process alive.
- *
- * Sockets without waiting calls still need to read their monitors (monitor.ts). References are weak, so that dropped
- * sockets can be collected; the package then closes them.
+ * One timer for all sockets of the engine, which need to read their monitors (monitor.ts). It never keeps the
+ * process alive, and its weak references let dropped sockets be collected.
  */
 
 export interface Ticking {
@@ -13,9 +11,7 @@ export interface Ticking {
 
 /** ms between ticks for few sockets. */
 const INTERVAL = 100;
-/**
- * ms per socket: one idle tick costs about 0.1 ms (two new native sockets), so ticking takes a few percent of a core.
- */
+/** ms per socket: an idle tick costs about 0.1 ms, so ticking takes a few percent of a core. */
 const INTERVAL_PER_SOCKET = 4;
 const MAX_INTERVAL = 2_000;
 /** ms at most between touches for a closing socket. */
@@ -41,7 +37,7 @@ function schedule(): void {
   timer.unref();
 }
 
-/** Calls `socket.tick()` periodically until the returned function is called. */
+/** Ticks until the returned function is called. */
 export function startTicking(socket: Ticking): () => void {
   const ref = new WeakRef(socket);
   sockets.add(ref);
@@ -53,7 +49,7 @@ export function startTicking(socket: Ticking): () => void {
 
 let soon = false;
 
-/** Touches all sockets after this turn, since an inproc socket notices a new peer only within a call. */
+/** An inproc socket notices a new peer only within a call. */
 export function touchSoon(): void {
   if (soon) return;
   soon = true;
@@ -64,10 +60,8 @@ export function touchSoon(): void {
 }
 
 /**
- * Touches all sockets repeatedly until the returned function is called.
- *
- * Inproc sockets have no I/O thread: a closing one waits for its peer's next call into libzmq, and an idle peer makes
- * none.
+ * Touches all sockets until the returned function is called. A closing inproc socket waits for its peer's
+ * next call into libzmq, and an idle peer makes none.
  */
 export function touchUntilDone(): () => void {
   let pause = 1;

@@ -11,16 +11,14 @@ interface Question {
 
 /**
  * Bounds the authentications in progress by `maxPendingHandshakes`. A peer that disconnects keeps its place
- * until the program has answered, so that repeated connects and disconnects cannot start more of them.
- *
- * A place is freed after `handshakeInterval`, when the peer is gone; otherwise unanswered questions would
- * lock everyone out.
+ * until the program has answered, so that repeated connects cannot start more. A place is freed after
+ * `handshakeInterval`, so that unanswered questions do not lock everyone out.
  */
 export class AuthenticationQueue {
   readonly #options: Readonly<Pick<OptionValues, "maxPendingHandshakes" | "handshakeInterval">>;
   readonly #authenticate: Authenticate;
   #asked = 0;
-  /** Waiting peers by connection, in order of arrival. */
+  /** By connection, in order of arrival. */
   readonly #waiting = new Map<object, Question>();
 
   /** @param options live values */

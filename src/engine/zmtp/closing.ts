@@ -1,8 +1,4 @@
-/**
- * Closes a socket: accepts no new peers, sends accepted messages within the linger, then ends everything.
- *
- *   start -> everything sent, or the linger over -> done, once
- */
+/** Closes a socket: sends accepted messages within the linger, then ends everything. */
 import type { EngineCloseResult } from "../engine.js";
 import type { Connections } from "./connections.js";
 import type { Endpoints } from "./endpoints.js";
@@ -42,9 +38,9 @@ export class Closing {
     for (const pipe of peers.pipes) if (lingers && pipe.out.messages > 0) this.#unsent.push(pipe);
     endpoints.stopDialling(lingers);
     this.#started = true;
-    // Set before steps that may finish the closing, because a later timer would keep the process alive.
+    // A timer set after steps that may finish the closing would keep the process alive.
     if (this.#linger > 0) this.#timer = setTimeout(() => this.#finish(), this.#linger);
-    // Also without a linger, so that the kernel gets what it takes at once.
+    // Also without a linger: the kernel gets what it takes at once.
     const patience = patienceOf(this.#linger);
     connections.drain(patience);
     peers.drain(patience);
@@ -67,7 +63,7 @@ export class Closing {
     endpoints.stopDialling(false);
     const discarded = peers.endAll();
     connections.endAll();
-    // Deferred, so that the caller of `close` has its promise first.
+    // The caller of `close` gets its promise first.
     setImmediate(() => this.#onDone({ drained: discarded === 0, discarded }));
   }
 }

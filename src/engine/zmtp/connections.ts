@@ -1,6 +1,6 @@
 /**
- * The connections of one socket, and the pipe of each after its handshake. STREAM sockets have no handshake:
- * a connection is a peer at once, or after the TLS handshake.
+ * The connections of one socket, and the pipe of each after its handshake. On a STREAM, a connection is a
+ * peer at once, or after the TLS handshake.
  *
  *   open --handshake--> ready: a new pipe, or the one that waited at its endpoint
  *                  |
@@ -35,10 +35,10 @@ export class Connections implements ConnectionEffects, RawOpeningEffects, Polici
   readonly #admission: Admission;
   readonly #raw: RawParts | undefined;
   readonly #all = new Map<AnyConnection, Carried>();
-  /** Called when a connection's handshake completes or the connection ends. */
+  /** The handshake is complete, or the connection has ended. */
   onHandshakeOver: (connection: AnyConnection) => void = () => undefined;
   accepted = 0;
-  /** ms for which connections opened while closing hold the process (connection.ts). */
+  /** ms for which connections opened while closing hold the process. */
   #patience = 0;
 
   /** @param raw for STREAM sockets */
@@ -54,14 +54,14 @@ export class Connections implements ConnectionEffects, RawOpeningEffects, Polici
   }
 
   /**
-   * @param dialling the stream's dialer; `undefined` for a peer accepted at `endpoint`
+   * @param dialling `undefined` for a peer accepted at `endpoint`
    * @returns the handshaking connection; `undefined` for a STREAM without TLS, and for invalid options
    */
   open(stream: Stream, endpoint: string, dialling: Dialling | undefined): AnyConnection | undefined {
     const raw = this.#raw;
     if (raw === undefined) {
       try {
-        // Checked again, because the options may have changed since the bind or connect.
+        // The options may have changed since the bind or connect.
         this.#admission.check();
       } catch (cause) {
         const error = cause as ShoalError;
@@ -121,12 +121,12 @@ export class Connections implements ConnectionEffects, RawOpeningEffects, Polici
     }
   }
 
-  /** Prepares for closing. @param patience ms, for connections opened from now on (connection.ts) */
+  /** @param patience ms, for connections opened from now on (connection.ts) */
   drain(patience: number): void {
     this.#patience = patience;
   }
 
-  /** Closes all connections but draining ones, which wait for their peers' hang-up alone. */
+  /** Draining connections wait for their peers' hang-up alone. */
   endAll(): void {
     for (const connection of this.#all.keys()) if (!connection.draining) connection.close("local");
   }
@@ -172,11 +172,7 @@ export class Connections implements ConnectionEffects, RawOpeningEffects, Polici
     }
   }
 
-  /**
-   * Reports a failed handshake of a peer to the policy.
-   *
-   * @param isTransports whether it was the transport's handshake, which refuses unaccepted certificates
-   */
+  /** @param isTransports whether it was the transport's handshake, which refuses unaccepted certificates */
   onHandshakeFault({ kind }: Fault, address: string, isTransports: boolean): void {
     if (kind === "protocol" || (isTransports && kind === "refused")) this.#peers.policy.invalid?.(address);
   }

@@ -1,4 +1,4 @@
-/** Contexts of the TypeScript engine, on any platform. */
+/** Contexts of the TypeScript engine. */
 import { InvalidArgumentError, TransportError } from "../../core/errors.js";
 import { SocketType } from "../../core/socket-type.js";
 import type {
@@ -15,7 +15,7 @@ import { type SocketContext, ZmtpSocket } from "./socket.js";
 import type { Platform } from "./transport/transports.js";
 import type { ZapClient } from "./zap.js";
 
-/** Capabilities on every platform, without transports. */
+/** On every platform, without transports. */
 export const ZMTP_CAPABILITIES: EngineCapabilities = {
   transports: [],
   peerEvents: [],
@@ -29,7 +29,7 @@ export const ZMTP_CAPABILITIES: EngineCapabilities = {
 
 const MAX_SOCKETS_LIMIT = 65_535;
 
-/** The context options of the package `zeromq`; those about native threads have no effect. */
+/** Of the package `zeromq`; those about native threads have no effect. */
 const CONTEXT_OPTIONS: Readonly<Record<string, unknown>> = {
   blocky: true,
   ioThreads: 1,
@@ -49,12 +49,12 @@ export class ZmtpContext implements EngineContext, SocketContext {
   #names: InprocNames | undefined = undefined;
   readonly #options: Record<string, unknown> = { ...CONTEXT_OPTIONS };
   #sockets = 0;
-  /** Uncounts sockets that were collected without `close`. */
+  /** Sockets that were collected without `close`. */
   readonly #forgotten = new FinalizationRegistry<undefined>(() => {
     this.#sockets -= 1;
   });
 
-  /** @param shared whether it is the process-wide context */
+  /** @param shared the process-wide context */
   constructor(options: EngineOptions, shared: boolean, platform: Platform, parts: EngineParts) {
     this.#shared = shared;
     this.platform = platform;
@@ -65,7 +65,7 @@ export class ZmtpContext implements EngineContext, SocketContext {
     for (const [name, value] of Object.entries(options)) this.setOption(name, value);
   }
 
-  /** Made on first use, because a page can add inproc later. */
+  /** A page can add inproc later. */
   get names(): InprocNames | undefined {
     this.#names ??= this.parts.inproc?.names(this.#shared);
     return this.#names;

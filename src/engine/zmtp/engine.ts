@@ -7,7 +7,7 @@ import { MACHINE, machineSchemes, type TransportTable } from "./transport/transp
 
 const CAPABILITIES: EngineCapabilities = Object.freeze({
   ...ZMTP_CAPABILITIES,
-  // A getter, because programs can register transports.
+  // Programs can register transports.
   get transports() {
     return machineSchemes();
   },
@@ -27,7 +27,7 @@ const ENGINE: Engine = {
     curve: true,
     gssapi: false,
     draft: true,
-    /** Whether CURVE is native. Reading it loads the addon. */
+    /** Reading it loads the addon. */
     get sodium(): boolean {
       return curveIsNative();
     },

@@ -14,7 +14,7 @@ import type { DisconnectReason, SocketEvent } from "../events.js";
 import type { StreamFault } from "./codec/in-stream.js";
 import type { Fault } from "./mechanism/mechanism.js";
 
-/** @param doing the attempted action as an infinitive: "bind", "connect to" */
+/** @param doing an infinitive: "bind", "connect to" */
 export function transportError(cause: unknown, doing: string, endpoint: string): TransportError {
   if (cause instanceof TransportError) return cause;
   const given = (cause as { code?: unknown } | null)?.code;
@@ -25,7 +25,7 @@ export function transportError(cause: unknown, doing: string, endpoint: string):
   return new TransportError(code, `Cannot ${doing} ${endpoint}: ${reason}`, { cause, endpoint });
 }
 
-/** The events of a failed handshake. @param address the peer's; on a connecting socket equal to `endpoint` */
+/** @param address the peer's; on a connecting socket equal to `endpoint` */
 export function faultEvents(
   fault: Fault,
   endpoint: string,
@@ -58,16 +58,13 @@ export function faultEvents(
   }
 }
 
-/** Describes an oversized message; `undefined` for other faults. @param maxMessageSize of the stream */
+/** `undefined` for other faults. */
 export function tooLargeText(fault: StreamFault, maxMessageSize: number): string | undefined {
   if (fault === "too-long") return `a message of more than ${maxMessageSize} bytes (maxMessageSize)`;
   return fault === "too-many-frames" ? `a message of more than ${MAX_FRAMES} frames` : undefined;
 }
 
-/**
- * The peer ended the connection because of a message from this side. @param which the peer's text, made
- * printable
- */
+/** @param which the peer's text, made printable */
 export function refusedByPeer(which: string): Error {
   return new Error(`the peer refused what it was sent: ${which}`);
 }
@@ -102,7 +99,7 @@ export function noMemory(): Error {
   return Object.assign(new Error("this process has no memory for the peer's message"), { code: "ENOMEM" });
 }
 
-/** The error of a `disconnect` event: the peer's fault, or the system's. */
+/** The peer's fault, or the system's. */
 export function disconnectError(
   cause: Error | undefined,
   reason: DisconnectReason,

@@ -4,27 +4,24 @@
  *   add --more than the limit--> the excess ends after the input of this turn of the event loop was read
  *      `--more than twice--> at once
  *
- * The oldest handshake of the network with the most handshakes ends. If the newest ended, idle connections could keep all
- * peers out; if the oldest of all did, fast connections could. So a flood ends its own handshakes. A network is an IPv4
- * address, or the 64 bits of IPv6 that one customer gets.
+ * The oldest handshake of the network with the most handshakes ends, so a flood ends its own. Otherwise idle
+ * connections (if the newest ended) or fast ones (the oldest of all) could keep peers out. A network is an
+ * IPv4 address, or the 64 bits of IPv6 that one customer gets.
  *
- * Many connections are accepted before the input of any is read. Ending them at once would give a peer among a flood no
- * chance.
+ * Many connections are accepted before any input is read. Ending them at once would give a peer among a flood
+ * no chance.
  */
 export class HandshakeLimit<K> {
-  /** Handshakes by network, oldest first. */
+  /** By network, oldest first. */
   readonly #keys = new Map<string, Set<K>>();
   readonly #networks = new Map<K, string>();
   readonly #limit: () => number;
   readonly #evict: (key: K, limit: number) => void;
-  /** An upper bound on the handshakes of one network, to end the search for the largest early. */
+  /** Upper bound on the handshakes of one network, to end the search for the largest early. */
   #most = 0;
   #isScheduled = false;
 
-  /**
-   * @param limit returns the current limit
-   * @param evict ends a handshake, and calls `delete`
-   */
+  /** @param evict ends a handshake, and calls `delete` */
   constructor(limit: () => number, evict: (key: K, limit: number) => void) {
     this.#limit = limit;
     this.#evict = evict;
@@ -34,7 +31,6 @@ export class HandshakeLimit<K> {
     return this.#networks.size;
   }
 
-  /** @param address of the peer */
   add(key: K, address: string): void {
     const limit = this.#limit();
     if (this.size >= 2 * limit) this.evictOne();
@@ -77,7 +73,7 @@ export class HandshakeLimit<K> {
   };
 }
 
-/** The network of an address: an IPv4 address, or the first 64 bits of an IPv6 address. */
+/** An IPv4 address, or the first 64 bits of an IPv6 address. */
 export function networkOf(address: string): string {
   if (!address.includes(":")) return address;
   const [head = "", tail] = address.replace(/%.*$/, "").split("::");

@@ -77,7 +77,7 @@ export class HeartbeatDriver {
     for (;;) {
       const step = this.#rules.step(systemClock.now(), this.#link);
       if (step === "gone") {
-        // Pending input is read first, because the event loop may have been busy.
+        // The event loop may have been busy, so pending input is read first.
         setImmediate(() => this.#immediateOnGone());
         return;
       }

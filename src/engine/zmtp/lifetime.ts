@@ -1,12 +1,10 @@
 /**
  * Keeps the process alive for a socket, and sends accepted messages when the process ends without `close`.
  *
- * Streams, servers and timers of a socket are unreferenced; a single timer (EventLoopRef) keeps the process
- * alive.
+ * Streams, servers and timers are unreferenced; a single timer (EventLoopRef) keeps the process alive.
  *
  * A process with nothing left to do waits for unsent messages within their linger. `process.exit` cannot
- * wait: each connection hands the kernel as much as it takes at once. A longer wait prints the warning of the
- * package `zeromq`.
+ * wait: each connection hands the kernel as much as it takes at once.
  */
 
 import type { OptionValues } from "../../core/option-table.js";
@@ -14,19 +12,17 @@ import type { EngineEventLoop } from "../engine.js";
 
 /** The longest timer delay, in ms. */
 const FOREVER = 2_147_483_647;
-/** ms of waiting before the warning. */
+/** ms before the warning of the package `zeromq`. */
 const SILENCE = 500;
 
-/** Keeps the process alive while a socket has work. */
 export interface EventLoopHold extends EngineEventLoop {
   changed(): void;
   end(): void;
 }
 
 /**
- * Keeps the process alive while there is a reason. Releases at the end of a turn, because a receive loop
- * drops and regains its reason at each message. A timer shared by all sockets could belong to a simulation
- * and stop working with it.
+ * Releases at the end of a turn, because a receive loop drops and regains its reason at each message. A timer
+ * shared by all sockets could belong to a simulation and stop with it.
  */
 export class EventLoopRef implements EventLoopHold {
   #timer: NodeJS.Timeout | undefined = undefined;
@@ -37,7 +33,7 @@ export class EventLoopRef implements EventLoopHold {
   #holdsBound = true;
   readonly #reasons: (bound: boolean) => boolean;
 
-  /** @param reasons whether the process must stay alive, apart from `ref`; `bound`: bound sockets count */
+  /** @param reasons whether the process must stay alive; `bound`: bound sockets count */
   constructor(reasons: (bound: boolean) => boolean) {
     this.#reasons = reasons;
   }
@@ -70,7 +66,7 @@ export class EventLoopRef implements EventLoopHold {
     }
   }
 
-  /** Releases the process permanently, even if connections are still draining. */
+  /** Ends the hold, even if connections are still draining. */
   end(): void {
     this.#ended = true;
     clearInterval(this.#timer);
@@ -120,7 +116,6 @@ export class ProcessEnd {
     forgotten.register(this, this.#ref, this.#ref);
   }
 
-  /** Closes the socket with its linger before the process ends. */
   lastChance(): void {
     const { linger } = this.#socket.options;
     if (linger === 0 || this.#state.closing || this.#socket.stats().queuedOut === 0) return;
@@ -142,7 +137,7 @@ export class ProcessEnd {
   }
 }
 
-/** Weak references let a forgotten socket without peers be collected. */
+/** A forgotten socket without peers can be collected. */
 const open = new Set<WeakRef<ProcessEnd>>();
 
 const forgotten = new FinalizationRegistry<WeakRef<ProcessEnd>>((socket) => drop(socket));
@@ -152,7 +147,6 @@ function beforeExit(): void {
   if (waits() !== undefined) setTimeout(warn, SILENCE).unref();
 }
 
-/** The sockets' wait, if any; `blocky` if set for at least one of them. */
 function waits(): { readonly blocky: boolean } | undefined {
   const all = [...open].map((socket) => socket.deref()?.ending).filter((ending) => ending !== undefined);
   return all.find(({ blocky }) => blocky) ?? all[0];

@@ -18,7 +18,7 @@ interface EndpointAcceptor extends Acceptor {
   endpoint: string;
 }
 
-/** The source of an endpoint's peers; `transport` is `undefined` for inproc. */
+/** `transport` is `undefined` for inproc. */
 export interface Origin {
   readonly transport: Transport | undefined;
   readonly isUdp: boolean;
@@ -34,7 +34,7 @@ export interface ListeningParts {
 
 export class Listening {
   readonly #parts: ListeningParts;
-  /** Values are the endpoints as the program wrote them; a wildcard may be bound many times. */
+  /** As the program wrote them; a wildcard may be bound many times. */
   readonly #listeners = new Map<Listener, string>();
   readonly #handshakes: HandshakeLimit<AnyConnection>;
   #stopped = false;
@@ -81,7 +81,6 @@ export class Listening {
     return this.#isBound(endpoint, listener, acceptor);
   }
 
-  /** Binds within the call, unless other threads have to be asked. */
   async #bindInproc(endpoint: string): Promise<string> {
     try {
       const claimed = this.#parts.inproc.claim(endpoint);
@@ -114,7 +113,7 @@ export class Listening {
     } catch (error) {
       throw this.#failed(endpoint, error as ShoalError);
     }
-    // Listed first, because peers waiting for the name connect within the call.
+    // The listener is listed first: peers waiting for the name connect within `bind`.
     this.#isBound(endpoint, listener, acceptor);
     if (transport === undefined && this.#listeners.has(listener)) this.#parts.inproc.bind(endpoint);
     return listener.endpoint;
@@ -176,7 +175,7 @@ export class Listening {
       return;
     }
     if (routing.tooManyOrphans()) {
-      // Untaken messages of departed peers occupy memory until the program takes some.
+      // Untaken messages of departed peers occupy memory.
       this.#refuse(stream, endpoint, "too many peers have left messages that were not taken");
       return;
     }

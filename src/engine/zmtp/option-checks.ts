@@ -4,7 +4,7 @@ import { OPTIONS, type OptionName, type OptionSpec, type OptionValues } from "..
 
 const warned = new Set<string>();
 
-/** Options that decide who connects or through what, so that only the default is accepted. */
+/** Options that decide who connects or through what: only the default is accepted. */
 export const UNSUPPORTED_OPTIONS: readonly string[] = Object.entries<OptionSpec>(OPTIONS)
   .filter(([, { zmtp }]) => zmtp === "refused")
   .map(([name]) => name);
@@ -25,17 +25,14 @@ export function assertSupported(name: string, value: unknown): void {
   });
 }
 
-/**
- * Checks the options given to a new socket; defaults are always supported. @throws NotSupportedError
- * `NOT_SUPPORTED`
- */
+/** @throws NotSupportedError `NOT_SUPPORTED` */
 export function assertAllSupported(options: Readonly<OptionValues>): void {
   for (const name of Object.getOwnPropertyNames(options)) assertSupported(name, options[name as OptionName]);
 }
 
 /**
- * Warns of an option set too late for present connections, and of an inexact number. The texts are those of
- * the package `zeromq`, for programs that match them.
+ * Warns of an option set too late for present connections, and of an inexact number, in the texts of the
+ * package `zeromq`.
  *
  * @param attached whether the socket is bound, being bound, or connected
  */

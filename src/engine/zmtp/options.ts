@@ -1,4 +1,4 @@
-/** Converts a socket's options for the engine's parts; called at each bind and connect. */
+/** Converts a socket's options at each bind and connect. */
 import { isBytes } from "../../core/bytes.js";
 import type { OptionName, OptionValues } from "../../core/option-table.js";
 import { copyOptions, heartbeatTimeoutOf } from "../../core/option-values.js";
@@ -10,10 +10,7 @@ import type { PipeOptions } from "./pipe.js";
 import type { ReconnectOptions } from "./reconnect.js";
 import type { TransportOptions } from "./transport/transport.js";
 
-/**
- * Bytes per frame from a subscriber of a PUB or RADIO: a subscription, or a message of an XSUB, which is
- * discarded.
- */
+/** Bytes per frame from a subscriber of a PUB or RADIO. */
 export const MAX_UPSTREAM_FRAME = 65_536;
 
 const MARKS: readonly OptionName[] = [
@@ -39,7 +36,7 @@ export function pipeOptions(options: Readonly<OptionValues>, type: SocketTypeNam
 }
 
 function maxMessageSizeOf(options: Readonly<OptionValues>, type: SocketTypeName): number {
-  // A raw chunk's size is chosen by the system, not by the peer.
+  // The system chooses a raw chunk's size.
   if (type === "Stream") return -1;
   const size = options.maxMessageSize;
   if (type !== "Publisher" && type !== "Radio") return size;
@@ -52,9 +49,7 @@ export function transportOptions(options: Readonly<OptionValues>): TransportOpti
   return copy;
 }
 
-/**
- * Like `transportOptions`, for options replaced by another object. @param live returns the current options
- */
+/** For options replaced by another object. @param live returns the current options */
 export function renewedOptions(
   options: Readonly<OptionValues>,
   live: () => Readonly<OptionValues>,
@@ -82,7 +77,7 @@ export function connectionOptions(options: Readonly<OptionValues>): ConnectionOp
   };
 }
 
-/** Time limit for steps of a close, in ms. @param linger ms; -1: no limit */
+/** ms for steps of a close. @param linger ms; -1: no limit */
 export function patienceOf(linger: number): number {
   return linger < 0 ? Number.POSITIVE_INFINITY : linger;
 }

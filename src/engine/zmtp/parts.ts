@@ -1,6 +1,6 @@
 /**
- * The parts of a context that not every program needs. A context is made of a platform and of these. Contexts of Node.js
- * have all parts (node-parts.ts); those of a page have what its program imports (browser/parts.ts).
+ * The parts of a context that not every program needs. Contexts of Node.js have all parts (node-parts.ts);
+ * those of a page have what its program imports (browser/parts.ts).
  */
 import type { SocketTypeName } from "../../core/socket-type.js";
 import type { EngineListener, EngineSocket } from "../engine.js";
@@ -26,9 +26,9 @@ export interface EngineParts {
   listening(parts: ListeningParts, endpoint: string): Listening;
   /** Asks ZAP services (27/ZAP). */
   readonly zap: ((open: (listener: EngineListener) => EngineSocket) => ZapClient) | undefined;
-  /** @param reasons whether the process must stay alive; `bound`: bound sockets count */
+  /** See `EventLoopRef`. */
   eventLoop(reasons: (bound: boolean) => boolean): EventLoopHold;
-  /** Sends accepted messages when the process ends without `close`. `undefined`: they are dropped. */
+  /** `undefined`: accepted messages are dropped when the process ends without `close`. */
   readonly processEnd:
     | ((
         socket: EndingSocket,

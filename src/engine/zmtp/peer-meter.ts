@@ -1,9 +1,9 @@
 import { systemClock } from "../../core/clock.js";
 import { type Rate, RateMeter } from "../../core/rate-meter.js";
 
-/** Shortest delay in ms, because a timer for each message would cost more than the message. */
+/** ms: a timer for each message would cost more than the message. */
 const LEAST_HOLD = 10;
-/** Longest ms between checks of a delayed peer; timers hold at most 24 days. */
+/** ms; timers hold at most 24 days. */
 const LONGEST_HOLD = 60_000;
 
 export interface PeerMeterEffects {
@@ -12,8 +12,7 @@ export interface PeerMeterEffects {
 }
 
 /**
- * Limits a peer's rate: excess messages wait in its receive queue. A full queue pauses the connection, and so
- * the peer; nothing is dropped.
+ * Excess messages wait in the peer's receive queue. A full queue pauses the connection; nothing is dropped.
  *
  *   open --rate exceeded--> held --time--> open: its messages can be taken again
  */
@@ -43,7 +42,7 @@ export class PeerMeter {
     this.#meter.spend(messages, bytes);
   }
 
-  /** Sets another rate, which applies from the next take on. */
+  /** Applies from the next take on. */
   change(rate: Rate): void {
     this.#meter.change(rate, systemClock.now());
     this.end();

@@ -16,7 +16,6 @@ const EMPTY_FRAME = Buffer.alloc(2);
 
 const RAW_PEER = { socketType: "", identity: Buffer.alloc(0), commands: false } as const;
 
-/** Streams without a protocol, for STREAM sockets. */
 export interface RawParts {
   open(
     state: SocketState,
@@ -30,7 +29,7 @@ export interface RawParts {
   opening(stream: Stream, interval: number, effects: RawOpeningEffects, onOpen: () => void): RawOpening;
 }
 
-/** Makes a peer of a stream without a handshake, or after the transport's. @param onEnd called at its end */
+/** After the transport's handshake, if any. */
 export function openRaw(
   state: SocketState,
   peers: Peers,
@@ -75,9 +74,7 @@ export interface RawOpeningEffects {
   connectionOnEnd(opening: RawOpening, reason: DisconnectReason): void;
 }
 
-/**
- * A stream during its transport's handshake (TLS). The program never sees peers that the transport refuses.
- */
+/** The transport's handshake (TLS). The program never sees peers that it refuses. */
 export class RawOpening implements Sink {
   readonly stream: Stream;
   readonly address: string;
@@ -90,7 +87,7 @@ export class RawOpening implements Sink {
   readonly #timer: NodeJS.Timeout | undefined;
   #over = false;
 
-  /** @param interval ms; 0: no limit @param onOpen called once after a successful handshake */
+  /** @param interval ms; 0: no limit @param onOpen called once */
   constructor(stream: Stream, interval: number, effects: RawOpeningEffects, onOpen: () => void) {
     this.stream = stream;
     this.address = stream.address;
@@ -216,12 +213,12 @@ class RawConnection implements Link, Sink, WriterEffects {
     if (this.#ended || this.#finishing) return;
     this.#finishing = true;
     if (patience === 0) this.#awaitProgress();
-    // Input is discarded, because the peer's end is only noticed behind it.
+    // The peer's end is only noticed behind its input.
     this.#reader.resume();
     this.flush();
   }
 
-  /** Cuts a peer that reads nothing for a while; raw streams have no heartbeats. */
+  /** Raw streams have no heartbeats. */
   #awaitProgress(): void {
     const { taken } = this;
     this.#timer = setTimeout(() => {
@@ -259,8 +256,7 @@ class RawConnection implements Link, Sink, WriterEffects {
     const fault = stream.push(header, 0, size) ?? stream.pushShared(bytes, length);
     if (fault === undefined) this.#pipe.arrived();
     else {
-      // Chunks have no size limit, so only memory can be lacking. The end's empty message must not complete
-      // this frame.
+      // Only memory can be lacking. The end's empty message must not complete this frame.
       stream.cut();
       this.#error = noMemory();
       this.#end("local");

@@ -1,6 +1,6 @@
 /**
- * Bound on the bytes in all receive queues of one socket (`maxReceiveQueueBytes`). Marks apply to each peer
- * alone, so thousands of peers with one message each could still fill the memory.
+ * Bound on the bytes in all receive queues of one socket (`maxReceiveQueueBytes`): thousands of peers could
+ * fill the memory within their marks.
  *
  *   whole messages at the bound  -> a peer with more is paused until the program has taken half of them
  *
@@ -11,7 +11,7 @@
 
 /** Bytes; smaller unfinished messages do not count. */
 const LARGE = 65_536;
-/** Time for the first peer to send `LARGE` bytes or finish its message, in ms. */
+/** ms for the first peer to send `LARGE` bytes or finish its message. */
 const STALL_TIME = 10_000;
 
 export interface BudgetedPipe {
@@ -27,7 +27,7 @@ export class ReceiveBudget {
   #whole = 0;
   #unfinished = 0;
   readonly #limit: () => number;
-  /** Pipes in the middle of a large message, oldest first, with the bytes received so far. */
+  /** Pipes in the middle of a large message, oldest first, with its received bytes. */
   readonly #large = new Map<BudgetedPipe, number>();
   /** Pipes waiting for the program to take messages. */
   readonly #full = new Set<BudgetedPipe>();
@@ -35,12 +35,12 @@ export class ReceiveBudget {
   readonly #behind = new Set<BudgetedPipe>();
   #timer: NodeJS.Timeout | undefined = undefined;
 
-  /** @param limit bytes, 0: no limit; read at each check, because the option may change */
+  /** @param limit bytes, 0: no limit; the option may change */
   constructor(limit: () => number) {
     this.#limit = limit;
   }
 
-  /** Adds whole messages; negative when they are taken. */
+  /** Whole messages; negative when they are taken. */
   add(bytes: number): void {
     this.#whole += bytes;
     if (bytes < 0 && this.#full.size > 0) this.#relieve();
@@ -66,7 +66,7 @@ export class ReceiveBudget {
     }
   }
 
-  /** Removes a pipe from the waiting lists. Its whole messages count until they are taken. */
+  /** Whole messages count until they are taken. */
   forget(pipe: BudgetedPipe): void {
     this.arriving(pipe, 0);
     this.#full.delete(pipe);
@@ -88,7 +88,7 @@ export class ReceiveBudget {
     }
   }
 
-  /** Continues with the next pipe after a large message is complete or its peer has left. */
+  /** A large message is complete or its peer has left. */
   #done(pipe: BudgetedPipe): void {
     if (!this.#large.delete(pipe)) return;
     if (this.#full.size > 0) this.#relieve();
@@ -103,14 +103,13 @@ export class ReceiveBudget {
     if (this.#behind.size > 0) this.#timer = this.#watch();
   }
 
-  /** Checks the first pipe's progress after `STALL_TIME`. */
   #watch(): NodeJS.Timeout {
     const first = this.#first;
     const before = first?.unfinished ?? 0;
     const look = (): void => {
       this.#timer = undefined;
       if (this.#behind.size === 0) return;
-      // A paused pipe cannot progress: the program is not taking messages.
+      // A paused pipe cannot progress.
       if (first !== undefined && first === this.#first && !first.paused && first.unfinished < before + LARGE)
         first.budgetOnStall();
       if (this.#behind.size > 0) this.#timer ??= this.#watch();

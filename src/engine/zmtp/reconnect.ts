@@ -1,18 +1,15 @@
 /**
- * The delay before reconnecting: the interval, doubled with each failure up to the maximum. A random part
- * keeps the peers of a restarted server from reconnecting in step.
+ * The delay before reconnecting: the interval, doubled with each failure up to the maximum, and a random
+ * part, so that the peers of a restarted server do not reconnect in step.
  */
 
-/**
- * The delay in ms for an interval of 0. Doubling 0 does not grow, so a peer that refuses at once would be
- * dialled at every turn of the event loop.
- */
+/** ms for an interval of 0, which doubling would not grow. */
 export const LEAST_INTERVAL = 10;
 
 export interface ReconnectOptions {
   /** ms; -1: never, 0: `LEAST_INTERVAL`. */
   readonly interval: number;
-  /** ms; no growth if 0 or less than the interval. */
+  /** ms; no growth if less than the interval. */
   readonly maxInterval: number;
 }
 
@@ -34,7 +31,7 @@ export class Backoff {
     const most = Math.max(interval, maxInterval);
     const base = Math.min(most, interval * 2 ** Math.min(this.#failures, 30));
     this.#failures += 1;
-    // At most half the delay is added, even at the maximum.
+    // At most half the delay is added.
     return Math.round(base + this.#random() * base * 0.5);
   }
 

@@ -1,4 +1,4 @@
-/** State shared by the parts of one socket; types only, to avoid import cycles. */
+/** Types only, to avoid import cycles. */
 import type { ShoalError } from "../../core/errors.js";
 import type { OptionValues } from "../../core/option-table.js";
 import type { SocketTypeName } from "../../core/socket-type.js";
@@ -13,39 +13,36 @@ import type { ZapClient } from "./zap.js";
 export interface SocketEffects extends PipeEffects {
   event(event: SocketEvent): void;
   dropped(messages: number): void;
-  /** The reasons to keep the process alive, or to wait with closing, may have changed. */
+  /** Reasons to keep the process alive, or to wait with closing, may have changed. */
   changed(): void;
 }
 
 export interface SocketState {
   readonly type: SocketTypeName;
-  /** Complete (options.ts); read again at each bind, connect and handshake. */
+  /** Complete (options.ts); read at each bind, connect and handshake. */
   readonly options: Readonly<OptionValues>;
   readonly platform: Platform;
   /** `undefined` while the context has no inproc. */
   readonly names: InprocNames | undefined;
   readonly zap: ZapClient | undefined;
-  /** The program's hook; read at each handshake, because a policy may replace it. */
+  /** Read at each handshake: a policy may replace it. */
   readonly listener: Pick<EngineListener, "engineAuthenticate">;
   readonly routing: Routing;
   readonly effects: SocketEffects;
-  /** The handshakes' property besides socket type and identity. */
+  /** Of the handshakes, besides socket type and identity. */
   property: HandshakeProperty | undefined;
   /** While closing, pipes with an empty queue do not reconnect. */
   closing: boolean;
 }
 
-/** The connecting side of an endpoint (endpoints.ts), with one connection at a time. */
+/** The connecting side of an endpoint (endpoints.ts). */
 export interface Dialling {
   readonly endpoint: string;
   readonly routingId: string | undefined;
-  /** The endpoint's pipe; with `immediate` only while connected. */
+  /** With `immediate` only while connected. */
   pipe: Pipe | undefined;
   connection: Pick<Link, "close"> | undefined;
   connected(): void;
-  /**
-   * The connection or attempt has failed. @param error called only before another attempt, because stack
-   * traces are costly
-   */
+  /** @param error called only before another attempt: stack traces are costly */
   lost(error: () => ShoalError): void;
 }

@@ -1,6 +1,6 @@
 /**
- * Frames of messages given away with `transfer`, which pass to sockets of the same thread without framing or
- * copying. Frames in front of them, such as an envelope, belong to the socket and are copied.
+ * Frames given away with `transfer`, which pass to sockets of the same thread without framing or copying.
+ * Frames in front of them belong to the socket and are copied.
  */
 import { slice } from "../../core/memory.js";
 import type { OutgoingFrame, OutgoingMessage } from "../engine.js";
@@ -11,8 +11,8 @@ const Bytes = Buffer;
 export type Frames = Buffer | Buffer[];
 
 /**
- * The frames of `message` from index `from` on, after copies of `prefix`. A Buffer stays the same object,
- * other views become Buffers of their memory, and strings are encoded.
+ * @returns the frames of `message` from index `from` on, after copies of `prefix`; a Buffer stays the same
+ * object
  */
 export function framesOf(
   message: OutgoingMessage,
@@ -31,8 +31,7 @@ export function framesOf(
 
 function frameOf(frame: OutgoingFrame): Buffer {
   if (typeof frame === "string") return Bytes.from(frame);
-  // Empty frames may share one object, which a receiver could transfer to a thread and take from other
-  // messages.
+  // Empty frames may share one object, which a receiver could transfer to a thread.
   if (frame.length === 0) return Bytes.alloc(0);
   return frame instanceof Bytes ? frame : slice(frame.buffer, frame.byteOffset, frame.length);
 }

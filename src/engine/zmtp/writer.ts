@@ -14,8 +14,8 @@ import type { Framing } from "./transport/framing.js";
 /** Bytes per write, and so in flight when a connection is lost. */
 const MAX_WRITE = 262_144;
 /**
- * ms for which a connection with nothing left to send waits for the peer's hang-up. A slow peer may not have
- * read everything, and the kernel discards the rest if it sends to a closed connection.
+ * ms to wait for the peer's hang-up: the kernel discards unread bytes if a slow peer sends to a closed
+ * connection.
  */
 export const HANG_UP_TIMEOUT = 30_000;
 
@@ -34,10 +34,9 @@ export class PipeWriter {
   #blocked = false;
   #stopped = false;
   wrote = false;
-  /** Bytes written so far. */
   given = 0;
 
-  /** @param seal transforms plain frames to wire bytes; absent: none */
+  /** @param seal transforms plain frames to wire bytes */
   constructor(
     socket: ByteStream,
     pipe: Pipe,
@@ -63,7 +62,7 @@ export class PipeWriter {
     if (out.messages > 0) this.wrote = true;
     while (out.length > 0) {
       if (!this.#socket.writable) {
-        // The peer has hung up before its input was read, so the queue is for the next connection.
+        // The peer has hung up, so the queue is for the next connection.
         this.#blocked = true;
         return;
       }
@@ -80,7 +79,7 @@ export class PipeWriter {
     this.#effects.writerOnEmpty();
   }
 
-  /** Writes whole frames from outside the pipe, after bytes already written. */
+  /** Writes whole frames from outside the pipe. */
   writeControl(bytes: Uint8Array): void {
     if (this.#stopped) return;
     this.given += bytes.length;
@@ -103,7 +102,7 @@ export class PipeWriter {
     } catch (error) {
       this.#stopped = true;
       this.#blocked = true;
-      // Deferred, because the caller may be choosing a pipe.
+      // The caller may be choosing a pipe.
       setImmediate(() => this.#effects.writerOnFault(error as Error));
       return false;
     }

@@ -5,7 +5,7 @@
  *   request  "" | 1.0 | id | domain | address | identity | mechanism | credentials…
  *   reply    "" | 1.0 | id | status | text | user id | metadata
  *
- * Each question has its own connection, which identifies its answer even if the `id` is wrong.
+ * Each question has its own connection, which identifies its answer.
  */
 import type { ErrorCode } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
@@ -21,9 +21,9 @@ const VERSION = "1.0";
 const REQUEST_ID = "1";
 const STATUS = /^[2-5]00$/;
 
-/** ms for an answer; the peer is refused after that. */
+/** ms for an answer, before the peer is refused. */
 const ANSWER_TIME = 30_000;
-/** Questions in progress at most; further peers are refused. */
+/** Further peers are refused. */
 const MAX_QUESTIONS = 4_096;
 
 export class ZapClient {
@@ -66,7 +66,7 @@ export class ZapClient {
   }
 }
 
-/** Checks a reply in libzmq's order. */
+/** In libzmq's order. */
 function verdictOf(reply: readonly Buffer[]): Verdict {
   const [delimiter, version, id, status, , , metadata] = reply.map((frame) => frame.toString("latin1"));
   if (reply.length !== 7) return fault("MALFORMED_REPLY", `has ${reply.length} frames, not 7`);

@@ -3,8 +3,7 @@
  *
  *   body = name length 1 | name | data, to the end of the frame
  *
- * Names have 1 to 255 bytes, without padding or a final null byte. The prose of some RFCs says otherwise; the grammar
- * and every peer agree on this.
+ * Names have 1 to 255 bytes, without padding or a final null byte, in spite of some RFCs' prose.
  */
 import { InvalidArgumentError } from "../../../core/errors.js";
 
@@ -14,10 +13,7 @@ export interface Command {
   readonly data: Buffer;
 }
 
-/**
- * @param name 1 to 255 Latin-1 characters
- * @throws InvalidArgumentError `EINVAL` for a name of another length
- */
+/** @param name 1 to 255 Latin-1 characters @throws InvalidArgumentError `EINVAL` for another length */
 export function encodeCommand(name: string, data?: Uint8Array): Buffer {
   if (name.length === 0 || name.length > 255) {
     throw new InvalidArgumentError(`A command's name has 1 to 255 characters; got ${name.length}`);

@@ -4,7 +4,7 @@
  *   RADIO to DISH   length of the group, 1 byte | group | body
  *   DGRAM           body; the peer's HOST:PORT is the message's first frame on each side
  *
- * A datagram has at most 8,192 bytes, as in libzmq.
+ * At most 8,192 bytes, as in libzmq.
  */
 import { MAX_DATAGRAM } from "../../frame.js";
 
@@ -12,7 +12,7 @@ export function encodeGroupDatagram(group: Uint8Array, body: Uint8Array): Uint8A
   return [Uint8Array.of(group.length), group, body];
 }
 
-/** @returns views of the datagram; `undefined` if the datagram is shorter than its group, or too long */
+/** @returns views; `undefined` if the datagram is shorter than its group, or too long */
 export function parseGroupDatagram(
   datagram: Buffer,
 ): { readonly group: Buffer; readonly body: Buffer } | undefined {

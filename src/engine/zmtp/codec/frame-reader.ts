@@ -12,7 +12,7 @@ export interface Frame {
 const NOTHING = new Uint8Array(0);
 
 export class FrameReader {
-  /** A partial frame, or the header of a frame sent by reference, with its body in the next segment. */
+  /** A partial frame, or a header whose body is in the next segment. */
   #open: Uint8Array = NOTHING;
 
   get open(): boolean {
@@ -37,14 +37,14 @@ export class FrameReader {
         const flags = bytes[position] as number;
         const header = (flags & LONG) === 0 ? SHORT_HEADER : LONG_HEADER;
         if (bytes.length - position < header) {
-          this.#open = Buffer.from(bytes.subarray(position)); // Copied, because the segment may be rewritten before the next call.
+          this.#open = Buffer.from(bytes.subarray(position)); // The segment may be rewritten before the next call.
           break;
         }
         const size =
           header === SHORT_HEADER ? (bytes[position + 1] as number) : readLongSize(bytes, position + 1);
         const body = position + header;
         if (body + size > bytes.length) {
-          this.#open = Buffer.from(bytes.subarray(position)); // Copied, as above.
+          this.#open = Buffer.from(bytes.subarray(position));
           break;
         }
         frames.push({ flags: flags & ~LONG, body: slice(bytes.buffer, bytes.byteOffset + body, size) });

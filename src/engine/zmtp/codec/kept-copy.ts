@@ -1,11 +1,11 @@
 /**
- * Copies of messages that wait to be offered again (`send` with `copy`, when no peer has room), in reusable memory.
- * Every second or third large message waits, and the kernel finds and clears new memory page by page.
+ * Copies of messages that wait to be offered again (`send` with `copy`), in reusable memory. Every second or
+ * third large message waits, and the kernel clears new memory page by page.
  *
  *   keepCopy --the message waits--> takeKept, once, by the encoder --> a part that counts its references
  *                             |---> withdrawn: the collector has it
  *
- * A large frame has room for its header in front, so that both are one part.
+ * A large frame has room for its header in front.
  */
 
 import type { OutgoingMessage } from "../../engine.js";
@@ -16,7 +16,6 @@ import { acquire, type PooledBuffer } from "./pooled-buffer.js";
 /** Bodies of at least this size go by reference (bench/scenarios/throughput). */
 export const BY_REFERENCE = 16_384;
 
-/** Memory by frame. */
 const kept = new WeakMap<Uint8Array, PooledBuffer>();
 
 export function keepCopy(message: OutgoingMessage): OutgoingMessage {
@@ -33,10 +32,7 @@ function keep(bytes: Uint8Array): Uint8Array {
   return frame;
 }
 
-/**
- * The memory of a frame from `keepCopy`: `LONG_HEADER` bytes, then the frame. @returns once for a frame, with a
- * reference for the caller
- */
+/** @returns `LONG_HEADER` bytes, then the frame; once for a frame, with a reference for the caller */
 export function takeKept(frame: Uint8Array): PooledBuffer | undefined {
   const memory = kept.get(frame);
   if (memory !== undefined) kept.delete(frame);

@@ -4,8 +4,8 @@
  *   property = name length 1 | name | value length 4 | value
  *   metadata = property…, to the end of the bytes
  *
- * Names are case-insensitive. The RFC allows letters, digits and `-_.+`. libzmq sends any text that an application
- * puts behind `X-`, so all bytes are accepted.
+ * Names are case-insensitive. libzmq sends any text that an application puts behind `X-`, so all bytes are
+ * accepted.
  */
 import { InvalidArgumentError } from "../../../core/errors.js";
 
@@ -16,8 +16,8 @@ export const MAX_PROPERTIES = 256;
 const MAX_VALUE = 0x7fff_ffff;
 
 /**
- * @param properties names of 1 to 255 Latin-1 characters, as they go out
- * @throws InvalidArgumentError `EINVAL` for a name or value that is too long, or an empty name
+ * @param properties names of 1 to 255 Latin-1 characters
+ * @throws InvalidArgumentError `EINVAL` for a name or value of another length
  */
 export function encodeMetadata(properties: Iterable<readonly [string, Uint8Array]>): Buffer {
   const parts: Uint8Array[] = [];
@@ -40,7 +40,7 @@ export function encodeMetadata(properties: Iterable<readonly [string, Uint8Array
 }
 
 /**
- * Refuses duplicate names: two readers could otherwise choose different values, and see two identities.
+ * Refuses duplicate names: two readers could see two identities.
  *
  * @returns copies of the values by lower-case name, or the fault
  */
@@ -59,7 +59,7 @@ export function decodeMetadata(bytes: Buffer): Map<string, Buffer> | string {
     if (valueLength > bytes.length - valueAt) return "a property whose value is longer than the metadata";
     if (properties.has(name)) return "a property that comes twice";
     at = valueAt + valueLength;
-    // Copied, because values live as long as the connection, and the chunk should not.
+    // Values live as long as the connection; the chunk should not.
     properties.set(name, Buffer.from(bytes.subarray(valueAt, at)));
   }
   return properties;

@@ -6,10 +6,8 @@
  *                                                |                                +--> free, for the next
  *                                                +--take--> the program's: pinned, and never used again
  *
- * Without reuse, finding, clearing and collecting memory for large messages takes a third of a proxy's time.
- *
- * A missed release costs only reuse, since the collector frees the memory. An extra release corrupts data: another
- * message's bytes would be sent.
+ * Reuse saves a proxy a third of its time. A missed release costs only reuse, an extra one sends another
+ * message's bytes.
  */
 
 import { allocate } from "../../../core/memory.js";
@@ -19,21 +17,21 @@ export interface RefCounted {
   release(): void;
 }
 
-/** Bound on free memory, in bytes; more is left to the collector. */
+/** Bytes; more is left to the collector. */
 const MAX_FREE = 16_777_216;
 const MAX_PROBES = 4;
-/** Acquisitions between two trims of unused memory. */
+/** Acquisitions between two trims. */
 const LOOK_INTERVAL = 4_096;
-/** Added to the count of a pinned buffer; exceeds any number of releases. */
+/** Exceeds any number of releases. */
 const PINNED = 2 ** 29;
 
 interface SizeClass {
   free: Buffer[];
-  /** The minimum number of free buffers since the last trim. */
+  /** Least number of free buffers since the last trim. */
   unused: number;
 }
 
-/** Separate classes keep streams with reads of different sizes from evicting each other's memory. */
+/** By size, so that streams with different reads do not evict each other's memory. */
 const classes: SizeClass[] = [];
 let freeBytes = 0;
 let wanted = 0;
@@ -58,7 +56,7 @@ export class PooledBuffer implements RefCounted {
     freeBytes += length;
   }
 
-  /** Marks the memory as referenced by the program forever. */
+  /** The program may reference the memory forever. */
   pin(): void {
     if (this.refs < PINNED) this.refs += PINNED;
   }
@@ -79,7 +77,7 @@ function classOf(size: number): number {
   return 4 * exponent + Math.floor(4 * (size / 2 ** exponent - 1));
 }
 
-/** Takes the most recently freed buffer first, which is still in the processor's cache. */
+/** The most recently freed buffer is still in the processor's cache. */
 function fitting(ofSize: SizeClass | undefined, size: number): Buffer | undefined {
   if (ofSize === undefined) return undefined;
   const { free } = ofSize;
@@ -104,7 +102,7 @@ function drop({ free }: SizeClass, count: number): void {
   for (const { length } of free.splice(0, count)) freeBytes -= length;
 }
 
-/** Evicts buffers of larger classes as needed. @returns whether `bytes` more of this class may be free */
+/** Evicts buffers of larger classes. @returns whether `bytes` more of this class may be free */
 function makeRoom(ofSize: SizeClass, bytes: number): boolean {
   while (freeBytes + bytes > MAX_FREE) {
     const own = bytesOf(ofSize) + bytes;

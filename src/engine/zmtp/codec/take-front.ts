@@ -36,10 +36,7 @@ export function takeFront(batch: FrameBatch, count: number): number {
   return position;
 }
 
-/**
- * Counts the messages at the front with equal first frames: a ROUTER's messages for one peer. @returns 1 or
- * more
- */
+/** Counts messages at the front with equal first frames. @returns 1 or more */
 export function countSameRoutingId(batch: FrameBatch): number {
   const { bytes, start, end, messages } = batch;
   const length = frameEnd(bytes, start) - start;
@@ -54,8 +51,8 @@ export function countSameRoutingId(batch: FrameBatch): number {
 }
 
 /**
- * Takes `count` messages off the front and strips their first frames, which must be equal. Messages after the first
- * move left in place, to be contiguous: `copyWithin` makes no view and so costs a third of `set`.
+ * Strips the first frames of `count` messages, which must be equal. Later messages move left in place:
+ * `copyWithin` makes no view, and costs a third of `set`.
  *
  * @returns the end of the messages; they begin after the first message's first frame
  */
@@ -84,12 +81,12 @@ export function takeStrippingRoutingId(batch: FrameBatch, count: number): number
   return target;
 }
 
-/** Encodes one message into new memory. @param first a frame to put in front */
+/** @param first a frame to put in front */
 export function encodeMessage(frames: readonly Uint8Array[], first: Uint8Array | undefined): FrameBatch {
   return encodeMessages([frames], first);
 }
 
-/** Encodes 1 or more messages into new memory. @param first a frame to put in front of each */
+/** @param messages 1 or more @param first a frame to put in front of each */
 export function encodeMessages(
   messages: readonly (readonly Uint8Array[])[],
   first: Uint8Array | undefined,

@@ -1,6 +1,6 @@
 /**
- * No mechanism (45/ZWS, No Mechanism): each side presents only its routing id, as its first message. The hook is asked
- * as with NULL.
+ * No mechanism (45/ZWS, No Mechanism): each side's first message is its routing id. The hook is asked as with
+ * NULL.
  *
  *   start --routing id of the peer--> asking, if there is a hook --allowed--> over
  */

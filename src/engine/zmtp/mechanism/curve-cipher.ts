@@ -5,9 +5,9 @@
  *   flags = 01 MORE, 02 COMMAND
  *   nonce of the box = "CurveZMQMESSAGE" | "C" from the client, "S" from the server | counter
  *
- * Differences from RFC 26, as libzmq expects them: MESSAGE is the body of a message frame, since libzmq silently drops a
- * command frame. The outer frame has no MORE. PING, SUBSCRIBE and the like go inside with flag 02. The nonce's text is
- * not "CurveZMQMESSAGE-".
+ * Differences from RFC 26, as libzmq expects them: MESSAGE is the body of a message frame without MORE, since
+ * libzmq drops a command frame. PING, SUBSCRIBE and the like go inside with flag 02. The nonce's text is not
+ * "CurveZMQMESSAGE-".
  */
 import { readUint32, writeUint32 } from "../../../core/big-endian.js";
 import { slice } from "../../../core/memory.js";
@@ -38,7 +38,7 @@ export class CurveCipher implements FrameCipher {
   readonly #key: Uint8Array;
   readonly #sendNonce: Buffer;
   readonly #receiveNonce: Buffer;
-  /** Last counters, each of 8 bytes as two words. */
+  /** Each of 8 bytes as two words. */
   #sentHigh = 0;
   #sentLow: number;
   #receivedHigh: number;
@@ -47,8 +47,7 @@ export class CurveCipher implements FrameCipher {
   readonly mostShort: number;
 
   /**
-   * @param key shared by C' and S'
-   * @param sent this side's counter in its last handshake command
+   * @param key shared by C' and S' @param sent this side's counter in its last handshake command
    * @param received the peer's counter, 8 bytes
    */
   constructor(box: CurveBox, key: Uint8Array, isServer: boolean, sent: number, received: Buffer) {
@@ -95,7 +94,7 @@ export class CurveCipher implements FrameCipher {
     }
     writeUint32(this.#sendNonce, NONCE_COUNTER, high);
     writeUint32(this.#sendNonce, NONCE_COUNTER + 4, low);
-    // The plain text is sealed in place, without memory in between.
+    // Sealed in place, without memory in between.
     target[at + FLAGS] = inner;
     const length = to - from;
     target.set(slice(plain.buffer, plain.byteOffset + from, length), at + OVERHEAD);

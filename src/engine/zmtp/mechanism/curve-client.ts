@@ -1,6 +1,5 @@
 /**
- * The client's side of CURVE, with prior knowledge of the server's key (26/CURVEZMQ, Security Handshake).
- * curve-command.ts has the bytes.
+ * The client's side of CURVE (26/CURVEZMQ, Security Handshake; curve-command.ts).
  *
  *   start, send HELLO -> hello sent -- WELCOME, send INITIATE --> initiate sent -- READY --> over
  */
@@ -66,10 +65,7 @@ export class CurveClient implements Mechanism {
   #state: State = { at: "start" };
   #cipher: FrameCipher | undefined;
 
-  /**
-   * @throws InvalidArgumentError `EINVAL` without a secret key or the server's key
-   * @throws as `loadCurveBox`
-   */
+  /** @throws InvalidArgumentError `EINVAL` without a secret key or the server's key; as `loadCurveBox` */
   constructor(options: MechanismOptions, random = SYSTEM_RANDOM, box?: CurveBox) {
     this.#properties = options.properties;
     this.#serverKey = needKey(options.curveServerKey, "a server key");
@@ -95,10 +91,7 @@ export class CurveClient implements Mechanism {
     return this.#cipher === undefined ? undefined : new Sealer(this.#cipher);
   }
 
-  /**
-   * A server with another key cannot read HELLO, and hangs up. A server that refuses this side's key usually
-   * sends ERROR.
-   */
+  /** A server with another key cannot read HELLO, and hangs up. */
   get suspicion(): string | undefined {
     if (this.#state.at === "hello-sent") return this.#wrongKey();
     if (this.#state.at !== "initiate-sent") return undefined;

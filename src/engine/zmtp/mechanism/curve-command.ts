@@ -10,9 +10,9 @@
  *   cookie = long nonce | secretbox[C', s'](a key of the server's own)        96 bytes
  *   vouch  = long nonce | Box[C', S](C->S')                                   96 bytes
  *
- * A box's nonce of 24 bytes is a text, then either the sender's counter of 8 bytes (nonce) or 16 random bytes (long
- * nonce). The counter starts at 1, spans all commands and messages of the sender, and never repeats. HELLO's padding has
- * 70 bytes in RFC 26's prose and 72 in its grammar; all implementations send 72.
+ * A box's nonce is a text, then the sender's counter of 8 bytes (nonce) or 16 random bytes (long nonce). The
+ * counter starts at 1 and spans all commands and messages. HELLO's padding has 70 bytes in RFC 26's prose;
+ * all implementations send 72.
  */
 import { InvalidArgumentError } from "../../../core/errors.js";
 import { type CurveBox, KEY_LENGTH, TAG_LENGTH } from "./curve-box.js";
@@ -28,7 +28,7 @@ export const Welcome = { length: 168, nonce: 8, box: 24 } as const;
 export const Initiate = { minLength: 257, cookie: 9, nonce: 105, box: 113 } as const;
 export const Ready = { minLength: 30, nonce: 6, box: 14 } as const;
 
-/** The text of a box's nonce: 16 bytes before a counter, 8 before random bytes. */
+/** 16 bytes before a counter, 8 before random bytes. */
 export const NonceText = {
   hello: "CurveZMQHELLO---",
   welcome: "WELCOME-",
@@ -48,7 +48,6 @@ export const SYSTEM_RANDOM: CurveRandom = {
   keyPair: newKeyPair,
 };
 
-/** A counter as sent in a command. */
 export function counter(value: number): Buffer {
   const bytes = Buffer.alloc(8);
   bytes.writeUInt32BE(value, 4);
@@ -65,7 +64,7 @@ export function sealBox(box: CurveBox, plain: Uint8Array, nonce: Uint8Array, key
   return sealed;
 }
 
-/** @returns new memory; `undefined` if the box is not genuine */
+/** `undefined` if the box is not genuine. */
 export function openBox(
   box: CurveBox,
   sealed: Uint8Array,
@@ -76,7 +75,7 @@ export function openBox(
   return box.open(plain, sealed, nonce, key) ? plain : undefined;
 }
 
-/** @throws InvalidArgumentError `EINVAL` when the key is missing or not 32 bytes; the message never has the key */
+/** @throws InvalidArgumentError `EINVAL` unless the key has 32 bytes; the message never has the key */
 export function needKey(key: Uint8Array | undefined, name: string): Uint8Array {
   if (key?.length === KEY_LENGTH) return key;
   throw new InvalidArgumentError(`CURVE needs ${name} of ${KEY_LENGTH} bytes; got ${key?.length ?? "none"}`);

@@ -6,19 +6,16 @@ export interface KeyPair {
   readonly secretKey: Buffer;
 }
 
-/** A new pair for one connection; any 32 bytes are a secret key. */
+/** Any 32 bytes are a secret key. */
 export function newKeyPair(box: CurveBox): KeyPair {
   const secretKey = randomBytes(KEY_LENGTH);
   return { publicKey: box.publicKeyOf(secretKey), secretKey };
 }
 
-/** Pairs of permanent keys, by the array in a socket's options. */
+/** By the array in a socket's options. */
 const known = new WeakMap<Uint8Array, KeyPair>();
 
-/**
- * The pair of a permanent key, cached as long as `secretKey` lives, so that only a socket's first connection
- * derives it.
- */
+/** Cached as long as `secretKey` lives, so that only a socket's first connection derives the pair. */
 export function keyPairOf(secretKey: Uint8Array): KeyPair {
   const kept = known.get(secretKey);
   if (kept?.secretKey.equals(secretKey) === true) return kept;

@@ -1,6 +1,6 @@
 /**
- * CURVE primitives from `@noble/ciphers` and `@noble/curves`. libsodium would be larger than the rest of the page,
- * and Web Crypto's X25519 returns promises. Replaces engine/zmtp/mechanism/curve-primitives.ts.
+ * CURVE primitives from `@noble`: libsodium would be larger than the rest of the page, and Web Crypto's
+ * X25519 returns promises. Replaces curve-primitives.ts.
  */
 import { hsalsa, xsalsa20poly1305 } from "@noble/ciphers/salsa.js";
 import { x25519 } from "@noble/curves/ed25519.js";
@@ -15,7 +15,7 @@ const SIGMA = [0x61707865, 0x3320646e, 0x79622d32, 0x6b206574];
 
 let kept = new Uint8Array(1024);
 
-/** Working memory of exactly `length` bytes of input, which noble requires. */
+/** Noble requires memory of exactly the input's length and its head. */
 function memory(length: number): Uint8Array {
   const size = length + NOBLE_HEAD;
   if (size > MAX_KEPT) return new Uint8Array(size);
@@ -51,19 +51,18 @@ const BOX: CurveBox = {
   publicKeyOf,
 };
 
-/** Nothing to load: the primitives are part of the page. */
+/** The primitives are part of the page. */
 export function loadCurveBox(): undefined {}
 
 export function curveBox(): CurveBox {
   return BOX;
 }
 
-/** Bytes from the platform's random source. */
 export function randomBytes(length: number): Buffer {
   return Buffer.from(globalThis.crypto.getRandomValues(new Uint8Array(length)));
 }
 
-/** Compares secrets in constant time. */
+/** In constant time. */
 export function equal(one: Uint8Array, other: Uint8Array): boolean {
   let differing = one.length ^ other.length;
   for (let i = 0; i < one.length; i++) differing |= (one[i] as number) ^ (other[i] as number);

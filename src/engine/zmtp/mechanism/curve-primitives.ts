@@ -1,10 +1,10 @@
 /**
- * The packages with CURVE's cryptography (docs/security.md). `libsodium` does all of it in WebAssembly (libsodium.ts).
- * The optional `sodium-native` seals and opens long texts. A native call takes as long as a text of some 300 bytes
- * (bench/micro/curve.js), so short frames stay in WebAssembly.
+ * CURVE's cryptography (docs/security.md). `libsodium` does all of it in WebAssembly (libsodium.ts); the
+ * optional `sodium-native` seals and opens long texts. A native call takes as long as a text of some 300
+ * bytes (bench/micro/curve.js), so short frames stay in WebAssembly.
  *
- * Both load with the first socket with CURVE. Compiling WebAssembly takes a promise, so handshakes wait (mechanism.ts).
- * Pages have other primitives.
+ * Both load with the first socket with CURVE. Compiling WebAssembly takes a promise, so handshakes wait
+ * (mechanism.ts).
  */
 import { quoted } from "../../../core/arguments.js";
 import { InvalidArgumentError, NotSupportedError } from "../../../core/errors.js";
@@ -19,7 +19,7 @@ interface Sodium {
   crypto_secretbox_open_easy(m: Uint8Array, c: Uint8Array, n: Uint8Array, k: Uint8Array): boolean;
 }
 
-/** Longest frame, in bytes, with no gain from native code (bench/micro/curve.js). */
+/** Longest frame, in bytes, without gain from native code. */
 const MOST_SHORT_WITH_SODIUM = 768;
 
 /** @throws the reason for a failed load */
@@ -39,16 +39,17 @@ export function boxWith(sodium: Sodium, libsodium: CurveBox): CurveBox {
   };
 }
 
-/** The addon; `null`: not used in this process. */
+/** `null`: not used in this process. */
 let native: Sodium | null | undefined;
 let loaded: CurveBox | undefined;
 let loading: Promise<void> | undefined;
 
 /**
- * Loads the primitives once per thread. The environment variable `SHOAL_CURVE` is `libsodium` without native code, or
- * `sodium` with it; by default `sodium-native` is used if it loads.
+ * Loads the primitives once per thread. `SHOAL_CURVE` is `libsodium` without native code, or `sodium` with
+ * it; by default `sodium-native` is used if it loads.
  *
- * @returns `undefined` once loaded; else a promise, which rejects with NotSupportedError `ERR_ENGINE_UNAVAILABLE`
+ * @returns `undefined` once loaded; else a promise, which rejects with NotSupportedError
+ * `ERR_ENGINE_UNAVAILABLE`
  * @throws InvalidArgumentError `EINVAL` for another `SHOAL_CURVE`
  * @throws NotSupportedError `ERR_ENGINE_UNAVAILABLE` for `sodium` if it fails to load
  */
@@ -129,7 +130,7 @@ export function randomBytes(length: number): Buffer {
   return process.getBuiltinModule("node:crypto").randomBytes(length);
 }
 
-/** Compares secrets in constant time. */
+/** In constant time. */
 export function equal(one: Uint8Array, other: Uint8Array): boolean {
   return one.length === other.length && process.getBuiltinModule("node:crypto").timingSafeEqual(one, other);
 }

@@ -1,13 +1,13 @@
 /**
- * The server's side of CURVE (26/CURVEZMQ, Security Handshake). curve-command.ts has the bytes.
+ * The server's side of CURVE (26/CURVEZMQ, Security Handshake; curve-command.ts).
  *
  *   start -- HELLO, send WELCOME --> welcome sent -- INITIATE --> (asks: asking -- allowed -->) send READY -> over
  *
- * RFC 26 lets a server forget a client between HELLO and INITIATE, and recover its state from the cookie. This server
- * keeps the state with the connection. The cookie is still sealed as the RFC says, with a key discarded at once. Only this
- * cookie passes, once, on this connection, so a recorded INITIATE opens nothing.
+ * RFC 26 lets a server forget a client between HELLO and INITIATE, and recover its state from the cookie.
+ * This server keeps the state, and discards the cookie's key at once. Only this cookie passes, once, on this
+ * connection, so a recorded INITIATE opens nothing.
  *
- * Without a hook all clients with the server's key may connect, as with libzmq without a ZAP handler.
+ * Without a hook all clients with the server's key may connect, as with libzmq.
  */
 import type { ErrorCode } from "../../../core/errors.js";
 import { encodeZ85 } from "../../../core/z85.js";
@@ -52,7 +52,7 @@ const SIGNATURE = Buffer.alloc(64);
 const VOUCH_BOX = KEY_LENGTH + LONG_NONCE_LENGTH;
 const METADATA = KEY_LENGTH + VOUCH_LENGTH;
 
-/** First counter of this side, as WELCOME has none; its first MESSAGE has 2. */
+/** WELCOME has no counter; this side's first MESSAGE has 2. */
 const READY_COUNTER = 1;
 
 /** Each state drops the keys of earlier ones. */
@@ -65,7 +65,7 @@ type State =
       /** S' and s'. */
       readonly transient: KeyPair;
       readonly cookie: Buffer;
-      /** The counter in HELLO. */
+      /** In HELLO. */
       readonly counter: Buffer;
     }
   | { readonly at: "asking"; readonly accepted: Accepted };
@@ -74,7 +74,7 @@ interface Accepted {
   /** Shared by C' and S'. */
   readonly key: Uint8Array;
   readonly metadata: Metadata;
-  /** The counter in INITIATE. */
+  /** In INITIATE. */
   readonly counter: Buffer;
 }
 
@@ -89,10 +89,7 @@ export class CurveServer implements Mechanism {
   #state: State = { at: "start" };
   #cipher: FrameCipher | undefined;
 
-  /**
-   * @throws InvalidArgumentError `EINVAL` without a secret key
-   * @throws as `loadCurveBox`
-   */
+  /** @throws InvalidArgumentError `EINVAL` without a secret key; as `loadCurveBox` */
   constructor(options: MechanismOptions, random = SYSTEM_RANDOM, box?: CurveBox) {
     this.#properties = options.properties;
     this.#asks = options.asks;
@@ -195,8 +192,8 @@ export class CurveServer implements Mechanism {
     const plain = openBox(this.#box, box, nonce(NonceText.initiate, short), key);
     if (plain === undefined) return this.#fail("ERR_ZMTP_CRYPTOGRAPHIC", "INITIATE does not open");
 
-    // Only the vouch proves C. In it c seals this connection's C', and S, so that another server of this client
-    // cannot reuse it. (libzmq ignores S.)
+    // Only the vouch proves C. It seals C' and S, so that another server of this client cannot reuse it.
+    // (libzmq ignores S.)
     const client = plain.subarray(0, KEY_LENGTH);
     const vouchKey = this.#box.agree(client, state.transient.secretKey);
     if (vouchKey === undefined) return this.#fail("ERR_ZMTP_KEY_EXCHANGE", "INITIATE has no usable key");

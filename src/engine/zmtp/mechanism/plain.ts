@@ -27,9 +27,8 @@ import {
 } from "./mechanism.js";
 
 /**
- * libzmq's misspelt ERROR of a PLAIN server, up to its newest version: the byte 5E and "RROR" in place of 05 "ERROR". Accepted
- * here but never sent. A libzmq client refused by shoal therefore reports a protocol error instead of an authentication
- * error, and gives up either way.
+ * libzmq's misspelt ERROR of a PLAIN server: the byte 5E and "RROR" in place of 05 "ERROR". Accepted but
+ * never sent, so a libzmq client refused by shoal reports a protocol error instead.
  */
 const MISSPELT_ERROR = Buffer.from("\u005eRROR", "latin1");
 

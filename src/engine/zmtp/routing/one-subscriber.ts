@@ -1,17 +1,16 @@
 /**
- * One XPUB peer as a target for messages, which are queued after earlier broadcasts. It ends with its
- * connection; the next connection subscribes again.
+ * One XPUB peer as a target for messages. It ends with its connection.
  */
 import { type EngineSubscriber, OfferResult, type OutgoingMessage } from "../../engine.js";
 import type { Pipe } from "../pipe.js";
 import type { SubscriptionIndex } from "./subscription-index.js";
 
-/** A peer's connection; each has its own subscriptions. */
+/** Each connection has its own subscriptions. */
 export interface Subscriber {
   readonly pipe: Pipe;
   /** Gets no more messages, though its prefixes are still being removed. */
   gone: boolean;
-  /** Messages from it that an XPUB's program has not taken. */
+  /** Messages from it that the program has not taken. */
   unread: number;
 }
 

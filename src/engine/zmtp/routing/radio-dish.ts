@@ -4,10 +4,8 @@
  *   message  group MORE | body
  *   JOIN     a command whose data is the group; LEAVE the same
  *
- * Datagrams have no JOIN, so they carry every message.
- *
- * A DISH joins at every RADIO and again on each new connection, and also filters messages itself. Joining
- * twice counts once; libzmq rejects it.
+ * Datagrams carry every message. A DISH joins at every RADIO and again on each new connection, and filters
+ * messages itself. Joining twice counts once; libzmq rejects it.
  */
 import { keyOf } from "../../../core/memory.js";
 import {
@@ -23,11 +21,11 @@ import type { Pipe } from "../pipe.js";
 import { Routing, type RoutingEffects } from "./routing.js";
 import { SubscribeRouting } from "./subscribe.js";
 
-/** Groups per DISH, 64 MiB in total; its connection ends beyond that. */
+/** Per DISH, 64 MiB in total; its connection ends beyond that. */
 export const MAX_GROUPS = 262_144;
 
 export class RadioRouting extends Routing {
-  /** Keys are groups as latin1 strings. */
+  /** By group as a latin1 string. */
   readonly #members = new Map<string, Set<Pipe>>();
   readonly #groups = new Map<Pipe, Set<string>>();
   readonly #datagrams = new Set<Pipe>();
@@ -146,7 +144,7 @@ export class DishRouting extends SubscribeRouting implements EngineSubscriptions
     super(effects, true);
   }
 
-  /** Relaying is not possible, because each message is checked. */
+  /** Each message is checked. */
   override get relaySource(): undefined {
     return undefined;
   }

@@ -11,10 +11,10 @@ import { countSameRoutingId, encodeMessage, takeFront, takeStrippingRoutingId } 
 import type { Pipe } from "../pipe.js";
 import type { FairQueue, LoadBalancer } from "./queues.js";
 
-/** Bytes from which messages are passed by reference; fewer are cheaper to copy and write together. */
+/** Bytes from which messages are passed by reference. */
 const BY_REFERENCE = 4_096;
 
-/** Takes from pipes in turn, at most one chunk each time. @param named prepends the pipe's routing id */
+/** At most one chunk each time. @param named prepends the pipe's routing id */
 function fairSource(queue: FairQueue, named = false): RelaySource {
   return {
     takeBatch(max) {
@@ -28,7 +28,7 @@ function fairSource(queue: FairQueue, named = false): RelaySource {
 }
 
 export interface SourceFilter {
-  /** A message already found by a search, to be taken first. */
+  /** Found by an earlier search, to be taken first. */
   found(): Buffer[] | undefined;
   wantsAll(): boolean;
   wants(bytes: Uint8Array, start: number, end: number): boolean;
@@ -83,10 +83,7 @@ function pairSink(peer: () => Pipe | undefined): RelaySink {
   };
 }
 
-/**
- * Sends each message to the peer named by its first frame; consecutive messages to one peer are sent
- * together.
- */
+/** Consecutive messages to one peer are sent together. */
 function routedSink(byId: ReadonlyMap<string, Pipe>): RelaySink {
   return {
     offerBatch(batch) {
@@ -120,14 +117,12 @@ export interface FanOutEffects {
 }
 
 export interface Matching {
-  /** The subscribers of a message with this first frame; valid until the next call. */
+  /** Valid until the next call. */
   match(first: Uint8Array): readonly Pipe[];
   readonly isUniform: boolean;
 }
 
-/**
- * Sends each message to its subscribers; consecutive messages with the same subscribers are sent together.
- */
+/** Consecutive messages with the same subscribers are sent together. */
 function publishedSink(matching: Matching, encoder: Encoder, effects: FanOutEffects): RelaySink {
   const matchAt = (bytes: Uint8Array, position: number): readonly Pipe[] => {
     const body = bodyAt(bytes, position);
@@ -163,7 +158,7 @@ function publishedSink(matching: Matching, encoder: Encoder, effects: FanOutEffe
   };
 }
 
-/** Whether a batch is sent in one piece. With a frame to prepend, this pays only for small messages. */
+/** With a frame to prepend, one piece pays only for small messages. */
 function sendsAtOnce({ first, start, end, messages }: FrameBatch): boolean {
   if (first === undefined) return true;
   const size = end - start + messages * (first.length + SHORT_HEADER);
@@ -176,11 +171,7 @@ function sendFront(pipe: Pipe, batch: FrameBatch, count: number): void {
   sendRange(pipe, { bytes, start, end, count, frames: frames - batch.frames, memory: pooled }, first);
 }
 
-/**
- * Queues encoded messages.
- *
- * @param first a frame to prepend; for several messages only if `sendsAtOnce`
- */
+/** @param first a frame to prepend; for several messages only if `sendsAtOnce` */
 function sendRange(pipe: Pipe, range: EncodedRange, first?: Uint8Array): void {
   const { bytes, start, end, count, frames, memory } = range;
   const { out, encoder } = pipe;
@@ -204,8 +195,8 @@ interface EncodedRange {
 }
 
 /**
- * Queues as many messages as fit in each pipe, from the first on; drops and reports the rest. Large messages
- * go by reference, small ones through one encoder, so that neighbours become one write.
+ * Drops and reports messages that do not fit in a pipe. Small messages go through one encoder, so that
+ * neighbours become one write.
  */
 function fanOut(range: EncodedRange, pipes: readonly Pipe[], encoder: Encoder, effects: FanOutEffects): void {
   const { bytes, start, end, count, frames, memory } = range;
@@ -242,7 +233,6 @@ function isSame(one: readonly Pipe[], other: readonly Pipe[]): boolean {
   return true;
 }
 
-/** The relays of each routing. */
 export const RELAYS = {
   fairSource,
   filteredSource,

@@ -1,6 +1,5 @@
 /**
- * REP (28/REQREP, The REP Socket Type): takes a request from the next peer, then sends the reply to it with
- * its envelope.
+ * REP (28/REQREP, The REP Socket Type): takes a request from the next peer, then sends it the reply.
  *
  *   receives  envelope… | "" | body      without "" it is dropped, counted and reported
  *   sends     the same envelope | "" | body

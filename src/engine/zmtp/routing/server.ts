@@ -1,11 +1,8 @@
 /**
- * SERVER and PEER (41/CLISRV, The SERVER Socket Type): single-frame messages from and to named peers.
+ * SERVER and PEER (41/CLISRV, The SERVER Socket Type): messages [id | body] from and to named peers.
  *
- *   receives  id | body
- *   sends     id | body, to the peer with this id, without it
- *
- * This socket chooses the ids: non-zero 32-bit numbers as 4 bytes, big-endian, which no other socket knows. A
- * peer it connects to keeps its id across connections; an accepted peer keeps it until it leaves.
+ * This socket chooses the ids: non-zero 32-bit numbers as 4 bytes, big-endian. A peer it connects to keeps
+ * its id across connections.
  */
 import { allocate, keyOf } from "../../../core/memory.js";
 import { randomStart } from "../../../core/random.js";
@@ -16,7 +13,7 @@ import { Routing } from "./routing.js";
 
 export class ServerRouting extends Routing implements PeerQueues {
   readonly #in = new SingleFrameQueue((frames) => this.refuseFrames(frames), true);
-  /** Keys are ids as latin1 strings. */
+  /** By id as a latin1 string. */
   readonly #byId = new Map<string, Pipe>();
   #counter = randomStart();
 
@@ -24,14 +21,14 @@ export class ServerRouting extends Routing implements PeerQueues {
     return this.#in.readable;
   }
 
-  /** Like ROUTER, accepts any message and reports its outcome. */
+  /** As in ROUTER, any message is accepted, and its outcome reported. */
   get writable(): boolean {
     return true;
   }
 
   override add(pipe: Pipe): void {
     super.add(pipe);
-    // Untransferable memory, because the same object comes with every message.
+    // Untransferable memory: the same object comes with every message.
     const id = allocate(4);
     do {
       this.#counter = (this.#counter + 1) >>> 0;

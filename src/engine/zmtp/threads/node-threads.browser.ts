@@ -1,10 +1,9 @@
 /**
- * Inproc between pages and workers of an origin, over BroadcastChannels: one for names
- * (engine/zmtp/threads/thread-names.ts) and one per connection, since a BroadcastChannel cannot transfer a
- * MessagePort. Replaces engine/zmtp/threads/node-threads.ts.
+ * Inproc between pages and workers of an origin, over BroadcastChannels: one for names and one per
+ * connection, since a BroadcastChannel cannot transfer a MessagePort. Replaces node-threads.ts.
  *
- * Channels do not report a closed peer. Each end therefore holds a Web Lock while it lives and requests the other
- * end's lock; a granted request means that the peer has gone.
+ * Channels do not report a closed peer. So each end holds a Web Lock while it lives and requests the other
+ * end's; a grant means that the peer has gone.
  *
  *   bound side       lock A held, description -->
  *   connecting side                           lock B held, ready -->  asks for A
@@ -22,7 +21,6 @@ const READY_TIMEOUT = 5_000;
 /** ms in which messages of a closed peer may still arrive. */
 const LAST_MESSAGES = 500;
 
-/** Control messages of a connection. */
 const READY = "ready";
 const BYE = "bye";
 
@@ -53,7 +51,7 @@ export function sharedChannel(): string | undefined {
   return channelName;
 }
 
-/** @throws NotSupportedError `NOT_SUPPORTED` if the platform lacks BroadcastChannel or Web Locks */
+/** @throws NotSupportedError `NOT_SUPPORTED` without BroadcastChannel or Web Locks */
 export function setChannel(name: string | undefined): void {
   if (name !== undefined) parts();
   channelName = name;
@@ -76,10 +74,12 @@ function parts(): { readonly locks: Locks; open(name: string): Channel } {
   };
 }
 
-/** Names bound in this page or worker, with functions that release their locks. */
+/** Functions that release the locks of bound names. */
 const heldNames = new Map<string, () => void>();
 
-/** @returns whether the name was free. It is then held until its release, or until this page or worker ends */
+/**
+ * @returns whether the name was free; it is then held until its release, or the end of this page or worker
+ */
 export function holdName(name: string): Promise<boolean> {
   return new Promise((resolve) => {
     const { locks } = parts();
@@ -108,7 +108,7 @@ class ChannelPort implements MessagePortLike {
   readonly #channel: Channel;
   readonly #ended = new AbortController();
   #onClose: () => void = () => undefined;
-  /** Messages posted before this end holds its lock. */
+  /** Posted before this end holds its lock. */
   #waiting: unknown[] | undefined = [];
   #release: () => void = () => undefined;
   #isOver = false;
@@ -139,7 +139,7 @@ class ChannelPort implements MessagePortLike {
     channel.onmessageerror = (event) => this.onmessageerror?.(event);
   }
 
-  /** Detects the end of the other side, which holds its lock now. */
+  /** The other side holds its lock now. */
   watch(): void {
     this.#lock(this.#side === "A" ? "B" : "A", () => {
       setTimeout(() => this.#gone(), LAST_MESSAGES);

@@ -1,8 +1,8 @@
 /**
- * Carries words and ports between threads of Node.js (thread-names.ts) on a BroadcastChannel, which reaches each thread
- * of the process. The channel has no documented transfer of a MessagePort. The port beneath can transfer one to exactly
- * one listening thread, so each handover has a separate channel. Runtimes without that port (Bun, Deno) connect only
- * sockets of the same thread.
+ * Carries words and ports between threads of Node.js (thread-names.ts) on a BroadcastChannel. The documented
+ * channel cannot transfer a MessagePort. The port beneath can transfer one to exactly one listening thread,
+ * so each handover has a separate channel. Bun and Deno lack that port, and connect only sockets of the same
+ * thread.
  */
 import type { BroadcastChannel } from "node:worker_threads";
 import { portBeneath } from "../../../core/node-internals.js";
@@ -10,7 +10,7 @@ import { randomId } from "../../../core/random.js";
 import { LOOK_INTERVAL, type ThreadWire, type ThreadWord } from "./thread-names.js";
 import type { Description, MessagePortLike } from "./thread-port.js";
 
-/** The suffix is the version of the words: different versions of this package must not mix. */
+/** The suffix is the version of the words. */
 const CHANNEL = "shoal.inproc/3";
 
 interface Handover {
@@ -25,7 +25,7 @@ export class NodeThreads implements ThreadWire {
   readonly #threads = process.getBuiltinModule("node:worker_threads");
   readonly #channel: BroadcastChannel;
   readonly #onWord: (word: ThreadWord) => void;
-  /** Words received while the thread was paused that may run code of the program. */
+  /** May run code of the program; received while the thread was paused. */
   readonly #later: ThreadWord[] = [];
 
   constructor(onWord: (word: ThreadWord) => void) {
@@ -85,7 +85,7 @@ export class NodeThreads implements ThreadWire {
     }
   }
 
-  /** Deno delivers a channel's words only as events, so a paused thread there cannot answer. */
+  /** Deno delivers words only as events, so a paused thread there cannot answer. */
   #takeWord(): { message: unknown } | undefined {
     if (process.versions.deno !== undefined) return undefined;
     return this.#threads.receiveMessageOnPort(this.#channel as never);

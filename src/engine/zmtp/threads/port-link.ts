@@ -1,6 +1,6 @@
 /**
- * A link to a socket in another thread, over a MessagePort. As within one thread, both ends share one queue, bounded by
- * the sum of both high-water marks. The sender counts posted messages until the receiver reports them as taken.
+ * A link to a socket in another thread. As within one thread, both ends share one queue, bounded by the sum
+ * of both high-water marks.
  *
  *   out:  queued messages, copied once into memory to transfer: one post per turn
  *   in:   this memory as it is: frames are views of it
@@ -24,11 +24,11 @@ import {
   Word,
 } from "./thread-port.js";
 
-/** Bytes of one post; its last message may go beyond them. */
+/** Bytes; the last message of a post may go beyond them. */
 const MAX_POST = 1_048_576;
 /** Taken messages are reported per quarter of the high-water mark. */
 const TAKEN_PART = 4;
-/** The threshold without a high-water mark: messages, and their cost. */
+/** Without a high-water mark: messages, and their cost. */
 const UNBOUNDED_TAKEN = 1_024;
 const UNBOUNDED_TAKEN_BYTES = 4_194_304;
 
@@ -48,18 +48,14 @@ export class PortLink implements Link, PortSink {
   #sentCost = 0;
   #came = 0;
   #cameCost = 0;
-  /** Thresholds of the next report: taken messages, and their cost. */
+  /** Thresholds of the next report. */
   #postAt: number;
   #postAtBytes: number;
   #closed = false;
-  /** Half-closed: bounds the other end's time to close. */
+  /** Bounds the other end's time to close. */
   #timer: NodeJS.Timeout | undefined = undefined;
 
-  /**
-   * @param marks of the pipe's own socket
-   * @param theirs marks of the socket at the other end
-   * @param onEnd called once when the link is over
-   */
+  /** @param theirs marks of the other end's socket @param onEnd called once */
   constructor(
     port: ThreadPort,
     pipe: Pipe,
@@ -106,14 +102,14 @@ export class PortLink implements Link, PortSink {
     if (out.length === 0) return;
     while (out.length > 0) {
       const segments = pipe.takeOut(MAX_POST);
-      // Empty if the program has transferred all of the memory.
+      // Empty if the program has transferred the memory.
       if (segments.length > 0) this.#post(segments);
       out.confirm();
     }
     pipe.relieved();
   }
 
-  /** Nothing to pause: unread messages count on the sender's side. */
+  /** Unread messages count on the sender's side. */
   pause(): void {}
 
   resume(): void {
@@ -219,7 +215,7 @@ export class PortLink implements Link, PortSink {
     this.#port.transfer(memory.buffer as ArrayBuffer);
   }
 
-  /** Reports taken messages once past the threshold. Watches the pipe as long as messages are queued. */
+  /** Watches the pipe as long as messages are queued. */
   #reportTaken(): void {
     if (this.#closed) return;
     const { in: queue } = this.#pipe;

@@ -1,6 +1,5 @@
 /**
- * A MessagePort between two sockets in different threads, and its words. Independent of Node.js: the port may belong to
- * a browser's page and worker.
+ * A MessagePort between two sockets in different threads, or in a browser's page and worker, and its words.
  *
  *   connecting socket                    bound socket
  *                      <-- the port, with the bound socket's description
@@ -33,7 +32,7 @@ export const Word = {
 
 export const BATCH_HEADER = 8;
 
-/** A socket's description for its peer, like the metadata of a handshake. */
+/** Like the metadata of a handshake. */
 export interface Description {
   readonly socketType: string;
   /** Routing id; empty: unset. */
@@ -41,7 +40,7 @@ export interface Description {
   readonly property: { readonly name: string; readonly value: string } | undefined;
 }
 
-/** The common part of MessagePort in Node.js and in browsers. */
+/** Common to MessagePort in Node.js and in browsers. */
 export interface MessagePortLike {
   onmessage: ((event: { readonly data: unknown }) => void) | null;
   onmessageerror: ((event: unknown) => void) | null;
@@ -56,7 +55,7 @@ export interface PortSink {
   portOnMemory(memory: ArrayBuffer): void;
   /** @param word begins with a Word; the rest is unchecked */
   portOnWord(word: readonly unknown[]): void;
-  /** Reports once, after all words, that the other end has closed or its thread has ended. */
+  /** Once, after all words: the other end has closed or its thread has ended. */
   portOnEnd(): void;
 }
 
@@ -70,7 +69,7 @@ export class ThreadPort {
     this.#port = port;
     this.#sink = sink;
     port.addEventListener("close", () => this.#end());
-    // Caused by a foreign peer or a lack of memory. Later words would follow a gap.
+    // A foreign peer or a lack of memory: later words would follow a gap.
     port.onmessageerror = () => this.#end();
     port.onmessage = ({ data }) => {
       if (this.#closed) return;
@@ -106,7 +105,7 @@ export class ThreadPort {
   }
 }
 
-/** Compared by name, because a module in another node:vm context has another class. */
+/** A module in another node:vm context has another class. */
 function isMemory(data: unknown): data is ArrayBuffer {
   return Object.prototype.toString.call(data) === "[object ArrayBuffer]";
 }
@@ -131,7 +130,7 @@ export function marksWord(word: number, marks: ReceiveMarks): readonly unknown[]
   return [word, marks.receiveHighWaterMark, marks.receiveHighWaterMarkBytes];
 }
 
-/** Invalid marks become 1, since 0 would mean unbounded. */
+/** 0 would mean unbounded, so invalid marks become 1. */
 export function parseMarks(messages: unknown, bytes: unknown): ReceiveMarks {
   return { receiveHighWaterMark: countOf(messages, 1), receiveHighWaterMarkBytes: countOf(bytes, 1) };
 }
@@ -140,7 +139,6 @@ export function countOf(given: unknown, otherwise: number): number {
   return Number.isSafeInteger(given) && (given as number) >= 0 ? (given as number) : otherwise;
 }
 
-/** @returns `undefined` for an invalid description */
 export function parseDescription(given: unknown): Description | undefined {
   const { socketType, identity, property } = (given ?? {}) as Partial<Description>;
   if (typeof socketType !== "string" || !ArrayBuffer.isView(identity)) return undefined;

@@ -14,7 +14,7 @@ export function bindAddress(host: string, ipv6: boolean, endpoint: string): stri
   const addresses = networkInterfaces()[host];
   const family = ipv6 ? "IPv6" : "IPv4";
   const own = addresses?.filter((each) => each.family === family);
-  // A link-local address needs its interface (RFC 4007), so others come first.
+  // A link-local address needs its interface (RFC 4007).
   const wanted = own?.find((each) => !isOfLink(each)) ?? own?.[0] ?? addresses?.[0];
   if (wanted === undefined) {
     throw new TransportError("ENODEV", `Cannot bind ${endpoint}: there is no interface ${quoted(host)}`, {

@@ -1,15 +1,15 @@
-/** The used part of Node.js streams: sockets of node:net and node:tls, and any Duplex. */
+/** The used part of Node.js streams. */
 export interface ByteStream {
-  /** Written bytes that the layer beneath has not taken yet. */
+  /** Written bytes that the layer beneath has not taken. */
   readonly writableLength: number;
   readonly errored: Error | null;
-  /** `false` once ended on either side; writes are then dropped. */
+  /** `false` once ended on either side. */
   readonly writable: boolean;
   write(bytes: Uint8Array, done?: (error?: Error | null) => void): boolean;
-  /** Collects writes until `uncork`, to send them at once. */
+  /** Collects writes until `uncork`. */
   cork(): void;
   uncork(): void;
-  /** Ends this side's half after earlier writes. @param done called when all bytes are taken, or no more can be */
+  /** @param done called when all bytes are taken, or no more can be */
   end(done?: () => void): unknown;
   end(last: Uint8Array): unknown;
   destroy(error?: Error): unknown;

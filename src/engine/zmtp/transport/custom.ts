@@ -33,7 +33,7 @@ class DuplexStream implements Stream {
   }
 }
 
-/** A program's stream as the engine's; `resume` it once it has a reader. */
+/** Call `resume` once it has a reader. */
 export function streamOf(given: TransportStream): Stream {
   return new DuplexStream(given);
 }
@@ -76,7 +76,7 @@ export function customAsTransport(user: UserTransport): Transport {
           controller.abort();
         }, connectTimeout).unref();
       }
-      // Asynchronously, because `done` must not run within this call.
+      // `done` must not run within this call.
       Promise.resolve()
         .then(() => user.dial(endpoint, controller.signal))
         .then(

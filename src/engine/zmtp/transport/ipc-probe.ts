@@ -3,12 +3,12 @@ import { connect } from "node:net";
 import { Worker } from "node:worker_threads";
 import type { Answer } from "./ipc-path.js";
 
-/** Bound on a thread's answer, in ms; a late answer counts as a listener. */
+/** ms; a late answer counts as a listener. */
 const PROBE_TIMEOUT = 5_000;
 
 const ANSWERS: Readonly<Record<number, Answer>> = { 1: "refuses", 2: "gone" };
 
-/** Code of a thread, which has an event loop while the asking thread is blocked. */
+/** The thread has an event loop while the asking one is blocked. */
 const THREAD = `
 const { workerData: { path, answer } } = require("node:worker_threads");
 const socket = require("node:net").connect(path);

@@ -1,6 +1,6 @@
 /**
- * Unix domain sockets: paths, `*` for a temporary path, and Linux's abstract names (`@NAME`, which exist only as long as
- * their socket). A path without a listener is taken over (ipc-path.ts).
+ * Unix domain sockets: paths, `*` for a temporary one, and Linux's abstract names (`@NAME`). A path without a
+ * listener is taken over (ipc-path.ts).
  */
 import { mkdtempSync, rmdirSync } from "node:fs";
 import { connect, type Server } from "node:net";
@@ -19,8 +19,8 @@ import type { Acceptor, Listener, Transport } from "./transport.js";
 const PIPE_FAMILY = -1;
 
 /**
- * libuv before 1.48 (Node.js 20) pads abstract names with zeros to the length of the whole field, and Node.js
- * has no alternative. Only programs with such padding reach each other.
+ * libuv before 1.48 (Node.js 20) pads abstract names with zeros: only programs with such padding reach each
+ * other.
  */
 const PADS_ABSTRACT_NAMES = /^1\.([0-3]?[0-9]|4[0-7])\./.test(process.versions.uv ?? "");
 let warned = false;
@@ -39,10 +39,9 @@ function pathOf(endpoint: string): string {
   return `\0${name.slice(1)}`;
 }
 
-/** Bound on races for one path with other processes. */
+/** Bound on races for one path. */
 const MAX_ATTEMPTS = 10;
 
-/** A path to listen at. */
 interface Place {
   readonly endpoint: string;
   readonly path: string;
@@ -63,7 +62,7 @@ function serverAt({ endpoint }: Place, acceptor: Acceptor): Server {
   );
 }
 
-/** Whether the place is a file, which other processes may bind or leave behind. */
+/** Other processes may bind a file, or leave it behind. */
 function isFile({ path }: Place): boolean {
   return !path.startsWith("\0") && process.platform !== "win32";
 }
@@ -74,7 +73,7 @@ function listenerOf(made: Server, place: Place): Listener {
   return {
     endpoint,
     async close() {
-      // libuv removes the path before it closes the socket, so another process can bind it at once.
+      // libuv removes the path before it closes the socket.
       const closed = closeServer(made);
       disown(path);
       await closed;
@@ -82,7 +81,7 @@ function listenerOf(made: Server, place: Place): Listener {
   };
 }
 
-/** @returns the file that may be dead, or "gone" @throws the bind's error if another attempt is useless */
+/** @returns the file that may be dead, or "gone" @throws the bind's error */
 function suspectOf(error: unknown, place: Place, attempt: number): string {
   const isInUse = (error as NodeJS.ErrnoException).code === "EADDRINUSE";
   const suspect = isInUse && isFile(place) && attempt < MAX_ATTEMPTS ? suspectAt(place.path) : undefined;
@@ -97,7 +96,7 @@ function suspectOf(error: unknown, place: Place, attempt: number): string {
   throw error;
 }
 
-/** Removes a dead file. @throws the bind's error if the file has a listener, or another process removes it */
+/** @throws the bind's error if the file has a listener, or another process removes it */
 function free({ endpoint, path }: Place, suspect: string, answer: Answer, error: unknown): void {
   if (answer === "listens") throw error;
   if (answer === "gone") return;

@@ -1,4 +1,4 @@
-/** `net.Server` as a Listener: binds at once or with a promise, and never keeps the process alive. */
+/** `net.Server` as a Listener, which never keeps the process alive. */
 import { existsSync } from "node:fs";
 import { createServer, type ListenOptions, type Server, Socket } from "node:net";
 import { dirname } from "node:path";
@@ -16,8 +16,8 @@ import { Reader } from "./reader.js";
 import type { Acceptor } from "./transport.js";
 
 /**
- * Makes a server with a `Reader` for each connection. Servers of node:net have no option `onread`, so this makes the
- * sockets from accepted handles. Without access to handles, the server's own sockets are read by events.
+ * Servers of node:net have no option `onread`, so sockets are made from accepted handles. Without access to
+ * handles, the server's own sockets are read by events.
  *
  * @param onSocket gets the peer's address and port if the system reported them on accept
  */
@@ -54,7 +54,7 @@ export function makeServer(
   );
 }
 
-/** Converts an IPv4-mapped IPv6 address to IPv4. */
+/** IPv4-mapped IPv6 addresses become IPv4. */
 export function plainAddress(address: string): string {
   return address.replace(/^::ffff:(?=\d+\.)/i, "");
 }
@@ -78,11 +78,11 @@ function serverOf(
   const server = createServer({ noDelay: true, pauseOnConnect: true }, (accepted) => {
     accepted.on("error", ignore);
     const { remoteAddress } = accepted;
-    // Repeated, because some runtimes lack the filter below.
+    // Some runtimes lack the filter below.
     if (remoteAddress !== undefined && !admits(remoteAddress)) accepted.destroy();
     else onAccepted(accepted);
   });
-  // Before any allocation: a refused address may connect thousands of times a second.
+  // A refused address may connect thousands of times a second.
   const asks = acceptor.admits === undefined ? undefined : admits;
   if (take !== undefined) interceptAccepts(server, asks, take);
   else if (asks !== undefined) filterAccepts(server, asks);
@@ -135,14 +135,14 @@ export function listenSync(
   server.unref();
 }
 
-/** Stops listening. Open connections continue. */
+/** Open connections continue. */
 export function closeServer(server: Server): Promise<void> {
-  // The system's listener closes within the call, so the address is free once this settles.
+  // The system's listener closes within the call.
   server.close();
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** Corrects Node.js, which reports EACCES for a missing folder. */
+/** Node.js reports EACCES for a missing folder. */
 export function bindError(error: Error, endpoint: string, path: string | undefined): Error {
   const code = (error as NodeJS.ErrnoException).code;
   if (code !== "EACCES" || path === undefined || existsSync(dirname(path)))

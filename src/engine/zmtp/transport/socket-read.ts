@@ -1,19 +1,18 @@
 /**
- * Reads an existing socket of TLS, or of `node:http` after its upgrade. With events, each read or record of TLS
- * allocates memory and passes a stream's buffer. A receiver over ws then needs 17 % more processor time for messages of
- * 64 bytes, and 39 % more for 1 KiB.
+ * Reads an existing socket of TLS, or of `node:http` after its upgrade. By events, a receiver over ws needs
+ * 17 % more processor time for messages of 64 bytes, and 39 % more for 1 KiB.
  */
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { readInto, readsInto } from "../../../core/node-internals.js";
 import type { Reader } from "./reader.js";
 
-/** Whether a socket is encrypted. Bun's class for this differs, so the class is no sign. */
+/** Bun's class for encrypted sockets differs. */
 export function isEncrypted(socket: object): boolean {
   return (socket as Partial<TLSSocket>).encrypted === true;
 }
 
-/** Starts reading. @param socket without other readers */
+/** @param socket without other readers */
 export function readSocket(socket: Duplex, reader: Reader): void {
   if (!readsInto(socket)) {
     reader.follow(socket);

@@ -1,4 +1,4 @@
-/** Shared by transports over TCP: listening, dialling each address of a name in turn, and socket options. */
+/** Shared by transports over TCP. */
 import { type LookupAddress, lookup } from "node:dns";
 import { type AddressInfo, isIP, type Server, type Socket, type TcpNetConnectOpts } from "node:net";
 import { ignore } from "../../../core/ignore.js";
@@ -29,7 +29,6 @@ function listenerOf(scheme: string, server: Server): Listener {
   return { endpoint: formatHostPort(scheme, address, port), close: () => closeServer(server) };
 }
 
-/** @throws TransportError with the system's code */
 export async function listenTcp(
   scheme: string,
   endpoint: string,
@@ -43,7 +42,6 @@ export async function listenTcp(
   return listenerOf(scheme, server);
 }
 
-/** Synchronous form of `listenTcp`. @throws TransportError with the system's code */
 export function listenTcpSync(
   scheme: string,
   endpoint: string,
@@ -62,13 +60,7 @@ export interface Attempt {
   stream(): Stream;
 }
 
-/**
- * Dials all current addresses of a name once, in turn.
- *
- * @param attempt makes the socket
- * @param done called once, unless cancelled
- * @returns cancels
- */
+/** @param done called once, unless cancelled @returns cancels */
 export function dialTcp(
   endpoint: string,
   options: TransportOptions,
@@ -125,7 +117,7 @@ export function dialTcp(
       dialled.off("error", failed).off("connect", connected).on("error", ignore).destroy();
       next(addresses, at + 1, error);
     };
-    // `once` would create two more objects; each listener is removed after one call anyway.
+    // `once` would create two more objects.
     dialled.on("error", failed);
     if (options.connectTimeout > 0) {
       const late = (): void => {
@@ -154,7 +146,7 @@ export function dialTcp(
   };
 }
 
-/** Without a listener, the system may give a socket the very port that it dials, and connect it to itself. */
+/** The system may give a socket the very port that it dials. */
 function isOwnPeer(socket: Socket, port: number): boolean {
   return socket.localPort === port && socket.localAddress === socket.remoteAddress;
 }

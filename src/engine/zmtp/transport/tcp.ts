@@ -1,4 +1,4 @@
-/** TCP over IPv4 and IPv6. Each connection resolves its name again, and tries all addresses. */
+/** TCP over IPv4 and IPv6. */
 import { connect, type Server, type Socket } from "node:net";
 import type { AcceptedPeer } from "../../../core/node-internals.js";
 import { formatHostPort } from "../../../core/schemes/host-port.js";
@@ -21,7 +21,7 @@ function prepare(
     : new TcpStream(socket, reader, host, port);
 }
 
-/** A stream that formats its peer's endpoint only on demand, which is rare. */
+/** Formats its peer's endpoint only on demand. */
 class TcpStream extends KernelStream {
   readonly #host: string;
   readonly #port: number;
@@ -66,7 +66,7 @@ function transport(isRead: boolean, server: MakeServer): Transport {
           const reader = new Reader();
           const socket = connect(isRead ? { ...target, onread: reader.onread } : target);
           // An IPv4 address has a single form, so the system need not be asked. A connection to 0.0.0.0 has
-          // another peer address.
+          // another peer.
           const peer =
             target.family === 4 && target.host !== "0.0.0.0"
               ? { address: target.host, port: target.port }
@@ -85,7 +85,7 @@ export const tcp = transport(true, (endpoint, options, acceptor) =>
   ),
 );
 
-/** TCP for `node:http`, which reads first; readSocket starts the reader. */
+/** For `node:http`, which reads first. */
 export const tcpForHttp = transport(false, (endpoint, options, acceptor) =>
   makeRawServer(endpoint, acceptor, (socket) =>
     onAccepted(prepare(socket, new Reader(), options, {}), acceptor),

@@ -1,6 +1,6 @@
 /**
- * TLS over TCP. A stream is passed on once TCP is connected: handshakeInterval and maxPendingHandshakes then bound the
- * TLS handshake as part of the socket's, and its failure is the connection's fault (`fault`).
+ * TLS over TCP. A stream is passed on once TCP is connected: handshakeInterval and maxPendingHandshakes bound
+ * the TLS handshake, too, and its failure is the connection's fault.
  *
  *   TCP --certificates checked--> secure: ZMTP, or the bytes of a STREAM
  *    |
@@ -34,7 +34,7 @@ class TlsStream implements Stream {
   readonly reader = new Reader();
   readonly remote: string;
   readonly address: string;
-  /** The TCP socket beneath, which knows the bytes that the kernel has not taken. */
+  /** Knows the bytes that the kernel has not taken. */
   readonly #raw: Socket;
   readonly #isServer: boolean;
   #secured = false;
@@ -59,7 +59,7 @@ class TlsStream implements Stream {
     socket.disableRenegotiation();
   }
 
-  /** Completes the handshake. @param fault why the peer is refused in spite of that */
+  /** @param fault why the peer is refused in spite of a complete handshake */
   secured(fault: Fault | undefined): void {
     this.#secured = true;
     this.#fault ??= fault;
@@ -92,7 +92,7 @@ class TlsStream implements Stream {
       if (this.#secured) return silent && !this.#isServer ? HUNG_UP : undefined;
       return { kind: "other", code: "ERR_HANDSHAKE", message: "the peer hung up during the TLS handshake" };
     }
-    // Covers servers on Bun, too. On Node.js `secured` has the fault already. Deno reports it only by the code.
+    // Servers on Bun; on Node.js `secured` has the fault already, and Deno reports only the code.
     if (this.socket.authorizationError || X509_CODE.test(error.code ?? "")) return notTrusted(error);
     const reason = reasonOf(error);
     // EPROTO: OpenSSL's error during a write.
@@ -113,7 +113,7 @@ const NO_CERTIFICATE = "peer did not return a certificate";
 const X509_CODE =
   /^(?:CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|INVALID_CA$|HOSTNAME_MISMATCH$|ERR_TLS_CERT_)/;
 
-/** A client of TLS 1.3 completes its handshake before the server checks its certificate (RFC 8446, Certificate). */
+/** A client of TLS 1.3 is done before the server checks its certificate (RFC 8446, Certificate). */
 const HUNG_UP: Fault = {
   kind: "other",
   code: "ERR_HANDSHAKE",
@@ -121,14 +121,14 @@ const HUNG_UP: Fault = {
     "the server hung up directly after the TLS handshake, as one does that does not accept this side's certificate, or needs one (tlsCert, tlsKey)",
 };
 
-/** Strips addresses, file names and line numbers from OpenSSL's texts. */
+/** Strips addresses, file names and line numbers. */
 function reasonOf(error: Error & { readonly reason?: unknown }): string {
   const reason =
     typeof error.reason === "string"
       ? error.reason
       : /SSL routines:[^:]*:([^:]+)(?::|$)/.exec(error.message)?.[1];
   if (reason === undefined) return error.message.slice(0, 300);
-  // BoringSSL, in Bun, reports the constant's name: WRONG_VERSION_NUMBER.
+  // BoringSSL (Bun) reports the constant's name.
   return /^[A-Z0-9_]+$/.test(reason) ? reason.replaceAll("_", " ").toLowerCase() : reason;
 }
 
@@ -149,7 +149,7 @@ function alpnFault(wanted: readonly string[], socket: TLSSocket): Fault | undefi
   return { kind: "protocol", code: "ERR_PROTOCOL", message };
 }
 
-/** Current options, since certificates may have been renewed. */
+/** Certificates may have been renewed. */
 function now(options: TransportOptions): TransportOptions {
   return options.live ?? options;
 }
@@ -163,7 +163,7 @@ function server(endpoint: string, options: TransportOptions, acceptor: Acceptor,
       failing = false;
       return made;
     } catch (error) {
-      // Reported once, not for each peer; meanwhile peers get the last valid context.
+      // Reported once; meanwhile peers get the last valid context.
       if (!failing) acceptor.failed(refusedOptions(endpoint, error as Error));
       failing = true;
       return lastContextOf(now(options), "bind");
@@ -273,5 +273,5 @@ function transport(isRead: boolean): Transport {
 }
 
 export const tls = transport(true);
-/** TLS for `node:http`, which reads first; readSocket starts the reader. */
+/** For `node:http`, which reads first. */
 export const tlsForHttp = transport(false);

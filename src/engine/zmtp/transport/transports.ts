@@ -1,6 +1,5 @@
 /**
- * The table of transports. A new one needs a file, a line here, and the form of its endpoints in
- * core/schemes/schemes.ts.
+ * The table of transports. core/schemes/schemes.ts has the form of their endpoints.
  */
 import { hostname, networkInterfaces } from "node:os";
 import { customSchemes, customTransport } from "../../../core/schemes/custom-transport.js";
@@ -20,11 +19,11 @@ const TRANSPORTS = new Map<string, Transport>(
   ]),
 );
 
-/** Cached `machineSchemes`, and the programs' schemes in them; undefined: outdated. */
+/** Cached `machineSchemes`; undefined: outdated. */
 let schemes: readonly string[] = [];
 let registered: readonly string[] | undefined;
 
-/** Adds a transport of another part of shoal for all contexts of this thread; idempotent. */
+/** For all contexts of this thread; idempotent. */
 export function addTransport(transport: Transport): void {
   TRANSPORTS.set(transport.scheme, transport);
   registered = undefined;
@@ -43,7 +42,7 @@ const MACHINE_TRANSPORTS: TransportTable = {
   },
 };
 
-/** Schemes of endpoints on this machine; inproc and udp need no transport. */
+/** inproc and udp need no transport. */
 export function machineSchemes(): readonly string[] {
   if (registered !== customSchemes()) {
     registered = customSchemes();
@@ -61,18 +60,18 @@ export interface HostInterface {
   readonly internal: boolean;
 }
 
-/** The machine of an engine, or a simulated one (src/testing). Its other parts are in ../parts.ts. */
+/** The machine of an engine, or a simulated one (src/testing). */
 export interface Platform {
   readonly transports: TransportTable;
   hostName(): string;
   interfaces(): readonly HostInterface[];
   /** IPv6 addresses, link-local ones with their zone. `undefined`: no IPv6. */
   readonly interfaces6?: () => readonly HostInterface[];
-  /** Resolves a host name, or rejects with `ENOTFOUND`. `undefined`: the system's resolver is used. */
+  /** Rejects with `ENOTFOUND`. `undefined`: the system's resolver is used. */
   readonly lookup?: (host: string) => Promise<string>;
-  /** Calls `listener` when peers may be reachable again, to end all waits before dialling. @returns unsubscribes */
+  /** Calls `listener` when peers may be reachable again. @returns unsubscribes */
   readonly onWake?: (listener: () => void) => () => void;
-  /** Keeps the event loop polling for sockets of contexts with `lowLatency`. `undefined`: unavailable. */
+  /** For contexts with `lowLatency`. `undefined`: unavailable. */
   readonly spin?: () => Spin | undefined;
 }
 
@@ -98,7 +97,7 @@ export const MACHINE: Platform = {
 
 let standIn: (() => Platform | undefined) | undefined;
 
-/** Replaces this machine for callers in a simulation (src/testing). */
+/** For callers in a simulation (src/testing). */
 export function setPlatformStandIn(find: (() => Platform | undefined) | undefined): void {
   standIn = find;
 }

@@ -13,10 +13,10 @@ export interface UdpOptions {
 }
 
 /**
- * Opens and binds a UDP socket. The caller handles its later errors.
+ * The caller handles later errors.
  *
  * @param shares whether other sockets may use the port too, as for multicast groups
- * @throws TransportError with the system's code; the socket is closed then
+ * @throws TransportError with the system's code
  */
 export function bindUdp(options: UdpOptions, shares: boolean): Promise<Socket> {
   return new Promise((resolve, reject) => {

@@ -21,10 +21,7 @@ export interface UpgradeTarget {
   readonly host: string;
 }
 
-/**
- * @param done called once, unless cancelled
- * @returns cancels
- */
+/** @param done called once, unless cancelled @returns cancels */
 export function upgrade(
   stream: HttpStream,
   { scheme, target, host }: UpgradeTarget,

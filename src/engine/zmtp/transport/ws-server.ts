@@ -19,7 +19,7 @@ interface Attached {
 }
 
 class UpgradedStream extends KernelStream {
-  /** The peer's certificate, if the server asks for one and has verified it. */
+  /** If the server asks for a certificate and has verified it. */
   get certificate(): X509Certificate | undefined {
     const socket = this.socket as Partial<TLSSocket>;
     return isEncrypted(this.socket) && socket.authorized ? socket.getPeerX509Certificate?.() : undefined;
@@ -59,7 +59,7 @@ function begin(server: HttpServer | HttpsServer): Attached {
     paths,
     onUpgrade(request, socket, head) {
       const path = (request.url ?? "").replace(/\?.*$/s, "");
-      // An unknown path is left to other listeners, if there are any.
+      // An unknown path is left to other listeners.
       if (!paths.has(path) && server.listenerCount("upgrade") > 1) return;
       socket.on("error", ignore);
       socket.setTimeout(0);
@@ -74,7 +74,7 @@ function begin(server: HttpServer | HttpsServer): Attached {
   };
 }
 
-/** The endpoint of a server; `*` while it does not listen. */
+/** `*` while the server does not listen. */
 function endpointOf(server: HttpServer | HttpsServer): string {
   // Bun's servers lack the method, and a program's own class may not derive from HttpsServer.
   const { Server: Secure } = process.getBuiltinModule("node:https");

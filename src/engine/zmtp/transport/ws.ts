@@ -4,8 +4,6 @@
  *   listen  at a port shared by path with sockets of this thread (ws-paths.ts), or at a program's HTTP server
  *           (ws-server.ts)
  *   dial    stream --request, upgrade--> done (ws-client.ts)
- *
- * `node:http` reads and checks the heads of both sides.
  */
 import { TransportError } from "../../../core/errors.js";
 import { isSecret, OPTIONS, type OptionName, type OptionValues } from "../../../core/option-table.js";
@@ -25,7 +23,7 @@ interface Port {
   readonly paths: Paths;
 }
 
-/** @param beneath tcp or tls, for `node:http` @param defaultPort of the scheme, omitted in `Host` */
+/** @param defaultPort of the scheme, omitted in `Host` */
 export function webSocketOver(scheme: string, beneath: Transport, defaultPort: number): Transport {
   /** By resolved endpoint beneath; a promise while binding. */
   const ports = new Map<string, Port | Promise<unknown>>();
@@ -49,7 +47,7 @@ export function webSocketOver(scheme: string, beneath: Transport, defaultPort: n
     };
   }
 
-  /** Options for the transport beneath, with current certificates of the oldest socket at the port. */
+  /** With current certificates of the oldest socket at the port. */
   function optionsOf(paths: Paths, options: TransportOptions): TransportOptions {
     return renewedOptions(options, () => liveOf(paths.first?.options ?? options));
   }
@@ -149,7 +147,7 @@ const CERTIFICATE_OPTIONS = (Object.keys(OPTIONS) as OptionName[]).filter(
   (name) => name.startsWith("tls") && (!isSecret(name) || name === "tlsCertificates"),
 );
 
-/** Current options that all users of a port must share; keys follow from certificates. */
+/** Users of a port must share these; keys follow from certificates. */
 function haveSameCertificates(one: Readonly<OptionValues>, other: Readonly<OptionValues>): boolean {
   return CERTIFICATE_OPTIONS.every((name) => one[name] === other[name]);
 }

@@ -1,13 +1,12 @@
 /**
- * Copies bytes and masks them on the way (RFC 6455, Client-to-Server Masking): byte i of a frame's body is combined with
- * byte i mod 4 of its key. Pure.
+ * Copies bytes and masks them on the way (RFC 6455, Client-to-Server Masking): byte i of a frame's body is
+ * combined with byte i mod 4 of its key. Pure.
  *
- * Words of a DataView need no alignment. Copying 1 KiB by eight words, all read before the first is written, takes half
- * the time of single words; 64 bytes take the same. Single bytes take several times as long. A copy with masking
- * afterwards takes twice as long for 1 KiB, and ten times for 64 bytes.
+ * Copying 1 KiB by eight words, all read before the first is written, takes half the time of single words. A
+ * copy with masking afterwards takes twice as long for 1 KiB, and ten times for 64 bytes.
  */
 
-/** Up to this size copying by words beats `set`, which needs a view. */
+/** Bytes up to which words beat `set`, which needs a view. */
 const COPY_BY_WORDS = 128;
 
 export class Words {
@@ -21,9 +20,7 @@ export class Words {
 }
 
 /**
- * Copies `count` bytes from `from` in `source` to `to` in `target`. Both may be the same memory if `to` is before `from`.
- *
- * @param mask the key as a little-endian word; 0: none
+ * Both may be the same memory if `to` is before `from`. @param mask the key as a little-endian word; 0: none
  */
 export function copyMasked(
   source: Words,

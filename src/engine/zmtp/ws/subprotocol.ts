@@ -7,8 +7,8 @@
  *   ZMTP3.1-NULL …   a piece of ZMTP's stream         yes                       shoal, in browsers
  *   ZWS2.0           a frame of ZMQ, behind a flag    no                        libzmq, shoal, all others
  *
- * "/" is illegal in a subprotocol's name, but libzmq and the RFC use it; a browser throws. Both sides prefer the names
- * with NULL to plain ZWS2.0, because libzmq with heartbeats aborts its process on the latter.
+ * "/" is illegal in a subprotocol's name, but libzmq and the RFC use it; a browser throws. Both sides prefer
+ * the names with NULL: libzmq with heartbeats aborts its process on plain ZWS2.0.
  */
 import type { Mechanism } from "../mechanism/mechanism.js";
 
@@ -23,29 +23,29 @@ const STREAM = "ZMTP3.1-";
 
 type MechanismName = Mechanism["name"];
 
-/** Offers of a client that writes its own request, in order of preference. */
+/** Of a client that writes its own request, in order of preference. */
 export function offersOf(mechanism: MechanismName): readonly string[] {
   return mechanism === "NULL" ? [`${BARE}/NULL`, BARE] : [`${BARE}/${mechanism}`];
 }
 
-/** Offers of a client with the `WebSocket` interface, in order of preference. */
+/** Of a client with the `WebSocket` interface, in order of preference. */
 export function browserOffersOf(mechanism: MechanismName): readonly string[] {
   const names = [`${STREAM}${mechanism}`, `${FRAMES}${mechanism}`];
   return mechanism === "NULL" ? [...names, BARE] : names;
 }
 
-/** Names that a server accepts, in order of preference. */
+/** In order of preference. */
 export function acceptsOf(mechanism: MechanismName): readonly string[] {
   const names = [`${BARE}/${mechanism}`, `${STREAM}${mechanism}`, `${FRAMES}${mechanism}`];
   return mechanism === "NULL" ? [...names, BARE] : names;
 }
 
-/** Whether routing ids replace the mechanism's handshake. */
+/** Routing ids replace the mechanism's handshake. */
 export function isBare(protocol: string): boolean {
   return protocol === BARE;
 }
 
-/** Whether messages are pieces of ZMTP's stream, regardless of its frames. */
+/** Messages are pieces of ZMTP's stream, regardless of its frames. */
 export function isStream(protocol: string): boolean {
   return protocol.startsWith(STREAM);
 }

@@ -1,6 +1,5 @@
 /**
- * Encodes ZMTP frames of a pipe or a mechanism as WebSocket frames (ws-frame.ts), one each, unfragmented. Pure except
- * for random mask keys. ws-decoder.ts compares its speed with the package `ws`.
+ * Encodes ZMTP frames as WebSocket frames (ws-frame.ts), one each, unfragmented.
  */
 import { allocate } from "../../../core/memory.js";
 import { COMMAND, LONG, LONG_HEADER, MORE, readLongSize, SHORT_HEADER } from "../../frame.js";
@@ -20,10 +19,7 @@ import {
   WS_MORE,
 } from "./ws-frame.js";
 
-/**
- * Sizes of memory shared by writes, in bytes. A write takes the smallest size that fits, since a peer may not
- * read; a larger write allocates.
- */
+/** Bytes of memory shared by writes. A write takes the smallest size that fits, since a peer may not read. */
 const SMALL_SCRATCH = 8_192;
 const MEDIUM_SCRATCH = 65_536;
 const LARGE_SCRATCH = 524_288;
@@ -35,20 +31,17 @@ export type RandomWord = () => number;
 
 export class WsEncoder {
   readonly #key: RandomWord | undefined;
-  /** Missing bytes of a frame, continued by the next piece, and their mask. */
+  /** Missing bytes of a frame, continued by the next piece. */
   #left = 0;
   #mask = 0;
   #last: Words | undefined = undefined;
 
-  /** @param key of each frame's mask; absent for a server, which sends unmasked */
+  /** @param key of each frame's mask; absent for a server */
   constructor(key: RandomWord | undefined) {
     this.#key = key;
   }
 
-  /**
-   * @param pieces whole frames; a body may be a separate piece
-   * @returns wire bytes, valid until `release`; without `release` the caller owns them
-   */
+  /** See `Framing.encode`. */
   encode(pieces: readonly FramePiece[]): Uint8Array {
     const size = this.#measure(pieces);
     const words = takeScratch(size);
@@ -58,7 +51,7 @@ export class WsEncoder {
     return words.bytes.subarray(0, at);
   }
 
-  /** Encodes `pieces` as one message, unmasked. @returns as `encode` */
+  /** As one message, unmasked. */
   join(pieces: readonly FramePiece[]): Uint8Array {
     let size = 0;
     for (const { start, end } of pieces) size += end - start;

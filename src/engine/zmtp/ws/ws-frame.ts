@@ -5,7 +5,7 @@
  *                       0 to 125             126: 2, 127: 8                         `- masked from here on
  *
  *   opcode: 2 binary  8 close  9 ping  A pong; all others are refused
- *           0 continues a message after a frame without FIN; joined payloads of its fragments are flags and body
+ *           0 continues a message after a frame without FIN; joined payloads are flags and body
  *   flags: 01 MORE  02 COMMAND; control frames have none
  *
  * Pieces of ZMTP's stream (subprotocol.ts) have no flags, and may have opcode 1, text.

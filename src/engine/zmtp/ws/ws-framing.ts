@@ -2,7 +2,7 @@
  * ZMQ on a WebSocket (45/ZWS; docs/spec/ws.md): the encoder, decoder and control frames of one connection.
  *
  *   frames   a message is a frame of ZMQ, behind its flags
- *   stream   a message is a piece of ZMTP's stream, with many frames: each message costs a browser's page an event
+ *   stream   a message is a piece of ZMTP's stream: each message costs a browser's page an event
  */
 import { allocate } from "../../../core/memory.js";
 import type { StreamFault } from "../codec/in-stream.js";
@@ -25,7 +25,7 @@ const CLOSE_CODES: Readonly<Record<Farewell, CloseCode>> = {
   "too-long": CloseCode.tooLong,
 };
 
-/** Shared memory for small chunks, since the pipe copies their frames. */
+/** For small chunks: the pipe copies their frames. */
 let shared: Words | undefined;
 
 export class WsFraming implements Framing {
@@ -91,8 +91,8 @@ export class WsFraming implements Framing {
   }
 
   /**
-   * Decodes within the chunk's memory if possible, so that received bytes enter the processor's cache only once. This
-   * needs room in front of the chunk.
+   * Decodes within the chunk's memory if there is room in front, so that bytes enter the processor's cache
+   * only once.
    */
   #decodeChunk(bytes: Uint8Array, length: number, memory: PooledBuffer | undefined): DecodedFrames {
     const decoder = this.#decoder;
