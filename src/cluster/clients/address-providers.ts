@@ -1,8 +1,6 @@
 /**
- * Providers of a node's addresses: its interfaces, a cloud's metadata service, or a function.
- *
- * A cloud machine behind NAT does not see its public address. The metadata service knows it, and is reachable only
- * from the machine.
+ * Providers of a node's addresses. A cloud machine behind NAT does not see its public address; the metadata service
+ * knows it.
  */
 import { isIP } from "node:net";
 import { networkInterfaces } from "node:os";
@@ -25,7 +23,7 @@ export type AddressProvider = (
 
 /** Options of {@link ec2Addresses} and {@link openStackAddresses}. */
 export interface MetadataOptions {
-  /** Metadata endpoint. Default `http://169.254.169.254`. */
+  /** Default `http://169.254.169.254`. */
   readonly endpoint?: string | undefined;
   /** ms per request. Default 2,000. */
   readonly timeout?: number | undefined;
@@ -58,10 +56,11 @@ export function interfaceAddresses(): AddressProvider {
 }
 
 /**
- * Private and public addresses of an EC2 instance from its metadata service (IMDSv2; IMDSv1 is not used). The
- * instance's hop limit, 1 by default, is the IP TTL of the token's answer: in a container with its own network the
- * provider rejects with `ETIMEDOUT`, unless the limit is raised.
- * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
+ * Private and public addresses of an EC2 instance from its metadata service (IMDSv2). The instance's hop limit, 1 by
+ * default, is the IP TTL of the token's answer: in a container with its own network the provider rejects with
+ * `ETIMEDOUT`, unless the limit is raised.
+ *
+ * @throws InvalidArgumentError `EINVAL`
  */
 export function ec2Addresses(options: Ec2Options = {}): AddressProvider {
   const { timeout, tokenTtl, endpoint } = checkOptions("ec2Addresses", EC2_OPTIONS, options);
@@ -107,7 +106,8 @@ export function ec2Addresses(options: Ec2Options = {}): AddressProvider {
 /**
  * Addresses of an OpenStack instance: private ones from `network_data.json`, the floating one from the EC2-compatible
  * metadata.
- * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
+ *
+ * @throws InvalidArgumentError `EINVAL`
  */
 export function openStackAddresses(options: MetadataOptions = {}): AddressProvider {
   const { timeout, endpoint } = checkOptions("openStackAddresses", METADATA_OPTIONS, options);
@@ -186,7 +186,6 @@ function lines(answer: string): string[] {
     .filter((line) => line !== "");
 }
 
-/** @throws InvalidArgumentError `EINVAL` */
 function baseOf(endpoint: string = METADATA_ENDPOINT): string {
   if (!/^http:\/\/[^/\s]+\/?$/.test(endpoint))
     throw new InvalidArgumentError(`Option endpoint must be http://HOST[:PORT]; got ${quoted(endpoint)}`);

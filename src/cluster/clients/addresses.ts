@@ -1,10 +1,10 @@
-/** Classifies machine addresses, IPv4 and IPv6 as text: private, same network, and best for a client. Pure. */
+/** Classifies machine addresses, IPv4 and IPv6 as text. Pure. */
 import { BlockList, isIP, isIPv4 } from "node:net";
 import { isLoopback } from "../../core/loopback.js";
 
 export interface HostAddress {
   readonly ip: string;
-  /** Interface name; empty if unknown. */
+  /** Empty if unknown. */
   readonly interface: string;
   /** Bits of the network prefix; 0 if unknown. */
   readonly prefix: number;
@@ -44,14 +44,13 @@ export function plainIp(text: string): string {
   return /^::ffff:\d+\.\d+\.\d+\.\d+$/i.test(ip) ? ip.slice(7) : ip;
 }
 
-/** Whether an address is private. Text that is not an address counts as private. */
+/** Text that is not an address counts as private. */
 export function isPrivate(text: string): boolean {
   const ip = plainIp(text);
   const family = isIP(ip);
   return family === 0 || PRIVATE.check(ip, family === 4 ? "ipv4" : "ipv6");
 }
 
-/** Whether an address is in the other's network, by its prefix. */
 function isInNetwork(text: string, { ip, prefix }: HostAddress): boolean {
   const caller = plainIp(text);
   const family = isIP(caller);
@@ -74,6 +73,7 @@ export function prefixOf(netmask: string | undefined): number {
 /**
  * A node's addresses for a client, best first: private ones in the client's network, then other private ones; or the
  * public ones. If none match, all others.
+ *
  * @param caller source address; empty if unknown, which counts as private
  */
 export function addressesFor(

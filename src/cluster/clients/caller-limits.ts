@@ -1,17 +1,15 @@
 /**
- * Limits on failed authentication. Pure; the caller has the clock. Each source address has a bucket of allowed
- * failures that refills over time.
+ * Limits on failed authentication. Pure. Each source address has a bucket of allowed failures that refills over time.
  *
  *   level > 0             credentials are checked
  *   level ≤ 0             refused without a check, except credentials that succeeded before
  *   level ≤ -BLOCKED      not admitted: neither handshake nor request is read
  *
- * An address without a success is unknown. If unknown addresses of one network (IPv4 /16, IPv6 /32) fail more than
- * NETWORK_FAILURES times per second for long, or all of them more than STRANGER_FAILURES times, only a share of them
- * is admitted. Each time window draws other addresses with a secret, so each address gets a turn and an attacker
- * cannot choose. Known addresses have only their own bucket. While blocked, they are admitted once per
- * KNOWN_INTERVAL, for credentials that succeeded before. All tables are bounded and evict the least recently used
- * entry.
+ * An address without a success is unknown. If unknown addresses of one network (IPv4 /16, IPv6 /32), or all of them,
+ * fail too often for long, only a share of them is admitted. Each time window draws other addresses with a secret, so
+ * each address gets a turn and an attacker cannot choose. Known addresses have only their own bucket; while blocked,
+ * they are admitted once per KNOWN_INTERVAL, for credentials that succeeded before. Full tables evict the least
+ * recently used entry.
  */
 import { isIPv4 } from "node:net";
 import { plainIp } from "./addresses.js";
@@ -24,12 +22,11 @@ export const BLOCKED = 50;
 /** ms between admitted connections of a blocked known address, and how far connections may run ahead. */
 const KNOWN_INTERVAL = 20;
 const KNOWN_DEBT = 64;
-/** Remembered source addresses; IPv6 addresses by /64. */
+/** IPv6 addresses by /64. */
 export const MAX_SOURCES = 4_096;
 /** Failures per second of unknown addresses, in one network and in total. */
 export const NETWORK_FAILURES = 100;
 export const STRANGER_FAILURES = 400;
-/** Remembered networks with failures, and known addresses. */
 export const MAX_NETWORKS = 1_024;
 export const MAX_KNOWN = 16_384;
 /** Allowed burst of failures, in seconds of the full rate. */
@@ -54,7 +51,6 @@ export class CallerLimits {
   readonly #networks = new Map<string, StrangerShare>();
   readonly #all = new StrangerShare(STRANGER_FAILURES);
 
-  /** @param secret 32-bit integer unknown to clients */
   constructor(secret: number) {
     this.#secret = secret;
   }
@@ -67,7 +63,7 @@ export class CallerLimits {
     return this.#stateOf(now, keyOf(address));
   }
 
-  /** Whether connections of an address are admitted now; the same answer for the same time. */
+  /** The same answer for the same time. */
   admits(now: number, address: string): boolean {
     const key = keyOf(address);
     if (this.#stateOf(now, key) === "blocked") return false;
@@ -113,8 +109,8 @@ export class CallerLimits {
 }
 
 /**
- * Admitted share of unknown addresses. Failures drain a bucket; while it is empty, the share falls in each window
- * with too many failures, and otherwise rises.
+ * Admitted share of unknown addresses. Failures drain a bucket; while it is empty, the share falls in each window with
+ * too many failures, and otherwise rises.
  */
 class StrangerShare {
   readonly #allowed: number;
@@ -168,7 +164,7 @@ function fill(bucket: Bucket, now: number, isKnown: boolean): void {
   bucket.level = Math.min(FAILURES, bucket.level + passed / FAILURE_INTERVAL);
 }
 
-/** Sets an entry as the newest; above `most` entries the oldest is evicted. */
+/** Sets the newest entry, and evicts the oldest above `most`. */
 function renew<V>(table: Map<string, V>, key: string, value: V, most: number): void {
   table.delete(key);
   table.set(key, value);
@@ -178,7 +174,7 @@ function renew<V>(table: Map<string, V>, key: string, value: V, most: number): v
   }
 }
 
-/** Pseudorandom number from 0 to 1 for an address in a window: FNV-1a with the secret, finalized as in MurmurHash3. */
+/** Pseudorandom number from 0 to 1: FNV-1a with the secret, finalized as in MurmurHash3. */
 function drawOf(key: string, secret: number, window: number): number {
   let hash = secret ^ Math.imul(window, 0x9e3779b1);
   for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), 0x01000193);
@@ -187,7 +183,7 @@ function drawOf(key: string, secret: number, window: number): number {
   return ((hash ^ (hash >>> 16)) >>> 0) / 2 ** 32;
 }
 
-/** Key of an address; for IPv6 the /64, since one host has all of it. */
+/** For IPv6 the /64, since one host has all of it. */
 function keyOf(address: string): string {
   const ip = plainIp(address);
   if (isIPv4(ip) || !ip.includes(":")) return ip;
@@ -198,7 +194,7 @@ function keyOf(address: string): string {
   return [...first, ...zeros, ...last].slice(0, 4).join(":");
 }
 
-/** Network of a key: the first 16 bits of IPv4, 32 of IPv6. */
+/** The first 16 bits of IPv4, 32 of IPv6. */
 function networkOf(key: string): string {
   const separator = key.includes(":") ? ":" : ".";
   const second = key.indexOf(separator, key.indexOf(separator) + 1);

@@ -3,8 +3,7 @@
  *
  *   handshake ──gate──> caller ──nodes──> the list                  caller ──watch──> watcher ──> each update
  *
- * A watcher that does not read costs its queue of `QUEUE_BYTES`. It misses updates, and gets the whole list when it
- * reads again.
+ * A watcher that does not read misses updates, and gets the whole list when it reads again.
  */
 import { InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
 import type { PeerCredentials } from "../../engine/engine.js";
@@ -17,7 +16,7 @@ import { type DiscoveryRequest, MAX_REQUEST, parseRequest } from "./protocol.js"
 import type { OwnClient } from "./roster.js";
 import type { CallerCredentials } from "./users.js";
 
-/** Messages and bytes queued per client. Above them updates are skipped and requests are not answered. */
+/** Queued per client. Above them updates are skipped and requests are not answered. */
 const QUEUE_MESSAGES = 8;
 const QUEUE_BYTES = 65_536;
 /** Queued requests per client, and bytes of all of them. */
@@ -52,7 +51,7 @@ export interface CallerCounts {
 
 export interface CallerEffects {
   admits(address: string): boolean;
-  /** Reports an address that sent an invalid message. */
+  /** The address sent an invalid message. */
   invalid(address: string): void;
   allows(caller: CallerCredentials): Promise<boolean>;
   isServing(): boolean;
@@ -101,7 +100,6 @@ export class CallerRouter {
     return this.#callers.size;
   }
 
-  /** Watching clients. */
   get clients(): readonly OwnClient[] {
     return [...this.#watchers].map(({ client }) => client as OwnClient);
   }
@@ -169,13 +167,12 @@ export class CallerRouter {
     if (this.#router !== undefined) Object.assign(this.#router, tlsOptionsOf(tls));
   }
 
-  /** Sends each outdated watcher the newest list or the change. */
   push(): void {
     const { revision } = this.#directory;
     for (const caller of this.#watchers) if (caller.revision !== revision) this.#push(caller, revision);
   }
 
-  /** Disconnects all clients, which then choose another server. */
+  /** Clients then choose another server. */
   disconnect(): void {
     this.#policing?.disconnect(() => true);
   }

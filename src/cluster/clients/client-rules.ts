@@ -1,20 +1,17 @@
 /**
- * State machine of a discovery client, which selects a node. Pure: takes connection events and the time; returns
- * connects, disconnects, requests and events.
+ * State machine of a discovery client, which selects a node. Pure.
  *
  *   TRYING ──list──> CONNECTED ──lost, refused, draining──> TRYING        CONNECTED ──better one found──> MOVING ──list──> CONNECTED
  *     └──every address tried `cycleCount` times──> RESTING ──pause──> TRYING
  *
  * A round tries every address once, shuffled: known nodes, the initial addresses, and a few nodes that only the
- * previous node knew, since the current one may be cut off or new. Each address gets 1 + `retries` attempts with
- * `connectionDelay` between them. After the first list the client moves to a random node, so that clients that all
- * start at one node spread. Later it stays until that node is gone. After a rest it moves only if the list has new
- * nodes.
+ * previous node knew, since the current one may be cut off or new. After the first list the client moves to a random
+ * node, so that clients that all start at one node spread. Later it stays until that node is gone; after a rest it
+ * moves only if the list has new nodes.
  *
- * Each attempt has `attemptTimeout`. A server that accepts a connection but does not answer in time is stopped or
- * busy, for example when thousands of clients fail over at once. Trying elsewhere would add to that load, so each
- * such attempt doubles the time of later ones, and a server that finished the handshake gets the longest time. An
- * unreachable server always costs `attemptTimeout`.
+ * A server that accepts a connection but does not answer within `attemptTimeout` is stopped or busy, for example when
+ * thousands of clients fail over at once. Trying elsewhere would add to that load, so each such attempt doubles the
+ * time of later ones, and a server that finished the handshake gets the longest time.
  */
 import { backOff } from "../../core/back-off.js";
 import type { DiscoveredNode } from "./description.js";
@@ -23,7 +20,7 @@ import type { NodeUpdate } from "./protocol.js";
 /** First pause in ms after failed rounds; doubles up to the longest, or to `refreshInterval` if that is less. */
 const FIRST_PAUSE = 1_000;
 const LONGEST_PAUSE = 8_000;
-/** Longest attempt in ms, unless `attemptTimeout` is longer. */
+/** ms, unless `attemptTimeout` is longer. */
 export const LONGEST_ATTEMPT = 8_000;
 /** Endpoints per round that the current node's list lacks. */
 const MAX_FORMER = 4;
@@ -39,13 +36,13 @@ export interface ClientSettings {
 
 /** Why a connection was left. */
 export type NodeLossReason =
-  /** Its connection ended or fell silent. */
+  /** The connection ended or fell silent. */
   | "disconnected"
-  /** It did not answer within `attemptTimeout`. */
+  /** No answer within `attemptTimeout`. */
   | "timeout"
-  /** It refused the credentials. */
+  /** The node refused the credentials. */
   | "refused"
-  /** Its answer was not a list. */
+  /** The answer was not a list. */
   | "invalid"
   | "draining";
 
@@ -58,7 +55,7 @@ export interface ClientEffects {
   lost(node: DiscoveredNode | undefined, endpoint: string, reason: NodeLossReason): void;
   refused(endpoint: string, reason: NodeLossReason): void;
   changed(joined: readonly DiscoveredNode[], left: readonly DiscoveredNode[]): void;
-  /** Reports that every address failed. */
+  /** Every address failed. */
   failed(attempts: number): void;
 }
 
@@ -68,7 +65,7 @@ interface Attempt {
   deadline: number;
   /** Whether the remote system accepted the connection. */
   isTaken: boolean;
-  /** The node's id, as the node reports it; empty before the list. */
+  /** Empty before the list. */
   node: string;
 }
 
@@ -157,7 +154,7 @@ export class DiscoveryClientRules {
     const isNew = this.#trying?.number === attempt;
     if (!isNew && this.#current?.number !== attempt) return;
     if (isNew) {
-      if (update.from !== undefined) return; // A change is of no use before a list.
+      if (update.from !== undefined) return; // A change needs a list.
       this.#arrive(now, this.#trying as Attempt);
     }
     if (this.#current !== undefined) this.#current.node = update.node;
@@ -183,7 +180,6 @@ export class DiscoveryClientRules {
     trying.deadline = now + this.#patience(isServed);
   }
 
-  /** A connection ended, was refused, or had no timely answer. */
   onEnd(now: number, attempt: number, reason: NodeLossReason): void {
     if (this.#trying?.number === attempt) {
       const { endpoint, isTaken } = this.#trying;
@@ -286,7 +282,7 @@ export class DiscoveryClientRules {
     return isServed ? longest : Math.min(attemptTimeout * 2 ** Math.min(this.#slow, MAX_DOUBLINGS), longest);
   }
 
-  /** Tries again after a delay, or as soon as possible, but not within the call that reported the end. */
+  /** Not within the call that reported the end. */
   #soon(now: number, delay: number): void {
     this.#nextAt = now + delay;
   }
@@ -316,7 +312,7 @@ export class DiscoveryClientRules {
     this.#moveAt = NEVER;
     this.#movesInVain = 0;
     this.#revision = -1;
-    // A random time, so that a node's clients do not refresh together.
+    // Random, so that a node's clients do not refresh together.
     this.#refreshAt = now + this.#settings.refreshInterval * (0.5 + this.#random() / 2);
     if (before !== undefined) this.#effects.disconnect(before.number);
   }
@@ -358,13 +354,12 @@ export class DiscoveryClientRules {
     this.#try(now, endpoint);
   }
 
-  /** Retries a move later: clients that stay because other servers were busy would never spread evenly. */
+  /** Clients that stay because other servers were busy would never spread evenly. */
   #moveLater(now: number): void {
     this.#moveAt = now + this.#pause(this.#movesInVain);
     this.#movesInVain += 1;
   }
 
-  /** Nodes that the client may move to. */
   #fit(): DiscoveredNode[] {
     return [...this.#nodes.values()].filter(({ draining, discovery }) => !draining && discovery.length > 0);
   }

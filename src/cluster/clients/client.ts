@@ -1,8 +1,6 @@
 /**
- * Discovery client for programs that are not nodes: one connection to any discovery server of the cluster.
- *
- * client-rules.ts selects the node; this file has sockets and the timer. Each attempt has its own DEALER, which does
- * not reconnect.
+ * Discovery client for programs that are not nodes. client-rules.ts selects the node; this file has sockets and the
+ * timer. Each attempt has its own DEALER.
  */
 import { checkCallOptions, describe } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
@@ -32,7 +30,7 @@ const MAX_ADDRESSES = 1_024;
 /** ms between heartbeats, and of silence before a server is left. */
 const HEARTBEAT_INTERVAL = 500;
 const HEARTBEAT_TIMEOUT = 2_000;
-/** Reconnect interval in ms, never reached: the socket is closed earlier. */
+/** ms, never reached: the socket is closed earlier. */
 const RECONNECT_INTERVAL = 60_000;
 const QUEUE = 64;
 /** Longest step of the clock in ms: longer pauses of the process do not count as the server's silence. */
@@ -41,18 +39,15 @@ const MAX_STEP = 100;
 /** Options of a {@link DiscoveryClient}. Names in brackets are those of WSO2's message broker. */
 export interface DiscoveryClientOptions {
   /**
-   * One or more discovery servers, "host:port", "tcp://host:port" or "tls://host:port" (`INITIAL_ADDRESSES`). If all
-   * are `tls://`, the client uses only TLS, so that no list can make it send credentials in clear text.
+   * Discovery servers, "host:port", "tcp://host:port" or "tls://host:port" (`INITIAL_ADDRESSES`). If all are `tls://`,
+   * the client uses only TLS, so that no list can make it send credentials in clear text.
    */
   readonly addresses: string | readonly string[];
   /** Further attempts per address (`RETRIES`). Default 0. */
   readonly retries?: number | undefined;
   /** ms between attempts at one address (`CONNECTION_DELAY`). Default 0. */
   readonly connectionDelay?: number | undefined;
-  /**
-   * Rounds through all addresses before the client emits `cycles:failed`, rests and starts again (`CYCLE_COUNT`).
-   * Default 2.
-   */
+  /** Rounds through all addresses before the event `cycles:failed` and a rest (`CYCLE_COUNT`). Default 2. */
   readonly cycleCount?: number | undefined;
   /** ms between requests for the whole list, in addition to updates (`TIME`). Default 60,000. */
   readonly refreshInterval?: number | undefined;
@@ -92,7 +87,7 @@ const OPTIONS = {
 };
 
 export type DiscoveryClientEvent =
-  /** The list changed: nodes joined, changed or left. */
+  /** Nodes joined, changed or left. */
   | {
       readonly type: "nodes:changed";
       readonly nodes: readonly DiscoveredNode[];
@@ -106,10 +101,9 @@ export type DiscoveryClientEvent =
       readonly node: DiscoveredNode | undefined;
       readonly address: string;
       readonly reason: NodeLossReason;
-      /** Cause, if known: the system's error, the handshake's, or the server's answer. */
+      /** The error of the system, the handshake or the server, if known. */
       readonly error?: ShoalError;
     }
-  /** An attempt failed; `error` as above. */
   | {
       readonly type: "attempt:failed";
       readonly address: string;
@@ -128,13 +122,11 @@ const EVENTS: EventNames<DiscoveryClientEvent> = {
 };
 
 export interface DiscoveryClientStats {
-  /** Nodes in its list. */
   readonly nodes: number;
   readonly connected: boolean;
   /** Connection attempts, and failed ones. */
   readonly attempts: number;
   readonly failed: number;
-  /** Lost connections to nodes. */
   readonly lost: number;
   /** Received lists and changes. */
   readonly updates: number;
@@ -148,8 +140,7 @@ interface Connection {
 }
 
 /**
- * Finds all nodes of a cluster and their endpoints without being a node. It connects to a random node, and to another
- * when that is gone.
+ * Finds all nodes of a cluster and their endpoints without being a node, by a connection to a random node.
  *
  * @example
  * ```ts
@@ -171,7 +162,7 @@ export class DiscoveryClient
   extends Driver<DiscoveryClientEvent, DiscoveryClientStats>
   implements EndpointSource
 {
-  /** Its id at the nodes: 32 hexadecimal digits. */
+  /** 32 hexadecimal digits. */
   readonly id = createId();
   readonly #settings: ReturnType<typeof checkOptions<typeof OPTIONS>>;
   readonly #fallback: readonly string[];
@@ -189,7 +180,7 @@ export class DiscoveryClient
   #ending: ShoalError | undefined;
   readonly #isSecure: boolean;
 
-  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  /** @throws InvalidArgumentError `EINVAL` */
   constructor(options: DiscoveryClientOptions) {
     super("DiscoveryClient", EVENTS);
     const settings = checkOptions("DiscoveryClient", OPTIONS, options);
@@ -261,10 +252,11 @@ export class DiscoveryClient
   }
 
   /**
-   * Settles when there is a list.
-   * @throws HandshakeError `ERR_AUTHENTICATION` or UnroutableError `EHOSTUNREACH` if all addresses failed
-   * `cycleCount` times after the call; TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EAGAIN` if it
-   * closes meanwhile, `EBADF` if it is closed
+   * Resolves when the client has a list.
+   *
+   * @throws HandshakeError `ERR_AUTHENTICATION` or UnroutableError `EHOSTUNREACH` if all addresses failed `cycleCount`
+   * times after the call; TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EAGAIN` if it closes
+   * meanwhile, `EBADF` if it is closed
    */
   ready(options: PatternWaitOptions = {}): Promise<void> {
     return this.run(async () => {
@@ -285,18 +277,16 @@ export class DiscoveryClient
   }
 
   /**
-   * Yields the nodes' endpoints and each change: those of `service`, or the nodes' `port`. Draining nodes are
-   * excluded. While no node answers, the last list stays; before any list, `fallback` is used.
+   * Yields the nodes' endpoints and each change: those of `service`, or the nodes' `port`, without draining nodes.
+   * While no node answers, the last list stays; before any list, `fallback` is used.
+   *
    * @param signal ends it, like the client's `close`
    */
   endpoints(signal: AbortSignal): AsyncIterable<readonly string[]> {
     return this.#lists(this.#settings.service, signal);
   }
 
-  /**
-   * Source of the endpoints that nodes advertise under a name.
-   * @throws InvalidArgumentError `EINVAL` for an empty name
-   */
+  /** Endpoints that nodes advertise under a name. @throws InvalidArgumentError `EINVAL` for an empty name */
   service(name: string): EndpointSource {
     if (typeof name !== "string" || name === "")
       throw new InvalidArgumentError(
@@ -341,7 +331,6 @@ export class DiscoveryClient
     return this.#ending === undefined ? {} : { error: this.#ending };
   }
 
-  /** Settles at the next change or on abort. */
   #change(signal?: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       const done = (): void => {
@@ -396,7 +385,7 @@ export class DiscoveryClient
     try {
       const socket = new Dealer({
         ...(username === undefined ? {} : { plainUsername: username, plainPassword: password ?? "" }),
-        // A failing connection is reported and closed before this interval ends.
+        // A failing connection is closed before this interval ends.
         reconnectInterval: RECONNECT_INTERVAL,
         connectTimeout: attemptTimeout,
         // The state machine ends it earlier.
@@ -423,7 +412,7 @@ export class DiscoveryClient
       socket.connect(endpoint);
       void this.#read(socket, attempt);
     } catch (error) {
-      // The first attempt is made in the constructor, where invalid socket options must throw.
+      // The constructor makes the first attempt, and must throw for invalid socket options.
       if (attempt === 1 && connection.socket === undefined) throw error;
       // The endpoint is invalid or does not fit the socket's options, or the context has no socket left.
       connection.error = error as ShoalError;
@@ -478,7 +467,7 @@ export class DiscoveryClient
     if (connection === undefined) return;
     this.#connections.delete(attempt);
     if (connection.socket === undefined) return;
-    const closing = connection.socket.close({ linger: 0 }).catch(() => undefined); // Its end was reported already.
+    const closing = connection.socket.close({ linger: 0 }).catch(() => undefined); // Its end was reported.
     this.#closing.add(closing);
     void closing.then(() => this.#closing.delete(closing));
   }
@@ -495,7 +484,6 @@ function secureOnly(update: NodeUpdate): NodeUpdate {
   return { ...update, nodes };
 }
 
-/** @throws InvalidArgumentError `EINVAL` */
 function listOf(name: string, value: unknown, least: number): readonly string[] {
   const list: readonly unknown[] = Array.isArray(value) ? value : [value];
   if (!list.every((each) => typeof each === "string" && each !== "") || list.length < least)
@@ -509,7 +497,6 @@ function listOf(name: string, value: unknown, least: number): readonly string[] 
   return list as readonly string[];
 }
 
-/** @throws InvalidArgumentError `EINVAL` */
 function checkServer(address: string): string {
   const match = /^(?:(tcp|tls):\/\/)?(\[[0-9A-Fa-f:.%\w]+\]|[^\s:/[\]]+):(\d{1,5})$/.exec(address);
   const port = Number(match?.[3]);

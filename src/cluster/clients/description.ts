@@ -1,7 +1,6 @@
 /**
- * Description of a node with a discovery server: addresses with interface names, and ports. It is a prop in the
- * node's details (docs/spec/cluster.md) and shares their 1,000 bytes, since membership already sends those to every
- * node on each change.
+ * Description of a node with a discovery server: a prop in the node's details (docs/spec/cluster.md), which share their
+ * 1,000 bytes, since membership already sends those to every node on each change.
  *
  *   prop "shoal-discovery"   field;field…
  *   field                    t=PORT   the discovery server's sockets       l=PORT   the same over TLS
@@ -21,7 +20,7 @@ export const MAX_DESCRIPTION = 400;
 export const MAX_ADDRESSES = 16;
 const MAX_INTERFACE = 32;
 
-/** A node's description. Port 0 means that there is no such server. */
+/** Port 0: without such a server. */
 export interface NodeDescription {
   readonly discoveryPort: number;
   /** Whether the discovery server is `tls://`. */
@@ -35,7 +34,7 @@ export interface NodeDescription {
 /** A node's address for a client. */
 export interface DiscoveredAddress {
   readonly ip: string;
-  /** Interface name; empty if unknown. */
+  /** Empty if unknown. */
   readonly interface: string;
   /** Port for clients; missing if the node has none. */
   readonly port?: number;
@@ -55,7 +54,7 @@ export interface DiscoveredNode {
   /** Advertised endpoints by name. */
   readonly endpoints: Readonly<Record<string, readonly string[]>>;
   readonly tags: readonly string[];
-  /** Whether the node is draining, and accepts no new work. */
+  /** Whether the node accepts no new work. */
   readonly draining: boolean;
 }
 
@@ -64,7 +63,6 @@ export interface DescribedMember {
   readonly name: string;
   readonly tags: readonly string[];
   readonly props: Readonly<Record<string, string>>;
-  /** Advertised endpoints by name. */
   readonly endpoints: Readonly<Record<string, readonly string[]>>;
   /** Whether it is on the answering server's host. */
   readonly local: boolean;
@@ -94,7 +92,7 @@ export function encodeDescription(
   return { text, left };
 }
 
-/** Reads what is valid and never throws, since another node wrote the text. */
+/** Skips invalid parts and never throws, since another node wrote the text. */
 export function parseDescription(text: string): NodeDescription {
   const ports: Record<string, number> = {};
   const addresses: HostAddress[] = [];
@@ -133,10 +131,7 @@ export function endpointHost(ip: string): string {
   return ip.includes(":") ? `[${ip}]` : ip;
 }
 
-/**
- * Describes a member for a client.
- * @param caller source address; empty if unknown
- */
+/** @param caller source address; empty if unknown */
 export function describeNode(member: DescribedMember, caller: string, scope: AddressScope): DiscoveredNode {
   const { id, name, tags, props, isDraining } = member;
   const { discoveryPort, discoveryTls, port, securePort, addresses } = parseDescription(
@@ -176,7 +171,6 @@ function isOfHost(endpoint: string): boolean {
   return match === null || isLoopback(match[2] ?? match[3] ?? "");
 }
 
-/** Replaces the host of a tcp endpoint. */
 function endpointFor(endpoint: string, hostOf: (host: string) => string): string {
   const match = TCP.exec(endpoint);
   if (match === null) return endpoint;

@@ -1,8 +1,6 @@
 /**
- * Nodes listed by a discovery server: revisions, changes, and JSON. Pure.
- *
- * The view of a client depends on its source address. A node's JSON is made once per address and revision, in a
- * bounded table.
+ * Nodes listed by a discovery server: revisions, changes, and JSON. Pure. The view of a client depends on its source
+ * address, so a node's JSON is made once per address and revision, in a bounded table.
  */
 import type { AddressScope } from "./addresses.js";
 import { type DescribedMember, type DiscoveredNode, describeNode } from "./description.js";
@@ -12,7 +10,7 @@ const MAX_VIEWS = 1_024;
 /** Cached JSON of nodes in all views. */
 const MAX_VIEWED_NODES = 65_536;
 
-/** Cached messages for one source address, made on demand. All its clients share the buffers. */
+/** Cached messages for one source address, shared by its clients. */
 interface View {
   list: string | undefined;
   reply: Buffer | undefined;
@@ -89,7 +87,7 @@ export class NodeDirectory {
     return view.change;
   }
 
-  /** Update for a watcher that missed changes: the whole list. */
+  /** Update for a watcher that missed changes. */
   whole(caller: string, scope: AddressScope): Buffer {
     const view = this.#view(caller, scope);
     view.whole ??= this.#message('"event":"nodes"', `"nodes":${this.#list(view, caller, scope)}`);
@@ -100,7 +98,7 @@ export class NodeDirectory {
     return Buffer.from(`{${kind},"node":"${this.#self}","revision":${this.#revision},${rest}}`);
   }
 
-  /** Made on demand: watchers with the previous revision need only the change, whatever the number of nodes. */
+  /** Made on demand: watchers with the previous revision need only the change. */
   #list(view: View, caller: string, scope: AddressScope): string {
     view.list ??= JSON.stringify(this.nodes(caller, scope));
     return view.list;

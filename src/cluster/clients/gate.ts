@@ -1,6 +1,5 @@
 /**
- * Connection gater of a discovery server: checks credentials by users or a function, and limits failures. A refusal
- * gives the client no reason.
+ * Connection gater of a discovery server: checks credentials by users or a function, and limits failures.
  *
  *   blocked address ──> not admitted          limited address ──> refused without a check, except credentials that succeeded before
  *   open ──> users or function ──> the permission dynamicDiscovery ──> admitted
@@ -14,7 +13,7 @@ import {
   type UserTable,
 } from "./users.js";
 
-/** Reason of a refusal; not sent to the client. */
+/** Not sent to the client. */
 export type CallerRefusal =
   | "credentials"
   /** The user lacks `dynamicDiscovery`. */

@@ -1,6 +1,5 @@
 /**
- * A discovery server's list over HTTP (docs/spec/discovery.md, HTTP), on a dedicated server or a path of the
- * program's.
+ * A discovery server's list over HTTP (docs/spec/discovery.md, HTTP), on a dedicated server or a path of the program's.
  */
 import type { Server as HttpServer, IncomingMessage, ServerResponse } from "node:http";
 import type { Server as HttpsServer } from "node:https";
@@ -59,7 +58,7 @@ export class DirectoryPage {
   }
 
   /**
-   * @param tls for HTTPS; `undefined`: plain HTTP
+   * @param tls `undefined`: plain HTTP
    * @returns the URL; `undefined` on the program's server
    * @throws TransportError `EADDRINUSE` and the system's other codes
    */
@@ -152,7 +151,6 @@ export class DirectoryPage {
   }
 }
 
-/** @throws InvalidArgumentError `EINVAL` */
 export function checkHttp(http: DiscoveryHttpOptions): void {
   checkKeys("http", http, "server" in http ? ["server", "path"] : ["port", "host", "path"]);
   const { path = PATH } = http;

@@ -32,7 +32,7 @@ const COMMANDS: Readonly<Record<string, readonly string[]>> = {
 export interface DiscoveryRequest {
   readonly command: "nodes" | "watch";
   readonly addresses: AddressScope;
-  /** The client's id; empty if not given. */
+  /** Empty if not given. */
   readonly id: string;
   readonly name: string;
 }
@@ -97,10 +97,7 @@ export interface NodeUpdate {
   readonly gone: readonly string[];
 }
 
-/**
- * Parses a server's message.
- * @throws ProtocolError `ERR_PROTOCOL` if it is not a list, or is an error of the server
- */
+/** @throws ProtocolError `ERR_PROTOCOL` if it is not a list, or is an error of the server */
 export function parseUpdate(frames: readonly Buffer[]): NodeUpdate {
   const frame = frames.at(-1);
   let value: unknown;
@@ -149,7 +146,7 @@ function texts(value: unknown, most = MAX_PARTS): string[] {
   return value.filter(isText).slice(0, most);
 }
 
-/** Reads a node; `undefined` if it is invalid, since the server is not trusted. */
+/** `undefined` if it is invalid, since the server is not trusted. */
 function nodeOf(value: unknown): DiscoveredNode | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   const { id, name, addresses, discovery, endpoints, tags, draining } = value as Readonly<

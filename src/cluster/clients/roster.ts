@@ -1,6 +1,6 @@
 /**
  * Registry of the clients connected to the nodes' discovery servers. Each node knows its own clients, and asks other
- * nodes on demand by a request to their internal service. The reply is the list, in parts.
+ * nodes on demand by a request to their internal service.
  *
  * Replication would cost more: 10,000 clients are 1.1 MB of entries at each node, and every change a packet to every
  * other node. A node's own answer is also never outdated, and a dead node's clients vanish with it.
@@ -26,7 +26,7 @@ export interface OwnClient {
   readonly since: number;
 }
 
-/** Interface of a node's discovery server for the node. */
+/** A node's discovery server for the node. */
 export interface OwnDiscovery {
   clients(): Iterable<OwnClient>;
   /** A member, or this node, may have changed. */
@@ -37,9 +37,9 @@ export interface OwnDiscovery {
 
 /** A program connected to a node's discovery server. */
 export interface ClusterClient {
-  /** Its id: 32 hexadecimal digits for a {@link DiscoveryClient}, new with each start. */
+  /** 32 hexadecimal digits for a {@link DiscoveryClient}, new with each start. */
   readonly id: string;
-  /** Name; empty if not given. */
+  /** Empty if not given. */
   readonly name: string;
   /** `name@host` of the node. */
   readonly node: string;
@@ -66,7 +66,6 @@ export class ClientRoster {
     this.#requests = requests;
   }
 
-  /** This node's discovery server; `undefined`: none. */
   get server(): OwnDiscovery | undefined {
     return this.#server;
   }
@@ -110,7 +109,7 @@ async function* partsOf(clients: readonly OwnClient[]): AsyncGenerator<readonly 
   for (let at = 0; at < clients.length && at < MAX_ROSTER; at += PART) yield clients.slice(at, at + PART);
 }
 
-/** @returns whether the list is complete. */
+/** @returns whether the list is complete */
 async function collect(parts: AsyncIterable<unknown>, node: string, into: ClusterClient[]): Promise<boolean> {
   try {
     for await (const part of parts) {

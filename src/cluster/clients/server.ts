@@ -1,10 +1,7 @@
 /**
  * Discovery server for programs that are not nodes (docs/spec/discovery.md): a ROUTER that answers and pushes, and a
- * page over HTTP.
- *
- *   constructed ──start──> bound; the node's addresses are in its details ──close──> withdrawn
- *
- * This file connects the parts to the node: its members make the list, and its details get the machine's addresses.
+ * page over HTTP. This file connects them to the node: its members make the list, its details get the machine's
+ * addresses.
  */
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
@@ -41,21 +38,15 @@ const MAX_REFUSALS = 256;
 const MAX_REFUSAL_EVENTS = 32;
 /** Options of a {@link DiscoveryServer}. `users` or `authenticate` is required, and `endpoint`, `http` or both. */
 export interface DiscoveryServerOptions {
-  /**
-   * Endpoint for clients: `tcp://*:7000` or `tls://*:7000`; port `*` means any free one. If bound to all addresses,
-   * each is listed.
-   */
+  /** Endpoint for clients: `tcp://*:7000` or `tls://*:7000`; port `*` means any free one. */
   readonly endpoint?: string | undefined;
   readonly http?: DiscoveryHttpOptions | undefined;
   /**
-   * Certificate of a `tls://` endpoint and of `http`, which is then HTTPS. With `ca`, clients need a certificate
-   * signed by it.
+   * Certificate of a `tls://` endpoint and of `http`, which is then HTTPS. With `ca`, clients need a certificate signed
+   * by it.
    */
   readonly tls?: ClusterListenerTls | undefined;
-  /**
-   * Users by name, at most 10,000: a password, which gives the permission `dynamicDiscovery`, or a {@link
-   * DiscoveryUser}.
-   */
+  /** At most 10,000, by name: a password, which gives the permission `dynamicDiscovery`, or a {@link DiscoveryUser}. */
   readonly users?: Readonly<Record<string, string | DiscoveryUser>> | undefined;
   /** Permissions by role. */
   readonly roles?: Readonly<Record<string, readonly string[]>> | undefined;
@@ -67,16 +58,13 @@ export interface DiscoveryServerOptions {
   readonly port?: number | undefined;
   /** Port for TLS, `tls://`. A CURVE port belongs in `port`, since it uses `tcp://`. */
   readonly securePort?: number | undefined;
-  /**
-   * Address that `port` and `securePort` are bound to. Default: the host of `endpoint`. `0.0.0.0` means every
-   * interface.
-   */
+  /** Address that `port` and `securePort` are bound to. Default: the host of `endpoint`. `0.0.0.0`: every interface. */
   readonly host?: string | undefined;
   /** Source of this machine's addresses. Default: its interfaces. */
   readonly addresses?: AddressProvider | undefined;
   /** ms between address lookups. Default 60,000. */
   readonly addressInterval?: number | undefined;
-  /** Connections of clients. Default 16,384. */
+  /** Maximum number. Default 16,384. */
   readonly maxClients?: number | undefined;
   /** CURVE keys of the server (`curveServer: true`) and other options of its ROUTER. */
   readonly socketOptions?: RouterOptions | undefined;
@@ -140,7 +128,6 @@ export interface DiscoveryServerStats {
   readonly missed: number;
 }
 
-/** Node events that may change the list. */
 const CHANGES: readonly ClusterEvent["type"][] = [
   "joined",
   "lost",
@@ -198,10 +185,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   #description: string | undefined;
   #renewed: ClusterListenerTls | undefined;
 
-  /**
-   * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value, or without both `users` and
-   * `authenticate`
-   */
+  /** @throws InvalidArgumentError `EINVAL`, also without both `users` and `authenticate` */
   constructor(node: ClusterBus, options: DiscoveryServerOptions) {
     super("DiscoveryServer", EVENTS);
     const settings = checkOptions("DiscoveryServer", OPTIONS, options);
@@ -260,7 +244,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     });
   }
 
-  /** Endpoint for clients, once started; `undefined` without the option. */
+  /** Once started; `undefined` without the option. */
   get endpoint(): string | undefined {
     return this.#endpoint;
   }
@@ -277,8 +261,9 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
 
   /**
    * Binds, and adds this node's addresses to its details. Repeated calls return the first promise.
-   * @throws TransportError `EADDRINUSE` and the system's other codes; InvalidStateError `EFSM` for a node that was
-   * not started; InvalidArgumentError `EINVAL`; ClosedError `EBADF`
+   *
+   * @throws TransportError `EADDRINUSE` and the system's other codes; InvalidStateError `EFSM` for a node that was not
+   * started; InvalidArgumentError `EINVAL`; ClosedError `EBADF`
    */
   start(): Promise<void> {
     this.#starting ??= this.run(async () => {
@@ -311,6 +296,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
 
   /**
    * Replaces the `tls` certificate for new connections.
+   *
    * @throws InvalidArgumentError `EINVAL` if it is not PEM or does not match its key, or if the server was created
    * without `tls`
    */
@@ -408,7 +394,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
 
   #publish(): void {
     if (this.#node.closed) return;
-    // A removed node's list is not valid: clients have to choose another server.
+    // A removed node's list is not valid: clients must choose another server.
     if (this.#node.removed) this.#callers.disconnect();
     const members: DescribedMember[] = this.#node
       .members()
@@ -435,7 +421,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     } catch (error) {
       if (this.closed) return;
       this.events.emit({ type: "addresses:failed", error });
-      // Known addresses stay. At the start, the interfaces are better than nothing.
+      // At the start, the interfaces are better than nothing.
       if (this.#addresses.length > 0) return;
       found = checkAddresses(await interfaceAddresses()(this.#stopped.signal));
     }
@@ -488,7 +474,6 @@ function isSecure(endpoint: string | undefined): boolean {
   return endpoint?.startsWith("tls://") === true;
 }
 
-/** @throws InvalidArgumentError `EINVAL` */
 function checkServerTls({
   endpoint,
   http,
@@ -505,7 +490,6 @@ function checkServerTls({
     throw new InvalidArgumentError("the option tls needs a tls:// endpoint, or http with a port");
 }
 
-/** Host of an endpoint; `undefined` if it is a wildcard. */
 function hostOf(endpoint: string | undefined): string | undefined {
   const host = /^(?:tcp|tls):\/\/\[?([^\]]*)\]?:\d+$/.exec(endpoint ?? "")?.[1];
   return host === "*" ? undefined : host;

@@ -26,11 +26,10 @@ const MAX_SCRYPT_MEMORY = 268_435_456;
 /** Concurrent hashes, and waiting checks; more are refused. */
 const MAX_HASHING = 2;
 const MAX_WAITING = 64;
-/** Keyed hashes of credentials that were correct recently and need no password hash. The oldest are evicted. */
+/** Keyed hashes of recently correct credentials, which need no password hash. The oldest are evicted. */
 const MAX_REMEMBERED = 4_096;
 const MAX_USERS = 10_000;
 
-/** A user of a discovery server. */
 export interface DiscoveryUser {
   /** Text, or a result of `hashPassword`. */
   readonly password?: string | undefined;
@@ -79,7 +78,7 @@ export class UserTable {
   readonly #keys = new Map<string, string>();
   readonly #secret = randomBytes(32);
   readonly #remembered = new Set<string>();
-  /** Dummy user for unknown names, as costly as real ones. */
+  /** For unknown names, as costly as a real user. */
   readonly #nobody: KnownUser;
   #hashing = 0;
   readonly #waiting: (() => void)[] = [];
@@ -109,7 +108,7 @@ export class UserTable {
     return this.#keys.size > 0;
   }
 
-  /** Whether these credentials were correct recently; needs no password hash. */
+  /** Whether these credentials were correct recently. */
   knows(caller: CallerCredentials): boolean {
     return this.#remembered.has(this.#fingerprint(caller));
   }

@@ -1,19 +1,18 @@
 /**
  * Schedule of beacons by the Trickle algorithm (RFC 6206), and the nodes heard. Pure.
  *
- * Each interval is twice as long as the previous one, up to the longest. The node sends a beacon at a random moment
- * of an interval's second half, unless it heard 3 others in that interval; the first beacon is always sent. A new
- * address resets the interval to the shortest, so that a new node is answered quickly. All nodes of a network
- * together send about as many beacons as a few would.
+ * Each interval is twice as long as the previous one, up to the longest. The node sends a beacon at a random moment of
+ * an interval's second half, unless it heard 3 others in that interval; the first beacon is always sent. A new address
+ * resets the interval to the shortest. All nodes of a network together send about as many beacons as a few would.
  */
 
 /** Others' beacons in an interval that suppress this node's. */
 const REDUNDANCY = 3;
-/** Doublings from the shortest interval, a sixteenth of the longest, to the longest. */
+/** Doublings from the shortest interval to the longest. */
 const DOUBLINGS = 4;
 /** ms before an unheard address is forgotten; in a large network most nodes are rarely heard. */
 const HEARD_FOR = 600_000;
-/** Remembered nodes, in total and per IP address; more are refused. */
+/** In total and per IP address; more are refused. */
 const MAX_HEARD = 1_024;
 const MAX_HEARD_OF_HOST = 64;
 
@@ -42,7 +41,6 @@ export class BeaconRules {
     this.#begin(now);
   }
 
-  /** Heard addresses, the latest last. */
   get addresses(): string[] {
     return [...this.#heard.keys()];
   }
@@ -79,7 +77,6 @@ export class BeaconRules {
     return { beacons, changed };
   }
 
-  /** @returns "new", "known", or "full" if refused */
   onBeacon(now: number, host: string, port: number): "new" | "known" | "full" {
     const address = `${host}:${port}`;
     this.#others += 1;

@@ -1,12 +1,12 @@
 /**
- * Discovery by beacons: small datagrams sent by broadcast or to a multicast group. A node's address is the datagram's
- * source IP with the beacon's port.
+ * Discovery by beacons: small datagrams sent by broadcast or multicast. A node's address is the datagram's source IP
+ * with the beacon's port.
  *
  *   zre     "ZRE" 01 | id 16 | port 2      36/ZRE; port 0: the node leaves
  *   port    port 2                         two bytes, as SMQ's clusters have them
  *
- * Beacons are neither sealed nor trusted: they only give addresses to dial. A forged beacon costs a bounded number of
- * unanswered pings. Beacons from outside the interface's network are dropped.
+ * Beacons are not trusted: a forged one costs a bounded number of unanswered pings. Beacons from outside the
+ * interface's network are dropped.
  */
 import type { Socket } from "node:dgram";
 import { isIPv4, isIPv6 } from "node:net";
@@ -23,18 +23,14 @@ import { allInterfaces } from "../net/interfaces.js";
 import { BeaconRules } from "./beacon-rules.js";
 import { AddressFeed, type DiscoverySelf, type DiscoverySource } from "./source.js";
 
-/**
- * Default UDP ports of broadcast and multicast beacons. They differ from zyre's 5670, whose programs would dial the
- * nodes.
- */
+/** Not zyre's 5670, whose programs would dial the nodes. */
 const BEACON_PORT = 23_773;
 const GROUP_PORT = 23_774;
-/** Longest interval between beacons, in ms. */
+/** ms. */
 const BEACON_INTERVAL = 5_000;
-/** Nodes whose ports are remembered by id. */
 const MAX_PORTS = 1_024;
 const MAX_GROUP_PORTS = 8;
-/** Default group, organization-local (RFC 2365). */
+/** Organization-local (RFC 2365). */
 const BEACON_GROUP = "239.192.83.73";
 
 /** Options of {@link beaconSource} and {@link broadcastSource}. */
@@ -49,7 +45,7 @@ export interface BeaconSourceOptions {
 
 /** Options of {@link multicastSource}. */
 export interface MulticastSourceOptions {
-  /** Group address, IPv4 or IPv6 such as "ff02::4d53". Default "239.192.83.73". */
+  /** IPv4, or IPv6 such as "ff02::4d53". Default "239.192.83.73". */
   readonly group?: string | undefined;
   /** UDP ports, at most 8: listens on the first free or shared one, and sends to all. Default `[23774]`. */
   readonly ports?: readonly number[] | undefined;
@@ -81,13 +77,13 @@ interface Carrier {
 }
 
 interface Place {
-  /** A changed key means that the open sockets are useless. */
+  /** Another key means that the open sockets are useless. */
   readonly key: string;
   /** Not yet open. */
   readonly carrier: Carrier;
 }
 
-/** Sends beacons by the current interface, which may come up, go down or change its address at runtime. */
+/** Sends beacons by the current interface, which may come up, go down or change its address. */
 class MovingCarrier implements Carrier {
   readonly #choose: () => Place;
   readonly #onMoved: () => void;
@@ -183,8 +179,9 @@ const PORT_FORM: Form = {
 };
 
 /**
- * Finds nodes of the cluster by broadcast beacons in the format of 36/ZRE on one IPv4 network. To meet zyre's
- * programs, set the node's option `zre` instead.
+ * Finds nodes of the cluster by broadcast beacons in the format of 36/ZRE on one IPv4 network. To meet zyre's programs,
+ * set the node's option `zre` instead.
+ *
  * @throws InvalidArgumentError `EINVAL`. The source is down if the port is taken (`EADDRINUSE`) or the interface is
  * missing (`EINVAL`)
  */
@@ -193,8 +190,8 @@ export function beaconSource(options: BeaconSourceOptions = {}): DiscoverySource
 }
 
 /**
- * Finds nodes that broadcast their port as two bytes, as SMQ's connection manager does; accepts such beacons from any
- * program.
+ * Finds nodes and other programs that broadcast their port as two bytes, as SMQ's connection manager does.
+ *
  * @throws as `beaconSource`
  */
 export function broadcastSource(options: BeaconSourceOptions = {}): DiscoverySource {
@@ -202,8 +199,9 @@ export function broadcastSource(options: BeaconSourceOptions = {}): DiscoverySou
 }
 
 /**
- * Finds nodes by beacons to a multicast group, IPv4 or IPv6. A node's built-in group (`multicast: true`) needs no
- * source; this one can cross routers (`ttl`), use several ports, and run next to other sources.
+ * Finds nodes by beacons to a multicast group, IPv4 or IPv6. In contrast to a node's built-in group (`multicast:
+ * true`), it can cross routers (`ttl`), use several ports, and run next to other sources.
+ *
  * @throws as `beaconSource`
  */
 export function multicastSource(options: MulticastSourceOptions = {}): DiscoverySource {
@@ -251,11 +249,9 @@ const isPort = (port: unknown): boolean =>
 
 interface BeaconInterface {
   readonly name: string;
-  /** Its first IPv4 address. */
   readonly address: string | undefined;
 }
 
-/** The requested interface; else that of the node's address; else the first that is not loopback. */
 function interfaceOf(
   platform: Platform,
   self: DiscoverySelf,

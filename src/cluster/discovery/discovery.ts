@@ -4,7 +4,7 @@
  *            list                          throws, or returns without a list
  *   down ───────────> up        up, down ────────────────────────────────────> down, its last list stays; called again
  *
- * Addresses that no source lists are no longer dialled. Members are never removed by a source.
+ * A source never removes a member.
  */
 import { backOff } from "../../core/back-off.js";
 import { withTimeout } from "../../core/waiter.js";
@@ -13,11 +13,11 @@ import { AddressLists, changesOf, checkedList } from "./merge.js";
 import { Names } from "./names.js";
 import type { DiscoverySelf, DiscoverySource, DiscoveryStatus } from "./source.js";
 
-/** First delay in ms before a failed source is called again; doubles with each failure. */
+/** ms before a failed source is called again; doubles with each failure. */
 const FIRST_RESTART = 500;
 /** Largest delay, and the pause after a source returned. A source that ran this long resets the delay. */
 const LONGEST_RESTART = 30_000;
-/** Minimum ms between lists of a source, so that one that yields endlessly cannot block the event loop. */
+/** Minimum ms between lists, so that a source that yields endlessly cannot block the event loop. */
 const LIST_INTERVAL = 10;
 /** ms for a leaving node's sources to withdraw what they published. */
 const WITHDRAW_TIMEOUT = 1_000;
@@ -237,7 +237,7 @@ class RunningSource {
     } finally {
       // Only a leaving node waits, for a short time; a generator that threw has already ended.
       if (!ended) {
-        // Its error is redundant: the cause was reported already, or the node leaves.
+        // The cause was reported already, or the node leaves.
         const returned = (async () => iterator.return?.())().catch(() => undefined);
         if (this.#stopped) await returned;
       }
@@ -252,7 +252,7 @@ class RunningSource {
     this.#effects.up(this.name);
   }
 
-  /** Emits one event per outage; the status has the latest error. */
+  /** One event per outage; the status has the latest error. */
   #down(error: Error): void {
     const isChange = this.#isUp || this.#error === undefined;
     this.#isUp = false;
@@ -262,7 +262,7 @@ class RunningSource {
     this.#effects.down(this.name, error);
   }
 
-  /** Result of a promise, or `undefined` if the node leaves first. A later rejection is handled. */
+  /** `undefined` if the node leaves first. A later rejection is handled. */
   #unlessStopped<T>(promise: PromiseLike<T>): Promise<T | undefined> {
     return new Promise((resolve, reject) => {
       this.#interrupt = () => resolve(undefined);

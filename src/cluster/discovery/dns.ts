@@ -1,11 +1,10 @@
 /**
- * Discovery by DNS: looks up the addresses of a name, and again when they expire.
+ * Discovery by DNS: looks up a name, and again when its records expire.
  *
  *   A, AAAA   every address of the name, with the port of the options
  *   SRV       every target with its own port; priorities and weights are ignored
  *
- * A missing name or record is an answer: an empty list. If a server fails or does not answer, the source is down and
- * keeps its last list.
+ * A missing name or record is an empty list. If a server fails or does not answer, the source is down.
  */
 import { Resolver } from "node:dns/promises";
 import { isIP } from "node:net";
@@ -31,7 +30,7 @@ const MAX_DNS_NAME = 253;
 
 /** Options of {@link dnsSource}. */
 export interface DnsSourceOptions {
-  /** Port of the nodes, 1 to 65,535. Required for `A` and `AAAA`; SRV records have ports. */
+  /** 1 to 65,535. Required for `A` and `AAAA`; SRV records have ports. */
   readonly port?: number | undefined;
   /** Record type. Default: `A` with a port, `SRV` without. */
   readonly type?: "A" | "AAAA" | "SRV" | undefined;
@@ -65,6 +64,7 @@ const ABSENT: ReadonlySet<unknown> = new Set(["ENOTFOUND", "ENODATA"]);
 
 /**
  * Finds nodes by a DNS name, such as a headless service. The hosts file is not read; use a seed for names in it.
+ *
  * @param name at most 253 bytes, such as "billing.example", or "_shoal._tcp.billing.example" for SRV
  * @throws InvalidArgumentError `EINVAL`
  */
@@ -117,7 +117,6 @@ export function dnsSource(name: string, options: DnsSourceOptions = {}): Discove
   };
 }
 
-/** @throws InvalidArgumentError `EINVAL` */
 function checkServers(servers: readonly string[] | undefined, make: () => Resolver): void {
   if (servers === undefined) return;
   if (!Array.isArray(servers) || servers.length === 0 || servers.length > MAX_SERVERS)

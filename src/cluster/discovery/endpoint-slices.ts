@@ -1,8 +1,6 @@
 /**
- * Addresses of a Kubernetes Service's pods. Pure.
- *
- * Kubernetes API, EndpointSlice (discovery.k8s.io/v1): a Service has one or more slices per address type. Each
- * endpoint of a slice is a pod with conditions; the slice's ports apply to all its endpoints.
+ * Addresses of a Kubernetes Service's pods. Pure. A Service has one or more slices (Kubernetes API, EndpointSlice) per
+ * address type. Each endpoint is a pod; the ports apply to all endpoints of the slice.
  *
  *   { metadata: { name, resourceVersion }, addressType: "IPv4" | "IPv6" | "FQDN", ports: [{ name, port, protocol }],
  *     endpoints: [{ addresses: ["10.1.2.3"], hostname, conditions: { ready, serving, terminating } }] }
@@ -11,10 +9,10 @@ import { isIPv4, isIPv6 } from "node:net";
 import { ProtocolError } from "../../core/errors.js";
 import { fieldsOf, itemsOf } from "./http.js";
 
-/** Slices of one Service: 16,384 pods in slices of 100, of both address types. */
+/** 16,384 pods in slices of 100, of both address types. */
 const MAX_SLICES = 1_024;
 
-/** Addresses of one Service: the limit of a cluster's members. */
+/** The limit of a cluster's members. */
 const MAX_ADDRESSES = 16_384;
 
 const OUR_PORT = "shoal";
@@ -27,7 +25,6 @@ export interface SliceRules {
   readonly addressType: "ip" | "dns";
   /** Cluster domain, such as "cluster.local". */
   readonly suffix: string;
-  /** Restricts addresses to one family. */
   readonly family: 4 | 6 | undefined;
 }
 
@@ -63,7 +60,7 @@ export class EndpointSlices {
     this.#slices.delete(name);
   }
 
-  /** Addresses without duplicates: a pod that moves between slices is in both. */
+  /** Without duplicates: a pod that moves between slices is in both. */
   addresses(): readonly string[] {
     return [...new Set([...this.#slices.values()].flat())];
   }
@@ -86,10 +83,7 @@ function addressesOf(slice: unknown, rules: SliceRules): readonly string[] {
   );
 }
 
-/**
- * Whether a node may be there. Pods that are not ready count, since the nodes of a starting cluster need each other
- * to become ready; terminating pods do not.
- */
+/** Pods that are not ready count, since the nodes of a starting cluster need each other to become ready. */
 function isRunning({ conditions }: Record<string, unknown>): boolean {
   return fieldsOf(conditions).terminating !== true;
 }

@@ -6,14 +6,13 @@
  * | list | `/v3/kv/range` | the keys under a prefix, and the revision at which they were read |
  * | watch | `/v3/watch` | one line per change after a revision |
  * | put | `/v3/kv/put` | |
- * | grant, keep alive, revoke | `/v3/lease/grant`, `…/keepalive`, `…/revoke` | seconds of the lease; missing if it is
- * lost |
+ * | grant, keep alive, revoke | `/v3/lease/grant`, `…/keepalive`, `…/revoke` | seconds of the lease; missing if lost |
  * | log in | `/v3/auth/authenticate` | a token, valid for some minutes or until the server restarts |
  *
  * Keys and values are base64, 64-bit numbers are decimal texts, and zero, false and empty fields are omitted.
  *
- * A call goes to the server that answered last. If it fails, each other server is tried once, immediately. The watch
- * at the failed server then ends, since a server that does not answer does not report changes either.
+ * A call goes to the server that answered last; if it fails, to each other server once. The watch at the failed server
+ * then ends, since a server that does not answer does not report changes either.
  */
 import { HandshakeError, ProtocolError, type ShoalError, TransportError } from "../../core/errors.js";
 import { type DiscoveryTls, fieldsOf, type HttpAnswer, itemsOf, requestJson, requestStream } from "./http.js";
@@ -22,7 +21,7 @@ import { Scope } from "./source.js";
 /** Keys of a list; more are ignored. */
 const MAX_KEYS_LISTED = 16_384;
 
-/** Longest accepted lease in seconds: no node asks for more, and a timer above 24 days would fire at once. */
+/** Seconds; a timer above 24 days would fire at once. */
 const LONGEST_LEASE = 86_400;
 
 /** gRPC codes of permanent errors, which any server would return. */
@@ -43,7 +42,7 @@ export interface EtcdRecord {
   readonly value: string;
 }
 
-/** A changed key's value, or `undefined` if deleted. */
+/** `undefined`: deleted. */
 export interface EtcdChange {
   readonly key: string;
   readonly value: string | undefined;
@@ -106,7 +105,7 @@ export class EtcdGateway {
 
   constructor(settings: EtcdSettings) {
     this.#settings = settings;
-    // A random start spreads nodes that start together over the servers.
+    // A random start spreads nodes over the servers.
     this.#at = Math.floor(Math.random() * settings.servers.length);
   }
 
@@ -119,7 +118,7 @@ export class EtcdGateway {
     return { records: itemsOf(answer.kvs).map(recordOf), revision: revisionOf(answer) };
   }
 
-  /** Changes under a prefix after a revision. Ends when the server ends the watch or has compacted the revision. */
+  /** Ends when the server ends the watch or has compacted the revision. */
   async *watch(
     prefix: string,
     after: bigint,

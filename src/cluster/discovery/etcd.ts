@@ -1,6 +1,5 @@
 /**
- * Discovery by etcd v3: each node puts a key, PREFIX/GROUP/ID, with its address as value, under a lease that ends
- * with the node.
+ * Discovery by etcd v3: each node puts a key, PREFIX/GROUP/ID, with its address as value, under a lease.
  *
  *     grant ──► put ──► keep alive, every third of the ttl ──► revoke, when the node leaves
  *       ▲                 │ the lease is lost
@@ -34,9 +33,7 @@ const REVOKE_TIMEOUT = 900;
 
 /** Options of {@link etcdSource}. */
 export interface EtcdSourceOptions {
-  /**
-   * etcd servers, "http://host:port" or "https://host:port", 1 to 16. Default scheme: https with `tls`, else http.
-   */
+  /** etcd servers, "http://host:port" or "https://host:port", 1 to 16. Default scheme: https with `tls`, else http. */
   readonly servers: string | readonly string[];
   /** Key prefix before the cluster name. Default `shoal`. */
   readonly prefix?: string | undefined;
@@ -67,13 +64,12 @@ const OPTIONS = {
 };
 
 /**
- * Finds nodes by keys in etcd: PREFIX/GROUP/ID with value "host:port". The node's key has a lease: it is renewed, put
- * again when lost, and deleted when the node leaves; the key of a killed node expires. Keys written by other programs
- * count as well.
+ * Finds nodes by keys in etcd: PREFIX/GROUP/ID with value "host:port", including keys written by other programs. The
+ * node's key is put again when lost, and deleted when the node leaves; the key of a killed node expires.
  *
- * Changes take some ms. The source is down while no server answers or one refuses (`ECONNREFUSED`, `ETIMEDOUT`,
- * `ERR_AUTHENTICATION`, `ERR_PROTOCOL`, `ERR_TRANSPORT`). Requires etcd 3.4 or later with its JSON gateway, which is
- * on by default.
+ * The source is down while no server answers or one refuses (`ECONNREFUSED`, `ETIMEDOUT`, `ERR_AUTHENTICATION`,
+ * `ERR_PROTOCOL`, `ERR_TRANSPORT`). Requires etcd 3.4 or later with its JSON gateway, which is on by default.
+ *
  * @throws InvalidArgumentError `EINVAL`
  */
 export function etcdSource(options: EtcdSourceOptions): DiscoverySource {
@@ -257,7 +253,6 @@ class EtcdDiscovery {
   }
 }
 
-/** @throws InvalidArgumentError `EINVAL` */
 function serversOf(given: unknown, secure: boolean): readonly string[] {
   const list: readonly unknown[] = Array.isArray(given) ? given : given === undefined ? [] : [given];
   if (list.length === 0 || list.length > MAX_SERVERS)
@@ -279,7 +274,6 @@ function serversOf(given: unknown, secure: boolean): readonly string[] {
   });
 }
 
-/** @throws InvalidArgumentError `EINVAL` */
 function prefixOf(given: string): string {
   const prefix = given.replace(/\/+$/, "");
   if (prefix === "" || prefix.length > 256)

@@ -1,9 +1,8 @@
 /**
  * HTTP client of discovery: JSON requests, streams of JSON lines, and text from metadata services.
  *
- * Each request uses a new connection. Requests are rare, so this costs little; it avoids connections just closed by
- * the server, balances over a name's servers, and picks up rotated certificates. Answers are bounded in bytes and
- * time; the caller ends streams.
+ * Each of the rare requests uses a new connection: this avoids connections just closed by the server, balances over a
+ * name's servers, and picks up rotated certificates.
  */
 import { readFile } from "node:fs/promises";
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
@@ -39,7 +38,6 @@ export interface DiscoveryTls {
   readonly ca?: string | undefined;
   /** Client certificate, for servers that require one. */
   readonly cert?: string | undefined;
-  /** Private key of the certificate. */
   readonly key?: string | undefined;
   /** Expected name of the server's certificate. Default: the dialled host. */
   readonly servername?: string | undefined;
@@ -68,7 +66,7 @@ export interface HttpText {
 export interface HttpAnswer {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
-  /** Whether it is JSON; errors may be plain text. */
+  /** Errors may be plain text. */
   readonly isJson: boolean;
   readonly body: unknown;
 }
@@ -81,7 +79,6 @@ export interface HttpStream {
   readonly refusal: HttpAnswer | undefined;
 }
 
-/** @throws InvalidArgumentError `EINVAL` */
 export function checkTls(what: string, given: unknown): DiscoveryTls | undefined {
   if (given === undefined) return undefined;
   checkKeys(what, given as object, TLS_KEYS);
@@ -98,9 +95,7 @@ export function checkTls(what: string, given: unknown): DiscoveryTls | undefined
   return Object.freeze({ ...tls });
 }
 
-/**
- * URL of a server; `undefined` if it has more than scheme, host and port, such as a password that would not be sent.
- */
+/** `undefined` if the text has more than scheme, host and port, such as a password that would not be sent. */
 export function originOf(given: string): URL | undefined {
   try {
     const url = new URL(given);
@@ -118,6 +113,7 @@ export function originOf(given: string): URL | undefined {
 
 /**
  * Requests text, whatever the status.
+ *
  * @param most bytes of the answer, if its status is 200
  * @throws as {@link requestJson}
  */
@@ -134,17 +130,15 @@ export async function requestText(request: HttpRequest, most: number): Promise<H
 
 /**
  * Requests JSON, whatever the status.
- * @throws TransportError if the connection fails; TimeoutError `ETIMEDOUT`; ProtocolError `ERR_PROTOCOL` if the
- * answer is too long, or has status 200 but is not JSON; AbortedError
+ *
+ * @throws TransportError if the connection fails; TimeoutError `ETIMEDOUT`; ProtocolError `ERR_PROTOCOL` if the answer
+ * is too long, or has status 200 but is not JSON; AbortedError
  */
 export async function requestJson(request: HttpRequest): Promise<HttpAnswer> {
   return answerOf(request, await requestText(request, MAX_ANSWER));
 }
 
-/**
- * Requests a stream of JSON values; reading it throws like {@link requestJson}.
- * @throws as {@link requestJson}
- */
+/** Reading the stream throws like the request. @throws as {@link requestJson} */
 export async function requestStream(request: HttpRequest): Promise<HttpStream> {
   const deadline = new Deadline(request);
   try {
@@ -209,7 +203,7 @@ async function open(request: HttpRequest, signal: AbortSignal): Promise<Incoming
     const { request } = process.getBuiltinModule(secure ? "node:https" : "node:http");
     const sent = request(url, options);
     sent.once("response", resolve);
-    // Errors after the response began are reported by the response; this listener keeps them from being thrown.
+    // The response reports later errors; this listener keeps them from being thrown.
     sent.on("error", reject);
     sent.once("socket", (socket) => socket.setKeepAlive(true, KEEP_ALIVE_DELAY));
     sent.end(body);
@@ -329,12 +323,12 @@ function notJson({ origin }: URL, text: string, cause: unknown): ProtocolError {
   });
 }
 
-/** Fields of an object in an answer; empty if it is not an object. */
+/** Empty if the value is of another type. */
 export function fieldsOf(value: unknown): Record<string, unknown> {
   return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
 }
 
-/** Items of an array in an answer; empty if it is not an array. */
+/** Empty if the value is of another type. */
 export function itemsOf(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
 }

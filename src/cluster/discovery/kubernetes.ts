@@ -1,6 +1,5 @@
 /**
  * Discovery by Kubernetes: the pods of a Service, read from its EndpointSlices over the API server's HTTPS.
- * Kubernetes publishes them, so this node writes nothing.
  *
  *   GET /apis/discovery.k8s.io/v1/namespaces/NAMESPACE/endpointslices?labelSelector=kubernetes.io/service-name=SERVICE
  *       &limit=500, then &continue=TOKEN     the list, page by page, with its resourceVersion
@@ -89,12 +88,12 @@ const OPTIONS = {
 };
 
 /**
- * Finds the pods of a Kubernetes Service by its EndpointSlices (`discovery.k8s.io/v1`, Kubernetes 1.21 or later). The
- * service account needs `list` and `watch` on `endpointslices` in the namespace. Pods that are not ready are
- * included, terminating ones excluded.
+ * Finds the pods of a Kubernetes Service by its EndpointSlices (`discovery.k8s.io/v1`, Kubernetes 1.21 or later),
+ * without terminating ones. The service account needs `list` and `watch` on `endpointslices` in the namespace.
  *
  * The source is down while the server does not answer or refuses (`ECONNREFUSED`, `ETIMEDOUT`, `ERR_AUTHENTICATION`,
  * `ERR_PROTOCOL`, `ERR_TRANSPORT`). Throttling (429, 503) is obeyed for up to a minute.
+ *
  * @throws InvalidArgumentError `EINVAL`, also without `server` outside of a pod
  */
 export function kubernetesSource(options: KubernetesSourceOptions): DiscoverySource {
@@ -226,7 +225,7 @@ class ServiceSlices implements ListAndWatch {
     }
   }
 
-  /** Waits if the server throttles; returns whether to ask again. */
+  /** @returns whether to ask again, after a wait if the server throttles */
   async #waitFor({ status, headers }: HttpAnswer, tries: number, signal: AbortSignal): Promise<boolean> {
     if ((status !== HTTP.tooMany && status !== HTTP.unavailable) || tries === MAX_TRIES) return false;
     const seconds = Number(headers["retry-after"]);
@@ -254,7 +253,7 @@ class ServiceSlices implements ListAndWatch {
     return token.startsWith("/") ? (await readFile(token, "utf8")).trim() : token;
   }
 
-  /** Content of a file of the service account; `undefined` if missing. */
+  /** `undefined` if missing. */
   async #accountFile(name: "token" | "ca.crt" | "namespace"): Promise<string | undefined> {
     try {
       return (await readFile(`${this.#settings.account}/${name}`, "utf8")).trim();
@@ -293,7 +292,6 @@ function podServer(): string {
   return `https://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
-/** @throws InvalidArgumentError `EINVAL` */
 function serverOf(given: string): string {
   const url = originOf(given);
   if (url !== undefined) return url.origin;
@@ -302,7 +300,6 @@ function serverOf(given: string): string {
   );
 }
 
-/** @throws InvalidArgumentError `EINVAL` */
 function labelOf(name: string, given: string | undefined): string {
   if (given !== undefined && /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(given)) return given;
   throw new InvalidArgumentError(

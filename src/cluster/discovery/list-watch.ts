@@ -8,9 +8,8 @@
  *       ▼                   ▼
  *     the source is down: the node calls it again, with a longer wait each time
  *
- * A watch can die silently: the server stops, or a proxy or load balancer drops the connection. Only a new list
- * detects that, so the list and the watch restart by a timer. A watch starts where its list ends, so no change is
- * lost.
+ * A watch can die silently when a server stops or a proxy drops the connection. Only a new list detects that, so list
+ * and watch restart by a timer. A watch starts where its list ends, so no change is lost.
  */
 import { backOff } from "../../core/back-off.js";
 import { TransportError } from "../../core/errors.js";
@@ -19,7 +18,6 @@ import { Scope, sleep } from "./source.js";
 /** ms that a watch must last to count as working. */
 const WORKING_WATCH = 1_000;
 
-/** Consecutive failed watches before the source is down. */
 const MAX_FAILED_WATCHES = 3;
 
 /** First and largest delay in ms before the list is read again after a failed watch. */
@@ -27,10 +25,7 @@ const FIRST_WAIT = 100;
 const LONGEST_WAIT = 5_000;
 
 export interface ListAndWatch {
-  /**
-   * Returns the whole list.
-   * @throws when it is unavailable
-   */
+  /** Returns the whole list. @throws when it is unavailable */
   list(signal: AbortSignal): Promise<readonly string[]>;
   /** Yields the whole list after each change since `list`. Returns when a new list is needed. */
   watch(signal: AbortSignal): AsyncIterable<readonly string[]>;

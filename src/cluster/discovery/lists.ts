@@ -4,7 +4,6 @@ import { InvalidArgumentError } from "../../core/errors.js";
 import { checkAddress } from "../net/addresses.js";
 import { AddressFeed, type DiscoverySelf, type DiscoverySource } from "./source.js";
 
-/** @throws InvalidArgumentError `EINVAL` */
 function checkList(what: string, addresses: unknown): string[] {
   if (!Array.isArray(addresses))
     throw new InvalidArgumentError(`${what} must be given an array of addresses; got ${describe(addresses)}`);
@@ -14,6 +13,7 @@ function checkList(what: string, addresses: unknown): string[] {
 
 /**
  * A fixed list. It may be the same on every node, including that node.
+ *
  * @param addresses "host:port" each; a host may be a name
  * @throws InvalidArgumentError `EINVAL` for an invalid address
  */
@@ -64,10 +64,7 @@ export class ManualSource implements DiscoverySource {
     return [...this.#addresses];
   }
 
-  /**
-   * Replaces the list.
-   * @throws InvalidArgumentError `EINVAL`; the list is unchanged then
-   */
+  /** Replaces the list. @throws InvalidArgumentError `EINVAL`; the list is unchanged then */
   set(addresses: readonly string[]): void {
     const list = checkList("set", addresses);
     this.#addresses.clear();
@@ -75,19 +72,13 @@ export class ManualSource implements DiscoverySource {
     this.#publish();
   }
 
-  /**
-   * Adds addresses that are not listed.
-   * @throws as `set`
-   */
+  /** Adds addresses that are not listed. @throws as `set` */
   add(...addresses: string[]): void {
     for (const address of checkList("add", addresses)) this.#addresses.add(address);
     this.#publish();
   }
 
-  /**
-   * Removes addresses. Members there remain.
-   * @throws as `set`
-   */
+  /** Removes addresses. Members there remain. @throws as `set` */
   remove(...addresses: string[]): void {
     for (const address of checkList("remove", addresses)) this.#addresses.delete(address);
     this.#publish();

@@ -9,7 +9,6 @@ import { isIP } from "node:net";
 import { MAX_SEEDS } from "../bounds.js";
 import { canonicalAddress, joinAddress, readAddress } from "../net/addresses.js";
 
-/** A source's list without invalid entries. */
 export interface CheckedList {
   readonly addresses: readonly string[];
   /** Entries that are not "host:port". */
@@ -18,7 +17,7 @@ export interface CheckedList {
   readonly excess: number;
 }
 
-/** Checks a source's list; `undefined` if it is not an array. */
+/** `undefined` if it is not an array. */
 export function checkedList(given: unknown): CheckedList | undefined {
   if (!Array.isArray(given)) return undefined;
   const addresses = new Set<string>();
@@ -52,6 +51,7 @@ export class AddressLists {
 
   /**
    * Distinct addresses to dial, at most `MAX_SEEDS`.
+   *
    * @param resolve an entry's addresses: itself, or its name's known ones
    */
   merged(resolve: (entry: string) => readonly string[]): Set<string> {

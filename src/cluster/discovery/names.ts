@@ -1,13 +1,10 @@
-/**
- * Periodic lookups of host names. A name may be unknown at first or change later; known addresses stay while a lookup
- * fails.
- */
+/** Periodic lookups of host names. Known addresses stay while a lookup fails. */
 import { type HostPort, readAddress, resolveAddress } from "../net/addresses.js";
 
 /** ms between lookups of a name; shorter while the node is alone. */
 const LOOK_UP_INTERVAL = 60_000;
 const LOOK_UP_ALONE = 5_000;
-/** Concurrent lookups: more would occupy the thread pool that reads files. */
+/** More would occupy the thread pool that reads files. */
 const MAX_LOOK_UPS = 2;
 
 export interface NamesEffects {
@@ -27,9 +24,7 @@ export class Names {
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
 
-  /**
-   * @param resolve returns the addresses of a name with its port, or an empty list or an error if the name is unknown
-   */
+  /** @param resolve returns an empty list or an error if the name is unknown */
   constructor(
     effects: NamesEffects,
     resolve: (name: HostPort) => Promise<readonly string[]> = resolveAddress,
@@ -46,7 +41,7 @@ export class Names {
     return this.#errors.get(name);
   }
 
-  /** Replaces the names; new ones are looked up at once. */
+  /** New names are looked up at once. */
   set(names: ReadonlySet<string>): void {
     for (const name of this.#known.keys()) {
       if (names.has(name)) continue;

@@ -27,14 +27,11 @@ interface Form {
   /** Whether "//" follows the scheme. */
   readonly slashes: boolean;
   readonly options: Readonly<Record<string, Kind>>;
-  /**
-   * @param rest text between the scheme and the options
-   * @param options by name
-   */
+  /** @param rest text between the scheme and the options */
   make(rest: string, options: Record<string, unknown>): DiscoverySource;
 }
 
-/** "HOST:PORT" with the number after the last colon; without one the port is `undefined`. */
+/** Without a number after the last colon the port is `undefined`. */
 function nameAndPort(rest: string): { name: string; port: number | undefined } {
   const at = rest.lastIndexOf(":");
   const port = /^\d{1,5}$/.test(rest.slice(at + 1)) ? Number(rest.slice(at + 1)) : undefined;
@@ -146,6 +143,7 @@ const DISCOVERY_FORMS: readonly string[] = Object.values(FORMS).map(({ form }) =
 
 /**
  * Parses a source, such as "dns://billing.example:7946?type=AAAA" or "static:10.0.0.5:7946,db.example:7946".
+ *
  * @throws InvalidArgumentError `EINVAL` for an unknown scheme or option, and as the source itself
  */
 export function parseDiscovery(text: string): DiscoverySource {

@@ -21,14 +21,13 @@ export interface DiscoverySource {
   /** 1 to 128 bytes, such as "dns:billing.svc"; appears in events, logs, metrics and `node.discovery()`. */
   readonly name: string;
   /**
-   * Yields complete lists of "host:port", each replacing the last. A host may be a name; the node looks it up every
-   * minute.
+   * Yields complete lists of "host:port", each replacing the last. The node looks host names up every minute.
    *
-   * A source that throws, or returns without a list, is down: its last list stays, and it is called again after 0.5
-   * s, doubled each time up to 30 s. A source that returns after a list stays up, and is called again after 30 s.
+   * A source that throws, or returns without a list, is down: its last list stays, and it is called again after 0.5 s,
+   * doubled each time up to 30 s. A source that returns after a list stays up, and is called again after 30 s.
    *
    * Withdraw published data in a `finally`: a leaving node calls the iterator's `return` and waits at most a second.
-   * @param self the requesting node
+   *
    * @param signal aborts when the node leaves, or this call threw
    */
   discover(self: DiscoverySelf, signal: AbortSignal): AsyncIterable<readonly string[]>;
@@ -39,7 +38,7 @@ export type DiscoveryFunction = DiscoverySource["discover"];
 
 /** Status of a source. */
 export interface DiscoveryStatus {
-  /** Source name; duplicates are numbered: "static", "static#2". */
+  /** Duplicates are numbered: "static", "static#2". */
   readonly name: string;
   /** `down`: it failed, or has not yielded a list yet. */
   readonly state: "up" | "down";
@@ -51,10 +50,7 @@ export interface DiscoveryStatus {
   readonly since: number;
 }
 
-/**
- * Gives duplicate sources distinct names.
- * @throws InvalidArgumentError `EINVAL`
- */
+/** Gives duplicate sources distinct names. @throws InvalidArgumentError `EINVAL` */
 export function sourcesOf(given: unknown, most: number): DiscoverySource[] {
   if (!Array.isArray(given))
     throw new InvalidArgumentError(`discovery must be an array of sources; got ${describe(given)}`);
@@ -97,7 +93,6 @@ function sourceOf(given: unknown): DiscoverySource {
  * ```ts
  * import { AddressFeed, type DiscoveryFunction } from "shoal/cluster";
  *
- * // A source that learns of changes by callbacks.
  * const registry: DiscoveryFunction = (self, signal) => {
  *   const feed = new AddressFeed(signal);
  *   feed.set(["10.0.0.1:7946"]); // Again with each change; `fail` ends it.
@@ -182,7 +177,6 @@ export class Scope {
     clearTimeout(this.#timer);
   }
 
-  /** Aborts the signal and removes its listener from the other signal. */
   end(): void {
     this.stopTimer();
     this.#outer.removeEventListener("abort", this.#abort);

@@ -1,6 +1,6 @@
 /**
- * Heartbeats by multicast: periodic and requested announcements, spread answers to `discover`, and requests for a
- * sign of life. Without probes, heartbeats alone keep members alive.
+ * Heartbeats by multicast, spread answers to `discover`, and requests for a sign of life. Without probes, heartbeats
+ * alone keep members alive.
  */
 import { DeathReason, type Packet, PacketType } from "../wire/packets.js";
 import type { Context } from "./context.js";
@@ -63,10 +63,7 @@ export class Beats {
     this.#nextBeat = Math.min(this.#nextBeat, this.#context.now + ms);
   }
 
-  /**
-   * Asks members to announce themselves.
-   * @param answers wanted number; 0: all
-   */
+  /** @param answers wanted number; 0: all */
   discover(answers: number): void {
     const updates = [this.#transmitter.ownAlive()];
     const target = this.#context.profile.discoverTime;

@@ -1,4 +1,4 @@
-/** State shared by a node's membership rules: this node, its membership view, the time, and its local health. */
+/** State shared by a node's membership rules. */
 import type { Incarnation } from "../identity.js";
 import type { Profile } from "../profiles.js";
 import type { MembershipEffects, RefusalReason } from "./events.js";
@@ -24,7 +24,7 @@ export interface MembershipOptions {
   readonly effects: MembershipEffects;
   /** ms, monotonic. */
   readonly now: number;
-  /** Whether only streams may add and remove members, since they prove the peer's identity. Default `false`. */
+  /** Whether only streams, which prove the peer's identity, may add and remove members. Default `false`. */
   readonly provesNodes?: boolean;
   /** Whether a late node lowers its local health. Default `true`; `false` measures the effect. */
   readonly localHealth?: boolean;
@@ -102,9 +102,8 @@ export class Context {
   }
 
   /**
-   * Whether no node answered recently: this node's packets are lost even if it hears others. After declaring members
-   * dead for this reason, the node needs an answer to recover. Its health is ignored, since each such death has
-   * lowered it.
+   * Whether this node's packets are lost, even if it hears others. A node that declared members dead for this reason
+   * needs an answer to recover, whatever its health, which each such death has lowered.
    */
   isUnanswered(): boolean {
     const { probeInterval } = this.profile;
@@ -112,7 +111,7 @@ export class Context {
     return probeInterval > 0 && this.now - this.answeredAt > CUT_OFF_AFTER * interval;
   }
 
-  /** Whether this node hears no one or gets no answers. A node that is cut off accuses no one to others. */
+  /** A node that hears no one or gets no answers accuses no one to others. */
   isCutOff(): boolean {
     return (this.hearsNobody() || this.isUnanswered()) && (this.members.size > 2 || this.isAlone);
   }

@@ -22,15 +22,13 @@ export class Dialer {
   readonly #context: Context;
   readonly #transmitter: Transmitter;
   readonly #prober: Prober;
-  /** Addresses from configuration and discovery. Members' addresses are not dialled. */
+  /** From configuration and discovery. Members' addresses are not dialled. */
   readonly #seeds = new Set<string>();
   /** Seeds found to be this node's address, and until when. */
   readonly #own = new Map<string, number>();
-  /** Addresses of dial pings, by sequence number. */
+  /** By sequence number of the ping. */
   readonly #dials = new Map<number, string>();
-  /**
-   * Whether a seed may be without a member: set when a seed is added or freed, until a check finds a member at each.
-   */
+  /** Whether a seed may be without a member. */
   #hasVacant = false;
   #nextRedial = NEVER;
 
@@ -118,8 +116,8 @@ export class Dialer {
   }
 
   /**
-   * All nodes share the dials of dead members. A seed without a member is dialled by the nodes that know it. An
-   * isolated node dials all its seeds; others dial one at a time, less often in larger clusters.
+   * All nodes share the dials of dead members. An isolated node dials all its seeds; others dial one seed without a
+   * member at a time, less often in larger clusters.
    */
   tick(now: number): void {
     this.#nextRedial = NEVER;

@@ -1,6 +1,6 @@
 /**
  * Hash of a membership view: XOR over all live members and removals, so the cost of a change does not depend on the
- * size. Equal hashes mean equal views; 64 buckets locate differences (docs/spec/cluster.md).
+ * size. The 64 buckets locate differences (docs/spec/cluster.md).
  */
 import { BUCKETS } from "../bounds.js";
 
@@ -11,23 +11,22 @@ function mix(hash: number, value: number): number {
   return mixed ^ (mixed >>> 16);
 }
 
-/** Initial hash of an id, from its first two words. */
+/** From the id's first two words. */
 export function idHash(id: string): number {
   return mix(mix(0x7368_6f61, Number.parseInt(id.slice(0, 8), 16)), Number.parseInt(id.slice(8, 16), 16));
 }
 
-/** Hash of a live member. */
 export function memberHash(hash: number, start: number, count: number, version: number): number {
   return mix(mix(mix(mix(hash, start | 0), Math.floor(start / 2 ** 32)), count), version) | 1;
 }
 
-/** Hash of a removal; never equal to a member's. */
+/** Never equal to a member's. */
 export function removalHash(hash: number, time: number, counter: number, removed: boolean): number {
   return mix(mix(mix(mix(hash, removed ? 3 : 5), time | 0), Math.floor(time / 2 ** 32)), counter) & ~1;
 }
 
 export class Digest {
-  /** Hash of everything, sent with each packet. */
+  /** Sent with each packet. */
   total = 0;
   readonly #buckets = new Uint32Array(BUCKETS);
 
@@ -54,7 +53,6 @@ export class Digest {
   }
 }
 
-/** Whether an id's bucket is among these bits. */
 export function isWanted([high, low]: readonly [number, number], short: number): boolean {
   const bucket = short & (BUCKETS - 1);
   return (((bucket < 32 ? low : high) >>> (bucket & 31)) & 1) === 1;

@@ -1,25 +1,22 @@
-/** Events of a node's membership, and its effects. */
+/** Changes of a node's membership view, and the effects of its rules. */
 import type { Details } from "../details.js";
 import type { Packet, Update } from "../wire/packets.js";
 import type { Member } from "./members.js";
 
-/** A change. `member` is the internal record: read it, and keep only its id. */
+/** `member` is the internal record: read it, and keep only its id. */
 export type ClusterChange =
   | { readonly type: "joined"; readonly member: Member }
   /** A lost or left member returned; `restarted`: as another process. */
   | { readonly type: "back"; readonly member: Member; readonly restarted: boolean }
   /** A process with the same id replaced the member before it was missed. */
   | { readonly type: "restarted"; readonly member: Member }
-  /**
-   * The same process returned from the minority side of a partition, with a later start and perhaps a new address.
-   */
+  /** The same process returned from the minority side of a partition, with a later start and perhaps a new address. */
   | { readonly type: "rejoined"; readonly member: Member }
   | { readonly type: "suspect"; readonly member: Member }
   | { readonly type: "cleared"; readonly member: Member }
   | { readonly type: "moved"; readonly member: Member }
-  /** The member became reachable one way: heard, but without receiving this node's packets. */
+  /** The member is heard, but does not receive this node's packets (asymmetric). */
   | { readonly type: "unreached"; readonly member: Member }
-  /** The member answers again. */
   | { readonly type: "reached"; readonly member: Member }
   /** `reason` is a DeathReason. */
   | { readonly type: "lost"; readonly member: Member; readonly reason: number }
@@ -30,7 +27,7 @@ export type ClusterChange =
   | { readonly type: "cleaned"; readonly member: Member }
   | { readonly type: "details"; readonly member: Member; readonly before: Details }
   | { readonly type: "draining"; readonly member: Member }
-  /** Another node cannot reach this one, by some ways or all. */
+  /** Another node cannot reach this one. */
   | { readonly type: "expected" }
   /** The member sent a heartbeat on a channel other than 0. */
   | { readonly type: "heartbeat"; readonly member: Member; readonly channel: number }
@@ -49,12 +46,12 @@ export type RefusalReason =
   | "stale"
   | "self"
   | "ahead"
-  /** An update was not forwarded because the queue was full. */
+  /** The queue was full, so an update was not forwarded. */
   | "gossip";
 
-/** Effects of the rules. They must not call back. */
+/** Effects must not call back. */
 export interface MembershipEffects {
-  /** Sends a datagram to an address, or uses a stream, opened if necessary. */
+  /** Sends a datagram, or uses a stream, opened if necessary. */
   send(address: string, packet: Packet, overStream: boolean): void;
   multicast(packet: Packet): void;
   event(change: ClusterChange): void;

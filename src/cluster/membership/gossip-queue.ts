@@ -31,14 +31,14 @@ function keyOf(update: Update): string {
 export class GossipQueue {
   readonly #items = new Map<string, Item>();
   #levels: Item[][] = [];
-  /** Items in the levels, including superseded ones. */
+  /** Includes superseded updates. */
   #places = 0;
 
   get size(): number {
     return this.#items.size;
   }
 
-  /** Stored updates, including superseded ones. */
+  /** Includes superseded updates. */
   get places(): number {
     return this.#places;
   }
@@ -71,6 +71,7 @@ export class GossipQueue {
 
   /**
    * Takes updates for one packet; each counts as transmitted.
+   *
    * @param room bytes
    * @param limit transmissions before an update is dropped
    */

@@ -1,6 +1,6 @@
 /**
- * Local health (Lifeguard): 0 is healthy. Signs that this node is late or deaf add to the score, successful probes
- * subtract. Probe intervals and timeouts are multiplied by the score plus 1.
+ * Local health (Lifeguard): 0 is healthy. Signs that this node is late or deaf raise the score, successful probes lower
+ * it. Probe intervals and timeouts are multiplied by the score plus 1.
  */
 const MAX_SCORE = 8;
 

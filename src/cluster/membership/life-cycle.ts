@@ -1,7 +1,4 @@
-/**
- * States of a member (docs/internals/cluster.md): suspicion, death, revival, removal, and name ownership. Triggered
- * by updates.ts and prober.ts.
- */
+/** States of a member (docs/internals/cluster.md): suspicion, death, revival, removal, and name ownership. */
 import { DeathReason, Update } from "../wire/packets.js";
 import type { Context } from "./context.js";
 import type { Dialer } from "./dialer.js";
@@ -66,10 +63,7 @@ export class LifeCycle {
     this.#dialer.schedule(profile.redialInterval);
   }
 
-  /**
-   * Handles a failed probe.
-   * @param evidence death reason; 0: the member is only suspected
-   */
+  /** @param evidence death reason; 0: the member is only suspected */
   probeFailed(member: Member, evidence: number): void {
     if (!member.isLive) return;
     if (evidence !== 0 && !this.#context.isCutOff()) {
@@ -82,10 +76,7 @@ export class LifeCycle {
     for (const each of this.#context.members.live) this.suspect(each, [this.#context.self.short], undefined);
   }
 
-  /**
-   * Handles an accusation.
-   * @param passed update to forward if it has a new accuser; `undefined`: this node's own accusation
-   */
+  /** @param passed update to forward if it has a new accuser; `undefined`: this node's own accusation */
   suspect(member: Member, accusers: readonly number[], passed: Update | undefined): void {
     const wanted = this.#wantedAccusers();
     let { suspicion } = member;
@@ -148,7 +139,7 @@ export class LifeCycle {
     if (!member.isLive) return;
     member.reason = reason === 0 ? DeathReason.SILENT : reason;
     this.bury(member, MemberState.DEAD);
-    // If two nodes lose each other, neither knows which one is cut off, and no other node can tell.
+    // If two nodes lose each other, no one can tell which one is cut off.
     const isLast = member.reason === DeathReason.SILENT && this.#context.members.live.length === 0;
     if (isSpread && !isLast) {
       this.#transmitter.spread(Update.dead(member, member.reason, this.#context.self.short));
@@ -176,6 +167,7 @@ export class LifeCycle {
 
   /**
    * Revives a member that only this node declared dead, while it was cut off.
+   *
    * @returns whether this node is no longer cut off
    */
   revive(member: Member): boolean {

@@ -1,6 +1,4 @@
-/**
- * Tables of members: live and dead ones, name ownership, tombstones and removals, with their bounds and the digest.
- */
+/** Tables of members: live and dead ones, names, tombstones and removals, with their bounds and the digest. */
 import { MAX_MEMBERS, MAX_REMOVALS, MAX_TOMBSTONES } from "../bounds.js";
 import { type Details, NO_DETAILS } from "../details.js";
 import { compareIncarnations, keepsName, shortId } from "../identity.js";
@@ -24,7 +22,7 @@ export class Member {
   state: MemberState;
   /** Flags of its last alive (packets.ts), including those of later versions. */
   flags: number;
-  /** Its protocol level (packets.ts). */
+  /** Protocol level (packets.ts). */
   level: number;
   /** Whether another node has its name. */
   yields: boolean;
@@ -41,7 +39,7 @@ export class Member {
   doubtful: boolean;
   /** @internal Whether its next ping carries an accusation to refute. */
   accused: boolean;
-  /** Reachable one way: heard, but without receiving this node's packets, until it answers. */
+  /** Asymmetric: heard, but without receiving this node's packets, until it answers. */
   unreached: boolean;
   /** @internal Whether it waits for a probe out of turn. */
   urgent: boolean;
@@ -98,7 +96,7 @@ export class Member {
   }
 }
 
-/** A member's last alive, forwarded unchanged even if its details have not arrived. */
+/** Forwarded unchanged even if the member's details have not arrived. */
 export function aliveOf(member: Member): Update {
   const { id, start, count, name, address, flags, details, announced, level, processStart } = member;
   const version = Math.max(details.version, announced);
@@ -246,10 +244,7 @@ export class Members {
     this.#toggleRemoval(id, removal);
   }
 
-  /**
-   * Decides who has a live member's name.
-   * @returns the owner and the member that lost the name; `undefined` without a conflict
-   */
+  /** @returns the owner of the name and the member that lost it; `undefined` without a conflict */
   claim(member: Member): { readonly keeps: Member; readonly yields: Member } | undefined {
     const holder = this.#names.get(member.name);
     if (holder === undefined || holder === member) {
@@ -266,6 +261,7 @@ export class Members {
 
   /**
    * Releases the name of a member that is no longer live.
+   *
    * @returns the next owner, if a member waited for the name
    */
   release(member: Member): Member | undefined {

@@ -116,7 +116,7 @@ export class Membership {
     return this.#context.members.size;
   }
 
-  /** Hash of the membership view: equal hashes mean equal views. */
+  /** Equal hashes mean equal views. */
   get digest(): number {
     return this.#context.members.digest.total;
   }
@@ -143,15 +143,12 @@ export class Membership {
     return this.#context.stalledFor;
   }
 
-  /**
-   * Whether this node is on the minority side of a partition. Members that return to a minority count as reachable
-   * once they answer.
-   */
+  /** Members that return to a minority count as reachable once they answer. */
   set minority(isMinority: boolean) {
     this.#context.isMinority = isMinority;
   }
 
-  /** Counters since the start. `differsFor`: ms since this view began to differ from others. */
+  /** `differsFor`: ms since this view began to differ from others. */
   counts(now: number): {
     readonly probes: number;
     readonly probesFailed: number;
@@ -180,19 +177,19 @@ export class Membership {
 
   // --- Calls of the program ------------------------------------------------------------------------------------------
 
-  /** Dials addresses until they have a member. Addresses of known members cost nothing. */
+  /** Dials addresses until they have a member. */
   join(now: number, addresses: readonly string[]): void {
     this.#context.now = now;
     this.#dialer.join(addresses);
   }
 
-  /** Stops dialling addresses that no source lists. Members remain, whatever their address. */
+  /** Stops dialling addresses. Members there remain. */
   forget(now: number, addresses: readonly string[]): void {
     this.#context.now = now;
     this.#dialer.forget(addresses);
   }
 
-  /** Whether an address is this node's own: others use it, or a ping to it returned. */
+  /** Whether others use an address for this node, or a ping to it returned. */
   isOwn(address: string): boolean {
     return this.#dialer.isOwn(address);
   }
@@ -240,6 +237,7 @@ export class Membership {
 
   /**
    * Removes a node until it is admitted. Above the bound the oldest removal is dropped.
+   *
    * @param id of a member, or of an absent node
    */
   remove(now: number, id: string): void {
@@ -256,7 +254,8 @@ export class Membership {
   }
 
   /**
-   * Changes this node's details, which are sent with a heartbeat shortly after.
+   * The details are sent with a heartbeat shortly after.
+   *
    * @throws InvalidArgumentError `EINVAL` if they are too large; nothing is changed then
    */
   setDetails(
@@ -292,16 +291,12 @@ export class Membership {
     this.#beats.heartbeat(now, channel);
   }
 
-  /** Advances the next heartbeat to at most this many ms from now. */
   heartbeatAfter(now: number, ms: number): void {
     this.#context.now = now;
     this.#beats.heartbeatAfter(ms);
   }
 
-  /**
-   * Asks members to announce themselves.
-   * @param answers wanted number; 0: all
-   */
+  /** @param answers wanted number; 0: all */
   discover(now: number, answers: number = this.profile.discoverAnswers): void {
     this.#context.now = now;
     this.#beats.discover(answers);
@@ -309,6 +304,7 @@ export class Membership {
 
   /**
    * Restarts within the same process when a partition heals: names and roles stay with the majority.
+   *
    * @param start its wall clock; the new start is always later than the previous one
    */
   rejoin(now: number, start: number): void {
@@ -343,6 +339,7 @@ export class Membership {
 
   /**
    * The program cannot reach a member: it is probed, and all nodes expect a sign of life from it.
+   *
    * @returns whether it is a live member
    */
   expect(now: number, id: string): boolean {
@@ -379,10 +376,7 @@ export class Membership {
     this.#receiver.onPacket(packet, address, overStream);
   }
 
-  /**
-   * Handles a multicast datagram.
-   * @param address of the sender, for answers
-   */
+  /** @param address of the sender, for answers */
   onGroupPacket(now: number, packet: Packet, address: string): void {
     this.#context.now = now;
     this.#receiver.onGroupPacket(packet, address);

@@ -5,11 +5,10 @@
  *     │ └─────────heard─────> AGAIN ──no ack────^ └──heard, here and once before──> unreached
  *     └───────────────────────ack, from it or through others────────────────────────> succeeded
  *
- * A member that is heard is alive, so its probe does not fail. If it does not ack directly, through others or over a
- * stream, it is reachable one way (asymmetric): it stays a member, and is probed until it acks.
+ * The probe of a member that is heard does not fail. Without an ack directly, through others or over a stream, the
+ * member is reachable one way (asymmetric): it stays a member, and is probed until it acks.
  *
- * Members are probed in shuffled rounds, and out of turn for a reason. Indirect pings for others are handled here,
- * too.
+ * Members are probed in shuffled rounds, and out of turn for a reason. Indirect pings for others are handled here, too.
  */
 import { MAX_PROBES, MAX_RELAYS } from "../bounds.js";
 import type { Profile } from "../profiles.js";
@@ -144,10 +143,7 @@ export class Prober {
     }
   }
 
-  /**
-   * Handles a new or returned member.
-   * @param isDoubted whether it must answer to count as reachable
-   */
+  /** @param isDoubted whether the new or returned member must answer to count as reachable */
   arrived(now: number, member: Member, isDoubted: boolean): void {
     this.#added(member);
     if (!isDoubted && this.#unreached.size === 0) return;
@@ -169,6 +165,7 @@ export class Prober {
 
   /**
    * Probes a member out of turn.
+   *
    * @param evidence death reason if the probe fails; 0: the member is only suspected
    */
   probe(now: number, member: Member, evidence: number): void {
@@ -303,10 +300,7 @@ export class Prober {
     this.#health.change(-1);
   }
 
-  /**
-   * Whether the member was heard since the probe began. After evidence of death, a packet that arrives at once may be
-   * older.
-   */
+  /** After evidence of death, a packet that arrives at once may be older than the probe. */
   #isHeard({ member, sentAt, evidence }: Probe): boolean {
     return member.lastHeard > sentAt + (evidence === 0 ? 0 : this.#profile.probeTimeout / 2);
   }

@@ -70,10 +70,7 @@ export class Receiver {
     if (member?.isLive) this.#synchronizer.request(member.address, this.#context.profile.gossipInterval);
   }
 
-  /**
-   * Multicast may arrive where unicast does not.
-   * @param address of the sender, for answers
-   */
+  /** Multicast may arrive where unicast does not. @param address of the sender, for answers */
   onGroupPacket(packet: Packet, address: string): void {
     const { members, removed, left, profile } = this.#context;
     const member = members.get(packet.from);
@@ -84,9 +81,8 @@ export class Receiver {
   }
 
   /**
-   * Handles a dead or suspected member that was heard by multicast only. Reviving it would make it flap, since the
-   * next probe would fail. Instead, a few of the nodes that heard it ping it with the accusation, and its answer
-   * counts.
+   * A dead or suspected member was heard by multicast only. Revived, it would flap, since the next probe would fail.
+   * Instead, a few of the nodes that heard it ping it with the accusation, and its answer counts.
    */
   #ask(member: Member, address: string): void {
     const { members, random, self } = this.#context;
@@ -117,7 +113,7 @@ export class Receiver {
       return;
     }
     if (this.#context.left) {
-      // This node has left and its view is outdated. Its answers report that it left.
+      // This node's view is outdated. Its answers report that it left.
       if (packet.type !== PacketType.PING) return;
       this.#transmitter.ack(packet, address, overStream, [Update.left(this.#context.self)]);
       return;
@@ -150,7 +146,7 @@ export class Receiver {
       return;
     }
     if (member.state === MemberState.SUSPECT && packet.count > member.count) {
-      // The accusation is refuted already; the refutation is in flight.
+      // The refutation is in flight.
       this.#lifeCycle.clear(member);
       return;
     }

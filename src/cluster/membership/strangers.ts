@@ -1,6 +1,6 @@
 /**
  * Packets of senders that are not members, or of an earlier life. A new node is admitted over a stream or by acking a
- * fresh number, so replayed packets cannot add members. Outdated, removed and forgotten senders are told so.
+ * fresh number, so replayed packets cannot add members.
  */
 import { MAX_NEWCOMERS } from "../bounds.js";
 import { DeathReason, type Packet, PacketType, Update, UpdateKind } from "../wire/packets.js";
@@ -15,8 +15,8 @@ import type { Updates } from "./updates.js";
 /** Average number of members that synchronize with a newly admitted one. */
 const ADMITTERS = 4;
 /**
- * Initial exchanges of a node without an answer; later ones come once per `probeTimeout`. In a busy process all
- * dialled nodes may ack in one turn.
+ * Initial exchanges of a node without an answer; later ones come once per `probeTimeout`. In a busy process all dialled
+ * nodes may ack in one turn.
  */
 const FIRST_EXCHANGES = 4;
 
@@ -91,7 +91,7 @@ export class Strangers {
       return undefined;
     }
     this.#context.heard(member);
-    // A new node exchanges with dialled nodes until one answers. Of the others only a few exchange, or a mass start
+    // A new node exchanges with dialled nodes until one answers. Only a few of the others exchange, or a mass start
     // would need as many exchanges per node.
     if (packet.type !== PacketType.ACK) return member;
     const { random, members, established, profile } = this.#context;
@@ -122,10 +122,7 @@ export class Strangers {
     return [...this.#newcomers.values()].slice(-most).map(({ update }) => update.address);
   }
 
-  /**
-   * Refutes an accusation or death in any case, as that needs no trust. Once per gossip interval, since all members
-   * get the refutation.
-   */
+  /** Refutes an accusation or death, which needs no trust, once per gossip interval, since all members get it. */
   #refute(packet: Packet): void {
     const { self, now, profile } = this.#context;
     if (now - this.#refutedAt < profile.gossipInterval) return;
@@ -171,8 +168,8 @@ export class Strangers {
   }
 
   /**
-   * Handles a packet of an earlier life, or of a restarted node whose clock was set back: it continues from the
-   * incarnation that it hears.
+   * A packet of an earlier life, or of a restarted node whose clock was set back: it continues from the incarnation
+   * that it hears.
    */
   onStale(member: Member, packet: Packet, address: string): void {
     this.#context.refuse("stale");
@@ -180,7 +177,7 @@ export class Strangers {
     this.#transmitter.sendUpdates(address, [this.#transmitter.ownAlive(), aliveOf(member)]);
   }
 
-  /** Handles a packet of a node that was forgotten as dead or left, and does not know it. */
+  /** A packet of a node that was forgotten as dead or left, and does not know it. */
   #buried(packet: Packet, address: string): void {
     const tombstone = this.#context.members.tombstone(packet.from);
     if (tombstone === undefined) return;

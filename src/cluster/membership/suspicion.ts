@@ -41,10 +41,7 @@ export class Suspicion {
     return added;
   }
 
-  /**
-   * Recomputes `deadline`.
-   * @param wanted possible further accusers, at most the profile's
-   */
+  /** @param wanted possible further accusers, at most the profile's */
   update(wanted: number): void {
     const share = wanted === 0 ? 1 : Math.min(1, Math.log(this.accusers.length) / Math.log(wanted + 1));
     this.deadline = this.since + this.#max - share * (this.#max - this.#min);

@@ -3,9 +3,9 @@
  *
  *   SYNC, 64 digests ─> ENTRIES of what differs, and which are wanted ─> ENTRIES of those
  *
- * A node's first exchanges use datagrams; repairs alternate between datagrams and streams. Answers that fit a few
- * datagrams use the way of their request. A stream between busy processes takes many turns to open, and in a mass
- * start streams would cost more than their contents. With proven identities only streams are used.
+ * A node's first exchanges use datagrams, since a mass start's streams would cost more than their contents; repairs
+ * alternate between datagrams and streams. Answers that fit a few datagrams use the way of their request. With proven
+ * identities only streams are used.
  */
 import { MAX_STREAM_PACKET, MAX_UPDATES } from "../bounds.js";
 import { shortId } from "../identity.js";
@@ -121,8 +121,8 @@ export class Synchronizer {
   }
 
   /**
-   * Asks a node met for the first time, after a short delay: a starting node meets several at once, which meet others
-   * meanwhile.
+   * The delay lets a starting node meet several others, which meet others meanwhile.
+   *
    * @param apart minimum ms since the previous exchange
    */
   meet(address: string, apart: number): void {
@@ -136,10 +136,7 @@ export class Synchronizer {
     this.#meetAt = Math.min(this.#meetAt, now + MEET_DELAY);
   }
 
-  /**
-   * Requests differing buckets.
-   * @param apart minimum ms since the previous request
-   */
+  /** @param apart minimum ms since the previous request */
   request(address: string, apart: number, overStream = true): void {
     if (this.#context.now - this.#lastSync < apart) return;
     this.#lastSync = this.#context.now;

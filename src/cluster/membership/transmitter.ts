@@ -1,4 +1,4 @@
-/** Packets of this node: header, piggybacked updates, and gossip without another packet. */
+/** Packets of this node: header, piggybacked updates, and gossip. */
 import { MAX_MEMBERS } from "../bounds.js";
 import { nextIncarnation } from "../identity.js";
 import { bodySize } from "../wire/codec.js";

@@ -259,10 +259,7 @@ export class Updates {
     this.#transmitter.announce(false);
   }
 
-  /**
-   * Applies removals and admissions, which have separate versions.
-   * @param isOwn whether an operator decided it at this node
-   */
+  /** Removals and admissions have separate versions. @param isOwn whether an operator decided it at this node */
   applyRemoval(update: Update, isOwn = false): void {
     // An operator's next decision needs a later version, which the maximum does not have.
     if (!isOwn && update.start - Math.max(this.#wall, EARLIEST) > MAX_AHEAD) {
@@ -297,9 +294,9 @@ export class Updates {
   }
 
   /**
-   * A member refuses this node by a removal older than its admission, which is normal shortly after the admission. If
-   * the admitting node was itself removed without knowing, no one else learns of the admission. So without answers
-   * this node counts as removed until it is admitted or answered.
+   * A member refuses this node by a removal older than its admission. If the admitting node was itself removed without
+   * knowing, no one else learns of the admission. So without answers this node counts as removed until it is admitted
+   * or answered.
    */
   #onRefused(update: Update): void {
     const { members, self } = this.#context;
