@@ -1,6 +1,5 @@
 /**
- * Chooses each handshake's mechanism from the socket's options, and authenticates peers. Only this file knows
- * all mechanisms and their options.
+ * Chooses each handshake's mechanism from the socket's options, and authenticates peers.
  */
 import { isBytes } from "../../core/bytes.js";
 import type { OptionValues } from "../../core/option-table.js";
@@ -97,7 +96,7 @@ export class Admission {
     this.#properties = new HandshakeProperties(state);
   }
 
-  /** Called before the first peer. @throws ShoalError for options that make every handshake fail */
+  /** @throws ShoalError for options that make every handshake fail */
   check(): void {
     // NULL works with any options.
     if (roleOf(this.#state.options) !== NULL) this.mechanism();
@@ -111,7 +110,7 @@ export class Admission {
     return role.create(made, () => this.#parts.curve);
   }
 
-  /** The mechanism for a stream without a handshake (45/ZWS, No Mechanism), if the options choose NULL. */
+  /** For a stream without a handshake (45/ZWS, No Mechanism), if the options choose NULL. */
   bareMechanism(): Mechanism {
     const { options } = this.#state;
     const role = roleOf(options);
@@ -141,8 +140,8 @@ export class Admission {
   }
 
   /**
-   * The socket's hook, else the context's ZAP service, by libzmq's rules: NULL asks it only if a domain is
-   * set, PLAIN and CURVE servers always.
+   * The socket's hook, else the context's ZAP service by libzmq's rules: NULL asks only with a domain, PLAIN
+   * and CURVE servers always.
    */
   #authenticator({ name, isServer }: Role): Authenticate | undefined {
     const { listener, names, options, zap } = this.#state;

@@ -1,6 +1,5 @@
 /**
- * A socket's handshake properties (37/ZMTP, Connection Metadata), cached in encoded form. Connections copy
- * the bytes.
+ * A socket's handshake properties (37/ZMTP, Connection Metadata), cached in encoded form.
  */
 import type { OptionValues } from "../../core/option-table.js";
 import type { HandshakeProperty } from "../engine.js";
@@ -31,7 +30,7 @@ export class HandshakeProperties {
     this.#state = state;
   }
 
-  /** Current properties; read-only. */
+  /** Read-only. */
   get bytes(): Uint8Array {
     const { options, type, property } = this.#state;
     const { routingId } = options;

@@ -6,9 +6,7 @@
  *   its commands, one by one  -> Steps, until one is done or failed
  *   bytes after the handshake -> takeRemaining(): the first traffic
  *
- * Greetings are omitted on a transport that agrees on the mechanism itself (transport/framing.ts).
- *
- * MAX_HANDSHAKE_COMMAND bounds the memory a peer can occupy.
+ * A transport that agrees on the mechanism omits greetings (transport/framing.ts).
  */
 import { COMMAND, LONG, LONG_HEADER, messageFrame, readLongSize, SHORT_HEADER } from "../frame.js";
 import {
@@ -27,7 +25,7 @@ const NOTHING = Buffer.alloc(0);
 
 const NOTHING_TO_DO: Step = {};
 
-/** Greetings with early commands, cached because most connections send the same. */
+/** Greetings with early commands, which most connections share. */
 const OPENINGS = new WeakMap<Uint8Array, Buffer>();
 
 function openingOf({ name, asServer }: Mechanism, early: Uint8Array): Buffer {
@@ -43,7 +41,7 @@ interface PeerOpening {
   readonly command: Buffer;
 }
 
-/** Recent handshakes of peers, to skip parsing the common case. The mechanism still checks each. */
+/** Recent handshakes of peers. The mechanism still checks each. */
 const openings = new RecentBytes<PeerOpening>();
 
 function remember(bytes: Buffer, greeting: Greeting): void {
@@ -53,7 +51,7 @@ function remember(bytes: Buffer, greeting: Greeting): void {
 
 export class Handshake {
   readonly mechanism: Mechanism;
-  /** The mechanism agreed on by the transport, which replaces the greeting. */
+  /** Agreed on by the transport, in place of the greeting. */
   readonly #agreed: Mechanism["name"] | undefined;
   #input: Buffer = NOTHING;
   #greeting: Greeting | undefined;
@@ -62,15 +60,12 @@ export class Handshake {
   #waiting = false;
   #over = false;
 
-  /** @param agreed by the transport; if absent, greetings come first */
   constructor(mechanism: Mechanism, agreed?: Mechanism["name"]) {
     this.mechanism = mechanism;
     this.#agreed = agreed;
   }
 
-  /**
-   * The first bytes to send, possibly none; read-only. Call it before carrying out the steps of `receive`.
-   */
+  /** Possibly empty; read-only. Call it before carrying out the steps of `receive`. */
   open(): Buffer {
     const { mechanism } = this;
     if (mechanism.routingId !== undefined) return messageFrame(mechanism.routingId);
@@ -87,7 +82,7 @@ export class Handshake {
     return this.#proceed([this.#note(this.#begin(this.#agreed))]);
   }
 
-  /** The peer's minor version, which decides the form of subscriptions and pings. */
+  /** Decides the form of subscriptions and pings. */
   get minor(): number {
     return this.#greeting?.minor ?? 0;
   }
@@ -98,7 +93,7 @@ export class Handshake {
   }
 
   receive(bytes: Buffer, length = bytes.length): Step[] {
-    // The cache applies only if the greeting already carried this side's commands.
+    // The greeting must already have carried this side's commands.
     const isFirst =
       !this.#started &&
       !this.#over &&

@@ -3,8 +3,7 @@
  *
  *   FF | padding 8 | 7F | major | minor | mechanism 20, NUL-padded | as-server 1 | filler 31
  *
- * All 64 go out at once. The peer's padding is never checked, since libzmq puts its routing id's length plus one
- * there; nor is the filler.
+ * The peer's padding and filler are not checked: libzmq puts its routing id's length plus one in the padding.
  */
 
 export const GREETING_SIZE = 64;
@@ -41,13 +40,13 @@ export function encodeGreeting(mechanism: string, asServer: boolean): Buffer {
   return greeting;
 }
 
-/** The last accepted greeting. Most peers send the same bytes, and comparing is cheaper than parsing. */
+/** The last accepted greeting: comparing is cheaper than parsing. */
 let lastBytes: Buffer | undefined;
 let lastGreeting: Greeting | undefined;
 
 /**
  * @param bytes received so far, up to 64
- * @returns the greeting, a fault as soon as it shows, or `undefined` while more bytes are needed
+ * @returns a fault as soon as it shows, or `undefined` while more bytes are needed
  */
 export function parseGreeting(bytes: Buffer): Greeting | GreetingFault | undefined {
   if (lastBytes?.equals(bytes) === true) return lastGreeting;

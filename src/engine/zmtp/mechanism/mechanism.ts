@@ -1,19 +1,19 @@
 /**
- * The interface of security mechanisms: state machines that take the peer's commands and return the next step (37/ZMTP,
- * Security Mechanisms). Pure: no socket, no clock; random bytes come through the constructor.
+ * The interface of security mechanisms (37/ZMTP, Security Mechanisms): pure state machines that take the
+ * peer's commands and return the next step.
  *
  *   greeting of the peer -> start() -> Step
  *   command of the peer  -> receive(body) -> Step
  *   answer of the hook   -> authenticated(verdict) -> Step  after a Step with `ask`
  *
- * The parts of a step run in the order send, then ask, done or failed. No command is received during an `ask`.
+ * A step sends, then asks or ends. No command is received during an `ask`.
  */
 import type { ErrorCode } from "../../../core/errors.js";
 import { encodeCommand } from "../codec/command.js";
 import type { InStream, StreamFault } from "../codec/in-stream.js";
 import type { Segment } from "../codec/out-queue.js";
 
-/** The peer's properties, by lower-case name (37/ZMTP, Connection Metadata). */
+/** By lower-case name (37/ZMTP, Connection Metadata). */
 export type Metadata = ReadonlyMap<string, Buffer>;
 
 export interface Credentials {
@@ -27,7 +27,7 @@ export interface Credentials {
 /** Only `true` admits the peer. */
 export type Verdict = boolean | Refusal;
 
-/** The status of a refusal, or the fault of a ZAP reply (27/ZAP, The Reply). */
+/** A status, or the fault of a ZAP reply (27/ZAP, The Reply). */
 export type Refusal =
   | {
       readonly status: 300 | 400 | 500;
@@ -49,19 +49,19 @@ export interface Fault {
 }
 
 export interface Step {
-  /** Bodies of command frames, without frame headers. */
+  /** Bodies of command frames. */
   readonly send?: readonly Uint8Array[];
-  /** Call `start` once fulfilled. A rejection fails the handshake. */
+  /** Call `start` once fulfilled; a rejection fails the handshake. */
   readonly wait?: Promise<void>;
   readonly ask?: Credentials;
   readonly done?: Metadata;
-  /** The handshake failed: close the connection after `send`. */
+  /** Close the connection after `send`. */
   readonly failed?: Fault;
 }
 
 /**
- * Memory where a cipher works fastest. Many frames at once are copied into its input, sealed or opened into its output,
- * and copied out. All connections of the thread share it, so contents last only until the end of the caller's turn.
+ * Memory where a cipher works fastest: many frames are copied in, sealed or opened, and copied out. All
+ * connections of the thread share it within a turn.
  */
 export interface CipherMemory {
   readonly bytes: Uint8Array;
@@ -71,11 +71,10 @@ export interface CipherMemory {
   readonly outputSize: number;
 }
 
-/** Converts the frames of a connection between plain and sealed ones. */
 export interface FrameSealer {
-  /** @returns wire bytes of whole plain frames, in new memory each time */
+  /** @returns wire bytes of whole plain frames, in new memory */
   seal(segments: readonly Segment[]): Buffer;
-  /** Adds the plain frames of `bytes` to `stream`. @returns the connection's fault */
+  /** Adds plain frames to `stream`. @returns the connection's fault */
   open(bytes: Uint8Array, stream: InStream, length?: number): StreamFault | Fault | undefined;
 }
 
@@ -84,24 +83,22 @@ export interface FrameCipher {
   /**
    * Seals the plain frame with its body at `from` to `to`.
    *
-   * @param flags of the plain frame: MORE 1, COMMAND 4
-   * @param plain other memory, or the cipher's; in the latter the byte before `from` is overwritten
-   * @param target gets the sealed body at `at`, `sealedLength` bytes; the cipher's memory if `plain` is
+   * @param flags MORE 1, COMMAND 4
+   * @param plain other memory, or the cipher's, whose byte before `from` is overwritten
+   * @param target gets `sealedLength` bytes at `at`; the cipher's memory if `plain` is
    */
   seal(flags: number, plain: Uint8Array, from: number, to: number, target: Uint8Array, at: number): void;
-  /** @returns the plain body's bytes in a sealed body of `length`; negative: too short */
+  /** Negative: too short. */
   plainLength(length: number): number;
   /**
-   * Opens the sealed body at `from` to `to`.
-   *
-   * @param plain other memory, or the cipher's if `sealed` is. Gets a garbage byte at `at`, then the plain body of
-   *   `plainLength` bytes
-   * @returns the plain frame's flags (MORE 1, COMMAND 4), or the connection's fault; then `plain` is garbage
+   * @param plain other memory, or the cipher's if `sealed` is; gets a garbage byte at `at`, then
+   * `plainLength` bytes
+   * @returns the flags (MORE 1, COMMAND 4), or the connection's fault; then `plain` is garbage
    */
   open(sealed: Uint8Array, from: number, to: number, plain: Uint8Array, at: number): number | Fault;
-  /** Longest plain body for the cipher's memory, in bytes; its sealed form fits, too. Negative: no such memory. */
+  /** Longest plain body for the cipher's memory, in bytes; negative: no such memory. */
   readonly mostShort: number;
-  /** Prepares the cipher's memory for frames to seal or to open. `undefined`: no such memory. */
+  /** `undefined`: no such memory. */
   memory(use: "seal" | "open"): CipherMemory | undefined;
 }
 
@@ -109,37 +106,34 @@ export interface Mechanism {
   readonly name: "NULL" | "PLAIN" | "CURVE";
   readonly asServer: boolean;
   /**
-   * Frames of `start` that may go out directly behind this side's greeting, before the peer's. `start` is not called then.
-   * Equal properties share one array. Absent: the mechanism waits for the peer's greeting.
+   * Frames of `start` to send behind this side's greeting, before the peer's; `start` is not called then.
+   * Equal properties share one array.
    */
   readonly early?: Uint8Array | undefined;
-  /** Fulfilled when the mechanism's code is loaded; call `start` after. Absent: loaded. */
+  /** Call `start` once fulfilled. Absent: loaded. */
   readonly loading?: Promise<void> | undefined;
   start(): Step;
   receive(body: Buffer): Step;
   authenticated(verdict: Verdict): Step;
-  /** A likely reason for a peer's silent hang-up, without secrets; absent: unknown. */
+  /** A likely reason for a peer's silent hang-up, without secrets. */
   readonly suspicion?: string | undefined;
   /** Set after `done`; `undefined` if frames stay plain. */
   readonly cipher: FrameCipher | undefined;
-  /** Converts the frames of the connection with `cipher`. Only mechanisms with a cipher have it. */
+  /** Present with a cipher. */
   sealer?(): FrameSealer | undefined;
-  /**
-   * Present if there are no commands: each side's first message is its routing id, and `receive` gets the
-   * peer's.
-   */
+  /** Without commands, each side's first message is its routing id, and `receive` gets the peer's. */
   readonly routingId?: Uint8Array;
 }
 
 export interface MechanismOptions {
   readonly properties: Uint8Array;
-  /** Whether there is a hook. Without it PLAIN servers refuse all peers, as libzmq without a ZAP handler. */
+  /** Whether there is a hook; without it PLAIN servers refuse all peers, as libzmq. */
   readonly asks: boolean;
   readonly plainUsername: string;
   readonly plainPassword: string;
   /**
-   * 32 bytes each, or undefined. Results of CURVE are cached by array, so pass the same array for every connection. Each
-   * side's public key is derived from its secret key; `curvePublicKey` is unused.
+   * 32 bytes each, or undefined. Results of CURVE are cached by array. Each side's public key is derived from
+   * its secret key; `curvePublicKey` is unused.
    */
   readonly curvePublicKey: Uint8Array | undefined;
   readonly curveSecretKey: Uint8Array | undefined;
@@ -151,7 +145,7 @@ export interface CurveParts {
   client(options: MechanismOptions): Mechanism;
 }
 
-// Failed handshakes: shared faults, and the ERROR command (37/ZMTP, The NULL Security Mechanism; 27/ZAP, The Reply).
+// Failed handshakes (37/ZMTP, The NULL Security Mechanism; 27/ZAP, The Reply):
 //
 //   ERROR = 05 "ERROR" | reason length 1 | reason
 //
@@ -161,7 +155,7 @@ export function protocolFault(code: ErrorCode, message: string): Fault {
   return { kind: "protocol", code, message };
 }
 
-/** Ends the handshake with a protocol fault, without an ERROR, as libzmq. */
+/** Without an ERROR, as libzmq. */
 export function failed(code: ErrorCode, message: string): Step {
   return { failed: protocolFault(code, message) };
 }
@@ -171,8 +165,8 @@ export function unexpected(mechanism: string, expected: string): Step {
 }
 
 /**
- * Refuses a peer with an ERROR, as libzmq. A temporary failure (status 300) sends no ERROR, so that the peer tries again
- * (27/ZAP); nor does a fault of the ZAP service.
+ * As libzmq, sends an ERROR, except for status 300, so that the peer tries again (27/ZAP), and for a fault of
+ * the ZAP service.
  */
 export function refused(mechanism: string, why: false | Refusal): Step {
   if (why !== false && "code" in why) return failed(why.code, `${mechanism}: ${why.message}`);
@@ -189,12 +183,12 @@ export function refused(mechanism: string, why: false | Refusal): Step {
   };
 }
 
-/** The text of an ERROR for logs and terminals: at most 255 printable characters. */
+/** For logs and terminals: at most 255 printable characters. */
 export function errorText(data: Buffer): string {
   return data.toString("latin1", 1, 256).replace(/[^\x20-\x7e]/g, "?");
 }
 
-/** The step after the peer's ERROR. @param data behind the command's name */
+/** @param data behind the command's name */
 export function errorReceived(mechanism: string, data: Buffer): Step {
   if (data.length === 0 || data[0] !== data.length - 1) {
     return failed(

@@ -6,9 +6,8 @@
  *   start -- asks --> asking -- allowed, send READY --> waiting -- READY --> over
  *     \------- send READY ------------------------------>/
  *
- * A side with a hook asks before it sends READY, since the peer may send messages from then on. A side without a hook
- * sends READY with its greeting, in one write; with a peer of another mechanism the handshake fails all the same. The
- * first message waits for the peer's READY, as libzmq requires.
+ * A side with a hook asks before it sends READY, since the peer may send messages from then on. Otherwise
+ * READY goes out with the greeting. The first message waits for the peer's READY, as libzmq requires.
  */
 import { commandFrame } from "../../frame.js";
 import { encodeCommand, parseCommand } from "../codec/command.js";
@@ -25,13 +24,10 @@ import {
   type Verdict,
 } from "./mechanism.js";
 
-/**
- * READY of peers without a routing id. Others are not cached, since sockets keep the memory of their routing
- * ids.
- */
+/** READY of peers without a routing id: sockets keep the memory of routing ids. */
 const known = new RecentBytes<Step>();
 
-/** READY by its properties, shared by most connections (handshake-properties.ts). */
+/** READY by its properties. */
 const READY_FRAMES = new WeakMap<Uint8Array, Uint8Array>();
 
 function readyFrame(properties: Uint8Array): Uint8Array {

@@ -1,16 +1,17 @@
 /**
- * PUB and XPUB (29/PUBSUB): each message goes to everyone who subscribed to a prefix of its first frame. It is encoded
- * once. A subscriber without room misses it, unless `noDrop` makes the publisher wait.
+ * PUB and XPUB (29/PUBSUB): a message goes to everyone who subscribed to a prefix of its first frame. A
+ * subscriber without room misses it, unless `noDrop` makes the publisher wait.
  *
- * Subscriptions arrive as commands (37/ZMTP) or as messages (23/ZMTP): 01 or 00, and the prefix. Both are accepted from
- * all peers. An XPUB's program gets them as messages:
+ * Subscriptions arrive as commands (37/ZMTP) or messages (23/ZMTP): 01 or 00, and the prefix. An XPUB's
+ * program gets them as messages:
  *
  *   verbosity null          the first of a topic, the last of a topic
  *   "allSubs"               every subscription, the last cancellation
  *   "allSubsUnsubs"         all
  *   manual                  all, and only what the program then sets takes effect
  *
- * The prefixes of a departed peer are removed in steps, while the program's queue has room for their cancellations.
+ * A departed peer's prefixes are removed in steps, while the program's queue has room for their
+ * cancellations.
  */
 import { RingBuffer } from "../../../core/collections/ring-buffer.js";
 import { costOf } from "../../../core/frame-cost.js";
@@ -39,53 +40,55 @@ const NO_TOPIC = Buffer.alloc(0);
 const SUBSCRIBE = 1;
 const CANCEL = 0;
 
-/** Prefixes of one peer, and their total bytes. Its connection ends beyond that. */
+/** Of one peer, whose connection ends beyond that. */
 export const MAX_PREFIXES = 1_048_576;
 export const MAX_PREFIX_BYTES = 67_108_864;
-/** Bytes of one prefix. V8 hashes longer strings by their length, so thousands of them would form one long list. */
+/** Bytes. V8 hashes longer strings by their length, so thousands of them would form one list. */
 export const MAX_PREFIX_LENGTH = 16_383;
-/** Different lengths of one peer's prefixes. Each costs every longer topic one lookup. */
+/** Different lengths of one peer's prefixes: each costs every longer topic a lookup. */
 export const MAX_PREFIX_LENGTHS = 1_024;
-/** Prefixes of departed peers that are removed in one turn of the event loop, in some 3 ms. */
+/** Prefixes removed in one turn of the event loop, in some 3 ms. */
 export const LEAVE_STEP = 1_024;
-/** Departed peers with untaken messages, plus those with prefixes. Then no peer joins while the queue is full. */
+/**
+ * Departed peers with untaken messages, plus those with prefixes. Then none joins while the queue is full.
+ */
 export const MAX_DEPARTED = 16;
 
 /** A message for an XPUB's program. */
 interface Notice {
   readonly frames: Buffer[];
-  /** The sending peer; `undefined` for the cancellation of a departed peer's prefix. */
+  /** `undefined` for the cancellation of a departed peer's prefix. */
   readonly from: Subscriber | undefined;
-  /** Cost of the frames (core/frame-cost.ts). */
+  /** By core/frame-cost.ts. */
   readonly cost: number;
 }
 
 export class PublishRouting extends Routing implements Matching, DirectedSending, EngineSubscriptions {
   readonly #index = new SubscriptionIndex<Subscriber>();
   readonly #sessions = new Map<Pipe, Subscriber>();
-  /** Prefixes of departed peers, still to be removed, and whether the program is told of each removal. */
+  /** Prefixes of departed peers, and whether the program is told of each removal. */
   readonly #leaving = new RingBuffer<Iterator<[prefix: string, isReported: boolean], void>>(2);
-  /** Number of these prefixes. */
+  /** Prefixes in `#leaving`. */
   #toRemove = 0;
   #stepIsDue = false;
-  /** Prefixes that peers requested while the program decides (manual). */
+  /** Requested by peers while the program decides (manual). */
   readonly #asked = new SubscriptionIndex<Subscriber>();
   readonly #encoder = new Encoder();
-  /** XPUB: messages that the program has not taken. */
+  /** XPUB: untaken messages. */
   readonly #notices = new RingBuffer<Notice>();
   #noticesCost = 0;
-  /** Departed peers with messages among them. */
+  /** Departed peers with untaken messages. */
   #departed = 0;
   readonly #givesNotices: boolean;
   /** Marks the pipes that one publication matched. */
   #epoch = 0;
   #matched: Pipe[] = [];
-  /** If all peers want everything: these peers, at that version of the index. */
+  /** If all peers want everything: these, at that version of the index. */
   #everybody: readonly Pipe[] = [];
   #everybodyAt = -1;
-  /** The peer of the last notice taken. */
+  /** Of the last notice taken. */
   #last: Subscriber | undefined = undefined;
-  /** Peers that the program has asked for, while their connections last. */
+  /** Peers that the program has asked for. */
   readonly #subscribers = new Map<Pipe, OneSubscriber>();
   /** Pipes that are not read until notices are taken. */
   readonly #held = new Set<Pipe>();
@@ -185,7 +188,7 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
       else full.push(pipe);
     }
     letGo(held);
-    // Last, because a listener of the drop may publish, which reuses the encoder and the list.
+    // A listener of the drop may publish, which reuses the encoder and the list.
     if (full !== undefined) for (const pipe of full) this.effects.routingOnDrop("peer-full", pipe);
     return OfferResult.Accepted;
   }
@@ -258,12 +261,12 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     return this.#notices.length >= this.#limit || this.#noticesCost >= this.#limitBytes;
   }
 
-  /** Once the program has taken half of the queue, goes on with departed peers, and reads the others again. */
+  /** Goes on once the program has taken half of the queue. */
   #relieve(): void {
     if (this.#notices.length > this.#limit / 2 || this.#noticesCost > this.#limitBytes / 2) return;
     if (!this.#stepIsDue) this.#removeStep();
     const held = [...this.#held];
-    this.#held.clear(); // First, because a pipe may be stopped again within the loop.
+    this.#held.clear(); // A pipe may be stopped again within the loop.
     for (const pipe of held) pipe.setBackPressure(false);
   }
 
@@ -271,7 +274,7 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     return this.#index.isUniform && this.effects.options.invertMatching !== true;
   }
 
-  /** The subscribers of a message; valid until the next call. */
+  /** Valid until the next call. */
   match(message: OutgoingMessage): readonly Pipe[] {
     const { version } = this.#index;
     const inverted = this.effects.options.invertMatching;
@@ -326,8 +329,8 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     }
     const { verbosity } = options;
     const all = manual || verbosity === "allSubsUnsubs" || (on && verbosity === "allSubs");
-    // As in libzmq, an unmatched cancellation is passed on, unless other peers have the prefix: a proxy would cancel
-    // theirs.
+    // As in libzmq, an unmatched cancellation is passed on unless other peers have the prefix: a proxy would
+    // cancel theirs.
     if (all || outcome === "first" || outcome === "last" || outcome === "unknown")
       this.#give([Buffer.concat([Buffer.of(on ? SUBSCRIBE : CANCEL), prefix])], pipe);
   }
@@ -352,7 +355,7 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     if (count === 0) return;
     this.#toRemove += count;
     this.#leaving.push(this.#prefixesOf(session));
-    // Small numbers are removed at once. However many peers leave, no more prefixes wait than one peer may have.
+    // However many peers leave, no more prefixes wait than one peer may have.
     do this.#removeStep();
     while (this.#toRemove > MAX_PREFIXES && !this.#isFull);
   }
@@ -374,7 +377,7 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     for (const [prefix] of this.#asked.removeEach(session)) yield [prefix, true];
   }
 
-  /** Removes some prefixes of departed peers; schedules the next step unless the program's queue is full. */
+  /** Schedules the next step unless the program's queue is full. */
   #removeStep(): void {
     for (let left = LEAVE_STEP; left > 0 && !this.#isFull; left--) {
       const next = this.#leaving.peek()?.next();
@@ -409,7 +412,7 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     const from = this.#sessionOf(pipe);
     from.unread += 1;
     this.#push(frames, from);
-    // A peer that subscribes faster than the program reads is not read for a while.
+    // A peer that subscribes faster than the program reads is not read.
     if (this.#isFull && pipe.link !== undefined) {
       this.#held.add(pipe);
       pipe.setBackPressure(true);
@@ -418,7 +421,6 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
   }
 }
 
-/** Whether one more prefix of this length would exceed a peer's limits. */
 function isTooMuch(index: SubscriptionIndex<Subscriber>, peer: Subscriber, length: number): boolean {
   if (length > MAX_PREFIX_LENGTH || index.countOf(peer) >= MAX_PREFIXES) return true;
   if (index.bytesOf(peer) + length > MAX_PREFIX_BYTES) return true;
@@ -426,7 +428,7 @@ function isTooMuch(index: SubscriptionIndex<Subscriber>, peer: Subscriber, lengt
   return lengths.size >= MAX_PREFIX_LENGTHS && !lengths.has(length);
 }
 
-/** A mark of 0 means no limit. */
+/** 0 means no limit. */
 function markOf(mark: unknown): number {
   return typeof mark === "number" && mark > 0 ? mark : Number.POSITIVE_INFINITY;
 }

@@ -1,6 +1,5 @@
 /**
- * REQ (28/REQREP, The REQ Socket Type): sends a request to the next peer, then takes the reply of that peer
- * alone.
+ * REQ (28/REQREP, The REQ Socket Type): sends a request to the next peer, then takes that peer's reply.
  *
  *   sends     [id 4] | "" | body     the id with `correlate`
  *   receives  [id 4] | "" | body     anything else is dropped; without "" the peer is closed, as libzmq does
@@ -46,9 +45,7 @@ export class RequestRouting extends Routing {
     if (this.effects.options.probeRouter) pipe.send("", 0, undefined);
   }
 
-  /**
-   * Unsent requests go over the next connection; a ROUTER can reply over it if this socket has a routing id.
-   */
+  /** Unsent requests go over the next connection; a ROUTER can reply over it to a routing id. */
   override lost(pipe: Pipe): void {
     if (pipe.out.messages === 0 && this.effects.options.routingId === null) this.#left(pipe);
   }
@@ -65,7 +62,7 @@ export class RequestRouting extends Routing {
     else this.room(pipe);
   }
 
-  /** Asks another peer, because the request is still unsent. */
+  /** The request is still unsent. */
   override move(from: Pipe): void {
     if (!this.#asking || from !== this.#asked) return;
     const [to] = moveToOthers(from, this.pipes, 1);

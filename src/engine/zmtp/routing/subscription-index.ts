@@ -1,29 +1,28 @@
 /**
- * Who subscribed to what: prefixes, and the subscribers of each. Pure.
+ * Prefixes and their subscribers. Pure.
  *
- * A table by prefix, and the set of the prefixes' lengths. A topic is looked up
- * once for each length that occurs and is not longer than it, so the cost does
- * not grow with the number of subscriptions (bench/micro/subscriptions.js), and a
- * million of them take a hash table's entry each, not a tree of nodes.
+ * A topic is looked up once for each length of prefixes up to its own, so the cost does not grow with the
+ * number of subscriptions (bench/micro/subscriptions.js). A million of them take a hash table's entry each,
+ * not a tree of nodes.
  *
- * Each subscriber has a set: subscribing twice is subscribing once, as in libzmq
- * (37/ZMTP would have the publisher count, which a lost CANCEL makes leak).
+ * Subscribing twice counts once, as in libzmq (37/ZMTP would have the publisher count, which a lost CANCEL
+ * makes leak).
  */
 import { SteadyMap } from "../../../core/collections/steady-map.js";
 import { keyOf } from "../../../core/memory.js";
 import { randomSeed } from "../../../core/random.js";
 
-/** Most prefixes have one subscriber: no set for those. */
+/** Most prefixes have one subscriber, and no set. */
 type Subscribers<S> = S | Set<S>;
 
-/** What one subscriber asked for. */
+/** Of one subscriber. */
 interface Own {
   readonly prefixes: SteadyMap<true>;
   readonly lengths: LengthSet;
 }
 
 export class SubscriptionIndex<S extends object> {
-  /** Grows with each change: what was found before may be used as long as it has not. */
+  /** Grows with each change. */
   version = 0;
   readonly #byPrefix = new SteadyMap<Subscribers<S>>();
   readonly #bySubscriber = new Map<S, Own>();
@@ -35,38 +34,35 @@ export class SubscriptionIndex<S extends object> {
     return this.#byPrefix.size;
   }
 
-  /** Whether every topic has the same subscribers: nobody asked for a prefix but the empty one. */
+  /** Whether every topic has the same subscribers: the only prefix is the empty one. */
   get isUniform(): boolean {
     const lengths = this.#lengths;
     return lengths.size === 0 || (lengths.size === 1 && lengths.at(0) === 0);
   }
 
-  /** Whether a subscriber has a prefix, one character a byte. */
+  /** @param prefix one character per byte */
   has(prefix: string, subscriber: S): boolean {
     return this.#bySubscriber.get(subscriber)?.prefixes.has(prefix) === true;
   }
 
-  /** Whether anybody has a prefix, one character a byte. */
+  /** Whether any subscriber has the prefix. */
   isAsked(prefix: string): boolean {
     return this.#byPrefix.has(prefix);
   }
 
-  /** How many prefixes a subscriber has. */
   countOf(subscriber: S): number {
     return this.#bySubscriber.get(subscriber)?.prefixes.size ?? 0;
   }
 
-  /** Bytes of a subscriber's prefixes together. */
   bytesOf(subscriber: S): number {
     return this.#bySubscriber.get(subscriber)?.prefixes.length ?? 0;
   }
 
-  /** The different lengths of a subscriber's prefixes. */
   lengthsOf(subscriber: S): Pick<LengthSet, "size" | "has"> {
     return this.#bySubscriber.get(subscriber)?.lengths ?? NO_LENGTHS;
   }
 
-  /** @returns `first`: nobody else had it; `added`: others had; `known`: the subscriber itself had */
+  /** @returns `first`: no other subscriber had it; `added`: others had; `known`: the subscriber itself had */
   add(prefix: string, subscriber: S): "first" | "added" | "known" {
     let own = this.#bySubscriber.get(subscriber);
     if (own === undefined) {
@@ -89,7 +85,10 @@ export class SubscriptionIndex<S extends object> {
     return "added";
   }
 
-  /** @returns `last`: nobody has it any more; `removed`: others have; `foreign`: others have, the subscriber had not; `unknown`: nobody had */
+  /**
+   * @returns `last`: no subscriber has it any more; `removed`: others have; `foreign`: only others had;
+   * `unknown`: none had
+   */
   remove(prefix: string, subscriber: S): "last" | "removed" | "foreign" | "unknown" {
     const own = this.#bySubscriber.get(subscriber);
     if (own?.prefixes.delete(prefix) !== true) return this.#byPrefix.has(prefix) ? "foreign" : "unknown";
@@ -98,7 +97,6 @@ export class SubscriptionIndex<S extends object> {
     return this.#drop(prefix, subscriber);
   }
 
-  /** A subscriber has a prefix no more. */
   #drop(prefix: string, subscriber: S): "last" | "removed" {
     this.version += 1;
     const subscribers = this.#byPrefix.get(prefix);
@@ -113,8 +111,8 @@ export class SubscriptionIndex<S extends object> {
   }
 
   /**
-   * A subscriber is gone, and adds nothing more. Each of its prefixes is removed when it is asked for: a million of them take seconds.
-   * Until then `match` finds it.
+   * Removes a departed subscriber's prefixes one by one, since a million take seconds. `match` finds it until
+   * then.
    */
   *removeEach(subscriber: S): Generator<[prefix: string, outcome: "last" | "removed"], void> {
     const own = this.#bySubscriber.get(subscriber);
@@ -123,7 +121,7 @@ export class SubscriptionIndex<S extends object> {
   }
 
   /**
-   * Calls `visit` for the subscribers of every prefix of `topic`; for some of them more than once.
+   * Visits the subscribers of every prefix of `topic`, some more than once.
    *
    * @param isKnown whether a subscriber was visited already
    */
@@ -160,15 +158,15 @@ export class SubscriptionIndex<S extends object> {
   }
 }
 
-/** Lengths that a set has room for at first. */
+/** Initial number of lengths. */
 const FIRST_ROOM = 8;
 
-/** The lengths that occur among a collection of prefixes, ascending: a topic is looked up once for each. */
+/** The different lengths of a collection of prefixes, ascending. */
 export class LengthSet {
-  /** How many different lengths there are. */
+  /** Different lengths. */
   size = 0;
   #sorted = new Uint32Array(FIRST_ROOM);
-  /** How many prefixes have each of them. */
+  /** Prefixes of each length. */
   #counts = new Uint32Array(FIRST_ROOM);
 
   /** The `index`-th shortest. */
@@ -191,7 +189,7 @@ export class LengthSet {
       this.#sorted = grown(this.#sorted);
       this.#counts = grown(this.#counts);
     }
-    // Put in its place: a peer decides how often lengths come and go, so none may cost a sort.
+    // A peer decides how often lengths come and go, so none may cost a sort.
     this.#sorted.copyWithin(at + 1, at, this.size);
     this.#counts.copyWithin(at + 1, at, this.size);
     this.#sorted[at] = length;
@@ -210,7 +208,7 @@ export class LengthSet {
     this.size -= 1;
   }
 
-  /** The index of the first that is not shorter. */
+  /** The first that is not shorter. */
   #find(length: number): number {
     let from = 0;
     let to = this.size;
@@ -231,7 +229,7 @@ function grown(array: Uint32Array): Uint32Array<ArrayBuffer> {
   return larger;
 }
 
-/** Prefixes up to this length are looked up as strings, which is faster for few lengths. */
+/** Longest prefix that is looked up as a string, which is faster for few lengths. */
 const SHORT_PREFIX = 64;
 
 /** FNV-1a's factor. */
@@ -239,8 +237,8 @@ const FACTOR = 0x0100_0193;
 let chosen: number | undefined;
 
 /**
- * FNV-1a with a shift, from a random start. Without the shift the low 8 bits of the state go their own way, and a peer
- * could make prefixes that collide for one start in 256.
+ * FNV-1a with a shift, from a random start. Without the shift a peer could make prefixes that collide for one
+ * start in 256.
  */
 function step(hash: number, byte: number): number {
   const product = Math.imul(hash ^ byte, FACTOR);
@@ -252,7 +250,7 @@ function start(): number {
   return chosen;
 }
 
-/** Hashes without entries that may stay whatever is left. */
+/** Hashes without entries that may always stay. */
 const SLACK = 16;
 
 interface Entry {
@@ -261,17 +259,16 @@ interface Entry {
 }
 
 /**
- * Finds long prefixes of a topic without making a string for each length: one
- * pass over the topic computes the hash of all its prefixes, and only what has the
- * same hash is compared. So a peer that subscribes to thousands of prefixes of
- * different lengths costs a publication microseconds, not milliseconds.
+ * Finds long prefixes of a topic in one pass over it, which computes the hashes of all its prefixes; only
+ * equal hashes are compared. A peer with thousands of prefixes of different lengths costs a publication
+ * microseconds, not milliseconds.
  */
 class LongPrefixes {
   #byHash = new Map<number, Entry[]>();
-  /** Hashes with entries; the others stay for a while, so that what comes and goes makes no holes (steady-map.ts). */
+  /** Hashes with entries; the others stay for a while (steady-map.ts). */
   #used = 0;
 
-  /** @param key one character a byte, longer than SHORT_PREFIX */
+  /** @param key one character per byte, longer than SHORT_PREFIX */
   add(key: string): void {
     const bytes = Buffer.from(key, "latin1");
     const hash = hashOf(bytes);
@@ -293,10 +290,7 @@ class LongPrefixes {
     this.#byHash = new Map([...this.#byHash].filter(([, { length }]) => length > 0));
   }
 
-  /**
-   * @param lengths those that occur, ascending; looked at from index `from` on
-   * @param wanted whether it matters if this one matches: asked before the costly comparison
-   */
+  /** @param lengths ascending; used from index `from` on @param wanted called before the costly comparison */
   match(
     topic: Uint8Array,
     lengths: LengthSet,
