@@ -1,38 +1,35 @@
 /**
- * Bounds of the cluster's rules: what peers and networks can make a node keep. Above a bound the oldest entry is
- * dropped, or the new one refused with a counted reason.
+ * Bounds on what peers and networks can make a node keep. Unless a comment says otherwise, the oldest entry is dropped
+ * above a bound.
  */
 
 /** Members of a cluster, including dead ones. */
 export const MAX_MEMBERS = 16_384;
-/** Remembered former members, so that old gossip does not bring them back; the oldest are dropped. */
+/** Former members, remembered so that old gossip does not bring them back. */
 export const MAX_TOMBSTONES = 4_096;
-/** Remembered removals and admissions; the oldest are dropped. */
+/** Remembered removals and admissions. */
 export const MAX_REMOVALS = 1_024;
-/**
- * Updates waiting to be spread, two for each member and each removal. The oldest are dropped; synchronization repairs
- * that.
- */
+/** Updates waiting to be spread, two for each member and each removal; synchronization repairs dropped ones. */
 export const MAX_GOSSIP = 34_816;
-/** Senders waiting for their first ack; the oldest are dropped. */
+/** Senders waiting for their first ack. */
 export const MAX_NEWCOMERS = 256;
-/** Addresses from configuration or discovery that belong to no member; more are refused. */
+/** Addresses from configuration or discovery without a member; more are refused. */
 export const MAX_SEEDS = 1_024;
-/** Streams of a node, without those whose other end is not proved; more are refused. */
+/** Proved streams of a node; more are refused. */
 export const MAX_LINKS = 768;
 /** Addresses of a connection manager. The other streams are for membership and for nodes that dial this one. */
 export const MAX_KEPT_ADDRESSES = 448;
 export const MAX_SOURCES = 16;
 /** Concurrent probes; more have to wait. */
 export const MAX_PROBES = 64;
-/** Concurrent probes for other nodes; more are answered with a nack at once. */
+/** Concurrent probes for other nodes; more get a nack at once. */
 export const MAX_RELAYS = 256;
 export const MAX_ACCUSERS = 8;
 
-/** Link-local IPv6 addresses whose zones are remembered; the oldest are dropped. */
+/** Link-local IPv6 addresses with remembered zones. */
 export const MAX_ZONES = 1_024;
 
-/** Listeners of a node in addition to its own. */
+/** In addition to the node's own. */
 export const MAX_LISTENERS = 8;
 
 export const MAX_BUSES = 64;
@@ -63,15 +60,15 @@ export const MAX_PROP_VALUE = 512;
 export const MAX_ENDPOINTS = 8;
 export const MAX_ENDPOINT = 128;
 
-/** Sessions of senders whose replay windows are kept; at least half of them are. */
+/** Senders' sessions with replay windows; at least half of them are kept. */
 export const MAX_SESSIONS = 32_768;
 /** Distance by which packets of one session may overtake each other. */
 export const REPLAY_WINDOW = 256;
-/** Keys of a cluster: the one that seals, and the one before or after it. */
+/** The key that seals, and the one before or after it. */
 export const MAX_KEYS = 2;
 
 export const MAX_HELLO = 131_072;
-/** ZRE: groups of one node; bytes of a group's name, as a SHOUT cannot name a longer one. */
+/** ZRE: groups of one node; bytes of a group's name, the most that a SHOUT can name. */
 export const MAX_ZRE_GROUPS = 256;
 export const MAX_ZRE_GROUP = 255;
 /** ZRE: headers of a node; bytes of a name and of a value. */
@@ -82,7 +79,7 @@ export const MAX_ZRE_HEADER_VALUE = 4_096;
 export const MAX_ZRE_HEADER_BYTES = 32_768;
 /** ZRE: frames of a WHISPER or SHOUT. */
 export const MAX_ZRE_FRAMES = 1_024;
-/** ZRE: peers that were heard of but have not sent HELLO; more are refused. */
+/** ZRE: peers without HELLO; more are refused. */
 export const MAX_ZRE_PENDING = 128;
 /** ZRE: mailboxes opened at once, and per second after that; further peers wait for their next beacon. */
 export const MAX_ZRE_BURST = 256;

@@ -1,6 +1,6 @@
 /**
- * A member's details: tags, props, and the endpoints of its services. They have a version within the node's start.
- * They are sent when they change and on request, not with every packet.
+ * A member's details: tags, props, and the endpoints of its services, with a version within the node's start. They are
+ * sent when they change and on request.
  *
  *   encoded: tags n 1 (length 1, tag) …   props n 1 (length 1, key, length 2, value) …   endpoints n 1 (length 1, endpoint) …
  */
@@ -35,7 +35,7 @@ export const NO_DETAILS: Details = Object.freeze({
   size: 3,
 });
 
-/** Reason why text is invalid as a tag, key, value or endpoint; `undefined` if it is valid. */
+/** Why a text is invalid as a tag, key, value or endpoint; `undefined` if it is valid. */
 function unfit(text: unknown, most: number, least: number): string | undefined {
   if (typeof text !== "string") return "is not a string";
   const bytes = Buffer.byteLength(text);
@@ -47,6 +47,7 @@ function unfit(text: unknown, most: number, least: number): string | undefined {
 
 /**
  * Checks a program's details and freezes them.
+ *
  * @throws InvalidArgumentError `EINVAL` for too many or too long items, built-in tags, or more than 1,000 bytes in
  * total
  */

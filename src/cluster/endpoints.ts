@@ -1,10 +1,8 @@
 /**
- * Endpoints that a member advertises under a name, as texts in its details.
+ * Endpoints that a member advertises under a name, as texts in its details: billing=tcp://10.0.0.1:5555
  *
- *   NAME=ENDPOINT      billing=tcp://10.0.0.1:5555
- *
- * Another node wrote the text, so unusable endpoints are skipped: invalid ones, inproc names and source addresses;
- * and for other hosts also ipc paths and loopback addresses.
+ * Another node wrote the text, so unusable endpoints are skipped: invalid ones, inproc names and source addresses; and
+ * for other hosts also ipc paths and loopback addresses.
  */
 import { describe } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
@@ -18,10 +16,9 @@ export interface AdvertisedEndpoint {
 
 /** Bytes of an ipc path: the rest of an endpoint is its name. */
 const MAX_PATH = 107;
-/** Hosts that bind all addresses of the machine. */
 const WILDCARDS = ["0.0.0.0", "[::]", "*"];
 
-/** Whether an endpoint can be advertised under this name, which is a tag, too. */
+/** Whether a name is valid, also as a tag. */
 export function isServiceName(name: unknown): name is string {
   return typeof name === "string" && /^[^=\s\p{C}]+$/u.test(name) && Buffer.byteLength(name) <= MAX_TAG;
 }
@@ -36,10 +33,7 @@ export function checkServiceName(name: unknown): asserts name is string {
     );
 }
 
-/**
- * Checks an endpoint to advertise. Its host may be a wildcard, its port may not.
- * @throws InvalidArgumentError `EINVAL`
- */
+/** The host may be a wildcard, the port may not. @throws InvalidArgumentError `EINVAL` */
 export function checkAdvertised(endpoint: unknown): asserts endpoint is string {
   if (typeof endpoint === "string" && isForPeers(published(endpoint, "127.0.0.1"))) return;
   throw new InvalidArgumentError(
@@ -47,7 +41,6 @@ export function checkAdvertised(endpoint: unknown): asserts endpoint is string {
   );
 }
 
-/** Whether other programs can connect to an endpoint. Its host must be a plain address or name. */
 export function isForPeers(endpoint: string): boolean {
   const [, port] =
     /^(?:tcp|tls):\/\/(?:\[[\da-fA-F:.]+(?:%[\w.-]+)?\]|[\w.-]+):(\d{1,5})$/.exec(endpoint) ?? [];
@@ -56,10 +49,7 @@ export function isForPeers(endpoint: string): boolean {
   return path !== "" && path !== "*" && Buffer.byteLength(path) <= MAX_PATH && !path.includes("\0");
 }
 
-/**
- * Replaces a wildcard host by the node's.
- * @param host the node's address without its port
- */
+/** Replaces a wildcard host. @param host the node's address without its port */
 export function published(endpoint: string, host: string): string {
   const at = endpoint.lastIndexOf(":");
   if (!/^t(?:cp|ls):/.test(endpoint) || !WILDCARDS.includes(endpoint.slice(6, at))) return endpoint;
@@ -70,7 +60,7 @@ export function endpointText({ name, endpoint }: AdvertisedEndpoint): string {
   return `${name}=${endpoint}`;
 }
 
-/** Parses a text; the name is empty if it has none. */
+/** The name is empty if the text has none. */
 export function readEndpoint(text: string): AdvertisedEndpoint {
   const at = text.indexOf("=");
   return { name: text.slice(0, Math.max(0, at)), endpoint: text.slice(at + 1) };
@@ -81,7 +71,6 @@ export function advertisedNames(texts: readonly string[]): string[] {
   return [...new Set(texts.map((text) => readEndpoint(text).name))].filter((name) => name !== "");
 }
 
-/** Endpoints by name. Frozen. */
 export function endpointsByName(texts: readonly string[]): Readonly<Record<string, readonly string[]>> {
   // No prototype: a name may be "__proto__".
   const found = Object.create(null) as Record<string, string[]>;
@@ -94,10 +83,7 @@ export function endpointsByName(texts: readonly string[]): Readonly<Record<strin
   return Object.freeze(found);
 }
 
-/**
- * Whether this node can connect to a member's endpoint.
- * @param isSameHost whether the member is on this node's host
- */
+/** @param isSameHost whether the member is on this node's host */
 export function isWithinReach(endpoint: string, isSameHost: boolean): boolean {
   if (!isForPeers(endpoint)) return false;
   if (endpoint.startsWith("ipc://")) return isSameHost;

@@ -5,14 +5,13 @@
  *   name          name@host
  *   incarnation   (start, count): wall clock in ms at the start, and a counter of the node's own statements
  *
- * Starts are compared for one id (the newer life), and for two nodes with the same name (which one was first). Clock
- * jumps do not matter for the former: a node that hears of a later start of its id continues from there.
+ * Clock jumps do not matter for the lives of one id: a node that hears of a later start of its id continues from there.
  */
 import { quoted } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { MAX_BUS_NAME, MAX_NAME } from "./bounds.js";
 
-/** Largest start and count: 6 and 4 bytes. */
+/** 6 and 4 bytes. */
 export const MAX_START = 2 ** 48 - 1;
 export const MAX_COUNT = 2 ** 32 - 1;
 
@@ -21,10 +20,7 @@ export const MAX_COUNT = 2 ** 32 - 1;
  */
 export const MAX_AHEAD = 50 * 365 * 86_400_000;
 
-/**
- * Limit for starts taken from other nodes. The node's own statements need room above it, since packets cannot hold
- * more than `MAX_START`.
- */
+/** Limit for other nodes' starts: the node's own statements need room up to `MAX_START`. */
 export const MAX_HEARD_START = MAX_START - 2 ** 32;
 
 /** Order of a node's statements. */
@@ -37,7 +33,7 @@ const ID = /^[0-9a-f]{32}$/;
 // White space, control characters, and separators of command lines and logs are excluded.
 const NAME = /^[^\s\p{C}@"'\\,;]+@[^\s\p{C}@"'\\,;]+$/u;
 
-/** Returns a random id: 32 hexadecimal digits. */
+/** 32 hexadecimal digits. */
 export function createId(): string {
   return process.getBuiltinModule("node:crypto").randomBytes(16).toString("hex");
 }
@@ -51,7 +47,6 @@ export function isName(text: string): boolean {
 }
 
 /**
- * Full name of a node.
  * @param host used if the name has none
  * @throws InvalidArgumentError `EINVAL` for a name that is too long or has invalid characters
  */
@@ -72,6 +67,7 @@ export function shortId(id: string): number {
 
 /**
  * Number of a cluster name in packets: the first 6 bytes of its SHA-256.
+ *
  * @throws InvalidArgumentError `EINVAL` for an empty name, or one of more than 64 bytes
  */
 export function busNumber(name: string): number {
@@ -88,17 +84,17 @@ export function compareIncarnations(aStart: number, aCount: number, bStart: numb
   return aStart !== bStart ? aStart - bStart : aCount - bCount;
 }
 
-/** Incarnation of the next statement. A full counter continues in the next millisecond. */
+/** A full counter continues in the next millisecond. */
 export function nextIncarnation({ start, count }: Incarnation): Incarnation {
   return count >= MAX_COUNT ? { start: start + 1, count: 0 } : { start, count: count + 1 };
 }
 
 /**
  * Reaction of a node to a statement about its own id.
+ *
  * @param mine its incarnation
  * @param heard the incarnation in the statement
- * @returns an incarnation newer than both; `undefined` if the statement is from an earlier life or forged, and needs
- * no reaction
+ * @returns an incarnation newer than both; `undefined` if the statement is from an earlier life or forged
  */
 export function incarnationAfter(mine: Incarnation, heard: Incarnation): Incarnation | undefined {
   if (heard.start < mine.start || heard.start - mine.start > MAX_AHEAD) return undefined;
@@ -116,10 +112,7 @@ export interface Claimant {
   readonly start: number;
 }
 
-/**
- * Whether the first of two nodes with one name keeps it: it started earlier, or at the same time with the lower id.
- * All nodes decide the same.
- */
+/** Whether the first of two nodes with one name keeps it: it started earlier, or at the same time with the lower id. */
 export function keepsName(a: Claimant, b: Claimant): boolean {
   return a.start !== b.start ? a.start < b.start : a.id < b.id;
 }

@@ -1,11 +1,10 @@
 /**
- * Polls the host's interfaces, which may appear, disappear and change addresses at runtime.
+ * Polls the host's interfaces, whose changes the system does not report to Node.
  *
  *   start ──every READ_INTERVAL, and after a datagram could not be sent──> read() ──> onRead
  *
- * The system does not report changes to Node. Reading takes 50 us for a few interfaces, and some ms for a thousand,
- * as on container hosts. Polling uses at most a thousandth of the time, unless that would mean less than once in
- * LONGEST_INTERVAL.
+ * Reading takes 50 us for a few interfaces, and some ms for a thousand, as on container hosts. Polling uses at most a
+ * thousandth of the time, but at least once in LONGEST_INTERVAL.
  */
 
 /** ms between polls of few interfaces, and of very many. */
@@ -13,7 +12,7 @@ const READ_INTERVAL = 1_000;
 const LONGEST_INTERVAL = 5_000;
 /** Pause after a poll, in multiples of its duration. */
 const READ_PAUSE = 1_000;
-/** ms from a failed datagram to the next poll; further failures do not add polls. */
+/** ms from a failed datagram to the next poll. */
 const READ_AFTER_FAILURE = 500;
 
 export class InterfaceWatch<T> {
@@ -33,7 +32,7 @@ export class InterfaceWatch<T> {
     this.#schedule(READ_INTERVAL);
   }
 
-  /** A datagram could not be sent: an interface may be gone, or have another address. */
+  /** An interface may be gone, or have another address. */
   onSendFailed(): void {
     if (this.#isSoon || this.#stopped || this.#timer === undefined) return;
     this.#isSoon = true;

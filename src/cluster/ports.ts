@@ -8,10 +8,10 @@
 import { describe } from "../core/arguments.js";
 import { InvalidArgumentError, TransportError } from "../core/errors.js";
 
-/** Attempts with ports of the system until one is free for all protocols. */
+/** Attempts until a port of the system is free for all protocols. */
 const PORT_ATTEMPTS = 16;
 
-/** First and last port, both included. */
+/** Both included. */
 export interface PortRange {
   readonly first: number;
   readonly last: number;
@@ -31,6 +31,7 @@ export function parsePorts(value: unknown): PortRange {
 
 /**
  * Calls `bind` with one port after the other until one is free.
+ *
  * @param port preferred port; 0: none
  * @param bind must leave nothing open when it rejects
  * @throws TransportError `EADDRINUSE` if no port is free; the first other error of `bind`

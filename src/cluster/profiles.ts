@@ -26,13 +26,11 @@ export interface Profile {
   readonly gossipInterval: number;
   /** Members that get each gossip message. */
   readonly gossipNodes: number;
-  /**
-   * Transmissions of an update: `gossipFactor * log10(N + 1)`. Higher spreads more reliably and costs more packets.
-   */
+  /** Transmissions of an update: `gossipFactor * log10(N + 1)`. Higher spreads more reliably and costs more packets. */
   readonly gossipFactor: number;
   /**
-   * How long a digest mismatch must persist before nodes exchange their full state (anti-entropy). Lower repairs
-   * sooner and costs more exchanges.
+   * How long a digest mismatch must persist before nodes exchange their full state (anti-entropy). Lower repairs sooner
+   * and costs more exchanges.
    */
   readonly settle: number;
   /** Time between periodic exchanges with a random member. */
@@ -119,7 +117,7 @@ export const PROFILES = Object.freeze({
 
 export type ProfileName = keyof typeof PROFILES;
 
-/** Minimum and maximum of each number. */
+/** Minimum and maximum. */
 const RANGES: { readonly [K in keyof Profile]: readonly [number, number] } = {
   probeInterval: [0, 3_600_000],
   probeTimeout: [1, 3_600_000],
@@ -144,8 +142,9 @@ const RANGES: { readonly [K in keyof Profile]: readonly [number, number] } = {
 
 /**
  * A profile with changed numbers.
- * @throws InvalidArgumentError `EINVAL` for an unknown name or number, one out of its range, a probe timeout not
- * below the probe interval, or a profile with neither probes nor `ttl`
+ *
+ * @throws InvalidArgumentError `EINVAL` for an unknown name or number, one out of its range, a probe timeout not below
+ * the probe interval, or a profile with neither probes nor `ttl`
  */
 export function resolveProfile(name: ProfileName = "lan", own: Partial<Profile> = {}): Profile {
   if (!Object.hasOwn(PROFILES, name))

@@ -1,5 +1,5 @@
 /**
- * Registry of the nodes that run on this host, by files: no daemon, no port.
+ * Registry of the nodes that run on this host, by files.
  *
  *   SHOAL_RUNTIME_DIR/nodes; without that variable XDG_RUNTIME_DIR/shoal/nodes, /run/user/UID/shoal/nodes, or TMPDIR/shoal-UID/nodes
  *     ID.json   name, cluster, address, process       ID.sock   a socket that the node listens on
@@ -8,8 +8,8 @@
  * process refuses them, even if its process id is in use again; the next reader removes its files. A stopped node
  * (SIGSTOP) still has its socket.
  *
- * Only this user may write there. A folder that is a link, belongs to another user or is writable for others is not
- * used. A file that is a link, too long or invalid is ignored.
+ * A folder that is a link, belongs to another user or is writable for others is not used. A file that is a link, too
+ * long or invalid is ignored.
  */
 import { constants } from "node:fs";
 import { chmod, lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises";
@@ -47,7 +47,7 @@ export interface ClusterNodeEntry {
   readonly name: string;
   /** Name of its cluster. */
   readonly group: string;
-  /** Address for other nodes, "host:port". */
+  /** "host:port" for other nodes. */
   readonly address: string;
   /** UDP and TCP port on this host. */
   readonly port: number;
@@ -59,7 +59,6 @@ export interface ClusterNodeEntry {
   readonly control: readonly string[];
 }
 
-/** @throws InvalidArgumentError `EINVAL` */
 export function checkControl(endpoints: readonly string[]): readonly string[] {
   if (!Array.isArray(endpoints) || !areControl(endpoints))
     throw new InvalidArgumentError(
@@ -103,10 +102,7 @@ async function isSafe(folder: string): Promise<boolean> {
   return (await isOwn(folder)) && (await isOwn(join(folder, "..")));
 }
 
-/**
- * Creates the folder and its parent with mode 700, if missing.
- * @returns whether it is safe to use
- */
+/** Creates the folder and its parent with mode 700, if missing. @returns whether it is safe to use */
 async function makeFolder(folder: string): Promise<boolean> {
   const above = join(folder, "..");
   for (const each of [above, folder]) {
@@ -123,7 +119,7 @@ async function makeFolder(folder: string): Promise<boolean> {
   return true;
 }
 
-/** A node's socket and file in the registry. node/registrar.ts maintains them. */
+/** A node's socket and file in the registry, maintained by node/registrar.ts. */
 export class Registration {
   readonly #folder: string;
   readonly #key: string;
@@ -141,6 +137,7 @@ export class Registration {
 
   /**
    * Registers a node in the first possible folder.
+   *
    * @throws InvalidStateError `EFSM` if no folder is safe to use; the system's errors
    */
   static async open(
@@ -186,21 +183,18 @@ export class Registration {
     return join(this.#folder, `${this.#key}.json`);
   }
 
-  /** Whether the folder is still safe and the socket there: the folder may have been removed or replaced. */
+  /** The folder may have been removed or replaced. */
   async hasSocket(): Promise<boolean> {
     if (!(await isSafe(this.#folder))) return false;
     return (await inodeOf(join(this.#folder, `${this.#key}.sock`))) === this.#inode;
   }
 
-  /** Whether the node's file exists: programs that clean temporary folders may remove it. */
+  /** Programs that clean temporary folders may remove the file. */
   async hasFile(): Promise<boolean> {
     return (await inodeOf(this.#file)) !== undefined;
   }
 
-  /**
-   * Writes the node's entry. Must not be called while an earlier call runs.
-   * @throws the system's errors
-   */
+  /** Must not be called while an earlier call runs. @throws the system's errors */
   async write(entry: ClusterNodeEntry): Promise<void> {
     if (this.#closed) return;
     // Renaming lets readers see the file before or after the change.
@@ -243,8 +237,9 @@ async function inodeOf(path: string): Promise<number | undefined> {
 }
 
 /**
- * Returns the nodes of this user that run on this host, ordered by name, as `shoal node names` prints them. Nodes
- * started with `registry: false` are missing. Removes files of killed nodes.
+ * Returns the nodes of this user that run on this host, ordered by name, without those started with `registry: false`.
+ * Removes files of killed nodes.
+ *
  * @returns at most 1,024 of each folder; none on a system without user ids
  * @throws TransportError `EMFILE` if the process may open no more files; `ERR_TRANSPORT` if a folder cannot be read
  */
@@ -326,7 +321,7 @@ async function removeOld(path: string): Promise<void> {
   }
 }
 
-/** Reads a node's file; `undefined` if it is invalid. */
+/** `undefined` if the file is invalid. */
 async function read(path: string): Promise<ClusterNodeEntry | undefined> {
   try {
     const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);

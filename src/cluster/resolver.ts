@@ -9,8 +9,8 @@
  *   has     every item matches one of the tags       some    at least one item does
  *   not     none does                                exact   every item matches a tag, and every tag an item
  *
- * A regular expression can take very long on a text chosen by someone else, so those of remote nodes are refused. A
- * `match` takes at most the length of the pattern times that of the tag.
+ * Regular expressions of remote nodes are refused, since they can take very long. A `match` takes at most the length of
+ * the pattern times that of the tag.
  */
 import { describe, quoted } from "../core/arguments.js";
 import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
@@ -72,6 +72,7 @@ function builtInTags(member: Resolvable, self: Resolvable): string[] {
 
 /**
  * Compiles steps into a predicate. `exact` regards only tags that the member set itself.
+ *
  * @param isRemote whether another node wrote the steps; it may not use regular expressions
  * @throws InvalidArgumentError `EINVAL` for an unknown step, too many or too long items, or an invalid regular
  * expression; NotSupportedError `NOT_SUPPORTED` for a remote regular expression
@@ -89,10 +90,7 @@ export function compileResolver(
   };
 }
 
-/**
- * Selects endpoints of a matching member: those whose name `has` or `some` asks for; all if the member has none of
- * these names.
- */
+/** Selects the endpoints whose name `has` or `some` asks for; all if the member has none of these names. */
 export function chooserOf(
   steps: readonly ResolverStep[],
 ): (endpoints: readonly AdvertisedEndpoint[]) => readonly string[] {
@@ -106,8 +104,8 @@ export function chooserOf(
 }
 
 /**
- * Whether steps ask for ZRE peers: `has` or `some` with the literal tag `zre`. Otherwise ZRE peers are excluded,
- * since nothing proves their identity: a peer could claim the name of a service.
+ * Whether `has` or `some` has the literal tag `zre`. Otherwise ZRE peers are excluded, since nothing proves their
+ * identity: a peer could claim the name of a service.
  */
 export function asksForZre(steps: readonly ResolverStep[]): boolean {
   let mode: MatchMode = "equal";
@@ -197,7 +195,7 @@ function testsOf(key: string, items: readonly string[], mode: MatchMode): Test[]
   });
 }
 
-/** Whether a text matches a pattern: `*` any characters, `?` one, `[a-z]` one of a range, `\x` x itself. */
+/** `*`: any characters, `?`: one, `[a-z]`: one of a range, `\x`: x itself. */
 export function matches(pattern: string, text: string): boolean {
   let [at, from] = [0, 0];
   // Position of the last star, and the end of its text: only the last star needs backtracking.

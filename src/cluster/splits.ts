@@ -1,6 +1,5 @@
 /**
- * State machine that decides whether this node's side of a partition continues. Pure. It decides after the membership
- * view was stable.
+ * State machine that decides whether this node's side of a partition continues. Pure.
  *
  *   UNSETTLED ──nobody lost, whole, unchanged for stableFor, then answered──> WHOLE
  *       └──somebody lost, and its patience over──────────────────────────> one of the others
@@ -10,11 +9,11 @@
  *     └──all are back, or the rest were forgotten─────────────────────────┘
  *
  * A starting node takes no part in split decisions until its view has converged: all members live and not suspected,
- * equal views of the members that it hears, unchanged for `stableFor`, and an answer of a member after that. Until
- * then it knows only a part of the cluster, often one node that many others start with and that answers late; its loss
- * is no partition. After the loss of a member, the node decides after UNSETTLED_PATIENCE in any case, so that a cluster
- * cut in its first second has a minority within seconds. A node that has met only one other waits for LONE_PATIENCE,
- * so that it does not continue alone.
+ * equal views of the members that it hears, unchanged for `stableFor`, and an answer of a member after that. Until then
+ * it knows only a part of the cluster, and the loss of a seed that answers late is no partition. After the loss of a
+ * member, the node decides after UNSETTLED_PATIENCE in any case, so that a cluster cut in its first second has a
+ * minority within seconds. A node that has met only one other waits for LONE_PATIENCE, so that it does not continue
+ * alone.
  *
  * A side continues only after an answer of one of its other members since the last change. Otherwise a node that loses
  * its members one by one, because its packets are lost, would count the remaining ones as its side.
@@ -45,28 +44,19 @@ export type SplitChange =
   | { readonly type: "split"; readonly reached: number; readonly lost: number }
   /** This side does not continue. */
   | { readonly type: "minority"; readonly reached: number; readonly lost: number }
-  /**
-   * This side is no longer a minority. `rejoins`: the node should rejoin under a new start and take the others'
-   * state.
-   */
+  /** This side is no longer a minority. `rejoins`: under a new start, with the others' state. */
   | { readonly type: "healed"; readonly rejoins: boolean };
 
 export interface SplitView {
   /** Time of the last answer of a member to this node. */
   readonly answeredAt: number;
-  /**
-   * Whether the view has converged with those of the members that this node hears: it was exchanged, none is known to
-   * differ, and no member is suspected.
-   */
+  /** Whether the view has converged with those of the members that this node hears. */
   readonly isWhole: boolean;
   /** Total ms of pauses of the process, in which nothing could change. */
   readonly stalledFor: number;
 }
 
-/**
- * Multiples of `stableFor` after the last change at which a node that lost members decides, though its view never
- * converged.
- */
+/** Multiples of `stableFor` after the last change at which a node decides whose view never converged. */
 const UNSETTLED_PATIENCE = 4;
 /** Like UNSETTLED_PATIENCE, for a node that has met only one other. */
 const LONE_PATIENCE = 20;
@@ -80,7 +70,6 @@ export interface SplitOptions {
 }
 
 /**
- * Whether a side continues.
  * @param reached members of this side, including this node
  * @param lost the other known members
  */
@@ -108,10 +97,7 @@ export function goesOn(
   }
 }
 
-/**
- * The member with a referee's name, given with or without its host. Of several, the first that started, so that both
- * sides choose the same.
- */
+/** The name may lack its host. Of several members, the first that started, so that both sides choose the same. */
 function refereeOf(name: string, roster: readonly SplitMember[]): SplitMember | undefined {
   let found: SplitMember | undefined;
   for (const member of roster) {
@@ -142,7 +128,6 @@ export class SplitRules {
   /** Lost members that are forgotten as soon as this side continues. */
   readonly #cleaned = new Set<string>();
   #minority = false;
-  /** Whether this view was decided on. */
   #decided = true;
   #changedAt = 0;
   /** Total pauses at the last tick, and at the first tick after the last change. */
@@ -216,9 +201,7 @@ export class SplitRules {
     if (this.#decided && !this.#minority) this.#forget();
   }
 
-  /**
-   * Ends `needsHeal`: the program has done what `rejoins` asks, or an operator decides that nothing is to be done.
-   */
+  /** The program has rejoined, or an operator decided that nothing is to be done. */
   heal(): void {
     this.#needsHeal = false;
   }
@@ -270,10 +253,7 @@ export class SplitRules {
     if (!isMinority) this.#forget();
   }
 
-  /**
-   * Drops lost members that were restarted: a name belongs to one node, so a later start with the same name is the
-   * same node.
-   */
+  /** Drops lost members that were restarted: a later start with the same name is the same node. */
   #dropSucceeded(): void {
     if (this.#lost.size === 0) return;
     const starts = new Map<string, number>();

@@ -13,7 +13,7 @@ import { MAX_TAG_CHANGES } from "./bounds.js";
 
 export const ZRE = "zre";
 
-/** Built-in tags, which nodes cannot set. */
+/** Nodes cannot set these. */
 const RESERVED: ReadonlySet<string> = new Set(["localhost", "self", "draining", ZRE]);
 
 export function isReservedTag(tag: string): boolean {
@@ -38,8 +38,9 @@ type Modifier = (typeof MODIFIERS)[number];
 
 /**
  * Returns the changed tags as a new array.
- * @throws InvalidArgumentError `EINVAL` for an unknown modifier, items that are not tags or pairs of tags, or more
- * than 1,000 changes
+ *
+ * @throws InvalidArgumentError `EINVAL` for an unknown modifier, items that are not tags or pairs of tags, or more than
+ * 1,000 changes
  */
 export function changeTags(tags: readonly string[], changes: readonly TagChange[]): string[] {
   checkCount(changes);

@@ -33,12 +33,12 @@ export interface AdmissionRequest {
 
 /** A node's key pair, and the keys that it admits. */
 export interface CurveOptions extends NodeKeys {
-  /** Key pair shown instead where this node dials. */
+  /** Key pair shown instead to nodes that this one dials. */
   readonly dialling?: NodeKeys | undefined;
   /**
-   * Admitted public keys: a list; a folder of key or certificate files, watched for changes; or a function, called
-   * for each stream. The node is refused if the function throws (event `admission:failed`) or does not return `true`
-   * within the 10 s in which a stream must be proved.
+   * Admitted public keys: a list; a folder of key or certificate files, watched for changes; or a function, called for
+   * each stream. The node is refused if the function throws (event `admission:failed`) or does not return `true` within
+   * the 10 s in which a stream must be proved.
    */
   readonly allow: string | readonly string[] | ((request: AdmissionRequest) => boolean | Promise<boolean>);
 }
@@ -47,9 +47,9 @@ export interface IdentitiesEffects {
   /** Ends the streams of nodes whose key is no longer admitted. */
   revoke(isAllowed: (node: ProvedNode) => boolean): void;
   remove(id: string): void;
-  /** Reports that the program's function threw, so that the node at an address is refused. */
+  /** The program's function threw, so the node at an address is refused. */
   onAllowFailed(address: string, error: unknown): void;
-  /** Reports problems of the folder, or that it has none any more. */
+  /** Problems of the folder; empty: none any more. */
   onProblems(problems: readonly string[]): void;
 }
 
@@ -114,10 +114,7 @@ export class NodeIdentities {
     if (Array.isArray(allow)) this.#keys = new Set(allow as readonly string[]);
   }
 
-  /**
-   * Reads the folder.
-   * @throws InvalidArgumentError `EINVAL` if the folder cannot be read; errors of `loadCurveBox`
-   */
+  /** @throws InvalidArgumentError `EINVAL` if the folder cannot be read; errors of `loadCurveBox` */
   async start(id: string): Promise<void> {
     this.#id = id;
     await loadCurveBox();
@@ -134,12 +131,12 @@ export class NodeIdentities {
     this.#folder?.close();
   }
 
-  /** This node's key pairs by its role in a stream. */
+  /** By this node's role in a stream. */
   get pairs(): Readonly<Record<LinkRole, KeyPair>> {
     return this.#pairs;
   }
 
-  /** Whether a key is in the list or the folder; `undefined` if a function decides. */
+  /** `undefined` if a function decides. */
   allows(publicKey: string): boolean | undefined {
     return typeof this.#allow === "function" ? undefined : this.#keys.has(publicKey);
   }
@@ -153,16 +150,13 @@ export class NodeIdentities {
     return this.#proved.get(id)?.dialling;
   }
 
-  /**
-   * Begins the exchange of a new stream.
-   * @param keys of the listener that accepted the stream, if it has separate ones
-   */
+  /** @param keys of the listener that accepted the stream, if it has separate ones */
   exchange(role: LinkRole, keys: NodeKeys | undefined): IdentityExchange {
     const pair = keys === undefined ? this.#pairs[role] : keyPairOf(decodeZ85(keys.secretKey));
     return new IdentityExchange(pair, this.#id, role);
   }
 
-  /** Whether a node is admitted. Returns a promise if the program's function does; never rejects. */
+  /** A promise if the program's function returns one; never rejects. */
   admits(node: ProvedNode, address: string): boolean | Promise<boolean> {
     if (typeof this.#allow !== "function") return this.#keys.has(node.publicKey);
     try {

@@ -1,15 +1,15 @@
 /**
- * Proof of node keys by both ends of a stream, after the proof of the cluster's key (docs/spec/cluster.md,
- * Identities). Boxes are those of CURVE: X25519, XSalsa20-Poly1305.
+ * Proof of node keys by both ends of a stream, after the proof of the cluster's key (docs/spec/cluster.md, Identities).
+ * Boxes are those of CURVE: X25519, XSalsa20-Poly1305.
  *
  *   KEY        42 | ephemeral public key 32, fresh
  *   IDENTITY   43 | box by both ephemeral keys of (the node's public key 32 | its id 16 | vouch 48)
  *   vouch      box by the node's key and the other end's ephemeral key of the transcript's hash 32
  *
  * Only the owner of the node's key can make the vouch. It is valid for one direction of this stream, since the hash
- * covers both hellos, both ephemeral keys, the role, the key and the id. Eavesdroppers see no node's key. The shared
- * secret of the ephemeral keys is mixed into the keys that seal the stream, so another holder of the cluster's key
- * can neither read the stream nor take it over.
+ * covers both hellos, both ephemeral keys, the role, the key and the id. The shared secret of the ephemeral keys is
+ * mixed into the keys that seal the stream, so another holder of the cluster's key can neither read the stream nor take
+ * it over.
  */
 import { createHash, hkdfSync, timingSafeEqual } from "node:crypto";
 import { encodeZ85 } from "../../core/z85.js";
@@ -70,7 +70,7 @@ export class IdentityExchange {
     this.#ephemeral = ephemeral;
   }
 
-  /** The KEY frame of this end. */
+  /** This end's KEY frame. */
   get key(): Buffer {
     return Buffer.concat([Buffer.of(LinkFrame.KEY), this.#ephemeral.publicKey]);
   }
@@ -79,9 +79,7 @@ export class IdentityExchange {
     return this.#shared !== undefined;
   }
 
-  /**
-   * @returns whether the frame is an acceptable KEY: the first one, not this end's own, and not a point of low order
-   */
+  /** @returns whether the KEY is acceptable: the first one, not this end's own, and not a point of low order */
   onKey(frame: Buffer): boolean {
     if (frame.length !== KEY_FRAME || this.#theirs !== undefined) return false;
     const key = Buffer.from(frame.subarray(1));
@@ -91,7 +89,7 @@ export class IdentityExchange {
     return this.#shared !== undefined;
   }
 
-  /** The IDENTITY frame of this end; requires the other end's KEY. */
+  /** This end's IDENTITY frame; requires the other end's KEY. */
   identity(hellos: Hellos): Buffer {
     const box = curveBox();
     const plain = Buffer.alloc(PLAIN_SIZE);
@@ -128,7 +126,7 @@ export class IdentityExchange {
     };
   }
 
-  /** Secret that is mixed into the keys that seal the stream; only both ends know it. */
+  /** Mixed into the keys that seal the stream; only both ends know it. */
   secret(hellos: Hellos): Buffer {
     const salt = createHash("sha256").update(hellos.dialler).update(hellos.acceptor).digest();
     return Buffer.from(hkdfSync("sha256", this.#shared as Uint8Array, salt, SECRET, 32));

@@ -7,8 +7,8 @@ const LABEL = "shoal cluster password 1 ";
 
 /**
  * A cluster's key, 40 characters of Z85. The first call for a password blocks for about 0.2 s.
- * @param password 8 to 1,024 bytes of UTF-8, used as they are
- * @param bus the cluster name
+ *
+ * @param password 8 to 1,024 bytes of UTF-8
  * @throws InvalidArgumentError `EINVAL` for a password that is too short or too long
  */
 export function keyOfPassword(password: string, bus: string): string {

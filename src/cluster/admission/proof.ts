@@ -4,8 +4,8 @@
  *
  *   proof   HMAC-SHA256(HKDF(key), role | bus | dialler's hello | acceptor's hello)
  *
- * Both nonces are in the hellos, so a proof is valid for one stream. It contains the role, so it cannot be reflected.
- * The dialler proves first, so that an unknown dialler gets no proof against which it could try passwords.
+ * The nonces in the hellos bind a proof to one stream, and the role prevents reflection. The dialler proves first, so
+ * that an unknown dialler gets no proof against which it could try passwords.
  */
 import { createHash, createHmac, hkdfSync, timingSafeEqual } from "node:crypto";
 import { decodeZ85 } from "../../core/z85.js";
@@ -13,7 +13,7 @@ import type { BusProof } from "../wire/stream.js";
 
 export type LinkRole = "dialler" | "acceptor";
 
-/** Both ends' hellos, as sent. */
+/** As sent. */
 export interface Hellos {
   readonly dialler: Uint8Array;
   readonly acceptor: Uint8Array;
@@ -22,7 +22,6 @@ export interface Hellos {
 /** Reason to refuse a proof or a packet. */
 export type ProofRefusal = "password" | "key" | "bus" | "unsealed" | "replayed";
 
-/** A cluster of this node, for proofs. */
 export interface ProvableBus {
   readonly bus: number;
   /** 40 characters of Z85 each; the first one seals. Empty: the cluster is in the clear. */
@@ -59,14 +58,13 @@ export function proveBuses(buses: Iterable<ProvableBus>, role: LinkRole, hellos:
   });
 }
 
-/** A cluster whose proof was refused; `bus` is `undefined` if both ends have no cluster in common. */
+/** `bus` is `undefined` if both ends have no cluster in common. */
 export interface RefusedBus {
   readonly bus: number | undefined;
   readonly reason: ProofRefusal;
 }
 
 /**
- * Checks the proofs of the other end.
  * @param role of the other end
  * @returns whether at least one cluster is proved, and the refused ones; none of either if one end has no cluster
  */

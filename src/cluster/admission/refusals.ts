@@ -1,9 +1,5 @@
-/**
- * Limits reports of refusals: once per interval for each address and reason, and a few per second in total. Counters
- * include the others. Pure.
- */
+/** Limits reports of refusals: once per interval for each address and reason, and a few per second in total. Pure. */
 
-/** ms between reports of the same address and reason. */
 const REPORT_INTERVAL = 60_000;
 /** Burst of reports, and reports per second after it. */
 const REPORT_BURST = 8;

@@ -1,6 +1,5 @@
 /**
- * TLS below a node's streams: the certificates that it shows and accepts. The cluster's key and node keys are proved
- * within TLS.
+ * TLS below a node's streams. The cluster's key and node keys are proved within TLS.
  *
  *   TCP ──both ends show a certificate that `ca` signed──> TLS 1.3 ──hello, PROOF …──> see docs/spec/cluster.md
  *
@@ -24,11 +23,9 @@ export interface ClusterCertificate {
 
 /** TLS of a node's streams. Both ends show a certificate. */
 export interface ClusterTlsOptions extends ClusterCertificate {
-  /**
-   * PEM: accepted authorities. Any certificate of theirs admits a node, so use an authority for this cluster only.
-   */
+  /** PEM: accepted authorities. Any certificate of theirs admits a node, so use an authority for this cluster only. */
   readonly ca: string;
-  /** Certificate shown instead where this node dials. */
+  /** Certificate shown instead to nodes that this one dials. */
   readonly dialling?: ClusterCertificate | undefined;
   /** Whether the certificate of a dialled node must contain its IP address. Default `false`. */
   readonly checkAddress?: boolean | undefined;
@@ -74,10 +71,7 @@ export function checkListenerTls(given: ClusterListenerTls, ca: string | undefin
   return checkTls("listen.tls", { ...given, ca: own });
 }
 
-/**
- * Checks a server's certificate, with or without authorities.
- * @throws InvalidArgumentError `EINVAL`
- */
+/** Checks a server's certificate, with or without authorities. @throws InvalidArgumentError `EINVAL` */
 export function checkCertificate(what: string, given: ClusterListenerTls): void {
   checkKeys(what, given, [...CERTIFICATE_KEYS, "ca"]);
   if (given.ca !== undefined) checkPem(`${what}.ca`, given.ca, "CERTIFICATE-----");
@@ -136,7 +130,6 @@ export class NodeTls {
   #listening: OptionValues;
   #dialling: OptionValues;
 
-  /** @param options checked */
   constructor(options: ClusterTlsOptions) {
     this.#listening = valuesOf(options, options.ca);
     this.#dialling = diallingOf(options);

@@ -1,6 +1,6 @@
 /**
- * Keeps a node connected to a list of addresses. The list may be the same on every node: a node recognizes its own
- * address. The node (net/links.ts) dials the streams, with back-off and jitter.
+ * Keeps a node connected to a list of addresses, which may be the same on every node. The node (net/links.ts) dials the
+ * streams, with back-off and jitter.
  */
 import { checkInteger, checkKeys, describe } from "../../core/arguments.js";
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
@@ -19,12 +19,9 @@ export interface ConnectionManagerOptions {
 
 /** Status of one address of the list. Frozen. */
 export interface ConnectionStatus {
-  /** Address as given, with its port. */
+  /** As given, with its port. */
   readonly address: string;
-  /**
-   * "host:port" that it resolves to; `undefined` while a name has no address. A name with several addresses has a
-   * status for each.
-   */
+  /** "host:port"; `undefined` while a name has no address. A name with several addresses has a status for each. */
   readonly resolved: string | undefined;
   /** `self`: the address is this node's own, and is not dialled. `broken`: it is dialled again, with back-off. */
   readonly state: ConnectionState;
@@ -38,7 +35,7 @@ export interface ConnectionStatus {
   readonly error: ConnectionError | undefined;
 }
 
-/** Statistics of a connection manager: resolved addresses by state. */
+/** Resolved addresses by state. */
 export interface ConnectionManagerStats {
   readonly self: number;
   readonly connecting: number;
@@ -50,7 +47,7 @@ export interface ConnectionManagerStats {
  * Connects a started node to a list of addresses and keeps these connections, even if membership does not need them.
  *
  * Addresses that leave the list are no longer dialled: their streams close after 15 s without use, and the nodes there
- * stay members, since nodes decide about membership. `node.remove` removes a member.
+ * stay members.
  *
  * @example
  * ```ts
@@ -96,11 +93,12 @@ export class ConnectionManager {
   }
 
   /**
-   * Replaces the list; `[]` removes it. The list may be the same on every node, in any order.
+   * Replaces the list. It may be the same on every node, in any order.
+   *
    * @param addresses "host:port" or "host" each; a host may be a name. At most 448, since a node has 768 streams; at
    * most 1,024 with the node's seeds
    * @throws InvalidArgumentError `EINVAL` for an invalid address, or one on another host without the scope `link`;
-   * nothing has changed then. InvalidStateError `EFSM` before the node was started; ClosedError `EBADF` after
+   * nothing has changed then. InvalidStateError `EFSM` before the start of the node; ClosedError `EBADF` after
    * `shutdown`
    */
   setList(addresses: readonly string[]): void {
@@ -111,6 +109,7 @@ export class ConnectionManager {
 
   /**
    * Adds an address, unless it is listed already.
+   *
    * @param port if the address has none
    * @throws as `setList`
    */
@@ -152,8 +151,8 @@ export class ConnectionManager {
   }
 
   /**
-   * Ends the manager and closes the node's listeners for streams. The list is no longer dialled. Existing streams
-   * stay while both nodes live, and the node stays a member. Further calls have no effect.
+   * Stops dialling, and closes the node's listeners for streams. Existing streams stay while both nodes live, and the
+   * node stays a member.
    */
   async shutdown(): Promise<void> {
     if (this.#closed) return;
@@ -180,7 +179,7 @@ export class ConnectionManager {
     this.#bus.checkReachable(addresses);
     const wanted = new Set(addresses);
     this.#list.check(wanted);
-    // Checked before anything changes: the node would refuse these seeds after the list was replaced.
+    // First: the node would refuse these seeds after the list was replaced.
     const others = this.#bus.seeds.filter((seed) => !wanted.has(seed) && !this.#joined.has(seed));
     const seeds = others.length + wanted.size;
     if (seeds > MAX_SEEDS)

@@ -1,6 +1,5 @@
 /**
- * List of a connection manager and its status. Pure: resolved names, the state of streams and the node's own
- * addresses are passed in.
+ * List of a connection manager and its status. Pure.
  *
  *   CONNECTING ──proved──> CONNECTED ──ended──> BROKEN ──back-off──> CONNECTING
  *       └──refused, no answer, another key──────────^                    SELF: the node met itself there
@@ -15,14 +14,13 @@ export type ConnectionState = "self" | "connecting" | "connected" | "broken";
 export interface ConnectionError {
   /**
    * The system's code, such as `ECONNREFUSED` or `ETIMEDOUT`; `ENOTFOUND` for a name without an address;
-   * `ERR_AUTHENTICATION` if one end refused the other; `ERR_HANDSHAKE` if the other end is not a node; `EAGAIN` if
-   * this node already has 768 streams.
+   * `ERR_AUTHENTICATION` if one end refused the other; `ERR_HANDSHAKE` if the other end is not a node; `EAGAIN` if this
+   * node already has 768 streams.
    */
   readonly code: string;
   readonly message: string;
 }
 
-/** State of the stream to an address. */
 export interface StreamState {
   readonly state: ConnectionState;
   readonly since: number;
@@ -34,9 +32,9 @@ export interface StreamState {
 }
 
 export interface ConnectionRow extends StreamState {
-  /** Address as given. */
+  /** As given. */
   readonly address: string;
-  /** "host:port" that it resolves to; `undefined` while a name has no address. */
+  /** "host:port"; `undefined` while a name has no address. */
   readonly resolved: string | undefined;
 }
 
@@ -66,7 +64,6 @@ export class ConnectionList {
   }
 
   /**
-   * Replaces the list.
    * @param addresses "host:port" each, checked
    * @throws InvalidArgumentError `EINVAL` for more than 448; nothing has changed then
    */
@@ -83,6 +80,7 @@ export class ConnectionList {
 
   /**
    * Addresses whose streams are kept.
+   *
    * @param resolve addresses of an entry; none for an unknown name
    */
   wanted(resolve: (address: string) => readonly string[]): Set<string> {
@@ -91,6 +89,7 @@ export class ConnectionList {
 
   /**
    * One row per address that an entry resolves to, or one for a name without addresses.
+   *
    * @param errorOf reason why a name has none, if known
    */
   status(

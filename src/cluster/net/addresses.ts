@@ -1,8 +1,8 @@
 /**
  * Addresses of nodes, "host:port" and "[v6]:port", and which of them are this host's own.
  *
- * IPv6 is written as the system writes it: lower case, zeros shortened, no leading zeros. A link-local address has a zone on the host that
- * uses it ("[fe80::1%eth0]:5000"), and none in packets: an interface's name means nothing to another host.
+ * IPv6 is written as the system writes it: lower case, zeros shortened. A link-local address has a zone on its host
+ * ("[fe80::1%eth0]:5000"), and none in packets, since an interface's name means nothing to another host.
  */
 import { lookup } from "node:dns";
 import { isIP, isIPv4, isIPv6, SocketAddress } from "node:net";
@@ -11,22 +11,20 @@ import { InvalidArgumentError } from "../../core/errors.js";
 import { type HostInterface, platformNow } from "../../engine/zmtp/transport/transports.js";
 import { MAX_ADDRESS } from "../bounds.js";
 
-/** ms for which the list of the host's interfaces is believed. */
+/** ms for which the list of the host's interfaces is valid. */
 const INTERFACES_AGE = 5_000;
 
-/** An address in its parts. */
 export interface HostPort {
   /** Without brackets. */
   readonly host: string;
   readonly port: number;
 }
 
-/** Whether a text is an address of IPv6. What has no colon is not: the first use of `isIPv6` compiles an expression, several ms of each start. */
+/** Checks for a colon first: the first use of `isIPv6` compiles an expression, several ms of each start. */
 export function isIp6(host: string): boolean {
   return host.includes(":") && isIPv6(host);
 }
 
-/** The parts of "host:port"; `undefined` for what is not one. The host may be a name. */
 export function splitAddress(address: string): HostPort | undefined {
   const at = address.lastIndexOf(":");
   if (at < 1 || address.length > MAX_ADDRESS) return undefined;
@@ -39,25 +37,25 @@ export function splitAddress(address: string): HostPort | undefined {
   return isIp6(inner) ? { host: inner, port } : undefined;
 }
 
-/** The same where the host is an IP address: what packets and streams go to. A peer's name is never looked up. */
+/** `undefined` unless the host is an IP address. A peer's name is never looked up. */
 export function splitIpAddress(address: string): HostPort | undefined {
   const parts = splitAddress(address);
   return parts !== undefined && isIP(parts.host) !== 0 ? parts : undefined;
 }
 
-/** "host:port", with brackets where it is IPv6. */
+/** With brackets for IPv6. */
 export function joinAddress(host: string, port: number): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** The parts of "host:port" as configuration and discovery have it; `undefined` for anything else. */
+/** "host:port" of configuration and discovery; `undefined` for anything else. */
 export function readAddress(value: unknown): HostPort | undefined {
   const parts = typeof value === "string" ? splitAddress(value) : undefined;
   if (parts === undefined) return undefined;
   return isIp6(parts.host) || /^[A-Za-z0-9._-]+$/.test(parts.host) ? parts : undefined;
 }
 
-/** @throws InvalidArgumentError `EINVAL` for what is not "host:port" */
+/** @throws InvalidArgumentError `EINVAL` unless the value is "host:port" */
 export function checkAddress(what: string, value: unknown): HostPort {
   const parts = readAddress(value);
   if (parts === undefined)
@@ -67,7 +65,7 @@ export function checkAddress(what: string, value: unknown): HostPort {
   return parts;
 }
 
-/** An address of IPv6 as the system writes it; anything else as it is. */
+/** IPv6 as the system writes it; anything else unchanged. */
 export function canonicalAddress(address: string): string {
   const parts = splitAddress(address);
   if (parts === undefined || !isIp6(parts.host)) return address;
@@ -76,22 +74,16 @@ export function canonicalAddress(address: string): string {
   return joinAddress(zone === undefined ? canonical : `${canonical}%${zone}`, parts.port);
 }
 
-/** Whether an IP address is that of a multicast group. */
 export function isGroup(address: string): boolean {
   return isIPv4(address) ? /^2(?:2[4-9]|3\d)\./.test(address) : isIPv6(address) && /^ff/i.test(address);
 }
 
-/** Whether an address is of one link alone, and needs a zone on this host. */
+/** Whether an address belongs to one link, and needs a zone on this host. */
 export function isLinkLocal(host: string): boolean {
   return /^fe[89ab]/i.test(host) && host.includes(":");
 }
 
-/**
- * The IP addresses of a host, each with the port.
- *
- * @param families which addresses are wanted
- * @throws the system's error, such as `ENOTFOUND`
- */
+/** The IP addresses of a host, each with the port. @throws the system's error, such as `ENOTFOUND` */
 export function resolveAddress({ host, port }: HostPort, families: 4 | 6 | "both" = 4): Promise<string[]> {
   if (isIP(host) !== 0) return Promise.resolve([canonicalAddress(joinAddress(host, port))]);
   const known = platformNow().lookup?.(host);
@@ -104,7 +96,6 @@ export function resolveAddress({ host, port }: HostPort, families: 4 | 6 | "both
   });
 }
 
-/** Which addresses are this host's own. */
 export class OwnAddresses {
   readonly #list: () => readonly HostInterface[];
   #own = new Set<string>();
@@ -114,7 +105,7 @@ export class OwnAddresses {
     this.#list = list;
   }
 
-  /** @param address without a port; with a zone or not */
+  /** @param address without port; with or without a zone */
   has(address: string): boolean {
     if (isIPv4(address) ? address.startsWith("127.") : address === "::1") return true;
     const now = performance.now();
@@ -123,7 +114,7 @@ export class OwnAddresses {
       try {
         this.#own = new Set(this.#list().map((each) => each.address));
       } catch {
-        // The system has no descriptor left to ask by: what it said before counts.
+        // The system has no descriptor left: its last list counts.
       }
     }
     return this.#own.has(address) || this.#own.has(address.replace(/%.*$/, ""));

@@ -1,4 +1,4 @@
-/** A bus's packets as bytes: in the clear, or sealed where it has a key. */
+/** A cluster's packets as bytes: in the clear, or sealed with its key. */
 import { InvalidArgumentError } from "../../core/errors.js";
 import { curveBox, loadCurveBox } from "../../engine/zmtp/mechanism/curve-primitives.js";
 import { MAX_PACKET, MAX_STREAM_PACKET } from "../bounds.js";
@@ -16,7 +16,7 @@ import type { Packet } from "../wire/packets.js";
 import { MAX_BODY, type Refusal, Sealer, type StreamWay } from "../wire/seal.js";
 import { MESSAGES } from "../wire/stream.js";
 
-/** Why bytes are refused; a fixed list, for counters. */
+/** A fixed list, for counters. */
 export type PacketRefusal = Junk | Refusal | "sealed";
 
 export class BusCodec {
@@ -24,9 +24,9 @@ export class BusCodec {
   readonly bus: number;
   readonly name: string;
   readonly sealer: Sealer | undefined;
-  /** Whether the keys were derived from passwords: then a wrong one is reported as a wrong password. */
+  /** Whether the keys were derived from passwords, for reports of a wrong one. */
   readonly byPassword: boolean;
-  /** What stands in front of messaging's bytes in the clear: prefix and type. */
+  /** Prefix and type before messages in the clear. */
   readonly #messagesHead: Buffer;
   #keys: readonly string[];
 
@@ -46,16 +46,14 @@ export class BusCodec {
     this.sealer.setKeys(keys);
   }
 
-  /** Those that it has, the one that seals first. */
+  /** The first key seals. */
   get keys(): readonly string[] {
     return this.#keys;
   }
 
   /**
-   * Replaces the keys.
-   *
    * @param keys the first seals, all open
-   * @throws InvalidArgumentError `EINVAL` for an invalid key, none or too many, and for a bus without keys
+   * @throws InvalidArgumentError `EINVAL` for an invalid key, none or too many, and for a cluster without keys
    */
   setKeys(keys: readonly string[]): void {
     if (this.sealer === undefined)
@@ -77,18 +75,18 @@ export class BusCodec {
     return this.sealer?.sealStream(way, packet) ?? encodePacket(packet, this.bus);
   }
 
-  /** Loads what seals messages. @returns `undefined` once it is there; else a promise, which may reject */
+  /** Loads the cipher of messages. @returns `undefined` if it is loaded; else a promise, which may reject */
   load(): Promise<void> | undefined {
     return this.sealer === undefined ? undefined : loadCurveBox();
   }
 
-  /** A body of messaging's for one way of a stream. @returns parts of a frame, in order */
+  /** Encodes messages for one direction of a stream. @returns parts of a frame, in order */
   encodeMessages(way: StreamWay, parts: readonly Uint8Array[]): readonly Uint8Array[] {
     if (this.sealer !== undefined) return [this.sealer.sealMessages(way, parts, curveBox())];
     return [this.#messagesHead, ...parts];
   }
 
-  /** @returns a packet; or what a link of messaging sends, its type excluded */
+  /** @returns a packet; or a frame of messages without its type */
   decodeStream(way: StreamWay, bytes: Buffer): Packet | Buffer | PacketRefusal {
     if (this.sealer === undefined) {
       if (isSealed(bytes)) return "sealed";

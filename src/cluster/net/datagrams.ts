@@ -1,10 +1,10 @@
 /**
- * A node's datagrams: one socket for what is meant for this node, from which all it says goes out, and one for the group.
+ * A node's datagrams: one socket for datagrams to this node, which also sends, and one for the group.
  *
  *   host scope   127.0.0.1; the group on the loopback interface, TTL 0. What comes from elsewhere is counted and dropped
  *   link scope   every interface, or one; the group with TTL 1
  *
- * A bound on what waits to be sent: beyond it, datagrams are dropped and counted, as a network would.
+ * Unsent datagrams above a bound are dropped and counted, as a network would.
  */
 import type { RemoteInfo, Socket } from "node:dgram";
 import { bindUdp, type UdpOptions } from "../../engine/zmtp/transport/udp.js";
@@ -13,7 +13,7 @@ import type { Binding } from "./interfaces.js";
 
 /** Datagrams that the system has not taken yet. */
 const MAX_UNSENT = 1_024;
-/** Bytes that the system keeps for the node while its event loop is busy; the system may give less. */
+/** Bytes that the system keeps while the event loop is busy; the system may give less. */
 const RECEIVE_BUFFER = 4_194_304;
 
 /** The multicast group of a cluster's heartbeats. */
@@ -28,12 +28,11 @@ export interface DatagramOptions {
   readonly port: number;
   /** `undefined`: no multicast. */
   readonly group: GroupAddress | undefined;
-  /** Addresses of the interfaces that the group is joined on at first; the first one sends from the node's own socket. */
+  /** Interfaces that join the group at first; the node's own socket sends by the first one. */
   readonly interfaces: readonly string[];
   readonly ttl: number;
 }
 
-/** Called for each datagram. */
 export type OnDatagram = (bytes: Buffer, host: string, port: number, byGroup: boolean) => void;
 
 export class Datagrams {
@@ -43,9 +42,8 @@ export class Datagrams {
   #socket: Socket | undefined;
   #socket6: Socket | undefined;
   #groupSocket: Socket | undefined;
-  /** Of the interface that the node's own socket sends to the group by. */
+  /** Interface by which the node's own socket sends to the group. */
   #first: string | undefined;
-  /** For the other interfaces. */
   readonly #senders = new Map<string, Socket>();
   /** Interfaces that joined the group, and those that could not. */
   readonly #joined = new Set<string>();
@@ -73,13 +71,13 @@ export class Datagrams {
     await this.#useInterfaces(interfaces);
   }
 
-  /** The interfaces as they are now: the group is joined where it is not joined yet. */
+  /** Joins the group on new interfaces. */
   setInterfaces(interfaces: readonly string[]): void {
     this.#interfaces = interfaces;
     if (!this.#updating) void this.#follow();
   }
 
-  /** One look at a time; what comes meanwhile is the next. */
+  /** One update at a time; later changes are the next one. */
   async #follow(): Promise<void> {
     this.#updating = true;
     for (let used: readonly string[] | undefined; used !== this.#interfaces && !this.#closed; ) {
@@ -87,13 +85,13 @@ export class Datagrams {
       try {
         await this.#useInterfaces(used);
       } catch {
-        this.#count("group"); // The next look tries again.
+        this.#count("group"); // The next poll tries again.
       }
     }
     this.#updating = false;
   }
 
-  /** @throws TransportError where a socket cannot be had */
+  /** @throws TransportError if a socket cannot be opened */
   async #useInterfaces(interfaces: readonly string[]): Promise<void> {
     const { group, ttl } = this.#options;
     if (group === undefined || this.#socket === undefined) return;
@@ -135,7 +133,7 @@ export class Datagrams {
     );
   }
 
-  /** Once joined is not joined forever: the interface may be another one of the same address by now. */
+  /** Joins again each time: another interface may have the same address by now. */
   #joinGroup(socket: Socket, address: string): void {
     try {
       socket.addMembership(this.#options.group?.group as string, address);
@@ -162,7 +160,6 @@ export class Datagrams {
     }
   }
 
-  /** Whether the group can be reached. */
   get hasGroup(): boolean {
     return this.#groupSocket !== undefined;
   }

@@ -10,22 +10,21 @@ const LOOPBACK: HostInterface = { name: "lo", address: "127.0.0.1", internal: tr
 
 export interface InterfaceSettings {
   readonly scope: "host" | "link";
-  /** The one to use, by its name or address; `undefined`: all. */
+  /** Name or address; `undefined`: all. */
   readonly interface: string | undefined;
-  /** Whether IPv6 is used, too. */
   readonly ipv6?: boolean;
 }
 
-/** What a node's sockets are bound to, of each family; `undefined`: none. */
+/** Addresses that a node's sockets are bound to; `undefined`: none. */
 export interface Binding {
   readonly v4: string | undefined;
   readonly v6: string | undefined;
 }
 
 /**
- * The interfaces that packets go out by; the first one's address is the node's.
+ * Interfaces by which packets are sent; the first one's address is the node's.
  *
- * @throws InvalidArgumentError `EINVAL` where the one to use is not there; TransportError with the system's code
+ * @throws InvalidArgumentError `EINVAL` for a missing interface; TransportError with the system's code
  */
 export function readInterfaces(
   platform: Platform,
@@ -42,11 +41,11 @@ export function readInterfaces(
   if (scope === "host") return [wanted === LOOPBACK6.address ? LOOPBACK6 : LOOPBACK];
   if (wanted !== undefined) return named;
   const found = all.filter(({ internal }) => !internal);
-  // A machine without a network is a link of its own.
+  // A machine without a network uses loopback.
   return found.length > 0 ? found : [LOOPBACK];
 }
 
-/** @param interfaces as `readInterfaces` gives them: the first one is the node's own */
+/** @param interfaces of `readInterfaces`: the first one is the node's own */
 export function bindingOf(
   platform: Platform,
   { scope, interface: wanted, ipv6 = false }: InterfaceSettings,
@@ -60,7 +59,7 @@ export function bindingOf(
   return { v4: own, v6: interfaces.find(({ address }) => isIp6(address))?.address };
 }
 
-/** Those that others can reach come first, then those of one link alone. */
+/** Link-local addresses come last. */
 function list6(platform: Platform): readonly HostInterface[] {
   const all = platform.interfaces6?.() ?? [];
   const isLocal = ({ address }: HostInterface): boolean => isLinkLocal(address);
@@ -71,14 +70,13 @@ function list(platform: Platform): readonly HostInterface[] {
   try {
     return platform.interfaces();
   } catch (error) {
-    // Node's own code says that it was the system, and `info` has the system's.
+    // `info` has the system's error code.
     const { message, info } = error as Error & { readonly info?: { readonly code?: string } };
     const cause = info === undefined ? error : Object.assign(new Error(message), { code: info.code });
     throw transportError(cause, "list", "the host's interfaces");
   }
 }
 
-/** Those of both families. */
 export function allInterfaces(platform: Platform): readonly HostInterface[] {
   return [...platform.interfaces(), ...(platform.interfaces6?.() ?? [])];
 }

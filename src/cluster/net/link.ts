@@ -7,13 +7,13 @@
  *   dialler   hello, PROOF and packets as soon as the other hello is there
  *   acceptor  hello, then nothing until the dialler has proved itself: PROOF and packets, or REFUSED
  *
- * Where nodes have keys of their own (admission/identity.ts), KEY comes before each PROOF, and packets after IDENTITY:
+ * With node keys (admission/identity.ts), KEY comes before each PROOF, and packets after IDENTITY:
  *
  *   dialler   hello, KEY, PROOF                        IDENTITY, packets
  *   acceptor  hello             KEY, PROOF, IDENTITY                      packets
  *
- * Each way has a session made of both hellos (seal.ts), so what is sealed in it was sealed for this very stream. An end of
- * a verified stream without a frame of length 0, or a reset, is evidence that the process is gone.
+ * Each direction has a session made of both hellos (seal.ts). An end of a verified stream without a frame of length 0,
+ * or a reset, is evidence that the process is gone.
  */
 import { randomBytes } from "node:crypto";
 import { RunningTimeout } from "../../core/running-timeout.js";
@@ -49,30 +49,35 @@ import {
 import { splitIpAddress } from "./addresses.js";
 import type { BusCodec } from "./bus-codec.js";
 
-/** Packets that wait for the other end's hello. */
+/** Packets queued until the other end's hello. */
 const MAX_WAITING = 128;
-/** Bytes of a frame that an accepted stream may bring before its other end has proved itself: the proofs of 64 buses have 2,700. */
+/** Before the other end of an accepted stream has proved itself; the proofs of 64 clusters have 2,700 bytes. */
 const MAX_UNPROVED_FRAME = 4_096;
-/** Frames that it may bring until then: KEY and PROOF. */
+/** KEY and PROOF. */
 const MAX_UNPROVED_FRAMES = 2;
-/** Bytes that the other end has not taken, those of messages included, which have windows of their own: beyond it packets are dropped. */
+/**
+ * Bytes that the other end has not taken, including messages, which have separate windows; packets above it are
+ * dropped.
+ */
 const MAX_UNSENT_BYTES = 16_777_216;
 /** Bytes of a frame that is copied into one write, and bytes that are written together. */
 const SMALL_FRAME = 4_096;
 const CORKED_BYTES = 65_536;
-/** Missing bytes of a frame from which it is read directly, and bytes of a frame up to which its memory is allocated at once. */
+/**
+ * Missing bytes of a frame from which it is read directly; bytes of a frame up to which its memory is allocated at
+ * once.
+ */
 const MIN_DIRECT = 8_192;
 const MAX_DIRECT = 2_097_152;
-/** Pieces of a frame that is not whole yet; then they are put together. Of a stranger there is one. */
+/** Pieces of an incomplete frame before they are joined; an unproved stream has one. */
 const MAX_PARTS = 64;
-/** ms that this process ran in which the other end says hello, and a first genuine packet comes of it. The other may be late by several turns. */
+/** Running ms for the other end's hello and first genuine packet. The other end may be late by several turns. */
 export const HELLO_TIMEOUT = 10_000;
-/** ms in which the other end takes what was sent before the stream closes. */
+/** ms in which the other end takes sent bytes before the stream closes. */
 const CLOSE_TIMEOUT = 1_000;
 
 const NO_BYTES = Buffer.alloc(0);
 
-/** Why a stream ended. */
 export type LinkEnd =
   /** By this node, or on purpose by the other one. */
   | "closed"
@@ -89,17 +94,17 @@ export type LinkEnd =
 export interface StreamNode {
   /** Whether a node may be at this address. */
   accepts(address: string): boolean;
-  /** What this node shows of its buses. */
+  /** Proofs of this node for its clusters. */
   prove(role: LinkRole, hellos: Hellos): readonly BusProof[];
-  /** Checks what the other end shows; `role` is the other end's. */
+  /** @param role of the other end */
   check(
     role: LinkRole,
     hellos: Hellos,
     shown: readonly BusProof[],
   ): { readonly proved: boolean; readonly refused: readonly RefusedBus[] };
-  /** The exchange of identities of a new stream; `undefined`: this node has no key of its own. */
+  /** `undefined`: this node has no key. */
   exchange(role: LinkRole, keys: NodeKeys | undefined): IdentityExchange | undefined;
-  /** A frame. @returns whether it is a genuine packet; `undefined`: of a bus that is not here */
+  /** @returns whether the frame is a genuine packet; `undefined`: of an unknown cluster */
   onFrame(link: Link, bytes: Buffer): boolean | undefined;
   count(reason: string): void;
   /** Maximum bytes of a frame of a verified stream. */
@@ -108,42 +113,39 @@ export interface StreamNode {
 
 /** All streams of a node, as one of them sees them. */
 export interface StreamTable {
-  /** Whether there is room for an accepted stream, whose other end has just proved itself. */
+  /** @returns whether there is room for an accepted stream, whose other end has just proved itself */
   makeRoom(link: Link): boolean;
-  /** Whether the node at the other end is admitted. */
   admits(link: Link, node: ProvedNode): boolean | Promise<boolean>;
-  /** A bus of the other end is refused; `undefined` where there is none in common. */
+  /** A cluster of the other end is refused; `undefined`: both have none in common. */
   onRefused(link: Link, bus: number | undefined, reason: string): void;
   /** Whether accepted streams may be sockets', which would take this node's hello for a greeting. */
   readonly hasSockets: boolean;
-  /** An accepted stream is a socket's, and no longer this link's. @param bytes what has come of it */
+  /** An accepted stream is a socket's, and no longer this link's. @param bytes received so far */
   onSocket(link: Link, stream: Stream, bytes: Buffer): void;
   /** The stream of this node that sent a nonce: the other end is this node itself. */
   streamOf(nonce: Buffer): Link | undefined;
   /** The other end is a node of the cluster. Called once. */
   onVerified(link: Link): void;
-  /** Called once. @param fault why TLS failed, where that ended it */
+  /** Called once. @param fault why TLS failed, if that ended the stream */
   onEnd(link: Link, end: LinkEnd, fault: Fault | undefined): void;
 }
 
-/** A stream that was dialled or accepted. */
 export interface OpenedStream {
   readonly stream: Stream;
   /** Of this node. */
   readonly ownAddress: string;
-  /** The address, where this node dialled. */
+  /** The dialled address, if any. */
   readonly dialled?: string | undefined;
-  /** Protocol that made it. */
   readonly protocol: string;
-  /** Whether it copies what is written, as the system does. */
+  /** Whether written bytes are copied, as the system does. */
   readonly copiesSent: boolean;
   /** Whether the program handed it in: both hellos decide who is the dialler. */
   readonly isGiven?: boolean | undefined;
-  /** Keys of the listener that accepted it, where it has its own. */
+  /** Separate keys of the listener that accepted it. */
   readonly keys?: NodeKeys | undefined;
 }
 
-/** A frame of a verified stream that is read into memory of its own. */
+/** A frame of a verified stream that is read into dedicated memory. */
 class LargeFrame implements ReadTarget {
   readonly bytes: Buffer;
   filled = 0;
@@ -165,14 +167,14 @@ class LargeFrame implements ReadTarget {
 export class Link implements Sink, PairStream {
   isDialled: boolean;
   readonly isGiven: boolean;
-  /** The other node's, where packets go: as dialled, or as it says. Empty before its hello. */
+  /** The other node's, for packets: as dialled, or as it reports. Empty before its hello. */
   address: string;
-  /** The other node's, as it says. Empty before its hello. */
+  /** The other node's, as it reports. Empty before its hello. */
   peer = "";
-  /** When it was opened, and when it was verified; 0: it was not. */
+  /** 0: not verified. */
   readonly startedAt = performance.now();
   verifiedAt = 0;
-  /** When a packet went or came last. */
+  /** Time of the last packet. */
   usedAt: number;
   users = 0;
   readonly protocol: string;
@@ -194,31 +196,31 @@ export class Link implements Sink, PairStream {
   /** Bytes until something is complete. */
   #wanted = HELLO_HEAD;
   #exchange: IdentityExchange | undefined;
-  /** Who the other end is, where nodes have keys of their own. */
+  /** The node at the other end, with node keys. */
   node: ProvedNode | undefined;
-  /** It is being decided whether that node is admitted: nothing more is read. */
+  /** Nothing is read while admission is decided. */
   #deciding = false;
-  /** It counts as one of those that the node may have: it was dialled, or its other end has proved itself. */
+  /** Whether it counts towards the node's maximum: it was dialled, or its other end has proved itself. */
   hasPlace: boolean;
   #verified = false;
   #ended = false;
   #closing = false;
   #rejected = false;
-  /** The other end proved a bus. */
+  /** The other end proved a cluster. */
   #proved = false;
-  /** Frames that came before the proof. */
+  /** Frames before the proof. */
   #unproved = 0;
   #hasSaidHello = false;
   readonly #greeting: RunningTimeout;
   #fault: Fault | undefined;
-  /** Ends it where the other end does not close. */
+  /** Ends it if the other end does not close. */
   #timer: NodeJS.Timeout | undefined;
   /** Bytes written since the stream was corked; -1: it is not. */
   #corked = -1;
-  /** Runs from a message on, until bytes of the other end show that it is there. */
+  /** Runs from a message on, until bytes of the other end show that it is alive. */
   #silence: RunningTimeout | undefined;
   #isAwaiting = false;
-  /** Unsent bytes at the last look; -1: the other end has not been asked. */
+  /** Unsent bytes at the last check; -1: the other end has not been asked. */
   #askedWith = -1;
 
   constructor(opened: OpenedStream, table: StreamTable, own: StreamNode) {
@@ -244,7 +246,7 @@ export class Link implements Sink, PairStream {
     this.#greeting = new RunningTimeout(HELLO_TIMEOUT, () => this.#refuse("link:timeout"));
   }
 
-  /** Whether a genuine packet came over it. */
+  /** Whether a genuine packet was received. */
   get verified(): boolean {
     return this.#verified;
   }
@@ -253,17 +255,17 @@ export class Link implements Sink, PairStream {
     return this.#ended || this.#closing;
   }
 
-  /** IP address of the other end, as the system has it. */
+  /** IP address of the other end, as the system reports it. */
   get remote(): string {
     return this.#stream.address;
   }
 
-  /** What its own hello has. */
+  /** Nonce of its own hello. */
   get nonce(): Buffer {
     return helloNonce(this.#hello);
   }
 
-  /** One way in, for `onFrame` to open by; there since the hello. */
+  /** Inbound direction, for `onFrame`; exists since the hello. */
   get wayIn(): StreamWay {
     return this.#in as StreamWay;
   }
@@ -321,7 +323,7 @@ export class Link implements Sink, PairStream {
     if (!isSmall) for (let i = 0; i < parts.length; i++) socket.write(parts[i] as Uint8Array);
   }
 
-  /** What a turn writes goes at its end, in one call of the system, unless it is much. */
+  /** Writes of a turn go out at its end, in one system call, unless they are large. */
   #cork(bytes: number): void {
     const { socket } = this.#stream;
     if (this.#corked < 0) {
@@ -346,7 +348,10 @@ export class Link implements Sink, PairStream {
     this.#silence ??= new RunningTimeout(heartbeat, () => this.#onSilence(heartbeat));
   }
 
-  /** A stream that swallows what is written reports nothing. A program may take its time for messages, so the end itself is asked. */
+  /**
+   * A stream that swallows writes reports nothing. A program may be slow to read messages, so the other end itself is
+   * asked.
+   */
   #onSilence(heartbeat: number): void {
     this.#silence = undefined;
     if (!this.#isAwaiting || this.ended) return;
@@ -362,10 +367,10 @@ export class Link implements Sink, PairStream {
     this.expectAnswer(heartbeat);
   }
 
-  /** Ends it on purpose: the other end takes it for no evidence. */
+  /** Ends it on purpose, which is no evidence for the other end. */
   close(): void {
     if (this.ended) return;
-    // The other end has not said hello: it waits for no farewell.
+    // Without a hello the other end expects no close reason.
     if (this.#out === undefined) {
       this.destroy();
       return;
@@ -377,12 +382,11 @@ export class Link implements Sink, PairStream {
     this.#timer.unref();
   }
 
-  /** Ends it at once. */
   destroy(): void {
     this.#finish("closed");
   }
 
-  /** Ends it at once, on purpose: the farewell goes as far as the system takes it. */
+  /** Ends it at once, on purpose: the closing frame goes as far as the system takes it. */
   evict(): void {
     if (!this.ended && this.#out !== undefined) this.#stream.socket.write(encodeFrame(NO_BYTES));
     this.#finish("closed");
@@ -408,12 +412,12 @@ export class Link implements Sink, PairStream {
       this.#take();
       return;
     }
-    // Messages are views of it.
+    // Messages are views of these bytes.
     pooled?.pin();
     const chunk = bytes.subarray(taken, length);
     this.#pending.push(kept ? chunk : Buffer.from(chunk));
     this.#pendingBytes += chunk.length;
-    // A frame that comes byte by byte is no array of as many Buffers, each of which may hold 8 KiB of Node's shared memory.
+    // A frame that comes byte by byte must not become an array of Buffers, each of which may hold 8 KiB of Node's pool.
     if (this.#pending.length >= (this.#verified ? MAX_PARTS : 2))
       this.#pending = [Buffer.concat(this.#pending)];
     this.#take();
@@ -450,12 +454,12 @@ export class Link implements Sink, PairStream {
     this.#isTaking = false;
   }
 
-  /** It ended by itself: TLS may know why. */
+  /** The stream ended by itself: TLS may know why. */
   #noteFault(): void {
     if (this.#verified || this.ended) return;
     const isSilent = this.#in === undefined;
     const fault = this.#stream.fault?.(isSilent);
-    // A node refuses a certificate by hanging up, when the handshake of the one that dialled is complete (TLS 1.3).
+    // In TLS 1.3 a node refuses a certificate by hanging up after the dialler's handshake is complete.
     const isRefused = fault !== undefined && isSilent && this.isDialled && this.#stream.opening === false;
     this.#fault = isRefused ? { ...fault, kind: "auth", code: "ERR_AUTHENTICATION" } : fault;
   }
@@ -489,7 +493,7 @@ export class Link implements Sink, PairStream {
       const taken = this.#in === undefined ? this.#takeHello(all) : this.#takeFrame(all);
       if (this.ended) break;
       let rest = all.subarray(taken);
-      // Of a stranger no more memory is kept than what it has begun.
+      // An unproved stream keeps no more memory than its current frame.
       if (!this.#verified && taken > 0) rest = Buffer.from(rest);
       if (rest.length > 0) this.#pending.unshift(rest);
       this.#pendingBytes += rest.length;
@@ -504,7 +508,7 @@ export class Link implements Sink, PairStream {
     this.#large = large;
   }
 
-  /** The stream is another's from now on. */
+  /** The stream belongs to another object. */
   #leaveStream(): void {
     this.#ended = true;
     this.#greeting.clear();
@@ -610,7 +614,7 @@ export class Link implements Sink, PairStream {
         if (this.#exchange !== undefined) this.#onIdentity(this.#exchange, frame);
         return;
       case LinkFrame.ASK:
-        // What waits for a peer that does not read is an answer, too.
+        // Bytes queued for a peer that does not read are an answer, too.
         if (this.#verified && this.#stream.socket.writableLength === 0)
           this.#sendControl(Buffer.of(LinkFrame.ANSWER));
         return;
@@ -648,7 +652,7 @@ export class Link implements Sink, PairStream {
       this.#refuseNode("identity");
       return;
     }
-    // Before this end proves itself: where a stream is refused, the other one waits longer each time.
+    // Before this end proves itself: after a refusal of the stream, the other end waits longer each time.
     if (!this.#takePlace()) return;
     if (!this.isDialled) this.#prove();
     if (this.#exchange === undefined) this.#verify();
@@ -699,7 +703,7 @@ export class Link implements Sink, PairStream {
     this.#reject();
   }
 
-  /** The node at the other end is not admitted any more. */
+  /** The node at the other end is no longer admitted. */
   revoke(): void {
     this.#refuseNode("denied");
   }
@@ -714,7 +718,7 @@ export class Link implements Sink, PairStream {
     this.#sendControl(encodeProof(this.#own.prove(role, this.#hellos as Hellos)));
   }
 
-  /** Ends it with a bare refusal, which has no reason. */
+  /** Ends it with a refusal without a reason. */
   #reject(): void {
     if (this.ended) return;
     this.#closing = true;

@@ -1,8 +1,8 @@
 /**
- * The streams of a node: dialled where a packet wants one, kept to the next few nodes in the order of ids, closed when idle.
+ * The streams of a node: dialled for a packet, kept to the next few nodes in the order of ids, closed when idle.
  *
  * Each node keeps streams to WATCHED nodes, so each is watched by as many: when a process is killed, its system ends
- * them, and those nodes know within milliseconds. The others are there for as long as they are used.
+ * its streams, and those nodes know within milliseconds.
  */
 import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -41,22 +41,24 @@ import type { Binding } from "./interfaces.js";
 import { Link, type LinkEnd, type OpenedStream, type StreamNode, type StreamTable } from "./link.js";
 
 /**
- * In addition, accepted ones of which no good proof or genuine packet came yet; the oldest gives way, and none that was verified. After an outage all clients and
- * nodes come within one round trip, and each waits for so long; a stream that waits costs a file descriptor and some KiB (MAX_UNPROVED_FRAME).
+ * Accepted streams without a good proof or genuine packet, in addition to the maximum; the oldest is evicted. After an
+ * outage all clients and nodes come within one round trip; a waiting stream costs a file descriptor and some KiB
+ * (MAX_UNPROVED_FRAME).
  */
 const MAX_UNVERIFIED = 1_024;
-/** Accepted streams that one node, or one host, may hold while the node has all that it may have; one that holds most, and more, gives way. */
+/**
+ * Accepted streams that one node or host may hold while the node has its maximum; the largest holder above it loses
+ * one.
+ */
 const MAX_HELD = 32;
-/** ms without a packet, after which a stream that nobody wants is closed. */
+/** ms without a packet before an unused stream is closed. */
 const LINK_IDLE = 15_000;
-/** ms between two looks at them. */
 const SWEEP_INTERVAL = 1_000;
-/** ms until an attempt to connect is given up. */
 const CONNECT_TIMEOUT = 2_000;
-/** ms between two attempts to reach a watched node, at first and at most. */
+/** ms between attempts to reach a watched node, at first and at most. */
 const FIRST_RETRY = 200;
 const LONGEST_RETRY = 10_000;
-/** ms for which an address at which the node met itself is not dialled. */
+/** ms in which an address of this node is not dialled. */
 const OWN_AGE = 60_000;
 /** Packets for one address that wait for its stream. */
 const MAX_QUEUED = 128;
@@ -70,7 +72,7 @@ const TRANSPORT = optionValues({
   tcpKeepaliveIdle: 30,
 });
 
-/** Why a stream ended, for who wanted it. */
+/** Why a stream ended, for its user. */
 const ENDS: Readonly<Record<Exclude<LinkEnd, "self">, ConnectionError>> = {
   closed: { code: "ECONNRESET", message: "the stream was closed on purpose" },
   lost: { code: "ECONNRESET", message: "the stream ended without a farewell" },
@@ -83,13 +85,12 @@ const ENDS: Readonly<Record<Exclude<LinkEnd, "self">, ConnectionError>> = {
 
 const OWN_STREAM: ConnectionError = { code: "ECONNRESET", message: "the node at the address is this one" };
 
-/** How streams travel. */
 interface StreamTransport {
   readonly transport: Transport;
   readonly options: TransportOptions;
 }
 
-/** Why a node was refused, from a failed TLS handshake; `undefined`: it only hung up. */
+/** Why a node was refused, from a failed TLS handshake; `undefined`: the node only hung up. */
 function refusalOf({ kind, message }: Fault): "certificate" | "tls" | "peer" | undefined {
   if (kind === "refused") return "certificate";
   if (kind === "protocol") return "tls";
@@ -97,20 +98,19 @@ function refusalOf({ kind, message }: Fault): "certificate" | "tls" | "peer" | u
   return message.startsWith("the peer ended TLS") ? "peer" : undefined;
 }
 
-/** What the links let happen. */
 export interface LinksEffects extends StreamNode {
   /** The same address with the zone that it needs on this host. */
   zoned(address: string): string;
   admits(address: string, node: ProvedNode): boolean | Promise<boolean>;
   /** @param role of the node in the stream */
   onAdmitted(node: ProvedNode, role: LinkRole): void;
-  /** One end does not admit the other; `bus` where it is one of this node's. */
+  /** One end does not admit the other. @param bus `undefined`: unknown */
   onRefused(address: string, bus: number | undefined, reason: string): void;
-  /** A stream was opened, or an accepted one was verified: the node says who it is. */
+  /** A stream was opened, or an accepted one was verified: the node sends its identity. */
   greet(link: Link): void;
   /** A hard sign that the process at an address is gone. */
   onEvidence(address: string): void;
-  /** For messages: a stream was verified, it has ended, or none to an address came about. */
+  /** For messages: a stream was verified, has ended, or could not be opened. */
   onStreamUp(link: Link): void;
   onStreamEnd(link: Link, reason: string): void;
   onStreamFailed(address: string, protocol: string, reason: string): void;
@@ -137,29 +137,29 @@ interface Retry {
 
 export class Links implements StreamTable, PairStreamTable {
   readonly #transports: TransportTable;
-  /** `undefined`: the node has no TLS. */
+  /** `undefined`: without TLS. */
   readonly #tls: NodeTls | undefined;
   readonly #dialling: StreamTransport;
   readonly #effects: LinksEffects;
   readonly #all = new Set<Link>();
-  /** The one that is used for an address. */
+  /** The stream used for an address. */
   readonly #byAddress = new Map<string, Link>();
   readonly #dials = new Map<string, Dial>();
   readonly #retries = new Map<string, Retry>();
-  /** Why there is no stream to a watched address. */
+  /** Why a watched address has no stream. */
   readonly #troubles = new Map<string, Trouble>();
-  /** Addresses at which the node met itself, and when. */
+  /** Addresses of this node, and when that was found. */
   readonly #own = new Map<string, number>();
-  /** Streams that programs have given so far. */
+  /** Streams handed in by programs. */
   readonly #opened = new WeakSet<Duplex>();
   /** Callers of `link` whose stream is not verified. */
   readonly #given = new Map<Link, { resolve(address: string): void; reject(error: Error): void }>();
-  /** Streams that stay when nobody wants them. */
+  /** Streams that stay when unused. */
   #held: ReadonlySet<Link> = new Set();
   #watched: ReadonlySet<string> = new Set();
   readonly #listeners: Listener[] = [];
   readonly #more: Listener[] = [];
-  /** Who gets the streams of sockets. */
+  /** Gets the streams of sockets. */
   #socketTaker: Acceptor | undefined;
   #ownAddress = "";
   #startedAt = 0;
@@ -167,7 +167,7 @@ export class Links implements StreamTable, PairStreamTable {
   #closed = false;
   #stopped = false;
 
-  /** @throws NotSupportedError `NOT_SUPPORTED` for TLS where the platform has none */
+  /** @throws NotSupportedError `NOT_SUPPORTED` for TLS on a platform without it */
   constructor(transports: TransportTable, tls: NodeTls | undefined, effects: LinksEffects) {
     this.#transports = transports;
     this.#tls = tls;
@@ -193,8 +193,8 @@ export class Links implements StreamTable, PairStreamTable {
 
   /** @returns the port. @throws TransportError with the system's code; nothing is left open then */
   async listen({ v4, v6 }: Binding, port: number): Promise<number> {
-    if (this.#stopped) return port; // On purpose: an address that changes is no reason to begin again.
-    // A socket of every IPv6 address has those of IPv4, too.
+    if (this.#stopped) return port; // On purpose: a changed address must not listen again.
+    // A socket bound to all IPv6 addresses has those of IPv4, too.
     const hosts = v6 === "::" ? [v6] : [v4, v6].filter((host) => host !== undefined);
     let chosen = port;
     try {
@@ -211,11 +211,11 @@ export class Links implements StreamTable, PairStreamTable {
   }
 
   /**
-   * One more listener, which stays when the first ones are bound again.
+   * Adds a listener, which stays when the first ones are bound again.
    *
-   * @param keys that it shows in place of the node's
+   * @param keys shown in place of the node's
    * @param tls `undefined`: as the node; `false`: without
-   * @returns where it listens, "host:port". @throws TransportError with the system's code; NotSupportedError
+   * @returns its "host:port". @throws TransportError with the system's code; NotSupportedError
    */
   async listenAlso(
     host: string,
@@ -253,7 +253,7 @@ export class Links implements StreamTable, PairStreamTable {
     stream.socket.destroy();
   }
 
-  /** Frees the port again; for a port that datagrams cannot have. */
+  /** Frees a port that datagrams cannot have. */
   async unlisten(): Promise<void> {
     await Promise.all(this.#listeners.splice(0).map((listener) => listener.close()));
   }
@@ -263,7 +263,7 @@ export class Links implements StreamTable, PairStreamTable {
     this.#ownAddress = ownAddress;
   }
 
-  /** Where others dial the node, "host:port"; empty before it was announced. */
+  /** "host:port" for other nodes; empty before it was announced. */
   get ownAddress(): string {
     return this.#ownAddress;
   }
@@ -297,8 +297,7 @@ export class Links implements StreamTable, PairStreamTable {
   }
 
   /**
-   * A stream that the program hands in, in place of one that either node dials. While it stands, all packets for the other node
-   * go over it.
+   * Takes a stream of the program, which carries all packets for the other node while it is open.
    *
    * @returns address of the other node, "host:port", once both have proved themselves
    * @throws HandshakeError `ERR_AUTHENTICATION`, `ERR_HANDSHAKE`; TransportError `ERR_TRANSPORT`
@@ -311,7 +310,7 @@ export class Links implements StreamTable, PairStreamTable {
     });
   }
 
-  /** Whether packets for an address go over a stream that the program handed in. */
+  /** Whether packets for an address go over a stream of the program. */
   isGiven(address: string): boolean {
     return this.#usable(address)?.isGiven === true;
   }
@@ -347,7 +346,7 @@ export class Links implements StreamTable, PairStreamTable {
     return link;
   }
 
-  /** Counted where nobody takes it. */
+  /** Counted if no socket takes it. */
   onSocket(link: Link, stream: Stream, bytes: Buffer): void {
     const taker = this.#socketTaker;
     this.#all.delete(link);
@@ -365,7 +364,6 @@ export class Links implements StreamTable, PairStreamTable {
     this.#sweeping.unref();
   }
 
-  /** Streams there are; those that were verified. */
   get size(): number {
     return this.#all.size;
   }
@@ -376,7 +374,7 @@ export class Links implements StreamTable, PairStreamTable {
     return count;
   }
 
-  /** Over the stream to an address, which is dialled if there is not one yet. */
+  /** Dials the address if it has no stream. */
   send(address: string, codec: BusCodec, packet: Packet): void {
     if (this.#closed) return;
     const link = this.#usable(address);
@@ -390,13 +388,13 @@ export class Links implements StreamTable, PairStreamTable {
     else dial.queue.push({ codec, packet });
   }
 
-  /** The stream that packets for an address go over: one that closes takes no more, though its other end has not closed it yet. */
+  /** The stream for packets to an address; a closing one takes no more. */
   #usable(address: string): Link | undefined {
     const link = this.#byAddress.get(address);
     return link?.ended === true ? undefined : link;
   }
 
-  /** The addresses whose streams are kept. */
+  /** Sets the addresses whose streams are kept. */
   watch(addresses: ReadonlySet<string>): void {
     this.#watched = addresses;
     for (const table of [this.#retries, this.#troubles, this.#own])
@@ -404,12 +402,12 @@ export class Links implements StreamTable, PairStreamTable {
     for (const address of addresses) this.#keep(address, performance.now());
   }
 
-  /** Frees all ports; `listen` may be called again. */
+  /** `listen` may be called again. */
   async unlistenAll(): Promise<void> {
     await Promise.all([this.unlisten(), ...this.#more.splice(0).map((listener) => listener.close())]);
   }
 
-  /** How the stream to a watched address stands. @param isOwn whether the node knows otherwise that it is its own */
+  /** @param isOwn whether the node knows otherwise that the address is its own */
   state(address: string, isOwn: boolean): StreamState {
     const wall = Date.now() - performance.now();
     const attempts = this.#retries.get(address)?.attempts ?? 0;
@@ -430,7 +428,7 @@ export class Links implements StreamTable, PairStreamTable {
     return { state: "broken", since: trouble.at, attempts, error, peer: undefined };
   }
 
-  /** Takes no further stream; those there are stay until an end of them goes. */
+  /** Accepts no further stream; existing ones stay until one end closes. */
   async stopListening(): Promise<void> {
     this.#held = new Set(this.#all);
     this.#stopped = true;
@@ -450,13 +448,13 @@ export class Links implements StreamTable, PairStreamTable {
     return this.#effects.admits(link.isDialled ? link.address : link.remote, node);
   }
 
-  /** Ends the streams of nodes that are not admitted any more. */
+  /** Ends the streams of nodes that are no longer admitted. */
   revoke(isAllowed: (node: ProvedNode) => boolean): void {
     for (const link of this.#all) if (link.node !== undefined && !isAllowed(link.node)) link.revoke();
   }
 
   onRefused(link: Link, bus: number | undefined, reason: string): void {
-    // What the other end says of its address is not proved.
+    // The other end's reported address is not proved.
     this.#effects.onRefused(link.isDialled ? link.address : link.remote, bus, reason);
   }
 
@@ -525,7 +523,7 @@ export class Links implements StreamTable, PairStreamTable {
     this.#troubles.set(address, { error: { code, message }, at: Date.now() });
   }
 
-  /** Makes room for a further stream that is not verified: of the host with most of them, the oldest gives way. */
+  /** Makes room for a stream that is not verified: the oldest of the host with most of them is evicted. */
   #limitUnverified(): void {
     let unverified = 0;
     for (const link of this.#all) if (!link.isDialled && !link.verified) unverified += 1;
@@ -543,7 +541,7 @@ export class Links implements StreamTable, PairStreamTable {
     most[0]?.destroy();
   }
 
-  /** What strangers hold takes nobody's place. */
+  /** Unproved streams take no place. */
   makeRoom(link: Link): boolean {
     if (this.#places < MAX_LINKS || this.#takeBack(link.remote)) return true;
     this.#effects.count("link:evicted");
@@ -557,10 +555,10 @@ export class Links implements StreamTable, PairStreamTable {
   }
 
   /**
-   * Who holds most of the accepted streams, a node that proved its key or else a host, has one less, unless it holds few: otherwise a single member
-   * could have them all.
+   * The holder of most accepted streams, a node that proved its key or else a host, loses one unless it holds few:
+   * otherwise a single member could have them all.
    *
-   * @param host of the one that wants a stream: of no other one is one taken while it holds as many itself. `undefined`: this node dials
+   * @param host that wants a stream: a holder of no more streams than this one loses none. `undefined`: this node dials
    */
   #takeBack(host: string | undefined): boolean {
     const byHolder = new Map<string, Link[]>();
@@ -624,7 +622,7 @@ export class Links implements StreamTable, PairStreamTable {
     this.#effects.count("link:failed");
     this.#effects.onStreamFailed(address, this.scheme, message);
     if (this.#watched.has(address)) this.#trouble(address, { code: code ?? "ETIMEDOUT", message });
-    // The host is there and nobody listens, or there is no such host: hard signs. That nothing answers is none.
+    // No listener, or no such host: hard signs, unlike a missing answer.
     if (code === "ECONNREFUSED" || code === "EHOSTUNREACH") this.#effects.onEvidence(address);
     if (this.#watched.has(address)) this.#retryLater(address);
   }
@@ -635,7 +633,7 @@ export class Links implements StreamTable, PairStreamTable {
     const met = this.#own.get(address);
     if (met !== undefined) {
       if (now - met < OWN_AGE) return;
-      this.#own.delete(address); // Another node may have it by now.
+      this.#own.delete(address); // Another node may have the address now.
     }
     const retry = this.#retries.get(address);
     if (retry === undefined || now >= retry.at) this.#dial(address);
@@ -653,7 +651,7 @@ export class Links implements StreamTable, PairStreamTable {
     for (const address of this.#watched) this.#keep(address, now);
     for (const link of this.#all) {
       const isKept = this.#watched.has(link.address) && this.#byAddress.get(link.address) === link;
-      // An accepted one is the other end's to keep.
+      // The other end keeps streams that it dialled.
       const isUsed = isKept || link.isGiven || link.users > 0 || this.#held.has(link);
       if (link.isDialled && !isUsed && now - link.usedAt > LINK_IDLE) link.close();
     }

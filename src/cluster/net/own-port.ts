@@ -1,22 +1,20 @@
 /**
- * Sockets of the program at a node's own port: what a remote peer reaches by `tcp://` and the node's address, so that a firewall opens
- * no second port for programs that are not nodes.
+ * Sockets of the program at a node's own port, so that a firewall opens no second port for programs that are not nodes.
  *
  *   socket.bind("node://ID") ──takeSockets──> the node's streams ──one that begins as ZMTP does──> the socket
  *
- * The peer is any socket of ZMTP (37/ZMTP): its greeting begins with ff, and no hello of a node does. While a socket is bound, the listener
- * keeps its own hello back until it has seen that byte.
+ * A ZMTP greeting (37/ZMTP) begins with ff, a node's hello does not. While a socket is bound, the listener keeps its
+ * hello back until it has seen that byte.
  */
 import { InvalidArgumentError, NotSupportedError, TransportError } from "../../core/errors.js";
 import { addressOf } from "../../core/schemes/scheme.js";
 import type { Acceptor, Listener, Transport } from "../../engine/zmtp/transport/transport.js";
 import { addTransport } from "../../engine/zmtp/transport/transports.js";
 
-/** The streams of a node, as sockets at its port need them. */
 export interface OwnPort {
-  /** Where it listens, as an endpoint of other programs; its host may be a wildcard. */
+  /** Endpoint for other programs; its host may be a wildcard. */
   endpoint(): string;
-  /** Gives streams that begin as ZMTP does to `acceptor`. @returns ends that; `undefined`: another socket has them */
+  /** Gives ZMTP streams to `acceptor`. @returns ends that; `undefined`: another socket has them */
   takeSockets(acceptor: Acceptor): (() => void) | undefined;
 }
 
@@ -43,18 +41,16 @@ const TRANSPORT: Transport = {
   },
 };
 
-/** What sockets of this thread bind to, of the engine `zmtp`. @param id of the node */
+/** Endpoint for sockets of this thread with the engine `zmtp`. @param id of the node */
 export function ownPortEndpoint(id: string): string {
   addTransport(TRANSPORT);
   return `${SCHEME}://${id}`;
 }
 
-/** A node has begun. */
 export function openOwnPort(id: string, port: OwnPort): void {
   PORTS.set(id, port);
 }
 
-/** The node is closed. */
 export function closeOwnPort(id: string): void {
   PORTS.delete(id);
 }

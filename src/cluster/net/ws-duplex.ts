@@ -1,13 +1,13 @@
-/** A WebSocket of the engine as a stream of bytes: each chunk is a frame of ZMTP in it, whose borders have no meaning. */
+/** A WebSocket of the engine as a stream of bytes: each chunk is a ZMTP frame, whose boundaries have no meaning. */
 import { Duplex } from "node:stream";
 import { LONG, LONG_HEADER, readLongSize, SHORT_HEADER } from "../../engine/frame.js";
 import type { FramePiece, Framing } from "../../engine/zmtp/transport/framing.js";
 import type { Sink } from "../../engine/zmtp/transport/reader.js";
 import type { Stream } from "../../engine/zmtp/transport/transport.js";
 
-/** Bytes of a WebSocket frame, at most: a message in fragments is put together before its bytes are passed on. */
+/** Bytes of a WebSocket frame: a fragmented message is joined before its bytes are passed on. */
 const MAX_CHUNK = 65_536;
-/** Bytes that the other end has not taken, beyond which its pings are not answered. */
+/** Unsent bytes above which pings are not answered. */
 const MAX_UNSENT_PONGS = 65_536;
 
 export class WsDuplex extends Duplex implements Sink {
@@ -15,9 +15,9 @@ export class WsDuplex extends Duplex implements Sink {
   readonly remoteAddress: string;
   readonly #stream: Stream;
   readonly #framing: Framing;
-  /** Beginning of a frame's header. */
+  /** Start of a frame's header. */
   #header: Buffer = Buffer.alloc(0);
-  /** Bytes of the frame's body that have not come. */
+  /** Missing bytes of the frame's body. */
   #left = 0;
 
   /** @param stream of the transports ws and wss */

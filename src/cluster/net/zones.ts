@@ -1,6 +1,6 @@
 /**
- * Zones of link-local addresses: the interface behind "fe80::1%eth0". They mean nothing to another host, so no packet has one; where
- * packets of an address came from is where answers go.
+ * Zones of link-local addresses: the interface in "fe80::1%eth0". They mean nothing to another host, so packets omit
+ * them; answers use the zone of the received packet.
  */
 import type { HostInterface } from "../../engine/zmtp/transport/transports.js";
 import { MAX_ZONES } from "../bounds.js";
@@ -9,16 +9,16 @@ import { isIp6, isLinkLocal, joinAddress, splitIpAddress } from "./addresses.js"
 export class Zones {
   /** By host, the oldest first, which is forgotten. */
   readonly #byHost = new Map<string, string>();
-  /** Of those that no packet came from. */
+  /** For hosts without a received packet. */
   #default = "";
 
-  /** Takes as default the zone of the first link-local address, else that of the first one of IPv6. */
+  /** The default is the zone of the first link-local address, else that of the first one of IPv6. */
   setInterfaces(interfaces: readonly HostInterface[]): void {
     const local = interfaces.find(({ address }) => isLinkLocal(address));
     this.#default = local?.name ?? interfaces.find(({ address }) => isIp6(address))?.name ?? "";
   }
 
-  /** The host of a packet, without its zone, which is remembered. */
+  /** Remembers a packet's zone, and returns its host without it. */
   learn(from: string): string {
     const at = from.indexOf("%");
     if (at < 0) return from;
@@ -30,14 +30,13 @@ export class Zones {
     return host;
   }
 
-  /** A host as this one sends to it. */
+  /** A host with its zone. */
   hostFor(host: string): string {
     if (!isLinkLocal(host) || host.includes("%")) return host;
     const zone = this.#byHost.get(host) ?? this.#default;
     return zone === "" ? host : `${host}%${zone}`;
   }
 
-  /** The same of "host:port". */
   addressFor(address: string): string {
     const parts = splitIpAddress(address);
     return parts === undefined ? address : joinAddress(this.hostFor(parts.host), parts.port);

@@ -1,6 +1,6 @@
 /**
- * One node among thousands of simulated members, since a world of that many nodes would have a hundred million
- * records. The members answer its pings, and one of them pings it each probe interval.
+ * One node among thousands of simulated members, since a world of that many nodes would have a hundred million records.
+ * The members answer its pings, and one of them pings it each probe interval.
  */
 import { createDetails } from "../details.js";
 import { Membership } from "../membership/membership.js";
@@ -12,7 +12,7 @@ import { SEAL_OVERHEAD } from "../wire/seal.js";
 const START = 1_800_000_000_000;
 /** Members per packet of a synchronization. */
 const AT_ONCE = 32;
-/** ms of a round trip. */
+/** ms. */
 const ROUND_TRIP = 2;
 
 export class Crowd {
@@ -47,7 +47,7 @@ export class Crowd {
     });
   }
 
-  /** Adds all members, each with two tags, a prop and an endpoint. */
+  /** Each member has two tags, a prop and an endpoint. */
   join(): void {
     for (let first = 0; first < this.count; first += AT_ONCE) {
       const updates: Update[] = [];
@@ -78,7 +78,6 @@ export class Crowd {
     }
   }
 
-  /** Passes a packet of a simulated member to the node. */
   #hand(
     n: number,
     type: PacketType,

@@ -2,8 +2,7 @@
  * A network in virtual time for the rules of a cluster: latency, loss, duplication, reordering, cuts, one-way cuts,
  * stalls, crashes with and without memory, wrong clocks; a thousand nodes for a day in minutes.
  *
- * Time advances in steps of 1 ms on a timer wheel, so an event costs a few pushes. Only the packet itself is
- * allocated, and it is encoded only on request.
+ * Time advances in steps of 1 ms on a timer wheel, so an event costs a few pushes. A packet is encoded only on request.
  */
 import { MAX_PACKET, MAX_STREAM_PACKET } from "../bounds.js";
 import { busNumber } from "../identity.js";
@@ -30,14 +29,12 @@ export interface WorldOptions {
   readonly encodes?: boolean;
   /** Replaces the bytes that a node sends, if packets are encoded; `undefined`: unchanged. */
   readonly rewrite?: (from: SimulatedNode, packet: Packet, bytes: Buffer) => Buffer | undefined;
-  /** Whether bytes are counted. */
   readonly counts?: boolean;
 }
 
-/** Transport of a packet. */
 type Way = "datagram" | "stream" | "group";
 
-/** Slots of the wheel: a power of two. */
+/** A power of two. */
 const SLOTS = 2_048;
 const BUS = busNumber("simulated");
 /** Initial wall clock. */
@@ -45,7 +42,7 @@ const WALL = 1_800_000_000_000;
 /** Datagrams in the socket of a stalled process. */
 const MAX_INBOX = 2_000;
 
-/** A small, fast, seeded generator (xorshift). */
+/** A seeded xorshift generator. */
 function randomOf(seed: number): () => number {
   let state = (seed ^ 0x9e37_79b9) | 0 || 1;
   return () => {
@@ -56,7 +53,6 @@ function randomOf(seed: number): () => number {
   };
 }
 
-/** A node of the world: a membership, and its history. */
 export class SimulatedNode implements MembershipEffects {
   readonly index: number;
   readonly address: string;
@@ -70,7 +66,7 @@ export class SimulatedNode implements MembershipEffects {
   stalledUntil = 0;
   /** Whether its host sleeps while it is stalled, so that packets are lost. */
   deaf = false;
-  /** Its monotonic clock: rate relative to the world, and jumps. */
+  /** Monotonic clock: rate relative to the world, and jumps. */
   rate = 1;
   jumped = 0;
   /** Step of its wake-up in the wheel. */
@@ -97,7 +93,7 @@ export class SimulatedNode implements MembershipEffects {
     this.rules = rules(this);
   }
 
-  /** Current time of its rules. */
+  /** Time of its rules. */
   get now(): number {
     return this.world.now * this.rate + this.jumped;
   }
@@ -145,7 +141,7 @@ export class World {
     return this.#options.profile ?? PROFILES.lan;
   }
 
-  /** Adds a node. @param options `wall`: error of its clock in ms; `name`: to use another node's */
+  /** @param options `wall`: error of its clock in ms; `name`: to use another node's */
   add({
     wall = 0,
     name,
@@ -167,7 +163,6 @@ export class World {
     return node;
   }
 
-  /** Adds nodes, each of which dials the first ones. */
   start(count: number): void {
     for (let i = 0; i < count; i++) this.join(this.add());
   }
@@ -246,7 +241,7 @@ export class World {
     }
   }
 
-  /** Runs until a condition holds, or for `most` ms. @returns elapsed ms; -1 if it does not hold */
+  /** @returns elapsed ms until the condition holds; -1 if it does not within `most` ms */
   runUntil(holds: () => boolean, most: number, step = 10): number {
     const start = this.now;
     while (!holds()) {

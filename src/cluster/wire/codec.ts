@@ -6,9 +6,8 @@
  *   body     type 1 | from 16 | start 6 | count 4 | digest 4 | fields of the type | updates n 1 | update …
  *   update   kind 1 | length 2 | id 16 | start 6 | count 4 | fields of the kind
  *
- * Numbers are big-endian; `bus` is the number of the cluster name (identity.ts). For later versions, a reader skips
- * unknown bytes at the end of a packet or an update, and updates of an unknown kind. An invalid packet gives a
- * reason, and never throws.
+ * Numbers are big-endian; `bus` is the number of the cluster name (identity.ts). A reader skips unknown bytes at the
+ * end of a packet or an update, and updates of an unknown kind. An invalid packet gives a reason, and never throws.
  */
 import {
   BUCKETS,
@@ -23,7 +22,7 @@ import { type Details, tryDetails } from "../details.js";
 import { isName } from "../identity.js";
 import { ALIVE_REJOINED, Packet, PacketType, Update, UpdateKind } from "./packets.js";
 
-/** Version of the wire format in the clear; sealed packets set the highest bit, too. */
+/** Version in the clear; sealed packets set the highest bit, too. */
 export const VERSION = 1;
 export const SEALED = 0x80;
 /** Flag next to it: the box has messages instead of a packet. */
@@ -33,7 +32,7 @@ export const PREFIX = 7;
 
 /** Bytes of a body before its type's fields. */
 const HEAD = 31;
-/** Bytes of a body without updates, by type; without the data of MESSAGE. */
+/** Bytes of a body without updates, and without the data of MESSAGE. */
 export function bodySize(type: PacketType, address: number): number {
   switch (type) {
     case PacketType.PING:
@@ -61,7 +60,7 @@ export function bodySize(type: PacketType, address: number): number {
   }
 }
 
-/** Reasons for invalid packets: a fixed list for labels of a counter. */
+/** A fixed list, for labels of a counter. */
 export type Junk =
   | "empty"
   | "oversized"
@@ -74,7 +73,7 @@ export type Junk =
   | "updates"
   | "details";
 
-/** Writes into one reused buffer, from which the result is copied. */
+/** One reused buffer, from which the result is copied. */
 class Writer {
   readonly bytes = Buffer.allocUnsafe(MAX_STREAM_PACKET + PREFIX);
   at = 0;
@@ -104,10 +103,7 @@ class Writer {
 let writer: Writer | undefined;
 const NO_DATA = new Uint8Array(0);
 
-/**
- * Encodes a packet into a new buffer.
- * @param bus number of the cluster name (identity.ts); -1: no prefix, since the packet will be sealed
- */
+/** @param bus number of the cluster name (identity.ts); -1: no prefix, since the packet will be sealed */
 export function encodePacket(packet: Packet, bus: number): Buffer {
   writer ??= new Writer();
   const out = writer;
@@ -231,7 +227,7 @@ let before = new Map<string, Update>();
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** Reads fields. Past the end it reads 0 or an empty text, and sets `short`. */
+/** Past the end it reads 0 or an empty text, and sets `short`. */
 class Reader {
   readonly #bytes: Buffer;
   at: number;
@@ -312,10 +308,7 @@ class Reader {
   }
 }
 
-/**
- * The bus of a packet, and whether it is sealed.
- * @returns `undefined` if the packet has another version or is too short
- */
+/** @returns `undefined` if the packet has another version or is too short */
 export function readPrefix(bytes: Buffer): { readonly bus: number; readonly sealed: boolean } | undefined {
   if (bytes.length < PREFIX) return undefined;
   const version = bytes[0] as number;
@@ -324,7 +317,6 @@ export function readPrefix(bytes: Buffer): { readonly bus: number; readonly seal
 }
 
 /**
- * Decodes a packet in the clear.
  * @param bytes are not kept
  * @param bus required number of the cluster name
  * @param most accepted bytes, of a datagram or a stream
@@ -419,8 +411,9 @@ export function decodeBody(bytes: Buffer): Packet | Junk {
 }
 
 /**
- * Decodes an update, or returns the same recent one: gossip brings each update several times, and in a mass start
- * each synchronization brings most of them again. Updates are immutable, so they can be shared.
+ * Returns the same object for a recent update: gossip brings each update several times, and in a mass start each
+ * synchronization brings most of them again.
+ *
  * @param bytes of the update, one character each
  */
 function readRecent(kind: number, input: Reader, bytes: string): Update | Junk | undefined {
@@ -437,7 +430,6 @@ function readRecent(kind: number, input: Reader, bytes: string): Update | Junk |
   return found;
 }
 
-/** Drops recent updates when nothing more will be read. */
 export function forgetRecentUpdates(): void {
   recent = new Map();
   before = new Map();

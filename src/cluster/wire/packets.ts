@@ -1,12 +1,12 @@
 /**
- * Packets and updates as used by the rules: plain objects of one shape each, immutable once sent.
+ * Packets and updates: plain objects of one shape each, immutable once sent.
  *
- * A packet has a header (the sender, its incarnation, and the hash of its membership view), the fields of its type,
- * and updates: statements about members that are piggybacked on any packet.
+ * A packet has a header (the sender, its incarnation, and the hash of its membership view), the fields of its type, and
+ * updates: statements about members that are piggybacked on any packet.
  */
 import type { Details } from "../details.js";
 
-/** Type of a packet, as on the wire. */
+/** As on the wire. */
 export const PacketType = {
   /** Asks whether a node is alive: `seq`, `target` (short id; 0: any node). */
   PING: 1,
@@ -14,15 +14,15 @@ export const PacketType = {
   ACK: 2,
   /** Asks to ping a member: `seq`, `about`, `address`. */
   PING_REQ: 3,
-  /** Reports that the member of a PING_REQ has not answered yet: `seq`. */
+  /** The member of a PING_REQ has not answered yet: `seq`. */
   NACK: 4,
   /** Updates only. */
   GOSSIP: 5,
-  /** Heartbeat: the sender's own update, to a group or to a requester. */
+  /** The sender's own update, to a group or to a requester. */
   HEARTBEAT: 6,
   /** Asks members to report: `seq` answers are wanted (0: all), each after at most `target` ms. */
   DISCOVER: 7,
-  /** Reports that the sender cannot reach `about`, which should give a sign of life. */
+  /** The sender cannot reach `about`, which should give a sign of life. */
   EXPECT: 8,
   /** Hashes of the sender's membership view, in `buckets`. */
   SYNC: 9,
@@ -38,7 +38,7 @@ export const ACK_RELAYED = 1;
 /** Flag of an ACK: the ping was for another node than the one at this address. */
 export const ACK_OTHER = 2;
 
-/** Kind of an update, as on the wire. */
+/** As on the wire. */
 export const UpdateKind = { ALIVE: 1, SUSPECT: 2, DEAD: 3, LEFT: 4, REMOVAL: 5, DETAILS: 6 } as const;
 export type UpdateKind = (typeof UpdateKind)[keyof typeof UpdateKind];
 
@@ -52,7 +52,7 @@ export const ALIVE_DRAINING = 1;
 /** The process is older than the incarnation's start, so `processStart` is sent as well. */
 export const ALIVE_REJOINED = 2;
 
-/** Why a member is dead, as on the wire. */
+/** As on the wire. */
 export const DeathReason = {
   SILENT: 1,
   CONNECTION: 2,
@@ -63,14 +63,12 @@ export type DeathReason = (typeof DeathReason)[keyof typeof DeathReason];
 
 const NO_ACCUSERS: readonly number[] = [];
 
-/** A member in one of its incarnations. */
 export interface MemberIncarnation {
   readonly id: string;
   readonly start: number;
   readonly count: number;
 }
 
-/** A node's statement about itself. */
 export interface AliveFields extends MemberIncarnation {
   readonly name: string;
   readonly address: string;
@@ -78,7 +76,7 @@ export interface AliveFields extends MemberIncarnation {
   readonly flags?: number;
   /** Version of its details. Default 0: no details. */
   readonly version?: number;
-  /** Protocol level of the node. Default: this version's. */
+  /** Default: this version's. */
   readonly level?: number;
   /** First start of the process; a node that rejoins has a later `start`. Default: `start`. */
   readonly processStart?: number | undefined;
@@ -88,9 +86,9 @@ export interface AliveFields extends MemberIncarnation {
 export class Update implements Required<AliveFields> {
   readonly kind: UpdateKind;
   readonly id: string;
-  /** Start of the incarnation; for a removal, the time of its version. */
+  /** For a removal, the time of its version. */
   readonly start: number;
-  /** Count of the incarnation; for a removal, the counter of its version; for details, their version. */
+  /** For a removal, the counter of its version; for details, their version. */
   readonly count: number;
   readonly name: string;
   readonly address: string;
@@ -176,7 +174,7 @@ export interface PacketHead {
   readonly digest: number;
 }
 
-/** Fields of a packet by its type. Missing fields are 0 or empty. */
+/** Missing fields are 0 or empty. */
 export interface PacketFields {
   readonly seq?: number;
   readonly target?: number;

@@ -4,15 +4,15 @@
  *   sealed   version 1 = 81 | bus 6 | key id 4 | nonce 24 | tag 16 | cipher text
  *   nonce    session 16, random | counter 8, from 1
  *
- * The bytes before the nonce are authenticated, but not hidden. XChaCha20 derives a key from the first 16 bytes of
- * the nonce. Here those are the sender's session, so that key is derived once per session (HChaCha20), and
- * node:crypto seals and opens with it. A test compares the result with the package `@noble/ciphers`.
+ * The bytes before the nonce are authenticated, but not hidden. XChaCha20 derives a key from the first 16 bytes of the
+ * nonce, the sender's session, so that key is derived once per session (HChaCha20), and node:crypto seals and opens
+ * with it.
  *
  * The key id is the beginning of SHA-256 of the key. It selects one of up to two keys, and shows when a sender has
- * another key. Rotation has three steps, each on all nodes: add the new key, seal with it, drop the old one.
+ * another key.
  *
- * Replays: each counter of a session is accepted once, within a window of 256. A forgotten session may be replayed;
- * new members are challenged (membership/membership.ts), so that this cannot add a member.
+ * Replays: each counter of a session is accepted once, within a window of 256. A forgotten session may be replayed; new
+ * members are challenged (membership/membership.ts), so that this cannot add a member.
  */
 import type { CipherGCMTypes } from "node:crypto";
 import { InvalidArgumentError } from "../../core/errors.js";
@@ -35,7 +35,6 @@ export const SEAL_OVERHEAD = BOX;
 /** Bytes of a body that fits into a datagram, sealed or not. */
 export const MAX_BODY = MAX_PACKET - SEAL_OVERHEAD;
 
-/** Reasons to refuse a sealed packet. */
 export type Refusal = Junk | "unsealed" | "key" | "forged" | "replayed";
 
 // node:crypto's types know it only by this type, a cipher with a tag.
@@ -52,8 +51,8 @@ function nodeCrypto(): Crypto {
 const SIGMA = Buffer.from("expand 32-byte k");
 
 /**
- * HChaCha20, the key of a session (draft-irtf-cfrg-xchacha, 2.2). OpenSSL computes a ChaCha20 block, from which the
- * final addition of the initial state is subtracted; the first and the last four of its 16 words are the key.
+ * HChaCha20, the key of a session (draft-irtf-cfrg-xchacha, 2.2): an OpenSSL ChaCha20 block without the final addition
+ * of the initial state; the first and the last four of its 16 words are the key.
  */
 function sessionKey(key: Uint8Array, session: Uint8Array): Buffer {
   const block = nodeCrypto().createCipheriv("chacha20", key, session).update(Buffer.alloc(64));
@@ -64,7 +63,7 @@ function sessionKey(key: Uint8Array, session: Uint8Array): Buffer {
   return words;
 }
 
-/** A sender's session: its key, and the counters that were accepted. */
+/** A sender's session: its key, and the accepted counters. */
 class Session {
   readonly key: Buffer;
   #top = 0;
@@ -121,7 +120,7 @@ export class StreamWay {
   /** Secret of both ends if they proved node keys; set before the first packet. */
   secret: Buffer | undefined;
   readonly #keys = new Map<number, Buffer>();
-  /** Keys of messages by the number of the cluster name, with the key that each was derived from. */
+  /** By the number of the cluster name, with the key that each was derived from. */
   readonly #messageKeys = new Map<number, { readonly root: Buffer; readonly key: Buffer }>();
 
   /** @param session 16 bytes */
@@ -169,7 +168,7 @@ export class Sealer {
   readonly #session: Buffer;
   readonly #keys: Key[] = [];
   #counter = 0;
-  /** Recent sessions by key id and session, in two generations. */
+  /** By key id and session, in two generations. */
   #young = new Map<string, Session>();
   #old = new Map<string, Session>();
 
@@ -189,13 +188,14 @@ export class Sealer {
     this.setKeys([key]);
   }
 
-  /** Ids of the keys; the first one seals. */
+  /** The first key seals. */
   get keyIds(): readonly number[] {
     return this.#keys.map((key) => key.id);
   }
 
   /**
-   * Replaces the keys. Keys that stay keep their sessions.
+   * Keys that stay keep their sessions.
+   *
    * @param keys the first seals, all open
    * @throws InvalidArgumentError `EINVAL` for an invalid key, none, or more than two; nothing has changed then
    */
@@ -219,7 +219,6 @@ export class Sealer {
     return this.#box(packet, key, this.#session, key.own, this.#counter);
   }
 
-  /** Seals a packet for one direction of a stream. */
   sealStream(way: StreamWay, packet: Packet): Buffer {
     const key = this.#keys[0] as Key;
     way.counter += 1;
@@ -227,7 +226,7 @@ export class Sealer {
   }
 
   /**
-   * Seals messages for one direction of a stream with the box of CURVE, since node:crypto needs 10 µs even for short ones.
+   * Uses the box of CURVE, since node:crypto needs 10 µs even for short messages.
    *
    * @param parts of the plain text, in order
    */
@@ -242,7 +241,6 @@ export class Sealer {
     return out;
   }
 
-  /** Opens messages of `sealMessages`. */
   openMessages(way: StreamWay, bytes: Buffer, box: Box): Buffer | Refusal {
     const key = this.#keyFor(bytes, Number.POSITIVE_INFINITY, VERSION | SEALED | SEALED_MESSAGES);
     if (typeof key === "string") return key;
@@ -284,9 +282,9 @@ export class Sealer {
   }
 
   /**
-   * Opens and decodes a packet.
+   * Opens and decodes a packet. A refused packet changes no state.
+   *
    * @param most accepted bytes
-   * @returns the packet, or the reason of its refusal; a refused packet changes no state
    */
   open(bytes: Buffer, most: number): Packet | Refusal {
     const key = this.#keyFor(bytes, most);
@@ -305,7 +303,7 @@ export class Sealer {
     return decodeBody(plain);
   }
 
-  /** Opens a packet of one direction of a stream, whose session is known and whose counters must rise. */
+  /** The session is known, and its counters must rise. */
   openStream(way: StreamWay, bytes: Buffer, most: number): Packet | Refusal {
     const key = this.#keyFor(bytes, most);
     if (typeof key === "string") return key;

@@ -7,11 +7,7 @@
  *   sockets  ff, as a greeting of ZMTP begins                       instead of the dialler's hello: a socket's connection
  *   control  length 4 | type 1, from 40 to 4f | fields of the type  skipped by nodes that do not know it
  *
- * If a socket is bound to the node's port, the accepting end sends its hello only after the dialler's first bytes
- * show a node.
- *
- * The sessions of the two directions are the halves of a hash of both hellos, the dialler's first. Each end sends a
- * fresh nonce, so a recorded stream cannot be replayed.
+ * The sessions of the two directions are the halves of a hash of both hellos, the dialler's first.
  */
 import { createHash } from "node:crypto";
 import { MAX_ADDRESS, MAX_BUSES, MAX_STREAM_PACKET } from "../bounds.js";
@@ -55,18 +51,12 @@ export function helloSize(bytes: Buffer): number {
   return HELLO_HEAD + (bytes[HELLO_HEAD - 1] as number);
 }
 
-/**
- * Whether a stream is a socket's connection (37/ZMTP).
- * @param bytes at least one
- */
+/** Whether a stream is a socket's connection (37/ZMTP). @param bytes at least one */
 export function isForSockets(bytes: Buffer): boolean {
   return bytes[0] === 0xff;
 }
 
-/**
- * Whether the other end speaks TLS: a handshake record or an alert.
- * @param bytes at least one
- */
+/** Whether the other end sends a TLS handshake record or alert. @param bytes at least one */
 export function isTlsRecord(bytes: Buffer): boolean {
   return bytes[0] === 0x16 || bytes[0] === 0x15;
 }
@@ -79,7 +69,6 @@ export function helloAddress(hello: Buffer): string {
   return hello.toString("utf8", HELLO_HEAD);
 }
 
-/** The two directions of a stream. */
 export function streamWays(
   dialler: Uint8Array,
   acceptor: Uint8Array,
@@ -93,7 +82,7 @@ export function streamWays(
 
 /** First byte of frames about the stream itself; packets do not use these values. */
 export const LinkFrame = {
-  /** The other end is refused. Without a reason, which only the refusing node reports. */
+  /** The other end is refused. Only the refusing node reports the reason. */
   REFUSED: 0x40,
   /** Proofs of an end for its clusters. */
   PROOF: 0x41,
@@ -101,7 +90,7 @@ export const LinkFrame = {
   KEY: 0x42,
   /** The node at an end, boxed. */
   IDENTITY: 0x43,
-  /** Bare: whether the other end is there, and that it is. */
+  /** Bare: whether the other end is alive, and that it is. */
   ASK: 0x44,
   ANSWER: 0x45,
 } as const;
@@ -133,7 +122,7 @@ export function encodeProof(buses: readonly BusProof[]): Buffer {
   return out;
 }
 
-/** Decodes a PROOF; `undefined` for a wrong length or too many clusters. */
+/** `undefined` for a wrong length or too many clusters. */
 export function decodeProof(frame: Buffer): BusProof[] | undefined {
   const count = (frame.length - 1) / PROOF_SIZE;
   if (!Number.isInteger(count) || count < 0 || count > MAX_BUSES) return undefined;
@@ -147,7 +136,7 @@ export function decodeProof(frame: Buffer): BusProof[] | undefined {
   });
 }
 
-/** Frame of a packet; without bytes, the frame that closes the stream on purpose. */
+/** Without bytes, the frame that closes the stream on purpose. */
 export function encodeFrame(bytes: Uint8Array): Buffer {
   const frame = Buffer.allocUnsafe(FRAME_HEAD + bytes.length);
   frame.writeUInt32BE(bytes.length, 0);
