@@ -44,7 +44,6 @@ export class FrameBatch {
   readonly tally: BatchTally;
   /** Prepended to each message: the sender's routing id, from a ROUTER. */
   readonly first: Uint8Array | undefined;
-  /** Reusable memory of `bytes`. */
   pooled: Pooled | undefined;
   /** The bytes have no other user: taking messages may move the rest. */
   readonly own: boolean;
@@ -53,7 +52,6 @@ export class FrameBatch {
   /** Start of the message refused last, which ends at `start`. */
   refusedAt = 0;
 
-  /** @param pooled already acquired for this batch */
   constructor(
     bytes: Uint8Array,
     start: number,
@@ -80,7 +78,6 @@ export class FrameBatch {
     this.pooled = undefined;
   }
 
-  /** References to the bytes leave this batch. */
   #pin(): void {
     this.pooled?.pin();
     this.pooled = undefined;
@@ -113,7 +110,6 @@ export class FrameBatch {
   filter(keeps: (bytes: Uint8Array, start: number, end: number) => boolean): FrameBatch | undefined {
     const { bytes } = this;
     let filtered: FilteredBatch | undefined;
-    // Consecutive kept messages are copied together.
     let begin = this.start;
     let messages = 0;
     for (let position = this.start; position < this.end; ) {

@@ -84,7 +84,6 @@ export function frameEnd(bytes: Uint8Array, position: number): number {
   return position + LONG_HEADER + readLongSize(bytes, position + 1);
 }
 
-/** `undefined` if it lies past `end`. */
 export function messageEnd(bytes: Uint8Array, position: number, end: number): number | undefined {
   for (let at = position; at < end; ) {
     const flags = bytes[at] as number;
@@ -100,7 +99,6 @@ export function messageBytes(frames: readonly Uint8Array[]): number {
   return bytes;
 }
 
-/** @returns the position after `count` messages */
 export function skipMessages(bytes: Uint8Array, start: number, count: number): number {
   let position = start;
   let left = count;

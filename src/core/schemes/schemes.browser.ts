@@ -1,6 +1,4 @@
-/**
- * Replaces schemes.ts: `ws://HOST:PORT/PATH`, `wss://…`, and `inproc://NAME` once added.
- */
+/** Replaces schemes.ts: `ws://HOST:PORT/PATH`, `wss://…`, and `inproc://NAME` once added. */
 import { quoted } from "../arguments.js";
 import { InvalidArgumentError, TransportError } from "../errors.js";
 import { badEndpoint, checkLength, type EndpointUse } from "./scheme.js";

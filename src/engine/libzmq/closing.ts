@@ -1,7 +1,4 @@
-/**
- * Closes a native socket: frees its endpoints, sends within the linger, and waits for the monitor's report of
- * the end.
- */
+/** Closes a native socket within the linger, and waits for the monitor's report of the end. */
 import type { EngineCloseResult } from "../engine.js";
 import type { Endpoints } from "./endpoints.js";
 import type { Monitor } from "./monitor.js";
@@ -32,13 +29,11 @@ export interface Closing {
   readonly inproc: boolean;
   /** Disconnected endpoints keep the linger of that time. */
   readonly hasDisconnected: boolean;
-  /** Its peers may be REQ. */
   readonly answers: boolean;
   /** Accepted messages that libzmq never took. */
   readonly refused: number;
   /** ms; -1 for no limit. */
   readonly linger: number;
-  /** Registers a callback for the end. */
   onEnd(ended: () => void): void;
   /** Called when the socket is gone, or no longer waited for. */
   onClosed(): void;

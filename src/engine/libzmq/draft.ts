@@ -12,7 +12,6 @@ import type { SocketTypeName } from "../../core/socket-type.js";
 import type { OutgoingFrame, OutgoingMessage } from "../engine.js";
 import type { Native, NativeSocket, NativeSocketClass } from "./native.js";
 
-/** Option numbers in zmq.h. */
 const NUMBERS = { xpubNoDrop: 69 } as const;
 
 const MISSING_SOCKETS = ["Datagram", "Peer", "Channel"] as const;
@@ -35,7 +34,6 @@ type Drafts = Readonly<Record<DraftName, DraftClass>>;
 
 let classes: Readonly<Record<DraftName, NativeSocketClass>> | undefined;
 
-/** @throws NotSupportedError `NOT_SUPPORTED` for a missing type */
 export function nativeClassOf(native: Native, type: SocketTypeName): NativeSocketClass {
   if (isMissing(type)) {
     throw new NotSupportedError(`The libzmq engine has no ${type}: ${WHY[type]}; the zmtp engine has it`);

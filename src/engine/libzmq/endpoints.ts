@@ -7,7 +7,6 @@ import { type ShoalError, TransportError } from "../../core/errors.js";
 import { toShoalError } from "./errors.js";
 import type { NativeSocket } from "./native.js";
 
-/** ms after which a release is no longer awaited. */
 const RELEASE_TIMEOUT = 10_000;
 /**
  * Attempts of a bind that fails with EAGAIN: libzmq first reports the failure to its monitor, which may
@@ -18,11 +17,10 @@ const BIND_ATTEMPTS = 10;
 export class Endpoints {
   readonly #native: NativeSocket;
   readonly #releases: Map<string, Promise<void>>;
-  /** libzmq's name -> the program's; a wildcard may occur several times. */
+  /** A wildcard may occur several times. */
   readonly #bound = new Map<string, string>();
   readonly #releasing = new Map<string, () => void>();
 
-  /** @param releases pending releases of all sockets, by libzmq's name */
   constructor(native: NativeSocket, releases: Map<string, Promise<void>>) {
     this.#native = native;
     this.#releases = releases;
@@ -71,7 +69,6 @@ export class Endpoints {
     await freed;
   }
 
-  /** Ends the wait for a closed listener. */
   released(resolved: string): void {
     this.#releasing.get(resolved)?.();
   }
@@ -85,7 +82,6 @@ export class Endpoints {
     }
   }
 
-  /** @returns a function to call when the socket is gone */
   releaseAll(): () => void {
     for (const resolved of this.#bound.keys()) {
       void this.#startRelease(resolved);

@@ -1,4 +1,3 @@
-/** The libzmq engine, through the npm package `zeromq`. */
 import { InvalidArgumentError, NotSupportedError, TransportError } from "../../core/errors.js";
 import type { SocketType } from "../../core/socket-type.js";
 import type {

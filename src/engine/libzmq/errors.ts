@@ -44,7 +44,6 @@ export function toShoalError(cause: unknown, doing: string, endpoint?: string): 
   }
 }
 
-/** The error of the package's events `handshake:error:…` and `…:error`. */
 export function eventError(event: NativeEvent): ShoalError {
   const endpoint = event.address;
   const cause = event.error;

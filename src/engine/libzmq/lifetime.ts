@@ -16,7 +16,6 @@ const LAST_LINGER = 50;
 /** ms; libzmq's threads need a little longer. */
 const LAST_WAIT = LAST_LINGER + 25;
 
-/** Without a reference to its owner. */
 export interface NativePair {
   readonly socket: NativeSocket;
   observer: NativeObserver | undefined;
@@ -31,10 +30,7 @@ const forgotten = new FinalizationRegistry<NativePair>((pair) => {
   else void readToEnd(observer, () => undefined).then(() => kept.delete(pair));
 });
 
-/**
- * Closes `pair` in order when `owner` is collected or the worker thread ends. @returns call it once they are
- * closed
- */
+/** @returns call it once the pair is closed */
 export function closeWithOwner(owner: object, pair: NativePair): () => void {
   if (kept.size === 0 && inWorker()) process.once("exit", closeAll);
   kept.add(pair);
@@ -65,7 +61,6 @@ function closeAll(): void {
   kept.clear();
 }
 
-/** Until the socket is gone or the observer is replaced. */
 export async function readToEnd(observer: NativeObserver, emit: (event: NativeEvent) => void): Promise<void> {
   try {
     for (;;) {

@@ -31,7 +31,6 @@ export class Monitor {
   readonly #pair: NativePair;
   readonly #disown: () => void;
   #reading = false;
-  /** Replaced observers that still have native sockets. */
   #leaving = 0;
   #referenced = false;
   #final = false;
@@ -59,7 +58,6 @@ export class Monitor {
     this.#referenced = false;
   }
 
-  /** Drains the monitor, then releases the process unless referenced. */
   tick(): void {
     if (this.#final) return;
     if (this.#pair.observer === undefined) this.#observe();

@@ -88,7 +88,6 @@ function requirePackage(id: string): unknown {
  */
 export function loadNative(require: (id: string) => unknown = requirePackage): Native {
   if (loaded !== undefined) return loaded;
-  // A crash of the process cannot be caught.
   const runtime =
     process.versions.bun !== undefined ? "Bun" : process.versions.deno !== undefined ? "Deno" : undefined;
   if (runtime !== undefined) {

@@ -17,7 +17,6 @@ const UNSUPPORTED: Readonly<Record<string, unknown>> = Object.fromEntries(
 
 export const UNSUPPORTED_OPTIONS: readonly string[] = Object.keys(UNSUPPORTED);
 
-/** @throws NotSupportedError `NOT_SUPPORTED` */
 export function assertSupported(name: string, value: unknown, type: SocketType): void {
   if (name === "conflate" && value === true && (type === SocketType.Scatter || type === SocketType.Gather)) {
     throw new NotSupportedError(

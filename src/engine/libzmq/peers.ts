@@ -16,12 +16,10 @@ import type { NativeEvent } from "./native.js";
 interface Endpoint {
   peers: number;
   failed: number;
-  /** Start times of unfinished handshakes. */
   readonly shaking: number[];
   /** Ends attributed to handshakes that may have been peers'. */
   doubtful: number;
   connecting: boolean;
-  /** Connections lost and not yet restored. */
   lost: number;
 }
 

@@ -18,9 +18,7 @@ import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { costOf } from "../../core/frame-cost.js";
 import type { NativeSocket } from "./native.js";
 
-/** ms of one native wait for a message. */
 const SLICE = 500;
-/** Most messages read ahead of the program. */
 export const MAX_BATCH = 64;
 /** Cost (core/frame-cost.ts) of a batch that stays within the processor's cache. */
 const MAX_BATCH_COST = 262_144;
@@ -36,7 +34,6 @@ export class Receiver {
   #wanted = false;
   #closed = false;
   #batch = 1;
-  /** Current `receiveTimeout`. */
   #timeout = 0;
   /** Separates messages read before the last `discard`. */
   #epoch = 0;
@@ -84,7 +81,6 @@ export class Receiver {
     if (on && !this.#busy && !this.#closed) this.#read();
   }
 
-  /** Without waiting. */
   poll(): void {
     if (!this.#busy && !this.#closed && this.#native.readable) this.#read();
   }

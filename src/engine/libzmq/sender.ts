@@ -1,9 +1,9 @@
 /**
  * Sends messages to a native socket and detects whether it took them.
  *
- * A send's promise is settled at once (`sendTimeout` is 0), but its state shows only later. So either
- * `writable` is checked before a send (a system call, 0.7 µs), or the promise is inspected after it (ROUTER,
- * STREAM, `noDrop`).
+ * A send's promise is settled at once (`sendTimeout` is 0), but shows it only later. So either `writable` is
+ * checked before a send (a system call, 0.7 µs), or the promise is inspected after it (ROUTER, STREAM,
+ * `noDrop`).
  *
  * Three facts about libzmq spare checks:
  *
@@ -15,8 +15,7 @@
  *
  * An empty message sends nothing but waits until the socket is writable; `wantWritable` uses that.
  *
- * The package keeps sent memory until the event loop turns. Without a bound (`MAX_TURN_BYTES`), a program
- * that sends 1,000 times 1 MiB within one turn would hold all of it, however fast its peer reads.
+ * The package keeps sent memory until the event loop turns, so one turn accepts at most `MAX_TURN_BYTES`.
  */
 
 import { type InspectOptions, inspect } from "node:util";
@@ -29,13 +28,12 @@ import type { NativeSocket } from "./native.js";
 
 /** ms of one native wait for room. */
 const SLICE = 50;
-/** ms of a wait before the first bind or connect, which may not wake it (inproc). */
+/** ms before the first bind or connect, which may not wake the wait (inproc). */
 const SLICE_ALONE = 20;
 /** ms between checks of an XPUB with `noDrop`, which libzmq always reports as writable. */
 const NO_DROP_RETRY = 1;
-/** Most unchecked sends after a wait. */
 const MAX_CREDIT = 256;
-/** Bytes accepted per turn of the event loop, if there is a high-water mark. 1 and 64 MiB cost the same. */
+/** With a high-water mark. 1 and 64 MiB cost the same. */
 const MAX_TURN_BYTES = 67_108_864;
 /** Bytes from which the next turn resets the count. */
 const COUNTED_BYTES = 1_048_576;
@@ -48,7 +46,6 @@ const LOOK: InspectOptions = {
   customInspect: false,
   showHidden: false,
 };
-/** Inspection of a promise fulfilled with `undefined`. */
 const SENT = /^[^{]*\{\s+undefined\b/;
 /** Async hooks, and AsyncLocalStorage before Node.js 24, add this property and later ones to promises. */
 const HOOKED = "[Symbol(async_id_symbol)]";
@@ -73,7 +70,7 @@ export type SendMode =
   /** XPUB with `noDrop`: refuses a message if any peer is full. */
   | "looks";
 
-/** Bytes that libzmq references; text is copied. */
+/** Text is copied. */
 function bytesOf(message: OutgoingMessage): number {
   if (typeof message === "string") return 0;
   if (isBytes(message)) return message.length;
@@ -96,7 +93,6 @@ export class Sender {
   #maxTurnBytes = 0;
   #turnBytes = 0;
   #counting = false;
-  /** Whether `notify` is due in the next turn. */
   #wantsTurn = false;
   #waiting = false;
   #alone = true;
@@ -120,11 +116,9 @@ export class Sender {
   set highWaterMark(highWaterMark: number) {
     this.#maxCredit = Math.min(this.#mostCredit, highWaterMark >> 1);
     this.#credit = Math.min(this.#credit, this.#maxCredit);
-    // A program without a high-water mark expects unlimited room.
     this.#maxTurnBytes = highWaterMark > 0 ? MAX_TURN_BYTES : Number.POSITIVE_INFINITY;
   }
 
-  /** Accepted messages that libzmq has not taken. */
   get queued(): number {
     return this.#refused.length;
   }
@@ -142,7 +136,6 @@ export class Sender {
     this.#mode = mode;
   }
 
-  /** The socket has an endpoint. */
   attached(): void {
     this.#alone = false;
   }
@@ -192,7 +185,6 @@ export class Sender {
     this.#native.sendTimeout = 0;
   }
 
-  /** @returns accepted messages that libzmq did not take */
   close(): number {
     this.#closed = true;
     return this.#refused.length;
@@ -221,7 +213,6 @@ export class Sender {
     return this.#mode === "looks" ? OfferResult.Mute : OfferResult.PeerFull;
   }
 
-  /** @returns whether libzmq took it */
   #taken(message: OutgoingMessage): boolean {
     const sent = this.#native.send(message);
     if (isSent(sent)) return true;
@@ -247,7 +238,6 @@ export class Sender {
     this.#notify();
   };
 
-  /** @returns whether all refused messages are sent */
   #resend(): boolean {
     for (let message = this.#refused.peek(); message !== undefined; message = this.#refused.peek()) {
       if (!this.#taken(message)) return false;

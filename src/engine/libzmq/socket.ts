@@ -30,7 +30,6 @@ import { Sender } from "./sender.js";
 import { startTicking, type Ticking, touchSoon } from "./ticker.js";
 import { authenticatorFor, type ZapHandler } from "./zap.js";
 
-/** Shared by the sockets of one native context. */
 export interface Shared {
   readonly native: Native;
   readonly context: NativeContext;
@@ -71,12 +70,10 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   readonly #zapDomain: string | undefined;
   /** XSUB mostly sends subscriptions. */
   readonly #requests: boolean;
-  /** Peers may be REQ. */
   readonly #answers: boolean;
   #monitor: Monitor | undefined;
   /** In a worker thread, inproc endpoints have no monitor (monitor.ts). */
   #monitored = !inWorker();
-  /** Keeps the process alive without a monitor. */
   #keepAlive: NodeJS.Timeout | undefined;
   #stopTicking: () => void = ignore;
   #holdsBound = true;
@@ -87,7 +84,6 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   #ended: (() => void) | undefined;
   readonly #onClosed: () => void;
 
-  /** @param onClosed called when its native sockets are gone or ending */
   constructor(
     shared: Shared,
     type: SocketType,
@@ -254,7 +250,6 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
       this.#setNative(name, nativeValue(name, value, this.#options));
     }
     setOption(this.#options, name, value);
-    // By default the timeout follows the interval.
     if (name === "heartbeatInterval" && this.#options.heartbeatTimeout === -1)
       this.#setNative("heartbeatTimeout", nativeValue("heartbeatTimeout", -1, this.#options));
     if (name === "sendHighWaterMark") this.#sender.highWaterMark = Number(value);

@@ -37,7 +37,6 @@ function schedule(): void {
   timer.unref();
 }
 
-/** Ticks until the returned function is called. */
 export function startTicking(socket: Ticking): () => void {
   const ref = new WeakRef(socket);
   sockets.add(ref);

@@ -15,7 +15,6 @@ import type { Native, NativeContext, NativeSocket } from "./native.js";
 
 type Authenticator = (peer: PeerCredentials) => Promise<boolean>;
 
-/** ms of one native wait for a request. */
 const SLICE = 500;
 const ENDPOINT = "inproc://zeromq.zap.01";
 
@@ -59,7 +58,6 @@ export class ZapHandler {
     this.#start();
   }
 
-  /** Reads requests while this socket keeps the process alive. */
   ref(socket: object): void {
     this.#referenced.add(socket);
     this.#start();
@@ -71,7 +69,6 @@ export class ZapHandler {
     this.#start();
   }
 
-  /** Without waiting. */
   poll(): void {
     if (!this.#reading && this.#socket?.readable === true) void this.#run(this.#socket);
   }
@@ -150,8 +147,8 @@ export class ZapHandler {
 }
 
 /**
- * The `authenticate` hook of one socket, with an event for each refused peer. The socket is referenced
- * weakly, so that it can be collected; peers are refused then.
+ * Reports each refused peer. The socket is referenced weakly, so that it can be collected; peers are refused
+ * then.
  */
 export function authenticatorFor(
   options: WeakRef<Readonly<Record<string, unknown>>>,

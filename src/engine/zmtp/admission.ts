@@ -1,6 +1,4 @@
-/**
- * Chooses each handshake's mechanism from the socket's options, and authenticates peers.
- */
+/** Chooses each handshake's mechanism from the socket's options, and authenticates peers. */
 import { isBytes } from "../../core/bytes.js";
 import type { OptionValues } from "../../core/option-table.js";
 import { decodeZ85 } from "../../core/z85.js";
@@ -57,12 +55,10 @@ function roleOf(options: Readonly<OptionValues>): Role {
   return roleNamed(name, isServer);
 }
 
-/** NULL has one role for both sides. */
 export function roleNamed(name: Mechanism["name"], isServer: boolean): Role {
   return ROLES.find((each) => each.name === name && each.isServer === isServer) ?? NULL;
 }
 
-/** @param properties of this side, encoded @param asks whether peers are authenticated */
 export function mechanismOptions(
   options: Readonly<OptionValues>,
   properties: Uint8Array,

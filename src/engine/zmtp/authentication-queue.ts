@@ -18,10 +18,8 @@ export class AuthenticationQueue {
   readonly #options: Readonly<Pick<OptionValues, "maxPendingHandshakes" | "handshakeInterval">>;
   readonly #authenticate: Authenticate;
   #asked = 0;
-  /** By connection, in order of arrival. */
   readonly #waiting = new Map<object, Question>();
 
-  /** @param options live values */
   constructor(
     options: Readonly<Pick<OptionValues, "maxPendingHandshakes" | "handshakeInterval">>,
     authenticate: Authenticate,

@@ -23,7 +23,6 @@ export class Closing {
   #started = false;
   #done = false;
 
-  /** @param linger ms; -1: no limit */
   constructor(parts: SocketParts, linger: number, onDone: (result: EngineCloseResult) => void) {
     this.#parts = parts;
     this.#linger = linger;

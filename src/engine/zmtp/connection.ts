@@ -11,7 +11,7 @@
  * draining    has hung up and waits for the peer's hang-up
  * halfClosed  has hung up and reads the peer to its end
  *
- * Each state has at most one timer, which ends with it. Every exit calls #end once. Nothing here throws.
+ * Every exit calls #end once. Nothing here throws.
  */
 import { debug } from "../../core/debug.js";
 import { ignore } from "../../core/ignore.js";
@@ -44,7 +44,7 @@ import type { ReadTarget, Sink, StreamReader } from "./transport/reader.js";
 import type { Stream } from "./transport/transport.js";
 import { HANG_UP_TIMEOUT, PipeWriter, type WriterEffects } from "./writer.js";
 
-/** Queued bytes that stop answers to PINGs, because the peer is not reading. */
+/** Queued bytes that stop answers to PINGs. */
 const MAX_UNANSWERED = 65_536;
 /** ms for an ERROR to leave before its connection is cut. */
 const FLUSH_TIMEOUT = 1_000;
@@ -60,7 +60,6 @@ export interface ConnectionEffects {
   connectionOnFault(connection: Connection, fault: Fault): void;
   /** After `drain`: the kernel has everything. */
   connectionOnFlushed(connection: Connection): void;
-  /** Called once. */
   connectionOnEnd(connection: Connection, reason: DisconnectReason): void;
   connectionOnAuthenticate(connection: Connection, peer: PeerCredentials): Promise<Verdict>;
 }
@@ -72,7 +71,6 @@ export interface ConnectionOptions {
   readonly zapDomain: string;
 }
 
-/** In order of progress. */
 const State = { Handshaking: 0, Open: 1, HalfClosed: 2, Flushing: 3, Draining: 4, Closed: 5 } as const;
 type State = (typeof State)[keyof typeof State];
 
@@ -87,14 +85,12 @@ const TRANSITIONS: Readonly<Record<State, readonly State[]>> = {
 
 export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   readonly socket: ByteStream;
-  /** The peer's network address without a port. */
   readonly address: string;
   readonly #reader: StreamReader;
   readonly stream: Stream;
   readonly #effects: ConnectionEffects;
   readonly #options: ConnectionOptions;
   readonly #handshake: Handshake;
-  /** Framing other than plain ZMTP's. */
   readonly #framing: Framing | undefined;
   #state: State = State.Handshaking;
   #isOpening = false;
@@ -157,7 +153,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     if (opening.length > 0) this.#send(opening);
   }
 
-  /** The peer's endpoint with its port; for ipc the endpoint itself. */
+  /** The peer's endpoint with its port. */
   get remote(): string {
     return this.stream.remote;
   }
@@ -182,7 +178,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     return this.#credentials;
   }
 
-  /** Whether the peer takes subscriptions as commands (37/ZMTP) or as messages (23/ZMTP). */
+  /** Whether the peer takes subscriptions as commands (37/ZMTP). */
   get commands(): boolean {
     return this.#handshake.minor >= 1;
   }
@@ -207,8 +203,8 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   }
 
   /**
-   * @param patience ms to wait for the peer's hang-up: when the process ends, input such as a PING makes the
-   * kernel discard unread bytes
+   * @param patience ms to wait for the peer's hang-up: at the process's end new input makes the kernel
+   * discard unread bytes
    */
   drain(patience: number): void {
     switch (this.#state) {
@@ -219,7 +215,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
       case State.Open:
         this.#patience = Math.min(patience, HANG_UP_TIMEOUT);
         this.#enter(State.Flushing);
-        // Input is discarded but still read: it shows that the peer is alive and so bounds the linger.
+        // Input shows that the peer is alive, and so bounds the linger.
         this.resume();
         this.flush();
         return;
@@ -257,7 +253,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   }
 
   readTarget(): ReadTarget | undefined {
-    // Sealed frames are opened into separate memory anyway.
+    // Sealed frames are opened into separate memory.
     return this.#state >= State.Flushing || !this.#plain ? undefined : this.#pipe?.in;
   }
 
@@ -281,8 +277,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
 
   #onFramed(framing: Framing, bytes: Buffer, length: number, memory: PooledBuffer | undefined): void {
     const pipe = this.#pipe;
-    // Bounds reassembly; complete frames are checked later. Handshake and first message may share a chunk. A
-    // negative limit discards fragments.
+    // Complete frames are checked later. A negative limit discards fragments.
     const maxSize =
       this.#state >= State.Flushing ? -1 : MAX_HANDSHAKE_COMMAND + (pipe?.in.maxMessageSize ?? length);
     const decoded = framing.decode(bytes, length, memory, maxSize);
@@ -317,7 +312,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     if (pipe === undefined) {
       const steps = this.#handshake.receive(bytes, length);
       debug.print?.(`${this.remote} ${this.#handshake.phase}: ${length} bytes came`);
-      // Written after the input is parsed, because a custom stream may answer within the call.
+      // A custom stream may answer within the call.
       if (!this.#isOpening) this.#open();
       this.#carryOut(steps);
       return;
@@ -431,10 +426,10 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     else this.#writer.writeControl(bytes);
   }
 
-  /** Handles the connection's own commands; `false`: the command is for the socket type. */
+  /** `false`: the command is for the socket type. */
   command(body: Buffer): boolean {
     const command = parseCommand(body);
-    if (command === undefined) return true; // Malformed or empty: ignored, as libzmq does.
+    if (command === undefined) return true; // Ignored, as libzmq does.
     if (command.name === "PING") {
       if (this.#state === State.Closed) return true;
       const pong = this.#beat().ping(command.data);
@@ -447,7 +442,6 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     return !ROUTED_COMMANDS.has(command.name);
   }
 
-  /** Created when this side sends PINGs, or at the peer's first PING. */
   #beat(): HeartbeatDriver {
     if (this.#heartbeat === undefined) {
       const { heartbeat } = this.#options;

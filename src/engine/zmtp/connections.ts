@@ -35,13 +35,11 @@ export class Connections implements ConnectionEffects, RawOpeningEffects, Polici
   readonly #admission: Admission;
   readonly #raw: RawParts | undefined;
   readonly #all = new Map<AnyConnection, Carried>();
-  /** The handshake is complete, or the connection has ended. */
   onHandshakeOver: (connection: AnyConnection) => void = () => undefined;
   accepted = 0;
   /** ms for which connections opened while closing hold the process. */
   #patience = 0;
 
-  /** @param raw for STREAM sockets */
   constructor(state: SocketState, peers: Peers, admission: Admission, raw: RawParts | undefined) {
     this.#state = state;
     this.#peers = peers;
@@ -121,7 +119,7 @@ export class Connections implements ConnectionEffects, RawOpeningEffects, Polici
     }
   }
 
-  /** @param patience ms, for connections opened from now on (connection.ts) */
+  /** @param patience ms */
   drain(patience: number): void {
     this.#patience = patience;
   }

@@ -15,7 +15,6 @@ import { type SocketContext, ZmtpSocket } from "./socket.js";
 import type { Platform } from "./transport/transports.js";
 import type { ZapClient } from "./zap.js";
 
-/** On every platform, without transports. */
 export const ZMTP_CAPABILITIES: EngineCapabilities = {
   transports: [],
   peerEvents: [],
@@ -54,7 +53,6 @@ export class ZmtpContext implements EngineContext, SocketContext {
     this.#sockets -= 1;
   });
 
-  /** @param shared the process-wide context */
   constructor(options: EngineOptions, shared: boolean, platform: Platform, parts: EngineParts) {
     this.#shared = shared;
     this.platform = platform;

@@ -35,7 +35,6 @@ export interface DatagramParts {
   open(state: SocketState, peers: Peers): Datagrams;
 }
 
-/** Bytes per batch. */
 const MAX_BATCH = 65_536;
 
 /** Deno may reorder datagrams that are handed over together. */
@@ -284,7 +283,6 @@ export class Datagrams {
     for (const connected of [...this.#connected]) {
       if (connected.endpoint !== endpoint || connected.pipe.leaving !== undefined) continue;
       isFound = true;
-      // An unresolved name is looked up as long as messages wait for it.
       this.#part(connected.pipe, () => this.#stop(connected));
     }
     return isFound;
@@ -364,7 +362,7 @@ export class Datagrams {
   }
 }
 
-/** One event per interval, with a count of those left out. */
+/** With a count of events left out. */
 class Report {
   #last = Number.NEGATIVE_INFINITY;
   #silent = 0;
@@ -409,7 +407,6 @@ function zoneOf({ host, interface: given }: UdpAddress): string {
   return `%${zone ?? named?.[0] ?? given}`;
 }
 
-/** @throws TransportError `ENOCOMPATPROTO` if the socket authenticates */
 export function assertPlainDatagrams(endpoint: string, mechanism: string, authenticates: boolean): void {
   if (mechanism === "NULL" && !authenticates) return;
   throw new TransportError(

@@ -129,8 +129,7 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     // The pipe queues messages before the connection is open.
     const immediate = options.immediate === true && transport !== undefined;
     const raw = type === "Stream";
-    // Before it connects, only a named raw peer can be sent to. Its pipe ends with the connection, so that no
-    // message reaches the next conversation.
+    // Before it connects, only a named raw peer can be sent to. No message may reach the next conversation.
     const pipe = immediate || (raw && routingId === undefined) ? undefined : this.#peers.make(endpoint, !raw);
     if (pipe !== undefined) {
       if (routingId !== undefined) pipe.routingId = Buffer.from(routingId);
@@ -147,7 +146,6 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     return pipe?.routingId;
   }
 
-  /** Queued messages are sent within the linger. */
   disconnect(endpoint: string): void {
     this.#part(endpoint, (pipe, stop) => {
       // Links within the process deliver at once.
@@ -159,7 +157,6 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     this.#part(endpoint, (pipe, stop) => this.#peers.release(pipe, stop));
   }
 
-  /** @param goesOn whether the pipe still has work, until `stop` is called */
   #part(endpoint: string, goesOn: (pipe: Pipe, stop: () => void) => boolean): void {
     let found =
       this.#inproc?.part(endpoint, goesOn) === true || this.#datagrams?.disconnect(endpoint) === true;
@@ -178,7 +175,6 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     }
   }
 
-  /** Restores a released endpoint that is still linked. */
   #reclaim(endpoint: string, routingId: string | undefined): Pipe | undefined {
     for (const dialer of this.#dialers) {
       if (!dialer.leaving || dialer.endpoint !== endpoint || dialer.routingId !== routingId) continue;
@@ -229,7 +225,6 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     throw noTransport(scheme, endpoint);
   }
 
-  /** @throws TransportError `ENOCOMPATPROTO` for datagrams of a socket with authentication */
   #isUdp(endpoint: string): boolean {
     const { datagrams } = this.#parts;
     if (datagrams === undefined || schemeOf(endpoint) !== "udp") return false;
@@ -241,7 +236,6 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     return true;
   }
 
-  /** Reports a failed transport handshake. @returns the reported error */
   refused({ endpoint }: Dialer, fault: Fault): ShoalError | undefined {
     let error: ShoalError | undefined;
     for (const event of faultEvents(fault, endpoint, endpoint, this.admission.mechanismName)) {
@@ -327,7 +321,6 @@ class Dialer implements Dialling {
     if (!this.#stopped) this.#retry(error());
   }
 
-  /** Skips the rest of a back-off. */
   hurry(): void {
     if (this.#timer === undefined) return;
     clearTimeout(this.#timer);

@@ -58,7 +58,6 @@ export function faultEvents(
   }
 }
 
-/** `undefined` for other faults. */
 export function tooLargeText(fault: StreamFault, maxMessageSize: number): string | undefined {
   if (fault === "too-long") return `a message of more than ${maxMessageSize} bytes (maxMessageSize)`;
   return fault === "too-many-frames" ? `a message of more than ${MAX_FRAMES} frames` : undefined;
@@ -99,7 +98,6 @@ export function noMemory(): Error {
   return Object.assign(new Error("this process has no memory for the peer's message"), { code: "ENOMEM" });
 }
 
-/** The peer's fault, or the system's. */
 export function disconnectError(
   cause: Error | undefined,
   reason: DisconnectReason,

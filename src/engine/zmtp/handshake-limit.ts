@@ -4,20 +4,18 @@
  *   add --more than the limit--> the excess ends after the input of this turn of the event loop was read
  *      `--more than twice--> at once
  *
- * The oldest handshake of the network with the most handshakes ends, so a flood ends its own. Otherwise idle
- * connections (if the newest ended) or fast ones (the oldest of all) could keep peers out. A network is an
+ * The oldest handshake of the network with the most handshakes ends, so a flood ends its own. A network is an
  * IPv4 address, or the 64 bits of IPv6 that one customer gets.
  *
  * Many connections are accepted before any input is read. Ending them at once would give a peer among a flood
  * no chance.
  */
 export class HandshakeLimit<K> {
-  /** By network, oldest first. */
   readonly #keys = new Map<string, Set<K>>();
   readonly #networks = new Map<K, string>();
   readonly #limit: () => number;
   readonly #evict: (key: K, limit: number) => void;
-  /** Upper bound on the handshakes of one network, to end the search for the largest early. */
+  /** Upper bound on one network's handshakes, which ends the search early. */
   #most = 0;
   #isScheduled = false;
 
@@ -53,7 +51,6 @@ export class HandshakeLimit<K> {
     if (keys?.size === 0) this.#keys.delete(network);
   }
 
-  /** @returns whether one has ended */
   evictOne(): boolean {
     let largest: Set<K> | undefined;
     for (const keys of this.#keys.values()) {
@@ -73,7 +70,6 @@ export class HandshakeLimit<K> {
   };
 }
 
-/** An IPv4 address, or the first 64 bits of an IPv6 address. */
 export function networkOf(address: string): string {
   if (!address.includes(":")) return address;
   const [head = "", tail] = address.replace(/%.*$/, "").split("::");

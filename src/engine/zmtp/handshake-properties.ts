@@ -1,6 +1,4 @@
-/**
- * A socket's handshake properties (37/ZMTP, Connection Metadata), cached in encoded form.
- */
+/** A socket's handshake properties (37/ZMTP, Connection Metadata), cached in encoded form. */
 import type { OptionValues } from "../../core/option-table.js";
 import type { HandshakeProperty } from "../engine.js";
 import { propertiesOf } from "./options.js";
@@ -30,7 +28,6 @@ export class HandshakeProperties {
     this.#state = state;
   }
 
-  /** Read-only. */
   get bytes(): Uint8Array {
     const { options, type, property } = this.#state;
     const { routingId } = options;

@@ -56,7 +56,6 @@ export class Handshake {
   #input: Buffer = NOTHING;
   #greeting: Greeting | undefined;
   #started = false;
-  /** Waiting for authentication, or for the mechanism to load. */
   #waiting = false;
   #over = false;
 

@@ -1,7 +1,6 @@
 import { systemClock } from "../../core/clock.js";
 import { Heartbeat, type HeartbeatOptions, pingCommand, type WriteState } from "./heartbeat.js";
 
-/** The longest timer delay, in ms. */
 const MAX_DELAY = 2_147_483_647;
 
 export interface HeartbeatLink extends WriteState {

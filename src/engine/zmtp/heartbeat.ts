@@ -39,7 +39,6 @@ export interface HeartbeatOptions {
 }
 
 export interface WriteState {
-  /** The kernel has not taken all written bytes. */
   readonly blocked: boolean;
   /** Bytes taken by the kernel since the link was made. */
   readonly taken: number;
@@ -61,7 +60,6 @@ export function pongCommand(data: Buffer): Buffer | undefined {
 /** Times are ms of any monotonic clock. */
 export class Heartbeat {
   readonly #options: HeartbeatOptions;
-  /** Infinite if the option is 0. */
   readonly #timeout: number;
   #nextPing: number;
   #hasSent = false;
@@ -91,7 +89,6 @@ export class Heartbeat {
     this.#lastHeard = now;
   }
 
-  /** Whether sent messages affect the next PING. */
   get awaitsSends(): boolean {
     const { interval, whenIdle } = this.#options;
     return interval > 0 && !whenIdle && (this.#heard || this.#nextPing === Number.POSITIVE_INFINITY);
@@ -145,7 +142,6 @@ export class Heartbeat {
     this.#note(link);
     if (this.#isGone(now)) return "gone";
     if (now >= this.#nextPing) {
-      // Keeps in step with the interval, unless steps were missed.
       const { interval } = this.#options;
       this.#nextPing = Math.max(this.#nextPing, now - interval) + interval;
       this.#hasSent = false;

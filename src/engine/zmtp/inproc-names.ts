@@ -12,7 +12,6 @@ import { ZAP_ENDPOINT } from "./zap.js";
 export interface InprocTarget<C> {
   inprocOnPeer(connecter: C): void;
   inprocDescribe?(): Description;
-  /** A peer of another thread connects. */
   inprocOnPort?(name: string, port: MessagePortLike): void;
 }
 
@@ -33,7 +32,6 @@ export class InprocNames<C = unknown> {
     this.#shared = shared;
   }
 
-  /** Created on first use. */
   #threadsOf(name: string): ThreadNames | undefined {
     if (!this.#shared || OF_ONE_THREAD.includes(name)) return undefined;
     if (this.#threads !== undefined) return this.#threads;
@@ -99,7 +97,6 @@ export class InprocNames<C = unknown> {
     );
   }
 
-  /** @throws TransportError `EADDRINUSE` */
   bind(name: string, target: InprocTarget<C>): void {
     if (this.#bound.has(name)) throw inUse(name, "");
     this.#bound.set(name, target);
@@ -112,10 +109,7 @@ export class InprocNames<C = unknown> {
     if (this.#handsOver) threads?.announce(name);
   }
 
-  /**
-   * Looks for a name in other threads. @param now `false`: waits for its next announcement @returns ends the
-   * search
-   */
+  /** @param now `false`: waits for the next announcement of the name @returns ends the search */
   seek(
     name: string,
     onPort: (port: MessagePortLike, description: unknown) => void,
@@ -144,7 +138,6 @@ export class InprocNames<C = unknown> {
     else waiting.add(connecter);
   }
 
-  /** A bound socket has gained room for a peer. */
   admit(target: InprocTarget<C>): void {
     for (const name of [...this.#waiting.keys()])
       if (this.#bound.get(name) === target) this.#admit(name, target);
@@ -163,7 +156,6 @@ export class InprocNames<C = unknown> {
     }
   }
 
-  /** @returns whether the connecter was waiting */
   disconnect(name: string, connecter: C): boolean {
     const waiting = this.#waiting.get(name);
     if (waiting?.delete(connecter) !== true) return false;

@@ -206,7 +206,6 @@ export interface InprocDial {
   port: ThreadPort | undefined;
 }
 
-/** One socket's inproc peers. */
 export class InprocPeers implements InprocTarget<InprocDial> {
   readonly #state: SocketState;
   readonly #names: InprocNames<InprocDial>;
@@ -216,7 +215,6 @@ export class InprocPeers implements InprocTarget<InprocDial> {
   readonly #refused = new Set<InprocDial>();
   /** Ports whose peer has not described itself, with their names. */
   readonly #greeting = new Map<ThreadPort, string>();
-  /** Own names at which peers of other threads were refused. */
   readonly #refusedNames = new Set<string>();
 
   constructor(state: SocketState, names: InprocNames, peers: Peers) {

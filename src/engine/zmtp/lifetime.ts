@@ -10,7 +10,6 @@
 import type { OptionValues } from "../../core/option-table.js";
 import type { EngineEventLoop } from "../engine.js";
 
-/** The longest timer delay, in ms. */
 const FOREVER = 2_147_483_647;
 /** ms before the warning of the package `zeromq`. */
 const SILENCE = 500;
@@ -66,7 +65,6 @@ export class EventLoopRef implements EventLoopHold {
     }
   }
 
-  /** Ends the hold, even if connections are still draining. */
   end(): void {
     this.#ended = true;
     clearInterval(this.#timer);

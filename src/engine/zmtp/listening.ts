@@ -1,8 +1,4 @@
-/**
- * The bound endpoints of one socket, and the admission of their peers.
- *
- *   listener --stream--> accept --room, and no rule against it--> connections.open
- */
+/** The bound endpoints of one socket, and the admission of their peers. */
 import { NotSupportedError, type ShoalError, TransportError } from "../../core/errors.js";
 import type { Admission } from "./admission.js";
 import type { AnyConnection, Connections } from "./connections.js";
@@ -175,7 +171,6 @@ export class Listening {
       return;
     }
     if (routing.tooManyOrphans()) {
-      // Untaken messages of departed peers occupy memory.
       this.#refuse(stream, endpoint, "too many peers have left messages that were not taken");
       return;
     }

@@ -13,7 +13,6 @@ let recent: (() => void)[] = [];
 let older: (() => void)[] = [];
 let isScheduled = false;
 
-/** Calls `open` after two turns, even if the connection has ended. */
 export function openSoon(open: () => void): void {
   recent.push(open);
   if (isScheduled) return;

@@ -9,7 +9,7 @@ export const UNSUPPORTED_OPTIONS: readonly string[] = Object.entries<OptionSpec>
   .filter(([, { zmtp }]) => zmtp === "refused")
   .map(([name]) => name);
 
-/** Warns once per process of an option without effect. @throws NotSupportedError `NOT_SUPPORTED` */
+/** Warns once per process. @throws NotSupportedError `NOT_SUPPORTED` */
 export function assertSupported(name: string, value: unknown): void {
   const spec: OptionSpec | undefined = OPTIONS[name as OptionName];
   if (spec?.zmtp === undefined || value === undefined || value === null || value === spec.default) return;
@@ -25,7 +25,6 @@ export function assertSupported(name: string, value: unknown): void {
   });
 }
 
-/** @throws NotSupportedError `NOT_SUPPORTED` */
 export function assertAllSupported(options: Readonly<OptionValues>): void {
   for (const name of Object.getOwnPropertyNames(options)) assertSupported(name, options[name as OptionName]);
 }
@@ -33,8 +32,6 @@ export function assertAllSupported(options: Readonly<OptionValues>): void {
 /**
  * Warns of an option set too late for present connections, and of an inexact number, in the texts of the
  * package `zeromq`.
- *
- * @param attached whether the socket is bound, being bound, or connected
  */
 export function warnOfOption(name: string, value: unknown, attached: boolean): void {
   if (typeof value === "number" && value > Number.MAX_SAFE_INTEGER)

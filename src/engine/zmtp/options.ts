@@ -1,4 +1,3 @@
-/** Converts a socket's options at each bind and connect. */
 import { isBytes } from "../../core/bytes.js";
 import type { OptionName, OptionValues } from "../../core/option-table.js";
 import { copyOptions, heartbeatTimeoutOf } from "../../core/option-values.js";

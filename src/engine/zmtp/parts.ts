@@ -26,7 +26,6 @@ export interface EngineParts {
   listening(parts: ListeningParts, endpoint: string): Listening;
   /** Asks ZAP services (27/ZAP). */
   readonly zap: ((open: (listener: EngineListener) => EngineSocket) => ZapClient) | undefined;
-  /** See `EventLoopRef`. */
   eventLoop(reasons: (bound: boolean) => boolean): EventLoopHold;
   /** `undefined`: accepted messages are dropped when the process ends without `close`. */
   readonly processEnd:

@@ -42,7 +42,7 @@ const EMPTY = Buffer.alloc(0);
 /** ms for which a released link stays open for replies. */
 const RELEASE_TIMEOUT = 30_000;
 
-/** Types with replies, so that either end may owe one after a release. */
+/** Either end may owe a reply after a release. */
 const CONVERSES: readonly SocketTypeName[] = [
   "Dealer",
   "Request",
@@ -109,7 +109,7 @@ export class Peers implements PeerProperties {
     for (const pipe of [...this.#pipes]) pipe.marksChanged(options);
   }
 
-  /** Adds to the bytes of received messages in the routing; may be negative. */
+  /** May be negative. */
   kept(bytes: number): void {
     this.#budget.add(bytes);
   }
@@ -136,11 +136,11 @@ export class Peers implements PeerProperties {
     };
   }
 
-  /** Why a peer may not join. @param pipe its existing pipe, if any */
+  /** @param pipe the peer's existing pipe, if any */
   refuse(peer: Peer, pipe: Pipe | undefined): Fault | undefined {
     const { type, routing } = this.#state;
     // libzmq, too, accepts any peer without a socket type.
-    const isRaw = type === "Stream" || type === "Datagram"; // Types without handshakes.
+    const isRaw = type === "Stream" || type === "Datagram";
     if (isRaw || peer.socketType === "" || fits(type, peer.socketType))
       return pipe?.leaving === undefined ? routing.refuse(peer, pipe) : undefined;
     return {
@@ -182,7 +182,7 @@ export class Peers implements PeerProperties {
     this.#placeIsFree();
   }
 
-  /** Closes a pipe's link, or ends an unlinked pipe that cannot reconnect. */
+  /** An unlinked pipe ends unless it can reconnect. */
   close(pipe: Pipe, reason: CloseReason): void {
     const { link } = pipe;
     // Raw streams send the queue first: the program's empty message means "hang up".
@@ -192,7 +192,7 @@ export class Peers implements PeerProperties {
   }
 
   /**
-   * Retires a pipe and sends its queue within the socket's linger. Received messages can still be taken.
+   * Sends the queue within the linger. Received messages can still be taken.
    *
    * @param stop ends attempts to reach the peer
    * @returns `false`, without changes, if the queue is empty or there is no linger
@@ -204,7 +204,7 @@ export class Peers implements PeerProperties {
     // input.
     if (linger === 0 || (link === undefined && pipe.out.messages === 0)) return false;
     const patience = patienceOf(linger);
-    // The socket's closing lingers for this pipe, too (lifetime.ts), so the timer is unreferenced.
+    // The socket's closing lingers for this pipe, too.
     const timer = linger < 0 ? undefined : setTimeout(() => this.#endLeaving(pipe), linger).unref();
     this.#leaving.set(pipe, { stop, timer });
     this.#state.routing.removed(pipe);
@@ -216,7 +216,7 @@ export class Peers implements PeerProperties {
     return true;
   }
 
-  /** Stops new messages to a pipe and moves its queue. @returns `false` if the caller should end the pipe */
+  /** @returns `false` if the caller should end the pipe */
   release(pipe: Pipe, stop: () => void): boolean {
     const { routing, type } = this.#state;
     pipe.released = true;
@@ -237,7 +237,6 @@ export class Peers implements PeerProperties {
     return true;
   }
 
-  /** @returns whether the pipe is in use again */
   reclaim(pipe: Pipe): boolean {
     const released = this.#released.get(pipe);
     if (released?.timer === undefined) return false;
@@ -261,7 +260,7 @@ export class Peers implements PeerProperties {
     }
   }
 
-  /** @param patience ms (connection.ts) */
+  /** @param patience ms */
   drain(patience: number): void {
     for (const { link } of [...this.#pipes]) link?.drain(patience);
   }
@@ -301,7 +300,6 @@ export class Peers implements PeerProperties {
     clearTimeout(leaving.timer);
     leaving.stop();
     const { link } = pipe;
-    // The link waits for the peer's hang-up without its pipe.
     const hasSent = pipe.out.messages === 0 && link?.blocked === false;
     if (this.#pipes.delete(pipe)) this.#state.effects.dropped(pipe.end());
     if (!hasSent) link?.close("local");

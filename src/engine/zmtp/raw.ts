@@ -25,11 +25,10 @@ export interface RawParts {
     dialling: Dialling | undefined,
     onEnd: () => void,
   ): void;
-  /** Waits for the transport's handshake. @param interval ms; 0: no limit */
+  /** @param interval ms; 0: no limit */
   opening(stream: Stream, interval: number, effects: RawOpeningEffects, onOpen: () => void): RawOpening;
 }
 
-/** After the transport's handshake, if any. */
 export function openRaw(
   state: SocketState,
   peers: Peers,
@@ -87,7 +86,6 @@ export class RawOpening implements Sink {
   readonly #timer: NodeJS.Timeout | undefined;
   #over = false;
 
-  /** @param interval ms; 0: no limit @param onOpen called once */
   constructor(stream: Stream, interval: number, effects: RawOpeningEffects, onOpen: () => void) {
     this.stream = stream;
     this.address = stream.address;

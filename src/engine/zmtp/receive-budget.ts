@@ -19,7 +19,6 @@ export interface BudgetedPipe {
   readonly paused: boolean;
   budgetOnFull(): void;
   budgetOnRoom(): void;
-  /** The pipe blocks others. */
   budgetOnStall(): void;
 }
 
@@ -29,9 +28,8 @@ export class ReceiveBudget {
   readonly #limit: () => number;
   /** Pipes in the middle of a large message, oldest first, with its received bytes. */
   readonly #large = new Map<BudgetedPipe, number>();
-  /** Pipes waiting for the program to take messages. */
   readonly #full = new Set<BudgetedPipe>();
-  /** Pipes waiting for another peer's message to end. */
+  /** Pipes behind another peer's message. */
   readonly #behind = new Set<BudgetedPipe>();
   #timer: NodeJS.Timeout | undefined = undefined;
 
@@ -40,7 +38,7 @@ export class ReceiveBudget {
     this.#limit = limit;
   }
 
-  /** Whole messages; negative when they are taken. */
+  /** Negative when messages are taken. */
   add(bytes: number): void {
     this.#whole += bytes;
     if (bytes < 0 && this.#full.size > 0) this.#relieve();
@@ -88,7 +86,6 @@ export class ReceiveBudget {
     }
   }
 
-  /** A large message is complete or its peer has left. */
   #done(pipe: BudgetedPipe): void {
     if (!this.#large.delete(pipe)) return;
     if (this.#full.size > 0) this.#relieve();

@@ -13,7 +13,6 @@ import type { ZapClient } from "./zap.js";
 export interface SocketEffects extends PipeEffects {
   event(event: SocketEvent): void;
   dropped(messages: number): void;
-  /** Reasons to keep the process alive, or to wait with closing, may have changed. */
   changed(): void;
 }
 
@@ -35,7 +34,6 @@ export interface SocketState {
   closing: boolean;
 }
 
-/** The connecting side of an endpoint (endpoints.ts). */
 export interface Dialling {
   readonly endpoint: string;
   readonly routingId: string | undefined;

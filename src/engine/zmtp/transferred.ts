@@ -10,10 +10,7 @@ const Bytes = Buffer;
 
 export type Frames = Buffer | Buffer[];
 
-/**
- * @returns the frames of `message` from index `from` on, after copies of `prefix`; a Buffer stays the same
- * object
- */
+/** @returns the frames from index `from` on, after copies of `prefix` */
 export function framesOf(
   message: OutgoingMessage,
   from: number,

@@ -36,7 +36,6 @@ export class PipeWriter {
   wrote = false;
   given = 0;
 
-  /** @param seal transforms plain frames to wire bytes */
   constructor(
     socket: ByteStream,
     pipe: Pipe,
@@ -79,7 +78,6 @@ export class PipeWriter {
     this.#effects.writerOnEmpty();
   }
 
-  /** Writes whole frames from outside the pipe. */
   writeControl(bytes: Uint8Array): void {
     if (this.#stopped) return;
     this.given += bytes.length;

@@ -8,7 +8,6 @@
 import { InvalidArgumentError } from "../../../core/errors.js";
 
 export interface Command {
-  /** Case-sensitive, as on the wire. */
   readonly name: string;
   readonly data: Buffer;
 }

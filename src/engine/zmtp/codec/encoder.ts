@@ -33,7 +33,6 @@ export class Slab implements RefCounted {
   readonly size: number;
   used = 0;
   refs = 0;
-  /** No encoder writes into it any more. */
   retired = false;
 
   constructor(bytes: Buffer) {
@@ -77,10 +76,10 @@ export function retireSlab(slab: Slab): void {
 }
 
 const copiedHeader = Buffer.alloc(LONG_HEADER);
-/** Memory of copied large frames; undefined: bodies go by reference. */
+/** Memory of copied large frames. */
 let copies: PooledBuffer[] | undefined;
 
-/** Runs `offer` with large bodies copied to pooled memory, which is reused once every queue has sent them. */
+/** Large bodies are copied to pooled memory, which is reused once every queue has sent them. */
 export function copying<T>(offer: () => T): T {
   const before = copies;
   const made: PooledBuffer[] = [];
@@ -110,12 +109,12 @@ export class Encoder {
   end = 0;
   /** Bytes on the wire. */
   length = 0;
-  /** Frames of the message; 0 for a command or raw bytes. */
+  /** 0 for a command or raw bytes. */
   frames = 0;
   parts: Part[] | undefined = undefined;
   #firstSize = FIRST_SLAB_SIZE;
 
-  /** @param from index of the first frame of `message` @param prefix frames in front, such as an envelope */
+  /** @param from index of the first frame @param prefix frames in front */
   encode(message: OutgoingMessage, from: number, prefix: readonly OutgoingFrame[] | undefined): void {
     this.parts = undefined;
     // Fast path: a lone short frame is the most frequent message.
@@ -166,10 +165,8 @@ export class Encoder {
   }
 
   /**
-   * Appends whole encoded messages.
-   *
-   * @param frames their number, without `first` @param first a frame in front of a single message
-   * @param memory owner of pooled bytes
+   * @param frames without `first` @param first in front of a single message @param memory owner of pooled
+   * bytes
    */
   encodeRange(
     bytes: Uint8Array,
@@ -308,7 +305,7 @@ export class Encoder {
     this.length += size;
   }
 
-  /** Copies `bytes` behind the first `header` bytes of `copiedHeader`. @param made collects the memory */
+  /** @param made collects the memory */
   #copy(bytes: Uint8Array, header: number, made: PooledBuffer[]): void {
     this.#cut();
     const size = header + bytes.length;

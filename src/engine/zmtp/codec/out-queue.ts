@@ -14,7 +14,6 @@ import { type Encoder, letGo } from "./encoder.js";
 import type { RefCounted } from "./pooled-buffer.js";
 
 export class Segment {
-  /** Owner of pooled bytes. */
   readonly memory: RefCounted | undefined;
   readonly bytes: Uint8Array;
   start: number;
@@ -50,7 +49,7 @@ export class OutQueue {
   /** Without those in flight. */
   bytes = 0;
   frames = 0;
-  /** Messages dropped because the program had transferred their memory to a thread. */
+  /** The program had transferred their memory to a thread. */
   detached = 0;
   /** Handed over without success; lost with the link. */
   #refused = 0;

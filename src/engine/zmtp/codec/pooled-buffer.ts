@@ -20,14 +20,11 @@ export interface RefCounted {
 /** Bytes; more is left to the collector. */
 const MAX_FREE = 16_777_216;
 const MAX_PROBES = 4;
-/** Acquisitions between two trims. */
 const LOOK_INTERVAL = 4_096;
-/** Exceeds any number of releases. */
 const PINNED = 2 ** 29;
 
 interface SizeClass {
   free: Buffer[];
-  /** Least number of free buffers since the last trim. */
   unused: number;
 }
 

@@ -10,7 +10,6 @@ export class RecentBytes<T> {
   readonly #values: T[] = [];
   #at = 0;
 
-  /** @returns the value of the first `length` of `bytes` */
   find(bytes: Uint8Array, length: number): T | undefined {
     const known = this.#bytes;
     for (let i = 0; i < known.length; i++) {
@@ -20,7 +19,6 @@ export class RecentBytes<T> {
     return undefined;
   }
 
-  /** @param bytes must not change any more */
   add(bytes: Buffer, value: T): void {
     this.#bytes[this.#at] = bytes;
     this.#values[this.#at] = value;

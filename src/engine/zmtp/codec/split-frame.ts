@@ -19,19 +19,17 @@ import { acquire, type PooledBuffer } from "./pooled-buffer.js";
 /** Frames up to 1 MiB and a header get their memory at once. */
 export const MAX_EAGER = 1_048_585;
 /**
- * Memory of a larger frame per received byte: complete when 1/128 has arrived. Unfilled pages are not
- * resident on systems that map memory on write.
+ * Memory of a larger frame per received byte. Unfilled pages are not resident on systems that map memory on
+ * write.
  */
 const AHEAD = 128;
-/** Multiple once `MAX_UNFILLED` is reached. */
 const AHEAD_AT_BOUND = 2;
-/** Multiple past `MAX_UNFILLED` for a longer frame, so that only its first sixteenth is copied. */
+/** So that only the first sixteenth of a frame longer than `MAX_UNFILLED` is copied. */
 const AHEAD_PAST_BOUND = 16;
 /** Bytes of unfilled memory for all connections of a thread. */
 export const MAX_UNFILLED = 1_073_741_824;
-/** Least missing bytes of a frame that the kernel reads directly into place. */
+/** Least missing bytes for a read directly into place. */
 export const DIRECT = 16_384;
-/** Least size of a frame with dedicated reads. */
 const LARGE = 32_768;
 
 /** Bytes of room behind a large frame for the next header or envelope. */
@@ -43,9 +41,7 @@ let behindFrame: Buffer | undefined;
 let unfilled = 0;
 
 /**
- * The new size of an outgrown buffer.
- *
- * @param need bytes of the whole frame @param have received bytes @param size room needed now
+ * @param need bytes of the whole frame @param have received @param size needed now
  * @param others unfilled bytes of other frames
  */
 export function grownSize(need: number, have: number, size: number, others: number): number {
@@ -54,7 +50,7 @@ export function grownSize(need: number, have: number, size: number, others: numb
   return ahead(need, have, need > MAX_UNFILLED ? AHEAD_PAST_BOUND : AHEAD_AT_BOUND, size);
 }
 
-/** The whole frame once its share has arrived; before that at most the share, for a small last copy. */
+/** Before its share has arrived, a frame gets at most the share, for a small last copy. */
 function ahead(need: number, have: number, times: number, size: number): number {
   if (have * times >= need) return need;
   return Math.max(size, Math.min(have * times, Math.ceil(need / times)));
@@ -98,7 +94,7 @@ export class SplitFrame<F extends string> {
     return this.#body !== undefined && this.#need >= LARGE;
   }
 
-  /** @returns where to read the rest of a large frame; call `filled` after */
+  /** Call `filled` after a read into it. */
   memory(): Uint8Array | undefined {
     if (this.#body === undefined || this.#need - this.#have < DIRECT) return undefined;
     // On failure the next chunk is refused.
@@ -200,7 +196,7 @@ export class SplitFrame<F extends string> {
     return undefined;
   }
 
-  /** @returns memory with room for `size` bytes; undefined: allocation failed */
+  /** Undefined: allocation failed. */
   #bodyOf(size: number): Buffer | undefined {
     const body = this.#body as Buffer;
     if (size <= body.length) return body;
@@ -219,7 +215,7 @@ export class SplitFrame<F extends string> {
     return unfilled + eager <= MAX_UNFILLED ? eager : Math.min(eager, Math.max(DIRECT, have));
   }
 
-  /** @returns new memory; undefined: allocation failed */
+  /** Undefined: allocation failed. */
   #memoryOf(bytes: number): Buffer | undefined {
     const size = bytes === this.#need && bytes >= LARGE ? bytes + BEHIND : bytes;
     try {

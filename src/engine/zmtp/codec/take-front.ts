@@ -14,7 +14,6 @@ import {
 } from "../../frame.js";
 import { FrameBatch } from "../../frame-batch.js";
 
-/** @returns the end of the `count` messages taken */
 export function takeFront(batch: FrameBatch, count: number): number {
   if (count === batch.messages) {
     batch.start = batch.end;
@@ -81,12 +80,11 @@ export function takeStrippingRoutingId(batch: FrameBatch, count: number): number
   return target;
 }
 
-/** @param first a frame to put in front */
 export function encodeMessage(frames: readonly Uint8Array[], first: Uint8Array | undefined): FrameBatch {
   return encodeMessages([frames], first);
 }
 
-/** @param messages 1 or more @param first a frame to put in front of each */
+/** @param messages 1 or more */
 export function encodeMessages(
   messages: readonly (readonly Uint8Array[])[],
   first: Uint8Array | undefined,

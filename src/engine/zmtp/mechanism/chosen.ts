@@ -9,7 +9,6 @@ export interface ChosenMechanism {
 
 const NULL: ChosenMechanism = { name: "NULL", isServer: false };
 
-/** The first mechanism with its options set. */
 export function chosenMechanism(options: Readonly<OptionValues>): ChosenMechanism {
   if (options.curveServer) return { name: "CURVE", isServer: true };
   if (options.curveServerKey !== null) return { name: "CURVE", isServer: false };

@@ -46,10 +46,7 @@ export class CurveCipher implements FrameCipher {
   readonly #frames: FrameMemory | undefined;
   readonly mostShort: number;
 
-  /**
-   * @param key shared by C' and S' @param sent this side's counter in its last handshake command
-   * @param received the peer's counter, 8 bytes
-   */
+  /** @param sent this side's counter in its last handshake command @param received the peer's, 8 bytes */
   constructor(box: CurveBox, key: Uint8Array, isServer: boolean, sent: number, received: Buffer) {
     this.#box = box;
     this.#frames = box.frames;

@@ -75,7 +75,7 @@ export function openBox(
   return box.open(plain, sealed, nonce, key) ? plain : undefined;
 }
 
-/** @throws InvalidArgumentError `EINVAL` unless the key has 32 bytes; the message never has the key */
+/** @throws InvalidArgumentError `EINVAL` unless the key has 32 bytes; its message never has the key */
 export function needKey(key: Uint8Array | undefined, name: string): Uint8Array {
   if (key?.length === KEY_LENGTH) return key;
   throw new InvalidArgumentError(`CURVE needs ${name} of ${KEY_LENGTH} bytes; got ${key?.length ?? "none"}`);

@@ -12,7 +12,6 @@ export function newKeyPair(box: CurveBox): KeyPair {
   return { publicKey: box.publicKeyOf(secretKey), secretKey };
 }
 
-/** By the array in a socket's options. */
 const known = new WeakMap<Uint8Array, KeyPair>();
 
 /** Cached as long as `secretKey` lives, so that only a socket's first connection derives the pair. */

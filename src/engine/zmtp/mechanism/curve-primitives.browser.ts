@@ -8,14 +8,13 @@ import type { CurveBox } from "./curve-box.js";
 
 /** Longest box with reused working memory. */
 const MAX_KEPT = 131_072;
-/** Bytes that noble needs before a text. */
 const NOBLE_HEAD = 32;
 /** HSalsa20's constant "expand 32-byte k", as words. */
 const SIGMA = [0x61707865, 0x3320646e, 0x79622d32, 0x6b206574];
 
 let kept = new Uint8Array(1024);
 
-/** Noble requires memory of exactly the input's length and its head. */
+/** Noble requires memory of exactly this length. */
 function memory(length: number): Uint8Array {
   const size = length + NOBLE_HEAD;
   if (size > MAX_KEPT) return new Uint8Array(size);
@@ -51,7 +50,6 @@ const BOX: CurveBox = {
   publicKeyOf,
 };
 
-/** The primitives are part of the page. */
 export function loadCurveBox(): undefined {}
 
 export function curveBox(): CurveBox {

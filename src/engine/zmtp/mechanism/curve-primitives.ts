@@ -22,7 +22,6 @@ interface Sodium {
 /** Longest frame, in bytes, without gain from native code. */
 const MOST_SHORT_WITH_SODIUM = 768;
 
-/** @throws the reason for a failed load */
 export function loadSodium(): Sodium {
   return requireHere()("sodium-native") as Sodium;
 }
@@ -39,7 +38,7 @@ export function boxWith(sodium: Sodium, libsodium: CurveBox): CurveBox {
   };
 }
 
-/** `null`: not used in this process. */
+/** `null`: not used. */
 let native: Sodium | null | undefined;
 let loaded: CurveBox | undefined;
 let loading: Promise<void> | undefined;
@@ -73,7 +72,6 @@ async function load(sodium: Sodium | null): Promise<void> {
   loaded = sodium === null ? libsodium : boxWith(sodium, libsodium);
 }
 
-/** @throws Error before `loadCurveBox` is complete */
 export function curveBox(): CurveBox {
   if (loaded === undefined) throw new Error("CURVE's primitives are not loaded");
   return loaded;

@@ -55,7 +55,6 @@ const METADATA = KEY_LENGTH + VOUCH_LENGTH;
 /** WELCOME has no counter; this side's first MESSAGE has 2. */
 const READY_COUNTER = 1;
 
-/** Each state drops the keys of earlier ones. */
 type State =
   | { readonly at: "start" | "over" }
   | {
@@ -65,7 +64,6 @@ type State =
       /** S' and s'. */
       readonly transient: KeyPair;
       readonly cookie: Buffer;
-      /** In HELLO. */
       readonly counter: Buffer;
     }
   | { readonly at: "asking"; readonly accepted: Accepted };
@@ -74,7 +72,6 @@ interface Accepted {
   /** Shared by C' and S'. */
   readonly key: Uint8Array;
   readonly metadata: Metadata;
-  /** In INITIATE. */
   readonly counter: Buffer;
 }
 

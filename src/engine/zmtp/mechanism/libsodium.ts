@@ -12,7 +12,6 @@ import { writeUint32 } from "../../../core/big-endian.js";
 import { requireHere } from "../../../core/require-here.js";
 import { type CurveBox, type FrameMemory, KEY_LENGTH, NONCE_LENGTH, TAG_LENGTH } from "./curve-box.js";
 
-/** Bytes of a nonce before its counter. */
 const NONCE_TEXT = 16;
 /** The input: 64 KiB and a frame's overhead. */
 const INPUT_SIZE = 65_632;
@@ -60,7 +59,6 @@ function randomWord(): number {
   return globalThis.crypto.getRandomValues(new Uint32Array(1))[0] as number;
 }
 
-/** @throws the reason for a failed load */
 export async function loadLibsodium(): Promise<CurveBox> {
   const sodium = await load();
   sodium._sodium_init();
@@ -91,7 +89,7 @@ class Memory implements FrameMemory {
     this.bytes = sodium.HEAPU8;
   }
 
-  /** @returns memory for one box until `giveBack`; 0 if out of memory */
+  /** 0 if out of memory. */
   take(size: number): number {
     if (size <= INPUT_SIZE) return this.input;
     const at = this.#sodium._malloc(size);

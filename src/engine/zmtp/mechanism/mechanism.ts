@@ -72,9 +72,8 @@ export interface CipherMemory {
 }
 
 export interface FrameSealer {
-  /** @returns wire bytes of whole plain frames, in new memory */
   seal(segments: readonly Segment[]): Buffer;
-  /** Adds plain frames to `stream`. @returns the connection's fault */
+  /** @returns the connection's fault */
   open(bytes: Uint8Array, stream: InStream, length?: number): StreamFault | Fault | undefined;
 }
 
@@ -119,7 +118,6 @@ export interface Mechanism {
   readonly suspicion?: string | undefined;
   /** Set after `done`; `undefined` if frames stay plain. */
   readonly cipher: FrameCipher | undefined;
-  /** Present with a cipher. */
   sealer?(): FrameSealer | undefined;
   /** Without commands, each side's first message is its routing id, and `receive` gets the peer's. */
   readonly routingId?: Uint8Array;

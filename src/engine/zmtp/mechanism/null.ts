@@ -27,7 +27,6 @@ import {
 /** READY of peers without a routing id: sockets keep the memory of routing ids. */
 const known = new RecentBytes<Step>();
 
-/** READY by its properties. */
 const READY_FRAMES = new WeakMap<Uint8Array, Uint8Array>();
 
 function readyFrame(properties: Uint8Array): Uint8Array {

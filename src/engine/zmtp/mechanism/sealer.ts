@@ -38,7 +38,6 @@ export class Sealer implements FrameSealer {
     this.#cipher = cipher;
   }
 
-  /** @returns wire bytes in new memory */
   seal(segments: readonly Segment[]): Buffer {
     const size = this.#plain.open ? 0 : this.#sizeOfShort(segments);
     const memory = size > 0 ? this.#cipher.memory("seal") : undefined;
@@ -113,7 +112,7 @@ export class Sealer implements FrameSealer {
     return wire;
   }
 
-  /** End of the plain frames, at least one, that fit in the memory. */
+  /** At least one frame. */
   #lastFitting(bytes: Uint8Array, start: number, end: number, memory: CipherMemory): number {
     let size = 0;
     let position = start;
@@ -127,7 +126,6 @@ export class Sealer implements FrameSealer {
   }
 
   open(bytes: Uint8Array, stream: InStream, length = bytes.length): StreamFault | Fault | undefined {
-    // A sealed frame is a plain message and the overhead at most.
     this.#sealed ??= new InStream(stream.maxMessageSize + OVERHEAD, () => undefined);
     const sealed = this.#sealed;
     stream.outer = sealed;
@@ -151,7 +149,6 @@ export class Sealer implements FrameSealer {
     return this.#openWhole(bytes, whole, whole, stream) ?? fault;
   }
 
-  /** End of the whole message frames from `start` on. */
   #wholeEnd(bytes: Uint8Array, start: number, length: number, most: number): number {
     let whole = start;
     for (;;) {
@@ -163,7 +160,6 @@ export class Sealer implements FrameSealer {
     }
   }
 
-  /** Opens reassembled frames, then those from `start` to `end` in place. */
   #openWhole(
     bytes: Uint8Array,
     start: number,
@@ -238,7 +234,7 @@ export class Sealer implements FrameSealer {
     return undefined;
   }
 
-  /** End of the short sealed frames, at least one, that fit in the memory. */
+  /** At least one frame. */
   #shortEnd(bytes: Uint8Array, start: number, end: number, most: number, memory: CipherMemory): number {
     let position = start;
     while (position < end) {
@@ -254,7 +250,6 @@ export class Sealer implements FrameSealer {
     return headerSize(body) + body;
   }
 
-  /** @returns the end of the plain frame, or a fault */
   #openOne(sealed: Uint8Array, from: number, to: number, plain: Uint8Array, at: number): number | Fault {
     const cipher = this.#cipher;
     const length = cipher.plainLength(to - from);

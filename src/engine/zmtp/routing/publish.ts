@@ -36,7 +36,6 @@ import { SubscriptionIndex } from "./subscription-index.js";
 
 const NO_TOPIC = Buffer.alloc(0);
 
-/** First byte of a subscription, and of its cancellation. */
 const SUBSCRIBE = 1;
 const CANCEL = 0;
 
@@ -54,12 +53,10 @@ export const LEAVE_STEP = 1_024;
  */
 export const MAX_DEPARTED = 16;
 
-/** A message for an XPUB's program. */
 interface Notice {
   readonly frames: Buffer[];
   /** `undefined` for the cancellation of a departed peer's prefix. */
   readonly from: Subscriber | undefined;
-  /** By core/frame-cost.ts. */
   readonly cost: number;
 }
 
@@ -77,23 +74,17 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
   /** XPUB: untaken messages. */
   readonly #notices = new RingBuffer<Notice>();
   #noticesCost = 0;
-  /** Departed peers with untaken messages. */
   #departed = 0;
   readonly #givesNotices: boolean;
-  /** Marks the pipes that one publication matched. */
   #epoch = 0;
   #matched: Pipe[] = [];
-  /** If all peers want everything: these, at that version of the index. */
   #everybody: readonly Pipe[] = [];
   #everybodyAt = -1;
-  /** Of the last notice taken. */
   #last: Subscriber | undefined = undefined;
-  /** Peers that the program has asked for. */
   readonly #subscribers = new Map<Pipe, OneSubscriber>();
   /** Pipes that are not read until notices are taken. */
   readonly #held = new Set<Pipe>();
 
-  /** @param givesNotices XPUB: subscriptions are messages for the program */
   constructor(effects: RoutingEffects, givesNotices: boolean) {
     super(effects);
     this.#givesNotices = givesNotices;
@@ -142,7 +133,6 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     this.#subscribers.get(pipe)?.writable();
   }
 
-  /** With `noDrop` the publisher waits for each full subscriber. */
   override awaited(): void {
     for (const pipe of this.pipes) pipe.awaited();
   }
@@ -261,7 +251,6 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     return this.#notices.length >= this.#limit || this.#noticesCost >= this.#limitBytes;
   }
 
-  /** Goes on once the program has taken half of the queue. */
   #relieve(): void {
     if (this.#notices.length > this.#limit / 2 || this.#noticesCost > this.#limitBytes / 2) return;
     if (!this.#stepIsDue) this.#removeStep();
@@ -377,7 +366,6 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     for (const [prefix] of this.#asked.removeEach(session)) yield [prefix, true];
   }
 
-  /** Schedules the next step unless the program's queue is full. */
   #removeStep(): void {
     for (let left = LEAVE_STEP; left > 0 && !this.#isFull; left--) {
       const next = this.#leaving.peek()?.next();
@@ -412,7 +400,6 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     const from = this.#sessionOf(pipe);
     from.unread += 1;
     this.#push(frames, from);
-    // A peer that subscribes faster than the program reads is not read.
     if (this.#isFull && pipe.link !== undefined) {
       this.#held.add(pipe);
       pipe.setBackPressure(true);
@@ -428,7 +415,6 @@ function isTooMuch(index: SubscriptionIndex<Subscriber>, peer: Subscriber, lengt
   return lengths.size >= MAX_PREFIX_LENGTHS && !lengths.has(length);
 }
 
-/** 0 means no limit. */
 function markOf(mark: unknown): number {
   return typeof mark === "number" && mark > 0 ? mark : Number.POSITIVE_INFINITY;
 }

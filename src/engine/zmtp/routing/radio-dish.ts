@@ -25,7 +25,6 @@ import { SubscribeRouting } from "./subscribe.js";
 export const MAX_GROUPS = 262_144;
 
 export class RadioRouting extends Routing {
-  /** By group as a latin1 string. */
   readonly #members = new Map<string, Set<Pipe>>();
   readonly #groups = new Map<Pipe, Set<string>>();
   readonly #datagrams = new Set<Pipe>();

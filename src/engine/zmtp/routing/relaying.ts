@@ -1,6 +1,4 @@
-/**
- * Relays messages in wire format between sockets without decoding them (sockets/relay.ts).
- */
+/** Relays messages in wire format between sockets without decoding them (sockets/relay.ts). */
 import { keyOf, slice } from "../../../core/memory.js";
 import { OfferResult, type RelaySink, type RelaySource } from "../../engine.js";
 import { bodyAt, frameEnd, MORE, SHORT_HEADER, skipMessages, tallyOf } from "../../frame.js";
@@ -28,7 +26,6 @@ function fairSource(queue: FairQueue, named = false): RelaySource {
 }
 
 export interface SourceFilter {
-  /** Found by an earlier search, to be taken first. */
   found(): Buffer[] | undefined;
   wantsAll(): boolean;
   wants(bytes: Uint8Array, start: number, end: number): boolean;

@@ -20,7 +20,6 @@ export class RequestRouting extends Routing {
   readonly #out = new LoadBalancer();
   #asking = false;
   #asked: Pipe | undefined = undefined;
-  /** The request's connection has ended. */
   #askedLeft = false;
   #id = randomStart();
   #idFrame: Buffer | undefined = undefined;

@@ -29,7 +29,6 @@ const MAX_IDENTITY = 255;
 
 export class RouterRouting extends Routing implements PeerQueues {
   readonly #in = new FairQueue();
-  /** By id as a latin1 string. */
   readonly #byId = new Map<string, Pipe>();
   /** By the id object of received messages: a string key costs more than the rest of the lookup. */
   readonly #byObject = new Map<OutgoingFrame | undefined, Pipe>();
@@ -61,7 +60,6 @@ export class RouterRouting extends Routing implements PeerQueues {
     };
   }
 
-  /** @param pipe has a routing id if `connect` gave one */
   override add(pipe: Pipe): void {
     super.add(pipe);
     if (pipe.routingId !== undefined) this.#name(pipe, pipe.routingId);

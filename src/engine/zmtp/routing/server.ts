@@ -13,7 +13,6 @@ import { Routing } from "./routing.js";
 
 export class ServerRouting extends Routing implements PeerQueues {
   readonly #in = new SingleFrameQueue((frames) => this.refuseFrames(frames), true);
-  /** By id as a latin1 string. */
   readonly #byId = new Map<string, Pipe>();
   #counter = randomStart();
 

@@ -26,7 +26,7 @@ import { LengthSet } from "./subscription-index.js";
 
 export class SubscribeRouting extends Routing implements EngineSubscriptions {
   readonly #in = new FairQueue();
-  /** Number of subscriptions by prefix, one character per byte. */
+  /** Counts by prefix, one character per byte. */
   readonly #prefixes = new SteadyMap<number>();
   readonly #lengths = new LengthSet();
   /** Unsent changes: whether each prefix is subscribed now. */
@@ -128,7 +128,6 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
     }
   }
 
-  /** @param start index of the first unchecked message */
   #filter(taken: TakenMessages, start: number): void {
     const { messages } = taken;
     let kept = start;
@@ -263,7 +262,6 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
   }
 }
 
-/** @param key one character per byte */
 function bytesOf(key: string): Buffer {
   return Buffer.from(key, "latin1");
 }

@@ -15,21 +15,18 @@ import { randomSeed } from "../../../core/random.js";
 /** Most prefixes have one subscriber, and no set. */
 type Subscribers<S> = S | Set<S>;
 
-/** Of one subscriber. */
 interface Own {
   readonly prefixes: SteadyMap<true>;
   readonly lengths: LengthSet;
 }
 
 export class SubscriptionIndex<S extends object> {
-  /** Grows with each change. */
   version = 0;
   readonly #byPrefix = new SteadyMap<Subscribers<S>>();
   readonly #bySubscriber = new Map<S, Own>();
   readonly #lengths = new LengthSet();
   readonly #long = new LongPrefixes();
 
-  /** Different prefixes. */
   get size(): number {
     return this.#byPrefix.size;
   }
@@ -45,7 +42,6 @@ export class SubscriptionIndex<S extends object> {
     return this.#bySubscriber.get(subscriber)?.prefixes.has(prefix) === true;
   }
 
-  /** Whether any subscriber has the prefix. */
   isAsked(prefix: string): boolean {
     return this.#byPrefix.has(prefix);
   }
@@ -158,18 +154,15 @@ export class SubscriptionIndex<S extends object> {
   }
 }
 
-/** Initial number of lengths. */
 const FIRST_ROOM = 8;
 
 /** The different lengths of a collection of prefixes, ascending. */
 export class LengthSet {
-  /** Different lengths. */
   size = 0;
   #sorted = new Uint32Array(FIRST_ROOM);
   /** Prefixes of each length. */
   #counts = new Uint32Array(FIRST_ROOM);
 
-  /** The `index`-th shortest. */
   at(index: number): number {
     return this.#sorted[index] as number;
   }
@@ -208,7 +201,6 @@ export class LengthSet {
     this.size -= 1;
   }
 
-  /** The first that is not shorter. */
   #find(length: number): number {
     let from = 0;
     let to = this.size;
@@ -232,7 +224,6 @@ function grown(array: Uint32Array): Uint32Array<ArrayBuffer> {
 /** Longest prefix that is looked up as a string, which is faster for few lengths. */
 const SHORT_PREFIX = 64;
 
-/** FNV-1a's factor. */
 const FACTOR = 0x0100_0193;
 let chosen: number | undefined;
 

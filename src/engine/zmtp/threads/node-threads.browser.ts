@@ -74,7 +74,7 @@ function parts(): { readonly locks: Locks; open(name: string): Channel } {
   };
 }
 
-/** Functions that release the locks of bound names. */
+/** Releases of the locks of bound names. */
 const heldNames = new Map<string, () => void>();
 
 /**
@@ -99,7 +99,6 @@ export function releaseName(name: string): void {
   heldNames.delete(name);
 }
 
-/** One end of a connection: a MessagePort that copies. */
 class ChannelPort implements MessagePortLike {
   onmessage: ((event: { readonly data: unknown }) => void) | null = null;
   onmessageerror: ((event: unknown) => void) | null = null;
@@ -113,7 +112,6 @@ class ChannelPort implements MessagePortLike {
   #release: () => void = () => undefined;
   #isOver = false;
 
-  /** @param first the first message to post */
   constructor(place: string, side: "A" | "B", channel: Channel, first: unknown) {
     this.#place = place;
     this.#side = side;

@@ -10,7 +10,6 @@ import { randomId } from "../../../core/random.js";
 import { LOOK_INTERVAL, type ThreadWire, type ThreadWord } from "./thread-names.js";
 import type { Description, MessagePortLike } from "./thread-port.js";
 
-/** The suffix is the version of the words. */
 const CHANNEL = "shoal.inproc/3";
 
 interface Handover {

@@ -28,12 +28,11 @@ import {
 const MAX_POST = 1_048_576;
 /** Taken messages are reported per quarter of the high-water mark. */
 const TAKEN_PART = 4;
-/** Without a high-water mark: messages, and their cost. */
+/** Without a high-water mark. */
 const UNBOUNDED_TAKEN = 1_024;
 const UNBOUNDED_TAKEN_BYTES = 4_194_304;
 
 export class PortLink implements Link, PortSink {
-  /** Until both sides have joined. */
   blocked = true;
   readonly draining = false;
   /** Posted messages, and their cost, until reported as taken. */
@@ -48,11 +47,9 @@ export class PortLink implements Link, PortSink {
   #sentCost = 0;
   #came = 0;
   #cameCost = 0;
-  /** Thresholds of the next report. */
   #postAt: number;
   #postAtBytes: number;
   #closed = false;
-  /** Bounds the other end's time to close. */
   #timer: NodeJS.Timeout | undefined = undefined;
 
   /** @param theirs marks of the other end's socket @param onEnd called once */

@@ -1,6 +1,6 @@
 /**
- * Finds the thread with a bound inproc name and connects a socket of another thread to it. Threads share no
- * table; they exchange words over a wire, which has the channels and the clock (node-threads.ts).
+ * Finds the thread with a bound inproc name and connects a socket of another thread to it, by words over a
+ * wire (node-threads.ts).
  *
  *   bind        ask(name)  -->  every thread answers at once, without its program
  *               bound(name) --> threads that look for the name seek again
@@ -10,12 +10,11 @@
  *               accept(place) -->
  *               <== a MessagePort, handed over at that place (thread-port.ts)
  *
- * The three steps ensure that one thread hands over a port, even if two have bound the name. If a thread ends
- * between them, the other seeks again after HANDOVER_TIMEOUT.
+ * One thread hands over a port, even if two have bound the name. If it ends before that, the other seeks
+ * again after HANDOVER_TIMEOUT.
  *
  * If several threads ask for a name, the lowest rank wins, then the lowest id. A rank is random, and above
- * the ranks that the thread has granted. So all threads agree on one order and cannot refuse each other in a
- * ring.
+ * the ranks granted before, so that threads cannot refuse each other in a ring.
  */
 import type { Description, MessagePortLike } from "./thread-port.js";
 
@@ -55,10 +54,7 @@ export type ThreadWord =
 
 export interface ThreadWire {
   readonly handsOver: boolean;
-  /**
-   * This thread's number. Two copies of this package in one thread share it and cannot answer each other in a
-   * wait.
-   */
+  /** Two copies of this package in one thread share its number and cannot answer each other in a wait. */
   readonly thread: number;
   /** Whether older threads may exist. */
   readonly mayHaveOthers: boolean;
@@ -77,9 +73,7 @@ export interface ThreadWire {
 
 export interface ThreadNamesEffects {
   isBound(name: string): boolean;
-  /** `undefined`: unbound. */
   describe(name: string): Description | undefined;
-  /** Takes the port of a connecting socket from another thread. */
   accepted(name: string, port: MessagePortLike): void;
 }
 
@@ -87,7 +81,6 @@ interface Seek {
   readonly name: string;
   readonly onPort: (port: MessagePortLike, description: unknown) => void;
   id: string;
-  /** Cancels the wait for a port. */
   stop: (() => void) | undefined;
 }
 
@@ -97,13 +90,11 @@ export class ThreadNames {
   readonly #id: string;
   readonly #others = new Set<string>();
   readonly #seeks = new Set<Seek>();
-  /** By place; `cancel` stops the timer. */
   readonly #offers = new Map<string, { readonly name: string; readonly cancel: () => void }>();
-  /** Ranks of pending asks by name. */
+  /** Ranks by name. */
   readonly #asking = new Map<string, number>();
-  /** Granted asks: until then the other thread may still bind the name. */
+  /** Until then the other thread may still bind the name. */
   #grants: { readonly name: string; readonly rank: number; readonly until: number }[] = [];
-  /** Whether all existing threads are known. */
   #settled: boolean;
 
   constructor(wire: ThreadWire, effects: ThreadNamesEffects) {
@@ -137,10 +128,7 @@ export class ThreadNames {
     return this.#conclude(name, answer, until) ?? this.isTaken(name, random);
   }
 
-  /**
-   * As `isTaken`, without blocking. A free name must be bound within the call of `done`, which is
-   * asynchronous.
-   */
+  /** As `isTaken`, without blocking. Bind a free name within `done`, which is called later. */
   ask(name: string, done: (taken: boolean) => void, random = 1 - Math.random()): void {
     const wire = this.#wire;
     const until = wire.now() + ANSWER_WAIT;
@@ -176,7 +164,6 @@ export class ThreadNames {
     this.#asking.delete(name);
     Atomics.store(answer, OVER, 1);
     const taken = Atomics.load(answer, TAKEN) === 1;
-    // The number of other threads stays unknown.
     if (taken) return true;
     this.#settled = Atomics.load(answer, ANSWERS) >= this.#others.size;
     // Threads without an answer have ended or are busy: a hello takes a new census.
@@ -192,12 +179,7 @@ export class ThreadNames {
     this.#wire.post({ kind: "bound", from: this.#id, name });
   }
 
-  /**
-   * Looks for a name until `onPort` is called.
-   *
-   * @param now `false`: waits for the next announcement of the name
-   * @returns cancels the seek
-   */
+  /** @param now `false`: waits for the next announcement of the name @returns cancels the seek */
   seek(
     name: string,
     onPort: (port: MessagePortLike, description: unknown) => void,

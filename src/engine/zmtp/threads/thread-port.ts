@@ -32,7 +32,6 @@ export const Word = {
 
 export const BATCH_HEADER = 8;
 
-/** Like the metadata of a handshake. */
 export interface Description {
   readonly socketType: string;
   /** Routing id; empty: unset. */
@@ -40,7 +39,6 @@ export interface Description {
   readonly property: { readonly name: string; readonly value: string } | undefined;
 }
 
-/** Common to MessagePort in Node.js and in browsers. */
 export interface MessagePortLike {
   onmessage: ((event: { readonly data: unknown }) => void) | null;
   onmessageerror: ((event: unknown) => void) | null;
@@ -64,7 +62,6 @@ export class ThreadPort {
   #sink: PortSink;
   #closed = false;
 
-  /** @param sink until `handTo` */
   constructor(port: MessagePortLike, sink: PortSink) {
     this.#port = port;
     this.#sink = sink;

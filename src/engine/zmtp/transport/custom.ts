@@ -107,7 +107,6 @@ function acceptorOf(endpoint: string, acceptor: Acceptor): TransportAcceptor {
   };
 }
 
-/** @throws Error for a malformed listener */
 function checkedListener(listener: TransportListener, scheme: string): Listener {
   if (typeof listener?.endpoint !== "string" || typeof listener.close !== "function")
     throw new Error(`the transport ${scheme} gave no listener`);

@@ -45,7 +45,6 @@ export interface Framing {
   release(): void;
   /** Encoded bytes beyond the peer's limit; absent: no limit. */
   readonly excess?: number;
-  /** Retained bytes of a fragmented frame. */
   readonly unfinished?: number;
   /** Room in front of `size` bytes for `decode` in place; absent: none. */
   headroom?(size: number): number;

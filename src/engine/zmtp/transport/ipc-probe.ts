@@ -1,4 +1,3 @@
-/** Probes ipc paths for a listener, by a connection without data. */
 import { connect } from "node:net";
 import { Worker } from "node:worker_threads";
 import type { Answer } from "./ipc-path.js";

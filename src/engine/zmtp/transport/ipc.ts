@@ -15,7 +15,6 @@ import { Reader } from "./reader.js";
 import { closeServer, listen, listenSync, makeServer } from "./server.js";
 import type { Acceptor, Listener, Transport } from "./transport.js";
 
-/** libuv's address family for a path. */
 const PIPE_FAMILY = -1;
 
 /**
@@ -39,13 +38,11 @@ function pathOf(endpoint: string): string {
   return `\0${name.slice(1)}`;
 }
 
-/** Bound on races for one path. */
 const MAX_ATTEMPTS = 10;
 
 interface Place {
   readonly endpoint: string;
   readonly path: string;
-  /** Created for the path alone. */
   readonly folder: string | undefined;
 }
 

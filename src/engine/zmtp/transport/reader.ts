@@ -18,14 +18,12 @@ import { loopTurned } from "../../../core/turn-budget.js";
 import { acquire, type PooledBuffer } from "../codec/pooled-buffer.js";
 import type { ByteStream } from "./byte-stream.js";
 
-/** Most bytes of an ordinary read. */
 const READ_BYTES = 65_536;
 /** For a relay, which keeps memory briefly; each read costs two callbacks. */
 const RELAY_READ_BYTES = 262_144;
 /** Only the next frame's header is wanted behind a large one. */
 const READ_BEHIND_LARGE = 8_192;
 
-/** Least bytes of a bulk read. */
 const BULK_READ = 16_384;
 /** Bytes of a full TLS record (RFC 8446, Record Layer). */
 const RECORD = 16_384;
@@ -42,7 +40,6 @@ export interface ReadTarget {
   memory(): Uint8Array | undefined;
   /** Whether a large frame lacks too few bytes for a direct read. */
   readonly inLarge: boolean;
-  /** Whether bytes are relayed unchanged. */
   readonly relayed: boolean;
 }
 
@@ -63,7 +60,7 @@ export interface Sink {
 
 export interface StreamReader {
   start(socket: ByteStream, sink: Sink): void;
-  /** Returns unused bytes for the next sink. @param bytes are kept */
+  /** @param bytes are kept */
   giveBack(bytes: Buffer): void;
   pause(): void;
   resume(): void;
@@ -84,7 +81,6 @@ export class Reader implements StreamReader {
   #ownTarget: Buffer | undefined = undefined;
   /** For a relay; follows the size of reads. */
   #ownBytes = READ_BYTES;
-  /** Whether full TLS records are gathered. */
   #gathers = false;
   #gathered = 0;
   #gathering = false;
@@ -138,13 +134,12 @@ export class Reader implements StreamReader {
     },
   };
 
-  /** As `onread`, for a TLS socket. */
+  /** For a TLS socket. */
   onrecord(): Reader["onread"] {
     this.#gathers = true;
     return this.onread;
   }
 
-  /** @param socket made with `onread`, or followed */
   start(socket: ByteStream, sink: Sink): void {
     this.#sink = sink;
     if (this.#socket !== undefined) return;

@@ -59,7 +59,6 @@ export function plainAddress(address: string): string {
   return address.replace(/^::ffff:(?=\d+\.)/i, "");
 }
 
-/** @param onAccepted gets unread sockets of admitted peers */
 export function makeRawServer(
   endpoint: string,
   acceptor: Acceptor,
@@ -92,7 +91,6 @@ function serverOf(
   return server;
 }
 
-/** @throws TransportError */
 export function listen(server: Server, options: ListenOptions, endpoint: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const failed = (error: Error): void => reject(bindError(error, endpoint, options.path));

@@ -12,7 +12,6 @@ export function isEncrypted(socket: object): boolean {
   return (socket as Partial<TLSSocket>).encrypted === true;
 }
 
-/** @param socket without other readers */
 export function readSocket(socket: Duplex, reader: Reader): void {
   if (!readsInto(socket)) {
     reader.follow(socket);

@@ -8,7 +8,6 @@ import { bindAddress } from "./address.js";
 import { closeServer, listen, listenSync, plainAddress } from "./server.js";
 import type { Listener, Stream, TransportOptions } from "./transport.js";
 
-/** @returns an empty address if the peer is gone already */
 export function peerOf(
   scheme: string,
   socket: Socket,

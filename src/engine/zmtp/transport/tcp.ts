@@ -21,7 +21,6 @@ function prepare(
     : new TcpStream(socket, reader, host, port);
 }
 
-/** Formats its peer's endpoint only on demand. */
 class TcpStream extends KernelStream {
   readonly #host: string;
   readonly #port: number;
@@ -45,7 +44,6 @@ function onAccepted(stream: Stream, acceptor: Acceptor): void {
 
 type MakeServer = (endpoint: string, options: TransportOptions, acceptor: Acceptor) => Server;
 
-/** @param isRead whether a stream's reader starts at once */
 function transport(isRead: boolean, server: MakeServer): Transport {
   return {
     scheme: "tcp",

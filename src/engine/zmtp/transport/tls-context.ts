@@ -28,7 +28,6 @@ type TlsOptions = Pick<
   | "tlsMinVersion"
 >;
 
-/** Present in newer versions of Node.js. */
 interface WithSystemCertificates {
   getCACertificates?(type: "default" | "system"): readonly string[];
 }
@@ -97,7 +96,6 @@ function makeContext(
 /** Deno checks keys only with the first peer. */
 const CHECKS_KEYS = process.versions.deno === undefined;
 
-/** @throws InvalidArgumentError `EINVAL` */
 function checkKey({
   tlsCert,
   tlsKey,
@@ -123,7 +121,6 @@ interface Named extends Kept {
 
 const named = new WeakMap<TlsCertificate, Named>();
 
-/** @throws InvalidArgumentError `EINVAL` */
 function namedOf(options: TlsOptions, certificate: TlsCertificate): Named {
   const { cert, key, passphrase = null } = certificate;
   const { tlsCa, tlsMinVersion } = options;
@@ -137,7 +134,6 @@ function namedOf(options: TlsOptions, certificate: TlsCertificate): Named {
   return made;
 }
 
-/** @throws InvalidArgumentError `EINVAL` */
 export function checkCertificates(options: TlsOptions): void {
   const { tlsCertificates } = options;
   if (Array.isArray(tlsCertificates)) for (const each of tlsCertificates) namedOf(options, each);

@@ -54,7 +54,7 @@ class TlsStream implements Stream {
     socket.on("error", (error) => {
       this.#error ??= error;
     });
-    // An alert or a forged record after the handshake makes the stream useless.
+    // An alert after the handshake makes the stream useless.
     socket.on("_tlsError", (error: Error) => socket.destroy(error));
     socket.disableRenegotiation();
   }
@@ -154,7 +154,6 @@ function now(options: TransportOptions): TransportOptions {
   return options.live ?? options;
 }
 
-/** @param isRead whether a stream's reader starts at once */
 function server(endpoint: string, options: TransportOptions, acceptor: Acceptor, isRead: boolean): Server {
   let failing = false;
   const context = () => {

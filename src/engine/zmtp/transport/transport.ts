@@ -16,9 +16,8 @@ import type { StreamReader } from "./reader.js";
 export interface Stream {
   readonly socket: ByteStream;
   readonly reader: StreamReader;
-  /** With its port. */
   readonly remote: string;
-  /** The network address without a port. */
+  /** Without a port. */
   readonly address: string;
   /** `undefined`: ZMTP's framing. */
   readonly framing?: Framing | undefined;
@@ -61,7 +60,7 @@ export interface Acceptor {
   accepted(stream: Stream): void;
   /** Asked before the stream exists. Absent: all may connect. */
   admits?(address: string): boolean;
-  /** The transport's handshake failed. @param address of the peer */
+  /** @param address of the peer */
   refused?(address: string, fault: Fault): void;
   failed(error: ShoalError): void;
 }
@@ -84,10 +83,8 @@ export interface Transport {
   /** @throws NotSupportedError if unavailable */
   listenSync(endpoint: string, options: TransportOptions, acceptor: Acceptor): Listener;
   /**
-   * Dials all current addresses of a name once, in turn.
-   *
-   * @param done called once, unless cancelled
-   * @returns cancels
+   * Dials all current addresses of a name once, in turn. @param done called once, unless cancelled @returns
+   * cancels
    */
   dial(endpoint: string, options: TransportOptions, done: (result: Stream | Error) => void): () => void;
 }

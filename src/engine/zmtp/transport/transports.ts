@@ -1,6 +1,4 @@
-/**
- * The table of transports. core/schemes/schemes.ts has the form of their endpoints.
- */
+/** The table of transports. core/schemes/schemes.ts has the form of their endpoints. */
 import { hostname, networkInterfaces } from "node:os";
 import { customSchemes, customTransport } from "../../../core/schemes/custom-transport.js";
 import type { Spin } from "../../../core/spin.js";
@@ -19,7 +17,6 @@ const TRANSPORTS = new Map<string, Transport>(
   ]),
 );
 
-/** Cached `machineSchemes`; undefined: outdated. */
 let schemes: readonly string[] = [];
 let registered: readonly string[] | undefined;
 

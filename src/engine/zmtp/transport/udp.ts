@@ -8,7 +8,6 @@ export interface UdpOptions {
   readonly ipv6?: boolean;
   /** 0: chosen by the system. */
   readonly port: number;
-  /** Unshared in a cluster of Node.js processes. */
   readonly exclusive?: boolean;
 }
 

@@ -16,12 +16,10 @@ import { type HttpStream, handOverUpgraded, upgradeFault, WsStream } from "./ws-
 export interface UpgradeTarget {
   /** `ws` or `wss`. */
   readonly scheme: string;
-  /** The path with its query. */
   readonly target: string;
   readonly host: string;
 }
 
-/** @param done called once, unless cancelled @returns cancels */
 export function upgrade(
   stream: HttpStream,
   { scheme, target, host }: UpgradeTarget,
@@ -34,7 +32,6 @@ export function upgrade(
   const key = newUpgradeKey();
   let isOver = false;
   let timer: NodeJS.Timeout | undefined;
-  /** @returns whether this call ended the upgrade */
   const finish = (): boolean => {
     clearTimeout(timer);
     const isFirst = !isOver;

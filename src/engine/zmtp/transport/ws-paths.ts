@@ -164,7 +164,6 @@ export class Paths {
     stream.socket.resume();
   }
 
-  /** @param head bytes behind the request */
   upgrade(stream: HttpStream, request: IncomingMessage, head: Buffer): void {
     const asked = readRequest(request);
     if ("status" in asked) {
@@ -259,7 +258,6 @@ export class Paths {
     pending.stream.socket.destroy();
   }
 
-  /** Reports the reason unless the connection was refused. */
   #fail(pending: Pending, why: string | Fault): void {
     const { user, stream } = pending;
     this.#end(pending);

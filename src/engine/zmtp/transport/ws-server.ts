@@ -19,7 +19,6 @@ interface Attached {
 }
 
 class UpgradedStream extends KernelStream {
-  /** If the server asks for a certificate and has verified it. */
   get certificate(): X509Certificate | undefined {
     const socket = this.socket as Partial<TLSSocket>;
     return isEncrypted(this.socket) && socket.authorized ? socket.getPeerX509Certificate?.() : undefined;
@@ -28,7 +27,6 @@ class UpgradedStream extends KernelStream {
 
 const attached = new WeakMap<HttpServer | HttpsServer, Attached>();
 
-/** @throws TransportError `EADDRINUSE` */
 export function attach(
   server: HttpServer | HttpsServer,
   path: string,
@@ -74,7 +72,6 @@ function begin(server: HttpServer | HttpsServer): Attached {
   };
 }
 
-/** `*` while the server does not listen. */
 function endpointOf(server: HttpServer | HttpsServer): string {
   // Bun's servers lack the method, and a program's own class may not derive from HttpsServer.
   const { Server: Secure } = process.getBuiltinModule("node:https");

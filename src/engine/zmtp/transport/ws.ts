@@ -25,7 +25,7 @@ interface Port {
 
 /** @param defaultPort of the scheme, omitted in `Host` */
 export function webSocketOver(scheme: string, beneath: Transport, defaultPort: number): Transport {
-  /** By resolved endpoint beneath; a promise while binding. */
+  /** A promise while binding. */
   const ports = new Map<string, Port | Promise<unknown>>();
 
   function beneathOf(endpoint: string, ipv6: boolean): { key: string; port: number; target: string } {

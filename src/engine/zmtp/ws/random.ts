@@ -25,7 +25,6 @@ export function sha1(text: string): Buffer {
   return crypto().createHash("sha1").update(text, "latin1").digest();
 }
 
-/** 16 random bytes in base64. */
 export function newUpgradeKey(): string {
   return crypto().randomBytes(16).toString("base64");
 }

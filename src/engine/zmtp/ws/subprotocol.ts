@@ -23,12 +23,12 @@ const STREAM = "ZMTP3.1-";
 
 type MechanismName = Mechanism["name"];
 
-/** Of a client that writes its own request, in order of preference. */
+/** Of a client that writes its own request. */
 export function offersOf(mechanism: MechanismName): readonly string[] {
   return mechanism === "NULL" ? [`${BARE}/NULL`, BARE] : [`${BARE}/${mechanism}`];
 }
 
-/** Of a client with the `WebSocket` interface, in order of preference. */
+/** Of a client with the `WebSocket` interface. */
 export function browserOffersOf(mechanism: MechanismName): readonly string[] {
   const names = [`${STREAM}${mechanism}`, `${FRAMES}${mechanism}`];
   return mechanism === "NULL" ? [...names, BARE] : names;

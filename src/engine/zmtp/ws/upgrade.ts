@@ -16,7 +16,6 @@ export const MAX_HEADERS = 128;
 const VERSION = "13";
 /** RFC 6455, Opening Handshake. */
 const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-/** 16 bytes in base64. */
 const KEY = /^[A-Za-z0-9+/]{21}[AQgw]==$/;
 
 type MechanismName = Mechanism["name"];
@@ -28,11 +27,9 @@ export interface UpgradeRequest {
   readonly key: string;
   readonly protocols: readonly string[];
   readonly host: string;
-  /** Undefined outside browsers. */
   readonly origin: string | undefined;
 }
 
-/** `reason` is for the peer and this side's events. */
 export interface UpgradeRefusal {
   readonly status: 400 | 403 | 404 | 405 | 426 | 431 | 505;
   readonly reason: string;
@@ -52,7 +49,6 @@ function hasWord(headers: Headers, name: string, word: string): boolean {
   return listOf(headers, name).some((each) => each.toLowerCase() === word);
 }
 
-/** `undefined` if missing or repeated. */
 function onlyValue(headers: Headers, name: string): string | undefined {
   const values = headers[name];
   return values?.length === 1 ? values[0] : undefined;
@@ -92,7 +88,6 @@ export function readRequest(
   };
 }
 
-/** @returns the first of this side's names among those `offered` */
 export function chooseProtocol(
   offered: readonly string[],
   mechanism: MechanismName,
@@ -107,7 +102,7 @@ export function chooseProtocol(
 }
 
 /**
- * Whether a page may connect. The check protects users of browsers from pages of other sites.
+ * Protects users of browsers from pages of other sites.
  *
  * @param allowed origins, or `*` for all; `null`: only the requested host's
  */
@@ -125,8 +120,6 @@ export function isOriginAllowed(
 /**
  * Whether a page's name may have been pointed to this host (DNS rebinding). Over loopback, the host of an
  * unlisted origin must be a name or address of loopback.
- *
- * @param address of the peer
  */
 export function isRebound(
   { origin, host }: Pick<UpgradeRequest, "origin" | "host">,
@@ -182,11 +175,7 @@ export function refusalResponse(refused: UpgradeRefusal): Buffer {
   return Buffer.from(`${start}${lines.join("")}\r\n${body}`, "latin1");
 }
 
-/**
- * In libzmq's order.
- *
- * @param host with the port, unless the scheme implies it @param key 16 random bytes in base64
- */
+/** In libzmq's order. @param host with the port, unless the scheme implies it */
 export function upgradeHeaders(host: string, key: string, mechanism: MechanismName): Record<string, string> {
   return {
     Host: host,

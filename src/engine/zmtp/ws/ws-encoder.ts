@@ -1,6 +1,4 @@
-/**
- * Encodes ZMTP frames as WebSocket frames (ws-frame.ts), one each, unfragmented.
- */
+/** Encodes ZMTP frames as WebSocket frames (ws-frame.ts), one each, unfragmented. */
 import { allocate } from "../../../core/memory.js";
 import { COMMAND, LONG, LONG_HEADER, MORE, readLongSize, SHORT_HEADER } from "../../frame.js";
 import type { FramePiece } from "../transport/framing.js";
@@ -31,7 +29,6 @@ export type RandomWord = () => number;
 
 export class WsEncoder {
   readonly #key: RandomWord | undefined;
-  /** Missing bytes of a frame, continued by the next piece. */
   #left = 0;
   #mask = 0;
   #last: Words | undefined = undefined;

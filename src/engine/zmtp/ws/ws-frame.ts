@@ -13,7 +13,7 @@
 
 export const FIN = 0x80;
 export const MASKED = 0x80;
-/** Bits for extensions, which are never negotiated. */
+/** Never negotiated. */
 export const RESERVED = 0x70;
 
 export const CONTINUATION = 0x0;
@@ -34,7 +34,6 @@ export const WS_MORE = 0x01;
 export const WS_COMMAND = 0x02;
 
 export const KEY_SIZE = 4;
-/** Bytes of the longest header, with key and flags. */
 export const HEADER_MOST = 15;
 
 /** @param length of the body with its flags @returns bytes of the header, without the key */

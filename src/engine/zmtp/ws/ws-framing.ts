@@ -36,7 +36,7 @@ export class WsFraming implements Framing {
   readonly #decoder: WsDecoder;
   #sent = 0;
 
-  /** @param protocol as agreed @param key of masks, on a client */
+  /** @param key of masks, on a client */
   constructor(mechanism: Mechanism["name"], protocol: string, key?: RandomWord) {
     this.mechanism = mechanism;
     this.bare = isBare(protocol);
