@@ -56,7 +56,7 @@ const sidebar = [
             "patterns/clone patterns/sequenced patterns/last-value-cache patterns/suicidal-snail patterns/espresso patterns/black-box",
         ),
       ),
-      group("Clusters", pages("clusters messaging services sessions discovery dynamic-clients")),
+      group("Clusters", pages("clusters messaging services sessions discovery")),
     ],
   },
   { text: "Operate", items: pages("operation troubleshooting metrics dashboard tracing") },
