@@ -27,12 +27,19 @@ const { PROFILES } = await load("micro/cluster/profiles");
  * @type {Record<string, (of: string) => string | undefined>}
  */
 const TABLES = {
+  /** Options that differ in nothing but their names share a row. */
   "socket options"() {
-    return table("Option | Range | Default | Sockets", Object.entries(OPTIONS), ([name, spec]) => {
+    /** @type {string[][]} */
+    const rows = [];
+    for (const [name, spec] of Object.entries(OPTIONS)) {
       const { kind, unit, on } = spec;
       const few = on === WRITABLE ? "all that send" : on === READABLE ? "all that receive" : on?.join(", ");
-      return [code(name), `${RANGES[kind]?.(spec)} ${unit ?? ""}`.trim(), shown(spec.default), few ?? "all"];
-    });
+      const cells = [`${RANGES[kind]?.(spec)} ${unit ?? ""}`.trim(), shown(spec.default), few ?? "all"];
+      const same = rows.find((row) => row.slice(1).join() === cells.join());
+      if (same === undefined) rows.push([code(name), ...cells]);
+      else same[0] += `, ${code(name)}`;
+    }
+    return table("Option | Range | Default | Sockets", rows, (cells) => cells);
   },
   "context options"() {
     const texts = docstrings("src/sockets/context.ts", "ContextOptions");
@@ -100,10 +107,13 @@ const TABLES = {
     });
   },
   drivers() {
-    const rows = Object.entries(FAMILIES).filter(([, { driver }]) => driver !== undefined);
-    return table("Class | Kind | Ready when", rows, ([kind, { driver, ready }]) => {
-      return [code(driver), code(kind), ready];
-    });
+    /** @type {Map<string, string[]>} */
+    const rows = new Map();
+    for (const [kind, { driver, ready }] of Object.entries(FAMILIES)) {
+      if (driver === undefined) continue;
+      rows.set(ready, [...(rows.get(ready) ?? []), `${code(driver)} (${code(kind)})`]);
+    }
+    return table("Ready when | Class (kind)", rows, ([ready, drivers]) => [ready, drivers.join(", ")]);
   },
   metrics() {
     const end = /_total$/;
