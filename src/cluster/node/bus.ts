@@ -40,11 +40,10 @@ const CLIENTS_TIMEOUT = 1_000;
  * A cluster on a node, with separate members, tags, messages and services. A {@link ClusterNode} is the first cluster
  * of its node; `node.bus(name)` joins others.
  *
- * Every method throws or rejects with InvalidArgumentError `EINVAL` for invalid arguments (nothing has changed then)
- * and with ClosedError `EBADF` after the close. Methods of messages and services also throw InvalidStateError `EFSM`
- * before the start, NotSupportedError `NOT_SUPPORTED` without `messaging`, ClosedError `EAGAIN` if the node closes
- * meanwhile. Subscriptions, topics, services, handlers, hooks, tags, props and advertised endpoints may be set before
- * the start.
+ * Methods throw or reject with InvalidArgumentError `EINVAL` for invalid arguments (nothing has changed then) and with
+ * ClosedError `EBADF` after the close. Methods of messages and services also throw InvalidStateError `EFSM` before the
+ * start, NotSupportedError `NOT_SUPPORTED` without `messaging`, ClosedError `EAGAIN` if the node closes meanwhile.
+ * Subscriptions, topics, services, handlers, hooks, tags, props and advertised endpoints may be set before the start.
  *
  * @example
  * ```ts
