@@ -220,14 +220,6 @@ export interface DirectedSending {
   sender(): EngineSubscriber | undefined;
 }
 
-export interface ReceivedList {
-  readonly messages: Buffer[][];
-  /** Bytes of the frames. */
-  readonly size: number;
-  /** See {@link TakenMessages}. */
-  readonly cost: number;
-}
-
 /** The messages one receive has taken so far. */
 export interface TakenMessages {
   readonly messages: Buffer[][];
@@ -235,22 +227,6 @@ export interface TakenMessages {
   bytes: number;
   /** Cost against a budget (core/frame-cost.ts). */
   cost: number;
-}
-
-/** A shortcut for sockets of the same thread: `offer` and `takeMany` in fewer steps. */
-export interface FramePassing {
-  /**
-   * Hands over a message of one frame, giving its memory away.
-   *
-   * @returns `false`: nothing has changed; call `offer`
-   */
-  pass(frame: Buffer): boolean;
-  /**
-   * The next messages in the list that queued them, which now belongs to the caller.
-   *
-   * @param max, maxCost see `takeMany` @returns `undefined`: call `takeMany`
-   */
-  takeList(max: number, maxCost: number): ReceivedList | undefined;
 }
 
 export interface EnginePeer {
@@ -344,7 +320,6 @@ export interface EngineSocket {
   readonly subscriptions: EngineSubscriptions | undefined;
   readonly relaySource: RelaySource | undefined;
   readonly relaySink: RelaySink | undefined;
-  readonly framePassing?: FramePassing | undefined;
   readonly directed: DirectedSending | undefined;
   readonly peerQueues: PeerQueues | undefined;
   readonly policing: Policing | undefined;

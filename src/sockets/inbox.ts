@@ -185,7 +185,7 @@ export class Inbox<T> {
   }
 
   #takeUpTo(max: number, lease: Lease | undefined): T[] {
-    let taken: TakenMessages = { messages: [], bytes: 0, cost: 0 };
+    const taken: TakenMessages = { messages: [], bytes: 0, cost: 0 };
     const most = Math.min(max, TAKES_MANY ? this.share.next() : MAX_MANY);
     const counters = this.#counters;
     let together = TAKES_MANY && (lease === undefined || lease.plain) && this.#rules.isPlain;
@@ -193,10 +193,7 @@ export class Inbox<T> {
       if (TAKES_MANY && together) {
         const before = taken.messages.length;
         const { bytes } = taken;
-        // The queued list itself, if it is the first.
-        const list = before === 0 ? this.#engine.framePassing?.takeList(most, MAX_MANY_COST) : undefined;
-        if (list !== undefined) taken = { messages: list.messages, bytes: list.size, cost: list.cost };
-        else this.#engine.takeMany?.(taken, most, MAX_MANY_COST, lease);
+        this.#engine.takeMany?.(taken, most, MAX_MANY_COST, lease);
         counters.received += taken.messages.length - before;
         counters.bytesReceived += taken.bytes - bytes;
         together = taken.messages.length > before;

@@ -27,8 +27,7 @@ class Run {
   readonly #core: SocketCore;
   #options: SendOptions | undefined;
   #messages: readonly OutgoingMessage[];
-  /** Whether all go by the transfer lane. */
-  readonly #passes: boolean;
+  /** Whether each message is observed as a separate operation. */
   readonly #observed = isSendObserved();
   /** Set once the call waits for room. */
   #runs: SendRuns | undefined = undefined;
@@ -40,25 +39,17 @@ class Run {
     this.#socket = socket;
     this.#core = core;
     this.#options = options;
-    this.#passes = options?.transfer === true && !this.#observed && core.lane?.takes(messages) === true;
-    if (this.#passes) this.#messages = messages as Buffer[];
-    else {
-      // `map` would skip a sparse array's holes.
-      const encoded: OutgoingMessage[] = [];
-      for (let i = 0; i < messages.length; i++) encoded.push(core.encode(messages[i]));
-      this.#messages = encoded;
-    }
+    // `map` would skip the holes of a sparse array.
+    const encoded: OutgoingMessage[] = [];
+    for (let i = 0; i < messages.length; i++) encoded.push(core.encode(messages[i]));
+    this.#messages = encoded;
   }
 
   /** Sends while there is room. @returns whether all are sent @throws the errors of `trySend` */
   sendNow(): boolean {
     const messages = this.#messages;
     if (this.#observed) return this.sent === messages.length;
-    const { lane, outbox } = this.#core;
-    if (this.#passes && this.sent < messages.length) {
-      this.#assertMaySend();
-      this.sent += lane?.passMany(messages as Buffer[], this.sent) ?? 0;
-    }
+    const { outbox } = this.#core;
     while (this.sent < messages.length) {
       this.#assertMaySend(); // A listener to drops may close it.
       if (!outbox.trySend(messages[this.sent] as OutgoingMessage, this.#options)) return false;
@@ -70,9 +61,7 @@ class Run {
   async sendRest(): Promise<void> {
     const { copy, ...options }: Writable<SendOptions> = this.#options ?? {};
     const timeout = options.timeout ?? this.#core.sendTimeout;
-    // The program may change its array and options meanwhile.
     if (copy === true) this.#messages = this.#copies();
-    else if (this.#passes) this.#messages = [...this.#messages];
     this.#options = options;
     const deadline = systemClock.now() + timeout;
     this.#assertMaySend();

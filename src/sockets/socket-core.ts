@@ -29,7 +29,7 @@ import {
 import { Calls } from "./calls.js";
 import type { Context } from "./context.js";
 import { Inbox, type InboxRules } from "./inbox.js";
-import { READINESS, SENDS_MANY, TRANSFERS } from "./leases.js";
+import { READINESS, SENDS_MANY } from "./leases.js";
 import { byteLengthOf } from "./message.js";
 import { DEBUG, isReceiveObserved, logEvent, OBSERVABLE, observeReceive } from "./observation.js";
 import { checkOption, owned, readableOptions, resolveOptions } from "./options.js";
@@ -42,7 +42,6 @@ import { SocketEvents } from "./socket-events.js";
 import type { Authenticate } from "./socket-options.js";
 import { isLasting, REPORT_AFTER, warnOfStall } from "./stalls.js";
 import { Counters, type SocketStats } from "./stats.js";
-import { TransferLane } from "./transfer-lane.js";
 
 /** @internal For a socket's own methods. */
 export const CORE: unique symbol = Symbol("shoal.core");
@@ -100,9 +99,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   /** For relays (relay.ts). */
   readable: Readiness | undefined = undefined;
   writable: Readiness | undefined = undefined;
-  /** Only without a codec and outside pages. */
-  declare readonly lane: TransferLane | undefined;
-  /** Absent in pages. */
+  /** Waiting calls of `sendMany`; absent in pages. */
   declare runs: SendRuns | undefined;
   readonly #shape: MessageShape;
   /** REQ and REP. */
@@ -160,7 +157,6 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     this.outbox = new Outbox(this.engine, this, this.counters);
     this.inbox = new Inbox<unknown>(this.engine, this, this.counters);
     if (SENDS_MANY) this.runs = undefined;
-    if (TRANSFERS) this.lane = this.#findLane();
   }
 
   // Options are read at each use, because programs change them at any time. A separate object with accessors would have
@@ -210,12 +206,6 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
       if (socket !== undefined) observeReceive(socket, this.typeName, frames, message);
     }
     return message;
-  }
-
-  #findLane(): TransferLane | undefined {
-    const { framePassing } = this.engine;
-    if (!TRANSFERS || framePassing === undefined || this.#shape !== FRAMES) return undefined;
-    return new TransferLane(framePassing, this.outbox, this.counters, this.#largest);
   }
 
   /** REQ and REP: whether the next call must be a send. */

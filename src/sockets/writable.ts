@@ -6,7 +6,7 @@ import { TRANSFERS } from "./leases.js";
 import type { MessageLike } from "./message.js";
 import { isSendObserved, OBSERVABLE, observeSend, observeTrySend } from "./observation.js";
 import type { SendOptions } from "./outbox.js";
-import { CORE, type HasCore, type SocketCore } from "./socket-core.js";
+import { CORE, type HasCore } from "./socket-core.js";
 import type { WritableOptions } from "./socket-options.js";
 
 /** Sends messages of type `M`, by default frames. */
@@ -65,8 +65,6 @@ function refuse(call: string, given: unknown): never {
 
 /** Last checked frozen options with only booleans: checked once for many messages. */
 let checked: object | undefined;
-/** The same options, if they include `transfer`. */
-let transferring: object | undefined;
 
 /** @throws InvalidArgumentError `EINVAL` for unknown or invalid options, or an extra argument */
 export function checkSendOptions(call: string, options: unknown, extra: unknown): void {
@@ -81,12 +79,6 @@ function check(call: string, options: unknown, known: readonly string[], extra: 
   checkMemory(options);
   if (!TRANSFERS || known !== TRY_OPTIONS || !Object.isFrozen(options)) return;
   checked = options;
-  transferring = (options as SendOptions).transfer === true ? options : undefined;
-}
-
-function passes(core: SocketCore, message: unknown, options: object, extra: unknown): boolean {
-  if (options !== transferring || extra !== undefined || isSendObserved()) return false;
-  return core.lane?.trySend(message) === true;
 }
 
 /** @internal */
@@ -110,7 +102,6 @@ export const SENDING: Omit<Writable<unknown>, keyof WritableOptions | "sendMany"
   trySend(message, options, extra?: unknown) {
     const core = this[CORE];
     core.assertFree();
-    if (TRANSFERS && options !== undefined && passes(core, message, options, extra)) return true;
     if ((options !== undefined && (!TRANSFERS || options !== checked)) || extra !== undefined)
       check("trySend", options, TRY_OPTIONS, extra);
     if (OBSERVABLE && isSendObserved()) {

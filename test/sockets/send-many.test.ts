@@ -272,28 +272,6 @@ describe("a socket that is closed without a linger sends nothing more", () => {
     expect(many.error).toMatchObject({ code: "EBADF", sent: 1 });
   });
 
-  test("of frames that are given away", async () => {
-    const { createContext } = engine;
-    engine.createContext = (...given) => {
-      const made = createContext.apply(engine, given);
-      const open: typeof made.open = (...socket) => {
-        const opened = made.open(...socket);
-        const pass = (frame: Buffer): boolean => opened.offer(frame) === OfferResult.Accepted;
-        return Object.assign(opened, { framePassing: { pass } });
-      };
-      return { ...made, open };
-    };
-    const push = pushWithRoom(0);
-    const closed = push.send("first").then(() => push.close({ linger: 0 }));
-    const frames = ["one", "two", "three"].map((text) => Buffer.from(text));
-    const many = watch(push.sendMany(frames, { transfer: true }));
-    engine.last.room = 10;
-    await closed;
-    await turn();
-    expect(engine.last.accepted).toEqual(["first", frames[0]]);
-    expect(many.error).toMatchObject({ name: "ClosedError", sent: 1 });
-  });
-
   test("and what had all left then is sent", async () => {
     const push = pushWithRoom(0);
     const closed = push.send("first").then(() => push.close({ linger: 0 }));

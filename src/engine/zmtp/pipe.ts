@@ -7,7 +7,7 @@
  * with its link; its received messages can still be taken.
  */
 
-import type { OutgoingFrame, OutgoingMessage, PeerPolicy, ReceivedList, TakenMessages } from "../engine.js";
+import type { OutgoingFrame, OutgoingMessage, PeerPolicy, TakenMessages } from "../engine.js";
 import { messageBytes } from "../frame.js";
 import type { FrameBatch } from "../frame-batch.js";
 import type { Lease } from "../lease.js";
@@ -300,14 +300,8 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     const { link } = this;
     // Encoding a single string is cheaper than allocating a frame for it.
     if (link?.pass === undefined || typeof message === "string") return false;
-    return this.passFrames(framesOf(message, from, prefix));
-  }
-
-  /** Delivers a message as frames; call only if `hasRoom`. @returns `false` if the link cannot */
-  passFrames(frames: Frames): boolean {
-    const { link } = this;
-    if (link?.pass === undefined || this.#options.conflate) return false;
-    const aheadBytes = link.pass(frames);
+    if (this.#options.conflate) return false;
+    const aheadBytes = link.pass(framesOf(message, from, prefix));
     if (aheadBytes < 0) return false;
     this.#credit = aheadBytes < this.#limitBytes ? this.#credit - 1 : 0;
     if (!this.dirty) flushSoon(this);
@@ -387,13 +381,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     if (this.#meter !== undefined) return;
     this.in.takeMany(taken, max, maxCost, first, lease);
     this.#taken();
-  }
-
-  takeList(max: number, maxCost: number): ReceivedList | undefined {
-    if (this.#meter !== undefined) return undefined;
-    const list = this.in.takeList(max, maxCost);
-    if (list !== undefined) this.#taken();
-    return list;
   }
 
   takeBatch(max: number, first?: Buffer): FrameBatch {

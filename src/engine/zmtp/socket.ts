@@ -19,7 +19,6 @@ import type {
   EngineSocket,
   EngineStats,
   EngineSubscriptions,
-  FramePassing,
   MessageMemory,
   OfferResult,
   OutgoingMessage,
@@ -78,7 +77,6 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
   readonly eventLoop: EventLoopHold;
   readonly relays: Relays | undefined;
   readonly subscriptions: EngineSubscriptions | undefined;
-  readonly framePassing: FramePassing | undefined;
   readonly directed: DirectedSending | undefined;
   readonly peerQueues: PeerQueues | undefined;
   readonly policing: Policing;
@@ -116,7 +114,6 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
     this.#routing = routing;
     this.subscriptions = routing.subscriptions;
     this.#conflates = this.options.conflate;
-    this.framePassing = routing.framePassing;
     this.directed = routing.directed;
     this.peerQueues = routing.peerQueues;
     this.#state = {

@@ -152,7 +152,7 @@ test("a message past the receiver's limit ends the link as a fault of the protoc
   one.pipe.send(Buffer.alloc(101), 0, undefined);
   one.pipe.flush();
   expect([one.ends, two.ends, one.pipe.hasRoom()]).toEqual([[], [], false]);
-  expect(one.pipe.passFrames(Buffer.from("x"))).toBe(false);
+  expect(one.link.pass(Buffer.from("x"))).toBe(-1);
   await null;
   expect([one.ends, two.ends, two.takeAll()]).toEqual([["remote"], ["protocol"], ["fits"]]);
 });
@@ -239,7 +239,7 @@ test("frames past the receiver's limit end the link as a fault of the protocol, 
     join();
     one.pipe.send([Buffer.alloc(5), Buffer.alloc(5)], 0, undefined, true);
     one.pipe.send([Buffer.alloc(5), Buffer.alloc(6)], 0, undefined, true);
-    expect(one.pipe.passFrames(Buffer.from("x"))).toBe(false);
+    expect(one.link.pass(Buffer.from("x"))).toBe(-1);
     if (last === "flush") one.pipe.flush();
     else one.link.close("local");
     await null;

@@ -1,9 +1,8 @@
 /**
- * Messages received as arrays of frames, from a socket of the same thread (in-stream.ts). A receive for many messages
- * can take the whole list, without work per message.
+ * Messages received as arrays of frames, from a socket of the same thread (in-stream.ts).
  *
  *   push() x 1,000 -> full, and the next list begins
- *   fits() -> whole(): the program's          or          shift(), taken() for each message
+ *   shift(), taken() for each message
  */
 
 /** Bounds of a list, equal to those of one receive (sockets/inbox.ts). */
@@ -52,16 +51,6 @@ export class FrameList {
     this.#messages[this.#end++] = frames;
     this.size += size;
     this.cost += cost;
-  }
-
-  /** Whether the list is untouched and within the bounds of a receive; a lone message always is. */
-  fits(max: number, maxCost: number): boolean {
-    return this.#at === 0 && this.#end <= max && (this.cost <= maxCost || this.#end === 1);
-  }
-
-  get messages(): Buffer[][] {
-    if (this.#messages.length > this.#end) this.#messages.length = this.#end;
-    return this.#messages;
   }
 
   /** Takes the next message, which must exist. It still counts until `taken`. */

@@ -353,23 +353,6 @@ export class InStream implements SplitFrameEffects<StreamFault> {
   }
 
   /**
-   * Takes a whole list, which becomes the caller's.
-   *
-   * @param max, maxCost of the socket; a longer list stays
-   * @returns `undefined` if the next messages are not in a list, or the list is partly taken
-   */
-  takeList(max: number, maxCost: number): FrameList | undefined {
-    const run = this.#head;
-    const list = run?.list;
-    if (list === undefined || !list.fits(max, maxCost)) return undefined;
-    this.relayed = false;
-    this.messages -= list.waiting;
-    this.#kept -= list.cost;
-    this.#nextRun(run as Run);
-    return list;
-  }
-
-  /**
    * Takes messages of one chunk, at least the next, which must exist.
    *
    * @param taken, max, maxCost of the socket @param first, lease as in `take`

@@ -4,7 +4,6 @@
  */
 
 import {
-  type FramePassing,
   OfferResult,
   type OutgoingMessage,
   type RelaySink,
@@ -14,7 +13,6 @@ import {
 import type { Lease } from "../../lease.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { Peer, Pipe } from "../pipe.js";
-import { framePassing, onePipe } from "./frame-passing.js";
 import { FairQueue, type SingleFrameQueue } from "./queues.js";
 import { Routing, type RoutingEffects } from "./routing.js";
 
@@ -90,15 +88,6 @@ export class PairRouting extends Routing {
 
   override get relaySink(): RelaySink | undefined {
     return this.#single ? undefined : this.effects.relays?.pairSink(() => this.#pipe);
-  }
-
-  override get framePassing(): FramePassing | undefined {
-    return this.#single
-      ? undefined
-      : framePassing(
-          onePipe(() => this.#pipe),
-          this.#in,
-        );
   }
 
   take(lease?: Lease): Buffer[] | undefined {

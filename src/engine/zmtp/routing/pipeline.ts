@@ -4,7 +4,6 @@
  */
 
 import {
-  type FramePassing,
   OfferResult,
   type OutgoingMessage,
   type RelaySink,
@@ -13,7 +12,6 @@ import {
 } from "../../engine.js";
 import type { Lease } from "../../lease.js";
 import type { Pipe } from "../pipe.js";
-import { framePassing } from "./frame-passing.js";
 import { FairQueue, LoadBalancer, moveToOthers, type SingleFrameQueue } from "./queues.js";
 import { Routing, type RoutingEffects } from "./routing.js";
 
@@ -93,10 +91,6 @@ export class PipelineRouting extends Routing {
 
   override get relaySink(): RelaySink | undefined {
     return this.#sends && !this.#single ? this.effects.relays?.balancedSink(this.#out) : undefined;
-  }
-
-  override get framePassing(): FramePassing | undefined {
-    return this.#single ? undefined : framePassing(this.#sends ? this.#out : undefined, this.#in);
   }
 
   take(lease?: Lease): Buffer[] | undefined {

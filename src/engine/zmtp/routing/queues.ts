@@ -52,12 +52,6 @@ export class FairQueue {
     return undefined;
   }
 
-  /** Like `next`, but only if several of its messages may be taken at once. */
-  nextAlone(): Pipe | undefined {
-    const pipe = this.next();
-    return this.#inTurn && this.#pipes.length > 1 ? undefined : pipe;
-  }
-
   advance(pipe: Pipe): void {
     if (pipe.in.messages === 0) this.#drop(pipe);
     else if (this.#inTurn) this.#at += 1;
@@ -82,8 +76,9 @@ export class FairQueue {
     lease: Lease | undefined,
     idFor?: (pipe: Pipe) => Buffer,
   ): void {
-    const pipe = this.nextAlone();
-    if (pipe === undefined) return;
+    const pipe = this.next();
+    // Several peers take turns, one message each.
+    if (pipe === undefined || (this.#inTurn && this.#pipes.length > 1)) return;
     pipe.takeMany(taken, max, maxCost, lease, idFor?.(pipe));
     this.advance(pipe);
   }

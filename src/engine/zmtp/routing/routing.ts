@@ -13,7 +13,6 @@ import type { SocketTypeName } from "../../../core/socket-type.js";
 import type {
   DirectedSending,
   EngineSubscriptions,
-  FramePassing,
   OfferResult,
   OutgoingMessage,
   PeerQueues,
@@ -82,10 +81,6 @@ export abstract class Routing {
   }
 
   get relaySink(): RelaySink | undefined {
-    return undefined;
-  }
-
-  get framePassing(): FramePassing | undefined {
     return undefined;
   }
 

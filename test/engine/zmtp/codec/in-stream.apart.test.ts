@@ -439,19 +439,9 @@ test("messages that came as their frames are taken together up to what they cost
   const message = (): Buffer[] => Array.from({ length: 100 }, () => Buffer.alloc(0));
   const each = costOf(message());
   for (let i = 0; i < 10; i++) stream.pushFrames(message());
-  expect(stream.takeList(10, 9 * each)).toBeUndefined();
   const taken: TakenMessages = { messages: [], bytes: 0, cost: 0 };
   stream.takeMany(taken, 10, 2 * each + 1, undefined, undefined);
   expect([taken.messages.length, taken.cost, stream.cost]).toEqual([3, 3 * each, 7 * each]);
-});
-
-test("a list of messages that came as their frames takes no more than one receive gives", () => {
-  const { stream } = make();
-  const message = (): Buffer[] => Array.from({ length: 5_000 }, () => Buffer.alloc(0));
-  for (let i = 0; i < 4; i++) stream.pushFrames(message());
-  // 524,288 bytes: twice 330,000, of which the last may go past them.
-  expect(stream.takeList(10, Number.POSITIVE_INFINITY)?.waiting).toBe(2);
-  expect(stream.messages).toBe(2);
 });
 
 describe("a read into a large frame", () => {
