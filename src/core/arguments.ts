@@ -3,7 +3,6 @@ import { isBytes } from "./bytes.js";
 import { InvalidArgumentError } from "./errors.js";
 import { suggest } from "./suggestions.js";
 
-/** Most letters of a value that a message quotes. */
 const MAX_SHOWN = 60;
 
 /**
@@ -74,7 +73,6 @@ export function quoted(text: unknown): string {
   return JSON.stringify(shown) ?? String(shown);
 }
 
-/** Empty if the thrown value has no text. */
 export function thrownText(thrown: unknown): string {
   try {
     return String(thrown instanceof Error ? thrown.message : thrown);

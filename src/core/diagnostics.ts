@@ -17,7 +17,6 @@ export const REQUEST_START: Channel = channel("shoal.request.start");
 export const REQUEST_END: Channel = channel("shoal.request.end");
 export const PROCESS_START: Channel = channel("shoal.process.start");
 export const PROCESS_END: Channel = channel("shoal.process.end");
-/** Between cluster nodes (message-operations.ts). */
 export const MESSAGE_SEND_START: Channel = channel("shoal.message.send.start");
 export const MESSAGE_SEND_END: Channel = channel("shoal.message.send.end");
 export const MESSAGE_PROCESS_START: Channel = channel("shoal.message.process.start");
@@ -32,7 +31,6 @@ export type Wrapper = <T>(run: () => T) => T;
 
 /** Start and end publish this object. */
 export class Operation {
-  /** The failure, if any. */
   error: unknown = undefined;
   readonly #end: Channel;
   #wrapper: Wrapper | undefined = undefined;
@@ -107,7 +105,7 @@ export class Operation {
 
 export type ServiceSystem = "cluster" | "majordomo";
 
-/** A request until its reply is complete. Retries belong to the same request. */
+/** Retries belong to the same request. */
 export class RequestOperation extends Operation {
   readonly system: ServiceSystem;
   readonly service: string;
@@ -148,7 +146,6 @@ export class RequestOperation extends Operation {
   }
 }
 
-/** A request in a handler, until its reply is complete. */
 export class ProcessOperation extends Operation {
   readonly system: ServiceSystem;
   readonly service: string;

@@ -6,12 +6,10 @@
 import { type Clock, systemClock } from "./clock.js";
 
 export interface TimedRules {
-  /** The next time at which `tick` has work, or `undefined`. */
   nextWakeUp(): number | undefined;
   tick(now: number): void;
 }
 
-/** Longest delay of a platform timer, in ms. */
 const MAX_DELAY = 2_147_483_647;
 
 export class DriverTimer {
@@ -31,7 +29,6 @@ export class DriverTimer {
     this.#clock = clock;
   }
 
-  /** ms excluded because the process was paused. */
   get stalled(): number {
     return this.#cut;
   }
@@ -74,7 +71,6 @@ export class DriverTimer {
 
   #set(next: number): void {
     const now = this.now();
-    // A timer that is due fires in this turn or the next.
     if (this.#due <= now) return;
     clearTimeout(this.#timer);
     // Overdue work is due now, so the interval up to now is not a pause.

@@ -1,7 +1,6 @@
 /**
- * All errors of shoal. Codes are API and are listed in `ERROR_CODES`. The package `zeromq`'s codes are used where
- * they exist, so that existing handlers work. docs/errors.md is generated from the codes and from the docstrings of
- * the classes, which name their codes.
+ * All errors of shoal. Codes are API; those of the package `zeromq` are used where they exist. docs/errors.md
+ * is generated from the codes and from the docstrings of the classes.
  */
 import { constants } from "node:os";
 import { ERROR_CODES } from "./error-codes.js";
@@ -11,7 +10,6 @@ export { ERROR_CODES };
 /** One of the codes in {@link ERROR_CODES}. */
 export type ErrorCode = keyof typeof ERROR_CODES;
 
-/** Further properties of an error. */
 export interface ErrorDetails {
   /** The underlying error, if any. */
   readonly cause?: unknown;
@@ -28,11 +26,11 @@ const ZMQ_ERRNO: Partial<Record<ErrorCode, number>> = {
 };
 
 /**
- * The base class of shoal's errors, with a stable `code` and an optional `cause`. `instanceof ShoalError` also holds
- * for {@link InvalidArgumentError}, which extends `TypeError`.
+ * The base class of shoal's errors. `instanceof ShoalError` also holds for {@link InvalidArgumentError},
+ * which extends `TypeError`.
  */
 export class ShoalError extends Error {
-  // Explicit in each class, since bundles for pages shorten class names.
+  // Bundles for pages shorten class names.
   static override readonly name: string = "ShoalError";
   /** Stable, documented in docs/errors.md. */
   readonly code: ErrorCode;
@@ -80,7 +78,7 @@ export class InvalidArgumentError extends TypeError implements ShoalError {
 
 const isInstance = Function.prototype[Symbol.hasInstance];
 
-// Only the base class also matches InvalidArgumentError; subclasses, which inherit this method, do not.
+// Only the base class also matches InvalidArgumentError.
 Object.defineProperty(ShoalError, Symbol.hasInstance, {
   value(this: Function, value: unknown): boolean {
     if (isInstance.call(this, value)) return true;
@@ -169,7 +167,7 @@ export class InvalidMessageError extends ShoalError {
   }
 }
 
-/** The codes that a {@link ProtocolError} can carry; the package `zeromq` has the same. */
+/** The package `zeromq` has the same. */
 export type ProtocolErrorCode = Extract<
   ErrorCode,
   "ERR_PROTOCOL" | `ERR_ZMTP_${string}` | `ERR_ZAP_${string}`

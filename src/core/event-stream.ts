@@ -60,7 +60,6 @@ export class EventStream<E extends TypedEvent> {
   readonly #listeners = new Map<string, Set<Listener>>();
   readonly #queue = new RingBuffer<E>();
   readonly #waiters = new RingBuffer<Waiter<E>>();
-  /** By wrapper: the listener given to `once`. */
   readonly #once = new WeakMap<Listener, Listener>();
   #interest = 0;
   #waiting = 0;

@@ -11,7 +11,6 @@ import { type FSWatcher, watch } from "node:fs";
 import { stat } from "node:fs/promises";
 import { systemClock } from "./clock.js";
 
-/** ms between polls. */
 const LOOK_EVERY = 5_000;
 /** ms between polls while a folder is missing. */
 const RETRY = 500;
@@ -74,7 +73,6 @@ export class FolderWatch {
     }, RETRY).unref();
   }
 
-  /** A change is reported after `quiet` ms. */
   note(): void {
     if (this.#closed) return;
     const now = systemClock.now();

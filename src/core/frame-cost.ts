@@ -21,7 +21,6 @@ export function costOfMessage(message: Uint8Array | string | readonly (Uint8Arra
   return typeof message === "string" || isBytes(message) ? costOf([message]) : costOf(message);
 }
 
-/** @param start index of the first frame that counts */
 export function costOf(frames: readonly (Uint8Array | string)[], start = 0): number {
   let cost = 0;
   for (let i = start; i < frames.length; i++) {

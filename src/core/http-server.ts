@@ -14,7 +14,6 @@ const REQUEST_TIME = 5_000;
 const IDLE_TIME = 10_000;
 /** ms for a client to read its response. */
 const RESPONSE_TIME = 10_000;
-/** ms between checks for slow requests. */
 const CHECK_INTERVAL = 1_000;
 /** Bytes of request headers. */
 const MAX_HEAD = 8_192;
@@ -119,7 +118,6 @@ function isOfForeignName({ headers: { host }, socket }: IncomingMessage): boolea
   return host !== undefined && isLoopback(socket.remoteAddress ?? "") && !isLocalNameOrAddress(host);
 }
 
-/** @throws the system's error, such as `EADDRINUSE` */
 export function listen(server: Server, host: string | undefined, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);
@@ -156,7 +154,6 @@ export async function serveAt(
   return `http://${urlHost(bound.address)}:${bound.port}`;
 }
 
-/** After responses in flight, or after `CLOSE_TIME`. */
 export function shut(server: Server): Promise<void> {
   return new Promise((resolve) => {
     if (!server.listening) {

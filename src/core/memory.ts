@@ -23,14 +23,13 @@ function ignore(): void {}
 
 const mark = findMark();
 
-/** Separate and uninitialized. */
 export function allocate(size: number): Buffer {
   const bytes = Buffer.allocUnsafeSlow(size);
   mark(bytes.buffer);
   return bytes;
 }
 
-/** Separate and uninitialized; can be transferred to another thread. */
+/** Can be transferred to another thread. */
 export function allocateTransferable(size: number): Buffer {
   return Buffer.allocUnsafeSlow(size);
 }

@@ -55,7 +55,6 @@ export class MessageSendOperation extends Operation {
   readonly call: MessageCall;
   /** The topic; "self" for a one-to-one message; "channel/N" or "channel/NAME" for services. */
   readonly destination: string;
-  /** Bytes of data. */
   readonly bytes: number;
   /** At the end: receiving nodes, this one included; services that answered; or sessions that keep it. */
   recipients = 0;
@@ -74,15 +73,12 @@ export class MessageSendOperation extends Operation {
 
 export interface ObservedMessage {
   readonly system: MessageSystem;
-  /** As in {@link MessageSendOperation}. */
   readonly destination: string;
   /** The subscription's filter; "" for services and sessions. */
   readonly filter: string;
   /** The sending node or session; "" for a session message that a node published. */
   readonly sender: string;
-  /** Bytes of data. */
   readonly bytes: number;
-  /** As the program gets it. */
   readonly message: unknown;
   /** At most 1,024 bytes; untrusted. */
   readonly context: Uint8Array | undefined;
@@ -105,7 +101,6 @@ export function channelDestination(channel: unknown): string {
   return typeof channel === "number" || typeof channel === "string" ? `channel/${channel}` : "channel";
 }
 
-/** 0 for invalid data, which the call refuses later. */
 export function observedBytes(data: unknown): number {
   return typeof data === "string" ? Buffer.byteLength(data) : isBytes(data) ? data.length : 0;
 }
@@ -126,14 +121,12 @@ export function startMessageSend(
   return operation;
 }
 
-/** `undefined` if it cannot be sent. */
 export function contextToSend({ context }: MessageSendOperation): Buffer | undefined {
   return isBytes(context) && context.length > 0 && context.length <= MAX_CONTEXT_BYTES
     ? Buffer.from(context)
     : undefined;
 }
 
-/** @param recipients counts those in a result */
 export function observeMessageSend<T>(
   call: MessageCall,
   destination: unknown,
@@ -162,7 +155,6 @@ export function startMessageProcess(
   return operation;
 }
 
-/** @returns the handler's result; a promise settles the same way */
 export function observeMessageProcess<T>(handler: MessageHandlerKind, of: ObservedMessage, call: () => T): T {
   const operation = startMessageProcess(handler, of);
   let result: T;
@@ -187,7 +179,6 @@ export function observeMessageAcknowledge(of: ObservedMessage): void {
   MESSAGE_ACKNOWLEDGE.publish(of);
 }
 
-/** Only while messages are observed. */
 export function keepMessageContext(
   message: { context: Buffer | undefined },
   context: Buffer | undefined,

@@ -66,7 +66,6 @@ export const READABLE = [
 ] as const satisfies readonly SocketTypeName[];
 export const INT32 = 2_147_483_647;
 
-/** Further properties of a row; `S` are its socket types. */
 type Extra<S extends SocketTypeName> = Partial<Omit<OptionSpec, "kind" | "default" | "on">> & On<S>;
 type Kind<K extends OptionKind, S extends SocketTypeName> = Omit<OptionSpec, "kind" | "on"> & {
   readonly kind: K;

@@ -16,7 +16,6 @@ const SILENT_INTERVALS = 6;
 /** Values by name; `undefined` counts as absent. */
 export type GivenOptions = Readonly<Record<string, unknown>>;
 
-/** @param given validated values (sockets/options.ts) */
 export function optionValues(given: GivenOptions): OptionValues {
   const options = Object.create(DEFAULTS) as OptionValues;
   for (const name of Object.keys(given)) {

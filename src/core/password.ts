@@ -15,7 +15,6 @@ const SCRYPT_MEMORY = 67_108_864;
 const OPTIONS = { ...SCRYPT, maxmem: SCRYPT_MEMORY };
 const KEY_LENGTH = 32;
 
-/** Several nodes or links of a process share a password. */
 const MAX_DERIVED = 16;
 const derived = new Map<string, Buffer | Promise<Buffer>>();
 

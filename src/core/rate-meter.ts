@@ -14,7 +14,6 @@ export interface Rate {
   readonly bytes?: number | undefined;
 }
 
-/** Tolerance for floating point. */
 const SLACK = 1e-6;
 
 class Bucket {
@@ -40,13 +39,11 @@ export class RateMeter {
   #bytes: Bucket | undefined = undefined;
   #last: number;
 
-  /** @param now ms */
   constructor(rate: Rate, now: number) {
     this.#last = now;
     this.change(rate, now);
   }
 
-  /** Debts stay. */
   change({ messages, bytes }: Rate, now: number): void {
     this.#fill(now);
     this.#messages = changed(this.#messages, messages);
@@ -71,7 +68,6 @@ export class RateMeter {
     if (this.#bytes !== undefined) this.#bytes.level -= bytes;
   }
 
-  /** ms until a message may pass. */
   wait(now: number): number {
     this.#fill(now);
     return Math.max(this.#messages?.wait ?? 0, this.#bytes?.wait ?? 0);

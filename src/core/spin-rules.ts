@@ -24,14 +24,12 @@ const FORGIVEN_AFTER = 1_000;
 
 export class SpinRules {
   #last = 0;
-  /** No message has arrived since the wait began. */
   #waiting = false;
   #credit = FIRST_CREDIT;
   #stolen = 0;
   #pause = MIN_PAUSE;
   #pausedUntil = 0;
 
-  /** @returns whether the loop polls now */
   waits(now: number): boolean {
     // The previous wait ended without a message.
     if (this.#waiting && now - this.#last >= MAX_GAP) this.#credit >>= 1;
@@ -46,7 +44,6 @@ export class SpinRules {
     this.#waiting = false;
   }
 
-  /** @returns whether the loop polls once more */
   turn(now: number): boolean {
     return now - this.#last < MAX_GAP && this.#credit > 0 && now >= this.#pausedUntil;
   }

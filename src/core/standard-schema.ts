@@ -4,7 +4,6 @@
  */
 import { NotSupportedError } from "./errors.js";
 
-/** A validator, which may transform values. */
 export interface StandardSchemaV1<Input = unknown, Output = Input> {
   readonly "~standard": StandardSchemaV1.Props<Input, Output>;
 }
@@ -57,7 +56,6 @@ export function validate(schema: StandardSchemaV1, value: unknown): StandardSche
   throw new NotSupportedError("A message schema has to validate synchronously");
 }
 
-/** For an error message: `amount: expected a number; …`. */
 export function describeIssues(issues: readonly StandardSchemaV1.Issue[]): string {
   return issues
     .map((issue) => {
@@ -67,7 +65,6 @@ export function describeIssues(issues: readonly StandardSchemaV1.Issue[]): strin
     .join("; ");
 }
 
-/** One name or index per level. */
 export function issuePath(issue: StandardSchemaV1.Issue): string[] {
   return (issue.path ?? []).map((part) => String(typeof part === "object" ? part.key : part));
 }

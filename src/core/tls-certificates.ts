@@ -18,7 +18,6 @@ export type TlsCertificates =
   | ((name: string) => TlsCertificate | undefined | Promise<TlsCertificate | undefined>);
 
 const MAX_CERTIFICATES = 1_000;
-/** Bytes of one certificate or key. */
 const MAX_PEM_BYTES = 1_048_576;
 const MEMBERS: readonly string[] = ["cert", "key", "passphrase"];
 

@@ -3,8 +3,6 @@
  *
  *   context       (n 1 | name n | length 2 | value)*
  *   traceparent   00-TRACE-SPAN-FLAGS     32, 16 and 2 hexadecimal digits; flags 01: it is sampled
- *
- * Received contexts are bounded, and malformed ones never throw.
  */
 
 /** Bytes of a context; larger ones are neither sent nor read. */
@@ -35,7 +33,6 @@ export function encodeContext(headers: Headers): Uint8Array | undefined {
   return encoded.length > 0 && encoded.length <= MAX_CONTEXT_BYTES ? encoded : undefined;
 }
 
-/** @returns `undefined` for a malformed context */
 export function decodeContext(context: Uint8Array): Headers | undefined {
   if (context.length > MAX_CONTEXT_BYTES) return undefined;
   const bytes = Buffer.from(context.buffer, context.byteOffset, context.length);
@@ -53,7 +50,6 @@ export function decodeContext(context: Uint8Array): Headers | undefined {
 
 const FORM = /^([\da-f]{2})-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})(-.*)?$/;
 
-/** @returns `undefined` for malformed text */
 export function parseTraceParent(text: string | undefined): TraceParent | undefined {
   const match = text === undefined || text.length > 512 ? null : FORM.exec(text);
   if (match === null) return undefined;
@@ -69,7 +65,6 @@ export function traceParentOf(context: Uint8Array | undefined): TraceParent | un
   return context === undefined ? undefined : parseTraceParent(decodeContext(context)?.[TRACEPARENT]);
 }
 
-/** The header of a sampled step. */
 export function formatTraceParent(trace: string, span: string): string {
   return `00-${trace}-${span}-01`;
 }

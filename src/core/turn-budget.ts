@@ -31,7 +31,6 @@ export class TurnBudget {
   readonly #time: number;
   readonly #clock: Clock;
   #spent = 0;
-  /** First reading since the last yield; negative if none. */
   #since = -1;
   #turn = 0;
   #exhausted = false;
@@ -42,12 +41,10 @@ export class TurnBudget {
     this.#clock = clock;
   }
 
-  /** Whether the caller must yield before the next operation. */
   get exhausted(): boolean {
     return this.#exhausted;
   }
 
-  /** Counts finished operations. */
   note(operations = 1): void {
     this.#spent += operations;
     if (this.#spent >= LOOK_EVERY) this.#look();

@@ -25,7 +25,7 @@ export class Waiter<T> {
   #signalOnAbort: (() => void) | undefined = undefined;
   #onGivenUp: (why: "timeout" | "aborted") => void;
 
-  /** @param timeout ms; negative for none @param onGivenUp called after a timeout or abort */
+  /** @param timeout ms; negative for none */
   constructor(
     timeout: number,
     signal: AbortSignal | undefined,

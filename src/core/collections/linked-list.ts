@@ -42,7 +42,6 @@ export class LinkedList<T> {
     this.#length += 1;
   }
 
-  /** The link first leaves its current list. */
   unshift(link: Link<T>): void {
     link.list?.remove(link);
     link.list = this;
@@ -53,7 +52,6 @@ export class LinkedList<T> {
     this.#length += 1;
   }
 
-  /** `undefined` when empty. */
   shift(): T | undefined {
     const head = this.#head;
     if (head === undefined) return undefined;

@@ -11,7 +11,6 @@
  * later ones and their values alive until a full collection.
  */
 
-/** Smallest ring; a power of two. */
 const LEAST = 16;
 /** Larger rings shrink when nearly empty. */
 const ROOMY = 256;
@@ -27,7 +26,6 @@ export class NumberTable<T> {
   #values: (T | undefined)[] = new Array(LEAST).fill(undefined);
   #mask = LEAST - 1;
   #inRing = 0;
-  /** Deletions in a row after which the ring was nearly empty. */
   #spare = 0;
   #others: Map<number, T> | undefined = undefined;
 
@@ -83,7 +81,6 @@ export class NumberTable<T> {
     return true;
   }
 
-  /** Releases the memory of a burst at once. */
   trim(): void {
     let places = this.#values.length;
     while (places > ROOMY && this.size * 4 * SPREAD < places) places /= 2;
@@ -101,7 +98,6 @@ export class NumberTable<T> {
     return values;
   }
 
-  /** Places and values that `between` visits. */
   costOfBetween(first: number, end: number): number {
     return Math.min(Math.max(0, end - first), this.#mask + 1) + (this.#others?.size ?? 0);
   }

@@ -12,7 +12,6 @@ const SLACK_BYTES = 65_536;
 
 export class SteadyMap<V extends object | number | boolean> {
   size = 0;
-  /** Total length of the keys. */
   length = 0;
   #map = new Map<string, V | undefined>();
   #deletedLength = 0;
@@ -40,7 +39,6 @@ export class SteadyMap<V extends object | number | boolean> {
     } else this.#map.set(key, value);
   }
 
-  /** @returns whether the key was present */
   delete(key: string): boolean {
     if (this.#map.get(key) === undefined) return false;
     this.#map.set(key, undefined);

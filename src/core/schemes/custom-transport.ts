@@ -14,7 +14,6 @@ export interface TransportStream {
   readonly address?: string;
 }
 
-/** Callbacks of a listening transport. */
 export interface TransportAcceptor {
   /** A peer has connected. */
   accepted(stream: TransportStream): void;
@@ -22,7 +21,6 @@ export interface TransportAcceptor {
   failed(error: Error): void;
 }
 
-/** A bound endpoint of a registered transport. */
 export interface TransportListener {
   /** Resolved, without wildcards. */
   readonly endpoint: string;
@@ -64,7 +62,6 @@ export function customTransport(scheme: string): CustomTransport | undefined {
 
 let schemes: readonly string[] = [];
 
-/** A new list after each registration. */
 export function customSchemes(): readonly string[] {
   return schemes;
 }

@@ -56,7 +56,6 @@ function isServer(value: unknown): value is HttpServer | HttpsServer {
   );
 }
 
-/** `undefined` for other endpoints. */
 export function serverOf(
   endpoint: string,
 ): { readonly server: HttpServer | HttpsServer; readonly path: string } | undefined {

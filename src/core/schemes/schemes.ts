@@ -70,7 +70,6 @@ export function threadSchemes(): readonly string[] {
   return [...REACHING, INPROC].map(({ name }) => name);
 }
 
-/** For messages and help. */
 export function reachableForms(): readonly string[] {
   return REACHING.map(({ form }) => form);
 }
