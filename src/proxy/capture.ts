@@ -1,6 +1,6 @@
 /**
- * The capture of a proxy: sends an unchanged copy of each message to a separate PUB or PUSH. It never waits: copies
- * that the socket has no room for are missed and counted.
+ * Sends an unchanged copy of each message to a separate PUB or PUSH. Never waits: copies without room are missed and
+ * counted.
  *
  *   message --trySend--> taken: captured
  *                   +--> no room (PUSH), dropped for a slow subscriber (PUB): missed
@@ -18,7 +18,7 @@ import type { ProxyCaptureStats } from "./stats.js";
 
 export class Capture {
   readonly opened: ProxySocket;
-  /** Called by the pumps for each message that has passed. Never throws. */
+  /** Called for each passed message. Never throws. */
   readonly take: (from: ProxySide, frames: Buffer[]) => void;
   readonly #throttle = new EventThrottle();
   #captured = 0;
@@ -30,7 +30,7 @@ export class Capture {
     const missed = (count: number): void => {
       if (this.#throttle.note(systemClock.now(), count)) onMissed(this.#throttle.total);
     };
-    // A PUB accepts everything and reports each copy that it drops.
+    // A PUB accepts everything and reports dropped copies.
     listen(socket, (event) => {
       if (event.type === "drop" && event.reason !== "closed") missed(event.messages);
     });
@@ -40,7 +40,7 @@ export class Capture {
       try {
         taken = socket.trySend(frames);
       } catch {
-        // A fault of the capture must not stop the message.
+        // The message must pass despite a capture's fault.
       }
       if (taken) this.#captured += 1;
       else missed(1);
@@ -55,8 +55,8 @@ export class Capture {
 }
 
 /**
- * Engines that do not report a publisher's drops: the PUB refuses a message when one subscriber has no room. Then all
- * subscribers miss it, and it is counted.
+ * Makes an engine's PUB countable that does not report drops: it refuses a message when one subscriber has no room, so
+ * all miss it.
  */
 function countable(plan: SocketPlan, context: Context): SocketPlan {
   if (plan.type !== "pub" || context.load().capabilities.publisherDrops) return plan;

@@ -1,5 +1,5 @@
 /**
- * Commands of a proxy's control socket and their replies. Pure.
+ * Commands of a proxy's control socket. Pure.
  *
  *   PAUSE RESUME TERMINATE KILL      reply: one empty frame (libzmq, zmq_proxy_steerable)
  *   STATISTICS                       reply: 8 frames of 8 bytes, unsigned, in the machine's byte order
@@ -20,7 +20,7 @@ const WORDS = {
   STATISTICS: "statistics",
 } as const;
 
-/** Longest timeout of a command, ms: the platform's longest timer. */
+/** ms, the platform's longest timer. */
 const MAX_TIMEOUT = 2_147_483_647;
 
 const COMMANDS = {
@@ -54,7 +54,7 @@ export interface ControlCommand {
   readonly side?: "frontend" | "backend" | undefined;
 }
 
-/** Parses a command. @throws InvalidArgumentError `EINVAL` for anything else */
+/** @throws InvalidArgumentError `EINVAL` for anything else */
 export function parseControl(frames: readonly Buffer[]): ControlCommand {
   const text = commandText(frames, MAX_COMMAND);
   if (Object.hasOwn(WORDS, text))
@@ -78,8 +78,8 @@ export interface SteeringCounts {
 }
 
 /**
- * Reply to STATISTICS: frontend, then backend; for each received messages and bytes, then sent ones. Counts whole
- * messages, as the manual says and libzmq 4.3.4 does; later versions of libzmq count frames.
+ * Frontend, then backend: received messages and bytes, then sent ones. Counts whole messages, as the manual says and
+ * libzmq 4.3.4 does; later versions count frames.
  */
 export function statisticsReply(frontend: SteeringCounts, backend: SteeringCounts): Buffer[] {
   const frames: Buffer[] = [];

@@ -1,8 +1,4 @@
-/**
- * Carries out the commands of a proxy's control socket.
- *
- * As in libzmq, PAUSE, RESUME, TERMINATE and KILL have no reply over PAIR; every other command has one.
- */
+/** Carries out the commands of a proxy's control socket. */
 import { jsonReply } from "../control/protocol.js";
 import { type ControlAnswer, ControlServer, MAX_BYTES } from "../control/server.js";
 import type { Context } from "../sockets/context.js";
@@ -20,13 +16,13 @@ import type { ProxySide } from "./pairs.js";
 import { ProxySocket } from "./proxy-socket.js";
 import type { ProxyControlStats } from "./stats.js";
 
-/** Actions on the proxy. All but `status` and `steering` may throw, with a code. */
+/** All but `status` and `steering` may throw, with a code. */
 export interface ControlHost {
   pause(): void;
   resume(): void;
-  /** Starts a drain; the status shows its result. */
+  /** The status shows its result. */
   drain(timeout: number | undefined): void;
-  /** Ends the proxy. @param kill without waiting for messages to leave */
+  /** @param kill without waiting for messages to leave */
   stop(kill: boolean): void;
   status(): object;
   /** Up to 10,000 peers of a side. */
@@ -49,7 +45,7 @@ export class Control {
     return this.#server.counts();
   }
 
-  /** Takes commands until the socket closes. Never rejects. */
+  /** Never rejects. */
   run(): Promise<void> {
     return this.#server.run(this.opened.socket, (frames) => this.#carryOut(parseControl(frames)));
   }

@@ -1,26 +1,26 @@
 /**
- * When a draining proxy is done. Pure: gets the counts at intervals and returns the next step.
+ * When a draining proxy is done, judged by counts at intervals. Pure.
  *
  *   take --no more arrivals--> ask --all peers have left--> finish --nothing left, or timeout--> done
  *
- * At first messages are taken as before, also from peers still in their handshake. Then send-only peers are asked to
- * leave, if the engine can, and everything they sent is received. Other peers cannot be asked: their messages are
- * taken while they arrive, for at most half the timeout, so that a busy peer does not keep the rest from leaving.
+ * At first messages are taken as before, also from peers in their handshake. Then send-only peers are asked to leave,
+ * if the engine can, and all they sent is received. Other peers' messages are taken while they arrive, for at most half
+ * the timeout, so that a busy peer leaves time for the rest.
  */
 
-/** ms without an arrival after which no more are expected. */
+/** ms without an arrival that end the wait for more. */
 const QUIET = 200;
 
 export interface DrainView {
-  /** Peers that send messages to the proxy. */
+  /** Peers that send to the proxy. */
   readonly peers: number;
-  /** Total messages taken, in the directions in which peers send messages. */
+  /** Messages taken so far from such peers. */
   readonly taken: number;
-  /** Messages received but not passed on, in any direction. */
+  /** Received but not passed on, both ways. */
   readonly received: number;
-  /** Messages passed on but not sent yet. */
+  /** Passed on but not sent. */
   readonly queued: number;
-  /** Requests passed on without a reply so far. */
+  /** Requests without a reply so far. */
   readonly unanswered: number;
 }
 
@@ -34,7 +34,7 @@ export class DrainRules {
   #taken = -1;
   #lastTaken: number;
 
-  /** @param now ms @param time timeout, ms @param canAskToLeave whether sending peers can be asked to leave */
+  /** @param now ms @param time ms @param canAskToLeave whether the engine can ask senders to leave */
   constructor(now: number, time: number, canAskToLeave: boolean) {
     this.#canAskToLeave = canAskToLeave;
     this.#takeUntil = now + (canAskToLeave ? Math.min(QUIET, time / 2) : time / 2);
@@ -43,8 +43,8 @@ export class DrainRules {
   }
 
   /**
-   * @returns "take": continue as before; "ask": ask the peers to leave, and continue; "finish": take queued messages
-   *   but nothing that arrives later; "done": nothing is left, or the timeout has passed
+   * @returns "take": continue; "ask": ask peers to leave, and continue; "finish": take queued messages but no later
+   *   ones; "done": nothing is left, or the timeout has passed
    */
   step(view: DrainView, now: number): DrainStep {
     if (now >= this.#end) this.#step = "done";

@@ -6,7 +6,7 @@ import type { ProxySocket } from "./proxy-socket.js";
 import type { Pumps } from "./pumps.js";
 import type { ProxyDrainResult } from "./stats.js";
 
-/** Poll interval of the counts, ms. */
+/** ms between checks. */
 const CHECK_INTERVAL = 20;
 
 export class Drain {

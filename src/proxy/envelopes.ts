@@ -5,21 +5,21 @@
  *                                                    peer, which gets one more, does not end this proxy's connection
  *   reply     client's routing id | frame…           to a ROUTER: the receiver, and at least one frame
  *
- * Each proxy on the way adds one routing id before a request's delimiter (28/REQREP). A request with many ids has
- * passed this proxy repeatedly: its backend leads to its own frontend.
+ * Each proxy on the way adds a routing id before a request's delimiter (28/REQREP). With many ids a request has passed
+ * this proxy repeatedly: its backend leads to its own frontend.
  */
 
 import { MAX_FORWARDED_FRAMES } from "../core/frame-cost.js";
 import type { FrameBatch } from "../sockets/relay.js";
 
-/** Number of routing ids before the delimiter that marks a loop; no real chain of proxies is that long. */
+/** More routing ids than any real chain of proxies adds. */
 const MAX_HOPS = 32;
 
 export type Verdict = "pass" | "malformed" | "loop" | "policy";
 
 export type Check = (frames: readonly Buffer[]) => Verdict;
 
-/** Checks a request from a ROUTER. Without a delimiter, as from a DEALER, its hops cannot be counted. */
+/** Without a delimiter, as from a DEALER, hops cannot be counted. */
 export function checkRequest(frames: readonly Buffer[]): Verdict {
   if (frames.length < 2 || frames.length > MAX_FORWARDED_FRAMES) return "malformed";
   if (frames.length <= MAX_HOPS) return "pass";
@@ -31,12 +31,12 @@ export function checkReply(frames: readonly Buffer[]): Verdict {
   return frames.length < 2 || (frames[0] as Buffer).length === 0 ? "malformed" : "pass";
 }
 
-/** Whether `checkRequest` must check each message of the batch. */
+/** Whether each message of the batch needs `checkRequest`. */
 export function requestsNeedInspection(batch: FrameBatch): boolean {
   return batch.tally.mostFrames + (batch.first === undefined ? 0 : 1) > MAX_HOPS;
 }
 
-/** Whether `checkReply` would refuse some of them. */
+/** Whether `checkReply` would refuse some. */
 export function repliesNeedInspection(batch: FrameBatch): boolean {
   return batch.first === undefined ? !batch.allHaveAddress() : batch.first.length === 0;
 }

@@ -1,4 +1,3 @@
-/** The events of a proxy. Frequent faults are reported once per burst, with their total so far. */
 
 import { systemClock } from "../core/clock.js";
 import type { HandshakeError, ProtocolError } from "../core/errors.js";
@@ -13,7 +12,7 @@ import type { ProxySocket } from "./proxy-socket.js";
 import type { PumpsEffects } from "./pumps.js";
 import type { ProxyDrainResult, ProxyHandshakeReason } from "./stats.js";
 
-/** Bound endpoints of a proxy's sockets, wildcards resolved. */
+/** Bound endpoints of a proxy's sockets, without wildcards. */
 export interface ProxyListening {
   readonly frontend: readonly string[];
   readonly backend: readonly string[];
@@ -21,10 +20,7 @@ export interface ProxyListening {
   readonly control: readonly string[];
 }
 
-/**
- * Why a side did not send a message: the socket's reasons, without those that need a program's own calls. The engine
- * owns the memory of relayed messages, which no program can transfer.
- */
+/** A socket's reasons, except those that need a program's own calls: the engine owns relayed messages' memory. */
 export type ProxyDropReason = Exclude<DroppedReason, "detached" | "timeout" | "aborted">;
 
 const NO_HANDSHAKES: Readonly<Record<ProxyHandshakeReason, number>> = {
@@ -34,23 +30,26 @@ const NO_HANDSHAKES: Readonly<Record<ProxyHandshakeReason, number>> = {
   other: 0,
 };
 
-/** An event of a proxy. Burst events are emitted once per burst; a burst ends after a second without the fault. */
+/**
+ * Burst events are emitted once per burst of a frequent fault; a burst ends after a second without it. Totals are since
+ * the start.
+ */
 export type ProxyEvent =
   | { readonly type: "proxy:started"; readonly endpoints: ProxyListening }
   | { readonly type: "proxy:paused" }
   | { readonly type: "proxy:resumed" }
-  /** A drain has begun; new messages are refused now or soon. `timeout`: ms. */
+  /** New messages are refused now or soon. `timeout`: ms. */
   | { readonly type: "drain:started"; readonly timeout: number }
   | { readonly type: "drain:ended"; readonly result: ProxyDrainResult }
   | { readonly type: "proxy:stopped" }
-  /** Burst: the capture socket or one of its subscribers was too slow. `missed`: total. */
+  /** Burst: the capture socket or a subscriber was too slow. `missed`: total. */
   | { readonly type: "capture:dropped"; readonly missed: number }
-  /** Burst: messages come back to this proxy. `loops`: total detections at this side. */
+  /** Burst: messages come back to this proxy. `loops`: total at this side. */
   | {
       readonly type: "loop:detected";
       readonly side: ProxySide | "capture";
       /**
-       * `request`: a request returned repeatedly and was dropped. `itself`: the proxy is connected to itself.
+       * `request`: a request returned repeatedly and was dropped; `itself`: the proxy is connected to itself;
        * `neighbour`: another proxy closes the loop. The last two count as far as policies let messages pass.
        */
       readonly by: "request" | ProxyLoopPeer;
@@ -78,39 +77,39 @@ export type ProxyEvent =
       readonly address: string;
       readonly error: HandshakeError;
     }
-  /** Burst: handshakes at a side failed. `failed`: total for this reason. */
+  /** Burst: failed handshakes. `failed`: total for this reason. */
   | {
       readonly type: "handshake:failed";
       readonly side: ProxySide;
       readonly reason: ProxyHandshakeReason;
       readonly failed: number;
-      /** The first failed peer if known, else the side's own endpoint. */
+      /** The first failed peer, else the side's own endpoint. */
       readonly address: string;
       readonly error: HandshakeError | ProtocolError;
     }
-  /** Burst: a side's policy refused peers or messages. `refused`: total for this reason. */
+  /** Burst: a policy refused peers or messages. `refused`: total for this reason. */
   | {
       readonly type: "policy:refused";
       readonly side: ProxySide;
       readonly reason: ProxyPolicyReason;
       readonly refused: number;
-      /** Network address of the first peer, without port, if known. */
+      /** Address of the first peer, without port, if known. */
       readonly address?: string;
       /** Z85 key of a peer refused for its key. */
       readonly publicKey?: string;
     }
-  /** The keys of a side's policy have changed. */
+  /** A side's keys have changed. */
   | {
       readonly type: "keys:changed";
       readonly side: ProxySide;
-      /** Number of valid keys. */
+      /** Valid keys. */
       readonly keys: number;
-      /** Peers disconnected because their key was removed. */
+      /** Peers disconnected with their removed key. */
       readonly revoked: number;
-      /** Unreadable files with the reason, or the folder. Never contains a key. */
+      /** Unreadable files, or the folder, with the reason; never a key. */
       readonly problems: readonly string[];
     }
-  /** Burst: a message could not be passed for an unforeseen reason. The proxy continues. */
+  /** Burst: a message failed unexpectedly. The proxy continues. */
   | { readonly type: "message:failed"; readonly error: unknown };
 
 const NAMES: EventNames<ProxyEvent> = {
@@ -133,7 +132,7 @@ const NAMES: EventNames<ProxyEvent> = {
   "message:failed": true,
 };
 
-/** ms without a fault after which the next begins a new burst. */
+/** ms without a fault that end a burst. */
 const QUIET = 1_000;
 
 export class EventThrottle {
@@ -145,11 +144,8 @@ export class EventThrottle {
   }
 
   /**
-   * Records faults.
-   *
    * @param now ms
-   * @param count number of faults
-   * @returns whether this begins a burst
+   * @returns whether a burst begins
    */
   note(now: number, count = 1): boolean {
     const first = now - this.#last >= QUIET;

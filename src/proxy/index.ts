@@ -1,5 +1,5 @@
 /**
- * Proxies: pass messages between two sockets.
+ * Proxies between two sockets.
  *
  * @module
  */

@@ -1,20 +1,20 @@
 /**
- * Detects loops through another process, as far as directly connected proxies reveal them. Pure.
+ * Detects loops through directly connected proxies of other processes. Pure.
  *
  *   this -- backend --> other -- backend --> this      the other proxy is at both sides of this one
  *   this -- backend --> this                           through an address that hides it: a name, NAT, a forwarded port
  *
- * Each proxy has an id that its sockets send in their handshakes (docs/spec/proxy.md). Another proxy that is connected
- * at both an input and an output closes a loop. Longer loops, and programs that send no id, are not detected.
+ * Each proxy sends its id in handshakes (docs/spec/proxy.md). Another proxy at both an input and an output closes a
+ * loop. Longer loops, and programs without an id, are not detected.
  */
 import type { Direction, ProxySide } from "./pairs.js";
 
-/** Name of the metadata property, an application's own (37/ZMTP, Connection Metadata). */
+/** A metadata property of applications (37/ZMTP, Connection Metadata). */
 export const PROXY_PROPERTY = "X-Shoal-Proxy";
 
 export type Place = ProxySide | "capture";
 
-/** What closes a loop: this proxy connected to itself, or a neighbouring proxy. */
+/** What closes a loop. */
 export type ProxyLoopPeer = "itself" | "neighbour";
 
 type Connections = Record<Place, number>;
@@ -27,18 +27,18 @@ export class LoopDetector {
 
   constructor(own: string, directions: readonly Direction[]) {
     this.#own = own;
-    // Replies and subscriptions flow against messages and close no loop.
+    // Replies and subscriptions flow against messages.
     this.#flows = directions
       .filter(({ carries }) => carries === "messages")
       .flatMap(({ from, to }) => [[from, to] as const, [from, "capture"] as const]);
   }
 
-  /** Number of proxies that close a loop now, including this one. */
+  /** Proxies that close a loop now, including this one. */
   get count(): number {
     return this.#looping.size;
   }
 
-  /** A connection to a proxy opened or closed. @returns what closes a newly found loop */
+  /** A connection opened or closed. @returns what closes a newly found loop */
   peerChanged(place: Place, id: string, joined: boolean): ProxyLoopPeer | undefined {
     if (joined) return this.#joined(place, id);
     this.#left(place, id);

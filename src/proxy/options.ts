@@ -18,7 +18,7 @@ import { isWildcard } from "./own-endpoints.js";
 import { type ProxySocketType, SIDE_TYPES } from "./pairs.js";
 import { checkPolicy, type ProxyPolicy } from "./policy/policy.js";
 
-/** Socket options that a proxy's sides do not have, and why. */
+/** Socket options that sides lack, and why. */
 export const UNFIT = {
   codec: "a proxy relays frames as they are",
   context: "the proxy has one for all its sockets",
@@ -34,7 +34,7 @@ export const UNFIT = {
 
 type Unfit = keyof typeof UNFIT;
 
-/** Maximum length of a proxy's name, which identifies it in metrics, logs and status. */
+/** A name identifies its proxy in metrics, logs and status. */
 export const MAX_NAME = 64;
 
 export const NAME_PATTERN = `^[A-Za-z0-9_.-]{1,${MAX_NAME}}$`;
@@ -45,30 +45,28 @@ export function isName(value: unknown): value is string {
   return typeof value === "string" && new RegExp(NAME_PATTERN).test(value);
 }
 
-/** Endpoints of a proxy's socket; at least one is required. */
+/** At least one endpoint is required. */
 export interface ProxyEndpoints {
-  /** Endpoints to bind; `endpoints` has them with wildcards resolved. */
+  /** Endpoints to bind; `endpoints` resolves their wildcards. */
   readonly bind?: string | readonly string[];
-  /** Endpoints to connect to, or a dynamic source of endpoints, such as a cluster's resolver. */
+  /** Endpoints to connect to, or a source of them, such as a cluster's resolver. */
   readonly connect?: string | readonly string[] | EndpointSource;
 }
 
 /** Endpoints and socket options of a side: high-water marks, heartbeats, CURVE, PLAIN, `authenticate`, … */
 export type ProxySideOptions<O> = ProxyEndpoints & Readonly<Omit<O, Unfit>>;
 
-/** Topics of a side of type sub. */
 export interface ProxySubscriptions {
-  /** Topic prefixes of a side of type `sub`. Default: everything. */
+  /** Topic prefixes of a `sub` side. Default: everything. */
   readonly subscribe?: string | readonly string[];
 }
 
-/** The policy of a side. */
 export interface ProxyPoliced {
-  /** Limits which peers may connect and which messages may pass. Default: only the socket's own options do. */
+  /** Limits peers and messages. Default: only the socket's options do. */
   readonly policy?: ProxyPolicy;
 }
 
-/** Options of a side, by its type. */
+/** Options of a side by type. */
 export interface ProxySideOptionsByType {
   readonly router: ProxySideOptions<RouterOptions> & ProxyPoliced;
   readonly dealer: ProxySideOptions<DealerOptions> & ProxyPoliced;
@@ -86,20 +84,20 @@ export type TypedProxySideOptions = {
   [T in ProxySocketType]: { readonly type: T } & ProxySideOptionsByType[T];
 }[ProxySocketType];
 
-/** Capture: receives an unchanged copy of each message of both directions. */
+/** Receives an unchanged copy of each message, both ways. */
 export type ProxyCaptureOptions =
-  /** Copies go to every subscriber, with the first frame as topic. A slow subscriber misses copies. */
+  /** Every subscriber gets copies, with the first frame as topic; slow ones miss some. */
   | ({ readonly type: "pub" } & ProxySideOptions<PublisherOptions>)
-  /** Each copy goes to one peer in turn. It is missed if no peer has room. */
+  /** Each copy goes to one peer in turn, or is missed if none has room. */
   | ({ readonly type: "push" } & ProxySideOptions<PushOptions>);
 
-/** The control socket. Any program that can connect to it can pause and end the proxy. */
+/** Programs that can connect to the control socket can pause and end the proxy. */
 export type ProxyControlOptions =
-  /** Every command is answered. */
+  /** Answers every command. */
   | ({ readonly type?: "rep" } & ProxySideOptions<ReplyOptions>)
-  /** STATISTICS, JSON commands and errors are answered. Other words are not, as in libzmq. */
+  /** Answers STATISTICS, JSON commands and errors; not other words, as libzmq. */
   | ({ readonly type: "pair" } & ProxySideOptions<PairOptions>)
-  /** Nothing is answered. */
+  /** Answers nothing. */
   | ({ readonly type: "sub" } & ProxySideOptions<SubscriberOptions>);
 
 /** Options of every proxy. */
@@ -108,9 +106,9 @@ export interface ProxyOptions<F, B> {
   readonly backend: B;
   readonly capture?: ProxyCaptureOptions;
   readonly control?: ProxyControlOptions;
-  /** Label in statistics: up to 64 letters, digits, `_`, `.` and `-`. Default: no name. */
+  /** Label in statistics: up to 64 letters, digits, `_`, `.` and `-`. Default: none. */
   readonly name?: string;
-  /** Context of all sockets. Default: the process-wide context. */
+  /** Default: the process-wide context. */
   readonly context?: Context;
 }
 
@@ -134,9 +132,9 @@ export interface SocketPlan {
   /** Replaces `connect`. */
   readonly source: EndpointSource | undefined;
   readonly subscribe: readonly string[];
-  /** Constructor options, without the context. */
+  /** Constructor options without the context. */
   readonly options: Readonly<Record<string, unknown>>;
-  /** Only for the frontend and the backend. */
+  /** Only of frontend and backend. */
   readonly policy: ProxyPolicy | undefined;
 }
 
@@ -157,11 +155,9 @@ export function checkOptions(what: string, options: unknown): asserts options is
 }
 
 /**
- * Checks the options of one socket.
- *
  * @param types allowed types
  * @param usual default type
- * @throws InvalidArgumentError `EINVAL` for an unknown option, a wrong type or value, or no endpoint
+ * @throws InvalidArgumentError `EINVAL` for an invalid option, or no endpoint
  */
 export function planOf(
   name: SocketPlan["name"],

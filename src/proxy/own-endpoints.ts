@@ -1,23 +1,23 @@
 /**
- * Whether two endpoints are the same place. Prevents a proxy from connecting to itself, and a configuration from
- * binding an endpoint twice. Pure: no name is looked up.
+ * Whether two endpoints are the same place: keeps a proxy from connecting to itself, and a configuration from binding
+ * twice. Pure: looks up no name.
  *
- * Messages that a proxy sends to itself would return forever at full speed. This file catches connects to an endpoint
- * bound by the same proxy, by the same host or loopback; loop-detector.ts finds loops by other names.
+ * Messages that a proxy sends to itself would return forever at full speed. loop-detector.ts finds loops by other
+ * names.
  */
 
-/** TCP-based transports. Two cannot share a port, except for different paths of one scheme. */
+/** Two cannot share a port, except different paths of one scheme. */
 const OVER_TCP = /^(tcp|tls|wss?):\/\//;
 
 export interface TcpTarget {
   readonly scheme: string;
-  /** Path of ws and wss; else empty. */
+  /** Of ws and wss; else empty. */
   readonly path: string;
   readonly host: string;
   readonly port: string;
 }
 
-/** @returns the target without a source address; `undefined` for other transports */
+/** @returns without the source address; `undefined` for other transports */
 export function tcpTarget(endpoint: string): TcpTarget | undefined {
   const scheme = OVER_TCP.exec(endpoint)?.[1];
   if (scheme === undefined) return undefined;
@@ -37,13 +37,13 @@ export function tcpTarget(endpoint: string): TcpTarget | undefined {
   };
 }
 
-/** Whether each bind of the endpoint gets a different port. */
+/** Whether each bind gets another port. */
 export function isWildcard(endpoint: string): boolean {
   const port = tcpTarget(endpoint)?.port;
   return port === "*" || (port !== undefined && Number(port) === 0) || endpoint === "ipc://*";
 }
 
-/** Whether both may be the same place: equal text, or the same TCP port at any address. */
+/** Possibly the same place: equal text, or one TCP port at any address. */
 export function overlaps(one: string, other: string): boolean {
   if (isWildcard(one) || isWildcard(other)) return false;
   const [first, second] = [tcpTarget(one), tcpTarget(other)];
@@ -59,7 +59,7 @@ function isSameService(one: TcpTarget, other: TcpTarget): boolean {
   return Number(one.port) === Number(other.port) && one.scheme === other.scheme && one.path === other.path;
 }
 
-/** Whether both certainly cannot be bound at once: equal text, or one port with equal or wildcard addresses. */
+/** Certainly not bindable at once: equal text, or one port with equal or wildcard addresses. */
 export function collides(one: string, other: string): boolean {
   if (!overlaps(one, other)) return false;
   const [first, second] = [tcpTarget(one), tcpTarget(other)];
@@ -67,7 +67,7 @@ export function collides(one: string, other: string): boolean {
   return first.host === second.host || isEverywhere(first.host) || isEverywhere(second.host);
 }
 
-/** Whether a connect certainly reaches `bound`, without a name lookup. */
+/** Whether a connect certainly reaches `bound`. */
 export function leadsTo(connect: string, bound: string): boolean {
   if (!overlaps(connect, bound)) return false;
   const [from, to] = [tcpTarget(connect), tcpTarget(bound)];

@@ -1,5 +1,5 @@
 /**
- * Valid pairs of socket types in a proxy, and the messages between them. Pure.
+ * Valid pairs of socket types in a proxy, and their messages. Pure.
  *
  *   frontend  backend    passes
  *   router    dealer     requests, and their replies back
@@ -8,8 +8,8 @@
  *   pull      push|pub   messages one way
  *   sub       push|pub   messages one way, of the sub's topics
  *
- * Each pair can be reversed. Two routers would look up one side's peers at the other. A rep or req could pass only one
- * request at a time, and none after the first lost reply.
+ * Each pair can be reversed. Two routers would look up one side's peers at the other; a rep or req would pass one
+ * request at a time, and none after a lost reply.
  */
 import { InvalidArgumentError } from "../core/errors.js";
 import type { SocketTypeName } from "../core/socket-type.js";
@@ -17,7 +17,6 @@ import type { ProxySide } from "../sockets/pump.js";
 
 export type { ProxySide };
 
-/** Short name of a side's socket type. */
 export type ProxySocketType =
   | "router"
   | "dealer"
@@ -43,19 +42,19 @@ export const SIDE_TYPES: Readonly<Record<ProxySocketType, SocketTypeName>> = {
 
 const KINDS = { "router dealer": "queue", "xsub xpub": "forwarder", "pull push": "streamer" } as const;
 
-/** The kind of proxy; `proxy` for pairs without a dedicated class. */
+/** `proxy`: pairs without a dedicated class. */
 export type ProxyKind = (typeof KINDS)[keyof typeof KINDS] | "proxy";
 
-/** The kind for two socket types, which may come from a remote program. */
+/** The types may come from a remote program. */
 export function kindOf(frontend: string, backend: string): ProxyKind {
   const pair = `${frontend} ${backend}`;
   return Object.hasOwn(KINDS, pair) ? KINDS[pair as keyof typeof KINDS] : "proxy";
 }
 
 export type Carries =
-  /** Messages from peers; a drain stops them first. */
+  /** A drain stops these first. */
   | "messages"
-  /** Replies to requests in the other direction; a drain waits for them. */
+  /** A drain waits for these. */
   | "replies"
   | "subscriptions";
 
@@ -67,7 +66,7 @@ export interface Direction {
 
 type Couple = readonly [ProxySocketType, ProxySocketType];
 
-/** What the first type sends to the second, and the second to the first. */
+/** What each type sends to the other. */
 const COUPLES: readonly (readonly [...Couple, Carries, Carries | undefined])[] = [
   ["router", "dealer", "messages", "replies"],
   ["dealer", "dealer", "messages", "messages"],
@@ -80,14 +79,10 @@ const COUPLES: readonly (readonly [...Couple, Carries, Carries | undefined])[] =
   ["sub", "pub", "messages", undefined],
 ];
 
-/** All pairs as users write them: "router/dealer". */
+/** As users write them: "router/dealer". */
 export const LEGAL_PAIRS: readonly string[] = COUPLES.map(([one, other]) => `${one}/${other}`);
 
-/**
- * Directions of a proxy between two socket types.
- *
- * @throws InvalidArgumentError `EINVAL` for types that do not fit; the message names valid ones
- */
+/** @throws InvalidArgumentError `EINVAL` for types that do not fit; the message names valid ones */
 export function directionsOf(frontend: ProxySocketType, backend: ProxySocketType): readonly Direction[] {
   const there = { from: "frontend", to: "backend" } as const;
   const back = { from: "backend", to: "frontend" } as const;

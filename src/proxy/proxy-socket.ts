@@ -1,4 +1,4 @@
-/** One socket of a proxy: opened from its plan, bound and connected. */
+/** One socket of a proxy. */
 import { checkKeys } from "../core/arguments.js";
 import { ignore } from "../core/ignore.js";
 import type { Context } from "../sockets/context.js";
@@ -11,7 +11,7 @@ import { Dealer, Reply, Router } from "../sockets/request-reply.js";
 import type { Socket } from "../sockets/socket.js";
 import { type PlanType, type ProxyCertificates, type SocketPlan, typeNameOf } from "./options.js";
 
-/** Default linger when the proxy stops, ms. */
+/** ms. */
 export const LINGER = 1_000;
 
 const CLASSES: Readonly<Record<PlanType, new (options: never) => Socket>> = {
@@ -32,25 +32,25 @@ const CERTIFICATE_OPTIONS = ["tlsCert", "tlsKey", "tlsPassphrase", "tlsCa", "tls
 export class ProxySocket {
   readonly plan: SocketPlan;
   readonly socket: Socket;
-  /** Bound endpoints, wildcards resolved: those of the plan in order, then later ones. */
+  /** Without wildcards: the plan's in order, then later ones. */
   readonly bound: string[] = [];
   readonly connected: string[] = [];
-  /** Resolved -> given endpoint: a wildcard may be given many times. */
+  /** Resolved -> given; a wildcard may be given several times. */
   readonly #given = new Map<string, string>();
 
-  /** @throws InvalidArgumentError, NotSupportedError, TransportError `EMFILE` as a socket's constructor does */
+  /** @throws as a socket's constructor, TransportError `EMFILE` */
   constructor(plan: SocketPlan, context: Context) {
     this.plan = plan;
     const options = { linger: LINGER, ...plan.options, context };
     this.socket = new CLASSES[plan.type](options as never);
   }
 
-  /** @throws as a socket's `bind` does; the error names the endpoint */
+  /** @throws as a socket's `bind` */
   async bind(): Promise<void> {
     for (const endpoint of this.plan.bind) await this.listen(endpoint);
   }
 
-  /** Binds one endpoint. @returns the resolved endpoint @throws as a socket's `bind` does */
+  /** @returns the resolved endpoint @throws as a socket's `bind` */
   async listen(endpoint: string): Promise<string> {
     await this.socket.bind(endpoint);
     const resolved = this.socket.lastEndpoint ?? endpoint;
@@ -59,7 +59,7 @@ export class ProxySocket {
     return resolved;
   }
 
-  /** Unbinds an endpoint, as given or as resolved. @throws TransportError `ENOENT` when it is not bound */
+  /** @throws TransportError `ENOENT` when not bound */
   async unlisten(endpoint: string): Promise<void> {
     const resolved = this.bound.find((each) => each === endpoint || this.#given.get(each) === endpoint);
     await this.socket.unbind(resolved ?? endpoint);
@@ -68,30 +68,30 @@ export class ProxySocket {
     this.#given.delete(resolved);
   }
 
-  /** @throws as a socket's `connect` does */
+  /** @throws as a socket's `connect` */
   connect(): void {
-    // A side's subscriptions depend on its policy's topic lists (pumps.ts).
+    // A side's subscriptions depend on its policy (pumps.ts).
     if (this.plan.name === "control" && this.socket instanceof Subscriber)
       this.socket.subscribe(...this.plan.subscribe);
     for (const endpoint of this.plan.connect) this.connectTo(endpoint);
-    // A source's endpoints are unknown here; the loop detector reports one that is this proxy's own.
+    // The loop detector reports a source's endpoint that is the proxy's own.
     if (this.plan.source !== undefined) this.socket.connect(this.plan.source);
   }
 
-  /** @throws as a socket's `connect` does */
+  /** @throws as a socket's `connect` */
   connectTo(endpoint: string): void {
     this.socket.connect(endpoint);
     this.connected.push(endpoint);
   }
 
-  /** @throws TransportError `ENOENT` when it is not connected there */
+  /** @throws TransportError `ENOENT` when not connected */
   disconnectFrom(endpoint: string): void {
     this.socket.disconnect(endpoint);
     const position = this.connected.indexOf(endpoint);
-    if (position >= 0) this.connected.splice(position, 1); // Endpoints of the source are not listed.
+    if (position >= 0) this.connected.splice(position, 1); // A source's endpoints are not listed.
   }
 
-  /** @throws InvalidArgumentError `EINVAL` for an unknown option or an invalid value, before any change */
+  /** @throws InvalidArgumentError `EINVAL` for an invalid option, before any change */
   setCertificates(certificates: ProxyCertificates): void {
     checkKeys("certificates", certificates, CERTIFICATE_OPTIONS);
     const given = Object.entries(certificates).filter(([, value]) => value !== undefined);
@@ -100,7 +100,7 @@ export class ProxySocket {
     Object.assign(this.socket, Object.fromEntries(given));
   }
 
-  /** Subscribes to publishers or cancels a subscription; for sides of type sub and xsub. */
+  /** For sides of type sub and xsub. */
   subscribe(prefix: Buffer, on: boolean): void {
     const { socket } = this;
     if (socket.closed) return;
@@ -111,7 +111,7 @@ export class ProxySocket {
       void socket.send(Buffer.concat([Buffer.of(on ? 1 : 0), prefix]), { timeout: -1 }).catch(ignore);
   }
 
-  /** Connected peers; 0 if the engine cannot tell. */
+  /** 0 if the engine cannot tell. */
   get peers(): number {
     return engineStats(this.socket).peers ?? 0;
   }
@@ -125,17 +125,17 @@ export class ProxySocket {
     retire(this.socket, halfClose);
   }
 
-  /** Sends a metadata property in each handshake and reports the peers' values, if the engine can. */
+  /** Sends a property in each handshake and reports the peers' values, if the engine can. */
   announce(name: string, value: string, onPeer: (value: string, joined: boolean) => void): void {
     announce(this.socket, { name, value, onPeerProperty: onPeer });
   }
 
-  /** Incoming messages that wait to be taken, as far as the engine can count. */
+  /** Incoming messages waiting to be taken, as far as the engine can count. */
   get received(): number {
     return engineStats(this.socket).queuedIn;
   }
 
-  /** Outgoing messages or copies not sent yet, as far as the engine can count. */
+  /** Unsent messages or copies, as far as the engine can count. */
   get queued(): number {
     return engineStats(this.socket).queuedOut ?? 0;
   }

@@ -1,9 +1,9 @@
 /**
- * The sockets of one proxy: created from their plans, bound, connected, changed while it runs, and closed.
+ * The sockets of one proxy.
  *
  *   open --bind--> listening --connect--> in use --close--> gone
  *
- * A socket must not connect to an endpoint of the same proxy (own-endpoints.ts has the rule).
+ * A socket must not connect to its own proxy (own-endpoints.ts).
  */
 
 import { InvalidArgumentError } from "../core/errors.js";
@@ -22,7 +22,7 @@ import type { ProxyStats } from "./stats.js";
 export type ProxySocketName = "frontend" | "backend" | "capture" | "control";
 
 export class ProxySockets {
-  /** By name; empty until `open`. */
+  /** Empty until `open`. */
   readonly all = new Map<ProxySocketName, ProxySocket>();
   readonly #plans: readonly SocketPlan[];
   readonly #context: Context;
@@ -38,9 +38,9 @@ export class ProxySockets {
   }
 
   /**
-   * Creates all sockets. Each announces this proxy's id to its peers from the first handshake.
+   * Creates all sockets. Each sends this proxy's id in its handshakes.
    *
-   * @throws as a socket's constructor does
+   * @throws as a socket's constructor
    */
   open(directions: readonly Direction[], host: ControlHost): void {
     for (const plan of this.#plans) this.all.set(plan.name, this.#openSocket(plan, host));
@@ -55,9 +55,7 @@ export class ProxySockets {
     }
   }
 
-  /**
-   * Binds the sockets in order while `goesOn`. @throws as a socket's `bind`; InvalidArgumentError for a way to itself
-   */
+  /** Binds in order while `goesOn`. @throws as a socket's `bind`; InvalidArgumentError for a connect to itself */
   async bind(goesOn: () => boolean): Promise<void> {
     for (const opened of this.all.values()) {
       await opened.bind();
@@ -66,7 +64,7 @@ export class ProxySockets {
     refuseOwn([...this.all.values()].map(({ plan, bound }) => ({ ...plan, bound })));
   }
 
-  /** @throws as a socket's `connect` does */
+  /** @throws as a socket's `connect` */
   connect(): void {
     for (const opened of this.all.values()) opened.connect();
   }
@@ -75,7 +73,7 @@ export class ProxySockets {
     return this.all.get(name) as ProxySocket;
   }
 
-  /** Receives copies of passed messages; absent without a capture. */
+  /** Absent without a capture. */
   get take(): Capture["take"] | undefined {
     return this.#capture?.take;
   }
@@ -127,14 +125,14 @@ export class ProxySockets {
   }
 }
 
-/** Changes the endpoints of a running proxy, one call at a time. */
+/** Changes a running proxy's endpoints, one call at a time. */
 export class LiveEndpoints {
   readonly #sockets: ReadonlyMap<ProxySocketName, ProxySocket>;
   readonly #assertLive: () => void;
   /** The change in flight. */
   #last: Promise<unknown> = Promise.resolve();
 
-  /** @param assertLive called before each change; throws if endpoints cannot change */
+  /** @param assertLive throws if endpoints cannot change */
   constructor(sockets: ReadonlyMap<ProxySocketName, ProxySocket>, assertLive: () => void) {
     this.#sockets = sockets;
     this.#assertLive = assertLive;
@@ -147,7 +145,7 @@ export class LiveEndpoints {
         this.#refuseOwn();
         this.#assertLive();
       } catch (error) {
-        await opened.unlisten(resolved).catch(() => undefined); // The proxy stops, and its sockets with it.
+        await opened.unlisten(resolved).catch(() => undefined); // The proxy stops with its sockets.
         throw error;
       }
       return resolved;
@@ -178,7 +176,7 @@ export class LiveEndpoints {
       if (opened === undefined) throw new InvalidArgumentError(`The proxy has no ${String(name)}`);
       return make(opened);
     });
-    this.#last = made.catch(() => undefined); // The caller has the error; the next change waits only for the end.
+    this.#last = made.catch(() => undefined); // The caller has the error; the next change only waits for the end.
     return made;
   }
 
@@ -194,7 +192,7 @@ export class LiveEndpoints {
   }
 }
 
-/** @throws InvalidArgumentError `EINVAL` for a connect to one of the bound endpoints, with its name */
+/** @throws InvalidArgumentError `EINVAL` for a connect to a bound endpoint */
 function refuseOwn(sockets: readonly Listening[]): void {
   const bound = sockets.flatMap((socket) => socket.bound);
   for (const { name, connect } of sockets) {
@@ -209,7 +207,7 @@ function refuseOwn(sockets: readonly Listening[]): void {
   }
 }
 
-/** One socket of a proxy before any of its sockets connects. */
+/** A socket before any of the proxy's connects. */
 interface Listening {
   readonly name: string;
   readonly bound: readonly string[];

@@ -9,8 +9,8 @@ import type { Writable } from "../sockets/writable.js";
 type Capture = (from: "frontend" | "backend", frames: readonly Buffer[]) => void;
 
 /**
- * Passes messages from one socket to another and, if both types allow it, back. Frames are unchanged. A full queue on
- * one side stops reading from the other.
+ * Passes unchanged messages from one socket to another and, if the types allow it, back. A full queue on one side stops
+ * reading from the other.
  *
  * @example
  * ```ts
@@ -40,11 +40,11 @@ export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
   #end: (error?: unknown) => void = () => undefined;
 
   /**
-   * The sockets must have no codec, and messages must be able to pass in at least one direction.
+   * The sockets must have no codec.
    *
-   * @param capture called in order with each passed message and its side, such as `EspressoTap.capture`. It must be
-   *   quick, must not throw, and must not change the frames.
-   * @throws InvalidArgumentError `EINVAL` for anything but sockets, or a function
+   * @param capture called in order with each passed message and its side, such as `EspressoTap.capture`; must be quick,
+   *   not throw, and not change the frames
+   * @throws InvalidArgumentError `EINVAL` for anything else, or sockets that cannot exchange messages
    */
   constructor(
     frontEnd: F,
@@ -70,11 +70,11 @@ export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
   }
 
   /**
-   * Runs until {@link terminate} or until one of the sockets closes; then both are closed. A message taken from one
-   * socket that the other can no longer send counts in the other's `dropped.closed`.
+   * Runs until {@link terminate} or until a socket closes; then closes both. A message taken from one socket that the
+   * other can no longer send counts in the other's `dropped.closed`.
    *
-   * @throws InvalidArgumentError `EINVAL` when a socket is neither bound nor connected, or no message could pass
-   * @throws InvalidStateError `EFSM` when it ran before
+   * @throws InvalidArgumentError `EINVAL` for a socket neither bound nor connected, or if no message could pass
+   * @throws InvalidStateError `EFSM` on a second run
    * @throws errors of a send, such as `EHOSTUNREACH` of a mandatory ROUTER, after closing both sockets
    */
   async run(): Promise<void> {
@@ -114,9 +114,9 @@ export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
   }
 
   /**
-   * Stops passing messages until {@link resume}. Messages queue up to the high-water marks.
+   * Stops passing messages, which queue up to the high-water marks.
    *
-   * @throws ClosedError `EBADF` when the proxy is not running, as {@link resume} and {@link terminate} do
+   * @throws ClosedError `EBADF` when not running, as {@link resume} and {@link terminate}
    */
   pause(): void {
     this.#assertRunning();
@@ -139,7 +139,7 @@ export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
     if (this.#state !== "running") throw new ClosedError("EBADF", "The proxy does not run");
   }
 
-  /** The pump of one direction; `undefined` if messages cannot pass in it. */
+  /** `undefined` if messages cannot pass this way. */
   #pump(
     from: Socket & Partial<Readable>,
     to: Socket & Partial<Writable>,

@@ -1,4 +1,4 @@
-/** The pumps of a proxy, one per direction, with their checks and the count of unanswered requests. */
+/** A proxy's pumps, one per direction, with their checks and the count of unanswered requests. */
 
 import { countersOf } from "../sockets/internal.js";
 import { Pump, type PumpEffects } from "../sockets/pump.js";
@@ -14,12 +14,12 @@ import type { SidePolicy } from "./policy/side-policy.js";
 import { TopicGate } from "./policy/topics.js";
 import type { ProxySocket } from "./proxy-socket.js";
 
-/** Interval of the counts of unanswered requests, ms. */
+/** ms between counts of unanswered requests. */
 const TICK = 1_000;
 
 const KEPT = 60;
 
-/** Types whose peers only send: a drain can ask them to leave. */
+/** A drain can ask peers of these types to leave, since they only send. */
 const ONE_WAY: readonly ProxySocketType[] = ["pull", "sub", "xsub"];
 
 const WITH_TOPICS: readonly ProxySocketType[] = ["sub", "xsub", "pub", "xpub"];
@@ -43,7 +43,7 @@ export class Pumps {
   readonly all: readonly ProxyPump[];
   readonly #replies: ProxyPump | undefined;
   readonly #pending = new PendingReplies();
-  /** Set when messages have topics. `#upstream`: the side whose publishers get the subscriptions. */
+  /** With topics. `#upstream`: the side whose publishers get the subscriptions. */
   readonly #gate: TopicGate | undefined;
   readonly #upstream: ProxySocket | undefined;
   readonly #ticking: NodeJS.Timeout | undefined;
@@ -88,7 +88,7 @@ export class Pumps {
     return this.all.find(({ to }) => to === side)?.pump;
   }
 
-  /** Requests of the last minute passed on without a reply so far. */
+  /** Requests of the last minute without a reply so far. */
   get unanswered(): number {
     return this.#pending.count(this.#asked, this.#answered);
   }
@@ -98,7 +98,7 @@ export class Pumps {
     for (const { prefix, on } of this.#gate?.reconsider() ?? []) this.#upstream?.subscribe(prefix, on);
   }
 
-  /** Moves messages until all pumps have ended. Never rejects. */
+  /** Settles when all pumps have ended; never rejects. */
   async run(): Promise<void> {
     await Promise.all(this.all.map(({ pump }) => pump.run()));
   }
@@ -151,21 +151,19 @@ function topicsFor(
 }
 
 /**
- * Counts requests without a reply. Pure, without cost per message: reads the totals once per tick.
+ * Counts requests without a reply from totals, once per tick. Pure.
  *
- * Replies are matched to the newest requests. So a request of a dead worker becomes the oldest and is forgotten after
- * `KEPT` ticks; a later drain does not wait for it.
+ * Replies count for the newest requests, so a dead worker's request becomes the oldest and is forgotten after `KEPT`
+ * ticks; no later drain waits for it.
  */
 export class PendingReplies {
-  /** Unanswered requests by the tick they came in, newest last. */
+  /** By the tick they came in, newest last. */
   readonly #ticks: number[] = [];
   #asked = 0;
   #answered = 0;
 
   /**
-   * Ends a tick.
-   *
-   * @param asked total requests passed on
+   * @param asked total requests
    * @param answered total replies
    */
   tick(asked: number, answered: number): void {

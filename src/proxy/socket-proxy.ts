@@ -1,5 +1,5 @@
 /**
- * A proxy that owns its two sockets: opens, moves, drains, ends (life cycle: states.ts).
+ * A proxy that owns its two sockets (life cycle: states.ts).
  *
  *   peers -- frontend =pumps==> backend -- peers
  *                      |
@@ -47,7 +47,7 @@ const MAX_TIME = 2_147_483_647;
 export type SocketProxyOptions = ProxyOptions<TypedProxySideOptions, TypedProxySideOptions>;
 
 export interface ProxyDrainOptions {
-  /** Timeout in ms. Default 10,000. */
+  /** ms. Default 10,000. */
   readonly timeout?: number;
 }
 
@@ -57,10 +57,10 @@ export interface ProxyCloseOptions {
 }
 
 /**
- * Passes messages between two sides with unchanged frames. Each side has a dedicated socket with any number of bound
- * and connected endpoints, options and security. A full queue on one side stops reading from the other. So the proxy
- * holds at most the high-water marks plus one message or batch of 1,000 per direction. Closing drops and counts
- * messages in flight; {@link SocketProxy.drain} passes them on.
+ * Passes unchanged messages between two sides. Each side has its own socket, options and security, and any number of
+ * endpoints. A full queue on one side stops reading from the other, so the proxy holds at most the high-water marks
+ * plus one message or batch of 1,000 per direction. Closing drops and counts messages in flight; {@link
+ * SocketProxy.drain} passes them on.
  *
  *   const proxy = new SocketProxy({ frontend: { type: "sub", connect: upstream }, backend: { type: "pub", bind: here } });
  *   await proxy.start();
@@ -77,7 +77,7 @@ export interface ProxyCloseOptions {
  * ```
  */
 export class SocketProxy {
-  /** The proxy's events, buffered for a reader from its first read; {@link close} ends them. */
+  /** Events, buffered for a reader from its first read; {@link close} ends them. */
   readonly events: EventStream<ProxyEvent>;
   readonly #proxyEvents = new ProxyEvents();
   readonly #name: string | undefined;
@@ -98,8 +98,8 @@ export class SocketProxy {
   /**
    * Opens nothing.
    *
-   * @throws InvalidArgumentError `EINVAL` for types that do not fit (the message names valid ones), an unknown option,
-   *   a bad value, or a side without an endpoint
+   * @throws InvalidArgumentError `EINVAL` for types that do not fit (the message names valid ones), an invalid option,
+   *   or a side without an endpoint
    */
   constructor(options: SocketProxyOptions) {
     checkOptions(new.target.name, options);
@@ -137,12 +137,12 @@ export class SocketProxy {
     return this.#state;
   }
 
-  /** Whether {@link close} was called, by the program or by a controller. */
+  /** Whether {@link close} was called, also by a controller. */
   get closed(): boolean {
     return this.#closing !== undefined;
   }
 
-  /** Bound endpoints, wildcards resolved; empty before {@link start}. */
+  /** Bound endpoints without wildcards; empty before {@link start}. */
   get endpoints(): ProxyListening {
     return this.#sockets.endpoints;
   }
@@ -150,10 +150,9 @@ export class SocketProxy {
   /**
    * Opens, binds and connects the sockets, and starts passing messages. A failure closes everything.
    *
-   * @throws TransportError `EADDRINUSE` and others as a socket's `bind`, with the endpoint
-   * @throws InvalidArgumentError `EINVAL` for a bad endpoint, security options that do not fit, or a connect to an
-   *   endpoint of this proxy
-   * @throws InvalidStateError `EFSM` when it was started before; ClosedError `EBADF` when it is closed meanwhile
+   * @throws TransportError `EADDRINUSE` and others of `bind`, with the endpoint
+   * @throws InvalidArgumentError `EINVAL` for a bad endpoint, security options that do not fit, or a connect to itself
+   * @throws InvalidStateError `EFSM` on a second start; ClosedError `EBADF` when closed meanwhile
    */
   async start(): Promise<void> {
     this.#call("start");
@@ -170,9 +169,9 @@ export class SocketProxy {
   }
 
   /**
-   * Stops passing messages; they queue up to the high-water marks. No effect on a paused proxy.
+   * Stops passing messages, which queue up to the high-water marks. No effect on a paused proxy.
    *
-   * @throws InvalidStateError `EFSM` when it is neither running nor paused, as {@link resume}
+   * @throws InvalidStateError `EFSM` when neither running nor paused, as {@link resume}
    */
   pause(): void {
     const before = this.#state;
@@ -190,13 +189,11 @@ export class SocketProxy {
   }
 
   /**
-   * Takes messages while peers send, for at most half the timeout, and passes them on. Then waits for replies to
-   * requests and until everything is sent. Call {@link close} next; no messages pass after a drain. A second call
-   * joins the first.
+   * Takes messages while peers send, for at most half the timeout, and passes them on; then waits for replies and until
+   * everything is sent. Afterwards nothing passes: call {@link close}. A second call joins the first.
    *
-   * @returns what was left at the end or at the timeout
-   * @throws InvalidArgumentError `EINVAL` for an unknown option or an invalid time; InvalidStateError `EFSM` when the
-   *   proxy is not running
+   * @returns what was left
+   * @throws InvalidArgumentError `EINVAL` for an invalid option; InvalidStateError `EFSM` when not running
    */
   async drain(options: ProxyDrainOptions = {}): Promise<ProxyDrainResult> {
     checkKeys(`${this.constructor.name}.drain`, options, ["timeout"]);
@@ -208,10 +205,9 @@ export class SocketProxy {
   }
 
   /**
-   * Ends the proxy in any state: closes its sockets, and lets accepted messages leave within their linger. A second
-   * call joins the first.
+   * Ends the proxy in any state. Accepted messages leave within their sockets' linger. A second call joins the first.
    *
-   * @throws InvalidArgumentError `EINVAL` for an unknown option or an invalid linger, before any change
+   * @throws InvalidArgumentError `EINVAL` for an invalid option, before any change
    */
   close(options: ProxyCloseOptions = {}): Promise<void> {
     try {
@@ -232,41 +228,40 @@ export class SocketProxy {
   }
 
   /**
-   * Binds one more endpoint of a running or paused proxy.
+   * Binds another endpoint of a running or paused proxy.
    *
-   * @returns the endpoint, wildcards resolved
-   * @throws InvalidArgumentError `EINVAL` for a bad endpoint, one that the proxy itself connects to, or a missing
-   *   socket; TransportError `EADDRINUSE` and others as a socket's `bind`
-   * @throws InvalidStateError `EFSM` when the proxy is neither running nor paused, as the three methods below
+   * @returns the endpoint without wildcards
+   * @throws InvalidArgumentError `EINVAL` for a bad endpoint, one that the proxy connects to, or a missing socket;
+   *   TransportError `EADDRINUSE` and others of `bind`
+   * @throws InvalidStateError `EFSM` when neither running nor paused, as the three methods below
    */
   bind(socket: ProxySocketName, endpoint: string): Promise<string> {
     return this.#live.bind(socket, endpoint);
   }
 
   /**
-   * Unbinds an endpoint, as given to {@link bind} or listed in `endpoints`. Its peers stay connected on the engine
-   * `zmtp`; on `libzmq` they must connect to another endpoint.
+   * Unbinds an endpoint, as given or as listed in `endpoints`. Its peers stay connected on the engine `zmtp`; on
+   * `libzmq` they must use another endpoint.
    *
-   * @throws TransportError `ENOENT` when it is not bound
+   * @throws TransportError `ENOENT` when not bound
    */
   unbind(socket: ProxySocketName, endpoint: string): Promise<void> {
     return this.#live.unbind(socket, endpoint);
   }
 
   /**
-   * Connects to one more endpoint.
+   * Connects to another endpoint.
    *
-   * @throws InvalidArgumentError `EINVAL` for a bad endpoint, one of this proxy, or one that it is connected to
-   *   already
+   * @throws InvalidArgumentError `EINVAL` for a bad endpoint, one of this proxy, or one already connected
    */
   connect(socket: ProxySocketName, endpoint: string): Promise<void> {
     return this.#live.connect(socket, endpoint);
   }
 
   /**
-   * Disconnects from an endpoint; messages queued only for that peer are lost.
+   * Disconnects; messages queued only for that peer are lost.
    *
-   * @throws TransportError `ENOENT` when it is not connected there
+   * @throws TransportError `ENOENT` when not connected
    */
   disconnect(socket: ProxySocketName, endpoint: string): Promise<void> {
     return this.#live.disconnect(socket, endpoint);
@@ -294,11 +289,10 @@ export class SocketProxy {
   }
 
   /**
-   * Disconnects every peer of a side whose credentials `match`; `authenticate` decides when it reconnects.
+   * Disconnects peers of a side whose credentials `match`; `authenticate` decides when they reconnect.
    *
-   * @returns number of disconnected peers
-   * @throws ClosedError `EBADF` when the proxy has no open sockets; NotSupportedError `NOT_SUPPORTED` on the engine
-   *   `libzmq`
+   * @returns the number of disconnected peers
+   * @throws ClosedError `EBADF` without open sockets; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq`
    */
   revoke(side: ProxySide, match: Parameters<Socket["revoke"]>[0]): number {
     const opened = this.#sockets.all.get(side);
@@ -307,12 +301,11 @@ export class SocketProxy {
   }
 
   /**
-   * Replaces a side's whole policy; parts that the new one omits are unlimited. Allowed peers notice nothing,
-   * forbidden peers are disconnected, and subscriptions upstream are adjusted. Before {@link start} it sets the
-   * initial policy.
+   * Replaces a side's whole policy; omitted parts are unlimited. Allowed peers notice nothing, forbidden peers are
+   * disconnected, subscriptions upstream are adjusted. Before {@link start} it sets the initial policy.
    *
-   * @throws InvalidArgumentError `EINVAL` for a bad policy or an unreadable folder of keys; NotSupportedError
-   *   `NOT_SUPPORTED` if the engine cannot enforce it (docs/engines.md). The last policy stays then.
+   * @throws InvalidArgumentError `EINVAL` for a bad policy or an unreadable key folder; NotSupportedError
+   *   `NOT_SUPPORTED` if the engine cannot enforce it (docs/engines.md). The last policy stays.
    * @throws ClosedError `EBADF` when the proxy is closed
    */
   async setPolicy(side: ProxySide, policy: ProxyPolicy): Promise<void> {
@@ -326,10 +319,10 @@ export class SocketProxy {
   }
 
   /**
-   * Replaces certificates of a socket's tls:// and wss:// endpoints for later handshakes; existing connections
-   * continue. Omitted options stay as they are; a certificate and its key go together.
+   * Replaces the certificates of a socket's tls:// and wss:// endpoints for later handshakes. Omitted options stay; a
+   * certificate and its key go together.
    *
-   * @throws InvalidArgumentError `EINVAL` for an unknown option or an invalid value, before any change
+   * @throws InvalidArgumentError `EINVAL` for an invalid option, before any change
    * @throws ClosedError `EBADF` when the socket is missing or closed
    */
   setCertificates(socket: ProxySocketName, certificates: ProxyCertificates): void {
@@ -362,7 +355,7 @@ export class SocketProxy {
       pause: () => this.pause(),
       resume: () => this.resume(),
       drain: (timeout) => {
-        next(this.#state, "drain"); // Throws in a wrong state, so the controller reads the error.
+        next(this.#state, "drain"); // The controller reads the error.
         void this.drain(timeout === undefined ? {} : { timeout });
       },
       stop: (kill) => void this.close(kill ? { linger: 0 } : {}),
@@ -424,7 +417,7 @@ export type StreamerProxyOptions = ProxyOptions<
 
 /**
  * Passes requests from clients (REQ, DEALER) at the frontend to workers (REP, ROUTER, DEALER) at the backend in turn,
- * and replies back. A reply to a client that has left or does not read is dropped and counted.
+ * and replies back. Replies to departed or full clients are dropped and counted.
  *
  * @example
  * ```ts
@@ -446,7 +439,7 @@ export type StreamerProxyOptions = ProxyOptions<
  * ```
  */
 export class QueueProxy extends SocketProxy {
-  /** Opens nothing. @throws InvalidArgumentError `EINVAL` as {@link SocketProxy} */
+  /** @throws InvalidArgumentError `EINVAL` as {@link SocketProxy} */
   constructor(options: QueueProxyOptions) {
     super(typed(options, "router", "dealer"));
   }
@@ -454,7 +447,7 @@ export class QueueProxy extends SocketProxy {
 
 /**
  * Passes messages from publishers (PUB, XPUB) at the frontend to subscribers (SUB, XSUB) at the backend. Each topic
- * prefix is subscribed upstream once, and cancelled when its last subscriber leaves.
+ * prefix is subscribed upstream once, until its last subscriber leaves.
  *
  * @example
  * ```ts
@@ -476,14 +469,14 @@ export class QueueProxy extends SocketProxy {
  * ```
  */
 export class ForwarderProxy extends SocketProxy {
-  /** Opens nothing. @throws InvalidArgumentError `EINVAL` as {@link SocketProxy} */
+  /** @throws InvalidArgumentError `EINVAL` as {@link SocketProxy} */
   constructor(options: ForwarderProxyOptions) {
     super(typed(options, "xsub", "xpub"));
   }
 }
 
 /**
- * Passes work from PUSH peers at the frontend to PULL peers at the backend, in turn. A running proxy drops nothing.
+ * Passes work from PUSH peers at the frontend to PULL peers at the backend in turn. A running proxy drops nothing.
  *
  * @example
  * ```ts
@@ -503,13 +496,13 @@ export class ForwarderProxy extends SocketProxy {
  * ```
  */
 export class StreamerProxy extends SocketProxy {
-  /** Opens nothing. @throws InvalidArgumentError `EINVAL` as {@link SocketProxy} */
+  /** @throws InvalidArgumentError `EINVAL` as {@link SocketProxy} */
   constructor(options: StreamerProxyOptions) {
     super(typed(options, "pull", "push"));
   }
 }
 
-/** Adds the types; anything but an object is left for the checks. */
+/** Anything but an object is left for the checks. */
 function typed(
   options: ProxyOptions<object, object>,
   frontend: ProxySocketType,

@@ -7,8 +7,8 @@
  *                      |            |               |
  *                      +----stop----+---- stop -----+----> stopping --> stopped
  *
- * `stop` is valid in every state; endpoints `change` while it is running or paused. A proxy runs once; its counters
- * stay readable.
+ * `stop` is valid in every state, `change` (of endpoints) while running or paused. A proxy runs once; its counters stay
+ * readable.
  */
 import { InvalidStateError } from "../core/errors.js";
 
@@ -35,11 +35,7 @@ const TABLE: Readonly<Record<ProxyCall, Partial<Record<ProxyState, ProxyState>>>
   stopped: { stopping: "stopped", stopped: "stopped" },
 };
 
-/**
- * The state after a call.
- *
- * @throws InvalidStateError `EFSM` for a call that the state does not allow
- */
+/** @throws InvalidStateError `EFSM` for a call that the state does not allow */
 export function next(state: ProxyState, call: ProxyCall): ProxyState {
   const after = TABLE[call][state];
   if (after !== undefined) return after;

@@ -1,4 +1,3 @@
-/** A proxy's statistics, built from its sockets and pumps. */
 
 import { countersOf, engineStats } from "../sockets/internal.js";
 import type { Pump } from "../sockets/pump.js";
@@ -10,19 +9,18 @@ import type { ProxyState } from "./states.js";
 
 /** Incoming messages of a side. */
 export interface ProxyIncoming {
-  /** Messages that the proxy took. */
   readonly messages: number;
-  /** Bytes of their frames, without framing. */
+  /** Without framing. */
   readonly bytes: number;
-  /** Messages that wait to be taken, as far as the engine can count. */
+  /** Messages waiting to be taken, as far as the engine can count. */
   readonly queued: number;
-  /** Messages taken but not passed on, by reason. */
+  /** Messages taken but not passed on. */
   readonly dropped: {
-    /** A request or reply without its required frames. */
+    /** Without the required frames. */
     readonly malformed: number;
-    /** A request that passed this proxy repeatedly. */
+    /** Requests that passed this proxy repeatedly. */
     readonly loop: number;
-    /** An unforeseen error, reported by an event. */
+    /** Unforeseen errors, reported by an event. */
     readonly failed: number;
     /** The proxy stopped first. */
     readonly stopped: number;
@@ -31,18 +29,18 @@ export interface ProxyIncoming {
 
 /** Outgoing messages of a side. */
 export interface ProxyOutgoing {
-  /** Messages that the engine accepted. */
+  /** Accepted by the engine. */
   readonly messages: number;
   readonly bytes: number;
-  /** Messages (copies, if a socket sends to many) not sent yet, as far as the engine can count. */
+  /** Unsent messages (copies, if sent to many), as far as the engine can count. */
   readonly queued: number;
-  /** Messages or copies not sent, by reason; 0 if the engine cannot count them. */
+  /** Unsent messages or copies; 0 if the engine cannot count them. */
   readonly dropped: {
-    /** The receiving peer is not connected. */
+    /** The receiver is not connected. */
     readonly unroutable: number;
-    /** The peer was at its high-water mark. */
+    /** The receiver was at its high-water mark. */
     readonly "peer-full": number;
-    /** The peer left first. */
+    /** The receiver left first. */
     readonly disconnected: number;
     /** The proxy stopped first. */
     readonly closed: number;
@@ -50,81 +48,81 @@ export interface ProxyOutgoing {
 }
 
 /**
- * Why a handshake failed. `authentication`: credentials; `mechanism`: different security at the two ends; `protocol`:
- * not a ZMTP peer, or an incompatible socket type; `other`: the peer left early.
+ * `authentication`: credentials; `mechanism`: different security at the two ends; `protocol`: not a ZMTP peer, or an
+ * incompatible socket type; `other`: the peer left early.
  */
 export type ProxyHandshakeReason = "authentication" | "mechanism" | "protocol" | "other";
 
 export interface ProxySideStats {
   readonly type: ProxySocketType;
-  /** Bound endpoints, wildcards resolved. */
+  /** Without wildcards. */
   readonly endpoints: readonly string[];
-  /** Connected endpoints, without those of a source. */
+  /** Without those of a source. */
   readonly connected: readonly string[];
-  /** Connected peers; `undefined` if the engine cannot tell. */
+  /** `undefined` if the engine cannot tell. */
   readonly peers: number | undefined;
   /** Connections restored after a loss; `undefined` if the engine cannot tell. */
   readonly reconnects: number | undefined;
-  /** Failed handshakes by reason; earlier refusals by a policy are in `refused`. */
+  /** Failed handshakes; a policy's earlier refusals are in `refused`. */
   readonly handshakeErrors: Readonly<Record<ProxyHandshakeReason, number>>;
   readonly in: ProxyIncoming;
   readonly out: ProxyOutgoing;
   /**
-   * Refusals of the side's policy by reason: connections (`address`, `key`, `size`), messages and subscriptions
-   * (`topic`), and delayed reads (`rate`).
+   * The policy's refusals: connections (`address`, `key`, `size`), messages and subscriptions (`topic`), delayed reads
+   * (`rate`).
    */
   readonly refused: ProxyPolicyRefusals;
 }
 
 export interface ProxyCaptureStats {
-  /** Messages that the capture socket accepted. */
+  /** Accepted by the capture socket. */
   readonly captured: number;
-  /** Messages that it refused; for a PUB, copies that slow or leaving subscribers did not get. */
+  /** Refused by it; for a PUB, copies that slow or departing subscribers missed. */
   readonly missed: number;
-  /** Messages or copies that wait for a subscriber, as far as the engine can count. */
+  /** Messages or copies waiting for a subscriber, as far as the engine can count. */
   readonly queued: number;
-  /** Connected subscribers; `undefined` if the engine cannot tell. */
+  /** Subscribers; `undefined` if the engine cannot tell. */
   readonly peers: number | undefined;
 }
 
 export interface ProxyControlStats {
-  /** Commands that were carried out. */
+  /** Commands carried out. */
   readonly commands: number;
-  /** Messages that were not a command, or did not fit the proxy's state. */
+  /** Messages that were no command, or did not fit the proxy's state. */
   readonly refused: number;
 }
 
-/** Messages left at the end of a drain. */
+/** Messages left after a drain. */
 export interface ProxyDrainResult {
   /** Whether nothing was left. */
   readonly drained: boolean;
-  /** Messages received but not passed on. */
+  /** Received but not passed on. */
   readonly received: number;
-  /** Messages passed on but not sent, as far as the engine can count. */
+  /** Passed on but not sent, as far as the engine can count. */
   readonly queued: number;
-  /** Requests of the last minute passed on without a reply. */
+  /** Requests of the last minute without a reply. */
   readonly unanswered: number;
 }
 
-/** Statistics of a proxy; all counts are since its start. */
+/** Statistics of a proxy since its start. */
 export interface ProxyStats {
   readonly name?: string;
   readonly state: ProxyState;
   readonly frontend: ProxySideStats;
   readonly backend: ProxySideStats;
-  /** Requests of the last minute passed on without a reply so far; 0 for one-way proxies. */
+  /** Requests of the last minute without a reply so far; 0 for one-way proxies. */
   readonly unanswered: number;
-  /** Peers that are proxies and lead back to this one, including itself; 0 if the engine cannot tell. */
+  /** Proxies among the peers that lead back to this one, including itself; 0 if the engine cannot tell. */
   readonly loops: number;
   readonly capture?: ProxyCaptureStats;
   readonly control?: ProxyControlStats;
-  /** Result of the drain, once it has ended. */
+  /** Present after a drain. */
   readonly drain?: ProxyDrainResult;
 }
 
 /**
- * @param incoming pump that reads this side, if any @param outgoing pump that writes to it @param refused by its
- *   policy @param handshakeErrors so far
+ * @param incoming pump that reads this side @param outgoing pump that writes to it @param refused by its policy @param
+ *   handshakeErrors so far
  */
 export function sideStats(
   type: ProxySocketType,

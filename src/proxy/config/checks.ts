@@ -1,9 +1,9 @@
 /**
- * Checks that a schema cannot express: endpoints, socket types that do not fit each other, endpoints bound twice, and
- * loops through several proxies. Faults within one socket: socket-checks.ts. Pure.
+ * Checks that a schema cannot express: endpoints, types that do not fit each other, endpoints bound twice, loops
+ * through several proxies. Pure.
  *
- * Forwarders and streamers record no route, so two that lead into each other pass a message forever. This can be seen
- * before anything opens if both are in one file. Replies and messages of two-way pairs flow back without a loop.
+ * Forwarders and streamers record no route, so two that lead into each other pass a message forever. Replies and
+ * two-way messages flow back without a loop.
  */
 
 import { type Finding, type Path, pathText } from "../../config/problem.js";
@@ -14,7 +14,6 @@ import { type Proxies, type ProxyConfiguration, type SocketConfiguration, socket
 import { KINDS } from "./schema.js";
 import { checkSocket, type EngineAbilities } from "./socket-checks.js";
 
-/** An endpoint and its position in the file. */
 interface Place {
   readonly endpoint: string;
   readonly path: Path;
@@ -22,12 +21,11 @@ interface Place {
 }
 
 export interface Places {
-  /** `at`: index in a list of endpoints; a single text has none. */
+  /** `at`: index in a list; a single text has none. */
   endpoint(path: Path, at: number): Path;
   isFaulty(socket: Path): boolean;
 }
 
-/** Finds all faults of proxies, as far as they fit the schema. */
 export function check(proxies: Proxies, engine: EngineAbilities, places: Places): readonly Finding[] {
   const findings: Finding[] = [];
   const bound: Place[] = [];
@@ -70,7 +68,7 @@ function endpointFault(
   }
 }
 
-/** Only connects: an endpoint bound twice is reported with the place that has it. */
+/** For connects; an endpoint bound twice is reported with its place. */
 function namedBefore(endpoints: readonly string[], at: number): string | undefined {
   const endpoint = endpoints[at] as string;
   return endpoints.indexOf(endpoint) < at ? `${endpoint} is named before in this list` : undefined;
@@ -102,7 +100,7 @@ function boundTwice(bound: readonly Place[]): readonly Finding[] {
   return findings;
 }
 
-/** Faults within one proxy. The proxy itself would refuse them at its start. */
+/** The proxy itself would refuse these at its start. */
 function ownEndpoints(bound: readonly Place[], connected: readonly Place[]): readonly Finding[] {
   const findings: Finding[] = [];
   for (const { endpoint, path, proxy } of connected) {
@@ -114,7 +112,7 @@ function ownEndpoints(bound: readonly Place[], connected: readonly Place[]): rea
   return findings;
 }
 
-/** The side where messages come in and the side where they leave. */
+/** The sides where messages come in and leave. */
 interface Hop {
   readonly proxy: string;
   readonly from: ProxySide;
@@ -123,7 +121,7 @@ interface Hop {
   readonly target: SocketConfiguration;
 }
 
-/** Reports each loop once, at its first proxy in the file. */
+/** Each loop once, at its first proxy in the file. */
 function loopsOf(proxies: Proxies, placeOf: (socket: Path, at: number) => Path): readonly Finding[] {
   const hops = Object.entries(proxies).flatMap(([proxy, configuration]) => hopsOf(proxy, configuration));
   const after = new Map(hops.map((hop) => [hop, hops.filter((other) => meets(hop.target, other.source))]));
@@ -156,21 +154,21 @@ function hopsOf(proxy: string, configuration: ProxyConfiguration): readonly Hop[
         target: configuration[to],
       }));
   } catch {
-    return []; // Types that do not fit are reported elsewhere.
+    return []; // Reported elsewhere.
   }
 }
 
-/** Whether messages that leave by `source` reach `target`; either may be the one that connects. */
+/** Either may be the one that connects. */
 function meets(target: SocketConfiguration, source: SocketConfiguration): boolean {
   return leading(target, source) >= 0 || leading(source, target) >= 0;
 }
 
-/** Index of the connect of `one` that leads to `other`; -1: none. */
+/** Index of the connect of `one` to `other`; -1: none. */
 function leading(one: SocketConfiguration, other: SocketConfiguration): number {
   return one.connect.findIndex((connect) => other.bind.some((bound) => leadsTo(connect, bound)));
 }
 
-/** A connect that closes the loop: the first proxy's if it has one, else the next proxy's. */
+/** A connect that closes the loop: the first proxy's, else the next's. */
 function connectionOf(loop: readonly Hop[]): [connects: Path, at: number] {
   const [first, second, last] = [loop[0], loop[1], loop[loop.length - 1]] as [Hop, Hop, Hop];
   const connects = [
@@ -182,7 +180,7 @@ function connectionOf(loop: readonly Hop[]): [connects: Path, at: number] {
   return [["proxies", proxy, side, "connect"], at];
 }
 
-/** The shortest path from a hop through other proxies back to it. Loops of a single proxy are found elsewhere. */
+/** The shortest path through other proxies back to a hop. */
 function loopFrom(start: Hop, after: ReadonlyMap<Hop, readonly Hop[]>): readonly Hop[] | undefined {
   const seen = new Set<Hop>([start]);
   let paths: (readonly Hop[])[] = [[start]];
@@ -192,7 +190,7 @@ function loopFrom(start: Hop, after: ReadonlyMap<Hop, readonly Hop[]>): readonly
       const last = path[path.length - 1] as Hop;
       for (const next of after.get(last) ?? []) {
         if (next === start && path.length > 1) return path;
-        // Going back through the same side is the other direction of one connection, not a loop.
+        // The same side would be the connection's other direction, not a loop.
         if (seen.has(next) || next.proxy === last.proxy) continue;
         seen.add(next);
         longer.push([...path, next]);

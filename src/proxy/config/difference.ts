@@ -8,14 +8,14 @@
  *   anything else of a proxy              restart; its peers reconnect
  *   a proxy that is new, or gone          start, stop
  *
- * Order: nothing is taken away before its replacement works, and removals come as late as possible.
+ * Order: a replacement works before its predecessor goes, and removals come as late as possible.
  *
  *   1  removals that free an endpoint for something new
  *   2  everything new
  *   3  restarts
  *   4  other removals
  *
- * Each change has an {@link inverse}, so a reload that fails half-way restores the previous state.
+ * Each change has an {@link inverse}, so a failed reload restores the previous state.
  */
 
 import { overlaps } from "../own-endpoints.js";
@@ -32,7 +32,7 @@ import {
 interface Whole {
   readonly proxy: string;
   readonly configuration: ProxyConfiguration;
-  /** Why the proxy has to restart: paths that changed. */
+  /** Changed paths that require a restart. */
   readonly again?: readonly string[];
 }
 
@@ -138,7 +138,7 @@ function within(proxy: string, before: ProxyConfiguration, after: ProxyConfigura
     const each = (what: EndpointChange["do"], endpoints: readonly string[]): void => {
       for (const endpoint of endpoints) changes.push({ do: what, proxy, socket, endpoint });
     };
-    // Certificates come before the binds that need them.
+    // Certificates precede the binds that need them.
     if (old.tls !== undefined && now.tls !== undefined && !same(old.tls, now.tls))
       changes.push({ do: "tls", proxy, socket, tls: now.tls, before: old.tls });
     each("unbind", without(old.bind, now.bind));
@@ -151,7 +151,7 @@ function within(proxy: string, before: ProxyConfiguration, after: ProxyConfigura
   return changes;
 }
 
-/** Members that cannot change while the proxy runs: paths such as `backend.linger`. */
+/** Paths that cannot change while the proxy runs, such as `backend.linger`. */
 function reasons(before: ProxyConfiguration, after: ProxyConfiguration): readonly string[] {
   const found: string[] = before.kind === after.kind ? [] : ["kind"];
   const names = new Set([...socketsOf(before), ...socketsOf(after)].map(([name]) => name));
@@ -168,7 +168,7 @@ function reasons(before: ProxyConfiguration, after: ProxyConfiguration): readonl
   return found;
 }
 
-/** Multiset difference: `list` without `taken`. */
+/** Multiset difference. */
 function without(list: readonly string[], taken: readonly string[]): readonly string[] {
   const rest = [...taken];
   return list.filter((item) => {
@@ -210,7 +210,7 @@ function isInTheWay(give: Change, take: Change): boolean {
   if (own && give.do === "stop") return false;
   const [old, wanted] = [endpointsOf(give), endpointsOf(take)];
   if (anyOverlap(old.bind, wanted.bind)) return true;
-  // A proxy may not connect to itself, not even for a moment.
+  // A proxy must never connect to itself.
   return own && (anyOverlap(old.bind, wanted.connect) || anyOverlap(old.connect, wanted.bind));
 }
 

@@ -1,6 +1,6 @@
 /**
- * The running proxies of a configuration. Applies the difference to a new configuration one change at a time, and
- * rolls back when a change fails.
+ * The running proxies of a configuration. Applies the difference to a new one change by change, and rolls back after a
+ * failure.
  */
 import { ClosedError } from "../../core/errors.js";
 import type { ProxySide } from "../pairs.js";
@@ -15,20 +15,19 @@ export interface FleetMember {
   readonly proxy: SocketProxy;
 }
 
-/** Events of a fleet, and the factory of its proxies. */
 export interface FleetEffects {
   create(name: string, configuration: ProxyConfiguration): SocketProxy;
   /** Called before the proxy starts. */
   created(member: FleetMember): void;
   started(member: FleetMember): void;
-  /** A change was made, rolled back, or made by a controller. @param endpoint of a bind, wildcards resolved */
+  /** A change was made, rolled back, or made by a controller. @param endpoint of a bind, without wildcards */
   made(change: Change, endpoint: string | undefined): void;
-  /** A proxy ended: by a change, with the fleet, or by its own controller. @param result absent without a drain */
+  /** A proxy ended: by a change, with the fleet, or by its controller. @param result absent without a drain */
   ended(member: FleetMember, result: ProxyDrainResult | undefined): void;
   empty(): void;
 }
 
-/** A change failed. Changes made before it are rolled back. */
+/** A change failed, and those before it are rolled back. */
 export class ChangeError extends Error {
   readonly proxy: string;
 
@@ -44,12 +43,12 @@ export class Fleet {
   #running: Proxies = {};
   #drain = 0;
   #closing: Promise<boolean> | undefined;
-  /** Set by an immediate end: nothing starts afterwards. */
+  /** Nothing starts after an immediate end. */
   #stopped = false;
-  /** The starting proxy, not a member yet. */
+  /** Not a member yet. */
   #starting: SocketProxy | undefined;
   #applying: Promise<unknown> = Promise.resolve();
-  /** Members that a change or the fleet's end is draining and stopping. */
+  /** Members that are draining and stopping. */
   readonly #ending = new Set<FleetMember>();
   readonly #paused = new Set<string>();
 
@@ -64,8 +63,8 @@ export class Fleet {
   /**
    * Applies a configuration, one call at a time.
    *
-   * @returns the changes made; none when the fleet is closing
-   * @throws ChangeError after a rollback of the changes, as far as it succeeded
+   * @returns the changes; none when the fleet is closing
+   * @throws ChangeError after a rollback, as far as it succeeded
    */
   apply(wanted: Configuration): Promise<readonly Change[]> {
     const applying = this.#apply(wanted);
@@ -96,9 +95,7 @@ export class Fleet {
   }
 
   /**
-   * Ends all proxies.
-   *
-   * @param options linger 0: at once; else each proxy is drained first
+   * @param options linger 0: ends at once; else drains each proxy first
    * @returns whether nothing was left
    */
   close({ linger }: { readonly linger: number }): Promise<boolean> {
@@ -119,7 +116,7 @@ export class Fleet {
   }
 
   async #drainAll(): Promise<boolean> {
-    await Promise.resolve(); // Lets the change in flight notice that the fleet is closing.
+    await Promise.resolve(); // The change in flight sees that the fleet is closing.
     await this.#applying;
     const results = await Promise.all([...this.#members.values()].map((member) => this.#end(member)));
     return results.every((result) => result?.drained !== false);
@@ -144,7 +141,7 @@ export class Fleet {
     if (change.do === "start") await this.#start(change.proxy, change.configuration);
     else {
       const member = this.#members.get(change.proxy);
-      // A controller has ended it meanwhile: nothing to change.
+      // A controller has ended it.
       if (member === undefined || this.#ending.has(member)) return;
       endpoint = await this.#change(member, change);
     }
@@ -173,7 +170,7 @@ export class Fleet {
     }
   }
 
-  /** @throws ClosedError `EBADF` when the fleet is ended at once meanwhile; otherwise as `start` of a proxy */
+  /** @throws ClosedError `EBADF` when the fleet ends at once meanwhile; otherwise as `start` of a proxy */
   async #start(name: string, configuration: ProxyConfiguration): Promise<void> {
     this.#assertNotStopped();
     const proxy = this.#effects.create(name, configuration);

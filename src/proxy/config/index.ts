@@ -1,4 +1,4 @@
-/** Configurations of proxies. The command line loads this module only when it gets a file. */
+/** Configurations of proxies, which the command line loads only for a file. */
 export { type Change, difference } from "./difference.js";
 export { ChangeError, Fleet, type FleetEffects, type FleetMember } from "./fleet.js";
 export { configurationOf, loadConfiguration } from "./load.js";

@@ -41,7 +41,7 @@ const SOCKET_DEPTH = ["proxies", "NAME", "frontend"].length;
 export interface LoadSettings {
   /** Default: the process's environment. */
   readonly environment?: Environment;
-  /** Default: the engine of the process-wide context. */
+  /** Default: that of the process-wide context. */
   readonly engine?: EngineAbilities;
 }
 
@@ -98,17 +98,14 @@ function proxiesIn(value: unknown): Readonly<Record<string, Readonly<Record<stri
   return typeof proxies === "object" && proxies !== null ? (proxies as never) : {};
 }
 
-/**
- * The rest of the value without faulty members and without proxies whose sockets are unknown. So each fault is
- * reported once.
- */
+/** The value without faulty members and proxies with unknown sockets, so that each fault is reported once. */
 function withoutFaults(value: unknown, findings: readonly Finding[]): unknown {
   if (typeof proxiesIn(value) !== "object" || Array.isArray(proxiesIn(value))) return {};
   const rest = structuredClone(value) as { proxies?: Record<string, unknown> };
   for (const { path, message } of findings) {
     if (path[0] !== "proxies") continue;
     if (path.length < 2) return {};
-    // A socket without an endpoint can still be checked.
+    // Without an endpoint a socket can still be checked.
     const deep = path.length > SOCKET_DEPTH || (path.length === SOCKET_DEPTH && message === NO_ENDPOINT);
     if (!deep) delete rest.proxies?.[String(path[1])];
     else if (path.length > SOCKET_DEPTH) {
@@ -123,7 +120,7 @@ function withoutFaults(value: unknown, findings: readonly Finding[]): unknown {
   return rest;
 }
 
-/** Whether a path is within this proxy, or applies to all of them. */
+/** Whether a path is within this proxy, or covers all. */
 function isWithin([top, proxy]: Path, name: string): boolean {
   if (proxy === undefined) return top === undefined || top === "proxies";
   return top === "proxies" && String(proxy) === name;
@@ -135,7 +132,7 @@ function placeOf(value: unknown, path: Path, at: number): Path {
   return Array.isArray(within) ? [...path, at] : path;
 }
 
-/** Fills in the keys of certificates and resolves the paths of folders. */
+/** Fills in certificates' keys and resolves folders' paths. */
 async function withFiles(
   name: string,
   proxy: ProxyConfiguration,
@@ -166,7 +163,7 @@ async function withFiles(
   return { ...proxy, ...sockets } as ProxyConfiguration;
 }
 
-/** Findings of the proxy's own checks, which decide; usually none. They open nothing. */
+/** The proxy's own checks decide; usually no findings. */
 function madeOf(name: string, proxy: ProxyConfiguration): readonly Finding[] {
   try {
     new SocketProxy(optionsOf(proxy));
@@ -177,7 +174,7 @@ function madeOf(name: string, proxy: ProxyConfiguration): readonly Finding[] {
   }
 }
 
-/** The files that a configuration names: certificates and folders of keys. Each is read once. */
+/** Certificates and key folders named in a configuration. Each is read once. */
 class NamedFiles {
   readonly findings: Finding[] = [];
   /** Includes missing files. */
@@ -185,12 +182,12 @@ class NamedFiles {
   readonly #folder: string;
   readonly #certificates = new Map<string, Promise<Certificate>>();
 
-  /** @param file the configuration; other files are relative to its folder */
+  /** @param file the configuration, to whose folder others are relative */
   constructor(file: string) {
     this.#folder = dirname(resolve(file));
   }
 
-  /** Keys of a secret certificate; `undefined` when it cannot be read. */
+  /** `undefined` for an unreadable secret certificate. */
   async keys(path: Path, name: string): Promise<{ publicKey: string; secretKey: string } | undefined> {
     const file = this.whole(name);
     let reading = this.#certificates.get(file);
@@ -208,7 +205,7 @@ class NamedFiles {
     return undefined;
   }
 
-  /** Contents of a socket's certificate files, without unreadable ones. */
+  /** Unreadable files are left out. */
   async certificates(path: Path, tls: TlsConfiguration): Promise<TlsConfiguration> {
     const found = this.findings.length;
     const read = await this.#pems(path, tls, ["cert", "key", "ca"]);

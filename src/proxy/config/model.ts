@@ -1,6 +1,6 @@
 /**
- * A checked configuration: plain, comparable data, and its conversion from the file's values to a proxy's options.
- * Pure; load.ts reads the files it names.
+ * A checked configuration: plain, comparable data, and its conversion to a proxy's options. Pure; load.ts reads the
+ * files.
  */
 
 import type { TlsCertificates } from "../../core/tls-certificates.js";
@@ -12,11 +12,11 @@ import { type ConfiguredKind, KINDS } from "./schema.js";
 export interface SocketConfiguration {
   readonly bind: readonly string[];
   readonly connect: readonly string[];
-  /** As written, but with the absolute path of the key folder. */
+  /** As written, but with the key folder's absolute path. */
   readonly policy?: Readonly<Record<string, unknown>>;
-  /** For tls:// and wss://: contents of the files, or their names until they are read. */
+  /** For tls:// and wss://: the files' contents, or their names before reading. */
   readonly tls?: TlsConfiguration;
-  /** Everything else: type, subscriptions, socket options with the certificate's keys, and PLAIN users. */
+  /** Everything else: type, subscriptions, socket options, certificate keys, PLAIN users. */
   readonly options: Readonly<Record<string, unknown>>;
 }
 
@@ -27,7 +27,7 @@ export interface TlsConfiguration {
   readonly certificates?: readonly { readonly cert: string; readonly key: string }[];
 }
 
-/** A proxy's sockets, in the order in which they open. */
+/** In the order of opening. */
 export const SOCKET_NAMES = ["frontend", "backend", "capture", "control"] as const;
 
 export type SocketName = (typeof SOCKET_NAMES)[number];
@@ -43,10 +43,10 @@ export interface ProxyConfiguration {
 export type Proxies = Readonly<Record<string, ProxyConfiguration>>;
 
 export interface Configuration {
-  /** Drain timeout, ms. */
+  /** ms. */
   readonly drain: number;
   readonly proxies: Proxies;
-  /** Files read for this configuration and watched for changes; absent: none. */
+  /** Files to watch for changes; absent: none. */
   readonly files?: readonly string[];
 }
 
@@ -59,7 +59,7 @@ export function socketsOf(
   });
 }
 
-/** Deep equality, whatever the order of keys. */
+/** Regardless of the order of keys. */
 export function same(one: unknown, other: unknown): boolean {
   if (one === other) return true;
   if (typeof one !== "object" || typeof other !== "object" || one === null || other === null) return false;
@@ -125,7 +125,7 @@ export function optionsOf(proxy: ProxyConfiguration): SocketProxyOptions {
   return Object.fromEntries(sockets) as unknown as SocketProxyOptions;
 }
 
-/** Socket options of the certificates; absent ones are reset. */
+/** Absent ones are reset. */
 export function tlsOptions({ cert, key, ca, certificates }: TlsConfiguration): {
   readonly tlsCert: string | null;
   readonly tlsKey: string | null;
@@ -155,7 +155,7 @@ function socketOptions({ bind, connect, policy, tls, options }: SocketConfigurat
   };
 }
 
-/** Gives a CURVE client without keys its own pair, which no other program needs. */
+/** Gives a CURVE client without keys its own pair. */
 function clientKeys({ curveServerKey, curveSecretKey, curvePublicKey: known }: Given): Given {
   if (curveServerKey === undefined || known !== undefined) return {};
   if (curveSecretKey !== undefined) return { curvePublicKey: curvePublicKey(curveSecretKey as string) };

@@ -1,15 +1,15 @@
 /**
- * The JSON Schema of a configuration (draft-07, best supported by editors). It is built from the library's own tables,
- * so an editor and `shoal proxy check` find the same faults. Pure.
+ * The JSON Schema of a configuration (draft-07, best supported by editors), built from the library's tables, so that
+ * editors and `shoal proxy check` find the same faults. Pure.
  *
- * A text with a variable is accepted wherever a text is; its value is checked after substitution.
+ * Variables are accepted wherever a text is; values are checked after substitution.
  */
 import type { Schema } from "../../config/validate.js";
 import { hasOption, OPTIONS, type OptionName, type OptionSpec } from "../../core/option-table.js";
 import { NAME_PATTERN, type PlanType, typeNameOf, UNFIT } from "../options.js";
 import { type ProxySocketType, SIDE_TYPES } from "../pairs.js";
 
-/** Kinds of proxies with the types of their sides. For `socket` each side names its own type. */
+/** Proxy kinds with their sides' types; a `socket`'s sides name theirs. */
 export const KINDS = {
   queue: ["router", "dealer"],
   forwarder: ["xsub", "xpub"],
@@ -19,7 +19,7 @@ export const KINDS = {
 
 export type ConfiguredKind = keyof typeof KINDS;
 
-/** Default drain timeout, s. */
+/** s. */
 export const DRAIN_SECONDS = 10;
 /** Longest timer of the platform, s. */
 const MAX_SECONDS = 2_147_483;
@@ -28,7 +28,7 @@ const WITH_TOPICS: readonly string[] = ["sub", "pub", "xsub", "xpub"];
 const WITH_SENDERS: readonly string[] = ["router", "dealer", "pair", "pull", "sub", "xsub"];
 const CAPTURES = ["pub", "push"] as const;
 const CONTROLS = ["rep", "pair", "sub"] as const;
-/** Expressed by other keys: PLAIN users and the certificate's file. */
+/** Other keys express these: PLAIN users and the certificate's file. */
 const REPLACED = ["plainServer", "tlsCertificates"];
 const VARIABLE = "\\$\\{[A-Za-z_][A-Za-z0-9_]*\\}";
 const Z85 = "[0-9A-Za-z.:+=^!/*?&<>()\\[\\]{}@%$#-]{40}";
@@ -118,14 +118,13 @@ export function configurationSchema(): Schema {
   };
 }
 
-/** A proxy of an unknown kind is still checked as far as every kind allows. */
+/** An unknown kind is still checked as far as every kind allows. */
 const UNKNOWN_KIND: Schema = {
   if: { type: "object", not: { properties: { kind: { enum: Object.keys(KINDS) } }, required: ["kind"] } },
   // biome-ignore lint/suspicious/noThenProperty: the keyword of JSON Schema
   then: { $ref: "#/definitions/guessed" },
 };
 
-/** Applies a definition if a property has a value. */
 function when(property: string, value: string, definition: string, orAbsent = false): Schema {
   return {
     if: { properties: { [property]: { const: value } }, ...(orAbsent ? {} : { required: [property] }) },
@@ -171,8 +170,8 @@ function isOption(name: string): name is OptionName {
 }
 
 /**
- * @param given several: accepts the options of any of them
- * @param side whether it is a side of a proxy, which has a policy
+ * @param given several: options of any of them are accepted
+ * @param side whether it may have a policy
  */
 function socketSchema(given: PlanType | readonly ProxySocketType[], side: boolean): Schema {
   const types: readonly PlanType[] = typeof given === "string" ? [given] : given;

@@ -1,6 +1,6 @@
 /**
- * Checks of one socket that a schema cannot express: options that depend on each other, values that only the library
- * can check, and policy entries. Each fault is reported at the faulty value. Pure.
+ * Checks of one socket that a schema cannot express: options that depend on each other, values only the library can
+ * check, policy entries. Pure.
  */
 
 import { type Finding, type Path, SHOWN } from "../../config/problem.js";
@@ -14,17 +14,16 @@ import type { SocketConfiguration } from "./model.js";
 
 type Given = Readonly<Record<string, unknown>>;
 
-/** Maximum bytes of a PLAIN user name or password: one length byte (24/ZMTP-PLAIN). */
+/** Bytes of a PLAIN name or password: one length byte (24/ZMTP-PLAIN). */
 const MAX_CREDENTIAL = 255;
 
-/** Abilities of the engine that runs the proxies. */
 export interface EngineAbilities {
   readonly name: string;
   readonly transports: readonly string[];
   readonly unsupportedOptions: readonly string[];
 }
 
-/** @param whole whether the socket is complete; only then can missing parts be reported */
+/** @param whole whether the socket is complete, so that missing parts are faults */
 export function checkSocket(
   path: Path,
   socket: SocketConfiguration,
@@ -81,7 +80,7 @@ function unsupported(path: Path, options: Given, engine: EngineAbilities): reado
     }));
 }
 
-/** Values that fit the schema but are invalid: keys that do not decode, texts that are too long. */
+/** Values that fit the schema but are invalid: undecodable keys, too long texts. */
 function values(path: Path, { type, ...options }: Given): readonly Finding[] {
   const findings: Finding[] = [];
   const typeName = typeNameOf(type as PlanType);
@@ -137,7 +136,7 @@ function policyNeeds(path: Path, { policy }: SocketConfiguration, options: Given
   return findings;
 }
 
-/** Adds keys to come: a certificate has both, and a client without keys is given a pair. */
+/** Adds keys to come: a certificate has both, and a client without keys gets a pair. */
 function withKeys(options: Given): Given {
   const client = options.curveServerKey !== undefined;
   if (options.curveCertificate !== undefined)

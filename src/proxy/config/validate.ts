@@ -1,4 +1,3 @@
-/** Checks a configuration of proxies against its schema. */
 import type { Expanded } from "../../config/environment.js";
 import type { Finding } from "../../config/problem.js";
 import { SchemaChecker } from "../../config/validate.js";

@@ -1,8 +1,8 @@
 /**
  * Allowed and denied CIDR blocks (RFC 4632, 3.1; RFC 4291, 2.3). Pure.
  *
- * Uses one node:net BlockList per family: a shared list would match every IPv4 address with "::/0", which means only
- * IPv6. IPv4-mapped IPv6 addresses (::ffff:192.0.2.1), which dual-stack listeners see, count as IPv4.
+ * Each family has its own node:net BlockList: a shared list would match every IPv4 address with "::/0". IPv4-mapped
+ * IPv6 addresses (::ffff:192.0.2.1), which dual-stack listeners see, count as IPv4.
  */
 import { BlockList, isIP } from "node:net";
 
@@ -18,8 +18,8 @@ export interface Block {
 }
 
 /**
- * @returns `undefined` for an invalid or IPv4-mapped block. A single address is a valid block; bits after the prefix
- *   are ignored.
+ * @returns `undefined` for an invalid or IPv4-mapped block. A single address is valid; bits after the prefix are
+ *   ignored.
  */
 export function parseBlock(text: string): Block | undefined {
   const [network = "", length, ...more] = text.split("/");
@@ -44,7 +44,7 @@ export class AddressRules {
     this.#deny = new Blocks(deny);
   }
 
-  /** @param address of a peer; anything but an IP address, as from ipc, is allowed */
+  /** @param address anything but an IP address, as from ipc, is allowed */
   allows(address: string): boolean {
     const zone = address.indexOf("%");
     const whole = zone < 0 ? address : address.slice(0, zone);

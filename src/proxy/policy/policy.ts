@@ -1,68 +1,65 @@
-/** Policy options of a side, and their checks, which throw before anything changes. */
+/** Policy options of a side, and their checks. */
 import { checkInteger } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { ProxySocketType } from "../pairs.js";
 import { BLOCK_RULE, parseBlock } from "./addresses.js";
 
-/** A list of allowed and one of denied entries. */
+/** Allowed and denied entries. */
 export interface ProxyPolicyList {
-  /** Absent or empty: everything that `deny` does not list. */
+  /** Absent or empty: everything not in `deny`. */
   readonly allow?: readonly string[];
   readonly deny?: readonly string[];
 }
 
-/** A rate for one peer or for all; absent: no limit. The burst size is one second's worth. */
+/** Limits per second, with bursts of one second's worth; absent: no limit. */
 export interface ProxyPolicyRate {
-  /** Messages per second, an integer from 1. */
+  /** Integer from 1. */
   readonly messages?: number;
-  /** Frame bytes per second, an integer from 1. */
+  /** Frame bytes, an integer from 1. */
   readonly bytes?: number;
 }
 
 /** Limits of incoming messages. */
 export interface ProxyPolicyLimits {
-  /**
-   * Maximum bytes of a message; the smaller of this and `maxMessageSize` counts. A larger message disconnects its
-   * peer.
-   */
+  /** Most bytes of a message, also limited by `maxMessageSize`. A larger message disconnects its peer. */
   readonly messageSize?: number;
-  /** Rate of each connection. A peer above it is read later: nothing is dropped. */
+  /** Rate of each connection; faster peers are read later, without loss. */
   readonly peer?: ProxyPolicyRate;
-  /** Rate of all peers of the side together. Messages above it are read later: nothing is dropped. */
+  /** Rate of all peers together; excess messages are read later, without loss. */
   readonly all?: ProxyPolicyRate;
 }
 
 /**
- * Policy of a proxy's side: `frontend: { bind, policy }`. `setPolicy` replaces it while the proxy runs. Allowed peers
- * notice nothing; forbidden peers are disconnected.
+ * Policy of a proxy's side: `frontend: { bind, policy }`. `setPolicy` replaces it at run time: allowed peers notice
+ * nothing, forbidden peers are disconnected.
  */
 export interface ProxyPolicy {
   /**
    * CIDR blocks or addresses, IPv4 and IPv6; `deny` wins. Incoming peers are checked before their handshake, outgoing
-   * connections after it. Peers over ipc and inproc have no address and are not checked.
+   * connections after it; ipc and inproc peers never.
    */
   readonly addresses?: ProxyPolicyList;
   /**
-   * Folder of client keys: certificates (ZPL), or files with a Z85 public key on a separate line. It is reread on
-   * changes; removing a key disconnects its peers. Requires `curveServer`.
+   * Folder of client keys: certificates (ZPL), or files with a Z85 public key per line. Changes are read; a removed key
+   * disconnects its peers. Requires `curveServer`.
    */
   readonly keys?: string;
   /**
-   * Topic prefixes. The longest match decides; `deny` wins a tie. For sides of type sub, xsub, pub and xpub: filters
-   * published messages and subscriptions.
+   * Topic prefixes, the longest match decides; `deny` wins a tie. Filters messages and subscriptions of sub, xsub, pub
+   * and xpub sides.
    */
   readonly topics?: ProxyPolicyList;
   readonly limits?: ProxyPolicyLimits;
 }
 
-/** Why something was refused. `rate` counts how often reading was delayed, without loss. */
+/** `rate` counts delayed reads, without loss. */
 export type ProxyPolicyReason = "address" | "key" | "topic" | "size" | "rate";
 
-/** Refusals by reason since the proxy was created. */
+/** Refusals since the proxy was created. */
 export type ProxyPolicyRefusals = Readonly<Record<ProxyPolicyReason, number>>;
 
 const WITH_TOPICS: readonly ProxySocketType[] = ["sub", "xsub", "pub", "xpub"];
-/** Sides whose peers send messages that can be delayed one by one. */
+/** Types with separately delayable senders. */
 const WITH_SENDERS: readonly ProxySocketType[] = ["router", "dealer", "pair", "pull", "sub", "xsub"];
 
 export const KEYS_RULE = "needs the side's option curveServer";
@@ -76,9 +73,9 @@ export interface PolicedSide {
 }
 
 /**
- * A frozen copy of a valid policy.
+ * @returns a frozen copy
  *
- * @throws InvalidArgumentError `EINVAL` for an unknown part, a bad value, or a part that the side's type cannot use
+ * @throws InvalidArgumentError `EINVAL` for an invalid part, or one that the side's type cannot use
  */
 export function checkPolicy(side: PolicedSide, given: unknown): ProxyPolicy {
   const what = `policy of ${side.name}`;

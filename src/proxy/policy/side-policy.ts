@@ -1,5 +1,5 @@
 /**
- * Enforces a side's policy, which can be replaced while the proxy runs.
+ * Enforces a side's replaceable policy.
  *
  *   addresses  the engine, before the handshake and at its end
  *   keys       the socket's hook, during it; the engine, at its end
@@ -19,7 +19,7 @@ import { AddressRules } from "./addresses.js";
 import type { ProxyPolicy, ProxyPolicyReason } from "./policy.js";
 import { TopicRules } from "./topics.js";
 
-/** Minimum delay of a side, ms: a timer per message would cost more than the message. */
+/** Minimum delay, ms: a timer per message would cost more than the message. */
 const LEAST_HOLD = 5;
 /** ms after which a long delay is checked again. */
 const LONGEST_HOLD = 60_000;
@@ -57,10 +57,10 @@ export class SidePolicy {
   }
 
   /**
-   * Applies the policy to its side's socket, before the socket binds or connects.
+   * Applies the policy to the socket before it binds or connects.
    *
-   * @throws InvalidArgumentError `EINVAL` naming an unreadable folder of keys; NotSupportedError `NOT_SUPPORTED` if
-   *   the engine cannot enforce it
+   * @throws InvalidArgumentError `EINVAL` for an unreadable key folder; NotSupportedError `NOT_SUPPORTED` if the engine
+   *   cannot enforce it
    */
   async open(socket: Socket): Promise<void> {
     this.#policing = new Policing(socket);
@@ -68,14 +68,14 @@ export class SidePolicy {
   }
 
   /**
-   * Replaces the policy, one call at a time; before `open` it is only stored. On failure the last policy stays.
+   * Replaces the policy, one call at a time; before `open` it is only stored. A failure keeps the last policy.
    *
    * @param policy from `checkPolicy`
-   * @throws as `open`; ClosedError `EBADF` when the side is closed meanwhile
+   * @throws as `open`; ClosedError `EBADF` when closed meanwhile
    */
   replace(policy: ProxyPolicy): Promise<void> {
     const done = this.#changing.then(() => this.#replace(policy));
-    this.#changing = done.catch(() => undefined); // The caller has the error; the next call waits only for the end.
+    this.#changing = done.catch(() => undefined); // The caller has the error; the next call only waits for the end.
     return done;
   }
 
@@ -119,7 +119,7 @@ export class SidePolicy {
     return folder;
   }
 
-  /** Applies all parts in one turn, so no peer meets half a policy. */
+  /** In one turn, so no peer meets half a policy. */
   #enforce(policing: Policing, policy: ProxyPolicy, folder: KeyFolder | undefined): void {
     const { addresses, topics, limits } = policy;
     this.#policy = policy;
@@ -138,7 +138,6 @@ export class SidePolicy {
         held: () => this.refuse("rate", 1),
         tooLong: (address) => this.refuse("size", 1, { address }),
       },
-      // Called in the handshake of a CURVE server.
       folder === undefined ? undefined : (peer) => this.#hasKey(peer),
     );
     policing.disconnect((peer) => !this.#joins(peer));
@@ -150,7 +149,7 @@ export class SidePolicy {
     this.#effects.policyOnKeys(now, revoked);
   }
 
-  /** Called at the end of the handshake or later: the policy may have changed meanwhile. */
+  /** At the end of the handshake or later, since the policy may have changed. */
   #joins(peer: PeerCredentials): boolean {
     return this.#admits(peer) && this.#hasKey(peer);
   }
@@ -169,16 +168,16 @@ export class SidePolicy {
   }
 }
 
-/** The first part that requires an engine which knows each peer. */
+/** The first part whose engine must know each peer. */
 function needsPeers({ addresses, keys, limits }: ProxyPolicy): string | undefined {
   if (addresses !== undefined) return "addresses";
   if (keys !== undefined) return "keys";
   return limits?.peer === undefined ? undefined : "a rate for each peer";
 }
 
-/** Limits the total rate of a side's peers; excess messages wait in the side's queues. */
+/** Limits the total rate of a side's peers; excess messages wait in its queues. */
 export class Throttle {
-  /** Called when queued messages have to wait. */
+  /** Called when messages have to wait. */
   readonly held: () => void;
   #meter: RateMeter | undefined = undefined;
 
@@ -197,7 +196,7 @@ export class Throttle {
     return this.#meter === undefined ? Number.POSITIVE_INFINITY : this.#meter.messages(systemClock.now());
   }
 
-  /** Bytes that may pass now. One message or batch of 64 KiB may exceed them. */
+  /** One message or batch of 64 KiB may exceed them. */
   get bytes(): number {
     return this.#meter === undefined ? Number.POSITIVE_INFINITY : this.#meter.bytes(systemClock.now());
   }

@@ -1,5 +1,5 @@
 /**
- * Topic lists of a forwarder: filter messages one way and subscriptions the other. Lists may change at any time. Pure.
+ * Topic lists of a forwarder, changeable at any time: filter messages one way and subscriptions the other. Pure.
  *
  *   publishers --message--> filter, or check one by one ---> subscribers
  *   publishers <--passes--- change <--------subscription---- subscribers
@@ -8,11 +8,11 @@
 import type { FrameBatch } from "../../sockets/relay.js";
 import type { ProxyPolicyList } from "./policy.js";
 
-/** First byte of a cancelled and of a new subscription (29/PUBSUB). */
+/** 29/PUBSUB. */
 const [CANCEL, SUBSCRIBE] = [0, 1];
 const NO_TOPIC = Buffer.alloc(0);
 
-/** Children by byte, from `low`: faster than a Map, and short, since topics are text. */
+/** Children by byte from `low`, faster than a Map; texts keep it short. */
 class Node {
   /** Absent: inherited from the parent. */
   allows: boolean | undefined = undefined;
@@ -25,7 +25,6 @@ class Node {
     return index >= 0 && index < this.#next.length ? this.#next[index] : undefined;
   }
 
-  /** The child of a byte, created if missing. */
   make(byte: number): Node {
     const known = this.at(byte);
     if (known !== undefined) return known;
@@ -40,7 +39,7 @@ class Node {
 
 /**
  * One side's lists; the longest matching prefix decides. A byte tree reads a topic only while a listed prefix matches,
- * usually one byte, whatever the size of the lists.
+ * usually one byte.
  *
  *   allow ["weather"], deny ["weather/secret"]
  *   (none: no) -w-e-a-t-h-e-r-> yes -/-s-e-c-r-e-t-> no
@@ -55,7 +54,7 @@ export class TopicRules {
     for (const prefix of allow) this.#allow(Buffer.from(prefix));
   }
 
-  /** Whether messages of a topic pass. @param bytes contain the topic between `start` and `end` */
+  /** @param bytes with the topic between `start` and `end` */
   allows(bytes: Uint8Array, start = 0, end = bytes.length): boolean {
     let node: Node | undefined = this.#root;
     let allows = node.allows ?? this.#otherwise;
@@ -67,7 +66,7 @@ export class TopicRules {
     return allows;
   }
 
-  /** Whether a subscription passes: some topic with its prefix is allowed. */
+  /** Whether some topic with this prefix is allowed. */
   passes(prefix: Uint8Array): boolean {
     let node: Node | undefined = this.#root;
     let allows = node.allows ?? this.#otherwise;
@@ -87,7 +86,7 @@ export class TopicRules {
 
   #allow(prefix: Uint8Array): void {
     const end = this.#node(prefix);
-    if (end.allows === false) return; // Denied as well.
+    if (end.allows === false) return;
     end.allows = true;
     let node: Node = this.#root;
     for (const byte of prefix) {
@@ -103,14 +102,14 @@ export interface SubscriptionChange {
 }
 
 /**
- * Decides which requested subscriptions pass upstream.
+ * Decides which subscriptions pass upstream.
  *
  *   requested --passes--> upstream
  *     |                     ^
  *     +-- refused ----------+  when other rules let it pass; and back again
  */
 export class Subscriptions {
-  /** Whether the subscription was passed upstream, by prefix (latin1, one character per byte). */
+  /** Prefix (latin1) -> whether passed upstream. */
   readonly #asked = new Map<string, boolean>();
   readonly #passes: (prefix: Uint8Array) => boolean;
 
@@ -118,7 +117,7 @@ export class Subscriptions {
     this.#passes = passes;
   }
 
-  /** The first subscriber of a prefix came, or the last left. @returns whether that passes upstream */
+  /** Called for the first subscriber of a prefix and the end of its last. @returns whether that passes upstream */
   change(prefix: Uint8Array, on: boolean): boolean {
     const key = Buffer.from(prefix).toString("latin1");
     if (on) {
@@ -131,7 +130,7 @@ export class Subscriptions {
     return passed !== false;
   }
 
-  /** The rules have changed. @returns changes to pass upstream */
+  /** Called when the rules change. @returns changes to pass upstream */
   reconsider(): readonly SubscriptionChange[] {
     const changes: SubscriptionChange[] = [];
     for (const [key, passed] of this.#asked) {
@@ -161,7 +160,7 @@ export class TopicGate {
     );
   }
 
-  /** Whether a message passes, by its first frame. */
+  /** Checks a message by its first frame. */
   check = (frames: readonly Uint8Array[]): boolean => {
     const topic = frames[0] ?? NO_TOPIC;
     for (const side of this.#sides) {
@@ -172,7 +171,7 @@ export class TopicGate {
     return true;
   };
 
-  /** Filters a batch without decoding it. @returns `undefined` if nothing passes, the same batch if all does */
+  /** Filters without decoding. @returns `undefined` if nothing passes, the same batch if all does */
   filter = (batch: FrameBatch): FrameBatch | undefined => {
     let passing: FrameBatch | undefined = batch;
     for (const side of this.#sides) {
@@ -186,7 +185,7 @@ export class TopicGate {
     return passing;
   };
 
-  /** Whether a subscriber's frames pass: a subscription, its end, or a message for the publishers. */
+  /** Checks a subscription, its end, or a message for the publishers. */
   checkUpstream = (frames: readonly Uint8Array[]): boolean => {
     const first = frames[0] ?? NO_TOPIC;
     if (frames.length > 1 || (first[0] !== SUBSCRIBE && first[0] !== CANCEL)) return this.check(frames);
@@ -199,7 +198,7 @@ export class TopicGate {
     return passes;
   }
 
-  /** The lists have changed. @returns changes to pass to the publishers */
+  /** Called when the lists change. @returns changes for the publishers */
   reconsider(): readonly SubscriptionChange[] {
     return this.#subscriptions.reconsider();
   }
