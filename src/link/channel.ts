@@ -1,12 +1,12 @@
 /**
  * A channel of a link as a Node.js stream.
  *
- * The window bounds unread bytes, since credit is granted only for bytes that the program took from the stream. Node's
- * stream asks for more by `_read` once its buffer is below the high-water mark.
+ * Credit is granted only for bytes that the program took, so the window bounds unread bytes. Node's stream asks for
+ * more by `_read` below the high-water mark.
  *
- * Node's stream counts bytes, not chunks, and a chunk of one byte costs a hundred bytes of memory. So small chunks are
- * pushed only into an empty buffer, and otherwise gathered here until the program has read, or until a `read(n)` can
- * succeed. A listener of "readable" may wait for `readableLength` without a `read`, so it gets some more chunks.
+ * Node's stream counts bytes, but a chunk of one byte costs a hundred bytes of memory. Small chunks are therefore
+ * pushed only into an empty buffer, and else gathered until the program reads or a `read(n)` can succeed. A listener of
+ * "readable" may wait for `readableLength` without a `read`, so it gets some more.
  *
  *   frames ──> #backlog ──push──> Node's buffer ──> program
  *              |<------ unread: within the window ------>|
@@ -20,18 +20,18 @@ import { COPIED_BYTES } from "./bounds.js";
 import { LinkCode } from "./frames.js";
 import type { ChannelState, LinkRules } from "./rules.js";
 
-/** High-water marks of Node's stream, bytes: for reads, and the minimum for writes. */
+/** Bytes that Node's stream reads ahead, and least bytes of writes. */
 const READ_AHEAD = 16_384;
 const WRITE_AHEAD = 131_072;
-/** First and maximum size of the buffer that gathers small chunks, bytes. */
+/** Sizes of the buffer that gathers small chunks. */
 const FIRST_GATHERED = 256;
 const MOST_GATHERED = 8_192;
-/** Maximum ratio of a waiting chunk's retained memory to its length. */
+/** Largest ratio of a waiting chunk's memory to its length. */
 const MAX_WASTE = 4;
-/** Maximum small chunks pushed into a non-empty buffer, for a listener of "readable". */
+/** Small chunks pushed into a non-empty buffer for a listener of "readable". */
 const MAX_SMALL_PIECES = 256;
 
-/** The channel's view of its link. @internal */
+/** @internal */
 export interface ChannelLink {
   readonly rules: LinkRules;
   now(): number;
@@ -42,8 +42,8 @@ export interface ChannelLink {
 type Callback = (error?: Error | null) => void;
 
 /**
- * A channel of a {@link MultiplexLink}: a `Duplex` of bytes, async iterable, with half-close and separate
- * backpressure. An unread channel stops its sender but no other channel. `destroy()` ends it at both ends.
+ * A channel of a {@link MultiplexLink}: a `Duplex` of bytes, async iterable, with half-close and backpressure. An
+ * unread channel stops only its sender. `destroy()` ends it at both ends.
  *
  * @example
  * ```ts
@@ -64,21 +64,21 @@ type Callback = (error?: Error | null) => void;
 export class LinkChannel extends Duplex {
   readonly #link: ChannelLink;
   readonly #state: ChannelState;
-  /** Chunks received while the program does not read. */
+  /** Received while the program does not read. */
   #backlog: RingBuffer<Buffer> | undefined = undefined;
-  /** Gathered small chunks after the backlog; each alone would need a head in memory. */
+  /** Small chunks after the backlog, joined to save memory. */
   #gathered: Buffer | undefined = undefined;
   #gatheredBytes = 0;
   #gatherSize = FIRST_GATHERED;
   #isWanted = false;
   #isDelivering = false;
-  /** Size of the last `read(n)` that had too few bytes; 0: none. */
+  /** Size of the last `read(n)` without enough bytes; 0: none. */
   #missed = 0;
   #smallPieces = 0;
   #isEnded = false;
   #pushed = 0;
   #callback: Callback | undefined = undefined;
-  /** Writes of one turn are gathered and sent together. */
+  /** A turn's writes are sent together. */
   #isGathering = false;
 
   /** @internal */
@@ -97,12 +97,11 @@ export class LinkChannel extends Duplex {
     return this.#state.name;
   }
 
-  /** Id on the link. */
   get id(): number {
     return this.#state.id;
   }
 
-  /** Priority, 0 to 7: lower goes first. Chosen by the end that opened the channel. */
+  /** Priority, 0 to 7, lower first; chosen by the opening end. */
   get urgency(): number {
     return this.#state.urgency;
   }
@@ -112,7 +111,7 @@ export class LinkChannel extends Duplex {
     return this.#state.isOwn;
   }
 
-  /** Current window: bytes that the peer may send before some are read. */
+  /** Unread bytes that the peer may send now. */
   get window(): number {
     return this.#state.window.size;
   }
@@ -122,13 +121,13 @@ export class LinkChannel extends Duplex {
     return this.#state.kind;
   }
 
-  /** @internal Whether both directions have ended; the rest can be read without the link. */
+  /** @internal Whether both directions have ended. */
   get hasAll(): boolean {
     return this.#state.finSent && this.#state.finReceived;
   }
 
   /**
-   * Iterates over chunks until the peer's end. Unlike other streams, this end then stays open for an answer. A `break`
+   * Iterates over chunks until the peer's end. This end then stays open for an answer, unlike other streams. A `break`
    * or a throw destroys the channel.
    */
   override async *[Symbol.asyncIterator](): AsyncGenerator<Buffer, undefined> {
@@ -142,7 +141,7 @@ export class LinkChannel extends Duplex {
     }
   }
 
-  /** As for every stream. Writes of one turn share frames. */
+  /** As for every stream; a turn's writes share frames. */
   override write(chunk: unknown, callback?: (error: Error | null | undefined) => void): boolean;
   override write(
     chunk: unknown,
@@ -158,7 +157,7 @@ export class LinkChannel extends Duplex {
     return super.write(chunk, ...(rest as [BufferEncoding]));
   }
 
-  /** @internal End of the turn. */
+  /** @internal */
   endGathering(): void {
     this.#isGathering = false;
     this.uncork();
@@ -169,7 +168,7 @@ export class LinkChannel extends Duplex {
     const bytes: unknown = super.read(size);
     // Node's stream itself calls with 0.
     if (size !== 0) this.#missed = bytes === null && this.readableLength > 0 ? (size ?? 0) : 0;
-    // The stream asked for more before, and asks again only after a push.
+    // The stream asked for more, and asks again only after a push.
     const waits = this.#gathered !== undefined || this.#backlog !== undefined;
     if (waits && this.#isWanted && (this.readableLength === 0 || this.#hasMissed())) this.#deliver();
     return bytes;
@@ -184,7 +183,7 @@ export class LinkChannel extends Duplex {
     this.#deliver();
   }
 
-  /** @internal Receives bytes. */
+  /** @internal */
   receive(bytes: Buffer): void {
     if (this.destroyed) return;
     const isSmall = bytes.length < COPIED_BYTES;
@@ -206,7 +205,7 @@ export class LinkChannel extends Duplex {
     this.#closeGathered();
     this.#backlog ??= new RingBuffer<Buffer>(2);
     this.#backlog.push(owned(bytes));
-    // Gathered chunks wait for the program to read; this large one does not.
+    // This large chunk does not wait for the program to read.
     if (this.#isWanted) this.#deliver();
   }
 
@@ -220,7 +219,7 @@ export class LinkChannel extends Duplex {
     return this.#smallPieces < MAX_SMALL_PIECES && this.listenerCount("readable") > 0;
   }
 
-  /** Whether buffered and gathered bytes suffice for the last failed `read(n)`. The backlog has no small chunks. */
+  /** Whether buffered and gathered bytes suffice for the last failed `read(n)`; the backlog has no small chunks. */
   #hasMissed(): boolean {
     if (this.#missed === 0) return false;
     return this.#backlog !== undefined || this.readableLength + this.#gatheredBytes >= this.#missed;
@@ -264,7 +263,7 @@ export class LinkChannel extends Duplex {
 
   #push(bytes: Buffer): void {
     this.#pushed += bytes.length;
-    // Before the push, which may call `_read`.
+    // The push may call `_read`.
     this.#isWanted = false;
     if (this.push(bytes)) this.#isWanted = true;
   }
@@ -297,9 +296,9 @@ export class LinkChannel extends Duplex {
     this.#link.rules.end(this.#state);
   }
 
-  /** @internal The written data has left. */
+  /** @internal */
   flushed(): void {
-    // One batch: enough for a fast stream to write a batch per turn, and no more while the channel waits for credit.
+    // One batch: a fast stream writes one per turn, and a channel waiting for credit no more.
     const ahead = Math.max(WRITE_AHEAD, Math.min(this.#link.batchBytes(), this.#state.credit));
     if (ahead !== this.writableHighWaterMark) setWriteAhead(this, ahead);
     const callback = this.#callback;
@@ -315,7 +314,7 @@ export class LinkChannel extends Duplex {
     this.#gathered = undefined;
     failWrite(this.#callback, error, `Channel ${describe(this.name)}`);
     this.#callback = undefined;
-    // Bytes in Node's buffer are not read any more.
+    // Bytes in Node's buffer are no longer read.
     if (state.finSent && state.finReceived) rules.consumed(state, state.window.unread, this.#link.now());
     const [code, reason] =
       error === null ? [LinkCode.CLOSED, "closed"] : [LinkCode.REFUSED, "the program destroyed the channel"];
@@ -326,8 +325,8 @@ export class LinkChannel extends Duplex {
 }
 
 /**
- * Fails the write in flight of a destroyed stream. Node's stream fails its buffered writes, but waits for this
- * callback. The callback never runs inside the frame or call that destroyed the stream.
+ * Fails a destroyed stream's write in flight, for which Node's stream waits. The callback never runs inside the frame
+ * or call that destroyed the stream.
  *
  * @internal
  */
@@ -337,12 +336,12 @@ export function failWrite(callback: Callback | undefined, error: Error | null, s
   process.nextTick(callback, error ?? new TransportError("ERR_TRANSPORT", message));
 }
 
-/** Copies a chunk that retains much more memory than its length. */
+/** Copies a chunk that retains much more memory. */
 function owned(bytes: Buffer): Buffer {
   return bytes.buffer.byteLength > MAX_WASTE * bytes.length ? Buffer.from(bytes) : bytes;
 }
 
-/** One function for all channels, so an idle channel has none. */
+/** Shared, so an idle channel has no function. */
 function endGathering(channel: LinkChannel): void {
   channel.endGathering();
 }

@@ -1,4 +1,4 @@
-/** WebSockets and MessagePorts as duplex streams for links. Message boundaries have no meaning. */
+/** WebSockets and MessagePorts as byte streams for links. */
 
 import { Duplex } from "node:stream";
 import { describe } from "../core/arguments.js";
@@ -6,18 +6,18 @@ import { isBytes, isMemory } from "../core/bytes.js";
 import { InvalidArgumentError, ProtocolError, TransportError } from "../core/errors.js";
 import { failWrite } from "./channel.js";
 
-/** Maximum unsent bytes of a WebSocket before writes wait, and their poll interval, ms: it has no event for them. */
+/** Unsent bytes of a WebSocket before writes wait, and ms between polls, for want of an event. */
 const MAX_BUFFERED = 262_144;
 const LOOK_INTERVAL = 5;
-/** Maximum unread bytes of a WebSocket, as before the handshake: it has no backpressure. */
+/** Unread bytes of a WebSocket, which has no backpressure, as before the handshake. */
 const MAX_UNREAD = 1_048_576;
-/** Maximum unacknowledged bytes of a port before writes wait. */
+/** Unacknowledged bytes of a port before writes wait. */
 const PORT_WINDOW = 1_048_576;
 
 // biome-ignore lint/suspicious/noExplicitAny: each carrier has event types of its own
 type Listener = (event: any) => void;
 
-/** Members of the standard `WebSocket` that a link uses; the package `ws` has them too. */
+/** Members of a standard or `ws` `WebSocket` that a link uses. */
 export interface WebSocketLike {
   binaryType: string;
   readonly readyState: number;
@@ -28,7 +28,7 @@ export interface WebSocketLike {
   removeEventListener(type: string, listener: Listener): void;
 }
 
-/** Members of a `MessagePort` that a link uses: a thread's, a browser's, a worker's `parentPort`. */
+/** Members of a `MessagePort` that a link uses, also a worker's `parentPort`. */
 export interface PortLike {
   postMessage(value: unknown): void;
   close?(): void;
@@ -44,11 +44,10 @@ type Callback = (error?: Error | null) => void;
 const OPEN = 1;
 
 /**
- * Makes a byte stream of a WebSocket, for `commence`. Messages are binary; a text message or more than 1,048,576
- * unread bytes end it.
+ * Makes a byte stream of a WebSocket, for `commence`. A text message, or more than 1,048,576 unread bytes, end it.
  *
  * @param webSocket open or connecting
- * @throws InvalidArgumentError `EINVAL` for anything but a WebSocket, or a closed one
+ * @throws InvalidArgumentError `EINVAL` for anything else, or a closed WebSocket
  */
 export function webSocketStream(webSocket: WebSocketLike): Duplex {
   if (typeof webSocket?.addEventListener !== "function" || typeof webSocket.send !== "function")
@@ -60,7 +59,7 @@ export function webSocketStream(webSocket: WebSocketLike): Duplex {
 class WebSocketStream extends Duplex {
   readonly #webSocket: WebSocketLike;
   #timer: NodeJS.Timeout | undefined;
-  /** Callback of the write that waits for the WebSocket to send. */
+  /** The write that waits for the WebSocket to send. */
   #callback: Callback | undefined;
   #ended = false;
 
@@ -82,7 +81,7 @@ class WebSocketStream extends Duplex {
         callback();
       };
       this.#webSocket.addEventListener("open", onOpen);
-      // A stream before its construction is destroyed by its constructor.
+      // Its constructor destroys a stream before its construction.
       this.#failConstruction = callback;
     }
   }
@@ -92,7 +91,7 @@ class WebSocketStream extends Duplex {
   override _read(): void {}
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: Callback): void {
-    // A closing WebSocket discards data; an active link reports the end that follows.
+    // A closing WebSocket discards data; a link reports the end that follows.
     if (this.#webSocket.readyState === OPEN) this.#webSocket.send(chunk);
     this.#whenSent(callback);
   }
@@ -129,7 +128,7 @@ class WebSocketStream extends Duplex {
     if (isMemory(data)) this.push(Buffer.from(data));
     else if (isBytes(data)) this.push(Buffer.from(data.buffer, data.byteOffset, data.byteLength));
     else this.destroy(new ProtocolError("A link's WebSocket accepts only binary messages"));
-    // A link reads everything at once, and its windows bound unread data.
+    // A link reads everything, and its windows bound unread data.
     if (this.readableLength > MAX_UNREAD)
       this.destroy(
         new ProtocolError(`More than ${MAX_UNREAD} bytes arrived on a WebSocket before its link was ready`),
@@ -149,11 +148,11 @@ class WebSocketStream extends Duplex {
 }
 
 /**
- * Makes a byte stream of a MessagePort, for `commence`: between threads, or a page and its worker. Both ends need this
- * stream. Chunks are acknowledged, so a port holds at most 1 MiB for an end that does not read.
+ * Makes a byte stream of a MessagePort, for `commence`: between threads, or a page and its worker. Both ends need it.
+ * Acknowledgements limit a port to 1 MiB for an end that does not read.
  *
- * @param port of a `MessageChannel`, or a thread's `parentPort` without other messages
- * @throws InvalidArgumentError `EINVAL` for anything but a port
+ * @param port of a `MessageChannel`, or a `parentPort` without other messages
+ * @throws InvalidArgumentError `EINVAL` for anything else
  */
 export function portStream(port: PortLike): Duplex {
   if (typeof port?.postMessage !== "function" || (port.on ?? port.addEventListener) === undefined)
@@ -203,7 +202,7 @@ class PortStream extends Duplex {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: Callback): void {
-    // A copy: posting a view clones its whole memory.
+    // Posting a view would clone its whole memory.
     const bytes = new Uint8Array(chunk);
     this.#unacknowledged += bytes.length;
     this.#port.postMessage(bytes);

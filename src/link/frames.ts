@@ -12,7 +12,7 @@
  *   PING    8 bytes, which come back with flag ANSWER
  *   GOAWAY  code 1, reason: the sender accepts no new channels
  *
- * Bytes of DATA are passed on as they arrive, so a frame split over chunks costs no copy.
+ * Bytes of DATA pass as they arrive, so a frame split over chunks costs no copy.
  */
 import { FRAME_HEAD, MAX_CONTROL, MAX_PAYLOAD } from "./bounds.js";
 
@@ -26,42 +26,40 @@ export const FrameType = {
   GOAWAY: 6,
 } as const;
 
-/** Flag of DATA: end of this direction. */
+/** End of this direction (DATA). */
 export const FIN = 1;
-/** Flag of PING: answer to a ping. */
+/** Answer to a ping (PING). */
 export const ANSWER = 1;
 
 /** Codes of RESET and GOAWAY. */
 export const LinkCode = {
-  /** Intended, no fault. */
+  /** Intended. */
   CLOSED: 0,
-  /** No channel of this name is open there. */
+  /** No channel of this name is open. */
   UNKNOWN: 1,
-  /** The program refused or destroyed the channel. */
+  /** The program refused or destroyed it. */
   REFUSED: 2,
-  /** A limit of the other end. */
+  /** The other end's limit. */
   LIMIT: 3,
-  /** Violation of the wire format. */
+  /** The wire format was violated. */
   PROTOCOL: 4,
-  /** Silence for too long. */
+  /** Silence. */
   TIMEOUT: 5,
 } as const;
 
-/** Content of a channel. */
 export const ChannelKind = {
   BYTES: 0,
-  /** Messages, each after its length in 4 bytes. */
+  /** Each message after its length in 4 bytes. */
   MESSAGES: 1,
 } as const;
 
-/** Receives frames from a reader. A returned text refuses a frame and ends the reading. */
+/** Receives frames. A returned text refuses a frame and ends the reading. */
 export interface FrameSink {
   onDataHead(id: number, length: number, flags: number): string | undefined;
-  /** Some of its bytes, as a view of the chunk. */
+  /** A view of the chunk. */
   onDataBytes(id: number, bytes: Buffer): void;
-  /** All its bytes were passed on. */
   onDataEnd(id: number, flags: number): void;
-  /** Any other frame; the payload is valid only during the call. */
+  /** Other frames; the payload is valid only during the call. */
   onControl(type: number, flags: number, id: number, payload: Buffer): string | undefined;
 }
 
@@ -83,7 +81,7 @@ export class FrameReader {
   }
 
   /**
-   * @param chunk must not change; views of it are passed on
+   * @param chunk must not change; views are passed on
    * @returns why the stream is invalid; stop reading then
    */
   read(chunk: Buffer): string | undefined {
@@ -215,7 +213,7 @@ export function encodeReason(code: number, reason: string, maxReason: number): B
   return Buffer.concat([Buffer.from([code]), text]);
 }
 
-/** The peer's reason, with control characters made visible. */
+/** Control characters become visible. */
 export function decodeReason(payload: Buffer): { readonly code: number; readonly reason: string } {
   const text = payload.subarray(1).toString("utf8");
   // biome-ignore lint/suspicious/noControlCharactersInRegex: those are what is replaced

@@ -1,6 +1,6 @@
 /**
- * The handshake of a link (docs/spec/link.md, Handshake): hellos, then proofs that both ends know the password. Pure,
- * apart from random keys.
+ * The handshake of a link (docs/spec/link.md, Handshake): hellos, then proofs that both know the password. Pure, apart
+ * from random keys.
  *
  *   hello   "SHOALLNK", version 1, role 1, flags 1, 0, window 4, channels 4, 0 0, length of extension 2, key 32, extension
  *   proof   01, HMAC-SHA256 of both hellos 32; or 00: refused
@@ -9,10 +9,9 @@
  *     └─dialler: sends its proof ──> PROOF ──a good one──────────────> DONE
  *     └─acceptor:                    PROOF ──a good one, sends its own─> DONE
  *
- * Each hello has a fresh X25519 key; proof keys derive from the password and the shared secret. So an eavesdropper
- * cannot test passwords, and a man in the middle has two secrets, with no proof that fits both. The dialler proves
- * first, and the proof contains the role: an acceptor reveals nothing to a stranger, and no end gets its own proof
- * back.
+ * Proof keys derive from the password and the shared secret of each hello's fresh X25519 key. So an eavesdropper cannot
+ * test passwords, and a man in the middle has two secrets that no proof fits. The dialler proves first, and proofs
+ * include the role: an acceptor reveals nothing to a stranger, and no end gets its own proof back.
  */
 import {
   createHmac,
@@ -26,7 +25,7 @@ import {
 } from "node:crypto";
 import { LARGEST_WINDOW, MIN_WINDOW } from "./bounds.js";
 
-/** Role of an end; `either`: the hellos decide. */
+/** `either`: the hellos decide. */
 export type LinkRole = "dialler" | "acceptor" | "either";
 
 export type HandshakeFailure =
@@ -49,19 +48,19 @@ const KEY_AT = 24;
 const KEY_SIZE = 32;
 const PROOF_SIZE = 33;
 const PROVED = 1;
-/** Maximum bytes after a hello, for later versions. */
+/** Bytes after a hello, for later versions. */
 const MAX_EXTENSION = 1_024;
 const LABEL = "shoal link 1";
-/** DER prefix of an X25519 public key's 32 bytes. */
+/** DER prefix of an X25519 public key. */
 const SPKI = Buffer.from("302a300506032b656e032100", "hex");
 
 export interface HandshakeSettings {
   readonly role: LinkRole;
   readonly window: number;
   readonly maxChannels: number;
-  /** Keys derived from passwords, 32 bytes each: the first proves, all are accepted. Empty: no password. */
+  /** Keys from passwords, 32 bytes each: the first proves, all are accepted; empty without a password. */
   readonly keys: readonly Buffer[];
-  /** Whether to encrypt later data; requires a password. */
+  /** Requires a password. */
   readonly encrypt: boolean;
 }
 
@@ -69,12 +68,11 @@ export interface Agreement {
   readonly isDialler: boolean;
   readonly peerWindow: number;
   readonly peerMaxChannels: number;
-  /** Keys of 32 bytes each, if later data is encrypted. */
+  /** Encryption keys, 32 bytes each. */
   readonly seals: { readonly out: Buffer; readonly in: Buffer } | undefined;
 }
 
 export class Handshake {
-  /** Send it first. */
   readonly hello: Buffer;
   agreement: Agreement | undefined = undefined;
   failure: HandshakeFailure | undefined = undefined;
@@ -106,8 +104,6 @@ export class Handshake {
   }
 
   /**
-   * Receives bytes.
-   *
    * @param send called with bytes to send
    * @returns bytes after the handshake
    */
@@ -126,7 +122,7 @@ export class Handshake {
     return rest;
   }
 
-  /** Detects a stream that is not a link by its first bytes, without a timeout. */
+  /** Detects other streams by their first bytes, without a timeout. */
   #checkBeginning(): void {
     if (this.#peer !== undefined || this.failure !== undefined) return;
     const length = Math.min(this.#pending.length, MAGIC.length);
@@ -213,7 +209,7 @@ export class Handshake {
     return createHmac("sha256", part).update(hellos).digest();
   }
 
-  /** Four keys: proofs of dialler and acceptor, then encryption keys of dialler and acceptor. */
+  /** Four keys: proofs of dialler and acceptor, then their encryption keys. */
   #keysOf(key: Buffer): Buffer[] {
     const { hellos, shared } = this.#peer as { hellos: Buffer; shared: Buffer };
     const all = Buffer.from(hkdfSync("sha256", Buffer.concat([key, shared]), hellos, LABEL, 4 * KEY_SIZE));
@@ -233,7 +229,7 @@ export class Handshake {
   }
 }
 
-/** @returns `undefined` for a key without a shared secret */
+/** @returns `undefined` without a shared secret */
 function agree(secret: KeyObject, other: Buffer): Buffer | undefined {
   try {
     const publicKey = createPublicKey({ key: Buffer.concat([SPKI, other]), format: "der", type: "spki" });

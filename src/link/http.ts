@@ -1,13 +1,12 @@
 /**
- * Streams for links over HTTP: from a program's own server, and to a server through proxies (docs/spec/link.md, Over
- * HTTP).
+ * Streams for links over HTTP, from a program's server and through proxies (docs/spec/link.md, Over HTTP).
  *
  *   GET /path HTTP/1.1                       HTTP/1.1 101 Switching Protocols
  *   Connection: Upgrade                      Connection: Upgrade
  *   Upgrade: shoal-link                      Upgrade: shoal-link
  *   SMQ: CLUSTER
  *
- * A request with `SMQ: CLUSTER` but no Upgrade gets a 204, followed by the stream, as in SMQ's clusters.
+ * A request with `SMQ: CLUSTER` but no Upgrade gets a 204 before the stream, as in SMQ's clusters.
  */
 import type { EventEmitter } from "node:events";
 import {
@@ -48,25 +47,25 @@ const SWITCHING = `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUp
 const NO_CONTENT = "HTTP/1.1 204 No Content\r\n\r\n";
 
 export interface AcceptLinksOptions {
-  /** Path of link requests: "/cluster". Default: any. */
+  /** Path of link requests, such as "/cluster". Default: any. */
   readonly path?: string | undefined;
-  /** Decides whether a request may become a stream; may be async. `false` or an error gives 403. Default: all may. */
+  /** Admits requests; may be async. `false` or an error gives 403. Default: all. */
   readonly authorize?: ((request: IncomingMessage) => boolean | Promise<boolean>) | undefined;
   /**
-   * Receives errors of `onStream`, such as a failed handshake, after its stream is destroyed. Default: failures of the
-   * peer (handshakes, timeouts, broken streams) are ignored, other errors are unhandled rejections.
+   * Gets errors of `onStream`, such as a failed handshake, after its stream is destroyed. Default: the peer's failures
+   * (handshakes, timeouts, broken streams) are ignored, others are unhandled rejections.
    */
   readonly onError?: ((error: unknown, request: IncomingMessage) => void) | undefined;
 }
 
 export interface DialLinkOptions {
-  /** HTTP proxy for CONNECT: "http://user:password@host:port"; credentials are sent as Basic. */
+  /** HTTP proxy for CONNECT: "http://user:password@host:port", with Basic credentials. */
   readonly proxy?: string | undefined;
   /** Request headers, such as Authorization. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
-  /** TLS options for https: URLs and proxies, as for `tls.connect`: `ca`, `cert`, `key`, `servername` … */
+  /** As for `tls.connect`, for https: URLs and proxies: `ca`, `cert`, `key`, `servername` … */
   readonly tls?: ConnectionOptions | undefined;
-  /** Timeout for the stream, ms. Default 10,000. */
+  /** Timeout, ms. Default 10,000. */
   readonly timeout?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -86,12 +85,12 @@ const DIAL_OPTIONS = {
 } as const;
 
 /**
- * Accepts streams from an HTTP or HTTPS server: requests with `SMQ: CLUSTER` or `Upgrade: shoal-link`. Other requests
- * go to the server's own listeners.
+ * Accepts streams from an HTTP or HTTPS server, by requests with `SMQ: CLUSTER` or `Upgrade: shoal-link`. The server's
+ * listeners get other requests.
  *
- * @param onStream called with each unread stream; pass it to `commence` with `role: "acceptor"`. It may be async; its
- *   rejections go to `onError`
- * @returns stops accepting; existing streams stay
+ * @param onStream called with each unread stream, for `commence` with `role: "acceptor"`; may be async, and `onError`
+ *   gets its rejections
+ * @returns stops accepting; streams stay
  * @throws InvalidArgumentError `EINVAL`
  */
 export function acceptLinks(
@@ -112,7 +111,7 @@ export function acceptLinks(
       if (socket.destroyed) return;
       if (!isAllowed) {
         socket.write("HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
-        // Nothing reads it, and the server's timeouts are off: a peer that does not hang up would keep its connection.
+        // A peer that does not hang up would keep its connection: nothing reads it, and the server's timeouts are off.
         socket.destroySoon();
         return;
       }
@@ -125,7 +124,7 @@ export function acceptLinks(
         else if (!isOfPeer(error)) throw error;
       });
     };
-    // For its whole life: the program may add its listener later.
+    // For its whole life: the program may listen later.
     socket.on("error", ignore);
     if (authorize === undefined) begin(true);
     else
@@ -134,8 +133,8 @@ export function acceptLinks(
         .then(begin, () => begin(false));
   };
   const emit = server.emit as (this: EventEmitter, event: string, ...values: unknown[]) => boolean;
-  // Intercepts before the program's listeners, which would answer too. Without an upgrade listener Node.js emits
-  // upgrades as requests; adding one here would take all other upgrades from the program.
+  // Precedes the program's listeners, which would answer too. Without an upgrade listener Node.js emits upgrades as
+  // requests; adding one here would take all others from the program.
   const intercept = function (this: EventEmitter, event: string, ...values: unknown[]): boolean {
     const [request, second, head] = values as [IncomingMessage, ServerResponse | Socket, Buffer | undefined];
     if ((event !== "request" && event !== "upgrade") || !isMeant(request))
@@ -153,7 +152,7 @@ export function acceptLinks(
   };
 }
 
-/** A failure that the peer or the network can cause at any time. */
+/** Failures that the peer or the network can cause. */
 function isOfPeer(error: unknown): boolean {
   return [HandshakeError, ProtocolError, TimeoutError, TransportError].some((type) => error instanceof type);
 }
@@ -161,7 +160,7 @@ function isOfPeer(error: unknown): boolean {
 function detach(request: IncomingMessage, response: ServerResponse): Socket {
   const { socket } = request;
   response.detachSocket(socket);
-  // Any data listener makes Node.js read in JavaScript, so its own listeners can be removed.
+  // With a data listener Node.js reads in JavaScript, so its own listeners can be removed.
   socket.on("data", ignore);
   for (const event of ["data", "end", "drain", "timeout"] as const) socket.removeAllListeners(event);
   socket.pause();
@@ -169,11 +168,11 @@ function detach(request: IncomingMessage, response: ServerResponse): Socket {
 }
 
 /**
- * Dials a stream for a link over HTTP or HTTPS, optionally through a proxy.
+ * Opens a stream for a link over HTTP or HTTPS, optionally through a proxy.
  *
  * @param url "http://host:port/path" or "https://…"
  * @returns the stream, for `commence` with `role: "dialler"`
- * @throws HandshakeError `ERR_HANDSHAKE` for a status other than 101 of the server or 200 of the proxy,
+ * @throws HandshakeError `ERR_HANDSHAKE` for another status than the server's 101 or the proxy's 200,
  *   `ERR_AUTHENTICATION` at 401, 403 and 407; TransportError with the system's code, or `ERR_TRANSPORT`; TimeoutError
  *   `ETIMEDOUT`; AbortedError `ABORT_ERR`; InvalidArgumentError `EINVAL`
  */
@@ -257,7 +256,7 @@ class Attempt {
     return socket;
   }
 
-  /** Sends a request over a stream, which is free again after the answer opens a tunnel or upgrades. */
+  /** The stream is free again once the answer opens a tunnel or upgrades. */
   async ask(stream: Socket, options: RequestOptions): Promise<number> {
     const request = httpRequest({ ...options, createConnection: () => stream, setHost: false });
     request.on("error", this.#fail);

@@ -1,5 +1,5 @@
 /**
- * A link: many channels over one duplex stream of any kind. It drives the rules (rules.ts).
+ * A link: many channels over one duplex stream, driven by rules.ts.
  *
  *   commence(duplex) ──handshake──> OPEN ──close, or GOAWAY of the peer───────> DRAINING ──no channels──> ENDED
  *                        └─failed: the duplex is destroyed        └──lost, silent, broken───────────────────^
@@ -38,16 +38,16 @@ import {
 import { type ChannelState, type LinkEffects, LinkRules } from "./rules.js";
 import { RecordOpener, RecordSealer } from "./seal.js";
 
-/** Maximum unsent bytes of the stream before new frames wait, so an urgent frame is not delayed further. */
+/** Unsent bytes of the stream before new frames wait, so that urgent frames pass soon. */
 const UNSENT_BYTES = 131_072;
 /** First batch size, bytes: a system call per frame costs more than copying frames. */
 const BATCH_BYTES = 131_072;
 /**
- * Maximum batch size for a stream that accepts batches within the call: each batch wakes the peer's process, at the
- * cost of copying 64 KiB. The system holds accepted data, so frames here wait no longer.
+ * Largest batch for a stream that accepts batches within the call: each batch wakes the peer's process, at the cost of
+ * copying 64 KiB. The system holds accepted data, so frames here wait no longer.
  */
 const LARGEST_BATCH = 524_288;
-/** ms after which a timer counts as late: silence while the process was paused proves nothing. */
+/** ms after which a timer is late: silence while the process paused proves nothing. */
 const LATE_TIMER = 1_000;
 /** ms for the stream to send its data before it is destroyed. */
 const END_TIMEOUT = 1_000;
@@ -65,55 +65,54 @@ const FAILURES: Readonly<Record<HandshakeFailure, string>> = {
 
 export interface MultiplexLinkOptions {
   /**
-   * Called with each channel that the peer opens; may be async. Channels are refused without it, or if it throws
-   * synchronously.
+   * Called with each channel of the peer; may be async. Channels are refused without it, or if it throws synchronously.
    */
   readonly onChannel?: ((channel: LinkChannel, link: MultiplexLink) => unknown) | undefined;
   /**
-   * Shared password of 8 to 1,024 bytes, never sent. Of two, the first proves and both are accepted. The peer needs
-   * one too.
+   * Shared password of 8 to 1,024 bytes, never sent; the peer needs one too. Of two, the first proves and both are
+   * accepted.
    */
   readonly password?: string | readonly string[] | undefined;
-  /** Part of the salt of the password's key (scrypt, about 0.2 s); must be equal at both ends. Default `link`. */
+  /** Salt of the password's key (scrypt, about 0.2 s), equal at both ends. Default `link`. */
   readonly group?: string | undefined;
   /**
-   * Whether to encrypt (AES-256-GCM with keys of this link); one end's request suffices. `true` requires a password.
-   * Default: `true` with a password.
+   * Encrypts (AES-256-GCM with keys of this link) at either end's request. `true` requires a password. Default: `true`
+   * with a password.
    */
   readonly encrypt?: boolean | undefined;
   /**
-   * Role of this end: the dialler proves the password first, so a stranger that dials learns nothing. Two equal roles
-   * are refused. Default `either`: the hellos decide.
+   * The dialler proves the password first, so a dialling stranger learns nothing. Two equal roles are refused. Default
+   * `either`: the hellos decide.
    */
   readonly role?: LinkRole | undefined;
-  /** First window of a channel: bytes that the peer may send before some are read, from 1,024. Default 65,536. */
+  /** First window of a channel, bytes: unread bytes that the peer may send, from 1,024. Default 65,536. */
   readonly window?: number | undefined;
-  /** Maximum window; a window grows while it limits its channel. Default 4,194,304. */
+  /** Largest window, bytes; a window grows while it limits its channel. Default 4,194,304. */
   readonly maxWindow?: number | undefined;
-  /** Maximum unread bytes of the link, the sum of all windows. Default 268,435,456. */
+  /** Most unread bytes of the link, the sum of all windows. Default 268,435,456. */
   readonly maxUnread?: number | undefined;
-  /** Maximum concurrent channels opened by the peer. Default 4,096. */
+  /** Most channels opened by the peer at once. Default 4,096. */
   readonly maxChannels?: number | undefined;
   /** ms of silence before a ping; 0: never. Default 15,000. */
   readonly pingInterval?: number | undefined;
-  /** ms for any data after a ping before the link fails. Default 10,000. */
+  /** ms after a ping without data before the link fails. Default 10,000. */
   readonly pingTimeout?: number | undefined;
-  /** Timeout of the handshake, ms. Default 10,000. */
+  /** Handshake timeout, ms. Default 10,000. */
   readonly handshakeTimeout?: number | undefined;
 }
 
 export type MultiplexLinkEvent =
-  /** A channel was opened, by this end (`isOwn`) or the peer. */
+  /** Opened by this end (`isOwn`) or the peer. */
   | { readonly type: "channel:opened"; readonly name: string; readonly id: number; readonly isOwn: boolean }
-  /** A channel has ended in both directions. */
+  /** Ended in both directions. */
   | { readonly type: "channel:closed"; readonly name: string; readonly id: number; readonly isOwn: boolean }
-  /** A channel of the peer was refused: `onChannel` is missing or threw. */
+  /** `onChannel` is missing or threw. */
   | { readonly type: "channel:refused"; readonly name: string; readonly reason: string }
   /** `onChannel` threw, or its promise rejected. */
   | { readonly type: "handler:failed"; readonly name: string; readonly error: unknown }
   /** The peer accepts no new channels. */
   | { readonly type: "link:draining"; readonly reason: string }
-  /** The link has ended; without `error` it was closed. */
+  /** Without `error` the link was closed. */
   | { readonly type: "link:ended"; readonly error?: ShoalError | undefined };
 
 const EVENTS: EventNames<MultiplexLinkEvent> = {
@@ -126,21 +125,20 @@ const EVENTS: EventNames<MultiplexLinkEvent> = {
 };
 
 export interface MultiplexLinkStats {
-  /** Open channels. */
   readonly channels: number;
-  /** Total channels opened by this end, opened by the peer, and refused by this end. */
+  /** Totals: opened by this end, by the peer, and refused by this end. */
   readonly opened: number;
   readonly accepted: number;
   readonly refused: number;
-  /** Total bytes of frames. */
+  /** Totals of frame bytes. */
   readonly sentBytes: number;
   readonly receivedBytes: number;
-  /** Maximum unread bytes (the sum of all windows), and current unread bytes. */
+  /** Sum of all windows, and unread bytes. */
   readonly windowBytes: number;
   readonly unreadBytes: number;
-  /** Bytes that wait for credit or their turn. */
+  /** Bytes waiting for credit or their turn. */
   readonly waitingBytes: number;
-  /** Shortest recent round trip, ms; `undefined`: not measured yet. */
+  /** Shortest recent round trip, ms, once measured. */
   readonly roundTrip: number | undefined;
 }
 
@@ -170,9 +168,8 @@ interface PendingOpen {
  * ```
  */
 export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats> {
-  /** Whether the link is encrypted. */
   readonly isEncrypted: boolean;
-  /** Address of the other end if the stream is a socket: "host:port". */
+  /** The other end's "host:port" if the stream is a socket. */
   readonly address: string | undefined;
   readonly #duplex: Duplex;
   readonly #settings: CheckedOptions;
@@ -185,7 +182,7 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
   #isFlushing = false;
   #ended = false;
   #error: ShoalError | undefined;
-  /** Size of the next batch: doubled while the stream accepts batches at once, else halved. */
+  /** Next batch size: doubles while the stream accepts batches at once, else halves. */
   #batchBytes = BATCH_BYTES;
   #taken: LinkChannel[] = [];
   readonly #whenIdle: (() => void)[] = [];
@@ -221,10 +218,10 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
     duplex.on("end", () => this.#onStreamEnd());
     duplex.on("error", (error) => this.#end(this.#lost(error.message, error)));
     duplex.on("close", () => this.#end(this.#lost("the stream was closed")));
-    // After the caller has the link: data after the handshake may open channels.
+    // The caller gets the link first, since data may open channels.
     process.nextTick(() => {
       if (first.length > 0) this.#onBytes(first);
-      // It may have ended before this listener was added.
+      // It may have ended before the listener was added.
       if (duplex.readableEnded || duplex.destroyed)
         this.#end(this.#lost("the other end closed the stream", duplex.errored ?? undefined));
       else duplex.resume();
@@ -239,7 +236,7 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
     return this.#ended;
   }
 
-  /** Whether a channel of this name is open, opened by either end. */
+  /** Whether either end has a channel of this name open. */
   isOpen(name: string): boolean {
     for (const channel of this.#channels.values()) if (channel.name === name) return true;
     return false;
@@ -249,16 +246,16 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
    * Opens a channel. Names need not be unique.
    *
    * @param name 1 to 255 bytes
-   * @returns the channel, once the peer has accepted it
+   * @returns once the peer has accepted it
    * @throws TransportError `ECONNREFUSED` when the peer refuses it, `EMFILE` at a limit of either end, `ERR_TRANSPORT`
    *   when the link ends; TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN` while
-   *   either end drains; InvalidArgumentError `EINVAL`
+   *   draining; InvalidArgumentError `EINVAL`
    */
   open(name: string, options: OpenChannelOptions = {}): Promise<LinkChannel> {
     return this.run(async () => this.#open(name, options, ChannelKind.BYTES));
   }
 
-  /** @internal Opens a channel of messages. */
+  /** @internal */
   openMessages(name: string, options: OpenChannelOptions = {}): Promise<LinkChannel> {
     return this.run(async () => this.#open(name, options, ChannelKind.MESSAGES));
   }
@@ -322,19 +319,19 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
     await this.#endOnPurpose(linger !== 0);
   }
 
-  /** Settles when no channel is open, or the link has ended. */
+  /** Settles without open channels, or when the link has ended. */
   #idle(): Promise<void> {
     if (this.#ended || this.#rules.count === 0) return Promise.resolve();
     return new Promise((resolve) => this.#whenIdle.push(resolve));
   }
 
   /**
-   * @param waits until the other end closes the stream too: closing a tcp socket while bytes arrive, such as credit,
-   *   resets it, and a reset discards data that the peer has not read
+   * @param waits for the other end to close: closing a tcp socket while bytes such as credit arrive resets it, and a
+   *   reset discards data that the peer has not read
    */
   async #endOnPurpose(waits: boolean): Promise<void> {
     if (this.#ended) return;
-    // The peer learns of each channel that is cut.
+    // Tells the peer about cut channels.
     for (const channel of this.channels) channel.destroy();
     this.#flush();
     this.#end(undefined, true);
@@ -462,12 +459,12 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
   }
 
   #lost(reason: string, cause?: Error): ShoalError | undefined {
-    // One end is closing, and no data is in flight: channels finished at both ends only have to be read.
+    // One end is closing and nothing is in flight; the program only has to read.
     if (this.#rules.isClosing && this.#rules.isFinished && cause === undefined) return undefined;
     return new TransportError("ERR_TRANSPORT", `The link ended: ${reason}`, { cause });
   }
 
-  /** @param keepsStream it is ended in order */
+  /** @param keepsStream the stream ends in order */
   #end(error: ShoalError | undefined, keepsStream = false): void {
     if (this.#ended) return;
     this.#ended = true;
@@ -520,7 +517,7 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
       const last = buffers.length - 1;
       for (let i = 0; i < last; i++) duplex.write(buffers[i]);
       duplex.write(buffers[last], (error) => {
-        // The stream refused a batch, which was not sent: its channels fail.
+        // The batch was not sent.
         if (error != null) this.#end(this.#lost(error.message, error));
         for (const channel of taken) channel.flushed();
         if (this.#rules.hasFrames) this.#flush();
@@ -533,14 +530,13 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
 }
 
 /**
- * Makes a link of a stream: performs the handshake and takes over the stream. It can be a socket, a TLS socket, an
- * HTTP upgrade, a pipe.
+ * Makes a link of a stream (socket, TLS socket, HTTP upgrade, pipe) by the handshake, and takes the stream over.
  *
  * @param duplex unread, and not in object mode
- * @returns the link, once both ends have proved the password, if any
- * @throws HandshakeError `ERR_AUTHENTICATION` for different passwords, or only one; `ERR_HANDSHAKE` for a stream that
- *   is not a link, or two ends of one role; TransportError `ERR_TRANSPORT` when the stream ends; TimeoutError
- *   `ETIMEDOUT`; InvalidArgumentError `EINVAL`. The stream is then destroyed, except for `EINVAL`
+ * @returns once both ends have proved any password
+ * @throws HandshakeError `ERR_AUTHENTICATION` for different passwords or only one, `ERR_HANDSHAKE` for a stream that is
+ *   not a link or two ends of one role; TransportError `ERR_TRANSPORT` when the stream ends; TimeoutError `ETIMEDOUT`;
+ *   InvalidArgumentError `EINVAL`, the only one that does not destroy the stream
  */
 export async function commence(duplex: Duplex, options: MultiplexLinkOptions = {}): Promise<MultiplexLink> {
   const settings = checkLinkOptions("commence", options);
@@ -565,7 +561,7 @@ export async function commence(duplex: Duplex, options: MultiplexLinkOptions = {
   }
 }
 
-/** A stream until the handshake is done. Failures are noticed at once; bytes are read only when the keys exist. */
+/** A stream until the handshake is done: failures are noticed at once, bytes read only when the keys exist. */
 class EarlyStream {
   readonly #duplex: Duplex;
   #failed: Error | undefined;
@@ -596,7 +592,7 @@ class EarlyStream {
         onData = (chunk) => {
           const rest = handshake.receive(chunk, (bytes) => duplex.write(bytes));
           if (handshake.failure !== undefined) {
-            // Sends written data, such as a refusal, before the stream is destroyed.
+            // Sends written data, such as a refusal, first.
             duplex.end();
             setImmediate(reject, failureError(handshake.failure));
           } else if (handshake.agreement !== undefined) {
@@ -652,7 +648,7 @@ function addressOf(duplex: Duplex): string | undefined {
   return `${host}:${remotePort}`;
 }
 
-/** The program has the channel, and had a turn to listen. */
+/** The program has had a turn to listen. */
 function stopIgnoring(channel: LinkChannel): void {
   channel.off("error", ignore);
 }

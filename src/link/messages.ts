@@ -5,7 +5,7 @@
  */
 
 const LENGTH = 4;
-/** First memory of a message, bytes. */
+/** Bytes. */
 const FIRST_MEMORY = 65_536;
 
 export function encodeMessage(data: Uint8Array): Buffer {
@@ -29,12 +29,12 @@ export class MessageReader {
     this.#onMessage = onMessage;
   }
 
-  /** Whether the end of the channel would cut a message. */
+  /** Whether an end now would cut a message. */
   get isInside(): boolean {
     return this.#headBytes > 0;
   }
 
-  /** @returns `false` for a message that is too long; stop reading then */
+  /** @returns `false` for too long a message; stop reading then */
   read(chunk: Buffer): boolean {
     let at = 0;
     while (at < chunk.length || (this.#headBytes === LENGTH && this.#length === 0)) {

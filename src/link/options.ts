@@ -12,7 +12,7 @@ import {
 } from "../patterns/kit/options.js";
 import { LARGEST_WINDOW, MIN_WINDOW, URGENCIES } from "./bounds.js";
 
-/** Maximum passwords of a link: an old and a new one. */
+/** An old and a new one. */
 const MAX_PASSWORDS = 2;
 const LABEL = "shoal link password 1 ";
 
@@ -71,11 +71,11 @@ export function linkKeys({ passwords, group = "link" }: CheckedOptions): Promise
 }
 
 export interface OpenChannelOptions {
-  /** Priority, 0 to 7: lower goes first. Default 3. */
+  /** Priority, 0 to 7, lower first. Default 3. */
   readonly urgency?: number | undefined;
   /** ms for the peer to accept the channel; -1: no limit. Default 10,000. */
   readonly timeout?: number | undefined;
-  /** Ends the wait, and the channel if it is open. */
+  /** Ends the wait, and the open channel. */
   readonly signal?: AbortSignal | undefined;
 }
 

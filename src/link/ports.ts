@@ -1,9 +1,9 @@
 /**
- * Forwards tcp ports through links, for programs without links (docs/spec/link.md, Ports).
+ * Forwards tcp ports through links (docs/spec/link.md, Ports).
  *
  *   program ──tcp──> forwardPort ══channel "tcp/NAME"══> forwardChannels ──tcp──> program
  *
- * Only names are sent. The connecting end has a table of their targets, so the peer reaches nothing else.
+ * The connecting end has a table of names and targets, so the peer reaches nothing else.
  */
 import { connect, createServer, isIP, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -17,25 +17,25 @@ import type { MultiplexLink, MultiplexLinkOptions } from "./link.js";
 import { type LinkSource, ReusedLink } from "./reused-link.js";
 
 const PREFIX = "tcp/";
-/** Timeout of a connection to a port, ms. */
+/** ms. */
 const CONNECT_TIMEOUT = 10_000;
 
 export interface ForwardPortOptions {
-  /** Address to listen at. Default `127.0.0.1`. */
+  /** Default `127.0.0.1`. */
   readonly host?: string | undefined;
-  /** Default 0: a free port. */
+  /** 0: a free port. Default 0. */
   readonly port?: number | undefined;
-  /** Maximum concurrent connections; further ones are closed. Default 1,024. */
+  /** Most connections at once; further ones are closed. Default 1,024. */
   readonly maxConnections?: number | undefined;
-  /** Priority, 0 to 7: lower goes first. Default 3. */
+  /** Priority, 0 to 7, lower first. Default 3. */
   readonly urgency?: number | undefined;
 }
 
 /** A local port that leads through a link. */
 export interface ForwardedPort {
-  /** Bound address: "host:port". */
+  /** "host:port". */
   readonly address: string;
-  /** Error of the last connection; `undefined`: it succeeded. */
+  /** Error of the last connection, if it failed. */
   readonly error: Error | undefined;
   /** Frees the port, and ends its connections. */
   close(): Promise<void>;
@@ -50,11 +50,11 @@ const OPTIONS = {
 } as const;
 
 /**
- * Listens at a port, and forwards its connections through a link to the target of a name in the peer's {@link
+ * Listens at a port, and forwards its connections through a link to a name's target in the peer's {@link
  * forwardChannels}.
  *
- * @param source a link, or a function that creates one when a connection needs it and none exists
- * @returns the port, once it listens
+ * @param source a link, or a function that makes one when a connection needs it and none exists
+ * @returns once it listens
  * @throws InvalidArgumentError `EINVAL`; TransportError with the system's code, such as `EADDRINUSE`
  */
 export async function forwardPort(
@@ -83,7 +83,7 @@ export async function forwardPort(
   });
   server.maxConnections = maxConnections;
   const address = await listen(server, host, port);
-  // For example ENFILE when accepting: it continues with the next connection.
+  // Such as ENFILE when accepting: it continues.
   server.on("error", (error) => {
     last = error;
   });
@@ -121,10 +121,10 @@ function listen(server: Server, host: string, port: number): Promise<string> {
 }
 
 /**
- * Creates an `onChannel` for links that connects channels of {@link forwardPort} to local targets.
+ * Makes an `onChannel` for links that connects channels of {@link forwardPort} to local targets.
  *
- * @param targets "host:port" by name; nothing else can be reached
- * @param otherwise receives all other channels, as `onChannel` of a link. Default: they are refused
+ * @param targets "host:port" by name, all that can be reached
+ * @param otherwise receives other channels, as a link's `onChannel`. Default: they are refused
  * @throws InvalidArgumentError `EINVAL`
  */
 export function forwardChannels(
@@ -154,7 +154,7 @@ function connectTo(target: { readonly host: string; readonly port: number }, cha
   socket.once("timeout", () => socket.destroy());
 }
 
-/** Forwards bytes and half-close both ways; when one end breaks, so does the other. */
+/** Forwards bytes, half-close and breaks both ways. */
 function join(socket: Socket, channel: LinkChannel): void {
   const follow = (from: Duplex, to: Socket | LinkChannel): void => {
     from.on("error", ignore);
@@ -170,7 +170,7 @@ function join(socket: Socket, channel: LinkChannel): void {
   else if (channel.destroyed) socket.resetAndDestroy();
 }
 
-/** A broken connection must not look like an orderly end. */
+/** A break must not look like an orderly end. */
 function breakOff(stream: Socket | LinkChannel): void {
   if (stream instanceof LinkChannel) stream.destroy();
   else stream.resetAndDestroy();

@@ -1,12 +1,12 @@
-/** A link that is created on first use, and again after it has ended. */
+/** A link made on first use, and again after its end. */
 import { describe } from "../core/arguments.js";
 import { InvalidArgumentError, TransportError } from "../core/errors.js";
 import { MultiplexLink } from "./link.js";
 
-/** A link, or a function that creates one when none exists or the last one has ended. */
+/** A link, or a function that makes one when none exists or the last has ended. */
 export type LinkSource = MultiplexLink | (() => MultiplexLink | Promise<MultiplexLink>);
 
-/** Concurrent users wait for one attempt. @internal */
+/** @internal Concurrent users wait for one attempt. */
 export class ReusedLink {
   readonly #source: LinkSource;
   #link: Promise<MultiplexLink> | undefined = undefined;
@@ -20,7 +20,7 @@ export class ReusedLink {
     this.#source = source;
   }
 
-  /** @throws TransportError `ERR_TRANSPORT` when the link has ended and cannot be replaced; the function's errors */
+  /** @throws TransportError `ERR_TRANSPORT` for an ended link without replacement; the function's errors */
   async get(): Promise<MultiplexLink> {
     const source = this.#source;
     if (source instanceof MultiplexLink) return assertUsable(source);
@@ -28,7 +28,7 @@ export class ReusedLink {
     // Its error went to its callers.
     const link = await last?.catch(() => undefined);
     if (link !== undefined && isUsable(link)) return link;
-    // Of several waiting callers, the first creates another link.
+    // The first of several waiting callers makes another link.
     if (this.#link === last) this.#link = make(source);
     return this.#link as Promise<MultiplexLink>;
   }

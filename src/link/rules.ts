@@ -1,16 +1,15 @@
 /**
- * The state machine of a link: many channels over one stream. Pure: takes chunks and the time; returns calls on
- * `LinkEffects` and batches of frames. Wire format: docs/spec/link.md.
+ * The state machine of a link: many channels over one stream (docs/spec/link.md). Pure.
  *
  *   own channel     OPENING ──ACCEPT──> OPEN ──FIN both ways, all read──> gone
  *                      └──────RESET───────┴────────────────────────────────^
  *   peer's channel              OPEN from the start; the program accepts or resets it in one call
  *
- * The dialling end opens odd ids, the other end even ones, each ascending. So a frame for a missing channel is late if
+ * The dialling end opens odd ids, the other even ones, each ascending. A frame for a missing channel is thus late if
  * its id was used, else a fault.
  *
- * Only channels have windows, so an unread channel stops only its own sender. The sum of windows is at most
- * `maxUnread`: a channel without room is refused.
+ * Channels alone have windows, so an unread one stops only its sender. A channel without room in `maxUnread`, the sum
+ * of windows, is refused.
  */
 import { RingBuffer } from "../core/collections/ring-buffer.js";
 import { allocate } from "../core/memory.js";
@@ -48,31 +47,31 @@ import { ReceiveWindow, WindowBudget } from "./windows.js";
 export interface LinkSettings {
   /** Whether this end's channels have odd ids. */
   readonly isFirst: boolean;
-  /** First windows of each channel, bytes: this end's and the peer's. */
+  /** First windows, bytes: this end's and the peer's. */
   readonly window: number;
   readonly peerWindow: number;
   readonly maxWindow: number;
   readonly maxUnread: number;
-  /** Maximum concurrent channels opened by the peer, and by this end. */
+  /** Most channels opened by the peer, and by this end. */
   readonly maxChannels: number;
   readonly peerMaxChannels: number;
-  /** ms of silence before a ping, 0: never; and ms for any data after it. */
+  /** ms of silence before a ping, 0: never; and ms for data after it. */
   readonly pingInterval: number;
   readonly pingTimeout: number;
 }
 
 export interface LinkEffects {
-  /** The peer opened a channel. @returns why it is refused; `undefined`: accepted */
+  /** @returns why the channel is refused; `undefined`: accepted */
   onIncoming(channel: ChannelState): string | undefined;
   onAccepted(channel: ChannelState): void;
-  /** Bytes of a channel, as a view of the chunk. */
+  /** A view of the chunk. */
   onData(channel: ChannelState, bytes: Buffer): void;
   onFinished(channel: ChannelState): void;
   onReset(channel: ChannelState, code: number, reason: string): void;
-  /** Everything written to a channel is in the batch. */
+  /** The batch has everything written to the channel. */
   onTaken(channel: ChannelState): void;
   onGoaway(code: number, reason: string): void;
-  /** The link must end: the peer violated the wire format, or is silent. */
+  /** The peer violated the wire format, or is silent: the link must end. */
   onFailed(code: number, reason: string): void;
   onWritable(): void;
 }
@@ -87,12 +86,12 @@ export class ChannelState implements Scheduled {
   isAccepted: boolean;
   isGone = false;
   credit: number;
-  /** Whether this end, and whether the peer, sends no more. */
+  /** Whether this end, or the peer, sends no more. */
   isEnding = false;
   finSent = false;
   finReceived = false;
   readonly window: ReceiveWindow;
-  /** Unsent chunks, and the number of sent bytes of the first. */
+  /** Unsent chunks, and sent bytes of the first. */
   waiting: RingBuffer<Buffer> | undefined = undefined;
   offset = 0;
   waitingBytes = 0;
@@ -118,7 +117,7 @@ export class ChannelState implements Scheduled {
 export class FrameBatch {
   readonly buffers: Buffer[] = [];
   bytes = 0;
-  /** Memory for heads and small chunks, filled once; from `#start` on not in `buffers` yet. */
+  /** Heads and small chunks, filled once; from `#start` on not in `buffers` yet. */
   #slab: Buffer;
   #start = 0;
   #end = 0;
@@ -165,21 +164,21 @@ export class FrameBatch {
   }
 }
 
-/** Size of a slab, and maximum size of a chunk that is copied into it, bytes. */
+/** Bytes: a slab, and the largest chunk copied into it. */
 const SLAB = 32_768;
 const SMALL_PIECE = 2_048;
 /** ms for which a shortest round trip counts. */
 const ROUND_TRIP_AGE = 10_000;
 /**
- * Consecutive pings at the start: the first round trips of new processes are many times too long, and windows grown by
- * them build queues that delay all channels.
+ * Consecutive pings at first: round trips of new processes are many times too long, and windows grown by them build
+ * queues that delay all channels.
  */
 const FIRST_PINGS = 8;
 /** ms between pings on a link with traffic. */
 const MEASURE_INTERVAL = 1_000;
 const NOTHING = Buffer.alloc(0);
 
-/** Payload size of the next frame; avoids a small remainder in a separate frame, chunk and event. */
+/** Payload size of the next frame, without a small remainder in another. */
 function frameLength(bytes: number, most: number): number {
   if (bytes <= most) return bytes;
   return bytes < most + SMALL_PIECE ? bytes >>> 1 : most;
@@ -192,10 +191,10 @@ export class LinkRules implements FrameSink {
   readonly #channels = new Map<number, ChannelState>();
   readonly #scheduler = new FairScheduler<ChannelState>();
   readonly #budget: WindowBudget;
-  /** Frames other than DATA; those caused by the peer are counted. */
+  /** Frames other than DATA; answers to the peer are counted. */
   readonly #control = new RingBuffer<Buffer>();
   #answerBytes = 0;
-  /** Channels with credit to grant, and its amount. */
+  /** Credit to grant. */
   readonly #grants = new Map<ChannelState, number>();
   #slab: Buffer = NOTHING;
   #nextId: number;
@@ -204,7 +203,7 @@ export class LinkRules implements FrameSink {
   #other = 0;
   #now: number;
   #heardAt: number;
-  /** Send time of the unanswered ping, and number of the last ping. */
+  /** Time of the unanswered ping, and number of the last. */
   #pingedAt: number | undefined = undefined;
   #pings = 0n;
   #measuredAt: number;
@@ -249,7 +248,7 @@ export class LinkRules implements FrameSink {
     return true;
   }
 
-  /** Maximum unread bytes: the sum of all windows. */
+  /** Sum of all windows. */
   get windowBytes(): number {
     return this.#budget.used;
   }
@@ -263,7 +262,7 @@ export class LinkRules implements FrameSink {
     return this.#isClosing || this.#isClosingThere;
   }
 
-  /** Why a channel cannot be opened now; `undefined`: it can. */
+  /** Why no channel can be opened now. */
   refusal(): "closing" | "channels" | "unread" | "ids" | undefined {
     const { peerMaxChannels, window } = this.#settings;
     if (this.isClosing) return "closing";
@@ -282,7 +281,7 @@ export class LinkRules implements FrameSink {
     return channel;
   }
 
-  /** Queues chunks, which must not change until `onTaken` and the batch is sent. */
+  /** Chunks must not change until `onTaken` and the batch is sent. */
   write(channel: ChannelState, pieces: readonly Buffer[]): void {
     if (channel.isGone || channel.isEnding) return;
     channel.waiting ??= new RingBuffer<Buffer>(2);
@@ -299,7 +298,7 @@ export class LinkRules implements FrameSink {
     this.#schedule(channel);
   }
 
-  /** Ends both directions of a channel; unsent data is dropped. */
+  /** Ends both directions; drops unsent data. */
   reset(channel: ChannelState, code: number, reason: string): void {
     if (channel.isGone) return;
     this.#forget(channel);
@@ -365,7 +364,7 @@ export class LinkRules implements FrameSink {
     return this.#control.length > 0 || this.#grants.size > 0 || this.#scheduler.length > 0;
   }
 
-  /** The next frames, about `limit` bytes; `undefined`: none. */
+  /** The next frames, about `limit` bytes. */
   take(limit: number): FrameBatch | undefined {
     if (!this.hasFrames) return undefined;
     const batch = new FrameBatch(this.#slab);
@@ -556,7 +555,7 @@ export class LinkRules implements FrameSink {
     this.#send(FrameType.PING, 0, 0, payload);
   }
 
-  /** A token bucket: open and reset cost the peer nothing, but this end a channel each. */
+  /** A token bucket: opening and resetting cost the peer nothing, but this end a channel each. */
   #mayReset(): boolean {
     const earned = ((this.#now - this.#resetsAt) / 1_000) * RESETS_PER_SECOND;
     this.#resets = Math.min(this.#resets + earned, RESET_BURST) - 1;
@@ -564,7 +563,7 @@ export class LinkRules implements FrameSink {
     return this.#resets >= 0;
   }
 
-  /** A frame for a missing channel: late if its id was ever used. */
+  /** The frame is late if its id was ever used. */
   #checkLate(id: number): string | undefined {
     const isOwn = id % 2 === this.#nextId % 2;
     const wasUsed = id > 0 && (isOwn ? id < this.#nextId : id <= this.#lastOtherId);
@@ -611,7 +610,7 @@ export class LinkRules implements FrameSink {
     this.#effects.onWritable();
   }
 
-  /** Queues an answer. Answers are bounded, since the peer may not read them. */
+  /** Bounded, since the peer may not read answers. */
   #answer(type: number, flags: number, id: number, payload: Uint8Array): string | undefined {
     this.#answerBytes += FRAME_HEAD + payload.length;
     if (this.#answerBytes > MAX_ANSWER_BYTES) return "answers are asked for and not read";

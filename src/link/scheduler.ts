@@ -1,8 +1,8 @@
 /**
  * Chooses the next channel to send a frame. Pure.
  *
- * Channels of one urgency take turns, one frame each. More urgent levels go first, but a less urgent level gets a turn
- * after every `STARVATION_BYTES`: a busy stream delays the others without starving them.
+ * Channels of one urgency take turns, frame by frame. More urgent levels go first, but a less urgent one gets a turn
+ * after every `STARVATION_BYTES`.
  */
 import { RingBuffer } from "../core/collections/ring-buffer.js";
 import { STARVATION_BYTES, URGENCIES } from "./bounds.js";
@@ -15,7 +15,7 @@ export interface Scheduled {
 
 export class FairScheduler<T extends Scheduled> {
   readonly #levels: RingBuffer<T>[] = [];
-  /** Bytes of more urgent levels since the level's last turn, while it waited. */
+  /** Bytes of more urgent levels while the level waits. */
   readonly #waited: number[] = [];
   #count = 0;
 
@@ -30,7 +30,7 @@ export class FairScheduler<T extends Scheduled> {
     return this.#count;
   }
 
-  /** Queues an entry with data to send; repeated calls have no effect. */
+  /** Repeated calls have no effect. */
   add(entry: T): void {
     if (entry.isQueued) return;
     entry.isQueued = true;

@@ -3,8 +3,8 @@
  *
  *   record   length 4 of the ciphertext (1 to 65,536), ciphertext, tag 16: AES-256-GCM; the length is its additional data
  *
- * Each direction has a separate key, and a nonce that counts records from 0: 00000000, number 8. So a changed,
- * missing, repeated or reflected record does not open.
+ * Each direction has a key, and a nonce that counts records from 0: 00000000, number 8. Changed, missing, repeated and
+ * reflected records do not open.
  */
 import { createCipheriv, createDecipheriv, type DecipherGCM } from "node:crypto";
 
@@ -12,17 +12,17 @@ const CIPHER = "aes-256-gcm";
 const RECORD_HEAD = 4;
 const TAG = 16;
 const MAX_RECORD = 65_536;
-/** Maximum parts of a record that is being read. */
+/** Parts of a record being read. */
 const MAX_PARTS = 64;
 const DOES_NOT_OPEN = "a record does not open";
-/** Maximum records of a key (256 TiB); then the link ends. */
+/** Records of a key (256 TiB); then the link ends. */
 const MAX_RECORDS = 0xffff_ffff;
 
 class Counter {
   readonly #nonce = Buffer.alloc(12);
   #next = 0;
 
-  /** @returns `undefined` when the key is used up */
+  /** @returns `undefined` for a used-up key */
   next(): Buffer | undefined {
     if (this.#next >= MAX_RECORDS) return undefined;
     this.#nonce.writeUInt32BE(this.#next, 8);
@@ -39,7 +39,7 @@ export class RecordSealer {
     this.#key = key;
   }
 
-  /** @returns `undefined` when the key is used up */
+  /** @returns `undefined` for a used-up key */
   seal(pieces: readonly Buffer[]): Buffer[] | undefined {
     const records: Buffer[] = [];
     let record: Buffer[] = [];
@@ -75,16 +75,13 @@ export class RecordSealer {
   }
 }
 
-/**
- * Decrypts received records chunk by chunk, without joining or copying them first. Plaintext is passed on only after
- * its tag is verified.
- */
+/** Decrypts records chunk by chunk without joining them. Plaintext passes only after its tag is verified. */
 export class RecordOpener {
   readonly #key: Buffer;
   readonly #counter = new Counter();
   readonly #head = Buffer.alloc(RECORD_HEAD);
   #headBytes = 0;
-  /** State of the current record: missing ciphertext bytes, and plaintext so far. */
+  /** The current record: missing ciphertext bytes, and plaintext. */
   #decipher: DecipherGCM | undefined = undefined;
   #left = 0;
   #opened: Buffer[] = [];
@@ -115,7 +112,7 @@ export class RecordOpener {
         this.#opened.push(decipher.update(chunk.subarray(at, at + taken)));
         this.#left -= taken;
         at += taken;
-        // A record that arrives byte by byte must not become as many Buffers.
+        // A record arriving byte by byte must not become as many Buffers.
         if (this.#opened.length >= MAX_PARTS) this.#opened = [Buffer.concat(this.#opened)];
       }
       const taken = Math.min(TAG - this.#tagBytes, chunk.length - at);
@@ -130,7 +127,7 @@ export class RecordOpener {
     return undefined;
   }
 
-  /** @returns whether the key is good for another record */
+  /** @returns `false` for a used-up key */
   #begin(length: number): boolean {
     const nonce = this.#counter.next();
     if (nonce === undefined) return false;

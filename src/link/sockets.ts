@@ -1,10 +1,10 @@
 /**
- * ZMTP sockets over links: a transport for `registerTransport`, with a channel per connection (docs/spec/link.md,
+ * ZMTP sockets over links: a transport for `registerTransport`, one channel per connection (docs/spec/link.md,
  * Sockets).
  *
  *   socket.connect("link://SITE/NAME") ──dial──> channel "zmtp/NAME" of the link of SITE ──onChannel──> socket bound to "link://NAME"
  *
- * The channel of an unbound name is refused; the socket retries, as with a closed port.
+ * An unbound name's channel is refused; the socket retries, as with a closed port.
  */
 import { describe, quoted } from "../core/arguments.js";
 import { InvalidArgumentError, TransportError, UnroutableError } from "../core/errors.js";
@@ -22,18 +22,18 @@ import type { MultiplexLink, MultiplexLinkOptions } from "./link.js";
 import { type LinkSource, ReusedLink } from "./reused-link.js";
 
 const PREFIX = "zmtp/";
-/** Maximum bytes of a name in an endpoint. */
+/** Bytes of a name in an endpoint. */
 const MAX_SOCKET_NAME = 200;
 
 export interface LinkTransportOptions {
-  /** Scheme of its endpoints, before `://`. Default `link`. */
+  /** Before `://`. Default `link`. */
   readonly scheme?: string | undefined;
-  /** Receives channels that are not for sockets, as `onChannel` of a link. Default: they are refused. */
+  /** Receives other channels, as a link's `onChannel`. Default: they are refused. */
   readonly otherwise?: MultiplexLinkOptions["onChannel"];
 }
 
 export interface LinkTransportAddOptions {
-  /** Priority of opened channels, 0 to 7: lower goes first. Default 3. */
+  /** Priority of its channels, 0 to 7, lower first. Default 3. */
   readonly urgency?: number | undefined;
 }
 
@@ -50,8 +50,8 @@ interface Site {
 }
 
 /**
- * Socket endpoints that are names at the other end of a link: `bind("link://NAME")` there,
- * `connect("link://SITE/NAME")` here. Pass it to shoal's `registerTransport`, and its `onChannel` to links.
+ * Socket endpoints that are names at a link's other end: `bind("link://NAME")` there, `connect("link://SITE/NAME")`
+ * here. For shoal's `registerTransport`; its `onChannel` is for links.
  *
  * @example
  * ```ts no-run
@@ -69,7 +69,7 @@ interface Site {
  */
 export class LinkTransport implements Transport {
   readonly scheme: string;
-  /** For `onChannel` of links: passes a socket's channel to the socket bound to its name. */
+  /** A link's `onChannel`: passes channels to the sockets bound to their names. */
   readonly onChannel: (channel: LinkChannel, link: MultiplexLink) => unknown;
   readonly #sites = new Map<string, Site>();
   readonly #bound = new Map<string, TransportAcceptor>();
@@ -86,11 +86,11 @@ export class LinkTransport implements Transport {
   }
 
   /**
-   * Adds a link under a site name for endpoints.
+   * Adds a link under a site name.
    *
-   * @param source a link, or a function that creates one when a socket needs it and none exists, so sockets reconnect
-   *   after a link has ended
-   * @returns removes the site: no new connections, existing ones stay
+   * @param source a link, or a function that makes one when a socket needs it and none exists, so that sockets
+   *   reconnect
+   * @returns removes the site; existing connections stay
    * @throws InvalidArgumentError `EINVAL`, also for a duplicate name
    */
   add(site: string, source: LinkSource, options: LinkTransportAddOptions = {}): () => void {
@@ -105,7 +105,7 @@ export class LinkTransport implements Transport {
     };
   }
 
-  /** For the engine: see {@link Transport}. */
+  /** See {@link Transport}. */
   check(endpoint: string, use: "bind" | "connect"): void {
     const { site, name } = this.#parse(endpoint);
     const isGood = isName(name) && (use === "bind" ? site === undefined : isName(site));
@@ -116,12 +116,12 @@ export class LinkTransport implements Transport {
     });
   }
 
-  /** For the engine: see {@link Transport}. */
+  /** See {@link Transport}. */
   async listen(endpoint: string, acceptor: TransportAcceptor): Promise<TransportListener> {
     return this.listenSync(endpoint, acceptor);
   }
 
-  /** For the engine: see {@link Transport}. */
+  /** See {@link Transport}. */
   listenSync(endpoint: string, acceptor: TransportAcceptor): TransportListener {
     const { name } = this.#parse(endpoint);
     if (this.#bound.has(name))
@@ -135,7 +135,7 @@ export class LinkTransport implements Transport {
     };
   }
 
-  /** For the engine: see {@link Transport}. */
+  /** See {@link Transport}. */
   async dial(endpoint: string, signal: AbortSignal): Promise<TransportStream> {
     const { site = "", name } = this.#parse(endpoint);
     const found = this.#sites.get(site);
@@ -144,8 +144,7 @@ export class LinkTransport implements Transport {
       throw new TransportError("EHOSTUNREACH", `There is no link ${describe(site)}${near}`, { endpoint });
     }
     const link = await found.links.get();
-    // The signal of `open` would end the channel at any later abort; this one stops mattering once the channel is
-    // open.
+    // A later abort of `open`'s signal would end the channel.
     const opening = new AbortController();
     const abort = (): void => opening.abort(signal.reason);
     signal.addEventListener("abort", abort);
@@ -181,7 +180,7 @@ function isName(value: unknown): value is string {
   return length >= 1 && length <= MAX_SOCKET_NAME;
 }
 
-/** For the sockets' hook `authenticate`: the peer's address if the link's stream is a socket. */
+/** For `authenticate`; only sockets have an address. */
 function hostOf({ address }: MultiplexLink): string {
   if (address === undefined) return "";
   return address.slice(0, address.lastIndexOf(":")).replace(/^\[|\]$/g, "");

@@ -1,12 +1,12 @@
 /**
- * Named channels over all links of a program. Messages on a name reach the peers that have the name open.
+ * Named channels over all links of a program, to the peers that have the name open.
  *
  *   open(name)   opens on each link a channel for sending. Refused: the peer has not opened the name
  *   OPEN comes   the peer has opened the name: its channel is for its messages; a refused channel of this end is opened again
  *   status       "open" when the peer accepts this end's channel; "closed" when that ends, or this end closes the name
  *
- * An end that closes a name lets its own channel send queued data, and resets the peer's. It may reopen the name at
- * once: messages of the new channel follow those of the old one.
+ * Closing a name lets this end's channel send queued data, and resets the peer's. After reopening at once, the new
+ * channel's messages follow the old one's.
  */
 
 import type { Duplex } from "node:stream";
@@ -32,31 +32,29 @@ import { checkLinkOptions } from "./options.js";
 
 const MAX_NAMES = 4_096;
 
-/** State of a name between this end and a peer. */
 export type NameStatus = "open" | "closed";
 
-/** State of a link. */
 export type LinkStatus = "connected" | "ended";
 
 /** Options of a {@link MultiplexTransport} and its links. */
 export interface MultiplexTransportOptions extends Omit<MultiplexLinkOptions, "onChannel" | "role"> {
-  /** Maximum bytes of a message: a longer one is not sent; receiving one ends its channel. Default 1,048,576. */
+  /** Most bytes of a message: a longer one is not sent, and ends its channel on receipt. Default 1,048,576. */
   readonly maxMessageSize?: number | undefined;
-  /** Maximum queued bytes of a channel; above it `sendFrame` rejects with `ERR_TOO_MANY_PENDING`. Default 4,194,304. */
+  /** Most queued bytes of a channel; beyond them `sendFrame` rejects with `ERR_TOO_MANY_PENDING`. Default 4,194,304. */
   readonly maxQueueBytes?: number | undefined;
-  /** Maximum links. Default 1,024. */
+  /** Most links. Default 1,024. */
   readonly maxLinks?: number | undefined;
 }
 
 export type MultiplexTransportEvent =
   | { readonly type: "link:opened"; readonly address: string | undefined }
-  /** A link has ended; without `error` it was closed. */
+  /** Without `error` the link was closed. */
   | {
       readonly type: "link:ended";
       readonly address: string | undefined;
       readonly error?: ShoalError | undefined;
     }
-  /** A channel failed: a message is too long or cut. */
+  /** A message was too long or cut. */
   | { readonly type: "channel:failed"; readonly name: string; readonly error: unknown }
   /** A callback of the program threw or rejected. */
   | { readonly type: "handler:failed"; readonly name: string; readonly error: unknown };
@@ -71,18 +69,17 @@ const EVENTS: EventNames<MultiplexTransportEvent> = {
 export interface MultiplexTransportStats {
   readonly links: number;
   readonly names: number;
-  /** Total messages sent, received, and refused because of a full queue. */
+  /** Totals of messages; refused: the queue was full. */
   readonly sent: number;
   readonly received: number;
   readonly refused: number;
 }
 
-/** A link in a transport's `status`. */
 export interface TransportLinkStatus {
   readonly link: MultiplexLink;
-  /** Address of the peer if the stream is a socket. */
+  /** The peer's, if the stream is a socket. */
   readonly address: string | undefined;
-  /** Names that are open at both ends. */
+  /** Open at both ends. */
   readonly names: readonly string[];
 }
 
@@ -97,7 +94,7 @@ interface OpenName {
 interface Way {
   out: LinkChannel | undefined;
   isOpening: boolean;
-  /** The peer's channels in order; the first is read to its end. Several exist after the peer has reopened the name. */
+  /** The peer's channels; the first is read to its end. Several exist after the peer has reopened the name. */
   readonly ins: Set<LinkChannel>;
   opened: number;
 }
@@ -109,8 +106,8 @@ const TRANSPORT_OPTIONS = {
 } as const;
 
 /**
- * Named channels over any number of links, with callbacks: the multiplex transport of a cluster whose nodes create the
- * streams themselves.
+ * Named channels over any number of links, with callbacks: the transport of a cluster whose nodes make their streams
+ * themselves.
  *
  * @example
  * ```ts
@@ -146,7 +143,7 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
   #refused = 0;
 
   /**
-   * @param password known to all ends, or `undefined`
+   * @param password known to all ends, if any
    * @throws InvalidArgumentError `EINVAL`
    */
   constructor(password?: string | readonly string[], options: MultiplexTransportOptions = {}) {
@@ -162,12 +159,12 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
   }
 
   /**
-   * Opens a name on all links, later ones included.
+   * Opens a name on all links, also later ones.
    *
    * @param name 1 to 255 bytes
-   * @param onStatus called when the name is open at a peer too, and when that ends
-   * @param onData called with each message. While its promise is pending, the next message of that link and name
-   *   waits, and only their sender stops
+   * @param onStatus called when a peer has the name open too, and when that ends
+   * @param onData called with each message; while its promise is pending, that link's next message of the name waits,
+   *   which stops only its sender
    * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` for an open name, or too many; ClosedError `EBADF`
    */
   open(name: string, onStatus: OnStatus, onData: OnData): void {
@@ -182,18 +179,13 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
     for (const link of this.#links.keys()) this.#openOn(link, name);
   }
 
-  /** Whether this end has the name open. */
   isOpen(name: string): boolean {
     return this.#names.has(name);
   }
 
-  /**
-   * Closes a name on all links.
-   *
-   * @returns whether it was open
-   */
+  /** @returns whether the name was open */
   override close(name: string): boolean;
-  /** Closes the transport: its names, then its links. As `close` of each driver. */
+  /** Closes the names, then the links; as `close` of each driver. */
   override close(options?: PatternCloseOptions): Promise<void>;
   override close(given?: string | PatternCloseOptions): boolean | Promise<void> {
     return typeof given === "string" ? this.#closeName(given) : super.close(given);
@@ -214,16 +206,16 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
       way.out = undefined;
       wasOpenOn.push(link);
     }
-    // Last: the program may open the name again.
+    // The program may open the name again.
     for (const link of wasOpenOn) this.#call(name, () => open.onStatus(link, "closed", name));
     return true;
   }
 
   /**
-   * Makes a link of a stream, and opens all names on it.
+   * Makes a link of a stream, with all names.
    *
    * @param onStatus called when the link is up, and when it has ended
-   * @throws errors of this package's `commence`; InvalidStateError `EFSM` for too many links; ClosedError `EBADF`
+   * @throws as the function `commence`; InvalidStateError `EFSM` for too many links; ClosedError `EBADF`
    */
   commence(
     duplex: Duplex,
@@ -250,7 +242,7 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
     });
   }
 
-  /** Whether a link to an address exists: "host:port", or a host for any port. */
+  /** @param address "host:port", or a host for any port */
   hasConnection(address: string): boolean {
     for (const { address: other } of this.#links.keys()) {
       if (other === address || other?.slice(0, other.lastIndexOf(":")) === address) return true;
@@ -258,7 +250,6 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
     return false;
   }
 
-  /** All links with their open names. */
   status(): readonly TransportLinkStatus[] {
     return Array.from(this.#links, ([link, ways]) => ({
       link,
@@ -268,13 +259,11 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
   }
 
   /**
-   * Sends a message on a name of a link.
-   *
    * @param data copied
    * @returns once the stream has accepted it
-   * @throws UnroutableError `EHOSTUNREACH` when the name is not open at both ends; InvalidStateError
-   *   `ERR_TOO_MANY_PENDING` for a full queue; InvalidArgumentError `EINVAL` for a message that is too long;
-   *   TransportError `ERR_TRANSPORT` when the channel ends first
+   * @throws UnroutableError `EHOSTUNREACH` for a name not open at both ends; InvalidStateError `ERR_TOO_MANY_PENDING`
+   *   for a full queue; InvalidArgumentError `EINVAL` for too long a message; TransportError `ERR_TRANSPORT` when the
+   *   channel ends first
    */
   sendFrame(link: MultiplexLink, name: string, data: Uint8Array): Promise<void> {
     return this.run(async () => {
@@ -369,19 +358,19 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
       (channel) => {
         way.isOpening = false;
         this.#onOut(link, name, way, channel);
-        // It was reset before this reaction ran.
+        // It was reset before this reaction.
         if (channel.destroyed) this.#openAgain(link, name, way, opened);
       },
       (error: ShoalError) => {
         way.isOpening = false;
-        // The peer has not opened the name; its own OPEN comes when it does.
+        // The peer's own OPEN comes when it opens the name.
         if (error.code === "ECONNREFUSED") this.#openAgain(link, name, way, opened);
         else if (!link.ended && !this.closed) this.events.emit({ type: "channel:failed", name, error });
       },
     );
   }
 
-  /** Retries once for each OPEN of the peer meanwhile, since a peer may open a name and still refuse it here. */
+  /** Retries once per OPEN of the peer meanwhile, since a peer may open a name and still refuse it here. */
   #openAgain(link: MultiplexLink, name: string, way: Way, opened: number): void {
     if (way.opened !== opened && this.#links.get(link)?.get(name) === way) this.#openOn(link, name);
   }

@@ -1,17 +1,17 @@
 /**
- * Windows of channels: bytes that the peer may send before the program has read some. Pure.
+ * Windows of channels: unread bytes that the peer may send. Pure.
  *
  *   |<----------------------- size ---------------------->|
  *   | unread: received     | read, not granted | allowed |
  *
- * Credit is granted when half of the window was read: one small frame for many of data. A window smaller than the
- * bytes read in three round trips is doubled, up to `maxWindow` and the rest of the link's budget. Two would suffice,
- * since credit for one half travels while the other half is sent; the third is for slow ends. More would queue in the
- * system's buffers and delay all channels. The shortest round trip counts: the last one includes the queue of a large
- * window, which would make windows grow further.
+ * Credit is granted for half a window at once, one small frame for many of data. A window smaller than the bytes read
+ * in three round trips doubles, up to `maxWindow` and the rest of the link's budget. Two suffice, since credit travels
+ * while the other half is sent; the third is for slow ends, and more would queue in the system's buffers and delay all
+ * channels. The shortest round trip counts: the last includes a large window's queue, which would make windows grow
+ * further.
  */
 
-/** Minimum round trip, ms: scheduling of two processes. */
+/** ms, for scheduling two processes. */
 const SHORTEST_ROUND_TRIP = 0.25;
 const WINDOW_ROUND_TRIPS = 3;
 
@@ -27,7 +27,7 @@ export class WindowBudget {
     return this.#used;
   }
 
-  /** @returns whether there was room; else nothing is reserved */
+  /** @returns `false` without room: nothing is reserved */
   reserve(bytes: number): boolean {
     if (this.#used + bytes > this.limit) return false;
     this.#used += bytes;
@@ -39,11 +39,11 @@ export class WindowBudget {
   }
 }
 
-/** The receiver's side of a channel. Its creator has reserved the first window in the budget. */
+/** The receiver's side. Its creator has reserved the first window in the budget. */
 export class ReceiveWindow {
   #size: number;
   #unread = 0;
-  /** Read by the program, but not granted again. */
+  /** Read, but not granted again. */
   #ungranted = 0;
   #grantedAt: number;
 
@@ -64,7 +64,7 @@ export class ReceiveWindow {
     return this.#size - this.#unread - this.#ungranted;
   }
 
-  /** A frame's head announces bytes. @returns `false`: more than were allowed */
+  /** A frame's head announces bytes. @returns `false` for more than were allowed */
   receive(bytes: number): boolean {
     if (bytes > this.allowed) return false;
     this.#unread += bytes;
@@ -72,10 +72,8 @@ export class ReceiveWindow {
   }
 
   /**
-   * The program has read bytes.
-   *
-   * @param roundTrip shortest recent one, ms; infinite: unknown
-   * @returns bytes to grant now; 0: too few for a frame
+   * @param bytes read by the program @param roundTrip shortest recent one, ms; infinite: unknown
+   * @returns bytes to grant now
    */
   consume(bytes: number, now: number, roundTrip: number, maxWindow: number, budget: WindowBudget): number {
     this.#unread -= bytes;
