@@ -1,4 +1,3 @@
-
 import { systemClock } from "../core/clock.js";
 import type { HandshakeError, ProtocolError } from "../core/errors.js";
 import { type EventNames, EventStream } from "../core/event-stream.js";

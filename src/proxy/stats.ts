@@ -1,4 +1,3 @@
-
 import { countersOf, engineStats } from "../sockets/internal.js";
 import type { Pump } from "../sockets/pump.js";
 import type { SteeringCounts } from "./control-protocol.js";

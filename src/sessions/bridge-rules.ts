@@ -1,10 +1,10 @@
 /**
- * Operations of the bridge on a view of the store, as those of rules.ts.
+ * The bridge's operations on a view of the store.
  *
  *   (none) ──take──> of a server ──deliver──> of a server ──release──> (none)
  *                         └──its server is lost──take──> of another server
  *
- * A single server has the bridge, so sessions keep each message once. Messages are numbered to detect repetitions.
+ * One server has the bridge, so sessions keep messages once; numbers reveal repetitions.
  */
 import { keys } from "./records.js";
 import { directoryVersion, type Kept, keepMessage, type SubscriptionDirectory } from "./rules.js";
@@ -12,19 +12,19 @@ import { NotPrepared, type View } from "./view.js";
 
 export interface BridgeHandle {
   readonly server: string;
-  /** Differs each time that a server takes it. */
+  /** New each time a server takes it. */
   readonly term: string;
 }
 
 interface BridgeRecord extends BridgeHandle {
-  /** The last number of this term. */
+  /** Last number of this term. */
   readonly delivered: number;
 }
 
 export interface BridgedMessage {
   readonly topic: string;
   readonly data: Buffer;
-  /** The trace of its publisher. */
+  /** The publisher's trace. */
   readonly context?: Buffer | undefined;
 }
 
@@ -32,7 +32,7 @@ function readBridge(view: View): BridgeRecord | undefined {
   return view.getJson<BridgeRecord>(keys.bridge);
 }
 
-/** @returns whether the server has the bridge now: no running server had it */
+/** @returns `false`: another running server has it */
 export function takeBridge(
   view: View,
   { server, term }: BridgeHandle,
@@ -50,11 +50,10 @@ export function releaseBridge(view: View, { term }: BridgeHandle): void {
 }
 
 /**
- * Keeps a message in each session with a filter for it. A full session with the policy "refuse" drops it, since there is
- * no publisher to refuse.
+ * Keeps a message in matching sessions. A full one with the policy "refuse" drops it, for want of a publisher.
  *
- * @param number 1 greater than that of the message before, in this term
- * @returns `undefined`: another server has the bridge, and nothing was kept
+ * @param number the previous one of this term plus 1
+ * @returns `undefined`: another server has the bridge, so nothing was kept
  */
 export function deliver(
   view: View,

@@ -1,6 +1,6 @@
 /**
- * Delivers the cluster's messages to sessions. One server of a store at a time subscribes its node to the filters of all
- * sessions, and keeps matching messages (bridge-rules.ts). The other servers check whether that server runs.
+ * Delivers the cluster's messages to sessions. One server of a store at a time subscribes its node to all sessions'
+ * filters and keeps matching messages (bridge-rules.ts); the others check whether it runs.
  *
  *   idle ──look: no running server has the bridge──> subscribed: one subscription of the node for each filter
  *     ^                                                  │
@@ -20,7 +20,7 @@ export class Bridge {
   readonly #isLost: (server: string) => boolean;
   readonly #signals: { close(): unknown }[] = [];
   readonly #subscriptions = new Map<string, { readonly ready: Promise<void>; close(): unknown }>();
-  /** Set while this server has the bridge. A client gets each message once, even if filters overlap. */
+  /** Set while this server has the bridge. It gets each message once, even if filters overlap. */
   #client: SessionNodeClient | undefined;
   #handle: rules.BridgeHandle | undefined;
   #looking: Promise<void> | undefined;
@@ -28,11 +28,11 @@ export class Bridge {
   #next = 1;
   #waiting = 0;
   #isSignalling = false;
-  /** Stored copies, and messages lost by failures of the store. */
+  /** Stored copies, and messages lost by the store's failures. */
   kept = 0;
   lost = 0;
 
-  /** @param prefix of the topics of the servers' own messages */
+  /** @param prefix of the servers' own topics */
   constructor(
     context: ServerContext,
     node: SessionNode,
@@ -84,7 +84,7 @@ export class Bridge {
     }
   }
 
-  /** Gives the bridge back, and lets another server know. @throws StoreError */
+  /** Gives the bridge back, and signals that. @throws StoreError */
   async stop(): Promise<void> {
     this.#isStopped = true;
     await this.#looking?.catch(() => undefined); // Its caller has the error.
@@ -147,12 +147,12 @@ export class Bridge {
     this.#subscriptions.delete(filter);
   }
 
-  /** @returns when this message is kept, if many are waiting: its link waits for that */
+  /** @returns if many are waiting, a promise of this one's keeping, for which its link waits */
   #onMessage({ topic, data: given, context: trace }: SessionNodeMessage): void | Promise<void> {
     const { directory, settings, storeFailed, transactions, wake } = this.#context;
     const handle = this.#handle;
     if (handle === undefined || !settings.clusterTopics.some((filter) => matches(filter, topic))) return;
-    // A view would keep a whole chunk of the connection in memory.
+    // A view would retain a whole chunk of the connection.
     const data = Buffer.from(given);
     const context = trace === undefined ? undefined : Buffer.from(trace);
     const number = this.#next++;
@@ -181,7 +181,7 @@ export class Bridge {
   }
 
   #signal(what: "filters" | "bridge"): void {
-    // The other servers' polls make up for a lost signal.
+    // Other servers' polls make up for a lost signal.
     this.#node.publish(`${this.#prefix}/${what}`, "", { self: false }).catch(() => undefined);
   }
 }

@@ -1,5 +1,3 @@
-/** Options, events and statistics of a client of sessions. */
-
 import { describe } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import type { EventNames } from "../core/event-stream.js";
@@ -23,32 +21,32 @@ import { isSessionId, type SessionDropPolicy } from "./records.js";
 
 /** Events of {@link SessionClient}. */
 export type SessionClientEvent =
-  /** A server has opened the session, which keeps `queued` messages. */
+  /** The session keeps `queued` messages. */
   | {
       readonly type: "session:opened";
       readonly endpoint: string;
       readonly isPresent: boolean;
       readonly queued: number;
     }
-  /** The connection ended or failed; the client connects again in `delay` ms. */
+  /** The connection ended or failed; the next attempt follows in `delay` ms. */
   | {
       readonly type: "session:lost";
       readonly endpoint: string;
       readonly reason: string;
       readonly delay: number;
     }
-  /** Another program has the session, or it was removed or refused. All calls reject from now on. */
+  /** Another program has the session, or it was removed or refused. All calls now reject. */
   | { readonly type: "session:ended"; readonly reason: SessionFailure; readonly text: string }
-  /** Messages of this session were dropped: `count` since the last report; `old` of all drops were due to age. */
+  /** `count` messages dropped since the last report; `old` of all drops were by age. */
   | { readonly type: "messages:dropped"; readonly count: number; readonly old: number }
-  /** A server sent a malformed message. */
+  /** From a server. */
   | { readonly type: "message:invalid"; readonly reason: string }
   | EndpointSourceEvent;
 
 /** Statistics of {@link SessionClient}. */
 export interface SessionClientStats {
   readonly isOpen: boolean;
-  /** How often a server has opened the session. */
+  /** Times that a server opened the session. */
   readonly connections: number;
   readonly received: number;
   readonly acknowledged: number;
@@ -73,59 +71,58 @@ export const SESSION_CLIENT_EVENTS: EventNames<SessionClientEvent> = {
 };
 
 const OPTIONS = {
-  /** The id of the session: 1 to 64 letters, digits and `. _ : @ -`, the first a letter or digit. */
+  /** Session id: 1 to 64 letters, digits and `. _ : @ -`, the first a letter or digit. */
   id: text(),
-  /** A text for the servers' `authorize`, at most 512 bytes. Default "". */
+  /** Text for the servers' `authorize`, at most 512 bytes. Default "". */
   token: text(),
-  /** Removes an earlier session of this id when this client opens it first. Default false. */
+  /** Removes an earlier session of this id on this client's first opening. Default false. */
   clean: boolean(false),
-  /** Lifetime of the session without a connection; 0: none, -1: as long as the servers allow. Default 3,600,000. */
+  /** Lifetime without a connection; 0: none, -1: as long as servers allow. Default 3,600,000. */
   expiry: integer({ default: 3_600_000, min: -1, max: Number.MAX_SAFE_INTEGER }),
   /** Unacknowledged messages in the session. Default 10,000. */
   maxQueue: integer({ default: 10_000 }),
   /** Bytes of their topics and data. Default 64 MiB. */
   maxQueueBytes: bytes({ default: 67_108_864 }),
-  /** Older messages are dropped; -1, the default: no limit. */
+  /** Age at which messages are dropped; -1: no limit. Default -1. */
   maxAge: integer({ default: -1, min: -1, max: Number.MAX_SAFE_INTEGER }),
-  /** The message to drop when the queue is full: `"oldest"`, the default, or `"newest"`. `"refuse"` rejects the publication instead. */
+  /** What a full queue drops: `"oldest"` or `"newest"`; `"refuse"` rejects the publication. Default `"oldest"`. */
   drop: choice<SessionDropPolicy>(["oldest", "newest", "refuse"], "oldest"),
-  /** Unacknowledged messages that this client takes, 1 to 8,192. The others wait in the store. Default 256. */
+  /** Unacknowledged messages that this client takes, 1 to 8,192; others wait in the store. Default 256. */
   maxUnacknowledged: integer({ default: 256, max: MAX_SETTLED }),
-  /** Bytes of them; a single message may be larger. Default 16 MiB. */
+  /** Bytes of them; one message may be larger. Default 16 MiB. */
   maxUnacknowledgedBytes: bytes({ default: 16_777_216 }),
-  /** Limit of a call; -1: no limit. Default 30,000. */
+  /** Limit of a call; -1: none. Default 30,000. */
   timeout: integer({ default: 30_000, min: -1 }),
-  /** Calls without an answer; a further call rejects with `ERR_TOO_MANY_PENDING`. Default 10,000. */
+  /** Calls without an answer; further ones reject with `ERR_TOO_MANY_PENDING`. Default 10,000. */
   maxPending: integer({ default: 10_000 }),
   /** Bytes of their data. Default 64 MiB. */
   maxPendingBytes: bytes({ default: 67_108_864 }),
-  /** How long a server may take to open the session before the client tries the next one. Default 2,000. */
+  /** Time for a server to open the session before the next is tried. Default 2,000. */
   openTimeout: integer({ default: 2_000 }),
-  /** Interval of PINGs of the DEALER. Default 200. */
+  /** Time between the DEALER's PINGs. Default 200. */
   heartbeatInterval: integer({ default: 200 }),
   /** Silence after a PING until the client leaves the server. Default 700. */
   heartbeatTimeout: integer({ default: 700 }),
-  /** Delay before the servers are tried again when none has opened the session. Doubles each time, half of it random. Default 50. */
+  /** Delay after all servers failed to open the session; doubles each time, half of it random. Default 50. */
   reconnectInterval: integer({ default: 50 }),
-  /** The longest such delay. Default 1,000. */
+  /** Longest such delay. Default 1,000. */
   reconnectMaxInterval: integer({ default: 1_000 }),
   /** Options of the DEALER, such as security. */
   socketOptions: object<DealerOptions>(),
 };
 
-/** Options of {@link SessionClient}. Times are in ms. */
+/** Options of {@link SessionClient}; times in ms. */
 export type SessionClientOptions = GivenWith<typeof OPTIONS, "id">;
 
 export const PUBLISH_OPTIONS = {
-  /** A message id of at most 128 bytes: a session publishes each id once, among its last 1,000 ids and within ten minutes. */
+  /** Message id of at most 128 bytes: a session publishes it once among its last 1,000 ids within ten minutes. */
   id: text(),
   /** ms; -1: no limit. Default: the client's `timeout`. */
   timeout: integer({ min: -1 }),
-  /** Aborts the call; the message may be published anyway. */
+  /** Aborts the call; the message may be published. */
   signal: anything<AbortSignal>(),
 };
 
-/** Options of {@link SessionClient.publish}. */
 export type SessionPublishOptions = Given<typeof PUBLISH_OPTIONS>;
 
 export type SessionClientSettings = ReturnType<typeof clientSettings>;

@@ -1,6 +1,5 @@
 /**
- * The state machine of a client: its server, its requests, which it repeats to the next server, and its messages. It is pure: no
- * sockets, no clock.
+ * The state machine of a client: its server, its messages, and its requests, which it repeats to the next server. Pure.
  *
  *   resting ──time──> opening ──OPENED──> open ──ENDED, disconnected──> resting
  *      ^                 └──refused, time, disconnected──┘
@@ -8,8 +7,8 @@
  *
  *   open ──close──> closing ──DONE, the limit──> over          to remove a session, it is opened again instead
  *
- * Publications are numbered when they are sent. Unanswered ones are sent again with their numbers by the next connection,
- * so the store detects repetitions. If another program had the session meanwhile, or it was lost, they get new numbers.
+ * Publications are numbered when sent. The next connection repeats unanswered ones with their numbers, so the store
+ * detects repetitions; they get new numbers if another program had the session meanwhile, or it was lost.
  */
 import { backOff } from "../core/back-off.js";
 import { RingBuffer } from "../core/collections/ring-buffer.js";
@@ -29,7 +28,7 @@ export interface ClientCall<T> {
 }
 
 export interface PublishedResult {
-  /** How many sessions keep it; 0 for a duplicate. */
+  /** Sessions that keep it; 0 for a duplicate. */
   readonly sessions: number;
   /** Whether the session had published it before. */
   readonly duplicate: boolean;
@@ -53,9 +52,8 @@ interface FilterRequest {
   readonly call: ClientCall<void> | undefined;
 }
 
-/** The actions of the state machine. */
 export interface ClientEffects {
-  /** Connects to a server, by its place in the list, in place of the current connection. */
+  /** Replaces the current connection. @param server place in the list */
   connect(server: number): void;
   disconnect(): void;
   send(message: ClientMessage): void;
@@ -87,18 +85,18 @@ export class SessionClientRules {
   #servers: number;
   #server = 0;
   #attempts = 0;
-  /** Failed attempts, and connections that lasted less than `heartbeatInterval`, since one that lasted longer. */
+  /** Failed attempts, and connections shorter than `heartbeatInterval`, since a longer one. */
   #failures = 0;
   #wasOpen = false;
-  /** The end of resting or opening, or when an open connection counts as lasting. */
+  /** When resting or opening ends, or an open connection counts as lasting. */
   #due = 0;
-  /** Whether `close` removes the session, and when it is given up. */
+  /** Whether `close` removes the session, and when it gives up. */
   #isEnding = false;
   #closeBy = Number.POSITIVE_INFINITY;
   /** Answered publications, and duplicates among them. */
   published = 0;
   duplicates = 0;
-  /** A change of this text means that the session was made again. */
+  /** Changes when the session is made again. */
   #life = "";
   #lives = 0;
   #next = 1;
@@ -107,7 +105,7 @@ export class SessionClientRules {
   readonly #requests = new Map<number, FilterRequest>();
   #nextRequest = 1;
   readonly #filters = new Set<string>();
-  /** Unacknowledged messages; and acknowledged ones above the first of them. */
+  /** Unacknowledged messages, and acknowledged ones above the first of them. */
   readonly #held = new Set<number>();
   readonly #settled = new Set<number>();
   #high = 0;
@@ -149,7 +147,7 @@ export class SessionClientRules {
     if (this.#state === "idle") this.#connect(now);
   }
 
-  /** The list of servers has changed. @param server the new place of the current one, -1 if it is gone */
+  /** @param server the current one's new place, -1 if it is gone */
   serversChanged(servers: number, server: number, now: number): void {
     this.#servers = servers;
     if (this.#state === "idle" || this.#state === "over") return;
@@ -202,7 +200,7 @@ export class SessionClientRules {
     this.#request({ kind, filters, call });
   }
 
-  /** @param life that the message came with @returns whether it was unacknowledged until now */
+  /** @param life that the message came with @returns whether it was unacknowledged */
   acknowledge(number: number, life: number): boolean {
     if (life !== this.#lives || !this.#held.delete(number)) return false;
     this.#settled.add(number);
@@ -229,9 +227,9 @@ export class SessionClientRules {
   }
 
   /**
-   * Leaves the session. If it is to be removed, other servers are asked until one has removed it.
+   * Leaves the session. To remove it, servers are asked until one has done so.
    *
-   * @param end whether to remove it @param limit ms; -1: no limit
+   * @param end removes the session @param limit ms; -1: no limit
    */
   close(end: boolean, limit: number, now: number): void {
     this.flush();
@@ -366,7 +364,7 @@ export class SessionClientRules {
     this.#repeatRequests(isPresent);
     this.#repeatPublications(published, isContinued);
     this.#wasOpen = true;
-    // All of them may be unknown to the server.
+    // The server may know none of them.
     this.#unreported = [...this.#settled];
     this.flush();
     this.#sendWaiting();
@@ -436,7 +434,7 @@ export class SessionClientRules {
     this.#effects.message(message, this.#lives);
   }
 
-  /** All messages below it are acknowledged. Messages arrive in the order of their numbers, so the first held one is the least. */
+  /** All lower numbers are acknowledged. Messages arrive in order, so the first held one is the least. */
   #low(): number {
     for (const number of this.#held) return number;
     return this.#high;

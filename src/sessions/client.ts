@@ -53,23 +53,23 @@ export interface SessionMessage {
   readonly publisher: string;
   /** The publisher's message id, or "". */
   readonly id: string;
-  /** When it was published, ms since 1970. */
+  /** Of publication, ms since 1970. */
   readonly time: number;
-  /** Whether an earlier connection of the session may have received it. */
+  /** Whether an earlier connection may have received it. */
   readonly redelivered: boolean;
   /**
-   * Removes the message from the session. An unacknowledged message is delivered again to the next program that opens the
-   * session. Acknowledging twice has no effect.
+   * Removes the message from the session. The next program that opens the session gets unacknowledged messages again.
+   * Further calls have no effect.
    */
   acknowledge(): void;
 }
 
-/** ms of a stall of this process that count as time: messages that arrived meanwhile are read first. */
+/** Most ms of a stall that count, since messages that arrived meanwhile are read first. */
 const MAX_STEP = 250;
 
 /**
- * A client with a session, by its id, at any server of a store. The session keeps subscriptions and messages while the client is
- * away. A later client with the id takes the session over; the earlier one ends with `taken`.
+ * A client with a session, by its id, at any server of a store. The session keeps filters and messages while the client
+ * is away. A later client with the id takes it over, and the earlier one ends with `taken`.
  *
  * @example
  * ```ts
@@ -118,10 +118,10 @@ export class SessionClient
   };
 
   /**
-   * Connects immediately.
+   * Connects at once.
    *
-   * @param endpoints of servers of one store: a list in the order of preference, or a source such as a node's `resolver`
-   * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value, and without an `id`
+   * @param endpoints servers of one store: a list by preference, or a source such as a node's `resolver`
+   * @throws InvalidArgumentError `EINVAL` for an invalid option, or without an `id`
    */
   constructor(endpoints: PatternEndpoints, options: SessionClientOptions) {
     super("SessionClient", SESSION_CLIENT_EVENTS);
@@ -188,7 +188,7 @@ export class SessionClient
     return this.#settings.id;
   }
 
-  /** The endpoint of its current or last server; "" before the first. */
+  /** Of the current or last server; "" before the first. */
   get endpoint(): string {
     return this.#endpoint;
   }
@@ -196,7 +196,8 @@ export class SessionClient
   /**
    * Waits until a server has opened the session.
    *
-   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; SessionError `ERR_SESSION` when it is over; ClosedError `EBADF`, `EAGAIN`
+   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; SessionError `ERR_SESSION` for an ended session;
+   *   ClosedError `EBADF`, `EAGAIN`
    */
   ready(options: PatternWaitOptions = {}): Promise<void> {
     const isReady = this.#counts.connections > 0;
@@ -208,31 +209,31 @@ export class SessionClient
   }
 
   /**
-   * Adds filters to the session, which keeps messages with matching topics from then on, until `unsubscribe`. Adding a filter
-   * again has no effect.
+   * Adds filters: the session keeps messages of matching topics until `unsubscribe`. Repeating a filter has no effect.
    *
    * @param filters as in MQTT 5: `orders/+/new`, `orders/#`
-   * @returns settles when the filters are in the store
-   * @throws SessionError `ERR_SESSION`; TimeoutError `ETIMEDOUT`; InvalidArgumentError `EINVAL`; ClosedError `EBADF`, `EAGAIN`
+   * @returns settles when the store has them
+   * @throws SessionError `ERR_SESSION`; TimeoutError `ETIMEDOUT`; InvalidArgumentError `EINVAL`; ClosedError `EBADF`,
+   *   `EAGAIN`
    */
   subscribe(...filters: string[]): Promise<void> {
     return this.#changeFilters("subscribe", filters);
   }
 
-  /** Removes filters. The session keeps its messages. @throws as `subscribe` */
+  /** Removes filters; the session keeps its messages. @throws as `subscribe` */
   unsubscribe(...filters: string[]): Promise<void> {
     return this.#changeFilters("unsubscribe", filters);
   }
 
   /**
-   * Publishes a message to all sessions with a filter for its topic. The client repeats it until a server answers; each session
-   * keeps it once.
+   * Publishes to all sessions with a matching filter, repeatedly until a server answers; each session keeps the message
+   * once.
    *
-   * @param data is copied
-   * @returns settles when each of these sessions has it in the store
-   * @throws SessionError `ERR_SESSION`, with the reason `full` if a full session refuses it; TimeoutError `ETIMEDOUT` and AbortedError
-   *   `ABORT_ERR`: it may be published anyway; InvalidArgumentError `EINVAL`; InvalidStateError `ERR_TOO_MANY_PENDING`; ClosedError
-   *   `EBADF`, `EAGAIN`
+   * @param data copied
+   * @returns settles when each session has it in the store
+   * @throws SessionError `ERR_SESSION`, with the reason `full` if a full session refuses it; TimeoutError `ETIMEDOUT`
+   *   and AbortedError `ABORT_ERR`, though it may be published; InvalidArgumentError `EINVAL`; InvalidStateError
+   *   `ERR_TOO_MANY_PENDING`; ClosedError `EBADF`, `EAGAIN`
    */
   publish(
     topic: string,
@@ -281,7 +282,7 @@ export class SessionClient
   /**
    * The next message, without repetitions after a reconnection.
    *
-   * @throws TimeoutError `EAGAIN` when none came in time; AbortedError `ABORT_ERR`; SessionError `ERR_SESSION` when the session has ended;
+   * @throws TimeoutError `EAGAIN`; AbortedError `ABORT_ERR`; SessionError `ERR_SESSION` for an ended session;
    *   ClosedError `EBADF`, `EAGAIN`
    */
   receive(options: WaitOptions = {}): Promise<SessionMessage> {
@@ -306,7 +307,7 @@ export class SessionClient
     }
   }
 
-  /** Messages, until the client closes. @throws SessionError `ERR_SESSION` when the session has ended */
+  /** Messages until the client closes. @throws SessionError `ERR_SESSION` for an ended session */
   async *[Symbol.asyncIterator](): AsyncIterator<SessionMessage, undefined> {
     for (;;) {
       try {
@@ -319,10 +320,11 @@ export class SessionClient
   }
 
   /**
-   * Removes the session with its filters and messages, and closes. If a server stops or its store fails, the next one is asked.
+   * Removes the session with filters and messages, and closes. If a server stops or its store fails, the next one is
+   * asked.
    *
-   * @throws TimeoutError `ETIMEDOUT` if no server has answered within `timeout` ms, ClosedError `EAGAIN` if the client was closed
-   *   meanwhile: the session may be kept then; SessionError `ERR_SESSION` if another program has the session
+   * @throws TimeoutError `ETIMEDOUT` without an answer within `timeout` ms, ClosedError `EAGAIN` if the client closed
+   *   meanwhile: the session may stay; SessionError `ERR_SESSION` if another program has it
    */
   async end(options: { readonly timeout?: number | undefined } = {}): Promise<void> {
     checkKeys("SessionClient.end", options, ["timeout"]);
@@ -411,7 +413,7 @@ export class SessionClient
     this.#assertNotOver();
   }
 
-  /** @throws SessionError with the stack of this call */
+  /** Throws with this call's stack. */
   #assertNotOver(): void {
     if (this.#over !== undefined) throw new SessionError(this.#over.reason, this.#over.message);
   }
@@ -463,7 +465,7 @@ export class SessionClient
     const socket = this.#socket;
     this.#socket = undefined;
     if (socket === undefined) return;
-    // The next connection sends unanswered requests again.
+    // The next connection repeats unanswered requests.
     socket.close({ linger: 0 }).catch(() => undefined);
   }
 
@@ -488,7 +490,7 @@ export class SessionClient
     }
   }
 
-  /** A full queue ends the connection: the next one sends unanswered requests again. */
+  /** A full queue ends the connection; the next one repeats unanswered requests. */
   #send(frames: Buffer[]): void {
     const socket = this.#socket;
     if (socket !== undefined && !socket.trySend(frames)) this.#lostSoon(socket);

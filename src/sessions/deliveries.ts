@@ -1,6 +1,6 @@
 /**
- * The part of a session's queue that its connection has: messages in the order of their numbers, as many as the client's
- * window allows. Acknowledgements, in any order, are reported to the store together.
+ * A connection's part of a session's queue: messages in order, within the client's window. Acknowledgements, in any
+ * order, are reported to the store together.
  *
  *   ... acknowledged | in flight: sent, not acknowledged | not sent ...
  *                   low                                 next
@@ -23,7 +23,7 @@ export class InFlightBytes {
     this.#clients = clients;
   }
 
-  /** The limit of a client. Past the total each client has an equal share: none can starve the others. */
+  /** A client's limit. Beyond the total each has an equal share, so none starves others. */
   allowed(has: number): number {
     const share = Math.max(MIN_SHARE, this.#limit / Math.max(1, this.#clients()));
     return Math.max(share, has + this.#limit - this.used);
@@ -33,7 +33,7 @@ export class InFlightBytes {
 export class Deliveries {
   readonly #window: DeliveryWindow;
   readonly #all: InFlightBytes;
-  /** Sizes of unacknowledged messages, in the order of their numbers. */
+  /** Sizes of unacknowledged messages by number. */
   readonly #inFlight = new Map<number, number>();
   #bytes = 0;
   #next: number;
@@ -48,7 +48,7 @@ export class Deliveries {
     this.#next = head;
   }
 
-  /** The least unsent number. */
+  /** Least unsent number. */
   get next(): number {
     return this.#next;
   }
@@ -61,7 +61,7 @@ export class Deliveries {
     return this.#bytes > 0 && this.#bytes >= this.#allowed ? 0 : this.#window.messages - this.#inFlight.size;
   }
 
-  /** Bytes that may be sent now; a single message may be larger. */
+  /** One message may be larger. */
   get roomBytes(): number {
     return Math.max(1, this.#allowed - this.#bytes);
   }
@@ -82,7 +82,7 @@ export class Deliveries {
     this.#old.push(number);
   }
 
-  /** Acknowledges numbers below `low`, and these. Unknown numbers are ignored. @returns whether one of them was in flight */
+  /** Acknowledges numbers below `low`, and these; ignores unknown ones. @returns whether one was in flight */
   settle(low: number, numbers: readonly number[]): boolean {
     const before = this.#inFlight.size;
     for (const number of this.#inFlight.keys()) {

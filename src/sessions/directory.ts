@@ -1,4 +1,4 @@
-/** The filters of all sessions in a server's memory. Each publication compares their version to the store's. */
+/** Filters of all sessions in a server's memory. Each publication compares their version to the store's. */
 import { SubscriptionTable } from "../cluster/messaging/subscription-table.js";
 import { matches } from "../cluster/messaging/topics.js";
 import { InvalidStateError } from "../core/errors.js";
@@ -11,10 +11,10 @@ export class Directory implements SubscriptionDirectory {
   readonly #store: SessionStore;
   readonly #table = new SubscriptionTable<string>();
   readonly #filters = new Map<string, readonly string[]>();
-  /** Filters that the table refuses, since it takes a bounded number of shapes; with ids of their sessions. */
+  /** Filters beyond the table's bounded number of shapes -> session ids. */
   readonly #odd = new Map<string, Set<string>>();
   readonly #sessions = new Map<string, number>();
-  /** Called when a first session has a filter, and when no session has it any more. */
+  /** Called when a filter's first session comes, and its last goes. */
   onFilter: (filter: string, isThere: boolean) => void = () => undefined;
   #version = -1;
   #refreshing: Promise<void> | undefined;
@@ -59,7 +59,7 @@ export class Directory implements SubscriptionDirectory {
     this.#version = version;
   }
 
-  /** @returns `false` if a change is missing in the store */
+  /** @returns `false` if the store lacks a change */
   async #readChanges(from: number, to: number): Promise<boolean> {
     const changes = Array.from({ length: to - from + 1 }, (_, i) => keys.change(from + i));
     const changed = new Set<string>();

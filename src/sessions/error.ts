@@ -1,6 +1,6 @@
 import { type ErrorDetails, ShoalError } from "../core/errors.js";
 
-/** The values of {@link SessionError.reason}, also on the wire. */
+/** {@link SessionError.reason}, also on the wire. */
 export const SESSION_FAILURES = {
   taken: "Another connection has the session now.",
   refused: "The server does not give this session to this client.",
@@ -12,7 +12,6 @@ export const SESSION_FAILURES = {
   gone: "The session was removed.",
 } as const;
 
-/** Why a session refused a call, or ended. */
 export type SessionFailure = keyof typeof SESSION_FAILURES;
 
 /** A session refused a call, or ended; `reason` says why. Code `ERR_SESSION`. */

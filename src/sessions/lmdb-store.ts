@@ -1,6 +1,6 @@
 /**
- * Sessions on LMDB, in one folder of one machine. Several processes can have it open; LMDB lets one write at a time. A commit
- * is on the disk when it settles; waiting commits share one (group commit).
+ * Sessions on LMDB, in one folder of one machine, open to several processes; LMDB lets one write at a time. A settled
+ * commit is on the disk; waiting ones share one (group commit).
  *
  *   sessions   key       -> version 8 | value
  *   version    "version" -> the last version 8
@@ -35,7 +35,7 @@ interface Commit {
 const TABLES = ["sessions", "version"] as const;
 const VERSION = Buffer.from("version");
 const VERSION_BYTES = 8;
-/** The overhead of a value in bytes, roughly. */
+/** Overhead of a value, roughly, in bytes. */
 const OVERHEAD = 100;
 
 /**
@@ -57,7 +57,7 @@ export class LmdbSessionStore implements SessionStore {
   #closing: Promise<void> | undefined;
 
   /**
-   * Opens a folder, and makes it if it is missing. Other processes of this machine can have it open.
+   * Opens a folder, made if missing, that other processes of this machine can have open.
    *
    * @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without the package `lmdb`; InvalidArgumentError `EINVAL`;
    *   StoreError `damaged`, `taken` if this process has it open, `failed` if it cannot be opened
@@ -74,7 +74,7 @@ export class LmdbSessionStore implements SessionStore {
     this.#commits = new GroupCommit((commits) => this.#write(commits), maxPendingWrites);
   }
 
-  /** The damaged file set aside by `open`, and the reason. */
+  /** Damaged file set aside by `open`. */
   get damagedFile(): { readonly file: string; readonly reason: string } | undefined {
     return this.#folder.damagedFile;
   }
@@ -110,7 +110,7 @@ export class LmdbSessionStore implements SessionStore {
     return this.#closing;
   }
 
-  /** Runs all in one transaction: each sees the writes of those before it. */
+  /** In one transaction: each commit sees the writes of those before. */
   async #write(commits: readonly Commit[]): Promise<(boolean | Error)[]> {
     const full = await this.#folder.room.refusal();
     return this.#folder.transaction(() => {

@@ -1,11 +1,11 @@
 /**
- * Sessions in PostgreSQL, or a database that speaks its protocol: any number of machines share one table.
+ * Sessions in PostgreSQL, or a database that speaks its protocol; any number of machines share a table.
  *
  *   k   the key, ordered by its bytes
  *   n   the version, from a sequence
  *   v   the value
  *
- * A commit takes advisory locks for its keys, then compares versions. All keys share a fixed number of locks, so unrelated
+ * A commit takes advisory locks for its keys, then compares versions. Keys share a fixed number of locks, so unrelated
  * commits can wait for each other. Databases without advisory locks use `isolation: "serializable"`.
  */
 import { describe } from "../core/arguments.js";
@@ -30,15 +30,15 @@ interface Row {
 }
 
 const OPTIONS = {
-  /** `postgres://USER:PASSWORD@HOST:PORT/DATABASE`. Default: from the variables `PGHOST`, `PGUSER`, … */
+  /** `postgres://USER:PASSWORD@HOST:PORT/DATABASE`. Default: the variables `PGHOST`, `PGUSER`, … */
   connectionString: text(),
-  /** The table, made if it is missing: lower-case letters, digits and `_`. Default "shoal_sessions". */
+  /** Table, made if missing: lower-case letters, digits and `_`. Default "shoal_sessions". */
   table: text(),
   /** Advisory locks, or serializable transactions. Default `"locks"`. */
   isolation: choice(["locks", "serializable"], "locks"),
-  /** The greatest number of connections. Default 10. */
+  /** Most connections. Default 10. */
   maxConnections: integer({ default: 10 }),
-  /** Limit of connecting, and of a statement, in ms. Default 30,000. */
+  /** ms to connect, and for a statement. Default 30,000. */
   timeout: integer({ default: 30_000 }),
 };
 
@@ -46,11 +46,11 @@ const OPTIONS = {
 export type PostgresSessionStoreOptions = Given<typeof OPTIONS>;
 
 const TABLE = /^[a-z_][a-z0-9_]{0,39}$/;
-/** The advisory lock for making the table: machines may start together. */
+/** Makes the table once when machines start together. */
 const CREATE_LOCK = 7_401_925;
 const KEY_LOCK = 7_401_926;
 const LOCKS = 64;
-/** Class 40 of PostgreSQL's codes: serialization failures and deadlocks. */
+/** PostgreSQL's codes for serialization failures and deadlocks. */
 const CONFLICT = /^40/;
 
 /**
@@ -70,10 +70,10 @@ export class PostgresSessionStore implements SessionStore {
   readonly #isSerializable: boolean;
 
   /**
-   * Connects, and makes the table if it is missing.
+   * Connects, and makes a missing table.
    *
    * @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without the package `pg`; InvalidArgumentError `EINVAL`;
-   *   StoreError `failed` if the database does not answer or refuses
+   *   StoreError `failed` if the database refuses or does not answer
    */
   static async open(options: PostgresSessionStoreOptions = {}): Promise<PostgresSessionStore> {
     const settings = checkOptions("PostgresSessionStore", OPTIONS, options);
@@ -122,7 +122,7 @@ export class PostgresSessionStore implements SessionStore {
   }
 
   async scan({ from, to, limit, maxBytes }: SessionStoreScan): Promise<readonly SessionStoreEntry[]> {
-    // The first row is returned whatever its size.
+    // The first row has any size.
     const { rows } = await this.#database.query<Row>(
       `SELECT k, n::float8 AS n, v FROM (
          SELECT k, n, v, sum(length(v)) OVER (ORDER BY k) AS size, row_number() OVER (ORDER BY k) AS place
@@ -172,7 +172,7 @@ export class PostgresSessionStore implements SessionStore {
     return true;
   }
 
-  /** Takes locks in their order, which excludes deadlocks. */
+  /** The order excludes deadlocks. */
   async #lock(client: PgClient, keys: readonly { readonly key: string }[]): Promise<void> {
     const locks = new Set(keys.map(({ key }) => lockOf(key)));
     await client.query(`SELECT pg_advisory_xact_lock($1, lock) FROM unnest($2::int[]) AS lock`, [

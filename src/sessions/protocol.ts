@@ -1,6 +1,6 @@
 /**
- * The messages between clients and servers (docs/spec/sessions.md), as tables that give their types, encoding and decoding. The
- * first frame has the code and the numbers, big-endian; each other field is a frame. Times are ms since 1970.
+ * Messages between clients and servers (docs/spec/sessions.md), as tables that give types, encoding and decoding. The
+ * first frame has the code and the numbers, big-endian; other fields are frames. Times are ms since 1970.
  */
 import { isUtf8 } from "node:buffer";
 import { filterFault, topicFault } from "../cluster/messaging/topics.js";
@@ -10,12 +10,12 @@ import { MAX_MESSAGE_ID, MAX_SESSION_FILTERS, MAX_SETTLED, MAX_TOKEN } from "./b
 import { SESSION_FAILURES, type SessionFailure } from "./error.js";
 import { isSessionId, type SessionDropPolicy } from "./records.js";
 
-/** The types of fields. Lists (`u48s`, `texts`) and the optional `context` of a trace come last. */
+/** Field types. Lists (`u48s`, `texts`) and the optional trace `context` come last. */
 interface FieldTypes {
   readonly flag: boolean;
   readonly u32: number;
   readonly u48: number;
-  /** A number, or -1 for no limit. */
+  /** -1: no limit. */
   readonly limit: number;
   readonly u48s: readonly number[];
   readonly text: string;
@@ -26,7 +26,7 @@ interface FieldTypes {
   readonly context: Buffer | undefined;
 }
 
-/** Bytes of a number in the first frame; all other fields are frames. */
+/** Bytes of numbers in the first frame. */
 const NUMBERS: Readonly<Partial<Record<keyof FieldTypes, number>>> = {
   flag: 1,
   u32: 4,
@@ -106,8 +106,8 @@ export type ServerMessage = Messages<typeof SERVER_MESSAGES>;
 export type DeliveredMessage = Omit<Extract<ServerMessage, { readonly kind: "message" }>, "kind">;
 
 /**
- * What a client asks for: `instance` differs for each client that a program makes, and `attempt` grows with each OPEN of it. With
- * `again` the instance had the session before, and must not take it from another one.
+ * `instance` differs for each client, and `attempt` grows with its OPENs. With `again` the instance had the session
+ * before, and must not take it from another.
  */
 export type OpenRequest = Omit<Extract<ClientMessage, { readonly kind: "open" }>, "kind" | "version">;
 
@@ -270,7 +270,7 @@ function checkOpen(open: Extract<ClientMessage, { readonly kind: "open" }>): voi
     if (open[name] < 1) throw new ProtocolError(`${name} must be at least 1`);
 }
 
-/** A context of another size is ignored, and its message is not. */
+/** A context of another size is ignored, unlike its message. */
 function usableContext(frame: Buffer | undefined): Buffer | undefined {
   return frame !== undefined && frame.length > 0 && frame.length <= MAX_CONTEXT_BYTES ? frame : undefined;
 }
@@ -279,7 +279,7 @@ function failureOf(reason: string): SessionFailure {
   return Object.hasOwn(SESSION_FAILURES, reason) ? (reason as SessionFailure) : "invalid";
 }
 
-/** Frames that differ must not become equal texts, so invalid UTF-8 is refused, not replaced. */
+/** Different frames must not become equal texts. */
 function textOf(frame: Buffer): string {
   if (!isUtf8(frame)) throw new ProtocolError("a text is not UTF-8");
   return frame.toString("utf8");

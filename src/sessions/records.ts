@@ -1,5 +1,5 @@
 /**
- * The keys and values of a store of sessions (docs/spec/sessions.md).
+ * Keys and values of a store of sessions (docs/spec/sessions.md).
  *
  *   s/ID                the session: its owner, limits and counters
  *   f/ID                its filters
@@ -13,98 +13,92 @@
  *   n/SERVER            a running server: its number grows
  *   g/ID/LIFE           a removed session, whose messages and message ids are still there
  *
- * A session has a new LIFE each time it is made, so numbers of messages are never reused. Values are records with a checksum
+ * Each session made has a new LIFE, so message numbers are never reused. Values are records with a checksum
  * (patterns/kit/store/record.ts).
  */
 import { createHash } from "node:crypto";
 import { StoreError } from "../patterns/kit/store/error.js";
 import { decodeRecord, encodeRecord } from "../patterns/kit/store/record.js";
 
-/** The policy of a full queue. */
 export type SessionDropPolicy = "oldest" | "newest" | "refuse";
 
-/** The bounds of a session's queue. */
 export interface SessionLimits {
   readonly maxQueue: number;
-  /** Bytes of topics and data. */
+  /** Of topics and data. */
   readonly maxQueueBytes: number;
   /** ms; -1: no limit. */
   readonly maxAge: number;
   readonly drop: SessionDropPolicy;
 }
 
-/** Dropped messages since the session was made. */
+/** Messages dropped since the session was made. */
 export interface SessionDrops {
-  /** Because the queue was full. */
+  /** By a full queue. */
   readonly full: number;
-  /** Because of their age. */
+  /** By age. */
   readonly old: number;
 }
 
-/** The connection of a session. */
 export interface SessionOwner {
   readonly server: string;
   readonly connection: string;
 }
 
-/** A session in the store. */
 export interface SessionRecord {
-  /** The last client and its attempt: earlier attempts can arrive late, and are refused. */
+  /** Last client and attempt; late earlier attempts are refused. */
   readonly instance: string;
   readonly attempt: number;
-  /** Grows with each connection: operations of earlier connections are refused. */
+  /** Grows with each connection; operations of earlier ones are refused. */
   readonly epoch: number;
   readonly life: string;
   readonly owner?: SessionOwner | undefined;
-  /** At its last opening: whether the session was there, and whether the same instance had opened it before. */
+  /** At its last opening: whether it existed, and whether the same instance had opened it before. */
   readonly isPresent: boolean;
   readonly isContinued: boolean;
   /** When it got or lost its owner, ms since 1970. */
   readonly since: number;
-  /** Lifetime without an owner in ms; -1: no limit. */
+  /** ms without an owner; -1: no limit. */
   readonly expiry: number;
   readonly limits: SessionLimits;
   readonly filters: number;
-  /** Messages have numbers from `head` to `tail`, the latter excluded; `count` of them are still there, with `bytes`. */
+  /** Messages have numbers from `head` to before `tail`; `count` of them, with `bytes`, are still there. */
   readonly head: number;
   readonly tail: number;
   readonly count: number;
   readonly bytes: number;
-  /** Messages below this number may have been delivered. */
+  /** Lower numbers may have been delivered. */
   readonly mark: number;
-  /** The number of its last publication, and those of the last refused ones. */
+  /** Numbers of its last publication, and of the last refused ones. */
   readonly published: number;
   readonly refused: readonly number[];
-  /** How many message ids it has published with. */
+  /** Number of message ids it has used. */
   readonly ids: number;
   readonly drops: SessionDrops;
-  /** Drops that the client knows of. */
+  /** Drops the client knows of. */
   readonly reported: number;
 }
 
-/** Totals of all sessions of a store. */
 export interface StoreTotals {
   readonly sessions: number;
   readonly filters: number;
   readonly filterBytes: number;
 }
 
-/** A message in the store. */
 export interface StoredMessage {
   readonly topic: string;
   /** The publishing session, or "" for a node. */
   readonly publisher: string;
   /** The publisher's message id, or "". */
   readonly id: string;
-  /** When it was published, ms since 1970. */
+  /** Of publication, ms since 1970. */
   readonly time: number;
   readonly data: Buffer;
-  /** The trace of its publisher, at most 1,024 bytes, which do not count as bytes of the message. */
+  /** The publisher's trace, at most 1,024 bytes, not counted in the message. */
   readonly context?: Buffer | undefined;
 }
 
 const SESSION_ID = /^[A-Za-z0-9][A-Za-z0-9._:@-]{0,63}$/;
-/** Hexadecimal digits of a number in a key: 48 bits. */
+/** Hexadecimal digits of a number: 48 bits. */
 const NUMBER_DIGITS = 12;
 
 export function isSessionId(id: unknown): id is string {
@@ -125,12 +119,12 @@ export const keys = {
   removed: (id: string, life: string) => `g/${id}/${life}`,
 } as const;
 
-/** The range of keys with a prefix that ends with "/". */
+/** @param prefix ends with "/" */
 export function rangeOf(prefix: string): { readonly from: string; readonly to: string } {
   return { from: prefix, to: `${prefix.slice(0, -1)}0` };
 }
 
-/** The least key after this one: "!" sorts before all characters of keys. */
+/** The least greater key: "!" sorts before all characters of keys. */
 export function after(key: string): string {
   return `${key}!`;
 }
@@ -147,7 +141,7 @@ function hex(number: number): string {
   return number.toString(16).padStart(NUMBER_DIGITS, "0");
 }
 
-/** The hash of a message id, which can have any characters. */
+/** Message ids can have any characters. */
 export function hashOf(message: string): string {
   return createHash("sha256").update(message).digest("base64url").slice(0, 22);
 }

@@ -1,15 +1,13 @@
 /**
- * The state machine of sessions: each function is an operation on a view of the store, and depends on nothing but the view
- * and its arguments. If the store's answer was lost, an operation runs again after it was committed, and then has to come
- * to the same result.
+ * The state machine of sessions: operations on a view of the store that depend only on it and their arguments. After a
+ * lost answer of the store an operation runs again, and must have the same result.
  *
  *   (none) ──open──> owned ──detach, its server is lost──> kept ──expiry──> (none)
  *                    │  ^                                   │
  *                    │  └──────────────open─────────────────┘
  *                    └──open by another connection: owned by that one; operations of the first one fail with `taken`
  *
- * Messages of a session have the numbers from `head` to `tail`: each gets the next number when it is published. Numbers of
- * acknowledged and dropped messages are missing.
+ * A session's messages have numbers from `head` to `tail`, without those of acknowledged and dropped messages.
  */
 import {
   EVICTED_AT_ONCE,
@@ -50,7 +48,6 @@ export interface SessionTerms {
   readonly again: boolean;
 }
 
-/** The bounds of all sessions of a store. */
 export interface StoreBounds {
   readonly maxSessions: number;
   readonly maxFilters: number;
@@ -62,16 +59,16 @@ export interface OpenedSession {
   readonly previous: SessionOwner | undefined;
 }
 
-/** The filters of all sessions in the memory of a server. */
+/** Filters of all sessions, in a server's memory. */
 export interface SubscriptionDirectory {
-  /** How many changes it has read. */
+  /** Changes read. */
   readonly version: number;
   match(topic: string): readonly string[];
   refresh(): Promise<void>;
 }
 
 export interface Publication {
-  /** 1 greater than that of the publication before. */
+  /** The previous publication's plus 1. */
   readonly number: number;
   readonly id: string;
   readonly topic: string;
@@ -80,9 +77,9 @@ export interface Publication {
 }
 
 export interface PublishOutcome {
-  /** The number or the message id was published before, so nothing was kept. */
+  /** The number or message id was published before: nothing was kept. */
   readonly isDuplicate: boolean;
-  /** The full session that refused the message, "" for a full store; nothing was kept. */
+  /** The full session that refused the message, "" for a full store: nothing was kept. */
   readonly refusedBy: string | undefined;
   readonly sessions: number;
   readonly owned: readonly Owned[];
@@ -135,7 +132,7 @@ function noteChange(view: View, id: string): void {
   view.set(keys.change(version - KEPT_CHANGES), undefined);
 }
 
-/** The session of a connection. @throws SessionError `taken`, `gone` */
+/** @throws SessionError `taken`, `gone` */
 function owned(view: View, { id, life, epoch }: SessionHandle): SessionRecord {
   const record = readSession(view, id);
   if (record === undefined || record.life !== life) throw new SessionError("gone");
@@ -160,11 +157,11 @@ const EMPTY = {
 } as const;
 
 /**
- * Gives a session to a connection, and makes the session if it is missing. The last client that opened a session for the
- * first time has it: an earlier client that connects again was taken over, though no one could tell it.
+ * Gives a session to a connection, and makes it if missing. The last client to open it for the first time has it; an
+ * earlier client that connects again was taken over, perhaps without knowing.
  *
- * @param life of a session that is made
- * @throws SessionError `taken` for a client that was taken over, and for an outdated attempt; `unavailable` past `maxSessions`
+ * @param life of a new session
+ * @throws SessionError `taken` for a client taken over or an outdated attempt; `unavailable` past `maxSessions`
  */
 export function open(
   view: View,
@@ -177,7 +174,7 @@ export function open(
 ): OpenedSession {
   view.need([keys.session(id), keys.filters(id), keys.directory]);
   const found = readSession(view, id);
-  // This is a repetition: the commit's answer was lost.
+  // A repetition: the commit's answer was lost.
   if (found?.owner !== undefined && found.owner.connection === owner.connection)
     return { record: found, previous: undefined };
   if (found?.instance === instance && attempt <= found.attempt) throw new SessionError("taken");
@@ -201,14 +198,14 @@ export function open(
     since: now,
     expiry,
     limits,
-    // A connection that did not end by itself may have delivered all messages.
+    // A connection that did not end by itself may have delivered all.
     mark: before.owner === undefined ? before.mark : before.tail,
   };
   writeSession(view, id, record);
   return { record, previous: found?.owner };
 }
 
-/** The client leaves. @param isEnd whether it removes the session */
+/** @param isEnd whether the client removes the session */
 export function close(
   view: View,
   handle: SessionHandle,
@@ -226,7 +223,7 @@ export function close(
   if (isEnd && left !== undefined) remove(view, handle.id, left);
 }
 
-/** The connection has ended. @param sent messages below this number may have been delivered */
+/** The connection has ended. @param sent lower numbers may have been delivered */
 export function detach(view: View, handle: SessionHandle, sent: number, now: number): void {
   const record = readSession(view, handle.id);
   if (record?.life !== handle.life || record.epoch !== handle.epoch || record.owner === undefined) return;
@@ -237,7 +234,7 @@ export function detach(view: View, handle: SessionHandle, sent: number, now: num
   }
 }
 
-/** Removes a session. A sweep removes its messages and message ids later (sweeper.ts). */
+/** A sweep removes messages and message ids later (sweeper.ts). */
 function remove(view: View, id: string, record: SessionRecord): void {
   view.set(keys.session(id), undefined);
   const filters = readFilters(view, id);
@@ -257,7 +254,7 @@ export function end(view: View, id: string): SessionOwner | undefined {
   return record.owner;
 }
 
-/** Removes an expired session, or releases a session of a lost server. */
+/** Removes an expired session, or releases one of a lost server. */
 export function expire(
   view: View,
   id: string,
@@ -319,9 +316,9 @@ export function changeFilters(
 }
 
 /**
- * Keeps a client's message in each session with a filter for its topic.
+ * Keeps a client's message in each session with a matching filter.
  *
- * @throws SessionError `taken`, `gone`; `invalid` for a number that does not follow the last one
+ * @throws SessionError `taken`, `gone`; `invalid` for a number out of order
  */
 export function publish(
   view: View,
@@ -347,7 +344,7 @@ export function publish(
   return { isDuplicate: false, refusedBy: undefined, ...kept };
 }
 
-/** Refuses a publication because the store is full, so that the next one can follow. Adds no key. @throws as `publish` */
+/** Refuses a publication for a full store without adding a key, so that the next can follow. @throws as `publish` */
 export function refusePublication(view: View, handle: SessionHandle, number: number): PublishOutcome {
   view.need([keys.session(handle.id)]);
   const self = owned(view, handle);
@@ -373,16 +370,15 @@ function noteRefusal(
   return { isDuplicate: false, refusedBy, sessions: 0, owned: [] };
 }
 
-/** How many sessions keep a message, and which sessions with a filter for it have an owner. */
+/** Number of sessions that keep a message, and matching sessions with an owner. */
 export interface Kept {
   readonly sessions: number;
   readonly owned: readonly Owned[];
 }
 
 /**
- * Keeps a message in each session with a filter for its topic.
- *
- * @param refuse gives the result if a session refuses the message: then no session keeps it. Default: that session drops it
+ * @param refuse gives the result if a session refuses the message, which none then keeps. Default: that session drops
+ *   it
  */
 export function keepMessage<R = never>(
   view: View,
@@ -424,10 +420,10 @@ function duplicate(refusedBy: string | undefined): PublishOutcome {
   return { isDuplicate: true, refusedBy, sessions: 0, owned: [] };
 }
 
-/** A session with room for a message, or one that drops it. */
+/** Room for a message, or its drop. */
 interface Room {
   readonly record: SessionRecord;
-  /** Numbers of older messages to drop for it. */
+  /** Older messages to drop for it. */
   readonly evicted: readonly number[];
   readonly isKept: boolean;
 }
@@ -468,7 +464,7 @@ function isRepeated(view: View, { id, life }: SessionHandle, message: string, no
   return time !== undefined && now - time < ID_WINDOW_TIME;
 }
 
-/** Replaces the message id of `ID_WINDOW` ids before. */
+/** Replaces the id of `ID_WINDOW` ids before. */
 function remember(
   view: View,
   { id, life }: SessionHandle,
@@ -484,18 +480,18 @@ function remember(
   view.setJson(keys.publishedId(id, life, hash), now);
 }
 
-/** The progress of a connection, as numbers of messages. */
+/** A connection's progress, in message numbers. */
 export interface Progress {
   readonly acknowledged: readonly number[];
   readonly old: readonly number[];
-  /** All messages below this number are acknowledged or dropped. */
+  /** Lower numbers are acknowledged or dropped. */
   readonly low: number;
   readonly sent: number;
-  /** Drops that the client knows of; `undefined`: as before. */
+  /** Drops the client knows of; `undefined`: as before. */
   readonly reported: number | undefined;
 }
 
-/** Removes acknowledged and old messages from a session's queue. @throws SessionError `taken`, `gone` */
+/** Removes acknowledged and old messages. @throws SessionError `taken`, `gone` */
 export function settle(view: View, handle: SessionHandle, progress: Progress): SessionRecord {
   const { acknowledged, old, low, sent, reported } = progress;
   const found = owned(view, handle);

@@ -1,5 +1,5 @@
 /**
- * The connections of a server to its clients.
+ * A server's connections to its clients.
  *
  *            OPEN                 the store has it               CLOSE                  done
  *   (none) ---------> opening -------------------------> open ----------> closing ------------> ended
@@ -44,16 +44,16 @@ import type { Operation } from "./transactions.js";
 interface Connection {
   readonly peer: Buffer;
   readonly id: string;
-  /** While `closing`, operations that came before its CLOSE are still done. */
+  /** While `closing`, earlier operations still finish. */
   state: "opening" | "open" | "closing" | "ended";
   handle: rules.SessionHandle;
   deliveries: Deliveries;
-  /** Messages below this number may have been delivered before. */
+  /** Lower numbers may have been delivered before. */
   mark: number;
   maxAge: number;
   drops: number;
   isReading: boolean;
-  /** There may be messages that the current read does not see. */
+  /** The current read may not see all messages. */
   readAgain: boolean;
   isSettling: boolean;
 }
@@ -62,14 +62,14 @@ interface ClientOperation<T> {
   readonly run: Operation<T>;
   done(result: T): void;
   refused(error: SessionError): void;
-  /** Runs instead if the store is full. Default: the operation is refused as `full`. */
+  /** Runs for a full store. Default: the operation is refused as `full`. */
   readonly whenFull?: Operation<T>;
   readonly bytes?: number;
   readonly observed?: MessageProcessOperation | undefined;
 }
 
 const STORE_FULL = "The store of the sessions has no room.";
-/** Reasons that end a call, and not its connection. */
+/** Reasons that end a call but not its connection. */
 const REFUSALS: ReadonlySet<SessionFailure> = new Set(["too-large", "full"]);
 
 const PEER_HEARTBEATS = { heartbeatInterval: 2_000, heartbeatTimeout: 6_000 } as const;
@@ -80,13 +80,13 @@ export class SessionConnections {
   readonly #socket: Router;
   readonly #reader: RouterReader;
   readonly #inFlight: InFlightBytes;
-  /** All connections by routing id, and open ones by session. */
+  /** By routing id, and open ones by session. */
   readonly #connections = new Map<string, Connection>();
   readonly #open = new Map<string, Connection>();
-  /** Sessions that could not be released because the store failed. */
+  /** Sessions not released because the store failed. */
   readonly #unreleased: { readonly handle: rules.SessionHandle; readonly sent: number }[] = [];
   #isStopping = false;
-  /** Calls of `authorize` under way: that of a client that is gone counts until it ends. */
+  /** Calls of `authorize`; those of departed clients count until they end. */
   #authorizing = 0;
 
   constructor(context: ServerContext) {
@@ -120,24 +120,24 @@ export class SessionConnections {
     return this.#socket.bind(endpoint);
   }
 
-  /** There may be messages for a session, if its client is here. */
+  /** A session may have messages for a client here. */
   wake(session: string): void {
     const connection = this.#open.get(session);
     if (connection !== undefined) void this.#deliver(connection);
   }
 
-  /** Compares the connections of some sessions to the store. @throws StoreError */
+  /** Compares these sessions' connections to the store. @throws StoreError */
   check(sessions: readonly string[]): Promise<void> {
     return this.#check(sessions.flatMap((id) => this.#open.get(id) ?? []));
   }
 
-  /** Compares all connections to the store, and releases sessions that could not be released before. @throws StoreError */
+  /** Compares all connections to the store, and releases sessions that failed to be released. @throws StoreError */
   async checkAll(): Promise<void> {
     for (const { handle, sent } of this.#unreleased.splice(0)) this.#release(handle, sent);
     await this.#check([...this.#open.values()]);
   }
 
-  /** Sends all clients to another server; from now on no session is opened. */
+  /** Sends all clients to another server, and opens no more sessions. */
   endAll(): void {
     this.#isStopping = true;
     for (const connection of [...this.#connections.values()]) this.#end(connection, "stopping");
@@ -542,7 +542,7 @@ export class SessionConnections {
 
   #send(connection: Connection, message: ServerMessage): void {
     if (connection.state === "ended") return;
-    // A client with a full queue does not read its messages.
+    // A client with a full queue does not read.
     if (!this.#sendTo(connection.peer, message)) this.#onLeft(connection.peer);
   }
 
@@ -550,7 +550,7 @@ export class SessionConnections {
     this.#sendTo(peer, { kind: "ended", reason, text });
   }
 
-  /** @returns whether the client is connected, and its queue has room */
+  /** @returns `false`: the client is not connected, or its queue is full */
   #sendTo(peer: Buffer, message: ServerMessage): boolean {
     return this.#socket.tryDeliver([peer, ...encodeServerMessage(message)]) === "sent";
   }

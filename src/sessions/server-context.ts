@@ -3,17 +3,17 @@ import type { Directory } from "./directory.js";
 import type { SessionServerEvent, SessionServerSettings } from "./server-options.js";
 import type { Transactions } from "./transactions.js";
 
-/** The objects and calls that the parts of a server share. */
+/** What a server's parts share. */
 export interface ServerContext {
-  /** The id of this server. */
+  /** Of this server. */
   readonly server: string;
   readonly settings: SessionServerSettings;
   readonly transactions: Transactions;
   readonly directory: Directory;
   readonly events: Pick<EventStream<SessionServerEvent>, "emit">;
-  /** A session may have a new message, or another owner. @param server that its client is connected to */
+  /** A session may have a new message, or another owner. @param server of its client */
   wake(server: string, session: string): void;
-  /** A client of this server has changed the filters of its session. */
+  /** A client here has changed its filters. */
   filtersChanged(): void;
   storeFailed(error: unknown): void;
 }

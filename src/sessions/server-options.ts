@@ -1,5 +1,3 @@
-/** Options, events and statistics of a server of sessions. */
-
 import { checkFilter } from "../cluster/messaging/topics.js";
 import { describe } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
@@ -20,17 +18,17 @@ import type { SessionFailure } from "./error.js";
 import { decodeJson, lastPart, type SessionDropPolicy, type SessionRecord } from "./records.js";
 import type { SessionStore } from "./store.js";
 
-/** A message of a node, as a server of sessions uses it. */
+/** A node's message, as a server uses it. */
 export interface SessionNodeMessage {
   readonly topic: string;
   readonly data: Buffer;
-  /** The trace of its publisher, if messages of this process are observed. */
+  /** Its publisher's trace, if this process observes messages. */
   readonly context?: Buffer | undefined;
 }
 
-/** A client of a node, as a server of sessions uses it. */
+/** A node's client, as a server uses it. */
 export interface SessionNodeClient {
-  /** `ready` settles when the other nodes know of the subscription, or rejects when one does not answer. */
+  /** `ready` settles when the other nodes know the subscription, and rejects if one does not answer. */
   subscribe(
     filter: string,
     handler: (message: SessionNodeMessage) => unknown,
@@ -38,7 +36,7 @@ export interface SessionNodeClient {
   close(): unknown;
 }
 
-/** A `ClusterNode` or one of its namespaces, as a server of sessions uses it. */
+/** A `ClusterNode` or one of its namespaces, as a server uses it. */
 export interface SessionNode {
   publish(topic: string, data: string, options?: { readonly self?: boolean }): Promise<number>;
   subscribe(filter: string, handler: (message: { readonly data: Buffer }) => void): { close(): unknown };
@@ -46,7 +44,6 @@ export interface SessionNode {
   advertise(name: string, endpoint: string): () => void;
 }
 
-/** A client that wants a session. */
 export interface SessionRequest {
   readonly id: string;
   readonly token: string;
@@ -54,44 +51,42 @@ export interface SessionRequest {
 
 /** Events of {@link SessionServer}. */
 export type SessionServerEvent =
-  /** A client has its session. */
   | { readonly type: "session:opened"; readonly id: string; readonly isPresent: boolean }
-  /** A connection has ended; the session is kept for its `expiry`. */
+  /** The session is kept for its `expiry`. */
   | {
       readonly type: "session:closed";
       readonly id: string;
       readonly reason: SessionFailure | "left" | "closed";
     }
-  /** A session was removed by its client or an operator, or has expired. */
+  /** Its client or an operator removed the session, or it has expired. */
   | { readonly type: "session:removed"; readonly id: string; readonly reason: "ended" | "expired" }
-  /** A client did not get its session. */
   | { readonly type: "session:refused"; readonly id: string; readonly reason: string }
-  /** From now on this server keeps what nodes publish, and all nodes know of its subscriptions. */
+  /** This server now keeps nodes' messages, and all nodes know its subscriptions. */
   | { readonly type: "topics:taken" }
-  /** This server no longer keeps what nodes publish. */
+  /** This server no longer keeps nodes' messages. */
   | { readonly type: "topics:left" }
-  /** The node refused a session's filter, so the session gets no messages of nodes by it. */
+  /** The node refused a session's filter: the session gets no messages of nodes by it. */
   | { readonly type: "topics:refused"; readonly filter: string; readonly error: unknown }
-  /** The store failed. Affected clients are disconnected, and repeat their requests. */
+  /** Affected clients are disconnected, and repeat their requests. */
   | { readonly type: "store:failed"; readonly error: unknown }
-  /** A client sent a malformed message, and was disconnected. */
+  /** The client was disconnected. */
   | { readonly type: "message:invalid"; readonly reason: string };
 
 /** Statistics of {@link SessionServer}. */
 export interface SessionServerStats {
   readonly connections: number;
-  /** Stored copies of publications, delivered and acknowledged messages. */
+  /** Copies of publications, delivered messages, acknowledged messages. */
   readonly published: number;
   readonly delivered: number;
   readonly acknowledged: number;
-  /** Stored copies of messages of nodes, and messages lost by failures of the store. */
+  /** Copies of nodes' messages, and messages lost by the store's failures. */
   readonly clusterKept: number;
   readonly clusterLost: number;
   /** Bytes of unacknowledged messages. */
   readonly inFlightBytes: number;
   /** Repeated publications. */
   readonly duplicates: number;
-  /** Waiting operations; commits, operations in them, and conflicts with other servers. */
+  /** Waiting operations; commits, their operations, and conflicts with other servers. */
   readonly pending: number;
   readonly commits: number;
   readonly operations: number;
@@ -113,54 +108,54 @@ export const SESSION_SERVER_EVENTS: EventNames<SessionServerEvent> = {
 };
 
 const OPTIONS = {
-  /** The store of the sessions. The program closes it, after the server. */
+  /** Store of the sessions, which the program closes after the server. */
   store: object<SessionStore>(),
   /**
-   * The node of this server: servers wake each other over it, and advertise their endpoints under `name`. Without a node, clients
-   * of other servers get messages within `pollInterval`.
+   * Node over which servers wake each other and advertise their endpoints under `name`. Without it, clients of other
+   * servers get messages within `pollInterval`.
    */
   node: object<SessionNode>(),
   /**
-   * Filters of the cluster's topics for sessions: each session with a filter keeps matching messages of nodes. `["#"]`: all topics
-   * but those with a leading `$`. Must be the same at all servers of a store. Default: none.
+   * Filters of the cluster's topics: sessions with a filter keep matching messages of nodes. `["#"]`: all topics
+   * without a leading `$`. The same at all servers of a store. Default: none.
    */
   clusterTopics: anything<readonly string[]>(),
-  /** Must be the same at all servers of a store. Default "sessions". */
+  /** The same at all servers of a store. Default "sessions". */
   name: text(),
-  /** Whether a client may have a session. Default: every client may have every session. */
+  /** Whether a client may have a session. Default: always. */
   authorize: func<(request: SessionRequest) => boolean | Promise<boolean>>(),
   /** Connected sessions of this server; further clients are refused. Default 100,000. */
   maxConnections: integer({ default: 100_000 }),
-  /** Sessions of the store; a further one is refused as `unavailable`, and its client tries again. Default 1,000,000. */
+  /** Sessions of the store; further ones are refused as `unavailable`, and their clients retry. Default 1,000,000. */
   maxSessions: integer({ default: 1_000_000 }),
-  /** Filters of all sessions of the store. Default 1,000,000. */
+  /** Filters of all the store's sessions. Default 1,000,000. */
   maxFilters: integer({ default: 1_000_000 }),
-  /** Bytes of them; each server has them in memory. Default 64 MiB. */
+  /** Bytes of these filters, which each server has in memory. Default 64 MiB. */
   maxFilterBytes: bytes({ default: 67_108_864 }),
   /**
-   * Bytes of unacknowledged messages of all clients of this server. Past it each client gets an equal share, at least 16 KiB or
+   * Unacknowledged bytes of all clients of this server. Beyond it each client gets an equal share, at least 16 KiB or
    * one message. Default 256 MiB.
    */
   maxInFlightBytes: bytes({ default: 268_435_456 }),
-  /** Upper bound of the clients' `maxQueue`. Default 1,000,000. */
+  /** Limit of the clients' `maxQueue`. Default 1,000,000. */
   maxQueue: integer({ default: 1_000_000 }),
-  /** Upper bound of the clients' `maxQueueBytes`. Default 1 GiB. */
+  /** Limit of the clients' `maxQueueBytes`. Default 1 GiB. */
   maxQueueBytes: bytes({ default: 1_073_741_824 }),
-  /** Upper bound of the clients' `expiry`. Default 2,592,000,000: 30 days. */
+  /** Limit of the clients' `expiry`. Default 2,592,000,000: 30 days. */
   maxExpiry: bytes({ default: 2_592_000_000 }),
-  /** Waiting operations of the store; past it the server stops reading. Default 10,000. */
+  /** Waiting store operations beyond which the server stops reading. Default 10,000. */
   maxPending: integer({ default: 10_000 }),
   /** Bytes of their messages. Default 64 MiB. */
   maxPendingBytes: bytes({ default: 67_108_864 }),
-  /** Interval of polls of the store for changes by other servers. Lower finds lost wake-ups sooner and reads more. Default 1,000. */
+  /** Time between polls for other servers' changes. Lower finds lost wake-ups sooner and reads more. Default 1,000. */
   pollInterval: integer({ default: 1_000 }),
-  /** A server without a sign of life in the store for this long is lost. Default 10,000. */
+  /** Time without a sign of life in the store after which a server is lost. Default 10,000. */
   serverTimeout: integer({ default: 10_000 }),
   /** Options of the ROUTER, such as security. */
   socketOptions: object<RouterOptions>(),
 };
 
-/** Options of {@link SessionServer}. Times are in ms. */
+/** Options of {@link SessionServer}; times in ms. */
 export type SessionServerOptions = GivenWith<typeof OPTIONS, "store">;
 
 export const LIST_OPTIONS = { after: text(), limit: integer({ default: 1_000, max: 10_000 }) };
@@ -183,12 +178,12 @@ export function serverSettings(options: SessionServerOptions) {
   return { ...settings, store, clusterTopics: [...clusterTopics], name: settings.name ?? "sessions" };
 }
 
-/** A session, as an operator sees it. */
+/** A session for an operator. */
 export interface SessionInfo {
   readonly id: string;
-  /** Whether it has a connection to any server. */
+  /** To any server. */
   readonly isConnected: boolean;
-  /** Whether it has a connection to this server. */
+  /** To this server. */
   readonly isHere: boolean;
   /** When it was connected or left, ms since 1970. */
   readonly since: number;
@@ -200,7 +195,7 @@ export interface SessionInfo {
   readonly queuedBytes: number;
   readonly maxQueue: number;
   readonly drop: SessionDropPolicy;
-  /** Messages dropped by a full queue, and by age. */
+  /** Dropped because the queue was full, and by age. */
   readonly droppedFull: number;
   readonly droppedOld: number;
 }

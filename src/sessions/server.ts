@@ -1,6 +1,6 @@
 /**
- * A server of sessions: a ROUTER that clients connect to, and a store. All its state is in the store, so any number of
- * servers can share one, and a client finds its session at each of them.
+ * A server of sessions: a ROUTER and a store with all its state, which any number of servers can share, so a client
+ * finds its session at each.
  *
  *   client ──OPEN──> server ──open──> store          takes the session from its server, and wakes that one
  *          <─MESSAGE─       <─scan───                as many as the client's window allows
@@ -33,7 +33,7 @@ import { Sweeper } from "./sweeper.js";
 import { Transactions } from "./transactions.js";
 
 /**
- * Gives clients their sessions. A client can connect to any server of a store. If one ends, its clients connect to the next.
+ * Gives clients their sessions, at any server of a store. When one ends, its clients connect to the next.
  *
  * @example
  * ```ts
@@ -60,7 +60,7 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
   #timer: NodeJS.Timeout | undefined;
   #begun: Promise<void> | undefined;
 
-  /** @throws InvalidArgumentError `EINVAL` for an unknown option, a bad value, or no store */
+  /** @throws InvalidArgumentError `EINVAL` for an invalid option, or no store */
   constructor(options: SessionServerOptions) {
     super("SessionServer", SESSION_SERVER_EVENTS);
     this.#settings = serverSettings(options);
@@ -86,10 +86,10 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
   }
 
   /**
-   * Listens at an endpoint, and advertises it if the server has a node.
+   * Listens at an endpoint, and advertises it by the node.
    *
-   * @returns the endpoint, wildcards filled in
-   * @throws as `bind` of a socket; StoreError when the store does not answer
+   * @returns the endpoint without wildcards
+   * @throws as a socket's `bind`; StoreError when the store does not answer
    */
   async bind(endpoint: string): Promise<string> {
     this.assertOpen();
@@ -103,9 +103,9 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
   }
 
   /**
-   * The sessions of the store, of all servers, in the order of their ids.
+   * The sessions of the whole store, by id.
    *
-   * @param options `after`: only those with a greater id; `limit`: at most this many, default 1,000
+   * @param options `after`: only greater ids; `limit`: default 1,000
    * @throws StoreError; ClosedError `EBADF`
    */
   async sessions(options: { readonly after?: string; readonly limit?: number } = {}): Promise<SessionInfo[]> {
@@ -118,7 +118,7 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
   }
 
   /**
-   * Removes a session with its filters and messages; its client is disconnected.
+   * Removes a session with filters and messages, and disconnects its client.
    *
    * @throws SessionError `gone` for an unknown id; StoreError; ClosedError `EBADF`
    */
@@ -145,7 +145,7 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
     };
   }
 
-  /** @internal Clients are sent away, and their sessions released. */
+  /** @internal Sends clients away, and releases their sessions. */
   protected override async onDrain(): Promise<void> {
     for (const withdraw of this.#withdraw.splice(0)) withdraw();
     this.#connections.endAll();
@@ -159,7 +159,7 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
     clearTimeout(this.#timer);
     this.#connections.stopReading();
     this.#subscription?.close();
-    // If that fails, the others notice the stop after `serverTimeout`.
+    // Else the others notice the stop after `serverTimeout`.
     if (this.#begun !== undefined) await this.#sweeper.leave().catch(this.#storeFailed);
     await this.#transactions.close();
     await this.#connections.close(Math.min(linger < 0 ? CLOSE_LINGER : linger, CLOSE_LINGER));
@@ -178,7 +178,7 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
     this.#subscription = node?.subscribe(topicOf(name, this.#server), ({ data }) => this.#onWake(data));
     if (node !== undefined && clusterTopics.length > 0) {
       this.#bridge = new Bridge(this.#context, node, topicOf(name, "cluster"), this.#sweeper.isLost);
-      // If the store fails now, `#poll` tries again.
+      // After a failure of the store `#poll` tries again.
       await this.#bridge.look().catch(this.#storeFailed);
     }
     this.#schedule();
@@ -241,7 +241,7 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
   }
 }
 
-/** The topic of wake-ups for sessions of a server. */
+/** Topic of wake-ups for a server. */
 function topicOf(name: string, server: string): string {
   return `$sessions/${name}/${server}`;
 }

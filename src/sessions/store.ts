@@ -1,8 +1,8 @@
 /**
- * The interface of a store of sessions. Stores in memory, on LMDB and in PostgreSQL are in this folder. Others have to pass
+ * The interface of a store of sessions; those in memory, on LMDB and in PostgreSQL are in this folder. Others must pass
  * `checkSessionStore` (test/sessions/store-contract.ts).
  *
- * All promises of sessions are kept by transactions.ts with these four calls, so a store has no rules:
+ * transactions.ts keeps all promises of sessions with these four calls; a store has no rules:
  *
  *   read keys ──> decide ──> commit: the checks hold? ──yes──> all writes are durable
  *        ^                            └──no: another server was faster
@@ -11,66 +11,62 @@
 
 import { PAGE } from "./bounds.js";
 
-/** A value in the store. */
 export interface SessionStoreValue {
   readonly value: Buffer;
-  /** Greater than 0; each write gives the key a new version. */
+  /** Greater than 0, and new with each write. */
   readonly version: number;
 }
 
-/** A value and its key. */
 export interface SessionStoreEntry extends SessionStoreValue {
   readonly key: string;
 }
 
-/** The version that a key must still have; 0: the key must be missing. */
+/** The version that a key must still have; 0: missing. */
 export interface SessionStoreCheck {
   readonly key: string;
   readonly version: number;
 }
 
-/** A new value of a key; `undefined` removes the key. */
+/** `undefined` removes the key. */
 export interface SessionStoreWrite {
   readonly key: string;
   readonly value: Buffer | undefined;
 }
 
-/** The range of {@link SessionStore.scan}. */
 export interface SessionStoreScan {
-  /** The first key, included. */
+  /** Included. */
   readonly from: string;
-  /** The last key, excluded. */
+  /** Excluded. */
   readonly to: string;
-  /** The greatest number of entries. */
+  /** Most entries. */
   readonly limit: number;
-  /** The greatest sum of bytes of values; the first entry may be larger. */
+  /** Most bytes of values; the first entry may be larger. */
   readonly maxBytes: number;
 }
 
 /**
- * A store of sessions. Keys are ASCII texts of at most 200 characters, ordered by their bytes. Calls can be concurrent, from
- * several processes if they share the store. Each rejects with a StoreError, or ClosedError `EBADF` after `close`.
+ * A store of sessions. Keys are ASCII texts of at most 200 characters, ordered by bytes. Calls can be concurrent, also
+ * from several processes that share the store. Each rejects with a StoreError, or ClosedError `EBADF` after `close`.
  */
 export interface SessionStore {
   /** For texts: "lmdb", "postgres", … */
   readonly name: string;
-  /** The value of each key, in the order of the argument; `undefined` if it is missing. Sees all earlier commits. */
+  /** Values in the keys' order, `undefined` for missing ones. Sees all earlier commits. */
   read(keys: readonly string[]): Promise<readonly (SessionStoreValue | undefined)[]>;
-  /** Entries of a range, in the order of their keys. */
+  /** In the order of keys. */
   scan(range: SessionStoreScan): Promise<readonly SessionStoreEntry[]>;
   /**
-   * Writes all or nothing. Of two commits that each write a key which the other checks, at most one succeeds. Writes are durable
-   * when it settles with `true`.
+   * Writes all or nothing, durably. Of two commits that each write a key checked by the other, at most one succeeds.
    *
-   * @returns `false` if a check failed: nothing was written
-   * @throws StoreError `outcome-unknown` if it may have been written; with any other reason it was not
+   * @returns `false` if a check failed
+   * @throws StoreError `outcome-unknown` if it may have been written; otherwise it was not
    */
   commit(checks: readonly SessionStoreCheck[], writes: readonly SessionStoreWrite[]): Promise<boolean>;
-  /** Finishes pending calls, and closes. */
+  /** Finishes pending calls first. */
   close(): Promise<void>;
 }
 
-/** Reads any number of keys, a page at a time. */
+/** Reads any number of keys, page by page. */
 export async function readMany(
   store: SessionStore,
   keys: readonly string[],

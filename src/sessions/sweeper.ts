@@ -1,5 +1,5 @@
 /**
- * Upkeep of a store, by each of its servers, a part at a time: signs of life, sessions of lost servers, expired sessions, and
+ * Upkeep of a store by each of its servers, part by part: signs of life, sessions of lost servers, expired sessions,
  * messages of removed sessions.
  */
 import { MAX_SERVERS, PAGE, PAGE_BYTES } from "./bounds.js";
@@ -8,7 +8,7 @@ import * as rules from "./rules.js";
 import type { ServerContext } from "./server-context.js";
 import type { SessionStoreEntry, SessionStoreScan } from "./store.js";
 
-/** A running server: its number in the store grows. */
+/** A running server's number in the store grows. */
 interface Seen {
   beats: number;
   since: number;
@@ -17,7 +17,7 @@ interface Seen {
 export class Sweeper {
   readonly #context: ServerContext;
   readonly #servers = new Map<string, Seen>();
-  /** Servers without a number in the store, and since when. */
+  /** Servers without a number, and since when. */
   readonly #absent = new Map<string, number>();
   #cursor = "";
   #beats = 0;
@@ -27,7 +27,6 @@ export class Sweeper {
     this.#context = context;
   }
 
-  /** Writes a sign of life of this server. */
   async beat(): Promise<void> {
     const { server, settings, transactions } = this.#context;
     const now = performance.now();

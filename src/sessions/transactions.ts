@@ -1,6 +1,6 @@
 /**
- * Operations on a store, one batch at a time: each commit takes all operations that wait. If another server was faster, or the
- * store's answer was lost, the batch is read and run again, so operations have to be idempotent (rules.ts).
+ * Operations on a store, in batches: each commit takes all that wait. If another server was faster, or the store's
+ * answer was lost, the batch is read and run again, so operations are idempotent (rules.ts).
  *
  *   waiting ──> run ──unread──> read ──┐
  *                ^ <───────────────────┘
@@ -13,10 +13,10 @@ import { COMMIT_BACK_OFF, MAX_BATCH, MAX_COMMIT_TRIES } from "./bounds.js";
 import { readMany, type SessionStore, type SessionStoreValue } from "./store.js";
 import { NotPrepared, Unread, View } from "./view.js";
 
-/** Reads and writes a view. Runs again after {@link Unread} or {@link NotPrepared}; any other error is its result. */
+/** Reads and writes a view. Runs again after {@link Unread} or {@link NotPrepared}; other errors are its result. */
 export type Operation<T> = (view: View) => T;
 
-/** Makes a replacement, without new keys, of an operation that found the store full. */
+/** Replaces an operation that found the store full by one without new keys. */
 export type WhenFull<T> = (error: StoreError) => Operation<T>;
 
 interface Waiting {
@@ -61,10 +61,8 @@ export class Transactions {
   }
 
   /**
-   * Runs operations in the order of calls.
-   *
-   * @param bytes count for `maxPendingBytes`
-   * @returns the result, when the operation's writes are durable
+   * @param bytes counted in `maxPendingBytes`
+   * @returns the operation's result, once its writes are durable
    * @throws the operation's error; StoreError; ClosedError `EBADF`
    */
   run<T>(run: Operation<T>, bytes = 0, whenFull?: WhenFull<T>): Promise<T> {
@@ -95,13 +93,13 @@ export class Transactions {
         if (isFull(error)) await this.#runEach(batch, error);
         else for (const { reject } of batch) reject(error);
       }
-      // Callers get their results before the next batch runs.
+      // Callers get their results before the next batch.
       await undefined;
     }
     this.#running = undefined;
   }
 
-  /** @returns how many of the first operations are settled, at least one */
+  /** @returns settled operations, at least the first */
   async #run(batch: readonly Waiting[]): Promise<number> {
     const results = await this.#commit(batch);
     this.operations += results.length;
@@ -113,7 +111,7 @@ export class Transactions {
     return results.length;
   }
 
-  /** The store has no room for the batch: each operation runs alone. @param error of the batch */
+  /** The batch has no room, so each operation runs alone. @param error of the batch */
   async #runEach(batch: readonly Waiting[], error: StoreError): Promise<void> {
     for (const waiting of batch) {
       let refusal = error;
@@ -135,7 +133,7 @@ export class Transactions {
     }
   }
 
-  /** @returns results of the first operations, at least one: the others run after their commit */
+  /** @returns results of the first operations, at least one; others run after their commit */
   async #commit(batch: readonly Waiting[]): Promise<Result[]> {
     for (let tries = 1; ; tries++) {
       const { view, results } = await this.#settle(batch);
@@ -157,7 +155,7 @@ export class Transactions {
     }
   }
 
-  /** Runs operations until they need no more reads or preparations. Those that depend on writes of the batch run after its commit. */
+  /** Runs operations until they need no more reads or preparations. Those that depend on the batch's writes run after its commit. */
   async #settle(batch: readonly Waiting[]): Promise<{ readonly view: View; readonly results: Result[] }> {
     const known = new Map<string, SessionStoreValue | undefined>();
     let count = batch.length;

@@ -1,6 +1,6 @@
 /**
- * An operation's view of the store: values that were read, under the writes of this operation and of earlier ones of its batch.
- * A missing value ends the operation, which runs again after a read.
+ * An operation's view of the store: values read, under the writes of this operation and earlier ones of its batch. A
+ * missing value ends the operation, which runs again after a read.
  */
 import { decodeJson, encodeJson } from "./records.js";
 import type { SessionStoreCheck, SessionStoreValue, SessionStoreWrite } from "./store.js";
@@ -14,7 +14,7 @@ export class Unread extends Error {
   }
 }
 
-/** An operation has to run again after a preparation. */
+/** An operation must run again after a preparation. */
 export class NotPrepared extends Error {
   readonly prepare: () => Promise<void>;
 
@@ -34,7 +34,7 @@ export class View {
     this.#known = known;
   }
 
-  /** Reads values together that an operation is about to use. @throws Unread */
+  /** Reads values together before their use. @throws Unread */
   need(keys: Iterable<string>): void {
     const unread: string[] = [];
     for (const key of keys) if (!this.#has(key)) unread.push(key);
@@ -55,7 +55,7 @@ export class View {
     return bytes === undefined ? undefined : (decodeJson(key, bytes) as T);
   }
 
-  /** @param value `undefined`: the key is removed */
+  /** @param value `undefined` removes the key */
   set(key: string, value: Buffer | undefined): void {
     this.#own.set(key, value);
   }
@@ -64,13 +64,13 @@ export class View {
     this.#own.set(key, encodeJson(value));
   }
 
-  /** The operation is done: its writes are visible to later ones. */
+  /** The operation is done: later ones see its writes. */
   keep(): void {
     for (const [key, value] of this.#own) this.#written.set(key, value);
     this.#own.clear();
   }
 
-  /** The operation has failed. Its reads are still checked, since they may be the reason. */
+  /** The operation failed. Its reads stay checked, as the possible reason. */
   discard(): void {
     this.#own.clear();
   }
