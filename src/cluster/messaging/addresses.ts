@@ -7,9 +7,9 @@
  *   2^31 … 2^32-1          aliases of clients of other nodes, at random, valid on this node only
  *
  * An alias is created when a message of its client arrives, or on request. Above the bound, one that was not used for
- * about the longest time is evicted (second chance), and the program is informed. It is taken from the node of the
- * new alias if that node has more than its share, else from the node with most. So a node that invents clients does
- * not harm nodes within their share.
+ * about the longest time is evicted (second chance), and the program is informed. It is taken from the node of the new
+ * alias if that has more than its share, else from the node with most, so a node that invents clients does not harm
+ * others.
  */
 import { MAX_ALIASES, MAX_ID_ATTEMPTS, MAX_MESSAGE_CLIENTS } from "./bounds.js";
 
@@ -78,7 +78,6 @@ export class Addresses<Client> {
     return this.#aliases.size;
   }
 
-  /** Number of evicted aliases. */
   get dropped(): number {
     return this.#dropped;
   }
@@ -89,7 +88,10 @@ export class Addresses<Client> {
     this.#clients.set(SELF_ID, client);
   }
 
-  /** @param make creates the client for a number @returns `undefined` for too many */
+  /**
+   * @param make creates the client for a number
+   * @returns `undefined` for too many
+   */
   add(make: (id: number) => Client): Client | undefined {
     if (this.#clients.size >= MAX_MESSAGE_CLIENTS) return undefined;
     const id = this.#draw(FIRST_CLIENT, FIRST_ALIAS - 1);
@@ -113,7 +115,6 @@ export class Addresses<Client> {
   // --- Clients of other nodes
   // --------------------------------------------------------------------------------------------
 
-  /** Finds or creates the alias of another node's client. */
   aliasOf(node: string, client: number): Alias {
     let aliases = this.#byNode.get(node);
     if (aliases === undefined) {
@@ -133,7 +134,6 @@ export class Addresses<Client> {
     return alias;
   }
 
-  /** The alias of another node's client, if any. */
   find(node: string, client: number): Alias | undefined {
     const alias = this.#byNode.get(node)?.get(client);
     if (alias !== undefined) alias.used = true;
@@ -146,7 +146,6 @@ export class Addresses<Client> {
     return alias;
   }
 
-  /** Whether a number is a client or an alias. */
   has(id: number): boolean {
     return this.#clients.has(id) || this.#aliases.has(id);
   }
@@ -204,7 +203,6 @@ export class Addresses<Client> {
   }
 }
 
-/** Whether a number is in the range of aliases. */
 export function isAlias(id: number): boolean {
   return id >= FIRST_ALIAS && id <= MAX_ID;
 }

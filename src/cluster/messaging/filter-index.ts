@@ -1,20 +1,21 @@
 /**
- * Filters with some words of payload each, and which of them match a topic. For millions: no object is made for a filter.
+ * Filters with some words of payload each, and which of them match a topic. For millions: no object is made for a
+ * filter.
  *
  *   directory     by the first bits of a hash → segment          (extendible hashing: full segments split, one at a time)
  *   segment       1,024 places, each [hash, ref of the record]; a hash of 0 is an empty place
  *   record        header, payload, text                          (record-arena.ts)
  *
- * Exact filters and those with wildcards are in one table, each by the hash of its own text. A topic is looked up once for
- * each shape of filters that there is (filter-shapes.ts): with its levels replaced by "+" as the shape has it, and "#" after
- * it. So a match costs as many look-ups as a program has kinds of filters, not as it has filters, and nobody's filters make it
- * slower than `MAX_SHAPES` allows. A tree of levels, as most brokers have it, costs a look-up for each level and branch in place
- * of that, each of them likely a cache miss, and filters such as "a/+/a/+/…" that match nothing make it visit 2^levels branches.
+ * Exact filters and those with wildcards are in one table, by the hash of their text. A topic is probed once for each
+ * shape of filters (filter-shapes.ts): with its levels replaced by "+" as in the shape, and "#" after it. So a match
+ * costs as many probes as there are kinds of filters, and no node makes it slower than `MAX_SHAPES` allows. A tree of
+ * levels would cost a likely cache miss for each level and branch, and filters such as "a/+/a/+/…" would make it visit
+ * 2^levels branches.
  *
- * A place has the whole hash: a segment that is 80 % full splits without touching a record, and no call moves more than a
- * thousand places. A bitmap of each segment says which hashes are not there: most of what a match looks for, and what does not
- * fit the processor's caches is 8 times smaller for it. Every place that a record moves to is in the segment of its hash,
- * whatever happens meanwhile, so that a walk in the order of hashes finds what stays exactly once.
+ * A place has the whole hash: a segment that is 80 % full splits without touching a record, and no call moves more than
+ * a thousand places. A bitmap of each segment says which hashes are missing, which is most of what a match looks for,
+ * in an eighth of the memory. Every place that a record moves to is in the segment of its hash, so a walk in the order
+ * of hashes finds what stays exactly once.
  */
 import { Buffer } from "node:buffer";
 import { doubled, FilterShapes } from "./filter-shapes.js";
@@ -28,13 +29,12 @@ const SEGMENT_MASK = SEGMENT - 1;
 const SEGMENT_BITS = 10;
 /** Used places of a segment at which it splits. */
 const SEGMENT_FULL = 819;
-/** Segments of one typed array, 1 MiB: few enough arrays that finding one is no cache miss. The first array grows. */
+/** Segments of one typed array, 1 MiB: so few arrays that finding one is no cache miss. */
 const PAGE = 128;
 const PAGE_BITS = 7;
 const PAGE_MASK = PAGE - 1;
-/** Words of a place, as a shift. */
 const PLACE_BITS = 1;
-/** Bits of a segment's bitmap: a tenth is set when the segment is full. */
+/** A tenth of its bits is set when the segment is full. */
 const BITMAP = 8_192;
 const BITMAP_WORDS = BITMAP / 32;
 const BITMAP_SHIFT = 8;
@@ -60,7 +60,7 @@ export const WALKED = 0x1_0000_0000;
 export const MAX_PAYLOAD_WORDS = 0x3fff;
 
 export class FilterIndex {
-  /** Refs found by the last match; their number is its result. */
+  /** Refs found by the last match, which returns their number. */
   hits = new Uint32Array(16);
   readonly shapes = new FilterShapes();
   readonly #scan: TopicScan;
@@ -89,7 +89,7 @@ export class FilterIndex {
   #candidates = 0;
   /** Records of the candidates. */
   #refs = new Uint32Array(16);
-  /** The result of prefetching reads, kept so that the reads are not optimized away. */
+  /** The result of prefetching reads, which are not optimized away for it. */
   #read = 0;
 
   /** The place of the located record. */
@@ -100,7 +100,7 @@ export class FilterIndex {
   #leaving = -1;
   #leavingAt = 0;
 
-  /** The hash of the last text passed to `find`. */
+  /** Of the last text passed to `find`. */
   #hash = 0;
   #shape = 0;
   #isTail = false;
@@ -119,7 +119,7 @@ export class FilterIndex {
   }
 
   /**
-   * Looks a filter up. Sets `ref` to its record, or to 0: then `insert` may follow.
+   * Sets `ref` to the filter's record, or to 0: then `insert` may follow.
    *
    * @returns the fault of an invalid filter, or `undefined`
    */
@@ -128,7 +128,7 @@ export class FilterIndex {
     return this.#scan.filter(filter) ?? this.#find();
   }
 
-  /** As `find`, for a filter given as UTF-8 within `bytes`. */
+  /** The filter is UTF-8 within `bytes`. */
   findBytes(bytes: Uint8Array, start: number, end: number): TopicFault | undefined {
     this.ref = 0;
     return this.#scan.filterBytes(bytes, start, end) ?? this.#find();
@@ -151,13 +151,9 @@ export class FilterIndex {
     }
   }
 
-  /** The result of `find`. */
   ref = 0;
 
-  /**
-   * The shape number of the filter looked up; created if no other filter has the shape. The caller uses or forgets
-   * it.
-   */
+  /** The shape number of the filter looked up; created if it is new. The caller uses or forgets it. */
   shape(): number {
     const { shapes } = this;
     const scan = this.#scan;
@@ -169,7 +165,6 @@ export class FilterIndex {
     return node * 2 + (this.#isTail ? 1 : 0);
   }
 
-  /** Whether a filter of this shape exists. */
   hasShape(shape: number): boolean {
     return ((shape & 1 ? this.shapes.tails : this.shapes.ends)[shape >>> 1] as number) > 0;
   }
@@ -178,9 +173,7 @@ export class FilterIndex {
     this.shapes.prune(this.#shape);
   }
 
-  /**
-   * Counts one use of the current shape. A match looks only for shapes with uses, so unused shapes cost it nothing.
-   */
+  /** Counts one use of the current shape. Unused shapes cost a match nothing. */
   useShape(): void {
     this.shapes.add(this.#shape, this.#isTail);
     if (this.shapes.size <= this.hits.length) return;
@@ -190,7 +183,6 @@ export class FilterIndex {
     this.#shapes = new Uint32Array(this.hits.length);
   }
 
-  /** Removes uses of a shape. */
   releaseShape(shape: number, count = 1): void {
     this.shapes.delete(shape >>> 1, (shape & 1) === 1, count);
   }
@@ -204,7 +196,7 @@ export class FilterIndex {
     return ref;
   }
 
-  /** Deletes a record. The caller releases its shape. */
+  /** The caller releases the record's shape. */
   delete(ref: number): void {
     this.#locate(ref);
     this.#arena.free(ref, recordWords(this.words(ref)[ref & WORD_MASK] as number));
@@ -212,9 +204,7 @@ export class FilterIndex {
     this.#size--;
   }
 
-  /**
-   * Moves a record to one with another payload size. The caller fills it; the old payload is readable until `tidy`.
-   */
+  /** Moves a record to one with another payload size. The caller fills it; the old payload is readable until `tidy`. */
   resize(ref: number, payloadWords: number, kind: number): number {
     const header = this.words(ref)[ref & WORD_MASK] as number;
     this.#locate(ref);
@@ -238,8 +228,8 @@ export class FilterIndex {
   }
 
   /**
-   * Moves records if too many are dead. Call after a change, when no ref is in use. A chunk has about ten thousand
-   * records, and moving all at once would take milliseconds.
+   * Moves records if too many are dead. Call after a change, when no ref is in use. Moving all of a chunk at once would
+   * take milliseconds.
    *
    * @param most limit of moved records
    */
@@ -298,8 +288,7 @@ export class FilterIndex {
     const shapes = this.#shapes;
     let candidates = this.#candidates;
     if (candidates > 1) {
-      // Most are absent. The loop has no branch, so that the processor prefetches the next reads while it waits for
-      // this one.
+      // Most are absent. Without a branch in the loop, the processor prefetches the next reads.
       const directory = this.#directory;
       const bitmaps = this.#bitmaps;
       const shift = 31 - this.#depth;
@@ -323,7 +312,7 @@ export class FilterIndex {
     return this.#found;
   }
 
-  /** Ends use of the index. Its memory counts as garbage from now on. */
+  /** The index's memory counts as garbage from now on. */
   close(): void {
     this.#arena.close();
     for (const { buffer } of [...this.#pages, ...this.#bitmaps]) leaveMemory(buffer);
@@ -370,9 +359,9 @@ export class FilterIndex {
   }
 
   /**
-   * Probes many candidates: reads all places, then all records, then compares the texts. The read loops have no
-   * branch, so the processor waits for several reads at once instead of one after the other. 1.5 times as fast with
-   * 28 matching filters (bench/micro/routes.js).
+   * Probes many candidates: reads all places, then all records, then compares the texts. Without branches in the read
+   * loops the processor waits for several reads at once: 1.5 times as fast with 28 matching filters
+   * (bench/micro/routes.js).
    */
   #probeTogether(candidates: number): void {
     const hashes = this.#hashes;
@@ -416,7 +405,7 @@ export class FilterIndex {
       const shape = shapes[i] as number;
       const isPlain = (shape & 1) === 0 && this.shapes.isText(shape >>> 1);
       if (isPlain ? this.#isText(ref) : this.#isMasked(ref, shape)) this.hits[this.#found++] = ref;
-      // Another filter with the same hash: the one searched may follow.
+      // Another filter with the same hash: the searched one may follow.
       else this.#probe(hashes[i] as number, shape);
     }
   }
@@ -506,7 +495,7 @@ export class FilterIndex {
     (this.#pages[this.#segment >>> PAGE_BITS] as Int32Array)[this.#at(this.#place) + 1] = moved;
   }
 
-  /** Also sets the current text to the text of the record. */
+  /** Also sets the current text to the record's. */
   #hashOf(ref: number): number {
     const header = this.words(ref)[ref & WORD_MASK] as number;
     const start = this.#textStart(ref, header);
@@ -514,7 +503,7 @@ export class FilterIndex {
     return this.#scan.hashOfLevels();
   }
 
-  /** Finds the place of a record, as `#segment` and `#place`. Also sets the current text to the record's. */
+  /** Sets `#segment` and `#place`, and the current text to the record's. */
   #locate(ref: number): void {
     const hash = this.#hashOf(ref);
     const segment = this.#segmentOf(hash);
@@ -525,7 +514,6 @@ export class FilterIndex {
     this.#place = place;
   }
 
-  /** The index of a place of `#segment` in its page. */
   #at(place: number): number {
     return (((this.#segment & PAGE_MASK) << SEGMENT_BITS) + place) << PLACE_BITS;
   }
@@ -588,7 +576,7 @@ export class FilterIndex {
     }
   }
 
-  /** Bits of deleted filters stay until a rebuild: a stale bit costs only a look-up. */
+  /** Bits of deleted filters stay until a rebuild: a stale bit costs only a probe. */
   #mark(segment: number, hash: number): void {
     const bitmap = this.#bitmaps[segment >>> PAGE_BITS] as Int32Array;
     const word = ((segment & PAGE_MASK) << BITMAP_SHIFT) | ((hash >>> 5) & (BITMAP_WORDS - 1));
@@ -663,7 +651,7 @@ function recordWords(header: number): number {
   return 1 + payloadWords(header) + (((header & 0xffff) + 3) >>> 2);
 }
 
-/** Makes room for a segment of `words` words. The first page grows, so that a small table stays small. */
+/** The first page grows, so that a small table stays small. */
 function room(pages: Int32Array[], segment: number, words: number, take: TakeMemory): void {
   const [first] = pages;
   if (first === undefined) pages.push(new Int32Array(words));

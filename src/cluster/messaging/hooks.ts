@@ -4,12 +4,12 @@
  *   sending     evaluate:send ──> channel:send ──> protocol:send ──> the other service
  *   receiving   protocol:receive ──> channel:receive ──> evaluate:receive ──> service:validate ──> service:evaluate ──> query | event ──> handler
  *
- * Hooks of one stage are called in the order in which they were added where something is sent, and in the reverse order
- * where it is received: of two that encrypt and compress, the last to wrap is the first to unwrap. A reply passes the
- * stages of evaluate, channel and protocol like a message.
+ * Hooks of one sending stage are called in the order in which they were added, those of a receiving stage in reverse:
+ * of two that encrypt and compress, the last to wrap is the first to unwrap. A reply passes the stages of evaluate,
+ * channel and protocol like a message.
  *
- * While no hook returns a promise, nothing waits. One that does is given HOOK_TIMEOUT; then it counts as a veto, and what it
- * gives later is ignored.
+ * Without a promise of a hook nothing waits. A promise has HOOK_TIMEOUT; then it counts as a veto, and its result is
+ * ignored.
  */
 
 import { AsyncLocalStorage } from "node:async_hooks";
@@ -40,7 +40,7 @@ export type ServiceStage = "service:validate" | "service:discovered" | "service:
 /** Where a hook is called. */
 export type HookStage = MessageStage | ServiceStage;
 
-/** What sends a payload passes: once for all recipients, then once for each protocol. */
+/** Stages of sending: once for all recipients, then once for each protocol. */
 export const ENCODING: readonly MessageStage[] = ["evaluate:send", "channel:send"];
 export const TRANSMITTING: readonly MessageStage[] = ["protocol:send"];
 
@@ -62,57 +62,61 @@ const STAGES: readonly HookStage[] = [
   ...SERVICES,
 ];
 
-/** What a hook gets and may change: a new object with other values replaces these. */
+/** A hook's payload; a new object with other values changes it. */
 export interface HookPayload {
-  /** A text and bytes are two things: what is sent as one arrives as that one. */
+  /** Text and bytes are distinguished, and arrive as they were sent. */
   readonly data: string | Buffer;
-  /** `evaluate:send` alone may change it. */
+  /** Only `evaluate:send` may change it. */
   readonly channel: ClusterChannel;
   /** "": none. */
   readonly ruid: string;
 }
 
-/** What a hook knows of what it is called for. */
+/** What a hook is called for. */
 export interface HookContext {
   readonly stage: HookStage;
   readonly kind: "message" | "query" | "reply";
-  /** Receiving: the sender. Sending: whom it goes to. */
+  /** Receiving: the sender. Sending: the recipients. */
   readonly services: readonly Member[];
   /** Receiving: whether the sender is on this host. Sending: whether all recipients are. */
   readonly local: boolean;
-  /** How it travels: `ipc`, `tcp`, `udp`, `self`, or the name of a protocol of one's own; "" before that is decided. */
+  /** `ipc`, `tcp`, `udp`, `self`, or the name of a custom protocol; "" before that is decided. */
   readonly protocol: string;
   /**
-   * What a hook returns to answer: nothing of what follows is called. A query that was received is answered by it, a message
-   * that was received gets a message back on its channel and with its ruid. What was to be sent is not sent: of a query it is the one response, and `send`
-   * has it as `answer`.
+   * A hook returns this to answer; no later hook or handler is called. It answers a received query; the sender of a
+   * received message gets a message back on its channel and with its ruid. A query to be sent is not sent and has it as
+   * its one response; `send` has it as `answer`.
    */
   answer(data: string | Uint8Array): HookAnswer;
   /**
-   * Throws: nothing of what follows is called. Unlike any other error that a hook throws, its reason goes to the sender, at most 256 bytes of it.
+   * Throws: no later hook or handler is called. Unlike other errors of a hook, its reason goes to the sender, at most
+   * 256 bytes of it.
    */
   veto(reason: string): never;
 }
 
-/** A changed payload, or `undefined`: as it was; or an answer. */
+/** A changed payload, or `undefined`: unchanged; or an answer. */
 // biome-ignore lint/suspicious/noConfusingVoidType: a hook that returns nothing may be async, and may return something elsewhere.
 export type HookResult = Partial<HookPayload> | HookAnswer | undefined | void;
 
-/** A hook of a message. What it throws vetoes the message. */
+/** A hook of a message. Its errors veto the message. */
 export type MessageHook = (payload: HookPayload, context: HookContext) => HookResult | Promise<HookResult>;
 
-/** A hook of a service. Of `service:validate`, `service:discovered` and `service:found`, what it throws keeps the service out of `send` and `query`. */
+/**
+ * A hook of a service. Errors of `service:validate`, `service:discovered` and `service:found` keep the service out of
+ * `send` and `query`.
+ */
 export type ServiceHook = (service: Member) => unknown;
 
 /** Which messages a hook is for. */
 export interface HookOptions {
   /** Default: all. */
   readonly channels?: readonly ClusterChannel[] | undefined;
-  /** Default: all. Of the stages of protocols: those that `send` takes; another name is refused. */
+  /** For the stages of protocols: those that `send` takes. Default: all. */
   readonly protocols?: readonly string[] | undefined;
 }
 
-/** What a hook answered. */
+/** A hook's answer. */
 export class HookAnswer {
   readonly data: string | Buffer;
 
@@ -125,7 +129,7 @@ export class HookAnswer {
 /** A hook of a `stage` vetoed, with a `reason` if it gave one. Code `ERR_VETOED`. */
 export class VetoError extends ShoalError {
   readonly stage: HookStage;
-  /** The reason, where the hook gave one to the sender. */
+  /** The hook's reason for the sender, if any. */
   readonly reason: string | undefined;
 
   /** @internal */
@@ -145,22 +149,21 @@ interface Entry {
   readonly call: MessageHook | ServiceHook;
 }
 
-/** A call of a hook of sending. What it sends itself is one deeper than what it is called for. */
+/** A call of a send hook. Its own sends are one level deeper. */
 interface Run {
   readonly depth: number;
-  /** The one that ran, and sent what this one is called for. */
+  /** The call whose send this one is for. */
   readonly outer: Run | undefined;
   isOver: boolean;
 }
 
-/** What has passed a stage: the payload as it is now, or an answer. */
+/** Result of a stage: the current payload, or an answer. */
 export type Passed = HookPayload | HookAnswer;
 
-/** The hooks of a bus. */
 export class Hooks {
   readonly #timeout: number;
   readonly #byStage = new Map<HookStage, Entry[]>();
-  /** Of hooks of sending alone: before Node.js 24 each promise of the program costs some 50 ns more once it was entered. */
+  /** Only of send hooks: before Node.js 24 each promise of the program costs some 50 ns more once it was entered. */
   readonly #runs = new AsyncLocalStorage<Run>();
   #size = 0;
 
@@ -172,15 +175,15 @@ export class Hooks {
     return this.#size;
   }
 
-  /** Whether a stage has none. */
   isEmpty(stage: HookStage): boolean {
     return !this.#byStage.has(stage);
   }
 
   /**
-   * In how many hooks of sending that have not settled the program is just now; 0: in none.
+   * Nesting depth of send hooks that have not settled; 0: outside of them.
    *
-   * @throws InvalidStateError `EFSM` where hooks send within each other too deep: mostly one that is called for what it sends itself
+   * @throws InvalidStateError `EFSM` for hooks that send within each other too deep, mostly one called for its own
+   * sends
    */
   get depth(): number {
     const depth = this.#run?.depth ?? 0;
@@ -191,12 +194,15 @@ export class Hooks {
 
   get #run(): Run | undefined {
     let run = this.#runs.getStore();
-    // What a hook left behind, such as a timer, is no part of it.
+    // Code that a hook left behind, such as a timer, does not belong to it.
     while (run?.isOver === true) run = run.outer;
     return run;
   }
 
-  /** @returns removes it @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` for more than 256 */
+  /**
+   * @returns removes it
+   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` for more than 256
+   */
   add(stage: HookStage, options: HookOptions, call: MessageHook | ServiceHook): () => void {
     if (!STAGES.includes(stage))
       throw new InvalidArgumentError(
@@ -233,14 +239,14 @@ export class Hooks {
   /**
    * Passes a payload through stages, in their order, up to the first answer.
    *
-   * @returns at once where no hook returns a promise
-   * @throws VetoError, also as what the promise rejects with
+   * @returns at once if no hook returns a promise
+   * @throws VetoError, also as a rejection
    */
   pass(stages: readonly MessageStage[], payload: HookPayload, about: HookAbout): Passed | Promise<Passed> {
     return this.#from(this.#callsOf(stages, about.protocol), 0, payload, about);
   }
 
-  /** Calls the hooks of a service's stage. @throws VetoError, also as what the promise rejects with */
+  /** @throws VetoError, also as a rejection */
   serve(stage: ServiceStage, service: Member): undefined | Promise<undefined> {
     return this.#serveFrom(this.#byStage.get(stage) ?? [], 0, service);
   }
@@ -274,7 +280,7 @@ export class Hooks {
       try {
         if (SENDING.includes(stage)) {
           const outer = this.#run;
-          // The hook that sent this may be over, and yet this has its turns among what hooks of that depth send.
+          // The hook that sent this may be over, but this keeps its place among sends of that depth.
           run = { depth: Math.max(outer?.depth ?? 0, about.depth ?? 0) + 1, outer, isOver: false };
           result = this.#runs.run(run, call as MessageHook, before, context);
         } else result = (call as MessageHook)(before, context);
@@ -316,7 +322,7 @@ export class Hooks {
     return undefined;
   }
 
-  /** @returns what a promise of a hook gives, within the time that it has */
+  /** @returns result of a hook's promise, within its time */
   async #settled<T>(stage: HookStage, result: PromiseLike<T>, run?: Run): Promise<T> {
     const late = (ms: number): ShoalError =>
       new VetoError(stage, undefined, new Error(`it has not settled within ${ms} ms`));
@@ -330,7 +336,10 @@ export class Hooks {
   }
 }
 
-/** @param timeout ms; -1: no limit @returns what a promise gives, or an error when it is late */
+/**
+ * @param timeout ms; -1: no limit
+ * @returns the promise's result, or an error when it is late
+ */
 export function settledWithin<T>(
   result: PromiseLike<T>,
   timeout: number,
@@ -345,12 +354,12 @@ export function settledWithin<T>(
   });
 }
 
-/** What all hooks of a message are given about it. */
+/** Common context of all hooks of a message. */
 export interface HookAbout {
   readonly kind: "message" | "query" | "reply";
   readonly services: readonly Member[];
   readonly protocol: string;
-  /** How deep in hooks of sending it was sent; default: 0. */
+  /** Nesting depth of send hooks; default: 0. */
   readonly depth?: number;
 }
 
@@ -375,7 +384,7 @@ function contextOf(stage: HookStage, { kind, services, protocol }: HookAbout): H
   };
 }
 
-/** @throws InvalidArgumentError for what is neither an answer nor a payload */
+/** @throws InvalidArgumentError for a result that is neither an answer nor a payload */
 function changed(stage: HookStage, before: HookPayload, result: unknown): Passed {
   if (result === undefined || result === null) return before;
   if (result instanceof HookAnswer) return result;

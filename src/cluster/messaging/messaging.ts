@@ -1,6 +1,6 @@
 /**
- * Messages of a bus: topics, one-to-one messages, retained values. This file has the API of programs, with
- * subscriptions and clients. Its parts do the rest: links carry the items, routes track interest.
+ * Messages of a cluster: topics, one-to-one messages, retained values. This file has the API of programs, with
+ * subscriptions and clients.
  *
  *   publish ──> plan of the topic ──┬── members with interest ──> links: one copy each, sent directly
  *                                   └── this node's own subscriptions, at the end of the turn
@@ -48,7 +48,7 @@ export interface ClusterRoute {
   readonly nodes: readonly string[];
 }
 
-/** Statistics of a bus's messages. */
+/** Statistics of a cluster's messages. */
 export interface MessagingStats {
   /** Calls of `publish`. */
   readonly published: number;
@@ -92,7 +92,6 @@ const SUBSCRIBE_KEYS = ["subtopic", "each", "retained", "maxQueue", "maxQueueByt
 const PUBLISH_KEYS = ["subtopic", "self", "retain", "onFull", "timeout"] as const;
 
 export class Messaging implements ClientEffects {
-  /** The node's own client. */
   readonly self: MessageClient;
   readonly topics: TopicIds;
   readonly subtopics: TopicIds;
@@ -234,9 +233,7 @@ export class Messaging implements ClientEffects {
     subscription.ready = handled(Promise.all([known, retention.ask(subscription, known)]).then(nothing));
   }
 
-  /**
-   * Announces a filter to the other nodes. After a timeout, the next subscription waits for the announcement again.
-   */
+  /** Announces a filter to the other nodes. After a timeout, the next subscription waits for the announcement again. */
   #announce(filter: string): Promise<void> {
     const known = handled(this.routes.subscribe(filter));
     this.#known.set(filter, known);
@@ -297,7 +294,10 @@ export class Messaging implements ClientEffects {
     );
   }
 
-  /** @throws in the promise: InvalidArgumentError `EINVAL`, also for `retain` with a client of another node; UnroutableError `EHOSTUNREACH` */
+  /**
+   * @throws in the promise: InvalidArgumentError `EINVAL`, also for `retain` with a client of another node;
+   * UnroutableError `EHOSTUNREACH`
+   */
   publishAs(
     publisher: number | ClusterAddress,
     topic: string,
@@ -328,7 +328,7 @@ export class Messaging implements ClientEffects {
 
   // --- One-to-one ----------------------------------------------------------------------------------------------------
 
-  /** A client of this node. @throws InvalidStateError `EFSM` for too many; InvalidArgumentError `EINVAL` */
+  /** @throws InvalidStateError `EFSM` for too many; InvalidArgumentError `EINVAL` */
   createClient(name = ""): MessageClient {
     this.#state.assertOpen(this.self);
     if (typeof name !== "string")
@@ -347,7 +347,7 @@ export class Messaging implements ClientEffects {
     this.#state.addresses.remove(id);
   }
 
-  /** The address of a node's own client. @throws UnroutableError `EHOSTUNREACH` */
+  /** @throws UnroutableError `EHOSTUNREACH` */
   addressOf(node: string): ClusterAddress {
     this.#state.assertOpen(this.self);
     return this.#directs.ownClientOf(node).alias?.address ?? this.self.address;
@@ -404,7 +404,7 @@ export class Messaging implements ClientEffects {
   // --- What links bring ----------------------------------------------------------------------------------------------
 
   #onItem(from: string, kind: number, item: Buffer): Promise<void> | undefined {
-    // Not acknowledged, so the sender counts it as lost: nobody here receives it.
+    // Not acknowledged, so the sender counts it as lost.
     if (this.#state.closed) return never();
     switch (kind) {
       case MessageKind.DIRECT:
@@ -431,9 +431,9 @@ export class Messaging implements ClientEffects {
   }
 
   /**
-   * Reports a member event. `alive`: new or changed. `restarted`: its process restarted. `lost`: it may return.
-   * `gone`: left or removed. `forgotten`: lost for so long that membership forgot it; its interest is kept longer,
-   * and so is the fact that it reads retained values.
+   * `alive`: new or changed. `restarted`: its process restarted. `lost`: it may return. `gone`: left or removed.
+   * `forgotten`: lost for so long that membership forgot it; its interest is kept longer, and so is the fact that it
+   * reads retained values.
    */
   onMember(id: string, state: "alive" | "restarted" | "lost" | "gone" | "forgotten"): void {
     if (this.#state.closed) return;
@@ -549,7 +549,7 @@ function count(recipients: number): number {
   return recipients;
 }
 
-/** The `ready` promise of a subscription; awaiting it is optional. */
+/** A `ready` promise, which need not be awaited. */
 function handled(promise: Promise<void>): Promise<void> {
   promise.catch(nothing); // A caller that awaits it has the error.
   return promise;

@@ -1,6 +1,6 @@
 /**
- * The messages of a bus over the streams of its node. Membership and messages share one stream for each pair of nodes, on which both
- * have proved themselves. A protocol only makes the stream.
+ * Messages of a cluster over the streams of its node. Membership and messages share one stream for each pair of nodes,
+ * on which both have proved themselves. A protocol only makes the stream.
  *
  *   this node's Sending ──out──┐                        ┌──in──> Caller, Receiving
  *                              stream to a node, per bus
@@ -25,7 +25,7 @@ import type {
 } from "./protocol.js";
 import { encodeRefused, ITEM_HEADER, LinkFrame } from "./wire.js";
 
-/** Bytes around an item in a frame of a stream, at most: prefix, seal, lane, headers. */
+/** Maximum bytes around an item in a frame of a stream: prefix, seal, lane, headers. */
 const MAX_OVERHEAD = 256;
 /** Lanes as the first byte of a message. */
 const LANES = Array.from({ length: MAX_LANES + 1 }, (_, lane) => Buffer.of(lane));
@@ -33,24 +33,24 @@ const LANES = Array.from({ length: MAX_LANES + 1 }, (_, lane) => Buffer.of(lane)
 /** A verified stream of the node (net/link.ts). */
 export interface PairStream {
   readonly protocol: string;
-  /** Address of the other node, "host:port". */
+  /** "host:port" of the other node. */
   readonly address: string;
   /** IP address of the other end. */
   readonly remote: string;
-  /** Node that the other end has proved to be; `undefined`: nodes have no keys of their own. */
+  /** Proved by the other end; `undefined`: nodes have no keys. */
   readonly node: { readonly id: string } | undefined;
   /** Whether the memory of sent bytes is free once the other end has acknowledged them. */
   readonly copiesSent: boolean;
-  /** Whether messages for a node may go over it: another node that dialled this one only claims the address. */
+  /** Whether messages for a node may use it: another node that dialled this one only claims the address. */
   isFor(id: string): boolean;
-  /** Whether messages may be sent over it. */
+  /** Whether messages may be sent. */
   readonly isOpen: boolean;
-  /** Whether the other end has not taken what was sent for long. */
+  /** Whether the other end has not taken sent bytes for long. */
   readonly isFull: boolean;
-  /** Number of connections that use it; with none it may be closed as idle. */
+  /** Number of connections; without any it may be closed as idle. */
   users: number;
   sendMessages(codec: BusCodec, frames: readonly Uint8Array[]): void;
-  /** Ends it after this many ms without any bytes of the other end that was sent something and asked. */
+  /** Ends it after this many ms without any bytes of the other end, which is asked. */
   expectAnswer(heartbeat: number): void;
 }
 
@@ -58,15 +58,17 @@ export interface PairStream {
 export interface PairStreamTable {
   /** Protocol of the node's own port: "tcp", or "tls". */
   readonly scheme: string;
-  /** Address of this node, "host:port"; empty before the start. */
+  /** "host:port" of this node; empty before the start. */
   readonly ownAddress: string;
-  /** Open stream of a protocol to a node at an address. One of the node's own port is dialled where there is none: `onUp` or `onFailed` tells. */
+  /**
+   * Open stream of a protocol to a node. A missing one of the node's own port is dialled: `onUp` or `onFailed` follows.
+   */
   streamTo(address: string, protocol: string, id: string): PairStream | undefined;
-  /** Makes a stream of a duplex, whose `onUp` or `onFailed` follows. @param dialled address, where this node dialled */
+  /** Makes a stream of a duplex; `onUp` or `onFailed` follows. @param dialled the dialled address, if any */
   open(duplex: Duplex, protocol: string, dialled: string | undefined): void;
 }
 
-/** A stream that a connection is to have: of a protocol, to a node at an address. */
+/** The stream that a connection waits for. */
 interface Wanted {
   readonly protocol: string;
   readonly address: string;
@@ -74,7 +76,7 @@ interface Wanted {
   readonly peer: string;
 }
 
-/** Connections of one bus and one lane over one stream. */
+/** Connections of one cluster and one lane over one stream. */
 interface Ends {
   out: PairConnection | undefined;
   in: PairConnection | undefined;
@@ -117,7 +119,7 @@ export class PairStreams {
     };
   }
 
-  /** A protocol that makes streams of its own. */
+  /** A protocol that makes separate streams. */
   over(protocol: MessageProtocol, node: ProtocolHost): LinkProtocol {
     const { name } = protocol;
     return {
@@ -147,7 +149,7 @@ export class PairStreams {
     };
   }
 
-  /** @param connect opens a stream where there is none; `undefined`: the node does */
+  /** @param connect opens a stream; `undefined`: the node does */
   #dial(
     wanted: Wanted,
     host: LinkHost,
@@ -166,7 +168,7 @@ export class PairStreams {
     const key = keyOf(wanted);
     const waiting = this.#waiting.get(key) ?? new Set();
     this.#waiting.set(key, waiting.add(connection));
-    // Inside a promise: it may throw as well as reject, and what it gives may be no stream.
+    // In a promise, since it may throw, reject, or return something else than a stream.
     if (connect !== undefined)
       Promise.resolve()
         .then(connect)
@@ -204,7 +206,6 @@ export class PairStreams {
     return lanes[lane];
   }
 
-  /** A stream was verified. */
   onUp(stream: PairStream): void {
     const key = keyOf(stream);
     const waiting = this.#waiting.get(key);
@@ -217,7 +218,6 @@ export class PairStreams {
     if (waiting.size === 0) this.#waiting.delete(key);
   }
 
-  /** No stream to an address came about. */
   onFailed(address: string, protocol: string, reason: string): void {
     const key = keyOf({ protocol, address });
     const waiting = this.#waiting.get(key);
@@ -235,7 +235,7 @@ export class PairStreams {
     }
   }
 
-  /** @returns whether somebody took it */
+  /** @returns whether a connection took the bytes */
   onMessages(stream: PairStream, bytes: Buffer): boolean {
     const lane = bytes[0] ?? MAX_LANES + 1;
     const body = bytes.subarray(1);
@@ -283,9 +283,9 @@ export class PairStreams {
   }
 }
 
-/** One direction of the messages of a bus over a stream. */
+/** One direction of a cluster's messages over a stream. */
 class PairConnection implements MessageConnection {
-  /** `undefined`: it came. */
+  /** `undefined`: the stream came. */
   readonly wanted: Wanted | undefined;
   events: ConnectionEvents | undefined = undefined;
   stream: PairStream | undefined = undefined;
@@ -293,7 +293,7 @@ class PairConnection implements MessageConnection {
   readonly lane: number;
   readonly #streams: PairStreams;
   readonly #codec: BusCodec;
-  /** ms; 0: of the receiving end, which awaits nothing. */
+  /** ms; 0: the receiving end, which awaits nothing. */
   readonly #heartbeat: number;
 
   constructor(
@@ -333,7 +333,7 @@ class PairConnection implements MessageConnection {
   send(frames: readonly Uint8Array[]): void {
     const { stream } = this;
     if (stream === undefined || this.isOver) return;
-    // Answers to a peer that greets and does not read would have no bound: it greets again. Receiving holds acknowledgements.
+    // A peer that greets again and again without reading would get unbounded answers. Receiving holds acknowledgements.
     const type = frames[0]?.[0];
     if (stream.isFull && (type === LinkFrame.WELCOME || type === LinkFrame.REFUSED)) return;
     stream.sendMessages(this.#codec, [LANES[this.lane] as Buffer, ...frames]);

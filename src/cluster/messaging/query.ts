@@ -3,7 +3,7 @@
  *
  *   asked ──answer──> replies          asked ──failure, gone, not sent──> failed          asked ──timeout, cancelled──> missing
  *
- * `PendingQueries` has the waiting queries, and recognizes late, duplicate and unrequested responses.
+ * `PendingQueries` recognizes late, duplicate and unrequested responses.
  */
 import { InvalidStateError, ShoalError } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
@@ -72,7 +72,7 @@ export interface QueryResults {
   readonly missing: readonly Member[];
 }
 
-/** End of a query: all responded; timeout; or the program stopped reading, aborted it, or closed the node. */
+/** All responded; timeout; or the program stopped reading, aborted the query, or closed the node. */
 export type QueryEnd = "done" | "timeout" | "cancelled";
 
 /**
@@ -137,11 +137,7 @@ export class Query implements AsyncIterable<QueryResponse> {
     this.end("cancelled");
   }
 
-  /**
-   * Waits for the end.
-   *
-   * @throws InvalidStateError `EFSM` for a query that is being read
-   */
+  /** Waits for the end. @throws InvalidStateError `EFSM` for a query that is being read */
   async collect(): Promise<QueryResults> {
     const replies: QueryReply[] = [];
     const failed: QueryFailure[] = [];
@@ -222,9 +218,9 @@ function sizeOf({ data }: QueryResponse): number {
 /** Why a response is dropped: the query has ended; a second response; not requested. */
 export type StrayReply = "late" | "double" | "foreign";
 
-/** Waiting queries by their number on the wire. */
+/** By their number on the wire. */
 export class PendingQueries {
-  /** Bounds, time limits and signals. Instead of bytes, awaited responses count. */
+  /** Instead of bytes, awaited responses count. */
   readonly #calls = new PendingCalls({ maxPending: MAX_QUERIES, maxPendingBytes: MAX_AWAITED });
   readonly #queries = new Map<number, { readonly query: Query; readonly call: PendingCall<void> }>();
   #last: number;
@@ -240,7 +236,6 @@ export class PendingQueries {
     return this.#calls.size;
   }
 
-  /** Awaited responses. */
   get awaited(): number {
     return this.#calls.bytes;
   }
@@ -256,7 +251,7 @@ export class PendingQueries {
     const onGivenUp = (why: "timeout" | "aborted"): void =>
       query.end(why === "timeout" ? "timeout" : "cancelled");
     const call = this.#calls.add<void>(query.services.length, { ...terms, onGivenUp });
-    call.promise.catch(ignore); // The query reports its end.
+    call.promise.catch(ignore);
     this.#queries.set(number, { query, call });
   }
 
@@ -265,7 +260,7 @@ export class PendingQueries {
     this.#queries.delete(number);
   }
 
-  /** The query of a response, or why there is none. */
+  /** The query of a response, or why it is missing. */
   find(from: string, number: number): Query | StrayReply {
     const query = this.#queries.get(number)?.query;
     if (query === undefined) return number > this.#first && number <= this.#last ? "late" : "foreign";

@@ -1,16 +1,15 @@
 /**
- * The receiving end of a link: what one peer sends, in order, to the program, and what is acknowledged.
+ * The receiving end of a link: passes one peer's items, in order, to the program, and acknowledges them.
  *
  *   data frame ──window.accept──> items ──onItem──> delivered ──some ms, half of what the sender keeps, 256 KiB──> ACK
- *                                   │ a promise: the rest waits in the queue, bounded by the peer's window, in bytes and in messages
+ *                                  │ a promise: the rest waits in the queue, bounded by the peer's window, in bytes and in messages
  *
- * An acknowledgement is a system call here and one at the peer, as dear as a message, and only makes room. So it waits until
- * enough has come, which the sender's marks decide, or a one-to-one message, for whose acknowledgement a caller waits, or this node sends the peer
- * something, with which it goes in one write, and else for 20 ms. A timer
- * for it wakes the process, which costs more than the call: where items come all the time it goes at the end of a turn that has read some, and the
- * timer, later then, is for when they end.
+ * An acknowledgement is a system call here and one at the peer, as expensive as a message, and only makes room. So it
+ * waits for enough items by the sender's marks, for a one-to-one message, whose caller waits for it, or for items to
+ * the peer, with which it shares a write; else for 20 ms. A timer wakes the process, which costs more than the call:
+ * while items keep coming, the acknowledgement goes at the end of a turn that has read some, and the timer is later.
  *
- * It outlives its connections: a peer that comes back goes on where it was.
+ * The object outlives its connections: a peer that returns continues where it was.
  */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import type { Alias } from "./addresses.js";
@@ -42,14 +41,13 @@ import {
 export interface ReceivingEffects {
   /** Never throws. */
   onItem(from: Receiving, kind: number, item: Buffer): void | Promise<void>;
-  /** The same for a publication, which is where it arrived. Absent: it is an item as others are. */
+  /** A publication, in the memory where it arrived. Without this, publications are items. */
   onPublish?(from: Receiving, bytes: Buffer, start: number, end: number): void | Promise<void>;
-  /** `acknowledge` is to be called at the end of this turn; at `ackAt`, as it is then. */
+  /** `acknowledge` is to be called at the end of this turn, or at `ackAt`. */
   acknowledgeSoon(receiving: Receiving): void;
   acknowledgeLater(receiving: Receiving): void;
 }
 
-/** Why a peer's frames are refused. */
 export type FrameFault = "malformed" | "sequence" | "flood" | "too-large";
 
 interface Queued {
@@ -60,22 +58,24 @@ interface Queued {
 
 export class Receiving implements IncomingLink {
   readonly id: string;
-  /** Which of its sender's links it is; 0: the one for everything. */
+  /** Which of its sender's links it is; 0: the main one. */
   readonly lane: number;
   readonly window = new ReceiveWindow();
   connection: MessageConnection | undefined = undefined;
-  /** Ends the connection: what is wrong was found after `onData` had returned. */
+  /** Ends the connection for a fault found after `onData` had returned. */
   onFault: ((fault: FrameFault) => void) | undefined = undefined;
   /** Of the connection. */
   protocol = "";
   readonly topics = new TopicAliases();
   ownClient: Alias | undefined = undefined;
-  /** In the list of those that acknowledge soon, and of those that do later. */
+  /** In the lists of soon and of later acknowledgements. */
   isDue = false;
   isDueLater = false;
-  /** When what was delivered is acknowledged at the latest. */
+  /** Latest time to acknowledge delivered items. */
   ackAt = 0;
-  /** Its sender was started again, as the membership has it: another life may take its place, though its connection stands. */
+  /**
+   * Membership reports that its sender was restarted: another life may take its place, though its connection stands.
+   */
   isOutdated = false;
   readonly #effects: ReceivingEffects;
   readonly #maxItem: number;
@@ -83,19 +83,19 @@ export class Receiving implements IncomingLink {
   #queuedBytes = 0;
   #paused = false;
   #unackedBytes = 0;
-  /** Since when there is something to acknowledge; -1: there is not. When items came last. */
+  /** Time of the first unacknowledged item, -1: none; and of the last items. */
   #unackedSince = -1;
   #cameAt = Number.NEGATIVE_INFINITY;
-  /** Looks in a row between which nothing came. */
+  /** Consecutive checks without items in between. */
   #quietLooks = 0;
-  /** A caller waits for what is acknowledged next. */
+  /** A caller waits for the next acknowledgement. */
   #isAwaited = false;
   /** Items and bytes that are acknowledged at the end of the turn. */
   #ackItems = 1;
   #ackBytes = 0;
-  /** Counts sessions: what a handler of an earlier one settles concerns nobody. */
+  /** Counts sessions: handlers of an earlier one are ignored when they settle. */
   #epoch = 0;
-  /** What is in the middle of being delivered. */
+  /** Batch that is being delivered. */
   #reader: BatchReader | undefined = undefined;
   #left = 0;
 
@@ -106,14 +106,14 @@ export class Receiving implements IncomingLink {
     this.#effects = effects;
   }
 
-  /** Its sender greets. @returns `stale`: of a session that it gave up already */
+  /** @returns `stale`: of a session that the sender gave up */
   hello({ life, session, sent }: Pick<Hello, "life" | "session" | "sent">): "new" | "resumed" | "stale" {
     const result = this.window.hello(life, session, sent);
     if (result === "new") this.restart();
     return result;
   }
 
-  /** A session begins: what is left of the one before is not delivered. */
+  /** A session begins: undelivered items of the previous one are dropped. */
   restart(): void {
     this.#epoch += 1;
     this.#queue.clear();
@@ -137,8 +137,8 @@ export class Receiving implements IncomingLink {
   }
 
   /**
-   * Some times in a while: closes a connection by which nothing has come for long, since its other end would have closed it before.
-   * One that vanished without a word is not seen otherwise: nothing is sent on it, and so nothing is missing.
+   * Called now and then: closes a connection that is idle for so long that its other end would have closed it.
+   * Otherwise a vanished one would stay, since nothing is sent on it.
    */
   closeIfIdle(): void {
     const { connection } = this;
@@ -152,13 +152,13 @@ export class Receiving implements IncomingLink {
     connection.close(0);
   }
 
-  /** What the sender keeps for this node at most; 0: it did not say. Half of it is acknowledged before others wait. */
+  /** What the sender keeps for this node; 0: unknown. Half of it is acknowledged at once. */
   setMarks(items: number, bytes: number): void {
     this.#ackItems = Math.max(1, Math.floor(items / 2));
     this.#ackBytes = Math.min(ACK_BYTES, Math.floor(bytes / 2));
   }
 
-  /** @returns what is wrong with it; the connection ends then */
+  /** @returns its fault; the connection ends then */
   onData(frames: readonly Buffer[]): FrameFault | undefined {
     this.#quietLooks = 0;
     const head = frames[0] as Buffer;
@@ -181,7 +181,6 @@ export class Receiving implements IncomingLink {
     return this.#deliver(frames, skip, bytes);
   }
 
-  /** Acknowledges what was delivered, if that is more than before. */
   acknowledge(): void {
     const { window, connection } = this;
     if (connection === undefined || window.acked === window.delivered) return;
@@ -233,7 +232,7 @@ export class Receiving implements IncomingLink {
     } else if (window.delivered > window.acked) this.#acknowledgeWithMore();
   }
 
-  /** At the end of this turn where it has waited already, so that no turn is for it alone. */
+  /** At the end of this turn if it has waited, so that it needs no separate turn. */
   #acknowledgeWithMore(): void {
     const now = performance.now();
     if (this.#unackedSince < 0) {
@@ -243,7 +242,7 @@ export class Receiving implements IncomingLink {
     this.#cameAt = now;
   }
 
-  /** Delivers what is left of a batch, until a handler takes its time. */
+  /** Delivers the rest of a batch, until a handler takes time. */
   #run(): FrameFault | undefined {
     const reader = this.#reader as BatchReader;
     const { window } = this;

@@ -1,16 +1,17 @@
 /**
- * Retained values: the node of a publisher keeps the last value of each topic that was published with `retain`, and sends those that match to a new
- * subscription with `retained`. A value ends with the process of its publisher's node: no other node keeps it.
+ * Retained values: a publisher's node keeps the last value of each topic that was published with `retain`, and sends
+ * matching ones to a new subscription with `retained`. A value ends with that node's process.
  *
  *   ASK    11 | question varint | filters: count varint, name × count      when the others know the filter; and to a member that is met later
  *   VALUE  12 | a PUBLISH item with RETAIN                                 in answer, one for each topic that matches
  *   END    13 | question varint                                            no further values of this question
  *   AGAIN  14                                                              to a member that was lost here: it missed what was published meanwhile
  *
- * A node asks each member one question at a time, so a further one replaces the one that is being answered.
+ * A node asks each member one question at a time; a further one replaces the question in progress.
  *
- * A stamp orders the publications of a topic: microseconds of the publisher's clock, later than all stamps that its node has seen. Of equal stamps the
- * higher node id counts. A subscription with `retained` gets only what is later than what it has, whether a value or a publication comes first.
+ * A stamp orders the publications of a topic: microseconds of the publisher's clock, later than all stamps that its
+ * node has seen. Of equal stamps the higher node id wins. A subscription with `retained` gets only newer messages than
+ * its latest, whether a value or a publication comes first.
  */
 import { systemClock } from "../../core/clock.js";
 import { TurnBudget } from "../../core/turn-budget.js";
@@ -26,15 +27,14 @@ export const RetainedItem = { ASK: 0x11, VALUE: 0x12, END: 0x13, AGAIN: 0x14 } a
 
 /** Bytes that VALUE adds to its PUBLISH item. */
 export const VALUE_HEADER = 1;
-/** Bytes that a value counts for in addition to its data and its topic. */
+/** Counted bytes of a value in addition to its data and its topic. */
 const OVERHEAD = 256;
-/** ms of looking for values between two turns of the event loop. */
+/** ms of searching for values between turns of the event loop. */
 const ANSWER_TIME = 1;
-/** What links count a dropped item under. */
+/** Prefix under which links count dropped items. */
 const PREFIX = "$retained";
 const AGAIN = Buffer.from([RetainedItem.AGAIN]);
 
-/** A retained value of this node. */
 export interface RetainedValue {
   readonly topic: string;
   readonly client: number;
@@ -43,10 +43,10 @@ export interface RetainedValue {
   readonly data: Buffer;
 }
 
-/** The values of this node. Past a bound the value goes that was updated the longest ago. */
+/** The values of this node. Above a bound the least recently updated value is dropped. */
 export class RetainedValues {
   readonly #bounds: { readonly topics: number; readonly bytes: number };
-  /** By topic, the one that was updated the longest ago first. */
+  /** By topic, the least recently updated first. */
   readonly #values = new Map<string, RetainedValue>();
   #lastStamp = 0;
   bytes = 0;
@@ -60,13 +60,16 @@ export class RetainedValues {
     return this.#values.size;
   }
 
-  /** A stamp for a value that is published now. @param wall ms since 1970 */
+  /** @param wall ms since 1970 */
   stamp(wall: number): number {
     this.#lastStamp = Math.max(this.#lastStamp + 1, Math.floor(wall * 1_000));
     return this.#lastStamp;
   }
 
-  /** @param stamp of another node; one far ahead of this clock counts as of now @returns the one that counts */
+  /**
+   * @param stamp of another node; one far ahead of this clock counts as of now
+   * @returns the stamp that counts
+   */
   seen(stamp: number, wall: number): number {
     const now = Math.floor(wall * 1_000);
     const taken = stamp > now + MAX_STAMP_AHEAD * 1_000 ? now : stamp;
@@ -74,7 +77,7 @@ export class RetainedValues {
     return taken;
   }
 
-  /** Makes it the value of its topic; empty data: the topic has no value. */
+  /** Replaces the value of its topic; empty data removes it. */
   keep(value: RetainedValue): void {
     this.#delete(value.topic);
     if (value.data.length === 0) return;
@@ -125,15 +128,18 @@ export class Retention {
   readonly #peers: () => readonly string[];
   /** Subscriptions with `retained` whose filters the others know. */
   readonly #readers = new Set<Subscription>();
-  /** Members that were asked for what the readers want, and those that are to be asked for all of it after their questions so far. */
+  /**
+   * Members that were asked for the readers' filters, and those to be asked for all of them after their current
+   * questions.
+   */
   readonly #met = new Set<string>();
   readonly #next = new Set<string>();
-  /** Of each member: settles when all questions so far have ended. */
+  /** By member: settles when all its questions have ended. */
   readonly #asked = new Map<string, Promise<void>>();
   readonly #questions = new Map<string, Question>();
-  /** Of each member that has asked: its last question. */
+  /** By member that has asked: its last question. */
   readonly #answers = new Map<string, object>();
-  /** Those of them that are lost, the longest lost first. */
+  /** The longest lost first. */
   readonly #lost = new Set<string>();
   readonly #budget = new TurnBudget(ANSWER_TIME, systemClock);
   #number = 0;
@@ -148,9 +154,9 @@ export class Retention {
   // --- Asking ----------------------------------------------------------------------------------------------------------
 
   /**
-   * Asks all members for the values of a new subscription, and later those that are met.
+   * Asks all members for the values of a new subscription, and later new members.
    *
-   * @param known settles when the others send what they publish: a value that changes after they have answered is not missed then
+   * @param known settles when the others send publications, so that no later change of a value is missed
    * @returns settles when all have answered, or after `ASK_TIMEOUT`
    */
   async ask(subscription: Subscription, known: Promise<void>): Promise<void> {
@@ -161,12 +167,11 @@ export class Retention {
     await within(ASK_TIMEOUT, Promise.all(asked));
   }
 
-  /** The subscription has ended. */
   forget(subscription: Subscription): void {
     this.#readers.delete(subscription);
   }
 
-  /** A member came, or something about it changed. */
+  /** A member came or changed. */
   onMember(id: string, isRestarted: boolean): void {
     if (isRestarted) {
       this.#met.delete(id);
@@ -179,13 +184,13 @@ export class Retention {
     this.#askAll(id);
   }
 
-  /** This node was lost at a member: an answer may be lost, and what was published meanwhile is. */
+  /** This node was lost at a member: an answer may be lost, and publications are. */
   onAgain(from: string): void {
     this.#questions.get(from)?.end();
     this.#askAll(from);
   }
 
-  /** The link to a member lost items: perhaps a question, an answer, or news of a value. */
+  /** The link to a member lost items: perhaps a question, an answer, or a changed value. */
   onLost(id: string): void {
     if (this.#isClosed) return;
     if (this.#answers.has(id)) void this.#send(id, () => AGAIN);
@@ -195,7 +200,7 @@ export class Retention {
     this.#askAll(id);
   }
 
-  /** @param isLost it may come back, and not have noticed */
+  /** @param isLost whether it may return, and not have noticed */
   onGone(id: string, isLost: boolean): void {
     this.#met.delete(id);
     this.#questions.get(id)?.end();
@@ -203,7 +208,7 @@ export class Retention {
       this.#lost.add(id);
       this.#answers.set(id, {});
     } else this.#forget(id);
-    // The longest lost one goes where there are more than a cluster has members.
+    // Above the members of a cluster, the longest lost one is dropped.
     const [oldest] = this.#lost;
     if (oldest !== undefined && this.#lost.size > MAX_MEMBERS) this.#forget(oldest);
   }
@@ -264,7 +269,7 @@ export class Retention {
       if (this.#budget.spend()) await turn();
       if (!isCurrent()) return;
       if (!filters.some((filter) => matches(filter, topic))) continue;
-      // As it is when there is room for it: a later publication has gone before.
+      // Read when there is room: a later publication was sent before.
       const result = await this.#send(to, () => {
         const value = isCurrent() ? this.#values.get(topic) : undefined;
         return value === undefined ? undefined : encodeValue(value);
@@ -274,7 +279,9 @@ export class Retention {
     await this.#send(to, () => (isCurrent() ? encodeEnd(number) : undefined));
   }
 
-  /** Waits for room: a slow peer holds up its own answers alone. @param item `undefined`: there is nothing to send any more */
+  /**
+   * Waits for room: a slow peer delays only its own answers. @param item `undefined`: nothing is to be sent any more
+   */
   async #send(to: string, item: () => Buffer | undefined): Promise<SendResult> {
     for (;;) {
       const bytes = item();
@@ -303,13 +310,13 @@ function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** Settles with a promise, however that ends, or after so many ms. */
+/** Settles with a promise, whatever its result, or after this many ms. */
 async function within(ms: number, promise: Promise<unknown>): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<void>((resolve) => {
     timer = setTimeout(resolve, ms).unref();
   });
-  // Who waits for the promise itself has its error.
+  // Callers that await the promise itself have its error.
   const ended = promise.catch(() => undefined);
   await Promise.race([ended, late]);
   clearTimeout(timer);
@@ -317,7 +324,7 @@ async function within(ms: number, promise: Promise<unknown>): Promise<void> {
 
 // --- Items -----------------------------------------------------------------------------------------------------------
 
-/** Filters by as many as one question may have. */
+/** Splits filters by the limit of one question. */
 function* inQuestions(filters: Iterable<string>): Iterable<string[]> {
   let some: string[] = [];
   let bytes = 0;
@@ -353,7 +360,10 @@ export function encodeEnd(question: number): Buffer {
   return item;
 }
 
-/** @param reader after the question @returns the filters of an ASK; `undefined`: it is malformed */
+/**
+ * @param reader after the question
+ * @returns the filters of an ASK; `undefined`: it is malformed
+ */
 export function readFilters(reader: ItemReader): string[] | undefined {
   const count = reader.varint();
   if (reader.failed || count > MAX_ASK_FILTERS) return undefined;

@@ -1,9 +1,8 @@
 /**
- * How nodes learn each other's subscriptions. No socket, no timer, no clock.
+ * How nodes learn each other's subscriptions. Pure.
  *
- * Each node owns one list of its filters. A version counts its changes within one life of the node. The owner sends
- * the list to every live member over its link. Lists are never forwarded, so each link carries the sender's own list
- * only.
+ * Each node owns one list of its filters. A version counts its changes within one life of the node. The owner sends the
+ * list to every live member over its link; lists are never forwarded.
  *
  *   owner                                    reader
  *     PART 0, 1 … last ───────────────────────>    a snapshot; some parts may be in flight
@@ -13,18 +12,17 @@
  *     <─────────────────────── HAVE question       the owner continues from here
  *     <───────────────────────────────── ASK       requests STATE
  *
- * The owner tracks each reader's version. A new member gets a snapshot at once, all others get deltas. Links keep
- * order and resend after a reconnection, so normally nothing is missing. After a possible loss the owner sends STATE
- * and nothing else until the answer names the position to continue from: a part of the current snapshot, a delta in
- * the log, or a new snapshot. If the reader's filter count differs from STATE's count at the same version, the reader
- * answers with version 0.
+ * The owner tracks each reader's version. A new member gets a snapshot at once, all others get deltas. Links keep order
+ * and resend after a reconnection. After a possible loss the owner sends only STATE until the answer names the position
+ * to continue from: a part of the current snapshot, a delta in the log, or a new snapshot. A reader whose filter count
+ * differs from STATE's at the same version answers with version 0.
  *
  * An owner without subscriptions sends nothing, so no link is opened for it. Parts are rate-limited, have a few KiB
- * each, and a bounded number of them is unacknowledged: a list of a million filters must not block messages on the
- * link or in the event loop.
+ * each, and few of them are unacknowledged: a list of a million filters must not block messages on the link or in the
+ * event loop.
  *
- * The routes of a lost node are kept for the grace period but not used. The routes of a node that left, was removed
- * or restarted are deleted at once.
+ * The routes of a lost node are kept for the grace period but not used. The routes of a node that left, was removed or
+ * restarted are deleted at once.
  */
 import { InvalidStateError } from "../../core/errors.js";
 import { MAX_MEMBERS } from "../bounds.js";
@@ -56,9 +54,9 @@ import {
   type RouteState,
 } from "./route-wire.js";
 
-/** The limit of deltas in one flush, to keep turns short. */
+/** Deltas in one flush, to keep turns short. */
 const DELTAS_A_FLUSH = 8;
-/** ms between two checks for missing answers. */
+/** ms between checks for missing answers. */
 const LOOK = 50;
 const NEVER = Number.POSITIVE_INFINITY;
 
@@ -83,10 +81,10 @@ export interface RouteListsOptions {
   readonly effects: RouteListsEffects;
   /** ms for which a lost node's routes are kept. */
   readonly grace?: number;
-  /** The limit in ms for a new member to stay in `unsettled`. */
+  /** Maximum ms for a new member in `unsettled`. */
   readonly settle?: number;
   readonly limits?: RouteLimits;
-  /** ms between two STATEs to members that are up to date. */
+  /** ms between STATEs to members that are up to date. */
   readonly digestInterval?: number;
 }
 
@@ -115,7 +113,6 @@ class Member {
   /** Time of the next STATE without progress, and the pause after it. */
   retryAt = NEVER;
   retry = ROUTE_RETRY;
-  /** Time of the last ASK to the member. */
   askedAt = Number.NEGATIVE_INFINITY;
 
   constructor(copy: RouteCopy) {
@@ -149,11 +146,11 @@ export class RouteLists {
   readonly #unsettled = new Map<string, number>();
   /** Whether a message waits for an unsettled member. */
   #asksUnsettled = false;
-  /** Lost members, longest lost first. */
+  /** Longest lost first. */
   readonly #lost = new Set<string>();
   /**
-   * Nodes whose list was deleted here, oldest first. Each is asked for its list when met again, because it may not
-   * have noticed the loss.
+   * Nodes whose list was deleted here, oldest first. Each is asked for its list when met again, since it may not have
+   * noticed the loss.
    */
   readonly #forgotten = new Set<string>();
   /** Members with unacknowledged items. */
@@ -163,7 +160,6 @@ export class RouteLists {
   /** Parts allowed now, and the time of that count. */
   #credit = ROUTE_BURST;
   #creditAt: number;
-  /** Position of the last digest. */
   #digests = 0;
   #nextDigest: number;
   #flushAt = NEVER;
@@ -190,8 +186,6 @@ export class RouteLists {
   // --- The own list --------------------------------------------------------------------------------------------------
 
   /**
-   * Adds a filter to this node's list.
-   *
    * @returns the version to check with `acked`
    * @throws InvalidStateError `EFSM` at the limit of filters, or of their bytes, per node
    */
@@ -242,7 +236,7 @@ export class RouteLists {
   /**
    * Reports the state of another node that takes messages.
    *
-   * @param life of a live node: differs for each life, as the node announces it
+   * @param life of a live node, as it announces it
    */
   onMember(now: number, id: string, state: RouteMemberState, life = 0): void {
     if (id === this.#self.id) return;
@@ -305,7 +299,7 @@ export class RouteLists {
     member.copy.isActive = false;
     this.#detach(member);
     this.#lost.add(member.id);
-    // The longest lost member is removed when there are more than the limit of a cluster.
+    // Above the limit of a cluster the longest lost member is removed.
     const [first] = this.#lost;
     const oldest = this.#lost.size > MAX_MEMBERS ? this.#members.get(first as string) : undefined;
     if (oldest !== undefined) this.#remove(oldest);
@@ -338,15 +332,12 @@ export class RouteLists {
     this.#hungry.delete(member);
   }
 
-  /**
-   * New members with unknown interest. A member leaves when its interest arrives, when it is lost, or after `settle`
-   * ms.
-   */
+  /** New members with unknown interest, until their interest arrives, they are lost, or after `settle` ms. */
   get unsettled(): ReadonlyMap<string, number> {
     return this.#unsettled;
   }
 
-  /** Asks all unsettled members for their interest, repeatedly: a member may not know this node yet. */
+  /** Repeatedly, since a member may not know this node yet. */
   askUnsettled(now: number): void {
     if (this.#asksUnsettled || this.#unsettled.size === 0) return;
     this.#asksUnsettled = true;
@@ -367,17 +358,14 @@ export class RouteLists {
     if (this.#unsettled.size === 0) this.#asksUnsettled = false;
   }
 
-  /** The node id of a store number; `undefined`: not reachable now. */
   nodeOf(number: number): string | undefined {
     return this.#numbers.ownerOf(number);
   }
 
-  /** The store number of a node. */
   numberOf(id: string): number | undefined {
     return this.#members.get(id)?.copy.number;
   }
 
-  /** The version of a node's list known here. */
   versionOf(id: string): number | undefined {
     return id === this.#self.id ? this.#own.version : this.#members.get(id)?.copy.version;
   }
@@ -429,7 +417,7 @@ export class RouteLists {
       }
   }
 
-  /** Sends the digest to one member per call, in turn. */
+  /** To one member per call, in turn. */
   #sendDigest(now: number): void {
     if (this.#own.cut === 0 || this.#members.size === 0) return;
     this.#digests = (this.#digests + 1) % this.#members.size;
@@ -484,7 +472,11 @@ export class RouteLists {
     this.#busy.add(member);
   }
 
-  /** Sends a member what it lacks, up to the room of its link. @param isNext whether its turn for parts has come */
+  /**
+   * Sends a member what it lacks, up to the room of its link.
+   *
+   * @param isNext whether its turn for parts has come
+   */
   #feed(now: number, member: Member, isNext = this.#hungry.size === 0): void {
     if (!member.isAlive || member.asking > 0) return;
     let isSent = true;
@@ -539,7 +531,10 @@ export class RouteLists {
 
   // --- What comes ----------------------------------------------------------------------------------------------------
 
-  /** @param item not changed afterwards @returns the reason for refusal; `undefined`: accepted or outdated */
+  /**
+   * @param item not changed afterwards
+   * @returns the reason for refusal; `undefined`: accepted or outdated
+   */
   onItem(now: number, from: string, item: Buffer): string | undefined {
     const reason = this.#receive(now, from, item);
     if (reason !== undefined) this.#numbers.count(reason);

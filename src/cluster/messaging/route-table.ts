@@ -1,9 +1,9 @@
 /**
- * Which nodes are interested in which topics: filters → nodes. What a publisher looks up for each message.
+ * Which nodes are interested in which topics: filters → nodes, for each published message.
  *
- * A route costs some bytes in typed arrays and no object (filter-index.ts, node-sets.ts). All routes of a node are given up at once: its
- * number is retired, matches pass over it, and it is swept out of the records, some hundred at a time, by calls that follow and by
- * `sweep`, until another node takes it.
+ * A route costs some bytes in typed arrays and no object (filter-index.ts, node-sets.ts). A node's routes are deleted
+ * at once: its number is retired, and matches skip it. Later calls and `sweep` remove it from the records, some hundred
+ * at a time; then another node may get the number.
  */
 import { MAX_NODE_ROUTES, MAX_SHAPES, MAX_SHAPES_OF_NODE } from "./bounds.js";
 import { FilterIndex, payloadKind, payloadWords, WALKED } from "./filter-index.js";
@@ -24,54 +24,50 @@ import { takeUncounted } from "./table-memory.js";
 import type { TopicScan } from "./topic-scan.js";
 import type { TopicFault } from "./topics.js";
 
-/** What came of adding a route. */
 export type AddResult =
-  /** It is new. */
   | "added"
-  /** It was there. */
   | "known"
   /** Refused: not a filter. */
   | TopicFault
-  /** Refused: more shapes of filters than a node, or all of them, may have (`MAX_SHAPES_OF_NODE`, `MAX_SHAPES`). */
+  /** Refused: too many shapes of filters, of the node or of all (`MAX_SHAPES_OF_NODE`, `MAX_SHAPES`). */
   | "shapes"
-  /** Refused: the number is nobody's. */
+  /** Refused: the number belongs to no node. */
   | "numbers";
 
 /** Calls that change the table for each step of a sweep, which takes as long as some hundred of them. */
 const SWEEP_EVERY = 256;
-/** The same where more is left of deleted nodes than one node may have: their records take memory that no bound counts. */
+/** The same while more is left of deleted nodes than one node may have: no bound counts that memory. */
 const SWEEP_SOON = 32;
-/** Records that are moved after such a step, where too many are dead. */
+/** Records that are moved after such a step, if too many are dead. */
 const MOVED_BY_SWEEP = 256;
 
-/** Routes: pairs of a filter and a node, by its number (`takeNode`). Nothing here throws, whatever filters come from peers. */
+/** Routes: pairs of a filter and a node, by its number (`takeNode`). Never throws for peers' filters. */
 export class RouteTable {
   readonly #index: FilterIndex;
-  /** By node: its routes, and how many it has of each shape; `undefined`: the number is retired, or nobody's. */
+  /** By node: its routes, and how many it has of each shape; `undefined`: the number is retired or unused. */
   #counts = new Float64Array(16);
   readonly #shapes: (Map<number, number> | undefined)[] = [];
   #next = 0;
   readonly #free: number[] = [];
-  /** Retired numbers that the sweep under way takes out, each with its bit in `#marks`, and those of the next one. */
+  /** Retired numbers that the current sweep removes, each with its bit in `#marks`, and those of the next one. */
   #sweeping: number[] = [];
   #waiting: number[] = [];
   #marks = new Uint32Array(1);
-  /** Routes of retired numbers, until their sweep has ended, and from how many on sweeps are frequent. */
+  /** Routes of retired numbers until the end of their sweep; number from which on sweeps are frequent. */
   #retired = 0;
   readonly #sweepSoonFrom: number;
   #cursor = 0;
   #calls = 0;
   #size = 0;
-  /** Which nodes the match under way has found: those with its stamp. */
+  /** Nodes that the current match has found: those with its stamp. */
   #stamps = new Uint32Array(16);
   #stamp = 0;
-  /** Of the match under way: all sets of bits that were found, as one; 0 outside of it. */
   #union = new Uint32Array(1);
   readonly #nodes: number[] = [];
   readonly #refs: number[] = [];
 
   /**
-   * @param scan hashes topics; another key of its own for each table
+   * @param scan hashes topics, with a separate key for each table
    * @param sweepSoonFrom routes of deleted nodes from which on sweeps are frequent
    */
   constructor(scan?: TopicScan, sweepSoonFrom: number = MAX_NODE_ROUTES) {
@@ -79,22 +75,22 @@ export class RouteTable {
     this.#index = new FilterIndex(scan, takeUncounted);
   }
 
-  /** Routes: a filter of three nodes counts three times. */
+  /** A filter of three nodes counts three times. */
   get size(): number {
     return this.#size;
   }
 
-  /** Filters, each once; those of deleted nodes count until they are swept. */
+  /** Distinct filters; those of deleted nodes count until they are swept. */
   get filters(): number {
     return this.#index.size;
   }
 
-  /** Whether filters are refused that have another shape than all there are, or further nodes, until others go. */
+  /** Whether filters of new shapes, or further nodes, are refused until others go. */
   get isFull(): boolean {
     return this.#index.shapes.size >= MAX_SHAPES || (this.#free.length === 0 && this.#next === NO_NODE);
   }
 
-  /** The number of a further node, 0 … 65,534; `undefined` while all are taken, or not swept out of the records yet. */
+  /** A number from 0 to 65,534; `undefined` while all are taken or not swept. */
   takeNode(): number | undefined {
     const node = this.#free.pop() ?? (this.#next < NO_NODE ? this.#next++ : undefined);
     if (node === undefined) return undefined;
@@ -113,12 +109,11 @@ export class RouteTable {
     return this.#index.find(filter) ?? this.#addFound(node);
   }
 
-  /** The same of a filter that is within `bytes` as UTF-8, which are not kept: what comes from other nodes is never a text here. */
+  /** The filter is UTF-8 within `bytes`, which are not kept: filters of other nodes never become texts. */
   addBytes(bytes: Uint8Array, start: number, end: number, node: number): AddResult {
     return this.#index.findBytes(bytes, start, end) ?? this.#addFound(node);
   }
 
-  /** The filter that was looked up. */
   #addFound(node: number): AddResult {
     const index = this.#index;
     const shapes = this.#shapes[node];
@@ -152,7 +147,7 @@ export class RouteTable {
     return "added";
   }
 
-  /** `false` where there was no such route. */
+  /** `false` if there was no such route. */
   delete(filter: string, node: number): boolean {
     const index = this.#index;
     const shapes = this.#shapes[node];
@@ -176,25 +171,25 @@ export class RouteTable {
     return this.#retired;
   }
 
-  /** Takes a node away with all its routes; how many there were. */
+  /** @returns the number of the node's routes */
   deleteNode(node: number): number {
     const shapes = this.#shapes[node];
     if (shapes === undefined) return 0;
-    // At once, not when its records are swept: the shapes that all nodes may have are for those that are there.
+    // At once, not when its records are swept: the shapes of all nodes are for live ones.
     for (const [shape, routes] of shapes) this.#index.releaseShape(shape, routes);
     this.#shapes[node] = undefined;
     const count = this.#counts[node] as number;
     this.#retired += count;
     this.#size -= count;
-    // Nothing of one without routes is anywhere.
+    // A node without routes is in no record.
     (count === 0 ? this.#free : this.#waiting).push(node);
     return count;
   }
 
   /**
-   * Appends the nodes that a message to `topic` goes to, each once, in no order. A text that is not a topic has none.
+   * Appends the nodes that a message to `topic` goes to, each once, in no order; none for an invalid topic.
    *
-   * @returns how many were appended
+   * @returns the number of appended nodes
    */
   match(topic: string, into: number[]): number {
     const index = this.#index;
@@ -213,7 +208,7 @@ export class RouteTable {
       const header = words[at] as number;
       const length = payloadWords(header);
       if (payloadKind(header) === BITS) {
-        // Filters with many nodes have mostly the same ones: each is looked at once, however many filters match.
+        // Filters with many nodes mostly have the same ones: each is checked once, however many filters match.
         for (let i = 0; i < length; i++) union[i] = (union[i] as number) | (words[at + 1 + i] as number);
         if (length > unionLength) unionLength = length;
         continue;
@@ -239,7 +234,7 @@ export class RouteTable {
   }
 
   /**
-   * Filters with their nodes, in no order: as many as are asked for.
+   * Filters with their nodes, in no order.
    *
    * @param topic only filters that match it
    */
@@ -258,7 +253,7 @@ export class RouteTable {
   }
 
   /**
-   * Takes what is left of deleted nodes out of the records, some hundred at a time. Calls that change the table do it, too.
+   * Removes deleted nodes from some hundred records. Calls that change the table do so, too.
    *
    * @returns `false` when nothing is left
    */
@@ -294,12 +289,12 @@ export class RouteTable {
     this.#sweeping = [];
   }
 
-  /** Nothing is added or deleted any more. What was not counted by V8 is from now on, until the table is collected. */
+  /** Ends changes. Memory that V8 did not count counts from now on, until the table is collected. */
   close(): void {
     this.#index.close();
   }
 
-  /** Bytes of the table's memory, about. */
+  /** Approximate bytes of the table's memory. */
   bytes(): number {
     return this.#index.bytes() + this.#counts.length * 12;
   }
@@ -329,7 +324,7 @@ export class RouteTable {
     if (takeNode(words, at + 1, length, payloadKind(header), node)) this.#shrink(ref, length);
   }
 
-  /** A look at the record's own nodes, however many are swept out. */
+  /** Checks the record's own nodes, however many are swept. */
   #sweepRecord(ref: number): void {
     const words = this.#index.words(ref);
     const at = ref & WORD_MASK;
@@ -338,7 +333,7 @@ export class RouteTable {
     if (takeMarked(words, at + 1, length, payloadKind(header), this.#marks)) this.#shrink(ref, length);
   }
 
-  /** Nodes were taken out: the filter goes with the last one, and a set that is much too large shrinks. */
+  /** Nodes were removed: deletes a filter without nodes, and shrinks a set that is much too large. */
   #shrink(ref: number, length: number): void {
     const nodes = this.#read(ref);
     if (nodes.length === 0) this.#index.delete(ref);

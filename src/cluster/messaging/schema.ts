@@ -1,27 +1,26 @@
 /**
- * The compact form of what messaging sends: values without field names, in the order of a schema.
+ * The compact form of messaging's data: values without field names, in the order of a schema.
  *
  *   record     mask 1..8, where the schema has optional fields | each field that is there
  *   uint       7 bits a byte, the lowest first; up to 2^53 - 1, so 8 bytes at most, and no longer than needed
  *   text       length uint | UTF-8           bytes     length uint | bytes
  *   hex        as many bytes as it has        list      count uint | each element
  *
- * Bytes after the last field that a reader knows are those of a later version: they are skipped. What is too short, too long
- * or not well-formed decodes to `undefined`, never to an error.
+ * Bytes after the last known field are those of a later version, and are skipped. Input that is too short, too long or
+ * malformed decodes to `undefined`, never to an error.
  *
- * Fields are closures in an array, which is good for some million values a second. What is sent for each message of a
- * program is written by hand (items.ts and service-wire.ts).
+ * Fields are closures in an array, fast enough for some million values a second. The items of each message of a program
+ * are written by hand (items.ts and service-wire.ts).
  */
 
 import { isUtf8 } from "node:buffer";
 import { isBytes } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 
-/** Bytes of a number, at most. */
 const MAX_UINT_BYTES = 8;
 const TWO_POW_28 = 268_435_456;
 
-/** Where a value is written. It grows. */
+/** A growing buffer. */
 export class Writer {
   bytes: Buffer;
   at = 0;
@@ -30,7 +29,7 @@ export class Writer {
     this.bytes = Buffer.allocUnsafeSlow(size);
   }
 
-  /** Room for so many bytes more. */
+  /** Makes room for this many more bytes. */
   reserve(size: number): void {
     const needed = this.at + size;
     if (needed <= this.bytes.length) return;
@@ -49,7 +48,7 @@ export class Writer {
     this.bytes[this.at++] = value;
   }
 
-  /** Its length, and UTF-8. */
+  /** Length, and UTF-8. */
   text(value: string): void {
     const size = Buffer.byteLength(value);
     this.uint(size);
@@ -57,7 +56,7 @@ export class Writer {
     this.at += this.bytes.write(value, this.at);
   }
 
-  /** Their number, and the bytes. */
+  /** Length, and the bytes. */
   sized(value: Uint8Array): void {
     this.uint(value.length);
     this.raw(value);
@@ -69,11 +68,11 @@ export class Writer {
     this.at += value.length;
   }
 
-  /** What was written, and data behind it, as bytes of their own; the writer begins again. */
+  /** Returns the written bytes with data behind them; the writer begins again. */
   finish(data: string | Uint8Array): Buffer {
     const { at, bytes } = this;
     const item = Buffer.allocUnsafe(at + (typeof data === "string" ? Buffer.byteLength(data) : data.length));
-    // Most heads have a few bytes: for these a loop takes 50 to 100 ns less than `copy`.
+    // For the few bytes of most heads a loop takes 50 to 100 ns less than `copy`.
     if (at > 64) bytes.copy(item, 0, 0, at);
     else for (let i = 0; i < at; i++) item[i] = bytes[i] as number;
     if (typeof data === "string") item.write(data, at);
@@ -82,7 +81,7 @@ export class Writer {
     return item;
   }
 
-  /** What was written, as bytes of its own; the writer begins again. */
+  /** Returns the written bytes; the writer begins again. */
   take(): Buffer {
     const taken = Buffer.from(this.bytes.subarray(0, this.at));
     this.at = 0;
@@ -90,7 +89,7 @@ export class Writer {
   }
 }
 
-/** Where a value is read. After a failure everything that is read is a dummy, and `failed` stays. */
+/** After a failure all values are dummies, and `failed` stays set. */
 export class Reader {
   readonly bytes: Buffer;
   readonly end: number;
@@ -126,7 +125,7 @@ export class Reader {
     else this.at += size;
   }
 
-  /** So many bytes, as a view. */
+  /** As a view. */
   view(size: number): Buffer {
     if (size > this.end - this.at) {
       this.failed = true;
@@ -139,8 +138,8 @@ export class Reader {
 }
 
 /**
- * Numbers of a fixed size, big-endian, within `bytes`: as Buffer's own methods, which check their arguments in some ten calls. A small message
- * passes four of them, and where each process handles few messages a call costs what the memory that it touches does.
+ * Numbers of a fixed size, big-endian. Buffer's own methods check their arguments in some ten calls, and a small
+ * message passes four of them.
  */
 export function readUint48(bytes: Uint8Array, at: number): number {
   const high = ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
@@ -175,7 +174,10 @@ export function writeUint16(bytes: Uint8Array, at: number, value: number): void 
   bytes[at + 1] = value;
 }
 
-/** @param value 0 to 2^53 - 1 @returns where it ends */
+/**
+ * @param value 0 to 2^53 - 1
+ * @returns the end
+ */
 export function writeUint(bytes: Uint8Array, at: number, value: number): number {
   let rest = value;
   let end = at;
@@ -191,7 +193,6 @@ export function writeUint(bytes: Uint8Array, at: number, value: number): number 
   return end;
 }
 
-/** Bytes of a number. */
 export function sizeOfUint(value: number): number {
   let size = 1;
   for (let rest = value; rest > 127; rest = Math.floor(rest / 128)) size += 1;
@@ -200,11 +201,11 @@ export function sizeOfUint(value: number): number {
 
 /** How values of one kind are written and read. */
 export interface Field<T> {
-  /** @throws InvalidArgumentError `EINVAL` for what the field cannot have */
+  /** @throws InvalidArgumentError `EINVAL` for an invalid value */
   write(to: Writer, value: T): void;
-  /** Sets `failed` for what is not one. */
+  /** Sets `failed` for invalid bytes. */
   read(from: Reader): T;
-  /** Whether it may be absent. */
+  /** Whether it may be missing. */
   readonly isOptional?: true;
 }
 
@@ -213,23 +214,21 @@ type OptionalKeys<F extends Fields> = {
   [K in keyof F]: F[K] extends { readonly isOptional: true } ? K : never;
 }[keyof F];
 type ValueOf<F> = F extends Field<infer T> ? T : never;
-/** The values of a schema. */
 export type Values<F extends Fields> = {
   readonly [K in Exclude<keyof F, OptionalKeys<F>>]: ValueOf<F[K]>;
 } & { readonly [K in OptionalKeys<F>]?: ValueOf<F[K]> | undefined };
 
-/** A record's form. */
 export interface Schema<F extends Fields> extends Field<Values<F>> {
-  /** @throws InvalidArgumentError `EINVAL` for a value that a field cannot have */
+  /** @throws InvalidArgumentError `EINVAL` for an invalid value */
   encode(value: Values<F>): Buffer;
-  /** Appends to what a writer has. */
+  /** Appends to a writer. */
   write(to: Writer, value: Values<F>): void;
-  /** @returns `undefined` for bytes that are not one; its bytes are views of those that were given */
+  /** @returns `undefined` for invalid bytes; its bytes are views of the given ones */
   decode(bytes: Buffer, at?: number, end?: number): Values<F> | undefined;
   read(from: Reader): Values<F>;
 }
 
-/** More fields that may be absent than a mask has bits for are two records. */
+/** A record with more optional fields than a mask has bits must be split. */
 const MAX_OPTIONAL = 30;
 
 export function schema<const F extends Fields>(fields: F): Schema<F> {
@@ -297,7 +296,7 @@ function refuse(what: string, value: unknown): never {
   throw new InvalidArgumentError(`${what}; got ${shown.slice(0, 100)}`);
 }
 
-/** A whole number. @param max of those that are taken */
+/** A whole number. @param max inclusive */
 export function uint(max: number = Number.MAX_SAFE_INTEGER): Field<number> {
   return {
     write(to, value) {
@@ -313,7 +312,6 @@ export function uint(max: number = Number.MAX_SAFE_INTEGER): Field<number> {
   };
 }
 
-/** Text. @param max bytes of UTF-8 */
 export function text(max: number): Field<string> {
   return {
     write(to, value) {
@@ -334,7 +332,7 @@ export function text(max: number): Field<string> {
   };
 }
 
-/** Bytes. What is read is a view. @param max of them */
+/** Read as a view. @param max bytes */
 export function bytes(max: number): Field<Uint8Array> {
   return {
     write(to, value) {
@@ -352,7 +350,7 @@ export function bytes(max: number): Field<Uint8Array> {
   };
 }
 
-/** Text of hexadecimal digits, such as an id. @param size bytes, two digits each */
+/** Hexadecimal text, such as an id. @param size bytes, two digits each */
 export function hex(size: number): Field<string> {
   return {
     write(to, value) {
@@ -365,12 +363,12 @@ export function hex(size: number): Field<string> {
   };
 }
 
-/** A last field, which earlier versions do not have. @param absent what it is there */
+/** A last field that earlier versions lack. @param absent its value then */
 export function added<T>(field: Field<T>, absent: T): Field<T> {
   return { write: field.write, read: (from) => (from.at === from.end ? absent : field.read(from)) };
 }
 
-/** True or false: a byte. */
+/** One byte. */
 export function flag(): Field<boolean> {
   return {
     write: (to, value) => to.uint(value === true ? 1 : 0),
@@ -382,7 +380,7 @@ export function flag(): Field<boolean> {
   };
 }
 
-/** Elements of one kind. @param max of them */
+/** @param max elements */
 export function list<T>(element: Field<T>, max: number): Field<readonly T[]> {
   return {
     write(to, value) {
@@ -393,7 +391,7 @@ export function list<T>(element: Field<T>, max: number): Field<readonly T[]> {
     read(from) {
       const count = from.uint();
       const found: T[] = [];
-      // An element has a byte at least: a count alone makes nobody allocate.
+      // An element has at least one byte: a count alone allocates nothing.
       if (count > max || count > from.end - from.at) from.failed = true;
       for (let i = 0; i < count && !from.failed; i++) found.push(element.read(from));
       return found;
@@ -401,7 +399,7 @@ export function list<T>(element: Field<T>, max: number): Field<readonly T[]> {
   };
 }
 
-/** A field that may be absent: then it costs a bit. */
+/** A missing optional field costs one bit. */
 export function optional<T>(field: Field<T>): Field<T> & { readonly isOptional: true } {
   return { write: field.write, read: field.read, isOptional: true };
 }

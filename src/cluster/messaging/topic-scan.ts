@@ -1,12 +1,12 @@
 /**
- * A topic or filter as bytes and levels, each level with a keyed hash, in one walk.
+ * A topic or filter as bytes and levels, each level with a keyed hash, in one pass.
  *
  *   sensors/+/temperature   levels 3, starts 0 8 10 22, hashes h("sensors") h("+") h("temperature")
  *
- * The hash of a filter is made of those of its levels ({@link combine}), so that a topic's hash with some levels replaced by
- * "+" costs no second walk. Levels are hashed with HalfSipHash-1-2 and a random key: peers choose topics, and with a hash that
- * they could compute they would make all of theirs collide. (Linux hashes its tables with HalfSipHash-1-3; a level here gets
- * a further round with each level that follows it.)
+ * The hash of a filter is made of those of its levels ({@link combine}), so that a topic's hash with some levels
+ * replaced by "+" needs no second pass. Levels are hashed with HalfSipHash-1-2 and a random key, since peers could
+ * choose topics that collide under a known hash. (Linux hashes its tables with HalfSipHash-1-3; a level here gets a
+ * further round with each level that follows it.)
  */
 import { Buffer } from "node:buffer";
 import { randomSeed } from "../../core/random.js";
@@ -17,7 +17,7 @@ const SLASH = 0x2f;
 const PLUS = 0x2b;
 const HASH = 0x23;
 
-/** Characters up to which a loop copies faster than a call into native code. */
+/** Characters up to which a loop copies faster than a native call. */
 const SHORT = 64;
 const FIRST_BYTES = 1_024;
 const ENCODER = new TextEncoder();
@@ -25,14 +25,14 @@ const ENCODER = new TextEncoder();
 export class TopicScan {
   /** The text as UTF-8. */
   bytes: Uint8Array<ArrayBuffer> = new Uint8Array(FIRST_BYTES);
-  /** The same by words; the last one is filled up with 0. */
+  /** The last word is padded with 0. */
   words: Uint32Array<ArrayBuffer> = new Uint32Array(this.bytes.buffer);
   length = 0;
   levels = 0;
-  /** Where each level begins; one more, as if another followed. */
+  /** Start of each level; one more, as if another followed. */
   readonly starts = new Uint32Array(MAX_TOPIC_LEVELS + 1);
   readonly hashes = new Int32Array(MAX_TOPIC_LEVELS);
-  /** Of "+" and of "#", as hashes of levels. */
+  /** Hashes of the levels "+" and "#". */
   readonly plusHash: number;
   readonly tailHash: number;
   readonly #key0: number;
@@ -49,22 +49,20 @@ export class TopicScan {
     this.tailHash = this.hashes[0] as number;
   }
 
-  /** Takes a topic that is published to in; what is wrong with it. */
   topic(text: string): TopicFault | undefined {
     if (!this.#copy(text)) return topicFault(text) ?? this.#encode(text);
     const wild = this.#hash(this.bytes, 0, this.length);
     return wild === 0 ? undefined : topicFault(text);
   }
 
-  /** Takes a filter in; what is wrong with it. */
   filter(text: string): TopicFault | undefined {
     if (!this.#copy(text)) return filterFault(text) ?? this.#encode(text);
     const wild = this.#hash(this.bytes, 0, this.length);
-    // Shared subscriptions begin with "$", and wildcards may be in wrong places: the rules are asked.
+    // Shared subscriptions begin with "$", and wildcards may be misplaced: the slow check decides.
     return wild === 0 && this.bytes[0] !== 0x24 ? undefined : filterFault(text);
   }
 
-  /** The same of a filter that is within `from` as UTF-8. */
+  /** The filter is UTF-8 within `from`. */
   filterBytes(from: Uint8Array, start: number, end: number): TopicFault | undefined {
     const length = end - start;
     if (length === 0 || length > MAX_TOPIC) return length === 0 ? "empty" : "long";
@@ -84,12 +82,12 @@ export class TopicScan {
     return filterFault(Buffer.from(bytes.buffer, 0, length).toString("latin1"));
   }
 
-  /** Takes bytes in that were a filter already: a record's text. */
+  /** Reads a known filter: a record's text. */
   record(bytes: Uint8Array, start: number, end: number): void {
     this.#hash(bytes, start, end);
   }
 
-  /** Whether a level of what was taken in is "+"; not for records. */
+  /** Not for records. */
   isPlus(level: number): boolean {
     return this.hashes[level] === this.plusHash && this.bytes[this.starts[level] as number] === PLUS;
   }
@@ -99,14 +97,13 @@ export class TopicScan {
     return this.bytes[this.length - 1] === HASH;
   }
 
-  /** The hash of all levels. */
   hashOfLevels(): number {
     let hash = 0;
     for (let i = 0; i < this.levels; i++) hash = combine(hash, this.hashes[i] as number);
     return hash;
   }
 
-  /** `false` for what is not plain: empty, long, with NUL, or with a character that is not ASCII. */
+  /** `false` for text that is empty, long, or has NUL or a character that is not ASCII. */
   #copy(text: string): boolean {
     if (typeof text !== "string") return false;
     const length = text.length;
@@ -129,7 +126,7 @@ export class TopicScan {
     return all >>> 7 === 0;
   }
 
-  /** Text that is valid, and not plain. */
+  /** For valid text that `#copy` refuses. */
   #encode(text: string): undefined {
     this.#grow(Buffer.byteLength(text));
     this.length = ENCODER.encodeInto(text, this.bytes).written;
@@ -145,8 +142,8 @@ export class TopicScan {
   }
 
   /**
-   * Splits into levels and hashes each; not 0 where a wildcard is somewhere, or levels are too many. The round stands here twice: one
-   * loop for words and ends of levels took 235 to 244 ns for a topic of five levels and 32 bytes, this takes 207 to 220 ns.
+   * Splits into levels and hashes each; not 0 for a wildcard or too many levels. The round is written twice: one loop
+   * for words and ends of levels took 235 to 244 ns for a topic of five levels and 32 bytes, this takes 207 to 220 ns.
    */
   #hash(bytes: Uint8Array, start: number, end: number): number {
     const { starts, hashes } = this;
@@ -229,8 +226,7 @@ export class TopicScan {
 }
 
 /**
- * The hash of some levels, and one more. For a given hash of the others it is as random as the new level's is, in all of its
- * bits. Never 0, which is an empty place of a table.
+ * The hash of some levels, and one more; as random as the new level's in all bits. Never 0, an empty place of a table.
  */
 export function combine(before: number, level: number): number {
   const mixed = Math.imul(((before << 13) | (before >>> 19)) ^ level, 0x9e37_79b1);

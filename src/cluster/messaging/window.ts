@@ -1,20 +1,20 @@
 /**
- * The rules of a stream of items to one peer, pure: what is kept until it was delivered, what is sent again after a
- * reconnection, and which of four counts each item is in.
+ * Rules of a stream of items to one peer, pure: an item is kept until it was delivered, sent again after a
+ * reconnection, and counted once.
  *
- *                      no room: dropped (counted by the caller, who knows its prefix)
- *                     /
+ *                     no room: dropped (counted by the caller, who knows its prefix)
+ *                    /
  *   offer ──> waiting ──ack──> delivered
- *                     \
- *                      reset: lost
+ *                    \
+ *                     reset: lost
  *
  *   given = waiting + delivered + lost + dropped, at any time
  *
- * A session is the peer's life and a counter of this end. Within one, items are numbered from 0, arrive in order, and each
- * once: the receiver takes the number that it expects, skips what it has had, and calls a gap a fault. Over a new connection
- * the receiver says what it received, and the sender goes on from there. Where it does not have what it acknowledged before, it is
- * another life or has forgotten this end, so nobody knows what was delivered: what waits is lost, and a session begins. So `lost` is an upper bound:
- * what was sent and not acknowledged may have come.
+ * A session is the peer's life and a counter of this end. Its items are numbered from 0, arrive in order, and each
+ * once: the receiver takes the expected number, skips repeated ones, and calls a gap a fault. Over a new connection the
+ * receiver reports what it received, and the sender continues from there. A receiver without items that it acknowledged
+ * is another life or has forgotten this end: waiting items are lost, and a session begins. So `lost` is an upper bound:
+ * items that were sent and not acknowledged may have been delivered.
  *
  *   queue of batches    | sent, not acknowledged | to be sent | open: takes more items
  *                       ^ head                   ^ #unsent
@@ -26,35 +26,33 @@ import { writeUint, writeUint16, writeUint48 } from "./schema.js";
 import { type WindowSlab, WindowSlabs } from "./window-slabs.js";
 import { BATCH_HEADER, ITEM_HEADER, LinkFrame, MAX_BATCH_ITEMS } from "./wire.js";
 
-/** Bytes around an item in a batch, at most: its kind and its length. */
+/** Maximum bytes around an item in a batch: its kind and its length. */
 const ITEM_OVERHEAD = 5;
 const NO_MEMORY = Buffer.alloc(0);
-/** Batches that were acknowledged and are still in the array. */
+/** Acknowledged batches that are still in the array. */
 const MAX_GAP = 64;
 
-/** What a window holds, at most. */
 export interface WindowLimits {
-  /** Items, and bytes with their headers, that wait or are on their way. */
+  /** Waiting items, and bytes with their headers. */
   readonly items: number;
   readonly bytes: number;
 }
 
-/** What a peer's WELCOME has of what it was sent. */
+/** A peer's WELCOME. */
 export interface WindowWelcome {
   /** Of the peer. */
   readonly life: string;
   /** Items of this session. */
   readonly received: number;
   readonly delivered: number;
-  /** 1: it has forgotten what it had of them. */
+  /** 1: it has forgotten items of this session. */
   readonly forgot: number;
 }
 
-/** What a WELCOME comes to. */
 export interface WelcomeResult {
-  /** Whether the session goes on; else what waited is lost, and another one begins, in which the peer is to be greeted. */
+  /** Whether the session continues; else waiting items were lost, and the peer is greeted with a new session. */
   readonly goesOn: boolean;
-  /** `delivered` without what it has of this session. */
+  /** `delivered` without items of this session. */
   readonly deliveredBefore: number;
 }
 
@@ -64,13 +62,13 @@ class Batch {
   count = 0;
   /** With headers. */
   bytes = 0;
-  /** Where it is in a slab; of an item by reference, the frames. */
+  /** Part of a slab; of an item by reference, the frames. */
   readonly memory: Buffer;
   readonly start: number;
   end: number;
   readonly item: Uint8Array | undefined;
   readonly slab: WindowSlab | undefined;
-  /** Whether it was sent before, in this session. */
+  /** In this session. */
   wasSent = false;
 
   constructor(
@@ -92,14 +90,14 @@ class Batch {
 
 /** The sender's end. */
 export class SendWindow {
-  /** Items that were acknowledged, that were given up, and that were sent more than once. */
+  /** Acknowledged items, items that were given up, and items sent more than once. */
   delivered = 0;
   lost = 0;
   resent = 0;
-  /** Of this session: the number of the next item. */
+  /** Number of the next item of this session. */
   #next = 0;
   #acked = 0;
-  /** Of this session: items that were handed to any connection. */
+  /** Items of this session that were handed to any connection. */
   #everSent = 0;
   #session: number;
   readonly #limits: WindowLimits;
@@ -114,13 +112,13 @@ export class SendWindow {
   #bytes = 0;
   #inFlight = 0;
 
-  /** @param session the first: above all that the receiver has met of this life */
+  /** @param session the first: above all sessions of this life that the receiver knows */
   constructor(limits: WindowLimits, session = 0) {
     this.#limits = limits;
     this.#session = session;
   }
 
-  /** Items that were not acknowledged, and their bytes with headers. */
+  /** Unacknowledged items, and their bytes with headers. */
   get waiting(): number {
     return this.#next - this.#acked;
   }
@@ -133,7 +131,7 @@ export class SendWindow {
     return this.#session;
   }
 
-  /** Items of this session that were offered, and of them those that were acknowledged. */
+  /** Items of this session that were offered, and acknowledged. */
   get offered(): number {
     return this.#next;
   }
@@ -142,12 +140,12 @@ export class SendWindow {
     return this.#acked;
   }
 
-  /** Whether there is something that was not sent over this connection. */
+  /** Whether items were not sent over this connection. */
   get hasUnsent(): boolean {
     return this.#unsent < this.#batches.length;
   }
 
-  /** Whether something was sent over this connection that is not acknowledged. */
+  /** Whether items sent over this connection are not acknowledged. */
   get isUnderWay(): boolean {
     return this.#inFlight > 0;
   }
@@ -157,17 +155,15 @@ export class SendWindow {
     return this.#everSent;
   }
 
-  /** Whether nothing of this session was ever sent. */
   get isFresh(): boolean {
     return this.#everSent === 0;
   }
 
-  /** Whether half of the room is there: after an offer that was refused it is time to offer again. */
+  /** Whether half of the room is free: a refused offer may be repeated. */
   get isHalfEmpty(): boolean {
     return 2 * this.waiting <= this.#limits.items && 2 * this.#bytes <= this.#limits.bytes;
   }
 
-  /** Whether three quarters of the room are there. */
   get isFarFromFull(): boolean {
     return 4 * this.waiting <= this.#limits.items && 4 * this.#bytes <= this.#limits.bytes;
   }
@@ -185,24 +181,20 @@ export class SendWindow {
     return true;
   }
 
-  /**
-   * The same with an item in two parts: what a publication has as its head, and its data.
-   *
-   * @returns whether there was room
-   */
+  /** Offers an item in two parts: a publication's head, and its data. @returns whether there was room */
   offerPublication(kind: number, { head, headBytes, data, dataBytes }: Publication): boolean {
     const size = headBytes + dataBytes;
     if (!this.hasRoom(size)) return false;
     const at = this.#append(kind, size);
     const slab = this.#memory;
-    // Mostly some bytes, for which a call into native code takes longer.
+    // For the few bytes of most heads a native call takes longer.
     for (let i = 0; i < headBytes; i++) slab[at + i] = head[i] as number;
     writeData(slab, data, at + headBytes);
     this.#next += 1;
     return true;
   }
 
-  /** Whether an item of so many bytes is taken. */
+  /** Whether an item of this size is taken. */
   hasRoom(size: number): boolean {
     const waiting = this.#next - this.#acked;
     if (waiting === 0) return true;
@@ -212,16 +204,18 @@ export class SendWindow {
   /**
    * The next message for this connection.
    *
-   * @param window bytes that may be on their way; one batch always may
-   * @param isCopied whether the connection reads nothing any more of what the peer has acknowledged
-   * @returns `undefined` where there is none, or no room for it, or it is not full and the peer is behind: an `ack` may make it leave
+   * @param window bytes that may be in flight; one batch always may
+   * @param isCopied whether the connection no longer reads memory that the peer has acknowledged
+   * @returns `undefined` without one, without room, or for a partial batch to a peer that is behind: an `ack` may
+   * release it
    */
   take(window: number, isCopied: boolean): readonly Uint8Array[] | undefined {
     const batch = this.#batches[this.#unsent];
     if (batch === undefined) return undefined;
     if (this.#inFlight > 0 && this.#inFlight + batch.bytes > window) return undefined;
-    // A peer that is behind gets full batches, or the rest when it acknowledges: the small ones of each turn would be a write each, and
-    // be copied again by the engine while they wait. With 40 such peers that was a third of a publisher's time, the collector's.
+    // A peer that is behind gets full batches, or the rest when it acknowledges. The small batches of each turn would
+    // be a write each, and copied again by the engine: with 40 such peers the collector took a third of a publisher's
+    // time.
     if (batch === this.#open && this.#inFlight > LINK_BEHIND) return undefined;
     this.#unsent += 1;
     this.#inFlight += batch.bytes;
@@ -236,7 +230,10 @@ export class SendWindow {
     return [memory.subarray(start, end)];
   }
 
-  /** @param delivered items of this session that the peer's program has had @returns whether that can be */
+  /**
+   * @param delivered items of this session that the peer's program received
+   * @returns whether that is possible
+   */
   ack(delivered: number): boolean {
     if (delivered > this.#everSent) return false;
     if (delivered <= this.#acked) return true; // An older one.
@@ -248,7 +245,7 @@ export class SendWindow {
       const batch = batches[head] as Batch;
       if (batch.first + batch.count > delivered) break;
       this.#bytes -= batch.bytes;
-      // After a cut they are to be sent again, and were acknowledged by the greeting.
+      // Unsent after a cut, and acknowledged by the greeting.
       if (head < this.#unsent) this.#inFlight -= batch.bytes;
       if (batch.slab !== undefined) this.#slabs.release(batch.slab);
       batches[head] = undefined;
@@ -264,28 +261,28 @@ export class SendWindow {
     return true;
   }
 
-  /** The connection is gone: what it carried may not have come. */
+  /** The connection is gone: items that it carried may be missing. */
   disconnected(): void {
     this.#unsent = this.#head;
     this.#inFlight = 0;
   }
 
   /**
-   * A WELCOME came, in this session.
+   * A WELCOME of this session.
    *
-   * @param lifeBefore the peer's, in its WELCOME before this one; empty: there was none
-   * @param isBound whether what waits is for that life, though it was not sent: it has aliases that only that one knows
+   * @param lifeBefore the peer's, in its previous WELCOME; empty: the first one
+   * @param isBound whether unsent items, too, are only for that life, because of its aliases
    */
   welcome(lifeBefore: string, welcome: WindowWelcome, isBound: boolean): WelcomeResult {
     const deliveredBefore = this.delivered;
     const isOther = lifeBefore !== "" && welcome.life !== lifeBefore;
-    // To go on from the beginning would repeat what it had.
+    // To start over would repeat delivered items.
     const hasForgotten = welcome.forgot > 0 && !this.isFresh;
     const goesOn =
       !(isOther && (isBound || !this.isFresh)) &&
       !hasForgotten &&
       this.resume(welcome.received, welcome.delivered);
-    // Another life, or one that forgot: nobody knows what it had.
+    // Another life, or one that forgot: its deliveries are unknown.
     if (!goesOn) this.reset();
     return { goesOn, deliveredBefore };
   }
@@ -293,14 +290,16 @@ export class SendWindow {
   /**
    * A connection begins.
    *
-   * @param received items of this session that the peer has @param delivered of them, those that its program has had
-   * @returns whether the session goes on; `false`: the peer lost what it acknowledged, or has what was never sent
+   * @param received items of this session that the peer has
+   * @param delivered of them, those that its program received
+   * @returns whether the session continues; `false`: the peer lost acknowledged items, or has items that were never
+   * sent
    */
   resume(received: number, delivered: number): boolean {
     this.disconnected();
     if (received < this.#acked || received > this.#everSent || delivered > received) return false;
     if (!this.ack(delivered)) return false;
-    // What it has and has not delivered stays until it is acknowledged, and is not sent again.
+    // Items that it has and has not delivered stay until acknowledged, and are not sent again.
     const batches = this.#batches;
     let next = this.#head;
     for (; next < batches.length; next++) {
@@ -312,7 +311,7 @@ export class SendWindow {
     return true;
   }
 
-  /** Gives up what waits: the peer is gone, or another life. A session begins. */
+  /** Gives up waiting items, since the peer is gone or another life. A session begins. */
   reset(): void {
     this.lost += this.waiting;
     this.#session += 1;
@@ -323,7 +322,7 @@ export class SendWindow {
     this.#slabs.forget();
   }
 
-  /** Nothing waits: the memory goes. */
+  /** Frees the memory when nothing waits. */
   releaseSlabs(): void {
     if (this.waiting === 0) this.#slabs.clear();
   }
@@ -337,7 +336,7 @@ export class SendWindow {
     this.#inFlight = 0;
   }
 
-  /** Room for an item in a batch, with its kind and its length before it. @returns where it begins in the slab */
+  /** @returns start of an item in the slab, behind its kind and length */
   #append(kind: number, size: number): number {
     let batch = this.#open;
     if (
@@ -395,21 +394,21 @@ export class SendWindow {
 
 /** The receiver's end. */
 export class ReceiveWindow {
-  /** Of the sender; empty: none was heard of. */
+  /** Of the sender; empty: unknown. */
   life = "";
   session = 0;
-  /** Items of this session that came, that the program has had, and that were acknowledged, as each WELCOME does. */
+  /** Items of this session that came, that the program received, and that were acknowledged, as in each WELCOME. */
   received = 0;
   delivered = 0;
   acked = 0;
-  /** Whether items of this session may have come that this end has forgotten. */
+  /** Whether this end may have forgotten items of this session. */
   forgot = false;
 
   /**
    * A connection begins.
    *
    * @param sent items of this session that its sender has handed to a connection
-   * @returns `stale`: of a session that the sender gave up already
+   * @returns `stale`: of a session that the sender gave up
    */
   hello(life: string, session: number, sent = 0): "new" | "resumed" | "stale" {
     if (life === this.life) {
@@ -425,10 +424,11 @@ export class ReceiveWindow {
   }
 
   /**
-   * A data frame came.
+   * A data frame was received.
    *
-   * @param first number of its first item @param count of items
-   * @returns how many items at its beginning came already: they are skipped; -1: items before it are missing
+   * @param first number of its first item
+   * @param count of items
+   * @returns number of repeated items at its beginning, which are skipped; -1: earlier items are missing
    */
   accept(first: number, count: number): number {
     const had = this.received - first;

@@ -1,5 +1,5 @@
 /**
- * What two nodes say over a link. A message has one frame, but for ITEM, which has two. Numbers are big-endian.
+ * Messages of a link between two nodes. A message has one frame, but for ITEM, which has two. Numbers are big-endian.
  *
  *   from the sender (its end dialled)
  *     HELLO     1 | version … (a schema)
@@ -10,8 +10,8 @@
  *     REFUSED   5 | reason
  *     ACK       6 | session 4 | delivered 6
  *
- * Items of a session are numbered from 0; the sequence is the number of a frame's first item. `delivered` is how many the
- * receiver's program has had. docs/spec/messaging.md has the rules, and vectors.
+ * Items of a session are numbered from 0; the sequence is the number of a frame's first item. `delivered` counts the
+ * items that the receiver's program had. docs/spec/messaging.md has the rules, and vectors.
  */
 import { slice } from "../../core/memory.js";
 import { MAX_LANES } from "./bounds.js";
@@ -30,45 +30,44 @@ import {
   writeUint48,
 } from "./schema.js";
 
-/** The version of the hello that this node speaks. */
 export const LINK_VERSION = 1;
 
 export const LinkFrame = { HELLO: 1, BATCH: 2, ITEM: 3, WELCOME: 4, REFUSED: 5, ACK: 6 } as const;
 
-/** Bytes in front of the items of a BATCH, of the first frame of an ITEM, and of an ACK. */
+/** Bytes before the items of a BATCH, of the first frame of an ITEM, and of an ACK. */
 export const BATCH_HEADER = 9;
 export const ITEM_HEADER = 8;
 export const ACK_SIZE = 11;
-/** Items of a BATCH, at most. */
 export const MAX_BATCH_ITEMS = 65_535;
-/** Sequences and sessions, at most. */
 export const MAX_SEQUENCE = 2 ** 48 - 1;
 export const MAX_SESSION = 2 ** 32 - 1;
 
-/** Bytes of a reason. */
 const MAX_REASON = 64;
 
 const HELLO = schema({
   version: uint(65_535),
-  /** The first 6 bytes of the hash of the bus's name. */
+  /** The first 6 bytes of the hash of the cluster's name. */
   bus: uint(MAX_SEQUENCE),
-  /** Whom the sender means to have dialled. */
+  /** The node that the sender means to have dialled. */
   to: hex(16),
   from: hex(16),
-  /** Random, for as long as the sender's links live. */
+  /** Random, for the life of the sender's links. */
   life: hex(8),
-  /** Counts how often the sender gave up what waited for this receiver. */
+  /** Counts how often the sender gave up waiting items for this receiver. */
   session: uint(MAX_SESSION),
   /** Bytes of an item that it takes. */
   maxItem: uint(),
-  /** Of the sender's bus; for records and errors. */
+  /** Name of the sender's cluster, for records and errors. */
   name: text(128),
-  /** Items, and bytes with their headers, that it keeps without an acknowledgement before it takes no more; 0: it does not say. */
+  /** Unacknowledged items, and bytes with their headers, that it keeps; 0: unknown. */
   maxWaiting: added(uint(), 0),
   maxWaitingBytes: added(uint(), 0),
-  /** Which of the sender's links to this receiver it is: 0 the one for everything, others for messages that name protocols. */
+  /** Which of the sender's links to this receiver it is: 0 the main one, others for messages that name protocols. */
   lane: added(uint(MAX_LANES), 0),
-  /** Items of this session that it has handed to any connection: a receiver that does not know the session has forgotten what it had of them. */
+  /**
+   * Items of this session that it has handed to any connection: a receiver that does not know the session has forgotten
+   * its items.
+   */
   sent: added(uint(MAX_SEQUENCE), 0),
 });
 export type Hello = NonNullable<ReturnType<typeof HELLO.decode>>;
@@ -78,16 +77,16 @@ const WELCOME = schema({
   from: hex(16),
   life: hex(8),
   session: uint(MAX_SESSION),
-  /** Items of this session that came: those from this number on are to be sent. */
+  /** Received items of this session: the next ones are to be sent. */
   received: uint(MAX_SEQUENCE),
   /** Of them, those that the program has had. */
   delivered: uint(MAX_SEQUENCE),
-  /** Bytes that may be on their way without an acknowledgement. */
+  /** Bytes that may be in flight without an acknowledgement. */
   window: uint(),
   maxItem: uint(),
   /** Topic aliases that a session may have (topic-aliases.ts). */
   aliases: added(uint(), 0),
-  /** 1: it has forgotten what it had of this session. */
+  /** 1: it has forgotten items of this session. */
   forgot: added(uint(1), 0),
 });
 export type Welcome = NonNullable<ReturnType<typeof WELCOME.decode>>;
@@ -134,7 +133,7 @@ export function encodeAck(session: number, delivered: number): Buffer {
   return frame;
 }
 
-/** @returns `undefined` for what is not one */
+/** @returns `undefined` for an invalid frame */
 export function decodeAck(
   frame: Buffer,
 ): { readonly session: number; readonly delivered: number } | undefined {
@@ -142,19 +141,18 @@ export function decodeAck(
   return { session: readUint32(frame, 1), delivered: readUint48(frame, 5) };
 }
 
-/** The number of a data frame's first item; -1 for what is not a data frame. */
+/** The number of a data frame's first item; -1 for another frame. */
 export function sequenceOf(frame: Buffer): number {
   const type = frame[0];
   if (type === LinkFrame.BATCH ? frame.length <= BATCH_HEADER : frame.length !== ITEM_HEADER) return -1;
   return type === LinkFrame.BATCH || type === LinkFrame.ITEM ? readUint48(frame, 1) : -1;
 }
 
-/** How many items a data frame has. */
 export function countOf(frame: Buffer): number {
   return frame[0] === LinkFrame.BATCH ? readUint16(frame, 7) : 1;
 }
 
-/** Reads the items of a BATCH one after the other, without an object for each. */
+/** Reads the items of a BATCH without an object for each. */
 export class BatchReader {
   readonly frame: Buffer;
   readonly #reader: Reader;
@@ -167,7 +165,7 @@ export class BatchReader {
     this.#reader = new Reader(frame, BATCH_HEADER);
   }
 
-  /** Goes to the next item: `kind`, `start`, `end`. @returns `false` at the end and for what is malformed */
+  /** Goes to the next item: `kind`, `start`, `end`. @returns `false` at the end and for a malformed item */
   next(): boolean {
     const reader = this.#reader;
     const frame = this.frame;
@@ -188,13 +186,13 @@ export class BatchReader {
     return true;
   }
 
-  /** The item, a view. */
+  /** As a view. */
   item(): Buffer {
     const { start } = this;
     return slice(this.frame.buffer, this.frame.byteOffset + start, this.end - start);
   }
 
-  /** Whether everything was read, and nothing was malformed. */
+  /** Whether everything was read and well-formed. */
   get isWhole(): boolean {
     return !this.#reader.failed && this.#reader.at === this.frame.length;
   }
