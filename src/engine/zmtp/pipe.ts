@@ -3,8 +3,8 @@
  *
  *   socket -> out -> link -> peer -> link -> in -> socket
  *
- * A connecting side's pipe outlives its link: `out` continues on the next connection. An accepted pipe ends
- * with its link; its received messages can still be taken.
+ * A connecting side's pipe outlives its link. An accepted pipe ends with it; its received messages can still
+ * be taken.
  */
 
 import type { OutgoingFrame, OutgoingMessage, PeerPolicy, TakenMessages } from "../engine.js";
@@ -19,39 +19,38 @@ import { PeerMeter, type PeerMeterEffects } from "./peer-meter.js";
 import type { BudgetedPipe, ReceiveBudget } from "./receive-budget.js";
 import { type Frames, framesOf } from "./transferred.js";
 
-/** Queued bytes that are flushed before the end of the turn. */
+/** Queued bytes that are flushed at once. */
 const FLUSH_BYTES = 65_536;
-/** Higher threshold for large messages, each of which would be a separate write. */
+/** For large messages, each of which would be a separate write. */
 const FLUSH_LARGE_BYTES = 262_144;
 /**
- * Bytes sent since a send found no room that make room again, even if the queue is still more than half full.
- * Half a queue of large messages is tens of megabytes, and nothing is written while a program refills it.
+ * Bytes sent since a send found no room that make room again, even if the queue is still more than half full:
+ * nothing is written while a program refills half a queue of large messages.
  */
 const ROOM_BYTES = 2_000_000;
 /**
- * Bytes from which a full queue's mark is halved at each waiting send. A program faster than its peer keeps
- * the queue full, and messages of a long queue have left the processor's caches before they are sent.
+ * Bytes from which a full queue's mark is halved at each waiting send: messages of a long queue have left the
+ * processor's caches before they are sent.
  */
 const LONG_BYTES = 16_777_216;
-/** Smallest mark, in bytes, after halving. */
 const SHORT_BYTES = 2_000_000;
 /** Bytes sent without a waiting send that restore the mark. */
 const SHORT_FOR_BYTES = 1_073_741_824;
 /** Messages that may exceed the mark to fill a write. */
 const GATHER = 64;
 
-/** Transport of a pipe's bytes: a connection, or the other end within the process. */
+/** A connection, or the other end within the process. */
 export interface Link {
-  /** No bytes can be sent now; the link flushes by itself once they can. */
+  /** No bytes can be sent now; the link flushes by itself later. */
   readonly blocked: boolean;
-  /** Untaken messages at the peer that count on this side; undefined on a wire. */
+  /** Untaken messages at the peer; undefined on a wire. */
   readonly ahead?: number;
-  /** Number by which `ahead` raises this side's mark. */
+  /** Raises this side's mark. */
   readonly room?: number;
-  /** `ahead` and `room` as cost (core/frame-cost.ts). */
+  /** As cost (core/frame-cost.ts). */
   readonly aheadBytes?: number;
   readonly roomBytes?: number;
-  /** Requests `relieved` once the receiver has taken messages, if room depends on the receiver. */
+  /** Requests `relieved` once the receiver has taken messages. */
   awaitRoom?(): void;
   marksChanged?(marks: ReceiveMarks): void;
   readonly remote?: string;
@@ -59,14 +58,13 @@ export interface Link {
   readonly owedSince?: number | undefined;
   /** Flushed messages are already at the peer. */
   readonly instant?: boolean;
-  /** A datagram link, without a peer that could subscribe. */
   readonly datagrams?: boolean;
   flush(): void;
   /**
-   * Delivers `out` and then a message as frames, which the peer may write to; the peer is notified at the
-   * next `flush`. Absent on links to other threads and processes.
+   * Delivers `out`, then a message as frames, which the peer may write to; the next `flush` notifies the
+   * peer. Absent on links to other threads and processes.
    *
-   * @returns bytes at the peer that it has not taken; negative: not possible now, and nothing has changed
+   * @returns untaken bytes at the peer; negative: not possible now
    */
   pass?(frames: Frames): number;
   pause(): void;
@@ -75,12 +73,12 @@ export interface Link {
   /**
    * Sends `out`, ends this side's half, and closes once the peer has hung up or a timeout has passed.
    *
-   * @param patience ms for which the process waits for the peer's hang-up
+   * @param patience ms for which the process waits
    */
   drain(patience: number): void;
   /** Draining continues after the end of the pipe. */
   readonly draining: boolean;
-  /** Ends this side's half at once and receives what the peer still sends. Links without halves close. */
+  /** Ends this side's half, and receives what the peer still sends. Links without halves close. */
   halfClose(): void;
   close(reason: CloseReason): void;
 }
@@ -90,9 +88,9 @@ export type CloseReason = "local" | "protocol" | "revoked" | "refused";
 export interface Peer {
   readonly socketType: string;
   readonly identity: Buffer;
-  /** Whether the peer takes subscriptions as commands (3.1) or as messages (3.0). */
+  /** Whether the peer takes subscriptions as commands (3.1). */
   readonly commands: boolean;
-  /** The peer's value of this socket's announced property (HandshakeProperty). */
+  /** Of this socket's announced property. */
   readonly property?: string | undefined;
 }
 
@@ -101,21 +99,21 @@ export interface PipeEffects {
   pipeOnRoom(pipe: Pipe): void;
   pipeOnDetached(pipe: Pipe, messages: number): void;
   pipeOnConflated(pipe: Pipe, messages: number): void;
-  /** A command for the socket type: SUBSCRIBE, CANCEL, JOIN, LEAVE. */
+  /** SUBSCRIBE, CANCEL, JOIN or LEAVE. */
   pipeOnCommand(pipe: Pipe, body: Buffer): void;
 }
 
 export interface PipeOptions {
   readonly sendHighWaterMark: number;
   readonly receiveHighWaterMark: number;
-  /** Cost of queued messages (core/frame-cost.ts); the last one may exceed it. 0: no mark. */
+  /** Cost (core/frame-cost.ts); the last message may exceed it. 0: no mark. */
   readonly sendHighWaterMarkBytes: number;
   readonly receiveHighWaterMarkBytes: number;
   readonly maxMessageSize: number;
   readonly conflate: boolean;
 }
 
-/** Bounds of the receive queue in messages and cost; 0: no bound. */
+/** 0: no bound. */
 export type ReceiveMarks = Pick<PipeOptions, "receiveHighWaterMark" | "receiveHighWaterMarkBytes">;
 
 export class Pipe implements PeerMeterEffects, BudgetedPipe {
@@ -128,28 +126,26 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   #options: PipeOptions;
   link: Link | undefined = undefined;
   peer: Peer | undefined = undefined;
-  /** The peer's id at a ROUTER. The program gets a copy, because it may write to it. */
+  /** At a ROUTER. The program gets a copy, because it may write to it. */
   routingId: Buffer | undefined = undefined;
   givenId: Buffer | undefined = undefined;
-  /** No more sending; received messages can still be taken. */
+  /** Received messages can still be taken. */
   ended = false;
-  /** Milliseconds left for a disconnected pipe to send its queue (peers.ts); undefined while in use. */
+  /** ms left for a disconnected pipe to send its queue; undefined while in use. */
   leaving: number | undefined = undefined;
-  /** Receives, but gets no new messages (peers.ts). */
+  /** Gets no new messages (peers.ts). */
   released = false;
   dirty = false;
   mute = false;
   queued = false;
   open = false;
-  /** Used by the routing: the last publication that matched this subscriber. */
+  /** The last publication that matched this subscriber. */
   mark = 0;
   #paused = false;
-  /** The receive budget is exhausted. */
   #starved = false;
-  /** Paused by the routing (`setBackPressure`). */
   #held = false;
   readonly #budget: ReceiveBudget;
-  /** Cost of whole messages reported to the budget. */
+  /** Cost reported to the budget. */
   #counted = 0;
   #meter: PeerMeter | undefined = undefined;
   #onHeld: (() => void) | undefined = undefined;
@@ -159,7 +155,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   #muteBytes = 0;
   /** Bytes left to send before a reduced mark is restored; 0: not reduced. */
   #shortFor = 0;
-  /** Messages that fit without another check, because the queue can only have shrunk. */
+  /** Messages that fit without another check. */
   #credit = 0;
 
   constructor(
@@ -199,7 +195,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     if (this.in.messages > 0) this.#effects.pipeOnMessages(this);
   }
 
-  /** Whether a message can be taken now. If the rate delays one, `pipeOnMessages` follows. */
+  /** If the rate delays a message, `pipeOnMessages` follows. */
   get ready(): boolean {
     return this.in.messages > 0 && (this.#meter === undefined || this.#meter.messages > 0);
   }
@@ -212,8 +208,8 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     if (this.#isBelowMarks()) return true;
     const { link } = this;
     if (link !== undefined && !link.blocked) {
-      // The mark bounds messages that the kernel refuses. Messages not yet offered to it are bounded by the
-      // size of a write.
+      // The mark bounds messages that the kernel refuses, and the size of a write those not yet offered to
+      // it.
       const { bytes, cost } = this.out;
       const offered = link.ahead !== undefined || bytes >= FLUSH_BYTES || cost >= this.#limitBytes;
       if (!offered && this.#limit >= GATHER) {
@@ -230,10 +226,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     return false;
   }
 
-  /**
-   * Halves a full queue's mark for a waiting send. Without a waiting send, a shorter queue would lose
-   * messages.
-   */
+  /** Halves a full queue's mark for a waiting send. Without one, a shorter queue would lose messages. */
   awaited(): void {
     const { link } = this;
     if (!this.mute || link === undefined || link.ahead !== undefined) return;
@@ -262,22 +255,18 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     return false;
   }
 
-  /** How many of `messages` fit; 0 if `hasRoom` is false. */
+  /** 0 if `hasRoom` is false. */
   roomFor(messages: number): number {
     if (!this.hasRoom()) return 0;
     if (this.#credit >= messages) return messages;
     const { link } = this;
-    // The messages may fill a write, as in `#findRoom`, and exceed the mark by at most the mark.
+    // The messages may fill a write and exceed the mark by at most the mark.
     const gathers = link?.blocked === false && link.ahead === undefined && this.out.bytes < FLUSH_BYTES;
     if (gathers && this.#limit >= GATHER) this.#credit = Math.max(this.#credit, this.#limit);
     return Math.min(messages, this.#credit);
   }
 
-  /**
-   * Queues a message; call only if `hasRoom`.
-   *
-   * @param transfer see the socket; only this pipe may get the message
-   */
+  /** Call only if `hasRoom`. @param transfer only this pipe may get the message */
   send(
     message: OutgoingMessage,
     from: number,
@@ -285,7 +274,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     transfer?: boolean,
   ): void {
     if (transfer === true && this.#pass(message, from, prefix)) return;
-    // Encoding comes first because it may throw; nothing has changed then.
+    // Encoding may throw; nothing has changed then.
     this.encoder.encode(message, from, prefix);
     if (this.#options.conflate) {
       this.#conflate(this.encoder, 1);
@@ -318,13 +307,13 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.#stir();
   }
 
-  /** Accounts for encoded messages added to `out`; at most as many as `roomFor` has returned. */
+  /** At most as many as `roomFor` has returned. */
   queuedMore(messages: number): void {
     this.#credit -= messages;
     this.#stir();
   }
 
-  /** Whether another pipe's messages may move here. They may take this queue to twice its mark. */
+  /** Moved messages may take this queue to twice its mark. */
   get takesMoved(): boolean {
     if (this.isGone || this.released || this.#options.conflate) return false;
     return this.#waiting < 2 * this.#limit && this.#waitingBytes < 2 * this.#limitBytes;
@@ -334,7 +323,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     if (!this.isGone && !this.mute) this.#awaitHalf();
   }
 
-  /** Distributes the queue, except bytes in flight, over other pipes, one segment to each in turn. */
+  /** Except bytes in flight, one segment to each pipe in turn. */
   moveTo(targets: readonly Pipe[]): void {
     this.out.moveTo(targets.map(({ out }) => out));
     for (const target of targets) {
@@ -349,17 +338,14 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.queuedMore(messages);
   }
 
-  /** Queues commands before all messages, for a new connection. */
+  /** For a new connection, before all messages. */
   sendFirst(bytes: Uint8Array): void {
     this.encoder.encodeRaw(bytes);
     this.out.addFirst(this.encoder, 0);
     this.#stir();
   }
 
-  /**
-   * Takes the next message; call only if there is one. @param first a frame to prepend @param lease see the
-   * socket
-   */
+  /** Call only if there is a message. @param first a frame to prepend */
   take(first?: Buffer, lease?: Lease): Buffer[] {
     const message = this.in.take(first, lease);
     if (this.#meter !== undefined) this.#meter.spend(1, messageBytes(message) - (first?.length ?? 0));
@@ -367,10 +353,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     return message;
   }
 
-  /**
-   * Like the socket's, but call only if there is a message; takes none from a rate-limited peer. @param first
-   * see `take`
-   */
+  /** Call only if there is a message. Takes none from a rate-limited peer. */
   takeMany(
     taken: TakenMessages,
     max: number,
@@ -394,7 +377,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     return messages;
   }
 
-  /** Makes the next taken messages resume the link. */
+  /** The next taken messages resume the link. */
   watch(): void {
     this.#paused = true;
   }
@@ -402,7 +385,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   arrived(): void {
     const { messages } = this.in;
     if (this.#options.conflate) while (this.in.messages > 1) this.in.take();
-    // Links within the process limit the sender, so the budget does not count them.
+    // Links within the process limit the sender.
     if (this.link?.ahead === undefined) this.#count();
     if (messages === 0) return;
     if (!this.#paused && !this.#options.conflate && this.#isFull(messages)) {
@@ -436,7 +419,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     return this.#paused || this.#starved || this.#held;
   }
 
-  /** Pauses or resumes the link, for a routing with its own queue. */
+  /** For a routing with its own queue. */
   setBackPressure(on: boolean): void {
     const wasPaused = this.paused;
     this.#held = on;
@@ -463,9 +446,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.link?.close("protocol");
   }
 
-  /**
-   * An unfinished message counts as soon as another is queued, so that one message of any size always passes.
-   */
+  /** An unfinished message counts once another is queued, so that one message of any size always passes. */
   #isFull(messages: number): boolean {
     const { receiveHighWaterMark, receiveHighWaterMarkBytes } = this.#options;
     if (receiveHighWaterMark > 0 && messages >= receiveHighWaterMark) return true;
@@ -475,7 +456,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   #count(): void {
     const { cost } = this.in;
     if (cost !== this.#counted) this.#budget.add(cost - this.#counted);
-    // After a whole message, the next one goes behind those of other peers.
+    // The next message goes behind those of other peers.
     if (cost > this.#counted) this.#budget.arriving(this, 0);
     this.#counted = cost;
     this.#budget.arriving(this, this.in.unfinished);
@@ -522,7 +503,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
       this.#shortFor -= bytes - out.bytes;
       if (this.#shortFor <= 0) this.#findLimits();
     }
-    // Messages at the other end of the process still count, though they have left `out`.
+    // Messages at the other end of the process still count.
     if (this.link?.ahead !== undefined) this.#credit = 0;
     if (out.detached > 0) {
       this.#effects.pipeOnDetached(this, out.detached);
@@ -535,7 +516,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.link?.flush();
   }
 
-  /** Called after the loss of the link, with its bytes in flight. @returns messages lost */
+  /** @returns messages lost with the link */
   unlinked(): number {
     this.link = undefined;
     this.#findLimits();
@@ -549,14 +530,14 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     return lost;
   }
 
-  /** Ends the pipe. @returns accepted messages that were not sent */
+  /** @returns accepted messages that were not sent */
   end(): number {
     if (this.ended) return 0;
     this.ended = true;
     const lost = this.out.clear();
-    this.#limit = -1; // No room, because the encoder's memory is about to be reused.
+    this.#limit = -1; // The encoder's memory is about to be reused.
     this.encoder.close();
-    // The rate no longer applies: departed peers with many messages would otherwise delay others.
+    // Departed peers with many messages would otherwise delay others.
     this.#release();
     return lost;
   }
@@ -617,16 +598,15 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   }
 }
 
-/** A high-water mark of 0 means no limit. */
+/** 0 means no limit. */
 export function limitOf(highWaterMark: number): number {
   return highWaterMark === 0 ? Number.POSITIVE_INFINITY : highWaterMark;
 }
 
 /**
- * Flushes all pipes with new messages at the end of the turn, one write each.
- *
- * `nextTick` runs after settled promises, so a loop of `await send(…)` fills a batch and a single message
- * leaves without delay. From a microtask, each awaited message would be a separate write.
+ * Pipes with new messages, flushed at the end of the turn. `nextTick` runs after settled promises, so a loop
+ * of `await send(…)` fills a batch and a single message leaves without delay. From a microtask, each awaited
+ * message would be a separate write.
  */
 let dirty: Pipe[] = [];
 let spare: Pipe[] = [];

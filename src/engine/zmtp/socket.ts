@@ -1,5 +1,5 @@
 /**
- * One open socket: connects its routing, peers, connections and endpoints to the engine interface.
+ * One open socket: connects routing, peers, connections and endpoints to the engine interface.
  *
  *   offer -> routing -> pipe.out -> link -> peer
  *   take  <- routing <- pipe.in  <- link <- peer
@@ -52,10 +52,9 @@ import type { SocketEffects, SocketState } from "./socket-state.js";
 import type { Platform } from "./transport/transports.js";
 import type { ZapClient } from "./zap.js";
 
-/** Copied by each socket, because a copy keeps the object's shape. */
+/** A copy keeps the object's shape. */
 const NONE_DROPPED = dropCounters(ENGINE_DROP_REASONS);
 
-/** The context of a socket. */
 export interface SocketContext {
   readonly platform: Platform;
   readonly parts: EngineParts;
@@ -82,7 +81,7 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
   readonly policing: Policing;
   readonly properties: PeerProperties;
   readonly retirement: Retirement = this;
-  /** Keeps the event loop busy while a message is awaited (`lowLatency`). */
+  /** For `lowLatency`. */
   spin: Spin | undefined = undefined;
   readonly #listener: EngineListener;
   readonly #routing: Routing;
@@ -90,9 +89,9 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
   readonly #peers: Peers;
   readonly #parts: SocketParts;
   readonly #onClosed: () => void;
-  /** Only the newest message is kept, so batches cannot be relayed. */
+  /** Batches cannot be relayed. */
   #conflates = false;
-  // Created on first use, because most sockets are not part of a relay.
+  // Most sockets are not part of a relay.
   #relaySource: RelaySource | undefined = undefined;
   #relaySink: RelaySink | undefined = undefined;
   #wantsRead = false;
@@ -338,10 +337,7 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
     if (pipe.link?.command?.(body) !== true && pipe.leaving === undefined) this.#routing.command(pipe, body);
   }
 
-  /**
-   * @param isLater defers the event, because a listener in the middle of a flush or fan-out could publish or
-   * throw
-   */
+  /** @param isLater a listener in the middle of a flush or fan-out could publish or throw */
   #count(reason: EngineDropReason, messages: number, pipe?: Pipe, isLater?: boolean): void {
     if (messages === 0) return;
     this.#dropped[reason] += messages;

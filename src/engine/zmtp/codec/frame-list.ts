@@ -5,15 +5,15 @@
  *   shift(), taken() for each message
  */
 
-/** Bounds of a list, equal to those of one receive (sockets/inbox.ts). */
+/** As in one receive (sockets/inbox.ts). */
 const MAX_MESSAGES = 1_000;
 const MAX_COST = 524_288;
 
 const NONE: Buffer[] = [];
 
-/** Template for lists that will probably be full: a growing array would be copied ten times. */
+/** For lists that will probably be full: a growing array would be copied ten times. */
 const PLACES: Buffer[][] = [];
-for (let i = 0; i < MAX_MESSAGES; i++) PLACES.push(NONE); // Without holes, which would change V8's element kind.
+for (let i = 0; i < MAX_MESSAGES; i++) PLACES.push(NONE); // Holes would change V8's element kind.
 
 export class FrameList {
   readonly #messages: Buffer[][];
@@ -42,7 +42,6 @@ export class FrameList {
     return this.#end >= MAX_MESSAGES || this.cost >= MAX_COST;
   }
 
-  /** Whether the next list will probably be full. */
   get wasLarge(): boolean {
     return this.#end > MAX_MESSAGES >> 1;
   }
@@ -53,16 +52,16 @@ export class FrameList {
     this.cost += cost;
   }
 
-  /** Takes the next message, which must exist. It still counts until `taken`. */
+  /** The message still counts until `taken`. */
   shift(): Buffer[] {
     const message = this.#messages[this.#at] as Buffer[];
-    this.#messages[this.#at++] = NONE; // Releases the frames.
+    this.#messages[this.#at++] = NONE;
     return message;
   }
 
-  /** Uncounts a message from `shift`. @returns its cost */
+  /** @returns the message's cost */
   taken(size: number, cost: number): number {
-    // A sender may transfer a frame to a thread after giving it away; the frame is then shorter than on arrival.
+    // A sender may transfer a frame to a thread after giving it away, which empties it.
     const isOver = this.waiting === 0;
     const gone = isOver ? this.cost : cost;
     this.size -= isOver ? this.size : size;

@@ -5,12 +5,11 @@
  *                  over, finds faults; bodies stay where they are
  *   take()      -> the next message, its frames views of the chunks
  *
- * Scanning on arrival costs a few ns per frame. It answers a PING while the program does not read, and counts messages
- * for the high-water mark without an object for each.
+ * Scanning on arrival costs a few ns per frame. It answers a PING while the program does not read, and counts
+ * messages without an object for each.
  *
- * Each chunk becomes a run of whole frames. A frame that spans chunks is assembled separately (split-frame.ts).
- *
- * Messages from a socket of the same thread arrive as frames, and queue in lists (frame-list.ts), one per run.
+ * Each chunk becomes a run of whole frames. A frame that spans chunks is assembled separately
+ * (split-frame.ts). Messages from the same thread arrive as frames, and queue in lists (frame-list.ts).
  */
 import { constants } from "node:buffer";
 import { RingBuffer } from "../../../core/collections/ring-buffer.js";
@@ -37,24 +36,24 @@ import { acquire, type PooledBuffer } from "./pooled-buffer.js";
 import { DIRECT, MAX_EAGER, SplitFrame, type SplitFrameEffects } from "./split-frame.js";
 import { encodeMessage, encodeMessages } from "./take-front.js";
 
-/** Bound on a command, in bytes. SUBSCRIBE with its topic prefix is the longest. */
+/** Bytes; SUBSCRIBE with its prefix is the longest command. */
 export const MAX_COMMAND = 65_536;
 
 export type StreamFault = "reserved-bits" | "too-long" | "too-many-frames" | "command-too-long" | "no-memory";
 
 export type OnCommand = (body: Buffer) => void;
 
-/** Bound on the cost of messages that a batch copies from a list. */
+/** Cost of messages that a batch copies from a list. */
 const MAX_ENCODED = 131_072;
 
-/** Longest message, in frames, that the fast path scans. */
+/** Most frames of a message that the fast path scans. */
 const FEW_FRAMES = 8;
 
 const NO_BYTES = Buffer.alloc(0);
 
 export class InStream implements SplitFrameEffects<StreamFault> {
   messages = 0;
-  /** Whether the last messages were taken in encoded form, for relaying. */
+  /** The last messages were taken in encoded form. */
   relayed = false;
   #maxMessageSize = 0;
   readonly #onCommand: OnCommand;
@@ -62,17 +61,17 @@ export class InStream implements SplitFrameEffects<StreamFault> {
   #head: Run | undefined = undefined;
   #list: FrameList | undefined = undefined;
   #listsAreLarge = false;
-  /** Frames of the incomplete message, and the bytes of their bodies. */
+  /** Of the incomplete message: frames, and the bytes of their bodies. */
   #frames = 0;
   #size = 0;
-  /** Cost of the incomplete message's whole frames (core/frame-cost.ts). */
+  /** Cost of its whole frames (core/frame-cost.ts). */
   #begun = 0;
-  /** Cost of all whole frames, those of the incomplete message included. */
+  /** Cost of all whole frames. */
   #kept = 0;
   #wholeFrames = 0;
-  /** With a cipher, the stream of sealed frames; its incomplete frame counts here. */
+  /** The stream of sealed frames; its incomplete frame counts here. */
   outer: InStream | undefined = undefined;
-  /** Bytes of a frame that the transport assembles from fragments. */
+  /** Bytes that the transport assembles from fragments. */
   fragments = 0;
   readonly #split: SplitFrame<StreamFault>;
 
@@ -101,28 +100,23 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     this.#split = new SplitFrame<StreamFault>(this);
   }
 
-  /** Changes `maxMessageSize` for frames with headers yet to arrive. */
+  /** For frames with headers yet to arrive. */
   limit(maxMessageSize: number): void {
-    const most = constants.MAX_LENGTH - LONG_HEADER; // Most bytes in one Buffer.
+    const most = constants.MAX_LENGTH - LONG_HEADER;
     this.#maxMessageSize = maxMessageSize < 0 ? most : Math.min(most, maxMessageSize);
   }
 
-  /**
-   * Takes a chunk and keeps a reference to it.
-   *
-   * @param pooled owner of the chunk, if pooled
-   * @returns the fault
-   */
+  /** Keeps a reference to the chunk. @param pooled owner of the chunk */
   push(chunk: Uint8Array, from = 0, to = chunk.length, pooled?: PooledBuffer): StreamFault | undefined {
     return this.#push(chunk, from, to, false, pooled);
   }
 
-  /** Takes the first `length` of memory that the caller reuses after the call, so kept bytes are copied. */
+  /** The caller reuses the memory after the call, so kept bytes are copied. */
   pushShared(bytes: Uint8Array, length: number): StreamFault | undefined {
     return this.#push(bytes, 0, length, true, undefined);
   }
 
-  /** Takes ownership of a single-frame message. @returns the fault */
+  /** Takes ownership of the frame. */
   pushFrame(frame: Buffer): StreamFault | undefined {
     const size = frame.length;
     if (size > this.#maxMessageSize) return "too-long";
@@ -130,7 +124,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     return undefined;
   }
 
-  /** Takes ownership of a message and its array. @returns the fault */
+  /** Takes ownership of the frames and their array. */
   pushFrames(frames: Buffer[]): StreamFault | undefined {
     let size = 0;
     let cost = 0;
@@ -145,7 +139,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     return undefined;
   }
 
-  /** @param cost as of frames from a wire, so that the high-water marks mean the same for inproc */
+  /** @param cost as from a wire, so that the high-water marks mean the same for inproc */
   #addFramed(frames: Buffer[], size: number, cost: number): void {
     this.#kept += cost;
     this.messages += 1;
@@ -161,7 +155,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     this.#list = run.list;
   }
 
-  /** @returns where to read the rest of a large frame; call `filled` after */
+  /** Call `filled` after a read into it. */
   memory(): Uint8Array | undefined {
     return this.#split.memory();
   }
@@ -170,7 +164,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     return this.#split.isLarge;
   }
 
-  /** Counts bytes read into `memory`. @returns the fault in the bytes behind the frame */
+  /** @returns the fault in the bytes behind the frame */
   filled(length: number): StreamFault | undefined {
     const behind = this.#split.filled(length);
     return behind === undefined ? undefined : this.pushShared(behind, behind.length);
@@ -210,7 +204,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     }
     let start = position;
     let frames = 0;
-    /** Begin of the incomplete message in this chunk; -1: in an earlier chunk, or before a command. */
+    /** Of the incomplete message in this chunk; -1: in an earlier chunk, or before a command. */
     let begin = this.#frames === 0 ? position : -1;
     let fault: StreamFault | undefined;
     while (position < to) {
@@ -249,8 +243,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
       fault = this.#check(flags, size);
       if (fault !== undefined) break;
       if (body + size > to) {
-        // A large body is kept with its envelope, so that the message is one range, and is relayed without
-        // decoding.
+        // A large body is kept with its envelope: the message is one range, and is relayed undecoded.
         const large = (flags & COMMAND) === 0 && size >= DIRECT && body + size - begin <= MAX_EAGER;
         if (large && begin >= 0 && begin < position) {
           this.#keepRange(chunk, start, begin, frames - this.#frames, to - from, isShared, pooled);
@@ -260,7 +253,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
         break;
       }
       if ((flags & COMMAND) !== 0) {
-        // Commands are handled at once. Frames before them are kept first, since a listener may take messages.
+        // A listener may take messages, so frames before a command are kept first.
         this.#keepRange(chunk, start, position, frames, to - from, isShared, pooled);
         position = body + size;
         start = position;
@@ -281,7 +274,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     return undefined;
   }
 
-  /** Takes the next message, which must exist. @param first a frame to put in front, such as a routing id */
+  /** The message must exist. @param first a frame to put in front */
   take(first?: Buffer, lease?: Lease): Buffer[] {
     let run = this.#head as Run;
     const { bytes } = run;
@@ -352,11 +345,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     taken.cost += cost + count * costOfFirst;
   }
 
-  /**
-   * Takes messages of one chunk, at least the next, which must exist.
-   *
-   * @param taken, max, maxCost of the socket @param first, lease as in `take`
-   */
+  /** Takes messages of one chunk, at least the next, which must exist. */
   takeMany(
     taken: TakenMessages,
     max: number,
@@ -436,7 +425,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     taken.cost += cost + count * costOfFirst;
   }
 
-  /** Takes up to `max` messages of one chunk in encoded form; the next must exist. @param first as in `take` */
+  /** Takes messages of one chunk in encoded form; the next must exist. */
   takeBatch(max: number, first: Buffer | undefined): FrameBatch {
     const run = this.#head as Run;
     if (run.list !== undefined) {
@@ -469,7 +458,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
       counted = frames;
     }
     if (messages === 0) {
-      // The message spans chunks and is copied. The lease keeps the chunks' memory out of the program's hands.
+      // The message spans chunks and is copied; the lease keeps their memory from the program.
       const lease = new Lease();
       const batch = encodeMessage(this.take(undefined, lease), first);
       lease.release();
@@ -510,7 +499,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     else this.#dropTail();
   }
 
-  /** Drops whole messages; an incomplete one continues. @returns their number */
+  /** An incomplete message continues. @returns the number of dropped messages */
   clear(): number {
     const { messages } = this;
     if (this.#frames > 0) {
@@ -525,7 +514,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     return messages;
   }
 
-  /** Drops frames behind the last whole message, which the next connection's frames must not complete. */
+  /** The next connection's frames must not complete frames behind the last whole message. */
   #dropTail(): void {
     const runs: Run[] = [];
     let left = this.messages;
@@ -550,7 +539,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     for (const run of runs) this.#keep(run);
   }
 
-  /** Keeps frames as a view, or as a copy if a view would retain more than twice their size. */
+  /** Copies if a view would retain more than twice the frames' size. */
   #keepRange(
     chunk: Uint8Array,
     start: number,
@@ -569,10 +558,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     }
   }
 
-  /**
-   * Small copies share a pool of 8 KiB (Buffer.poolSize), since dedicated memory for each would cost more than
-   * all else.
-   */
+  /** Small copies share Buffer's pool of 8 KiB: dedicated memory for each would cost more than all else. */
   #keepCopy(chunk: Uint8Array, start: number, end: number): void {
     const size = end - start;
     const pooled = size < DIRECT ? undefined : acquire(size);
@@ -587,7 +573,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     else this.#runs.push(run);
   }
 
-  /** @returns the end of a whole message of few short frames; 0: longer, incomplete or faulty */
+  /** 0: longer, incomplete or faulty. */
   #wholeAt(chunk: Uint8Array, start: number, to: number): number {
     let position = start;
     for (let frames = 1; frames <= FEW_FRAMES; frames++) {
@@ -638,9 +624,9 @@ export class Run {
   position: number;
   readonly end: number;
   list: FrameList | undefined = undefined;
-  /** Owner of the memory, if pooled; counted for this run. */
+  /** Counted for this run. */
   pooled: PooledBuffer | undefined;
-  /** Whether these bytes have no other reader, and may be moved. */
+  /** The bytes have no other reader. */
   readonly own: boolean;
 
   constructor(
@@ -659,7 +645,7 @@ export class Run {
     this.own = own;
   }
 
-  /** Gives views to the program: until the lease ends, or forever without one. */
+  /** To the program, until the lease ends. */
   handOver(lease: Lease | undefined): void {
     const pooled = this.pooled as PooledBuffer;
     if (lease !== undefined) {

@@ -24,8 +24,7 @@ export class PairRouting extends Routing {
   constructor(effects: RoutingEffects, Single?: typeof SingleFrameQueue) {
     super(effects);
     this.#single = Single !== undefined;
-    // Messages of a departed peer come before those of its successor, often the same peer on a new
-    // connection.
+    // Messages of a departed peer come before those of its successor.
     this.#in =
       Single === undefined
         ? new FairQueue(false)
@@ -40,7 +39,7 @@ export class PairRouting extends Routing {
     return this.#pipe?.hasRoom() === true;
   }
 
-  /** Refuses a second peer with a reason; libzmq completes the handshake and ignores the peer. */
+  /** libzmq completes a second peer's handshake and ignores the peer. */
   override refuse(_peer: Peer, pipe: Pipe | undefined): Fault | undefined {
     if (this.#pipe === undefined || this.#pipe === pipe) return undefined;
     return {

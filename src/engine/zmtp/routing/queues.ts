@@ -1,13 +1,12 @@
 /**
- * Fair queueing (30/PIPELINE, The PULL Socket Type) and load balancing (30/PIPELINE, The PUSH Socket Type)
- * over pipes.
+ * Fair queueing and load balancing over pipes (30/PIPELINE, The PULL and The PUSH Socket Type).
  */
 
 import type { OutgoingFrame, OutgoingMessage, TakenMessages } from "../../engine.js";
 import type { Lease } from "../../lease.js";
 import type { Pipe } from "../pipe.js";
 
-/** Takes messages from several pipes, one from each in turn, or all from one pipe before the next. */
+/** One message from each pipe in turn, or all from one pipe before the next. */
 export class FairQueue {
   readonly #pipes: Pipe[] = [];
   readonly #inTurn: boolean;
@@ -65,10 +64,7 @@ export class FairQueue {
     return message;
   }
 
-  /**
-   * Takes nothing if several peers have messages, because each gives one in turn. @param idFor a frame to
-   * prepend to each message
-   */
+  /** Takes nothing if several peers have messages. @param idFor a frame to prepend */
   takeMany(
     taken: TakenMessages,
     max: number,
@@ -89,19 +85,14 @@ export class FairQueue {
   }
 }
 
-/**
- * Accepts single-frame messages and discards others, as the draft socket types do (41/CLISRV,
- * 49/SCATTERGATHER, 52/CHANNEL).
- */
+/** Discards messages of several frames, as the draft types do (41/CLISRV, 49/SCATTERGATHER, 52/CHANNEL). */
 export class SingleFrameQueue extends FairQueue {
   readonly #refused: (frames: number) => void;
   readonly #named: boolean;
   #next: Buffer[] | undefined = undefined;
 
   /**
-   * @param refused reports a discarded message's number of frames
-   * @param named prepends the pipe's routing id to each message
-   * @param inTurn see `FairQueue`
+   * @param refused gets a discarded message's number of frames @param named prepends the pipe's routing id
    */
   constructor(refused: (frames: number) => void, named = false, inTurn = true) {
     super(inTurn);
@@ -132,7 +123,7 @@ export class SingleFrameQueue extends FairQueue {
     return held;
   }
 
-  /** Takes nothing, because each message must be checked. */
+  /** Each message must be checked. */
   override takeMany(): void {}
 
   override take(): Buffer[] | undefined {
@@ -143,7 +134,7 @@ export class SingleFrameQueue extends FairQueue {
   }
 }
 
-/** Distributes messages over pipes in turn, skipping full ones. */
+/** In turn, skipping full pipes. */
 export class LoadBalancer {
   readonly #open: Pipe[] = [];
   /** Pipes found full since the last waiting send. */
@@ -211,10 +202,9 @@ export class LoadBalancer {
 }
 
 /**
- * Moves a pipe's queue to others, linked ones if possible.
+ * Prefers linked pipes.
  *
- * @param most limit on the number of targets
- * @returns the targets; if empty, the queue stays until a pipe has room
+ * @param most targets @returns the targets; if empty, the queue stays until a pipe has room
  */
 export function moveToOthers(from: Pipe, pipes: Iterable<Pipe>, most = Number.POSITIVE_INFINITY): Pipe[] {
   if (from.out.length === 0) return [];

@@ -1,6 +1,6 @@
 /**
  * The behaviour of a socket type: the pipe for each message, and the source of the next one (28/REQREP,
- * 29/PUBSUB, 30/PIPELINE, 31/EXPAIR). Each type has a file.
+ * 29/PUBSUB, 30/PIPELINE, 31/EXPAIR).
  *
  *   add      a pipe accepts messages; if we connect, before its first handshake
  *   joined   its handshake is complete, for the first time or again
@@ -26,18 +26,17 @@ import type { Fault } from "../mechanism/mechanism.js";
 import type { CloseReason, Peer, Pipe } from "../pipe.js";
 import type { Relays } from "./relaying.js";
 
-/** Departed peers with untaken messages; beyond this, no peer is accepted. */
+/** Departed peers with untaken messages, beyond which no peer is accepted. */
 export const MAX_ORPHANED_PIPES = 4_096;
 
 export interface RoutingEffects {
   readonly options: Readonly<OptionValues>;
-  /** `undefined` in a page, which runs no proxies. */
+  /** `undefined` in a page. */
   readonly relays: Relays | undefined;
   routingOnReadable(): void;
   routingOnWritable(): void;
   routingOnEvent(event: SocketEvent): void;
   routingOnReplyLost(): void;
-  /** An accepted message, or a copy of it, was dropped for a peer. */
   routingOnDrop(reason: EngineDropReason, pipe: Pipe, messages?: number): void;
   routingOnKept(bytes: number): void;
   closePipe(pipe: Pipe, reason: CloseReason): void;
@@ -48,13 +47,13 @@ export type RoutingOf = (effects: RoutingEffects) => Routing;
 export abstract class Routing {
   protected readonly effects: RoutingEffects;
   protected readonly pipes = new Set<Pipe>();
-  /** Received messages discarded as unsuitable for the socket type. */
+  /** Unsuitable for the socket type. */
   invalid = 0;
-  /** Messages without room: datagrams, and messages of departed peers. */
+  /** Datagrams, and messages of departed peers, without room. */
   overflowed = 0;
-  /** Messages over a limit; each ended its connection. */
+  /** Each ended its connection. */
   tooLarge = 0;
-  /** Departed peers' pipes with untaken messages; empty ones are removed from time to time. */
+  /** Departed peers' pipes with untaken messages. */
   #orphanedPipes: Pipe[] = [];
   #mostOrphanedPipes = 16;
 
@@ -64,7 +63,7 @@ export abstract class Routing {
 
   abstract get readable(): boolean;
   abstract get writable(): boolean;
-  /** @param transfer see the socket; at most one pipe may get the message with it */
+  /** @param transfer at most one pipe may get the message */
   abstract offer(message: OutgoingMessage, transfer?: boolean): OfferResult;
   abstract take(lease?: Lease): Buffer[] | undefined;
 
@@ -92,12 +91,11 @@ export abstract class Routing {
     return undefined;
   }
 
-  /** Why a peer may not join, or `undefined`; called before its pipe is added. */
+  /** Called before the peer's pipe is added. */
   refuse(_peer: Peer, _pipe: Pipe | undefined): Fault | undefined {
     return undefined;
   }
 
-  /** Called once the socket has closed. */
   close(): void {}
 
   add(pipe: Pipe): void {
@@ -117,13 +115,12 @@ export abstract class Routing {
     this.#mostOrphanedPipes = 16 + 2 * this.#orphanedPipes.length;
   }
 
-  /** Called when a release starts or is undone: a released pipe gets no new messages but still receives. */
+  /** Called when a release starts or is undone. */
   released(_pipe: Pipe, _released: boolean): void {}
 
-  /** Moves a released pipe's queue to other peers, if the type allows it. */
+  /** If the type allows it. */
   move(_from: Pipe): void {}
 
-  /** Whether departed peers' untaken messages prevent new peers. */
   tooManyOrphans(): boolean {
     if (this.#orphanedPipes.length < MAX_ORPHANED_PIPES) return false;
     this.#orphanedPipes = this.#orphanedPipes.filter((pipe) => pipe.in.messages > 0);
@@ -140,7 +137,7 @@ export abstract class Routing {
 
   awaited(): void {}
 
-  /** Wakes a send that may have waited for a departed subscriber (`noDrop`). */
+  /** A send may have waited for a departed subscriber (`noDrop`). */
   protected readerLess(): void {
     if (this.effects.options.noDrop === true) this.effects.routingOnWritable();
   }
@@ -162,7 +159,7 @@ export abstract class Routing {
 
   report(reason: InvalidReason, why: string): void {
     const error = new InvalidMessageError(why);
-    // Deferred, because a listener may receive or close while the caller is receiving.
+    // A listener may receive or close while the caller is receiving.
     queueMicrotask(() => this.effects.routingOnEvent({ type: "invalid", reason, error }));
   }
 
@@ -196,10 +193,7 @@ export abstract class Routing {
   }
 }
 
-/**
- * The name of each socket type in READY, followed by the peer types it accepts (37/ZMTP, The Socket-Type
- * Property).
- */
+/** Names in READY, each followed by the peer types it accepts (37/ZMTP, The Socket-Type Property). */
 const READY: Readonly<Record<SocketTypeName, string>> = {
   Pair: "PAIR PAIR",
   Publisher: "PUB SUB XSUB",
