@@ -2,7 +2,7 @@
 /**
  * Writes the tables of the documentation. A page of docs/ has a block, from `<!-- table: NAME -->` to `<!-- /table -->`, and
  * its contents are what TABLES below makes of the rows in the source. Values are those of the build in dist; texts are
- * docstrings, the help of commands, and the descriptions in schemas of configurations. scripts/build.js runs this at its end.
+ * docstrings. scripts/build.js runs this at its end.
  */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -21,11 +21,7 @@ const { OPTIONS, READABLE, WRITABLE } = await load("micro/core/option-table");
 const { FAMILIES, labelsOf } = await load("micro/metrics/metrics-table");
 const { PROFILES } = await load("micro/cluster/profiles");
 
-/**
- * Tables by name, which in a block may be followed by "of" and an argument. `undefined` leaves the block as it is.
- *
- * @type {Record<string, (of: string) => string | undefined>}
- */
+/** Tables by name. `undefined` leaves the block as it is. @type {Record<string, () => string | undefined>} */
 const TABLES = {
   /** Options that differ in nothing but their names share a row. */
   "socket options"() {
@@ -40,14 +36,6 @@ const TABLES = {
       else same[0] += `, ${code(name)}`;
     }
     return table("Option | Range | Default | Sockets", rows, (cells) => cells);
-  },
-  "context options"() {
-    const texts = docstrings("src/sockets/context.ts", "ContextOptions");
-    const context = new Context({ engine: "zmtp" });
-    return table("Option | Default | Meaning", texts, ([name, text]) => {
-      const value = text.includes("write-only") ? "the system's" : shown(context[name]);
-      return [code(name), value, text.replace(/ Default:? [^.]*\./, "")];
-    });
   },
   capabilities() {
     let engines;
@@ -77,11 +65,6 @@ const TABLES = {
     const rows = Object.entries(OPTIONS).filter(([, spec]) => spec.zeromqDefault !== undefined);
     return table("Option | shoal | zeromq | Why", rows, ([name, spec]) => {
       return [code(name), shown(spec.default), shown(spec.zeromqDefault), texts.get(name)];
-    });
-  },
-  "error classes"() {
-    return table("Class | From | When", errorClasses(), ({ name, from, text }) => {
-      return [code(name), code(from), text];
     });
   },
   /** Codes with the same remedy share a row. */
@@ -146,19 +129,6 @@ const TABLES = {
       return [code(name), ...profiles.map((profile) => grouped(profile[name]))];
     });
   },
-  /** @param of a schema, and where in it the keys are: "proxy.schema.json definitions/side-any" */
-  keys(of) {
-    const [file, path] = of.split(" ");
-    const whole = JSON.parse(read(`dist/${file}`));
-    const at = (/** @type {string} */ way) => way.split("/").reduce((place, step) => place[step], whole);
-    const rows = Object.entries((path === undefined ? whole : at(path)).properties);
-    const own = rows.filter(([, { $ref = "" }]) => !$ref.includes("/option-"));
-    return table("Key | Meaning", own, ([key, { $ref, ...inline }]) => {
-      const { description = "", ...value } = $ref === undefined ? inline : at($ref.slice(2));
-      const inner = Object.keys((value.items ?? value).properties ?? {}).map(code);
-      return [code(key), asWritten(description) + (inner.length > 0 ? ` (${inner.join(", ")})` : "")];
-    });
-  },
 };
 
 /** A class of errors that the package exports, with its docstring. */
@@ -181,12 +151,12 @@ for (const name of readdirSync(join(ROOT, "docs"), { recursive: true, encoding: 
   const before = read(join("docs", name));
   let heads = before.split("<!-- table:").length - 1;
   const after = before.replace(
-    /(<!-- table: ([a-z ]+?)(?: of (.+?))? -->\n)(?:(?!<!-- table:)[\s\S])*?(<!-- \/table -->)/g,
-    (block, head, kind, of = "", end) => {
+    /(<!-- table: ([a-z ]+?) -->\n)(?:(?!<!-- table:)[\s\S])*?(<!-- \/table -->)/g,
+    (block, head, kind, end) => {
       heads -= 1;
       const rows = TABLES[kind];
       if (rows === undefined) throw new Error(`docs/${name} has a table without rows: ${kind}`);
-      const made = rows(of);
+      const made = rows();
       return made === undefined ? block : `${head}\n${made}\n\n${end}`;
     },
   );
@@ -204,11 +174,6 @@ function table(head, rows, cellsOf) {
 /** A value in code. @param {unknown} value */
 function shown(value) {
   return code(typeof value === "string" ? JSON.stringify(value) : grouped(value));
-}
-
-/** Text that is not Markdown, with flags as code. @param {string} text */
-function asWritten(text) {
-  return text.replace(/[*<[\]]/g, "\\$&").replace(/--[a-z][a-z-]+/g, "`$&`");
 }
 
 /** The errors of the package. A class has the codes that its docstring names, and those that the source makes it with. */
