@@ -12,28 +12,28 @@ import type { ConnectionEvents, MessageConnection } from "./protocol.js";
 import type { Receiving } from "./receiving.js";
 import { decodeHello, encodeRefused, type Hello, LinkFrame } from "./wire.js";
 
-/** Why something that a peer sent is refused. */
+/** Why a peer's message is refused. */
 export const LINK_REFUSALS = [
-  /** A version of the hello that this node does not speak. */
+  /** Unknown version of the hello. */
   "version",
-  /** Of another bus, or meant for another node. */
+  /** Of another cluster, or meant for another node. */
   "bus",
   "other-node",
   /** No live member has this id, or the key that the peer proved is another one's. */
   "stranger",
   "key",
-  /** Another life of the id has a connection that stands; a session that its sender gave up. */
+  /** Another life of the id has an open connection; a session that its sender gave up. */
   "session",
   "stale",
   /** No hello came in time; too many wait. */
   "no-hello",
   "hellos",
-  /** What is not a frame of a link, frames that are out of order, too many, too large. */
+  /** Not a frame of a link; frames out of order, too many or too large. */
   "malformed",
   "sequence",
   "flood",
   "too-large",
-  /** An item of a kind that this node does not know, or that does not go by this link: skipped. */
+  /** An item of an unknown kind, or not for this link: skipped. */
   "kind",
   /** A handler of items threw. */
   "handler",
@@ -44,13 +44,13 @@ export type HelloResult = Receiving | LinkRefusal | undefined;
 
 export interface CallerEffects {
   onHello(caller: Caller, hello: Hello): HelloResult;
-  /** A frame of items came from a peer. */
+  /** A frame of items was received. */
   onHeard(from: string): void;
   refuse(reason: LinkRefusal): void;
   forget(caller: Caller): void;
 }
 
-/** A connection that came: unknown until it greets. */
+/** An accepted connection: unknown until it greets. */
 export class Caller implements ConnectionEvents {
   readonly connection: MessageConnection;
   readonly protocol: string;
@@ -69,7 +69,7 @@ export class Caller implements ConnectionEvents {
     );
   }
 
-  /** Whose hello waits. */
+  /** Sender of the waiting hello. */
   get from(): string | undefined {
     return this.#hello?.from;
   }
@@ -82,7 +82,7 @@ export class Caller implements ConnectionEvents {
     const type = head[0];
     if (type === LinkFrame.BATCH || type === LinkFrame.ITEM) {
       const receiving = this.#receiving;
-      // Before a hello, or of a connection in whose place another one came.
+      // Before a hello, or of a connection that another one replaced.
       if (receiving?.connection !== this.connection) {
         if (receiving === undefined) this.refuse("malformed");
         return;
@@ -130,13 +130,12 @@ export class Caller implements ConnectionEvents {
     return this.#isOver;
   }
 
-  /** The links close. */
   end(): void {
     this.onClose();
     this.connection.close(0);
   }
 
-  /** Ends the connection, and says why. */
+  /** Ends the connection with a reason. */
   refuse(reason: LinkRefusal): void {
     if (this.#isOver) return;
     this.#effects.refuse(reason);

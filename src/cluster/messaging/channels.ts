@@ -1,7 +1,6 @@
 /**
- * Channels of `send` and `query`: messages on channels that are not joined are dropped before they are decoded.
- *
- * A channel is a number from 0 to 255 or a name. The number 5 and the name "5" are different channels.
+ * Channels of `send` and `query`: messages on other channels are dropped before they are decoded. The number 5 and the
+ * name "5" are different channels.
  */
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";

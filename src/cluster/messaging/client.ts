@@ -1,7 +1,4 @@
-/**
- * A client of a node, as which a program publishes, subscribes and sends. The node's own is 1; others have separate
- * ids.
- */
+/** A client of a node, as which a program publishes, subscribes and sends. */
 import type { ClusterAddress } from "./addresses.js";
 import type { ClusterSubscription, MessageHandler, Subscription } from "./subscription.js";
 
@@ -10,8 +7,8 @@ export interface SubscribeOptions {
   /** Only messages with this subtopic, by name or number. Default: all. */
   readonly subtopic?: string | number | undefined;
   /**
-   * Whether it gets messages that an overlapping subscription of this client also gets. Default `false`: of
-   * overlapping subscriptions, only the earliest gets a message.
+   * Whether it gets messages that an overlapping subscription of this client also gets. Default `false`: only the
+   * earliest one gets a message.
    */
   readonly each?: boolean | undefined;
   /** Whether it first gets the retained values of its topics. Default `false`. */
@@ -31,8 +28,8 @@ export interface PublishOptions {
   /** Whether it becomes the topic's retained value; empty data removes the value. Default `false`. */
   readonly retain?: boolean | undefined;
   /**
-   * Behaviour for a node whose mark is reached: the message is dropped there and counted (`drop`, the default), or
-   * the call waits for room (`wait`). Other nodes do not wait.
+   * Behaviour for a node whose mark is reached: the message is dropped there and counted (`drop`, the default), or the
+   * call waits for room (`wait`). Other nodes do not wait.
    */
   readonly onFull?: "drop" | "wait" | undefined;
   /** ms for `wait`; -1 (default): no limit. */
@@ -147,17 +144,17 @@ export class MessageClient {
     return this.#messaging.subscribe(this, filter, options, handler);
   }
 
-  /** Like `publish` of the node, by this client. @throws as that; ClosedError `EBADF` */
+  /** Like that of the node, by this client. @throws as that; ClosedError `EBADF` */
   publish(topic: string | number, data: string | Uint8Array, options?: PublishOptions): Promise<number> {
     return this.#messaging.publish(this, topic, data, options);
   }
 
-  /** Like `sendTo` of the node, by this client. @throws as that; ClosedError `EBADF` */
+  /** Like that of the node, by this client. @throws as that; ClosedError `EBADF` */
   sendTo(to: MessageRecipient, data: string | Uint8Array, options?: SendToOptions): Promise<void> {
     return this.#messaging.sendTo(this, to, data, options);
   }
 
-  /** Like `sendToNodes` of the node, by this client. @throws as that; ClosedError `EBADF` */
+  /** Like that of the node, by this client. @throws as that; ClosedError `EBADF` */
   sendToNodes(data: string | Uint8Array, options?: SendToNodesOptions): Promise<number> {
     return this.#messaging.sendToNodes(this, data, options);
   }

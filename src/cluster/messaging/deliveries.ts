@@ -1,6 +1,6 @@
 /**
- * Messages to this node's own subscriptions. What its own publishers send is queued and delivered at the end of the turn: a
- * handler that publishes is not called again inside itself, and each subscription gets the messages of a publisher in their order.
+ * Messages to this node's own subscriptions. Those of its own publishers are delivered at the end of the turn, so that
+ * a handler that publishes is not called again inside itself.
  */
 import { systemClock } from "../../core/clock.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
@@ -9,13 +9,13 @@ import { LOCAL_BYTES, LOCAL_MESSAGES } from "./bounds.js";
 import type { ReceivedMessage } from "./message.js";
 import type { Subscription } from "./subscription.js";
 
-/** ms of deliveries between two turns of the event loop. */
+/** ms of deliveries between turns of the event loop. */
 const TURN = 10;
 
 interface Local {
   readonly subscriptions: readonly Subscription[];
   readonly message: ReceivedMessage;
-  /** Of what is retained; 0: it is not. */
+  /** Of a retained message; else 0. */
   readonly stamp: number;
 }
 
@@ -36,10 +36,11 @@ export class Deliveries {
   }
 
   /**
-   * Gives a message to the subscriptions whose subtopic fits: of those of one client to the first, and to each that asks for it.
+   * Gives a message to the subscriptions whose subtopic fits: of those of one client to the first, and to each with
+   * `each`.
    *
-   * @param holds whether who brings it can wait
-   * @param stamp of what is retained, which subscriptions with `retained` get unless they have a later one; 0: it is not
+   * @param holds whether the caller can wait
+   * @param stamp of a retained message, which subscriptions with `retained` get unless they have a later one; else 0
    * @returns settles when there is room for more; `undefined`: there is
    */
   deliver(
@@ -66,12 +67,12 @@ export class Deliveries {
     return held;
   }
 
-  /** A subscription had no room for what it was just given. */
+  /** The last subscription had no room. */
   dropped(): void {
     this.delivered -= 1;
   }
 
-  /** Queues a message of this node's own publisher, or a retained value. @param stamp of what is retained; 0: it is not */
+  /** Queues a message of this node's own publisher, or a retained value. @param stamp of a retained message; else 0 */
   queue(subscriptions: readonly Subscription[], message: ReceivedMessage, stamp = 0): void {
     this.#queue.push({ subscriptions, message, stamp });
     this.#queuedBytes += message.bytes;

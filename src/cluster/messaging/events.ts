@@ -9,9 +9,9 @@ export type DropReason = "full" | "size" | "slow" | "gone";
 export type MessagingEvent =
   /**
    * Messages were dropped: another node's mark was reached (`full`, with its id), another node does not accept their
-   * size (`size`, with its id), a subscription's mark was reached (`slow`, with its filter), or a node is gone that
-   * had not acknowledged them (`gone`, with its id; it may have received some). `prefix` is the first level of the
-   * first message's topic, and empty for `gone`; `count` is since the last event of this cause.
+   * size (`size`, with its id), a subscription's mark was reached (`slow`, with its filter), or a node is gone that had
+   * not acknowledged them (`gone`, with its id; it may have received some). `prefix` is the first level of the first
+   * message's topic, empty for `gone`; `count` is since the last event of this cause.
    */
   | {
       readonly type: "message:dropped";

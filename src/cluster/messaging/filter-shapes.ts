@@ -1,14 +1,14 @@
 /**
- * The shapes that the filters of a table have: which levels are "+", how many levels there are, and whether "#" ends them.
- * A program has many filters and few shapes. A tree of them, whose edges are "a text" and "+":
+ * Shapes of a table's filters, of which there are few: which levels are "+", the number of levels, and whether "#" ends
+ * them. A tree of them, whose edges are "a text" and "+":
  *
  *   a/+/x   b/+/y   a/#          root ─text→ 1 (tails 1) ─+→ 2 ─text→ 3 (ends 2)
  *
- * `ends` counts filters that end there, `tails` those that have "#" after it; a table of routes counts each once for every node that has
- * it. How many levels a topic has is how deep a match goes, and it looks up one filter for each shape on its way.
+ * `ends` counts filters that end there, `tails` those with "#" after it; a table of routes counts each once for every
+ * node that has it. A match is as deep as the topic, and probes one filter for each shape on its way.
  */
 
-/** No such child; the root is nobody's child. */
+/** No such child: no node has the root as child. */
 const NONE = 0;
 const FIRST_ROOM = 64;
 
@@ -19,16 +19,15 @@ export class FilterShapes {
   ends = new Uint32Array(FIRST_ROOM);
   tails = new Uint32Array(FIRST_ROOM);
   #parent = new Int32Array(FIRST_ROOM);
-  /** How many levels up to a node there are, and which of the first 32 are "+": bit 0 is the first level's. */
+  /** Number of levels up to a node, and which of the first 32 are "+": bit 0 is the first level's. */
   levels = new Uint8Array(FIRST_ROOM);
   masks = new Int32Array(FIRST_ROOM);
-  /** How many levels up to a node are "+". */
+  /** Number of levels up to a node that are "+". */
   #pluses = new Uint8Array(FIRST_ROOM);
   #next = 1;
   #free: number[] = [];
   #size = 0;
 
-  /** Shapes that some filter has. */
   get size(): number {
     return this.#size;
   }
@@ -37,7 +36,6 @@ export class FilterShapes {
     return (isPlus ? this.plus : this.text)[node] as number;
   }
 
-  /** The child, made where it is not there. */
   makeChild(node: number, isPlus: boolean): number {
     const known = this.child(node, isPlus);
     if (known !== NONE) return known;
@@ -51,7 +49,7 @@ export class FilterShapes {
     return made;
   }
 
-  /** A filter more of a shape. */
+  /** Counts a filter of a shape. */
   add(node: number, tail: boolean): void {
     const counts = tail ? this.tails : this.ends;
     const before = counts[node] as number;
@@ -59,7 +57,7 @@ export class FilterShapes {
     if (before === 0) this.#size++;
   }
 
-  /** So many less; nodes that lead to no shape go. */
+  /** Nodes without a shape below are freed. */
   delete(node: number, tail: boolean, count: number): void {
     const counts = tail ? this.tails : this.ends;
     const left = (counts[node] as number) - count;
@@ -70,7 +68,7 @@ export class FilterShapes {
     }
   }
 
-  /** Frees a node that leads to no shape, and those above it that led to it alone. */
+  /** Frees a node without a shape below, and such nodes above it. */
   prune(node: number): void {
     let at = node;
     while (at !== 0 && this.ends[at] === 0 && this.tails[at] === 0) {
@@ -88,7 +86,7 @@ export class FilterShapes {
     return this.#pluses[node] === 0;
   }
 
-  /** Which levels up to a node are "+": 1 where they are; how many there are. */
+  /** Writes 1 for each level up to a node that is "+". @returns the number of levels */
   read(node: number, into: Uint8Array): number {
     let levels = 0;
     for (let at = node; at !== 0; at = this.#parent[at] as number) levels++;

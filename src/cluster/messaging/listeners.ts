@@ -1,11 +1,11 @@
 /**
  * The listeners of a node's links, one of each protocol.
  *
- *   start ──> open ──a look: it is gone──> opened again ──> open, perhaps elsewhere: advertised
- *              ^                             │ cannot be
- *              └────── a look, 5 s ────── withdrawn: advertised no more
+ *   start ──> open ──a check: it is gone──> opened again ──> open, perhaps elsewhere: advertised
+ *              ^                              │ cannot be
+ *              └────── a check, 5 s ────── withdrawn: advertised no more
  *
- * Others ask for a look where they fail to reach this node; where one is withdrawn the next look is due by itself.
+ * Peers that cannot reach this node request checks; a withdrawn listener is checked anyway.
  */
 import { describe, thrownText } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
@@ -17,9 +17,8 @@ export interface ListenersOptions {
   readonly protocols: readonly LinkProtocol[];
   /** ms, as of the links. */
   readonly heartbeat: number;
-  /** A connection came to a protocol's listener. */
   accept(protocol: string, connection: MessageConnection): ConnectionEvents;
-  /** What the listeners that are open advertise, by priority: others than before, perhaps. */
+  /** The adverts of the open listeners, by priority, may have changed. */
   changed(adverts: ReadonlyMap<string, string>): void;
   /** A listener could not be opened, or was gone. */
   failed(protocol: string, reason: string): void;
@@ -28,12 +27,12 @@ export interface ListenersOptions {
 export class Listeners {
   readonly #options: ListenersOptions;
   readonly #open = new Map<string, ProtocolListener>();
-  /** Why those that were open could not be opened again, by the protocol's name. */
+  /** By name of the protocol: why an open listener could not be opened again. */
   readonly #withdrawn = new Map<string, string>();
-  /** A look at the listeners is due, or under way. */
+  /** For the next check, or during one. */
   #timer: NodeJS.Timeout | undefined = undefined;
   #checkedAt = Number.NEGATIVE_INFINITY;
-  /** Asked for since the last look began: it may have passed what is gone now. */
+  /** Requested since the current check began, which may have passed what is gone now. */
   #again = false;
   #isStopped = false;
 
@@ -44,7 +43,7 @@ export class Listeners {
   /**
    * Opens all of them. One that cannot be opened is reported and left out.
    *
-   * @throws the first protocol's error where none could be opened
+   * @throws the first protocol's error if none could be opened
    */
   async start(): Promise<void> {
     const failures: unknown[] = [];
@@ -77,8 +76,8 @@ export class Listeners {
   }
 
   /**
-   * Others fail to reach this node by some protocol: a listener that is gone is opened again, and the others are sent where. One that cannot be
-   * opened is withdrawn, and tried again with each look: one is due then without being asked for.
+   * Called when peers cannot reach this node. A missing listener is opened again, and advertised; if that fails, it is
+   * withdrawn and tried again by the next check.
    */
   check(): void {
     if (this.#isStopped) return;
@@ -95,7 +94,7 @@ export class Listeners {
     }, wait).unref();
   }
 
-  /** It never rejects. */
+  /** Never rejects. */
   async #look(): Promise<void> {
     for (const protocol of this.#options.protocols) {
       const { name } = protocol;
@@ -103,7 +102,7 @@ export class Listeners {
       if (listener?.isOpen === undefined && !this.#withdrawn.has(name)) continue;
       try {
         if ((await listener?.isOpen?.()) === true) continue;
-        // They may have closed meanwhile.
+        // The listeners may have closed meanwhile.
         if (this.#isStopped) return;
         if (listener !== undefined) {
           this.#open.delete(name);
@@ -131,7 +130,6 @@ export class Listeners {
     this.#options.changed(adverts);
   }
 
-  /** Looks no more, and opens nothing. Those that are open stay. */
   stop(): void {
     this.#isStopped = true;
     clearTimeout(this.#timer);
@@ -145,7 +143,7 @@ export class Listeners {
   }
 }
 
-/** What a program's protocol gave for its listener. @throws InvalidArgumentError `EINVAL` */
+/** Checks the listener of a program's protocol. @throws InvalidArgumentError `EINVAL` */
 function checkListener(listener: ProtocolListener): void {
   if (typeof listener?.close !== "function")
     throw new InvalidArgumentError(`a listener has advert and close; got ${describe(listener)}`);

@@ -1,5 +1,5 @@
 /**
- * Messages by datagram: one to the bus's multicast group, for many services. No service acknowledges it, so it may be lost.
+ * Messages by datagram: one to the cluster's multicast group, for many services, without acknowledgement.
  *
  *   datagram  filter | MESSAGE item with an id (service-wire.ts)
  *   filter    count uint, as many short ids of 4 bytes: who is meant; 0: all, also those that the sender does not know
@@ -13,23 +13,23 @@ import { Reader, sizeOfUint, writeUint } from "./schema.js";
 /** Bytes of a short id. */
 const SHORT = 4;
 
-/** The bus's multicast group. */
+/** The cluster's multicast group. */
 export interface MulticastGroup {
-  /** Bytes of a datagram at most; 0: there is no group, or a live member does not know such datagrams. */
+  /** Maximum bytes of a datagram; 0: without a group, or if a live member does not know such datagrams. */
   room(): number;
   send(data: Buffer): void;
 }
 
 export class Multicast {
   readonly #group: MulticastGroup;
-  /** Ids that each sender's datagrams had, the oldest first. */
+  /** By sender: ids of its datagrams, the oldest first. */
   readonly #seen = new Map<string, Set<number>>();
 
   constructor(group: MulticastGroup) {
     this.#group = group;
   }
 
-  /** Whether an item of so many bytes fits one datagram to at least one service. */
+  /** Whether an item of this size fits a datagram to one service. */
   fits(size: number): boolean {
     return size + 1 + SHORT <= this.#group.room();
   }
@@ -39,7 +39,7 @@ export class Multicast {
    *
    * @param others the live members
    * @param isForAll also for members that are not known here yet
-   * @returns services that were not sent it, since another member has the same short id
+   * @returns services without it, since another member has the same short id
    */
   send(
     item: Buffer,
@@ -65,7 +65,10 @@ export class Multicast {
     return left;
   }
 
-  /** @param self this node's id @returns the item of a datagram; `undefined`: it is for others; "filter": it is malformed */
+  /**
+   * @param self this node's id
+   * @returns the item of a datagram; `undefined`: it is for others; "filter": it is malformed
+   */
   read(bytes: Buffer, self: string): Buffer | "filter" | undefined {
     const reader = new Reader(bytes);
     const count = reader.uint();
@@ -80,7 +83,7 @@ export class Multicast {
     return undefined;
   }
 
-  /** Whether the id of a sender's datagram is new, as far as is known. It counts as known from then on. */
+  /** Remembers the id of a sender's datagram. @returns whether it was new */
   isNew(from: string, id: number): boolean {
     let seen = this.#seen.get(from);
     if (seen === undefined) {
@@ -97,7 +100,7 @@ export class Multicast {
     return true;
   }
 
-  /** A sender is gone, or is another process than before, which numbers its items from 1 again. */
+  /** A sender is gone, or another process, which numbers its items from 1 again. */
   onGone(from: string): void {
     this.#seen.delete(from);
   }

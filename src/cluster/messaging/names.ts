@@ -1,7 +1,4 @@
-/**
- * Names, numbers and addresses in messages: topics and subtopics that a call names by either, who sent what arrives, and the
- * messages made of them.
- */
+/** Names, numbers and addresses in messages: topics and subtopics, which a call names by either, and senders. */
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { type Addresses, type ClusterAddress, isAlias, SELF_ID } from "./addresses.js";
@@ -19,10 +16,13 @@ export class MessageNames implements NumberedNames {
   readonly #id: string;
   readonly #addresses: Addresses<MessageClient>;
   readonly #isClosed: () => boolean;
-  /** Names of subtopics as they are in items. */
+  /** Encoded names of subtopics. */
   readonly #subtopicNames = new Map<string, Buffer>();
 
-  /** @param id of this node @param isClosed whether no name gets a number any more */
+  /**
+   * @param id of this node
+   * @param isClosed whether names get no more numbers
+   */
   constructor(
     id: string,
     topics: TopicIds,
@@ -38,7 +38,7 @@ export class MessageNames implements NumberedNames {
   }
 
   /**
-   * The number of a topic, or of a subtopic: the one that is given, or at random.
+   * The number of a topic, or of a subtopic: the given one, or a random one.
    *
    * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` for too many
    */
@@ -46,14 +46,14 @@ export class MessageNames implements NumberedNames {
     return (isSubtopic ? this.subtopics : this.topics).create(name, id);
   }
 
-  /** A name that has no number gets one at random, as long as there is room for it. */
+  /** A name without a number gets a random one, while there is room. */
   numberOf(name: string, isSubtopic: boolean): number {
     const number = (isSubtopic ? this.subtopics : this.topics).idOf(name);
     if (number !== 0 || this.#isClosed()) return number;
     try {
       return this.create(name, undefined, isSubtopic);
     } catch {
-      // Too many numbers: a message without one is still a message, and `create` reports it to who asks for a number.
+      // Too many numbers: a message needs none, and `create` reports the error.
       return 0;
     }
   }
@@ -88,11 +88,11 @@ export class MessageNames implements NumberedNames {
   topicUnlessClient(number: number): string | undefined {
     if (this.#addresses.has(number)) return undefined;
     const name = this.topics.nameOf(number);
-    // An alias that was dropped is no invalid argument: sending there says so.
+    // A dropped alias is a valid argument: the send reports it.
     return name === undefined && isAlias(number) ? undefined : this.topicOf(number);
   }
 
-  /** As `senderOf`, without a new alias: the id of a client that is not known here is the one that it has on its node. */
+  /** Like `senderOf`, without a new alias: an unknown client's id is the one on its node. */
   knownAddress(node: string, client: number): ClusterAddress {
     const known = node === this.#id ? this.#addresses.client(client) : this.#addresses.find(node, client);
     return known?.address ?? Object.freeze({ node, id: client });

@@ -1,10 +1,10 @@
 /**
  * Items of requests, and answers of services, that wait for room at other nodes (waiting-sends.ts).
  *
- * Who answers requests keeps a slot until its reply has gone, and a caller grants no more than it has read, so these
- * are few. But a request that is over leaves what it sent before, and the other end may begin and end any number of
- * them, and acknowledge nothing: past a bound what comes further is dropped. Answers that hold no slot, such as
- * refusals, have lower bounds, since a node may ask for any number of them and read none.
+ * These are few: an answer keeps its slot until it was sent, and a caller grants no more than it has read. But an ended
+ * request leaves its items behind, and a peer may begin and end any number without an acknowledgement: above a bound
+ * further items are dropped. Answers without a slot, such as refusals, have lower bounds, since a peer may request any
+ * number of them and read none.
  */
 import { MAX_QUEUED_BYTES, MAX_QUEUED_ITEMS, MAX_UNREAD_ANSWER_BYTES, MAX_UNREAD_ANSWERS } from "./bounds.js";
 import type { SendResult } from "./parts.js";
@@ -31,22 +31,22 @@ export class NodeQueues {
     this.#waiting = new WaitingSends(Infinity, Infinity, effects);
   }
 
-  /** Items that wait. */
+  /** Waiting items. */
   get size(): number {
     return this.#waiting.count;
   }
 
-  /** Sends it now. What waits for that node is not overtaken. */
+  /** Sends it now, behind the node's waiting items. */
   send(node: string, item: Buffer): SendResult {
     return this.#waiting.has(node) ? "full" : this.#effects.send(node, item);
   }
 
-  /** Sends it, when there is room where the link is full. @param done called once */
+  /** Waits for room if the link is full. @param done called once */
   sendLater(node: string, item: Buffer, done?: (result: QueueResult) => void): void {
     this.#send(node, item, MAX_QUEUED_ITEMS, MAX_QUEUED_BYTES, done);
   }
 
-  /** As `sendLater`, of an answer that holds no slot: it is dropped where too much waits for the node. */
+  /** Like `sendLater`, for an answer without a slot: it is dropped if too much waits for the node. */
   answer(node: string, item: Buffer, done?: (result: QueueResult) => void): void {
     this.#send(node, item, MAX_UNREAD_ANSWERS, MAX_UNREAD_ANSWER_BYTES, done);
   }

@@ -1,4 +1,3 @@
-/** Options of messaging. */
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { anything, bytes, checkOptions, integer, type Settings } from "../../patterns/kit/options.js";
@@ -38,15 +37,15 @@ export interface PublishAsRequest {
 /** Options of messaging; all are optional. */
 export interface MessagingOptions {
   /**
-   * Whether a node may publish for a client of another node. Called on the publishing node by `publishAs`, and on
-   * each receiving node. An error means no. Default: no. Nodes may always publish for their own clients.
+   * Whether a node may publish for a client of another node. Called on the publishing node by `publishAs`, and on each
+   * receiving node. An error means no. Default: no.
    */
   readonly mayPublishAs?: ((request: PublishAsRequest) => boolean) | undefined;
   /**
-   * Protocols of the streams between nodes by priority: "tcp" (the node's port), "tls" (the same with the node's
-   * option `tls`), "ipc" (a socket file, for nodes on one host), "ws" (a WebSocket at a separate port, over TLS with
-   * the node's option `tls`), and those of {@link streamProtocol}. The first common one that works is used; a failed
-   * one is tried again later. Default: the node's port, whose stream membership has anyway.
+   * Protocols of the streams between nodes by priority: "tcp" (the node's port), "tls" (the same with the node's option
+   * `tls`), "ipc" (a socket file, for nodes on one host), "ws" (a WebSocket at a separate port, over TLS with the
+   * node's option `tls`), and those of {@link streamProtocol}. The first common one that works is used; a failed one is
+   * tried again later. Default: the node's port.
    */
   readonly protocols?: readonly ("ipc" | "tcp" | "tls" | "ws" | MessageProtocol)[] | undefined;
   /** Channels of `send` and `query` joined from the start. Default 0, 1 and 2. */
@@ -57,16 +56,13 @@ export interface MessagingOptions {
   readonly highWaterMark?: number | undefined;
   /** Bytes queued for another node. Default 4,194,304. */
   readonly highWaterMarkBytes?: number | undefined;
-  /**
-   * Maximum bytes of a message with its topic, sent and received. Default 1,048,576; 262,144 to 268,435,456, since it
-   * must hold what nodes exchange about their subscriptions.
-   */
+  /** Maximum bytes of a message with its topic, sent and received. Default 1,048,576; 262,144 to 268,435,456. */
   readonly maxItem?: number | undefined;
   /** ms without messages after which the connection to a node closes until the next one. Default 60,000. */
   readonly idle?: number | undefined;
   /**
-   * ms without an acknowledgement of messages after which a connection is checked, and after as many again counts as
-   * broken. A connection without unacknowledged messages is not checked. Default 5,000.
+   * ms without an acknowledgement of sent messages after which a connection is checked, and after as many again counts
+   * as broken. Default 5,000.
    */
   readonly heartbeat?: number | undefined;
   /** Messages queued for a subscription. Default 10,000. */
@@ -78,8 +74,8 @@ export interface MessagingOptions {
   /** Bytes of retained values. Default 16,777,216. */
   readonly maxRetainedBytes?: number | undefined;
   /**
-   * Maximum ms that `publish` waits for the subscriptions of a newly met node; 0: it does not wait, and the node may
-   * miss the first messages. Default 1,000.
+   * Maximum ms that `publish` waits for the subscriptions of a newly met node; 0: the node may miss the first messages.
+   * Default 1,000.
    */
   readonly settle?: number | undefined;
   /**
@@ -133,7 +129,6 @@ export function messagingSettings(given: boolean | MessagingOptions = true): Mes
   return settings;
 }
 
-/** @throws InvalidArgumentError `EINVAL` */
 function checkProtocols(protocols: NonNullable<MessagingOptions["protocols"]>): void {
   if (!Array.isArray(protocols) || protocols.length === 0 || protocols.length > MAX_PROTOCOLS)
     throw new InvalidArgumentError(

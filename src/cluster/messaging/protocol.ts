@@ -1,6 +1,6 @@
 /**
- * A protocol creates byte streams between nodes: the node's port, ipc, or a program's. The node adds proof of
- * identity, membership and messages (net/link.ts).
+ * A protocol creates byte streams between nodes: the node's port, ipc, or a program's. The node adds proof of identity,
+ * membership and messages (net/link.ts).
  *
  *   listen ──> advertised in the node's details ──> connect, by other nodes ──> a stream
  */
@@ -12,7 +12,7 @@ export interface DialTarget {
   readonly id: string;
   /** IP address of the node. */
   readonly host: string;
-  /** Its address, "host:port". */
+  /** "host:port". */
   readonly address: string;
   /** Whether it is on this host. */
   readonly local: boolean;
@@ -34,8 +34,8 @@ export interface ProtocolListener {
   /** Address for other nodes to dial: at most 128 bytes without ";". */
   readonly advert: string;
   /**
-   * Whether it still accepts connections, asked when other nodes cannot reach this one. `false` closes the listener
-   * and opens another. Default: always.
+   * Whether it still accepts connections, asked when other nodes cannot reach this one. `false` closes the listener and
+   * opens another. Default: always.
    */
   isOpen?(): Promise<boolean>;
   close(linger: number): Promise<void>;
@@ -63,7 +63,7 @@ export interface ConnectionEvents {
   onOpen(): void;
   /** 1 or 2 frames, which never change afterwards. */
   onMessage(frames: readonly Buffer[]): void;
-  /** The connection ended or failed. Called once, last. */
+  /** Called once, last. */
   onClose(reason: string): void;
 }
 
@@ -75,9 +75,9 @@ export interface MessageConnection {
   readonly address?: string | undefined;
   /** Whether the memory of a sent message may be reused after its acknowledgement. Default `false`. */
   readonly copiesSent?: boolean | undefined;
-  /** Whether the other end has not taken what was sent for long. Default `false`. */
+  /** Whether the other end has not taken sent bytes for long. Default `false`. */
   readonly isFull?: boolean | undefined;
-  /** Sends a message, whose bytes must not change before their acknowledgement. A failure ends the connection. */
+  /** The bytes must not change before their acknowledgement. A failure ends the connection. */
   send(frames: readonly Uint8Array[]): void;
   /** Closes without `onClose`. @param linger ms to send queued messages */
   close(linger: number): void;

@@ -1,4 +1,4 @@
-/** Protocols beside the node's own port: ipc, and those of programs. */
+/** Protocols other than the node's own port: ipc, and those of programs. */
 import { once } from "node:events";
 import { connect as connectSocket, createServer } from "node:net";
 import type { Duplex } from "node:stream";
@@ -12,11 +12,11 @@ import { makeSocketFolder, removeSocketFolder } from "./socket-folder.js";
 /** Connections that the system holds until they are accepted. */
 const BACKLOG = 512;
 
-/** What {@link streamProtocol} makes a protocol of. */
+/** Options of {@link streamProtocol}. */
 export interface StreamProtocolOptions {
   /** 1 to 16 lower-case letters and digits, equal at both ends. */
   readonly name: string;
-  /** Whether it may reach a node; without asking the network. Default: nodes of this host. */
+  /** Whether it may reach a node, without using the network. Default: nodes of this host. */
   readonly reaches?: ((target: DialTarget) => boolean) | undefined;
   /** Listens, and calls `accept` with each stream. */
   listen(accept: (stream: Duplex) => void, host: ProtocolHost): Promise<ProtocolListener>;
@@ -25,8 +25,8 @@ export interface StreamProtocolOptions {
 }
 
 /**
- * A protocol of a program, for `messaging.protocols`: streams of bytes such as named pipes or the standard streams of a child process.
- * Both nodes prove themselves on each stream, and a cluster with a key or password seals what it carries.
+ * A protocol of a program, for `messaging.protocols`: streams of bytes such as named pipes or the standard streams of a
+ * child process. Both nodes prove themselves on each stream, and a cluster with a key or password seals its data.
  *
  * @throws InvalidArgumentError `EINVAL` for an unknown option, or one of another type
  */
@@ -51,7 +51,7 @@ export function checkProtocol({ name, ...calls }: MessageProtocol): void {
       );
 }
 
-/** Sockets in the file system, for nodes of this host. */
+/** Socket files, for nodes of this host. */
 export function ipcProtocol(): MessageProtocol {
   return {
     name: "ipc",
@@ -69,7 +69,7 @@ export function ipcProtocol(): MessageProtocol {
       }
       return {
         advert: path,
-        // A socket in the file system may be removed, which its listener does not notice.
+        // A listener does not notice that its socket file was removed.
         isOpen: () => isListenedAt(path),
         async close() {
           server.close();

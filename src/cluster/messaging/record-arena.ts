@@ -1,19 +1,19 @@
 /**
- * Records of a few words each, one after the other in chunks of 1 MiB: ten million of them are some hundred objects to the
- * garbage collector. A record is known by its `ref`: chunk << 18 | word. Ref 0 is none.
+ * Records of a few words each, one after the other in chunks of 1 MiB: to the garbage collector ten million of them are
+ * some hundred objects. A record's `ref` is chunk << 18 | word; 0: none.
  *
  *   word 0    bits 0–15 bytes of the text, 16–29 words of the payload, 30 the payload's kind, 31 dead
  *   payload   as many words
  *   text      UTF-8, filled up to a word
  *
- * Records are written at the end only. One that is freed stays as it is; when the dead are half as much as the living, the
- * owner moves what lives out of the chunk that has most of them, some records with each change, and the chunk goes. So whatever
- * sizes come and go, the arena is about one and a half times what lives, and two chunks.
+ * Records are only written at the end, and freed ones stay. When the dead have half the size of the living, the owner
+ * moves the living out of the chunk with most of the dead, some with each change, and the chunk is dropped. So the
+ * arena has about one and a half times the living, and two chunks.
  */
 
 import { leaveMemory, type TakeMemory } from "./table-memory.js";
 
-/** Of a ref, the bits of the word; the others are the chunk's. */
+/** Bits of a ref for the word; the others are the chunk's. */
 export const CHUNK_SHIFT = 18;
 export const WORD_MASK = (1 << CHUNK_SHIFT) - 1;
 const CHUNK_WORDS = 1 << CHUNK_SHIFT;
@@ -26,7 +26,7 @@ const SPARED = CHUNK_WORDS;
 export const DEAD = 0x8000_0000;
 
 export class RecordArena {
-  /** By number; a chunk that went has length 0. */
+  /** By number; a dropped chunk has length 0. */
   readonly words: Uint32Array[] = [];
   readonly bytes: Uint8Array[] = [];
   readonly #used: number[] = [];
@@ -41,7 +41,7 @@ export class RecordArena {
     this.#take = take;
   }
 
-  /** Room for a record of so many words, at most a chunk. */
+  /** @param words at most a chunk */
   allocate(words: number): number {
     let chunk = this.#head;
     while (
@@ -83,7 +83,7 @@ export class RecordArena {
     return this.#used[chunk] as number;
   }
 
-  /** A chunk all of whose records are dead goes. */
+  /** Drops a chunk of dead records. */
   drop(chunk: number): void {
     this.#deadWords -= this.#dead[chunk] as number;
     this.#dead[chunk] = 0;
@@ -94,7 +94,6 @@ export class RecordArena {
     this.#free.push(chunk);
   }
 
-  /** It is not used any more. */
   close(): void {
     for (const { buffer } of this.words) leaveMemory(buffer);
   }
@@ -104,7 +103,7 @@ export class RecordArena {
   }
 
   #give(chunk: number, length: number): void {
-    // A small table has the first one alone.
+    // A small table has only the first one.
     const memory = chunk === 0 ? new ArrayBuffer(length * 4) : this.#take(length * 4);
     this.words[chunk] = new Uint32Array(memory);
     this.bytes[chunk] = new Uint8Array(memory);
@@ -117,7 +116,7 @@ export class RecordArena {
   }
 
   #begin(): void {
-    // What is left of the last chunk is nobody's.
+    // The rest of the last chunk stays unused.
     if (this.#head !== -1) {
       const rest = CHUNK_WORDS - (this.#used[this.#head] as number);
       this.#dead[this.#head] = (this.#dead[this.#head] as number) + rest;
@@ -126,7 +125,7 @@ export class RecordArena {
     const chunk = this.#free.pop() ?? this.words.length;
     if (chunk === MAX_CHUNKS) throw new RangeError("An arena of records has at most 16 GiB");
     this.#give(chunk, this.words.length === 0 ? FIRST_WORDS : CHUNK_WORDS);
-    // Ref 0 is none.
+    // Ref 0: none.
     this.#used[chunk] = chunk === 0 ? 1 : 0;
     this.#dead[chunk] = 0;
     this.#head = chunk;

@@ -1,4 +1,4 @@
-/** What this node has of other nodes' subscriptions: copies in a table, within bounds. */
+/** Bounded copies of other nodes' subscriptions, in a table. */
 import {
   MAX_NODE_ROUTE_BYTES,
   MAX_NODE_ROUTES,
@@ -11,7 +11,7 @@ import { type RouteChanges, type RouteDelta, type RoutePart, readChanges } from 
 
 /** Where routes are kept: a RouteTable. */
 export interface RouteStore {
-  /** The number of a further node; `undefined` while there is none. */
+  /** `undefined`: no number is free. */
   takeNode(): number | undefined;
   /**
    * @param bytes where the filter is, as UTF-8; not kept
@@ -20,7 +20,7 @@ export interface RouteStore {
   addBytes(bytes: Uint8Array, start: number, end: number, node: number): string;
   delete(filter: string, node: number): boolean;
   deleteNode(node: number): number;
-  /** Whether filters are refused that would be taken if those of others were not there. */
+  /** Whether filters are refused that would be taken without those of others. */
   readonly isFull: boolean;
 }
 
@@ -50,11 +50,11 @@ interface RouteSet {
   isShort: boolean;
 }
 
-/** The numbers by which the store has the nodes, and what all of them have together. */
+/** Numbers of nodes in the store, and the sum of their routes. */
 export class RouteNumbers {
   readonly #store: RouteStore;
   readonly limits: RouteLimits;
-  /** By number: the live node that it leads to. */
+  /** The live node of each number. */
   readonly #owners: (string | undefined)[] = [];
   routes = 0;
   bytes = 0;
@@ -78,7 +78,7 @@ export class RouteNumbers {
     if (number >= 0) this.#owners[number] = id;
   }
 
-  /** All routes of a number go, and it is free. */
+  /** Deletes a number's routes, and frees it. */
   free(set: RouteSet): void {
     this.setOwner(set, undefined);
     this.#store.deleteNode(set.number);
@@ -86,7 +86,7 @@ export class RouteNumbers {
     this.bytes -= set.bytes;
   }
 
-  /** Whether there is room for what a set lacks, next to a copy of what it has: it serves until the copy takes its place. */
+  /** Whether there is room for routes that a set lacks, next to the copy of the set, which serves until replaced. */
   hasRoomFor({ routes, bytes }: RouteSet): boolean {
     return (
       !this.#store.isFull &&
@@ -99,7 +99,7 @@ export class RouteNumbers {
     this.refused[reason] = (this.refused[reason] ?? 0) + 1;
   }
 
-  /** What is past a bound, or is no filter, is left out and counted. */
+  /** Routes above a bound, and invalid filters, are left out and counted. */
   apply(set: RouteSet, changes: RouteChanges): void {
     readChanges(changes, (isAdded, bytes, start, end) => {
       if (isAdded) this.#addRoute(set, bytes, start, end);
@@ -145,7 +145,7 @@ interface Reading {
   count: number;
 }
 
-/** The subscriptions of another node, as far as they are here. */
+/** The known subscriptions of another node. */
 export class RouteCopy {
   readonly id: string;
   readonly #numbers: RouteNumbers;
@@ -184,7 +184,7 @@ export class RouteCopy {
     this.#numbers.setOwner(this.#set, isActive ? this.id : undefined);
   }
 
-  /** All that the owner has stated is here. */
+  /** Whether it has all that the owner stated. */
   get isSettled(): boolean {
     return this.reading === undefined && this.version >= this.claimed;
   }
@@ -222,7 +222,9 @@ export class RouteCopy {
     return undefined;
   }
 
-  /** A snapshot is read: into the number in use where nothing is there yet, so that it serves at once. @returns why it is refused */
+  /**
+   * Reads a snapshot, into the current number if that is empty, so that it serves at once. @returns why it is refused
+   */
   read(part: RoutePart): string | undefined {
     if (part.part === 0 && part.snapshot > this.#lastSnapshot) {
       this.#endReading();
@@ -258,7 +260,7 @@ export class RouteCopy {
     this.#exact = exact;
   }
 
-  /** Whether it is not what the owner has in this version. */
+  /** Whether it differs from the owner's list of this version. */
   differs(filters: number): boolean {
     const { routes, leftOut } = this.#set;
     return this.version >= this.#exact && leftOut === 0 && routes !== filters;
@@ -275,7 +277,7 @@ export class RouteCopy {
     );
   }
 
-  /** All of it is fetched again. It takes longer each time until it may be once more: there may never be room for all that a node has. */
+  /** Fetches all of it again. The pause grows, since there may never be room for all routes of a node. */
   refill(now: number): void {
     this.#refillAt = now + this.#refillPause;
     this.#refillPause = Math.min(2 * this.#refillPause, ROUTE_REFILL_MAX);

@@ -1,7 +1,7 @@
 /**
- * The subscriptions of all nodes, in a bus: membership, links and time go in; what is asked for is who gets a message (route-lists.ts).
+ * The subscriptions of all nodes in a cluster: feeds membership, links and time to the rules (route-lists.ts).
  *
- * Time is the process's own: while it stood still it received nothing, so nobody is late by it.
+ * Time excludes pauses of the process, in which it received nothing, so that no one is late by them.
  */
 import { randomBytes } from "node:crypto";
 import { DriverTimer } from "../../core/driver-timer.js";
@@ -19,9 +19,9 @@ import { RouteLists } from "./route-lists.js";
 import type { RouteTable } from "./route-table.js";
 import { lifeOf, propOfLife } from "./route-wire.js";
 
-/** Under which items of routes are counted. */
+/** Prefix under which links count items of routes. */
 const PREFIX = "$routes";
-/** ms of a stall of the process that count. */
+/** Counted ms of a pause of the process. */
 const MAX_STEP = 1_000;
 
 export interface RouteDriverOptions {
@@ -29,13 +29,13 @@ export interface RouteDriverOptions {
   readonly id: string;
   readonly table: RouteTable;
   readonly links: Pick<MessageLinks, "send" | "room">;
-  /** What a member announces as `ROUTES_PROP`; `undefined`: it does not take part, or is no member. */
+  /** A member's `ROUTES_PROP`; `undefined`: it does not take part, or is no member. */
   propOf(id: string): string | undefined;
   /** Whether a live member's details have not come yet. */
   isUnknown?(id: string): boolean;
   /** ms for which the routes of a lost node are kept. */
   readonly grace?: number;
-  /** ms for which a member that was just met is in `unsettled`, at most. */
+  /** Maximum ms for a new member in `unsettled`. */
   readonly settle?: number;
   /** A member is no longer in `unsettled`. */
   readonly onSettled?: (id: string) => void;
@@ -43,7 +43,7 @@ export interface RouteDriverOptions {
   readonly onChanged?: () => void;
 }
 
-/** Those who wait until all know something. */
+/** Callers that wait until all know a version. */
 interface Waiter {
   version: number;
   readonly since: number;
@@ -53,17 +53,16 @@ interface Waiter {
 }
 
 export class RouteDriver implements MessageRoutes {
-  /** What this node announces as `ROUTES_PROP`. */
+  /** This node's `ROUTES_PROP`. */
   readonly prop: string;
   readonly #options: RouteDriverOptions;
   readonly #rules: RouteLists;
   readonly #timer = new DriverTimer(MAX_STEP);
   /** By version, and by time. */
   readonly #waiters: Waiter[] = [];
-  /** Peers whose room is waited for. */
+  /** Peers whose room is awaited. */
   readonly #full = new Set<string>();
   readonly #numbers: number[] = [];
-  /** When the table was swept last. */
   #sweptAt = Number.NEGATIVE_INFINITY;
   #closed = false;
   version = 0;
@@ -104,10 +103,10 @@ export class RouteDriver implements MessageRoutes {
   // --- This node's own -----------------------------------------------------------------------------------------------
 
   /**
-   * This node's own interest in a filter begins.
+   * Begins this node's own interest in a filter.
    *
-   * @returns settles when all members that take part know it that were alive then; rejects with TimeoutError `ETIMEDOUT` after
-   * 10 s when some have not answered, with ClosedError `EAGAIN` when messaging closes. It need not be awaited
+   * @returns settles when all members know it that were alive then and take part; rejects with TimeoutError `ETIMEDOUT`
+   * after 10 s when some have not answered, with ClosedError `EAGAIN` when messaging closes. It need not be awaited
    * @throws InvalidStateError `EFSM` for more filters than a node may have
    */
   subscribe(filter: string): Promise<void> {
@@ -117,7 +116,7 @@ export class RouteDriver implements MessageRoutes {
     return this.#known(now, version);
   }
 
-  /** It ends. @returns as `subscribe` */
+  /** @returns as `subscribe` */
   unsubscribe(filter: string): Promise<void> {
     const now = this.#timer.now();
     const version = this.#rules.unsubscribe(now, filter);
@@ -129,7 +128,7 @@ export class RouteDriver implements MessageRoutes {
     if (this.#closed) return optional(Promise.reject(new ClosedError("EBADF", "messaging is closed")));
     if (this.#rules.acked(version)) return Promise.resolve();
     const last = this.#waiters.at(-1);
-    // What goes in one item has one answer.
+    // Changes in one item have one answer.
     if (last !== undefined && now - last.since < ROUTE_FLUSH) {
       last.version = version;
       return last.promise;
@@ -216,7 +215,7 @@ export class RouteDriver implements MessageRoutes {
     const now = this.#timer.now();
     if (state !== "alive") this.#rules.onMember(now, id, state);
     else if (life !== undefined) this.#rules.onMember(now, id, "alive", life);
-    // What is here of it leads nowhere until its details come; nothing of it stays where they have come, and it takes no part.
+    // Its routes lead nowhere until its details come, and are deleted if those say that it takes no part.
     else this.#rules.onMember(now, id, this.#options.isUnknown?.(id) === true ? "expected" : "gone");
     this.#timer.update();
   }
@@ -238,7 +237,7 @@ export class RouteDriver implements MessageRoutes {
     return result;
   }
 
-  /** The routes of nodes that are gone leave the table though nothing else changes it, in short turns. */
+  /** Removes the routes of gone nodes from the table in short turns, even without other changes. */
   #nextSweep(): number {
     return this.#options.table.unswept > 0 ? this.#sweptAt + ROUTE_SWEEP_PAUSE : Number.POSITIVE_INFINITY;
   }

@@ -3,13 +3,13 @@
  *
  *   add, delete ─> a version each ─> cut: DELTAs, encoded once ─> the log
  *
- * Who has a version that the log reaches back to gets the DELTAs since; another node gets a snapshot. A snapshot is read from the set
- * while that changes: changes since its base follow as DELTAs, and adding and removing may be repeated.
+ * A node whose version the log reaches gets the DELTAs since; another node gets a snapshot. A snapshot is read from the
+ * changing set: changes since its base follow as DELTAs, and may repeat additions and removals.
  */
 import { MAX_ROUTE_LOG, ROUTE_BLOCK } from "./bounds.js";
 import { RouteChangesWriter } from "./route-wire.js";
 
-/** How much longer the log is while snapshots are being read, which continue from it. */
+/** Factor of the log's length while snapshots are read, which continue from it. */
 const SNAPSHOT_LOG = 16;
 
 interface Change {
@@ -17,14 +17,13 @@ interface Change {
   readonly isAdded: boolean;
 }
 
-/** A DELTA. */
 export interface RouteBlock {
   /** The version after it. */
   readonly to: number;
   readonly item: Buffer;
 }
 
-/** A snapshot on its way to one peer. */
+/** A snapshot in flight to one peer. */
 export interface RouteSnapshot {
   readonly number: number;
   readonly base: number;
@@ -43,14 +42,14 @@ export class OwnRoutes {
   readonly #life: number;
   readonly #filters = new Set<string>();
   readonly #writer = new RouteChangesWriter();
-  /** Changes that are in no DELTA yet, from `#next` on. */
+  /** Changes without a DELTA, from `#next` on. */
   #pending: Change[] = [];
   #next = 0;
   /** By the version before; the oldest one first. */
   readonly #log = new Map<number, RouteBlock>();
   readonly #snapshots = new Set<RouteSnapshot>();
   #lastSnapshot = 0;
-  /** Changes so far, those that are pending included. */
+  /** Changes so far, including pending ones. */
   version = 0;
   /** The version up to which all are in DELTAs, and its filters. */
   cut = 0;
@@ -97,7 +96,7 @@ export class OwnRoutes {
     this.#pending.push({ filter, isAdded });
   }
 
-  /** Makes DELTAs of what is pending, so many at most. */
+  /** Makes DELTAs of pending changes. @param most number */
   makeDeltas(most: number): void {
     for (let i = 0; i < most && this.hasPending; i++) this.#makeDelta();
     if (!this.hasPending) {
@@ -127,7 +126,7 @@ export class OwnRoutes {
     this.logBytes += item.length;
   }
 
-  /** What follows a version; `undefined`: it is not in the log any more. */
+  /** The DELTA after a version; `undefined`: no longer in the log. */
   deltaAfter(version: number): RouteBlock | undefined {
     return this.#log.get(version);
   }

@@ -1,5 +1,5 @@
 /**
- * What nodes send each other of their subscriptions, as items of the kind ROUTES (docs/spec/messaging.md).
+ * Items of the kind ROUTES, by which nodes exchange their subscriptions (docs/spec/messaging.md).
  *
  *   STATE 1 | life 6 | question uint | version uint | filters uint
  *   HAVE  2 | life 6 | question uint | version uint | snapshot uint | part uint
@@ -14,7 +14,7 @@ import { isAscii, isUtf8 } from "node:buffer";
 import { MAX_ROUTE_ITEM } from "./bounds.js";
 import { Reader, Writer } from "./schema.js";
 
-/** The prop of a node's details that has the life of its list: it takes part. */
+/** Prop of a node's details with the life of its list, if it takes part. */
 export const ROUTES_PROP = "shoal-routes";
 
 export const RouteItem = { STATE: 1, HAVE: 2, DELTA: 3, PART: 4, ASK: 5 } as const;
@@ -23,7 +23,7 @@ const LIFE_BYTES = 6;
 /** Characters up to which a loop writes faster than native code. Such a length has one byte. */
 const SHORT = 63;
 
-/** Changes of a list that are well-formed. They stay bytes: `readChanges` reads them. */
+/** Well-formed changes of a list, as bytes for `readChanges`. */
 export interface RouteChanges {
   readonly count: number;
   readonly at: number;
@@ -33,20 +33,20 @@ export interface RouteChanges {
 export interface RouteState {
   readonly type: typeof RouteItem.STATE;
   readonly life: number;
-  /** What a HAVE answers; above 0. */
+  /** The number that HAVE answers; above 0. */
   readonly question: number;
   readonly version: number;
-  /** How many filters that version has. */
+  /** Number of filters of that version. */
   readonly filters: number;
 }
 
 export interface RouteHave {
   readonly type: typeof RouteItem.HAVE;
   readonly life: number;
-  /** The STATE that it answers; 0: none. */
+  /** The answered STATE; 0: none. */
   readonly question: number;
   readonly version: number;
-  /** The snapshot that is being read, and how many parts of it were; 0: none. */
+  /** The snapshot that is being read, and its parts read so far; 0: none. */
   readonly snapshot: number;
   readonly part: number;
 }
@@ -54,7 +54,7 @@ export interface RouteHave {
 export interface RouteDelta extends RouteChanges {
   readonly type: typeof RouteItem.DELTA;
   readonly life: number;
-  /** The version that these change; each of them makes one version more. */
+  /** The version before these changes; each makes one version more. */
   readonly from: number;
 }
 
@@ -64,7 +64,7 @@ export interface RoutePart extends RouteChanges {
   /** Numbers of snapshots ascend in a life. */
   readonly snapshot: number;
   readonly part: number;
-  /** The version that the changes continue from that follow the snapshot. */
+  /** The version from which the changes after the snapshot continue. */
   readonly base: number;
   /** The version from which on a copy has exactly the owner's filters: the list may change while it is read. */
   readonly exact: number;
@@ -78,7 +78,7 @@ export type RouteMessage =
   | RoutePart
   | { readonly type: typeof RouteItem.ASK };
 
-/** The life that a node announces; `undefined`: it announces none. */
+/** `undefined`: the node announces no life. */
 export function lifeOf(prop: string | undefined): number | undefined {
   return prop !== undefined && /^[\da-f]{12}$/.test(prop) ? Number.parseInt(prop, 16) : undefined;
 }
@@ -112,7 +112,6 @@ export function encodeHave({ life, question, version, snapshot, part }: Omit<Rou
 
 export const ASK: Buffer = Buffer.from([RouteItem.ASK]);
 
-/** Writes changes, and makes items of them. */
 export class RouteChangesWriter {
   readonly #changes = new Writer(16_384);
   count = 0;
@@ -133,7 +132,10 @@ export class RouteChangesWriter {
     to.at += to.bytes.write(filter, to.at, "utf8");
   }
 
-  /** Most filters: a loop is faster than two calls into native code. `false`, and nothing is written, for what is long or not ASCII. */
+  /**
+   * For most filters a loop is faster than two native calls. Writes nothing, and returns `false`, for a long filter or
+   * one that is not ASCII.
+   */
   #addShort(filter: string, flag: number): boolean {
     const { length } = filter;
     if (length > SHORT) return false;
@@ -159,7 +161,7 @@ export class RouteChangesWriter {
     return this.#finish(to);
   }
 
-  /** A PART of them; the writer begins again. */
+  /** A PART of the changes; the writer begins again. */
   part({ life, snapshot, part, base, exact, isLast }: Omit<RoutePart, "type" | keyof RouteChanges>): Buffer {
     const to = begin(RouteItem.PART, life);
     for (const value of [snapshot, part, base, exact, isLast ? 1 : 0]) to.uint(value);
@@ -176,7 +178,7 @@ export class RouteChangesWriter {
   }
 }
 
-/** @returns `undefined` for what is not an item. Nothing that it returns shares memory with `item`, but for changes. */
+/** @returns `undefined` for an invalid item. Only changes share memory with `item` */
 export function decodeRouteItem(item: Buffer): RouteMessage | undefined {
   const [type] = item;
   if (type === RouteItem.ASK) return item.length === 1 ? { type } : undefined;
@@ -207,13 +209,15 @@ function readItem(reader: Reader, type: number, life: number): RouteMessage | un
   }
 }
 
-/** Checks all that follows in the item. @param onlyAdds whether nothing may be removed @param mayBeNone whether there may be no changes */
+/**
+ * Checks the rest of the item. @param onlyAdds whether nothing may be removed @param mayBeNone whether it may be empty
+ */
 function readCount(reader: Reader, onlyAdds: boolean, mayBeNone = false): RouteChanges {
   const count = reader.uint();
   const { at, end, bytes } = reader;
   // A change has a byte at least.
   if (count > end - at || (count === 0 && !mayBeNone)) reader.failed = true;
-  // Lengths below 64 are ASCII, too, so it is all of it mostly: one call into native code in place of one and a view for each filter.
+  // Lengths below 64 are ASCII, too, so mostly one native call checks all, without a view for each filter.
   const isPlain = isAscii(bytes.subarray(at, end));
   for (let i = 0; i < count && !reader.failed; i++) {
     const change = reader.uint();
@@ -225,7 +229,7 @@ function readCount(reader: Reader, onlyAdds: boolean, mayBeNone = false): RouteC
   return { count, at, bytes };
 }
 
-/** Hands changes on in their order: where the filter is in `bytes`, as valid UTF-8. Nothing is made for a filter. */
+/** Passes changes on in their order; the filter is valid UTF-8 within `bytes`. Nothing is allocated for a filter. */
 export function readChanges(
   { bytes, at, count }: RouteChanges,
   call: (isAdded: boolean, bytes: Buffer, start: number, end: number) => void,

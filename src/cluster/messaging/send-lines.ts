@@ -1,33 +1,31 @@
 /**
- * Sends of which something waits: each in its turn at every service that it goes to. What is sent to a service later stays behind them, what
- * goes to others does not.
+ * Sends that wait: each has its turn at every service that it goes to. Later sends to that service stay behind them,
+ * sends to others do not.
  *
  *   join ──> what it waits for, such as a hook ──> those that joined before have left ──> the link has it ──> leave
  *
- * What a hook of sending sends itself has lines of its own, one set for each depth of hooks in hooks: the hook may wait for it, and what the hook
- * is called for waits for the hook.
- *
- * A service has a line only while somebody stands in it: where nothing waits, nothing is kept and nobody has to join.
+ * Sends of a send hook have separate lines, one set for each depth of hooks, since the hook may wait for them, and its
+ * own send waits for the hook. A service without a waiting send has no line.
  */
 import { MAX_WAITING_SEND_BYTES, MAX_WAITING_SENDS } from "./bounds.js";
 
 /** A turn at a service. */
 export interface SendTurn {
-  /** Settles when all who joined before have left; `undefined`: nobody has. */
+  /** Settles when all earlier ones have left; `undefined`: none. */
   readonly before: Promise<void> | undefined;
-  /** It may be called again. */
+  /** May be called again. */
   leave(): void;
 }
 
 interface Line {
-  /** Settles when all have left who are in it now. */
+  /** Settles when all current ones have left. */
   last: Promise<void> | undefined;
   count: number;
   bytes: number;
 }
 
 export class SendLines {
-  /** How deep in hooks of sending that is which has its turns here. */
+  /** Nesting depth of send hooks. */
   readonly depth: number;
   readonly #lines = new Map<string, Line>();
 
@@ -35,12 +33,11 @@ export class SendLines {
     this.depth = depth;
   }
 
-  /** Whether something waits for its turn at a service. */
   has(id: string): boolean {
     return this.#lines.has(id);
   }
 
-  /** Whether too much waits for another message of so many bytes. One may wait, whatever its size. */
+  /** Whether too much waits for a message of this size. One may wait, whatever its size. */
   isFull(id: string, bytes: number): boolean {
     const line = this.#lines.get(id);
     if (line === undefined) return false;
@@ -64,7 +61,7 @@ export class SendLines {
       line.count -= 1;
       line.bytes -= bytes;
       if (line.count === 0) this.#lines.delete(id);
-      // One that leaves before its turn lets nobody pass those that were before it.
+      // One that leaves before its turn lets no one pass the earlier ones.
       if (before === undefined) pass();
       else void before.then(pass);
     };

@@ -1,19 +1,19 @@
 /**
- * Which services messaging has to do with: all members, but for those that a hook of `service:validate`, `service:discovered` or
- * `service:found` vetoed.
+ * Which services messaging uses: all members except those vetoed by a hook of `service:validate`, `service:discovered`
+ * or `service:found`.
  *
  *   discovered, found ── hooks ──> a verdict until it is lost
  *   first message, and the first after its details changed ── service:validate ──> a verdict until they change again
  *
- * While a hook has not settled, what comes of the service and goes to it waits, in its order.
- * A newcomer is known before its details are. Where there are such hooks, its datagrams and what goes to it wait for these, and for the verdict.
+ * While a hook has not settled, messages from and to the service wait, in their order. A new member is known before its
+ * details: with such hooks, its datagrams and messages to it wait for the details and the verdict.
  */
 import type { Member } from "../node/member.js";
 import { type Hooks, type ServiceStage, VetoError } from "./hooks.js";
 
 const DECIDING = ["service:validate", "service:discovered", "service:found"] as const;
 
-/** `undefined`: it is let in. */
+/** `undefined`: it is admitted. */
 type Verdict = VetoError | undefined | Promise<VetoError | undefined>;
 
 export class ServiceAdmission {
@@ -21,7 +21,7 @@ export class ServiceAdmission {
   readonly #onVeto: (service: Member, error: VetoError) => void;
   /** Verdicts of `service:discovered` or `service:found`, by id. */
   readonly #arrivals = new Map<string, Verdict>();
-  /** The same of `service:validate`, of the details that a service has now. */
+  /** The same of `service:validate`, for the current details. */
   readonly #validations = new Map<string, Verdict>();
 
   constructor(hooks: Hooks, onVeto: (service: Member, error: VetoError) => void) {
@@ -29,12 +29,12 @@ export class ServiceAdmission {
     this.#onVeto = onVeto;
   }
 
-  /** Whether hooks decide, which are to see the details of a service. */
+  /** Whether hooks decide, which need the details of a service. */
   get decides(): boolean {
     return DECIDING.some((stage) => !this.#hooks.isEmpty(stage));
   }
 
-  /** Hooks were added or removed: all services are validated again. */
+  /** All services are validated again. */
   hooksChanged(): void {
     this.#validations.clear();
   }
@@ -43,7 +43,7 @@ export class ServiceAdmission {
     const { id } = service;
     if (what === "changed" || what === "lost") this.#validations.delete(id);
     if (what === "lost") this.#arrivals.delete(id);
-    // A veto of one that is lost changes nothing, and is reported.
+    // A veto of a lost one changes nothing, and is reported.
     const into = what === "lost" ? undefined : this.#arrivals;
     if (what !== "changed" && !this.#hooks.isEmpty(`service:${what}`))
       void this.#ask(`service:${what}`, service, into);

@@ -1,11 +1,11 @@
 /**
- * What comes from services: messages and queries to the program's handlers, responses to the queries that wait for them.
+ * Received items of services: messages and queries for the program's handlers, responses for its waiting queries.
  *
  *   item ── channel joined? ── decode ── admitted? ── hooks of receiving ──┬── handlers of messages
  *                                                                          ├── handler of queries ──> service-replies.ts
  *                                                                          └── the query that waits for this reply
  *
- * An item on a channel that is not joined is dropped by its head, before it is decoded. Nothing here throws, whatever comes.
+ * An item of another channel is dropped before it is decoded. Nothing here throws, whatever a peer sends.
  */
 import { checkCallOptions, describe } from "../../core/arguments.js";
 import { owned } from "../../core/bytes.js";
@@ -76,10 +76,10 @@ export class ServiceReceiver {
   #queryHandlers: readonly Handler<ServiceQueryHandler>[] = [];
   #handling = 0;
   #handlingBytes = 0;
-  /** Items that no link holds and that hooks or handlers have not passed yet, of datagrams and of this node itself; their bytes. */
+  /** Items of datagrams and of this node itself before hooks and handlers, which no link holds; their bytes. */
   #loose = 0;
   #looseBytes = 0;
-  /** Messages that wait until fewer are handled; each holds the link that it came by, but for this node's own. */
+  /** Messages that wait until fewer are handled; each holds its link, but for this node's own. */
   readonly #waiting: (() => void)[] = [];
   /** Wakes the links of members that are lost here, and send. */
   readonly #lost = new Map<string, () => void>();
@@ -123,7 +123,7 @@ export class ServiceReceiver {
     };
   }
 
-  /** A datagram of messaging came: its item, where it is for this node. One that cannot be taken now is dropped, as on the network. */
+  /** Takes the item for this node. A datagram that cannot be taken now is dropped, as on the network. */
   onDatagram(from: string, bytes: Buffer): void {
     const { multicast, closed, selfId } = this.#context;
     if (closed || multicast === undefined) return;
@@ -141,7 +141,7 @@ export class ServiceReceiver {
     if (head.id === 0) return "id";
     if (this.#isBusy || !this.#hasRoom(bytes.length)) return "busy";
     const { admission, effects, multicast } = this.#context;
-    // Hooks that decide about the service are to see its details.
+    // Hooks that decide about the service need its details.
     if (admission.decides && effects.isKnown?.(from) === false) return "details";
     if (effects.find(from) === undefined) return "sender";
     if (multicast?.isNew(from, head.id) !== true) return "again";
@@ -149,7 +149,7 @@ export class ServiceReceiver {
     return undefined;
   }
 
-  /** An item that this node sends to itself. @returns whether there was room: where many wait there is none, as at a full link */
+  /** An item that this node sends to itself. @returns `false` when many wait, as at a full link */
   onOwn(bytes: Buffer): boolean {
     if (!this.#hasRoom(bytes.length)) return false;
     this.#take(this.#context.selfId, bytes, SELF);
@@ -239,7 +239,7 @@ export class ServiceReceiver {
   }
 
   #onMessage(service: Member, item: ServiceItem, protocol: string): void | Promise<void> {
-    // What answers is not answered: two nodes with such hooks would never end.
+    // An answer is not answered: two nodes with such hooks would never end.
     const kind = item.op === ServiceOp.ANSWER ? "reply" : "message";
     const about: HookAbout = { kind, services: [service], protocol };
     const { channel, ruid } = item;
@@ -310,8 +310,8 @@ export class ServiceReceiver {
   }
 
   /**
-   * A member that is lost here may only have been paused, and not know that: its link waits until it is back, and hooks have seen that, for as long
-   * as a handler may hold a link.
+   * A member that is lost here may only have been paused, and not know that: its link waits until it is back, and hooks
+   * have seen that, for as long as a handler may hold a link.
    */
   #returned(id: string): Promise<void> {
     return new Promise((resolve) => {
@@ -378,7 +378,10 @@ export class ServiceReceiver {
     }
   }
 
-  /** Never rejects. It has ended when it returns, where neither the handler nor the hooks of the answer give a promise: most do not. */
+  /**
+   * Never rejects. Returns when ended, if neither the handler nor the hooks of the answer give a promise, as most do
+   * not.
+   */
   async #answerQuery(query: ServiceQuery, id: number, context: Buffer | undefined): Promise<void> {
     const { service, channel } = query;
     const handler =
@@ -432,7 +435,9 @@ export class ServiceReceiver {
     this.#stallTimer = undefined;
   }
 
-  /** No handler has settled for a while: what waits holds its link no longer, for other messages come by it, too. */
+  /**
+   * No handler has settled for a while: waiting messages no longer hold their links, which carry other messages, too.
+   */
   #stall(member: Member): void {
     this.#stallTimer = undefined;
     this.#isStalled = true;
@@ -446,17 +451,18 @@ export class ServiceReceiver {
   }
 }
 
-/** Each property is written out: with spreads here and in service-sender.ts a `send` takes 6.6 µs of CPU time, without 2.6. */
+/**
+ * Each property is written out: with spreads here and in service-sender.ts a `send` takes 6.6 µs of CPU time, without
+ * 2.6.
+ */
 function messageOf(service: Member, protocol: string, { data, channel, ruid }: HookPayload): ServiceMessage {
   return { service, protocol, data, channel, ruid };
 }
 
-/** Whether anybody observes a message with this context. */
 function isObserved(context: Buffer | undefined): boolean {
   return isMessageProcessObserved() || (context !== undefined && isMessageTraced());
 }
 
-/** Calls a handler that is observed. */
 function observed<T>(
   handler: MessageHandlerKind,
   message: ServiceMessage,

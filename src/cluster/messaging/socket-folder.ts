@@ -1,9 +1,9 @@
 /**
- * The folder of a node's ipc socket: TMPDIR/shoal-m-XXXXXX with the socket m, made by this process alone, mode 700. So nobody else of the
- * host can connect, or put another socket there. It goes with its listener, or with the process or thread where that ends first.
+ * The folder of a node's ipc socket: TMPDIR/shoal-m-XXXXXX, mode 700, with the socket m, so that no other user can
+ * connect, or put another socket there. It is removed with its listener, or when the process or thread ends.
  *
- * That of a killed process stays. A node that starts removes such folders: the user's own, mode 700, old enough not to be of a node
- * that starts, and with a socket that refuses connections, or without one. Another file in it stays, and so does the folder.
+ * A starting node removes folders of killed processes: the user's own, mode 700, old enough not to belong to a starting
+ * node, and without a socket or with one that refuses connections. A folder with another file stays.
  */
 import { rmSync } from "node:fs";
 import { lstat, mkdtemp, opendir, rm, rmdir } from "node:fs/promises";
@@ -14,17 +14,20 @@ import { isListenedAt } from "../listened-at.js";
 const PREFIX = "shoal-m-";
 const NAME = /^shoal-m-[A-Za-z0-9]{6}$/;
 const SOCKET = "m";
-/** Names of the folder for temporary files that are looked at, and folders of sockets that are tried, at one start. */
+/** Names of the temporary folder, and folders of sockets, that are checked at one start. */
 const MAX_NAMES = 16_384;
 const MAX_TRIED = 64;
-/** ms for which a folder may be of a node that starts, and between two looks of a process. */
+/** ms for which a folder may belong to a starting node, and between checks of a process. */
 const STARTING_NODE = 60_000;
 
-/** Those of this process and thread. */
+/** Of this process and thread. */
 const kept = new Set<string>();
 let lookedAt = Number.NEGATIVE_INFINITY;
 
-/** @returns the path that a socket may have @throws the system's errors */
+/**
+ * @returns the path for a socket
+ * @throws the system's errors
+ */
 export async function makeSocketFolder(): Promise<string> {
   const [folder] = await Promise.all([mkdtemp(join(tmpdir(), PREFIX)).then(keep), removeLeftFolders()]);
   return join(folder, SOCKET);
@@ -36,7 +39,7 @@ function keep(folder: string): string {
   return folder;
 }
 
-/** @param path as `makeSocketFolder` returned it */
+/** @param path of `makeSocketFolder` */
 export async function removeSocketFolder(path: string): Promise<void> {
   const folder = join(path, "..");
   await rm(folder, { recursive: true, force: true });
@@ -54,7 +57,7 @@ function removeAll(): void {
   }
 }
 
-/** Removes the folders of killed processes, as many as a start may take: the next one goes on. */
+/** Removes some folders of killed processes; the next start continues. */
 async function removeLeftFolders(): Promise<void> {
   const now = performance.now();
   if (now - lookedAt < STARTING_NODE) return;
@@ -68,9 +71,9 @@ async function removeLeftFolders(): Promise<void> {
       if (seen >= MAX_NAMES) break;
     }
   } catch {
-    return; // It cannot be listed: what is in it is not ours to clear.
+    return; // It cannot be listed, so it is not ours to clear.
   }
-  // Where more live than are tried, each look tries others.
+  // Each check tries other folders if there are many.
   const first = Math.floor(Math.random() * names.length);
   const tried = [...names.slice(first), ...names.slice(0, first)].slice(0, MAX_TRIED);
   await Promise.all(tried.map((name) => removeLeft(join(tmpdir(), name))));
@@ -86,6 +89,6 @@ async function removeLeft(folder: string): Promise<void> {
     await rm(path, { force: true });
     await rmdir(folder);
   } catch {
-    // Another process removed it, or there is something else in it.
+    // Another process removed it, or it has another file.
   }
 }

@@ -1,4 +1,4 @@
-/** What the parts of messaging share: who is reached how, who subscribes to what, what waits, and what is counted by several. */
+/** Shared state of messaging's parts. */
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
 import { Addresses, type ClusterAddress, SELF_ID } from "./addresses.js";
 import { type ClientEffects, MessageClient } from "./client.js";
@@ -22,7 +22,7 @@ export interface MessagePeer {
   readonly isLive: boolean;
 }
 
-/** What messaging needs of its bus. */
+/** What messaging needs of its cluster. */
 export interface MessagingEffects {
   /** Another node, live or gone; `undefined`: not known, or forgotten. */
   member(id: string): MessagePeer | undefined;
@@ -41,10 +41,10 @@ export interface MessagingEffects {
   onService(from: string, item: Buffer): Promise<void> | undefined;
   /** An item of the kind REQUEST. */
   onRequest?(from: string, item: Buffer): void;
-  /** A node is gone for good; it is another process than before. */
+  /** A node is gone for good, or another process. */
   onGone?(id: string): void;
   onRestarted?(id: string): void;
-  /** Others may be interested in something than before. */
+  /** Other nodes' interest may have changed. */
   onRoutes?(): void;
 }
 
@@ -54,7 +54,6 @@ export class MessagingState {
   readonly settings: MessagingSettings;
   readonly effects: MessagingEffects;
   readonly addresses: Addresses<MessageClient>;
-  /** The node's own client. */
   readonly self: MessageClient;
   readonly names: MessageNames;
   readonly links: MessageLinks;
@@ -104,14 +103,14 @@ export class MessagingState {
     this.drops = new DropReports((event) => effects.emit(event));
   }
 
-  /** An item that was not given to a link, whose mark is reached. */
+  /** An item was not given to a link, whose mark is reached. */
   dropFull(id: string, prefix: string): void {
     this.links.drop(id, prefix);
     this.droppedFull += 1;
     this.drops.dropped("full", id, prefix);
   }
 
-  /** A message that a subscription, or all of this node's own, had no room for. @param of its filter, or the topic */
+  /** A subscription, or all of this node's own, had no room for a message. @param of its filter, or the topic */
   dropSlow(of: string, topic: string): void {
     this.droppedSlow += 1;
     this.drops.dropped("slow", of, prefixOf(topic));
@@ -121,7 +120,7 @@ export class MessagingState {
     try {
       return this.settings.mayPublishAs?.({ node, publisher, topic }) === true;
     } catch {
-      // The program's function says no by throwing: the caller gets that as an error, or the message is counted as refused.
+      // The program's function refuses by throwing: the caller gets an error, or the message is counted as refused.
       return false;
     }
   }
@@ -147,7 +146,7 @@ export class MessagingState {
     if (closed || this.closed) throw new ClosedError("EBADF", "the client is closed");
   }
 
-  /** Room for what waits for this node's own subscriptions. */
+  /** Room for messages to this node's own subscriptions. */
   async #localRoom(): Promise<void> {
     await this.deliveries.drained();
     const full: Promise<void>[] = [];

@@ -1,6 +1,6 @@
 /**
- * The subscriptions of a node's own clients: filters → values. The first of a filter begins the node's interest in it,
- * which the other nodes hear of; the last one ends it.
+ * The subscriptions of a node's own clients: filters → values. The first of a filter begins the node's interest in it;
+ * the last one ends it.
  */
 import { InvalidStateError } from "../../core/errors.js";
 import { MAX_SHAPES_OF_NODE } from "./bounds.js";
@@ -18,18 +18,18 @@ export interface SubscriptionTableOptions {
   readonly scan?: TopicScan;
 }
 
-/** The subscriptions of one filter; most have one. Ages are numbers that grow with each subscription. */
+/** The subscriptions of one filter, mostly one. Ages are numbers that grow with each subscription. */
 interface Entry<T> {
   readonly filter: string;
   value: T;
   age: number;
-  /** The further ones, in the order in which they came. */
+  /** Further ones, in order of age. */
   more: Map<T, number> | undefined;
 }
 
 export class SubscriptionTable<T> {
   readonly #index: FilterIndex;
-  /** By the number that is the payload of the filter's record. */
+  /** By the payload of the filter's record. */
   readonly #entries: (Entry<T> | undefined)[] = [];
   readonly #free: number[] = [];
   readonly #onFirst: ((filter: string) => void) | undefined;
@@ -43,20 +43,19 @@ export class SubscriptionTable<T> {
     this.#onLast = onLast;
   }
 
-  /** Subscriptions. */
   get size(): number {
     return this.#size;
   }
 
-  /** Filters, each once. */
+  /** Distinct filters. */
   get filters(): number {
     return this.#index.size;
   }
 
   /**
-   * Adds a subscription; the same value with the same filter counts once.
+   * The same value with the same filter counts once.
    *
-   * @throws InvalidArgumentError `EINVAL` for what is not a filter
+   * @throws InvalidArgumentError `EINVAL` for an invalid filter
    * @throws InvalidStateError `EFSM` for one more shape of filters than `MAX_SHAPES_OF_NODE`
    */
   add(filter: string, value: T): void {
@@ -86,7 +85,7 @@ export class SubscriptionTable<T> {
     this.#onFirst?.(filter);
   }
 
-  /** `false` where there was no such subscription. */
+  /** `false` if there was no such subscription. */
   delete(filter: string, value: T): boolean {
     const index = this.#index;
     if (index.find(filter) !== undefined) return false;
@@ -116,10 +115,10 @@ export class SubscriptionTable<T> {
   }
 
   /**
-   * Appends an entry for each subscription that matches, the oldest first: a value with two filters that match comes twice.
-   * Nothing for what is not a topic.
+   * Appends each matching subscription, the oldest first: a value with two matching filters comes twice. Nothing for an
+   * invalid topic.
    *
-   * @returns how many were appended
+   * @returns the number of appended ones
    */
   match(topic: string, into: T[]): number {
     const index = this.#index;
@@ -142,7 +141,6 @@ export class SubscriptionTable<T> {
     return found.length;
   }
 
-  /** The filters, in no order. */
   *keys(): IterableIterator<string> {
     for (const entry of this.#entries) if (entry !== undefined) yield entry.filter;
   }

@@ -7,8 +7,8 @@
  *                                     node's publishers are dropped above the mark, or `onFull: "wait"` waits
  *   async iterable                    queued; above the mark the newest is dropped, and counted in `dropped`
  *
- * Errors are the event `handler:failed`, and end nothing. A handler that delays a link for longer than `STALL_TIME`
- * no longer delays it: above the mark its messages are dropped until it has caught up.
+ * Errors are the event `handler:failed`, and end nothing. A handler delays a link for at most `STALL_TIME`; then its
+ * messages above the mark are dropped until it has caught up.
  */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { ClosedError } from "../../core/errors.js";
@@ -23,9 +23,7 @@ import {
 import { MAX_RETAINED_SEEN, STALL_TIME } from "./bounds.js";
 import type { ClusterMessage, ReceivedMessage } from "./message.js";
 
-/**
- * Called for each message of a subscription. A returned promise delays the next message; other results are ignored.
- */
+/** Called for each message of a subscription. A returned promise delays the next message; other results are ignored. */
 export type MessageHandler = (message: ClusterMessage) => unknown;
 
 /** A subscription of a client: an async iterable of messages, unless it has a handler. */
@@ -33,9 +31,8 @@ export interface ClusterSubscription extends AsyncIterable<ClusterMessage> {
   /** The given filter; "self" for one-to-one messages. */
   readonly filter: string;
   /**
-   * Settles when all live members know the subscription, so that their later messages arrive. Rejects with
-   * TimeoutError `ETIMEDOUT` if one does not answer in time; the subscription stays, and is sent to that member
-   * again.
+   * Resolves when all live members know the subscription, so that their later messages arrive. Rejects with
+   * TimeoutError `ETIMEDOUT` if one does not answer in time; the subscription stays, and is sent to that member again.
    */
   readonly ready: Promise<void>;
   /** Messages queued for the program. */
@@ -88,7 +85,7 @@ export class Subscription implements ClusterSubscription {
   /** Whether it delayed a link for too long, and has not caught up since. */
   #isStalled = false;
   #onClose: (() => void) | undefined = undefined;
-  /** With `retained`, the latest message of each topic, ordered by their last update. */
+  /** With `retained`, the latest message of each topic, the least recently updated first. */
   readonly #latest = new Map<string, { readonly stamp: number; readonly node: string }>();
 
   constructor(
@@ -132,8 +129,6 @@ export class Subscription implements ClusterSubscription {
   }
 
   /**
-   * Delivers a message.
-   *
    * @param holds whether the caller can wait; a handler's queue then accepts one message above its mark
    * @returns settles when there is room again; `undefined` if there is
    */
@@ -241,7 +236,6 @@ export class Subscription implements ClusterSubscription {
     return message;
   }
 
-  /** Checks for free room. */
   #look(): void {
     const { messages, bytes } = this.#mark;
     if (this.#queue.length > messages / 2 || this.#bytes > bytes / 2) return;

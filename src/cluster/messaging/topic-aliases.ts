@@ -1,12 +1,11 @@
 /**
- * Topic aliases: small numbers that stand for topics on links, so that a topic that is published again costs neither its bytes nor
- * a look at them.
+ * Topic aliases: small numbers for topics on links, so that a topic that is published again costs no bytes.
  *
  *   AliasNumbers    of a node: which topics have numbers, the same on all of its links
  *   SentAliases     of a sender's link: which of them its session has defined
  *   TopicAliases    of a receiver's link: what they stand for, in this session
  *
- * A session delivers its items in order, each once, through cuts: so an item that uses a number comes after the one that defined it.
+ * A session delivers its items in order, each once, through cuts, so a use of a number comes after its definition.
  */
 import { ALIAS_RESTART, MAX_ALIASED_TOPIC, MAX_TOPIC_ALIASES } from "./bounds.js";
 import type { TopicPlan } from "./topic-plan.js";
@@ -15,9 +14,9 @@ import type { TopicPlan } from "./topic-plan.js";
 export const TopicForm = { NAME: 0, DEFINE: 1, USE: 2 } as const;
 export type TopicForm = (typeof TopicForm)[keyof typeof TopicForm];
 
-/** Gives numbers, to topics that are published a second time. Once many publishes have found none left, all begin again. */
+/** Numbers topics that are published a second time. After many publishes without a free number, all begin again. */
 export class AliasNumbers {
-  /** Another one whenever all begin again. */
+  /** Changes whenever all begin again. */
   generation = 1;
   #next = 0;
   #missed = 0;
@@ -52,7 +51,6 @@ export class SentAliases {
   /** By number: the generation in which it was defined. */
   #defined: number[] = [];
 
-  /** Whether the session has defined any. */
   get isUsed(): boolean {
     return this.#defined.length > 0;
   }
@@ -75,7 +73,7 @@ export class SentAliases {
   }
 }
 
-/** What the numbers of a peer's session stand for. */
+/** The topics of a peer's numbers in this session. */
 export class TopicAliases {
   #plans: (TopicPlan | undefined)[] = [];
 
@@ -83,7 +81,7 @@ export class TopicAliases {
     return this.#plans[alias];
   }
 
-  /** @param plan `undefined`: what was to be defined is not a topic */
+  /** @param plan `undefined`: the defined text is not a topic */
   set(alias: number, plan: TopicPlan | undefined): void {
     while (this.#plans.length < alias) this.#plans.push(undefined);
     this.#plans[alias] = plan;

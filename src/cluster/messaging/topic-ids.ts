@@ -1,8 +1,7 @@
 /**
- * Numbers of topics on this node, as SMQ has them: names ↔ ids of 32 bits. 0 is no id, 1 is `self`, a node's own client.
+ * Numbers of topics on this node, as in SMQ: names ↔ ids of 32 bits. 0 is no id, 1 is `self`, a node's own client.
  *
- * A program chooses an id, or the node makes one at random. Ids stand for names in calls and in messages of this node alone; between nodes
- * names travel.
+ * A program chooses an id, or it is random. Ids replace names only in calls and messages of this node; names travel.
  */
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
@@ -10,13 +9,12 @@ import { SELF_ID } from "./addresses.js";
 import { MAX_ID_ATTEMPTS, MAX_TOPIC_ID_BYTES, MAX_TOPIC_IDS } from "./bounds.js";
 import { checkTopic } from "./topics.js";
 
-/** No topic. */
 const NO_ID = 0;
 const LAST_ID = 0xffff_ffff;
 
 export class TopicIds {
   readonly #ids = new Map<string, number>();
-  /** A name may have several ids: the last one that was chosen is in `#ids`. */
+  /** A name may have several ids: `#ids` has the last chosen one. */
   readonly #names = new Map<number, string>();
   readonly #random: () => number;
   readonly #taken: (id: number) => boolean;
@@ -24,7 +22,7 @@ export class TopicIds {
 
   /**
    * @param random whole numbers of 32 bits
-   * @param taken ids that are something else's, such as a client's: random ids are others
+   * @param taken ids that are used otherwise, such as for a client
    */
   constructor(random: () => number, taken: (id: number) => boolean = () => false) {
     this.#random = random;
@@ -40,7 +38,6 @@ export class TopicIds {
     return this.#ids.get(name) ?? NO_ID;
   }
 
-  /** The name that an id leads to. */
   nameOf(id: number): string | undefined {
     return this.#names.get(id);
   }
@@ -48,8 +45,8 @@ export class TopicIds {
   /**
    * Gives a name an id: the one that the program chose, else the one that it has, else a random one.
    *
-   * @throws InvalidArgumentError `EINVAL` for what is not a name or an id that may be chosen, and for an id of another name
-   * @throws InvalidStateError `EFSM` past `MAX_TOPIC_IDS` and `MAX_TOPIC_ID_BYTES`, and where `random` gives no free id
+   * @throws InvalidArgumentError `EINVAL` for an invalid name or id, and for an id of another name
+   * @throws InvalidStateError `EFSM` above `MAX_TOPIC_IDS` and `MAX_TOPIC_ID_BYTES`, and if `random` gives no free id
    */
   create(name: string, id?: number): number {
     checkTopic(name);
@@ -76,7 +73,7 @@ export class TopicIds {
     return id;
   }
 
-  /** 2^32 ids and some thousand names: the second attempt is rare already. */
+  /** With 2^32 ids and some thousand names a second attempt is rare. */
   #free(name: string): number {
     for (let attempt = 0; attempt < MAX_ID_ATTEMPTS; attempt++) {
       const made = this.#random() >>> 0;

@@ -1,6 +1,6 @@
 /**
- * What a topic leads to: its bytes, the members with interest, this node's own subscriptions. Looked up once, and again when
- * routes or subscriptions have changed. Topics that arrive are found by their bytes, without making a text of them.
+ * Cached results for a topic: its bytes, the members with interest, this node's own subscriptions. Received topics are
+ * found by their bytes, without making a text.
  */
 import { MAX_PLANNED_TOPIC, MAX_PLANS } from "./bounds.js";
 import type { MessageRoutes } from "./parts.js";
@@ -9,7 +9,7 @@ import type { SubscriptionTable } from "./subscription-table.js";
 import { TopicPlan } from "./topic-plan.js";
 import { checkTopic, topicFault } from "./topics.js";
 
-/** Places for topics that arrive, by a hash of their bytes. A power of two. */
+/** Places for received topics, by a hash of their bytes. A power of two. */
 const PLACES = 1_024;
 
 export class TopicPlans {
@@ -17,7 +17,7 @@ export class TopicPlans {
   readonly #table: SubscriptionTable<Subscription>;
   readonly #plans = new Map<string, TopicPlan>();
   readonly #places = new Array<TopicPlan | undefined>(PLACES).fill(undefined);
-  /** Another one with each change of the subscriptions. */
+  /** Changes with the subscriptions. */
   #version = 0;
 
   constructor(routes: MessageRoutes, table: SubscriptionTable<Subscription>) {
@@ -30,7 +30,7 @@ export class TopicPlans {
     this.#version += 1;
   }
 
-  /** @throws InvalidArgumentError `EINVAL` for what is not a topic */
+  /** @throws InvalidArgumentError `EINVAL` for an invalid topic */
   of(topic: string): TopicPlan {
     const known = this.#plans.get(topic);
     if (known !== undefined) return known;
@@ -38,14 +38,14 @@ export class TopicPlans {
     return this.#add(topic);
   }
 
-  /** The topic of an item that arrived, by its bytes. @returns `undefined` for what is not one */
+  /** The topic of a received item. @returns `undefined` for an invalid one */
   ofBytes(item: Buffer, start: number, end: number): TopicPlan | undefined {
     const length = end - start;
     const place = hash(item, start, end) & (PLACES - 1);
     const found = this.#places[place];
     if (found !== undefined && found.bytes.length === length && isAt(item, start, found.bytes)) return found;
     const topic = item.toString("utf8", start, end);
-    // What is not UTF-8 has become another text.
+    // Invalid UTF-8 has become another text.
     if (topicFault(topic) !== undefined || Buffer.byteLength(topic) !== length) return undefined;
     const plan = this.#plans.get(topic) ?? this.#add(topic);
     if (!isAt(item, start, plan.bytes)) return undefined;
@@ -53,7 +53,7 @@ export class TopicPlans {
     return plan;
   }
 
-  /** Ids of members with interest, as they are now. Not to be kept. */
+  /** Current ids of members with interest. Not to be kept. */
   targets(plan: TopicPlan): readonly string[] {
     const { version } = this.#routes;
     if (plan.routesVersion !== version) {
@@ -65,7 +65,7 @@ export class TopicPlans {
     return plan.targets;
   }
 
-  /** The subscriptions that match, as they are now. Not to be changed. */
+  /** Currently matching subscriptions. Not to be changed. */
   subscriptions(plan: TopicPlan): readonly Subscription[] {
     if (plan.subscriptionsVersion !== this.#version) {
       const subscriptions: Subscription[] = [];
@@ -79,7 +79,7 @@ export class TopicPlans {
   #add(topic: string): TopicPlan {
     const plan = new TopicPlan(topic);
     if (plan.bytes.length > MAX_PLANNED_TOPIC) return plan;
-    // All at once: an order of use would cost each message more than this costs now and then.
+    // All at once: an order of use would cost each message more.
     if (this.#plans.size >= MAX_PLANS) {
       this.#plans.clear();
       this.#places.fill(undefined);

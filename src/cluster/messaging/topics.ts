@@ -1,23 +1,20 @@
 /**
- * Topic names and topic filters, by the rules of MQTT 5, section 4.7: what is one, and which filter matches which topic.
+ * Topic names and topic filters, by the rules of MQTT 5, section 4.7.
  *
  *   topic    sensors/3/temperature       levels between "/"; a level may be empty: "/finance" has two
  *   filter   sensors/+/temperature       "+" is one whole level, any text, empty too
  *            sensors/#                   "#" is the last level: "sensors" itself and all below it
  *
  * A filter that begins with a wildcard matches no topic that begins with "$". Shared subscriptions ("$share/…") are not
- * offered, and refused by that name rather than taken for a literal filter.
- *
- * Topics are texts, compared byte by byte as UTF-8: nothing is normalized, case matters.
+ * offered, and refused rather than taken for a literal filter. Topics are compared byte by byte as UTF-8.
  */
 import { Buffer } from "node:buffer";
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { MAX_TOPIC, MAX_TOPIC_LEVELS } from "./bounds.js";
 
-/** Why a text is not a topic or a filter; these are the words of refusals that are counted. */
+/** Why a text is not a topic or a filter, for counters of refusals. */
 export type TopicFault =
-  /** Not a text. */
   | "type"
   /** No character at all. */
   | "empty"
@@ -37,7 +34,7 @@ export type TopicFault =
 const FAULTS: Record<TopicFault, string> = {
   type: "is a text",
   empty: "has at least one character",
-  // When it is asked for: the first number that is written so loads ICU, several ms of each start.
+  // A getter, since the first number written so loads ICU, several ms of each start.
   get long() {
     return `has at most ${MAX_TOPIC.toLocaleString("en")} bytes as UTF-8`;
   },
@@ -48,17 +45,17 @@ const FAULTS: Record<TopicFault, string> = {
   share: "",
 };
 
-/** In Unicode mode a pair is one character, so that only halves are of this kind. */
+/** In Unicode mode a pair is one character, so only halves are of this kind. */
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
-/** What is wrong with a topic that is published to, or `undefined`. Throws nothing, whatever it is given. */
+/** Never throws. */
 export function topicFault(text: unknown): TopicFault | undefined {
   const fault = textFault(text);
   if (fault !== undefined) return fault;
   return (text as string).includes("+") || (text as string).includes("#") ? "wildcard" : undefined;
 }
 
-/** What is wrong with a filter, or `undefined`. Throws nothing, whatever it is given. */
+/** Never throws. */
 export function filterFault(text: unknown): TopicFault | undefined {
   const fault = textFault(text);
   if (fault !== undefined) return fault;
@@ -75,7 +72,7 @@ export function filterFault(text: unknown): TopicFault | undefined {
   return undefined;
 }
 
-/** What topics and filters have in common. The cheap bounds come first: nothing long is walked through twice. */
+/** Common checks of topics and filters. The cheap bounds come first: nothing long is walked through twice. */
 function textFault(text: unknown): TopicFault | undefined {
   if (typeof text !== "string") return "type";
   if (text.length === 0) return "empty";
@@ -88,11 +85,7 @@ function textFault(text: unknown): TopicFault | undefined {
   return levels > MAX_TOPIC_LEVELS ? "deep" : undefined;
 }
 
-/**
- * A topic that may be published to.
- *
- * @throws InvalidArgumentError `EINVAL` with what is wrong
- */
+/** @throws InvalidArgumentError `EINVAL` with the fault */
 export function checkTopic(text: unknown): asserts text is string {
   const fault = topicFault(text);
   if (fault === undefined) return;
@@ -100,11 +93,7 @@ export function checkTopic(text: unknown): asserts text is string {
   throw new InvalidArgumentError(`A topic ${wanted}; got ${describe(text)}`);
 }
 
-/**
- * A filter that may be subscribed to.
- *
- * @throws InvalidArgumentError `EINVAL` with what is wrong
- */
+/** @throws InvalidArgumentError `EINVAL` with the fault */
 export function checkFilter(text: unknown): asserts text is string {
   const fault = filterFault(text);
   if (fault === undefined) return;
@@ -116,8 +105,7 @@ export function checkFilter(text: unknown): asserts text is string {
 }
 
 /**
- * Whether a valid filter matches a valid topic: the rules as they are written, for one pair, slowly. Tables have their own
- * way (filter-index.ts); tests hold it against this one.
+ * Whether a valid filter matches a valid topic, for one pair, slowly; tests compare tables (filter-index.ts) with this.
  */
 export function matches(filter: string, topic: string): boolean {
   const wanted = filter.split("/");

@@ -1,13 +1,12 @@
 /**
- * What waits for room at other nodes, in order for each node: what is sent to a node later does not overtake it. This
- * node's own subscriptions are a node here, too. Bounded in counts and bytes over all nodes.
+ * Messages that wait for room at other nodes, in order for each node, and for this node's own subscriptions. Bounded in
+ * counts and bytes over all nodes.
  */
 import type { SendResult } from "./parts.js";
 
-/** What became of a copy that waited. */
 export type WaitResult = Exclude<SendResult, "full"> | "timeout";
 
-/** ms between attempts where there is said to be room, and a copy does not find it. */
+/** ms between attempts when a copy does not find the reported room. */
 const RETRY = 10;
 
 interface WaitingCopy {
@@ -33,7 +32,7 @@ export class WaitingSends {
   readonly #effects: WaitingSendsEffects;
   readonly #most: number;
   readonly #mostBytes: number;
-  /** A queue stays as long as its room is waited for, also where all of its copies have timed out. */
+  /** A queue stays while its room is awaited, even if all of its copies have timed out. */
   readonly #queues = new Map<string, Queue>();
   #count = 0;
   #bytes = 0;
@@ -53,22 +52,20 @@ export class WaitingSends {
     return this.#bytes;
   }
 
-  /** Whether no copy waits at all. */
   get isEmpty(): boolean {
     return this.#count === 0;
   }
 
-  /** Whether copies wait for a peer. */
   has(peer: string): boolean {
     return (this.#queues.get(peer)?.copies.size ?? 0) > 0;
   }
 
-  /** Whether one more of so many bytes is too much. */
+  /** Whether one more of this size is too much. */
   isFull(copies: number, bytes: number): boolean {
     return this.#count + copies > this.#most || this.#bytes + copies * bytes > this.#mostBytes;
   }
 
-  /** Whether one more of so many bytes is too much for a peer. One may wait, whatever its size. */
+  /** The same for one peer. One may wait, whatever its size. */
   isFullAt(peer: string, bytes: number, most: number, mostBytes: number): boolean {
     const queue = this.#queues.get(peer);
     if (queue === undefined || queue.copies.size === 0) return false;
@@ -77,7 +74,7 @@ export class WaitingSends {
 
   /**
    * @param timeout ms; -1: no limit
-   * @param send attempts it; it answers `full` where there is still no room. What it throws, the promise rejects with
+   * @param send attempts it; `full`: still no room. Its errors reject the promise
    */
   wait(peer: string, bytes: number, timeout: number, send: () => SendResult): Promise<WaitResult> {
     return new Promise((resolve, reject) => {
@@ -110,7 +107,7 @@ export class WaitingSends {
     return copy;
   }
 
-  /** What waits was not sent. */
+  /** Waiting copies count as not sent. */
   close(): void {
     this.#closed = true;
     const queues = [...this.#queues.values()];
@@ -155,7 +152,7 @@ export class WaitingSends {
     return progress;
   }
 
-  /** Nothing stays of a copy, its data least of all: a peer may have no room for as long as it likes. */
+  /** Frees all of a copy, above all its data: a peer may have no room for long. */
   #settle(copy: WaitingCopy, result: WaitResult, error?: unknown): void {
     const { queue, bytes, timer } = copy;
     if (!queue.copies.delete(copy)) return;

@@ -1,30 +1,31 @@
 /**
- * Memory of the batches that a link sends: used again once its peer has acknowledged all that was in it.
+ * Memory of the batches that a link sends, reused once its peer has acknowledged all in it.
  *
  *   free ──take──> current: filled front to back ──> full ──all batches acknowledged──> free
  *                     ^ all batches acknowledged: from the front again
  *
- * A slab for each batch would be as many bytes of external memory as are sent. V8 marks the whole heap for each 16 to 32 MiB of those,
- * the sooner the smaller the program's heap is, and each slab is fresh memory for the processor.
+ * A new slab for each batch would allocate as much external memory as is sent. V8 marks the whole heap for each 16 to
+ * 32 MiB of that, and fresh memory costs cache misses.
  *
- * A slab stays with its link: a peer that acknowledges what it did not get reads later messages to itself, and nobody else's.
+ * A slab stays with its link: a peer that acknowledges messages without reading them gets only its own later ones
+ * instead.
  */
 import { allocate } from "../../core/memory.js";
 import { MAX_BATCH, MAX_FREE_SLABS } from "./bounds.js";
 
-/** Bytes of the first slab of a link; each further one is twice as large, up to a batch. */
+/** Bytes of a link's first slab; each further one is twice as large, up to a batch. */
 const FIRST_SLAB = 2_048;
 
-/** Slabs that are free, of all links. */
+/** Free slabs of all links. */
 let freeOfAll = 0;
 
 export class WindowSlab {
   readonly bytes: Buffer;
   /** Where the next batch begins. */
   end = 0;
-  /** Batches in it that were not acknowledged. */
+  /** Unacknowledged batches in it. */
   batches = 0;
-  /** Somebody may read it after the peer has acknowledged what is in it. */
+  /** Memory that may be read after the peer has acknowledged it. */
   isPinned = false;
 
   constructor(bytes: Buffer) {
@@ -37,7 +38,7 @@ export class WindowSlabs {
   #size = FIRST_SLAB;
   readonly #free: WindowSlab[] = [];
 
-  /** The current slab, with room for so many bytes more. @param needed bytes of a batch with its first item */
+  /** The current slab, with room. @param needed bytes of a batch with its first item */
   room(needed: number): WindowSlab {
     const current = this.#current;
     if (current !== undefined) {
@@ -57,7 +58,7 @@ export class WindowSlabs {
     if (slab !== this.#current) this.#reuse(slab);
   }
 
-  /** What is in the slabs is given up, and may be read by others yet. */
+  /** Gives up the slabs, which others may still read. */
   forget(): void {
     this.#current = undefined;
   }
