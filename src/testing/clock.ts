@@ -1,18 +1,18 @@
-/** The clocks of a machine. They can run fast or slow and be set; a suspend stops the monotonic clock. */
+/** A machine's clocks, which can run fast or slow and be set. A suspend stops the monotonic one. */
 import type { Schedule } from "./schedule.js";
 
 export class NodeClock {
   readonly #schedule: Schedule;
   readonly #epoch: number;
   readonly #onRate: () => void;
-  /** Virtual time of the last change of rate, and the monotonic clock's value then. */
+  /** Virtual and monotonic time of the last change of rate. */
   #since = 0;
   #shown = 0;
   #rate = 1;
   #suspended: number | undefined = undefined;
   #ahead = 0;
 
-  /** @internal @param epoch start, ms since 1970 @param onRate called when the rate changes */
+  /** @internal @param epoch start, ms since 1970 */
   constructor(schedule: Schedule, epoch: number, onRate: () => void) {
     this.#schedule = schedule;
     this.#epoch = epoch;
@@ -33,14 +33,14 @@ export class NodeClock {
     this.#onRate();
   }
 
-  /** Moves the wall clock forward or back, as an operator or NTP does; timers are unaffected. @param by ms */
+  /** Moves the wall clock, as an operator or NTP does; timers are unaffected. @param by ms */
   jump(by: number): void {
     if (!Number.isFinite(by)) throw new RangeError(`by must be a number of ms; got ${by}`);
     this.#ahead += by;
     this.#schedule.note(`a wall clock jumps by ${by} ms`);
   }
 
-  /** ms on the monotonic scale. @internal @param at virtual time, not before now */
+  /** @internal @param at virtual time, not before now @returns ms */
   monotonic(at: number): number {
     return this.#suspended === undefined ? this.#shown + (at - this.#since) * this.#rate : this.#shown;
   }
@@ -51,7 +51,7 @@ export class NodeClock {
     return this.#epoch + this.monotonic(at) + this.#ahead + slept;
   }
 
-  /** Virtual time of a monotonic time at the current rate. @internal */
+  /** Virtual time at the current rate. @internal */
   virtual(time: number): number {
     return this.#since + (time - this.#shown) / this.#rate;
   }
@@ -63,7 +63,7 @@ export class NodeClock {
     this.#suspended = this.#schedule.now;
   }
 
-  /** The wall clock has a battery and includes the pause. @internal */
+  /** The wall clock includes the pause. @internal */
   resume(): void {
     if (this.#suspended === undefined) return;
     this.#ahead += this.#schedule.now - this.#suspended;

@@ -1,13 +1,13 @@
 /**
- * Simulated UDP: the result of `createSocket` of `node:dgram` in a node's program. Datagrams are lost, duplicated and
- * reordered by their link's options. Multicast (224.0.0.0 to 239.255.255.255) and 255.255.255.255 reach every
- * connected node. A program that does not read loses datagrams beyond the receive buffer.
+ * Simulated UDP for `createSocket` of `node:dgram`. Links' options lose, duplicate and reorder datagrams. Multicast
+ * (224.0.0.0 to 239.255.255.255) and 255.255.255.255 reach every connected node. Beyond the receive buffer a program
+ * that does not read loses datagrams.
  */
 import { EventEmitter } from "node:events";
 import { type Machine, systemError } from "./machine.js";
 import type { Scope } from "./scope.js";
 
-/** Receive buffer of a paused program, bytes (Linux, net.core.rmem_default). */
+/** Bytes for a paused program (Linux, net.core.rmem_default). */
 const RECEIVE_BUFFER = 212_992;
 const MAX_DATAGRAM = 65_507;
 
@@ -18,7 +18,7 @@ interface RemoteInfo {
   readonly size: number;
 }
 
-/** Sockets by machine and port; multicast sockets may share a port. */
+/** Sockets by machine and port, which multicast sockets may share. */
 const bound = new WeakMap<Machine, Map<number, Set<SimulatedDatagrams>>>();
 
 function portsOf(machine: Machine): Map<number, Set<SimulatedDatagrams>> {
@@ -89,7 +89,7 @@ export class SimulatedDatagrams extends EventEmitter {
     return { address: "0.0.0.0", family: "IPv4", port: this.#port };
   }
 
-  /** Same overloads as `node:dgram`: `(message, [offset, length,] port, address, callback)`. */
+  /** Overloads: `(message, [offset, length,] port, address, callback)`. */
   send(message: unknown, ...args: unknown[]): void {
     const sent = typeof args.at(-1) === "function" ? (args.pop() as Sent) : undefined;
     let bytes = bytesOf(message);
@@ -161,7 +161,7 @@ export class SimulatedDatagrams extends EventEmitter {
     return on;
   }
 
-  /** No effect: there is one subnet. */
+  /** There is one subnet. */
   setMulticastTTL(ttl: number): number {
     return ttl;
   }

@@ -1,18 +1,18 @@
 /**
- * A node's disk: files by name. Writes can be read at once and survive a crash after `sync` settles. A crash keeps,
- * per file, some of the later writes, never one without its predecessors. A killed process loses nothing.
+ * A node's disk: files by name. Writes can be read at once and survive a crash after `sync`. A crash keeps, per file,
+ * some later writes with their predecessors. A killed process loses nothing.
  */
 import type { Random } from "./random.js";
 import { scopes } from "./scope.js";
 
 interface File {
-  /** Content on the disk; `undefined`: missing. */
+  /** `undefined`: missing. */
   durable: Buffer | undefined;
   /** Content after each later write, with the write's number. */
   readonly later: { readonly write: number; readonly content: Buffer | undefined }[];
 }
 
-/** Minimum and maximum duration of `sync`, ms. */
+/** ms of a `sync`, least and most. */
 const SYNC_TIME: readonly [number, number] = [0.5, 5];
 
 export class Disk {
@@ -21,39 +21,39 @@ export class Disk {
   #fault: "EIO" | "ENOSPC" | undefined = undefined;
   #writes = 0;
 
-  /** @internal @param random chooses the writes that a crash keeps */
+  /** @internal @param random chooses the writes that survive a crash */
   constructor(random: Random) {
     this.#random = random;
   }
 
-  /** A copy of a file's bytes; `undefined`: missing. @throws Error `EIO` while the disk fails */
+  /** @returns a copy; `undefined`: missing @throws Error `EIO` while the disk fails */
   read(name: string): Buffer | undefined {
     if (this.#fault === "EIO") this.#fail("read");
     const now = this.#now(name);
     return now === undefined ? undefined : Buffer.from(now);
   }
 
-  /** Replaces or creates a file. @throws Error `EIO`, `ENOSPC` while the disk fails, before any change */
+  /** Replaces or makes a file. @throws Error `EIO`, `ENOSPC` while the disk fails, before any change */
   write(name: string, data: Uint8Array | string): void {
     this.#put(name, Buffer.from(data as Uint8Array));
   }
 
-  /** Appends to a file, or creates it. @throws Error as `write` */
+  /** Makes a missing file. @throws Error as `write` */
   append(name: string, data: Uint8Array | string): void {
     this.#put(name, Buffer.concat([this.#now(name) ?? Buffer.alloc(0), Buffer.from(data as Uint8Array)]));
   }
 
-  /** Removes a file if it exists. @throws Error as `write` */
+  /** Ignores a missing file. @throws Error as `write` */
   remove(name: string): void {
     if (this.#now(name) !== undefined) this.#put(name, undefined);
   }
 
-  /** Sorted names of the files. */
+  /** Sorted names. */
   list(): string[] {
     return [...this.#files.keys()].filter((name) => this.#now(name) !== undefined).sort();
   }
 
-  /** Settles after some virtual ms, when all earlier writes are durable. @throws Error as `write` */
+  /** Settles after virtual ms, with all earlier writes durable. @throws Error as `write` */
   async sync(): Promise<void> {
     if (this.#fault !== undefined) this.#fail("sync");
     const written = this.#writes;
@@ -72,7 +72,7 @@ export class Disk {
     }
   }
 
-  /** Makes every later write and sync fail, with `EIO` also every read; `undefined` repairs the disk. */
+  /** Fails every later write and sync, with `EIO` also every read; `undefined` repairs the disk. */
   fail(code: "EIO" | "ENOSPC" | undefined): void {
     this.#fault = code;
   }

@@ -1,6 +1,5 @@
 /**
- * The engine of simulated nodes: zmtp over simulated transports. Handshakes, mechanisms, heartbeats, high-water marks,
- * reconnects and authentication are the real code.
+ * The engine of simulated nodes: the real zmtp over simulated transports.
  *
  *   tcp  tcp://NAME:PORT or tcp://ADDRESS:PORT of a node; *, localhost and 127.0.0.1 are the node itself
  *   ipc  within a node
@@ -198,10 +197,10 @@ const zmtp = loadZmtpEngine();
 const SCHEMES: readonly string[] = ["tcp", "ipc", "inproc"];
 
 /**
- * The engine of the calling node: `new Context({ engine: simulated })`, zmtp over simulated tcp and ipc. It is the
- * default in a simulation.
+ * The calling node's engine, the default in a simulation: zmtp over simulated tcp and ipc (`new Context({ engine:
+ * simulated })`).
  *
- * Outside of a simulation the context's first socket throws TransportError `ERR_TRANSPORT`.
+ * Elsewhere the context's first socket throws TransportError `ERR_TRANSPORT`.
  */
 export const simulated: Engine = {
   name: "simulated",

@@ -1,9 +1,8 @@
-/** Future events in a binary heap: by time, then rank, then order of creation. */
+/** A binary heap of future events, by time, rank, creation. */
 
 export interface Happening {
   /** ms since the world began. */
   readonly time: number;
-  /** Orders events of one time. */
   readonly rank: number;
   readonly order: number;
   /** `undefined`: cancelled. */

@@ -1,16 +1,16 @@
-/** The network between machines: reachability, delays and losses. */
+/** The network between machines: reachability, delays, losses. */
 import { Cuts } from "./network.js";
 import type { Schedule } from "./schedule.js";
 
-/** Behaviour of a link between two nodes, applied to each direction separately. */
+/** A link between two nodes, each direction separately. */
 export interface LinkOptions {
-  /** Minimum and maximum one-way latency, ms. Default [0.1, 1]. */
+  /** One-way ms, least and most. Default [0.1, 1]. */
   readonly latency?: readonly [number, number];
-  /** Probability of a packet loss: a datagram is gone, a connection retransmits after 200 ms. Default 0. */
+  /** Probability of a packet loss: datagrams are gone, connections retransmit after 200 ms. Default 0. */
   readonly loss?: number;
   /** Probability that a datagram arrives twice. Default 0. */
   readonly duplication?: number;
-  /** Probability that a datagram takes up to ten times as long and is overtaken. Default 0. */
+  /** Probability that a datagram takes up to ten times as long. Default 0. */
   readonly reordering?: number;
   /** Bytes per ms. Default: no limit. */
   readonly bandwidth?: number;
@@ -32,13 +32,13 @@ const DEFAULTS: Required<LinkOptions> = {
   bandwidth: Number.POSITIVE_INFINITY,
 };
 
-/** Latency within one machine, ms. */
+/** ms. */
 const LOCAL: Required<LinkOptions> = { ...DEFAULTS, latency: [0.02, 0.05] };
 
-/** Maximum extra delay of an overtaken datagram, as a factor. */
+/** Largest extra delay of an overtaken datagram, as a factor. */
 const OVERTAKEN = 9;
 
-/** ms until a connection retransmits a lost packet. */
+/** ms. */
 const RETRANSMIT_TIME = 200;
 
 export class Fabric {
@@ -46,7 +46,7 @@ export class Fabric {
   readonly cuts = new Cuts();
   #options: Required<LinkOptions> = DEFAULTS;
   readonly #links = new Map<string, Required<LinkOptions>>();
-  /** When a direction with limited bandwidth is free again. */
+  /** The time when a direction with limited bandwidth is free. */
   readonly #free = new Map<string, number>();
 
   constructor(schedule: Schedule) {
@@ -82,13 +82,13 @@ export class Fabric {
     return free - now + delay;
   }
 
-  /** Delay of a segment of a connection, which is delayed instead of lost. */
+  /** A connection's segment is delayed instead of lost. */
   streamDelay(from: string, to: string, bytes: number): number {
     const delay = this.delay(from, to, bytes);
     return this.#happens(this.link(from, to).loss) ? delay + RETRANSMIT_TIME : delay;
   }
 
-  /** Delays of a datagram's copies; empty if it is lost. */
+  /** One per copy; empty for a lost datagram. */
   datagramDelays(from: string, to: string, bytes: number): number[] {
     const { loss, duplication, reordering } = this.link(from, to);
     if (this.#happens(loss)) return [];

@@ -1,10 +1,10 @@
 /**
- * Replaces Node.js's timers, clocks and random numbers while a world runs. Code within a scope gets virtual ones; all
- * other code, such as the test runner, gets the real ones.
+ * Replaces Node.js's timers, clocks and random numbers for code within a scope while a world runs. Other code, such as
+ * the test runner, gets the real ones.
  *
  * Replaced: the globals, `node:timers`, `node:timers/promises`, `performance`, `process.hrtime`, `process.uptime`,
- * `AbortSignal.timeout`, `Math.random`, the random functions of `node:crypto` and of `crypto`, and `createSocket` of
- * `node:dgram`. Not replaced: functions that a module extracted earlier (`const { now } = Date`).
+ * `AbortSignal.timeout`, `Math.random`, the random functions of `node:crypto` and `crypto`, and `createSocket` of
+ * `node:dgram`; but not functions that a module extracted earlier (`const { now } = Date`).
  */
 import crypto from "node:crypto";
 import dgram from "node:dgram";
@@ -17,7 +17,7 @@ import { type Scope, scopes, timerOf } from "./scope.js";
 type Callback = (...args: unknown[]) => void;
 type Any = (this: unknown, ...args: unknown[]) => unknown;
 
-/** The original functions, for a world's loop and for code outside of scopes. */
+/** Originals for a world's loop and code outside of scopes. */
 export const real = {
   setTimeout: globalThis.setTimeout,
   clearTimeout: globalThis.clearTimeout,
@@ -59,7 +59,7 @@ function replaceAll(openDatagrams: (scope: Scope, args: unknown[]) => unknown): 
   syncBuiltinESMExports();
 }
 
-/** Hides warnings about unreachable peers: a simulated fault is intended. */
+/** Simulated faults are intended. */
 function replaceWarnings(): void {
   const emitWarning = process.emitWarning.bind(process) as Callback;
   replace(process, "emitWarning", (_scope, args) => {
@@ -75,7 +75,7 @@ function replace(target: object, name: string, virtual: (scope: Scope, args: unk
     const scope = scopes.getStore();
     return scope === undefined ? before?.apply(this, args) : virtual(scope, args);
   }
-  // Keeps properties of the function, such as util.promisify.custom and hrtime.bigint.
+  // Keeps properties such as util.promisify.custom and hrtime.bigint.
   for (const key of Reflect.ownKeys(before)) {
     const descriptor = Object.getOwnPropertyDescriptor(before, key) as PropertyDescriptor;
     if (key !== "prototype") Object.defineProperty(standIn, key, { ...descriptor, configurable: true });
@@ -104,7 +104,7 @@ function replaceTimers(): void {
       scope.setImmediate(callbackOf(callback), args),
     );
     for (const name of ["clearTimeout", "clearInterval", "clearImmediate"] as const) {
-      // A virtual timer may be cleared by code outside of a scope, and a real one by code in a scope.
+      // A virtual timer may be cleared outside of a scope, and a real one within.
       const before = Reflect.get(target, name) as Any;
       define(target, name, {
         value: (given: unknown): void => {
@@ -155,7 +155,7 @@ function abortError(signal: AbortSignal): Error {
   });
 }
 
-/** A promise that a callback or a signal settles. @param begin @returns cancels the callback */
+/** Settled by a callback or a signal. @param begin @returns cancels the callback */
 function waiting<T>(value: T, options: unknown, begin: (done: () => void) => () => void): Promise<T> {
   const signal = signalOf(options);
   if (signal?.aborted === true) return Promise.reject(abortError(signal));
@@ -202,7 +202,7 @@ function replaceClocks(): void {
     return scope === undefined ? realDateNow() : Math.floor(scope.wall());
   };
   const realDateNow = RealDate.now.bind(RealDate);
-  // The class itself stays, so earlier and later dates have one class.
+  // Earlier and later dates keep one class.
   const VirtualDate = new Proxy(RealDate, {
     construct(target, args: unknown[], newTarget) {
       const given = args.length === 0 && scopes.getStore() !== undefined ? [now()] : args;
@@ -238,7 +238,7 @@ function replaceRandom(): void {
     scope.random.fill(bytes);
     return bytes;
   };
-  /** Passes a value to the callback in a separate turn, if given. */
+  /** Calls a given callback in a separate turn. */
   const give = (scope: Scope, callback: unknown, value: unknown): unknown => {
     if (typeof callback !== "function") return value;
     scope.setImmediate(callback as Callback, [null, value]);

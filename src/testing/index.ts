@@ -1,4 +1,4 @@
-/** `shoal/testing`: a seeded network and clock for tests of programs and of pure rules. */
+/** `shoal/testing`: a seeded network and clock for tests of programs and pure rules. */
 export type { TimedRules } from "../core/driver-timer.js";
 export { NodeClock } from "./clock.js";
 export { Disk } from "./disk.js";

@@ -1,29 +1,29 @@
 /**
- * The operating systems of a world's machines: addresses, ports, listeners, and both ends of each connection.
+ * The operating systems of a world's machines: addresses, ports, listeners, both ends of each connection.
  *
  *   Link end  --data, end, reset--> in transit --arrives--> the other end's buffer --> its program, when that runs
  *                                      |  cut, or machine off: parked, retransmitted after 0.2, 0.6, 1.4 … s
  *                                      +  machine restarted since: answered with a reset
  *
- * A cut hangs without an error: data arrives at the first retransmission after the cut heals; the sender's system
- * gives up after a quarter of an hour. A killed process differs: its system ends or resets its connections at once. A
- * machine without power sends nothing until it restarts.
+ * Data in a cut arrives at the first retransmission after it heals, without an error; the sender's system gives up
+ * after a quarter of an hour. A killed process's system ends or resets its connections at once. A machine without power
+ * sends nothing until it restarts.
  */
 import type { Fabric } from "./fabric.js";
 import type { Scope } from "./scope.js";
 
-/** Maximum bytes in transit or in the receiver's buffer, per direction. */
+/** Bytes in transit or in the receiver's buffer, per direction. */
 const WINDOW = 262_144;
-/** Bytes that a program takes before its system reports them to the sender, unless the sender waits. */
+/** Bytes that a program takes before its system reports them, unless the sender waits. */
 const ACKNOWLEDGED_AFTER = 65_536;
-/** First and longest retransmission pause, ms, and when a system gives up (Linux, tcp_retries2). */
+/** ms: first and longest retransmission pause, and when a system gives up (Linux, tcp_retries2). */
 const FIRST_RETRY = 200;
 const LONGEST_RETRY = 120_000;
 const GIVE_UP = 924_600;
-/** The same for a connection attempt (Linux, tcp_syn_retries). */
+/** Times of a connection attempt (Linux, tcp_syn_retries). */
 const FIRST_DIAL_RETRY = 1_000;
 const DIAL_GIVE_UP = 127_000;
-/** First and last ephemeral port, as on Linux. */
+/** Ephemeral ports, as on Linux. */
 const FIRST_PORT = 32_768;
 const LAST_PORT = 60_999;
 
@@ -75,7 +75,7 @@ export class Machine {
   on = true;
   /** Powered, but paused. */
   suspended = false;
-  /** Number of starts; connections from earlier ones are unknown. */
+  /** Starts; connections from earlier ones are unknown. */
   boot = 0;
   readonly #listening = new Map<string, Listening>();
   readonly #ends = new Set<LinkEnd>();
@@ -88,7 +88,7 @@ export class Machine {
     this.address = address;
   }
 
-  /** The machine for a host name or address as seen from this machine. */
+  /** The machine of a host name or address, as seen from this one. */
   resolve(host: string): Machine | undefined {
     const own = host === "localhost" || host === "*" || host === "::" || host === "::1" || host === "0.0.0.0";
     return own || host.startsWith("127.") ? this : this.machines.find(host);
@@ -122,8 +122,6 @@ export class Machine {
   }
 
   /**
-   * Connects.
-   *
    * @param done runs in `scope`, once a connection has both ends
    * @returns cancels the attempt
    */
@@ -188,7 +186,7 @@ export class Machine {
     this.#ends.delete(end);
   }
 
-  /** Resets the connections to another machine, as a firewall that has lost its state does. @returns their number */
+  /** Resets connections, as a firewall that has lost its state does. @returns their number */
   reset(other: Machine): number {
     const between = [...this.#ends].filter(({ peer }) => peer.machine === other);
     for (const end of between) end.breakOff();
@@ -229,15 +227,15 @@ export class LinkEnd {
   #closed = false;
   #endSent = false;
   #over = false;
-  /** Bytes sent, and bytes known to be taken by the peer. */
+  /** Bytes sent, and known to be taken by the peer. */
   #sent = 0;
   #taken = 0;
-  /** Bytes taken by this program, and bytes reported to the peer. */
+  /** Bytes taken by this program, and reported to the peer. */
   #consumed = 0;
   #reported = 0;
-  /** Arrival of the last segment; later ones arrive after it. */
+  /** Arrival of the last segment; later ones follow it. */
   #lastArrival = 0;
-  /** Undelivered segments, their age, and the number of retransmissions. */
+  /** Undelivered segments, their age, and retransmissions. */
   #parked: Segment[] = [];
   #parkedSince = 0;
   #retries = 0;
@@ -259,7 +257,7 @@ export class LinkEnd {
     return this.#failure;
   }
 
-  /** The peer has ended its direction, and all its data was taken. */
+  /** The peer has ended, and all its data was taken. */
   get ended(): boolean {
     return this.#ended && this.#incoming.length === 0;
   }
@@ -268,7 +266,7 @@ export class LinkEnd {
     return this.#over ? 0 : Math.max(0, WINDOW - (this.#sent - this.#taken));
   }
 
-  /** Sends as many bytes as fit, and returns their number. */
+  /** @returns the number of sent bytes, as many as fit */
   write(bytes: Uint8Array): number {
     const length = Math.min(bytes.length, this.room);
     if (length < bytes.length) this.#wanted = true;
@@ -293,7 +291,7 @@ export class LinkEnd {
     return bytes;
   }
 
-  /** Closes this end: the peer gets the end, or a reset if data was `untaken`. */
+  /** The peer gets the end, or a reset if data was `untaken`. */
   close(untaken = false): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -347,7 +345,7 @@ export class LinkEnd {
       this.#deliver(segment);
       return;
     }
-    if (segment.kind === "reset") return; // A reset is sent only once.
+    if (segment.kind === "reset") return; // Resets are sent only once.
     this.#parked.push(segment);
     if (this.#parked.length > 1) return;
     this.#parkedSince = this.machine.machines.fabric.schedule.now;
@@ -380,7 +378,7 @@ export class LinkEnd {
     const { peer } = this;
     const { schedule } = this.machine.machines.fabric;
     if (peer.#boot !== peer.machine.boot || peer.#over) {
-      // The machine does not know this connection.
+      // The connection is unknown.
       if (segment.kind !== "reset" && !this.#over) peer.#transmit(RESET);
       return;
     }

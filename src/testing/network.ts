@@ -1,34 +1,33 @@
 /**
- * Messages between nodes in a simulation of pure rules. Links keep their order, as connections do, unless they are set
- * to reorder, as datagrams. Faults lose, duplicate and delay whole messages. A crashed node receives nothing; a later
- * node of that name is a new incarnation, and messages to the old one are lost.
+ * Messages between nodes in a simulation of pure rules. Links keep order unless set to reorder. Faults lose, duplicate
+ * and delay whole messages. A crashed node receives nothing; a later node of its name is new, and messages to the old
+ * one are lost.
  */
 import type { Simulation } from "./simulation.js";
 
-/** Faults of every link. */
 export interface Faults {
-  /** Minimum and maximum delay, ms. */
+  /** ms, least and most. */
   readonly delay: readonly [number, number];
   /** Probability that a message is lost. */
   readonly loss: number;
   /** Probability that a message arrives twice. */
   readonly duplication: number;
-  /** Whether messages of one link may overtake each other, as datagrams do. Default false. */
+  /** Lets messages of a link overtake each other, like datagrams. Default false. */
   readonly reordering?: boolean;
 }
 
-/** A perfect network: 0.1 to 5 ms, no loss, no duplicates. */
+/** 0.1 to 5 ms, no loss, no duplicates. */
 export const NO_FAULTS: Faults = { delay: [0.1, 5], loss: 0, duplication: 0 };
 
 interface Node {
   readonly receive: (from: string, frames: Buffer[]) => void;
-  /** Messages received while stalled; `undefined`: running. */
+  /** Received while stalled. */
   waiting: (() => void)[] | undefined;
 }
 
 const SHOWN = 64;
 
-/** A frame for the trace: text if readable, else hexadecimal; long ones are cut. */
+/** Text for the trace if readable, else hexadecimal; long frames are cut. */
 export function readable(frame: Uint8Array | string): string {
   if (frame.length > SHOWN) return `${readable(frame.slice(0, SHOWN))}… ${frame.length} bytes`;
   const text = typeof frame === "string" ? frame : Buffer.from(frame).toString("latin1");
@@ -59,7 +58,7 @@ export class Network {
   readonly #simulation: Simulation;
   readonly #nodes = new Map<string, Node>();
   readonly #cuts = new Cuts();
-  /** Arrival of each link's last message; later ones arrive after it. */
+  /** Arrival of each link's last message; later ones follow it. */
   readonly #arrivals = new Map<string, number>();
 
   constructor(simulation: Simulation, faults: Faults = NO_FAULTS) {
@@ -67,7 +66,7 @@ export class Network {
     this.faults = faults;
   }
 
-  /** Starts a node with an unused name. */
+  /** The name must be unused. */
   join(name: string, receive: (from: string, frames: Buffer[]) => void): void {
     if (this.#nodes.has(name)) throw new Error(`Node ${name} exists already`);
     this.#simulation.note(`${name} is up`);
@@ -83,7 +82,7 @@ export class Network {
     return this.#nodes.has(name);
   }
 
-  /** Holds back a node's messages until `resume`. Its timers are left to its driver. */
+  /** Holds back a node's messages until `resume`; its driver handles its timers. */
   stall(name: string): void {
     const node = this.#nodes.get(name);
     if (node === undefined) throw new Error(`Unknown node ${name}`);
@@ -91,7 +90,7 @@ export class Network {
     node.waiting ??= [];
   }
 
-  /** Delivers the messages of a stalled node, and continues. */
+  /** Delivers a stalled node's messages. */
   resume(name: string): void {
     const node = this.#nodes.get(name);
     const waiting = node?.waiting;
@@ -101,13 +100,13 @@ export class Network {
     for (const deliver of waiting) deliver();
   }
 
-  /** Blocks messages between two nodes until `heal`; with `oneWay` only from the first to the second. */
+  /** Blocks messages between two nodes until `heal`; `oneWay`: only from the first to the second. */
   cut(a: string, b: string, { oneWay = false }: { readonly oneWay?: boolean } = {}): void {
     this.#simulation.note(oneWay ? `${a} > ${b}: cut one way` : `${a} | ${b}: cut`);
     this.#cuts.cut(a, b, oneWay);
   }
 
-  /** Blocks messages between groups until `healAll`; nodes in no group reach all. */
+  /** Blocks messages between groups until `healAll`; nodes in none reach all. */
   split(...groups: readonly (readonly string[])[]): void {
     this.#simulation.note(() => `split: ${groups.map((group) => group.join(" ")).join(" | ")}`);
     this.#cuts.split(groups);
@@ -123,7 +122,7 @@ export class Network {
     this.#cuts.healAll();
   }
 
-  /** Sends a message. @returns whether the node exists, as a ROUTER knows */
+  /** @returns whether the node exists, as a ROUTER knows */
   send(from: string, to: string, frames: readonly (Uint8Array | string)[]): boolean {
     const node = this.#nodes.get(to);
     const { random } = this.#simulation;
@@ -139,7 +138,7 @@ export class Network {
     this.#deliver(from, to, node, copy());
     if (random.chance(this.faults.duplication)) {
       this.counts.duplicated += 1;
-      // A copy, as on any network: the receiver may change its frames.
+      // The receiver may change its frames.
       this.#deliver(from, to, node, copy());
     }
     return true;

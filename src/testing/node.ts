@@ -1,5 +1,5 @@
 /**
- * A node of a world: a machine with clock and disk, and one process that runs a program.
+ * A node of a world: a machine with clock, disk, and one process.
  *
  *   (no process) --start--> running --kill----------> (no process)  its system ends its connections, the disk keeps all
  *                            |   ^  --crash---------> off           silent; unsynced writes may be lost
@@ -17,21 +17,20 @@ import { Random, seedFor } from "./random.js";
 import type { Schedule } from "./schedule.js";
 import { Scope, scopes } from "./scope.js";
 
-/** Arguments of a node's program. */
 export interface ProgramContext {
   readonly node: SimulatedNode;
-  /** For sockets and patterns; it is also their default. */
+  /** The default of sockets and patterns. */
   readonly context: Context;
-  /** Keeps the files of the node's earlier programs. */
+  /** Has the files of earlier programs. */
   readonly disk: Disk;
   /** Aborted by `node.stop()`. */
   readonly signal: AbortSignal;
 }
 
-/** A program. Its work continues after its promise settles, until the node goes down. */
+/** Its work continues after its promise settles, until the node goes down. */
 export type Program<T = unknown> = (self: ProgramContext) => Promise<T> | T;
 
-/** A node's view of its world. @internal */
+/** @internal */
 export interface WorldOfNode {
   readonly schedule: Schedule;
   /** Seed of everything but the schedule. */
@@ -56,7 +55,7 @@ function contextOf(scope: Scope): Context {
   return context;
 }
 
-/** A node went down under a program or a call of it. Code `ERR_SIMULATION`. */
+/** A node went down under a program or call. Code `ERR_SIMULATION`. */
 export class NodeDownError extends ShoalError {
   constructor(message: string) {
     super("ERR_SIMULATION", message);
@@ -86,7 +85,7 @@ interface Process {
  * ```
  */
 export class SimulatedNode {
-  /** Also its host name: `tcp://NAME:PORT`. */
+  /** Name, and host name: `tcp://NAME:PORT`. */
   readonly name: string;
   readonly disk: Disk;
   readonly clock: NodeClock;
@@ -94,7 +93,7 @@ export class SimulatedNode {
   readonly #machine: Machine;
   #process: Process | undefined = undefined;
   #starts = 0;
-  /** The last call that paused it; `undefined`: not paused. */
+  /** The last call that paused it. */
   #still: object | undefined = undefined;
 
   /** @internal */
@@ -106,7 +105,7 @@ export class SimulatedNode {
     this.clock = new NodeClock(world.schedule, world.startTime, () => this.#process?.scope.retime());
   }
 
-  /** Its address: `tcp://ADDRESS:PORT` equals `tcp://NAME:PORT`. */
+  /** `tcp://ADDRESS:PORT` equals `tcp://NAME:PORT`. */
   get address(): string {
     return this.#machine.address;
   }
@@ -117,11 +116,11 @@ export class SimulatedNode {
   }
 
   /**
-   * Starts a process, and the machine if it is off.
+   * Starts a process, and a machine that is off.
    *
-   * @param program gets the node's context and disk; everything it starts belongs to the node
-   * @returns the program's result. Rejects with NodeDownError `ERR_SIMULATION` when the node goes down first. A
-   *   program that throws fails the whole simulation
+   * @param program gets the node's context and disk; all that it starts belongs to the node
+   * @returns the program's result; rejects with NodeDownError `ERR_SIMULATION` when the node goes down first. A
+   *   throwing program fails the simulation
    * @throws InvalidStateError `EFSM` while a process runs
    */
   start<T>(program: Program<T>): Promise<T> {
@@ -151,16 +150,16 @@ export class SimulatedNode {
         });
       });
     });
-    result.catch(() => undefined); // A program need not be awaited: its errors fail the world, above.
+    result.catch(() => undefined); // Its errors fail the world, above.
     this.#process = { scope, stop, program: result, down };
     return result;
   }
 
   /**
-   * Runs a function in the node's process, like a call of its program.
+   * Runs a function in the node's process.
    *
-   * @returns its result; rejects with its error, and with NodeDownError `ERR_SIMULATION` when the node goes down first
-   * @throws InvalidStateError `EFSM` while no process runs
+   * @returns its result; rejects with its error, or NodeDownError `ERR_SIMULATION` when the node goes down first
+   * @throws InvalidStateError `EFSM` without a process
    */
   run<T>(what: () => Promise<T> | T): Promise<T> {
     const running = this.#running("run");
@@ -173,31 +172,31 @@ export class SimulatedNode {
     return result;
   }
 
-  /** Aborts the program's `signal`, waits until its promise settles, and ends the process. */
+  /** Aborts the program's `signal`, awaits its promise, and ends the process. */
   async stop(): Promise<void> {
     const running = this.#process;
     if (running === undefined) return;
     this.#world.schedule.note(`${this.name}: is asked to stop`);
     running.scope.run(() => running.stop.abort());
-    await running.program.catch(() => undefined); // Its error went to the caller of `run`, and to the world.
+    await running.program.catch(() => undefined); // The caller of `run` and the world have its error.
     if (this.#process === running) this.#end("was stopped");
   }
 
-  /** Ends the process at once, as `kill -9`: its system ends or resets its connections; the disk keeps every write. */
+  /** Ends the process at once, as `kill -9`: its system ends or resets connections, and the disk keeps every write. */
   kill(): void {
     this.#running("kill");
     this.#end("was killed");
   }
 
   /**
-   * Cuts the machine's power: peers get nothing until it restarts or their heartbeats end the connections. Some
-   * unsynced writes may be lost.
+   * Cuts the power: peers get nothing until it restarts or their heartbeats end the connections. Some unsynced writes
+   * may be lost.
    *
-   * @param options `disk: false`: the disk is lost too
+   * @param options `disk: false` loses the disk too
    */
   crash({ disk = true }: { readonly disk?: boolean } = {}): void {
     const process = this.#process;
-    // Before its process ends, so its system closes nothing.
+    // First, so that its system closes nothing.
     this.#machine.crash();
     if (process === undefined) this.#world.schedule.note(`${this.name}: loses its power`);
     else this.#end(disk ? "crashes" : "crashes, and loses its disk");
@@ -206,8 +205,8 @@ export class SimulatedNode {
   }
 
   /**
-   * Pauses the process, as SIGSTOP or a long computation does; its system acknowledges and buffers data. Afterwards
-   * all due events happen at once.
+   * Pauses the process, like SIGSTOP or a long computation, while its system acknowledges and buffers data. All due
+   * events follow at once.
    *
    * @param duration virtual ms; default: until `resume`. A second call replaces the first
    */
@@ -215,7 +214,7 @@ export class SimulatedNode {
     this.#standStill("stalls", duration);
   }
 
-  /** Pauses the whole machine, like a closed lid: it answers nothing, and only its wall clock continues. */
+  /** Pauses the machine, like a closed lid: it answers nothing, and only its wall clock continues. */
   suspend(duration?: number): void {
     this.#standStill("is suspended", duration);
     this.#machine.suspended = true;
@@ -232,7 +231,7 @@ export class SimulatedNode {
     const waiting = scope?.waiting;
     if (scope === undefined || waiting === undefined) return;
     scope.waiting = undefined;
-    // Timers that fire early by a paused clock wait on by themselves (scope.ts).
+    // Timers early by a paused clock wait on by themselves (scope.ts).
     this.#world.schedule.release(waiting);
   }
 

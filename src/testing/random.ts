@@ -1,9 +1,9 @@
 /**
- * Random numbers from a seed, or from a recorded tape of choices, so that a failing run can be shrunk without knowing
- * its content (shrink.ts).
+ * Random numbers from a seed, or from a recorded tape of choices, so that runs shrink without knowing their content
+ * (shrink.ts).
  *
- * A choice is a number from 0 up to 1; smaller means simpler. So 0 is the minimum of a range, the first of some items,
- * and `false` for a probability: without choices there are no faults.
+ * A choice is a number from 0 up to 1, smaller is simpler: 0 is a range's minimum, the first item, and `false` for a
+ * probability, so no choices mean no faults.
  *
  * @example
  * ```ts
@@ -22,9 +22,9 @@ export class Random {
   readonly choices: number[] | undefined;
 
   /**
-   * @param source a seed, or choices to repeat, followed by zeros
+   * @param source a seed, or choices to repeat before zeros
    * @param record keep the choices
-   * @param limit choices after which a tape throws TapeOverrun: a run without random numbers may not end
+   * @param limit choices after which a tape throws TapeOverrun, since a run without random numbers may not end
    */
   constructor(source: number | readonly number[], record = false, limit?: number) {
     this.#state = typeof source === "number" ? source >>> 0 : 0;
@@ -33,21 +33,21 @@ export class Random {
     this.choices = record ? [] : undefined;
   }
 
-  /** From 0 up to, not including, 1. */
+  /** A number from 0 up to, not including, 1. */
   next(): number {
     const choice = this.#tape === undefined ? this.#mix() : this.#fromTape();
     this.choices?.push(choice);
     return choice;
   }
 
-  /** An integer from `min` to `max`, both included. */
+  /** Both included. */
   integer(min: number, max: number): number {
     return min + Math.floor(this.next() * (max - min + 1));
   }
 
   /** `true` with this probability. */
   chance(probability: number): boolean {
-    // Inverted, so a choice of 0 is `false` for any probability.
+    // A choice of 0 is `false` for any probability.
     return this.next() >= 1 - probability;
   }
 
@@ -76,12 +76,12 @@ export class Random {
   }
 }
 
-/** A seed for a part of a run, so that parts draw independently. */
+/** Makes parts of a run draw independently. */
 export function seedFor(seed: number, name: string): number {
   let hash = (seed ^ 0x811c9dc5) >>> 0;
   for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name.charCodeAt(i), 0x01000193) >>> 0;
   return new Random(hash).integer(0, 0xffff_ffff);
 }
 
-/** The story needs random numbers to end. This shows nothing about the tested code. */
+/** The story needs random numbers to end, which shows nothing about the tested code. */
 export class TapeOverrun extends Error {}

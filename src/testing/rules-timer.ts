@@ -1,4 +1,4 @@
-/** Ticks rules in virtual time, as core/driver-timer.ts does in real time. */
+/** Ticks rules in virtual time; core/driver-timer.ts does so in real time. */
 import type { TimedRules } from "../core/driver-timer.js";
 import type { Simulation } from "./simulation.js";
 

@@ -1,6 +1,6 @@
 /**
  * The schedule of a world: events in virtual time with their owners. The seed orders simultaneous events of different
- * owners; events of one owner keep their order.
+ * owners; an owner's keep their order.
  *
  *   at(time, owner) --> queue --its time comes--> run
  *                                 |  owner paused --> its waiting list --resume--> run
@@ -14,11 +14,11 @@ export interface Owner {
   readonly name: string;
   /** Unique; orders simultaneous events. */
   readonly rank: number;
-  /** Ended: its events are dropped. */
+  /** Its events are dropped. */
   readonly gone: boolean;
-  /** Its events while paused; `undefined`: running. */
+  /** Its events while paused. */
   readonly waiting: Event[] | undefined;
-  /** Runs a function as the owner; an error is the owner's failure. */
+  /** An error is the owner's failure. */
   run(what: () => void): void;
 }
 
@@ -69,21 +69,21 @@ export class Schedule {
 
   at(time: number, owner: Owner | undefined, kind: string, run: () => void): Event {
     const at = Math.max(time, this.#now);
-    // Equal for an owner's events of one time, so they keep their order.
+    // Equal for an owner's events of one time.
     const rank = owner === undefined ? 0 : Math.imul(owner.rank ^ Math.floor(at * 1_024), 0x9e3779b1) >>> 0;
     const event: Event = { time: at, rank, order: this.#order++, owner, kind, run };
     this.#queue.push(event);
     return event;
   }
 
-  /** Runs as an owner now, or when it resumes. */
+  /** Runs as an owner, now or when it resumes. */
   runAs(owner: Owner, kind: string, run: () => void): void {
     if (owner.gone) return;
     if (owner.waiting === undefined) owner.run(run);
     else owner.waiting.push({ time: this.#now, rank: 0, order: this.#order++, owner, kind, run });
   }
 
-  /** Runs an owner's waiting events now, unless one cancels another. */
+  /** One event may cancel another. */
   release(events: readonly Event[]): void {
     for (const event of events) {
       if (event.run === undefined) continue;
@@ -95,7 +95,7 @@ export class Schedule {
     }
   }
 
-  /** Runs the next event if it is due by `until`. @returns whether there was one */
+  /** Runs the next event due by `until`. @returns whether there was one */
   step(until: number): boolean {
     for (;;) {
       const event = this.#queue.first;

@@ -1,22 +1,21 @@
 /**
- * The private parts of a process: timers, clocks, random numbers. AsyncLocalStorage finds the scope of running code,
- * so a timer belongs to the process that sets it, and ends or pauses with it.
+ * The private timers, clocks and random numbers of a process. AsyncLocalStorage finds the scope of running code, so a
+ * timer belongs to, ends and pauses with the process that sets it.
  *
- * Computation takes no virtual time, but reading a clock and yielding do: otherwise a loop that waits for either would
- * never end.
+ * Computation takes no virtual time, but reading a clock and yielding do; loops that wait for either would never end.
  */
 import { AsyncLocalStorage, AsyncResource } from "node:async_hooks";
 import type { NodeClock } from "./clock.js";
 import type { Random } from "./random.js";
 import type { Event, Owner, Schedule } from "./schedule.js";
 
-/** Cost of reading a clock, ms. */
+/** ms. */
 const READ_TIME = 0.001;
-/** Delay of `setImmediate`, ms. */
+/** ms. */
 const TURN_TIME = 0.005;
-/** Maximum delay of a timer, ms. */
+/** ms. */
 const MAX_DELAY = 2_147_483_647;
-/** Tolerance for early timers, ms: rounding of time conversions. */
+/** ms that timers may be early, for rounding. */
 const SLACK = 0.000_001;
 
 export const scopes = new AsyncLocalStorage<Scope>();
@@ -32,12 +31,12 @@ export class Scope implements Owner {
   readonly random: Random;
   gone = false;
   waiting: Event[] | undefined = undefined;
-  /** Start of the process by its monotonic and its wall clock. */
+  /** Start by its monotonic and its wall clock. */
   readonly #origin: number;
   readonly #began: number;
   readonly #onFailure: (error: unknown) => void;
   readonly #timers = new Set<VirtualTimer>();
-  /** Virtual time until which the process has used the processor. */
+  /** Virtual time until which the processor is in use. */
   #busy = 0;
 
   constructor(
@@ -61,7 +60,7 @@ export class Scope implements Owner {
     scopes.run(this, () => this.guard(what));
   }
 
-  /** Calls a function whose errors no one would catch. */
+  /** Catches errors for which there is no caller. */
   guard(what: () => void): void {
     try {
       what();
@@ -78,7 +77,7 @@ export class Scope implements Owner {
     return this.#began;
   }
 
-  /** As `Date.now()`, with its fraction. */
+  /** `Date.now()` with its fraction. */
   wall(): number {
     return this.clock.wall(this.#read());
   }
@@ -96,7 +95,7 @@ export class Scope implements Owner {
     return timer;
   }
 
-  /** Kept to reschedule them when the clock's rate changes. */
+  /** Timers to reschedule when the clock's rate changes. */
   get timers(): Set<VirtualTimer> {
     return this.#timers;
   }
@@ -123,7 +122,7 @@ export class Scope implements Owner {
 let timerIds = 2 ** 40;
 const byId = new Map<number, VirtualTimer>();
 
-/** Result of `setTimeout` and `setInterval` in a simulation, with all members of a Node.js timer. */
+/** A simulated `setTimeout`'s or `setInterval`'s result, with all members of Node.js's. */
 export class VirtualTimer {
   readonly #scope: Scope;
   readonly #callback: Callback;
@@ -184,7 +183,7 @@ export class VirtualTimer {
     return this.#id;
   }
 
-  /** Cancelled by the program; `refresh` restarts it. */
+  /** `refresh` restarts it. */
   cancel(): void {
     this.#cancelled = true;
     if (this.#event !== undefined) this.#event.run = undefined;
@@ -211,7 +210,7 @@ export class VirtualTimer {
 
   #fire = (): void => {
     const { clock, schedule } = this.#scope;
-    // The machine was suspended meanwhile, or its clock has slowed.
+    // The machine was suspended, or its clock has slowed.
     if (clock.monotonic(schedule.now) < this.#due - SLACK) {
       this.#arm();
       return;

@@ -1,30 +1,29 @@
 /**
- * Shrinks a failing run. Random choices determine a run, so simpler choices make a simpler run: drops the end of the
- * tape, then whole pieces (an action, a fault), then zeroes pieces, then lowers single choices. Each attempt that
- * fails in the same way becomes the new base.
+ * Shrinks a failing run by simpler choices: drops the tape's end, then whole pieces (an action, a fault), zeroes
+ * pieces, and lowers single choices. Attempts that fail in the same way become the new base.
  */
 
-/** Maximum attempts, and their total ms; a schedule takes from under one to some hundred ms. */
+/** Attempts, and their total ms; one takes from under 1 to some hundred ms. */
 const ATTEMPTS = 1_000;
 const PATIENCE = 15_000;
 
-/** Bisection steps towards the smallest failing value of a choice. */
+/** Steps towards a choice's smallest failing value. */
 const BISECTIONS = 5;
 
-/** Read at module load: in a simulation the global clock is virtual. */
+/** The global clock is virtual in a simulation. */
 const realNow = performance.now.bind(performance);
 
 /** Limits of {@link shrink} and {@link shrinkAsync}. */
 export interface ShrinkLimits {
-  /** Maximum runs. Default 1,000. */
+  /** Most runs. Default 1,000. */
   readonly attempts?: number;
-  /** Maximum real ms in total. Default 15,000. */
+  /** Most real ms in total. Default 15,000. */
   readonly patience?: number;
 }
 
 /**
  * @param choices of a failing run
- * @param fails whether a run with other choices fails in the same way
+ * @param fails whether a run with these choices fails in the same way
  * @returns failing choices, at most as many as given
  */
 export function shrink(
@@ -74,7 +73,7 @@ function* candidates(
       yield* attempt(best.map((choice, i) => (i >= at && i < at + size ? 0 : choice)));
     }
     for (let i = 0; i < best.length && left > 0; i++) {
-      // Halves while that fails; then bisects between a passing and a failing value.
+      // Halves while that fails, then bisects.
       while ((best[i] as number) > 0.001 && (yield* attempt(best.with(i, (best[i] as number) / 2))));
       let passes = (best[i] as number) / 2;
       for (let step = 0; step < BISECTIONS && (best[i] as number) > 0.001; step++) {
@@ -86,7 +85,7 @@ function* candidates(
   return best;
 }
 
-/** Pieces of half the tape, a quarter and so on, from the end; the tape may shrink meanwhile. */
+/** Half of the tape, a quarter and so on, from the end; it may shrink meanwhile. */
 function* pieces(length: () => number): Generator<[at: number, size: number]> {
   for (let size = length() >> 1; size > 0; size >>= 1) {
     for (let at = length() - size; at >= 0; at -= size) yield [at, size];

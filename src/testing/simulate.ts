@@ -1,6 +1,5 @@
 /**
- * Runs stories under seeds. A failing story is repeated with simpler choices, and the smallest failing run is
- * reported.
+ * Runs stories under seeds. A failing story is repeated with simpler choices, and its smallest failing run reported.
  */
 
 import { randomInt } from "node:crypto";
@@ -19,41 +18,41 @@ import { scopes } from "./scope.js";
 import { shrinkAsync } from "./shrink.js";
 import { checkLink, World } from "./world.js";
 
-/** A test of a world: starts nodes, injects faults, and throws when it finds an error. */
+/** A test of a world: starts nodes, injects faults, throws for an error. */
 export type Story<T = unknown> = (world: World) => Promise<T> | T;
 
 export interface SimulateOptions {
-  /** First seed, 0 to 2,147,483,647. Default 1. `SHOAL_SEED=N` in the environment runs only that seed. */
+  /** First seed, 0 to 2,147,483,647. Default 1. `SHOAL_SEED=N` in the environment runs only that one. */
   readonly seed?: number;
-  /** Number of consecutive seeds to run. Default 1. */
+  /** Consecutive seeds to run. Default 1. */
   readonly runs?: number;
   /** Options of every link. Default: 0.1 to 1 ms without faults. */
   readonly network?: LinkOptions;
-  /** Maximum virtual ms of a run. Default 3,600,000. */
+  /** Most virtual ms of a run. Default 3,600,000. */
   readonly limit?: number;
-  /** Maximum events of a run. Default 10,000,000. */
+  /** Most events of a run. Default 10,000,000. */
   readonly maxEvents?: number;
-  /** Start of the wall clocks, ms since 1970. Default 2026-01-01T00:00Z. */
+  /** Start of wall clocks, ms since 1970. Default 2026-01-01T00:00Z. */
   readonly startTime?: number;
-  /** Runs each seed twice, and fails if the runs differ. Default false. */
+  /** Runs each seed twice, and fails for different runs. Default false. */
   readonly checkDeterminism?: boolean;
-  /** Shrinks a failing run before it is reported. Default true. */
+  /** Shrinks a failing run. Default true. */
   readonly shrink?: boolean;
-  /** Lines of the trace to keep. Default 400. */
+  /** Lines of the trace. Default 400. */
   readonly traceLines?: number;
 }
 
 /** Result of {@link simulate}: its last run. */
 export interface SimulationReport<T> {
-  /** The story's return value. */
+  /** The story's result. */
   readonly value: T;
   readonly seed: number;
-  /** Number of seeds run. */
+  /** Seeds run. */
   readonly runs: number;
-  /** Virtual ms of the run. */
+  /** Virtual ms. */
   readonly time: number;
   readonly events: number;
-  /** Digest of all events and received bytes: equal digests mean equal runs. */
+  /** Digest of all events and received bytes; equal for equal runs. */
   readonly digest: string;
   readonly trace: string;
 }
@@ -76,15 +75,15 @@ const DEFAULT_MAX_EVENTS = 10_000_000;
 const DEFAULT_START = 1_767_225_600_000;
 const DEFAULT_TRACE = 400;
 const PRINTED = 60;
-/** Maximum events of a simpler run, as a multiple of the failing run's. */
+/** Events of a simpler run, as a multiple of the failing run's. */
 const SHRINK_EVENTS = 2;
 const NO_FAULT_CHOICES = Number.POSITIVE_INFINITY;
 
 /** A story failed under a `seed`; `cause` is what it threw, `trace` what happened. Code `ERR_SIMULATION`. */
 export class SimulationError extends ShoalError {
-  /** Seed that repeats the failure. */
+  /** Repeats the failure. */
   readonly seed: number;
-  /** Last lines of the trace, from the smallest failing run. */
+  /** Last lines of the smallest failing run. */
   readonly trace: string;
 
   constructor(message: string, seed: number, trace: string, cause: unknown) {
@@ -95,19 +94,17 @@ export class SimulationError extends ShoalError {
 }
 
 /**
- * Runs a story in virtual time. Timers, clocks, random numbers and sockets of the story and its nodes are simulated;
- * equal seeds give equal runs.
+ * Runs a story in virtual time: timers, clocks, random numbers and sockets of the story and its nodes are simulated,
+ * and equal seeds give equal runs. Simulations may be concurrent; code outside keeps the real timers and clocks.
  *
- * Several simulations may run concurrently. Code outside of them keeps the real timers and clocks.
- *
- * @returns the result of the last run
- * @throws InvalidArgumentError `EINVAL` for invalid options; SimulationError `ERR_SIMULATION` when the story or a
- *   program throws, an error is not handled, or a limit is reached
+ * @returns the last run
+ * @throws InvalidArgumentError `EINVAL`; SimulationError `ERR_SIMULATION` when the story or a program throws, an error
+ *   is not handled, or a limit is reached
  */
 export async function simulate<T>(options: SimulateOptions, story: Story<T>): Promise<SimulationReport<T>> {
   const { runs, ...settings } = settingsOf(options, story);
   const seeds = seedsOf(settings.seed, runs);
-  // CURVE handshakes would wait for it in the story, for a real time outside the seed. They also report its failure.
+  // CURVE handshakes would wait for it in real time, outside the seed. They also report its failure.
   await loadCurveBox()?.catch(() => undefined);
   const restore = replaceGlobals((scope, [given, onMessage]) => {
     return new SimulatedDatagrams(machineOf(scope), scope, given, onMessage);
@@ -245,7 +242,7 @@ async function failureOf<T>(
     runOnce(story, small, { story: new Random(choices), quiet });
   const fails = ({ outcome }: Run<T>): boolean =>
     "error" in outcome && !(outcome.error instanceof TapeOverrun) && kindOf(outcome.error) === kind;
-  // Shrinks with a perfect network if the story also fails on one.
+  // Network faults go first, if the story fails without them.
   const quiet = fails(await attempt(recorded, true));
   const smallest = await shrinkAsync(recorded, async (choices) => fails(await attempt(choices, quiet)));
   const { world, outcome } = await attempt(smallest, quiet);
@@ -256,7 +253,6 @@ async function failureOf<T>(
   return report(world, `${size}: ${messageOf(outcome.error)}`);
 }
 
-/** The first line that differs between two runs of one seed. */
 function differing(seed: number, one: World, other: World): SimulationError {
   const [first, second] = [one.trace.split("\n"), other.trace.split("\n")];
   const at = first.findIndex((line, i) => line !== second[i]);
@@ -272,7 +268,7 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Failures that differ only in numbers are of one kind. */
+/** Failures that differ in numbers are of one kind. */
 function kindOf(error: unknown): string {
   return (messageOf(error).split("\n")[0] ?? "").replace(/\d+/g, "#");
 }

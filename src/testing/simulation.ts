@@ -1,6 +1,6 @@
 /**
- * Virtual time for pure rules: a seed repeats the order of events, and a trace records them. Synchronous: no promise,
- * no timer, no node. world.ts does the same for programs.
+ * Virtual time for pure rules: a seed repeats the order of events, and a trace records them. Synchronous, without
+ * promises, timers and nodes; world.ts is for programs.
  */
 import { EventQueue } from "./event-queue.js";
 import type { Random } from "./random.js";
@@ -8,18 +8,18 @@ import { Trace } from "./trace.js";
 
 const MAX_TRACE = 2_000;
 
-/** Maximum events of a run; more indicate an endless loop in the rules. */
+/** More indicate an endless loop. */
 const MAX_EVENTS = 200_000;
 
 export interface SimulationOptions {
-  /** Maximum events of one call of `run`. Default 200,000. */
+  /** Most events of one `run`. Default 200,000. */
   readonly maxEvents?: number;
-  /** Last lines of the trace to keep. Default 2,000; 0: none, which is fastest. */
+  /** Last lines of the trace to keep. Default 2,000; 0, which is fastest: none. */
   readonly traceLines?: number;
 }
 
 /**
- * A schedule in virtual time, for rules that get the time as an argument.
+ * A schedule in virtual time, for rules that take the time as an argument.
  *
  * @example
  * ```ts
@@ -34,7 +34,6 @@ export interface SimulationOptions {
  * ```
  */
 export class Simulation {
-  /** Source of this run's choices. */
   readonly random: Random;
   readonly #queue = new EventQueue();
   readonly #trace: Trace;
@@ -62,18 +61,18 @@ export class Simulation {
     return this.#trace.text;
   }
 
-  /** Adds a line to the trace; a function is called only when the trace is read. */
+  /** Adds a line to the trace; a function is called only for reading. */
   note(what: string | (() => string)): void {
     this.#trace.add(this.#now, what);
   }
 
-  /** Advances time until a condition holds, checked every `step` ms, or to `until`. @returns whether it holds */
+  /** Advances time until a condition, checked every `step` ms, holds, or to `until`. @returns whether it holds */
   runUntil(holds: () => boolean, until: number, step = 100): boolean {
     while (!holds() && this.#now < until) this.run(Math.min(this.#now + step, until));
     return holds();
   }
 
-  /** Schedules an event, now if the time is past. @returns cancels it */
+  /** Schedules an event, now for a past time. @returns cancels it */
   at(time: number, run: () => void): () => void {
     const happening = { time: Math.max(time, this.#now), rank: 0, order: this.#order++, run } as {
       time: number;
@@ -87,7 +86,7 @@ export class Simulation {
     };
   }
 
-  /** Schedules an event `delay` ms from now. @returns cancels it */
+  /** @returns cancels the event */
   after(delay: number, run: () => void): () => void {
     return this.at(this.#now + delay, run);
   }

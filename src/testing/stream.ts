@@ -1,4 +1,4 @@
-/** A program's side of a simulated connection; behaves like a `net.Socket` with `onread`. */
+/** A program's side of a simulated connection, like a `net.Socket` with `onread`. */
 import { Duplex } from "node:stream";
 import type { Reader } from "../engine/zmtp/transport/reader.js";
 import type { LinkEnd } from "./machine.js";
@@ -10,9 +10,9 @@ export class SimulatedStream extends Duplex {
   readonly #reader: Reader;
   #reading = false;
   #finished = false;
-  /** Received bytes that did not fit the reader's buffer yet. */
+  /** Received bytes beyond the reader's buffer. */
   #rest: Buffer | undefined = undefined;
-  /** Bytes of the write in flight that the link has taken. */
+  /** Bytes of the write in flight, taken by the link. */
   #taken = 0;
   #unwritten: { bytes: Uint8Array; readonly done: Done } | undefined = undefined;
 
@@ -28,17 +28,17 @@ export class SimulatedStream extends Duplex {
     this.endOnReadable();
   }
 
-  /** Written bytes that the link has not taken. */
+  /** Written bytes not taken by the link. */
   get pending(): number {
     return this.writableLength - this.#taken;
   }
 
-  /** As for sockets of node:net: nothing here keeps the process alive. */
+  /** Nothing here keeps the process alive. */
   unref(): this {
     return this;
   }
 
-  /** Ends once waiting data is sent. */
+  /** Waiting data is sent first. */
   destroySoon(): void {
     if (this.writableFinished) this.destroy();
     else this.end(() => this.destroy());
@@ -74,7 +74,7 @@ export class SimulatedStream extends Duplex {
   override _destroy(error: Error | null, done: Done): void {
     if (this.#unwritten !== undefined) process.nextTick(this.#unwritten.done, error);
     this.#unwritten = undefined;
-    // Data that the program has not read counts as untaken.
+    // Data that the program has not read is untaken.
     this.#end.close(this.#rest !== undefined);
     done(error);
   }

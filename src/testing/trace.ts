@@ -1,4 +1,4 @@
-/** The last lines of a run's trace, and a digest of all of it: equal digests mean equal runs. */
+/** A run's last trace lines, and a digest of all; equal for equal runs. */
 import { crc32 } from "node:zlib";
 
 interface Line {
@@ -30,7 +30,7 @@ function lineOf({ time, what }: Line): string {
   return `${time.toFixed(1).padStart(9)}  ${typeof what === "string" ? what : what()}`;
 }
 
-/** FNV-1a over numbers and texts, in two 32-bit halves: fast, and sufficient to distinguish runs. */
+/** FNV-1a over numbers and texts, in two 32-bit halves: fast, and enough to distinguish runs. */
 export class Digest {
   #a = 0x811c9dc5;
   #b = 0x9747b28c;

@@ -3,8 +3,7 @@
  *
  *   story awaits --> the next event --> its effects: promises, ticks --> the next event ...
  *
- * Time passes while the story waits, and stops while any code runs. The story itself is a program on a separate node,
- * `test`, with timers and sockets.
+ * Time passes while the story waits, and stops while code runs. The story runs on its own node, `test`.
  */
 
 import { checkKeys } from "../core/arguments.js";
@@ -21,7 +20,7 @@ import { Scope, scopes } from "./scope.js";
 
 export type NodeOrName = SimulatedNode | string;
 
-/** Settings of one run of a story. @internal */
+/** @internal */
 export interface WorldSettings {
   readonly seed: number;
   readonly random: Random;
@@ -35,11 +34,11 @@ export interface WorldSettings {
 
 /** Real ms for which the loop blocks other code. */
 const SLICE = 10;
-/** Real ms without a possible event after which a story counts as stuck. */
+/** Real ms without a possible event until a story counts as stuck. */
 const STUCK_AFTER = 2_000;
 const STORY = "test";
 
-/** Runs due promises and ticks. Undocumented in Node.js; without it, a turn of the event loop does. */
+/** Undocumented in Node.js; without it, a turn of the event loop does the same. */
 const drain = (process as { readonly _tickCallback?: () => void })._tickCallback;
 
 /**
@@ -66,7 +65,7 @@ const drain = (process as { readonly _tickCallback?: () => void })._tickCallback
  */
 export class World {
   readonly seed: number;
-  /** Repeatable, shrinkable choices for the story: which fault, when, how long. */
+  /** Repeatable, shrinkable choices: which fault, when, how long. */
   readonly random: Random;
   /** @internal */
   readonly schedule: Schedule;
@@ -78,7 +77,7 @@ export class World {
   readonly #nodes = new Map<string, SimulatedNode>();
   readonly #scope: Scope;
   #failure: { readonly error: unknown } | undefined = undefined;
-  /** Number of real operations that time waits for. */
+  /** Real operations that time waits for. */
   #holds = 0;
   readonly #conditions = new Set<() => void>();
 
@@ -108,25 +107,22 @@ export class World {
     return this.schedule.events;
   }
 
-  /** The last lines of the trace: starts, faults, connections, and lines added by `note`. */
+  /** Last lines of the trace: starts, faults, connections, notes. */
   get trace(): string {
     return this.schedule.trace;
   }
 
-  /** Digest of all events and received bytes: equal digests mean equal runs. */
+  /** Digest of all events and received bytes; equal for equal runs. */
   get digest(): string {
     return this.schedule.digest.toString();
   }
 
-  /** All nodes in order of creation. */
+  /** Nodes in order of creation. */
   get nodes(): readonly SimulatedNode[] {
     return [...this.#nodes.values()];
   }
 
-  /**
-   * Returns the node of a name, created at the first call. @throws InvalidArgumentError `EINVAL` for an invalid host
-   * name
-   */
+  /** Makes the node at the first call. @throws InvalidArgumentError `EINVAL` for an invalid host name */
   node(name: string): SimulatedNode {
     const known = this.#nodes.get(name);
     if (known !== undefined) return known;
@@ -150,10 +146,10 @@ export class World {
   }
 
   /**
-   * Advances time until a condition holds, checked after every event.
+   * Advances time until a condition, checked after every event, holds.
    *
    * @param timeout virtual ms. Default 60,000
-   * @throws TimeoutError `ETIMEDOUT` when it does not hold by then
+   * @throws TimeoutError `ETIMEDOUT`
    */
   async until(holds: () => boolean, timeout = 60_000): Promise<void> {
     if (holds()) return;
@@ -173,8 +169,8 @@ export class World {
   }
 
   /**
-   * Waits for real work, such as reading a file, while virtual time stands still. Real work without it takes a virtual
-   * time that differs between runs.
+   * Stops virtual time for real work, such as reading a file, which otherwise takes a different virtual time in each
+   * run.
    */
   async hold<T>(work: Promise<T>): Promise<T> {
     this.#holds += 1;
@@ -190,13 +186,13 @@ export class World {
     this.schedule.note(what);
   }
 
-  /** Sets options of every link without specific options; omitted options stay. */
+  /** Sets options of every link without its own; omitted options stay. */
   network(options: LinkOptions): void {
     this.#fabric.configure(checkLink(options));
     this.note(`network: ${JSON.stringify(options)}`);
   }
 
-  /** Sets options of one link. @param options `oneWay`: only from the first to the second */
+  /** @param options `oneWay`: only from the first to the second */
   link(
     a: NodeOrName,
     b: NodeOrName,
@@ -210,7 +206,7 @@ export class World {
   }
 
   /**
-   * Blocks packets between two nodes until `heal`. Connections hang without an error.
+   * Blocks packets between two nodes until `heal`, without an error.
    *
    * @param options `oneWay`: only from the first to the second
    */
@@ -220,14 +216,14 @@ export class World {
     this.#fabric.cuts.cut(from, to, oneWay);
   }
 
-  /** Blocks packets between groups until `heal`; a node in no group reaches all. */
+  /** Blocks packets between groups until `heal`; nodes in none reach all. */
   split(...groups: readonly (readonly NodeOrName[])[]): void {
     const names = groups.map((group) => group.map((node) => this.#machineOf(node).name));
     this.note(`split: ${names.map((group) => group.join(" ")).join(" | ")}`);
     this.#fabric.cuts.split(names);
   }
 
-  /** Resets the connections between two nodes, as a firewall does: both ends notice at once, and may reconnect. */
+  /** Resets connections between two nodes, as a firewall does: both ends notice at once and may reconnect. */
   reset(a: NodeOrName, b: NodeOrName): void {
     const [from, to] = [this.#machineOf(a), this.#machineOf(b)];
     this.note(`${from.name} | ${to.name}: ${from.reset(to)} connections reset`);
@@ -245,14 +241,14 @@ export class World {
     }
   }
 
-  /** Fails the run; the first failure counts. @internal */
+  /** The first failure counts. @internal */
   fail(error: unknown, where: string): void {
     if (this.#failure !== undefined) return;
     this.note(`${where} FAILED: ${error instanceof Error ? error.message : String(error)}`);
     this.#failure = { error };
   }
 
-  /** Runs a story to its end. @returns its result @internal */
+  /** @internal */
   run<T>(story: (world: World) => Promise<T> | T): Promise<T> {
     return new Promise((resolve, reject) => {
       let outcome: { readonly value: T } | undefined;
@@ -287,7 +283,7 @@ export class World {
             real.setTimeout(slice, 1);
             return;
           }
-          // Before any other event.
+          // Conditions go before any other event.
           if (this.#settled()) {
             drain?.call(process);
             continue;
@@ -304,7 +300,7 @@ export class World {
         } while (drain !== undefined && real.now() < until);
         real.setImmediate(slice);
       };
-      // Outside of every scope: the loop belongs to no process.
+      // The loop belongs to no process.
       scopes.exit(() => {
         real.setImmediate(() => {
           this.#scope.run(begin);
@@ -320,14 +316,14 @@ export class World {
     return machine;
   }
 
-  /** Settles waits whose condition holds. @returns whether there were any */
+  /** @returns whether any wait's condition holds */
   #settled(): boolean {
     const { size } = this.#conditions;
     for (const settle of this.#conditions) settle();
     return this.#conditions.size < size;
   }
 
-  /** Runs the next event. @returns whether there was one */
+  /** @returns whether there was an event */
   #step(): boolean {
     const { limit, maxEvents } = this.#settings;
     try {
