@@ -1,7 +1,7 @@
 /**
- * Beacons over UDP broadcast on one interface, as in zyre. All nodes of a host share the port of the receiving socket. The sending
- * socket is bound to the interface's address, since peers dial the source of a beacon. The broadcast address of loopback is
- * 127.255.255.255; zyre itself never uses loopback.
+ * Beacons over UDP broadcast on one interface, as in zyre. All nodes of a host share the receiving port; the sending
+ * socket is bound to the interface's address, since peers dial a beacon's source. Loopback's broadcast address is
+ * 127.255.255.255; zyre never uses loopback.
  */
 import type { Socket } from "node:dgram";
 import { quoted } from "../core/arguments.js";
@@ -11,7 +11,7 @@ import { bindUdp } from "../engine/zmtp/transport/udp.js";
 
 const NETMASK = "255.255.255.0";
 
-/** The network that beacons are sent to, and accepted from. */
+/** The network that beacons go to, and come from. */
 export interface BeaconNetwork {
   readonly address: string;
   readonly broadcast: string;
@@ -24,7 +24,7 @@ const number = (address: string): number =>
 const dotted = (value: number): string => [24, 16, 8, 0].map((shift) => (value >>> shift) & 0xff).join(".");
 
 /**
- * The network of the wanted interface. Default: the first one except loopback, else loopback.
+ * Default: the first interface except loopback, else loopback.
  *
  * @param wanted name or address
  * @throws InvalidArgumentError `EINVAL` if it is missing
@@ -45,14 +45,14 @@ export function beaconNetwork(
     );
   const mask = number(found.netmask ?? NETMASK);
   const base = (number(found.address) & mask) >>> 0;
-  // A network of one or two addresses has no broadcast address.
+  // One or two addresses have no broadcast address.
   const broadcast = mask >= 0xfffffffe ? "255.255.255.255" : dotted((base | ~mask) >>> 0);
   const includes =
     mask >= 0xfffffffe ? () => true : (address: string) => (number(address) & mask) >>> 0 === base;
   return { address: found.address, broadcast, internal: found.internal, includes };
 }
 
-/** Waits until all have settled, so that resources can be closed. @throws the error of the first rejected promise */
+/** Lets all settle, so that resources can be closed. @throws the first rejected promise's error */
 export async function allOrFirstError(promises: readonly Promise<unknown>[]): Promise<void> {
   for (const result of await Promise.allSettled(promises))
     if (result.status === "rejected") throw result.reason;
@@ -64,7 +64,7 @@ export class BeaconSockets {
   readonly #onBeacon: (bytes: Buffer, address: string) => void;
   #listener: Socket | undefined;
   #sender: Socket | undefined;
-  /** Beacons: sent, received, refused by the system, and from outside the network. */
+  /** `failed`: refused by the system; `outside`: from outside the network. */
   readonly counters = { sent: 0, received: 0, failed: 0, outside: 0 };
 
   constructor(network: BeaconNetwork, port: number, onBeacon: (bytes: Buffer, address: string) => void) {
@@ -73,7 +73,7 @@ export class BeaconSockets {
     this.#onBeacon = onBeacon;
   }
 
-  /** @throws TransportError `EADDRINUSE` if another program does not share the port, or another code of the system */
+  /** @throws TransportError `EADDRINUSE` if another program has the port exclusively, or another code of the system */
   async open(): Promise<void> {
     const hears = bindUdp({ port: this.#port }, true).then((socket) => {
       this.#listener = socket;

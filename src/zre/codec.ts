@@ -1,5 +1,5 @@
 /**
- * 36/ZRE version 2: beacons and commands to bytes and back (docs/spec/zre.md has the vectors).
+ * 36/ZRE version 2: beacons and commands (docs/spec/zre.md has the vectors).
  *
  *   beacon    "ZRE" 01 | uuid 16 | port 2                                   UDP; port 0: the node leaves
  *   command   AA A1 | id 1 | version 02 | sequence 2 | fields               the first frame of a ZeroMQ message
@@ -12,8 +12,8 @@
  *   string    length 1, text          longstr     length 4, text
  *   strings   count 4, longstr …      dictionary  count 4, (string, longstr) …
  *
- * Numbers are big-endian. Bytes after the last field are ignored, as in zyre. Counts are checked before memory is allocated.
- * Malformed input returns a reason, and never throws.
+ * Numbers are big-endian. Bytes after the last field are ignored, as in zyre. Counts are checked before memory is
+ * allocated; malformed input returns a reason.
  */
 import {
   MAX_HELLO,
@@ -26,7 +26,7 @@ import {
   MAX_ZRE_HEADERS,
 } from "../cluster/bounds.js";
 
-/** The commands of version 2. zyre's commands 8 to 10 (elections, gossip) count in the sequence, and are ignored. */
+/** zyre's commands 8 to 10 (elections, gossip) count in the sequence, and are ignored. */
 export const ZreCommand = {
   HELLO: 1,
   WHISPER: 2,
@@ -39,7 +39,7 @@ export const ZreCommand = {
 
 const BEACON_SIZE = 22;
 const BEACON_VERSION = 1;
-/** Bytes of a routing id: 01 and the uuid. */
+/** A routing id: 01 and the uuid. */
 const IDENTITY_SIZE = 17;
 const SIGNATURE = 0xaaa1;
 const VERSION = 2;
@@ -51,7 +51,7 @@ export interface Hello {
   readonly groups: readonly string[];
   readonly status: number;
   readonly name: string;
-  /** An object without a prototype. */
+  /** Headers, without a prototype. */
   readonly headers: Readonly<Record<string, string>>;
 }
 
@@ -68,7 +68,7 @@ export type ZreMessage = { readonly sequence: number } & (
   | { readonly command: 0 }
 );
 
-/** Reasons for malformed commands and beacons: labels of counters. */
+/** Reasons for malformed commands and beacons, which label counters. */
 export const ZRE_JUNK = [
   /** The routing id is not 01 and a uuid. */
   "identity",
@@ -87,7 +87,7 @@ export const ZRE_JUNK = [
   "sequence",
   /** A beacon of another length, or without "ZRE". */
   "beacon",
-  /** A beacon of another version, such as that of zyre with CURVE. */
+  /** A beacon of another version, such as zyre's with CURVE. */
   "beacon-version",
 ] as const;
 export type ZreJunk = (typeof ZRE_JUNK)[number];
@@ -95,7 +95,7 @@ export type ZreJunk = (typeof ZRE_JUNK)[number];
 export interface Beacon {
   /** 32 lower-case hex digits. */
   readonly uuid: string;
-  /** The port of the mailbox; 0: the node leaves. */
+  /** Port of the mailbox; 0: the node leaves. */
   readonly port: number;
 }
 
@@ -108,7 +108,7 @@ export function encodeBeacon(uuid: string, port: number): Buffer {
   return bytes;
 }
 
-/** Version 03, with 54 bytes, is zyre with CURVE, which ignores other versions, too. */
+/** zyre with CURVE has version 03 and 54 bytes, and also ignores other versions. */
 export function decodeBeacon(bytes: Buffer): Beacon | ZreJunk {
   if (bytes.length < 4 || bytes.toString("latin1", 0, 3) !== "ZRE") return "beacon";
   if (bytes[3] !== BEACON_VERSION) return "beacon-version";
@@ -120,7 +120,7 @@ export function identityOf(uuid: string): Buffer {
   return Buffer.from(`01${uuid}`, "hex");
 }
 
-/** The uuid in a routing id; `undefined` if it is not one of ZRE. */
+/** `undefined` if the routing id is not one of ZRE. */
 export function uuidOf(identity: Buffer): string | undefined {
   return identity.length === IDENTITY_SIZE && identity[0] === 1
     ? identity.toString("hex", 1, IDENTITY_SIZE)
@@ -162,7 +162,7 @@ export function encodeShout(sequence: number, group: string): Buffer {
   return bytes;
 }
 
-/** @param status how often the node has joined or left groups, modulo 256 */
+/** @param status number of joins and leaves, modulo 256 */
 export function encodeJoin(sequence: number, group: string, status: number): Buffer {
   return groupCommand(ZreCommand.JOIN, sequence, group, status);
 }
@@ -197,7 +197,7 @@ function longstr(bytes: Buffer, at: number, text: string): number {
   return at + 4 + length;
 }
 
-/** The reason why a text is not a valid name, group or header; `undefined` if it is valid. */
+/** @returns why the text is not a valid name, group or header, if so */
 export function textFault(text: unknown, most: number, least: number): string | undefined {
   if (typeof text !== "string") return "is not a string";
   const bytes = Buffer.byteLength(text);
@@ -207,7 +207,7 @@ export function textFault(text: unknown, most: number, least: number): string | 
   return undefined;
 }
 
-/** The reason why a name or headers do not fit in a HELLO; `undefined` if they do. */
+/** @returns why they do not fit in a HELLO, if so */
 export function helloFault(name: string, headers: Readonly<Record<string, string>>): string | undefined {
   const fault = textFault(name, MAX_STRING, 1);
   if (fault !== undefined) return `the name ${fault}`;
@@ -227,7 +227,7 @@ export function helloFault(name: string, headers: Readonly<Record<string, string
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** Reads fields. After the first fault all are 0 or empty. */
+/** After the first fault fields are 0 or empty. */
 class Reader {
   readonly #bytes: Buffer;
   #at = HEAD;
@@ -339,7 +339,7 @@ function readHello(reader: Reader): Hello {
   for (let i = 0; i < fields && reader.fault === undefined; i++) {
     const key = reader.string();
     const value = reader.longstr(MAX_ZRE_HEADER_VALUE, "headers");
-    // As in zyre, the first header of a name counts.
+    // A name's first header counts, as in zyre.
     if (!(key in headers)) headers[key] = value;
   }
   return { endpoint, groups, status, name, headers };

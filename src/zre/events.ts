@@ -1,30 +1,30 @@
-/** The state of a peer at one moment. Frozen. */
+/** A peer at one moment. Frozen. */
 export interface ZrePeer {
-  /** 32 lower-case hex digits; zyre shows them in upper case. */
+  /** 32 lower-case hex digits; zyre shows upper case. */
   readonly uuid: string;
   /** Need not be unique. */
   readonly name: string;
-  /** The endpoint of its mailbox. */
+  /** Endpoint of its mailbox. */
   readonly endpoint: string;
-  /** An object without a prototype. */
+  /** Headers, without a prototype. */
   readonly headers: Readonly<Record<string, string>>;
   readonly groups: readonly string[];
-  /** The peer was silent for 5 s, and gets a PING each second. */
+  /** After 5 s of silence the peer gets a PING each second. */
   readonly evasive: boolean;
 }
 
 /** Why a peer exited. */
 export type ZreExitReason =
   | "left"
-  /** The peer was silent for 30 s, or this node changed its network or headers; then `enter` follows if the peer is there. */
+  /** 30 s of silence, or this node changed its network or headers; then `enter` follows if the peer is there. */
   | "expired"
-  /** The connection ended, and the next one was refused, or led to another peer. */
+  /** The connection ended, and the next was refused or led to another peer. */
   | "refused"
-  /** The peer started again with the same uuid; `enter` follows. */
+  /** The peer restarted with the same uuid; `enter` follows. */
   | "restarted"
-  /** Messages of the peer were lost; the next beacon lets it enter again. */
+  /** The peer's messages were lost; the next beacon lets it enter again. */
   | "sequence"
-  /** The queue of the peer was full; the next beacon lets it enter again. */
+  /** The peer's queue was full; the next beacon lets it enter again. */
   | "full";
 
 /** Events of a node on the ZRE plane. */

@@ -1,6 +1,6 @@
 /**
- * Details of a cluster's node on the ZRE plane, as headers of its HELLO. Their values are those of the start; changes of
- * tags and props are updates of the membership.
+ * A cluster's node on the ZRE plane, as headers of its HELLO. Values are those of the start; membership updates change
+ * tags and props.
  *
  *   X-SHOAL-ID        the node's id, 32 hex digits: it identifies a peer that is a member, too
  *   X-SHOAL-BUS       the name of the namespace
@@ -12,11 +12,11 @@ import { type Details, tryDetails } from "../cluster/details.js";
 import { endpointText, isForPeers, isServiceName, published } from "../cluster/endpoints.js";
 import { isId } from "../cluster/identity.js";
 
-/** A node of a cluster, by its headers, which nothing proves: the plane has no keys. */
+/** Nothing proves these headers: the plane has no keys. */
 export interface NodeHeaders {
   readonly id: string;
   readonly bus: string;
-  /** "host:port", or "" for a node on its host only. */
+  /** "host:port"; "" for a node on its host only. */
   readonly address: string;
   readonly tags: readonly string[];
   readonly props: Readonly<Record<string, string>>;
@@ -38,7 +38,7 @@ export function nodeHeaders(node: NodeHeaders): Record<string, string> {
   return headers;
 }
 
-/** @returns `undefined` for a peer that is not a node of a cluster, or has invalid headers */
+/** @returns `undefined` for a peer with invalid headers, or outside of clusters */
 export function readNodeHeaders(headers: Readonly<Record<string, string>>): NodeHeaders | undefined {
   const id = headers["X-SHOAL-ID"];
   const { "X-SHOAL-BUS": bus = "", "X-SHOAL-ADDRESS": address = "" } = headers;
@@ -50,11 +50,11 @@ export function readNodeHeaders(headers: Readonly<Record<string, string>>): Node
 }
 
 /**
- * Endpoints of a peer's services from its headers: `X-FILEMQ: tcp://10.0.0.5:5777`, as in 36/ZRE, is an endpoint FILEMQ. A
- * wildcard host is replaced by the peer's. Other values are ignored.
+ * Endpoints of a peer's services by headers: `X-FILEMQ: tcp://10.0.0.5:5777`, as in 36/ZRE, is an endpoint FILEMQ. The
+ * peer's host replaces a wildcard; other values are ignored.
  *
  * @param host the peer's
- * @returns texts as in the details of members
+ * @returns texts as in members' details
  */
 export function headerEndpoints(headers: Readonly<Record<string, string>>, host: string): string[] {
   const found: string[] = [];

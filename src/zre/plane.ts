@@ -1,4 +1,4 @@
-/** A node on the ZRE plane: beacons, a ROUTER that receives, and a DEALER for each peer, driven by rules.ts. */
+/** A node on the ZRE plane: beacons, a receiving ROUTER, and a DEALER per peer, driven by rules.ts. */
 
 import { MAX_ZRE_FRAMES, MAX_ZRE_GROUP, MAX_ZRE_GROUPS, MAX_ZRE_PENDING } from "../cluster/bounds.js";
 import { createId, isId } from "../cluster/identity.js";
@@ -22,16 +22,16 @@ import type { ZreEvent, ZrePeer } from "./events.js";
 import { type ZreEffects, type ZreRefusal, ZreRules } from "./rules.js";
 
 const BEACON_PORT = 5_670;
-/** How often the leaving beacon is sent, since broadcasts can be lost. */
+/** Broadcasts can be lost, so the leaving beacon is repeated. */
 const FAREWELLS = 3;
 const BATCH = 256;
-/** ms: limit of connecting to a mailbox, first and longest delay between attempts. */
+/** ms: to connect to a mailbox, and first and longest delay between attempts. */
 const CONNECT_TIMEOUT = 3_000;
 const RECONNECT = 100;
 const LONGEST_RECONNECT = 2_000;
-/** Bytes that a peer can send to a DEALER of this node, which expects none. */
+/** Bytes from a peer to a DEALER of this node, which expects none. */
 const MAX_STRAY = 1_024;
-/** Only such endpoints are dialled, whatever a HELLO has. */
+/** No other endpoints of a HELLO are dialled. */
 const ENDPOINT = /^tcp:\/\/([A-Za-z0-9._-]{1,230}):(\d{1,5})$/;
 const IPV4 = /^\d{1,3}(?:\.\d{1,3}){3}$/;
 
@@ -51,50 +51,49 @@ const OPTIONS = {
   maxQueueBytes: bytes({ default: 16_777_216, min: 1_024 }),
 };
 
-/** Options of {@link ZrePlane}. Times are in ms. */
+/** Options of {@link ZrePlane}; times in ms. */
 export interface ZreOptions {
   /** At most 255 bytes; need not be unique. Default: the first 6 digits of the uuid. */
   readonly name?: string | undefined;
   /** 32 lower-case hex digits. Default: random. */
   readonly uuid?: string | undefined;
-  /** Details of the node for its peers: at most 64, with at most 32,768 bytes. */
+  /** Details for peers: at most 64, of at most 32,768 bytes. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /** Name or IPv4 address. Default: the first interface except loopback. */
   readonly interface?: string | undefined;
   /** UDP port of the beacons. Default 5670. */
   readonly port?: number | undefined;
-  /** A range of TCP ports, "FIRST-LAST": the mailbox takes the first free one. Default: chosen by the system. */
+  /** Range of TCP ports, "FIRST-LAST", of which the mailbox takes the first free one. Default: the system's choice. */
   readonly ports?: string | undefined;
-  /** Interval of beacons. Default 1,000. */
+  /** Time between beacons. Default 1,000. */
   readonly interval?: number | undefined;
-  /** Silence after which a peer gets a PING. Default 5,000. */
+  /** Silence before a peer gets a PING. Default 5,000. */
   readonly evasive?: number | undefined;
-  /** Silence after which a peer is removed. Default 30,000. */
+  /** Silence before a peer is removed. Default 30,000. */
   readonly expired?: number | undefined;
-  /** Further peers are refused; a full mesh grows costly past about 100. Default 100. */
+  /** Further peers are refused; a full mesh is costly past about 100. Default 100. */
   readonly maxPeers?: number | undefined;
-  /** Bytes of a received frame; a larger one ends the connection. Default 1 MiB. */
+  /** Most bytes of a received frame; a larger one ends the connection. Default 1 MiB. */
   readonly maxMessageSize?: number | undefined;
-  /** Queued messages for one peer; past it the peer is removed. Default 3,000. */
+  /** Messages queued for a peer before it is removed. Default 3,000. */
   readonly maxQueue?: number | undefined;
   /** Their bytes. Default 16 MiB. */
   readonly maxQueueBytes?: number | undefined;
 }
 
-/** Statistics of {@link ZrePlane}. */
 export interface ZreStats {
   readonly peers: number;
   /** Peers before their HELLO. */
   readonly pending: number;
   readonly beaconsSent: number;
   readonly beaconsReceived: number;
-  /** Beacons that the system refused to send. */
+  /** Refused by the system. */
   readonly beaconsFailed: number;
-  /** Dropped beacons from outside the interface's network. */
+  /** Beacons from outside the interface's network. */
   readonly beaconsOutside: number;
-  /** Malformed beacons and commands, by reason. */
+  /** Malformed beacons and commands. */
   readonly junk: Readonly<Record<ZreJunk, number>>;
-  /** Refused peers and ignored messages, by reason. */
+  /** Refused peers and ignored messages. */
   readonly refused: Readonly<Record<ZreRefusal, number>>;
 }
 
@@ -122,8 +121,8 @@ interface Running extends OpenPlane {
 }
 
 /**
- * A peer of zyre, by 36/ZRE version 2: it finds peers on the local network, whispers to one and shouts to groups. The plane has
- * no authentication and no encryption.
+ * A peer of zyre (36/ZRE version 2): finds peers on the local network, whispers to one and shouts to groups, without
+ * authentication and encryption.
  *
  * @example
  * ```ts no-run
@@ -140,10 +139,10 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   readonly uuid: string;
   readonly name: string;
   readonly #settings: Settings<typeof OPTIONS>;
-  /** A separate context: the sockets of peers do not count for the program's. */
+  /** Separate, so that peers' sockets do not count for the program's. */
   readonly #context: Context;
   readonly #mailboxes = new Map<string, Dealer>();
-  /** Mailboxes with a connection so far; queues of others are dropped at closing. */
+  /** Connected at some time; others' queues are dropped at closing. */
   readonly #reached = new WeakSet<Dealer>();
   readonly #origins = new Map<string, string>();
   #endpoint = "";
@@ -158,7 +157,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   #events: ZreEvent[] = [];
   #emitting = false;
 
-  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  /** @throws InvalidArgumentError `EINVAL` for an invalid option */
   constructor(options: ZreOptions = {}) {
     const settings = checkOptions("ZrePlane", OPTIONS, options);
     super("ZrePlane", EVENTS);
@@ -177,7 +176,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     this.#headers = { ...headers };
   }
 
-  /** The endpoint of its mailbox, or "" before the start. */
+  /** Endpoint of its mailbox; "" before the start. */
   get endpoint(): string {
     return this.#endpoint;
   }
@@ -187,10 +186,10 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   }
 
   /**
-   * Opens the mailbox and starts sending beacons. Starting twice has no effect.
+   * Opens the mailbox and sends beacons. Further calls have no effect.
    *
    * @throws InvalidArgumentError `EINVAL` for an unknown interface
-   * @throws TransportError `EADDRINUSE` if another program has the port of the beacons exclusively; ClosedError `EBADF`
+   * @throws TransportError `EADDRINUSE` if another program has the beacons' port exclusively; ClosedError `EBADF`
    */
   start(): Promise<void> {
     this.#starting ??= this.run(() => this.#start());
@@ -212,7 +211,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     const { port, ports, maxPeers, maxMessageSize } = this.#settings;
     const router = new Router({
       context: this.#context,
-      // As zyre: a peer that reconnects takes its routing id over, and the queue of its old connection is dropped.
+      // A reconnecting peer takes its routing id over, and its old connection's queue is dropped, as in zyre.
       handover: true,
       linger: 0,
       maxMessageSize,
@@ -235,7 +234,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     }
   }
 
-  /** The interface came up, or has another address. If only loopback is left, the node keeps its network, which may come back. */
+  /** An interface came up or has another address. If only loopback is left, the node keeps its network, which may return. */
   #onInterfaces(interfaces: readonly HostInterface[]): void {
     const network = this.#running?.network;
     if (network === undefined || this.closed) return;
@@ -257,7 +256,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     if (this.#isOutdated && !this.closed) this.#move();
   }
 
-  /** Opens another mailbox, and sends beacons from there. The next check of the interfaces retries a failure. */
+  /** Opens another mailbox, with beacons from there. The next check of the interfaces retries. */
   #move(): void {
     this.#moving ??= this.#moveNow()
       .catch(() => undefined) // It keeps its network.
@@ -270,7 +269,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     const before = this.#started();
     const platform = this.#platform as Platform;
     const opened = await this.#open(beaconNetwork(platform.interfaces(), this.#settings.interface));
-    // After it, the next beacon is that of an unknown peer.
+    // Later beacons are those of an unknown peer.
     await before.beacons.send(encodeBeacon(this.uuid, 0));
     before.timer.stop();
     before.reader.stop();
@@ -333,7 +332,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   }
 
   /**
-   * Joins a group: its shouts become events. Joining twice has no effect.
+   * Joins a group, whose shouts become events. Joining twice has no effect.
    *
    * @param group 1 to 255 bytes
    * @throws InvalidArgumentError `EINVAL` for an invalid name, or past 256 groups; ClosedError `EBADF`
@@ -345,7 +344,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     else this.#run((rules) => rules.join(group));
   }
 
-  /** Leaves a group. @throws as `join` */
+  /** @throws as `join` */
   leave(group: string): void {
     this.assertOpen();
     checkGroup(group);
@@ -354,11 +353,11 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   }
 
   /**
-   * Sends a message to one peer without waiting. A peer with a full queue is removed (`exit`, `full`).
+   * Sends to one peer without waiting. A peer with a full queue is removed (`exit`, `full`).
    *
    * @param peer uuid, or unique name
    * @param frames at most 1,024; do not change bytes afterwards
-   * @throws UnroutableError `EHOSTUNREACH` if the peer is unknown, the name is not unique, or the peer was removed
+   * @throws UnroutableError `EHOSTUNREACH` for an unknown peer, an ambiguous name, or a removed peer
    * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` before the start; ClosedError `EBADF`
    */
   whisper(peer: string, ...frames: (string | Uint8Array)[]): void {
@@ -370,7 +369,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   }
 
   /**
-   * Sends a message to the other peers in a group. The node itself need not be in it.
+   * Sends to the other peers in a group, which need not include the node.
    *
    * @param frames at most 1,024; do not change bytes afterwards
    * @returns the number of peers
@@ -383,12 +382,12 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     return this.#run(() => rules.shout(group, content));
   }
 
-  /** Current peers, including evasive ones. */
+  /** Peers, including evasive ones. */
   peers(): ZrePeer[] {
     return this.#running?.rules.peers() ?? [];
   }
 
-  /** The peer with a uuid or a unique name; `undefined` if there is not exactly one. */
+  /** @returns `undefined` unless exactly one peer matches */
   peer(uuidOrName: string): ZrePeer | undefined {
     const found = this.#running?.rules.find(uuidOrName) ?? [];
     return found.length === 1 ? found[0] : undefined;
@@ -409,7 +408,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     };
   }
 
-  /** @internal Queues are sent first, since peers stop listening after the last beacon. */
+  /** @internal Sends queues first, since peers stop listening after the last beacon. */
   protected override async onClose(linger: number): Promise<void> {
     await this.#starting?.catch(() => undefined); // The caller of start() has the error.
     this.#watch?.stop();
@@ -448,7 +447,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     );
   }
 
-  /** Calls the rules, and emits events afterwards, since a listener may call this node. */
+  /** Events follow the call, since a listener may call this node. */
   #run<T>(call: (rules: ZreRules, now: number) => T): T {
     const running = this.#running;
     if (running === undefined) return undefined as T;
@@ -473,7 +472,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   }
 
   #connect(uuid: string, endpoint: string): boolean {
-    // A beacon that arrives during closing must not open a mailbox.
+    // A late beacon must not open a mailbox.
     if (this.closed) return false;
     const [, host = "", port = "0"] = ENDPOINT.exec(endpoint) ?? [];
     // Host names are not resolved: the peer's connection has its address.
@@ -497,7 +496,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
       });
       mailbox.connect(`tcp://${address}:${port}`);
     } catch {
-      // Too many sockets while old ones still close, or an invalid endpoint.
+      // Too many sockets are still closing, or the endpoint is invalid.
       void mailbox?.close();
       return false;
     }
@@ -539,7 +538,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   }
 }
 
-/** @throws InvalidArgumentError `EINVAL` unless it is a text of 1 to 255 bytes without NUL */
+/** @throws InvalidArgumentError `EINVAL` unless a text of 1 to 255 bytes without NUL */
 export function checkGroup(group: unknown): asserts group is string {
   const fault = textFault(group, MAX_ZRE_GROUP, 1);
   if (fault !== undefined) throw new InvalidArgumentError(`group ${fault}`);

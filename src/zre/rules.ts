@@ -1,6 +1,5 @@
 /**
- * The state machine of peers on the ZRE plane, by 36/ZRE and by zyre (docs/spec/zre.md). Beacons, messages and the time go in;
- * calls on `ZreEffects` come out.
+ * The state machine of peers on the ZRE plane, by 36/ZRE and zyre (docs/spec/zre.md). Pure.
  *
  *            a beacon                     its HELLO
  *   unknown ──────────> PENDING ────────────────────> READY ──5 s of silence──> EVASIVE
@@ -8,7 +7,7 @@
  *      └────────────── its HELLO ───────────────────────┘  └──any message or beacon┤
  *                                                                                  └──30 s──> gone
  *
- * A HELLO of a READY peer begins a new life: the peer exits and enters. So two nodes that lost messages recover with the
+ * A HELLO of a READY peer begins a new life: the peer exits and enters, so nodes that lost messages recover with the
  * next beacon. Programs see READY and EVASIVE peers only.
  */
 import { MAX_ZRE_BURST, MAX_ZRE_CONNECTS, MAX_ZRE_GROUPS, MAX_ZRE_PENDING } from "../cluster/bounds.js";
@@ -31,21 +30,21 @@ import {
 } from "./codec.js";
 import type { ZreEvent, ZreExitReason, ZrePeer } from "./events.js";
 
-/** ms between checks for silent peers, and between PINGs; less if an option is shorter, as in zyre. */
+/** ms between checks for silence, and between PINGs; less with a shorter option, as in zyre. */
 const REAP = 1_000;
-/** ms for a mailbox to connect before the peer is removed. */
+/** ms for a mailbox to connect. */
 const CONNECT_TIME = 5_000;
-/** ms for a peer to answer when another one is found at its endpoint. */
+/** ms for a peer to answer when another is found at its endpoint. */
 const REPLACED_TIME = 2_000;
-/** ms after entering: a HELLO until then crossed this node's own. */
+/** ms after entering in which a HELLO crossed this node's. */
 const CROSSING_TIME = 100;
-/** ms for earlier messages of a leaving peer to arrive, since its beacon overtakes them. */
+/** ms for a leaving peer's messages, which its beacon overtakes. */
 const LEAVE_TIME = 250;
 
 export interface ZreEffects {
-  /** Opens the mailbox of a peer. @returns `false` if the endpoint cannot be dialled */
+  /** @returns `false` for an endpoint that cannot be dialled */
   connect(uuid: string, endpoint: string): boolean;
-  /** @returns `false` if the mailbox is full: no frame was sent */
+  /** @returns `false` for a full mailbox: no frame was sent */
   send(uuid: string, frames: readonly Buffer[]): boolean;
   disconnect(uuid: string): void;
   beacon(): void;
@@ -64,23 +63,23 @@ export interface ZreSettings {
   readonly maxPeers: number;
 }
 
-/** Reasons for refusing a peer, or for ignoring a message. */
+/** Refused peers or ignored messages. */
 const ZRE_REFUSALS = [
   /** More peers than `maxPeers`. */
   "peers",
-  /** A beacon, while 128 peers are pending. */
+  /** 128 peers are pending. */
   "pending",
   /** More new peers than mailboxes can be opened in a second. */
   "rate",
-  /** A HELLO with an invalid endpoint. */
+  /** Invalid in a HELLO. */
   "endpoint",
   "groups",
   "hello",
   /** A SHOUT to a group without this node. */
   "shout",
-  /** A leaving beacon from another address than the peer's. */
+  /** A leaving beacon from another address. */
   "foreign",
-  /** A JOIN or LEAVE whose status does not follow the last one; it takes effect. */
+  /** A JOIN's or LEAVE's status out of order; it takes effect. */
   "status",
 ] as const;
 export type ZreRefusal = (typeof ZRE_REFUSALS)[number];
@@ -89,18 +88,18 @@ class Peer {
   readonly uuid: string;
   readonly since: number;
   endpoint: string;
-  /** The source of its beacons; empty before the first. */
+  /** Source of its beacons; empty before the first. */
   address = "";
   port = 0;
   name = "";
   headers: Readonly<Record<string, string>> = Object.freeze(Object.create(null));
   readonly groups = new Set<string>();
   ready = false;
-  /** Whether its mailbox is connected, and whether it ever was. */
+  /** Whether its mailbox is connected, and ever was. */
   connected = false;
   reached = false;
   leaving = false;
-  /** Its connection to this node ended, and all its messages were read. */
+  /** Its connection ended, and all its messages were read. */
   drained = false;
   evasive = false;
   heard: number;
@@ -131,7 +130,7 @@ class Peer {
 const counters = <R extends string>(names: readonly R[]): Record<R, number> =>
   Object.fromEntries(names.map((name) => [name, 0])) as Record<R, number>;
 
-/** The state machine of one node. Times are ms of a clock that pauses with the process (DriverTimer). */
+/** Times are ms of a clock that pauses with the process (DriverTimer). */
 export class ZreRules {
   readonly #self: ZreSettings;
   readonly #effects: ZreEffects;
@@ -210,7 +209,7 @@ export class ZreRules {
     }
   }
 
-  /** @param address of its sender, without the port */
+  /** @param address without the port */
   onBeacon(now: number, bytes: Buffer, address: string): void {
     const beacon = decodeBeacon(bytes);
     if (typeof beacon === "string") {
@@ -252,7 +251,7 @@ export class ZreRules {
     }
   }
 
-  /** @param frames of a message at the mailbox, the first the routing id */
+  /** @param frames the first is the routing id */
   onMessage(now: number, frames: readonly Buffer[]): void {
     const uuid = uuidOf(frames[0] as Buffer);
     if (uuid === undefined || uuid === this.#self.uuid) {
@@ -284,7 +283,7 @@ export class ZreRules {
     this.#onCommand(peer, message);
   }
 
-  /** The mailbox of a peer is connected. After a reconnection messages may be lost: a PING lets the peer notice the gap now. */
+  /** After a reconnection messages may be lost, and a PING lets the peer notice the gap. */
   onConnected(uuid: string): void {
     const peer = this.#peers.get(uuid);
     if (peer === undefined) return;
@@ -298,7 +297,7 @@ export class ZreRules {
     if (peer !== undefined) peer.connected = false;
   }
 
-  /** The connection of a peer to this node ended, and all its messages were handed over. */
+  /** A peer's connection ended, and all its messages were handed over. */
   onDrained(uuid: string): void {
     const peer = this.#peers.get(uuid);
     if (peer === undefined) return;
@@ -308,7 +307,7 @@ export class ZreRules {
 
   onRefused(uuid: string): void {
     const peer = this.#peers.get(uuid);
-    // As in zyre, a peer may send to this node although its mailbox was never reached.
+    // A peer may send although its mailbox was never reached, as in zyre.
     if (peer?.ready && peer.reached) this.#remove(peer, "refused");
   }
 
@@ -331,7 +330,7 @@ export class ZreRules {
     return this.peers().filter(({ name }) => name === uuidOrName);
   }
 
-  /** @returns `false` if its mailbox was full, which removes the peer */
+  /** @returns `false` for a full mailbox, which removes the peer */
   whisper(uuid: string, content: readonly Buffer[]): boolean {
     const peer = this.#peers.get(uuid);
     return peer?.ready === true && this.#send(peer, encodeWhisper(next(peer)), content);
@@ -380,8 +379,8 @@ export class ZreRules {
   }
 
   /**
-   * A HELLO that crossed this node's own restarts the sequence in the same life of the peer. Two nodes that answered with another
-   * HELLO would restart each other forever, as two of zyre do.
+   * A HELLO that crossed this node's restarts the sequence in the same life of the peer. Answering with another HELLO
+   * would restart both forever, as it does two of zyre.
    */
   #renew(peer: Peer, hello: Hello): void {
     peer.received = 1;
@@ -417,7 +416,7 @@ export class ZreRules {
     }
   }
 
-  /** zyre ends its process on a wrong status. Lost messages show in the sequence, so here it is only counted. */
+  /** zyre ends its process on a wrong status. The sequence shows lost messages, so here it is only counted. */
   #onStatus(peer: Peer, status: number): void {
     if (status !== ((peer.status + 1) & 0xff)) this.refused.status += 1;
     peer.status = status;
@@ -468,8 +467,8 @@ export class ZreRules {
   }
 
   /**
-   * A new peer is at the endpoint of an old one, which has most likely restarted. Two mailboxes there would take the routing id
-   * from each other, so a disconnected old one is closed first. A connected old peer has to answer soon.
+   * A new peer at an old one's endpoint is most likely its restart. Two mailboxes there would take the routing id from
+   * each other, so a disconnected old peer is closed first, and a connected one must answer soon.
    */
   #replace(endpoint: string, now: number): void {
     for (const peer of [...this.#peers.values()]) {
@@ -479,7 +478,7 @@ export class ZreRules {
     }
   }
 
-  /** Also to pending peers: their list came with this node's HELLO. */
+  /** Pending peers are told, too: their list came with this node's HELLO. */
   #announce(group: string, encode: typeof encodeJoin): void {
     this.#status = (this.#status + 1) & 0xff;
     for (const peer of [...this.#peers.values()]) this.#send(peer, encode(next(peer), group, this.#status));
@@ -496,7 +495,7 @@ export class ZreRules {
   }
 
   #remove(peer: Peer, reason: ZreExitReason): void {
-    // A peer can be removed during a send to it.
+    // A send can remove the peer.
     if (this.#peers.get(peer.uuid) !== peer) return;
     this.#peers.delete(peer.uuid);
     this.#effects.disconnect(peer.uuid);
