@@ -1,6 +1,6 @@
 /**
- * The sockets of shoal for browsers, workers and other platforms with a standard `WebSocket`: the same classes over
- * `ws://` and `wss://`, with NULL and PLAIN. CURVE, inproc and draft sockets have separate entry points.
+ * The sockets of shoal over `ws://` and `wss://`, with NULL and PLAIN, for browsers, workers and other platforms with a
+ * standard `WebSocket`. CURVE, inproc and draft sockets have separate entry points.
  *
  * @module
  */

@@ -1,6 +1,4 @@
-/**
- * The platform of a page's contexts: WebSockets.
- */
+/** The platform of a page's contexts. */
 import type { Transport } from "../engine/zmtp/transport/transport.js";
 import type { Platform } from "../engine/zmtp/transport/transports.js";
 import { webSocketTransport } from "./web-socket.js";
@@ -9,7 +7,7 @@ const TRANSPORTS: ReadonlyMap<string, Transport> = new Map(
   ["ws", "wss"].map((scheme) => [scheme, webSocketTransport(scheme)]),
 );
 
-/** Endpoint schemes without additions such as inproc. */
+/** Schemes without additions such as inproc. */
 export const SCHEMES: readonly string[] = [...TRANSPORTS.keys()];
 
 interface EventSource {
@@ -17,7 +15,7 @@ interface EventSource {
   removeEventListener?(type: string, listener: () => void): void;
 }
 
-/** Fires when the page is online or visible again, since browsers slow the timers of hidden pages. */
+/** Fires when the page is online or visible again, since browsers slow timers of hidden pages. */
 function onWake(listener: () => void): () => void {
   const page = globalThis as EventSource & {
     readonly document?: EventSource & { readonly hidden?: boolean };

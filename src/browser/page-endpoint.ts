@@ -1,6 +1,5 @@
 /**
- * The endpoint of a path on the page's server: `wss://` for a page loaded over https, else `ws://`, with an explicit
- * port.
+ * The endpoint of a path on the page's server, with an explicit port: `wss://` for a page from https, else `ws://`.
  *
  * @param path begins with `/`, such as `/prices`
  */

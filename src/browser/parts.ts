@@ -1,6 +1,6 @@
 /**
- * The parts of a page's contexts. Socket classes and the entry points `curve` and `inproc` add theirs, so that a page
- * loads only what it imports.
+ * The parts of a page's contexts. Socket classes and the entry points `curve` and `inproc` add theirs, so a page loads
+ * only what it imports.
  */
 import { NotSupportedError } from "../core/errors.js";
 import { ignore } from "../core/ignore.js";
@@ -35,7 +35,7 @@ interface PageParts extends Addable<"curve" | "inproc" | "listening"> {
 }
 
 export const PAGE_PARTS: PageParts = {
-  /** Filled by the socket classes (sockets/define.browser.ts). */
+  /** Filled by socket classes (sockets/define.browser.ts). */
   routings: {},
   curve: NO_CURVE,
   inproc: undefined,

@@ -1,6 +1,6 @@
-/** The part of the Web platform's interface `WebSocket` (WHATWG, WebSockets) that shoal uses. */
+/** The part of the interface `WebSocket` (WHATWG, WebSockets) that shoal uses. */
 
-/** Code of a connection without a close frame (RFC 6455, Reserved Status Codes). */
+/** No close frame came (RFC 6455, Reserved Status Codes). */
 export const ABNORMAL = 1_006;
 
 export interface StandardWebSocket {

@@ -5,7 +5,7 @@
  *   frames    a message is a flag byte and a frame's body: each written ZMTP frame is sent alone, from the last byte of
  *             its header on, which becomes the flag
  *
- * The interface has no pings, so ZMTP's are used if the peer knows them.
+ * The interface has no pings, so ZMTP's serve if the peer knows them.
  */
 
 import { bodyAt, COMMAND, commandFrame, frameEnd, MORE, writeHeader } from "../engine/frame.js";
@@ -16,14 +16,14 @@ import { isBare, isStream } from "../engine/zmtp/ws/subprotocol.js";
 import { WS_COMMAND, WS_MORE } from "../engine/zmtp/ws/ws-frame.js";
 import type { StandardWebSocket } from "./standard-web-socket.js";
 
-/** Bytes of memory shared by writes; larger writes allocate. */
+/** Bytes shared by writes; larger ones allocate. */
 const SCRATCH_BYTES = 65_536;
-/** Largest header with its flag. */
+/** Header bytes with the flag. */
 const MAX_HEADER = 9;
 
 const NOTHING = Buffer.alloc(0);
 
-/** Close codes. A page may not use RFC 6455's own codes other than 1000. */
+/** Close codes. Among RFC 6455's codes a page may only use 1000. */
 const CODES: Readonly<Record<Farewell, number>> = {
   done: 1_000,
   protocol: 4_002,
@@ -33,7 +33,7 @@ const CODES: Readonly<Record<Farewell, number>> = {
 
 let scratch: Uint8Array | undefined;
 
-/** Reused memory for one write: a WebSocket copies it within `send`. */
+/** A WebSocket copies the memory within `send`. */
 function scratchOf(size: number): Uint8Array {
   if (size > SCRATCH_BYTES) return new Uint8Array(size);
   scratch ??= new Uint8Array(SCRATCH_BYTES);
@@ -43,21 +43,20 @@ function scratchOf(size: number): Uint8Array {
 export class WebSocketFraming implements Framing {
   readonly mechanism: Mechanism["name"];
   readonly bare: boolean;
-  /** Whether messages are pieces of ZMTP's stream. */
   readonly stream: boolean;
   readonly closed = false;
   /** Whether the peer answers ZMTP's PING. */
   readonly pings: boolean;
   fault: Fault | undefined = undefined;
-  /** The code for `close`. */
+  /** Code for `close`. */
   closeCode: number = CODES.done;
 
-  /** Whether to ask the peer to close after its last message; only without a fault of the peer. */
+  /** Whether to ask a faultless peer to close after its last message. */
   get asksForEnd(): boolean {
     return this.stream && this.closeCode === CODES.done;
   }
 
-  /** @param protocol the negotiated subprotocol */
+  /** @param protocol the negotiated one */
   constructor(mechanism: Mechanism["name"], protocol: string) {
     this.mechanism = mechanism;
     this.bare = isBare(protocol);
@@ -65,7 +64,7 @@ export class WebSocketFraming implements Framing {
     this.pings = !this.bare;
   }
 
-  /** @returns in the mode "frames" a copy, which `send` overwrites: other peers may share the pieces */
+  /** @returns in the mode "frames" a copy, which `send` overwrites, since other peers may share the pieces */
   encode(pieces: readonly FramePiece[]): Uint8Array {
     const [only] = pieces;
     if (this.stream && pieces.length === 1 && only !== undefined)
@@ -118,7 +117,7 @@ export class WebSocketFraming implements Framing {
     return { bytes: frame, length: at + length - 1, pooled: undefined, kept: true };
   }
 
-  /** Reports a protocol violation; later input is ignored. */
+  /** Later input is ignored. */
   refuse(what: string): void {
     this.fault ??= protocolFault("ERR_ZMTP_UNSPECIFIED", `the peer sent ${what} (45/ZWS, Framing)`);
   }

@@ -5,8 +5,8 @@
  *   message --> the sink
  *      `- paused: held, and the peer gets no new limit; past MAX_HELD the connection ends
  *
- * The interface cannot stop the sender. In the mode "stream" the peer gets a limit (docs/spec/ws.md). Any other peer
- * that sends too fast is disconnected once too much waits.
+ * The interface cannot stop the sender. In the mode "stream" the peer gets a limit (docs/spec/ws.md); other fast peers
+ * are disconnected once too much waits.
  */
 import { isBytes, isMemory } from "../core/bytes.js";
 import type { ByteStream } from "../engine/zmtp/transport/byte-stream.js";
@@ -16,14 +16,14 @@ import { END, FIRST_LIMIT } from "../engine/zmtp/ws/subprotocol.js";
 import { ABNORMAL, type StandardWebSocket } from "./standard-web-socket.js";
 import type { WebSocketFraming } from "./web-socket-framing.js";
 
-/** Buffered bytes at which the browser's buffer counts as full, and at which it accepts more. */
+/** Buffered bytes at which the browser's buffer is full, and accepts more. */
 const FULL = 1_048_576;
 const EASED = 262_144;
-/** ms between polls of a full buffer, since no event reports that it has emptied. */
+/** ms between polls of a full buffer, for want of an event. */
 const LOOK_INTERVAL = 5;
 /** Bytes held for a program that does not receive. */
 export const MAX_HELD = 16_777_216;
-/** Bytes added to each held message for its object. */
+/** Bytes added to a held message for its object. */
 const HELD_COST = 128;
 
 type Done = (error?: Error | null) => void;
@@ -111,8 +111,8 @@ export class WebSocketStream implements Stream, ByteStream, StreamReader {
   uncork(): void {}
 
   /**
-   * Closes after buffered output. The browser drops messages in flight once `close` is called, so a peer that
-   * supports END is asked to close instead.
+   * Closes after buffered output. The browser drops messages in flight at `close`, so a peer that supports END is asked
+   * to close instead.
    */
   end(last?: Uint8Array | (() => void)): this {
     if (isBytes(last)) this.write(last);
@@ -132,7 +132,7 @@ export class WebSocketStream implements Stream, ByteStream, StreamReader {
     this.#socket.onmessage = null;
     this.#socket.onclose = null;
     this.#close();
-    // Asynchronously, as in Node's streams.
+    // Node's streams also do so later.
     queueMicrotask(() => this.#end(error));
     return this;
   }
@@ -161,7 +161,7 @@ export class WebSocketStream implements Stream, ByteStream, StreamReader {
   resume(): this {
     if (!this.#paused) return this;
     this.#paused = false;
-    // Deferred, since the caller is taking a message.
+    // The caller is taking a message.
     queueMicrotask(this.#handOver);
     return this;
   }
@@ -197,7 +197,7 @@ export class WebSocketStream implements Stream, ByteStream, StreamReader {
     this.destroy(error);
   }
 
-  /** Hands over held messages before the peer's regular end. */
+  /** Held messages precede the peer's regular end. */
   #handOver = (): void => {
     while (!this.#paused) {
       const bytes = this.#held.shift();
@@ -217,7 +217,7 @@ export class WebSocketStream implements Stream, ByteStream, StreamReader {
     this.#raiseLimit();
   }
 
-  /** Extends the peer's limit to FIRST_LIMIT bytes beyond those handed over. */
+  /** Raises the limit to FIRST_LIMIT bytes beyond those handed over. */
   #raiseLimit(): void {
     if (!this.framing.stream || this.#ended) return;
     const limit = this.#received + FIRST_LIMIT;

@@ -1,5 +1,5 @@
 /**
- * `ws://` and `wss://` over the standard interface `WebSocket`, which can dial but not listen.
+ * `ws://` and `wss://` over the standard `WebSocket`, which can dial but not listen.
  *
  *   dial    new WebSocket(url, subprotocols) --open--> done
  */
@@ -48,7 +48,7 @@ export function webSocketTransport(scheme: string): Transport {
 
     dial(endpoint, options, done) {
       const attempt = new Attempt(endpoint, options, done);
-      // Deferred, so that `done` is not called within this call.
+      // `done` must not be called within this call.
       queueMicrotask(() => attempt.start());
       return () => attempt.cancel();
     },
@@ -85,7 +85,7 @@ class Attempt {
     try {
       socket = new WebSocket(this.#endpoint, offers);
     } catch (error) {
-      // For example a page of https that asks for ws.
+      // A page of https may not ask for ws, for example.
       this.#settle(error as Error);
       return;
     }

@@ -1,6 +1,6 @@
 /**
- * CURVE for `shoal/browser` (26/CURVEZMQ), with the packages `@noble/ciphers` and `@noble/curves`, which are part of
- * this module. Call `enableCurve` first.
+ * CURVE for `shoal/browser` (26/CURVEZMQ), with the bundled packages `@noble/ciphers` and `@noble/curves`. Call
+ * `enableCurve` first.
  *
  * @module
  */
@@ -14,8 +14,8 @@ export type { CurveKeyPair } from "../../sockets/security/curve-keys.js";
 export { curveKeyPair, curvePublicKey } from "./keys.js";
 
 /**
- * Enables CURVE for the sockets of `shoal/browser`: the options `curveServerKey`, `curvePublicKey` and
- * `curveSecretKey` work from now on. A second call does nothing.
+ * Enables CURVE for the sockets of `shoal/browser`: the options `curveServerKey`, `curvePublicKey` and `curveSecretKey`
+ * then work. Further calls do nothing.
  */
 export function enableCurve(): void {
   if (PAGE_PARTS.curve !== NO_CURVE) return;

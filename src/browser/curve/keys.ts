@@ -1,19 +1,17 @@
-/** CURVE key pairs without node:crypto, which src/sockets/security/curve-keys.ts uses. */
+/** CURVE key pairs without node:crypto. */
 import { InvalidArgumentError } from "../../core/errors.js";
 import { decodeZ85, encodeZ85 } from "../../core/z85.js";
 import { KEY_LENGTH } from "../../engine/zmtp/mechanism/curve-box.js";
 import { publicKeyOf, randomBytes } from "../../engine/zmtp/mechanism/curve-primitives.browser.js";
 import type { CurveKeyPair } from "../../sockets/security/curve-keys.js";
 
-/** A new random key pair, from `crypto.getRandomValues`. */
+/** A random key pair from `crypto.getRandomValues`. */
 export function curveKeyPair(): CurveKeyPair {
   const secretKey = randomBytes(KEY_LENGTH);
   return { publicKey: encodeZ85(publicKeyOf(secretKey)), secretKey: encodeZ85(secretKey) };
 }
 
 /**
- * The public key of a secret key.
- *
  * @param secretKey 40 characters of Z85
  * @throws InvalidArgumentError `EINVAL` for an invalid key
  */

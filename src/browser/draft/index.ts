@@ -1,5 +1,5 @@
 /**
- * The draft socket types for `shoal/browser`, over `ws://`, `wss://` and inproc. Draft: the RFCs may still change.
+ * The draft socket types for `shoal/browser`, over `ws://`, `wss://` and inproc. The RFCs may still change.
  *
  * @module
  */

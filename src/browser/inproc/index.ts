@@ -1,5 +1,5 @@
 /**
- * `inproc://` for `shoal/browser`: sockets of one page, or of all pages and workers of an origin that share a channel.
+ * `inproc://` for `shoal/browser`: sockets of one page, or of an origin's pages and workers that share a channel.
  *
  * @module
  */
@@ -13,7 +13,6 @@ import { PAGE_PARTS } from "../parts.js";
 import "../index.js";
 import { releaseName, setChannel, sharedChannel } from "../../engine/zmtp/threads/node-threads.browser.js";
 
-/** Names shared over a channel. */
 class SharedNames extends InprocNames {
   override unbind(name: string): void {
     super.unbind(name);
@@ -21,23 +20,22 @@ class SharedNames extends InprocNames {
   }
 }
 
-/** Options of {@link enableInproc}. */
 export interface InprocOptions {
   /**
-   * A name of 1 to 255 characters. Sockets of the process-wide context then share their inproc names with all pages
-   * and workers of this origin on the same channel. Default: names of this page or worker only.
+   * 1 to 255 characters. Sockets of the process-wide context then share inproc names with all pages and workers of this
+   * origin on the channel. Default: names of this page or worker only.
    */
   readonly channel?: string;
 }
 
 /**
- * Enables `inproc://NAME` endpoints for the sockets of `shoal/browser`. A second call with the same channel does
+ * Enables `inproc://NAME` endpoints for the sockets of `shoal/browser`. Another call with the same channel does
  * nothing.
  *
- * @throws InvalidArgumentError `EINVAL` for an unknown option, an invalid channel, or if inproc is already enabled
- *   with another channel or without one
- * @throws NotSupportedError `NOT_SUPPORTED` for a channel if the platform lacks BroadcastChannel or Web Locks, as a
- *   page does unless it comes from https or localhost
+ * @throws InvalidArgumentError `EINVAL` for an invalid option, or if inproc is enabled with another channel or without
+ *   one
+ * @throws NotSupportedError `NOT_SUPPORTED` for a channel if the platform lacks BroadcastChannel or Web Locks, as pages
+ *   other than those from https or localhost do
  */
 export function enableInproc(options: InprocOptions = {}): void {
   checkKeys("enableInproc", options, ["channel"]);

@@ -1,15 +1,14 @@
 /**
- * A `Buffer` without Node.js: a Uint8Array with the methods that shoal calls and that programs commonly call on
- * frames. Replaces the global one (rolldown.config.js).
+ * A `Buffer` without Node.js: a Uint8Array with the methods that shoal calls and programs commonly call on frames.
+ * Replaces the global one (rolldown.config.js).
  */
 import { isMemory } from "../../core/bytes.js";
 
-/** The supported encodings. */
 export type Encoding = "utf8" | "utf-8" | "latin1" | "binary" | "ascii" | "hex" | "base64" | "base64url";
 
-/** Length up to which a loop is faster than TextEncoder and TextDecoder. */
+/** Length up to which a loop beats TextEncoder and TextDecoder. */
 const SHORT = 64;
-/** Characters per call of `String.fromCharCode`, whose arguments are on the stack. */
+/** The arguments of `String.fromCharCode` are on the stack. */
 const MAX_ARGUMENTS = 4_096;
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
@@ -81,7 +80,7 @@ class Bytes extends Uint8Array {
     return bytes.length;
   }
 
-  /** A view without copying, as in Node.js. */
+  /** A view, as in Node.js. */
   override slice(start?: number, end?: number): Bytes {
     return this.subarray(start, end) as Bytes;
   }
@@ -120,7 +119,7 @@ class Bytes extends Uint8Array {
 
 const URL_SAFE: Readonly<Record<string, string>> = { "+": "-", "/": "_", "=": "" };
 
-/** Reads numbers; throws a RangeError as Node's methods do. */
+/** Throws a RangeError as Node's methods do. */
 function viewOn({ buffer, byteOffset, length }: Bytes): DataView {
   return new DataView(buffer, byteOffset, length);
 }
@@ -190,7 +189,7 @@ function filled(size: number, byteAt: (at: number) => number): Bytes {
   return bytes;
 }
 
-/** The bytes of `memory` from `offset`; not copied. */
+/** The memory is not copied. */
 export function viewOf(memory: ArrayBufferLike, offset?: number, length?: number): Bytes {
   return new Bytes(memory as ArrayBuffer, offset, length);
 }
@@ -231,7 +230,7 @@ const statics = {
   compare,
 };
 
-// Assigned here, since Uint8Array has methods of these names with other types.
+// Uint8Array has methods of these names with other types.
 for (const [name, value] of Object.entries(statics))
   Object.defineProperty(Bytes, name, { value, configurable: true, writable: true });
 

@@ -1,4 +1,4 @@
-/** The part of `node:os` that shoal reads: error numbers, always those of Linux. */
+/** The error numbers of `node:os`, always Linux's. */
 export const constants = {
   errno: {
     ENOENT: 2,

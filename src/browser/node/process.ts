@@ -1,4 +1,4 @@
-/** The part of `process` that shoal uses. `on` never fires, since nothing can wait for the end of a page. */
+/** The part of `process` that shoal uses. `on` never fires, since nothing can await a page's end. */
 export const process = {
   env: {} as Readonly<Record<string, string | undefined>>,
   versions: {} as Readonly<Record<string, string | undefined>>,

@@ -1,13 +1,13 @@
 /**
- * Node's timers over Web timers, whose handles are numbers: `ref`, `unref`, `refresh` and `setImmediate`.
+ * Node's timers over Web timers: `ref`, `unref`, `refresh` and `setImmediate`.
  *
- * Browsers slow the timers of hidden pages to one per second and later one per minute. MessagePorts are not slowed,
- * so `setImmediate` uses one.
+ * Browsers slow timers of hidden pages to one per second and later per minute, but not MessagePorts, so `setImmediate`
+ * uses one.
  */
 
 type Call = (...args: unknown[]) => void;
 
-/** A platform handle: a number, or possibly an object in Node.js and Deno. */
+/** A number, or an object in Node.js and Deno. */
 type Handle = number & { ref?(): void; unref?(): void };
 
 interface Platform {
@@ -79,7 +79,7 @@ export const clearInterval: typeof clearTimeout = clearTimeout;
 let queue: (() => void)[] = [];
 let channel: InstanceType<typeof MessageChannel> | undefined;
 
-/** Runs the queue as of the start of the turn; new entries wait for the next one. */
+/** New entries wait for the next turn. */
 function runQueue(): void {
   const calls = queue;
   queue = [];
@@ -87,7 +87,7 @@ function runQueue(): void {
     try {
       (calls[i] as () => void)();
     } catch (error) {
-      // The page gets the error, and the other callbacks still run.
+      // The page gets the error, and other callbacks still run.
       queueMicrotask(() => {
         throw error;
       });
