@@ -1,8 +1,8 @@
 /**
- * Converts trace contexts to headers and back. Sizes are bounded, and a remote peer's headers never throw.
+ * Converts trace contexts to bounded headers and back; a remote peer's headers never throw.
  *
- * The program's propagator chooses the headers: `traceparent` and `tracestate` for the W3C propagator, OpenTelemetry's
- * default. Baggage is sent only if the propagator includes it.
+ * The program's propagator chooses the headers: `traceparent` and `tracestate` for W3C's, OpenTelemetry's default. Only
+ * some propagators send baggage.
  */
 import {
   type Context,
@@ -15,12 +15,11 @@ import {
 } from "@opentelemetry/api";
 import { MAX_CONTEXT_BYTES } from "../core/trace-context.js";
 
-/** Maximum headers of a context. */
 const MAX_CONTEXT_HEADERS = 8;
 
 type Headers = Readonly<Record<string, string>>;
 
-/** @returns the headers of a context; `undefined` for none or too many */
+/** @returns `undefined` for no headers, or too many */
 export function injected(context: Context): Headers | undefined {
   const headers: Record<string, string> = Object.create(null) as Record<string, string>;
   try {
@@ -32,7 +31,7 @@ export function injected(context: Context): Headers | undefined {
   return isSmall(headers) ? headers : undefined;
 }
 
-/** @returns the context in headers, without a local parent; `undefined`: none */
+/** @returns the context without a local parent, if any */
 export function extracted(headers: Headers | undefined): Context | undefined {
   if (headers === undefined) return undefined;
   try {
@@ -50,7 +49,7 @@ export function extracted(headers: Headers | undefined): Context | undefined {
   }
 }
 
-/** @returns the context of a valid span */
+/** @returns that of a valid span */
 export function spanContextOf(context: Context | undefined): SpanContext | undefined {
   const found = context === undefined ? undefined : trace.getSpanContext(context);
   return found !== undefined && isSpanContextValid(found) ? found : undefined;

@@ -1,6 +1,6 @@
-/** Names from one version of OpenTelemetry's semantic conventions. */
+/** Names of OpenTelemetry's semantic conventions. */
 
-/** Version of the conventions. Messaging has the status "development", so names may change. */
+/** Messaging has the status "development", so names may change. */
 export const SEMANTIC_CONVENTIONS_VERSION = "1.45.0";
 
 /** Schema of spans and metrics. */
@@ -16,24 +16,23 @@ export const MESSAGING_DESTINATION_TEMPLATE = "messaging.destination.template";
 export const MESSAGING_SUBSCRIPTION = "messaging.destination.subscription.name";
 export const MESSAGING_MESSAGE_BODY_SIZE = "messaging.message.body.size";
 
-/** Histogram, s: send and request, from the call to its outcome. */
+/** Histogram, s: send and request, from call to outcome. */
 export const OPERATION_DURATION = "messaging.client.operation.duration";
-/** Counter: messages sent and requests made. */
+/** Counter: sent messages and requests. */
 export const SENT_MESSAGES = "messaging.client.sent.messages";
-/** Counter: messages received, and requests passed to handlers. */
+/** Counter: received messages, and requests to handlers. */
 export const CONSUMED_MESSAGES = "messaging.client.consumed.messages";
-/** Histogram, s: duration of handlers. */
+/** Histogram, s: handlers. */
 export const PROCESS_DURATION = "messaging.process.duration";
 
-/** Recommended buckets for durations, s. */
+/** Recommended, s. */
 export const DURATION_BUCKETS: number[] = [
   0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10,
 ];
 
-/** Not in the conventions' list of systems, which is open. */
+/** The conventions' list of systems is open. */
 export const SYSTEM = "zeromq";
 
-/** Attributes specific to shoal. */
 export const SHOAL_SOCKET_TYPE = "shoal.socket.type";
 export const SHOAL_SERVICE_SYSTEM = "shoal.service.system";
 export const SHOAL_SERVICE_METHOD = "shoal.service.method";
@@ -41,5 +40,5 @@ export const SHOAL_SERVICE_METHOD = "shoal.service.method";
 export const SHOAL_CLUSTER_SENDER = "shoal.cluster.sender";
 /** Session whose client published a message. */
 export const SHOAL_SESSION_PUBLISHER = "shoal.session.publisher";
-/** Number of receiving nodes, of services that answered a query, or of sessions that keep a publication. */
+/** Receiving nodes, services that answered a query, or sessions that keep a publication. */
 export const SHOAL_MESSAGE_RECIPIENTS = "shoal.message.recipients";

@@ -1,4 +1,4 @@
-/** Exports statistics of drivers and proxies as OpenTelemetry metrics, from the same table as docs/metrics.md. */
+/** Exports statistics of drivers and proxies as OpenTelemetry metrics, by the table of docs/metrics.md. */
 import {
   type BatchObservableResult,
   diag,
@@ -12,22 +12,21 @@ import { samplesOf } from "../metrics/samples.js";
 import { type MetricsSources, namedSources, STATS_TIME, StatsReader } from "../metrics/sources.js";
 
 export interface ObserveOptions {
-  /** Target of metrics. Default: the global provider. */
+  /** Default: the global provider. */
   readonly meterProvider?: MeterProvider;
 }
 
-/** An active export of drivers' metrics. */
 export interface Observation extends Disposable {
-  /** Ends the export. Further calls do nothing. */
+  /** Further calls do nothing. */
   stop(): void;
 }
 
 /**
- * Exports statistics of drivers (clients, brokers, workers, cluster nodes) and proxies at each collection. Names are
- * those of `serveMetrics` without `_total`; attributes are the driver's name and kind.
+ * Exports statistics of drivers (clients, brokers, workers, cluster nodes) and proxies at each collection, under the
+ * names of `serveMetrics` without `_total`, with the driver's name and kind as attributes.
  *
  * @param sources drivers by name; a function is called once for the instruments, and at each collection
- * @throws InvalidArgumentError `EINVAL` for a source without metrics, or an unknown option
+ * @throws InvalidArgumentError `EINVAL` for a source without metrics, or an invalid option
  */
 export function observeDrivers(sources: MetricsSources, options: ObserveOptions = {}): Observation {
   checkKeys("observeDrivers", options, ["meterProvider"]);
@@ -41,7 +40,7 @@ export function observeDrivers(sources: MetricsSources, options: ObserveOptions 
     }
   const reader = new StatsReader();
   const observe = async (result: BatchObservableResult): Promise<void> => {
-    // In parallel: a silent or failed source does not hide others.
+    // A silent or failed source does not hide others.
     await Promise.all(
       namedSources(sources).map(async (source) => {
         try {

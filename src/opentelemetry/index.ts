@@ -1,5 +1,5 @@
 /**
- * Traces and metrics by OpenTelemetry. Needs the package `@opentelemetry/api`.
+ * Traces and metrics by OpenTelemetry, with the package `@opentelemetry/api`.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * Connects the library's diagnostics channels to OpenTelemetry: spans of requests and handlers, linked by headers, and
- * spans of traced sockets.
+ * Connects diagnostics channels to OpenTelemetry: spans of requests and handlers, linked by headers, and of traced
+ * sockets.
  *
  *   request ── span ── headers: traceparent ──> handler ── span, its child
  */
@@ -59,22 +59,21 @@ import { keepContext, onFirstTraced, tracedName } from "./sockets.js";
 import { type Running, setActiveTelemetry, Telemetry } from "./telemetry.js";
 
 export interface InstrumentOptions {
-  /** Target of spans. Default: the global provider. */
+  /** Default: the global provider. */
   readonly tracerProvider?: TracerProvider;
-  /** Target of metrics. Default: the global provider. */
+  /** Default: the global provider. */
   readonly meterProvider?: MeterProvider;
   /**
-   * Whether to report messages of clusters (`publish`, `sendTo`, `sendToNodes`, `send` and `query`, and their handlers
-   * and readers) and of session clients (publish, receive, acknowledge). A function decides per message by its topic:
-   * "self" for one-to-one messages, "channel/N" for messages to services; an error counts as `false`. Default `false`,
-   * since a span costs more than a message.
+   * Reports messages of clusters (`publish`, `sendTo`, `sendToNodes`, `send` and `query`, their handlers and readers)
+   * and session clients (publish, receive, acknowledge). A function decides by topic: "self" for one-to-one messages,
+   * "channel/N" for messages to services; an error counts as `false`. Default `false`, since a span costs more than a
+   * message.
    */
   readonly messages?: boolean | ((destination: string) => boolean);
 }
 
-/** An active instrumentation. */
 export interface Instrumentation extends Disposable {
-  /** Ends the instrumentation; spans in flight do not end. Further calls do nothing. */
+  /** Spans in flight do not end. Further calls do nothing. */
   disable(): void;
 }
 
@@ -84,15 +83,13 @@ let current: Instrumentation | undefined;
 
 /**
  * Reports requests to services (clusters, Majordomo), their handlers, and messages of sockets given to `traceSocket`,
- * as spans and metrics by the messaging conventions. Without an instrumentation nothing is observed.
+ * as spans and metrics by the messaging conventions.
  *
- * The program's propagator puts a request's context into its headers: at most 8 headers and 1,024 bytes. A broker or
- * node that does not forward headers loses it.
+ * The program's propagator puts a request's context into at most 8 headers and 1,024 bytes. A broker or node that does
+ * not forward headers loses it. `messages` adds messages between cluster nodes, whose receivers get the context.
  *
- * `messages` adds messages between cluster nodes; receiving nodes get their context.
- *
- * @throws InvalidArgumentError `EINVAL` for an unknown or invalid option
- * @throws InvalidStateError `EFSM` when an instrumentation is active already
+ * @throws InvalidArgumentError `EINVAL` for an invalid option
+ * @throws InvalidStateError `EFSM` for a second active instrumentation
  */
 export function instrument(options: InstrumentOptions = {}): Instrumentation {
   checkKeys("instrument", options, OPTIONS);
@@ -122,10 +119,9 @@ class Observer {
   readonly #telemetry: Telemetry;
   readonly #running = new WeakMap<Operation, Running>();
   readonly #services: readonly Subscription[];
-  /** Set only while a socket is traced, since the channel carries every socket's messages. */
+  /** Set while a socket is traced, since the channel has every socket's messages. */
   readonly #sockets: readonly Subscription[];
 
-  /** Messages in clusters. */
   readonly #messages: readonly Subscription[];
 
   constructor(of: Telemetry, messages: boolean | ((destination: string) => boolean)) {
@@ -256,7 +252,7 @@ function serviceAttributes({ system, method }: RequestOperation | ProcessOperati
   return { [SHOAL_SERVICE_SYSTEM]: system, ...(method !== "" && { [SHOAL_SERVICE_METHOD]: method }) };
 }
 
-/** Errors of an exporter or a propagator must not reach the program. */
+/** Errors of exporters and propagators must not reach the program. */
 function guarded(listener: (message: unknown) => void): (message: unknown) => void {
   return (message) => {
     try {

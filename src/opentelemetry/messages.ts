@@ -1,10 +1,10 @@
 /**
- * Spans for messages of clusters and sessions: sends, and their handlers.
+ * Spans of cluster and session messages, and of their handlers.
  *
  *   publish ── one span, the producer ── its context, with each copy ──> process ── a span at each subscription: the producer's child,
  *                                                                                  with a link to it
  *
- * The store keeps a session message's producer context, so the client's receive is linked to it at any later time.
+ * The store keeps a session message's producer context, which links the client's receive at any later time.
  */
 import { type Context, context, ROOT_CONTEXT, trace } from "@opentelemetry/api";
 import type {
@@ -25,7 +25,6 @@ import {
 import { keepContext } from "./sockets.js";
 import type { OperationName, Running, Telemetry } from "./telemetry.js";
 
-/** Names of the calls in spans. */
 const CALLS: Readonly<Record<MessageSendOperation["call"], OperationName>> = {
   publish: "publish",
   sendTo: "send",
@@ -34,13 +33,12 @@ const CALLS: Readonly<Record<MessageSendOperation["call"], OperationName>> = {
   query: "query",
 };
 
-/** Attribute with a message's sender. */
 const SENDERS: Readonly<Record<MessageSystem, string>> = {
   cluster: SHOAL_CLUSTER_SENDER,
   sessions: SHOAL_SESSION_PUBLISHER,
 };
 
-/** Begins the span of a sent message, and attaches its context. */
+/** Attaches the span's context to the message. */
 export function beginMessageSend(telemetry: Telemetry, operation: MessageSendOperation): Running {
   const { call, destination, bytes, system } = operation;
   const running = telemetry.begin(
@@ -101,14 +99,14 @@ function begin(
   return { ...running, remote };
 }
 
-/** Template of the topic in names; `undefined`: a low-cardinality destination. */
+/** The topic's template; `undefined` for a low-cardinality destination. */
 function nameOf(telemetry: Telemetry, { system, filter, destination }: ObservedMessage): string | undefined {
-  // A session server subscribes to its clients' filters, and gets the topics that they publish.
+  // A session server subscribes to its clients' filters.
   if (filter !== "") return telemetry.boundedTemplate(filter);
   return system === "sessions" ? telemetry.boundedTemplate(templateOf(destination)) : undefined;
 }
 
-/** Topics are many; their first levels are usually few. */
+/** Topics have many values, their first levels usually few. */
 function templateOf(topic: string): string {
   const end = topic.indexOf("/");
   return end === -1 ? topic : `${topic.slice(0, end)}/#`;

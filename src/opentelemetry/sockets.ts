@@ -1,33 +1,31 @@
-/** Traced sockets, and the handling of their messages. */
+/** Traced sockets and their messages. */
 import { type Context, context } from "@opentelemetry/api";
 import { describe } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { Socket } from "../sockets/socket.js";
 import { activeTelemetry } from "./telemetry.js";
 
-/** Maximum characters of a socket's name. */
+/** Characters of a name. */
 const MAX_TRACED_NAME = 128;
 
-/** Names of the traced sockets. */
 const traced = new WeakMap<object, string>();
 interface Received {
   readonly context: Context;
   readonly destination: string;
 }
 
-/** Contexts of received messages, while the program holds the message. */
+/** Kept while the program holds the message. */
 const received = new WeakMap<object, Received>();
 
 let isAnyTraced = false;
 let onTraced: (() => void) | undefined;
 
-/** Calls the listener at the first traced socket, or now if one exists. @param listener undefined: none */
+/** Called now if a socket is traced already. */
 export function onFirstTraced(listener: (() => void) | undefined): void {
   onTraced = isAnyTraced ? undefined : listener;
   if (isAnyTraced) listener?.();
 }
 
-/** @returns a traced socket's name; else `undefined` */
 export function tracedName(socket: object): string | undefined {
   return traced.get(socket);
 }
@@ -37,10 +35,10 @@ export function keepContext(message: unknown, of: Context, destination: string):
 }
 
 /**
- * Reports a span for each send and receive of a socket while an instrumentation is active. ZMTP has no headers: to
- * join both ends in one trace, send the context as a frame (docs/tracing.md).
+ * Reports a span for each send and receive of a socket during an instrumentation. ZMTP has no headers: send the context
+ * as a frame to join both ends (docs/tracing.md).
  *
- * @param name destination in spans and metrics, 1 to 128 characters, of low cardinality, such as "orders"
+ * @param name low-cardinality destination in spans and metrics, 1 to 128 characters, such as "orders"
  * @returns the socket
  * @throws InvalidArgumentError `EINVAL` for anything but a socket, or an invalid name
  */
@@ -59,11 +57,10 @@ export function traceSocket<S extends Socket>(socket: S, name: string): S {
 }
 
 /**
- * Trace context of a message received by a traced socket, a node or a session: its sender's, else that of its receive
- * span.
+ * Trace context of a message received by a traced socket, a node or a session: its sender's, else its receive span's.
  *
  * @param message as returned by `receive`
- * @returns `undefined` for any other value, and for messages received without an instrumentation
+ * @returns `undefined` for other values, and messages received without an instrumentation
  */
 export function contextOf(message: unknown): Context | undefined {
   return receivedOf(message)?.context;
@@ -74,10 +71,10 @@ function receivedOf(message: unknown): Received | undefined {
 }
 
 /**
- * Calls a message handler within a span, a child of {@link contextOf}'s context, so its sends and requests join the
- * trace. Without an instrumentation, or for an untraced message, it only calls the handler.
+ * Calls a message handler within a span, a child of {@link contextOf}'s context, which its sends and requests join.
+ * Without an instrumentation, or for an untraced message, only calls the handler.
  *
- * @param message as returned by `receive` of a traced socket
+ * @param message as a traced socket's `receive` returns it
  * @returns the handler's result; the span ends when it settles
  */
 export function processMessage<M, R>(message: M, handle: (message: M) => R): R {

@@ -1,4 +1,4 @@
-/** Spans and metrics of one instrumentation: the begin and end of each operation. */
+/** Spans and metrics of one instrumentation. */
 import {
   type Attributes,
   type Context,
@@ -30,34 +30,33 @@ import {
   SYSTEM,
 } from "./conventions.js";
 
-/** An operation on messages. The span's name is the operation and the destination. */
+/** Begins a span's name; the destination follows. */
 export type OperationName = "send" | "publish" | "query" | "receive" | "request" | "process" | "acknowledge";
 
-/** Operation types and span kinds of the conventions. */
+/** Types and span kinds of the conventions. */
 const OPERATIONS = {
   send: { type: "send", kind: SpanKind.PRODUCER },
   publish: { type: "send", kind: SpanKind.PRODUCER },
   query: { type: "send", kind: SpanKind.PRODUCER },
-  // A request is sent, and its reply awaited.
   request: { type: "send", kind: SpanKind.PRODUCER },
   receive: { type: "receive", kind: SpanKind.CLIENT },
   process: { type: "process", kind: SpanKind.CONSUMER },
   acknowledge: { type: "settle", kind: SpanKind.CLIENT },
 } as const;
 
-/** Maximum characters of an error's message in a span. */
+/** Characters of an error's message. */
 const MAX_ERROR_TEXT = 256;
 
-/** Maximum topic names; each is a series of every metric until the process ends. */
+/** Each topic is a series of every metric until the process ends. */
 const MAX_TEMPLATES = 1_024;
-/** Name for all further topics, as in OpenTelemetry's conventions. */
+/** Further topics, as in OpenTelemetry's conventions. */
 const OTHER = "_OTHER";
 
 /** An operation in flight. */
 export interface Running {
-  /** Context with its span, the parent of nested calls. */
+  /** Parent of nested calls. */
   readonly context: Context;
-  /** Sets an attribute known only at the end. */
+  /** Known only at the end. */
   set(attribute: string, value: number): void;
   /** @param error undefined: success */
   end(error: unknown): void;
@@ -93,7 +92,7 @@ export class Telemetry {
     });
   }
 
-  /** The name while there is room, else a common one: other programs choose topics. */
+  /** Bounded, because other programs choose topics. */
   boundedTemplate(name: string): string {
     if (this.#templates.has(name)) return name;
     if (this.#templates.size >= MAX_TEMPLATES) return OTHER;
@@ -102,11 +101,9 @@ export class Telemetry {
   }
 
   /**
-   * Begins a span.
-   *
-   * @param parent contains the span's parent
-   * @param attributes for the span alone; metrics need low cardinality
-   * @param template replaces a high-cardinality destination in the span's name and in metrics
+   * @param parent with the span's parent
+   * @param attributes of the span alone; metrics need low cardinality
+   * @param template replaces a high-cardinality destination in names and metrics
    */
   begin(
     name: OperationName,
@@ -165,7 +162,7 @@ function fail(span: Span, error: unknown): void {
   span.setStatus({ code: SpanStatusCode.ERROR, message: text.slice(0, MAX_ERROR_TEXT) });
 }
 
-/** A service error's reason, else the error's code, else its class: low cardinality. */
+/** A service error's reason, else the code, else the class: low cardinality. */
 function errorType(error: unknown): string {
   if (typeof error !== "object" || error === null) return typeof error;
   const { reason, code, name } = error as { reason?: unknown; code?: unknown; name?: unknown };
