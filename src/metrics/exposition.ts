@@ -1,7 +1,4 @@
-/**
- * Writes the answer to a scrape in Prometheus's text format: samples of the sources and of the process. The only file
- * that loads prom-client.
- */
+/** Samples of sources and process as Prometheus's text. Only this file loads prom-client. */
 import { readFileSync } from "node:fs";
 import type * as PromClient from "prom-client";
 import { builtFile } from "../core/built-file.js";
@@ -19,7 +16,7 @@ import { type Sample, type SourceStats, samplesOf } from "./samples.js";
 /** ms between samples of the event loop's delay. */
 const LOOP_RESOLUTION = 20;
 
-/** One per process, since its observers cannot be removed. */
+/** Its observers cannot be removed. */
 let ofProcess: PromClient.Registry | undefined;
 
 export class Exposition {
@@ -41,7 +38,7 @@ export class Exposition {
     return this.#process.contentType;
   }
 
-  /** Builds a new registry each time, so removed sources leave nothing behind. */
+  /** A new registry each time forgets removed sources. */
   async text(sources: readonly SourceStats[]): Promise<string> {
     const registry = new this.#client.Registry();
     const byName = new Map<string, Sample[]>();

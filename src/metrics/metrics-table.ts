@@ -1,11 +1,11 @@
 /**
- * Every exported metric: for each family of drivers, one row per member of its statistics. Names and units follow
- * Prometheus: base units, `_total` for counters.
+ * Every exported metric: one row per member of each driver family's statistics. Names and units follow Prometheus: base
+ * units, `_total` for counters.
  *
- * A path leads through `stats()`; a segment `{label}` visits every member, whose name is the label's value. An absent
- * or non-numeric value, as from another engine or an older proxy, gives no sample.
+ * A path leads through `stats()`; a segment `{label}` visits every member, whose name is the label's value. Absent and
+ * non-numeric values, as from another engine or an older proxy, give no sample.
  *
- * The compiler checks that each member of a driver's statistics has a row. `null`: not exported.
+ * The compiler checks that every member has a row. `null`: not exported.
  */
 
 import type {
@@ -48,13 +48,13 @@ export interface Metric {
   readonly type: "counter" | "gauge";
   readonly help: string;
   readonly path: string;
-  /** Possible values: one sample each, 1 for the current one. */
+  /** One sample each, 1 for the current state. */
   readonly states?: readonly string[];
-  /** The value is in ms and exported in seconds. */
+  /** Exported in seconds. */
   readonly inMs?: true;
 }
 
-/** A metric without its family's prefix; its path starts at the row's member. */
+/** A metric without its family's prefix; the path starts at the row's member. */
 type Cell = Omit<Metric, "name" | "path"> & { readonly name?: string; readonly path?: string };
 
 type Rows<S> = { readonly [K in keyof S]-?: Cell | readonly Cell[] | null };
@@ -80,13 +80,13 @@ function cell(type: Metric["type"], help: string, name?: string, path?: string):
   return { type, help, ...(name === undefined ? {} : { name }), ...(path === undefined ? {} : { path }) };
 }
 
-/** Values of labels with a fixed set; other members give no sample. Labels not listed here hold reasons. */
+/** Fixed values of labels; other members give no sample. Other labels hold reasons. */
 export const LABEL_VALUES: Readonly<Record<string, readonly string[]>> = {
   side: ["frontend", "backend"],
   direction: ["in", "out"],
 };
 
-/** Metrics of a proxy's side, exported for both sides with the label `side`. */
+/** Metrics of a proxy's sides. */
 const SIDES: readonly Metric[] = [
   ["counter", "messages", "{direction}.messages", "Messages received or sent at a side."],
   ["counter", "bytes", "{direction}.bytes", "Bytes of these messages, without framing."],
@@ -381,7 +381,7 @@ const CLONE_CLIENT: Rows<CloneClientStats> = {
   bytes: gauge("Bytes of keys and values."),
   memory: gauge("Approximate memory of the map, in bytes.", "memory_bytes"),
   sequence: gauge("Sequence number of the last applied update."),
-  silentFor: null, // In ms, not Prometheus's seconds; the member's state shows whether it is too long.
+  silentFor: null, // Prometheus uses seconds; the member's state shows too long a silence.
   server: null,
   state: states("1 for the current state of the client, else 0.", ["syncing", "live", "stale", "closed"]),
 };
@@ -639,7 +639,7 @@ interface Family {
   /** Class name that the driver passes to `Driver`. */
   readonly driver?: string;
   readonly label: string;
-  /** When a driver is ready: after its `ready` settles, once bound, or once open. */
+  /** Ready after its `ready` settles, once bound, or once open. */
   readonly ready: "connected" | "bound" | "open";
   readonly metrics: readonly Metric[];
 }
@@ -768,7 +768,7 @@ export const FAMILIES = {
 /** Drivers with the same statistics. */
 export type MetricsFamily = keyof typeof FAMILIES;
 
-/** Kind of a source: `queue`, `forwarder`, `streamer` and `proxy` are proxies, the others pattern families. */
+/** `queue`, `forwarder`, `streamer` and `proxy` are proxies, the others pattern families. */
 export type MetricsKind = "queue" | "forwarder" | "streamer" | MetricsFamily;
 
 const PROXIES = ["queue", "forwarder", "streamer", "proxy"] as const;
@@ -783,7 +783,7 @@ const BY_DRIVER: ReadonlyMap<string, MetricsFamily> = new Map(
   ),
 );
 
-/** The kind of a driver. @param driver name of its class */
+/** @param driver class name */
 export function kindOfDriver(driver: string): MetricsKind | undefined {
   return BY_DRIVER.get(driver);
 }
@@ -792,7 +792,7 @@ export function familyOf(kind: MetricsKind): MetricsFamily {
   return (PROXIES as readonly string[]).includes(kind) ? "proxy" : (kind as MetricsFamily);
 }
 
-/** Constant 1 with labels for each source. */
+/** Constant 1. */
 export const INFO: Omit<Metric, "path"> & { readonly labels: readonly string[] } = {
   name: "shoal_source_info",
   type: "gauge",
@@ -807,7 +807,7 @@ export const BUILD: Omit<Metric, "path"> & { readonly labels: readonly string[] 
   labels: ["version"],
 };
 
-/** Labels of a metric, the source's name first. */
+/** The source's name first. */
 export function labelsOf(of: MetricsFamily, { path, states: words }: Metric): readonly string[] {
   const inPath = Array.from(path.matchAll(/\{(\w+)\}/g), ([, label]) => label as string);
   return [FAMILIES[of].label, ...inPath, ...(words === undefined ? [] : ["state"])];

@@ -14,11 +14,10 @@ import { Exposition } from "./exposition.js";
 import { type MetricsSources, namedSources, readinessOf, STATS_TIME, StatsReader } from "./sources.js";
 import { traceRecorder } from "./trace-recorder.js";
 
-/** A metrics server. */
 export interface MetricsServer {
   /** Address, such as `http://127.0.0.1:9464`. */
   readonly url: string;
-  /** Ends the server; responses in flight have one second. A second call joins the first. */
+  /** Responses in flight have one second. A second call joins the first. */
   close(): Promise<void>;
 }
 
@@ -29,7 +28,7 @@ export interface MorePages {
 
 /**
  * @param more enables /traces and /peers
- * @param unready why the process is not ready, independent of its sources; else `undefined`
+ * @param unready why the process is not ready, apart from its sources
  * @throws as `serveMetrics`
  */
 export async function startPages(
@@ -51,7 +50,7 @@ class Pages {
   readonly #unready: () => string | undefined;
   readonly #more: MorePages;
   readonly #reader = new StatsReader();
-  /** The text being written, shared by requests that arrive meanwhile. */
+  /** Shared by requests that arrive meanwhile. */
   #writing: Promise<string> | undefined;
 
   constructor(

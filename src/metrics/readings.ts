@@ -1,11 +1,11 @@
-/** Readings of a source: samples by side, and rates between two readings. Pure. */
+/** Readings of a source: samples by side, and rates between two. Pure. */
 import { FAMILIES, familyOf, INFO, KINDS, type MetricsFamily, type MetricsKind } from "./metrics-table.js";
 import type { Sample } from "./samples.js";
 
 export const COUNTS = ["in", "out", "inBytes", "outBytes", "dropped", "refused"] as const;
 export type CountName = (typeof COUNTS)[number];
 
-/** One side of a source; unknown values are absent. */
+/** Unknown values are absent. */
 export interface SideReading extends Readonly<Partial<Record<CountName, number>>> {
   readonly side: string;
   readonly peers?: number;
@@ -24,7 +24,7 @@ export interface ProcessReading {
   readonly cpu?: number;
   /** Bytes. */
   readonly memory?: number;
-  /** Event loop delay, s: 99th percentile above the minimum, since the last reading by any reader. */
+  /** s: 99th percentile above the minimum, since the last reading by any reader. */
   readonly loopDelay?: number;
 }
 
@@ -66,14 +66,13 @@ export function readingOf(samples: readonly Sample[]): Reading {
 type ByName = ReadonlyMap<string, readonly Sample[]>;
 
 /**
- * Metrics of one side, without the family's prefix: `"a_total b_total"` is the sum of those that exist, `"a_total|b_total"`
+ * A side's metrics without the family's prefix: `"a_total b_total"` is the sum of those that exist, `"a_total|b_total"`
  * the first that exists, `"a_total{direction=in}"` those with this label.
  */
 interface SideRow extends Readonly<Partial<Record<CountName | "peers" | "queued", string>>> {
   readonly side: string;
-  /** A label that all samples have. */
   readonly label?: string;
-  /** A metric without which the side is absent. */
+  /** The side is absent without this metric. */
   readonly needs?: string;
 }
 
@@ -188,7 +187,7 @@ const SIDES: Readonly<Partial<Record<MetricsFamily, readonly SideRow[]>>> = {
   ],
 };
 
-/** A driver of any other family: what it receives and what it returns. */
+/** Sides of any other family: received and returned messages. */
 const ANY_DRIVER: readonly SideRow[] = [
   {
     side: "all",
@@ -201,10 +200,10 @@ const ANY_DRIVER: readonly SideRow[] = [
   },
 ];
 
-/** Sum of a metric's samples; `undefined` without any. */
+/** `undefined` without samples. */
 type Sum = (metric: string) => number | undefined;
 
-/** States that are not the label of a metric. */
+/** States that are no metric's label. */
 const STATES: Readonly<Partial<Record<MetricsFamily, (sum: Sum) => string>>> = {
   cluster: clusterState,
   "cluster-bus": clusterState,
@@ -213,13 +212,13 @@ const STATES: Readonly<Partial<Record<MetricsFamily, (sum: Sum) => string>>> = {
   clone: (sum) => (sum("serving") === 0 ? "standby" : "serving"),
 };
 
-/** The minority score is 0 while the node trusts its own view. */
+/** The minority score is 0 while the node trusts its view. */
 function clusterState(sum: Sum): string {
   if (sum("minority") === 1) return "minority";
   return (sum("health_score") ?? 0) > 0 ? `health ${sum("health_score")}` : "running";
 }
 
-/** Reasons in a node's `dropped` that lose no packet or message: faults of connections, files and sockets. */
+/** Faults of connections, files and sockets in a node's `dropped`, which lose no packet or message. */
 const FAULTS: ReadonlySet<string | undefined> = new Set([
   "link:accept",
   "link:address",
@@ -296,7 +295,7 @@ function known<T extends object>(members: T): { [K in keyof T]: Exclude<T[K], un
   return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as never;
 }
 
-/** Rates per second, by counter; absent without an earlier reading. */
+/** Rates per second; absent without an earlier reading. */
 export type Rates = Readonly<Partial<Record<CountName, number>>>;
 
 export interface RatedSide extends SideReading {
@@ -315,7 +314,7 @@ export interface RatedReading {
   readonly loopDelay?: number;
 }
 
-/** A reading with its time, ms of a monotonic clock. */
+/** `at`: ms of a monotonic clock. */
 export interface TimedReading {
   readonly at: number;
   readonly reading: Reading;
@@ -344,9 +343,9 @@ export function rated(before: TimedReading | undefined, now: TimedReading): Rate
 }
 
 /**
- * Rate of a counter per second. A counter that decreased has restarted at 0, so all of it is new.
+ * Per second. A counter that decreased restarted at 0, so all of it is new.
  *
- * @returns `undefined` for an unknown value, or if no time has passed
+ * @returns `undefined` for an unknown value, or no time
  */
 export function rate(
   before: number | undefined,

@@ -1,7 +1,7 @@
-/** Converts statistics to samples. Pure, and never throws: statistics may come from a remote program. */
+/** Converts statistics, perhaps of a remote program, to samples. Pure, and never throws. */
 import { FAMILIES, familyOf, INFO, LABEL_VALUES, type Metric, type MetricsKind } from "./metrics-table.js";
 
-/** Maximum values of a label; there are about a dozen reasons. */
+/** There are about a dozen reasons. */
 const MAX_LABEL_VALUES = 64;
 
 export interface Sample {
@@ -18,7 +18,7 @@ export interface SourceStats {
 
 type Labels = Readonly<Record<string, string>>;
 
-/** Samples of a source in table order; unknown values have none. */
+/** Samples in table order, without unknown values. */
 export function samplesOf({ name, kind, stats }: SourceStats): Sample[] {
   const { label, metrics } = FAMILIES[familyOf(kind)];
   const samples: Sample[] = [{ name: INFO.name, labels: { name, kind }, value: 1 }];
@@ -61,6 +61,6 @@ function samplesFor({ name, type, states, inMs }: Metric, value: unknown, labels
   }
   const number = typeof value === "boolean" ? Number(value) : value;
   if (typeof number !== "number" || !Number.isFinite(number)) return [];
-  if (type === "counter" && number < 0) return []; // Not a count; the registry would throw.
+  if (type === "counter" && number < 0) return []; // The registry would throw.
   return [{ name, labels, value: inMs === true ? number / 1_000 : number }];
 }

@@ -1,31 +1,29 @@
-/** The public function for metrics and health over HTTP. It loads its parts when called. */
 import { checkKeys } from "../core/arguments.js";
 import type { MetricsServer } from "./pages.js";
 import type { MetricsSources } from "./sources.js";
 
 export interface ServeMetricsOptions {
   /**
-   * Whether `/traces` answers with traces of sampled messages, for `shoal dashboard`: about 4 messages per second
-   * while requests come. Traces include names of topics and services. Default `false`.
+   * `/traces` returns traces of sampled messages for `shoal dashboard`: about 4 per second while requests come, with
+   * names of topics and services. Default `false`.
    */
   readonly traces?: boolean;
   /**
-   * Whether `/peers` lists the peers of proxies and brokers, for `shoal dashboard`: routing ids, addresses, socket
-   * types and queued messages, up to 10,000 per socket. Default `false`, since readers of metrics may have no right to
-   * see peers.
+   * `/peers` lists peers of proxies and brokers for `shoal dashboard`: routing ids, addresses, socket types and queued
+   * messages, up to 10,000 per socket. Default `false`, since readers of metrics may have no right to see peers.
    */
   readonly peers?: boolean;
 }
 
 /**
  * Serves `/metrics` (Prometheus's text), `/healthz` (200 while the event loop runs) and `/readyz` (200 when every
- * source is ready, else 503: for example a disconnected client, an unbound server, a draining or closed driver).
+ * source is ready, else 503: a disconnected client, an unbound server, a draining or closed driver). Loads its parts
+ * when called.
  *
  *   const server = await serveMetrics("127.0.0.1:9464", { orders: broker, cache });
  *
- * @param address HOST:PORT; `*:9464` means every address of the machine, port 0 a free one
- * @throws InvalidArgumentError `EINVAL` for an address other than HOST:PORT, an unknown option, or anything but
- *   drivers and sources
+ * @param address HOST:PORT; `*:9464` is every address of the machine, port 0 a free one
+ * @throws InvalidArgumentError `EINVAL` for another address, an invalid option, or anything but drivers and sources
  * @throws TransportError `EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL` and others, with the address as endpoint
  */
 export async function serveMetrics(

@@ -1,30 +1,30 @@
-/** Served drivers and custom sources by name, with kind and readiness. */
+/** Served drivers and custom sources by name. */
 
 import { InvalidArgumentError, TimeoutError } from "../core/errors.js";
 import { suggest } from "../core/suggestions.js";
 import { FAMILIES, familyOf, KINDS, kindOfDriver, type MetricsKind } from "./metrics-table.js";
 
-/** Timeout for a source's statistics, ms. Shorter than the timeouts of HTTP clients and OpenTelemetry exports. */
+/** ms for statistics; shorter than timeouts of HTTP clients and OpenTelemetry exports. */
 export const STATS_TIME = 5_000;
 
-/** A client, server, worker or broker of a pattern, or a proxy. */
+/** A client, server, worker, broker or proxy. */
 export interface MetricsDriver {
   stats(): object | Promise<object>;
 }
 
-/** A custom source with the statistics of a driver. */
+/** A custom source with a driver's statistics. */
 export interface MetricsSource {
-  /** Kind of the statistics: `queue`, `forwarder`, `streamer` and `proxy` have those of a `SocketProxy`. */
+  /** `queue`, `forwarder`, `streamer` and `proxy` have the statistics of a `SocketProxy`. */
   readonly kind: MetricsKind;
   stats(): object | Promise<object>;
-  /** Why the source is not ready; `undefined` when it is. Default: derived from `state` in its statistics. */
+  /** Why the source is not ready, if so. Default: by `state` of its statistics. */
   unready?(): string | undefined | Promise<string | undefined>;
 }
 
-/** Drivers and sources by name. The name becomes the label `proxy`, `broker`, `client` … of their metrics. */
+/** The name becomes the label `proxy`, `broker`, `client` … of the metrics. */
 export type MetricsSourcesByName = Readonly<Record<string, MetricsDriver | MetricsSource>>;
 
-/** Sources to serve. A function is called for each request, so sources may come and go. */
+/** A function is called per request, so sources may come and go. */
 export type MetricsSources = MetricsSourcesByName | (() => MetricsSourcesByName);
 
 export interface NamedSource {
@@ -32,7 +32,7 @@ export interface NamedSource {
   readonly kind: MetricsKind;
   readonly given: object;
   stats(): object | Promise<object>;
-  /** Why the source is not ready; `undefined` when it is. */
+  /** `undefined` when ready. */
   unready(): string | undefined | Promise<string | undefined>;
 }
 
@@ -81,13 +81,13 @@ function namedSource(name: string, given: MetricsDriver | MetricsSource): NamedS
   };
 }
 
-/** Reads statistics with a timeout, since those of a custom source may never come. */
+/** A custom source's statistics may never come. */
 export class StatsReader {
-  /** Unanswered calls by name; a source is called again only after its answer. */
+  /** A source is called again only after its answer. */
   readonly #asked = new Map<string, { readonly given: object; readonly read: Promise<object> }>();
 
   /**
-   * Reads a source's statistics. Concurrent reads share one call.
+   * Concurrent reads share one call.
    *
    * @param ms timeout @throws TimeoutError `ETIMEDOUT`; errors of the source
    */
@@ -109,7 +109,7 @@ export class StatsReader {
   }
 }
 
-/** Why statistics show that a source is not ready. Brokers have no state in theirs. */
+/** Brokers have no state. */
 export function unreadiness(stats: unknown): string | undefined {
   const state = (stats as { readonly state?: unknown } | null | undefined)?.state;
   if (typeof state !== "string") return undefined;

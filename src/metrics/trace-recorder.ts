@@ -1,11 +1,11 @@
 /**
- * Records the message flow of sampled messages for dashboards: each step with its times, in a ring buffer.
+ * Records the flow of sampled messages for dashboards: steps with times, in a ring buffer.
  *
  *   a few times a second ──> next sent message is sampled ── its context travels with it ──> other processes record their steps
  *   message with a sampled context arrives ──> its step is recorded; sends of its handler are the next steps
  *
- * Sends are observed only until the next message is sampled, and arrivals only with a context. So other messages cost
- * the same as without a recorder. With an instrumentation (docs/tracing.md), steps use its trace.
+ * Sends are observed only until the next message is sampled, and arrivals only with a context, so other messages cost
+ * nothing. With an instrumentation (docs/tracing.md), steps use its trace.
  */
 import { randomBytes } from "node:crypto";
 import type { Channel } from "node:diagnostics_channel";
@@ -34,23 +34,22 @@ import {
   traceParentOf,
 } from "../core/trace-context.js";
 
-/** Steps kept; the oldest are evicted. */
+/** The oldest are evicted. */
 export const MAX_STEPS_KEPT = 2_000;
 const SAMPLED_PER_SECOND = 4;
 export const MAX_SAMPLED_PER_SECOND = 100;
-/** ms of recording after the last request for steps. */
+/** ms of recording after the last request. */
 const LOOK_TIME = 10_000;
-/** Maximum steps in flight. Beyond it the oldest is recorded without an end, as for a handler that never settles. */
+/** Steps in flight; beyond them the oldest is recorded without an end, as for a handler that never settles. */
 export const MAX_UNDER_WAY = 1_000;
-/** Maximum steps recorded per second for messages that remote programs sampled. */
+/** Steps per second for messages sampled by remote programs. */
 export const MAX_RECORDED_PER_SECOND = 1_000;
 const MAX_NAME = 128;
 
-/** One step of a message flow. */
 export interface TraceStep {
   readonly trace: string;
   readonly span: string;
-  /** Span of the causing step; `undefined`: none, or unknown. */
+  /** Span of the causing step, if known. */
   readonly parent: string | undefined;
   readonly kind: "send" | "request" | "receive" | "process" | "acknowledge";
   /** The call, and its topic, channel or service. */
@@ -64,10 +63,10 @@ export interface TraceStep {
 }
 
 export interface RecordedSteps {
-  /** Pass it as `after` next time. */
+  /** The next `after`. */
   readonly next: number;
   readonly steps: readonly TraceStep[];
-  /** Total steps not recorded because of the rate limit. */
+  /** Total beyond the rate limit. */
   readonly missed: number;
 }
 
@@ -83,24 +82,24 @@ export class TraceRecorder {
   readonly #arriving: readonly (readonly [Channel, Listener])[];
   /** Observed until a message is sampled. */
   readonly #leaving: readonly (readonly [Channel, Listener])[];
-  /** Sampling rates of those who record permanently. */
+  /** Sampling rates of permanent recorders. */
   readonly #rates = new Map<symbol, number>();
   #lookTimer: NodeJS.Timeout | undefined = undefined;
   #sampler: NodeJS.Timeout | undefined = undefined;
   #rate = 0;
   #isOn = false;
   #isDue = false;
-  /** The step whose handler runs, until its first await. */
+  /** Its handler runs, until the first await. */
   #current: Begun | undefined = undefined;
   #isObserving = false;
-  /** Started steps, the oldest first. */
+  /** The oldest first. */
   readonly #underWay = new Set<Begun>();
   #recorded = 0;
   #missed = 0;
   readonly #now: () => number;
   readonly #meter: RateMeter;
 
-  /** @param now ms since the start of the process */
+  /** @param now ms since the process started */
   constructor(now: () => number = () => performance.now()) {
     this.#now = now;
     // Starts with one second's worth.
@@ -116,7 +115,7 @@ export class TraceRecorder {
     ];
   }
 
-  /** Records until the returned function is called. @param rate sampled messages per second */
+  /** @param rate sampled messages per second @returns stops */
   begin(rate: number): () => void {
     const key = Symbol();
     this.#rates.set(key, rate);
@@ -127,7 +126,7 @@ export class TraceRecorder {
     };
   }
 
-  /** Returns recorded steps, the oldest first, and records for another 10 s. @param after `next` of the last call */
+  /** Records for another 10 s. @param after `next` of the last call @returns the oldest steps first */
   look(after = 0): RecordedSteps {
     if (this.#lookTimer === undefined) {
       this.#lookTimer = setTimeout(() => {
@@ -137,7 +136,7 @@ export class TraceRecorder {
       this.#change();
     } else this.#lookTimer.refresh();
     const steps: TraceStep[] = [];
-    // The number is from before a restart of the process.
+    // The number precedes a restart of the process.
     const since = after > this.#recorded ? 0 : after;
     let number = this.#recorded - this.#steps.length;
     this.#steps.retain((step) => {
@@ -170,7 +169,7 @@ export class TraceRecorder {
     this.#observe();
   }
 
-  /** Observes sends while a sample is due or the handler of a recorded message runs. */
+  /** While a sample is due or a recorded message's handler runs. */
   #observe(): void {
     const isWanted = this.#isOn && (this.#isDue || this.#current !== undefined);
     if (isWanted === this.#isObserving) return;
@@ -209,7 +208,7 @@ export class TraceRecorder {
     if (known !== undefined && !known.isSampled) return undefined;
     if (cause === undefined) this.#isDue = false;
     this.#observe();
-    // Local samples have a separate rate, which a flood from remote programs cannot use up.
+    // Remote programs cannot use up the local samples' rate.
     if (cause !== undefined && !this.#mayRecord()) return undefined;
     return this.#begin({
       trace: known?.trace ?? cause?.trace ?? randomBytes(16).toString("hex"),
@@ -254,7 +253,7 @@ export class TraceRecorder {
     return this.#begin({ trace, span: randomBytes(8).toString("hex"), parent, kind, name, bytes });
   }
 
-  /** Sends of the handler before its first await are caused by this step. */
+  /** This step causes the handler's sends before its first await. */
   #process(operation: Operation, step: Begun | undefined): void {
     if (step === undefined) return;
     this.#end(operation, step);
@@ -321,13 +320,13 @@ function codeOf(error: unknown): string | undefined {
   return String(found).slice(0, MAX_NAME);
 }
 
-/** Errors here must not reach the program: a throwing subscriber ends its process. */
+/** A throwing subscriber would end the process. */
 function guarded(listener: Listener): Listener {
   return (message) => {
     try {
       listener(message);
     } catch {
-      // The trace lacks this step; the message itself continues.
+      // The trace lacks this step; the message continues.
     }
   };
 }
