@@ -1,5 +1,5 @@
 /**
- * Access rules of the dashboard. Pure.
+ * Access rules. Pure.
  *
  *   every request    Host is an address, localhost or an allowed name: under DNS rebinding a foreign page sends the
  *                    attacker's name as Host
@@ -13,7 +13,7 @@ import { hostOf, isLocalNameOrAddress } from "../core/loopback.js";
 const MAX_WRONG_TOKENS = 30;
 const MINUTE = 60_000;
 
-/** Headers of every response: no foreign content, no inline script, no framing. */
+/** No foreign content, no inline script, no framing. */
 export const SECURITY_HEADERS: Readonly<Record<string, string>> = {
   "Content-Security-Policy":
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; " +
@@ -26,12 +26,12 @@ export const SECURITY_HEADERS: Readonly<Record<string, string>> = {
   "Cache-Control": "no-store",
 };
 
-/** @param allowed names in lower case, in addition to localhost and addresses */
+/** @param allowed lower-case names besides localhost and addresses */
 export function isHostAllowed(header: string | undefined, allowed: readonly string[]): boolean {
   return isLocalNameOrAddress(header) || allowed.includes(hostOf(header) ?? "");
 }
 
-/** Whether a state change comes from the dashboard's page or from outside a browser. */
+/** Whether a state change comes from the dashboard's page, or outside a browser. */
 export function isOwnOrigin(origin: string | undefined, host: string | undefined): boolean {
   if (origin === undefined) return true;
   if (host === undefined || !URL.canParse(origin)) return false;
@@ -49,7 +49,7 @@ export class TokenCheck {
     this.#digest = digest(token);
   }
 
-  /** @param authorization the header: `Bearer TOKEN` @param now ms */
+  /** @param authorization `Bearer TOKEN` @param now ms */
   check(authorization: string | undefined, now: number): TokenResult {
     if (now - this.#since >= MINUTE) {
       this.#since = now;
@@ -57,7 +57,7 @@ export class TokenCheck {
     }
     if (this.#wrong >= MAX_WRONG_TOKENS) return "too many";
     const given = /^Bearer (\S+)$/i.exec(authorization ?? "")?.[1] ?? "";
-    // Digests have equal length, so the comparison does not reveal the token's.
+    // Digests of equal length do not reveal the token's.
     if (timingSafeEqual(digest(given), this.#digest)) return "right";
     this.#wrong += 1;
     return "wrong";

@@ -65,7 +65,6 @@ export function stateOf(seen: readonly SeenProcess[], options: StateOptions): Da
   return { version: 1, ...options, processes, links: linksOf(processes), omitted };
 }
 
-/** Id of a source: its process's id and its name. */
 export function sourceId(process: string, name: string): string {
   return `${process}/${cut(name)}`;
 }
@@ -141,7 +140,7 @@ const TCP = /^([a-z][a-z0-9+]*):\/\/(\[[^\]]*\]|[^/:]*):(\d+)(\/.*)?$/i;
 const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"]);
 const EVERY_HOST = new Set(["0.0.0.0", "[::]", "*", ""]);
 
-/** Wildcard listeners are matched by port; endpoints do not show their machine. */
+/** Wildcard listeners match by port, since endpoints do not show their machine. */
 function keysOfBound(endpoint: string): string[] {
   const match = TCP.exec(endpoint);
   if (match === null) return [endpoint];
@@ -150,7 +149,7 @@ function keysOfBound(endpoint: string): string[] {
 }
 
 function keysOfConnected(endpoint: string): string[] {
-  // A connect may name its source address: tcp://SOURCE;HOST:PORT.
+  // An endpoint may have a source address: tcp://SOURCE;HOST:PORT.
   const match = TCP.exec(endpoint.replace(/^([a-z]+:\/\/)[^;/]*;/i, "$1"));
   if (match === null) return [endpoint];
   const [, scheme = "", host = "", port = "", path = ""] = match;
@@ -162,7 +161,7 @@ function key(scheme: string, host: string, port: string, path: string): string {
   return `${scheme}://${LOOPBACK.has(name) ? "loopback" : name}:${port}${path === "/" ? "" : path}`;
 }
 
-/** A row for a peer with its queues; an unanswered heartbeat shows as silence. */
+/** An unanswered heartbeat shows as silence. */
 export function itemOfPeer({ name, type, address, queuedOut, queuedIn, silentFor }: PeerView): DashboardItem {
   return {
     name,
@@ -172,7 +171,7 @@ export function itemOfPeer({ name, type, address, queuedOut, queuedIn, silentFor
   };
 }
 
-/** A page of a list: rows whose name, state, address or detail contain the filter. */
+/** Rows whose name, state, address or detail contain the filter. */
 export function pageOf(
   items: readonly DashboardItem[],
   { filter = "", offset = 0, limit = MAX_PAGE }: { filter?: string; offset?: number; limit?: number },

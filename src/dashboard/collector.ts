@@ -1,9 +1,9 @@
 /**
- * Reads the subjects while the dashboard is in use, and builds states from them.
+ * Reads the subjects while the dashboard is in use, and builds states.
  *
  *   idle ──request, stream──> reads each subject, publishes a state at each interval ──10 s without requests──> idle
  *
- * A slow subject is polled less often, so that its responses take at most 1 % of the time, but at least every 10 s.
+ * A slow subject is polled less often: responses take at most 1 % of the time, but come at least every 10 s.
  */
 import { InvalidArgumentError } from "../core/errors.js";
 import type { TraceStep } from "../metrics/trace-recorder.js";
@@ -15,14 +15,14 @@ import { Watch } from "./watch.js";
 
 /** ms of polling after the last request. */
 const IDLE_LOOK_TIME = 10_000;
-/** ms that the first state waits for the first responses. */
+/** ms that the first state waits for responses. */
 const FIRST_LOOK_TIME = 150;
 
-/** A state with its JSON, written once for all clients. */
+/** The JSON is written once for all clients. */
 export interface Snapshot {
   readonly state: DashboardState;
   readonly text: string;
-  /** Flows of sampled messages, as JSON. */
+  /** JSON of the sampled messages' flows. */
   readonly traces: string;
 }
 
@@ -55,7 +55,7 @@ export class Collector {
     return this.#snapshot;
   }
 
-  /** Calls the listener for each new state. @returns unsubscribes */
+  /** Calls the listener with each new state. @returns unsubscribes */
   subscribe(listener: (snapshot: Snapshot) => void): () => void {
     this.#listeners.add(listener);
     this.#begin();
@@ -76,7 +76,7 @@ export class Collector {
     return undefined;
   }
 
-  /** Pauses, resumes or drains a source. @throws InvalidArgumentError `EINVAL` if it cannot; the source's error */
+  /** @throws InvalidArgumentError `EINVAL` for an action that the source lacks; the source's error */
   async act(id: string, action: DashboardAction): Promise<void> {
     await this.snapshot();
     for (const watch of this.#watches) {
@@ -143,7 +143,7 @@ export class Collector {
   }
 }
 
-/** Settles after all readings or some time, so a silent subject delays no one. */
+/** A silent subject delays no one. */
 function firstOf(looks: Promise<unknown>): Promise<unknown> {
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, FIRST_LOOK_TIME);
@@ -155,18 +155,20 @@ function firstOf(looks: Promise<unknown>): Promise<unknown> {
 }
 
 class TracedWatch extends Watch {
-  /** Steps of sampled messages, the oldest first. */
+  /** The oldest first. */
   steps: readonly TraceStep[] = [];
   missed = 0;
   #next = 0;
   #isLooking = false;
 
-  /** A program may answer for counters but not for traces; the next poll then waits only FIRST_LOOK_TIME. */
+  /**
+   * A program that does not answer for traces may answer for counters; the next poll then waits only FIRST_LOOK_TIME.
+   */
   protected override async alsoLook(signal: AbortSignal): Promise<void> {
     if (!this.#isLooking) await firstOf(this.#lookAtTraces(signal));
   }
 
-  /** Traces are optional: counters show without them. */
+  /** Counters show without traces. */
   async #lookAtTraces(signal: AbortSignal): Promise<void> {
     this.#isLooking = true;
     try {
@@ -175,7 +177,7 @@ class TracedWatch extends Watch {
       this.missed = missed;
       if (steps.length > 0) this.steps = [...this.steps, ...steps].slice(-MAX_STEPS_READ);
     } catch {
-      // A program without traces, or one that does not answer at all, as its counters show.
+      // Its counters show whether the program answers.
     } finally {
       this.#isLooking = false;
     }

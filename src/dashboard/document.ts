@@ -1,4 +1,4 @@
-/** The page without a state. It never contains names from programs or peers; scripts add those as text. */
+/** The page without a state. Scripts add names from programs and peers, as text. */
 
 export const PAGE = `<!doctype html>
 <html lang="en">

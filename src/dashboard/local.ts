@@ -1,4 +1,4 @@
-/** This program as a subject: its drivers, proxies, nodes and sockets by name. */
+/** This program as a subject: named drivers, proxies, nodes and sockets. */
 import { InvalidArgumentError } from "../core/errors.js";
 import { type Reading, readingOf, type SourceReading } from "../metrics/readings.js";
 import { samplesOf } from "../metrics/samples.js";
@@ -30,7 +30,7 @@ interface Member {
   readonly tags: readonly string[];
 }
 
-/** Lists of drivers: members of a node, services of a broker, keys of a Clone client. */
+/** Members of a node, services of a broker, keys of a Clone client. */
 interface Listed {
   members?(options: { readonly gone: true }): Iterable<Member>;
   services?(): Iterable<MajordomoServiceStats>;
@@ -44,7 +44,7 @@ export class LocalSubject implements Subject {
   readonly address = THIS_PROGRAM;
   readonly #sources: DashboardSources;
   readonly #reader = new StatsReader();
-  /** Error of the last failed drain, by source name. */
+  /** The last failed drain's error, by source. */
   readonly #refusals = new Map<string, string>();
 
   /** @throws InvalidArgumentError `EINVAL` for anything but a socket, a driver or a source */
@@ -95,7 +95,7 @@ export class LocalSubject implements Subject {
     if (!isSteerable(source)) throw new InvalidArgumentError(`${name} cannot ${action}`);
     this.#refusals.delete(name);
     if (action === "drain") {
-      // A drain can take long: the state shows its result and its error.
+      // A drain can take long: the state shows its outcome.
       source.drain().catch((error: unknown) => this.#refusals.set(name, `drain: ${this.reasonOf(error)}`));
     } else source[action]();
   }
@@ -108,7 +108,7 @@ export class LocalSubject implements Subject {
     return traceRecorder().look(after);
   }
 
-  /** The watched objects belong to the program. */
+  /** The program owns the watched objects. */
   async close(): Promise<void> {}
 
   #given(): DashboardSourcesByName {
@@ -153,7 +153,7 @@ function socketReading(name: string, type: string, socket: Socket, stats: Socket
   };
 }
 
-/** Copies are counted apart from messages, with one reason: their peer was slow or left. */
+/** Copies are counted apart from messages; their peer was slow or left. */
 function dropsOf({ dropped, copies }: SocketStats): Readonly<Record<string, number>> {
   return { ...dropped, ...(copies?.dropped === undefined ? {} : { copies: copies.dropped }) };
 }
@@ -185,7 +185,7 @@ export function actionsIn(state: string): readonly DashboardAction[] {
   return state === "paused" ? ["resume", "drain"] : [];
 }
 
-/** Lists of drivers by kind; a custom source without the method has no list. */
+/** Lists by kind; a custom source without the method has none. */
 const LISTS: Readonly<
   Partial<Record<string, (source: Listed, stats: Counts) => Readonly<Record<string, SourceList>>>>
 > = {
@@ -236,7 +236,7 @@ function itemOfEntry([name, value]: readonly [string, unknown]): DashboardItem {
   return { name, state: typeOf(value) };
 }
 
-/** Describes a value by type only: it may be a secret. */
+/** Values may be secrets. */
 function typeOf(value: unknown): string {
   if (Buffer.isBuffer(value)) return `${value.length} bytes`;
   return typeof value === "string" ? `${value.length} characters` : typeof value;

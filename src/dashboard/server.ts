@@ -8,8 +8,8 @@
  *   GET  /api/list?source=ID&name=NAME&filter=TEXT&offset=N&limit=N      a part of a list
  *   POST /api/control            {"source":ID,"action":"pause"}, with the token: 204
  *
- * Errors are {"error":{"code","message"}}: 400 for malformed requests, 401 for a wrong token, 403 for another origin
- * or host, 409 for a refusal by the source, 429 after many wrong tokens. Too many streams end an older one.
+ * Errors are {"error":{"code","message"}}: 400 for malformed requests, 401 for a wrong token, 403 for another origin or
+ * host, 409 for a source's refusal, 429 after many wrong tokens.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
@@ -30,16 +30,13 @@ import type { Subject } from "./subject.js";
 const INTERVAL_DEFAULT = 2_000;
 const MIN_READ_INTERVAL = 200;
 const MAX_READ_INTERVAL = 60_000;
-/**
- * Maximum concurrent streams. One more ends the oldest stream of the address with the most, so no one can hold them
- * all.
- */
+/** One more ends the oldest stream of the address with the most, so no one can hold them all. */
 const MAX_STREAMS = 32;
-/** Interval of a stream's keep-alives, ms; without them it has ended. */
+/** ms; a stream without them has ended. */
 const STREAM_BEAT = 4_000;
-/** ms after which a page reconnects an ended stream. */
+/** ms until a page reconnects. */
 const STREAM_RETRY = 2_000;
-/** Maximum unsent bytes of a stream; above it the client misses states. */
+/** Unsent bytes beyond which a client misses states. */
 const MAX_UNSENT = 4_194_304;
 const MAX_CONTROL_BODY = 4_096;
 const MAX_PATH = 2_048;
@@ -56,7 +53,7 @@ export async function startDashboard(
 ): Promise<DashboardServer> {
   const { interval, traces, token, hosts } = checked(options);
   const listening = parseListenAddress("Dashboard", address);
-  // Unlike the metrics server: without a host it is local only.
+  // Local, unlike the metrics server.
   const host = /^:/.test(address) ? "127.0.0.1" : listening.host;
   const collector = new Collector(subjects, { interval, control: token !== undefined });
   const pages = new Pages(collector, token, host === undefined ? hosts : [...hosts, host.toLowerCase()]);
@@ -98,7 +95,7 @@ function checked(options: DashboardOptions): CheckedOptions {
     throw new InvalidArgumentError(
       `traces must be a number from 0 to ${MAX_SAMPLED_PER_SECOND}; got ${String(traces)}`,
     );
-  // Never with the value: it is a secret.
+  // The value is a secret.
   if (token !== undefined && !/^[\x21-\x7e]{16,1024}$/.test(String(token)))
     throw new InvalidArgumentError("token must be 16 to 1,024 printable ASCII characters without spaces");
   if (!Array.isArray(hosts) || hosts.length > MAX_HOSTS || hosts.some((name) => typeof name !== "string"))
@@ -209,7 +206,7 @@ class Pages {
     void this.#collector.snapshot().then((snapshot) => stream.send(snapshot));
   }
 
-  /** Its page reconnects later and takes the next place. */
+  /** The ended stream's page reconnects later. */
   #endOne(): void {
     const counts = new Map<string, number>();
     for (const { address } of this.#streams) counts.set(address, (counts.get(address) ?? 0) + 1);
@@ -253,7 +250,7 @@ class Pages {
   }
 }
 
-/** The event stream of one client. A slow client misses states and gets the newest one next. */
+/** A slow client misses states, and gets the newest next. */
 class Stream {
   readonly address: string;
   readonly #response: ServerResponse;
@@ -313,7 +310,7 @@ function reply(response: ServerResponse, type: string, text: string, status = 20
     ...SECURITY_HEADERS,
     "Content-Type": type,
     "Content-Length": Buffer.byteLength(text),
-    // The body of a refused request is not read.
+    // A refused request's body is not read.
     ...(status >= 400 ? { Connection: "close" } : {}),
   });
   response.end(text); // node:http leaves out the body for HEAD.
@@ -336,7 +333,7 @@ async function bodyOf(request: IncomingMessage): Promise<{ source?: unknown; act
   }
 }
 
-/** The page's scripts by path: one file, or one per module in a build without the bundler. */
+/** One file, or one per module in a build without the bundler. */
 function scripts(): ReadonlyMap<string, string> {
   const folder = builtFile("dist/dashboard/page/");
   return new Map(

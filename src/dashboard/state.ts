@@ -5,7 +5,7 @@
  *        └── link (a side's connection to an endpoint, with the side that listens there if it is watched)
  */
 
-/** Counters of a side since its program started, or their rates per second; unknown ones are absent. */
+/** Counters since the program started, or per second; unknown ones are absent. */
 export interface DashboardCounts {
   readonly in?: number;
   readonly out?: number;
@@ -15,26 +15,25 @@ export interface DashboardCounts {
   readonly refused?: number;
 }
 
-/** One side of a source; a socket has one. */
+/** A socket has one. */
 export interface DashboardSide extends DashboardCounts {
   readonly side: string;
   /** Socket type. */
   readonly type?: string;
   readonly peers?: number;
   readonly queued?: number;
-  /** Per second; absent at first, and after a gap. */
+  /** Rates per second; absent at first, and after a gap. */
   readonly rates: DashboardCounts;
-  /** Dropped messages by reason, without zeros. */
+  /** Drops by reason, without zeros. */
   readonly drops?: Readonly<Record<string, number>>;
-  /** Bound endpoints, at most 16. */
+  /** At most 16. */
   readonly bound?: readonly string[];
-  /** Endpoints that are connected or connecting, at most 16. */
+  /** Connected or connecting, at most 16. */
   readonly connected?: readonly string[];
 }
 
 export type DashboardAction = "pause" | "resume" | "drain";
 
-/** A named source of a process. */
 export interface DashboardSource {
   /** Stable while the dashboard runs. */
   readonly id: string;
@@ -43,9 +42,9 @@ export interface DashboardSource {
   readonly kind: string;
   readonly state: string;
   readonly sides: readonly DashboardSide[];
-  /** Lists for `/api/list` with their lengths. */
+  /** Lengths of lists for `/api/list`. */
   readonly lists: Readonly<Record<string, number>>;
-  /** Actions that a client with the token can take. */
+  /** Actions of clients with the token. */
   readonly actions: readonly DashboardAction[];
   /** Why the last accepted action failed. */
   readonly refusal?: string;
@@ -55,11 +54,11 @@ export interface DashboardSource {
 export interface DashboardProcess {
   readonly id: string;
   readonly address: string;
-  /** `undefined`: it has not answered yet. */
+  /** `undefined`: no answer yet. */
   readonly up: boolean | undefined;
   /** ms of the last response. */
   readonly latency?: number;
-  /** Start of the outage, ms since 1970. */
+  /** Start of an outage, ms since 1970. */
   readonly since?: number;
   /** Reason of the outage. */
   readonly reason?: string;
@@ -72,13 +71,13 @@ export interface DashboardProcess {
   readonly sources: readonly DashboardSource[];
 }
 
-/** A connection between two sides, matched by endpoint. */
+/** Matched by endpoint. */
 export interface DashboardLink {
-  /** `id` of the connecting source. */
+  /** The connecting source's `id`. */
   readonly from: string;
   readonly fromSide: string;
   readonly endpoint: string;
-  /** `id` of the listening source, if it is watched. */
+  /** The listening source's `id`, if watched. */
   readonly to?: string;
   readonly toSide?: string;
 }
@@ -90,16 +89,16 @@ export interface DashboardState {
   readonly time: number;
   /** ms between two states. */
   readonly interval: number;
-  /** Whether a token is set; without one nothing can be paused or drained. */
+  /** Whether a token is set, so that clients can act. */
   readonly control: boolean;
   readonly processes: readonly DashboardProcess[];
   /** At most 4,096. */
   readonly links: readonly DashboardLink[];
-  /** Sources beyond the 2,000 of a state. */
+  /** Sources beyond the state's 2,000. */
   readonly omitted: number;
 }
 
-/** A row of a list: a socket's peer, a cluster's member, a broker's service, a map's key. */
+/** A socket's peer, a cluster's member, a broker's service, a map's key. */
 export interface DashboardItem {
   readonly name: string;
   readonly state: string;
@@ -109,32 +108,31 @@ export interface DashboardItem {
 
 /** Body of `/api/list`. */
 export interface DashboardList {
-  /** Rows that match the filter. */
+  /** Matching the filter. */
   readonly total: number;
   readonly offset: number;
   /** At most 200. */
   readonly items: readonly DashboardItem[];
 }
 
-/** A step of a message flow. */
 export interface DashboardTraceStep {
-  /** `id` and address of the recording process. */
+  /** The recording process's `id` and address. */
   readonly process: string;
   readonly address: string;
   /** 16 hexadecimal digits. */
   readonly span: string;
-  /** `span` of the causing step, if known; that step may not be recorded. */
+  /** The causing step's `span`, if known; it may not be recorded. */
   readonly parent?: string;
   readonly kind: "send" | "request" | "receive" | "process" | "acknowledge";
-  /** Operation and destination: "publish orders/1". */
+  /** Operation and destination, such as "publish orders/1". */
   readonly name: string;
-  /** ms since 1970, by the clock of its machine. */
+  /** ms since 1970, by its machine's clock. */
   readonly at: number;
   /** ms; absent: instantaneous, or without a recorded end. */
   readonly duration?: number;
-  /** Bytes of the message; 0: unknown. */
+  /** 0: unknown. */
   readonly bytes: number;
-  /** Error code of a failed step. */
+  /** Code, if it failed. */
   readonly error?: string;
 }
 
@@ -146,14 +144,13 @@ export interface DashboardTrace {
   readonly name: string;
   /** ms since 1970. */
   readonly start: number;
-  /** ms from the start of the first step to the end of the last. */
+  /** ms from the first step's start to the last one's end. */
   readonly duration: number;
-  /** Number of processes with steps. */
+  /** Processes with steps. */
   readonly processes: number;
   readonly failed: boolean;
-  /** In causal order; at most 64. */
+  /** Steps in causal order; at most 64. */
   readonly steps: readonly DashboardTraceStep[];
-  /** Number of omitted steps. */
   readonly omitted: number;
 }
 
@@ -162,8 +159,7 @@ export interface DashboardTraces {
   readonly version: 1;
   /** Newest first; at most 50. */
   readonly traces: readonly DashboardTrace[];
-  /** Number of omitted traces. */
   readonly omitted: number;
-  /** Steps lost to each process's limit of 1,000 recorded steps per second. */
+  /** Steps beyond each process's 1,000 per second. */
   readonly missed: number;
 }

@@ -1,4 +1,4 @@
-/** The page's style: light or dark by system preference, from 360 pixels. Text contrast is at least 4.5:1. */
+/** The page's style: light or dark by system preference, from 360 pixels, with a text contrast of at least 4.5:1. */
 
 export const STYLE = `
 :root {

@@ -1,4 +1,4 @@
-/** A subject of the dashboard: this program, or a remote address. Both are read in the same way. */
+/** This program or a remote address, read in the same way. */
 import type { Reading } from "../metrics/readings.js";
 import type { RecordedSteps } from "../metrics/trace-recorder.js";
 import type { DashboardAction, DashboardItem } from "./state.js";
@@ -7,11 +7,11 @@ export interface SideDetails {
   readonly type?: string;
   readonly bound: readonly string[];
   readonly connected: readonly string[];
-  /** Dropped messages by reason; may contain zeros. */
+  /** May contain zeros. */
   readonly drops?: Readonly<Record<string, number>>;
 }
 
-/** Rows of a source, created on request. */
+/** Made on request. */
 export interface SourceList {
   readonly length: number;
   /** At most 20,000. */
@@ -33,15 +33,15 @@ export interface SubjectReading {
 
 export interface Subject {
   readonly address: string;
-  /** Reads once; rejects without a response. @param timeout ms */
+  /** Rejects without a response. @param timeout ms */
   read(timeout: number, signal: AbortSignal): Promise<SubjectReading>;
   /**
-   * Steps of sampled messages since the last call; each call keeps recording on.
+   * Steps since the last call, which keeps recording on.
    *
    * @param after `next` of the last call; 0 at first
    */
   traces(after: number, timeout: number, signal: AbortSignal): Promise<RecordedSteps>;
-  /** Pauses, resumes or drains a source. @throws the source's error */
+  /** @throws the source's error */
   act(source: string, action: DashboardAction): Promise<void>;
   reasonOf(error: unknown): string;
   close(): Promise<void>;

@@ -2,9 +2,9 @@
 import type { RecordedSteps, TraceStep } from "../metrics/trace-recorder.js";
 import type { DashboardTrace, DashboardTraceStep, DashboardTraces } from "./state.js";
 
-/** Maximum traces in a response: the newest. */
+/** The newest. */
 export const MAX_TRACES = 50;
-/** Maximum steps of a trace in a response: the first. */
+/** The first. */
 const MAX_STEPS = 64;
 export const MAX_STEPS_READ = 2_000;
 const MAX_TEXT = 256;
@@ -14,7 +14,6 @@ export interface ProcessSteps {
   readonly process: string;
   readonly address: string;
   readonly steps: readonly TraceStep[];
-  /** Steps that the process did not record. */
   readonly missed: number;
 }
 
@@ -23,7 +22,7 @@ export function tracesOf(all: readonly ProcessSteps[]): DashboardTraces {
   for (const { steps } of all)
     for (const { trace, at } of steps) starts.set(trace, Math.min(at, starts.get(trace) ?? at));
   const newest = [...starts].sort(([, one], [, other]) => other - one).slice(0, MAX_TRACES);
-  // Only shown traces are joined: each poll returns thousands of steps.
+  // Each poll returns thousands of steps.
   const traces = new Map(newest.map(([id]) => [id, [] as DashboardTraceStep[]]));
   const seen = new Set<string>();
   for (const { process, address, steps } of all)
@@ -75,7 +74,7 @@ function traceOf(id: string, all: DashboardTraceStep[]): DashboardTrace {
   };
 }
 
-/** Each step follows its cause; steps of one cause are ordered by time. Clocks of machines differ, causes do not. */
+/** Steps follow their cause, then time: machines' clocks differ. */
 function inOrder(steps: readonly DashboardTraceStep[]): DashboardTraceStep[] {
   const spans = new Set(steps.map(({ span }) => span));
   const byParent = new Map<string, DashboardTraceStep[]>();
@@ -100,12 +99,12 @@ function inOrder(steps: readonly DashboardTraceStep[]): DashboardTraceStep[] {
     const children = byParent.get(step.span) ?? [];
     for (let i = children.length - 1; i >= 0; i--) stack.push(children[i] as DashboardTraceStep);
   }
-  // Steps in a cycle of causes, as a remote program may claim.
+  // A remote program may claim a cycle of causes.
   for (const step of steps) if (!done.has(step)) ordered.push(step);
   return ordered;
 }
 
-/** Checks a remote program's answer, which may be anything. */
+/** A remote program may answer anything. */
 export function readRecorded(answer: unknown): RecordedSteps {
   const { next, steps, missed } = (answer ?? {}) as Readonly<Record<string, unknown>>;
   return {
@@ -116,7 +115,7 @@ export function readRecorded(answer: unknown): RecordedSteps {
   };
 }
 
-/** Checks a remote program's steps, which may be anything. */
+/** A remote program may answer anything. */
 export function readSteps(value: unknown): TraceStep[] {
   if (!Array.isArray(value)) return [];
   return value.slice(-MAX_STEPS_READ).flatMap((each: unknown): TraceStep[] => {

@@ -1,5 +1,5 @@
 /**
- * A subject that is read at an interval: its rates, and since when it does not answer.
+ * A subject that is read at an interval.
  *
  *   up <--answer-- | --no answer--> away, since then
  */
@@ -7,18 +7,18 @@ import { rated, type TimedReading } from "../metrics/readings.js";
 import type { SeenProcess } from "./build.js";
 import type { Subject } from "./subject.js";
 
-/** Pause between two polls, as a multiple of the response time. */
+/** Pause between polls, as a multiple of the response time. */
 const COST_FACTOR = 100;
-/** Maximum pause between polls of a subject, ms. Also bounds the response timeout below. */
+/** ms between polls; also bounds the response timeout below. */
 const MAX_LOOK_PAUSE = 10_000;
 const MAX_LOOK_TIMEOUT = 5_000;
 const MIN_LOOK_TIMEOUT = 1_000;
-/** Number of last responses whose fastest counts; a pause of the reader can slow one. */
+/** The fastest of these last responses counts, since a pause of the reader can slow one. */
 const COSTS = 3;
 
 export class Watch {
   readonly subject: Subject;
-  /** Timeout of an answer, ms. */
+  /** ms. */
   protected readonly timeout: number;
   readonly #interval: number;
   readonly #costs: number[] = [];
@@ -40,7 +40,7 @@ export class Watch {
   }
 
   isDue(now: number): boolean {
-    // Half an interval early counts as due: timers are inexact.
+    // Timers are inexact.
     return !this.#looking && now >= this.#due - this.#interval / 2;
   }
 

@@ -1,4 +1,4 @@
-/** The dialog with all details of a source: sides, lists, actions. */
+/** The dialog of a source: sides, lists, actions. */
 import type { DashboardAction, DashboardList } from "../state.js";
 import { byId, html, setText } from "./dom.js";
 import { short } from "./format.js";
@@ -11,7 +11,7 @@ export class DetailsView {
   #id: string | undefined;
   #facts: HTMLElement | undefined;
   #form: HTMLFormElement | undefined;
-  /** Kept in memory only, while the page is open. */
+  /** The token stays in memory. */
   #token = "";
 
   constructor() {
@@ -158,7 +158,7 @@ async function steer(source: string, action: string, token: string): Promise<str
   }
 }
 
-/** JSON of a response; `undefined` for an empty one. @throws Error with the dashboard's or the network's reason */
+/** `undefined` without a body. @throws Error with the dashboard's or the network's reason */
 async function answered<T>(request: Promise<Response>): Promise<T> {
   const response = await request;
   const text = await response.text();

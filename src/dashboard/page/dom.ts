@@ -1,4 +1,4 @@
-/** Elements of the page. Names from remote programs enter the page here, only as text. */
+/** Elements of the page. Names from remote programs enter it here, only as text. */
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -29,7 +29,7 @@ export function svg<K extends keyof SVGElementTagNameMap>(
 }
 
 function set(element: Element, attributes: Attributes): void {
-  // Attributes that are read aloud; ids are unchanged.
+  // Labels are read aloud; ids stay.
   for (const [name, value] of Object.entries(attributes))
     if (value !== undefined)
       element.setAttribute(name, name === "aria-label" ? harmless(`${value}`) : `${value}`);
@@ -45,7 +45,7 @@ export function byId<E extends HTMLElement = HTMLElement>(id: string): E {
   return element as E;
 }
 
-/** Changes a text only if it differs, to avoid a new layout. */
+/** An equal text would cause a new layout. */
 export function setText(element: Element, text: string): void {
   const shown = harmless(text);
   if (element.textContent !== shown) element.textContent = shown;
@@ -55,7 +55,7 @@ export function setClass(element: Element, name: string): void {
   if ((element.getAttribute("class") ?? "") !== name) element.setAttribute("class", name);
 }
 
-/** Replaces control and bidirectional characters. */
+/** Control and bidirectional characters. */
 export function harmless(text: string): string {
   return text.replaceAll(/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu, "\ufffd");
 }

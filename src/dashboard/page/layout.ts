@@ -4,7 +4,7 @@
  *   column 0          column 1                    column 2
  *   senders      ->   frontend [proxy] backend -> receivers
  *
- * Messages flow from left to right as far as sides show it: from a backend to the linked frontend.
+ * Messages flow from left to right as far as sides show it: from a backend to its linked frontend.
  */
 import type { DashboardLink, DashboardSide } from "../state.js";
 import { hasPeers, type Shown } from "./model.js";
@@ -14,7 +14,7 @@ export const BOX_HEIGHT = 52;
 const COLUMN_GAP = 124;
 const ROW_GAP = 22;
 const MARGIN = 95;
-/** Maximum boxes drawn; the filter selects others. */
+/** The filter selects others. */
 export const MAX_BOXES = 150;
 const MAX_COLUMNS = 12;
 
@@ -25,7 +25,7 @@ export interface Box {
   /** Absent: an endpoint without a watched listener. */
   readonly shown?: Shown;
   readonly text: string;
-  /** Peers that are not in the map, on the left and on the right. */
+  /** Peers outside of the map, by side. */
   readonly left: number;
   readonly right: number;
 }
@@ -46,7 +46,7 @@ export interface Layout {
   readonly more: number;
 }
 
-/** Sides and socket types that mainly send. */
+/** Sides and types that mainly send. */
 const SENDS = new Set([
   "backend",
   "push",
@@ -68,7 +68,7 @@ const RECEIVES = new Set([
   "server",
 ]);
 
-/** Whether a side sends; `undefined`: both ways. */
+/** `undefined`: both ways. */
 function sends(side: DashboardSide | undefined): boolean | undefined {
   for (const word of [side?.side ?? "", side?.type ?? ""]) {
     if (SENDS.has(word)) return true;
@@ -133,7 +133,7 @@ export function layoutOf(all: readonly Shown[], links: readonly DashboardLink[])
   return { width, height, boxes: [...boxes.values()], edges, more: all.length - shown.length };
 }
 
-/** The column of each box, one to the right of its senders. Cycles end at the last column. */
+/** A box's column is right of its senders. Cycles end at the last column. */
 function columnsOf(ids: readonly string[], pairs: readonly Pair[]): ReadonlyMap<string, number> {
   const columns = new Map(ids.map((id) => [id, 0]));
   for (let round = 0; round < MAX_COLUMNS - 1; round++) {
@@ -149,7 +149,7 @@ function columnsOf(ids: readonly string[], pairs: readonly Pair[]): ReadonlyMap<
   return columns;
 }
 
-/** Peers of a source without a link: unwatched programs, of any library. */
+/** A source's peers without a link: unwatched programs. */
 function strangersOf(
   shown: Shown | undefined,
   links: readonly DashboardLink[],

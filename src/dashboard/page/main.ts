@@ -1,4 +1,4 @@
-/** The page: a stream of states, shown according to filter and keys. */
+/** The page: a stream of states, filter and keys. */
 import type { DashboardState, DashboardTraces } from "../state.js";
 import { DetailsView } from "./details.js";
 import { byId, html, setClass, setText } from "./dom.js";

@@ -1,4 +1,4 @@
-/** The map of boxes and links as SVG, redrawn only on changes. */
+/** The map of boxes and links as SVG, redrawn on changes. */
 import type { DashboardState } from "../state.js";
 import { byId, setText, svg } from "./dom.js";
 import { counted, short } from "./format.js";

@@ -1,4 +1,4 @@
-/** Parts of a state for the page: filtered sources, rows, totals, problems. Pure. */
+/** Parts of a state: filtered sources, rows, totals, problems. Pure. */
 import type {
   DashboardCounts,
   DashboardProcess,
@@ -36,7 +36,7 @@ export function rowsOf(shown: readonly Shown[]): Row[] {
   );
 }
 
-/** Whether a side's peers are its own: a cluster counts suspected and gone members apart. */
+/** A cluster counts suspected and gone members apart. */
 export function hasPeers({ side }: DashboardSide): boolean {
   return side !== "suspects" && side !== "stopped";
 }
@@ -60,7 +60,7 @@ export function totalsOf(state: DashboardState): Total[] {
   };
   const gauge = (of: (side: DashboardSide) => number | undefined): string =>
     total(sides.map(of).filter((value) => value !== undefined)).value;
-  // A side with a counter may have no rate: after its first reading, and after a gap.
+  // Rates are missing after the first reading and after a gap.
   const rate = (name: keyof DashboardCounts): ReturnType<typeof total> =>
     total(
       sides.filter((side) => (side[name] ?? side.rates[name]) !== undefined).map(({ rates }) => rates[name]),
@@ -98,7 +98,7 @@ export interface Problem {
   readonly mark: "warn" | "bad";
 }
 
-/** Problems for an operator, the worst first. @param now ms since 1970 */
+/** The worst first. @param now ms since 1970 */
 export function problemsOf(state: DashboardState, now: number): Problem[] {
   const away = state.processes
     .filter(({ up }) => up === false)

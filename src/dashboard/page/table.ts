@@ -1,9 +1,9 @@
-/** The table of sides. Row elements are reused, so focus and selection survive updates. */
+/** The table of sides. Rows are reused, so focus and selection survive updates. */
 import { byId, html, setClass, setText, svg } from "./dom.js";
 import { counted, short } from "./format.js";
 import { type History, isWell, type Row } from "./model.js";
 
-/** Maximum rows shown; the filter selects others. */
+/** The filter selects others. */
 const MAX_ROWS = 300;
 const TREND_WIDTH = 96;
 const TREND_HEIGHT = 20;
@@ -69,7 +69,7 @@ export class TableView {
   readonly #changed: () => void;
   #sorted: { readonly column: number; readonly down: boolean } | undefined;
 
-  /** @param open shows the details of a source @param changed called after a new sort order */
+  /** @param open shows a source's details @param changed called after a new sort order */
   constructor(open: (id: string) => void, changed: () => void) {
     this.#open = open;
     this.#changed = changed;
@@ -137,7 +137,7 @@ export class TableView {
     return line;
   }
 
-  /** First click: ascending, for numbers descending; second: reversed; third: original order. */
+  /** First click: ascending, descending for numbers; second: reversed; third: original order. */
   #sortBy(column: number): void {
     const first = COLUMNS[column]?.isText !== true;
     const { column: was, down } = this.#sorted ?? {};

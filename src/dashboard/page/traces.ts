@@ -1,9 +1,9 @@
-/** Flows of sampled messages: one line each, with a timeline of its steps when open. */
+/** Flows of sampled messages: one line each, with a timeline when open. */
 import type { DashboardTrace, DashboardTraceStep, DashboardTraces } from "../state.js";
 import { byId, html, setClass, setText, svg } from "./dom.js";
 import { counted, short } from "./format.js";
 
-/** Maximum flows shown; the filter selects others. */
+/** The filter selects others. */
 const MAX_SHOWN = 20;
 const BAR_WIDTH = 180;
 const BAR_HEIGHT = 12;
@@ -38,7 +38,7 @@ export class TracesView {
       setText(line.facts, factsOf(trace));
       setClass(line.facts, trace.failed ? "bad" : "facts");
       if (line.element.open) drawSteps(line);
-      // Existing lines stay in place to keep focus and reading position.
+      // Keeps focus and reading position.
       const there = this.#box.children[at];
       if (there !== line.element) this.#box.insertBefore(line.element, there ?? null);
     }
@@ -67,7 +67,7 @@ export class TracesView {
   }
 }
 
-/** Flows with all words of the filter in names, addresses or errors of their steps. */
+/** Flows with all words of the filter in steps' names, addresses or errors. */
 function matching(traces: readonly DashboardTrace[], filter: string): readonly DashboardTrace[] {
   const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
   if (words.length === 0) return traces;
@@ -93,7 +93,7 @@ function drawSteps(line: Line): void {
   const trace = line.newest;
   const before = line.shown;
   line.shown = trace;
-  // Unchanged: keeps the selection.
+  // Keeps the selection.
   if (before !== undefined && JSON.stringify(before) === JSON.stringify(trace)) return;
   const heads = ["Step", "Time", "After", "Takes", "Where", "Bytes"].map((head) =>
     html(
