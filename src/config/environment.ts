@@ -4,8 +4,7 @@
  *   ${NAME}    in any text, any number of times: the variable's value, as text
  *   $${        a literal ${
  *
- * Only values are expanded, never keys. An unset or empty variable is a fault: a missing password must not become an
- * empty one.
+ * Only values are expanded, not keys. An unset or empty variable is a fault, so that no missing password becomes empty.
  */
 import type { Finding, Path } from "./problem.js";
 
@@ -15,14 +14,12 @@ const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** A value with its variables filled in. */
 export interface Expanded {
   readonly value: unknown;
-  /** All faulty references. */
   readonly findings: readonly Finding[];
-  /** Places with a variable's value, as {@link placeKey} writes them; never repeat those values. */
+  /** Places with a variable's value, by {@link placeKey}; never repeat these values. */
   readonly filled: ReadonlySet<string>;
-  /** Used variables with their values; never repeat the values either. */
+  /** Used variables; never repeat their values either. */
   readonly variables: ReadonlyMap<string, string>;
 }
 

@@ -1,22 +1,22 @@
-/** Reads configuration files, collects their faults into one error, and keeps secrets out of messages. */
+/** Reads configuration files, and keeps secrets out of messages. */
 import { constants } from "node:fs";
 import { open, readFile, stat } from "node:fs/promises";
 import { type Expanded, placeKey } from "./environment.js";
 import { type Finding, type Problem, problemLine } from "./problem.js";
 
-/** Maximum bytes of a configuration, and of a file that it names. */
+/** Bytes of a configuration, and of a named file. */
 const MAX_FILE = 1_048_576;
-/** Minimum length of a variable's value that is searched for in messages. */
+/** Shortest variable's value that is searched for in messages. */
 const MIN_SECRET = 3;
-/** Maximum consecutive characters of a longer value in a message, which may show part of a text. */
+/** Consecutive characters of a longer value in a message. */
 const MIN_PART = 8;
 
 /**
- * Reads a file that a configuration names. Pipes are refused: files are reread, and opening a pipe waits for a writer,
+ * Reads a file named in a configuration. Pipes are refused: files are reread, and opening a pipe waits for a writer,
  * whatever the signal.
  *
- * @returns the text, one character per byte
- * @throws Error for a file that is too long, a pipe or a device; as node:fs does
+ * @returns one character per byte
+ * @throws Error for too long a file, a pipe or a device; as node:fs
  */
 export async function readNamed(file: string): Promise<string> {
   const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
@@ -30,10 +30,9 @@ export async function readNamed(file: string): Promise<string> {
   }
 }
 
-/** An invalid configuration: its faults with their places. */
 export class ConfigurationError extends Error {
   readonly problems: readonly Problem[];
-  /** Absolute paths of the files that it names. */
+  /** Absolute paths of named files. */
   readonly files: readonly string[];
 
   constructor(problems: readonly Problem[], files: readonly string[] = []) {
@@ -44,8 +43,8 @@ export class ConfigurationError extends Error {
 }
 
 /**
- * @param again read before: a pipe has nothing more, and would not end
- * @throws ConfigurationError for an unreadable file
+ * @param again for another reading: a pipe has nothing more, and would not end
+ * @throws ConfigurationError
  */
 export async function textOf(file: string, again = false): Promise<string> {
   try {
@@ -58,20 +57,19 @@ export async function textOf(file: string, again = false): Promise<string> {
   }
 }
 
-/** Findings about values without a missing variable; those with one have a finding already. */
+/** Findings about values without a missing variable, which is a finding already. */
 export function otherThan(reported: readonly Finding[], findings: readonly Finding[]): readonly Finding[] {
   const places = new Set(reported.map(({ path }) => placeKey(path)));
   return findings.filter(({ path }) => !places.has(placeKey(path)));
 }
 
-/** The member of a value; `undefined`: missing. */
 export function childOf(value: unknown, part: string | number): unknown {
   return typeof value === "object" && value !== null
     ? (value as Record<string | number, unknown>)[part]
     : undefined;
 }
 
-/** Shows the reference in place of a variable's value. */
+/** Shows references in place of variables' values. */
 export function hider({ variables }: Expanded): (finding: Finding) => Finding {
   return (finding) => {
     let { message } = finding;
@@ -85,7 +83,7 @@ export function hider({ variables }: Expanded): (finding: Finding) => Finding {
   };
 }
 
-/** Replaces a variable's value by its name, and parts of the value by `…`. */
+/** Replaces the value by its name, and parts of it by `…`. */
 function withoutParts(message: string, held: string, name: string): string {
   const least = Math.min(held.length, MIN_PART);
   let shown = "";
@@ -102,7 +100,7 @@ function withoutParts(message: string, held: string, name: string): string {
   return shown;
 }
 
-/** A system error in words, without the path. */
+/** The system's reason in words, without the path. */
 export function reasonOf(error: unknown): string {
   switch ((error as NodeJS.ErrnoException).code) {
     case "ENOENT":

@@ -1,21 +1,19 @@
-/**
- * Faults of a configuration with their places. Separate from source.ts, so programs without a file do not load YAML.
- */
+/** Faults of a configuration. Separate from source.ts, so programs without a file do not load YAML. */
 
-/** Maximum characters of a value in a message. */
+/** Characters of a value in a message. */
 export const SHOWN = 60;
 
-/** Path from the top of a file to a value: keys, and list indexes from 0. */
+/** Keys, and list indexes from 0. */
 export type Path = readonly (string | number)[];
 
-/** A fault with its place. Values of variables and secrets never appear. */
+/** A fault, never with values of variables or secrets. */
 export interface Problem {
   readonly file: string;
   /** From 1. */
   readonly line: number;
   /** From 1. */
   readonly column: number;
-  /** For example `proxies.ticks.frontend.bind[0]`; empty for the file itself. */
+  /** Path such as `proxies.ticks.frontend.bind[0]`; empty for the file. */
   readonly path: string;
   /** Expected and actual value. */
   readonly message: string;
@@ -24,7 +22,7 @@ export interface Problem {
 /** A fault without its place in the file. */
 export interface Finding {
   readonly path: Path;
-  /** Whether the path's last key is at fault, not its value. */
+  /** The path's last key is at fault, not its value. */
   readonly atKey?: boolean;
   readonly message: string;
 }
@@ -39,7 +37,7 @@ export function pathText(path: Path): string {
   return text;
 }
 
-/** `FILE:LINE:COLUMN: PATH: MESSAGE`, as editors and compilers write it. */
+/** A line in the format of editors and compilers. */
 export function problemLine({ file, line, column, path, message }: Problem): string {
   return `${file}:${line}:${column}: ${path === "" ? "" : `${path}: `}${message}`;
 }

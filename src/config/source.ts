@@ -1,7 +1,4 @@
-/**
- * A configuration as it is written: YAML 1.2 with anchors and merge keys (`<<`), and the line and column of every fault
- * in it.
- */
+/** A configuration as written: YAML 1.2 with anchors and merge keys (`<<`), and every fault's line and column. */
 import {
   type Document,
   isAlias,
@@ -24,10 +21,8 @@ interface Found {
   readonly value: number;
 }
 
-/** A YAML file with any values. */
 export class Source {
   readonly file: string;
-  /** Its maps, lists and scalars. */
   readonly value: unknown;
   readonly #document: Document.Parsed;
   readonly #lines: LineCounter;
@@ -39,16 +34,16 @@ export class Source {
     this.value = document.toJS();
   }
 
-  /** @returns the file, or all its YAML faults */
+  /** @returns all YAML faults, if any */
   static read(file: string, text: string): Source | readonly Problem[] {
     const lines = new LineCounter();
     const document = parseDocument(text, {
       lineCounter: lines,
       merge: true,
-      prettyErrors: false, // They would repeat the line with its secrets.
+      prettyErrors: false, // They repeat lines with secrets.
     });
     const problems = [...document.errors, ...document.warnings].map((error) => problemOf(file, error, lines));
-    // `resolve` of an alias searches the whole document.
+    // An alias's `resolve` searches the whole document.
     const anchors = new Map<string, Node>();
     visit(document, {
       Value: (_, node) => {
@@ -69,7 +64,7 @@ export class Source {
         const node = isAlias(key) ? anchors.get(key.source) : (key as Node | null);
         const value = isScalar(node) ? node.value : node;
         if (typeof value !== "object" || value === null) return;
-        // The key would become a text with all its contents, secrets included, and keys are printed.
+        // The key would become a text with all its contents, secrets included, and be printed.
         const { line, col } = lines.linePos((key as Node).range?.[0] ?? 0);
         problems.push({ file, line, column: col, path: "", message: "YAML: expected a text as the key" });
       },
@@ -139,7 +134,7 @@ export class Source {
   }
 }
 
-/** Key as in the JavaScript object; the merge key is a symbol in some versions. */
+/** The merge key is a symbol in some versions. */
 function keyOf({ key }: Pair): string {
   const value: unknown = isScalar(key) ? key.value : key;
   return typeof value === "symbol" ? (value.description ?? "") : String(value ?? "");
@@ -150,7 +145,7 @@ function problemOf(file: string, error: YAMLError, lines: LineCounter): Problem 
   const message =
     error.code === "MULTIPLE_DOCS"
       ? "expected one document; another begins here"
-      : // The rest is a part of the file.
+      : // The rest is part of the file.
         error.message.replace(/: ".*$/s, "");
   return { file, line: Math.max(1, line), column: Math.max(1, col), path: "", message: `YAML: ${message}` };
 }

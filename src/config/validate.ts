@@ -1,4 +1,4 @@
-/** Checks a configuration against its schema and describes faults in words. */
+/** Checks a configuration against its schema, with faults in words. */
 import { Ajv, type ErrorObject, type ValidateFunction } from "ajv";
 import { suggest } from "../core/suggestions.js";
 import { type Expanded, placeKey } from "./environment.js";
@@ -8,24 +8,24 @@ export interface Schema {
   readonly [keyword: string]: unknown;
 }
 
-/** Wording of a schema's faults. */
+/** Wording of faults. */
 export interface SchemaWords {
-  /** For a map that fits none of its alternatives. */
+  /** A map that fits no alternative. */
   readonly anyOf: string;
-  /** For a text that does not fit its pattern. */
+  /** A text that does not fit its pattern. */
   readonly pattern: string;
-  /** For a key that does not fit its pattern. */
+  /** A key that does not fit its pattern. */
   readonly key: string;
   /** Why a key is not allowed in the file, if known. */
   elsewhere?(path: Path, key: string): string | undefined;
 }
 
-/** Names of secret values, which no message repeats. */
+/** Names of secrets, which no message repeats. */
 const SECRET = /(?:secretkey|password|plainusers)/i;
-/** Keywords that only repeat faults of others, or report none. */
+/** Keywords that only repeat others' faults, or report none. */
 const SILENT = ["if", "propertyNames"];
 
-/** Checks values by one schema, compiled at the first check. */
+/** The schema is compiled at the first check. */
 export class SchemaChecker {
   readonly #schema: () => Schema;
   readonly #words: SchemaWords;
@@ -43,8 +43,7 @@ export class SchemaChecker {
       allowUnionTypes: true,
       strictTypes: false,
       strictRequired: false,
-      // Compiles each definition once, without optimization: a file is checked once. This was half of the processor
-      // time of a start with a file.
+      // Compiling each definition once, without optimization, halved the processor time of a start with a file.
       inlineRefs: false,
       code: { optimize: false },
       logger: false,
@@ -56,7 +55,7 @@ export class SchemaChecker {
     for (const error of this.#validator.errors ?? []) {
       const finding = findingOf(error, filled, this.#words);
       if (finding === undefined) continue;
-      // One fault per value is enough; the schema reports some in several ways.
+      // The schema reports some faults in several ways.
       const key = `${placeKey(finding.path)}${finding.atKey === true ? "key" : finding.message}`;
       if (!findings.has(key)) findings.set(key, finding);
     }
@@ -70,7 +69,7 @@ function findingOf(error: ErrorObject, filled: ReadonlySet<string>, words: Schem
   const schema = (error.parentSchema ?? {}) as Schema;
   switch (error.keyword) {
     case "required": {
-      // One of several alternatives: reported by the keyword anyOf.
+      // The keyword anyOf reports alternatives.
       if (error.schemaPath.includes("/anyOf/")) return undefined;
       const missing = String(error.params.missingProperty);
       return { path, message: `needs the key ${missing}` };
@@ -115,7 +114,7 @@ function described(value: unknown, choices: readonly unknown[]): { shown: string
   return { shown: String(value), meant: "" };
 }
 
-/** Describes the values that a schema accepts. */
+/** Accepted values in words. */
 function expected(schema: Schema): string {
   const { type, minimum, maximum } = schema;
   const choices = schema.enum as readonly unknown[] | undefined;
@@ -138,7 +137,7 @@ function expected(schema: Schema): string {
   }
 }
 
-/** Parses a JSON pointer. A numeric key becomes a list index, which finds it as well. */
+/** A numeric key becomes a list index, which finds it as well. */
 function pathOf(pointer: string): Path {
   return pointer
     .split("/")

@@ -1,25 +1,25 @@
 /**
- * Watches a file and the files it names. It watches their folders, since editors replace files, and the folders of
- * link targets, as in Kubernetes mounts. The reader decides whether anything changed.
+ * Watches a file and the files it names by their folders, since editors replace files, and by folders of link targets,
+ * as in Kubernetes mounts. The reader decides whether anything changed.
  */
 import { realpath } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { FolderWatch } from "../core/folder-watch.js";
 
-/** ms without a change after which a file counts as written. */
+/** ms without a change after which a file is written. */
 const QUIET = 200;
 /** ms after the first change after which it is read in any case. */
 const PATIENCE = 2_000;
 
 export class FileWatch {
-  /** The file and the files named in it. */
+  /** The first is the file itself. */
   #files: readonly string[];
   readonly #watch: FolderWatch;
   readonly #onChange: () => void;
   #closed = false;
 
   /**
-   * @param onChange the file may have changed: called after a quiet period, or after 2 s of changes
+   * @param onChange called after a quiet period, or 2 s of changes
    * @param onError a folder cannot be watched
    */
   constructor(file: string, onChange: () => void, onError: (error: Error) => void) {
@@ -38,7 +38,7 @@ export class FileWatch {
     if (!this.#closed) await this.#watch.follow([...folders]);
   }
 
-  /** Replaces the other files to watch, from the next change or `start`. @param files absolute paths */
+  /** Replaces the other files, from the next change or `start`. @param files absolute paths */
   alsoFollow(files: readonly string[]): void {
     this.#files = [this.#files[0] as string, ...files];
   }
@@ -48,7 +48,7 @@ export class FileWatch {
     this.#watch.close();
   }
 
-  /** Watches the current folders first, so that a change during the read is not missed. */
+  /** Watches first, so that no change during the read is missed. */
   async #changed(): Promise<void> {
     await this.start();
     if (!this.#closed) this.#onChange();
