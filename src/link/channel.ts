@@ -141,7 +141,7 @@ export class LinkChannel extends Duplex {
     }
   }
 
-  /** As for every stream; a turn's writes share frames. */
+  /** Writes of one turn share frames. */
   override write(chunk: unknown, callback?: (error: Error | null | undefined) => void): boolean;
   override write(
     chunk: unknown,
@@ -163,7 +163,7 @@ export class LinkChannel extends Duplex {
     this.uncork();
   }
 
-  /** As for every stream. */
+  /** Delivers chunks that waited for the program. */
   override read(size?: number): unknown {
     const bytes: unknown = super.read(size);
     // Node's stream itself calls with 0.

@@ -63,7 +63,7 @@ export interface DialLinkOptions {
   readonly proxy?: string | undefined;
   /** Request headers, such as Authorization. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
-  /** As for `tls.connect`, for https: URLs and proxies: `ca`, `cert`, `key`, `servername` … */
+  /** Options of `tls.connect` for https: URLs and proxies: `ca`, `cert`, `key`, `servername` … */
   readonly tls?: ConnectionOptions | undefined;
   /** Timeout, ms. Default 10,000. */
   readonly timeout?: number | undefined;
@@ -124,7 +124,7 @@ export function acceptLinks(
         else if (!isOfPeer(error)) throw error;
       });
     };
-    // For its whole life: the program may listen later.
+    // The listener stays, since the program may listen later.
     socket.on("error", ignore);
     if (authorize === undefined) begin(true);
     else
@@ -160,7 +160,7 @@ function isOfPeer(error: unknown): boolean {
 function detach(request: IncomingMessage, response: ServerResponse): Socket {
   const { socket } = request;
   response.detachSocket(socket);
-  // With a data listener Node.js reads in JavaScript, so its own listeners can be removed.
+  // A data listener makes Node.js read in JavaScript, so its own listeners can be removed.
   socket.on("data", ignore);
   for (const event of ["data", "end", "drain", "timeout"] as const) socket.removeAllListeners(event);
   socket.pause();

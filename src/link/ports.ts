@@ -83,7 +83,7 @@ export async function forwardPort(
   });
   server.maxConnections = maxConnections;
   const address = await listen(server, host, port);
-  // Such as ENFILE when accepting: it continues.
+  // An error of accepting, such as ENFILE, does not stop it.
   server.on("error", (error) => {
     last = error;
   });
@@ -159,7 +159,7 @@ function join(socket: Socket, channel: LinkChannel): void {
   const follow = (from: Duplex, to: Socket | LinkChannel): void => {
     from.on("error", ignore);
     from.on("close", () => {
-      // In order: both directions had ended.
+      // An orderly end: both directions had ended.
       if (!(from.readableEnded && from.writableFinished)) breakOff(to);
     });
     from.pipe(to);

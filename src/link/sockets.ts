@@ -26,7 +26,7 @@ const PREFIX = "zmtp/";
 const MAX_SOCKET_NAME = 200;
 
 export interface LinkTransportOptions {
-  /** Before `://`. Default `link`. */
+  /** Scheme before `://`. Default `link`. */
   readonly scheme?: string | undefined;
   /** Receives other channels, as a link's `onChannel`. Default: they are refused. */
   readonly otherwise?: MultiplexLinkOptions["onChannel"];
@@ -180,7 +180,7 @@ function isName(value: unknown): value is string {
   return length >= 1 && length <= MAX_SOCKET_NAME;
 }
 
-/** For `authenticate`; only sockets have an address. */
+/** Address for `authenticate`; only sockets have one. */
 function hostOf({ address }: MultiplexLink): string {
   if (address === undefined) return "";
   return address.slice(0, address.lastIndexOf(":")).replace(/^\[|\]$/g, "");

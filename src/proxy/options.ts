@@ -134,7 +134,7 @@ export interface SocketPlan {
   readonly subscribe: readonly string[];
   /** Constructor options without the context. */
   readonly options: Readonly<Record<string, unknown>>;
-  /** Only of frontend and backend. */
+  /** Policy of a frontend or backend. */
   readonly policy: ProxyPolicy | undefined;
 }
 

@@ -11,7 +11,7 @@ const OVER_TCP = /^(tcp|tls|wss?):\/\//;
 
 export interface TcpTarget {
   readonly scheme: string;
-  /** Of ws and wss; else empty. */
+  /** Path of ws and wss; else empty. */
   readonly path: string;
   readonly host: string;
   readonly port: string;

@@ -79,7 +79,7 @@ const COUPLES: readonly (readonly [...Couple, Carries, Carries | undefined])[] =
   ["sub", "pub", "messages", undefined],
 ];
 
-/** As users write them: "router/dealer". */
+/** Pairs as users write them: "router/dealer". */
 export const LEGAL_PAIRS: readonly string[] = COUPLES.map(([one, other]) => `${one}/${other}`);
 
 /** @throws InvalidArgumentError `EINVAL` for types that do not fit; the message names valid ones */

@@ -32,7 +32,7 @@ const CERTIFICATE_OPTIONS = ["tlsCert", "tlsKey", "tlsPassphrase", "tlsCa", "tls
 export class ProxySocket {
   readonly plan: SocketPlan;
   readonly socket: Socket;
-  /** Without wildcards: the plan's in order, then later ones. */
+  /** Bound endpoints without wildcards: the plan's in order, then later ones. */
   readonly bound: string[] = [];
   readonly connected: string[] = [];
   /** Resolved -> given; a wildcard may be given several times. */
@@ -96,11 +96,11 @@ export class ProxySocket {
     checkKeys("certificates", certificates, CERTIFICATE_OPTIONS);
     const given = Object.entries(certificates).filter(([, value]) => value !== undefined);
     for (const [name, value] of given) checkOption(typeNameOf(this.plan.type), name, value);
-    // In one turn, so no handshake gets a certificate without its key.
+    // One turn for all: no handshake gets a certificate without its key.
     Object.assign(this.socket, Object.fromEntries(given));
   }
 
-  /** For sides of type sub and xsub. */
+  /** Subscribes a side of type sub or xsub, or cancels. */
   subscribe(prefix: Buffer, on: boolean): void {
     const { socket } = this;
     if (socket.closed) return;

@@ -43,7 +43,7 @@ export class Pumps {
   readonly all: readonly ProxyPump[];
   readonly #replies: ProxyPump | undefined;
   readonly #pending = new PendingReplies();
-  /** With topics. `#upstream`: the side whose publishers get the subscriptions. */
+  /** Set when messages have topics. `#upstream`: the side whose publishers get the subscriptions. */
   readonly #gate: TopicGate | undefined;
   readonly #upstream: ProxySocket | undefined;
   readonly #ticking: NodeJS.Timeout | undefined;
@@ -157,7 +157,7 @@ function topicsFor(
  * ticks; no later drain waits for it.
  */
 export class PendingReplies {
-  /** By the tick they came in, newest last. */
+  /** Unanswered requests by tick, newest last. */
   readonly #ticks: number[] = [];
   #asked = 0;
   #answered = 0;

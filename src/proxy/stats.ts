@@ -9,13 +9,13 @@ import type { ProxyState } from "./states.js";
 /** Incoming messages of a side. */
 export interface ProxyIncoming {
   readonly messages: number;
-  /** Without framing. */
+  /** Bytes without framing. */
   readonly bytes: number;
   /** Messages waiting to be taken, as far as the engine can count. */
   readonly queued: number;
   /** Messages taken but not passed on. */
   readonly dropped: {
-    /** Without the required frames. */
+    /** Messages without the required frames. */
     readonly malformed: number;
     /** Requests that passed this proxy repeatedly. */
     readonly loop: number;
@@ -54,9 +54,9 @@ export type ProxyHandshakeReason = "authentication" | "mechanism" | "protocol" |
 
 export interface ProxySideStats {
   readonly type: ProxySocketType;
-  /** Without wildcards. */
+  /** Endpoints without wildcards. */
   readonly endpoints: readonly string[];
-  /** Without those of a source. */
+  /** Endpoints, without those of a source. */
   readonly connected: readonly string[];
   /** `undefined` if the engine cannot tell. */
   readonly peers: number | undefined;

@@ -31,5 +31,5 @@ export const MIN_SHARE = 16_384;
 export const MAX_BRIDGED = 1_024;
 export const MAX_CLUSTER_TOPICS = 64;
 export const MAX_TOKEN = 512;
-/** Of the ROUTER for a client (window and answers), and of a client's DEALER. */
+/** Queue of the ROUTER for a client (window and answers), and of a client's DEALER. */
 export const HIGH_WATER_MARK = 16_384;

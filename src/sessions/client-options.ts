@@ -39,7 +39,7 @@ export type SessionClientEvent =
   | { readonly type: "session:ended"; readonly reason: SessionFailure; readonly text: string }
   /** `count` messages dropped since the last report; `old` of all drops were by age. */
   | { readonly type: "messages:dropped"; readonly count: number; readonly old: number }
-  /** From a server. */
+  /** A server's message was malformed. */
   | { readonly type: "message:invalid"; readonly reason: string }
   | EndpointSourceEvent;
 

@@ -88,7 +88,7 @@ export class SessionClientRules {
   /** Failed attempts, and connections shorter than `heartbeatInterval`, since a longer one. */
   #failures = 0;
   #wasOpen = false;
-  /** When resting or opening ends, or an open connection counts as lasting. */
+  /** The time when resting or opening ends, or an open connection counts as lasting. */
   #due = 0;
   /** Whether `close` removes the session, and when it gives up. */
   #isEnding = false;

@@ -53,7 +53,7 @@ export interface SessionMessage {
   readonly publisher: string;
   /** The publisher's message id, or "". */
   readonly id: string;
-  /** Of publication, ms since 1970. */
+  /** Time of publication, ms since 1970. */
   readonly time: number;
   /** Whether an earlier connection may have received it. */
   readonly redelivered: boolean;
@@ -188,7 +188,7 @@ export class SessionClient
     return this.#settings.id;
   }
 
-  /** Of the current or last server; "" before the first. */
+  /** Endpoint of the current or last server; "" before the first. */
   get endpoint(): string {
     return this.#endpoint;
   }

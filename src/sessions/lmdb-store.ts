@@ -110,7 +110,7 @@ export class LmdbSessionStore implements SessionStore {
     return this.#closing;
   }
 
-  /** In one transaction: each commit sees the writes of those before. */
+  /** Runs commits in one transaction: each sees the writes of those before. */
   async #write(commits: readonly Commit[]): Promise<(boolean | Error)[]> {
     const full = await this.#folder.room.refusal();
     return this.#folder.transaction(() => {

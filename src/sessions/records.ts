@@ -24,7 +24,7 @@ export type SessionDropPolicy = "oldest" | "newest" | "refuse";
 
 export interface SessionLimits {
   readonly maxQueue: number;
-  /** Of topics and data. */
+  /** Bytes of topics and data. */
   readonly maxQueueBytes: number;
   /** ms; -1: no limit. */
   readonly maxAge: number;
@@ -33,9 +33,9 @@ export interface SessionLimits {
 
 /** Messages dropped since the session was made. */
 export interface SessionDrops {
-  /** By a full queue. */
+  /** Drops by a full queue. */
   readonly full: number;
-  /** By age. */
+  /** Drops by age. */
   readonly old: number;
 }
 
@@ -52,10 +52,10 @@ export interface SessionRecord {
   readonly epoch: number;
   readonly life: string;
   readonly owner?: SessionOwner | undefined;
-  /** At its last opening: whether it existed, and whether the same instance had opened it before. */
+  /** Whether it existed at its last opening, and whether the same instance had opened it before. */
   readonly isPresent: boolean;
   readonly isContinued: boolean;
-  /** When it got or lost its owner, ms since 1970. */
+  /** Time of getting or losing its owner, ms since 1970. */
   readonly since: number;
   /** ms without an owner; -1: no limit. */
   readonly expiry: number;
@@ -90,7 +90,7 @@ export interface StoredMessage {
   readonly publisher: string;
   /** The publisher's message id, or "". */
   readonly id: string;
-  /** Of publication, ms since 1970. */
+  /** Time of publication, ms since 1970. */
   readonly time: number;
   readonly data: Buffer;
   /** The publisher's trace, at most 1,024 bytes, not counted in the message. */

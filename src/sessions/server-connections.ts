@@ -80,7 +80,7 @@ export class SessionConnections {
   readonly #socket: Router;
   readonly #reader: RouterReader;
   readonly #inFlight: InFlightBytes;
-  /** By routing id, and open ones by session. */
+  /** Connections by routing id, and open ones by session. */
   readonly #connections = new Map<string, Connection>();
   readonly #open = new Map<string, Connection>();
   /** Sessions not released because the store failed. */

@@ -5,7 +5,7 @@ import type { Transactions } from "./transactions.js";
 
 /** What a server's parts share. */
 export interface ServerContext {
-  /** Of this server. */
+  /** Id of this server. */
   readonly server: string;
   readonly settings: SessionServerSettings;
   readonly transactions: Transactions;

@@ -117,10 +117,10 @@ const OPTIONS = {
   node: object<SessionNode>(),
   /**
    * Filters of the cluster's topics: sessions with a filter keep matching messages of nodes. `["#"]`: all topics
-   * without a leading `$`. The same at all servers of a store. Default: none.
+   * without a leading `$`. Must be equal at all servers of a store. Default: none.
    */
   clusterTopics: anything<readonly string[]>(),
-  /** The same at all servers of a store. Default "sessions". */
+  /** Name, equal at all servers of a store. Default "sessions". */
   name: text(),
   /** Whether a client may have a session. Default: always. */
   authorize: func<(request: SessionRequest) => boolean | Promise<boolean>>(),
@@ -181,11 +181,11 @@ export function serverSettings(options: SessionServerOptions) {
 /** A session for an operator. */
 export interface SessionInfo {
   readonly id: string;
-  /** To any server. */
+  /** Connected to any server. */
   readonly isConnected: boolean;
-  /** To this server. */
+  /** Connected to this server. */
   readonly isHere: boolean;
-  /** When it was connected or left, ms since 1970. */
+  /** Time of connecting or leaving, ms since 1970. */
   readonly since: number;
   /** ms. */
   readonly expiry: number;

@@ -49,11 +49,11 @@ export interface SessionStoreScan {
  * from several processes that share the store. Each rejects with a StoreError, or ClosedError `EBADF` after `close`.
  */
 export interface SessionStore {
-  /** For texts: "lmdb", "postgres", … */
+  /** Name in texts: "lmdb", "postgres", … */
   readonly name: string;
   /** Values in the keys' order, `undefined` for missing ones. Sees all earlier commits. */
   read(keys: readonly string[]): Promise<readonly (SessionStoreValue | undefined)[]>;
-  /** In the order of keys. */
+  /** Entries in the order of keys. */
   scan(range: SessionStoreScan): Promise<readonly SessionStoreEntry[]>;
   /**
    * Writes all or nothing, durably. Of two commits that each write a key checked by the other, at most one succeeds.

@@ -8,7 +8,7 @@
  *   a b c … a b c …  divided by the number of receives since the socket's last one; grows while no other socket receives
  */
 
-/** So that the event loop can turn. */
+/** Limit that lets the event loop turn. */
 export const MAX_MANY = 1_000;
 /** Most messages in all sockets' last batches, unless MIN_MANY applies. */
 const MAX_HELD = 6_400;

@@ -1,4 +1,4 @@
-/** As define.ts, and gives the page's contexts the class's routing. */
+/** Replaces define.ts, and gives the page's contexts the class's routing. */
 import { PAGE_PARTS } from "../browser/parts.js";
 import type { SocketTypeName } from "../core/socket-type.js";
 import type { RoutingOf } from "../engine/zmtp/routing/routing.js";

@@ -66,7 +66,7 @@ function defineOptions(socketClass: { readonly prototype: HasCore }, type: Socke
   }
 }
 
-/** As in the package `zeromq`. */
+/** Bytes are read as text, as in the package `zeromq`. */
 function asText(name: string, value: unknown): unknown {
   if (!isBytes(value)) return value;
   return OPTIONS[name as OptionName].kind === "key" ? encodeZ85(value) : Buffer.from(value).toString();

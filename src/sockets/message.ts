@@ -26,7 +26,7 @@ export function toFrame(value: unknown): OutgoingFrame {
   if (typeof value === "string") return value;
   if (value === null) return EMPTY;
   if (typeof value === "number") return String(value);
-  // Also an array of another realm; engines get only this one's.
+  // An array of another realm is converted; engines get only this one's.
   const bytes = bytesOf(value);
   if (bytes !== undefined) return bytes;
   throw new InvalidArgumentError(
@@ -44,7 +44,7 @@ export function toMessage(value: unknown): OutgoingMessage {
   return frames;
 }
 
-/** Without framing. */
+/** Bytes without framing. */
 export function byteLengthOf(message: OutgoingMessage): number {
   if (isBytes(message)) return message.length;
   if (typeof message === "string") return Buffer.byteLength(message);

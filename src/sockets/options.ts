@@ -18,7 +18,7 @@ import { whyNoOption } from "../core/system-options.js";
 import { isTlsCertificates, TLS_CERTIFICATES_RULE } from "../core/tls-certificates.js";
 import { decodeZ85 } from "../core/z85.js";
 
-/** For error messages, without secrets. */
+/** Text for error messages, without secrets. */
 function described(name: string, value: unknown): string {
   if (isSecret(name)) return `a ${typeof value}`;
   if (typeof value === "string") return quoted(value);

@@ -15,7 +15,7 @@ import { Readiness } from "./readiness.js";
 import { CORE, type Socket } from "./socket.js";
 import type { SocketCore } from "./socket-core.js";
 
-/** So that many peers take turns. */
+/** A small batch lets many peers take turns. */
 const MAX_BATCH_MESSAGES = 1_000;
 
 export { bodyAt, type FrameBatch, frameEnd, framesBetween, LONG, MORE, messageEnd, SHORT_HEADER };

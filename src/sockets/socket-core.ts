@@ -77,7 +77,7 @@ function mostFramesOf(type: SocketTypeName): number {
 }
 
 export class SocketCore implements EngineListener, OutboxRules, InboxRules<unknown> {
-  /** For observation.ts. Weak, because a connection in progress holds this core but must not hold a dropped socket. */
+  /** The socket, for observation.ts. Weak, because a connection in progress holds this core but must not hold a dropped socket. */
   declare owner: WeakRef<object>;
   readonly typeName: SocketTypeName;
   readonly context: Context;
@@ -96,7 +96,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   readonly #options: OptionValues;
   /** Called when `replyLost` may have become true (Request). */
   onReplyLost: (() => void) | undefined = undefined;
-  /** For relays (relay.ts). */
+  /** Made by relays (relay.ts). */
   readable: Readiness | undefined = undefined;
   writable: Readiness | undefined = undefined;
   /** Waiting calls of `sendMany`; absent in pages. */
@@ -279,7 +279,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     const counters = this.counters;
     const engine = this.engine.stats();
     const queuedOut = engine.queuedOut ?? 0;
-    // For sockets that fan out, engines count one copy per peer.
+    // Engines count one copy per peer for sockets that fan out.
     const own = this.#fansOut ? 0 : 1;
     const dropped = { ...counters.dropped };
     let lost = 0;

@@ -47,7 +47,7 @@ function codeOf({ code, cause }: ShoalError): string {
   return typeof given === "string" ? given : code;
 }
 
-/** So that its next failure is reported. */
+/** Forgets a reached endpoint, so that its next failure is reported. */
 export function forgetStall(endpoint: string): void {
   reported.delete(endpoint);
 }

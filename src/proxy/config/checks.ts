@@ -68,7 +68,7 @@ function endpointFault(
   }
 }
 
-/** For connects; an endpoint bound twice is reported with its place. */
+/** Checks connects; an endpoint bound twice is reported with its place. */
 function namedBefore(endpoints: readonly string[], at: number): string | undefined {
   const endpoint = endpoints[at] as string;
   return endpoints.indexOf(endpoint) < at ? `${endpoint} is named before in this list` : undefined;

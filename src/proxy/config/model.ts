@@ -12,9 +12,9 @@ import { type ConfiguredKind, KINDS } from "./schema.js";
 export interface SocketConfiguration {
   readonly bind: readonly string[];
   readonly connect: readonly string[];
-  /** As written, but with the key folder's absolute path. */
+  /** The written policy, with the key folder's absolute path. */
   readonly policy?: Readonly<Record<string, unknown>>;
-  /** For tls:// and wss://: the files' contents, or their names before reading. */
+  /** Contents of the tls:// and wss:// files, or their names before reading. */
   readonly tls?: TlsConfiguration;
   /** Everything else: type, subscriptions, socket options, certificate keys, PLAIN users. */
   readonly options: Readonly<Record<string, unknown>>;
@@ -27,7 +27,7 @@ export interface TlsConfiguration {
   readonly certificates?: readonly { readonly cert: string; readonly key: string }[];
 }
 
-/** In the order of opening. */
+/** Sockets in the order of opening. */
 export const SOCKET_NAMES = ["frontend", "backend", "capture", "control"] as const;
 
 export type SocketName = (typeof SOCKET_NAMES)[number];

@@ -119,7 +119,7 @@ export class SidePolicy {
     return folder;
   }
 
-  /** In one turn, so no peer meets half a policy. */
+  /** Applies all parts in one turn, so no peer meets half a policy. */
   #enforce(policing: Policing, policy: ProxyPolicy, folder: KeyFolder | undefined): void {
     const { addresses, topics, limits } = policy;
     this.#policy = policy;
@@ -149,7 +149,7 @@ export class SidePolicy {
     this.#effects.policyOnKeys(now, revoked);
   }
 
-  /** At the end of the handshake or later, since the policy may have changed. */
+  /** Checks again at the end of the handshake, since the policy may have changed. */
   #joins(peer: PeerCredentials): boolean {
     return this.#admits(peer) && this.#hasKey(peer);
   }

@@ -1,4 +1,4 @@
-/** As ../routings.browser.ts, for the draft types. */
+/** Draft types of ../routings.browser.ts. */
 
 import { PairRouting } from "../../engine/zmtp/routing/pair.js";
 import { PipelineRouting } from "../../engine/zmtp/routing/pipeline.js";

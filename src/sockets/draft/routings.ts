@@ -1,4 +1,4 @@
-/** As ../routings.ts, for the draft types. */
+/** Draft types of ../routings.ts. */
 export const client = undefined;
 export const server = undefined;
 export const peer = undefined;

@@ -102,7 +102,7 @@ export class KeyFolder {
   }
 
   async #read(): Promise<FolderKeys> {
-    await this.#watch.follow([this.path]); // Before reading, to notice changes meanwhile.
+    await this.#watch.follow([this.path]); // Watches first, to notice changes meanwhile.
     const names = (await readdir(this.path)).filter(isKeyFile).sort();
     const known = new Map<string, Known>();
     const files: KeyFile[] = [];
@@ -149,7 +149,7 @@ function isSame(one: FolderKeys, other: FolderKeys): boolean {
   return true;
 }
 
-/** Without the path. */
+/** The reason without the path. */
 function reasonOf(error: unknown): string {
   const { code } = error as NodeJS.ErrnoException;
   return code ?? String(error);
