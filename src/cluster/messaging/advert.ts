@@ -13,7 +13,6 @@
  */
 import { MAX_ADVERT, MAX_ITEM, MAX_PROTOCOL_NAME, MAX_PROTOCOLS } from "./bounds.js";
 
-/** The prop that it is. */
 export const MESSAGES_PROP = "shoal-messages";
 const VERSION = "1";
 const CONTEXTS = "T=1";
@@ -24,7 +23,7 @@ export interface MessagesAdvert {
   readonly maxItem: number;
   /** Whether it takes contexts of traces with messages. */
   readonly contexts: boolean;
-  /** Where, by the protocol's name. */
+  /** By the protocol's name. */
   readonly protocols: ReadonlyMap<string, string>;
 }
 
@@ -33,7 +32,7 @@ export function isProtocolName(name: unknown): name is string {
   return typeof name === "string" && NAME.test(name) && name !== "m";
 }
 
-/** @returns `undefined` where it is too long or has what it may not */
+/** @returns `undefined` if it is too long or has invalid characters */
 export function encodeAdvert({ maxItem, contexts, protocols }: MessagesAdvert): string | undefined {
   const fields = [VERSION];
   if (maxItem !== MAX_ITEM) fields.push(`m=${maxItem}`);
@@ -44,7 +43,7 @@ export function encodeAdvert({ maxItem, contexts, protocols }: MessagesAdvert): 
   return isPlain && Buffer.byteLength(advert) <= MAX_ADVERT ? advert : undefined;
 }
 
-/** @returns `undefined` for what is not one of this version */
+/** @returns `undefined` for another version */
 export function decodeAdvert(advert: string | undefined): MessagesAdvert | undefined {
   if (advert === undefined || advert.length > MAX_ADVERT) return undefined;
   const [version, ...fields] = advert.split(";");

@@ -1,5 +1,3 @@
-/** Checks of the arguments of calls that concern messages. */
-
 import { checkInteger, describe } from "../../core/arguments.js";
 import { isBytes } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
@@ -11,7 +9,10 @@ export function checkData(data: unknown): void {
     throw new InvalidArgumentError(`data are a text or bytes; got ${describe(data)}`);
 }
 
-/** @returns the data; bytes as a Buffer of the same memory @throws InvalidArgumentError `EINVAL` */
+/**
+ * @returns the data; bytes as a Buffer of the same memory
+ * @throws InvalidArgumentError `EINVAL`
+ */
 export function checkedData(what: string, data: unknown): string | Buffer {
   if (typeof data === "string" || Buffer.isBuffer(data)) return data;
   if (isBytes(data)) return Buffer.from(data.buffer, data.byteOffset, data.byteLength);

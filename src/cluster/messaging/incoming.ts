@@ -1,7 +1,4 @@
-/**
- * What the links of other nodes bring of topics and retained values: checked, and given to this node's own subscriptions, never to
- * another node.
- */
+/** Topic messages and retained values from other nodes' links: checked, and given to this node's own subscriptions. */
 
 import { keepMessageContext } from "../../core/message-operations.js";
 import { MAX_ALIASED_TOPIC, MAX_TOPIC_ALIASES } from "./bounds.js";
@@ -24,7 +21,6 @@ export class IncomingItems {
   readonly #retention: Retention;
   readonly #incoming = new PublishItem();
   readonly #reader = new ItemReader();
-  /** Messages of topics. */
   received = 0;
 
   constructor(state: MessagingState) {
@@ -116,7 +112,7 @@ export class IncomingItems {
     const stamp = this.#retained.seen(incoming.stamp, this.#state.effects.wall());
     const sender = this.#names.senderOf(from, incoming.client);
     const message = this.#names.message(plan.topic, reader.rest(), sender, incoming.subtopic, true);
-    // Those that overlap get it each: which of them asked is not known.
+    // Overlapping subscriptions get it each: which of them asked is not known.
     const held: Promise<void>[] = [];
     for (const subscription of this.#plans.subscriptions(plan)) {
       if (!subscription.retained) continue;
@@ -126,7 +122,7 @@ export class IncomingItems {
     return held.length === 0 ? undefined : Promise.all(held).then(nothing);
   }
 
-  /** Nothing is kept of what is refused: an alias for each origin that was made up would cost others theirs. */
+  /** Refused messages leave nothing behind: aliases for invented origins would evict others. */
   #mayBeOf(from: string, node: string, client: number, topic: string): boolean {
     const isKnown = node === this.#state.id || this.#state.effects.member(node) !== undefined;
     return isKnown && this.#state.mayPublishAs(from, this.#names.knownAddress(node, client), topic);

@@ -9,8 +9,7 @@ export interface ClusterMessage {
   /** "self" for a one-to-one message. */
   readonly topic: string;
   /**
-   * A view of received memory, which is never changed. Copy it to keep it for long, or the memory around it stays,
-   * too.
+   * A view of received memory, which is never changed. Copy it to keep it for long, or the memory around it stays, too.
    */
   readonly data: Buffer;
   /** The publisher, for `sendTo`. */
@@ -29,7 +28,7 @@ export interface NumberedNames {
   numberOf(name: string, isSubtopic: boolean): number;
 }
 
-/** Looks a number up only on request: otherwise other nodes could fill the table with received topics. */
+/** Numbers are looked up on request: otherwise other nodes could fill the table with received topics. */
 export class ReceivedMessage implements ClusterMessage {
   readonly topic: string;
   readonly data: Buffer;
@@ -72,7 +71,7 @@ export class ReceivedMessage implements ClusterMessage {
     return this.subtopic === undefined ? 0 : this.#names.numberOf(this.subtopic, true);
   }
 
-  /** Bytes for which it counts in a queue. */
+  /** Counted bytes in a queue. */
   get bytes(): number {
     return this.data.length + this.topic.length + OVERHEAD;
   }

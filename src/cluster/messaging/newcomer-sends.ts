@@ -1,6 +1,6 @@
 /**
- * Messages for members that were just met, whose interest is not known yet. They are kept in order, once for all such members, until
- * a member's interest is known: then those that it wants go to it, before anything later does. Bounded in counts and bytes; the
+ * Messages for new members, whose interest is not known yet. They are kept in order, once for all such members, until a
+ * member's interest is known: then it gets those of its topics, before any later one. Bounded in counts and bytes; the
  * routes bound the time.
  *
  *   publish ──> members whose interest is known: at once
@@ -12,7 +12,7 @@ import type { TopicPlan } from "./topic-plan.js";
 export class KeptPublish {
   readonly plan: TopicPlan;
   readonly item: PublicationItem;
-  /** Of the item, with its context where it has one. */
+  /** Of the item, with its context if any. */
   readonly bytes: number;
   /** Whether a copy waits for room (`onFull: "wait"`), and until when; infinite: no limit. */
   readonly waits: boolean;
@@ -21,9 +21,9 @@ export class KeptPublish {
   readonly copies: Promise<boolean>[] = [];
   /** Members that took it. */
   sent = 0;
-  /** Members whose interest it still waits for. */
+  /** Members whose interest it awaits. */
   missing = 0;
-  /** It was given up: nobody gets it any more. */
+  /** Given up: no further member gets it. */
   isOver = false;
   done: (() => void) | undefined = undefined;
 
@@ -44,7 +44,7 @@ export class KeptPublish {
 }
 
 export interface NewcomerSendsEffects {
-  /** Ids of the members with interest, as they are now. */
+  /** Current ids of the members with interest. */
   targets(plan: TopicPlan): readonly string[];
   send(to: string, message: KeptPublish): void;
 }
@@ -53,12 +53,12 @@ export class NewcomerSends {
   readonly #most: number;
   readonly #mostBytes: number;
   readonly #effects: NewcomerSendsEffects;
-  /** For each member that is waited for: the number of the first message that is kept for it. */
+  /** By awaited member: the number of the first message kept for it. */
   readonly #members = new Map<string, number>();
-  /** Those of them whose interest is known now. */
+  /** Awaited members whose interest is known now. */
   readonly #settled = new Set<string>();
   readonly #kept: KeptPublish[] = [];
-  /** The number of the first one that is kept. */
+  /** The number of the first kept message. */
   #first = 0;
   #bytes = 0;
 
@@ -80,17 +80,17 @@ export class NewcomerSends {
     return this.#bytes;
   }
 
-  /** Whether messages for a member are kept: none may go to it past them. */
+  /** Whether messages for a member are kept, which later ones must not pass. */
   has(id: string): boolean {
     return this.#members.has(id);
   }
 
-  /** Whether one more of so many bytes is too much. */
+  /** Whether one more of this size is too much. */
   isFull(bytes: number): boolean {
     return this.#kept.length >= this.#most || this.#bytes + bytes > this.#mostBytes;
   }
 
-  /** From now on messages are kept for these members. @returns whether one of them is new */
+  /** Keeps messages for these members from now on. @returns whether one of them is new */
   meet(unsettled: ReadonlyMap<string, unknown>): boolean {
     let isNew = false;
     for (const id of unsettled.keys()) {
@@ -101,21 +101,23 @@ export class NewcomerSends {
     return isNew;
   }
 
-  /** Keeps a message for all members that are waited for. */
+  /** Keeps a message for all awaited members. */
   keep(message: KeptPublish): void {
     message.missing = this.#members.size;
     this.#kept.push(message);
     this.#bytes += message.bytes;
   }
 
-  /** The interest of a member is known, or it is gone, or time is up. Several members that settle in one turn go together. */
+  /**
+   * A member's interest is known, or it is gone, or time is up. Several members that settle in one turn go together.
+   */
   onSettled(id: string): void {
     if (!this.#members.has(id)) return;
     if (this.#settled.size === 0) queueMicrotask(() => this.#flush());
     this.#settled.add(id);
   }
 
-  /** Nothing is waited for any longer. */
+  /** Ends all waits. */
   close(): void {
     for (const id of this.#members.keys()) this.#settled.add(id);
     this.#flush();
@@ -141,7 +143,7 @@ export class NewcomerSends {
     this.#release();
   }
 
-  /** What nobody waits for any more goes. */
+  /** Drops messages without an awaited member. */
   #release(): void {
     let next = this.#first + this.#kept.length;
     for (const begin of this.#members.values()) next = Math.min(next, begin);

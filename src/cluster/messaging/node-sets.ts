@@ -1,5 +1,5 @@
 /**
- * Sets of node numbers (0 … 65,534) as the payload of a record, in whichever form is smaller:
+ * Sets of node numbers (0 … 65,534) as the payload of a record, in the smaller form:
  *
  *   LIST   two numbers a word, 0xffff where there is none: one or two nodes are one word
  *   BITS   a bit for each number up to the largest: a hundred nodes are four words
@@ -10,7 +10,6 @@
 export const LIST = 0;
 export const BITS = 1;
 
-/** No node. */
 export const NO_NODE = 0xffff;
 
 const EMPTY_WORD = 0xffff_ffff;
@@ -29,7 +28,7 @@ export function hasNode(words: Uint32Array, at: number, length: number, kind: nu
   return false;
 }
 
-/** Puts a node in that is not there; `false` where there is no room. */
+/** Adds a new node; `false`: no room. */
 export function putNode(words: Uint32Array, at: number, length: number, kind: number, node: number): boolean {
   if (kind === BITS) {
     if (node >>> 5 >= length) return false;
@@ -50,7 +49,7 @@ export function putNode(words: Uint32Array, at: number, length: number, kind: nu
   return false;
 }
 
-/** Takes a node out; `false` where it is not there. */
+/** Removes a node; `false`: missing. */
 export function takeNode(
   words: Uint32Array,
   at: number,
@@ -71,7 +70,7 @@ export function takeNode(
   return true;
 }
 
-/** Takes all nodes out whose bits are set in `marks`, which has one for each number that there is; `false` where none is there. */
+/** Removes all nodes whose bits are set in `marks`, which has one for each number; `false`: none was there. */
 export function takeMarked(
   words: Uint32Array,
   at: number,
@@ -106,7 +105,6 @@ function isMarked(marks: Uint32Array, node: number): boolean {
   return node !== NO_NODE && (((marks[node >>> 5] as number) >>> (node & 31)) & 1) === 1;
 }
 
-/** Appends the nodes of a set. */
 export function readNodes(
   words: Uint32Array,
   at: number,

@@ -80,14 +80,12 @@ export interface MessageRoutesStats {
   readonly refused: Readonly<Record<string, number>>;
 }
 
-/** Events of links. */
 export interface MessageLinksEffects {
   /**
-   * Called in order for each peer. The item is acknowledged after the return or the promise; the peer's next item
-   * waits for that.
+   * Called in order for each peer. The item is acknowledged, and the next one passed, after the return or the promise.
    */
   onItem(from: string, kind: number, item: Buffer): void | Promise<void>;
-  /** For PUBLISH, the most frequent kind, without an object per item. Default: `onItem` gets these, too. */
+  /** For PUBLISH, the most frequent kind, without an object per item. Default: `onItem`. */
   onPublish?(from: IncomingLink, bytes: Buffer, start: number, end: number): void | Promise<void>;
   onPeer(id: string, state: PeerState): void;
   /**
@@ -111,8 +109,8 @@ export interface IncomingLink {
 /** An ordered, acknowledged, bounded stream of items to each member, dialled on first use. */
 export interface MessageLinks {
   /**
-   * @param item complete. Below `ITEM_BY_REFERENCE` bytes it is copied before the return; a larger one must not
-   * change afterwards
+   * @param item complete. Below `ITEM_BY_REFERENCE` bytes it is copied before the return; a larger one must not change
+   * afterwards
    * @param prefix for counters, such as a topic's first level
    * @param uncounted the caller waits for room and sends it again: `full` is not counted as dropped
    * @param protocols allowed ones; `undefined`: all. The list must not change afterwards
@@ -132,16 +130,10 @@ export interface MessageLinks {
    * @returns the number of links that accepted it
    */
   sendToMany(to: readonly string[], kind: number, item: Uint8Array, prefix: string, full?: string[]): number;
-  /**
-   * Sends a publication, which may be reused after the return.
-   *
-   * @param full gets members whose mark is reached, which are not counted as dropped
-   * @returns the number of links that accepted it
-   */
+  /** Sends a publication, which may be reused after the return. Otherwise as `sendToMany`. */
   publish(to: readonly string[], publication: Publication, full: string[]): number;
   /**
-   * The publishing program must yield to the event loop and probably publishes more then, so published items may
-   * wait.
+   * The publishing program must yield to the event loop and probably publishes more then, so published items may wait.
    */
   publishesMore(): void;
   /** Whether a member accepts trace contexts, and an item of this size with one. */
@@ -156,7 +148,7 @@ export interface MessageLinks {
    * Calls back when a member's program has received the item just given to `send`, or with `false` if it is dropped.
    */
   onDelivered(to: string, done: (isDelivered: boolean) => void): void;
-  /** A member changed or was restarted. `lost` may return; `gone` left, or was removed or forgotten. */
+  /** `alive`: changed. `lost`: may return. `gone`: left, or was removed or forgotten. */
   onMember(id: string, state: "alive" | "restarted" | "lost" | "gone"): void;
   stats(): MessageLinksStats;
   /** Resolves when waiting items are acknowledged, or after `linger` ms; -1: no limit. */
@@ -169,7 +161,6 @@ export interface MessageRoutesEffects {
   onChanged(): void;
 }
 
-/** Subscriptions of all nodes. */
 export interface MessageRoutes {
   /** Adds this node's filter. @returns settles when all live members know it */
   subscribe(filter: string): Promise<void>;
@@ -177,7 +168,7 @@ export interface MessageRoutes {
   unsubscribe(filter: string): Promise<void>;
   /** Appends the ids of other live nodes with a matching filter, each once. @returns their number */
   targets(topic: string, into: string[]): number;
-  /** Filters with the ids of live nodes, unordered, at most this many. @param topic only matching filters */
+  /** Filters with the ids of live nodes, unordered. @param most limit of filters @param topic only matching filters */
   list(most: number, topic?: string): { readonly filter: string; readonly nodes: readonly string[] }[];
   /**
    * Newly met members by id, whose subscriptions are not known yet, so `targets` may lack them. A member is removed

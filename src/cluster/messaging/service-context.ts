@@ -1,4 +1,4 @@
-/** What sending to services and receiving from them share: hooks, channels, counters, and one way out. */
+/** Shared by sending to services and receiving from them: hooks, channels, counters, and one way to send. */
 import { ClosedError, InvalidArgumentError, type ShoalError, UnroutableError } from "../../core/errors.js";
 import type { Member } from "../node/member.js";
 import { type ClusterChannel, ClusterChannels } from "./channels.js";
@@ -17,17 +17,17 @@ import { PendingQueries } from "./query.js";
 import { ServiceAdmission } from "./service-admission.js";
 import type { ServiceLinks, ServicesEffects, ServicesOptions } from "./service-types.js";
 
-/** Under which answers to queries are counted. */
+/** Prefix under which links count answers to queries. */
 const ANSWERS = "$answer";
-/** How this node sends to itself. */
+/** Protocol of messages to this node itself. */
 export const SELF = "self";
 
-/** Under which messages on a channel are counted. */
+/** Prefix under which links count messages of a channel. */
 export function prefixOfChannel(channel: ClusterChannel): string {
   return `$channel/${channel}`;
 }
 
-/** Bytes of data, as what waits is bounded by them. */
+/** Bytes of data, for bounds of queues. */
 export function sizeOf(data: string | Buffer): number {
   return typeof data === "string" ? 2 * data.length : data.length;
 }
@@ -38,7 +38,7 @@ export class ServiceContext {
   readonly hooks: Hooks;
   readonly admission: ServiceAdmission;
   readonly pending: PendingQueries;
-  /** `undefined`: nothing goes by datagram. */
+  /** `undefined`: without datagrams. */
   readonly multicast: Multicast | undefined;
   /** Answers to queries. */
   readonly answers: NodeQueues;
@@ -75,7 +75,7 @@ export class ServiceContext {
     this.refused[reason] = (this.refused[reason] ?? 0) + 1;
   }
 
-  /** A hook vetoed what came of a service, or what answers it. */
+  /** A hook vetoed a service's message, or the answer to one. */
   vetoed(member: Member, error: VetoError): void {
     this.counts.vetoed += 1;
     this.effects.report({ type: "hook:failed", member, error });
@@ -91,7 +91,7 @@ export class ServiceContext {
     }
   }
 
-  /** Passes a payload through stages, and hands on what came of it; without a promise where no hook gives one. */
+  /** Passes a payload through stages, and its result on; without a promise if no hook returns one. */
   pass(
     stages: readonly MessageStage[],
     payload: HookPayload,

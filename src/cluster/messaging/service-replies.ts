@@ -1,10 +1,10 @@
 /**
- * What answers services: replies to queries, messages that answer messages, failures and the reasons of vetoes.
+ * Answers to services: replies to queries, messages that answer messages, failures and the reasons of vetoes.
  *
  *   answer ── a link, where hooks are called with how it goes ── hooks of sending ── encoded ──┬── link, or its queue (node-queues.ts)
  *                                                                                              └── this node itself
  *
- * Nothing here throws or rejects: a reply that cannot go is a failure for the service that asked, and is counted.
+ * Nothing here throws or rejects: a reply that cannot be sent is a failure for the requester, and is counted.
  */
 import type { ShoalError } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
@@ -15,14 +15,14 @@ import type { QueryFailureReason } from "./query.js";
 import { prefixOfChannel, SELF, type ServiceContext } from "./service-context.js";
 import { encodeService, ServiceOp } from "./service-wire.js";
 
-/** Characters of a failed handler's message that go to the service that asked. */
+/** Characters of a failed handler's message that the requester gets. */
 export const MAX_FAILURE_TEXT = 1_024;
 const REPLY_STAGES: readonly MessageStage[] = [...ENCODING, ...TRANSMITTING];
 
 /** An answer before the hooks of sending. */
 export type Reply = HookPayload & { readonly op: ServiceOp; readonly id: number };
 
-/** The end that receives, for what this node asked itself. */
+/** Receives answers to this node's own requests. */
 interface OwnReceiver {
   onBytes(from: string, bytes: Buffer, protocol: string): void | Promise<void>;
   /** @returns whether there was room */
@@ -38,10 +38,7 @@ export class ServiceReplies {
     this.#receiver = receiver;
   }
 
-  /**
-   * Sends an answer through the hooks of sending: those of the protocol that it goes by, which need not be the one that its query came by. It
-   * neither throws nor rejects.
-   */
+  /** Sends an answer through the hooks of sending, those of its own protocol, which may differ from its query's. */
   reply(service: Member, reply: Reply): void | Promise<void> {
     const { hooks, links, selfId } = this.#context;
     const protocol = service.id === selfId ? SELF : links.protocolOf(service.id);
@@ -49,7 +46,7 @@ export class ServiceReplies {
     return this.#replyLinked(service, reply);
   }
 
-  /** The same where there has to be a link first, for its hooks to know by which protocol the answer goes. */
+  /** Opens a link first, whose protocol the hooks need. */
   async #replyLinked(service: Member, reply: Reply): Promise<void> {
     const { effects, links } = this.#context;
     await effects.whenKnown?.(service.id);
@@ -92,7 +89,7 @@ export class ServiceReplies {
     );
   }
 
-  /** Sends what answers a query. It waits for room; what is dropped is counted. @param query 0: it is a failure */
+  /** Waits for room; a dropped answer is counted. @param query 0: it is a failure */
   #answer(service: Member, item: Buffer, channel: ClusterChannel, query: number): void {
     if (service.id === this.#context.selfId) {
       void this.#receiver.onBytes(service.id, item, SELF);
@@ -100,14 +97,14 @@ export class ServiceReplies {
     }
     this.#context.answers.answer(service.id, item, (result) => {
       if (result === "too-large") {
-        // Larger than this node's links take, or than the other node does.
+        // Larger than this node's or the other node's links take.
         this.#context.refuse("service:too-large");
         if (query !== 0) this.fail(service, channel, query, "too-large", "");
       } else if (result === "unreachable") this.#context.refuse("service:reply");
     });
   }
 
-  /** Sends a message that answers one, or the reason of a veto: nobody waits for it. */
+  /** Sends the answer to a message, or the reason of a veto, which no one awaits. */
   transmit(service: Member, item: Buffer, channel: ClusterChannel): void {
     if (service.id === this.#context.selfId) {
       if (!this.#receiver.onOwn(item)) this.#context.refuse("service:reply");

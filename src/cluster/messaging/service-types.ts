@@ -53,7 +53,7 @@ export interface ServiceQueryOptions extends ServiceSelection {
   /** Ends the query. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * Bytes of unread responses, or of those that `collect` has gathered; responses beyond are failures `unread`.
+   * Bytes of responses that were not read, or that `collect` has gathered; further responses are failures `unread`.
    * Default 16 MiB.
    */
   readonly maxReplyBytes?: number | undefined;
@@ -70,12 +70,12 @@ export interface ServiceSendFailure {
 
 /** Result of `send`. */
 export interface ServiceSendResult {
-  /** Receivers: their links have accepted the message, or a datagram was sent. */
+  /** Their links have accepted the message, or a datagram was sent. */
   readonly sent: readonly Member[];
   readonly failed: readonly ServiceSendFailure[];
   /** Transport: links, datagram, both for different members, or none. */
   readonly means: "links" | "datagram" | "both" | "none";
-  /** Answer of a send hook. Members to which it did not go for this reason are in neither list. */
+  /** Answer of a send hook. Members to which the message did not go for this reason are in neither list. */
   readonly answer: string | Buffer | undefined;
 }
 
@@ -86,7 +86,7 @@ export interface ServiceMessage {
   /** Empty if not given. */
   readonly ruid: string;
   readonly data: string | Buffer;
-  /** Transport: `tcp`, `ipc`, `udp`, `self` … */
+  /** `tcp`, `ipc`, `udp`, `self` … */
   readonly protocol: string;
 }
 
@@ -110,8 +110,8 @@ export interface HandlerOptions {
    */
   readonly timeout?: number | undefined;
   /**
-   * For queries: whether the requester gets the message of any error. Otherwise it gets only that of a
-   * `ServiceError`, or an error with `expose: true`. Default `false`.
+   * For queries: whether the requester gets the message of any error, not only of a `ServiceError` or an error with
+   * `expose: true`. Default `false`.
    */
   readonly exposeErrors?: boolean | undefined;
 }
@@ -184,7 +184,6 @@ export interface ServicesEffects {
 export interface ServicesOptions {
   /** Channels joined from the start. Default 0, 1 and 2. */
   readonly channels?: readonly ClusterChannel[] | undefined;
-  /** ms for a hook. */
   readonly hookTimeout?: number | undefined;
   /** Names of this node's protocols, including the program's. */
   readonly protocols?: readonly string[] | undefined;

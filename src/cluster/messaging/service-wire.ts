@@ -23,19 +23,19 @@ import { MAX_CHANNEL_NAME, MAX_RUID } from "./bounds.js";
 import { type ClusterChannel, isChannelName, MAX_CHANNEL } from "./channels.js";
 import { Reader, sizeOfUint, Writer } from "./schema.js";
 
-/** What an item is. The numbers are the wire's. */
+/** The numbers are the wire's. */
 export const ServiceOp = {
   /** For the handlers of messages. */
   MESSAGE: 1,
-  /** It wants one REPLY or FAILURE with its `id`. */
+  /** Requests one REPLY or FAILURE with its `id`. */
   QUERY: 2,
   /** The answer to the query `id`. */
   REPLY: 3,
-  /** The query `id` is not answered: `ruid` is the reason, `data` says more. */
+  /** The query `id` has no answer: `ruid` is the reason, `data` the details. */
   FAILURE: 4,
   /** A message was vetoed: `ruid` is that of the message, `data` the reason. */
   NOTICE: 5,
-  /** As a MESSAGE, which a hook gave in answer to one: it is not answered itself. */
+  /** A hook's answer to a MESSAGE, which is not answered itself. */
   ANSWER: 7,
 } as const;
 export type ServiceOp = (typeof ServiceOp)[keyof typeof ServiceOp];
@@ -49,26 +49,25 @@ const MORE = 0x80;
 /** Numbers of further fields. */
 const CONTEXT = 1;
 
-/** An item, decoded. */
 export interface ServiceItem {
   readonly op: ServiceOp;
   readonly channel: ClusterChannel;
-  /** 0: it has none. */
+  /** 0 without one. */
   readonly id: number;
-  /** "": it has none. */
+  /** Empty without one. */
   readonly ruid: string;
   readonly data: string | Buffer;
-  /** Of a trace: in memory of its own. */
+  /** Of a trace: in separate memory. */
   readonly context?: Buffer | undefined;
 }
 
 /** Why bytes are not an item. */
 export type ServiceJunk = "empty" | "op" | "channel" | "id" | "ruid" | "more" | "utf8";
 
-/** Items are written here, one at a time. */
+/** Reused for one item at a time. */
 const out = new Writer();
 
-/** An item as bytes, which are never changed afterwards. */
+/** @returns bytes that are never changed afterwards */
 export function encodeService(item: {
   readonly op: ServiceOp;
   readonly channel: ClusterChannel;
@@ -101,7 +100,7 @@ export function encodeService(item: {
   return out.finish(data);
 }
 
-/** What an item is, its channel and its id; nothing else of it is read. */
+/** Reads only the kind of an item, its channel and its id. */
 export function readServiceHead(bytes: Buffer): Pick<ServiceItem, "op" | "channel" | "id"> | ServiceJunk {
   const reader = new Reader(bytes, 1);
   return readHead(bytes, reader);
@@ -118,7 +117,7 @@ function readHead(bytes: Buffer, reader: Reader): Pick<ServiceItem, "op" | "chan
   return id === 0 && (head & ID) !== 0 ? "id" : { op: op as ServiceOp, channel, id };
 }
 
-/** @returns the item, whose `data` is a view of the bytes where it is not a text; or why there is none */
+/** @returns the item, whose `data` is a view of the bytes unless it is a text; or the fault */
 export function decodeService(bytes: Buffer): ServiceItem | ServiceJunk {
   const reader = new Reader(bytes, 1);
   const found = readHead(bytes, reader);
@@ -146,7 +145,7 @@ export function decodeService(bytes: Buffer): ServiceItem | ServiceJunk {
   return { op, channel, id, ruid, data: rest.toString(), context };
 }
 
-/** The context among further fields. What is malformed there is as unknown as what a later version adds. */
+/** The context among further fields. Malformed fields are ignored, like those of a later version. */
 function readContext(more: Buffer): Buffer | undefined {
   const reader = new Reader(more);
   while (reader.at < more.length) {
@@ -159,7 +158,7 @@ function readContext(more: Buffer): Buffer | undefined {
   return undefined;
 }
 
-/** @returns `undefined`: it is junk */
+/** @returns `undefined` if it is malformed */
 function readChannel(reader: Reader, head: number): ClusterChannel | undefined {
   if ((head & CHANNEL) === 0) return 0;
   const number = reader.uint();

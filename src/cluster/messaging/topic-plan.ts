@@ -1,21 +1,21 @@
-/** A topic that is published to, or that arrives: its bytes, its alias on links, and what it leads to (topic-plans.ts). */
+/** A published or received topic: its bytes, its alias on links, and its cached recipients (topic-plans.ts). */
 import { encodeName } from "./items.js";
 import type { Subscription } from "./subscription.js";
 
 export class TopicPlan {
   readonly topic: string;
-  /** As it is in an item. */
+  /** As in an item. */
   readonly name: Buffer;
-  /** The bytes of the topic alone. */
+  /** Of the topic alone. */
   readonly bytes: Buffer;
-  /** Its first level: messages are counted by it. */
+  /** Its first level, for counters. */
   readonly prefix: string;
   /** Ids of members with interest. */
   targets: string[] = [];
   /** Of this node, the oldest first. */
   subscriptions: Subscription[] = [];
   routesVersion = -1;
-  /** The number that stands for it on links, and since when (topic-aliases.ts); -1: none does. */
+  /** Its number on links, and the generation of that (topic-aliases.ts); -1: none. */
   alias = -1;
   aliasGeneration = 0;
   /** Whether it was published to before. */
@@ -30,7 +30,6 @@ export class TopicPlan {
   }
 }
 
-/** The first level of a topic. */
 export function prefixOf(topic: string): string {
   const end = topic.indexOf("/");
   return end < 0 ? topic : topic.slice(0, end);

@@ -1,4 +1,4 @@
-/** The protocol "ws": streams between nodes over WebSockets, where a network lets nothing else pass. */
+/** The protocol "ws": streams between nodes over WebSockets, for networks that block everything else. */
 import { NotSupportedError } from "../../core/errors.js";
 import { optionValues } from "../../core/option-values.js";
 import { renewedOptions } from "../../engine/zmtp/options.js";
@@ -11,10 +11,10 @@ import { bindFree, parsePorts } from "../ports.js";
 import { DIAL_TIMEOUT_MAX } from "./bounds.js";
 import type { MessageProtocol } from "./protocol.js";
 
-/** No page is a node, not even one that its browser takes for a page of this host (DNS rebinding). */
+/** Pages are not nodes, not even one that its browser takes for a page of this host (DNS rebinding). */
 const OPTIONS = { wsOrigins: "", connectTimeout: DIAL_TIMEOUT_MAX } as const;
 
-/** @param tls of the node, which takes wss in place of ws */
+/** @param tls of the node, for wss instead of ws */
 export function wsProtocol(transports: TransportTable, tls: NodeTls | undefined): MessageProtocol {
   const scheme = tls === undefined ? "ws" : "wss";
   const over = (side: "listening" | "dialling", host: string): [Transport, TransportOptions] => {
