@@ -39,8 +39,8 @@ export function dropCounters<R extends string>(reasons: readonly R[]): Record<R,
 }
 
 /**
- * Why a received message was discarded. `full`: a datagram at a full receive queue, or a message of a
- * departed XPUB peer. `tooLarge`: over `maxMessageSize` or 65,536 frames; its connection ended.
+ * Why a received message was discarded. `full`: a datagram at a full receive queue, or a departed XPUB peer's
+ * message. `tooLarge`: over `maxMessageSize` or 65,536 frames; its connection ended.
  */
 export type InvalidReason = "frames" | "codec" | "schema" | "full" | "tooLarge";
 

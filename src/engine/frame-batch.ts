@@ -23,7 +23,7 @@ export interface BatchTally {
   readonly mostFrames: number;
 }
 
-/** Gets a message's first body, its end, and the bytes of all its bodies. */
+/** Gets a message's first body, its end, and the bytes of all bodies. */
 export type MessageVisitor = (
   bytes: Uint8Array,
   body: number,
@@ -45,9 +45,9 @@ export class FrameBatch {
   /** Prepended to each message: the sender's routing id, from a ROUTER. */
   readonly first: Uint8Array | undefined;
   pooled: Pooled | undefined;
-  /** The bytes have no other user: taking messages may move the rest. */
+  /** Without other users: the rest may be moved. */
   readonly own: boolean;
-  /** Taken from the front while other messages stayed, without `first`. */
+  /** Taken from the front, without `first`. */
   takenBytes = 0;
   /** Start of the message refused last, which ends at `start`. */
   refusedAt = 0;
@@ -90,7 +90,7 @@ export class FrameBatch {
     return new FrameBatch(this.bytes, this.start, this.end, this.messages, tally, this.first);
   }
 
-  /** Whether each remaining message begins with a non-empty frame and has another. */
+  /** Whether each message begins with a non-empty frame and has another. */
   allHaveAddress(): boolean {
     let begins = true;
     for (let position = this.start; position < this.end; ) {
@@ -104,8 +104,7 @@ export class FrameBatch {
   }
 
   /**
-   * @param keeps gets the range of the first frame's body, without `first`
-   * @returns this batch if every message passes, `undefined` if none does
+   * @param keeps gets the first body @returns this batch if every message passes, `undefined` if none does
    */
   filter(keeps: (bytes: Uint8Array, start: number, end: number) => boolean): FrameBatch | undefined {
     const { bytes } = this;
@@ -135,7 +134,7 @@ export class FrameBatch {
     return filtered.messages();
   }
 
-  /** Visits each remaining message (without `first`). The visitor may keep the bytes. */
+  /** The visitor may keep the bytes, which are without `first`. */
   visit(visitor: MessageVisitor): void {
     this.#pin();
     const { bytes } = this;

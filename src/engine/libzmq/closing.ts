@@ -6,7 +6,7 @@ import type { NativeSocket } from "./native.js";
 import { touchUntilDone } from "./ticker.js";
 
 /**
- * ms beyond the linger after which libzmq continues in the background:
+ * ms beyond the linger; libzmq then continues in the background:
  *
  * - inproc: a peer that does not read or has not arrived, or a REQ whose turn it is to send
  * - a disconnected endpoint with queued messages, which later lingers do not affect
@@ -15,10 +15,7 @@ const PATIENCE = 20;
 /** ms instead of PATIENCE if an inproc name must become free, or the linger is unlimited. */
 const INPROC_LONG_PATIENCE = 500;
 
-/**
- * ms of linger for an XSUB with an unlimited one: subscriptions for a publisher that has gone wait for the
- * next.
- */
+/** ms instead of an XSUB's unlimited linger: subscriptions for a lost publisher wait for the next. */
 export const XSUB_LINGER = 500;
 
 export interface Closing {
@@ -42,12 +39,12 @@ export interface Closing {
 /** Settles when the native socket is gone. */
 export function closeNative(closing: Closing): Promise<EngineCloseResult> {
   const { native, monitor, endpoints, inproc } = closing;
-  // SUB and PULL deliver nothing, and a SUB's subscriptions would wait for the next publisher forever.
+  // A SUB's subscriptions would wait for the next publisher forever.
   const linger = "sendTimeout" in native ? closing.linger : 0;
   native.linger = linger;
   const started = performance.now();
   const bound = endpoints.bound > 0;
-  // Nothing else reports the end, and sent messages are already in the peers' queues.
+  // Nothing else reports the end.
   if (monitor === undefined) endpoints.releaseNames();
   const released = endpoints.releaseAll();
   const stopTouching = inproc ? touchUntilDone() : undefined;

@@ -1,7 +1,5 @@
 /**
- * Reads a native socket's monitor, libzmq's only report of peers.
- *
- * Four facts about libzmq 4.3 and the package explain the design:
+ * Reads a native socket's monitor, libzmq's only report of peers. Facts about libzmq 4.3 and the package:
  *
  * 1. libzmq's I/O thread writes events with a blocking send. With about 2,000 queued, or a closed reader, it
  * stops, with every socket of the context. So a started monitor is read until its socket is gone.
@@ -35,10 +33,7 @@ export class Monitor {
   #referenced = false;
   #final = false;
 
-  /**
-   * @param emit gets all events except the ends of replaced monitors
-   * @param ended called once, when the socket is destroyed
-   */
+  /** @param emit gets all events except the ends of replaced monitors @param ended called once */
   constructor(native: Native, socket: NativeSocket, emit: (event: NativeEvent) => void, ended: () => void) {
     this.#native = native;
     this.#emit = emit;
@@ -47,7 +42,6 @@ export class Monitor {
     this.#disown = closeWithOwner(this, this.#pair);
   }
 
-  /** Keeps the process alive. */
   ref(): void {
     this.#referenced = true;
     this.#read();
@@ -111,10 +105,7 @@ export class Monitor {
   }
 }
 
-/**
- * libzmq names a monitor by its observer's memory address. A collected observer with an open socket may have
- * had the same one, so another is tried.
- */
+/** libzmq names a monitor by its observer's address, which a collected one may have had: another is tried. */
 function observe(native: Native, socket: NativeSocket): NativeObserver {
   for (let attempt = 1; ; attempt++) {
     try {

@@ -1,11 +1,10 @@
 /**
  * Reads messages from a native socket, in batches under load.
  *
- * The package returns one promise per message. With `receiveTimeout` 0 a read spares a poll of the socket
- * (0.5 µs), but an empty socket costs a rejected promise (5 µs). So a batch of such reads starts only when
- * `readable` is true; it grows by one after a full batch and halves otherwise. When idle, a single read waits
- * in native code for at most `SLICE` ms, since a pending read keeps the process alive and cannot be
- * cancelled.
+ * With `receiveTimeout` 0 a read spares a poll of the socket (0.5 µs), but an empty socket costs a rejected
+ * promise (5 µs). So a batch of such reads starts only when `readable` is true; it grows by one after a full
+ * batch and halves otherwise. When idle, a single read waits in native code for at most `SLICE` ms, since it
+ * keeps the process alive and cannot be cancelled.
  *
  *            want()                       a message
  *   idle ------------> single read  --------------------> idle, batch 2
@@ -38,10 +37,7 @@ export class Receiver {
   /** Separates messages read before the last `discard`. */
   #epoch = 0;
 
-  /**
-   * @param mostBatch messages to read ahead; 1 for REQ and REP @param notify called once per `want`
-   * @param highWaterMark bounds the messages read ahead; 0: no bound
-   */
+  /** @param mostBatch 1 for REQ and REP @param highWaterMark of the messages read ahead; 0: no bound */
   constructor(native: NativeSocket, mostBatch: number, notify: () => void, highWaterMark = 0) {
     this.#native = native;
     this.#mostBatch = mostBatch;
@@ -58,7 +54,7 @@ export class Receiver {
     return this.#messages.length;
   }
 
-  /** A read in native code is woken by an edge, which other reads of the socket's state would consume. */
+  /** A waiting native read is woken by an edge, which other reads of the state would consume. */
   get busy(): boolean {
     return this.#busy;
   }
@@ -75,7 +71,6 @@ export class Receiver {
     return count;
   }
 
-  /** Requests one `notify`; `false` cancels. */
   want(on: boolean): void {
     this.#wanted = on;
     if (on && !this.#busy && !this.#closed) this.#read();
@@ -123,7 +118,7 @@ export class Receiver {
         cost += costOf(message);
         if (epoch === this.#epoch) this.#messages.push(message);
       } catch {
-        // EAGAIN: the batch was larger than the number of messages.
+        // EAGAIN: fewer messages than the batch.
       }
     }
     if (received < pending.length) this.#batch = Math.max(1, received >> 1);

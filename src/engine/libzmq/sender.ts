@@ -5,17 +5,15 @@
  * checked before a send (a system call, 0.7 µs), or the promise is inspected after it (ROUTER, STREAM,
  * `noDrop`).
  *
- * Three facts about libzmq spare checks:
- *
  * - A REQ or REP that has just received a message can send one ("turn").
  * - A full pipe has room again once its peer has read half of the high-water mark; so many sends need no
  *   check ("credit").
  * - A peer may leave between check and send. The promise then rejects too late: the message is kept
  *   ("refused"), and nothing else is accepted until it is sent.
  *
- * An empty message sends nothing but waits until the socket is writable; `wantWritable` uses that.
+ * An empty message only waits until the socket is writable (`wantWritable`).
  *
- * The package keeps sent memory until the event loop turns, so one turn accepts at most `MAX_TURN_BYTES`.
+ * The package keeps sent memory for a turn, so one turn accepts at most `MAX_TURN_BYTES`.
  */
 
 import { type InspectOptions, inspect } from "node:util";
@@ -30,7 +28,7 @@ import type { NativeSocket } from "./native.js";
 const SLICE = 50;
 /** ms before the first bind or connect, which may not wake the wait (inproc). */
 const SLICE_ALONE = 20;
-/** ms between checks of an XPUB with `noDrop`, which libzmq always reports as writable. */
+/** ms between checks of an XPUB with `noDrop`, which always seems writable. */
 const NO_DROP_RETRY = 1;
 const MAX_CREDIT = 256;
 /** With a high-water mark. 1 and 64 MiB cost the same. */
@@ -47,10 +45,10 @@ const LOOK: InspectOptions = {
   showHidden: false,
 };
 const SENT = /^[^{]*\{\s+undefined\b/;
-/** Async hooks, and AsyncLocalStorage before Node.js 24, add this property and later ones to promises. */
+/** Async hooks, and AsyncLocalStorage before Node.js 24, add this property to promises. */
 const HOOKED = "[Symbol(async_id_symbol)]";
 
-/** Only `inspect` shows synchronously whether a promise is fulfilled (0.7 µs). */
+/** `inspect` alone shows synchronously whether a promise is fulfilled (0.7 µs). */
 function isSent(sent: Promise<void>): boolean {
   return SENT.test(inspect(sent, { ...LOOK, depth: 0 }));
 }
@@ -98,7 +96,7 @@ export class Sender {
   #alone = true;
   #closed = false;
 
-  /** @param notify called once per `want` @param mostCredit most unchecked sends; 0 for REQ and REP */
+  /** @param mostCredit most unchecked sends; 0 for REQ and REP */
   constructor(
     native: NativeSocket,
     mode: SendMode,
@@ -203,7 +201,7 @@ export class Sender {
   };
 
   #offerAndLook(message: OutgoingMessage): OfferResult {
-    // libzmq accepts and silently drops a routing id without further frames.
+    // libzmq silently drops a routing id without further frames.
     if (this.#mode === "routes" && !(Array.isArray(message) && message.length > 1))
       return OfferResult.Unroutable;
     const sent = this.#native.send(message);

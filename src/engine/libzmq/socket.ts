@@ -68,11 +68,10 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   /** A PUB is opened as XPUB, to receive subscriptions. */
   readonly #isPublisher: boolean;
   readonly #zapDomain: string | undefined;
-  /** XSUB mostly sends subscriptions. */
   readonly #requests: boolean;
   readonly #answers: boolean;
   #monitor: Monitor | undefined;
-  /** In a worker thread, inproc endpoints have no monitor (monitor.ts). */
+  /** Inproc endpoints of worker threads have no monitor (monitor.ts). */
   #monitored = !inWorker();
   #keepAlive: NodeJS.Timeout | undefined;
   #stopTicking: () => void = ignore;
@@ -203,7 +202,6 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     for (const event of this.#peers.disconnecting(endpoint)) this.#listener.engineOnEvent(event);
   }
 
-  /** libzmq neither returns queued messages nor reads from a peer before disconnecting. */
   release(endpoint: string): void {
     this.disconnect(endpoint);
   }
@@ -245,7 +243,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   setOption(name: string, value: unknown): void {
     assertSupported(name, value, this.#type);
     if (name === "noDrop") this.#setNoDrop(value === true);
-    // With a hook the native socket has an internal domain, and the hook gets the program's.
+    // With a hook the native socket has an internal domain.
     else if (name === "zapDomain" ? this.#zapDomain === undefined : isNativeOption(name)) {
       this.#setNative(name, nativeValue(name, value, this.#options));
     }
@@ -324,12 +322,12 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     if (this.#isPublisher) this.#receiver.poll();
   }
 
-  /** Makes libzmq process commands of its other threads and sockets. */
+  /** Makes libzmq process commands of other threads. */
   #listen(): void {
     if (!this.#closed && !this.#receiver.busy && !this.#sender.waiting) void this.#native.readable;
   }
 
-  /** A check of the native socket may have consumed the edge that a waiting read needs. */
+  /** A check may have consumed a waiting read's edge. */
   #wakeReader(): void {
     if (this.#receiver.busy && !this.#sender.waiting) this.#native.send([]).catch(ignore);
   }
@@ -377,7 +375,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
         topic: frame.subarray(1),
       });
     }
-    // A flooding peer must not starve the event loop.
+    // A flood must not starve the event loop.
     setImmediate(this.#readSubscriptions);
   };
 
@@ -424,9 +422,8 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
 
   #monitorOnEvent = (event: NativeEvent): void => {
     if (event.type === "close" && event.address !== undefined) this.#nativeEndpoints.released(event.address);
-    // A new peer's pipe waits for this thread's next call into libzmq. Until then a bound SUB sends no
-    // subscriptions, and a ROUTER does not know its peer. Reading `readable` alone would take the edge from a
-    // waiting read.
+    // A new peer's pipe waits for a call into libzmq: until then a bound SUB sends no subscriptions, and a
+    // ROUTER does not know its peer. Reading `readable` alone would take a waiting read's edge.
     if (event.type === "handshake") this.#listen();
     for (const each of this.#peers.eventsFor(event)) this.#listener.engineOnEvent(each);
   };

@@ -36,7 +36,7 @@ export class ZapHandler {
     this.#context = context;
   }
 
-  /** @throws TransportError `EADDRINUSE` if the program runs another ZAP handler */
+  /** @throws TransportError `EADDRINUSE` for another ZAP handler */
   register(domain: string, authenticate: Authenticator): void {
     if (this.#socket === undefined) {
       const socket = new this.#native.Router({
@@ -73,7 +73,7 @@ export class ZapHandler {
     if (!this.#reading && this.#socket?.readable === true) void this.#run(this.#socket);
   }
 
-  /** The last domain ends the service, which would keep the process alive. */
+  /** The last domain ends the service. */
   unregister(domain: string): void {
     this.#authenticators.delete(domain);
     const socket = this.#socket;
@@ -146,10 +146,7 @@ export class ZapHandler {
   }
 }
 
-/**
- * Reports each refused peer. The socket is referenced weakly, so that it can be collected; peers are refused
- * then.
- */
+/** The weakly referenced socket can be collected; peers are refused then. */
 export function authenticatorFor(
   options: WeakRef<Readonly<Record<string, unknown>>>,
   listener: WeakRef<EngineListener>,

@@ -48,7 +48,7 @@ import { HANG_UP_TIMEOUT, PipeWriter, type WriterEffects } from "./writer.js";
 const MAX_UNANSWERED = 65_536;
 /** ms for an ERROR to leave before its connection is cut. */
 const FLUSH_TIMEOUT = 1_000;
-/** Closed connections kept open for their peers to read the reason. */
+/** Closed connections whose peers may still read the reason. */
 const MAX_LINGERING = 64;
 let lingering = 0;
 
@@ -58,7 +58,6 @@ export interface ConnectionEffects {
   /** @returns the pipe to carry, or the reason for a refusal */
   connectionOnReady(connection: Connection, metadata: Metadata): Pipe | Fault;
   connectionOnFault(connection: Connection, fault: Fault): void;
-  /** After `drain`: the kernel has everything. */
   connectionOnFlushed(connection: Connection): void;
   connectionOnEnd(connection: Connection, reason: DisconnectReason): void;
   connectionOnAuthenticate(connection: Connection, peer: PeerCredentials): Promise<Verdict>;
@@ -137,7 +136,6 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
       if (stream.opening === true) stream.onceOpen?.(openThen);
       else openThen();
     } else this.#open();
-    // The owner must know the connection before it can fail.
     if (framing !== undefined)
       process.nextTick(() => {
         if (this.#state === State.Handshaking) this.#carryOut(this.#handshake.start());
@@ -153,7 +151,6 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     if (opening.length > 0) this.#send(opening);
   }
 
-  /** The peer's endpoint with its port. */
   get remote(): string {
     return this.stream.remote;
   }
@@ -203,8 +200,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   }
 
   /**
-   * @param patience ms to wait for the peer's hang-up: at the process's end new input makes the kernel
-   * discard unread bytes
+   * @param patience ms to wait for the peer's hang-up: new input would make the kernel discard unread bytes
    */
   drain(patience: number): void {
     switch (this.#state) {
@@ -240,7 +236,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     this.#timer = setTimeout(() => this.#timerOnSilence(), HANG_UP_TIMEOUT).unref();
   }
 
-  /** Flushes at once, to know whether the PING has left. */
+  /** Flushes at once. */
   sendPing(body: Buffer): void {
     if (this.#state === State.HalfClosed || this.blocked) return;
     if (this.#framing !== undefined) {
@@ -253,7 +249,6 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   }
 
   readTarget(): ReadTarget | undefined {
-    // Sealed frames are opened into separate memory.
     return this.#state >= State.Flushing || !this.#plain ? undefined : this.#pipe?.in;
   }
 
@@ -277,7 +272,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
 
   #onFramed(framing: Framing, bytes: Buffer, length: number, memory: PooledBuffer | undefined): void {
     const pipe = this.#pipe;
-    // Complete frames are checked later. A negative limit discards fragments.
+    // A negative limit discards fragments.
     const maxSize =
       this.#state >= State.Flushing ? -1 : MAX_HANDSHAKE_COMMAND + (pipe?.in.maxMessageSize ?? length);
     const decoded = framing.decode(bytes, length, memory, maxSize);
@@ -329,7 +324,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   }
 
   #pushed(pipe: Pipe, fault: StreamFault | Fault | undefined): void {
-    // A command may have closed the connection; a cut frame must not join the next connection's bytes.
+    // A command may have closed the connection; the next one's bytes must not join a cut frame.
     if (this.#isClosed()) pipe.in.cut();
     pipe.arrived();
     if (fault !== undefined) this.#broken(fault);
@@ -402,7 +397,6 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     if (this.#options.heartbeat.interval > 0 && this.pings) this.#beat();
     const rest = this.#handshake.takeRemaining();
     this.flush();
-    // The program's messages must not share memory.
     if (rest.length > 0) this.#onFrames(rest, rest.length, false);
   }
 
@@ -559,7 +553,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     this.#timer = undefined;
   }
 
-  /** Sends an ERROR about an oversized message, which libzmq ignores. @returns whether it was sent */
+  /** Sends an ERROR about an oversized message. @returns whether it was sent */
   #explain(which: string): boolean {
     const pipe = this.#pipe;
     if (pipe === undefined || this.#state !== State.Open || this.blocked || !this.pings) return false;
@@ -571,10 +565,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     return true;
   }
 
-  /**
-   * Discards input for a while: unread input makes the kernel reset the connection, and the peer loses the
-   * ERROR.
-   */
+  /** Discards input for a while: on unread input the kernel resets the connection, and the ERROR is lost. */
   #linger(): void {
     lingering += 1;
     const { socket } = this;

@@ -5,7 +5,7 @@
  *   pipe.out -> link -> one datagram per message
  *   pipe.in  <- link <- datagrams of joined groups; without room they are dropped and counted (`invalid.full`)
  *
- * Messages are sent in batches, and count as `queued` until the system has taken the whole batch.
+ * Messages count as `queued` until the system has taken their whole batch.
  */
 import type { Socket } from "node:dgram";
 import { lookup } from "node:dns";
@@ -37,10 +37,10 @@ export interface DatagramParts {
 
 const MAX_BATCH = 65_536;
 
-/** Deno may reorder datagrams that are handed over together. */
+/** Deno may reorder datagrams. */
 const IN_TURN = process.versions.deno !== undefined;
 
-/** ms between events of one reason; otherwise a remote host could flood the program. */
+/** ms between events of one reason, so that no host floods the program. */
 const REPORT_INTERVAL = 1_000;
 
 const NOBODY: Peer = { socketType: "", identity: Buffer.alloc(0), commands: true };
@@ -88,7 +88,7 @@ class DatagramLink implements Link {
     this.#socket = socket;
     this.#target = target;
     socket.unref();
-    // Errors of earlier datagrams, such as an unreachable port: datagrams may be lost anyway.
+    // Errors of earlier datagrams, such as an unreachable port.
     socket.on("error", ignore);
     if (target === undefined) socket.on("message", this.#socketOnMessage);
     this.flush();
@@ -174,7 +174,6 @@ class DatagramLink implements Link {
     return { group: Buffer.from(formatHostPort("udp", address, port).slice("udp://".length)), body };
   }
 
-  /** Datagrams cannot be paused. */
   pause(): void {}
 
   resume(): void {}
@@ -191,7 +190,7 @@ class DatagramLink implements Link {
   close(_reason: CloseReason): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    // Closing the socket now would discard datagrams the system has not taken.
+    // Closing would discard datagrams in flight.
     if (this.#inFlight === 0) this.#socket?.close();
     this.#effects.ended();
   }
@@ -245,7 +244,7 @@ export class Datagrams {
     const link = this.#link(pipe);
     this.#peers.add(pipe);
     pipe.linked(link, NOBODY);
-    pipe.peer = undefined; // Any host may send, so no peer joins or leaves.
+    pipe.peer = undefined; // Any host may send.
     // On Deno the address is free only after the event.
     const closed = new Promise<void>((resolve) => void socket.once("close", resolve));
     link.open(socket, undefined);
@@ -288,7 +287,7 @@ export class Datagrams {
     return isFound;
   }
 
-  /** @param stop called once the queue is sent or the linger is over */
+  /** @param stop called once the queue is sent or the linger over */
   #part(pipe: Pipe, stop: () => void): void {
     if (this.#peers.leave(pipe, stop)) return;
     stop();
@@ -362,7 +361,6 @@ export class Datagrams {
   }
 }
 
-/** With a count of events left out. */
 class Report {
   #last = Number.NEGATIVE_INFINITY;
   #silent = 0;

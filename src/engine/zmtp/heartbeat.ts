@@ -9,16 +9,14 @@
  *     ^                                              |
  *     +--bytes came, or a full kernel took some------+
  *
- * Bytes in either direction show life: a slow reader has not reached the PING yet, and a full kernel takes
- * bytes only after the peer has made room.
+ * Bytes in either direction show life: a full kernel takes bytes only after the peer has made room.
  *
  * With `whenIdle: false`, a message schedules a PING one interval later, and the answer ends PINGs until the
- * next message. A further message postpones it if input came in between. Input alone does not cancel it,
- * because it may answer an earlier message.
+ * next message. A further message postpones it if input came in between. Input alone may answer an earlier
+ * message, and does not cancel it.
  *
- * A peer silent for its own time to live is gone, too. libzmq forgets that value at the first traffic.
- *
- * Silence means nothing while this side has paused reading.
+ * A peer silent for its own time to live is gone, too. Silence means nothing while this side has paused
+ * reading.
  */
 import { encodeCommand } from "./codec/command.js";
 
@@ -57,7 +55,7 @@ export function pongCommand(data: Buffer): Buffer | undefined {
   return encodeCommand("PONG", data.length === 2 ? NOTHING : data.subarray(2, 2 + MAX_CONTEXT));
 }
 
-/** Times are ms of any monotonic clock. */
+/** Times of any monotonic clock. */
 export class Heartbeat {
   readonly #options: HeartbeatOptions;
   readonly #timeout: number;
@@ -132,9 +130,8 @@ export class Heartbeat {
   }
 
   /**
-   * Call until it returns `undefined`.
-   *
-   * @returns `ping`: send one, then call `pinged`; `gone`: read pending input and call again to confirm
+   * @returns `ping`: send one, then call `pinged`; `gone`: read pending input and call again to confirm;
+   * `undefined`: done
    */
   step(now: number, link: WriteState): HeartbeatStep {
     if (this.#heard && !this.#options.whenIdle && !this.#hasSent) this.#nextPing = Number.POSITIVE_INFINITY;
@@ -154,7 +151,7 @@ export class Heartbeat {
     return this.#heard ? undefined : this.#since;
   }
 
-  /** A PING was sent, or the kernel was full: the peer must react. */
+  /** A PING was sent, or the kernel was full. */
   pinged(now: number, link: WriteState): void {
     this.#note(link);
     if (!this.#paused && this.#since === undefined) this.#since = now;

@@ -1,7 +1,7 @@
 /**
- * Peers in the same process. Within a thread, a message is written once, to the sender's slab, and read in
- * place. Messages to another thread are copied once (threads/port-link.ts). Sender and receiver share one
- * queue with the sum of both high-water marks.
+ * Peers in the same process. Within a thread, a message is written to the sender's slab, and read in place.
+ * Messages to another thread are copied once (threads/port-link.ts). Both sides share one queue with the sum
+ * of their high-water marks.
  */
 import { allocate } from "../../core/memory.js";
 import type { StreamFault } from "./codec/in-stream.js";
@@ -36,10 +36,7 @@ export interface InprocParts {
 /** Types that send one encoded message to many peers. */
 const FANS_OUT: readonly string[] = ["PUB", "XPUB", "RADIO"];
 
-/**
- * Called once. @param tooLarge the oversized message that ended the link, sent by the end with reason
- * `remote`
- */
+/** Called once. @param tooLarge the oversized message, sent by the end with reason `remote` */
 type OnEnd = (reason: CloseReason | "remote", tooLarge?: string) => void;
 
 export class InprocLink implements Link {
@@ -108,7 +105,7 @@ export class InprocLink implements Link {
     if (far === undefined || this.blocked) return;
     this.#handOver(far);
     this.#announce();
-    // The caller may be choosing a pipe, or sending one message to several.
+    // The caller may be choosing a pipe, or sending to several.
     if (this.#fault !== undefined) queueMicrotask(() => this.#other?.close("protocol"));
   }
 
@@ -134,7 +131,7 @@ export class InprocLink implements Link {
     if (out.length === 0 || this.#fault !== undefined) return;
     const segments = this.#pipe.takeOut(Number.POSITIVE_INFINITY);
     const [given, had] = [out.messages, other.in.messages];
-    // Each receiver of a publisher's message may write to its frames.
+    // Receivers of a publisher's message may write to their frames.
     const shared = FANS_OUT.includes(other.peer?.socketType ?? "");
     for (const { bytes, start, end } of segments) {
       this.#fault ??= shared ? other.in.push(copyOf(bytes, start, end)) : other.in.push(bytes, start, end);
@@ -150,7 +147,6 @@ export class InprocLink implements Link {
     this.#far?.arrived();
   }
 
-  /** The shared queue limits the sender. */
   pause(): void {}
 
   resume(): void {
@@ -161,7 +157,6 @@ export class InprocLink implements Link {
     this.#far?.watch();
   }
 
-  /** Delivery is immediate. */
   drain(): void {
     this.close("local");
   }
@@ -269,7 +264,7 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     this.#seek(dial, !this.#refused.has(dial));
   }
 
-  /** @param now `false`: waits until the name is announced again */
+  /** @param now `false`: waits for the next announcement */
   #seek(dial: InprocDial, now: boolean): void {
     dial.endSeek?.();
     const onPort = (port: MessagePortLike, description: unknown): void => {
@@ -481,7 +476,7 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     for (const event of faultEvents(fault, name, name, "NULL")) this.#state.effects.event(event);
   }
 
-  /** Closes a link that only delivers the queue of a disconnected endpoint or closing socket. */
+  /** Closes a link that only sends the rest of a queue. */
   #leaveIfOver(dial: InprocDial): void {
     const isLeaving = dial.pipe.leaving !== undefined;
     if (isLeaving) this.#stop(dial);

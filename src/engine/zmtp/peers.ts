@@ -9,8 +9,7 @@
  *                          | its link is gone, or its time is over
  *   carried --release--> released: no new messages; the queue moves to others, and input is received
  *
- * `disconnect` makes a pipe leave. Before its first connection, the dialer or inproc name stays until the
- * queue is sent, as in libzmq.
+ * `disconnect` makes a pipe leave; before its first connection, dialing goes on until the queue is sent.
  *
  * `release` retires an endpoint that others replace:
  *
@@ -39,7 +38,7 @@ const MAX_PROPERTY = 255;
 
 const EMPTY = Buffer.alloc(0);
 
-/** ms for which a released link stays open for replies. */
+/** ms a released link stays open for replies. */
 const RELEASE_TIMEOUT = 30_000;
 
 /** Either end may owe a reply after a release. */
@@ -185,14 +184,14 @@ export class Peers implements PeerProperties {
   /** An unlinked pipe ends unless it can reconnect. */
   close(pipe: Pipe, reason: CloseReason): void {
     const { link } = pipe;
-    // Raw streams send the queue first: the program's empty message means "hang up".
+    // The program's empty message means "hang up", after the queue.
     if (link !== undefined && this.#state.type === "Stream") link.drain(0);
     else if (link !== undefined) link.close(reason);
     else if (!pipe.outlives) this.end(pipe, reason);
   }
 
   /**
-   * Sends the queue within the linger. Received messages can still be taken.
+   * Sends the queue within the linger.
    *
    * @param stop ends attempts to reach the peer
    * @returns `false`, without changes, if the queue is empty or there is no linger
@@ -280,12 +279,12 @@ export class Peers implements PeerProperties {
     for (const pipe of [...this.#pipes]) {
       const unsent = pipe.out.messages;
       lost += unsent;
-      // Deletion comes first: closing the link would count and move its messages again.
+      // First: closing the link would count and move its messages again.
       this.#pipes.delete(pipe);
       pipe.end();
       const { link } = pipe;
-      // A link that has sent everything waits for the peer's hang-up without its pipe. A blocked link cannot:
-      // its pending commands use memory about to be reused.
+      // A link that has sent everything waits for the peer's hang-up without its pipe. A blocked link's
+      // pending commands use memory about to be reused.
       const goesOn = unsent === 0 && link?.draining === true && !link.blocked;
       if (goesOn) this.#forget(pipe);
       else link?.close("local");

@@ -24,14 +24,11 @@ const FLUSH_BYTES = 65_536;
 /** For large messages, each of which would be a separate write. */
 const FLUSH_LARGE_BYTES = 262_144;
 /**
- * Bytes sent since a send found no room that make room again, even if the queue is still more than half full:
- * nothing is written while a program refills half a queue of large messages.
+ * Bytes to send before a full queue has room again, unless it is half empty first: a program that refills
+ * half a queue of large messages would write nothing meanwhile.
  */
 const ROOM_BYTES = 2_000_000;
-/**
- * Bytes from which a full queue's mark is halved at each waiting send: messages of a long queue have left the
- * processor's caches before they are sent.
- */
+/** Bytes from which a waiting send halves the mark: a long queue's messages leave the processor's caches. */
 const LONG_BYTES = 16_777_216;
 const SHORT_BYTES = 2_000_000;
 /** Bytes sent without a waiting send that restore the mark. */
@@ -41,7 +38,7 @@ const GATHER = 64;
 
 /** A connection, or the other end within the process. */
 export interface Link {
-  /** No bytes can be sent now; the link flushes by itself later. */
+  /** The link flushes by itself later. */
   readonly blocked: boolean;
   /** Untaken messages at the peer; undefined on a wire. */
   readonly ahead?: number;
@@ -61,8 +58,8 @@ export interface Link {
   readonly datagrams?: boolean;
   flush(): void;
   /**
-   * Delivers `out`, then a message as frames, which the peer may write to; the next `flush` notifies the
-   * peer. Absent on links to other threads and processes.
+   * Delivers `out`, then a message as frames, which the peer may write to; `flush` notifies the peer. Only
+   * within a thread.
    *
    * @returns untaken bytes at the peer; negative: not possible now
    */
@@ -71,7 +68,7 @@ export interface Link {
   resume(): void;
   command?(body: Buffer): boolean;
   /**
-   * Sends `out`, ends this side's half, and closes once the peer has hung up or a timeout has passed.
+   * Sends `out`, ends this side's half, and closes once the peer has hung up or after a timeout.
    *
    * @param patience ms for which the process waits
    */
@@ -126,12 +123,12 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   #options: PipeOptions;
   link: Link | undefined = undefined;
   peer: Peer | undefined = undefined;
-  /** At a ROUTER. The program gets a copy, because it may write to it. */
+  /** At a ROUTER. The program gets a copy. */
   routingId: Buffer | undefined = undefined;
   givenId: Buffer | undefined = undefined;
   /** Received messages can still be taken. */
   ended = false;
-  /** ms left for a disconnected pipe to send its queue; undefined while in use. */
+  /** ms left to send a disconnected pipe's queue. */
   leaving: number | undefined = undefined;
   /** Gets no new messages (peers.ts). */
   released = false;
@@ -208,8 +205,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     if (this.#isBelowMarks()) return true;
     const { link } = this;
     if (link !== undefined && !link.blocked) {
-      // The mark bounds messages that the kernel refuses, and the size of a write those not yet offered to
-      // it.
+      // The mark bounds messages that the kernel refuses; the size of a write bounds the others.
       const { bytes, cost } = this.out;
       const offered = link.ahead !== undefined || bytes >= FLUSH_BYTES || cost >= this.#limitBytes;
       if (!offered && this.#limit >= GATHER) {
@@ -226,7 +222,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     return false;
   }
 
-  /** Halves a full queue's mark for a waiting send. Without one, a shorter queue would lose messages. */
+  /** Halves a full queue's mark for a waiting send. */
   awaited(): void {
     const { link } = this;
     if (!this.mute || link === undefined || link.ahead !== undefined) return;
@@ -274,7 +270,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     transfer?: boolean,
   ): void {
     if (transfer === true && this.#pass(message, from, prefix)) return;
-    // Encoding may throw; nothing has changed then.
+    // May throw; nothing has changed then.
     this.encoder.encode(message, from, prefix);
     if (this.#options.conflate) {
       this.#conflate(this.encoder, 1);
@@ -287,7 +283,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
 
   #pass(message: OutgoingMessage, from: number, prefix: readonly OutgoingFrame[] | undefined): boolean {
     const { link } = this;
-    // Encoding a single string is cheaper than allocating a frame for it.
+    // A string is encoded faster than a frame is allocated.
     if (link?.pass === undefined || typeof message === "string") return false;
     if (this.#options.conflate) return false;
     const aheadBytes = link.pass(framesOf(message, from, prefix));
@@ -345,7 +341,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.#stir();
   }
 
-  /** Call only if there is a message. @param first a frame to prepend */
+  /** Call only if there is a message. @param first prepended */
   take(first?: Buffer, lease?: Lease): Buffer[] {
     const message = this.in.take(first, lease);
     if (this.#meter !== undefined) this.#meter.spend(1, messageBytes(message) - (first?.length ?? 0));
@@ -353,7 +349,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     return message;
   }
 
-  /** Call only if there is a message. Takes none from a rate-limited peer. */
+  /** As `take`. Takes none from a rate-limited peer. */
   takeMany(
     taken: TakenMessages,
     max: number,
@@ -385,7 +381,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   arrived(): void {
     const { messages } = this.in;
     if (this.#options.conflate) while (this.in.messages > 1) this.in.take();
-    // Links within the process limit the sender.
     if (this.link?.ahead === undefined) this.#count();
     if (messages === 0) return;
     if (!this.#paused && !this.#options.conflate && this.#isFull(messages)) {
@@ -456,7 +451,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   #count(): void {
     const { cost } = this.in;
     if (cost !== this.#counted) this.#budget.add(cost - this.#counted);
-    // The next message goes behind those of other peers.
     if (cost > this.#counted) this.#budget.arriving(this, 0);
     this.#counted = cost;
     this.#budget.arriving(this, this.in.unfinished);
@@ -525,7 +519,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.#starved = false;
     this.#held = false;
     const lost = this.out.lose();
-    // A pipe that ends with its link has no room to offer.
     if (lost > 0 && this.outlives) this.relieved();
     return lost;
   }
@@ -537,7 +530,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     const lost = this.out.clear();
     this.#limit = -1; // The encoder's memory is about to be reused.
     this.encoder.close();
-    // Departed peers with many messages would otherwise delay others.
+    // Departed peers would otherwise delay others.
     this.#release();
     return lost;
   }
@@ -605,8 +598,7 @@ export function limitOf(highWaterMark: number): number {
 
 /**
  * Pipes with new messages, flushed at the end of the turn. `nextTick` runs after settled promises, so a loop
- * of `await send(…)` fills a batch and a single message leaves without delay. From a microtask, each awaited
- * message would be a separate write.
+ * of `await send(…)` fills a batch; from a microtask each message would be a separate write.
  */
 let dirty: Pipe[] = [];
 let spare: Pipe[] = [];

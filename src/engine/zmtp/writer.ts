@@ -21,7 +21,7 @@ export const HANG_UP_TIMEOUT = 30_000;
 
 export interface WriterEffects {
   writerOnEmpty(): void;
-  /** The queue cannot be written; called once, in a later turn. */
+  /** Called once, in a later turn. */
   writerOnFault(error: Error): void;
 }
 
@@ -50,7 +50,7 @@ export class PipeWriter {
     this.#effects = effects;
   }
 
-  /** The kernel, or the peer by its limit, has not taken all written bytes. */
+  /** The kernel or the peer's limit has not taken all written bytes. */
   get blocked(): boolean {
     return this.#blocked;
   }
@@ -66,7 +66,7 @@ export class PipeWriter {
         return;
       }
       if (!this.#write()) return;
-      // A failed write leaves nothing in the stream; its messages are lost when it closes.
+      // A failed write's messages are lost when the stream closes.
       if (this.#isFull()) {
         this.#blocked = true;
         this.#pin();
@@ -88,13 +88,12 @@ export class PipeWriter {
     this.#stopped = true;
   }
 
-  /** @returns `false` after a failure, which must not affect other connections of the same flush */
+  /** @returns `false` after a failure, which must not affect other connections */
   #write(): boolean {
     try {
       const { out } = this.#pipe;
       const before = out.bytes;
       const segments = this.#pipe.takeOut(MAX_WRITE);
-      // Empty if all messages had been transferred.
       if (segments.length > 0) this.#give(segments, before - out.bytes);
       return true;
     } catch (error) {

@@ -2,8 +2,7 @@
  * Encodes messages as frames. Headers and small bodies are copied into a slab; large bodies go by reference,
  * or are copied to pooled memory.
  *
- * The result of `encode` stays in the fields until the next call: small messages allocate nothing, and a
- * publisher can add one to many queues:
+ * The fields keep the result until the next `encode`, so a publisher can add one to many queues:
  *
  *   slab.bytes[start, end)               a message of small frames
  *   parts: (memory, bytes, start, end)…  a message with a large frame, in order
@@ -23,10 +22,8 @@ const MAX_POOLED = 32;
 const MAX_POOLED_FIRST = 1_024;
 
 /**
- * Memory for small frames, so that one turn's messages leave in one write. It is never rewritten while `refs`
- * counts segments in it (out-queue.ts).
- *
- * The small size serves fan-out: a hundred large slabs exceed the pool and the processor's cache.
+ * Memory for small frames, never rewritten while `refs` counts segments in it (out-queue.ts). The small size
+ * serves fan-out: a hundred large slabs exceed the pool and the processor's cache.
  */
 export class Slab implements RefCounted {
   readonly bytes: Buffer;
@@ -79,7 +76,7 @@ const copiedHeader = Buffer.alloc(LONG_HEADER);
 /** Memory of copied large frames. */
 let copies: PooledBuffer[] | undefined;
 
-/** Large bodies are copied to pooled memory, which is reused once every queue has sent them. */
+/** Large bodies are copied to memory that is reused once every queue has sent them. */
 export function copying<T>(offer: () => T): T {
   const before = copies;
   const made: PooledBuffer[] = [];
@@ -117,7 +114,7 @@ export class Encoder {
   /** @param from index of the first frame @param prefix frames in front */
   encode(message: OutgoingMessage, from: number, prefix: readonly OutgoingFrame[] | undefined): void {
     this.parts = undefined;
-    // Fast path: a lone short frame is the most frequent message.
+    // Fast path: a lone short frame.
     if (isBytes(message) && prefix === undefined) {
       const { slab } = this;
       const size = message.length; // V8 inlines `length`, but calls `byteLength`.
@@ -187,8 +184,8 @@ export class Encoder {
   }
 
   /**
-   * Appends small encoded messages, each behind a copy of `first`; all must fit one slab. They are copied to
-   * the end of their target, then moved one by one: `copyWithin` makes no view.
+   * Appends small messages, each behind a copy of `first`; all must fit one slab. They are copied to the end
+   * of their target, then moved one by one: `copyWithin` makes no view.
    */
   encodeEach(
     bytes: Uint8Array,
@@ -223,9 +220,7 @@ export class Encoder {
     this.#close();
   }
 
-  /**
-   * Retains the message's parts for `letGo`: the first of several queues could send and free them too early.
-   */
+  /** Retains the message's parts until `letGo`: a queue could send and free them too early. */
   hold(): readonly Part[] | undefined {
     const { parts } = this;
     if (parts !== undefined) for (const { memory } of parts) if (memory !== undefined) memory.refs += 1;
@@ -275,7 +270,7 @@ export class Encoder {
   }
 
   #text(text: string, flags: number): void {
-    // UTF-8 needs at most three bytes per UTF-16 unit: a short text is written first and measured after.
+    // At most three bytes per UTF-16 unit: a short text is measured after writing.
     const slab = this.slab;
     const most = text.length * 3;
     if (most <= 255 && slab.used + most + 2 <= slab.size) {
@@ -305,7 +300,6 @@ export class Encoder {
     this.length += size;
   }
 
-  /** @param made collects the memory */
   #copy(bytes: Uint8Array, header: number, made: PooledBuffer[]): void {
     this.#cut();
     const size = header + bytes.length;
@@ -324,7 +318,7 @@ export class Encoder {
     const isFirst = this.slab === FULL && size <= FIRST_SLAB_SIZE;
     this.#cut();
     if (this.parts?.length === 0) this.parts = undefined;
-    // `retireSlab` would pool the slab at once: no queue refers to this message's parts yet.
+    // No queue refers to this message's parts yet.
     this.slab.retired = true;
     this.slab = takeSlab(isFirst ? this.#firstSize : SLAB_SIZE);
     this.start = 0;

@@ -5,11 +5,10 @@
  *                  over, finds faults; bodies stay where they are
  *   take()      -> the next message, its frames views of the chunks
  *
- * Scanning on arrival costs a few ns per frame. It answers a PING while the program does not read, and counts
- * messages without an object for each.
+ * Scanning on arrival costs a few ns per frame; a PING is answered while the program does not read.
  *
  * Each chunk becomes a run of whole frames. A frame that spans chunks is assembled separately
- * (split-frame.ts). Messages from the same thread arrive as frames, and queue in lists (frame-list.ts).
+ * (split-frame.ts). Messages from the same thread queue in lists (frame-list.ts).
  */
 import { constants } from "node:buffer";
 import { RingBuffer } from "../../../core/collections/ring-buffer.js";
@@ -69,7 +68,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
   /** Cost of all whole frames. */
   #kept = 0;
   #wholeFrames = 0;
-  /** The stream of sealed frames; its incomplete frame counts here. */
+  /** The stream of sealed frames, with their incomplete one. */
   outer: InStream | undefined = undefined;
   /** Bytes that the transport assembles from fragments. */
   fragments = 0;
@@ -124,7 +123,6 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     return undefined;
   }
 
-  /** Takes ownership of the frames and their array. */
   pushFrames(frames: Buffer[]): StreamFault | undefined {
     let size = 0;
     let cost = 0;
@@ -139,7 +137,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     return undefined;
   }
 
-  /** @param cost as from a wire, so that the high-water marks mean the same for inproc */
+  /** @param cost as from a wire, so that marks mean the same for inproc */
   #addFramed(frames: Buffer[], size: number, cost: number): void {
     this.#kept += cost;
     this.messages += 1;
@@ -204,7 +202,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     }
     let start = position;
     let frames = 0;
-    /** Of the incomplete message in this chunk; -1: in an earlier chunk, or before a command. */
+    /** Of the incomplete message; -1: in an earlier chunk, or before a command. */
     let begin = this.#frames === 0 ? position : -1;
     let fault: StreamFault | undefined;
     while (position < to) {
@@ -220,7 +218,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
         size = readLongSize(chunk, position + 1);
         body = position + LONG_HEADER;
       }
-      // Fast path: a lone short frame is the most frequent message.
+      // Fast path: a lone short frame.
       if (flags === 0 && this.#frames === 0 && size <= this.#maxMessageSize) {
         if (body + size > to) break;
         this.messages += 1;
@@ -243,7 +241,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
       fault = this.#check(flags, size);
       if (fault !== undefined) break;
       if (body + size > to) {
-        // A large body is kept with its envelope: the message is one range, and is relayed undecoded.
+        // A large body is kept with its envelope, so that one range is relayed undecoded.
         const large = (flags & COMMAND) === 0 && size >= DIRECT && body + size - begin <= MAX_EAGER;
         if (large && begin >= 0 && begin < position) {
           this.#keepRange(chunk, start, begin, frames - this.#frames, to - from, isShared, pooled);
@@ -253,7 +251,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
         break;
       }
       if ((flags & COMMAND) !== 0) {
-        // A listener may take messages, so frames before a command are kept first.
+        // A listener may take messages.
         this.#keepRange(chunk, start, position, frames, to - from, isShared, pooled);
         position = body + size;
         start = position;
@@ -345,7 +343,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     taken.cost += cost + count * costOfFirst;
   }
 
-  /** Takes messages of one chunk, at least the next, which must exist. */
+  /** Takes messages of one chunk; the next must exist. */
   takeMany(
     taken: TakenMessages,
     max: number,
@@ -386,7 +384,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
         if (border === undefined) break; // Frames of the message span chunks.
         const next = frameEnd(bytes, position);
         if (next < border && frameEnd(bytes, next) === border) {
-          // Fast path for a head and a body: an array that grows by `push` reserves 17 more places.
+          // Fast path for a head and a body: `push` reserves 17 more places.
           const at = bodyAt(bytes, position);
           const head = slice(memory, base + at, next - at);
           const body = bodyAt(bytes, next);
@@ -425,7 +423,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     taken.cost += cost + count * costOfFirst;
   }
 
-  /** Takes messages of one chunk in encoded form; the next must exist. */
+  /** As `takeMany`, in encoded form. */
   takeBatch(max: number, first: Buffer | undefined): FrameBatch {
     const run = this.#head as Run;
     if (run.list !== undefined) {
@@ -458,7 +456,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
       counted = frames;
     }
     if (messages === 0) {
-      // The message spans chunks and is copied; the lease keeps their memory from the program.
+      // A message that spans chunks is copied; the lease keeps their memory from the program.
       const lease = new Lease();
       const batch = encodeMessage(this.take(undefined, lease), first);
       lease.release();
@@ -485,7 +483,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     this.#head = this.#runs.shift();
   }
 
-  /** Drops the incomplete message of a lost connection. */
+  /** Drops a lost connection's incomplete message. */
   cut(): void {
     this.#split.drop();
     this.outer?.cut();
@@ -514,7 +512,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     return messages;
   }
 
-  /** The next connection's frames must not complete frames behind the last whole message. */
+  /** The next connection's frames must not complete these. */
   #dropTail(): void {
     const runs: Run[] = [];
     let left = this.messages;
@@ -558,7 +556,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     }
   }
 
-  /** Small copies share Buffer's pool of 8 KiB: dedicated memory for each would cost more than all else. */
+  /** Small copies share Buffer's pool of 8 KiB. */
   #keepCopy(chunk: Uint8Array, start: number, end: number): void {
     const size = end - start;
     const pooled = size < DIRECT ? undefined : acquire(size);

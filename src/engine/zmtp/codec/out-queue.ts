@@ -5,8 +5,8 @@
  *                                     |  lose()
  *                                     +--> gone with the connection
  *
- * Adjacent messages of one slab share a segment: a thousand small ones cost one object and one write. A
- * message counts against the high-water mark until the kernel has its last byte.
+ * Adjacent messages of one slab share a segment. A message counts against the high-water mark until the
+ * kernel has its last byte.
  */
 import { RingBuffer } from "../../../core/collections/ring-buffer.js";
 import { FRAME_COST } from "../../../core/frame-cost.js";
@@ -97,7 +97,6 @@ export class OutQueue {
         const { memory, bytes } = part;
         this.#push(memory, bytes, part.start, part.end, isLast ? messages : 0, isLast ? frames : 0, isLast);
       }
-      // This segment can be dropped alone.
       this.#last = undefined;
     }
     this.messages += messages;
@@ -108,7 +107,7 @@ export class OutQueue {
   /** Replaces queued messages, except those in flight. @returns the number replaced */
   replace(encoder: Encoder, messages: number): number {
     const { slab } = encoder;
-    // The queue may hold the last reference to the slab of the new message.
+    // The queue may hold the slab's last reference.
     slab.refs += 1;
     const parts = encoder.hold();
     const replaced = this.clearWaiting();
@@ -144,9 +143,8 @@ export class OutQueue {
   }
 
   /**
-   * Puts segments in flight until they reach `maxBytes`. Only whole messages are taken: the rest of a cut one
-   * would reach the next connection as a message. Messages whose memory the program has transferred are
-   * dropped (`detached`).
+   * Puts whole messages in flight until they reach `maxBytes`: the next connection would get the rest of a
+   * cut one as a message. Messages in transferred memory are dropped (`detached`).
    *
    * @returns all segments in flight
    * @throws TypeError when a piece of a stream is detached
@@ -196,7 +194,7 @@ export class OutQueue {
       queue.messages += segment.messages;
       queue.bytes += size;
       queue.frames += segment.frames;
-      // The segment's slab belongs to another encoder, so the next message cannot extend it.
+      // The slab belongs to another encoder.
       queue.#last = undefined;
       if (segment.whole) at = (at + 1) % queues.length;
     }

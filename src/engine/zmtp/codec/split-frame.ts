@@ -4,9 +4,8 @@
  *   begin       --> header --whole, checked--> body --whole--> the reader has it
  *   beginBehind ------------------------------> body    with the earlier frames of its message
  *
- * The kernel reads the rest of a large frame directly into place (`memory`, `filled`), together with the next
- * frame's header, so large frames follow without a separate read. A frame over 1 MiB gets all its memory once
- * a share has arrived (`grownSize`); doubling kept twice its size resident.
+ * The kernel reads the rest of a large frame directly into place (`memory`, `filled`), with the next frame's
+ * header. A frame over 1 MiB gets all its memory once a share has arrived (`grownSize`).
  *
  * Unfilled memory of all frames is bounded, because a peer obtains it by declaring lengths. Past the bound a
  * frame gets a small buffer, then twice its received bytes. Frames larger than the bound grow 16-fold.
@@ -18,13 +17,10 @@ import { acquire, type PooledBuffer } from "./pooled-buffer.js";
 
 /** Frames up to 1 MiB and a header get their memory at once. */
 export const MAX_EAGER = 1_048_585;
-/**
- * Memory of a larger frame per received byte. Unfilled pages are not resident on systems that map memory on
- * write.
- */
+/** Memory of a larger frame per received byte; unfilled pages are usually not resident. */
 const AHEAD = 128;
 const AHEAD_AT_BOUND = 2;
-/** So that only the first sixteenth of a frame longer than `MAX_UNFILLED` is copied. */
+/** Only a sixteenth of a frame longer than `MAX_UNFILLED` is copied. */
 const AHEAD_PAST_BOUND = 16;
 /** Bytes of unfilled memory for all connections of a thread. */
 export const MAX_UNFILLED = 1_073_741_824;
@@ -40,17 +36,14 @@ let behindFrame: Buffer | undefined;
 
 let unfilled = 0;
 
-/**
- * @param need bytes of the whole frame @param have received @param size needed now
- * @param others unfilled bytes of other frames
- */
+/** @param have received bytes @param size needed now @param others unfilled bytes of other frames */
 export function grownSize(need: number, have: number, size: number, others: number): number {
   const next = ahead(need, have, AHEAD, size);
   if (others + next - have <= MAX_UNFILLED) return next;
   return ahead(need, have, need > MAX_UNFILLED ? AHEAD_PAST_BOUND : AHEAD_AT_BOUND, size);
 }
 
-/** Before its share has arrived, a frame gets at most the share, for a small last copy. */
+/** Before its share has arrived, a frame gets at most the share. */
 function ahead(need: number, have: number, times: number, size: number): number {
   if (have * times >= need) return need;
   return Math.max(size, Math.min(have * times, Math.ceil(need / times)));
@@ -112,7 +105,7 @@ export class SplitFrame<F extends string> {
       const body = this.#body as Buffer;
       behindFrame ??= allocate(BEHIND);
       body.copy(behindFrame, 0, need, have);
-      // The frame's owner gets all of this memory.
+      // The frame's owner gets this memory, too.
       body.fill(0, need, have);
     }
     this.#whole();
@@ -132,8 +125,7 @@ export class SplitFrame<F extends string> {
   }
 
   /**
-   * Keeps the first part of a frame with a checked header, and earlier frames of its message from `first` on.
-   * @param need bytes of them all
+   * Keeps the first part of a frame with a checked header, behind earlier frames. @param need bytes of all
    */
   beginBehind(chunk: Uint8Array, first: number, position: number, to: number, need: number): F | undefined {
     this.#need = need;
@@ -219,7 +211,7 @@ export class SplitFrame<F extends string> {
   #memoryOf(bytes: number): Buffer | undefined {
     const size = bytes === this.#need && bytes >= LARGE ? bytes + BEHIND : bytes;
     try {
-      // A slice of Buffer's pool would retain the whole pool as long as a partial frame lasts.
+      // A partial frame would retain the whole pool of Buffer.
       const pooled = size < DIRECT ? undefined : acquire(size);
       const body = pooled === undefined ? allocate(size) : pooled.bytes.subarray(0, size);
       this.#pooled = pooled;

@@ -16,32 +16,29 @@ export interface CurveBox {
   /** @param sealed 16 bytes longer than `plain`, which may be its bytes behind the tag */
   seal(sealed: Uint8Array, plain: Uint8Array, nonce: Uint8Array, key: Uint8Array): void;
   /**
-   * @param plain 16 bytes shorter than `sealed`, or its bytes behind the tag
+   * @param plain 16 bytes shorter than `sealed`, or its bytes behind the tag; garbage unless genuine
    * @param sealed at least 16 bytes
-   * @returns whether the box is genuine; if not, `plain` is garbage
+   * @returns whether the box is genuine
    */
   open(plain: Uint8Array, sealed: Uint8Array, nonce: Uint8Array, key: Uint8Array): boolean;
-  /** `undefined` for the few public keys that agree on one result with every secret key. */
+  /** `undefined`: the public key agrees on one result with all secret keys. */
   agree(publicKey: Uint8Array, secretKey: Uint8Array): Uint8Array | undefined;
   publicKeyOf(secretKey: Uint8Array): Buffer;
   /** Memory for short frames; absent in pages. */
   readonly frames?: FrameMemory;
-  /** Longest body of a short frame, in bytes; negative: no frame is short. */
+  /** Bytes of the longest short body; negative: none. */
   readonly mostShort: number;
 }
 
 /** Memory for many frames at once. */
 export interface FrameMemory extends CipherMemory {
-  /** @param nonce with 16 bytes in common for all frames until the next call */
+  /** @param nonce its first 16 bytes are common until the next call */
   use(key: Uint8Array, nonce: Uint8Array): void;
   /**
-   * @param from position in the input @param to position of tag and cipher text in the output
-   * @param high the nonce's last 8 bytes as two words, big-endian
+   * @param from of the input @param to tag and cipher text in the output @param high, low the nonce's last 8
+   * bytes
    */
   seal(from: number, length: number, to: number, high: number, low: number): void;
-  /**
-   * @param from position in the input @param to position of the text in the output
-   * @returns whether the box is genuine
-   */
+  /** @param from of the input @param to of the text in the output @returns whether the box is genuine */
   open(from: number, length: number, to: number, high: number, low: number): boolean;
 }

@@ -1,7 +1,6 @@
 /**
- * CURVE's primitives by the package `libsodium` in WebAssembly, without its wrappers. They work on memory
- * allocated once per thread; a longer box gets memory for the call. WebAssembly never returns memory to the
- * system.
+ * CURVE's primitives by the package `libsodium` in WebAssembly, without its wrappers, in memory allocated
+ * once per thread; a longer box gets memory for the call.
  *
  *   key 32 | nonce 24 | input 65,632 | output 131,072
  *
@@ -19,7 +18,7 @@ const OUTPUT_SIZE = 131_072;
 /** Bytes of the longest short frame. */
 const MOST_SHORT = 32_768;
 
-/** The package has no types. A 64-bit length is passed as two words. */
+/** A 64-bit length is two words. */
 interface Exports {
   /** Replaced when the memory grows. */
   readonly HEAPU8: Uint8Array;
@@ -30,7 +29,7 @@ interface Exports {
   readonly _crypto_secretbox_easy: Crypt;
   /** @returns 0 for a genuine box */
   readonly _crypto_secretbox_open_easy: Crypt;
-  /** @returns -1 for a public key that agrees on one result with every secret key */
+  /** @returns -1 for a public key that agrees on one result with all secret keys */
   _crypto_box_beforenm(result: number, publicKey: number, secretKey: number): number;
   _crypto_scalarmult_base(publicKey: number, secretKey: number): number;
 }
@@ -54,7 +53,7 @@ async function load(): Promise<Exports> {
   }
 }
 
-/** The package's own random source works only in pages and CommonJS. */
+/** The package's source fails in ES modules. */
 function randomWord(): number {
   return globalThis.crypto.getRandomValues(new Uint32Array(1))[0] as number;
 }
@@ -74,7 +73,6 @@ class Memory implements FrameMemory {
   readonly nonce: number;
   bytes: Uint8Array;
   readonly #sodium: Exports;
-  /** The package's object has hundreds of properties. */
   readonly #seal: Crypt;
   readonly #open: Crypt;
 

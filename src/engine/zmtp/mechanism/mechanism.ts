@@ -1,6 +1,5 @@
 /**
- * The interface of security mechanisms (37/ZMTP, Security Mechanisms): pure state machines that take the
- * peer's commands and return the next step.
+ * Security mechanisms (37/ZMTP, Security Mechanisms): pure state machines.
  *
  *   greeting of the peer -> start() -> Step
  *   command of the peer  -> receive(body) -> Step
@@ -36,10 +35,7 @@ export type Refusal =
   | { readonly code: ErrorCode; readonly message: string };
 
 export interface Fault {
-  /**
-   * `refused`: by this side; `auth`: by the peer, `status` from its ERROR; `protocol`: the peer broke the
-   * rules.
-   */
+  /** `refused`: by this side; `auth`: by the peer, `status` from its ERROR. */
   readonly kind: "refused" | "auth" | "protocol" | "other";
   readonly code: ErrorCode;
   readonly message: string;
@@ -60,8 +56,7 @@ export interface Step {
 }
 
 /**
- * Memory where a cipher works fastest: many frames are copied in, sealed or opened, and copied out. All
- * connections of the thread share it within a turn.
+ * Memory where a cipher works fastest, for many frames. All connections of the thread share it within a turn.
  */
 export interface CipherMemory {
   readonly bytes: Uint8Array;
@@ -83,16 +78,15 @@ export interface FrameCipher {
    * Seals the plain frame with its body at `from` to `to`.
    *
    * @param flags MORE 1, COMMAND 4
-   * @param plain other memory, or the cipher's, whose byte before `from` is overwritten
+   * @param plain the byte before `from` is overwritten in the cipher's memory
    * @param target gets `sealedLength` bytes at `at`; the cipher's memory if `plain` is
    */
   seal(flags: number, plain: Uint8Array, from: number, to: number, target: Uint8Array, at: number): void;
   /** Negative: too short. */
   plainLength(length: number): number;
   /**
-   * @param plain other memory, or the cipher's if `sealed` is; gets a garbage byte at `at`, then
-   * `plainLength` bytes
-   * @returns the flags (MORE 1, COMMAND 4), or the connection's fault; then `plain` is garbage
+   * @param plain gets a garbage byte at `at`, then `plainLength` bytes; the cipher's memory if `sealed` is
+   * @returns the flags, or the connection's fault; then `plain` is garbage
    */
   open(sealed: Uint8Array, from: number, to: number, plain: Uint8Array, at: number): number | Fault;
   /** Longest plain body for the cipher's memory, in bytes; negative: no such memory. */
@@ -109,12 +103,12 @@ export interface Mechanism {
    * Equal properties share one array.
    */
   readonly early?: Uint8Array | undefined;
-  /** Call `start` once fulfilled. Absent: loaded. */
+  /** Call `start` once fulfilled. */
   readonly loading?: Promise<void> | undefined;
   start(): Step;
   receive(body: Buffer): Step;
   authenticated(verdict: Verdict): Step;
-  /** A likely reason for a peer's silent hang-up, without secrets. */
+  /** Likely reason for a peer's silent hang-up, without secrets. */
   readonly suspicion?: string | undefined;
   /** Set after `done`; `undefined` if frames stay plain. */
   readonly cipher: FrameCipher | undefined;
@@ -129,10 +123,7 @@ export interface MechanismOptions {
   readonly asks: boolean;
   readonly plainUsername: string;
   readonly plainPassword: string;
-  /**
-   * 32 bytes each, or undefined. Results of CURVE are cached by array. Each side's public key is derived from
-   * its secret key; `curvePublicKey` is unused.
-   */
+  /** 32 bytes each. Results are cached by array. Public keys are derived; `curvePublicKey` is unused. */
   readonly curvePublicKey: Uint8Array | undefined;
   readonly curveSecretKey: Uint8Array | undefined;
   readonly curveServerKey: Uint8Array | undefined;
@@ -163,8 +154,8 @@ export function unexpected(mechanism: string, expected: string): Step {
 }
 
 /**
- * As libzmq, sends an ERROR, except for status 300, so that the peer tries again (27/ZAP), and for a fault of
- * the ZAP service.
+ * As libzmq, sends an ERROR, except for status 300 (27/ZAP: the peer tries again) and faults of the ZAP
+ * service.
  */
 export function refused(mechanism: string, why: false | Refusal): Step {
   if (why !== false && "code" in why) return failed(why.code, `${mechanism}: ${why.message}`);
@@ -181,7 +172,7 @@ export function refused(mechanism: string, why: false | Refusal): Step {
   };
 }
 
-/** For logs and terminals: at most 255 printable characters. */
+/** At most 255 printable characters. */
 export function errorText(data: Buffer): string {
   return data.toString("latin1", 1, 256).replace(/[^\x20-\x7e]/g, "?");
 }

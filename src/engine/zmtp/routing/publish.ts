@@ -1,6 +1,6 @@
 /**
- * PUB and XPUB (29/PUBSUB): a message goes to everyone who subscribed to a prefix of its first frame. A
- * subscriber without room misses it, unless `noDrop` makes the publisher wait.
+ * PUB and XPUB (29/PUBSUB). A subscriber without room misses a message, unless `noDrop` makes the publisher
+ * wait.
  *
  * Subscriptions arrive as commands (37/ZMTP) or messages (23/ZMTP): 01 or 00, and the prefix. An XPUB's
  * program gets them as messages:
@@ -10,8 +10,7 @@
  *   "allSubsUnsubs"         all
  *   manual                  all, and only what the program then sets takes effect
  *
- * A departed peer's prefixes are removed in steps, while the program's queue has room for their
- * cancellations.
+ * A departed peer's prefixes are removed in steps, while the program's queue has room for cancellations.
  */
 import { RingBuffer } from "../../../core/collections/ring-buffer.js";
 import { costOf } from "../../../core/frame-cost.js";
@@ -39,18 +38,16 @@ const NO_TOPIC = Buffer.alloc(0);
 const SUBSCRIBE = 1;
 const CANCEL = 0;
 
-/** Of one peer, whose connection ends beyond that. */
+/** Of one peer; beyond, its connection ends. */
 export const MAX_PREFIXES = 1_048_576;
 export const MAX_PREFIX_BYTES = 67_108_864;
-/** Bytes. V8 hashes longer strings by their length, so thousands of them would form one list. */
+/** Bytes. V8 hashes longer strings by their length alone. */
 export const MAX_PREFIX_LENGTH = 16_383;
-/** Different lengths of one peer's prefixes: each costs every longer topic a lookup. */
+/** Different lengths of one peer's prefixes: each costs a lookup. */
 export const MAX_PREFIX_LENGTHS = 1_024;
-/** Prefixes removed in one turn of the event loop, in some 3 ms. */
+/** Prefixes removed in one turn, in some 3 ms. */
 export const LEAVE_STEP = 1_024;
-/**
- * Departed peers with untaken messages, plus those with prefixes. Then none joins while the queue is full.
- */
+/** Departed peers with untaken messages or prefixes; beyond, none joins while the queue is full. */
 export const MAX_DEPARTED = 16;
 
 interface Notice {
@@ -63,7 +60,7 @@ interface Notice {
 export class PublishRouting extends Routing implements Matching, DirectedSending, EngineSubscriptions {
   readonly #index = new SubscriptionIndex<Subscriber>();
   readonly #sessions = new Map<Pipe, Subscriber>();
-  /** Prefixes of departed peers, and whether the program is told of each removal. */
+  /** Prefixes of departed peers, and whether the program is told. */
   readonly #leaving = new RingBuffer<Iterator<[prefix: string, isReported: boolean], void>>(2);
   /** Prefixes in `#leaving`. */
   #toRemove = 0;
@@ -114,7 +111,6 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     if (welcome !== null && welcome !== undefined) pipe.send(welcome as OutgoingFrame, 0, undefined);
   }
 
-  /** The next connection subscribes again. */
   override lost(pipe: Pipe): void {
     this.#leave(pipe);
   }
@@ -344,7 +340,6 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     if (count === 0) return;
     this.#toRemove += count;
     this.#leaving.push(this.#prefixesOf(session));
-    // However many peers leave, no more prefixes wait than one peer may have.
     do this.#removeStep();
     while (this.#toRemove > MAX_PREFIXES && !this.#isFull);
   }

@@ -25,7 +25,7 @@ export class FairQueue {
     return this.next() !== undefined;
   }
 
-  /** Messages taken from pipes but not yet by `take`. */
+  /** Taken from pipes but not yet by `take`. */
   get held(): number {
     return 0;
   }
@@ -85,15 +85,13 @@ export class FairQueue {
   }
 }
 
-/** Discards messages of several frames, as the draft types do (41/CLISRV, 49/SCATTERGATHER, 52/CHANNEL). */
+/** Discards messages of several frames (41/CLISRV, 49/SCATTERGATHER, 52/CHANNEL). */
 export class SingleFrameQueue extends FairQueue {
   readonly #refused: (frames: number) => void;
   readonly #named: boolean;
   #next: Buffer[] | undefined = undefined;
 
-  /**
-   * @param refused gets a discarded message's number of frames @param named prepends the pipe's routing id
-   */
+  /** @param refused gets the number of frames @param named prepends the routing id */
   constructor(refused: (frames: number) => void, named = false, inTurn = true) {
     super(inTurn);
     this.#refused = refused;
@@ -201,11 +199,7 @@ export class LoadBalancer {
   }
 }
 
-/**
- * Prefers linked pipes.
- *
- * @param most targets @returns the targets; if empty, the queue stays until a pipe has room
- */
+/** Prefers linked pipes. @param most targets @returns the targets; if empty, the queue stays */
 export function moveToOthers(from: Pipe, pipes: Iterable<Pipe>, most = Number.POSITIVE_INFINITY): Pipe[] {
   if (from.out.length === 0) return [];
   const others = [...pipes].filter((pipe) => pipe !== from && pipe.takesMoved);

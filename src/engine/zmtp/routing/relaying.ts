@@ -192,8 +192,7 @@ interface EncodedRange {
 }
 
 /**
- * Drops and reports messages that do not fit in a pipe. Small messages go through one encoder, so that
- * neighbours become one write.
+ * Drops and reports messages without room. Small ones share one encoder, so that neighbours become one write.
  */
 function fanOut(range: EncodedRange, pipes: readonly Pipe[], encoder: Encoder, effects: FanOutEffects): void {
   const { bytes, start, end, count, frames, memory } = range;

@@ -2,8 +2,7 @@
  * ROUTER and STREAM: the first frame of a message names the peer (28/REQREP, The ROUTER Socket Type).
  *
  * The name is the Identity of the peer's handshake, or else 5 bytes, `00` and a counter. A second peer with
- * the same name is refused; with `handover` it replaces the first. (libzmq keeps the second connected but
- * deaf.)
+ * the same name is refused; with `handover` it replaces the first. (libzmq makes the second deaf.)
  */
 import { quoted } from "../../../core/arguments.js";
 import { allocate, keyOf } from "../../../core/memory.js";
@@ -30,7 +29,7 @@ const MAX_IDENTITY = 255;
 export class RouterRouting extends Routing implements PeerQueues {
   readonly #in = new FairQueue();
   readonly #byId = new Map<string, Pipe>();
-  /** By the id object of received messages: a string key costs more than the rest of the lookup. */
+  /** By the id object of received messages, which is faster than a string key. */
   readonly #byObject = new Map<OutgoingFrame | undefined, Pipe>();
   #counter = randomStart();
 
@@ -38,7 +37,7 @@ export class RouterRouting extends Routing implements PeerQueues {
     return this.#in.next() !== undefined;
   }
 
-  /** As in libzmq, any message is accepted, and its outcome reported. */
+  /** As in libzmq, any message is accepted. */
   get writable(): boolean {
     return true;
   }
@@ -68,7 +67,7 @@ export class RouterRouting extends Routing implements PeerQueues {
 
   override joined(pipe: Pipe): void {
     const identity = pipe.peer?.identity;
-    // A peer we connect to keeps its name, unless another peer has taken it over.
+    // Unless another peer has taken the name over.
     if (pipe.routingId === undefined || this.#byId.get(keyOf(pipe.routingId)) !== pipe) {
       const named = identity !== undefined && identity.length > 0;
       this.#name(pipe, named ? Buffer.from(identity) : this.#autoId());
@@ -134,7 +133,7 @@ export class RouterRouting extends Routing implements PeerQueues {
     return this.#byId.get(keyOf(bytes));
   }
 
-  /** The same object each time, unless the program has written to it. */
+  /** The same object, unless the program has written to it. */
   #idFor(pipe: Pipe): Buffer {
     const id = pipe.routingId as Buffer;
     const last = lastGiven(pipe);
@@ -171,7 +170,7 @@ export class RouterRouting extends Routing implements PeerQueues {
 
 /**
  * STREAM: raw TCP. Each received chunk is a message [routing id | bytes]; an empty one reports that a peer
- * has joined or left (option `notify`). Sending an empty one closes the connection.
+ * has joined or left (`notify`). Sending an empty one closes the connection.
  */
 export class StreamRouting extends RouterRouting {
   /** Raw bytes have no frames to relay. */

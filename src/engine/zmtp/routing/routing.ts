@@ -26,7 +26,7 @@ import type { Fault } from "../mechanism/mechanism.js";
 import type { CloseReason, Peer, Pipe } from "../pipe.js";
 import type { Relays } from "./relaying.js";
 
-/** Departed peers with untaken messages, beyond which no peer is accepted. */
+/** Departed peers with untaken messages; beyond, none is accepted. */
 export const MAX_ORPHANED_PIPES = 4_096;
 
 export interface RoutingEffects {
@@ -137,7 +137,6 @@ export abstract class Routing {
 
   awaited(): void {}
 
-  /** A send may have waited for a departed subscriber (`noDrop`). */
   protected readerLess(): void {
     if (this.effects.options.noDrop === true) this.effects.routingOnWritable();
   }
@@ -193,7 +192,7 @@ export abstract class Routing {
   }
 }
 
-/** Names in READY, each followed by the peer types it accepts (37/ZMTP, The Socket-Type Property). */
+/** Names in READY, with the accepted peer types (37/ZMTP, The Socket-Type Property). */
 const READY: Readonly<Record<SocketTypeName, string>> = {
   Pair: "PAIR PAIR",
   Publisher: "PUB SUB XSUB",

@@ -1,9 +1,9 @@
 /**
  * SUB and XSUB (29/PUBSUB). Subscriptions go to every publisher, and again on each new connection. SUB also
- * filters messages itself: publishers need not filter, and send until a cancellation has reached them.
+ * filters messages: publishers send until a cancellation has reached them.
  *
  * A subscription is a command to a peer of version 3.1, and a message (01 or 00, and the prefix) to one of
- * 3.0. While a publisher does not read, only the difference is kept.
+ * 3.0. For a publisher that does not read, only the difference is kept.
  */
 import { SteadyMap } from "../../../core/collections/steady-map.js";
 import { costOf } from "../../../core/frame-cost.js";
@@ -61,8 +61,7 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
   }
 
   /**
-   * The next connection gets all prefixes: unsent commands could contradict later changes. Messages between
-   * them (XSUB) are dropped, too.
+   * The next connection gets all prefixes. Unsent commands, and messages between them (XSUB), are dropped.
    */
   override lost(pipe: Pipe): void {
     this.#unsent.delete(pipe);
@@ -83,7 +82,6 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
 
   override messages(pipe: Pipe): void {
     this.#in.add(pipe);
-    // Messages are decoded when taken, so that their memory can be lent.
     this.effects.routingOnReadable();
   }
 
@@ -91,7 +89,7 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
   offer(message: OutgoingMessage): OfferResult {
     const single = Array.isArray(message) ? (message.length === 1 ? message[0] : undefined) : message;
     if (single !== undefined) {
-      // A publication may be large, so only subscriptions are copied.
+      // Only subscriptions are copied.
       const kind = typeof single === "string" ? single.charCodeAt(0) : single[0];
       if (kind === 1 || kind === 0) {
         const prefix = Buffer.from(single as Uint8Array).subarray(1);
@@ -196,7 +194,7 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
   #sendChange(pipe: Pipe, on: boolean, key: string, changes: boolean): void {
     const { link } = pipe;
     if (link === undefined) return;
-    // Within the process nothing is written, and little waits for the other end to join.
+    // Nothing is written within the process.
     if ((!link.blocked && !this.#unsent.has(pipe)) || link.ahead !== undefined)
       pipe.sendRaw(this.frameOf(pipe, on, bytesOf(key)), 0);
     else if (changes) {

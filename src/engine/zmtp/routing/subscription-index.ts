@@ -1,12 +1,11 @@
 /**
  * Prefixes and their subscribers. Pure.
  *
- * A topic is looked up once for each length of prefixes up to its own, so the cost does not grow with the
- * number of subscriptions (bench/micro/subscriptions.js). A million of them take a hash table's entry each,
- * not a tree of nodes.
+ * A topic is looked up once for each length of prefixes, so the cost does not grow with the number of
+ * subscriptions (bench/micro/subscriptions.js).
  *
- * Subscribing twice counts once, as in libzmq (37/ZMTP would have the publisher count, which a lost CANCEL
- * makes leak).
+ * Subscribing twice counts once, as in libzmq (37/ZMTP would have the publisher count, and leak after a lost
+ * CANCEL).
  */
 import { SteadyMap } from "../../../core/collections/steady-map.js";
 import { keyOf } from "../../../core/memory.js";
@@ -31,7 +30,7 @@ export class SubscriptionIndex<S extends object> {
     return this.#byPrefix.size;
   }
 
-  /** Whether every topic has the same subscribers: the only prefix is the empty one. */
+  /** Every topic has the same subscribers. */
   get isUniform(): boolean {
     const lengths = this.#lengths;
     return lengths.size === 0 || (lengths.size === 1 && lengths.at(0) === 0);
@@ -107,8 +106,7 @@ export class SubscriptionIndex<S extends object> {
   }
 
   /**
-   * Removes a departed subscriber's prefixes one by one, since a million take seconds. `match` finds it until
-   * then.
+   * Removes a subscriber's prefixes one by one, since a million take seconds. `match` finds it until then.
    */
   *removeEach(subscriber: S): Generator<[prefix: string, outcome: "last" | "removed"], void> {
     const own = this.#bySubscriber.get(subscriber);
@@ -156,7 +154,7 @@ export class SubscriptionIndex<S extends object> {
 
 const FIRST_ROOM = 8;
 
-/** The different lengths of a collection of prefixes, ascending. */
+/** The different lengths of prefixes, ascending. */
 export class LengthSet {
   size = 0;
   #sorted = new Uint32Array(FIRST_ROOM);
@@ -182,7 +180,7 @@ export class LengthSet {
       this.#sorted = grown(this.#sorted);
       this.#counts = grown(this.#counts);
     }
-    // A peer decides how often lengths come and go, so none may cost a sort.
+    // Peers decide how often lengths change, so none may cost a sort.
     this.#sorted.copyWithin(at + 1, at, this.size);
     this.#counts.copyWithin(at + 1, at, this.size);
     this.#sorted[at] = length;
@@ -221,16 +219,13 @@ function grown(array: Uint32Array): Uint32Array<ArrayBuffer> {
   return larger;
 }
 
-/** Longest prefix that is looked up as a string, which is faster for few lengths. */
+/** Longest prefix looked up as a string. */
 const SHORT_PREFIX = 64;
 
 const FACTOR = 0x0100_0193;
 let chosen: number | undefined;
 
-/**
- * FNV-1a with a shift, from a random start. Without the shift a peer could make prefixes that collide for one
- * start in 256.
- */
+/** FNV-1a with a shift, from a random start. Without the shift, prefixes can collide for one start in 256. */
 function step(hash: number, byte: number): number {
   const product = Math.imul(hash ^ byte, FACTOR);
   return product ^ (product >>> 15);
@@ -250,9 +245,8 @@ interface Entry {
 }
 
 /**
- * Finds long prefixes of a topic in one pass over it, which computes the hashes of all its prefixes; only
- * equal hashes are compared. A peer with thousands of prefixes of different lengths costs a publication
- * microseconds, not milliseconds.
+ * Finds long prefixes in one pass over a topic, which hashes all its prefixes. A peer with thousands of
+ * different lengths costs a publication microseconds, not milliseconds.
  */
 class LongPrefixes {
   #byHash = new Map<number, Entry[]>();

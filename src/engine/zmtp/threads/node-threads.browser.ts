@@ -1,9 +1,9 @@
 /**
  * Inproc between pages and workers of an origin, over BroadcastChannels: one for names and one per
- * connection, since a BroadcastChannel cannot transfer a MessagePort. Replaces node-threads.ts.
+ * connection, since they cannot transfer a MessagePort. Replaces node-threads.ts.
  *
  * Channels do not report a closed peer. So each end holds a Web Lock while it lives and requests the other
- * end's; a grant means that the peer has gone.
+ * end's.
  *
  *   bound side       lock A held, description -->
  *   connecting side                           lock B held, ready -->  asks for A
@@ -16,7 +16,7 @@ import type { Description, MessagePortLike } from "./thread-port.js";
 
 /** Includes the protocol version. */
 const PREFIX = "shoal.inproc/2/";
-/** ms for the other side to answer a handover. */
+/** ms for the other side's answer. */
 const READY_TIMEOUT = 5_000;
 /** ms in which messages of a closed peer may still arrive. */
 const LAST_MESSAGES = 500;
@@ -77,9 +77,7 @@ function parts(): { readonly locks: Locks; open(name: string): Channel } {
 /** Releases of the locks of bound names. */
 const heldNames = new Map<string, () => void>();
 
-/**
- * @returns whether the name was free; it is then held until its release, or the end of this page or worker
- */
+/** @returns whether the name was free; it is then held until its release, or this page's or worker's end */
 export function holdName(name: string): Promise<boolean> {
   return new Promise((resolve) => {
     const { locks } = parts();
@@ -148,7 +146,7 @@ class ChannelPort implements MessagePortLike {
   #lock(side: string, granted: () => Promise<void> | undefined): void {
     const { signal } = this.#ended;
     const asked = parts().locks.request(`${this.#place}/${side}`, { signal }, () => granted());
-    // Aborted because this end has closed.
+    // This end has closed.
     asked.catch(() => undefined);
   }
 
@@ -222,7 +220,6 @@ export class NodeThreads implements ThreadWire {
     return new ChannelPort(name, "A", parts().open(name), description);
   }
 
-  /** A page never blocks. */
   standStill(): void {}
 
   now(): number {

@@ -1,6 +1,6 @@
 /**
- * A link to a socket in another thread. As within one thread, both ends share one queue, bounded by the sum
- * of both high-water marks.
+ * A link to a socket in another thread. Both ends share one queue, bounded by the sum of both high-water
+ * marks.
  *
  *   out:  queued messages, copied once into memory to transfer: one post per turn
  *   in:   this memory as it is: frames are views of it
@@ -35,7 +35,7 @@ const UNBOUNDED_TAKEN_BYTES = 4_194_304;
 export class PortLink implements Link, PortSink {
   blocked = true;
   readonly draining = false;
-  /** Posted messages, and their cost, until reported as taken. */
+  /** Posted and untaken messages, and their cost. */
   ahead = 0;
   aheadBytes = 0;
   readonly #port: ThreadPort;
@@ -99,14 +99,12 @@ export class PortLink implements Link, PortSink {
     if (out.length === 0) return;
     while (out.length > 0) {
       const segments = pipe.takeOut(MAX_POST);
-      // Empty if the program has transferred the memory.
       if (segments.length > 0) this.#post(segments);
       out.confirm();
     }
     pipe.relieved();
   }
 
-  /** Unread messages count on the sender's side. */
   pause(): void {}
 
   resume(): void {
@@ -212,7 +210,6 @@ export class PortLink implements Link, PortSink {
     this.#port.transfer(memory.buffer as ArrayBuffer);
   }
 
-  /** Watches the pipe as long as messages are queued. */
   #reportTaken(): void {
     if (this.#closed) return;
     const { in: queue } = this.#pipe;

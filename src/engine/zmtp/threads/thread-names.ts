@@ -1,6 +1,6 @@
 /**
- * Finds the thread with a bound inproc name and connects a socket of another thread to it, by words over a
- * wire (node-threads.ts).
+ * Finds the thread with a bound inproc name and connects another thread's socket to it, by words over a wire
+ * (node-threads.ts).
  *
  *   bind        ask(name)  -->  every thread answers at once, without its program
  *               bound(name) --> threads that look for the name seek again
@@ -10,15 +10,15 @@
  *               accept(place) -->
  *               <== a MessagePort, handed over at that place (thread-port.ts)
  *
- * One thread hands over a port, even if two have bound the name. If it ends before that, the other seeks
- * again after HANDOVER_TIMEOUT.
+ * One thread hands over a port, even if two have bound the name; if it ends first, the other seeks again
+ * after HANDOVER_TIMEOUT.
  *
- * If several threads ask for a name, the lowest rank wins, then the lowest id. A rank is random, and above
- * the ranks granted before, so that threads cannot refuse each other in a ring.
+ * Of several asking threads the lowest rank wins, then the lowest id. A rank is random, and above those
+ * granted before, so that threads cannot refuse each other in a ring.
  */
 import type { Description, MessagePortLike } from "./thread-port.js";
 
-/** ms to wait for answers; a silent thread has not bound the name. */
+/** ms to wait for answers. */
 export const ANSWER_WAIT = 50;
 /** ms between polls for answers. */
 export const LOOK_INTERVAL = 1;
@@ -54,7 +54,7 @@ export type ThreadWord =
 
 export interface ThreadWire {
   readonly handsOver: boolean;
-  /** Two copies of this package in one thread share its number and cannot answer each other in a wait. */
+  /** Two copies of this package in one thread share its number. */
   readonly thread: number;
   /** Whether older threads may exist. */
   readonly mayHaveOthers: boolean;
@@ -113,7 +113,7 @@ export class ThreadNames {
     return this.#asking.has(name);
   }
 
-  /** Blocks up to `ANSWER_WAIT` if there are other threads. */
+  /** Blocks up to `ANSWER_WAIT`. */
   isTaken(name: string, random = 1 - Math.random()): boolean {
     if (!this.hasOthers) return false;
     const wire = this.#wire;
@@ -128,7 +128,7 @@ export class ThreadNames {
     return this.#conclude(name, answer, until) ?? this.isTaken(name, random);
   }
 
-  /** As `isTaken`, without blocking. Bind a free name within `done`, which is called later. */
+  /** Bind a free name within `done`, which is called later. */
   ask(name: string, done: (taken: boolean) => void, random = 1 - Math.random()): void {
     const wire = this.#wire;
     const until = wire.now() + ANSWER_WAIT;
@@ -158,7 +158,7 @@ export class ThreadNames {
     return Atomics.load(answer, TAKEN) === 1 || (this.#settled && answers >= this.#others.size);
   }
 
-  /** @returns whether the name is taken; `undefined`: too late, grants of other threads may have expired */
+  /** @returns whether the name is taken; `undefined`: too late, grants may have expired */
   #conclude(name: string, answer: Int32Array, until: number): boolean | undefined {
     const wire = this.#wire;
     this.#asking.delete(name);
@@ -166,7 +166,7 @@ export class ThreadNames {
     const taken = Atomics.load(answer, TAKEN) === 1;
     if (taken) return true;
     this.#settled = Atomics.load(answer, ANSWERS) >= this.#others.size;
-    // Threads without an answer have ended or are busy: a hello takes a new census.
+    // Threads without an answer have ended or are busy.
     if (!this.#settled) {
       this.#others.clear();
       wire.post({ kind: "hello", from: this.#id, thread: wire.thread });

@@ -66,7 +66,7 @@ export class ThreadPort {
     this.#port = port;
     this.#sink = sink;
     port.addEventListener("close", () => this.#end());
-    // A foreign peer or a lack of memory: later words would follow a gap.
+    // Later words would follow a gap.
     port.onmessageerror = () => this.#end();
     port.onmessage = ({ data }) => {
       if (this.#closed) return;
@@ -89,7 +89,7 @@ export class ThreadPort {
     if (!this.#closed) this.#port.postMessage(memory, [memory]);
   }
 
-  /** Posted words still arrive; received ones are dropped. */
+  /** Posted words still arrive. */
   close(): void {
     this.#closed = true;
     this.#port.close();
@@ -102,7 +102,7 @@ export class ThreadPort {
   }
 }
 
-/** A module in another node:vm context has another class. */
+/** A node:vm context has another class. */
 function isMemory(data: unknown): data is ArrayBuffer {
   return Object.prototype.toString.call(data) === "[object ArrayBuffer]";
 }
@@ -127,7 +127,7 @@ export function marksWord(word: number, marks: ReceiveMarks): readonly unknown[]
   return [word, marks.receiveHighWaterMark, marks.receiveHighWaterMarkBytes];
 }
 
-/** 0 would mean unbounded, so invalid marks become 1. */
+/** Invalid marks become 1, because 0 is unbounded. */
 export function parseMarks(messages: unknown, bytes: unknown): ReceiveMarks {
   return { receiveHighWaterMark: countOf(messages, 1), receiveHighWaterMarkBytes: countOf(bytes, 1) };
 }

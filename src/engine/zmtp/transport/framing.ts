@@ -1,6 +1,6 @@
 /**
- * How frames travel on a stream with frame borders, such as a WebSocket. Both sides of it see ZMTP frames.
- * The transport's handshake agrees on the mechanism and replaces the greeting.
+ * How frames travel on a stream with frame borders, such as a WebSocket. Its handshake agrees on the
+ * mechanism and replaces the greeting.
  *
  *   out:  the pipe's frames --cipher, if any--> encode --> the stream
  *   in:   the stream --> decode --cipher, if any--> the pipe's frames
@@ -18,9 +18,9 @@ export interface FramePiece {
 export interface DecodedFrames {
   readonly bytes: Buffer;
   readonly length: number;
-  /** For the caller to release; absent: the next `decode` overwrites the memory. */
+  /** The caller releases it; absent: the next `decode` overwrites the memory. */
   readonly pooled: PooledBuffer | undefined;
-  /** The memory belongs to the caller; absent: `pooled` decides. */
+  /** The caller owns the memory; absent: `pooled` decides. */
   readonly kept?: boolean;
   /** A whole frame before `bytes`, in memory of the caller. */
   readonly assembled?: Buffer;
@@ -29,9 +29,9 @@ export interface DecodedFrames {
 export type Farewell = "done" | "protocol" | "refused" | "too-long";
 
 export interface Framing {
-  /** As agreed. The handshake fails unless it is the socket's. */
+  /** The handshake fails unless it is the socket's. */
   readonly mechanism: Mechanism["name"];
-  /** Routing ids replace the handshake: the first message of each side is its routing id. */
+  /** No handshake: the first message of each side is its routing id. */
   readonly bare: boolean;
   /** The peer has closed the transport. */
   readonly closed: boolean;
@@ -46,12 +46,10 @@ export interface Framing {
   /** Encoded bytes beyond the peer's limit; absent: no limit. */
   readonly excess?: number;
   readonly unfinished?: number;
-  /** Room in front of `size` bytes for `decode` in place; absent: none. */
+  /** As `StreamSink.headroom`, for `decode` in place. */
   headroom?(size: number): number;
   /**
-   * Keeps no reference to `bytes`.
-   *
-   * @param pooled owner of `bytes`, if frames may be decoded in place and keep it
+   * @param pooled owner of `bytes`, if decoded frames may keep it
    * @param maxSize most bytes of an assembled frame; negative: such frames are discarded
    */
   decode(bytes: Uint8Array, length: number, pooled?: PooledBuffer, maxSize?: number): DecodedFrames;

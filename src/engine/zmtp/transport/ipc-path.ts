@@ -15,8 +15,8 @@ function socketAt(path: string): string | undefined {
 }
 
 /**
- * @returns the socket file that may be dead; "gone" for an empty path; `undefined` for another kind of file,
- * and for a bound socket
+ * @returns a socket file that may be dead; "gone" for an empty path; `undefined` for another file or a bound
+ * socket
  */
 export function suspectAt(path: string): string | undefined {
   const suspect = socketAt(path);
@@ -44,7 +44,7 @@ const STALE_LOCK = 10_000;
 /**
  * Removes a dead socket file. A folder is the lock: its owner compares the file with the probed one.
  *
- * @returns whether to bind again; `false`: another process is removing the file
+ * @returns `false`: another process is removing the file
  */
 export function removeDead(path: string, dead: string): boolean {
   const lock = `${path}.lock`;
@@ -62,7 +62,7 @@ export function removeDead(path: string, dead: string): boolean {
   return true;
 }
 
-/** Removes the lock of a killed process. @returns whether the lock is gone */
+/** @returns whether a killed process's lock is gone */
 function isStale(lock: string): boolean {
   const found = statSync(lock, { throwIfNoEntry: false });
   if (found === undefined) return true;
@@ -78,11 +78,7 @@ interface Owned {
 
 const owned = new Map<string, Owned>();
 
-/**
- * Registers a path for removal by `disown`, or at the end of the process or thread.
- *
- * @param folder created for the path
- */
+/** Removes the path by `disown`, or at the end of the process or thread. @param folder created for it */
 export function own(path: string, folder?: string): void {
   if (owned.size === 0) process.on("exit", disownAll);
   owned.set(path, { file: socketAt(path), folder });

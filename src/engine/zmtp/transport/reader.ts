@@ -7,7 +7,7 @@
  *   the read behind its end     --> a small part of the shared memory
  *   full TLS records            --> dedicated memory, contiguous, until it is full or the turn ends
  *
- * A stream of node:net would allocate 64 KiB for each read, and copy a large frame once more.
+ * A stream of node:net would allocate 64 KiB for each read.
  *
  *   reading --pause--> ahead: keeps reading, so that a hang-up is noticed
  *      ^                 |  READ_AHEAD
@@ -19,9 +19,9 @@ import { acquire, type PooledBuffer } from "../codec/pooled-buffer.js";
 import type { ByteStream } from "./byte-stream.js";
 
 const READ_BYTES = 65_536;
-/** For a relay, which keeps memory briefly; each read costs two callbacks. */
+/** For a relay: each read costs two callbacks. */
 const RELAY_READ_BYTES = 262_144;
-/** Only the next frame's header is wanted behind a large one. */
+/** For the next frame's header. */
 const READ_BEHIND_LARGE = 8_192;
 
 const BULK_READ = 16_384;
@@ -44,9 +44,9 @@ export interface ReadTarget {
 }
 
 export interface Sink {
-  /** Room in front of a bulk read of `size` bytes; absent: none. */
+  /** Room in front of a bulk read of `size` bytes. */
   headroom?(size: number): number;
-  /** Destination of the next bytes; undefined or absent: the sink copies what it keeps. */
+  /** Destination of the next bytes; undefined or absent: any. */
   readTarget?(): ReadTarget | undefined;
   sinkFilled?(length: number): void;
   /**
@@ -54,7 +54,7 @@ export interface Sink {
    * @param pooled owner of `bytes`; later references are counted in it, or pin it
    */
   sinkOnBytes(bytes: Buffer, length: number, kept: boolean, pooled?: PooledBuffer): void;
-  /** Called once, after all bytes. */
+  /** Once, after all bytes. */
   sinkOnEnd(): void;
 }
 
@@ -92,7 +92,6 @@ export class Reader implements StreamReader {
   /** The option `onread` of `net.connect`. */
   readonly onread = {
     buffer: (): Uint8Array => {
-      // The sink does not know the gathered bytes yet.
       if (this.#gathered > 0) return (this.#ownTarget as Buffer).subarray(this.#gathered);
       shared ??= allocate(READ_BYTES);
       behindLarge ??= shared.subarray(0, READ_BEHIND_LARGE);

@@ -5,7 +5,7 @@
  *             tlsCertificates are for further names, chosen by the client (SNI)
  *   connect   tlsCa has the trusted authorities, by default the system's; tlsCert and tlsKey for servers that ask for them
  *
- * Options are read for each handshake, so a program renews a certificate by setting them.
+ * Options are read for each handshake, so certificates can be renewed.
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
@@ -71,7 +71,7 @@ function makeContext(
     throw new InvalidArgumentError("To bind tls:// the socket needs the options tlsCert and tlsKey, in PEM");
   if ((tlsCert === null) !== (tlsKey === null))
     throw new InvalidArgumentError("The options tlsCert and tlsKey go together");
-  // Node.js ignores an empty text, such as a file during its rewrite gives, and refuses every peer.
+  // Node.js ignores an empty text (a file during its rewrite), and refuses every peer.
   if (tlsCert === "" || tlsKey === "")
     throw new InvalidArgumentError("tlsCert and tlsKey cannot be used: one of them is empty");
   if (tlsCa !== null && !tlsCa.includes("-----BEGIN CERTIFICATE-----"))
@@ -140,7 +140,7 @@ export function checkCertificates(options: TlsOptions): void {
 }
 
 /**
- * @returns the context for this name; `undefined`: the socket's own
+ * @returns `undefined`: the socket's own
  * @throws errors of the program's function; InvalidArgumentError `EINVAL`
  */
 export async function contextFor(
@@ -162,7 +162,7 @@ export async function contextFor(
   return namedOf(options, certificate).context;
 }
 
-/** `undefined`: Node.js cannot list them, and uses its own. */
+/** `undefined`: Node.js uses its own. */
 function systemCertificates(): readonly string[] | undefined {
   const { getCACertificates } = nodeTls as WithSystemCertificates;
   if (getCACertificates === undefined) return undefined;
@@ -187,10 +187,7 @@ export function serverNameOf(
   return { sent: isIP(name) === 0 ? name : undefined, checked: name };
 }
 
-/**
- * Node.js 22.23 never matches IPv6 addresses (its `domainToASCII` returns an empty text), so they are checked
- * again.
- */
+/** Node.js 22.23 never matches IPv6 addresses (its `domainToASCII` returns an empty text). */
 export function identityFault(host: string, certificate: nodeTls.PeerCertificate): Error | undefined {
   const fault = nodeTls.checkServerIdentity(host, certificate);
   if (fault === undefined || isIP(host) !== 6) return fault;

@@ -1,6 +1,6 @@
 /**
  * TLS over TCP. A stream is passed on once TCP is connected: handshakeInterval and maxPendingHandshakes bound
- * the TLS handshake, too, and its failure is the connection's fault.
+ * the TLS handshake, too.
  *
  *   TCP --certificates checked--> secure: ZMTP, or the bytes of a STREAM
  *    |
@@ -128,7 +128,7 @@ function reasonOf(error: Error & { readonly reason?: unknown }): string {
       ? error.reason
       : /SSL routines:[^:]*:([^:]+)(?::|$)/.exec(error.message)?.[1];
   if (reason === undefined) return error.message.slice(0, 300);
-  // BoringSSL (Bun) reports the constant's name.
+  // Bun's BoringSSL has the constant's name.
   return /^[A-Z0-9_]+$/.test(reason) ? reason.replaceAll("_", " ").toLowerCase() : reason;
 }
 
@@ -177,7 +177,6 @@ function server(endpoint: string, options: TransportOptions, acceptor: Acceptor,
   return makeRawServer(endpoint, acceptor, (raw) => {
     tune(raw, options);
     const secureContext = context();
-    // A peer that hung up already has no address.
     if (secureContext === undefined || raw.remoteAddress === undefined) {
       raw.destroy();
       return;
@@ -202,7 +201,7 @@ function server(endpoint: string, options: TransportOptions, acceptor: Acceptor,
   });
 }
 
-/** Deno requests certificates from clients, but accepts any. */
+/** Deno accepts any client's. */
 const CHECKS_CLIENTS = process.versions.deno === undefined;
 
 function clientFault(socket: TLSSocket): Error | undefined {

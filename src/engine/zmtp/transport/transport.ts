@@ -26,7 +26,7 @@ export interface Stream {
   readonly certificate?: X509Certificate | undefined;
   /** The transport's handshake is in flight; writes wait for it. */
   readonly opening?: boolean;
-  /** After a successful transport handshake. Call it only while `opening`. */
+  /** Call it only while `opening`. */
   onceOpen?(listener: () => void): void;
   /** Why the transport's handshake failed. @param silent the peer sent nothing of the socket's handshake */
   fault?(silent: boolean): Fault | undefined;
@@ -42,7 +42,7 @@ export function handOver(stream: Stream, rest: Buffer, give: () => void): void {
 
 /** Each transport reads its own. */
 export type TransportOptions = Readonly<OptionValues> & {
-  /** Current options, such as renewed certificates. Absent: unchanged. */
+  /** Current options, such as renewed certificates. */
   readonly live?: Readonly<OptionValues> | undefined;
 };
 
@@ -58,7 +58,7 @@ export class DialFault extends Error {
 
 export interface Acceptor {
   accepted(stream: Stream): void;
-  /** Asked before the stream exists. Absent: all may connect. */
+  /** Asked before the stream exists. */
   admits?(address: string): boolean;
   /** @param address of the peer */
   refused?(address: string, fault: Fault): void;
@@ -68,7 +68,7 @@ export interface Acceptor {
 export interface Listener {
   /** Without wildcards. */
   readonly endpoint: string;
-  /** Leaves open connections alone. Settles when the endpoint is free. */
+  /** Settles when the endpoint is free; connections stay open. */
   close(): Promise<void>;
 }
 
@@ -83,8 +83,7 @@ export interface Transport {
   /** @throws NotSupportedError if unavailable */
   listenSync(endpoint: string, options: TransportOptions, acceptor: Acceptor): Listener;
   /**
-   * Dials all current addresses of a name once, in turn. @param done called once, unless cancelled @returns
-   * cancels
+   * Dials all addresses of a name once, in turn. @param done called once, unless cancelled @returns cancels
    */
   dial(endpoint: string, options: TransportOptions, done: (result: Stream | Error) => void): () => void;
 }

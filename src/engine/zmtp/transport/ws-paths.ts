@@ -5,8 +5,8 @@
  *             |                         `- refused: an answer with the reason, then the end
  *             +--late, or too many at once--> the end
  *
- * The server gets a port's connections by its event "connection", so that addresses are refused, and TLS is
- * spoken, as on other endpoints. Its timeouts work only while listening, so handshakeInterval is kept here.
+ * The server gets connections by its event "connection", so its timeouts do not work: handshakeInterval is
+ * kept here.
  */
 import type { X509Certificate } from "node:crypto";
 import type { Server as HttpServer, IncomingMessage, ServerResponse } from "node:http";
@@ -41,7 +41,6 @@ const REBOUND =
   "over loopback, Host must be localhost or a loopback address for a page, whose name may have been made to point here; " +
   "list the origin of a page behind a proxy in wsOrigins";
 
-/** Read by `node:http` until the upgrade is complete, then by its reader. */
 export interface HttpStream extends Stream {
   readonly socket: Duplex;
   readonly reader: Reader;
@@ -81,7 +80,7 @@ export class WsStream implements Stream {
   }
 }
 
-/** @param head bytes behind the head of HTTP, in the parser's memory */
+/** @param head bytes behind HTTP's head, in the parser's memory */
 export function handOverUpgraded(stream: HttpStream, head: Uint8Array, give: () => void): void {
   readSocket(stream.socket, stream.reader);
   handOver(stream, Buffer.from(head), give);
@@ -176,7 +175,7 @@ export class Paths {
       return;
     }
     const { options, acceptor } = user;
-    // The policy counts refused addresses itself.
+    // The policy counts them itself.
     if (acceptor.admits?.(stream.address) === false) {
       this.#refuse(stream, { status: 403, reason: "this address may not connect" }, undefined);
       return;
@@ -232,7 +231,7 @@ export class Paths {
     return server;
   }
 
-  /** @param ms until the connection ends; 0: unlimited @param late the reason given then */
+  /** @param ms until the connection ends; 0: unlimited @param late the reason then */
   #add(stream: HttpStream, user: PathUser | undefined, ms: number, late: string): void {
     const { socket, address } = stream;
     const timer = ms > 0 ? setTimeout(() => this.#fail(pending, late), ms).unref() : undefined;
@@ -264,7 +263,7 @@ export class Paths {
     user?.acceptor.refused?.(stream.address, typeof why === "string" ? upgradeFault(why) : why);
   }
 
-  /** Answers and hangs up. @param user gets an event @param response of a request without an upgrade */
+  /** @param user gets an event @param response of a request without an upgrade */
   #refuse(
     stream: HttpStream,
     refusal: UpgradeRefusal,

@@ -7,14 +7,14 @@
  *   ZMTP3.1-NULL …   a piece of ZMTP's stream         yes                       shoal, in browsers
  *   ZWS2.0           a frame of ZMQ, behind a flag    no                        libzmq, shoal, all others
  *
- * "/" is illegal in a subprotocol's name, but libzmq and the RFC use it; a browser throws. Both sides prefer
- * the names with NULL: libzmq with heartbeats aborts its process on plain ZWS2.0.
+ * "/" is illegal in a subprotocol's name, but libzmq and the RFC use it; a browser throws. Names with NULL
+ * are preferred: libzmq with heartbeats aborts its process on plain ZWS2.0.
  */
 import type { Mechanism } from "../mechanism/mechanism.js";
 
-/** Bytes of ZMTP's stream that each side may send before the peer reports a limit. */
+/** Bytes of ZMTP's stream that may be sent before the peer's limit. */
 export const FIRST_LIMIT = 1_048_576;
-/** A page's text in place of a close frame; the peer closes behind all bytes in flight. */
+/** A page's text in place of a close frame. */
 export const END = "end";
 
 export const BARE = "ZWS2.0";
@@ -40,12 +40,10 @@ export function acceptsOf(mechanism: MechanismName): readonly string[] {
   return mechanism === "NULL" ? [...names, BARE] : names;
 }
 
-/** Routing ids replace the mechanism's handshake. */
 export function isBare(protocol: string): boolean {
   return protocol === BARE;
 }
 
-/** Messages are pieces of ZMTP's stream, regardless of its frames. */
 export function isStream(protocol: string): boolean {
   return protocol.startsWith(STREAM);
 }

@@ -1,6 +1,5 @@
 /**
- * The upgrade of an HTTP/1.1 connection to WebSocket (RFC 6455, Opening Handshake). `node:http` reads the
- * heads of both sides, bounds their bytes and refuses ambiguous ones. Pure.
+ * The upgrade from HTTP/1.1 to WebSocket (RFC 6455, Opening Handshake). `node:http` reads the heads. Pure.
  */
 import type { IncomingMessage } from "node:http";
 import { isLoopback, isLoopbackHost } from "../../../core/loopback.js";
@@ -208,7 +207,7 @@ export function readResponse(
   return { protocol };
 }
 
-/** Faults of answers that `node:http` rejects or does not recognize. */
+/** For answers that `node:http` rejects. */
 export const NOT_HTTP = "the server's answer is not HTTP/1.1";
 export const NOT_UPGRADED = "the server's answer is no upgrade to websocket";
 

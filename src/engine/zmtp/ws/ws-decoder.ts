@@ -5,12 +5,12 @@
  *         -> assembled: a message in fragments from several chunks; ZMTP's header needs its whole size
  *         -> pong, closed, fault: effects of control frames and faults
  *
- * With a subprotocol of ZMTP's stream (subprotocol.ts), payloads pass unchanged; a text message is the peer's
- * limit, or its end (docs/spec/ws.md).
+ * In pieces of ZMTP's stream (subprotocol.ts) payloads pass unchanged; a text message is the peer's limit, or
+ * its end (docs/spec/ws.md).
  *
- * Only the last ping of a chunk is answered, as RFC 6455 allows (Ping).
+ * Only the last ping of a chunk is answered (RFC 6455, Ping).
  *
- * This codec stays while it is ahead of the package `ws`. Processor time per message, ws 8.23, Node.js 20:
+ * Processor time per message against the package `ws` 8.23, Node.js 20:
  *
  *                         encode, shoal   ws        decode, shoal   ws
  *   64 B, of a client       41 ns           237 ns    88 ns           392 ns
@@ -44,12 +44,12 @@ import {
   WS_MORE,
 } from "./ws-frame.js";
 
-/** The code of a close frame without one (RFC 6455, Reserved Status Codes). */
+/** A close frame without a code (RFC 6455, Reserved Status Codes). */
 const NO_CODE = 1_005;
 
 /**
  * Upper bound on decoded bytes: an unmasked body of 256 bytes gets a longer header. It holds at every point
- * of a chunk, so the target may be the same memory, starting that much earlier.
+ * of a chunk, so the target may begin that much earlier in the same memory.
  */
 export function decodedSize(length: number): number {
   return length + (length >>> 6) + HEADER_MOST;
@@ -58,7 +58,7 @@ export function decodedSize(length: number): number {
 const LIMIT = /^[0-9]{1,15}$/;
 const MAX_LIMIT_DIGITS = 15;
 
-/** Bounds an endless train of empty fragments. */
+/** Bounds a train of empty fragments. */
 export const MAX_FRAGMENT_OVERHEAD = 65_536;
 const FIRST_ASSEMBLY = 1_024;
 
@@ -84,14 +84,14 @@ export class WsDecoder {
   #first = 0;
   #length = 0;
   #flags = 0;
-  /** Of the last ping; the caller resets it. */
+  /** Of the last ping; reset by the caller. */
   pong: Buffer | undefined = undefined;
   /** The peer's close code. Later bytes are ignored. */
   closed: number | undefined = undefined;
   fault: Fault | StreamFault | undefined = undefined;
-  /** Most bytes of a frame in fragments, without its flags; negative: such frames are discarded. */
+  /** Most bytes of a frame in fragments; negative: such frames are discarded. */
   maxSize = Number.POSITIVE_INFINITY;
-  /** A ZMTP frame before the result of `decode`; the caller resets it. */
+  /** A ZMTP frame before the result of `decode`; reset by the caller. */
   assembled: Buffer | undefined = undefined;
   /** The peer's last limit, in bytes of ZMTP's stream. */
   limit: number | undefined = undefined;
@@ -185,7 +185,7 @@ export class WsDecoder {
     if (isControl && field > 0) return this.#fail(`a control frame of more than ${TINY_MOST} bytes`);
     if (isText && this.#text.length + tiny > MAX_LIMIT_DIGITS)
       return this.#fail(`a text of more than ${MAX_LIMIT_DIGITS} digits`);
-    // In fragments `#assemble` checks the flags, since the first fragment may be empty.
+    // `#assemble` checks the flags of fragments; the first may be empty.
     const flagBytes = isControl || this.#stream || isContinuation || !isFinal ? 0 : 1;
     if (tiny === 0 && flagBytes > 0) return this.#fail("a binary message without flags");
     let position = at + 2 + field;
