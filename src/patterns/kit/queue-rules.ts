@@ -28,7 +28,6 @@ import {
   parseFromClient,
   parseFromWorker,
   replyFrames,
-  type WorkerCommand,
 } from "./worker-protocol.js";
 
 /** Why a worker was removed. */
@@ -90,14 +89,6 @@ export interface PirateQueueStats {
   readonly repeated: number;
 }
 
-export interface QueueEffects {
-  /** @returns whether the worker is connected */
-  request(worker: Buffer, dialect: Dialect, address: Buffer, body: readonly Buffer[]): boolean;
-  heartbeat(worker: Buffer): void;
-  reply(envelope: readonly Buffer[], body: readonly Buffer[]): void;
-  event(event: PirateQueueEvent): void;
-}
-
 export interface QueueRulesOptions {
   /** Only dialect to serve. Default: both. */
   readonly dialect?: Dialect | undefined;
@@ -118,7 +109,7 @@ interface Worker {
 
 export class QueueRules {
   readonly #options: QueueRulesOptions;
-  readonly #effects: QueueEffects;
+  readonly #effects: BrokerEffects<PirateQueueEvent>;
   readonly #dispatcher: Dispatcher;
   readonly #workers = new Map<string, Worker>();
   /** Time of the current call. */
@@ -127,7 +118,7 @@ export class QueueRules {
   readonly #counters = { requests: 0, replies: 0, lateReplies: 0, invalid: 0, workersLost: 0, repeated: 0 };
   readonly #dropped: Record<JobDropReason, number> = { "client-left": 0, deliveries: 0, closed: 0 };
 
-  constructor(options: QueueRulesOptions, effects: QueueEffects, now: number) {
+  constructor(options: QueueRulesOptions, effects: BrokerEffects<PirateQueueEvent>, now: number) {
     this.#options = options;
     this.#effects = effects;
     this.#now = now;
@@ -149,33 +140,41 @@ export class QueueRules {
     return this.#dispatcher.queued + this.#dispatcher.busy;
   }
 
-  request(envelope: readonly Buffer[], body: readonly Buffer[], now: number): void {
+  /** @param frames routing id first */
+  clientMessage(frames: readonly Buffer[], now: number): void {
     this.#now = now;
+    const command = parseFromClient(frames);
+    if (command.kind === "invalid") {
+      this.#invalid("client", frames[0] as Buffer, command.reason);
+      return;
+    }
     this.#counters.requests += 1;
-    this.#dispatcher.accept(createJob(envelope, body));
+    this.#dispatcher.accept(createJob(command.envelope, command.body));
   }
 
-  receive(from: Buffer, command: WorkerCommand, now: number): void {
+  workerMessage(from: Buffer, frames: readonly Buffer[], now: number): void {
     this.#now = now;
+    const command = parseFromWorker(frames);
+    if (command.kind === "invalid") {
+      this.#invalid("worker", from, command.reason);
+      return;
+    }
+    const dialect = command.kind === "heartbeat" ? "paranoid" : command.dialect;
+    if ((this.#options.dialect ?? dialect) !== dialect) {
+      this.#invalid("worker", from, "command");
+      return;
+    }
     switch (command.kind) {
       case "ready":
         if (this.#dispatcher.isBusy(from)) this.#lose(from, "restarted");
-        this.#register(from, command.dialect);
+        this.#register(from, dialect);
         return;
       case "heartbeat":
-        this.#alive(from, "paranoid");
+        this.#alive(from, dialect);
         return;
       case "reply":
-        this.#reply(from, command.dialect, command.address, command.body);
-        return;
-      case "invalid":
-        this.invalid("worker", from, command.reason);
+        this.#reply(from, dialect, command.address, command.body);
     }
-  }
-
-  invalid(from: "client" | "worker", routingId: Buffer, reason: Malformed): void {
-    this.#counters.invalid += 1;
-    this.#effects.event({ type: "message:invalid", from, routingId, reason });
   }
 
   workerLeft(worker: Buffer, now: number): void {
@@ -194,7 +193,7 @@ export class QueueRules {
     for (const worker of [...this.#dispatcher.idleWorkers()]) {
       const known = this.#workers.get(keyOf(worker)) as Worker;
       if (known.expiry <= now) this.#lose(worker, "silent");
-      else if (known.dialect === "paranoid") this.#effects.heartbeat(worker);
+      else if (known.dialect === "paranoid") this.#effects.toWorker([worker, ...heartbeatFrames()]);
     }
     this.#nextBeat = now + this.#options.heartbeatInterval;
   }
@@ -218,10 +217,15 @@ export class QueueRules {
   #deliver(id: Buffer, job: Job): boolean {
     const worker = this.#workers.get(keyOf(id)) as Worker;
     if (worker.expiry <= this.#now) return false;
-    if (!this.#effects.request(id, worker.dialect, job.address, job.body)) return false;
+    if (!this.#effects.toWorker([id, ...addressedFrames(worker.dialect, job.address, job.body)]))
+      return false;
     if (job.deliveries > 1) {
       this.#counters.repeated += 1;
-      this.#effects.event({ type: "request:repeated", client: clientOf(job), deliveries: job.deliveries });
+      this.#effects.event({
+        type: "request:repeated",
+        client: job.envelope[0] as Buffer,
+        deliveries: job.deliveries,
+      });
     }
     return true;
   }
@@ -230,7 +234,7 @@ export class QueueRules {
     const job = this.#dispatcher.complete(from, address);
     if (job !== undefined) {
       this.#counters.replies += 1;
-      this.#effects.reply(job.envelope, body);
+      this.#effects.toClient(replyFrames(job.envelope, body));
       this.#register(from, dialect);
       return;
     }
@@ -269,53 +273,19 @@ export class QueueRules {
     this.#dispatcher.lost(id);
   }
 
+  #invalid(from: "client" | "worker", routingId: Buffer, reason: Malformed): void {
+    this.#counters.invalid += 1;
+    this.#effects.event({ type: "message:invalid", from, routingId, reason });
+  }
+
   /** Ends a request: its client gets an error reply if connected. */
   #drop({ envelope }: Job, reason: JobDropReason): void {
     this.#dropped[reason] += 1;
     this.#effects.event({ type: "request:dropped", client: envelope[0] as Buffer, reason });
-    if (reason !== "client-left") this.#effects.reply(envelope, errorReply(reasonOf(reason)));
+    if (reason !== "client-left") this.#effects.toClient(replyFrames(envelope, errorReply(reasonOf(reason))));
   }
 
   #expiry(): number {
     return this.#now + this.#options.heartbeatInterval * this.#options.liveness;
-  }
-}
-
-function clientOf(job: Job): Buffer {
-  return job.envelope[0] as Buffer;
-}
-
-/** The rules behind a broker's two sockets. */
-export class DrivenQueueRules extends QueueRules {
-  readonly #dialect: Dialect | undefined;
-
-  constructor(options: QueueRulesOptions, effects: BrokerEffects<PirateQueueEvent>, now: number) {
-    super(
-      options,
-      {
-        request: (worker, dialect, address, body) =>
-          effects.toWorker([worker, ...addressedFrames(dialect, address, body)]),
-        heartbeat: (worker) => void effects.toWorker([worker, ...heartbeatFrames()]),
-        reply: (envelope, body) => effects.toClient(replyFrames(envelope, body)),
-        event: (event) => effects.event(event),
-      },
-      now,
-    );
-    this.#dialect = options.dialect;
-  }
-
-  clientMessage(frames: readonly Buffer[], now: number): void {
-    const command = parseFromClient(frames);
-    if (command.kind === "request") this.request(command.envelope, command.body, now);
-    else this.invalid("client", frames[0] as Buffer, command.reason);
-  }
-
-  workerMessage(from: Buffer, frames: readonly Buffer[], now: number): void {
-    const command = parseFromWorker(frames);
-    const spoken =
-      command.kind === "heartbeat" ? "paranoid" : command.kind === "invalid" ? undefined : command.dialect;
-    if (this.#dialect === undefined || spoken === undefined || spoken === this.#dialect)
-      this.receive(from, command, now);
-    else this.invalid("worker", from, "command");
   }
 }

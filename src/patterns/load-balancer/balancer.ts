@@ -6,10 +6,10 @@
 import { BROKER_OPTIONS, BrokerDriver } from "../kit/broker-driver.js";
 import { checkOptions, type Given } from "../kit/options.js";
 import {
-  DrivenQueueRules,
   type PirateQueueEvent,
   type PirateQueueStats,
   QUEUE_EVENTS,
+  QueueRules,
 } from "../kit/queue-rules.js";
 
 /** Workers are Simple Pirates, which have no heartbeat. */
@@ -51,7 +51,7 @@ export class LoadBalancer extends BrokerDriver<LoadBalancerEvent, LoadBalancerSt
       QUEUE_EVENTS,
       settings,
       RULES.heartbeatInterval,
-      (effects, now) => new DrivenQueueRules({ ...settings, ...RULES }, effects, now),
+      (effects, now) => new QueueRules({ ...settings, ...RULES }, effects, now),
     );
   }
 }

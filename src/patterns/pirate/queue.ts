@@ -2,10 +2,10 @@
 import { BROKER_OPTIONS, BrokerDriver } from "../kit/broker-driver.js";
 import { checkOptions, choice, type Given, integer } from "../kit/options.js";
 import {
-  DrivenQueueRules,
   type PirateQueueEvent,
   type PirateQueueStats,
   QUEUE_EVENTS,
+  QueueRules,
 } from "../kit/queue-rules.js";
 
 const OPTIONS = {
@@ -52,7 +52,7 @@ export class PirateQueue extends BrokerDriver<PirateQueueEvent, PirateQueueStats
       QUEUE_EVENTS,
       settings,
       settings.heartbeatInterval,
-      (effects, now) => new DrivenQueueRules(settings, effects, now),
+      (effects, now) => new QueueRules(settings, effects, now),
     );
   }
 }

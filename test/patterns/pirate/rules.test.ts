@@ -2,7 +2,6 @@
 import { describe, expect, it } from "vitest";
 import { type PirateQueueEvent, QueueRules } from "../../../src/patterns/kit/queue-rules.js";
 import { RequestRules } from "../../../src/patterns/kit/request-rules.js";
-import { parseFromWorker } from "../../../src/patterns/kit/worker-protocol.js";
 import { WorkerRules } from "../../../src/patterns/pirate/worker-rules.js";
 
 const OPTIONS = {
@@ -12,8 +11,9 @@ const OPTIONS = {
   maxQueueBytes: 1_000_000,
   maxDeliveries: 2,
 };
-const READY = parseFromWorker([Buffer.from([1])]);
-const BEAT = parseFromWorker([Buffer.from([2])]);
+const READY = [Buffer.from([1])];
+const BEAT = [Buffer.from([2])];
+const EMPTY = Buffer.alloc(0);
 
 function queueOf(options: Partial<typeof OPTIONS> = {}) {
   const log: string[] = [];
@@ -23,13 +23,14 @@ function queueOf(options: Partial<typeof OPTIONS> = {}) {
   const rules = new QueueRules(
     { ...OPTIONS, ...options },
     {
-      request: (worker, _, address, body) => {
-        if (gone.has(name(worker))) return false;
-        log.push(`${name(worker)}<${name(address)}:${body.join()}`);
+      toWorker: ([id, ...frames]) => {
+        const worker = name(id as Buffer);
+        if (gone.has(worker)) return false;
+        const [address, , ...body] = frames as [Buffer, ...Buffer[]];
+        log.push(frames.length === 1 ? `beat ${worker}` : `${worker}<${name(address)}:${body.join()}`);
         return true;
       },
-      heartbeat: (worker) => log.push(`beat ${name(worker)}`),
-      reply: (envelope, body) => log.push(`${envelope.map(name).join("/")}<=${body.join()}`),
+      toClient: ([client, , ...body]) => log.push(`${client}<=${body.join()}`),
       event: ({ type }) => events.push(type),
     },
     0,
@@ -38,14 +39,12 @@ function queueOf(options: Partial<typeof OPTIONS> = {}) {
     rules,
     events,
     gone,
-    worker: (id: string, command = READY, now = 0) => rules.receive(Buffer.from(id, "latin1"), command, now),
-    client: (id: string, body: string, now = 0) => rules.request([Buffer.from(id)], [Buffer.from(body)], now),
+    worker: (id: string, frames = READY, now = 0) =>
+      rules.workerMessage(Buffer.from(id, "latin1"), frames, now),
+    client: (id: string, body: string, now = 0) =>
+      rules.clientMessage([Buffer.from(id), EMPTY, Buffer.from(body)], now),
     reply: (id: string, address: string, body: string, now = 0) =>
-      rules.receive(
-        Buffer.from(id, "latin1"),
-        { kind: "reply", dialect: "paranoid", address: Buffer.from(address), body: [Buffer.from(body)] },
-        now,
-      ),
+      rules.workerMessage(Buffer.from(id, "latin1"), [Buffer.from(address), EMPTY, Buffer.from(body)], now),
     said: () => log.splice(0),
   };
 }

@@ -11,11 +11,8 @@ import { RequestRules } from "../../../src/patterns/kit/request-rules.js";
 import {
   addressedFrames,
   heartbeatFrames,
-  parseFromClient,
   parseFromQueue,
-  parseFromWorker,
   readyFrames,
-  replyFrames,
 } from "../../../src/patterns/kit/worker-protocol.js";
 import { WorkerRules } from "../../../src/patterns/pirate/worker-rules.js";
 import { Network } from "../../../src/testing/network.js";
@@ -62,26 +59,20 @@ class World {
         maxDeliveries: 2,
       },
       {
-        request: (worker, dialect, address, body) =>
-          network.send("queue", String(worker), addressedFrames(dialect, address, body)),
-        heartbeat: (worker) => {
-          if (!network.send("queue", String(worker), heartbeatFrames()))
-            simulation.note(`${worker} is not there`);
+        toWorker: ([worker, ...frames]) => {
+          const isThere = network.send("queue", String(worker), frames);
+          if (!isThere) simulation.note(`${worker} is not there`);
+          return isThere;
         },
-        reply: (envelope, body) => {
-          network.send("queue", String(envelope[0]), replyFrames(envelope, body).slice(1));
-        },
+        toClient: ([client, ...frames]) => void network.send("queue", String(client), frames),
         event: (event) => simulation.note(`queue: ${event.type}`),
       },
       simulation.now,
     );
     this.queue = queue;
     network.join("queue", (from, frames) => {
-      if (from.startsWith("w")) queue.receive(Buffer.from(from), parseFromWorker(frames), simulation.now);
-      else if (queue.room > 0) {
-        const command = parseFromClient([Buffer.from(from), ...frames]);
-        if (command.kind === "request") queue.request(command.envelope, command.body, simulation.now);
-      }
+      if (from.startsWith("w")) queue.workerMessage(Buffer.from(from), frames, simulation.now);
+      else if (queue.room > 0) queue.clientMessage([Buffer.from(from), ...frames], simulation.now);
       this.#check(queue);
     });
     this.#timers.set("queue", new RulesTimer(simulation, queue));
