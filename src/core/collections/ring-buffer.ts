@@ -41,6 +41,11 @@ export class RingBuffer<T> {
     return this.#length === 0 ? undefined : this.#items[this.#head];
   }
 
+  /** The item at a position from the head, which must be below `length`. */
+  at(index: number): T {
+    return this.#items[(this.#head + index) & this.#mask] as T;
+  }
+
   /** The order stays. */
   retain(keep: (item: T) => boolean): void {
     for (let i = this.#length; i > 0; i--) {

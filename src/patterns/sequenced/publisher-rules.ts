@@ -14,6 +14,7 @@
  */
 
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
+import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { Deadlines, type Due } from "../../core/deadlines.js";
 import { costOf } from "../../core/frame-cost.js";
 import { encodeMeta, Kind } from "../kit/sequence-meta.js";
@@ -75,7 +76,10 @@ class Topic implements Due {
   readonly key: string;
   readonly name: Buffer;
   readonly stream: number;
-  readonly history: History<Kept> = new History<Kept>();
+  /** The newest messages, with consecutive sequences up to {@link newest}. */
+  readonly history: RingBuffer<Kept> = new RingBuffer<Kept>(2);
+  /** Sequence of the last message; 0: none. */
+  newest = 0;
   readonly byUse: Link<Topic> = new Link<Topic>(this);
   readonly due: Link<Topic> = new Link<Topic>(this);
   lastPublished = 0;
@@ -87,6 +91,11 @@ class Topic implements Due {
     this.key = key;
     this.name = Buffer.from(name);
     this.stream = stream;
+  }
+
+  /** Sequence of the oldest kept message; 0: none. */
+  get oldest(): number {
+    return this.history.length === 0 ? 0 : this.newest - this.history.length + 1;
   }
 }
 
@@ -145,7 +154,7 @@ export class PublisherRules {
     this.#byUse.push(topic.byUse);
     topic.lastPublished = now;
     if (topic.quiet > this.#options.markInterval) this.#arm(topic, now);
-    const sequence = topic.history.newest + 1;
+    const sequence = ++topic.newest;
     const frames = [topic.name, encodeMeta(Kind.MESSAGE, this.#id, topic.stream, sequence, time), ...body];
     this.#counts.published += 1;
     this.#keep(topic, frames, body);
@@ -175,7 +184,7 @@ export class PublisherRules {
         this.#marks.set(topic.due, now, markInterval - silent);
         continue;
       }
-      const { newest } = topic.history;
+      const { newest } = topic;
       this.#counts.marks += 1;
       this.#outbox.publish([topic.name, encodeMeta(Kind.MARK, this.#id, topic.stream, newest, time)]);
       topic.quiet = Math.min(2 * topic.quiet, MAX_QUIET * markInterval);
@@ -227,6 +236,7 @@ export class PublisherRules {
   #forgetOldest(topic: Topic): void {
     const kept = topic.history.shift();
     if (kept === undefined) return;
+    if (topic.history.length === 0) topic.history.clear();
     kept.link.unlink();
     this.#keptBytes -= kept.bytes;
   }
@@ -237,28 +247,27 @@ export class PublisherRules {
     topic.due.unlink();
     this.#topics.delete(topic.key);
     this.#counts.topicsEvicted += 1;
-    this.#outbox.event({ type: "topic:evicted", topic: topic.name, sequence: topic.history.newest });
+    this.#outbox.event({ type: "topic:evicted", topic: topic.name, sequence: topic.newest });
   }
 
   #replay(from: Buffer, request: ReplayRequest, name: Buffer): void {
     const topic = this.#topics.get(name.toString("latin1"));
-    const history = topic?.history;
-    const stream = topic?.stream ?? 0;
+    const { stream = 0, oldest = 0, newest = 0 } = topic ?? {};
     let status: EndStatus = EndStatus.DONE;
     let sent = 0;
     if (request.publisher !== this.#idKey) status = EndStatus.OTHER_PUBLISHER;
-    else if (history === undefined || stream !== request.stream) status = EndStatus.GONE;
+    else if (topic === undefined || stream !== request.stream) status = EndStatus.GONE;
     else {
       const answer = encodeAnswer(request.number);
-      const last = Math.min(request.to, history.newest);
+      const last = Math.min(request.to, newest);
       let bytes = 0;
-      for (let sequence = Math.max(request.from, history.oldest); sequence <= last; sequence++) {
-        const kept = history.at(sequence);
-        if (kept === undefined) break;
+      const first = oldest === 0 ? last + 1 : Math.max(request.from, oldest);
+      for (let sequence = first; sequence <= last; sequence++) {
         if (sent >= PAGE_MESSAGES || bytes >= PAGE_BYTES) {
           status = EndStatus.MORE;
           break;
         }
+        const kept = topic.history.at(sequence - oldest);
         if (!this.#outbox.answer(from, [answer, ...kept.frames])) {
           // Neither messages nor an end: the subscriber retries from its position.
           this.#counts.replaysCut += 1;
@@ -270,61 +279,8 @@ export class PublisherRules {
     }
     this.#counts.replayed += sent;
     const { number } = request;
-    const oldest = history?.oldest ?? 0;
-    const newest = history?.newest ?? 0;
     const end = encodeEnd({ number, publisher: this.#idKey, stream, oldest, newest, status });
     if (!this.#outbox.answer(from, [end])) this.#counts.replaysCut += 1;
     this.#outbox.event({ type: "replay:answered", topic: name, from: request.from, to: request.to, sent });
-  }
-}
-
-/** Newest messages of a topic with consecutive sequences. Pure. */
-
-/** Slots cleared at once. */
-const SLACK = 64;
-
-export class History<T> {
-  #items: T[] = [];
-  #start = 0;
-  /** Sequence of the next message. */
-  #next = 1;
-
-  get length(): number {
-    return this.#items.length - this.#start;
-  }
-
-  /** Newest sequence; 0: none. */
-  get newest(): number {
-    return this.#next - 1;
-  }
-
-  /** Oldest kept sequence; 0: none. */
-  get oldest(): number {
-    return this.length === 0 ? 0 : this.#next - this.length;
-  }
-
-  /** @returns the sequence of the message */
-  push(item: T): number {
-    this.#items.push(item);
-    this.#next += 1;
-    return this.#next - 1;
-  }
-
-  /** Removes the oldest. */
-  shift(): T | undefined {
-    if (this.length === 0) return undefined;
-    const item = this.#items[this.#start];
-    (this.#items as (T | undefined)[])[this.#start] = undefined;
-    this.#start += 1;
-    if (this.#start > SLACK && 2 * this.#start > this.#items.length) {
-      this.#items = this.#items.slice(this.#start);
-      this.#start = 0;
-    }
-    return item;
-  }
-
-  at(sequence: number): T | undefined {
-    const index = sequence - this.oldest;
-    return this.length === 0 || index < 0 ? undefined : this.#items[this.#start + index];
   }
 }
