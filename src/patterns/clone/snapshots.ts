@@ -77,26 +77,21 @@ export class Snapshot {
   /** The next entries, about `max` and `maxBytes`. An empty batch is not the end; see `done`. */
   take(max: number, maxBytes: number): SnapshotEntry[] {
     const table = this.#table;
-    const ids: number[] = [];
+    const entries: SnapshotEntry[] = [];
     let bytes = 0;
-    let total = 0;
     const last = Math.min(this.#end, this.#cursor + MAX_SCAN);
     let id = this.#cursor;
-    for (; id < last && ids.length < max && total < maxBytes; id++) {
+    for (; id < last && entries.length < max && bytes < maxBytes; id++) {
       const sequence = table.sequence(id);
-      if (sequence < 0 || sequence > this.sequence) continue;
-      if (this.prefix.length > 0 && !table.hasPrefix(id, this.prefix)) continue;
-      ids.push(id);
-      const large = table.largeValue(id);
-      bytes += table.keyLength(id) + (large === undefined ? table.valueLength(id) : 0);
-      total += table.keyLength(id) + table.valueLength(id);
+      if (sequence < 0 || sequence > this.sequence || !table.hasPrefix(id, this.prefix)) continue;
+      entries.push({ key: table.key(id), value: table.value(id), sequence });
+      bytes += table.keyLength(id) + table.valueLength(id);
     }
     this.#cursor = id;
-    const entries = this.#copies(ids, bytes);
     if (id < this.#end) return entries;
     for (let entry = this.#saved.peek(); entry !== undefined; entry = this.#saved.peek()) {
-      if (entries.length >= max || total >= maxBytes) break;
-      total += entry.key.length + entry.value.length;
+      if (entries.length >= max || bytes >= maxBytes) break;
+      bytes += entry.key.length + entry.value.length;
       entries.push(entry);
       this.#saved.shift();
       this.#count(-costOf([entry.key, entry.value]));
@@ -107,28 +102,6 @@ export class Snapshot {
   #count(bytes: number): void {
     this.#savedBytes += bytes;
     this.#total.bytes += bytes;
-  }
-
-  /** Copies entries into one chunk, since the table changes. */
-  #copies(ids: readonly number[], bytes: number): SnapshotEntry[] {
-    const table = this.#table;
-    const memory = Buffer.allocUnsafeSlow(bytes);
-    const entries: SnapshotEntry[] = [];
-    let at = 0;
-    for (const id of ids) {
-      const keyEnd = at + table.keyLength(id);
-      table.copyKey(id, memory, at);
-      const key = memory.subarray(at, keyEnd);
-      let value = table.largeValue(id);
-      at = keyEnd;
-      if (value === undefined) {
-        at = keyEnd + table.valueLength(id);
-        table.copyValue(id, memory, keyEnd);
-        value = memory.subarray(keyEnd, at);
-      }
-      entries.push({ key, value, sequence: table.sequence(id) });
-    }
-    return entries;
   }
 }
 
