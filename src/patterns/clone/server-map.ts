@@ -12,7 +12,7 @@ import { CloneTable } from "./table.js";
 export class ServerMap {
   readonly subtrees = new SubtreeSequences();
   #table = new CloneTable();
-  #expiry = new Expiry(this.#table);
+  #expiry = new Expiry();
   #window = new UuidWindow();
   /** Of the last update that was applied. */
   #applied = 0;
@@ -61,7 +61,7 @@ export class ServerMap {
   /** Takes over the other server's map, without the updates after it. */
   adopt(loaded: LoadedMap): void {
     this.#table = loaded.table;
-    this.#expiry = new Expiry(this.#table);
+    this.#expiry = new Expiry();
     for (const [id, time] of loaded.expires) this.#expiry.set(id, time);
     this.#window = new UuidWindow();
     for (const uuid of uuidsOf(loaded.seen)) this.#window.add(uuid);
@@ -108,8 +108,6 @@ const SLACK = 1_024;
 interface Deadline {
   readonly time: number;
   readonly id: number;
-  /** Sequence of the update that set it. */
-  readonly sequence: number;
 }
 
 /**
@@ -117,14 +115,9 @@ interface Deadline {
  * the heap, or removed once they are the majority.
  */
 export class Expiry {
-  readonly #table: CloneTable;
   #heap: Deadline[] = [];
   /** The deadline of each ephemeral key, by id. */
   readonly #times = new Map<number, Deadline>();
-
-  constructor(table: CloneTable) {
-    this.#table = table;
-  }
 
   /** Ephemeral keys. */
   get size(): number {
@@ -137,7 +130,7 @@ export class Expiry {
       if (this.#times.size > 0) this.#times.delete(id);
       return;
     }
-    const deadline = { time, id, sequence: this.#table.sequence(id) };
+    const deadline = { time, id };
     this.#times.set(id, deadline);
     this.#push(deadline);
     if (this.#heap.length > 2 * this.#times.size + SLACK) this.#rebuild();
@@ -169,11 +162,6 @@ export class Expiry {
       this.#times.delete(first.id);
       ids.push(first.id);
     }
-  }
-
-  clear(): void {
-    this.#heap = [];
-    this.#times.clear();
   }
 
   #skipOld(): void {

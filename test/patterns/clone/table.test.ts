@@ -126,13 +126,9 @@ test("a key costs no more memory than twice its data", () => {
 });
 
 test("ephemeral keys come due in their order, once, and not when they were set again", () => {
-  const table = new CloneTable();
-  const expiry = new Expiry(table);
-  const ids = [30, 10, 20].map((time, n) => {
-    const id = table.put(Buffer.from(`k${n}`), Buffer.from("v"), n);
-    expiry.set(id, time);
-    return id;
-  });
+  const expiry = new Expiry();
+  const ids = [5, 6, 7];
+  for (const [n, time] of [30, 10, 20].entries()) expiry.set(ids[n] as number, time);
   expiry.set(ids[1] as number, 40);
   expect(expiry.next()).toBe(20);
   expect(expiry.due(35, 10)).toEqual([ids[2], ids[0]]);
