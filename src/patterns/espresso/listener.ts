@@ -2,7 +2,6 @@
 import { systemClock } from "../../core/clock.js";
 import { InvalidArgumentError, InvalidMessageError, TimeoutError } from "../../core/errors.js";
 import type { WaitOptions } from "../../core/waiter.js";
-import { Calls } from "../../sockets/calls.js";
 import type { Codec } from "../../sockets/codec.js";
 import type { Context } from "../../sockets/context.js";
 import { isEndpointSource } from "../../sockets/endpoint-source.js";
@@ -128,7 +127,6 @@ export type EspressoListenerEvent = SocketEvent;
  * ```
  */
 export class EspressoListener<T = undefined> extends Driver<EspressoListenerEvent, EspressoListenerStats> {
-  readonly #open = new Calls();
   readonly #socket: Subscriber;
   readonly #filter: Filter;
   readonly #codec: Codec<T> | undefined;
@@ -188,7 +186,7 @@ export class EspressoListener<T = undefined> extends Driver<EspressoListenerEven
    * @throws TimeoutError `EAGAIN`, AbortedError `ABORT_ERR`, ClosedError as a socket's `receive`
    */
   receive(options: WaitOptions = {}): Promise<EspressoRecord<T>> {
-    return this.#open.run(async () => {
+    return this.run(async () => {
       checkKeys("EspressoListener.receive", options, ["timeout", "signal"]);
       const [record] = await this.#receiveMany({ ...options, max: 1 });
       return record as EspressoRecord<T>;
@@ -197,7 +195,7 @@ export class EspressoListener<T = undefined> extends Driver<EspressoListenerEven
 
   /** Returns 1 to `max` records (default 1,000): those available, or the next one. Otherwise like {@link receive}. */
   receiveMany(options: EspressoReceiveManyOptions = {}): Promise<EspressoRecord<T>[]> {
-    return this.#open.run(async () => {
+    return this.run(async () => {
       checkKeys("EspressoListener.receiveMany", options, ["timeout", "signal", "max"]);
       checkCount("max", options.max ?? MANY, 1);
       return this.#receiveMany(options);
@@ -236,18 +234,10 @@ export class EspressoListener<T = undefined> extends Driver<EspressoListenerEven
 
   /**
    * Settles when a tap is connected.
-   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError when the listener closes
+   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EAGAIN`
    */
-  async ready(options: PatternWaitOptions = {}): Promise<void> {
-    checkKeys("EspressoListener.ready", options, ["timeout", "signal"]);
-    this.assertOpen();
-    try {
-      await this.#socket.ready({ timeout: -1, ...options });
-    } catch (error) {
-      if (error instanceof TimeoutError)
-        throw new TimeoutError("ETIMEDOUT", `No tap was connected within ${options.timeout} ms`);
-      throw error;
-    }
+  ready(options: PatternWaitOptions = {}): Promise<void> {
+    return this.whenReady(() => [this.#socket], options);
   }
 
   /** Current statistics. */
@@ -261,7 +251,6 @@ export class EspressoListener<T = undefined> extends Driver<EspressoListenerEven
 
   /** @internal */
   protected async onClose(): Promise<void> {
-    this.#open.abandon();
     await this.#socket.close({ linger: 0 });
   }
 
