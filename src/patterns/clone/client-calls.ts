@@ -1,12 +1,12 @@
 /**
- * The unacknowledged updates of a client.
+ * A client's unacknowledged updates.
  *
  *   waiting ──> in flight ──the update comes back──> settled
  *      behind an        │  ^
  *      earlier one      └──┘ sent again: to a new server, after a lost connection, and at intervals
  *      of its key
  *
- * One update of a key is in flight, so that a repetition cannot overtake a later update of the same key.
+ * One update of a key is in flight, so that a repetition cannot overtake a later one.
  */
 
 import { readUint32 } from "../../core/big-endian.js";
@@ -20,30 +20,27 @@ import type { PendingCall } from "../kit/calls.js";
 import { StoreError } from "../kit/store/error.js";
 import { encodeSet, UUID_BYTES, VALUE, writeSequence } from "./protocol.js";
 
-/** A set or delete. */
 export interface ClientUpdate {
   readonly key: Buffer;
   readonly properties: Buffer;
   /** Empty: the key is deleted. */
   readonly value: Buffer;
-  /** The properties have a condition. */
   readonly conditional: boolean;
-  /** ms; not above 0: no limit. */
+  /** ms; 0 or less: no limit. */
   readonly timeout: number;
 }
 
-/** An update of this client as it came back. */
 export interface Answer {
   readonly sequence: number;
-  /** Revision of the key, if the update changed nothing; else `undefined`. */
+  /** Revision of the key, if nothing changed. */
   readonly revision: number | undefined;
   readonly conflict: boolean;
   readonly value: Buffer;
 }
 
-/** An update was not made, since its key had another revision. Code `ERR_CONFLICT`. */
+/** The key had another revision, so nothing changed. Code `ERR_CONFLICT`. */
 export class CloneConflictError extends ShoalError {
-  /** The revision that the key had; 0: the key did not exist. */
+  /** The revision that the key had; 0: it did not exist. */
   readonly revision: number;
 
   constructor(revision: number) {
@@ -53,7 +50,7 @@ export class CloneConflictError extends ShoalError {
   }
 }
 
-/** The call of an update. Its result is the sequence. */
+/** The result is the sequence. */
 export type UpdateResult = Pick<PendingCall<number>, "settled" | "resolve" | "reject" | "abandon">;
 
 export interface CloneCall {
@@ -65,19 +62,17 @@ export interface CloneCall {
   readonly link: Link<CloneCall>;
   deadline: number;
   sentAt: number;
-  /** Earlier and later updates of the same key. */
   previous: CloneCall | undefined;
   next: CloneCall | undefined;
 }
 
-/** Sends an update to a server. @returns `false` when there is no room for another before `writable` */
+/** @returns `false` without room for another before `writable` */
 export type SendSet = (server: number, frames: Buffer[]) => boolean;
 
 interface Collector {
   readonly server: number;
   ready: boolean;
   blocked: boolean;
-  /** Updates in flight without room. */
   readonly queue: RingBuffer<CloneCall>;
 }
 
@@ -91,13 +86,12 @@ export class ClientCalls {
   readonly #inFlight = new NumberTable<CloneCall>();
   readonly #tails = new KeyTable<CloneCall>();
   readonly #deadlines = new Deadlines<CloneCall>();
-  /** Whether the server compares and sets; `undefined` before its KTHXBAI. */
+  /** `undefined` before the server's KTHXBAI. */
   #conditions: boolean | undefined;
   #number = 0;
   #waiting = 0;
   readonly counts = { sets: 0, acknowledged: 0, conflicts: 0, timedOut: 0, aborted: 0, resent: 0 };
 
-  /** @param max unsettled updates */
   constructor(token: Buffer, max: number, send: SendSet) {
     this.#token = token;
     this.#tokenHigh = token.readInt32BE(0);
@@ -111,7 +105,7 @@ export class ClientCalls {
     this.#collectors = [...this.#collectors, collector];
   }
 
-  /** Sends nothing more to a server. Its updates stay in flight. */
+  /** Its updates stay in flight. */
   leave(server: number): void {
     this.#collectors = this.#collectors.filter((collector) => collector.server !== server);
   }
@@ -120,14 +114,13 @@ export class ClientCalls {
     return this.#inFlight.size + this.#waiting;
   }
 
-  /** The number of an update; 0 for one of another client. */
+  /** 0 for an update of another client. */
   numberOf(uuid: Buffer): number {
     if (uuid.length !== UUID_BYTES) return 0;
     if (uuid.readInt32BE(0) !== this.#tokenHigh || uuid.readInt32BE(4) !== this.#tokenLow) return 0;
     return uuid.readUInt32BE(8) * 4_294_967_296 + uuid.readUInt32BE(12);
   }
 
-  /** Whether the UUID at a position is of this client. */
   isOwn(bytes: Uint8Array, at: number): boolean {
     return (
       (readUint32(bytes, at) | 0) === this.#tokenHigh && (readUint32(bytes, at + 4) | 0) === this.#tokenLow
@@ -168,7 +161,6 @@ export class ClientCalls {
     return call;
   }
 
-  /** Settles an update that came back and is in the map. */
   acknowledge(number: number, { sequence, revision, conflict, value }: Answer, now: number): void {
     const call = this.#inFlight.get(number);
     if (call === undefined) return;
@@ -179,12 +171,12 @@ export class ClientCalls {
       return;
     }
     this.counts.acknowledged += 1;
-    // A repeated update has an unknown sequence. With an unchanged value it is the revision of the key.
+    // The sequence of a repeated update is unknown. With an unchanged value it is the revision of the key.
     const same = revision !== undefined && (call.frames[VALUE] as Buffer).equals(value);
     call.result.resolve(same && revision > 0 ? revision : sequence);
   }
 
-  /** Whether the server compares and sets. Conditional updates wait for it, and fail at other servers. */
+  /** Conditional updates wait for this, and fail at servers without conditions. */
   support(conditions: boolean, now: number): void {
     this.#conditions = conditions;
     if (conditions) return;
@@ -195,25 +187,22 @@ export class ClientCalls {
     for (const call of refused) this.#fail(call, unsupported(), now);
   }
 
-  /** Called for a new connection, until {@link support}. */
   forgetSupport(): void {
     this.#conditions = undefined;
   }
 
-  /** The caller gave up. */
   abort(call: CloneCall, now: number): void {
     this.counts.aborted += 1;
     this.#end(call, now);
   }
 
-  /** The server has no room for an update. */
   refuse(number: number, now: number): void {
     const call = this.#inFlight.get(number);
     if (call !== undefined)
       this.#fail(call, new StoreError("full", "The server has no room for the update"), now);
   }
 
-  /** A collector is connected: all updates in flight are sent to it. */
+  /** All updates in flight are sent to a connected collector. */
   ready(server: number, now: number): void {
     const collector = this.#collectorOf(server);
     if (collector === undefined) return;
@@ -237,7 +226,7 @@ export class ClientCalls {
     this.#drain(collector);
   }
 
-  /** Repeats updates in flight, older than `age` ms, in order. */
+  /** Repeats updates older than `age` ms. */
   resend(server: number, now: number, age = 0): void {
     const collector = this.#collectorOf(server);
     if (collector === undefined || !collector.ready || collector.queue.length > 0) return;
@@ -297,12 +286,12 @@ export class ClientCalls {
         continue;
       }
       collector.queue.push(call);
-      // Bounds the queue of a server that takes nothing, while the other one settles updates.
+      // The server takes nothing, while the other one settles updates.
       if (collector.queue.length > 2 * this.#max) collector.queue.retain(({ result }) => !result.settled);
     }
   }
 
-  /** Servers without conditions would make a conditional update in any case. */
+  /** Servers without conditions would make it in any case. */
   #maySend(call: CloneCall): boolean {
     return !call.conditional || this.#conditions === true;
   }
@@ -322,7 +311,6 @@ export class ClientCalls {
     }
   }
 
-  /** Removes an update, and launches the next of its key. */
   #end(call: CloneCall, now: number): void {
     call.link.unlink();
     const { previous, next } = call;
@@ -330,7 +318,7 @@ export class ClientCalls {
     if (next !== undefined) next.previous = previous;
     else if (previous !== undefined) this.#tails.set(previous);
     else this.#tails.delete(call.key);
-    // An old object with these links would retain all later ones.
+    // Else an old call would retain all later ones.
     call.previous = undefined;
     call.next = undefined;
     if (!this.#inFlight.delete(call.number)) this.#waiting -= 1;

@@ -1,4 +1,4 @@
-/** Encodes and decodes keys and values, and reports invalid ones. */
+/** Keys and values as bytes; invalid ones are reported. */
 
 import { isUtf8 } from "node:buffer";
 import { isBytes } from "../../core/bytes.js";
@@ -8,7 +8,7 @@ import { type Codec, withSchema } from "../../sockets/codec.js";
 import { encodeValue } from "../kit/body.js";
 import { keyFault, MAX_KEY } from "./protocol.js";
 
-/** A key: bytes, or a text in `keyEncoding`. */
+/** Bytes, or a text in `keyEncoding`. */
 export type CloneKey = string | Uint8Array;
 
 export interface ClientCoding {
@@ -23,7 +23,7 @@ export class ClientCoder {
   readonly #onInvalid: (key: Buffer, error: unknown) => void;
 
   /**
-   * @param onInvalid called for a key that is not text, and a value that does not pass the codec or schema
+   * @param onInvalid called for a key that is not text, and an unreadable value
    * @throws InvalidArgumentError `EINVAL`
    */
   constructor(
@@ -37,14 +37,14 @@ export class ClientCoder {
     this.#onInvalid = onInvalid;
   }
 
-  /** The bytes of a key or a prefix. @throws InvalidArgumentError `EINVAL` */
+  /** @throws InvalidArgumentError `EINVAL` */
   bytes(key: CloneKey): Buffer {
     if (typeof key === "string") return Buffer.from(key, this.#encoding);
     if (isBytes(key)) return Buffer.from(key);
     throw new InvalidArgumentError(`A key is text or bytes; got ${typeof key}`);
   }
 
-  /** The bytes of a key. @throws InvalidArgumentError `EINVAL` for an invalid key */
+  /** @throws InvalidArgumentError `EINVAL` for an invalid key */
   key(key: CloneKey): Buffer {
     const bytes = this.bytes(key);
     const fault = keyFault(bytes);
@@ -56,17 +56,16 @@ export class ClientCoder {
     throw new InvalidArgumentError(`No key: ${what}`);
   }
 
-  /** A value's bytes, a copy. @throws InvalidMessageError `ERR_INVALID_MESSAGE` for what the codec or schema refuses */
+  /** @returns a copy. @throws InvalidMessageError `ERR_INVALID_MESSAGE` */
   encode(value: unknown): Buffer {
     if (this.#codec === undefined) {
-      // Copied, since it may be sent again and the program may change it.
+      // The program may change it before a repetition.
       if (typeof value === "string" || isBytes(value)) return Buffer.from(value as string);
       throw new InvalidArgumentError(`A value is text or bytes without a codec; got ${typeof value}`);
     }
     return Buffer.from(encodeValue(this.#codec, value) as string);
   }
 
-  /** @returns `undefined` for an invalid value */
   decode<V>(key: Buffer, bytes: Buffer): V | undefined {
     if (this.#codec === undefined) return bytes as V;
     try {
@@ -77,7 +76,7 @@ export class ClientCoder {
     }
   }
 
-  /** A key's text; `undefined` for invalid UTF-8. */
+  /** `undefined` for invalid UTF-8. */
   text(key: Buffer): string | undefined {
     if (this.#encoding === "latin1" || isUtf8(key)) return key.toString(this.#encoding);
     this.#onInvalid(key, new InvalidMessageError("The key is no UTF-8 text; see the option keyEncoding"));

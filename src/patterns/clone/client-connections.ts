@@ -1,5 +1,5 @@
 /**
- * The sockets of a clone's client.
+ * Sockets of a client.
  *
  *   PUB     to P + 2 of each server
  *   SUB     to P + 1 of the server in use, new for each attempt
@@ -16,15 +16,12 @@ import type { ClientRules } from "./client-rules.js";
 import { type CloneEndpoints, HANDSHAKE_ERRORS } from "./endpoints.js";
 import { encodeRequest, HUGZ } from "./protocol.js";
 
-/** Messages received at once. */
 const BATCH = 1_000;
 const RECEIVE_MARK = 10_000;
 
-/** The client around the sockets. */
 export interface ConnectionOwner {
-  /** Calls the rules, and sets the timer after it. */
+  /** Sets the timer afterwards. */
   act(action: (rules: ClientRules, now: number) => void): void;
-  /** A handshake failed. */
   refused(server: string, port: "snapshot" | "publisher" | "collector", error: ShoalError): void;
 }
 
@@ -34,7 +31,6 @@ export class ClientConnections {
   readonly #options: CommonOptions & { readonly context?: Context };
   readonly #owner: ConnectionOwner;
   readonly #publishers = new Map<number, Publisher>();
-  /** The server of `#subscriber` and `#dealer`. */
   #used = -1;
   #subscriber: Subscriber | undefined;
   #dealer: Dealer | undefined;
@@ -50,13 +46,11 @@ export class ClientConnections {
     this.#owner = owner;
   }
 
-  /** Connects to the collector of a server. */
   join(server: number, endpoints: CloneEndpoints): void {
     this.#servers.set(server, endpoints);
     this.#connectCollector(server, endpoints);
   }
 
-  /** Closes all connections to a server. */
   leave(server: number): void {
     this.#servers.delete(server);
     void this.#publishers.get(server)?.close({ linger: 0 });
@@ -64,12 +58,11 @@ export class ClientConnections {
     if (this.#used === server) this.#closeUsed();
   }
 
-  /** Connects to a server, in place of the one before, with new sockets: messages of an earlier attempt cannot come. */
+  /** New sockets, so that messages of an earlier attempt cannot come. */
   open(attempt: number, server: number): void {
     const endpoints = this.#servers.get(server) as CloneEndpoints;
     this.#closeUsed();
     this.#used = server;
-    // If `join` failed.
     if (!this.#publishers.has(server)) this.#connectCollector(server, endpoints);
     const options = { ...this.#optionsFor(endpoints), receiveHighWaterMark: RECEIVE_MARK };
     const subscriber = new Subscriber(options);
@@ -93,7 +86,6 @@ export class ClientConnections {
     void this.#read(dealer, (rules, message, now) => rules.snapshot(attempt, message, now));
   }
 
-  /** Asks the server in use for a snapshot. */
   ask(): void {
     this.#dealer?.trySend(encodeRequest(this.#subtree));
   }
@@ -161,7 +153,7 @@ export class ClientConnections {
       socket.events.on(type, ({ error }) => this.#owner.refused(server, port, error));
   }
 
-  /** Within the process messages come as their frames: as bytes they would be copied. */
+  /** Over inproc messages come as frames: as bytes they would be copied. */
   #readUpdates(socket: Subscriber, attempt: number, endpoint: string): void {
     const take = (batch: FrameBatch): void =>
       this.#owner.act((rules, now) => rules.updates(attempt, batch, now));

@@ -1,4 +1,3 @@
-/** The copy of the map that a client holds, and its subtree. */
 import type { ClientEffects } from "./client-state.js";
 import { subtreeName, subtreeSequence } from "./properties.js";
 import { CloneTable } from "./table.js";
@@ -19,7 +18,7 @@ export class ClientMap {
     return this.#table;
   }
 
-  /** @param value empty: the key is deleted. @returns `false` above the bound of bytes */
+  /** @param value empty: deleted. @returns `false` above the bound of bytes */
   apply(key: Buffer, value: Buffer, sequence: number, own: boolean): boolean {
     const table = this.#table;
     const { watching } = this.#effects;
@@ -34,13 +33,12 @@ export class ClientMap {
       table.put(key, value, sequence);
     }
     if (!watching || (value.length === 0 && old === undefined)) return true;
-    // A repeated acknowledgement changes nothing.
     if (old?.equals(value) === true && !own) return true;
     this.#effects.changed(key, old, value.length === 0 ? undefined : value, sequence, own, false);
     return true;
   }
 
-  /** Applies a plain update without watches. @returns `false` above the bound of bytes, without a change */
+  /** Without watches. @returns `false` above the bound of bytes, without a change */
   applyNext(update: UpdateView): boolean {
     const { key, keyEnd, value, valueEnd, sequence } = update;
     const table = this.#table;
@@ -50,7 +48,7 @@ export class ClientMap {
     return true;
   }
 
-  /** Replaces the map by a snapshot. @returns the map before */
+  /** @returns the map before */
   replace(table: CloneTable, last: number): CloneTable {
     const before = this.#table;
     this.#table = table;
@@ -58,7 +56,6 @@ export class ClientMap {
     return before;
   }
 
-  /** Reports the differences from the map before to the watches. */
   reportDifference(before: CloneTable): void {
     if (!this.#effects.watching) return;
     const after = this.#table;
@@ -80,13 +77,13 @@ export class ClientMap {
   }
 }
 
-/** The subtree of a client, and its numbering at the server (properties.ts). */
+/** A client's subtree, and its number at the server (properties.ts). */
 export class ClientSubtree {
   readonly #prefix: Buffer;
-  /** The name of its property at this server, such as `s3`. */
+  /** Property of its number, such as `s3`. */
   #property: string | undefined;
 
-  /** @param prefix empty: the whole map */
+  /** @param prefix empty: everything */
   constructor(prefix: Buffer) {
     this.#prefix = prefix;
   }
@@ -104,22 +101,21 @@ export class ClientSubtree {
     return length === 0 || (key.length >= length && key.compare(this.#prefix, 0, length, 0, length) === 0);
   }
 
-  /** Takes its number from the properties of a KTHXBAI. */
+  /** From the properties of a KTHXBAI. */
   learn(properties: Buffer): void {
     this.#property = this.isWhole ? undefined : subtreeName(properties);
   }
 
-  /** Called for a new connection. */
   forget(): void {
     this.#property = undefined;
   }
 
-  /** The sequence of the update before in the subtree; 0 if unknown. */
+  /** The update before in the subtree; 0 if unknown. */
   previous(sequence: number, properties: Buffer): number {
     return this.isWhole ? sequence - 1 : this.#numbered(properties);
   }
 
-  /** The sequence of the last update in the subtree, by a HUGZ; 0 if unknown. */
+  /** The last update in the subtree, by a HUGZ; 0 if unknown. */
   latest(sequence: number, properties: Buffer): number {
     return this.isWhole ? sequence : this.#numbered(properties);
   }

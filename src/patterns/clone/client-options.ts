@@ -26,46 +26,46 @@ import { ClientCoder } from "./client-coder.js";
 import { type CloneEndpoints, endpointsOf } from "./endpoints.js";
 import { type CloneFault, isSubtree, MAX_KEY } from "./protocol.js";
 
-/** ms between a lost connection and the next try, at most. */
 const MAX_RETRY_DELAY = 1_000;
 const RECONNECT = 100;
 
-/** The type of values: Buffers, or with a codec its values. */
+/** Values: Buffers, or those of the codec. */
 export type CloneValue<T> = [T] extends [Raw] ? Buffer : T;
-/** The type of values for `set`. */
 export type CloneValueIn<T> = [T] extends [Raw] ? string | Uint8Array : T;
 
 /**
- * The servers of a client, the preferred first. A server is its snapshot endpoint P, with P + 1 and P + 2 after it, or all
+ * A client's servers, the preferred first. Each is its snapshot endpoint P, followed by P + 1 and P + 2, or all
  * endpoints by name. A source has snapshot endpoints.
  */
 export type CloneServers = string | CloneEndpoints | readonly (string | CloneEndpoints)[] | EndpointSource;
 
 const OPTIONS = {
-  /** `/segment/…/`: the client holds only keys that begin with it. Default: all. */
+  /** `/segment/…/`: holds only keys that begin with it. Default: all. */
   subtree: anything<string | Uint8Array>(),
   /** Encodes and decodes values. Default: bytes as they are. */
   codec: codec<unknown>(),
-  /** A Standard Schema that values have to pass, on the way out and in. With a codec only. */
+  /** A Standard Schema for values in both directions; needs a codec. */
   schema: anything<StandardSchemaV1>(),
   /**
-   * The text of keys. With `"latin1"` each byte is a character, so any key has a text. With `"utf8"`, `entries` and
-   * `watch` leave out invalid UTF-8. Default `"utf8"`.
+   * Text of keys. `"latin1"`: each byte is a character. `"utf8"`: `entries` and `watch` leave out invalid UTF-8.
+   * Default `"utf8"`.
    */
   keyEncoding: choice(["utf8", "latin1"], "utf8"),
   /** ms between two HUGZ of the server. Default 1,000, as in 12/CHP. */
   heartbeatInterval: integer({ default: 1_000 }),
   /** Missing heartbeats after which the next server is tried, at least 2. Default 2. */
   liveness: integer({ default: 2, min: 2, max: 1_000 }),
-  /** ms without progress of a snapshot after which the next server is tried. Default: `heartbeatInterval * (liveness + 1)`. */
+  /**
+   * ms without progress of a snapshot before the next server is tried. Default: `heartbeatInterval * (liveness + 1)`.
+   */
   attemptTimeout: integer(),
-  /** ms between a lost connection and the next server; doubled each time, and half of it random. Default 50. */
+  /** ms between a lost connection and the next server; doubled each time, half of it random. Default 50. */
   retryDelay: integer({ default: 50 }),
   /** Maximum of the doubled `retryDelay`, ms. Default: the lesser of 1,000 and `heartbeatInterval`. */
   maxRetryDelay: integer(),
   /** ms for a `set`, unless the call has its own; -1: no limit. Default 10,000. */
   timeout: integer({ default: 10_000, min: -1 }),
-  /** Unacknowledged updates; more are refused with `ERR_TOO_MANY_PENDING`. Default 10,000. */
+  /** Unacknowledged updates; more reject with `ERR_TOO_MANY_PENDING`. Default 10,000. */
   maxPending: integer({ default: 10_000 }),
   /** Bytes of their keys and values; a single one may be larger. Default 268,435,456. */
   maxPendingBytes: bytes({ default: 268_435_456 }),
@@ -76,7 +76,7 @@ const OPTIONS = {
   context: anything<Context>(),
 };
 
-/** Options of `CloneClient`. Times are in ms. */
+/** Options of `CloneClient`. Times in ms. */
 export type CloneClientOptions<T = Raw> = Omit<Given<typeof OPTIONS>, "codec"> & {
   /** Encodes and decodes values. Default: bytes as they are. */
   readonly codec?: Codec<T>;
@@ -84,8 +84,8 @@ export type CloneClientOptions<T = Raw> = Omit<Given<typeof OPTIONS>, "codec"> &
 
 const DELETE_OPTIONS = {
   /**
-   * The required revision of the key, from `entry`; 0: the key must not exist. Otherwise the call rejects with
-   * `ERR_CONFLICT`, without a change. Default: any.
+   * Revision that the key must have, from `entry`; 0: it must not exist. Otherwise the call rejects with
+   * `ERR_CONFLICT`. Default: any.
    */
   revision: integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
   /** ms until the call is given up; -1: no limit. Default: the client's. */
@@ -98,29 +98,24 @@ const SET_OPTIONS = {
   ttl: integer({ default: 0, min: 0, max: 1_000_000_000_000 }),
 };
 const WATCH_OPTIONS = {
-  /** Changes in the queue. A full queue drops the oldest, with an event and a count. Default 10,000. */
+  /** Queued changes; above, the oldest is dropped, with an event and a count. Default 10,000. */
   maxQueue: integer({ default: 10_000 }),
 };
 
-/** Options of `delete`. */
 export type CloneDeleteOptions = Given<typeof DELETE_OPTIONS>;
-/** Options of `set`. */
 export type CloneSetOptions = Given<typeof SET_OPTIONS>;
-/** Options of `watch`. */
 export type CloneWatchOptions = Given<typeof WATCH_OPTIONS>;
 
-/** Options of a client's rules. */
 export interface ClientRulesOptions
   extends Pick<
     Settings<typeof OPTIONS>,
     "heartbeatInterval" | "liveness" | "retryDelay" | "maxPending" | "maxBytes"
   > {
-  /** For events. */
   readonly servers: readonly string[];
   readonly subtree: Buffer;
   readonly attemptTimeout: number;
   readonly maxRetryDelay: number;
-  /** 8 random bytes: the first half of the UUIDs of this client's updates. */
+  /** 8 random bytes: the first half of this client's UUIDs. */
   readonly token: Buffer;
   /** For jitter: from 0 up to 1. */
   readonly random: () => number;
@@ -128,7 +123,7 @@ export interface ClientRulesOptions
 
 /**
  * @param onInvalid called for a key or value that cannot be decoded
- * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
+ * @throws InvalidArgumentError `EINVAL`
  */
 export function clientSettings<T>(
   given: CloneServers,
@@ -206,11 +201,11 @@ function subtreeOf(subtree: string | Uint8Array): Buffer {
 }
 
 /**
- * The state of a client's map.
+ * State of a client's map.
  *
- *   syncing  the map is loading; it stays as it was, at first empty
+ *   syncing  loading; the map before stays readable, at first empty
  *   live     each update is applied at once
- *   stale    the server is silent or the connection is lost: the map may be outdated
+ *   stale    perhaps outdated: the server is silent or the connection is lost
  *   closed
  */
 export type CloneState = "syncing" | "live" | "stale" | "closed";
@@ -226,7 +221,7 @@ export type CloneClientEvent =
       readonly to: string;
       readonly reason: "silent" | "disconnected" | "no-snapshot" | "refused" | "removed";
     }
-  /** The map was loaded. `duration` in ms. */
+  /** A map was loaded. `duration` in ms. */
   | {
       readonly type: "snapshot:loaded";
       readonly server: string;
@@ -234,14 +229,11 @@ export type CloneClientEvent =
       readonly sequence: number;
       readonly duration: number;
     }
-  /**
-   * Updates were missed, or the server's sequence went backwards; the map is loaded again. `expected` and `got` are
-   * sequences.
-   */
+  /** Updates were missed, or the server's sequence went backwards (`expected` and `got`): the map is loaded again. */
   | { readonly type: "update:missed"; readonly expected: number; readonly got: number }
   /**
-   * A handshake with a server failed: it refused this client, has another key, or speaks another protocol. The client tries
-   * this server and the others again. `server`: its snapshot endpoint.
+   * A server refused this client, has another key, or speaks another protocol. The client continues to try its
+   * servers. `server`: its snapshot endpoint.
    */
   | {
       readonly type: "handshake:failed";
@@ -255,27 +247,27 @@ export type CloneClientEvent =
       readonly port: "snapshot" | "publisher";
       readonly reason: CloneFault | "too-large";
     }
-  /** An update older than the map was dropped. Emitted for the first of a series. */
+  /** An update older than the map was dropped: the first of a series. */
   | { readonly type: "update:outdated"; readonly sequence: number; readonly last: number }
-  /** A value failed in the codec or schema, or a key is not text. The entry stays in the map, but cannot be read. */
+  /** A key is not text, or a value fails in the codec or schema: the entry cannot be read. */
   | { readonly type: "entry:invalid"; readonly key: Buffer; readonly error: unknown }
-  /** A `watch` with a full queue has lost its oldest change. */
+  /** A `watch` with a full queue lost its oldest change. */
   | { readonly type: "change:dropped"; readonly lost: number }
   | EndpointSourceEvent;
 
 /** Counters since the start, and the present state. */
 export interface CloneClientStats {
   readonly state: CloneState;
-  /** Snapshot endpoint of the server in use; empty before a source has one. */
+  /** Snapshot endpoint in use; empty before a source has one. */
   readonly server: string;
   readonly entries: number;
-  /** Bytes of keys and values, and of memory, about. */
+  /** Bytes of keys and values, and about those of memory. */
   readonly bytes: number;
   readonly memory: number;
   readonly sequence: number;
   /** ms since the last message of the server. */
   readonly silentFor: number;
-  /** Received updates, with those that a snapshot had already. */
+  /** Received updates, also those that a snapshot had already. */
   readonly received: number;
   readonly applied: number;
   readonly old: number;
@@ -283,27 +275,24 @@ export interface CloneClientStats {
   readonly snapshots: number;
   readonly failOvers: number;
   readonly faults: number;
-  /** Failed handshakes. */
   readonly handshakeErrors: number;
   readonly invalid: number;
   /** sets = acknowledged + conflicts + timedOut + aborted + inFlight. */
   readonly sets: number;
   readonly acknowledged: number;
-  /** Rejected with `ERR_CONFLICT`. */
   readonly conflicts: number;
   readonly timedOut: number;
   readonly aborted: number;
   readonly inFlight: number;
-  /** Updates sent again, to the same server or another. */
+  /** Updates sent again. */
   readonly resent: number;
   /** Changes lost by watches. */
   readonly watchLost: number;
 }
 
-/** The result of `entry`. */
 export interface CloneEntry<V> {
   readonly value: V;
-  /** The sequence of the last `set`, for the option `revision` of `set` and `delete`. */
+  /** Sequence of the last `set`, for the option `revision`. */
   readonly revision: number;
 }
 
@@ -313,12 +302,12 @@ export interface CloneChange<V> {
   readonly key: string;
   /** `undefined`: deleted. */
   readonly value: V | undefined;
-  /** `undefined`: a new key, or an invalid value. */
+  /** `undefined`: a new key, or an unreadable value. */
   readonly old: V | undefined;
-  /** Sequence of the update: the revision of a set key. */
+  /** Its sequence: the revision of a set key. */
   readonly sequence: number;
   /** Whether this client made it. */
   readonly own: boolean;
-  /** The change is a difference between a new snapshot and the map before; intermediate changes are unknown. */
+  /** A difference between a new snapshot and the map before; intermediate changes are unknown. */
   readonly resync: boolean;
 }

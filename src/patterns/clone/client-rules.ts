@@ -1,12 +1,12 @@
 /**
- * The rules of a client, without sockets, timers or a clock.
+ * A client's rules, without sockets, timers or a clock.
  *
  *             connected: ICANHAZ         KTHXBAI
  *   connecting ─────────────> syncing ────────────> live ──> gap: a new snapshot, from the same server
  *       ^                        │                   │
  *       └──── no answer ─────────┴─ silence, lost ───┘      the next server, or the same one again
  *
- * The map stays readable until a new one is whole. The servers may change (client-state.ts); without any, updates wait.
+ * The old map stays readable until a new one is whole.
  */
 
 import { backOff } from "../../core/back-off.js";
@@ -34,14 +34,11 @@ import {
 import type { CloneTable } from "./table.js";
 import { UpdateView } from "./update-view.js";
 
-/**
- * ms between two snapshots for gaps, at first and at most. The first gap is filled at once, repeated ones less and less
- * often: a server with another numbering would be asked for snapshots forever.
- */
+/** ms between two snapshots for gaps, at first and at most: a server with another numbering would be asked forever. */
 const RESYNC_DELAY = 50;
 const MAX_RESYNC_DELAY = 10_000;
 
-/** ms after which unacknowledged updates are sent again, and up to half as much, random. */
+/** ms after which unacknowledged updates are sent again; up to half as much more, random. */
 const RESEND_INTERVAL = 1_000;
 
 export class ClientRules {
@@ -52,19 +49,15 @@ export class ClientRules {
   readonly #map: ClientMap;
   readonly #attempts: ClientAttempts;
   readonly #counts = { received: 0, applied: 0, old: 0, gaps: 0, snapshots: 0, faults: 0 };
-  /** The last update was outdated. */
   #oldInRow = false;
   #state: CloneState = "syncing";
-  /** Time of the server's last message. */
   #heardAt: number;
-  /** The map was whole once. */
   #wasLive = false;
-  /** Consecutive snapshots for gaps, when the next one may be requested, and whether a gap waits for it. */
+  /** Consecutive snapshots for gaps, when the next one may be requested, and whether one is wanted. */
   #resyncs = 0;
   #resyncAt = 0;
   #resyncWanted = false;
   readonly #view = new UpdateView();
-  /** The snapshot in flight, and the KVPUBs that come with it. */
   #loading: Loading<readonly Buffer[]> | undefined;
   #loadingSince = 0;
   #resendAt: number;
@@ -104,7 +97,6 @@ export class ClientRules {
     return this.#map.last;
   }
 
-  /** Whether the client's subtree has a key. */
   holds(key: Buffer): boolean {
     return this.#subtree.has(key);
   }
@@ -113,12 +105,10 @@ export class ClientRules {
     this.setServers(this.#options.servers, now);
   }
 
-  /** Takes a new list of servers, the preferred first. */
   setServers(names: readonly string[], now: number): void {
     if (!this.#isClosed && this.#attempts.setServers(names, now)) this.#open(now);
   }
 
-  /** Sends an update, and settles its call. */
   set(update: ClientUpdate, result: UpdateResult, now: number): CloneCall {
     if (this.#calls.count === 0) this.#resendAt = this.#nextResend(now);
     return this.#calls.add(update, result, now);
@@ -140,16 +130,16 @@ export class ClientRules {
     this.#calls.writable(server);
   }
 
-  /** The subscription was sent, so later KVPUBs come. */
+  /** The subscription was sent: later KVPUBs come. */
   connected(attempt: number, now: number): void {
     const attempts = this.#attempts;
-    // An engine may report it after the close, from another thread.
+    // A threaded engine may report it late.
     if (attempt !== attempts.number || attempts.phase !== "connecting" || this.#isClosed) return;
     attempts.phase = "connected";
     this.#load(now);
   }
 
-  /** A connection is lost. @param refused it was never connected */
+  /** @param refused it was never connected */
   disconnected(attempt: number, refused: boolean, now: number): void {
     const attempts = this.#attempts;
     if (attempt !== attempts.number || attempts.phase === "pausing" || this.#isClosed) return;
@@ -189,7 +179,7 @@ export class ClientRules {
     loading.table.put(key, value, readSequence(frames[SEQUENCE] as Buffer));
   }
 
-  /** KVPUBs and HUGZ as bytes, which are not retained unless the batch has pinned them. */
+  /** KVPUBs and HUGZ as bytes, retained only if the batch has pinned them. */
   updates(attempt: number, batch: FrameBatch, now: number): void {
     const view = this.#view;
     const map = this.#map;
@@ -220,13 +210,11 @@ export class ClientRules {
     this.#countApplied(applied, now);
   }
 
-  /** Whether an update of another client only changes the map. */
   #appliesNext(attempt: number): boolean {
     if (!this.#hears(attempt) || this.#loading !== undefined) return false;
     return this.#subtree.isWhole && !this.#effects.watching;
   }
 
-  /** Consecutive updates were applied. */
   #countApplied(updates: number, now: number): void {
     if (updates === 0) return;
     this.#heardAt = now;
@@ -243,7 +231,6 @@ export class ClientRules {
 
   /** KVPUB or HUGZ. */
   update(attempt: number, frames: readonly Buffer[], now: number): void {
-    // The snapshot has the updates before its request.
     if (!this.#hears(attempt)) return;
     const fault = updateFault(frames);
     if (fault !== undefined) {
@@ -268,7 +255,6 @@ export class ClientRules {
     else this.#take(frames, now);
   }
 
-  /** Takes a KVPUB, at once or after its snapshot. */
   #take(frames: readonly Buffer[], now: number): void {
     const map = this.#map;
     const sequence = readSequence(frames[SEQUENCE] as Buffer);
@@ -297,12 +283,11 @@ export class ClientRules {
       Buffer,
       Buffer,
     ];
-    // An update without a change leaves the revision.
     const revision = revisionOf(properties);
     const conflict = revision !== undefined && isConflict(properties);
     const own = !conflict && this.#calls.numberOf(frames[UUID] as Buffer) > 0;
     const entry = revision === undefined || revision === 0 ? sequence : revision;
-    // A client with several subscriptions gets keys outside its subtree; their sequences count, too.
+    // The subscription to HUGZ may bring keys outside the subtree; their sequences count.
     if (this.#subtree.has(key)) {
       this.#counts.applied += 1;
       if (!this.#map.apply(key, value, entry, own)) this.#tooLarge(now);
@@ -311,7 +296,6 @@ export class ClientRules {
     this.#acknowledge(frames, sequence, now);
   }
 
-  /** Settles the call of an update of this client. */
   #acknowledge(frames: readonly Buffer[], sequence: number, now: number): void {
     const number = this.#calls.numberOf(frames[UUID] as Buffer);
     if (number === 0) return;
@@ -369,7 +353,7 @@ export class ClientRules {
     };
   }
 
-  /** Random, so that clients of a restarted server do not all send at once. */
+  /** Random: clients of a restarted server do not send at once. */
   #nextResend(now: number): number {
     return now + RESEND_INTERVAL * (1 + this.#options.random() / 2);
   }
@@ -382,7 +366,7 @@ export class ClientRules {
     this.#attempts.open(now);
   }
 
-  /** Turns to the next server, or to the same one again. @param reason if the attempt has not ended with one */
+  /** @param reason if the attempt has not ended with one */
   #failOver(now: number, reason?: FailOverReason): void {
     if (reason !== undefined) this.#becomeStale(now);
     this.#attempts.failOver(reason);
@@ -424,11 +408,11 @@ export class ClientRules {
       if (at <= sequence) this.#acknowledge(update, at, now);
       else this.#take(update, now);
     }
-    // After a gap in these updates another snapshot is in flight.
+    // These updates may have a gap.
     if (this.#loading === undefined && !this.#resyncWanted) this.#become("live", now);
     this.#effects.synced();
     this.#calls.support(supportsConditions(properties), now);
-    // Updates that an earlier server did not order are sent to this one.
+    // The earlier server may not have ordered them.
     this.#calls.resend(this.#attempts.server, now);
   }
 
@@ -443,7 +427,6 @@ export class ClientRules {
     if (theirs > last) this.#gap(last + 1, theirs, now);
   }
 
-  /** Loads the map again after a gap, at once or after a pause. */
   #gap(expected: number, got: number, now: number): void {
     this.#counts.gaps += 1;
     this.#effects.event({ type: "update:missed", expected, got });
@@ -472,7 +455,6 @@ export class ClientRules {
     return this.#state === "closed";
   }
 
-  /** When the silent server counts as gone. */
   get #silentAt(): number {
     return this.#heardAt + this.#options.heartbeatInterval * this.#options.liveness;
   }
@@ -495,12 +477,11 @@ export class ClientRules {
 
   #becomeStale(now: number): void {
     this.#loading = undefined;
-    // A map that was never whole cannot become stale.
     if (this.#wasLive) this.#become("stale", now);
   }
 }
 
-/** Copies frames, so that they do not retain the chunk in which they were received. */
+/** Copies frames, to release their chunk. */
 function copyOf(frames: readonly Buffer[]): Buffer[] {
   const memory = Buffer.concat(frames);
   let end = 0;

@@ -1,18 +1,14 @@
-/** The effects of a client's rules, and the choice of a server. */
 import { backOff } from "../../core/back-off.js";
 import type { CloneClientEvent } from "./client-options.js";
 
-/** Actions of the driver. */
 export interface ClientEffects {
-  /** Connects to the collector of a new server. */
+  /** Connects to a server's collector. */
   join(server: number, name: string): void;
-  /** Closes all connections to a server. */
   leave(server: number): void;
-  /** Connects to a server in place of the one before. */
+  /** In place of the server before. */
   open(attempt: number, server: number, name: string): void;
   ask(attempt: number): void;
   sendSet(server: number, frames: Buffer[]): boolean;
-  /** Whether a program watches. */
   readonly watching: boolean;
   changed(
     key: Buffer,
@@ -28,15 +24,14 @@ export interface ClientEffects {
 
 export type FailOverReason = "silent" | "disconnected" | "no-snapshot" | "refused" | "removed";
 
-/** ms between a lost connection and the next server, doubled each time, with jitter. */
+/** ms to the next server, doubled each time, with jitter. */
 export interface RetryOptions {
   readonly retryDelay: number;
   readonly maxRetryDelay: number;
-  /** From 0 up to 1. */
   readonly random: () => number;
 }
 
-/** ms that a client stays at a working server that left the list. */
+/** ms at a working server that left the list. */
 const LEAVE_DELAY = 5_000;
 
 interface Server {
@@ -44,22 +39,20 @@ interface Server {
   readonly name: string;
 }
 
-/** `idle` without a server. */
 export type AttemptPhase = "idle" | "connecting" | "connected" | "pausing";
 
 /**
- * The attempts of a client at its servers.
+ * A client's attempts at its servers.
  *
  *   idle ──a server──> connecting ──> connected
  *                        ^   │            │
  *     the next server    │   no progress, or lost
  *                        └── pausing <────┘      no pause after silence
  *
- * The list may change. A working server that leaves it stays in use for 5 s, or until it is listed again; then it is left
- * for the listed ones. Without any it stays.
+ * A working server that leaves the list stays in use for 5 s, and while the list is empty.
  */
 export class ClientAttempts {
-  /** The listed servers, the preferred first. */
+  /** Listed servers, the preferred first. */
   #servers: readonly Server[] = [];
   readonly #patience: number;
   readonly #retry: RetryOptions;
@@ -67,18 +60,16 @@ export class ClientAttempts {
   #reason: FailOverReason = "silent";
   #number = 0;
   #ids = 0;
-  /** In use; perhaps not listed any more. */
+  /** Perhaps not listed any more. */
   #server: Server | undefined;
-  /** Failures since the last whole map. */
   #failures = 0;
-  /** When an unlisted server is left. */
   #leaveAt = Number.POSITIVE_INFINITY;
   failOvers = 0;
   phase: AttemptPhase = "idle";
-  /** The end of a pause, or of an attempt without progress. */
+  /** End of a pause, or of an attempt without progress. */
   until = Number.POSITIVE_INFINITY;
 
-  /** @param patience ms without progress after which an attempt fails */
+  /** @param patience ms without progress before an attempt fails */
   constructor(
     patience: number,
     retry: RetryOptions,
@@ -89,27 +80,25 @@ export class ClientAttempts {
     this.#effects = effects;
   }
 
-  /** The number of this attempt; messages of earlier ones are dropped. */
+  /** Messages of earlier attempts are dropped. */
   get number(): number {
     return this.#number;
   }
 
-  /** The server in use, or -1. */
+  /** -1 without a server. */
   get server(): number {
     return this.#server?.id ?? -1;
   }
 
-  /** Empty without a server. */
   get name(): string {
     return this.#server?.name ?? "";
   }
 
-  /** When the unlisted server in use is left for a listed one. */
   get leaveAt(): number {
     return this.#servers.length > 0 ? this.#leaveAt : Number.POSITIVE_INFINITY;
   }
 
-  /** Takes a new list. @returns whether the first attempt has to begin */
+  /** @returns whether the first attempt has to begin */
   setServers(names: readonly string[], now: number): boolean {
     const used = this.#server;
     const known = used === undefined ? this.#servers : [...this.#servers, used];
@@ -151,7 +140,7 @@ export class ClientAttempts {
   }
 
   /**
-   * Ends an attempt. The pause before the next one avoids a busy loop with dead or refusing servers.
+   * Ends an attempt. The pause avoids a busy loop with dead or refusing servers.
    *
    * @param delay ms at most. Default: doubled until an attempt succeeds
    */
@@ -163,11 +152,11 @@ export class ClientAttempts {
     else this.until = now + backOff(0, delay, delay, random);
   }
 
-  /** Selects the next server, or the same one again. {@link open} follows. */
+  /** {@link open} follows. */
   failOver(reason: FailOverReason = this.#reason): void {
     const from = this.#server as Server;
     this.#reason = reason;
-    // An unlisted server is followed by the first of the list.
+    // After an unlisted server comes the first.
     const at = this.#servers.indexOf(from);
     const next = this.#servers[(at + 1) % this.#servers.length] ?? from;
     if (next === from) return;

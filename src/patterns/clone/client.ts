@@ -1,4 +1,4 @@
-/** The client: the map for a program, and the sockets (client-connections.ts) around client-rules.ts. */
+/** The map for a program: sockets (client-connections.ts) around client-rules.ts. */
 
 import { quoted } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
@@ -74,7 +74,6 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
   readonly #rules: ClientRules;
   readonly #timer: DriverTimer;
   readonly #connections: ClientConnections;
-  /** With a source. */
   readonly #source: EndpointList | undefined;
   readonly #watches: ClientWatches<CloneValue<T>>;
   #loaded = false;
@@ -85,9 +84,9 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
   /**
    * Connects at once.
    *
-   * @param servers one or two, the preferred first: `tcp://HOST:PORT`, with P + 1 and P + 2 after it, or each endpoint by
-   *   name. Or a source of `tcp://HOST:PORT`. A working server that leaves the source stays in use for 5 s, and for as
-   *   long as the source is empty; no update is lost. Without servers, updates wait
+   * @param servers one or two, the preferred first: `tcp://HOST:PORT`, followed by P + 1 and P + 2, or each endpoint
+   *   by name. Or a source of `tcp://HOST:PORT`: a working server stays in use for 5 s after it leaves, and while the
+   *   source is empty. Without servers updates wait
    * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
    */
   constructor(servers: CloneServers, options: CloneClientOptions<T> = {}) {
@@ -130,9 +129,9 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
   }
 
   /**
-   * Settles when the map was whole once, empty or not.
+   * Settles when a map was loaded, empty or not.
    *
-   * @param options `timeout` in ms, -1 (the default): no limit
+   * @param options `timeout` in ms, default -1: no limit
    * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the client closes before
    */
   ready(options: WaitOptions = {}): Promise<void> {
@@ -154,9 +153,9 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
   }
 
   /**
-   * The present value of a key: a copy, except above 64 KiB, where the memory must not be written to.
+   * A key's value: a copy, but above 64 KiB the map's memory, which must not be written to.
    *
-   * @returns `undefined` for a missing key, and for a value that fails in the codec or schema, with an event and a count
+   * @returns `undefined` for a missing key or an unreadable value, which is an event and counted
    * @throws InvalidArgumentError `EINVAL` for an invalid key
    */
   get(key: CloneKey): CloneValue<T> | undefined {
@@ -166,11 +165,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     return id < 0 ? undefined : this.#coder.decode<CloneValue<T>>(bytes, table.value(id));
   }
 
-  /**
-   * The value of a key like {@link get}, with its revision for conditional `set` and `delete`.
-   *
-   * @returns `undefined` as `get` does
-   */
+  /** Like {@link get}, with the revision for conditional `set` and `delete`. */
   entry(key: CloneKey): CloneEntry<CloneValue<T>> | undefined {
     const { table } = this.#rules;
     const bytes = this.#coder.key(key);
@@ -188,15 +183,15 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
    * Sets a key. Settles when the server has ordered the update and this map has it; until then `get` returns the old
    * value. Calls for one key take effect in order.
    *
-   * @returns the sequence, which is the revision of the key; for a repeated update only while the key is unchanged
+   * @returns the key's revision; for a repeated update only while the key is unchanged
    * @throws TimeoutError `ETIMEDOUT` or AbortedError `ABORT_ERR`; the update may still take effect
    * @throws ClosedError `EBADF`, `EAGAIN`
-   * @throws StoreError `ERR_STORE`, reason `full`, when the server has no room; a repetition may still take effect
+   * @throws StoreError `ERR_STORE`, reason `full`; a repetition may still take effect
    * @throws InvalidStateError `ERR_TOO_MANY_PENDING` above `maxPending` or `maxPendingBytes`
-   * @throws InvalidArgumentError `EINVAL` for a key outside of the subtree or not of 1 to 255 bytes, and for an empty value,
-   *   which would delete the key
-   * @throws CloneConflictError `ERR_CONFLICT` when the key has another revision than the option, with that revision;
-   *   NotSupportedError `NOT_SUPPORTED` when the server does not compare and set
+   * @throws InvalidArgumentError `EINVAL` for a key outside of the subtree or not of 1 to 255 bytes, and an empty
+   *   value
+   * @throws CloneConflictError `ERR_CONFLICT` for another revision than the option; NotSupportedError `NOT_SUPPORTED`
+   *   when the server does not compare and set
    * @throws InvalidMessageError `ERR_INVALID_MESSAGE` for a value that the codec or schema refuses
    */
   set(key: CloneKey, value: CloneValueIn<Settled<T>>, options?: CloneSetOptions): Promise<number> {
@@ -242,8 +237,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
   }
 
   /**
-   * Iterates over changes from now on, in order. After a gap or a failover the differences of the new snapshot come as
-   * changes with `resync`.
+   * Iterates over changes from now on. After a gap or failover the differences of the new snapshot come with `resync`.
    *
    * @param prefix of keys. Default: all
    */
@@ -257,7 +251,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     return { ...this.#rules.stats(this.#timer.now()), handshakeErrors, invalid, watchLost };
   }
 
-  /** @internal Rejects calls with `EAGAIN`, and ends watches and connections. */
+  /** @internal */
   protected async onClose(): Promise<void> {
     this.#source?.stop();
     this.#timer.stop();
@@ -266,7 +260,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     await this.#connections.close();
   }
 
-  /** @internal Waits for all updates. */
+  /** @internal */
   protected override onDrain(): Promise<void> {
     return this.#calls.idle();
   }
@@ -279,7 +273,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     const { ttl, revision, timeout = this.#timeout, signal } = options;
     const properties = encodeSetProperties(ttl, revision);
     const cost = frameCost(bytes.length) + frameCost(value.length);
-    // The rules have the timeout: one timer serves all calls.
+    // One timer, in the rules, serves all calls.
     const onGivenUp = (): void => this.#rules.abort(call, this.#timer.now());
     const pending = this.#calls.add<number>(cost, signal === undefined ? undefined : { signal, onGivenUp });
     const update = { key: bytes, properties, value, conditional: revision !== undefined, timeout };
@@ -293,7 +287,6 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     this.events.emit({ type: "entry:invalid", key: Buffer.from(key), error });
   }
 
-  /** @param fixed the servers, without a source */
   #effects(fixed: readonly CloneEndpoints[]): ClientEffects {
     const watches = this.#watches;
     const connections = this.#connections;
@@ -319,7 +312,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     };
   }
 
-  /** An invalid endpoint throws in the constructor; later it is an event, and the next server follows. */
+  /** An invalid endpoint throws in the constructor; later it is an event. */
   #connect(endpoint: string, connect: () => void): void {
     try {
       connect();

@@ -1,13 +1,11 @@
 /**
- * The ports of a server: P and the ones after it.
+ * Ports of a server. Over ipc and inproc: NAME, NAME-1 … NAME-4.
  *
  *   P      snapshots    ROUTER
  *   P + 1  publisher    PUB
  *   P + 2  collector    SUB
  *   P + 3  the pair's states (Binary Star), PUB        only in a pair
  *   P + 4  replication  ROUTER                         only in a pair
- *
- * Over ipc and inproc they are NAME, NAME-1 … NAME-4.
  */
 import { describe, quoted } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
@@ -19,11 +17,11 @@ export interface CloneEndpoints {
   readonly snapshot: string;
   readonly publisher: string;
   readonly collector: string;
-  /** The server's public CURVE key, over the one in `socketOptions`, for servers with different certificates. */
+  /** The server's public CURVE key, over that of `socketOptions`. */
   readonly curveServerKey?: string | Uint8Array;
 }
 
-/** @param offset of the port. @throws InvalidArgumentError `EINVAL` */
+/** @throws InvalidArgumentError `EINVAL` */
 export function endpointAt(base: string, offset: number): string {
   if (typeof base !== "string" || base === "")
     throw new InvalidArgumentError(`A clone's endpoint is such as tcp://HOST:5556; got ${describe(base)}`);
@@ -54,12 +52,10 @@ export function endpointsOf(server: string | CloneEndpoints): CloneEndpoints {
   return { snapshot, publisher, collector, ...(curveServerKey === undefined ? {} : { curveServerKey }) };
 }
 
-/** Attempts to find five free ports in a row. */
 const PORT_TRIES = 50;
 const FIRST_PORT = 10_240;
 const LAST_PORT = 32_000;
 
-/** A socket in the row. */
 export interface PortOwner {
   readonly offset: number;
   readonly socket: { bind(endpoint: string): Promise<unknown>; unbind(endpoint: string): Promise<void> };
@@ -68,7 +64,6 @@ export interface PortOwner {
 /**
  * @param endpoint of the first, or `tcp://HOST:*`
  * @returns the endpoint of the first
- * @throws TransportError as `bind` does
  */
 export async function bindRow(endpoint: string, owners: readonly PortOwner[]): Promise<string> {
   const found = /^(tcp:\/\/.*):\*$/.exec(endpoint);
@@ -101,7 +96,6 @@ async function bindAt(base: string, owners: readonly PortOwner[]): Promise<void>
   }
 }
 
-/** The events of failed handshakes. */
 export const HANDSHAKE_ERRORS = [
   "handshake:error:auth",
   "handshake:error:protocol",

@@ -5,8 +5,7 @@
  *     ^                    │
  *     └── silence, a gap, a fault, too much queued ──┘
  *
- * After a failure of the store it pauses before it asks again. Until a new map is whole the old one stays: a server that
- * takes over meanwhile never has half a map.
+ * Until a new map is whole the old one stays: a server that takes over never has half a map.
  */
 import crypto from "node:crypto";
 import {
@@ -24,20 +23,18 @@ import { timeToLive } from "./properties.js";
 import { isGoodbye, isHugz, KEY, PROPERTIES, readSequence, SEQUENCE, VALUE } from "./protocol.js";
 import { NO_STANDING } from "./standing.js";
 
-/** Updates that may come while the map does. Above, or above so many bytes of them, the map is asked for again. */
+/** Updates, and their bytes, during the map. Above, it is asked for again. */
 const MAX_QUEUED = 1_000_000;
 const MAX_QUEUED_BYTES = 268_435_456;
 
 export interface FollowerEffects {
   follow(frames: Buffer[]): void;
   fault(): void;
-  /** The other server is of another version. */
   incompatible(): void;
-  /** The whole map of the other server, and the updates after it. */
+  /** The whole map, and the updates after it. */
   loaded(loaded: LoadedMap): void;
-  /** The next update in order. */
   update(operation: Operation): void;
-  /** The other server wants to know how far this one is. */
+  /** The other server asks how far this one is. */
   beat(): void;
 }
 
@@ -47,9 +44,8 @@ export class Follower {
   readonly #patience: number;
   #session = Buffer.alloc(0);
   #state: "idle" | "pausing" | "asking" | "following" = "idle";
-  /** When the map is asked for again, unless something is heard before. */
+  /** When the map is asked for again. */
   #askAt = 0;
-  /** Of the last update that came. */
   #last = 0;
   #loading = new Loading<Operation>();
   #expires = new Map<number, number>();
@@ -65,17 +61,15 @@ export class Follower {
     return this.#state === "following";
   }
 
-  /** The term of the server that sent the map. */
   get term(): number {
     return this.#standing.term;
   }
 
-  /** Asks for the map, and again until it comes. */
   start(now: number): void {
     this.#ask(now);
   }
 
-  /** Ignores the other server for some ms, and asks for the map then. */
+  /** Ignores the other server for some ms. */
   startAfter(pause: number, now: number): void {
     this.#drop();
     this.#state = "pausing";
@@ -95,7 +89,6 @@ export class Follower {
     if (this.#state !== "idle" && now >= this.#askAt) this.#ask(now);
   }
 
-  /** Memory and store have all updates up to this sequence. */
   have(sequence: number): void {
     if (this.#state === "following") this.#effects.follow(encodeMark(this.#session, sequence));
   }

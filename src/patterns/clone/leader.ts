@@ -4,8 +4,6 @@
  *   none ──ICANHAZ──> sending ──map sent──> sent ──HUGZ at its end or later──> in step
  *     ^                  │                    │                                   │
  *     └───── gone, silent, or slower than its queue is long ─────────────────────┘
- *
- * While the follower is in step, updates are held until it has them.
  */
 
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
@@ -17,21 +15,18 @@ import type { SendResult } from "./server-state.js";
 import { type Snapshot, type SnapshotEntry, SnapshotPump } from "./snapshots.js";
 import type { Standing } from "./standing.js";
 
-/** ms until a full queue is tried again. */
 const RETRY = 2;
-/** Longest backlog, in updates and bytes. A follower with more is too slow. */
+/** A follower with a longer backlog is too slow. */
 const MAX_BACKLOG = 100_000;
 const MAX_BACKLOG_BYTES = 268_435_456;
 
 type Send = (routingId: Buffer, frames: Buffer[]) => SendResult;
 
-/** The request of a follower. */
 export interface Follow {
   readonly routingId: Buffer;
   readonly session: Buffer;
   readonly standing: Standing;
   readonly snapshot: Snapshot;
-  /** Unapplied updates after the snapshot's sequence. */
   readonly ahead: readonly Operation[];
 }
 
@@ -43,23 +38,20 @@ export class Leader {
   #routingId: Buffer = Buffer.alloc(0);
   #session: Buffer = Buffer.alloc(0);
   #pump: SnapshotPump | undefined;
-  /** Sequence of the snapshot. */
   #end = 0;
-  /** Updates that found no room, in order. */
   readonly #backlog = new RingBuffer<Buffer[]>();
   #backlogBytes = 0;
   #retryAt = 0;
-  /** When the follower was heard last. */
   heardAt = 0;
 
-  /** @param onLeft called when the follower is gone or too slow, but not by {@link leave} */
+  /** @param onLeft not called by {@link leave} */
   constructor(send: Send, onLeft: (reason: "gone" | "slow") => void, map: ServerMap) {
     this.#send = send;
     this.#onLeft = onLeft;
     this.#map = map;
   }
 
-  /** Whether there is a follower, in step or not yet. */
+  /** In step or not. */
   get present(): boolean {
     return this.#state !== "none";
   }
@@ -100,7 +92,7 @@ export class Leader {
     if (this.#backlog.length === 0) this.#put(encodeMark(this.#session, sequence), now);
   }
 
-  /** The follower has all updates up to this sequence. @returns whether it is in step from now on */
+  /** @returns whether the follower is in step from now on */
   have(sequence: number, now: number): boolean {
     this.heardAt = now;
     if (this.#state !== "sent" || sequence < this.#end) return false;
@@ -108,7 +100,6 @@ export class Leader {
     return true;
   }
 
-  /** Sends the next batch. */
   pump(now: number): void {
     if (!this.present || now < this.#retryAt || !this.#drain(now)) return;
     const result = this.#pump?.pump(now);
@@ -120,7 +111,7 @@ export class Leader {
     else if (result === "overrun") this.#fail("slow");
   }
 
-  /** When {@link pump} can go on; `undefined` when it has nothing to do. */
+  /** When {@link pump} can go on. */
   next(now: number): number | undefined {
     if (this.#backlog.length > 0) return this.#retryAt;
     return this.#pump === undefined ? undefined : Math.max(now, this.#retryAt);
@@ -140,7 +131,7 @@ export class Leader {
     this.#onLeft(reason);
   }
 
-  /** ms until an entry of the snapshot ends; 0: never. A key changed since comes as an update as well. */
+  /** 0: never. A key changed since comes as an update as well. */
   #timeLeft({ key, sequence }: SnapshotEntry, now: number): number {
     const { table, expiry } = this.#map;
     const id = table.find(key);

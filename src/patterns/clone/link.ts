@@ -1,7 +1,6 @@
 /**
- * The link of a pair: the DEALER of the follower and the ROUTER of the server that serves, port P + 4. It carries messages
- * of 12/CHP (protocol.ts) behind the session, 8 random bytes of the follower for each request. Messages of an earlier
- * session are dropped.
+ * The link of a pair: the follower's DEALER and the ROUTER of the server that serves, port P + 4. Messages of 12/CHP
+ * (protocol.ts) behind a session, 8 random bytes for each request; those of earlier sessions are dropped.
  *
  *   ICANHAZ  from the follower: asks for the map and all updates after it
  *   HUGZ     from the follower: its memory and store have all updates up to this sequence
@@ -10,10 +9,9 @@
  *   KTHXBAI  properties: standing (standing.ts); value: the UUIDs of recent updates, 16 bytes each, the oldest first
  *   KVPUB    properties: kind (operation.ts), then those that the client wrote
  *
- * Updates come in order, without a gap, from the one after the KTHXBAI's sequence, also while the map is on its way.
- *
- * In the Guide the backup subscribes to KVPUB. An update could then reach clients and not the backup when the primary
- * dies. Here it is published after the follower's HUGZ.
+ * Updates come without a gap, from the one after the KTHXBAI's sequence, also while the map is on its way. In the
+ * Guide the backup subscribes to KVPUB, so an update could reach clients only; here it is published after the
+ * follower's HUGZ.
  */
 import type { Operation, OperationKind } from "./operation.js";
 import { encodeTimeToLive, property, timeToLive } from "./properties.js";
@@ -47,7 +45,7 @@ const KINDS: Readonly<Record<OperationKind, Buffer>> = {
 
 export interface LinkMessage {
   readonly session: Buffer;
-  /** The message of 12/CHP: a request of two frames, or five frames. */
+  /** A request of two frames, or five frames. */
   readonly frames: readonly Buffer[];
 }
 
@@ -57,11 +55,10 @@ export function parseLink([session, ...frames]: readonly Buffer[]): LinkMessage 
   if (isRequest(frames)) return { session, frames };
   const [key, sequence, uuid, , value] = frames as [Buffer, Buffer, Buffer, Buffer, Buffer];
   if (frames.length !== 5 || key.length === 0 || key.length > MAX_KEY) return undefined;
-  // The kind comes on top of the properties that a client may write.
+  // The kind comes on top of the client's properties.
   return updateFault([key, sequence, uuid, EMPTY, value]) === undefined ? { session, frames } : undefined;
 }
 
-/** Whether it asks for the map. */
 export function isRequest(frames: readonly Buffer[]): boolean {
   return typeof parseRequest(frames) !== "string";
 }
@@ -83,13 +80,12 @@ export function encodeEntry(
   return [session, key, sequenceFrame(sequence), EMPTY, encodeTimeToLive(Math.ceil(ttl)), value];
 }
 
-/** @param uuids of recent updates, one after the other */
 export function encodeEnd(session: Buffer, sequence: number, standing: Standing, uuids: Buffer): Buffer[] {
   const properties = Buffer.from(`standing=${encodeStanding(standing)}\n`);
   return [session, ...encodeGoodbye(sequence, uuids, properties)];
 }
 
-/** The standing of a KTHXBAI. @returns `undefined` for one of another version */
+/** @returns `undefined` for one of another version */
 export function standingOf(frames: readonly Buffer[]): Standing | undefined {
   return parseStanding(Buffer.from(property(frames[PROPERTIES] as Buffer, "standing") ?? "", "latin1"));
 }
@@ -99,7 +95,7 @@ export function encodeUpdate(session: Buffer, operation: Operation): Buffer[] {
   return [session, key, sequenceFrame(sequence), uuid, Buffer.concat([KINDS[kind], properties]), value];
 }
 
-/** Whether it is a KVPUB; else it is a KVSYNC. */
+/** Else it is a KVSYNC. */
 export function isUpdate(frames: readonly Buffer[]): boolean {
   return property(frames[PROPERTIES] as Buffer, "kind") !== undefined;
 }

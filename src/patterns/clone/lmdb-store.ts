@@ -1,13 +1,13 @@
 /**
- * A store on LMDB, of one process. Each commit has the updates that came during the commit before.
+ * A store on LMDB.
  *
  *   map-0, map-1  key -> version 1 | CRC-32 4 | sequence 8 | expires 8 | value      one of the two counts
  *   recent        last sequence 8 -> UUIDs of a commit, 16 bytes each
  *   state         "map" -> 0 or 1   "sequence" -> 8   "owner" -> 16   "standing" -> standing.ts
  *   aside-TIME.jsonl   lines for `shoal clone load`: entries that the other server's map lacked
  *
- * Numbers are big-endian, sequences and times doubles. A map of another server is written to the unused table in many
- * small commits, and is in use from the last of them: a process killed in between keeps the old map.
+ * Numbers are big-endian, sequences and times doubles. The other server's map goes to the unused table in many
+ * commits, and is in use from the last: a process killed in between keeps the old map.
  */
 
 import { isUtf8 } from "node:buffer";
@@ -29,9 +29,7 @@ import type {
 /** Options of {@link CloneLmdbStore.open}. */
 export type CloneLmdbStoreOptions = Given<typeof FOLDER_OPTIONS>;
 
-/** UUIDs of the last changes, at least. */
 const MAX_RECENT = 262_144;
-/** Entries removed in one commit. */
 const CLEAR_BATCH = 5_000;
 const VERSION = 1;
 const CRC_AT = 1;
@@ -67,11 +65,11 @@ export class CloneLmdbStore implements CloneStore {
   #uuids = 0;
 
   /**
-   * Opens a folder, or makes it. A second process that opens it takes it over, and the commits of the first are refused
-   * with `taken`. Within a process the second call is refused.
+   * Opens a folder, or makes it. A second process that opens it takes it over: the first one's commits are refused
+   * with `taken`.
    *
    * @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without the package `lmdb`; InvalidArgumentError `EINVAL`;
-   *   StoreError `ERR_STORE` for a folder that cannot be opened, which is left as it is
+   *   StoreError `ERR_STORE` for a folder that cannot be opened, or is open in this process
    */
   static open(directory: string, options: CloneLmdbStoreOptions = {}): CloneLmdbStore {
     return new CloneLmdbStore(directory, options);
@@ -87,7 +85,7 @@ export class CloneLmdbStore implements CloneStore {
     this.#current = state.getBinary(CURRENT)?.[0] === 1 ? 1 : 0;
   }
 
-  /** The damaged file that was set aside, and the reason. */
+  /** The damaged file that was set aside. */
   get damagedFile(): { readonly file: string; readonly reason: string } | undefined {
     return this.#folder.damagedFile;
   }
@@ -201,7 +199,7 @@ export class CloneLmdbStore implements CloneStore {
     return this.#folder.close();
   }
 
-  /** Stores the UUIDs of a commit, and drops the oldest. */
+  /** Drops the oldest UUIDs. */
   #remember(sequence: number, uuids: readonly Buffer[]): void {
     if (uuids.length === 0) return;
     this.#recent.put(double(sequence), Buffer.concat(uuids));
@@ -238,7 +236,7 @@ function decode(key: Buffer, record: Buffer): CloneStoredEntry | undefined {
   };
 }
 
-/** The lines that `shoal clone load` reads: key, value, time to live. */
+/** Lines for `shoal clone load`. */
 function* linesOf(entries: Iterable<CloneStoredEntry>): Generator<string, undefined> {
   const text = (bytes: Buffer): unknown =>
     isUtf8(bytes) ? bytes.toString() : { base64: bytes.toString("base64") };

@@ -1,5 +1,5 @@
 /**
- * A snapshot in flight to a client or to the follower of a pair.
+ * A snapshot in flight to a client or to a follower.
  *
  *   KVSYNC   into the table, which is used once it is whole
  *   KVPUB    into the queue
@@ -12,12 +12,10 @@ import { CloneTable } from "./table.js";
 
 export class Loading<Update> {
   readonly table = new CloneTable();
-  /** The updates that came with it, in order. */
   readonly updates: Update[] = [];
   /** Cost of the updates (core/frame-cost.ts). */
   queued = 0;
 
-  /** Bytes of keys and values, and the cost of the updates. */
   get bytes(): number {
     return this.table.bytes + this.queued;
   }
@@ -28,20 +26,17 @@ export class Loading<Update> {
   }
 }
 
-/** The whole map of the server that serves. */
 export interface LoadedMap {
   readonly table: CloneTable;
-  /** When keys end, by id. */
+  /** When keys end. */
   readonly expires: ReadonlyMap<number, number>;
-  /** UUIDs of updates that the other server applied recently, 16 bytes each. */
+  /** UUIDs of recent updates, 16 bytes each. */
   readonly seen: Buffer;
   readonly sequence: number;
-  /** Of the server that sent the map. */
   readonly standing: Standing;
   readonly updates: readonly Operation[];
 }
 
-/** Splits consecutive UUIDs. */
 export function uuidsOf(bytes: Buffer): Buffer[] {
   return Array.from({ length: Math.floor(bytes.length / UUID_BYTES) }, (_, i) =>
     bytes.subarray(i * UUID_BYTES, (i + 1) * UUID_BYTES),

@@ -1,4 +1,4 @@
-/** The updates in flight through a server, and their queue to the store. */
+/** Updates in flight through a server, and their queue to the store. */
 import { costOf } from "../../core/frame-cost.js";
 import { conditionOf, encodeTimeToLive, timeToLive } from "./properties.js";
 import {
@@ -17,40 +17,37 @@ import {
 export type OperationKind =
   | "set"
   | "delete"
-  /** A repeated update: its client missed the acknowledgement. The key is published unchanged, with the UUID. */
+  /** A repeated update: published unchanged, with the UUID. */
   | "announce"
-  /** An update with a failed condition. The key is published unchanged, with the UUID and its revision. */
+  /** A failed condition: published unchanged, with the UUID and the revision. */
   | "conflict";
 
 export interface Operation {
   readonly kind: OperationKind;
   readonly key: Buffer;
-  /** 16 bytes, or none. */
   readonly uuid: Buffer;
   /** As the client wrote them. */
   readonly properties: Buffer;
   readonly value: Buffer;
-  /** When the key ends, in ms of the rules' clock; 0: never. */
+  /** ms of the rules' clock; 0: never. */
   readonly expires: number;
-  /** A client sent it to this server. */
+  /** Sent by a client to this server. */
   readonly counted: boolean;
-  /** The required revision of the key, 0 for none; `undefined` for any, or once decided. */
+  /** The required revision, 0: none; `undefined`: any, or decided. */
   readonly condition: number | undefined;
-  /** 0 before the update is ordered. */
+  /** 0 before it is ordered. */
   sequence: number;
 }
 
-/** Bytes that an operation adds to a table, about. */
 export function sizeOf(operation: Operation): number {
   return operation.key.length + operation.value.length + operation.properties.length;
 }
 
-/** Bytes that a queued update counts (core/frame-cost.ts). */
 export function costOfOperation({ key, value, properties }: Operation): number {
   return costOf([key, value, properties]);
 }
 
-/** Copies an update, to release its received chunk. */
+/** Releases the received chunk. */
 export function copyOf(operation: Operation): Operation {
   const { kind, key, uuid, properties, value, expires, counted, condition, sequence } = operation;
   const copied = {
@@ -63,7 +60,6 @@ export function copyOf(operation: Operation): Operation {
   return { ...copied, expires, counted, condition, sequence };
 }
 
-/** Parses a KVSET. */
 export function operationOf(frames: readonly Buffer[], now: number): Operation | CloneFault {
   const fault = updateFault(frames) ?? keyFault(frames[KEY] as Buffer);
   if (fault !== undefined) return fault;
@@ -71,7 +67,7 @@ export function operationOf(frames: readonly Buffer[], now: number): Operation |
   const ttl = timeToLive(properties);
   const condition = conditionOf(properties);
   if (ttl === undefined || condition === null) return "properties";
-  // Without a UUID a conflict could not be reported.
+  // A conflict could not be reported.
   if (condition !== undefined && (frames[UUID] as Buffer).length === 0) return "uuid";
   const value = frames[VALUE] as Buffer;
   return {
@@ -87,7 +83,6 @@ export function operationOf(frames: readonly Buffer[], now: number): Operation |
   };
 }
 
-/** Makes the updates of the server itself. */
 export class OwnUpdates {
   readonly #token: Buffer;
   #made = 0;
@@ -108,11 +103,10 @@ export class OwnUpdates {
   }
 }
 
-/** Updates in one commit. */
 const MAX_COMMIT = 4_096;
 
 /**
- * The updates in flight to the store, one commit at a time.
+ * Updates in flight to the store, one commit at a time.
  *
  *   push ──> waiting ──take──> a place in the order ──> commit ──> taken
  *               ^                                         │ failed
@@ -123,10 +117,8 @@ export class CommitQueue {
   #bytes = 0;
   #committing: Operation[] | undefined;
   #committingBytes = 0;
-  /** The last sequence. */
   #ordered = 0;
 
-  /** Waiting and committing updates. */
   get size(): number {
     return this.#waiting.length + (this.#committing?.length ?? 0);
   }
@@ -135,7 +127,6 @@ export class CommitQueue {
     return this.#waiting.length;
   }
 
-  /** Bytes of them. */
   get bytes(): number {
     return this.#bytes + this.#committingBytes;
   }
@@ -154,7 +145,7 @@ export class CommitQueue {
     this.#bytes += costOfOperation(operation);
   }
 
-  /** Orders the next batch. Updates of another server have their sequences already. */
+  /** Orders the next batch. The other server's updates have sequences. */
   take(): Operation[] {
     const all = this.#waiting;
     const batch = all.length <= MAX_COMMIT ? all : all.slice(0, MAX_COMMIT);
@@ -171,7 +162,6 @@ export class CommitQueue {
     for (const operation of batch) this.#committingBytes += costOfOperation(operation);
   }
 
-  /** @returns what was committed */
   committed(): Operation[] {
     const batch = this.#committing ?? [];
     this.#committing = undefined;
@@ -183,17 +173,15 @@ export class CommitQueue {
     return this.#ordered;
   }
 
-  /** Continues after the last update in flight of another server, or after `sequence`. */
+  /** Continues after the last update in flight, or `sequence`. */
   continueAfter(sequence: number): void {
     this.#ordered = lastSequence(this.#waiting) ?? lastSequence(this.#committing ?? []) ?? sequence;
   }
 
-  /** Continues after `sequence`, of another map. */
   restart(sequence: number): void {
     this.#ordered = sequence;
   }
 
-  /** Empties the queue. */
   drop(): Operation[] {
     const dropped = this.#waiting;
     this.#waiting = [];
@@ -202,10 +190,10 @@ export class CommitQueue {
   }
 
   /**
-   * Takes back a failed commit and all updates behind it, which clients repeat. Deletes are tried again at once, since they
-   * free space on a full disk, unless the commit had nothing else.
+   * Takes back a failed commit and all updates behind it. Deletes are tried again at once, since they free space,
+   * unless the commit had nothing else.
    *
-   * @returns the refused updates
+   * @returns the refused updates, which clients repeat
    */
   refuse(): Operation[] {
     const batch = this.committed();

@@ -1,5 +1,5 @@
 /**
- * The messages of 12/CHP.
+ * Messages of 12/CHP.
  *
  *   frame      0          1           2           3             4
  *   ICANHAZ    ICANHAZ?   subtree                                            DEALER to ROUTER, port P
@@ -9,17 +9,15 @@
  *   HUGZ       HUGZ       sequence    ""          properties    ""           the same
  *   KVSET      key        0           uuid        properties    value        PUB to SUB, port P + 2
  *
- *   key         1 to 255 bytes, but not HUGZ or KTHXBAI, which are commands
+ *   key         1 to 255 bytes, but not HUGZ or KTHXBAI
  *   sequence    8 bytes, big-endian, at most 2^53 - 1
  *   uuid        16 bytes, or none
- *   properties  lines name=value, each with its line feed
+ *   properties  lines name=value, each with its line feed (properties.ts)
  *   value       empty: the key is deleted
  *   subtree     empty: everything; else /segment/ or /segment/segment/ …, a prefix of keys
  *
- * KTHXBAI and HUGZ carry the server's sequence, as in the Guide's programs and unlike the text of 12/CHP. Without it a
- * client of an empty subtree would apply old updates, and could not notice the loss of the last update.
- *
- * A server of shoal adds properties to KTHXBAI, HUGZ and KVPUB (properties.ts). Other programs ignore them.
+ * KTHXBAI and HUGZ carry the server's sequence, as in the Guide's programs and unlike the text of 12/CHP: without it a
+ * client of an empty subtree would apply old updates, and could not notice the loss of the last one.
  */
 
 import { readUint32, writeUint32 } from "../../core/big-endian.js";
@@ -29,16 +27,14 @@ export const KTHXBAI: Buffer = Buffer.from("KTHXBAI");
 export const HUGZ: Buffer = Buffer.from("HUGZ");
 export const EMPTY: Buffer = Buffer.alloc(0);
 
-/** Bytes of a key or a subtree. */
 export const MAX_KEY = 255;
-/** Bytes of an update's properties. */
 export const MAX_PROPERTIES = 4096;
 export const SEQUENCE_BYTES = 8;
 export const UUID_BYTES = 16;
 const FRAMES = 5;
 const TWO_32 = 4_294_967_296;
 const MAX_HIGH = 0x1fffff;
-/** Maximum of the second byte of a sequence; the first is 0. */
+/** Maximum of the second byte; the first is 0. */
 export const MAX_SEQUENCE_BYTE = 0x1f;
 const SLASH = 0x2f;
 
@@ -51,7 +47,7 @@ export const VALUE = 4;
 
 /** The fault of an invalid message. */
 export type CloneFault =
-  /** Not 5 frames, or a request without 2 frames. */
+  /** Not 5 frames, or a request not of 2. */
   | "frames"
   /** A request other than ICANHAZ?. */
   | "command"
@@ -68,7 +64,7 @@ export type CloneFault =
   /** Not of the form /segment/…/, or longer than 255 bytes. */
   | "subtree";
 
-/** Whether it is empty, or non-empty segments between slashes (12/CHP, State Synchronization). */
+/** Empty, or non-empty segments between slashes (12/CHP, State Synchronization). */
 export function isSubtree(bytes: Uint8Array): boolean {
   const { length } = bytes;
   if (length === 0) return true;
@@ -77,14 +73,12 @@ export function isSubtree(bytes: Uint8Array): boolean {
   return true;
 }
 
-/** The fault of a key, if any. */
 export function keyFault(key: Uint8Array): "key" | "reserved-key" | undefined {
   const { length } = key;
   if (length === 0 || length > MAX_KEY) return "key";
   return isReservedKey(key, 0, length) ? "reserved-key" : undefined;
 }
 
-/** Whether the key between two positions reads as a command. */
 export function isReservedKey(bytes: Uint8Array, start: number, end: number): boolean {
   const length = end - start;
   if (length !== HUGZ.length && length !== KTHXBAI.length) return false;
@@ -93,7 +87,7 @@ export function isReservedKey(bytes: Uint8Array, start: number, end: number): bo
   return true;
 }
 
-/** @param frames without the routing id. @returns the subtree, or the fault */
+/** @param frames without the routing id */
 export function parseRequest(frames: readonly Buffer[]): Buffer | CloneFault {
   if (frames.length !== 2) return "frames";
   if (!ICANHAZ.equals(frames[0] as Buffer)) return "command";
@@ -101,7 +95,7 @@ export function parseRequest(frames: readonly Buffer[]): Buffer | CloneFault {
   return isSubtree(subtree) ? subtree : "subtree";
 }
 
-/** The fault of a message of five frames, except of the key and of single properties. */
+/** Does not check the key and single properties. */
 export function updateFault(frames: readonly Buffer[]): CloneFault | undefined {
   if (frames.length !== FRAMES) return "frames";
   const sequence = frames[SEQUENCE] as Buffer;
@@ -112,19 +106,17 @@ export function updateFault(frames: readonly Buffer[]): CloneFault | undefined {
   return (frames[PROPERTIES] as Buffer).length > MAX_PROPERTIES ? "properties" : undefined;
 }
 
-/** @param bytes 8 of them, checked by {@link updateFault} */
+/** @param bytes checked by {@link updateFault} */
 export function readSequence(bytes: Uint8Array, at = 0): number {
   return readUint32(bytes, at) * TWO_32 + readUint32(bytes, at + 4);
 }
 
-/** Writes 8 bytes. */
 export function writeSequence(bytes: Uint8Array, at: number, sequence: number): void {
   const high = Math.floor(sequence / TWO_32) & MAX_HIGH;
   writeUint32(bytes, at, high);
   writeUint32(bytes, at + 4, sequence);
 }
 
-/** The 8 bytes of a sequence. */
 export function sequenceFrame(sequence: number): Buffer {
   const frame = Buffer.allocUnsafe(SEQUENCE_BYTES);
   writeSequence(frame, 0, sequence);

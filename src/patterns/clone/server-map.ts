@@ -14,7 +14,6 @@ export class ServerMap {
   #table = new CloneTable();
   #expiry = new Expiry();
   #window = new UuidWindow();
-  /** Of the last update that was applied. */
   #applied = 0;
   #updates = 0;
 
@@ -26,7 +25,7 @@ export class ServerMap {
     return this.#expiry;
   }
 
-  /** UUIDs of recent updates, and of those in flight. */
+  /** UUIDs of recent updates and of those in flight. */
   get window(): UuidWindow {
     return this.#window;
   }
@@ -35,30 +34,27 @@ export class ServerMap {
     return this.#applied;
   }
 
-  /** The revision of a key; 0 for a missing one. */
+  /** 0 for a missing key. */
   revision(key: Buffer): number {
     const id = this.#table.find(key);
     return id < 0 ? 0 : this.#table.sequence(id);
   }
 
-  /** Applied updates of clients. */
   get updates(): number {
     return this.#updates;
   }
 
-  /** Takes an entry of the store. @param expires in ms of the rules' clock; 0: never */
+  /** @param expires ms of the rules' clock; 0: never */
   restore(entry: CloneStoredEntry, expires: number): void {
     const id = this.#table.put(entry.key, entry.value, entry.sequence);
     this.#expiry.set(id, expires);
   }
 
-  /** Takes the state of the store. */
   restored({ sequence, uuids }: CloneStoredState): void {
     this.#applied = sequence;
     for (const uuid of uuids) this.#window.add(uuid);
   }
 
-  /** Takes over the other server's map, without the updates after it. */
   adopt(loaded: LoadedMap): void {
     this.#table = loaded.table;
     this.#expiry = new Expiry();
@@ -70,8 +66,6 @@ export class ServerMap {
   }
 
   /**
-   * Applies an update.
-   *
    * @param beforeChange called before an existing key changes
    * @returns its KVPUB
    */
@@ -102,7 +96,7 @@ export class ServerMap {
   }
 }
 
-/** Old deadlines in the heap, in addition to as many as there are valid ones. */
+/** Old deadlines in the heap, besides as many as there are valid ones. */
 const SLACK = 1_024;
 
 interface Deadline {
@@ -111,20 +105,18 @@ interface Deadline {
 }
 
 /**
- * The deadlines of ephemeral keys, in a heap. A key that is set again gets a new deadline. Old ones are skipped at the top of
- * the heap, or removed once they are the majority.
+ * Deadlines of ephemeral keys, in a heap. Replaced ones are skipped at its top, or removed once they are the majority.
  */
 export class Expiry {
   #heap: Deadline[] = [];
-  /** The deadline of each ephemeral key, by id. */
+  /** Deadlines by id. */
   readonly #times = new Map<number, Deadline>();
 
-  /** Ephemeral keys. */
   get size(): number {
     return this.#times.size;
   }
 
-  /** A key was set. @param time when it ends; 0: never */
+  /** @param time when the key ends; 0: never */
   set(id: number, time: number): void {
     if (time === 0) {
       if (this.#times.size > 0) this.#times.delete(id);
@@ -136,12 +128,11 @@ export class Expiry {
     if (this.#heap.length > 2 * this.#times.size + SLACK) this.#rebuild();
   }
 
-  /** A key is gone. */
   remove(id: number): void {
     if (this.#times.size > 0) this.#times.delete(id);
   }
 
-  /** When a key ends; 0: never. */
+  /** 0: never. */
   timeOf(id: number): number {
     return this.#times.get(id)?.time ?? 0;
   }
@@ -151,7 +142,6 @@ export class Expiry {
     return this.#heap[0]?.time;
   }
 
-  /** Removes and returns up to `max` due keys. */
   due(now: number, max: number): number[] {
     const ids: number[] = [];
     for (;;) {
@@ -209,10 +199,9 @@ export class Expiry {
 
 /** UUIDs of one generation: 6 MiB. */
 const GENERATION = 262_144;
-/** Fills the place of a removed UUID. */
 const REMOVED = 0xff;
 
-/** UUIDs one after the other, and a hash table of their places with open addressing, at most half full. */
+/** UUIDs in a row, and a hash table of their places with open addressing, at most half full. */
 class Generation {
   readonly #bytes: Buffer;
   readonly #slots: Int32Array;
@@ -245,7 +234,7 @@ class Generation {
     if (place > 0) this.#bytes.fill(REMOVED, (place - 1) * UUID_BYTES, place * UUID_BYTES);
   }
 
-  /** The slot of a UUID, or the free one where it belongs. */
+  /** The slot of a UUID, or the free one for it. */
   #slotOf(uuid: Uint8Array): number {
     const mask = this.#slots.length - 1;
     let slot = seededHash(uuid, this.#seed) & mask;
@@ -264,7 +253,7 @@ class Generation {
 }
 
 /**
- * Finds repeated updates by the UUIDs of recent ones. When the younger generation is full, the older one is dropped. Two
+ * UUIDs of recent updates, to find repetitions. When the younger generation is full, the older one is dropped. Two
  * sets of strings took 0.8 µs more for each update, three times as much.
  */
 export class UuidWindow {
@@ -272,7 +261,7 @@ export class UuidWindow {
   #young: Generation;
   #old: Generation | undefined;
 
-  /** @param generation UUIDs remembered at least, twice as many at most; a power of two */
+  /** @param generation UUIDs remembered at least; a power of two */
   constructor(generation = GENERATION) {
     this.#max = generation;
     this.#young = new Generation(generation);
@@ -297,32 +286,29 @@ export class UuidWindow {
     return this.#young.has(uuid) || this.#old?.has(uuid) === true;
   }
 
-  /** Whether an update was refused by its condition. */
   hasConflict(uuid: Buffer): boolean {
     return this.has(conflictMark(uuid));
   }
 
-  /** Removes the UUID of a refused update, which may come again. */
   remove(uuid: Buffer): void {
     this.#young.remove(uuid);
     this.#old?.remove(uuid);
   }
 
-  /** The last UUIDs up to the minimum, the oldest first. Removed ones are bytes of 255. */
+  /** The last UUIDs, the oldest first. Removed ones are bytes of 255. */
   latest(): Buffer {
     const all = Buffer.concat([this.#old?.bytes ?? EMPTY, this.#young.bytes]);
     return all.subarray(-this.#max * UUID_BYTES);
   }
 }
 
-/** A UUID as the key of a map. */
 export function nameOf(uuid: Buffer): string {
   return uuid.toString("latin1");
 }
 
 /**
- * The entry of a conflict in the window: its UUID with the first half inverted. A repetition is a conflict again, even if its
- * condition would hold by then.
+ * A conflict in the window: its UUID with the first half inverted. A repetition is a conflict again, even if its
+ * condition would hold.
  */
 export function conflictMark(uuid: Buffer): Buffer {
   const mark = Buffer.from(uuid);

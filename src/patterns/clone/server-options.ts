@@ -27,11 +27,11 @@ import { endpointAt } from "./endpoints.js";
 import type { CloneFault } from "./protocol.js";
 import type { CloneStore } from "./store.js";
 
-/** Waiting requests for snapshots, and requests that wait for the result of their vote. */
+/** Waiting requests for snapshots, and for the result of their vote. */
 export const MAX_WAITING = 10_000;
 /**
- * Messages of a snapshot in the queue of a client: few, since a large value counts as one. A full queue is written to the
- * network at once, so small values lose no speed.
+ * Messages of a snapshot in a client's queue: few, since a large value counts as one. A full queue is written at once,
+ * so small values lose no speed.
  */
 const SNAPSHOT_MARK = 256;
 const SNAPSHOT_MARK_BYTES = 4_194_304;
@@ -42,25 +42,24 @@ const PAIR_OPTIONS = {
   /** The primary serves when both start. */
   role: choice<BinaryStarRole>(["primary", "backup"]),
   /**
-   * The other server's snapshot endpoint, or a source of that one endpoint, without this server's own. While the list of a
-   * source is empty the last endpoint stays in use.
+   * The other server's snapshot endpoint, or a source of it without this server's own. An empty list keeps the last
+   * endpoint.
    */
   peer: anything<string | EndpointSource>(),
   /**
-   * The other server's public CURVE key, Z85 or 32 bytes. The pair's own ports let in no other key. Default: that
-   * of this server, where both have one certificate.
+   * The other server's public CURVE key, Z85 or 32 bytes: the pair's ports let in no other. Default: that of this
+   * server.
    */
   publicKey: anything<string | Uint8Array>(), // pairSocketOptions checks it.
   /**
-   * Lets this server serve although it has not met the other one and its store does not say "alone". The operator
-   * decides it when the other server does not come back. Default false.
+   * Lets this server serve before it has met the other one, without "alone" in its store: the operator's decision when
+   * the other server does not come back. Default false.
    */
   serveAlone: boolean(false),
-  /** Options of the sockets that connect to the other server, over those of all sockets: `plainUsername`, `plainPassword`. */
+  /** Options of the sockets to the other server, over those of all sockets: `plainUsername`, `plainPassword`. */
   socketOptions: object<CommonOptions>(),
 };
 
-/** The other of two servers. */
 export type ClonePairOptions = GivenWith<typeof PAIR_OPTIONS, "role" | "peer">;
 
 const OPTIONS = {
@@ -68,9 +67,9 @@ const OPTIONS = {
   pair: object<ClonePairOptions>(),
   /** Keeps the map on a disk; the server closes it. Default: none. */
   store: store(),
-  /** ms between two HUGZ, and between two states of a pair; the same on both servers. Default 1,000, as in 12/CHP. */
+  /** ms between two HUGZ, and two states of a pair; the same on both servers. Default 1,000, as in 12/CHP. */
   heartbeatInterval: integer({ default: 1_000 }),
-  /** Heartbeats without a sign of the other server after which it counts as gone, at least 2. Default 2. */
+  /** Missing heartbeats after which the other server counts as gone, at least 2. Default 2. */
   liveness: integer({ default: 2, min: 2, max: 1_000 }),
   /** Updates in flight; more are refused. Default 100,000. */
   maxPending: integer({ default: 100_000 }),
@@ -78,14 +77,14 @@ const OPTIONS = {
   maxBytes: bytes({ default: 4_294_967_296, min: 1 }),
   /** Snapshots in flight; further clients wait. Default 16. */
   maxSnapshots: integer({ default: 16 }),
-  /** Updates in the queue of one client. A slow client misses further ones, and asks for a snapshot. Default 50,000. */
+  /** Updates in a client's queue. A slow client misses further ones, and asks for a snapshot. Default 50,000. */
   publishHighWaterMark: integer({ default: 50_000 }),
   /**
-   * Bytes of these updates. Default 16,777,216. An engine without `sendHighWaterMarkBytes` has no bound, and rejects the
-   * option with `NOT_SUPPORTED`.
+   * Bytes of these updates. Default 16,777,216; no bound, and `NOT_SUPPORTED`, on an engine without
+   * `sendHighWaterMarkBytes`.
    */
   publishHighWaterMarkBytes: integer({ max: Number.MAX_SAFE_INTEGER }),
-  /** Options of all sockets: security as a server, and `authenticate`, which decides who may connect. */
+  /** Options of all sockets: security as a server, and `authenticate`. */
   socketOptions: object<CloneSocketOptions>(),
   context: object<Context>(),
 };
@@ -93,7 +92,6 @@ const OPTIONS = {
 /** Options of `CloneServer`. Times are in ms. */
 export type CloneServerOptions = Given<typeof OPTIONS>;
 
-/** An optional store. */
 function store(): OptionSpec<CloneStore | undefined> {
   const methods = ["load", "commit", "replace", "mark", "close"] as const;
   const isObject = object().accepts;
@@ -107,7 +105,6 @@ function store(): OptionSpec<CloneStore | undefined> {
 
 export type PairSettings = NonNullable<ReturnType<typeof serverSettings>["pair"]>;
 
-/** Options of a server's rules. */
 export interface ServerRulesOptions
   extends Pick<
     Settings<typeof OPTIONS>,
@@ -117,7 +114,6 @@ export interface ServerRulesOptions
   /** Only in a pair. */
   readonly role?: BinaryStarRole;
   readonly serveAlone: boolean;
-  /** Waiting requests for snapshots. */
   readonly maxWaiting: number;
   /** 8 random bytes: the first half of the UUIDs of the server's own updates. */
   readonly token: Buffer;
@@ -125,12 +121,12 @@ export interface ServerRulesOptions
   readonly random: () => number;
 }
 
-/** @throws InvalidArgumentError `EINVAL` unless a clone can be bound there */
+/** @throws InvalidArgumentError `EINVAL` */
 export function checkBind(endpoint: string): void {
   if (typeof endpoint !== "string" || !endpoint.endsWith(":*")) endpointAt(endpoint, 0);
 }
 
-/** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+/** @throws InvalidArgumentError `EINVAL` */
 export function serverSettings(options: CloneServerOptions) {
   const settings = checkOptions("CloneServer", OPTIONS, options);
   const { heartbeatInterval, liveness, maxPending, maxBytes, maxSnapshots, socketOptions } = settings;
@@ -175,12 +171,10 @@ export function serverSettings(options: CloneServerOptions) {
 }
 
 /**
- * Defaults of options that not every engine has. An engine refuses such an option with `NOT_SUPPORTED`, which suits a
- * program's explicit choice but not a default.
+ * The defaults that the context's engine supports: it would refuse the others with `NOT_SUPPORTED`, which suits only a
+ * program's explicit choice.
  *
- * @param context of the sockets; `undefined`: the process-wide one. Loads its engine, as the first socket would
- * @param defaults by socket option name
- * @returns the defaults that the engine supports
+ * @param context `undefined`: the process-wide one. Loads its engine, as the first socket would
  * @throws InvalidArgumentError `EINVAL` if `context` is not a Context
  */
 function supportedDefaults<T extends object>(context: Context | undefined, defaults: T): Partial<T> {
@@ -203,7 +197,7 @@ function checkPair(given: ClonePairOptions): ClonePairOptions {
   return settings as ClonePairOptions;
 }
 
-/** Why an update was refused. The client sends it again until its timeout. */
+/** Why an update was refused. Its client repeats it until the timeout. */
 export type CloneRefusalReason =
   /** Too many updates wait for the store or the other server. */
   | "overloaded"
@@ -211,20 +205,20 @@ export type CloneRefusalReason =
   | "full"
   /** The commit failed. */
   | "store"
-  /** An update without a UUID, at the server that stands by, cannot be matched with the other one's. */
+  /** Without a UUID, the server that stands by cannot match it with the other one's. */
   | "no-uuid"
-  /** The other server has not applied it in time. */
+  /** The other server did not apply it in time. */
   | "stale";
 
 /** Why a snapshot ended early. */
 export type CloneSnapshotLoss =
   | "gone"
-  /** Too much memory for the entries that changed meanwhile. */
+  /** Too many bytes of entries that changed meanwhile. */
   | "overrun"
   | "too-many"
   | "not-serving";
 
-/** Events of a server; of a pair, with those of the Binary Star. */
+/** Events of a server. Those of BinaryStar come in a pair only. */
 export type CloneServerEvent =
   | BinaryStarEvent
   /** With a source as `peer`. */
@@ -235,7 +229,6 @@ export type CloneServerEvent =
       readonly port: "snapshot" | "collector" | "replication";
       readonly reason: CloneFault;
     }
-  /** Updates were refused. */
   | { readonly type: "update:refused"; readonly reason: CloneRefusalReason; readonly count: number }
   /** A client has its snapshot. `duration` in ms. */
   | {
@@ -251,26 +244,25 @@ export type CloneServerEvent =
   | { readonly type: "store:failed"; readonly error: ShoalError }
   /** Unreadable entries of the store were left out. */
   | { readonly type: "store:damaged"; readonly entries: number }
-  /** The other server has the whole map. From now on it has every update before the acknowledgement. */
+  /** The other server has the whole map, and gets every update before its acknowledgement. */
   | { readonly type: "replica:joined"; readonly sequence: number }
-  /** The other server is gone or too slow, and this one acknowledges alone. */
+  /** The other server is gone or too slow; this one acknowledges alone. */
   | { readonly type: "replica:left"; readonly reason: "gone" | "silent" | "slow" | "left" }
   /**
-   * The other server's map has replaced this one, and lacks updates that this server acknowledged alone, after a cut or the
-   * operator's decision. `updates` counts them, at most. `entries` counts their keys, which the store keeps at `aside`;
-   * with `undefined` they are lost.
+   * The other server's map has replaced this one, and lacks up to `updates` updates that this server acknowledged
+   * alone, of `entries` keys. The store keeps these at `aside`; `undefined`: they are lost.
    */
   | {
       readonly type: "map:diverged";
-      /** The last common sequence of the two maps. */
+      /** The last common sequence. */
       readonly after: number;
       readonly updates: number;
       readonly entries: number;
       readonly aside: string | undefined;
     }
   /**
-   * A client asked, but this server has not met the other one, and its store does not say "alone". The server waits for the
-   * other one or for `star.resolve("active")`. Emitted once.
+   * A client asked, but this server has not met the other one, nor has "alone" in its store. It waits for the other
+   * one or for `star.resolve("active")`. Emitted once.
    */
   | { readonly type: "peer:unmet" }
   /** The other server runs an incompatible version of shoal; neither follows. */
@@ -279,7 +271,7 @@ export type CloneServerEvent =
   | { readonly type: "handshake:failed"; readonly error: ShoalError }
   /** The server that stands by has the whole map. */
   | { readonly type: "map:replicated"; readonly entries: number; readonly sequence: number }
-  /** Slow clients miss copies of updates; each client notices the gap, and asks for a snapshot. */
+  /** Slow clients miss copies of updates, notice the gap, and ask for a snapshot. */
   | { readonly type: "update:dropped"; readonly copies: number };
 
 /** Counters since the start, and the present state. */
@@ -287,15 +279,14 @@ export interface CloneServerStats {
   /** Keys, and the bytes of keys and values. */
   readonly entries: number;
   readonly bytes: number;
-  /** Bytes of memory of the map, about. */
+  /** Bytes of memory, about. */
   readonly memory: number;
   readonly sequence: number;
-  /** Increases whenever a server of the pair begins to serve. 0 before, and without a pair. */
+  /** Increases whenever a server of the pair begins to serve; 0 without a pair. */
   readonly term: number;
   readonly serving: boolean;
   /** Keys with a time to live. */
   readonly ephemeral: number;
-  /** Updates from clients. */
   readonly received: number;
   /** Of these, applied and published. */
   readonly applied: number;
@@ -305,9 +296,9 @@ export interface CloneServerStats {
   readonly conflicts: number;
   readonly refused: Readonly<Record<CloneRefusalReason, number>>;
   readonly faults: Readonly<Record<CloneFault, number>>;
-  /** Updates that the server that stands by keeps until the other one has applied them. */
+  /** Updates kept by the server that stands by until the other one has applied them. */
   readonly pending: number;
-  /** Updates that came from a client and from the other server. */
+  /** Updates received from a client and from the other server. */
   readonly paired: number;
   /** Updates in flight to the store or the other server. */
   readonly inFlight: number;
@@ -328,11 +319,11 @@ export interface CloneServerStats {
 export type CloneSocketOptions = CommonOptions & Pick<ConstructionOptions, "authenticate">;
 
 /**
- * The security of a pair. Its ports P + 3 and P + 4 bind as a security server, and connect as a client.
+ * Security of a pair's ports P + 3 and P + 4, which bind as a security server and connect as a client.
  *
  *   NULL   anyone may connect
- *   PLAIN  the hook of the clients' ports decides; the user name is in the pair's `socketOptions`
- *   CURVE  only the other server's key may connect, since the other server gets the whole map and holds up acknowledgements
+ *   PLAIN  `authenticate` decides; the user name is in the pair's `socketOptions`
+ *   CURVE  only the other server's key: it gets the whole map and holds up acknowledgements
  */
 export interface PairSocketOptions {
   readonly binding: CloneSocketOptions;
@@ -358,7 +349,6 @@ export function pairSocketOptions(
   const own = curvePublicKey(secret);
   const other = publicKey === undefined ? own : keyOf("publicKey of a pair", publicKey);
   const keys = { curveServerKey: other, curvePublicKey: own, curveSecretKey: secret };
-  // A custom ZAP handler decides about all ports.
   const ownHandler = authenticate === undefined && typeof zapDomain === "string" && zapDomain !== "";
   return {
     binding: ownHandler ? shared : { ...shared, authenticate: (peer) => peer.publicKey === other },

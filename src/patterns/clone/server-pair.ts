@@ -1,5 +1,5 @@
 /**
- * The sockets between the servers of a pair.
+ * Sockets between the servers of a pair.
  *
  *   PUB, SUB  P + 3, and to the other's     a Binary Star: which of them serves
  *   ROUTER    P + 4                         the other one follows this one
@@ -28,16 +28,13 @@ export const STAR_EVENTS: EventNames<BinaryStarEvent> = {
 
 export interface PairListener {
   star(event: BinaryStarEvent): void;
-  /** An event of the source of the other server. */
   source(event: EndpointSourceEvent): void;
-  /** A handshake with the other server failed. */
   refused(error: ShoalError): void;
-  /** Throws to refuse a hand-over. */
   checkHandOver(): void;
   readonly replica: BinaryStarReplica;
 }
 
-/** The source with the endpoints of states. Invalid endpoints are left out; the list of places reports them. */
+/** Invalid endpoints are left out; the list of places reports them. */
 function statesOf(source: EndpointSource): EndpointSource {
   return {
     async *endpoints(signal) {
@@ -50,19 +47,17 @@ function stateAt(endpoint: string): string[] {
   try {
     return [endpointAt(endpoint, 3)];
   } catch {
-    return []; // No port that far above: not an endpoint of a server.
+    return []; // No port that far above.
   }
 }
 
 export class ServerPair {
-  /** Receives from the follower. */
   readonly replicas: Router;
-  /** Receives from the server that serves. */
   readonly link: Dealer;
   readonly #settings: PairSettings;
   readonly #listener: PairListener;
   #star: BinaryStar | undefined;
-  /** The other server by a source; `undefined` for a fixed endpoint. */
+  /** `undefined` for a fixed endpoint. */
   readonly #places: EndpointList | undefined;
   #place = "";
 
@@ -91,12 +86,11 @@ export class ServerPair {
     for (const type of HANDSHAKE_ERRORS) this.link.events.on(type, ({ error }) => handler.refused(error));
   }
 
-  /** `undefined` before {@link start}. */
   get star(): BinaryStar | undefined {
     return this.#star;
   }
 
-  /** @param endpoint this server's first. @throws TransportError as `bind` does */
+  /** @param endpoint this server's first */
   async start(endpoint: string): Promise<void> {
     const { role, peer, interval, liveness, sockets, context } = this.#settings;
     if (isEndpointSource(peer))
@@ -121,7 +115,7 @@ export class ServerPair {
     await this.#star.bind(endpointAt(endpoint, 3));
   }
 
-  /** Connects to a new place of the other server. An empty list, or one with the current place, changes nothing. */
+  /** An empty list, or one with the current place, changes nothing. */
   #follow(list: readonly string[]): void {
     const before = this.#place;
     const [first] = list;

@@ -1,16 +1,13 @@
 /**
- * The rules of a server, without sockets, timers or a clock: one order for all updates.
+ * A server's rules, without sockets, timers or a clock: one order for all updates.
  *
  *   KVSET ──> in flight ──order──> store ──> other server ──> applied and published (KVPUB)
  *               │     bounded        │            │
  *               └ refused            └ refused    └ held until it has them, while it is in step,
  *                                                 or until the store has "alone" (standing.ts)
  *
- * An update is published last, so an acknowledged update is in the store and at the other server.
- *
  *   active    serves (serving.ts)
- *   passive   follows the other server and keeps updates of clients (standby.ts); it orders the remaining ones when it
- *             becomes active
+ *   passive   follows the other server (standby.ts), and orders the updates it kept when it becomes active
  */
 
 import { ShoalError } from "../../core/errors.js";
@@ -40,7 +37,6 @@ export class ServerRules {
   readonly #standing: ServerStanding;
   #active = false;
   #whenIdle: (() => void)[] = [];
-  /** The time of the current call. */
   #now: number;
 
   constructor(options: ServerRulesOptions, effects: ServerEffects, now: number) {
@@ -90,22 +86,21 @@ export class ServerRules {
     return this.#active;
   }
 
-  /** Whether the server that stands by has every acknowledged update. */
+  /** Whether the other server has every acknowledged update. */
   get replicated(): boolean {
     return this.#active ? this.#serving.shared : this.#standby.following;
   }
 
-  /** For the Binary Star of a pair. */
   get standing(): ServerStanding {
     return this.#standing;
   }
 
-  /** When a key ends, in ms of the rules' clock; 0: never. */
+  /** ms of the rules' clock; 0: never. */
   expiryOf(id: number): number {
     return this.#map.expiry.timeOf(id);
   }
 
-  /** Takes the state and position of the other server. @param own this one's state */
+  /** @param theirs position. @param own this server's state */
   hear(
     peer: BinaryStarState,
     theirs: Uint8Array,
@@ -120,12 +115,12 @@ export class ServerRules {
     return order;
   }
 
-  /** Takes an entry of the store. @param expires in ms of the rules' clock; 0: never */
+  /** @param expires ms of the rules' clock; 0: never */
   restore(entry: CloneStoredEntry, expires: number): void {
     this.#map.restore(entry, expires);
   }
 
-  /** Takes the state of the store, after all entries. @returns `false` for an unreadable standing */
+  /** Follows all entries. @returns `false` for an unreadable standing */
   restored(state: CloneStoredState): boolean {
     if (!this.#standing.restore(state.standing, state.sequence)) return false;
     this.#map.restored(state);
@@ -134,23 +129,22 @@ export class ServerRules {
     return true;
   }
 
-  /** Begins to serve. @param forced by the operator's decision */
+  /** @param forced by the operator's decision */
   activate(now: number, forced = false): void {
     if (this.#active) return;
     this.#now = now;
     this.#active = true;
     this.#standby.stop();
     this.#standby.abandon();
-    // Updates of the other server in the queue keep their sequences.
+    // The other server's updates in the queue keep their sequences.
     this.#queue.continueAfter(this.#map.sequence);
     this.#serving.begin(now);
     this.#standing.begin(this.#queue.ordered, forced);
-    // Clients' updates that the other server did not order are ordered now.
     for (const operation of this.#standby.take()) this.#serving.accept(operation);
     this.flush(now);
   }
 
-  /** The process paused, and the other server may serve: acknowledges nothing until {@link resume}. */
+  /** Acknowledges nothing until {@link resume}: the process paused. */
   suspend(): void {
     if (this.#active) this.#serving.suspend();
   }
@@ -161,7 +155,7 @@ export class ServerRules {
     this.flush(now);
   }
 
-  /** Stops serving. @param follow whether the other server serves */
+  /** @param follow whether the other server serves */
   deactivate(follow: boolean, now: number): void {
     if (this.#active) {
       this.#active = false;
@@ -173,7 +167,7 @@ export class ServerRules {
         operation.sequence = 0;
         this.#standby.keep(operation, now);
       }
-      // Held updates are durable, so they took effect, although they were not published.
+      // Held updates are durable, so they took effect.
       for (const operation of held) this.#map.apply(operation, now);
       this.#noteIdle();
     }
@@ -181,7 +175,7 @@ export class ServerRules {
     else this.#standby.stop();
   }
 
-  /** Checks a request of a client. @returns its subtree */
+  /** @returns the subtree of a client's request */
   checkRequest(frames: readonly Buffer[]): Buffer | undefined {
     const subtree = parseRequest(frames);
     if (typeof subtree !== "string") return subtree;
@@ -189,13 +183,12 @@ export class ServerRules {
     return undefined;
   }
 
-  /** Sends a snapshot to a client. */
   request(routingId: Buffer, subtree: Buffer, now: number): void {
     this.#serving.request(routingId, subtree);
     this.pump(now);
   }
 
-  /** Takes an update of a client. `flush` follows, once for a batch. */
+  /** `flush` follows, once for a batch. */
   update(frames: readonly Buffer[], now: number): void {
     this.#statistics.counts.received += 1;
     const operation = operationOf(frames, now);
@@ -204,13 +197,12 @@ export class ServerRules {
     else this.#standby.keep(operation, now);
   }
 
-  /** Takes an update of the server's program. @param ttl ms; 0: none. @returns whether it was taken */
+  /** @param ttl ms; 0: none. @returns whether it was taken */
   set(key: Buffer, value: Buffer, ttl: number, now: number): boolean {
     if (!this.#active) return false;
     return this.#serving.make(value.length === 0 ? "delete" : "set", key, value, ttl, now);
   }
 
-  /** Orders the waiting updates. */
   flush(now: number): void {
     this.#now = now;
     const queue = this.#queue;
@@ -227,10 +219,9 @@ export class ServerRules {
     }
   }
 
-  /** The standing is in the store. */
   marked(now: number): void {
     this.#standing.marked();
-    // The other server has to know it before anything is acknowledged.
+    // The other server has to know it first.
     this.#effects.announce();
     if (this.#active) this.#serving.marked(now);
     this.#noteIdle();
@@ -262,7 +253,6 @@ export class ServerRules {
       if (isFull && counted && kind === "set") this.#serving.refuse(operation);
       if (uuid.length === 0 || kind === "announce") continue;
       if (kind !== "conflict") this.#map.window.remove(uuid);
-      // Its condition is decided again at a repetition.
       else if (counted) this.#map.window.remove(conflictMark(uuid));
     }
     this.#statistics.refuse("store", refused.filter(({ counted }) => counted).length);
@@ -270,20 +260,18 @@ export class ServerRules {
     this.#noteIdle();
   }
 
-  /** The store has the other server's map. */
   replaced(loaded: LoadedMap, now: number, aside?: string): void {
     this.#now = now;
     this.#standby.replaced(loaded, this.#active, now, aside);
     this.flush(now);
   }
 
-  /** The store does not have the other server's map. */
   replaceFailed(loaded: LoadedMap, error: unknown, now: number): void {
     this.#effects.event({ type: "store:failed", error: asShoalError(error) });
     this.#standby.replaceFailed(loaded, now);
   }
 
-  /** A message of the other server to the one that serves. */
+  /** From the server that stands by. */
   replica(routingId: Buffer, frames: readonly Buffer[], now: number): void {
     this.#now = now;
     if (this.#active) {
@@ -292,12 +280,11 @@ export class ServerRules {
     } else if (parseLink(frames) === undefined) this.#statistics.fault("replication", "frames");
   }
 
-  /** A message of the other server to the one that stands by. `flush` follows. */
+  /** From the server that serves. `flush` follows. */
   follow(frames: readonly Buffer[], now: number): void {
     if (!this.#active) this.#standby.receive(frames, now);
   }
 
-  /** Sends the next batches of snapshots. */
   pump(now: number): void {
     this.#now = now;
     if (!this.#active) return;
@@ -323,7 +310,7 @@ export class ServerRules {
     this.#noteIdle();
   }
 
-  /** Settles when no update and no snapshot is in flight, at once while it does not serve. */
+  /** Settles when nothing is in flight, at once while it does not serve. */
   idle(): Promise<void> {
     return this.#idle ? Promise.resolve() : new Promise((resolve) => this.#whenIdle.push(resolve));
   }

@@ -1,4 +1,4 @@
-/** The effects, counters and state that the two roles of a server share. */
+/** Effects, counters and state of both roles of a server. */
 import type { LoadedMap } from "./loading.js";
 import type { CommitQueue, Operation } from "./operation.js";
 import type { CloneFault } from "./protocol.js";
@@ -6,26 +6,25 @@ import type { ServerMap } from "./server-map.js";
 import type { CloneRefusalReason, CloneServerEvent, ServerRulesOptions } from "./server-options.js";
 import type { ServerStanding } from "./standing.js";
 
-/** The result of a message to one peer: sent, no room now, or no such peer. */
+/** "full": no room now; "gone": no such peer. */
 export type SendResult = "sent" | "full" | "gone";
 
 export interface ServerEffects {
   publish(frames: Buffer[]): void;
-  /** To a client, by its routing id. */
   reply(routingId: Buffer, frames: Buffer[]): SendResult;
   replicate(routingId: Buffer, frames: Buffer[]): SendResult;
   follow(frames: Buffer[]): void;
-  /** Ends in `committed` or `commitFailed`, later. Only with a store; one commit or replacement at a time. */
+  /** Ends in `committed` or `commitFailed`. One commit or replacement at a time. */
   commit(operations: readonly Operation[]): void;
   /**
-   * Ends in `replaced` or `replaceFailed`, later. The table does not change meanwhile.
+   * Ends in `replaced` or `replaceFailed`. The table does not change meanwhile.
    *
-   * @param aside entries after this sequence are kept aside first; `undefined`: none
+   * @param aside entries after this sequence are kept aside first
    */
   replace(loaded: LoadedMap, wanted: () => boolean, aside: number | undefined): void;
-  /** Ends in `marked` or `markFailed`, later, after each commit before it. Only with a store. */
+  /** Ends in `marked` or `markFailed`, after each commit before it. */
   mark(standing: Buffer): void;
-  /** Publishes the position at once. */
+  /** Publishes the position. */
   announce(): void;
   event(event: CloneServerEvent): void;
 }
@@ -39,7 +38,6 @@ export interface ServerState {
   readonly standing: ServerStanding;
 }
 
-/** Counters of a server, and their events. */
 export class ServerStatistics {
   readonly #effects: Pick<ServerEffects, "event">;
   readonly #faults: Record<CloneFault, number> = {

@@ -1,11 +1,11 @@
 /**
- * The server: sockets, a timer and a store around server-rules.ts.
+ * Sockets, a timer and a store around server-rules.ts.
  *
  *   ROUTER  P      receives requests, sends snapshots
  *   PUB     P + 1  sends updates and HUGZ
  *   SUB     P + 2  receives updates of clients
  *
- * The sockets of a pair are in server-pair.ts.
+ * server-pair.ts has the sockets of a pair.
  */
 
 import { describe, refuseExtra } from "../../core/arguments.js";
@@ -37,7 +37,6 @@ import { ServerRules } from "./server-rules.js";
 import type { ServerEffects } from "./server-state.js";
 import { StoreWriter } from "./store-writer.js";
 
-/** Messages received at once. */
 const BATCH = 1_000;
 const COLLECT_MARK = 10_000;
 const SET_OPTIONS = { ttl: integer({ default: 0, min: 0, max: MAX_TTL }) };
@@ -85,10 +84,9 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
   readonly #collector: Subscriber;
   readonly #pair: ServerPair | undefined;
   readonly #writer: StoreWriter | undefined;
-  /** Requests with an undecided vote. */
   #voters: { readonly routingId: Buffer; readonly subtree: Buffer }[] = [];
   #reading: Promise<void>[] = [];
-  /** A flush at the end of this turn of the event loop, or a pump in the next one, is scheduled. */
+  /** A flush at the end of this turn, or a pump in the next one, is scheduled. */
   #flushing = false;
   #pumping = false;
   #stopped = false;
@@ -96,7 +94,6 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
   #started: Promise<string> | undefined;
   #loading: Promise<void> | undefined;
   #onEnded: () => void = () => undefined;
-  /** Ends a drain. */
   readonly #ended = new Promise<void>((resolve) => {
     this.#onEnded = resolve;
   });
@@ -132,22 +129,19 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     return endpointsOf(this.#endpoint);
   }
 
-  /**
-   * The Binary Star of a pair, with `resolve` and `handOver`, which is refused until the other server has the whole map.
-   * `undefined` without a pair.
-   */
+  /** The Binary Star of a pair, with `resolve` and `handOver`; `undefined` without a pair. */
   get star(): BinaryStar | undefined {
     return this.#pair?.star;
   }
 
   /**
-   * Reads the store and binds the ports; settles when clients can connect.
+   * Reads the store and binds the ports.
    *
-   * @param endpoint `tcp://HOST:PORT` binds P, P + 1 and P + 2, of a pair up to P + 4. `tcp://HOST:*` finds free ports in
-   *   a row. Over ipc: NAME, NAME-1, …
+   * @param endpoint `tcp://HOST:PORT` binds P, P + 1 and P + 2, of a pair up to P + 4. `tcp://HOST:*` finds free ports
+   *   in a row. Over ipc: NAME, NAME-1, …
    * @returns the endpoint P, for clients and the other server
-   * @throws InvalidStateError `EFSM` when bound already; TransportError as in a socket's `bind`; StoreError `ERR_STORE` for
-   *   an unreadable store
+   * @throws InvalidStateError `EFSM` when bound already; TransportError as in a socket's `bind`; StoreError
+   *   `ERR_STORE` for an unreadable store
    */
   bind(endpoint: string): Promise<string>;
   bind(endpoint: string, ...extra: unknown[]): Promise<string> {
@@ -181,7 +175,6 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     if (keyFault(bytes) !== undefined)
       throw new InvalidArgumentError(`A key has 1 to 255 bytes and is no command; got ${bytes.length}`);
     const taken = this.#rules.set(bytes, bytesOf("value", value), ttl, this.#timer.now());
-    // Updates of one turn share a commit.
     this.#flushSoon();
     return taken;
   }
@@ -191,7 +184,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     return this.set(key, EMPTY);
   }
 
-  /** A copy of the present value of a key. */
+  /** A copy of a key's value. */
   get(key: string | Uint8Array): Buffer | undefined {
     const { table } = this.#rules;
     const id = table.find(bytesOf("key", key));
@@ -212,7 +205,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     }));
     if (pair !== undefined) ports.push({ offset: 4, socket: pair.replicas });
     const bound = await bindRow(endpoint, ports).catch((error: unknown) => {
-      this.#started = undefined; // Nothing is bound, so the program may try another endpoint.
+      this.#started = undefined; // The program may try another endpoint.
       throw error;
     });
     this.#endpoint = bound;
@@ -260,7 +253,6 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     }
   }
 
-  /** @throws InvalidStateError `EFSM` while the other server lacks updates */
   #checkHandOver(): void {
     if (this.#rules.replicated) return;
     throw new InvalidStateError(
@@ -269,7 +261,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     );
   }
 
-  /** After a pause of the process the other server may serve; the Binary Star knows. */
+  /** After a pause of the process the other server may serve. */
   #checkService(now: number): void {
     const { star } = this;
     if (star !== undefined && this.#rules.active && !star.isServing() && star.state !== "doubting")
@@ -291,7 +283,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     if (event.type === "state:changed") this.#onStarState(event, now);
     else if (event.type === "votes:dropped") this.#voters = [];
     else if (event.type === "peer:invalid" && event.frames === 1) {
-      // One frame: a state without a position, as in the Guide.
+      // A state without a position, as in the Guide.
       this.events.emit({ type: "peer:incompatible" });
     }
     this.events.emit(event);
@@ -364,7 +356,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     });
   }
 
-  /** Snapshots continue in the next turn, so that updates and timers have their share. */
+  /** Snapshots continue in the next turn: updates and timers have their share. */
   #pumpSoon(): void {
     if (this.#pumping || this.#stopped || !this.#rules.busy) return;
     this.#pumping = true;
@@ -378,8 +370,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
   }
 
   /**
-   * @internal Takes no more updates and requests of clients, which repeat them at another server. Settles when all earlier
-   * ones are in the store, acknowledged and sent.
+   * @internal Clients repeat later updates at another server. Settles when all earlier ones are acknowledged and sent.
    */
   protected override async onDrain(): Promise<void> {
     await this.#started?.catch(() => undefined); // Who started it has the error.
@@ -389,8 +380,8 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
   }
 
   /**
-   * @internal Finishes updates and snapshots in flight for up to `linger` ms, stops serving, and closes the store after its
-   * last write.
+   * @internal Finishes updates and snapshots in flight for up to `linger` ms, and closes the store after its last
+   *   write.
    */
   protected async onClose(linger: number): Promise<void> {
     await this.#started?.catch(() => undefined); // Who started it has the error.

@@ -1,6 +1,6 @@
 /**
- * The server of a pair that serves, or a single one. It orders and publishes updates, sends snapshots, deletes ephemeral
- * keys when they end, and keeps the other server in step.
+ * The server that serves: orders and publishes updates, sends snapshots, deletes ephemeral keys, and keeps the other
+ * server in step.
  *
  *   accept ──> in flight … durable ──> held until it may be acknowledged ──> applied, published
  *
@@ -22,7 +22,7 @@ import { conflictMark } from "./server-map.js";
 import type { ServerState } from "./server-state.js";
 import { ServerSnapshots, Snapshot } from "./snapshots.js";
 
-/** Bytes of updates in flight; more are refused. */
+/** Bytes in flight; more are refused. */
 const MAX_PENDING_BYTES = 268_435_456;
 const MAX_EXPIRED = 1_000;
 
@@ -31,19 +31,16 @@ export class Serving {
   readonly #snapshots: ServerSnapshots;
   readonly #leader: Leader;
   readonly #own: OwnUpdates;
-  /** Durable updates that may not be acknowledged yet, in order. */
+  /** Durable updates that may not be acknowledged yet. */
   #held: Operation[] = [];
   #heldBytes = 0;
-  /** The last sequence that the follower has. */
   #have = 0;
   /** The last sequence acknowledged before it was in step. */
   #joinAt = 0;
-  /** The process paused, and the other server may serve now: nothing is acknowledged. */
+  /** The process paused: the other server may serve now. */
   #suspended = false;
-  /** `replica:joined` was emitted. */
   #joined = false;
   #hugzAt: number;
-  /** The time of the current call. */
   #now = 0;
 
   constructor(state: ServerState, now: number) {
@@ -59,13 +56,12 @@ export class Serving {
     this.#hugzAt = now + options.heartbeatInterval;
   }
 
-  /** Whether the other server has every acknowledged update, and may take over. */
+  /** Whether the other server has everything, and may take over. */
   get shared(): boolean {
     const { standing } = this.#state;
     return this.#leader.inStep && standing.shared && standing.peerReady;
   }
 
-  /** Updates held for the other server. */
   get held(): number {
     return this.#held.length;
   }
@@ -81,7 +77,6 @@ export class Serving {
     this.#suspended = false;
   }
 
-  /** Acknowledges nothing until {@link resume} or {@link end}. */
   suspend(): void {
     this.#suspended = true;
   }
@@ -93,7 +88,7 @@ export class Serving {
     this.#release(now);
   }
 
-  /** Stops serving. @returns the held updates: durable, but not published */
+  /** @returns the held updates: durable, but not published */
   end(): Operation[] {
     this.#snapshots.clear();
     this.#leader.leave();
@@ -107,7 +102,7 @@ export class Serving {
     this.#snapshots.request(routingId, subtree);
   }
 
-  /** Takes an update. @returns `false` without room for it */
+  /** @returns `false` without room */
   accept(operation: Operation): boolean {
     const { options, map, queue, statistics } = this.#state;
     const bytes = queue.bytes + this.#heldBytes;
@@ -131,20 +126,16 @@ export class Serving {
       const kind = lost ? "conflict" : "announce";
       accepted = { ...operation, kind, value: EMPTY, expires: 0, counted: false, condition: undefined };
     } else if (uuid.length > 0) map.window.add(uuid);
-    // A waiting view must not retain a larger chunk.
+    // A waiting view must not retain its chunk.
     const waits = queue.committing && accepted.value.length < 4_096;
     queue.push(waits ? copyOf(accepted) : accepted);
     return true;
   }
 
-  /**
-   * Decides the conditions of ordered updates, each by its key's revision after all earlier updates. A failed condition
-   * makes the update a conflict.
-   */
+  /** Decides conditions by each key's revision after all earlier updates. A failed one makes the update a conflict. */
   decide(batch: Operation[]): void {
     if (!batch.some(({ condition, kind }) => condition !== undefined || kind === "announce")) return;
     const { map, statistics } = this.#state;
-    /** Revisions by ordered, unapplied updates. */
     const revisions = new Map<string, number>();
     const note = ({ kind, key, sequence }: Operation): void => {
       if (kind === "set" || kind === "delete")
@@ -167,13 +158,13 @@ export class Serving {
     }
   }
 
-  /** Reports to a client that there is no room for its update. Other programs ignore the sequence 0. */
+  /** There is no room. Other programs ignore the sequence 0. */
   refuse({ key, uuid }: Operation): void {
     if (this.#suspended || uuid.length === 0) return;
     this.#state.effects.publish(encodeSet(key, uuid, REFUSED_FULL, EMPTY));
   }
 
-  /** Takes an update of the server itself. @param ttl ms; 0: none */
+  /** An update of the server itself. @param ttl ms; 0: none */
   make(kind: OperationKind, key: Buffer, value: Buffer, ttl: number, now: number): boolean {
     return this.accept(this.#own.make(kind, key, value, ttl, now));
   }
@@ -181,14 +172,13 @@ export class Serving {
   durable(batch: readonly Operation[], now: number): void {
     this.#now = now;
     for (const operation of batch) {
-      // When this finds the follower gone, held updates are applied first.
+      // It may find the follower gone, and release held updates.
       if (this.#leader.present) this.#leader.update(operation, now);
       if (this.#leader.inStep || this.#suspended || !this.#state.standing.alone) this.#hold(operation);
       else this.#apply(operation, now);
     }
   }
 
-  /** A message of the other server. */
   replica(routingId: Buffer, frames: readonly Buffer[], now: number): void {
     const { statistics, standing, map } = this.#state;
     const message = parseLink(frames);
@@ -198,13 +188,12 @@ export class Serving {
       const sequence = readSequence(message.frames[SEQUENCE] as Buffer);
       this.#have = sequence;
       if (this.#leader.have(sequence, now)) this.#joinAt = map.sequence;
-      // The follower may take over once it has these, and the store has the mark.
+      // The follower may take over once it has these.
       if (this.#leader.inStep && sequence >= this.#joinAt) standing.setAlone(false);
       this.#release(now);
     } else statistics.fault("replication", "frames");
   }
 
-  /** Sends the next batches of snapshots. */
   pump(now: number): void {
     const { map } = this.#state;
     if (!this.#suspended) this.#snapshots.pump(map.table, map.sequence, now);
@@ -212,7 +201,6 @@ export class Serving {
     this.#leader.pump(now);
   }
 
-  /** Whether {@link pump} can continue at once. */
   get busy(): boolean {
     return (!this.#suspended && this.#snapshots.next(0) === 0) || this.#leader.next(0) === 0;
   }
@@ -230,7 +218,6 @@ export class Serving {
     return next;
   }
 
-  /** Applies and publishes an update. */
   #apply(operation: Operation, now: number): void {
     const { map, effects, statistics } = this.#state;
     const watched = this.#snapshots.active > 0 || this.#leader.snapshot !== undefined;
@@ -244,7 +231,6 @@ export class Serving {
     this.#leader.snapshot?.beforeChange(id);
   };
 
-  /** Applies the held updates that may be acknowledged. */
   #release(now: number): void {
     const { standing } = this.#state;
     let last = -1;
@@ -270,17 +256,15 @@ export class Serving {
     this.#leader.leave();
     this.#joined = false;
     effects.event({ type: "replica:left", reason });
-    // A suspended server acknowledges nothing, so it is not alone.
+    // A suspended server acknowledges nothing.
     if (!this.#suspended) standing.setAlone(true);
     this.#release(now);
   }
 
-  /** The standing is in the store. */
   marked(now: number): void {
     this.#release(now);
   }
 
-  /** Called for each state of the other server. */
   heard(): void {
     if (this.#joined || !this.shared) return;
     this.#joined = true;
@@ -294,7 +278,7 @@ export class Serving {
     if (this.#leader.present) this.#replicaLeft("left", now);
     const snapshot = new Snapshot(map.table, EMPTY, map.sequence);
     const { standing } = this.#state.standing;
-    // Updates in the current commit follow when they are durable.
+    // Updates in the current commit follow.
     this.#leader.begin({ routingId, session, standing, snapshot, ahead: this.#held }, now);
     this.pump(now);
   }
@@ -303,7 +287,7 @@ export class Serving {
     const { map, queue, options, statistics } = this.#state;
     const due = map.expiry.due(now, MAX_EXPIRED);
     if (due.length === 0) return;
-    // A key with an update in flight gets a new deadline by that update.
+    // An update in flight sets a new deadline.
     const changing = new Set<string>();
     for (const key of queue.keys()) changing.add(key.toString("latin1"));
     for (const { key } of this.#held) changing.add(key.toString("latin1"));
@@ -311,7 +295,7 @@ export class Serving {
       const key = map.table.key(id);
       if (!changing.has(key.toString("latin1")) && this.make("delete", key, EMPTY, 0, now))
         statistics.counts.expired += 1;
-      // Tried again later, since the store may refuse the delete.
+      // The store may refuse the delete.
       map.expiry.set(id, now + options.heartbeatInterval);
     }
   }
@@ -330,7 +314,6 @@ export class Serving {
   }
 }
 
-/** A conflict keeps its place in the order and changes nothing. */
 function conflictOf(operation: Operation): Operation {
   return { ...operation, kind: "conflict", value: EMPTY, expires: 0, condition: undefined };
 }

@@ -2,10 +2,10 @@
  * Snapshots: the map at one sequence, sent in batches while it changes.
  *
  *   ids   0 ──── scanned ────┤cursor├──── to be scanned ──── end
- *                                         before a change here, what was there is saved
+ *                                         before a change here, the entry is saved
  *
- * A scan sends the keys up to the snapshot's sequence. Entries that changed since were saved before, and are sent last. So
- * only changed entries cost memory.
+ * A scan sends the keys up to the snapshot's sequence, and the saved entries last. So only changed entries cost
+ * memory.
  */
 
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
@@ -17,15 +17,13 @@ import type { SendResult, ServerEffects } from "./server-state.js";
 import type { CloneStoredEntry } from "./store.js";
 import type { CloneTable } from "./table.js";
 
-/** Bytes saved for the snapshots of all clients. Above, one snapshot ends, and its client asks again. */
+/** Bytes saved for all clients. Above, one snapshot ends, and its client asks again. */
 const MAX_SAVED_BYTES = 268_435_456;
-/** Ids scanned in one batch, inside the subtree or not. */
+/** Ids scanned in one batch. */
 const MAX_SCAN = 20_000;
 
-/** An entry of a snapshot. */
 export type SnapshotEntry = Omit<CloneStoredEntry, "expires">;
 
-/** Bytes saved by all snapshots. */
 export interface SavedBytes {
   bytes: number;
 }
@@ -37,7 +35,6 @@ export class Snapshot {
   readonly #end: number;
   #cursor = 0;
   readonly #saved = new RingBuffer<SnapshotEntry>();
-  /** Shared with other snapshots. */
   readonly #total: SavedBytes;
   #savedBytes = 0;
   overrun = false;
@@ -55,7 +52,6 @@ export class Snapshot {
     return this.#cursor >= this.#end && this.#saved.length === 0;
   }
 
-  /** Saves an entry before it changes or goes. */
   beforeChange(id: number): void {
     if (id < this.#cursor || id >= this.#end || this.overrun) return;
     const table = this.#table;
@@ -66,7 +62,6 @@ export class Snapshot {
     if (this.#total.bytes > MAX_SAVED_BYTES) this.abandon();
   }
 
-  /** Ends it, and frees the saved entries. */
   abandon(): void {
     this.overrun = true;
     this.#saved.clear();
@@ -74,7 +69,7 @@ export class Snapshot {
     this.#cursor = this.#end;
   }
 
-  /** The next entries, about `max` and `maxBytes`. An empty batch is not the end; see `done`. */
+  /** About `max` and `maxBytes`. An empty batch is not the end; see `done`. */
   take(max: number, maxBytes: number): SnapshotEntry[] {
     const table = this.#table;
     const entries: SnapshotEntry[] = [];
@@ -105,14 +100,13 @@ export class Snapshot {
   }
 }
 
-/** Entries of one batch, and about its bytes. */
 const BATCH = 1_000;
 const BATCH_BYTES = 1_048_576;
 
-/** The result of a batch. "more": the next one can follow; "full": no room; the others end the snapshot. */
+/** "more": the next batch can follow; "full": no room; the others end the snapshot. */
 export type PumpResult = "more" | "full" | "gone" | "overrun" | "done";
 
-/** Sends a snapshot and its end in batches, to a client or to the follower of a pair. */
+/** Sends a snapshot and its end, to a client or to the follower of a pair. */
 export class SnapshotPump {
   readonly snapshot: Snapshot;
   readonly #send: (frames: Buffer[]) => SendResult;
@@ -134,7 +128,6 @@ export class SnapshotPump {
     this.#end = end;
   }
 
-  /** Sends one batch, as far as there is room. */
   pump(now: number): PumpResult {
     for (let budget = BATCH; budget > 0; budget--) {
       if (this.#at >= this.#entries.length) {
@@ -154,10 +147,10 @@ export class SnapshotPump {
   }
 }
 
-/** ms until a full client is tried again, at first and at most. */
+/** ms until a full client is tried again. */
 const SNAPSHOT_RETRY = 1;
 const MAX_SNAPSHOT_RETRY = 20;
-/** ms without progress after which a snapshot is given up. */
+/** ms without progress before a snapshot is given up. */
 const MAX_STALL = 30_000;
 
 interface Job {
@@ -176,11 +169,11 @@ interface Waiting {
 }
 
 /**
- * The snapshots for clients: a few at once, each as fast as its client reads, the others in their turn.
+ * Snapshots for clients: a few at once, each as fast as its client reads.
  *
  *   waiting ──> sending ──last entry queued──> over
  *
- * What is queued then is bounded by the socket (SNAPSHOT_MARK_BYTES in server-options.ts), below the queue of updates.
+ * SNAPSHOT_MARK_BYTES in server-options.ts bounds the socket's queue.
  */
 export class ServerSnapshots {
   readonly #options: ServerRulesOptions;
@@ -188,7 +181,6 @@ export class ServerSnapshots {
   readonly #subtrees: SubtreeSequences;
   #jobs: Job[] = [];
   readonly #waiting = new RingBuffer<Waiting>();
-  /** Routing ids of waiting and served clients. */
   readonly #known = new Set<string>();
   readonly #saved: SavedBytes = { bytes: 0 };
   done = 0;
@@ -208,7 +200,7 @@ export class ServerSnapshots {
     return this.#waiting.length;
   }
 
-  /** Adds a request; a repeated one is dropped while its snapshot is in flight. */
+  /** A repeated request is dropped while its snapshot is in flight. */
   request(routingId: Buffer, subtree: Buffer): void {
     const name = routingId.toString("latin1");
     if (this.#known.has(name)) return;
@@ -217,16 +209,15 @@ export class ServerSnapshots {
       return;
     }
     this.#known.add(name);
-    // Copied, since they are views of a larger chunk.
+    // Views of a larger chunk.
     this.#waiting.push({ routingId: Buffer.from(routingId), subtree: Buffer.from(subtree) });
   }
 
-  /** Called before an entry changes. */
   beforeChange(id: number): void {
     for (let i = 0; i < this.#jobs.length; i++) (this.#jobs[i] as Job).pump.snapshot.beforeChange(id);
   }
 
-  /** Sends the next batches. @param sequence of the table, for new snapshots */
+  /** @param sequence of the table */
   pump(table: CloneTable, sequence: number, now: number): void {
     while (this.#hasPlace()) {
       const next = this.#waiting.shift();

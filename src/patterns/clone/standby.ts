@@ -1,6 +1,6 @@
 /**
- * The server of a pair that stands by. It follows the other one's updates, and keeps the updates that clients send here
- * until the other one's update with the same UUID comes.
+ * The server of a pair that stands by: follows the other one, and keeps the updates that clients send here until the
+ * other one's update with the same UUID comes.
  */
 import { backOff } from "../../core/back-off.js";
 import { Follower } from "./follower.js";
@@ -9,12 +9,12 @@ import { copyOf, costOfOperation, type Operation } from "./operation.js";
 import { conflictMark, nameOf, type UuidWindow } from "./server-map.js";
 import type { ServerState } from "./server-state.js";
 
-/** Bytes of updates that wait while the store writes a whole map. */
+/** Bytes of updates during the write of a whole map. */
 const MAX_WAITING_BYTES = 268_435_456;
 
 /**
- * ms between a failed write of the store and the next request for the map, at most. A full store may take a map and refuse
- * the next update; without pauses the other server would send its map again and again.
+ * ms between a failed write and the next request for the map, at most. A full store may take a map and refuse the next
+ * update: without pauses the map would be sent again and again.
  */
 const MAX_RELOAD_PAUSE = 60_000;
 
@@ -22,11 +22,9 @@ export class Standby {
   readonly #state: ServerState;
   readonly #follower: Follower;
   readonly #kept: PendingUpdates;
-  /** The other server's map while the store writes it. */
+  /** The map that the store writes, which excludes commits. */
   #replacing: LoadedMap | undefined;
-  /** Consecutive failures of the store. */
   #failures = 0;
-  /** When the store had the current map. */
   #replacedAt: number | undefined;
   #now = 0;
 
@@ -48,7 +46,6 @@ export class Standby {
     );
   }
 
-  /** Whether it has the whole map and gets each update. */
   get following(): boolean {
     return this.#follower.following;
   }
@@ -57,17 +54,15 @@ export class Standby {
     return this.#kept.size;
   }
 
-  /** Whether the store writes a whole map, which excludes commits. */
   get replacing(): boolean {
     return this.#replacing !== undefined;
   }
 
-  /** Asks the other server for its map. */
   start(now: number): void {
     this.#follower.start(now);
   }
 
-  /** The other server serves in this term: a map of an earlier one is loaded again. */
+  /** A map of an earlier term is loaded again. */
   followTerm(term: number, now: number): void {
     if (this.#follower.following && this.#follower.term !== term) this.#follower.start(now);
   }
@@ -76,7 +71,7 @@ export class Standby {
     this.#follower.stop();
   }
 
-  /** Asks for the map again, since the store differs from it now, after a pause that grows with repeated failures. */
+  /** The store differs from memory now, so the map is loaded again, after a pause that grows with failures. */
   storeFailed(now: number): void {
     this.abandon();
     this.#state.queue.drop();
@@ -87,12 +82,11 @@ export class Standby {
     this.#failures += 1;
   }
 
-  /** Abandons the map that the store writes. */
   abandon(): void {
     this.#replacing = undefined;
   }
 
-  /** Returns the updates that the other server did not apply. */
+  /** Returns the updates that the other server has not applied. */
   take(): Operation[] {
     return this.#kept.take();
   }
@@ -116,29 +110,26 @@ export class Standby {
     if (batch.length > 0) this.#follower.have(map.sequence);
   }
 
-  /** Writes the other server's map to the store, which must be idle. */
+  /** The store must be idle. */
   replaceStore(): void {
     const loaded = this.#replacing;
     if (loaded === undefined) return;
-    // A server that becomes active meanwhile keeps its own map, in the store as well.
+    // A server that becomes active meanwhile keeps its own map.
     this.#state.effects.replace(loaded, () => this.#replacing === loaded, this.#lost(loaded)?.after);
   }
 
-  /** The store has the other server's map. @param active whether this one serves by now */
+  /** @param active whether this server serves by now */
   replaced(loaded: LoadedMap, active: boolean, now: number, aside?: string): void {
-    // A later map has taken its place.
     if (this.#replacing !== loaded) return;
     this.#replacing = undefined;
     this.#replacedAt = now;
     if (!active) this.#adopt(loaded, aside);
   }
 
-  /** The map could not be written. It does not matter to a server that serves by now, or has a later one. */
   replaceFailed(loaded: LoadedMap, now: number): void {
     if (this.#replacing === loaded) this.storeFailed(now);
   }
 
-  /** Drops expired updates: the other server refused them. */
   forget(now: number): void {
     this.#state.statistics.refuse("stale", this.#kept.forget(now));
   }
@@ -163,12 +154,11 @@ export class Standby {
     if (!queue.committing) this.replaceStore();
   }
 
-  /** Updates that this server acknowledged alone, and the map lacks. */
   #lost({ standing, sequence }: LoadedMap): { readonly after: number; readonly updates: number } | undefined {
     return this.#state.standing.lostTo(standing, sequence);
   }
 
-  /** Replaces the map. @param aside where the store keeps the lost entries */
+  /** @param aside where the store keeps the lost entries */
   #adopt(loaded: LoadedMap, aside?: string): void {
     const { map, queue, effects, standing } = this.#state;
     const lost = this.#lost(loaded);
@@ -181,7 +171,7 @@ export class Standby {
     effects.event({ type: "map:replicated", entries: map.table.size, sequence: loaded.sequence });
     const later = queue.drop();
     for (const operation of loaded.updates) this.#replicated(operation);
-    // Updates during the write; the new window does not know them yet.
+    // Updates during the write, unknown to the new window.
     for (const operation of later) this.#replicated(operation);
     if (queue.waiting === 0) this.#follower.have(map.sequence);
   }
@@ -191,13 +181,13 @@ export class Standby {
     const { queue } = this.#state;
     queue.push(copyOf(operation));
     if (this.#replacing === undefined || queue.bytes <= MAX_WAITING_BYTES) return;
-    // The store is slower than the updates: the map is loaded again.
+    // The store is slower than the updates.
     queue.drop();
     this.#replacing = undefined;
     this.#follower.start(this.#now);
   }
 
-  /** The other server has applied it, so that the copy of a client is dropped. */
+  /** The other server has applied it. */
   #seen(uuid: Buffer, conflict = false): void {
     const { map, statistics } = this.#state;
     map.window.add(conflict ? conflictMark(uuid) : uuid);
@@ -205,12 +195,10 @@ export class Standby {
   }
 }
 
-/** Bytes of kept updates. */
 const MAX_KEPT_BYTES = 268_435_456;
 
-/** ms that an update is kept, at least. The other server has applied or refused it by then. */
+/** ms that an update is kept, at least, and heartbeats, if that is longer: the other server has decided it by then. */
 const MIN_KEPT = 10_000;
-/** Heartbeats that an update is kept, if that is longer. */
 const KEPT_INTERVALS = 10;
 
 interface Kept {
@@ -218,7 +206,6 @@ interface Kept {
   readonly until: number;
 }
 
-/** The updates of clients that the other server has not applied yet. */
 class PendingUpdates {
   readonly #max: number;
   readonly #wait: number;
@@ -226,7 +213,6 @@ class PendingUpdates {
   readonly #kept = new Map<string, Kept>();
   #bytes = 0;
 
-  /** @param max updates. @param interval ms between two heartbeats */
   constructor(max: number, interval: number) {
     this.#max = max;
     this.#wait = Math.max(MIN_KEPT, KEPT_INTERVALS * interval);
@@ -240,7 +226,7 @@ class PendingUpdates {
     return this.#kept.has(nameOf(uuid));
   }
 
-  /** @returns `false` when there is no room */
+  /** @returns `false` without room */
   add(operation: Operation, now: number): boolean {
     const bytes = costOfOperation(operation);
     if (this.#kept.size >= this.#max || this.#bytes + bytes > MAX_KEPT_BYTES) return false;
@@ -249,12 +235,11 @@ class PendingUpdates {
     return true;
   }
 
-  /** @returns whether it was kept */
   remove(uuid: Buffer): boolean {
     return this.#kept.size > 0 && this.#delete(nameOf(uuid));
   }
 
-  /** Drops those in the window. @returns how many */
+  /** @returns the number of dropped updates */
   removeKnown(window: UuidWindow): number {
     let count = 0;
     for (const { operation } of this.#kept.values())
@@ -262,7 +247,6 @@ class PendingUpdates {
     return count;
   }
 
-  /** Removes and returns all. */
   take(): Operation[] {
     const operations = Array.from(this.#kept.values(), ({ operation }) => operation);
     this.#kept.clear();
@@ -270,13 +254,12 @@ class PendingUpdates {
     return operations;
   }
 
-  /** When the oldest expires. */
   next(): number | undefined {
     for (const { until } of this.#kept.values()) return until;
     return undefined;
   }
 
-  /** Drops expired ones. @returns how many */
+  /** @returns the number of dropped updates */
   forget(now: number): number {
     let count = 0;
     for (const [name, { until }] of this.#kept) {
@@ -295,7 +278,6 @@ class PendingUpdates {
   }
 }
 
-/** Whether the other server has applied an update, or found its condition false. */
 function isDecided(window: UuidWindow, { uuid, condition }: Operation): boolean {
   return window.has(uuid) || (condition !== undefined && window.hasConflict(uuid));
 }

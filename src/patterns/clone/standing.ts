@@ -1,11 +1,11 @@
 /**
  * Decides which of two copies of a map is newer, by (term, sequence).
  *
- * A server of a pair begins a *term* each time it begins to serve. Its number is above all terms that the server knows,
- * and its remainder by 3 is the author: 0 the primary, 1 the backup, 2 a server without a pair. So no two servers use the
- * same number, however they are killed and started.
+ * A server of a pair begins a *term* each time it begins to serve. Its number is above all terms that the server
+ * knows, and its remainder by 3 is the author: 0 the primary, 1 the backup, 2 a server without a pair. So no two
+ * servers use one number.
  *
- *   standing   kept in the store, and sent with a map (link.ts)
+ *   standing   in the store, and sent with a map (link.ts)
  *     {"map":"0102030405060708","term":4,"alone":true,"aloneSince":7}
  *   position   published with each state of the Binary Star (P + 3)
  *     {"map":"0102030405060708","term":4,"sequence":9,"alone":false,"ready":true}
@@ -21,7 +21,7 @@ import type { BinaryStarOrder, BinaryStarReplica, BinaryStarRole } from "../bina
 import { BinaryStarState } from "../binary-star/index.js";
 
 const AUTHOR_COUNT = 3;
-/** Added to a term by the operator's decision, which outweighs all terms of a lost server. */
+/** Added to a term by the operator's decision: above all terms of a lost server. */
 const FORCED = 3_000_000;
 export const NO_MAP = "";
 
@@ -29,7 +29,7 @@ export interface Standing {
   readonly map: string;
   readonly term: number;
   readonly alone: boolean;
-  /** The last sequence that the peer has; `undefined`: it has everything. */
+  /** The last sequence that the peer has; `undefined`: all. */
   readonly aloneSince: number | undefined;
 }
 
@@ -47,7 +47,7 @@ export function encodeStanding({ map, term, alone, aloneSince }: Standing): Buff
   return Buffer.from(JSON.stringify({ map, term, alone, aloneSince }));
 }
 
-/** @returns `undefined` for a damaged one, or one of another version */
+/** @returns `undefined` for a damaged one, or another version */
 export function parseStanding(bytes: Uint8Array): Standing | undefined {
   const { map, term, alone, aloneSince } = parseObject(bytes);
   if (!isMap(map) || !isCount(term) || typeof alone !== "boolean") return undefined;
@@ -59,7 +59,7 @@ export function encodePosition(position: Position): Buffer {
   return Buffer.from(JSON.stringify(position));
 }
 
-/** @returns `undefined` for one of another version */
+/** @returns `undefined` for another version */
 export function parsePosition(bytes: Uint8Array): Position | undefined {
   const { map, term, sequence, alone, ready } = parseObject(bytes);
   if (!isMap(map) || !isCount(term) || !isCount(sequence)) return undefined;
@@ -67,13 +67,12 @@ export function parsePosition(bytes: Uint8Array): Position | undefined {
   return { map, term, sequence, alone, ready };
 }
 
-/** @returns an empty object for what is not one in JSON */
 function parseObject(bytes: Uint8Array): Readonly<Record<string, unknown>> {
   try {
     const value: unknown = JSON.parse(Buffer.from(bytes).toString());
     return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
   } catch {
-    return {}; // Not JSON: of another version, or damaged.
+    return {}; // Another version, or damaged.
   }
 }
 
@@ -85,7 +84,7 @@ function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
-/** Compares two positions. Of two equal ones, the server that served alone knows more. */
+/** The server that served alone knows more of two equal positions. */
 export function orderOf(ours: Position, theirs: Position): BinaryStarOrder {
   if (ours.map !== NO_MAP && theirs.map !== NO_MAP && ours.map !== theirs.map) return "foreign";
   const difference =
@@ -95,8 +94,6 @@ export function orderOf(ours: Position, theirs: Position): BinaryStarOrder {
 }
 
 /**
- * The standing of a server that begins to serve.
- *
  * @param known the latest term of any server
  * @param forced by the operator's decision
  */
@@ -114,7 +111,6 @@ export function beginTerm(
   return { map, term, alone: true, aloneSince: standing.aloneSince ?? from };
 }
 
-/** The standing of a server that takes over the other one's map. */
 export function adopted({ map, term }: Standing): Standing {
   return { map, term, alone: false, aloneSince: undefined };
 }
@@ -122,24 +118,23 @@ export function adopted({ map, term }: Standing): Standing {
 const AUTHORS: Readonly<Record<BinaryStarRole | "single", number>> = { primary: 0, backup: 1, single: 2 };
 
 export interface StandingOptions {
-  /** `undefined`: a server without a pair. */
+  /** `undefined` without a pair. */
   readonly role: BinaryStarRole | undefined;
-  /** The operator lets this server serve before it has met its peer. */
+  /** Whether this server may serve before it has met its peer. */
   readonly serveAlone: boolean;
-  /** ms until a failed write is tried again, at most; half of it is random. */
+  /** ms until a failed write is repeated; half of it is random. */
   readonly retry: number;
-  /** For jitter: from 0 up to 1. */
   readonly random: () => number;
-  /** Names a map that begins here: 8 random bytes in hex. */
+  /** 8 random bytes in hex, for a map that begins here. */
   readonly newMap: string;
 }
 
 export interface StandingEffects {
-  /** Has to end in `marked` or `markFailed`; at once without a store. */
+  /** Ends in `marked` or `markFailed`; at once without a store. */
   mark(standing: Buffer): void;
-  /** A client asked, but the server has not met its peer and does not serve. Called once. */
+  /** A client asked, but the server has not met its peer. Called once. */
   unmet(): void;
-  /** `ready` of the position changed: the peer has to know. */
+  /** `ready` of the position changed. */
   readyChanged(): void;
 }
 
@@ -152,8 +147,9 @@ export interface StandingEffects {
  *   the other leaves             alone      an acknowledgement without it
  *   the other has a newer map    not alone  it loads that map
  *
- * Except after a cut between the servers, at most one store has "alone", and that server has every acknowledged update.
- * With none, both have them, or the server that served last is away. A server that has not met its peer must not serve then.
+ * Except after a cut between the servers, at most one store has "alone", and that server has every acknowledged
+ * update. With none, both have them, or the server that served last is away, and one that has not met its peer must
+ * not serve.
  */
 export class ServerStanding implements BinaryStarReplica {
   readonly #options: StandingOptions;
@@ -165,9 +161,7 @@ export class ServerStanding implements BinaryStarReplica {
   #marking: Standing | undefined;
   #retryAt = Number.POSITIVE_INFINITY;
   #peer: { readonly state: BinaryStarState; readonly position: Position } | undefined;
-  /** The latest term of the peer. */
   #known = 0;
-  /** The operator chose the other server's map. */
   #yielded = false;
   #unmetReported = false;
   #ready = false;
@@ -178,7 +172,7 @@ export class ServerStanding implements BinaryStarReplica {
     this.#sequence = sequence;
   }
 
-  /** @param bytes `undefined` for a new store. @returns `false` for an unreadable standing */
+  /** @param bytes `undefined`: a new store. @returns `false` for an unreadable one */
   restore(bytes: Buffer | undefined, sequence: number): boolean {
     const standing =
       bytes === undefined
@@ -208,17 +202,16 @@ export class ServerStanding implements BinaryStarReplica {
     return !this.#counts || (this.inTerm && this.#durable?.alone === true && this.#wanted.alone);
   }
 
-  /** Whether the other server would take over. */
   get peerReady(): boolean {
     return this.#peer?.state === BinaryStarState.PASSIVE && this.#peer.position.ready;
   }
 
-  /** Whether the store says that the other server has everything. */
+  /** Whether the store has "not alone". */
   get shared(): boolean {
     return this.inTerm && this.#durable?.alone === false && !this.#wanted.alone;
   }
 
-  /** Begins a term. @param from the last sequence before it. @param forced by the operator's decision */
+  /** @param from the last sequence before the term. @param forced by the operator's decision */
   begin(from: number, forced: boolean): void {
     if (!this.#counts) return;
     const { role, newMap } = this.#options;
@@ -228,14 +221,12 @@ export class ServerStanding implements BinaryStarReplica {
     this.#want(beginTerm(this.#wanted, author, this.#known, from, forced || unmet, newMap));
   }
 
-  /** Called when the other server comes into step, or leaves. */
   setAlone(alone: boolean): void {
     if (!this.#counts || this.#wanted.alone === alone) return;
     const aloneSince = alone ? (this.#wanted.aloneSince ?? this.#sequence()) : undefined;
     this.#want({ ...this.#wanted, alone, aloneSince });
   }
 
-  /** The store has the other server's map. */
   adopt(theirs: Standing): void {
     this.#yielded = false;
     this.#wanted = adopted(theirs);
@@ -243,10 +234,8 @@ export class ServerStanding implements BinaryStarReplica {
   }
 
   /**
-   * Counts the updates that this server acknowledged alone, and the other one's map may lack. After a crash of either server
-   * the other one may have some of them.
-   *
-   * @returns the last sequence before them and the count; `undefined` without any
+   * The updates acknowledged alone that the other server's map may lack: the last sequence before them, and their
+   * count. After a crash of either server the other one may have some.
    */
   lostTo(
     theirs: Standing,
@@ -266,7 +255,6 @@ export class ServerStanding implements BinaryStarReplica {
   }
 
   markFailed(now: number): void {
-    // The write may have taken place or not.
     this.#marking = undefined;
     const { retry, random } = this.#options;
     this.#retryAt = now + backOff(0, retry, retry, random);
@@ -292,7 +280,7 @@ export class ServerStanding implements BinaryStarReplica {
     this.#peer = { state: peer, position };
     this.#known = Math.max(this.#known, position.term);
     const order = orderOf(this.#position, position);
-    // This map is not the newest, even if the other server is lost again.
+    // This map is not the newest.
     if (order === "older" && own !== BinaryStarState.ACTIVE && this.#wanted.alone)
       this.#want({ ...this.#wanted, alone: false });
     const ready = own === BinaryStarState.PASSIVE && this.#mayTakeOver(own);
@@ -316,17 +304,16 @@ export class ServerStanding implements BinaryStarReplica {
     this.#yielded = choice === "passive";
   }
 
-  /** The peer's term while it serves. */
   get servingTerm(): number | undefined {
     return this.#peer?.state === BinaryStarState.ACTIVE ? this.#peer.position.term : undefined;
   }
 
-  /** A single server needs a standing only with a store that was one of a pair. */
+  /** A single server has one only with the store of a pair. */
   get #counts(): boolean {
     return this.#options.role !== undefined || this.term > 0;
   }
 
-  /** As published: without claims that the store does not have yet. */
+  /** Without claims that the store does not have yet. */
   get #position(): Position {
     if (this.#yielded) return { map: NO_MAP, term: 0, sequence: 0, alone: false, ready: false };
     const { map } = this.#wanted;
@@ -339,10 +326,10 @@ export class ServerStanding implements BinaryStarReplica {
     const { state, position } = this.#peer;
     const order = orderOf(this.#position, position);
     if (order === "older" || order === "foreign") return false;
-    // A peer that serves alone continues past its position, so this server lacks updates.
+    // A peer that serves alone continues past its position.
     if (own === BinaryStarState.PASSIVE) return !(state === BinaryStarState.ACTIVE && position.alone);
     if (this.#wanted.alone) return true;
-    // The peer waited as well, and would have let this server serve.
+    // The peer waited as well.
     if (state === BinaryStarState.ACTIVE) return false;
     return order === "newer" || (this.#options.role === "primary" && state !== BinaryStarState.PASSIVE);
   }

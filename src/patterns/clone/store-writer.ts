@@ -1,4 +1,4 @@
-/** Connects a server's rules to its store: one call at a time, with times of the wall clock. */
+/** Between a server's rules and its store: one call at a time, with wall-clock times. */
 import type { DriverTimer } from "../../core/driver-timer.js";
 import { StoreError } from "../kit/store/error.js";
 import { type LoadedMap, uuidsOf } from "./loading.js";
@@ -8,7 +8,7 @@ import type { ServerRules } from "./server-rules.js";
 import { adopted, encodeStanding } from "./standing.js";
 import type { CloneStore, CloneStoredChange, CloneStoredEntry } from "./store.js";
 
-/** Entries and bytes, about, in one commit of a whole map. */
+/** Entries and bytes of one commit of a whole map, about. */
 const REPLACE_BATCH = 2_000;
 const REPLACE_BYTES = 4_194_304;
 
@@ -24,12 +24,12 @@ export class StoreWriter {
     this.#timer = timer;
   }
 
-  /** @throws StoreError `ERR_STORE`, also for a store of an incompatible version of shoal */
+  /** @throws StoreError `ERR_STORE` */
   async load(): Promise<void> {
     const now = this.#timer.now();
     const wall = Date.now();
     const state = await this.#store.load((entry) => {
-      // A key that ended meanwhile is deleted at the first tick, so that clients hear of it.
+      // A key that ended meanwhile is deleted at the first tick: clients hear of it.
       const left = entry.expires === 0 ? 0 : now + Math.max(0, entry.expires - wall);
       this.#rules.restore(entry, left === 0 ? 0 : Math.max(left, Number.MIN_VALUE));
     });
@@ -79,7 +79,7 @@ export class StoreWriter {
     );
   }
 
-  /** Waits for the current write and the ones that follow from it. */
+  /** The current write may lead to others. */
   async close(): Promise<void> {
     let running: Promise<void>;
     do {
@@ -94,7 +94,6 @@ export class StoreWriter {
     void this.#running.finally(() => this.#timer.update());
   }
 
-  /** Keeps the entries after a sequence. */
   async #setAside(after: number): Promise<string | undefined> {
     const rules = this.#rules;
     const { table } = rules;

@@ -1,6 +1,6 @@
-/** The interface of a server's durable store. lmdb-store.ts implements it on LMDB; programs can provide their own. */
+/** A server's durable store: on LMDB (lmdb-store.ts), or a program's own. */
 
-/** A set key, or a deleted one with the value `undefined`. */
+/** A set key, or with the value `undefined` a deleted one. */
 export interface CloneStoredChange {
   readonly key: Buffer;
   readonly value: Buffer | undefined;
@@ -19,26 +19,25 @@ export interface CloneStoredEntry {
   readonly expires: number;
 }
 
-/** The state of a store next to its entries. */
 export interface CloneStoredState {
   /** Sequence of the last commit. */
   readonly sequence: number;
   /** UUIDs of recent commits, the oldest first. */
   readonly uuids: readonly Buffer[];
-  /** Unreadable entries, which are left out and stay in the store. */
+  /** Unreadable entries, left out. */
   readonly damaged: number;
-  /** The last argument of `mark` or `finish`; `undefined` before the first. */
+  /** The last argument of `mark` or `finish`. */
   readonly standing?: Buffer | undefined;
 }
 
-/** Writes a whole new map. The old one stays until `finish` settles. */
+/** The old map stays until `finish` settles. */
 export interface CloneStoreReplacement {
   add(entries: readonly CloneStoredEntry[]): Promise<void>;
-  /** @param standing as in `mark`, written together with the map */
+  /** @param standing as in `mark` */
   finish(sequence: number, uuids: readonly Buffer[], standing: Buffer): Promise<void>;
 }
 
-/** A store: results are durable when a call settles. Calls do not overlap. A rejection, a `StoreError`, changes nothing. */
+/** Results are durable when a call settles. Calls do not overlap. A rejection, a `StoreError`, changes nothing. */
 export interface CloneStore {
   /** For messages: "lmdb", … */
   readonly name: string;
@@ -52,10 +51,10 @@ export interface CloneStore {
    */
   commit(changes: readonly CloneStoredChange[], sequence: number, uuids: readonly Buffer[]): Promise<void>;
   replace(): Promise<CloneStoreReplacement>;
-  /** Stores the standing of a server of a pair: opaque bytes, about 100. */
+  /** Stores a pair's standing: about 100 opaque bytes. */
   mark(standing: Buffer): Promise<void>;
   /**
-   * Keeps entries that the next map lacks. Without this method they are lost, and the event `map:diverged` reports it.
+   * Keeps entries that the next map lacks. Without this method they are lost, with the event `map:diverged`.
    *
    * @returns their place, for the operator
    */

@@ -1,17 +1,16 @@
 /**
- * Finds the parts of an update in received bytes, without an object for each update.
+ * Finds the parts of an update in received bytes, without an object for each.
  *
  *   key | sequence | uuid | properties | value         five frames of a KVPUB (protocol.ts)
  *
- * A *plain* update sets a key, and its properties have no revision. Others, and messages with needlessly long headers, are
- * read frame by frame elsewhere.
+ * A *plain* update sets a key, without a property `revision`. Others are read frame by frame elsewhere.
  */
 import { bodyAt, frameEnd, LONG, MORE, messageEnd, SHORT_HEADER } from "../../sockets/relay.js";
 import { isReservedKey, MAX_SEQUENCE_BYTE, readSequence, SEQUENCE_BYTES, UUID_BYTES } from "./protocol.js";
 import type { EntryBytes } from "./table.js";
 
 const LINE_FEED = 0x0a;
-/** First letter of `revision`, the only property with an effect on a client of the whole map. */
+/** The first letter of `revision`, the only property that matters to a client of the whole map. */
 const R = 0x72;
 
 const NO_BYTES = new Uint8Array(0);
@@ -20,40 +19,35 @@ export class UpdateView implements EntryBytes {
   bytes: Uint8Array = NO_BYTES;
   memory: ArrayBufferLike = NO_BYTES.buffer;
   base = 0;
-  /** End of the message. */
   end = 0;
-  /** Whether the fields below are set and checked. */
+  /** The fields below are set and checked. */
   isPlain = false;
   key = 0;
   keyEnd = 0;
   sequence = 0;
-  /** Position of the UUID; -1: none. */
+  /** -1: none. */
   uuid = -1;
   value = 0;
   valueEnd = 0;
 
-  /** Takes the bytes of the next messages. */
   open(bytes: Uint8Array): void {
     this.bytes = bytes;
     this.memory = bytes.buffer;
     this.base = bytes.byteOffset;
   }
 
-  /** Releases the bytes. */
   close(): void {
     this.open(NO_BYTES);
   }
 
-  /** Reads a whole message. */
   read(position: number): void {
     const { bytes } = this;
     this.isPlain = this.#readFrames(bytes, position);
     this.end = this.isPlain ? this.valueEnd : (messageEnd(bytes, position, bytes.length) as number);
   }
 
-  /** @returns `false` for a message that is not plain */
   #readFrames(bytes: Uint8Array, position: number): boolean {
-    // Behind a frame with MORE there is another one, so nothing is read past the message.
+    // A frame follows MORE, so nothing is read past the message.
     if (bytes[position] !== MORE) return false;
     const key = position + SHORT_HEADER;
     const keyEnd = key + (bytes[position + 1] as number);

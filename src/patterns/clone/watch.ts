@@ -1,4 +1,4 @@
-/** The watches of a client: changes of keys with a prefix, as async iterables with a bounded queue. */
+/** Watches of a client: changes of keys with a prefix, with bounded queues. */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import type { ClientCoder } from "./client-coder.js";
 import type { CloneChange } from "./client-options.js";
@@ -47,7 +47,7 @@ export class CloneWatch<V> implements AsyncIterableIterator<CloneChange<V>, unde
     return this.#lost;
   }
 
-  /** The next change; `done` when the watch or the client is closed. */
+  /** `done` when the watch or the client is closed. */
   next(): Promise<IteratorResult<CloneChange<V>, undefined>> {
     const value = this.#queue.shift();
     if (value !== undefined) return Promise.resolve({ done: false, value });
@@ -70,7 +70,7 @@ export class CloneWatch<V> implements AsyncIterableIterator<CloneChange<V>, unde
     await this.return();
   }
 
-  /** @internal Whether a key is watched. */
+  /** @internal */
   matches(key: Buffer): boolean {
     const { prefix } = this;
     return key.length >= prefix.length && key.compare(prefix, 0, prefix.length, 0, prefix.length) === 0;
@@ -91,7 +91,7 @@ export class CloneWatch<V> implements AsyncIterableIterator<CloneChange<V>, unde
     this.#queue.push(change);
   }
 
-  /** @internal Ends it; queued changes can still be read. */
+  /** @internal Queued changes can still be read. */
   end(): void {
     if (this.#ended) return;
     this.#ended = true;
@@ -110,14 +110,14 @@ export interface RawChange {
   readonly resync: boolean;
 }
 
-/** All watches of a client. Each change is decoded once. */
+/** Each change is decoded once. */
 export class ClientWatches<V> {
   readonly #coder: ClientCoder;
   readonly #onOverflow: (lost: number) => void;
   readonly #watches = new Set<CloneWatch<V>>();
   #lost = 0;
 
-  /** @param onOverflow called for each lost change with the number that its watch has lost */
+  /** @param onOverflow called with the lost changes of a watch */
   constructor(coder: ClientCoder, onOverflow: (lost: number) => void) {
     this.#coder = coder;
     this.#onOverflow = onOverflow;
@@ -127,7 +127,6 @@ export class ClientWatches<V> {
     return this.#watches.size;
   }
 
-  /** Lost changes of all watches. */
   get lost(): number {
     return this.#lost;
   }
@@ -155,7 +154,7 @@ export class ClientWatches<V> {
       if (text === undefined) return;
       values ??= {
         old: old === undefined ? undefined : this.#coder.decode<V>(key, old),
-        // Copied, so that a queued change does not retain the chunk in which it was received.
+        // A queued change must not retain its chunk.
         value: value === undefined ? undefined : this.#coder.decode<V>(key, Buffer.from(value)),
       };
       if (value !== undefined && values.value === undefined) return;
