@@ -5,9 +5,9 @@ import type { Codec } from "../../sockets/codec.js";
 import { type MessageLike, toMessage } from "../../sockets/message.js";
 import { type Raw, shapeFor } from "../../sockets/shape.js";
 
-/** A received body: frames, or with a codec the value. */
+/** Frames, or with a codec the value. */
 export type BodyOf<T> = [T] extends [Raw] ? Buffer[] : T;
-/** A body to send: a frame or frames, or with a codec the value. */
+/** A frame or frames, or with a codec the value. */
 export type BodyFor<T> = [T] extends [Raw] ? MessageLike | MessageLike[] : T;
 
 export class BodyShape<T> {

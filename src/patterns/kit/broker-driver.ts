@@ -1,7 +1,4 @@
-/**
- * Base of the brokers: a ROUTER for clients, one for workers, and a timer around a state machine. `drain` and `close`
- * accept no more requests and finish the accepted ones.
- */
+/** Base of the brokers: a ROUTER for clients, one for workers, and a timer around a state machine. */
 
 import { describe, refuseExtra } from "../../core/arguments.js";
 import { DriverTimer, type TimedRules } from "../../core/driver-timer.js";
@@ -21,24 +18,23 @@ import { serverGate } from "./server-gate.js";
 export const BROKER_OPTIONS = {
   /** Options of both sockets. */
   socketOptions: object<RouterOptions>(),
-  /** Options of the client socket; override `socketOptions`. */
+  /** Options of the client socket, over `socketOptions`. */
   frontendOptions: object<RouterOptions>(),
   /**
-   * Options of the worker socket; override `socketOptions`. `heartbeatTimeout` (default 30 s) disconnects a stopped
-   * or hanging worker, and its request goes to another.
+   * Options of the worker socket, over `socketOptions`. `heartbeatTimeout` (default 30 s) disconnects a stopped or
+   * hanging worker, and its request goes to another.
    */
   backendOptions: object<RouterOptions>(),
-  /** A `BinaryStarGate` makes the broker half of a pair. Default: always serves. */
+  /** A `BinaryStarGate` makes the broker half of a pair. Default: none. */
   gate: serverGate(),
   /** Queued requests; at the limit reading stops. Default 1,000. */
   maxQueue: integer({ default: 1_000 }),
-  /** Bytes of queued requests, plus 64 per frame; at the limit reading stops, except for one batch. Default 64 MiB. */
+  /** Bytes of queued requests, plus 64 per frame; at the limit reading stops. Default 64 MiB. */
   maxQueueBytes: bytes({ default: 67_108_864 }),
-  /** Workers lost with one request before its client gets the error `worker-lost`. Default 2. */
+  /** Workers lost with one request before its client gets `worker-lost`. Default 2. */
   maxDeliveries: integer({ default: 2 }),
 };
 
-/** Options of a broker that can be half of a pair. */
 export type BrokerDriverOptions = Given<typeof BROKER_OPTIONS>;
 
 export type BrokerSocketOptions = Pick<
@@ -46,7 +42,7 @@ export type BrokerSocketOptions = Pick<
   "socketOptions" | "frontendOptions" | "backendOptions"
 >;
 
-/** A reply was dropped: its client, or the requesting site, is gone or at its high-water mark. */
+/** A client, or requesting site, was gone or at its high-water mark. */
 export interface ReplyDropped {
   readonly type: "reply:dropped";
   readonly client: Buffer;
@@ -55,9 +51,7 @@ export interface ReplyDropped {
 
 /** Bound endpoints, wildcards filled in. */
 export interface BrokerEndpoints {
-  /** Endpoints for clients. */
   readonly frontend: readonly string[];
-  /** Endpoints for workers. */
   readonly backend: readonly string[];
 }
 
@@ -66,7 +60,6 @@ interface DriverStats {
 }
 
 export interface DrivenRules<Stats> extends TimedRules {
-  /** Requests that fit now. */
   readonly room: number;
   readonly pending: number;
   clientMessage(frames: readonly Buffer[], now: number): void;
@@ -77,7 +70,6 @@ export interface DrivenRules<Stats> extends TimedRules {
   stats(): Stats;
 }
 
-/** What a broker's state machine calls. */
 export interface BrokerEffects<E extends TypedEvent> {
   /** @returns whether the worker is connected and has room */
   toWorker(frames: readonly Buffer[]): boolean;
@@ -102,7 +94,6 @@ export abstract class BrokerDriver<
 
   /**
    * @internal
-   * @param name of the class, for errors
    * @param maxStep longest pause of this process that counts as elapsed time, in ms
    */
   protected constructor(
@@ -114,14 +105,14 @@ export abstract class BrokerDriver<
   ) {
     super(name, events);
     const { socketOptions, frontendOptions, backendOptions, gate } = options;
-    // A mandatory ROUTER reports a reply that its client cannot take.
+    // It reports a reply that its client cannot take.
     this.#frontend = new Router({
       linger: CLOSE_LINGER,
       ...socketOptions,
       ...frontendOptions,
       mandatory: true,
     });
-    // A lost worker must be reported at once, so that its request goes to another.
+    // A lost worker must be reported at once.
     this.#backend = new Router({
       linger: CLOSE_LINGER,
       ...socketOptions,
@@ -160,7 +151,6 @@ export abstract class BrokerDriver<
       this.#rules.clientMessage(frames, this.#timer.now());
       this.#changed();
     });
-    // Bound sockets already keep the process alive.
     this.#timer.hold(false);
     this.#timer.start(this.#rules);
   }
@@ -175,7 +165,7 @@ export abstract class BrokerDriver<
    * @param side `frontend` for clients, `backend` for workers; a broker may have more (see `endpoints`)
    * @returns the endpoint, wildcards filled in
    * @throws InvalidArgumentError `EINVAL` for a bad side or endpoint; ClosedError `EBADF`, `EAGAIN`; otherwise as a
-   * socket's `bind`
+   *   socket's `bind`
    */
   bind(side: keyof Endpoints & string, endpoint: string): Promise<string>;
   async bind(side: keyof Endpoints & string, endpoint: string, ...extra: unknown[]): Promise<string> {
@@ -196,12 +186,12 @@ export abstract class BrokerDriver<
     return { ...this.#rules.stats(), repliesDropped: this.#repliesDropped } as unknown as Stats;
   }
 
-  /** @internal The bound sockets by side. */
+  /** @internal */
   protected get sides(): Readonly<Record<string, BrokerSide>> {
     return { frontend: this.#frontend, backend: this.#backend };
   }
 
-  /** @internal Stops reading requests; settles when the accepted ones have ended. */
+  /** @internal Settles when the accepted requests have ended. */
   protected override onDrain(): Promise<void> {
     this.#clients.stop();
     if (this.#rules.pending === 0) return Promise.resolve();
@@ -215,7 +205,7 @@ export abstract class BrokerDriver<
     return this.#drained.promise;
   }
 
-  /** @internal Requests unfinished after `linger` are dropped with an error reply. */
+  /** @internal Requests unfinished after `linger` get an error reply. */
   protected async onClose(linger: number): Promise<void> {
     await withTimeout(this.onDrain(), linger);
     this.#rules.close();
@@ -229,17 +219,16 @@ export abstract class BrokerDriver<
     ]);
   }
 
-  /** @internal Closes a subclass's other resources. */
+  /** @internal */
   protected async closeOthers(): Promise<void> {}
 
-  /** @internal Sends a reply. A reply that cannot be sent is counted and reported. */
+  /** @internal A reply that cannot be sent is counted and reported. */
   protected reply(socket: Router, frames: readonly Buffer[]): void {
     const result = socket.tryDeliver(frames as Buffer[]);
     if (result === "sent") return;
     this.#repliesDropped += 1;
     const reason = result === "gone" ? "client-gone" : "client-full";
     const event: ReplyDropped = { type: "reply:dropped", client: frames[0] as Buffer, reason };
-    // Every broker's event type includes this event.
     this.events.emit(event as unknown as E);
   }
 
@@ -248,7 +237,7 @@ export abstract class BrokerDriver<
     return this.#timer.now();
   }
 
-  /** @internal Call it after each call, or batch of calls, of the state machine. */
+  /** @internal Call it after calls of the state machine. */
   protected changed(): void {
     this.#changed();
   }

@@ -2,8 +2,7 @@
  * Pending calls of a client, bounded in count and bytes. Each settles once: by its reply, timeout, signal, or the
  * client's close.
  *
- * A client returns `call.promise` itself. A derived promise (by `then` or an async function) would become an
- * unhandled rejection when the client closes.
+ * A client returns `call.promise` itself: a derived promise would become an unhandled rejection when it closes.
  */
 import { ClosedError, InvalidStateError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
@@ -11,13 +10,12 @@ import { checkWait, Waiter } from "../../core/waiter.js";
 
 export interface CallLimits {
   readonly maxPending: number;
-  /** Bytes of their requests (core/frame-cost.ts); a single call may be larger. */
+  /** Bytes of requests (core/frame-cost.ts); a single call may be larger. */
   readonly maxPendingBytes: number;
 }
 
-/** Limits of one call. */
 export interface CallTerms {
-  /** ms; -1 or undefined: no limit here. */
+  /** ms; -1 or `undefined`: no limit. */
   readonly timeout?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onGivenUp?: (why: "timeout" | "aborted") => void;
@@ -60,7 +58,6 @@ export class PendingCall<T> {
     this.#reject = (error) => waiter.reject(error);
   }
 
-  /** Whether the call has a result. */
   get settled(): boolean {
     return this.#settled;
   }
@@ -73,7 +70,7 @@ export class PendingCall<T> {
     if (this.#settle()) this.#reject(error);
   }
 
-  /** Rejects because the client closes; never an unhandled rejection. */
+  /** Never an unhandled rejection. */
   abandon(error: ShoalError): void {
     if (!this.#settle()) return;
     this.promise.catch(ignore);
@@ -107,10 +104,9 @@ export class PendingCalls {
   }
 
   /**
-   * Adds a call.
    * @param bytes cost of its request
-   * @throws InvalidStateError `ERR_TOO_MANY_PENDING` past `maxPending` or `maxPendingBytes`; InvalidArgumentError
-   * `EINVAL` for an invalid timeout or signal; AbortedError `ABORT_ERR`
+   * @throws InvalidStateError `ERR_TOO_MANY_PENDING`; InvalidArgumentError `EINVAL` for an invalid timeout or signal;
+   *   AbortedError `ABORT_ERR`
    */
   add<T>(bytes: number, terms: CallTerms = {}, timedOut?: () => ShoalError): PendingCall<T> {
     checkWait(terms);
@@ -138,7 +134,6 @@ export class PendingCalls {
     this.#settleIdle();
   }
 
-  /** Settles when no call is pending. */
   idle(): Promise<void> {
     if (this.size === 0) return Promise.resolve();
     return new Promise((resolve) => this.#whenIdle.push(resolve));

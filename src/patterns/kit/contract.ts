@@ -1,6 +1,5 @@
 /**
- * Service contracts: methods with schemas of their requests and replies, shared by both ends. Patterns implement
- * `ServiceCaller` for clients, and pass `contractHandler`'s handler to workers.
+ * Service contracts: methods with schemas of their requests and replies, shared by both ends.
  *
  *   request   method | value       two frames: the method's name in UTF-8, and the value in the contract's codec
  *   reply     value                one frame; of a method with `stream` one for each piece
@@ -11,7 +10,7 @@
  *   schema of the request -> EINVAL               schema of the request -> invalid-request; the handler is not called
  *   schema of the reply   -> ERR_INVALID_MESSAGE  schema of the reply   -> invalid-reply
  *
- * Values are sent as given; the receiver's schema transforms them. A client passes a schema's input and the handler
+ * Values are sent as given; the receiver's schema transforms them. So a client passes a schema's input and the handler
  * gets its output, and the other way round for replies.
  */
 import { describe } from "../../core/arguments.js";
@@ -35,46 +34,40 @@ export interface ServiceMethod {
   readonly stream?: undefined;
 }
 
-/** A method that streams its reply. */
 export interface ServiceStreamMethod {
   /** Schema of the request. */
   readonly request: StandardSchemaV1;
   readonly reply?: undefined;
-  /** Schema of each piece. */
   readonly stream: StandardSchemaV1;
 }
 
-/** A service's methods by name. */
 export type ServiceMethods = Readonly<Record<string, ServiceMethod | ServiceStreamMethod>>;
 
-/** A frozen contract from {@link defineService}, for clients and workers. */
+/** A frozen contract from {@link defineService}. */
 export interface ServiceContract<M extends ServiceMethods = ServiceMethods> {
-  /** Service name that requests are addressed to. */
   readonly name: string;
   readonly methods: M;
-  /** Encodes requests and replies. */
   readonly codec: Codec<unknown>;
 }
 
 /** Options of {@link defineService}. */
 export interface ServiceDefinition<M extends ServiceMethods> {
-  /** Service name; must not be empty. */
   readonly name: string;
-  /** One or more methods; names have 1 to 255 bytes. Schemas come from any Standard Schema v1 library. */
+  /** One or more; names have 1 to 255 bytes. Schemas come from any Standard Schema v1 library. */
   readonly methods: M;
-  /** Encodes each value as one frame. Default `json()`. */
+  /** Encodes a value as one frame. Default `json()`. */
   readonly codec?: Codec<unknown> | undefined;
 }
 
 type Input<S> = S extends StandardSchemaV1 ? StandardSchemaV1.InferInput<S> : never;
 type Output<S> = S extends StandardSchemaV1 ? StandardSchemaV1.InferOutput<S> : never;
 
-/** Arguments of a client's method: a request that may be `undefined` is optional. */
+/** A request that may be `undefined` is optional. */
 type CallArguments<Request, Options> = undefined extends Request
   ? [request?: Request, options?: Options]
   : [request: Request, options?: Options];
 
-/** A service's client: one function per method. */
+/** One function per method. */
 export type ServiceClient<C extends ServiceContract, Options = object> = {
   readonly [K in keyof C["methods"]]: (
     ...call: CallArguments<Input<C["methods"][K]["request"]>, Options>
@@ -83,7 +76,7 @@ export type ServiceClient<C extends ServiceContract, Options = object> = {
     : Promise<Output<C["methods"][K]["reply"]>>;
 };
 
-/** A service's handlers: one function per method, as an object or class instance. */
+/** One function per method, in an object or class instance. */
 export type ServiceHandlers<C extends ServiceContract, Context = unknown> = {
   readonly [K in keyof C["methods"]]: (
     request: Output<C["methods"][K]["request"]>,
@@ -95,18 +88,17 @@ export type ServiceHandlers<C extends ServiceContract, Context = unknown> = {
 
 type Frame = Uint8Array | string;
 
-/** How a pattern's client sends requests. */
 export interface ServiceCaller<Options> {
   /**
    * Rejects instead of throwing.
-   * @param decode decodes a reply's frames; its errors reject the call
+   * @param decode its errors reject the call
    */
   request<T>(
     frames: Frame[],
     decode: (frames: readonly Buffer[]) => T,
     options: Options | undefined,
   ): Promise<T>;
-  /** Missing if the pattern cannot stream replies. */
+  /** Missing without streams. */
   stream?<T>(
     frames: Frame[],
     decode: (frames: readonly Buffer[]) => T,
@@ -114,7 +106,6 @@ export interface ServiceCaller<Options> {
   ): AsyncIterableIterator<T, undefined>;
 }
 
-/** Called by a worker with a request's frames. */
 export type ContractHandler<Context> = (
   frames: readonly Buffer[],
   context: Context,
@@ -125,8 +116,8 @@ const MAX_METHOD_NAME = 255;
 const EMPTY = Buffer.alloc(0);
 
 /**
- * Defines a service: its name, and each method's schemas from any Standard Schema library (zod, valibot, arktype, …).
- * Schemas must validate synchronously.
+ * Defines a service: its name, and each method's schemas from any Standard Schema library, which must validate
+ * synchronously.
  * @throws InvalidArgumentError `EINVAL` for an unknown key, no method, an invalid name, or an invalid schema
  */
 export function defineService<const M extends ServiceMethods>(
@@ -140,9 +131,8 @@ export function defineService<const M extends ServiceMethods>(
 }
 
 /**
- * Returns a client with one function per method.
  * @throws InvalidArgumentError `EINVAL` for an invalid contract; NotSupportedError `NOT_SUPPORTED` for a streaming
- * method if the pattern cannot stream
+ *   method if the pattern cannot stream
  */
 export function serviceClient<C extends ServiceContract, Options>(
   contract: C,
@@ -191,8 +181,8 @@ export function serviceClient<C extends ServiceContract, Options>(
 }
 
 /**
- * Returns a worker's handler for all methods of a contract. A nonconforming request, an unknown method or a
- * nonconforming reply throws a refusal (errors.ts) with reason `invalid-request`, `no-method` or `invalid-reply`.
+ * Returns a worker's handler. It throws a refusal (errors.ts) with the reason `invalid-request`, `no-method` or
+ * `invalid-reply`.
  * @throws InvalidArgumentError `EINVAL` for an invalid contract, or missing or extra handlers
  */
 export function contractHandler<C extends ServiceContract, Context>(
@@ -234,7 +224,7 @@ export function contractHandler<C extends ServiceContract, Context>(
         }),
       );
     };
-    // Called as a method: handlers may use `this`.
+    // Handlers may use `this`.
     const call = (request: unknown, context: Context): unknown =>
       (handlers as Record<string, (request: unknown, context: Context) => unknown>)[name]?.(request, context);
     methods.set(
@@ -257,7 +247,7 @@ export function contractHandler<C extends ServiceContract, Context>(
 
 class ValueCodec {
   readonly #codec: Codec<unknown>;
-  /** Whether an empty frame can mean `undefined`. */
+  /** An empty frame can mean `undefined`. */
   readonly #hasUndefined: boolean;
 
   constructor(codec: Codec<unknown>) {
@@ -265,12 +255,10 @@ class ValueCodec {
     this.#hasUndefined = !accepts(codec, EMPTY);
   }
 
-  /** @throws InvalidMessageError when the value cannot be encoded */
   encode(value: unknown): Frame {
     return value === undefined && this.#hasUndefined ? EMPTY : encodeValue(this.#codec, value);
   }
 
-  /** @throws InvalidMessageError when the codec refuses the frame */
   decode(frames: readonly Buffer[]): unknown {
     const isUndefined = this.#hasUndefined && frames.length === 1 && frames[0]?.length === 0;
     return isUndefined ? undefined : decodeValue(this.#codec, frames);
@@ -282,7 +270,7 @@ function accepts(codec: Codec<unknown>, frame: Buffer): boolean {
     codec.decode(frame);
     return true;
   } catch {
-    return false; // A codec that refuses the empty frame leaves it free, for `undefined`.
+    return false; // The frame is free for `undefined`.
   }
 }
 
@@ -294,7 +282,7 @@ async function* encodePieces(
   return undefined;
 }
 
-/** Clients get only the reason; the details are for the worker. */
+/** Clients get only the reason. */
 function invalidReply(service: string, method: string, cause: unknown): ShoalError {
   const reason: FailureReason = "invalid-reply";
   return refuse(reason, service, `The reply of ${method} does not conform to its schema`, {}, { cause });

@@ -1,11 +1,10 @@
 /**
- * Delays a worker's disconnect from a server that its endpoint source dropped: a draining server still needs workers
- * for its queued requests.
+ * Delays a worker's disconnect from a server that its source dropped: a draining server still needs workers.
  *
  *   begin ──quiet for QUIET_TIME, and not busy──> leave()          cancel: the server is in the list again
  */
 
-/** Quiet time in ms before a worker leaves such a server. */
+/** ms. */
 const QUIET_TIME = 5_000;
 
 export class Departure {
@@ -22,7 +21,7 @@ export class Departure {
     this.#leave = leave;
   }
 
-  /** Whether the worker is leaving: a server that hangs up now is not reconnected. */
+  /** A server that hangs up now is not reconnected. */
   get hasBegun(): boolean {
     return this.#timer !== undefined;
   }

@@ -1,12 +1,10 @@
 /**
- * Queue of requests, idle workers, and assignments of the brokers that give one request at a time to the least
- * recently used worker.
+ * Requests, idle workers, and assignments of the brokers that give one request at a time to the least recently used
+ * worker. Pure.
  *
  *   request --> waiting --deliver--> in flight --complete--> replied
  *                  ^                     |
  *                  +---- worker lost ---+--> dropped, after `maxDeliveries`
- *
- * Pure: does no I/O and keeps no time.
  */
 
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
@@ -15,20 +13,18 @@ import { keyOf } from "../../core/memory.js";
 import type { FailureReason } from "./errors.js";
 
 export interface Job {
-  /** Routing ids up to the delimiter, nearest first; at least one. */
+  /** Routing ids up to the delimiter, nearest first. */
   readonly envelope: readonly Buffer[];
-  /** One or more frames. */
   readonly body: readonly Buffer[];
-  /** Cost of all frames including the envelope (core/frame-cost.ts). */
+  /** Cost of all frames (core/frame-cost.ts). */
   readonly bytes: number;
-  /** Frame that identifies the client to the worker; the reply repeats it. */
+  /** Identifies the client to the worker; the reply repeats it. */
   readonly address: Buffer;
   /** Lower numbers go first. */
   readonly priority: number;
   deliveries: number;
-  /** The job has ended; holders drop it. */
+  /** Holders drop it. */
   over: boolean;
-  /** Its place in a queue. */
   readonly link: Link<Job>;
 }
 
@@ -41,31 +37,24 @@ export type JobDropReason =
   /** The broker closed. */
   | "closed";
 
-/** Maps a drop to the reason that the client gets. */
 export function reasonOf(reason: Exclude<JobDropReason, "client-left">): FailureReason {
   return reason === "deliveries" ? "worker-lost" : "stopping";
 }
 
-/** What the dispatcher calls. */
 export interface DispatcherEffects {
-  /**
-   * Sends a job to a worker.
-   * @returns whether the worker could be reached
-   */
+  /** @returns whether the worker could be reached */
   deliver(worker: Buffer, job: Job): boolean;
-  /** A worker was unreachable when it was to get a job. */
   unreachable(worker: Buffer): void;
   dropped(job: Job, reason: JobDropReason): void;
 }
 
 export interface DispatcherOptions {
-  /** Queued requests per priority. */
+  /** Per priority. */
   readonly maxQueue: number;
-  /** Bytes of queued bodies (core/frame-cost.ts). */
   readonly maxQueueBytes: number;
-  /** How often one request may be delivered; at least 1. */
+  /** At least 1. */
   readonly maxDeliveries: number;
-  /** Number of priorities, at least 1. Default 1. */
+  /** Default 1. */
   readonly priorities?: number;
 }
 
@@ -76,17 +65,14 @@ interface Busy {
   readonly job: Job;
 }
 
-/** Clients of different priorities use different sockets, so routing ids may collide. */
+/** Routing ids of different sockets may collide. */
 function clientKey(client: Buffer, priority: number): string {
   return `${priority} ${keyOf(client)}`;
 }
 
 /**
- * Makes a job from a message received by a ROUTER.
- *
  * Workers keep exactly one address frame (6/PPP; the Guide's ppworker drops the rest), but an envelope may have
- * several: a proxy's hop, a REQ request id. Several frames are joined into one address, and the job keeps the
- * originals.
+ * several: a proxy's hop, a REQ request id. They are joined into one address, and the job keeps the originals.
  */
 export function createJob(envelope: readonly Buffer[], body: readonly Buffer[], priority = 0): Job {
   const address = envelope.length === 1 ? (envelope[0] as Buffer) : Buffer.concat(envelope);
@@ -106,9 +92,8 @@ export function createJob(envelope: readonly Buffer[], body: readonly Buffer[], 
 export class Dispatcher {
   readonly #options: DispatcherOptions;
   readonly #effects: DispatcherEffects;
-  /** By priority. Requests returned by lost workers are the oldest and go in front. */
+  /** By priority. Requests of lost workers go in front. */
   readonly #waiting: LinkedList<Job>[] = [];
-  /** Queued bytes by priority. */
   readonly #waitingBytes: number[] = [];
   /** Idle workers, least recently used first. */
   readonly #idle = new Map<string, Buffer>();
@@ -125,7 +110,6 @@ export class Dispatcher {
     }
   }
 
-  /** Queued requests. */
   get queued(): number {
     return this.#waiting.reduce((sum, list) => sum + list.length, 0);
   }
@@ -138,10 +122,7 @@ export class Dispatcher {
     return this.#busy.size;
   }
 
-  /**
-   * Room of a priority. Separate bounds keep one priority from starving the others. One batch may exceed the bound of
-   * bytes.
-   */
+  /** Separate bounds keep one priority from starving the others. One batch may exceed the bound of bytes. */
   room(priority = 0): number {
     const { maxQueue, maxQueueBytes } = this.#options;
     if ((this.#waitingBytes[priority] as number) >= maxQueueBytes) return 0;
@@ -168,7 +149,7 @@ export class Dispatcher {
     return this.#idle.values();
   }
 
-  /** Accepts a request regardless of the bound; callers check `room` first. */
+  /** Callers check `room` first. */
   accept(job: Job): void {
     const client = clientKey(job.envelope[0] as Buffer, job.priority);
     const jobs = this.#byClient.get(client);
@@ -179,7 +160,7 @@ export class Dispatcher {
     this.dispatch();
   }
 
-  /** Marks a worker idle as the most recently used. A request it still had is returned as if it were lost. */
+  /** Marks a worker idle. A request it still had is returned as if it were lost. */
   ready(worker: Buffer): void {
     const key = keyOf(worker);
     this.#takeBack(key);
@@ -189,7 +170,7 @@ export class Dispatcher {
   }
 
   /**
-   * Handles a worker's reply. The worker stays busy until `ready`, so that the reply leaves first.
+   * The worker stays busy until `ready`, so that the reply leaves first.
    * @returns the finished request; `undefined` for an unknown or abandoned one
    */
   complete(worker: Buffer, address: Buffer): Job | undefined {
@@ -202,10 +183,7 @@ export class Dispatcher {
     return job;
   }
 
-  /**
-   * Removes a worker; its request goes to another.
-   * @returns whether it was known
-   */
+  /** @returns whether the worker was known */
   lost(worker: Buffer): boolean {
     const key = keyOf(worker);
     const known = this.#idle.delete(key) || this.#busy.has(key);
@@ -214,7 +192,6 @@ export class Dispatcher {
     return known;
   }
 
-  /** Drops the requests of a disconnected client. */
   clientLeft(client: Buffer, priority = 0): void {
     const key = clientKey(client, priority);
     const jobs = this.#byClient.get(key);
@@ -223,21 +200,21 @@ export class Dispatcher {
     for (const job of jobs) this.#drop(job, "client-left");
   }
 
-  /** Takes the next job of a priority; follow with `restore`, `giveBack` or `end`. */
+  /** Follow with `restore`, `giveBack` or `end`. */
   shift(priority: number): Job | undefined {
     const job = this.#list(priority).shift();
     if (job !== undefined) this.#count(job, -1);
     return job;
   }
 
-  /** Puts a job back in front. Past `maxDeliveries` it is dropped. */
+  /** Puts a job in front. Past `maxDeliveries` it is dropped. */
   restore(job: Job): void {
     if (job.over) return;
     if (job.deliveries >= this.#options.maxDeliveries) this.#drop(job, "deliveries");
     else this.#putBack(job);
   }
 
-  /** Puts back a job that no worker had; this does not count as a delivery. */
+  /** No worker had the job: not a delivery. */
   giveBack(job: Job): void {
     if (!job.over) this.#putBack(job);
   }
@@ -252,7 +229,7 @@ export class Dispatcher {
   }
 
   dispatch(): void {
-    if (this.#dispatching) return; // The broker may call back in the middle of it.
+    if (this.#dispatching) return; // The broker may call back.
     this.#dispatching = true;
     try {
       for (const [key, worker] of this.#idle) {

@@ -1,5 +1,5 @@
 /**
- * Base of the patterns' drivers: events, statistics, draining and closing.
+ * Base of the patterns' drivers.
  *
  *   open ──drain──> draining ──close──> closed
  *     └─────────────close─────────────────^
@@ -19,10 +19,7 @@ import { checkLinger } from "./options.js";
 
 /** Options of `close`. */
 export interface PatternCloseOptions {
-  /**
-   * ms to finish work in flight and send queued messages; 0: no wait, -1: no limit. At most 2,147,483,647. Default
-   * 1,000.
-   */
+  /** ms to finish work in flight and send queued messages; 0: no wait, -1: no limit. Default 1,000. */
   readonly linger?: number | undefined;
 }
 
@@ -34,12 +31,10 @@ export interface PatternWaitOptions extends WaitOptions {
 
 const WAIT_KEYS = ["timeout", "signal"] as const;
 
-/** Base class of the patterns' clients, servers, workers and brokers. */
 export abstract class Driver<E extends TypedEvent, S> {
   readonly events: EventStream<E>;
   readonly #name: string;
   readonly #calls = new Calls();
-  /** Pending calls of `whenReached`. */
   readonly #reaching = new Set<Waiter<void>>();
   #closed = false;
   #draining: Promise<void> | undefined;
@@ -48,12 +43,11 @@ export abstract class Driver<E extends TypedEvent, S> {
   /**
    * @internal
    * @param name of the class, for errors
-   * @param events name of each event
    */
   protected constructor(name: string, events: EventNames<E>) {
     this.#name = name;
     const failures = new UnheardFailures(name);
-    // Failures after close are a consequence of it.
+    // They follow from it.
     const unheard = (event: E): void => {
       if (!this.#closed) failures.warn(event);
     };
@@ -68,17 +62,15 @@ export abstract class Driver<E extends TypedEvent, S> {
     return this.#draining !== undefined;
   }
 
-  /** @internal Class name, for metrics. */
+  /** @internal */
   get driverName(): string {
     return this.#name;
   }
 
-  /** Current statistics. */
   abstract stats(): S;
 
   /**
-   * Accepts nothing new and finishes work in flight; new calls reject with `EAGAIN`. The driver stays open until
-   * `close`. Repeated calls join the first.
+   * Accepts nothing new and finishes work in flight; new calls reject with `EAGAIN`. Repeated calls join the first.
    * @param options `timeout` in ms, default -1: no limit; draining continues after a timeout or abort
    * @returns settles when nothing is in flight, or the driver closes
    * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF` after `close`
@@ -97,8 +89,7 @@ export abstract class Driver<E extends TypedEvent, S> {
   }
 
   /**
-   * Closes the driver. Pending calls reject with `EAGAIN`, never as an unhandled rejection; later calls reject with
-   * `EBADF`. Repeated calls join the first.
+   * Closes the driver. Pending calls reject with `EAGAIN`, never as an unhandled rejection; later calls with `EBADF`.
    * @throws InvalidArgumentError `EINVAL` for an unknown option or an invalid linger; nothing is closed then
    */
   close(options: PatternCloseOptions = {}): Promise<void> {
@@ -109,7 +100,7 @@ export abstract class Driver<E extends TypedEvent, S> {
     } catch (error) {
       return Promise.reject(error);
     }
-    this.#closed = true; // Before `onClose`, which may ask.
+    this.#closed = true;
     this.#calls.abandon();
     for (const waiter of this.#reaching)
       waiter.abandon(new ClosedError("EAGAIN", `${this.#name} closed before it was ready`));
@@ -118,23 +109,22 @@ export abstract class Driver<E extends TypedEvent, S> {
     return this.#closing;
   }
 
-  /** Closes with the default linger; for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
 
-  /** @internal Whether `drain` or `close` was called. */
+  /** @internal */
   protected get stopping(): boolean {
     return this.#draining !== undefined || this.#closed;
   }
 
   /**
-   * @internal Frees everything; called once.
+   * @internal Called once.
    * @param linger ms, -1: no limit
    */
   protected abstract onClose(linger: number): Promise<void>;
 
-  /** @internal Settles when nothing is in flight, or the driver closes; called once. */
+  /** @internal Settles when nothing is in flight; called once. */
   protected onDrain(): Promise<void> {
     return Promise.resolve();
   }
@@ -149,16 +139,13 @@ export abstract class Driver<E extends TypedEvent, S> {
       throw new ClosedError("EAGAIN", `${this.#name} drains, and takes nothing new`);
   }
 
-  /**
-   * @internal Runs an asynchronous call such as `ready`. Its rejection at close needs no handler. Errors thrown by
-   * `steps` reject it.
-   */
+  /** @internal Runs a call such as `ready`, whose rejection at close needs no handler. */
   protected run<T>(steps: () => Promise<T>): Promise<T> {
     return this.#calls.run(async () => steps());
   }
 
   /**
-   * @internal Settles when {@link reached} is called, or at once if the driver is ready; for `ready`.
+   * @internal Settles when {@link reached} is called, or at once.
    * @param late makes the error of a timeout
    */
   protected whenReached(isReady: boolean, options: WaitOptions = {}, late?: () => ShoalError): Promise<void> {
@@ -176,7 +163,7 @@ export abstract class Driver<E extends TypedEvent, S> {
     });
   }
 
-  /** @internal The driver is ready, or with an error never will be. */
+  /** @internal The driver is ready, or never will be. */
   protected reached(error?: ShoalError): void {
     for (const waiter of this.#reaching) {
       if (error === undefined) waiter.resolve();
@@ -190,7 +177,7 @@ export abstract class Driver<E extends TypedEvent, S> {
   }
 
   /**
-   * @internal Settles when one of the sockets has a peer; for `ready`.
+   * @internal Settles when one of the sockets has a peer.
    * @param list endpoint list, if sockets come and go with a source
    */
   protected whenReady(
@@ -217,7 +204,7 @@ export abstract class Driver<E extends TypedEvent, S> {
       while (!isReady) {
         stop = new AbortController();
         const changed = list?.changed();
-        // Sockets that close with their endpoint are not awaited.
+        // Sockets may close with their endpoint.
         const waits = sockets().map(async (socket) => {
           await socket.ready({ peers: 1, signal: stop.signal });
           isReady = true;
@@ -255,18 +242,17 @@ export abstract class Driver<E extends TypedEvent, S> {
   }
 }
 
-/** Events whose `error` a program's function threw. */
 const FAILURE_EVENTS: ReadonlySet<string> = new Set([
   "handler:failed",
   "subscription:failed",
   "predicate:failed",
   "admission:failed",
 ]);
-/** Warnings per driver and period: clients can cause failures as fast as they send. */
+/** Clients can cause failures as fast as they send. */
 const MAX_WARNINGS = 10;
 const PERIOD = 1_000;
 
-/** Process warnings, with the stack, for failures of a program's functions whose event has no listener or reader. */
+/** Process warnings for failures of a program's functions that nobody listens to. */
 class UnheardFailures {
   readonly #name: string;
   #since = Number.NEGATIVE_INFINITY;
@@ -277,7 +263,6 @@ class UnheardFailures {
     this.#name = name;
   }
 
-  /** @param event without a listener */
   warn(event: TypedEvent): void {
     if (!FAILURE_EVENTS.has(event.type)) return;
     const { error } = event as TypedEvent & { readonly error?: unknown };

@@ -1,8 +1,5 @@
 /**
- * Server endpoints of a client or worker: a fixed list, or a source's current list (sockets/endpoint-source.ts).
- *
- *   fixed    `current` has them from the start, and they never change
- *   source   `current` is empty until its first list comes
+ * Server endpoints of a client or worker: a fixed list, or a source's current list, empty until the first one comes.
  */
 import { backOff } from "../../core/back-off.js";
 import { ClosedError, type ShoalError } from "../../core/errors.js";
@@ -21,13 +18,12 @@ export type PatternEndpoints = string | readonly string[] | EndpointSource;
 
 /** Events of an endpoint source. */
 export type EndpointSourceEvent =
-  /** The source has a new list; `endpoints` holds all of it. */
+  /** The source has a new list. */
   | { readonly type: "source:changed"; readonly endpoints: readonly string[] }
-  /** The source threw (the error's `cause`). It is read again in `interval` ms, and its last list stays in use. */
+  /** The source threw (`cause`). It is read again in `interval` ms; its last list stays in use. */
   | { readonly type: "source:failed"; readonly error: ShoalError; readonly interval: number }
   /**
-   * An endpoint of the source is invalid, or no socket could be created (such as `EMFILE` at the context's
-   * `maxSockets`), which is retried.
+   * An endpoint is invalid, or no socket could be created (`EMFILE` at the context's `maxSockets`), which is retried.
    */
   | { readonly type: "endpoint:refused"; readonly endpoint: string; readonly error: ShoalError };
 
@@ -38,41 +34,38 @@ export const ENDPOINT_SOURCE_EVENTS: EventNames<EndpointSourceEvent> = {
 };
 
 export interface EndpointListEffects {
-  /** The list changed, or a failed endpoint is to be retried. Must not throw. */
+  /** The list changed, or a failed endpoint is to be retried. */
   changed(endpoints: readonly string[]): void;
   event(event: EndpointSourceEvent): void;
 }
 
-/** First delay in ms before an endpoint without a socket is retried; doubled up to one second. */
+/** ms before an endpoint without a socket is retried; doubled each time. */
 const RETRY_DELAY = 100;
 const MAX_RETRY_DELAY = 10_000;
 
 export const THREAD_TRANSPORTS: readonly string[] = threadSchemes();
 
-/** Checks before a source is read. */
 export interface EndpointListChecks {
-  /** Makes a throwaway socket, so that invalid options throw at once. */
+  /** Makes a socket to check its options. */
   readonly socket?: () => ProbeSocket;
-  /** Default: all transports. */
+  /** Default: all. */
   readonly transports?: readonly string[];
-  /** Throws for an endpoint that is refused. */
+  /** Throws for a refused endpoint. */
   readonly check?: (endpoint: string) => void;
 }
 
-/** A socket made only to check its options. */
 export interface ProbeSocket {
   connect(source: EndpointSource): void;
   close(options: { readonly linger: number }): Promise<unknown>;
 }
 
-/** Whether another attempt would fail in the same way. */
 export function isPermanent({ code }: ShoalError): boolean {
   return code === "EINVAL" || code === "EPROTONOSUPPORT" || code === "NOT_SUPPORTED";
 }
 
 const NOTHING: EndpointSource = { endpoints: async function* () {} };
 
-/** @throws InvalidArgumentError `EINVAL` for options that a socket or its security refuses */
+/** @throws InvalidArgumentError `EINVAL` for options that a socket refuses */
 export function checkSocket(make: () => ProbeSocket): void {
   const probe = make();
   try {
@@ -91,13 +84,12 @@ export class EndpointList {
   #waits: { readonly resolve: () => void; readonly reject: (error: ShoalError) => void }[] = [];
   #effects: EndpointListEffects | undefined;
   #stopped = false;
-  /** Consecutive failures of `follow`, and the retry timer. */
+  /** Consecutive failures of `follow`. */
   #failures = 0;
   #retry: NodeJS.Timeout | undefined;
 
   /**
-   * @throws InvalidArgumentError `EINVAL` for an empty list, neither endpoints nor a source, or invalid socket
-   * options
+   * @throws InvalidArgumentError `EINVAL` for an empty list, neither endpoints nor a source, or invalid socket options
    */
   constructor(what: string, given: PatternEndpoints, checks: EndpointListChecks = {}) {
     this.#checks = checks;
@@ -115,7 +107,7 @@ export class EndpointList {
     return this.#source !== undefined;
   }
 
-  /** Starts reading the source; `connect` no longer throws. Nothing is reported within the call. */
+  /** `connect` no longer throws. Nothing is reported within the call. */
   start(effects: EndpointListEffects): void {
     this.#effects = effects;
     if (this.#source === undefined) return;
@@ -135,15 +127,14 @@ export class EndpointList {
   }
 
   /**
-   * Makes and connects a socket. Errors throw before `start` (in a constructor), and are events later, when the
-   * caller is a timer or listener.
+   * Makes and connects a socket. Errors throw before `start`, in a constructor, and are events later.
    * @returns whether it succeeded
    */
   connect(endpoint: string, connect: (endpoint: string) => void): boolean {
     return this.#attempt(endpoint, connect) === undefined;
   }
 
-  /** Like `connect`, for a new list. Reports the list as changed again later if no socket could be made. */
+  /** Like `connect`, for a new list, which is reported again if no socket could be made. */
   follow(endpoint: string, connect: (endpoint: string) => void): boolean {
     const error = this.#attempt(endpoint, connect);
     if (error === undefined) this.#failures = 0;
@@ -151,7 +142,7 @@ export class EndpointList {
     return error === undefined;
   }
 
-  /** Settles when the next list is in use; rejects with `EAGAIN` at `stop`. */
+  /** Rejects with `EAGAIN` at `stop`. */
   changed(): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#waits.push({ resolve, reject });
@@ -179,7 +170,7 @@ export class EndpointList {
     }, delay).unref();
   }
 
-  /** Stops reading the source; the current list stays in use. */
+  /** The current list stays in use. */
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#retry);

@@ -4,13 +4,12 @@
  *   error reply   "shoal.error" | reason | text
  *                 "shoal.error" | reason | text | details     the handler's error has a `code` or `data`
  *
- * `details` is JSON: `{ "code": text, "data": anything }`, both optional, omitted above `MAX_DETAILS` bytes. The
- * Pirate and load balancer protocols, and MDP towards clients, have no errors, so foreign clients see an ordinary
- * reply.
+ * `details` is JSON: `{ "code": text, "data": anything }`, both optional, omitted above `MAX_DETAILS` bytes. Foreign
+ * clients of protocols without errors see an ordinary reply.
  */
 import { type ErrorDetails, ShoalError, TimeoutError } from "../../core/errors.js";
 
-/** Failure reasons on the wire and in {@link ServiceError.reason}. */
+/** Failure reasons, also on the wire. */
 export const FAILURES = {
   "no-service": "No worker of this service came in time.",
   overloaded: "The queue for this service is full.",
@@ -30,7 +29,7 @@ export const FAILURES = {
 
 export type FailureReason = keyof typeof FAILURES;
 
-/** Fields of a handler's error that clients get in addition to its message. */
+/** Fields of a handler's error that clients get. */
 export interface HandlerErrorDetails {
   /** `code` of the handler's error. */
   readonly code?: string;
@@ -39,13 +38,12 @@ export interface HandlerErrorDetails {
 }
 
 /**
- * Reported by the server or broker for a request without a reply: `reason`, with `handlerCode` and `data` of the
- * handler's error. Code `ERR_SERVICE`.
+ * A request failed at the server or broker, for `reason`, with `handlerCode` and `data` of the handler's error. Code
+ * `ERR_SERVICE`.
  */
 export class ServiceError extends ShoalError {
-  /** Failure reason. */
   readonly reason: FailureReason;
-  /** Requested service, or the endpoint of a server without services. */
+  /** The service, or the endpoint of a server without services. */
   readonly service: string;
   /** `code` of the handler's error, if any. */
   readonly handlerCode: string | undefined;
@@ -69,7 +67,6 @@ export class ServiceError extends ShoalError {
 
 const MAX_NAMED = 8;
 
-/** Timeout error with the endpoints and the last connection failure. */
 export function lateError(
   text: string,
   endpoints: readonly string[],
@@ -82,22 +79,20 @@ export function lateError(
   return new TimeoutError("ETIMEDOUT", `${text}${at}${why}`, { cause, endpoint });
 }
 
-/** @returns the reason of this name, or `worker-failed` for an unknown one */
+/** @returns `worker-failed` for an unknown name */
 export function toReason(text: string): FailureReason {
   return Object.hasOwn(FAILURES, text) ? (text as FailureReason) : "worker-failed";
 }
 
-/** Message for a thrown value that cannot be read. */
 const NO_TEXT = "an error without a message";
 
-/** Characters of a handler's message that are sent. */
 const MAX_TEXT = 1_024;
 
 const refusals = new WeakSet<ServiceError>();
 
 /**
- * Makes an error that a worker answers with in place of the handler: clients get its reason. A ServiceError thrown by
- * a handler belongs to another call, so its reason is not passed on.
+ * Makes an error with which a worker answers in place of the handler. The reason of a ServiceError thrown by a handler
+ * is not passed on: it belongs to another call.
  */
 export function refuse(
   reason: FailureReason,
@@ -116,7 +111,7 @@ export function isRefusal(error: unknown): error is ServiceError {
   return isInstance(error, ServiceError) && refusals.has(error);
 }
 
-/** Whether the contract refused the request before the handler was called: the client's mistake. */
+/** Whether the contract refused the request: the client's mistake. */
 export function isRefusedRequest(error: unknown): boolean {
   return isRefusal(error) && error.reason !== "invalid-reply";
 }
@@ -124,25 +119,22 @@ export function isRefusedRequest(error: unknown): boolean {
 /** First frame of an error reply. */
 export const ERROR_MARK: Buffer = Buffer.from("shoal.error");
 
-/** Bytes of a handler's `code` and `data`; larger details are omitted. */
+/** Larger details are omitted. */
 const MAX_DETAILS = 65_536;
 
-/** Body of an error reply. */
 export function errorReply(reason: FailureReason, text: string = FAILURES[reason]): Buffer[] {
   return [ERROR_MARK, Buffer.from(reason), Buffer.from(text.slice(0, MAX_TEXT))];
 }
 
-/** Reported to a client for a failed request. */
 export interface HandlerFailure {
   readonly reason: FailureReason;
   readonly text: string;
-  /** Encoded code and data. */
   readonly details: Buffer | undefined;
 }
 
 /**
- * Returns the parts of a handler's error for its client: `code` and `data`, and the message only of a `ServiceError` or
- * with `expose: true`, since messages may hold secrets. Errors from {@link refuse} keep their reason.
+ * The parts of a handler's error for its client: `code` and `data`, and the message only of a `ServiceError` or with
+ * `expose: true`, since messages may hold secrets.
  * @param expose whether clients get every message
  */
 export function handlerFailure(error: unknown, expose: boolean): HandlerFailure {
@@ -153,7 +145,6 @@ export function handlerFailure(error: unknown, expose: boolean): HandlerFailure 
   return { reason, text, details: encodeDetails({ code: error.handlerCode, data: error.data }) };
 }
 
-/** Message that clients get, or `undefined`. */
 export function exposedText(error: unknown, expose: boolean): string | undefined {
   if (isInstance(error, ServiceError)) {
     const message = messageOf(error);
@@ -171,18 +162,16 @@ function isExposed(error: unknown): boolean {
   }
 }
 
-/** Failure of a request that the codec or its schema refuses; includes the message. */
+/** Includes the codec's message. */
 export function requestFailure(error: unknown): HandlerFailure {
   const text = `The request does not pass the service's codec: ${messageOf(error)}`;
   return { reason: "invalid-request", text, details: encodeDetails(error) };
 }
 
-/** Error reply of a {@link handlerFailure}. */
 export function handlerErrorReply(error: unknown, expose: boolean): Buffer[] {
   return failureReply(handlerFailure(error, expose));
 }
 
-/** Error reply of a {@link requestFailure}. */
 export function requestErrorReply(error: unknown): Buffer[] {
   return failureReply(requestFailure(error));
 }
@@ -194,7 +183,7 @@ function failureReply({ reason, text, details }: HandlerFailure): Buffer[] {
 }
 
 /**
- * The error of an error reply, or `undefined` for any other reply.
+ * The error of an error reply; `undefined` for any other.
  * @param service requested service
  */
 export function parseErrorReply(body: readonly Buffer[], service: string): ServiceError | undefined {
@@ -203,7 +192,7 @@ export function parseErrorReply(body: readonly Buffer[], service: string): Servi
   return new ServiceError(toReason(String(reason)), service, String(text), decodeDetails(details));
 }
 
-/** Text of any thrown value, including objects without a prototype and throwing getters. */
+/** Works for objects without a prototype and throwing getters. */
 export function messageOf(error: unknown): string {
   try {
     return String(isInstance(error, Error) ? error.message : error);
@@ -212,10 +201,9 @@ export function messageOf(error: unknown): string {
   }
 }
 
-/** Characters of a reported stack. */
 const MAX_STACK = 4_096;
 
-/** Stack or text of any thrown value, without control characters, since clients may influence the message. */
+/** Without control characters, since clients may influence the message. */
 export function stackOf(error: unknown): string {
   let stack: unknown;
   try {
@@ -227,16 +215,16 @@ export function stackOf(error: unknown): string {
   return text.slice(0, MAX_STACK).replace(/[^\P{Cc}\n]/gu, " ");
 }
 
-/** `instanceof` for any thrown value: a Proxy may throw. */
+/** A Proxy may throw. */
 export function isInstance<T>(error: unknown, type: new (...parameters: never[]) => T): error is T {
   try {
     return error instanceof type;
   } catch {
-    return false; // What refuses to say what it is, is not one of ours.
+    return false; // Not one of ours.
   }
 }
 
-/** Encodes `code` and `data` of a handler's error; `undefined` if missing or too large. */
+/** `undefined` if missing or too large. */
 export function encodeDetails(error: unknown): Buffer | undefined {
   if (typeof error !== "object" || error === null) return undefined;
   try {
@@ -246,11 +234,11 @@ export function encodeDetails(error: unknown): Buffer | undefined {
     const details = Buffer.from(JSON.stringify({ ...known, data }));
     return details.length <= MAX_DETAILS ? details : undefined;
   } catch {
-    return undefined; // The data are not JSON's: a cycle, a BigInt; or cannot be read.
+    return undefined; // Not JSON: a cycle, a BigInt.
   }
 }
 
-/** Decodes `encodeDetails`; malformed parts are ignored. */
+/** Malformed parts are ignored. */
 export function decodeDetails(frame: Buffer | undefined): HandlerErrorDetails {
   if (frame === undefined || frame.length === 0 || frame.length > MAX_DETAILS) return {};
   try {
@@ -259,6 +247,6 @@ export function decodeDetails(frame: Buffer | undefined): HandlerErrorDetails {
     const { code, data } = details as { readonly code?: unknown; readonly data?: unknown };
     return { ...(typeof code === "string" ? { code } : {}), ...(data === undefined ? {} : { data }) };
   } catch {
-    return {}; // Not JSON: the error itself is still reported, without details.
+    return {}; // Not JSON.
   }
 }

@@ -1,4 +1,3 @@
-/** Exports shared by every pattern's entry point. */
 export { EventStream, type TypedEvent } from "../../core/event-stream.js";
 export type { BodyFor, BodyOf } from "./body.js";
 export {

@@ -1,6 +1,6 @@
 /**
- * Inspects a socket's messages before a program gets them. Batches are taken on demand, so a slow program leaves
- * messages in the socket's bounded queue.
+ * Inspects a socket's messages before a program gets them. Batches are taken on demand: a slow program leaves messages
+ * in the socket's bounded queue.
  */
 
 import { checkCallOptions } from "../../core/arguments.js";
@@ -8,13 +8,12 @@ import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { InvalidStateError, TimeoutError } from "../../core/errors.js";
 import { checkWait, WAIT_OPTIONS, type WaitOptions } from "../../core/waiter.js";
 
-/** Messages per batch. */
 export const BATCH = 256;
 
 export interface MessageSource<M> {
   /** The socket's `receiveMany`. */
   receive(options: WaitOptions & { readonly max: number }): Promise<Buffer[][]>;
-  /** Passes a batch's messages for the program to `deliver`. Errors end the call. */
+  /** Passes messages for the program to `deliver`. Errors end the call. */
   look(batch: Buffer[][], deliver: (message: M) => void): void;
 }
 
@@ -33,10 +32,7 @@ export class MessageReader<M> {
     return this.#ready.length;
   }
 
-  /**
-   * Drops inspected messages.
-   * @returns how many
-   */
+  /** @returns how many inspected messages were dropped */
   discard(): number {
     const { length } = this.#ready;
     this.#ready.clear();

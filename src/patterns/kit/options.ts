@@ -17,15 +17,15 @@ import type { Codec } from "../../sockets/codec.js";
 
 export { checkKeys };
 
-/** Largest integer option, and the longest timer in ms. */
+/** Largest integer option, and longest timer in ms. */
 const MAX = 2_147_483_647;
 
-/** Default linger of `close`, in ms. */
+/** Default linger of `close`, ms. */
 export const CLOSE_LINGER = 1_000;
 
 export interface OptionSpec<T> {
   readonly default: T;
-  /** For the error message: "a whole number from 1 to 9". */
+  /** Such as "a whole number from 1 to 9". */
   readonly expected: string;
   accepts(value: unknown): boolean;
 }
@@ -36,12 +36,12 @@ export type Settings<S extends OptionSpecs> = {
   readonly [K in keyof S]: S[K] extends OptionSpec<infer T> ? T : never;
 };
 
-/** The options of a table as a program gives them: each with its row's docstring, and none required. */
+/** A table's options as a program gives them. */
 export type Given<S extends OptionSpecs> = {
   readonly [K in keyof S]?: S[K] extends OptionSpec<infer T> ? T | undefined : never;
 };
 
-/** {@link Given} with options that a program has to give. */
+/** {@link Given} with required options. */
 export type GivenWith<S extends OptionSpecs, K extends keyof S> = Omit<Given<S>, K> & {
   readonly [P in K]: Exclude<Settings<S>[P], undefined>;
 };
@@ -49,7 +49,7 @@ export type GivenWith<S extends OptionSpecs, K extends keyof S> = Omit<Given<S>,
 /**
  * Checks options and adds defaults; the result is frozen.
  * @param what owner for errors: a class, or `X.request`
- * @throws InvalidArgumentError `EINVAL` for a non-object, an unknown option or a bad value
+ * @throws InvalidArgumentError `EINVAL`
  */
 export function checkOptions<S extends OptionSpecs>(what: string, specs: S, given: object): Settings<S> {
   checkKeys(what, given, Object.keys(specs));
@@ -95,12 +95,10 @@ export function bytes(spec: { readonly default: number; readonly min?: number })
   return integer({ ...spec, max: Number.MAX_SAFE_INTEGER });
 }
 
-/** `true` or `false`. */
 export function boolean(standard: boolean): OptionSpec<boolean> {
   return { default: standard, expected: "true or false", accepts: (value) => typeof value === "boolean" };
 }
 
-/** One of the listed values. */
 export function choice<const T extends string | number>(values: readonly T[], standard: T): OptionSpec<T>;
 export function choice<const T extends string | number>(values: readonly T[]): OptionSpec<T | undefined>;
 export function choice<const T extends string | number>(
@@ -116,7 +114,7 @@ export function choice<const T extends string | number>(
   };
 }
 
-/** A non-empty string; optional without a default. */
+/** A non-empty string. */
 export function text(): OptionSpec<string | undefined> {
   return {
     default: undefined,
@@ -125,12 +123,11 @@ export function text(): OptionSpec<string | undefined> {
   };
 }
 
-/** An optional function. */
 export function func<T extends (...parameters: never[]) => unknown>(): OptionSpec<T | undefined> {
   return { default: undefined, expected: "a function", accepts: (value) => typeof value === "function" };
 }
 
-/** An optional object checked elsewhere, such as socket options. */
+/** Checked elsewhere, such as socket options. */
 export function object<T extends object>(): OptionSpec<T | undefined> {
   return {
     default: undefined,
@@ -139,7 +136,6 @@ export function object<T extends object>(): OptionSpec<T | undefined> {
   };
 }
 
-/** An optional codec. */
 export function codec<T = never>(): OptionSpec<Codec<T> | undefined> {
   return {
     default: undefined,
@@ -152,15 +148,12 @@ export function codec<T = never>(): OptionSpec<Codec<T> | undefined> {
   };
 }
 
-/** An optional value checked elsewhere, such as a clock. */
+/** Checked elsewhere, such as a clock. */
 export function anything<T>(): OptionSpec<T | undefined> {
   return { default: undefined, expected: "anything", accepts: () => true };
 }
 
-/**
- * Linger of `close` in ms.
- * @throws InvalidArgumentError `EINVAL` unless an integer from -1 to 2,147,483,647
- */
+/** @throws InvalidArgumentError `EINVAL` unless an integer from -1 to 2,147,483,647 */
 export function checkLinger(linger: unknown, standard: number = CLOSE_LINGER): number {
   return checkCount("linger", linger === undefined ? standard : linger, -1);
 }
@@ -171,7 +164,7 @@ export function checkCount(name: string, value: unknown, min: number, max: numbe
 }
 
 /**
- * Checks an endpoint's syntax as sockets do; the socket checks its transport.
+ * Checks an endpoint's syntax; the socket checks its transport.
  * @throws InvalidArgumentError `EINVAL`
  */
 export function checkEndpoint(name: string, value: unknown, use: "bind" | "connect" = "connect"): string {
@@ -186,10 +179,7 @@ function endpointOf(expected: string, value: unknown, use: "bind" | "connect"): 
   return value;
 }
 
-/**
- * Checks a client's servers: one endpoint, or a list in order of preference.
- * @throws InvalidArgumentError `EINVAL` for an empty list or an invalid endpoint
- */
+/** @throws InvalidArgumentError `EINVAL` for an empty list or an invalid endpoint */
 export function checkEndpoints(name: string, value: unknown): readonly string[] {
   const list: readonly unknown[] = Array.isArray(value) ? value : [value];
   if (list.length === 0) throw new InvalidArgumentError(`${name} has one endpoint or more; got none`);

@@ -1,18 +1,17 @@
 /**
- * Queue of the Pirates (6/PPP, Queue) and of the load balancer, which serves Simple Pirates only (the Guide's chapter 3,
- * lbbroker): clients' requests to the least recently used worker, and its replies back.
+ * Queue of the Pirates (6/PPP, Queue) and of the load balancer, which serves Simple Pirates only (the Guide's chapter
+ * 3, lbbroker): clients' requests to the least recently used worker, and its replies back.
  *
  *   worker:  unknown --READY, or any sign of life--> idle --request--> busy
  *               ^                                     |  <---reply-----  |
  *               +------ silent, or its link lost -----+------------------+
  *                                              its request goes to another worker
  *
- * Working workers are silent, as in the Guide, so only idle ones must send heartbeats and get them. A busy worker is
- * lost when its connection ends.
+ * Busy workers are silent, as in the Guide: only idle ones send and get heartbeats, and a busy one is lost when its
+ * connection ends.
  *
  * Deviations from the Guide's ppqueue: a heartbeat does not make a busy worker ready, which would give it a second
- * request. Expired workers are removed before requests or heartbeats are sent. A reply must match the worker's
- * request, so late ones are ignored.
+ * request; expired workers are removed first; a reply must match the worker's request.
  */
 
 import type { EventNames } from "../../core/event-stream.js";
@@ -32,23 +31,18 @@ import {
 
 /** Why a worker was removed. */
 export type PirateWorkerLeftReason =
-  /** Idle and silent for `liveness` intervals. */
   | "silent"
-  /** Its connection ended. */
   | "disconnected"
-  /** Unreachable when it was to get a request. */
   | "unreachable"
   /** READY with an open request: a restart. */
   | "restarted";
 
-/** Events. Routing ids are bytes, not text. */
+/** Events. Routing ids are bytes. */
 export type PirateQueueEvent =
   | { readonly type: "worker:joined"; readonly worker: Buffer; readonly dialect: Dialect }
   | { readonly type: "worker:left"; readonly worker: Buffer; readonly reason: PirateWorkerLeftReason }
-  /** A lost worker's request went to another. */
   | { readonly type: "request:repeated"; readonly client: Buffer; readonly deliveries: number }
   | { readonly type: "request:dropped"; readonly client: Buffer; readonly reason: JobDropReason }
-  /** Reply to an unknown or abandoned request. */
   | { readonly type: "reply:ignored"; readonly worker: Buffer }
   | ReplyDropped
   | {
@@ -75,26 +69,24 @@ export interface PirateQueueStats {
   readonly idleWorkers: number;
   readonly busyWorkers: number;
   readonly queued: number;
-  /** Bytes of queued bodies. */
   readonly queuedBytes: number;
   readonly requests: number;
   readonly replies: number;
   readonly dropped: Readonly<Record<JobDropReason, number>>;
   readonly lateReplies: number;
-  /** Counted replies that their clients could not take: disconnected, or at their high-water mark. */
+  /** Counted replies that their clients could not take. */
   readonly repliesDropped: number;
   readonly invalid: number;
   readonly workersLost: number;
-  /** Deliveries of a request after the first. */
   readonly repeated: number;
 }
 
 export interface QueueRulesOptions {
-  /** Only dialect to serve. Default: both. */
+  /** Default: both. */
   readonly dialect?: Dialect | undefined;
   /** ms between heartbeats. */
   readonly heartbeatInterval: number;
-  /** Intervals of silence before an idle Paranoid worker is lost. */
+  /** Intervals of silence before an idle worker is lost. */
   readonly liveness: number;
   readonly maxQueue: number;
   readonly maxQueueBytes: number;
@@ -112,7 +104,6 @@ export class QueueRules {
   readonly #effects: BrokerEffects<PirateQueueEvent>;
   readonly #dispatcher: Dispatcher;
   readonly #workers = new Map<string, Worker>();
-  /** Time of the current call. */
   #now: number;
   #nextBeat: number;
   readonly #counters = { requests: 0, replies: 0, lateReplies: 0, invalid: 0, workersLost: 0, repeated: 0 };
@@ -130,12 +121,11 @@ export class QueueRules {
     });
   }
 
-  /** Requests that fit now; others stay with their senders. */
+  /** Others stay with their senders. */
   get room(): number {
     return this.#dispatcher.room();
   }
 
-  /** Requests accepted and not answered. */
   get pending(): number {
     return this.#dispatcher.queued + this.#dispatcher.busy;
   }
@@ -186,7 +176,6 @@ export class QueueRules {
     this.#dispatcher.clientLeft(client);
   }
 
-  /** Removes expired workers first: no heartbeat for them. */
   tick(now: number): void {
     this.#now = now;
     if (now < this.#nextBeat) return;
@@ -240,17 +229,13 @@ export class QueueRules {
     }
     this.#counters.lateReplies += 1;
     this.#effects.event({ type: "reply:ignored", worker: from });
-    // A worker that replied is idle, even if unknown: it sends READY only after a silence (6/PPP). A worker with a
-    // request stays busy.
+    // It is idle, even if unknown: it sends READY only after a silence (6/PPP).
     if (this.#dispatcher.isBusy(from)) return;
     if (this.#dispatcher.isIdle(from)) this.#alive(from, dialect);
     else this.#register(from, dialect);
   }
 
-  /**
-   * Handles a sign of life. From an unknown worker it counts as READY, so a restarted queue knows its workers at
-   * once.
-   */
+  /** A sign of life of an unknown worker counts as READY: a restarted queue knows its workers at once. */
   #alive(id: Buffer, dialect: Dialect): void {
     const worker = this.#workers.get(keyOf(id));
     if (worker === undefined) this.#register(id, dialect);
@@ -278,7 +263,7 @@ export class QueueRules {
     this.#effects.event({ type: "message:invalid", from, routingId, reason });
   }
 
-  /** Ends a request: its client gets an error reply if connected. */
+  /** The client gets an error reply if connected. */
   #drop({ envelope }: Job, reason: JobDropReason): void {
     this.#dropped[reason] += 1;
     this.#effects.event({ type: "request:dropped", client: envelope[0] as Buffer, reason });

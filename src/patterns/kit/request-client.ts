@@ -1,7 +1,6 @@
 /**
- * Client of several servers that sends one request at a time: a REQ around request-rules.ts. Calls queue. A failed
- * attempt's socket is closed with the request in it, so no server gets an outdated request and no call another's
- * reply.
+ * Client of several servers that sends one request at a time: a REQ around request-rules.ts. A failed attempt's socket
+ * is closed with its request: no server gets an outdated request, and no call another's reply.
  */
 
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
@@ -32,13 +31,12 @@ export function requestClientOptions(defaults: {
   readonly maxRetryDelay: number;
 }) {
   return {
-    /** ms for a whole call with all attempts; -1: only attempts are limited. */
+    /** ms for a whole call; -1: only attempts are limited. */
     timeout: integer({ default: defaults.timeout, min: -1 }),
     /** ms per attempt. */
     attemptTimeout: integer({ default: defaults.attemptTimeout }),
-    /** Delay in ms before a server is retried; doubled each round, with up to half of it random. 0: no delay. */
+    /** ms before a server is retried; doubled each round, half of it random. 0: no delay. */
     retryDelay: integer({ default: defaults.retryDelay, min: 0 }),
-    /** Largest retry delay in ms. */
     maxRetryDelay: integer({ default: defaults.maxRetryDelay }),
     /** Pending calls; more reject with `ERR_TOO_MANY_PENDING`. Default 10,000. */
     maxPending: integer({ default: 10_000 }),
@@ -49,7 +47,7 @@ export function requestClientOptions(defaults: {
   };
 }
 
-/** Options of request clients. Times in ms. */
+/** Times in ms. */
 export type RequestClientOptions = Given<ReturnType<typeof requestClientOptions>>;
 
 const CALL_OPTIONS = {
@@ -57,23 +55,19 @@ const CALL_OPTIONS = {
   timeout: integer({ min: -1 }),
   /** ms per attempt. Default: the client's. */
   attemptTimeout: integer(),
-  /** Attempts after the first. Default: the client's. */
+  /** Default: the client's. */
   retries: integer({ min: 0 }),
-  /** Cancels the request; a server may still have handled it. */
+  /** Cancels the request, which a server may have handled. */
   signal: anything<AbortSignal>(),
 };
 
-/** Options of one call. */
 export type RequestCallOptions = Given<typeof CALL_OPTIONS>;
 
-/** An attempt had no reply. */
 export interface RequestRetried {
   readonly type: "request:retried";
-  /** Server of the attempt. */
   readonly endpoint: string;
-  /** Timeout, or the connection ended. */
   readonly reason: RetryReason;
-  /** 1 for the first. */
+  /** From 1. */
   readonly attempt: number;
   /** ms until the next attempt. */
   readonly delay: number;
@@ -87,25 +81,24 @@ export interface RequestClientStats {
   readonly errors: number;
   /** Requests that timed out or used all attempts. */
   readonly failed: number;
-  /** Calls ended by their signal or `close`. */
+  /** Ended by a signal or `close`. */
   readonly cancelled: number;
   readonly attempts: number;
   /** Attempts after the first. */
   readonly retries: number;
-  /** Calls in flight or queued. */
   readonly pending: number;
   readonly pendingBytes: number;
 }
 
-/** A client's request and reply formats, and its use of servers. */
+/** A client's formats, and its use of servers. */
 export interface RequestClientTerms<Req, Rep> {
   readonly requests: BodyShape<Req>;
   readonly replies: BodyShape<Rep>;
-  /** Attempts after the first for a request started with this many servers; may be infinite. */
+  /** Attempts after the first; may be infinite. */
   retries(servers: number): number;
   /** Whether a refused connection ends the attempt. */
   readonly failsFast: boolean;
-  /** Error reported by a reply, if any. */
+  /** The error of a reply, if any. */
   errorOf(frames: Buffer[], endpoint: string): ShoalError | undefined;
 }
 
@@ -127,7 +120,7 @@ const WITHOUT_LIMIT = { timeout: -1 } as const;
 
 type RequestEvent = RequestRetried | EndpointSourceEvent;
 
-/** Base class of the clients; see the file header. `More` are events of the subclass. */
+/** `More` are events of the subclass. */
 export abstract class RequestClient<Req, Rep, More extends TypedEvent = never> extends Driver<
   RequestEvent | More,
   RequestClientStats
@@ -143,7 +136,7 @@ export abstract class RequestClient<Req, Rep, More extends TypedEvent = never> e
   readonly #waiting = new LinkedList<Call>();
   #call: Call | undefined;
   #socket: Request | undefined;
-  /** Last connection failure of a closed socket; reset by a reply. */
+  /** The last failure of a closed socket; reset by a reply. */
   #lastFailure: ShoalError | undefined = undefined;
   /** Endpoint of `#socket`. */
   #connected = "";
@@ -185,7 +178,6 @@ export abstract class RequestClient<Req, Rep, More extends TypedEvent = never> e
         retrying: (attempt, delay, reason) => {
           this.#counts.retries += 1;
           const failed = this.#connected;
-          // Between requests the timer keeps the process alive.
           this.#timer.hold(true);
           const next = this.#endpoints[this.#rules.server] ?? "";
           this.onRetry({ type: "request:retried", endpoint: failed, reason, attempt, delay }, next);
@@ -201,7 +193,7 @@ export abstract class RequestClient<Req, Rep, More extends TypedEvent = never> e
     });
   }
 
-  /** Current or next server; empty while a source has none. */
+  /** Empty while a source has no server. */
   get endpoint(): string {
     return this.#call !== undefined && this.#socket !== undefined
       ? this.#connected
@@ -212,11 +204,9 @@ export abstract class RequestClient<Req, Rep, More extends TypedEvent = never> e
    * Sends a request to the server that replied last, and on failure to the next until one replies. Concurrent calls
    * queue. At-least-once: a server that did not reply may have handled the request.
    * @returns the reply's frames, or with a codec the value
-   * @throws TimeoutError `ETIMEDOUT` after the last attempt or `timeout`
-   * @throws ServiceError `ERR_SERVICE` when the server reports an error
-   * @throws InvalidMessageError `ERR_INVALID_MESSAGE` when a codec refuses the request or reply
-   * @throws InvalidStateError `ERR_TOO_MANY_PENDING`; AbortedError `ABORT_ERR`
-   * @throws ClosedError `EBADF`; `EAGAIN` while draining or when it closes
+   * @throws TimeoutError `ETIMEDOUT`; ServiceError `ERR_SERVICE` when the server reports an error; AbortedError
+   *   `ABORT_ERR`; InvalidMessageError `ERR_INVALID_MESSAGE` when a codec refuses the request or reply;
+   *   InvalidStateError `ERR_TOO_MANY_PENDING`; ClosedError `EBADF`, or `EAGAIN` while draining or when it closes
    */
   request(body: BodyFor<Req>, options: RequestCallOptions = {}): Promise<BodyOf<Rep>> {
     try {
@@ -288,10 +278,7 @@ export abstract class RequestClient<Req, Rep, More extends TypedEvent = never> e
     return { ...this.#counts, pending: this.#calls.size, pendingBytes: this.#calls.bytes };
   }
 
-  /**
-   * @internal An attempt had no reply.
-   * @param next the next server
-   */
+  /** @internal @param next the next server */
   protected onRetry(event: RequestRetried, _next: string): void {
     this.events.emit(event);
   }
@@ -320,7 +307,7 @@ export abstract class RequestClient<Req, Rep, More extends TypedEvent = never> e
     this.#timer.update();
   }
 
-  /** Applies a new list. A request in flight finishes its attempt at its server. */
+  /** A request in flight finishes its attempt at its server. */
   #follow(list: readonly string[]): void {
     if (this.closed) return;
     this.#endpoints = list;
@@ -342,7 +329,7 @@ export abstract class RequestClient<Req, Rep, More extends TypedEvent = never> e
   }
 
   #send(server: number): void {
-    // Without servers, the attempt waits for the first one until it times out.
+    // Without servers the attempt waits for the first one.
     if (this.#endpoints.length === 0) {
       this.#timer.hold(true);
       return;
@@ -358,28 +345,25 @@ export abstract class RequestClient<Req, Rep, More extends TypedEvent = never> e
     const call = this.#call as Call;
     const { frames } = call;
     try {
-      // An unsent request stays queued in the socket until the attempt ends.
+      // It stays queued in the socket until the attempt ends.
       if (!socket.trySend(frames)) socket.send(frames).catch(ignore);
     } catch (error) {
-      // The request exceeds the context's byte limit. Deferred: the state machine is in the middle of this attempt.
+      // The request exceeds the context's byte limit. The state machine is in the middle of this attempt.
       queueMicrotask(() => this.#refused(call, error as ShoalError));
       return;
     }
-    // Only while waiting: a listener keeps the process alive.
+    // A listener keeps the process alive.
     const onDisconnect = this.#onDisconnect;
     socket.events.on("disconnect", onDisconnect);
     if (this.#terms.failsFast) socket.events.on("connect:retry", onDisconnect);
-    socket.receive(WITHOUT_LIMIT).then(
-      (reply) => {
-        if (this.#socket !== socket) return;
-        socket.events.off("disconnect", onDisconnect).off("connect:retry", onDisconnect);
-        this.#reply(reply);
-      },
-      ignore, // The socket was abandoned.
-    );
+    socket.receive(WITHOUT_LIMIT).then((reply) => {
+      if (this.#socket !== socket) return;
+      socket.events.off("disconnect", onDisconnect).off("connect:retry", onDisconnect);
+      this.#reply(reply);
+    }, ignore);
   }
 
-  /** Leaves no socket if it could not be created or connected; the attempt times out and the next server is tried. */
+  /** Without a socket the attempt times out. */
   #open(server: number): void {
     void this.#abandon();
     const endpoint = this.#endpoints[server] as string;
@@ -395,7 +379,7 @@ export abstract class RequestClient<Req, Rep, More extends TypedEvent = never> e
       this.#socket = socket;
       this.#onDisconnect = () => {
         const call = this.#call;
-        // The event can overtake an earlier reply.
+        // It can overtake a reply.
         setImmediate(() => {
           if (this.#socket !== socket || this.#call !== call || socket.readable) return;
           this.#rules.disconnected(this.#timer.now());
@@ -409,7 +393,7 @@ export abstract class RequestClient<Req, Rep, More extends TypedEvent = never> e
     const socket = this.#socket;
     this.#socket = undefined;
     if (socket !== undefined) this.#lastFailure = lastFailure(socket);
-    socket?.events.close(); // Nobody listens to what its closing brings.
+    socket?.events.close();
     return socket?.close({ linger: 0 });
   }
 
@@ -440,13 +424,11 @@ export abstract class RequestClient<Req, Rep, More extends TypedEvent = never> e
     this.#next();
   }
 
-  /** Keeps a failed attempt's last connection error. */
   #late(text: string): ShoalError {
     const cause = (this.#socket && lastFailure(this.#socket)) ?? this.#lastFailure;
     return lateError(text, this.#endpoints, cause);
   }
 
-  /** The socket refuses the request itself. */
   #refused(call: Call, error: ShoalError): void {
     if (this.#call !== call) return;
     this.#rules.cancel();

@@ -1,41 +1,37 @@
 /**
- * Retrying client (the Guide's Lazy Pirate): one request at a time. An attempt that times out or loses its connection
- * is repeated at the next server.
+ * Retrying client (the Guide's Lazy Pirate): one request at a time.
  *
  *           request            time-out, cut off        delay over
  *   free -------------> waiting ---------------> resting ---------> waiting …
  *     ^                    |                        |
  *     +------ reply -------+    after the last attempt: failed, and free again
  *
- * Each attempt after a timeout uses a new socket, so that a late reply cannot be mistaken for another's. The first
- * round through the servers has no delay; later rounds double it, with jitter.
+ * Each attempt is at the next server. After a timeout the socket is new, so that a late reply cannot be mistaken for
+ * another's. The first round through the servers has no delay; later rounds double it, with jitter.
  */
 import { backOff } from "../../core/back-off.js";
 
 export interface RequestRulesOptions {
-  /** Number of servers, at least 1. */
   readonly servers: number;
   /** ms per attempt. */
   readonly attemptTimeout: number;
   /** Attempts after the first; may be infinite. */
   readonly retries: number;
-  /** ms before a server's second visit; doubled each round up to `maxRetryDelay`. */
+  /** ms before a server's second visit; doubled each round. */
   readonly retryDelay: number;
   readonly maxRetryDelay: number;
 }
 
 export interface RequestEffects {
-  /** Sends the request; reuses the socket unless it was abandoned. */
+  /** Reuses the socket unless it was abandoned. */
   send(server: number): void;
-  /** Closes the socket and ignores anything it receives. */
   abandon(server: number): void;
-  /** The request failed after all attempts. */
   failed(attempts: number): void;
-  /** The attempt had no reply; the next starts after `delay` ms. */
+  /** The next attempt starts after `delay` ms. */
   retrying(attempt: number, delay: number, reason: RetryReason): void;
 }
 
-/** Why an attempt ended: timeout, or a lost or missing connection. */
+/** Why an attempt ended. */
 export type RetryReason = "timeout" | "disconnected";
 
 type State = "free" | "waiting" | "resting";
@@ -53,7 +49,7 @@ export class RequestRules {
   #retries: number;
   #deadline = Number.POSITIVE_INFINITY;
 
-  /** @param random for the jitter, from 0 up to 1 */
+  /** @param random from 0 up to 1 */
   constructor(options: RequestRulesOptions, effects: RequestEffects, random: () => number = Math.random) {
     this.#options = options;
     this.#servers = options.servers;
@@ -63,20 +59,15 @@ export class RequestRules {
     this.#retries = options.retries;
   }
 
-  /** Server that replied last, or the next to try. */
   get server(): number {
     return this.#server;
   }
 
-  /** Whether an attempt awaits its reply. */
   get waits(): boolean {
     return this.#state === "waiting";
   }
 
-  /**
-   * Applies a new list.
-   * @param server current or next server
-   */
+  /** @param server current or next server */
   setServers(servers: number, server: number): void {
     this.#servers = servers;
     this.#server = server;
@@ -86,7 +77,7 @@ export class RequestRules {
     return this.#state === "free";
   }
 
-  /** Starts a request; the previous one has ended. */
+  /** The previous request has ended. */
   request(now: number, timeout = this.#options.attemptTimeout, retries = this.#options.retries): void {
     this.#attempt = 0;
     this.#request += 1;
@@ -102,7 +93,6 @@ export class RequestRules {
     return true;
   }
 
-  /** The request's connection ended without a reply. */
   disconnected(now: number): void {
     if (this.#state === "waiting") this.#attemptOver(now, "disconnected");
   }
@@ -114,8 +104,8 @@ export class RequestRules {
   }
 
   /**
-   * Ends the request by its overall timeout. If an attempt is waiting, its server may be hanging, and the next
-   * request starts at the next one.
+   * Ends the request by its overall timeout. A server that had it may be hanging: the next request starts at the next
+   * one.
    */
   timeOut(): void {
     const waited = this.#state === "waiting";
@@ -155,12 +145,12 @@ export class RequestRules {
     this.#deadline = now + delay;
     const request = this.#request;
     this.#effects.retrying(this.#attempt, delay, reason);
-    // A listener may have cancelled the request and started the next.
+    // A listener may have started another request.
     const rests = this.#state === "resting" && this.#request === request;
     if (delay === 0 && rests) this.#send(now);
   }
 
-  /** Half to all of the round's delay: jitter keeps clients from reconnecting together. */
+  /** Jitter keeps clients from reconnecting together. */
   #delay(): number {
     const round = Math.floor(this.#attempt / this.#servers);
     if (round === 0) return 0;

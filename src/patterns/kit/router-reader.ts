@@ -3,27 +3,24 @@
  *
  * A disconnect is reported after the peer's last message: the event overtakes queued messages, and a worker that
  * replies and leaves must not count as lost with its request. The ROUTER's fair queueing bounds the wait: a peer
- * without a message in one full round has none left. A batch may also be in flight, taken from the socket but not yet
- * handed over.
+ * without a message in a full round has none left. A batch may also be in flight, not yet handed over.
  */
 import { keyOf } from "../../core/memory.js";
 import { countersOf, engineStats } from "../../sockets/internal.js";
 import type { Router } from "../../sockets/request-reply.js";
 
-/** Messages per read. */
 const BATCH = 256;
 
 export interface RouterListener {
-  /** Messages that fit now; 0: none until `resume`. */
+  /** 0: none until `resume`. */
   room(): number;
-  /** The routing id is the first frame. */
+  /** Routing id first. */
   message(frames: Buffer[]): void;
   left(routingId: Buffer): void;
   /** A batch was handed over. */
   afterBatch(): void;
 }
 
-/** A disconnected peer that is not reported yet. */
 interface Departed {
   readonly routingId: Buffer;
   /** The read in flight at the disconnect, which may hold its messages. */
@@ -37,7 +34,7 @@ export class RouterReader {
   readonly #listener: RouterListener;
   #departed: Departed[] = [];
   #reads = 0;
-  /** Messages handed to the listener, in terms of the socket's counter. */
+  /** By the socket's counter. */
   #handedOver: number;
   #resume: (() => void) | undefined;
   #stopped = false;
@@ -51,7 +48,7 @@ export class RouterReader {
     this.done = this.#run();
   }
 
-  /** Continues reading; there may be room. */
+  /** There may be room. */
   resume(): void {
     const resume = this.#resume;
     this.#resume = undefined;
@@ -78,7 +75,7 @@ export class RouterReader {
       try {
         messages = await socket.receiveMany({ max: room, timeout: -1 });
       } catch {
-        return; // It closed: nothing else ends a receive without limit.
+        return; // It closed.
       }
       if (this.#departed.length > 0) this.#pass(messages);
       for (const frames of messages) this.#listener.message(frames);
@@ -94,7 +91,6 @@ export class RouterReader {
     this.#bury();
   };
 
-  /** Counts handed-over messages for the disconnected peers. */
   #pass(messages: readonly Buffer[][]): void {
     const senders = new Set(messages.map(([routingId]) => keyOf(routingId as Buffer)));
     for (const departed of this.#departed) {
@@ -105,8 +101,7 @@ export class RouterReader {
 
   #bury(): void {
     if (this.#departed.length === 0) return;
-    // Without reads, a peer's queued messages wait, but its disconnect is reported. A batch in flight is still handed
-    // over.
+    // Without reads queued messages wait, but the disconnect is reported. A batch in flight is still handed over.
     const isComing = countersOf(this.#socket).received > this.#handedOver;
     const isRead = isComing || (this.#socket.readable && !this.#stopped && this.#resume === undefined);
     const round = isRead ? (engineStats(this.#socket).peers ?? 0) + this.#departed.length : 0;

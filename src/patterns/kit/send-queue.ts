@@ -1,5 +1,5 @@
 /**
- * Overflow queue of a DEALER, in order: no message is refused or lost while the socket is open.
+ * Overflow queue of a DEALER: no message is refused or lost while the socket is open.
  *
  *   send --room--> the socket            settled(true)
  *     |  mute                               ^
@@ -7,15 +7,13 @@
  *            |  the socket is closed
  *            +--> settled(false)
  *
- * Only one send of the socket is pending at a time, so `maxPendingSends` (ERR_TOO_MANY_PENDING) is never reached. The
- * caller bounds the queue: it is told when each message has left.
+ * One send of the socket is pending at a time, so `maxPendingSends` is never reached. The caller bounds the queue.
  */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { checkMessage } from "../../sockets/internal.js";
 import type { MessageLike } from "../../sockets/message.js";
 import type { Dealer } from "../../sockets/request-reply.js";
 
-/** Told about a queued message. */
 export interface SendTicket {
   /**
    * Never called within its `send`.
@@ -35,12 +33,11 @@ export class SendQueue {
   readonly #socket: Dealer;
   readonly #onEmpty: (() => void) | undefined;
   readonly #waiting = new RingBuffer<Waiting>();
-  /** Whether the queue is being sent. The same loop sends messages added by a ticket's callback. */
+  /** The loop also sends messages added by a ticket's callback. */
   #pumping = false;
   #closed = false;
   #whenEmpty: (() => void) | undefined;
 
-  /** @param onEmpty all that waited has left */
   constructor(socket: Dealer, onEmpty?: () => void) {
     this.#socket = socket;
     this.#onEmpty = onEmpty;
@@ -51,7 +48,7 @@ export class SendQueue {
   }
 
   /**
-   * @returns `false` if queued; its ticket is told the outcome
+   * @returns `false` if queued
    * @throws InvalidArgumentError `EINVAL` for a message that the socket refuses
    */
   send(message: MessageLike[], ticket?: SendTicket): boolean {
@@ -72,7 +69,7 @@ export class SendQueue {
     if (!this.#closed) checkMessage(this.#socket, message);
   }
 
-  /** Settles when the queue is empty, or after `limit` ms; -1: no limit. */
+  /** -1: no limit. */
   drained(limit: number): Promise<void> {
     if (this.#waiting.length === 0 || this.#closed || limit === 0) return Promise.resolve();
     return new Promise((resolve) => {
@@ -97,13 +94,13 @@ export class SendQueue {
   async #pump(): Promise<void> {
     const socket = this.#socket;
     this.#pumping = true;
-    // A threaded engine may have room already. The ticket must not hear of the send before `send` returned `false`.
+    // The ticket must not hear of the send before `send` returned `false`.
     await Promise.resolve();
     for (let head = this.#waiting.peek(); head !== undefined; head = this.#waiting.peek()) {
       try {
         if (!socket.trySend(head.message)) await socket.send(head.message, WITHOUT_LIMIT);
       } catch {
-        // A send without a time limit fails only when the socket closes.
+        // It fails only when the socket closes.
         this.close();
       }
       if (this.#closed) return;

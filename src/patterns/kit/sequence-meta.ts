@@ -1,9 +1,7 @@
 /**
- * Second frame of a sequenced message: publisher, sequence within the topic, and time. Used by sequenced publishers
- * and subscribers and the Suicidal Snail (docs/patterns/sequenced.md). Numbers are big-endian.
+ * Second frame of a message of a sequenced publisher, also read by the Suicidal Snail (docs/patterns/sequenced.md).
  *
- * PUB to SUB: topic | meta | body…, with one or more body frames; a mark has none. A plain SUB reads topic and body,
- * and skips the second frame.
+ * PUB to SUB: topic | meta | body…, with one or more body frames; a mark has none. Numbers are big-endian.
  *
  *   meta, 40 bytes
  *   @0   2  "SQ", 53 51
@@ -15,7 +13,6 @@
  *   @32  8  time of publication by the publisher's clock, in µs since 1970; at most 2^53 - 1
  */
 
-/** Frame kinds, at @3. */
 export const Kind = { MESSAGE: 1, MARK: 2, REPLAY: 3, REPLAYED: 4, END: 5 } as const;
 
 export const ID_BYTES = 16;
@@ -63,7 +60,6 @@ export function parseMeta(frame: Buffer): Meta | undefined {
   return { kind, publisher: frame.toString("latin1", 4, 20), stream: frame.readUInt32BE(20), sequence, time };
 }
 
-/** A frame with magic, version and kind set. */
 export function header(bytes: number, kind: number): Buffer {
   const frame = Buffer.allocUnsafe(bytes);
   frame[0] = MAGIC_0;
@@ -73,13 +69,12 @@ export function header(bytes: number, kind: number): Buffer {
   return frame;
 }
 
-/** @returns the kind of a frame of this length; `undefined` for any other frame */
+/** @returns the kind; `undefined` for any other frame */
 export function kindOf(frame: Buffer, bytes: number): number | undefined {
   const ours = frame.length === bytes && frame[0] === MAGIC_0 && frame[1] === MAGIC_1 && frame[2] === VERSION;
   return ours ? frame[3] : undefined;
 }
 
-/** Writes 8 bytes. */
 export function writeNumber(frame: Buffer, value: number, at: number): void {
   frame.writeUInt32BE(Math.floor(value / TWO_32), at);
   frame.writeUInt32BE(value % TWO_32, at + 4);

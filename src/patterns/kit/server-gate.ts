@@ -1,29 +1,24 @@
-/** Gates of a server that serves only at times, such as half of a pair (../binary-star/gate.ts). */
+/** Gates of a server that serves only at times (../binary-star/gate.ts). */
 import type { OptionSpec } from "./options.js";
 
-/** Gate of a request server: consulted for each client message and each answer. */
+/** Gate of a request server. */
 export interface ServerGate {
   /**
-   * Decides on a client's message.
    * @param votes whether it is a request: only requests count as client votes
    * @returns whether to serve it now; if not, the gate keeps or drops it
    */
   admit(message: Buffer[], votes: boolean): boolean;
-  /** Whether answers may be sent now. */
+  /** Whether answers may be sent. */
   isServing(): boolean;
-  /** Sets the receiver of kept messages that are now to be served. */
+  /** @param serve receives kept messages that are now to be served */
   passTo(serve: (message: Buffer[]) => void): void;
 }
 
-/**
- * Gate of a publisher. It keeps nothing: subscribers connect to both servers of a pair and get what the active one
- * publishes.
- */
+/** Gate of a publisher. It keeps nothing: subscribers of both servers get what the active one publishes. */
 export interface PublisherGate {
-  /** Whether messages may be published now. */
   isServing(): boolean;
   /**
-   * Reports demand of a connected subscriber, a client vote.
+   * Reports a connected subscriber, a client vote.
    * @returns whether to serve now
    */
   vote(): boolean;
@@ -31,12 +26,10 @@ export interface PublisherGate {
   onServing(listener: () => void): void;
 }
 
-/** Option `gate` of a server. */
 export function serverGate(): OptionSpec<ServerGate | undefined> {
   return gateSpec<ServerGate>(["admit", "isServing", "passTo"]);
 }
 
-/** Option `gate` of a publisher. */
 export function publisherGate(): OptionSpec<PublisherGate | undefined> {
   return gateSpec<PublisherGate>(["isServing", "vote", "onServing"]);
 }

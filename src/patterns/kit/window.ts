@@ -1,15 +1,14 @@
 /**
- * Credit of an answer in pieces: the bytes that its sender may send before the reader grants more. A piece that begins
- * within the window is sent whole, so at most the window and one piece are unread.
+ * Credit of an answer in pieces: bytes that its sender may send before the reader grants more. A piece that begins
+ * within the window is sent whole.
  *
  *   sender   credit = STREAM_WINDOW - cost of pieces + grants; waits at 0
  *   reader   grants the bytes it has read, once they are half of the window
  */
 
-/** Bytes of pieces that may be sent before the first grant. */
+/** Bytes before the first grant. */
 export const STREAM_WINDOW = 65_536;
 
-/** The reader's side. */
 export class ReadWindow {
   #owed = 0;
 

@@ -1,6 +1,5 @@
 /**
- * Messages of the Pirates (6/PPP, Command Specifications; the Guide's chapter 4 for the Simple Pirate), as frames and
- * typed commands.
+ * Messages of the Pirates (6/PPP, Command Specifications; the Guide's chapter 4 for the Simple Pirate).
  *
  *                 Simple (worker REQ)                Paranoid (worker DEALER)
  *   READY         "" | 01, or "" | READY             01, or READY
@@ -8,22 +7,20 @@
  *   request       "" | address | "" | body…          address | "" | body…
  *   reply         "" | address | "" | body…          address | "" | body…
  *
- * A queue's ROUTER sees the worker's routing id before these; a client's request is envelope… | "" | body…. Messages
- * have no header, so a command is recognized by its exact form: a single frame of one byte, or the text READY (sent by
- * some of the Guide's workers). The Guide's spqueue checks only the first byte: it takes a reply for READY if the
- * client's routing id begins with 01.
+ * A queue's ROUTER sees the worker's routing id before these; a client's request is envelope… | "" | body…. A command
+ * is recognized by its exact form: a single frame of one byte, or READY, sent by some of the Guide's workers. The
+ * Guide's spqueue checks the first byte only: it takes a reply for READY if the client's routing id begins with 01.
  */
 import { MAX_FORWARDED_FRAMES } from "../../core/frame-cost.js";
 
 export const READY = 0x01;
 export const HEARTBEAT = 0x02;
 
-/** The worker's dialect. */
 export type Dialect = "simple" | "paranoid";
 
 /** Why a message is malformed. */
 export type Malformed =
-  /** The empty frame between address and body is missing. */
+  /** No empty frame between address and body. */
   | "no-delimiter"
   /** The address has no frame, or more than one. */
   | "address"
@@ -31,13 +28,11 @@ export type Malformed =
   | "no-body"
   /** A single frame other than READY and HEARTBEAT. */
   | "command"
-  /** More frames than a worker takes, including the broker's. */
+  /** More frames than a worker takes. */
   | "frames";
 
-/** A body with its client's address frame. */
 export interface Addressed {
   readonly address: Buffer;
-  /** One or more frames. */
   readonly body: readonly Buffer[];
 }
 
@@ -61,7 +56,7 @@ const READY_FRAME = Buffer.from([READY]);
 const READY_TEXT = Buffer.from("READY");
 const HEARTBEAT_FRAME = Buffer.from([HEARTBEAT]);
 
-/** @param frames received by a ROUTER from a client, routing id first */
+/** @param frames routing id first */
 export function parseFromClient(frames: readonly Buffer[]): ClientCommand {
   if (frames.length > MAX_FORWARDED_FRAMES) return { kind: "invalid", reason: "frames" };
   const delimiter = frames.findIndex((frame) => frame.length === 0);
@@ -79,7 +74,6 @@ export function parseFromWorker(frames: readonly Buffer[]): WorkerCommand {
   if (command.length === 1) {
     const [only = EMPTY] = command;
     if (READY_FRAME.equals(only) || READY_TEXT.equals(only)) return { kind: "ready", dialect };
-    // A Simple Pirate has no heartbeat: a REQ cannot send one.
     if (!simple && HEARTBEAT_FRAME.equals(only)) return { kind: "heartbeat" };
     return { kind: "invalid", reason: "command" };
   }
@@ -89,7 +83,6 @@ export function parseFromWorker(frames: readonly Buffer[]): WorkerCommand {
     : { kind: "reply", dialect, ...addressed };
 }
 
-/** @param frames sent by a queue to a worker */
 export function parseFromQueue(frames: readonly Buffer[], dialect: Dialect): QueueCommand {
   if (dialect === "simple" && frames[0]?.length !== 0) return { kind: "invalid", reason: "no-delimiter" };
   const command = dialect === "simple" ? frames.slice(1) : frames;
@@ -112,7 +105,6 @@ function parseAddressed(frames: readonly Buffer[]): Addressed | Malformed {
   return { address, body: frames.slice(2) };
 }
 
-/** A worker's first message, and its first to a restarted queue. */
 export function readyFrames(dialect: Dialect): Buffer[] {
   return dialect === "simple" ? [EMPTY, READY_FRAME] : [READY_FRAME];
 }
@@ -122,19 +114,17 @@ export function heartbeatFrames(): Buffer[] {
   return [HEARTBEAT_FRAME];
 }
 
-/** A request to a worker, or a worker's reply: same format. */
+/** Both directions. */
 export function addressedFrames(dialect: Dialect, address: Buffer, body: readonly Buffer[]): Buffer[] {
   return dialect === "simple" ? [EMPTY, address, EMPTY, ...body] : [address, EMPTY, ...body];
 }
 
-/** A reply to a client, as a ROUTER sends it. */
 export function replyFrames(envelope: readonly Buffer[], body: readonly Buffer[]): Buffer[] {
   return [...envelope, EMPTY, ...body];
 }
 
 /**
- * Messages of the load balancer's workers (the Guide's chapter 3, lbbroker). Workers are REQ, so each message starts
- * with an empty frame:
+ * Messages of the load balancer's workers (the Guide's chapter 3, lbbroker), which are REQ:
  *
  *   READY             "" | READY     (the text, in lbbroker; the byte 01 in lbbroker2 and 3)
  *   request, reply    "" | address | "" | body…

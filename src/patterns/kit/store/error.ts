@@ -2,17 +2,17 @@ import { ShoalError } from "../../../core/errors.js";
 
 /** Why a store refused or failed. */
 export type StoreErrorReason =
-  /** The disk or the store is full: new requests are refused, kept ones stay. */
+  /** The disk or the store is full. Kept requests stay. */
   | "full"
   /** More operations wait than the store allows. */
   | "overloaded"
   /** Another process took the store over. */
   | "taken"
-  /** The disk or the database reported an error (`cause`), and nothing was changed. */
+  /** The disk or the database reported an error (`cause`); nothing was changed. */
   | "failed"
-  /** The answer to a write was lost, so the write may have taken place. Repeat it with the same UUID to find out. */
+  /** The answer was lost, so the write may have taken place. Repeat it with the same UUID to find out. */
   | "outcome-unknown"
-  /** The store's file is damaged (see the message), and nothing was changed. */
+  /** The store's file is damaged; nothing was changed. */
   | "damaged";
 
 /** A store refused or failed, for `reason`. Code `ERR_STORE`. */

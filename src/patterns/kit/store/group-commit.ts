@@ -1,20 +1,18 @@
 /**
- * Group commit: operations that arrive during a commit share the next one. One flush of the disk serves a thousand
- * requests, and a single request waits for no timer.
+ * Group commit: operations that arrive during a commit share the next one.
  *
  *   idle --add--> scheduled --turn ends--> committing --done--> idle, or committing the next
  */
 import { ClosedError } from "../../../core/errors.js";
 import { StoreError } from "./error.js";
 
-/** Largest number of operations of a commit; bounds the memory and time of a transaction. */
+/** Operations of a commit: bounds memory and time. */
 const MAX_BATCH = 4_096;
 /**
- * Largest number of bytes of a commit; a single operation may be larger. `pg` makes one string of a statement's records,
- * two characters per byte, and V8's longest string has 2^29 characters.
+ * Bytes of a commit; a single operation may be larger. `pg` makes one string of a statement's records, two characters
+ * per byte, and V8's longest string has 2^29.
  */
 const MAX_BATCH_BYTES = 33_554_432;
-/** Largest number of bytes of waiting operations. */
 const MAX_PENDING_BYTES = 268_435_456;
 
 interface Waiting<Op, Result> {
@@ -24,22 +22,20 @@ interface Waiting<Op, Result> {
   readonly reject: (error: unknown) => void;
 }
 
-/** Collects operations and commits them together, in order, one commit at a time. */
 export class GroupCommit<Op, Result> {
   readonly #commit: (ops: readonly Op[]) => Promise<readonly (Result | Error)[]>;
   readonly #maxPending: number;
   #waiting: Waiting<Op, Result>[] = [];
-  /** Bytes of waiting operations. */
   #bytes = 0;
   #running: Promise<void> | undefined;
   #closed = false;
-  /** Attempted commits, and operations of successful ones. */
+  /** Attempted commits; operations of successful ones. */
   commits = 0;
   operations = 0;
 
   /**
-   * @param commit makes operations durable together. Its results are in their order; an Error as a result refuses that
-   *   operation alone. A rejection means that nothing was changed
+   * @param commit makes operations durable together. An Error among its results refuses that operation; a rejection
+   *   means that nothing was changed
    * @param maxPending waiting operations; further ones are refused
    */
   constructor(commit: (ops: readonly Op[]) => Promise<readonly (Result | Error)[]>, maxPending: number) {
@@ -47,7 +43,6 @@ export class GroupCommit<Op, Result> {
     this.#maxPending = maxPending;
   }
 
-  /** Operations without a commit. */
   get pending(): number {
     return this.#waiting.length;
   }
@@ -55,7 +50,7 @@ export class GroupCommit<Op, Result> {
   /**
    * Settles when the operation is durable.
    *
-   * @param bytes approximate size of its writes; 0: the bound of bytes does not apply
+   * @param bytes of its writes, about; 0: no bound of bytes
    * @throws StoreError `overloaded` past a bound; ClosedError `EBADF`; the error of the commit
    */
   add(op: Op, bytes = 0): Promise<Result> {
@@ -75,14 +70,14 @@ export class GroupCommit<Op, Result> {
     });
   }
 
-  /** Refuses further operations; settles when all earlier ones are durable or have failed. */
+  /** Settles when all earlier operations are durable or have failed. */
   async close(): Promise<void> {
     this.#closed = true;
     await this.#running;
   }
 
   async #run(): Promise<void> {
-    // Requests of one read of the network arrive in one turn.
+    // Requests of one read arrive in one turn.
     await new Promise<void>((resolve) => setImmediate(resolve));
     while (this.#waiting.length > 0) {
       const batch = this.#take();
@@ -102,7 +97,7 @@ export class GroupCommit<Op, Result> {
     this.#running = undefined;
   }
 
-  /** Takes the next batch: at least one operation. */
+  /** At least one operation. */
   #take(): Waiting<Op, Result>[] {
     let count = 0;
     let bytes = 0;

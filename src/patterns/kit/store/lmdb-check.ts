@@ -1,10 +1,10 @@
 /**
- * Checks that a file is a whole file of LMDB before LMDB maps it: a truncated file would end the process by a signal.
+ * Checks that a file is whole before LMDB maps it: a truncated file would end the process by a signal.
  *
- * The check covers both meta pages, and the place, number and kind of each page of each tree. It does not find flipped bits
- * within a page; stores add checksums to their values.
+ * The check covers both meta pages, and the place, number and kind of each page of each tree, not flipped bits within
+ * a page: stores add checksums to their values.
  *
- * The pages of a file (data format 2). Numbers are in the machine's order; only little-endian machines are read.
+ * The pages of a file (data format 2), in the machine's order; only little-endian machines are read:
  *
  *   page      @0 number 8 | @8 transaction 8 | @18 flags 2 | @20 lower 2 | @22 upper 2 | @24 ...
  *             overflow pages: @20 how many 4
@@ -14,7 +14,7 @@
  *   node      @0 size of the value, or page of a branch, 4 | @4 flags 2 (a branch: more of the page) | @6 size of the key 2 |
  *             key | value; with the flag "big" in place of the value: page 8
  *
- * Byte 24 begins the array of node places, 2 bytes each. Places and `lower` count from there.
+ * Byte 24 begins the array of node places, 2 bytes each; places and `lower` count from there.
  */
 import { closeSync, existsSync, fstatSync, openSync, readSync, renameSync, statSync } from "node:fs";
 import { endianness } from "node:os";
@@ -29,21 +29,20 @@ const MAX_PAGE = 65_536;
 /** The root of an empty tree. */
 const NO_PAGE = 0xffff_ffff_ffff_ffffn;
 const PageFlag = { Branch: 1, Leaf: 2, Overflow: 4, Meta: 8 } as const;
-/** Flags of pages in files. */
 const KINDS = 0xff;
 const NodeFlag = { Big: 1, Tree: 2 } as const;
-/** Levels of a tree, as LMDB allows. */
+/** LMDB's own bound. */
 const MAX_DEPTH = 32;
-/** Most pages that are read, from the roots down: 1 GiB of 4 KiB pages. Bounds the time. */
+/** Pages that are read, from the roots down: 1 GiB of 4 KiB pages. Bounds the time. */
 const MAX_PAGES = 262_144;
-/** Checks of a file that another process writes meanwhile. */
+/** Another process may write the file meanwhile. */
 const TRIES = 5;
 const DATA = "data.mdb";
 const LOCK = "lock.mdb";
 
 interface Tree {
   readonly depth: number;
-  /** `undefined` for an empty tree. */
+  /** `undefined`: empty. */
   readonly root: number | undefined;
 }
 
@@ -54,15 +53,11 @@ interface Meta {
   readonly trees: readonly [free: Tree, names: Tree];
 }
 
-/** Describes the damage of a file. */
 class PageFault extends Error {}
 
-/** Handling of a damaged file. */
 export type DamagedFile = "refuse" | "set-aside";
 
 /**
- * Checks a folder before LMDB opens it.
- *
  * @returns the damage; `undefined` for a whole or missing file
  * @throws the system's error when it cannot be read
  */
@@ -92,7 +87,7 @@ export function findDamage(directory: string): string | undefined {
 }
 
 /**
- * Renames a damaged file, so that LMDB makes a new one.
+ * Renames a damaged file.
  *
  * @param now ms since 1970, for its name
  * @returns its new path
@@ -108,7 +103,6 @@ export function setAside(directory: string, now: number): string {
   }
 }
 
-/** `undefined` while a meta page is damaged. */
 function lastTransaction(file: number): bigint | undefined {
   try {
     return newestMeta(file).transaction;
@@ -182,7 +176,6 @@ function readTree(bytes: Buffer, at: number): Tree {
   return { depth: bytes.readUInt16LE(at + 6), root: root === NO_PAGE ? undefined : Number(root) };
 }
 
-/** A page to read. */
 interface Visit {
   readonly page: number;
   /** 1 is the root. */
@@ -195,7 +188,7 @@ interface Visit {
 class Check {
   readonly #file: number;
   readonly #meta: Meta;
-  /** Whole pages of the file. Free pages at its end were perhaps never written. */
+  /** Whole pages. Free ones at the end were perhaps never written. */
   readonly #pages: number;
   #next: Visit[] = [];
   #visited = 0;
@@ -226,7 +219,7 @@ class Check {
 
   #push(visit: Visit): void {
     this.#checkNumber(visit.page);
-    // A file of 100 GiB has 25 million leaves; a hundredth of them is read.
+    // A file of 100 GiB has 25 million leaves.
     if (this.#next.length < MAX_PAGES) this.#next.push(visit);
   }
 
@@ -257,7 +250,7 @@ class Check {
     }
   }
 
-  /** Checks a value on separate pages. @param size in bytes */
+  /** A value on separate pages. @param size in bytes */
   #checkOverflow(first: number, size: number): void {
     const count = Math.floor((PAGE_HEADER - 1 + size) / this.#meta.pageSize) + 1;
     this.#checkNumber(first);

@@ -1,6 +1,6 @@
 /**
- * A folder of LMDB. The process opens it once, and only if its file is sound. The interfaces name the used part of the
- * package `lmdb`, so that the types do not need the package.
+ * A folder of LMDB, opened once by a process, and only if its file is sound. The interfaces name the used part of the
+ * package `lmdb`, so that the types do not need it.
  */
 import crypto from "node:crypto";
 import { realpathSync } from "node:fs";
@@ -20,7 +20,6 @@ export interface LmdbRange {
   readonly limit?: number;
 }
 
-/** Pages and entries of one tree. */
 export interface LmdbTree {
   readonly treeBranchPageCount: number;
   readonly treeLeafPageCount: number;
@@ -28,7 +27,7 @@ export interface LmdbTree {
   readonly entryCount: number;
 }
 
-/** Counts of a database, of the tree of names and of the tree of free pages. */
+/** Counts of a table, of the tree of names and of that of free pages. */
 export interface LmdbStats extends LmdbTree {
   readonly pageSize: number;
   readonly lastPageNumber: number;
@@ -45,20 +44,19 @@ export interface LmdbDatabase {
 }
 
 export interface LmdbEnvironment {
-  /** The same object for all tables of a folder. */
   readonly env: unknown;
   openDB(name: string, options: { encoding: "binary"; keyEncoding: "binary" }): LmdbDatabase;
-  /** Runs `change` in a separate transaction, undone when it throws; settles after the commit. */
+  /** Undone when `change` throws; settles after the commit. */
   childTransaction<T>(change: () => T): Promise<T>;
-  /** `change` must return nothing: the package takes the result of `put` for a promise, and keeps the transaction open. */
+  /** The package would take the result of `put` for a promise, and keep the transaction open. */
   transactionSync(change: () => undefined): void;
   close(): Promise<void>;
 }
 
-/** Endpoints and addresses of databases, which would make a folder such as "tcp:". */
+/** They would make a folder such as "tcp:". */
 const URL_SCHEME = /^[a-z][a-z0-9+.-]+:\/\//i;
 
-/** A store's folder as an absolute path. @throws InvalidArgumentError `EINVAL` unless it is a path */
+/** @returns an absolute path. @throws InvalidArgumentError `EINVAL` unless it is a path */
 export function storeFolder(directory: string): string {
   const isText = typeof directory === "string";
   const scheme = isText ? URL_SCHEME.exec(directory)?.[0] : undefined;
@@ -69,15 +67,13 @@ export function storeFolder(directory: string): string {
   throw new InvalidArgumentError(`A store on LMDB needs the path of a folder, not a URL; got ${got}`);
 }
 
-/** Open folders: a process must not open a folder of LMDB twice. */
+/** A process must not open a folder of LMDB twice. */
 const openFolders = new Set<string>();
 
 /**
  * Opens a folder. Each commit is on the disk when its promise settles.
  *
- * @param damagedFile whether to leave a damaged file as it is, or to rename it and begin empty
- * @throws StoreError `damaged`; `taken` when a store of this process has it open; NotSupportedError
- *   `ERR_PACKAGE_UNAVAILABLE` without the package `lmdb`
+ * @throws StoreError `damaged`; `taken` when this process has it open; NotSupportedError `ERR_PACKAGE_UNAVAILABLE`
  */
 export function openEnvironment(
   directory: string,
@@ -86,7 +82,7 @@ export function openEnvironment(
 ): LmdbEnvironment {
   const { open, allDbs } = loadOptional("lmdb", "A store on LMDB") as {
     open(options: object): LmdbEnvironment;
-    /** The last environment or table of each name, which the package keeps after a close. */
+    /** The package keeps environments and tables after a close. */
     allDbs: Map<string, { readonly env: unknown }>;
   };
   makeFolder(directory);
@@ -103,9 +99,9 @@ export function openEnvironment(
     path: directory,
     noSubdir: false,
     maxDbs: 16,
-    // With overlapping, a promise settles before its transaction is flushed.
+    // Else a promise settles before its transaction is flushed.
     overlappingSync: false,
-    // GroupCommit makes batches. The package's own batches leave an unhandled rejection when a commit fails.
+    // The package's batches leave an unhandled rejection when a commit fails.
     eventTurnBatching: false,
   });
   openFolders.add(folder);
@@ -126,10 +122,9 @@ function tablesOf<Name extends string>(
   return Object.fromEntries(names.map((name) => [name, environment.openDB(name, options)])) as never;
 }
 
-/** Pages outside of all trees. */
 const META_PAGES = 2;
 
-/** Unused bytes of a file, which are written before it grows. @param tables all tables of the file */
+/** Unused bytes of a file. @param tables all of the file */
 function reusableBytes(tables: readonly LmdbDatabase[]): number {
   const stats = tables.map((table) => table.getStats());
   const { root, free, lastPageNumber, pageSize } = stats[0] as LmdbStats;
@@ -141,26 +136,24 @@ function pagesOf({ treeBranchPageCount, treeLeafPageCount, overflowPages }: Lmdb
   return treeBranchPageCount + treeLeafPageCount + overflowPages;
 }
 
-/** The system's error behind a failed commit, which the package reports separately. */
+/** The package reports the system's error separately. */
 async function commitCause(error: unknown): Promise<unknown> {
   const apart = (error as { commitError?: Promise<never> } | null)?.commitError;
   if (apart === undefined) return error;
   return apart.catch((cause: unknown) => cause);
 }
 
-/** Bytes written between two checks of the disk. */
 const LOOK_EVERY_BYTES = 1_048_576;
 
-/** Whether the disk has room: checked once for each megabyte written, and always after it was full. */
+/** Whether the disk has room: checked once per megabyte, and always after it was full. */
 export class DiskRoom {
   readonly #directory: string;
   readonly #minFreeBytes: number;
   readonly #reusableBytes: () => number;
-  /** The first request checks. */
   #unseen = LOOK_EVERY_BYTES;
   #roomy = true;
 
-  /** @param reusableBytes unused pages of the file, which never gets shorter */
+  /** @param reusableBytes of the file, which never gets shorter */
   constructor(directory: string, minFreeBytes: number, reusableBytes: () => number) {
     this.#directory = directory;
     this.#minFreeBytes = minFreeBytes;
@@ -171,12 +164,12 @@ export class DiskRoom {
     this.#unseen += bytes;
   }
 
-  /** A commit failed: the next request checks the disk first. */
+  /** A commit failed: the next request checks the disk. */
   suspect(): void {
     this.#roomy = false;
   }
 
-  /** A StoreError `full` when less than `minFreeBytes` are left. */
+  /** `full` when less than `minFreeBytes` are left. */
   async refusal(): Promise<StoreError | undefined> {
     if (!this.#roomy || this.#unseen >= LOOK_EVERY_BYTES) {
       this.#unseen = 0;
@@ -189,41 +182,39 @@ export class DiskRoom {
   }
 }
 
-/** The options of every store in a folder. */
 export const FOLDER_OPTIONS = {
   /**
-   * Bytes that stay free, on the disk and in unused pages of the file. With less the store keeps nothing new, but still
-   * deletes. Default 67,108,864.
+   * Bytes that stay free, on the disk and in unused pages of the file; with less the store only deletes. Default
+   * 67,108,864.
    */
   minFreeBytes: bytes({ default: 67_108_864, min: 0 }),
   /**
-   * `"refuse"`: a damaged file is left as it is, and the store does not open. `"set-aside"`: the file is renamed to
-   * `data.mdb.damaged-TIME`, and the store begins empty. Default `"refuse"`.
+   * `"refuse"`: the store does not open a damaged file. `"set-aside"`: the file is renamed to `data.mdb.damaged-TIME`,
+   * and the store begins empty. Default `"refuse"`.
    */
   damagedFile: choice(["refuse", "set-aside"], "refuse"),
 };
 
 export interface FolderSettings<Name extends string> {
   readonly tables: readonly Name[];
-  /** Table that names the process that opened the folder last. Default: none; any process may write. */
+  /** Table with the process that opened the folder last. Default: none; any process may write. */
   readonly owner?: Name | undefined;
   readonly minFreeBytes?: number;
   readonly damagedFile?: DamagedFile;
-  /** Runs in the transaction that takes the folder over. */
+  /** Runs in the transaction that takes over. */
   readonly begin?: (tables: Readonly<Record<Name, LmdbDatabase>>) => void;
 }
 
 const OWNER = Buffer.from("owner");
 
 /**
- * A store's folder: tables, transactions, and the process that owns it. A second process that opens the folder takes it
- * over, and transactions of the first are refused with `taken`.
+ * A store's folder. A second process that opens it takes it over: transactions of the first are refused with `taken`.
  */
 export class LmdbFolder<Name extends string> {
   readonly directory: string;
   readonly tables: Readonly<Record<Name, LmdbDatabase>>;
   readonly room: DiskRoom;
-  /** The damaged file set aside at opening, and the reason. */
+  /** The damaged file set aside at opening. */
   readonly damagedFile: { readonly file: string; readonly reason: string } | undefined;
   readonly #environment: LmdbEnvironment;
   readonly #owner: LmdbDatabase | undefined;
@@ -231,10 +222,10 @@ export class LmdbFolder<Name extends string> {
   #closing: Promise<void> | undefined;
 
   /**
-   * Opens the folder, and makes it if it does not exist.
+   * Opens the folder, or makes it.
    *
    * @throws InvalidArgumentError `EINVAL` unless it is a path; NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without the
-   *   package `lmdb`; StoreError `taken` when this process has it open, `damaged`, `failed`. The folder is unchanged then
+   *   package `lmdb`; StoreError `taken` when this process has it open, `damaged`, `failed`
    */
   constructor(directory: string, settings: FolderSettings<Name>) {
     const { tables: names, owner, minFreeBytes = 0, damagedFile = "refuse", begin } = settings;
@@ -266,7 +257,7 @@ export class LmdbFolder<Name extends string> {
   }
 
   /**
-   * Runs `change` in one transaction; settles when it is on the disk.
+   * Settles when the transaction is on the disk.
    *
    * @throws StoreError `taken`, `failed`: nothing was changed; ClosedError `EBADF`
    */
@@ -286,7 +277,7 @@ export class LmdbFolder<Name extends string> {
     }
   }
 
-  /** Runs `change` in a transaction that blocks the event loop, for loading a store. */
+  /** Blocks the event loop, for loading a store. */
   transactionSync(change: () => void): void {
     this.#environment.transactionSync(() => {
       change();

@@ -1,6 +1,6 @@
 /**
- * A PostgreSQL database for stores: a pool of connections, statements, and transactions with a known outcome: done, refused
- * or unknown. The interfaces name the used part of the package `pg`, so that the types do not need the package.
+ * A PostgreSQL database for stores: transactions are done, refused, or of unknown outcome. The interfaces name the
+ * used part of the package `pg`, so that the types do not need it.
  */
 import { ClosedError } from "../../../core/errors.js";
 import { ignore } from "../../../core/ignore.js";
@@ -17,7 +17,7 @@ export interface PgQueries {
 }
 
 export interface PgClient extends PgQueries {
-  /** Returns the client to the pool; an error closes its connection. */
+  /** An error closes the connection. */
   release(error?: unknown): void;
 }
 
@@ -32,37 +32,32 @@ export interface PgPool extends PgQueries {
   end(): Promise<void>;
 }
 
-/** Makes a pool, which connects at the first query. */
 function openPool(what: string, options: object): PgPool {
   const { Pool } = loadOptional("pg", what) as {
     Pool: new (options: object) => PgPool;
   };
   const pool = new Pool(options);
-  // The next query replaces a lost connection, or reports the failure. The pool listens to idle connections only, and an
-  // unheard error of another one would end the process.
+  // The next query replaces a lost connection. An unheard error of one in use would end the process.
   pool.on("error", ignore);
   pool.on("connect", (client) => client.on("error", ignore));
   return pool;
 }
 
-/** Only "off" may lose a commit; the other values wait for a disk. */
+/** Only "off" may lose a commit. */
 const DURABLE = `SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'`;
 
-/** The database behind a store. */
 export class PostgresDatabase {
   readonly #pool: PgPool;
   #closing: Promise<void> | undefined;
 
   /**
    * @param what user of the database, for errors
-   * @param options of the pool
    * @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without the package `pg`
    */
   constructor(what: string, options: object) {
     this.#pool = openPool(what, options);
   }
 
-  /** Waits for running statements. */
   close(): Promise<void> {
     this.#closing ??= this.#pool.end();
     return this.#closing;
@@ -78,12 +73,12 @@ export class PostgresDatabase {
     }
   }
 
-  /** Runs a writing statement as one transaction. A lost connection leaves its outcome unknown. */
+  /** A lost connection leaves the outcome unknown. */
   write<Row>(text: string, values: readonly unknown[]): Promise<PgResult<Row>> {
     return this.#run(text, values, true);
   }
 
-  /** @param repeatable whether a lost answer is reported as an unknown outcome */
+  /** @param repeatable whether a lost answer is an unknown outcome */
   async #run<Row>(text: string, values: readonly unknown[], repeatable: boolean): Promise<PgResult<Row>> {
     const client = await this.#connect();
     try {
@@ -118,7 +113,7 @@ export class PostgresDatabase {
       client.release();
       return result;
     } catch (error) {
-      // Closing the connection also ends an uncommitted transaction.
+      // This also ends an uncommitted transaction.
       client.release(error);
       throw committing && !isRefusal(error) ? outcomeUnknown(error) : failed(error);
     }
@@ -126,16 +121,15 @@ export class PostgresDatabase {
 }
 
 /**
- * Whether the database refused the statement. A more severe error, a lost connection or a timeout may follow a commit that
- * took place.
+ * Whether the database refused the statement. After a more severe error, a lost connection or a timeout the commit may
+ * have taken place.
  */
 function isRefusal(error: unknown): boolean {
   const { severity, code } = (error ?? {}) as { severity?: unknown; code?: unknown };
-  // The severity is in the database's language. These classes of codes never end a connection.
+  // The severity is in the database's language; these codes never end a connection.
   return severity === "ERROR" || (typeof code === "string" && /^(2[2-8]|3[4-9B]|4[024])/.test(code));
 }
 
-/** Whether a write may have taken place, since its answer was lost. */
 function isOutcomeUnknown(error: unknown): boolean {
   return error instanceof StoreError && error.reason === "outcome-unknown";
 }
@@ -146,7 +140,7 @@ function outcomeUnknown(cause: unknown): StoreError {
   return new StoreError("outcome-unknown", message, { cause });
 }
 
-/** Class 53 of PostgreSQL's codes means no disk, no memory or no connection left. */
+/** Class 53: no disk, memory or connection left. */
 function failed(cause: unknown): StoreError {
   const code = (cause as { code?: unknown } | null)?.code;
   if (typeof code === "string" && code.startsWith("53"))

@@ -17,14 +17,12 @@ const EXPIRES_AT = 5;
 const COUNT_AT = 13;
 const HEADER = 17;
 
-/** Frames with an expiry. */
 export interface StoredRecord {
   /** ms since 1970. */
   readonly expires: number;
   readonly frames: readonly Buffer[];
 }
 
-/** Bytes of the record of these frames. */
 export function recordBytes(frames: readonly Uint8Array[]): number {
   let size = HEADER;
   for (const frame of frames) size += 4 + frame.length;
@@ -33,7 +31,7 @@ export function recordBytes(frames: readonly Uint8Array[]): number {
 
 export function encodeRecord(frames: readonly Uint8Array[], expires: number): Buffer {
   const size = recordBytes(frames);
-  // A view of Node's pool would retain eight kilobytes until the commit.
+  // A view of Node's pool would retain 8 KiB until the commit.
   const record = Buffer.allocUnsafeSlow(size);
   record[0] = VERSION;
   record.writeDoubleBE(expires, EXPIRES_AT);
@@ -48,7 +46,7 @@ export function encodeRecord(frames: readonly Uint8Array[], expires: number): Bu
   return record;
 }
 
-/** @returns the record, with frames as views of `bytes`; or the fault */
+/** @returns the record with views of `bytes`, or the fault */
 export function decodeRecord(bytes: Buffer): StoredRecord | string {
   if (bytes.length < HEADER) return `${bytes.length} bytes, at least ${HEADER} expected`;
   if (bytes[0] !== VERSION) return `version ${bytes[0]}, ${VERSION} expected`;
