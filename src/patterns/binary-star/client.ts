@@ -1,6 +1,6 @@
 /**
- * Client of a pair: sends to one server until it fails, then to the other. A lost or refused connection ends an
- * attempt at once. A passive server is silent until it becomes active, for `attemptTimeout` at most.
+ * Client of a pair: sends to one server until it fails, then to the other. A passive server is silent for
+ * `attemptTimeout` at most; a lost or refused connection ends an attempt at once.
  */
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { Codec } from "../../sockets/codec.js";
@@ -19,7 +19,6 @@ import {
 import type { RetryReason } from "../kit/request-rules.js";
 
 const OPTIONS = {
-  // One second per attempt, as in the Guide.
   ...requestClientOptions({ timeout: 30_000, attemptTimeout: 1_000, retryDelay: 50, maxRetryDelay: 1_000 }),
   codec: anything<Codec<never>>(),
 };
@@ -35,7 +34,6 @@ export type BinaryStarClientOptions<T = Raw> = Omit<Given<typeof OPTIONS>, "code
 
 interface ServerFailedOver {
   readonly type: "server:failed-over";
-  /** The failed server, and the next one. */
   readonly from: string;
   readonly to: string;
   readonly reason: RetryReason;
@@ -69,8 +67,8 @@ export class BinaryStarClient<T = Raw> extends RequestClient<T, T, ServerFailedO
   #failOvers = 0;
 
   /**
-   * @param endpoints client endpoints of primary and backup, or a source of both in either order. Requests find the
-   * active server; while the source is empty, calls wait
+   * @param endpoints client endpoints of primary and backup, or a source of both in either order; while it is empty,
+   *   calls wait
    * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
    */
   constructor(

@@ -7,7 +7,7 @@
  *                    ├─ hold ───> kept; served when `active`, dropped at `votes:dropped` and when `fenced`
  *                    └─ refuse ─> dropped: the client asks the other server
  *
- * Keeping requests speeds up fail-over: the passive server needs no second request to become active.
+ * A kept request is answered by the server that takes over, without a second request.
  */
 import { isBytes } from "../../core/bytes.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
@@ -24,11 +24,11 @@ import { BinaryStar, type BinaryStarEvent } from "./star.js";
 const OPTIONS = {
   /** Kept requests; 0: none. Default 1,000. */
   maxQueue: integer({ default: 1_000, min: 0 }),
-  /** Bytes of their frames; other messages count 0. Default 64 MiB. */
+  /** Bytes of their frames. Default 64 MiB. */
   maxQueueBytes: bytes({ default: 67_108_864 }),
 };
 
-/** Bounds of requests kept until their vote is decided; the oldest are dropped first. */
+/** Bounds of kept requests; the oldest are dropped first. */
 export type BinaryStarGateOptions = Given<typeof OPTIONS>;
 
 const REACTOR_OPTIONS = {
@@ -40,9 +40,9 @@ const REACTOR_OPTIONS = {
 const EVENTS: EventNames<BinaryStarGateEvent> = { "request:dropped": true };
 
 export type BinaryStarGateEvent = {
-  /** Messages were dropped; their clients try the other server. */
+  /** Messages were dropped; clients try the other server. */
   readonly type: "request:dropped";
-  /** `not-serving`: this server is not active, or is draining. `overflow`: a bound was reached. */
+  /** `not-serving`: not active, or draining. `overflow`: a bound was reached. */
   readonly reason: "not-serving" | "overflow";
   readonly messages: number;
 };
@@ -52,9 +52,8 @@ export interface BinaryStarGateStats {
   readonly received: number;
   readonly served: number;
   readonly held: number;
-  /** Bytes of kept frames. */
   readonly heldBytes: number;
-  /** Dropped because this server is not serving, or a bound was reached. */
+  /** `refused`: not serving; `overflow`: a bound was reached. */
   readonly dropped: { readonly refused: number; readonly overflow: number };
 }
 
@@ -109,15 +108,12 @@ export class BinaryStarGate<M = Buffer[]> extends Driver<BinaryStarGateEvent, Bi
     return this.#star.isServing();
   }
 
-  /**
-   * Casts a vote without a request to keep.
-   * @returns whether to serve now
-   */
+  /** Casts a vote without a message. @returns whether to serve now */
   vote(): boolean {
     return !this.stopping && this.#star.admit() === "serve";
   }
 
-  /** @param listener called each time this server becomes active, after kept requests were served */
+  /** @param listener called after kept requests were served */
   onServing(listener: () => void): void {
     this.#onServing.push(listener);
   }
@@ -173,7 +169,7 @@ export class BinaryStarGate<M = Buffer[]> extends Driver<BinaryStarGateEvent, Bi
 
   #starOnState = ({ state }: BinaryStarEvent & { readonly type: "state:changed" }): void => {
     if (state === "fenced") this.#dropHeld();
-    // Deferred until all listeners of `active` have run.
+    // Listeners of `active` run first.
     else if (state === "active") queueMicrotask(this.#serveHeld);
   };
 
@@ -200,13 +196,10 @@ export class BinaryStarGate<M = Buffer[]> extends Driver<BinaryStarGateEvent, Bi
   };
 }
 
-/** Options of a reactor for messages of type `M`. */
 export interface BinaryStarReactorOptions<M> extends BinaryStarGateOptions {
-  /** Receives each message to serve. Its errors are uncaught. */
+  /** Receives messages to serve. Its errors are uncaught. */
   readonly onRequest: (message: M) => void;
-  /**
-   * Whether a message is a client's request. Others (a worker's heartbeat, monitoring) do not vote. Default: all are.
-   */
+  /** Whether a message is a client's request. Others, such as a worker's heartbeat, do not vote. Default: all are. */
   readonly votes?: ((message: M) => boolean) | undefined;
 }
 
@@ -243,7 +236,7 @@ export class BinaryStarReactor<M> extends Driver<BinaryStarReactorEvent, BinaryS
   readonly #reading: Promise<void>;
 
   /**
-   * Reads `socket` until either is closed. The program binds it, answers on it and closes it.
+   * Reads `socket` until either is closed. The program binds, answers on and closes it.
    * @throws InvalidArgumentError `EINVAL`
    */
   constructor(star: BinaryStar, socket: Socket & Readable<M>, options: BinaryStarReactorOptions<M>) {
@@ -259,7 +252,7 @@ export class BinaryStarReactor<M> extends Driver<BinaryStarReactorEvent, BinaryS
     this.#reading = this.#read(socket);
   }
 
-  /** Settles when the socket is closed and read to the end, or this reactor is closed. */
+  /** Settles when the socket is read to its end, or this reactor is closed. */
   get ended(): Promise<void> {
     return this.#reading;
   }
@@ -273,7 +266,7 @@ export class BinaryStarReactor<M> extends Driver<BinaryStarReactorEvent, BinaryS
     return this.#gate.drain();
   }
 
-  /** @internal The socket stays open. */
+  /** @internal */
   protected async onClose(): Promise<void> {
     this.#stop.abort();
     await this.#gate.close();
@@ -292,7 +285,7 @@ export class BinaryStarReactor<M> extends Driver<BinaryStarReactorEvent, BinaryS
   }
 }
 
-/** Cost of a message; 0 if it is not made of frames. */
+/** 0 if it is not made of frames. */
 function sizeOf(message: unknown): number {
   return Array.isArray(message) ? costOf(message.filter(isBytes)) : 0;
 }

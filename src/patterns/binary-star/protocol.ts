@@ -7,22 +7,21 @@
  *   33  ACTIVE    it serves
  *   34  PASSIVE   it stands by
  *
- * Same as the Guide's bstar; there is no RFC. With a replica (rules.ts), its position is a second frame, and messages
- * without it are invalid, so such a pair does not mix with the Guide's. See docs/patterns/binary-star.md.
+ * As in the Guide's bstar; there is no RFC. With a replica (rules.ts), its position is a second frame, and messages
+ * without it are invalid.
  */
-/** A server's state, by its digit on the wire. */
+/** By the digit on the wire. */
 export const BinaryStarState = { PRIMARY: 1, BACKUP: 2, ACTIVE: 3, PASSIVE: 4 } as const;
 
 export type BinaryStarState = (typeof BinaryStarState)[keyof typeof BinaryStarState];
 
 const ZERO = 0x30;
 
-/** Message of a state: one frame of one byte. */
 export function encodeState(state: BinaryStarState): Buffer {
   return Buffer.of(ZERO + state);
 }
 
-/** @returns the state; `undefined` unless the first of `count` frames is one digit from 1 to 4 */
+/** @returns `undefined` unless the first of `count` frames is one digit from 1 to 4 */
 export function parseState(frames: readonly Uint8Array[], count = 1): BinaryStarState | undefined {
   const [frame] = frames;
   if (frames.length !== count || frame?.length !== 1) return undefined;

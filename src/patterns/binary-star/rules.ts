@@ -8,19 +8,18 @@
  *   4 PASSIVE   → 3          → 3          –            fenced       a vote
  *
  * A vote counts until the peer's next state. With a vote, and a peer silent for its whole patience (2 heartbeats), a
- * server becomes ACTIVE. Patience runs from the start, so a late starter hears an ACTIVE peer first. A short
- * listening time separates each vote from the fail-over, since a pause of the process may have left states of the
- * peer unread. Decisions wait until everything received in time is read, however late the process is. For the same
- * reason a server does not become ACTIVE by its peer's state (1, 2) in its first heartbeat, or in the first after a
- * pause: the state may be outdated, and the peer ACTIVE by now.
+ * server becomes ACTIVE. Patience runs from the start, so a late starter hears an ACTIVE peer first. A short listening
+ * time separates each vote from the fail-over, since a pause of the process may have left states unread: decisions
+ * wait until everything received in time is read. For the same reason a server does not become ACTIVE by its peer's
+ * state (1, 2) in its first heartbeat, or in the first after a pause.
  *
  * The rule against two masters:
  *
  * 1. An ACTIVE server that hears an ACTIVE peer is *fenced*. It serves no one, keeps publishing its state so that the
  *    peer is fenced as well, and waits for the operator's `resolve`. Two PASSIVE servers are fenced, too.
- * 2. An ACTIVE server that paused (stopped, or with a blocked event loop) and published no state for the patience
- *    less half a heartbeat may have lost the service. It is in *doubt*, and answers no one until it knows. The half
- *    heartbeat covers the travel time of states: while that varies by less, the peer does not take over too early.
+ * 2. An ACTIVE server that paused and published no state for the patience less half a heartbeat may have lost the
+ *    service. It is in *doubt*, and answers no one until it knows. The half heartbeat covers the travel time of states:
+ *    while that varies by less, the peer does not take over too early.
  * 3. So only a network cut between the servers, with clients reaching both, makes two masters; the first states
  *    exchanged end it.
  *
@@ -32,52 +31,45 @@
  *                               └── 3, then another: it served for a while ──> PRIMARY or BACKUP
  *
  * A doubt without a take-over ends in the state before, so that earlier answers hold. The peer publishes a take-over
- * at once, and a state takes less than half a heartbeat each way. So the doubting server has heard of it one
- * heartbeat after its own 3. For the same time a server that has just taken over is not fenced by a 3: a doubting
- * peer sent it before it heard of the take-over, and yields.
+ * at once, and a state takes less than half a heartbeat each way: one heartbeat after its own 3 the doubting server
+ * has heard of it. For the same time a server that has just taken over is not fenced by a 3, which a doubting peer
+ * sent before it heard of the take-over.
  *
- * All of this needs a connection. A peer killed and restarted during the pause is heard after the reconnect. Until
- * then, or until the peer is known to be absent, and for its patience at most, a doubting server does not send its 3.
+ * A peer killed and restarted during the pause is heard after the reconnect. Until then, or until the peer is known to
+ * be absent, and for its patience at most, a doubting server does not send its 3.
  */
 import { InvalidStateError } from "../../core/errors.js";
 import { BinaryStarState } from "./protocol.js";
 
-/**
- * Heartbeats by which a server doubts itself before its peer takes over; also the age of possibly unread states at a
- * take-over.
- */
+/** Heartbeats by which a server doubts itself before its peer takes over; also the age of possibly unread states. */
 const MARGIN = 0.5;
 
-/** Shortest listening time before a vote makes a server active, in heartbeats. */
+/** Heartbeats of listening before a vote makes a server active. */
 const LISTEN = 0.1;
-/** Lower bound of that in ms: timers may be late. */
+/** ms at least: timers may be late. */
 const MIN_LISTEN = 10;
 
-/** Role of a server. */
 export type BinaryStarRole = "primary" | "backup";
-/** Why a pair stopped: both serve, both are passive, or their replicas diverged. */
+/** Both serve, both are passive, or their replicas diverged. */
 export type BinaryStarFenceReason = "dual-active" | "dual-passive" | "foreign";
-/** Outcome of a client's request: served, kept until its vote is decided, or refused. */
+/** `hold`: kept until its vote is decided. */
 export type BinaryStarAdmission = "serve" | "hold" | "refuse";
 /** Why a state changed. */
 export type BinaryStarReason =
-  /** The peer published its state. */
   | "peer"
   /** The peer is silent and a client sent a request. */
   | "fail-over"
-  /** The operator handed the service over. */
   | "hand-over"
-  /** The operator called `resolve`. */
   | "resolved"
-  /** This process paused for almost the peer's patience; a doubt starts, or ends without a take-over. */
+  /** This process paused; a doubt starts, or ends without a take-over. */
   | "stalled";
 
-/** This server's replica compared with the peer's; `foreign`: diverged, neither is newer. */
+/** This replica compared with the peer's; `foreign`: diverged. */
 export type BinaryStarOrder = "newer" | "same" | "older" | "foreign";
 
 /**
- * State that a fail-over must not lose, such as a map: option `replica` of both servers. Each publishes its replica's
- * position with its state, and the two are compared before a server becomes ACTIVE:
+ * State that a fail-over must not lose, such as a map: option `replica` of both servers. Its position is published
+ * with each state, and the two are compared before a server becomes ACTIVE:
  *
  *   waiting  hears waiting   newer, or the same and the primary  → ACTIVE
  *            hears ACTIVE    not newer → PASSIVE; newer: the peer steps down
@@ -88,36 +80,32 @@ export type BinaryStarOrder = "newer" | "same" | "older" | "foreign";
  * Without a replica the roles decide.
  */
 export interface BinaryStarReplica {
-  /** Version as bytes for the peer's `compare`. Published with each state. */
+  /** Version for the peer's `compare`. */
   position(): Uint8Array;
   /**
    * Called for each state of the peer.
-   * @param theirs position of the peer's replica
    * @param own this server's state
-   * @returns `undefined` for an unreadable position: the peer has another version and counts as silent
+   * @returns `undefined` for an unreadable position: the peer counts as silent
    */
   compare(peer: BinaryStarState, theirs: Uint8Array, own: BinaryStarState): BinaryStarOrder | undefined;
-  /**
-   * Whether a client's request may make this server ACTIVE while its peer is silent.
-   * @param own its state
-   */
+  /** Whether a client's request may make this server ACTIVE while its peer is silent. */
   mayTakeOver(own: BinaryStarState): boolean;
-  /** The operator decided. `passive`: this replica yields to the peer's, even if newer. */
+  /** `passive`: this replica yields to the peer's, even if newer. */
   resolved(choice: "active" | "passive"): void;
 }
 
 export interface BinaryStarEffects {
   publish(state: BinaryStarState): void;
-  /** The state changed. Called before kept requests are served. */
+  /** Called before kept requests are served. */
   changed(state: BinaryStarState, from: BinaryStarState, cause: BinaryStarReason): void;
   fenced(reason: BinaryStarFenceReason): void;
-  /** The server paused and may have lost the service. `changed`, `fenced` or `resumed` follows. */
+  /** The service may be lost. `changed`, `fenced` or `resumed` follows. */
   doubted(): void;
-  /** The doubt ended without a take-over. Called before kept requests are served. */
+  /** No take-over. Called before kept requests are served. */
   resumed(): void;
-  /** The peer lives, or this server is fenced: drop kept requests. */
+  /** Kept requests are dropped. */
   votesDropped(): void;
-  /** Both servers have the same role, so neither will serve. Called once per occurrence. */
+  /** Neither will serve. Called once per occurrence. */
   sameRole(role: BinaryStarRole): void;
 }
 
@@ -127,7 +115,6 @@ export interface BinaryStarRulesOptions {
   readonly heartbeatInterval: number;
   /** Heartbeats of silence before the peer counts as gone. */
   readonly liveness: number;
-  /** State that a fail-over must not lose; without it the roles decide. */
   readonly replica?: BinaryStarReplica | undefined;
 }
 
@@ -135,12 +122,12 @@ export interface BinaryStarRulesOptions {
  * What an ACTIVE server knows of its service.
  *
  *   certain    it serves
- *   listening  it was held up: it reads what came meanwhile, and publishes nothing until a time
+ *   listening  it paused: reads what came, and publishes nothing until a time
  *   asking     it has published its 3, and has `at` to hear one
  */
 type Doubt =
   | { readonly step: "certain" }
-  /** `since`: start of the last pause. `rival`: a 3 was received. */
+  /** `since`: end of the last pause. `rival`: a 3 was received. */
   | { readonly step: "listening"; readonly since: number; readonly at: number; readonly rival: boolean }
   | { readonly step: "asking"; readonly at: number };
 
@@ -161,30 +148,29 @@ export class BinaryStarRules {
   readonly #replica: BinaryStarReplica | undefined;
   readonly #interval: number;
   readonly #patience: number;
-  /** ms without publishing a state before this server doubts itself. */
+  /** ms without publishing before this server doubts itself. */
   readonly #doubtAfter: number;
   #state: BinaryStarState;
   #fence: BinaryStarFenceReason | undefined = undefined;
   #peer: BinaryStarState | undefined = undefined;
-  /** Until then the peer may be active. */
   #peerExpiry: number;
-  /** Until then a waiting peer may have changed state unheard. */
+  /** Until then a waiting peer may have changed unheard. */
   #oldWordsUntil: number;
   #publishAt: number;
   #publishedAt: number;
   readonly #listen: number;
-  /** When a client's vote takes effect if the peer stays silent; `undefined` without a vote. */
+  /** When a vote takes effect if the peer stays silent. */
   #failOverAt: number | undefined = undefined;
   #doubt: Doubt = CERTAIN;
   #tickedAt = Number.NEGATIVE_INFINITY;
-  /** Whether the peer's connection is up; and whether a state arrived on it, or the peer is known to be absent. */
+  /** The peer's connection is up; a state arrived on it, or the peer is known to be absent. */
   #connected = true;
   #hearsPeer = false;
   /** Until then a PASSIVE peer may accept the hand-over. */
   #yieldUntil = Number.NEGATIVE_INFINITY;
   /** Until then a 3 may come from a doubting peer that has not heard of this take-over. */
   #graceUntil = Number.NEGATIVE_INFINITY;
-  /** A backup that was never paired does not serve: its primary may be slow to start. */
+  /** A backup that was never paired does not serve: the primary may be slow to start. */
   #mayServeAlone: boolean;
   #sameRole = false;
   readonly #counts = { statesSent: 0, statesReceived: 0, failOvers: 0, stalls: 0, fences: 0 };
@@ -209,17 +195,15 @@ export class BinaryStarRules {
     return this.#state;
   }
 
-  /** Why the server is fenced, if it is. */
   get fence(): BinaryStarFenceReason | undefined {
     return this.#fence;
   }
 
-  /** Whether requests are served; call {@link request} before each, since time may have passed. */
+  /** Time may have passed: call {@link request} first. */
   get serving(): boolean {
     return this.#state === BinaryStarState.ACTIVE && this.#fence === undefined && !this.doubting;
   }
 
-  /** Whether the server paused while active and may have lost the service. */
   get doubting(): boolean {
     return this.#doubt.step !== "certain";
   }
@@ -229,13 +213,12 @@ export class BinaryStarRules {
     return this.serving;
   }
 
-  /** The peer's last state; `undefined` when it has been silent for the whole patience. */
+  /** `undefined` when the peer has been silent for the whole patience. */
   peer(now: number): BinaryStarState | undefined {
     return now < this.#peerExpiry ? this.#peer : undefined;
   }
 
   /**
-   * Handles a state of the peer.
    * @param position of the peer's replica, if any
    * @returns `false` for an unreadable position: the message is ignored
    */
@@ -244,18 +227,18 @@ export class BinaryStarRules {
     const order = position === undefined ? undefined : this.#replica?.compare(peer, position, this.#state);
     if (order === undefined && this.#replica !== undefined) return false;
     this.#counts.statesReceived += 1;
-    // States unread at a disconnect may be from an earlier life of the peer.
+    // Unread states may be from an earlier life of the peer.
     if (this.#connected) this.#hearsPeer = true;
     this.#peer = peer;
     this.#peerExpiry = now + this.#patience;
-    // Unread states are handled in order; the last one counts when this server publishes (tick).
+    // The last of several unread states counts, in `tick`.
     if (this.#fence === undefined) this.#hear(peer, order, now);
     if (!this.serving) this.#dropVotes();
     return true;
   }
 
   /**
-   * Reports the peer's connection; assumed up without a call.
+   * The connection counts as up without a call.
    * @param isAbsent nothing listens at the peer's endpoint
    */
   connection(stands: boolean, isAbsent = false): void {
@@ -263,13 +246,11 @@ export class BinaryStarRules {
     this.#hearsPeer = !stands && isAbsent;
   }
 
-  /** Publishes the state at once because the replica's position changed. */
   publishNow(now: number): void {
     this.#notice(now);
     if (this.#doubt.step !== "listening") this.#publish(now);
   }
 
-  /** Decides on a client's request. */
   request(now: number): BinaryStarAdmission {
     this.#notice(now);
     if (this.#fence !== undefined) return "refuse";
@@ -279,16 +260,13 @@ export class BinaryStarRules {
     return "hold";
   }
 
-  /**
-   * @param readUntil everything received before this time has been read; decisions need it. A process with a late
-   * event loop calls again one turn later
-   */
+  /** @param readUntil everything received before it has been read, as decisions need */
   tick(now: number, readUntil = now): void {
     this.#notice(now);
     this.#tickedAt = now;
     if (this.#failOverAt !== undefined && readUntil >= this.#failOverAt) {
       if (!this.#mayTakeOver) this.#dropVotes();
-      // A doubting peer's state must be read in time.
+      // A doubting peer's state must be read.
       else if (now - readUntil <= this.#interval * MARGIN) this.#failOver(now);
     }
     const doubt = this.#doubt;
@@ -300,7 +278,6 @@ export class BinaryStarRules {
     if (now >= this.#publishAt) this.#publish(now);
   }
 
-  /** Time of the next {@link tick}. */
   nextWakeUp(): number {
     const { step } = this.#doubt;
     const decideAt = this.#doubt.step === "certain" ? this.#failOverAt : this.#doubt.at;
@@ -310,8 +287,7 @@ export class BinaryStarRules {
   }
 
   /**
-   * Operator's fail-back: the ACTIVE server acts as newly started, which makes the PASSIVE one take over by the
-   * Guide's rules.
+   * Fail-back: the ACTIVE server acts as newly started, so that the PASSIVE one takes over by the Guide's rules.
    * @throws InvalidStateError `EFSM` when it is not active, or no PASSIVE peer was heard lately
    */
   handOver(now: number): void {
@@ -319,20 +295,17 @@ export class BinaryStarRules {
     if (!this.serving) throw refusal("hand over", "it does not serve");
     if (this.peer(now) !== BinaryStarState.PASSIVE) throw refusal("hand over", "no passive peer is there");
     this.#become(this.#initial, "hand-over", now);
-    this.#peerExpiry = now + this.#patience; // Votes must not bring the service back before the peer could take it.
+    this.#peerExpiry = now + this.#patience; // Votes must not bring the service back first.
     this.#yieldUntil = this.#peerExpiry;
     this.#publish(now);
   }
 
-  /**
-   * Operator's decision for a fenced or waiting server. Resolve the loser first.
-   * @throws InvalidStateError `EFSM` when there is nothing to resolve, or the peer's state contradicts the choice
-   */
+  /** @throws InvalidStateError `EFSM` when there is nothing to resolve, or the peer's state contradicts the choice */
   resolve(choice: "active" | "passive", now: number): void {
     this.#notice(now);
     const waits = this.#state === BinaryStarState.PRIMARY || this.#state === BinaryStarState.BACKUP;
     const peer = this.peer(now);
-    // A passive, incomplete server whose peer does not return can only be decided by the operator.
+    // Only the operator can decide for an incomplete server without its peer.
     const stranded = choice === "active" && this.#state === BinaryStarState.PASSIVE && peer === undefined;
     if (this.#fence === undefined && !waits && !(stranded && this.#replica !== undefined))
       throw refusal("resolve", "it is neither fenced nor waiting");
@@ -360,7 +333,7 @@ export class BinaryStarRules {
     return this.#state !== BinaryStarState.BACKUP || this.#mayServeAlone;
   }
 
-  /** @param order this replica compared with the peer's; `undefined` if roles decide */
+  /** @param order `undefined` if roles decide */
   #hear(peer: BinaryStarState, order: BinaryStarOrder | undefined, now: number): void {
     const same = peer === this.#initial && this.#state === this.#initial;
     if (same && !this.#sameRole) this.#effects.sameRole(this.#role);
@@ -368,7 +341,7 @@ export class BinaryStarRules {
     const waits =
       (peer === BinaryStarState.PRIMARY || peer === BinaryStarState.BACKUP) && now >= this.#oldWordsUntil;
     if (order === "foreign" && peer !== this.#state) {
-      // The active server continues; only the other must not follow.
+      // Only the other server must not follow.
       if (this.#state !== BinaryStarState.ACTIVE) this.#stop("foreign");
       return;
     }
@@ -391,10 +364,7 @@ export class BinaryStarRules {
     }
   }
 
-  /**
-   * A waiting server hears its peer.
-   * @param waits whether the peer waits and has the other role
-   */
+  /** @param waits whether the peer waits and has the other role */
   #hearWaiting(peer: BinaryStarState, order: BinaryStarOrder | undefined, waits: boolean, now: number): void {
     const primary = this.#state === BinaryStarState.PRIMARY;
     if (peer === BinaryStarState.ACTIVE) {
@@ -403,16 +373,16 @@ export class BinaryStarRules {
       if (order === "newer" || (primary && (order ?? "same") === "same"))
         this.#become(BinaryStarState.ACTIVE, "peer", now);
     } else if (peer === BinaryStarState.PASSIVE && order === "newer") {
-      // In the first heartbeat, or after a hand-over, the state may be outdated.
+      // The state may be outdated.
       if (now >= this.#oldWordsUntil && now >= this.#yieldUntil)
         this.#become(BinaryStarState.ACTIVE, "peer", now);
     }
   }
 
-  /** Runs first: checks for a pause in which the peer may have taken over. */
+  /** Checks for a pause in which the peer may have taken over. */
   #notice(now: number): void {
     if (now - this.#publishedAt < this.#doubtAfter) return;
-    // States received during the pause are unread, so the peer's silence means nothing.
+    // Unread states: the peer's silence means nothing.
     this.#counts.stalls += 1;
     this.#publishedAt = now;
     this.#publishAt = now;
@@ -420,38 +390,34 @@ export class BinaryStarRules {
     this.#oldWordsUntil = now + this.#interval;
     this.#dropVotes();
     if (this.#state !== BinaryStarState.ACTIVE || this.#fence !== undefined) return;
-    // Publishing 3 before reading the peer's would fence a peer that took over.
+    // A 3 before reading the peer's would fence a peer that took over.
     const { step } = this.#doubt;
     const rival = this.#doubt.step === "listening" && this.#doubt.rival;
     this.#doubt = { step: "listening", since: now, at: now + this.#listen, rival };
     this.#peer = undefined;
-    // The peer's absence is no longer certain.
     if (!this.#connected) this.#hearsPeer = false;
     if (step === "certain") this.#effects.doubted();
   }
 
-  /** States received during the pause have been read. */
   #endListening(doubt: Doubt & { step: "listening" }, now: number): void {
     const deafUntil = doubt.since + this.#patience;
     if (!this.#hearsPeer && now < deafUntil) {
-      this.#publishedAt = now; // This is no stop.
+      this.#publishedAt = now; // This is no pause.
       this.#doubt = { ...doubt, at: Math.min(now + this.#listen, deafUntil) };
       return;
     }
     if (!doubt.rival) this.#doubt = { step: "asking", at: now + this.#interval };
-    // The peer was or may have been active, so knowledge of it is void. If it no longer is, both start over.
+    // The peer may have been active, so knowledge of it is void. If it no longer is, both start over.
     else if (this.#peer === BinaryStarState.ACTIVE) this.#leave(BinaryStarState.PASSIVE, "peer", now);
     else this.#leave(this.#initial, "peer", now);
     this.#publish(now);
   }
 
-  /** The peer did not take over. */
   #resume(): void {
     this.#doubt = CERTAIN;
     this.#effects.resumed();
   }
 
-  /** Ends the doubt: this server is no longer active. */
   #leave(state: BinaryStarState, cause: BinaryStarReason, now: number): void {
     this.#become(state, cause, now);
     this.#effects.votesDropped();
@@ -468,8 +434,8 @@ export class BinaryStarRules {
     this.#state = state;
     this.#doubt = CERTAIN;
     if (state === BinaryStarState.ACTIVE || state === BinaryStarState.PASSIVE) this.#mayServeAlone = true;
-    if (state === BinaryStarState.ACTIVE) this.#failOverAt = undefined; // Who holds the requests serves them now.
-    this.#publishAt = now; // The peer hears of it with the next tick, which is at once.
+    if (state === BinaryStarState.ACTIVE) this.#failOverAt = undefined;
+    this.#publishAt = now; // With the next tick, which is at once.
     this.#effects.changed(state, from, cause);
   }
 

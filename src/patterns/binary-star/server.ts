@@ -4,8 +4,8 @@
  *   client REQ or DEALER  ── envelope | "" | body ──>  ROUTER ─ gate ─> handler
  *                         <── envelope | "" | reply ──
  *
- * A reply is sent only if this server has been active without a break since it admitted the request. Otherwise it is
- * dropped and counted, since the other server does not know its effects.
+ * A reply is sent only if this server has been active without a break since it admitted the request: else the other
+ * server does not know its effects.
  */
 import { quoted, refuseExtra } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, type ShoalError } from "../../core/errors.js";
@@ -42,8 +42,8 @@ const OPTIONS = {
   star: object<BinaryStarOptions>(),
   errorReply: func<(error: unknown) => never>(),
   /**
-   * Whether clients get every handler error's message. Otherwise only messages of a `ServiceError` or with `expose:
-   * true`; `code` and `data` are always sent. Default false.
+   * Whether clients get every handler error's message. Otherwise only that of a `ServiceError` or with `expose: true`;
+   * `code` and `data` are always sent. Default false.
    */
   exposeErrors: boolean(false),
   /** Concurrent handlers; more requests get an error. Default 1,000. */
@@ -53,7 +53,6 @@ const OPTIONS = {
   socketOptions: object<RouterOptions>(),
 };
 
-/** Options of a pair's server. */
 export type BinaryStarServerOptions<T = Raw> = Omit<
   Given<typeof OPTIONS>,
   "star" | "errorReply" | "codec"
@@ -61,8 +60,7 @@ export type BinaryStarServerOptions<T = Raw> = Omit<
   /** The pair: role and peer. */
   readonly star: BinaryStarOptions;
   /**
-   * Reply to a failed request, for foreign clients. Default: an error reply, which `BinaryStarClient` rejects with as
-   * a `ServiceError`.
+   * Reply to a failed request, for foreign clients. Default: an error reply, a `ServiceError` at `BinaryStarClient`.
    */
   readonly errorReply?: ((error: unknown) => BodyFor<Settled<NoInfer<T>>>) | undefined;
   /** Encodes and decodes bodies as one frame. Default: raw frames. */
@@ -70,11 +68,10 @@ export type BinaryStarServerOptions<T = Raw> = Omit<
 };
 
 const HAND_OVER_OPTIONS = {
-  /** ms for requests in flight to finish; -1: no limit. Default 5,000. */
+  /** ms for requests in flight; -1: no limit. Default 5,000. */
   timeout: integer({ default: 5_000, min: -1 }),
 };
 
-/** Options of `handOver`. */
 export type BinaryStarHandOverOptions = Given<typeof HAND_OVER_OPTIONS>;
 
 const EVENTS: EventNames<BinaryStarServerEvent> = {
@@ -84,21 +81,19 @@ const EVENTS: EventNames<BinaryStarServerEvent> = {
   "message:invalid": true,
 };
 
-/** Context of a request. */
 export interface BinaryStarRequestContext {
-  /** Aborted when the reply can no longer be sent: this server is no longer active, or closes. */
+  /** Aborted when this server is no longer active, or closes. */
   readonly signal: AbortSignal;
   /** The client's routing id. */
   readonly client: Buffer;
 }
 
-/** Answers one request; with a codec it takes and returns values. */
+/** Answers one request. */
 export type BinaryStarHandler<T> = (
   request: BodyOf<T>,
   context: BinaryStarRequestContext,
 ) => BodyFor<Settled<T>> | Promise<BodyFor<Settled<T>>>;
 
-/** `clients` for requests, `state` for the other server. */
 export type BinaryStarSide = "clients" | "state";
 
 /** Bound endpoints, wildcards filled in. */
@@ -108,24 +103,22 @@ export interface BinaryStarEndpoints {
   readonly state: readonly string[];
 }
 
-/** Events of a server and its Binary Star. */
 export type BinaryStarServerEvent =
   | BinaryStarEvent
   | BinaryStarReactorEvent
   /** A handler failed, or its reply cannot be encoded. */
   | { readonly type: "handler:failed"; readonly error: unknown }
-  /** A message without envelope or body, or with a body that the codec refuses. */
+  /** No envelope or body, or a body that the codec refuses. */
   | { readonly type: "message:invalid"; readonly frames: number };
 
-/** Counts since creation. */
 export interface BinaryStarServerStats extends BinaryStarReactorStats {
   readonly star: BinaryStarStats;
   readonly inFlight: number;
   readonly replied: number;
-  /** Failed handlers, and requests above `maxInFlight`. */
+  /** Also requests above `maxInFlight`. */
   readonly failed: number;
   readonly invalid: number;
-  /** Replies not sent: this server was no longer active, or the client was gone. */
+  /** This server was no longer active, or the client was gone. */
   readonly repliesDropped: { readonly notServing: number; readonly unroutable: number };
 }
 
@@ -159,7 +152,6 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
   readonly #reactor: BinaryStarReactor<Buffer[]>;
   readonly #clients: string[] = [];
   readonly #inFlight = new Set<Promise<void>>();
-  /** Aborted when this server stops being active. */
   #serving = new AbortController();
   #handingOver = false;
   readonly #counts = { replied: 0, failed: 0, invalid: 0, notServing: 0, unroutable: 0 };
@@ -192,11 +184,11 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
   }
 
   /**
-   * Binds `clients`, at any number of endpoints, or `state` for the other server, at one. Binding `state` starts the
-   * pair: bind `clients` first.
+   * Binds `clients`, at any number of endpoints, or `state` for the other server, at one, which starts the pair: bind
+   * `clients` first.
    * @returns the endpoint, wildcards filled in
-   * @throws InvalidArgumentError `EINVAL` for a bad side or endpoint; InvalidStateError `EFSM` when `state` is
-   * already bound; ClosedError `EBADF`; TransportError as a socket's `bind`
+   * @throws InvalidArgumentError `EINVAL` for a bad side or endpoint; InvalidStateError `EFSM` when `state` is already
+   *   bound; ClosedError `EBADF`; TransportError as a socket's `bind`
    */
   bind(side: BinaryStarSide, endpoint: string): Promise<string>;
   async bind(side: BinaryStarSide, endpoint: string, ...extra: unknown[]): Promise<string> {
@@ -221,10 +213,9 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
   }
 
   /**
-   * Hands the service over to the passive peer: refuses new requests, finishes those in flight within `timeout` ms,
-   * then hands over.
+   * Refuses new requests, finishes those in flight within `timeout` ms, then hands over to the passive peer.
    * @throws InvalidStateError `EFSM` when this server is not active, or has no passive peer; InvalidArgumentError
-   * `EINVAL`; ClosedError `EBADF`, `EAGAIN`
+   *   `EINVAL`; ClosedError `EBADF`, `EAGAIN`
    */
   async handOver(options: BinaryStarHandOverOptions = {}): Promise<void> {
     this.assertOpen();
@@ -251,7 +242,7 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
     };
   }
 
-  /** @internal New requests are dropped; their clients try the other server. */
+  /** @internal */
   protected override async onDrain(): Promise<void> {
     await this.#reactor.drain();
     await this.#idle();
@@ -314,7 +305,7 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
         this.#counts.replied += 1;
     } catch (error) {
       this.#counts.failed += 1;
-      // Errors after an abort are not failures.
+      // After an abort it is not a failure.
       if (!signal.aborted) this.events.emit({ type: "handler:failed", error });
       await this.#sendError(envelope, handlerErrorReply(error, this.#exposeErrors), error, term);
     }
@@ -337,7 +328,7 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
 
   /** @returns whether it was sent */
   async #send(envelope: Envelope, reply: readonly Buffer[], term: number): Promise<boolean> {
-    // A handler that blocked the process causes a doubt; the reply waits for its end.
+    // A blocking handler causes a doubt; the reply waits for its end.
     if (!(await this.star.whenCertain()) || this.star.term !== term) {
       this.#counts.notServing += 1;
       return false;
@@ -358,7 +349,7 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
   }
 
   #starOnEvent = (event: BinaryStarEvent): void => {
-    // A doubt may end without a take-over, so requests in flight continue.
+    // A doubt may end without a take-over.
     if (event.type === "state:changed" && event.reason !== "stalled") {
       if (event.state === "active") this.#serving = new AbortController();
       else this.#serving.abort();

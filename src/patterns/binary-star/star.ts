@@ -43,9 +43,8 @@ import {
   type BinaryStarRulesStats,
 } from "./rules.js";
 
-/** Reconnect interval to the peer in ms, initial and maximal: it must reconnect within the patience. */
+/** ms, initial and maximal: reconnects must happen within the patience. */
 const RECONNECT_INTERVAL = 100;
-/** ms for the last state to be sent at close. */
 const LAST_STATE_LINGER = 100;
 
 interface StateSocketOptions extends PublisherOptions, SubscriberOptions {}
@@ -54,13 +53,13 @@ const OPTIONS = {
   /** The primary is active when both start. */
   role: choice<BinaryStarRole>(["primary", "backup"]),
   /**
-   * The other server's state endpoint, or a source of it without this server's own. An endpoint stays in use until
-   * the source replaces it, even while its list is empty: a draining server is still active and must be heard.
+   * The other server's state endpoint, or a source of it without this server's own. An endpoint stays in use until it
+   * is replaced, even while the list is empty: a draining server is still active and must be heard.
    */
   peer: anything<string | EndpointSource>(),
   /** ms between states; the same on both servers. Default 1,000. */
   heartbeatInterval: integer({ default: 1_000 }),
-  /** Heartbeats of silence before the peer counts as gone; 2 to 1,000, the same on both. Default 2. */
+  /** Heartbeats of silence before the peer counts as gone; 2 to 1,000, the same on both servers. Default 2. */
   liveness: integer({ default: 2, min: 2, max: 1_000 }),
   /** Options of both sockets. */
   socketOptions: object<StateSocketOptions>(),
@@ -68,11 +67,11 @@ const OPTIONS = {
   publisherOptions: object<PublisherOptions>(),
   /** Options of the SUB, over `socketOptions`: security as a client. */
   subscriberOptions: object<SubscriberOptions>(),
-  /** Called before `handOver`; throw to refuse it. For servers whose peer needs their state. */
+  /** Called before `handOver`; throw to refuse it. */
   checkHandOver: func<() => void>(),
   /**
    * State that a fail-over must not lose: its position is published with each state and checked before this server
-   * becomes active. Required on both servers or neither; incompatible with the Guide's programs.
+   * becomes active. On both servers or neither; incompatible with the Guide's programs.
    */
   replica: object<BinaryStarReplica>(),
   context: anything<Context>(),
@@ -84,17 +83,15 @@ const OPTIONS = {
 export type BinaryStarOptions = GivenWith<typeof OPTIONS, "role" | "peer">;
 
 /**
- * State by name. `active` serves, `passive` stands by, `primary` and `backup` wait for their peer's state. `fenced`
- * serves no one until `resolve`. `doubting` paused while active, and serves no one until it knows whether its peer
- * took over.
+ * `active` serves, `passive` stands by, `primary` and `backup` wait for their peer's state. `fenced` serves no one
+ * until `resolve`. `doubting` paused while active, and serves no one until it knows whether its peer took over.
  */
 export type BinaryStarStateName = "primary" | "backup" | "active" | "passive" | "doubting" | "fenced";
 
 export type BinaryStarEvent =
   /**
-   * State changed. Listeners of `active` run before kept requests are served. With reason `stalled`, the server is
-   * `doubting` for about a heartbeat; `active` follows if the peer did not take over, in which case the service was
-   * never interrupted.
+   * Listeners of `active` run before kept requests are served. With reason `stalled`, the server is `doubting` for
+   * about a heartbeat; `active` follows without an interruption if the peer did not take over.
    */
   | {
       readonly type: "state:changed";
@@ -102,21 +99,21 @@ export type BinaryStarEvent =
       readonly from: BinaryStarStateName;
       readonly reason: BinaryStarReason;
     }
-  /** Both servers are active or passive, or their replicas diverged. This server serves no one until `resolve`. */
+  /** This server serves no one until `resolve`. */
   | {
       readonly type: "state:changed";
       readonly state: "fenced";
       readonly from: BinaryStarStateName;
       readonly reason: BinaryStarFenceReason;
     }
-  /** Kept requests were dropped: the peer lives, or this server is fenced. */
+  /** The peer lives, or this server is fenced. */
   | { readonly type: "votes:dropped" }
-  /** The peer has the same role (a configuration error); neither will serve. */
+  /** The peer has the same role; neither will serve. */
   | { readonly type: "peer:misconfigured"; readonly role: BinaryStarRole }
-  /** A message from the peer is not a state, or has an unknown version. */
+  /** The peer's message is not a state, or of an unknown version. */
   | { readonly type: "peer:invalid"; readonly frames: number };
 
-/** Event names, for drivers that include a Binary Star's events. */
+/** For drivers that include a Binary Star's events. */
 export const BINARY_STAR_EVENTS: EventNames<BinaryStarEvent> = {
   "state:changed": true,
   "votes:dropped": true,
@@ -126,9 +123,8 @@ export const BINARY_STAR_EVENTS: EventNames<BinaryStarEvent> = {
 
 export interface BinaryStarStats extends BinaryStarRulesStats {
   readonly state: BinaryStarStateName;
-  /** The peer's last state; `undefined` while it is silent. */
+  /** `undefined` while the peer is silent. */
   readonly peer: BinaryStarStateName | undefined;
-  /** Invalid messages from the peer. */
   readonly invalid: number;
 }
 
@@ -162,18 +158,16 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
   readonly #timer: DriverTimer;
   readonly #publisher: Publisher;
   readonly #subscriber: Subscriber;
-  /** The peer's endpoint source; `undefined` for a fixed endpoint. */
+  /** `undefined` for a fixed endpoint. */
   readonly #peerSource: EndpointList | undefined;
   #peerEndpoint = "";
-  /** Callbacks for the end of a doubt. */
   #doubters: (() => void)[] = [];
-  /** State of the last event. */
   #state: BinaryStarStateName;
   #invalid = 0;
   #term = 0;
   #binding: Promise<string> | undefined;
   #running = false;
-  /** States received before this time have been read. */
+  /** States received before it have been read. */
   #readUntil = Number.NEGATIVE_INFINITY;
   #reading: Promise<void> = Promise.resolve();
 
@@ -188,7 +182,7 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
     if (isEndpointSource(peer)) this.#peerSource = new EndpointList("BinaryStar", peer);
     else checkEndpoint("peer", peer);
     this.#settings = settings;
-    // Unlike other patterns, the state machine must see pauses of the process (rules.ts, sentence 2).
+    // The state machine must see pauses of the process (rules.ts, 2.).
     this.#timer = new DriverTimer(Number.POSITIVE_INFINITY, clock ?? systemClock);
     const shared = { ...settings.socketOptions, ...(context === undefined ? {} : { context }) };
     const reconnect = Math.min(RECONNECT_INTERVAL, heartbeatInterval);
@@ -218,16 +212,16 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
     return this.#rules.doubting ? "doubting" : NAMES[this.#rules.state];
   }
 
-  /** Changes each time this server becomes or stops being active; unchanged by a doubt without a take-over. */
+  /** Changes each time this server becomes or stops being active. */
   get term(): number {
     return this.#term;
   }
 
   /**
-   * Binds the state endpoint, and starts publishing and reading states.
+   * Binds the state endpoint, and starts the pair.
    * @returns the endpoint, wildcards filled in
-   * @throws InvalidStateError `EFSM` when already bound; InvalidArgumentError `EINVAL` for a bad endpoint;
-   * ClosedError `EBADF`; TransportError as a socket's `bind`
+   * @throws InvalidStateError `EFSM` when already bound; InvalidArgumentError `EINVAL`; ClosedError `EBADF`;
+   *   TransportError as a socket's `bind`
    */
   bind(endpoint: string): Promise<string>;
   async bind(endpoint: string, ...extra: unknown[]): Promise<string> {
@@ -252,10 +246,9 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
   }
 
   /**
-   * Decides on a client's request. Each call is a vote for fail-over: call it for client requests only, not for
-   * monitoring.
-   * @returns `serve`: answer it. `hold`: keep it until `active` (answer it), or `votes:dropped` or `fenced` (drop
-   * it). `refuse`: drop it.
+   * Decides on a client's request. Each call is a vote for fail-over: call it for client requests only.
+   * @returns `serve`: answer it. `hold`: keep it until `active` (answer it), or `votes:dropped` or `fenced` (drop it).
+   *   `refuse`: drop it
    */
   admit(): BinaryStarAdmission {
     if (!this.#running || this.stopping) return "refuse";
@@ -264,7 +257,7 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
     return admission;
   }
 
-  /** Whether requests are served now; not a vote. Check again before sending a reply. */
+  /** Whether requests are served; not a vote. Check again before sending a reply. */
   isServing(): boolean {
     if (!this.#running || this.closed) return false;
     const serving = this.#rules.stillServing(this.#timer.now());
@@ -273,8 +266,8 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
   }
 
   /**
-   * Whether this server is active, once certain: a doubting server knows after about a heartbeat, others at once.
-   * Await it before dropping the reply of a slow handler.
+   * Whether this server is active: a doubting one knows after about a heartbeat. Await it before dropping a slow
+   * handler's reply.
    */
   async whenCertain(): Promise<boolean> {
     while (!this.isServing() && this.#rules.doubting && !this.closed)
@@ -282,7 +275,7 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
     return this.isServing();
   }
 
-  /** Publishes the state at once because the position of `replica` changed. */
+  /** Publishes the new position of `replica` at once. */
   publishNow(): void {
     if (!this.#running || this.closed) return;
     this.#rules.publishNow(this.#timer.now());
@@ -290,10 +283,9 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
   }
 
   /**
-   * Hands the service over to the passive peer, to bring back the primary. This server refuses requests from now on;
-   * the peer serves once it hears of it.
-   * @throws InvalidStateError `EFSM` when this server is not active, or has no passive peer; errors of
-   * `checkHandOver`
+   * Hands the service over to the passive peer. This server refuses requests from now on; the peer serves once it
+   * hears of it.
+   * @throws InvalidStateError `EFSM` when this server is not active, or has no passive peer; errors of `checkHandOver`
    */
   handOver(): void {
     this.#assertRunning();
@@ -303,8 +295,8 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
   }
 
   /**
-   * Decides the state of a fenced server. Resolve the loser as passive or stop it first, then the winner as active.
-   * Also lets a backup that never found its primary serve alone.
+   * Decides the state of a fenced server, or of a backup that never found its primary. Resolve the loser as passive or
+   * stop it first, then the winner as active.
    * @throws InvalidStateError `EFSM` when there is nothing to decide, or the peer's state contradicts it
    */
   resolve(choice: "active" | "passive"): void {
@@ -325,11 +317,10 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
     };
   }
 
-  /** @internal Stops publishing; the peer's patience detects it. */
+  /** @internal */
   protected async onClose(linger: number): Promise<void> {
     this.#timer.stop();
     this.#endDoubt();
-    // The last state may be a hand-over's.
     const last = linger < 0 ? LAST_STATE_LINGER : Math.min(linger, LAST_STATE_LINGER);
     this.#peerSource?.stop();
     await Promise.all([this.#publisher.close({ linger: last }), this.#subscriber.close({ linger: 0 })]);
@@ -353,7 +344,7 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
     return resolved;
   }
 
-  /** The next event-loop turn reads received states; the state machine decides after it. */
+  /** The next turn reads received states; the rules decide after it. */
   #tick(now: number): void {
     this.#rules.tick(now, this.#readUntil);
     setImmediate(() => {
@@ -364,7 +355,7 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
     });
   }
 
-  /** Applies a new peer endpoint. An empty or unchanged list has no effect. */
+  /** An empty or unchanged list has no effect. */
   #follow(list: readonly string[]): void {
     const before = this.#peerEndpoint;
     const [endpoint] = list;
@@ -374,7 +365,7 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
     if (before !== "") this.#subscriber.disconnect(before);
   }
 
-  /** A refused connection means that the host is up without the process. */
+  /** Refused: the host is up without the process. */
   #subscriberOnEvent(event: SocketEvent): void {
     if (event.type === "handshake") this.#rules.connection(true);
     else if (event.type === "disconnect") this.#rules.connection(false);

@@ -1,5 +1,5 @@
 /**
- * The Guide's Black Box (chapter 5, High-Speed Subscribers): one thread receives, others work.
+ * The Guide's Black Box (chapter 5, High-Speed Subscribers).
  *
  *                    receiver thread                     worker threads
  *   PUB ──> SUB ──> hash of the key ──> queue 0 ──> handler of the user's module
@@ -19,10 +19,9 @@ import { type BlackBoxOptions, type ResolvedBox, resolveBox } from "./options.js
 import type { BlackBoxDropReason, BlackBoxShardStats } from "./shard.js";
 import { ShardThread, startThread, type ThreadOwner } from "./threads.js";
 
-/** ms for a module's `teardown` after the linger of `close`. */
+/** ms for a module's `teardown`. */
 const TEARDOWN_TIME = 1_000;
 
-/** Second argument of a handler. */
 export interface BlackBoxContext<D = unknown> {
   /** From 0. */
   readonly shard: number;
@@ -33,33 +32,33 @@ export interface BlackBoxContext<D = unknown> {
 
 /**
  * Default export of a handler's module. Called with one message at a time; a returned promise delays the next. Frames
- * are views of one batch: keeping a frame retains the batch (about 1 MiB), so copy it.
+ * are views of one batch (about 1 MiB): copy a frame to keep it.
  *
- * The module may also export `setup(context)` and `teardown(context)`, awaited before the thread's first and after
- * its last message: the place for additional sockets.
+ * The module may also export `setup(context)` and `teardown(context)`, awaited before the thread's first and after its
+ * last message.
  */
 export type BlackBoxHandler<D = unknown> = (frames: Buffer[], context: BlackBoxContext<D>) => unknown;
 
 export type BlackBoxEvent =
   | { readonly type: "peer:joined"; readonly address: string }
   | { readonly type: "peer:left"; readonly address: string }
-  /** Messages dropped since the last such event, at least 100 ms ago. */
+  /** Drops since the last such event, at least 100 ms ago. */
   | {
       readonly type: "messages:dropped";
       readonly shard: number;
       readonly reason: BlackBoxDropReason;
       readonly messages: number;
     }
-  /** A handler failed. The first failure is reported at once, further ones together every 100 ms. */
+  /** The first failure is reported at once, further ones together every 100 ms. */
   | {
       readonly type: "handler:failed";
       readonly shard: number;
       readonly messages: number;
-      /** First frame of the first failed message, 256 bytes at most. */
+      /** First frame of the first one, 256 bytes at most. */
       readonly topic: Buffer;
       readonly error: Error;
     }
-  /** A worker thread ended; its current message, if any, is lost. */
+  /** A worker thread ended; its current message is lost. */
   | {
       readonly type: "worker:crashed";
       readonly shard: number;
@@ -73,29 +72,21 @@ export type BlackBoxEvent =
   | { readonly type: "receiver:crashed"; readonly error: Error }
   | EndpointSourceEvent;
 
-/**
- * Statistics since `start`:
- *
- *   received = held + handled + failed + queued + inFlight + dropped{…} + lost
- */
+/** `received = held + handled + failed + queued + inFlight + dropped{…} + lost`. */
 export interface BlackBoxStats extends ReceiverStats {
   readonly handled: number;
-  /** Messages whose handler failed. */
   readonly failed: number;
   readonly queued: number;
   readonly queuedBytes: number;
-  /** Messages in worker threads. */
   readonly inFlight: number;
-  /** Messages being handled when their thread crashed or was ended by `close`. */
+  /** Being handled when their thread crashed or was ended by `close`. */
   readonly lost: number;
   readonly dropped: Readonly<Record<BlackBoxDropReason, number>>;
-  /** Crashed worker threads. */
   readonly crashes: number;
 }
 
 /**
- * Subscriber for streams too fast for one thread: receives in one thread and handles messages in others, in order per
- * key.
+ * Subscriber for streams too fast for one thread: receives in one and handles messages in others, in order per key.
  *
  * @example
  * ```ts no-run
@@ -111,7 +102,6 @@ export interface BlackBoxStats extends ReceiverStats {
  */
 export class BlackBox extends Driver<BlackBoxEvent, Promise<BlackBoxStats>> {
   readonly #options: ResolvedBox;
-  /** Source in the option `connect`. */
   readonly #source: EndpointList | undefined;
   #receiver: Worker | undefined;
   #threads: ShardThread[] = [];
@@ -140,20 +130,20 @@ export class BlackBox extends Driver<BlackBoxEvent, Promise<BlackBoxStats>> {
     this.#options = resolveBox(options);
     const { source, receiver } = this.#options;
     if (source === undefined) return;
-    // An explicit engine excludes the process-wide context, whose inproc names reach threads.
+    // inproc names reach threads on the process-wide context only.
     const transports = THREAD_TRANSPORTS.filter((name) => receiver.engine === undefined || name !== "inproc");
     this.#source = new EndpointList("BlackBox", source, { transports });
   }
 
-  /** Endpoint of the last `bind` (wildcards filled in) or `connect`; `null` before {@link start} settles. */
+  /** Endpoint of the last `bind` or `connect`; `null` before {@link start} settles. */
   get endpoint(): string | null {
     return this.#endpoint;
   }
 
   /**
    * Loads the module in each thread, then opens the socket. Closes on failure.
-   * @throws InvalidArgumentError `EINVAL` for an unusable module (see `cause`), a bad endpoint or a bad socket
-   * option; TransportError as a socket's `bind`; ClosedError `EBADF` when closed
+   * @throws InvalidArgumentError `EINVAL` for an unusable module (`cause`), a bad endpoint or socket option;
+   *   TransportError as a socket's `bind`; ClosedError `EBADF` when closed
    */
   start(): Promise<void> {
     try {
@@ -169,7 +159,7 @@ export class BlackBox extends Driver<BlackBoxEvent, Promise<BlackBoxStats>> {
   }
 
   /**
-   * Current statistics, or the last ones after close.
+   * The last statistics after close.
    * @throws InvalidStateError `EFSM` before start; ClosedError `EBADF` if starting failed
    */
   async stats(): Promise<BlackBoxStats> {
@@ -196,7 +186,7 @@ export class BlackBox extends Driver<BlackBoxEvent, Promise<BlackBoxStats>> {
       { length: workers },
       (_, shard) => new ShardThread({ module, shard, shards: workers, data }, this.#owner),
     );
-    // The receiver may refuse its options or end while the other threads start.
+    // The receiver may refuse its options.
     await Promise.race([opened, Promise.all(this.#threads.map((thread) => thread.ready))]);
     this.#post({ type: "start" });
     await opened;
@@ -229,7 +219,6 @@ export class BlackBox extends Driver<BlackBoxEvent, Promise<BlackBoxStats>> {
     });
   }
 
-  /** Stops reading, and waits until all read messages are handled. */
   protected override onDrain(): Promise<void> {
     this.#source?.stop();
     if (this.#receiver === undefined) return Promise.resolve();
@@ -240,13 +229,12 @@ export class BlackBox extends Driver<BlackBoxEvent, Promise<BlackBoxStats>> {
   }
 
   /**
-   * Stops reading, waits at most `linger` ms until all read messages are handled, drops the rest (`closed`), and ends
-   * the threads. Messages unread in the SUB are dropped and counted in `unread`.
+   * Waits at most `linger` ms until all read messages are handled, drops the rest (`closed`), and ends the threads.
+   * Messages unread in the SUB are counted in `unread`.
    */
   protected async onClose(linger: number): Promise<void> {
     this.#source?.stop();
     if (this.#receiver !== undefined) {
-      // Without a limit it ends by itself or with its threads.
       this.#post({ type: "close", linger });
       await this.#receiverExited;
     }
@@ -291,7 +279,7 @@ export class BlackBox extends Driver<BlackBoxEvent, Promise<BlackBoxStats>> {
 
   #lost(shard: number, lost: number): void {
     const crash = this.#crashed.get(shard);
-    if (crash === undefined) return; // It was ended by `close`.
+    if (crash === undefined) return;
     this.#crashed.delete(shard);
     this.events.emit({ type: "worker:crashed", shard, lost, ...crash });
   }

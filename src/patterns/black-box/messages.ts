@@ -16,10 +16,9 @@ import type { SocketStats } from "../../sockets/stats.js";
 import { messageOf } from "../kit/errors.js";
 import type { BlackBoxShardKey, BoxRulesOptions, BoxRulesStats, Drops } from "./rules.js";
 
-/** Indices of a worker's counters, modulo 2³², in memory shared with the receiver. */
+/** Indices of a worker's counters, modulo 2³², in shared memory. */
 export const Progress = { BEGUN: 0, FINISHED: 1, FAILED: 2, LENGTH: 3 } as const;
 
-/** Options of the SUB that can be cloned. */
 export interface BoxSocketOptions extends Omit<SubscriberOptions, "context" | "codec" | "authenticate"> {}
 
 export interface ReceiverData {
@@ -29,16 +28,16 @@ export interface ReceiverData {
   readonly socketOptions: BoxSocketOptions;
   readonly bind: readonly string[];
   readonly connect: readonly string[];
-  /** Whether it also connects to a source's endpoints, posted by the main thread. */
+  /** It also connects to the endpoints posted by the main thread. */
   readonly hasSource: boolean;
   readonly subscribe: readonly (string | Uint8Array)[];
 }
 
 /** To the receiver thread. */
 export type ToReceiver =
-  /** Open the socket and read: all threads are up. */
+  /** All threads are up. */
   | { readonly type: "start" }
-  /** A shard's thread is up: its port and counters ({@link Progress}). */
+  /** Port and counters of a thread that is up. */
   | {
       readonly type: "up";
       readonly shard: number;
@@ -47,25 +46,22 @@ export type ToReceiver =
     }
   | { readonly type: "down"; readonly shard: number }
   | { readonly type: "stats" }
-  /** Current list of the source. */
   | { readonly type: "endpoints"; readonly endpoints: readonly string[] }
-  /** Stop reading, and report when all read messages are handled. */
+  /** Stops reading; reports when all read messages are handled. */
   | { readonly type: "drain" }
-  /** ms to handle read messages; negative: no limit. */
+  /** Negative: no limit. */
   | { readonly type: "close"; readonly linger: number };
 
-/** Statistics of the receiver. */
 export interface ReceiverStats extends BoxRulesStats {
   readonly socket: SocketStats;
-  /** Messages left in the SUB when it closed. */
+  /** Left in the SUB when it closed. */
   readonly unread: number;
 }
 
 export type FromReceiver =
-  /** The socket is open; `endpoint` is its `lastEndpoint`. */
+  /** `endpoint`: the socket's `lastEndpoint`. */
   | { readonly type: "open"; readonly endpoint: string | null }
   | { readonly type: "refused"; readonly error: PlainError }
-  /** An endpoint of the source cannot be connected. */
   | { readonly type: "endpoint:refused"; readonly endpoint: string; readonly error: PlainError }
   | { readonly type: "drained" }
   | { readonly type: "lost"; readonly shard: number; readonly messages: number }
@@ -74,7 +70,7 @@ export type FromReceiver =
   | { readonly type: "stats" | "closed"; readonly stats: ReceiverStats };
 
 export interface WorkerData {
-  /** URL of the handler's module. */
+  /** URL. */
   readonly module: string;
   readonly shard: number;
   readonly shards: number;
@@ -85,9 +81,8 @@ export interface WorkerData {
 
 export type FromWorker =
   | { readonly type: "ready" }
-  /** The module cannot be used. */
   | { readonly type: "unusable"; readonly error: PlainError }
-  /** First of `messages` failures since the last report. */
+  /** The first of `messages` failures. */
   | {
       readonly type: "failed";
       readonly messages: number;
@@ -95,10 +90,10 @@ export type FromWorker =
       readonly error: PlainError;
     };
 
-/** To a worker thread from the main one: no more batches. */
+/** No more batches. */
 export const CLOSE = "close";
 
-/** An error between threads: structured clone loses its class and code. */
+/** Structured clone loses an error's class and code. */
 export interface PlainError {
   readonly name: string;
   readonly message: string;
@@ -106,7 +101,6 @@ export interface PlainError {
   readonly code: string | undefined;
 }
 
-/** Converts an error for posting. */
 export function toPlain(error: unknown): PlainError {
   const message = messageOf(error);
   try {
@@ -120,12 +114,11 @@ export function toPlain(error: unknown): PlainError {
       };
     }
   } catch {
-    // Unreadable errors keep only their message.
+    // Only the message is kept.
   }
   return { name: "Error", message, stack: undefined, code: undefined };
 }
 
-/** Restores an error with its name, code and stack. */
 export function fromPlain({ name, message, stack, code }: PlainError): Error {
   const error = new Error(message);
   error.name = name;
@@ -157,7 +150,7 @@ export function toError(plain: PlainError): Error {
 export function pack(messages: readonly (readonly Buffer[])[]): ArrayBuffer {
   let total = 4 + 4 * messages.length;
   for (const frames of messages) for (const { length } of frames) total += 4 + length;
-  // A pooled buffer is shared and cannot be transferred.
+  // A pooled buffer cannot be transferred.
   const memory = new ArrayBuffer(total);
   const target = Buffer.from(memory);
   let offset = target.writeUInt32LE(messages.length, 0);
@@ -175,7 +168,7 @@ export function pack(messages: readonly (readonly Buffer[])[]): ArrayBuffer {
   return memory;
 }
 
-/** Iterates over a batch's messages; their frames are views of its memory. */
+/** Frames are views of the batch. */
 export class Unpacker {
   readonly #source: Buffer;
   #left: number;

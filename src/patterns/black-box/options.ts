@@ -20,16 +20,16 @@ import { type BlackBoxShardKey, keyEndOf } from "./rules.js";
 import type { BlackBoxFullPolicy } from "./shard.js";
 
 const MAX_WORKERS = 256;
-/** Messages, and bytes unless a single message is larger, per batch. */
+/** Messages, and bytes unless a message is larger, per batch. */
 const MAX_BATCH = 1_000;
 const MAX_BATCH_BYTES = 1_048_576;
-/** Batches in flight per thread: one being handled, one ready. */
+/** Batches in flight per thread: one handled, one ready. */
 const MAX_IN_FLIGHT = 2;
 
 const OPTIONS = {
   /**
-   * Module whose default export handles messages in each worker thread: a URL, a `file:` or `data:` URL as text, or a
-   * path. See {@link BlackBoxHandler}.
+   * Module whose default export handles messages: a URL, a `file:` or `data:` URL as text, or a path. See {@link
+   * BlackBoxHandler}.
    */
   handler: anything<string | URL>(),
   /** Publishers to connect to, or a source. */
@@ -40,17 +40,17 @@ const OPTIONS = {
   subscribe: anything<string | Uint8Array | readonly (string | Uint8Array)[]>(),
   /** Worker threads (shards), at most 256. Default: the machine's parallelism minus 1, at least 1. */
   workers: integer({ max: MAX_WORKERS }),
-  /** Part of the first frame that determines shard and order. Default: all of it. */
+  /** Part of the first frame that determines shard and order. Default: all. */
   key: anything<BlackBoxShardKey>(),
-  /** Handling of a message whose shard's queue is full. Default `"drop-oldest"`. */
+  /** Handling of a message for a full queue. Default `"drop-oldest"`. */
   full: choice<BlackBoxFullPolicy>(["drop-newest", "drop-oldest", "conflate", "wait"], "drop-oldest"),
   /** Messages queued per shard. Default 10,000. */
   maxQueue: integer({ default: 10_000 }),
   /** Bytes queued per shard; a larger message is dropped. Default 67,108,864. */
   maxQueueBytes: integer({ default: 67_108_864 }),
-  /** Passed to the module's functions, copied to each thread (`structuredClone`); a SharedArrayBuffer is shared. */
+  /** Passed to the module's functions, copied to each thread; a SharedArrayBuffer is shared. */
   data: anything<unknown>(),
-  /** Options of the SUB: security, `receiveHighWaterMark`, … Values that cannot be cloned are refused. */
+  /** Options of the SUB, which must be cloneable. */
   socketOptions: object<BoxSocketOptions>(),
   /** Engine of the SUB. Default: every socket's. */
   engine: choice(["zmtp", "libzmq"]),
@@ -61,7 +61,7 @@ export type BlackBoxOptions = GivenWith<typeof OPTIONS, "handler">;
 
 export interface ResolvedBox {
   readonly receiver: ReceiverData;
-  /** Publishers' source, read in the main thread. */
+  /** Read in the main thread. */
   readonly source: EndpointSource | undefined;
   readonly module: string;
   readonly workers: number;

@@ -1,7 +1,4 @@
-/**
- * Receiver thread of a Black Box: the SUB, the state machine, and a port to each worker thread. Started by
- * black-box.ts.
- */
+/** Receiver thread: the SUB, the state machine, and a port to each worker thread. Started by black-box.ts. */
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
 import { Context } from "../../sockets/context.js";
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
@@ -17,16 +14,14 @@ import {
 } from "./messages.js";
 import { BoxRules, keyEndOf } from "./rules.js";
 
-/** Messages per read. */
 const READ = 1_000;
-/** ms between reports of drops. */
 const REPORT_INTERVAL = 100;
 
 interface Link {
   readonly port: MessagePort;
-  /** Updated by the thread before and after each message. */
+  /** Updated before and after each message. */
   readonly progress: Uint32Array;
-  /** Messages of reported batches, and failures among them. */
+  /** Messages of reported batches, and failures. */
   finished: number;
   failed: number;
 }
@@ -37,12 +32,12 @@ function post(message: FromReceiver): void {
   main.postMessage(message);
 }
 
-/** The source that the main thread reads, as a source of this thread. Supports one reader at a time. */
+/** The main thread's source. Supports one reader at a time. */
 class RelayedSource implements EndpointSource {
   #list: readonly string[] | undefined;
   #wake: () => void = () => undefined;
 
-  /** Sets a new list; an unread list is replaced. */
+  /** An unread list is replaced. */
   set(list: readonly string[]): void {
     this.#list = list;
     this.#wake();
@@ -104,7 +99,6 @@ class Receiver {
     post({ type: "open", endpoint: this.#socket.lastEndpoint });
   }
 
-  /** Reads until the socket is closed. */
   async read(): Promise<void> {
     const socket = this.#socket;
     const rules = this.#rules;
@@ -126,7 +120,6 @@ class Receiver {
     }
   }
 
-  /** Applies a new list of the source. */
   follow(endpoints: readonly string[]): void {
     this.#source.set(endpoints);
   }
@@ -140,7 +133,7 @@ class Receiver {
 
   down(shard: number): void {
     const link = this.#links.get(shard);
-    if (link === undefined) return; // It never got that far.
+    if (link === undefined) return;
     this.#links.delete(shard);
     link.port.close();
     const { progress } = link;
@@ -158,18 +151,17 @@ class Receiver {
     return { ...this.#rules.stats(), socket: this.#socket.stats(), unread: this.#unread };
   }
 
-  /** Stops reading, and reports when all read messages are handled. */
+  /** Reports when all read messages are handled. */
   async drain(): Promise<void> {
     await this.#stopReading();
     await this.#idle(-1);
     post({ type: "drained" });
   }
 
-  /** Stops reading, and waits at most `linger` ms until all read messages are handled. */
+  /** Waits at most `linger` ms until all read messages are handled. */
   async close(linger: number): Promise<void> {
     await this.#stopReading();
     if (linger !== 0) await this.#idle(linger);
-    // Messages in threads are no longer awaited.
     for (const shard of [...this.#links.keys()]) this.down(shard);
     this.#rules.close();
     this.#report();
@@ -198,7 +190,7 @@ class Receiver {
 
   #finished(shard: number, port: MessagePort, failed: number): void {
     const link = this.#links.get(shard);
-    if (link === undefined || link.port !== port) return; // It crashed after it said so: counted by its progress.
+    if (link === undefined || link.port !== port) return; // It crashed: counted by its progress.
     link.finished = (link.finished + this.#rules.finished(shard, failed)) >>> 0;
     link.failed = (link.failed + failed) >>> 0;
     this.#moved();

@@ -1,6 +1,5 @@
 /**
- * State machine of a Black Box: assigns messages to shards, and holds them while there is no room. Pure; shard.ts has
- * the queue of each shard.
+ * Assigns messages to shards, and holds them while there is no room. Pure; shard.ts has the queue of each shard.
  *
  *                  receive                               finished
  *   SUB ──> shard of the key ──> queue (bounded) ──> in flight ──> handled, failed
@@ -9,10 +8,8 @@
  *
  *   received = held + handled + failed + queued + in flight + dropped{newest, oldest, conflated, too-large, closed} + lost
  *
- * With `wait`, read messages without room are held: at most one read, since reading stops.
- *
- * Messages with the same key go to one shard, in order. A shard's thread has at most `maxInFlight` batches and
- * handles messages one by one. Meanwhile the queue and the next batch grow, so batches adapt to the load.
+ * With `wait` at most one read is held, since reading stops. Meanwhile the queue and the next batch grow, so batches
+ * adapt to the load.
  */
 
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
@@ -27,18 +24,16 @@ export interface BoxRulesOptions extends ShardLimits {
 }
 
 export interface BoxOutbox {
-  /** Messages for a running shard's thread. */
   batch(shard: number, messages: readonly (readonly Buffer[])[]): void;
 }
 
 export interface BoxRulesStats {
   readonly received: number;
-  /** Read messages without room in their shard's queue (`wait`). */
+  /** Read messages without room (`wait`). */
   readonly held: number;
   readonly shards: readonly BlackBoxShardStats[];
 }
 
-/** Drops since the last report. */
 export interface Drops {
   readonly shard: number;
   readonly reason: BlackBoxDropReason;
@@ -65,12 +60,11 @@ export class BoxRules {
     return hash(topic, this.#keyEnd(topic)) % this.#shards.length;
   }
 
-  /** Whether reading must stop: messages are held (`wait`). */
+  /** Reading must stop (`wait`). */
   get blocked(): boolean {
     return this.#held.length > 0;
   }
 
-  /** Handles received messages in order; passes on as many as threads can take. */
   receive(messages: readonly (readonly Buffer[])[]): void {
     this.#received += messages.length;
     for (let i = 0; i < messages.length; i++) {
@@ -88,7 +82,7 @@ export class BoxRules {
   }
 
   /**
-   * A shard's thread has finished its oldest batch with `failed` errors.
+   * A thread has finished its oldest batch with `failed` errors.
    * @returns the messages of the batch
    */
   finished(index: number, failed: number): number {
@@ -100,8 +94,8 @@ export class BoxRules {
   }
 
   /**
-   * A shard's thread crashed. Its current message is lost and not retried, as it may be the cause. Its other messages
-   * go to its successor first, in order.
+   * A thread crashed. Its current message is lost, as it may be the cause. The others go to its successor first, in
+   * order.
    * @param progress messages started, finished and failed since the last reported batch
    * @returns the messages lost
    */
@@ -109,7 +103,6 @@ export class BoxRules {
     return (this.#shards[index] as Shard).crashed(progress);
   }
 
-  /** Whether no messages are queued or in flight. */
   get idle(): boolean {
     return this.#held.length === 0 && this.#shards.every((shard) => shard.idle);
   }
@@ -126,14 +119,13 @@ export class BoxRules {
     return { received: this.#received, held: this.#held.length, shards };
   }
 
-  /** Returns and clears the drops. */
   takeDrops(): Drops[] {
     return this.#shards.flatMap((shard, index) =>
       shard.takeDrops().map((drop) => ({ shard: index, ...drop })),
     );
   }
 
-  /** @returns `false`, with `wait` only: no room, and no change */
+  /** @returns `false`, with `wait` only: no room */
   #offer(frames: readonly Buffer[]): boolean {
     const topic = frames[0] as Buffer;
     const end = this.#keyEnd(topic);
@@ -142,12 +134,11 @@ export class BoxRules {
     const { full } = this.#options;
     const key = full === "conflate" ? topic.toString("latin1", 0, end) : "";
     const bytes = costOf(frames);
-    // Queued messages may be sent now if the thread can take them.
+    // The thread may take queued messages.
     if (shard.isFullFor(key, bytes)) this.#send(shard, index);
     return shard.offer(frames, bytes, key);
   }
 
-  /** Moves held messages to queues with room. */
   #release(): void {
     for (let frames = this.#held.peek(); frames !== undefined; frames = this.#held.peek()) {
       if (!this.#offer(frames)) return;
@@ -165,8 +156,6 @@ export class BoxRules {
   }
 }
 
-/** Assigns messages to shards by a hash of part of the topic. Pure. */
-
 /**
  * Part of the first frame that is the key: messages with the same key stay in order.
  *
@@ -174,7 +163,7 @@ export class BoxRules {
  *   { delimiter: "." }                up to the first "."
  *   { delimiter: ".", parts: 2 }      up to the second "."
  *
- * A shorter frame, or one with fewer delimiters, is the key itself. Default: the whole frame.
+ * A shorter frame is the key itself. Default: the whole frame.
  */
 export type BlackBoxShardKey =
   | { readonly length: number }
@@ -207,7 +196,7 @@ export function keyEndOf(key: BlackBoxShardKey | undefined): KeyEnd {
   };
 }
 
-/** FNV-1a with a final avalanche, so that keys differing only in their last character spread evenly. */
+/** FNV-1a with a final avalanche: keys that differ in their last character spread evenly. */
 export function hash(bytes: Buffer, end: number): number {
   let value = fnv1a(bytes, 0, end);
   value ^= value >>> 16;

@@ -1,5 +1,5 @@
 /**
- * Shard of a Black Box: its queue, and batches in flight to its thread. Pure.
+ * A shard: its queue, and batches in flight to its thread. Pure.
  *
  *   offer ──> queue (bounded) ──next──> in flight ──finished──> handled, failed
  *     │              │                     │
@@ -7,55 +7,51 @@
  */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 
-/** Handling of a message whose shard's queue is full. */
 export type BlackBoxFullPolicy =
   /** Drop the message. */
   | "drop-newest"
-  /** Drop the oldest queued messages until there is room. */
+  /** Drop the oldest queued messages. */
   | "drop-oldest"
-  /** Always replace a queued message with the same key; if full, as `drop-oldest`. */
+  /** Replace a queued message with the same key; if full, as `drop-oldest`. */
   | "conflate"
-  /** Stop reading until there is room: the SUB fills to its high-water mark, then the publisher drops. */
+  /** Stop reading: the SUB fills to its high-water mark, then the publisher drops. */
   | "wait";
 
 /** Why a message was dropped. */
 export type BlackBoxDropReason =
-  /** The queue was full, with policy `drop-newest`. */
+  /** The queue was full (`drop-newest`). */
   | "newest"
-  /** The queue was full, and a later message arrived. */
+  /** A later message arrived at a full queue. */
   | "oldest"
-  /** A later message with the same key arrived (`conflate`). */
+  /** A later message with the same key (`conflate`). */
   | "conflated"
-  /** The message exceeds the queue's limit. */
+  /** Larger than the queue. */
   | "too-large"
   /** Still queued at close. */
   | "closed";
 
 export interface ShardLimits {
   readonly full: BlackBoxFullPolicy;
-  /** Messages, and their cost (core/frame-cost.ts), queued per shard. */
+  /** Queued messages, and their cost (core/frame-cost.ts). */
   readonly maxQueue: number;
   readonly maxQueueBytes: number;
-  /** Messages, and their cost (but at least one message), per batch. */
+  /** Messages, and their cost, per batch, at least one. */
   readonly maxBatch: number;
   readonly maxBatchBytes: number;
-  /** Batches in flight per shard. */
   readonly maxInFlight: number;
 }
 
-/** Statistics of a shard since creation. */
 export interface BlackBoxShardStats {
   readonly received: number;
   readonly handled: number;
   readonly failed: number;
   readonly queued: number;
   readonly queuedBytes: number;
-  /** In the thread, not reported as finished. */
+  /** Not reported as finished. */
   readonly inFlight: number;
-  /** Messages being handled when their thread crashed or ended. */
+  /** Being handled when their thread crashed or ended. */
   readonly lost: number;
   readonly dropped: Readonly<Record<BlackBoxDropReason, number>>;
-  /** Batches sent to the thread. */
   readonly batches: number;
 }
 
@@ -72,15 +68,14 @@ interface Batch {
 const REASONS: readonly BlackBoxDropReason[] = ["newest", "oldest", "conflated", "too-large", "closed"];
 
 export class Shard {
-  /** Whether a thread takes batches. */
+  /** A thread takes batches. */
   up = false;
   readonly #limits: ShardLimits;
   readonly #queue = new RingBuffer<Entry>();
-  /** By key; with `conflate` only. */
+  /** With `conflate` only. */
   readonly #byKey = new Map<string, Entry>();
-  /** Unfinished batches in order: the thread's copy is lost with it. */
+  /** Unfinished batches: the thread's copy is lost with it. */
   readonly #batches = new RingBuffer<Batch>();
-  /** Batches not started by a crashed thread. */
   readonly #again = new RingBuffer<Batch>();
   readonly #dropped: Record<BlackBoxDropReason, number> = {
     newest: 0,
@@ -98,20 +93,18 @@ export class Shard {
     this.#limits = limits;
   }
 
-  /** Whether no messages are queued or in flight. */
   get idle(): boolean {
     return this.#queue.length === 0 && this.#again.length === 0 && this.#inFlight === 0;
   }
 
-  /** Whether a message needs the thread to take queued ones first. */
+  /** The thread has to take queued messages first. */
   isFullFor(key: string, bytes: number): boolean {
     return !this.#hasRoom(bytes) && bytes <= this.#limits.maxQueueBytes && !this.#byKey.has(key);
   }
 
   /**
    * Queues a message, replaces another, or drops it.
-   * @param key with `conflate`: messages with the same key replace each other
-   * @returns `false`, with `wait` only: no room, and no change
+   * @returns `false`, with `wait` only: no room
    */
   offer(frames: readonly Buffer[], bytes: number, key: string): boolean {
     const { full, maxQueueBytes } = this.#limits;
@@ -136,10 +129,7 @@ export class Shard {
     return true;
   }
 
-  /**
-   * Next batch, which is then in flight.
-   * @returns `undefined`: empty queue, enough in flight, or no thread
-   */
+  /** @returns `undefined`: empty queue, enough in flight, or no thread */
   next(): Batch | undefined {
     if (!this.up || this.#batches.length >= this.#limits.maxInFlight) return undefined;
     const batch = this.#again.shift() ?? this.#gather();
@@ -150,10 +140,7 @@ export class Shard {
     return batch;
   }
 
-  /**
-   * The thread has finished its oldest batch with `failed` errors.
-   * @returns the messages of the batch
-   */
+  /** @returns the messages of the oldest batch, with `failed` errors */
   finished(failed: number): number {
     const messages = this.#batches.shift()?.messages.length ?? 0;
     this.#count(messages, Math.min(failed, messages));
@@ -161,7 +148,6 @@ export class Shard {
   }
 
   /**
-   * The thread crashed.
    * @param progress messages started, finished and failed since the last reported batch
    * @returns the messages lost
    */
@@ -201,7 +187,6 @@ export class Shard {
     };
   }
 
-  /** Returns and clears the drops. */
   takeDrops(): { readonly reason: BlackBoxDropReason; readonly messages: number }[] {
     const drops: { reason: BlackBoxDropReason; messages: number }[] = [];
     for (const reason of REASONS) {
@@ -217,7 +202,6 @@ export class Shard {
     return this.#queue.length < maxQueue && this.#bytes + bytes <= maxQueueBytes;
   }
 
-  /** Replaces the queued message of this key if the newer one fits. */
   #replace(key: string, frames: readonly Buffer[], bytes: number): boolean {
     const waiting = this.#byKey.get(key);
     if (waiting === undefined) return false;
@@ -226,7 +210,7 @@ export class Shard {
     this.#bytes += bytes - waiting.bytes;
     waiting.frames = frames;
     waiting.bytes = bytes;
-    // A larger one evicts the oldest, finally even itself unless alone, and alone it fits.
+    // A larger one evicts the oldest; alone it fits.
     while (this.#bytes > this.#limits.maxQueueBytes) this.#dropOldest();
     return true;
   }

@@ -1,4 +1,4 @@
-/** Worker thread of a shard, seen from the main thread: started, and restarted after a crash. */
+/** A shard's worker thread, restarted after a crash. */
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import { backOff } from "../../core/back-off.js";
 import { builtFile } from "../../core/built-file.js";
@@ -6,18 +6,15 @@ import { InvalidArgumentError } from "../../core/errors.js";
 import { withTimeout } from "../../core/waiter.js";
 import { CLOSE, type FromWorker, fromPlain, Progress, type WorkerData } from "./messages.js";
 
-/** Delay in ms before a crashed thread is replaced; doubled with each crash soon after a start. */
+/** ms before a crashed thread is replaced; doubled with each crash soon after a start. */
 const FIRST_DELAY = 100;
-/** Largest delay in ms; a thread that lived this long resets it. */
+/** ms at most; a thread that lived this long resets it. */
 const MAX_DELAY = 10_000;
 
-/** Arguments of a process started with inline code, invalid for a thread with a file. */
+/** Arguments of inline code, invalid for a thread with a file. */
 const UNFIT = /^(?:--input-type|--eval|-e|--print|-p|-pe|--check|-c|--interactive|-i)(?:=|$)/;
 
-/**
- * Starts a thread.
- * @param file built file in this folder
- */
+/** @param file built file in this folder */
 export function startThread(
   file: string,
   name: string,
@@ -33,23 +30,21 @@ export function startThread(
   });
 }
 
-/** Start data of a shard's thread, except its port. */
 export type ThreadData = Omit<WorkerData, "port" | "progress">;
 
 export interface ThreadOwner {
-  /** A thread can take batches through `port`. */
+  /** Batches go through `port`. */
   threadUp(shard: number, port: MessagePort, progress: Uint32Array, again: boolean): void;
-  /** A thread crashed. `wasUp`: it had been able to take batches. */
+  /** `wasUp`: it had been able to take batches. */
   threadCrashed(shard: number, wasUp: boolean, error: Error, restartIn: number): void;
   handlerFailed(shard: number, messages: number, topic: Uint8Array, error: Error): void;
 }
 
 export class ShardThread {
-  /** Settles when the first thread is up; rejects if the module cannot be used, or at `close`. */
+  /** Settles when the first thread is up; rejects for an unusable module, or at `close`. */
   readonly ready: Promise<void>;
   readonly #data: ThreadData;
   readonly #owner: ThreadOwner;
-  /** Crashes soon after a start. */
   #crashes = 0;
   #worker: Worker | undefined;
   #exited: Promise<void> = Promise.resolve();
@@ -66,11 +61,11 @@ export class ShardThread {
       this.#resolveReady = resolve;
       this.#rejectReady = reject;
     });
-    this.ready.catch(() => undefined); // start() has the error, or that of what failed before it.
+    this.ready.catch(() => undefined); // start() reports it.
     this.#start();
   }
 
-  /** Ends the thread after the module's teardown, or after `patience` ms. */
+  /** Ends the thread after the module's teardown, or `patience` ms. */
   async close(patience: number): Promise<void> {
     this.#closing = true;
     clearTimeout(this.#timer);
@@ -144,7 +139,6 @@ export class ShardThread {
   }
 }
 
-/** Shortens a module given as text for messages. */
 function shorten(url: string): string {
   return url.length > 200 ? `${url.slice(0, 200)}…` : url;
 }

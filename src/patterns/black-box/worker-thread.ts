@@ -1,10 +1,8 @@
-/** Worker thread of a Black Box: runs the handler's module on batches. Started by workers.ts. */
+/** Worker thread: runs the handler's module on batches. Started by threads.ts. */
 import { parentPort, workerData } from "node:worker_threads";
 import { CLOSE, type FromWorker, Progress, toPlain, Unpacker, type WorkerData } from "./messages.js";
 
-/** ms between reports of failures. */
 const REPORT_INTERVAL = 100;
-/** Bytes of a topic in a report. */
 const MAX_TOPIC = 256;
 
 interface Context {
@@ -31,7 +29,7 @@ function post(message: FromWorker): void {
   main.postMessage(message);
 }
 
-/** Reports failures to the main thread: the first at once, further ones together. */
+/** Reports failures: the first at once, further ones together. */
 class Reports {
   #messages = 0;
   #first: { error: unknown; topic: Uint8Array } | undefined;
@@ -84,18 +82,17 @@ class Work {
     const batch = this.#batches.shift();
     this.#running = batch !== undefined;
     if (batch === undefined) this.#whenIdle?.();
-    // A handler's sockets and timers run between batches.
+    // The handler's sockets and timers run in between.
     else void this.#run(batch).then(() => setImmediate(this.#next));
   };
 
-  /** One message after another keeps a topic's order. */
   async #run(batch: ArrayBuffer): Promise<void> {
     const messages = new Unpacker(batch);
     const handler = this.#handler;
     let failed = 0;
     for (let frames = messages.next(); frames !== undefined; frames = messages.next()) {
       const topic = frames[0] as Buffer;
-      // Only this thread writes; others read after a crash.
+      // Read by others after a crash.
       progress[BEGUN] = (progress[BEGUN] as number) + 1;
       try {
         const pending = handler(frames, context);
