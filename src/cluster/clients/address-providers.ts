@@ -21,7 +21,6 @@ export type AddressProvider = (
   signal: AbortSignal,
 ) => Promise<readonly HostAddress[]> | readonly HostAddress[];
 
-/** Options of {@link ec2Addresses} and {@link openStackAddresses}. */
 export interface MetadataOptions {
   /** Default `http://169.254.169.254`. */
   readonly endpoint?: string | undefined;
@@ -29,7 +28,6 @@ export interface MetadataOptions {
   readonly timeout?: number | undefined;
 }
 
-/** Options of {@link ec2Addresses}. */
 export interface Ec2Options extends MetadataOptions {
   /** Requested lifetime of a token in seconds, 1 to 21,600. Default 21,600. */
   readonly tokenTtl?: number | undefined;
@@ -89,7 +87,7 @@ export function ec2Addresses(options: Ec2Options = {}): AddressProvider {
       );
       const prefix = Number(subnet?.trim().split("/")[1] ?? 0) || 0;
       const name = macNames().get(mac.toLowerCase()) ?? `eth${number?.trim() ?? found.length}`;
-      // Each public address maps to one private address; the service has a file per association.
+      // The service has a file per association of a public and a private address.
       const associations = lines((await get(`${root}${mac}/ipv4-associations/`)) ?? "");
       const outside = new Map<string, string>();
       for (const ip of associations.slice(0, MAX_INTERFACES)) {

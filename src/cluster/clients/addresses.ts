@@ -6,7 +6,7 @@ export interface HostAddress {
   readonly ip: string;
   /** Empty if unknown. */
   readonly interface: string;
-  /** Bits of the network prefix; 0 if unknown. */
+  /** 0 if unknown. */
   readonly prefix: number;
   /** Public address that maps to this one, as in clouds. */
   readonly public?: string | undefined;

@@ -14,7 +14,7 @@
 import { isIPv4 } from "node:net";
 import { plainIp } from "./addresses.js";
 
-/** Initial allowed failures of an address, and ms until it gets another. */
+/** Initial ones of an address, and ms until another. */
 export const FAILURES = 10;
 const FAILURE_INTERVAL = 1_000;
 /** Failures above the limit that block an address; further failures do not count. */
@@ -29,11 +29,10 @@ export const NETWORK_FAILURES = 100;
 export const STRANGER_FAILURES = 400;
 export const MAX_NETWORKS = 1_024;
 export const MAX_KNOWN = 16_384;
-/** Allowed burst of failures, in seconds of the full rate. */
 const BURST_SECONDS = 3;
-/** ms that a draw of admitted unknown addresses is valid. */
+/** ms of a draw. */
 const WINDOW = 250;
-/** Smallest admitted share of unknown addresses; growth of the share in a window with fewer failures. */
+/** Smallest admitted share, and its growth in a window with fewer failures. */
 const MIN_SHARE = 0.001;
 const SHARE_GROWTH = 1.5;
 
@@ -108,10 +107,7 @@ export class CallerLimits {
   }
 }
 
-/**
- * Admitted share of unknown addresses. Failures drain a bucket; while it is empty, the share falls in each window with
- * too many failures, and otherwise rises.
- */
+/** Failures drain a bucket; while it is empty, the share falls in each window with too many failures, else it rises. */
 class StrangerShare {
   readonly #allowed: number;
   readonly #most: number;
@@ -120,7 +116,6 @@ class StrangerShare {
   #failures = 0;
   #share = 1;
 
-  /** @param rate allowed failures per second */
   constructor(rate: number) {
     this.#allowed = (rate * WINDOW) / 1_000;
     this.#most = rate * BURST_SECONDS;
@@ -164,7 +159,7 @@ function fill(bucket: Bucket, now: number, isKnown: boolean): void {
   bucket.level = Math.min(FAILURES, bucket.level + passed / FAILURE_INTERVAL);
 }
 
-/** Sets the newest entry, and evicts the oldest above `most`. */
+/** Evicts the oldest above `most`. */
 function renew<V>(table: Map<string, V>, key: string, value: V, most: number): void {
   table.delete(key);
   table.set(key, value);

@@ -19,24 +19,21 @@ import type { CallerCredentials } from "./users.js";
 /** Queued per client. Above them updates are skipped and requests are not answered. */
 const QUEUE_MESSAGES = 8;
 const QUEUE_BYTES = 65_536;
-/** Queued requests per client, and bytes of all of them. */
+/** Per client, and bytes of all. */
 const REQUEST_MESSAGES = 8;
 const REQUEST_BYTES = 16_777_216;
-/** Messages per second of a client; more have to wait. */
+/** Of a client; more have to wait. */
 const REQUEST_RATE = 50;
-/** ms for a handshake; ms between heartbeats. */
 const HANDSHAKE_TIME = 5_000;
 const HEARTBEAT_INTERVAL = 1_000;
-/** ms of silence before a client is disconnected. */
 const HEARTBEAT_TIMEOUT = 30_000;
 const MAX_HANDSHAKES = 1_024;
-/** ms between checks of watchers that missed updates. */
 const CATCH_UP_INTERVAL = 500;
 
 interface Caller {
   readonly routingId: Buffer;
   readonly address: string;
-  /** Set for a watcher. */
+  /** Of a watcher. */
   client: OwnClient | undefined;
   scope: AddressScope;
   revision: number;
@@ -51,7 +48,6 @@ export interface CallerCounts {
 
 export interface CallerEffects {
   admits(address: string): boolean;
-  /** The address sent an invalid message. */
   invalid(address: string): void;
   allows(caller: CallerCredentials): Promise<boolean>;
   isServing(): boolean;

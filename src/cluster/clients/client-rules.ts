@@ -17,10 +17,10 @@ import { backOff } from "../../core/back-off.js";
 import type { DiscoveredNode } from "./description.js";
 import type { NodeUpdate } from "./protocol.js";
 
-/** First pause in ms after failed rounds; doubles up to the longest, or to `refreshInterval` if that is less. */
+/** After failed rounds; doubles up to the longest, or to `refreshInterval` if that is less. */
 const FIRST_PAUSE = 1_000;
 const LONGEST_PAUSE = 8_000;
-/** ms, unless `attemptTimeout` is longer. */
+/** Unless `attemptTimeout` is longer. */
 export const LONGEST_ATTEMPT = 8_000;
 /** Endpoints per round that the current node's list lacks. */
 const MAX_FORMER = 4;
@@ -55,7 +55,6 @@ export interface ClientEffects {
   lost(node: DiscoveredNode | undefined, endpoint: string, reason: NodeLossReason): void;
   refused(endpoint: string, reason: NodeLossReason): void;
   changed(joined: readonly DiscoveredNode[], left: readonly DiscoveredNode[]): void;
-  /** Every address failed. */
   failed(attempts: number): void;
 }
 
@@ -118,7 +117,6 @@ export class DiscoveryClientRules {
     return this.#current !== undefined;
   }
 
-  /** The connected node; `undefined` also if the list lacks it. */
   get current(): DiscoveredNode | undefined {
     return this.#current && this.#nodes.get(this.#current.node);
   }
@@ -275,7 +273,6 @@ export class DiscoveryClientRules {
     return backOff(times, Math.min(FIRST_PAUSE, longest), longest, this.#random);
   }
 
-  /** ms for an attempt whose connection was accepted. */
   #patience(isServed: boolean): number {
     const { attemptTimeout } = this.#settings;
     const longest = Math.max(attemptTimeout, LONGEST_ATTEMPT);

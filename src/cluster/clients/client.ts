@@ -27,13 +27,12 @@ import { type DiscoveredNode, endpointHost } from "./description.js";
 import { clientText, MAX_LIST, type NodeUpdate, parseUpdate } from "./protocol.js";
 
 const MAX_ADDRESSES = 1_024;
-/** ms between heartbeats, and of silence before a server is left. */
 const HEARTBEAT_INTERVAL = 500;
 const HEARTBEAT_TIMEOUT = 2_000;
-/** ms, never reached: the socket is closed earlier. */
+/** Never reached: the socket is closed earlier. */
 const RECONNECT_INTERVAL = 60_000;
 const QUEUE = 64;
-/** Longest step of the clock in ms: longer pauses of the process do not count as the server's silence. */
+/** Longer pauses of the process do not count as the server's silence. */
 const MAX_STEP = 100;
 
 /** Options of a {@link DiscoveryClient}. Names in brackets are those of WSO2's message broker. */
@@ -124,7 +123,6 @@ const EVENTS: EventNames<DiscoveryClientEvent> = {
 export interface DiscoveryClientStats {
   readonly nodes: number;
   readonly connected: boolean;
-  /** Connection attempts, and failed ones. */
   readonly attempts: number;
   readonly failed: number;
   readonly lost: number;
@@ -133,7 +131,6 @@ export interface DiscoveryClientStats {
 }
 
 interface Connection {
-  /** `undefined` if it could not be created. */
   socket: Dealer | undefined;
   readonly endpoint: string;
   error: ShoalError | undefined;
@@ -359,7 +356,6 @@ export class DiscoveryClient
     }
   }
 
-  /** @returns `undefined` before the first list */
   #list(service: string | undefined): readonly string[] | undefined {
     if (!this.#rules.learned) return this.#failed && this.#fallback.length > 0 ? this.#fallback : undefined;
     const list = this.nodes

@@ -31,7 +31,7 @@ export interface NodeDescription {
   readonly addresses: readonly HostAddress[];
 }
 
-/** A node's address for a client. */
+/** For a client. */
 export interface DiscoveredAddress {
   readonly ip: string;
   /** Empty if unknown. */
@@ -64,7 +64,7 @@ export interface DescribedMember {
   readonly tags: readonly string[];
   readonly props: Readonly<Record<string, string>>;
   readonly endpoints: Readonly<Record<string, readonly string[]>>;
-  /** Whether it is on the answering server's host. */
+  /** On the answering server's host. */
   readonly local: boolean;
   readonly isDraining: boolean;
 }

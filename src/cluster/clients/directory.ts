@@ -5,7 +5,6 @@
 import type { AddressScope } from "./addresses.js";
 import { type DescribedMember, type DiscoveredNode, describeNode } from "./description.js";
 
-/** Source addresses with cached JSON; the oldest are evicted. */
 const MAX_VIEWS = 1_024;
 /** Cached JSON of nodes in all views. */
 const MAX_VIEWED_NODES = 65_536;
@@ -72,7 +71,6 @@ export class NodeDirectory {
     return view.reply;
   }
 
-  /** Update for a watcher with the previous revision. */
   change(caller: string, scope: AddressScope): Buffer {
     const view = this.#view(caller, scope);
     if (view.change === undefined) {
@@ -87,7 +85,6 @@ export class NodeDirectory {
     return view.change;
   }
 
-  /** Update for a watcher that missed changes. */
   whole(caller: string, scope: AddressScope): Buffer {
     const view = this.#view(caller, scope);
     view.whole ??= this.#message('"event":"nodes"', `"nodes":${this.#list(view, caller, scope)}`);

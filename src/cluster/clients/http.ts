@@ -1,6 +1,4 @@
-/**
- * A discovery server's list over HTTP (docs/spec/discovery.md, HTTP), on a dedicated server or a path of the program's.
- */
+/** A discovery server's list over HTTP (docs/spec/discovery.md, HTTP). */
 import type { Server as HttpServer, IncomingMessage, ServerResponse } from "node:http";
 import type { Server as HttpsServer } from "node:https";
 import type { Socket } from "node:net";
@@ -16,7 +14,6 @@ import type { NodeDirectory } from "./directory.js";
 import { isScope } from "./protocol.js";
 
 const HTTP_CONNECTIONS = 1_024;
-/** Bytes of base64 credentials. */
 const MAX_AUTHORIZATION = 2_048;
 const PATH = "/nodes";
 
@@ -108,7 +105,6 @@ export class DirectoryPage {
     return `${tls === undefined ? "http" : "https"}://${urlHost(host)}:${bound}${path}`;
   }
 
-  /** Replaces the certificate for new connections of an HTTPS server. */
   renew(tls: HttpsOptions): void {
     (this.#server as HttpsServer | undefined)?.setSecureContext(tls);
   }

@@ -15,7 +15,6 @@ import type { AddressScope } from "./addresses.js";
 import type { DiscoveredAddress, DiscoveredNode } from "./description.js";
 
 export const MAX_REQUEST = 4_096;
-/** Bytes of a client's name, and of its id. */
 const MAX_CLIENT_TEXT = 64;
 /** Bytes of a server's message: 16,384 nodes fit. */
 export const MAX_LIST = 33_554_432;
@@ -78,7 +77,6 @@ export function isScope(value: unknown): value is AddressScope {
   return value === "auto" || value === "private" || value === "public";
 }
 
-/** @throws InvalidArgumentError `EINVAL` for an invalid name or id of a client */
 export function clientText(member: string, value: unknown): string {
   if (typeof value === "string" && Buffer.byteLength(value) <= MAX_CLIENT_TEXT && !/\p{C}/u.test(value))
     return value;

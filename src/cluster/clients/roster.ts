@@ -11,14 +11,11 @@ import type { Service } from "../requests/types.js";
 
 /** Programs' services do not begin with `$`. */
 const SERVICE = "$clients";
-/** Clients per part of a reply. */
 const PART = 128;
 /** Accepted clients of one node; more are dropped. */
 const MAX_ROSTER = 65_536;
-/** Bytes of a client's id, name and address from another node. */
 const MAX_TEXT = 256;
 
-/** A client of this node's discovery server. */
 export interface OwnClient {
   readonly id: string;
   readonly name: string;
@@ -26,7 +23,6 @@ export interface OwnClient {
   readonly since: number;
 }
 
-/** A node's discovery server for the node. */
 export interface OwnDiscovery {
   clients(): Iterable<OwnClient>;
   /** A member, or this node, may have changed. */

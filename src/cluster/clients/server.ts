@@ -28,13 +28,12 @@ import {
 } from "./users.js";
 
 const MAX_CLIENTS = 16_384;
-/** ms in which changes of the cluster are collected into one update. */
 const COALESCE = 20;
 const ADDRESS_INTERVAL = 60_000;
-/** ms between refusal events per address, and remembered addresses. */
+/** Per address, and remembered addresses. */
 const REFUSAL_INTERVAL = 1_000;
 const MAX_REFUSALS = 256;
-/** Refusal events of all addresses per interval, since an attacker may have many addresses. */
+/** Of all addresses per interval, since an attacker may have many. */
 const MAX_REFUSAL_EVENTS = 32;
 /** Options of a {@link DiscoveryServer}. `users` or `authenticate` is required, and `endpoint`, `http` or both. */
 export interface DiscoveryServerOptions {

@@ -108,12 +108,10 @@ export class UserTable {
     return this.#keys.size > 0;
   }
 
-  /** Whether these credentials were correct recently. */
   knows(caller: CallerCredentials): boolean {
     return this.#remembered.has(this.#fingerprint(caller));
   }
 
-  /** @returns `busy` if too many hashes are in progress */
   async check(caller: CallerCredentials): Promise<UserVerdict> {
     const { username, password, publicKey } = caller;
     if (publicKey !== undefined) {

@@ -1,7 +1,4 @@
-/**
- * Heartbeats by multicast, spread answers to `discover`, and requests for a sign of life. Without probes, heartbeats
- * alone keep members alive.
- */
+/** Heartbeats by multicast, answers to `discover`, and requests for a sign of life. */
 import { DeathReason, type Packet, PacketType } from "../wire/packets.js";
 import type { Context } from "./context.js";
 import type { LifeCycle } from "./life-cycle.js";
@@ -45,25 +42,21 @@ export class Beats {
     if (this.#answers.length > 0) this.#sendAnswers(now);
   }
 
-  /** Stops answering; the next heartbeat is at this time. */
   stop(at: number): void {
     this.#answers.length = 0;
     this.#nextBeat = at;
   }
 
-  /** @param channel 0 to 255, for hooks */
   heartbeat(now: number, channel: number): void {
     this.#nextBeat = now + this.#context.profile.heartbeatInterval * (0.9 + 0.2 * this.#context.random());
     if (!this.#context.left && !this.#context.removed)
       this.#context.effects.multicast(this.#transmitter.beat(channel));
   }
 
-  /** Advances the next heartbeat to at most this many ms from now. */
   heartbeatAfter(ms: number): void {
     this.#nextBeat = Math.min(this.#nextBeat, this.#context.now + ms);
   }
 
-  /** @param answers wanted number; 0: all */
   discover(answers: number): void {
     const updates = [this.#transmitter.ownAlive()];
     const target = this.#context.profile.discoverTime;
@@ -81,11 +74,11 @@ export class Beats {
         this.#lifeCycle.die(member, DeathReason.TTL, false);
   }
 
-  /** Asks all members to expect a sign of life from a member that this node cannot reach. */
+  /** Asks all members to expect a sign of life from one that this node cannot reach. */
   expect(member: Member): void {
     const packet = this.#transmitter.packet(PacketType.EXPECT, { about: member.id });
     this.#context.effects.multicast(packet);
-    // Multicast may be unavailable, and the member itself may be able to repair the problem.
+    // Multicast may be unavailable, and the member may be able to repair the problem.
     this.#context.effects.send(member.address, packet, false);
     this.onExpect(member.id);
   }

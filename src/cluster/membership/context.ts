@@ -5,14 +5,14 @@ import type { MembershipEffects, RefusalReason } from "./events.js";
 import { Health } from "./health.js";
 import { Member, Members } from "./members.js";
 
-/** Probe intervals without a packet, or without an answer, before a node considers itself cut off. */
+/** Probe intervals without a packet, or without an answer. */
 const CUT_OFF_AFTER = 3;
 
 export interface SelfOptions {
   readonly id: string;
   readonly name: string;
   readonly address: string;
-  /** Wall clock at its start, in ms. */
+  /** Wall clock. */
   readonly start: number;
 }
 
@@ -22,11 +22,11 @@ export interface MembershipOptions {
   /** From 0 up to 1. */
   readonly random: () => number;
   readonly effects: MembershipEffects;
-  /** ms, monotonic. */
+  /** Monotonic. */
   readonly now: number;
   /** Whether only streams, which prove the peer's identity, may add and remove members. Default `false`. */
   readonly provesNodes?: boolean;
-  /** Whether a late node lowers its local health. Default `true`; `false` measures the effect. */
+  /** `false` measures the effect. Default `true`. */
   readonly localHealth?: boolean;
 }
 
@@ -40,26 +40,25 @@ export class Context {
   readonly localHealth: boolean;
   readonly provesNodes: boolean;
   overStream = false;
-  /** Whether an update was ignored because it did not come over a stream. */
+  /** An update was ignored because it did not come over a stream. */
   passedOver = false;
   /** Wall clock minus monotonic time, for the versions of removals. */
   readonly wallOffset: number;
-  /** Time of the current call. */
   now: number;
   heardAt = Number.NEGATIVE_INFINITY;
-  /** Time of the last answer, which shows that this node's packets arrive. Adjusted for pauses of the process. */
+  /** Shows that this node's packets arrive. Adjusted for pauses of the process. */
   answeredAt: number;
-  /** Like `answeredAt` without adjustment; negative infinity before the first answer. */
+  /** Without adjustment; negative infinity before the first answer. */
   ackedAt = Number.NEGATIVE_INFINITY;
   stalledFor = 0;
   changedAt: number;
-  /** Whether it is cut off and has declared members dead. */
+  /** It is cut off and has declared members dead. */
   isAlone = false;
   left = false;
   removed = false;
   isMinority = false;
   refutations = 0;
-  /** Whether updates are forwarded: from the first synchronization on. */
+  /** Updates are forwarded from the first synchronization on. */
   established = false;
 
   constructor({
@@ -103,7 +102,7 @@ export class Context {
 
   /**
    * Whether this node's packets are lost, even if it hears others. A node that declared members dead for this reason
-   * needs an answer to recover, whatever its health, which each such death has lowered.
+   * needs an answer to recover, since each such death has lowered its health.
    */
   isUnanswered(): boolean {
     const { probeInterval } = this.profile;
@@ -116,7 +115,7 @@ export class Context {
     return (this.hearsNobody() || this.isUnanswered()) && (this.members.size > 2 || this.isAlone);
   }
 
-  /** Whether a statement may add or remove a member now; otherwise it is requested over a stream. */
+  /** Otherwise the statement is requested over a stream. */
   believes(): boolean {
     if (!this.provesNodes || this.overStream) return true;
     this.passedOver = true;

@@ -6,14 +6,13 @@ import { type Member, MemberState } from "./members.js";
 import type { Prober } from "./prober.js";
 import type { Transmitter } from "./transmitter.js";
 
-/** Dials of a dead member, and of a forgotten one, per redial interval by the whole cluster. */
+/** Dials per redial interval by the whole cluster: of a dead member, and of a forgotten one. */
 const DIALS = 4;
 const OLD_DIALS = 2;
-/** Minimum share of redial intervals in which a node of a large cluster dials a seed, since few nodes may know it. */
+/** Few nodes may know a seed, so in a large cluster each dials one in this share of redial intervals. */
 const LEAST_SHARE = 0.1;
-/** Dials with recognized answers. */
 const MAX_DIALS = 64;
-/** ms in which an address of this node is not dialled; another node may get it later. */
+/** Another node may get an address of this node later. */
 const SELF_AGE = 60_000;
 const NEVER = Number.POSITIVE_INFINITY;
 const NEVER_YET = Number.NEGATIVE_INFINITY;
@@ -22,13 +21,12 @@ export class Dialer {
   readonly #context: Context;
   readonly #transmitter: Transmitter;
   readonly #prober: Prober;
-  /** From configuration and discovery. Members' addresses are not dialled. */
+  /** Members' addresses are not dialled. */
   readonly #seeds = new Set<string>();
-  /** Seeds found to be this node's address, and until when. */
+  /** Seeds at this node's address, and until when. */
   readonly #own = new Map<string, number>();
   /** By sequence number of the ping. */
   readonly #dials = new Map<number, string>();
-  /** Whether a seed may be without a member. */
   #hasVacant = false;
   #nextRedial = NEVER;
 
@@ -46,7 +44,6 @@ export class Dialer {
     return this.#seeds;
   }
 
-  /** Dials addresses until they have a member. */
   join(addresses: readonly string[]): void {
     for (const address of addresses) {
       if (address === this.#context.self.address || this.#seeds.has(address)) continue;
@@ -87,7 +84,7 @@ export class Dialer {
     }
   }
 
-  /** This node received its own ping, so the address is its own. */
+  /** The address of this ping is this node's own. */
   heardSelf(seq: number): void {
     const address = this.#dials.get(seq);
     if (address === undefined || !this.#dials.delete(seq) || !this.#seeds.has(address)) return;
@@ -100,7 +97,7 @@ export class Dialer {
     );
   }
 
-  /** A member left this address. If the address is a seed, another node may start there. */
+  /** If the address is a seed, another node may start there. */
   freed(address: string): void {
     if (!this.#seeds.has(address)) return;
     this.#hasVacant = true;

@@ -26,7 +26,6 @@ export function removalHash(hash: number, time: number, counter: number, removed
 }
 
 export class Digest {
-  /** Sent with each packet. */
   total = 0;
   readonly #buckets = new Uint32Array(BUCKETS);
 

@@ -1,4 +1,3 @@
-/** Changes of a node's membership view, and the effects of its rules. */
 import type { Details } from "../details.js";
 import type { Packet, Update } from "../wire/packets.js";
 import type { Member } from "./members.js";
@@ -8,9 +7,9 @@ export type ClusterChange =
   | { readonly type: "joined"; readonly member: Member }
   /** A lost or left member returned; `restarted`: as another process. */
   | { readonly type: "back"; readonly member: Member; readonly restarted: boolean }
-  /** A process with the same id replaced the member before it was missed. */
+  /** A process with the same id replaced it before it was missed. */
   | { readonly type: "restarted"; readonly member: Member }
-  /** The same process returned from the minority side of a partition, with a later start and perhaps a new address. */
+  /** The same process returned from the minority side, with a later start and perhaps a new address. */
   | { readonly type: "rejoined"; readonly member: Member }
   | { readonly type: "suspect"; readonly member: Member }
   | { readonly type: "cleared"; readonly member: Member }
@@ -23,7 +22,7 @@ export type ClusterChange =
   | { readonly type: "left"; readonly member: Member }
   | { readonly type: "removed"; readonly id: string; readonly member: Member | undefined }
   | { readonly type: "admitted"; readonly id: string }
-  /** The member was forgotten, some time after it was lost or left. */
+  /** Forgotten, some time after it was lost or left. */
   | { readonly type: "cleaned"; readonly member: Member }
   | { readonly type: "details"; readonly member: Member; readonly before: Details }
   | { readonly type: "draining"; readonly member: Member }
@@ -33,7 +32,7 @@ export type ClusterChange =
   | { readonly type: "heartbeat"; readonly member: Member; readonly channel: number }
   /** Two nodes, perhaps including this one, have the same name. */
   | { readonly type: "conflict"; readonly keeps: Member; readonly yields: Member }
-  /** The conflicting node is gone, so this member has its name now. */
+  /** Has the name of a conflicting node that is gone. */
   | { readonly type: "named"; readonly member: Member }
   | { readonly type: "refused"; readonly reason: RefusalReason };
 
@@ -46,12 +45,10 @@ export type RefusalReason =
   | "stale"
   | "self"
   | "ahead"
-  /** The queue was full, so an update was not forwarded. */
   | "gossip";
 
 /** Effects must not call back. */
 export interface MembershipEffects {
-  /** Sends a datagram, or uses a stream, opened if necessary. */
   send(address: string, packet: Packet, overStream: boolean): void;
   multicast(packet: Packet): void;
   event(change: ClusterChange): void;

@@ -8,7 +8,7 @@
 import { MAX_GOSSIP, MAX_UPDATES } from "../bounds.js";
 import { NO_UPDATES, type Update, UpdateKind } from "../wire/packets.js";
 
-/** Superseded items kept, in addition to as many as are current. */
+/** Superseded items beyond the number of current ones. */
 const SLACK = 64;
 
 interface Item {
@@ -31,7 +31,6 @@ function keyOf(update: Update): string {
 export class GossipQueue {
   readonly #items = new Map<string, Item>();
   #levels: Item[][] = [];
-  /** Includes superseded updates. */
   #places = 0;
 
   get size(): number {
@@ -43,7 +42,7 @@ export class GossipQueue {
     return this.#places;
   }
 
-  /** @returns whether the oldest update was dropped because the queue was full */
+  /** @returns whether a full queue dropped the oldest update */
   push(update: Update): boolean {
     const key = keyOf(update);
     const before = this.#items.get(key);
@@ -61,7 +60,7 @@ export class GossipQueue {
     return isFull;
   }
 
-  /** Removes updates about a member, except details and removals, which have other keys. */
+  /** Keeps details and removals, which have other keys. */
   drop(key: string): void {
     const item = this.#items.get(key);
     if (item === undefined) return;
@@ -73,7 +72,7 @@ export class GossipQueue {
    * Takes updates for one packet; each counts as transmitted.
    *
    * @param room bytes
-   * @param limit transmissions before an update is dropped
+   * @param limit transmissions of an update
    */
   take(room: number, limit: number): readonly Update[] {
     if (this.#items.size === 0) return NO_UPDATES;

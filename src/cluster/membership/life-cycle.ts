@@ -25,7 +25,6 @@ export class LifeCycle {
     this.#dialer = dialer;
   }
 
-  /** Time at which the next suspicion ends or dead member is forgotten. */
   get wake(): number {
     return Math.min(this.#suspicionWake, this.#nextClean);
   }
@@ -49,7 +48,7 @@ export class LifeCycle {
     this.#nextClean = NEVER;
   }
 
-  /** Resumes after `stop`; suspicions and tombstone timeouts restart. */
+  /** Suspicions and tombstone timeouts restart. */
   start(): void {
     const { now, profile, members } = this.#context;
     for (const { suspicion } of this.#suspects) {
@@ -72,7 +71,7 @@ export class LifeCycle {
     }
     this.suspect(member, [this.#context.self.short], undefined);
     if (!this.#context.isCutOff()) return;
-    // This node is cut off: all members are suspected without further probes.
+    // All members are suspected without further probes.
     for (const each of this.#context.members.live) this.suspect(each, [this.#context.self.short], undefined);
   }
 
@@ -100,7 +99,6 @@ export class LifeCycle {
       this.#transmitter.spread(Update.suspect(member, suspicion.accusers));
   }
 
-  /** Number of possible further accusers: other members without suspicions. */
   #wantedAccusers(): number {
     const others = this.#context.members.live.length - Math.max(1, this.#suspects.size);
     return Math.max(0, Math.min(this.#context.profile.confirmations, others));
@@ -210,7 +208,6 @@ export class LifeCycle {
     this.#nextClean = next === NEVER ? NEVER : Math.max(next, now + this.#context.profile.autoclean / 20);
   }
 
-  /** Claims a name for a live member, unless another member has it. */
   claim(member: Member): void {
     const conflict = this.#context.members.claim(member);
     if (conflict === undefined) return;

@@ -1,4 +1,4 @@
-/** Tables of members: live and dead ones, names, tombstones and removals, with their bounds and the digest. */
+/** Tables of members, names, tombstones and removals, with their bounds and the digest. */
 import { MAX_MEMBERS, MAX_REMOVALS, MAX_TOMBSTONES } from "../bounds.js";
 import { type Details, NO_DETAILS } from "../details.js";
 import { compareIncarnations, keepsName, shortId } from "../identity.js";
@@ -9,7 +9,7 @@ import type { Suspicion } from "./suspicion.js";
 export const MemberState = { ALIVE: 1, SUSPECT: 2, DEAD: 3, LEFT: 4 } as const;
 export type MemberState = (typeof MemberState)[keyof typeof MemberState];
 
-/** Internal record of a member. Programs get a read-only view. */
+/** Programs get a read-only view. */
 export class Member {
   readonly id: string;
   readonly short: number;
@@ -20,16 +20,14 @@ export class Member {
   /** First start of its process. `start` is later after a return from the minority side of a partition. */
   processStart: number;
   state: MemberState;
-  /** Flags of its last alive (packets.ts), including those of later versions. */
+  /** Of its last alive (packets.ts), including those of later versions. */
   flags: number;
-  /** Protocol level (packets.ts). */
   level: number;
-  /** Whether another node has its name. */
   yields: boolean;
   details: Details;
-  /** Version of the details in its last alive. The details arrive separately. */
+  /** Of the details in its last alive, which arrive separately. */
   announced: number;
-  /** Monotonic times of its last sign of life and last change of state. */
+  /** Monotonic times. */
   lastHeard: number;
   changedAt: number;
   suspicion: Suspicion | undefined;
@@ -115,7 +113,7 @@ export interface Removal {
   readonly time: number;
   readonly counter: number;
   readonly removed: boolean;
-  /** The node's last address, to inform it of its admission; empty: unknown. */
+  /** To inform the node of its admission; empty: unknown. */
   address: string;
 }
 
@@ -158,7 +156,6 @@ export class Members {
     return this.#byId.get(id);
   }
 
-  /** The member with a name; may be this node. */
   named(name: string): Member | undefined {
     return this.#names.get(name);
   }
@@ -188,7 +185,7 @@ export class Members {
     this.rehash(member);
   }
 
-  /** Updates the digest after a member's incarnation, details or state changed. */
+  /** Updates the digest after a change of incarnation, details or state. */
   rehash(member: Member): void {
     if (member.hash !== 0) this.digest.toggle(member.short, member.hash);
     member.hash = member.isLive
@@ -221,7 +218,7 @@ export class Members {
     if (!tombstone.left && tombstone.address !== "") this.#addresses.push(tombstone.address);
   }
 
-  /** @returns whether the removal or admission is newer than the stored one, and was stored */
+  /** @returns whether it was newer than the stored one */
   setRemoval(id: string, removal: Removal): boolean {
     const before = this.#removals.get(id);
     if (
@@ -237,7 +234,6 @@ export class Members {
     return true;
   }
 
-  /** Sets a removal or admission, whatever is stored. */
   overrule(id: string, removal: Removal): void {
     this.#dropRemoval(id);
     this.#removals.set(id, removal);
@@ -259,11 +255,7 @@ export class Members {
     return { keeps, yields };
   }
 
-  /**
-   * Releases the name of a member that is no longer live.
-   *
-   * @returns the next owner, if a member waited for the name
-   */
+  /** @returns the next owner, if a member waited for the name */
   release(member: Member): Member | undefined {
     if (this.#names.get(member.name) !== member) return undefined;
     this.#names.delete(member.name);

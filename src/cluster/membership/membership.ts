@@ -31,11 +31,8 @@ import { Updates } from "./updates.js";
 
 export type { MembershipOptions, SelfOptions } from "./context.js";
 
-/** Members asked after a pause of the process. */
 const ASKED = 4;
-/** Members that a leaving node informs directly. */
 const LEAVE_SENDS = 16;
-/** ms in which changes of details are collected into one heartbeat. */
 const COALESCE = 20;
 
 export class Membership {
@@ -49,7 +46,7 @@ export class Membership {
   readonly #synchronizer: Synchronizer;
   readonly #strangers: Strangers;
   readonly #receiver: Receiver;
-  /** Next request of a removed node for its admission; its only timer. */
+  /** Of a removed node, for its admission: its only timer. */
   #asksAt = Number.POSITIVE_INFINITY;
 
   constructor(options: MembershipOptions) {
@@ -103,7 +100,7 @@ export class Membership {
     return this.#context.self;
   }
 
-  /** Live members except this node, as the internal list: read it at once. */
+  /** The internal list: read it at once. */
   get live(): readonly Member[] {
     return this.#context.members.live;
   }
@@ -121,20 +118,16 @@ export class Membership {
     return this.#context.members.digest.total;
   }
 
-  /** 0 (healthy) to 8. */
   get healthScore(): number {
     return this.#context.health.score;
   }
 
-  /** Time of the last answer to this node; infinite if probes are off. */
+  /** Infinite if probes are off. */
   get answeredAt(): number {
     return this.profile.probeInterval > 0 ? this.#context.ackedAt : Number.POSITIVE_INFINITY;
   }
 
-  /**
-   * Whether the view has converged: it was exchanged at least once, no digest has differed since, and no member is
-   * suspected.
-   */
+  /** Whether the view has converged: exchanged at least once, with equal digests since, and without suspects. */
   get isWhole(): boolean {
     return this.#synchronizer.isWhole && this.#lifeCycle.unsuspected === this.live.length;
   }
@@ -177,13 +170,12 @@ export class Membership {
 
   // --- Calls of the program ------------------------------------------------------------------------------------------
 
-  /** Dials addresses until they have a member. */
   join(now: number, addresses: readonly string[]): void {
     this.#context.now = now;
     this.#dialer.join(addresses);
   }
 
-  /** Stops dialling addresses. Members there remain. */
+  /** Members there remain. */
   forget(now: number, addresses: readonly string[]): void {
     this.#context.now = now;
     this.#dialer.forget(addresses);
@@ -194,7 +186,7 @@ export class Membership {
     return this.#dialer.isOwn(address);
   }
 
-  /** Announces leaving. From then on the node only answers. */
+  /** From then on the node only answers. */
   leave(now: number): void {
     this.#context.now = now;
     if (this.#context.left) return;
@@ -209,12 +201,12 @@ export class Membership {
     const first = Math.floor(random() * live.length);
     for (let i = 0; i < Math.min(LEAVE_SENDS, live.length); i++)
       effects.send((live[(first + i) % live.length] as Member).address, packet, false);
-    // Nodes that are not yet members here may know this node already.
+    // Nodes that are no members here may know this node.
     for (const address of this.#strangers.pending(LEAVE_SENDS)) effects.send(address, packet, false);
     effects.multicast(packet);
   }
 
-  /** Whether other nodes may know this node: it has members, or new nodes in admission. */
+  /** Whether other nodes may know this node. */
   get isKnown(): boolean {
     return this.#context.members.live.length > 0 || this.#strangers.pending(1).length > 0;
   }
@@ -223,7 +215,7 @@ export class Membership {
     return this.#strangers.newcomers;
   }
 
-  /** The first packet of a stream, with only this node's identity. */
+  /** The first packet of a stream. */
   greeting(): Packet {
     return this.#transmitter.packet(PacketType.GOSSIP);
   }
@@ -235,11 +227,7 @@ export class Membership {
     this.#transmitter.announce();
   }
 
-  /**
-   * Removes a node until it is admitted. Above the bound the oldest removal is dropped.
-   *
-   * @param id of a member, or of an absent node
-   */
+  /** Above the bound the oldest removal is dropped. @param id of a member, or of an absent node */
   remove(now: number, id: string): void {
     this.#context.now = now;
     const address = this.#context.members.get(id)?.address;
@@ -253,11 +241,7 @@ export class Membership {
     this.#updates.decide(id, false);
   }
 
-  /**
-   * The details are sent with a heartbeat shortly after.
-   *
-   * @throws InvalidArgumentError `EINVAL` if they are too large; nothing is changed then
-   */
+  /** @throws InvalidArgumentError `EINVAL` if they are too large; nothing is changed then */
   setDetails(
     now: number,
     tags: readonly string[],
@@ -285,7 +269,6 @@ export class Membership {
     this.#beats.heartbeatAfter(COALESCE);
   }
 
-  /** @param channel 0 to 255, for hooks */
   heartbeat(now: number, channel = 0): void {
     this.#context.now = now;
     this.#beats.heartbeat(now, channel);
@@ -296,7 +279,6 @@ export class Membership {
     this.#beats.heartbeatAfter(ms);
   }
 
-  /** @param answers wanted number; 0: all */
   discover(now: number, answers: number = this.profile.discoverAnswers): void {
     this.#context.now = now;
     this.#beats.discover(answers);
@@ -318,18 +300,18 @@ export class Membership {
 
   // --- Events --------------------------------------------------------------------------------------------------------
 
-  /** A message of a member arrived on a link: a sign of life. */
+  /** A message on a link is a sign of life. */
   onHeard(now: number, id: string): void {
     this.#context.now = now;
     const member = this.#context.members.get(id);
     if (member?.isLive) this.#context.heard(member);
   }
 
-  /** Handles a hard sign of death, such as a reset connection and a refused new one. One probe confirms it. */
+  /** A hard sign of death, such as a refused connection: one probe confirms it. */
   onEvidence(now: number, address: string): void {
     this.#context.now = now;
     if (this.#context.removed || this.#context.left) return;
-    // Iterating costs less than a table of addresses, since this is rare.
+    // Rare: iterating costs less than a table of addresses.
     for (const member of this.#context.members.live) {
       if (member.address !== address) continue;
       if (this.profile.probeInterval === 0) this.#beats.expect(member);
@@ -337,11 +319,7 @@ export class Membership {
     }
   }
 
-  /**
-   * The program cannot reach a member: it is probed, and all nodes expect a sign of life from it.
-   *
-   * @returns whether it is a live member
-   */
+  /** The program cannot reach a member. @returns whether it is a live member */
   expect(now: number, id: string): boolean {
     this.#context.now = now;
     const member = this.#context.members.get(id);
@@ -361,7 +339,7 @@ export class Membership {
     this.#context.answeredAt += ms;
     this.#lifeCycle.shift(ms);
     this.#synchronizer.shift(ms);
-    // Others may have declared this node dead. The answers of some members have the accusation.
+    // Others may have declared this node dead: the answers of some members have the accusation.
     const { live } = this.#context.members;
     if (ms < this.profile.probeInterval || this.profile.probeInterval === 0 || this.#context.left) return;
     for (let i = 0; i < ASKED; i++) {
@@ -370,13 +348,11 @@ export class Membership {
     }
   }
 
-  /** @param address of the sender, for answers */
   onPacket(now: number, packet: Packet, address: string, overStream: boolean): void {
     this.#context.now = now;
     this.#receiver.onPacket(packet, address, overStream);
   }
 
-  /** @param address of the sender, for answers */
   onGroupPacket(now: number, packet: Packet, address: string): void {
     this.#context.now = now;
     this.#receiver.onGroupPacket(packet, address);

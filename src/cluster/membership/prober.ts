@@ -28,7 +28,7 @@ export interface ProberEffects {
 
 /** Unanswered attempts of a probe before a heard member counts as reachable one way. */
 const UNANSWERED = 2;
-/** Attempts of a probe while the member is heard at times. */
+/** While the member is heard at times. */
 const MAX_STEPS = 5;
 /** Concurrent probes of members reachable one way. */
 const RETRIES = 8;
@@ -40,12 +40,11 @@ class Probe {
   deadline: number;
   indirect = false;
   pingedAt: number;
-  /** Attempts without an ack, and how often the member was heard meanwhile. */
+  /** Attempts without an ack, and signs of life meanwhile. */
   steps = 0;
   unanswered = 0;
   readonly silent = new Set<Member>();
   wasAsked = false;
-  /** Death reason if this probe fails; 0: the member is only suspected. */
   evidence: number;
 
   constructor(seq: number, member: Member, now: number, deadline: number, evidence: number) {
@@ -127,10 +126,7 @@ export class Prober {
     return Math.min(this.#wake, this.nextProbe, this.#nextRetry);
   }
 
-  /**
-   * Inserts a new member at a random place of this round. A flapping member gets one turn, so that others do not wait
-   * longer.
-   */
+  /** A random place, and one turn per round even for a flapping member. */
   #added(member: Member): void {
     if (member.inRound) return;
     member.inRound = true;
@@ -143,7 +139,7 @@ export class Prober {
     }
   }
 
-  /** @param isDoubted whether the new or returned member must answer to count as reachable */
+  /** @param isDoubted whether the member must answer to count as reachable */
   arrived(now: number, member: Member, isDoubted: boolean): void {
     this.#added(member);
     if (!isDoubted && this.#unreached.size === 0) return;
@@ -153,7 +149,7 @@ export class Prober {
     this.probe(now, member, 0);
   }
 
-  /** A member received a packet of this node and answered. */
+  /** The member received a packet of this node. */
   answered(now: number, member: Member): void {
     if (!member.unreached) return;
     this.#unreached.delete(member);
@@ -163,11 +159,7 @@ export class Prober {
     this.#effects.reached(member);
   }
 
-  /**
-   * Probes a member out of turn.
-   *
-   * @param evidence death reason if the probe fails; 0: the member is only suspected
-   */
+  /** Probes out of turn. @param evidence death reason if the probe fails; 0: only suspicion */
   probe(now: number, member: Member, evidence: number): void {
     if (this.#profile.probeInterval === 0 && evidence === 0) return;
     for (const probe of this.#probes.values()) {
@@ -305,19 +297,17 @@ export class Prober {
     return member.lastHeard > sentAt + (evidence === 0 ? 0 : this.#profile.probeTimeout / 2);
   }
 
-  /** ms of an interval that remain after the first ping. */
   get #rest(): number {
     return this.#health.scale(Math.max(1, this.#profile.probeInterval - this.#profile.probeTimeout));
   }
 
-  /** Repeats a probe after a probable loss of its ping or ack. */
+  /** The ping or ack was probably lost. */
   #again(now: number, probe: Probe): void {
     probe.pingedAt = now;
     probe.deadline = now + this.#rest;
     this.#effects.ping(probe.member, probe.seq, false);
   }
 
-  /** The member is heard but does not receive this node's packets. */
   #giveUpAnswers(now: number, probe: Probe): void {
     const { member } = probe;
     this.#end(probe);
@@ -329,7 +319,7 @@ export class Prober {
     this.#effects.unreached(member);
   }
 
-  /** Probes members reachable one way; in turn if there are many. */
+  /** In turn if there are many. */
   #retry(now: number): void {
     let left = Math.min(RETRIES, this.#unreached.size);
     for (const member of this.#unreached) {

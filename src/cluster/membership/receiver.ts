@@ -59,18 +59,17 @@ export class Receiver {
     this.#strangers = parts.strangers;
   }
 
-  /** @param address of the sender, for answers */
   onPacket(packet: Packet, address: string, overStream: boolean): void {
     this.#context.overStream = overStream;
     this.#receive(packet, address, overStream);
     if (!this.#context.passedOver) return;
     this.#context.passedOver = false;
-    // The sender knows a node that this one does not: it is asked over a stream, which is trusted.
+    // The sender knows a node that this one does not: it is asked over a trusted stream.
     const member = this.#context.members.get(packet.from);
     if (member?.isLive) this.#synchronizer.request(member.address, this.#context.profile.gossipInterval);
   }
 
-  /** Multicast may arrive where unicast does not. @param address of the sender, for answers */
+  /** Multicast may arrive where unicast does not. */
   onGroupPacket(packet: Packet, address: string): void {
     const { members, removed, left, profile } = this.#context;
     const member = members.get(packet.from);

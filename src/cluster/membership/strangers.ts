@@ -12,7 +12,7 @@ import type { Synchronizer } from "./sync.js";
 import type { Transmitter } from "./transmitter.js";
 import type { Updates } from "./updates.js";
 
-/** Average number of members that synchronize with a newly admitted one. */
+/** Members, on average, that synchronize with a new one. */
 const ADMITTERS = 4;
 /**
  * Initial exchanges of a node without an answer; later ones come once per `probeTimeout`. In a busy process all dialled
@@ -24,7 +24,7 @@ interface Newcomer {
   readonly update: Update;
   readonly seq: number;
   readonly at: number;
-  /** Digests of a synchronization before its ack, answered after the ack. */
+  /** Answered after the ack. */
   buckets: Uint32Array | undefined;
 }
 
@@ -36,7 +36,7 @@ export class Strangers {
   readonly #updates: Updates;
   readonly #synchronizer: Synchronizer;
   readonly #newcomers = new Map<string, Newcomer>();
-  /** Exchanges requested while this node had no answer. */
+  /** Requested while this node had no answer. */
   #exchanges = 0;
   #refutedAt = Number.NEGATIVE_INFINITY;
   #removalSentAt = Number.NEGATIVE_INFINITY;
@@ -57,7 +57,7 @@ export class Strangers {
     this.#synchronizer = synchronizer;
   }
 
-  /** @returns the sender's member record, if it was admitted: its packet is then handled */
+  /** @returns the sender's record, if it was admitted: its packet is then handled */
   onPacket(packet: Packet, address: string, overStream: boolean): Member | undefined {
     if (packet.updates.some(({ kind, id }) => kind === UpdateKind.LEFT && id === packet.from)) {
       // The node left before it was admitted.
@@ -72,7 +72,7 @@ export class Strangers {
       (update) => update.kind === UpdateKind.ALIVE && update.id === packet.from,
     );
     if (!isVerified) {
-      // If identity is required, an unproven sender gets only a challenge, over a stream.
+      // With required identities, an unproven sender gets only a challenge, over a stream.
       if (packet.type === PacketType.PING && !this.#context.provesNodes)
         this.#transmitter.ack(packet, address, overStream, this.#introduction(packet.from));
       if (own === undefined || own.start !== packet.start) this.#context.refuse("stranger");
@@ -110,7 +110,7 @@ export class Strangers {
     return count;
   }
 
-  /** A node added by gossip acked its challenge: answers its earlier request. */
+  /** It was added by gossip before: answers its earlier request. */
   onMemberAck(packet: Packet, address: string): void {
     const newcomer = this.#newcomers.get(packet.from);
     if (newcomer?.seq !== packet.seq) return;
@@ -131,7 +131,7 @@ export class Strangers {
     if (self.start !== start || self.count !== count) this.#refutedAt = now;
   }
 
-  /** Updates for an unknown node: this node's identity and, if needed, its admission. */
+  /** This node's identity and, if needed, the node's admission. */
   #introduction(id: string): readonly Update[] {
     const removal = this.#context.members.removals.get(id);
     if (removal === undefined) return [this.#transmitter.ownAlive()];
@@ -168,8 +168,8 @@ export class Strangers {
   }
 
   /**
-   * A packet of an earlier life, or of a restarted node whose clock was set back: it continues from the incarnation
-   * that it hears.
+   * From an earlier life, or a restarted node whose clock was set back: it continues from the incarnation that it
+   * hears.
    */
   onStale(member: Member, packet: Packet, address: string): void {
     this.#context.refuse("stale");
@@ -177,7 +177,7 @@ export class Strangers {
     this.#transmitter.sendUpdates(address, [this.#transmitter.ownAlive(), aliveOf(member)]);
   }
 
-  /** A packet of a node that was forgotten as dead or left, and does not know it. */
+  /** The node does not know that it was forgotten. */
   #buried(packet: Packet, address: string): void {
     const tombstone = this.#context.members.tombstone(packet.from);
     if (tombstone === undefined) return;
@@ -187,7 +187,7 @@ export class Strangers {
     this.#transmitter.sendUpdates(address, [this.#transmitter.ownAlive(), update]);
   }
 
-  /** Informs a removed node, at most once per probe timeout. */
+  /** At most once per probe timeout. */
   refuseRemoved(id: string, address: string, overStream = false): void {
     if (!overStream) this.#context.refuse("removed");
     const removal = this.#context.members.removals.get(id);

@@ -16,7 +16,7 @@ export class Suspicion {
   accusedAt = Number.NEGATIVE_INFINITY;
   deadline = 0;
 
-  /** @param size members of the cluster, including this node */
+  /** @param size of the cluster, including this node */
   constructor(profile: Profile, size: number, now: number, accusers: readonly number[]) {
     this.since = now;
     const intervals = profile.suspicionBase + profile.suspicionStep * Math.log10(Math.max(1, size));

@@ -18,16 +18,16 @@ import type { Transmitter } from "./transmitter.js";
 import type { Updates } from "./updates.js";
 
 const NEVER = Number.POSITIVE_INFINITY;
-/** Multiples of `settle` while a node counts as new. */
+/** Multiples of `settle`. */
 const YOUNG = 3;
-/** Longest wait for a changing view, in multiples of `settle`. */
+/** For a changing view, in multiples of `settle`. */
 const PATIENCE = 2;
 /** Bytes of a packet without its updates. */
 const HEAD = 64;
-/** ms between meeting a node and asking it; nodes met meanwhile are asked then, too. */
+/** Nodes met meanwhile are asked then, too. */
 const MEET_DELAY = 10;
 const MAX_MET = 3;
-/** Datagrams of one answer, enough for the members of one host. Longer answers use a stream. */
+/** Enough for the members of one host. Longer answers use a stream. */
 const MAX_DATAGRAMS = 12;
 
 export class Synchronizer {
@@ -41,7 +41,6 @@ export class Synchronizer {
   #differsSince = NEVER;
   #met: string[] = [];
   #meetAt = NEVER;
-  /** Whether the view ever equalled a member's. */
   #wasWhole = false;
   #wasDatagram = false;
 
@@ -57,7 +56,7 @@ export class Synchronizer {
     return Math.min(this.#nextSync, this.#meetAt);
   }
 
-  /** Whether the view was exchanged or equal, and no later packet had another digest. */
+  /** Exchanged or equal once, and no later packet had another digest. */
   get isWhole(): boolean {
     return this.#wasWhole && this.#differsSince === NEVER;
   }
@@ -69,7 +68,7 @@ export class Synchronizer {
       : Math.max(0, now - this.#differsSince);
   }
 
-  /** Sets the time of the next periodic exchange; nodes met are no longer asked. */
+  /** Nodes met are no longer asked. */
   schedule(at: number): void {
     this.#nextSync = at;
     this.#met = [];

@@ -8,7 +8,7 @@ import type { Context } from "./context.js";
 import { GossipQueue } from "./gossip-queue.js";
 import { aliveOf, type Member, MemberState } from "./members.js";
 
-/** ms that an update waits to share a packet. */
+/** In which an update may share a packet. */
 const GOSSIP_DELAY = 5;
 /** Clusters of up to ten to this power of members transmit an update equally often. */
 const MIN_LOG = 1.5;
@@ -44,7 +44,7 @@ export class Transmitter {
     this.#context.effects.send(address, this.packet(PacketType.GOSSIP, { updates }), overStream);
   }
 
-  /** Updates that fit into a packet of this size; usually none. */
+  /** Usually none. */
   piggyback(used: number): readonly Update[] {
     if (this.#queue.size === 0) return NO_UPDATES;
     return this.#queue.take(MAX_BODY - bodySize(PacketType.SYNC, 0) - used, this.#transmissions());
@@ -103,7 +103,6 @@ export class Transmitter {
     return this.packet(PacketType.HEARTBEAT, { flags: channel, updates });
   }
 
-  /** Sends the update in the next packets, and by gossip. */
   spread(update: Update): void {
     if (this.#queue.push(update)) this.#context.refuse("gossip");
     const due = Math.max(
@@ -113,7 +112,6 @@ export class Transmitter {
     if (due < this.#nextGossip) this.#nextGossip = due;
   }
 
-  /** @param needsBump whether the incarnation is still the last announced one */
   announce(needsBump = true): void {
     if (needsBump) this.#context.setIncarnation(nextIncarnation(this.#context.self));
     this.#context.changed();

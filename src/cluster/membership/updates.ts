@@ -12,7 +12,7 @@ import type { Transmitter } from "./transmitter.js";
 
 /** 2025 in ms: an earlier wall clock was never set. */
 const EARLIEST = 1_735_689_600_000;
-/** Share of a probe interval after a sign of life, in which a member is not believed dead. */
+/** Share of a probe interval after a sign of life, in which a death is not believed. */
 const JUST_HEARD = 0.75;
 
 export class Updates {
@@ -24,7 +24,7 @@ export class Updates {
   readonly #beats: Beats;
   readonly #onRemoval: (isRemoved: boolean) => void;
   #counter = 0;
-  /** An admission unknown to the members, while this node counts as removed. */
+  /** An admission that the members do not know. */
   #unheard: Update | undefined;
 
   constructor(
@@ -179,7 +179,7 @@ export class Updates {
     }
     const isNew = member.state === MemberState.ALIVE;
     this.#lifeCycle.suspect(member, update.accusers, update);
-    // Some of the nodes that hear of the suspicion probe the member themselves.
+    // Some of the nodes that hear of it probe the member themselves.
     if (isNew && this.#context.random() * this.#lifeCycle.unsuspected < CONFIRMERS)
       this.#prober.probe(this.#context.now, member, 0);
   }
@@ -316,7 +316,7 @@ export class Updates {
     this.#context.effects.event({ type: "removed", id: self.id, member: undefined });
   }
 
-  /** A member answered this removed node, so its admission is known. */
+  /** Its admission is known to the member that answered. */
   onAnswer(): void {
     if (this.#unheard !== undefined) this.applyRemoval(this.#unheard);
   }

@@ -11,7 +11,6 @@ import { InvalidArgumentError } from "../../core/errors.js";
 import { type HostInterface, platformNow } from "../../engine/zmtp/transport/transports.js";
 import { MAX_ADDRESS } from "../bounds.js";
 
-/** ms for which the list of the host's interfaces is valid. */
 const INTERFACES_AGE = 5_000;
 
 export interface HostPort {
@@ -43,7 +42,6 @@ export function splitIpAddress(address: string): HostPort | undefined {
   return parts !== undefined && isIP(parts.host) !== 0 ? parts : undefined;
 }
 
-/** With brackets for IPv6. */
 export function joinAddress(host: string, port: number): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
@@ -83,7 +81,6 @@ export function isLinkLocal(host: string): boolean {
   return /^fe[89ab]/i.test(host) && host.includes(":");
 }
 
-/** The IP addresses of a host, each with the port. @throws the system's error, such as `ENOTFOUND` */
 export function resolveAddress({ host, port }: HostPort, families: 4 | 6 | "both" = 4): Promise<string[]> {
   if (isIP(host) !== 0) return Promise.resolve([canonicalAddress(joinAddress(host, port))]);
   const known = platformNow().lookup?.(host);

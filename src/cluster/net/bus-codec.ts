@@ -1,4 +1,4 @@
-/** A cluster's packets as bytes: in the clear, or sealed with its key. */
+/** Packets of a cluster as bytes: in the clear, or sealed with its key. */
 import { InvalidArgumentError } from "../../core/errors.js";
 import { curveBox, loadCurveBox } from "../../engine/zmtp/mechanism/curve-primitives.js";
 import { MAX_PACKET, MAX_STREAM_PACKET } from "../bounds.js";
@@ -20,13 +20,12 @@ import { MESSAGES } from "../wire/stream.js";
 export type PacketRefusal = Junk | Refusal | "sealed";
 
 export class BusCodec {
-  /** The first 6 bytes of the hash of its name. */
+  /** The first 6 bytes of its name's hash. */
   readonly bus: number;
   readonly name: string;
   readonly sealer: Sealer | undefined;
-  /** Whether the keys were derived from passwords, for reports of a wrong one. */
+  /** For reports of a wrong key. */
   readonly byPassword: boolean;
-  /** Prefix and type before messages in the clear. */
   readonly #messagesHead: Buffer;
   #keys: readonly string[];
 

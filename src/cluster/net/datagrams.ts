@@ -11,12 +11,10 @@ import { bindUdp, type UdpOptions } from "../../engine/zmtp/transport/udp.js";
 import { MAX_PACKET } from "../bounds.js";
 import type { Binding } from "./interfaces.js";
 
-/** Datagrams that the system has not taken yet. */
 const MAX_UNSENT = 1_024;
-/** Bytes that the system keeps while the event loop is busy; the system may give less. */
+/** The system may give less. */
 const RECEIVE_BUFFER = 4_194_304;
 
-/** The multicast group of a cluster's heartbeats. */
 export interface GroupAddress {
   readonly group: string;
   readonly port: number;
@@ -42,10 +40,8 @@ export class Datagrams {
   #socket: Socket | undefined;
   #socket6: Socket | undefined;
   #groupSocket: Socket | undefined;
-  /** Interface by which the node's own socket sends to the group. */
   #first: string | undefined;
   readonly #senders = new Map<string, Socket>();
-  /** Interfaces that joined the group, and those that could not. */
   readonly #joined = new Set<string>();
   readonly #failed = new Set<string>();
   #interfaces: readonly string[] = [];
@@ -77,7 +73,6 @@ export class Datagrams {
     if (!this.#updating) void this.#follow();
   }
 
-  /** One update at a time; later changes are the next one. */
   async #follow(): Promise<void> {
     this.#updating = true;
     for (let used: readonly string[] | undefined; used !== this.#interfaces && !this.#closed; ) {

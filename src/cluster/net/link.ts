@@ -49,7 +49,6 @@ import {
 import { splitIpAddress } from "./addresses.js";
 import type { BusCodec } from "./bus-codec.js";
 
-/** Packets queued until the other end's hello. */
 const MAX_WAITING = 128;
 /** Before the other end of an accepted stream has proved itself; the proofs of 64 clusters have 2,700 bytes. */
 const MAX_UNPROVED_FRAME = 4_096;
@@ -60,20 +59,16 @@ const MAX_UNPROVED_FRAMES = 2;
  * dropped.
  */
 const MAX_UNSENT_BYTES = 16_777_216;
-/** Bytes of a frame that is copied into one write, and bytes that are written together. */
+/** Bytes of a copied frame, and bytes of one write. */
 const SMALL_FRAME = 4_096;
 const CORKED_BYTES = 65_536;
-/**
- * Missing bytes of a frame from which it is read directly; bytes of a frame up to which its memory is allocated at
- * once.
- */
+/** Missing bytes above which a frame is read directly; bytes up to which its memory is allocated at once. */
 const MIN_DIRECT = 8_192;
 const MAX_DIRECT = 2_097_152;
 /** Pieces of an incomplete frame before they are joined; an unproved stream has one. */
 const MAX_PARTS = 64;
 /** Running ms for the other end's hello and first genuine packet. The other end may be late by several turns. */
 export const HELLO_TIMEOUT = 10_000;
-/** ms in which the other end takes sent bytes before the stream closes. */
 const CLOSE_TIMEOUT = 1_000;
 
 const NO_BYTES = Buffer.alloc(0);
@@ -90,9 +85,7 @@ export type LinkEnd =
   /** The other end is this node. */
   | "self";
 
-/** A node, as each of its streams sees it. */
 export interface StreamNode {
-  /** Whether a node may be at this address. */
   accepts(address: string): boolean;
   /** Proofs of this node for its clusters. */
   prove(role: LinkRole, hellos: Hellos): readonly BusProof[];
@@ -107,11 +100,9 @@ export interface StreamNode {
   /** @returns whether the frame is a genuine packet; `undefined`: of an unknown cluster */
   onFrame(link: Link, bytes: Buffer): boolean | undefined;
   count(reason: string): void;
-  /** Maximum bytes of a frame of a verified stream. */
   maxFrame(): number;
 }
 
-/** All streams of a node, as one of them sees them. */
 export interface StreamTable {
   /** @returns whether there is room for an accepted stream, whose other end has just proved itself */
   makeRoom(link: Link): boolean;
@@ -124,9 +115,9 @@ export interface StreamTable {
   onSocket(link: Link, stream: Stream, bytes: Buffer): void;
   /** The stream of this node that sent a nonce: the other end is this node itself. */
   streamOf(nonce: Buffer): Link | undefined;
-  /** The other end is a node of the cluster. Called once. */
+  /** Called once, for a node of the cluster. */
   onVerified(link: Link): void;
-  /** Called once. @param fault why TLS failed, if that ended the stream */
+  /** @param fault why TLS failed, if that ended the stream */
   onEnd(link: Link, end: LinkEnd, fault: Fault | undefined): void;
 }
 
@@ -145,7 +136,6 @@ export interface OpenedStream {
   readonly keys?: NodeKeys | undefined;
 }
 
-/** A frame of a verified stream that is read into dedicated memory. */
 class LargeFrame implements ReadTarget {
   readonly bytes: Buffer;
   filled = 0;
@@ -169,7 +159,7 @@ export class Link implements Sink, PairStream {
   readonly isGiven: boolean;
   /** The other node's, for packets: as dialled, or as it reports. Empty before its hello. */
   address: string;
-  /** The other node's, as it reports. Empty before its hello. */
+  /** As it reports. Empty before its hello. */
   peer = "";
   /** 0: not verified. */
   readonly startedAt = performance.now();
@@ -191,7 +181,7 @@ export class Link implements Sink, PairStream {
   #pending: Buffer[] = [];
   #pendingBytes = 0;
   #isTaking = false;
-  /** A frame of which much is missing: the rest is read into its memory. */
+  /** Its missing bytes are read into its memory. */
   #large: LargeFrame | undefined;
   /** Bytes until something is complete. */
   #wanted = HELLO_HEAD;
@@ -200,7 +190,7 @@ export class Link implements Sink, PairStream {
   node: ProvedNode | undefined;
   /** Nothing is read while admission is decided. */
   #deciding = false;
-  /** Whether it counts towards the node's maximum: it was dialled, or its other end has proved itself. */
+  /** Whether it counts towards the maximum: it was dialled, or its other end has proved itself. */
   hasPlace: boolean;
   #verified = false;
   #ended = false;
@@ -213,7 +203,7 @@ export class Link implements Sink, PairStream {
   #hasSaidHello = false;
   readonly #greeting: RunningTimeout;
   #fault: Fault | undefined;
-  /** Ends it if the other end does not close. */
+  /** For an other end that does not close. */
   #timer: NodeJS.Timeout | undefined;
   /** Bytes written since the stream was corked; -1: it is not. */
   #corked = -1;
@@ -246,7 +236,6 @@ export class Link implements Sink, PairStream {
     this.#greeting = new RunningTimeout(HELLO_TIMEOUT, () => this.#refuse("link:timeout"));
   }
 
-  /** Whether a genuine packet was received. */
   get verified(): boolean {
     return this.#verified;
   }
@@ -255,12 +244,11 @@ export class Link implements Sink, PairStream {
     return this.#ended || this.#closing;
   }
 
-  /** IP address of the other end, as the system reports it. */
+  /** As the system reports it. */
   get remote(): string {
     return this.#stream.address;
   }
 
-  /** Nonce of its own hello. */
   get nonce(): Buffer {
     return helloNonce(this.#hello);
   }
@@ -367,7 +355,7 @@ export class Link implements Sink, PairStream {
     this.expectAnswer(heartbeat);
   }
 
-  /** Ends it on purpose, which is no evidence for the other end. */
+  /** No evidence for the other end. */
   close(): void {
     if (this.ended) return;
     // Without a hello the other end expects no close reason.
@@ -386,13 +374,13 @@ export class Link implements Sink, PairStream {
     this.#finish("closed");
   }
 
-  /** Ends it at once, on purpose: the closing frame goes as far as the system takes it. */
+  /** The closing frame goes as far as the system takes it. */
   evict(): void {
     if (!this.ended && this.#out !== undefined) this.#stream.socket.write(encodeFrame(NO_BYTES));
     this.#finish("closed");
   }
 
-  /** The other end of this dialled stream is this node. */
+  /** The other end is this node. */
   meetsItself(): void {
     this.#finish("self");
   }
@@ -454,7 +442,6 @@ export class Link implements Sink, PairStream {
     this.#isTaking = false;
   }
 
-  /** The stream ended by itself: TLS may know why. */
   #noteFault(): void {
     if (this.#verified || this.ended) return;
     const isSilent = this.#in === undefined;
@@ -703,7 +690,6 @@ export class Link implements Sink, PairStream {
     this.#reject();
   }
 
-  /** The node at the other end is no longer admitted. */
   revoke(): void {
     this.#refuseNode("denied");
   }

@@ -51,18 +51,14 @@ const MAX_UNVERIFIED = 1_024;
  * one.
  */
 const MAX_HELD = 32;
-/** ms without a packet before an unused stream is closed. */
 const LINK_IDLE = 15_000;
 const SWEEP_INTERVAL = 1_000;
 const CONNECT_TIMEOUT = 2_000;
-/** ms between attempts to reach a watched node, at first and at most. */
 const FIRST_RETRY = 200;
 const LONGEST_RETRY = 10_000;
 /** ms in which an address of this node is not dialled. */
 const OWN_AGE = 60_000;
-/** Packets for one address that wait for its stream. */
 const MAX_QUEUED = 128;
-/** Connections that the system holds until they are accepted. */
 const BACKLOG = 512;
 
 const TRANSPORT = optionValues({
@@ -72,7 +68,7 @@ const TRANSPORT = optionValues({
   tcpKeepaliveIdle: 30,
 });
 
-/** Why a stream ended, for its user. */
+/** For its user. */
 const ENDS: Readonly<Record<Exclude<LinkEnd, "self">, ConnectionError>> = {
   closed: { code: "ECONNRESET", message: "the stream was closed on purpose" },
   lost: { code: "ECONNRESET", message: "the stream ended without a farewell" },
@@ -126,7 +122,6 @@ interface Dial {
 
 interface Trouble {
   readonly error: ConnectionError;
-  /** ms of the wall clock. */
   readonly at: number;
 }
 
@@ -142,19 +137,17 @@ export class Links implements StreamTable, PairStreamTable {
   readonly #dialling: StreamTransport;
   readonly #effects: LinksEffects;
   readonly #all = new Set<Link>();
-  /** The stream used for an address. */
   readonly #byAddress = new Map<string, Link>();
   readonly #dials = new Map<string, Dial>();
   readonly #retries = new Map<string, Retry>();
   /** Why a watched address has no stream. */
   readonly #troubles = new Map<string, Trouble>();
-  /** Addresses of this node, and when that was found. */
+  /** Addresses of this node, with the time of discovery. */
   readonly #own = new Map<string, number>();
   /** Streams handed in by programs. */
   readonly #opened = new WeakSet<Duplex>();
   /** Callers of `link` whose stream is not verified. */
   readonly #given = new Map<Link, { resolve(address: string): void; reject(error: Error): void }>();
-  /** Streams that stay when unused. */
   #held: ReadonlySet<Link> = new Set();
   #watched: ReadonlySet<string> = new Set();
   readonly #listeners: Listener[] = [];
@@ -175,7 +168,6 @@ export class Links implements StreamTable, PairStreamTable {
     this.#effects = effects;
   }
 
-  /** Scheme of the endpoints by which other programs reach the node's port. */
   get scheme(): string {
     return this.#dialling.transport.scheme;
   }
@@ -310,7 +302,6 @@ export class Links implements StreamTable, PairStreamTable {
     });
   }
 
-  /** Whether packets for an address go over a stream of the program. */
   isGiven(address: string): boolean {
     return this.#usable(address)?.isGiven === true;
   }
@@ -374,7 +365,7 @@ export class Links implements StreamTable, PairStreamTable {
     return count;
   }
 
-  /** Dials the address if it has no stream. */
+  /** Dials if necessary. */
   send(address: string, codec: BusCodec, packet: Packet): void {
     if (this.#closed) return;
     const link = this.#usable(address);
@@ -394,7 +385,6 @@ export class Links implements StreamTable, PairStreamTable {
     return link?.ended === true ? undefined : link;
   }
 
-  /** Sets the addresses whose streams are kept. */
   watch(addresses: ReadonlySet<string>): void {
     this.#watched = addresses;
     for (const table of [this.#retries, this.#troubles, this.#own])

@@ -18,7 +18,7 @@ export interface OwnPort {
   takeSockets(acceptor: Acceptor): (() => void) | undefined;
 }
 
-/** By the ids of their nodes. */
+/** By node id. */
 const PORTS = new Map<string, OwnPort>();
 const SCHEME = "node";
 

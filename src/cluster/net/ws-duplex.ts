@@ -11,13 +11,10 @@ const MAX_CHUNK = 65_536;
 const MAX_UNSENT_PONGS = 65_536;
 
 export class WsDuplex extends Duplex implements Sink {
-  /** IP address of the other end. */
   readonly remoteAddress: string;
   readonly #stream: Stream;
   readonly #framing: Framing;
-  /** Start of a frame's header. */
   #header: Buffer = Buffer.alloc(0);
-  /** Missing bytes of the frame's body. */
   #left = 0;
 
   /** @param stream of the transports ws and wss */

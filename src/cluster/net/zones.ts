@@ -7,7 +7,7 @@ import { MAX_ZONES } from "../bounds.js";
 import { isIp6, isLinkLocal, joinAddress, splitIpAddress } from "./addresses.js";
 
 export class Zones {
-  /** By host, the oldest first, which is forgotten. */
+  /** The oldest first, which is forgotten. */
   readonly #byHost = new Map<string, string>();
   /** For hosts without a received packet. */
   #default = "";
@@ -30,7 +30,6 @@ export class Zones {
     return host;
   }
 
-  /** A host with its zone. */
   hostFor(host: string): string {
     if (!isLinkLocal(host) || host.includes("%")) return host;
     const zone = this.#byHost.get(host) ?? this.#default;
