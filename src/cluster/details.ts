@@ -18,7 +18,6 @@ import {
 } from "./bounds.js";
 import { isReservedTag } from "./tags.js";
 
-/** A node's tags, props and endpoints. Frozen. */
 export interface Details {
   readonly version: number;
   readonly tags: readonly string[];
@@ -35,7 +34,6 @@ export const NO_DETAILS: Details = Object.freeze({
   size: 3,
 });
 
-/** Why a text is invalid as a tag, key, value or endpoint; `undefined` if it is valid. */
 function unfit(text: unknown, most: number, least: number): string | undefined {
   if (typeof text !== "string") return "is not a string";
   const bytes = Buffer.byteLength(text);

@@ -15,15 +15,12 @@ import { MAX_BUS_NAME, MAX_NAME } from "./bounds.js";
 export const MAX_START = 2 ** 48 - 1;
 export const MAX_COUNT = 2 ** 32 - 1;
 
-/**
- * Starts this far ahead of the node's own, and removals this far ahead of the clock, count as forged: 50 years in ms.
- */
+/** 50 years: starts this far ahead of the node's own, and removals this far ahead of the clock, count as forged. */
 export const MAX_AHEAD = 50 * 365 * 86_400_000;
 
 /** Limit for other nodes' starts: the node's own statements need room up to `MAX_START`. */
 export const MAX_HEARD_START = MAX_START - 2 ** 32;
 
-/** Order of a node's statements. */
 export interface Incarnation {
   readonly start: number;
   readonly count: number;
@@ -33,7 +30,6 @@ const ID = /^[0-9a-f]{32}$/;
 // White space, control characters, and separators of command lines and logs are excluded.
 const NAME = /^[^\s\p{C}@"'\\,;]+@[^\s\p{C}@"'\\,;]+$/u;
 
-/** 32 hexadecimal digits. */
 export function createId(): string {
   return process.getBuiltinModule("node:crypto").randomBytes(16).toString("hex");
 }

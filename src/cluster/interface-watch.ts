@@ -7,12 +7,11 @@
  * thousandth of the time, but at least once in LONGEST_INTERVAL.
  */
 
-/** ms between polls of few interfaces, and of very many. */
+/** Of few interfaces, and of very many. */
 const READ_INTERVAL = 1_000;
 const LONGEST_INTERVAL = 5_000;
-/** Pause after a poll, in multiples of its duration. */
+/** In multiples of a poll's duration. */
 const READ_PAUSE = 1_000;
-/** ms from a failed datagram to the next poll. */
 const READ_AFTER_FAILURE = 500;
 
 export class InterfaceWatch<T> {

@@ -1,10 +1,10 @@
 /** Detects whether a process listens on a socket file. A killed process leaves a file that refuses connections. */
 import { createConnection } from "node:net";
 
-/** ms without an answer after which the socket counts as used. */
+/** The socket counts as used without an answer. */
 const TRY_TIMEOUT = 500;
 
-/** Whether a process listens at a path, even a stopped one. */
+/** Also a stopped one. */
 export function isListenedAt(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = createConnection(path);

@@ -1,4 +1,4 @@
-/** Profiles: the numbers of the membership rules for a kind of network. Times are in ms. */
+/** Numbers of the membership rules for a kind of network. Times are in ms. */
 import { checkKeys, quoted } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 
@@ -117,7 +117,6 @@ export const PROFILES = Object.freeze({
 
 export type ProfileName = keyof typeof PROFILES;
 
-/** Minimum and maximum. */
 const RANGES: { readonly [K in keyof Profile]: readonly [number, number] } = {
   probeInterval: [0, 3_600_000],
   probeTimeout: [1, 3_600_000],

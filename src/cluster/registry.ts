@@ -21,25 +21,21 @@ import { MAX_ADDRESS, MAX_BUS_NAME } from "./bounds.js";
 import { isId, isName } from "./identity.js";
 import { isListenedAt } from "./listened-at.js";
 
-/** Maximum returned nodes, and node files read, of a folder. */
 const MAX_REGISTERED = 1_024;
 const MAX_LOOKED_AT = 16_384;
 const MAX_RECORD = 4_096;
 const TRIES_AT_A_TIME = 16;
-/** ms in which a partly written file, or a socket without a file, may belong to a starting node. */
+/** A partly written file, or a socket without a file, may belong to a starting node. */
 const STARTING = 10_000;
-/** Bytes of a socket's path that every system accepts. */
+/** Bytes that every system accepts. */
 const MAX_SOCKET_PATH = 103;
-/** Control endpoints of a node, and bytes of one. */
 const MAX_CONTROL = 8;
 const MAX_CONTROL_ENDPOINT = 256;
 
 const FILE = /^([0-9a-f]{16})\.(json|sock)$/;
-/** Name of a control socket of `shoal node start`. */
 const CONTROL = /^[0-9a-f]{12}\.sock$/;
 const PART = /^\.[0-9a-f]{16}\.part$/;
 
-/** A node that runs on this host. */
 export interface ClusterNodeEntry {
   /** 32 hexadecimal digits. */
   readonly id: string;
@@ -88,7 +84,6 @@ export function foldersOf(env: NodeJS.ProcessEnv): string[] {
   return [...new Set(folders)];
 }
 
-/** Whether a path is a folder of this user that others may not write. */
 async function isOwn(folder: string): Promise<boolean> {
   try {
     const stat = await lstat(folder);
@@ -119,7 +114,7 @@ async function makeFolder(folder: string): Promise<boolean> {
   return true;
 }
 
-/** A node's socket and file in the registry, maintained by node/registrar.ts. */
+/** Maintained by node/registrar.ts. */
 export class Registration {
   readonly #folder: string;
   readonly #key: string;

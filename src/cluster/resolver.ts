@@ -36,12 +36,10 @@ interface Check {
   readonly tests: readonly Test[];
 }
 
-/** Fields of a member by which it is selected. */
 export interface Resolvable {
   readonly id: string;
   readonly name: string;
   readonly draining: boolean;
-  /** Whether another node has its name. */
   readonly yields: boolean;
   /** Set for a peer known only by 36/ZRE. */
   readonly zre?: true;

@@ -25,7 +25,7 @@ export interface NodeKeys {
 export interface AdmissionRequest {
   /** Proved public key, 40 characters of Z85. */
   readonly publicKey: string;
-  /** Proved id of the node. */
+  /** Proved. */
   readonly id: string;
   /** Dialled "host:port", or the dialling node's source address. */
   readonly address: string;
@@ -44,10 +44,9 @@ export interface CurveOptions extends NodeKeys {
 }
 
 export interface IdentitiesEffects {
-  /** Ends the streams of nodes whose key is no longer admitted. */
   revoke(isAllowed: (node: ProvedNode) => boolean): void;
   remove(id: string): void;
-  /** The program's function threw, so the node at an address is refused. */
+  /** The node is refused. */
   onAllowFailed(address: string, error: unknown): void;
   /** Problems of the folder; empty: none any more. */
   onProblems(problems: readonly string[]): void;

@@ -70,7 +70,6 @@ export class IdentityExchange {
     this.#ephemeral = ephemeral;
   }
 
-  /** This end's KEY frame. */
   get key(): Buffer {
     return Buffer.concat([Buffer.of(LinkFrame.KEY), this.#ephemeral.publicKey]);
   }
@@ -89,7 +88,6 @@ export class IdentityExchange {
     return this.#shared !== undefined;
   }
 
-  /** This end's IDENTITY frame; requires the other end's KEY. */
   identity(hellos: Hellos): Buffer {
     const box = curveBox();
     const plain = Buffer.alloc(PLAIN_SIZE);

@@ -1,8 +1,8 @@
-/** A cluster's key derived from a password (docs/spec/cluster.md, Passwords). */
+/** Keys from passwords (docs/spec/cluster.md, Passwords). */
 import { passwordKey } from "../../core/password.js";
 import { encodeZ85 } from "../../core/z85.js";
 
-/** Prefix of the salt, before the cluster name: one password gives each cluster another key. */
+/** With the cluster name it is the salt: one password gives each cluster another key. */
 const LABEL = "shoal cluster password 1 ";
 
 /**

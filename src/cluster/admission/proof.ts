@@ -19,14 +19,12 @@ export interface Hellos {
   readonly acceptor: Uint8Array;
 }
 
-/** Reason to refuse a proof or a packet. */
 export type ProofRefusal = "password" | "key" | "bus" | "unsealed" | "replayed";
 
 export interface ProvableBus {
   readonly bus: number;
   /** 40 characters of Z85 each; the first one seals. Empty: the cluster is in the clear. */
   readonly keys: readonly string[];
-  /** Whether the keys were derived from passwords. */
   readonly byPassword: boolean;
 }
 
@@ -34,7 +32,7 @@ const LABEL = "shoal link proof 1";
 const NO_PROOF = Buffer.alloc(32);
 const ROLES: Readonly<Record<LinkRole, number>> = { dialler: 1, acceptor: 2 };
 
-/** Id of a key, as in sealed packets, and the secret for its proofs. */
+/** The id is that of sealed packets. */
 function proofKey(key: string): { readonly id: number; readonly secret: Buffer } {
   const bytes = decodeZ85(key);
   return {

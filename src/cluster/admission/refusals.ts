@@ -4,7 +4,6 @@ const REPORT_INTERVAL = 60_000;
 /** Burst of reports, and reports per second after it. */
 const REPORT_BURST = 8;
 const REPORTS_PER_SECOND = 1;
-/** Remembered addresses and reasons; the oldest are evicted. */
 const MAX_REPORTED = 256;
 
 export class RefusalReports {
@@ -17,7 +16,6 @@ export class RefusalReports {
     return this.#reported.size;
   }
 
-  /** @returns whether to report this refusal */
   allows(now: number, host: string, reason: string): boolean {
     const name = `${host} ${reason}`;
     const before = this.#reported.get(name);

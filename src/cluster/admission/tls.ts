@@ -11,13 +11,11 @@ import type { OptionValues } from "../../core/option-table.js";
 import { optionValues } from "../../core/option-values.js";
 import { contextOf } from "../../engine/zmtp/transport/tls-context.js";
 
-/** A certificate and its key. */
 export interface ClusterCertificate {
   /** PEM: the certificate, followed by its intermediate authorities. */
   readonly cert: string;
   /** PEM. */
   readonly key: string;
-  /** Passphrase of an encrypted key. */
   readonly passphrase?: string | undefined;
 }
 

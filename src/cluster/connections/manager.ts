@@ -11,13 +11,11 @@ import type { ClusterBus } from "../node/bus.js";
 import type { Member } from "../node/member.js";
 import { type ConnectionError, ConnectionList, type ConnectionState, withPort } from "./rules.js";
 
-/** Options of a {@link ConnectionManager}. */
 export interface ConnectionManagerOptions {
   /** Default port of addresses. Default: the node's port. */
   readonly port?: number | undefined;
 }
 
-/** Status of one address of the list. Frozen. */
 export interface ConnectionStatus {
   /** As given, with its port. */
   readonly address: string;
@@ -25,7 +23,6 @@ export interface ConnectionStatus {
   readonly resolved: string | undefined;
   /** `self`: the address is this node's own, and is not dialled. `broken`: it is dialled again, with back-off. */
   readonly state: ConnectionState;
-  /** The member at the address, if any. */
   readonly member: Member | undefined;
   /** Wall clock in ms of the last change of state. */
   readonly since: number;
@@ -140,12 +137,11 @@ export class ConnectionManager {
     return counts;
   }
 
-  /** @internal The name of the class, for metrics. */
+  /** @internal */
   get driverName(): string {
     return "ConnectionManager";
   }
 
-  /** Whether `shutdown` was called. */
   get closed(): boolean {
     return this.#closed;
   }

@@ -7,10 +7,8 @@
 import { InvalidArgumentError } from "../../core/errors.js";
 import { MAX_KEPT_ADDRESSES } from "../bounds.js";
 
-/** State of an address; `self`: it is this node's own. */
 export type ConnectionState = "self" | "connecting" | "connected" | "broken";
 
-/** Why there is no connection. */
 export interface ConnectionError {
   /**
    * The system's code, such as `ECONNREFUSED` or `ETIMEDOUT`; `ENOTFOUND` for a name without an address;
@@ -24,21 +22,19 @@ export interface ConnectionError {
 export interface StreamState {
   readonly state: ConnectionState;
   readonly since: number;
-  /** Attempts since the last connection, including the current one. */
+  /** Since the last connection, including the current one. */
   readonly attempts: number;
   readonly error: ConnectionError | undefined;
-  /** Address of the node at the other end, as it reports it. */
+  /** As the other end reports it. */
   readonly peer: string | undefined;
 }
 
 export interface ConnectionRow extends StreamState {
-  /** As given. */
   readonly address: string;
   /** "host:port"; `undefined` while a name has no address. */
   readonly resolved: string | undefined;
 }
 
-/** Adds a port to an address without one. */
 export function withPort(address: string, port: number): string {
   // More than one colon without brackets is an IPv6 address.
   const isBare = !address.startsWith("[") && address.indexOf(":") !== address.lastIndexOf(":");

@@ -2,15 +2,14 @@
  * Schedule of beacons by the Trickle algorithm (RFC 6206), and the nodes heard. Pure.
  *
  * Each interval is twice as long as the previous one, up to the longest. The node sends a beacon at a random moment of
- * an interval's second half, unless it heard 3 others in that interval; the first beacon is always sent. A new address
- * resets the interval to the shortest. All nodes of a network together send about as many beacons as a few would.
+ * an interval's second half, unless it heard 3 others in that interval; the first one is always sent. A new address
+ * resets the interval. All nodes of a network together send about as many beacons as a few would.
  */
 
-/** Others' beacons in an interval that suppress this node's. */
+/** Others' beacons that suppress this node's. */
 const REDUNDANCY = 3;
-/** Doublings from the shortest interval to the longest. */
 const DOUBLINGS = 4;
-/** ms before an unheard address is forgotten; in a large network most nodes are rarely heard. */
+/** In a large network most nodes are rarely heard. */
 const HEARD_FOR = 600_000;
 /** In total and per IP address; more are refused. */
 const MAX_HEARD = 1_024;
@@ -20,7 +19,7 @@ export class BeaconRules {
   readonly #random: () => number;
   readonly #longest: number;
   readonly #shortest: number;
-  /** Time of the last beacon of each "host:port", oldest first. */
+  /** Time of the last beacon by "host:port", oldest first. */
   readonly #heard = new Map<string, number>();
   readonly #hosts = new Map<string, number>();
   #interval: number;
@@ -30,7 +29,7 @@ export class BeaconRules {
   #hasBeaconed = false;
 
   /**
-   * @param interval ms of the longest interval
+   * @param interval the longest
    * @param random from 0 up to 1
    */
   constructor(interval: number, random: () => number, now: number) {
@@ -45,7 +44,7 @@ export class BeaconRules {
     return [...this.#heard.keys()];
   }
 
-  /** Resets the schedule after a change of the network. */
+  /** After a change of the network. */
   moved(now: number): void {
     this.#hasBeaconed = false;
     this.#interval = this.#shortest;

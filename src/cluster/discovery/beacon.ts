@@ -26,14 +26,12 @@ import { AddressFeed, type DiscoverySelf, type DiscoverySource } from "./source.
 /** Not zyre's 5670, whose programs would dial the nodes. */
 const BEACON_PORT = 23_773;
 const GROUP_PORT = 23_774;
-/** ms. */
 const BEACON_INTERVAL = 5_000;
 const MAX_PORTS = 1_024;
 const MAX_GROUP_PORTS = 8;
 /** Organization-local (RFC 2365). */
 const BEACON_GROUP = "239.192.83.73";
 
-/** Options of {@link beaconSource} and {@link broadcastSource}. */
 export interface BeaconSourceOptions {
   /** UDP port, the same on every node. Default 23,773. */
   readonly port?: number | undefined;
@@ -43,7 +41,6 @@ export interface BeaconSourceOptions {
   readonly interface?: string | undefined;
 }
 
-/** Options of {@link multicastSource}. */
 export interface MulticastSourceOptions {
   /** IPv4, or IPv6 such as "ff02::4d53". Default "239.192.83.73". */
   readonly group?: string | undefined;
@@ -71,7 +68,6 @@ const MULTICAST_OPTIONS = {
 
 interface Carrier {
   open(): Promise<void>;
-  /** @returns whether the system accepted all of it */
   send(bytes: Buffer): Promise<boolean>;
   close(): Promise<void>;
 }
@@ -79,11 +75,10 @@ interface Carrier {
 interface Place {
   /** Another key means that the open sockets are useless. */
   readonly key: string;
-  /** Not yet open. */
   readonly carrier: Carrier;
 }
 
-/** Sends beacons by the current interface, which may come up, go down or change its address. */
+/** The current interface may come up, go down or change its address. */
 class MovingCarrier implements Carrier {
   readonly #choose: () => Place;
   readonly #onMoved: () => void;
@@ -361,7 +356,6 @@ interface GroupOptions {
   readonly interface: BeaconInterface | undefined;
 }
 
-/** A multicast group: one socket listens, one sends. */
 class GroupCarrier implements Carrier {
   readonly #options: GroupOptions;
   readonly #onDatagram: (bytes: Buffer, host: string) => void;

@@ -1,5 +1,5 @@
 /**
- * Discovery of a node: runs its sources, merges their lists, and passes the addresses to dial to membership.
+ * Runs a node's sources, merges their lists, and passes the addresses to dial to membership.
  *
  *            list                          throws, or returns without a list
  *   down ───────────> up        up, down ────────────────────────────────────> down, its last list stays; called again
@@ -13,25 +13,23 @@ import { AddressLists, changesOf, checkedList } from "./merge.js";
 import { Names } from "./names.js";
 import type { DiscoverySelf, DiscoverySource, DiscoveryStatus } from "./source.js";
 
-/** ms before a failed source is called again; doubles with each failure. */
+/** Doubles with each failure of a source. */
 const FIRST_RESTART = 500;
-/** Largest delay, and the pause after a source returned. A source that ran this long resets the delay. */
+/** Also the pause after a source returned. A source that ran this long resets the delay. */
 const LONGEST_RESTART = 30_000;
-/** Minimum ms between lists, so that a source that yields endlessly cannot block the event loop. */
+/** A source that yields endlessly must not block the event loop. */
 const LIST_INTERVAL = 10;
-/** ms for a leaving node's sources to withdraw what they published. */
+/** For a leaving node's sources to withdraw what they published. */
 const WITHDRAW_TIMEOUT = 1_000;
-/** Source name of configured addresses and those given to `join`. */
+/** Configured addresses and those given to `join`. */
 const SEEDS = "seeds";
 const ZRE_PEERS = "zre-peers";
 
 export interface DiscoveryEffects {
   join(addresses: readonly string[]): void;
   forget(addresses: readonly string[]): void;
-  /** Whether a node may be at an address. */
   accepts(address: string): boolean;
   readonly resolve?: (name: HostPort) => Promise<readonly string[]>;
-  /** Whether the node knows no other member yet. */
   isAlone(): boolean;
   up(source: string): void;
   down(source: string, error: Error): void;
@@ -95,7 +93,6 @@ export class Discovery {
     return [{ ...own, ...this.#nameError(seeds) }, ...sources];
   }
 
-  /** The error of the first unresolved name, if no name of the list has an address. */
   #nameError(addresses: readonly string[]): { readonly error?: Error } {
     for (const address of addresses) {
       const error = this.#names.errorOf(address);

@@ -14,21 +14,19 @@ import { anything, checkOptions, choice, integer } from "../../patterns/kit/opti
 import { MAX_SEEDS } from "../bounds.js";
 import { type DiscoverySource, sleep } from "./source.js";
 
-/** Default bounds of the lookup interval in ms, whatever the TTL. */
 const SHORTEST_INTERVAL = 1_000;
 const LONGEST_INTERVAL = 60_000;
-/** Longest lookup interval in ms for a name without records: nodes may start soon. */
+/** Nodes of a name without records may start soon. */
 const EMPTY_INTERVAL = 5_000;
-/** ms before a server is asked again, and number of tries. */
+/** Before a server is asked again, and tries. */
 const DNS_TIMEOUT = 2_000;
 const DNS_TRIES = 2;
-/** Random share added to a TTL, so that nodes started together do not query together. */
+/** Share added to a TTL, so that nodes started together do not query together. */
 const JITTER = 0.1;
 const MAX_TARGETS_AT_A_TIME = 8;
 const MAX_SERVERS = 8;
 const MAX_DNS_NAME = 253;
 
-/** Options of {@link dnsSource}. */
 export interface DnsSourceOptions {
   /** 1 to 65,535. Required for `A` and `AAAA`; SRV records have ports. */
   readonly port?: number | undefined;
@@ -59,7 +57,6 @@ interface Answer {
 }
 
 const NOTHING: Answer = { addresses: [], ttl: 0 };
-/** Error codes that mean "no records". */
 const ABSENT: ReadonlySet<unknown> = new Set(["ENOTFOUND", "ENODATA"]);
 
 /**

@@ -20,10 +20,9 @@ const OUR_PORT = "shoal";
 export interface SliceRules {
   readonly service: string;
   readonly namespace: string;
-  /** Port number or name. Default: the only port, or the one named `shoal`. */
+  /** Default: the only port, or the one named `shoal`. */
   readonly port: number | string | undefined;
   readonly addressType: "ip" | "dns";
-  /** Cluster domain, such as "cluster.local". */
   readonly suffix: string;
   readonly family: 4 | 6 | undefined;
 }

@@ -21,19 +21,17 @@ import { Scope } from "./source.js";
 /** Keys of a list; more are ignored. */
 const MAX_KEYS_LISTED = 16_384;
 
-/** Seconds; a timer above 24 days would fire at once. */
+/** A timer above 24 days would fire at once. */
 const LONGEST_LEASE = 86_400;
 
 /** gRPC codes of permanent errors, which any server would return. */
 const GRPC = { invalidArgument: 3, notFound: 5, permissionDenied: 7, unauthenticated: 16 } as const;
 
 export interface EtcdSettings {
-  /** Origins, such as "https://10.0.0.5:2379". */
   readonly servers: readonly string[];
   readonly username: string | undefined;
   readonly password: string | undefined;
   readonly tls: DiscoveryTls | undefined;
-  /** ms for the answer of one server. */
   readonly timeout: number;
 }
 
@@ -67,7 +65,6 @@ class Refusal {
     );
   }
 
-  /** Whether every server would refuse in the same way. */
   get isFinal(): boolean {
     const { code } = this;
     return (

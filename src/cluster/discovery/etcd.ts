@@ -22,16 +22,13 @@ const MAX_VALUE = 512;
 
 const RENEWALS = 3;
 
-/** Attempts of a renewal before the source is down, and ms between them. */
 const RENEWAL_TRIES = 3;
 const RENEWAL_PAUSE = 500;
 
 const PUT_INTERVAL = 1_000;
 
-/** ms to delete the key when the node leaves. */
 const REVOKE_TIMEOUT = 900;
 
-/** Options of {@link etcdSource}. */
 export interface EtcdSourceOptions {
   /** etcd servers, "http://host:port" or "https://host:port", 1 to 16. Default scheme: https with `tls`, else http. */
   readonly servers: string | readonly string[];
@@ -175,7 +172,6 @@ class EtcdDiscovery {
     );
   }
 
-  /** Whether etcd has this node's key, according to the last list or change. */
   get #isThere(): boolean {
     return this.#records.get(this.#key) === this.#self.address;
   }
@@ -184,7 +180,7 @@ class EtcdDiscovery {
     if (!this.#isThere) this.#keyIsLost?.();
   }
 
-  /** Keeps this node's key in etcd until the signal aborts; throws when that fails. */
+  /** Until the signal aborts; throws when that fails. */
   async #publish(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const { id, seconds } = await this.#gateway.grant(this.#seconds, signal);

@@ -19,17 +19,15 @@ import {
 } from "../../core/errors.js";
 import { Scope } from "./source.js";
 
-/** Bytes of an answer, or of a line of a stream: 16,384 nodes with some hundred bytes each. */
+/** 16,384 nodes with some hundred bytes each. */
 const MAX_ANSWER = 8_388_608;
 
-/** Bytes of an error response, read only for its message. */
 const MAX_REFUSAL = 16_384;
 
 const FIRST_BUFFER = 4_096;
 
 const LINE_FEED = "\n".charCodeAt(0);
 
-/** ms without a byte before TCP keep-alive checks the peer of a stream. */
 const KEEP_ALIVE_DELAY = 15_000;
 
 /** Certificates and keys: PEM text, or the path of a PEM file, read for each connection. */
@@ -59,7 +57,6 @@ export interface HttpRequest {
 export interface HttpText {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
-  /** Start of the answer if the status is not 200. */
   readonly text: string;
 }
 
@@ -156,7 +153,6 @@ export async function requestStream(request: HttpRequest): Promise<HttpStream> {
   }
 }
 
-/** Ends a request by timeout or the caller's signal, and records which. */
 class Deadline extends Scope {
   readonly #request: HttpRequest;
 
@@ -232,7 +228,6 @@ async function readText({ url }: HttpRequest, response: IncomingMessage, most: n
   return { status, headers, text: text.take() };
 }
 
-/** @throws ProtocolError `ERR_PROTOCOL` for an accepted answer that is not JSON */
 function answerOf({ url }: HttpRequest, { status, headers, text }: HttpText): HttpAnswer {
   try {
     return { status, headers, isJson: true, body: JSON.parse(text) };
@@ -267,7 +262,7 @@ async function* readLines(
   }
 }
 
-/** Collects text in one growing buffer, since a server may send single bytes. */
+/** One growing buffer, since a server may send single bytes. */
 class Text {
   readonly #most: number;
   #buffer = Buffer.allocUnsafe(FIRST_BUFFER);

@@ -24,15 +24,13 @@ import { type DiscoverySource, sleep } from "./source.js";
 
 const ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/** Slices per page, and pages per list. */
 const PAGE = 500;
 const MAX_PAGES = 32;
 
-/** Attempts of a request while the server throttles, and the longest wait in ms. */
 const MAX_TRIES = 4;
 const MAX_PATIENCE = 60_000;
 
-/** Wait in ms if a throttling server gives no time. */
+/** If a throttling server gives no time. */
 const PATIENCE = 1_000;
 
 const HTTP = {
@@ -44,7 +42,6 @@ const HTTP = {
   unavailable: 503,
 } as const;
 
-/** Options of {@link kubernetesSource}. */
 export interface KubernetesSourceOptions {
   /** Service name, preferably headless with `publishNotReadyAddresses`. */
   readonly service: string;
@@ -253,7 +250,6 @@ class ServiceSlices implements ListAndWatch {
     return token.startsWith("/") ? (await readFile(token, "utf8")).trim() : token;
   }
 
-  /** `undefined` if missing. */
   async #accountFile(name: "token" | "ca.crt" | "namespace"): Promise<string | undefined> {
     try {
       return (await readFile(`${this.#settings.account}/${name}`, "utf8")).trim();

@@ -15,12 +15,11 @@ import { backOff } from "../../core/back-off.js";
 import { TransportError } from "../../core/errors.js";
 import { Scope, sleep } from "./source.js";
 
-/** ms that a watch must last to count as working. */
+/** A shorter watch counts as failed. */
 const WORKING_WATCH = 1_000;
 
 const MAX_FAILED_WATCHES = 3;
 
-/** First and largest delay in ms before the list is read again after a failed watch. */
 const FIRST_WAIT = 100;
 const LONGEST_WAIT = 5_000;
 
@@ -31,7 +30,7 @@ export interface ListAndWatch {
   watch(signal: AbortSignal): AsyncIterable<readonly string[]>;
 }
 
-/** @param relistInterval ms; half of it is random, so that nodes started together do not list together */
+/** @param relistInterval half of it is random, so that nodes started together do not list together */
 export async function* listAndWatch(
   server: ListAndWatch,
   relistInterval: number,

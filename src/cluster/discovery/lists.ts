@@ -59,7 +59,6 @@ export class ManualSource implements DiscoverySource {
     this.name = options.name ?? "manual";
   }
 
-  /** Current list. */
   get addresses(): readonly string[] {
     return [...this.#addresses];
   }

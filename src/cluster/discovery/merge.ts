@@ -13,7 +13,7 @@ export interface CheckedList {
   readonly addresses: readonly string[];
   /** Entries that are not "host:port". */
   readonly junk: number;
-  /** Entries above the limit. */
+  /** Above the limit. */
   readonly excess: number;
 }
 

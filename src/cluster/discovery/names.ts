@@ -1,7 +1,6 @@
 /** Periodic lookups of host names. Known addresses stay while a lookup fails. */
 import { type HostPort, readAddress, resolveAddress } from "../net/addresses.js";
 
-/** ms between lookups of a name; shorter while the node is alone. */
 const LOOK_UP_INTERVAL = 60_000;
 const LOOK_UP_ALONE = 5_000;
 /** More would occupy the thread pool that reads files. */
@@ -10,7 +9,6 @@ const MAX_LOOK_UPS = 2;
 export interface NamesEffects {
   changed(): void;
   failed(): void;
-  /** Whether the node knows no other member yet. */
   isAlone(): boolean;
 }
 

@@ -22,9 +22,7 @@ const MAX_DISCOVERY_TEXT = 4_096;
 type Kind = "number" | "numbers" | "text" | "texts" | "boolean";
 
 interface Form {
-  /** Syntax, for errors and help. */
   readonly form: string;
-  /** Whether "//" follows the scheme. */
   readonly slashes: boolean;
   readonly options: Readonly<Record<string, Kind>>;
   /** @param rest text between the scheme and the options */

@@ -8,7 +8,6 @@ export interface DiscoverySelf {
   /** 32 hexadecimal digits. */
   readonly id: string;
   readonly name: string;
-  /** Name of the cluster. */
   readonly group: string;
   /** This node's "host:port" for other nodes; follows changes of the host's address. */
   readonly address: string;
@@ -33,10 +32,9 @@ export interface DiscoverySource {
   discover(self: DiscoverySelf, signal: AbortSignal): AsyncIterable<readonly string[]>;
 }
 
-/** A custom source as a function, named after it. */
+/** A source as a function, named after it. */
 export type DiscoveryFunction = DiscoverySource["discover"];
 
-/** Status of a source. */
 export interface DiscoveryStatus {
   /** Duplicates are numbered: "static", "static#2". */
   readonly name: string;
@@ -108,12 +106,10 @@ export class AddressFeed implements AsyncIterable<readonly string[]> {
   #failed = false;
   #wake: (() => void) | undefined;
 
-  /** @param signal ends the iteration */
   constructor(signal: AbortSignal) {
     this.#signal = signal;
   }
 
-  /** Replaces the list. */
   set(list: readonly string[]): void {
     this.#list = list;
     this.#wake?.();
@@ -148,13 +144,12 @@ export class AddressFeed implements AsyncIterable<readonly string[]> {
   }
 }
 
-/** A signal that aborts after a time, or with another signal. */
+/** Aborts after a time, or with another signal. */
 export class Scope {
   readonly #outer: AbortSignal;
   readonly #controller = new AbortController();
   readonly #timer: NodeJS.Timeout | undefined;
   readonly #abort = (): void => this.#controller.abort();
-  /** Whether it aborted by its time. */
   isLate = false;
 
   /** @param time ms; without it, only the other signal or `end()` aborts it */

@@ -25,12 +25,11 @@ import { ALIVE_REJOINED, Packet, PacketType, Update, UpdateKind } from "./packet
 /** Version in the clear; sealed packets set the highest bit, too. */
 export const VERSION = 1;
 export const SEALED = 0x80;
-/** Flag next to it: the box has messages instead of a packet. */
+/** The box has messages instead of a packet. */
 export const SEALED_MESSAGES = 0x40;
-/** Bytes of version and bus. */
 export const PREFIX = 7;
 
-/** Bytes of a body before its type's fields. */
+/** Before the fields of the type. */
 const HEAD = 31;
 /** Bytes of a body without updates, and without the data of MESSAGE. */
 export function bodySize(type: PacketType, address: number): number {
@@ -73,7 +72,6 @@ export type Junk =
   | "updates"
   | "details";
 
-/** One reused buffer, from which the result is copied. */
 class Writer {
   readonly bytes = Buffer.allocUnsafe(MAX_STREAM_PACKET + PREFIX);
   at = 0;

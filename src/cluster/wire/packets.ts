@@ -1,8 +1,6 @@
 /**
- * Packets and updates: plain objects of one shape each, immutable once sent.
- *
- * A packet has a header (the sender, its incarnation, and the hash of its membership view), the fields of its type, and
- * updates: statements about members that are piggybacked on any packet.
+ * Packets and updates: plain objects of one shape each, immutable once sent. A packet has a header (the sender, its
+ * incarnation, and the hash of its view), the fields of its type, and updates: piggybacked statements about members.
  */
 import type { Details } from "../details.js";
 
@@ -16,7 +14,6 @@ export const PacketType = {
   PING_REQ: 3,
   /** The member of a PING_REQ has not answered yet: `seq`. */
   NACK: 4,
-  /** Updates only. */
   GOSSIP: 5,
   /** The sender's own update, to a group or to a requester. */
   HEARTBEAT: 6,
@@ -33,9 +30,9 @@ export const PacketType = {
 } as const;
 export type PacketType = (typeof PacketType)[keyof typeof PacketType];
 
-/** Flag of an ACK that answers a PING_REQ. */
+/** Answers a PING_REQ. */
 export const ACK_RELAYED = 1;
-/** Flag of an ACK: the ping was for another node than the one at this address. */
+/** The ping was for another node than the one at this address. */
 export const ACK_OTHER = 2;
 
 /** As on the wire. */
@@ -44,7 +41,6 @@ export type UpdateKind = (typeof UpdateKind)[keyof typeof UpdateKind];
 
 /** Protocol level of this version (docs/spec/cluster.md, Versions). */
 export const LEVEL = 2;
-/** Level of a node that supports MESSAGE. */
 export const MESSAGE_LEVEL = 2;
 
 /** Flags of an alive. Unknown flags are kept and forwarded. */
@@ -168,7 +164,6 @@ export const NO_UPDATES: readonly Update[] = [];
 export interface PacketHead {
   readonly type: PacketType;
   readonly from: string;
-  /** Incarnation of the sender. */
   readonly start: number;
   readonly count: number;
   readonly digest: number;

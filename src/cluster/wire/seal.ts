@@ -24,15 +24,13 @@ import type { Packet } from "./packets.js";
 const KEY_LENGTH = 32;
 const SESSION_LENGTH = 16;
 const TAG_LENGTH = 16;
-/** Offsets of the parts of a sealed packet. */
 const NONCE = PREFIX + 4;
 const COUNTER = NONCE + SESSION_LENGTH;
 const TAG = COUNTER + 8;
 const BOX = TAG + TAG_LENGTH;
 
-/** Bytes that sealing adds, including the prefix. */
 export const SEAL_OVERHEAD = BOX;
-/** Bytes of a body that fits into a datagram, sealed or not. */
+/** Of a datagram, sealed or not. */
 export const MAX_BODY = MAX_PACKET - SEAL_OVERHEAD;
 
 export type Refusal = Junk | "unsealed" | "key" | "forged" | "replayed";
@@ -47,7 +45,6 @@ function nodeCrypto(): Crypto {
   return crypto;
 }
 
-/** Initial words of ChaCha20's state, before the key. */
 const SIGMA = Buffer.from("expand 32-byte k");
 
 /**
@@ -63,7 +60,6 @@ function sessionKey(key: Uint8Array, session: Uint8Array): Buffer {
   return words;
 }
 
-/** A sender's session: its key, and the accepted counters. */
 class Session {
   readonly key: Buffer;
   #top = 0;
@@ -162,7 +158,6 @@ export interface Box {
   open(plain: Uint8Array, sealed: Uint8Array, nonce: Uint8Array, key: Uint8Array): boolean;
 }
 
-/** Seals and opens the packets of one cluster. */
 export class Sealer {
   readonly #bus: number;
   readonly #session: Buffer;

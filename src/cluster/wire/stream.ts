@@ -17,7 +17,6 @@ import { SEAL_OVERHEAD, StreamWay } from "./seal.js";
 const MAGIC = 0x5348_4c4b;
 const LINK_VERSION = 1;
 export const HELLO_NONCE = 32;
-/** Bytes of a hello before its address. */
 export const HELLO_HEAD = 4 + 1 + HELLO_NONCE + 1;
 export const FRAME_HEAD = 4;
 export const MAX_FRAME = MAX_STREAM_PACKET + PREFIX + SEAL_OVERHEAD;
@@ -25,7 +24,6 @@ export const MAX_FRAME = MAX_STREAM_PACKET + PREFIX + SEAL_OVERHEAD;
 /** First byte of a body with a frame of messaging instead of a packet (packets.ts). */
 export const MESSAGES = 0x50;
 
-/** Prefix of the hashed hellos. */
 const LABEL = "shoal stream 1";
 
 /**
@@ -98,7 +96,6 @@ export const LinkFrame = {
 /** Bytes of one cluster in a PROOF: bus 6 | key id 4, 0: in the clear | proof 32. */
 const PROOF_SIZE = 6 + 4 + 32;
 
-/** A cluster, and the proof that an end has its key (admission/proof.ts). */
 export interface BusProof {
   readonly bus: number;
   readonly keyId: number;
