@@ -6,7 +6,7 @@
  *
  *   flags: 01 MORE  02 LONG  04 COMMAND, the others reserved
  *
- * Functions that find frames and messages expect validated bytes.
+ * Functions that find frames expect validated bytes.
  */
 
 export const MORE = 0x01;

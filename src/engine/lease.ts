@@ -4,8 +4,7 @@
  *   take(lease) --frames are views of pooled memory, counted in the lease--+--release()--> reused by the next messages
  *                                                                          +--keep()-----> owned by the program
  *
- * From 64 KiB on, page faults of fresh memory are half of a message's cost. A forgotten lease's memory is
- * collected. Engines may ignore leases.
+ * From 64 KiB on, page faults of fresh memory are half of a message's cost. Engines may ignore leases.
  */
 import type { Pooled } from "./frame-batch.js";
 
@@ -28,14 +27,12 @@ export class Lease {
     return frames;
   }
 
-  /** The program must no longer read the frames. */
   release(): void {
     const lent = this.#lent;
     this.#forget();
     for (const memory of lent) memory.release();
   }
 
-  /** The program keeps the frames. */
   keep(): void {
     for (const memory of this.#lent) memory.pin();
     this.#forget();

@@ -1,4 +1,4 @@
-/** Engines load on demand: `import "shoal"` loads no native code. */
+/** Loads engines on demand. */
 import { InvalidArgumentError } from "../core/errors.js";
 import type { Engine } from "./engine.js";
 import { loadLibzmqEngine } from "./libzmq/engine.js";
@@ -15,8 +15,8 @@ export const DEFAULT_ENGINE = "zmtp";
 
 /**
  * @param choice `undefined`: the environment variable `SHOAL_ENGINE`, else the default
- * @throws InvalidArgumentError `EINVAL` for an unknown name, or an object that is not an engine
- * @throws NotSupportedError `ERR_ENGINE_UNAVAILABLE` if the engine cannot be loaded here
+ * @throws InvalidArgumentError `EINVAL` for an unknown name or object
+ * @throws NotSupportedError `ERR_ENGINE_UNAVAILABLE`
  */
 export function selectEngine(choice: string | Engine | undefined): Engine {
   if (typeof choice === "object" && typeof choice?.createContext === "function") return choice;

@@ -1,6 +1,6 @@
 /**
- * Adapts the package's draft sockets to messages of frames. The package passes the first frame as an argument
- * of `send`, and as the last element of the result of `receive`.
+ * Adapts the package's draft sockets, which pass the first frame as an argument of `send`, and as the last
+ * element of the result of `receive`.
  *
  *   SERVER         [routing id, 4 bytes, big-endian | body]
  *   RADIO, DISH    [group | body]
@@ -94,7 +94,7 @@ function draftClasses(native: Native, drafts: Drafts): Readonly<Record<DraftName
       return [group, body];
     }
 
-    // The package's `join` of a Dish passes no socket here.
+    // The package's `join` passes no socket here.
     override subscribe(group: Uint8Array): void {
       join.call(this, asBuffer(group));
     }

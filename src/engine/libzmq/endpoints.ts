@@ -1,23 +1,19 @@
 /**
- * Bound endpoints of a native socket. libzmq's I/O thread closes a listener some time after `unbind` or
- * `close` returns. So releases are awaited (the monitor's `close` event), and a bind of an address in use
- * waits for this process's own releases.
+ * Bound endpoints of a native socket. libzmq closes a listener some time after `unbind` or `close` returns.
+ * So releases are awaited (the monitor's `close` event), and a bind of an address in use waits for this
+ * process's own releases.
  */
 import { type ShoalError, TransportError } from "../../core/errors.js";
 import { toShoalError } from "./errors.js";
 import type { NativeSocket } from "./native.js";
 
 const RELEASE_TIMEOUT = 10_000;
-/**
- * Attempts of a bind that fails with EAGAIN: libzmq first reports the failure to its monitor, which may
- * overwrite errno.
- */
+/** For EAGAIN: libzmq first reports a failed bind to its monitor, which may overwrite errno. */
 const BIND_ATTEMPTS = 10;
 
 export class Endpoints {
   readonly #native: NativeSocket;
   readonly #releases: Map<string, Promise<void>>;
-  /** A wildcard may occur several times. */
   readonly #bound = new Map<string, string>();
   readonly #releasing = new Map<string, () => void>();
 
@@ -60,7 +56,7 @@ export class Endpoints {
     const resolved = this.#find(endpoint);
     const freed = resolved.startsWith("inproc:") ? undefined : this.#startRelease(resolved);
     try {
-      this.#native.disconnect(resolved); // libzmq has one call for unbind and disconnect.
+      this.#native.disconnect(resolved); // Also unbinds.
     } catch (error) {
       this.released(resolved);
       throw toShoalError(error, "unbind", endpoint);
@@ -73,7 +69,7 @@ export class Endpoints {
     this.#releasing.get(resolved)?.();
   }
 
-  /** Frees inproc names at once; the socket itself may end much later. */
+  /** Frees inproc names at once. */
   releaseNames(): void {
     for (const resolved of this.#bound.keys()) {
       if (!resolved.startsWith("inproc:")) continue;

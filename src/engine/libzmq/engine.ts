@@ -17,7 +17,7 @@ import { ZapHandler } from "./zap.js";
 
 /** A monitor needs two more native sockets, and two more during its replacement (monitor.ts). */
 const NATIVE_SOCKETS_PER_SOCKET = 5;
-/** For the authentication service, and for closed sockets that libzmq has not yet destroyed. */
+/** For the authentication service, and closed sockets not yet destroyed. */
 const NATIVE_SOCKETS_SPARE = 256;
 
 function capabilitiesOf(native: Native): EngineCapabilities {
@@ -47,14 +47,14 @@ class LibzmqContext implements EngineContext {
   constructor(native: Native, options: EngineOptions, shared: boolean) {
     const context = shared ? native.context : new native.Context();
     this.#shared = { native, context, zap: new ZapHandler(native, context), releases: new Map() };
-    // Another thread may have raised the limit of the process-wide context.
+    // The process-wide context's limit may have been raised by a thread.
     const room = Math.floor((context.maxSockets - NATIVE_SOCKETS_SPARE) / NATIVE_SOCKETS_PER_SOCKET);
     this.setOption("maxSockets", Math.max(this.#maxSockets, shared ? room : 0));
     for (const [name, value] of Object.entries(options)) this.setOption(name, value);
   }
 
   open(type: SocketType, options: EngineOptions, listener: EngineListener): EngineSocket {
-    // A failed observer leaves a monitor without a reader, so libzmq's own limit must not be reached.
+    // At libzmq's own limit a failed observer leaves a monitor without a reader.
     if (this.#sockets >= this.#maxSockets) {
       throw new TransportError("EMFILE", `The context has ${this.#sockets} sockets already (maxSockets)`);
     }

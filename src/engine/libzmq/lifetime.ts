@@ -1,6 +1,6 @@
 /**
  * Closes native sockets before their observers when the owner cannot. An observer closed first stops libzmq's
- * threads in the whole process (monitor.ts), which would happen to
+ * threads in the whole process (monitor.ts), as for
  *
  * - sockets dropped by the program, which are collected in any order;
  * - open sockets at the end of a worker thread, where a pending native read also ends the process
@@ -11,9 +11,9 @@
  */
 import type { NativeEvent, NativeObserver, NativeSocket } from "./native.js";
 
-/** ms of linger when a worker thread ends with open sockets. */
+/** ms of linger at a worker thread's end. */
 const LAST_LINGER = 50;
-/** ms; libzmq's threads need a little longer. */
+/** ms */
 const LAST_WAIT = LAST_LINGER + 25;
 
 export interface NativePair {

@@ -1,4 +1,4 @@
-/** The used part of the npm package `zeromq`, which is loaded with the first socket. */
+/** The used part of the npm package `zeromq`. */
 
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -72,7 +72,7 @@ export type NativeClassName = {
 
 let loaded: Native | undefined;
 
-/** Strict package managers hide packages that are not dependencies, so the program's folder is tried, too. */
+/** Strict package managers hide packages that are not dependencies. */
 function requirePackage(id: string): unknown {
   try {
     return requireHere()(id);
@@ -83,8 +83,8 @@ function requirePackage(id: string): unknown {
 }
 
 /**
- * @throws NotSupportedError `ERR_ENGINE_UNAVAILABLE` if the package is missing or does not load, and on Bun
- * and Deno, whose process it would end
+ * @throws NotSupportedError `ERR_ENGINE_UNAVAILABLE` if the package does not load, and on Bun and Deno, whose
+ * process it would end
  */
 export function loadNative(require: (id: string) => unknown = requirePackage): Native {
   if (loaded !== undefined) return loaded;

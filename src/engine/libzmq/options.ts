@@ -1,6 +1,6 @@
 /**
- * Maps shoal's options to the package's, which have the same names. Only values that differ from a new native
- * socket's are set: each costs a native call.
+ * Maps shoal's options to the package's, which have the same names. Only changed values are set: each costs a
+ * native call.
  */
 import { NotSupportedError } from "../../core/errors.js";
 import { hasOption, OPTIONS, type OptionName, type OptionSpec } from "../../core/option-table.js";
@@ -29,7 +29,6 @@ export function assertSupported(name: string, value: unknown, type: SocketType):
   );
 }
 
-/** Handled above the engine interface, or set by the adapter. */
 const NOT_NATIVE = new Set([
   "sendTimeout",
   "receiveTimeout",
@@ -40,8 +39,8 @@ const NOT_NATIVE = new Set([
 ]);
 
 /**
- * libzmq adds jitter to a constant reconnect interval but not to a doubling one. Each socket starts at 1 to
- * 1.5 times the interval, so that clients of a restarted server do not reconnect in step.
+ * libzmq adds no jitter to a doubling interval. Each socket starts at 1 to 1.5 times the interval, so that
+ * clients of a restarted server do not reconnect in step.
  */
 export function nativeValue(name: string, value: unknown, options: EngineOptions): unknown {
   if (

@@ -5,7 +5,7 @@
  * `disconnect` as a peer. So it is remembered until its `disconnect`.
  *
  * For unfit metadata libzmq reports only the `disconnect`. One soon after an `accept` therefore counts as the
- * end of that handshake. If the handshake later succeeds, a peer had left, and its leave is reported late.
+ * end of that handshake. If it later succeeds, a peer had left, and its leave is reported late.
  */
 import { type Clock, systemClock } from "../../core/clock.js";
 import { ProtocolError, TransportError } from "../../core/errors.js";
@@ -17,7 +17,7 @@ interface Endpoint {
   peers: number;
   failed: number;
   readonly shaking: number[];
-  /** Ends attributed to handshakes that may have been peers'. */
+  /** Ends counted for handshakes that may have been peers'. */
   doubtful: number;
   connecting: boolean;
   lost: number;
@@ -68,7 +68,7 @@ export class PeerTable {
       case "handshake:error:auth":
       case "handshake:error:protocol":
       case "handshake:error:other":
-        // libzmq reports this at the end of a raw peer; its `disconnect` follows.
+        // A raw peer's `disconnect` follows.
         if (this.#raw) return [];
         this.#at(address).failed += 1;
         return [
@@ -112,12 +112,12 @@ export class PeerTable {
     }
   }
 
-  /** @returns the leave of a peer that was wrongly attributed to the handshake */
+  /** @returns the leave of a peer that was counted for the handshake */
   #shaken(address: string): SocketEvent[] {
     const endpoint = this.#at(address);
     if (endpoint.shaking.shift() !== undefined || endpoint.doubtful === 0) return [];
     endpoint.doubtful -= 1;
-    return this.#lose(endpoint, address).slice(1); // `disconnect` was already reported.
+    return this.#lose(endpoint, address).slice(1);
   }
 
   #lose(endpoint: Endpoint, address: string): SocketEvent[] {

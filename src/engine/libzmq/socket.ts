@@ -34,7 +34,7 @@ export interface Shared {
   readonly native: Native;
   readonly context: NativeContext;
   readonly zap: ZapHandler;
-  /** Endpoints in release, of all sockets of this process. */
+  /** Of all sockets of this process. */
   readonly releases: Map<string, Promise<void>>;
 }
 
@@ -404,7 +404,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
         this.#monitorOnEvent,
         this.#monitorOnEnd,
       );
-      this.#disown(); // The monitor closes the pair from here on.
+      this.#disown();
     }
     this.#updateRef();
   }

@@ -1,6 +1,6 @@
 /**
- * One timer for all sockets of the engine, which need to read their monitors (monitor.ts). It never keeps the
- * process alive, and its weak references let dropped sockets be collected.
+ * One timer for all sockets of the engine, which read their monitors (monitor.ts). It never keeps the process
+ * alive, and its references are weak.
  */
 
 export interface Ticking {
@@ -11,7 +11,7 @@ export interface Ticking {
 
 /** ms between ticks for few sockets. */
 const INTERVAL = 100;
-/** ms per socket: an idle tick costs about 0.1 ms, so ticking takes a few percent of a core. */
+/** ms per socket: an idle tick costs about 0.1 ms. */
 const INTERVAL_PER_SOCKET = 4;
 const MAX_INTERVAL = 2_000;
 /** ms at most between touches for a closing socket. */
@@ -59,8 +59,8 @@ export function touchSoon(): void {
 }
 
 /**
- * Touches all sockets until the returned function is called. A closing inproc socket waits for its peer's
- * next call into libzmq, and an idle peer makes none.
+ * Touches all sockets until the returned function is called: a closing inproc socket waits for its peer's
+ * next call into libzmq.
  */
 export function touchUntilDone(): () => void {
   let pause = 1;

@@ -1,4 +1,4 @@
-/** Chooses each handshake's mechanism from the socket's options, and authenticates peers. */
+/** Chooses each handshake's mechanism, and authenticates peers. */
 import { isBytes } from "../../core/bytes.js";
 import type { OptionValues } from "../../core/option-table.js";
 import { decodeZ85 } from "../../core/z85.js";
@@ -106,7 +106,7 @@ export class Admission {
     return role.create(made, () => this.#parts.curve);
   }
 
-  /** For a stream without a handshake (45/ZWS, No Mechanism), if the options choose NULL. */
+  /** For a stream without a handshake (45/ZWS, No Mechanism). */
   bareMechanism(): Mechanism {
     const { options } = this.#state;
     const role = roleOf(options);

@@ -12,7 +12,7 @@ interface Question {
 /**
  * Bounds the authentications in progress by `maxPendingHandshakes`. A peer that disconnects keeps its place
  * until the program has answered, so that repeated connects cannot start more. A place is freed after
- * `handshakeInterval`, so that unanswered questions do not lock everyone out.
+ * `handshakeInterval`.
  */
 export class AuthenticationQueue {
   readonly #options: Readonly<Pick<OptionValues, "maxPendingHandshakes" | "handshakeInterval">>;

@@ -37,7 +37,7 @@ export class Closing {
     for (const pipe of peers.pipes) if (lingers && pipe.out.messages > 0) this.#unsent.push(pipe);
     endpoints.stopDialling(lingers);
     this.#started = true;
-    // A timer set after steps that may finish the closing would keep the process alive.
+    // A timer set after these steps could outlive the closing.
     if (this.#linger > 0) this.#timer = setTimeout(() => this.#finish(), this.#linger);
     // Also without a linger: the kernel gets what it takes at once.
     const patience = patienceOf(this.#linger);

@@ -37,7 +37,7 @@ export class Connections implements ConnectionEffects, RawOpeningEffects, Polici
   readonly #all = new Map<AnyConnection, Carried>();
   onHandshakeOver: (connection: AnyConnection) => void = () => undefined;
   accepted = 0;
-  /** ms for which connections opened while closing hold the process. */
+  /** ms for connections opened while closing. */
   #patience = 0;
 
   constructor(state: SocketState, peers: Peers, admission: Admission, raw: RawParts | undefined) {
@@ -124,7 +124,6 @@ export class Connections implements ConnectionEffects, RawOpeningEffects, Polici
     this.#patience = patience;
   }
 
-  /** Draining connections wait for their peers' hang-up alone. */
   endAll(): void {
     for (const connection of this.#all.keys()) if (!connection.draining) connection.close("local");
   }
@@ -170,7 +169,7 @@ export class Connections implements ConnectionEffects, RawOpeningEffects, Polici
     }
   }
 
-  /** @param isTransports whether it was the transport's handshake, which refuses unaccepted certificates */
+  /** @param isTransports the transport's handshake, which refuses unaccepted certificates */
   onHandshakeFault({ kind }: Fault, address: string, isTransports: boolean): void {
     if (kind === "protocol" || (isTransports && kind === "refused")) this.#peers.policy.invalid?.(address);
   }

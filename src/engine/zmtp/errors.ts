@@ -25,7 +25,7 @@ export function transportError(cause: unknown, doing: string, endpoint: string):
   return new TransportError(code, `Cannot ${doing} ${endpoint}: ${reason}`, { cause, endpoint });
 }
 
-/** @param address the peer's; on a connecting socket equal to `endpoint` */
+/** @param address the peer's */
 export function faultEvents(
   fault: Fault,
   endpoint: string,
@@ -42,7 +42,7 @@ export function faultEvents(
         cause: fault.cause,
       });
       const refused: SocketEvent = { type: "peer:refused", address, mechanism, error };
-      // Rejected credentials are reported on both sides; a policy's refusal has no status.
+      // Rejected credentials are reported on both sides.
       return fault.status === undefined ? [refused] : [refused, authError(endpoint, fault.status, peer)];
     }
     case "auth":

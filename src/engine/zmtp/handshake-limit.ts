@@ -4,18 +4,18 @@
  *   add --more than the limit--> the excess ends after the input of this turn of the event loop was read
  *      `--more than twice--> at once
  *
- * The oldest handshake of the network with the most handshakes ends, so a flood ends its own. A network is an
- * IPv4 address, or the 64 bits of IPv6 that one customer gets.
+ * The oldest handshake of the network with the most handshakes ends. A network is an IPv4 address, or the 64
+ * bits of IPv6 that one customer gets.
  *
- * Many connections are accepted before any input is read. Ending them at once would give a peer among a flood
- * no chance.
+ * Ending an excess at once would give a peer among a flood no chance, since many connections are accepted
+ * before any input is read.
  */
 export class HandshakeLimit<K> {
   readonly #keys = new Map<string, Set<K>>();
   readonly #networks = new Map<K, string>();
   readonly #limit: () => number;
   readonly #evict: (key: K, limit: number) => void;
-  /** Upper bound on one network's handshakes, which ends the search early. */
+  /** Upper bound on one network's handshakes. */
   #most = 0;
   #isScheduled = false;
 

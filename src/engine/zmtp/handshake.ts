@@ -1,5 +1,5 @@
 /**
- * One side of a handshake (37/ZMTP, Connection): turns received bytes into steps, without I/O.
+ * One side of a handshake (37/ZMTP, Connection), without I/O.
  *
  *   open()                    -> this side's greeting, and commands that need not wait for the peer
  *   greeting of the peer      -> the mechanism's first commands
@@ -51,7 +51,7 @@ function remember(bytes: Buffer, greeting: Greeting): void {
 
 export class Handshake {
   readonly mechanism: Mechanism;
-  /** Agreed on by the transport, in place of the greeting. */
+  /** Agreed on by the transport. */
   readonly #agreed: Mechanism["name"] | undefined;
   #input: Buffer = NOTHING;
   #greeting: Greeting | undefined;
@@ -64,7 +64,7 @@ export class Handshake {
     this.#agreed = agreed;
   }
 
-  /** Possibly empty; read-only. Call it before carrying out the steps of `receive`. */
+  /** Read-only. Call it before carrying out the steps of `receive`. */
   open(): Buffer {
     const { mechanism } = this;
     if (mechanism.routingId !== undefined) return messageFrame(mechanism.routingId);
@@ -81,7 +81,6 @@ export class Handshake {
     return this.#proceed([this.#note(this.#begin(this.#agreed))]);
   }
 
-  /** Decides the form of subscriptions and pings. */
   get minor(): number {
     return this.#greeting?.minor ?? 0;
   }

@@ -1,5 +1,5 @@
 /**
- * The inproc names of one context. The process-wide context shares its names with all threads
+ * The inproc names of one context. The process-wide context shares them with all threads
  * (threads/thread-names.ts).
  */
 
@@ -18,7 +18,7 @@ export interface InprocTarget<C> {
 /** Each thread authenticates its own peers. */
 const OF_ONE_THREAD: readonly string[] = [ZAP_ENDPOINT];
 
-/** Tables of this thread that share names, including a test's stand-ins for other threads. */
+/** Tables of this thread that share names. */
 const participants = new Set<InprocNames<never>>();
 
 export class InprocNames<C = unknown> {
@@ -60,7 +60,7 @@ export class InprocNames<C = unknown> {
    * Asks other threads. Bind the name in the turn in which the promise resolves.
    *
    * @returns `undefined` if the name is free without asking
-   * @throws TransportError `EADDRINUSE`; rejects with it
+   * @throws TransportError `EADDRINUSE`, also as a rejection
    */
   claim(name: string): Promise<void> | undefined {
     const threads = this.#othersToAsk(name);
@@ -70,7 +70,6 @@ export class InprocNames<C = unknown> {
     });
   }
 
-  /** @throws TransportError `EADDRINUSE` */
   #othersToAsk(name: string): ThreadNames | undefined {
     if (this.#bound.has(name)) throw inUse(name, "");
     const threads = this.#threadsOf(name);
@@ -81,9 +80,8 @@ export class InprocNames<C = unknown> {
   }
 
   /**
-   * Rejects a name of another thread on runtimes whose threads cannot connect.
-   *
-   * @throws NotSupportedError `NOT_SUPPORTED`
+   * @throws NotSupportedError `NOT_SUPPORTED` for a name of another thread on runtimes whose threads cannot
+   * connect
    */
   assertWithinReach(name: string): void {
     if (this.#bound.has(name)) return;
@@ -109,7 +107,7 @@ export class InprocNames<C = unknown> {
     if (this.#handsOver) threads?.announce(name);
   }
 
-  /** @param now `false`: waits for the next announcement of the name @returns ends the search */
+  /** @param now `false`: waits for the next announcement @returns ends the search */
   seek(
     name: string,
     onPort: (port: MessagePortLike, description: unknown) => void,
@@ -147,10 +145,10 @@ export class InprocNames<C = unknown> {
     if (this.#bound.has(name) && this.disconnect(name, connecter)) this.connect(name, connecter);
   }
 
-  /** Offers each waiting connecter once; a refused one goes to the end. */
+  /** Offers each waiting connecter once. */
   #admit(name: string, target: InprocTarget<C>): void {
     for (const connecter of [...(this.#waiting.get(name) ?? [])]) {
-      // An earlier offer may have unbound the name or ended this connecter's wait.
+      // An offer may have unbound the name or ended a wait.
       if (this.#bound.get(name) !== target) return;
       if (this.disconnect(name, connecter)) target.inprocOnPeer(connecter);
     }

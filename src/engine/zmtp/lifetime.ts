@@ -1,10 +1,8 @@
 /**
  * Keeps the process alive for a socket, and sends accepted messages when the process ends without `close`.
  *
- * Streams, servers and timers are unreferenced; a single timer (EventLoopRef) keeps the process alive.
- *
- * A process with nothing left to do waits for unsent messages within their linger. `process.exit` cannot
- * wait: each connection hands the kernel as much as it takes at once.
+ * Only EventLoopRef's timer keeps the process alive. A process with nothing left to do waits for unsent
+ * messages within their linger. `process.exit` cannot wait: the kernel gets what it takes at once.
  */
 
 import type { OptionValues } from "../../core/option-table.js";
@@ -20,8 +18,8 @@ export interface EventLoopHold extends EngineEventLoop {
 }
 
 /**
- * Releases at the end of a turn, because a receive loop drops and regains its reason at each message. A timer
- * shared by all sockets could belong to a simulation and stop with it.
+ * Releases at the end of a turn: a receive loop drops and regains its reason at each message. A timer shared
+ * by all sockets could stop with a simulation.
  */
 export class EventLoopRef implements EventLoopHold {
   #timer: NodeJS.Timeout | undefined = undefined;
@@ -32,7 +30,7 @@ export class EventLoopRef implements EventLoopHold {
   #holdsBound = true;
   readonly #reasons: (bound: boolean) => boolean;
 
-  /** @param reasons whether the process must stay alive; `bound`: bound sockets count */
+  /** @param reasons `bound`: bound sockets count */
   constructor(reasons: (bound: boolean) => boolean) {
     this.#reasons = reasons;
   }
@@ -135,7 +133,7 @@ export class ProcessEnd {
   }
 }
 
-/** A forgotten socket without peers can be collected. */
+/** Held weakly: a forgotten socket without peers can be collected. */
 const open = new Set<WeakRef<ProcessEnd>>();
 
 const forgotten = new FinalizationRegistry<WeakRef<ProcessEnd>>((socket) => drop(socket));

@@ -85,7 +85,7 @@ export class Listening {
       throw this.#failed(endpoint, error as ShoalError);
     }
     if (this.#stopped) throw closedMeanwhile(endpoint);
-    // The options may have changed during the wait.
+    // The options may have changed.
     this.#parts.admission.check();
     return this.#bindSync(endpoint, undefined, true);
   }
@@ -109,7 +109,7 @@ export class Listening {
     } catch (error) {
       throw this.#failed(endpoint, error as ShoalError);
     }
-    // The listener is listed first: peers waiting for the name connect within `bind`.
+    // Listed first: peers waiting for the name connect within `bind`.
     this.#isBound(endpoint, listener, acceptor);
     if (transport === undefined && this.#listeners.has(listener)) this.#parts.inproc.bind(endpoint);
     return listener.endpoint;

@@ -1,12 +1,11 @@
 /**
- * Delays the greeting of an accepted connection until the peer's first bytes, or for two turns of the event
- * loop.
+ * Delays an accepted connection's greeting until the peer's first bytes, or for two turns of the event loop.
  *
  *   accepted --first bytes of the peer--> open
  *      `--two turns without any--> open: a peer may wait for this side's greeting
  *
  * Greeting and READY are then one write if the mechanism allows it (mechanism.ts), and this side knows the
- * peer before the peer gets READY. Messages sent as soon as the peer reports the connection reach it.
+ * peer before the peer gets READY.
  */
 
 let recent: (() => void)[] = [];

@@ -29,10 +29,7 @@ export function assertAllSupported(options: Readonly<OptionValues>): void {
   for (const name of Object.getOwnPropertyNames(options)) assertSupported(name, options[name as OptionName]);
 }
 
-/**
- * Warns of an option set too late for present connections, and of an inexact number, in the texts of the
- * package `zeromq`.
- */
+/** Warns of an option set too late, and of an inexact number, in the texts of the package `zeromq`. */
 export function warnOfOption(name: string, value: unknown, attached: boolean): void {
   if (typeof value === "number" && value > Number.MAX_SAFE_INTEGER)
     process.emitWarning(

@@ -48,7 +48,7 @@ export function transportOptions(options: Readonly<OptionValues>): TransportOpti
   return copy;
 }
 
-/** For options replaced by another object. @param live returns the current options */
+/** @param live returns the current options */
 export function renewedOptions(
   options: Readonly<OptionValues>,
   live: () => Readonly<OptionValues>,

@@ -1,6 +1,6 @@
 /**
- * The parts of a context that not every program needs. Contexts of Node.js have all parts (node-parts.ts);
- * those of a page have what its program imports (browser/parts.ts).
+ * The parts of a context that not every program needs: Node.js has all (node-parts.ts), a page those that its
+ * program imports (browser/parts.ts).
  */
 import type { SocketTypeName } from "../../core/socket-type.js";
 import type { EngineListener, EngineSocket } from "../engine.js";
@@ -27,7 +27,7 @@ export interface EngineParts {
   /** Asks ZAP services (27/ZAP). */
   readonly zap: ((open: (listener: EngineListener) => EngineSocket) => ZapClient) | undefined;
   eventLoop(reasons: (bound: boolean) => boolean): EventLoopHold;
-  /** `undefined`: accepted messages are dropped when the process ends without `close`. */
+  /** `undefined`: accepted messages are dropped. */
   readonly processEnd:
     | ((
         socket: EndingSocket,

@@ -1,7 +1,7 @@
 import { systemClock } from "../../core/clock.js";
 import { type Rate, RateMeter } from "../../core/rate-meter.js";
 
-/** ms: a timer for each message would cost more than the message. */
+/** ms: a timer per message would cost more than the message. */
 const LEAST_HOLD = 10;
 /** ms; timers hold at most 24 days. */
 const LONGEST_HOLD = 60_000;
@@ -12,7 +12,7 @@ export interface PeerMeterEffects {
 }
 
 /**
- * Excess messages wait in the peer's receive queue. A full queue pauses the connection; nothing is dropped.
+ * Excess messages wait in the peer's receive queue, which pauses the connection when full.
  *
  *   open --rate exceeded--> held --time--> open: its messages can be taken again
  */

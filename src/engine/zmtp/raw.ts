@@ -73,7 +73,7 @@ export interface RawOpeningEffects {
   connectionOnEnd(opening: RawOpening, reason: DisconnectReason): void;
 }
 
-/** The transport's handshake (TLS). The program never sees peers that it refuses. */
+/** TLS's handshake. The program never sees peers that it refuses. */
 export class RawOpening implements Sink {
   readonly stream: Stream;
   readonly address: string;
@@ -199,7 +199,7 @@ class RawConnection implements Link, Sink, WriterEffects {
     this.#end("local");
   }
 
-  /** Closing does not wait for a raw peer's hang-up. */
+  /** Closing does not wait for a hang-up. */
   readonly draining = false;
 
   halfClose(): void {
@@ -216,7 +216,6 @@ class RawConnection implements Link, Sink, WriterEffects {
     this.flush();
   }
 
-  /** Raw streams have no heartbeats. */
   #awaitProgress(): void {
     const { taken } = this;
     this.#timer = setTimeout(() => {
@@ -254,7 +253,7 @@ class RawConnection implements Link, Sink, WriterEffects {
     const fault = stream.push(header, 0, size) ?? stream.pushShared(bytes, length);
     if (fault === undefined) this.#pipe.arrived();
     else {
-      // Only memory can be lacking. The end's empty message must not complete this frame.
+      // The end's empty message must not complete this frame.
       stream.cut();
       this.#error = noMemory();
       this.#end("local");

@@ -1,12 +1,11 @@
 /**
- * Bound on the bytes in all receive queues of one socket (`maxReceiveQueueBytes`): thousands of peers could
- * fill the memory within their marks.
+ * Bounds the bytes in all receive queues of one socket (`maxReceiveQueueBytes`).
  *
  *   whole messages at the bound  -> a peer with more is paused until the program has taken half of them
  *
  *   unfinished at half of it     -> peers in the middle of a large message wait for the first one to finish
  *
- * A stalled first peer is disconnected in favour of the others.
+ * A stalled first peer is disconnected.
  */
 
 /** Bytes; smaller unfinished messages do not count. */
@@ -33,7 +32,7 @@ export class ReceiveBudget {
   readonly #behind = new Set<BudgetedPipe>();
   #timer: NodeJS.Timeout | undefined = undefined;
 
-  /** @param limit bytes, 0: no limit; the option may change */
+  /** @param limit bytes, 0: no limit */
   constructor(limit: () => number) {
     this.#limit = limit;
   }
@@ -106,7 +105,6 @@ export class ReceiveBudget {
     const look = (): void => {
       this.#timer = undefined;
       if (this.#behind.size === 0) return;
-      // A paused pipe cannot progress.
       if (first !== undefined && first === this.#first && !first.paused && first.unfinished < before + LARGE)
         first.budgetOnStall();
       if (this.#behind.size > 0) this.#timer ??= this.#watch();

@@ -1,6 +1,6 @@
 /**
- * The delay before reconnecting: the interval, doubled with each failure up to the maximum, and a random
- * part, so that the peers of a restarted server do not reconnect in step.
+ * The delay before reconnecting: the interval, doubled with each failure up to the maximum, and a random part
+ * against reconnects in step.
  */
 
 /** ms for an interval of 0, which doubling would not grow. */
@@ -31,7 +31,6 @@ export class Backoff {
     const most = Math.max(interval, maxInterval);
     const base = Math.min(most, interval * 2 ** Math.min(this.#failures, 30));
     this.#failures += 1;
-    // At most half the delay is added.
     return Math.round(base + this.#random() * base * 0.5);
   }
 

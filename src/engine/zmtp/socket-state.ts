@@ -28,7 +28,7 @@ export interface SocketState {
   readonly listener: Pick<EngineListener, "engineAuthenticate">;
   readonly routing: Routing;
   readonly effects: SocketEffects;
-  /** Of the handshakes, besides socket type and identity. */
+  /** Besides socket type and identity. */
   property: HandshakeProperty | undefined;
   /** While closing, pipes with an empty queue do not reconnect. */
   closing: boolean;

@@ -1,5 +1,5 @@
 /**
- * One open socket: connects routing, peers, connections and endpoints to the engine interface.
+ * One open socket.
  *
  *   offer -> routing -> pipe.out -> link -> peer
  *   take  <- routing <- pipe.in  <- link <- peer
@@ -89,9 +89,7 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
   readonly #peers: Peers;
   readonly #parts: SocketParts;
   readonly #onClosed: () => void;
-  /** Batches cannot be relayed. */
   #conflates = false;
-  // Most sockets are not part of a relay.
   #relaySource: RelaySource | undefined = undefined;
   #relaySink: RelaySink | undefined = undefined;
   #wantsRead = false;
@@ -313,7 +311,7 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
   }
 
   pipeOnMessages(pipe: Pipe): void {
-    // A disconnected peer delivers nothing more, except a STREAM's notice of its end.
+    // A disconnected peer delivers only a STREAM's notice of its end.
     if (this.#closing === undefined && (pipe.leaving === undefined || !pipe.outlives))
       this.#routing.messages(pipe);
     else pipe.discard();

@@ -1,6 +1,6 @@
 /**
  * Frames given away with `transfer`, which pass to sockets of the same thread without framing or copying.
- * Frames in front of them belong to the socket and are copied.
+ * Frames in front of them are copied.
  */
 import { slice } from "../../core/memory.js";
 import type { OutgoingFrame, OutgoingMessage } from "../engine.js";
@@ -28,7 +28,7 @@ export function framesOf(
 
 function frameOf(frame: OutgoingFrame): Buffer {
   if (typeof frame === "string") return Bytes.from(frame);
-  // Empty frames may share one object, which a receiver could transfer to a thread.
+  // Empty frames may share one object, which must not be transferred to a thread.
   if (frame.length === 0) return Bytes.alloc(0);
   return frame instanceof Bytes ? frame : slice(frame.buffer, frame.byteOffset, frame.length);
 }

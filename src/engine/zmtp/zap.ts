@@ -1,11 +1,11 @@
 /**
- * Asks the context's authentication service about a peer (27/ZAP), for programs written for libzmq. The
- * option `authenticate` takes precedence.
+ * Asks the context's authentication service about a peer (27/ZAP). The option `authenticate` takes
+ * precedence.
  *
  *   request  "" | 1.0 | id | domain | address | identity | mechanism | credentials…
  *   reply    "" | 1.0 | id | status | text | user id | metadata
  *
- * Each question has its own connection, which identifies its answer.
+ * Each question has its own connection.
  */
 import type { ErrorCode } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
@@ -21,9 +21,9 @@ const VERSION = "1.0";
 const REQUEST_ID = "1";
 const STATUS = /^[2-5]00$/;
 
-/** ms for an answer, before the peer is refused. */
+/** ms */
 const ANSWER_TIME = 30_000;
-/** Further peers are refused. */
+/** Beyond, peers are refused. */
 const MAX_QUESTIONS = 4_096;
 
 export class ZapClient {

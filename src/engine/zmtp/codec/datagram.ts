@@ -12,7 +12,7 @@ export function encodeGroupDatagram(group: Uint8Array, body: Uint8Array): Uint8A
   return [Uint8Array.of(group.length), group, body];
 }
 
-/** @returns views; `undefined` if the datagram is shorter than its group, or too long */
+/** @returns views; `undefined`: shorter than its group, or too long */
 export function parseGroupDatagram(
   datagram: Buffer,
 ): { readonly group: Buffer; readonly body: Buffer } | undefined {

@@ -11,7 +11,7 @@ const MAX_COST = 524_288;
 
 const NONE: Buffer[] = [];
 
-/** For lists that will probably be full: a growing array would be copied ten times. */
+/** For lists that fill up: a growing array would be copied ten times. */
 const PLACES: Buffer[][] = [];
 for (let i = 0; i < MAX_MESSAGES; i++) PLACES.push(NONE); // Holes would change V8's element kind.
 
@@ -61,7 +61,7 @@ export class FrameList {
 
   /** @returns the message's cost */
   taken(size: number, cost: number): number {
-    // A sender may transfer a frame to a thread after giving it away, which empties it.
+    // A sender may still transfer a frame to a thread, which empties it.
     const isOver = this.waiting === 0;
     const gone = isOver ? this.cost : cost;
     this.size -= isOver ? this.size : size;

@@ -37,7 +37,7 @@ export class FrameReader {
         const flags = bytes[position] as number;
         const header = (flags & LONG) === 0 ? SHORT_HEADER : LONG_HEADER;
         if (bytes.length - position < header) {
-          this.#open = Buffer.from(bytes.subarray(position)); // The segment may be rewritten before the next call.
+          this.#open = Buffer.from(bytes.subarray(position)); // The segment may be rewritten.
           break;
         }
         const size =

@@ -40,13 +40,12 @@ export function encodeGreeting(mechanism: string, asServer: boolean): Buffer {
   return greeting;
 }
 
-/** The last accepted greeting: comparing is cheaper than parsing. */
+/** The last accepted greeting: comparing beats parsing. */
 let lastBytes: Buffer | undefined;
 let lastGreeting: Greeting | undefined;
 
 /**
- * @param bytes received so far, up to 64
- * @returns a fault as soon as it shows, or `undefined` while more bytes are needed
+ * @param bytes received so far @returns a fault as soon as it shows; `undefined` while more bytes are needed
  */
 export function parseGreeting(bytes: Buffer): Greeting | GreetingFault | undefined {
   if (lastBytes?.equals(bytes) === true) return lastGreeting;

@@ -1,6 +1,6 @@
 /**
- * Copies of messages that wait to be offered again (`send` with `copy`), in reusable memory. Every second or
- * third large message waits, and the kernel clears new memory page by page.
+ * Copies of messages that wait to be offered again (`send` with `copy`), in reusable memory: the kernel
+ * clears new memory page by page.
  *
  *   keepCopy --the message waits--> takeKept, once, by the encoder --> a part that counts its references
  *                             |---> withdrawn: the collector has it
@@ -32,7 +32,7 @@ function keep(bytes: Uint8Array): Uint8Array {
   return frame;
 }
 
-/** @returns `LONG_HEADER` bytes, then the frame; once for a frame, with a reference for the caller */
+/** @returns `LONG_HEADER` bytes, then the frame; once, with a reference for the caller */
 export function takeKept(frame: Uint8Array): PooledBuffer | undefined {
   const memory = kept.get(frame);
   if (memory !== undefined) kept.delete(frame);

@@ -4,20 +4,19 @@
  *   property = name length 1 | name | value length 4 | value
  *   metadata = property…, to the end of the bytes
  *
- * Names are case-insensitive. libzmq sends any text that an application puts behind `X-`, so all bytes are
- * accepted.
+ * Names are case-insensitive. All bytes are accepted, since libzmq sends any text behind `X-`.
  */
 import { InvalidArgumentError } from "../../../core/errors.js";
 
-/** Bound on a peer's properties; libzmq bounds only the command's size. */
+/** Of a peer. */
 export const MAX_PROPERTIES = 256;
 
-/** libzmq reads the next bit of a value's length as its sign. */
+/** libzmq reads the next bit as a sign. */
 const MAX_VALUE = 0x7fff_ffff;
 
 /**
  * @param properties names of 1 to 255 Latin-1 characters
- * @throws InvalidArgumentError `EINVAL` for a name or value of another length
+ * @throws InvalidArgumentError `EINVAL` for another length
  */
 export function encodeMetadata(properties: Iterable<readonly [string, Uint8Array]>): Buffer {
   const parts: Uint8Array[] = [];
@@ -59,7 +58,7 @@ export function decodeMetadata(bytes: Buffer): Map<string, Buffer> | string {
     if (valueLength > bytes.length - valueAt) return "a property whose value is longer than the metadata";
     if (properties.has(name)) return "a property that comes twice";
     at = valueAt + valueLength;
-    // Values live as long as the connection; the chunk should not.
+    // The chunk should not live as long as the connection.
     properties.set(name, Buffer.from(bytes.subarray(valueAt, at)));
   }
   return properties;

@@ -6,7 +6,7 @@
  *                                                |                                +--> free, for the next
  *                                                +--take--> the program's: pinned, and never used again
  *
- * Reuse saves a proxy a third of its time. A missed release costs only reuse, an extra one sends another
+ * Reuse saves a proxy a third of its time. A missed release costs only reuse; an extra one sends another
  * message's bytes.
  */
 
@@ -17,7 +17,7 @@ export interface RefCounted {
   release(): void;
 }
 
-/** Bytes; more is left to the collector. */
+/** Bytes. */
 const MAX_FREE = 16_777_216;
 const MAX_PROBES = 4;
 const LOOK_INTERVAL = 4_096;
@@ -28,7 +28,7 @@ interface SizeClass {
   unused: number;
 }
 
-/** By size, so that streams with different reads do not evict each other's memory. */
+/** By size: streams with different reads do not evict each other's memory. */
 const classes: SizeClass[] = [];
 let freeBytes = 0;
 let wanted = 0;
@@ -59,7 +59,7 @@ export class PooledBuffer implements RefCounted {
   }
 }
 
-/** @returns memory of `size` bytes or up to a quarter more, not cleared */
+/** @returns uncleared memory, up to a quarter larger than `size` */
 export function acquire(size: number): PooledBuffer {
   wanted += 1;
   if (wanted % LOOK_INTERVAL === 0) classes.forEach(giveUp);
@@ -74,7 +74,7 @@ function classOf(size: number): number {
   return 4 * exponent + Math.floor(4 * (size / 2 ** exponent - 1));
 }
 
-/** The most recently freed buffer is still in the processor's cache. */
+/** The last freed buffer is still in the processor's cache. */
 function fitting(ofSize: SizeClass | undefined, size: number): Buffer | undefined {
   if (ofSize === undefined) return undefined;
   const { free } = ofSize;
@@ -99,7 +99,7 @@ function drop({ free }: SizeClass, count: number): void {
   for (const { length } of free.splice(0, count)) freeBytes -= length;
 }
 
-/** Evicts buffers of larger classes. @returns whether `bytes` more of this class may be free */
+/** Evicts buffers of larger classes. @returns whether `bytes` more may be free */
 function makeRoom(ofSize: SizeClass, bytes: number): boolean {
   while (freeBytes + bytes > MAX_FREE) {
     const own = bytesOf(ofSize) + bytes;

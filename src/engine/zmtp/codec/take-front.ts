@@ -35,7 +35,7 @@ export function takeFront(batch: FrameBatch, count: number): number {
   return position;
 }
 
-/** Counts messages at the front with equal first frames. @returns 1 or more */
+/** @returns the messages at the front with equal first frames, at least 1 */
 export function countSameRoutingId(batch: FrameBatch): number {
   const { bytes, start, end, messages } = batch;
   const length = frameEnd(bytes, start) - start;
@@ -50,8 +50,8 @@ export function countSameRoutingId(batch: FrameBatch): number {
 }
 
 /**
- * Strips the first frames of `count` messages, which must be equal. Later messages move left in place:
- * `copyWithin` makes no view, and costs a third of `set`.
+ * Strips the equal first frames of `count` messages. Later messages move left in place: `copyWithin` makes no
+ * view, and costs a third of `set`.
  *
  * @returns the end of the messages; they begin after the first message's first frame
  */
@@ -68,7 +68,6 @@ export function takeStrippingRoutingId(batch: FrameBatch, count: number): number
     target += next - body;
     position = next;
   }
-  // A batch taken whole needs no tally.
   if (count < messages) {
     const ids = count * (start + length - bodyAt(bytes, start));
     const { bodyBytes, frames } = tallyOf(bytes, start + length, target);

@@ -1,6 +1,5 @@
 /**
- * No mechanism (45/ZWS, No Mechanism): each side's first message is its routing id. The hook is asked as with
- * NULL.
+ * No mechanism (45/ZWS, No Mechanism): each side's first message is its routing id.
  *
  *   start --routing id of the peer--> asking, if there is a hook --allowed--> over
  */

@@ -5,8 +5,8 @@
  *   flags = 01 MORE, 02 COMMAND
  *   nonce of the box = "CurveZMQMESSAGE" | "C" from the client, "S" from the server | counter
  *
- * Differences from RFC 26, as libzmq expects them: MESSAGE is the body of a message frame without MORE, since
- * libzmq drops a command frame. PING, SUBSCRIBE and the like go inside with flag 02. The nonce's text is not
+ * Differences from RFC 26, as libzmq expects: MESSAGE is the body of a message frame without MORE (libzmq
+ * drops a command frame). PING, SUBSCRIBE and the like go inside with flag 02. The nonce's text is not
  * "CurveZMQMESSAGE-".
  */
 import { readUint32, writeUint32 } from "../../../core/big-endian.js";
@@ -46,7 +46,7 @@ export class CurveCipher implements FrameCipher {
   readonly #frames: FrameMemory | undefined;
   readonly mostShort: number;
 
-  /** @param sent this side's counter in its last handshake command @param received the peer's, 8 bytes */
+  /** @param sent this side's counter in its last handshake command @param received the peer's */
   constructor(box: CurveBox, key: Uint8Array, isServer: boolean, sent: number, received: Buffer) {
     this.#box = box;
     this.#frames = box.frames;
@@ -91,7 +91,6 @@ export class CurveCipher implements FrameCipher {
     }
     writeUint32(this.#sendNonce, NONCE_COUNTER, high);
     writeUint32(this.#sendNonce, NONCE_COUNTER + 4, low);
-    // Sealed in place, without memory in between.
     target[at + FLAGS] = inner;
     const length = to - from;
     target.set(slice(plain.buffer, plain.byteOffset + from, length), at + OVERHEAD);

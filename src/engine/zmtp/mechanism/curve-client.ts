@@ -48,9 +48,9 @@ const INITIATE_COUNTER = 2;
 /** Each state drops the keys of earlier ones. */
 type State =
   | { readonly at: "start" }
-  /** `key`: shared by C' and S, for HELLO and WELCOME. */
+  /** Shared by C' and S. */
   | { readonly at: "hello-sent"; readonly transient: KeyPair; readonly key: Uint8Array }
-  /** `key`: shared by C' and S', from INITIATE on. */
+  /** Shared by C' and S'. */
   | { readonly at: "initiate-sent"; readonly key: Uint8Array }
   | { readonly at: "over" };
 
@@ -65,7 +65,7 @@ export class CurveClient implements Mechanism {
   #state: State = { at: "start" };
   #cipher: FrameCipher | undefined;
 
-  /** @throws InvalidArgumentError `EINVAL` without a secret key or the server's key; as `loadCurveBox` */
+  /** @throws InvalidArgumentError `EINVAL` without a secret key or the server's key */
   constructor(options: MechanismOptions, random = SYSTEM_RANDOM, box?: CurveBox) {
     this.#properties = options.properties;
     this.#serverKey = needKey(options.curveServerKey, "a server key");
@@ -91,7 +91,7 @@ export class CurveClient implements Mechanism {
     return this.#cipher === undefined ? undefined : new Sealer(this.#cipher);
   }
 
-  /** A server with another key cannot read HELLO, and hangs up. */
+  /** A server with another key hangs up after HELLO. */
   get suspicion(): string | undefined {
     if (this.#state.at === "hello-sent") return this.#wrongKey();
     if (this.#state.at !== "initiate-sent") return undefined;

@@ -1,6 +1,6 @@
 /**
- * CURVE primitives from `@noble`: libsodium would be larger than the rest of the page, and Web Crypto's
- * X25519 returns promises. Replaces curve-primitives.ts.
+ * CURVE primitives from `@noble`, smaller than libsodium and synchronous, unlike Web Crypto's X25519.
+ * Replaces curve-primitives.ts.
  */
 import { hsalsa, xsalsa20poly1305 } from "@noble/ciphers/salsa.js";
 import { x25519 } from "@noble/curves/ed25519.js";

@@ -6,8 +6,8 @@
  *   start -- asks --> asking -- allowed, send READY --> waiting -- READY --> over
  *     \------- send READY ------------------------------>/
  *
- * A side with a hook asks before it sends READY, since the peer may send messages from then on. Otherwise
- * READY goes out with the greeting. The first message waits for the peer's READY, as libzmq requires.
+ * A side with a hook asks before it sends READY: the peer may send messages from then on. The first message
+ * waits for the peer's READY, as libzmq requires.
  */
 import { commandFrame } from "../../frame.js";
 import { encodeCommand, parseCommand } from "../codec/command.js";

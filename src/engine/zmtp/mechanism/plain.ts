@@ -27,8 +27,7 @@ import {
 } from "./mechanism.js";
 
 /**
- * libzmq's misspelt ERROR of a PLAIN server: the byte 5E and "RROR" in place of 05 "ERROR". Accepted but
- * never sent, so a libzmq client refused by shoal reports a protocol error instead.
+ * libzmq's misspelt ERROR of a PLAIN server: the byte 5E and "RROR" in place of 05 "ERROR". It is never sent.
  */
 const MISSPELT_ERROR = Buffer.from("\u005eRROR", "latin1");
 
@@ -126,13 +125,12 @@ export class PlainServer implements Mechanism {
   #hello(data: Buffer): Step {
     const userEnd = 1 + (data[0] ?? 0);
     const passwordLength = data[userEnd];
-    // Extra bytes behind the password would be unchecked credentials.
+    // Extra bytes would be unchecked credentials.
     if (passwordLength === undefined || userEnd + 1 + passwordLength !== data.length) {
       return this.#end(
         failed("ERR_ZMTP_MALFORMED_COMMAND_HELLO", "PLAIN: user name and password do not fill HELLO"),
       );
     }
-    // Only the hook checks passwords.
     if (!this.#asks) return this.#end(refused("PLAIN", false));
     this.#state = "asking";
     return {

@@ -1,5 +1,5 @@
 /**
- * Converts between plain frames and MESSAGE bodies on the wire (26/CURVEZMQ; flags 00, as libzmq sends them).
+ * Converts between plain frames and MESSAGE bodies (26/CURVEZMQ; flags 00, as libzmq sends them).
  *
  *   pipe.out --plain frames--> seal() --> the kernel
  *   the kernel --> open() --plain frames--> pipe.in
@@ -130,10 +130,10 @@ export class Sealer implements FrameSealer {
     const sealed = this.#sealed;
     stream.outer = sealed;
     const most = stream.maxMessageSize + OVERHEAD;
-    sealed.limit(most); // The limit may have changed.
+    sealed.limit(most);
     let position = 0;
-    // A started frame is completed alone, so that later frames are opened in place. A page's stream has no
-    // `lacks` (browser/in-stream.ts).
+    // A started frame is completed alone, so that later frames are opened in place. A page has no `lacks`
+    // (browser/in-stream.ts).
     while (sealed.lacks > 0 && position < length) {
       const next = Math.min(length, position + sealed.lacks);
       const fault = sealed.push(bytes, position, next);
@@ -145,7 +145,7 @@ export class Sealer implements FrameSealer {
     if (broken !== undefined) return broken;
     // A command may have ended the connection.
     if (whole === length || stream.outer !== sealed) return undefined;
-    const fault = sealed.push(bytes, whole, length); // Not copied: whole frames are taken at once.
+    const fault = sealed.push(bytes, whole, length); // Not copied.
     return this.#openWhole(bytes, whole, whole, stream) ?? fault;
   }
 

@@ -6,9 +6,9 @@ import type { SubscriptionIndex } from "./subscription-index.js";
 /** Each connection has its own subscriptions. */
 export interface Subscriber {
   readonly pipe: Pipe;
-  /** Gets no more messages, though its prefixes are still being removed. */
+  /** Gets no more messages; its prefixes are being removed. */
   gone: boolean;
-  /** Messages from it that the program has not taken. */
+  /** Untaken messages from it. */
   unread: number;
 }
 

@@ -121,7 +121,6 @@ export class SingleFrameQueue extends FairQueue {
     return held;
   }
 
-  /** Each message must be checked. */
   override takeMany(): void {}
 
   override take(): Buffer[] | undefined {

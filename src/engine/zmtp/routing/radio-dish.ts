@@ -1,5 +1,5 @@
 /**
- * RADIO and DISH (48/RADIO-DISH): each message goes to the members of its group; groups match exactly.
+ * RADIO and DISH (48/RADIO-DISH): each message goes to the members of its group.
  *
  *   message  group MORE | body
  *   JOIN     a command whose data is the group; LEAVE the same
@@ -21,7 +21,7 @@ import type { Pipe } from "../pipe.js";
 import { Routing, type RoutingEffects } from "./routing.js";
 import { SubscribeRouting } from "./subscribe.js";
 
-/** Per DISH, 64 MiB in total; its connection ends beyond that. */
+/** Per DISH, 64 MiB in total; beyond, its connection ends. */
 export const MAX_GROUPS = 262_144;
 
 export class RadioRouting extends Routing {
@@ -47,7 +47,6 @@ export class RadioRouting extends Routing {
     if (pipe.link?.datagrams === true) this.#datagrams.add(pipe);
   }
 
-  /** The next connection joins its groups again. */
   override lost(pipe: Pipe): void {
     this.#forget(pipe);
     this.readerLess();
@@ -143,7 +142,6 @@ export class DishRouting extends SubscribeRouting implements EngineSubscriptions
     super(effects, true);
   }
 
-  /** Each message is checked. */
   override get relaySource(): undefined {
     return undefined;
   }

@@ -44,7 +44,7 @@ export class RequestRouting extends Routing {
     if (this.effects.options.probeRouter) pipe.send("", 0, undefined);
   }
 
-  /** Unsent requests go over the next connection; a ROUTER can reply over it to a routing id. */
+  /** Unsent requests go over the next connection. */
   override lost(pipe: Pipe): void {
     if (pipe.out.messages === 0 && this.effects.options.routingId === null) this.#left(pipe);
   }
@@ -69,7 +69,7 @@ export class RequestRouting extends Routing {
   }
 
   override messages(pipe: Pipe): void {
-    // Unrequested and late messages must not count as a later request's reply.
+    // Late messages must not count as a later request's reply.
     if (!this.#asking || pipe !== this.#asked) this.#late += pipe.discard();
     else if (this.#find()) this.effects.routingOnReadable();
   }

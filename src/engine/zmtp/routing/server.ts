@@ -1,8 +1,8 @@
 /**
  * SERVER and PEER (41/CLISRV, The SERVER Socket Type): messages [id | body] from and to named peers.
  *
- * This socket chooses the ids: non-zero 32-bit numbers as 4 bytes, big-endian. A peer it connects to keeps
- * its id across connections.
+ * Ids are non-zero 32-bit numbers as 4 bytes, big-endian. A peer connected to keeps its id across
+ * connections.
  */
 import { allocate, keyOf } from "../../../core/memory.js";
 import { randomStart } from "../../../core/random.js";
@@ -20,7 +20,7 @@ export class ServerRouting extends Routing implements PeerQueues {
     return this.#in.readable;
   }
 
-  /** As in ROUTER, any message is accepted, and its outcome reported. */
+  /** As in ROUTER, any message is accepted. */
   get writable(): boolean {
     return true;
   }

@@ -1,8 +1,7 @@
 /**
- * Carries words and ports between threads of Node.js (thread-names.ts) on a BroadcastChannel. The documented
- * channel cannot transfer a MessagePort. The port beneath can transfer one to exactly one listening thread,
- * so each handover has a separate channel. Bun and Deno lack that port, and connect only sockets of the same
- * thread.
+ * Carries words and ports between threads of Node.js (thread-names.ts) on a BroadcastChannel. Only the port
+ * beneath it can transfer a MessagePort, to exactly one listening thread, so each handover has a separate
+ * channel. Bun and Deno lack that port.
  */
 import type { BroadcastChannel } from "node:worker_threads";
 import { portBeneath } from "../../../core/node-internals.js";
@@ -84,7 +83,7 @@ export class NodeThreads implements ThreadWire {
     }
   }
 
-  /** Deno delivers words only as events, so a paused thread there cannot answer. */
+  /** Deno delivers words only as events. */
   #takeWord(): { message: unknown } | undefined {
     if (process.versions.deno !== undefined) return undefined;
     return this.#threads.receiveMessageOnPort(this.#channel as never);

@@ -1,6 +1,6 @@
 /**
- * Names of all pages and workers on a channel. A page cannot block or share memory, so each bound name is a
- * Web Lock, which ends with its owner. Replaces thread-names.ts.
+ * Names of all pages and workers on a channel. Each bound name is a Web Lock, which ends with its owner.
+ * Replaces thread-names.ts.
  */
 import { NotSupportedError } from "../../../core/errors.js";
 import { holdName, releaseName } from "./node-threads.browser.js";

@@ -1,7 +1,4 @@
-/**
- * Unix domain sockets: paths, `*` for a temporary one, and Linux's abstract names (`@NAME`). A path without a
- * listener is taken over (ipc-path.ts).
- */
+/** Unix domain sockets: paths, `*` for a temporary one, and Linux's abstract names (`@NAME`). */
 import { mkdtempSync, rmdirSync } from "node:fs";
 import { connect, type Server } from "node:net";
 import { tmpdir } from "node:os";
@@ -17,10 +14,7 @@ import type { Acceptor, Listener, Transport } from "./transport.js";
 
 const PIPE_FAMILY = -1;
 
-/**
- * libuv before 1.48 (Node.js 20) pads abstract names with zeros: only programs with such padding reach each
- * other.
- */
+/** libuv before 1.48 (Node.js 20) pads abstract names with zeros, and reaches only programs that do so. */
 const PADS_ABSTRACT_NAMES = /^1\.([0-3]?[0-9]|4[0-7])\./.test(process.versions.uv ?? "");
 let warned = false;
 
@@ -59,7 +53,6 @@ function serverAt({ endpoint }: Place, acceptor: Acceptor): Server {
   );
 }
 
-/** Other processes may bind a file, or leave it behind. */
 function isFile({ path }: Place): boolean {
   return !path.startsWith("\0") && process.platform !== "win32";
 }
@@ -93,7 +86,7 @@ function suspectOf(error: unknown, place: Place, attempt: number): string {
   throw error;
 }
 
-/** @throws the bind's error if the file has a listener, or another process removes it */
+/** @throws the bind's error */
 function free({ endpoint, path }: Place, suspect: string, answer: Answer, error: unknown): void {
   if (answer === "listens") throw error;
   if (answer === "gone") return;

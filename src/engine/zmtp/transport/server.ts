@@ -1,4 +1,4 @@
-/** `net.Server` as a Listener, which never keeps the process alive. */
+/** `net.Server` as a Listener. */
 import { existsSync } from "node:fs";
 import { createServer, type ListenOptions, type Server, Socket } from "node:net";
 import { dirname } from "node:path";
@@ -18,8 +18,7 @@ import type { Acceptor } from "./transport.js";
 /**
  * Servers of node:net have no option `onread`, so sockets are made from accepted handles. Without access to
  * handles, the server's own sockets are read by events.
- *
- * @param onSocket gets the peer's address and port if the system reported them on accept
+ * @param onSocket gets the peer's address and port, if known
  */
 export function makeServer(
   endpoint: string,
@@ -77,7 +76,6 @@ function serverOf(
   const server = createServer({ noDelay: true, pauseOnConnect: true }, (accepted) => {
     accepted.on("error", ignore);
     const { remoteAddress } = accepted;
-    // Some runtimes lack the filter below.
     if (remoteAddress !== undefined && !admits(remoteAddress)) accepted.destroy();
     else onAccepted(accepted);
   });
@@ -117,13 +115,12 @@ export function listenSync(
 ): void {
   server.on("error", ignore); // Emitted on the next turn, too late for the caller.
   if (process.versions.bun !== undefined) {
-    // Bun's `listen` binds within the call.
+    // Bun binds within the call.
     server.listen(
       family === -1 ? { path: address, backlog } : { host: address, port, backlog, exclusive: true },
     );
   } else if (!bindNow(server, address, port, family, backlog))
     throw new NotSupportedError("This version of Node.js cannot bind synchronously: use bind");
-  // `address()` is null for a bound path, since only `listen` sets it.
   if (!server.listening) {
     const cause = Object.assign(new Error("the address is in use, or not one of this machine"), {
       code: "EADDRINUSE",
@@ -133,7 +130,6 @@ export function listenSync(
   server.unref();
 }
 
-/** Open connections continue. */
 export function closeServer(server: Server): Promise<void> {
   // The system's listener closes within the call.
   server.close();

@@ -88,7 +88,7 @@ export function dialTcp(
           : { localAddress: bindAddress(source.host, options.ipv6, endpoint), localPort: source.port }),
       });
     } catch (error) {
-      done(error as Error); // The source names a missing interface, or an invalid port.
+      done(error as Error); // A missing interface, or an invalid port.
       return;
     }
     const dialled = made.socket;

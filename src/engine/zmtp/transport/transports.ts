@@ -20,7 +20,7 @@ const TRANSPORTS = new Map<string, Transport>(
 let schemes: readonly string[] = [];
 let registered: readonly string[] | undefined;
 
-/** For all contexts of this thread; idempotent. */
+/** For all contexts of this thread. */
 export function addTransport(transport: Transport): void {
   TRANSPORTS.set(transport.scheme, transport);
   registered = undefined;
@@ -62,13 +62,13 @@ export interface Platform {
   readonly transports: TransportTable;
   hostName(): string;
   interfaces(): readonly HostInterface[];
-  /** IPv6 addresses, link-local ones with their zone. `undefined`: no IPv6. */
+  /** IPv6 addresses, link-local ones with their zone. */
   readonly interfaces6?: () => readonly HostInterface[];
-  /** Rejects with `ENOTFOUND`. `undefined`: the system's resolver is used. */
+  /** Rejects with `ENOTFOUND`. `undefined`: the system's resolver. */
   readonly lookup?: (host: string) => Promise<string>;
   /** Calls `listener` when peers may be reachable again. @returns unsubscribes */
   readonly onWake?: (listener: () => void) => () => void;
-  /** For contexts with `lowLatency`. `undefined`: unavailable. */
+  /** `undefined`: unavailable. */
   readonly spin?: () => Spin | undefined;
 }
 

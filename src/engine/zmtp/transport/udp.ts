@@ -14,7 +14,7 @@ export interface UdpOptions {
 /**
  * The caller handles later errors.
  *
- * @param shares whether other sockets may use the port too, as for multicast groups
+ * @param shares whether other sockets may use the port too
  * @throws TransportError with the system's code
  */
 export function bindUdp(options: UdpOptions, shares: boolean): Promise<Socket> {

@@ -102,7 +102,7 @@ export function webSocketOver(scheme: string, beneath: Transport, defaultPort: n
       if (port === 0) return open(await opening, paths, endpoint, user);
       ports.set(
         key,
-        opening.catch(() => undefined), // Waiting calls check again; this call throws the error.
+        opening.catch(() => undefined), // This call throws the error.
       );
       try {
         const listener = await opening;
@@ -147,7 +147,7 @@ const CERTIFICATE_OPTIONS = (Object.keys(OPTIONS) as OptionName[]).filter(
   (name) => name.startsWith("tls") && (!isSecret(name) || name === "tlsCertificates"),
 );
 
-/** Users of a port must share these; keys follow from certificates. */
+/** Keys follow from certificates. */
 function haveSameCertificates(one: Readonly<OptionValues>, other: Readonly<OptionValues>): boolean {
   return CERTIFICATE_OPTIONS.every((name) => one[name] === other[name]);
 }

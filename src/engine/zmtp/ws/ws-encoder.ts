@@ -1,4 +1,4 @@
-/** Encodes ZMTP frames as WebSocket frames (ws-frame.ts), one each, unfragmented. */
+/** Encodes ZMTP frames as WebSocket frames (ws-frame.ts), unfragmented. */
 import { allocate } from "../../../core/memory.js";
 import { COMMAND, LONG, LONG_HEADER, MORE, readLongSize, SHORT_HEADER } from "../../frame.js";
 import type { FramePiece } from "../transport/framing.js";
@@ -17,7 +17,7 @@ import {
   WS_MORE,
 } from "./ws-frame.js";
 
-/** Bytes of memory shared by writes. A write takes the smallest size that fits, since a peer may not read. */
+/** Bytes of memory shared by writes; a peer may not read, so a write takes the smallest size. */
 const SMALL_SCRATCH = 8_192;
 const MEDIUM_SCRATCH = 65_536;
 const LARGE_SCRATCH = 524_288;
@@ -38,7 +38,6 @@ export class WsEncoder {
     this.#key = key;
   }
 
-  /** See `Framing.encode`. */
   encode(pieces: readonly FramePiece[]): Uint8Array {
     const size = this.#measure(pieces);
     const words = takeScratch(size);
@@ -48,7 +47,6 @@ export class WsEncoder {
     return words.bytes.subarray(0, at);
   }
 
-  /** As one message, unmasked. */
   join(pieces: readonly FramePiece[]): Uint8Array {
     let size = 0;
     for (const { start, end } of pieces) size += end - start;
@@ -135,7 +133,6 @@ export class WsEncoder {
       const length = size + 1;
       if (length <= TINY_MOST) output[at++] = masked | length;
       else at = writeLength(target.view, at, masked, length);
-      // The bits of 45/ZWS differ from ZMTP's.
       let zws = (flags & MORE) === 0 ? 0 : WS_MORE;
       if ((flags & COMMAND) !== 0) zws = WS_COMMAND;
       let mask = 0;

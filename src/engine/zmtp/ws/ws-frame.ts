@@ -13,7 +13,6 @@
 
 export const FIN = 0x80;
 export const MASKED = 0x80;
-/** Never negotiated. */
 export const RESERVED = 0x70;
 
 export const CONTINUATION = 0x0;

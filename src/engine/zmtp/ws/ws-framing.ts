@@ -1,5 +1,5 @@
 /**
- * ZMQ on a WebSocket (45/ZWS; docs/spec/ws.md): the encoder, decoder and control frames of one connection.
+ * ZMQ on a WebSocket (45/ZWS; docs/spec/ws.md).
  *
  *   frames   a message is a frame of ZMQ, behind its flags
  *   stream   a message is a piece of ZMTP's stream: each message costs a browser's page an event
@@ -90,10 +90,7 @@ export class WsFraming implements Framing {
     return { ...decoded, assembled };
   }
 
-  /**
-   * Decodes within the chunk's memory if there is room in front, so that bytes enter the processor's cache
-   * only once.
-   */
+  /** Decodes within the chunk's memory if there is room in front, so that bytes enter the cache only once. */
   #decodeChunk(bytes: Uint8Array, length: number, memory: PooledBuffer | undefined): DecodedFrames {
     const decoder = this.#decoder;
     const size = decodedSize(length);
