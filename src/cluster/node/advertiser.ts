@@ -8,7 +8,6 @@ import { checkAdvertised, checkServiceName, endpointText, published } from "../e
 export interface AdvertiserEffects {
   /** @throws InvalidArgumentError `EINVAL` for too many or too long endpoints; nothing has changed then */
   publish(): void;
-  /** A socket bound an endpoint that cannot be advertised. */
   refused(name: string, endpoint: string, error: ShoalError): void;
 }
 

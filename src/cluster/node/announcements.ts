@@ -22,7 +22,6 @@ export interface AnnouncedProgram {
   close(): Promise<unknown>;
 }
 
-/** Options of an announcement's `withdraw`. */
 export interface WithdrawOptions {
   /** ms for the program to finish after it began to drain; -1: no limit. Then it is closed. Default 30,000. */
   readonly timeout?: number | undefined;
@@ -131,7 +130,6 @@ export class Announcement implements AsyncDisposable {
   }
 }
 
-/** Advertises all endpoints or none. */
 function advertiseAll(
   endpoints: Readonly<Record<string, string | readonly string[]>>,
   details: OwnDetails,

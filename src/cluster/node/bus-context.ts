@@ -11,7 +11,6 @@ import type { BusSettings } from "./options.js";
 import type { OwnDetails } from "./own-details.js";
 import type { PrivateProp } from "./private-props.js";
 
-/** The same in each of the node's clusters. */
 export interface NodeIdentity {
   readonly id: string;
   readonly name: string;
@@ -30,7 +29,6 @@ export interface BusOptions {
 export interface BusOwner {
   isClosed(): boolean;
   report(event: ClusterEvent): void;
-  /** The node's address for others changed. */
   onAddress(address: string): void;
 }
 
@@ -48,16 +46,14 @@ export interface BusContext extends BusOptions {
   readonly owner: BusOwner;
   readonly details: OwnDetails;
   readonly messages: MessagesPart;
-  /** For `send` and `query`. */
   readonly services: Services;
-  /** For `serve` and `request`. */
   readonly requests: Requests;
-  /** This node's discovery server, and the clients of all nodes' servers. */
+  /** Includes the clients of all nodes' servers. */
   readonly roster: ClientRoster;
-  /** Calls the listeners of an event, after hooks of services and requests that wait for its member. */
+  /** After hooks of services and requests that wait for its member. */
   emit(event: ClusterEvent): void;
   membersChanged(): void;
-  /** Calls back at every change of members, at the start and at the end. @returns stops it */
+  /** Also at the start and at the end. @returns stops it */
   watchMembers(onChange: () => void): () => void;
   /** If the prop does not fit, that is counted, and other nodes cannot send messages to this one. */
   setPrivate(prop: PrivateProp, value: string | undefined): void;

@@ -55,10 +55,7 @@ export class BusMessages implements MessagesPart {
     throw new InvalidStateError("EFSM", `${this.#bus.what} was not started`);
   }
 
-  /**
-   * Keeps subscriptions and numbers of topics until the start. @throws NotSupportedError `NOT_SUPPORTED` without
-   * messages
-   */
+  /** Keeps subscriptions and numbers until the start. @throws NotSupportedError `NOT_SUPPORTED` without messages */
   get unstarted(): Messaging {
     this.assertSupported();
     this.#messaging ??= this.#make(this.#settings as MessagingSettings);

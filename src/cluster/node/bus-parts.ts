@@ -30,7 +30,6 @@ export class BusParts implements BusContext {
   readonly requests: Requests;
   readonly candidates: ServiceCandidates;
   readonly roster: ClientRoster;
-  /** Number of readers of resolvers' endpoints so far. */
   readers = 0;
   readonly #watchers = new Set<() => void>();
 

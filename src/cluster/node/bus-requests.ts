@@ -7,7 +7,6 @@ import type { BusRuntime } from "./bus-runtime.js";
 import type { Member } from "./member.js";
 import type { ServiceCandidates } from "./service-candidates.js";
 
-/** Prefix under which links count items of requests. */
 const PREFIX = "$request";
 
 export function createRequests(

@@ -27,10 +27,8 @@ import type { BusPort, RefusedReason } from "./node-sockets.js";
 import { Sides } from "./sides.js";
 import { successors, Watcher } from "./watched.js";
 
-/** Gossip intervals in which a leaving node spreads its statement. */
 const LEAVE_INTERVALS = 3;
 
-/** Running clusters of this thread. */
 let running = 0;
 
 class ChangeCounters {
@@ -143,7 +141,7 @@ export class BusRuntime implements BusPort {
     this.#events.close();
   }
 
-  /** Continues until the statement has spread. @param linger maximum ms, -1: no limit */
+  /** @param linger maximum ms for the statement to spread, -1: no limit */
   async leave(linger: number): Promise<void> {
     if (this.#membership !== undefined) {
       this.run((rules, now) => rules.leave(now));

@@ -6,7 +6,7 @@ import type { BusMessages } from "./bus-messages.js";
 import type { BusRuntime } from "./bus-runtime.js";
 import { findMember } from "./member-lookup.js";
 
-/** ms that a message waits for the details of a new member, which arrive one packet later. */
+/** Details of a new member arrive one packet later. */
 const DETAILS_TIMEOUT = 1_000;
 
 export function createServices(bus: BusContext, runtime: BusRuntime, messages: BusMessages): Services {

@@ -7,12 +7,12 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import { MACHINE, type Platform } from "../../engine/zmtp/transport/transports.js";
 
 const MAX_DELAY = 2_147_483_647;
-/** Maximum ms between samples of the event loop; each sample wakes the process. */
+/** Each sample wakes the process. */
 const MAX_RESOLUTION = 100;
-/** Minimum ms by which the wall clock is ahead after a suspend; less is an adjustment. */
+/** Less is an adjustment of the wall clock. */
 const SUSPENDED = 2_000;
 const MINUTE = 60_000;
-/** Maximum turns to read data that arrived during a pause. */
+/** Turns to read data that arrived during a pause. */
 const CATCH_UP_TURNS = 64;
 
 export interface BusTimed {

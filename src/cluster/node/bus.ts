@@ -169,7 +169,7 @@ export class ClusterBus extends MessagingBus {
 
   // --- Who is there --------------------------------------------------------------------------------------------------
 
-  /** This node's snapshot. @throws InvalidStateError `EFSM` before the start */
+  /** @throws InvalidStateError `EFSM` before the start */
   get self(): Member {
     return this.#memberOf(this.#rules.self);
   }
@@ -251,7 +251,7 @@ export class ClusterBus extends MessagingBus {
     this.#discovery.setSeeds(this.#discovery.seeds.filter((seed) => !addresses.includes(seed)));
   }
 
-  /** @internal Sets the addresses of nodes that are ZRE peers. */
+  /** @internal */
   protected foundByZre(addresses: readonly string[]): void {
     if (!this.closed) this.#discovery.setZrePeers(addresses);
   }
@@ -275,7 +275,7 @@ export class ClusterBus extends MessagingBus {
     return this.sockets.resolve(name);
   }
 
-  /** @internal Keeps streams to these addresses, for a connection manager. */
+  /** @internal */
   keepStreams(manager: object, addresses: readonly string[]): void {
     this.sockets.watch(manager, addresses);
   }
@@ -526,7 +526,7 @@ export class ClusterBus extends MessagingBus {
     this.events.emit(event);
   }
 
-  /** @internal Called when the node's address for others changed. */
+  /** @internal */
   onAddress(_address: string): void {}
 
   /** @internal The other node with an id, live or gone; `undefined` also when closed. */

@@ -10,7 +10,7 @@ import { type ClusterEvent, lostReason } from "./events.js";
 import type { Member } from "./member.js";
 import { looksSame } from "./private-props.js";
 
-/** ms for which a new member's event waits for its tags and props. */
+/** For a new member's tags and props. */
 const DETAILS_WAIT = 200;
 
 export interface ChangeEventsEffects {
@@ -65,13 +65,12 @@ export class ChangeEvents {
     }
   }
 
-  /** Adds an event that the rules did not decide, and flushes. */
+  /** For events that the rules did not decide. */
   report(event: ClusterEvent): void {
     this.#pending.push(event);
     this.flush();
   }
 
-  /** Adds an event after those of earlier changes. */
   push(event: ClusterEvent): void {
     this.#pending.push(event);
   }

@@ -1,4 +1,3 @@
-/** Events of a cluster for programs. */
 import type { ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import type { MessagingEvent } from "../messaging/events.js";

@@ -8,7 +8,7 @@ import { closeSync, openSync } from "node:fs";
 import { devNull } from "node:os";
 import { type ShoalError, TransportError } from "../../core/errors.js";
 
-/** ms between checks; one takes about 10 µs. */
+/** One check takes about 10 µs. */
 const FILE_LIMIT_INTERVAL = 1_000;
 
 export interface FileLimitEffects {

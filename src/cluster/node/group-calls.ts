@@ -4,7 +4,7 @@
  */
 /** Average number of members that answer an unknown node. */
 const GREETERS = 4;
-/** ms after the start at which an isolated node calls again; the last one repeats. */
+/** After the start; the last one repeats. */
 const CALLS = [100, 300, 1_000, 2_000, 5_000];
 
 /** Answers of all members would be a storm. @param size live members, including this node and nodes in admission */

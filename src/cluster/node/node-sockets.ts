@@ -41,7 +41,6 @@ import { type Packet, PacketType } from "../wire/packets.js";
 import { MAX_FRAME } from "../wire/stream.js";
 import type { NodeSettings } from "./options.js";
 
-/** A cluster, as its sockets see it. */
 export interface BusPort {
   readonly codec: BusCodec;
   onPacket(packet: Packet, address: string, overStream: boolean): void;
@@ -52,9 +51,7 @@ export interface BusPort {
   onRefused(address: string, reason: RefusedReason): void;
   /** The program's `curve.allow` threw. */
   onAllowFailed(address: string, error: unknown): void;
-  /** A node's key is no longer allowed. */
   revoke(id: string): void;
-  /** This node has another address for others. */
   onAddress(address: string): void;
   /** Greeting of a stream to an address; `undefined`: this cluster has no node there. */
   greeting(address: string | undefined): Packet | undefined;
@@ -67,7 +64,7 @@ const REFUSED_REASONS = [
   /** The node has another password or key. */
   "password",
   "key",
-  /** The node has no key, and this node's cluster has one. */
+  /** The node has no key, unlike this one's cluster. */
   "unsealed",
   /** The node is in another cluster. */
   "bus",
@@ -95,9 +92,8 @@ export interface NodeCounters {
   packetsReceived: number;
   bytesSent: number;
   bytesReceived: number;
-  /** Of datagrams without another reason than gossip. */
+  /** Without another reason than gossip. */
   gossipBytes: number;
-  /** By reason. */
   readonly dropped: Record<string, number>;
 }
 
@@ -278,7 +274,6 @@ export class NodeSockets {
     }
   }
 
-  /** "host:port" of additional listeners. */
   get listeners(): readonly string[] {
     return this.#listeners;
   }
@@ -436,7 +431,6 @@ export class NodeSockets {
     await Promise.all([this.links.close(), this.#datagrams?.close()]);
   }
 
-  /** @param host an address without port */
   isOwn(host: string): boolean {
     return this.#own.has(host);
   }

@@ -1,4 +1,3 @@
-/** A node of a cluster: its sockets, and the first of its clusters. */
 import type { Duplex } from "node:stream";
 import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, NotSupportedError } from "../../core/errors.js";
@@ -121,7 +120,7 @@ export class ClusterNode extends ClusterBus {
     return this.#starting;
   }
 
-  /** The node was closed while it opened its sockets. @throws ClosedError `EBADF` */
+  /** @throws ClosedError `EBADF` */
   async #abandon(): Promise<void> {
     await this.sockets.close();
     this.assertOpen();

@@ -1,4 +1,3 @@
-/** Options of a node and of its clusters, checked before anything is opened. */
 import { isIP, isIPv4 } from "node:net";
 import { describe, quoted } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
@@ -59,7 +58,7 @@ export type ClusterProfile =
       readonly base?: ProfileName | undefined;
     });
 
-/** Behaviour in a partition. docs/internals/cluster.md compares the strategies. */
+/** docs/internals/cluster.md compares the strategies. */
 export interface SplitSettings {
   readonly strategy?:
     | "majority"
@@ -73,7 +72,6 @@ export interface SplitSettings {
   readonly autoheal?: boolean | undefined;
 }
 
-/** Options of a cluster on a node. */
 export interface ClusterBusOptions {
   readonly tags?: readonly string[] | undefined;
   readonly props?: Readonly<Record<string, PropValue>> | undefined;
@@ -161,7 +159,6 @@ export interface ClusterNodeOptions extends ClusterBusOptions {
   readonly zre?: boolean | ZreNodeOptions | undefined;
 }
 
-/** An additional listener of a node's streams. */
 export interface ClusterListener {
   /** IP address to bind. Default: that of the node's own listener. */
   readonly host?: string | undefined;
@@ -178,7 +175,7 @@ export interface ClusterListener {
   readonly tls?: boolean | ClusterListenerTls | undefined;
 }
 
-/** Options of a node's ZRE plane: {@link ZreOptions} without those that the node sets. */
+/** {@link ZreOptions} without those that the node sets. */
 export interface ZreNodeOptions extends Omit<ZreOptions, "name" | "uuid"> {}
 
 export type Scope = "host" | "link";

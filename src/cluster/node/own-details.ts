@@ -1,4 +1,3 @@
-/** This node's details in a cluster: tags, props, and advertised endpoints. */
 import type { ShoalError } from "../../core/errors.js";
 import type { Socket } from "../../sockets/socket.js";
 import { createDetails, type Details, tryDetails } from "../details.js";
@@ -9,7 +8,6 @@ import { Advertiser } from "./advertiser.js";
 import { changeProps, type PropValue } from "./options.js";
 import { checkShown, type PrivateProp } from "./private-props.js";
 
-/** Assumed before the node's address is known. */
 const LONGEST_HOST = "255.255.255.255";
 const LONGEST_HOST_V6 = `[${"ffff:".repeat(7)}ffff]`;
 

@@ -11,9 +11,8 @@ import { type ClusterNodeEntry, foldersOf, Registration } from "../registry.js";
 const LOOK_INTERVAL = 5_000;
 
 export interface RegistrarEffects {
-  /** The node is registered again, after `down`. */
   up(): void;
-  /** The node could not be registered, so others on this host do not find it. */
+  /** Others on this host do not find the node. */
   down(error: Error): void;
 }
 
@@ -30,7 +29,6 @@ export class Registrar {
   #isDown = false;
   #closed = false;
 
-  /** @param interval ms between checks */
   constructor(
     entry: ClusterNodeEntry,
     effects: RegistrarEffects,

@@ -19,10 +19,9 @@ import {
 import type { BusParts } from "./bus-parts.js";
 import type { Member } from "./member.js";
 
-/** ms in which changes are collected: those of one packet, or a new member and its tags. */
+/** Collects changes of one packet, or a new member and its tags. */
 const COALESCE = 20;
 
-/** A ZRE peer, for resolving and as a snapshot. */
 export interface ZreCandidate extends Resolvable {
   readonly service: Member;
 }

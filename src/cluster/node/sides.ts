@@ -11,7 +11,6 @@ export interface SidesOptions extends SplitOptions {
 }
 
 export interface SidesEffects {
-  /** This node was in a minority, and rejoins. */
   rejoin(): void;
   event(event: ClusterEvent): void;
 }
@@ -47,7 +46,6 @@ export class Sides {
     this.#rules.tick(now, view);
   }
 
-  /** This node has rejoined. */
   heal(): void {
     this.#rules.heal();
   }
