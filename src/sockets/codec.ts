@@ -5,11 +5,10 @@ import { InvalidMessageError } from "../core/errors.js";
 import { describeIssues, type StandardSchemaV1, validate } from "../core/standard-schema.js";
 import type { OutgoingFrame } from "../engine/engine.js";
 
-/** Encodes and decodes values of one type. */
 export interface Codec<T> {
   /** Name for error messages: "json", "text", … */
   readonly name: string;
-  /** @throws InvalidMessageError for a value that cannot be encoded or fails the schema */
+  /** @throws InvalidMessageError for a value that cannot be encoded, or fails the schema */
   encode(value: T): OutgoingFrame;
   /** @throws anything for an undecodable frame; InvalidMessageError with `issues` for the schema */
   decode(frame: Buffer): T;
@@ -90,7 +89,7 @@ export function msgpack(schema?: StandardSchemaV1): Codec<never> {
 }
 
 /**
- * Adds a Standard Schema validator, whose transformed values the program gets. Invalid values are an error for the
+ * Adds a Standard Schema validator, with transformed values for the program. Invalid values are an error for the
  * sender, and an `invalid` event and a count for the receiver.
  */
 export function withSchema(codec: Codec<unknown>, schema: StandardSchemaV1 | undefined): Codec<never> {

@@ -35,7 +35,7 @@ export interface ContextOptions {
   /** Scheduling policy of the engine's threads; write-only. */
   threadSchedulingPolicy?: number;
   /**
-   * New sockets poll instead of sleeping while the next message is probably less than 1 ms away. Polling saves the
+   * New sockets poll instead of sleeping while the next message is probably less than 1 ms away. This saves the
    * wake-up, half of a round trip or more, for up to 1 ms of CPU time per wait. The event loop sleeps while messages
    * are rare, on one core, on Windows, and for 100 ms to 10 s after other work needed its core. `NOT_SUPPORTED` on the
    * engine `libzmq`, no effect in a page. Default false.
@@ -115,7 +115,7 @@ export class Context extends ContextByNumber {
   #engine: Engine | undefined;
   #opened: EngineContext | undefined;
 
-  /** @throws InvalidArgumentError `EINVAL` for an unknown option or engine, or a wrong type */
+  /** @throws InvalidArgumentError `EINVAL` */
   constructor(options?: ContextOptions);
   constructor(options: ContextOptions = {}, ...extra: unknown[]) {
     super();
@@ -136,7 +136,6 @@ export class Context extends ContextByNumber {
     if (new.target === Context) Object.preventExtensions(this);
   }
 
-  /** The engine's name. */
   get engine(): string {
     return this.load().name;
   }
@@ -209,5 +208,5 @@ export function standInContext(): Context | undefined {
   return standInForShared?.();
 }
 
-/** The context of sockets without another one. */
+/** The context of sockets without their own. */
 export const context: Context = new Context({ [SHARED]: true } as ContextOptions);

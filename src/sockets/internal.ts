@@ -1,6 +1,4 @@
-/**
- * Access of patterns and proxies to a socket beyond its public methods. relay.ts moves messages between two sockets.
- */
+/** Access of patterns and proxies to a socket beyond its public methods. */
 import type { ShoalError } from "../core/errors.js";
 import {
   type EngineCapabilities,
@@ -26,14 +24,13 @@ import type { Counters } from "./stats.js";
 
 export type { SocketEvent };
 
-/** Most messages of one batch. */
 const MAX_READ = 1_000;
 
 export function capabilitiesOf(socket: Socket): EngineCapabilities {
   return socket[CORE].context.load().capabilities;
 }
 
-/** Whether a message of this size is within the limits of the socket and its context, both ways. */
+/** Whether socket and context allow messages of this size, both ways. */
 export function takesMessage(socket: Socket, bytes: number): boolean {
   const core = socket[CORE];
   const own = core.getOption("maxMessageSize") as number;
@@ -69,7 +66,7 @@ export function forwards(...sockets: Socket[]): void {
   for (const socket of sockets) socket[CORE].forward();
 }
 
-/** @throws InvalidArgumentError `EINVAL` for a message that the socket refuses, for example as too large */
+/** @throws InvalidArgumentError `EINVAL` for a message that the socket refuses */
 export function checkMessage(socket: Socket, message: unknown): void {
   socket[CORE].encode(message);
 }
@@ -84,7 +81,7 @@ export function endpointsOf(socket: Socket): {
   return { type: core.typeName, ...core.endpoints.all };
 }
 
-/** Reports the bound endpoints now, at each change, and as an empty list at close. @returns a function to stop */
+/** Reports the bound endpoints now, at each change, and none at close. @returns stops */
 export function watchBound(socket: Socket, watcher: (bound: readonly string[]) => void): () => void {
   const core = socket[CORE];
   if (!core.closed) return core.endpoints.watchBound(watcher);
@@ -96,13 +93,13 @@ export function lastFailure(socket: Socket): ShoalError | undefined {
   return socket[CORE].events.lastFailure;
 }
 
-/** Listens to all events; unlike a listener of `socket.events`, without keeping the process alive. */
+/** Unlike a listener of `socket.events`, this one does not keep the process alive. */
 export function listen(socket: Socket, listener: (event: SocketEvent) => void): void {
   socket[CORE].events.listen(listener);
 }
 
 /**
- * Cost (core/frame-cost.ts) of a Router's messages for one peer that the kernel has not taken yet.
+ * Cost (core/frame-cost.ts) of a Router's messages for a peer that the kernel has not taken.
  *
  * @returns 0 over inproc, for an unknown peer, and without the capability `queueDepth`
  */
@@ -112,9 +109,9 @@ export function queuedBytesFor(socket: Socket, routingId: Uint8Array): number {
 }
 
 /**
- * Sends if there is room: of a Router, or of a Dealer with one peer, also before its first connection.
+ * Sends if there is room: of a Router, or of a Dealer with one peer, also before its connection.
  *
- * @param message unchecked frames, for a Router with the routing id first; the socket then owns array and bytes
+ * @param message unchecked frames that the socket then owns, for a Router with the routing id first
  */
 export function deliverNow(socket: Dealer | Router, message: (Buffer | string)[]): DeliveryResult {
   const core = socket[CORE];
@@ -122,7 +119,7 @@ export function deliverNow(socket: Dealer | Router, message: (Buffer | string)[]
 }
 
 /**
- * Passes all further messages to `reader` until the socket closes. `receive` must not be called then.
+ * Passes all further messages to `reader`; `receive` must not be called then.
  *
  * @param reader must not throw; it may call and close the socket
  */
@@ -132,7 +129,6 @@ export function readAll(socket: Dealer | Router, reader: (message: Buffer[]) => 
   new Reader(core, () => takeOne(core, reader));
 }
 
-/** @returns the number of messages handed over */
 function takeOne(core: SocketCore, reader: (message: Buffer[]) => void): number {
   const message = core.inbox.next();
   if (message === undefined) return 0;
@@ -141,11 +137,11 @@ function takeOne(core: SocketCore, reader: (message: Buffer[]) => void): number 
 }
 
 /**
- * Passes a Subscriber's messages in undecoded batches, without an object for each message.
+ * Passes a Subscriber's messages in undecoded batches, without an object each.
  *
  * @param reader must not keep an unpinned batch, because its memory is reused
  * @param each gets single messages while receives are observed
- * @returns `false`, without an effect, if the engine cannot
+ * @returns `false` if the engine cannot
  */
 export function readBatches(
   socket: Subscriber,
@@ -172,7 +168,7 @@ export function readBatches(
 
 /**
  * A subscriber of an XPublisher, one object per connection. `has(prefix)` takes one character per byte;
- * `wantWritable(callback)` runs the callback once after a `full`, when there may be room or the subscriber is gone.
+ * `wantWritable(callback)` calls once after a `full`, when there may be room or the subscriber is gone.
  */
 export type Subscribed = Pick<EngineSubscriber, "has" | "wantWritable">;
 
@@ -180,14 +176,14 @@ export function answersSubscribers(socket: XPublisher): boolean {
   return socket[CORE].engine.directed !== undefined;
 }
 
-/** The sender of the last received message, if still connected; call it before the next receive. */
+/** The sender of the last received message, if connected; for use before the next receive. */
 export function senderOf(socket: XPublisher): Subscribed | undefined {
   return socket[CORE].engine.directed?.sender();
 }
 
 /**
- * Sends to one subscriber regardless of its subscriptions, in order with broadcasts. Not for `noDrop` sockets, whose
- * sends may wait.
+ * Sends to one subscriber regardless of subscriptions, in order with broadcasts. Not for `noDrop`, whose sends may
+ * wait.
  *
  * @param message frames that the socket then owns
  * @returns `full` once half of the subscriber's high-water mark is queued; `wantWritable` reports room
@@ -210,9 +206,9 @@ export function trySendTo(
 }
 
 /**
- * Exchanges a property in handshakes; call it before the first bind or connect.
+ * Exchanges a property in handshakes; for use before the first bind or connect.
  *
- * @returns `false`, without an effect, if the engine cannot
+ * @returns `false` if the engine cannot
  */
 export function announce(socket: Socket, property: HandshakeProperty): boolean {
   const { properties } = socket[CORE].engine;
@@ -226,8 +222,8 @@ export function canRetire(socket: Socket): boolean {
 }
 
 /**
- * Accepts no further peers, permanently. `halfClose` also ends this side's half of each connection: peers go elsewhere,
- * and their messages in transit are received. No effect if the engine cannot.
+ * Accepts no further peers. `halfClose` also ends this side's half of each connection: peers go elsewhere, and their
+ * messages in transit are received. No effect if the engine cannot.
  */
 export function retire(socket: Socket, halfClose: boolean): void {
   const { retirement } = socket[CORE].engine;
@@ -238,7 +234,6 @@ export function retire(socket: Socket, halfClose: boolean): void {
 /** The replaceable policy for a socket's peers. */
 export class Policing {
   readonly #core: SocketCore;
-  /** The program's. */
   readonly #authenticate: SocketCore["engineAuthenticate"];
   readonly #ownSize: number;
 
@@ -252,7 +247,7 @@ export class Policing {
     return this.#core.context.load().name;
   }
 
-  /** Whether single peers can be refused and throttled; otherwise `change` only limits message sizes. */
+  /** Whether single peers can be refused and throttled; otherwise only message sizes are limited. */
   get perPeer(): boolean {
     return this.#core.engine.policing !== undefined;
   }
@@ -260,7 +255,7 @@ export class Policing {
   /**
    * Replaces the policy, also for present peers; `disconnect` removes forbidden ones.
    *
-   * @param authenticate called before the program's hook, which must accept the peer as well
+   * @param authenticate precedes the program's hook, which must accept the peer as well
    */
   change(policy: PeerPolicy, authenticate: ((peer: PeerCredentials) => boolean) | undefined): void {
     const core = this.#core;
@@ -274,12 +269,12 @@ export class Policing {
     else policing.police(policy);
   }
 
-  /** Disconnects matching peers. @returns their number; 0 if the engine cannot */
+  /** @returns the number of matching peers; 0 if the engine cannot */
   disconnect(match: (peer: PeerCredentials) => boolean): number {
     return this.#core.engine.policing?.disconnectPeers(match) ?? 0;
   }
 
-  /** Sets the socket's option for later binds and connects. */
+  /** The option applies to later binds and connects. */
   #limitSize(most: number | undefined): void {
     const own = this.#ownSize;
     const size = most === undefined ? own : own < 0 ? most : Math.min(own, most);

@@ -63,7 +63,6 @@ const CONTEXT: Readonly<Record<number, Numbered>> = {
 /** `securityMechanism` by number. */
 const MECHANISMS: readonly unknown[] = [null, "plain", "curve", "gssapi"];
 
-/** The type in a call's name, which implies the width. */
 export type NumberedType = "Bool" | "Int32" | "Uint32" | "Int64" | "Uint64" | "String";
 
 const WIDTHS: Readonly<Record<NumberedType, Width>> = {
@@ -97,10 +96,7 @@ export function getNumbered(
   return type === "Bool" ? number !== 0 : number;
 }
 
-/**
- * @returns name and value of the property
- * @throws InvalidArgumentError `EINVAL` as `getNumbered`, or for a value of another type
- */
+/** @throws InvalidArgumentError `EINVAL` as `getNumbered`, or for a value of another type */
 export function setNumbered(
   owner: Owner,
   numbers: Readonly<Record<number, Numbered>>,

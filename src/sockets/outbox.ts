@@ -40,16 +40,15 @@ import type { Counters } from "./stats.js";
 /** ms of immediate sends between turns of the event loop. */
 export const SEND_TIME = 0.5;
 
-/** Options of a send. */
 export interface SendOptions extends WaitOptions {
   /**
    * Copies the message within the call, so that the program may reuse its memory; for large messages from one buffer.
-   * Memory of copies is recycled (engine `zmtp`). Default false: the socket owns the bytes.
+   * Engine `zmtp` recycles the copies' memory. Default false: the socket owns the bytes.
    */
   readonly copy?: boolean | undefined;
   /**
    * Gives the memory away: after a successful send the program must not read, write or resend it. A connected `inproc`
-   * receiver in the same thread then owns the same frames (engine `zmtp`). Other transports, and Publisher, XPublisher,
+   * receiver in the same thread owns the same frames (engine `zmtp`). Other transports, and Publisher, XPublisher,
    * XSubscriber and Radio, ignore it. Not with `copy`. Unsent memory stays with the program. Default false.
    */
   readonly transfer?: boolean | undefined;
@@ -66,7 +65,6 @@ const SENT = Promise.resolve();
  */
 export type DeliveryResult = "sent" | "full" | "gone";
 
-/** Settings and callbacks of the socket. */
 export interface OutboxRules {
   readonly sendTimeout: number;
   readonly maxPendingSends: number;
@@ -84,7 +82,6 @@ interface Pending {
   readonly message: OutgoingMessage;
   /** With `copy` the engine owns the memory. */
   readonly options: MessageMemory | undefined;
-  /** Bytes counted in `maxPendingSendBytes`. */
   readonly cost: number;
   readonly strict: boolean;
   readonly waiter: Waiter<void>;
@@ -168,7 +165,7 @@ export class Outbox {
     return waiter.promise;
   }
 
-  /** @returns whether the engine took the message; `false` changes nothing */
+  /** @returns `false`, without effect, if there is no room */
   trySend(message: OutgoingMessage, memory?: MessageMemory): boolean {
     if (this.#waiting > 0) return false;
     const result = this.#offer(message, memory);
@@ -183,7 +180,7 @@ export class Outbox {
     return true;
   }
 
-  /** @returns `full` and `gone` change nothing and are not counted */
+  /** @returns `full` and `gone` are not counted */
   tryDeliver(message: OutgoingMessage, memory?: MessageMemory): DeliveryResult {
     if (this.#waiting > 0) return "full";
     const result = this.#offer(message, memory);
@@ -265,7 +262,7 @@ export class Outbox {
     return error;
   }
 
-  /** @throws TransportError `ENOMEM`; nothing has changed then */
+  /** @throws TransportError `ENOMEM`, without effect */
   #offer(message: OutgoingMessage, memory: MessageMemory | undefined): OfferResult {
     try {
       return this.#engine.offer(message, memory);

@@ -1,4 +1,4 @@
-/** PUB, SUB, XPUB and XSUB (29/PUBSUB): messages to all subscribers of a topic. */
+/** PUB, SUB, XPUB and XSUB (29/PUBSUB). */
 
 import { checkCallOptions, checkInteger, refuseExtra } from "../core/arguments.js";
 import { isBytes } from "../core/bytes.js";
@@ -26,8 +26,7 @@ import type { Writable } from "./writable.js";
 
 interface MatchingOptions {
   /**
-   * Delivers messages that match *none* of a subscriber's topics; set it on both ends (`ZMQ_INVERT_MATCHING`). Default
-   * false.
+   * Delivers messages that match *none* of a subscriber's topics; for both ends (`ZMQ_INVERT_MATCHING`). Default false.
    */
   invertMatching?: boolean;
 }
@@ -46,7 +45,7 @@ type XPublisherProperties = CommonOptions &
   ReadableOptions &
   MatchingOptions &
   NoDropOptions & {
-    /** The program sets peers' topics by `subscribe` and `unsubscribe`; their own requests have no effect (`ZMQ_XPUB_MANUAL`). Default false. */
+    /** Only `subscribe` and `unsubscribe` set peers' topics, not their own requests (`ZMQ_XPUB_MANUAL`). Default false. */
     manual?: boolean;
     /** First frame for each new subscriber, at most 65,535 bytes (`ZMQ_XPUB_WELCOME_MSG`). Default null. */
     welcomeMessage?: string | Uint8Array | null;
@@ -58,13 +57,9 @@ type XPublisherProperties = CommonOptions &
   };
 type XSubscriberProperties = CommonOptions & ReadableOptions & WritableOptions;
 
-/** Options of {@link Publisher}. */
 export type PublisherOptions<T = Raw> = PublisherProperties & ConstructionOptions & CodecOptions<T>;
-/** Options of {@link Subscriber}. */
 export type SubscriberOptions<T = Raw> = SubscriberProperties & ConstructionOptions & CodecOptions<T>;
-/** Options of {@link XPublisher}. */
 export type XPublisherOptions = XPublisherProperties & ConstructionOptions;
-/** Options of {@link XSubscriber}. */
 export type XSubscriberOptions = XSubscriberProperties & ConstructionOptions;
 
 /** Options of `waitForSubscribers`. */
@@ -83,8 +78,7 @@ const WAIT_FOR_OPTIONS: readonly (keyof WaitForSubscribersOptions)[] = [
 ];
 
 /**
- * Sends each message to all subscribers of a prefix of its first frame, except those with a full queue (29/PUBSUB, The
- * PUB Socket Type).
+ * Sends each message to subscribers of a prefix of its first frame, except full ones (29/PUBSUB, The PUB Socket Type).
  *
  * @example
  * ```ts
@@ -103,7 +97,7 @@ const WAIT_FOR_OPTIONS: readonly (keyof WaitForSubscribersOptions)[] = [
 export class Publisher<T = Raw> extends Socket {
   readonly #subscriptions = new SubscriptionTable();
 
-  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  /** @throws InvalidArgumentError `EINVAL` */
   constructor(options?: PublisherOptions<T>);
   constructor(options?: PublisherOptions<T>, ...extra: unknown[]) {
     super(SocketType.Publisher, options, shapeFor("topic", options?.codec), extra);
@@ -115,11 +109,11 @@ export class Publisher<T = Raw> extends Socket {
   }
 
   /**
-   * Waits for enough subscriptions, so that no first message is lost. The engine decides how repeated subscriptions
-   * count (docs/engines.md).
+   * Waits for subscriptions, so that no first message is lost. The engine decides how repeated ones count
+   * (docs/engines.md).
    *
-   * @throws InvalidArgumentError `EINVAL` for an unknown option or an invalid value
-   * @throws TimeoutError `ETIMEDOUT` after `timeout` ms; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN`
+   * @throws InvalidArgumentError `EINVAL`; TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`,
+   *   `EAGAIN`
    * @throws NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` with `conflate`
    */
   waitForSubscribers(options?: WaitForSubscribersOptions): Promise<void>;
@@ -176,18 +170,20 @@ defineSocket(Publisher, "Publisher", routings.publisher);
  * ```
  */
 export class Subscriber<T = Raw> extends Socket {
-  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  /** @throws InvalidArgumentError `EINVAL` */
   constructor(options?: SubscriberOptions<T>);
   constructor(options?: SubscriberOptions<T>, ...extra: unknown[]) {
     super(SocketType.Subscriber, options, shapeFor("topic", options?.codec), extra);
   }
 
-  /** Subscribes to prefixes of the first frame; without arguments to all messages. Two calls need two cancellations. */
+  /**
+   * Subscribes to prefixes of the first frame, or to all messages without arguments. Each call needs a cancellation.
+   */
   subscribe(...prefixes: (Uint8Array | string)[]): void {
     applyPrefixes(this[CORE], "subscribe", prefixes);
   }
 
-  /** Cancels subscriptions to the same prefixes; without arguments the one to all messages. */
+  /** Cancels subscriptions to these prefixes, or the one to all messages. */
   unsubscribe(...prefixes: (Uint8Array | string)[]): void {
     applyPrefixes(this[CORE], "unsubscribe", prefixes);
   }
@@ -217,26 +213,25 @@ defineSocket(Subscriber, "Subscriber", routings.subscriber);
  * ```
  */
 export class XPublisher extends Socket {
-  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  /** @throws InvalidArgumentError `EINVAL` */
   constructor(options?: XPublisherOptions);
   constructor(options?: XPublisherOptions, ...extra: unknown[]) {
     super(SocketType.XPublisher, options, FRAMES, extra);
   }
 
   /**
-   * With `manual`: subscribes the sender of the last received message to these prefixes, or to all messages without
-   * arguments. Has no effect if that peer is gone. Receive and answer one message at a time.
+   * Subscribes the sender of the last received message to these prefixes, or to all messages; needs `manual`. Has no
+   * effect if that peer is gone. Receive and answer one message at a time.
    *
-   * @param prefixes topic prefixes, as text (UTF-8) or bytes
-   * @throws InvalidArgumentError `EINVAL` without `manual`, or for an invalid prefix
+   * @param prefixes text (UTF-8) or bytes
+   * @throws InvalidArgumentError `EINVAL` without `manual`, or for an invalid prefix; ClosedError `EBADF`
    * @throws NotSupportedError `NOT_SUPPORTED` on the engine `libzmq`
-   * @throws ClosedError `EBADF` when the socket is closed
    */
   subscribe(...prefixes: (Uint8Array | string)[]): void {
     this.#set("subscribe", prefixes);
   }
 
-  /** Cancels prefixes set by `subscribe` for the sender of the last received message; throws as it does. */
+  /** Cancels such prefixes; throws as `subscribe`. */
   unsubscribe(...prefixes: (Uint8Array | string)[]): void {
     this.#set("unsubscribe", prefixes);
   }
@@ -280,7 +275,7 @@ defineSocket(XPublisher, "XPublisher", routings.xPublisher);
  * ```
  */
 export class XSubscriber extends Socket {
-  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  /** @throws InvalidArgumentError `EINVAL` */
   constructor(options?: XSubscriberOptions);
   constructor(options?: XSubscriberOptions, ...extra: unknown[]) {
     super(SocketType.XSubscriber, options, FRAMES, extra);
@@ -292,7 +287,7 @@ export interface XSubscriber
     Properties<XSubscriberProperties> {}
 defineSocket(XSubscriber, "XSubscriber", routings.xSubscriber);
 
-/** Checks all prefixes before it applies any; none means the empty prefix. */
+/** Checks all prefixes first; none means the empty one. */
 function applyPrefixes(
   core: SocketCore,
   call: "subscribe" | "unsubscribe",

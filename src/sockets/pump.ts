@@ -7,7 +7,7 @@
  *
  * Messages pass in undecoded batches (relay.ts) if both engines can and no hook needs each message, else one by one.
  * Only messages in flight are held here; others wait in the sockets, whose high-water marks apply back-pressure.
- * `tryReceive` and `trySend` pass all available messages without a promise until the event loop has to turn.
+ * `tryReceive` and `trySend` need no promise until the event loop has to turn.
  *
  * The gate:
  *
@@ -20,10 +20,8 @@ import { byteLengthOf } from "./message.js";
 import { type FrameBatch, Relay, type RelayFilter } from "./relay.js";
 import type { Socket } from "./socket.js";
 
-/** A side of a proxy. */
 export type ProxySide = "frontend" | "backend";
 
-/** Counts beyond the sockets' counters. */
 export interface PumpCounts {
   /** Bytes of messages for which `to` had no peer. */
   lostBytes: number;
@@ -34,19 +32,18 @@ export interface PumpCounts {
 export interface PumpEffects extends RelayFilter {
   /** Returns `pass` or the reason for a drop; must also drop what `filter` removes. Default: all pass. */
   readonly check?: ((frames: readonly Buffer[]) => string) | undefined;
-  /** Whether a batch must be checked message by message. Default: always if there is a `check`. */
+  /** Whether a batch needs the check message by message. Default: always, with a `check`. */
   readonly needsInspection?: ((batch: FrameBatch) => boolean) | undefined;
   /** Default: no limit. */
   readonly throttle?: PumpThrottle | undefined;
-  /** Gets each passed message, decoded. */
+  /** Gets each passed message. */
   readonly capture?: ((frames: Buffer[]) => void) | undefined;
   /** Reports a message dropped by the check. */
   refused(verdict: string, frames: readonly Buffer[]): void;
-  /** Reports a message dropped because of an unexpected error. */
+  /** Reports a message dropped by an unexpected error. */
   failed(error: unknown): void;
 }
 
-/** The current limits. */
 export interface PumpThrottle {
   readonly messages: number;
   readonly bytes: number;
@@ -59,9 +56,9 @@ export interface PumpThrottle {
 
 const FOREVER = { timeout: -1 } as const;
 
-/** Undecoded messages per turn of the event loop. */
+/** Undecoded messages per turn. */
 const MAX_TURN = 4_000;
-/** Bytes of undecoded messages per turn; one batch may exceed it. */
+/** Bytes per turn; one batch may exceed them. */
 const MAX_TURN_BYTES = 1_048_576;
 
 export class Pump {
@@ -79,7 +76,6 @@ export class Pump {
   #asking = false;
   #onResume: (() => void) | undefined = undefined;
   #onThrottle: (() => void) | undefined = undefined;
-  /** Messages of a batch to check one by one. */
   #unchecked: Buffer[][] = [];
 
   /** Requires that nothing else receives from `from`. */
@@ -93,7 +89,6 @@ export class Pump {
       capture === undefined && (check === undefined || needsInspection !== undefined) && this.#relay.batches;
   }
 
-  /** Messages taken but not passed on. */
   get inFlight(): number {
     if (this.#batches) return this.#batched + this.#inFlight;
     // A message whose wait was abandoned arrives in the next turn of the event loop.
@@ -127,7 +122,7 @@ export class Pump {
     this.#onThrottle?.();
   }
 
-  /** Takes at most this many available messages, then ends. */
+  /** Takes at most this many messages, then ends. */
   finish(messages: number): void {
     if (this.#quota !== Number.POSITIVE_INFINITY) return;
     this.#quota = messages;
@@ -141,10 +136,9 @@ export class Pump {
     this.#wake();
   }
 
-  /** Settles at the end; never rejects. */
+  /** Never rejects. */
   async run(): Promise<void> {
     await this.#passAll();
-    // A message that waited for room was counted by its socket.
     if (this.inFlight > 0) this.counts.dropped.stopped = this.inFlight;
   }
 
@@ -153,7 +147,7 @@ export class Pump {
       try {
         await this.#turn();
       } catch (error) {
-        // A message that waited for room is counted by its socket; a closed socket did not take its message.
+        // Its socket counts a message that waited for room; a closed one did not take it.
         if (!isRefused(error)) this.#inFlight = 0;
         if (this.#isOver(error)) return;
         this.counts.dropped.failed = (this.counts.dropped.failed ?? 0) + 1;
@@ -177,7 +171,6 @@ export class Pump {
       message = await this.#next();
       if (message === undefined) return;
       this.#inFlight = 1;
-      // The message arrived during a pause.
       while (!this.#open && !this.#ended) await this.#resumed();
       if (this.#ended) return;
     }
@@ -190,7 +183,6 @@ export class Pump {
     }
   }
 
-  /** Moves undecoded batches until none are left or the event loop has to turn. */
   async #passBatches(): Promise<void> {
     const relay = this.#relay;
     const message = this.#unchecked.shift();
@@ -252,13 +244,12 @@ export class Pump {
     }
   }
 
-  /** Ends the socket's waits, all of them the pump's. An abort signal would cost more than the wait. */
+  /** The waits are all the pump's. An abort signal would cost more. */
   #endWait(): void {
     this.#onThrottle?.();
     if (!this.#from.closed) this.#relay.abandon();
   }
 
-  /** @returns whether the message was passed on or dropped */
   #pass(message: Buffer[]): boolean {
     const { check, capture } = this.#effects;
     this.#inFlight = 1;

@@ -1,4 +1,3 @@
-/** Methods of receiving sockets. */
 import { checkCallOptions, checkInteger, refuseExtra } from "../core/arguments.js";
 import { InvalidStateError } from "../core/errors.js";
 import { rejectNextTurn, WAIT_OPTIONS, type WaitOptions } from "../core/waiter.js";
@@ -6,17 +5,16 @@ import type { Message } from "./message.js";
 import { CORE, type HasCore } from "./socket-core.js";
 import type { ReadableOptions } from "./socket-options.js";
 
-/** Options of `receiveMany`. */
 export interface ReceiveManyOptions extends WaitOptions {
-  /** Most messages; at least 1. Default 1,000. */
+  /** Most messages, from 1. Default 1,000. */
   readonly max?: number;
 }
 
 /**
- * One or more messages received together.
+ * Messages received together.
  *
  * The frames are views of memory that the socket reuses after dispose. Do not read, send or keep them then: a forwarded
- * frame may still be queued even after an awaited `send`, so send it with `copy: true` or keep the batch. A batch never
+ * frame may still be queued after an awaited `send`, so send it with `copy: true` or keep the batch. A batch never
  * disposed is safe, at the cost of `receiveMany`. With `SHOAL_CHECK_BATCHES=1` in the environment, calls and properties
  * of such a frame throw `ClosedError` `EBADF`; its bytes are `undefined`, and its views empty.
  */
@@ -28,7 +26,7 @@ export interface MessageBatch<M> extends Iterable<M>, Disposable {
   /** @throws ClosedError `EBADF` after dispose */
   [Symbol.iterator](): IterableIterator<M>;
   /**
-   * Returns the messages for permanent use: their memory is never reused. For one of many, use `Buffer.from(frame)`.
+   * Returns the messages for permanent use: their memory is never reused. For a single frame, use `Buffer.from(frame)`.
    *
    * @throws ClosedError `EBADF` after dispose
    */
@@ -39,7 +37,7 @@ export interface MessageBatch<M> extends Iterable<M>, Disposable {
 
 /** Options of `batches`. */
 export interface BatchesOptions {
-  /** Most messages of a batch; at least 1. Default 1,000. */
+  /** Most messages of a batch, from 1. Default 1,000. */
   readonly max?: number;
   /** Ends the loop with `AbortError` (`ABORT_ERR`). */
   readonly signal?: AbortSignal;
@@ -48,41 +46,40 @@ export interface BatchesOptions {
 /** Receives messages of type `M`, by default frames. */
 export interface Readable<M = Message[]> extends Required<ReadableOptions> {
   /**
-   * Waits for the next message. At most `maxPendingReceives` calls wait, first come, first served. Aborted and
-   * timed-out calls lose no message.
+   * Waits for the next message. At most `maxPendingReceives` calls wait, in order. Aborted and timed-out calls lose no
+   * message.
    *
    * @returns the message's frames as Buffers that the program owns; with a codec the last is the decoded value. A frame
-   *   is a view: 100 bytes may retain 64 KiB (128 over inproc), so copy frames for long use: `Buffer.from(frame)`
+   *   is a view: 100 bytes may retain 64 KiB (128 over inproc), so copy it for long use: `Buffer.from(frame)`
    * @throws TimeoutError `EAGAIN` after `receiveTimeout` or `timeout`
    * @throws InvalidStateError `EFSM` if the socket must send first (Request, Reply)
-   * @throws InvalidStateError `ERR_TOO_MANY_PENDING` past `maxPendingReceives`
-   * @throws InvalidArgumentError `EINVAL` for an unknown option or an invalid value
-   * @throws AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the socket closes meanwhile, `EBADF` when closed
+   * @throws InvalidStateError `ERR_TOO_MANY_PENDING`; InvalidArgumentError `EINVAL`; AbortedError `ABORT_ERR`
+   * @throws ClosedError `EAGAIN` when the socket closes meanwhile, `EBADF` when closed
    */
   receive(options?: WaitOptions): Promise<M>;
   /**
    * Returns the available messages, or the next: 1 to `max`. Otherwise like {@link receive}.
    *
-   * @throws InvalidArgumentError `EINVAL` for a `max` below 1; otherwise as `receive`
+   * @throws as `receive`
    */
   receiveMany(options?: ReceiveManyOptions): Promise<M[]>;
   /**
    * Batches of 1 to `max` messages until the socket closes or the signal aborts, which throws `AbortedError`. The
-   * fastest way to receive: one promise per batch, and memory reused with `using`.
+   * fastest way to receive: one promise per batch, and reused memory with `using`.
    *
    * ```ts
    * for await (using batch of socket.batches()) for (const [frame] of batch) total += frame.length;
    * ```
    *
-   * Leaving the loop by `break` or an error loses only the rest of its batch.
+   * Leaving the loop loses only the rest of its batch.
    *
-   * @throws InvalidArgumentError `EINVAL` for an unknown option or a `max` below 1
+   * @throws InvalidArgumentError `EINVAL`
    */
   batches(options?: BatchesOptions): AsyncIterableIterator<MessageBatch<M>, undefined>;
   /**
    * Messages until the socket closes or the signal aborts, which throws `AbortedError`.
    *
-   * @throws InvalidArgumentError `EINVAL` for an unknown option
+   * @throws InvalidArgumentError `EINVAL`
    */
   messages(options?: { readonly signal?: AbortSignal }): AsyncIterableIterator<M, undefined>;
   /**

@@ -21,23 +21,22 @@ const MAX_BATCH_MESSAGES = 1_000;
 export { bodyAt, type FrameBatch, frameEnd, framesBetween, LONG, MORE, messageEnd, SHORT_HEADER };
 
 export interface Moved {
-  /** Messages taken from `from`. */
   readonly taken: number;
-  /** Bytes of the taken messages, before `filter`. */
+  /** Before `filter`. */
   readonly bytes: number;
   /** Bytes of messages whose peer is unknown or full (ROUTER). */
   readonly lostBytes: number;
   /**
-   * "empty": `from` has no message; "mute": `to` has no room; "enough": the limit is reached; "inspect": a batch needs
-   * inspection.
+   * "empty": `from` has no message; "mute": `to` has no room; "enough": the limit is reached; "inspect": the batch
+   * needs inspection.
    */
   readonly stopReason: "empty" | "mute" | "enough" | "inspect";
 }
 
 export interface RelayFilter {
-  /** Whether to inspect this batch message by message ({@link Relay.takeDecoded}). */
+  /** Whether {@link Relay.takeDecoded} must inspect this batch. */
   readonly needsInspection?: ((batch: FrameBatch) => boolean) | undefined;
-  /** Removes messages that must not pass; `undefined` if none remain. */
+  /** Removes messages that must not pass; `undefined`: all. */
   readonly filter?: ((batch: FrameBatch) => FrameBatch | undefined) | undefined;
 }
 
@@ -60,9 +59,9 @@ export class Relay {
   }
 
   /**
-   * Passes on the batch in flight and new batches: at most `most` messages, none after `mostBytes`.
+   * Passes on at most `most` messages, none after `mostBytes`.
    *
-   * @throws ClosedError `EBADF` when `to` is closed
+   * @throws ClosedError `EBADF`
    */
   move(most: number, mostBytes = Number.POSITIVE_INFINITY): Moved {
     const { needsInspection, filter } = this.#filter;
@@ -117,7 +116,6 @@ export class Relay {
     return this.#from.engine.readable;
   }
 
-  /** Waiting calls of {@link receive}. */
   get receiving(): number {
     return this.#from.inbox.waiting;
   }
@@ -138,13 +136,13 @@ export class Relay {
     return this.#from.inbox.receive(options) as Promise<Buffer[]>;
   }
 
-  /** Sends if `to` has room. @throws ClosedError `EBADF` when it is closed; otherwise as a socket's `trySend` */
+  /** @throws ClosedError `EBADF`; otherwise as a socket's `trySend` */
   trySend(message: Buffer[]): boolean {
     this.#to.assertOpen(); // A closed PUB or ROUTER would accept it.
     return this.#to.outbox.trySend(message);
   }
 
-  /** Sends once `to` has room. @throws ClosedError `EBADF` when it is closed; otherwise as `send` */
+  /** @throws ClosedError `EBADF`; otherwise as `send` */
   async send(message: Buffer[], options: WaitOptions): Promise<void> {
     this.#to.assertOpen(); // A closed socket would let the message wait forever.
     await this.#to.outbox.send(message, options, false);
@@ -161,12 +159,12 @@ export class Relay {
     return readable(this.#from).wait(options);
   }
 
-  /** Settles when `to` may have room, after a move that stopped as "mute". */
+  /** Settles when `to` may have room, after "mute". */
   writable(options: WaitOptions): Promise<void> {
     return writable(this.#to).wait(options);
   }
 
-  /** Ends all waits for messages of `from` with ClosedError `EAGAIN`, as closing does. */
+  /** Ends waits for messages of `from` with ClosedError `EAGAIN`, as closing does. */
   abandon(): void {
     this.#from.inbox.abandon();
     this.#from.readable?.abandon();

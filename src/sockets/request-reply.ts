@@ -60,8 +60,8 @@ type DealerProperties = Both & ProbeOptions & ConflateOptions;
 type RouterProperties = Both &
   ProbeOptions & {
     /**
-     * Messages to an unknown peer reject with `EHOSTUNREACH`, to a full one with `EAGAIN`; with `false` both are
-     * counted drops (`ZMQ_ROUTER_MANDATORY`). Default false.
+     * Messages to unknown peers reject with `EHOSTUNREACH`, to full ones with `EAGAIN`; with `false` both are counted
+     * drops (`ZMQ_ROUTER_MANDATORY`). Default false.
      */
     mandatory?: boolean;
     /** A new peer takes over a routing id in use (`ZMQ_ROUTER_HANDOVER`). Default false. */
@@ -94,22 +94,20 @@ const REQUEST_OPTIONS: readonly (keyof RequestCallOptions)[] = [
   "signal",
 ];
 
-/** ms. */
 const REQUEST_TIMEOUT = 30_000;
 const RETRY_DELAY = 100;
 const MAX_RETRY_DELAY = 5_000;
 
 interface Attempt {
-  /** ms until the attempt fails. */
+  /** ms. */
   readonly time: number;
-  /** ms until the attempt fails after its connection ended. */
+  /** ms after the connection's end. */
   readonly rest: number;
   /** End of the whole call, by `performance.now()`. */
   readonly end: number;
   readonly signal: AbortSignal | undefined;
 }
 
-/** Ends an attempt's receive after the peer has left. */
 class PeerLeft extends TimeoutError {
   constructor() {
     super("EAGAIN", "The connection ended before the reply came");
@@ -144,24 +142,23 @@ export class Request<T = Raw> extends Socket {
   readonly #turns = new Mutex();
   #waits = false;
 
-  /** @throws InvalidArgumentError `EINVAL` for an invalid option */
+  /** @throws InvalidArgumentError `EINVAL` */
   constructor(options?: RequestOptions<T>);
   constructor(options?: RequestOptions<T>, ...extra: unknown[]) {
     super(SocketType.Request, options, shapeFor("body", options?.codec), extra);
   }
 
   /**
-   * Sends a request and returns its reply. Concurrent calls wait their turn; meanwhile `send` and `receive` fail with
+   * Sends a request and returns its reply. Concurrent calls take turns; meanwhile `send` and `receive` fail with
    * `EFSM`.
    *
-   * An attempt fails after its time, or when its connection ends (unknown with `libzmq`). Each request has an id that
-   * REP and ROUTER peers return (`ZMQ_REQ_CORRELATE`), so no late reply is taken for another. The first call sets
-   * `correlate` and `relaxed`. A retry repeats the message, so the peer may handle it twice.
+   * An attempt fails after its time, or when its connection ends (unknown with `libzmq`). REP and ROUTER peers return
+   * each request's id (`ZMQ_REQ_CORRELATE`), so no late reply is taken for another. The first call sets `correlate` and
+   * `relaxed`. The peer may handle a retried message twice.
    *
    * @returns the reply's frames, or with a codec the value as only element
-   * @throws InvalidArgumentError `EINVAL` for an invalid message or option
-   * @throws TimeoutError `ETIMEDOUT` after the last attempt or the call's time, with the endpoint if there is only one;
-   *   AbortedError `ABORT_ERR`
+   * @throws InvalidArgumentError `EINVAL`; AbortedError `ABORT_ERR`
+   * @throws TimeoutError `ETIMEDOUT` after the last attempt or the call's time, with the endpoint if there is only one
    * @throws InvalidMessageError `ERR_INVALID_MESSAGE` if the codec or its schema refuses the reply
    * @throws InvalidStateError `EFSM` while a `receive` of the program waits
    * @throws ClosedError `EAGAIN` when the socket closes meanwhile, `EBADF` when closed
@@ -297,7 +294,7 @@ defineSocket(Request, "Request", routings.request);
  * ```
  */
 export class Reply<T = Raw> extends Socket {
-  /** @throws InvalidArgumentError `EINVAL` for an invalid option */
+  /** @throws InvalidArgumentError `EINVAL` */
   constructor(options?: ReplyOptions<T>);
   constructor(options?: ReplyOptions<T>, ...extra: unknown[]) {
     super(SocketType.Reply, options, shapeFor("body", options?.codec), extra);
@@ -327,7 +324,7 @@ defineSocket(Reply, "Reply", routings.reply);
  * ```
  */
 export class Dealer<T = Raw> extends Socket {
-  /** @throws InvalidArgumentError `EINVAL` for an invalid option */
+  /** @throws InvalidArgumentError `EINVAL` */
   constructor(options?: DealerOptions<T>);
   constructor(options?: DealerOptions<T>, ...extra: unknown[]) {
     super(SocketType.Dealer, options, shapeFor("body", options?.codec), extra);
@@ -361,7 +358,7 @@ defineSocket(Dealer, "Dealer", routings.dealer);
  * ```
  */
 export class Router<T = Raw> extends Socket {
-  /** @throws InvalidArgumentError `EINVAL` for an invalid option */
+  /** @throws InvalidArgumentError `EINVAL` */
   constructor(options?: RouterOptions<T>);
   constructor(options?: RouterOptions<T>, ...extra: unknown[]) {
     super(SocketType.Router, options, shapeFor("routed", options?.codec), extra);
@@ -370,7 +367,7 @@ export class Router<T = Raw> extends Socket {
   /**
    * Connects to an endpoint; `routingId` names the peer there.
    *
-   * @throws InvalidArgumentError `EINVAL` for an invalid routing id or an unknown option; otherwise as `connect` of {@link Socket}
+   * @throws InvalidArgumentError `EINVAL`; otherwise as `connect` of {@link Socket}
    */
   override connect(endpoint: string | EndpointSource, options?: RouterConnectOptions): void;
   override connect(
@@ -389,11 +386,11 @@ export class Router<T = Raw> extends Socket {
    * Sends to one peer at once if possible, regardless of `mandatory`. The result reports departed and full peers
    * without an error.
    *
-   * @param message frames, the first a routing id; with a codec the last is the value
+   * @param message routing id and frames; with a codec the last is the value
    * @returns `sent`; `full` if the peer is at its high-water mark or earlier sends wait; `gone` for an unknown routing
-   *   id or a closed socket. Unsent messages are not counted or reported
-   * @throws InvalidArgumentError `EINVAL` for an invalid message
-   * @throws InvalidMessageError `ERR_INVALID_MESSAGE` if the codec or its schema refuses the value
+   *   id or a closed socket. Unsent messages are not counted
+   * @throws InvalidArgumentError `EINVAL`; InvalidMessageError `ERR_INVALID_MESSAGE` if the codec or its schema refuses
+   *   the value
    */
   tryDeliver(message: RoutedOut<Settled<T>>): DeliveryResult {
     const core = this[CORE];
@@ -405,9 +402,8 @@ export class Router<T = Raw> extends Socket {
    *
    * @param envelope from {@link Envelope.parse}
    * @param body 1 or more frames; with a codec the value
-   * @throws InvalidArgumentError `EINVAL` for an invalid envelope, body or option
+   * @throws InvalidArgumentError `EINVAL`; TimeoutError `EAGAIN` for a full peer
    * @throws UnroutableError `EHOSTUNREACH` when the peer is gone, regardless of `mandatory`
-   * @throws TimeoutError `EAGAIN` when the peer is at its high-water mark
    */
   reply(envelope: Envelope, body: BodyOut<T>, options?: SendOptions): Promise<void> {
     return this[CORE].calls.run(async () => {

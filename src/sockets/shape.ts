@@ -12,7 +12,6 @@ import type { InvalidReason } from "../engine/events.js";
 import type { Codec } from "./codec.js";
 import { type MessageLike, toFrame, toMessage } from "./message.js";
 
-/** Marks a socket type without a codec. */
 export type Raw = { readonly raw: unique symbol };
 
 /**

@@ -51,24 +51,24 @@ export interface HasCore {
   readonly [CORE]: SocketCore;
 }
 
-/** The result of closing, in messages given to `send` or `trySend`. */
+/** Result of closing, in messages given to `send` or `trySend`. */
 export interface CloseResult {
   /** Sent messages over the socket's whole life. */
   readonly flushed: number;
-  /** Messages refused or discarded because the socket closed. */
+  /** Refused or discarded because the socket closed. */
   readonly discarded: number;
   /** Messages with unknown fate: the linger ended, and the engine does not count discarded messages. */
   readonly unknown: number;
 }
 
 const FAN_OUT: readonly SocketTypeName[] = ["Publisher", "XPublisher", "XSubscriber", "Radio"];
-/** Types whose messages begin with the receiving peer. */
+/** Types whose messages begin with the receiver. */
 const ROUTES: readonly SocketTypeName[] = ["Router", "Stream", "Server", "Peer"];
 const MANDATORY: readonly SocketTypeName[] = ["Stream", "Server", "Peer"];
 
 /**
- * Most frames in the program's messages. Peers count the frames that REQ and REP add, but not the peer's id, so that a
- * received message can be sent back.
+ * Frames of the program's messages. Peers count frames added by REQ and REP, but not the peer's id, so a received
+ * message can be sent back.
  */
 function mostFramesOf(type: SocketTypeName): number {
   if (type === "Request") return MAX_FRAMES - 2;
@@ -83,7 +83,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   readonly context: Context;
   readonly engine: EngineSocket;
   readonly counters = new Counters();
-  /** Whether a call of `request` has the socket; other sends and receives are then out of turn. */
+  /** A call of `request` has the socket, so others are out of turn. */
   reserved = false;
   readonly calls = new Calls();
   readonly events: SocketEvents;
@@ -92,21 +92,20 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   readonly inbox: Inbox<unknown>;
   /** Includes a policy's check. */
   engineAuthenticate: ((peer: PeerCredentials) => Promise<boolean>) | undefined;
-  /** Shared with the engine and the transports. */
   readonly #options: OptionValues;
-  /** Called when `replyLost` may have become true (Request). */
+  /** Called when `replyLost` may be true (Request). */
   onReplyLost: (() => void) | undefined = undefined;
   /** Made by relays (relay.ts). */
   readable: Readiness | undefined = undefined;
   writable: Readiness | undefined = undefined;
-  /** Waiting calls of `sendMany`; absent in pages. */
+  /** Absent in pages. */
   declare runs: SendRuns | undefined;
   readonly #shape: MessageShape;
   /** REQ and REP. */
   readonly #takesTurns: boolean;
   /** `counters.delivered` at the last receive: the turn of REQ and REP. */
   #deliveredAtTake: number;
-  /** The context's limit on sent messages, in bytes. */
+  /** The context's limit, in bytes. */
   #largest: number | undefined;
   #mostFrames: number;
   #closing: Promise<CloseResult> | undefined;
@@ -159,8 +158,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     if (SENDS_MANY) this.runs = undefined;
   }
 
-  // Options are read at each use, because programs change them at any time. A separate object with accessors would have
-  // a separate shape in V8.
+  // Programs change options at any time. A separate object with accessors would have its own shape in V8.
 
   get sendTimeout(): number {
     return this.#options.sendTimeout;
@@ -208,12 +206,12 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     return message;
   }
 
-  /** REQ and REP: whether the next call must be a send. */
+  /** Whether a REQ or REP must send next. */
   get #mustSend(): boolean {
     return this.counters.delivered === this.#deliveredAtTake;
   }
 
-  /** REQ and REP: whether the next call must be a receive; a relaxed REQ may send again. */
+  /** Whether a REQ or REP must receive next; a relaxed REQ may send again. */
   get #mustReceive(): boolean {
     return !this.#mustSend && !(this.typeName === "Request" && this.#options.relaxed);
   }
@@ -334,11 +332,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     return this.#closing;
   }
 
-  /**
-   * Checks a send or receive of the program.
-   *
-   * @throws ClosedError `EBADF`; InvalidStateError `EFSM` while a call of `request` has the socket
-   */
+  /** @throws ClosedError `EBADF`; InvalidStateError `EFSM` while a call of `request` has the socket */
   assertFree(): void {
     this.assertOpen();
     if (this.reserved)
@@ -379,7 +373,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     return queuedOut + ((SENDS_MANY && this.runs) || this.outbox).waiting;
   }
 
-  /** Warns of a lasting failure of an endpoint that the program does not listen to. */
+  /** Warns of a lasting failure of an endpoint, unless the program listens. */
   #stalled(endpoint: string, error: ShoalError): void {
     if (this.endpoints.isBound(endpoint)) return;
     if (this.#unsent > 0) warnOfStall(`${this.typeName} has messages that wait to be sent`, endpoint, error);
@@ -422,7 +416,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     }
     this.events.abandon();
     this.calls.abandon();
-    // The engine still listens and dials, but without peers and endpoints no room will come.
+    // The engine still listens and dials; without peers and endpoints no room will come.
     const sends = (SENDS_MANY && this.runs) || this.outbox;
     if (linger !== 0 && sends.waiting > 0 && this.#mayFindPeers) {
       await withTimeout(sends.drained(), linger);

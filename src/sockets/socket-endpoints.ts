@@ -1,4 +1,4 @@
-/** A socket's endpoints. Calls are checked here, so that all engines report the same errors. */
+/** A socket's endpoints, checked before the engine, so that all engines report the same errors. */
 import { InvalidArgumentError, type ShoalError, TransportError } from "../core/errors.js";
 import { type HttpServerEndpoint, nameOfServer } from "../core/schemes/http-server.js";
 import { checkEndpoint } from "../core/schemes/schemes.js";
@@ -25,7 +25,6 @@ export class SocketEndpoints {
   readonly #options: Readonly<Record<string, unknown>>;
   readonly #assertOpen: () => void;
   readonly #report: (event: SocketEvent) => void;
-  /** Called after a disconnect. */
   readonly #forget: (endpoint: string) => void;
   readonly #sources = new Map<EndpointSource, Sourced>();
   /** Endpoints connected only for sources -> number of sources. */
@@ -35,11 +34,11 @@ export class SocketEndpoints {
   readonly #bound = new Map<string, string>();
   /** Endpoint -> connections. */
   readonly #connected = new Map<string, number>();
-  /** Whether messages must fit a datagram: the socket was connected over udp. */
+  /** Whether messages must fit a datagram. */
   datagrams = false;
   #last: string | null = null;
   #settling = 0;
-  /** A ROUTER's or STREAM's name for the next connected peer. */
+  /** Name of a ROUTER or STREAM for the next connected peer. */
   nextName: string | undefined = undefined;
 
   constructor(
@@ -60,12 +59,10 @@ export class SocketEndpoints {
     this.#forget = forget;
   }
 
-  /** Pending calls of `bind` and `unbind`. */
   get settling(): number {
     return this.#settling;
   }
 
-  /** The endpoint of the last bind (resolved) or connect. */
   get last(): string | null {
     return this.#last;
   }
@@ -79,7 +76,7 @@ export class SocketEndpoints {
     return this.#bound.size > 0 || this.#connected.size > 0;
   }
 
-  /** Reports all bound endpoints now and at each change until the socket closes. @returns a function to stop */
+  /** Reports all bound endpoints now and at each change until the socket closes. @returns stops */
   watchBound(watcher: (bound: readonly string[]) => void): () => void {
     this.#watchers.add(watcher);
     watcher([...this.#bound.keys()]);
@@ -104,7 +101,6 @@ export class SocketEndpoints {
     }
   }
 
-  /** @returns the resolved endpoint */
   async bind(given: string | HttpServerEndpoint): Promise<string> {
     const endpoint = typeof given === "object" && given !== null ? this.#serverName(given) : given;
     if (endpoint === given) this.#check(endpoint, "bind");
@@ -118,7 +114,6 @@ export class SocketEndpoints {
     return name;
   }
 
-  /** @returns the resolved endpoint */
   bindSync(endpoint: string): string {
     this.#check(endpoint, "bind");
     return this.#isBound(endpoint, this.#engine.bindSync(endpoint));
@@ -144,7 +139,7 @@ export class SocketEndpoints {
     return this.#bound.has(endpoint);
   }
 
-  /** @param routingId a ROUTER's or STREAM's name for the peer @returns a PEER's id of the peer */
+  /** @param routingId a ROUTER's or STREAM's name for the peer @returns a PEER's id */
   connect(endpoint: string, routingId: string | undefined): Uint8Array | undefined {
     this.#check(endpoint, "connect");
     if (endpoint.startsWith("udp:")) this.datagrams = true;
@@ -208,7 +203,7 @@ export class SocketEndpoints {
     for (const endpoint of sourced.endpoints) this.#releaseFor(endpoint);
   }
 
-  /** Connections for `ready`: those with reported handshakes, plus one for sources. */
+  /** Connections for `ready`: those with reported handshakes, and one for sources. */
   expectedPeers(): number {
     const reported = this.#capabilities.peerEvents;
     let expected = this.#sources.size > 0 ? 1 : 0;

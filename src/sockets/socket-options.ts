@@ -1,6 +1,6 @@
 /**
- * Option types of each socket type. option-table.ts has ranges and defaults (equality: test/types/options.test-d.ts).
- * Most options count for later connections.
+ * Option types of socket types; option-table.ts has ranges and defaults (equality: test/types/options.test-d.ts). Most
+ * options count for later connections.
  */
 
 import type { OptionName } from "../core/option-table.js";
@@ -9,19 +9,19 @@ import type { PeerCredentials } from "../engine/engine.js";
 import type { Codec } from "./codec.js";
 import type { Context } from "./context.js";
 
-/** Options of every socket, each with libzmq's name. */
+/** Options of every socket, with libzmq's names. */
 export interface CommonOptions {
-  /** Largest frame from a peer, in bytes; a larger one ends the connection (`ZMQ_MAXMSGSIZE`). -1: no limit. Default 64 MiB. */
+  /** Largest frame from a peer, in bytes; larger ones end the connection (`ZMQ_MAXMSGSIZE`). -1: no limit. Default 64 MiB. */
   maxMessageSize?: number;
   /** ms for messages to leave after `close` and `disconnect` (`ZMQ_LINGER`). -1: no limit. Default -1. */
   linger?: number;
   /** Queues messages only for connected peers (`ZMQ_IMMEDIATE`). Default false. */
   immediate?: boolean;
-  /** Most connections waiting for the system's accept (`ZMQ_BACKLOG`). Default 100. */
+  /** Connections waiting for the system's accept (`ZMQ_BACKLOG`). Default 100. */
   backlog?: number;
-  /** Most incoming connections; further ones are refused and reported. Default 65,536. Only engine `zmtp`. */
+  /** Incoming connections; further ones are refused and reported. Default 65,536. Only engine `zmtp`. */
   maxConnections?: number;
-  /** Most concurrent incoming handshakes and `authenticate` calls. Default 4,096. Only engine `zmtp`. */
+  /** Concurrent incoming handshakes and `authenticate` calls. Default 4,096. Only engine `zmtp`. */
   maxPendingHandshakes?: number;
   /** ms for one connection attempt (`ZMQ_CONNECT_TIMEOUT`). 0: the system's limit. Default 0. */
   connectTimeout?: number;
@@ -30,8 +30,8 @@ export interface CommonOptions {
   /** ms between two PINGs (37/ZMTP, Heartbeating; `ZMQ_HEARTBEAT_IVL`). 0: no PINGs. Default 5,000. */
   heartbeatInterval?: number;
   /**
-   * Sends PINGs on an idle connection. With `false`, PINGs start `heartbeatInterval` after the last unanswered message
-   * and stop with the peer's answer. Default true. Only engine `zmtp`.
+   * Sends PINGs on an idle connection. With `false`, they start `heartbeatInterval` after the last message and stop
+   * with an answer. Default true. Only engine `zmtp`.
    */
   heartbeatWhenIdle?: boolean;
   /**
@@ -41,36 +41,36 @@ export interface CommonOptions {
   heartbeatTimeout?: number;
   /** ms of silence after which the peer may end the connection, announced in each PING (`ZMQ_HEARTBEAT_TTL`). 0: no limit. At most 65,500. Default 0. */
   heartbeatTimeToLive?: number;
-  /** ms between two connection attempts, with jitter up to 1.5 times (`ZMQ_RECONNECT_IVL`). -1: no second attempt. Default 100. */
+  /** ms between two connection attempts, jittered up to 1.5 times (`ZMQ_RECONNECT_IVL`). -1: no second attempt. Default 100. */
   reconnectInterval?: number;
   /**
-   * Upper limit in ms of the reconnect interval, which doubles with each failure (`ZMQ_RECONNECT_IVL_MAX`). Higher
-   * values cost fewer attempts, and find a returning server later. 0: the interval stays. Default 0.
+   * Limit in ms of the reconnect interval, which doubles with each failure (`ZMQ_RECONNECT_IVL_MAX`). Higher values
+   * cost fewer attempts, and find a returning server later. 0: no doubling. Default 0.
    */
   reconnectMaxInterval?: number;
   /** Host names and wildcards also resolve to IPv6 (`ZMQ_IPV6`). Default false. */
   ipv6?: boolean;
-  /** Network interface of all connections (`ZMQ_BINDTODEVICE`). Engine `zmtp`: only a process warning. Default null. */
+  /** Network interface of all connections (`ZMQ_BINDTODEVICE`). Engine `zmtp` only warns. Default null. */
   interface?: string | null;
   /** TCP keep-alive: 1 on, 0 off, -1 the system's default (`ZMQ_TCP_KEEPALIVE`). Default -1. */
   tcpKeepalive?: number;
-  /** Unanswered keep-alive probes until the connection ends (`ZMQ_TCP_KEEPALIVE_CNT`). -1: the system's default. Engine `zmtp`: only a process warning. Default -1. */
+  /** Unanswered keep-alive probes until the connection ends (`ZMQ_TCP_KEEPALIVE_CNT`). -1: the system's default. Engine `zmtp` only warns. Default -1. */
   tcpKeepaliveCount?: number;
   /** Seconds without traffic until the first keep-alive probe (`ZMQ_TCP_KEEPALIVE_IDLE`). -1: the system's default. Default -1. */
   tcpKeepaliveIdle?: number;
-  /** Seconds between two keep-alive probes (`ZMQ_TCP_KEEPALIVE_INTVL`). -1: the system's default. Engine `zmtp`: only a process warning. Default -1. */
+  /** Seconds between two keep-alive probes (`ZMQ_TCP_KEEPALIVE_INTVL`). -1: the system's default. Engine `zmtp` only warns. Default -1. */
   tcpKeepaliveInterval?: number;
   /** Address or network of peers that may connect (`ZMQ_TCP_ACCEPT_FILTER`). Engine `zmtp`: `NOT_SUPPORTED`; use `authenticate`. Default null. */
   tcpAcceptFilter?: string | null;
-  /** ms for TCP to get an acknowledgement (`ZMQ_TCP_MAXRT`). 0: the system's default. Engine `zmtp`: only a process warning. Default 0. */
+  /** ms for TCP to get an acknowledgement (`ZMQ_TCP_MAXRT`). 0: the system's default. Engine `zmtp` only warns. Default 0. */
   tcpMaxRetransmitTimeout?: number;
-  /** IP type of service, 0 to 255 (`ZMQ_TOS`). Engine `zmtp`: only a process warning. Default 0. */
+  /** IP type of service, 0 to 255 (`ZMQ_TOS`). Engine `zmtp` only warns. Default 0. */
   typeOfService?: number;
   /** SOCKS5 proxy for connections, `HOST:PORT` (`ZMQ_SOCKS_PROXY`). Engine `zmtp`: `NOT_SUPPORTED`. Default null. */
   socksProxy?: string | null;
   /**
-   * Origins of pages that may connect to `ws` and `wss` endpoints, separated by spaces or commas. `*`: all; null: only
-   * the endpoint's own host. Programs send no origin and may connect. Default null. Only engine `zmtp`.
+   * Origins of pages that may connect to `ws` and `wss` endpoints, separated by spaces or commas. `*`: all; null: the
+   * endpoint's host. Programs send no origin and may connect. Default null. Only engine `zmtp`.
    */
   wsOrigins?: string | null;
   /** Bit set of libzmq's I/O threads for the socket (`ZMQ_AFFINITY`). 0: all. Engine `zmtp`: no effect. Default 0. */
@@ -92,8 +92,8 @@ export interface CommonOptions {
   /** The server's public key, for a client: 40 characters of Z85, or 32 bytes; selects CURVE (`ZMQ_CURVE_SERVERKEY`). Default null. */
   curveServerKey?: string | Uint8Array | null;
   /**
-   * This end's certificate for `tls` and `wss`, as PEM, followed by its intermediates. Servers need one. Later
-   * handshakes use a new value. Default null. All TLS options: only engine `zmtp`.
+   * Certificate for `tls` and `wss`, as PEM, followed by its intermediates; required by servers. Later handshakes use a
+   * new value. Default null. All TLS options: only engine `zmtp`.
    */
   tlsCert?: string | null;
   /** Private key of `tlsCert`, as PEM. Default null. */
@@ -102,26 +102,28 @@ export interface CommonOptions {
   tlsPassphrase?: string | null;
   /**
    * Certificates of a server with several names (SNI): a list, of which the first match is shown, or a function of the
-   * name, also async. `tlsCert` serves other names and clients without SNI. Later handshakes use a new value. An object
-   * from the function is read only once. Default null.
+   * name, also async, whose results are read only once. `tlsCert` serves others. Later handshakes use a new value.
+   * Default null.
    */
   tlsCertificates?: TlsCertificates | null;
   /**
-   * Accepted authorities of peers' certificates, as PEM. A server then requires client certificates; a client trusts
-   * these instead of the system's authorities. Default null.
+   * Accepted authorities of peers' certificates, as PEM. Servers then require client certificates; clients trust these
+   * instead of the system's. Default null.
    */
   tlsCa?: string | null;
   /** Server name for SNI and in its certificate, at most 255 bytes; null: the endpoint's host. Default null. */
   tlsServerName?: string | null;
   /** Makes a client check the name or address in the server's certificate. Default true. */
   tlsCheckName?: boolean;
-  /** ALPN protocol names, separated by commas; both ends need one in common (RFC 7301). null: not used. Default null. */
+  /**
+   * ALPN protocol names, separated by commas, of which both ends need one in common (RFC 7301). Default null: not used.
+   */
   tlsAlpn?: string | null;
   /** Oldest accepted TLS version. Default `TLSv1.2`. */
   tlsMinVersion?: "TLSv1.2" | "TLSv1.3";
-  /** Domain in authentication requests, at most 255 bytes (27/ZAP; `ZMQ_ZAP_DOMAIN`). With NULL, a ZAP handler is asked only if there is a domain. Default null. */
+  /** Domain in authentication requests, at most 255 bytes (27/ZAP; `ZMQ_ZAP_DOMAIN`). NULL sockets ask the ZAP handler only with a domain. Default null. */
   zapDomain?: string | null;
-  /** A NULL socket with a `zapDomain` refuses peers while no ZAP handler is bound (`ZMQ_ZAP_ENFORCE_DOMAIN`). Default false. */
+  /** NULL sockets with a `zapDomain` refuse peers while no ZAP handler is bound (`ZMQ_ZAP_ENFORCE_DOMAIN`). Default false. */
   zapEnforceDomain?: boolean;
   /** Makes this end the GSSAPI server (38/ZMTP-GSSAPI; `ZMQ_GSSAPI_SERVER`). All GSSAPI options: `NOT_SUPPORTED` on engine `zmtp`. Default false. */
   gssapiServer?: boolean;
@@ -156,22 +158,22 @@ export interface WritableOptions {
   /** Messages queued for one peer before the socket is mute for it (`ZMQ_SNDHWM`). 0: no limit. Default 1,000. */
   sendHighWaterMark?: number;
   /**
-   * Bytes queued for one peer before the socket is mute for it; each frame counts 64 more than its wire bytes. The last
-   * accepted message may pass the mark. 0: no limit. Default 64 MiB. Only engine `zmtp`.
+   * Bytes queued for one peer before the socket is mute for it; each frame counts 64 more than its wire bytes. One
+   * message may pass the mark. 0: no limit. Default 64 MiB. Only engine `zmtp`.
    */
   sendHighWaterMarkBytes?: number;
   /** ms for `send` to wait for room before it rejects with `EAGAIN` (`ZMQ_SNDTIMEO`). 0: no waiting. -1: no limit. Default -1. */
   sendTimeout?: number;
-  /** Most waiting `send` calls; further ones reject with `ERR_TOO_MANY_PENDING`. Default 10,000. */
+  /** Waiting `send` calls; further ones reject with `ERR_TOO_MANY_PENDING`. Default 10,000. */
   maxPendingSends?: number;
   /**
-   * Most bytes in waiting `send` calls, counted as in `sendHighWaterMarkBytes`; one call may wait whatever its size.
-   * Default 256 MiB.
+   * Bytes in waiting `send` calls, counted as in `sendHighWaterMarkBytes`; one call of any size may wait. Default 256
+   * MiB.
    */
   maxPendingSendBytes?: number;
-  /** Kernel send buffer bytes (`ZMQ_SNDBUF`). -1: the system's default. Engine `zmtp`: only a process warning. Default -1. */
+  /** Kernel send buffer bytes (`ZMQ_SNDBUF`). -1: the system's default. Engine `zmtp` only warns. Default -1. */
   sendBufferSize?: number;
-  /** Most networks that a multicast datagram crosses, 1 to 255 (`ZMQ_MULTICAST_HOPS`). Default 1. */
+  /** Networks that a multicast datagram may cross, 1 to 255 (`ZMQ_MULTICAST_HOPS`). Default 1. */
   multicastHops?: number;
   /** Delivers multicast datagrams to group members on this machine, too (`ZMQ_MULTICAST_LOOP`). Default true. Only engine `zmtp`. */
   multicastLoop?: boolean;
@@ -190,9 +192,9 @@ export interface ReadableOptions {
   maxReceiveQueueBytes?: number;
   /** ms for `receive` to wait before it rejects with `EAGAIN` (`ZMQ_RCVTIMEO`). 0: no waiting. -1: no limit. Default -1. */
   receiveTimeout?: number;
-  /** Most waiting `receive` calls; further ones reject with `ERR_TOO_MANY_PENDING`. Default 10,000. */
+  /** Waiting `receive` calls; further ones reject with `ERR_TOO_MANY_PENDING`. Default 10,000. */
   maxPendingReceives?: number;
-  /** Kernel receive buffer bytes (`ZMQ_RCVBUF`). -1: the system's default. Engine `zmtp`: only a process warning. Default -1. */
+  /** Kernel receive buffer bytes (`ZMQ_RCVBUF`). -1: the system's default. Engine `zmtp` only warns. Default -1. */
   receiveBufferSize?: number;
 }
 
@@ -213,9 +215,9 @@ export type Authenticate = (peer: PeerCredentials) => boolean | Promise<boolean>
 
 /** Construction options that are not properties. */
 export interface ConstructionOptions {
-  /** Context of the socket. Default: the process-wide one. */
+  /** Default: the process-wide context. */
   context?: Context;
-  /** Authenticates each peer before it may talk; anything but `true`, and a throw, refuses it. */
+  /** Anything but `true`, and a throw, refuses the peer. */
   authenticate?: Authenticate;
 }
 

@@ -26,15 +26,18 @@ export { CORE } from "./socket-core.js";
 /** Options of `close`. */
 export interface CloseOptions {
   /**
-   * ms for messages to leave, including waiting sends. 0 discards them; -1 waits without limit. Sends still waiting
-   * then reject with `EAGAIN`. Default: the option `linger`.
+   * ms for messages to leave, including waiting sends, which then reject with `EAGAIN`. 0 discards them; -1: no limit.
+   * Default: the option `linger`.
    */
   readonly linger?: number;
 }
 
 /** Options of `ready`. */
 export interface ReadyOptions extends WaitOptions {
-  /** Number of peers. Default: one per connected endpoint, else 1; a bound socket without connected endpoints does not wait. */
+  /**
+   * Number of peers. Default: one per connected endpoint, or 1 without endpoints; a socket that is only bound does not
+   * wait.
+   */
   readonly peers?: number;
 }
 
@@ -48,8 +51,8 @@ type Given = Readonly<Record<string, unknown>> & {
 };
 
 /**
- * The base of all sockets; use the class of the type you want. A class that extends it directly calls
- * `super(SocketType.Dealer, options)`: it sends and receives plain frames, with the methods and options of its type.
+ * The base of all sockets; use the class of your type. A class that extends it directly calls `super(SocketType.Dealer,
+ * options)`: it has plain frames, and its type's methods and options.
  *
  * @example
  * ```ts
@@ -70,15 +73,11 @@ export abstract class Socket extends SocketByNumber {
   declare readonly [CORE]: SocketCore;
   #observer: Observer | undefined = undefined;
 
-  /**
-   * @param type the socket type's number
-   * @throws InvalidArgumentError `EINVAL` for another number, an unknown option or a bad value
-   */
+  /** @throws InvalidArgumentError `EINVAL` for an unknown type or an invalid option */
   protected constructor(type: SocketType, options?: object);
   /**
    * @internal
-   * @param shape only from the package's classes, which have their methods already
-   * @param extra superfluous arguments
+   * @param shape of the package's classes, which have their methods already
    */
   protected constructor(
     type: SocketType,
@@ -112,7 +111,7 @@ export abstract class Socket extends SocketByNumber {
     if (OBSERVABLE) core.owner = new WeakRef(this);
     Object.defineProperty(this, CORE, { value: core });
     if (shape === undefined) defineGeneric(this, name);
-    // Catches misspelt options; the program's own classes may add fields.
+    // Catches misspelt options; a program's classes may add fields.
     const base = Object.getPrototypeOf(this);
     if (
       base === Socket.prototype ||
@@ -126,10 +125,9 @@ export abstract class Socket extends SocketByNumber {
    *
    * @param endpoint `tcp://HOST:PORT` (`*` for every address or any free port), `ws://HOST:PORT/PATH`, `ipc://PATH`,
    *   `inproc://NAME`, `udp://HOST:PORT` (Dish, Datagram); or the program's HTTP server with a path, for WebSocket
-   * @returns the resolved endpoint without wildcards, also in `lastEndpoint`
-   * @throws InvalidArgumentError `EINVAL` for an invalid endpoint or an extra argument
+   * @returns the endpoint without wildcards, also in `lastEndpoint`
+   * @throws InvalidArgumentError `EINVAL`; ClosedError `EBADF`
    * @throws TransportError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `ENODEV`, `EPROTONOSUPPORT`, `ENOCOMPATPROTO` (udp)
-   * @throws ClosedError `EBADF` when the socket is closed
    */
   bind(endpoint: string | HttpServerEndpoint): Promise<string>;
   bind(endpoint: string | HttpServerEndpoint, ...extra: unknown[]): Promise<string> {
@@ -142,12 +140,7 @@ export abstract class Socket extends SocketByNumber {
     );
   }
 
-  /**
-   * Like {@link bind}, but synchronous.
-   *
-   * @returns the resolved endpoint
-   * @throws the errors of `bind`
-   */
+  /** Binds synchronously; otherwise as {@link bind}. */
   bindSync(endpoint: string): string;
   bindSync(endpoint: string, ...extra: unknown[]): string {
     refuseExtra("bindSync", "an endpoint", extra);
@@ -156,12 +149,10 @@ export abstract class Socket extends SocketByNumber {
 
   /**
    * Stops listening; settles when the endpoint can be bound again. Accepted tcp and ipc connections may end (on libzmq
-   * they do); their peers reconnect to the next binder.
+   * they do), and their peers reconnect to the next binder.
    *
-   * @param endpoint as given to `bind`, or as `bind` returned it
-   * @throws InvalidArgumentError `EINVAL` for an invalid endpoint
-   * @throws TransportError `ENOENT` when the socket is not bound to it
-   * @throws ClosedError `EBADF` when the socket is closed
+   * @param endpoint as given to `bind`, or returned by it
+   * @throws InvalidArgumentError `EINVAL`; TransportError `ENOENT` when not bound; ClosedError `EBADF`
    */
   unbind(endpoint: string): Promise<void>;
   unbind(endpoint: string, ...extra: unknown[]): Promise<void> {
@@ -174,7 +165,7 @@ export abstract class Socket extends SocketByNumber {
     );
   }
 
-  /** Like {@link unbind}, but without waiting until the endpoint is free; throws its errors. */
+  /** Unbinds without waiting until the endpoint is free; otherwise as {@link unbind}. */
   unbindSync(endpoint: string): void;
   unbindSync(endpoint: string, ...extra: unknown[]): void {
     refuseExtra("unbindSync", "an endpoint", extra);
@@ -183,17 +174,16 @@ export abstract class Socket extends SocketByNumber {
   }
 
   /**
-   * Connects now or as soon as the peer is reachable, and reconnects after a loss. Returns at once; {@link ready} waits
-   * for the connection.
+   * Connects now or as soon as the peer is reachable, and reconnects after a loss; {@link ready} waits for the
+   * connection.
    *
-   * A source connects the socket to all endpoints of its current list and releases others. Messages queued for a
-   * released endpoint move to others (Push, Dealer, Request) or leave within the linger; replies are received for up to
-   * 30 s, and messages already sent to a Pull or Subscriber arrive (docs/sockets.md). Events: `source:changed`,
-   * `source:failed`, `endpoint:refused`. `close` aborts the source's signal.
+   * A source connects the socket to its current endpoints and releases others. Messages queued for a released endpoint
+   * move to others (Push, Dealer, Request) or leave within the linger; replies are received for up to 30 s, and
+   * messages already sent to a Pull or Subscriber arrive (docs/sockets.md). Events: `source:changed`, `source:failed`,
+   * `endpoint:refused`. `close` aborts the source's signal.
    *
    * @param endpoint `tcp://HOST:PORT`, `tcp://SOURCE:PORT;HOST:PORT`, `ipc://PATH`, `inproc://NAME`; or a source
-   * @throws InvalidArgumentError `EINVAL` for an invalid endpoint or an extra argument
-   * @throws TransportError `EPROTONOSUPPORT`; ClosedError `EBADF` when the socket is closed
+   * @throws InvalidArgumentError `EINVAL`; TransportError `EPROTONOSUPPORT`; ClosedError `EBADF`
    * @throws NotSupportedError `NOT_SUPPORTED` for an inproc name of an unreachable thread (docs/engines.md)
    */
   connect(endpoint: string | EndpointSource): void;
@@ -205,14 +195,11 @@ export abstract class Socket extends SocketByNumber {
   }
 
   /**
-   * Ends an endpoint's connection and its reconnecting. New messages go to other peers; messages accepted for it leave
-   * within the linger, even if it is not connected yet.
+   * Ends an endpoint's connection and reconnecting. New messages go to other peers; accepted ones leave within the
+   * linger, also once it connects.
    *
-   * For a source, releases all its endpoints and stops reading it.
-   *
-   * @param endpoint as given to `connect`
-   * @throws InvalidArgumentError `EINVAL` for an invalid endpoint
-   * @throws TransportError `ENOENT` when the socket is not connected to it; ClosedError `EBADF` when it is closed
+   * For a source, releases all its endpoints and stops reading.
+   * @throws InvalidArgumentError `EINVAL`; TransportError `ENOENT` when not connected; ClosedError `EBADF`
    */
   disconnect(endpoint: string | EndpointSource): void;
   disconnect(endpoint: string | EndpointSource, ...extra: unknown[]): void {
@@ -226,11 +213,11 @@ export abstract class Socket extends SocketByNumber {
    * Waits for completed handshakes, after which subscriptions are sent; only for transports whose connections the
    * engine reports (docs/engines.md).
    *
-   * @throws InvalidArgumentError `EINVAL` for an unknown option or an invalid value
-   * @throws TimeoutError `ETIMEDOUT` after `timeout` ms, with the last attempt's error as `cause`; for several
-   *   endpoints an `AggregateError` with one each, the latest last (16 at most)
+   * @throws InvalidArgumentError `EINVAL`; AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the socket closes
+   *   meanwhile, `EBADF` when closed
+   * @throws TimeoutError `ETIMEDOUT`, with the last attempt's error as `cause`; for several endpoints an
+   *   `AggregateError` with one each, the latest last (16 at most)
    * @throws HandshakeError, ProtocolError when a peer refuses permanently
-   * @throws AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the socket closes meanwhile, `EBADF` when closed
    */
   ready(options?: ReadyOptions): Promise<void>;
   ready(options: ReadyOptions = {}, ...extra: unknown[]): Promise<void> {
@@ -250,7 +237,7 @@ export abstract class Socket extends SocketByNumber {
     core.assertOpen();
     await core.events.waitFor(
       (event) => {
-        // A peer refused by this side does not end the wait for others.
+        // Others are still awaited if this side refuses a peer.
         if (
           (event?.type === "handshake:error:auth" || event?.type === "handshake:error:protocol") &&
           !core.endpoints.isBound(event.address)
@@ -267,8 +254,8 @@ export abstract class Socket extends SocketByNumber {
    * Disconnects peers whose credentials `match`, such as a revoked key. `authenticate` decides when they reconnect.
    *
    * @returns the number of disconnected peers
-   * @throws InvalidArgumentError `EINVAL` when `match` is not a function
-   * @throws NotSupportedError `NOT_SUPPORTED` on the engine `libzmq`
+   * @throws InvalidArgumentError `EINVAL` for anything but a function; NotSupportedError `NOT_SUPPORTED` on the engine
+   *   `libzmq`
    */
   revoke(match: (peer: PeerCredentials) => boolean): number {
     this[CORE].assertOpen();
@@ -289,7 +276,7 @@ export abstract class Socket extends SocketByNumber {
    * unhandled rejections. Further calls return the same result.
    *
    * @returns numbers of sent and discarded messages
-   * @throws InvalidArgumentError `EINVAL` for an invalid linger or an unknown option, without effect
+   * @throws InvalidArgumentError `EINVAL` for an invalid option, without effect
    */
   close(options?: CloseOptions): Promise<CloseResult>;
   close(options?: CloseOptions, ...extra: unknown[]): Promise<CloseResult> {
@@ -338,7 +325,7 @@ export abstract class Socket extends SocketByNumber {
 
   /**
    * Whether the socket is closed: from `close` on, or once a `bind` or `unbind` in flight ends, as in the package
-   * `zeromq`. Calls fail from `close` on.
+   * `zeromq`.
    */
   get closed(): boolean {
     return this[CORE].closed && this[CORE].endpoints.settling === 0;
@@ -359,12 +346,12 @@ export abstract class Socket extends SocketByNumber {
     return SocketType[this[CORE].typeName];
   }
 
-  /** The endpoint of the last `bind` (wildcards filled in) or `connect`. */
+  /** The endpoint of the last `bind`, without wildcards, or `connect`. */
   get lastEndpoint(): string | null {
     return this[CORE].endpoints.last;
   }
 
-  /** The mechanism chosen by the security options. */
+  /** Chosen by the security options. */
   get securityMechanism(): null | "plain" | "curve" | "gssapi" {
     if (this.curveServer || this.curveServerKey !== null) return "curve";
     if (this.plainServer || this.plainUsername !== null) return "plain";

@@ -1,4 +1,3 @@
-/** Methods of sending sockets. */
 import { checkCallOptions, describe } from "../core/arguments.js";
 import { InvalidArgumentError, type ShoalError } from "../core/errors.js";
 import { checkMemory, SEND_OPTIONS, TRY_OPTIONS } from "./copy-option.js";
@@ -12,19 +11,18 @@ import type { WritableOptions } from "./socket-options.js";
 /** Sends messages of type `M`, by default frames. */
 export interface Writable<M = MessageLike | MessageLike[]> extends Required<WritableOptions> {
   /**
-   * Sends a message, whole or not at all; waits while no peer has room. At most `maxPendingSends` calls wait, and
-   * messages leave in the order of the calls.
+   * Sends a message, whole or not at all; waits while no peer has room. At most `maxPendingSends` calls wait; messages
+   * leave in order.
    *
-   * Without `copy` the socket owns the bytes: do not change them after the call or transfer them to a thread (engine
-   * `zmtp` drops such a message and counts it as `detached`). With `transfer` the receiver owns them.
+   * Without `copy` the socket owns the bytes: do not change them afterwards or transfer them to a thread (engine `zmtp`
+   * drops such a message as `detached`). With `transfer` the receiver owns them.
    *
    * @returns settled when the engine has the message
-   * @throws InvalidArgumentError `EINVAL` for an invalid message, an unknown option, or a third argument
+   * @throws InvalidArgumentError `EINVAL`; AbortedError `ABORT_ERR`: the message was not sent
    * @throws InvalidMessageError `ERR_INVALID_MESSAGE` if the codec or its schema refuses the message
    * @throws TimeoutError `EAGAIN` after `sendTimeout` or `timeout`
    * @throws InvalidStateError `EFSM` if the socket must receive first (Request, Reply) and no receive waits
-   * @throws InvalidStateError `ERR_TOO_MANY_PENDING` past `maxPendingSends` or `maxPendingSendBytes`
-   * @throws AbortedError `ABORT_ERR`: the message was not sent
+   * @throws InvalidStateError `ERR_TOO_MANY_PENDING`
    * @throws ClosedError `EBADF` when the socket is closed, `EAGAIN` when it closes meanwhile
    * @throws UnroutableError `EHOSTUNREACH` (Router with `mandatory`, Stream)
    * @throws TransportError `ENOMEM` without memory for a copy: the message was not sent
@@ -33,26 +31,26 @@ export interface Writable<M = MessageLike | MessageLike[]> extends Required<Writ
   /**
    * Sends a message if that is possible at once.
    *
-   * @returns `false` without an effect if no peer has room, or earlier sends still wait
-   * @throws the errors of {@link send}, except those of waiting
+   * @returns `false`, without effect, if no peer has room or earlier sends wait
+   * @throws as {@link send}, except for waiting
    */
   trySend(message: M, options?: Pick<SendOptions, "copy" | "transfer">): boolean;
   /**
-   * Sends an array of messages in order with one promise. While they wait for room, messages of other calls may go
-   * between. An empty array sends nothing. Not in a page.
+   * Sends an array of messages in order with one promise. Messages of other calls may go between while they wait for
+   * room. Not in a page.
    *
    * @param options as for `send`; `timeout` or `sendTimeout` limits the whole call. `copy` copies all waiting messages
-   *   within the call, whatever `maxPendingSendBytes` is
+   *   at once, whatever `maxPendingSendBytes` is
    * @returns settled when the engine has all messages
-   * @throws InvalidArgumentError `EINVAL` for no array, an invalid message or an unknown option: nothing was sent
-   * @throws the errors of {@link send}, with the number of sent messages ({@link SendManyError})
+   * @throws InvalidArgumentError `EINVAL`: nothing was sent
+   * @throws as {@link send}, with the number of sent messages ({@link SendManyError})
    */
   sendMany(messages: readonly M[], options?: SendOptions): Promise<void>;
 }
 
-/** Error of `sendMany`: that of `send` for the first unsent message. */
+/** The error of `send` for the first unsent message of `sendMany`. */
 export interface SendManyError extends ShoalError {
-  /** Number of sent messages, and index of the first unsent one. */
+  /** Sent messages, and index of the first unsent one. */
   readonly sent: number;
 }
 
@@ -66,7 +64,7 @@ function refuse(call: string, given: unknown): never {
 /** Last checked frozen options with only booleans: checked once for many messages. */
 let checked: object | undefined;
 
-/** @throws InvalidArgumentError `EINVAL` for unknown or invalid options, or an extra argument */
+/** @throws InvalidArgumentError `EINVAL` */
 export function checkSendOptions(call: string, options: unknown, extra: unknown): void {
   if (options !== undefined && options === checked && extra === undefined) return;
   check(call, options, SEND_OPTIONS, extra);

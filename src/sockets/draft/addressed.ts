@@ -1,4 +1,4 @@
-/** Methods of sockets with addressed messages: a peer (Server, Peer) or a group (Radio). */
+/** Methods with addresses: a peer (Server, Peer) or a group (Radio). */
 import { checkCallOptions, describe } from "../../core/arguments.js";
 import { InvalidArgumentError, UnroutableError } from "../../core/errors.js";
 import type { SocketTypeName } from "../../core/socket-type.js";
@@ -16,27 +16,26 @@ export interface AddressedWritable<M, A> extends Required<WritableOptions> {
   /**
    * Sends a message of one frame, whole or not at all.
    *
-   * Without `copy` the socket owns the bytes: do not change them after the call.
+   * Without `copy` the socket owns the bytes: do not change them afterwards.
    *
    * @param options address, memory and wait; only a Radio with `noDrop` waits for room
    * @returns settled when the engine has the message
-   * @throws InvalidArgumentError `EINVAL` for an invalid message, address or option
+   * @throws InvalidArgumentError `EINVAL`; ClosedError `EBADF`, `EAGAIN`; AbortedError `ABORT_ERR`: the message was not
+   *   sent
    * @throws InvalidMessageError `ERR_INVALID_MESSAGE` if the codec or its schema refuses the message
    * @throws UnroutableError `EHOSTUNREACH` without a connected peer of this routing id (Server, Peer)
    * @throws TimeoutError `EAGAIN` for a full peer (Server, Peer), or after `sendTimeout` or `timeout`
-   * @throws AbortedError `ABORT_ERR`: the message was not sent; ClosedError `EBADF`, `EAGAIN`
    */
   send(message: M, options: A & SendOptions): Promise<void>;
   /**
    * Sends a message if that is possible at once.
    *
-   * @returns `false` without an effect if there is no room
-   * @throws the errors of {@link send}, except those of waiting
+   * @returns `false` if there is no room
+   * @throws as {@link send}, except for waiting
    */
   trySend(message: M, options: A & Pick<SendOptions, "copy" | "transfer">): boolean;
 }
 
-/** Makes the address frame from a call's options. */
 type FrameOf = (options: Readonly<Record<string, unknown>>) => Buffer;
 
 function checkOptions(call: string, options: unknown, known: readonly string[], extra: unknown): void {

@@ -38,10 +38,7 @@ export type ChannelOptions<T = Raw> = ChannelProperties & ConstructionOptions & 
  * ```
  */
 export class Channel<T = Raw> extends Socket {
-  /**
-   * @throws InvalidArgumentError `EINVAL` for an invalid option
-   * @throws NotSupportedError `NOT_SUPPORTED` on the engine `libzmq`
-   */
+  /** @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` */
   constructor(options?: ChannelOptions<T>);
   constructor(options?: ChannelOptions<T>, ...extra: unknown[]) {
     super(SocketType.Channel, options, singleFrameShape("Channel", options?.codec), extra);

@@ -45,7 +45,7 @@ export type PeerOptions<T = Raw> = BothWays & ConstructionOptions & CodecOptions
  * ```
  */
 export class Client<T = Raw> extends Socket {
-  /** @throws InvalidArgumentError `EINVAL` for an invalid option */
+  /** @throws InvalidArgumentError `EINVAL` */
   constructor(options?: ClientOptions<T>);
   constructor(options?: ClientOptions<T>, ...extra: unknown[]) {
     super(SocketType.Client, options, singleFrameShape("Client", options?.codec), extra);
@@ -75,7 +75,7 @@ defineSocket(Client, "Client", routings.client);
  * ```
  */
 export class Server<T = Raw> extends Socket {
-  /** @throws InvalidArgumentError `EINVAL` for an invalid option */
+  /** @throws InvalidArgumentError `EINVAL` */
   constructor(options?: ServerOptions<T>);
   constructor(options?: ServerOptions<T>, ...extra: unknown[]) {
     super(SocketType.Server, options, singleFrameShape("Server", options?.codec), extra);
@@ -104,10 +104,7 @@ defineSocket(Server, "Server", routings.server, ADDRESSED.Server);
  * ```
  */
 export class Peer<T = Raw> extends Socket {
-  /**
-   * @throws InvalidArgumentError `EINVAL` for an invalid option
-   * @throws NotSupportedError `NOT_SUPPORTED` on the engine `libzmq`
-   */
+  /** @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` */
   constructor(options?: PeerOptions<T>);
   constructor(options?: PeerOptions<T>, ...extra: unknown[]) {
     super(SocketType.Peer, options, singleFrameShape("Peer", options?.codec), extra);
@@ -118,7 +115,7 @@ export class Peer<T = Raw> extends Socket {
    *
    * @returns the peer's routing id on this socket, also after a reconnect
    * @throws InvalidStateError `EFSM` with `immediate`, since messages would not wait
-   * @throws the errors of `connect`
+   * @throws as `connect`
    */
   connectPeer(endpoint: string): number;
   connectPeer(endpoint: string, ...extra: unknown[]): number {

@@ -36,10 +36,7 @@ export type DatagramOptions = DatagramProperties & ConstructionOptions;
  * ```
  */
 export class Datagram extends Socket {
-  /**
-   * @throws InvalidArgumentError `EINVAL` for an invalid option
-   * @throws NotSupportedError `NOT_SUPPORTED` on the engine `libzmq`
-   */
+  /** @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` */
   constructor(options?: DatagramOptions);
   constructor(options?: DatagramOptions, ...extra: unknown[]) {
     super(SocketType.Datagram, options, DATAGRAM_FRAMES, extra);

@@ -46,7 +46,7 @@ export type DishOptions<T = Raw> = DishProperties & ConstructionOptions & CodecO
  * ```
  */
 export class Radio<T = Raw> extends Socket {
-  /** @throws InvalidArgumentError `EINVAL` for an invalid option */
+  /** @throws InvalidArgumentError `EINVAL` */
   constructor(options?: RadioOptions<T>);
   constructor(options?: RadioOptions<T>, ...extra: unknown[]) {
     super(SocketType.Radio, options, singleFrameShape("Radio", options?.codec), extra);
@@ -76,7 +76,7 @@ defineSocket(Radio, "Radio", routings.radio, ADDRESSED.Radio);
 export class Dish<T = Raw> extends Socket {
   readonly #groups = new Set<string>();
 
-  /** @throws InvalidArgumentError `EINVAL` for an invalid option */
+  /** @throws InvalidArgumentError `EINVAL` */
   constructor(options?: DishOptions<T>);
   constructor(options?: DishOptions<T>, ...extra: unknown[]) {
     super(SocketType.Dish, options, singleFrameShape("Dish", options?.codec), extra);
@@ -86,8 +86,7 @@ export class Dish<T = Raw> extends Socket {
    * Joins groups; messages match only the exact group.
    *
    * @param groups at most 255 bytes each, none zero
-   * @throws InvalidArgumentError `EINVAL` for an invalid or already joined group: none is joined
-   * @throws ClosedError `EBADF` when the socket is closed
+   * @throws InvalidArgumentError `EINVAL` for an invalid or already joined group: none is joined; ClosedError `EBADF`
    */
   join(...groups: (Uint8Array | string)[]): void {
     this.#change("subscribe", groups);

@@ -24,7 +24,6 @@ export type SingleOut<T> = [T] extends [Raw]
   : (T extends readonly unknown[] ? never : T) | readonly [T];
 /** A received frame or codec's value, as only element. */
 export type SingleIn<T> = [T] extends [Raw] ? [Buffer] : [T];
-/** A received message with its address. */
 export type AddressedIn<T, A> = [T] extends [Raw] ? [Buffer, A] : [T, A];
 
 /** Receiver or sender of a Server's or Peer's message. */
@@ -39,7 +38,6 @@ export interface GroupAddress {
   readonly group: string | Uint8Array;
 }
 
-/** Group of a Dish's message. */
 export interface MessageGroup {
   readonly group: Buffer;
 }
@@ -109,7 +107,7 @@ export const DATAGRAM_FRAMES: MessageShape = {
 
 type SingleFrameType = "Client" | "Server" | "Peer" | "Radio" | "Dish" | "Scatter" | "Gather" | "Channel";
 
-/** @throws InvalidArgumentError `EINVAL` for an invalid codec */
+/** @throws InvalidArgumentError `EINVAL` */
 export function singleFrameShape(type: SingleFrameType, codec: unknown): MessageShape;
 /** `undefined` for other socket types. */
 export function singleFrameShape(type: SocketTypeName, codec: unknown): MessageShape | undefined;
@@ -133,7 +131,7 @@ export function singleFrameShape(type: SocketTypeName, codec: unknown): MessageS
   }
 }
 
-/** @throws InvalidArgumentError `EINVAL` for an invalid id */
+/** @throws InvalidArgumentError `EINVAL` */
 export function routingIdFrame(routingId: unknown): Buffer {
   if (!Number.isInteger(routingId) || (routingId as number) < 1 || (routingId as number) > MAX_ROUTING_ID) {
     throw new InvalidArgumentError(
@@ -145,7 +143,7 @@ export function routingIdFrame(routingId: unknown): Buffer {
   return frame;
 }
 
-/** @throws InvalidArgumentError `EINVAL` for an invalid group */
+/** @throws InvalidArgumentError `EINVAL` */
 export function groupFrame(group: unknown): Buffer {
   if (typeof group !== "string" && !isBytes(group))
     throw new InvalidArgumentError(`group is a string or bytes; got ${describe(group)}`);

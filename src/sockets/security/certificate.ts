@@ -25,11 +25,7 @@ export interface Certificate {
 
 const MAX_FILE = 65_536;
 
-/**
- * Parses a certificate.
- *
- * @throws InvalidArgumentError `EINVAL` with the invalid line, never the key
- */
+/** @throws InvalidArgumentError `EINVAL` with the invalid line, never the key */
 export function parseCertificate(text: string): Certificate {
   const metadata: Record<string, string> = Object.create(null);
   const keys: { publicKey?: string; secretKey?: string } = {};
@@ -76,7 +72,7 @@ function isKey(text: string): boolean {
 /**
  * Formats a certificate file; only `secret` includes the secret key.
  *
- * @throws InvalidArgumentError `EINVAL` for invalid keys, or metadata that could not be read back
+ * @throws InvalidArgumentError `EINVAL` for invalid keys, or unreadable metadata
  */
 export function formatCertificate(certificate: Certificate, secret: boolean): string {
   if (!isKey(certificate.publicKey))

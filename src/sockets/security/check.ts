@@ -1,4 +1,4 @@
-/** Checks security options that depend on each other before a bind or connect. */
+/** Checks security options that depend on each other. */
 import { InvalidArgumentError } from "../../core/errors.js";
 import { tlsFault } from "../../core/tls-certificates.js";
 import { curveFault, type SecurityFault } from "./curve-check.js";

@@ -19,7 +19,7 @@ export function curveKeyPair(): CurveKeyPair {
 
 /**
  * @param secretKey 40 characters of Z85
- * @throws InvalidArgumentError `EINVAL` for an invalid key
+ * @throws InvalidArgumentError `EINVAL`
  */
 export function curvePublicKey(secretKey: string): string {
   const bytes = decodeZ85(secretKey);

@@ -149,7 +149,6 @@ function isSame(one: FolderKeys, other: FolderKeys): boolean {
   return true;
 }
 
-/** The reason without the path. */
 function reasonOf(error: unknown): string {
   const { code } = error as NodeJS.ErrnoException;
   return code ?? String(error);
