@@ -1,6 +1,5 @@
 /**
- * Sends an unchanged copy of each message to a separate PUB or PUSH. Never waits: copies without room are missed and
- * counted.
+ * Sends a copy of each message to a PUB or PUSH. Never waits: copies without room are missed and counted.
  *
  *   message --trySend--> taken: captured
  *                   +--> no room (PUSH), dropped for a slow subscriber (PUB): missed
@@ -23,7 +22,7 @@ export class Capture {
   readonly #throttle = new EventThrottle();
   #captured = 0;
 
-  /** @param onMissed called at the start of a burst of misses with their number */
+  /** @param onMissed called at the start of a burst of misses */
   constructor(plan: SocketPlan, context: Context, onMissed: (missed: number) => void) {
     this.opened = new ProxySocket(countable(plan, context), context);
     const socket = this.opened.socket as Socket & Writable<Buffer[]>;
@@ -55,8 +54,8 @@ export class Capture {
 }
 
 /**
- * Makes an engine's PUB countable that does not report drops: it refuses a message when one subscriber has no room, so
- * all miss it.
+ * If an engine's PUB does not report drops, it refuses a message when one subscriber has no room, so all miss it,
+ * countably.
  */
 function countable(plan: SocketPlan, context: Context): SocketPlan {
   if (plan.type !== "pub" || context.load().capabilities.publisherDrops) return plan;

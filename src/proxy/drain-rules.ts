@@ -4,8 +4,8 @@
  *   take --no more arrivals--> ask --all peers have left--> finish --nothing left, or timeout--> done
  *
  * At first messages are taken as before, also from peers in their handshake. Then send-only peers are asked to leave,
- * if the engine can, and all they sent is received. Other peers' messages are taken while they arrive, for at most half
- * the timeout, so that a busy peer leaves time for the rest.
+ * if the engine can, and all they sent is received. Other peers' messages are taken as they arrive, for at most half
+ * the timeout, to leave time for the rest.
  */
 
 /** ms without an arrival that end the wait for more. */
@@ -14,7 +14,7 @@ const QUIET = 200;
 export interface DrainView {
   /** Peers that send to the proxy. */
   readonly peers: number;
-  /** Messages taken so far from such peers. */
+  /** Messages from such peers so far. */
   readonly taken: number;
   /** Received but not passed on, both ways. */
   readonly received: number;
@@ -34,7 +34,7 @@ export class DrainRules {
   #taken = -1;
   #lastTaken: number;
 
-  /** @param now ms @param time ms @param canAskToLeave whether the engine can ask senders to leave */
+  /** @param now ms @param time ms @param canAskToLeave whether the engine can ask senders */
   constructor(now: number, time: number, canAskToLeave: boolean) {
     this.#canAskToLeave = canAskToLeave;
     this.#takeUntil = now + (canAskToLeave ? Math.min(QUIET, time / 2) : time / 2);
@@ -44,7 +44,7 @@ export class DrainRules {
 
   /**
    * @returns "take": continue; "ask": ask peers to leave, and continue; "finish": take queued messages but no later
-   *   ones; "done": nothing is left, or the timeout has passed
+   *   ones; "done": nothing is left, or the timeout passed
    */
   step(view: DrainView, now: number): DrainStep {
     if (now >= this.#end) this.#step = "done";

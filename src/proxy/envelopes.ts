@@ -1,12 +1,12 @@
 /**
- * Envelope checks of a queue before it passes a message. Pure.
+ * Envelope checks of a queue. Pure.
  *
  *   request   client's routing id | frame…           from a ROUTER: its id, and at least one frame; few enough that the next
  *                                                    peer, which gets one more, does not end this proxy's connection
  *   reply     client's routing id | frame…           to a ROUTER: the receiver, and at least one frame
  *
  * Each proxy on the way adds a routing id before a request's delimiter (28/REQREP). With many ids a request has passed
- * this proxy repeatedly: its backend leads to its own frontend.
+ * this proxy repeatedly.
  */
 
 import { MAX_FORWARDED_FRAMES } from "../core/frame-cost.js";

@@ -19,7 +19,7 @@ export interface ProxyListening {
   readonly control: readonly string[];
 }
 
-/** A socket's reasons, except those that need a program's own calls: the engine owns relayed messages' memory. */
+/** A socket's reasons, except those of a program's own calls: the engine owns relayed memory. */
 export type ProxyDropReason = Exclude<DroppedReason, "detached" | "timeout" | "aborted">;
 
 const NO_HANDSHAKES: Readonly<Record<ProxyHandshakeReason, number>> = {
@@ -30,14 +30,13 @@ const NO_HANDSHAKES: Readonly<Record<ProxyHandshakeReason, number>> = {
 };
 
 /**
- * Burst events are emitted once per burst of a frequent fault; a burst ends after a second without it. Totals are since
- * the start.
+ * Burst events are emitted once per burst of a fault, which ends after a second without it. Totals are since the start.
  */
 export type ProxyEvent =
   | { readonly type: "proxy:started"; readonly endpoints: ProxyListening }
   | { readonly type: "proxy:paused" }
   | { readonly type: "proxy:resumed" }
-  /** New messages are refused now or soon. `timeout`: ms. */
+  /** New messages are refused soon. `timeout`: ms. */
   | { readonly type: "drain:started"; readonly timeout: number }
   | { readonly type: "drain:ended"; readonly result: ProxyDrainResult }
   | { readonly type: "proxy:stopped" }
@@ -49,7 +48,7 @@ export type ProxyEvent =
       readonly side: ProxySide | "capture";
       /**
        * `request`: a request returned repeatedly and was dropped; `itself`: the proxy is connected to itself;
-       * `neighbour`: another proxy closes the loop. The last two count as far as policies let messages pass.
+       * `neighbour`: another proxy closes the loop. The last two depend on messages passing policies.
        */
       readonly by: "request" | ProxyLoopPeer;
       readonly loops: number;
@@ -101,7 +100,6 @@ export type ProxyEvent =
   | {
       readonly type: "keys:changed";
       readonly side: ProxySide;
-      /** Valid keys. */
       readonly keys: number;
       /** Peers disconnected with their removed key. */
       readonly revoked: number;

@@ -14,7 +14,6 @@ export const PROXY_PROPERTY = "X-Shoal-Proxy";
 
 export type Place = ProxySide | "capture";
 
-/** What closes a loop. */
 export type ProxyLoopPeer = "itself" | "neighbour";
 
 type Connections = Record<Place, number>;
@@ -33,12 +32,12 @@ export class LoopDetector {
       .flatMap(({ from, to }) => [[from, to] as const, [from, "capture"] as const]);
   }
 
-  /** Proxies that close a loop now, including this one. */
+  /** Including this proxy. */
   get count(): number {
     return this.#looping.size;
   }
 
-  /** A connection opened or closed. @returns what closes a newly found loop */
+  /** @returns what closes a newly found loop */
   peerChanged(place: Place, id: string, joined: boolean): ProxyLoopPeer | undefined {
     if (joined) return this.#joined(place, id);
     this.#left(place, id);

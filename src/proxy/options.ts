@@ -1,4 +1,4 @@
-/** Options of proxies, checked before anything opens. */
+/** Options of proxies. */
 import { InvalidArgumentError } from "../core/errors.js";
 import type { SocketTypeName } from "../core/socket-type.js";
 import { Context } from "../sockets/context.js";
@@ -34,7 +34,6 @@ export const UNFIT = {
 
 type Unfit = keyof typeof UNFIT;
 
-/** A name identifies its proxy in metrics, logs and status. */
 export const MAX_NAME = 64;
 
 export const NAME_PATTERN = `^[A-Za-z0-9_.-]{1,${MAX_NAME}}$`;
@@ -45,11 +44,10 @@ export function isName(value: unknown): value is string {
   return typeof value === "string" && new RegExp(NAME_PATTERN).test(value);
 }
 
-/** At least one endpoint is required. */
 export interface ProxyEndpoints {
   /** Endpoints to bind; `endpoints` resolves their wildcards. */
   readonly bind?: string | readonly string[];
-  /** Endpoints to connect to, or a source of them, such as a cluster's resolver. */
+  /** Endpoints to connect to, or their source, such as a cluster's resolver. */
   readonly connect?: string | readonly string[] | EndpointSource;
 }
 
@@ -66,7 +64,6 @@ export interface ProxyPoliced {
   readonly policy?: ProxyPolicy;
 }
 
-/** Options of a side by type. */
 export interface ProxySideOptionsByType {
   readonly router: ProxySideOptions<RouterOptions> & ProxyPoliced;
   readonly dealer: ProxySideOptions<DealerOptions> & ProxyPoliced;
@@ -79,28 +76,26 @@ export interface ProxySideOptionsByType {
   readonly xpub: ProxySideOptions<XPublisherOptions> & ProxyPoliced;
 }
 
-/** Options of a side with its type. */
 export type TypedProxySideOptions = {
   [T in ProxySocketType]: { readonly type: T } & ProxySideOptionsByType[T];
 }[ProxySocketType];
 
-/** Receives an unchanged copy of each message, both ways. */
+/** Receives a copy of each message, both ways. */
 export type ProxyCaptureOptions =
   /** Every subscriber gets copies, with the first frame as topic; slow ones miss some. */
   | ({ readonly type: "pub" } & ProxySideOptions<PublisherOptions>)
   /** Each copy goes to one peer in turn, or is missed if none has room. */
   | ({ readonly type: "push" } & ProxySideOptions<PushOptions>);
 
-/** Programs that can connect to the control socket can pause and end the proxy. */
+/** Programs that reach the control socket can pause and end the proxy. */
 export type ProxyControlOptions =
   /** Answers every command. */
   | ({ readonly type?: "rep" } & ProxySideOptions<ReplyOptions>)
-  /** Answers STATISTICS, JSON commands and errors; not other words, as libzmq. */
+  /** Answers STATISTICS, JSON commands and errors, but no other words, as libzmq. */
   | ({ readonly type: "pair" } & ProxySideOptions<PairOptions>)
   /** Answers nothing. */
   | ({ readonly type: "sub" } & ProxySideOptions<SubscriberOptions>);
 
-/** Options of every proxy. */
 export interface ProxyOptions<F, B> {
   readonly frontend: F;
   readonly backend: B;
@@ -155,7 +150,6 @@ export function checkOptions(what: string, options: unknown): asserts options is
 }
 
 /**
- * @param types allowed types
  * @param usual default type
  * @throws InvalidArgumentError `EINVAL` for an invalid option, or no endpoint
  */

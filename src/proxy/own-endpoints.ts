@@ -1,9 +1,8 @@
 /**
- * Whether two endpoints are the same place: keeps a proxy from connecting to itself, and a configuration from binding
- * twice. Pure: looks up no name.
+ * Whether two endpoints are the same place: no proxy connects to itself, and no configuration binds twice. Pure: looks
+ * up no name.
  *
- * Messages that a proxy sends to itself would return forever at full speed. loop-detector.ts finds loops by other
- * names.
+ * A proxy's messages to itself would return forever at full speed. loop-detector.ts finds loops by other names.
  */
 
 /** Two cannot share a port, except different paths of one scheme. */
@@ -54,12 +53,12 @@ export function overlaps(one: string, other: string): boolean {
   );
 }
 
-/** Whether a client of one can talk to the other at the same address. */
+/** Whether a client of one can talk to the other. */
 function isSameService(one: TcpTarget, other: TcpTarget): boolean {
   return Number(one.port) === Number(other.port) && one.scheme === other.scheme && one.path === other.path;
 }
 
-/** Certainly not bindable at once: equal text, or one port with equal or wildcard addresses. */
+/** Certainly not bindable together: equal text, or one port with equal or wildcard addresses. */
 export function collides(one: string, other: string): boolean {
   if (!overlaps(one, other)) return false;
   const [first, second] = [tcpTarget(one), tcpTarget(other)];

@@ -82,7 +82,7 @@ const COUPLES: readonly (readonly [...Couple, Carries, Carries | undefined])[] =
 /** Pairs as users write them: "router/dealer". */
 export const LEGAL_PAIRS: readonly string[] = COUPLES.map(([one, other]) => `${one}/${other}`);
 
-/** @throws InvalidArgumentError `EINVAL` for types that do not fit; the message names valid ones */
+/** @throws InvalidArgumentError `EINVAL` with the valid types */
 export function directionsOf(frontend: ProxySocketType, backend: ProxySocketType): readonly Direction[] {
   const there = { from: "frontend", to: "backend" } as const;
   const back = { from: "backend", to: "frontend" } as const;

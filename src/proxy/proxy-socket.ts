@@ -38,7 +38,7 @@ export class ProxySocket {
   /** Resolved -> given; a wildcard may be given several times. */
   readonly #given = new Map<string, string>();
 
-  /** @throws as a socket's constructor, TransportError `EMFILE` */
+  /** @throws as a socket's constructor */
   constructor(plan: SocketPlan, context: Context) {
     this.plan = plan;
     const options = { linger: LINGER, ...plan.options, context };
@@ -91,12 +91,12 @@ export class ProxySocket {
     if (position >= 0) this.connected.splice(position, 1); // A source's endpoints are not listed.
   }
 
-  /** @throws InvalidArgumentError `EINVAL` for an invalid option, before any change */
+  /** @throws InvalidArgumentError `EINVAL`, before any change */
   setCertificates(certificates: ProxyCertificates): void {
     checkKeys("certificates", certificates, CERTIFICATE_OPTIONS);
     const given = Object.entries(certificates).filter(([, value]) => value !== undefined);
     for (const [name, value] of given) checkOption(typeNameOf(this.plan.type), name, value);
-    // One turn for all: no handshake gets a certificate without its key.
+    // One turn: no handshake gets a certificate without its key.
     Object.assign(this.socket, Object.fromEntries(given));
   }
 
@@ -125,12 +125,12 @@ export class ProxySocket {
     retire(this.socket, halfClose);
   }
 
-  /** Sends a property in each handshake and reports the peers' values, if the engine can. */
+  /** Sends a property in each handshake and reports peers' values, if the engine can. */
   announce(name: string, value: string, onPeer: (value: string, joined: boolean) => void): void {
     announce(this.socket, { name, value, onPeerProperty: onPeer });
   }
 
-  /** Incoming messages waiting to be taken, as far as the engine can count. */
+  /** Incoming messages to take, as far as the engine can count. */
   get received(): number {
     return engineStats(this.socket).queuedIn;
   }

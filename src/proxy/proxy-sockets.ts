@@ -38,7 +38,7 @@ export class ProxySockets {
   }
 
   /**
-   * Creates all sockets. Each sends this proxy's id in its handshakes.
+   * Each socket sends this proxy's id in its handshakes.
    *
    * @throws as a socket's constructor
    */
@@ -125,11 +125,10 @@ export class ProxySockets {
   }
 }
 
-/** Changes a running proxy's endpoints, one call at a time. */
+/** Changes endpoints, one call at a time. */
 export class LiveEndpoints {
   readonly #sockets: ReadonlyMap<ProxySocketName, ProxySocket>;
   readonly #assertLive: () => void;
-  /** The change in flight. */
   #last: Promise<unknown> = Promise.resolve();
 
   /** @param assertLive throws if endpoints cannot change */
@@ -176,7 +175,7 @@ export class LiveEndpoints {
       if (opened === undefined) throw new InvalidArgumentError(`The proxy has no ${String(name)}`);
       return make(opened);
     });
-    this.#last = made.catch(() => undefined); // The caller has the error; the next change only waits for the end.
+    this.#last = made.catch(() => undefined); // The caller has the error.
     return made;
   }
 
@@ -207,7 +206,6 @@ function refuseOwn(sockets: readonly Listening[]): void {
   }
 }
 
-/** A socket before any of the proxy's connects. */
 interface Listening {
   readonly name: string;
   readonly bound: readonly string[];

@@ -43,8 +43,8 @@ export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
    * The sockets must have no codec.
    *
    * @param capture called in order with each passed message and its side, such as `EspressoTap.capture`; must be quick,
-   *   not throw, and not change the frames
-   * @throws InvalidArgumentError `EINVAL` for anything else, or sockets that cannot exchange messages
+   *   not throw, and not change frames
+   * @throws InvalidArgumentError `EINVAL`, also for sockets that cannot exchange messages
    */
   constructor(
     frontEnd: F,
@@ -70,12 +70,12 @@ export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
   }
 
   /**
-   * Runs until {@link terminate} or until a socket closes; then closes both. A message taken from one socket that the
-   * other can no longer send counts in the other's `dropped.closed`.
+   * Runs until {@link terminate} or a socket closes; then closes both. A taken message that cannot be sent counts in
+   * the other socket's `dropped.closed`.
    *
-   * @throws InvalidArgumentError `EINVAL` for a socket neither bound nor connected, or if no message could pass
-   * @throws InvalidStateError `EFSM` on a second run
-   * @throws errors of a send, such as `EHOSTUNREACH` of a mandatory ROUTER, after closing both sockets
+   * @throws InvalidArgumentError `EINVAL` for a socket neither bound nor connected, or if no message could pass;
+   *   InvalidStateError `EFSM` on a second run
+   * @throws errors of a send, such as a mandatory ROUTER's `EHOSTUNREACH`, after closing both sockets
    */
   async run(): Promise<void> {
     if (this.#state !== "idle") throw new InvalidStateError("EFSM", "A proxy runs once");
@@ -96,7 +96,7 @@ export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
     if (this.#pumps.length === 0)
       throw new InvalidArgumentError("Neither socket can send what the other receives");
     this.#state = "running";
-    // A paused or waiting pump does not notice that its target has closed.
+    // A paused or waiting pump does not see its target close.
     for (const socket of [this.#frontEnd, this.#backEnd])
       listen(socket, ({ type }) => {
         if (type === "end") this.#end();
@@ -123,13 +123,11 @@ export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
     for (const pump of this.#pumps) pump.pause();
   }
 
-  /** Continues after {@link pause}. */
   resume(): void {
     this.#assertRunning();
     for (const pump of this.#pumps) pump.resume();
   }
 
-  /** Ends {@link run}. */
   terminate(): void {
     this.#assertRunning();
     this.#end();

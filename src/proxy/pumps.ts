@@ -1,4 +1,4 @@
-/** A proxy's pumps, one per direction, with their checks and the count of unanswered requests. */
+/** A proxy's pumps, one per direction, with checks and the count of unanswered requests. */
 
 import { countersOf } from "../sockets/internal.js";
 import { Pump, type PumpEffects } from "../sockets/pump.js";
@@ -19,7 +19,7 @@ const TICK = 1_000;
 
 const KEPT = 60;
 
-/** A drain can ask peers of these types to leave, since they only send. */
+/** A drain can ask these types' peers, which only send, to leave. */
 const ONE_WAY: readonly ProxySocketType[] = ["pull", "sub", "xsub"];
 
 const WITH_TOPICS: readonly ProxySocketType[] = ["sub", "xsub", "pub", "xpub"];
@@ -35,7 +35,6 @@ export interface PumpsEffects {
 export interface ProxyPump extends Direction {
   readonly pump: Pump;
   readonly source: ProxySocket;
-  /** Whether the source's peers only send. */
   readonly oneWay: boolean;
 }
 
@@ -98,7 +97,7 @@ export class Pumps {
     for (const { prefix, on } of this.#gate?.reconsider() ?? []) this.#upstream?.subscribe(prefix, on);
   }
 
-  /** Settles when all pumps have ended; never rejects. */
+  /** Never rejects. */
   async run(): Promise<void> {
     await Promise.all(this.all.map(({ pump }) => pump.run()));
   }
@@ -154,7 +153,7 @@ function topicsFor(
  * Counts requests without a reply from totals, once per tick. Pure.
  *
  * Replies count for the newest requests, so a dead worker's request becomes the oldest and is forgotten after `KEPT`
- * ticks; no later drain waits for it.
+ * ticks.
  */
 export class PendingReplies {
   /** Unanswered requests by tick, newest last. */
@@ -162,10 +161,7 @@ export class PendingReplies {
   #asked = 0;
   #answered = 0;
 
-  /**
-   * @param asked total requests
-   * @param answered total replies
-   */
+  /** @param asked total requests */
   tick(asked: number, answered: number): void {
     this.#ticks.push(asked - this.#asked);
     this.#take(answered - this.#answered);

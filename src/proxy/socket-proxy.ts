@@ -57,10 +57,10 @@ export interface ProxyCloseOptions {
 }
 
 /**
- * Passes unchanged messages between two sides. Each side has its own socket, options and security, and any number of
- * endpoints. A full queue on one side stops reading from the other, so the proxy holds at most the high-water marks
- * plus one message or batch of 1,000 per direction. Closing drops and counts messages in flight; {@link
- * SocketProxy.drain} passes them on.
+ * Passes unchanged messages between two sides, each with its own socket, options, security and any number of endpoints.
+ * A full queue on one side stops reading from the other, so the proxy holds at most the high-water marks plus one
+ * message or batch of 1,000 per direction. Closing drops and counts messages in flight; {@link SocketProxy.drain}
+ * passes them on.
  *
  *   const proxy = new SocketProxy({ frontend: { type: "sub", connect: upstream }, backend: { type: "pub", bind: here } });
  *   await proxy.start();
@@ -77,7 +77,7 @@ export interface ProxyCloseOptions {
  * ```
  */
 export class SocketProxy {
-  /** Events, buffered for a reader from its first read; {@link close} ends them. */
+  /** Events, buffered from the first read until {@link close}. */
   readonly events: EventStream<ProxyEvent>;
   readonly #proxyEvents = new ProxyEvents();
   readonly #name: string | undefined;
@@ -96,10 +96,7 @@ export class SocketProxy {
   #closing: Promise<void> | undefined;
 
   /**
-   * Opens nothing.
-   *
-   * @throws InvalidArgumentError `EINVAL` for types that do not fit (the message names valid ones), an invalid option,
-   *   or a side without an endpoint
+   * @throws InvalidArgumentError `EINVAL` for types that do not fit, an invalid option, or a side without an endpoint
    */
   constructor(options: SocketProxyOptions) {
     checkOptions(new.target.name, options);
@@ -148,10 +145,10 @@ export class SocketProxy {
   }
 
   /**
-   * Opens, binds and connects the sockets, and starts passing messages. A failure closes everything.
+   * Opens, binds and connects the sockets, and starts passing messages; a failure closes everything.
    *
    * @throws TransportError `EADDRINUSE` and others of `bind`, with the endpoint
-   * @throws InvalidArgumentError `EINVAL` for a bad endpoint, security options that do not fit, or a connect to itself
+   * @throws InvalidArgumentError `EINVAL` for a bad endpoint, unfit security options, or a connect to itself
    * @throws InvalidStateError `EFSM` on a second start; ClosedError `EBADF` when closed meanwhile
    */
   async start(): Promise<void> {
@@ -169,7 +166,7 @@ export class SocketProxy {
   }
 
   /**
-   * Stops passing messages, which queue up to the high-water marks. No effect on a paused proxy.
+   * Stops passing messages, which queue up to the high-water marks.
    *
    * @throws InvalidStateError `EFSM` when neither running nor paused, as {@link resume}
    */
@@ -180,7 +177,6 @@ export class SocketProxy {
     if (before !== this.#state) this.events.emit({ type: "proxy:paused" });
   }
 
-  /** Continues after {@link pause}. */
   resume(): void {
     const before = this.#state;
     this.#call("resume");
@@ -190,10 +186,10 @@ export class SocketProxy {
 
   /**
    * Takes messages while peers send, for at most half the timeout, and passes them on; then waits for replies and until
-   * everything is sent. Afterwards nothing passes: call {@link close}. A second call joins the first.
+   * everything is sent. Afterwards only {@link close} is left. A second call joins the first.
    *
    * @returns what was left
-   * @throws InvalidArgumentError `EINVAL` for an invalid option; InvalidStateError `EFSM` when not running
+   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` when not running
    */
   async drain(options: ProxyDrainOptions = {}): Promise<ProxyDrainResult> {
     checkKeys(`${this.constructor.name}.drain`, options, ["timeout"]);
@@ -205,9 +201,9 @@ export class SocketProxy {
   }
 
   /**
-   * Ends the proxy in any state. Accepted messages leave within their sockets' linger. A second call joins the first.
+   * Ends the proxy in any state; accepted messages leave within their sockets' linger. A second call joins the first.
    *
-   * @throws InvalidArgumentError `EINVAL` for an invalid option, before any change
+   * @throws InvalidArgumentError `EINVAL`, before any change
    */
   close(options: ProxyCloseOptions = {}): Promise<void> {
     try {
@@ -222,26 +218,26 @@ export class SocketProxy {
     }
   }
 
-  /** Calls {@link close}; for `await using`. */
+  /** For `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
 
   /**
-   * Binds another endpoint of a running or paused proxy.
+   * Binds another endpoint.
    *
-   * @returns the endpoint without wildcards
+   * @returns it without wildcards
    * @throws InvalidArgumentError `EINVAL` for a bad endpoint, one that the proxy connects to, or a missing socket;
    *   TransportError `EADDRINUSE` and others of `bind`
-   * @throws InvalidStateError `EFSM` when neither running nor paused, as the three methods below
+   * @throws InvalidStateError `EFSM` when neither running nor paused, as the next three
    */
   bind(socket: ProxySocketName, endpoint: string): Promise<string> {
     return this.#live.bind(socket, endpoint);
   }
 
   /**
-   * Unbinds an endpoint, as given or as listed in `endpoints`. Its peers stay connected on the engine `zmtp`; on
-   * `libzmq` they must use another endpoint.
+   * Unbinds an endpoint, as given or listed in `endpoints`. On the engine `zmtp` its peers stay connected; on `libzmq`
+   * they need another endpoint.
    *
    * @throws TransportError `ENOENT` when not bound
    */
@@ -249,11 +245,7 @@ export class SocketProxy {
     return this.#live.unbind(socket, endpoint);
   }
 
-  /**
-   * Connects to another endpoint.
-   *
-   * @throws InvalidArgumentError `EINVAL` for a bad endpoint, one of this proxy, or one already connected
-   */
+  /** @throws InvalidArgumentError `EINVAL` for a bad endpoint, one of this proxy, or a connected one */
   connect(socket: ProxySocketName, endpoint: string): Promise<void> {
     return this.#live.connect(socket, endpoint);
   }
@@ -301,12 +293,11 @@ export class SocketProxy {
   }
 
   /**
-   * Replaces a side's whole policy; omitted parts are unlimited. Allowed peers notice nothing, forbidden peers are
-   * disconnected, subscriptions upstream are adjusted. Before {@link start} it sets the initial policy.
+   * Replaces a side's whole policy; omitted parts are unlimited. Allowed peers notice nothing, forbidden ones are
+   * disconnected, subscriptions upstream follow. Before {@link start} it sets the initial policy.
    *
    * @throws InvalidArgumentError `EINVAL` for a bad policy or an unreadable key folder; NotSupportedError
-   *   `NOT_SUPPORTED` if the engine cannot enforce it (docs/engines.md). The last policy stays.
-   * @throws ClosedError `EBADF` when the proxy is closed
+   *   `NOT_SUPPORTED` if the engine cannot enforce it (docs/engines.md); ClosedError `EBADF`. The last policy stays.
    */
   async setPolicy(side: ProxySide, policy: ProxyPolicy): Promise<void> {
     const plan = this.#plans.find(({ name }) => name === side && (side === "frontend" || side === "backend"));
@@ -319,11 +310,10 @@ export class SocketProxy {
   }
 
   /**
-   * Replaces the certificates of a socket's tls:// and wss:// endpoints for later handshakes. Omitted options stay; a
-   * certificate and its key go together.
+   * Replaces certificates of tls:// and wss:// endpoints for later handshakes. Omitted options stay; a certificate and
+   * its key go together.
    *
-   * @throws InvalidArgumentError `EINVAL` for an invalid option, before any change
-   * @throws ClosedError `EBADF` when the socket is missing or closed
+   * @throws InvalidArgumentError `EINVAL`, before any change; ClosedError `EBADF` for a missing or closed socket
    */
   setCertificates(socket: ProxySocketName, certificates: ProxyCertificates): void {
     const opened = this.#sockets.all.get(socket);
@@ -417,7 +407,7 @@ export type StreamerProxyOptions = ProxyOptions<
 
 /**
  * Passes requests from clients (REQ, DEALER) at the frontend to workers (REP, ROUTER, DEALER) at the backend in turn,
- * and replies back. Replies to departed or full clients are dropped and counted.
+ * and replies back; those to departed or full clients are dropped and counted.
  *
  * @example
  * ```ts

@@ -6,7 +6,6 @@ import type { ProxyPolicyRefusals } from "./policy/policy.js";
 import type { ProxySocket } from "./proxy-socket.js";
 import type { ProxyState } from "./states.js";
 
-/** Incoming messages of a side. */
 export interface ProxyIncoming {
   readonly messages: number;
   /** Bytes without framing. */
@@ -26,9 +25,7 @@ export interface ProxyIncoming {
   };
 }
 
-/** Outgoing messages of a side. */
 export interface ProxyOutgoing {
-  /** Accepted by the engine. */
   readonly messages: number;
   readonly bytes: number;
   /** Unsent messages (copies, if sent to many), as far as the engine can count. */
@@ -47,8 +44,8 @@ export interface ProxyOutgoing {
 }
 
 /**
- * `authentication`: credentials; `mechanism`: different security at the two ends; `protocol`: not a ZMTP peer, or an
- * incompatible socket type; `other`: the peer left early.
+ * `authentication`: credentials; `mechanism`: different security; `protocol`: not a ZMTP peer, or an incompatible
+ * socket type; `other`: the peer left early.
  */
 export type ProxyHandshakeReason = "authentication" | "mechanism" | "protocol" | "other";
 
@@ -62,7 +59,7 @@ export interface ProxySideStats {
   readonly peers: number | undefined;
   /** Connections restored after a loss; `undefined` if the engine cannot tell. */
   readonly reconnects: number | undefined;
-  /** Failed handshakes; a policy's earlier refusals are in `refused`. */
+  /** A policy's earlier refusals are in `refused`. */
   readonly handshakeErrors: Readonly<Record<ProxyHandshakeReason, number>>;
   readonly in: ProxyIncoming;
   readonly out: ProxyOutgoing;
@@ -74,9 +71,8 @@ export interface ProxySideStats {
 }
 
 export interface ProxyCaptureStats {
-  /** Accepted by the capture socket. */
   readonly captured: number;
-  /** Refused by it; for a PUB, copies that slow or departing subscribers missed. */
+  /** Missed copies: those a PUSH refused, or slow or departing subscribers did not get. */
   readonly missed: number;
   /** Messages or copies waiting for a subscriber, as far as the engine can count. */
   readonly queued: number;
@@ -85,15 +81,12 @@ export interface ProxyCaptureStats {
 }
 
 export interface ProxyControlStats {
-  /** Commands carried out. */
   readonly commands: number;
-  /** Messages that were no command, or did not fit the proxy's state. */
+  /** Messages that were no command, or did not fit the state. */
   readonly refused: number;
 }
 
-/** Messages left after a drain. */
 export interface ProxyDrainResult {
-  /** Whether nothing was left. */
   readonly drained: boolean;
   /** Received but not passed on. */
   readonly received: number;
@@ -103,15 +96,15 @@ export interface ProxyDrainResult {
   readonly unanswered: number;
 }
 
-/** Statistics of a proxy since its start. */
+/** Statistics since the start. */
 export interface ProxyStats {
   readonly name?: string;
   readonly state: ProxyState;
   readonly frontend: ProxySideStats;
   readonly backend: ProxySideStats;
-  /** Requests of the last minute without a reply so far; 0 for one-way proxies. */
+  /** Requests of the last minute without a reply; 0 for one-way proxies. */
   readonly unanswered: number;
-  /** Proxies among the peers that lead back to this one, including itself; 0 if the engine cannot tell. */
+  /** Peers that are proxies and lead back to this one, including itself; 0 if the engine cannot tell. */
   readonly loops: number;
   readonly capture?: ProxyCaptureStats;
   readonly control?: ProxyControlStats;
@@ -119,10 +112,7 @@ export interface ProxyStats {
   readonly drain?: ProxyDrainResult;
 }
 
-/**
- * @param incoming pump that reads this side @param outgoing pump that writes to it @param refused by its policy @param
- *   handshakeErrors so far
- */
+/** @param incoming reads this side @param outgoing writes to it @param refused by its policy */
 export function sideStats(
   type: ProxySocketType,
   opened: ProxySocket | undefined,

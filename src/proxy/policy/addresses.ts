@@ -1,8 +1,8 @@
 /**
  * Allowed and denied CIDR blocks (RFC 4632, 3.1; RFC 4291, 2.3). Pure.
  *
- * Each family has its own node:net BlockList: a shared list would match every IPv4 address with "::/0". IPv4-mapped
- * IPv6 addresses (::ffff:192.0.2.1), which dual-stack listeners see, count as IPv4.
+ * Each family has its own node:net BlockList: a shared one would match every IPv4 address with "::/0". IPv4-mapped IPv6
+ * addresses (::ffff:192.0.2.1), which dual-stack listeners see, count as IPv4.
  */
 import { BlockList, isIP } from "node:net";
 
@@ -17,10 +17,7 @@ export interface Block {
   readonly family: "ipv4" | "ipv6";
 }
 
-/**
- * @returns `undefined` for an invalid or IPv4-mapped block. A single address is valid; bits after the prefix are
- *   ignored.
- */
+/** @returns `undefined` for an invalid or IPv4-mapped block; bits after the prefix are ignored */
 export function parseBlock(text: string): Block | undefined {
   const [network = "", length, ...more] = text.split("/");
   const version = network.includes("%") ? 0 : isIP(network);

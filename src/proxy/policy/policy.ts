@@ -1,10 +1,8 @@
-/** Policy options of a side, and their checks. */
 import { checkInteger } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { ProxySocketType } from "../pairs.js";
 import { BLOCK_RULE, parseBlock } from "./addresses.js";
 
-/** Allowed and denied entries. */
 export interface ProxyPolicyList {
   /** Absent or empty: everything not in `deny`. */
   readonly allow?: readonly string[];
@@ -19,7 +17,6 @@ export interface ProxyPolicyRate {
   readonly bytes?: number;
 }
 
-/** Limits of incoming messages. */
 export interface ProxyPolicyLimits {
   /** Most bytes of a message, also limited by `maxMessageSize`. A larger message disconnects its peer. */
   readonly messageSize?: number;
@@ -30,22 +27,22 @@ export interface ProxyPolicyLimits {
 }
 
 /**
- * Policy of a proxy's side: `frontend: { bind, policy }`. `setPolicy` replaces it at run time: allowed peers notice
- * nothing, forbidden peers are disconnected.
+ * Policy of a proxy's side. `setPolicy` replaces it at run time: allowed peers notice nothing, forbidden ones are
+ * disconnected.
  */
 export interface ProxyPolicy {
   /**
-   * CIDR blocks or addresses, IPv4 and IPv6; `deny` wins. Incoming peers are checked before their handshake, outgoing
-   * connections after it; ipc and inproc peers never.
+   * CIDR blocks or addresses, IPv4 and IPv6; `deny` wins. Checked before an incoming peer's handshake and after an
+   * outgoing connection's; never for ipc and inproc.
    */
   readonly addresses?: ProxyPolicyList;
   /**
-   * Folder of client keys: certificates (ZPL), or files with a Z85 public key per line. Changes are read; a removed key
-   * disconnects its peers. Requires `curveServer`.
+   * Folder of client keys: certificates (ZPL), or files with a Z85 public key per line. Changes are followed; a removed
+   * key disconnects its peers. Requires `curveServer`.
    */
   readonly keys?: string;
   /**
-   * Topic prefixes, the longest match decides; `deny` wins a tie. Filters messages and subscriptions of sub, xsub, pub
+   * Topic prefixes: the longest match decides, `deny` wins a tie. Filters messages and subscriptions of sub, xsub, pub
    * and xpub sides.
    */
   readonly topics?: ProxyPolicyList;
@@ -72,11 +69,7 @@ export interface PolicedSide {
   readonly options: Readonly<Record<string, unknown>>;
 }
 
-/**
- * @returns a frozen copy
- *
- * @throws InvalidArgumentError `EINVAL` for an invalid part, or one that the side's type cannot use
- */
+/** @returns a frozen copy @throws InvalidArgumentError `EINVAL` for an invalid part, or one that the type cannot use */
 export function checkPolicy(side: PolicedSide, given: unknown): ProxyPolicy {
   const what = `policy of ${side.name}`;
   const { addresses, keys, topics, limits } = partsOf(what, given, ["addresses", "keys", "topics", "limits"]);

@@ -57,7 +57,7 @@ export class SidePolicy {
   }
 
   /**
-   * Applies the policy to the socket before it binds or connects.
+   * Call it before the socket binds or connects.
    *
    * @throws InvalidArgumentError `EINVAL` for an unreadable key folder; NotSupportedError `NOT_SUPPORTED` if the engine
    *   cannot enforce it
@@ -68,14 +68,14 @@ export class SidePolicy {
   }
 
   /**
-   * Replaces the policy, one call at a time; before `open` it is only stored. A failure keeps the last policy.
+   * One call at a time; before `open` the policy is only stored. A failure keeps the last policy.
    *
    * @param policy from `checkPolicy`
-   * @throws as `open`; ClosedError `EBADF` when closed meanwhile
+   * @throws as `open`; ClosedError `EBADF`
    */
   replace(policy: ProxyPolicy): Promise<void> {
     const done = this.#changing.then(() => this.#replace(policy));
-    this.#changing = done.catch(() => undefined); // The caller has the error; the next call only waits for the end.
+    this.#changing = done.catch(() => undefined); // The caller has the error.
     return done;
   }
 
@@ -175,9 +175,8 @@ function needsPeers({ addresses, keys, limits }: ProxyPolicy): string | undefine
   return limits?.peer === undefined ? undefined : "a rate for each peer";
 }
 
-/** Limits the total rate of a side's peers; excess messages wait in its queues. */
+/** Excess messages of a side's peers wait in its queues. */
 export class Throttle {
-  /** Called when messages have to wait. */
   readonly held: () => void;
   #meter: RateMeter | undefined = undefined;
 

@@ -1,5 +1,5 @@
 /**
- * Topic lists of a forwarder, changeable at any time: filter messages one way and subscriptions the other. Pure.
+ * Topic lists of a forwarder: filter messages one way and subscriptions the other. Lists may change at any time. Pure.
  *
  *   publishers --message--> filter, or check one by one ---> subscribers
  *   publishers <--passes--- change <--------subscription---- subscribers
@@ -38,8 +38,8 @@ class Node {
 }
 
 /**
- * One side's lists; the longest matching prefix decides. A byte tree reads a topic only while a listed prefix matches,
- * usually one byte.
+ * One side's lists; the longest matching prefix decides. A byte tree reads a topic only while a prefix matches, usually
+ * one byte.
  *
  *   allow ["weather"], deny ["weather/secret"]
  *   (none: no) -w-e-a-t-h-e-r-> yes -/-s-e-c-r-e-t-> no
@@ -102,8 +102,6 @@ export interface SubscriptionChange {
 }
 
 /**
- * Decides which subscriptions pass upstream.
- *
  *   requested --passes--> upstream
  *     |                     ^
  *     +-- refused ----------+  when other rules let it pass; and back again
@@ -117,7 +115,7 @@ export class Subscriptions {
     this.#passes = passes;
   }
 
-  /** Called for the first subscriber of a prefix and the end of its last. @returns whether that passes upstream */
+  /** Called for a prefix's first subscriber and the end of its last. @returns whether that passes upstream */
   change(prefix: Uint8Array, on: boolean): boolean {
     const key = Buffer.from(prefix).toString("latin1");
     if (on) {
@@ -198,7 +196,6 @@ export class TopicGate {
     return passes;
   }
 
-  /** Called when the lists change. @returns changes for the publishers */
   reconsider(): readonly SubscriptionChange[] {
     return this.#subscriptions.reconsider();
   }
