@@ -1,10 +1,9 @@
 /**
  * A channel of a link as a Node.js stream.
  *
- * Credit is granted only for bytes that the program took, so the window bounds unread bytes. Node's stream asks for
- * more by `_read` below the high-water mark.
+ * Credit is granted only for bytes that the program took, so the window bounds unread bytes.
  *
- * Node's stream counts bytes, but a chunk of one byte costs a hundred bytes of memory. Small chunks are therefore
+ * A chunk of one byte costs a hundred bytes of memory in Node's stream, which counts bytes. Small chunks are therefore
  * pushed only into an empty buffer, and else gathered until the program reads or a `read(n)` can succeed. A listener of
  * "readable" may wait for `readableLength` without a `read`, so it gets some more.
  *
@@ -23,7 +22,7 @@ import type { ChannelState, LinkRules } from "./rules.js";
 /** Bytes that Node's stream reads ahead, and least bytes of writes. */
 const READ_AHEAD = 16_384;
 const WRITE_AHEAD = 131_072;
-/** Sizes of the buffer that gathers small chunks. */
+/** Gathering buffer, bytes: first and largest. */
 const FIRST_GATHERED = 256;
 const MOST_GATHERED = 8_192;
 /** Largest ratio of a waiting chunk's memory to its length. */
@@ -43,7 +42,7 @@ type Callback = (error?: Error | null) => void;
 
 /**
  * A channel of a {@link MultiplexLink}: a `Duplex` of bytes, async iterable, with half-close and backpressure. An
- * unread channel stops only its sender. `destroy()` ends it at both ends.
+ * unread one stops only its sender. `destroy()` ends it at both ends.
  *
  * @example
  * ```ts
@@ -66,7 +65,7 @@ export class LinkChannel extends Duplex {
   readonly #state: ChannelState;
   /** Received while the program does not read. */
   #backlog: RingBuffer<Buffer> | undefined = undefined;
-  /** Small chunks after the backlog, joined to save memory. */
+  /** Small chunks after the backlog, joined. */
   #gathered: Buffer | undefined = undefined;
   #gatheredBytes = 0;
   #gatherSize = FIRST_GATHERED;
@@ -92,7 +91,6 @@ export class LinkChannel extends Duplex {
     state.owner = this;
   }
 
-  /** Name given by the end that opened it. */
   get name(): string {
     return this.#state.name;
   }
@@ -101,12 +99,11 @@ export class LinkChannel extends Duplex {
     return this.#state.id;
   }
 
-  /** Priority, 0 to 7, lower first; chosen by the opening end. */
+  /** 0 to 7, lower first; chosen by the opening end. */
   get urgency(): number {
     return this.#state.urgency;
   }
 
-  /** Whether this end opened it. */
   get isOwn(): boolean {
     return this.#state.isOwn;
   }
@@ -127,8 +124,8 @@ export class LinkChannel extends Duplex {
   }
 
   /**
-   * Iterates over chunks until the peer's end. This end then stays open for an answer, unlike other streams. A `break`
-   * or a throw destroys the channel.
+   * Chunks until the peer's end. This end then stays open for an answer, unlike other streams. A `break` or a throw
+   * destroys the channel.
    */
   override async *[Symbol.asyncIterator](): AsyncGenerator<Buffer, undefined> {
     let hasEnded = false;
@@ -205,7 +202,6 @@ export class LinkChannel extends Duplex {
     this.#closeGathered();
     this.#backlog ??= new RingBuffer<Buffer>(2);
     this.#backlog.push(owned(bytes));
-    // This large chunk does not wait for the program to read.
     if (this.#isWanted) this.#deliver();
   }
 
@@ -214,7 +210,7 @@ export class LinkChannel extends Duplex {
     if (this.#isWanted) this.#deliver();
   }
 
-  /** Whether the program may wait for more than Node's buffer has, without a read. */
+  /** Whether the program may wait without a read for more than Node's buffer has. */
   #mayLook(): boolean {
     return this.#smallPieces < MAX_SMALL_PIECES && this.listenerCount("readable") > 0;
   }
@@ -298,7 +294,7 @@ export class LinkChannel extends Duplex {
 
   /** @internal */
   flushed(): void {
-    // One batch: a fast stream writes one per turn, and a channel waiting for credit no more.
+    // A fast stream writes one batch per turn, and a channel waiting for credit no more.
     const ahead = Math.max(WRITE_AHEAD, Math.min(this.#link.batchBytes(), this.#state.credit));
     if (ahead !== this.writableHighWaterMark) setWriteAhead(this, ahead);
     const callback = this.#callback;
@@ -325,8 +321,8 @@ export class LinkChannel extends Duplex {
 }
 
 /**
- * Fails a destroyed stream's write in flight, for which Node's stream waits. The callback never runs inside the frame
- * or call that destroyed the stream.
+ * Fails a destroyed stream's write in flight, for which Node's stream waits, outside the frame or call that destroyed
+ * it.
  *
  * @internal
  */
@@ -341,7 +337,7 @@ function owned(bytes: Buffer): Buffer {
   return bytes.buffer.byteLength > MAX_WASTE * bytes.length ? Buffer.from(bytes) : bytes;
 }
 
-/** Shared, so an idle channel has no function. */
+/** Shared, since an idle channel needs none. */
 function endGathering(channel: LinkChannel): void {
   channel.endGathering();
 }

@@ -44,10 +44,10 @@ type Callback = (error?: Error | null) => void;
 const OPEN = 1;
 
 /**
- * Makes a byte stream of a WebSocket, for `commence`. A text message, or more than 1,048,576 unread bytes, end it.
+ * Makes a byte stream of a WebSocket, for `commence`. Text messages, or more than 1,048,576 unread bytes, end it.
  *
  * @param webSocket open or connecting
- * @throws InvalidArgumentError `EINVAL` for anything else, or a closed WebSocket
+ * @throws InvalidArgumentError `EINVAL`, also for a closed WebSocket
  */
 export function webSocketStream(webSocket: WebSocketLike): Duplex {
   if (typeof webSocket?.addEventListener !== "function" || typeof webSocket.send !== "function")
@@ -59,7 +59,6 @@ export function webSocketStream(webSocket: WebSocketLike): Duplex {
 class WebSocketStream extends Duplex {
   readonly #webSocket: WebSocketLike;
   #timer: NodeJS.Timeout | undefined;
-  /** The write that waits for the WebSocket to send. */
   #callback: Callback | undefined;
   #ended = false;
 
@@ -148,11 +147,11 @@ class WebSocketStream extends Duplex {
 }
 
 /**
- * Makes a byte stream of a MessagePort, for `commence`: between threads, or a page and its worker. Both ends need it.
- * Acknowledgements limit a port to 1 MiB for an end that does not read.
+ * Makes a byte stream of a MessagePort, for `commence`: between threads, or a page and its worker. Both ends need it. A
+ * port holds at most 1 MiB for an end that does not read.
  *
  * @param port of a `MessageChannel`, or a `parentPort` without other messages
- * @throws InvalidArgumentError `EINVAL` for anything else
+ * @throws InvalidArgumentError `EINVAL`
  */
 export function portStream(port: PortLike): Duplex {
   if (typeof port?.postMessage !== "function" || (port.on ?? port.addEventListener) === undefined)

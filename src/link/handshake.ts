@@ -1,6 +1,6 @@
 /**
- * The handshake of a link (docs/spec/link.md, Handshake): hellos, then proofs that both know the password. Pure, apart
- * from random keys.
+ * The handshake of a link (docs/spec/link.md, Handshake): hellos, then proofs of the password. Pure, apart from random
+ * keys.
  *
  *   hello   "SHOALLNK", version 1, role 1, flags 1, 0, window 4, channels 4, 0 0, length of extension 2, key 32, extension
  *   proof   01, HMAC-SHA256 of both hellos 32; or 00: refused
@@ -9,9 +9,9 @@
  *     └─dialler: sends its proof ──> PROOF ──a good one──────────────> DONE
  *     └─acceptor:                    PROOF ──a good one, sends its own─> DONE
  *
- * Proof keys derive from the password and the shared secret of each hello's fresh X25519 key. So an eavesdropper cannot
- * test passwords, and a man in the middle has two secrets that no proof fits. The dialler proves first, and proofs
- * include the role: an acceptor reveals nothing to a stranger, and no end gets its own proof back.
+ * Proof keys derive from the password and the shared secret of fresh X25519 keys. So an eavesdropper cannot test
+ * passwords, and a man in the middle has two secrets that no proof fits. The dialler proves first, and proofs include
+ * the role: an acceptor reveals nothing to a stranger, and no end gets its own proof back.
  */
 import {
   createHmac,
@@ -104,7 +104,7 @@ export class Handshake {
   }
 
   /**
-   * @param send called with bytes to send
+   * @param send called with bytes
    * @returns bytes after the handshake
    */
   receive(bytes: Buffer, send: (bytes: Buffer) => void): Buffer {

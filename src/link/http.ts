@@ -6,7 +6,7 @@
  *   Upgrade: shoal-link                      Upgrade: shoal-link
  *   SMQ: CLUSTER
  *
- * A request with `SMQ: CLUSTER` but no Upgrade gets a 204 before the stream, as in SMQ's clusters.
+ * A request with `SMQ: CLUSTER` but no Upgrade gets a 204 first, as in SMQ's clusters.
  */
 import type { EventEmitter } from "node:events";
 import {
@@ -53,7 +53,7 @@ export interface AcceptLinksOptions {
   readonly authorize?: ((request: IncomingMessage) => boolean | Promise<boolean>) | undefined;
   /**
    * Gets errors of `onStream`, such as a failed handshake, after its stream is destroyed. Default: the peer's failures
-   * (handshakes, timeouts, broken streams) are ignored, others are unhandled rejections.
+   * (handshakes, timeouts, broken streams) are ignored, others become unhandled rejections.
    */
   readonly onError?: ((error: unknown, request: IncomingMessage) => void) | undefined;
 }
@@ -85,11 +85,10 @@ const DIAL_OPTIONS = {
 } as const;
 
 /**
- * Accepts streams from an HTTP or HTTPS server, by requests with `SMQ: CLUSTER` or `Upgrade: shoal-link`. The server's
- * listeners get other requests.
+ * Accepts streams from an HTTP or HTTPS server: requests with `SMQ: CLUSTER` or `Upgrade: shoal-link`. Its listeners
+ * get other requests.
  *
- * @param onStream called with each unread stream, for `commence` with `role: "acceptor"`; may be async, and `onError`
- *   gets its rejections
+ * @param onStream called with each unread stream, for `commence` with `role: "acceptor"`; may be async
  * @returns stops accepting; streams stay
  * @throws InvalidArgumentError `EINVAL`
  */
@@ -111,7 +110,7 @@ export function acceptLinks(
       if (socket.destroyed) return;
       if (!isAllowed) {
         socket.write("HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
-        // A peer that does not hang up would keep its connection: nothing reads it, and the server's timeouts are off.
+        // Nothing reads the socket, and without the server's timeouts a peer would keep its connection.
         socket.destroySoon();
         return;
       }
@@ -134,7 +133,7 @@ export function acceptLinks(
   };
   const emit = server.emit as (this: EventEmitter, event: string, ...values: unknown[]) => boolean;
   // Precedes the program's listeners, which would answer too. Without an upgrade listener Node.js emits upgrades as
-  // requests; adding one here would take all others from the program.
+  // requests; one here would take all others from the program.
   const intercept = function (this: EventEmitter, event: string, ...values: unknown[]): boolean {
     const [request, second, head] = values as [IncomingMessage, ServerResponse | Socket, Buffer | undefined];
     if ((event !== "request" && event !== "upgrade") || !isMeant(request))
@@ -168,11 +167,11 @@ function detach(request: IncomingMessage, response: ServerResponse): Socket {
 }
 
 /**
- * Opens a stream for a link over HTTP or HTTPS, optionally through a proxy.
+ * Opens a stream for a link over HTTP or HTTPS, also through a proxy.
  *
  * @param url "http://host:port/path" or "https://…"
  * @returns the stream, for `commence` with `role: "dialler"`
- * @throws HandshakeError `ERR_HANDSHAKE` for another status than the server's 101 or the proxy's 200,
+ * @throws HandshakeError `ERR_HANDSHAKE` for other statuses than the server's 101 and the proxy's 200,
  *   `ERR_AUTHENTICATION` at 401, 403 and 407; TransportError with the system's code, or `ERR_TRANSPORT`; TimeoutError
  *   `ETIMEDOUT`; AbortedError `ABORT_ERR`; InvalidArgumentError `EINVAL`
  */

@@ -38,18 +38,18 @@ import {
 import { type ChannelState, type LinkEffects, LinkRules } from "./rules.js";
 import { RecordOpener, RecordSealer } from "./seal.js";
 
-/** Unsent bytes of the stream before new frames wait, so that urgent frames pass soon. */
+/** Unsent bytes of the stream before new frames wait, so urgent ones pass soon. */
 const UNSENT_BYTES = 131_072;
-/** First batch size, bytes: a system call per frame costs more than copying frames. */
+/** First batch, bytes: a system call per frame costs more than copying frames. */
 const BATCH_BYTES = 131_072;
 /**
- * Largest batch for a stream that accepts batches within the call: each batch wakes the peer's process, at the cost of
+ * Largest batch for a stream that accepts batches within the call: each wakes the peer's process, at the cost of
  * copying 64 KiB. The system holds accepted data, so frames here wait no longer.
  */
 const LARGEST_BATCH = 524_288;
 /** ms after which a timer is late: silence while the process paused proves nothing. */
 const LATE_TIMER = 1_000;
-/** ms for the stream to send its data before it is destroyed. */
+/** ms for the stream to send its data. */
 const END_TIMEOUT = 1_000;
 
 const FAILURES: Readonly<Record<HandshakeFailure, string>> = {
@@ -65,11 +65,12 @@ const FAILURES: Readonly<Record<HandshakeFailure, string>> = {
 
 export interface MultiplexLinkOptions {
   /**
-   * Called with each channel of the peer; may be async. Channels are refused without it, or if it throws synchronously.
+   * Called with each channel of the peer; may be async. Without it, or if it throws synchronously, channels are
+   * refused.
    */
   readonly onChannel?: ((channel: LinkChannel, link: MultiplexLink) => unknown) | undefined;
   /**
-   * Shared password of 8 to 1,024 bytes, never sent; the peer needs one too. Of two, the first proves and both are
+   * Shared password of 8 to 1,024 bytes, never sent; the peer needs one too. Of two, the first proves, and both are
    * accepted.
    */
   readonly password?: string | readonly string[] | undefined;
@@ -81,17 +82,17 @@ export interface MultiplexLinkOptions {
    */
   readonly encrypt?: boolean | undefined;
   /**
-   * The dialler proves the password first, so a dialling stranger learns nothing. Two equal roles are refused. Default
+   * The dialler proves the password first, so a dialling stranger learns nothing. Equal roles are refused. Default
    * `either`: the hellos decide.
    */
   readonly role?: LinkRole | undefined;
-  /** First window of a channel, bytes: unread bytes that the peer may send, from 1,024. Default 65,536. */
+  /** First window of a channel, unread bytes that the peer may send, from 1,024. Default 65,536. */
   readonly window?: number | undefined;
-  /** Largest window, bytes; a window grows while it limits its channel. Default 4,194,304. */
+  /** Largest window, bytes; windows grow while they limit their channels. Default 4,194,304. */
   readonly maxWindow?: number | undefined;
-  /** Most unread bytes of the link, the sum of all windows. Default 268,435,456. */
+  /** Unread bytes of the link, the sum of all windows. Default 268,435,456. */
   readonly maxUnread?: number | undefined;
-  /** Most channels opened by the peer at once. Default 4,096. */
+  /** Concurrent channels opened by the peer. Default 4,096. */
   readonly maxChannels?: number | undefined;
   /** ms of silence before a ping; 0: never. Default 15,000. */
   readonly pingInterval?: number | undefined;
@@ -102,13 +103,11 @@ export interface MultiplexLinkOptions {
 }
 
 export type MultiplexLinkEvent =
-  /** Opened by this end (`isOwn`) or the peer. */
+  /** By this end (`isOwn`) or the peer. */
   | { readonly type: "channel:opened"; readonly name: string; readonly id: number; readonly isOwn: boolean }
-  /** Ended in both directions. */
   | { readonly type: "channel:closed"; readonly name: string; readonly id: number; readonly isOwn: boolean }
   /** `onChannel` is missing or threw. */
   | { readonly type: "channel:refused"; readonly name: string; readonly reason: string }
-  /** `onChannel` threw, or its promise rejected. */
   | { readonly type: "handler:failed"; readonly name: string; readonly error: unknown }
   /** The peer accepts no new channels. */
   | { readonly type: "link:draining"; readonly reason: string }
@@ -126,7 +125,7 @@ const EVENTS: EventNames<MultiplexLinkEvent> = {
 
 export interface MultiplexLinkStats {
   readonly channels: number;
-  /** Totals: opened by this end, by the peer, and refused by this end. */
+  /** Totals, opened by this end, by the peer, and refused here. */
   readonly opened: number;
   readonly accepted: number;
   readonly refused: number;
@@ -182,7 +181,7 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
   #isFlushing = false;
   #ended = false;
   #error: ShoalError | undefined;
-  /** Next batch size: doubles while the stream accepts batches at once, else halves. */
+  /** Doubles while the stream accepts batches at once, else halves. */
   #batchBytes = BATCH_BYTES;
   #taken: LinkChannel[] = [];
   readonly #whenIdle: (() => void)[] = [];
@@ -236,20 +235,19 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
     return this.#ended;
   }
 
-  /** Whether either end has a channel of this name open. */
   isOpen(name: string): boolean {
     for (const channel of this.#channels.values()) if (channel.name === name) return true;
     return false;
   }
 
   /**
-   * Opens a channel. Names need not be unique.
+   * Opens a channel; names need not be unique.
    *
    * @param name 1 to 255 bytes
    * @returns once the peer has accepted it
-   * @throws TransportError `ECONNREFUSED` when the peer refuses it, `EMFILE` at a limit of either end, `ERR_TRANSPORT`
-   *   when the link ends; TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN` while
-   *   draining; InvalidArgumentError `EINVAL`
+   * @throws TransportError `ECONNREFUSED` by the peer, `EMFILE` at a limit of either end, `ERR_TRANSPORT` when the link
+   *   ends; TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN` while draining;
+   *   InvalidArgumentError `EINVAL`
    */
   open(name: string, options: OpenChannelOptions = {}): Promise<LinkChannel> {
     return this.run(async () => this.#open(name, options, ChannelKind.BYTES));
@@ -326,8 +324,8 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
   }
 
   /**
-   * @param waits for the other end to close: closing a tcp socket while bytes such as credit arrive resets it, and a
-   *   reset discards data that the peer has not read
+   * @param waits for the other end to close: closing a tcp socket while bytes such as credit arrive resets it, and
+   *   discards data that the peer has not read
    */
   async #endOnPurpose(waits: boolean): Promise<void> {
     if (this.#ended) return;
@@ -454,7 +452,6 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
     if (this.#ended) return;
     const error = this.#lost("the other end closed the stream");
     this.#end(error, error === undefined);
-    // The peer waits for it.
     if (error === undefined) void this.#endStream(false);
   }
 
@@ -530,13 +527,13 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
 }
 
 /**
- * Makes a link of a stream (socket, TLS socket, HTTP upgrade, pipe) by the handshake, and takes the stream over.
+ * Makes a link of a stream (socket, TLS socket, HTTP upgrade, pipe) by the handshake, and takes it over.
  *
  * @param duplex unread, and not in object mode
  * @returns once both ends have proved any password
- * @throws HandshakeError `ERR_AUTHENTICATION` for different passwords or only one, `ERR_HANDSHAKE` for a stream that is
- *   not a link or two ends of one role; TransportError `ERR_TRANSPORT` when the stream ends; TimeoutError `ETIMEDOUT`;
- *   InvalidArgumentError `EINVAL`, the only one that does not destroy the stream
+ * @throws HandshakeError `ERR_AUTHENTICATION` for different passwords or only one, `ERR_HANDSHAKE` for another kind of
+ *   stream or two ends of one role; TransportError `ERR_TRANSPORT` when the stream ends; TimeoutError `ETIMEDOUT`;
+ *   InvalidArgumentError `EINVAL`, which alone does not destroy the stream
  */
 export async function commence(duplex: Duplex, options: MultiplexLinkOptions = {}): Promise<MultiplexLink> {
   const settings = checkLinkOptions("commence", options);
@@ -561,7 +558,7 @@ export async function commence(duplex: Duplex, options: MultiplexLinkOptions = {
   }
 }
 
-/** A stream until the handshake is done: failures are noticed at once, bytes read only when the keys exist. */
+/** Notices failures at once, but reads bytes only when the keys exist. */
 class EarlyStream {
   readonly #duplex: Duplex;
   #failed: Error | undefined;

@@ -3,7 +3,7 @@
  *
  *   program ──tcp──> forwardPort ══channel "tcp/NAME"══> forwardChannels ──tcp──> program
  *
- * The connecting end has a table of names and targets, so the peer reaches nothing else.
+ * Only the connecting end knows targets by names, so the peer reaches nothing else.
  */
 import { connect, createServer, isIP, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -31,11 +31,10 @@ export interface ForwardPortOptions {
   readonly urgency?: number | undefined;
 }
 
-/** A local port that leads through a link. */
 export interface ForwardedPort {
   /** "host:port". */
   readonly address: string;
-  /** Error of the last connection, if it failed. */
+  /** The last connection's error, if it failed. */
   readonly error: Error | undefined;
   /** Frees the port, and ends its connections. */
   close(): Promise<void>;
@@ -53,7 +52,7 @@ const OPTIONS = {
  * Listens at a port, and forwards its connections through a link to a name's target in the peer's {@link
  * forwardChannels}.
  *
- * @param source a link, or a function that makes one when a connection needs it and none exists
+ * @param source a link, or a function that makes one when needed
  * @returns once it listens
  * @throws InvalidArgumentError `EINVAL`; TransportError with the system's code, such as `EADDRINUSE`
  */
@@ -121,10 +120,10 @@ function listen(server: Server, host: string, port: number): Promise<string> {
 }
 
 /**
- * Makes an `onChannel` for links that connects channels of {@link forwardPort} to local targets.
+ * Makes an `onChannel` that connects channels of {@link forwardPort} to local targets.
  *
  * @param targets "host:port" by name, all that can be reached
- * @param otherwise receives other channels, as a link's `onChannel`. Default: they are refused
+ * @param otherwise receives other channels, as a link's `onChannel`. Default: refused
  * @throws InvalidArgumentError `EINVAL`
  */
 export function forwardChannels(

@@ -8,8 +8,8 @@
  * The dialling end opens odd ids, the other even ones, each ascending. A frame for a missing channel is thus late if
  * its id was used, else a fault.
  *
- * Channels alone have windows, so an unread one stops only its sender. A channel without room in `maxUnread`, the sum
- * of windows, is refused.
+ * Only channels have windows, so an unread one stops only its sender. A channel without room in `maxUnread`, the sum of
+ * windows, is refused.
  */
 import { RingBuffer } from "../core/collections/ring-buffer.js";
 import { allocate } from "../core/memory.js";
@@ -45,14 +45,13 @@ import { FairScheduler, type Scheduled } from "./scheduler.js";
 import { ReceiveWindow, WindowBudget } from "./windows.js";
 
 export interface LinkSettings {
-  /** Whether this end's channels have odd ids. */
   readonly isFirst: boolean;
   /** First windows, bytes: this end's and the peer's. */
   readonly window: number;
   readonly peerWindow: number;
   readonly maxWindow: number;
   readonly maxUnread: number;
-  /** Most channels opened by the peer, and by this end. */
+  /** Concurrent channels opened by the peer, and by this end. */
   readonly maxChannels: number;
   readonly peerMaxChannels: number;
   /** ms of silence before a ping, 0: never; and ms for data after it. */
@@ -71,7 +70,7 @@ export interface LinkEffects {
   /** The batch has everything written to the channel. */
   onTaken(channel: ChannelState): void;
   onGoaway(code: number, reason: string): void;
-  /** The peer violated the wire format, or is silent: the link must end. */
+  /** The link must end: the peer violated the wire format, or is silent. */
   onFailed(code: number, reason: string): void;
   onWritable(): void;
 }
@@ -117,7 +116,7 @@ export class ChannelState implements Scheduled {
 export class FrameBatch {
   readonly buffers: Buffer[] = [];
   bytes = 0;
-  /** Heads and small chunks, filled once; from `#start` on not in `buffers` yet. */
+  /** Heads and small chunks; from `#start` on not in `buffers` yet. */
   #slab: Buffer;
   #start = 0;
   #end = 0;
@@ -170,11 +169,11 @@ const SMALL_PIECE = 2_048;
 /** ms for which a shortest round trip counts. */
 const ROUND_TRIP_AGE = 10_000;
 /**
- * Consecutive pings at first: round trips of new processes are many times too long, and windows grown by them build
- * queues that delay all channels.
+ * First pings: round trips of new processes are many times too long, and windows grown by them build queues that delay
+ * all channels.
  */
 const FIRST_PINGS = 8;
-/** ms between pings on a link with traffic. */
+/** ms between pings with traffic. */
 const MEASURE_INTERVAL = 1_000;
 const NOTHING = Buffer.alloc(0);
 
@@ -241,7 +240,6 @@ export class LinkRules implements FrameSink {
     return this.#channels.size;
   }
 
-  /** Whether all channels have ended in both directions; data may be unread. */
   get isFinished(): boolean {
     for (const { finSent, finReceived } of this.#channels.values())
       if (!finSent || !finReceived) return false;
@@ -262,7 +260,6 @@ export class LinkRules implements FrameSink {
     return this.#isClosing || this.#isClosingThere;
   }
 
-  /** Why no channel can be opened now. */
   refusal(): "closing" | "channels" | "unread" | "ids" | undefined {
     const { peerMaxChannels, window } = this.#settings;
     if (this.isClosing) return "closing";
@@ -555,7 +552,7 @@ export class LinkRules implements FrameSink {
     this.#send(FrameType.PING, 0, 0, payload);
   }
 
-  /** A token bucket: opening and resetting cost the peer nothing, but this end a channel each. */
+  /** A token bucket: opening and resetting cost the peer nothing, but this end a channel. */
   #mayReset(): boolean {
     const earned = ((this.#now - this.#resetsAt) / 1_000) * RESETS_PER_SECOND;
     this.#resets = Math.min(this.#resets + earned, RESET_BURST) - 1;

@@ -1,6 +1,5 @@
 /**
- * ZMTP sockets over links: a transport for `registerTransport`, one channel per connection (docs/spec/link.md,
- * Sockets).
+ * ZMTP sockets over links: a transport with a channel per connection (docs/spec/link.md, Sockets).
  *
  *   socket.connect("link://SITE/NAME") ──dial──> channel "zmtp/NAME" of the link of SITE ──onChannel──> socket bound to "link://NAME"
  *
@@ -51,7 +50,7 @@ interface Site {
 
 /**
  * Socket endpoints that are names at a link's other end: `bind("link://NAME")` there, `connect("link://SITE/NAME")`
- * here. For shoal's `registerTransport`; its `onChannel` is for links.
+ * here. For `registerTransport`; its `onChannel` is for links.
  *
  * @example
  * ```ts no-run
@@ -69,7 +68,7 @@ interface Site {
  */
 export class LinkTransport implements Transport {
   readonly scheme: string;
-  /** A link's `onChannel`: passes channels to the sockets bound to their names. */
+  /** Passes channels to the sockets bound to their names; for links. */
   readonly onChannel: (channel: LinkChannel, link: MultiplexLink) => unknown;
   readonly #sites = new Map<string, Site>();
   readonly #bound = new Map<string, TransportAcceptor>();
@@ -88,8 +87,7 @@ export class LinkTransport implements Transport {
   /**
    * Adds a link under a site name.
    *
-   * @param source a link, or a function that makes one when a socket needs it and none exists, so that sockets
-   *   reconnect
+   * @param source a link, or a function that makes one when a socket needs it, so that sockets reconnect
    * @returns removes the site; existing connections stay
    * @throws InvalidArgumentError `EINVAL`, also for a duplicate name
    */

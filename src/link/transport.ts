@@ -1,12 +1,12 @@
 /**
- * Named channels over all links of a program, to the peers that have the name open.
+ * Named channels over all links of a program, to peers that have the name open.
  *
  *   open(name)   opens on each link a channel for sending. Refused: the peer has not opened the name
  *   OPEN comes   the peer has opened the name: its channel is for its messages; a refused channel of this end is opened again
  *   status       "open" when the peer accepts this end's channel; "closed" when that ends, or this end closes the name
  *
- * Closing a name lets this end's channel send queued data, and resets the peer's. After reopening at once, the new
- * channel's messages follow the old one's.
+ * Closing a name lets this end's channel send queued data, and resets the peer's. After reopening, the new channel's
+ * messages follow the old one's.
  */
 
 import type { Duplex } from "node:stream";
@@ -36,11 +36,10 @@ export type NameStatus = "open" | "closed";
 
 export type LinkStatus = "connected" | "ended";
 
-/** Options of a {@link MultiplexTransport} and its links. */
 export interface MultiplexTransportOptions extends Omit<MultiplexLinkOptions, "onChannel" | "role"> {
-  /** Most bytes of a message: a longer one is not sent, and ends its channel on receipt. Default 1,048,576. */
+  /** Bytes of a message: a longer one is not sent, and ends its channel on receipt. Default 1,048,576. */
   readonly maxMessageSize?: number | undefined;
-  /** Most queued bytes of a channel; beyond them `sendFrame` rejects with `ERR_TOO_MANY_PENDING`. Default 4,194,304. */
+  /** Queued bytes of a channel beyond which `sendFrame` rejects with `ERR_TOO_MANY_PENDING`. Default 4,194,304. */
   readonly maxQueueBytes?: number | undefined;
   /** Most links. Default 1,024. */
   readonly maxLinks?: number | undefined;
@@ -56,7 +55,6 @@ export type MultiplexTransportEvent =
     }
   /** A message was too long or cut. */
   | { readonly type: "channel:failed"; readonly name: string; readonly error: unknown }
-  /** A callback of the program threw or rejected. */
   | { readonly type: "handler:failed"; readonly name: string; readonly error: unknown };
 
 const EVENTS: EventNames<MultiplexTransportEvent> = {
@@ -94,7 +92,7 @@ interface OpenName {
 interface Way {
   out: LinkChannel | undefined;
   isOpening: boolean;
-  /** The peer's channels; the first is read to its end. Several exist after the peer has reopened the name. */
+  /** The peer's channels; the first is read to its end before those of a reopened name. */
   readonly ins: Set<LinkChannel>;
   opened: number;
 }
@@ -106,8 +104,7 @@ const TRANSPORT_OPTIONS = {
 } as const;
 
 /**
- * Named channels over any number of links, with callbacks: the transport of a cluster whose nodes make their streams
- * themselves.
+ * Named channels over any number of links, with callbacks, for clusters whose nodes make their streams.
  *
  * @example
  * ```ts
@@ -143,7 +140,7 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
   #refused = 0;
 
   /**
-   * @param password known to all ends, if any
+   * @param password known to all ends
    * @throws InvalidArgumentError `EINVAL`
    */
   constructor(password?: string | readonly string[], options: MultiplexTransportOptions = {}) {
@@ -162,9 +159,9 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
    * Opens a name on all links, also later ones.
    *
    * @param name 1 to 255 bytes
-   * @param onStatus called when a peer has the name open too, and when that ends
-   * @param onData called with each message; while its promise is pending, that link's next message of the name waits,
-   *   which stops only its sender
+   * @param onStatus called when a peer has the name open too, and no longer
+   * @param onData called with each message; a pending promise delays that link's next message of the name, and its
+   *   sender
    * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` for an open name, or too many; ClosedError `EBADF`
    */
   open(name: string, onStatus: OnStatus, onData: OnData): void {
@@ -183,9 +180,9 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
     return this.#names.has(name);
   }
 
-  /** @returns whether the name was open */
+  /** @returns whether it was open */
   override close(name: string): boolean;
-  /** Closes the names, then the links; as `close` of each driver. */
+  /** Closes names, then links; as each driver's `close`. */
   override close(options?: PatternCloseOptions): Promise<void>;
   override close(given?: string | PatternCloseOptions): boolean | Promise<void> {
     return typeof given === "string" ? this.#closeName(given) : super.close(given);
@@ -214,7 +211,7 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
   /**
    * Makes a link of a stream, with all names.
    *
-   * @param onStatus called when the link is up, and when it has ended
+   * @param onStatus called when the link is up, and has ended
    * @throws as the function `commence`; InvalidStateError `EFSM` for too many links; ClosedError `EBADF`
    */
   commence(
@@ -261,9 +258,8 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
   /**
    * @param data copied
    * @returns once the stream has accepted it
-   * @throws UnroutableError `EHOSTUNREACH` for a name not open at both ends; InvalidStateError `ERR_TOO_MANY_PENDING`
-   *   for a full queue; InvalidArgumentError `EINVAL` for too long a message; TransportError `ERR_TRANSPORT` when the
-   *   channel ends first
+   * @throws UnroutableError `EHOSTUNREACH` for a name not open at both ends; InvalidStateError `ERR_TOO_MANY_PENDING`;
+   *   InvalidArgumentError `EINVAL` for too long a message; TransportError `ERR_TRANSPORT` when the channel ends first
    */
   sendFrame(link: MultiplexLink, name: string, data: Uint8Array): Promise<void> {
     return this.run(async () => {
@@ -370,7 +366,7 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
     );
   }
 
-  /** Retries once per OPEN of the peer meanwhile, since a peer may open a name and still refuse it here. */
+  /** Retries once per OPEN of the peer meanwhile, since a peer may open a name and still refuse it. */
   #openAgain(link: MultiplexLink, name: string, way: Way, opened: number): void {
     if (way.opened !== opened && this.#links.get(link)?.get(name) === way) this.#openOn(link, name);
   }
