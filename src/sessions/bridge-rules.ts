@@ -24,7 +24,6 @@ interface BridgeRecord extends BridgeHandle {
 export interface BridgedMessage {
   readonly topic: string;
   readonly data: Buffer;
-  /** The publisher's trace. */
   readonly context?: Buffer | undefined;
 }
 
@@ -32,7 +31,7 @@ function readBridge(view: View): BridgeRecord | undefined {
   return view.getJson<BridgeRecord>(keys.bridge);
 }
 
-/** @returns `false`: another running server has it */
+/** @returns `false` if another running server has it */
 export function takeBridge(
   view: View,
   { server, term }: BridgeHandle,

@@ -1,6 +1,6 @@
 /**
- * Delivers the cluster's messages to sessions. One server of a store at a time subscribes its node to all sessions'
- * filters and keeps matching messages (bridge-rules.ts); the others check whether it runs.
+ * Delivers the cluster's messages to sessions. One server of a store subscribes its node to all sessions' filters and
+ * keeps matching messages (bridge-rules.ts); the others check whether it runs.
  *
  *   idle ──look: no running server has the bridge──> subscribed: one subscription of the node for each filter
  *     ^                                                  │
@@ -147,7 +147,7 @@ export class Bridge {
     this.#subscriptions.delete(filter);
   }
 
-  /** @returns if many are waiting, a promise of this one's keeping, for which its link waits */
+  /** @returns with many waiting, a promise of this one's keeping, for which its link waits */
   #onMessage({ topic, data: given, context: trace }: SessionNodeMessage): void | Promise<void> {
     const { directory, settings, storeFailed, transactions, wake } = this.#context;
     const handle = this.#handle;

@@ -19,9 +19,7 @@ import { MAX_SETTLED, MAX_TOKEN } from "./bounds.js";
 import type { SessionFailure } from "./error.js";
 import { isSessionId, type SessionDropPolicy } from "./records.js";
 
-/** Events of {@link SessionClient}. */
 export type SessionClientEvent =
-  /** The session keeps `queued` messages. */
   | {
       readonly type: "session:opened";
       readonly endpoint: string;
@@ -35,15 +33,13 @@ export type SessionClientEvent =
       readonly reason: string;
       readonly delay: number;
     }
-  /** Another program has the session, or it was removed or refused. All calls now reject. */
+  /** Another program has the session, or it was removed or refused. All calls reject. */
   | { readonly type: "session:ended"; readonly reason: SessionFailure; readonly text: string }
   /** `count` messages dropped since the last report; `old` of all drops were by age. */
   | { readonly type: "messages:dropped"; readonly count: number; readonly old: number }
-  /** A server's message was malformed. */
   | { readonly type: "message:invalid"; readonly reason: string }
   | EndpointSourceEvent;
 
-/** Statistics of {@link SessionClient}. */
 export interface SessionClientStats {
   readonly isOpen: boolean;
   /** Times that a server opened the session. */
@@ -54,7 +50,7 @@ export interface SessionClientStats {
   readonly published: number;
   readonly duplicates: number;
   readonly dropped: number;
-  /** Publications without an answer. */
+  /** Unanswered publications. */
   readonly publishing: number;
   /** Unacknowledged messages, and those the program has yet to receive. */
   readonly unacknowledged: number;
@@ -75,7 +71,7 @@ const OPTIONS = {
   id: text(),
   /** Text for the servers' `authorize`, at most 512 bytes. Default "". */
   token: text(),
-  /** Removes an earlier session of this id on this client's first opening. Default false. */
+  /** Removes an earlier session of this id on the first opening. Default false. */
   clean: boolean(false),
   /** Lifetime without a connection; 0: none, -1: as long as servers allow. Default 3,600,000. */
   expiry: integer({ default: 3_600_000, min: -1, max: Number.MAX_SAFE_INTEGER }),
@@ -97,13 +93,13 @@ const OPTIONS = {
   maxPending: integer({ default: 10_000 }),
   /** Bytes of their data. Default 64 MiB. */
   maxPendingBytes: bytes({ default: 67_108_864 }),
-  /** Time for a server to open the session before the next is tried. Default 2,000. */
+  /** Time for a server to open the session. Default 2,000. */
   openTimeout: integer({ default: 2_000 }),
   /** Time between the DEALER's PINGs. Default 200. */
   heartbeatInterval: integer({ default: 200 }),
-  /** Silence after a PING until the client leaves the server. Default 700. */
+  /** Silence after a PING. Default 700. */
   heartbeatTimeout: integer({ default: 700 }),
-  /** Delay after all servers failed to open the session; doubles each time, half of it random. Default 50. */
+  /** Delay after all servers failed; doubles each time, half of it random. Default 50. */
   reconnectInterval: integer({ default: 50 }),
   /** Longest such delay. Default 1,000. */
   reconnectMaxInterval: integer({ default: 1_000 }),
@@ -127,7 +123,6 @@ export type SessionPublishOptions = Given<typeof PUBLISH_OPTIONS>;
 
 export type SessionClientSettings = ReturnType<typeof clientSettings>;
 
-/** @throws InvalidArgumentError `EINVAL` */
 export function clientSettings(options: SessionClientOptions) {
   const settings = checkOptions("SessionClient", OPTIONS, options);
   const { id, token = "" } = settings;

@@ -1,5 +1,5 @@
 /**
- * The state machine of a client: its server, its messages, and its requests, which it repeats to the next server. Pure.
+ * The state machine of a client: its server, messages, and requests, which it repeats to the next server. Pure.
  *
  *   resting ──time──> opening ──OPENED──> open ──ENDED, disconnected──> resting
  *      ^                 └──refused, time, disconnected──┘
@@ -227,7 +227,7 @@ export class SessionClientRules {
   }
 
   /**
-   * Leaves the session. To remove it, servers are asked until one has done so.
+   * Leaves the session; to remove it, servers are asked until one has done so.
    *
    * @param end removes the session @param limit ms; -1: no limit
    */

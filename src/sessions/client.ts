@@ -1,4 +1,4 @@
-/** A client of sessions: a DEALER to one server at a time, driven by client-rules.ts. */
+/** A client of sessions: a DEALER to one server at a time (client-rules.ts). */
 
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
@@ -45,7 +45,6 @@ import { type PublishedResult, SessionClientRules } from "./client-rules.js";
 import { SessionError } from "./error.js";
 import { type DeliveredMessage, decodeServerMessage, encodeClientMessage } from "./protocol.js";
 
-/** A message of a session. */
 export interface SessionMessage {
   readonly topic: string;
   readonly data: Buffer;
@@ -57,19 +56,16 @@ export interface SessionMessage {
   readonly time: number;
   /** Whether an earlier connection may have received it. */
   readonly redelivered: boolean;
-  /**
-   * Removes the message from the session. The next program that opens the session gets unacknowledged messages again.
-   * Further calls have no effect.
-   */
+  /** Removes the message from the session. The next program that opens the session gets unacknowledged ones again. */
   acknowledge(): void;
 }
 
-/** Most ms of a stall that count, since messages that arrived meanwhile are read first. */
+/** Most ms of a stall that count, since messages of that time are read first. */
 const MAX_STEP = 250;
 
 /**
  * A client with a session, by its id, at any server of a store. The session keeps filters and messages while the client
- * is away. A later client with the id takes it over, and the earlier one ends with `taken`.
+ * is away. A later client with the id takes it over; the earlier one ends with `taken`.
  *
  * @example
  * ```ts
@@ -118,9 +114,7 @@ export class SessionClient
   };
 
   /**
-   * Connects at once.
-   *
-   * @param endpoints servers of one store: a list by preference, or a source such as a node's `resolver`
+   * @param endpoints servers of one store, by preference, or a source such as a node's `resolver`
    * @throws InvalidArgumentError `EINVAL` for an invalid option, or without an `id`
    */
   constructor(endpoints: PatternEndpoints, options: SessionClientOptions) {
@@ -188,7 +182,7 @@ export class SessionClient
     return this.#settings.id;
   }
 
-  /** Endpoint of the current or last server; "" before the first. */
+  /** The current or last server's; "" before the first. */
   get endpoint(): string {
     return this.#endpoint;
   }
@@ -196,8 +190,8 @@ export class SessionClient
   /**
    * Waits until a server has opened the session.
    *
-   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; SessionError `ERR_SESSION` for an ended session;
-   *   ClosedError `EBADF`, `EAGAIN`
+   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; SessionError `ERR_SESSION`; ClosedError `EBADF`,
+   *   `EAGAIN`
    */
   ready(options: PatternWaitOptions = {}): Promise<void> {
     const isReady = this.#counts.connections > 0;
@@ -209,7 +203,7 @@ export class SessionClient
   }
 
   /**
-   * Adds filters: the session keeps messages of matching topics until `unsubscribe`. Repeating a filter has no effect.
+   * Adds filters: the session keeps messages of matching topics until `unsubscribe`.
    *
    * @param filters as in MQTT 5: `orders/+/new`, `orders/#`
    * @returns settles when the store has them
@@ -226,11 +220,10 @@ export class SessionClient
   }
 
   /**
-   * Publishes to all sessions with a matching filter, repeatedly until a server answers; each session keeps the message
-   * once.
+   * Publishes to all sessions with a matching filter, repeatedly until a server answers; each keeps the message once.
    *
    * @param data copied
-   * @returns settles when each session has it in the store
+   * @returns settles when their store has it
    * @throws SessionError `ERR_SESSION`, with the reason `full` if a full session refuses it; TimeoutError `ETIMEDOUT`
    *   and AbortedError `ABORT_ERR`, though it may be published; InvalidArgumentError `EINVAL`; InvalidStateError
    *   `ERR_TOO_MANY_PENDING`; ClosedError `EBADF`, `EAGAIN`
@@ -282,8 +275,7 @@ export class SessionClient
   /**
    * The next message, without repetitions after a reconnection.
    *
-   * @throws TimeoutError `EAGAIN`; AbortedError `ABORT_ERR`; SessionError `ERR_SESSION` for an ended session;
-   *   ClosedError `EBADF`, `EAGAIN`
+   * @throws TimeoutError `EAGAIN`; AbortedError `ABORT_ERR`; SessionError `ERR_SESSION`; ClosedError `EBADF`, `EAGAIN`
    */
   receive(options: WaitOptions = {}): Promise<SessionMessage> {
     try {
@@ -307,7 +299,7 @@ export class SessionClient
     }
   }
 
-  /** Messages until the client closes. @throws SessionError `ERR_SESSION` for an ended session */
+  /** Messages until the client closes. @throws SessionError `ERR_SESSION` */
   async *[Symbol.asyncIterator](): AsyncIterator<SessionMessage, undefined> {
     for (;;) {
       try {
@@ -320,11 +312,10 @@ export class SessionClient
   }
 
   /**
-   * Removes the session with filters and messages, and closes. If a server stops or its store fails, the next one is
-   * asked.
+   * Removes the session with filters and messages, and closes. Servers are asked until one answers.
    *
-   * @throws TimeoutError `ETIMEDOUT` without an answer within `timeout` ms, ClosedError `EAGAIN` if the client closed
-   *   meanwhile: the session may stay; SessionError `ERR_SESSION` if another program has it
+   * @throws TimeoutError `ETIMEDOUT` after `timeout` ms, ClosedError `EAGAIN` if the client closed meanwhile: the
+   *   session may stay; SessionError `ERR_SESSION` if another program has it
    */
   async end(options: { readonly timeout?: number | undefined } = {}): Promise<void> {
     checkKeys("SessionClient.end", options, ["timeout"]);

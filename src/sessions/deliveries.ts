@@ -1,6 +1,6 @@
 /**
  * A connection's part of a session's queue: messages in order, within the client's window. Acknowledgements, in any
- * order, are reported to the store together.
+ * order, reach the store together.
  *
  *   ... acknowledged | in flight: sent, not acknowledged | not sent ...
  *                   low                                 next

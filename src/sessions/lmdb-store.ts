@@ -1,5 +1,5 @@
 /**
- * Sessions on LMDB, in one folder of one machine, open to several processes; LMDB lets one write at a time. A settled
+ * Sessions on LMDB, in a folder of one machine, open to several processes, one of which writes at a time. A settled
  * commit is on the disk; waiting ones share one (group commit).
  *
  *   sessions   key       -> version 8 | value
@@ -24,7 +24,6 @@ const OPTIONS = {
   maxPendingWrites: bytes({ default: 100_000, min: 0 }),
 };
 
-/** Options of {@link LmdbSessionStore.open}. */
 export type LmdbSessionStoreOptions = Given<typeof OPTIONS>;
 
 interface Commit {

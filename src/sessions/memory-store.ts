@@ -9,7 +9,7 @@ import type {
 } from "./store.js";
 
 /**
- * A {@link SessionStore} in memory, for tests and sessions that may end with the process, whose servers can share it.
+ * A {@link SessionStore} in memory, for tests and sessions that may end with the process.
  *
  * @example
  * ```ts

@@ -6,7 +6,7 @@
  *   v   the value
  *
  * A commit takes advisory locks for its keys, then compares versions. Keys share a fixed number of locks, so unrelated
- * commits can wait for each other. Databases without advisory locks use `isolation: "serializable"`.
+ * commits can wait for each other. Databases without them use `isolation: "serializable"`.
  */
 import { describe } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
@@ -42,7 +42,6 @@ const OPTIONS = {
   timeout: integer({ default: 30_000 }),
 };
 
-/** Options of {@link PostgresSessionStore.open}. */
 export type PostgresSessionStoreOptions = Given<typeof OPTIONS>;
 
 const TABLE = /^[a-z_][a-z0-9_]{0,39}$/;

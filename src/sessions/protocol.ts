@@ -1,6 +1,6 @@
 /**
- * Messages between clients and servers (docs/spec/sessions.md), as tables that give types, encoding and decoding. The
- * first frame has the code and the numbers, big-endian; other fields are frames. Times are ms since 1970.
+ * Messages between clients and servers (docs/spec/sessions.md): tables give types, encoding and decoding. The first
+ * frame has code and numbers, big-endian; other fields are frames. Times are ms since 1970.
  */
 import { isUtf8 } from "node:buffer";
 import { filterFault, topicFault } from "../cluster/messaging/topics.js";

@@ -13,7 +13,7 @@
  *   n/SERVER            a running server: its number grows
  *   g/ID/LIFE           a removed session, whose messages and message ids are still there
  *
- * Each session made has a new LIFE, so message numbers are never reused. Values are records with a checksum
+ * Each new session has a new LIFE, so message numbers are never reused. Values are records with a checksum
  * (patterns/kit/store/record.ts).
  */
 import { createHash } from "node:crypto";
@@ -31,7 +31,6 @@ export interface SessionLimits {
   readonly drop: SessionDropPolicy;
 }
 
-/** Messages dropped since the session was made. */
 export interface SessionDrops {
   /** Drops by a full queue. */
   readonly full: number;
@@ -52,7 +51,7 @@ export interface SessionRecord {
   readonly epoch: number;
   readonly life: string;
   readonly owner?: SessionOwner | undefined;
-  /** Whether it existed at its last opening, and whether the same instance had opened it before. */
+  /** Whether it existed at its last opening, and the same instance had opened it before. */
   readonly isPresent: boolean;
   readonly isContinued: boolean;
   /** Time of getting or losing its owner, ms since 1970. */
@@ -61,7 +60,7 @@ export interface SessionRecord {
   readonly expiry: number;
   readonly limits: SessionLimits;
   readonly filters: number;
-  /** Messages have numbers from `head` to before `tail`; `count` of them, with `bytes`, are still there. */
+  /** Numbers run from `head` to before `tail`; `count` messages, with `bytes`, are still there. */
   readonly head: number;
   readonly tail: number;
   readonly count: number;

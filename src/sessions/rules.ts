@@ -1,13 +1,13 @@
 /**
  * The state machine of sessions: operations on a view of the store that depend only on it and their arguments. After a
- * lost answer of the store an operation runs again, and must have the same result.
+ * lost answer of the store an operation runs again, with the same result.
  *
  *   (none) ──open──> owned ──detach, its server is lost──> kept ──expiry──> (none)
  *                    │  ^                                   │
  *                    │  └──────────────open─────────────────┘
  *                    └──open by another connection: owned by that one; operations of the first one fail with `taken`
  *
- * A session's messages have numbers from `head` to `tail`, without those of acknowledged and dropped messages.
+ * Messages have numbers from `head` to `tail`, except acknowledged and dropped ones.
  */
 import {
   EVICTED_AT_ONCE,
@@ -157,8 +157,8 @@ const EMPTY = {
 } as const;
 
 /**
- * Gives a session to a connection, and makes it if missing. The last client to open it for the first time has it; an
- * earlier client that connects again was taken over, perhaps without knowing.
+ * Gives a session to a connection, and makes a missing one. The last client to open it for the first time has it; an
+ * earlier one that connects again was taken over.
  *
  * @param life of a new session
  * @throws SessionError `taken` for a client taken over or an outdated attempt; `unavailable` past `maxSessions`
@@ -234,7 +234,7 @@ export function detach(view: View, handle: SessionHandle, sent: number, now: num
   }
 }
 
-/** A sweep removes messages and message ids later (sweeper.ts). */
+/** A sweep (sweeper.ts) removes messages and message ids. */
 function remove(view: View, id: string, record: SessionRecord): void {
   view.set(keys.session(id), undefined);
   const filters = readFilters(view, id);
@@ -315,11 +315,7 @@ export function changeFilters(
   noteChange(view, id);
 }
 
-/**
- * Keeps a client's message in each session with a matching filter.
- *
- * @throws SessionError `taken`, `gone`; `invalid` for a number out of order
- */
+/** @throws SessionError `taken`, `gone`; `invalid` for a number out of order */
 export function publish(
   view: View,
   handle: SessionHandle,
@@ -344,7 +340,7 @@ export function publish(
   return { isDuplicate: false, refusedBy: undefined, ...kept };
 }
 
-/** Refuses a publication for a full store without adding a key, so that the next can follow. @throws as `publish` */
+/** Refuses a publication for a full store without a new key, so that the next can follow. @throws as `publish` */
 export function refusePublication(view: View, handle: SessionHandle, number: number): PublishOutcome {
   view.need([keys.session(handle.id)]);
   const self = owned(view, handle);
@@ -370,16 +366,13 @@ function noteRefusal(
   return { isDuplicate: false, refusedBy, sessions: 0, owned: [] };
 }
 
-/** Number of sessions that keep a message, and matching sessions with an owner. */
+/** Sessions that keep a message, and matching ones with an owner. */
 export interface Kept {
   readonly sessions: number;
   readonly owned: readonly Owned[];
 }
 
-/**
- * @param refuse gives the result if a session refuses the message, which none then keeps. Default: that session drops
- *   it
- */
+/** @param refuse the result if a session refuses the message, which none then keeps. Default: that session drops it */
 export function keepMessage<R = never>(
   view: View,
   directory: SubscriptionDirectory,

@@ -1,6 +1,4 @@
 /**
- * A server's connections to its clients.
- *
  *            OPEN                 the store has it               CLOSE                  done
  *   (none) ---------> opening -------------------------> open ----------> closing ------------> ended
  *                        |  refused                       |  taken, gone, invalid, disconnected, stopping
@@ -131,13 +129,13 @@ export class SessionConnections {
     return this.#check(sessions.flatMap((id) => this.#open.get(id) ?? []));
   }
 
-  /** Compares all connections to the store, and releases sessions that failed to be released. @throws StoreError */
+  /** Compares all connections to the store, and retries failed releases. @throws StoreError */
   async checkAll(): Promise<void> {
     for (const { handle, sent } of this.#unreleased.splice(0)) this.#release(handle, sent);
     await this.#check([...this.#open.values()]);
   }
 
-  /** Sends all clients to another server, and opens no more sessions. */
+  /** Sends clients to another server, and opens no sessions. */
   endAll(): void {
     this.#isStopping = true;
     for (const connection of [...this.#connections.values()]) this.#end(connection, "stopping");

@@ -18,7 +18,6 @@ import type { SessionFailure } from "./error.js";
 import { decodeJson, lastPart, type SessionDropPolicy, type SessionRecord } from "./records.js";
 import type { SessionStore } from "./store.js";
 
-/** A node's message, as a server uses it. */
 export interface SessionNodeMessage {
   readonly topic: string;
   readonly data: Buffer;
@@ -26,9 +25,8 @@ export interface SessionNodeMessage {
   readonly context?: Buffer | undefined;
 }
 
-/** A node's client, as a server uses it. */
 export interface SessionNodeClient {
-  /** `ready` settles when the other nodes know the subscription, and rejects if one does not answer. */
+  /** `ready` settles when the other nodes know it, and rejects if one does not answer. */
   subscribe(
     filter: string,
     handler: (message: SessionNodeMessage) => unknown,
@@ -49,49 +47,43 @@ export interface SessionRequest {
   readonly token: string;
 }
 
-/** Events of {@link SessionServer}. */
 export type SessionServerEvent =
   | { readonly type: "session:opened"; readonly id: string; readonly isPresent: boolean }
-  /** The session is kept for its `expiry`. */
+  /** The session stays for its `expiry`. */
   | {
       readonly type: "session:closed";
       readonly id: string;
       readonly reason: SessionFailure | "left" | "closed";
     }
-  /** Its client or an operator removed the session, or it has expired. */
+  /** Removed by its client or an operator, or expired. */
   | { readonly type: "session:removed"; readonly id: string; readonly reason: "ended" | "expired" }
   | { readonly type: "session:refused"; readonly id: string; readonly reason: string }
-  /** This server now keeps nodes' messages, and all nodes know its subscriptions. */
+  /** This server now keeps nodes' messages. */
   | { readonly type: "topics:taken" }
-  /** This server no longer keeps nodes' messages. */
+  /** Another server keeps nodes' messages. */
   | { readonly type: "topics:left" }
-  /** The node refused a session's filter: the session gets no messages of nodes by it. */
+  /** The node refused a filter: its session gets no messages of nodes by it. */
   | { readonly type: "topics:refused"; readonly filter: string; readonly error: unknown }
   /** Affected clients are disconnected, and repeat their requests. */
   | { readonly type: "store:failed"; readonly error: unknown }
   /** The client was disconnected. */
   | { readonly type: "message:invalid"; readonly reason: string };
 
-/** Statistics of {@link SessionServer}. */
 export interface SessionServerStats {
   readonly connections: number;
-  /** Copies of publications, delivered messages, acknowledged messages. */
   readonly published: number;
   readonly delivered: number;
   readonly acknowledged: number;
   /** Copies of nodes' messages, and messages lost by the store's failures. */
   readonly clusterKept: number;
   readonly clusterLost: number;
-  /** Bytes of unacknowledged messages. */
   readonly inFlightBytes: number;
-  /** Repeated publications. */
   readonly duplicates: number;
   /** Waiting operations; commits, their operations, and conflicts with other servers. */
   readonly pending: number;
   readonly commits: number;
   readonly operations: number;
   readonly conflicts: number;
-  /** Filters of all sessions. */
   readonly filters: number;
 }
 
@@ -111,13 +103,13 @@ const OPTIONS = {
   /** Store of the sessions, which the program closes after the server. */
   store: object<SessionStore>(),
   /**
-   * Node over which servers wake each other and advertise their endpoints under `name`. Without it, clients of other
-   * servers get messages within `pollInterval`.
+   * Node for waking each other and advertising endpoints under `name`. Without it, clients of other servers get
+   * messages within `pollInterval`.
    */
   node: object<SessionNode>(),
   /**
-   * Filters of the cluster's topics: sessions with a filter keep matching messages of nodes. `["#"]`: all topics
-   * without a leading `$`. Must be equal at all servers of a store. Default: none.
+   * Filters of the cluster's topics: sessions keep matching messages of nodes. `["#"]`: all topics without a leading
+   * `$`. Must be equal at all servers of a store. Default: none.
    */
   clusterTopics: anything<readonly string[]>(),
   /** Name, equal at all servers of a store. Default "sessions". */
@@ -149,7 +141,7 @@ const OPTIONS = {
   maxPendingBytes: bytes({ default: 67_108_864 }),
   /** Time between polls for other servers' changes. Lower finds lost wake-ups sooner and reads more. Default 1,000. */
   pollInterval: integer({ default: 1_000 }),
-  /** Time without a sign of life in the store after which a server is lost. Default 10,000. */
+  /** Time without a sign of life in the store until a server is lost. Default 10,000. */
   serverTimeout: integer({ default: 10_000 }),
   /** Options of the ROUTER, such as security. */
   socketOptions: object<RouterOptions>(),
@@ -162,7 +154,6 @@ export const LIST_OPTIONS = { after: text(), limit: integer({ default: 1_000, ma
 
 export type SessionServerSettings = ReturnType<typeof serverSettings>;
 
-/** @throws InvalidArgumentError `EINVAL` */
 export function serverSettings(options: SessionServerOptions) {
   const settings = checkOptions("SessionServer", OPTIONS, options);
   const { store } = settings;

@@ -1,6 +1,5 @@
 /**
- * A server of sessions: a ROUTER and a store with all its state, which any number of servers can share, so a client
- * finds its session at each.
+ * A server of sessions: a ROUTER, and a store with all its state that any number of servers can share.
  *
  *   client ──OPEN──> server ──open──> store          takes the session from its server, and wakes that one
  *          <─MESSAGE─       <─scan───                as many as the client's window allows
@@ -33,7 +32,7 @@ import { Sweeper } from "./sweeper.js";
 import { Transactions } from "./transactions.js";
 
 /**
- * Gives clients their sessions, at any server of a store. When one ends, its clients connect to the next.
+ * Gives clients their sessions at any server of a store. When one ends, its clients connect to the next.
  *
  * @example
  * ```ts
@@ -60,7 +59,7 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
   #timer: NodeJS.Timeout | undefined;
   #begun: Promise<void> | undefined;
 
-  /** @throws InvalidArgumentError `EINVAL` for an invalid option, or no store */
+  /** @throws InvalidArgumentError `EINVAL` */
   constructor(options: SessionServerOptions) {
     super("SessionServer", SESSION_SERVER_EVENTS);
     this.#settings = serverSettings(options);

@@ -1,8 +1,8 @@
 /**
- * The interface of a store of sessions; those in memory, on LMDB and in PostgreSQL are in this folder. Others must pass
- * `checkSessionStore` (test/sessions/store-contract.ts).
+ * The interface of a store of sessions. Other stores than those in this folder must pass `checkSessionStore`
+ * (test/sessions/store-contract.ts).
  *
- * transactions.ts keeps all promises of sessions with these four calls; a store has no rules:
+ * transactions.ts keeps all promises with these four calls; a store has no rules:
  *
  *   read keys ──> decide ──> commit: the checks hold? ──yes──> all writes are durable
  *        ^                            └──no: another server was faster
@@ -46,7 +46,7 @@ export interface SessionStoreScan {
 
 /**
  * A store of sessions. Keys are ASCII texts of at most 200 characters, ordered by bytes. Calls can be concurrent, also
- * from several processes that share the store. Each rejects with a StoreError, or ClosedError `EBADF` after `close`.
+ * from several processes. Each rejects with a StoreError, or ClosedError `EBADF` after `close`.
  */
 export interface SessionStore {
   /** Name in texts: "lmdb", "postgres", … */
@@ -66,7 +66,6 @@ export interface SessionStore {
   close(): Promise<void>;
 }
 
-/** Reads any number of keys, page by page. */
 export async function readMany(
   store: SessionStore,
   keys: readonly string[],

@@ -1,6 +1,6 @@
 /**
  * Operations on a store, in batches: each commit takes all that wait. If another server was faster, or the store's
- * answer was lost, the batch is read and run again, so operations are idempotent (rules.ts).
+ * answer was lost, the batch is read and run again, so operations are idempotent.
  *
  *   waiting ──> run ──unread──> read ──┐
  *                ^ <───────────────────┘
@@ -62,7 +62,7 @@ export class Transactions {
 
   /**
    * @param bytes counted in `maxPendingBytes`
-   * @returns the operation's result, once its writes are durable
+   * @returns the result, once the operation's writes are durable
    * @throws the operation's error; StoreError; ClosedError `EBADF`
    */
   run<T>(run: Operation<T>, bytes = 0, whenFull?: WhenFull<T>): Promise<T> {
@@ -155,7 +155,7 @@ export class Transactions {
     }
   }
 
-  /** Runs operations until they need no more reads or preparations. Those that depend on the batch's writes run after its commit. */
+  /** Runs operations until they need no more reads or preparations; those that depend on the batch's writes follow its commit. */
   async #settle(batch: readonly Waiting[]): Promise<{ readonly view: View; readonly results: Result[] }> {
     const known = new Map<string, SessionStoreValue | undefined>();
     let count = batch.length;

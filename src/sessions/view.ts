@@ -1,6 +1,6 @@
 /**
  * An operation's view of the store: values read, under the writes of this operation and earlier ones of its batch. A
- * missing value ends the operation, which runs again after a read.
+ * missing value ends the operation, to run again after a read.
  */
 import { decodeJson, encodeJson } from "./records.js";
 import type { SessionStoreCheck, SessionStoreValue, SessionStoreWrite } from "./store.js";
