@@ -1,7 +1,6 @@
 /**
- * Simulated UDP for `createSocket` of `node:dgram`. Links' options lose, duplicate and reorder datagrams. Multicast
- * (224.0.0.0 to 239.255.255.255) and 255.255.255.255 reach every connected node. Beyond the receive buffer a program
- * that does not read loses datagrams.
+ * Simulated UDP for `createSocket` of `node:dgram`, by the options of links. Multicast (224.0.0.0 to 239.255.255.255)
+ * and 255.255.255.255 reach every connected node. A full receive buffer loses datagrams.
  */
 import { EventEmitter } from "node:events";
 import { type Machine, systemError } from "./machine.js";

@@ -1,6 +1,6 @@
 /**
- * A node's disk: files by name. Writes can be read at once and survive a crash after `sync`. A crash keeps, per file,
- * some later writes with their predecessors. A killed process loses nothing.
+ * A node's disk: files by name. Writes survive a crash after `sync`; else a crash keeps, per file, some of them with
+ * their predecessors. A killed process loses nothing.
  */
 import type { Random } from "./random.js";
 import { scopes } from "./scope.js";
@@ -33,7 +33,7 @@ export class Disk {
     return now === undefined ? undefined : Buffer.from(now);
   }
 
-  /** Replaces or makes a file. @throws Error `EIO`, `ENOSPC` while the disk fails, before any change */
+  /** @throws Error `EIO`, `ENOSPC` while the disk fails, before any change */
   write(name: string, data: Uint8Array | string): void {
     this.#put(name, Buffer.from(data as Uint8Array));
   }
@@ -72,7 +72,7 @@ export class Disk {
     }
   }
 
-  /** Fails every later write and sync, with `EIO` also every read; `undefined` repairs the disk. */
+  /** Fails later writes and syncs, with `EIO` also reads; `undefined` repairs the disk. */
   fail(code: "EIO" | "ENOSPC" | undefined): void {
     this.#fault = code;
   }

@@ -197,8 +197,7 @@ const zmtp = loadZmtpEngine();
 const SCHEMES: readonly string[] = ["tcp", "ipc", "inproc"];
 
 /**
- * The calling node's engine, the default in a simulation: zmtp over simulated tcp and ipc (`new Context({ engine:
- * simulated })`).
+ * The calling node's engine, the default in a simulation: zmtp over simulated tcp and ipc.
  *
  * Elsewhere the context's first socket throws TransportError `ERR_TRANSPORT`.
  */

@@ -1,10 +1,10 @@
 /**
- * Replaces Node.js's timers, clocks and random numbers for code within a scope while a world runs. Other code, such as
- * the test runner, gets the real ones.
+ * Replaces Node.js's timers, clocks and random numbers for code within a scope. Other code, such as the test runner,
+ * gets the real ones.
  *
  * Replaced: the globals, `node:timers`, `node:timers/promises`, `performance`, `process.hrtime`, `process.uptime`,
- * `AbortSignal.timeout`, `Math.random`, the random functions of `node:crypto` and `crypto`, and `createSocket` of
- * `node:dgram`; but not functions that a module extracted earlier (`const { now } = Date`).
+ * `AbortSignal.timeout`, `Math.random`, random functions of `node:crypto` and `crypto`, and `createSocket` of
+ * `node:dgram`; not functions that a module extracted earlier (`const { now } = Date`).
  */
 import crypto from "node:crypto";
 import dgram from "node:dgram";

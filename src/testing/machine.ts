@@ -1,13 +1,13 @@
 /**
- * The operating systems of a world's machines: addresses, ports, listeners, both ends of each connection.
+ * The operating systems of machines: addresses, ports, listeners, both ends of each connection.
  *
  *   Link end  --data, end, reset--> in transit --arrives--> the other end's buffer --> its program, when that runs
  *                                      |  cut, or machine off: parked, retransmitted after 0.2, 0.6, 1.4 … s
  *                                      +  machine restarted since: answered with a reset
  *
- * Data in a cut arrives at the first retransmission after it heals, without an error; the sender's system gives up
- * after a quarter of an hour. A killed process's system ends or resets its connections at once. A machine without power
- * sends nothing until it restarts.
+ * Data in a cut arrives at the first retransmission after it heals; the sender's system gives up after a quarter of an
+ * hour. A killed process's system ends or resets its connections at once. A machine without power sends nothing until
+ * it restarts.
  */
 import type { Fabric } from "./fabric.js";
 import type { Scope } from "./scope.js";

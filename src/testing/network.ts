@@ -1,7 +1,6 @@
 /**
  * Messages between nodes in a simulation of pure rules. Links keep order unless set to reorder. Faults lose, duplicate
- * and delay whole messages. A crashed node receives nothing; a later node of its name is new, and messages to the old
- * one are lost.
+ * and delay whole messages. Messages to a crashed node are lost, even if a later one has its name.
  */
 import type { Simulation } from "./simulation.js";
 
@@ -36,8 +35,6 @@ export function readable(frame: Uint8Array | string): string {
 }
 
 /**
- * The messages, links and faults of one simulation.
- *
  * @example
  * ```ts
  * import { Network, Random, Simulation } from "shoal/testing";

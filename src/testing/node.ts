@@ -27,7 +27,7 @@ export interface ProgramContext {
   readonly signal: AbortSignal;
 }
 
-/** Its work continues after its promise settles, until the node goes down. */
+/** Work continues after its promise settles, until the node goes down. */
 export type Program<T = unknown> = (self: ProgramContext) => Promise<T> | T;
 
 /** @internal */
@@ -118,7 +118,7 @@ export class SimulatedNode {
   /**
    * Starts a process, and a machine that is off.
    *
-   * @param program gets the node's context and disk; all that it starts belongs to the node
+   * @param program owns all that it starts
    * @returns the program's result; rejects with NodeDownError `ERR_SIMULATION` when the node goes down first. A
    *   throwing program fails the simulation
    * @throws InvalidStateError `EFSM` while a process runs
@@ -158,7 +158,7 @@ export class SimulatedNode {
   /**
    * Runs a function in the node's process.
    *
-   * @returns its result; rejects with its error, or NodeDownError `ERR_SIMULATION` when the node goes down first
+   * @returns its result; rejects with its error, or NodeDownError `ERR_SIMULATION`
    * @throws InvalidStateError `EFSM` without a process
    */
   run<T>(what: () => Promise<T> | T): Promise<T> {
@@ -172,7 +172,7 @@ export class SimulatedNode {
     return result;
   }
 
-  /** Aborts the program's `signal`, awaits its promise, and ends the process. */
+  /** Aborts the program's `signal`, and ends the process after its promise. */
   async stop(): Promise<void> {
     const running = this.#process;
     if (running === undefined) return;
@@ -189,8 +189,8 @@ export class SimulatedNode {
   }
 
   /**
-   * Cuts the power: peers get nothing until it restarts or their heartbeats end the connections. Some unsynced writes
-   * may be lost.
+   * Cuts the power: peers get nothing until a restart, or until heartbeats end connections. Some unsynced writes may be
+   * lost.
    *
    * @param options `disk: false` loses the disk too
    */
@@ -205,8 +205,8 @@ export class SimulatedNode {
   }
 
   /**
-   * Pauses the process, like SIGSTOP or a long computation, while its system acknowledges and buffers data. All due
-   * events follow at once.
+   * Pauses the process, like SIGSTOP or a long computation; its system acknowledges and buffers data. All due events
+   * follow at once.
    *
    * @param duration virtual ms; default: until `resume`. A second call replaces the first
    */

@@ -1,9 +1,8 @@
 /**
- * Random numbers from a seed, or from a recorded tape of choices, so that runs shrink without knowing their content
- * (shrink.ts).
+ * Random numbers from a seed, or from a recorded tape of choices, so that runs shrink (shrink.ts).
  *
- * A choice is a number from 0 up to 1, smaller is simpler: 0 is a range's minimum, the first item, and `false` for a
- * probability, so no choices mean no faults.
+ * A choice is a number from 0 up to 1, smaller is simpler: 0 is a range's minimum, the first item, and `false`, so no
+ * choices mean no faults.
  *
  * @example
  * ```ts
@@ -24,7 +23,7 @@ export class Random {
   /**
    * @param source a seed, or choices to repeat before zeros
    * @param record keep the choices
-   * @param limit choices after which a tape throws TapeOverrun, since a run without random numbers may not end
+   * @param limit choices until a tape throws TapeOverrun, since a run without random numbers may not end
    */
   constructor(source: number | readonly number[], record = false, limit?: number) {
     this.#state = typeof source === "number" ? source >>> 0 : 0;

@@ -1,6 +1,5 @@
 /**
- * The schedule of a world: events in virtual time with their owners. The seed orders simultaneous events of different
- * owners; an owner's keep their order.
+ * The schedule of a world. The seed orders simultaneous events of different owners; an owner's keep their order.
  *
  *   at(time, owner) --> queue --its time comes--> run
  *                                 |  owner paused --> its waiting list --resume--> run

@@ -1,6 +1,6 @@
 /**
- * The private timers, clocks and random numbers of a process. AsyncLocalStorage finds the scope of running code, so a
- * timer belongs to, ends and pauses with the process that sets it.
+ * The private timers, clocks and random numbers of a process. AsyncLocalStorage finds the scope of running code, so
+ * timers belong to the process that sets them.
  *
  * Computation takes no virtual time, but reading a clock and yielding do; loops that wait for either would never end.
  */

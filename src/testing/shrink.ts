@@ -1,6 +1,6 @@
 /**
- * Shrinks a failing run by simpler choices: drops the tape's end, then whole pieces (an action, a fault), zeroes
- * pieces, and lowers single choices. Attempts that fail in the same way become the new base.
+ * Shrinks a failing run by simpler choices: drops the tape's end, then pieces (an action, a fault), zeroes pieces, and
+ * lowers single choices. Attempts that fail alike become the new base.
  */
 
 /** Attempts, and their total ms; one takes from under 1 to some hundred ms. */

@@ -1,6 +1,4 @@
-/**
- * Runs stories under seeds. A failing story is repeated with simpler choices, and its smallest failing run reported.
- */
+/** Runs stories under seeds, and shrinks failing ones. */
 
 import { randomInt } from "node:crypto";
 import { checkInteger, checkKeys } from "../core/arguments.js";
@@ -22,7 +20,7 @@ import { checkLink, World } from "./world.js";
 export type Story<T = unknown> = (world: World) => Promise<T> | T;
 
 export interface SimulateOptions {
-  /** First seed, 0 to 2,147,483,647. Default 1. `SHOAL_SEED=N` in the environment runs only that one. */
+  /** First seed, 0 to 2,147,483,647. Default 1. `SHOAL_SEED=N` in the environment runs only N. */
   readonly seed?: number;
   /** Consecutive seeds to run. Default 1. */
   readonly runs?: number;
@@ -94,12 +92,12 @@ export class SimulationError extends ShoalError {
 }
 
 /**
- * Runs a story in virtual time: timers, clocks, random numbers and sockets of the story and its nodes are simulated,
- * and equal seeds give equal runs. Simulations may be concurrent; code outside keeps the real timers and clocks.
+ * Runs a story in virtual time: timers, clocks, random numbers and sockets of story and nodes are simulated, and equal
+ * seeds give equal runs. Simulations may be concurrent; code outside is unaffected.
  *
  * @returns the last run
- * @throws InvalidArgumentError `EINVAL`; SimulationError `ERR_SIMULATION` when the story or a program throws, an error
- *   is not handled, or a limit is reached
+ * @throws InvalidArgumentError `EINVAL`; SimulationError `ERR_SIMULATION` when story or program throws, an error is not
+ *   handled, or a limit is reached
  */
 export async function simulate<T>(options: SimulateOptions, story: Story<T>): Promise<SimulationReport<T>> {
   const { runs, ...settings } = settingsOf(options, story);

@@ -1,6 +1,6 @@
 /**
- * Virtual time for pure rules: a seed repeats the order of events, and a trace records them. Synchronous, without
- * promises, timers and nodes; world.ts is for programs.
+ * Virtual time for pure rules: a seed repeats the order of events, and a trace records them. Synchronous; world.ts is
+ * for programs.
  */
 import { EventQueue } from "./event-queue.js";
 import type { Random } from "./random.js";

@@ -1,5 +1,5 @@
 /**
- * A world: its nodes, their network, and the loop that advances virtual time.
+ * A world: its nodes, their network, and the loop of virtual time.
  *
  *   story awaits --> the next event --> its effects: promises, ticks --> the next event ...
  *
@@ -168,10 +168,7 @@ export class World {
     });
   }
 
-  /**
-   * Stops virtual time for real work, such as reading a file, which otherwise takes a different virtual time in each
-   * run.
-   */
+  /** Stops virtual time for real work, such as reading a file, which takes a different time in each run. */
   async hold<T>(work: Promise<T>): Promise<T> {
     this.#holds += 1;
     try {
@@ -229,7 +226,7 @@ export class World {
     this.note(`${from.name} | ${to.name}: ${from.reset(to)} connections reset`);
   }
 
-  /** Ends the cut between two nodes, or every cut. Blocked data arrives with its sender's next retransmission. */
+  /** Ends the cut between two nodes, or every cut. Blocked data arrives with the next retransmission. */
   heal(a?: NodeOrName, b?: NodeOrName): void {
     if (a === undefined || b === undefined) {
       this.note("all cuts healed");
