@@ -12,8 +12,8 @@
  *   string    length 1, text          longstr     length 4, text
  *   strings   count 4, longstr …      dictionary  count 4, (string, longstr) …
  *
- * Numbers are big-endian. Bytes after the last field are ignored, as in zyre. Counts are checked before memory is
- * allocated; malformed input returns a reason.
+ * Numbers are big-endian. Bytes after the last field are ignored, as in zyre. Counts are checked before allocation;
+ * malformed input returns a reason.
  */
 import {
   MAX_HELLO,

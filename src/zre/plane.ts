@@ -1,4 +1,4 @@
-/** A node on the ZRE plane: beacons, a receiving ROUTER, and a DEALER per peer, driven by rules.ts. */
+/** A node on the ZRE plane: beacons, a receiving ROUTER, and a DEALER per peer (rules.ts). */
 
 import { MAX_ZRE_FRAMES, MAX_ZRE_GROUP, MAX_ZRE_GROUPS, MAX_ZRE_PENDING } from "../cluster/bounds.js";
 import { createId, isId } from "../cluster/identity.js";
@@ -63,7 +63,7 @@ export interface ZreOptions {
   readonly interface?: string | undefined;
   /** UDP port of the beacons. Default 5670. */
   readonly port?: number | undefined;
-  /** Range of TCP ports, "FIRST-LAST", of which the mailbox takes the first free one. Default: the system's choice. */
+  /** TCP ports, "FIRST-LAST", of which the mailbox takes the first free one. Default: the system's choice. */
   readonly ports?: string | undefined;
   /** Time between beacons. Default 1,000. */
   readonly interval?: number | undefined;
@@ -121,7 +121,7 @@ interface Running extends OpenPlane {
 }
 
 /**
- * A peer of zyre (36/ZRE version 2): finds peers on the local network, whispers to one and shouts to groups, without
+ * A peer of zyre (36/ZRE version 2): finds peers on the local network, whispers to one and shouts to groups; without
  * authentication and encryption.
  *
  * @example
@@ -157,7 +157,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   #events: ZreEvent[] = [];
   #emitting = false;
 
-  /** @throws InvalidArgumentError `EINVAL` for an invalid option */
+  /** @throws InvalidArgumentError `EINVAL` */
   constructor(options: ZreOptions = {}) {
     const settings = checkOptions("ZrePlane", OPTIONS, options);
     super("ZrePlane", EVENTS);
@@ -186,7 +186,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   }
 
   /**
-   * Opens the mailbox and sends beacons. Further calls have no effect.
+   * Opens the mailbox and sends beacons, once.
    *
    * @throws InvalidArgumentError `EINVAL` for an unknown interface
    * @throws TransportError `EADDRINUSE` if another program has the beacons' port exclusively; ClosedError `EBADF`
@@ -234,7 +234,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     }
   }
 
-  /** An interface came up or has another address. If only loopback is left, the node keeps its network, which may return. */
+  /** An interface came up or has another address. A node keeps its network if only loopback is left. */
   #onInterfaces(interfaces: readonly HostInterface[]): void {
     const network = this.#running?.network;
     if (network === undefined || this.closed) return;
@@ -332,7 +332,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   }
 
   /**
-   * Joins a group, whose shouts become events. Joining twice has no effect.
+   * Joins a group, whose shouts become events.
    *
    * @param group 1 to 255 bytes
    * @throws InvalidArgumentError `EINVAL` for an invalid name, or past 256 groups; ClosedError `EBADF`
@@ -356,7 +356,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
    * Sends to one peer without waiting. A peer with a full queue is removed (`exit`, `full`).
    *
    * @param peer uuid, or unique name
-   * @param frames at most 1,024; do not change bytes afterwards
+   * @param frames at most 1,024; the bytes must not change afterwards
    * @throws UnroutableError `EHOSTUNREACH` for an unknown peer, an ambiguous name, or a removed peer
    * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` before the start; ClosedError `EBADF`
    */
@@ -371,9 +371,9 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   /**
    * Sends to the other peers in a group, which need not include the node.
    *
-   * @param frames at most 1,024; do not change bytes afterwards
+   * @param frames as of `whisper`
    * @returns the number of peers
-   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` before the start; ClosedError `EBADF`
+   * @throws as `whisper`, except UnroutableError
    */
   shout(group: string, ...frames: (string | Uint8Array)[]): number {
     const { rules } = this.#started();

@@ -7,7 +7,7 @@
  *      └────────────── its HELLO ───────────────────────┘  └──any message or beacon┤
  *                                                                                  └──30 s──> gone
  *
- * A HELLO of a READY peer begins a new life: the peer exits and enters, so nodes that lost messages recover with the
+ * A HELLO of a READY peer begins a new life: the peer exits and enters, so nodes recover from lost messages with the
  * next beacon. Programs see READY and EVASIVE peers only.
  */
 import { MAX_ZRE_BURST, MAX_ZRE_CONNECTS, MAX_ZRE_GROUPS, MAX_ZRE_PENDING } from "../cluster/bounds.js";
