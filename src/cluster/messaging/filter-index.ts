@@ -8,14 +8,13 @@
  *
  * Exact filters and those with wildcards are in one table, by the hash of their text. A topic is probed once for each
  * shape of filters (filter-shapes.ts): with its levels replaced by "+" as in the shape, and "#" after it. So a match
- * costs as many probes as there are kinds of filters, and no node makes it slower than `MAX_SHAPES` allows. A tree of
- * levels would cost a likely cache miss for each level and branch, and filters such as "a/+/a/+/…" would make it visit
- * 2^levels branches.
+ * costs as many probes as there are kinds of filters, at most `MAX_SHAPES`. A tree of levels would cost a likely cache
+ * miss for each level and branch, and filters such as "a/+/a/+/…" would make it visit 2^levels branches.
  *
  * A place has the whole hash: a segment that is 80 % full splits without touching a record, and no call moves more than
  * a thousand places. A bitmap of each segment says which hashes are missing, which is most of what a match looks for,
- * in an eighth of the memory. Every place that a record moves to is in the segment of its hash, so a walk in the order
- * of hashes finds what stays exactly once.
+ * in an eighth of the memory. A record stays in the segment of its hash, so a walk in the order of hashes finds each
+ * once.
  */
 import { Buffer } from "node:buffer";
 import { doubled, FilterShapes } from "./filter-shapes.js";
@@ -27,9 +26,8 @@ import type { TopicFault } from "./topics.js";
 const SEGMENT = 1_024;
 const SEGMENT_MASK = SEGMENT - 1;
 const SEGMENT_BITS = 10;
-/** Used places of a segment at which it splits. */
 const SEGMENT_FULL = 819;
-/** Segments of one typed array, 1 MiB: so few arrays that finding one is no cache miss. */
+/** 1 MiB in one typed array: so few arrays that finding one is no cache miss. */
 const PAGE = 128;
 const PAGE_BITS = 7;
 const PAGE_MASK = PAGE - 1;
@@ -38,23 +36,22 @@ const PLACE_BITS = 1;
 const BITMAP = 8_192;
 const BITMAP_WORDS = BITMAP / 32;
 const BITMAP_SHIFT = 8;
-/** Deletions in a segment after which its bitmap is rebuilt. */
+/** Deletions after which a segment's bitmap is rebuilt. */
 const STALE = 64;
-/** Records moved after a change if too many are dead. One change adds fewer dead records. */
+/** If too many are dead. One change adds fewer dead records. */
 const MOVED = 2;
-/** Records examined for each allowed move: most records of a chunk being emptied are dead. */
+/** For each allowed move: most records of a chunk being emptied are dead. */
 const LOOKED_AT = 32;
-/** Bits of a hash that the directory may use. */
 const MAX_DEPTH = 22;
 
 const SLASH = 0x2f;
 const PLUS = 0x2b;
 const HASH = 0x23;
 
-/** Candidates from which on they are probed together. */
+/** Candidates that are probed together. */
 const TOGETHER = 4;
 
-/** The end of a walk: past the last hash. */
+/** Past the last hash. */
 export const WALKED = 0x1_0000_0000;
 
 export const MAX_PAYLOAD_WORDS = 0x3fff;
@@ -75,11 +72,11 @@ export class FilterIndex {
   #segments = 0;
   #directory = new Uint32Array(1);
   #depth = 0;
-  /** A copy of the segment being split, reused to avoid garbage. */
+  /** Reused to avoid garbage. */
   #splitting = new Int32Array(0);
   #size = 0;
 
-  // State of the current match, reused to avoid allocation.
+  // Reused to avoid garbage.
   readonly #masks: Uint8Array;
   #found = 0;
   #isDollar = false;
@@ -87,16 +84,15 @@ export class FilterIndex {
   #hashes = new Int32Array(16);
   #shapes = new Uint32Array(16);
   #candidates = 0;
-  /** Records of the candidates. */
   #refs = new Uint32Array(16);
-  /** The result of prefetching reads, which are not optimized away for it. */
+  /** Keeps prefetching reads from being optimized away. */
   #read = 0;
 
-  /** The place of the located record. */
+  /** Of the located record. */
   #segment = 0;
   #place = 0;
 
-  /** The chunk being emptied, and the progress; -1: none. */
+  /** -1: none. */
   #leaving = -1;
   #leavingAt = 0;
 
@@ -426,7 +422,6 @@ export class FilterIndex {
     }
   }
 
-  /** Whether a record's text is the one passed to `find`. */
   #isText(ref: number): boolean {
     const words = this.words(ref);
     const header = words[ref & WORD_MASK] as number;
@@ -589,7 +584,6 @@ export class FilterIndex {
     this.#stale[segment] = 0;
   }
 
-  /** Moves the filters whose next hash bit is 1 to a new segment. */
   #split(segment: number, hash: number): void {
     const depth = this.#depths[segment] as number;
     if (depth === this.#depth) this.#deepen();

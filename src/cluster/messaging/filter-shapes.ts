@@ -49,7 +49,6 @@ export class FilterShapes {
     return made;
   }
 
-  /** Counts a filter of a shape. */
   add(node: number, tail: boolean): void {
     const counts = tail ? this.tails : this.ends;
     const before = counts[node] as number;
@@ -118,7 +117,6 @@ export class FilterShapes {
   }
 }
 
-/** A copy of twice the length. */
 export function doubled<A extends { readonly length: number; set(from: A): void }>(array: A): A {
   const copy = new (array.constructor as new (length: number) => A)(array.length * 2);
   copy.set(array);

@@ -15,12 +15,10 @@ import type { ConnectionEvents, LinkProtocol, MessageConnection, ProtocolListene
 export interface ListenersOptions {
   /** By priority. */
   readonly protocols: readonly LinkProtocol[];
-  /** ms, as of the links. */
   readonly heartbeat: number;
   accept(protocol: string, connection: MessageConnection): ConnectionEvents;
   /** The adverts of the open listeners, by priority, may have changed. */
   changed(adverts: ReadonlyMap<string, string>): void;
-  /** A listener could not be opened, or was gone. */
   failed(protocol: string, reason: string): void;
 }
 
@@ -135,7 +133,6 @@ export class Listeners {
     clearTimeout(this.#timer);
   }
 
-  /** @param linger ms, as of a listener */
   async close(linger: number): Promise<void> {
     this.stop();
     await Promise.all([...this.#open.values()].map((listener) => listener.close(linger)));

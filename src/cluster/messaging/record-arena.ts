@@ -17,7 +17,6 @@ import { leaveMemory, type TakeMemory } from "./table-memory.js";
 export const CHUNK_SHIFT = 18;
 export const WORD_MASK = (1 << CHUNK_SHIFT) - 1;
 const CHUNK_WORDS = 1 << CHUNK_SHIFT;
-/** Of the first chunk, which grows. */
 const FIRST_WORDS = 1_024;
 const MAX_CHUNKS = 2 ** (32 - CHUNK_SHIFT);
 /** Dead words below which nothing is moved. */
@@ -78,12 +77,10 @@ export class RecordArena {
     return most === -1 || this.#dead[most] === 0 ? -1 : most;
   }
 
-  /** Where a chunk's records end. */
   end(chunk: number): number {
     return this.#used[chunk] as number;
   }
 
-  /** Drops a chunk of dead records. */
   drop(chunk: number): void {
     this.#deadWords -= this.#dead[chunk] as number;
     this.#dead[chunk] = 0;

@@ -9,7 +9,7 @@ import {
 } from "./bounds.js";
 import { type RouteChanges, type RouteDelta, type RoutePart, readChanges } from "./route-wire.js";
 
-/** Where routes are kept: a RouteTable. */
+/** A RouteTable. */
 export interface RouteStore {
   /** `undefined`: no number is free. */
   takeNode(): number | undefined;
@@ -25,10 +25,8 @@ export interface RouteStore {
 }
 
 export interface RouteLimits {
-  /** Routes of one node, and bytes of their filters. */
   readonly nodeRoutes: number;
   readonly nodeBytes: number;
-  /** Of all nodes. */
   readonly routes: number;
   readonly bytes: number;
 }
@@ -50,11 +48,9 @@ interface RouteSet {
   isShort: boolean;
 }
 
-/** Numbers of nodes in the store, and the sum of their routes. */
 export class RouteNumbers {
   readonly #store: RouteStore;
   readonly limits: RouteLimits;
-  /** The live node of each number. */
   readonly #owners: (string | undefined)[] = [];
   routes = 0;
   bytes = 0;
@@ -78,7 +74,6 @@ export class RouteNumbers {
     if (number >= 0) this.#owners[number] = id;
   }
 
-  /** Deletes a number's routes, and frees it. */
   free(set: RouteSet): void {
     this.setOwner(set, undefined);
     this.#store.deleteNode(set.number);
@@ -135,17 +130,14 @@ export class RouteNumbers {
   }
 }
 
-/** A snapshot that is being read. */
 interface Reading {
   readonly number: number;
   readonly base: number;
   readonly set: RouteSet;
   next: number;
-  /** Changes so far. */
   count: number;
 }
 
-/** The known subscriptions of another node. */
 export class RouteCopy {
   readonly id: string;
   readonly #numbers: RouteNumbers;
@@ -159,7 +151,7 @@ export class RouteCopy {
   /** The version from which on the copy has exactly the owner's filters. */
   #exact = 0;
   #lastSnapshot = 0;
-  /** When it may be fetched again for routes that were left out, and the pause after that. */
+  /** For routes that were left out. */
   #refillAt = Number.NEGATIVE_INFINITY;
   #refillPause = ROUTE_REFILL;
 
@@ -178,13 +170,11 @@ export class RouteCopy {
     return this.#isActive;
   }
 
-  /** Whether it is a target. */
   set isActive(isActive: boolean) {
     this.#isActive = isActive;
     this.#numbers.setOwner(this.#set, isActive ? this.id : undefined);
   }
 
-  /** Whether it has all that the owner stated. */
   get isSettled(): boolean {
     return this.reading === undefined && this.version >= this.claimed;
   }

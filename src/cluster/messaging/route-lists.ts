@@ -54,9 +54,8 @@ import {
   type RouteState,
 } from "./route-wire.js";
 
-/** Deltas in one flush, to keep turns short. */
+/** To keep turns short. */
 const DELTAS_A_FLUSH = 8;
-/** ms between checks for missing answers. */
 const LOOK = 50;
 const NEVER = Number.POSITIVE_INFINITY;
 
@@ -79,26 +78,23 @@ export interface RouteListsOptions {
   readonly random: () => number;
   readonly now: number;
   readonly effects: RouteListsEffects;
-  /** ms for which a lost node's routes are kept. */
   readonly grace?: number;
-  /** Maximum ms for a new member in `unsettled`. */
+  /** Maximum for a new member in `unsettled`. */
   readonly settle?: number;
   readonly limits?: RouteLimits;
-  /** ms between STATEs to members that are up to date. */
   readonly digestInterval?: number;
 }
 
-/** Another node: the copy of its list, and its progress with this node's list. */
+/** Another node: the copy of its list, and its progress with this node's. */
 class Member {
   readonly id: string;
   readonly copy: RouteCopy;
-  /** As the member announced it. */
   life: number;
   isAlive = false;
   lostAt = 0;
   /** This node's version when the member was met. Earlier versions do not wait for the member. */
   since = 0;
-  /** The version acknowledged, and the version after everything in flight arrives. */
+  /** Acknowledged version, and the version after everything in flight. */
   have = 0;
   sent = 0;
   /** Versions of the deltas in flight. */
@@ -106,11 +102,11 @@ class Member {
   snapshot: RouteSnapshot | undefined = undefined;
   /** The link had no room for the last item. */
   isFull = false;
-  /** The last STATE, and the first STATE after the last other item; 0: no STATE is unanswered. */
+  /** The last STATE, and the first one after the last other item; 0: none is unanswered. */
   question = 0;
   asking = 0;
   statedAt = Number.NEGATIVE_INFINITY;
-  /** Time of the next STATE without progress, and the pause after it. */
+  /** Of the next STATE without progress. */
   retryAt = NEVER;
   retry = ROUTE_RETRY;
   askedAt = Number.NEGATIVE_INFINITY;
@@ -142,7 +138,7 @@ export class RouteLists {
   readonly #members = new Map<string, Member>();
   /** Live nodes not yet known to take messages: this node's version at that time, and the deadline for waiting. */
   readonly #expected = new Map<string, { readonly since: number; readonly until: number }>();
-  /** New members, and the deadline for waiting for their interest. */
+  /** Deadlines for their interest. */
   readonly #unsettled = new Map<string, number>();
   /** Whether a message waits for an unsettled member. */
   #asksUnsettled = false;
@@ -153,7 +149,6 @@ export class RouteLists {
    * noticed the loss.
    */
   readonly #forgotten = new Set<string>();
-  /** Members with unacknowledged items. */
   readonly #busy = new Set<Member>();
   /** Members waiting for a part under the rate limit, longest wait first. */
   readonly #hungry = new Set<Member>();
@@ -223,7 +218,6 @@ export class RouteLists {
     return true;
   }
 
-  /** The number of members behind a version. */
   missing(version: number): number {
     let missing = 0;
     for (const { since } of this.#expected.values()) if (since < version) missing += 1;
@@ -233,11 +227,7 @@ export class RouteLists {
 
   // --- Members -------------------------------------------------------------------------------------------------------
 
-  /**
-   * Reports the state of another node that takes messages.
-   *
-   * @param life of a live node, as it announces it
-   */
+  /** @param life of a live node, as it announces it */
   onMember(now: number, id: string, state: RouteMemberState, life = 0): void {
     if (id === this.#self.id) return;
     const member = this.#members.get(id);
@@ -319,7 +309,7 @@ export class RouteLists {
     this.#effects.changed();
   }
 
-  /** Gives up the items in flight to a member. */
+  /** Items in flight are given up. */
   #detach(member: Member): void {
     this.#own.endSnapshot(member.snapshot);
     member.snapshot = undefined;
@@ -396,7 +386,6 @@ export class RouteLists {
     if (now >= this.#nextExpiry()) this.#expire(now);
   }
 
-  /** The link to a peer has room again, or a session began. */
   onRoom(now: number, id: string): void {
     const member = this.#members.get(id);
     if (member?.isAlive !== true) return;
@@ -426,7 +415,6 @@ export class RouteLists {
       if (at++ === this.#digests && member.isAlive && !member.isBusy) this.#state(now, member);
   }
 
-  /** The time at which the longest lost node's routes expire. */
   #nextExpiry(): number {
     for (const id of this.#lost) return (this.#members.get(id) as Member).lostAt + this.#grace;
     return NEVER;
@@ -472,11 +460,7 @@ export class RouteLists {
     this.#busy.add(member);
   }
 
-  /**
-   * Sends a member what it lacks, up to the room of its link.
-   *
-   * @param isNext whether its turn for parts has come
-   */
+  /** Up to the room of the link. @param isNext whether its turn for parts has come */
   #feed(now: number, member: Member, isNext = this.#hungry.size === 0): void {
     if (!member.isAlive || member.asking > 0) return;
     let isSent = true;

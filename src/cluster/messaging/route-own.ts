@@ -9,7 +9,7 @@
 import { MAX_ROUTE_LOG, ROUTE_BLOCK } from "./bounds.js";
 import { RouteChangesWriter } from "./route-wire.js";
 
-/** Factor of the log's length while snapshots are read, which continue from it. */
+/** While snapshots are read, which continue from the log. */
 const SNAPSHOT_LOG = 16;
 
 interface Change {
@@ -23,7 +23,6 @@ export interface RouteBlock {
   readonly item: Buffer;
 }
 
-/** A snapshot in flight to one peer. */
 export interface RouteSnapshot {
   readonly number: number;
   readonly base: number;
@@ -54,7 +53,6 @@ export class OwnRoutes {
   /** The version up to which all are in DELTAs, and its filters. */
   cut = 0;
   cutSize = 0;
-  /** Of the filters. */
   bytes = 0;
   logBytes = 0;
 
@@ -147,7 +145,6 @@ export class OwnRoutes {
     return snapshot;
   }
 
-  /** The next part of a snapshot. */
   makePart(snapshot: RouteSnapshot): Buffer {
     while (this.#writer.size < ROUTE_BLOCK) {
       const { done, value } = snapshot.filters.next();

@@ -34,14 +34,14 @@ export type AddResult =
   /** Refused: the number belongs to no node. */
   | "numbers";
 
-/** Calls that change the table for each step of a sweep, which takes as long as some hundred of them. */
+/** Changes of the table for each step of a sweep, which costs some hundred of them. */
 const SWEEP_EVERY = 256;
-/** The same while more is left of deleted nodes than one node may have: no bound counts that memory. */
+/** While more is left of deleted nodes than one node may have, which no bound counts. */
 const SWEEP_SOON = 32;
-/** Records that are moved after such a step, if too many are dead. */
+/** If too many are dead. */
 const MOVED_BY_SWEEP = 256;
 
-/** Routes: pairs of a filter and a node, by its number (`takeNode`). Never throws for peers' filters. */
+/** Pairs of a filter and a node's number (`takeNode`). Never throws for peers' filters. */
 export class RouteTable {
   readonly #index: FilterIndex;
   /** By node: its routes, and how many it has of each shape; `undefined`: the number is retired or unused. */
@@ -166,7 +166,6 @@ export class RouteTable {
     return true;
   }
 
-  /** Routes of deleted nodes that are still in records. */
   get unswept(): number {
     return this.#retired;
   }
@@ -294,7 +293,6 @@ export class RouteTable {
     this.#index.close();
   }
 
-  /** Approximate bytes of the table's memory. */
   bytes(): number {
     return this.#index.bytes() + this.#counts.length * 12;
   }

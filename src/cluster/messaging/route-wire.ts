@@ -20,7 +20,7 @@ export const ROUTES_PROP = "shoal-routes";
 export const RouteItem = { STATE: 1, HAVE: 2, DELTA: 3, PART: 4, ASK: 5 } as const;
 
 const LIFE_BYTES = 6;
-/** Characters up to which a loop writes faster than native code. Such a length has one byte. */
+/** A loop writes up to so many characters faster than native code. Such a length has one byte. */
 const SHORT = 63;
 
 /** Well-formed changes of a list, as bytes for `readChanges`. */
@@ -36,7 +36,6 @@ export interface RouteState {
   /** The number that HAVE answers; above 0. */
   readonly question: number;
   readonly version: number;
-  /** Number of filters of that version. */
   readonly filters: number;
 }
 
@@ -83,7 +82,6 @@ export function lifeOf(prop: string | undefined): number | undefined {
   return prop !== undefined && /^[\da-f]{12}$/.test(prop) ? Number.parseInt(prop, 16) : undefined;
 }
 
-/** The prop that announces a life. */
 export function propOfLife(life: number): string {
   return life.toString(16).padStart(2 * LIFE_BYTES, "0");
 }
@@ -116,7 +114,6 @@ export class RouteChangesWriter {
   readonly #changes = new Writer(16_384);
   count = 0;
 
-  /** Bytes of the changes so far. */
   get size(): number {
     return this.#changes.at;
   }

@@ -10,7 +10,6 @@
 import { ALIAS_RESTART, MAX_ALIASED_TOPIC, MAX_TOPIC_ALIASES } from "./bounds.js";
 import type { TopicPlan } from "./topic-plan.js";
 
-/** How an item has its topic. */
 export const TopicForm = { NAME: 0, DEFINE: 1, USE: 2 } as const;
 export type TopicForm = (typeof TopicForm)[keyof typeof TopicForm];
 
@@ -21,7 +20,6 @@ export class AliasNumbers {
   #next = 0;
   #missed = 0;
 
-  /** A topic is published to. */
   look(plan: TopicPlan): void {
     if (plan.aliasGeneration !== this.generation) this.#find(plan);
   }
@@ -44,7 +42,7 @@ export class AliasNumbers {
   }
 }
 
-/** The numbers that a link's session has defined. */
+/** Of a link's session. */
 export class SentAliases {
   /** How many the peer takes. */
   limit = 0;
@@ -66,14 +64,13 @@ export class SentAliases {
     this.#defined[alias] = aliasGeneration;
   }
 
-  /** A session begins. */
   reset(): void {
     this.limit = 0;
     this.#defined = [];
   }
 }
 
-/** The topics of a peer's numbers in this session. */
+/** Of a peer's session. */
 export class TopicAliases {
   #plans: (TopicPlan | undefined)[] = [];
 
@@ -87,7 +84,6 @@ export class TopicAliases {
     this.#plans[alias] = plan;
   }
 
-  /** A session begins. */
   clear(): void {
     this.#plans = [];
   }

@@ -17,13 +17,12 @@ const SLASH = 0x2f;
 const PLUS = 0x2b;
 const HASH = 0x23;
 
-/** Characters up to which a loop copies faster than a native call. */
+/** A loop copies up to so many characters faster than a native call. */
 const SHORT = 64;
 const FIRST_BYTES = 1_024;
 const ENCODER = new TextEncoder();
 
 export class TopicScan {
-  /** The text as UTF-8. */
   bytes: Uint8Array<ArrayBuffer> = new Uint8Array(FIRST_BYTES);
   /** The last word is padded with 0. */
   words: Uint32Array<ArrayBuffer> = new Uint32Array(this.bytes.buffer);
@@ -32,7 +31,6 @@ export class TopicScan {
   /** Start of each level; one more, as if another followed. */
   readonly starts = new Uint32Array(MAX_TOPIC_LEVELS + 1);
   readonly hashes = new Int32Array(MAX_TOPIC_LEVELS);
-  /** Hashes of the levels "+" and "#". */
   readonly plusHash: number;
   readonly tailHash: number;
   readonly #key0: number;

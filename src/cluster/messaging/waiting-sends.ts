@@ -6,7 +6,7 @@ import type { SendResult } from "./parts.js";
 
 export type WaitResult = Exclude<SendResult, "full"> | "timeout";
 
-/** ms between attempts when a copy does not find the reported room. */
+/** When a copy does not find the reported room. */
 const RETRY = 10;
 
 interface WaitingCopy {
@@ -17,14 +17,13 @@ interface WaitingCopy {
   timer: NodeJS.Timeout | undefined;
 }
 
-/** Copies for one peer, the oldest first, and their bytes. */
 class Queue {
   readonly copies = new Set<WaitingCopy>();
   bytes = 0;
 }
 
 export interface WaitingSendsEffects {
-  /** Settles when a peer has room; rejects when it is gone. */
+  /** Rejects when the peer is gone. */
   room(peer: string): Promise<void>;
 }
 
@@ -60,12 +59,11 @@ export class WaitingSends {
     return (this.#queues.get(peer)?.copies.size ?? 0) > 0;
   }
 
-  /** Whether one more of this size is too much. */
   isFull(copies: number, bytes: number): boolean {
     return this.#count + copies > this.#most || this.#bytes + copies * bytes > this.#mostBytes;
   }
 
-  /** The same for one peer. One may wait, whatever its size. */
+  /** One may wait, whatever its size. */
   isFullAt(peer: string, bytes: number, most: number, mostBytes: number): boolean {
     const queue = this.#queues.get(peer);
     if (queue === undefined || queue.copies.size === 0) return false;

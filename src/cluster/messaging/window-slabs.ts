@@ -13,15 +13,13 @@
 import { allocate } from "../../core/memory.js";
 import { MAX_BATCH, MAX_FREE_SLABS } from "./bounds.js";
 
-/** Bytes of a link's first slab; each further one is twice as large, up to a batch. */
+/** Each further one is twice as large, up to a batch. */
 const FIRST_SLAB = 2_048;
 
-/** Free slabs of all links. */
 let freeOfAll = 0;
 
 export class WindowSlab {
   readonly bytes: Buffer;
-  /** Where the next batch begins. */
   end = 0;
   /** Unacknowledged batches in it. */
   batches = 0;
@@ -52,7 +50,6 @@ export class WindowSlabs {
     return next;
   }
 
-  /** A batch of it was acknowledged. */
   release(slab: WindowSlab): void {
     slab.batches -= 1;
     if (slab !== this.#current) this.#reuse(slab);

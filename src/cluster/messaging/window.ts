@@ -26,21 +26,19 @@ import { writeUint, writeUint16, writeUint48 } from "./schema.js";
 import { type WindowSlab, WindowSlabs } from "./window-slabs.js";
 import { BATCH_HEADER, ITEM_HEADER, LinkFrame, MAX_BATCH_ITEMS } from "./wire.js";
 
-/** Maximum bytes around an item in a batch: its kind and its length. */
+/** Kind and length. */
 const ITEM_OVERHEAD = 5;
 const NO_MEMORY = Buffer.alloc(0);
-/** Acknowledged batches that are still in the array. */
+/** Acknowledged ones that are still in the array. */
 const MAX_GAP = 64;
 
 export interface WindowLimits {
-  /** Waiting items, and bytes with their headers. */
+  /** Bytes include headers. */
   readonly items: number;
   readonly bytes: number;
 }
 
-/** A peer's WELCOME. */
 export interface WindowWelcome {
-  /** Of the peer. */
   readonly life: string;
   /** Items of this session. */
   readonly received: number;
@@ -56,7 +54,6 @@ export interface WelcomeResult {
   readonly deliveredBefore: number;
 }
 
-/** Items that travel in one message. */
 class Batch {
   readonly first: number;
   count = 0;
@@ -88,7 +85,6 @@ class Batch {
   }
 }
 
-/** The sender's end. */
 export class SendWindow {
   /** Acknowledged items, items that were given up, and items sent more than once. */
   delivered = 0;
@@ -97,7 +93,7 @@ export class SendWindow {
   /** Number of the next item of this session. */
   #next = 0;
   #acked = 0;
-  /** Items of this session that were handed to any connection. */
+  /** Handed to any connection. */
   #everSent = 0;
   #session: number;
   readonly #limits: WindowLimits;
@@ -105,7 +101,7 @@ export class SendWindow {
   #head = 0;
   #unsent = 0;
   #open: Batch | undefined = undefined;
-  /** Of the open batch, and its memory. */
+  /** Of the open batch. */
   #slab: WindowSlab | undefined = undefined;
   #memory: Buffer = NO_MEMORY;
   readonly #slabs = new WindowSlabs();
@@ -118,7 +114,7 @@ export class SendWindow {
     this.#session = session;
   }
 
-  /** Unacknowledged items, and their bytes with headers. */
+  /** Bytes include headers. */
   get waiting(): number {
     return this.#next - this.#acked;
   }
@@ -131,7 +127,6 @@ export class SendWindow {
     return this.#session;
   }
 
-  /** Items of this session that were offered, and acknowledged. */
   get offered(): number {
     return this.#next;
   }
@@ -140,17 +135,16 @@ export class SendWindow {
     return this.#acked;
   }
 
-  /** Whether items were not sent over this connection. */
+  /** Over this connection. */
   get hasUnsent(): boolean {
     return this.#unsent < this.#batches.length;
   }
 
-  /** Whether items sent over this connection are not acknowledged. */
+  /** Whether items are in flight over this connection. */
   get isUnderWay(): boolean {
     return this.#inFlight > 0;
   }
 
-  /** Items of this session that were handed to any connection. */
   get everSent(): number {
     return this.#everSent;
   }
@@ -181,7 +175,7 @@ export class SendWindow {
     return true;
   }
 
-  /** Offers an item in two parts: a publication's head, and its data. @returns whether there was room */
+  /** In two parts: a publication's head, and its data. @returns whether there was room */
   offerPublication(kind: number, { head, headBytes, data, dataBytes }: Publication): boolean {
     const size = headBytes + dataBytes;
     if (!this.hasRoom(size)) return false;
@@ -194,7 +188,6 @@ export class SendWindow {
     return true;
   }
 
-  /** Whether an item of this size is taken. */
   hasRoom(size: number): boolean {
     const waiting = this.#next - this.#acked;
     if (waiting === 0) return true;
@@ -261,7 +254,7 @@ export class SendWindow {
     return true;
   }
 
-  /** The connection is gone: items that it carried may be missing. */
+  /** Items in flight may be missing. */
   disconnected(): void {
     this.#unsent = this.#head;
     this.#inFlight = 0;
@@ -311,7 +304,7 @@ export class SendWindow {
     return true;
   }
 
-  /** Gives up waiting items, since the peer is gone or another life. A session begins. */
+  /** The peer is gone or another life. A session begins. */
   reset(): void {
     this.lost += this.waiting;
     this.#session += 1;
@@ -392,7 +385,6 @@ export class SendWindow {
   }
 }
 
-/** The receiver's end. */
 export class ReceiveWindow {
   /** Of the sender; empty: unknown. */
   life = "";
