@@ -7,8 +7,7 @@ const MAX_SHOWN = 60;
 
 /**
  * @param what the owner of the options, such as "PirateClient" or "close"
- * @throws InvalidArgumentError `EINVAL` for an unknown key, even with `undefined`, or a value that is not an
- * object
+ * @throws InvalidArgumentError `EINVAL` for an unknown key, even with `undefined`, or a value of another type
  */
 export function checkKeys(what: string, options: object, known: readonly string[]): void {
   if (typeof options !== "object" || options === null || Array.isArray(options))
@@ -21,11 +20,7 @@ export function checkKeys(what: string, options: object, known: readonly string[
   }
 }
 
-/**
- * As `checkKeys`, cheaper, for frequent calls. `undefined` counts as not given.
- *
- * @param call its name, such as "receive"
- */
+/** As `checkKeys`, cheaper, but `undefined` counts as not given. @param call its name */
 export function checkCallOptions(call: string, options: unknown, known: readonly string[]): void {
   if (options === undefined) return;
   if (typeof options === "object" && options !== null && !Array.isArray(options)) {
@@ -39,9 +34,7 @@ export function checkCallOptions(call: string, options: unknown, known: readonly
 }
 
 /**
- * `undefined` counts as not given.
- *
- * @param takes the accepted arguments, such as "an endpoint" @throws InvalidArgumentError `EINVAL`
+ * `undefined` counts as not given. @param takes such as "an endpoint" @throws InvalidArgumentError `EINVAL`
  */
 export function refuseExtra(call: string, takes: string, extra: readonly unknown[]): void {
   const [first] = extra.filter((argument) => argument !== undefined);
@@ -49,7 +42,7 @@ export function refuseExtra(call: string, takes: string, extra: readonly unknown
     throw new InvalidArgumentError(`${call} takes ${takes}, and nothing else; got ${describe(first)}, too`);
 }
 
-/** @param name for the error's message @throws InvalidArgumentError `EINVAL` */
+/** @throws InvalidArgumentError `EINVAL` */
 export function checkInteger(name: string, value: unknown, min = 1, max = Number.MAX_SAFE_INTEGER): number {
   if (Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max)
     return value as number;

@@ -1,6 +1,6 @@
 /**
- * Deadlines in O(1): equal durations share one list, which is in the order of expiry. Durations are rounded
- * up to one of eight steps per power of two (at most 12.5 % longer).
+ * Deadlines in O(1): equal durations share one list in the order of expiry. Durations are rounded up to one
+ * of eight steps per power of two (at most 12.5 % longer).
  */
 import { type Link, LinkedList } from "./collections/linked-list.js";
 
@@ -11,7 +11,7 @@ export interface Due {
 
 export class Deadlines<T extends Due> {
   readonly #lists = new Map<number, LinkedList<T>>();
-  /** Most calls repeat the last duration, and rounding is the most expensive part. */
+  /** Most calls repeat the last duration. */
   #duration = Number.NaN;
   #rounded = 0;
   #list = new LinkedList<T>();
@@ -34,7 +34,7 @@ export class Deadlines<T extends Due> {
     return next;
   }
 
-  /** The caller may set deadlines during the iteration. */
+  /** Deadlines may be set during the iteration. */
   *take(now: number): Generator<T, undefined> {
     for (const list of [...this.#lists.values()]) {
       for (let first = list.first; first !== undefined && first.deadline <= now; first = list.first) {

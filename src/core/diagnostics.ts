@@ -3,8 +3,7 @@
  *
  *   start is published ──> a subscriber adds headers and wraps the handler ──> it runs ──> end is published, once
  *
- * Without subscribers an operation costs one check. A subscriber's error becomes an uncaught exception in a
- * later turn.
+ * Without subscribers an operation costs one check. A subscriber's error becomes an uncaught exception.
  */
 import { type Channel, channel } from "node:diagnostics_channel";
 import { ClosedError } from "./errors.js";
@@ -22,7 +21,6 @@ export const MESSAGE_SEND_END: Channel = channel("shoal.message.send.end");
 export const MESSAGE_PROCESS_START: Channel = channel("shoal.message.process.start");
 export const MESSAGE_PROCESS_END: Channel = channel("shoal.message.process.end");
 export const MESSAGE_RECEIVE: Channel = channel("shoal.message.receive");
-/** Of sessions. */
 export const MESSAGE_ACKNOWLEDGE: Channel = channel("shoal.message.acknowledge");
 /** Messages that arrived with a trace context. */
 export const MESSAGE_TRACED: Channel = channel("shoal.message.traced");
@@ -113,7 +111,6 @@ export class RequestOperation extends Operation {
   readonly method: string;
   /** The reply is a stream of parts. */
   readonly isStream: boolean;
-  /** Given by the program. */
   readonly headers: Readonly<Record<string, string>>;
   #added: Record<string, string> | undefined = undefined;
 
@@ -133,7 +130,7 @@ export class RequestOperation extends Operation {
     this.headers = headers ?? NO_HEADERS;
   }
 
-  /** Adds a header unless the program set the same name. For a subscriber of `start`. */
+  /** Adds a header unless the program set it. For a subscriber of `start`. */
   setHeader(name: string, value: string): void {
     if (Object.hasOwn(this.headers, name)) return;
     this.#added ??= Object.create(null) as Record<string, string>;
@@ -185,7 +182,7 @@ export function startRequest(
   return operation;
 }
 
-/** Ends the operation with the streamed reply, or when the program stops reading it. */
+/** Ends the operation with the streamed reply. */
 export function endedWith<T>(
   parts: AsyncIterableIterator<T, undefined>,
   operation: Operation,

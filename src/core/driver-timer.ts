@@ -1,7 +1,7 @@
 /**
- * Drives a state machine with one timer, in time that excludes pauses of the process (SIGSTOP, a closed lid,
- * a blocked event loop), in which a peer's silence proves nothing. Time beyond `maxStep` ms after the due
- * time is cut out.
+ * Drives a state machine with one timer, in time without pauses of the process (SIGSTOP, a closed lid, a
+ * blocked event loop), in which a peer's silence proves nothing. Time beyond `maxStep` ms after the due time
+ * is cut out.
  */
 import { type Clock, systemClock } from "./clock.js";
 
@@ -46,16 +46,16 @@ export class DriverTimer {
     this.update();
   }
 
-  /** After any change of `nextWakeUp`. Cheap unless the time moved closer. */
+  /** After any change of `nextWakeUp`. */
   update(): void {
     if (this.#stopped || this.#rules === undefined) return;
     const next = this.#rules.nextWakeUp();
-    // An early timer asks again, which is cheaper than a new timer for each message.
+    // An early timer asks again, which is cheaper than a new timer.
     if (next === undefined || next >= this.#due) return;
     this.#set(next);
   }
 
-  /** Whether the timer keeps the process alive. Default true. */
+  /** Keeps the process alive. Default true. */
   hold(held: boolean): void {
     this.#held = held;
     if (held) this.#timer?.ref();
@@ -73,14 +73,14 @@ export class DriverTimer {
     const now = this.now();
     if (this.#due <= now) return;
     clearTimeout(this.#timer);
-    // Overdue work is due now, so the interval up to now is not a pause.
+    // The interval up to now is not a pause.
     this.#due = Math.max(next, now);
     const delay = Math.min(Math.ceil(this.#due - now), MAX_DELAY);
     this.#timer = setTimeout(this.#timerOnFired, delay);
     if (!this.#held) this.#timer.unref();
   }
 
-  // After a pause one more turn passes first, in which queued messages are read.
+  // After a pause queued messages are read first.
   #timerOnFired = (): void => {
     this.#timer = undefined;
     const late = this.#clock.now() - this.#cut - this.#due > this.#maxStep;

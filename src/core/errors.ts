@@ -1,6 +1,6 @@
 /**
- * All errors of shoal. Codes are API; those of the package `zeromq` are used where they exist. docs/errors.md
- * is generated from the codes and from the docstrings of the classes.
+ * All errors of shoal. Codes are API, as in the package `zeromq` where it has them. docs/errors.md is
+ * generated from the codes and from the docstrings of the classes.
  */
 import { constants } from "node:os";
 import { ERROR_CODES } from "./error-codes.js";
@@ -25,10 +25,7 @@ const ZMQ_ERRNO: Partial<Record<ErrorCode, number>> = {
   EMTHREAD: 156384766,
 };
 
-/**
- * The base class of shoal's errors. `instanceof ShoalError` also holds for {@link InvalidArgumentError},
- * which extends `TypeError`.
- */
+/** The base class of shoal's errors. `instanceof ShoalError` also holds for {@link InvalidArgumentError}. */
 export class ShoalError extends Error {
   // Bundles for pages shorten class names.
   static override readonly name: string = "ShoalError";
@@ -36,7 +33,6 @@ export class ShoalError extends Error {
   readonly code: ErrorCode;
   /** The system's number for `code`, as in the package `zeromq`. */
   readonly errno: number | undefined;
-  /** The endpoint concerned, where known. */
   readonly endpoint: string | undefined;
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
@@ -61,7 +57,6 @@ export class InvalidArgumentError extends TypeError implements ShoalError {
   static override readonly name: string = "InvalidArgumentError";
   readonly code = "EINVAL";
   readonly errno: number | undefined = errnoOf("EINVAL");
-  /** The endpoint concerned, where known. */
   readonly endpoint: string | undefined;
 
   constructor(message: string, details: ErrorDetails = {}) {

@@ -1,8 +1,7 @@
 /**
- * Events for listeners and async iteration.
- *
- * A reader's queue holds at most `MAX_QUEUED` events; the oldest are dropped and counted in `lost`. Queueing
- * starts with the first read, or at once with `keepsUnread` while there are no listeners.
+ * Events for listeners and async iteration. A reader's queue holds at most `MAX_QUEUED` events; the oldest
+ * are dropped and counted in `lost`. Queueing starts with the first read, or at once with `keepsUnread` while
+ * there are no listeners.
  */
 import { describe } from "./arguments.js";
 import { RingBuffer } from "./collections/ring-buffer.js";
@@ -21,10 +20,7 @@ export interface TypedEvent {
 
 export type EventOf<E extends TypedEvent, T extends E["type"]> = Extract<E, { readonly type: T }>;
 
-/**
- * The compiler finds missing names, and names that share a member of the union, for which `EventOf` is
- * `never`.
- */
+/** The compiler finds missing names, and names that share a member of the union. */
 export type EventNames<E extends TypedEvent> = {
   readonly [T in E["type"]]: [EventOf<E, T>] extends [never] ? never : true;
 };
@@ -32,9 +28,9 @@ export type EventNames<E extends TypedEvent> = {
 export interface EventStreamOptions<E extends TypedEvent> {
   /** Other names throw. Default: any name. */
   readonly names?: EventNames<E>;
-  /** Keeps events before the first read while there are no listeners. Default `false`. */
+  /** Keeps events before the first read while there are no listeners. */
   readonly keepsUnread?: boolean;
-  /** Gets each event that has neither a listener nor a reader. It must not throw. */
+  /** Gets events without a listener or reader. It must not throw. */
   readonly unheard?: (event: E) => void;
 }
 
@@ -74,7 +70,6 @@ export class EventStream<E extends TypedEvent> {
     this.#unheard = options.unheard;
   }
 
-  /** Whether the stream or its source is closed. */
   get closed(): boolean {
     return this.#closed;
   }
@@ -85,8 +80,8 @@ export class EventStream<E extends TypedEvent> {
   }
 
   /**
-   * Calls `listener` for each event of a type. Its errors become uncaught exceptions. Does nothing on a closed
-   * stream.
+   * Calls `listener` for each event of a type. Its errors become uncaught exceptions. Does nothing on a
+   * closed stream.
    *
    * @throws InvalidArgumentError `EINVAL` for an unknown event name or a listener that is not a function
    */
@@ -108,7 +103,7 @@ export class EventStream<E extends TypedEvent> {
   /**
    * Calls `listener` for the next event of a type only.
    *
-   * @throws InvalidArgumentError `EINVAL` for an unknown event name or a listener that is not a function
+   * @throws InvalidArgumentError `EINVAL` as `on`
    */
   once<T extends E["type"]>(type: T, listener: (event: EventOf<E, T>) => void): this {
     this.#check(type, listener);
@@ -123,7 +118,7 @@ export class EventStream<E extends TypedEvent> {
   /**
    * Removes a listener that `on` or `once` added.
    *
-   * @throws InvalidArgumentError `EINVAL` for an unknown event name or a listener that is not a function
+   * @throws InvalidArgumentError `EINVAL` as `on`
    */
   off<T extends E["type"]>(type: T, listener: (event: EventOf<E, T>) => void): this {
     this.#check(type, listener);
@@ -143,8 +138,8 @@ export class EventStream<E extends TypedEvent> {
   /**
    * Waits for the next event.
    *
-   * @throws ClosedError `EBADF` when the stream is closed and its queue is empty; TimeoutError `EAGAIN`; AbortedError
-   *   `ABORT_ERR`
+   * @throws ClosedError `EBADF` when the stream is closed and its queue is empty; TimeoutError `EAGAIN`;
+   * AbortedError `ABORT_ERR`
    */
   receive(options?: WaitOptions): Promise<E> {
     const refused = refusedWait(options, "receive");

@@ -1,11 +1,11 @@
 /**
- * Watches folders by path: a client's keys (sockets/security/key-folder.ts), a configuration file (config/watch.ts).
+ * Watches folders by path.
  *
  *   a reported change --quiet, patience--> onChange(true)
  *   every 5 s                          --> onChange(false)   some file systems report no changes
  *   a missing folder --500 ms-->           onChange(true)
  *
- * The system watches an inode, not a path, so callers call `follow`, which compares inodes, before they read.
+ * The system watches an inode, so callers call `follow`, which compares inodes, before they read.
  */
 import { type FSWatcher, watch } from "node:fs";
 import { stat } from "node:fs/promises";
@@ -18,7 +18,7 @@ const RETRY = 500;
 export interface FolderWatchEffects {
   /** @param reported `false` for a periodic poll */
   onChange(reported: boolean): void;
-  /** A folder exists but cannot be watched; polling continues. */
+  /** A folder cannot be watched; polling continues. */
   onError?(error: Error): void;
 }
 
@@ -39,8 +39,8 @@ export class FolderWatch {
   #closed = false;
 
   /**
-   * @param quiet ms without further changes before a change is reported
-   * @param patience ms after the first change at which it is reported in any case
+   * @param quiet ms without changes before a report @param patience ms from the first change to the report at
+   * most
    */
   constructor(quiet: number, patience: number, effects: FolderWatchEffects) {
     this.#effects = effects;
@@ -54,7 +54,7 @@ export class FolderWatch {
     for (const folder of folders) {
       const inode = await stat(folder).then(
         ({ ino }) => ino,
-        () => undefined, // The folder is missing and is polled soon.
+        () => undefined, // The folder is missing.
       );
       if (this.#closed) return;
       if (inode !== undefined && this.#watched.get(folder)?.inode === inode) continue;
@@ -78,7 +78,7 @@ export class FolderWatch {
     const now = systemClock.now();
     this.#firstChange ??= now;
     const left = this.#firstChange + this.#patience - now;
-    if (left <= 0) return; // The timer is due, and more changes must not delay it.
+    if (left <= 0) return; // More changes must not delay it.
     clearTimeout(this.#settling);
     const wait = Math.min(this.#quiet, left);
     this.#settling = setTimeout(() => {

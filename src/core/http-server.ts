@@ -1,7 +1,6 @@
 /**
- * A bounded HTTP server for untrusted clients: a slow, endless or invalid request costs one connection for a
- * few seconds. node:http answers malformed requests with 400, large headers with 431 and slow requests with
- * 408.
+ * A bounded HTTP server for untrusted clients. node:http answers malformed requests with 400, large headers
+ * with 431 and slow requests with 408.
  */
 import type { IncomingMessage, RequestListener, Server } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
@@ -17,7 +16,7 @@ const RESPONSE_TIME = 10_000;
 const CHECK_INTERVAL = 1_000;
 /** Bytes of request headers. */
 const MAX_HEAD = 8_192;
-/** One more closes the oldest, so that slow clients cannot lock out others. */
+/** One more closes the oldest. */
 const MAX_CONNECTIONS = 64;
 const MAX_REQUESTS = 1_000;
 /** ms for responses in flight when the server closes. */
@@ -46,9 +45,9 @@ const LIMITS: HttpLimits = {
 export type HttpsOptions = Pick<SecureContextOptions, "cert" | "key" | "passphrase" | "ca">;
 
 export interface HttpAccepted {
-  /** Others get 405. Default: GET and HEAD. */
+  /** Others get 405. */
   readonly methods?: readonly string[];
-  /** Exempt from `responseTime`; `idleTime` still applies. Default: none. */
+  /** Exempt from `responseTime`; `idleTime` still applies. */
   isStream?(request: IncomingMessage): boolean;
   /** The listener checks Host itself. Default: over loopback, names other than localhost are refused. */
   readonly checksHost?: boolean;
@@ -83,7 +82,6 @@ export function boundedServer(
       listener(request, response);
       return;
     }
-    // The request body is not read.
     response.writeHead(405, { Allow: methods.join(", "), Connection: "close", "Content-Length": 0 }).end();
   };
   const server =
@@ -130,7 +128,7 @@ export function listen(server: Server, host: string | undefined, port: number): 
 
 /**
  * @param what is served, for the error @returns the URL
- * @throws TransportError `EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL` and others, with the address as endpoint
+ * @throws TransportError with the system's code and the address as endpoint
  */
 export async function serveAt(
   server: Server,
@@ -148,7 +146,7 @@ export async function serveAt(
       { cause: error, endpoint: address },
     );
   }
-  // A later error ends one connection, not the process.
+  // Later errors end one connection only.
   server.on("error", () => undefined);
   const bound = server.address() as AddressInfo;
   return `http://${urlHost(bound.address)}:${bound.port}`;
@@ -170,15 +168,15 @@ export function shut(server: Server): Promise<void> {
 }
 
 export interface ListenAddress {
-  /** `undefined` for all addresses of the machine. */
+  /** `undefined`: all addresses. */
   readonly host: string | undefined;
-  /** 0 for a free port. */
+  /** 0: a free port. */
   readonly port: number;
 }
 
 /**
  * @param what the listener's name, for the error
- * @param text `127.0.0.1:9464`, `[::1]:9464`, `name:9464`; `*:9464` and `:9464` mean all addresses of the machine
+ * @param text `127.0.0.1:9464`, `[::1]:9464`, `name:9464`; `*:9464` and `:9464` mean all addresses
  * @throws InvalidArgumentError `EINVAL`
  */
 export function parseListenAddress(what: string, text: string): ListenAddress {

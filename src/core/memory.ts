@@ -1,9 +1,9 @@
 /**
  * Memory shared by frames of several messages, and byte keys.
  *
- * A program could transfer one frame to a thread and so detach all other frames of its memory. Marked memory
- * prevents this: a transfer throws `DataCloneError` in Node.js 21 and later, and copies in Node.js 20. A mark
- * costs some 100 ns, where the memory costs 2 to 20 µs. Bun has no marks.
+ * A program could transfer one frame to a thread and so detach the others. Marked memory prevents this: a
+ * transfer throws `DataCloneError` in Node.js 21 and later, and copies in Node.js 20. A mark costs some 100
+ * ns. Bun has no marks.
  */
 import threads from "node:worker_threads";
 
@@ -29,7 +29,6 @@ export function allocate(size: number): Buffer {
   return bytes;
 }
 
-/** Can be transferred to another thread. */
 export function allocateTransferable(size: number): Buffer {
   return Buffer.allocUnsafeSlow(size);
 }
@@ -40,8 +39,7 @@ export function forbidTransfer({ buffer }: Uint8Array): void {
 }
 
 /**
- * `Buffer.prototype.subarray` takes 50 ns, this subclass half of that (bench/micro/slice.js). `instanceof
- * Buffer` and `Buffer.isBuffer` hold.
+ * `Buffer.prototype.subarray` takes 50 ns, this half of that (bench/micro/slice.js). `Buffer.isBuffer` holds.
  */
 class View extends Uint8Array {}
 
@@ -54,7 +52,7 @@ export function slice(memory: ArrayBufferLike, offset: number, length: number): 
   return new Slice(memory, offset, length);
 }
 
-/** A latin1 string, for table keys. */
+/** A latin1 string. */
 export function keyOf(bytes: Uint8Array, start = 0, end: number = bytes.length): string {
   // Node.js 20 needs a Buffer here.
   const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);

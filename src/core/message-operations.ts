@@ -23,7 +23,7 @@ export type MessageCall = "publish" | "sendTo" | "sendToNodes" | "send" | "query
 
 export type MessageSystem = "cluster" | "sessions";
 
-/** "publication" is a server that stores messages of a session's client. */
+/** "publication": at a server of sessions. */
 export type MessageHandlerKind = "subscription" | "message" | "query" | "publication";
 
 export function isMessageSendObserved(): boolean {
@@ -47,8 +47,8 @@ export function isMessageTraced(): boolean {
 }
 
 /**
- * Ends when the links have accepted the message, the client of a one-to-one message has received it, the
- * query has ended, or the session store has the publication.
+ * Ends when the links have accepted the message, a one-to-one message's client has it, the query has ended,
+ * or the session store has the publication.
  */
 export class MessageSendOperation extends Operation {
   readonly system: MessageSystem;
@@ -56,7 +56,7 @@ export class MessageSendOperation extends Operation {
   /** The topic; "self" for a one-to-one message; "channel/N" or "channel/NAME" for services. */
   readonly destination: string;
   readonly bytes: number;
-  /** At the end: receiving nodes, this one included; services that answered; or sessions that keep it. */
+  /** At the end: receiving nodes with this one, services that answered, or sessions that keep it. */
   recipients = 0;
   /** Trace context, at most 1,024 bytes. Set it in a subscriber of `start`. */
   context: Uint8Array | undefined = undefined;
@@ -76,7 +76,7 @@ export interface ObservedMessage {
   readonly destination: string;
   /** The subscription's filter; "" for services and sessions. */
   readonly filter: string;
-  /** The sending node or session; "" for a session message that a node published. */
+  /** The node or session; "" for a session message that a node published. */
   readonly sender: string;
   readonly bytes: number;
   readonly message: unknown;

@@ -25,13 +25,12 @@ function handleOf(of: object): Handle | undefined {
   return (of as { readonly _handle?: Handle | null })._handle ?? undefined;
 }
 
-/** Written bytes of a socket that the kernel has not taken. */
 export function pendingOf(socket: Socket): number {
   const waiting = handleOf(socket)?.writeQueueSize;
   return typeof waiting === "number" ? waiting : socket.writableLength;
 }
 
-/** Symbols of net.Socket: memory for the next read, allocator of further memory, callback. */
+/** Memory for the next read, allocator of further memory, callback. */
 const READ_NAMES = ["kBuffer", "kBufferGen", "kBufferCb"] as const;
 
 /** `null` when this runtime lacks them. */
@@ -49,12 +48,7 @@ export function readsInto(socket: Duplex): boolean {
   return readSymbols !== null;
 }
 
-/**
- * Sets `onread` of `net.Socket` on an existing socket: node:tls has no such option, and `node:http` needs the
- * socket's events before its upgrade.
- *
- * @param socket must satisfy {@link readsInto}
- */
+/** Sets `onread` of `net.Socket` on an existing socket. @param socket must satisfy {@link readsInto} */
 export function readInto(
   socket: Duplex,
   { buffer, callback }: { readonly buffer: () => Uint8Array; readonly callback: unknown },
@@ -66,7 +60,7 @@ export function readInto(
 }
 
 export interface AcceptedHandle {
-  /** Present if a stream of this connection can read into given memory. */
+  /** Present if streams can read into given memory. */
   readonly useUserBuffer?: unknown;
   getpeername?(out: { address?: string; port?: number }): number;
   reset?(closed: () => void): number;
@@ -74,12 +68,11 @@ export interface AcceptedHandle {
 }
 
 /**
- * Refuses addresses before Node.js creates a stream: a refusal costs some 20 µs, a stream five times as much.
- * The reset avoids TIME_WAIT. Without `onconnection` nothing is refused here, so the caller must check its
- * streams as well.
+ * Refuses addresses before Node.js creates a stream, which costs five times the refusal's 20 µs. The reset
+ * avoids TIME_WAIT. Without `onconnection` nothing is refused: the caller must check its streams.
  *
  * @param server not listening yet
- * @param admits gets the address as the system reports it, possibly IPv4 in IPv6 form; it must not throw
+ * @param admits gets the address, possibly IPv4 in IPv6 form; it must not throw
  */
 export function filterAccepts(server: Server, admits: (address: string) => boolean): void {
   interceptAccepts(server, admits, () => false);
@@ -92,9 +85,8 @@ export interface AcceptedPeer {
 }
 
 /**
- * As `filterAccepts`, and offers all other connections to `take`.
- *
- * @param take returns whether it used the connection; it must not throw
+ * As `filterAccepts`, and offers other connections to `take`. @param take returns whether it used the
+ * connection; it must not throw
  */
 export function interceptAccepts(
   server: Server,
@@ -149,7 +141,7 @@ interface Postable {
   postMessage(message: unknown, transfer: readonly unknown[]): unknown;
 }
 
-/** A BroadcastChannel's port can transfer a MessagePort. */
+/** It can transfer a MessagePort. */
 export function portBeneath(channel: object): Postable | undefined {
   for (const key of Object.getOwnPropertySymbols(channel)) {
     if (key.description !== "kHandle") continue;
@@ -159,7 +151,7 @@ export function portBeneath(channel: object): Postable | undefined {
   return undefined;
 }
 
-/** Node.js has no call that sets `writableHighWaterMark`. */
+/** Node.js has no call for this. */
 export function setWriteAhead(stream: Duplex, bytes: number): void {
   const { _writableState: state } = stream as unknown as { _writableState?: { highWaterMark?: number } };
   if (state?.highWaterMark !== undefined) state.highWaterMark = bytes;

@@ -18,11 +18,11 @@ export interface OptionSpec {
   readonly on?: readonly SocketTypeName[];
   /** Engines do not see it. */
   readonly local?: true;
-  /** The only engine with this option. Others accept its default only. */
+  /** Other engines accept its default only. */
   readonly only?: "zmtp";
   /** Another value than the default, where Node.js has no call for it: "refused" throws, "ignored" warns. */
   readonly zmtp?: "refused" | "ignored";
-  /** Changes apply to open connections or their next handshake, others to the next bind or connect. */
+  /** Changes apply to open connections or their next handshake. */
   readonly live?: true;
 }
 

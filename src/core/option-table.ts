@@ -1,7 +1,6 @@
 /**
  * The table of all socket options, from which `resolveOptions`, accessors and docs/limits.md derive. Names
- * and meanings follow the package `zeromq`; `zeromqDefault` marks a different default, whose comment gives
- * the reason (docs/engines.md).
+ * and meanings follow the package `zeromq`; `zeromqDefault` marks a different default (docs/engines.md).
  */
 import { bytes, flag, INT32, int, key, type OptionSpec, READABLE, text, WRITABLE } from "./option-spec.js";
 import type { SocketTypeName } from "./socket-type.js";

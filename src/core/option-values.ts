@@ -1,11 +1,11 @@
 /**
- * Option values of one socket, shared with its engine and its transports: own values, and inherited defaults
- * from one frozen table. Loops and spreading see own values only: iterate over `OPTIONS` to get all.
+ * Option values of one socket, shared with its engine and its transports. Defaults are inherited, so iterate
+ * over `OPTIONS` to get all.
  */
 import { INT32 } from "./option-spec.js";
 import { isSecret, OPTIONS, type OptionName, type OptionValues } from "./option-table.js";
 
-/** Includes options that a socket type lacks: they also bound its peers. */
+/** Includes other types' options: they also bound its peers. */
 const DEFAULTS: OptionValues = Object.freeze(
   Object.fromEntries(Object.entries(OPTIONS).map(([name, spec]) => [name, spec.default])),
 ) as unknown as OptionValues;
@@ -36,9 +36,9 @@ export function copyOptions(options: Readonly<OptionValues>): OptionValues {
   return copy;
 }
 
-/** Secrets are not enumerable, so `util.inspect`, loops and spreading skip them. */
+/** Secrets are not enumerable, and so not shown. */
 export function setOption(options: OptionValues, name: string, value: unknown): void {
-  // Assignment would fail: the inherited default is read-only.
+  // The inherited default is read-only.
   Object.defineProperty(options, name, {
     value,
     writable: true,

@@ -1,6 +1,6 @@
 /**
- * Keys derived from passwords, for a cluster's bus and for links, by salted scrypt with the parameters OWASP
- * recommends for stored passwords. The password is never sent.
+ * Keys derived from passwords, for a cluster's bus and for links, by salted scrypt with OWASP's parameters.
+ * The password is never sent.
  */
 import { InvalidArgumentError } from "./errors.js";
 

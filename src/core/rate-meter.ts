@@ -1,14 +1,14 @@
 /**
- * Limits messages and bytes per second with a token bucket for each. The caller provides the time.
+ * Limits messages and bytes per second with a token bucket for each.
  *
  *   level   grows by the rate, up to one second's worth; falls by the amount passed, also below 0 (a debt)
  *   open    while each level is 1 or more
  *
  * A batch passes as a whole once the meter is open. In any time t at most rate * (t + 1 s) passes, for bytes
- * plus one batch. The initial level is one message, so that reconnecting gains nothing.
+ * plus one batch. The first level is one message: reconnecting gains nothing.
  */
 
-/** Amounts per second; absent means no limit. */
+/** Per second; absent: no limit. */
 export interface Rate {
   readonly messages?: number | undefined;
   readonly bytes?: number | undefined;
@@ -50,7 +50,7 @@ export class RateMeter {
     this.#bytes = changed(this.#bytes, bytes);
   }
 
-  /** Messages that may pass now; infinite without a limit. */
+  /** Infinite without a limit. */
   messages(now: number): number {
     this.#fill(now);
     if (this.#bytes !== undefined && this.#bytes.wait > 0) return 0;

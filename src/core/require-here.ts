@@ -7,9 +7,8 @@ import { join } from "node:path";
 declare const __filename: unknown;
 
 /**
- * Resolves from the bundle where bundlers leave `import.meta.url` empty. Paths become real ones: Node.js 20
- * and 22 keep symbolic links after a process has looked up a socket file, such as one of ipc, and a linked
- * package would load twice.
+ * Resolves from the bundle where `import.meta.url` is empty. Paths become real ones: after a lookup of a
+ * socket file Node.js 20 and 22 keep symbolic links, and a linked package would load twice.
  */
 export function requireHere(): (id: string) => unknown {
   const url: string | undefined = import.meta.url;
@@ -19,7 +18,7 @@ export function requireHere(): (id: string) => unknown {
   return (id) => require(realPathOf(require.resolve(id)));
 }
 
-/** Unreadable folders, and file systems in archives or memory, have no real paths. */
+/** Unreadable folders, and file systems in archives or memory, have none. */
 function realPathOf(path: string): string {
   try {
     return realpathSync.native(path);

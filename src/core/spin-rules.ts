@@ -1,19 +1,18 @@
 /**
- * Decides whether the event loop polls instead of sleeping until input arrives (spin.ts).
+ * Decides whether the event loop polls instead of sleeping (spin.ts).
  *
  *   waits, came:   the time since the last of them is a gap, which predicts the next one
  *   turn:          polls until 1 ms after the last of them, while recent gaps were short
  *   ran:           polling takes all time; if others got more than a twentieth, it pauses for 100 ms to 10 s
  *
- * A long gap wastes a millisecond of processor time and halves the credit; a short one adds to it. So polling
- * for rare messages soon stops.
+ * A long gap halves the credit; a short one adds to it. So polling for rare messages soon stops.
  */
 
 /** ms without a message after which the loop sleeps. */
 const MAX_GAP = 1;
 const FIRST_CREDIT = 4;
 const MAX_CREDIT = 8;
-/** The share of time that other processes may take, and ms above it before a pause. */
+/** The share of time for other processes, and ms above it before a pause. */
 const SPARE_SHARE = 0.05;
 const MAX_STOLEN = 5;
 /** ms without polling after contention for the core. */
@@ -48,7 +47,7 @@ export class SpinRules {
     return now - this.#last < MAX_GAP && this.#credit > 0 && now >= this.#pausedUntil;
   }
 
-  /** The loop polled for `time` ms and had the processor for `processorTime` ms of it. */
+  /** The loop polled for `time` ms, `processorTime` of them on the processor. */
   ran(time: number, processorTime: number, now: number): void {
     const stolen = time - processorTime;
     this.#stolen = Math.max(0, this.#stolen + stolen - SPARE_SHARE * time);

@@ -1,17 +1,17 @@
 /**
- * Keeps an event loop awake when the next message is probably near: waking a thread takes longer than a
- * message between processes. A pending immediate makes the loop poll (spin-rules.ts).
+ * Keeps an event loop awake when the next message is probably near, by a pending immediate: waking a thread
+ * takes longer than a message between processes.
  */
 import { cpus } from "node:os";
 import { SpinRules } from "./spin-rules.js";
 
-/** ms of polling between readings of the processor time, which take 1 to 2 µs. */
+/** ms between readings of the processor time (1 to 2 µs). */
 const LOOK_EVERY = 1;
 
 export interface SpinEffects {
   /** ms, by a clock that does not jump. */
   now(): number;
-  /** In the next turn of the event loop, which does not sleep before it. */
+  /** In the next turn; the loop does not sleep before it. */
   nextTurn(callback: () => void): void;
   /** ms of this thread, or of the process if that is unknown. */
   processorTime(): number;
@@ -54,7 +54,7 @@ export class Spin {
   };
 }
 
-/** `undefined` on a single core, and on Windows, which counts processor time in steps of 16 ms. */
+/** `undefined` on a single core, and on Windows, which counts in steps of 16 ms. */
 export function spinHere(): Spin | undefined {
   spin ??= canSpin() ? new Spin(EFFECTS) : null;
   return spin ?? undefined;

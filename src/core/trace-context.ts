@@ -54,8 +54,7 @@ export function parseTraceParent(text: string | undefined): TraceParent | undefi
   const match = text === undefined || text.length > 512 ? null : FORM.exec(text);
   if (match === null) return undefined;
   const [, version, trace = "", span = "", flags = "", more] = match;
-  // Version 00 ends with the flags, later ones may add fields, ff is invalid (W3C, Versioning of
-  // traceparent).
+  // Version 00 ends with the flags, ff is invalid (W3C, Versioning of traceparent).
   if (version === "ff" || (version === "00" && more !== undefined)) return undefined;
   if (/^0+$/.test(trace) || /^0+$/.test(span)) return undefined;
   return { trace, span, isSampled: (Number.parseInt(flags, 16) & 1) === 1 };

@@ -1,27 +1,24 @@
 /**
  * Decides when a caller must let the event loop turn.
  *
- * Resolved promises continue in the microtask queue, which runs empty before any timer or socket: a loop over
- * many messages would starve the process. Once the budget is exhausted, the caller settles its next promise
- * from `setImmediate`. The budget is a time, since a turn costs some microseconds, and slow operations would
- * delay everything else.
+ * Resolved promises run before any timer or socket, so a loop over many messages would starve the process.
+ * Once the budget is exhausted, the caller settles its next promise from `setImmediate`. The budget is a
+ * time, because slow operations would delay everything else.
  *
  *   spend, note: every 64th operation reads the clock --late--> exhausted
  *   spend, when exhausted: true, and a new budget begins
  *   loopTurned: the event loop has read something, so all budgets begin again
- *
- * Without `loopTurned` a socket with rare messages would yield at nearly each reading of the clock.
  */
 import type { Clock } from "./clock.js";
 
-/** Operations between readings of the clock, which take 40 ns. */
+/** Operations between readings of the clock (40 ns). */
 const LOOK_EVERY = 64;
 
 let turns = 0;
 
 /**
- * The event loop has read from the kernel, so all settled promises have run. Streams of the program do not
- * count: they may deliver without a turn.
+ * The event loop has read from the kernel. Streams of the program do not count: they may deliver without a
+ * turn.
  */
 export function loopTurned(): void {
   turns += 1;
@@ -35,7 +32,7 @@ export class TurnBudget {
   #turn = 0;
   #exhausted = false;
 
-  /** @param time ms of operations between two turns of the event loop */
+  /** @param time ms between two turns of the event loop */
   constructor(time: number, clock: Clock) {
     this.#time = time;
     this.#clock = clock;

@@ -2,7 +2,7 @@
 import { checkCallOptions } from "./arguments.js";
 import { AbortedError, InvalidArgumentError, type ShoalError } from "./errors.js";
 
-/** ms; a longer timer of the platform would fire at once. */
+/** ms; a longer timer would fire at once. */
 export const MAX_TIMEOUT = 2_147_483_647;
 
 /** Options of every waiting call. */
@@ -38,8 +38,7 @@ export class Waiter<T> {
       this.#reject = reject;
     });
     if (timeout >= 0) {
-      // Input may have arrived while the program computed, so one more turn passes. A timer of 0 ms would
-      // take 1 ms.
+      // Input may have arrived while the program computed. A timer of 0 ms would take 1 ms.
       const expire = (): void => void setImmediate(() => this.#giveUp("timeout", timedOut()));
       if (timeout === 0) setImmediate(expire);
       else this.#timer = setTimeout(expire, timeout);
@@ -59,7 +58,7 @@ export class Waiter<T> {
     if (this.#settle()) this.#reject(error);
   }
 
-  /** The socket closes: an ignored promise causes no unhandled rejection. */
+  /** An ignored promise causes no unhandled rejection. */
   abandon(error: ShoalError): void {
     if (!this.#settle()) return;
     this.promise.catch(ignore);
@@ -90,10 +89,7 @@ interface Listeners {
   readonly listener: () => void;
 }
 
-/**
- * One listener per signal: Node.js warns of a leak from the eleventh on and removes listeners by linear
- * search.
- */
+/** One listener per signal: Node.js warns of a leak from the eleventh on. */
 const aborted = new WeakMap<AbortSignal, Listeners>();
 
 function addAborted(signal: AbortSignal, call: () => void): void {
@@ -133,9 +129,8 @@ export function checkWait(options: WaitOptions | undefined): void {
 }
 
 /**
- * A rejected promise if `checkWait` fails, else `undefined`.
- *
- * @param call its name, to check option names as well @param known its option names
+ * A rejected promise if `checkWait` fails, else `undefined`. @param call its name @param known its option
+ * names
  */
 export function refusedWait(
   options: WaitOptions | undefined,
@@ -160,9 +155,7 @@ export function rejectNextTurn(error: unknown): Promise<never> {
 }
 
 /**
- * The promise itself continues.
- *
- * @throws InvalidArgumentError `EINVAL` for invalid options; AbortedError `ABORT_ERR`; the error of
+ * The promise itself continues. @throws InvalidArgumentError `EINVAL`; AbortedError `ABORT_ERR`; the error of
  * `timedOut`
  */
 export async function waitFor<T>(
@@ -181,9 +174,7 @@ export async function waitFor<T>(
   return waiter.promise;
 }
 
-/**
- * @param timeout ms; -1 for no limit @returns whether the promise was fulfilled in time; rejects as it does
- */
+/** @param timeout ms; -1: no limit @returns whether the promise was fulfilled in time; rejects as it does */
 export async function withTimeout(promise: Promise<unknown>, timeout: number): Promise<boolean> {
   if (timeout < 0) {
     await promise;

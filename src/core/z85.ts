@@ -36,9 +36,8 @@ export function encodeZ85(bytes: Uint8Array): string {
 }
 
 /**
- * @param text its length is divisible by 5, not 0
- * @throws InvalidArgumentError `EINVAL` for another length, a foreign character or a group above 0xFFFFFFFF.
- * The message never quotes the text, which may be a secret key.
+ * @throws InvalidArgumentError `EINVAL` for a length not divisible by 5, a foreign character or a group above
+ * 0xFFFFFFFF. The message never quotes the text, which may be a secret key.
  */
 export function decodeZ85(text: string): Buffer {
   if (typeof text !== "string") {

@@ -4,17 +4,16 @@
  *   number & mask:   0     1     2     3  …
  *   ring           [ 96 |   - |  98 |  99 ]      others  { 34 }  its place is taken
  *
- * The lowest bits select a place in a ring. On a conflict a well-filled ring grows; otherwise the later
- * number goes into a Map.
+ * On a conflict a well-filled ring grows; otherwise the later number goes into a Map.
  *
- * A Map alone took half of a broker's time: V8 replaces its table after many deletions, and old tables keep
- * later ones and their values alive until a full collection.
+ * A Map alone took half of a broker's time: V8's replaced tables keep later ones and their values alive until
+ * a full collection.
  */
 
 const LEAST = 16;
 /** Larger rings shrink when nearly empty. */
 const ROOMY = 256;
-/** Smaller rings shrink only after as many deletions as places: bursts would refill them. */
+/** Smaller rings shrink only after as many deletions as places. */
 const BURST = 2_048;
 /** Most places for each value when the ring grows. */
 const SPREAD = 4;
@@ -74,8 +73,7 @@ export class NumberTable<T> {
     this.#values[at] = undefined;
     this.#inRing -= 1;
     const places = this.#values.length;
-    // All values count, as in growing; else arbitrary numbers could make a sparse ring grow and shrink in
-    // turns.
+    // All values count, as in growing; else a sparse ring could grow and shrink in turns.
     if (places <= ROOMY || this.size * 4 * SPREAD >= places) this.#spare = 0;
     else if (places > BURST || ++this.#spare >= places) this.#resize(places / 2);
     return true;
@@ -87,13 +85,12 @@ export class NumberTable<T> {
     if (places < this.#values.length) this.#resize(places);
   }
 
-  /** In no order. */
   values(): T[] {
     const values: T[] = [];
     for (let at = 0; at <= this.#mask; at++) {
       if (this.#keys[at] !== NONE) values.push(this.#values[at] as T);
     }
-    // Spreading some hundred thousand values as arguments overflows the stack.
+    // As arguments, some hundred thousand values overflow the stack.
     if (this.#others !== undefined) for (const value of this.#others.values()) values.push(value);
     return values;
   }
@@ -143,7 +140,7 @@ export class NumberTable<T> {
       this.#values[place] = values[at];
       this.#inRing += 1;
     }
-    // Old arrays must not keep values alive, as a Map's old tables do.
+    // Old arrays must not keep values alive.
     values.fill(undefined);
   }
 }

@@ -1,4 +1,3 @@
-/** Transports registered by a program. */
 import type { Duplex } from "node:stream";
 import { quoted } from "../arguments.js";
 import { InvalidArgumentError } from "../errors.js";
@@ -69,8 +68,7 @@ export function customSchemes(): readonly string[] {
 /**
  * Registers a transport of engine `zmtp` for all contexts of this thread, until the process ends.
  *
- * @throws InvalidArgumentError `EINVAL` for a scheme that is invalid, reserved or already registered, or a missing
- *   method
+ * @throws InvalidArgumentError `EINVAL` for an invalid, reserved or registered scheme, or a missing method
  */
 export function registerTransport(transport: Transport): void {
   const scheme: unknown = transport?.scheme;

@@ -1,6 +1,5 @@
 /**
- * Binding to the program's HTTP server. Engines know endpoints only as text, so each server gets an internal
- * name that programs cannot write.
+ * Binding to the program's HTTP server. Engines know endpoints as text, so each server gets an internal name.
  */
 import type { Server as HttpServer } from "node:http";
 import type { Server as HttpsServer } from "node:https";
@@ -24,9 +23,7 @@ const servers = new Map<number, WeakRef<HttpServer | HttpsServer>>();
 const collected = new FinalizationRegistry<number>((id) => void servers.delete(id));
 let last = 0;
 
-/**
- * @param transports the engine's transports @throws InvalidArgumentError; TransportError `EPROTONOSUPPORT`
- */
+/** @throws InvalidArgumentError; TransportError `EPROTONOSUPPORT` */
 export function nameOfServer(given: unknown, transports: readonly string[]): string {
   const { server, path = "/", ...rest } = given as { server?: unknown; path?: unknown };
   const [unknown] = Object.keys(rest);

@@ -53,7 +53,7 @@ export function knownSchemes(): readonly string[] {
   return [...SCHEMES.keys(), ...customSchemes()];
 }
 
-/** For most socket types; only three use udp. */
+/** Only three socket types use udp. */
 const REACHING: readonly Scheme[] = [...SCHEMES.values()].filter(
   (scheme) => scheme.reachesProcesses && scheme !== UDP,
 );
@@ -62,10 +62,7 @@ export function reachesProcesses(endpoint: string): boolean {
   return findScheme(schemeOf(endpoint))?.reachesProcesses === true;
 }
 
-/**
- * Of a socket in another thread, which lacks registered transports. Its inproc names belong to the
- * process-wide context.
- */
+/** Of a socket in another thread, without registered transports; its inproc names are process-wide. */
 export function threadSchemes(): readonly string[] {
   return [...REACHING, INPROC].map(({ name }) => name);
 }
@@ -75,9 +72,9 @@ export function reachableForms(): readonly string[] {
 }
 
 /**
- * @param transports the engine's transports
- * @throws InvalidArgumentError `EINVAL` for a malformed endpoint
- * @throws TransportError `EPROTONOSUPPORT` for a transport that the engine lacks
+ * @param transports the engine's
+ * @throws InvalidArgumentError `EINVAL` for a malformed endpoint; TransportError `EPROTONOSUPPORT` for an
+ * unknown transport
  */
 export function checkEndpoint(
   endpoint: unknown,
