@@ -1,4 +1,3 @@
-import { createHash, timingSafeEqual } from "node:crypto";
 import type { Authenticate } from "../socket-options.js";
 
 /**
@@ -10,11 +9,13 @@ export function plainUsers(passwords: Readonly<Record<string, string>>): Authent
   const nobody = digest("");
   return ({ mechanism, username, password }) => {
     const expected = users.get(username ?? "");
-    const right = timingSafeEqual(digest(password ?? ""), expected ?? nobody);
+    const right = process
+      .getBuiltinModule("node:crypto")
+      .timingSafeEqual(digest(password ?? ""), expected ?? nobody);
     return mechanism === "PLAIN" && expected !== undefined && right;
   };
 }
 
 function digest(text: string): Buffer {
-  return createHash("sha256").update(text).digest();
+  return process.getBuiltinModule("node:crypto").createHash("sha256").update(text).digest();
 }

@@ -1,5 +1,4 @@
 import { connect } from "node:net";
-import { Worker } from "node:worker_threads";
 import type { Answer } from "./ipc-path.js";
 
 /** ms; a late answer counts as a listener. */
@@ -36,6 +35,7 @@ export function probe(path: string): Promise<Answer> {
 
 export function probeSync(path: string): Answer {
   const answer = new Int32Array(new SharedArrayBuffer(4));
+  const { Worker } = process.getBuiltinModule("node:worker_threads");
   const thread = new Worker(THREAD, { eval: true, execArgv: [], workerData: { path, answer } });
   thread.unref();
   Atomics.wait(answer, 0, 0, PROBE_TIMEOUT);

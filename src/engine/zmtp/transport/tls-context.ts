@@ -7,9 +7,9 @@
  *
  * Options are read for each handshake, so certificates can be renewed.
  */
-import { createPrivateKey, X509Certificate } from "node:crypto";
+import type { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
-import * as nodeTls from "node:tls";
+import type { PeerCertificate, SecureContext } from "node:tls";
 import { InvalidArgumentError } from "../../../core/errors.js";
 import type { EndpointUse } from "../../../core/schemes/scheme.js";
 import { isTlsCertificate, type TlsCertificate } from "../../../core/tls-certificates.js";
@@ -36,14 +36,14 @@ const CONTEXT_OPTIONS = ["tlsCert", "tlsKey", "tlsPassphrase", "tlsCa", "tlsMinV
 
 interface Kept {
   readonly values: readonly unknown[];
-  readonly context: nodeTls.SecureContext;
+  readonly context: SecureContext;
 }
 
 /** The last context of each socket: making one takes milliseconds. */
 const contexts = new WeakMap<object, { bind?: Kept; connect?: Kept }>();
 
 /** @throws InvalidArgumentError `EINVAL` for missing, malformed or mismatched keys and certificates */
-export function contextOf(options: TlsOptions, use: EndpointUse): nodeTls.SecureContext {
+export function contextOf(options: TlsOptions, use: EndpointUse): SecureContext {
   let both = contexts.get(options);
   if (both === undefined) {
     both = {};
@@ -58,14 +58,14 @@ export function contextOf(options: TlsOptions, use: EndpointUse): nodeTls.Secure
 }
 
 /** For a listener whose options are invalid now. */
-export function lastContextOf(options: TlsOptions, use: EndpointUse): nodeTls.SecureContext | undefined {
+export function lastContextOf(options: TlsOptions, use: EndpointUse): SecureContext | undefined {
   return contexts.get(options)?.[use]?.context;
 }
 
 function makeContext(
   options: Pick<TlsOptions, "tlsCert" | "tlsKey" | "tlsPassphrase" | "tlsCa" | "tlsMinVersion">,
   use: EndpointUse,
-): nodeTls.SecureContext {
+): SecureContext {
   const { tlsCert, tlsKey, tlsPassphrase, tlsCa, tlsMinVersion } = options;
   if (use === "bind" && (tlsCert === null || tlsKey === null))
     throw new InvalidArgumentError("To bind tls:// the socket needs the options tlsCert and tlsKey, in PEM");
@@ -79,7 +79,7 @@ function makeContext(
   if (!CHECKS_KEYS) checkKey(options);
   const ca = tlsCa ?? (use === "connect" ? systemCertificates() : undefined);
   try {
-    return nodeTls.createSecureContext({
+    return process.getBuiltinModule("node:tls").createSecureContext({
       minVersion: tlsMinVersion,
       ...(tlsCert === null ? {} : { cert: tlsCert }),
       ...(tlsKey === null ? {} : { key: tlsKey }),
@@ -105,6 +105,7 @@ function checkKey({
   let fits = false;
   try {
     const passphrase = tlsPassphrase === null ? {} : { passphrase: tlsPassphrase };
+    const { createPrivateKey, X509Certificate } = crypto();
     fits = new X509Certificate(tlsCert).checkPrivateKey(createPrivateKey({ key: tlsKey, ...passphrase }));
   } catch (error) {
     throw new InvalidArgumentError(`tlsCert and tlsKey cannot be used: ${(error as Error).message}`, {
@@ -113,6 +114,11 @@ function checkKey({
   }
   if (!fits)
     throw new InvalidArgumentError("tlsCert and tlsKey cannot be used: the key is another certificate's");
+}
+
+/** Loaded with TLS: it takes several ms. */
+function crypto(): typeof import("node:crypto") {
+  return process.getBuiltinModule("node:crypto");
 }
 
 interface Named extends Kept {
@@ -129,7 +135,7 @@ function namedOf(options: TlsOptions, certificate: TlsCertificate): Named {
   if (kept?.values.every((value, at) => value === values[at])) return kept;
   const own = { tlsCert: cert, tlsKey: key, tlsPassphrase: passphrase, tlsCa, tlsMinVersion };
   const context = makeContext(own, "bind");
-  const made = { values, context, leaf: new X509Certificate(cert) };
+  const made = { values, context, leaf: new (crypto().X509Certificate)(cert) };
   named.set(certificate, made);
   return made;
 }
@@ -143,10 +149,7 @@ export function checkCertificates(options: TlsOptions): void {
  * @returns `undefined`: the socket's own
  * @throws errors of the program's function; InvalidArgumentError `EINVAL`
  */
-export async function contextFor(
-  options: TlsOptions,
-  name: string,
-): Promise<nodeTls.SecureContext | undefined> {
+export async function contextFor(options: TlsOptions, name: string): Promise<SecureContext | undefined> {
   const { tlsCertificates } = options;
   // Deno reports a missing name as an empty one.
   if (tlsCertificates === null || name === "") return undefined;
@@ -164,7 +167,7 @@ export async function contextFor(
 
 /** `undefined`: Node.js uses its own. */
 function systemCertificates(): readonly string[] | undefined {
-  const { getCACertificates } = nodeTls as WithSystemCertificates;
+  const { getCACertificates } = process.getBuiltinModule("node:tls") as WithSystemCertificates;
   if (getCACertificates === undefined) return undefined;
   return [...new Set([...getCACertificates("default"), ...getCACertificates("system")])];
 }
@@ -188,8 +191,8 @@ export function serverNameOf(
 }
 
 /** Node.js 22.23 never matches IPv6 addresses (its `domainToASCII` returns an empty text). */
-export function identityFault(host: string, certificate: nodeTls.PeerCertificate): Error | undefined {
-  const fault = nodeTls.checkServerIdentity(host, certificate);
+export function identityFault(host: string, certificate: PeerCertificate): Error | undefined {
+  const fault = process.getBuiltinModule("node:tls").checkServerIdentity(host, certificate);
   if (fault === undefined || isIP(host) !== 6) return fault;
-  return new X509Certificate(certificate.raw).checkIP(host) === undefined ? fault : undefined;
+  return new (crypto().X509Certificate)(certificate.raw).checkIP(host) === undefined ? fault : undefined;
 }

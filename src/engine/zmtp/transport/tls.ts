@@ -8,7 +8,7 @@
  */
 import type { X509Certificate } from "node:crypto";
 import { connect, type Server, type Socket } from "node:net";
-import { connect as connectTls, TLSSocket, type TLSSocketOptions } from "node:tls";
+import type { TLSSocket, TLSSocketOptions } from "node:tls";
 import { NotSupportedError, type ShoalError, TransportError } from "../../../core/errors.js";
 import { ignore } from "../../../core/ignore.js";
 import { pendingOf, verifyError } from "../../../core/node-internals.js";
@@ -183,6 +183,7 @@ function server(endpoint: string, options: TransportOptions, acceptor: Acceptor,
     }
     const requestCert = now(options).tlsCa !== null;
     const alpn = alpnOf(now(options));
+    const { TLSSocket } = process.getBuiltinModule("node:tls");
     const socket = new TLSSocket(raw, {
       isServer: true,
       secureContext,
@@ -218,7 +219,7 @@ function secure(raw: Socket, endpoint: string, options: TransportOptions, isRead
   const { sent, checked } = serverNameOf(current, parseHostPort(endpoint).host);
   const alpn = alpnOf(current);
   tune(raw, options);
-  const socket = connectTls({
+  const socket = process.getBuiltinModule("node:tls").connect({
     socket: raw,
     secureContext: contextOf(current, "connect"),
     host: checked,

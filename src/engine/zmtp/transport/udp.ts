@@ -1,4 +1,4 @@
-import dgram, { type Socket } from "node:dgram";
+import type { Socket } from "node:dgram";
 import { transportError } from "../errors.js";
 
 export interface UdpOptions {
@@ -20,7 +20,7 @@ export interface UdpOptions {
 export function bindUdp(options: UdpOptions, shares: boolean): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const { ipv6 = false, ...address } = options;
-    const socket = dgram.createSocket({
+    const socket = process.getBuiltinModule("node:dgram").createSocket({
       type: ipv6 ? "udp6" : "udp4",
       reuseAddr: shares,
       ...(ipv6 ? { ipv6Only: true } : {}),
