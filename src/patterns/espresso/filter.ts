@@ -1,15 +1,13 @@
-/** Filter and sample of the tap and the listener. Pure. */
 import { isBytes } from "../../core/bytes.js";
 import type { Clock } from "../../core/clock.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { ProxySide } from "../../sockets/pump.js";
 import { anything, bytes, checkOptions, choice, func, type Given, integer } from "../kit/options.js";
 
-/** Largest size that a filter accepts, in bytes. */
 const MAX_SIZE = Number.MAX_SAFE_INTEGER;
 
 const FILTER = {
-  /** Side of the proxy that the message came from. Default: both. */
+  /** Side of the proxy. Default: both. */
   from: choice(["frontend", "backend"]),
   /** Prefixes of the first frame. Default: all. */
   topics: anything<string | Uint8Array | readonly (string | Uint8Array)[]>(),
@@ -17,7 +15,7 @@ const FILTER = {
   minSize: bytes({ default: 0, min: 0 }),
   /** Maximum bytes of all frames. Default: no limit. */
   maxSize: bytes({ default: MAX_SIZE, min: 0 }),
-  /** Runs last. An error counts as `false`, with an event at most once per second. Must not keep the frames. */
+  /** Runs last. An error counts as `false`, with an event. Must not keep the frames. */
   where: func<(frames: readonly Buffer[], from: ProxySide | undefined) => boolean>(),
 };
 
@@ -28,16 +26,14 @@ const SAMPLE = {
   perSecond: integer(),
 };
 
-/** Selects messages that pass all given conditions. */
+/** Selects messages that pass all conditions. */
 export type EspressoFilter = Given<typeof FILTER>;
 
-/** How many of the selected messages are taken. */
 export type EspressoSample = Given<typeof SAMPLE>;
 
-/** Outcome for a message. */
 export type Verdict = "taken" | "filtered" | "sampled";
 
-/** @throws InvalidArgumentError `EINVAL` unless a prefix or a list of them */
+/** @throws InvalidArgumentError `EINVAL` */
 export function prefixesOf(topics: EspressoFilter["topics"]): Buffer[] {
   if (topics === undefined) return [];
   const list = typeof topics === "string" || isBytes(topics) ? [topics] : topics;
@@ -52,7 +48,7 @@ export function prefixesOf(topics: EspressoFilter["topics"]): Buffer[] {
 export function startsWith(frame: Buffer, prefix: Buffer): boolean {
   const { length } = prefix;
   if (frame.length < length) return false;
-  // Most mismatches differ in the first byte, and the call costs more than the comparison.
+  // Most mismatches differ in the first byte.
   if (length === 0) return true;
   return frame[0] === prefix[0] && frame.compare(prefix, 0, length, 0, length) === 0;
 }
@@ -64,7 +60,6 @@ export function sizeOf(frames: readonly Buffer[]): number {
 }
 
 export class Filter {
-  /** Times that `where` threw. */
   failures = 0;
   readonly #from: ProxySide | undefined;
   readonly #prefixes: readonly Buffer[];
@@ -79,7 +74,7 @@ export class Filter {
   #second = Number.NEGATIVE_INFINITY;
   #inSecond = 0;
 
-  /** @throws InvalidArgumentError `EINVAL` for an unknown name or a bad value */
+  /** @throws InvalidArgumentError `EINVAL` */
   constructor(
     filter: EspressoFilter,
     sample: EspressoSample,
@@ -99,7 +94,7 @@ export class Filter {
     this.#whereOnFailed = whereOnFailed;
   }
 
-  /** @param size bytes of the whole message; `frames` may be truncated */
+  /** @param size of the message; `frames` may be truncated */
   decide(from: ProxySide | undefined, frames: readonly Buffer[], size: number): Verdict {
     if (!this.#wants(from, frames, size)) return "filtered";
     this.#wanted += 1;

@@ -1,15 +1,15 @@
 /** Counts missed records by their numbers. Pure. */
 import type { RecordNumber } from "./protocol.js";
 
-/** Remembered generations: prefixes, each per tap. */
+/** One per prefix and tap. */
 const MAX_GENERATIONS = 1_024;
 
 export class Gaps {
   readonly #last = new Map<number, number>();
 
   /**
-   * @param prefix bytes of the one subscribed prefix that the record matches
-   * @returns records missed just before this one; 0 for the first of a generation
+   * @param prefix length of the one subscribed prefix that the record matches
+   * @returns records missed just before this one
    */
   note(prefix: number, numbers: readonly RecordNumber[]): number {
     for (const { length, generation, number } of numbers) {

@@ -1,4 +1,4 @@
-/** Espresso's listener: a SUB at a capture endpoint, with typed records. */
+/** A SUB at a capture endpoint, with typed records. */
 import { systemClock } from "../../core/clock.js";
 import { InvalidArgumentError, InvalidMessageError, TimeoutError } from "../../core/errors.js";
 import type { WaitOptions } from "../../core/waiter.js";
@@ -33,13 +33,11 @@ import {
 import { Gaps } from "./gaps.js";
 import { parseTrailer } from "./protocol.js";
 
-/** Default `max` of `receiveMany`. */
 const MANY = 1_000;
 
 const OPTIONS = {
-  /** Selects records. `topics` are subscribed to at the tap; the rest is checked here. Default: all. */
+  /** Selects records. `topics` are subscribed to at the tap. Default: all. */
   filter: object<EspressoFilter>(),
-  /** Samples the selected records. Default: all. */
   sample: object<EspressoSample>(),
   decode: anything<Codec<unknown>>(),
   /** Options of the SUB: security, `receiveHighWaterMark`. */
@@ -48,59 +46,49 @@ const OPTIONS = {
 };
 
 export type EspressoListenerOptions<T = undefined> = Omit<Given<typeof OPTIONS>, "decode"> & {
-  /** Decodes the last frame of each complete message into `value`. Default: no value. */
+  /** Decodes the last frame of complete messages into `value`. */
   readonly decode?: Codec<T>;
 };
 
 /** A message that passed a proxy. */
 export interface EspressoRecord<T = undefined> {
-  /** Side it came from; `undefined` from a raw capture. */
+  /** `undefined` from a raw capture. */
   readonly from: ProxySide | undefined;
-  /** ms since 1970-01-01 UTC when it passed the proxy; from a raw capture, when it arrived here. */
+  /** ms since 1970 when it passed the proxy; from a raw capture, when it arrived here. */
   readonly time: number;
-  /** Captured frames; one or more. */
   readonly frames: readonly Buffer[];
-  /** Number of frames of the message. */
+  /** Frames of the whole message. */
   readonly frameCount: number;
-  /** Bytes of the message. */
   readonly size: number;
-  /** Whether `frames` is less than the message. */
   readonly truncated: boolean;
-  /** Decoded last frame; `undefined` without a codec, when truncated, and with an `error`. */
+  /** `undefined` without a codec, when truncated, and with an `error`. */
   readonly value: T | undefined;
-  /** Why the last frame could not be decoded. */
   readonly error: InvalidMessageError | undefined;
   /** Records missed just before this one. */
   readonly missed: number;
 }
 
-/** Statistics since creation. */
 export interface EspressoListenerStats {
-  /** Received records: `delivered + filtered + sampled`. */
+  /** `delivered + filtered + sampled`. */
   readonly received: number;
-  /** Records passed to the program. */
   readonly delivered: number;
-  /** Records published for this listener that did not arrive. */
+  /** Published for this listener, but not received. */
   readonly missed: number;
-  /** Records excluded by the filter. */
   readonly filtered: number;
-  /** Records excluded by the sample. */
   readonly sampled: number;
-  /** Records whose last frame could not be decoded. */
   readonly undecodable: number;
-  /** Records without a trailer: raw captures. */
+  /** Raw captures. */
   readonly raw: number;
-  /** Times that `where` threw. */
   readonly predicateFailures: number;
   readonly socket: SocketStats;
 }
 
 export interface EspressoReceiveManyOptions extends WaitOptions {
-  /** Maximum records per call; at least 1. Default 1,000. */
+  /** Default 1,000. */
   readonly max?: number;
 }
 
-/** Events of the listener's SUB: connections, refusals. */
+/** Events of the SUB. */
 export type EspressoListenerEvent = SocketEvent;
 
 /**
@@ -131,9 +119,9 @@ export class EspressoListener<T = undefined> extends Driver<EspressoListenerEven
   readonly #filter: Filter;
   readonly #codec: Codec<T> | undefined;
   readonly #gaps = new Gaps();
-  /** Subscribed prefixes; none begins with another, so that a record matches only one. */
+  /** None begins with another: a record matches only one. */
   readonly #prefixes: readonly Buffer[];
-  /** Records missed before excluded ones; reported with the next record. */
+  /** Missed before excluded records; reported with the next one. */
   #owed = 0;
   readonly #counts = {
     received: 0,
@@ -146,7 +134,7 @@ export class EspressoListener<T = undefined> extends Driver<EspressoListenerEven
   };
 
   /**
-   * @param taps capture endpoints of taps, or of any proxy that captures to a PUB; or a source
+   * @param taps capture endpoints of taps, or of proxies that capture to a PUB; or a source
    * @throws InvalidArgumentError `EINVAL` for an unknown option, a bad value or a bad endpoint
    */
   constructor(taps: PatternEndpoints, options: EspressoListenerOptions<T> = {}) {
@@ -193,7 +181,7 @@ export class EspressoListener<T = undefined> extends Driver<EspressoListenerEven
     });
   }
 
-  /** Returns 1 to `max` records (default 1,000): those available, or the next one. Otherwise like {@link receive}. */
+  /** Returns 1 to `max` records (default 1,000), like {@link receive}. */
   receiveMany(options: EspressoReceiveManyOptions = {}): Promise<EspressoRecord<T>[]> {
     return this.run(async () => {
       checkKeys("EspressoListener.receiveMany", options, ["timeout", "signal", "max"]);
@@ -240,7 +228,6 @@ export class EspressoListener<T = undefined> extends Driver<EspressoListenerEven
     return this.whenReady(() => [this.#socket], options);
   }
 
-  /** Current statistics. */
   stats(): EspressoListenerStats {
     return {
       ...this.#counts,
@@ -311,7 +298,6 @@ export class EspressoListener<T = undefined> extends Driver<EspressoListenerEven
 
 type Mutable<R> = { -readonly [K in keyof R]: R[K] };
 
-/** Removes prefixes covered by others. */
 function disjoint(prefixes: readonly Buffer[]): Buffer[] {
   const kept: Buffer[] = [];
   for (const prefix of [...prefixes].sort((a, b) => a.length - b.length)) {

@@ -33,7 +33,6 @@ const VERSION = 1;
 const FIXED = 40;
 const PER_NUMBER = 16;
 
-/** @returns a frame with its own memory */
 export function encodeTrailer(trailer: Trailer): Buffer {
   const { numbers } = trailer;
   const frame = Buffer.allocUnsafe(FIXED + PER_NUMBER * numbers.length);

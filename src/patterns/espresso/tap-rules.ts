@@ -3,44 +3,35 @@
  *
  *   passed = published + unheard + filtered + sampled + refused
  *
- * Without listeners a message costs one comparison. A record shares the message's memory unless truncated.
+ * A record shares the message's memory unless truncated.
  */
 import type { Clock } from "../../core/clock.js";
 import type { ProxySide } from "../../sockets/pump.js";
 import { type EspressoFilter, type EspressoSample, Filter, sizeOf, startsWith } from "./filter.js";
 import { encodeTrailer, type RecordNumber } from "./protocol.js";
 
-/** First byte of a subscription and of its cancellation (29/PUBSUB). */
+/** First byte of a message (29/PUBSUB). */
 const SUBSCRIBE = 1;
 const UNSUBSCRIBE = 0;
 
-/** Prefixes with numbered records; further ones have no numbers. */
+/** Further prefixes have no numbers. */
 const MAX_NUMBERED = 64;
-/** Bytes of a numbered prefix; longer ones are not numbered. */
+/** Longer prefixes are not numbered. */
 const MAX_PREFIX = 256;
-/** Frames of a record. */
 const MAX_FRAMES = 64;
 
-/** Statistics since creation. */
 export interface TapCounts {
   readonly passed: number;
-  /** Records accepted by the capture socket. A slow listener finds its losses by the numbers. */
+  /** Accepted by the capture socket. */
   readonly published: number;
-  /** Messages without a listener. */
   readonly unheard: number;
-  /** Messages excluded by the filter. */
   readonly filtered: number;
-  /** Messages excluded by the sample. */
   readonly sampled: number;
-  /** Records refused by the capture socket. */
+  /** Refused by the capture socket. */
   readonly refused: number;
-  /** Truncated records. */
   readonly truncated: number;
-  /** Times that `where` threw. */
   readonly predicateFailures: number;
-  /** Currently subscribed prefixes. */
   readonly subscriptions: number;
-  /** Messages from listeners that are not subscriptions. */
   readonly invalid: number;
 }
 
@@ -53,14 +44,12 @@ interface Numbered {
 export interface TapRulesOptions {
   readonly filter: EspressoFilter;
   readonly sample: EspressoSample;
-  /** Bytes of a message in its record. */
   readonly snapLength: number;
   /** Generation of the first prefix; later ones count up. */
   readonly generation: number;
 }
 
 export interface TapEffects {
-  /** @returns whether it was accepted */
   publish(record: readonly Buffer[]): boolean;
   subscribed(prefix: Buffer): void;
   unsubscribed(prefix: Buffer): void;
@@ -73,7 +62,6 @@ export class TapRules {
   readonly #filter: Filter;
   readonly #wallClock: Clock;
   readonly #numbered: Numbered[] = [];
-  /** Subscriptions above `MAX_NUMBERED`. */
   #unnumbered = 0;
   #generation: number;
   readonly #counts = {
@@ -89,7 +77,7 @@ export class TapRules {
 
   /**
    * @param clock for the sample
-   * @param wallClock ms since 1970, for the records
+   * @param wallClock ms since 1970
    * @throws InvalidArgumentError `EINVAL` for a bad filter or sample
    */
   constructor(options: TapRulesOptions, effects: TapEffects, clock: Clock, wallClock: Clock) {
@@ -102,7 +90,7 @@ export class TapRules {
     );
   }
 
-  /** Handles a capture socket's message: the first subscription to a prefix, or the last cancellation. */
+  /** The first subscription to a prefix, or the last cancellation. */
   receive(message: readonly Buffer[]): void {
     const [frame] = message;
     const kind = frame?.[0];
@@ -166,7 +154,7 @@ export class TapRules {
   }
 
   #hasListener(topic: Buffer): boolean {
-    if (this.#unnumbered > 0) return true; // The socket knows which ones they are.
+    if (this.#unnumbered > 0) return true;
     const numbered = this.#numbered;
     for (let i = 0; i < numbered.length; i++) {
       if (startsWith(topic, (numbered[i] as Numbered).prefix)) return true;
@@ -185,7 +173,7 @@ export class TapRules {
     return numbers;
   }
 
-  /** Frames of the record: copied if truncated, so that a record never retains a large message. */
+  /** Copied if truncated: a record never retains a large message. */
   #shown(frames: readonly Buffer[], size: number): Buffer[] {
     if (size <= this.#snapLength && frames.length <= MAX_FRAMES) return [...frames];
     this.#counts.truncated += 1;

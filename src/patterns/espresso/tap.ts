@@ -18,23 +18,21 @@ import { anything, checkOptions, type Given, integer, object } from "../kit/opti
 import type { EspressoFilter, EspressoSample } from "./filter.js";
 import { type TapCounts, TapRules } from "./tap-rules.js";
 
-/** Default `snapLength`, in bytes. */
 const SNAP_LENGTH = 65_536;
-/** Smallest `snapLength`: topic prefixes up to this length are numbered. */
+/** Topic prefixes up to this length are numbered. */
 const MIN_SNAP_LENGTH = 256;
-/** Default records queued per slow listener. */
 const QUEUED = 1_000;
-/** Minimum ms between events about a throwing predicate. */
+/** ms between events about a throwing predicate. */
 const QUIET = 1_000;
 
 const OPTIONS = {
-  /** Selects the messages that become records. Default: all. */
+  /** Default: all. */
   filter: object<EspressoFilter>(),
-  /** Samples the selected messages. Default: all. */
+  /** Default: all. */
   sample: object<EspressoSample>(),
-  /** Bytes of a message in its record, 256 or more; longer messages are truncated and marked. Default 65,536. */
+  /** Bytes of a message in its record, 256 or more; longer ones are truncated and marked. Default 65,536. */
   snapLength: integer({ default: SNAP_LENGTH, min: MIN_SNAP_LENGTH }),
-  /** Options of the capture socket: security, `sendHighWaterMark` (records queued per listener, default 1,000). */
+  /** Options of the capture socket: security, `sendHighWaterMark` (records per listener, default 1,000). */
   socketOptions: object<XPublisherOptions>(),
   context: anything<Context>(),
   /** Clock of the sample, for tests. */
@@ -44,15 +42,13 @@ const OPTIONS = {
 export type EspressoTapOptions = Given<typeof OPTIONS>;
 
 export type EspressoTapEvent =
-  /** First subscription to a prefix. */
   | { readonly type: "prefix:subscribed"; readonly prefix: Buffer }
-  /** The last listener of a prefix left. */
   | { readonly type: "prefix:unsubscribed"; readonly prefix: Buffer }
-  /** The filter's `where` threw this often since the last such event; at most one event per second. */
+  /** The filter's `where` threw; at most one event per second. */
   | { readonly type: "predicate:failed"; readonly error: unknown; readonly times: number };
 
 export interface EspressoTapStats extends TapCounts {
-  /** Statistics of the capture socket. `copies.dropped` counts slow listeners' losses, if the engine can. */
+  /** `copies.dropped` counts slow listeners' losses, if the engine can. */
   readonly socket: SocketStats;
 }
 
@@ -83,7 +79,7 @@ export interface EspressoTapStats extends TapCounts {
  * ```
  */
 export class EspressoTap extends Driver<EspressoTapEvent, EspressoTapStats> {
-  /** Pass it to the proxy: called with each message and its side. Never throws. */
+  /** Pass it to the proxy. Never throws. */
   readonly capture: (from: ProxySide, frames: readonly Buffer[]) => void;
   readonly #socket: XPublisher;
   readonly #rules: TapRules;
@@ -124,7 +120,7 @@ export class EspressoTap extends Driver<EspressoTapEvent, EspressoTapStats> {
     this.#reading = this.#readSubscriptions();
   }
 
-  /** Bound endpoints, wildcards filled in. */
+  /** Wildcards filled in. */
   get endpoints(): readonly string[] {
     return [...this.#endpoints];
   }
@@ -143,12 +139,11 @@ export class EspressoTap extends Driver<EspressoTapEvent, EspressoTapStats> {
     return resolved;
   }
 
-  /** Current statistics. */
   stats(): EspressoTapStats {
     return { ...this.#rules.stats(), socket: this.#socket.stats() };
   }
 
-  /** @internal Stops publishing; the proxy continues. */
+  /** @internal */
   protected async onClose(linger: number): Promise<void> {
     await this.#socket.close({ linger });
     await this.#reading;

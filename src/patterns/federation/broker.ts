@@ -1,4 +1,4 @@
-/** Federated broker: sockets to clients, workers and other sites around rules.ts. */
+/** Sockets to clients, workers and other sites around rules.ts. */
 import crypto from "node:crypto";
 import { describe, refuseExtra } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
@@ -36,7 +36,7 @@ const OPTIONS = {
    * 3.
    */
   liveness: integer({ default: 3, min: 0 }),
-  /** Queued requests of this site's clients, and as many of other sites; at the limit reading stops. Default 1,000. */
+  /** Queued requests of clients, and as many of other sites; at the limit reading stops. Default 1,000. */
   maxQueue: BROKER_OPTIONS.maxQueue,
   /** Options of the ROUTERs to other sites. */
   cloudOptions: object<RouterOptions>(),
@@ -45,7 +45,7 @@ const OPTIONS = {
 const STATE_OPTIONS = { stateOptions: object<PublisherOptions & SubscriberOptions>() };
 
 export type FederatedBrokerOptions = Given<typeof OPTIONS> & {
-  /** Options of the state flow's PUB and SUB, such as security. */
+  /** Options of the state flow's PUB and SUB. */
   readonly stateOptions?: PublisherOptions & SubscriberOptions;
 };
 
@@ -60,21 +60,19 @@ const EVENTS: EventNames<FederationEvent> = {
   "message:invalid": true,
 };
 
-/** Bytes that identify one start of a broker. */
 const INCARNATION_SIZE = 8;
 
-/** ms for replies to other sites to be sent at close. */
+/** ms for replies to other sites at close. */
 const CLOUD_LINGER = 1_000;
 
-/** Bound endpoints by side, wildcards filled in. */
+/** Wildcards filled in. */
 export interface FederationEndpoints extends BrokerEndpoints {
   /** Endpoints for other sites' requests. */
   readonly cloud: readonly string[];
-  /** Endpoints where the number of idle workers is published. */
+  /** Endpoints of the state flow. */
   readonly state: readonly string[];
 }
 
-/** Endpoints of another site. */
 export interface SiteEndpoints {
   readonly name: string;
   /** Its bound `cloud` endpoint. */
@@ -83,11 +81,10 @@ export interface SiteEndpoints {
   readonly state: string;
 }
 
-/** Sources of other sites; each site sends its name. */
+/** Each site sends its name. */
 export interface SiteSources {
-  /** Source of `cloud` endpoints. Use `{ not: ["self"] }` to exclude this site from a cluster's resolver. */
+  /** Source of `cloud` endpoints. `{ not: ["self"] }` excludes this site from a cluster's resolver. */
   readonly cloud: EndpointSource;
-  /** Source of `state` endpoints. */
   readonly state: EndpointSource;
 }
 
@@ -120,7 +117,6 @@ export interface SiteSources {
  * ```
  */
 export class FederatedBroker extends BrokerDriver<FederationEvent, FederationStats, FederationEndpoints> {
-  /** Name of the site. */
   readonly name: string;
   readonly #cloud: Cloud;
   readonly #rules: FederationRules;
@@ -181,7 +177,7 @@ export class FederatedBroker extends BrokerDriver<FederationEvent, FederationSta
   }
 
   /**
-   * Connects to another site, or to all sites of a source. They must join this one, too.
+   * Connects to another site, or to all of a source. They must join this one, too.
    * @throws InvalidArgumentError `EINVAL` for a bad name or endpoint
    */
   join(site: SiteEndpoints | SiteSources): void;
@@ -191,7 +187,7 @@ export class FederatedBroker extends BrokerDriver<FederationEvent, FederationSta
     if (typeof site !== "object" || site === null)
       throw new InvalidArgumentError(`A site has a name, cloud and state; got ${describe(site)}`);
     if (isSources(site)) {
-      // A site's ROUTER has its name as routing id, known after the handshake.
+      // A site's routing id is its name, known after the handshake.
       this.#cloud.asked.connect(site.cloud);
       this.#cloud.subscriber.connect(site.state);
       return;
@@ -232,9 +228,7 @@ export class FederatedBroker extends BrokerDriver<FederationEvent, FederationSta
 }
 
 class Cloud {
-  /** Other sites connect here and send requests. */
   readonly asking: Router;
-  /** Connects to other sites and sends them requests. */
   readonly asked: Router;
   readonly publisher: Publisher;
   readonly subscriber: Subscriber;
@@ -242,10 +236,10 @@ class Cloud {
 
   constructor(name: string, options: RouterOptions, state: PublisherOptions & SubscriberOptions) {
     this.#name = name;
-    // A restarted site takes over its name before its old connection is known to be lost.
+    // A restarted site takes over its name.
     this.asking = new Router({ ...options, routingId: name, handover: true, mandatory: true });
-    // Without `immediate`, an endpoint of a stopped broker would keep the name: requests would wait there, and the
-    // broker would be refused at its new endpoint.
+    // Without `immediate`, an endpoint of a stopped broker would keep the name: the broker would be refused at its new
+    // endpoint.
     this.asked = new Router({
       ...options,
       routingId: name,
@@ -261,7 +255,7 @@ class Cloud {
 
   publish(capacity: number): void {
     if (this.publisher.closed) return;
-    // A publisher without room (noDrop) skips a state; the next follows after an interval.
+    // Without room (noDrop) a state is skipped.
     this.publisher.trySend(stateFrames({ site: this.#name, capacity }));
   }
 

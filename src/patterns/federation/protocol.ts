@@ -1,20 +1,18 @@
 /**
- * Messages between brokers of different sites (the Guide's chapter 3, peering), as frames.
+ * Messages between brokers of different sites (the Guide's chapter 3, peering).
  *
  *   state   PUB -> SUB        site | free workers, decimal
  *   cloud   ROUTER -> ROUTER  site | address | "" | body…     a request; the asking site comes first at the receiver
  *                             site | address | "" | body…     its reply, the same way back
  *
- * The address is chosen by the requesting site. The Guide's is the client's routing id; shoal's is a number used
- * once, so that a late reply can only end its own request.
+ * The requesting site chooses the address. The Guide's is the client's routing id; shoal's is a number used once, so
+ * that a late reply can only end its own request.
  */
 
 /** Bytes of a site name, which is a routing id (37/ZMTP, The Identity Property). */
 export const MAX_NAME = 255;
-/** Digits of an accepted number of idle workers. */
 const MAX_DIGITS = 9;
 
-/** Idle workers of a site. */
 export interface SiteState {
   readonly site: string;
   readonly capacity: number;

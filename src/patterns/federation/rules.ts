@@ -6,10 +6,9 @@
  *   sites   --> cloud queue --> a local worker that no client wants   cloud flow, in
  *   how many workers are free, to all sites, whenever it changes      state flow
  *
- * Local work goes first: other sites' requests queue behind all local ones, and are never forwarded. A request sent
- * to another site is also kept here until its reply arrives. When that site is silent or disconnects, the request
- * returns to the front of the queue. A site without workers hands back others' requests with an error reply for
- * brokers; they would wait there forever.
+ * Other sites' requests queue behind all local ones, and are never forwarded. A request sent to another site is kept
+ * here until its reply arrives; when that site is lost, it returns to the front of the queue. A site without workers
+ * hands back others' requests with an error reply for brokers.
  *
  * The passive half of a pair (../binary-star/) publishes zero idle workers and hands back other sites' requests, even
  * with an answer: the other half may have handled them, too.
@@ -20,16 +19,16 @@ import { createJob, Dispatcher, type Job, type JobDropReason, reasonOf } from ".
 import { errorReply, parseErrorReply } from "../kit/errors.js";
 import type { BalancedCommand } from "../kit/worker-protocol.js";
 
-/** Priorities of local and of other sites' requests. */
+/** Priorities. */
 export const LOCAL = 0;
 export const CLOUD = 1;
 
-/** Known sites: peers choose the names in their state messages. */
+/** Peers choose the names in their state messages. */
 const MAX_SITES = 1_024;
 
 export type FederationEvent =
   | { readonly type: "site:joined"; readonly site: string }
-  /** A site is silent or disconnected; this many requests returned from it. */
+  /** `returned` requests came back from a lost site. */
   | {
       readonly type: "site:left";
       readonly site: string;
@@ -39,37 +38,34 @@ export type FederationEvent =
   | { readonly type: "worker:joined"; readonly worker: Buffer }
   | { readonly type: "worker:left"; readonly worker: Buffer; readonly reason: "disconnected" | "unreachable" }
   | { readonly type: "request:dropped"; readonly from: "client" | "site"; readonly reason: JobDropReason }
-  /** Reply to a request that has ended or returned. */
+  /** The request has ended or returned. */
   | { readonly type: "reply:ignored"; readonly from: "worker" | "site" }
   | ReplyDropped
   | { readonly type: "message:invalid"; readonly from: "client" | "worker" | "site" };
 
-/** Statistics: requests = replies + queued + at workers + atSites + dropped, per priority. */
+/** requests = replies + queued + at workers + atSites + dropped, per priority. */
 export interface FederationStats {
   readonly idleWorkers: number;
   readonly busyWorkers: number;
   readonly queuedLocal: number;
   readonly queuedCloud: number;
-  /** Local requests at other sites. */
   readonly atSites: number;
   readonly requestsLocal: number;
   readonly requestsCloud: number;
-  /** Replies to local clients, from local workers and other sites. */
+  /** Replies to local clients. */
   readonly repliesLocal: number;
-  /** Replies to other sites. */
   readonly repliesCloud: number;
-  /** Requests sent to other sites. */
   readonly sentToSites: number;
-  /** Other sites' requests handed back: no workers here, or this broker is not serving. */
+  /** Handed back: no workers here, or not serving. */
   readonly handedBack: number;
-  /** Returned requests: their site was lost or had no workers. */
+  /** Their site was lost or had no workers. */
   readonly returned: number;
   readonly dropped: Readonly<Record<JobDropReason, number>>;
   readonly lateReplies: number;
-  /** Counted replies that their clients or sites could not take: disconnected, or at their high-water mark. */
+  /** Counted replies that could not be taken. */
   readonly repliesDropped: number;
   readonly invalid: number;
-  /** Publishing sites and their estimated idle workers. */
+  /** Estimated idle workers. */
   readonly sites: Readonly<Record<string, number>>;
 }
 
@@ -81,27 +77,24 @@ export interface FederationEffects {
   siteRequest(site: string, address: Buffer, body: readonly Buffer[]): boolean;
   siteReply(envelope: readonly Buffer[], body: readonly Buffer[]): void;
   publish(capacity: number): void;
-  /** Whether this broker is active; true without a pair. */
+  /** True without a pair. */
   isServing(): boolean;
   event(event: FederationEvent): void;
 }
 
 export interface FederationRulesOptions {
-  /** ms between state messages if nothing changes. */
   readonly stateInterval: number;
-  /** Intervals of silence before a site is lost; 0: never by silence. */
+  /** 0: never by silence. */
   readonly liveness: number;
-  /** Queued local requests, and as many of other sites. */
   readonly maxQueue: number;
   readonly maxQueueBytes: number;
   readonly maxDeliveries: number;
 }
 
 interface Site {
-  /** Last published idle workers, minus requests sent since. */
+  /** Published idle workers, minus requests sent since. */
   spare: number;
   expiry: number;
-  /** Its requests by address. */
   readonly inFlight: Map<string, Job>;
 }
 
@@ -109,7 +102,6 @@ export class FederationRules {
   readonly #options: FederationRulesOptions;
   readonly #effects: FederationEffects;
   readonly #dispatcher: Dispatcher;
-  /** Publishing sites. */
   readonly #sites = new Map<string, Site>();
   #nextState: number;
   #published = 0;
@@ -123,10 +115,10 @@ export class FederationRules {
   #late = 0;
   #invalid = 0;
   readonly #dropped: Record<JobDropReason, number> = { "client-left": 0, deliveries: 0, closed: 0 };
-  /** Distinguishes addresses from those of an earlier process with the same name. */
+  /** Distinguishes addresses from those of an earlier process. */
   readonly #incarnation: Buffer;
 
-  /** @param incarnation bytes that differ with each start */
+  /** @param incarnation differs with each start */
   constructor(options: FederationRulesOptions, effects: FederationEffects, now: number, incarnation: Buffer) {
     this.#options = options;
     this.#effects = effects;
@@ -142,22 +134,18 @@ export class FederationRules {
     );
   }
 
-  /** Room for local requests. */
   get room(): number {
     return this.#dispatcher.room(LOCAL);
   }
 
-  /** Room for other sites' requests. */
   get cloudRoom(): number {
     return this.#dispatcher.room(CLOUD);
   }
 
-  /** Requests accepted and not answered. */
   get pending(): number {
     return this.#dispatcher.queued + this.#dispatcher.busy + this.#atSites();
   }
 
-  /** A request of a local client or another site. */
   request(envelope: readonly Buffer[], body: readonly Buffer[], from: typeof LOCAL | typeof CLOUD): void {
     (this.#requests[from] as number)++;
     this.#dispatcher.accept(createJob(envelope, body, from));
@@ -183,7 +171,6 @@ export class FederationRules {
     this.#settle();
   }
 
-  /** A site's idle workers. */
   siteState(name: string, capacity: number, now: number): void {
     const { stateInterval, liveness } = this.#options;
     const expiry = liveness === 0 ? Number.POSITIVE_INFINITY : now + stateInterval * liveness;
@@ -202,7 +189,6 @@ export class FederationRules {
     this.#settle();
   }
 
-  /** A site's reply. */
   siteReplied(name: string, address: Buffer, body: readonly Buffer[]): void {
     const site = this.#sites.get(name);
     const job = site?.inFlight.get(keyOf(address));
@@ -224,13 +210,13 @@ export class FederationRules {
     this.#answer(job, body);
   }
 
-  /** The connection for requests to a site ended. */
+  /** The connection to a site ended. */
   siteLeft(name: string): void {
     this.#loseSite(name, "disconnected");
     this.#settle();
   }
 
-  /** The connection for requests from a site ended: it sends them elsewhere. */
+  /** The connection from a site ended. */
   askingSiteLeft(routingId: Buffer): void {
     this.#dispatcher.clientLeft(routingId, CLOUD);
     this.#settle();
@@ -264,7 +250,7 @@ export class FederationRules {
     return this.#nextState;
   }
 
-  /** Accepts nothing more from other sites: publishes zero idle workers. */
+  /** Publishes zero idle workers. */
   close(): void {
     this.#closed = true;
     this.#publish();
@@ -292,7 +278,7 @@ export class FederationRules {
     };
   }
 
-  /** Runs after any change of workers or queues: sends requests to other sites, and publishes. */
+  /** Sends requests to other sites, and publishes. */
   #settle(): void {
     if (this.#closed) return;
     while (this.#dispatcher.idle === 0 && this.#dispatcher.queuedOf(LOCAL) > 0) {
@@ -345,12 +331,12 @@ export class FederationRules {
     return address;
   }
 
-  /** A lost site's requests can go elsewhere once everything is settled. */
+  /** Its requests can go elsewhere once everything is settled. */
   #loseSite(name: string, reason: "silent" | "disconnected"): void {
     const site = this.#sites.get(name);
     if (site === undefined) return;
     this.#sites.delete(name);
-    // Each goes to the front, so the oldest comes last.
+    // Each goes to the front.
     const jobs = [...site.inFlight.values()].filter((job) => !job.over).reverse();
     this.#returned += jobs.length;
     this.#effects.event({ type: "site:left", site: name, reason, returned: jobs.length });

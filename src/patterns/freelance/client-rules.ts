@@ -7,10 +7,9 @@
  *                └── its server died, or gave no reply within `attemptTimeout`: the next one
  *            `deadline` over: failed
  *
- * Every server gets a PING each `pingInterval`. The time to its PONG measures its speed. A pending PING counts as at
- * least that slow, so a hanging server is avoided before it counts as dead. A request goes to the fastest live server
- * that has not had it. When all had it, the next round starts after a growing, jittered pause, so that clients of
- * hanging servers do not retry in step.
+ * Every server gets a PING each `pingInterval`, and the time to its PONG measures its speed. A pending PING counts as
+ * at least that slow, so a hanging server is avoided early. A request goes to the fastest live server that has not had
+ * it. When all had it, the next round starts after a growing, jittered pause.
  */
 
 import { backOff } from "../../core/back-off.js";
@@ -19,50 +18,46 @@ import { Deadlines } from "../../core/deadlines.js";
 import type { MessageLike } from "../../sockets/message.js";
 import { type ClientCommand, errorTextOf, ping } from "./protocol.js";
 
-/** Weight of the newest sample in the smoothed round-trip time. */
+/** Weight of the newest sample. */
 const NEWEST = 0.3;
 
 export type FreelanceFailure = "timeout" | "server-error";
 
 export interface FreelanceOutbox {
-  /** @returns whether it was sent: the connection is up and has room */
+  /** @returns whether the connection is up and has room */
   send(server: string, frames: MessageLike[]): boolean;
   replied(sequence: number, server: string, body: Buffer[]): void;
   failed(sequence: number, server: string | undefined, why: FreelanceFailure, text: string): void;
   alive(server: string): void;
   dead(server: string, why: "silent" | "disconnected"): void;
-  /** A request goes to another server. */
   failedOver(sequence: number, from: string, why: "timeout" | "dead"): void;
 }
 
-/** Settings; all in ms. */
+/** Times in ms. */
 export interface FreelanceRulesOptions {
   readonly pingInterval: number;
   readonly timeToLive: number;
   readonly attemptTimeout: number;
-  /** Delay before a server gets a request again; doubled each round up to `maxRetryDelay`. */
+  /** Before a server gets a request again; doubled each round. */
   readonly retryDelay: number;
   readonly maxRetryDelay: number;
 }
 
-/** Counts since creation. */
 export interface FreelanceRulesStats {
   readonly requests: number;
   readonly replies: number;
   readonly failures: number;
   readonly failOvers: number;
-  /** Replies to answered or cancelled requests. */
   readonly late: number;
   readonly pending: number;
 }
 
-/** A server's status as seen by its client. */
 export interface FreelanceServerStatus {
   readonly endpoint: string;
   readonly alive: boolean;
-  /** Smoothed ms from PING to PONG; `undefined` until measured. */
+  /** Smoothed ms from PING to PONG. */
   readonly roundTrip: number | undefined;
-  /** Requests sent last to this server and not answered. */
+  /** Unanswered requests at this server. */
   readonly asked: number;
 }
 
@@ -73,7 +68,7 @@ interface Server {
   pingAt: number;
   expiresAt: number;
   roundTrip: number | undefined;
-  /** Time of the unanswered PING. */
+  /** When the unanswered PING was sent. */
   pingedAt: number | undefined;
   readonly asked: Set<Pending>;
 }
@@ -82,14 +77,13 @@ interface Pending {
   readonly sequence: number;
   readonly body: readonly MessageLike[];
   readonly endsAt: number;
-  /** For {@link Deadlines}: end of the attempt or the whole request. */
+  /** End of the attempt or the whole request. */
   deadline: number;
   server: Server | undefined;
   /** Servers asked in this round. */
   readonly tried: Set<Server>;
-  /** Completed rounds. */
   rounds: number;
-  /** Start of the next round; `undefined` during a round. */
+  /** `undefined` during a round. */
   nextRound: number | undefined;
   /** Replies of these servers count. */
   readonly mayAnswer: Set<Server>;
@@ -108,7 +102,7 @@ export class FreelanceRules {
   #order = 0;
   readonly #counts = { requests: 0, replies: 0, failures: 0, failOvers: 0, late: 0 };
 
-  /** @param random for the jitter, from 0 up to 1 */
+  /** @param random from 0 up to 1 */
   constructor(options: FreelanceRulesOptions, outbox: FreelanceOutbox, random: () => number = Math.random) {
     this.#options = options;
     this.#outbox = outbox;
@@ -140,17 +134,13 @@ export class FreelanceRules {
     if (server.alive) this.#died(server, "disconnected", now);
   }
 
-  /**
-   * A connection is up: pings its server at once.
-   * @param endpoint the server's, if known
-   */
+  /** @param endpoint the server's, if known */
   joined(endpoint: string | undefined, now: number): void {
     for (const server of this.#servers.values()) {
       if (!server.alive && (endpoint === undefined || endpoint === server.endpoint)) this.#ping(server, now);
     }
   }
 
-  /** A server's connection was lost. */
   left(endpoint: string, now: number): void {
     const server = this.#servers.get(endpoint);
     if (server === undefined) return;
@@ -158,7 +148,7 @@ export class FreelanceRules {
     if (server.alive) this.#died(server, "disconnected", now);
   }
 
-  /** @returns the request's sequence, which identifies its outcome */
+  /** @returns the request's sequence */
   request(body: readonly MessageLike[], deadline: number, now: number): number {
     this.#sequence += 1;
     const request: Pending = {
@@ -180,7 +170,6 @@ export class FreelanceRules {
     return request.sequence;
   }
 
-  /** Cancels a request. */
   cancel(sequence: number): void {
     const request = this.#pending.get(sequence);
     if (request !== undefined) this.#forget(request);
@@ -231,7 +220,7 @@ export class FreelanceRules {
 
   #ping(server: Server, now: number): void {
     server.pingAt = now + this.#options.pingInterval;
-    // A pending earlier PING keeps measuring: the first PONG answers it.
+    // The first PONG answers an earlier PING.
     if (this.#outbox.send(server.endpoint, ping())) server.pingedAt ??= now;
   }
 
@@ -255,7 +244,7 @@ export class FreelanceRules {
     server.alive = false;
     server.expiresAt = Number.POSITIVE_INFINITY;
     this.#outbox.dead(server.endpoint, why);
-    // A listener may cancel one when it hears of another.
+    // A listener may cancel one.
     for (const request of [...server.asked])
       if (server.asked.has(request)) this.#failOver(request, "dead", now);
   }
@@ -288,7 +277,6 @@ export class FreelanceRules {
   #dispatch(request: Pending, now: number): void {
     this.#waiting.delete(request);
     const left = Math.max(0, request.endsAt - now);
-    // The caller may cancel it on a server's death.
     while (this.#pending.has(request.sequence)) {
       const server = this.#choose(request, now);
       if (server === undefined) {
@@ -306,12 +294,12 @@ export class FreelanceRules {
         this.#deadlines.set(request.link, now, Math.min(this.#options.attemptTimeout, left));
         return;
       }
-      // The connection is gone or full; the next PONG revives the server.
+      // The next PONG revives the server.
       this.#died(server, "disconnected", now);
     }
   }
 
-  /** Fastest live server without the request; after a pause, the fastest of all. */
+  /** The fastest live server without the request; after a pause, of all. */
   #choose(request: Pending, now: number): Server | undefined {
     let best: Server | undefined;
     let bestAgain: Server | undefined;
@@ -350,7 +338,7 @@ function faster(best: Server | undefined, server: Server, now: number): Server {
   return difference < 0 || (difference === 0 && server.order < best.order) ? server : best;
 }
 
-/** ms; a pending PING counts once it exceeds the measured time. */
+/** ms. A pending PING counts once it exceeds the measured time. */
 function slowness({ roundTrip, pingedAt }: Server, now: number): number {
   return Math.max(roundTrip ?? 0, pingedAt === undefined ? 0 : now - pingedAt);
 }

@@ -1,7 +1,4 @@
-/**
- * Client of model 3 (10/FLP): one ROUTER connected to all servers, each identified by its endpoint. Asks the fastest,
- * and another when it fails.
- */
+/** Client of model 3 (10/FLP): one ROUTER connected to all servers, each identified by its endpoint. */
 
 import { refuseExtra } from "../../core/arguments.js";
 import { type Clock, systemClock } from "../../core/clock.js";
@@ -39,26 +36,25 @@ export type FreelanceClientEvent =
   | { readonly type: "server:left"; readonly server: string; readonly reason: "silent" | "disconnected" }
   /** A request goes to another server. */
   | { readonly type: "request:retried"; readonly from: string; readonly reason: "timeout" | "dead" }
-  /** The peer's Identity differs from its endpoint, so it cannot be sent to. Only if the engine reports routing ids. */
+  /** The peer's Identity differs from its endpoint. Only if the engine reports routing ids. */
   | { readonly type: "peer:invalid"; readonly address: string; readonly routingId: Buffer | undefined }
-  /** A message that servers may not send was dropped. */
+  /** A message that servers may not send. */
   | { readonly type: "message:invalid"; readonly server: string; readonly frames: number }
   | EndpointSourceEvent;
 
-/** Counts since creation. */
 export interface FreelanceClientStats extends FreelanceRulesStats {
   readonly pendingBytes: number;
   readonly invalid: number;
 }
 
 const OPTIONS = {
-  /** ms of a request, all attempts together. Default 3,000, as in the Guide. */
+  /** ms of a request with all attempts. Default 3,000, as in the Guide. */
   timeout: integer({ default: 3_000 }),
   /** ms without a reply before another server is tried. Default 1,000. */
   attemptTimeout: integer({ default: 1_000 }),
-  /** ms before a request that every server had is repeated; doubled each round, up to half of it random. Default 50. */
+  /** ms before a request that every server had is repeated; doubled each round, half of it random. Default 50. */
   retryDelay: integer({ default: 50, min: 0 }),
-  /** Largest retry delay in ms. Default 1,000. */
+  /** Default 1,000. */
   maxRetryDelay: integer({ default: 1_000 }),
   /** ms between PINGs to a server. Default 2,000, as in the Guide. */
   pingInterval: integer({ default: 2_000 }),
@@ -89,7 +85,6 @@ const EVENTS: EventNames<FreelanceClientEvent> = {
   ...ENDPOINT_SOURCE_EVENTS,
 };
 
-/** An unlimited timeout, in ms. */
 const NEVER = 2 ** 50;
 
 /**
@@ -121,8 +116,8 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
   #invalid = 0;
 
   /**
-   * @param endpoints of the servers, each exactly as in the server's Identity; add more by `connect`. Or a source:
-   * requests at a removed server go to another
+   * @param endpoints of the servers, each exactly as in its Identity; or a source: requests at a removed server go to
+   *   another
    * @throws InvalidArgumentError `EINVAL` for an unknown option, a bad value or a bad endpoint
    */
   constructor(endpoints: PatternEndpoints = [], options: FreelanceClientOptions<T> = {}) {
@@ -141,7 +136,7 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
     this.#pending = new PendingCalls(settings);
     this.#shape = new BodyShape(options.codec);
     this.#timer = new DriverTimer(pingInterval, settings.clock ?? systemClock);
-    // No queue for a disconnected server: it would get outdated requests on its return.
+    // A disconnected server would get outdated requests on its return.
     this.#router = new Router({ linger: 0, ...settings.socketOptions, immediate: true, mandatory: true });
     const { retryDelay } = settings;
     const maxRetryDelay = Math.max(retryDelay, settings.maxRetryDelay);
@@ -176,7 +171,7 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
     });
   }
 
-  /** Adds a server without waiting. It is used once it has answered a PING. */
+  /** The server is used once it has answered a PING. */
   connect(endpoint: string): void;
   connect(endpoint: string, ...extra: unknown[]): void {
     this.assertOpen();
@@ -189,7 +184,7 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
     this.#timer.update();
   }
 
-  /** Removes a server; its requests go to another. */
+  /** Its requests go to another server. */
   disconnect(endpoint: string): void;
   disconnect(endpoint: string, ...extra: unknown[]): void {
     this.assertOpen();
@@ -205,10 +200,9 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
    * twice.
    * @returns the reply's frames, or with a codec the value
    * @throws TimeoutError `ETIMEDOUT`; ServiceError `ERR_SERVICE`: the server's handler failed; AbortedError
-   * `ABORT_ERR`
-   * @throws InvalidStateError `ERR_TOO_MANY_PENDING`; ClosedError `EBADF`; `EAGAIN` while draining or when it closes
-   * @throws InvalidArgumentError, InvalidMessageError for a body that cannot be encoded, or a reply that the codec
-   * refuses
+   *   `ABORT_ERR`; InvalidStateError `ERR_TOO_MANY_PENDING`; ClosedError `EBADF`; `EAGAIN` while draining or when it
+   *   closes; InvalidArgumentError, InvalidMessageError for a body that cannot be encoded, or a reply that the codec
+   *   refuses
    */
   request(body: BodyFor<T>, options: FreelanceCallOptions = {}): Promise<BodyOf<T>> {
     try {
@@ -220,7 +214,7 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
       );
       const frames = this.#shape.encode(body);
       let sequence = 0;
-      // The state machine enforces the timeout.
+      // The rules have the timeout.
       const call = this.#pending.add<BodyOf<T>>(costOf(frames), {
         signal,
         onGivenUp: () => {
@@ -245,7 +239,6 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
     return this.whenReady(() => [this.#router], options);
   }
 
-  /** Current status of its servers. */
   servers(): FreelanceServerStatus[] {
     return this.#rules.servers();
   }
@@ -265,7 +258,7 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
     this.#timer.stop();
     this.#pending.close();
     this.#calls.clear();
-    this.#router.events.close(); // Nobody listens to what its closing brings.
+    this.#router.events.close();
     await this.#router.close({ linger: 0 });
     await this.#reading;
   }
@@ -290,7 +283,7 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
     this.#timer.update();
   }
 
-  /** Engines without routing ids report the dialled endpoint, which is the same here. */
+  /** Engines without routing ids report the dialled endpoint. */
   #nameOf(address: string, routingId: Buffer | undefined): string {
     return routingId?.toString() ?? address;
   }
@@ -301,7 +294,6 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
     return call;
   }
 
-  /** The socket refuses the request itself. */
   #refused(sequence: number, error: ShoalError): void {
     const call = this.#take(sequence);
     if (call === undefined) return;
@@ -315,8 +307,7 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
         try {
           return this.#router.tryDeliver([server, ...frames]) === "sent";
         } catch (error) {
-          // The request exceeds the context's byte limit. Deferred: the state machine is in the middle of it, and it
-          // is cancelled afterwards.
+          // The request exceeds the context's byte limit. The rules are in the middle of it.
           queueMicrotask(() => this.#refused(Number(frames[0]), error as ShoalError));
           return true;
         }

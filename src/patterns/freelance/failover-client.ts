@@ -1,4 +1,4 @@
-/** Client of model 1: asks one server after the other until one replies. */
+/** Client of model 1. */
 import type { Codec } from "../../sockets/codec.js";
 import type { Raw } from "../../sockets/shape.js";
 import { BodyShape } from "../kit/body.js";
@@ -13,7 +13,7 @@ import {
 } from "../kit/request-client.js";
 import { errorTextOf } from "./protocol.js";
 
-/** Rounds through all servers; the Guide tries a single one as often. */
+/** As many as the Guide's attempts at a single server. */
 const ROUNDS = 3;
 
 const OPTIONS = {
@@ -23,10 +23,7 @@ const OPTIONS = {
   codec: anything<Codec<never>>(),
 };
 
-/**
- * Options of a model 1 client. Times in ms; defaults: `timeout` -1, `attemptTimeout` 1,000, `retryDelay` 50,
- * `maxRetryDelay` 1,000.
- */
+/** Times in ms; defaults: `timeout` -1, `attemptTimeout` 1,000, `retryDelay` 50, `maxRetryDelay` 1,000. */
 export type FreelanceFailoverClientOptions<T = Raw> = Omit<Given<typeof OPTIONS>, "codec"> & {
   /** Encodes and decodes bodies as one frame. Default: raw frames. */
   readonly codec?: Codec<T> | undefined;

@@ -1,16 +1,16 @@
 /**
- * The three models of 10/FLP and the Guide, as frames. A server's ROUTER sees:
+ * The three models of 10/FLP and the Guide. A server's ROUTER sees:
  *
  *   model 1   client | "" | body…             ->  client | "" | reply…
  *   model 2   client | "" | sequence | body…  ->  client | "" | sequence | reply…
  *   model 3   client | control | body…        ->  client | control | reply…
  *             client | PING                   ->  client | PONG
  *
- * Servers return a sequence unchanged. In model 3 a client is a ROUTER, too. It identifies a server by its Identity:
- * the endpoint, byte for byte as dialled (10/FLP, Routing). The Guide's Python client inserts an empty frame between
+ * Servers return a sequence unchanged. In model 3 a client is a ROUTER, too, and identifies a server by its Identity:
+ * the endpoint, byte for byte as dialled (10/FLP, Routing). The Guide's Python client has an empty frame between
  * control and body; here it is the body's first frame.
  *
- * shoal's reply for a failed handler:
+ * A failed handler's reply:
  *
  *   model 1, 3   ERROR | text
  *   model 2      ERROR           the Guide's client takes exactly one frame there
@@ -18,7 +18,6 @@
 import { Envelope } from "../../sockets/envelope.js";
 import type { MessageLike } from "../../sockets/message.js";
 
-/** Model of the Guide that a server speaks. */
 export type FreelanceModel = 1 | 2 | 3;
 
 const PING = Buffer.from("PING");
@@ -26,7 +25,6 @@ const PONG = Buffer.from("PONG");
 const ERROR = Buffer.from("ERROR");
 const EMPTY = Buffer.alloc(0);
 
-/** Command received by a server. */
 export type ServerCommand =
   | {
       readonly type: "request";
@@ -36,7 +34,6 @@ export type ServerCommand =
     }
   | { readonly type: "ping"; readonly client: Buffer };
 
-/** Command received by a model 3 client. */
 export type ClientCommand =
   | { readonly type: "pong" }
   | { readonly type: "reply"; readonly sequence: number; readonly body: Buffer[] };
@@ -67,17 +64,16 @@ export function pong(client: Buffer): MessageLike[] {
   return [client, PONG];
 }
 
-/** Reply for a failed handler. */
 export function errorReply(model: FreelanceModel, text: string): MessageLike[] {
   return model === 2 ? [ERROR] : [ERROR, text];
 }
 
-/** A client's PING, without the server's routing id. */
+/** Without the server's routing id. */
 export function ping(): MessageLike[] {
   return [PING];
 }
 
-/** Parses a message to a model 3 client, without the server's routing id; `undefined` if invalid. */
+/** Without the server's routing id; `undefined` if invalid. */
 export function parseClientMessage(frames: readonly Buffer[]): ClientCommand | undefined {
   const [control, ...body] = frames;
   if (control === undefined) return undefined;
@@ -87,7 +83,7 @@ export function parseClientMessage(frames: readonly Buffer[]): ClientCommand | u
   return { type: "reply", sequence, body };
 }
 
-/** Parses a sequence: decimal digits. */
+/** Decimal digits. */
 export function parseSequence(frame: Buffer): number | undefined {
   const text = frame.toString("latin1");
   if (!/^\d{1,16}$/.test(text)) return undefined;
@@ -95,7 +91,7 @@ export function parseSequence(frame: Buffer): number | undefined {
   return Number.isSafeInteger(value) ? value : undefined;
 }
 
-/** @returns text of a failed handler's reply, `undefined` for any other */
+/** @returns text of a failed handler's reply */
 export function errorTextOf(model: FreelanceModel, body: readonly Buffer[]): string | undefined {
   if (body.length !== (model === 2 ? 1 : 2) || body[0]?.equals(ERROR) !== true) return undefined;
   return body[1]?.toString() ?? "";

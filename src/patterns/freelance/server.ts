@@ -1,11 +1,8 @@
 /**
  * Server of any of the three models: a ROUTER and a handler.
  *
- * Clients of model 3 know a server by its Identity, which must be the endpoint as they dial it. A server bound to all
- * addresses needs the option `identity`.
- *
  * Behind a gate it is half of a pair: requests and model 3's PINGs are client votes. The passive server answers
- * neither, so model 3's clients consider it dead until it is active.
+ * neither, so model 3's clients consider it dead.
  */
 import { refuseExtra } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
@@ -34,7 +31,6 @@ import {
 import { type ServerGate, serverGate } from "../kit/server-gate.js";
 import { errorReply, type FreelanceModel, parseServerMessage, pong, type ServerCommand } from "./protocol.js";
 
-/** Context of a request. */
 export interface FreelanceRequestContext {
   /** Aborted when the server closes before the reply. */
   readonly signal: AbortSignal;
@@ -42,7 +38,7 @@ export interface FreelanceRequestContext {
   readonly client: Buffer;
 }
 
-/** Answers one request; with a codec it takes and returns values. */
+/** Answers one request. */
 export type FreelanceHandler<T> = (
   request: BodyOf<T>,
   context: FreelanceRequestContext,
@@ -51,10 +47,10 @@ export type FreelanceHandler<T> = (
 export type FreelanceServerEvent =
   /** A handler failed, or its reply cannot be encoded. */
   | { readonly type: "handler:failed"; readonly error: unknown }
-  /** A message outside the model, or with a body that the codec refuses. */
+  /** Outside the model, or with a body that the codec refuses. */
   | { readonly type: "message:invalid"; readonly frames: number };
 
-/** Counts since creation: received = pings + requests + invalid + refused by the gate. */
+/** received = pings + requests + invalid + refused by the gate. */
 export interface FreelanceServerStats {
   readonly received: number;
   readonly pings: number;
@@ -62,30 +58,29 @@ export interface FreelanceServerStats {
   readonly invalid: number;
   readonly inFlight: number;
   readonly replied: number;
-  /** Failed handlers, and requests above `maxInFlight`. */
+  /** Also requests above `maxInFlight`. */
   readonly failed: number;
-  /** Replies whose client was gone or had no room. */
+  /** The client was gone or had no room. */
   readonly unroutable: number;
-  /** Replies not sent because the server was no longer active. */
+  /** The server was no longer active. */
   readonly notServing: number;
 }
 
-/** Endpoints with a port chosen by the system. */
 const WILDCARD = /:(?:\*|0)$/;
 
 const OPTIONS = {
   /** The Guide's model that its clients speak. Default 3. */
   model: choice([1, 2, 3], 3),
-  /** Model 3: the endpoint as clients dial it, byte for byte. Default: the bound endpoint. */
+  /** Model 3: the endpoint as clients dial it. Default: the bound endpoint. */
   identity: text(),
   /** Concurrent handlers; more requests get an error. Default 1,000. */
   maxInFlight: integer({ default: 1_000 }),
   /**
-   * Models 1 and 3: whether clients get every handler error's message. Otherwise only messages of a `ServiceError` or
-   * with `expose: true`. Default false.
+   * Models 1 and 3: whether clients get every handler error's message. Otherwise only that of a `ServiceError` or with
+   * `expose: true`. Default false.
    */
   exposeErrors: boolean(false),
-  /** A `BinaryStarGate` makes the server half of a pair. Default: always serves. */
+  /** A `BinaryStarGate` makes the server half of a pair. Default: none. */
   gate: serverGate(),
   codec: anything<Codec<never>>(),
   /** Options of the socket, such as security. */
@@ -163,7 +158,7 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
   }
 
   /**
-   * Binds the endpoint for clients. Model 3: `*` as address needs the option `identity`.
+   * Model 3: `*` as address needs the option `identity`.
    * @returns the endpoint, wildcards filled in
    * @throws InvalidArgumentError `EINVAL`; ClosedError `EBADF`; TransportError as a socket's `bind`
    */
@@ -172,7 +167,7 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
     this.assertOpen();
     refuseExtra("bind", "an endpoint", extra);
     checkEndpoint("endpoint", endpoint, "bind");
-    // A Router has one Identity, so calls bind one by one.
+    // A Router has one Identity.
     const done = await this.#binding.take();
     try {
       return await this.#bind(endpoint);
@@ -187,7 +182,7 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
     if (this.#model === 3) {
       this.#assertDialable(this.#identity ?? endpoint);
       if (this.#identity === undefined && WILDCARD.test(endpoint)) {
-        // Identity must be set before binding: get a port first, then bind it with that Identity.
+        // Identity must be set before binding: get a port first.
         await this.#router.bind(endpoint);
         endpoint = this.#router.lastEndpoint as string;
         await this.#router.unbind(endpoint);
@@ -203,7 +198,7 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
     return { ...this.#counts, inFlight: this.#inFlight.size };
   }
 
-  /** @internal Requests get an error and PINGs no answer: clients go elsewhere. */
+  /** @internal Clients go elsewhere. */
   protected override async onDrain(): Promise<void> {
     while (this.#inFlight.size > 0) await Promise.all(this.#inFlight);
   }
@@ -265,7 +260,7 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
       const body = this.#shape.encode(reply as BodyFor<T>);
       if (this.#send([...command.head, ...body])) this.#counts.replied += 1;
     } catch (error) {
-      // Errors after an abort are not failures.
+      // After an abort it is not a failure.
       if (!this.#abort.signal.aborted) this.events.emit({ type: "handler:failed", error });
       this.#counts.failed += 1;
       const { text } = handlerFailure(error, this.#exposeErrors);
@@ -284,7 +279,6 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
     this.events.emit({ type: "message:invalid", frames });
   }
 
-  /** Does not wait for a client that is gone or has no room. */
   #send(message: MessageLike[]): boolean {
     if (this.#gate !== undefined && !this.#gate.isServing()) {
       this.#counts.notServing += 1;

@@ -3,8 +3,7 @@
  *
  *   DEALER for each server:  "" | sequence | body…  ->   "" | sequence | reply…
  *
- * Needs no fail-over; each request is handled by every server. A server that is not connected, or has a full queue,
- * gets the pending requests in order once there is room.
+ * A server that is not connected, or has a full queue, gets the pending requests in order once there is room.
  */
 
 import type { ShoalError } from "../../core/errors.js";
@@ -31,24 +30,22 @@ import { errorTextOf, parseSequence } from "./protocol.js";
 export type FreelanceShotgunClientEvent =
   | { readonly type: "server:joined"; readonly server: string }
   | { readonly type: "server:left"; readonly server: string }
-  /** A message that servers may not send was dropped. */
+  /** A message that servers may not send. */
   | { readonly type: "message:invalid"; readonly server: string; readonly frames: number }
   | EndpointSourceEvent;
 
-/** Counts since creation. */
 export interface FreelanceShotgunClientStats {
   readonly requests: number;
   readonly replies: number;
-  /** Replies after the first, or after a cancellation. */
+  /** After the first reply or a cancellation. */
   readonly late: number;
-  /** Messages other than replies. */
   readonly invalid: number;
   readonly pending: number;
   readonly pendingBytes: number;
 }
 
 const OPTIONS = {
-  /** ms of a request; -1: no limit. Default 3,000. */
+  /** -1: no limit. Default 3,000. */
   timeout: integer({ default: 3_000, min: -1 }),
   /** Concurrent requests; more reject with `ERR_TOO_MANY_PENDING`. Default 1,000. */
   maxPending: integer({ default: 1_000 }),
@@ -65,9 +62,9 @@ export type FreelanceShotgunClientOptions<T = Raw> = Omit<Given<typeof OPTIONS>,
 };
 
 export const CALL_OPTIONS = {
-  /** ms of this request; -1: no limit. Default: the client's. */
+  /** ms; -1: no limit. Default: the client's. */
   timeout: integer({ min: -1 }),
-  /** Cancels the request; servers may still have handled it. */
+  /** Cancels the request, which servers may have handled. */
   signal: anything<AbortSignal>(),
 };
 
@@ -83,11 +80,9 @@ const EVENTS: EventNames<FreelanceShotgunClientEvent> = {
 interface Call<T> {
   readonly sequence: number;
   readonly message: MessageLike[];
-  /** Servers with a failed handler. */
   readonly failed: Set<Dealer>;
-  /** Servers with the request on their current connection. */
+  /** Servers with the request on this connection. */
   readonly sent: Set<Dealer>;
-  /** Cancels its pending sends. */
   readonly ended: AbortController;
   readonly pending: PendingCall<BodyOf<T>>;
 }
@@ -95,9 +90,8 @@ interface Call<T> {
 interface Server<T> {
   readonly server: string;
   readonly dealer: Dealer;
-  /** Calls without room, oldest first. */
+  /** Oldest first. */
   readonly waiting: Set<Call<T>>;
-  /** A call waits in the socket for room. */
   isFull: boolean;
 }
 
@@ -156,7 +150,7 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
     });
   }
 
-  /** Applies a new list. Requests at removed servers are at the others, too. */
+  /** Requests at removed servers are at the others, too. */
   #follow(list: readonly string[]): void {
     if (this.closed) return;
     const wanted = new Set(list);
@@ -167,7 +161,7 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
       void each.dealer.close({ linger: 0 });
     }
     for (const server of wanted) this.#endpoints.follow(server, () => this.#connect(server));
-    // The removed servers may have been the last pending ones.
+    // The removed servers may have been the last ones.
     for (const [sequence, call] of this.#calls) this.#endFailed(sequence, call);
   }
 
@@ -232,7 +226,7 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
     this.#pending.close();
     for (const sequence of this.#calls.keys()) this.#forget(sequence);
     this.#endpoints.stop();
-    for (const { dealer } of this.#servers) dealer.events.close(); // Nobody listens to what its closing brings.
+    for (const { dealer } of this.#servers) dealer.events.close();
     await Promise.all(this.#servers.map(({ dealer }) => dealer.close({ linger: 0 })));
   }
 
@@ -257,14 +251,14 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
     void this.#read(dealer, server);
   }
 
-  /** A server gets a request once per connection. */
+  /** Once per connection. */
   #shoot(server: Server<T>, call: Call<T>): void {
     if (call.sent.has(server.dealer)) return;
     server.waiting.add(call);
     if (!server.isFull) void this.#shootWaiting(server);
   }
 
-  /** Sends pending calls to a server: the first without room waits in the socket, the others behind it. */
+  /** The first call without room waits in the socket, the others behind it. */
   async #shootWaiting(server: Server<T>): Promise<void> {
     const { dealer, waiting } = server;
     for (const call of waiting) {
@@ -278,7 +272,7 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
         }
         sent.add(dealer);
       } catch (error) {
-        // The call or its server is closed; otherwise the request exceeds the context's byte limit.
+        // Else the request exceeds the context's byte limit.
         if (!ended.signal.aborted && !dealer.closed) {
           this.#forget(call.sequence);
           pending.reject(error as ShoalError);
@@ -314,7 +308,6 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
     }
   }
 
-  /** Ends a call when every server has failed. */
   #endFailed(sequence: number, call: Call<T>): void {
     if (this.#servers.length === 0 || this.#servers.some(({ dealer }) => !call.failed.has(dealer))) return;
     this.#forget(sequence);

@@ -1,23 +1,22 @@
 /**
  * Last message of a topic.
  *
- *   received ──set──> fresh: as it came ──settle──> settled: bytes in memory of its own
+ *   received ──set──> fresh: as it came ──settle──> settled: bytes in separate memory
  *                       ^                                             │
  *                       └──────────────────── set ────────────────────┘
  *
- * Received frames are views of a chunk that may be a thousand times larger, so they cannot be kept for long. Copying
- * is deferred, since a busy topic's next message often comes first (value-cache.ts decides when).
+ * Received frames are views of a chunk that may be a thousand times larger. Copying is deferred, since a busy topic's
+ * next message often comes first (value-cache.ts decides when).
  */
 
 import { Link } from "../../core/collections/linked-list.js";
 import { FRAME_COST } from "../../core/frame-cost.js";
 import { framesBetween } from "../../sockets/relay.js";
 
-/** Bytes of spare memory that a value may keep. */
+/** Spare bytes. */
 const SMALL = 256;
 
 /**
- * Cost of a value: empty frames use memory, too.
  * @param bytes of its frames
  * @param frames their number, without the topic
  */
@@ -26,24 +25,22 @@ export function valueSize(bytes: number, frames: number): number {
 }
 
 export class CachedValue {
-  /** Topic, one character per byte. */
+  /** One character per byte. */
   readonly key: string;
   readonly topic: Buffer;
   readonly link: Link<CachedValue> = new Link<CachedValue>(this);
-  /** Number of its last update among all updates. */
   order = 0;
-  /** Cost of the frames after the topic ({@link valueSize}). */
+  /** Cost, by {@link valueSize}. */
   size = 0;
-  /** Changed since the last write to the store. */
+  /** Changed since the last write. */
   dirty = false;
   /** In the store, or about to be. */
   stored = false;
-  /** As received: frames, or positions in a chunk's bytes; both `undefined` when settled. */
+  /** As received; both `undefined` when settled. */
   #frames: readonly Buffer[] | undefined = undefined;
   #bytes: Uint8Array | undefined = undefined;
   #start = 0;
   #end = 0;
-  /** Removed from the cache. */
   gone = false;
   /** Lengths of the frames after the topic. */
   #lengths: number[] = [];
@@ -58,16 +55,13 @@ export class CachedValue {
     return this.#frames !== undefined || this.#bytes !== undefined;
   }
 
-  /**
-   * Sets a message.
-   * @param frames topic first
-   */
+  /** @param frames topic first */
   set(frames: readonly Buffer[]): void {
     this.#frames = frames;
     this.#bytes = undefined;
   }
 
-  /** Sets an encoded message: its frames after the topic. */
+  /** Frames after the topic. */
   setEncoded(bytes: Uint8Array, start: number, end: number): void {
     this.#frames = undefined;
     this.#bytes = bytes;
@@ -75,7 +69,6 @@ export class CachedValue {
     this.#end = end;
   }
 
-  /** Copies received bytes, into existing memory if they fit. */
   settle(): void {
     const frames = this.#received();
     if (frames === undefined) return;
@@ -84,7 +77,7 @@ export class CachedValue {
     const length = this.size - valueSize(0, frames.length - 1);
     if (length > this.#memory.length || this.#memory.length > 2 * length + SMALL)
       this.#memory = Buffer.allocUnsafe(length);
-    // Setting an array's length is slow, and it rarely changes.
+    // Setting the length is slow.
     if (this.#lengths.length !== frames.length - 1) this.#lengths.length = frames.length - 1;
     for (let i = 1, at = 0; i < frames.length; i++) {
       const frame = frames[i] as Buffer;
@@ -94,14 +87,14 @@ export class CachedValue {
     }
   }
 
-  /** The message for a socket, topic first: immutable bytes. */
+  /** Topic first: immutable bytes. */
   message(): Buffer[] {
     const received = this.#received();
     if (received !== undefined) return received;
     const frames: Buffer[] = [this.topic];
     let at = 0;
     for (const length of this.#lengths) {
-      // A copy: a socket may send it later, and the next update overwrites this memory.
+      // A socket may send it after the next update overwrites this memory.
       frames.push(Buffer.from(this.#memory.subarray(at, at + length)));
       at += length;
     }

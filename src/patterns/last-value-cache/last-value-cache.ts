@@ -1,16 +1,15 @@
 /**
- * Driver of the cache: a forwarder between publishers and subscribers that keeps last values.
+ * Forwarder between publishers and subscribers that keeps last values.
  *
  *   PUB ──> frontend XSUB ──update──> ValueCache
  *                 │                       │ values beneath the prefix
  *                 └── every message ──> backend XPUB ──> SUB
  *                                         ^ subscriptions
  *
- * The frontend subscribes to everything (or the prefixes in `topics`) even without subscribers, so a topic's first
- * subscriber gets its value, too.
+ * The frontend subscribes to everything (or `topics`) even without subscribers, so a topic's first one gets its value.
  *
- * If the engine can address one subscriber, a late joiner's values go to it alone, as it has room. Otherwise they go
- * to all subscribers of their topics, which get known values again.
+ * If the engine can address one subscriber, a late joiner's values go to it alone, as it has room. Otherwise all
+ * subscribers of their topics get known values again.
  *
  * Behind a gate the cache is half of a pair. Both keep publishers' messages. Subscribers connect to both, and get
  * messages from the active one:
@@ -52,10 +51,10 @@ import { ValueCache } from "./value-cache.js";
 import { WriteBehind } from "./write-behind.js";
 
 const FOREVER = { timeout: -1 } as const;
-/** Values sent per turn of the event loop. */
+/** Values per turn of the event loop. */
 const SNAPSHOT_BATCH = 256;
 
-/** All subscribers, if the engine cannot address one. */
+/** The engine cannot address one subscriber. */
 const EVERYBODY = Object.freeze({});
 type Newcomer = Subscribed | typeof EVERYBODY;
 
@@ -91,7 +90,7 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
   readonly #cache: ValueCache;
   readonly #snapshots: Snapshots<Newcomer>;
   readonly #gate: PublisherGate | undefined;
-  /** In a pair: all subscriptions, for when it becomes active. */
+  /** In a pair, for when it becomes active. */
   readonly #held: Subscriptions<Newcomer> | undefined;
   readonly #writer: WriteBehind | undefined;
   readonly #pump: Pump;
@@ -103,9 +102,8 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
   #resume: (() => void) | undefined;
 
   /**
-   * Opens and reads the store, if any.
    * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value; NotSupportedError
-   * `ERR_PACKAGE_UNAVAILABLE` without the package `lmdb`; StoreError `taken`, `damaged`, `failed`
+   *   `ERR_PACKAGE_UNAVAILABLE` without the package `lmdb`; StoreError `taken`, `damaged`, `failed`
    */
   constructor(options: LastValueCacheOptions = {}) {
     super("LastValueCache", {
@@ -148,7 +146,7 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
     for (const topic of settings.topics)
       frontend.trySend(Buffer.concat([Buffer.of(SUBSCRIBE), Buffer.from(topic)]));
     this.#pump = new Pump(frontend, backend, {
-      // Depending on the engine: batches as received, or single messages.
+      // Batches or messages, by engine.
       filter: (batch) => {
         this.#counts.messages += batch.messages;
         this.#cache.updateAll(batch);
@@ -167,7 +165,7 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
     void this.#readSubscriptions();
   }
 
-  /** Bound endpoints, wildcards filled in. */
+  /** Wildcards filled in. */
   get endpoints(): Readonly<Record<ProxySide, readonly string[]>> {
     return { frontend: [...this.#endpoints.frontend], backend: [...this.#endpoints.backend] };
   }
@@ -188,7 +186,7 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
   }
 
   /**
-   * Connects one side to a bound peer or a source of them: `frontend` to publishers, `backend` to subscribers.
+   * Connects one side to a bound peer or a source of them.
    * @throws InvalidArgumentError `EINVAL` for a bad side or endpoint
    */
   connect(side: ProxySide, endpoint: string | EndpointSource): void;
@@ -199,7 +197,7 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
   }
 
   /**
-   * Returns a copy of the last message of exactly this topic, topic first.
+   * Returns a copy of the last message of this topic, topic first.
    * @throws InvalidArgumentError `EINVAL`
    */
   get(topic: string | Uint8Array): Buffer[] | undefined {
@@ -215,7 +213,6 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
     return this.#cache.delete(keyOf(topic));
   }
 
-  /** Current statistics. */
   stats(): LastValueCacheStats {
     const writer = this.#writer;
     return {
@@ -236,7 +233,7 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
     };
   }
 
-  /** @internal Forwards received messages and writes pending changes to the store. */
+  /** @internal */
   protected override async onDrain(): Promise<void> {
     this.#pump.finish(engineStats(this.#sockets.frontend).queuedIn);
     await this.#forwarding;
@@ -267,7 +264,7 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
       for (const { frames, order } of values) this.#cache.restore(frames, order);
       this.#restored = this.#cache.topics;
       this.#damaged = damaged;
-      // Gives the program time to add listeners.
+      // The program may add listeners.
       setImmediate(() => {
         if (aside !== undefined) this.events.emit({ type: "store:set-aside", ...aside });
         if (damaged > 0) this.events.emit({ type: "store:damaged", records: damaged });
@@ -303,7 +300,7 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
     }
   }
 
-  /** @param newcomer `undefined`: the sender has left */
+  /** @param newcomer `undefined`: it has left */
   #subscription(frames: readonly Buffer[], newcomer: Newcomer | undefined): void {
     const [first] = frames;
     if (frames.length === 1 && first?.[0] === SUBSCRIBE) {
@@ -320,7 +317,6 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
     if (this.#gate === undefined || this.#gate.vote()) this.#snapshots.request(prefix, newcomer);
   }
 
-  /** Whether received messages are forwarded. */
   #passes(messages: number): boolean {
     const gate = this.#gate;
     if (gate === undefined || gate.isServing()) return true;
@@ -371,12 +367,10 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
   };
 }
 
-/** Whether a late joiner is connected and still has the prefix. */
 function wants(newcomer: Newcomer, prefix: string): boolean {
   return newcomer === EVERYBODY || (newcomer as Subscribed).has(prefix);
 }
 
-/** @throws InvalidArgumentError `EINVAL` if it is not a topic */
 function keyOf(topic: string | Uint8Array): string {
   if (typeof topic !== "string" && !isBytes(topic))
     throw new InvalidArgumentError(`A topic is a string or bytes; got ${describe(topic)}`);

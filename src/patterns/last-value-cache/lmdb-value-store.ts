@@ -1,24 +1,21 @@
 /**
- * Values on LMDB: one folder, one process.
+ * Values on LMDB.
  *
  *   values   topic      -> record: topic | frame…, its number a double (kit/store/record.ts)
  *   owner    "owner"    -> 16 bytes of the process that opened the folder last
  *
- * The number is that of the value's last update: eviction goes on in the same
- * order after a restart.
+ * The number is that of the value's last update: eviction goes on in the same order after a restart.
  */
 import { type LmdbDatabase, LmdbFolder } from "../kit/store/lmdb.js";
 import type { DamagedFile } from "../kit/store/lmdb-check.js";
 import { decodeRecord, encodeRecord } from "../kit/store/record.js";
 import type { CacheChanges } from "./value-cache.js";
 
-/** In the order in which they are made. */
 const TABLES = ["values", "owner"] as const;
-/** LMDB has no empty key, and the empty topic is one. */
+/** LMDB has no empty key, which the empty topic is. */
 const KEY_PREFIX = Buffer.from("t");
 
 interface StoredValue {
-  /** Number of its update among all. */
   readonly order: number;
   /** Topic first. */
   readonly frames: readonly Buffer[];
@@ -29,24 +26,23 @@ export class LmdbValueStore {
   readonly #values: LmdbDatabase;
 
   /**
-   * Opens a folder, and makes it if it is not there. A second process that opens it takes it over.
+   * Opens a folder, or makes it. A second process that opens it takes it over.
    *
-   * @param directory a path from the root
-   * @param damagedFile what to do with a file that is damaged: leave it, or rename it and begin with none
-   * @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without the package `lmdb`; StoreError `taken` when this process has it open; `damaged` when its file is;
-   *   `failed` when it cannot be opened
+   * @param directory an absolute path
+   * @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without the package `lmdb`; StoreError `taken` when this
+   *   process has it open; `damaged`; `failed`
    */
   constructor(directory: string, damagedFile: DamagedFile = "refuse") {
     this.#folder = new LmdbFolder(directory, { tables: TABLES, owner: "owner", damagedFile });
     this.#values = this.#folder.tables.values;
   }
 
-  /** The file that was damaged and set aside at opening, and why. */
+  /** The damaged file set aside at opening. */
   get damagedFile(): { readonly file: string; readonly reason: string } | undefined {
     return this.#folder.damagedFile;
   }
 
-  /** Call it once, before the first commit. @returns values, the least recently updated first; damaged records are removed */
+  /** Call it first. @returns values, the least recently updated first; damaged records are removed */
   load(): { readonly values: readonly StoredValue[]; readonly damaged: number } {
     const found: StoredValue[] = [];
     const damaged: Buffer[] = [];
@@ -67,7 +63,7 @@ export class LmdbValueStore {
   }
 
   /**
-   * Writes everything or nothing; values are read before the call returns.
+   * Writes everything or nothing.
    * @throws StoreError `taken` when another process has opened the store since; `failed`
    */
   async commit({ changed, removed }: CacheChanges): Promise<void> {

@@ -9,7 +9,7 @@ import type { LastValueCacheUncachedReason, LastValueCacheValueStats } from "./v
 
 /** Bytes of the longest topic kept. */
 const MAX_TOPIC_BYTES = 1_024;
-/** Live messages that fit a subscriber's queue besides a full snapshot. */
+/** Room for live messages next to a full snapshot. */
 const LIVE_ROOM = 1_000;
 
 const OPTIONS = {
@@ -17,33 +17,31 @@ const OPTIONS = {
   topics: anything<readonly string[]>(),
   /** Topics kept. Default 100,000. */
   maxTopics: integer({ default: 100_000 }),
-  /** Bytes of all topics and values; each frame of a value after its first adds 8. Default 268,435,456. */
+  /** Bytes of topics and values; each frame after a value's first adds 8. Default 268,435,456. */
   maxBytes: bytes({ default: 268_435_456, min: 1 }),
-  /** Bytes of one value, counted as for `maxBytes`; larger messages are forwarded but not kept. Default 1,048,576. */
+  /** Bytes of one value; larger messages are forwarded but not kept. Default 1,048,576. */
   maxValueBytes: bytes({ default: 1_048_576, min: 1 }),
   /**
-   * Subscriptions waiting for their values, except those of late joiners without room; at the limit reading stops.
-   * Default 1,000.
+   * Subscriptions waiting for values, except those of late joiners without room; at the limit reading stops. Default
+   * 1,000.
    */
   maxSnapshots: integer({ default: 1_000 }),
-  /** Folder of an LMDB store that keeps values across restarts. Default: no store. */
+  /** Folder of an LMDB store. Default: none. */
   store: text(),
   /** ms between commits to the store. Default 100. */
   storeInterval: integer({ default: 100 }),
-  /**
-   * Handling of a damaged store file: fail with StoreError `damaged`, or rename it and start empty. Default `refuse`.
-   */
+  /** A damaged store file: fail with StoreError `damaged`, or rename it and start empty. Default `refuse`. */
   damagedFile: choice(["refuse", "set-aside"], "refuse"),
   /**
-   * A `BinaryStarGate` makes the cache half of a pair. It always keeps publishers' messages, but forwards messages
-   * and values only while active. On becoming active it sends every subscriber its values. Default: always serves.
+   * A `BinaryStarGate` makes the cache half of a pair. It always keeps messages, but forwards them and values only
+   * while active. On becoming active it sends every subscriber its values. Default: none.
    */
   gate: publisherGate(),
   /** Options of the publishers' socket, such as security. */
   frontendOptions: object<XSubscriberOptions>(),
   /**
-   * Options of the subscribers' socket. Default `sendHighWaterMark`: `maxTopics` + 1,000; values sent to one late
-   * joiner use at most half of it.
+   * Options of the subscribers' socket. Default `sendHighWaterMark`: `maxTopics` + 1,000, of which a snapshot uses
+   * half.
    */
   backendOptions: object<XPublisherOptions>(),
 };
@@ -56,7 +54,7 @@ const FIXED = ["manual", "noDrop", "verbosity", "invertMatching", "welcomeMessag
 export type LastValueCacheEvent =
   /** A late joiner's values were sent. */
   | { readonly type: "snapshot:sent"; readonly prefix: Buffer; readonly topics: number }
-  /** The cache was full, and this topic was the least recently updated. */
+  /** The least recently updated topic of a full cache. */
   | { readonly type: "topic:evicted"; readonly topic: Buffer }
   /** A message was forwarded but not kept. */
   | {
@@ -65,27 +63,26 @@ export type LastValueCacheEvent =
       readonly reason: LastValueCacheUncachedReason;
       readonly bytes: number;
     }
-  /** A subscriber's message that is not a subscription was dropped. */
+  /** A subscriber's message is not a subscription. */
   | { readonly type: "message:invalid"; readonly frames: number }
   /** A commit failed and will be retried. */
   | { readonly type: "store:failed"; readonly error: unknown }
   /** A message was dropped by an unexpected error. */
   | { readonly type: "message:failed"; readonly error: unknown }
-  /** Unreadable records of the store were removed. */
+  /** Unreadable records were removed. */
   | { readonly type: "store:damaged"; readonly records: number }
-  /** The damaged store file was renamed to `file`; the cache started empty (`damagedFile`). */
+  /** The damaged store file was renamed (`damagedFile`). */
   | { readonly type: "store:set-aside"; readonly file: string; readonly reason: string };
 
-/** Statistics since creation. */
 export interface LastValueCacheStats extends LastValueCacheValueStats {
   /** Messages from publishers; forwarded except `notServing`. */
   readonly messages: number;
-  /** Messages kept but not forwarded, because this half of a pair was not active. */
+  /** Kept but not forwarded: this half of a pair was not active. */
   readonly notServing: number;
   readonly subscriptions: number;
   readonly snapshots: LastValueCacheSnapshotStats;
   readonly invalid: number;
-  /** Statistics of the store; `undefined` without one. */
+  /** `undefined` without a store. */
   readonly store:
     | {
         readonly restored: number;

@@ -1,14 +1,13 @@
 /**
- * Finds recent topics' values by their bytes, without making strings: a hash table with one value per slot. Misses
- * are looked up by key. With 1,000 topics of 12 bytes, the string and its lookup took more time than the rest of an
- * update.
+ * Finds recent topics' values by their bytes, one per slot, without making strings. With 1,000 topics of 12 bytes, the
+ * string and its lookup took more time than the rest of an update.
  */
 import { fnv1a } from "../../core/hash.js";
 import type { CachedValue } from "./cached-value.js";
 
 /** Slots, a power of two. */
 const PLACES = 16_384;
-/** Topic bytes; for longer topics a string is cheaper. */
+/** For longer topics a string is cheaper. */
 const MAX_BYTES = 64;
 
 export class RecentTopics {
@@ -26,7 +25,6 @@ export class RecentTopics {
     if (topic.length <= MAX_BYTES) this.#places[placeOf(topic, 0, topic.length)] = value;
   }
 
-  /** Removes a value. */
   remove(value: CachedValue): void {
     const { topic } = value;
     if (topic.length > MAX_BYTES) return;
@@ -35,7 +33,6 @@ export class RecentTopics {
   }
 }
 
-/** Whether a value's topic equals the bytes. */
 function isTopic({ topic }: CachedValue, bytes: Uint8Array, start: number, end: number): boolean {
   if (topic.length !== end - start) return false;
   // Topics differ more at their ends.

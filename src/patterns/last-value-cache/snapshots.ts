@@ -1,23 +1,23 @@
 /**
- * Values owed to late joiners: per subscription the values under its prefix, sent in pieces so that live messages
- * pass in between. Pure.
+ * Values owed to late joiners: per subscription those under its prefix, in pieces, so that live messages pass in
+ * between. Pure.
  *
- *   request ──> waiting ──step──> under way ──step──> … ──> done
+ *   request ──> waiting ──step──> in flight ──step──> … ──> done
  *                  │                 │ ^
  *                  │             full│ │ready
  *                  │                 v │
  *                  │              parked: its joiner has no room, the others go on
  *                  └── the same joiner and prefix again: one for both
  *
- * Late joiners take turns, one piece each; one joiner's subscriptions are served in order. Leaving or unsubscribing
- * ends a snapshot. An engine without addresses of subscribers has one joiner for all.
+ * Late joiners take turns, one piece each. Leaving or unsubscribing ends a snapshot. An engine without addresses of
+ * subscribers has one joiner for all.
  *
- * Values are read when sent, after earlier live messages. So no subscriber gets an older value after a newer one.
+ * Values are read when sent, after earlier live messages: no subscriber gets an older value after a newer one.
  */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import type { CachedValue } from "./cached-value.js";
 
-/** Prefixes queued by a parked joiner before cancelled ones are removed. */
+/** Prefixes of a parked joiner before cancelled ones are removed. */
 const MIN_PRUNE = 16;
 
 export interface SnapshotSource {
@@ -25,25 +25,21 @@ export interface SnapshotSource {
 }
 
 export interface SnapshotEffects<P> {
-  /** The socket owns the message. `full`: `ready` tells when to retry. */
+  /** The socket owns the message. `full`: `ready` follows. */
   send(message: Buffer[], newcomer: P): "sent" | "full" | "gone";
-  /** Whether the joiner is connected and still has the prefix. */
   wants(newcomer: P, prefix: string): boolean;
   done(prefix: Buffer, topics: number): void;
 }
 
-/** Statistics of snapshots. */
 export interface LastValueCacheSnapshotStats {
-  /** Subscriptions waiting for values. */
   readonly waiting: number;
-  /** Waiting subscriptions of joiners without room. */
+  /** Waiting for joiners without room. */
   readonly parked: number;
-  /** Subscriptions merged with a waiting one for the same prefix. */
+  /** Merged with a waiting one for the same prefix. */
   readonly merged: number;
   readonly done: number;
-  /** Ended early: the joiner left or unsubscribed. */
+  /** The joiner left or unsubscribed. */
   readonly abandoned: number;
-  /** Values sent in all snapshots. */
   readonly values: number;
 }
 
@@ -56,10 +52,10 @@ interface Snapshot {
 interface Newcomer<P> {
   readonly peer: P;
   current: Snapshot | undefined;
-  /** Snapshots not started, by prefix in order of subscription. */
+  /** By prefix, in order of subscription. */
   readonly waiting: Map<string, Snapshot>;
   parked: boolean;
-  /** Number of waiting snapshots at which cancelled ones are removed. */
+  /** When cancelled ones are removed. */
   prune: number;
 }
 
@@ -70,19 +66,18 @@ export class Snapshots<P> {
   readonly #newcomers = new Map<P, Newcomer<P>>();
   /** Unparked joiners. */
   readonly #turns = new RingBuffer<Newcomer<P>>();
-  /** Snapshots of unparked joiners. */
+  /** Of unparked joiners. */
   #runnable = 0;
   #parked = 0;
   readonly #counts = { merged: 0, done: 0, abandoned: 0, values: 0 };
 
-  /** @param max waiting snapshots, except parked ones, which are bounded by each joiner's subscriptions */
+  /** @param max waiting snapshots, except parked ones */
   constructor(source: SnapshotSource, outbox: SnapshotEffects<P>, max: number) {
     this.#source = source;
     this.#outbox = outbox;
     this.#max = max;
   }
 
-  /** Room for subscriptions. */
   get room(): number {
     return this.#max - this.#runnable;
   }
@@ -98,7 +93,7 @@ export class Snapshots<P> {
       this.#newcomers.set(peer, newcomer);
       this.#turns.push(newcomer);
     }
-    // A started snapshot does not count: its values may have been dropped between two subscriptions.
+    // A started snapshot's values may have been dropped between two subscriptions.
     if (newcomer.waiting.has(prefix)) {
       this.#counts.merged += 1;
       return;
@@ -110,7 +105,6 @@ export class Snapshots<P> {
     } else this.#runnable += 1;
   }
 
-  /** A joiner has room again, or is gone. */
   ready(peer: P): void {
     const newcomer = this.#newcomers.get(peer);
     if (newcomer?.parked !== true) return;
@@ -136,10 +130,7 @@ export class Snapshots<P> {
     return { ...this.#counts, waiting: this.#runnable + this.#parked, parked: this.#parked };
   }
 
-  /**
-   * Sends a piece of a joiner's first snapshot.
-   * @returns the work done; an empty lookup counts, too
-   */
+  /** @returns the work done; an empty lookup counts, too */
   #serve(newcomer: Newcomer<P>, max: number): number {
     newcomer.current ??= take(newcomer.waiting);
     const snapshot = newcomer.current;
@@ -155,7 +146,7 @@ export class Snapshots<P> {
     for (let i = 0; i < values.length; i++) {
       const value = values[i] as CachedValue;
       const result = this.#outbox.send(value.message(), peer);
-      // A disconnected joiner is removed at its next turn.
+      // It is removed at its next turn.
       if (result === "gone") return i + 1;
       if (result === "full") {
         this.#park(newcomer);
@@ -180,7 +171,7 @@ export class Snapshots<P> {
     this.#parked += owed;
   }
 
-  /** Bounds the queue of a joiner that subscribes and cancels without receiving. */
+  /** A joiner may subscribe and cancel without receiving. */
   #prune(newcomer: Newcomer<P>): void {
     for (const prefix of newcomer.waiting.keys()) {
       if (this.#outbox.wants(newcomer.peer, prefix)) continue;
@@ -196,7 +187,6 @@ function owedTo<P>({ current, waiting }: Newcomer<P>): number {
   return waiting.size + (current === undefined ? 0 : 1);
 }
 
-/** Takes the next snapshot from the queue. */
 function take(waiting: Map<string, Snapshot>): Snapshot | undefined {
   const snapshot = waiting.values().next().value;
   if (snapshot !== undefined) waiting.delete(snapshot.prefix);

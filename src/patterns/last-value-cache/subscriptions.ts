@@ -1,6 +1,5 @@
 /** Subscribers' subscriptions, for when the cache becomes active. Pure. */
 
-/** Number of subscriptions at which ended ones are removed. */
 const MIN_PRUNE = 1_024;
 
 export class Subscriptions<P> {
@@ -10,14 +9,13 @@ export class Subscriptions<P> {
   #pruneAt = MIN_PRUNE;
 
   /**
-   * @param wants whether a subscriber is connected and still has the prefix: the end of a subscription is not
-   * reported otherwise
+   * @param wants whether a subscriber is connected and still has the prefix: the end of a subscription is not reported
    */
   constructor(wants: (peer: P, prefix: string) => boolean) {
     this.#wants = wants;
   }
 
-  /** Number kept, including ended ones: at most twice the active ones plus a thousand. */
+  /** At most twice the active ones plus a thousand. */
   get size(): number {
     return this.#count;
   }
@@ -34,7 +32,6 @@ export class Subscriptions<P> {
     if (this.#count >= this.#pruneAt) this.#prune();
   }
 
-  /** Calls back for each active subscription. */
   forEach(callback: (peer: P, prefix: string) => void): void {
     this.#prune();
     for (const [peer, prefixes] of this.#prefixes) for (const prefix of prefixes) callback(peer, prefix);

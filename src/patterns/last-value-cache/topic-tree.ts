@@ -1,18 +1,17 @@
 /**
- * Radix tree of topics in byte order. A change costs the topic's length, a prefix lookup its results, independent of
- * the number of topics. Pure.
+ * Radix tree of topics in byte order. A change costs the topic's length, a prefix lookup its results. Pure.
  *
  *   "a" ── "bc" *          abc
  *    │      └── "d" *      abcd
  *    └──── "x" *           ax
  *
- * Topics are strings of one character per byte.
+ * Topics have one character per byte.
  */
 
 interface Node<V> {
   label: string;
   value: V | undefined;
-  /** Ordered by first character, which is unique. */
+  /** Ordered by first character. */
   readonly children: Node<V>[];
 }
 
@@ -81,7 +80,7 @@ export class TopicTree<V> {
 
   /**
    * Values under a prefix in byte order, at most `max`.
-   * @param last topic where an earlier call ended; it may have been removed since
+   * @param last topic where an earlier call ended; perhaps removed since
    */
   beneath(prefix: string, last: string | undefined, max: number): V[] {
     const found: V[] = [];
@@ -103,7 +102,7 @@ export class TopicTree<V> {
   }
 }
 
-/** Position of the child with this first character, existing or not. */
+/** Position of the child with this first character, or for it. */
 function indexOf<V>(children: readonly Node<V>[], code: number): number {
   let low = 0;
   let high = children.length;
@@ -122,7 +121,7 @@ function commonLength(label: string, topic: string, at: number): number {
   return length;
 }
 
-/** Merges a node without value with its only child. */
+/** Merges a node with its only child. */
 function join<V>(parent: Node<V>, index: number): void {
   const node = parent.children[index] as Node<V>;
   const child = node.children[0] as Node<V>;
@@ -139,12 +138,12 @@ function collect<V>(node: Node<V>, found: V[], max: number): void {
   }
 }
 
-/** @param depth bytes from the root to this node, equal to the start of `last` */
+/** @param depth bytes from the root, equal to the start of `last` */
 function collectAfter<V>(node: Node<V>, depth: number, last: string, found: V[], max: number): void {
   for (const child of node.children) {
     if (found.length >= max) return;
     const part = last.slice(depth, depth + child.label.length);
-    // If `last` ends within the label, the label is longer and so greater.
+    // If `last` ends within the label, the label is greater.
     if (child.label > part) collect(child, found, max);
     else if (child.label === part) collectAfter(child, depth + part.length, last, found, max);
   }

@@ -1,16 +1,12 @@
 /**
- * Last value of each topic, within bounds. Pure.
+ * Last value of each topic, within bounds. Pure. A message is `topic | frame, frame…`, and is kept whole.
  *
- *   message: topic | frame, frame…      what is kept is the whole message
- *
- * Eviction: above `maxTopics` or `maxBytes` the least recently updated topics are removed. Reads do not count.
- *
- * A message that cannot be kept (topic too long, value too large) also removes the previous value, which is no longer
- * the last.
+ * Above `maxTopics` or `maxBytes` the least recently updated topics are removed. A message that cannot be kept also
+ * removes the previous value.
  *
  * An update only looks up the topic and records where the message is. Copies, the order of updates and writes to the
- * store are deferred until enough bytes have passed or they are needed, so a topic that changes often pays once. With
- * 1,000 topics of 64 B, doing all of it per message slowed the forwarder to 71 % of a plain one.
+ * store are deferred, so a topic that changes often pays once. With 1,000 topics of 64 B, doing all of it per message
+ * slowed the forwarder to 71 % of a plain one.
  */
 
 import { LinkedList } from "../../core/collections/linked-list.js";
@@ -20,12 +16,12 @@ import { CachedValue, valueSize } from "./cached-value.js";
 import { RecentTopics } from "./recent-topics.js";
 import { TopicTree } from "./topic-tree.js";
 
-/** Bytes of messages before values are settled: bounds the memory that views retain. */
+/** Bytes before values are settled: bounds the memory that views retain. */
 const SETTLE_BYTES = 1_048_576;
 
 export interface CacheBounds {
   readonly maxTopics: number;
-  /** Bytes of topics and values (`valueSize`). */
+  /** By `valueSize`. */
   readonly maxBytes: number;
   readonly maxTopicBytes: number;
   readonly maxValueBytes: number;
@@ -33,7 +29,7 @@ export interface CacheBounds {
 
 /** Why a message was not kept. */
 export type LastValueCacheUncachedReason =
-  /** One frame: a topic without a value. */
+  /** A topic without a value. */
   "single-frame" | "topic-too-long" | "value-too-large";
 
 export interface CacheEffects {
@@ -43,37 +39,33 @@ export interface CacheEffects {
 
 export interface LastValueCacheValueStats {
   readonly topics: number;
-  /** Bytes of topics and values; each frame of a value after its first adds 8. */
+  /** Each frame of a value after its first adds 8. */
   readonly bytes: number;
   readonly updates: number;
   readonly evicted: number;
   readonly uncached: Readonly<Record<LastValueCacheUncachedReason, number>>;
 }
 
-/** Changes for the store: updated values and removed topics. */
 export interface CacheChanges {
   readonly changed: readonly CachedValue[];
-  /** Keys, one character per byte. */
+  /** One character per byte. */
   readonly removed: readonly string[];
 }
 
 export class ValueCache {
   readonly #bounds: CacheBounds;
   readonly #outbox: CacheEffects;
-  /** Whether changes are collected for a store. */
+  /** There is a store. */
   readonly #collects: boolean;
   readonly #byTopic = new SteadyMap<CachedValue>();
   readonly #tree = new TopicTree<CachedValue>();
   readonly #recent = new RecentTopics();
-  /** Least recently updated first. */
   readonly #byUpdate = new LinkedList<CachedValue>();
   readonly #dirty = new Set<CachedValue>();
   readonly #removed = new Set<string>();
-  /** Values updated since the last settling. */
   #fresh: CachedValue[] = [];
-  /** Bytes of messages since the last settling. */
+  /** Bytes since the last settling. */
   #unsettled = 0;
-  /** Value size that is always kept. */
   readonly #mostBytes: number;
   #bytes = 0;
   #updates = 0;
@@ -97,13 +89,12 @@ export class ValueCache {
     return this.#byTopic.size;
   }
 
-  /** Changes not yet in the store. */
   get pending(): number {
     this.#settle();
     return this.#dirty.size + this.#removed.size;
   }
 
-  /** Handles a message. Its bytes must not change afterwards. */
+  /** Its bytes must not change afterwards. */
   update(frames: readonly Buffer[]): void {
     let bytes = 0;
     for (let i = 1; i < frames.length; i++) bytes += (frames[i] as Buffer).length;
@@ -115,7 +106,7 @@ export class ValueCache {
     this.#updated(value, wasFresh, size);
   }
 
-  /** Handles a batch as received. Its bytes must not change afterwards. */
+  /** Its bytes must not change afterwards. */
   updateAll(messages: FrameBatch): void {
     messages.visit(this.#visit);
   }
@@ -135,10 +126,7 @@ export class ValueCache {
     this.#updated(value, wasFresh, size);
   };
 
-  /**
-   * Last message of a topic.
-   * @param key one character per byte
-   */
+  /** @param key one character per byte */
   get(key: string): Buffer[] | undefined {
     return this.#byTopic
       .get(key)
@@ -146,7 +134,7 @@ export class ValueCache {
       .map((frame) => Buffer.from(frame));
   }
 
-  /** Values under a prefix in byte order, at most `max`, after the topic `last`. */
+  /** In byte order, after the topic `last`. */
   beneath(prefix: string, last: string | undefined, max: number): CachedValue[] {
     return this.#tree.beneath(prefix, last, max);
   }
@@ -167,7 +155,7 @@ export class ValueCache {
     return true;
   }
 
-  /** Restores a stored value with its order. Called in ascending order, before the first message. */
+  /** Called in ascending order, before the first message. */
   restore(frames: readonly Buffer[], order: number): void {
     this.#order = Math.max(this.#order, order - 1);
     this.update(frames);
@@ -175,7 +163,7 @@ export class ValueCache {
     const key = (frames[0] as Buffer).toString("latin1");
     const value = this.#byTopic.get(key);
     if (value === undefined) {
-      // The bounds were larger when it was stored.
+      // The bounds were larger.
       this.#removed.add(key);
       return;
     }
@@ -185,7 +173,7 @@ export class ValueCache {
     this.#dirty.delete(value);
   }
 
-  /** Takes at most `max` changes for the store; they count as stored. */
+  /** They count as stored. */
   takeChanges(max: number): CacheChanges {
     this.#settle();
     const removed: string[] = [];
@@ -205,12 +193,12 @@ export class ValueCache {
     return { changed, removed };
   }
 
-  /** Returns changes that the store failed to write. */
+  /** The store failed to write these. */
   putBack({ changed, removed }: CacheChanges): void {
     for (const key of removed) {
       const value = this.#byTopic.get(key);
       if (value === undefined) this.#removed.add(key);
-      // The topic was updated again, and the store still has its previous value.
+      // The store still has its previous value.
       else value.stored = true;
     }
     for (const value of changed) {
@@ -230,7 +218,7 @@ export class ValueCache {
     };
   }
 
-  /** Finds or makes a message's value. Returns `undefined` if it is not kept; a previous value is removed. */
+  /** @returns `undefined` for a message that is not kept; a previous value is removed */
   #find(topic: Buffer, single: boolean, size: number): CachedValue | undefined {
     if (single) this.#skip(topic, "single-frame", 0);
     else if (topic.length > this.#bounds.maxTopicBytes) this.#skip(topic, "topic-too-long", size);
@@ -257,7 +245,7 @@ export class ValueCache {
 
   #create(key: string): CachedValue {
     const value = new CachedValue(key);
-    // The store still has the topic: the next change overwrites it.
+    // The store still has the topic.
     if (this.#removed.delete(key)) value.stored = true;
     this.#byTopic.set(key, value);
     this.#tree.set(key, value);
@@ -265,7 +253,6 @@ export class ValueCache {
     return value;
   }
 
-  /** Copies values into their own memory, in order of update. */
   #settle(): void {
     this.#unsettled = 0;
     if (this.#fresh.length === 0) return;
@@ -298,7 +285,6 @@ export class ValueCache {
   }
 }
 
-/** Number of frames between two positions. */
 function framesIn(bytes: Uint8Array, start: number, end: number): number {
   let frames = 0;
   for (let position = start; position < end; position = frameEnd(bytes, position)) frames += 1;

@@ -1,15 +1,15 @@
 /**
- * Writes changes to a store in the background: messages do not wait for the disk.
+ * Writes changes to a store in the background.
  *
  *   idle --interval--> committing --done--> idle
  *                         └─ failed: the same is written at the next interval
  *
- * A topic that changes often is written once per commit. A crash loses the changes since the last commit.
+ * A topic that changes often is written once per commit. A crash loses the changes since the last one.
  */
 import type { LmdbValueStore } from "./lmdb-value-store.js";
 import type { ValueCache } from "./value-cache.js";
 
-/** Topics per commit: bounds the time that the event loop is blocked. */
+/** Bounds the time of a commit. */
 const MAX_COMMIT = 4_096;
 
 export class WriteBehind {
@@ -20,32 +20,26 @@ export class WriteBehind {
   #running: Promise<boolean> | undefined;
   commits = 0;
   failures = 0;
-  /** Values and removals written. */
   written = 0;
-  /** Changes being written. */
   inFlight = 0;
 
-  /**
-   * @param interval ms between commits
-   * @param failed called with the error of a failed commit
-   */
+  /** @param interval ms between commits */
   constructor(source: ValueCache, store: LmdbValueStore, interval: number, failed: (error: unknown) => void) {
     this.#source = source;
     this.#store = store;
     this.#failed = failed;
     this.#timer = setInterval(() => void this.#commit(), interval);
-    // The timer must not keep the process alive.
     this.#timer.unref();
   }
 
-  /** Writes all changes and closes the store. Changes that cannot be written are lost and reported. */
+  /** Changes that cannot be written are lost and reported. */
   async close(): Promise<void> {
     clearInterval(this.#timer);
     await this.flush();
     await this.#store.close();
   }
 
-  /** Writes all changes; stops at a failed commit. */
+  /** Stops at a failed commit. */
   async flush(): Promise<void> {
     await this.#running;
     while (this.#source.pending > 0 && (await this.#commit()));

@@ -1,6 +1,6 @@
 /**
- * Load-balancing broker: two ROUTERs around kit/queue-rules.ts. Without heartbeats, a worker is lost when its connection
- * ends; Pirates (../pirate/) detect losses sooner, and on any network.
+ * Two ROUTERs around kit/queue-rules.ts. Without heartbeats, a worker is lost when its connection ends; Pirates
+ * (../pirate/) detect losses sooner.
  */
 
 import { BROKER_OPTIONS, BrokerDriver } from "../kit/broker-driver.js";
@@ -12,10 +12,10 @@ import {
   QueueRules,
 } from "../kit/queue-rules.js";
 
-/** Workers are Simple Pirates, which have no heartbeat. */
+/** Workers are Simple Pirates. */
 const RULES = { dialect: "simple", heartbeatInterval: 1_000, liveness: 1 } as const;
 
-/** Events. Routing ids are bytes, not text. */
+/** Events. Routing ids are bytes. */
 export type LoadBalancerEvent = PirateQueueEvent;
 
 export type LoadBalancerStats = PirateQueueStats;

@@ -4,9 +4,8 @@
  *   DEALER sends   id | "" | body…        id: 8 bytes, used once by this client
  *   DEALER gets    id | "" | reply…
  *
- * The broker's ROUTER treats the client's routing id and the request's id as the envelope, and returns both with the
- * reply. So does any ROUTER, REP or proxy that keeps all frames up to the delimiter: `LoadBalancer`, `PirateQueue`, a
- * queue proxy with REP workers, a plain REP. The Guide's lbbroker does not: it expects a single routing id.
+ * Any ROUTER, REP or proxy that keeps all frames up to the delimiter returns the id: `LoadBalancer`, `PirateQueue`, a
+ * queue proxy with REP workers, a plain REP. The Guide's lbbroker expects a single routing id.
  */
 
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
@@ -31,15 +30,14 @@ import { anything, bytes, checkOptions, type Given, integer, object } from "../k
 
 export type LoadBalancerClientEvent =
   | { readonly type: "broker:joined"; readonly endpoint: string }
-  /** This many requests on the connection have no reply. */
+  /** `inFlight` requests have no reply. */
   | { readonly type: "broker:left"; readonly endpoint: string; readonly inFlight: number }
-  /** A request is repeated; `attempt` is 1 for the first failed one. */
+  /** `attempt` is 1 for the first failed one. */
   | {
       readonly type: "request:retried";
       readonly reason: "disconnected" | "stopping";
       readonly attempt: number;
     }
-  /** An invalid reply. */
   | { readonly type: "message:invalid"; readonly endpoint: string; readonly frames: number }
   | EndpointSourceEvent;
 
@@ -47,24 +45,22 @@ export type LoadBalancerClientEvent =
 export interface LoadBalancerClientStats {
   readonly requests: number;
   readonly replies: number;
-  /** Calls that failed: error replies, timeouts, replies refused by the codec. */
+  /** Error replies, timeouts, replies refused by the codec. */
   readonly errors: number;
-  /** Calls ended by their signal or `close`. */
+  /** Ended by a signal or `close`. */
   readonly cancelled: number;
   readonly retries: number;
-  /** Replies to ended calls. */
   readonly lateReplies: number;
   readonly invalid: number;
   readonly pending: number;
   readonly pendingBytes: number;
-  /** Sent requests without a reply. */
   readonly inFlight: number;
 }
 
 const OPTIONS = {
   /** Timeout of a call; -1: no limit. Default 30,000. */
   timeout: integer({ default: 30_000, min: -1 }),
-  /** Repetitions after an ended connection or a stopping broker. Default 2. */
+  /** Repetitions after an ended connection or at a stopping broker. Default 2. */
   retries: integer({ default: 2, min: 0 }),
   /** Pending calls; more reject with `ERR_TOO_MANY_PENDING`. Default 10,000. */
   maxPending: integer({ default: 10_000 }),
@@ -78,7 +74,7 @@ const OPTIONS = {
   socketOptions: object<DealerOptions>(),
 };
 
-/** Options of {@link LoadBalancerClient}. Times in ms. */
+/** Times in ms. */
 export type LoadBalancerClientOptions<Req = Raw, Rep = Raw> = Omit<
   Given<typeof OPTIONS>,
   "requestCodec" | "replyCodec"
@@ -90,13 +86,12 @@ export type LoadBalancerClientOptions<Req = Raw, Rep = Raw> = Omit<
 };
 
 const CALL_OPTIONS = {
-  /** ms for the whole call; -1: no limit. Default: the client's. */
+  /** ms; -1: no limit. Default: the client's. */
   timeout: integer({ min: -1 }),
-  /** Cancels the request; a worker may still have handled it. */
+  /** Cancels the request, which a worker may have handled. */
   signal: anything<AbortSignal>(),
 };
 
-/** Options of one call. */
 export type LoadBalancerCallOptions = Given<typeof CALL_OPTIONS>;
 
 const EVENTS: EventNames<LoadBalancerClientEvent> = {
@@ -108,7 +103,7 @@ const EVENTS: EventNames<LoadBalancerClientEvent> = {
 };
 
 const DELIMITER = Buffer.alloc(0);
-/** ms without requests for a broker that reported stopping but stays connected. */
+/** ms without requests for a stopping broker that stays connected. */
 const STOPPING_PAUSE = 1_000;
 
 interface Call {
@@ -116,7 +111,6 @@ interface Call {
   readonly message: Buffer[];
   readonly pending: PendingCall<unknown>;
   attempts: number;
-  /** `undefined` while queued. */
   broker: Broker | undefined;
   link: Link<Call>;
 }
@@ -126,16 +120,12 @@ interface Broker {
   readonly dealer: Dealer;
   readonly inFlight: Map<string, Call>;
   joined: boolean;
-  /**
-   * The broker reported stopping. It gets no requests until it reconnects or this timer ends, since another may be
-   * behind the endpoint.
-   */
+  /** A stopping broker gets no requests until it reconnects or this timer ends: another may be behind the endpoint. */
   stopping: NodeJS.Timeout | undefined;
-  /** Removed from the source: gets no requests, and is closed after its last reply. */
+  /** Removed from the source: closed after its last reply. */
   leaving: boolean;
-  /** Number of ended connections. */
   left: number;
-  /** Call waiting for room in the socket, which will send it unless stopped. */
+  /** A call that waits in the socket for room. */
   blocked: { readonly call: Call; readonly stop: AbortController } | undefined;
 }
 
@@ -183,8 +173,8 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
   #nextId = BigInt(randomStart());
 
   /**
-   * @param endpoints of the brokers' client side; or a source. A removed broker gets no new requests and is closed
-   * after its last reply; calls wait while the source is empty
+   * @param endpoints of the brokers' client side; or a source: a removed broker is closed after its last reply, and
+   *   calls wait while the source is empty
    * @throws InvalidArgumentError `EINVAL` for an unknown option, a bad value or a bad endpoint
    */
   constructor(endpoints: PatternEndpoints, options: LoadBalancerClientOptions<Req, Rep> = {}) {
@@ -212,13 +202,11 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
   }
 
   /**
-   * Sends a request and returns its reply.
    * @returns the reply's frames, or with a codec the value
-   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; InvalidMessageError `ERR_INVALID_MESSAGE` when a
-   * codec refuses the request or reply; InvalidStateError `ERR_TOO_MANY_PENDING`
-   * @throws ServiceError `ERR_SERVICE`: a worker's handler failed, the broker gave up, or the connection ended more
-   * than `retries` times (`broker-lost`)
-   * @throws ClosedError `EBADF`; `EAGAIN` while draining or when it closes
+   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; InvalidMessageError `ERR_INVALID_MESSAGE` when a codec
+   *   refuses the request or reply; InvalidStateError `ERR_TOO_MANY_PENDING`; ServiceError `ERR_SERVICE`: a worker's
+   *   handler failed, the broker gave up, or the connection ended more than `retries` times (`broker-lost`);
+   *   ClosedError `EBADF`; `EAGAIN` while draining or when it closes
    */
   request(body: BodyFor<Req>, options: LoadBalancerCallOptions = {}): Promise<BodyOf<Rep>> {
     try {
@@ -287,14 +275,14 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     this.#counts.cancelled += this.#calls.size;
     this.#calls.close();
     for (const { stopping } of this.#brokers) clearTimeout(stopping);
-    for (const { dealer } of this.#brokers) dealer.events.close(); // Nobody listens to what its closing brings.
+    for (const { dealer } of this.#brokers) dealer.events.close();
     await Promise.all(this.#brokers.map(({ dealer }) => dealer.close({ linger: 0 })));
   }
 
   #brokerAt(endpoint: string): Broker {
     return {
       endpoint,
-      // Requests of a lost connection are repeated here, not by the socket as well.
+      // Requests of a lost connection are repeated here, not by the socket.
       dealer: new Dealer({ linger: 0, ...this.#socketOptions, immediate: true }),
       inFlight: new Map(),
       joined: false,
@@ -310,7 +298,7 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     const wanted = new Set(list);
     for (const broker of this.#brokers) {
       broker.leaving = !wanted.delete(broker.endpoint);
-      // A call waiting in the socket was not sent, and goes to another.
+      // A call in the socket was not sent.
       if (broker.leaving) broker.blocked?.stop.abort();
     }
     for (const endpoint of wanted) {
@@ -320,7 +308,6 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     this.#dispatch();
   }
 
-  /** Closes removed brokers without pending replies. */
   #closeLeft(): void {
     for (const broker of this.#brokers) {
       if (!broker.leaving || broker.inFlight.size > 0) continue;
@@ -392,14 +379,13 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     call.pending.reject(error);
   }
 
-  /** A connection ended: its requests return to the front, oldest first. */
+  /** Its requests return to the front, oldest first. */
   #left(broker: Broker): void {
     if (!broker.joined) return;
     broker.joined = false;
     broker.left += 1;
     const { blocked } = broker;
     const lost = [...broker.inFlight.values()].filter((call) => call !== blocked?.call).reverse();
-    // Not sent, so it need not wait for this broker.
     blocked?.stop.abort();
     this.events.emit({ type: "broker:left", endpoint: broker.endpoint, inFlight: lost.length });
     this.#sendAgain(broker, lost);
@@ -407,10 +393,9 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     this.#dispatch();
   }
 
-  /** Repeats the calls of an ended connection. */
   #sendAgain(broker: Broker, lost: readonly Call[]): void {
     for (const call of lost) {
-      // A listener of the events here may have cancelled it.
+      // A listener may have cancelled it.
       if (call.pending.settled) continue;
       broker.inFlight.delete(call.id);
       call.broker = undefined;
@@ -420,7 +405,6 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     }
   }
 
-  /** A closing broker dropped a call. */
   #stopped(broker: Broker, call: Call, error: ServiceError): void {
     broker.stopping ??= setTimeout(() => {
       this.#resume(broker);
@@ -454,7 +438,6 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     }
   }
 
-  /** Connected broker with room and the fewest requests. */
   #choose(): Broker | undefined {
     let best: Broker | undefined;
     for (const broker of this.#brokers) {
@@ -489,7 +472,6 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     broker.dealer.send(call.message, { timeout: -1, signal: stop.signal }).then(
       () => {
         broker.blocked = undefined;
-        // Its connection ended meanwhile.
         if (broker.left !== left && call.broker === broker) this.#sendAgain(broker, [call]);
         this.#dispatch();
       },
@@ -501,7 +483,7 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     );
   }
 
-  /** Takes back an unsent call of a lost broker. */
+  /** The call was not sent. */
   #takeBack(call: Call, broker: Broker): void {
     if (call.pending.settled || call.broker !== broker) return;
     broker.inFlight.delete(call.id);

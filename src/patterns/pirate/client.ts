@@ -1,4 +1,4 @@
-/** Lazy Pirate client: retries, and understands the Pirates' error replies. */
+/** Lazy Pirate client, which understands the Pirates' error replies. */
 import type { Codec } from "../../sockets/codec.js";
 import type { Raw } from "../../sockets/shape.js";
 import { BodyShape } from "../kit/body.js";
@@ -20,10 +20,7 @@ const OPTIONS = {
   replyCodec: anything<Codec<never>>(),
 };
 
-/**
- * Options of {@link PirateClient}. Times in ms; defaults: `timeout` -1, `attemptTimeout` 2,500, `retryDelay` 100,
- * `maxRetryDelay` 5,000.
- */
+/** Times in ms; defaults: `timeout` -1, `attemptTimeout` 2,500, `retryDelay` 100, `maxRetryDelay` 5,000. */
 export type PirateClientOptions<Req = Raw, Rep = Raw> = Omit<
   Given<typeof OPTIONS>,
   "requestCodec" | "replyCodec"
@@ -60,8 +57,8 @@ export type PirateClientStats = RequestClientStats;
  */
 export class PirateClient<Req = Raw, Rep = Raw> extends RequestClient<Req, Rep> {
   /**
-   * @param endpoints servers in order of preference; the one that replied last goes first. Or a source: a request in
-   * flight keeps its server for its attempt; calls wait while the source is empty
+   * @param endpoints servers in order of preference; the one that replied last goes first. Or a source: calls wait
+   *   while it is empty
    * @throws InvalidArgumentError `EINVAL` for an unknown option, a bad value or a bad endpoint
    */
   constructor(endpoints: PatternEndpoints, options: PirateClientOptions<Req, Rep> = {}) {
@@ -70,7 +67,7 @@ export class PirateClient<Req = Raw, Rep = Raw> extends RequestClient<Req, Rep> 
       requests: new BodyShape(options.requestCodec),
       replies: new BodyShape(options.replyCodec),
       retries: () => settings.retries,
-      // A starting queue refuses connections for a while; the attempt outlasts it.
+      // A starting queue refuses connections for a while.
       failsFast: false,
       errorOf: parseErrorReply,
     });

@@ -10,7 +10,7 @@ import {
 
 const OPTIONS = {
   ...BROKER_OPTIONS,
-  /** Only dialect to serve; messages of the other are invalid. Default: both. */
+  /** Only dialect to serve. Default: both. */
   dialect: choice(["simple", "paranoid"]),
   /** ms between heartbeats to an idle worker; the same on both sides. Default 1,000. */
   heartbeatInterval: integer({ default: 1_000 }),

@@ -8,8 +8,7 @@
  *      +---------- intervals -----------+ +---------- reply --------------+
  *
  * While working it neither sends heartbeats nor counts the queue's silence: queues send heartbeats only to idle
- * workers, and the Guide's takes any message as "ready". While idle it uses its own timer, since a peer that only
- * answers (ppqueue.py) would fall silent with it.
+ * workers, and the Guide's takes any message as "ready".
  */
 import { backOff } from "../../core/back-off.js";
 import type { EndpointSourceEvent } from "../kit/endpoint-list.js";
@@ -17,11 +16,10 @@ import type { Dialect, Malformed, QueueCommand } from "../kit/worker-protocol.js
 
 export type PirateWorkerEvent =
   | { readonly type: "ready:sent" }
-  /** The queue was silent: it is reconnected after `delay` ms. */
+  /** The queue was silent. It is reconnected after `delay` ms. */
   | { readonly type: "queue:lost"; readonly reason: "silent"; readonly delay: number }
-  /** The handler failed; the client gets an error reply. */
   | { readonly type: "handler:failed"; readonly error: unknown }
-  /** A request to a busy worker violates the protocol and was dropped. */
+  /** A request to a busy worker, which violates the protocol. */
   | { readonly type: "request:dropped" }
   | { readonly type: "message:invalid"; readonly reason: Malformed }
   | EndpointSourceEvent;
@@ -33,30 +31,28 @@ export interface PirateWorkerStats {
   readonly failed: number;
   readonly dropped: number;
   readonly invalid: number;
-  /** Reconnects because of a silent queue. */
   readonly silences: number;
 }
 
 export interface WorkerEffects {
-  /** Connects with a new socket and routing id. */
+  /** With a new socket and routing id. */
   open(): void;
-  /** Closes the connection. */
   abandon(): void;
   ready(): void;
   heartbeat(): void;
-  /** Starts the handler; ends with `finished`. */
+  /** Ends with `finished`. */
   handle(address: Buffer, body: readonly Buffer[]): void;
   reply(address: Buffer, body: readonly Buffer[]): void;
   event(event: PirateWorkerEvent): void;
 }
 
-/** Settings; all times in ms. */
+/** Times in ms. */
 export interface WorkerRulesOptions {
   readonly dialect: Dialect;
   readonly heartbeatInterval: number;
   /** Intervals of silence before the queue is reconnected. */
   readonly liveness: number;
-  /** First reconnect delay; doubled up to `reconnectMaxInterval`, with jitter. */
+  /** Doubled up to `reconnectMaxInterval`, with jitter. */
   readonly reconnectInterval: number;
   readonly reconnectMaxInterval: number;
 }
@@ -68,12 +64,10 @@ export class WorkerRules {
   readonly #effects: WorkerEffects;
   readonly #random: () => number;
   #state: State = "waiting";
-  /** Consecutive failed connections. */
   #failures = 0;
-  /** Time to reconnect (waiting), or to consider the queue lost (idle). */
+  /** Time to reconnect (waiting), or to give up the queue (idle). */
   #deadline = Number.POSITIVE_INFINITY;
   #nextBeat = Number.POSITIVE_INFINITY;
-  /** Connected since `open`. */
   #connected = false;
   #draining = false;
   #requests = 0;
@@ -83,7 +77,7 @@ export class WorkerRules {
   #invalid = 0;
   #silences = 0;
 
-  /** @param random for the jitter, from 0 up to 1 */
+  /** @param random from 0 up to 1 */
   constructor(options: WorkerRulesOptions, effects: WorkerEffects, random: () => number = Math.random) {
     this.#options = options;
     this.#effects = effects;
@@ -98,11 +92,10 @@ export class WorkerRules {
     this.#open(now);
   }
 
-  /** The connection is up, for the first time or again. */
   connected(now: number): void {
     const again = this.#connected;
     this.#connected = true;
-    // A restarted queue may not know this worker; a repeated READY is harmless. A busy worker sends one afterwards.
+    // A restarted queue may not know this worker. A busy one sends READY afterwards.
     if (again && this.#state === "idle") this.#announce(now);
   }
 
@@ -128,10 +121,7 @@ export class WorkerRules {
     this.#effects.handle(command.address, command.body);
   }
 
-  /**
-   * The handler ended.
-   * @param error of the handler, if it failed
-   */
+  /** @param error of the handler, if it failed */
   finished(address: Buffer, body: readonly Buffer[], now: number, error?: { readonly cause: unknown }): void {
     if (this.#state !== "working") return;
     if (error !== undefined) {
@@ -164,10 +154,7 @@ export class WorkerRules {
     return next === Number.POSITIVE_INFINITY ? undefined : next;
   }
 
-  /**
-   * Accepts nothing new.
-   * @returns whether it still has a request
-   */
+  /** @returns whether there is still a request */
   drain(): boolean {
     this.#draining = true;
     return this.#state === "working";

@@ -1,4 +1,4 @@
-/** Pirate worker: connections to queues around worker-rules.ts, and a handler. */
+/** Connections to queues around worker-rules.ts, and a handler. */
 
 import { DriverTimer } from "../../core/driver-timer.js";
 import type { ShoalError } from "../../core/errors.js";
@@ -41,19 +41,19 @@ import {
 const OPTIONS = {
   /** `"paranoid"` exchanges heartbeats (6/PPP); `"simple"` is the Guide's REQ worker. Default `"paranoid"`. */
   dialect: choice(["paranoid", "simple"], "paranoid"),
-  /** Concurrent requests: one connection each, since a queue sends each connection one request. Default 1. */
+  /** Concurrent requests: a queue sends each connection one. Default 1. */
   concurrency: integer({ default: 1 }),
   /** ms between heartbeats; the same on both sides. Default 1,000. */
   heartbeatInterval: integer({ default: 1_000 }),
   /** Intervals of silence before a queue is reconnected. Default 3. */
   liveness: integer({ default: 3 }),
-  /** First reconnect delay; doubled each time, up to half of it random. Default 1,000. */
+  /** First reconnect delay; doubled each time, half of it random. Default 1,000. */
   reconnectInterval: integer({ default: 1_000 }),
   /** Largest reconnect delay. Default 32,000. */
   reconnectMaxInterval: integer({ default: 32_000 }),
   /**
-   * Whether clients get every handler error's message. Otherwise only messages of a `ServiceError` or with `expose:
-   * true`; `code` and `data` are always sent. Default false.
+   * Whether clients get every handler error's message. Otherwise only that of a `ServiceError` or with `expose: true`;
+   * `code` and `data` are always sent. Default false.
    */
   exposeErrors: boolean(false),
   requestCodec: anything<Codec<never>>(),
@@ -62,7 +62,7 @@ const OPTIONS = {
   socketOptions: object<DealerOptions>(),
 };
 
-/** Options of {@link PirateWorker}. Times in ms. */
+/** Times in ms. */
 export type PirateWorkerOptions<Req = Raw, Rep = Raw> = Omit<
   Given<typeof OPTIONS>,
   "requestCodec" | "replyCodec"
@@ -82,7 +82,7 @@ const EVENTS: EventNames<PirateWorkerEvent> = {
   ...ENDPOINT_SOURCE_EVENTS,
 };
 
-/** Answers one request. Its error becomes an error reply (option `exposeErrors`). */
+/** An error becomes an error reply (option `exposeErrors`). */
 export type PirateHandler<Req = Raw, Rep = Raw> = (
   request: BodyOf<Req>,
   context: { readonly signal: AbortSignal },
@@ -109,12 +109,11 @@ export type PirateHandler<Req = Raw, Rep = Raw> = (
 export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent, PirateWorkerStats> {
   readonly #endpoints: EndpointList;
   #connections: Connection[];
-  /** Counts of ended connections. */
   #past: PirateWorkerStats = NO_STATS;
 
   /**
-   * @param endpoints of the queues' worker side; or a source. The worker leaves a removed queue when it hangs up or
-   * has sent no request for 5 s
+   * @param endpoints of the queues' worker side; or a source: the worker leaves a removed queue when it hangs up or
+   *   has sent no request for 5 s
    * @throws InvalidArgumentError `EINVAL` for an unknown option, a bad value or a bad endpoint
    */
   constructor(
@@ -141,7 +140,7 @@ export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent
       try {
         return { reply: replies.encode(await handler(request, { signal })), failure: undefined };
       } catch (cause) {
-        // Errors after an abort are not failures.
+        // After an abort it is not a failure.
         const failure = signal.aborted ? undefined : { cause };
         return { reply: handlerErrorReply(cause, settings.exposeErrors), failure };
       }
@@ -167,7 +166,7 @@ export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent
     });
   }
 
-  /** Applies a new list. A removed queue may still need workers for its queued requests. */
+  /** A removed queue may still need workers for its queued requests. */
   #follow(list: readonly string[], connectionsTo: (endpoint: string) => Connection[]): void {
     if (this.stopping) return;
     const wanted = new Set(list);
@@ -202,7 +201,6 @@ export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent
     );
   }
 
-  /** Current statistics of all connections. */
   stats(): PirateWorkerStats {
     return sumOf([this.#past, ...this.#connections.map((connection) => connection.stats())]);
   }
@@ -241,12 +239,11 @@ function isEnded({ ended }: Connection): boolean {
   return ended;
 }
 
-/** Answers a request, if need be with an error reply; never rejects. */
+/** Never rejects. */
 type Work = (body: readonly Buffer[], signal: AbortSignal) => Promise<Answer>;
 
 interface Answer {
   readonly reply: readonly Buffer[];
-  /** Error of the codec or handler. */
   readonly failure: { readonly cause: unknown } | undefined;
 }
 
@@ -295,7 +292,7 @@ class Connection {
       },
       ready: () => this.#send(readyFrames(this.#dialect)),
       heartbeat: () => {
-        // Queued messages prove liveness as well, and leave earlier.
+        // Queued messages prove liveness as well.
         if (this.#queue?.length === 0) this.#send(heartbeatFrames());
       },
       handle: (address, body) => {
@@ -311,12 +308,10 @@ class Connection {
     );
   }
 
-  /** Leaves the queue when it hangs up or is quiet for a while. */
   leave(): void {
     if (!this.ended) this.#departure.begin();
   }
 
-  /** The queue is in the list again. */
   stay(): void {
     this.#departure.cancel();
   }
@@ -331,15 +326,11 @@ class Connection {
     return this.#rules.stats();
   }
 
-  /** Current socket. */
   get dealer(): Dealer | undefined {
     return this.#dealer;
   }
 
-  /**
-   * Accepts nothing new.
-   * @returns settles when the current request is answered
-   */
+  /** @returns settles when the current request is answered */
   drain(): Promise<void> {
     if (!this.#rules.drain()) return Promise.resolve();
     return new Promise((resolve) => this.#whenFree.push(resolve));
@@ -353,14 +344,14 @@ class Connection {
     this.#rules.close();
     for (const resolve of this.#whenFree.splice(0)) resolve();
     this.#timer.stop();
-    // Without a request only READY and heartbeats are queued, which can be dropped.
+    // Without a request only READY and heartbeats are queued.
     const last = this.#rules.stats().requests === 0 ? 0 : linger < 0 ? CLOSE_LINGER : linger;
     await this.#queue?.drained(last);
     this.#queue?.close();
     await this.#dealer?.close({ linger: last });
   }
 
-  /** On failure the queue appears silent, and the state machine retries. */
+  /** On failure the queue appears silent, and the rules retry. */
   #reopen(): void {
     try {
       this.#open();
@@ -369,7 +360,7 @@ class Connection {
     }
   }
 
-  /** A new socket has a new routing id, so messages to the old one are lost. */
+  /** Messages to the old routing id are lost. */
   #open(): void {
     const dealer = new Dealer(this.#socketOptions);
     try {
@@ -397,7 +388,7 @@ class Connection {
       try {
         frames = await dealer.receive({ timeout: -1 });
       } catch {
-        return; // It was closed: nothing else ends a receive without limit.
+        return; // It was closed.
       }
       if (this.#dealer !== dealer) return;
       this.#rules.receive(parseFromQueue(frames, this.#dialect), this.#timer.now());
@@ -405,7 +396,7 @@ class Connection {
     }
   }
 
-  /** Queues messages without room in order; they are dropped with the socket of a silent queue. */
+  /** Queued messages are dropped with the socket of a silent queue. */
   #send(frames: Buffer[]): void {
     this.#queue?.send(frames);
   }

@@ -1,6 +1,6 @@
 /**
- * Replays of sequenced messages on the wire (docs/patterns/sequenced.md). Numbers are big-endian. Published messages have the
- * second frame of kit/sequence-meta.ts.
+ * Replays of sequenced messages on the wire (docs/patterns/sequenced.md). Numbers are big-endian. kit/sequence-meta.ts
+ * has the second frame of published messages.
  *
  * DEALER to ROUTER: request | topic
  *
@@ -12,8 +12,8 @@
  *   @32  8  last sequence wanted
  *   @40  4  request number, chosen by the requester, and returned
  *
- * ROUTER to DEALER, for each message "SQ" 01 04 and the request number, 8 bytes, then the message as it was published:
- * answer | topic | meta | body…; at the end one frame:
+ * ROUTER to DEALER, for each message "SQ" 01 04 and the request number, 8 bytes, then the message as published: answer
+ * | topic | meta | body…; at the end one frame:
  *
  *   end, 45 bytes
  *   @0   4  "SQ", 01, kind 05
@@ -26,7 +26,6 @@
  */
 import { header, ID_BYTES, Kind, kindOf, readNumber, writeNumber } from "../kit/sequence-meta.js";
 
-/** Status of an end. */
 export const EndStatus = { DONE: 0, MORE: 1, OTHER_PUBLISHER: 2, GONE: 3 } as const;
 export type EndStatus = (typeof EndStatus)[keyof typeof EndStatus];
 
@@ -34,9 +33,8 @@ const REQUEST_BYTES = 44;
 const ANSWER_BYTES = 8;
 const END_BYTES = 45;
 
-/** Range of requested messages. */
 export interface ReplayRequest {
-  /** 16 bytes, one character each. */
+  /** 16 bytes as characters. */
   readonly publisher: string;
   readonly stream: number;
   readonly from: number;
@@ -44,7 +42,6 @@ export interface ReplayRequest {
   readonly number: number;
 }
 
-/** End of an answer. */
 export interface ReplayEnd {
   readonly number: number;
   readonly publisher: string;
@@ -64,7 +61,7 @@ export function encodeRequest({ publisher, stream, from, to, number }: ReplayReq
   return request;
 }
 
-/** @returns `undefined` for any other frame, and for an empty range */
+/** @returns `undefined` for any other frame or an empty range */
 export function parseRequest(frame: Buffer): ReplayRequest | undefined {
   if (kindOf(frame, REQUEST_BYTES) !== Kind.REPLAY) return undefined;
   const from = readNumber(frame, 24);

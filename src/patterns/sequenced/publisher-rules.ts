@@ -1,16 +1,14 @@
 /**
- * Sequenced publisher: numbers each topic's messages, keeps the newest for replays, and publishes quiet topics' last
- * sequence in marks. Pure.
+ * Numbers each topic's messages, keeps the newest for replays, and publishes quiet topics' last sequence in marks.
+ * Pure.
  *
- * Bounds and evictions:
- *
- *   maxQueue       of one topic: its oldest message
+ *   maxQueue       of one topic: its oldest message is evicted
  *   maxQueueBytes  of all bodies kept: the oldest message of all
  *   maxTopics      of all topics: the one unused the longest, with its messages and sequence. Its next message has a
- *                  higher stream number, which tells subscribers of the new beginning.
+ *                  higher stream number.
  *
  * A mark follows a topic's last message after one interval, then after 2, 4, 8 and every 16, so that a lost last
- * message is detected, too.
+ * message is detected.
  */
 
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
@@ -20,24 +18,24 @@ import { costOf } from "../../core/frame-cost.js";
 import { encodeMeta, Kind } from "../kit/sequence-meta.js";
 import { EndStatus, encodeAnswer, encodeEnd, parseRequest, type ReplayRequest } from "./protocol.js";
 
-/** Messages and approximate bytes per answer; the subscriber requests the rest. */
+/** Messages and bytes, about, per answer; the subscriber requests the rest. */
 const PAGE_MESSAGES = 256;
 const PAGE_BYTES = 1_048_576;
-/** Largest interval between marks of a quiet topic, in intervals. */
+/** Intervals between marks of a quiet topic, at most. */
 const MAX_QUIET = 16;
 
 export interface PublisherRulesOptions {
   readonly maxTopics: number;
   readonly maxQueue: number;
   readonly maxQueueBytes: number;
-  /** ms of silence before a topic is marked; 0: no marks. */
+  /** 0: no marks. */
   readonly markInterval: number;
 }
 
 export type SequencedPublisherEvent =
-  /** Evicted by another topic: `sequence` was its last. */
+  /** `sequence` was the last of the evicted topic. */
   | { readonly type: "topic:evicted"; readonly topic: Buffer; readonly sequence: number }
-  /** A subscriber requested messages; this answer sends `sent` of them. */
+  /** A request was answered with `sent` messages. */
   | {
       readonly type: "replay:answered";
       readonly topic: Buffer;
@@ -45,27 +43,26 @@ export type SequencedPublisherEvent =
       readonly to: number;
       readonly sent: number;
     }
-  /** An invalid message to the replay endpoint was dropped. */
+  /** An invalid message to the replay endpoint. */
   | { readonly type: "message:invalid"; readonly frames: number };
 
 export interface PublisherOutbox {
   publish(frames: Buffer[]): void;
-  /** @returns whether there was room */
   answer(to: Buffer, frames: Buffer[]): boolean;
   event(event: SequencedPublisherEvent): void;
 }
 
 export interface SequencedPublisherStats {
   readonly published: number;
-  /** Messages and marks not sent because this half of a pair was not active. */
+  /** Messages and marks not sent: this half of a pair was not active. */
   readonly notServing: number;
   readonly marks: number;
   readonly topics: number;
-  /** Messages kept for replays, and their body bytes. */
+  /** Kept for replays, and body bytes. */
   readonly kept: number;
   readonly keptBytes: number;
   readonly topicsEvicted: number;
-  /** Requests answered, messages replayed, answers cut short by a full queue. */
+  /** Requests answered, messages replayed, answers cut by a full queue. */
   readonly replays: number;
   readonly replayed: number;
   readonly replaysCut: number;
@@ -83,7 +80,6 @@ class Topic implements Due {
   readonly byUse: Link<Topic> = new Link<Topic>(this);
   readonly due: Link<Topic> = new Link<Topic>(this);
   lastPublished = 0;
-  /** ms of silence before the next mark. */
   quiet = 0;
   deadline = 0;
 
@@ -118,9 +114,8 @@ export class PublisherRules {
   readonly #id: Buffer;
   readonly #idKey: string;
   readonly #topics = new Map<string, Topic>();
-  /** Least recently published first. */
   readonly #byUse = new LinkedList<Topic>();
-  /** All kept messages, oldest first. */
+  /** Oldest first. */
   readonly #kept = new LinkedList<Kept>();
   readonly #marks = new Deadlines<Topic>();
   #streams = 0;
@@ -135,7 +130,6 @@ export class PublisherRules {
     invalid: 0,
   };
 
-  /** @param id 16 bytes, unique */
   constructor(options: PublisherRulesOptions, outbox: PublisherOutbox, id: Buffer) {
     this.#options = options;
     this.#outbox = outbox;
@@ -144,7 +138,7 @@ export class PublisherRules {
   }
 
   /**
-   * @param body one or more frames; kept for replays, so it must not change
+   * @param body one or more frames, which must not change
    * @param time µs since 1970
    * @returns the message's sequence in its topic
    */
@@ -162,7 +156,7 @@ export class PublisherRules {
     return sequence;
   }
 
-  /** Handles a replay request, without the routing id. */
+  /** Without the routing id. */
   receive(from: Buffer, frames: readonly Buffer[]): void {
     const [head, name] = frames;
     const request = frames.length === 2 && head !== undefined ? parseRequest(head) : undefined;
@@ -229,7 +223,7 @@ export class PublisherRules {
     this.#kept.push(kept.link);
     this.#keptBytes += bytes;
     if (topic.history.length > maxQueue) this.#forgetOldest(topic);
-    // The oldest of all is the oldest of its topic. An oversized message is removed with all before it.
+    // The oldest of all is the oldest of its topic.
     while (this.#keptBytes > maxQueueBytes) this.#forgetOldest((this.#kept.first as Kept).topic);
   }
 
@@ -269,7 +263,7 @@ export class PublisherRules {
         }
         const kept = topic.history.at(sequence - oldest);
         if (!this.#outbox.answer(from, [answer, ...kept.frames])) {
-          // Neither messages nor an end: the subscriber retries from its position.
+          // The subscriber retries from its position.
           this.#counts.replaysCut += 1;
           return;
         }

@@ -1,4 +1,4 @@
-/** Sequenced publisher: a PUB, a ROUTER for replays, and a timer around publisher-rules.ts. */
+/** A PUB, a ROUTER for replays, and a timer around publisher-rules.ts. */
 
 import crypto from "node:crypto";
 import { refuseExtra } from "../../core/arguments.js";
@@ -31,24 +31,23 @@ import {
 } from "./publisher-rules.js";
 
 const OPTIONS = {
-  /** Numbered topics; above it the least recently published is forgotten. Default 10,000. */
+  /** Numbered topics; above, the least recently published is forgotten. Default 10,000. */
   maxTopics: integer({ default: 10_000 }),
   /** Messages per topic kept for replays. Default 1,000. */
   maxQueue: integer({ default: 1_000 }),
   /** Body bytes kept for replays. Default 67,108,864. */
   maxQueueBytes: byteCount({ default: 67_108_864 }),
-  /** ms of silence before a topic's last sequence is published in a mark; 0: no marks. Default 1,000. */
+  /** ms of silence before a mark has a topic's last sequence; 0: no marks. Default 1,000. */
   markInterval: integer({ default: 1_000, min: 0 }),
   /**
    * A `BinaryStarGate` makes the publisher half of a pair. Messages are always numbered and kept, but sent, and
-   * replays answered, only while it is active. Both halves must publish the same. After a fail-over, subscribers of
-   * both join late and can request replays. Default: always serves.
+   * replays answered, only while it is active. Both halves must publish the same; after a fail-over subscribers join
+   * late and can request replays. Default: none.
    */
   gate: publisherGate(),
   codec: anything<Codec<unknown>>(), // BodyShape checks it.
   /** Options of the PUB, such as security. */
   socketOptions: object<PublisherOptions>(), // The sockets check theirs.
-  /** Options of the replay ROUTER. */
   replayOptions: object<RouterOptions>(),
 };
 
@@ -101,7 +100,7 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
     this.#publisher = new Publisher(socketOptions);
     this.#router = new Router({ linger: CLOSE_LINGER, ...replayOptions, mandatory: true });
     forwards(this.#router);
-    // A pause only delays marks, so it may count in full.
+    // A pause only delays marks.
     this.#timer = new DriverTimer(Number.POSITIVE_INFINITY);
     this.#rules = new PublisherRules(
       settings,
@@ -120,7 +119,7 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
     void this.#answerRequests();
   }
 
-  /** 32 hexadecimal digits, new with each publisher: identifies publishers and their restarts. */
+  /** 32 hexadecimal digits, new with each publisher. */
   get id(): string {
     return this.#id.toString("hex");
   }
@@ -128,7 +127,6 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
   /**
    * Binds the endpoint for subscribers.
    * @returns the endpoint, wildcards filled in
-   * @throws as a socket's `bind`
    */
   bind(endpoint: string): Promise<string>;
   async bind(endpoint: string, ...extra: unknown[]): Promise<string> {
@@ -174,11 +172,11 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
 
   /**
    * Publishes a message. A subscriber with a full queue misses it and detects the loss. Bytes are kept for replays
-   * without a copy, so they must not change afterwards.
+   * without a copy, so they must not change.
    * @param body one or more frames; with a codec the value
    * @returns the message's sequence in its topic, from 1
    * @throws InvalidArgumentError `EINVAL`, InvalidMessageError for an invalid message; ClosedError `EBADF`, `EAGAIN`
-   * while draining
+   *   while draining
    */
   publish(topic: string | Uint8Array, body: BodyFor<T>): number {
     this.assertOpen();
@@ -193,7 +191,6 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
     return sequence;
   }
 
-  /** Current statistics. */
   stats(): SequencedPublisherStats {
     return { ...this.#rules.stats(), notServing: this.#notServing };
   }
@@ -205,12 +202,11 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
 
   async #answerRequests(): Promise<void> {
     for await (const [from, ...frames] of this.#router) {
-      // A request is a client vote; unanswered ones are repeated.
+      // Unanswered requests are repeated.
       if (this.#gate === undefined || this.#gate.vote()) this.#rules.receive(from as Buffer, frames);
     }
   }
 
-  /** Sends messages and marks. */
   #send(frames: Buffer[]): void {
     const gate = this.#gate;
     if (gate === undefined || gate.isServing() || (engineStats(this.#publisher).peers !== 0 && gate.vote()))

@@ -7,7 +7,7 @@
  *                      │ └──silent for `attemptTimeout`──> asked again from where it is
  *                      └── `timeout`──> failed
  *
- * Answers show which link leads to which publisher: an unknown publisher is requested on all links in turn.
+ * Answers show which link leads to which publisher; an unknown one is requested on all links in turn.
  */
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { Deadlines, type Due } from "../../core/deadlines.js";
@@ -15,9 +15,8 @@ import { Kind, type Meta, parseMeta } from "../kit/sequence-meta.js";
 import { EndStatus, encodeRequest, parseAnswer, parseEnd } from "./protocol.js";
 
 export interface ReplayRulesOptions {
-  /** ms of silence before the same page is requested again. */
+  /** ms of silence before a page is requested again. */
   readonly attemptTimeout: number;
-  /** Concurrent replays. */
   readonly maxPending: number;
 }
 
@@ -29,15 +28,15 @@ export interface ReplayedFrames {
 }
 
 export type SequencedReplayOutcome =
-  /** All that the publisher still has of the range. */
+  /** All that the publisher still has. */
   | "done"
   /** The publisher has forgotten the topic. */
   | "gone"
-  /** No link leads to this publisher: it has ended, or has another replay endpoint. */
+  /** No link leads to this publisher. */
   | "unknown-publisher"
   | "timeout";
 
-/** `C` is the caller's handle of a request. */
+/** `C` is the caller's handle. */
 export interface ReplayOutbox<C> {
   send(link: number, frames: Buffer[]): void;
   settled(caller: C, outcome: SequencedReplayOutcome, messages: ReplayedFrames[]): void;
@@ -48,7 +47,6 @@ export interface SequencedReplayStats {
   readonly replayed: number;
   readonly retries: number;
   readonly pending: number;
-  /** Late answers and malformed answers. */
   readonly late: number;
   readonly invalid: number;
 }
@@ -62,12 +60,11 @@ interface Call<C> extends Due {
   readonly messages: ReplayedFrames[];
   /** Links to other publishers. */
   readonly wrong: Set<number>;
-  /** Next missing sequence. */
   next: number;
   link: number;
-  /** Current request number: answers to earlier ones are late. */
+  /** Answers to earlier request numbers are late. */
   number: number;
-  /** All links lead to other publishers; a new link may come. */
+  /** A new link may come. */
   isParked: boolean;
 }
 
@@ -77,10 +74,10 @@ export class ReplayRules<C> {
   readonly #calls = new Map<C, Link<Call<C>>>();
   readonly #byNumber = new Map<number, Link<Call<C>>>();
   readonly #deadlines = new Deadlines<Call<C>>();
-  /** Last publisher per link, one character per byte; link numbers are not reused. */
+  /** Last publisher per link; link numbers are not reused. */
   readonly #publishers = new Map<number, string | undefined>();
   #links = 0;
-  /** Links come from a source: wait a while for one to an unknown publisher. */
+  /** Links come from a source. */
   grows = false;
   #numbers = 0;
   readonly #counts = { requests: 0, replayed: 0, retries: 0, late: 0, invalid: 0 };
@@ -90,18 +87,16 @@ export class ReplayRules<C> {
     this.#outbox = outbox;
   }
 
-  /** Number of the next link. */
   get nextLink(): number {
     return this.#links;
   }
 
-  /** Adds a replay endpoint. */
   addLink(now: number): void {
     this.#publishers.set(this.#links++, undefined);
     for (const link of [...this.#calls.values()]) if (link.value.isParked) this.#choose(link, now);
   }
 
-  /** Removes a link; its requests go elsewhere. */
+  /** Its requests go elsewhere. */
   removeLink(link: number, now: number): void {
     if (!this.#publishers.delete(link)) return;
     for (const call of [...this.#calls.values()]) if (call.value.link === link) this.#choose(call, now);
@@ -112,7 +107,7 @@ export class ReplayRules<C> {
   }
 
   /**
-   * @param caller unique, for `settled`, which may be called before this returns
+   * @param caller unique; `settled` may be called before this returns
    * @param timeout ms for all pages
    */
   request(caller: C, range: SequencedRange, timeout: number, now: number): void {
@@ -216,7 +211,7 @@ export class ReplayRules<C> {
     else this.#settle(link, status === EndStatus.GONE ? "gone" : "done");
   }
 
-  /** Requests on the publisher's last link, or the next untried one. */
+  /** On the publisher's last link, or the next untried one. */
   #choose(link: Link<Call<C>>, now: number): void {
     const call = link.value;
     let known = -1;
@@ -265,61 +260,55 @@ export class ReplayRules<C> {
 }
 
 /**
- * Streams that a subscriber follows: one per publisher and topic, with its last sequence. Pure.
+ * Streams that a subscriber follows: one per publisher and topic. Pure.
  *
  *   unknown --message n--> following --message last+1--> following
  *              n > 1: late-join        --message > last+1--> gap, following
  *                                      --message <= last--> repeat: dropped
  *                                      --mark > last--> gap
  *                                      --a higher stream--> stream:new, following
- *
- * Above `maxStreams` the least recently heard one is forgotten.
  */
 
 export interface SequencedStreamName {
-  /** 32 hexadecimal digits: one start of a publisher. */
+  /** 32 hexadecimal digits. */
   readonly publisher: string;
   readonly topic: Buffer;
-  /** Number of the topic's life at this publisher, from 1. */
+  /** The topic's life at this publisher, from 1. */
   readonly stream: number;
 }
 
-/** A range of messages, both ends included. */
+/** Both ends included. */
 export interface SequencedRange extends SequencedStreamName {
   readonly from: number;
   readonly to: number;
 }
 
 export type SequencedSubscriberEvent =
-  /** The first message heard is not the stream's first: `missed` came before. */
+  /** The first message heard is not the stream's first. */
   | ({ readonly type: "stream:joined-late"; readonly missed: number } & SequencedRange)
-  /** `lost` messages did not arrive. */
   | ({ readonly type: "gap:detected"; readonly lost: number } & SequencedRange)
-  /** The publisher forgot the topic and starts it again. Losses in between are unknown. */
+  /** The publisher forgot the topic. Losses in between are unknown. */
   | ({ readonly type: "stream:restarted" } & SequencedStreamName)
-  /** A repeated or out-of-order message was dropped. */
   | ({ readonly type: "message:repeated"; readonly sequence: number } & SequencedStreamName)
-  /** Evicted as the least recently heard stream. */
+  /** The least recently heard stream was evicted. */
   | ({ readonly type: "stream:forgotten"; readonly sequence: number } & SequencedStreamName)
   /** An invalid message was dropped. */
   | { readonly type: "message:invalid"; readonly reason: SequencedInvalidReason; readonly frames: number };
 
-/** Why a message is invalid. */
 export type SequencedInvalidReason =
   /** Too few frames, or a mark with a body. */
   | "frames"
   /** The second frame is not a meta frame. */
   | "meta"
-  /** The codec or its schema refused the body. The sequence counts as received. */
+  /** The codec refused the body. The sequence counts as received. */
   | "codec";
 
 export interface SequencedStreamStats {
   readonly streams: number;
   readonly received: number;
-  /** Messages lost in gaps. */
   readonly lost: number;
   readonly gaps: number;
-  /** Messages before late joins. */
+  /** Before late joins. */
   readonly missed: number;
   readonly repeats: number;
   readonly marks: number;
@@ -345,7 +334,6 @@ export class StreamTable {
   readonly #max: number;
   readonly #event: (event: SequencedSubscriberEvent) => void;
   readonly #streams = new Map<string, Link<Stream>>();
-  /** Least recently heard first. */
   readonly #order = new LinkedList<Stream>();
   readonly #counts = {
     received: 0,
@@ -363,7 +351,6 @@ export class StreamTable {
     this.#event = event;
   }
 
-  /** @returns the place of a message for the program */
   receive(frames: readonly Buffer[]): SequencedPlace | undefined {
     const [topic, second] = frames;
     if (topic === undefined || second === undefined) {
@@ -436,7 +423,7 @@ export class StreamTable {
       const lost = to - from + 1;
       this.#counts.lost += lost;
       this.#counts.gaps += 1;
-      // Updated first, so that listeners see the final state.
+      // Listeners see the final state.
       stream.last = sequence;
       this.#event({ type: "gap:detected", ...nameOf(stream), from, to, lost });
     } else if (!isMark) stream.last = sequence;

@@ -1,4 +1,4 @@
-/** Sequenced subscriber: a SUB, and a DEALER per replay endpoint, around subscriber-rules.ts. */
+/** A SUB, and a DEALER per replay endpoint, around subscriber-rules.ts. */
 
 import { describe, refuseExtra } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
@@ -36,24 +36,22 @@ import {
   StreamTable,
 } from "./subscriber-rules.js";
 
-/** Default `max` of `receiveMany`. */
 const DEFAULT_MAX = 1_000;
 
 const OPTIONS = {
-  /** Followed pairs of publisher and topic; above it the least recently heard is forgotten. Default 100,000. */
+  /** Followed pairs of publisher and topic; above, the least recently heard is forgotten. Default 100,000. */
   maxStreams: integer({ default: 100_000 }),
   /** Messages per replay; of a longer range the newest. Default 10,000. */
   maxReplay: integer({ default: 10_000 }),
   /** Concurrent replays. Default 1,000. */
   maxPending: integer({ default: 1_000 }),
-  /** Timeout of a replay in ms. Default 5,000. */
+  /** ms of a replay. Default 5,000. */
   timeout: integer({ default: 5_000 }),
   /** ms of silence before a publisher is asked again. Default 500. */
   attemptTimeout: integer({ default: 500 }),
   codec: anything<Codec<unknown>>(), // BodyShape checks it.
   /** Options of the SUB, such as security. */
   socketOptions: object<SubscriberOptions>(), // The sockets check theirs.
-  /** Options of the replay DEALERs. */
   replayOptions: object<DealerOptions>(),
 };
 
@@ -62,7 +60,6 @@ export type SequencedSubscriberOptions<T = Raw> = Omit<Given<typeof OPTIONS>, "c
   readonly codec?: Codec<T>;
 };
 
-/** A message with its publisher and sequence. */
 export interface SequencedMessage<T = Raw> extends SequencedPlace {
   /** Frames, or with a codec the value. */
   readonly body: BodyOf<T>;
@@ -70,11 +67,11 @@ export interface SequencedMessage<T = Raw> extends SequencedPlace {
 
 /** Result of a replay. */
 export interface SequencedReplay<T = Raw> {
-  /** In order; missing ones are no longer at the publisher. */
+  /** In order; the publisher has lost missing ones. */
   readonly messages: readonly SequencedMessage<T>[];
   /** Messages of the range that did not come. */
   readonly missing: number;
-  /** `done`, or why `messages` is empty: the publisher forgot the topic or cannot be found. */
+  /** `done`, or why `messages` is empty. */
   readonly outcome: Exclude<SequencedReplayOutcome, "timeout">;
 }
 
@@ -94,10 +91,8 @@ interface Replay<T> {
 }
 
 /**
- * Receives sequenced publishers' messages and detects losses per publisher and topic, before the first message and in
- * between. Two publishers of one topic, or a restarted one, are separate streams.
- *
- * Events are in order with messages: a gap is reported before `receive` returns the message after it.
+ * Receives sequenced publishers' messages and detects losses per publisher and topic. Two publishers of one topic, or
+ * a restarted one, are separate streams. A gap is reported before `receive` returns the message after it.
  *
  * @example
  * ```ts
@@ -123,9 +118,8 @@ export class SequencedSubscriber<T = Raw> extends Driver<
   readonly #shape: BodyShape<T>;
   readonly #subscriber: Subscriber;
   readonly #replayOptions: DealerOptions | undefined;
-  /** Replay endpoints by link. */
+  /** By link. */
   readonly #dealers = new Map<number, Dealer>();
-  /** Sources of replay endpoints. */
   readonly #lists: EndpointList[] = [];
   readonly #table: StreamTable;
   readonly #replays: ReplayRules<Replay<T>>;
@@ -147,7 +141,7 @@ export class SequencedSubscriber<T = Raw> extends Driver<
     const { codec, socketOptions = {}, replayOptions } = options;
     this.#calls = new PendingCalls({
       maxPending: this.#settings.maxPending,
-      maxPendingBytes: Number.POSITIVE_INFINITY, // A request has 44 bytes and a topic.
+      maxPendingBytes: Number.POSITIVE_INFINITY, // A request is small.
     });
     for (const name of ["conflate", "codec"]) {
       if (name in socketOptions)
@@ -198,9 +192,9 @@ export class SequencedSubscriber<T = Raw> extends Driver<
   }
 
   /**
-   * Connects to a publisher's replay endpoint; its answers identify the publisher.
+   * Connects to a publisher's replay endpoint.
    * @param endpoint or a source. Requests at a removed endpoint go to the others; events `source:changed`,
-   * `source:failed` and `endpoint:refused`
+   *   `source:failed` and `endpoint:refused`
    * @throws InvalidArgumentError `EINVAL` for a bad endpoint
    */
   connectReplay(endpoint: string | EndpointSource): void {
@@ -225,7 +219,7 @@ export class SequencedSubscriber<T = Raw> extends Driver<
     this.#subscriber.subscribe(...prefixes);
   }
 
-  /** Unsubscribes. A later subscription to the same topic shows a gap. */
+  /** A later subscription to the same topic shows a gap. */
   unsubscribe(...prefixes: (Uint8Array | string)[]): void {
     this.#subscriber.unsubscribe(...prefixes);
   }
@@ -240,7 +234,7 @@ export class SequencedSubscriber<T = Raw> extends Driver<
     return this.run(() => this.#pulled.receive(options));
   }
 
-  /** Returns 1 to `max` messages (default 1,000), otherwise like {@link receive}. */
+  /** Returns 1 to `max` messages (default 1,000), like {@link receive}. */
   receiveMany(options: WaitOptions & { readonly max?: number } = {}): Promise<SequencedMessage<T>[]> {
     const refused = refusedWait(options, "receiveMany", [...WAIT_OPTIONS, "max"]);
     if (refused !== undefined) return refused;
@@ -266,10 +260,11 @@ export class SequencedSubscriber<T = Raw> extends Driver<
 
   /**
    * Requests a range again, such as that of `gap:detected` or `stream:joined-late`. Replayed messages are returned
-   * here, not by {@link receive}, and are not counted.
+   * here only, and are not counted.
    * @returns those of the range's newest `maxReplay` messages that the publisher still has
    * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the subscriber closes,
-   * `EBADF` once closed; InvalidArgumentError `EINVAL` for an invalid range; InvalidStateError `ERR_TOO_MANY_PENDING`
+   *   `EBADF` once closed; InvalidArgumentError `EINVAL` for an invalid range; InvalidStateError
+   *   `ERR_TOO_MANY_PENDING`
    */
   replay(range: SequencedRange, options: SequencedReplayOptions = {}): Promise<SequencedReplay<T>> {
     try {
@@ -293,12 +288,10 @@ export class SequencedSubscriber<T = Raw> extends Driver<
     }
   }
 
-  /** Current statistics. */
   stats(): SequencedSubscriberStats {
     return { ...this.#table.stats(), replays: this.#replays.stats() };
   }
 
-  /** Settles when no replay is in flight. */
   protected override onDrain(): Promise<void> {
     return this.#calls.idle();
   }
@@ -335,7 +328,7 @@ export class SequencedSubscriber<T = Raw> extends Driver<
       void dealer.close({ linger: 0 });
       throw error;
     }
-    // Read before adding: pending requests are sent at once.
+    // Pending requests are sent at once.
     const link = this.#replays.nextLink;
     this.#dealers.set(link, dealer);
     this.#replays.addLink(this.#timer.now());

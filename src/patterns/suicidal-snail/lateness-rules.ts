@@ -15,57 +15,47 @@ import { Link, LinkedList } from "../../core/collections/linked-list.js";
 /** Rise of a baseline in ms per ms: 200 ppm, twice the drift of cheap clocks. */
 const DRIFT = 0.0002;
 
-/** Origin and time of a message. */
 export interface SuicidalSnailStamp {
-  /** Owner of the clock of `time`; one baseline each. */
+  /** Owner of the clock; one baseline each. */
   readonly source: string;
   /** ms by the source's clock. */
   readonly time: number;
-  /** Number of the message in `row`, increasing by one. */
+  /** Number in `row`, increasing by one. */
   readonly sequence?: number;
   /** Scope of `sequence`. Default: the source. */
   readonly row?: string;
 }
 
-/** Limits for counting as late. */
 export interface LatenessLimits {
   /** ms above the baseline. */
   readonly maxLateness: number;
-  /** Queued messages; 0: any number. */
+  /** 0: any number. */
   readonly maxQueue: number;
-  /** Messages lost within `lossWindow`; 0: any number. */
+  /** Within `lossWindow`; 0: any number. */
   readonly maxLost: number;
   /** ms. */
   readonly lossWindow: number;
-  /** ms of lateness before it acts. */
+  /** ms. */
   readonly patience: number;
-  /** Remembered sources, and rows. */
   readonly maxSources: number;
 }
 
-/** Cause of lateness. */
 export type SuicidalSnailCause =
-  /** This subscriber: messages are queued. */
+  /** Messages are queued here. */
   | "slow"
-  /** The network, the publisher, or a clock change: nothing is queued here. */
+  /** The network, the publisher, or a clock change. */
   | "upstream";
 
 export interface SuicidalSnailLateness {
   /** ms above the baseline. */
   readonly lateness: number;
-  /** Messages queued in this process. */
   readonly queued: number;
-  /** Messages lost in the window. */
+  /** In the window. */
   readonly lost: number;
   readonly cause: SuicidalSnailCause;
 }
 
-export type Verdict =
-  | "on-time"
-  /** Late, but still patient. */
-  | "suspect"
-  /** Late for `patience`. */
-  | "late";
+export type Verdict = "on-time" | "suspect" | "late";
 
 interface Source {
   readonly key: string;
@@ -82,7 +72,7 @@ export class LatenessRules {
   readonly #limits: LatenessLimits;
   readonly #sources = new Recent<Source>();
   readonly #rows = new Recent<Row>();
-  /** Start of lateness; infinite when in time. */
+  /** Infinite when in time. */
   #since = Number.POSITIVE_INFINITY;
   #windowStart = Number.NEGATIVE_INFINITY;
   #windowLost = 0;
@@ -93,17 +83,15 @@ export class LatenessRules {
     this.#limits = limits;
   }
 
-  /** Messages lost since creation, by sequence. */
   get lost(): number {
     return this.#lost;
   }
 
-  /** Evicted sources and rows. */
   get forgotten(): number {
     return this.#forgotten;
   }
 
-  /** Handles an arrival: updates the baseline, and counts losses. */
+  /** Updates the baseline, and counts losses. */
   arrived(stamp: SuicidalSnailStamp, now: number): void {
     const offset = now - stamp.time;
     const source = this.#sources.get(stamp.source);
@@ -119,7 +107,7 @@ export class LatenessRules {
     if (stamp.sequence !== undefined) this.#count(stamp.row ?? stamp.source, stamp.sequence, now);
   }
 
-  /** Lateness of a message at delivery. */
+  /** At delivery. */
   latenessOf(stamp: SuicidalSnailStamp, now: number): number {
     const source = this.#sources.peek(stamp.source);
     return source === undefined ? 0 : Math.max(0, now - stamp.time - source.baseline);
@@ -140,7 +128,7 @@ export class LatenessRules {
     return now - this.#since >= patience ? "late" : "suspect";
   }
 
-  /** Clears lateness; baselines stay. */
+  /** Baselines stay. */
   reset(): void {
     this.#since = Number.POSITIVE_INFINITY;
     this.#windowLost = 0;
@@ -151,7 +139,6 @@ export class LatenessRules {
     return { lateness, queued, lost: this.recentlyLost(now), cause: queued > 0 ? "slow" : "upstream" };
   }
 
-  /** Messages lost in the current window. */
   recentlyLost(now: number): number {
     return now - this.#windowStart > this.#limits.lossWindow ? 0 : this.#windowLost;
   }
@@ -163,7 +150,7 @@ export class LatenessRules {
       return;
     }
     const lost = sequence - row.last - 1;
-    // A lower sequence is a repetition or a restarted source: no loss is known.
+    // A lower sequence is a repetition or a restart.
     row.last = sequence;
     if (lost <= 0) return;
     this.#lost += lost;
@@ -175,7 +162,7 @@ export class LatenessRules {
   }
 }
 
-/** Map that evicts the least recently used. */
+/** Evicts the least recently used. */
 class Recent<T extends { readonly key: string }> {
   readonly #links = new Map<string, Link<T>>();
   readonly #order = new LinkedList<T>();
@@ -190,7 +177,7 @@ class Recent<T extends { readonly key: string }> {
     return link?.value;
   }
 
-  /** @returns number of evictions */
+  /** @returns evictions */
   add(value: T, max: number): number {
     const link = new Link(value);
     this.#links.set(value.key, link);

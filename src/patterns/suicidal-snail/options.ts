@@ -20,21 +20,21 @@ const POLICIES = ["event", "newest", "resubscribe", "die"] as const;
 const OPTIONS = {
   /** Action when late. Default `"die"`. */
   policy: choice(POLICIES, "die"),
-  /** Lateness above the smallest one seen. Default 1,000. */
+  /** ms above the smallest lateness seen. Default 1,000. */
   maxLateness: integer({ default: 1_000 }),
-  /** Messages queued in this process, as counted by the engine (docs/engines.md); 0: any number. Default 0. */
+  /** Messages queued in this process (docs/engines.md); 0: any number. Default 0. */
   maxQueue: integer({ default: 0, min: 0 }),
   /** Messages lost within `lossWindow`; 0: any number. Default 0. */
   maxLost: integer({ default: 0, min: 0 }),
   /** Default 10,000. */
   lossWindow: integer({ default: 10_000 }),
-  /** Time that it may be late before it acts. Default 0. */
+  /** Lateness before it acts. Default 0. */
   patience: integer({ default: 0, min: 0 }),
-  /** Minimum interval between actions, to catch up. Default 1,000. */
+  /** Between actions, to catch up. Default 1,000. */
   holdOff: integer({ default: 1_000, min: 0 }),
-  /** Publishers with a baseline; the least recently heard is evicted and measured again. Default 10,000. */
+  /** Publishers with a baseline; the least recently heard is evicted. Default 10,000. */
   maxSources: integer({ default: 10_000 }),
-  /** Reads source, time and sequence of a message. Default: those of a SequencedPublisher. */
+  /** Reads a message's stamp. Default: that of a SequencedPublisher. */
   stamp: func<SuicidalSnailReadStamp>(),
   /** Options of its sockets, such as security. */
   socketOptions: object<SubscriberOptions>(),
@@ -42,23 +42,21 @@ const OPTIONS = {
   clock: anything<Clock>(),
 };
 
-/** Options of {@link SuicidalSnail}. Times in ms. */
+/** Times in ms. */
 export type SuicidalSnailOptions = Given<typeof OPTIONS>;
 
-/** Action of a late subscriber. */
 export type SuicidalSnailPolicy = (typeof POLICIES)[number];
 
 export type SuicidalSnailEvent =
-  /** Late for longer than `patience`. Emitted once until it recovers or has acted. */
+  /** Late for `patience`. Emitted once until it recovers or has acted. */
   | ({ readonly type: "lateness:exceeded"; readonly policy: SuicidalSnailPolicy } & SuicidalSnailLateness)
   /** In time again. */
   | { readonly type: "lateness:recovered" }
-  /** Messages were dropped: all queued ones, or all but the newest of each topic. */
+  /** All queued messages, or all but the newest of each topic. */
   | { readonly type: "messages:dropped"; readonly messages: number; readonly by: "newest" | "resubscribe" }
-  /** A message without a stamp was dropped. */
+  /** A message without a stamp. */
   | { readonly type: "message:invalid"; readonly frames: number };
 
-/** A message and its lateness at delivery. */
 export interface SuicidalSnailMessage {
   readonly frames: Buffer[];
   readonly source: string;
@@ -69,20 +67,18 @@ export interface SuicidalSnailMessage {
   readonly lateness: number;
 }
 
-/** Statistics: received = delivered + dropped + waiting. */
+/** received = delivered + dropped + waiting. */
 export interface SuicidalSnailStats {
-  /** Messages with a stamp and a body. */
+  /** With a stamp and a body. */
   readonly received: number;
   readonly delivered: number;
   readonly dropped: Readonly<Record<"newest" | "resubscribe" | "died", number>>;
   readonly waiting: number;
-  /** Messages lost, by sequence. */
+  /** By sequence. */
   readonly lost: number;
   readonly invalid: number;
-  /** Times that it became late. */
   readonly late: number;
   readonly resubscribed: number;
-  /** Evicted sources and rows. */
   readonly forgotten: number;
 }
 
@@ -103,14 +99,11 @@ export function snailSettings(options: SuicidalSnailOptions): SnailSettings {
   return { ...settings, stamp, socketOptions: { linger: 0, ...socketOptions }, clock };
 }
 
-/** Reads when a message was published. */
-
-/** A stamp, and whether the message has nothing else for the program. */
+/** A stamp, and whether the message has no body. */
 export interface SuicidalSnailStamped extends SuicidalSnailStamp {
   readonly empty?: boolean;
 }
 
-/** Reads a message's stamp, or returns `undefined`. */
 export type SuicidalSnailReadStamp = (frames: readonly Buffer[]) => SuicidalSnailStamped | undefined;
 
 /** Reads the stamp of a SequencedPublisher's message: `topic | meta | body…`. */
@@ -124,18 +117,13 @@ export const sequencedStamp: SuicidalSnailReadStamp = (frames) => {
   return { source, time: meta.time / 1_000, sequence: meta.sequence, row: `${source}${meta.stream}`, empty };
 };
 
-/**
- * The subscriber was too late and closed itself, as its policy says. `lateness`, `queued`, `lost` and `lateCause`
- * have the details. Code `ETIMEDOUT`.
- */
+/** The subscriber was too late and closed itself, as its policy says. Code `ETIMEDOUT`. */
 export class SuicidalSnailError extends TimeoutError {
   /** ms. */
   readonly lateness: number;
-  /** Messages queued in this process; dropped. */
+  /** Dropped messages of this process. */
   readonly queued: number;
-  /** Recently lost messages. */
   readonly lost: number;
-  /** Cause of lateness. */
   readonly lateCause: SuicidalSnailCause;
 
   constructor({ lateness, queued, lost, cause }: SuicidalSnailLateness) {

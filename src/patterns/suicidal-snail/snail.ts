@@ -1,11 +1,11 @@
 /**
- * Driver of the snail: a SUB whose messages are measured by lateness-rules.ts at delivery.
+ * A SUB whose messages are measured by lateness-rules.ts at delivery.
  *
  *   receive ──> message ──assess──> on-time, suspect ──> handed over
  *                             └──> late: event, then by policy
  *                                    event        handed over
- *                                    newest       what waits is dropped but for the newest of each topic
- *                                    resubscribe  what waits is dropped, here and at the publisher: a new socket
+ *                                    newest       queued messages are dropped but for the newest of each topic
+ *                                    resubscribe  queued messages are dropped, here and at the publisher: a new socket
  *                                    die          closed; the call rejects with SuicidalSnailError
  */
 import { refuseExtra } from "../../core/arguments.js";
@@ -29,9 +29,8 @@ import {
   snailSettings,
 } from "./options.js";
 
-/** Messages inspected by one drop to the newest; later ones are assessed again. */
+/** Messages of one drop; later ones are assessed again. */
 const MAX_DRAIN = 100_000;
-/** Messages per batch of a drop. */
 const DRAIN_BATCH = 1_000;
 
 interface Waiting {
@@ -67,7 +66,7 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
   readonly #rules: LatenessRules;
   readonly #open = new Calls();
   readonly #reader: MessageReader<Waiting>;
-  /** Newest message of each topic: delivered however late. */
+  /** Delivered however late. */
   readonly #kept = new RingBuffer<Waiting>();
   readonly #endpoints: (string | EndpointSource)[] = [];
   readonly #prefixes: Buffer[] = [];
@@ -132,7 +131,6 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
       this.#prefixes.push(Buffer.from(prefix as string));
   }
 
-  /** Removes subscriptions to the same prefixes. */
   unsubscribe(...prefixes: (Uint8Array | string)[]): void {
     this.assertOpen();
     this.#socket.unsubscribe(...prefixes);
@@ -150,7 +148,7 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
   receive(options: WaitOptions = {}): Promise<SuicidalSnailMessage> {
     const refused = refusedWait(options, "receive");
     if (refused !== undefined) return refused;
-    // Available messages are delivered soon: only waiting calls are tracked.
+    // Only waiting calls are tracked.
     const waits = this.#reader.waiting + this.#kept.length === 0;
     return waits ? this.#open.run(() => this.#receive(options)) : this.#receive(options);
   }
@@ -184,7 +182,6 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
     return undefined;
   }
 
-  /** Current statistics. */
   stats(): SuicidalSnailStats {
     return {
       received: this.#received,
@@ -200,7 +197,7 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
   }
 
   protected async onClose(): Promise<void> {
-    // A SuicidalSnailError must be seen: the program did not close it.
+    // A SuicidalSnailError must be seen.
     if (!this.#isDying) this.#open.abandon();
     await this.#socket.close({ linger: 0 });
   }
@@ -226,11 +223,10 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
       const stamp = this.#stamp(frames);
       return Number.isFinite(stamp?.time) && typeof stamp?.source === "string" ? stamp : undefined;
     } catch {
-      return undefined; // A peer's message must not end the loop, whatever the program's function makes of it.
+      return undefined; // A peer's message must not end the loop.
     }
   }
 
-  /** @returns whether to deliver the message */
   async #assess(message: Waiting, lateness: number, now: number): Promise<boolean> {
     const queued = this.#reader.waiting + this.#socket.stats().receiveQueued;
     const verdict = this.#rules.assess(lateness, queued, now);
@@ -266,7 +262,7 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
     let looked = 0;
     const keep = (message: Waiting): void => {
       const topic = (message.frames[0] as Buffer).toString("latin1");
-      // Re-inserted, to keep the order of arrival.
+      // Re-inserted, in the order of arrival.
       newest.delete(topic);
       newest.set(topic, message);
       looked += 1;
@@ -276,7 +272,7 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
       try {
         for (const message of await this.#reader.receiveMany(DRAIN_BATCH, { timeout: 0 })) keep(message);
       } catch {
-        break; // Nothing waits any more; or it was closed, which the next call says.
+        break; // Nothing waits, or it was closed.
       }
     }
     for (const message of newest.values()) this.#kept.push(message);
@@ -286,13 +282,12 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
 
   async #resubscribe(): Promise<void> {
     const old = this.#socket;
-    // The call rejects with its error; the old socket stays.
+    // The old socket stays if this throws.
     const socket = new Subscriber(this.#socketOptions);
     const waiting = old.stats().receiveQueued;
     this.#drop("resubscribe", 1 + this.#reader.discard(), waiting);
     this.#socket = socket;
     this.#resubscribed += 1;
-    // Dropped messages are not losses.
     this.#rules.reset();
     for (const prefix of this.#prefixes) this.#socket.subscribe(prefix);
     for (const endpoint of this.#endpoints) this.#socket.connect(endpoint);
