@@ -1,10 +1,10 @@
-/** Exponential back-off up to a bound; half of each wait is random. */
+/** Exponential back-off; half of each wait is random. */
 
 /** Larger powers of two reach any bound. */
 const MAX_DOUBLINGS = 30;
 
 /**
- * @param attempts failed so far @param first ms; upper bound of the first wait
+ * @param first ms; upper bound of the first wait
  * @param longest ms; upper bound of every wait @param random from 0 up to 1
  */
 export function backOff(attempts: number, first: number, longest: number, random: () => number): number {

@@ -20,7 +20,7 @@ export function isMemory(value: unknown): value is ArrayBufferLike {
   return tag === "[object ArrayBuffer]" || tag === "[object SharedArrayBuffer]";
 }
 
-/** Copied where the memory behind them is much larger. */
+/** Copied if the memory behind them is much larger. */
 export function owned(bytes: Buffer): Buffer {
   return bytes.buffer.byteLength <= 4 * bytes.length ? bytes : Buffer.from(bytes);
 }

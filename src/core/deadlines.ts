@@ -16,7 +16,6 @@ export class Deadlines<T extends Due> {
   #rounded = 0;
   #list = new LinkedList<T>();
 
-  /** `duration` ms from now, in place of any earlier deadline. */
   set(link: Link<T>, now: number, duration: number): void {
     if (duration !== this.#duration) this.#select(duration);
     link.value.deadline = now + this.#rounded;

@@ -1,14 +1,13 @@
 /**
- * The cost of a frame in every byte budget: an empty frame is still an object in memory.
- *
- *   cost of a frame = its bytes + its header on the wire (37/ZMTP, Framing) + FRAME_COST
+ * The cost of a frame in every byte budget: its bytes + its header on the wire (37/ZMTP, Framing) +
+ * FRAME_COST
  */
 import { isBytes } from "./bytes.js";
 
 /** Bytes added to those on the wire. */
 export const FRAME_COST = 64;
 
-/** Per message, empty ones included. A peer that sends more is disconnected. */
+/** Per message, empty ones included. */
 export const MAX_FRAMES = 65_536;
 /** Leaves room for routing frames. */
 export const MAX_FORWARDED_FRAMES = 65_472;

@@ -1,6 +1,6 @@
 /**
  * Loopback addresses and local host names, against DNS rebinding: a name that resolves to 127.0.0.1 gives a
- * foreign page the origin of a local server. Only names that no one can register count as local.
+ * foreign page the origin of a local server. Only unregistrable names count as local.
  */
 import { isIP, isIPv4 } from "node:net";
 
@@ -10,7 +10,7 @@ export function isLoopback(address: string): boolean {
   return ip === "::1" || (isIPv4(ip) && ip.startsWith("127."));
 }
 
-/** In lower case; `undefined` if malformed. */
+/** In lower case. */
 export function hostOf(header: string | undefined): string | undefined {
   const match = /^(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::\d{1,5})?$/i.exec(header ?? "");
   return (match?.[1] ?? match?.[2])?.toLowerCase();

@@ -1,6 +1,5 @@
 /**
- * Node's `mkdir` with `recursive` spins forever if the system reports ENOENT for an existing parent, as in
- * /proc.
+ * Node's `mkdir` with `recursive` spins forever if the system reports ENOENT for an existing parent (/proc).
  */
 import { existsSync, mkdirSync, statSync } from "node:fs";
 import { dirname } from "node:path";
@@ -13,7 +12,6 @@ export function makeFolder(path: string, mode = 0o777): void {
   try {
     mkdirSync(path, { mode });
   } catch (error) {
-    // Another process may have created it.
     if (!isFolder(path)) throw error;
   }
 }

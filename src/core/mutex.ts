@@ -1,4 +1,4 @@
-/** Mutual exclusion for async calls, in the order of arrival. */
+/** Mutual exclusion, in the order of arrival. */
 
 import { RingBuffer } from "./collections/ring-buffer.js";
 import { TimeoutError } from "./errors.js";
@@ -37,7 +37,6 @@ export class Mutex {
     return this.#done;
   }
 
-  /** Removes settled waiters once they are most of the queue. */
   #givenUp(): void {
     this.#waiting -= 1;
     if (this.#queue.length > 2 * this.#waiting + SLACK) this.#queue.retain(({ settled }) => !settled);

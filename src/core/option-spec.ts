@@ -20,7 +20,7 @@ export interface OptionSpec {
   readonly local?: true;
   /** Other engines accept its default only. */
   readonly only?: "zmtp";
-  /** Another value than the default, where Node.js has no call for it: "refused" throws, "ignored" warns. */
+  /** Where Node.js has no call for another value: "refused" throws, "ignored" warns. */
   readonly zmtp?: "refused" | "ignored";
   /** Changes apply to open connections or their next handshake. */
   readonly live?: true;

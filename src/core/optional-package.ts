@@ -1,4 +1,4 @@
-/** Loads optional packages on demand. Errors say how to install them. */
+/** Optional packages, loaded on demand. */
 
 import { NotSupportedError } from "./errors.js";
 import { requireHere } from "./require-here.js";

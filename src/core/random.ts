@@ -3,10 +3,7 @@ export function randomStart(): number {
   return Math.floor(Math.random() * 0x1_0000_0000);
 }
 
-/**
- * Unpredictable, from 0 to 2^32 - 1. The first call loads `node:crypto`, which takes a fifth of the time of
- * importing shoal.
- */
+/** Unpredictable, from 0 to 2^32 - 1. The first call loads `node:crypto`. */
 export function randomSeed(): number {
   return process.getBuiltinModule("node:crypto").randomInt(0x1_0000_0000);
 }

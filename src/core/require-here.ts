@@ -18,7 +18,7 @@ export function requireHere(): (id: string) => unknown {
   return (id) => require(realPathOf(require.resolve(id)));
 }
 
-/** Unreadable folders, and file systems in archives or memory, have none. */
+/** Some have none: unreadable folders, and file systems in archives or memory. */
 function realPathOf(path: string): string {
   try {
     return realpathSync.native(path);

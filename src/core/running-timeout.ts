@@ -1,7 +1,4 @@
-/**
- * A timeout that excludes pauses of the process. Each step takes at least one turn of the event loop, so
- * queued input is read between them.
- */
+/** A timeout that excludes pauses of the process. Queued input is read between its steps. */
 const STEPS = 12;
 
 export class RunningTimeout {
@@ -10,7 +7,7 @@ export class RunningTimeout {
   #left = STEPS;
   #timer: NodeJS.Timeout;
 
-  /** @param ms without pauses; a pause counts as one step, a twelfth of it */
+  /** @param ms a pause counts as a twelfth of it */
   constructor(ms: number, onEnd: () => void) {
     this.#step = ms / STEPS;
     this.#onEnd = onEnd;

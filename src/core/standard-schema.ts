@@ -1,6 +1,6 @@
 /**
- * The part of Standard Schema (https://standardschema.dev, version 1) that shoal uses. Copied types avoid a
- * dependency; a test compares them with `@standard-schema/spec`.
+ * The part of Standard Schema (https://standardschema.dev, version 1) that shoal uses. A test compares the
+ * types with `@standard-schema/spec`.
  */
 import { NotSupportedError } from "./errors.js";
 
@@ -48,11 +48,11 @@ export declare namespace StandardSchemaV1 {
   type InferOutput<Schema extends StandardSchemaV1> = NonNullable<Schema["~standard"]["types"]>["output"];
 }
 
-/** @throws NotSupportedError `NOT_SUPPORTED` for a schema that validates asynchronously */
+/** @throws NotSupportedError `NOT_SUPPORTED` for an asynchronous schema */
 export function validate(schema: StandardSchemaV1, value: unknown): StandardSchemaV1.Result<unknown> {
   const result = schema["~standard"].validate(value);
   if (!isPending(result)) return result;
-  result.then(ignore, ignore); // The outcome is ignored, also a rejection.
+  result.then(ignore, ignore); // Also a rejection.
   throw new NotSupportedError("A message schema has to validate synchronously");
 }
 

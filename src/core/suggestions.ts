@@ -17,7 +17,7 @@ export function nearest(word: string, known: readonly string[]): string | undefi
   return best;
 }
 
-/** `; did you mean WORD?`, or an empty text. */
+/** `; did you mean WORD?`, or "". */
 export function suggest(word: unknown, known: readonly string[]): string {
   const meant = typeof word === "string" ? nearest(word, known) : undefined;
   return meant === undefined ? "" : `; did you mean ${meant}?`;

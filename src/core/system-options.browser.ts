@@ -1,4 +1,4 @@
-/** Replaces core/system-options.ts: a page has no TCP sockets, and its browser decides whom to trust. */
+/** Replaces core/system-options.ts: a page has no TCP sockets. */
 
 export const SYSTEM_OPTIONS = {};
 

@@ -1,13 +1,9 @@
-/** X25519 by OpenSSL (RFC 7748). */
-
 /** The DER frame of a bare private key (RFC 8410, 7). */
 const PKCS8_PREFIX = Buffer.from("302e020100300506032b656e04220420", "hex");
 
 /**
- * The first call loads `node:crypto`, which takes a fifth of the time of importing shoal. For a new pair use
- * 32 random bytes: on Node.js 20 `generateKeyPairSync` can deadlock with the garbage collector.
- *
- * @param secretKey any 32 bytes
+ * The first call loads `node:crypto`, a fifth of the time of importing shoal. For a new pair use 32 random
+ * bytes: on Node.js 20 `generateKeyPairSync` can deadlock with the garbage collector.
  */
 export function publicKeyOf(secretKey: Uint8Array): Buffer {
   const key = Buffer.concat([PKCS8_PREFIX, secretKey]);

@@ -1,7 +1,7 @@
 import { isBytes } from "../core/bytes.js";
 import type { OutgoingFrame, OutgoingMessage } from "./engine.js";
 
-/** Copies a message, for programs that reuse the memory they send. @param copy copies the bytes of a frame */
+/** For programs that reuse the memory they send. @param copy copies a frame */
 export function copyOf(
   message: OutgoingMessage,
   copy: (bytes: Uint8Array) => Uint8Array = Buffer.from,

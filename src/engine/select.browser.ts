@@ -27,7 +27,7 @@ const ENGINE: Engine = {
 export const ENGINE_NAMES: readonly string[] = ["zmtp"];
 export const DEFAULT_ENGINE = "zmtp";
 
-/** @param choice `undefined` for the only engine @throws InvalidArgumentError `EINVAL` for another name */
+/** @throws InvalidArgumentError `EINVAL` for another name */
 export function selectEngine(choice: string | Engine | undefined): Engine {
   if (typeof choice === "object" && typeof choice?.createContext === "function") return choice;
   if (choice === undefined || choice === ENGINE.name) return ENGINE;

@@ -1,4 +1,3 @@
-/** Loads engines on demand. */
 import { InvalidArgumentError } from "../core/errors.js";
 import type { Engine } from "./engine.js";
 import { loadLibzmqEngine } from "./libzmq/engine.js";

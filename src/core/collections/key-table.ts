@@ -4,19 +4,18 @@
  *   hash & mask:   0     1     2     3  …
  *   values       [ b  |  -  |  c  |  d ]      d hashes to place 2, which c has: it is in the next free place
  *
- * Deletion moves later entries up, so lookups never pass an empty place. number-table.ts gives the reason not to use
- * a Map; lookups also need no text key. A Clone client's update, from `add` to its acknowledgement, takes 0.45 µs
- * here and 0.8 to 1.0 µs with a SteadyMap of strings; with 10,000 in flight, 1.0 and 3 µs.
+ * Deletion moves later entries up, so lookups never pass an empty place. number-table.ts has the reason not
+ * to use a Map. A Clone client's update, from `add` to its acknowledgement, takes 0.45 µs here and 0.8 to 1.0
+ * µs with a SteadyMap of strings; with 10,000 in flight, 1.0 and 3 µs.
  */
 import { seededHash } from "../hash.js";
 import { randomSeed } from "../random.js";
 
-/** Smallest table; a power of two. */
+/** A power of two. */
 const LEAST = 16;
 /** Larger tables shrink when nearly empty. */
 const ROOMY = 256;
 
-/** A value with a constant key. */
 export interface Keyed {
   readonly key: Uint8Array;
 }
@@ -26,10 +25,10 @@ export class KeyTable<T extends Keyed> {
   #hashes = new Int32Array(LEAST);
   #mask = LEAST - 1;
   #size = 0;
-  /** Random, since keys may be untrusted: collisions then differ in each table. */
+  /** Keys may be untrusted: collisions differ in each table. */
   readonly #seed: number;
 
-  /** @param seed for tests; random by default */
+  /** @param seed for tests */
   constructor(seed = randomSeed()) {
     this.#seed = seed;
   }
@@ -65,7 +64,7 @@ export class KeyTable<T extends Keyed> {
     const mask = this.#mask;
     for (let at = (free + 1) & mask; this.#values[at] !== undefined; at = (at + 1) & mask) {
       const wanted = (this.#hashes[at] as number) & mask;
-      // An entry may not move before the place that its hash selects.
+      // An entry may not move before its hash's place.
       if (((at - wanted) & mask) < ((at - free) & mask)) continue;
       this.#values[free] = this.#values[at];
       this.#hashes[free] = this.#hashes[at] as number;
@@ -82,7 +81,7 @@ export class KeyTable<T extends Keyed> {
     this.#size = 0;
   }
 
-  /** The place of the key, or the free place for it. */
+  /** The key's place, or the free one for it. */
   #find(key: Uint8Array, hash: number): number {
     const mask = this.#mask;
     for (let at = hash & mask; ; at = (at + 1) & mask) {
@@ -109,7 +108,7 @@ export class KeyTable<T extends Keyed> {
       this.#values[at] = value;
       this.#hashes[at] = hash;
     }
-    // Old arrays must not hold references: see number-table.ts.
+    // Old arrays must not keep values alive.
     values.fill(undefined);
   }
 }

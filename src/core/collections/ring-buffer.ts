@@ -1,6 +1,6 @@
 /**
  * A growable FIFO queue: `Array.prototype.shift()` moves every element of a long array
- * (bench/micro/ring-buffer.js). Capacity is a power of two and shrinks only with `clear()`.
+ * (bench/micro/ring-buffer.js).
  */
 export class RingBuffer<T> {
   #items: (T | undefined)[];
@@ -25,7 +25,6 @@ export class RingBuffer<T> {
     this.#length += 1;
   }
 
-  /** `undefined` when empty. */
   shift(): T | undefined {
     if (this.#length === 0) return undefined;
     const index = this.#head;
@@ -36,12 +35,11 @@ export class RingBuffer<T> {
     return item;
   }
 
-  /** `undefined` when empty. */
   peek(): T | undefined {
     return this.#length === 0 ? undefined : this.#items[this.#head];
   }
 
-  /** The item at a position from the head, which must be below `length`. */
+  /** The item at a position from the head. */
   at(index: number): T {
     return this.#items[(this.#head + index) & this.#mask] as T;
   }

@@ -1,4 +1,4 @@
-/** The grammar of endpoints: one file per scheme, listed in schemes.ts. */
+/** The grammar of endpoints, listed in schemes.ts. */
 import { quoted } from "../arguments.js";
 import { InvalidArgumentError } from "../errors.js";
 

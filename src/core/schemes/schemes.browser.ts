@@ -16,7 +16,7 @@ export function hostOf(endpoint: string): string {
   return new URL(endpoint).hostname.replace(/^\[|\]$/g, "");
 }
 
-/** Addresses to bind are not checked: a page cannot bind a WebSocket. */
+/** Addresses to bind are not checked. */
 export function checkEndpoint(
   endpoint: unknown,
   use: EndpointUse,

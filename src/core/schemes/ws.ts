@@ -1,6 +1,6 @@
 /**
- * WebSocket endpoints: `ws://HOST:PORT/PATH`, and the same with `wss`. HOST and PORT are those of tcp. The
- * path is "/" by default; only `connect` takes a query.
+ * WebSocket endpoints: `ws://HOST:PORT/PATH`, and the same with `wss`. The path is "/" by default; only
+ * `connect` takes a query.
  */
 import { checkHostPort } from "./host-port.js";
 import { addressOf, badEndpoint, checkLength, type Scheme } from "./scheme.js";

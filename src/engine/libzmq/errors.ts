@@ -1,4 +1,4 @@
-/** Converts the package's errors to shoal's, with the endpoint and advice. */
+/** The package's errors as shoal's, with advice. */
 import {
   ClosedError,
   ERROR_CODES,

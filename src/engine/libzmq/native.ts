@@ -82,10 +82,7 @@ function requirePackage(id: string): unknown {
   }
 }
 
-/**
- * @throws NotSupportedError `ERR_ENGINE_UNAVAILABLE` if the package does not load, and on Bun and Deno, whose
- * process it would end
- */
+/** @throws NotSupportedError `ERR_ENGINE_UNAVAILABLE` if the package does not load, and on Bun and Deno */
 export function loadNative(require: (id: string) => unknown = requirePackage): Native {
   if (loaded !== undefined) return loaded;
   const runtime =

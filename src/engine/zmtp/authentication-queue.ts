@@ -11,8 +11,7 @@ interface Question {
 
 /**
  * Bounds the authentications in progress by `maxPendingHandshakes`. A peer that disconnects keeps its place
- * until the program has answered, so that repeated connects cannot start more. A place is freed after
- * `handshakeInterval`.
+ * until the program has answered, or for `handshakeInterval`, so that repeated connects cannot start more.
  */
 export class AuthenticationQueue {
   readonly #options: Readonly<Pick<OptionValues, "maxPendingHandshakes" | "handshakeInterval">>;

@@ -28,7 +28,7 @@ export const ZMTP_CAPABILITIES: EngineCapabilities = {
 
 const MAX_SOCKETS_LIMIT = 65_535;
 
-/** Of the package `zeromq`; those about native threads have no effect. */
+/** Those about native threads have no effect. */
 const CONTEXT_OPTIONS: Readonly<Record<string, unknown>> = {
   blocky: true,
   ioThreads: 1,
@@ -48,7 +48,6 @@ export class ZmtpContext implements EngineContext, SocketContext {
   #names: InprocNames | undefined = undefined;
   readonly #options: Record<string, unknown> = { ...CONTEXT_OPTIONS };
   #sockets = 0;
-  /** Sockets that were collected without `close`. */
   readonly #forgotten = new FinalizationRegistry<undefined>(() => {
     this.#sockets -= 1;
   });

@@ -1,4 +1,4 @@
-/** Converts faults of the system and of peers to shoal's errors. */
+/** Faults of the system and of peers as shoal's errors. */
 
 import {
   ERROR_CODES,

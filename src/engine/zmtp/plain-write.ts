@@ -16,10 +16,7 @@ export function writePlain(
   if (last > 0) socket.uncork();
 }
 
-/**
- * Forbids transfers of memory the kernel still reads; freed after a transfer, it could hold other data when
- * sent.
- */
+/** Forbids transfers of memory the kernel still reads: freed memory could hold other data when sent. */
 export function pinSegments(segments: readonly Segment[]): void {
   for (const { memory, bytes } of segments) if (memory === undefined) forbidTransfer(bytes);
 }

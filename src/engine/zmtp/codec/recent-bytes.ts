@@ -1,6 +1,6 @@
 /**
- * Caches the parsed form of bytes that many peers send alike, such as READY. With the caches of sent bytes
- * (handshake-properties.ts, handshake.ts) this saves 8 % of a connection's processor time.
+ * Parsed forms of bytes that many peers send alike, such as READY. With handshake-properties.ts and
+ * handshake.ts this saves 8 % of a connection's processor time.
  */
 
 const MAX_RECENT = 4;

@@ -14,7 +14,7 @@ export function newKeyPair(box: CurveBox): KeyPair {
 
 const known = new WeakMap<Uint8Array, KeyPair>();
 
-/** Cached as long as `secretKey` lives, so that only a socket's first connection derives the pair. */
+/** Cached as long as `secretKey` lives. */
 export function keyPairOf(secretKey: Uint8Array): KeyPair {
   const kept = known.get(secretKey);
   if (kept?.secretKey.equals(secretKey) === true) return kept;

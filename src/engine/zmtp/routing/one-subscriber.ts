@@ -1,4 +1,4 @@
-/** One XPUB peer as a target for messages. It ends with its connection. */
+/** One XPUB peer as a target, until its connection ends. */
 import { type EngineSubscriber, OfferResult, type OutgoingMessage } from "../../engine.js";
 import type { Pipe } from "../pipe.js";
 import type { SubscriptionIndex } from "./subscription-index.js";

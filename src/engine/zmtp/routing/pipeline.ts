@@ -1,6 +1,6 @@
 /**
- * PUSH, PULL and DEALER: round-robin sending and fair queueing (30/PIPELINE, 28/REQREP). SCATTER, GATHER and
- * CLIENT do the same with single-frame messages (49/SCATTERGATHER, 41/CLISRV).
+ * PUSH, PULL and DEALER (30/PIPELINE, 28/REQREP). SCATTER, GATHER and CLIENT do the same with single-frame
+ * messages (49/SCATTERGATHER, 41/CLISRV).
  */
 
 import {

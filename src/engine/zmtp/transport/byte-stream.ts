@@ -1,4 +1,3 @@
-/** The used part of Node.js streams. */
 export interface ByteStream {
   /** Written bytes that the layer beneath has not taken. */
   readonly writableLength: number;
@@ -9,7 +8,7 @@ export interface ByteStream {
   /** Collects writes until `uncork`. */
   cork(): void;
   uncork(): void;
-  /** @param done called when all bytes are taken, or no more can be */
+  /** @param done called when all bytes are taken, or none can be */
   end(done?: () => void): unknown;
   end(last: Uint8Array): unknown;
   destroy(error?: Error): unknown;

@@ -1,5 +1,3 @@
-/** Adapts a program's transport (core/schemes/custom-transport.ts) to the engine. */
-
 import type { Duplex } from "node:stream";
 import { NotSupportedError } from "../../../core/errors.js";
 import { ignore } from "../../../core/ignore.js";
@@ -33,7 +31,6 @@ class DuplexStream implements Stream {
   }
 }
 
-/** Call `resume` once it has a reader. */
 export function streamOf(given: TransportStream): Stream {
   return new DuplexStream(given);
 }
@@ -76,7 +73,6 @@ export function customAsTransport(user: UserTransport): Transport {
           controller.abort();
         }, connectTimeout).unref();
       }
-      // `done` must not run within this call.
       Promise.resolve()
         .then(() => user.dial(endpoint, controller.signal))
         .then(

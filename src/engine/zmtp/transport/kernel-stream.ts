@@ -1,4 +1,4 @@
-/** Connections that pass bytes unchanged to the kernel: tcp and ipc. */
+/** Connections that pass bytes unchanged: tcp and ipc. */
 import type { Socket } from "node:net";
 import { pendingOf } from "../../../core/node-internals.js";
 import type { Reader } from "./reader.js";

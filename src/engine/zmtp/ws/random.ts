@@ -1,4 +1,4 @@
-/** Random mask keys, and the digest of an upgrade. Loads node:crypto on first use. */
+/** Loads node:crypto on first use. */
 
 const POOL_BYTES = 8_192;
 
