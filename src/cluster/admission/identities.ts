@@ -1,5 +1,5 @@
 /**
- * Node keys: this node's, the keys that it admits, and the key that each node proved. Revoking a key:
+ * Node keys: this node's, the admitted ones, and those that nodes proved. Revoking a key:
  *
  *   the folder changes ──> keys are missing ──> their streams end, and the nodes that proved them are removed
  */
@@ -31,7 +31,7 @@ export interface AdmissionRequest {
   readonly address: string;
 }
 
-/** A node's key pair, and the keys that it admits. */
+/** A node's key pair, and its admitted keys. */
 export interface CurveOptions extends NodeKeys {
   /** Key pair shown instead to nodes that this one dials. */
   readonly dialling?: NodeKeys | undefined;
@@ -141,9 +141,8 @@ export class NodeIdentities {
   }
 
   /**
-   * The first key that a node proved on a stream that it dialled: a later key may be another member's that claims the
-   * same id. Streams dialled by this node do not count, since a listener may show a key that its node does not
-   * announce.
+   * The first key that a node proved as a dialler: a later one may be of another member with the same claimed id.
+   * Streams dialled by this node do not count, since a listener may show a key that its node does not announce.
    */
   provedBy(id: string): string | undefined {
     return this.#proved.get(id)?.dialling;

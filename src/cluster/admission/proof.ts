@@ -1,6 +1,6 @@
 /**
- * Proofs at the start of a stream: each end shows that it has a cluster's key, without showing the key
- * (docs/spec/cluster.md, Proofs). Pure.
+ * Proofs at the start of a stream: each end proves a cluster's key without showing it (docs/spec/cluster.md, Proofs).
+ * Pure.
  *
  *   proof   HMAC-SHA256(HKDF(key), role | bus | dialler's hello | acceptor's hello)
  *

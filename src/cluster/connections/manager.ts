@@ -90,7 +90,7 @@ export class ConnectionManager {
   }
 
   /**
-   * Replaces the list. It may be the same on every node, in any order.
+   * Replaces the list. Every node may have the same list, in any order.
    *
    * @param addresses "host:port" or "host" each; a host may be a name. At most 448, since a node has 768 streams; at
    * most 1,024 with the node's seeds

@@ -6,10 +6,9 @@
  *   2 … 2^31-1             clients of this node, at random
  *   2^31 … 2^32-1          aliases of clients of other nodes, at random, valid on this node only
  *
- * An alias is created when a message of its client arrives, or on request. Above the bound, one that was not used for
- * about the longest time is evicted (second chance), and the program is informed. It is taken from the node of the new
- * alias if that has more than its share, else from the node with most, so a node that invents clients does not harm
- * others.
+ * An alias is created when a message of its client arrives, or on request. Above the bound, about the least recently
+ * used one is evicted (second chance), and the program is informed. The node of the new alias loses it if above its
+ * share, else the node with most: invented clients do not harm other nodes.
  */
 import { MAX_ALIASES, MAX_ID_ATTEMPTS, MAX_MESSAGE_CLIENTS } from "./bounds.js";
 

@@ -33,13 +33,13 @@ export const LINK_BYTES = 4_194_304;
 /** Bytes that a peer may send without an acknowledgement. */
 export const LINK_WINDOW = 4_194_304;
 /**
- * The same in messages, each of which costs some hundred bytes in a queue. A sender that sends only full batches above
+ * The same in messages: each costs some hundred bytes in a queue. A sender that sends only full batches above
  * `LINK_BEHIND` has fewer.
  */
 export const LINK_MESSAGES = 65_536;
 /** Unacknowledged bytes above which a peer gets only full batches; more than one acknowledgement covers. */
 export const LINK_BEHIND = 524_288;
-/** Bytes and ms for which publications to a peer with unacknowledged ones are batched, in a loop that must yield. */
+/** In a loop that must yield, publications to a peer with unacknowledged ones are batched up to these bytes and ms. */
 export const HELD_BYTES = 262_144;
 export const HELD_TIME = 20;
 /** Slabs of `MAX_BATCH` bytes that all links of the process keep for reuse. */
@@ -55,7 +55,7 @@ export const ACK_FLOW_DELAY = 100;
 export const MAX_DROP_PREFIXES = 1_024;
 /** Bytes of such a prefix; longer ones are counted together. */
 export const MAX_DROP_PREFIX = 256;
-/** Connections whose hello waits until its sender is a member here, and ms of that wait. */
+/** Connections with a hello of a future member, and ms for which they wait. */
 export const MAX_HELLOS = 1_024;
 export const HELLO_TIMEOUT = 5_000;
 /** Protocols of a node, bytes of a name, and bytes of all adverts of a node. */
@@ -108,8 +108,8 @@ export const MAX_AWAITED = 65_536;
 /** Bytes of unread responses of one query; a further response counts as failed. */
 export const MAX_UNREAD_BYTES = 16_777_216;
 /**
- * Answers without a slot (to queries, refusals, repeated replies) queued for a node that does not read, and bytes
- * queued for it; more answers are dropped.
+ * Unread answers without a slot (to queries, refusals, repeated replies) queued for a node, and bytes queued for it;
+ * more answers are dropped.
  */
 export const MAX_UNREAD_ANSWERS = 4_096;
 export const MAX_UNREAD_ANSWER_BYTES = 16_777_216;
@@ -132,7 +132,7 @@ export const MAX_HANDLING_BYTES = 16_777_216;
 export const MAX_OWN_WAITING = 16_384;
 export const MAX_OWN_WAITING_BYTES = 16_777_216;
 /**
- * Messages and queries to one service that wait, such as for a hook, and their bytes; one may wait, whatever its size.
+ * Messages and queries to one service in a wait, such as for a hook, and their bytes; one may wait, whatever its size.
  */
 export const MAX_WAITING_SENDS = 16_384;
 export const MAX_WAITING_SEND_BYTES = 16_777_216;

@@ -1,6 +1,6 @@
 /**
- * Messages to this node's own subscriptions. Those of its own publishers are delivered at the end of the turn, so that
- * a handler that publishes is not called again inside itself.
+ * Messages to this node's own subscriptions. Messages of its own publishers are delivered at the end of the turn, so
+ * that a publishing handler is not called again inside itself.
  */
 import { systemClock } from "../../core/clock.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";

@@ -4,9 +4,9 @@
  *   sending     evaluate:send ──> channel:send ──> protocol:send ──> the other service
  *   receiving   protocol:receive ──> channel:receive ──> evaluate:receive ──> service:validate ──> service:evaluate ──> query | event ──> handler
  *
- * Hooks of one sending stage are called in the order in which they were added, those of a receiving stage in reverse:
- * of two that encrypt and compress, the last to wrap is the first to unwrap. A reply passes the stages of evaluate,
- * channel and protocol like a message.
+ * Hooks of one sending stage are called in the order of their addition, those of a receiving stage in reverse: of
+ * encryption and compression, the last to wrap is the first to unwrap. A reply passes the stages of evaluate, channel
+ * and protocol like a message.
  *
  * Without a promise of a hook nothing waits. A promise has HOOK_TIMEOUT; then it counts as a veto, and its result is
  * ignored.
@@ -83,9 +83,9 @@ export interface HookContext {
   /** `ipc`, `tcp`, `udp`, `self`, or the name of a custom protocol; "" before that is decided. */
   readonly protocol: string;
   /**
-   * A hook returns this to answer; no later hook or handler is called. It answers a received query; the sender of a
-   * received message gets a message back on its channel and with its ruid. A query to be sent is not sent and has it as
-   * its one response; `send` has it as `answer`.
+   * A hook returns this to answer; no later hook or handler is called. A received query is answered by it; the sender
+   * of a received message gets a message back on its channel and with its ruid. A query to be sent is not sent and has
+   * it as its one response; `send` has it as `answer`.
    */
   answer(data: string | Uint8Array): HookAnswer;
   /**

@@ -432,8 +432,7 @@ export class Messaging implements ClientEffects {
 
   /**
    * `alive`: new or changed. `restarted`: its process restarted. `lost`: it may return. `gone`: left or removed.
-   * `forgotten`: lost for so long that membership forgot it; its interest is kept longer, and so is the fact that it
-   * reads retained values.
+   * `forgotten`: lost, and forgotten by membership; its interest, also in retained values, is kept longer.
    */
   onMember(id: string, state: "alive" | "restarted" | "lost" | "gone" | "forgotten"): void {
     if (this.#state.closed) return;

@@ -1,7 +1,7 @@
 /**
- * Messages for new members, whose interest is not known yet. They are kept in order, once for all such members, until a
- * member's interest is known: then it gets those of its topics, before any later one. Bounded in counts and bytes; the
- * routes bound the time.
+ * Messages for new members, whose interest is not known yet. Messages are kept in order, once for all such members,
+ * until a member's interest is known: then it gets those of its topics, before any later one. Bounded in counts and
+ * bytes; the routes bound the time.
  *
  *   publish ──> members whose interest is known: at once
  *           └─> kept ── interest of a member is known ──> those of its topics to that member, in order

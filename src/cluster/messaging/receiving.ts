@@ -4,10 +4,10 @@
  *   data frame ──window.accept──> items ──onItem──> delivered ──some ms, half of what the sender keeps, 256 KiB──> ACK
  *                                  │ a promise: the rest waits in the queue, bounded by the peer's window, in bytes and in messages
  *
- * An acknowledgement is a system call here and one at the peer, as expensive as a message, and only makes room. So it
- * waits for enough items by the sender's marks, for a one-to-one message, whose caller waits for it, or for items to
- * the peer, with which it shares a write; else for 20 ms. A timer wakes the process, which costs more than the call:
- * while items keep coming, the acknowledgement goes at the end of a turn that has read some, and the timer is later.
+ * An acknowledgement is a system call here and one at the peer, as expensive as a message, and only makes room. So an
+ * acknowledgement waits for enough items by the sender's marks, for a one-to-one message with a waiting caller, or for
+ * items to the peer in the same write; else for 20 ms. A timer wakes the process, which costs more than the call: while
+ * items keep coming, the acknowledgement goes at the end of a turn that has read some, and the timer is later.
  *
  * The object outlives its connections: a peer that returns continues where it was.
  */
@@ -137,8 +137,8 @@ export class Receiving implements IncomingLink {
   }
 
   /**
-   * Called now and then: closes a connection that is idle for so long that its other end would have closed it.
-   * Otherwise a vanished one would stay, since nothing is sent on it.
+   * Called now and then: closes a connection after a time in which its other end would have closed it. Otherwise a
+   * vanished one would stay, since nothing is sent on it.
    */
   closeIfIdle(): void {
     const { connection } = this;

@@ -1,6 +1,6 @@
 /**
- * Retained values: a publisher's node keeps the last value of each topic that was published with `retain`, and sends
- * matching ones to a new subscription with `retained`. A value ends with that node's process.
+ * Retained values: a publisher's node keeps the last value of each topic published with `retain`, and sends matching
+ * ones to a new subscription with `retained`. A value ends with that node's process.
  *
  *   ASK    11 | question varint | filters: count varint, name × count      when the others know the filter; and to a member that is met later
  *   VALUE  12 | a PUBLISH item with RETAIN                                 in answer, one for each topic that matches
@@ -128,10 +128,7 @@ export class Retention {
   readonly #peers: () => readonly string[];
   /** Subscriptions with `retained` whose filters the others know. */
   readonly #readers = new Set<Subscription>();
-  /**
-   * Members that were asked for the readers' filters, and those to be asked for all of them after their current
-   * questions.
-   */
+  /** Members asked for the readers' filters, and those to be asked for all of them after their current questions. */
   readonly #met = new Set<string>();
   readonly #next = new Set<string>();
   /** By member: settles when all its questions have ended. */

@@ -212,9 +212,7 @@ export class RouteCopy {
     return undefined;
   }
 
-  /**
-   * Reads a snapshot, into the current number if that is empty, so that it serves at once. @returns why it is refused
-   */
+  /** Reads a snapshot, into an empty current number, so that it serves at once. @returns why it is refused */
   read(part: RoutePart): string | undefined {
     if (part.part === 0 && part.snapshot > this.#lastSnapshot) {
       this.#endReading();

@@ -1,5 +1,5 @@
 /**
- * Sends that wait: each has its turn at every service that it goes to. Later sends to that service stay behind them,
+ * Waiting sends: each has its turn at every service of its recipients. Later sends to that service stay behind them,
  * sends to others do not.
  *
  *   join ──> what it waits for, such as a hook ──> those that joined before have left ──> the link has it ──> leave

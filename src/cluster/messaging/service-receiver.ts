@@ -310,8 +310,8 @@ export class ServiceReceiver {
   }
 
   /**
-   * A member that is lost here may only have been paused, and not know that: its link waits until it is back, and hooks
-   * have seen that, for as long as a handler may hold a link.
+   * A lost member may only have been paused: its link waits until hooks have seen its return, for as long as a handler
+   * may hold a link.
    */
   #returned(id: string): Promise<void> {
     return new Promise((resolve) => {

@@ -10,8 +10,8 @@
  *     REFUSED   5 | reason
  *     ACK       6 | session 4 | delivered 6
  *
- * Items of a session are numbered from 0; the sequence is the number of a frame's first item. `delivered` counts the
- * items that the receiver's program had. docs/spec/messaging.md has the rules, and vectors.
+ * Items of a session are numbered from 0; the sequence is the number of a frame's first item. `delivered` counts items
+ * for the receiver's program. docs/spec/messaging.md has the rules, and vectors.
  */
 import { slice } from "../../core/memory.js";
 import { MAX_LANES } from "./bounds.js";
@@ -64,10 +64,7 @@ const HELLO = schema({
   maxWaitingBytes: added(uint(), 0),
   /** Which of the sender's links to this receiver it is: 0 the main one, others for messages that name protocols. */
   lane: added(uint(MAX_LANES), 0),
-  /**
-   * Items of this session that it has handed to any connection: a receiver that does not know the session has forgotten
-   * its items.
-   */
+  /** Items of this session that were handed to any connection; a receiver without the session has forgotten them. */
   sent: added(uint(MAX_SEQUENCE), 0),
 });
 export type Hello = NonNullable<ReturnType<typeof HELLO.decode>>;

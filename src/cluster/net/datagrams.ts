@@ -1,7 +1,7 @@
 /**
  * A node's datagrams: one socket for datagrams to this node, which also sends, and one for the group.
  *
- *   host scope   127.0.0.1; the group on the loopback interface, TTL 0. What comes from elsewhere is counted and dropped
+ *   host scope   127.0.0.1; the group on the loopback interface, TTL 0. Datagrams from elsewhere are counted and dropped
  *   link scope   every interface, or one; the group with TTL 1
  *
  * Unsent datagrams above a bound are dropped and counted, as a network would.

@@ -1,5 +1,5 @@
 /**
- * One stream to a node, dialled or accepted (docs/spec/cluster.md, Streams; wire/stream.ts has its bytes).
+ * A stream to a node, dialled or accepted (docs/spec/cluster.md, Streams; wire/stream.ts has its bytes).
  *
  *   OPENING ──hello──> GREETED ──a good proof, a genuine packet──> VERIFIED ──> CLOSED
  *      └─────HELLO_TIMEOUT, junk, a bad proof─────┘──────────────────^
@@ -203,7 +203,7 @@ export class Link implements Sink, PairStream {
   #hasSaidHello = false;
   readonly #greeting: RunningTimeout;
   #fault: Fault | undefined;
-  /** For an other end that does not close. */
+  /** For an other end without a close. */
   #timer: NodeJS.Timeout | undefined;
   /** Bytes written since the stream was corked; -1: it is not. */
   #corked = -1;
@@ -405,7 +405,7 @@ export class Link implements Sink, PairStream {
     const chunk = bytes.subarray(taken, length);
     this.#pending.push(kept ? chunk : Buffer.from(chunk));
     this.#pendingBytes += chunk.length;
-    // A frame that comes byte by byte must not become an array of Buffers, each of which may hold 8 KiB of Node's pool.
+    // A frame of single bytes must not become an array of Buffers, which may each hold 8 KiB of Node's pool.
     if (this.#pending.length >= (this.#verified ? MAX_PARTS : 2))
       this.#pending = [Buffer.concat(this.#pending)];
     this.#take();
@@ -601,7 +601,7 @@ export class Link implements Sink, PairStream {
         if (this.#exchange !== undefined) this.#onIdentity(this.#exchange, frame);
         return;
       case LinkFrame.ASK:
-        // Bytes queued for a peer that does not read are an answer, too.
+        // Queued bytes are an answer, too, for a peer without reads.
         if (this.#verified && this.#stream.socket.writableLength === 0)
           this.#sendControl(Buffer.of(LinkFrame.ANSWER));
         return;

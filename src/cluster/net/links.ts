@@ -95,7 +95,7 @@ function refusalOf({ kind, message }: Fault): "certificate" | "tls" | "peer" | u
 }
 
 export interface LinksEffects extends StreamNode {
-  /** The same address with the zone that it needs on this host. */
+  /** The address with its zone on this host. */
   zoned(address: string): string;
   admits(address: string, node: ProvedNode): boolean | Promise<boolean>;
   /** @param role of the node in the stream */
@@ -438,7 +438,7 @@ export class Links implements StreamTable, PairStreamTable {
     return this.#effects.admits(link.isDialled ? link.address : link.remote, node);
   }
 
-  /** Ends the streams of nodes that are no longer admitted. */
+  /** Ends the streams of nodes without admission. */
   revoke(isAllowed: (node: ProvedNode) => boolean): void {
     for (const link of this.#all) if (link.node !== undefined && !isAllowed(link.node)) link.revoke();
   }
@@ -513,7 +513,7 @@ export class Links implements StreamTable, PairStreamTable {
     this.#troubles.set(address, { error: { code, message }, at: Date.now() });
   }
 
-  /** Makes room for a stream that is not verified: the oldest of the host with most of them is evicted. */
+  /** Makes room for an unverified stream: the host with most of them loses its oldest. */
   #limitUnverified(): void {
     let unverified = 0;
     for (const link of this.#all) if (!link.isDialled && !link.verified) unverified += 1;
@@ -641,7 +641,7 @@ export class Links implements StreamTable, PairStreamTable {
     for (const address of this.#watched) this.#keep(address, now);
     for (const link of this.#all) {
       const isKept = this.#watched.has(link.address) && this.#byAddress.get(link.address) === link;
-      // The other end keeps streams that it dialled.
+      // The other end keeps its dialled streams.
       const isUsed = isKept || link.isGiven || link.users > 0 || this.#held.has(link);
       if (link.isDialled && !isUsed && now - link.usedAt > LINK_IDLE) link.close();
     }

@@ -1,5 +1,5 @@
 /**
- * Sockets of the program at a node's own port, so that a firewall opens no second port for programs that are not nodes.
+ * Sockets of the program at a node's own port, so that a firewall opens no second port for other programs.
  *
  *   socket.bind("node://ID") ──takeSockets──> the node's streams ──one that begins as ZMTP does──> the socket
  *

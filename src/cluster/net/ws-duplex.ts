@@ -1,4 +1,4 @@
-/** A WebSocket of the engine as a stream of bytes: each chunk is a ZMTP frame, whose boundaries have no meaning. */
+/** A WebSocket of the engine as a stream of bytes: each chunk is a ZMTP frame with meaningless boundaries. */
 import { Duplex } from "node:stream";
 import { LONG, LONG_HEADER, readLongSize, SHORT_HEADER } from "../../engine/frame.js";
 import type { FramePiece, Framing } from "../../engine/zmtp/transport/framing.js";

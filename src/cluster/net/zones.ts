@@ -1,5 +1,5 @@
 /**
- * Zones of link-local addresses: the interface in "fe80::1%eth0". They mean nothing to another host, so packets omit
+ * Zones of link-local addresses: the interface in "fe80::1%eth0". Zones mean nothing to another host, so packets omit
  * them; answers use the zone of the received packet.
  */
 import type { HostInterface } from "../../engine/zmtp/transport/transports.js";
