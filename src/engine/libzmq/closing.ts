@@ -15,7 +15,7 @@ const PATIENCE = 20;
 /** ms instead of PATIENCE if an inproc name must become free, or the linger is unlimited. */
 const INPROC_LONG_PATIENCE = 500;
 
-/** ms instead of an XSUB's unlimited linger: subscriptions for a lost publisher wait for the next. */
+/** ms instead of an XSUB's unlimited linger: it would wait for the next publisher. */
 export const XSUB_LINGER = 500;
 
 export interface Closing {

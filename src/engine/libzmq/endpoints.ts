@@ -1,7 +1,6 @@
 /**
- * Bound endpoints of a native socket. libzmq closes a listener some time after `unbind` or `close` returns.
- * So releases are awaited (the monitor's `close` event), and a bind of an address in use waits for this
- * process's own releases.
+ * Bound endpoints of a native socket. libzmq closes a listener some time after `unbind` or `close` returns,
+ * so releases are awaited (the monitor's `close` event), also by a bind of an address in use.
  */
 import { type ShoalError, TransportError } from "../../core/errors.js";
 import { toShoalError } from "./errors.js";

@@ -1,13 +1,11 @@
 /**
- * Closes native sockets before their observers when the owner cannot. An observer closed first stops libzmq's
- * threads in the whole process (monitor.ts), as for
+ * Closes native sockets before their observers when the owner cannot: an observer closed first stops libzmq's
+ * threads in the whole process (monitor.ts).
  *
- * - sockets dropped by the program, which are collected in any order;
- * - open sockets at the end of a worker thread, where a pending native read also ends the process
- *   ("Napi::Error").
- *
- * The second case relies on the worker's `exit` event, which `Worker.terminate()` does not emit
- * (docs/engines.md).
+ * - Sockets dropped by the program are collected in any order.
+ * - A worker thread may end with open sockets; a pending native read then ends the process, too
+ *   ("Napi::Error"). This relies on the worker's `exit` event, which `Worker.terminate()` does not emit
+ *   (docs/engines.md).
  */
 import type { NativeEvent, NativeObserver, NativeSocket } from "./native.js";
 

@@ -47,7 +47,6 @@ export class Monitor {
     this.#read();
   }
 
-  /** Reads on ticks only. */
   unref(): void {
     this.#referenced = false;
   }

@@ -138,7 +138,6 @@ export class Sender {
     this.#alone = false;
   }
 
-  /** A REQ or REP received a message and may send one. */
   turn(): void {
     this.#credit = 1;
   }

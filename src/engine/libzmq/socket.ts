@@ -422,8 +422,8 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
 
   #monitorOnEvent = (event: NativeEvent): void => {
     if (event.type === "close" && event.address !== undefined) this.#nativeEndpoints.released(event.address);
-    // A new peer's pipe waits for a call into libzmq: until then a bound SUB sends no subscriptions, and a
-    // ROUTER does not know its peer. Reading `readable` alone would take a waiting read's edge.
+    // Until a call into libzmq a bound SUB sends a new peer no subscriptions, and a ROUTER does not know it.
+    // Reading `readable` alone would take a waiting read's edge.
     if (event.type === "handshake") this.#listen();
     for (const each of this.#peers.eventsFor(event)) this.#listener.engineOnEvent(each);
   };

@@ -55,7 +55,6 @@ let lingering = 0;
 const ROUTED_COMMANDS: ReadonlySet<string> = new Set(["SUBSCRIBE", "CANCEL", "JOIN", "LEAVE"]);
 
 export interface ConnectionEffects {
-  /** @returns the pipe to carry, or the reason for a refusal */
   connectionOnReady(connection: Connection, metadata: Metadata): Pipe | Fault;
   connectionOnFault(connection: Connection, fault: Fault): void;
   connectionOnFlushed(connection: Connection): void;
@@ -175,7 +174,6 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     return this.#credentials;
   }
 
-  /** Whether the peer takes subscriptions as commands (37/ZMTP). */
   get commands(): boolean {
     return this.#handshake.minor >= 1;
   }

@@ -1,6 +1,5 @@
 /**
- * Datagram endpoints: a RADIO connects to an address or multicast group, a DISH or DGRAM binds to one. Each
- * endpoint is one pipe with its own link.
+ * Datagram endpoints, each one pipe with its own link.
  *
  *   pipe.out -> link -> one datagram per message
  *   pipe.in  <- link <- datagrams of joined groups; without room they are dropped and counted (`invalid.full`)

@@ -5,7 +5,7 @@
  *       ^                        |                       |
  *       +------- back-off -------+--------- lost --------+
  *
- * Each attempt resolves the name again. A pipe that outlives its connection continues with the next.
+ * Each attempt resolves the name again.
  */
 import { NotSupportedError, type ShoalError, TransportError } from "../../core/errors.js";
 import { schemeOf } from "../../core/schemes/scheme.js";
@@ -341,7 +341,7 @@ class Dialer implements Dialling {
       this.#cancel = undefined;
       if (this.#stopped) return;
       const fault = result instanceof DialFault ? this.#endpoints.refused(this, result.fault) : undefined;
-      if (this.#stopped) return; // A listener has stopped the dialer.
+      if (this.#stopped) return;
       if (result instanceof Error) this.#retry(fault ?? transportError(result, "connect to", this.endpoint));
       else this.#endpoints.dialled(this, result);
     });

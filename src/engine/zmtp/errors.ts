@@ -25,7 +25,6 @@ export function transportError(cause: unknown, doing: string, endpoint: string):
   return new TransportError(code, `Cannot ${doing} ${endpoint}: ${reason}`, { cause, endpoint });
 }
 
-/** @param address the peer's */
 export function faultEvents(
   fault: Fault,
   endpoint: string,

@@ -15,8 +15,7 @@
  * next message. A further message postpones it if input came in between. Input alone may answer an earlier
  * message, and does not cancel it.
  *
- * A peer silent for its own time to live is gone, too. Silence means nothing while this side has paused
- * reading.
+ * A peer silent for its own time to live is gone, too. Silence means nothing while reading is paused.
  */
 import { encodeCommand } from "./codec/command.js";
 

@@ -1,7 +1,7 @@
 /**
- * Peers in the same process. Within a thread, a message is written to the sender's slab, and read in place.
- * Messages to another thread are copied once (threads/port-link.ts). Both sides share one queue with the sum
- * of their high-water marks.
+ * Peers in the same process. Within a thread, a message is written to the sender's slab, and read in place;
+ * another thread gets a copy (threads/port-link.ts). Both sides share one queue with the sum of their
+ * high-water marks.
  */
 import { allocate } from "../../core/memory.js";
 import type { StreamFault } from "./codec/in-stream.js";
@@ -429,7 +429,6 @@ export class InprocPeers implements InprocTarget<InprocDial> {
   }
 
   #join(dial: InprocDial, port: ThreadPort, peer: Peer, marks: ReceiveMarks): void {
-    // Another peer may have joined meanwhile.
     const fault = this.#peers.refuse(peer, dial.pipe);
     if (fault !== undefined) {
       port.post(refusal(fault));

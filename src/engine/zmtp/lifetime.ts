@@ -1,8 +1,7 @@
 /**
- * Keeps the process alive for a socket, and sends accepted messages when the process ends without `close`.
- *
- * Only EventLoopRef's timer keeps the process alive. A process with nothing left to do waits for unsent
- * messages within their linger. `process.exit` cannot wait: the kernel gets what it takes at once.
+ * Keeps the process alive for a socket, and sends accepted messages when the process ends without `close`:
+ * within their linger, or on `process.exit` what the kernel takes at once. Only EventLoopRef's timer keeps
+ * the process alive.
  */
 
 import type { OptionValues } from "../../core/option-table.js";

@@ -1,6 +1,6 @@
 /**
- * The parts of a context that not every program needs: Node.js has all (node-parts.ts), a page those that its
- * program imports (browser/parts.ts).
+ * The parts of a context that not every program needs: Node.js has all (node-parts.ts), a page those it
+ * imports (browser/parts.ts).
  */
 import type { SocketTypeName } from "../../core/socket-type.js";
 import type { EngineListener, EngineSocket } from "../engine.js";

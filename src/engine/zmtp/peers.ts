@@ -53,7 +53,6 @@ const CONVERSES: readonly SocketTypeName[] = [
   "Peer",
   "Channel",
 ];
-/** Receive-only types. */
 const LISTENS: readonly SocketTypeName[] = ["Pull", "Subscriber", "XSubscriber", "Gather", "Dish"];
 
 interface Leaving {
@@ -135,7 +134,6 @@ export class Peers implements PeerProperties {
     };
   }
 
-  /** @param pipe the peer's existing pipe, if any */
   refuse(peer: Peer, pipe: Pipe | undefined): Fault | undefined {
     const { type, routing } = this.#state;
     // libzmq, too, accepts any peer without a socket type.

@@ -24,8 +24,8 @@ const FLUSH_BYTES = 65_536;
 /** For large messages, each of which would be a separate write. */
 const FLUSH_LARGE_BYTES = 262_144;
 /**
- * Bytes to send before a full queue has room again, unless it is half empty first: a program that refills
- * half a queue of large messages would write nothing meanwhile.
+ * Bytes to send before a full queue has room again, unless it is half empty first: a refill of half a queue
+ * of large messages would write nothing meanwhile.
  */
 const ROOM_BYTES = 2_000_000;
 /** Bytes from which a waiting send halves the mark: a long queue's messages leave the processor's caches. */
@@ -36,7 +36,6 @@ const SHORT_FOR_BYTES = 1_073_741_824;
 /** Messages that may exceed the mark to fill a write. */
 const GATHER = 64;
 
-/** A connection, or the other end within the process. */
 export interface Link {
   /** The link flushes by itself later. */
   readonly blocked: boolean;
@@ -130,7 +129,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   ended = false;
   /** ms left to send a disconnected pipe's queue. */
   leaving: number | undefined = undefined;
-  /** Gets no new messages (peers.ts). */
   released = false;
   dirty = false;
   mute = false;
@@ -334,7 +332,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.queuedMore(messages);
   }
 
-  /** For a new connection, before all messages. */
   sendFirst(bytes: Uint8Array): void {
     this.encoder.encodeRaw(bytes);
     this.out.addFirst(this.encoder, 0);
@@ -597,8 +594,8 @@ export function limitOf(highWaterMark: number): number {
 }
 
 /**
- * Pipes with new messages, flushed at the end of the turn. `nextTick` runs after settled promises, so a loop
- * of `await send(…)` fills a batch; from a microtask each message would be a separate write.
+ * Pipes with new messages, flushed by `nextTick`, after settled promises: a loop of `await send(…)` fills a
+ * batch. From a microtask each message would be a separate write.
  */
 let dirty: Pipe[] = [];
 let spare: Pipe[] = [];

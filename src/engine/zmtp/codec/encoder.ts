@@ -73,7 +73,6 @@ export function retireSlab(slab: Slab): void {
 }
 
 const copiedHeader = Buffer.alloc(LONG_HEADER);
-/** Memory of copied large frames. */
 let copies: PooledBuffer[] | undefined;
 
 /** Large bodies are copied to memory that is reused once every queue has sent them. */
@@ -227,7 +226,6 @@ export class Encoder {
     return parts;
   }
 
-  /** An idle pipe holds no slab. */
   releaseSlab(): void {
     const { slab } = this;
     if (slab.refs > 0) return;

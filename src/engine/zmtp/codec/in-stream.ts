@@ -622,7 +622,6 @@ export class Run {
   position: number;
   readonly end: number;
   list: FrameList | undefined = undefined;
-  /** Counted for this run. */
   pooled: PooledBuffer | undefined;
   /** The bytes have no other reader. */
   readonly own: boolean;

@@ -131,7 +131,6 @@ export class OutQueue {
     this.frames += frames;
   }
 
-  /** For example a new connection's subscriptions. */
   addFirst(encoder: Encoder, messages: 0 | 1): void {
     const waiting: Segment[] = [];
     for (let segment = this.#segments.shift(); segment !== undefined; segment = this.#segments.shift())
@@ -146,7 +145,6 @@ export class OutQueue {
    * Puts whole messages in flight until they reach `maxBytes`: the next connection would get the rest of a
    * cut one as a message. Messages in transferred memory are dropped (`detached`).
    *
-   * @returns all segments in flight
    * @throws TypeError when a piece of a stream is detached
    */
   take(maxBytes: number): readonly Segment[] {

@@ -8,7 +8,7 @@
  * header. A frame over 1 MiB gets all its memory once a share has arrived (`grownSize`).
  *
  * Unfilled memory of all frames is bounded, because a peer obtains it by declaring lengths. Past the bound a
- * frame gets a small buffer, then twice its received bytes. Frames larger than the bound grow 16-fold.
+ * frame gets a small buffer, then twice its received bytes.
  */
 
 import { allocate } from "../../../core/memory.js";
@@ -87,7 +87,6 @@ export class SplitFrame<F extends string> {
     return this.#body !== undefined && this.#need >= LARGE;
   }
 
-  /** Call `filled` after a read into it. */
   memory(): Uint8Array | undefined {
     if (this.#body === undefined || this.#need - this.#have < DIRECT) return undefined;
     // On failure the next chunk is refused.
@@ -188,7 +187,6 @@ export class SplitFrame<F extends string> {
     return undefined;
   }
 
-  /** Undefined: allocation failed. */
   #bodyOf(size: number): Buffer | undefined {
     const body = this.#body as Buffer;
     if (size <= body.length) return body;

@@ -30,7 +30,6 @@ export interface CurveBox {
   readonly mostShort: number;
 }
 
-/** Memory for many frames at once. */
 export interface FrameMemory extends CipherMemory {
   /** @param nonce its first 16 bytes are common until the next call */
   use(key: Uint8Array, nonce: Uint8Array): void;

@@ -1,10 +1,9 @@
 /**
- * CURVE's cryptography (docs/security.md). `libsodium` does all of it in WebAssembly (libsodium.ts); the
- * optional `sodium-native` seals and opens long texts. A native call takes as long as a text of some 300
- * bytes (bench/micro/curve.js), so short frames stay in WebAssembly.
+ * CURVE's cryptography (docs/security.md): `libsodium` in WebAssembly (libsodium.ts); the optional
+ * `sodium-native` seals and opens long texts, since a native call takes as long as a text of some 300 bytes
+ * (bench/micro/curve.js).
  *
- * Both load with the first socket with CURVE. Compiling WebAssembly takes a promise, so handshakes wait
- * (mechanism.ts).
+ * Both load with the first socket with CURVE, for which handshakes wait (mechanism.ts).
  */
 import { quoted } from "../../../core/arguments.js";
 import { InvalidArgumentError, NotSupportedError } from "../../../core/errors.js";
@@ -44,13 +43,13 @@ let loaded: CurveBox | undefined;
 let loading: Promise<void> | undefined;
 
 /**
- * Loads the primitives once per thread. `SHOAL_CURVE` is `libsodium` without native code, or `sodium` with
- * it; by default `sodium-native` is used if it loads.
+ * Loads the primitives once per thread. `SHOAL_CURVE` is `libsodium` or `sodium`; by default `sodium-native`
+ * is used if it loads.
  *
  * @returns `undefined` once loaded; else a promise, which rejects with NotSupportedError
  * `ERR_ENGINE_UNAVAILABLE`
- * @throws InvalidArgumentError `EINVAL` for another `SHOAL_CURVE`
- * @throws NotSupportedError `ERR_ENGINE_UNAVAILABLE` for `sodium` if it fails to load
+ * @throws InvalidArgumentError `EINVAL` for another `SHOAL_CURVE`; NotSupportedError `ERR_ENGINE_UNAVAILABLE`
+ * for `sodium`
  */
 export function loadCurveBox(): Promise<void> | undefined {
   if (loaded !== undefined) return undefined;

@@ -3,9 +3,8 @@
  *
  *   start -- HELLO, send WELCOME --> welcome sent -- INITIATE --> (asks: asking -- allowed -->) send READY -> over
  *
- * RFC 26 lets a server forget a client between HELLO and INITIATE, and recover its state from the cookie.
- * This server keeps the state, and discards the cookie's key at once. Only this cookie passes, once, on this
- * connection, so a recorded INITIATE opens nothing.
+ * Unlike RFC 26's, this server keeps its state between HELLO and INITIATE, and discards the cookie's key at
+ * once, so a recorded INITIATE opens nothing.
  *
  * Without a hook all clients with the server's key may connect, as with libzmq.
  */
@@ -189,8 +188,7 @@ export class CurveServer implements Mechanism {
     const plain = openBox(this.#box, box, nonce(NonceText.initiate, short), key);
     if (plain === undefined) return this.#fail("ERR_ZMTP_CRYPTOGRAPHIC", "INITIATE does not open");
 
-    // Only the vouch proves C. It seals C' and S, so that another server of this client cannot reuse it.
-    // (libzmq ignores S.)
+    // Only the vouch proves C. It seals C' and S, so that another server cannot reuse it. (libzmq ignores S.)
     const client = plain.subarray(0, KEY_LENGTH);
     const vouchKey = this.#box.agree(client, state.transient.secretKey);
     if (vouchKey === undefined) return this.#fail("ERR_ZMTP_KEY_EXCHANGE", "INITIATE has no usable key");

@@ -68,7 +68,6 @@ export interface CipherMemory {
 
 export interface FrameSealer {
   seal(segments: readonly Segment[]): Buffer;
-  /** @returns the connection's fault */
   open(bytes: Uint8Array, stream: InStream, length?: number): StreamFault | Fault | undefined;
 }
 
@@ -91,7 +90,6 @@ export interface FrameCipher {
   open(sealed: Uint8Array, from: number, to: number, plain: Uint8Array, at: number): number | Fault;
   /** Longest plain body for the cipher's memory, in bytes; negative: no such memory. */
   readonly mostShort: number;
-  /** `undefined`: no such memory. */
   memory(use: "seal" | "open"): CipherMemory | undefined;
 }
 

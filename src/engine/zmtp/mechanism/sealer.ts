@@ -234,7 +234,6 @@ export class Sealer implements FrameSealer {
     return undefined;
   }
 
-  /** At least one frame. */
   #shortEnd(bytes: Uint8Array, start: number, end: number, most: number, memory: CipherMemory): number {
     let position = start;
     while (position < end) {

@@ -62,7 +62,6 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
   readonly #sessions = new Map<Pipe, Subscriber>();
   /** Prefixes of departed peers, and whether the program is told. */
   readonly #leaving = new RingBuffer<Iterator<[prefix: string, isReported: boolean], void>>(2);
-  /** Prefixes in `#leaving`. */
   #toRemove = 0;
   #stepIsDue = false;
   /** Requested by peers while the program decides (manual). */

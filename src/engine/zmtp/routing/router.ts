@@ -128,7 +128,6 @@ export class RouterRouting extends Routing implements PeerQueues {
   protected find(id: OutgoingFrame): Pipe | undefined {
     const bytes = typeof id === "string" ? Buffer.from(id) : id;
     const pipe = this.#byObject.get(bytes);
-    // The program may have changed the object.
     if (pipe?.routingId !== undefined && isSameId(bytes, pipe.routingId)) return pipe;
     return this.#byId.get(keyOf(bytes));
   }

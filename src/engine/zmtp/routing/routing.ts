@@ -91,7 +91,6 @@ export abstract class Routing {
     return undefined;
   }
 
-  /** Called before the peer's pipe is added. */
   refuse(_peer: Peer, _pipe: Pipe | undefined): Fault | undefined {
     return undefined;
   }
@@ -118,7 +117,6 @@ export abstract class Routing {
   /** Called when a release starts or is undone. */
   released(_pipe: Pipe, _released: boolean): void {}
 
-  /** If the type allows it. */
   move(_from: Pipe): void {}
 
   tooManyOrphans(): boolean {

@@ -20,7 +20,6 @@ export class ServerRouting extends Routing implements PeerQueues {
     return this.#in.readable;
   }
 
-  /** As in ROUTER, any message is accepted. */
   get writable(): boolean {
     return true;
   }

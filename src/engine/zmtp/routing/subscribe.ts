@@ -242,7 +242,6 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
     return this.#prefixes.has(keyOf(topic));
   }
 
-  /** In the format of the peer's version. */
   protected frameOf(pipe: Pipe, on: boolean, prefix: Buffer): Buffer {
     if (pipe.peer?.commands === true) return commandFrame(encodeCommand(on ? "SUBSCRIBE" : "CANCEL", prefix));
     return messageFrame(Buffer.concat([Buffer.of(on ? 1 : 0), prefix]));

@@ -1,11 +1,10 @@
 /**
  * Prefixes and their subscribers. Pure.
  *
- * A topic is looked up once for each length of prefixes, so the cost does not grow with the number of
- * subscriptions (bench/micro/subscriptions.js).
+ * A topic is looked up once for each length of prefixes, whatever the number of subscriptions
+ * (bench/micro/subscriptions.js).
  *
- * Subscribing twice counts once, as in libzmq (37/ZMTP would have the publisher count, and leak after a lost
- * CANCEL).
+ * Subscribing twice counts once, as in libzmq; by 37/ZMTP a lost CANCEL would leak.
  */
 import { SteadyMap } from "../../../core/collections/steady-map.js";
 import { keyOf } from "../../../core/memory.js";
@@ -158,7 +157,6 @@ const FIRST_ROOM = 8;
 export class LengthSet {
   size = 0;
   #sorted = new Uint32Array(FIRST_ROOM);
-  /** Prefixes of each length. */
   #counts = new Uint32Array(FIRST_ROOM);
 
   at(index: number): number {
@@ -245,8 +243,8 @@ interface Entry {
 }
 
 /**
- * Finds long prefixes in one pass over a topic, which hashes all its prefixes. A peer with thousands of
- * different lengths costs a publication microseconds, not milliseconds.
+ * Finds long prefixes in one pass over a topic: thousands of different lengths cost a publication
+ * microseconds, not milliseconds.
  */
 class LongPrefixes {
   #byHash = new Map<number, Entry[]>();

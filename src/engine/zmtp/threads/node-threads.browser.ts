@@ -74,7 +74,6 @@ function parts(): { readonly locks: Locks; open(name: string): Channel } {
   };
 }
 
-/** Releases of the locks of bound names. */
 const heldNames = new Map<string, () => void>();
 
 /** @returns whether the name was free; it is then held until its release, or this page's or worker's end */

@@ -1,7 +1,7 @@
 /**
  * Carries words and ports between threads of Node.js (thread-names.ts) on a BroadcastChannel. Only the port
- * beneath it can transfer a MessagePort, to exactly one listening thread, so each handover has a separate
- * channel. Bun and Deno lack that port.
+ * beneath it, which Bun and Deno lack, can transfer a MessagePort, to exactly one listening thread. So each
+ * handover has a separate channel.
  */
 import type { BroadcastChannel } from "node:worker_threads";
 import { portBeneath } from "../../../core/node-internals.js";

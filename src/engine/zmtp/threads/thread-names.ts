@@ -91,7 +91,6 @@ export class ThreadNames {
   readonly #others = new Set<string>();
   readonly #seeks = new Set<Seek>();
   readonly #offers = new Map<string, { readonly name: string; readonly cancel: () => void }>();
-  /** Ranks by name. */
   readonly #asking = new Map<string, number>();
   /** Until then the other thread may still bind the name. */
   #grants: { readonly name: string; readonly rank: number; readonly until: number }[] = [];

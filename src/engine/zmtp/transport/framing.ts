@@ -33,7 +33,6 @@ export interface Framing {
   readonly mechanism: Mechanism["name"];
   /** No handshake: the first message of each side is its routing id. */
   readonly bare: boolean;
-  /** The peer has closed the transport. */
   readonly closed: boolean;
   /** Ends the connection; frames decoded before are valid. */
   readonly fault: Fault | StreamFault | undefined;

@@ -86,7 +86,6 @@ function suspectOf(error: unknown, place: Place, attempt: number): string {
   throw error;
 }
 
-/** @throws the bind's error */
 function free({ endpoint, path }: Place, suspect: string, answer: Answer, error: unknown): void {
   if (answer === "listens") throw error;
   if (answer === "gone") return;

@@ -8,7 +8,6 @@ import { makeRawServer, makeServer, plainAddress } from "./server.js";
 import { dialTcp, listenTcp, listenTcpSync, tune } from "./tcp-socket.js";
 import type { Acceptor, Stream, Transport, TransportOptions } from "./transport.js";
 
-/** @param peer if known */
 function prepare(
   socket: Socket,
   reader: Reader,

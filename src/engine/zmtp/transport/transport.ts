@@ -46,7 +46,6 @@ export type TransportOptions = Readonly<OptionValues> & {
   readonly live?: Readonly<OptionValues> | undefined;
 };
 
-/** The transport's handshake failed. */
 export class DialFault extends Error {
   readonly fault: Fault;
 
@@ -60,7 +59,6 @@ export interface Acceptor {
   accepted(stream: Stream): void;
   /** Asked before the stream exists. */
   admits?(address: string): boolean;
-  /** @param address of the peer */
   refused?(address: string, fault: Fault): void;
   failed(error: ShoalError): void;
 }

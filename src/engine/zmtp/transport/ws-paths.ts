@@ -5,8 +5,7 @@
  *             |                         `- refused: an answer with the reason, then the end
  *             +--late, or too many at once--> the end
  *
- * The server gets connections by its event "connection", so its timeouts do not work: handshakeInterval is
- * kept here.
+ * Timeouts of the server do not work with streams from outside, so handshakeInterval is kept here.
  */
 import type { X509Certificate } from "node:crypto";
 import type { Server as HttpServer, IncomingMessage, ServerResponse } from "node:http";

@@ -8,8 +8,6 @@
  * In pieces of ZMTP's stream (subprotocol.ts) payloads pass unchanged; a text message is the peer's limit, or
  * its end (docs/spec/ws.md).
  *
- * Only the last ping of a chunk is answered (RFC 6455, Ping).
- *
  * Processor time per message against the package `ws` 8.23, Node.js 20:
  *
  *                         encode, shoal   ws        decode, shoal   ws
