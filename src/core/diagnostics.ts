@@ -27,7 +27,6 @@ export const MESSAGE_TRACED: Channel = channel("shoal.message.traced");
 
 export type Wrapper = <T>(run: () => T) => T;
 
-/** Start and end publish this object. */
 export class Operation {
   error: unknown = undefined;
   readonly #end: Channel;
@@ -182,7 +181,6 @@ export function startRequest(
   return operation;
 }
 
-/** Ends the operation with the streamed reply. */
 export function endedWith<T>(
   parts: AsyncIterableIterator<T, undefined>,
   operation: Operation,

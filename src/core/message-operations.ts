@@ -3,8 +3,6 @@
  *
  *   publish, sendTo, send, query ── start: a subscriber sets a context ── item with it, to nodes that take contexts ── end
  *   item with a context ── kept with the message ── start ── handler ── end; or receive, where the program reads it
- *
- * Without subscribers a message costs one check at each end.
  */
 import { isBytes } from "./bytes.js";
 import {

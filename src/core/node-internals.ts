@@ -60,7 +60,6 @@ export function readInto(
 }
 
 export interface AcceptedHandle {
-  /** Present if streams can read into given memory. */
   readonly useUserBuffer?: unknown;
   getpeername?(out: { address?: string; port?: number }): number;
   reset?(closed: () => void): number;

@@ -124,7 +124,6 @@ export function hasOption(type: SocketTypeName, name: string): name is OptionNam
   return spec.on === undefined || spec.on.includes(type);
 }
 
-/** Options hidden from logs. */
 const SECRETS: readonly OptionName[] = [
   "curveSecretKey",
   "plainPassword",

@@ -2,7 +2,6 @@
 export interface TlsCertificate {
   /** Followed by its intermediate certificates. */
   readonly cert: string;
-  /** Its private key. */
   readonly key: string;
   /** Decrypts `key`. */
   readonly passphrase?: string;
@@ -43,7 +42,6 @@ function isPem(value: unknown): value is string {
   return typeof value === "string" && Buffer.byteLength(value) <= MAX_PEM_BYTES;
 }
 
-/** A certificate without its key, or a key without its certificate. */
 export function tlsFault(has: (name: string) => boolean): { option: string; message: string } | undefined {
   if (has("tlsCert") === has("tlsKey")) return undefined;
   const [option, missing] = has("tlsCert") ? ["tlsCert", "tlsKey"] : ["tlsKey", "tlsCert"];

@@ -5,7 +5,6 @@ import { AbortedError, InvalidArgumentError, type ShoalError } from "./errors.js
 /** ms; a longer timer would fire at once. */
 export const MAX_TIMEOUT = 2_147_483_647;
 
-/** Options of every waiting call. */
 export interface WaitOptions {
   /** Ends the wait with an `AbortError` (code `ABORT_ERR`). */
   readonly signal?: AbortSignal | undefined;

@@ -11,7 +11,7 @@ const ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ
 const VALUES = new Int8Array(128).fill(-1);
 for (let i = 0; i < ALPHABET.length; i++) VALUES[ALPHABET.charCodeAt(i)] = i;
 
-/** @param bytes a length divisible by 4, not 0 @throws InvalidArgumentError `EINVAL` for another length */
+/** @param bytes a length divisible by 4, not 0 @throws InvalidArgumentError `EINVAL` */
 export function encodeZ85(bytes: Uint8Array): string {
   if (!isBytes(bytes)) {
     throw new InvalidArgumentError(`Z85 encodes bytes; got ${typeof bytes}`);

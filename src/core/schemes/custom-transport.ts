@@ -3,7 +3,6 @@ import { quoted } from "../arguments.js";
 import { InvalidArgumentError } from "../errors.js";
 import type { Scheme } from "./scheme.js";
 
-/** One connection of a registered transport. */
 export interface TransportStream {
   /** Bytes in both directions, in order; reserved for the engine. */
   readonly stream: Duplex;
@@ -14,7 +13,6 @@ export interface TransportStream {
 }
 
 export interface TransportAcceptor {
-  /** A peer has connected. */
   accepted(stream: TransportStream): void;
   /** A peer could not be accepted; the socket emits `accept:error`. */
   failed(error: Error): void;

@@ -1,5 +1,5 @@
 /**
- * The schemes of endpoints and their check, shared by `bind` and `connect`, the command line and configurations.
+ * The schemes of endpoints and their check.
  *
  *   tcp://HOST:PORT      host-port.ts; tls:// has the same addresses
  *   ws://HOST:PORT/PATH  ws.ts; wss:// has the same
@@ -53,7 +53,6 @@ export function knownSchemes(): readonly string[] {
   return [...SCHEMES.keys(), ...customSchemes()];
 }
 
-/** Only three socket types use udp. */
 const REACHING: readonly Scheme[] = [...SCHEMES.values()].filter(
   (scheme) => scheme.reachesProcesses && scheme !== UDP,
 );
