@@ -1,6 +1,6 @@
 /**
- * One-to-one messages: to a client of another node, whose link acknowledges that it was handed over, or to one of this node; and those that
- * arrive. A node that gets one for a client that it does not have returns CLOSED, so that the next send fails at once.
+ * One-to-one messages: to a client of another node, whose link acknowledges it, or of this node; and received ones. A
+ * node without the client returns CLOSED, so that the next send fails at once.
  */
 import { checkCallOptions, describe } from "../../core/arguments.js";
 import {
@@ -34,12 +34,11 @@ import { MessageKind, type MessageLinks, type SendResult } from "./parts.js";
 import type { MessagingState } from "./state.js";
 import type { WaitingSends, WaitResult } from "./waiting-sends.js";
 
-/** ms until a one-to-one message is acknowledged, unless it is given another time. */
 const SEND_TO_TIMEOUT = 10_000;
-/** Under which one-to-one messages are counted. */
+/** Prefix under which links count one-to-one messages. */
 const DIRECT_PREFIX = "$direct";
 
-/** Where a one-to-one message goes. */
+/** Destination of a one-to-one message. */
 export interface Recipient {
   readonly node: string;
   /** Its number there. */
@@ -55,7 +54,7 @@ export class DirectMessages {
   readonly #addresses: Addresses<MessageClient>;
   readonly #deliveries: Deliveries;
   readonly #waiting: WaitingSends;
-  /** Messages that links have and that are not acknowledged. */
+  /** Unacknowledged messages on links. */
   readonly #pending = new PendingCalls({ maxPending: Infinity, maxPendingBytes: Infinity });
   readonly #reader = new ItemReader();
   sent = 0;
@@ -70,7 +69,7 @@ export class DirectMessages {
     this.#waiting = state.waiting;
   }
 
-  /** Messages that links have and that are not acknowledged. */
+  /** Unacknowledged messages on links. */
   get pending(): number {
     return this.#pending.size;
   }
@@ -115,7 +114,7 @@ export class DirectMessages {
     let result: SendResult | WaitResult = this.#waiting.has(node) ? "full" : send(data);
     if (result === "full") {
       this.#checkWaiting(bytes);
-      // A copy: the program may use its bytes again.
+      // A copy: the program may reuse its bytes.
       const own = typeof data === "string" ? data : Buffer.from(data);
       result = await this.#waiting.wait(node, bytes, timeout, () => send(own));
     }
@@ -133,7 +132,7 @@ export class DirectMessages {
     return delivered;
   }
 
-  /** Settles when a node has acknowledged the message that was just given to its link. */
+  /** Settles when a node has acknowledged the message just given to its link. */
   #whenDelivered(node: string, deadline: number): Promise<void> {
     const timeout = deadline === Infinity ? -1 : Math.max(0, deadline - performance.now());
     const pending = this.#pending.add<void>(

@@ -27,10 +27,10 @@ export const SUBTOPIC = 1;
 export const RETAIN = 2;
 export const CLIENT = 4;
 export const ORIGIN = 8;
-/** The topic is a number (topic-aliases.ts); a number, and the name that it stands for from now on. */
+/** The topic is a number (topic-aliases.ts); a number, and the name that it has from now on. */
 export const ALIAS = 16;
 export const DEFINE = 32;
-/** A context goes with it. */
+/** With a context. */
 export const CONTEXT = 64;
 const KNOWN = SUBTOPIC | RETAIN | CLIENT | ORIGIN | ALIAS | DEFINE | CONTEXT;
 export const CLOSED = 0x80;
@@ -51,7 +51,7 @@ export function encodeName(name: string): Buffer {
   return encoded;
 }
 
-/** Bytes of data: of a text as UTF-8. */
+/** UTF-8 of a text. */
 export function dataBytes(data: string | Uint8Array): number {
   return typeof data === "string" ? Buffer.byteLength(data) : data.length;
 }
@@ -72,7 +72,7 @@ function writeContext(into: Buffer, context: Uint8Array, offset: number): number
   return at + context.length;
 }
 
-/** The flags of an item that has its topic's name. */
+/** Of an item with its topic's name. */
 export function publishFlags(
   client: number,
   origin: string | undefined,
@@ -85,7 +85,7 @@ export function publishFlags(
   return stamp === 0 ? flags : flags | RETAIN;
 }
 
-/** Bytes of an item in front of its data. */
+/** Bytes before the data. */
 export function publishHeadBytes(flags: number, topic: Buffer, subtopic: Buffer | undefined): number {
   let bytes = 1 + topic.length;
   if ((flags & CLIENT) !== 0) bytes += CLIENT_BYTES;
@@ -94,7 +94,7 @@ export function publishHeadBytes(flags: number, topic: Buffer, subtopic: Buffer 
   return subtopic === undefined ? bytes : bytes + subtopic.length;
 }
 
-/** Writes what stands in front of the data. @param alias with ALIAS or DEFINE @param context with CONTEXT @returns where it ends */
+/** Writes the head. @param alias with ALIAS or DEFINE @param context with CONTEXT @returns its end */
 export function writePublishHead(
   into: Buffer,
   flags: number,
@@ -124,13 +124,13 @@ export function writePublishHead(
 }
 
 /**
- * A whole item, with its topic's name, in memory of its own.
+ * A whole item, with its topic's name, in separate memory.
  *
- * @param client who publishes, on its node
- * @param origin its node, where that is another one than the sender's
+ * @param client the publisher, on its node
+ * @param origin its node, unless that is the sender
  * @param topic `encodeName` of it
- * @param subtopic the same
- * @param stamp of a retained value; 0: it is not retained
+ * @param subtopic `encodeName` of it
+ * @param stamp of a retained value; else 0
  * @param context of a trace
  */
 export function encodePublish(
@@ -154,7 +154,6 @@ function writeStamp(into: Buffer, stamp: number, offset: number): number {
   return into.writeUInt32BE(stamp % 0x1_0000_0000, offset + 4);
 }
 
-/** Bytes of a DIRECT item. */
 export function sizeOfDirect(
   client: number,
   subtopic: Buffer | undefined,
@@ -188,7 +187,7 @@ export function encodeDirect(
   return item;
 }
 
-/** @param client of the sender, which does not have it */
+/** @param client that the sender does not have */
 export function encodeClosed(client: number): Buffer {
   const item = Buffer.allocUnsafe(1 + CLIENT_BYTES);
   item[0] = CLOSED;
@@ -230,7 +229,7 @@ export class ItemReader {
     return this.item[this.at++] as number;
   }
 
-  /** 32 bits at most, in as few bytes as it takes. */
+  /** At most 32 bits, in as few bytes as possible. */
   varint(): number {
     let value = 0;
     let scale = 1;
@@ -275,7 +274,7 @@ export class ItemReader {
     return this.item.toString("hex", this.at - ORIGIN_BYTES, this.at);
   }
 
-  /** Looks where a name is: `nameStart`, `nameEnd`. Its bytes are not checked. */
+  /** Sets `nameStart` and `nameEnd`; the bytes are not checked. */
   skipName(): void {
     const bytes = this.varint();
     if (this.failed || bytes < 1 || bytes > 65_535 || this.at + bytes > this.end) {
@@ -300,7 +299,7 @@ export class ItemReader {
     return this.item.toString("utf8", this.nameStart, this.nameEnd);
   }
 
-  /** The context of a trace, in memory of its own; `undefined`: it is larger than one may be, and ignored. */
+  /** In separate memory; `undefined`: too large, and ignored. */
   context(): Buffer | undefined {
     this.skipName();
     const { nameStart, nameEnd } = this;
@@ -316,7 +315,7 @@ export class ItemReader {
 
 const EMPTY = Buffer.alloc(0);
 
-/** A PUBLISH item that is read; the topic stays where it is: `reader.nameStart`, `nameEnd` until `readTail`. */
+/** The topic stays in place: `reader.nameStart`, `nameEnd` until `readTail`. */
 export class PublishItem {
   readonly reader = new ItemReader();
   flags = 0;
@@ -325,12 +324,12 @@ export class PublishItem {
   origin = "";
   subtopic: string | undefined = undefined;
   stamp = 0;
-  /** -1: it has none. */
+  /** -1: none. */
   alias = -1;
   /** Of a trace. */
   context: Buffer | undefined = undefined;
 
-  /** Up to its topic. @returns whether it is well-formed so far */
+  /** Reads up to the topic. @returns whether it is well-formed so far */
   readHead(item: Buffer, at: number, end: number): boolean {
     const { reader } = this;
     reader.start(item, at, end);
@@ -347,7 +346,7 @@ export class PublishItem {
     return !reader.failed && (flags & ~KNOWN) === 0 && isClient(this.client);
   }
 
-  /** After its topic. @returns whether it is well-formed */
+  /** Reads the rest. @returns whether it is well-formed */
   readTail(): boolean {
     const { reader, flags } = this;
     if ((flags & SUBTOPIC) !== 0) this.subtopic = reader.name();
@@ -357,7 +356,7 @@ export class PublishItem {
   }
 }
 
-/** Whether a number is one of a node's own clients. */
+/** Whether a number is a node's own client. */
 export function isClient(id: number): boolean {
   return id >= 1 && id < 0x8000_0000;
 }

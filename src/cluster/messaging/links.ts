@@ -52,14 +52,14 @@ export type { LinkMember } from "./sending.js";
 
 export interface NodeLinksOptions {
   readonly self: { readonly id: string; readonly name: string };
-  /** The bus number (identity.ts). */
+  /** (identity.ts) */
   readonly busNumber: number;
   /** By priority. */
   readonly protocols: readonly LinkProtocol[];
-  /** The limit of items queued for one peer. */
+  /** Items queued for one peer. */
   readonly highWaterMark?: number | undefined;
   readonly highWaterMarkBytes?: number | undefined;
-  /** The largest item in bytes. */
+  /** Bytes. */
   readonly maxItem?: number | undefined;
   /** ms without traffic after which a connection to a peer closes. */
   readonly idle?: number | undefined;
@@ -69,13 +69,12 @@ export interface NodeLinksOptions {
 }
 
 export interface NodeLinksEffects extends MessageLinksEffects {
-  /** The live member with this id. */
   member(id: string): LinkMember | undefined;
   /** The listeners' addresses, for this node's details (advert.ts). */
   advertise(advert: string | undefined): void;
   /** No protocol reaches a live member, or a preferred protocol fails repeatedly. */
   ping(id: string): void;
-  /** A frame or an acknowledgement arrived from a peer. Must be cheap: called for each of them. */
+  /** A frame or an acknowledgement arrived from a peer. Must be cheap. */
   onHeard?(id: string): void;
   /** A connection greeted as a member but proved to be another node. */
   onKeyRefused?(id: string, connection: MessageConnection): void;
@@ -122,7 +121,7 @@ export class NodeLinks implements MessageLinks {
   #lastNamed: NamedProtocols | undefined = undefined;
   /** The sender of the current item. */
   #incoming: Receiving | undefined = undefined;
-  /** Connections whose HELLO waits for the sender to become a member. */
+  /** Connections whose HELLO waits for its sender to become a member. */
   readonly #hellos = new Set<Caller>();
   readonly #listeners: Listeners;
   readonly #droppedByPrefix = new Map<string, number>();
@@ -141,7 +140,7 @@ export class NodeLinks implements MessageLinks {
   #due: Receiving[] = [];
   #spareDue: Receiving[] = [];
   #isFlushing = false;
-  /** Whether the caller expects to call `publish` again in the next turn. */
+  /** The caller expects to call `publish` again in the next turn. */
   #publishesMore = false;
   #isAcknowledging = false;
   readonly #dueLater: Receiving[] = [];
@@ -196,7 +195,7 @@ export class NodeLinks implements MessageLinks {
   // --- Life ----------------------------------------------------------------------------------------------------------
 
   /**
-   * Opens a listener for each protocol and advertises the addresses. A listener that fails is reported and left out.
+   * Opens a listener for each protocol. One that fails is reported and left out.
    *
    * @throws the first protocol's error if none could be opened
    */
@@ -213,14 +212,14 @@ export class NodeLinks implements MessageLinks {
   }
 
   /**
-   * Called when other nodes fail to reach this one. Reopens a lost listener, such as an IPC socket removed from the
-   * file system, and advertises the new address.
+   * Called when other nodes fail to reach this one. Reopens a lost listener, such as a removed IPC socket, and
+   * advertises its new address.
    */
   checkListeners(): void {
     this.#listeners.check();
   }
 
-  /** A member changed or restarted. A `lost` member may return; a `gone` one left, was removed or was forgotten. */
+  /** `alive`: changed. `lost`: may return. `gone`: left, was removed or forgotten. */
   onMember(id: string, state: "alive" | "restarted" | "lost" | "gone"): void {
     const sending = this.#sending.get(id);
     if (state === "alive" || state === "restarted") {
@@ -431,13 +430,13 @@ export class NodeLinks implements MessageLinks {
     return !isAll && !this.#lanes.has(names) && this.#lanes.size >= MAX_LANES;
   }
 
-  /** The protocol of the peer's current item, or of its last ones; empty if none arrived. */
+  /** The protocol of the peer's current item, or of its last ones; empty without any. */
   protocolFrom(id: string): string {
     const receiving = this.#incoming?.id === id ? this.#incoming : this.#receiving.get(id);
     return receiving?.protocol ?? "";
   }
 
-  /** The error text if messages cannot be sent to a member; `undefined`: they can. */
+  /** Why messages cannot be sent to a member; `undefined`: they can. */
   reasonOf(id: string): string | undefined {
     if (this.#closing !== undefined) return "messaging is closed";
     const member = this.#effects.member(id);
@@ -556,7 +555,7 @@ export class NodeLinks implements MessageLinks {
     );
   }
 
-  /** Counts and reports the drop. An item too large for every node throws instead. */
+  /** An item too large for every node throws instead. */
   #dropTooLarge(sending: Sending, kind: number, bytes: number, prefix: string): void {
     this.#checkSize(bytes);
     this.#drop(sending, prefix);
@@ -667,7 +666,7 @@ export class NodeLinks implements MessageLinks {
     this.#due.push(receiving);
     if (this.#isAcknowledging) return;
     this.#isAcknowledging = true;
-    // After all reads of this turn: one acknowledgement for each read would cost a system call each.
+    // After all reads of this turn: an acknowledgement for each read would cost a system call.
     setImmediate(this.#acknowledgeAll);
   };
 

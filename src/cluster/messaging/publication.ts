@@ -1,9 +1,9 @@
 /**
- * A PUBLISH item that links put together: a link that has defined an alias for the topic gets that (topic-aliases.ts), the others
- * the name. What is in front of the data is encoded once for each form; the data are copied to where each link keeps them.
+ * A PUBLISH item as links send it: with an alias if the link has defined one for the topic (topic-aliases.ts), else
+ * with the name. The head is encoded once for each form; each link copies the data.
  *
- * One is used again and again: an object and a Buffer for each message were a quarter of a publisher's time
- * (`shoal bench cluster-forward`).
+ * The object is reused: an object and a Buffer for each message were a quarter of a publisher's time (`shoal bench
+ * cluster-forward`).
  */
 import {
   ALIAS,
@@ -19,7 +19,6 @@ import {
 import { TopicForm } from "./topic-aliases.js";
 import type { TopicPlan } from "./topic-plan.js";
 
-/** Bytes of an alias, at most. */
 const ALIAS_BYTES = 5;
 const FIRST_HEAD = 2_048;
 
@@ -90,7 +89,7 @@ export class Publication {
     this.contextBytes = context === undefined ? 0 : contextSize(context);
   }
 
-  /** Of the item in whatever form a link sends it, at most. */
+  /** Maximum of the item in any form. */
   get mostBytes(): number {
     return this.bytes + ALIAS_BYTES + this.contextBytes;
   }
@@ -118,7 +117,7 @@ export class Publication {
     );
   }
 
-  /** The whole item, with the topic's name, in memory that nobody changes afterwards. */
+  /** The whole item, with the topic's name, in unchanging memory. */
   item(): Buffer {
     this.#item ??= this.#encode(undefined);
     return this.#item;
@@ -148,7 +147,7 @@ export class Publication {
     );
   }
 
-  /** Lets go of the program's data. */
+  /** Frees the program's data. */
   clear(): void {
     this.data = "";
     this.#item = undefined;

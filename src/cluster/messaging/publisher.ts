@@ -1,8 +1,9 @@
 /**
- * Publishing: an item is encoded once, given to the link of each node with interest, and queued for this node's own subscriptions.
+ * Publishing: an item is encoded once, given to the link of each node with interest, and queued for this node's own
+ * subscriptions.
  *
  *   at a mark       drop: counted, and reported; wait: a copy waits for that node alone (waiting-sends.ts)
- *   a node just met, whose interest is not known: kept for it until it is (newcomer-sends.ts)
+ *   a new node without known interest: kept for it until that is known (newcomer-sends.ts)
  */
 import { systemClock } from "../../core/clock.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError, TimeoutError } from "../../core/errors.js";
@@ -24,9 +25,9 @@ import { AliasNumbers } from "./topic-aliases.js";
 import type { TopicPlans } from "./topic-plans.js";
 import type { WaitingSends, WaitResult } from "./waiting-sends.js";
 
-/** ms of publishes between two turns of the event loop. */
+/** Of publishes between turns of the event loop. */
 const PUBLISH_TIME = 1;
-/** Resolved once and for all: most publishes go to few nodes. */
+/** Resolved once for all: most publishes go to few nodes. */
 const COUNTS: readonly Promise<number>[] = Array.from({ length: 65 }, (_, count) => Promise.resolve(count));
 const NONE: readonly Subscription[] = [];
 
@@ -38,7 +39,7 @@ export class Publisher {
   readonly #deliveries: Deliveries;
   readonly #waiting: WaitingSends;
   readonly #newcomers: NewcomerSends;
-  /** Members that were just met, whose interest is not known. */
+  /** New members without known interest. */
   readonly #unsettled: ReadonlyMap<string, unknown>;
   readonly #retained: RetainedValues;
   readonly #budget = new TurnBudget(PUBLISH_TIME, systemClock);
@@ -65,7 +66,10 @@ export class Publisher {
     this.#retained = state.retained;
   }
 
-  /** @param origin where it is another node's client: its number there @param context of a trace */
+  /**
+   * @param origin for another node's client: its number there
+   * @param context of a trace
+   */
   publish(
     sender: ClusterAddress,
     topic: string,
@@ -95,7 +99,7 @@ export class Publisher {
     const stamp = retain ? this.#retained.stamp(this.#state.effects.wall()) : 0;
     const client = origin ?? sender.id;
     const publication = this.#spare ?? new Publication(plan);
-    // A protocol that dials may be the program's, and publish in turn.
+    // A dialling protocol may be the program's, and publish in turn.
     this.#spare = undefined;
     const hasNewcomers = this.#unsettled.size > 0 || !this.#newcomers.isEmpty;
     const isItem = targets.length > 0 || retain || hasNewcomers;
@@ -103,14 +107,14 @@ export class Publisher {
       const node = origin === undefined ? undefined : sender.node;
       const name = subtopic === undefined ? undefined : this.#names.subtopicName(subtopic);
       publication.set(plan, client, node, name, stamp, data, context);
-      // One that is kept is given to later subscribers, with a header of its own.
+      // A kept one is given to later subscribers, with a separate header.
       this.#state.checkSize(retain ? publication.bytes + VALUE_HEADER : publication.bytes);
       this.#aliases.look(plan);
     }
     let message: ReceivedMessage | undefined;
     let value: RetainedValue | undefined;
     if (retain || subscriptions.length > 0) {
-      // A copy: the program may use its bytes again.
+      // A copy: the program may reuse its bytes.
       const bytes = Buffer.from(data as Uint8Array);
       if (retain) value = { topic, client, subtopic, stamp, data: Buffer.from(bytes) };
       if (subscriptions.length > 0) {
@@ -119,7 +123,7 @@ export class Publisher {
       }
     }
     const bytes = isItem ? publication.bytes : (message?.bytes ?? 0);
-    // Before anything is sent or kept: a call that is refused has changed nothing.
+    // First, since a refused call must change nothing.
     if (waits && this.#isTooMuch(targets, publication, bytes, subscriptions))
       throw new InvalidStateError(
         "ERR_TOO_MANY_PENDING",
@@ -166,7 +170,7 @@ export class Publisher {
     return result;
   }
 
-  /** A loop of publishes lets the event loop turn: links, timers and heartbeats go on next to it. */
+  /** A loop of publishes must let links, timers and heartbeats run. */
   #settled(count: number): Promise<number> {
     if (this.#turn === undefined) {
       if (!this.#budget.spend()) return COUNTS[count] ?? Promise.resolve(count);
@@ -189,9 +193,11 @@ export class Publisher {
   }
 
   /**
-   * Where somebody's mark is reached, or others wait there already, or a member was just met.
+   * For recipients with a reached mark, waiting copies, or unknown interest.
    *
-   * @param before how many nodes have it already @param bytes of a copy that waits @param stamp where it is retained
+   * @param before number of nodes that have it already
+   * @param bytes of a waiting copy
+   * @param stamp of a retained message
    */
   #publishOrWait(
     targets: readonly string[],
@@ -243,12 +249,12 @@ export class Publisher {
 
   // --- Members that were just met --------------------------------------------------------------------------------------
 
-  /** Messages that wait for the interest of members that were just met. */
+  /** Messages that wait for the interest of new members. */
   get kept(): { readonly count: number; readonly bytes: number } {
     return this.#newcomers;
   }
 
-  /** The interest of a member that was just met is known, or is not waited for any longer. */
+  /** The interest of a new member is known, or no longer awaited. */
   onSettled(id: string): void {
     this.#newcomers.onSettled(id);
   }
@@ -257,7 +263,7 @@ export class Publisher {
     this.#newcomers.close();
   }
 
-  /** Whether the copies that find no room now are more than may wait. @param bytes of a copy that waits */
+  /** Whether copies without room now are more than may wait. @param bytes of a waiting copy */
   #isTooMuch(
     targets: readonly string[],
     publication: Publication,
@@ -269,7 +275,7 @@ export class Publisher {
     if (!this.#waiting.isFull(targets.length + 1, bytes)) return false;
     let copies = 0;
     for (const id of targets) {
-      // It is kept for these, once for all of them.
+      // Kept for these, once for all of them.
       if (this.#unsettled.has(id) || this.#newcomers.has(id)) continue;
       if (this.#waiting.has(id) || !this.#links.hasRoom(id, publication.mostBytes)) copies += 1;
     }
@@ -316,7 +322,7 @@ export class Publisher {
     } else if (result === "full") this.#state.dropFull(to, plan.prefix);
   }
 
-  /** Waits for the members that were just met: all of them for a publish that waits, else while it went to nobody. */
+  /** Waits for the new members: all of them with `onFull: "wait"`, else while no node got the message. */
   async #settleKept(
     count: number,
     copies: readonly Promise<boolean>[] = [],

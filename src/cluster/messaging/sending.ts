@@ -1,5 +1,5 @@
 /**
- * The sending end of a link: dials a peer by the best protocol that works, greets it, and sends what the window has.
+ * The sending end of a link: dials a peer by the best protocol that works, greets it, and sends the window's items.
  *
  *            send                          onOpen             WELCOME
  *   idle ──────────> connecting ─────────────────> greeting ─────────> up ──idle for a minute──> idle
@@ -7,8 +7,8 @@
  *    │                 v  │ v all failed                                 │ the connection ends
  *    └──nothing waits── waiting (50 ms … 2 s) <──────────────────────────┘ (dialled again at once)
  *
- * While a protocol serves that is not the first choice, those before it are tried again every 30 s; one that works takes over,
- * and the session goes on over it.
+ * While a protocol of lower priority serves, preferred ones are tried again every 30 s; one that works takes over the
+ * session.
  */
 import { describe, thrownText } from "../../core/arguments.js";
 import { backOff } from "../../core/back-off.js";
@@ -35,21 +35,20 @@ import { SentAliases, TopicForm } from "./topic-aliases.js";
 import { SendWindow, type WindowLimits } from "./window.js";
 import { decodeAck, decodeRefused, decodeWelcome, LinkFrame, type Welcome } from "./wire.js";
 
-/** Sessions that a peer may make begin on one connection. */
+/** Sessions that a peer may begin on one connection. */
 const MAX_RESETS = 2;
 
-/** A live member, as links need it. */
 export interface LinkMember {
   readonly id: string;
   readonly name: string;
-  /** Its IP address, and with its port. */
+  /** IP address, and with its port. */
   readonly host: string;
   readonly address: string;
-  /** Whether it is on this host. */
+  /** On this host. */
   readonly local: boolean;
-  /** Whether its details have come, and so what follows. */
+  /** Whether its details, and so what follows, are known. */
   readonly hasDetails: boolean;
-  /** What it has in the prop `shoal-messages`; `undefined`: it takes no messages. */
+  /** Its prop `shoal-messages`; `undefined`: it takes no messages. */
   readonly advert: string | undefined;
 }
 
@@ -102,9 +101,9 @@ interface Attempt {
   timer: RunningTimeout | undefined;
   isOpen: boolean;
   hasEnded: boolean;
-  /** What was delivered when it began to serve: where it ends with no more than that, dialling again at once may be for nothing. */
+  /** Delivered items at its start: if it ends without more, dialling again at once may be useless. */
   deliveredBefore: number;
-  /** Sessions that began on it since the peer did not have what it acknowledged. */
+  /** Sessions that began on it since the peer lacked what it acknowledged. */
   resets: number;
 }
 
@@ -114,7 +113,7 @@ interface Candidate {
   readonly where: string;
 }
 
-/** Who waits until so many items of this session were delivered. */
+/** Waits until this many items of the session were delivered. */
 interface DeliveryWaiter {
   readonly count: number;
   done(isDelivered: boolean): void;
@@ -140,9 +139,9 @@ export class Sending {
   reason = "";
   /** In the list of those that send at the end of the turn. */
   isDirty = false;
-  /** Bytes that were offered since the last flush. */
+  /** Bytes offered since the last flush. */
   #offered = 0;
-  /** Whether all of that are publications, which may wait for more; since when they do, -1: they do not. */
+  /** Whether all of them are publications, which may be batched; and since when they wait, -1: they do not. */
   #isHoldable = true;
   #heldSince = -1;
   readonly #aliases = new SentAliases();
@@ -153,21 +152,21 @@ export class Sending {
   #rounds = 0;
   #timer: NodeJS.Timeout | undefined = undefined;
   #upgrade: NodeJS.Timeout | undefined = undefined;
-  /** When each protocol failed last, by name. */
+  /** By name of the protocol: time of its last failure. */
   readonly #failedAt = new Map<string, number>();
-  /** Attempts that failed since it served, by protocol. */
+  /** By protocol: failed attempts since it served. */
   readonly #failures = new Map<string, number>();
-  /** The reason that was reported last, by protocol, since it served: further attempts that fail alike are not reported. */
+  /** By protocol: the last reported reason since it served; the same reason is not reported again. */
   readonly #reported = new Map<string, string>();
   #life = "";
   #granted = 0;
   #isSessionUp = false;
-  /** Connections in a row over which nothing was acknowledged. */
+  /** Consecutive connections without an acknowledgement. */
   #uselessInRow = 0;
   #waiters: RoomWaiter[] = [];
   /** In the order of their counts. */
   readonly #deliveries = new RingBuffer<DeliveryWaiter>(2);
-  /** Those who wait for a connection that serves. */
+  /** Callers that wait for a connection. */
   readonly #linkWaiters = new Set<() => void>();
   #usedAt: number;
   #ways: LinkWays | undefined = undefined;
@@ -186,7 +185,7 @@ export class Sending {
     this.#usedAt = performance.now();
   }
 
-  /** The protocol that serves; empty: none does. */
+  /** The serving protocol; empty: none. */
   get protocol(): string {
     return this.#current?.protocol ?? "";
   }
@@ -231,7 +230,7 @@ export class Sending {
     return true;
   }
 
-  /** The same with a publication, whose topic is an alias where the session has one. @returns whether there was room */
+  /** The topic is an alias if the session has one. @returns whether there was room */
   publish(kind: number, publication: Publication): boolean {
     const { bytes, contextBytes } = publication;
     const isTraced = contextBytes > 0 && this.takesContext(bytes + contextBytes);
@@ -256,8 +255,8 @@ export class Sending {
   }
 
   /**
-   * At the end of a turn after which more is published: whether what was offered waits for that, so that it is read in one go. To wake the peer
-   * costs it more than some hundred messages do. Not where it has read all that was sent and waits, and not where the marks come near.
+   * Whether offered items wait for those of the next turn, to be read in one go: waking a peer costs it more than some
+   * hundred messages. Not for a peer that has read everything, and not near the marks.
    */
   holds(now: number): boolean {
     if (!this.#isHoldable || !this.window.isUnderWay || !this.window.isFarFromFull) return false;
@@ -286,7 +285,7 @@ export class Sending {
     }
   }
 
-  /** Calls back when the item that was offered last was delivered, or with `false` when it is given up. */
+  /** Calls back when the last offered item was delivered, or with `false` when it is given up. */
   onDelivered(done: (isDelivered: boolean) => void): void {
     this.#deliveries.push({ count: this.window.offered, done });
   }
@@ -312,7 +311,7 @@ export class Sending {
     return new Promise((resolve, reject) => this.#waiters.push({ resolve, reject }));
   }
 
-  /** Makes the link where none stands. @returns the protocol that serves; empty: none does, or not within LINK_TIMEOUT */
+  /** Opens the link if necessary. @returns the serving protocol; empty: none, or not within LINK_TIMEOUT */
   linked(): Promise<string> {
     if (this.#current !== undefined || this.state === "closed" || this.#find().length === 0)
       return Promise.resolve(this.protocol);
@@ -342,14 +341,14 @@ export class Sending {
     for (const done of [...this.#linkWaiters]) done();
   }
 
-  /** The member's address, props or state changed, or it is back: what waits for another attempt need not. */
+  /** The member changed, or is back: the next attempt is made at once. */
   changed(): void {
     if (this.state !== "waiting" && !(this.state === "idle" && this.#isWanted)) return;
     clearTimeout(this.#timer);
     this.#connect();
   }
 
-  /** Closes the connection where nothing was sent for a while. @param idle ms */
+  /** Closes an idle connection. @param idle ms */
   closeIfIdle(now: number, idle: number): void {
     if (this.window.waiting > 0) this.#usedAt = now;
     if (this.state !== "up" || now - this.#usedAt < idle) return;
@@ -358,7 +357,7 @@ export class Sending {
     this.window.releaseSlabs();
   }
 
-  /** The peer is lost, and may come back: what the window has is kept for it. Those who wait for the peer wait no longer. */
+  /** The peer is lost, and may return: the window keeps its items, and waiting callers are released. */
   pause(): void {
     this.#disconnect();
     this.state = "idle";
@@ -367,7 +366,7 @@ export class Sending {
     this.#settleLinked();
   }
 
-  /** For good: gives up what waits. */
+  /** For good: gives up waiting items. */
   close(): void {
     this.pause();
     this.state = "closed";
@@ -399,7 +398,7 @@ export class Sending {
     this.#next();
   }
 
-  /** The ways to the peer: by priority, those that failed lately last. */
+  /** By priority; recently failed ones last. */
   #find(): Candidate[] {
     const member = this.#effects.member(this.id);
     const advert = decodeAdvert(member?.advert);
@@ -492,7 +491,7 @@ export class Sending {
     else if (attempt.isOpen) this.#greet(attempt);
   }
 
-  /** Longer after each round that failed: attempts that a busy peer cannot answer in time would keep it busy forever. */
+  /** Longer after each failed round: attempts that a busy peer cannot answer in time would keep it busy. */
   #limit(attempt: Attempt): void {
     attempt.timer?.clear();
     const limit = Math.min(DIAL_TIMEOUT * 2 ** this.#rounds, DIAL_TIMEOUT_MAX);
@@ -502,18 +501,18 @@ export class Sending {
   #onOpen(attempt: Attempt): void {
     if (attempt.hasEnded || attempt.isOpen) return;
     attempt.isOpen = true;
-    this.#limit(attempt); // For the hello, which may have to wait until its sender is a member there.
+    this.#limit(attempt); // For the hello, which may wait until its sender is a member there.
     if (attempt.connection !== undefined) this.#greet(attempt);
   }
 
   #greet(attempt: Attempt): void {
     const connection = attempt.connection as MessageConnection;
-    // Another node has that address by now.
+    // Another node has that address now.
     if (connection.nodeId !== undefined && connection.nodeId !== this.id) this.#failed(attempt, "key");
     else connection.send([this.#effects.hello(this.id, this.window)]);
   }
 
-  /** A connection has ended. Where it served and nothing waits, that is not a failure: the peer closes, or is gone. */
+  /** A connection has ended, which is no failure if it served and nothing waits. */
   #ended(attempt: Attempt, reason: string): void {
     const isServing = !attempt.hasEnded && attempt === this.#current;
     if (!isServing || this.#attempt !== undefined || this.window.waiting > 0) {
@@ -524,7 +523,7 @@ export class Sending {
     this.state = "idle";
   }
 
-  /** A way did not come about, or ended. */
+  /** A way could not be opened, or ended. */
   #failed(attempt: Attempt, reason: string): void {
     if (attempt.hasEnded) return;
     this.#drop(attempt);
@@ -552,8 +551,8 @@ export class Sending {
   }
 
   /**
-   * The second, fourth, eighth … attempt in vain is reported, so that the peer looks at its listener: a report may be lost, and each node that fails makes
-   * one.
+   * The second, fourth, eighth … failed attempt is reported, so that the peer checks its listener: a report may be
+   * lost, and each failing node sends one.
    */
   #countFailure(protocol: string): void {
     const count = (this.#failures.get(protocol) ?? 0) + 1;
@@ -568,7 +567,7 @@ export class Sending {
     this.#effects.onFailed(this, protocol, reason);
   }
 
-  /** The peer does not want this node, by whatever protocol. */
+  /** The peer refuses this node, by any protocol. */
   #refused(attempt: Attempt, reason: string): void {
     this.#drop(attempt);
     this.reason = `refused: ${reason}`;
@@ -609,7 +608,7 @@ export class Sending {
       this.#failed(attempt, "sequence");
   }
 
-  /** @returns whether so much was sent */
+  /** @returns whether this many items were sent */
   #acknowledged(delivered: number): boolean {
     if (!this.window.ack(delivered)) return false;
     this.#settleDelivered();

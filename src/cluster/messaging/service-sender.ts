@@ -1,11 +1,11 @@
 /**
- * The way of messages and queries to services: services.ts gives them, service-receiver.ts is the other end.
+ * Sends messages and queries to services, for services.ts; service-receiver.ts is the other end.
  *
  *   admitted? ── hooks of the protocol ── encoded once for each protocol ──┬── one datagram to many, where the program asks for it
  *                                                                          ├── links, an item for each service
  *                                                                          └── this node itself
  *
- * All of that is done in one go where nothing waits. What waits keeps its turn at each of its services (send-lines.ts).
+ * Without a wait all of it is done in one go. A waiting message keeps its turn at each of its services (send-lines.ts).
  */
 import { ClosedError, InvalidStateError, type ShoalError, UnroutableError } from "../../core/errors.js";
 import type { Member } from "../node/member.js";
@@ -30,14 +30,14 @@ export interface Recipients extends Means {
   readonly id: number;
   /** Of a trace. */
   readonly context: Buffer | undefined;
-  /** Nobody was selected: also for members that are not known here yet. */
+  /** Nothing was selected: also for members that are not known here yet. */
   readonly isForAll: boolean;
   readonly lines: SendLines;
-  /** Its turns, by id, where it has joined the lines of all its services; one without a turn there found its line full. */
+  /** Its turns, by id, if it has joined the lines of all its services; a service without one has a full line. */
   readonly turns?: ReadonlyMap<string, SendTurn> | undefined;
-  /** It has waited for the details of its services already. */
+  /** Whether it has waited for the details of its services. */
   readonly hasDetails?: boolean;
-  /** Whether it is still to go to a service for which it has waited. */
+  /** Whether it is still to be sent to an awaited service. */
   isWanted(service: Member): boolean;
   sent(service: Member, means: "links" | "datagram"): void;
   failed(service: Member, error: ShoalError): void;
@@ -55,9 +55,9 @@ type Outcome = ItemForms | HookAnswer | ShoalError;
 
 export class ServiceSender {
   readonly #context: ServiceContext;
-  /** It gets what this node sends to itself. */
+  /** For messages to this node itself. */
   readonly #receiver: ServiceReceiver;
-  /** By how deep in hooks of sending a message is: what a hook sends does not wait for that which waits for the hook. */
+  /** By nesting depth of send hooks: a hook's sends do not wait for the message that waits for the hook. */
   readonly #lines: SendLines[] = [];
 
   constructor(context: ServiceContext, receiver: ServiceReceiver) {
@@ -66,7 +66,7 @@ export class ServiceSender {
   }
 
   /**
-   * Where what the program sends just now has its turns.
+   * The lines of the program's current sends.
    *
    * @throws InvalidStateError `EFSM` for hooks that send within each other too deep
    */
@@ -81,10 +81,10 @@ export class ServiceSender {
   }
 
   /**
-   * Passes a payload through the hooks of sending, and hands it to each service by the best means that it may use.
+   * Passes a payload through the hooks of sending, and to each service by the best allowed means.
    *
-   * @returns what a hook answered: then it goes to none; `undefined`: none waits any more
-   * @throws VetoError of a hook, and what links throw for an item that is too large
+   * @returns a hook's answer, instead of sending; `undefined`: nothing waits any more
+   * @throws VetoError of a hook, and errors of links for an item that is too large
    */
   async send(
     services: readonly Member[],
@@ -96,7 +96,7 @@ export class ServiceSender {
     const passing = hooks.pass(ENCODING, payload, { kind, services, protocol: "", depth: lines.depth });
     let turns: ReadonlyMap<string, SendTurn> | undefined;
     try {
-      // Those that were called before this one join the lines before it.
+      // Earlier calls join the lines first.
       await undefined;
       if (passing instanceof Promise) turns = lines.joinAll(services, sizeOf(payload.data));
       const passed = passing instanceof Promise ? await passing : passing;
@@ -125,7 +125,7 @@ export class ServiceSender {
     const { admission, effects, multicast } = this.#context;
     const fits = each.byDatagram && multicast?.fits(payload.data.length) === true;
     for (const service of services) {
-      // Hooks that decide about a newcomer see its details.
+      // Hooks that decide about a new member need its details.
       const waits = admission.decides && each.hasDetails !== true;
       const verdict = (waits ? effects.whenKnown?.(service.id) : undefined) ?? admission.verdictOf(service);
       if (verdict instanceof Promise) {
@@ -144,7 +144,7 @@ export class ServiceSender {
     return tasks.length === 0 ? undefined : Promise.all(tasks);
   }
 
-  /** Hands it to services about which hooks have yet to decide. The others do not wait for that. */
+  /** For services with undecided hooks; the others do not wait for that. */
   async #sendAdmitted(
     services: readonly Member[],
     verdicts: readonly Promise<unknown>[],
@@ -160,7 +160,7 @@ export class ServiceSender {
     }
   }
 
-  /** By datagram, and by their links to those that none can be for. */
+  /** By datagram, and by link to services that a datagram cannot name. */
   async #sendByDatagram(services: readonly Member[], payload: HookPayload, each: Recipients): Promise<void> {
     const { multicast, effects, links } = this.#context;
     const outcome = await this.#itemFor("udp", services, payload, each, each.id);
@@ -184,7 +184,7 @@ export class ServiceSender {
     await Promise.all(tasks);
   }
 
-  /** The services as they are now, with their details: those that went meanwhile have failed. */
+  /** The current services, with their details; a send to a gone one has failed. */
   #liveOf(services: readonly Member[], each: Recipients): readonly Member[] {
     const live: Member[] = [];
     for (const service of services) {
@@ -196,10 +196,10 @@ export class ServiceSender {
   }
 
   /**
-   * Within this call, but for services of which something waits: these do not hold up the others.
+   * Within this call, except for services with waiting messages, which do not hold up the others.
    *
-   * @param id of the items; 0: they have none
-   * @param tasks gets what waits, and errors
+   * @param id of the items; 0: none
+   * @param tasks gets waits and errors
    */
   #sendByLinks(
     services: readonly Member[],
@@ -242,22 +242,22 @@ export class ServiceSender {
           else this.#deliver(service, outcome, prefix, each);
       }
     } catch (error) {
-      // As that of one that has waited: it may be one of several.
+      // As an error of a wait: it may be one of several.
       tasks.push(Promise.reject(error));
     }
   }
 
-  /** Whether it may wait for a service, if it has to. */
+  /** Whether it may wait for a service. */
   #hasTurn({ id }: Member, { data }: HookPayload, { lines, turns }: Recipients): boolean {
     return turns === undefined ? !lines.isFull(id, sizeOf(data)) : turns.has(id);
   }
 
-  /** Whether it has to be known by which protocol something goes. Where not, one item is for all links, and may make them. */
+  /** Whether the protocol matters. If not, one item is for all links, and may open them. */
   #needsProtocol({ protocols }: Means): boolean {
     return protocols !== undefined || !this.#context.hooks.isEmpty("protocol:send");
   }
 
-  /** The item for a newcomer, or for a service without a link: when it is known where and how it takes messages. */
+  /** The item for a new member, or a service without a link, when its listeners and protocol are known. */
   async #itemWhen(
     known: Promise<void> | undefined,
     service: Member,
@@ -275,7 +275,7 @@ export class ServiceSender {
     return this.#itemFor(protocol, [service], payload, each, id);
   }
 
-  /** Hands a service what was, or is yet to be made, after all that it was sent before. */
+  /** Sends a service an item, perhaps not made yet, after all earlier ones. */
   async #sendInTurn(
     service: Member,
     making: Outcome | Promise<Outcome>,
@@ -308,7 +308,7 @@ export class ServiceSender {
     else each.failed(service, error);
   }
 
-  /** Passes a payload through the hooks of a protocol. @returns at once where none of them returns a promise */
+  /** @returns at once if no hook of the protocol returns a promise */
   #itemFor(
     protocol: string,
     services: readonly Member[],
@@ -337,7 +337,7 @@ export class ServiceSender {
       this.#context.counts.answered += 1;
       return passed;
     }
-    // The handlers take the number for an id that is not there.
+    // Handlers take the number if the id is missing.
     const ruid = passed.ruid === String(id) ? "" : passed.ruid;
     const op = kind === "query" ? ServiceOp.QUERY : ServiceOp.MESSAGE;
     const { channel, data } = passed;
@@ -346,7 +346,7 @@ export class ServiceSender {
     return { plain, traced };
   }
 
-  /** Whether a message may go by a link; otherwise it has failed. */
+  /** Whether a message may use a link; otherwise it has failed. */
   #mayLink(service: Member, each: Recipients): boolean {
     const { protocols } = each;
     const isOwn = service.id === this.#context.selfId;

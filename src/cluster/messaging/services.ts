@@ -1,9 +1,9 @@
 /**
- * What programs send to services and ask them: `send`, `query`, and whom that goes to.
+ * `send` and `query` of programs, and the selection of their recipients.
  *
  *   send, query ── select ── hooks of sending, but for those of protocols ──> service-sender.ts ──> service-receiver.ts, of the other node
  *
- * Nothing that arrives is ever evaluated as code: data are texts or bytes, which only the program's own hooks and handlers read.
+ * Received data is never evaluated as code: only the program's own hooks and handlers read its texts or bytes.
  */
 import { checkCallOptions, checkInteger, describe, quoted } from "../../core/arguments.js";
 import {
@@ -55,14 +55,13 @@ import type {
   ServicesStats,
 } from "./service-types.js";
 
-/** ms that a query waits for responses, unless it is given another time. */
 const QUERY_TIMEOUT = 5_000;
 
 const SELECTION = ["services", "resolver", "resolve", "self"] as const;
 const SEND_KEYS = [...SELECTION, "broadcast", "protocols", "channel", "ruid", "data"];
 const QUERY_KEYS = [...SELECTION, "protocols", "channel", "id", "data", "timeout", "signal", "maxReplyBytes"];
 
-/** How a message may go, protocols of a program's own apart. One that this node does not have reaches nobody. */
+/** Names besides a program's own protocols. One that this node does not have reaches no member. */
 const PROTOCOLS = ["ipc", "tcp", "ws", "tls", "udp", SELF];
 
 type Hook = MessageHook | ServiceHook;
@@ -76,7 +75,7 @@ export class Services {
   readonly #context: ServiceContext;
   readonly #receiver: ServiceReceiver;
   readonly #sender: ServiceSender;
-  /** Names that `protocols` may have. */
+  /** Valid names in `protocols`. */
   readonly #protocols: readonly string[];
 
   constructor(effects: ServicesEffects, options: ServicesOptions = {}) {
@@ -99,7 +98,7 @@ export class Services {
     this.#assertOpen();
     const [options, call] = rest.length === 1 ? [undefined, rest[0]] : rest;
     checkCallOptions("hook", options, ["channels", "protocols"]);
-    // A name that no protocol has would keep it from being called, and from encrypting what it was meant to.
+    // A hook for an unknown name would never be called, and not encrypt what it was meant to.
     protocolsOf(options?.protocols, this.#protocols);
     const remove = this.#context.hooks.add(stage, options ?? {}, call);
     this.#context.admission.hooksChanged();
@@ -225,20 +224,20 @@ export class Services {
   // --- What the bus brings -------------------------------------------------------------------------------------------
 
   /**
-   * An item of a member came. It never throws or rejects.
+   * Never throws or rejects.
    *
-   * @returns settles when the next one may come; `undefined`: now
+   * @returns settles when the next item may come; `undefined`: now
    */
   onItem(from: string, item: Buffer): void | Promise<void> {
     return this.#receiver.onBytes(from, item, this.#context.links.protocolFrom(from));
   }
 
-  /** A datagram of messaging came from a live member. It never throws. */
+  /** A datagram of a live member. Never throws. */
   onDatagram(from: string, bytes: Buffer): void {
     this.#receiver.onDatagram(from, bytes);
   }
 
-  /** A member was seen first, or is back, or is another than before, or is gone. */
+  /** `found`: it is back. */
   onMember(what: "discovered" | "found" | "changed" | "lost", service: Member): void {
     this.#context.admission.onMember(what, service);
     if (what === "discovered" || what === "found") this.#receiver.onReturn(service.id);
@@ -249,7 +248,6 @@ export class Services {
     }));
   }
 
-  /** A member is another process than before. */
   onRestarted(id: string): void {
     this.#context.multicast?.onGone(id);
   }
@@ -359,7 +357,7 @@ export class Services {
   }
 }
 
-/** A query has ended. One that the program leaves, or that time ends, has what it has: only time is an error. */
+/** Only a timeout is an error: a query that the program leaves has its results. */
 function endOperation(operation: MessageSendOperation, query: Query, timeout: number): void {
   operation.recipients = query.services.length - query.missing.length;
   if (query.ended !== "timeout") operation.end();
@@ -375,7 +373,7 @@ function endOperation(operation: MessageSendOperation, query: Query, timeout: nu
 /** Whether it is conditions: an array may also be of services, as `members()` gives them. */
 function isSteps(resolver: unknown): boolean {
   if (!Array.isArray(resolver)) return false;
-  // Of a filtered list none may be left, which is not everybody.
+  // An empty filtered list does not mean all.
   if (resolver.length === 0)
     throw new InvalidArgumentError(
       "resolver is empty: broadcast: true is for all, services for a list that may be",
