@@ -15,7 +15,9 @@
  * A streamed body is sent as its node grants it, from the start of the handler. Until the first grant no part is
  * lost, and the request may go to another node.
  */
+
 import { backOff } from "../../core/back-off.js";
+import { NumberTable } from "../../core/collections/number-table.js";
 import { Deadlines } from "../../core/deadlines.js";
 import {
   ClosedError,
@@ -95,7 +97,7 @@ export class RequestCalls {
   readonly #effects: CallsEffects;
   readonly #targets = new Map<string, Target>();
   /** Attempts in flight by id. */
-  readonly #sent = new Map<number, Call>();
+  readonly #sent = new NumberTable<Call>();
   /** Requests without a serving node, or without room. */
   readonly #waiting = new Set<Call>();
   /** Nodes with one request less than before. */
@@ -258,7 +260,7 @@ export class RequestCalls {
 
   /** A node was lost, left or removed. */
   onGone(now: number, id: string): void {
-    for (const call of [...this.#sent.values()]) {
+    for (const call of this.#sent.values()) {
       if (call.node?.id !== id || call.state !== "sent") continue;
       this.#lost(now, call, `${this.#effects.nameOf(id)} was lost before it answered`);
     }

@@ -14,9 +14,11 @@
  *
  * Requests with the same idempotency key run once: later ones wait for the same reply, or get the kept one.
  */
+
 import { createHash } from "node:crypto";
 import { owned } from "../../core/bytes.js";
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
+import { NumberTable } from "../../core/collections/number-table.js";
 import { Deadlines, type Due } from "../../core/deadlines.js";
 import type { FailureReason } from "../../patterns/kit/errors.js";
 import { MAX_QUEUED_BYTES, MAX_QUEUED_ITEMS } from "../messaging/bounds.js";
@@ -181,7 +183,7 @@ export class RequestServing {
   readonly #effects: ServingEffects;
   readonly #services = new Map<string, ServedQueue>();
   /** By caller, and by its id. */
-  readonly #jobs = new Map<string, Map<number, Job>>();
+  readonly #jobs = new Map<string, NumberTable<Job>>();
   readonly #deadlines = new Deadlines<Job>();
   /** Latest time passed in. */
   #now = 0;
@@ -331,7 +333,7 @@ export class RequestServing {
   /** A caller was lost, left or removed. */
   onGone(now: number, from: string): void {
     this.#now = now;
-    for (const job of [...(this.#jobs.get(from)?.values() ?? [])]) this.#abandon(job, "lost");
+    for (const job of this.#jobs.get(from)?.values() ?? []) this.#abandon(job, "lost");
     this.#jobs.delete(from);
   }
 
@@ -430,7 +432,7 @@ export class RequestServing {
   #take(now: number, job: Job): void {
     let jobs = this.#jobs.get(job.from);
     if (jobs === undefined) {
-      jobs = new Map();
+      jobs = new NumberTable();
       this.#jobs.set(job.from, jobs);
     }
     jobs.set(job.item.id, job);

@@ -4,6 +4,8 @@
  *
  * A client returns `call.promise` itself: a derived promise would become an unhandled rejection when it closes.
  */
+
+import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { ClosedError, InvalidStateError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
 import { checkWait, Waiter } from "../../core/waiter.js";
@@ -22,6 +24,7 @@ export interface CallTerms {
 }
 
 interface Waiting {
+  readonly link: Link<Waiting>;
   abandon(error: ShoalError): void;
 }
 
@@ -31,6 +34,8 @@ interface Waiting {
  */
 export class PendingCall<T> {
   readonly promise: Promise<T>;
+  /** @internal */
+  readonly link: Link<Waiting> = new Link(this);
   readonly #calls: PendingCalls;
   readonly #bytes: number;
   #settled = false;
@@ -87,7 +92,8 @@ export class PendingCall<T> {
 
 export class PendingCalls {
   readonly #limits: CallLimits;
-  readonly #open = new Set<Waiting>();
+  /** A Set would keep later calls alive by its replaced tables until a full collection. */
+  readonly #open = new LinkedList<Waiting>();
   #bytes = 0;
   #whenIdle: (() => void)[] = [];
 
@@ -96,7 +102,7 @@ export class PendingCalls {
   }
 
   get size(): number {
-    return this.#open.size;
+    return this.#open.length;
   }
 
   get bytes(): number {
@@ -122,7 +128,7 @@ export class PendingCalls {
         `Calls of ${this.#bytes} bytes wait for their replies already (maxPendingBytes)`,
       );
     const call = new PendingCall<T>(this, bytes, terms, timedOut);
-    this.#open.add(call);
+    this.#open.push(call.link);
     this.#bytes += bytes;
     return call;
   }
@@ -141,9 +147,10 @@ export class PendingCalls {
 
   /** @internal */
   remove(call: Waiting, bytes: number): void {
-    if (!this.#open.delete(call)) return;
+    if (!call.link.linked) return;
+    this.#open.remove(call.link);
     this.#bytes -= bytes;
-    if (this.#open.size === 0) this.#settleIdle();
+    if (this.#open.length === 0) this.#settleIdle();
   }
 
   #settleIdle(): void {
