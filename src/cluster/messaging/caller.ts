@@ -35,7 +35,6 @@ export const LINK_REFUSALS = [
   "too-large",
   /** An item of an unknown kind, or not for this link: skipped. */
   "kind",
-  /** A handler of items threw. */
   "handler",
 ] as const;
 export type LinkRefusal = (typeof LINK_REFUSALS)[number];
@@ -44,7 +43,6 @@ export type HelloResult = Receiving | LinkRefusal | undefined;
 
 export interface CallerEffects {
   onHello(caller: Caller, hello: Hello): HelloResult;
-  /** A frame of items was received. */
   onHeard(from: string): void;
   refuse(reason: LinkRefusal): void;
   forget(caller: Caller): void;

@@ -21,7 +21,6 @@ import { MAX_HOOK_DEPTH, MAX_HOOKS, MAX_VETO_REASON } from "./bounds.js";
 import { type ClusterChannel, checkChannel } from "./channels.js";
 import { checkedData, checkProtocol, checkRuid } from "./checks.js";
 
-/** ms that a hook may take. */
 export const HOOK_TIMEOUT = 5_000;
 
 /** A stage that a message, a query or a reply passes. */
@@ -37,7 +36,6 @@ export type MessageStage =
   | "event";
 /** A stage that a service passes. */
 export type ServiceStage = "service:validate" | "service:discovered" | "service:lost" | "service:found";
-/** Where a hook is called. */
 export type HookStage = MessageStage | ServiceStage;
 
 /** Stages of sending: once for all recipients, then once for each protocol. */
@@ -108,7 +106,6 @@ export type MessageHook = (payload: HookPayload, context: HookContext) => HookRe
  */
 export type ServiceHook = (service: Member) => unknown;
 
-/** Which messages a hook is for. */
 export interface HookOptions {
   /** Default: all. */
   readonly channels?: readonly ClusterChannel[] | undefined;
@@ -116,7 +113,6 @@ export interface HookOptions {
   readonly protocols?: readonly string[] | undefined;
 }
 
-/** A hook's answer. */
 export class HookAnswer {
   readonly data: string | Buffer;
 
@@ -157,7 +153,7 @@ interface Run {
   isOver: boolean;
 }
 
-/** Result of a stage: the current payload, or an answer. */
+/** The current payload, or an answer. */
 export type Passed = HookPayload | HookAnswer;
 
 export class Hooks {
@@ -322,7 +318,6 @@ export class Hooks {
     return undefined;
   }
 
-  /** @returns result of a hook's promise, within its time */
   async #settled<T>(stage: HookStage, result: PromiseLike<T>, run?: Run): Promise<T> {
     const late = (ms: number): ShoalError =>
       new VetoError(stage, undefined, new Error(`it has not settled within ${ms} ms`));
@@ -354,12 +349,11 @@ export function settledWithin<T>(
   });
 }
 
-/** Common context of all hooks of a message. */
 export interface HookAbout {
   readonly kind: "message" | "query" | "reply";
   readonly services: readonly Member[];
   readonly protocol: string;
-  /** Nesting depth of send hooks; default: 0. */
+  /** Of send hooks; default: 0. */
   readonly depth?: number;
 }
 
@@ -400,7 +394,6 @@ function changed(stage: HookStage, before: HookPayload, result: unknown): Passed
   return { data: data === before.data ? data : checkedData("a payload's data", data), channel, ruid };
 }
 
-/** The first bytes of a reason, whole characters. */
 function cut(reason: string): string {
   let bytes = 0;
   let length = 0;

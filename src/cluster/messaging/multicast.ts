@@ -10,10 +10,8 @@ import type { Member } from "../node/member.js";
 import { MAX_GROUP_TARGETS, MAX_SEEN_IDS } from "./bounds.js";
 import { Reader, sizeOfUint, writeUint } from "./schema.js";
 
-/** Bytes of a short id. */
 const SHORT = 4;
 
-/** The cluster's multicast group. */
 export interface MulticastGroup {
   /** Maximum bytes of a datagram; 0: without a group, or if a live member does not know such datagrams. */
   room(): number;

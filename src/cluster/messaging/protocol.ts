@@ -10,7 +10,6 @@ import type { Duplex } from "node:stream";
 export interface DialTarget {
   /** 32 hexadecimal digits. */
   readonly id: string;
-  /** IP address of the node. */
   readonly host: string;
   /** "host:port". */
   readonly address: string;
@@ -20,9 +19,7 @@ export interface DialTarget {
 
 /** The node that listens or dials. */
 export interface ProtocolHost {
-  /** Name of the cluster. */
   readonly bus: string;
-  /** Id of the node. */
   readonly id: string;
   /** Host to bind: 127.0.0.1, an address, or "*". */
   readonly host: string;
@@ -41,7 +38,7 @@ export interface ProtocolListener {
   close(linger: number): Promise<void>;
 }
 
-/** A protocol of a program, made by {@link streamProtocol}. */
+/** Made by {@link streamProtocol}. */
 export interface MessageProtocol {
   /** 1 to 16 lower-case letters and digits, equal at both ends. */
   readonly name: string;

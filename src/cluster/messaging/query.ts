@@ -32,7 +32,6 @@ export const QUERY_FAILURES: Readonly<Record<QueryFailureReason, string>> = {
 /** The member `service` did not answer, for the `reason`. Code `ERR_SERVICE`. */
 export class QueryError extends ShoalError {
   readonly reason: QueryFailureReason;
-  /** Name of the member. */
   readonly service: string;
 
   /** @internal */
@@ -95,7 +94,6 @@ export type QueryEnd = "done" | "timeout" | "cancelled";
 export class Query implements AsyncIterable<QueryResponse> {
   /** The `ruid` for the handlers. */
   readonly id: string;
-  /** Queried members. */
   readonly services: readonly Member[];
   readonly #waiting: Map<string, Member>;
   readonly #maxBytes: number;
@@ -122,7 +120,6 @@ export class Query implements AsyncIterable<QueryResponse> {
     return this.#ended;
   }
 
-  /** Members without a response. */
   get missing(): Member[] {
     return [...this.#waiting.values()];
   }
@@ -132,7 +129,6 @@ export class Query implements AsyncIterable<QueryResponse> {
     return this.#waiting.has(id);
   }
 
-  /** Ends the query. */
   cancel(): void {
     this.end("cancelled");
   }
@@ -240,7 +236,6 @@ export class PendingQueries {
     return this.#calls.bytes;
   }
 
-  /** Number on the wire of the next query. */
   take(): number {
     this.#last += 1;
     return this.#last;
@@ -260,7 +255,6 @@ export class PendingQueries {
     this.#queries.delete(number);
   }
 
-  /** The query of a response, or why it is missing. */
   find(from: string, number: number): Query | StrayReply {
     const query = this.#queries.get(number)?.query;
     if (query === undefined) return number > this.#first && number <= this.#last ? "late" : "foreign";

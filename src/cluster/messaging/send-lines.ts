@@ -9,7 +9,6 @@
  */
 import { MAX_WAITING_SEND_BYTES, MAX_WAITING_SENDS } from "./bounds.js";
 
-/** A turn at a service. */
 export interface SendTurn {
   /** Settles when all earlier ones have left; `undefined`: none. */
   readonly before: Promise<void> | undefined;
@@ -25,7 +24,6 @@ interface Line {
 }
 
 export class SendLines {
-  /** Nesting depth of send hooks. */
   readonly depth: number;
   readonly #lines = new Map<string, Line>();
 

@@ -133,7 +133,7 @@ export class ServiceReceiver {
     if (reason !== undefined) this.#context.refuse(`datagram:${reason}`);
   }
 
-  /** @returns why it is refused */
+  /** @returns the reason of a refusal */
   #takeDatagram(from: string, bytes: Buffer): string | undefined {
     const head = readServiceHead(bytes);
     if (typeof head === "string") return head;
@@ -325,7 +325,6 @@ export class ServiceReceiver {
     });
   }
 
-  /** A member is back, or gone for good. */
   onReturn(id: string): void {
     const wake = this.#lost.get(id);
     this.#lost.delete(id);

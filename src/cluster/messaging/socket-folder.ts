@@ -14,13 +14,12 @@ import { isListenedAt } from "../listened-at.js";
 const PREFIX = "shoal-m-";
 const NAME = /^shoal-m-[A-Za-z0-9]{6}$/;
 const SOCKET = "m";
-/** Names of the temporary folder, and folders of sockets, that are checked at one start. */
+/** Of the temporary folder, and of sockets, at one start. */
 const MAX_NAMES = 16_384;
 const MAX_TRIED = 64;
-/** ms for which a folder may belong to a starting node, and between checks of a process. */
+/** A folder may belong to a starting node. */
 const STARTING_NODE = 60_000;
 
-/** Of this process and thread. */
 const kept = new Set<string>();
 let lookedAt = Number.NEGATIVE_INFINITY;
 
@@ -39,7 +38,6 @@ function keep(folder: string): string {
   return folder;
 }
 
-/** @param path of `makeSocketFolder` */
 export async function removeSocketFolder(path: string): Promise<void> {
   const folder = join(path, "..");
   await rm(folder, { recursive: true, force: true });

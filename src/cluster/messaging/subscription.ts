@@ -51,7 +51,6 @@ export interface SubscriptionMark {
 
 export interface SubscriptionEffects {
   failed(subscription: Subscription, error: unknown): void;
-  /** A message was dropped above the mark. */
   dropped(subscription: Subscription, message: ReceivedMessage): void;
   closed(subscription: Subscription): void;
 }
@@ -77,7 +76,6 @@ export class Subscription implements ClusterSubscription {
   #dropped = 0;
   #closed = false;
   #isBusy = false;
-  /** Pending reads of the program. */
   readonly #readers = new RingBuffer<(result: IteratorResult<ClusterMessage, undefined>) => void>(2);
   #room: Promise<void> | undefined = undefined;
   #roomMade: (() => void) | undefined = undefined;
@@ -184,7 +182,6 @@ export class Subscription implements ClusterSubscription {
     return this.#room;
   }
 
-  /** Sets the single listener of its closing. */
   onClose(listener: () => void): void {
     this.#onClose = listener;
   }
