@@ -16,9 +16,6 @@ import { type Answer, Body, Dialect, type Refusal, type Request } from "./wire.j
 
 const MIDWAY = "A part of the answer went to a connection that is gone.";
 
-/** Kept failures for clients without room; clients of further ones time out. */
-const MAX_UNSENT_FAILURES = 1_000;
-
 export class BrokerReplies {
   readonly counters = {
     requests: 0,
@@ -33,8 +30,6 @@ export class BrokerReplies {
   readonly #limits: MajordomoBrokerLimits;
   readonly #effects: BrokerEffects;
   readonly #memory: RequestMemory;
-  /** Failures without room at their clients: a stream must not end silently. */
-  #unsentFailures: { readonly client: Buffer; readonly refusal: Refusal }[] = [];
   readonly backlog: ClientBacklog;
 
   constructor(limits: MajordomoBrokerLimits, effects: BrokerEffects, memory: RequestMemory) {
@@ -42,16 +37,6 @@ export class BrokerReplies {
     this.#effects = effects;
     this.#memory = memory;
     this.backlog = new ClientBacklog(limits, effects.queuedBytes);
-  }
-
-  get hasUnsentFailures(): boolean {
-    return this.#unsentFailures.length > 0;
-  }
-
-  retry(): void {
-    this.#unsentFailures = this.#unsentFailures.filter(
-      ({ client, refusal }) => this.#effects.send(client, refusal) === "full",
-    );
   }
 
   /** Refuses a request before it is queued. */
@@ -123,7 +108,6 @@ export class BrokerReplies {
 
   /** @returns `gone` if the client left, or a reason if the answer was broken off */
   piece(request: BrokerRequest, body: Body): "passed" | "gone" | FailureReason {
-    if (request.abandoned || request.broken !== undefined) return "passed";
     const { cost } = body;
     if (request.dialect === Dialect.Mdp01) {
       request.joinedBytes += cost;
@@ -215,11 +199,10 @@ export class BrokerReplies {
   }
 
   #sendFailure(request: BrokerRequest, reason: string, text: string, details?: Buffer): void {
-    const { client, dialect } = request;
+    const { client, dialect, service } = request;
     if (dialect !== Dialect.Shoal && !this.#limits.plainErrors) return;
-    const refusal = refusalOf(request, reason, text, details);
-    if (this.#effects.send(client, refusal) === "full" && this.#unsentFailures.length < MAX_UNSENT_FAILURES)
-      this.#unsentFailures.push({ client, refusal });
+    const sent = this.#effects.send(client, refusalOf(request, reason, text, details));
+    if (sent === "full") this.#dropped(service.name, sent);
   }
 
   #send(request: BrokerRequest, final: boolean, body: Body): SendResult {

@@ -145,13 +145,12 @@ export class BrokerRequests {
 
   /** Time of the next check for slow readers. */
   get nextReadCheck(): number | undefined {
-    return this.#readCheckAt ?? (this.replies.hasUnsentFailures ? 0 : undefined);
+    return this.#readCheckAt;
   }
 
-  /** Grants credit for what clients have read, and retries failures. */
+  /** Grants credit for what clients have read. */
   checkReaders(now: number): void {
-    if (this.#readCheckAt === undefined ? !this.replies.hasUnsentFailures : now < this.#readCheckAt) return;
-    this.replies.retry();
+    if (this.#readCheckAt === undefined || now < this.#readCheckAt) return;
     for (const request of this.#unread) {
       const { stage, abandoned, broken, client, ungranted } = request;
       if (stage !== Stage.Delivered || abandoned || broken !== undefined) this.#unread.delete(request);
@@ -161,8 +160,7 @@ export class BrokerRequests {
         this.#grant(request, ungranted);
       }
     }
-    this.#readCheckAt = undefined;
-    this.#checkReadersSoon(now);
+    this.#readCheckAt = this.#unread.size > 0 ? now + READ_CHECK_INTERVAL : undefined;
   }
 
   /** A worker's answer or piece. */
@@ -172,8 +170,9 @@ export class BrokerRequests {
     const complete = pieces < 0 || pieces === request.pieces;
     if (!final) {
       request.pieces = (request.pieces + 1) >>> 0;
-      if (complete) this.#piece(request, worker, body, now);
-      else if (request.broken === undefined && !request.abandoned) this.#breakOff(request, "incomplete");
+      if (request.abandoned || request.broken !== undefined) return;
+      if (complete) this.#piece(request, body, now);
+      else this.#breakOff(request, "incomplete");
       return;
     }
     // Plain workers report failures as answers.
@@ -360,26 +359,22 @@ export class BrokerRequests {
     return this.#tag;
   }
 
-  #piece(request: BrokerRequest, worker: Worker, body: Body, now: number): void {
+  #piece(request: BrokerRequest, body: Body, now: number): void {
     const passed = this.replies.piece(request, body);
     if (passed === "gone") this.#abandon(request, "client-gone");
     else if (passed !== "passed") this.#breakOff(request, passed);
-    else if (worker.dialect === Dialect.Shoal && request.dialect !== Dialect.Shoal) {
+    else if (request.dialect !== Dialect.Shoal) {
+      // Plain clients grant nothing.
       request.ungranted += body.cost;
-      if (2 * request.ungranted < STREAM_WINDOW || request.abandoned || request.broken !== undefined) return;
+      if (2 * request.ungranted < STREAM_WINDOW) return;
       if (request.joined === undefined && !this.replies.backlog.readsOn(request.client)) {
         this.#unread.add(request);
-        this.#checkReadersSoon(now);
+        this.#readCheckAt ??= now + READ_CHECK_INTERVAL;
         return;
       }
       this.#grant(request, request.ungranted);
       request.ungranted = 0;
     }
-  }
-
-  #checkReadersSoon(now: number): void {
-    if (this.#unread.size > 0 || this.replies.hasUnsentFailures)
-      this.#readCheckAt ??= now + READ_CHECK_INTERVAL;
   }
 
   #grant({ worker, tag }: BrokerRequest, bytes: number): void {
