@@ -24,18 +24,6 @@ const REMEDIES: Readonly<Record<string, string>> = {
 /** Endpoint -> cause, oldest first. */
 const reported = new Map<string, string>();
 
-/** Emits a process warning, once per subject and cause. @param what an endpoint or one of its services */
-export function warnOnce(what: string, cause: string, text: string, code: string, detail?: string): void {
-  if (reported.get(what) === cause) return;
-  reported.delete(what);
-  for (const oldest of reported.keys()) {
-    if (reported.size < MAX_REPORTED) break;
-    reported.delete(oldest);
-  }
-  reported.set(what, cause);
-  process.emitWarning(text, { type: "ShoalWarning", code, detail });
-}
-
 /** Whether waiting cannot help. */
 export function isLasting(error: ShoalError): boolean {
   return error instanceof HandshakeError || error instanceof ProtocolError || codeOf(error) === "ENOTFOUND";
@@ -60,8 +48,15 @@ export function forgetStall(endpoint: string): void {
  */
 export function warnOfStall(what: string, endpoint: string, error: ShoalError | undefined): void {
   const code = error === undefined ? "none" : codeOf(error);
+  if (reported.get(endpoint) === code) return;
+  reported.delete(endpoint);
+  for (const oldest of reported.keys()) {
+    if (reported.size < MAX_REPORTED) break;
+    reported.delete(oldest);
+  }
+  reported.set(endpoint, code);
   const text = `${what} at ${endpoint}: ${error?.message ?? "no peer is connected"}. ${remedyOf(error, code)}`;
-  warnOnce(endpoint, code, text, "SHOAL_UNREACHABLE", DETAIL);
+  process.emitWarning(text, { type: "ShoalWarning", code: "SHOAL_UNREACHABLE", detail: DETAIL });
 }
 
 const DETAIL =

@@ -39,8 +39,6 @@ export interface ClientEffects {
   /** Queues the message if there is no room. @returns `false`: no room until `writable` */
   send(connection: number, message: FromClient): boolean;
   event(event: MajordomoClientEvent): void;
-  /** A call waits for a service without workers. */
-  unserved?(): void;
   /** The last call ended. */
   idle?(): void;
 }

@@ -232,19 +232,10 @@ export class ClientRules {
       }
       case "waiting": {
         const call = this.#calls.get(input.id.sequence);
-        if (call === undefined) break;
-        call.noWorkers = input.noWorkers;
-        if (input.noWorkers) this.#effects.unserved?.();
+        if (call !== undefined) call.noWorkers = input.noWorkers;
         break;
       }
     }
-  }
-
-  /** Services without workers that calls wait for. */
-  unserved(): Set<string> {
-    const names = new Set<string>();
-    for (const { noWorkers, service } of this.#calls.values()) if (noWorkers) names.add(service.name);
-    return names;
   }
 
   nextWakeUp(): number | undefined {

@@ -11,7 +11,6 @@ import { listen } from "../../sockets/internal.js";
 import { toMessage } from "../../sockets/message.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
-import { REPORT_AFTER, warnOnce } from "../../sockets/stalls.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
 import { type ServiceContract, serviceClient } from "../kit/contract.js";
 import { Driver } from "../kit/driver.js";
@@ -109,8 +108,6 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
   /** Terms of a call without options. */
   readonly #terms: CallTerms;
   readonly #services = new Map<string, CalledService>();
-  /** Timer of the warning for requests without a service. */
-  #unserved: NodeJS.Timeout | undefined = undefined;
   /** Last service. */
   #service: CalledService | undefined = undefined;
   /** Time of this turn: reading the clock per request cost as much as sending it. */
@@ -163,9 +160,6 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
       event: (event: MajordomoClientEvent): void => {
         if (event.type === "broker:joined") this.reached();
         this.events.emit(event);
-      },
-      unserved: (): void => {
-        this.#unserved ??= setTimeout(() => this.#warnOfUnserved(), REPORT_AFTER).unref();
       },
       idle: (): void => {
         for (const resolve of this.#idleWaits.splice(0)) resolve();
@@ -278,21 +272,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     });
     for (const resolve of this.#idleWaits.splice(0)) resolve();
     this.#timer.stop();
-    clearTimeout(this.#unserved);
     await this.#sockets.close();
-  }
-
-  /** The service's name may be misspelled: the request would wait until its timeout. */
-  #warnOfUnserved(): void {
-    this.#unserved = undefined;
-    const at = this.stats().broker ?? "the broker";
-    for (const service of this.#rules.unserved())
-      warnOnce(
-        `${at} ${service}`,
-        "no-service",
-        `MajordomoClient waits for the service ${service}: ${at} has no worker of that name. Check the name, and that a worker runs.`,
-        "SHOAL_NO_SERVICE",
-      );
   }
 
   #ask(service: string, body: BodyFor<Req>, options: MajordomoCallOptions | undefined): Ask<BodyOf<Rep>> {
