@@ -17,12 +17,14 @@ import { allocate, forbidTransfer, slice } from "../../core/memory.js";
 import { takesMessage } from "../../sockets/internal.js";
 import type { Socket } from "../../sockets/socket.js";
 import {
+  AFTER,
   type Answer,
   type AtBroker,
   type AtClient,
   type AtWorker,
   Body,
   ClientCommand,
+  COMMAND,
   Dialect,
   decodeAtBroker,
   decodeAtClient,
@@ -36,8 +38,11 @@ import {
   type Frames,
   fault,
   type Given,
+  HIGH,
   headerOf,
   headOf,
+  ID,
+  NO_ENVELOPE,
   type Reply,
   type Request,
   RequestId,
@@ -58,13 +63,6 @@ const MAX_BATCH_MESSAGE = 32_768;
 const MAX_OPEN = 16;
 /** Bytes that are allocated at once for what batches send; at least those of one. */
 const SLAB = 262_144;
-
-const NO_ENVELOPE: readonly Buffer[] = [];
-
-const HIGH = 0x1_0000_0000;
-const COMMAND = 6;
-const AFTER = 7;
-const ID = 16;
 
 /** Encoding of one kind of message in a batch. */
 export interface Layout<M> {

@@ -4,19 +4,13 @@ import { LinkedList } from "../../core/collections/linked-list.js";
 import type { MajordomoBrokerLimits, MajordomoWorkerLeaveReason } from "./broker-options.js";
 import type { BrokerRequests } from "./broker-requests.js";
 import { type BrokerEffects, Client, Worker } from "./broker-tables.js";
-import { Dialect, RESERVED_PREFIX, type Ready } from "./wire.js";
+import { DIALECT_NAMES, Dialect, RESERVED_PREFIX, type Ready } from "./wire.js";
 
 /**
  * Workers handled per turn. After a broker's restart thousands are due at once, which would delay requests. The rest
  * follows a turn later and stays spread.
  */
 const MAX_BEATS = 64;
-
-const DIALECT_NAMES = {
-  [Dialect.Mdp01]: "0.1",
-  [Dialect.Mdp02]: "0.2",
-  [Dialect.Shoal]: "shoal",
-} as const;
 
 /**
  * Workers of a broker (7/MDP and 18/MDP, Opening and Closing, Heartbeating), by routing id.

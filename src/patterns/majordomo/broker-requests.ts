@@ -32,6 +32,7 @@ import {
   type Failure,
   failureIn,
   MAX_TAG,
+  NO_ENVELOPE,
   NO_LIMIT,
   type Reply,
   type Request,
@@ -40,8 +41,6 @@ import {
 
 /** ms between checks of slow readers. */
 const READ_CHECK_INTERVAL = 20;
-
-const NO_ENVELOPE: readonly Buffer[] = [];
 
 export class BrokerRequests {
   readonly queue: BrokerQueue;

@@ -44,6 +44,11 @@ import { ERROR_MARK } from "../kit/errors.js";
 
 export const Dialect = { Mdp01: 1, Mdp02: 2, Shoal: 3 } as const;
 export type Dialect = (typeof Dialect)[keyof typeof Dialect];
+export const DIALECT_NAMES = {
+  [Dialect.Mdp01]: "0.1",
+  [Dialect.Mdp02]: "0.2",
+  [Dialect.Shoal]: "shoal",
+} as const;
 
 export const EMPTY: Buffer = Buffer.alloc(0);
 
@@ -109,17 +114,18 @@ export const MAX_HEADERS = 8_192;
 /** Replaces the incarnation when the broker has dropped the client's requests. */
 export const FORGOTTEN: Buffer = EMPTY;
 
-const HIGH = 0x1_0000_0000;
+/** Values of the lower half of a number. */
+export const HIGH = 0x1_0000_0000;
 const MAX_SPAN = HIGH - 1;
 /** Upper half of a number below 2^53. */
 const MAX_UPPER = 0x1f_ffff;
 /** Smallest ms between heartbeats that a broker may request. */
 const MIN_INTERVAL = 10;
 
-/* Offsets in a head. */
-const COMMAND = 6;
-const AFTER = 7;
-const ID = 16;
+/* Offsets in a head, and the bytes of an id. */
+export const COMMAND = 6;
+export const AFTER = 7;
+export const ID = 16;
 /** After the client's id. */
 const NUMBERED = AFTER + ID;
 /** Offset of the service's length in a request, after id and span. */
@@ -415,7 +421,7 @@ export type AtBroker = Exclude<FromClient | FromWorker, Question> | Fault;
 export type AtClient = ToClient | Fault;
 export type AtWorker = Delivery | Exclude<ToWorker, { readonly kind: "request" }> | Negotiated | Fault;
 
-const NO_ENVELOPE: readonly Buffer[] = [];
+export const NO_ENVELOPE: readonly Buffer[] = [];
 
 /* ---- to the broker ---- */
 
@@ -957,11 +963,6 @@ export function decodeHeaders(encoded: Buffer): Readonly<Record<string, string>>
 
 const NO_ID = new RequestId(0, 0, 0);
 
-function begin(head: Buffer, header: Buffer, command: number): void {
-  for (let i = 0; i < COMMAND; i++) head[i] = header[i] as number;
-  head[COMMAND] = command;
-}
-
 export function writeId(head: Buffer, at: number, { high, low, sequence }: RequestId): void {
   writeUint32(head, at, high);
   writeUint32(head, at + 4, low);
@@ -997,7 +998,9 @@ function workerHead(command: number, tag: number, count?: number): Buffer {
 /** @param more bytes after the command */
 export function headOf(role: "client" | "worker", command: number, more: number): Buffer {
   const head = Buffer.allocUnsafe(AFTER + more);
-  begin(head, (role === "client" ? CLIENT_HEADERS : WORKER_HEADERS)[Dialect.Shoal], command);
+  const header = (role === "client" ? CLIENT_HEADERS : WORKER_HEADERS)[Dialect.Shoal];
+  for (let i = 0; i < COMMAND; i++) head[i] = header[i] as number;
+  head[COMMAND] = command;
   return head;
 }
 

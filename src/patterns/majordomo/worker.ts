@@ -22,7 +22,14 @@ import {
 import { SendQueue, type SendTicket } from "../kit/send-queue.js";
 import { Batcher, messagesAtWorker, REPLIES, takingBatches } from "./batch.js";
 import { PROTOCOLS } from "./client-options.js";
-import { Dialect, encodeFromWorker, type FromWorker, MAX_CAPACITY, type Reply } from "./wire.js";
+import {
+  DIALECT_NAMES,
+  Dialect,
+  encodeFromWorker,
+  type FromWorker,
+  MAX_CAPACITY,
+  type Reply,
+} from "./wire.js";
 import { WorkerJobs } from "./worker-jobs.js";
 import {
   checkedService,
@@ -216,8 +223,6 @@ const FLUSH_TIMEOUT = 1_000;
  * than a process has sockets for.
  */
 const MAX_PLAIN_CONNECTIONS = 64;
-
-const DIALECT_NAMES = { [Dialect.Mdp01]: "0.1", [Dialect.Mdp02]: "0.2", [Dialect.Shoal]: "shoal" } as const;
 
 export interface Shared {
   readonly session: SessionOptions;
