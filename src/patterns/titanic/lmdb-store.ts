@@ -9,7 +9,7 @@ import { StoreError } from "../kit/store/error.js";
 import { GroupCommit } from "../kit/store/group-commit.js";
 import { FOLDER_OPTIONS, LmdbFolder } from "../kit/store/lmdb.js";
 import { recordBytes } from "../kit/store/record.js";
-import { Changes, type Counts, LmdbTables, type QueuedKey, TABLES } from "./lmdb-tables.js";
+import { Changes, type Counts, LmdbTables, TABLES } from "./lmdb-tables.js";
 import type {
   TitanicBurial,
   TitanicClaimedRequest,
@@ -21,21 +21,15 @@ import type {
   TitanicStoreStats,
 } from "./store.js";
 
-type Operation =
-  | { readonly kind: "put"; readonly request: TitanicNewRequest }
-  | {
-      readonly kind: "answer";
-      readonly uuid: Buffer;
-      readonly reply: readonly Buffer[];
-      readonly expires: number;
-    }
-  | { readonly kind: "forget"; readonly uuid: Buffer }
-  | { readonly kind: "fail"; readonly uuid: Buffer }
-  | { readonly kind: "bury"; readonly uuid: Buffer; readonly burial: TitanicBurial }
-  | { readonly kind: "requeue"; readonly uuid: Buffer; readonly expires: number }
-  | { readonly kind: "expire"; readonly limit: number }
-  /** Checks an unreadable record within a transaction, and sets it aside. */
-  | { readonly kind: "inspect"; readonly uuid: Buffer; readonly key: QueuedKey | undefined };
+/** Runs within the transaction of a commit; an Error as its result refuses it alone. */
+type Operation = (step: Step) => unknown;
+
+interface Step {
+  readonly changes: Changes;
+  readonly now: number;
+  /** Why the disk has no room. */
+  readonly full: StoreError | undefined;
+}
 
 /** Keys repaired per table when the store opens. */
 const MAX_REPAIRED = 10_000;
@@ -89,7 +83,7 @@ export class LmdbStore implements TitanicStore {
   onDamage: ((record: TitanicDamagedRecord) => void) | undefined;
   readonly #folder: LmdbFolder<(typeof TABLES)[number]>;
   readonly #tables: LmdbTables;
-  readonly #writes: GroupCommit<Operation, number | boolean>;
+  readonly #writes: GroupCommit<Operation, unknown>;
   /** Claimed and delayed requests, and when they can be claimed. */
   readonly #held = new Map<string, number>();
   readonly #maxRecords: number;
@@ -134,31 +128,31 @@ export class LmdbStore implements TitanicStore {
 
   put(request: TitanicNewRequest): Promise<boolean> {
     // Awaiting the boolean would cost one more promise per request.
-    return this.#writes.add({ kind: "put", request }, costOf(request.body)) as Promise<boolean>;
+    return this.#writes.add((step) => this.#put(request, step), costOf(request.body)) as Promise<boolean>;
   }
 
   async claim(service: Buffer, limit: number): Promise<TitanicClaimedRequest[]> {
     this.#assertOurs();
     const now = this.#now();
     const claimed: TitanicClaimedRequest[] = [];
-    const unsound: QueuedKey[] = [];
+    const unsound: Buffer[] = [];
     for (const key of this.#tables.queued(service)) {
       if (claimed.length >= limit) break;
-      const name = key.uuid.toString("latin1");
+      const name = key.toString("latin1");
       if ((this.#held.get(name) ?? 0) > now) continue;
-      const record = this.#tables.peekRequest(key.uuid);
+      const record = this.#tables.peekRequest(key);
       if (record === undefined || typeof record === "string" || record.frames[0]?.equals(service) !== true) {
-        unsound.push({ service, uuid: Buffer.from(key.uuid) });
+        unsound.push(Buffer.from(key));
         continue;
       }
       if (record.expires <= now) continue;
       this.#held.set(name, Number.POSITIVE_INFINITY);
       const [, ...body] = record.frames;
-      const attempts = this.#tables.failures(key.uuid) + 1;
-      claimed.push({ uuid: Buffer.from(key.uuid), service, body, expires: record.expires, attempts });
+      const attempts = this.#tables.failures(key) + 1;
+      claimed.push({ uuid: Buffer.from(key), service, body, expires: record.expires, attempts });
     }
     try {
-      await Promise.all(unsound.map((key) => this.#writes.add({ kind: "inspect", uuid: key.uuid, key })));
+      await Promise.all(unsound.map((uuid) => this.#inspect(uuid, service)));
     } catch (error) {
       // This claim fails, so they would never be released.
       for (const { uuid } of claimed) this.#held.delete(uuid.toString("latin1"));
@@ -171,14 +165,15 @@ export class LmdbStore implements TitanicStore {
     const name = uuid.toString("latin1");
     if (!this.#held.has(name)) return;
     try {
-      if (failed) await this.#writes.add({ kind: "fail", uuid });
+      if (failed) await this.#writes.add(({ changes }) => this.#tables.fail(uuid, changes));
     } finally {
       if (this.#held.has(name)) this.#held.set(name, this.#now() + delay);
     }
   }
 
   async bury(uuid: Buffer, burial: TitanicBurial): Promise<boolean> {
-    return (await this.#writes.add({ kind: "bury", uuid, burial })) === true;
+    const bury: Operation = ({ now, changes }) => this.#tables.bury(uuid, burial, now, changes);
+    return (await this.#writes.add(bury)) === true;
   }
 
   async deadLetters(limit: number, after?: Buffer): Promise<TitanicStoredDeadLetter[]> {
@@ -187,11 +182,13 @@ export class LmdbStore implements TitanicStore {
   }
 
   async requeue(uuid: Buffer, expires: number): Promise<boolean> {
-    return (await this.#writes.add({ kind: "requeue", uuid, expires })) === true;
+    const requeue: Operation = ({ now, changes }) => this.#tables.requeue(uuid, expires, now, changes);
+    return (await this.#writes.add(requeue)) === true;
   }
 
   async answer(uuid: Buffer, reply: readonly Buffer[], expires: number): Promise<boolean> {
-    return (await this.#writes.add({ kind: "answer", uuid, reply, expires }, costOf(reply))) === true;
+    const answer: Operation = ({ now, changes }) => this.#tables.answer(uuid, reply, expires, now, changes);
+    return (await this.#writes.add(answer, costOf(reply))) === true;
   }
 
   async look(uuid: Buffer): Promise<TitanicRequestState> {
@@ -200,7 +197,7 @@ export class LmdbStore implements TitanicStore {
     const reply = this.#tables.peekReply(uuid);
     const record = reply ?? this.#tables.peekRequest(uuid);
     if (typeof record === "string") {
-      await this.#writes.add({ kind: "inspect", uuid, key: undefined });
+      await this.#inspect(uuid, undefined);
       return { state: "damaged" };
     }
     if (record !== undefined) {
@@ -213,12 +210,12 @@ export class LmdbStore implements TitanicStore {
   }
 
   async forget(uuid: Buffer): Promise<void> {
-    await this.#writes.add({ kind: "forget", uuid });
+    await this.#writes.add(({ changes }) => this.#tables.forget(uuid, changes));
   }
 
   async expire(limit: number): Promise<number> {
-    const removed = await this.#writes.add({ kind: "expire", limit });
-    return removed as number;
+    const expire: Operation = ({ now, changes }) => this.#tables.expire(now, limit, changes);
+    return (await this.#writes.add(expire)) as number;
   }
 
   async services(limit: number): Promise<Buffer[]> {
@@ -242,14 +239,11 @@ export class LmdbStore implements TitanicStore {
   }
 
   /** One transaction: all operations are on disk afterwards, or none. */
-  async #commit(operations: readonly Operation[]): Promise<(number | boolean | Error)[]> {
-    const full = operations.some(({ kind }) => kind === "put")
-      ? await this.#folder.room.refusal()
-      : undefined;
+  async #commit(operations: readonly Operation[]): Promise<readonly unknown[]> {
     const changes = new Changes();
-    const now = this.#now();
+    const step: Step = { full: await this.#folder.room.refusal(), now: this.#now(), changes };
     const [results, counts] = await this.#folder.transaction(() => {
-      const done = operations.map((operation) => this.#apply(operation, now, changes, full));
+      const done = operations.map((operation) => operation(step));
       return [done, this.#tables.count()] as const;
     });
     this.#counts = counts;
@@ -258,43 +252,19 @@ export class LmdbStore implements TitanicStore {
     return results;
   }
 
-  #apply(
-    operation: Operation,
-    now: number,
-    changes: Changes,
-    full: StoreError | undefined,
-  ): number | boolean | Error {
-    const tables = this.#tables;
-    switch (operation.kind) {
-      case "put": {
-        const { pending, answered, dead } = this.#counts;
-        const kept = pending + answered + dead + changes.stored;
-        // A repetition needs no room.
-        const refused = full ?? (kept >= this.#maxRecords ? tooMany(kept) : undefined);
-        if (refused !== undefined) return tables.isKnown(operation.request.uuid) ? false : refused;
-        this.#folder.room.note(OVERHEAD + recordBytes(operation.request.body));
-        return tables.put(operation.request, changes);
-      }
-      case "fail":
-        tables.fail(operation.uuid, changes);
-        return true;
-      case "bury":
-        return tables.bury(operation.uuid, operation.burial, now, changes);
-      case "requeue":
-        return tables.requeue(operation.uuid, operation.expires, now, changes);
-      case "answer":
-        return tables.answer(operation.uuid, operation.reply, operation.expires, now, changes);
-      case "forget":
-        tables.forget(operation.uuid, changes);
-        return true;
-      case "expire":
-        return tables.expire(now, operation.limit, changes);
-      case "inspect":
-        tables.request(operation.uuid, changes);
-        tables.reply(operation.uuid, changes);
-        if (operation.key !== undefined) tables.removeKey(operation.key);
-        return true;
-    }
+  #put(request: TitanicNewRequest, { changes, full }: Step): boolean | StoreError {
+    const { pending, answered, dead } = this.#counts;
+    const kept = pending + answered + dead + changes.stored;
+    // A repetition needs no room.
+    const refused = full ?? (kept >= this.#maxRecords ? tooMany(kept) : undefined);
+    if (refused !== undefined) return this.#tables.isKnown(request.uuid) ? false : refused;
+    this.#folder.room.note(OVERHEAD + recordBytes(request.body));
+    return this.#tables.put(request, changes);
+  }
+
+  /** Checks an unreadable record within a transaction, and sets it aside. @param service whose queue has it */
+  #inspect(uuid: Buffer, service: Buffer | undefined): Promise<unknown> {
+    return this.#writes.add(({ changes }) => this.#tables.inspect(uuid, service, changes));
   }
 
   #assertOurs(): void {

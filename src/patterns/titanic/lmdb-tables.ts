@@ -54,12 +54,6 @@ export interface Counts {
   readonly damaged: number;
 }
 
-/** Key of a pending request. */
-export interface QueuedKey {
-  readonly service: Buffer;
-  readonly uuid: Buffer;
-}
-
 export class LmdbTables {
   readonly #requests: LmdbDatabase;
   readonly #queue: LmdbDatabase;
@@ -68,6 +62,8 @@ export class LmdbTables {
   readonly #attempts: LmdbDatabase;
   readonly #dead: LmdbDatabase;
   readonly #damaged: LmdbDatabase;
+  /** Tables of records that expire. */
+  readonly #kept: readonly LmdbDatabase[];
 
   constructor(tables: Readonly<Record<(typeof TABLES)[number], LmdbDatabase>>) {
     this.#requests = tables.requests;
@@ -77,6 +73,7 @@ export class LmdbTables {
     this.#attempts = tables.attempts;
     this.#dead = tables.dead;
     this.#damaged = tables.damaged;
+    this.#kept = [tables.requests, tables.replies, tables.dead];
   }
 
   /** Counts all processes' records. */
@@ -103,12 +100,7 @@ export class LmdbTables {
 
   /** Whether any table has the UUID. */
   isKnown(uuid: Buffer): boolean {
-    return (
-      this.#requests.getBinary(uuid) !== undefined ||
-      this.#replies.getBinary(uuid) !== undefined ||
-      this.#dead.getBinary(uuid) !== undefined ||
-      this.#damaged.getBinary(uuid) !== undefined
-    );
+    return this.#kept.some((table) => table.getBinary(uuid) !== undefined) || this.isDamaged(uuid);
   }
 
   /** Failed attempts. */
@@ -119,7 +111,7 @@ export class LmdbTables {
 
   /** Counts a failed attempt of a pending request. */
   fail(uuid: Buffer, changes: Changes): void {
-    if (this.request(uuid, changes) === undefined) return;
+    if (this.#sound(this.#requests, uuid, changes) === undefined) return;
     const bytes = Buffer.alloc(4);
     bytes.writeUInt32BE(this.failures(uuid) + 1);
     this.#attempts.put(uuid, bytes);
@@ -127,13 +119,13 @@ export class LmdbTables {
 
   /** @returns `false` if it is not pending */
   bury(uuid: Buffer, burial: TitanicBurial, now: number, changes: Changes): boolean {
-    const request = this.request(uuid, changes);
+    const request = this.#sound(this.#requests, uuid, changes);
     if (request === undefined || request.expires <= now) return false;
     const [service, ...body] = request.frames as [Buffer, ...Buffer[]];
     const count = Buffer.alloc(12);
     count.writeUInt32BE(burial.attempts, 0);
     count.writeDoubleBE(burial.died, 4);
-    this.#removeRequest(uuid, request, changes);
+    this.#remove(this.#requests, uuid, request, changes);
     this.#dead.put(uuid, encodeRecord([service, count, Buffer.from(burial.reason), ...body], burial.expires));
     this.#expiry.put(expiryKey(burial.expires, uuid), PRESENT);
     return true;
@@ -141,10 +133,10 @@ export class LmdbTables {
 
   /** @returns `false` if there is no such dead letter */
   requeue(uuid: Buffer, expires: number, now: number, changes: Changes): boolean {
-    const record = this.#deadRecord(uuid, changes);
+    const record = this.#sound(this.#dead, uuid, changes);
     if (record === undefined || record.expires <= now) return false;
     const [service, , , ...body] = record.frames as [Buffer, Buffer, Buffer, ...Buffer[]];
-    this.#removeDead(uuid, record);
+    this.#remove(this.#dead, uuid, record, changes);
     return this.put({ uuid, service, body, expires }, changes);
   }
 
@@ -169,21 +161,19 @@ export class LmdbTables {
 
   /** @returns `false` if the request is not pending */
   answer(uuid: Buffer, reply: readonly Buffer[], expires: number, now: number, changes: Changes): boolean {
-    const request = this.request(uuid, changes);
+    const request = this.#sound(this.#requests, uuid, changes);
     if (request === undefined || request.expires <= now) return false;
-    this.#removeRequest(uuid, request, changes);
+    this.#remove(this.#requests, uuid, request, changes);
     this.#replies.put(uuid, encodeRecord(reply, expires));
     this.#expiry.put(expiryKey(expires, uuid), PRESENT);
     return true;
   }
 
   forget(uuid: Buffer, changes: Changes): void {
-    const request = this.request(uuid, changes);
-    if (request !== undefined) this.#removeRequest(uuid, request, changes);
-    const reply = this.reply(uuid, changes);
-    if (reply !== undefined) this.#removeReply(uuid, reply);
-    const dead = this.#deadRecord(uuid, changes);
-    if (dead !== undefined) this.#removeDead(uuid, dead);
+    for (const table of this.#kept) {
+      const record = this.#sound(table, uuid, changes);
+      if (record !== undefined) this.#remove(table, uuid, record, changes);
+    }
   }
 
   /** Deletes up to `limit` expired records. @returns their number */
@@ -192,22 +182,21 @@ export class LmdbTables {
     for (const key of keys) {
       const expires = key.readDoubleBE(0);
       const uuid = key.subarray(8);
-      const request = this.request(uuid, changes);
-      if (request?.expires === expires) this.#removeRequest(uuid, request, changes);
-      const reply = this.reply(uuid, changes);
-      if (reply?.expires === expires) this.#removeReply(uuid, reply);
-      const dead = this.#deadRecord(uuid, changes);
-      if (dead?.expires === expires) this.#removeDead(uuid, dead);
+      for (const table of this.#kept) {
+        const record = this.#sound(table, uuid, changes);
+        if (record?.expires === expires) this.#remove(table, uuid, record, changes);
+      }
       this.#expiry.remove(key);
     }
     return keys.length;
   }
 
-  /** Removes a queue key without a matching request. */
-  removeKey(key: QueuedKey): void {
-    const request = read(this.#requests, key.uuid);
-    if (typeof request !== "string" && request?.frames[0]?.equals(key.service) !== true)
-      this.#queue.remove(queueKey(key.service, key.uuid));
+  /** Sets unreadable records aside, and removes the key of a service's queue without a matching request. */
+  inspect(uuid: Buffer, service: Buffer | undefined, changes: Changes): void {
+    const request = this.#sound(this.#requests, uuid, changes);
+    this.#sound(this.#replies, uuid, changes);
+    if (service !== undefined && request?.frames[0]?.equals(service) !== true)
+      this.#queue.remove(queueKey(service, uuid));
   }
 
   /**
@@ -241,16 +230,6 @@ export class LmdbTables {
     }
   }
 
-  /** Reads a request, and sets a damaged one aside. Within a transaction only. */
-  request(uuid: Buffer, changes: Changes): StoredRecord | undefined {
-    return this.#sound(this.#requests, uuid, changes);
-  }
-
-  /** Reads a reply, and sets a damaged one aside. Within a transaction only. */
-  reply(uuid: Buffer, changes: Changes): StoredRecord | undefined {
-    return this.#sound(this.#replies, uuid, changes);
-  }
-
   /** Reads a request. A string tells what is wrong with it. */
   peekRequest(uuid: Buffer): StoredRecord | string | undefined {
     return read(this.#requests, uuid);
@@ -264,13 +243,11 @@ export class LmdbTables {
     return this.#damaged.getBinary(uuid) !== undefined;
   }
 
-  /** Pending requests of a service, oldest first. */
-  *queued(service: Buffer): Generator<QueuedKey, undefined> {
+  /** UUIDs of a service's pending requests, oldest first. */
+  *queued(service: Buffer): Generator<Buffer, undefined> {
     const start = queueKey(service, Buffer.alloc(0));
     const end = Buffer.concat([start, AFTER_EVERY_UUID]);
-    for (const key of this.#queue.getKeys({ start, end })) {
-      yield { service, uuid: key.subarray(start.length) };
-    }
+    for (const key of this.#queue.getKeys({ start, end })) yield key.subarray(start.length);
     return undefined;
   }
 
@@ -288,10 +265,6 @@ export class LmdbTables {
     return services;
   }
 
-  #deadRecord(uuid: Buffer, changes: Changes): StoredRecord | undefined {
-    return this.#sound(this.#dead, uuid, changes);
-  }
-
   #letter(uuid: Buffer): TitanicStoredDeadLetter | undefined {
     const record = read(this.#dead, uuid);
     if (record === undefined || typeof record === "string") return undefined;
@@ -301,24 +274,16 @@ export class LmdbTables {
     return { uuid, service, body, attempts, reason: String(reason), died: count.readDoubleBE(4), expires };
   }
 
-  #removeDead(uuid: Buffer, record: StoredRecord): void {
-    this.#dead.remove(uuid);
-    this.#expiry.remove(expiryKey(record.expires, uuid));
-  }
-
-  #removeRequest(uuid: Buffer, request: StoredRecord, changes: Changes): void {
-    this.#requests.remove(uuid);
-    this.#queue.remove(queueKey(request.frames[0] as Buffer, uuid));
-    this.#expiry.remove(expiryKey(request.expires, uuid));
+  #remove(table: LmdbDatabase, uuid: Buffer, { frames, expires }: StoredRecord, changes: Changes): void {
+    table.remove(uuid);
+    this.#expiry.remove(expiryKey(expires, uuid));
+    if (table !== this.#requests) return;
+    this.#queue.remove(queueKey(frames[0] as Buffer, uuid));
     this.#attempts.remove(uuid);
     changes.ended.push(uuid);
   }
 
-  #removeReply(uuid: Buffer, reply: StoredRecord): void {
-    this.#replies.remove(uuid);
-    this.#expiry.remove(expiryKey(reply.expires, uuid));
-  }
-
+  /** Reads a record, and sets a damaged one aside. Within a transaction only. */
   #sound(database: LmdbDatabase, uuid: Buffer, changes: Changes): StoredRecord | undefined {
     const record = read(database, uuid);
     if (typeof record !== "string") return record;
