@@ -139,13 +139,8 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     const replies = new BodyShape(replyCodec);
     this.#decode = (frames) => replies.decode(frames);
     this.#timer = new DriverTimer(settings.heartbeatInterval);
-    this.#sockets = new ClientSockets(socketOptions, {
-      received: (connection, messages, open) => this.#received(connection, messages, open),
-      writable: (connection) => this.#rules.writable(connection, this.#now()),
-      lost: (connection) => this.#rules.disconnected(connection, this.#now()),
-      refused: (connection, error) => this.#rules.refused(connection, this.#now(), error),
-    });
-    const sockets = this.#sockets;
+    const sockets = new ClientSockets(socketOptions, () => this.#now());
+    this.#sockets = sockets;
     const effects = {
       open: (connection: number, endpoint: string): void => {
         if (this.#endpoints.connect(endpoint, () => sockets.open(connection, endpoint))) return;
@@ -171,6 +166,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
       crypto.randomBytes(8),
       Math.random,
     );
+    sockets.attach(this.#rules);
     this.#rules.start(this.#timer.now());
     this.#timer.start(this.#rules);
     this.#endpoints.start({
@@ -396,59 +392,55 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
   #cancel(call: Call): void {
     if (!this.closed) this.#rules.cancel(call, this.#now());
   }
-
-  #received(connection: number, messages: readonly Buffer[][], open: () => boolean): void {
-    const now = this.#now();
-    for (let i = 0; i < messages.length; i++) {
-      for (const message of messagesAtClient(messages[i] as Buffer[])) {
-        // A message may close its connection.
-        if (!open()) return;
-        this.#rules.receive(connection, message, now);
-      }
-    }
-  }
 }
 
 function unreachable(): ShoalError {
   return new TimeoutError("ETIMEDOUT", "unreachable");
 }
 
-export interface ClientSocketsEffects {
-  /** @param open whether the connection is still in use */
-  received(connection: number, messages: readonly Buffer[][], open: () => boolean): void;
-  /** There is room again after `send` returned `false`. */
-  writable(connection: number): void;
-  /** The connection ended, and its messages were delivered. The socket reconnects. */
-  lost(connection: number): void;
-  /** A connection attempt failed; the socket retries. */
-  refused(connection: number, error: ShoalError | undefined): void;
+interface OpenSocket {
+  readonly dealer: Dealer;
+  readonly queue: SendQueue;
+  /** The connection ended; messages may be unread. */
+  hasEnded: boolean;
 }
 
-export class ClientSockets {
+/** Sockets of a client's connections, by their numbers, which are used once. */
+class ClientSockets {
   readonly #options: DealerOptions | undefined;
-  readonly #effects: ClientSocketsEffects;
-  readonly #dealers = new Map<number, Dealer>();
-  readonly #queues = new Map<number, SendQueue>();
+  readonly #now: () => number;
+  #rules: ClientRules | undefined;
+  readonly #open = new Map<number, OpenSocket>();
   readonly #requests = new Batcher<number, Request>(REQUESTS, (connection, message) => {
-    this.#queues.get(connection)?.send(message);
+    this.#open.get(connection)?.queue.send(message);
   });
-  /** Ended connections with unread messages. */
-  readonly #ended = new Set<number>();
 
-  constructor(options: DealerOptions | undefined, host: ClientSocketsEffects) {
+  constructor(options: DealerOptions | undefined, now: () => number) {
     this.#options = options;
-    this.#effects = host;
+    this.#now = now;
+  }
+
+  /** @param rules receive what happens to connections */
+  attach(rules: ClientRules): void {
+    this.#rules = rules;
   }
 
   open(connection: number, endpoint: string): void {
     const dealer = takingBatches(new Dealer({ ...this.#options, receiveTimeout: -1 }));
-    this.#dealers.set(connection, dealer);
-    this.#queues.set(connection, new SendQueue(dealer, () => this.#effects.writable(connection)));
-    dealer.events.on("disconnect", () => this.#left(connection, dealer));
+    const queue = new SendQueue(dealer, () => this.#rules?.writable(connection, this.#now()));
+    const socket = { dealer, queue, hasEnded: false };
+    this.#open.set(connection, socket);
+    // The event overtakes messages read in this turn or still queued.
+    dealer.events.on("disconnect", () =>
+      setImmediate(() => {
+        socket.hasEnded = true;
+        this.#reportEnd(connection, socket);
+      }),
+    );
     // Not `events.on`: the socket still warns of an unreachable endpoint.
     listen(dealer, (event) => {
-      if (event.type === "connect:retry" && this.#isOpen(connection, dealer))
-        this.#effects.refused(connection, event.error);
+      if (event.type === "connect:retry" && this.#open.has(connection))
+        this.#rules?.refused(connection, this.#now(), event.error);
     });
     try {
       dealer.connect(endpoint);
@@ -456,21 +448,19 @@ export class ClientSockets {
       this.shut(connection);
       throw error;
     }
-    void this.#receive(connection, dealer);
+    void this.#receive(connection, socket);
   }
 
   shut(connection: number): void {
-    const dealer = this.#dealers.get(connection);
-    this.#dealers.delete(connection);
-    this.#queues.get(connection)?.close();
-    this.#queues.delete(connection);
-    this.#ended.delete(connection);
-    void dealer?.close({ linger: 0 });
+    const socket = this.#open.get(connection);
+    this.#open.delete(connection);
+    socket?.queue.close();
+    void socket?.dealer.close({ linger: 0 });
   }
 
   /** Queues the message if there is no room. @returns `false`: no room until `writable` */
   send(connection: number, message: FromClient): boolean {
-    const queue = this.#queues.get(connection);
+    const queue = this.#open.get(connection)?.queue;
     if (queue === undefined) return true;
     if (message.kind === "request" && message.dialect === Dialect.Shoal && queue.length === 0) {
       if (this.#requests.add(connection, message)) return true;
@@ -479,42 +469,36 @@ export class ClientSockets {
   }
 
   async close(): Promise<void> {
-    const dealers = [...this.#dealers.values()];
-    this.#dealers.clear();
-    for (const queue of this.#queues.values()) queue.close();
-    this.#queues.clear();
-    this.#ended.clear();
-    await Promise.all(dealers.map((dealer) => dealer.close({ linger: 0 })));
+    const sockets = [...this.#open.values()];
+    this.#open.clear();
+    for (const { queue } of sockets) queue.close();
+    await Promise.all(sockets.map(({ dealer }) => dealer.close({ linger: 0 })));
   }
 
-  async #receive(connection: number, dealer: Dealer): Promise<void> {
-    const open = (): boolean => this.#isOpen(connection, dealer);
+  async #receive(connection: number, socket: OpenSocket): Promise<void> {
+    const { dealer } = socket;
     try {
       for (;;) {
-        this.#effects.received(connection, await dealer.receiveMany(), open);
-        if (this.#ended.has(connection)) this.#reportLost(connection, dealer);
+        const messages = await dealer.receiveMany();
+        const now = this.#now();
+        for (let i = 0; i < messages.length; i++) {
+          for (const message of messagesAtClient(messages[i] as Buffer[])) {
+            // A message may close its connection.
+            if (!this.#open.has(connection)) return;
+            this.#rules?.receive(connection, message, now);
+          }
+        }
+        if (socket.hasEnded) this.#reportEnd(connection, socket);
       }
     } catch (error) {
       if (!dealer.closed && !(error instanceof ClosedError)) throw error;
     }
   }
 
-  /** The event overtakes messages read in this turn or still queued. */
-  #left(connection: number, dealer: Dealer): void {
-    setImmediate(() => {
-      if (!this.#isOpen(connection, dealer)) return;
-      this.#ended.add(connection);
-      this.#reportLost(connection, dealer);
-    });
-  }
-
-  #reportLost(connection: number, dealer: Dealer): void {
-    if (dealer.readable) return;
-    this.#ended.delete(connection);
-    this.#effects.lost(connection);
-  }
-
-  #isOpen(connection: number, dealer: Dealer): boolean {
-    return this.#dealers.get(connection) === dealer;
+  /** Reports the end of a connection when all its messages were received. The socket reconnects. */
+  #reportEnd(connection: number, socket: OpenSocket): void {
+    if (!this.#open.has(connection) || socket.dealer.readable) return;
+    socket.hasEnded = false;
+    this.#rules?.disconnected(connection, this.#now());
   }
 }
