@@ -1,15 +1,13 @@
 /**
- * Batches: small messages to one peer that are sent as one at the end of a turn. Sockets' edges encode and expand them,
- * so that rules see ordinary messages.
+ * Batches: small messages to one peer, sent as one at the end of a turn. Rules see ordinary messages.
  *
  *   requests     SHLC01 0e id 16 span 4 n 1 service n time 4    (number 4 | length 2)*                     bodies
  *   answers      SHLC01 0f id 16                                (number 4 | length 2)*                     bodies
  *   REQUESTs     SHLW01 0e id 16 span 4                         (tag 4 | number 4 | time 4 | length 2)*    bodies
  *   FINALs       SHLW01 0f                                      (tag 4 | length 2)*                        bodies
  *
- * The head has the first member's id, the second frame an entry per member, the third their bodies. A number is the
- * lower half of a member's; the upper half is the first one's. All requests share service, time and span. Members are
- * whole answers and first deliveries without headers, with bodies of one frame.
+ * A number is the lower half of a member's; the upper half is the first one's. All requests share service, time and
+ * span. Members are whole answers and first deliveries without headers, with bodies of one frame.
  */
 import { readUint16, readUint32, writeUint32 } from "../../core/big-endian.js";
 import { InvalidArgumentError } from "../../core/errors.js";
@@ -53,7 +51,7 @@ import {
   writeId,
 } from "./wire.js";
 
-/** Largest body in a batch; larger ones gain nothing. */
+/** Larger bodies gain nothing. */
 export const MAX_BATCH_BODY = 1_024;
 export const MAX_BATCH_BYTES = 15_360;
 export const MAX_BATCH_MEMBERS = 512;
@@ -61,24 +59,22 @@ export const MAX_BATCH_MEMBERS = 512;
 const MAX_BATCH_MESSAGE = 32_768;
 /** Batches being filled. */
 const MAX_OPEN = 16;
-/** Bytes that are allocated at once for what batches send; at least those of one. */
+/** Bytes allocated at once for batches to send. */
 const SLAB = 262_144;
 
-/** Encoding of one kind of message in a batch. */
 export interface Layout<M> {
   readonly entry: number;
-  /** Whether a message fits, apart from its body. */
+  /** Whether a message may be in a batch, apart from its body. */
   takes(message: M): boolean;
-  /** Whether it fits the batch that starts with `first`. */
+  /** Whether it may be in one that starts with `first`. */
   follows(message: M, first: M): boolean;
   head(first: M): Buffer;
-  /** Writes an entry without its length. */
+  /** Writes an entry but for its length. */
   write(index: Buffer, at: number, message: M): void;
-  /** Encodes a message without a batch. */
   alone(message: M): Frames;
 }
 
-/** Whether both have the same client and upper half. */
+/** Same client and upper half. */
 function areNear(a: RequestId | undefined, b: RequestId | undefined): boolean {
   return (
     a?.low === b?.low &&
@@ -149,7 +145,6 @@ interface Batch<P, M> {
   bytes: number;
 }
 
-/** Collects the messages of a turn. */
 export class Batcher<P, M extends { readonly body: Body }> {
   readonly #layout: Layout<M>;
   readonly #send: (peer: P, message: Frames, members: readonly M[]) => void;
@@ -225,7 +220,7 @@ export class Batcher<P, M extends { readonly body: Body }> {
 let slab = EMPTY;
 let used = 0;
 
-/** Room of so many bytes, of which `take` keeps the first ones. */
+/** `take` keeps the first bytes of it. */
 function room(bytes: number): Buffer {
   if (slab.length - used < bytes) {
     slab = allocate(SLAB);
@@ -377,7 +372,6 @@ export function messagesAtWorker(frames: readonly Buffer[]): readonly AtWorker[]
   }));
 }
 
-/** Creates ids of a batch's members. */
 function memberIds({ high, low, sequence }: RequestId): (number: number) => RequestId {
   const base = sequence - (sequence % HIGH);
   return (number) => new RequestId(high, low, base + number);

@@ -20,14 +20,14 @@ const LIMITS = {
   /** ms in the queue before a request fails as `no-service` or `expired`. Default 30,000. */
   queueTimeout: integer({ default: 30_000 }),
   /**
-   * ms that a request of shoal's client waits for a service without workers within the last `queueTimeout`, before it
-   * fails as `no-service`. It should cover the start of a worker. A new broker first waits for `liveness` intervals, so
-   * that workers can reconnect. Plain clients wait for `queueTimeout`. Default 1,000.
+   * ms that a request of shoal's client waits for a service that had no worker within `queueTimeout`, before it fails
+   * as `no-service`: a worker's time to start. A new broker waits for `liveness` intervals, so that workers can
+   * reconnect. Plain clients wait for `queueTimeout`. Default 1,000.
    */
   noServiceTimeout: integer({ default: 1_000, min: 0 }),
-  /** Whether requests wait for a service without workers; `false` refuses them at once. Default true. */
+  /** `false` refuses requests for a service without workers at once. Default true. */
   waitForService: boolean(true),
-  /** Known services; names without workers and requests are forgotten. Default 10,000. */
+  /** Services with workers or requests. Default 10,000. */
   maxServices: integer({ default: 10_000, min: 0 }),
   /** Registered workers; more get DISCONNECT. Default 100,000. */
   maxWorkers: integer({ default: 100_000, min: 0 }),
@@ -38,20 +38,17 @@ const LIMITS = {
   /** Bytes of pieces joined for a client of MDP 0.1. Default 16 MiB. */
   maxJoinedBytes: bytes({ default: 16_777_216, min: 0 }),
   /**
-   * Queued bytes of answers per client; past it an answer fails as `slow-reader`. A single answer may be larger.
-   * Measured on engine `zmtp` over tcp and ipc; otherwise only `sendHighWaterMark` applies. Default 64 MiB.
+   * Queued bytes of answers per client; past it an answer fails as `slow-reader`; a single one may be larger. Measured
+   * on engine `zmtp` over tcp and ipc; elsewhere only `sendHighWaterMark` applies. Default 64 MiB.
    */
   maxClientBytes: bytes({ default: 67_108_864, min: 0 }),
   /** Queued bytes of answers of all clients; otherwise as `maxClientBytes`. Default 256 MiB. */
   maxReplyBytes: bytes({ default: 268_435_456, min: 0 }),
-  /**
-   * Whether plain MDP clients get failures, as replies of three frames: `shoal.error`, reason, text. Otherwise they
-   * time out. Default true.
-   */
+  /** Whether plain clients get failures, as replies of three frames: `shoal.error`, reason, text. Default true. */
   plainErrors: boolean(true),
 };
 
-/** Limits and timings of a broker. Times are in ms. */
+/** Times are in ms. */
 export type MajordomoBrokerLimits = Settings<typeof LIMITS>;
 
 const OPTIONS = {
@@ -131,7 +128,7 @@ export type MajordomoBrokerEvent =
       readonly peer: Buffer;
     };
 
-/** Statistics: `requests = answered + failed + abandoned + queued + inFlight`. */
+/** `requests = answered + failed + abandoned + queued + inFlight`. */
 export interface MajordomoBrokerStats {
   /** Accepted and refused requests, without repetitions. */
   readonly requests: number;
@@ -161,7 +158,7 @@ export interface MajordomoBrokerStats {
   readonly clients: number;
 }
 
-/** Statistics of a service since it was first named. */
+/** Since the service was first named. */
 export interface MajordomoServiceStats {
   readonly name: string;
   readonly workers: number;

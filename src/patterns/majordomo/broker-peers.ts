@@ -1,4 +1,4 @@
-/** Workers and clients of a broker, and when they count as gone. */
+/** Workers and clients of a broker. */
 
 import { LinkedList } from "../../core/collections/linked-list.js";
 import type { MajordomoBrokerLimits, MajordomoWorkerLeaveReason } from "./broker-options.js";
@@ -6,10 +6,7 @@ import type { BrokerRequests } from "./broker-requests.js";
 import { type BrokerEffects, Client, Worker } from "./broker-tables.js";
 import { DIALECT_NAMES, Dialect, RESERVED_PREFIX, type Ready } from "./wire.js";
 
-/**
- * Workers handled per turn. After a broker's restart thousands are due at once, which would delay requests. The rest
- * follows a turn later and stays spread.
- */
+/** Workers per turn: after a restart thousands are due at once, and would delay requests. */
 const MAX_BEATS = 64;
 
 /**
@@ -18,15 +15,14 @@ const MAX_BEATS = 64;
  *             READY                    DISCONNECT, silence, a lost connection, a fault
  *   unknown ----------> registered ------------------------------------------------------> unknown
  *
- * Silence for `liveness` intervals removes a worker; while busy only if it sends heartbeats then (plain workers of the
- * Guide do not).
+ * Silence for `liveness` intervals removes a worker; a busy one only if it sends heartbeats then (the Guide's do not).
  */
 export class BrokerWorkers {
   readonly #limits: MajordomoBrokerLimits;
   readonly #effects: BrokerEffects;
   readonly #requests: BrokerRequests;
   readonly #byKey = new Map<string, Worker>();
-  /** By routing id object, which an engine reuses while the peer is connected. */
+  /** By routing id: the same object while the peer is connected. */
   readonly #byId = new Map<Buffer, Worker>();
   /** In order of the next heartbeat. */
   readonly #beats = new LinkedList<Worker>();
@@ -53,7 +49,7 @@ export class BrokerWorkers {
   /** @returns `false` for a second READY or a reserved name */
   ready(from: Buffer, ready: Ready, now: number): boolean {
     const { dialect, concurrency, capacity } = ready;
-    // 18/MDP, Opening and Closing a Connection: a second READY or a reserved name ends it.
+    // 18/MDP, Opening and Closing a Connection.
     if (this.find(from) !== undefined || isReserved(ready.service)) return false;
     const full = this.size >= this.#limits.maxWorkers || this.#requests.stopping;
     const service = full ? undefined : this.#requests.queue.service(ready.service);
@@ -110,7 +106,7 @@ export class BrokerWorkers {
     return this.#beats.first?.beatAt;
   }
 
-  /** Handles up to MAX_BEATS workers; {@link nextWakeUp} is due if more are left. @returns unreachable workers */
+  /** Handles up to MAX_BEATS workers. @returns unreachable ones */
   tick(now: number): readonly Worker[] {
     const gone: Worker[] = [];
     const { heartbeatInterval, liveness } = this.#limits;
@@ -124,7 +120,7 @@ export class BrokerWorkers {
       }
       worker.beatAt = now + heartbeatInterval;
       this.#beats.push(worker.beatLink);
-      // Busy workers get heartbeats, too: they prove that the connection works.
+      // To busy workers, too: it proves that the connection works.
       const { routingId, dialect } = worker;
       const sent = this.#effects.send(routingId, { kind: "heartbeat", dialect });
       if (sent === "gone") gone.push(worker);
@@ -139,32 +135,27 @@ export function isReserved(service: Buffer): boolean {
 
 const RESERVED_BYTE = RESERVED_PREFIX.charCodeAt(0);
 
-/**
- * ms for a client to reconnect before its requests are dropped. Handlers of a killed client should abort within a
- * second; a client reconnects after 100 ms.
- */
+/** ms for a client to reconnect, which takes 100; handlers of a killed one abort within a second. */
 const RETURN_TIME = 750;
 
 /**
- * Clients of shoal, which send heartbeats while they wait.
+ * shoal's clients, which send heartbeats while they wait.
  *
  *            message                    silent for `liveness` intervals
  *   unknown -------> known ----------------------------------------------> gone
  *                     |  its connection ends        RETURN_TIME is over
  *                     +------------------> leaving ----------------------> gone
  *
- * A client that reconnects sends its pending requests again, and gets those in progress unless they were dropped.
+ * A client that reconnects sends its requests again, and gets those in progress.
  */
 export class BrokerClients {
   readonly #limits: MajordomoBrokerLimits;
   readonly #onLeft: (client: Client) => void;
   readonly #onGone: (client: Client, isSilent: boolean) => void;
   readonly #byKey = new Map<string, Client>();
-  /** By routing id object, which an engine reuses while the peer is connected. */
+  /** By routing id: the same object while the peer is connected. */
   readonly #byId = new Map<Buffer, Client>();
-  /** In order of the next check. */
   readonly #beats = new LinkedList<Client>();
-  /** Disconnected clients, in order of their end. */
   readonly #leaving = new LinkedList<Client>();
 
   /**
@@ -185,7 +176,6 @@ export class BrokerClients {
     return this.#byKey.size;
   }
 
-  /** Finds or creates the sender. */
   heard(from: Buffer, now: number): Client {
     const client = this.#byId.get(from) ?? this.#byKey.get(from.toString("latin1")) ?? this.#add(from, now);
     client.lastSeen = now;
@@ -217,7 +207,7 @@ export class BrokerClients {
     }
   }
 
-  /** A connection ended. @param id the Buffer object that its messages had. @returns whether a client had it */
+  /** @param id the Buffer object that its messages had. @returns whether it was one of these clients */
   left(id: Buffer, now: number): boolean {
     const client = this.#byId.get(id);
     if (client === undefined) return false;

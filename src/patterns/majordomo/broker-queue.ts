@@ -24,16 +24,15 @@ export class BrokerQueue {
   queued = 0;
   queuedBytes = 0;
   readonly #limits: MajordomoBrokerLimits;
-  /** From then on, missing workers will not reconnect. */
+  /** Workers of an earlier life have reconnected by then. */
   readonly #settledAt: number;
-  /** Frame of the last lookup: members of a batch share it. */
+  /** Last lookup: members of a batch share the frame. */
   #frame: Buffer | undefined = undefined;
   #service: Service | undefined = undefined;
-  /** Times when services lost their last worker: the newest, at least half of `maxServices`. */
+  /** When services lost their last worker: at least the newest half of `maxServices`. */
   #left = new Map<string, number>();
   /** Older times, forgotten together. */
   #leftBefore = new Map<string, number>();
-  /** Queued requests by deadline. */
   readonly #aging = new Deadlines<BrokerRequest>();
 
   /** @param bornAt start of the broker */
@@ -42,7 +41,7 @@ export class BrokerQueue {
     this.#settledAt = bornAt + limits.heartbeatInterval * limits.liveness;
   }
 
-  /** Finds or creates a service; `undefined` past `maxServices`. */
+  /** @returns `undefined` past `maxServices` */
   service(frame: Buffer): Service | undefined {
     if (frame === this.#frame && this.#service !== undefined) return this.#service;
     const name = frame.toString();
@@ -65,7 +64,7 @@ export class BrokerQueue {
     this.#left.set(service.name, now);
   }
 
-  /** Forgets a service without workers and requests. */
+  /** Has no effect on a service with workers or requests. */
   forget(service: Service): void {
     if (service.workers.size > 0 || service.queue.length > 0) return;
     if (this.services.get(service.name) !== service) return;
@@ -112,7 +111,6 @@ export class BrokerQueue {
     return this.#aging.next();
   }
 
-  /** Removes requests whose time is over. */
   *takeExpired(now: number): Generator<BrokerRequest, undefined> {
     const { queueTimeout } = this.#limits;
     for (const request of this.#aging.take(now)) {
@@ -134,7 +132,6 @@ export class BrokerQueue {
     return Math.min(queueTimeout, Math.max(noServiceTimeout, this.#settledAt - now));
   }
 
-  /** Whether the service has a worker, or had one recently. */
   #expected(service: Service, now: number): boolean {
     if (service.workers.size > 0) return true;
     const left = this.#left.get(service.name) ?? this.#leftBefore.get(service.name);

@@ -1,4 +1,4 @@
-/** Messages of a broker to clients: answers, pieces and refusals, repeated if needed. Each request ends here, once. */
+/** Answers, pieces and refusals of a broker. Each request ends here, once. */
 
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { FAILURES, type FailureReason } from "../kit/errors.js";
@@ -39,7 +39,6 @@ export class BrokerReplies {
     this.backlog = new ClientBacklog(limits, effects.queuedBytes);
   }
 
-  /** Refuses a request before it is queued. */
   refuse(client: Buffer, { dialect, id, service }: Request, reason: FailureReason): void {
     this.counters.failed += 1;
     this.#effects.event({ type: "request:failed", service: service.toString(), reason });
@@ -48,7 +47,7 @@ export class BrokerReplies {
     this.#effects.send(client, { kind: "error", dialect, id, service, reason, text, details: undefined });
   }
 
-  /** Tells shoal's client of each change: whether a worker offers the service. */
+  /** Tells shoal's client when it changes whether a worker offers the service. */
   noWorkers(request: BrokerRequest, noWorkers: boolean): void {
     const { id, client, abandoned } = request;
     if (request.noWorkers === noWorkers || id === undefined) return;
@@ -56,7 +55,7 @@ export class BrokerReplies {
     if (!abandoned) this.#effects.send(client, { kind: "waiting", id, noWorkers });
   }
 
-  /** Answers a request to one of the broker's own services. */
+  /** Answers for one of the broker's own services. */
   own(client: Buffer, { dialect, id, service }: Request, frames: readonly Buffer[]): void {
     const body = Body.of(frames);
     if (this.backlog.take(client, body.cost)) {
@@ -68,7 +67,6 @@ export class BrokerReplies {
     }
   }
 
-  /** Batched answers were not sent. */
   unanswered(client: Buffer, answers: readonly Answer[], sent: SendResult): void {
     if (sent === "gone") this.backlog.left(client);
     for (const { service } of answers) this.#dropped(service.toString(), sent);
@@ -129,7 +127,7 @@ export class BrokerReplies {
     return sent === "gone" ? "gone" : "passed";
   }
 
-  /** Breaks off an answer in pieces: the client gets the error now, and the request ends with its worker. */
+  /** The client gets the error now; the request ends with its worker. */
   breakOff(request: BrokerRequest, reason: FailureReason): void {
     request.broken = reason;
     this.#sendFailure(request, reason, FAILURES[reason]);
@@ -156,26 +154,19 @@ export class BrokerReplies {
     request.finish();
   }
 
-  /** Ends an unwanted request. */
   abandoned(request: BrokerRequest): void {
     this.counters.abandoned += 1;
     this.#memory.forget(request);
     request.finish();
   }
 
-  /**
-   * Answers a repetition if the answer is kept.
-   *
-   * @param from current routing id of the client
-   * @returns whether the delivery in progress is now unwanted
-   */
+  /** @param from current routing id of the client. @returns whether the delivery in progress is now unwanted */
   repeat(known: BrokerRequest, from: Buffer, owner: Client | undefined): boolean {
     this.duplicate(known.service.name);
     const moved = !known.client.equals(from);
     known.client = from;
     if (known.stage !== Stage.Done) {
       if (moved && known.passedOn > 0) {
-        // Earlier pieces went to another connection: the rest would be incomplete.
         this.#effects.send(from, refusalOf(known, "duplicate", MIDWAY));
         return true;
       }
@@ -225,7 +216,6 @@ export class BrokerReplies {
     this.#effects.event({ type: "request:failed", service: service.name, reason });
   }
 
-  /** Ends a request whose answer was broken off. */
   #endBroken(request: BrokerRequest): void {
     this.#failed(request, request.broken as FailureReason);
     this.#memory.forget(request);
@@ -242,10 +232,10 @@ function refusalOf(
   return { kind: "error", dialect, id, service: service.frame, reason, text, details };
 }
 
-/** Clients measured again for one answer at the total bound. */
+/** Clients measured for one answer at the bound of all. */
 const MAX_LOOKS = 64;
 
-/** Queued bytes of a plain client that stop the credit of its streams. */
+/** Queued bytes of a plain client that stop the credit of its pieces. */
 const MAX_AHEAD = 1_048_576;
 
 class Waiting {
@@ -260,34 +250,31 @@ class Waiting {
 }
 
 /**
- * Bounds the queued bytes of answers, per client and in total.
- *
- * Measuring the socket for each answer would cost more than the answer. So bytes count as queued from sending to the
- * next measurement, which takes place at a bound: never too few.
+ * Bounds the queued bytes of answers, per client and in total. Measuring the socket costs more than an answer: bytes
+ * count as queued until the next measurement, at a bound.
  */
 export class ClientBacklog {
   readonly #limits: MajordomoBrokerLimits;
   readonly #measure: ((client: Buffer) => number) | undefined;
-  /** By routing id object, which an engine reuses while the peer is connected. */
+  /** By routing id: the same object while the peer is connected. */
   readonly #byClient = new Map<Buffer, Waiting>();
   /** Least recently measured first. */
   readonly #all = new LinkedList<Waiting>();
   #last: Waiting | undefined = undefined;
   #total = 0;
 
-  /** @param measure queued bytes of a client; `undefined`: unknown to the engine, and unbounded here */
+  /** @param measure `undefined`: unknown to the engine, and unbounded here */
   constructor(limits: MajordomoBrokerLimits, measure: ((client: Buffer) => number) | undefined) {
     this.#limits = limits;
     this.#measure = measure;
   }
 
-  /** Queued bytes now. */
   get total(): number {
     for (const waiting of [...this.#all]) this.#look(waiting);
     return this.#total;
   }
 
-  /** Counts an answer. @returns `false` at a bound; a single answer may be larger */
+  /** @returns `false` at a bound; a single answer may be larger */
   take(client: Buffer, bytes: number): boolean {
     if (this.#measure === undefined) return true;
     const { maxClientBytes, maxReplyBytes } = this.#limits;
@@ -304,7 +291,7 @@ export class ClientBacklog {
     return true;
   }
 
-  /** Whether a stream to this client may get credit. */
+  /** Whether an answer in pieces to this client may get credit. */
   readsOn(client: Buffer): boolean {
     const waiting = this.#byClient.get(client);
     if (waiting === undefined || waiting.bytes <= MAX_AHEAD) return true;
@@ -312,7 +299,6 @@ export class ClientBacklog {
     return waiting.bytes <= MAX_AHEAD;
   }
 
-  /** Its connection ended. */
   left(client: Buffer): void {
     const waiting = this.#byClient.get(client);
     if (waiting !== undefined) this.#remove(waiting);

@@ -7,7 +7,7 @@
  *     |  +--- the worker was lost <-----+  at most maxDeliveries times
  *     +--- too long, too many, stopping: an error reply -> done
  *
- * Queues and free workers are lists per service, so the cost of a request does not depend on their number.
+ * The cost of a request does not depend on the number of queued ones or workers.
  */
 
 import { NumberTable } from "../../core/collections/number-table.js";
@@ -49,13 +49,13 @@ export class BrokerRequests {
   readonly #limits: MajordomoBrokerLimits;
   readonly #effects: BrokerEffects;
   readonly #memory: RequestMemory;
-  /** Delivered requests by tag; a tag is free again when its delivery ends. */
+  /** By tag. */
   readonly #delivered = new NumberTable<BrokerRequest>();
   #tag: number;
   readonly #onWorkerGone: (worker: Worker) => void;
-  /** Disconnected plain clients, which may have queued requests. */
+  /** Plain clients that left with requests in the queue. */
   readonly #departed = new WeakSet<Buffer>();
-  /** Streams to clients without credit whose workers wait for the reader. */
+  /** Answers in pieces to plain clients that do not read. */
   readonly #unread = new Set<BrokerRequest>();
   #readCheckAt: number | undefined;
 
@@ -87,7 +87,7 @@ export class BrokerRequests {
     return this.#delivered.size;
   }
 
-  /** @param owner the client, if it sends heartbeats */
+  /** @param owner the client, if it is shoal's */
   accept(from: Buffer, asked: Request, owner: Client | undefined, now: number): void {
     if (owner !== undefined && this.#isRepeated(from, asked, owner)) return;
     this.counters.requests += 1;
@@ -118,12 +118,12 @@ export class BrokerRequests {
     if (request !== undefined) this.#abandon(request, "cancelled");
   }
 
-  /** A client's connection ended: partial answers cannot continue on another. */
+  /** Its connection ended: answers in pieces cannot continue on another. */
   clientLeft(owner: Client): void {
     for (const request of this.#of(owner)) if (request.passedOn > 0) this.#abandon(request, "client-gone");
   }
 
-  /** Drops a client's requests. @returns whether it had any */
+  /** @returns whether it had requests, which are dropped */
   clientGone(owner: Client): boolean {
     let hadRequests = false;
     for (const request of this.#of(owner)) if (this.#abandon(request, "client-gone")) hadRequests = true;
@@ -131,23 +131,21 @@ export class BrokerRequests {
     return hadRequests;
   }
 
-  /** A plain client's connection ended: its queued requests are dropped at delivery. */
+  /** Its queued requests are dropped at delivery. */
   plainClientLeft(client: Buffer): void {
     if (this.queue.queued > 0) this.#departed.add(client);
   }
 
-  /** A reader grants bytes. */
   credit(id: RequestId, bytes: number, owner: Client): void {
     const request = this.#find(id, owner);
     if (request?.stage === Stage.Delivered) this.#grant(request, bytes);
   }
 
-  /** Time of the next check for slow readers. */
   get nextReadCheck(): number | undefined {
     return this.#readCheckAt;
   }
 
-  /** Grants credit for what clients have read. */
+  /** Grants credit for what plain clients have read. */
   checkReaders(now: number): void {
     if (this.#readCheckAt === undefined || now < this.#readCheckAt) return;
     for (const request of this.#unread) {
@@ -162,7 +160,6 @@ export class BrokerRequests {
     this.#readCheckAt = this.#unread.size > 0 ? now + READ_CHECK_INTERVAL : undefined;
   }
 
-  /** A worker's answer or piece. */
   reply(worker: Worker, { tag, final, pieces, body }: Reply, now: number): void {
     const request = this.#deliveredTo(worker, tag);
     if (request === undefined) return;
@@ -188,7 +185,7 @@ export class BrokerRequests {
     else this.replies.fail(request, "incomplete");
   }
 
-  /** A handler failed. Its error is an answer: there is no retry. */
+  /** A handler's error is an answer: it is not retried. */
   failure(worker: Worker, { tag, reason, text, details }: Failure, now: number): void {
     const request = this.#deliveredTo(worker, tag);
     if (request === undefined) return;
@@ -201,16 +198,15 @@ export class BrokerRequests {
     this.offer(worker, now);
   }
 
-  /** The worker finishes its requests and gets no more. */
+  /** The worker gets no more requests. */
   drains(worker: Worker): void {
     worker.drain();
     this.refuseUnserved(worker.service);
   }
 
   /**
-   * A busy worker returns a request without a handler; this does not count as a delivery. If it had a free handler or
-   * sent pieces, the handler may have run, so the request counts as lost. So a worker that returns everything cannot
-   * cause a loop.
+   * A busy worker returns a request that no handler has begun, which was no delivery. With a free handler or pieces the
+   * request counts as lost, so a worker that returns everything cannot cause a loop.
    */
   takeBack(worker: Worker, tag: number, now: number): void {
     const request = this.#deliveredTo(worker, tag);
@@ -234,7 +230,7 @@ export class BrokerRequests {
   release(worker: Worker, now: number): void {
     worker.availableLink.unlink();
     if (worker.service.workers.size === 0) this.queue.lastLeft(worker.service, now);
-    // Newest first, so that the oldest ends in front. Prefetched requests do not count as delivered.
+    // The newest first, so that the oldest ends in front. Prefetched requests were no deliveries.
     const given = [...worker.inFlight] as BrokerRequest[];
     for (let i = given.length - 1; i >= 0; i--) {
       const request = given[i] as BrokerRequest;
@@ -245,16 +241,12 @@ export class BrokerRequests {
     this.#dispatch(worker.service, now);
   }
 
-  /** Refuses new requests. */
   stop(): void {
     this.stopping = true;
     for (const service of [...this.queue.services.values()]) this.refuseUnserved(service);
   }
 
-  /**
-   * Refuses queued requests of a service without active workers while the broker stops: no worker will register, so
-   * clients must use another broker.
-   */
+  /** While the broker stops, no worker will register: clients must use another broker. */
   refuseUnserved(service: Service): void {
     if (!this.stopping) return;
     for (const worker of service.workers) if (!worker.draining) return;
@@ -265,14 +257,12 @@ export class BrokerRequests {
     this.queue.forget(service);
   }
 
-  /** The worker may have room. */
   offer(worker: Worker, now: number): void {
     if (!worker.free) return;
     worker.place(false);
     if (worker.service.queue.length > 0) this.#dispatch(worker.service, now);
   }
 
-  /** Ends requests that waited too long. */
   expire(now: number): void {
     for (const request of this.queue.takeExpired(now)) {
       this.replies.fail(request, request.service.workers.size === 0 ? "no-service" : "expired");
@@ -280,7 +270,6 @@ export class BrokerRequests {
     }
   }
 
-  /** A returned request; this was no delivery. */
   #giveToOthers(request: BrokerRequest, now: number): void {
     request.deliveries -= 1;
     this.queue.add(request, now, true);
@@ -288,7 +277,6 @@ export class BrokerRequests {
     this.refuseUnserved(request.service);
   }
 
-  /** Delivers queued requests to free workers. */
   #dispatch(service: Service, now: number): void {
     const { queue } = service;
     while (queue.length > 0) {
@@ -331,7 +319,7 @@ export class BrokerRequests {
       body: body as Body,
     });
     if (sent === "sent") return;
-    // Never received: this was no delivery.
+    // It was no delivery.
     request.deliveries -= 1;
     this.#endDelivery(request);
     worker.drain();
@@ -339,7 +327,6 @@ export class BrokerRequests {
     this.#onWorkerGone(worker);
   }
 
-  /** The request of a worker's message; without one, the message is late. */
   #deliveredTo(worker: Worker, tag: number): BrokerRequest | undefined {
     const request = this.#delivered.get(tag);
     if (request?.worker === worker) return request;
@@ -378,12 +365,12 @@ export class BrokerRequests {
 
   #grant({ worker, tag }: BrokerRequest, bytes: number): void {
     if (worker?.dialect !== Dialect.Shoal || bytes === 0) return;
-    // A worker waits for credit forever, so one that cannot be reached counts as lost.
+    // A worker waits for credit forever: one that cannot be reached counts as lost.
     if (this.#effects.send(worker.routingId, { kind: "credit", tag, bytes }) !== "sent")
       this.#onWorkerGone(worker);
   }
 
-  /** Breaks off an answer in pieces. The delivery ends with the worker's answer. */
+  /** The delivery ends with the worker's answer. */
   #breakOff(request: BrokerRequest, reason: FailureReason): void {
     this.replies.breakOff(request, reason);
     this.#cancelAt(request);
@@ -393,7 +380,6 @@ export class BrokerRequests {
     if (worker?.dialect === Dialect.Shoal) this.#effects.send(worker.routingId, { kind: "cancel", tag });
   }
 
-  /** A pending request of this client. */
   #find(id: RequestId, owner: Client): BrokerRequest | undefined {
     owner.memory = this.#memory.clientOf(id, owner.memory);
     const request = owner.memory.entries.get(id.sequence) as BrokerRequest | undefined;
@@ -405,7 +391,7 @@ export class BrokerRequests {
     return known.filter((request) => request.owner === owner);
   }
 
-  /** Answers a repetition, if it is one. */
+  /** @returns whether it was a repetition, which is answered */
   #isRepeated(from: Buffer, asked: Request, owner: Client): boolean {
     const id = asked.id as RequestId;
     const memory = this.#memory.clientOf(id, owner.memory);
@@ -417,7 +403,7 @@ export class BrokerRequests {
       return true;
     }
     if (id.sequence < memory.settled) {
-      // A late duplicate from another connection; the client no longer waits.
+      // From an earlier connection; the client no longer waits.
       this.replies.duplicate(asked.service.toString());
       return true;
     }
@@ -425,7 +411,7 @@ export class BrokerRequests {
     return false;
   }
 
-  /** Ends a client's interest in a request. @returns whether it was pending */
+  /** @returns whether it was pending */
   #abandon(request: BrokerRequest, reason: "cancelled" | "client-gone"): boolean {
     if (request.stage === Stage.Done || request.abandoned) return false;
     request.abandoned = true;
@@ -443,7 +429,7 @@ export class BrokerRequests {
 
   #lost(request: BrokerRequest, now: number): void {
     const { service, deliveries, passedOn, abandoned, broken } = request;
-    // Another worker cannot continue a partial answer.
+    // Another worker cannot continue an answer in pieces.
     const isFinal = passedOn > 0 || deliveries >= this.#limits.maxDeliveries;
     if (abandoned || broken !== undefined || isFinal) {
       this.replies.fail(request, "worker-lost");

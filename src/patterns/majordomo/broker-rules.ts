@@ -1,4 +1,4 @@
-/** Rules of a broker (7/MDP, 18/MDP, 8/MMI). Peers are in broker-peers.ts, requests in broker-requests.ts. */
+/** A broker's rules (7/MDP, 18/MDP, 8/MMI). */
 
 import type { MajordomoBrokerLimits, MajordomoBrokerStats, MajordomoServiceStats } from "./broker-options.js";
 import { BrokerClients, BrokerWorkers, isReserved } from "./broker-peers.js";
@@ -13,7 +13,7 @@ export class BrokerRules {
   readonly #requests: BrokerRequests;
   readonly #workers: BrokerWorkers;
   readonly #clients: BrokerClients;
-  /** Workers found unreachable during a delivery. */
+  /** Unreachable workers. */
   readonly #gone: Worker[] = [];
   #faults = 0;
 
@@ -41,7 +41,6 @@ export class BrokerRules {
     );
   }
 
-  /** @param from routing id */
   receive(from: Buffer, message: AtBroker, now: number): void {
     const requests = this.#requests;
     switch (message.kind) {
@@ -112,11 +111,7 @@ export class BrokerRules {
     if (this.#gone.length > 0) this.#removeGone(now);
   }
 
-  /**
-   * A connection ended, and its messages were processed.
-   *
-   * @param peer the Buffer object that its messages had
-   */
+  /** A connection ended, and its messages were received. @param peer the Buffer object that they had */
   peerLeft(peer: Buffer, now: number): void {
     const worker = this.#workers.ofConnection(peer);
     if (worker !== undefined) this.#workers.remove(worker, "lost", now);
@@ -125,7 +120,7 @@ export class BrokerRules {
     if (this.#gone.length > 0) this.#removeGone(now);
   }
 
-  /** A batch for a worker could not be sent. The worker is removed at the next message or tick. */
+  /** A batch for a worker could not be sent. */
   unreachable(peer: Buffer): void {
     const worker = this.#workers.find(peer);
     if (worker !== undefined) this.#gone.push(worker);
@@ -141,7 +136,6 @@ export class BrokerRules {
     this.#requests.stop();
   }
 
-  /** Whether no request is queued or at a worker. */
   get idle(): boolean {
     return this.#requests.queue.queued === 0 && this.#requests.inFlight === 0;
   }
@@ -174,7 +168,7 @@ export class BrokerRules {
     return undefined;
   }
 
-  /** A paused client learns that its requests were dropped, and sends them again. */
+  /** A paused client sends its dropped requests again. */
   #onClientGone(client: Client, isSilent: boolean): void {
     const hadRequests = this.#requests.clientGone(client);
     if (hadRequests && isSilent)
@@ -190,7 +184,7 @@ export class BrokerRules {
     this.#requests.accept(from, request, owner, now);
   }
 
-  /** Finds the sender; an unregistered worker gets DISCONNECT. */
+  /** An unregistered worker gets DISCONNECT. */
   #registered(from: Buffer, dialect: Dialect, now: number): Worker | undefined {
     const worker = this.#workers.find(from);
     if (worker === undefined || worker.dialect !== dialect) {

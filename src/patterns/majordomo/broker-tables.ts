@@ -1,4 +1,4 @@
-/** State of a broker, and the interface to its driver. */
+/** State of a broker. */
 
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import type { FailureReason } from "../kit/errors.js";
@@ -23,26 +23,24 @@ export type SendResult = "sent" | "gone" | "full";
 export type FromBroker = Exclude<ToClient, Negotiated> | ToWorker;
 
 export interface BrokerEffects {
-  /** Sends at once or at the end of the turn. A later failure is reported with `unreachable` or `unanswered`. */
+  /** A failure at the end of the turn is reported with `unreachable` or `unanswered`. */
   send(to: Buffer, message: FromBroker): SendResult;
-  /** Queued bytes of a client. Missing if the engine cannot measure them. */
+  /** Missing if the engine cannot measure them. */
   readonly queuedBytes?: ((client: Buffer) => number) | undefined;
   event(event: MajordomoBrokerEvent): void;
 }
 
-/** Largest average ms between answers of a worker that gets requests in advance. */
+/** A worker with a larger average of ms between answers gets no requests in advance. */
 const QUICK = 0.25;
-/** Initial average of a worker. */
 const UNKNOWN_GAP = 0.5;
-/** Largest ms of one answer, so that a pause does not make a worker slow. */
+/** Bound of one gap, so that a pause does not make a worker slow. */
 const MAX_GAP = 2;
-/** Weight of one answer in the average. */
 const GAP_WEIGHT = 0.02;
 
 export const Stage = { Queued: 0, Delivered: 1, Done: 2 } as const;
 export type Stage = (typeof Stage)[keyof typeof Stage];
 
-/** A request, and after its end what a repetition gets. */
+/** After its end, it has what a repetition gets. */
 export class BrokerRequest implements Repeatable {
   memory: ClientMemory | undefined = undefined;
   keptBytes = 0;
@@ -56,7 +54,7 @@ export class BrokerRequest implements Repeatable {
   readonly bytes: number;
   body: Body | undefined;
   headers: Buffer;
-  /** Remaining ms of the client at arrival. */
+  /** ms that its client waits, at arrival. */
   readonly time: number;
   stage: Stage = Stage.Queued;
   deliveries = 0;
@@ -64,7 +62,7 @@ export class BrokerRequest implements Repeatable {
   worker: Worker | undefined = undefined;
   /** The client, if it sends heartbeats. */
   owner: Client | undefined = undefined;
-  /** The answer is not needed; its worker is busy until it arrives. */
+  /** The client does not want the answer; its worker is busy until then. */
   abandoned = false;
   /** The client was told that no worker offers the service. */
   noWorkers = false;
@@ -72,7 +70,7 @@ export class BrokerRequest implements Repeatable {
   pieces = 0;
   /** Cost of forwarded pieces that were not granted to the worker, for clients without credit. */
   ungranted = 0;
-  /** Reason of an answer broken off midway: the client has the error, and the worker has not finished. */
+  /** Why its answer was broken off: the client has the error, and the worker has not finished. */
   broken: FailureReason | undefined = undefined;
   /** Pieces sent to the client. */
   passedOn = 0;
@@ -83,7 +81,6 @@ export class BrokerRequest implements Repeatable {
   answer: Body | undefined = undefined;
   failure: readonly [reason: string, text: string, details?: Buffer] | undefined = undefined;
   readonly arrivedAt: number;
-  /** End of its time in the queue. */
   deadline = 0;
   /** Allowed ms in the queue. */
   patience = 0;
@@ -106,7 +103,6 @@ export class BrokerRequest implements Repeatable {
     return this.id?.sequence ?? 0;
   }
 
-  /** Frees everything but the answer. */
   finish(): void {
     this.stage = Stage.Done;
     this.body = undefined;
@@ -127,9 +123,7 @@ export class Worker {
   readonly key: string;
   readonly dialect: Dialect;
   readonly service: Service;
-  /** Concurrent handlers. */
   readonly concurrency: number;
-  /** Concurrent handlers plus prefetched requests. */
   readonly capacity: number;
   readonly name: string;
   /** In order of delivery. */
@@ -138,7 +132,7 @@ export class Worker {
   readonly beatLink: Link<Worker> = new Link<Worker>(this);
   beatAt = 0;
   lastSeen: number;
-  /** The worker sends heartbeats while busy, so silence counts then, too. */
+  /** Silence counts while it is busy, too. */
   beatsWhileBusy = false;
   draining = false;
   /** Average ms between answers. */
@@ -161,11 +155,7 @@ export class Worker {
     return this.inFlight.length < this.capacity && !this.draining;
   }
 
-  /**
-   * Puts the worker among those with a free handler or with room for a request in advance.
-   *
-   * @param last to the end of the list, as most recently used
-   */
+  /** Lists the worker by a free handler or room in advance. @param last as most recently used */
   place(last: boolean): void {
     const { availableLink: link, service } = this;
     const isIdle = this.inFlight.length < this.concurrency;
@@ -176,19 +166,17 @@ export class Worker {
     }
   }
 
-  /** Updates the average. */
   answered(now: number): void {
     const gap = Math.min(now - this.#answeredAt, MAX_GAP);
     this.#answeredAt = now;
     this.#gap += (gap - this.#gap) * GAP_WEIGHT;
   }
 
-  /** No requests in advance until the worker is quick again. */
+  /** Gets nothing in advance until it is quick again. */
   gaveBack(): void {
     this.#gap = UNKNOWN_GAP;
   }
 
-  /** Stops deliveries. */
   drain(): void {
     this.draining = true;
     this.availableLink.unlink();
@@ -197,7 +185,6 @@ export class Worker {
 
 export class Service {
   readonly name: string;
-  /** Name in messages, copied. */
   readonly frame: Buffer;
   readonly workers = new Set<Worker>();
   /** Workers with a free handler, least recently used first. */
@@ -209,7 +196,6 @@ export class Service {
   replies = 0;
   failures = 0;
 
-  /** Worker for the next request. */
   get next(): Worker | undefined {
     return this.available.first ?? this.ahead.first;
   }
@@ -223,7 +209,6 @@ export class Service {
 export class Client {
   routingId: Buffer;
   readonly key: string;
-  /** Its requests, earlier connections included. */
   memory: ClientMemory | undefined = undefined;
   readonly beatLink: Link<Client> = new Link<Client>(this);
   beatAt = 0;
@@ -236,7 +221,6 @@ export class Client {
   }
 }
 
-/** Creates an answer or a piece. */
 export function answerTo(request: BrokerRequest, final: boolean, body: Body): Answer {
   const { dialect, id, service, passedOn: pieces } = request;
   return { kind: "answer", dialect, id, service: service.frame, final, pieces, body };

@@ -1,4 +1,4 @@
-/** Majordomo broker: a ROUTER, a timer and a gate around broker-rules.ts. */
+/** A broker: a ROUTER, a timer and a gate around broker-rules.ts. */
 
 import crypto from "node:crypto";
 import { refuseExtra } from "../../core/arguments.js";
@@ -34,7 +34,7 @@ import {
   SERVING,
 } from "./wire.js";
 
-/** Default queue length per client. */
+/** Default. */
 const SEND_HIGH_WATER_MARK = 100_000;
 
 /** ms to send the last messages at close. */
@@ -90,7 +90,7 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
   });
   /** Waiting `drain` and `close` calls. */
   #idleWaits: (() => void)[] = [];
-  /** Disconnected peers whose messages may still be unread. */
+  /** Messages of these may still be unread. */
   #departed: Buffer[] = [];
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
@@ -116,7 +116,6 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
       queuedBytes: queueDepth ? queuedBytes : undefined,
       event: (event: MajordomoBrokerEvent): void => {
         this.events.emit(event);
-        // Timeouts and lost peers end requests, too.
         if (this.#idleWaits.length > 0) setImmediate(() => this.#checkIdle());
       },
     };
@@ -128,7 +127,7 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
     this.#gate = gate;
     gate?.passTo((message) => this.#pass(message));
     this.#timer.start(this.#rules);
-    // Other engines rely on heartbeats.
+    // On other engines, heartbeats find lost peers.
     if (peerRoutingIds) this.#router.events.on("peer:leave", this.#routerOnPeerLeave);
     // The bound socket keeps the process alive.
     this.#timer.hold(false);
@@ -141,7 +140,7 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
   }
 
   /**
-   * Binds an endpoint for clients and workers; may be called for several.
+   * Binds an endpoint for clients and workers, or one more.
    *
    * @returns the endpoint, wildcards filled in
    * @throws ClosedError `EBADF`; otherwise as `bind` of a socket
@@ -230,14 +229,14 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
     });
   };
 
-  /** With constant input, heartbeats detect lost peers. */
+  /** With constant input, heartbeats find lost peers. */
   #reportDeparted(): void {
     if (this.#router.readable) return;
     const now = this.#timer.now();
     for (const peer of this.#departed.splice(0)) this.#rules.peerLeft(peer, now);
   }
 
-  /** Takes a message that the gate held back. */
+  /** A message that the gate held back. */
   #pass(frames: Buffer[]): void {
     const now = this.#timer.now();
     for (const message of messagesAtBroker(frames)) this.#rules.receive(frames[0] as Buffer, message, now);
@@ -263,18 +262,15 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
   }
 }
 
-/*
- * A broker as half of a pair. The gate applies to clients only: workers register with both brokers, so that they are
- * there after a fail-over.
- */
+/* A broker as half of a pair: the gate is for clients. Workers register with both brokers. */
 
-/** @param message first message in the frames. @returns `false`: the gate keeps or drops it */
+/** @param message the first one in the frames. @returns `false`: the gate keeps or drops them */
 function admits(gate: ServerGate, frames: Buffer[], message: AtBroker): boolean {
   switch (message.kind) {
     case "request": {
       const { service } = message;
       if (!isReserved(service)) return gate.admit(frames, true);
-      // A passive broker stays silent and counts nothing: clients ask repeatedly.
+      // A passive broker is silent and counts nothing: clients ask repeatedly.
       if (service.equals(SERVING)) return gate.isServing();
       if (!service.equals(NEGOTIATION)) return gate.admit(frames, false); // Monitoring must not vote.
       // A negotiating client looks for a broker.
@@ -291,6 +287,6 @@ function admits(gate: ServerGate, frames: Buffer[], message: AtBroker): boolean 
 
 /** A passive broker drops messages to clients. */
 function mayLeave(gate: ServerGate, message: FromBroker): boolean {
-  // A worker's question: clients' questions are admitted only while serving.
+  // Only a worker's question gets here while it is passive.
   return (message.kind === "answer" && message.service.equals(NEGOTIATION)) || gate.isServing();
 }

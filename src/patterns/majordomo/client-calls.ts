@@ -9,17 +9,16 @@ import { Calls } from "../../sockets/calls.js";
 import { ReadWindow } from "../kit/window.js";
 import { Body, Dialect, EMPTY, type Frames, type RequestId } from "./wire.js";
 
-/** A kept piece is read later; a refused one had no room. */
+/** A kept piece is read later. */
 export type Taken = "read" | "kept" | "refused";
 
 /** Receives a call's answer. Its methods must not throw. */
 export interface CallSink {
-  /** A piece, or with `final` the end, which is never refused. */
+  /** @param final the end of the answer, which is never refused */
   answer(body: Buffer[], final: boolean): Taken;
   /** Unread pieces stop the timer for the next one. */
   readonly unread?: boolean;
   readonly done?: boolean;
-  /** Called once at the end. */
   onDone?: (() => void) | undefined;
   /** @param closing the client closes: an unhandled rejection must not end the process */
   failed(error: ShoalError, closing?: boolean): void;
@@ -30,7 +29,6 @@ export interface CalledService {
   readonly frame: Buffer;
 }
 
-/** Terms of a call. */
 export interface CallTerms {
   /** ms per attempt; 0: no limit. */
   readonly timeout: number;
@@ -51,24 +49,23 @@ export interface Asked {
   readonly sink: CallSink;
 }
 
-/** A connection to a broker (client-connections.ts). */
 export class Connection {
   readonly number: number;
   readonly endpoint: string;
   /** `undefined` before the broker's answer. */
   dialect: Dialect | undefined = undefined;
-  /** It gets no further request. */
+  /** It gets no more requests. */
   isLeft = false;
   /** Unanswered requests. */
   calls = 0;
   /** The one request of a plain broker. */
   call: Call | undefined = undefined;
-  /** Identifies the broker's process. */
+  /** Of the broker's process. */
   incarnation: Buffer = EMPTY;
   /** ms between heartbeats. */
   interval = 0;
   lastSeen = 0;
-  /** Time of the next heartbeat or of the broker's answer; `undefined` if nothing is expected. */
+  /** Time of the next heartbeat, or for an answer to the negotiation. */
   dueAt: number | undefined = undefined;
 
   constructor(number: number, endpoint: string) {
@@ -93,19 +90,18 @@ export class Call {
   readonly sink: CallSink;
   /** Cost of the request's frames. */
   readonly bytes: number;
-  /** Time of the total timeout; 0: none. */
+  /** End of `total`; 0: none. */
   expiresAt = 0;
   retries: number;
   /** `undefined` while queued. */
   connection: Connection | undefined = undefined;
-  /** Received pieces. */
   pieces = 0;
   #window: ReadWindow | undefined = undefined;
   /** The broker reported that no worker offers the service. */
   noWorkers = false;
   deadline = 0;
   readonly deadlineLink: Link<Call> = new Link<Call>(this);
-  /** Place in the queue; created on demand. */
+  /** Created on demand. */
   placeLink: Link<Call> | undefined = undefined;
 
   constructor(id: RequestId, { service, body, terms, sink }: Asked) {
@@ -146,7 +142,7 @@ export class Call {
   }
 }
 
-/** Decodes an answer's frames. May throw. */
+/** May throw. */
 export type Decode<T> = (frames: Buffer[]) => T;
 
 /** An empty frame after pieces: MDP requires a body. */
@@ -154,7 +150,7 @@ function isBareEnd(body: readonly Buffer[]): boolean {
   return body.length === 0 || (body.length === 1 && (body[0] as Buffer).length === 0);
 }
 
-/** Functions of the latest promise. */
+/** Of the latest promise. */
 const captured: { resolve: (value: never) => void; reject: (error: unknown) => void } = {
   resolve: ignore,
   reject: ignore,
@@ -216,7 +212,6 @@ export class WholeSink<T> implements CallSink {
 }
 
 export interface PieceReader {
-  /** A piece was read. */
   read(cost: number): void;
   /** The reader left the loop. */
   giveUp(): void;
@@ -279,7 +274,6 @@ export class PieceSink<T> implements CallSink, AsyncIterableIterator<T, undefine
     return waits ? this.#reads.run(() => this.#next()) : this.#next();
   }
 
-  /** Leaving the loop cancels the request. */
   return(): Promise<IteratorResult<T, undefined>> {
     this.#pieces.clear();
     this.#bytes = 0;

@@ -7,22 +7,21 @@
  *   plain     one request, since a plain answer names no request           lost: the next plain broker is used
  *   left      pending requests, and gets no new ones                       after its last answer, or lost
  *
- * A lost connection (ended, or silent while answers are pending) returns its requests, which are sent over another.
+ * Requests of a lost connection (ended, or silent while answers are pending) are sent over another.
  *
- * Fail over immediately when a connection ends or is refused, at most once per broker per interval: a broker that hangs
- * up would otherwise be asked in a busy loop. Then the next is asked when the interval is over. A broker has an
- * interval to answer; after several silent ones it has longer. client-fail-back.ts returns to preferred brokers.
+ * The next broker is asked at once when a connection ends or is refused, but each only once per interval: one that
+ * hangs up would be asked in a busy loop. A broker has an interval to answer, and longer after several silent ones.
  */
 
 import { type Call, Connection } from "./client-calls.js";
 import type { ClientSettings, MajordomoBrokerLeaveReason, MajordomoClientEvent } from "./client-options.js";
 import { beatInterval, Dialect, FORGOTTEN, type FromClient, type Negotiated } from "./wire.js";
 
-/** Unanswered negotiations before the time for an answer doubles, and how often it doubles. */
+/** After so many unanswered negotiations the time for an answer doubles, and so often. */
 const ASKED_SOON = 3;
 const MAX_DOUBLINGS = 3;
 
-/** Limits of a client. Times are in ms. */
+/** Times are in ms. */
 export interface ClientLimits
   extends Pick<
     ClientSettings,
@@ -39,33 +38,30 @@ export interface ClientEffects {
   /** Queues the message if there is no room. @returns `false`: no room until `writable` */
   send(connection: number, message: FromClient): boolean;
   event(event: MajordomoClientEvent): void;
-  /** The last call ended. */
   idle?(): void;
 }
 
 export class ClientConnections {
   mode: "asking" | "extended" | "plain" = "asking";
-  /** Connection to shoal's broker in use, or to the one asked. */
+  /** To shoal's broker in use, or to the one asked. */
   main: Connection | undefined = undefined;
-  /** The main connection has no room. */
+  /** `main` has no room. */
   mute = false;
   readonly #limits: ClientLimits;
   readonly #effects: ClientEffects;
   readonly #open = new Map<number, Connection>();
   #opened = 0;
-  /** Dialect of the plain broker, and number of connections to plain brokers. */
+  /** Dialect of the plain broker in use; connections to plain brokers. */
   #plain: Dialect = Dialect.Mdp01;
   #plains = 0;
   /** Free connections to the plain broker in use. */
   readonly #idle: Connection[] = [];
   #endpoints: readonly string[];
-  /** Index of the broker to use. */
   #next = 0;
   #used = "";
-  /** Immediate fail-overs since a time. */
   #failOvers = 0;
   #failOversSince = Number.NEGATIVE_INFINITY;
-  /** Consecutive negotiations without an answer. */
+  /** Negotiations in a row without an answer. */
   #unanswered = 0;
   /** When the next broker is asked. */
   #restsUntil: number | undefined = undefined;
@@ -85,11 +81,7 @@ export class ClientConnections {
     return this.#endpoints.length > 1;
   }
 
-  /**
-   * Applies a new list.
-   *
-   * @returns whether it contains the broker in use, and a new broker preferred to it
-   */
+  /** @returns whether the list has the broker in use, and a new one preferred to it */
   setEndpoints(endpoints: readonly string[]): { readonly isListed: boolean; readonly hasNewcomer: boolean } {
     const at = endpoints.indexOf(this.#used);
     const known = new Set(this.#endpoints);
@@ -124,7 +116,7 @@ export class ClientConnections {
     this.#effects.close(connection.number);
   }
 
-  /** Negotiates with the next broker. @param wanted requests are pending */
+  /** Asks the next broker. @param wanted requests are pending */
   probe(now: number, wanted: boolean): void {
     this.mode = "asking";
     this.mute = false;
@@ -142,7 +134,7 @@ export class ClientConnections {
     this.#addIdle(this.#openNext());
   }
 
-  /** An answer is pending: the broker's silence counts from now on. */
+  /** The broker's silence counts from now on. */
   wanted(now: number): void {
     const { main } = this;
     if (main === undefined || main.dueAt !== undefined) return;
@@ -172,7 +164,7 @@ export class ClientConnections {
     this.#effects.event({ type: "broker:joined", endpoint: this.#used, extended });
   }
 
-  /** The broker restarted or dropped this client, and has none of its requests. */
+  /** The broker has none of this client's requests any more. */
   forgotten(connection: Connection, incarnation: Buffer): void {
     const gaveUp = incarnation.equals(FORGOTTEN);
     if (!gaveUp) connection.incarnation = Buffer.from(incarnation);
@@ -193,7 +185,7 @@ export class ClientConnections {
     return true;
   }
 
-  /** Closes the main connection; follow with {@link probe} or {@link rest}. */
+  /** {@link probe} or {@link rest} must follow. */
   lose(reason: MajordomoBrokerLeaveReason): void {
     if (reason === "no-answer") this.#unanswered += 1;
     this.#leaveEvent(reason);
@@ -212,7 +204,7 @@ export class ClientConnections {
     return this.#restsUntil !== undefined && this.#restsUntil <= now;
   }
 
-  /** Stops using the broker. Its connection stays open for pending answers. */
+  /** The connection stays open for pending answers. */
   leave(reason: "removed" | "stopping" | "preferred", now: number): void {
     const { main } = this;
     if (this.mode !== "asking") this.#leaveEvent(reason);
@@ -228,13 +220,11 @@ export class ClientConnections {
     main.dueAt = now + main.interval;
   }
 
-  /** Stops using the plain broker. */
   leavePlain(): void {
     for (const connection of [...this.#idle]) this.close(connection);
     for (const connection of this.#open.values()) if (connection.isPlain) connection.isLeft = true;
   }
 
-  /** Uses the broker of this connection. */
   moveTo(connection: Connection, negotiated: Negotiated): void {
     this.#used = connection.endpoint;
     this.#next = Math.max(0, this.#endpoints.indexOf(this.#used));
@@ -243,14 +233,13 @@ export class ClientConnections {
     this.negotiated(connection, negotiated);
   }
 
-  /** Time of the next {@link tick}. */
   nextDue(): number {
     let next = this.#restsUntil ?? Number.POSITIVE_INFINITY;
     for (const { dueAt } of this.#open.values()) if (dueAt !== undefined && dueAt < next) next = dueAt;
     return next;
   }
 
-  /** Sends heartbeats. @param wanted requests are pending. @returns connections with silent brokers */
+  /** @param wanted requests are pending. @returns connections to silent brokers */
   tick(now: number, wanted: boolean): readonly Connection[] {
     const { heartbeatInterval, liveness } = this.#limits;
     const silent: Connection[] = [];
@@ -268,7 +257,7 @@ export class ClientConnections {
     return silent;
   }
 
-  /** Finds a plain connection for a call. @returns `undefined` at `maxConnections` */
+  /** A plain connection; `undefined` at `maxConnections`. */
   take(call: Call): Connection | undefined {
     const room = this.#plains < this.#limits.maxConnections;
     if (this.#idle.length === 0 && room) this.#addIdle(this.#openNext());
@@ -306,7 +295,7 @@ export class ClientConnections {
     this.#effects.event({ type: "broker:left", endpoint: this.#used, reason });
   }
 
-  /** ms for an answer. Without answers, brokers may be slow, and new connections would keep them slow. */
+  /** ms for an answer: new connections would keep slow brokers slow. */
   get #patience(): number {
     const doublings = Math.min(MAX_DOUBLINGS, Math.floor(this.#unanswered / ASKED_SOON));
     return this.#limits.heartbeatInterval * 2 ** doublings;

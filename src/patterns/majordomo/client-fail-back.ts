@@ -1,14 +1,13 @@
 /**
- * Returns a client to a preferred broker. Clients with different orders of brokers share the load; a returned broker is
- * found in the background.
+ * Returns a client to a preferred broker, which is looked for in the background.
  *
  *   resting --due--> asking mmi.serving --200-------> negotiating --extended--> the client moves
  *      ^                 |                                |
  *      +-- refused, silent or stopping: all of them ------+
  *
- * One broker is asked at a time, for one interval each, in order of preference. A pause follows, doubled up to
- * LONGEST_PAUSE intervals; it starts longer after moves that did not last. Only mmi.serving is asked first: a
- * negotiation would vote for the passive broker of a pair (binary-star/gate.ts), which does not answer mmi.serving.
+ * Each broker is asked for one interval, in order of preference. A pause follows, doubled up to LONGEST_PAUSE
+ * intervals; it starts longer after moves that did not last. The first question is mmi.serving: a negotiation would
+ * vote for the passive broker of a pair (binary-star/gate.ts), which does not answer mmi.serving.
  */
 
 import { backOff } from "../../core/back-off.js";
@@ -16,7 +15,7 @@ import type { Connection } from "./client-calls.js";
 import type { ClientConnections, ClientEffects, ClientLimits } from "./client-connections.js";
 import { type AtClient, type Negotiated, SERVING } from "./wire.js";
 
-/** Longest pause in intervals. A move that lasts as long counts as stable. */
+/** In intervals. A move that lasts as long counts as stable. */
 export const LONGEST_PAUSE = 8;
 
 export class FailBack {
@@ -24,17 +23,15 @@ export class FailBack {
   readonly #effects: Pick<ClientEffects, "send">;
   readonly #connections: ClientConnections;
   readonly #random: () => number;
-  /** Brokers before the one in use, the preferred first. */
   #preceding: readonly string[] = [];
   /** Index of the broker asked now or next. */
   #at = 0;
-  /** Connection of the question. */
   #connection: Connection | undefined = undefined;
   /** Whether mmi.serving was answered with 200. */
   #serves = false;
-  /** Start of the next round, or timeout of the question. */
+  /** Of the next round, or end of the question. */
   #dueAt: number | undefined;
-  /** Failed rounds in a row. */
+  /** Failed ones in a row. */
   #rounds = 0;
   /** Unstable moves in a row, and the time of the last one. */
   #moves = 0;
@@ -84,10 +81,7 @@ export class FailBack {
     this.#dueAt = undefined;
   }
 
-  /**
-   * Handles a message of the asked broker. @returns its answer if the client should move there; the connection then
-   * belongs to the caller
-   */
+  /** @returns the broker's answer if the client should move there: the connection is then the caller's */
   receive(input: AtClient, now: number): Negotiated | undefined {
     if (input.kind === "negotiated" && this.#serves) {
       if (input.extended) return this.#take(input, now);
@@ -100,7 +94,7 @@ export class FailBack {
     return undefined;
   }
 
-  /** The asked broker is unreachable, not serving or a plain one. */
+  /** The broker is unreachable, not serving or a plain one. */
   failed(now: number): void {
     this.#hangUp();
     this.#at += 1;

@@ -21,10 +21,7 @@ import type { CallTerms } from "./client-calls.js";
 import { Dialect, EMPTY, encodeHeaders, MAX_HEADERS } from "./wire.js";
 
 const OPTIONS = {
-  /**
-   * `"auto"` negotiates shoal's dialect and falls back to MDP 0.1; `"0.1"` and `"0.2"` do not negotiate. A broker with
-   * MDP 0.2 only needs `"0.2"`. Default `"auto"`.
-   */
+  /** `"auto"` asks for shoal's dialect, else speaks MDP 0.1; a broker of 0.2 alone needs `"0.2"`. Default `"auto"`. */
   protocol: choice(["auto", "0.1", "0.2"], "auto"),
   /** ms for a request with all attempts; -1: no limit. Default 30,000. */
   timeout: integer({ default: 30_000, min: -1 }),
@@ -43,8 +40,8 @@ const OPTIONS = {
   /** Connections to a plain broker, with one request each. Default 16. */
   maxConnections: integer({ default: 16, min: 0 }),
   /**
-   * Bytes of joined pieces in `request`, or of unread pieces from a plain broker, which has no flow control. A larger
-   * answer fails as `too-large`. Default 64 MiB.
+   * Bytes of joined pieces in `request`, or of unread pieces from a plain broker; past it an answer fails as
+   * `too-large`. Default 64 MiB.
    */
   maxAnswerBytes: bytes({ default: 67_108_864, min: 0 }),
   requestCodec: codec(),
@@ -67,16 +64,13 @@ export type MajordomoClientOptions<Req = Raw, Rep = Raw> = Omit<
 /** Options of a call. */
 export interface MajordomoCallOptions {
   /**
-   * ms for the whole request; -1: no limit. Divided among its `retries + 1` attempts; each piece restarts its attempt's
-   * timeout. Default: the client's.
+   * ms for the whole request, divided among its `retries + 1` attempts; each piece restarts its attempt's. -1: no
+   * limit. Default: the client's.
    */
   readonly timeout?: number;
   /** Attempts after the first. Default: the client's. */
   readonly retries?: number;
-  /**
-   * Texts for the handler's context, 8,192 bytes at most. Rejects with `NOT_SUPPORTED` at a plain broker; plain workers
-   * ignore them.
-   */
+  /** Texts for the handler's context, 8,192 bytes at most. Rejects with `NOT_SUPPORTED` at a plain broker. */
   readonly headers?: Readonly<Record<string, string>>;
   /** Cancels the request and aborts the handler's signal. */
   readonly signal?: AbortSignal;
@@ -94,15 +88,12 @@ export function clientSettings(given: object): ClientSettings {
 
 const CALL_KEYS = ["timeout", "retries", "signal", "headers"] as const;
 
-/**
- * @param method name of the call, for errors. @throws InvalidArgumentError `EINVAL` for a non-object or an unknown
- *   option
- */
+/** @throws InvalidArgumentError `EINVAL` for a non-object or an unknown option */
 export function checkCall(method: string, options: object): void {
   checkKeys(`MajordomoClient.${method}`, options, CALL_KEYS);
 }
 
-/** Merges call options into a service's defaults; `undefined` counts as not given. */
+/** `undefined` counts as not given. */
 export function mergeCall(
   defaults: MajordomoCallOptions | undefined,
   options: MajordomoCallOptions | undefined,
@@ -159,7 +150,7 @@ export type MajordomoBrokerLeaveReason =
   | "silent"
   /** Restarted at the same endpoint. */
   | "restarted"
-  /** The broker missed this client's heartbeats and dropped its requests; it is used again. */
+  /** The broker missed heartbeats and dropped this client's requests; it is used again. */
   | "forgotten"
   /** The connection ended. */
   | "disconnected"
@@ -181,7 +172,7 @@ export type MajordomoClientEvent =
   | { readonly type: "peer:invalid"; readonly endpoint: string }
   | EndpointSourceEvent;
 
-/** Statistics: `requests = answered + failed + timedOut + cancelled + pending + inFlight`. */
+/** `requests = answered + failed + timedOut + cancelled + pending + inFlight`. */
 export interface MajordomoClientStats {
   readonly requests: number;
   readonly answered: number;

@@ -6,9 +6,8 @@
  *     ^                                |  no time, no retries left, cancelled -> ended
  *     +---- the broker is lost --------+  silent, or its connection ended
  *
- * Requests to shoal's broker have ids, so a connection can have many, and repetitions are not handled again. Plain
- * answers name only the service: a connection has one request, and is closed if its answer is late, which could be
- * mistaken for the next one's.
+ * Plain answers name only the service: a plain connection has one request, and is closed if its answer is late, which
+ * could be mistaken for the next one's.
  */
 
 import { LinkedList } from "../../core/collections/linked-list.js";
@@ -40,7 +39,6 @@ export class ClientRules {
   readonly #connections: ClientConnections;
   readonly #failBack: FailBack;
   readonly #calls = new NumberTable<Call>();
-  /** Queued calls, first attempts and repetitions. */
   readonly #waiting = new LinkedList<Call>();
   readonly #deadlines = new Deadlines<Call>();
   #sequence = 0;
@@ -48,7 +46,7 @@ export class ClientRules {
   #oldest = 1;
   #bytes = 0;
   #closed = false;
-  /** Why the last connection attempt failed; reset by a message. */
+  /** Of the last connection attempt, until a message arrives. */
   #lastFailure: ShoalError | undefined = undefined;
 
   /**
@@ -77,7 +75,6 @@ export class ClientRules {
     else this.#connections.speak(dialect);
   }
 
-  /** Applies a new list of brokers. */
   setEndpoints(endpoints: readonly string[], now: number): void {
     if (this.#closed) return;
     const connections = this.#connections;
@@ -133,7 +130,7 @@ export class ClientRules {
     this.#end(call, now, true);
   }
 
-  /** The reader has read a kept piece. @param cost of the piece */
+  /** A kept piece was read. */
   read(call: Call, cost: number, now: number): void {
     if (!this.#calls.has(call.id.sequence)) return;
     // The timeout does not include the reader's time.
@@ -141,7 +138,6 @@ export class ClientRules {
     this.#onRead(call, cost);
   }
 
-  /** There is room again. */
   writable(number: number, now: number): void {
     const connections = this.#connections;
     if (connections.find(number) !== connections.main) return;
@@ -149,7 +145,6 @@ export class ClientRules {
     this.#pump(now);
   }
 
-  /** A connection ended: what was sent over it may be lost. */
   disconnected(number: number, now: number): void {
     const connections = this.#connections;
     const connection = connections.find(number);
@@ -173,7 +168,6 @@ export class ClientRules {
     }
   }
 
-  /** A connection attempt failed. */
   refused(number: number, now: number, error?: ShoalError): void {
     const connections = this.#connections;
     const connection = connections.find(number);
@@ -280,13 +274,11 @@ export class ClientRules {
     };
   }
 
-  /** Negotiates with the next broker. */
   #seek(now: number): void {
     this.#failBack.stop();
     this.#connections.probe(now, this.#calls.size > 0);
   }
 
-  /** Moves to this broker; pending answers of the former one are still awaited. */
   #moveTo(connection: Connection, negotiated: Negotiated, now: number): void {
     const connections = this.#connections;
     connections.leave("preferred", now);
@@ -295,13 +287,12 @@ export class ClientRules {
     this.#pump(now);
   }
 
-  /** The broker in use or asked is lost. */
   #lose(main: Connection, reason: MajordomoBrokerLeaveReason, now: number): void {
     this.#connections.lose(reason);
     this.#requeue(main, now);
   }
 
-  /** Gives up a plain or left connection. */
+  /** A plain or left connection is lost. */
   #giveUp(connection: Connection, now: number): void {
     this.#connections.close(connection);
     if (connection.isPlain) this.#leavePlain(connection);
@@ -309,14 +300,14 @@ export class ClientRules {
     this.#pump(now);
   }
 
-  /** Uses the next plain broker, once for all connections to this one. */
+  /** Uses the next broker, once for all connections to this one. */
   #leavePlain(connection: Connection): void {
     if (!this.#connections.hasOthers || connection.isLeft) return;
     this.#connections.advance();
     this.#connections.leavePlain();
   }
 
-  /** Queues the calls of a connection again, in order, if attempts are left. */
+  /** Sends the calls of a connection again, in order, if attempts are left. */
   #requeue(connection: Connection, now: number): void {
     const sent = this.#calls.values().filter((call) => call.connection === connection);
     // Newest first, since each goes to the front.
@@ -329,12 +320,7 @@ export class ClientRules {
     }
   }
 
-  /**
-   * A stopping broker refused a request: asks another broker, if there is one and an attempt is left. Requests that the
-   * broker has accepted are still awaited.
-   *
-   * @returns whether another broker is asked
-   */
+  /** A stopping broker refused a request. @returns whether another broker is asked */
   #askElsewhere(call: Call, connection: Connection, now: number): boolean {
     const connections = this.#connections;
     if (call.final) return false;
@@ -350,7 +336,6 @@ export class ClientRules {
     return true;
   }
 
-  /** Queues a call in front. */
   #sendAgain(call: Call, now: number): void {
     this.#detach(call, true);
     call.retries -= 1;
@@ -358,7 +343,7 @@ export class ClientRules {
     this.#waiting.unshift(call.place);
   }
 
-  /** Takes a call from its broker. @param abandoned its answer may still arrive */
+  /** @param abandoned its answer may still arrive */
   #detach(call: Call, abandoned: boolean): void {
     const { connection } = call;
     if (connection === undefined) return;
@@ -457,14 +442,13 @@ export class ClientRules {
       this.#deadlines.set(call.deadlineLink, now, call.attemptTimeout);
       if (connection !== undefined) this.#sendExtended(call, now);
     } else {
-      // A hanging plain broker is silent: the next attempt uses the next broker.
+      // A plain broker that hangs is silent.
       if (connection.isPlain) this.#leavePlain(connection);
       this.#sendAgain(call, now);
       this.#pump(now);
     }
   }
 
-  /** The broker may have reported the cause. */
   #whyLate(call: Call): ShoalError {
     const { name } = call.service;
     if (call.noWorkers) {
@@ -515,7 +499,7 @@ export class ClientRules {
     else if (taken === "refused") this.#breakOff(call, "too-large", now);
   }
 
-  /** Grants read bytes to the worker, in halves of the window. */
+  /** Grants read bytes in halves of the window. */
   #onRead({ id, connection, window }: Call, cost: number): void {
     const bytes = window.read(cost);
     if (bytes === 0 || connection === undefined || !connection.isExtended) return;
@@ -524,7 +508,6 @@ export class ClientRules {
     else this.#effects.send(connection.number, message);
   }
 
-  /** Ends a call midway. */
   #breakOff(call: Call, reason: "incomplete" | "too-large", now: number): void {
     this.counters.failed += 1;
     this.#sendCancel(call);

@@ -1,4 +1,4 @@
-/** Majordomo client: sockets and a timer around client-rules.ts. */
+/** A client: sockets and a timer around client-rules.ts. */
 
 import crypto from "node:crypto";
 import { endedWith, startRequest } from "../../core/diagnostics.js";
@@ -60,9 +60,9 @@ interface Ask<T> {
   readonly added: Readonly<Record<string, string>> | undefined;
 }
 
-/** ms until a connection that could not be opened counts as ended. */
+/** ms until a socket that could not be opened counts as ended. */
 const OPEN_RETRY = 1_000;
-/** Cached service names. */
+/** Cached names. */
 const MAX_SERVICES = 10_000;
 
 const EVENTS: EventNames<MajordomoClientEvent> = {
@@ -73,10 +73,8 @@ const EVENTS: EventNames<MajordomoClientEvent> = {
 };
 
 /**
- * Calls services of a Majordomo broker, with any number of requests in flight; answers arrive in any order.
- *
- * Of several brokers, the next is used when one is silent or disconnected. Requests to shoal's broker have ids, so that
- * a repetition is not handled again.
+ * Calls services of a Majordomo broker, with any number of requests in flight. Of several brokers, the next is used
+ * when one is silent or disconnected. At shoal's brokers a repeated request is not handled again.
  *
  * @example
  * ```ts
@@ -105,10 +103,10 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
   readonly #maxAnswerBytes: number;
   readonly #timeout: number;
   readonly #retries: number;
-  /** Terms of a call without options. */
+  /** Of a call without options. */
   readonly #terms: CallTerms;
   readonly #services = new Map<string, CalledService>();
-  /** Last service. */
+  /** The last one. */
   #service: CalledService | undefined = undefined;
   /** Time of this turn: reading the clock per request cost as much as sending it. */
   #time = 0;
@@ -210,9 +208,9 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
   }
 
   /**
-   * Returns a function for each method of a contract. A request that violates its schema rejects with `EINVAL` and is
-   * not sent; such a reply rejects with `ERR_INVALID_MESSAGE`. Methods with `stream` return an async iterator, and
-   * throw instead of rejecting. The client's codecs are not used.
+   * Returns a function for each method of a contract. A request that violates its schema rejects with `EINVAL`, such a
+   * reply with `ERR_INVALID_MESSAGE`. Methods with `stream` return an async iterator, and throw instead of rejecting.
+   * The client's codecs are not used.
    *
    * @param defaults options of all calls
    * @throws InvalidArgumentError `EINVAL` for an invalid contract or option
@@ -238,11 +236,10 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
   }
 
   /**
-   * Sends a request and yields the pieces of its answer (PARTIAL of MDP 0.2). The handler runs at most 64 KiB and one
-   * piece ahead of the reader. Leaving the loop cancels the request.
+   * Sends a request and yields the pieces of its answer. The handler runs at most 64 KiB and one piece ahead of the
+   * reader. Leaving the loop cancels the request.
    *
-   * @throws as {@link request}; ServiceError with reason `incomplete` if a piece is missing: a loop without an error
-   *   has had all pieces (a plain broker cannot detect losses)
+   * @throws as {@link request}; ServiceError `incomplete` if a piece is missing (a plain broker does not notice)
    */
   stream(
     service: string,
@@ -260,7 +257,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     });
   }
 
-  /** Ignores linger: `drain` waits. */
+  /** Ignores linger. */
   protected override async onClose(): Promise<void> {
     this.#endpoints.stop();
     this.#rules.close((call) => {

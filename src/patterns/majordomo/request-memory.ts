@@ -1,26 +1,23 @@
 /**
- * Remembers requests and answers by client, so that a repetition is not handled again. Used by brokers and workers.
+ * Requests and answers by client, at brokers and workers: a repetition is not handled again.
  *
  *   begin            keep                       settle, or evicted
  *   -----> in flight ------> kept with its answer ----------------> forgotten
  *
- * Each request reports the client's oldest pending one; older ones are forgotten at once. (Keeping the newest 20,000
- * caused two thirds of all garbage collection.) Entries and bytes are bounded.
+ * Each request reports the client's oldest pending one; older ones are forgotten. (Keeping the newest 20,000 caused two
+ * thirds of all garbage collection.)
  */
 import { type Link, LinkedList } from "../../core/collections/linked-list.js";
 import { NumberTable } from "../../core/collections/number-table.js";
 import type { RequestId } from "./wire.js";
 
-/** Entries whose answers share a received buffer; older ones are copied. */
+/** Answers that may share a received buffer; older ones are copied. */
 const MAX_VIEWS = 2_048;
 /** Numbers settled together: finding the oldest costs as much as forgetting some. */
 const SETTLE_STEP = 64;
-/**
- * Table places paid by each request. Settling waits until a full scan is paid for, else a client with sparse numbers
- * would cause a scan per request.
- */
+/** Places of the table that each request pays for: with sparse numbers, settling scans all of it. */
 const PAID_PLACES = 32;
-/** Remembered clients; more evict the oldest. */
+/** More evict the oldest. */
 const MAX_CLIENTS = 10_000;
 
 /** A request that may be repeated. An interface, since constructing a derived class costs twice as much. */
@@ -29,13 +26,12 @@ export interface Repeatable {
   readonly sequence: number;
   /** Bytes of the kept answer. */
   keptBytes: number;
-  /** Its place among kept answers, and before that in its owner's list. */
+  /** Among kept answers; before that in its owner's list. */
   readonly placeLink: Link<Repeatable>;
   /** Copies the answer out of shared memory. */
   own(): void;
 }
 
-/** Requests of one client by sequence number. */
 export class ClientMemory {
   readonly high: number;
   readonly low: number;
@@ -44,7 +40,7 @@ export class ClientMemory {
   settled = 0;
   /** Lower numbers were forgotten. */
   forgotten = 0;
-  /** Paid places that were not scanned yet. */
+  /** Places that may be scanned. */
   paid = 0;
   /** Evicted: its holders look the client up again. */
   isOutdated = false;
@@ -63,10 +59,7 @@ export class RequestMemory {
   readonly #owned = new LinkedList<Repeatable>();
   #bytes = 0;
 
-  /**
-   * @param maxEntries kept answers; 0: none
-   * @param maxBytes of kept answers
-   */
+  /** @param maxEntries kept answers; 0: none */
   constructor(maxEntries: number, maxBytes: number) {
     this.#maxEntries = maxEntries;
     this.#maxBytes = maxBytes;
@@ -85,7 +78,7 @@ export class RequestMemory {
     return this.#clients.size;
   }
 
-  /** Finds or creates the client's memory. @param near previous result, likely the same */
+  /** @param near previous result, likely the same */
   clientOf(id: RequestId, near: ClientMemory | undefined): ClientMemory {
     if (near !== undefined && near.low === id.low && near.high === id.high && !near.isOutdated) return near;
     near?.entries.trim();
@@ -116,7 +109,7 @@ export class RequestMemory {
     for (const entry of entries.between(forgotten, oldest)) this.forget(entry);
   }
 
-  /** Keeps the answer for repetitions. @returns whether it was kept */
+  /** @returns whether the answer was kept */
   keep(entry: Repeatable, bytes: number): boolean {
     if (entry.memory === undefined) return false;
     if (this.#maxEntries === 0 || 2 * bytes > this.#maxBytes) {
@@ -151,10 +144,7 @@ export class RequestMemory {
     this.#bytes -= entry.keptBytes;
   }
 
-  /**
-   * Evicts the oldest client without pending requests. Two are checked per new client, since those with requests stay
-   * and the table would grow.
-   */
+  /** Evicts the oldest client without requests. Two are checked per new client, since those with requests stay. */
   #pushOutClient(): void {
     let looks = 2;
     for (const [key, memory] of this.#clients) {

@@ -24,16 +24,8 @@
  *   RETURN                                                                     SHLW01 0d tag
  *   batches      (0e and 0f: batch.ts)
  *
- * Numbers are big-endian: id 16 (8 bytes of the client's own, and the request's number), span 4 (how many numbers back the
- * oldest request is that the client still wants answered), time 4 (ms that the client still waits; NO_LIMIT), number 4
- * (pieces that came before), tag 4, bytes 4, attempt 1, n 1, room 8 (concurrency, capacity). The id of a plain client's
- * request is all zeros. Headers are (n 1 | name n | length 2 | value)*.
- *
- * Our dialect has all but the body in one frame, since each frame costs every hop as much as its bytes. It is spoken only
- * with an end that knows it: a client or worker asks for the service `mmi.shoal` in 0.1 first.
- *
- * The tag is the broker's number of a delivery. A plain worker gets it as the client's address, which it returns as it is:
- * a reply therefore belongs to exactly one delivery.
+ * docs/spec/majordomo.md has the fields. One frame has all but the body, since each frame costs every hop as much as
+ * its bytes. A plain worker gets the tag as the client's address, so a reply belongs to exactly one delivery.
  */
 import { describe } from "../../core/arguments.js";
 import { readUint16, readUint32, writeUint32 } from "../../core/big-endian.js";
@@ -95,13 +87,10 @@ export const WorkerCommand = {
 } as const;
 
 const MAX_SERVICE_NAME = 255;
-/** Prefix of the broker's own services (8/MMI). */
+/** Of the broker's own services (8/MMI). */
 export const RESERVED_PREFIX = "mmi.";
-/** Service that negotiates the dialect. */
 export const NEGOTIATION: Buffer = Buffer.from("mmi.shoal");
-/** Service that reports whether a broker is serving. */
 export const SERVING: Buffer = Buffer.from("mmi.serving");
-/** Largest capacity of a worker. */
 export const MAX_CAPACITY = 65_535;
 /** Tags wrap to 1 after this. */
 export const MAX_TAG = 0x3fff_ffff;
@@ -109,7 +98,6 @@ export const MAX_TAG = 0x3fff_ffff;
 export const NO_LIMIT = -1;
 /** ms. */
 export const MAX_TIME = 0x7fff_ffff;
-/** Bytes of encoded headers. */
 export const MAX_HEADERS = 8_192;
 /** Replaces the incarnation when the broker has dropped the client's requests. */
 export const FORGOTTEN: Buffer = EMPTY;
@@ -117,20 +105,19 @@ export const FORGOTTEN: Buffer = EMPTY;
 /** Values of the lower half of a number. */
 export const HIGH = 0x1_0000_0000;
 const MAX_SPAN = HIGH - 1;
-/** Upper half of a number below 2^53. */
+/** Of a number below 2^53. */
 const MAX_UPPER = 0x1f_ffff;
-/** Smallest ms between heartbeats that a broker may request. */
+/** ms between heartbeats that a broker may request, at least. */
 const MIN_INTERVAL = 10;
 
 /* Offsets in a head, and the bytes of an id. */
 export const COMMAND = 6;
 export const AFTER = 7;
 export const ID = 16;
-/** After the client's id. */
 const NUMBERED = AFTER + ID;
-/** Offset of the service's length in a request, after id and span. */
+/** The service's length in a request, after id and span. */
 const NAME = NUMBERED + 4;
-/** After the tag; in a delivery, offset of the id. */
+/** After the tag: the id of a delivery. */
 const TAGGED = AFTER + 4;
 const ATTEMPT = TAGGED + ID + 4;
 const DELIVERY = ATTEMPT + 1 + 4;
@@ -143,7 +130,7 @@ export class RequestId {
   /** 8 bytes of the client as two signed numbers, which V8 stores without allocation. */
   readonly high: number;
   readonly low: number;
-  /** Number of the request at its client, from 1. */
+  /** From 1. */
   readonly sequence: number;
 
   constructor(high: number, low: number, sequence: number) {
@@ -159,7 +146,7 @@ export class RequestId {
   }
 }
 
-/** Frames of a request, answer or piece. In a batch, a range of shared memory until the frames are read. */
+/** Frames of a request, answer or piece: in a batch, a range of shared memory until they are read. */
 export class Body {
   #frames: readonly Frame[] | undefined;
   readonly #memory: Buffer;
@@ -178,7 +165,6 @@ export class Body {
     return new Body(frames, EMPTY, from, frames.length);
   }
 
-  /** One frame: a range of `memory`. */
   static within(memory: Buffer, from: number, to: number): Body {
     return new Body(undefined, memory, from, to);
   }
@@ -196,7 +182,6 @@ export class Body {
     return this.length === 1 ? [frames[this.#from] as Frame] : frames.slice(this.#from);
   }
 
-  /** Cost of the frames (core/frame-cost.ts). */
   get cost(): number {
     return this.#frames === undefined ? frameCost(this.#to - this.#from) : costOf(this.#frames, this.#from);
   }
@@ -235,25 +220,24 @@ export class Body {
     return first.#memory.subarray(first.#from, last.#to);
   }
 
-  /** A copy without large shared memory. */
+  /** Copies frames out of larger memory. */
   owned(): Body {
     return Body.of(this.frames.map((frame) => (typeof frame === "string" ? frame : owned(frame))));
   }
 }
 
-/** A kept frame is copied if its buffer is larger by more than this factor. */
+/** Factor by which a buffer may be larger than its kept frame. */
 const MAX_WASTE = 2;
 
 function owned(frame: Buffer): Buffer {
   return frame.buffer.byteLength > MAX_WASTE * frame.length ? Buffer.from(frame) : frame;
 }
 
-/** Plain clients have no id, time or headers. */
 export interface Request {
   readonly kind: "request";
   readonly dialect: Dialect;
   readonly id: RequestId | undefined;
-  /** The client's lowest pending number. */
+  /** The client's lowest pending number; 0 of a plain one. */
   readonly oldest: number;
   readonly service: Buffer;
   /** Remaining ms of the client, or NO_LIMIT. */
@@ -265,12 +249,11 @@ export interface Request {
 export type FromClient =
   | Request
   | { readonly kind: "cancel"; readonly id: RequestId }
-  /** The reader grants bytes. */
   | { readonly kind: "credit"; readonly id: RequestId; readonly bytes: number }
   | { readonly kind: "client-heartbeat" }
   | Question;
 
-/** Sent in MDP 0.1: which dialect, or, `serving`, whether the broker takes requests. */
+/** Sent in MDP 0.1: which dialect the broker speaks, or whether it takes requests. */
 export interface Question {
   readonly kind: "negotiation" | "serving";
 }
@@ -288,7 +271,6 @@ export interface Answer {
   readonly body: Body;
 }
 
-/** Answer to a negotiation. */
 export interface Negotiated {
   readonly kind: "negotiated";
   readonly extended: boolean;
@@ -305,7 +287,7 @@ export interface Refusal {
   readonly service: Buffer;
   readonly reason: string;
   readonly text: string;
-  /** Code and data of the handler's error (kit/errors.ts). */
+  /** Code and data of the handler's error, as JSON. */
   readonly details: Buffer | undefined;
 }
 
@@ -320,9 +302,9 @@ export type ToClient =
 export interface Given {
   readonly kind: "request";
   readonly dialect: Dialect;
-  /** Number of the delivery; 0 from a plain broker. */
+  /** 0 from a plain broker. */
   readonly tag: number;
-  /** Address frames of a plain broker. */
+  /** A plain broker's address of the client. */
   readonly envelope: readonly Buffer[];
   readonly id: RequestId | undefined;
   readonly oldest: number;
@@ -333,7 +315,6 @@ export interface Given {
   readonly body: Body;
 }
 
-/** A request at its worker. */
 export interface Delivery extends Given {
   /** Number of the registration. */
   epoch: number;
@@ -351,9 +332,8 @@ export interface Ready {
   readonly kind: "ready";
   readonly dialect: Dialect;
   readonly service: Buffer;
-  /** Concurrent handlers. */
   readonly concurrency: number;
-  /** Concurrent handlers plus prefetched requests. */
+  /** Concurrency plus prefetched requests. */
   readonly capacity: number;
   readonly name: string;
 }
@@ -370,7 +350,6 @@ export interface Reply {
   readonly body: Body;
 }
 
-/** @param pieces earlier pieces */
 export function replyTo(
   { dialect, tag, envelope }: Delivery,
   final: boolean,
@@ -397,7 +376,7 @@ export type FromWorker =
   | { readonly kind: "return"; readonly tag: number }
   | Question;
 
-/** What is invalid in a message. */
+/** Invalid part of a message. */
 export type MajordomoFaultReason =
   | "frames"
   | "header"
@@ -409,7 +388,6 @@ export type MajordomoFaultReason =
   | "capacity"
   | "headers";
 
-/** An invalid message. */
 export interface Fault {
   readonly kind: "fault";
   readonly reason: MajordomoFaultReason;
@@ -463,7 +441,7 @@ function encodeRequest(request: Request): Frames {
   return frames;
 }
 
-/** Head of a request, or of a batch that starts with it. */
+/** Head of a request, or of a batch. */
 export function requestHead(command: number, request: Request): Buffer {
   const { oldest, service, time, headers } = request;
   const id = request.id as RequestId;
@@ -776,7 +754,7 @@ function decodeOurAnswer(frames: readonly Buffer[], head: Buffer): AtClient {
   }
 }
 
-/** Decodes the answer to a negotiation; `undefined` for other messages. */
+/** @returns `undefined` if it is not the answer to a negotiation */
 function decodeNegotiated(frames: readonly Buffer[]): Negotiated | undefined {
   if (frames[2]?.equals(NEGOTIATION) !== true) return undefined;
   const extended = frames[3]?.toString() === "200" && frames[4]?.length === 8;
@@ -789,7 +767,7 @@ function decodeNegotiated(frames: readonly Buffer[]): Negotiated | undefined {
   };
 }
 
-/** ms between heartbeats: the shorter interval of both ends, within limits. */
+/** ms between heartbeats: the shorter of both ends' intervals. */
 export function beatInterval(own: number, expected: number): number {
   return expected > 0 ? Math.min(own, Math.max(expected, MIN_INTERVAL)) : own;
 }
@@ -891,7 +869,7 @@ function decodeOurDelivery(frames: readonly Buffer[], head: Buffer): AtWorker {
   }
 }
 
-/** The address is everything before the empty frame: several frames behind a chain of brokers. */
+/** Behind a chain of brokers, the address has several frames. */
 function decodePlainDelivery(frames: readonly Buffer[], at: number, dialect: Dialect): AtWorker {
   let end = at;
   while (end < frames.length && (frames[end] as Buffer).length > 0) end += 1;
@@ -912,7 +890,7 @@ function decodePlainDelivery(frames: readonly Buffer[], at: number, dialect: Dia
   };
 }
 
-/** Reason and text of a plain peer's error reply. */
+/** A plain peer's error reply. */
 export function failureIn(body: Body): { readonly reason: string; readonly text: string } | undefined {
   if (body.length !== 3) return undefined;
   const [mark, reason, text] = body.frames;
@@ -976,7 +954,6 @@ export function readId(head: Buffer, at: number): RequestId {
   return new RequestId(readUint32(head, at) | 0, readUint32(head, at + 4) | 0, sequence);
 }
 
-/** Distance to the oldest pending request. */
 export function spanOf(sequence: number, oldest: number): number {
   return Math.min(MAX_SPAN, Math.max(0, sequence - oldest));
 }
@@ -1021,7 +998,6 @@ function signal({ kind, dialect }: { kind: "heartbeat" | "disconnect"; dialect: 
   return dialect === Dialect.Shoal ? [headOf("worker", command, 0)] : plainWorker(dialect, command);
 }
 
-/** First frames of a plain worker message. */
 function plainWorker(dialect: Dialect, command: number): Frames {
   if (dialect !== Dialect.Mdp01) return [WORKER_HEADERS[dialect], byteFrame(command)];
   return [EMPTY, WORKER_HEADERS[dialect], byteFrame(command < WorkerCommand.Partial ? command : command - 1)];
@@ -1062,7 +1038,7 @@ const W = 0x57;
 const MDP = 0x4d_44_50;
 const SHL = 0x53_48_4c;
 
-/** @returns `undefined` for other frames: a header has 6 bytes in MDP, more in shoal's dialect */
+/** A header has 6 bytes in MDP, more in shoal's dialect. */
 export function headerOf(frame: Buffer | undefined): Header | undefined {
   if (frame === undefined || frame.length < COMMAND) return undefined;
   const role = frame[3];

@@ -1,9 +1,9 @@
 /**
- * Requests of a worker: up to `concurrency` handlers run, the others wait. A repeated request is handled once: the
- * newest delivery gets the answer, and earlier ones end.
+ * Requests of a worker: up to `concurrency` handlers run. A repeated request is handled once: the newest delivery gets
+ * the answer, and earlier ones end.
  *
- * A handler is free when its answer was sent: without room, the answer and its handler wait. A piece must be sent, and
- * credit left (kit/window.ts), before the next piece is requested.
+ * A handler is free when its answer was sent. A piece must be sent, and credit left (kit/window.ts), before the next
+ * one is requested.
  */
 
 import { systemClock } from "../../core/clock.js";
@@ -33,38 +33,36 @@ import type { WorkerSession } from "./worker-rules.js";
 export interface Failed {
   readonly reason: string;
   readonly text: string;
-  /** Code and data of the handler's error. */
   readonly details?: Buffer | undefined;
 }
 
 type Outcome = { readonly ok: true; readonly body: Body } | (Failed & { readonly ok: false });
 
-/** Called when a queued answer was sent, or the connection closed. */
+/** @param sent `false`: the connection closed with the answer in its queue */
 export type OnFlushed = (job: Job, sent: boolean) => void;
 
 export class Job implements Repeatable, MajordomoRequestContext, SendTicket {
   memory: ClientMemory | undefined = undefined;
   keptBytes = 0;
   readonly placeLink: Link<Repeatable> = new Link<Repeatable>(this);
-  /** Session of the latest delivery. */
+  /** Of the latest delivery. */
   session: WorkerSession;
   delivery: Delivery;
   readonly service: string;
   outcome: Outcome | undefined = undefined;
   cancelled = false;
-  /** It occupies a handler. */
+  /** It has a handler. */
   running = false;
   failed = false;
   streams = false;
   pieces = 0;
-  /** Bytes of pieces that may be sent (kit/window.ts). */
+  /** Bytes of pieces that may be sent. */
   credit = STREAM_WINDOW;
-  /** Bytes of a queued answer. */
+  /** Of a queued answer. */
   unsentBytes = 0;
   /** Set while traced. */
   operation: ProcessOperation | undefined = undefined;
   readonly #onFlushed: OnFlushed;
-  /** Waiting for credit, or for room. */
   #whenGranted: (() => void) | undefined = undefined;
   #whenSent: ((sent: boolean) => void) | undefined = undefined;
   #controller: AbortController | undefined = undefined;
@@ -110,16 +108,12 @@ export class Job implements Repeatable, MajordomoRequestContext, SendTicket {
     this.#wake();
   }
 
-  /** The reader grants bytes. */
   grant(bytes: number): void {
     this.credit += bytes;
     if (this.credit > 0) this.#wake();
   }
 
-  /**
-   * @param limit ms; 0: none
-   * @returns `false` after the limit. The job may be cancelled meanwhile
-   */
+  /** @param limit ms; 0: none. @returns `false` after it */
   async granted(limit: number): Promise<boolean> {
     if (this.credit > 0 || this.cancelled) return true;
     let timer: NodeJS.Timeout | undefined;
@@ -131,7 +125,7 @@ export class Job implements Repeatable, MajordomoRequestContext, SendTicket {
     return this.credit > 0 || this.cancelled;
   }
 
-  /** Waits until a queued piece was sent. @returns `false` if the connection closed */
+  /** Settles when a queued piece was sent; `false`: the connection closed. */
   sent(): Promise<boolean> {
     return new Promise((resolve) => {
       this.#whenSent = resolve;
@@ -210,14 +204,14 @@ export class WorkerJobs {
   readonly #emit: (event: MajordomoWorkerEvent) => void;
   readonly #waiting = new RingBuffer<Job>();
   #isWatched = false;
-  /** A request that can be returned was queued since the last return. */
+  /** A request was queued that can be returned. */
   #mayGoBack = false;
   /** Finished handlers. */
   #settled = 0;
   readonly #memory: RequestMemory;
-  /** Memory of the last request's client. */
+  /** Of the last request. */
   #client: ClientMemory | undefined = undefined;
-  /** Deliveries of shoal's brokers by session and tag. */
+  /** Deliveries of shoal's brokers, by tag. */
   readonly #open = new Map<WorkerSession, NumberTable<Job>>();
   #idleWaits: (() => void)[] = [];
 
@@ -267,16 +261,16 @@ export class WorkerJobs {
     this.#open.get(session)?.get(tag)?.grant(bytes);
   }
 
-  /** A session lost its broker. */
+  /** The session lost its broker. */
   abandon(session: WorkerSession): void {
     const jobs = this.#open.get(session);
     if (jobs === undefined) return;
     this.#open.delete(session);
-    // A request with an id continues: a broker that sends it again gets the answer. Pieces cannot be repeated.
+    // A repetition of a request with an id gets its answer. Pieces cannot be repeated.
     for (const job of jobs.values()) if (job.delivery.id === undefined || job.streams) job.abort();
   }
 
-  /** Returns requests without a handler. */
+  /** Returns requests that have no handler. */
   returnWaiting(): void {
     for (let job = this.#waiting.shift(); job !== undefined; job = this.#waiting.shift()) {
       this.#settleUnrun(job, STOPPING);
@@ -287,7 +281,7 @@ export class WorkerJobs {
     for (const jobs of this.#open.values()) for (const job of jobs.values()) job.abort();
   }
 
-  /** Returns waiting requests if no handler finishes within STALL_TIME: other workers may be free. */
+  /** Returns waiting requests if no handler ends within STALL_TIME: other workers may be free. */
   #watch(): void {
     if (this.#isWatched) return;
     this.#isWatched = true;
@@ -298,11 +292,11 @@ export class WorkerJobs {
       if (this.#settled === settled) this.#giveBack();
       else this.#watch();
     };
-    // One turn later: after a pause of the process, timers fire before handlers finish.
+    // One turn later: after a pause of the process, timers fire before handlers end.
     setTimeout(() => setImmediate(check), STALL_TIME).unref();
   }
 
-  /** Returns waiting requests, the newest first, so that the oldest is first in the broker's queue. */
+  /** The newest first, so that the oldest is first in the broker's queue. */
   #giveBack(): void {
     this.#mayGoBack = false;
     const waiting: Job[] = [];
@@ -327,7 +321,7 @@ export class WorkerJobs {
     return this.running < concurrency && this.unsentBytes <= maxReplyBytes;
   }
 
-  /** Waits for handlers and their queued answers. */
+  /** Settles when no handler runs and all answers were sent. */
   whenIdle(): Promise<void> {
     if (this.running === 0) return Promise.resolve();
     return new Promise((resolve) => {
@@ -349,7 +343,7 @@ export class WorkerJobs {
     return jobs;
   }
 
-  /** Whether the request was seen before: its outcome then answers this delivery. */
+  /** @returns whether it is a repetition, which the outcome of the first one answers */
   #isRepeated(job: Job, id: RequestId): boolean {
     const memory = this.#memory.clientOf(id, this.#client);
     this.#client = memory;
@@ -431,7 +425,7 @@ export class WorkerJobs {
     this.#finish(job, { ok: false, ...handlerFailure(error, this.#options.exposeErrors) });
   }
 
-  /** Sends pieces on demand; joins them for 0.1, which has a single reply. */
+  /** Joins pieces for 0.1, which has a single reply. */
   async #stream(job: Job, pieces: AsyncGenerator<unknown, unknown>): Promise<void> {
     const joined: Frames | undefined = job.delivery.dialect === Dialect.Mdp01 ? [] : undefined;
     job.streams = true;
@@ -470,7 +464,7 @@ export class WorkerJobs {
     }
   }
 
-  /** Sends a piece and waits for room. @returns the outcome if the job ends */
+  /** @returns the outcome if the job ends */
   async #piece(job: Job, body: Body): Promise<Outcome | undefined> {
     if (job.cancelled) return CANCELLED;
     const { cost } = body;
@@ -502,13 +496,13 @@ export class WorkerJobs {
     this.#runNext();
   }
 
-  /** Ends a request that had no handler; a repetition counts as new. */
+  /** For a request without a handler: a repetition counts as new. */
   #settleUnrun(job: Job, outcome: Outcome): void {
     this.#memory.forget(job);
     this.#settle(job, outcome);
   }
 
-  /** Moves the answer to the newest delivery, and ends the earlier one at its broker. */
+  /** The newest delivery gets the answer; the earlier one ends. */
   #moveTo(newest: Job, job: Job): void {
     const { session, delivery } = job;
     job.session = newest.session;
@@ -519,7 +513,6 @@ export class WorkerJobs {
     this.counters[sent === "stale" ? "stale" : "cancelled"] += 1;
   }
 
-  /** Starts waiting requests. */
   #runNext(): void {
     while (this.#hasFree()) {
       const next = this.#waiting.shift();
@@ -530,7 +523,6 @@ export class WorkerJobs {
     if (this.running === 0 && this.#idleWaits.length > 0) this.giveUpWaits();
   }
 
-  /** Sends the outcome. */
   #settle(job: Job, outcome: Outcome): void {
     const { session, delivery } = job;
     if (delivery.dialect === Dialect.Shoal) this.#open.get(session)?.delete(delivery.tag);
@@ -544,7 +536,6 @@ export class WorkerJobs {
     } else this.#ended(job, sending === "sent");
   }
 
-  /** The outcome was sent or dropped. */
   #ended(job: Job, sent: boolean): void {
     this.unsentBytes -= job.unsentBytes;
     job.unsentBytes = 0;

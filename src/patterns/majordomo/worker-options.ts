@@ -21,29 +21,25 @@ import {
 } from "../kit/options.js";
 import { MAX_CAPACITY, RESERVED_PREFIX, serviceFrame } from "./wire.js";
 
-/** From this concurrency on, no single slow handler delays waiting requests. */
+/** From this concurrency on, a slow handler does not delay waiting requests. */
 const MANY = 16;
 
-/** Default `prefetch` from that concurrency on, at least. */
+/** Default `prefetch` from there on, at least. */
 const AHEAD = 100;
 
-/** Default `prefetch` below; these requests are returned when handlers take long. */
+/** Default `prefetch` below. */
 const FEW_AHEAD = 16;
 
 const OPTIONS = {
   /** Concurrent handlers, 1 to 65,535; for a plain broker at most 64, with a connection each. Default 1. */
   concurrency: integer({ default: 1, max: MAX_CAPACITY }),
   /**
-   * Requests that shoal's broker may send in advance, 0 to 65,535, so that the worker need not wait between two. They
-   * are sent only to a worker with more than 4,000 answers per second, while the service has no free handler. If no
-   * handler ends for 10 ms, they are returned and go to other workers, unless a handler blocks the event loop. Default
-   * 16; from a `concurrency` of 16 on the greater of 100 and `concurrency`.
+   * Requests that shoal's broker may send in advance, 0 to 65,535, to a worker with more than 4,000 answers per second
+   * while the service has no free handler. If no handler ends for 10 ms, they are returned, unless a handler blocks the
+   * event loop. Default 16; from a `concurrency` of 16 on the greater of 100 and `concurrency`.
    */
   prefetch: integer({ min: 0, max: MAX_CAPACITY }),
-  /**
-   * `"auto"` negotiates shoal's dialect and falls back to MDP 0.1; `"0.1"` and `"0.2"` do not negotiate. A broker with
-   * MDP 0.2 only needs `"0.2"`. Default `"auto"`.
-   */
+  /** `"auto"` asks for shoal's dialect, else speaks MDP 0.1; a broker of 0.2 alone needs `"0.2"`. Default `"auto"`. */
   protocol: choice(["auto", "0.1", "0.2"], "auto"),
   /** Name in the broker's events. Default: 8 random hexadecimal digits. */
   name: text(),
@@ -51,7 +47,7 @@ const OPTIONS = {
   heartbeatInterval: integer({ default: 2_500 }),
   /** Intervals of silence before a broker counts as dead. Default 3. */
   liveness: integer({ default: 3 }),
-  /** Largest first delay in ms before reconnecting; doubled each time. Default 250. */
+  /** Largest first delay in ms before the next connection; doubled each time. Default 250. */
   reconnectInterval: integer({ default: 250, min: 0 }),
   /** Largest doubled delay in ms. Default 32,000. */
   reconnectMaxInterval: integer({ default: 32_000, min: 0 }),
@@ -60,18 +56,15 @@ const OPTIONS = {
   /** Bytes of replies kept for repetitions. Default 16 MiB. */
   dedupBytes: bytes({ default: 16_777_216, min: 0 }),
   /**
-   * Bytes of queued replies; past it no handler starts. A handler counts as busy until its reply was sent. Also bounds
-   * joined pieces for a broker of MDP 0.1, past which the request fails as `too-large`. Default 64 MiB.
+   * Bytes of queued replies; past it no handler starts. Joined pieces for a broker of MDP 0.1 fail as `too-large` past
+   * it. Default 64 MiB.
    */
   maxReplyBytes: bytes({ default: 67_108_864, min: 0 }),
-  /**
-   * ms that a stream waits for its reader before it fails as `slow-reader` and its generator ends; 0: no limit. Default
-   * 300,000.
-   */
+  /** ms that a stream waits for its reader before it fails as `slow-reader`; 0: no limit. Default 300,000. */
   creditTimeout: integer({ default: 300_000, min: 0 }),
   /**
-   * Whether clients get every handler error's message. Otherwise only messages of a `ServiceError` or with `expose:
-   * true`; `code` and `data` are always sent (as `handlerCode` and `data` of the `ServiceError`). Default false.
+   * Whether clients get the message of every error; otherwise of a `ServiceError` and with `expose: true`. `code` and
+   * `data` are always sent. Default false.
    */
   exposeErrors: boolean(false),
   /** Options of the DEALERs: security, context, high-water marks. */
@@ -90,7 +83,6 @@ export type MajordomoWorkerOptions<Req = Raw, Rep = Raw> = MajordomoServeOptions
 /** Options of {@link MajordomoWorker.serve}; the contract defines the codec. */
 export type MajordomoServeOptions = Given<typeof OPTIONS>;
 
-/** Handlers of a contract's methods. */
 export type MajordomoHandlers<C extends ServiceContract> = ServiceHandlers<C, MajordomoRequestContext>;
 
 export type WorkerSettings = Settings<typeof OPTIONS> & { readonly prefetch: number };
@@ -127,7 +119,6 @@ export type MajordomoHandler<Req = Raw, Rep = Raw> = (
   context: MajordomoRequestContext,
 ) => MajordomoHandlerResult<Rep>;
 
-/** Context of a handler. */
 export interface MajordomoRequestContext {
   /** Aborted when the answer is no longer needed: cancelled, broker lost, worker closing. */
   readonly signal: AbortSignal;
@@ -145,10 +136,7 @@ export interface MajordomoRequestContext {
 export type MajordomoWorkerEvent =
   /** Registered with a broker. */
   | { readonly type: "broker:joined"; readonly endpoint: string; readonly dialect: "0.1" | "0.2" | "shoal" }
-  /**
-   * The broker sent DISCONNECT, was silent (`expired`), or the connection ended (`lost`). The worker reconnects after
-   * `retryIn` ms.
-   */
+  /** DISCONNECT, silence (`expired`) or the connection's end (`lost`). The worker reconnects after `retryIn` ms. */
   | {
       readonly type: "broker:left";
       readonly endpoint: string;
@@ -167,7 +155,7 @@ export type MajordomoWorkerEvent =
   | { readonly type: "peer:invalid"; readonly endpoint: string }
   | EndpointSourceEvent;
 
-/** Statistics: `requests = answered + failed + cancelled + stale + returned + running + queued`. */
+/** `requests = answered + failed + cancelled + stale + returned + running + queued`. */
 export interface MajordomoWorkerStats {
   readonly requests: number;
   readonly answered: number;
@@ -175,7 +163,7 @@ export interface MajordomoWorkerStats {
   readonly cancelled: number;
   /** Answers for a lost broker. */
   readonly stale: number;
-  /** Waiting requests returned to the broker because handlers took long. */
+  /** Returned to the broker because handlers took long. */
   readonly returned: number;
   /** Repetitions that were not handled again. */
   readonly duplicates: number;
@@ -186,6 +174,6 @@ export interface MajordomoWorkerStats {
   readonly queued: number;
   /** Bytes of queued replies. */
   readonly unsentBytes: number;
-  /** Brokers registered with; several connections to a plain broker count as one. */
+  /** Registered with; several connections to a plain broker count as one. */
   readonly brokers: number;
 }

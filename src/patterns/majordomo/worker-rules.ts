@@ -7,8 +7,7 @@
  *    |  later, longer     |  no answer              |  DISCONNECT, silence, or its connection's end
  *    +--------------------+-------------------------+
  *
- * Each READY uses a new connection, so messages for an earlier registration never arrive here. Answers of an earlier
- * registration are stale.
+ * Each READY uses a new connection, so messages for an earlier registration never arrive here.
  */
 
 import { backOff } from "../../core/back-off.js";
@@ -42,18 +41,17 @@ export interface SessionOptions
 }
 
 export interface SessionEffects {
-  /** Opens a new connection; the former one is closed. */
+  /** The former connection is closed. */
   open(): void;
   close(): void;
-  /** Sends in order, and queues without room. */
+  /** Queues without room. */
   send(message: FromWorker): void;
   /** Sends a heartbeat unless messages are queued. */
   beat(message: FromWorker): void;
-  /** Sends an answer or piece. @returns `false` if queued; the ticket is told the outcome */
+  /** @returns `false` if queued; the ticket is told the outcome */
   reply(message: Reply | Failure, ticket: SendTicket): boolean;
   start(delivery: Delivery): void;
   cancel(tag: number): void;
-  /** A reader grants bytes. */
   credit(tag: number, bytes: number): void;
   joined(dialect: Dialect): void;
   /** Requests in flight are now stale. */
@@ -96,7 +94,6 @@ export class WorkerSession {
     return this.#state === "ready";
   }
 
-  /** Unanswered requests. */
   get inFlight(): number {
     return this.#state === "ready" ? this.#inFlight : 0;
   }
@@ -146,7 +143,7 @@ export class WorkerSession {
     }
   }
 
-  /** The connection ended. On a reconnected socket the broker would not know this worker. */
+  /** On a reconnected socket the broker would not know this worker. */
   disconnected(now: number): void {
     if (this.#state === "asking" || this.#state === "ready") this.#leave("lost", now);
   }
@@ -173,14 +170,13 @@ export class WorkerSession {
     if (this.#state === "ready") this.#effects.beat({ kind: "heartbeat", dialect: this.#dialect });
   }
 
-  /** Sends an answer or piece of a delivery. */
   reply(delivery: Delivery, reply: Reply, ticket: SendTicket): SendOutcome {
     if (!this.#isCurrent(delivery)) return "stale";
     if (reply.final) this.#settle();
     return this.#reply(reply, ticket);
   }
 
-  /** Reports a failure; plain brokers get an error reply. */
+  /** Plain brokers get an error reply. */
   failure(
     delivery: Delivery,
     { reason, text, details }: Pick<Failure, "reason" | "text"> & { readonly details?: Buffer | undefined },
@@ -197,15 +193,15 @@ export class WorkerSession {
   }
 
   /**
-   * Whether the broker takes requests back: only those beyond `concurrency`. Others belong to handlers that it counts
-   * as free (they work for another broker), and would come back at once.
+   * Whether the broker takes requests back: it sends those within `concurrency` again at once, for handlers that work
+   * for another broker.
    */
   get takesBack(): boolean {
     const { concurrency } = this.#options;
     return this.#dialect === Dialect.Shoal && this.#state === "ready" && this.#inFlight > concurrency;
   }
 
-  /** Returns a request without a handler. @returns `false` if its registration is over */
+  /** @returns `false` if the registration is over */
   giveBack(delivery: Delivery): boolean {
     if (!this.#isCurrent(delivery)) return false;
     this.#settle();
@@ -229,7 +225,7 @@ export class WorkerSession {
     this.#worked = true;
   }
 
-  /** Accepts nothing new. Plain brokers get DISCONNECT, after the last answer. */
+  /** Plain brokers get DISCONNECT, after the last answer. */
   drain(): void {
     if (this.#draining) return;
     this.#draining = true;

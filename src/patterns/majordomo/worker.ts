@@ -1,4 +1,4 @@
-/** Majordomo worker: connections to brokers, each a socket and a timer around worker-rules.ts. */
+/** A worker: connections to brokers, each a socket and a timer around worker-rules.ts. */
 
 import crypto from "node:crypto";
 import { checkKeys } from "../../core/arguments.js";
@@ -56,11 +56,9 @@ const EVENTS: EventNames<MajordomoWorkerEvent> = {
 };
 
 /**
- * Offers a service at one or more brokers: calls a function with each request and sends its result.
- *
- * Heartbeats continue while a handler runs, unless it blocks the event loop. An error becomes an error reply. An async
- * generator sends pieces. A plain broker sends one request per connection, so `concurrency` connections are made;
- * shoal's broker gets the number.
+ * Offers a service at one or more brokers: calls a function with each request and sends its result. An error becomes an
+ * error reply; an async generator sends pieces. A plain broker sends one request per connection, so it gets
+ * `concurrency` connections.
  *
  * @example
  * ```ts
@@ -87,8 +85,7 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
   readonly #faults = { count: 0 };
 
   /**
-   * @param endpoints of brokers, or a source. The worker leaves a removed broker when it hangs up or has sent no
-   *   request for 5 s
+   * @param endpoints of brokers, or a source. A removed broker is left when it hangs up or sends no request for 5 s
    * @param service 1 to 255 bytes, not starting with `mmi.`
    * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
    */
@@ -141,12 +138,10 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
 
   /**
    * Offers the methods of a contract. A request that violates its schema is refused as `invalid-request`, an unknown
-   * method as `no-method`, with the event `request:invalid` and without calling a handler. An invalid reply is the
-   * event `handler:failed`, and `invalid-reply` at the client.
+   * method as `no-method`, with the event `request:invalid`. An invalid reply is the event `handler:failed`, and
+   * `invalid-reply` at the client.
    *
-   * @param endpoints of brokers, or a source
-   * @param handlers a function per method, of an object or class instance. Methods with `stream` return an async
-   *   iterable
+   * @param handlers a function per method. Methods with `stream` return an async iterable
    * @throws InvalidArgumentError `EINVAL` for missing or additional handlers; otherwise as the constructor
    */
   static serve<C extends ServiceContract>(
@@ -181,7 +176,7 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
     };
   }
 
-  /** Applies a new list; a removed broker may still need workers for its queue. */
+  /** A removed broker may still need workers for its queue. */
   #follow(list: readonly string[], shared: Shared): void {
     if (this.stopping) return;
     const wanted = new Set(list);
@@ -218,10 +213,7 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
 /** ms to send the last messages. */
 const FLUSH_TIMEOUT = 1_000;
 
-/**
- * Maximum connections to a plain broker, with one request each. Titanic's workers have a concurrency of 4,096, more
- * than a process has sockets for.
- */
+/** Connections to a plain broker: Titanic's workers have a concurrency of 4,096. */
 const MAX_PLAIN_CONNECTIONS = 64;
 
 export interface Shared {
@@ -248,10 +240,10 @@ export class WorkerConnection {
   #closed = false;
   /** Shared by all connections to the broker. */
   readonly #departure: Departure;
-  /** Arrival of the current messages: reading the clock for each costs more. */
+  /** Arrival of the current messages. */
   #receivedAt = Number.MIN_VALUE;
 
-  /** @param first first connection to the same broker; default: this */
+  /** @param first one to the same broker; default: this */
   constructor(endpoint: string, shared: Shared, first?: WorkerConnection) {
     this.endpoint = endpoint;
     this.#shared = shared;
@@ -342,7 +334,7 @@ export class WorkerConnection {
     await dealer?.close({ linger });
   }
 
-  /** Reports a failure, which counts as an ended connection. */
+  /** A failure counts as an ended connection. */
   #open(): void {
     let dealer: Dealer | undefined;
     try {
@@ -355,7 +347,7 @@ export class WorkerConnection {
     }
     this.#dealer = dealer;
     this.#queue = new SendQueue(dealer);
-    // One turn later. Unread messages are of no use, except DISCONNECT, which has the same effect.
+    // Unread messages are of no use, except DISCONNECT, which has the same effect.
     const opened = dealer;
     opened.events.on("disconnect", () => setImmediate(() => this.#lost(opened)));
     void this.#receive(dealer);
