@@ -1,5 +1,3 @@
-/** Client of Titanic's services, over a Majordomo client. */
-
 import { quoted } from "../../core/arguments.js";
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import {
@@ -36,32 +34,31 @@ import {
 
 /** Reply of `titanic.reply`. */
 export interface TitanicReply {
-  /** "200", "300", "400", "500" (9/TSP, Status Frames), or "503" for a dead letter. */
   readonly status: TitanicStatus;
-  /** The reply's frames; with "503" one frame with the reason; otherwise empty. */
+  /** The reply's frames; with "503" the reason; otherwise empty. */
   readonly body: Buffer[];
 }
 
 export interface TitanicRequestOptions extends MajordomoCallOptions {
   /**
-   * Request UUID, 32 hexadecimal digits, from {@link TitanicClient.newUuid}. Save it first to repeat the request
-   * after a timeout or crash; it is stored once. Default: a new one.
+   * 32 hexadecimal digits, from {@link TitanicClient.newUuid}, to repeat the request after a timeout or crash.
+   * Default: a new one.
    */
   readonly uuid?: string;
   /** ms that the request is kept and retried. Default and maximum: Titanic's `requestTtl`. */
   readonly ttl?: number;
 }
 
-/** ms before a Titanic without `titanic.store` is checked for it again. */
+/** ms before a Titanic is asked for `titanic.store` again. */
 const PLAIN_MEMORY = 10_000;
-/** ms that a Titanic offering only `titanic.request` may still be starting, and the first pause between checks. */
+/** ms that a Titanic with `titanic.request` alone may be starting, and the first pause between checks. */
 const START_PATIENCE = 1_000;
 const START_PAUSE = 20;
 /** ms before a request with an unknown outcome is repeated; doubled each time. */
 const REPEAT_DELAY = 100;
 const NO_OPTIONS: TitanicRequestOptions & MajordomoCallOptions = Object.freeze({});
 
-/** Default repetitions, and ms in total: same as a Majordomo client's. */
+/** Defaults of a Majordomo client. */
 const RETRIES = 2;
 const TIMEOUT = 30_000;
 
@@ -112,9 +109,8 @@ const EVENTS: EventNames<MajordomoClientEvent> = {
  */
 export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientStats> {
   readonly #client: MajordomoClient;
-  /** Pending calls. A LinkedList, because a Set keeps outgrown tables after thousands of calls. */
+  /** A LinkedList, because a Set keeps outgrown tables after thousands of calls. */
   readonly #calls = new LinkedList<OpenCall>();
-  /** Calls waiting for their next poll. */
   readonly #sleeps = new Set<Waiter<void>>();
   readonly #uuids = new UuidSource();
   readonly #timeout: number;
@@ -125,7 +121,7 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
   #plainUntil = 0;
 
   /**
-   * @param endpoints of one or more Majordomo brokers, or a source, as for `MajordomoClient`
+   * @param endpoints of one or more brokers, or a source
    * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
    */
   constructor(endpoints: PatternEndpoints, options: MajordomoClientOptions = {}) {
@@ -143,14 +139,11 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
   }
 
   /**
-   * Stores a request. Once this settles, no crash loses it. It is retried `retries` times under one UUID and stored
-   * once; a foreign Titanic stores each repetition. After a timeout or `outcome-unknown` it may be stored: repeat it
-   * with the same `uuid`.
-   * @param body one or more frames
+   * Stores a request: once this settles, no crash loses it. `retries` repetitions have one UUID and are stored once,
+   * except by a foreign Titanic. After a timeout or `outcome-unknown` it may be stored: repeat it with the same `uuid`.
    * @returns its UUID, 32 hexadecimal digits, with which any client can fetch the reply
-   * @throws StoreError `failed` when Titanic refuses (500), `outcome-unknown` when the outcome of an attempt is
-   * unknown (502); InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` for `uuid` and `ttl` with a
-   * foreign Titanic; otherwise as {@link MajordomoClient.request}
+   * @throws StoreError `failed` (500), `outcome-unknown` (502); InvalidArgumentError `EINVAL`; NotSupportedError
+   * `NOT_SUPPORTED` for `uuid` and `ttl` with a foreign Titanic; otherwise as {@link MajordomoClient.request}
    */
   request(
     service: string,
@@ -163,10 +156,7 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
     return promise;
   }
 
-  /**
-   * One async function in the common case: with thousands of calls in flight, each pending one costs garbage
-   * collection.
-   */
+  /** One async function in the common case: each pending one of thousands of calls costs garbage collection. */
   async #request(
     call: OpenCall,
     service: string,
@@ -176,7 +166,6 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
     try {
       this.assertOpen();
       const { uuid = this.newUuid(), ttl } = options;
-      // Without options, the client's limits apply to each call.
       const limits = options === NO_OPTIONS ? undefined : limitsOf(options, uuid);
       const frames = Array.isArray(body) ? [service, ...body] : [service, body];
       if (this.#canStore !== true && !(await this.#knowsStore(limits ?? NO_OPTIONS))) {
@@ -210,7 +199,7 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
     for (let left = retries, pause = REPEAT_DELAY; ; left -= 1, pause *= 2) {
       if (failure instanceof ServiceError && failure.reason === "no-service") this.#canStore = undefined;
       isUnknown ||= failure instanceof StoreError && failure.reason === "outcome-unknown";
-      // Timeouts, aborts and closing already imply an unknown outcome.
+      // Timeouts, aborts and closing imply an unknown outcome.
       if (!isUnknown || !(failure instanceof StoreError || failure instanceof ServiceError)) throw failure;
       if (left <= 0 || (timeout >= 0 && performance.now() + pause >= deadline)) throw unknownOf(failure);
       await this.#sleep(pause, signal);
@@ -224,10 +213,7 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
     }
   }
 
-  /**
-   * Asks the broker (8/MMI). If Titanic is missing, shoal's is assumed. A starting Titanic offers its services one by
-   * one, so the check is repeated for a while.
-   */
+  /** A starting Titanic offers its services one by one, so the check is repeated for a while. */
   async #knowsStore(call: MajordomoCallOptions): Promise<boolean> {
     if (this.#canStore === true) return true;
     if (performance.now() < this.#plainUntil) return false;
@@ -253,7 +239,7 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
     return String(status);
   }
 
-  /** Fetches a reply. Titanic keeps it until `close` or expiry. */
+  /** Fetches a reply, which Titanic keeps until `forget` or expiry. */
   reply(uuid: string, options?: MajordomoCallOptions): Promise<TitanicReply> {
     return this.#run(() => this.#reply(uuid, options));
   }
@@ -266,7 +252,7 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
     return { status, body };
   }
 
-  /** Polls until the reply is final: "200", "400", "500" or "503". Each poll works as {@link reply}. */
+  /** Polls {@link reply} until it is final: "200", "400", "500" or "503". */
   wait(uuid: string, options: TitanicWaitOptions = {}): Promise<TitanicReply> {
     return this.#run(() => this.#wait(uuid, options));
   }
@@ -311,7 +297,6 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
     return this.#client.ready(options);
   }
 
-  /** Calls in flight finish normally. */
   protected override onDrain(): Promise<void> {
     if (this.#calls.length === 0) return Promise.resolve();
     return new Promise((resolve) => {
@@ -321,7 +306,7 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
 
   /** Stored requests stay with Titanic. */
   protected override async onClose(linger: number): Promise<void> {
-    // The program closed the client, so these rejections need no handler.
+    // The program caused these rejections itself.
     for (const call of this.#calls) call.promise?.catch(ignore);
     for (const sleep of this.#sleeps) sleep.abandon(closedMeanwhile());
     this.#drained?.();
@@ -377,15 +362,11 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
 }
 
 class OpenCall {
-  /** Returned to the caller. */
   promise: Promise<unknown> | undefined = undefined;
   readonly link: Link<OpenCall> = new Link<OpenCall>(this);
 }
 
-/**
- * Options for the Majordomo client.
- * @throws InvalidArgumentError `EINVAL`
- */
+/** @throws InvalidArgumentError `EINVAL` */
 function limitsOf(options: TitanicRequestOptions, uuid: string): MajordomoCallOptions {
   checkKeys("TitanicClient.request", options, ["timeout", "retries", "signal", "uuid", "ttl"]);
   if (parseUuid(uuid) === undefined)
@@ -399,14 +380,13 @@ function closedMeanwhile(): ClosedError {
   return new ClosedError("EAGAIN", "The client closed before the answer came");
 }
 
-/** UUID in an answer. */
 function uuidOf([status, uuid]: readonly Buffer[]): string {
   if (parseStatus(status) !== TitanicStatus.OK) throw refused("The request", status);
   if (uuid === undefined) throw new ProtocolError("The request was answered without a UUID");
   return uuid.toString("latin1");
 }
 
-/** Error for a request that may be stored although its last attempt was refused. */
+/** The request may be stored although its last attempt was refused. */
 function unknownOf(failure: StoreError | ServiceError): StoreError {
   if (failure instanceof StoreError && failure.reason === "outcome-unknown") return failure;
   const text = `An attempt may have been stored, and its repetition failed: ${failure.message}`;

@@ -1,8 +1,5 @@
 /**
- * Decides when a stored request goes to its service. Pure: takes answers and the time, and returns actions (STYLE,
- * Protocol rules are pure).
- *
- * A service with requests:
+ * Decides when a stored request goes to its service.
  *
  *   asleep --request stored, found, or a retry is due--> checking (mmi.service)
  *   checking --there--> serving: claims while it has capacity
@@ -10,53 +7,42 @@
  *   serving --nothing left to claim, nothing in flight--> forgotten
  *   serving --a call failed--> checking, and that request again after a while
  *
- * Each request is retried until it is answered, expires, or fails `maxAttempts` times and becomes a dead letter.
- * Delivery is at least once, and repeated when a reply is lost or late (9/TSP, Reliability).
- *
- * Only attempts that reached the service count. A timed-out call may have queued behind others at a slow service.
- * Services handle requests in order, so the call counts if a later request was answered, or all earlier ones were.
+ * Delivery is at least once, and repeated when a reply is lost or late (9/TSP, Reliability). A timed-out call may have
+ * waited behind others at a slow service, which handles requests in order: it counts as an attempt if a later request
+ * was answered, or all earlier ones were.
  */
 import { backOff } from "../../core/back-off.js";
 import type { TitanicClaimedRequest } from "./store.js";
 
-/** Bounds of a dispatcher. Times in ms. */
+/** Options of {@link Titanic}. */
 export interface DispatchLimits {
-  /** Requests in flight to all services. */
   readonly concurrency: number;
-  /** Requests in flight per service, so that a slow one leaves room for others. */
   readonly perService: number;
-  /** First interval between checks of a missing service; doubled up to `maxCheckInterval`. */
   readonly checkInterval: number;
   readonly maxCheckInterval: number;
-  /** First delay before a failed request is retried; doubled up to `maxRetryDelay`, up to half of it random. */
   readonly retryDelay: number;
   readonly maxRetryDelay: number;
-  /** Failed attempts before a request becomes a dead letter. */
   readonly maxAttempts: number;
-  /** Requests per service awaiting a retry; at the limit no more are started. */
   readonly maxRetrying: number;
-  /** Tracked services; others wait for the next scan. */
   readonly maxServices: number;
-  /** Interval between scans of the store for services with requests. */
   readonly scanInterval: number;
 }
 
-/** How a delivery ended: reply stored or request gone; error; timeout; or not delivered. */
+/** `answered`: the reply is stored, or the request is gone. */
 export type DeliveryEnd = "answered" | "failed" | "timed-out" | "undelivered";
 
-/** Actions. All but `release` and `bury` are answered by a call. */
 export interface DispatchEffects {
-  /** Ask the broker for the service; answered by `checked`. */
+  /** Asks the broker for the service; `checked` follows. */
   check(service: Buffer): void;
-  /** Claim requests from the store; answered by `claimed`. */
+  /** `claimed` follows. */
   claim(service: Buffer, limit: number): void;
-  /** Send a request to its service and store the reply; answered by `settled`. */
+  /** Sends a request to its service and stores the reply; `settled` follows. */
   deliver(request: TitanicClaimedRequest): void;
-  /** Put a request back for a while; `failed` counts an attempt. */
+  /** @param failed counts an attempt */
   release(request: TitanicClaimedRequest, delay: number, failed: boolean): void;
-  /** Make it a dead letter. */
+  /** Makes it a dead letter. */
   bury(request: TitanicClaimedRequest): void;
-  /** Find services with requests; answered by `found`. */
+  /** Looks for services with requests; `found` or `scanFailed` follows. */
   scan(): void;
 }
 
@@ -68,10 +54,9 @@ interface Service {
   /** Whether the store may have unclaimed requests. */
   more: boolean;
   available: boolean;
-  /** A check or claim is in flight. */
   checking: boolean;
   claiming: boolean;
-  /** A request was stored during a claim or scan, which may have missed it. */
+  /** During a claim or scan, which may have missed it. */
   storedMeanwhile: boolean;
   storedSinceScan: boolean;
   /** Time of the next check; the next pause. */
@@ -86,7 +71,7 @@ interface Service {
   lastAnswered: number;
 }
 
-/** A request's position in its service's queue at delivery. */
+/** A request's place in its service's queue. */
 interface Place {
   readonly number: number;
   /** Requests ahead of it, and answers by then. */
@@ -106,7 +91,7 @@ export class DispatchRules {
   readonly #random: () => number;
   /** Keys are names as latin1. */
   readonly #services = new Map<string, Service>();
-  /** Services waiting for a free place, in order. */
+  /** Services that wait for a free place, in order. */
   readonly #hungry = new Set<Service>();
   readonly #places = new Map<TitanicClaimedRequest, Place>();
   #inFlight = 0;
@@ -114,7 +99,7 @@ export class DispatchRules {
   #promised = 0;
   #nextScan: number;
   #scanning = false;
-  /** Earliest due time. Each tick visits all services, so ticks are spaced. */
+  /** Earliest due time. */
   #wake: number;
   #lastTick = Number.NEGATIVE_INFINITY;
   #stopped = false;
@@ -150,14 +135,13 @@ export class DispatchRules {
     for (const service of services) this.stored(service, now);
   }
 
-  /** The scan failed. */
   scanFailed(now: number): void {
     this.#scanning = false;
     this.#nextScan = now + this.#limits.scanInterval;
     this.#wakeAt(this.#nextScan);
   }
 
-  /** Whether the broker has the service; `false` also if it did not answer. */
+  /** @param available `false` also if the broker did not answer */
   checked(service: Buffer, available: boolean, now: number): void {
     const entry = this.#services.get(key(service));
     if (entry === undefined) return;
@@ -250,7 +234,7 @@ export class DispatchRules {
     return { services: this.#services.size, inFlight: this.#inFlight, retrying };
   }
 
-  /** Returns its entry, or creates it if there is room. */
+  /** @returns `undefined` without room */
   #wakeService(service: Buffer, now: number): Service | undefined {
     const name = key(service);
     let entry = this.#services.get(name);
@@ -360,7 +344,7 @@ export class DispatchRules {
   }
 }
 
-/** Whether the service had reached a request in its queue. */
+/** Whether the service had reached the request. */
 function wasFirst({ answered, lastAnswered }: Service, { number, ahead, answeredBefore }: Place): boolean {
   return lastAnswered > number || answered - answeredBefore >= ahead;
 }

@@ -18,20 +18,16 @@ import {
 import { formatUuid } from "./protocol.js";
 import type { TitanicClaimedRequest, TitanicStore } from "./store.js";
 
-/** Options of the dispatcher. Times in ms. */
+/** Options of {@link Titanic}. */
 export interface DispatcherOptions extends DispatchLimits {
-  /** Timeout of a call, and of a service check. */
   readonly timeout: number;
   readonly checkTimeout: number;
-  /** Time that a reply or dead letter is kept. */
   readonly replyTtl: number;
   readonly deadLetterTtl: number;
-  /** Interval between removals of expired records. */
   readonly expireInterval: number;
 }
 
 export type TitanicEvent =
-  /** A reply was stored. */
   | { readonly type: "request:answered"; readonly uuid: string; readonly service: string }
   /** A call failed and will be retried. */
   | {
@@ -55,15 +51,14 @@ export type TitanicEvent =
   | { readonly type: "record:damaged"; readonly uuid: string; readonly reason: string }
   /** A malformed client request was answered with 500. */
   | { readonly type: "request:invalid"; readonly reason: string }
-  /** The store refused or failed; the client got 500, or 502 if the outcome is unknown. */
+  /** The client got 500, or 502 if the outcome is unknown. */
   | { readonly type: "store:failed"; readonly error: unknown }
-  /** Events of the calling client's source; each worker reads the source, too. */
   | EndpointSourceEvent;
 
-/** ms by which a lease outlasts a call; also the time for retrying to store a reply. */
+/** ms by which a lease outlasts a call: time to store its reply. */
 const LEASE_MARGIN = 30_000;
 
-/** Failures before the service had the request. */
+/** The service did not have the request. */
 const UNDELIVERED: ReadonlySet<FailureReason> = new Set([
   "no-service",
   "overloaded",
@@ -71,11 +66,11 @@ const UNDELIVERED: ReadonlySet<FailureReason> = new Set([
   "stopping",
   "broker-lost",
 ]);
-/** Characters of a dead letter's reason. */
+/** Characters. */
 const MAX_REASON = 1_000;
-/** Records removed per step; other work runs between steps. */
+/** Records removed at once. */
 const EXPIRE_BATCH = 1_000;
-/** Longest overdue time in ms that counts after a pause of the process. */
+/** ms of a pause of the process that count. */
 const MAX_STEP = 1_000;
 
 export class Dispatcher {
@@ -88,9 +83,8 @@ export class Dispatcher {
   readonly #rules: DispatchRules;
   readonly #running = new Set<Promise<void>>();
   readonly #stop = new AbortController();
-  /** Ends calls in flight. */
   readonly #abort = new AbortController();
-  /** Error of a request's last attempt, until it is decided what happens next. */
+  /** Of a request's last attempt, until it is decided what happens next. */
   readonly #errors = new Map<TitanicClaimedRequest, unknown>();
   #expiry: NodeJS.Timeout;
   #stopped = false;
@@ -131,7 +125,7 @@ export class Dispatcher {
     return this.#rules.stats();
   }
 
-  /** Starts nothing more. Settles when calls in flight have ended; the caller ends them early. */
+  /** Settles when calls in flight have ended; {@link abort} ends them. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#stop.abort();
@@ -141,7 +135,6 @@ export class Dispatcher {
     while (this.#running.size > 0) await Promise.all(this.#running);
   }
 
-  /** Ends calls in flight. */
   abort(): void {
     this.#abort.abort();
   }
@@ -151,7 +144,7 @@ export class Dispatcher {
     this.#rules.checked(service, available, this.#timer.now());
   }
 
-  /** Whether the broker has a worker for the service (8/MMI, mmi.service). */
+  /** 8/MMI, mmi.service. */
   async #isThere(service: Buffer): Promise<boolean> {
     const options = { timeout: this.#options.checkTimeout, signal: this.#abort.signal };
     try {
@@ -164,7 +157,7 @@ export class Dispatcher {
   }
 
   async #claim(service: Buffer, limit: number): Promise<void> {
-    // Counts all replies of one commit before claiming more.
+    // All replies of one commit count before.
     await new Promise<void>((resolve) => setImmediate(resolve));
     const requests = await this.#attempt(() =>
       this.#store.claim(service, limit, this.#options.timeout + LEASE_MARGIN),
@@ -190,17 +183,14 @@ export class Dispatcher {
     this.#errors.delete(request);
   }
 
-  /**
-   * Stores a reply, with retries while the store fails: calling the service again would repeat the work. If the
-   * store's answer was lost, the retry finds the same UUID.
-   */
+  /** Stores a reply, with retries: calling the service again would repeat the work. */
   async #keep(request: TitanicClaimedRequest, reply: readonly Buffer[]): Promise<DeliveryEnd> {
     const { retryDelay, maxRetryDelay, replyTtl } = this.#options;
     const deadline = this.#timer.now() + LEASE_MARGIN;
     let unsure = false;
     for (let attempts = 0; ; attempts++) {
       try {
-        // Not stored: closed, expired, or already answered. The reply is not needed.
+        // Not taken: closed, expired, or answered before.
         const taken = await this.#store.answer(request.uuid, reply, Date.now() + replyTtl);
         if (taken || (unsure && (await this.#store.look(request.uuid)).state === "answered"))
           this.#answered(request);

@@ -1,6 +1,5 @@
 /**
- * Titanic's store on LMDB: one folder, one process. An acknowledgement follows the commit on disk. Pending operations
- * share a commit (group commit), which runs on a thread of the package `lmdb`.
+ * Titanic's store on LMDB. Pending operations share a commit, which runs on a thread of the package `lmdb`.
  */
 
 import { costOf } from "../../core/frame-cost.js";
@@ -33,7 +32,7 @@ interface Step {
 
 /** Keys repaired per table when the store opens. */
 const MAX_REPAIRED = 10_000;
-/** Bytes of a request in addition to its body. */
+/** Bytes of a request but for its body. */
 const OVERHEAD = 200;
 
 const OPTIONS = {
@@ -42,10 +41,7 @@ const OPTIONS = {
   maxRecords: bytes({ default: 10_000_000, min: 0 }),
   /** Pending operations; more, or more than 256 MiB of them, are refused. Default 100,000. */
   maxPendingWrites: bytes({ default: 100_000, min: 0 }),
-  /**
-   * Opens the folder alongside the serving process without taking it over, to read and requeue dead letters. Default
-   * false.
-   */
+  /** Does not take the folder over from the serving process: to read and requeue dead letters. Default false. */
   maintenance: boolean(false),
   /** ms since 1970. Default `Date.now`. */
   wallClock: func<() => number>(),
@@ -55,7 +51,7 @@ const OPTIONS = {
 export type LmdbStoreOptions = Given<typeof OPTIONS>;
 
 /**
- * A {@link TitanicStore} on LMDB: one folder, one process, each acknowledgement after the commit is on the disk. Needs the
+ * A {@link TitanicStore} on LMDB: one folder, one process, each acknowledgement after the commit on disk. Needs the
  * package `lmdb`.
  *
  * @example
@@ -84,7 +80,7 @@ export class LmdbStore implements TitanicStore {
   readonly #folder: LmdbFolder<(typeof TABLES)[number]>;
   readonly #tables: LmdbTables;
   readonly #writes: GroupCommit<Operation, unknown>;
-  /** Claimed and delayed requests, and when they can be claimed. */
+  /** When claimed and delayed requests can be claimed. */
   readonly #held = new Map<string, number>();
   readonly #maxRecords: number;
   readonly #now: () => number;
@@ -93,12 +89,12 @@ export class LmdbStore implements TitanicStore {
   #closing: Promise<void> | undefined;
 
   /**
-   * Opens or creates a folder. A second process takes it over: the first one's writes are then refused with `taken`. A
+   * Opens or creates a folder. A second process takes it over: the first one's writes are refused with `taken`. A
    * second store in one process is refused.
    *
    * @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without the package `lmdb`; InvalidArgumentError `EINVAL`;
-   *   StoreError `damaged` for a damaged or foreign file, `failed` if the folder cannot be opened; the file is left
-   *   unchanged. Up to 1 GiB of its pages are read for the check
+   *   StoreError `damaged` for a damaged or foreign file, which is left unchanged, or `failed`. The check reads up to
+   *   1 GiB
    */
   static open(directory: string, options: LmdbStoreOptions = {}): LmdbStore {
     return new LmdbStore(directory, options);
@@ -121,7 +117,7 @@ export class LmdbStore implements TitanicStore {
     this.#writes = new GroupCommit((operations) => this.#commit(operations), maxPendingWrites);
   }
 
-  /** Damaged file set aside at opening, and why. */
+  /** Set aside at opening, and why. */
   get damagedFile(): { readonly file: string; readonly reason: string } | undefined {
     return this.#folder.damagedFile;
   }
@@ -238,7 +234,6 @@ export class LmdbStore implements TitanicStore {
     await this.#folder.close();
   }
 
-  /** One transaction: all operations are on disk afterwards, or none. */
   async #commit(operations: readonly Operation[]): Promise<readonly unknown[]> {
     const changes = new Changes();
     const step: Step = { full: await this.#folder.room.refusal(), now: this.#now(), changes };
@@ -262,7 +257,7 @@ export class LmdbStore implements TitanicStore {
     return this.#tables.put(request, changes);
   }
 
-  /** Checks an unreadable record within a transaction, and sets it aside. @param service whose queue has it */
+  /** @param service whose queue has the unreadable request */
   #inspect(uuid: Buffer, service: Buffer | undefined): Promise<unknown> {
     return this.#writes.add(({ changes }) => this.#tables.inspect(uuid, service, changes));
   }

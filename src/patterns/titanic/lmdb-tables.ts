@@ -10,8 +10,7 @@
  *   damaged    UUID                        -> the bytes found
  *   owner      "owner"                     -> 16 bytes of the process that opened the store last
  *
- * Each change of a request is one transaction, so tables agree after a crash. A key without a record is removed when it
- * is found.
+ * Each change of a request is one transaction. A key without a record is removed when it is found.
  */
 import type { LmdbDatabase } from "../kit/store/lmdb.js";
 import { decodeRecord, encodeRecord, type StoredRecord } from "../kit/store/record.js";
@@ -37,16 +36,14 @@ export const TABLES = [
 const PRESENT = Buffer.from([1]);
 const AFTER_EVERY_UUID = Buffer.alloc(UUID_BYTES + 1, 0xff);
 
-/** Changes of a transaction. */
+/** Of a transaction. */
 export class Changes {
-  /** Stored requests. */
   stored = 0;
   readonly damaged: TitanicDamagedRecord[] = [];
-  /** Requests that are no longer pending. */
+  /** No longer pending. */
   readonly ended: Buffer[] = [];
 }
 
-/** Records by table. */
 export interface Counts {
   readonly pending: number;
   readonly answered: number;
@@ -76,7 +73,6 @@ export class LmdbTables {
     this.#kept = [tables.requests, tables.replies, tables.dead];
   }
 
-  /** Counts all processes' records. */
   count(): Counts {
     const of = (database: LmdbDatabase): number => database.getStats().entryCount;
     return {
@@ -98,7 +94,6 @@ export class LmdbTables {
     return true;
   }
 
-  /** Whether any table has the UUID. */
   isKnown(uuid: Buffer): boolean {
     return this.#kept.some((table) => table.getBinary(uuid) !== undefined) || this.isDamaged(uuid);
   }
@@ -109,7 +104,7 @@ export class LmdbTables {
     return bytes?.length === 4 ? bytes.readUInt32BE() : 0;
   }
 
-  /** Counts a failed attempt of a pending request. */
+  /** Counts a failed attempt. */
   fail(uuid: Buffer, changes: Changes): void {
     if (this.#sound(this.#requests, uuid, changes) === undefined) return;
     const bytes = Buffer.alloc(4);
@@ -140,7 +135,7 @@ export class LmdbTables {
     return this.put({ uuid, service, body, expires }, changes);
   }
 
-  /** Dead letters after a UUID, without unreadable ones. */
+  /** Leaves out unreadable ones. */
   deadLetters(limit: number, after: Buffer | undefined, now: number): TitanicStoredDeadLetter[] {
     const letters: TitanicStoredDeadLetter[] = [];
     const start = after === undefined ? undefined : Buffer.concat([after, Buffer.alloc(1)]);
@@ -152,7 +147,7 @@ export class LmdbTables {
     return letters;
   }
 
-  /** Reason of a dead letter, or what is wrong with it. */
+  /** Or what is wrong with the dead letter. */
   deadReason(uuid: Buffer, now: number): string | undefined {
     const record = read(this.#dead, uuid);
     if (typeof record === "string") return record;
@@ -176,7 +171,7 @@ export class LmdbTables {
     }
   }
 
-  /** Deletes up to `limit` expired records. @returns their number */
+  /** @returns the number of deleted records */
   expire(now: number, limit: number, changes: Changes): number {
     const keys = [...this.#expiry.getKeys({ end: timeKey(now), limit })];
     for (const key of keys) {
@@ -200,8 +195,8 @@ export class LmdbTables {
   }
 
   /**
-   * Repairs keys changed on disk, which have no checksum: rebuilds the queue from the requests, and reports UUIDs that
-   * only the expiry table has as damaged. Checks the first `limit` keys of each table.
+   * Repairs keys, which have no checksum: the queue is made of the requests, and UUIDs that only the expiry table has
+   * are damaged. Checks the first `limit` keys of each table.
    */
   repair(limit: number): void {
     for (const found of [...this.#expiry.getKeys({ limit })]) {
@@ -230,7 +225,7 @@ export class LmdbTables {
     }
   }
 
-  /** Reads a request. A string tells what is wrong with it. */
+  /** @returns a text: what is wrong with the record */
   peekRequest(uuid: Buffer): StoredRecord | string | undefined {
     return read(this.#requests, uuid);
   }
@@ -251,7 +246,7 @@ export class LmdbTables {
     return undefined;
   }
 
-  /** Services with pending requests. Skips from one to the next, whatever the number of their requests. */
+  /** Services with pending requests, whatever their number. */
   services(limit: number): Buffer[] {
     const services: Buffer[] = [];
     let start = Buffer.alloc(1);

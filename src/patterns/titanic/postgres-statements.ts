@@ -14,7 +14,7 @@
  *   reason      reason of its last failure
  */
 
-/** Pending requests: exactly the condition of the queue's index. */
+/** Exactly the condition of the queue's index. */
 const WAITING = "reply IS NULL AND NOT damaged AND died IS NULL";
 const NOW_MS = "(extract(epoch FROM clock_timestamp()) * 1000)::float8";
 
@@ -50,7 +50,6 @@ export function statementsFor(table: string) {
                AND kept.expires > ${NOW_MS}
              RETURNING kept.uuid`,
     forget: `DELETE FROM ${table} WHERE uuid = ANY ($1::uuid[]) AND NOT damaged`,
-    // SKIP LOCKED: concurrent claims take different requests without waiting.
     claim: `WITH picked AS MATERIALIZED (
               SELECT uuid FROM ${table}
               WHERE service = $1 AND ${WAITING} AND held_until <= clock_timestamp() AND expires > ${NOW_MS}
@@ -77,7 +76,7 @@ export function statementsFor(table: string) {
                SELECT uuid FROM ${table} WHERE expires <= ${NOW_MS} AND NOT damaged
                ORDER BY expires LIMIT $1 FOR UPDATE SKIP LOCKED
              )`,
-    // Skips from one service to the next in the index, whatever the number of their requests.
+    // From one service to the next in the index.
     services: `WITH RECURSIVE found AS (
                  (SELECT service FROM ${table} WHERE ${WAITING} ORDER BY service LIMIT 1)
                  UNION ALL

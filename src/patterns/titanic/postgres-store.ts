@@ -1,9 +1,6 @@
 /**
- * Titanic's store on PostgreSQL, shared by any number of machines. Each runs a Titanic with its broker; `SKIP LOCKED`
- * gives each request to one of them, and a lease gives it to another if that one dies.
- *
- * Writes of one turn share a transaction (group commit). Every transaction commits to disk, whatever the database's
- * default.
+ * Titanic's store on PostgreSQL. `SKIP LOCKED` gives each request to one machine, and a lease gives it to another if
+ * that one dies. Writes of one turn share a transaction, which commits to disk whatever the database's default.
  */
 
 import crypto from "node:crypto";
@@ -62,12 +59,12 @@ export type PostgresStoreOptions = Given<typeof OPTIONS>;
 
 const TABLE = /^[a-z_][a-z0-9_]{0,39}$/;
 
-/** Advisory lock, so that machines that start together create the table once. */
+/** Advisory lock: machines that start together create the table once. */
 const CREATE_LOCK = 7_401_924;
 
 /**
- * A {@link TitanicStore} in PostgreSQL, which any number of machines share: each request is worked on by one of them, and a
- * lease gives it to another one when that one dies. Needs the package `pg`.
+ * A {@link TitanicStore} in PostgreSQL for any number of machines: each request is worked on by one of them, and by
+ * another when that one dies. Needs the package `pg`.
  *
  * @example
  * ```ts no-run
@@ -92,7 +89,7 @@ export class PostgresStore implements TitanicStore {
    * Connects, and creates the table if missing.
    *
    * @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without the package `pg`; InvalidArgumentError `EINVAL`;
-   *   StoreError `failed` if the database does not answer or refuses
+   *   StoreError `failed`
    */
   static async open(options: PostgresStoreOptions = {}): Promise<PostgresStore> {
     const settings = checkOptions("PostgresStore", OPTIONS, options);
@@ -237,7 +234,7 @@ export class PostgresStore implements TitanicStore {
     return this.#closed;
   }
 
-  /** One statement for each kind of write. Writes about one request are independent of their order in a batch. */
+  /** One statement for each kind of write; the order of writes about one request does not matter. */
   #commit(writes: readonly Write[]): Promise<boolean[]> {
     const puts = writes.filter((write) => write.kind === "put").map(({ request }) => request);
     const answers = writes.filter((write) => write.kind === "answer");
@@ -273,7 +270,7 @@ export class PostgresStore implements TitanicStore {
     });
   }
 
-  /** Decodes a record; a damaged one is set aside and reported. */
+  /** A damaged record is set aside and reported. */
   async #sound(uuid: Buffer, bytes: Buffer): Promise<StoredRecord | undefined> {
     const record = decodeRecord(bytes);
     if (typeof record !== "string") return record;

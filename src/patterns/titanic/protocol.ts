@@ -5,17 +5,15 @@
  *   titanic.reply     UUID                           ->  200 | reply's body…   300   400   500   503 | reason
  *   titanic.close     UUID                           ->  200                   500   502
  *
- * shoal's extension for repeatable requests: the client makes the UUID, and a known one is not stored again. The TTL
- * is ms in decimal digits; empty: Titanic's default.
+ * shoal's extension: the client makes the UUID, and a known one is not stored again. The TTL is ms in decimal digits;
+ * empty: Titanic's default.
  *
  *   titanic.store     UUID | ttl | service | body…   ->  200 | UUID            500   502
  *
- * RFC 9 shows statuses with a text ("200 OK"). The Guide's clients accept only the three digits, so only those are
- * sent.
+ * RFC 9 shows statuses with a text ("200 OK"); the Guide's clients accept only three digits.
  */
 import crypto from "node:crypto";
 
-/** Service names. */
 export const TITANIC_SERVICES = {
   request: "titanic.request",
   reply: "titanic.reply",
@@ -29,11 +27,11 @@ export const TitanicStatus = {
   OK: "200",
   /** Stored, not answered yet. */
   PENDING: "300",
-  /** Unknown request: never stored, closed, or expired. */
+  /** Never stored, closed, or expired. */
   UNKNOWN: "400",
-  /** Failed: nothing was stored, or the record is damaged. */
+  /** Nothing was stored, or the record is damaged. */
   ERROR: "500",
-  /** The outcome is unknown because the store's answer was lost. Repeat the request; `titanic.store` resolves it. */
+  /** The store's answer was lost, so the outcome is unknown. */
   UNCERTAIN: "502",
   /** Dead letter after `maxAttempts`; a frame has the reason. */
   DEAD: "503",
@@ -41,22 +39,18 @@ export const TitanicStatus = {
 
 export type TitanicStatus = (typeof TitanicStatus)[keyof typeof TitanicStatus];
 
-/** Bytes of a service name: Majordomo's limit, which also fits a store's key. */
+/** Bytes: Majordomo's limit, which fits a store's key. */
 export const MAX_SERVICE_NAME = 255;
 
-/** Services that answer at once and cannot be stored for. */
+/** Prefixes of services that answer at once. */
 const RESERVED = ["mmi.", "titanic."];
 
 export interface RequestCommand {
   readonly service: Buffer;
-  /** One or more frames. */
   readonly body: readonly Buffer[];
 }
 
-/**
- * Parses a `titanic.request`, or returns why it is invalid.
- * @param at start of the command
- */
+/** Parses a `titanic.request` from frame `at` on. @returns a text: why it is invalid */
 export function parseRequest(frames: readonly Buffer[], at = 0): RequestCommand | string {
   const service = frames[at];
   if (service === undefined || service.length === 0) return "the service's name is empty";
@@ -76,15 +70,12 @@ export interface StoreCommand extends RequestCommand {
 
 const TTL = /^[0-9]{1,15}$/;
 
-/**
- * Body of a `titanic.store`.
- * @param uuid 32 hexadecimal digits
- */
+/** Body of a `titanic.store`. */
 export function storeBody<T>(uuid: string, ttl: number | undefined, request: readonly T[]): (T | string)[] {
   return [uuid, ttl === undefined ? "" : String(ttl), ...request];
 }
 
-/** Parses a `titanic.store`, or returns why it is invalid. */
+/** Parses a `titanic.store`. @returns a text: why it is invalid */
 export function parseStore(frames: readonly Buffer[]): StoreCommand | string {
   const [first, time] = frames;
   const uuid = first === undefined ? undefined : parseUuid(first);
@@ -97,7 +88,7 @@ export function parseStore(frames: readonly Buffer[]): StoreCommand | string {
   return { uuid, ttl: text === "" ? undefined : Number(text), service, body };
 }
 
-/** UUID of a `titanic.reply` or `titanic.close`: exactly one frame; otherwise `undefined`. */
+/** UUID of a `titanic.reply` or `titanic.close`. */
 export function parseReference(frames: readonly Buffer[]): Buffer | undefined {
   return frames.length === 1 ? parseUuid(frames[0] as Buffer) : undefined;
 }
@@ -107,12 +98,11 @@ export function stored(uuid: Uint8Array): string[] {
   return [TitanicStatus.OK, formatUuid(uuid)];
 }
 
-/** A status, with the reply's body if any. */
 export function answer(status: TitanicStatus, body: readonly Buffer[] = []): (Buffer | string)[] {
   return [status, ...body];
 }
 
-/** Status of an answer, or `undefined` if it is not an answer. Accepts "200 OK" as in RFC 9. */
+/** Accepts "200 OK", as in RFC 9. */
 export function parseStatus(frame: Uint8Array | undefined): TitanicStatus | undefined {
   if (frame === undefined) return undefined;
   if (frame.length > 3 && frame[3] !== SPACE) return undefined;
@@ -124,7 +114,6 @@ const STATUSES = Object.values(TitanicStatus);
 
 const SPACE = 0x20;
 
-/** First bytes of a frame as characters. */
 function latin1(frame: Uint8Array, length: number): string {
   const { buffer, byteOffset } = frame;
   const bytes = Buffer.isBuffer(frame) ? frame : Buffer.from(buffer, byteOffset, frame.byteLength);
@@ -138,21 +127,20 @@ function latin1(frame: Uint8Array, length: number): string {
  *   2 bytes  counter within the millisecond
  *   8 bytes  random                           so that nobody guesses another's
  *
- * On the wire: 32 upper-case hexadecimal digits; lower case is accepted. Time-ordered UUIDs append to a store's tree.
- * Random ones rewrite as many pages per commit as it has records, and the rate falls as the store fills.
+ * On the wire: 32 upper-case hexadecimal digits; lower case is accepted. In order of time they append to a store's
+ * tree; random ones would rewrite as many pages per commit as it has records.
  */
 
-/** Bytes of a stored UUID. */
 export const UUID_BYTES = 16;
 
 const TEXT = /^[0-9a-fA-F]{32}$/;
 
 const COUNTER_LIMIT = 0x1_0000;
 
-/** Random bytes are fetched in bulk: a call per UUID would cost more than the UUID. */
+/** Random bytes at once: a call per UUID would cost more than the UUID. */
 const POOL = 8 * 512;
 
-/** Makes UUIDs in increasing order, even when the clock is set back. */
+/** In increasing order, even when the clock is set back. */
 export class UuidSource {
   readonly #pool = Buffer.alloc(POOL);
   #used = POOL;
@@ -198,10 +186,7 @@ export function formatUuid(uuid: Uint8Array): string {
   return bytes.toString("hex").toUpperCase();
 }
 
-/**
- * Parses a peer's UUID: 32 hexadecimal digits, else `undefined`. The Guide's titanic opens a file of this name, `../`
- * included; here the text is not used further.
- */
+/** @returns `undefined` for anything but 32 hexadecimal digits */
 export function parseUuid(frame: Uint8Array | string): Buffer | undefined {
   if (frame.length !== 2 * UUID_BYTES) return undefined;
   const text = typeof frame === "string" ? frame : latin1(frame, frame.length);

@@ -1,5 +1,5 @@
 /**
- * Titanic's storage of requests and replies: LMDB for one machine, PostgreSQL for several, or a custom store.
+ * Storage of requests and replies: LMDB for one machine, PostgreSQL for several, or a custom store.
  *
  *              put                    answer
  *   (unknown) -----> pending -----------------> answered
@@ -10,7 +10,7 @@
  *
  *   claimed -- bury --> dead -- requeue --> pending      a dead letter, after its last attempt
  *
- * An unreadable record is set aside: its only state is "damaged", it is never delivered, and stays for the operator.
+ * An unreadable record is set aside for the operator: its only state is "damaged".
  */
 
 export interface TitanicNewRequest {
@@ -28,21 +28,19 @@ export interface TitanicClaimedRequest extends TitanicNewRequest {
   readonly attempts: number;
 }
 
-/** A dead letter. */
 export interface TitanicStoredDeadLetter {
   readonly uuid: Buffer;
   readonly service: Buffer;
   readonly body: readonly Buffer[];
   /** Failed attempts. */
   readonly attempts: number;
-  /** Reason of the last failure. */
+  /** Of the last failure. */
   readonly reason: string;
-  /** ms since 1970 of its creation and removal. */
+  /** ms since 1970; when it is removed. */
   readonly died: number;
   readonly expires: number;
 }
 
-/** Data of a request that becomes a dead letter. */
 export interface TitanicBurial {
   readonly attempts: number;
   readonly reason: string;
@@ -74,42 +72,32 @@ export interface TitanicStoreStats {
 }
 
 /**
- * What has settled is durable: a killed process or machine loses nothing. All methods may be called concurrently. They
- * reject with a StoreError, or with ClosedError `EBADF` after `close`.
+ * A change is durable when it settles. All methods may be called concurrently; they reject with a StoreError, or with
+ * ClosedError `EBADF` after `close`.
  */
 export interface TitanicStore {
   /** "lmdb", "postgres", … */
   readonly name: string;
-  /** Called for each record set aside. */
+  /** Hears of each record set aside. */
   onDamage: ((record: TitanicDamagedRecord) => void) | undefined;
   /** Stores a request. @returns `false` for a known UUID, which is left as it is */
   put(request: TitanicNewRequest): Promise<boolean>;
-  /**
-   * Claims up to `limit` pending requests of a service, oldest first. Claims end with the process, in a shared store
-   * after `lease` ms.
-   */
+  /** Claims pending requests, oldest first. Claims end with the process, in a shared store after `lease` ms. */
   claim(service: Buffer, limit: number, lease: number): Promise<TitanicClaimedRequest[]>;
-  /**
-   * Returns a claimed request to the queue; it can be claimed again after `delay` ms.
-   *
-   * @param failed counts the attempt, durably; otherwise the service did not have the request
-   */
+  /** The request can be claimed again after `delay` ms. @param failed counts the attempt, durably */
   release(uuid: Buffer, delay: number, failed: boolean): Promise<void>;
   /** Makes a claimed request a dead letter. @returns `false` if it was closed, expired or answered */
   bury(uuid: Buffer, burial: TitanicBurial): Promise<boolean>;
   /** Dead letters in order of UUID, after the UUID `after`. */
   deadLetters(limit: number, after?: Buffer): Promise<TitanicStoredDeadLetter[]>;
-  /**
-   * Makes a dead letter a pending request until `expires`, without failed attempts. @returns `false` if there is no
-   * such dead letter
-   */
+  /** Makes a dead letter a pending request without failed attempts. @returns `false` if there is none */
   requeue(uuid: Buffer, expires: number): Promise<boolean>;
   /** Stores a reply until `expires`. @returns `false` if the request was closed, expired or answered */
   answer(uuid: Buffer, reply: readonly Buffer[], expires: number): Promise<boolean>;
   look(uuid: Buffer): Promise<TitanicRequestState>;
   /** Deletes a request, its reply or its dead letter. */
   forget(uuid: Buffer): Promise<void>;
-  /** Deletes up to `limit` expired records. @returns their number */
+  /** Deletes expired records. @returns their number */
   expire(limit: number): Promise<number>;
   /** Services with pending requests. */
   services(limit: number): Promise<Buffer[]>;

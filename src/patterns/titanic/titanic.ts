@@ -1,12 +1,12 @@
 /**
  * Titanic (9/TSP): a Majordomo service that stores requests until they are answered, and replies until they are
- * fetched. Client and worker need not run at the same time.
+ * fetched.
  *
  *   client --titanic.request--> broker --> this, the store --> UUID to the client
  *                                           this --request--> broker --> worker
  *   client <--titanic.reply---- broker <-- this, the store <-- reply
  *
- * Consists of four workers and a client of the broker, a store and a dispatcher.
+ * It has four workers and a client of the broker, a store and a dispatcher.
  */
 
 import { isUtf8 } from "node:buffer";
@@ -48,45 +48,39 @@ import type { TitanicDamagedRecord, TitanicStore, TitanicStoreStats } from "./st
 const DAY = 86_400_000;
 
 const OPTIONS = {
-  /** Time that a request is kept and retried, unless its client wants less. Default one day. */
+  /** How long a request is kept and retried, unless its client wants less. Default one day. */
   requestTtl: integer({ default: DAY }),
-  /** Time that a reply is kept. Default one day. */
+  /** How long a reply is kept. Default one day. */
   replyTtl: integer({ default: DAY }),
-  /** Time that a dead letter is kept. Default 7 days. */
+  /** How long a dead letter is kept. Default 7 days. */
   deadLetterTtl: integer({ default: 7 * DAY }),
-  /**
-   * Failed attempts, 1 or more, before a request becomes a dead letter and its client gets "503". An attempt fails if
-   * the handler fails, its worker is lost, or `timeout` passes. Default 10.
-   */
+  /** Failed attempts, 1 or more, before a request becomes a dead letter and its client gets "503". Default 10. */
   maxAttempts: integer({ default: 10 }),
   /** Timeout of one attempt; a slower service gets the request again. Default 30,000. */
   timeout: integer({ default: 30_000 }),
   /** Requests in flight to services until the reply is on disk. Default 1,024. */
   concurrency: integer({ default: 1_024 }),
-  /** Requests in flight per service, so that a slow one leaves room for others. Default 512. */
+  /** Requests in flight per service. Default 512. */
   perService: integer({ default: 512 }),
-  /** Concurrent client requests per Titanic service; bounds one commit. Default 4,096. */
+  /** Client requests in flight per Titanic service; bounds one commit. Default 4,096. */
   workerConcurrency: integer({ default: 4_096 }),
-  /** Timeout of the broker's service check. Default 2,500. */
+  /** Timeout of a service check. Default 2,500. */
   checkTimeout: integer({ default: 2_500 }),
   /** First interval between checks of a missing service; doubled up to `maxCheckInterval`. Default 1,000. */
   checkInterval: integer({ default: 1_000, min: 0 }),
   /** Default 10,000. */
   maxCheckInterval: integer({ default: 10_000, min: 0 }),
-  /**
-   * First delay before a failed request is retried; doubled up to `maxRetryDelay`, up to half of it random. Default
-   * 1,000.
-   */
+  /** First delay before a retry; doubled up to `maxRetryDelay`, up to half of it random. Default 1,000. */
   retryDelay: integer({ default: 1_000, min: 0 }),
   /** Default 60,000. */
   maxRetryDelay: integer({ default: 60_000, min: 0 }),
-  /** Requests per service awaiting a retry; at the limit no more are started. Default 1,000. */
+  /** Requests of a service that wait for a retry before no more are started. Default 1,000. */
   maxRetrying: integer({ default: 1_000, min: 0 }),
   /** Tracked services; others' requests wait in the store. Default 10,000. */
   maxServices: integer({ default: 10_000, min: 0 }),
-  /** Interval between scans of the store for requests of other processes. Default 5,000. */
+  /** Between scans of the store for requests of other processes. Default 5,000. */
   scanInterval: integer({ default: 5_000, min: 0 }),
-  /** Interval between removals of expired records. Default 1,000. */
+  /** Between removals of expired records. Default 1,000. */
   expireInterval: integer({ default: 1_000, min: 0 }),
   /** Options of the broker sockets: security, context. */
   socketOptions: object<DealerOptions>(),
@@ -120,7 +114,6 @@ const EMPTY = Buffer.alloc(0);
 
 type Answer = (Buffer | string)[];
 
-/** A dead letter. */
 export interface TitanicDeadLetter {
   /** 32 hexadecimal digits. */
   readonly uuid: string;
@@ -128,9 +121,9 @@ export interface TitanicDeadLetter {
   readonly body: readonly Buffer[];
   /** Failed attempts. */
   readonly attempts: number;
-  /** Reason of the last failure. */
+  /** Of the last failure. */
   readonly reason: string;
-  /** ms since 1970 of its creation and removal. */
+  /** ms since 1970; when it is removed. */
   readonly died: number;
   readonly expires: number;
 }
@@ -186,9 +179,8 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
   };
 
   /**
-   * Serves `titanic.request`, `titanic.reply`, `titanic.close` and `titanic.store`, and dispatches stored requests.
-   * @param endpoints of one or more brokers, or a source, as for {@link MajordomoClient} and {@link MajordomoWorker}
-   * @param store closed by its owner, after `close` of this
+   * @param endpoints of one or more brokers, or a source
+   * @param store closed by its owner, after this
    * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
    */
   constructor(endpoints: PatternEndpoints, store: TitanicStore, options: TitanicOptions = {}) {
@@ -209,7 +201,7 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
     for (const type of ["source:changed", "source:failed", "endpoint:refused"] as const)
       this.#client.events.on(type, (event) => this.events.emit(event));
     this.#dispatcher = new Dispatcher(store, this.#client, settings, (event) => this.events.emit(event));
-    // RFC 9 has a failure status, so clients never see the broker's own.
+    // RFC 9 has its own status of failures.
     const handlers = [
       [TITANIC_SERVICES.request, this.#request],
       [TITANIC_SERVICES.reply, (frames: Buffer[]) => this.#reply(frames).catch(this.#refused)],
@@ -227,16 +219,15 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
     );
   }
 
-  /** Current statistics, including the store's. */
   override stats(): TitanicStats & { readonly store: TitanicStoreStats } {
     const { counters } = this.#dispatcher;
     return { ...this.#counters, ...counters, ...this.#dispatcher.stats(), store: this.#store.stats() };
   }
 
   /**
-   * Dead letters in order of UUID, normally their order of arrival.
-   * @param limit largest number returned. Default 100
-   * @param after last UUID already seen
+   * Dead letters in order of UUID, normally that of arrival.
+   * @param limit Default 100
+   * @param after last UUID seen
    * @throws InvalidArgumentError `EINVAL`; StoreError `ERR_STORE`
    */
   async deadLetters(limit: number = 100, after?: string): Promise<TitanicDeadLetter[]> {
@@ -250,7 +241,7 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
   }
 
   /**
-   * Makes a dead letter a request again, with all attempts and the full `requestTtl`. It is tried within
+   * Makes a dead letter a request again, with all attempts and the full `requestTtl`; it is tried within
    * `scanInterval`.
    * @returns false if there is no such dead letter
    * @throws InvalidArgumentError `EINVAL`; StoreError `ERR_STORE`
@@ -267,13 +258,13 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
     await this.#store.forget(uuidOf(uuid));
   }
 
-  /** Accepts nothing new and finishes calls in flight. Unanswered requests stay in the store. */
+  /** Unanswered requests stay in the store. */
   protected override async onDrain(): Promise<void> {
     this.#stopping ??= this.#dispatcher.stop();
     await Promise.all([this.#stopping, ...this.#workers.map((worker) => worker.drain())]);
   }
 
-  /** Like `drain`; calls in flight have `linger` ms. The store stays open. */
+  /** Calls in flight have `linger` ms. The store stays open. */
   protected override async onClose(linger: number): Promise<void> {
     this.#stopping ??= this.#dispatcher.stop();
     const timer = linger < 0 ? undefined : setTimeout(() => this.#dispatcher.abort(), linger);
@@ -335,7 +326,7 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
     }
   }
 
-  /** Returns 200 for unknown requests, too (9/TSP, titanic.close): a client repeats it after a lost answer. */
+  /** 200 for unknown requests, too (9/TSP, titanic.close): a client repeats it after a lost answer. */
   async #forget(frames: Buffer[]): Promise<Answer> {
     const uuid = parseReference(frames);
     if (uuid !== undefined) await this.#store.forget(uuid);
@@ -365,15 +356,15 @@ function uuidOf(text: string): Buffer {
 /** A Titanic that owns its store. */
 export interface TitanicService extends AsyncDisposable {
   readonly titanic: Titanic;
-  /** Damaged store file set aside at opening, and why. */
+  /** Set aside at opening, and why. */
   readonly damagedFile: LmdbStore["damagedFile"];
-  /** Closes the Titanic, then the store. Call it before the broker closes. */
+  /** Closes the Titanic, then the store; the broker after that. */
   close(options?: PatternCloseOptions): Promise<void>;
 }
 
 /**
  * Opens a store in a folder and serves it at a broker.
- * @param endpoint broker endpoint, such as its `lastEndpoint`; or several, or a source
+ * @param endpoint of a broker; or several, or a source
  * @throws NotSupportedError, StoreError, InvalidArgumentError as {@link LmdbStore.open} and {@link Titanic}
  */
 export function openTitanic(
