@@ -15,7 +15,7 @@ import {
   setNumbered,
 } from "./numbered-options.js";
 
-/** Options of a context, as in the package `zeromq` but for `engine` and `lowLatency`. */
+/** Options of a context; all but `engine` and `lowLatency` as in the package `zeromq`. */
 export interface ContextOptions {
   /** `false` sets the default linger of new sockets to 0, so that the process ends at once. Default true. */
   blocky?: boolean;
@@ -208,5 +208,4 @@ export function standInContext(): Context | undefined {
   return standInForShared?.();
 }
 
-/** The context of sockets without their own. */
 export const context: Context = new Context({ [SHARED]: true } as ContextOptions);

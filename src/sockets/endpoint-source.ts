@@ -22,8 +22,6 @@ export interface EndpointSource {
   /**
    * Yields the complete list of endpoints at first and after each change. The last list stays in use after the end and
    * after an error, which is followed by another call after a pause.
-   *
-   * @param signal aborted when the endpoints are no longer needed
    */
   endpoints(signal: AbortSignal): AsyncIterable<readonly string[]>;
 }
@@ -57,10 +55,7 @@ export class SourceReader {
   #failures = 0;
   #timer: NodeJS.Timeout | undefined = undefined;
 
-  /**
-   * @param transports allowed ones
-   * @param check throws for an endpoint to refuse
-   */
+  /** @param check throws for an endpoint to refuse */
   constructor(
     source: EndpointSource,
     transports: readonly string[],

@@ -11,8 +11,7 @@ import { type MessageLike, toFrame } from "./message.js";
 const EMPTY = Buffer.alloc(0);
 
 /**
- * The origin of a request, and thus its reply's destination: routing ids of one or more hops. Immutable; bodies are
- * never copied.
+ * A request's origin, and its reply's destination: routing ids of one or more hops. Immutable; bodies are never copied.
  *
  * @example
  * ```ts
@@ -61,7 +60,6 @@ export class Envelope {
     return this.hops[0] as Buffer;
   }
 
-  /** The envelope with another nearest hop. */
   push(routingId: Uint8Array | string): Envelope {
     return new Envelope([routingId, ...this.hops], this.delimited);
   }
@@ -92,7 +90,6 @@ export class Envelope {
     return body;
   }
 
-  /** Whether both have the same hops and delimiter. */
   equals(other: Envelope): boolean {
     if (this.delimited !== other.delimited || this.hops.length !== other.hops.length) return false;
     return this.hops.every((hop, i) => hop.equals(other.hops[i] as Buffer));

@@ -30,7 +30,6 @@ export function capabilitiesOf(socket: Socket): EngineCapabilities {
   return socket[CORE].context.load().capabilities;
 }
 
-/** Whether socket and context allow messages of this size, both ways. */
 export function takesMessage(socket: Socket, bytes: number): boolean {
   const core = socket[CORE];
   const own = core.getOption("maxMessageSize") as number;
@@ -42,7 +41,6 @@ export function engineStats(socket: Socket): EngineStats {
   return socket[CORE].engine.stats();
 }
 
-/** @param max most peers */
 export function peersOf(socket: Socket, max: number): readonly EnginePeer[] {
   const core = socket[CORE];
   return core.closed ? [] : (core.engine.listPeers?.(max) ?? []);
@@ -52,26 +50,24 @@ export function countersOf(socket: Socket): Readonly<Counters> {
   return socket[CORE].counters;
 }
 
-/** Counts messages taken for the socket that it did not get before it closed. */
+/** Counts messages for the socket that it did not get before it closed. */
 export function countLost(socket: Socket, messages: number): void {
   const { counters } = socket[CORE];
   counters.sent += messages;
   counters.dropped.closed += messages;
 }
 
-/**
- * Lifts the limits on sent messages for sockets that wrap peers' messages in an envelope; receipt has limited those.
- */
+/** Lifts limits on sent messages for sockets that wrap peers' messages in an envelope; receipt has limited those. */
 export function forwards(...sockets: Socket[]): void {
   for (const socket of sockets) socket[CORE].forward();
 }
 
-/** @throws InvalidArgumentError `EINVAL` for a message that the socket refuses */
+/** @throws InvalidArgumentError `EINVAL` for an unfit message */
 export function checkMessage(socket: Socket, message: unknown): void {
   socket[CORE].encode(message);
 }
 
-/** The type and current endpoints, including those of sources. */
+/** Includes sources' endpoints. */
 export function endpointsOf(socket: Socket): {
   readonly type: string;
   readonly bound: readonly string[];
@@ -99,7 +95,7 @@ export function listen(socket: Socket, listener: (event: SocketEvent) => void): 
 }
 
 /**
- * Cost (core/frame-cost.ts) of a Router's messages for a peer that the kernel has not taken.
+ * Cost (core/frame-cost.ts) of a Router's messages for a peer, until the kernel takes them.
  *
  * @returns 0 over inproc, for an unknown peer, and without the capability `queueDepth`
  */
@@ -119,7 +115,7 @@ export function deliverNow(socket: Dealer | Router, message: (Buffer | string)[]
 }
 
 /**
- * Passes all further messages to `reader`; `receive` must not be called then.
+ * Passes all further messages to `reader`, in place of `receive`.
  *
  * @param reader must not throw; it may call and close the socket
  */
@@ -182,10 +178,9 @@ export function senderOf(socket: XPublisher): Subscribed | undefined {
 }
 
 /**
- * Sends to one subscriber regardless of subscriptions, in order with broadcasts. Not for `noDrop`, whose sends may
- * wait.
+ * Sends to one subscriber, in order with broadcasts. Not for `noDrop`, whose sends may wait.
  *
- * @param message frames that the socket then owns
+ * @param message frames, which the socket then owns
  * @returns `full` once half of the subscriber's high-water mark is queued; `wantWritable` reports room
  */
 export function trySendTo(
@@ -216,7 +211,6 @@ export function announce(socket: Socket, property: HandshakeProperty): boolean {
   return properties !== undefined;
 }
 
-/** Whether {@link retire} works. */
 export function canRetire(socket: Socket): boolean {
   return socket[CORE].engine.retirement !== undefined;
 }

@@ -60,7 +60,6 @@ const CONTEXT: Readonly<Record<number, Numbered>> = {
   70: ["blocky", WORD],
 };
 
-/** `securityMechanism` by number. */
 const MECHANISMS: readonly unknown[] = [null, "plain", "curve", "gssapi"];
 
 export type NumberedType = "Bool" | "Int32" | "Uint32" | "Int64" | "Uint64" | "String";
@@ -176,7 +175,6 @@ export const GET_NUMBERED: unique symbol = Symbol("shoal.getNumbered");
 /** @internal */
 export const SET_NUMBERED: unique symbol = Symbol("shoal.setNumbered");
 
-/** A context's calls by number. */
 export abstract class ContextByNumber {
   /** @internal */
   abstract [GET_NUMBERED](option: number, type: NumberedType): unknown;

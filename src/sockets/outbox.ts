@@ -223,7 +223,7 @@ export class Outbox {
     });
   }
 
-  /** Rejects all waiting sends. @returns their number */
+  /** @returns the number of rejected sends */
   abandon(): number {
     let refused = 0;
     for (let head = this.#pending.shift(); head !== undefined; head = this.#pending.shift()) {
@@ -237,9 +237,9 @@ export class Outbox {
   }
 
   /**
-   * Counts a taken or finally refused message, and settles its waiter.
+   * Counts a message and settles its waiter.
    *
-   * @returns the caller's error; `undefined` if the message was taken, or dropped by rule
+   * @returns the caller's error, if any
    */
   #settle(
     result: OfferResult,
@@ -271,7 +271,7 @@ export class Outbox {
     }
   }
 
-  /** Rejects the first waiting send, which then counts as never sent. */
+  /** Rejects the first waiting send, which was never sent. */
   #refuse({ message, cost, waiter }: Pending, error: unknown): void {
     this.#pending.shift();
     this.#counters.sent -= 1;
@@ -285,7 +285,7 @@ export class Outbox {
     this.#counters.bytesSent += byteLengthOf(message);
   }
 
-  /** The reason to refuse another waiting send; the first may wait whatever its size. */
+  /** The first send may wait whatever its size. */
   #tooMany(cost: number): ShoalError | undefined {
     const { maxPendingSends, maxPendingSendBytes } = this.#rules;
     if (this.#waiting === 0) return undefined;
@@ -321,7 +321,6 @@ export class Outbox {
       : new TimeoutError("EAGAIN", "The message could not be sent in time: no peer has room (sendTimeout)");
 }
 
-/** Adds `ENOMEM` to the platform's error for missing memory. */
 export function withCode(error: unknown): unknown {
   if (!(error instanceof RangeError) || !/memory|allocation/i.test(error.message)) return error;
   return new TransportError("ENOMEM", "The process has no memory for the message", { cause: error });

@@ -3,7 +3,6 @@ import type { EnginePeer } from "../engine/engine.js";
 import { engineStats, peersOf } from "./internal.js";
 import type { Socket } from "./socket.js";
 
-/** Most peers listed per socket. */
 export const MAX_PEERS_LISTED = 10_000;
 
 export interface PeerView {
@@ -51,7 +50,6 @@ export function ownSockets(owner: object, sockets: () => OwnedSockets): void {
   owned.set(owner, sockets);
 }
 
-/** Listed on demand. */
 export interface PeerList {
   readonly length: number;
   /** At most 10,000. */

@@ -62,7 +62,6 @@ export type SubscriberOptions<T = Raw> = SubscriberProperties & ConstructionOpti
 export type XPublisherOptions = XPublisherProperties & ConstructionOptions;
 export type XSubscriberOptions = XSubscriberProperties & ConstructionOptions;
 
-/** Options of `waitForSubscribers`. */
 export interface WaitForSubscribersOptions extends WaitOptions {
   /** Counts only subscriptions that match this first frame. Default: all. */
   readonly topic?: string | Uint8Array;

@@ -5,9 +5,8 @@
  *     ^                        | mute: the message waits, and nothing is taken meanwhile
  *     +------------------------+
  *
- * Messages pass in undecoded batches (relay.ts) if both engines can and no hook needs each message, else one by one.
- * Only messages in flight are held here; others wait in the sockets, whose high-water marks apply back-pressure.
- * `tryReceive` and `trySend` need no promise until the event loop has to turn.
+ * Messages pass in undecoded batches (relay.ts) if both engines can and no hook needs each message. Only messages in
+ * flight are held here; others wait in the sockets, whose high-water marks apply back-pressure.
  *
  * The gate:
  *
@@ -34,11 +33,9 @@ export interface PumpEffects extends RelayFilter {
   readonly check?: ((frames: readonly Buffer[]) => string) | undefined;
   /** Whether a batch needs the check message by message. Default: always, with a `check`. */
   readonly needsInspection?: ((batch: FrameBatch) => boolean) | undefined;
-  /** Default: no limit. */
   readonly throttle?: PumpThrottle | undefined;
   /** Gets each passed message. */
   readonly capture?: ((frames: Buffer[]) => void) | undefined;
-  /** Reports a message dropped by the check. */
   refused(verdict: string, frames: readonly Buffer[]): void;
   /** Reports a message dropped by an unexpected error. */
   failed(error: unknown): void;
@@ -56,7 +53,6 @@ export interface PumpThrottle {
 
 const FOREVER = { timeout: -1 } as const;
 
-/** Undecoded messages per turn. */
 const MAX_TURN = 4_000;
 /** Bytes per turn; one batch may exceed them. */
 const MAX_TURN_BYTES = 1_048_576;
@@ -91,7 +87,7 @@ export class Pump {
 
   get inFlight(): number {
     if (this.#batches) return this.#batched + this.#inFlight;
-    // A message whose wait was abandoned arrives in the next turn of the event loop.
+    // An abandoned wait's message arrives in the next turn of the event loop.
     const onItsWay = this.#asking && this.#relay.receiving === 0;
     return onItsWay ? 1 : this.#inFlight;
   }
@@ -158,7 +154,7 @@ export class Pump {
     }
   }
 
-  /** Moves messages until none are left, the gate closes, or the event loop has to turn. */
+  /** Ends without messages, with a closed gate, or when the event loop has to turn. */
   async #turn(): Promise<void> {
     while (!this.#open) {
       await this.#resumed();

@@ -35,7 +35,6 @@ export interface MessageBatch<M> extends Iterable<M>, Disposable {
   [Symbol.dispose](): void;
 }
 
-/** Options of `batches`. */
 export interface BatchesOptions {
   /** Most messages of a batch, from 1. Default 1,000. */
   readonly max?: number;
@@ -64,8 +63,8 @@ export interface Readable<M = Message[]> extends Required<ReadableOptions> {
    */
   receiveMany(options?: ReceiveManyOptions): Promise<M[]>;
   /**
-   * Batches of 1 to `max` messages until the socket closes or the signal aborts, which throws `AbortedError`. The
-   * fastest way to receive: one promise per batch, and reused memory with `using`.
+   * Batches of 1 to `max` messages until the socket closes or the signal aborts (`AbortedError`). The fastest way to
+   * receive: one promise per batch, and reused memory with `using`.
    *
    * ```ts
    * for await (using batch of socket.batches()) for (const [frame] of batch) total += frame.length;
@@ -77,7 +76,7 @@ export interface Readable<M = Message[]> extends Required<ReadableOptions> {
    */
   batches(options?: BatchesOptions): AsyncIterableIterator<MessageBatch<M>, undefined>;
   /**
-   * Messages until the socket closes or the signal aborts, which throws `AbortedError`.
+   * Messages until the socket closes or the signal aborts (`AbortedError`).
    *
    * @throws InvalidArgumentError `EINVAL`
    */

@@ -4,7 +4,7 @@
  *   one by one   tryReceive, receive  ->  trySend, send
  *   in batches   move: from.engine --takeBatch--> at most one batch in flight --offerBatch--> to.engine
  *
- * Batches need no object per message. While `to` has no room nothing is taken from `from`, so only one batch is held.
+ * Batches need no object per message. Without room at `to` nothing is taken, so only one batch is held.
  */
 
 import type { WaitOptions } from "../core/waiter.js";
@@ -15,7 +15,7 @@ import { Readiness } from "./readiness.js";
 import { CORE, type Socket } from "./socket.js";
 import type { SocketCore } from "./socket-core.js";
 
-/** A small batch lets many peers take turns. */
+/** Lets many peers take turns. */
 const MAX_BATCH_MESSAGES = 1_000;
 
 export { bodyAt, type FrameBatch, frameEnd, framesBetween, LONG, MORE, messageEnd, SHORT_HEADER };
@@ -24,7 +24,7 @@ export interface Moved {
   readonly taken: number;
   /** Before `filter`. */
   readonly bytes: number;
-  /** Bytes of messages whose peer is unknown or full (ROUTER). */
+  /** Bytes for unknown or full peers (ROUTER). */
   readonly lostBytes: number;
   /**
    * "empty": `from` has no message; "mute": `to` has no room; "enough": the limit is reached; "inspect": the batch
@@ -120,7 +120,7 @@ export class Relay {
     return this.#from.inbox.waiting;
   }
 
-  /** Messages whose peer was unknown or full (ROUTER). */
+  /** Messages for unknown or full peers (ROUTER). */
   get undeliverable(): number {
     const { dropped } = this.#to.counters;
     return dropped.unroutable + dropped["peer-full"];
@@ -136,7 +136,7 @@ export class Relay {
     return this.#from.inbox.receive(options) as Promise<Buffer[]>;
   }
 
-  /** @throws ClosedError `EBADF`; otherwise as a socket's `trySend` */
+  /** @throws ClosedError `EBADF`; otherwise as `trySend` */
   trySend(message: Buffer[]): boolean {
     this.#to.assertOpen(); // A closed PUB or ROUTER would accept it.
     return this.#to.outbox.trySend(message);
@@ -148,7 +148,6 @@ export class Relay {
     await this.#to.outbox.send(message, options, false);
   }
 
-  /** Removes the batch in flight and returns its messages. */
   takeDecoded(): Buffer[][] {
     const messages = this.#batch?.decode() ?? [];
     this.#batch = undefined;
@@ -164,7 +163,7 @@ export class Relay {
     return writable(this.#to).wait(options);
   }
 
-  /** Ends waits for messages of `from` with ClosedError `EAGAIN`, as closing does. */
+  /** Ends waits for messages of `from` with ClosedError `EAGAIN`. */
   abandon(): void {
     this.#from.inbox.abandon();
     this.#from.readable?.abandon();

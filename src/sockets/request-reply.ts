@@ -73,7 +73,6 @@ export type ReplyOptions<T = Raw> = Both & ConstructionOptions & CodecOptions<T>
 export type DealerOptions<T = Raw> = DealerProperties & ConstructionOptions & CodecOptions<T>;
 export type RouterOptions<T = Raw> = RouterProperties & ConstructionOptions & CodecOptions<T>;
 
-/** Options of `request`. */
 export interface RequestCallOptions {
   /** ms for the whole call, including its turn and all attempts; -1: no limit. Default 30,000. */
   readonly timeout?: number;
@@ -99,7 +98,6 @@ const RETRY_DELAY = 100;
 const MAX_RETRY_DELAY = 5_000;
 
 interface Attempt {
-  /** ms. */
   readonly time: number;
   /** ms after the connection's end. */
   readonly rest: number;
@@ -237,7 +235,6 @@ export class Request<T = Raw> extends Socket {
     }
   }
 
-  /** Lets invalid replies and lost connections end an attempt. */
   #watch(): void {
     const core = this[CORE];
     if (core.onReplyLost !== undefined) return;
@@ -383,8 +380,7 @@ export class Router<T = Raw> extends Socket {
   }
 
   /**
-   * Sends to one peer at once if possible, regardless of `mandatory`. The result reports departed and full peers
-   * without an error.
+   * Sends to one peer at once if possible, regardless of `mandatory`, without errors for departed and full peers.
    *
    * @param message routing id and frames; with a codec the last is the value
    * @returns `sent`; `full` if the peer is at its high-water mark or earlier sends wait; `gone` for an unknown routing
@@ -399,8 +395,6 @@ export class Router<T = Raw> extends Socket {
 
   /**
    * Sends a reply to the sender of a request.
-   *
-   * @param envelope from {@link Envelope.parse}
    * @param body 1 or more frames; with a codec the value
    * @throws InvalidArgumentError `EINVAL`; TimeoutError `EAGAIN` for a full peer
    * @throws UnroutableError `EHOSTUNREACH` when the peer is gone, regardless of `mandatory`

@@ -53,11 +53,11 @@ export interface HasCore {
 
 /** Result of closing, in messages given to `send` or `trySend`. */
 export interface CloseResult {
-  /** Sent messages over the socket's whole life. */
+  /** Messages sent over the socket's whole life. */
   readonly flushed: number;
   /** Refused or discarded because the socket closed. */
   readonly discarded: number;
-  /** Messages with unknown fate: the linger ended, and the engine does not count discarded messages. */
+  /** Messages of unknown fate: the linger ended, and the engine does not count discarded ones. */
   readonly unknown: number;
 }
 
@@ -83,7 +83,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   readonly context: Context;
   readonly engine: EngineSocket;
   readonly counters = new Counters();
-  /** A call of `request` has the socket, so others are out of turn. */
+  /** A call of `request` has the socket. */
   reserved = false;
   readonly calls = new Calls();
   readonly events: SocketEvents;
@@ -101,7 +101,6 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   /** Absent in pages. */
   declare runs: SendRuns | undefined;
   readonly #shape: MessageShape;
-  /** REQ and REP. */
   readonly #takesTurns: boolean;
   /** `counters.delivered` at the last receive: the turn of REQ and REP. */
   #deliveredAtTake: number;
@@ -267,7 +266,6 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     return message;
   }
 
-  /** Bytes for the peer, without its id frame. */
   #sizeOf(message: OutgoingMessage): number {
     const hasId = ROUTES.includes(this.typeName) && Array.isArray(message);
     return byteLengthOf(message) - (hasId ? byteLengthOf(message[0] as OutgoingFrame) : 0);
@@ -373,7 +371,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     return queuedOut + ((SENDS_MANY && this.runs) || this.outbox).waiting;
   }
 
-  /** Warns of a lasting failure of an endpoint, unless the program listens. */
+  /** Warns unless the program listens. */
   #stalled(endpoint: string, error: ShoalError): void {
     if (this.endpoints.isBound(endpoint)) return;
     if (this.#unsent > 0) warnOfStall(`${this.typeName} has messages that wait to be sent`, endpoint, error);
@@ -424,7 +422,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     const refused = sends.abandon();
     const left = linger < 0 ? linger : Math.max(0, Math.round(linger - (performance.now() - started)));
     const result = await this.engine.close(left);
-    // Omits the shortcut from a page's build.
+    // A page's build omits the shortcut.
     const delivered = OBSERVABLE ? this.#handedOn() : this.stats().delivered;
     const unknown = result.drained || result.discarded !== undefined ? 0 : delivered;
     const discarded = Math.min(result.discarded ?? 0, delivered);

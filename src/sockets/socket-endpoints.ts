@@ -1,4 +1,4 @@
-/** A socket's endpoints, checked before the engine, so that all engines report the same errors. */
+/** A socket's endpoints, checked so that all engines report the same errors. */
 import { InvalidArgumentError, type ShoalError, TransportError } from "../core/errors.js";
 import { type HttpServerEndpoint, nameOfServer } from "../core/schemes/http-server.js";
 import { checkEndpoint } from "../core/schemes/schemes.js";
@@ -34,7 +34,6 @@ export class SocketEndpoints {
   readonly #bound = new Map<string, string>();
   /** Endpoint -> connections. */
   readonly #connected = new Map<string, number>();
-  /** Whether messages must fit a datagram. */
   datagrams = false;
   #last: string | null = null;
   #settling = 0;
@@ -67,7 +66,7 @@ export class SocketEndpoints {
     return this.#last;
   }
 
-  /** Bound endpoints without wildcards, and connected endpoints. */
+  /** Bound ones without wildcards. */
   get all(): { readonly bound: string[]; readonly connected: string[] } {
     return { bound: [...this.#bound.keys()], connected: [...this.#connected.keys()] };
   }
@@ -76,7 +75,7 @@ export class SocketEndpoints {
     return this.#bound.size > 0 || this.#connected.size > 0;
   }
 
-  /** Reports all bound endpoints now and at each change until the socket closes. @returns stops */
+  /** Reports all bound endpoints now and at each change. @returns stops */
   watchBound(watcher: (bound: readonly string[]) => void): () => void {
     this.#watchers.add(watcher);
     watcher([...this.#bound.keys()]);
@@ -91,7 +90,6 @@ export class SocketEndpoints {
     this.#watchers.clear();
   }
 
-  /** Counts a pending `bind` or `unbind` in `settling`. */
   async settled<T>(call: () => Promise<T>): Promise<T> {
     this.#settling += 1;
     try {
@@ -134,7 +132,6 @@ export class SocketEndpoints {
     });
   }
 
-  /** @param endpoint resolved */
   isBound(endpoint: string): boolean {
     return this.#bound.has(endpoint);
   }
@@ -203,7 +200,7 @@ export class SocketEndpoints {
     for (const endpoint of sourced.endpoints) this.#releaseFor(endpoint);
   }
 
-  /** Connections for `ready`: those with reported handshakes, and one for sources. */
+  /** Those with reported handshakes, and one for sources. */
   expectedPeers(): number {
     const reported = this.#capabilities.peerEvents;
     let expected = this.#sources.size > 0 ? 1 : 0;
@@ -224,10 +221,9 @@ export class SocketEndpoints {
     this.#report({ type: "source:changed", endpoints: now });
   }
 
-  /** @returns whether the endpoint is connected */
   #connectFor(endpoint: string): boolean {
     const sources = this.#sourced.get(endpoint) ?? 0;
-    // The program's own connection.
+    // The program's.
     if (sources === 0 && this.#connected.has(endpoint)) return true;
     if (sources === 0) {
       try {

@@ -1,5 +1,3 @@
-/** The base of the socket classes. */
-
 import { checkCallOptions, checkInteger, describe, refuseExtra } from "../core/arguments.js";
 import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
 import { OPTIONS } from "../core/option-table.js";
@@ -23,7 +21,6 @@ import { STREAM_FRAMES } from "./stream-shape.js";
 /** @internal */
 export { CORE } from "./socket-core.js";
 
-/** Options of `close`. */
 export interface CloseOptions {
   /**
    * ms for messages to leave, including waiting sends, which then reject with `EAGAIN`. 0 discards them; -1: no limit.
@@ -32,7 +29,6 @@ export interface CloseOptions {
   readonly linger?: number;
 }
 
-/** Options of `ready`. */
 export interface ReadyOptions extends WaitOptions {
   /**
    * Number of peers. Default: one per connected endpoint, or 1 without endpoints; a socket that is only bound does not
@@ -52,7 +48,7 @@ type Given = Readonly<Record<string, unknown>> & {
 
 /**
  * The base of all sockets; use the class of your type. A class that extends it directly calls `super(SocketType.Dealer,
- * options)`: it has plain frames, and its type's methods and options.
+ * options)`, and has plain frames, and its type's methods and options.
  *
  * @example
  * ```ts
@@ -77,7 +73,7 @@ export abstract class Socket extends SocketByNumber {
   protected constructor(type: SocketType, options?: object);
   /**
    * @internal
-   * @param shape of the package's classes, which have their methods already
+   * @param shape of the package's classes
    */
   protected constructor(
     type: SocketType,
@@ -111,7 +107,7 @@ export abstract class Socket extends SocketByNumber {
     if (OBSERVABLE) core.owner = new WeakRef(this);
     Object.defineProperty(this, CORE, { value: core });
     if (shape === undefined) defineGeneric(this, name);
-    // Catches misspelt options; a program's classes may add fields.
+    // A program's classes may add fields.
     const base = Object.getPrototypeOf(this);
     if (
       base === Socket.prototype ||
@@ -179,7 +175,7 @@ export abstract class Socket extends SocketByNumber {
    *
    * A source connects the socket to its current endpoints and releases others. Messages queued for a released endpoint
    * move to others (Push, Dealer, Request) or leave within the linger; replies are received for up to 30 s, and
-   * messages already sent to a Pull or Subscriber arrive (docs/sockets.md). Events: `source:changed`, `source:failed`,
+   * messages sent to a Pull or Subscriber arrive (docs/sockets.md). Events: `source:changed`, `source:failed`,
    * `endpoint:refused`. `close` aborts the source's signal.
    *
    * @param endpoint `tcp://HOST:PORT`, `tcp://SOURCE:PORT;HOST:PORT`, `ipc://PATH`, `inproc://NAME`; or a source
@@ -198,7 +194,7 @@ export abstract class Socket extends SocketByNumber {
    * Ends an endpoint's connection and reconnecting. New messages go to other peers; accepted ones leave within the
    * linger, also once it connects.
    *
-   * For a source, releases all its endpoints and stops reading.
+   * For a source, releases all its endpoints.
    * @throws InvalidArgumentError `EINVAL`; TransportError `ENOENT` when not connected; ClosedError `EBADF`
    */
   disconnect(endpoint: string | EndpointSource): void;
@@ -253,7 +249,7 @@ export abstract class Socket extends SocketByNumber {
   /**
    * Disconnects peers whose credentials `match`, such as a revoked key. `authenticate` decides when they reconnect.
    *
-   * @returns the number of disconnected peers
+   * @returns their number
    * @throws InvalidArgumentError `EINVAL` for anything but a function; NotSupportedError `NOT_SUPPORTED` on the engine
    *   `libzmq`
    */
@@ -272,11 +268,9 @@ export abstract class Socket extends SocketByNumber {
 
   /**
    * Closes the socket: further calls fail, waiting receives end with `EAGAIN`, loops end. Messages given to `send`
-   * leave within the linger, waiting ones only if the socket has an endpoint or a peer. Errors by closing are never
-   * unhandled rejections. Further calls return the same result.
-   *
-   * @returns numbers of sent and discarded messages
-   * @throws InvalidArgumentError `EINVAL` for an invalid option, without effect
+   * leave within the linger, waiting ones only if the socket has an endpoint or a peer. Closing causes no unhandled
+   * rejections. Further calls return the same result.
+   * @throws InvalidArgumentError `EINVAL`, without effect
    */
   close(options?: CloseOptions): Promise<CloseResult>;
   close(options?: CloseOptions, ...extra: unknown[]): Promise<CloseResult> {
@@ -308,7 +302,6 @@ export abstract class Socket extends SocketByNumber {
     await this.close();
   }
 
-  /** A snapshot of the socket's counters. */
   stats(): SocketStats {
     return this[CORE].stats();
   }
@@ -318,7 +311,6 @@ export abstract class Socket extends SocketByNumber {
     return this.#observer;
   }
 
-  /** The context the socket belongs to. */
   get context(): Context {
     return this[CORE].context;
   }

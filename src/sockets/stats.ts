@@ -7,7 +7,6 @@
  */
 import { type DropReason, dropCounters, ENGINE_DROP_REASONS, type InvalidReason } from "../engine/events.js";
 
-/** The reason for an undelivered message. */
 export type DroppedReason = DropReason | "timeout" | "aborted";
 
 /** Counts since the socket was made. */
@@ -20,7 +19,7 @@ export interface SocketStats {
   readonly delivered: number;
   /** Messages that wait in the socket or the engine, as far as it knows. */
   readonly queued: number;
-  /** Undelivered messages that no longer wait, by reason. */
+  /** Undelivered messages by reason. */
   readonly dropped: Readonly<Record<DroppedReason, number>>;
   /**
    * For Publisher, XPublisher, XSubscriber and Radio: copies that wait for a peer, and copies lost to slow or departed
@@ -33,7 +32,7 @@ export interface SocketStats {
   readonly bytesReceived: number;
   /** Received messages that wait for the program, as far as the engine knows. */
   readonly receiveQueued: number;
-  /** Received messages withheld from the program, by reason. */
+  /** Received messages withheld from the program. */
   readonly invalid: Readonly<Record<InvalidReason, number>>;
   /** Replies to abandoned requests (Request). */
   readonly late: number;

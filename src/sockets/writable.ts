@@ -39,8 +39,8 @@ export interface Writable<M = MessageLike | MessageLike[]> extends Required<Writ
    * Sends an array of messages in order with one promise. Messages of other calls may go between while they wait for
    * room. Not in a page.
    *
-   * @param options as for `send`; `timeout` or `sendTimeout` limits the whole call. `copy` copies all waiting messages
-   *   at once, whatever `maxPendingSendBytes` is
+   * @param options as for `send`; `timeout` or `sendTimeout` limits the whole call. `copy` copies all waiting messages,
+   *   whatever `maxPendingSendBytes` is
    * @returns settled when the engine has all messages
    * @throws InvalidArgumentError `EINVAL`: nothing was sent
    * @throws as {@link send}, with the number of sent messages ({@link SendManyError})
@@ -61,7 +61,7 @@ function refuse(call: string, given: unknown): never {
   );
 }
 
-/** Last checked frozen options with only booleans: checked once for many messages. */
+/** Last frozen options with only booleans, checked once for many messages. */
 let checked: object | undefined;
 
 /** @throws InvalidArgumentError `EINVAL` */
