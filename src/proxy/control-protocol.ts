@@ -20,7 +20,6 @@ const WORDS = {
   STATISTICS: "statistics",
 } as const;
 
-/** ms, the platform's longest timer. */
 const MAX_TIMEOUT = 2_147_483_647;
 
 const COMMANDS = {
@@ -49,7 +48,7 @@ export type ControlAction = (typeof WORDS)[keyof typeof WORDS] | keyof typeof CO
 export interface ControlCommand {
   readonly action: ControlAction;
   readonly as: "word" | "json";
-  /** Drain timeout, ms. */
+  /** ms. */
   readonly timeout: number | undefined;
   readonly side?: "frontend" | "backend" | undefined;
 }

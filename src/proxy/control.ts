@@ -1,4 +1,3 @@
-/** Carries out the commands of a proxy's control socket. */
 import { jsonReply } from "../control/protocol.js";
 import { type ControlAnswer, ControlServer, MAX_BYTES } from "../control/server.js";
 import type { Context } from "../sockets/context.js";

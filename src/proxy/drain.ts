@@ -1,4 +1,4 @@
-/** Drains a proxy: polls its counts and carries out the rules' steps. */
+/** Drains a proxy by its rules. */
 import { systemClock } from "../core/clock.js";
 import { countersOf } from "../sockets/internal.js";
 import { DrainRules, type DrainStep, type DrainView } from "./drain-rules.js";

@@ -11,7 +11,7 @@ import type { ProxySocket } from "./proxy-socket.js";
 import type { PumpsEffects } from "./pumps.js";
 import type { ProxyDrainResult, ProxyHandshakeReason } from "./stats.js";
 
-/** Bound endpoints of a proxy's sockets, without wildcards. */
+/** Bound endpoints without wildcards. */
 export interface ProxyListening {
   readonly frontend: readonly string[];
   readonly backend: readonly string[];
@@ -93,7 +93,6 @@ export type ProxyEvent =
       readonly refused: number;
       /** Address of the first peer, without port, if known. */
       readonly address?: string;
-      /** Z85 key of a peer refused for its key. */
       readonly publicKey?: string;
     }
   /** A side's keys have changed. */

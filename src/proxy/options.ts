@@ -1,4 +1,3 @@
-/** Options of proxies. */
 import { InvalidArgumentError } from "../core/errors.js";
 import type { SocketTypeName } from "../core/socket-type.js";
 import { Context } from "../sockets/context.js";
@@ -82,7 +81,7 @@ export type TypedProxySideOptions = {
 
 /** Receives a copy of each message, both ways. */
 export type ProxyCaptureOptions =
-  /** Every subscriber gets copies, with the first frame as topic; slow ones miss some. */
+  /** Every subscriber gets copies, with the first frame as topic. */
   | ({ readonly type: "pub" } & ProxySideOptions<PublisherOptions>)
   /** Each copy goes to one peer in turn, or is missed if none has room. */
   | ({ readonly type: "push" } & ProxySideOptions<PushOptions>);
@@ -107,7 +106,7 @@ export interface ProxyOptions<F, B> {
   readonly context?: Context;
 }
 
-/** Socket options of {@link SocketProxy.setCertificates}. */
+/** Options of {@link SocketProxy.setCertificates}. */
 export type ProxyCertificates = Pick<
   CommonOptions,
   "tlsCert" | "tlsKey" | "tlsPassphrase" | "tlsCa" | "tlsCertificates"
@@ -127,9 +126,7 @@ export interface SocketPlan {
   /** Replaces `connect`. */
   readonly source: EndpointSource | undefined;
   readonly subscribe: readonly string[];
-  /** Constructor options without the context. */
   readonly options: Readonly<Record<string, unknown>>;
-  /** Policy of a frontend or backend. */
   readonly policy: ProxyPolicy | undefined;
 }
 

@@ -16,7 +16,7 @@ export interface TcpTarget {
   readonly port: string;
 }
 
-/** @returns without the source address; `undefined` for other transports */
+/** @returns the target without its source address, if TCP-based */
 export function tcpTarget(endpoint: string): TcpTarget | undefined {
   const scheme = OVER_TCP.exec(endpoint)?.[1];
   if (scheme === undefined) return undefined;
@@ -66,7 +66,6 @@ export function collides(one: string, other: string): boolean {
   return first.host === second.host || isEverywhere(first.host) || isEverywhere(second.host);
 }
 
-/** Whether a connect certainly reaches `bound`. */
 export function leadsTo(connect: string, bound: string): boolean {
   if (!overlaps(connect, bound)) return false;
   const [from, to] = [tcpTarget(connect), tcpTarget(bound)];

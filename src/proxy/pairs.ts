@@ -66,7 +66,6 @@ export interface Direction {
 
 type Couple = readonly [ProxySocketType, ProxySocketType];
 
-/** What each type sends to the other. */
 const COUPLES: readonly (readonly [...Couple, Carries, Carries | undefined])[] = [
   ["router", "dealer", "messages", "replies"],
   ["dealer", "dealer", "messages", "messages"],

@@ -45,7 +45,6 @@ export class ProxySocket {
     this.socket = new CLASSES[plan.type](options as never);
   }
 
-  /** @throws as a socket's `bind` */
   async bind(): Promise<void> {
     for (const endpoint of this.plan.bind) await this.listen(endpoint);
   }
@@ -68,7 +67,6 @@ export class ProxySocket {
     this.#given.delete(resolved);
   }
 
-  /** @throws as a socket's `connect` */
   connect(): void {
     // A side's subscriptions depend on its policy (pumps.ts).
     if (this.plan.name === "control" && this.socket instanceof Subscriber)
@@ -78,7 +76,6 @@ export class ProxySocket {
     if (this.plan.source !== undefined) this.socket.connect(this.plan.source);
   }
 
-  /** @throws as a socket's `connect` */
   connectTo(endpoint: string): void {
     this.socket.connect(endpoint);
     this.connected.push(endpoint);
@@ -100,7 +97,6 @@ export class ProxySocket {
     Object.assign(this.socket, Object.fromEntries(given));
   }
 
-  /** Subscribes a side of type sub or xsub, or cancels. */
   subscribe(prefix: Buffer, on: boolean): void {
     const { socket } = this;
     if (socket.closed) return;

@@ -1,6 +1,4 @@
 /**
- * The sockets of one proxy.
- *
  *   open --bind--> listening --connect--> in use --close--> gone
  *
  * A socket must not connect to its own proxy (own-endpoints.ts).
@@ -73,7 +71,6 @@ export class ProxySockets {
     return this.all.get(name) as ProxySocket;
   }
 
-  /** Absent without a capture. */
   get take(): Capture["take"] | undefined {
     return this.#capture?.take;
   }
@@ -191,7 +188,6 @@ export class LiveEndpoints {
   }
 }
 
-/** @throws InvalidArgumentError `EINVAL` for a connect to a bound endpoint */
 function refuseOwn(sockets: readonly Listening[]): void {
   const bound = sockets.flatMap((socket) => socket.bound);
   for (const { name, connect } of sockets) {

@@ -9,8 +9,8 @@ import type { Writable } from "../sockets/writable.js";
 type Capture = (from: "frontend" | "backend", frames: readonly Buffer[]) => void;
 
 /**
- * Passes unchanged messages from one socket to another and, if the types allow it, back. A full queue on one side stops
- * reading from the other.
+ * Passes unchanged messages from one socket to another and, if the types allow it, back. A full queue stops reading
+ * from the other side.
  *
  * @example
  * ```ts
@@ -36,7 +36,6 @@ export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
   #state: "idle" | "running" | "ended" = "idle";
   #pumps: readonly Pump[] = [];
   readonly #targets = new Map<Pump, Socket>();
-  /** Ends `run`, rejecting with an error if given. */
   #end: (error?: unknown) => void = () => undefined;
 
   /**

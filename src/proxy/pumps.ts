@@ -161,7 +161,6 @@ export class PendingReplies {
   #asked = 0;
   #answered = 0;
 
-  /** @param asked total requests */
   tick(asked: number, answered: number): void {
     this.#ticks.push(asked - this.#asked);
     this.#take(answered - this.#answered);

@@ -39,7 +39,7 @@ import { Pumps } from "./pumps.js";
 import { next, type ProxyCall, type ProxyState } from "./states.js";
 import { type ProxyDrainResult, type ProxyStats, sideStats, steeringOf } from "./stats.js";
 
-/** Default drain timeout, ms. */
+/** ms. */
 const DRAIN_TIME = 10_000;
 /** Longest timer of the platform, ms. */
 const MAX_TIME = 2_147_483_647;
@@ -52,7 +52,7 @@ export interface ProxyDrainOptions {
 }
 
 export interface ProxyCloseOptions {
-  /** ms for accepted messages to leave; -1: no limit. Default: each socket's `linger`, or 1,000 if unset. */
+  /** ms for accepted messages to leave; -1: no limit. Default: each socket's `linger`, or 1,000. */
   readonly linger?: number;
 }
 
@@ -125,7 +125,7 @@ export class SocketProxy {
     this.#live = new LiveEndpoints(this.#sockets.all, () => this.#call("change"));
   }
 
-  /** ROUTER and DEALER make a queue, XSUB and XPUB a forwarder, PULL and PUSH a streamer. */
+  /** Queue for ROUTER and DEALER, forwarder for XSUB and XPUB, streamer for PULL and PUSH. */
   get kind(): ProxyKind {
     return kindOf(this.#types.frontend, this.#types.backend);
   }
@@ -187,8 +187,6 @@ export class SocketProxy {
   /**
    * Takes messages while peers send, for at most half the timeout, and passes them on; then waits for replies and until
    * everything is sent. Afterwards only {@link close} is left. A second call joins the first.
-   *
-   * @returns what was left
    * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` when not running
    */
   async drain(options: ProxyDrainOptions = {}): Promise<ProxyDrainResult> {
@@ -218,7 +216,6 @@ export class SocketProxy {
     }
   }
 
-  /** For `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
@@ -282,8 +279,6 @@ export class SocketProxy {
 
   /**
    * Disconnects peers of a side whose credentials `match`; `authenticate` decides when they reconnect.
-   *
-   * @returns the number of disconnected peers
    * @throws ClosedError `EBADF` without open sockets; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq`
    */
   revoke(side: ProxySide, match: Parameters<Socket["revoke"]>[0]): number {
@@ -429,7 +424,7 @@ export type StreamerProxyOptions = ProxyOptions<
  * ```
  */
 export class QueueProxy extends SocketProxy {
-  /** @throws InvalidArgumentError `EINVAL` as {@link SocketProxy} */
+  /** @throws as {@link SocketProxy} */
   constructor(options: QueueProxyOptions) {
     super(typed(options, "router", "dealer"));
   }
@@ -459,7 +454,7 @@ export class QueueProxy extends SocketProxy {
  * ```
  */
 export class ForwarderProxy extends SocketProxy {
-  /** @throws InvalidArgumentError `EINVAL` as {@link SocketProxy} */
+  /** @throws as {@link SocketProxy} */
   constructor(options: ForwarderProxyOptions) {
     super(typed(options, "xsub", "xpub"));
   }
@@ -486,13 +481,12 @@ export class ForwarderProxy extends SocketProxy {
  * ```
  */
 export class StreamerProxy extends SocketProxy {
-  /** @throws InvalidArgumentError `EINVAL` as {@link SocketProxy} */
+  /** @throws as {@link SocketProxy} */
   constructor(options: StreamerProxyOptions) {
     super(typed(options, "pull", "push"));
   }
 }
 
-/** Anything but an object is left for the checks. */
 function typed(
   options: ProxyOptions<object, object>,
   frontend: ProxySocketType,

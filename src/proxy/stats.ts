@@ -12,7 +12,6 @@ export interface ProxyIncoming {
   readonly bytes: number;
   /** Messages waiting to be taken, as far as the engine can count. */
   readonly queued: number;
-  /** Messages taken but not passed on. */
   readonly dropped: {
     /** Messages without the required frames. */
     readonly malformed: number;
@@ -30,7 +29,7 @@ export interface ProxyOutgoing {
   readonly bytes: number;
   /** Unsent messages (copies, if sent to many), as far as the engine can count. */
   readonly queued: number;
-  /** Unsent messages or copies; 0 if the engine cannot count them. */
+  /** 0 if the engine cannot count them. */
   readonly dropped: {
     /** The receiver is not connected. */
     readonly unroutable: number;
@@ -53,7 +52,7 @@ export interface ProxySideStats {
   readonly type: ProxySocketType;
   /** Endpoints without wildcards. */
   readonly endpoints: readonly string[];
-  /** Endpoints, without those of a source. */
+  /** Endpoints that are not from a source. */
   readonly connected: readonly string[];
   /** `undefined` if the engine cannot tell. */
   readonly peers: number | undefined;
@@ -96,13 +95,12 @@ export interface ProxyDrainResult {
   readonly unanswered: number;
 }
 
-/** Statistics since the start. */
 export interface ProxyStats {
   readonly name?: string;
   readonly state: ProxyState;
   readonly frontend: ProxySideStats;
   readonly backend: ProxySideStats;
-  /** Requests of the last minute without a reply; 0 for one-way proxies. */
+  /** 0 for one-way proxies. */
   readonly unanswered: number;
   /** Peers that are proxies and lead back to this one, including itself; 0 if the engine cannot tell. */
   readonly loops: number;

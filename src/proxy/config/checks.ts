@@ -1,6 +1,6 @@
 /**
- * Checks that a schema cannot express: endpoints, types that do not fit each other, endpoints bound twice, loops
- * through several proxies. Pure.
+ * Checks that a schema cannot express: endpoints, unfit types, endpoints bound twice, loops through several proxies.
+ * Pure.
  *
  * Forwarders and streamers record no route, so two that lead into each other pass a message forever. Replies and
  * two-way messages flow back without a loop.
@@ -112,7 +112,6 @@ function ownEndpoints(bound: readonly Place[], connected: readonly Place[]): rea
   return findings;
 }
 
-/** The sides where messages come in and leave. */
 interface Hop {
   readonly proxy: string;
   readonly from: ProxySide;
@@ -121,7 +120,6 @@ interface Hop {
   readonly target: SocketConfiguration;
 }
 
-/** Each loop once, at its first proxy in the file. */
 function loopsOf(proxies: Proxies, placeOf: (socket: Path, at: number) => Path): readonly Finding[] {
   const hops = Object.entries(proxies).flatMap(([proxy, configuration]) => hopsOf(proxy, configuration));
   const after = new Map(hops.map((hop) => [hop, hops.filter((other) => meets(hop.target, other.source))]));
@@ -158,7 +156,6 @@ function hopsOf(proxy: string, configuration: ProxyConfiguration): readonly Hop[
   }
 }
 
-/** Either may be the one that connects. */
 function meets(target: SocketConfiguration, source: SocketConfiguration): boolean {
   return leading(target, source) >= 0 || leading(source, target) >= 0;
 }

@@ -168,7 +168,6 @@ function reasons(before: ProxyConfiguration, after: ProxyConfiguration): readonl
   return found;
 }
 
-/** Multiset difference. */
 function without(list: readonly string[], taken: readonly string[]): readonly string[] {
   const rest = [...taken];
   return list.filter((item) => {
@@ -210,7 +209,6 @@ function isInTheWay(give: Change, take: Change): boolean {
   if (own && give.do === "stop") return false;
   const [old, wanted] = [endpointsOf(give), endpointsOf(take)];
   if (anyOverlap(old.bind, wanted.bind)) return true;
-  // A proxy must never connect to itself.
   return own && (anyOverlap(old.bind, wanted.connect) || anyOverlap(old.connect, wanted.bind));
 }
 

@@ -1,7 +1,4 @@
-/**
- * The running proxies of a configuration. Applies the difference to a new one change by change, and rolls back after a
- * failure.
- */
+/** The running proxies of a configuration, which change one by one to a new one and roll back after a failure. */
 import { ClosedError } from "../../core/errors.js";
 import type { ProxySide } from "../pairs.js";
 import type { SocketProxy } from "../socket-proxy.js";
@@ -17,7 +14,6 @@ export interface FleetMember {
 
 export interface FleetEffects {
   create(name: string, configuration: ProxyConfiguration): SocketProxy;
-  /** Called before the proxy starts. */
   created(member: FleetMember): void;
   started(member: FleetMember): void;
   /** A change was made, rolled back, or made by a controller. @param endpoint of a bind, without wildcards */
@@ -27,7 +23,6 @@ export interface FleetEffects {
   empty(): void;
 }
 
-/** A change failed, and those before it are rolled back. */
 export class ChangeError extends Error {
   readonly proxy: string;
 
@@ -45,10 +40,8 @@ export class Fleet {
   #closing: Promise<boolean> | undefined;
   /** Nothing starts after an immediate end. */
   #stopped = false;
-  /** Not a member yet. */
   #starting: SocketProxy | undefined;
   #applying: Promise<unknown> = Promise.resolve();
-  /** Members that are draining and stopping. */
   readonly #ending = new Set<FleetMember>();
   readonly #paused = new Set<string>();
 
@@ -68,7 +61,7 @@ export class Fleet {
    */
   apply(wanted: Configuration): Promise<readonly Change[]> {
     const applying = this.#apply(wanted);
-    this.#applying = applying.catch(() => undefined); // The caller has the error; this only waits for the end.
+    this.#applying = applying.catch(() => undefined); // The caller has the error.
     return applying;
   }
 
@@ -116,7 +109,7 @@ export class Fleet {
   }
 
   async #drainAll(): Promise<boolean> {
-    await Promise.resolve(); // The change in flight sees that the fleet is closing.
+    await Promise.resolve(); // Lets the change in flight see that the fleet is closing.
     await this.#applying;
     const results = await Promise.all([...this.#members.values()].map((member) => this.#end(member)));
     return results.every((result) => result?.drained !== false);
@@ -141,7 +134,6 @@ export class Fleet {
     if (change.do === "start") await this.#start(change.proxy, change.configuration);
     else {
       const member = this.#members.get(change.proxy);
-      // A controller has ended it.
       if (member === undefined || this.#ending.has(member)) return;
       endpoint = await this.#change(member, change);
     }

@@ -132,7 +132,6 @@ function placeOf(value: unknown, path: Path, at: number): Path {
   return Array.isArray(within) ? [...path, at] : path;
 }
 
-/** Fills in certificates' keys and resolves folders' paths. */
 async function withFiles(
   name: string,
   proxy: ProxyConfiguration,
@@ -177,7 +176,6 @@ function madeOf(name: string, proxy: ProxyConfiguration): readonly Finding[] {
 /** Certificates and key folders named in a configuration. Each is read once. */
 class NamedFiles {
   readonly findings: Finding[] = [];
-  /** Includes missing files. */
   readonly read: string[] = [];
   readonly #folder: string;
   readonly #certificates = new Map<string, Promise<Certificate>>();
@@ -205,7 +203,6 @@ class NamedFiles {
     return undefined;
   }
 
-  /** Unreadable files are left out. */
   async certificates(path: Path, tls: TlsConfiguration): Promise<TlsConfiguration> {
     const found = this.findings.length;
     const read = await this.#pems(path, tls, ["cert", "key", "ca"]);

@@ -1,7 +1,4 @@
-/**
- * A checked configuration: plain, comparable data, and its conversion to a proxy's options. Pure; load.ts reads the
- * files.
- */
+/** A checked configuration: plain, comparable data, and its conversion to a proxy's options. Pure. */
 
 import type { TlsCertificates } from "../../core/tls-certificates.js";
 import { curveKeyPair, curvePublicKey } from "../../sockets/security/curve-keys.js";
@@ -27,7 +24,6 @@ export interface TlsConfiguration {
   readonly certificates?: readonly { readonly cert: string; readonly key: string }[];
 }
 
-/** Sockets in the order of opening. */
 export const SOCKET_NAMES = ["frontend", "backend", "capture", "control"] as const;
 
 export type SocketName = (typeof SOCKET_NAMES)[number];
@@ -59,7 +55,6 @@ export function socketsOf(
   });
 }
 
-/** Regardless of the order of keys. */
 export function same(one: unknown, other: unknown): boolean {
   if (one === other) return true;
   if (typeof one !== "object" || typeof other !== "object" || one === null || other === null) return false;

@@ -52,7 +52,6 @@ export interface ProxyPolicy {
 /** `rate` counts delayed reads, without loss. */
 export type ProxyPolicyReason = "address" | "key" | "topic" | "size" | "rate";
 
-/** Refusals since the proxy was created. */
 export type ProxyPolicyRefusals = Readonly<Record<ProxyPolicyReason, number>>;
 
 const WITH_TOPICS: readonly ProxySocketType[] = ["sub", "xsub", "pub", "xpub"];

@@ -69,8 +69,6 @@ export class SidePolicy {
 
   /**
    * One call at a time; before `open` the policy is only stored. A failure keeps the last policy.
-   *
-   * @param policy from `checkPolicy`
    * @throws as `open`; ClosedError `EBADF`
    */
   replace(policy: ProxyPolicy): Promise<void> {
@@ -168,7 +166,6 @@ export class SidePolicy {
   }
 }
 
-/** The first part whose engine must know each peer. */
 function needsPeers({ addresses, keys, limits }: ProxyPolicy): string | undefined {
   if (addresses !== undefined) return "addresses";
   if (keys !== undefined) return "keys";
@@ -204,7 +201,6 @@ export class Throttle {
     this.#meter?.spend(messages, bytes);
   }
 
-  /** ms until a message may pass. */
   get wait(): number {
     const wait = this.#meter?.wait(systemClock.now()) ?? 0;
     return Math.ceil(Math.min(LONGEST_HOLD, Math.max(LEAST_HOLD, wait)));

@@ -66,7 +66,6 @@ export class TopicRules {
     return allows;
   }
 
-  /** Whether some topic with this prefix is allowed. */
   passes(prefix: Uint8Array): boolean {
     let node: Node | undefined = this.#root;
     let allows = node.allows ?? this.#otherwise;
@@ -158,7 +157,6 @@ export class TopicGate {
     );
   }
 
-  /** Checks a message by its first frame. */
   check = (frames: readonly Uint8Array[]): boolean => {
     const topic = frames[0] ?? NO_TOPIC;
     for (const side of this.#sides) {
@@ -183,7 +181,6 @@ export class TopicGate {
     return passing;
   };
 
-  /** Checks a subscription, its end, or a message for the publishers. */
   checkUpstream = (frames: readonly Uint8Array[]): boolean => {
     const first = frames[0] ?? NO_TOPIC;
     if (frames.length > 1 || (first[0] !== SUBSCRIBE && first[0] !== CANCEL)) return this.check(frames);
