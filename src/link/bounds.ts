@@ -1,4 +1,4 @@
-/** Sizes and limits of links (docs/spec/link.md, docs/limits.md). */
+/** Limits of links (docs/spec/link.md, docs/limits.md). */
 
 export const FRAME_HEAD = 8;
 /** Payload bytes: a frame has at most 64 KiB. */

@@ -19,7 +19,7 @@ import { COPIED_BYTES } from "./bounds.js";
 import { LinkCode } from "./frames.js";
 import type { ChannelState, LinkRules } from "./rules.js";
 
-/** Bytes that Node's stream reads ahead, and least bytes of writes. */
+/** Bytes that Node's stream reads ahead, and least of writes. */
 const READ_AHEAD = 16_384;
 const WRITE_AHEAD = 131_072;
 /** Gathering buffer, bytes: first and largest. */
@@ -77,7 +77,6 @@ export class LinkChannel extends Duplex {
   #isEnded = false;
   #pushed = 0;
   #callback: Callback | undefined = undefined;
-  /** A turn's writes are sent together. */
   #isGathering = false;
 
   /** @internal */
@@ -138,7 +137,6 @@ export class LinkChannel extends Duplex {
     }
   }
 
-  /** Writes of one turn share frames. */
   override write(chunk: unknown, callback?: (error: Error | null | undefined) => void): boolean;
   override write(
     chunk: unknown,
@@ -160,7 +158,6 @@ export class LinkChannel extends Duplex {
     this.uncork();
   }
 
-  /** Delivers chunks that waited for the program. */
   override read(size?: number): unknown {
     const bytes: unknown = super.read(size);
     // Node's stream itself calls with 0.
@@ -210,7 +207,7 @@ export class LinkChannel extends Duplex {
     if (this.#isWanted) this.#deliver();
   }
 
-  /** Whether the program may wait without a read for more than Node's buffer has. */
+  /** Whether the program may wait for more than Node's buffer has. */
   #mayLook(): boolean {
     return this.#smallPieces < MAX_SMALL_PIECES && this.listenerCount("readable") > 0;
   }
@@ -259,7 +256,6 @@ export class LinkChannel extends Duplex {
 
   #push(bytes: Buffer): void {
     this.#pushed += bytes.length;
-    // The push may call `_read`.
     this.#isWanted = false;
     if (this.push(bytes)) this.#isWanted = true;
   }
@@ -310,7 +306,6 @@ export class LinkChannel extends Duplex {
     this.#gathered = undefined;
     failWrite(this.#callback, error, `Channel ${describe(this.name)}`);
     this.#callback = undefined;
-    // Bytes in Node's buffer are no longer read.
     if (state.finSent && state.finReceived) rules.consumed(state, state.window.unread, this.#link.now());
     const [code, reason] =
       error === null ? [LinkCode.CLOSED, "closed"] : [LinkCode.REFUSED, "the program destroyed the channel"];

@@ -17,7 +17,6 @@ const PORT_WINDOW = 1_048_576;
 // biome-ignore lint/suspicious/noExplicitAny: each carrier has event types of its own
 type Listener = (event: any) => void;
 
-/** Members of a standard or `ws` `WebSocket` that a link uses. */
 export interface WebSocketLike {
   binaryType: string;
   readonly readyState: number;
@@ -28,7 +27,7 @@ export interface WebSocketLike {
   removeEventListener(type: string, listener: Listener): void;
 }
 
-/** Members of a `MessagePort` that a link uses, also a worker's `parentPort`. */
+/** Also a worker's `parentPort`. */
 export interface PortLike {
   postMessage(value: unknown): void;
   close?(): void;

@@ -26,12 +26,9 @@ export const FrameType = {
   GOAWAY: 6,
 } as const;
 
-/** End of this direction (DATA). */
 export const FIN = 1;
-/** Answer to a ping (PING). */
 export const ANSWER = 1;
 
-/** Codes of RESET and GOAWAY. */
 export const LinkCode = {
   /** Intended. */
   CLOSED: 0,
@@ -56,7 +53,6 @@ export const ChannelKind = {
 /** Receives frames. A returned text refuses a frame and ends the reading. */
 export interface FrameSink {
   onDataHead(id: number, length: number, flags: number): string | undefined;
-  /** A view of the chunk. */
   onDataBytes(id: number, bytes: Buffer): void;
   onDataEnd(id: number, flags: number): void;
   /** Other frames; the payload is valid only during the call. */

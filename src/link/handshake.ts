@@ -103,10 +103,7 @@ export class Handshake {
     this.hello = hello;
   }
 
-  /**
-   * @param send called with bytes
-   * @returns bytes after the handshake
-   */
+  /** @returns bytes after the handshake */
   receive(bytes: Buffer, send: (bytes: Buffer) => void): Buffer {
     this.#pending = this.#pending.length === 0 ? bytes : Buffer.concat([this.#pending, bytes]);
     while (this.failure === undefined && this.agreement === undefined && this.#pending.length >= this.#size) {
@@ -122,7 +119,6 @@ export class Handshake {
     return rest;
   }
 
-  /** Detects other streams by their first bytes, without a timeout. */
   #checkBeginning(): void {
     if (this.#peer !== undefined || this.failure !== undefined) return;
     const length = Math.min(this.#pending.length, MAGIC.length);

@@ -61,7 +61,6 @@ export interface AcceptLinksOptions {
 export interface DialLinkOptions {
   /** HTTP proxy for CONNECT: "http://user:password@host:port", with Basic credentials. */
   readonly proxy?: string | undefined;
-  /** Request headers, such as Authorization. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /** Options of `tls.connect` for https: URLs and proxies: `ca`, `cert`, `key`, `servername` … */
   readonly tls?: ConnectionOptions | undefined;
@@ -151,7 +150,6 @@ export function acceptLinks(
   };
 }
 
-/** Failures that the peer or the network can cause. */
 function isOfPeer(error: unknown): boolean {
   return [HandshakeError, ProtocolError, TimeoutError, TransportError].some((type) => error instanceof type);
 }
@@ -255,7 +253,7 @@ class Attempt {
     return socket;
   }
 
-  /** The stream is free again once the answer opens a tunnel or upgrades. */
+  /** The stream is free again after the answer. */
   async ask(stream: Socket, options: RequestOptions): Promise<number> {
     const request = httpRequest({ ...options, createConnection: () => stream, setHost: false });
     request.on("error", this.#fail);

@@ -38,18 +38,17 @@ import {
 import { type ChannelState, type LinkEffects, LinkRules } from "./rules.js";
 import { RecordOpener, RecordSealer } from "./seal.js";
 
-/** Unsent bytes of the stream before new frames wait, so urgent ones pass soon. */
+/** Unsent bytes before new frames wait, so urgent ones pass soon. */
 const UNSENT_BYTES = 131_072;
-/** First batch, bytes: a system call per frame costs more than copying frames. */
+/** Bytes of the first batch: a system call per frame costs more than copying. */
 const BATCH_BYTES = 131_072;
 /**
- * Largest batch for a stream that accepts batches within the call: each wakes the peer's process, at the cost of
- * copying 64 KiB. The system holds accepted data, so frames here wait no longer.
+ * Largest batch, for a stream that accepts batches within the call: each wakes the peer's process, at the cost of
+ * copying 64 KiB.
  */
 const LARGEST_BATCH = 524_288;
 /** ms after which a timer is late: silence while the process paused proves nothing. */
 const LATE_TIMER = 1_000;
-/** ms for the stream to send its data. */
 const END_TIMEOUT = 1_000;
 
 const FAILURES: Readonly<Record<HandshakeFailure, string>> = {
@@ -86,17 +85,17 @@ export interface MultiplexLinkOptions {
    * `either`: the hellos decide.
    */
   readonly role?: LinkRole | undefined;
-  /** First window of a channel, unread bytes that the peer may send, from 1,024. Default 65,536. */
+  /** First window of a channel: unread bytes that the peer may send, from 1,024. Default 65,536. */
   readonly window?: number | undefined;
   /** Largest window, bytes; windows grow while they limit their channels. Default 4,194,304. */
   readonly maxWindow?: number | undefined;
-  /** Unread bytes of the link, the sum of all windows. Default 268,435,456. */
+  /** Sum of all windows, bytes. Default 268,435,456. */
   readonly maxUnread?: number | undefined;
   /** Concurrent channels opened by the peer. Default 4,096. */
   readonly maxChannels?: number | undefined;
   /** ms of silence before a ping; 0: never. Default 15,000. */
   readonly pingInterval?: number | undefined;
-  /** ms after a ping without data before the link fails. Default 10,000. */
+  /** ms without data after a ping until the link fails. Default 10,000. */
   readonly pingTimeout?: number | undefined;
   /** Handshake timeout, ms. Default 10,000. */
   readonly handshakeTimeout?: number | undefined;
@@ -106,12 +105,10 @@ export type MultiplexLinkEvent =
   /** By this end (`isOwn`) or the peer. */
   | { readonly type: "channel:opened"; readonly name: string; readonly id: number; readonly isOwn: boolean }
   | { readonly type: "channel:closed"; readonly name: string; readonly id: number; readonly isOwn: boolean }
-  /** `onChannel` is missing or threw. */
   | { readonly type: "channel:refused"; readonly name: string; readonly reason: string }
   | { readonly type: "handler:failed"; readonly name: string; readonly error: unknown }
   /** The peer accepts no new channels. */
   | { readonly type: "link:draining"; readonly reason: string }
-  /** Without `error` the link was closed. */
   | { readonly type: "link:ended"; readonly error?: ShoalError | undefined };
 
 const EVENTS: EventNames<MultiplexLinkEvent> = {
@@ -129,7 +126,7 @@ export interface MultiplexLinkStats {
   readonly opened: number;
   readonly accepted: number;
   readonly refused: number;
-  /** Totals of frame bytes. */
+  /** Bytes of frames. */
   readonly sentBytes: number;
   readonly receivedBytes: number;
   /** Sum of all windows, and unread bytes. */
@@ -181,7 +178,6 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
   #isFlushing = false;
   #ended = false;
   #error: ShoalError | undefined;
-  /** Doubles while the stream accepts batches at once, else halves. */
   #batchBytes = BATCH_BYTES;
   #taken: LinkChannel[] = [];
   readonly #whenIdle: (() => void)[] = [];
@@ -220,7 +216,7 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
     // The caller gets the link first, since data may open channels.
     process.nextTick(() => {
       if (first.length > 0) this.#onBytes(first);
-      // It may have ended before the listener was added.
+      // It may have ended already.
       if (duplex.readableEnded || duplex.destroyed)
         this.#end(this.#lost("the other end closed the stream", duplex.errored ?? undefined));
       else duplex.resume();
@@ -317,7 +313,6 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
     await this.#endOnPurpose(linger !== 0);
   }
 
-  /** Settles without open channels, or when the link has ended. */
   #idle(): Promise<void> {
     if (this.#ended || this.#rules.count === 0) return Promise.resolve();
     return new Promise((resolve) => this.#whenIdle.push(resolve));
@@ -329,7 +324,6 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
    */
   async #endOnPurpose(waits: boolean): Promise<void> {
     if (this.#ended) return;
-    // Tells the peer about cut channels.
     for (const channel of this.channels) channel.destroy();
     this.#flush();
     this.#end(undefined, true);
@@ -461,7 +455,6 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
     return new TransportError("ERR_TRANSPORT", `The link ended: ${reason}`, { cause });
   }
 
-  /** @param keepsStream the stream ends in order */
   #end(error: ShoalError | undefined, keepsStream = false): void {
     if (this.#ended) return;
     this.#ended = true;
@@ -514,7 +507,6 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
       const last = buffers.length - 1;
       for (let i = 0; i < last; i++) duplex.write(buffers[i]);
       duplex.write(buffers[last], (error) => {
-        // The batch was not sent.
         if (error != null) this.#end(this.#lost(error.message, error));
         for (const channel of taken) channel.flushed();
         if (this.#rules.hasFrames) this.#flush();
@@ -540,7 +532,6 @@ export async function commence(duplex: Duplex, options: MultiplexLinkOptions = {
   if (typeof duplex?.write !== "function" || typeof duplex.on !== "function")
     throw new InvalidArgumentError(`commence must be given a duplex stream; got ${describe(duplex)}`);
   if (duplex.destroyed) throw new TransportError("ERR_TRANSPORT", "The stream is destroyed already");
-  // Small writes must not wait for more.
   (duplex as { setNoDelay?: (on: boolean) => void }).setNoDelay?.(true);
   const early = new EarlyStream(duplex);
   try {
@@ -589,7 +580,7 @@ class EarlyStream {
         onData = (chunk) => {
           const rest = handshake.receive(chunk, (bytes) => duplex.write(bytes));
           if (handshake.failure !== undefined) {
-            // Sends written data, such as a refusal, first.
+            // Sends a refusal first.
             duplex.end();
             setImmediate(reject, failureError(handshake.failure));
           } else if (handshake.agreement !== undefined) {

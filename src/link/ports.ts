@@ -49,8 +49,7 @@ const OPTIONS = {
 } as const;
 
 /**
- * Listens at a port, and forwards its connections through a link to a name's target in the peer's {@link
- * forwardChannels}.
+ * Listens at a port, and forwards connections through a link to a name's target in the peer's {@link forwardChannels}.
  *
  * @param source a link, or a function that makes one when needed
  * @returns once it listens
@@ -153,7 +152,6 @@ function connectTo(target: { readonly host: string; readonly port: number }, cha
   socket.once("timeout", () => socket.destroy());
 }
 
-/** Forwards bytes, half-close and breaks both ways. */
 function join(socket: Socket, channel: LinkChannel): void {
   const follow = (from: Duplex, to: Socket | LinkChannel): void => {
     from.on("error", ignore);
@@ -182,7 +180,6 @@ function checkName(name: unknown): asserts name is string {
     throw new InvalidArgumentError(`The name of a port must have 1 to ${most} bytes; got ${describe(name)}`);
 }
 
-/** @throws InvalidArgumentError `EINVAL` */
 function parseTarget(name: string, target: unknown): { readonly host: string; readonly port: number } {
   const found = typeof target === "string" ? /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(target) : null;
   const port = Number(found?.[3]);

@@ -63,7 +63,6 @@ export interface LinkEffects {
   /** @returns why the channel is refused; `undefined`: accepted */
   onIncoming(channel: ChannelState): string | undefined;
   onAccepted(channel: ChannelState): void;
-  /** A view of the chunk. */
   onData(channel: ChannelState, bytes: Buffer): void;
   onFinished(channel: ChannelState): void;
   onReset(channel: ChannelState, code: number, reason: string): void;
@@ -136,7 +135,6 @@ export class FrameBatch {
     this.bytes += FRAME_HEAD;
   }
 
-  /** The chunk must not change until the batch is sent. */
   piece(bytes: Buffer): void {
     this.bytes += bytes.length;
     if (bytes.length > SMALL_PIECE) {
@@ -246,7 +244,6 @@ export class LinkRules implements FrameSink {
     return true;
   }
 
-  /** Sum of all windows. */
   get windowBytes(): number {
     return this.#budget.used;
   }
@@ -295,7 +292,6 @@ export class LinkRules implements FrameSink {
     this.#schedule(channel);
   }
 
-  /** Ends both directions; drops unsent data. */
   reset(channel: ChannelState, code: number, reason: string): void {
     if (channel.isGone) return;
     this.#forget(channel);
@@ -361,7 +357,7 @@ export class LinkRules implements FrameSink {
     return this.#control.length > 0 || this.#grants.size > 0 || this.#scheduler.length > 0;
   }
 
-  /** The next frames, about `limit` bytes. */
+  /** @param limit bytes, about */
   take(limit: number): FrameBatch | undefined {
     if (!this.hasFrames) return undefined;
     const batch = new FrameBatch(this.#slab);
@@ -415,7 +411,6 @@ export class LinkRules implements FrameSink {
     if (isLast) channel.finSent = true;
     else if (channel.hasTurn) this.#scheduler.add(channel);
     if (channel.waitingBytes === 0) {
-      // An idle channel keeps no queue.
       channel.waiting = undefined;
       this.#effects.onTaken(channel);
     }
@@ -467,7 +462,7 @@ export class LinkRules implements FrameSink {
         this.#effects.onGoaway(code, reason);
         return undefined;
       }
-      default: // A frame of a later version.
+      default: // A later version.
         return undefined;
     }
   }

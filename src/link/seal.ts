@@ -39,7 +39,6 @@ export class RecordSealer {
     this.#key = key;
   }
 
-  /** @returns `undefined` for a used-up key */
   seal(pieces: readonly Buffer[]): Buffer[] | undefined {
     const records: Buffer[] = [];
     let record: Buffer[] = [];

@@ -27,7 +27,7 @@ const MAX_SOCKET_NAME = 200;
 export interface LinkTransportOptions {
   /** Scheme before `://`. Default `link`. */
   readonly scheme?: string | undefined;
-  /** Receives other channels, as a link's `onChannel`. Default: they are refused. */
+  /** Receives other channels, as a link's `onChannel`. Default: refused. */
   readonly otherwise?: MultiplexLinkOptions["onChannel"];
 }
 
@@ -73,7 +73,6 @@ export class LinkTransport implements Transport {
   readonly #sites = new Map<string, Site>();
   readonly #bound = new Map<string, TransportAcceptor>();
 
-  /** @throws InvalidArgumentError `EINVAL` */
   constructor(options: LinkTransportOptions = {}) {
     const { scheme = "link", otherwise } = checkOptions("LinkTransport", OPTIONS, options);
     this.scheme = scheme;
@@ -85,8 +84,6 @@ export class LinkTransport implements Transport {
   }
 
   /**
-   * Adds a link under a site name.
-   *
    * @param source a link, or a function that makes one when a socket needs it, so that sockets reconnect
    * @returns removes the site; existing connections stay
    * @throws InvalidArgumentError `EINVAL`, also for a duplicate name
@@ -103,7 +100,6 @@ export class LinkTransport implements Transport {
     };
   }
 
-  /** See {@link Transport}. */
   check(endpoint: string, use: "bind" | "connect"): void {
     const { site, name } = this.#parse(endpoint);
     const isGood = isName(name) && (use === "bind" ? site === undefined : isName(site));
@@ -114,12 +110,10 @@ export class LinkTransport implements Transport {
     });
   }
 
-  /** See {@link Transport}. */
   async listen(endpoint: string, acceptor: TransportAcceptor): Promise<TransportListener> {
     return this.listenSync(endpoint, acceptor);
   }
 
-  /** See {@link Transport}. */
   listenSync(endpoint: string, acceptor: TransportAcceptor): TransportListener {
     const { name } = this.#parse(endpoint);
     if (this.#bound.has(name))
@@ -133,7 +127,6 @@ export class LinkTransport implements Transport {
     };
   }
 
-  /** See {@link Transport}. */
   async dial(endpoint: string, signal: AbortSignal): Promise<TransportStream> {
     const { site = "", name } = this.#parse(endpoint);
     const found = this.#sites.get(site);

@@ -47,13 +47,11 @@ export interface MultiplexTransportOptions extends Omit<MultiplexLinkOptions, "o
 
 export type MultiplexTransportEvent =
   | { readonly type: "link:opened"; readonly address: string | undefined }
-  /** Without `error` the link was closed. */
   | {
       readonly type: "link:ended";
       readonly address: string | undefined;
       readonly error?: ShoalError | undefined;
     }
-  /** A message was too long or cut. */
   | { readonly type: "channel:failed"; readonly name: string; readonly error: unknown }
   | { readonly type: "handler:failed"; readonly name: string; readonly error: unknown };
 
@@ -67,7 +65,7 @@ const EVENTS: EventNames<MultiplexTransportEvent> = {
 export interface MultiplexTransportStats {
   readonly links: number;
   readonly names: number;
-  /** Totals of messages; refused: the queue was full. */
+  /** Messages; refused: the queue was full. */
   readonly sent: number;
   readonly received: number;
   readonly refused: number;
@@ -75,9 +73,7 @@ export interface MultiplexTransportStats {
 
 export interface TransportLinkStatus {
   readonly link: MultiplexLink;
-  /** The peer's, if the stream is a socket. */
   readonly address: string | undefined;
-  /** Open at both ends. */
   readonly names: readonly string[];
 }
 
@@ -180,7 +176,6 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
     return this.#names.has(name);
   }
 
-  /** @returns whether it was open */
   override close(name: string): boolean;
   /** Closes names, then links; as each driver's `close`. */
   override close(options?: PatternCloseOptions): Promise<void>;
@@ -203,7 +198,7 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
       way.out = undefined;
       wasOpenOn.push(link);
     }
-    // The program may open the name again.
+    // The program may open it again.
     for (const link of wasOpenOn) this.#call(name, () => open.onStatus(link, "closed", name));
     return true;
   }
@@ -354,7 +349,7 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
       (channel) => {
         way.isOpening = false;
         this.#onOut(link, name, way, channel);
-        // It was reset before this reaction.
+        // It was reset meanwhile.
         if (channel.destroyed) this.#openAgain(link, name, way, opened);
       },
       (error: ShoalError) => {
@@ -379,7 +374,6 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
     way.out = channel;
     channel.resume(); // The peer sends on its own channel.
     channel.once("close", () => {
-      // Otherwise this end has closed the name, and reported that.
       if (way.out !== channel) return;
       way.out = undefined;
       this.#call(name, () => open?.onStatus(link, "closed", name));

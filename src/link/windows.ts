@@ -43,7 +43,6 @@ export class WindowBudget {
 export class ReceiveWindow {
   #size: number;
   #unread = 0;
-  /** Read, but not granted again. */
   #ungranted = 0;
   #grantedAt: number;
 
