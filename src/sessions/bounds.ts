@@ -1,5 +1,3 @@
-/** Bounds of sessions. */
-
 export const MAX_BATCH = 256;
 /** Keys of one read, bytes of their values, and sessions in a message between servers. */
 export const PAGE = 500;

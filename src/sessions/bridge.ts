@@ -32,7 +32,6 @@ export class Bridge {
   kept = 0;
   lost = 0;
 
-  /** @param prefix of the servers' own topics */
   constructor(
     context: ServerContext,
     node: SessionNode,
@@ -181,7 +180,7 @@ export class Bridge {
   }
 
   #signal(what: "filters" | "bridge"): void {
-    // Other servers' polls make up for a lost signal.
+    // Other servers' polls make up for it.
     this.#node.publish(`${this.#prefix}/${what}`, "", { self: false }).catch(() => undefined);
   }
 }

@@ -30,7 +30,6 @@ export interface ClientCall<T> {
 export interface PublishedResult {
   /** Sessions that keep it; 0 for a duplicate. */
   readonly sessions: number;
-  /** Whether the session had published it before. */
   readonly duplicate: boolean;
 }
 
@@ -62,7 +61,7 @@ export interface ClientEffects {
   over(error: SessionError): void;
   message(message: DeliveredMessage, life: number): void;
   dropped(count: number, old: number): void;
-  /** `close` is over. @param isDone whether a server has confirmed it */
+  /** @param isDone whether a server has confirmed it */
   closed(isDone: boolean): void;
 }
 

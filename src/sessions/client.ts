@@ -54,7 +54,6 @@ export interface SessionMessage {
   readonly id: string;
   /** Time of publication, ms since 1970. */
   readonly time: number;
-  /** Whether an earlier connection may have received it. */
   readonly redelivered: boolean;
   /** Removes the message from the session. The next program that opens the session gets unacknowledged ones again. */
   acknowledge(): void;
@@ -214,7 +213,7 @@ export class SessionClient
     return this.#changeFilters("subscribe", filters);
   }
 
-  /** Removes filters; the session keeps its messages. @throws as `subscribe` */
+  /** Removes filters, but no messages. @throws as `subscribe` */
   unsubscribe(...filters: string[]): Promise<void> {
     return this.#changeFilters("unsubscribe", filters);
   }

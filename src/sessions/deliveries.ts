@@ -48,7 +48,6 @@ export class Deliveries {
     this.#next = head;
   }
 
-  /** Least unsent number. */
   get next(): number {
     return this.#next;
   }

@@ -38,8 +38,6 @@ const VERSION_BYTES = 8;
 const OVERHEAD = 100;
 
 /**
- * A {@link SessionStore} on LMDB.
- *
  * @example
  * ```ts no-run
  * import { LmdbSessionStore } from "shoal/sessions";
@@ -109,7 +107,6 @@ export class LmdbSessionStore implements SessionStore {
     return this.#closing;
   }
 
-  /** Runs commits in one transaction: each sees the writes of those before. */
   async #write(commits: readonly Commit[]): Promise<(boolean | Error)[]> {
     const full = await this.#folder.room.refusal();
     return this.#folder.transaction(() => {

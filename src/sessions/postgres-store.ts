@@ -53,8 +53,6 @@ const LOCKS = 64;
 const CONFLICT = /^40/;
 
 /**
- * A {@link SessionStore} in PostgreSQL.
- *
  * @example
  * ```ts no-run
  * import { PostgresSessionStore } from "shoal/sessions";

@@ -32,9 +32,7 @@ export interface SessionLimits {
 }
 
 export interface SessionDrops {
-  /** Drops by a full queue. */
   readonly full: number;
-  /** Drops by age. */
   readonly old: number;
 }
 
@@ -70,7 +68,6 @@ export interface SessionRecord {
   /** Numbers of its last publication, and of the last refused ones. */
   readonly published: number;
   readonly refused: readonly number[];
-  /** Number of message ids it has used. */
   readonly ids: number;
   readonly drops: SessionDrops;
   /** Drops the client knows of. */
