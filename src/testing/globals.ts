@@ -34,7 +34,6 @@ interface Replaced {
 let users = 0;
 let replaced: Replaced[] = [];
 
-/** @returns restores the originals */
 export function replaceGlobals(openDatagrams: (scope: Scope, args: unknown[]) => unknown): () => void {
   users += 1;
   if (users === 1) replaceAll(openDatagrams);
@@ -238,7 +237,6 @@ function replaceRandom(): void {
     scope.random.fill(bytes);
     return bytes;
   };
-  /** Calls a given callback in a separate turn. */
   const give = (scope: Scope, callback: unknown, value: unknown): unknown => {
     if (typeof callback !== "function") return value;
     scope.setImmediate(callback as Callback, [null, value]);

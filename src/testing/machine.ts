@@ -23,7 +23,6 @@ const GIVE_UP = 924_600;
 /** Times of a connection attempt (Linux, tcp_syn_retries). */
 const FIRST_DIAL_RETRY = 1_000;
 const DIAL_GIVE_UP = 127_000;
-/** Ephemeral ports, as on Linux. */
 const FIRST_PORT = 32_768;
 const LAST_PORT = 60_999;
 
@@ -88,7 +87,6 @@ export class Machine {
     this.address = address;
   }
 
-  /** The machine of a host name or address, as seen from this one. */
   resolve(host: string): Machine | undefined {
     const own = host === "localhost" || host === "*" || host === "::" || host === "::1" || host === "0.0.0.0";
     return own || host.startsWith("127.") ? this : this.machines.find(host);
@@ -223,7 +221,6 @@ export class LinkEnd {
   #incoming: Buffer[] = [];
   #ended = false;
   #failure: Error | undefined = undefined;
-  /** Closed by the program, or by its end. */
   #closed = false;
   #endSent = false;
   #over = false;
@@ -257,7 +254,6 @@ export class LinkEnd {
     return this.#failure;
   }
 
-  /** The peer has ended, and all its data was taken. */
   get ended(): boolean {
     return this.#ended && this.#incoming.length === 0;
   }

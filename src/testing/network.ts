@@ -15,12 +15,10 @@ export interface Faults {
   readonly reordering?: boolean;
 }
 
-/** 0.1 to 5 ms, no loss, no duplicates. */
 export const NO_FAULTS: Faults = { delay: [0.1, 5], loss: 0, duplication: 0 };
 
 interface Node {
   readonly receive: (from: string, frames: Buffer[]) => void;
-  /** Received while stalled. */
   waiting: (() => void)[] | undefined;
 }
 
@@ -55,7 +53,6 @@ export class Network {
   readonly #simulation: Simulation;
   readonly #nodes = new Map<string, Node>();
   readonly #cuts = new Cuts();
-  /** Arrival of each link's last message; later ones follow it. */
   readonly #arrivals = new Map<string, number>();
 
   constructor(simulation: Simulation, faults: Faults = NO_FAULTS) {

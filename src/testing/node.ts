@@ -1,6 +1,4 @@
 /**
- * A node of a world: a machine with clock, disk, and one process.
- *
  *   (no process) --start--> running --kill----------> (no process)  its system ends its connections, the disk keeps all
  *                            |   ^  --crash---------> off           silent; unsynced writes may be lost
  *                            |   +--resume--+                       start: on again
@@ -23,7 +21,6 @@ export interface ProgramContext {
   readonly context: Context;
   /** Has the files of earlier programs. */
   readonly disk: Disk;
-  /** Aborted by `node.stop()`. */
   readonly signal: AbortSignal;
 }
 
@@ -70,8 +67,6 @@ interface Process {
 }
 
 /**
- * A simulated machine, created by `world.node(name)`.
- *
  * @example
  * ```ts
  * import { simulate } from "shoal/testing";
@@ -93,7 +88,6 @@ export class SimulatedNode {
   readonly #machine: Machine;
   #process: Process | undefined = undefined;
   #starts = 0;
-  /** The last call that paused it. */
   #still: object | undefined = undefined;
 
   /** @internal */
@@ -110,13 +104,12 @@ export class SimulatedNode {
     return this.#machine.address;
   }
 
-  /** Whether a process runs, stalled or not. */
   get running(): boolean {
     return this.#process !== undefined;
   }
 
   /**
-   * Starts a process, and a machine that is off.
+   * Starts a process, and the machine.
    *
    * @param program owns all that it starts
    * @returns the program's result; rejects with NodeDownError `ERR_SIMULATION` when the node goes down first. A
@@ -150,14 +143,12 @@ export class SimulatedNode {
         });
       });
     });
-    result.catch(() => undefined); // Its errors fail the world, above.
+    result.catch(() => undefined); // The world has its errors.
     this.#process = { scope, stop, program: result, down };
     return result;
   }
 
   /**
-   * Runs a function in the node's process.
-   *
    * @returns its result; rejects with its error, or NodeDownError `ERR_SIMULATION`
    * @throws InvalidStateError `EFSM` without a process
    */
@@ -178,7 +169,7 @@ export class SimulatedNode {
     if (running === undefined) return;
     this.#world.schedule.note(`${this.name}: is asked to stop`);
     running.scope.run(() => running.stop.abort());
-    await running.program.catch(() => undefined); // The caller of `run` and the world have its error.
+    await running.program.catch(() => undefined); // The caller of `run` has its error.
     if (this.#process === running) this.#end("was stopped");
   }
 

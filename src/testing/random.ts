@@ -22,7 +22,6 @@ export class Random {
 
   /**
    * @param source a seed, or choices to repeat before zeros
-   * @param record keep the choices
    * @param limit choices until a tape throws TapeOverrun, since a run without random numbers may not end
    */
   constructor(source: number | readonly number[], record = false, limit?: number) {
@@ -32,7 +31,6 @@ export class Random {
     this.choices = record ? [] : undefined;
   }
 
-  /** A number from 0 up to, not including, 1. */
   next(): number {
     const choice = this.#tape === undefined ? this.#mix() : this.#fromTape();
     this.choices?.push(choice);
@@ -44,7 +42,6 @@ export class Random {
     return min + Math.floor(this.next() * (max - min + 1));
   }
 
-  /** `true` with this probability. */
   chance(probability: number): boolean {
     // A choice of 0 is `false` for any probability.
     return this.next() >= 1 - probability;

@@ -13,11 +13,9 @@ export interface Owner {
   readonly name: string;
   /** Unique; orders simultaneous events. */
   readonly rank: number;
-  /** Its events are dropped. */
   readonly gone: boolean;
   /** Its events while paused. */
   readonly waiting: Event[] | undefined;
-  /** An error is the owner's failure. */
   run(what: () => void): void;
 }
 

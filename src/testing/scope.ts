@@ -36,7 +36,6 @@ export class Scope implements Owner {
   readonly #began: number;
   readonly #onFailure: (error: unknown) => void;
   readonly #timers = new Set<VirtualTimer>();
-  /** Virtual time until which the processor is in use. */
   #busy = 0;
 
   constructor(
@@ -95,7 +94,6 @@ export class Scope implements Owner {
     return timer;
   }
 
-  /** Timers to reschedule when the clock's rate changes. */
   get timers(): Set<VirtualTimer> {
     return this.#timers;
   }

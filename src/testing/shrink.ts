@@ -13,7 +13,6 @@ const BISECTIONS = 5;
 /** The global clock is virtual in a simulation. */
 const realNow = performance.now.bind(performance);
 
-/** Limits of {@link shrink} and {@link shrinkAsync}. */
 export interface ShrinkLimits {
   /** Most runs. Default 1,000. */
   readonly attempts?: number;
@@ -37,7 +36,6 @@ export function shrink(
   return next.value;
 }
 
-/** Asynchronous {@link shrink}. */
 export async function shrinkAsync(
   choices: readonly number[],
   fails: (choices: readonly number[]) => Promise<boolean>,
@@ -85,7 +83,6 @@ function* candidates(
   return best;
 }
 
-/** Half of the tape, a quarter and so on, from the end; it may shrink meanwhile. */
 function* pieces(length: () => number): Generator<[at: number, size: number]> {
   for (let size = length() >> 1; size > 0; size >>= 1) {
     for (let at = length() - size; at >= 0; at -= size) yield [at, size];

@@ -40,12 +40,9 @@ export interface SimulateOptions {
   readonly traceLines?: number;
 }
 
-/** Result of {@link simulate}: its last run. */
 export interface SimulationReport<T> {
-  /** The story's result. */
   readonly value: T;
   readonly seed: number;
-  /** Seeds run. */
   readonly runs: number;
   /** Virtual ms. */
   readonly time: number;
@@ -73,15 +70,12 @@ const DEFAULT_MAX_EVENTS = 10_000_000;
 const DEFAULT_START = 1_767_225_600_000;
 const DEFAULT_TRACE = 400;
 const PRINTED = 60;
-/** Events of a simpler run, as a multiple of the failing run's. */
 const SHRINK_EVENTS = 2;
 const NO_FAULT_CHOICES = Number.POSITIVE_INFINITY;
 
 /** A story failed under a `seed`; `cause` is what it threw, `trace` what happened. Code `ERR_SIMULATION`. */
 export class SimulationError extends ShoalError {
-  /** Repeats the failure. */
   readonly seed: number;
-  /** Last lines of the smallest failing run. */
   readonly trace: string;
 
   constructor(message: string, seed: number, trace: string, cause: unknown) {
@@ -192,7 +186,6 @@ async function runOnce<T>(
   const world = new World({ seed, random, network, links, limit, maxEvents, startTime, traceLines });
   const onRejection = (error: unknown): void => {
     const scope = scopes.getStore();
-    // Another world's listener handles it.
     if (scope !== undefined && scope.schedule !== world.schedule) return;
     world.fail(error, "an unhandled rejection");
   };

@@ -8,7 +8,6 @@ import { Trace } from "./trace.js";
 
 const MAX_TRACE = 2_000;
 
-/** More indicate an endless loop. */
 const MAX_EVENTS = 200_000;
 
 export interface SimulationOptions {
@@ -86,7 +85,6 @@ export class Simulation {
     };
   }
 
-  /** @returns cancels the event */
   after(delay: number, run: () => void): () => void {
     return this.at(this.#now + delay, run);
   }

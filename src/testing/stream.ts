@@ -10,9 +10,7 @@ export class SimulatedStream extends Duplex {
   readonly #reader: Reader;
   #reading = false;
   #finished = false;
-  /** Received bytes beyond the reader's buffer. */
   #rest: Buffer | undefined = undefined;
-  /** Bytes of the write in flight, taken by the link. */
   #taken = 0;
   #unwritten: { bytes: Uint8Array; readonly done: Done } | undefined = undefined;
 
@@ -28,7 +26,6 @@ export class SimulatedStream extends Duplex {
     this.endOnReadable();
   }
 
-  /** Written bytes not taken by the link. */
   get pending(): number {
     return this.writableLength - this.#taken;
   }

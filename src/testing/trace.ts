@@ -56,7 +56,6 @@ export class Digest {
     this.#b = Math.imul(this.#b ^ value, 0x85ebca6b) ^ (this.#b >>> 13);
   }
 
-  /** 16 hexadecimal digits. */
   toString(): string {
     return [this.#a, this.#b].map((half) => (half >>> 0).toString(16).padStart(8, "0")).join("");
   }

@@ -32,13 +32,12 @@ export interface WorldSettings {
   readonly traceLines: number;
 }
 
-/** Real ms for which the loop blocks other code. */
 const SLICE = 10;
 /** Real ms without a possible event until a story counts as stuck. */
 const STUCK_AFTER = 2_000;
 const STORY = "test";
 
-/** Undocumented in Node.js; without it, a turn of the event loop does the same. */
+/** Undocumented in Node.js; without it a turn of the event loop does so. */
 const drain = (process as { readonly _tickCallback?: () => void })._tickCallback;
 
 /**
@@ -77,7 +76,6 @@ export class World {
   readonly #nodes = new Map<string, SimulatedNode>();
   readonly #scope: Scope;
   #failure: { readonly error: unknown } | undefined = undefined;
-  /** Real operations that time waits for. */
   #holds = 0;
   readonly #conditions = new Set<() => void>();
 
@@ -98,7 +96,7 @@ export class World {
     place(this.#scope, this.#machines.add(STORY, "10.255.255.254"));
   }
 
-  /** Virtual ms since the world began. */
+  /** Virtual ms. */
   get now(): number {
     return this.schedule.now;
   }
@@ -117,7 +115,6 @@ export class World {
     return this.schedule.digest.toString();
   }
 
-  /** Nodes in order of creation. */
   get nodes(): readonly SimulatedNode[] {
     return [...this.#nodes.values()];
   }
@@ -178,7 +175,6 @@ export class World {
     }
   }
 
-  /** Adds a line to the trace and the digest. */
   note(what: string): void {
     this.schedule.note(what);
   }
@@ -280,7 +276,6 @@ export class World {
             real.setTimeout(slice, 1);
             return;
           }
-          // Conditions go before any other event.
           if (this.#settled()) {
             drain?.call(process);
             continue;
@@ -313,14 +308,12 @@ export class World {
     return machine;
   }
 
-  /** @returns whether any wait's condition holds */
   #settled(): boolean {
     const { size } = this.#conditions;
     for (const settle of this.#conditions) settle();
     return this.#conditions.size < size;
   }
 
-  /** @returns whether there was an event */
   #step(): boolean {
     const { limit, maxEvents } = this.#settings;
     try {
