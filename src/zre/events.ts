@@ -1,4 +1,4 @@
-/** A peer at one moment. Frozen. */
+/** Frozen. */
 export interface ZrePeer {
   /** 32 lower-case hex digits; zyre shows upper case. */
   readonly uuid: string;
@@ -13,7 +13,6 @@ export interface ZrePeer {
   readonly evasive: boolean;
 }
 
-/** Why a peer exited. */
 export type ZreExitReason =
   | "left"
   /** 30 s of silence, or this node changed its network or headers; then `enter` follows if the peer is there. */
@@ -27,7 +26,6 @@ export type ZreExitReason =
   /** The peer's queue was full; the next beacon lets it enter again. */
   | "full";
 
-/** Events of a node on the ZRE plane. */
 export type ZreEvent =
   | { readonly type: "enter"; readonly peer: ZrePeer }
   | { readonly type: "exit"; readonly peer: ZrePeer; readonly reason: ZreExitReason }

@@ -91,9 +91,7 @@ export interface ZreStats {
   readonly beaconsFailed: number;
   /** Beacons from outside the interface's network. */
   readonly beaconsOutside: number;
-  /** Malformed beacons and commands. */
   readonly junk: Readonly<Record<ZreJunk, number>>;
-  /** Refused peers and ignored messages. */
   readonly refused: Readonly<Record<ZreRefusal, number>>;
 }
 
@@ -382,7 +380,6 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     return this.#run(() => rules.shout(group, content));
   }
 
-  /** Peers, including evasive ones. */
   peers(): ZrePeer[] {
     return this.#running?.rules.peers() ?? [];
   }

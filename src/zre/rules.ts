@@ -297,7 +297,6 @@ export class ZreRules {
     if (peer !== undefined) peer.connected = false;
   }
 
-  /** A peer's connection ended, and all its messages were handed over. */
   onDrained(uuid: string): void {
     const peer = this.#peers.get(uuid);
     if (peer === undefined) return;
