@@ -44,11 +44,9 @@ export class WebSocketStream implements Stream, ByteStream, StreamReader {
   #held: Buffer[] = [];
   #heldBytes = 0;
   #paused = false;
-  /** Whether this side has stopped sending. */
   #ended = false;
   #closed = false;
   #destroyed = false;
-  /** Whether the peer has stopped sending. */
   #isOver = false;
   /** Bytes handed to the sink, and the total that the peer may send. */
   #received = 0;

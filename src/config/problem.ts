@@ -15,7 +15,6 @@ export interface Problem {
   readonly column: number;
   /** Path such as `proxies.ticks.frontend.bind[0]`; empty for the file. */
   readonly path: string;
-  /** Expected and actual value. */
   readonly message: string;
 }
 
@@ -27,7 +26,6 @@ export interface Finding {
   readonly message: string;
 }
 
-/** `proxies.ticks.frontend.bind[0]` */
 export function pathText(path: Path): string {
   let text = "";
   for (const part of path) {

@@ -79,7 +79,6 @@ export class Source {
     }
   }
 
-  /** Adds places to faults. */
   problems(findings: readonly Finding[]): readonly Problem[] {
     return findings
       .map(({ path, atKey, message }) => {

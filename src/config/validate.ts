@@ -8,7 +8,6 @@ export interface Schema {
   readonly [keyword: string]: unknown;
 }
 
-/** Wording of faults. */
 export interface SchemaWords {
   /** A map that fits no alternative. */
   readonly anyOf: string;
@@ -114,7 +113,6 @@ function described(value: unknown, choices: readonly unknown[]): { shown: string
   return { shown: String(value), meant: "" };
 }
 
-/** Accepted values in words. */
 function expected(schema: Schema): string {
   const { type, minimum, maximum } = schema;
   const choices = schema.enum as readonly unknown[] | undefined;

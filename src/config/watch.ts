@@ -28,7 +28,6 @@ export class FileWatch {
     this.#watch = new FolderWatch(QUIET, PATIENCE, { onChange: () => void this.#changed(), onError });
   }
 
-  /** Resolves once the folders are watched. */
   async start(): Promise<void> {
     const folders = new Set<string>();
     for (const file of this.#files) {

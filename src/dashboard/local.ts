@@ -69,7 +69,6 @@ export class LocalSubject implements Subject {
           details.set(name, refusal === undefined ? known : { ...known, refusal });
           return samplesOf({ name, kind, stats: found });
         } catch (error) {
-          // Other sources are still shown.
           failed.push({ name, kind, state: `not read: ${this.reasonOf(error)}`, sides: [{ side: "all" }] });
           return [];
         }
