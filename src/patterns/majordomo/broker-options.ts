@@ -103,8 +103,6 @@ export type MajordomoBrokerEvent =
       /** Requests in flight. */
       readonly inFlight: number;
     }
-  /** A lost worker's request returned to the queue. */
-  | { readonly type: "request:redelivered"; readonly service: string; readonly deliveries: number }
   /** A request failed. */
   | { readonly type: "request:failed"; readonly service: string; readonly reason: FailureReason }
   /** The client left or cancelled. */
@@ -113,8 +111,6 @@ export type MajordomoBrokerEvent =
       readonly service: string;
       readonly reason: "client-gone" | "cancelled";
     }
-  /** A repetition was not handled again. */
-  | { readonly type: "request:repeated"; readonly service: string }
   /** A client could not take its answer. */
   | {
       readonly type: "reply:dropped";

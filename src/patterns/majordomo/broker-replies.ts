@@ -162,7 +162,7 @@ export class BrokerReplies {
 
   /** @param from current routing id of the client. @returns whether the delivery in progress is now unwanted */
   repeat(known: BrokerRequest, from: Buffer, owner: Client | undefined): boolean {
-    this.duplicate(known.service.name);
+    this.counters.duplicates += 1;
     const moved = !known.client.equals(from);
     known.client = from;
     if (known.stage !== Stage.Done) {
@@ -182,11 +182,6 @@ export class BrokerReplies {
       this.#effects.send(from, refusalOf(known, reason, text, details));
     }
     return false;
-  }
-
-  duplicate(service: string): void {
-    this.counters.duplicates += 1;
-    this.#effects.event({ type: "request:repeated", service });
   }
 
   #sendFailure(request: BrokerRequest, reason: string, text: string, details?: Buffer): void {

@@ -404,7 +404,7 @@ export class BrokerRequests {
     }
     if (id.sequence < memory.settled) {
       // From an earlier connection; the client no longer waits.
-      this.replies.duplicate(asked.service.toString());
+      this.counters.duplicates += 1;
       return true;
     }
     this.#memory.settle(memory, asked.oldest);
@@ -428,7 +428,7 @@ export class BrokerRequests {
   }
 
   #lost(request: BrokerRequest, now: number): void {
-    const { service, deliveries, passedOn, abandoned, broken } = request;
+    const { deliveries, passedOn, abandoned, broken } = request;
     // Another worker cannot continue an answer in pieces.
     const isFinal = passedOn > 0 || deliveries >= this.#limits.maxDeliveries;
     if (abandoned || broken !== undefined || isFinal) {
@@ -441,6 +441,5 @@ export class BrokerRequests {
     request.ungranted = 0;
     this.queue.add(request, now, true);
     this.counters.redelivered += 1;
-    this.#effects.event({ type: "request:redelivered", service: service.name, deliveries });
   }
 }

@@ -45,10 +45,8 @@ const EVENTS: EventNames<MajordomoBrokerEvent> = {
   "service:stopped": true,
   "worker:joined": true,
   "worker:left": true,
-  "request:redelivered": true,
   "request:failed": true,
   "request:abandoned": true,
-  "request:repeated": true,
   "reply:dropped": true,
   "peer:invalid": true,
 };

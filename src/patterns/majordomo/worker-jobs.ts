@@ -164,6 +164,7 @@ const NO_TICKET: SendTicket = { settled: () => undefined };
 /** An aborted handler may stop early: its answer is not complete. */
 const CANCELLED = failed("worker-failed", "Cancelled.");
 const SUPERSEDED = failed("duplicate", "The client has asked again by another way.");
+const UNWANTED = failed("duplicate", "The client does not want it any more.");
 const STOPPING = failed("stopping", "The worker is stopping.");
 const NO_ROOM = failed("overloaded", "The worker has no room.");
 const UNSENT = failed("worker-failed", "A piece could not be sent.");
@@ -251,10 +252,7 @@ export class WorkerJobs {
   }
 
   cancel(session: WorkerSession, tag: number): void {
-    const job = this.#open.get(session)?.get(tag);
-    if (job === undefined) return;
-    this.#emit({ type: "request:cancelled" });
-    job.abort();
+    this.#open.get(session)?.get(tag)?.abort();
   }
 
   credit(session: WorkerSession, tag: number, bytes: number): void {
@@ -347,24 +345,17 @@ export class WorkerJobs {
   #isRepeated(job: Job, id: RequestId): boolean {
     const memory = this.#memory.clientOf(id, this.#client);
     this.#client = memory;
-    const { sequence } = id;
-    const first = memory.entries.get(sequence) as Job | undefined;
-    if (first !== undefined && (first.outcome !== undefined || !first.cancelled)) {
-      this.counters.duplicates += 1;
-      this.#emit({ type: "request:repeated" });
-      if (first.outcome !== undefined) this.#settle(job, first.outcome);
-      else this.#moveTo(job, first);
-      return true;
+    const first = memory.entries.get(id.sequence) as Job | undefined;
+    if (first?.outcome !== undefined) this.#settle(job, first.outcome);
+    else if (first?.cancelled === false) this.#moveTo(job, first);
+    else if (id.sequence < memory.settled) this.#settle(job, UNWANTED);
+    else {
+      this.#memory.settle(memory, job.delivery.oldest);
+      this.#memory.begin(memory, job);
+      return false;
     }
-    if (sequence < memory.settled) {
-      this.counters.duplicates += 1;
-      this.#emit({ type: "request:repeated" });
-      this.#settle(job, failed("duplicate", "The client does not want it any more."));
-      return true;
-    }
-    this.#memory.settle(memory, job.delivery.oldest);
-    this.#memory.begin(memory, job);
-    return false;
+    this.counters.duplicates += 1;
+    return true;
   }
 
   #run(job: Job): void {

@@ -145,10 +145,6 @@ export type MajordomoWorkerEvent =
     }
   /** The handler threw, or returned an invalid reply. */
   | { readonly type: "handler:failed"; readonly error: unknown }
-  /** The answer is no longer needed; the handler's signal is aborted. */
-  | { readonly type: "request:cancelled" }
-  /** A repetition: its answer is sent again. */
-  | { readonly type: "request:repeated" }
   /** Refused by the codec or contract; the client gets the reason. */
   | { readonly type: "request:invalid"; readonly error: unknown }
   /** An invalid message. */

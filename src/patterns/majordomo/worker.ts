@@ -48,8 +48,6 @@ const EVENTS: EventNames<MajordomoWorkerEvent> = {
   "broker:joined": true,
   "broker:left": true,
   "handler:failed": true,
-  "request:cancelled": true,
-  "request:repeated": true,
   "request:invalid": true,
   "peer:invalid": true,
   ...ENDPOINT_SOURCE_EVENTS,

@@ -130,15 +130,13 @@ it("gives pieces as they come, and ends the generator when the reader leaves", a
     }
     return undefined;
   }
-  const worker = track(new MajordomoWorker(endpoint, "count", count));
+  track(new MajordomoWorker(endpoint, "count", count));
   const client = track(new MajordomoClient(endpoint));
   const pieces: string[] = [];
   for await (const piece of client.stream("count", "3")) pieces.push(String(piece));
   expect(pieces).toEqual(["1", "2", "3"]);
   expect((await client.request("count", "3")).map(String)).toEqual(["1", "2", "3"]);
-  const cancelled = next(worker.events, "request:cancelled");
   for await (const piece of client.stream("count", "1000000")) if (String(piece) === "2") break;
-  await cancelled;
   expect(String(await client.request("count", "1"))).toBe("1");
   expect(ended).toEqual(["done", "done", "aborted", "done"]);
 });
@@ -178,10 +176,9 @@ it("reports to the client why there is no answer: no service, overloaded, stoppi
   const second = client.request("slow", "x", { timeout: 300, retries: 0 });
   expect(await failure(client.request("slow", "x"))).toMatchObject({ reason: "overloaded" });
   expect(await failure(second)).toMatchObject({ code: "ETIMEDOUT" });
-  const cancelled = next(worker.events, "request:cancelled");
   abort.abort();
   expect(await failure(first)).toMatchObject({ code: "ABORT_ERR" });
-  await cancelled;
+  await expect.poll(() => worker.stats().cancelled).toBeGreaterThan(0);
   expect(client.stats()).toMatchObject({ failed: 2, timedOut: 1, cancelled: 1, inFlight: 0 });
 });
 
