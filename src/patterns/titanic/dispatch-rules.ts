@@ -42,7 +42,7 @@ export interface DispatchEffects {
   release(request: TitanicClaimedRequest, delay: number, failed: boolean): void;
   /** Makes it a dead letter. */
   bury(request: TitanicClaimedRequest): void;
-  /** Looks for services with requests; `found` or `scanFailed` follows. */
+  /** Looks for services with requests; `found` follows. */
   scan(): void;
 }
 
@@ -126,19 +126,14 @@ export class DispatchRules {
     this.#advance(entry, now);
   }
 
-  /** Services with stored requests, `maxServices` at most. */
-  found(services: readonly Buffer[], now: number): void {
+  /** @param services with stored requests, `maxServices` at most; `undefined`: the scan failed */
+  found(services: readonly Buffer[] | undefined, now: number): void {
     this.#scanning = false;
     this.#nextScan = now + this.#limits.scanInterval;
     this.#wakeAt(this.#nextScan);
+    if (services === undefined) return;
     if (services.length < this.#limits.maxServices) this.#drop(services);
     for (const service of services) this.stored(service, now);
-  }
-
-  scanFailed(now: number): void {
-    this.#scanning = false;
-    this.#nextScan = now + this.#limits.scanInterval;
-    this.#wakeAt(this.#nextScan);
   }
 
   /** @param available `false` also if the broker did not answer */
@@ -223,7 +218,6 @@ export class DispatchRules {
       }
       for (const due of entry.retries) this.#wakeAt(due);
       this.#advance(entry, now);
-      if (this.#wantsCheck(entry)) this.#wakeAt(entry.nextCheck);
       this.#forget(entry);
     }
   }
@@ -315,16 +309,6 @@ export class DispatchRules {
     entry.claiming = true;
     this.#promised += limit;
     this.#effects.claim(entry.name, limit);
-  }
-
-  #wantsCheck(entry: Service): boolean {
-    return (
-      entry.more &&
-      !entry.available &&
-      !entry.checking &&
-      !entry.claiming &&
-      entry.retries.length < this.#limits.maxRetrying
-    );
   }
 
   #forget(entry: Service): void {

@@ -227,8 +227,7 @@ export class Dispatcher {
 
   async #scan(): Promise<void> {
     const services = await this.#attempt(() => this.#store.services(this.#options.maxServices));
-    if (services === undefined) this.#rules.scanFailed(this.#timer.now());
-    else this.#rules.found(services, this.#timer.now());
+    this.#rules.found(services, this.#timer.now());
   }
 
   #expiryOnDue = (): void => {

@@ -233,7 +233,7 @@ function story(simulation: Simulation): void {
         },
         scan: () => {
           after(() => {
-            if (!steady && random.chance(0.1)) return rules.scanFailed(now);
+            if (!steady && random.chance(0.1)) return rules.found(undefined, now);
             const services = new Map(
               [...kept.values()].map(({ request: r }) => [r.service.toString(), r.service]),
             );

@@ -146,7 +146,7 @@ class Titanic {
                 [...found].map((name) => Buffer.from(name)),
                 simulation.now,
               ),
-            () => this.#rules.scanFailed(simulation.now),
+            () => this.#rules.found(undefined, simulation.now),
           ),
       },
       simulation.now,
