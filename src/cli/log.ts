@@ -1,11 +1,11 @@
 /**
- * The log of a command: text or JSON lines on standard error. Format and level belong to the terminal, and
- * apply to the
- * command's last error too. Names chosen by peers cannot add lines.
+ * The log of a command: text or JSON lines on standard error. Format and level belong to the terminal. Names
+ * chosen by peers cannot add lines.
  *
  *   2026-03-01T12:00:00.000Z info shoal push: listening at tcp://127.0.0.1:5557     log
  *   shoal push: no peer came within 1000 ms                                         failure of the command
  */
+import { hostname } from "node:os";
 import { printable, type Terminal, terminal } from "./terminal.js";
 
 /** From the most severe. */
@@ -114,19 +114,13 @@ function textLog({ stderr }: Terminal): LogWriter {
   };
 }
 
-/** A writer of JSON lines. Only this function loads pino. */
-export async function jsonLog(): Promise<LogWriter> {
-  const { default: pino } = await import("pino");
-  const logger = pino(
-    {
-      level: "debug", // The severity was checked before.
-      timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: (label) => ({ level: label }) },
-    },
-    terminal().stderr,
-  );
-  const line: LogWriter["line"] = (severity, command, text, fields) => {
-    logger[severity]({ ...(command === "" ? {} : { command }), ...fields }, text);
+/** JSON lines with the members of pino's, which collectors of logs know. */
+export function jsonLog({ stderr }: Terminal): LogWriter {
+  const always = { pid: process.pid, hostname: hostname() };
+  const line: LogWriter["line"] = (level, command, text, fields) => {
+    const time = new Date().toISOString();
+    const of = command === "" ? {} : { command };
+    stderr.write(`${JSON.stringify({ level, time, ...always, ...of, ...fields, msg: text })}\n`);
   };
   return { line, failure: (command, text) => line("error", command, text) };
 }

@@ -6,6 +6,7 @@ import type { ClusterSettings } from "./cluster-options.js";
 import { UsageError } from "./failure.js";
 import { jsonLog, SEVERITIES, type Severity, useLog } from "./log.js";
 import { checkSecurity, type SecuritySettings } from "./security.js";
+import { terminal } from "./terminal.js";
 import { repeatable, wholeNumber } from "./values.js";
 
 export interface CommandFace {
@@ -74,10 +75,10 @@ export function examplesOf(command: Command): readonly string[] {
   return EXAMPLES.get(command) ?? [];
 }
 
-export async function applyCommonOptions(settings: CommonSettings): Promise<void> {
+export function applyCommonOptions(settings: CommonSettings): void {
   const { quiet, verbose, logLevel, logFormat } = settings;
   useLog({ level: logLevel ?? (quiet === true ? "error" : verbose === true ? "debug" : "info") });
-  if (logFormat === "json") useLog({ write: await jsonLog() });
+  if (logFormat === "json") useLog({ write: jsonLog(terminal()) });
 }
 
 export interface Settings extends SecuritySettings, ClusterSettings {

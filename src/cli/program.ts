@@ -159,9 +159,9 @@ export function run(argv: readonly string[], own?: Terminal): Promise<number> {
 async function runHere(argv: readonly string[]): Promise<number> {
   const program = await createProgram(argv[2]);
   let name = "shoal";
-  program.hook("preAction", async (_, action) => {
+  program.hook("preAction", (_, action) => {
     name = pathOf(action);
-    await applyCommonOptions(action.optsWithGlobals());
+    applyCommonOptions(action.optsWithGlobals());
   });
   const output = new OutputCheck();
   try {
