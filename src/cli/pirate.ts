@@ -1,25 +1,29 @@
 /** shoal pirate queue, worker, call: reliable request-reply as the Guide's Pirates do it (6/PPP). */
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import type { Dialect } from "../patterns/kit/worker-protocol.js";
 import { PirateClient } from "../patterns/pirate/client.js";
 import { PirateQueue } from "../patterns/pirate/queue.js";
 import { PirateWorker } from "../patterns/pirate/worker.js";
-import { addClusterOptions, type ClusterSettings } from "./cluster-options.js";
+import { addClusterOptions } from "./cluster-options.js";
 import { withEndpoints } from "./endpoints.js";
-import { asUsage, describe, Failure, hasCode, UsageError } from "./failure.js";
+import { asUsage, describe, Failure, hasCode } from "./failure.js";
 import { Log } from "./log.js";
 import { addOperationOptions, type OperationSettings, serve } from "./operation.js";
-import { addCommand, addGroup, checkEndpoints } from "./options.js";
+import {
+  addCommand,
+  addGroup,
+  addSharedOptions,
+  checkEndpoints,
+  checkSettings,
+  type Given,
+  type Settings,
+} from "./options.js";
 import { addPairOptions, Pair, type PairSettings } from "./pair.js";
-import { addSecurityOptions, type SecuritySettings, securityOptions } from "./security.js";
-import { type AnswerSettings, addAnswerOptions, answerer, runCalls } from "./service.js";
+import { addSecurityOptions, securityOptions } from "./security.js";
+import { type AnswerSettings, addAnswerOptions, addCallOptions, answerer, runCalls } from "./service.js";
 import { defined, repeatable, wholeNumber } from "./values.js";
 
-interface Shared extends SecuritySettings {
-  readonly json?: boolean;
-}
-
-interface Timed extends Shared {
+interface Timed {
   readonly heartbeat?: number;
   readonly simple?: boolean;
   readonly paranoid?: boolean;
@@ -28,16 +32,14 @@ interface Timed extends Shared {
 interface QueueSettings extends Timed, PairSettings, OperationSettings {
   readonly frontend?: readonly string[];
   readonly backend?: readonly string[];
+  readonly json?: boolean;
 }
 
-interface WorkerSettings extends Timed, AnswerSettings, OperationSettings, ClusterSettings {
-  readonly connect?: readonly string[];
+interface WorkerSettings extends Timed, Settings, AnswerSettings, OperationSettings {
   readonly concurrency?: number;
 }
 
-interface CallSettings extends Shared, ClusterSettings {
-  readonly connect?: readonly string[];
-  readonly timeout?: number;
+interface CallSettings extends Settings {
   readonly retries?: number;
 }
 
@@ -53,86 +55,68 @@ export function addPirateCommands(program: Command): void {
       "shoal pirate call hello --connect tcp://127.0.0.1:5555",
     ],
   });
-  const queues = addTimed(
-    addCommand(pirate, {
-      name: "queue",
-      summary: "distribute requests to the least recently used worker",
-      description:
-        "Receives requests at the frontend and sends each to the worker at the backend that has been idle the longest. " +
-        "Accepts workers with and without heartbeats, unless --simple or --paranoid limits it to one kind.",
-      examples: ["shoal pirate queue --frontend tcp://127.0.0.1:5555 --backend tcp://127.0.0.1:5556"],
-    })
-      .addOption(repeatable("--frontend <EP>", "listen for clients (repeatable)"))
-      .addOption(repeatable("--backend <EP>", "listen for workers (repeatable)")),
+  const queues = addCommand(pirate, {
+    name: "queue",
+    summary: "distribute requests to the least recently used worker",
+    description:
+      "Receives requests at the frontend and sends each to the worker at the backend that has been idle the longest. " +
+      "Accepts workers with and without heartbeats, unless --simple or --paranoid limits it to one kind.",
+    examples: ["shoal pirate queue --frontend tcp://127.0.0.1:5555 --backend tcp://127.0.0.1:5556"],
+  })
+    .addOption(repeatable("--frontend <EP>", "listen for clients (repeatable)"))
+    .addOption(repeatable("--backend <EP>", "listen for workers (repeatable)"));
+  addSecurityOptions(addSharedOptions(queues, ["json"], { json: COUNTERS }), "bind");
+  addOperationOptions(addPairOptions(addTimed(queues))).action(queue);
+  const workers = addCommand(pirate, {
+    name: "worker",
+    summary: "answer requests of a queue",
+    description:
+      "Answers each request with an echo, or with the output of a program that gets the body on standard input. An exit " +
+      "status other than 0 is an error reply.",
+    examples: [
+      "shoal pirate worker --connect tcp://127.0.0.1:5556 --echo",
+      "shoal pirate worker --connect tcp://127.0.0.1:5556 --exec 'tr a-z A-Z' --concurrency 4",
+    ],
+  }).option("--concurrency <N>", "requests handled at once (default 1)", wholeNumber(1));
+  addClusterOptions(
+    addSecurityOptions(addSharedOptions(workers, ["connect", "json"], { json: COUNTERS }), "connect"),
   );
-  addOperationOptions(addPairOptions(queues)).action((settings: QueueSettings) => queue(settings));
-  const workers = addTimed(
-    addCommand(pirate, {
-      name: "worker",
-      summary: "answer requests of a queue",
-      description:
-        "Answers each request with an echo, or with the output of a program that gets the body on standard input. An exit " +
-        "status other than 0 is an error reply.",
-      examples: [
-        "shoal pirate worker --connect tcp://127.0.0.1:5556 --echo",
-        "shoal pirate worker --connect tcp://127.0.0.1:5556 --exec 'tr a-z A-Z' --concurrency 4",
-      ],
-    })
-      .addOption(repeatable("--connect <EP>", "a queue's backend, or cluster:NAME (repeatable)"))
-      .option("--concurrency <N>", "requests handled at once (default 1)", wholeNumber(1)),
-  );
-  addOperationOptions(addAnswerOptions(addClusterOptions(workers))).action((settings: WorkerSettings) =>
-    work(settings),
-  );
-  const calls = addShared(
-    addCommand(pirate, {
-      name: "call",
-      summary: "send requests, and print the replies",
-      description:
-        "Sends one request with a frame per BODY, or a request per line of standard input, and prints the replies. Retries " +
-        "at the next endpoint when no reply comes in time.",
-      examples: [
-        "shoal pirate call hello --connect tcp://127.0.0.1:5555",
-        "shoal pirate call --connect tcp://127.0.0.1:5555 --timeout 500 --retries 5 < questions.txt",
-      ],
-    })
-      .argument("[body...]", "the frames of one request (default: standard input)")
-      .addOption(repeatable("--connect <EP>", "a server, a queue's frontend, or cluster:NAME (repeatable)"))
-      .option("--timeout <MS>", "timeout of one attempt (default 2500)", wholeNumber(1))
-      .option("--retries <N>", "further attempts after the first (default 2)", wholeNumber(0)),
-  );
-  addClusterOptions(calls).action((body: string[], settings: CallSettings) => call(body, settings));
+  addOperationOptions(addAnswerOptions(addTimed(workers))).action(work);
+  const calls = addCommand(pirate, {
+    name: "call",
+    summary: "send requests, and print the replies",
+    description:
+      "Sends one request with a frame per BODY, or a request per message of standard input, and prints the replies. Retries " +
+      "at the next endpoint when no reply comes in time (--timeout of one attempt, default 2500).",
+    examples: [
+      "shoal pirate call hello --connect tcp://127.0.0.1:5555",
+      "shoal pirate call --connect tcp://127.0.0.1:5555 --timeout 500 --retries 5 < questions.txt",
+    ],
+  });
+  addCallOptions(calls)
+    .option("--retries <N>", "further attempts after the first (default 2)", wholeNumber(0))
+    .action(call);
 }
 
-function addShared(command: Command): Command {
-  return addSecurityOptions(
-    command.option(
-      "--json",
-      'messages as JSON lines: {"frames":["text",{"base64":"…"}]}; counters as an object',
-    ),
-  );
-}
+const COUNTERS = "print the counters as JSON at the end";
 
 function addTimed(command: Command): Command {
-  return addShared(command)
+  return command
     .option(
       "--heartbeat <MS>",
       "interval of heartbeats, the same on both sides (default 1000)",
       wholeNumber(1),
     )
-    .option("--simple", "Simple Pirate: without heartbeats")
+    .addOption(new Option("--simple", "Simple Pirate: without heartbeats").conflicts("paranoid"))
     .option("--paranoid", "Paranoid Pirate: with heartbeats (6/PPP)");
 }
 
-function dialectOf({ simple, paranoid }: Timed): { readonly dialect?: Dialect } {
-  if (simple === true && paranoid === true)
-    throw new UsageError("--simple and --paranoid exclude each other");
-  if (simple === true) return { dialect: "simple" };
-  return paranoid === true ? { dialect: "paranoid" } : {};
-}
-
-function timesOf({ heartbeat }: Timed): { readonly heartbeatInterval?: number } {
-  return heartbeat === undefined ? {} : { heartbeatInterval: heartbeat };
+function optionsOf({ heartbeat, simple, paranoid }: Timed): {
+  readonly heartbeatInterval?: number;
+  readonly dialect?: Dialect;
+} {
+  const dialect = simple === true ? "simple" : paranoid === true ? "paranoid" : undefined;
+  return defined({ heartbeatInterval: heartbeat, dialect });
 }
 
 async function queue(settings: QueueSettings): Promise<void> {
@@ -147,8 +131,7 @@ async function queue(settings: QueueSettings): Promise<void> {
     pair,
     create: () =>
       new PirateQueue({
-        ...timesOf(settings),
-        ...dialectOf(settings),
+        ...optionsOf(settings),
         socketOptions,
         ...defined({ gate: pair?.gate }),
       }),
@@ -174,22 +157,21 @@ async function queue(settings: QueueSettings): Promise<void> {
   });
 }
 
-async function work(settings: WorkerSettings): Promise<void> {
-  const connect = checkEndpoints(settings.connect, "--connect EP");
+async function work(given: Given<WorkerSettings>): Promise<void> {
+  const settings = checkSettings<WorkerSettings>(given, "--connect EP");
   const { concurrency = 1 } = settings;
   const answer = answerer(settings);
-  const socketOptions = await securityOptions(settings, { connect });
+  const socketOptions = await securityOptions(settings, settings);
   const log = new Log("pirate worker");
-  await withEndpoints("pirate worker", connect, settings, log, (endpoints) =>
+  await withEndpoints("pirate worker", settings.connect, settings, log, (connect) =>
     serve({
-      settings: defined({ metrics: settings.metrics }),
+      settings,
       log,
       create: () =>
-        new PirateWorker(endpoints, async (body, context) => answer(body, context), {
+        new PirateWorker(connect, async (body, context) => answer(body, context), {
           concurrency,
           exposeErrors: true, // The program is the operator's own, as are its errors.
-          ...timesOf(settings),
-          ...dialectOf(settings),
+          ...optionsOf(settings),
           socketOptions,
         }),
       report: (worker) =>
@@ -204,17 +186,17 @@ async function work(settings: WorkerSettings): Promise<void> {
   );
 }
 
-async function call(body: readonly string[], settings: CallSettings): Promise<void> {
-  const connect = checkEndpoints(settings.connect, "--connect EP");
-  const socketOptions = await securityOptions(settings, { connect });
+async function call(body: readonly string[], given: Given<CallSettings>): Promise<void> {
+  const settings = checkSettings<CallSettings>(given, "--connect EP");
   const { timeout, retries } = settings;
+  const socketOptions = await securityOptions(settings, settings);
   const log = new Log("pirate call");
-  await withEndpoints("pirate call", connect, settings, log, (endpoints) =>
+  await withEndpoints("pirate call", settings.connect, settings, log, (connect) =>
     runCalls({
       body,
       settings,
       open() {
-        const client = new PirateClient(endpoints, {
+        const client = new PirateClient(connect, {
           ...defined({ attemptTimeout: timeout, retries }),
           socketOptions,
         });

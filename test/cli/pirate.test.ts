@@ -76,7 +76,10 @@ describe("shoal pirate", () => {
     [["queue", "--frontend", ANY], "--backend"],
     [["queue", "--frontend", "tcp://nope", "--backend", ANY], "tcp://nope"],
     [["worker", "--connect", "tcp://127.0.0.1:9"], "--echo or --exec"],
-    [["worker", "--echo", "--connect", "tcp://127.0.0.1:9", "--simple", "--paranoid"], "exclude"],
+    [
+      ["worker", "--echo", "--connect", "tcp://127.0.0.1:9", "--simple", "--paranoid"],
+      "cannot be used with option",
+    ],
     [["call", "x"], "--connect"],
     [["call", "x", "--connect", "tcp://127.0.0.1:9", "--timeout", "soon"], "--timeout"],
   ])("%j is bad usage", async (args, what) => {
