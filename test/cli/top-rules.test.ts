@@ -7,10 +7,10 @@ import {
   duration,
   jsonLines,
   plainLines,
-  short,
   tableLines,
   type View,
 } from "../../src/cli/top/view.js";
+import { short } from "../../src/dashboard/page/format.js";
 import { Exposition } from "../../src/metrics/exposition.js";
 import { FAMILIES, KINDS } from "../../src/metrics/metrics-table.js";
 import { isRead, rate, rated, readingOf, type TimedReading } from "../../src/metrics/readings.js";
@@ -184,7 +184,7 @@ describe("rates", () => {
 
 describe("numbers", () => {
   it.each([
-    [undefined, "-"],
+    [undefined, "–"],
     [0, "0"],
     [0.01, "<0.1"],
     [0.5, "0.5"],

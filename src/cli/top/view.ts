@@ -1,6 +1,7 @@
 /** Addresses as a table, lines or JSON. Pure. */
 import { styleText } from "node:util";
 import type { SeenProcess } from "../../dashboard/build.js";
+import { short } from "../../dashboard/page/format.js";
 import { COUNTS, type CountName, type RatedSide, type RatedSource } from "../../metrics/readings.js";
 import { printable, table } from "../terminal.js";
 
@@ -130,29 +131,6 @@ function rounded(_: string, value: unknown): unknown {
 function jsonOf({ address, up, latency, since = 0, reason, reading }: AddressView): object {
   if (reading === undefined) return { address, up, since: new Date(since).toISOString(), reason };
   return { address, up, latency, ...reading };
-}
-
-const UNITS = ["", "k", "M", "G", "T", "P", "E"] as const;
-
-/** At most six characters: `0`, `0.5`, `12`, `1.23k`, `12.3M`; `-` for `undefined`. */
-export function short(value: number | undefined): string {
-  if (value === undefined) return "-";
-  if (value < 0) return `-${short(-value)}`;
-  if (value === 0) return "0";
-  if (value < 0.05) return "<0.1";
-  if (value < 9.95) return trimmed(value.toFixed(1));
-  if (value < 999.5) return value.toFixed(0);
-  let unit = 0;
-  let rest = value;
-  while (rest >= 999.5 && unit < UNITS.length - 1) {
-    rest /= 1_000;
-    unit += 1;
-  }
-  return `${rest < 9.995 ? rest.toFixed(2) : rest < 99.95 ? rest.toFixed(1) : rest.toFixed(0)}${UNITS[unit]}`;
-}
-
-function trimmed(text: string): string {
-  return text.endsWith(".0") ? text.slice(0, -2) : text;
 }
 
 /** `0.4 ms`, `12 ms`, `1.5 s`. */
