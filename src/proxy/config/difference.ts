@@ -15,7 +15,7 @@
  *   3  restarts
  *   4  other removals
  *
- * Each change has an {@link inverse}, so a failed reload restores the previous state.
+ * A reload that fails half-way applies the difference back to the previous configuration.
  */
 
 import { overlaps } from "../own-endpoints.js";
@@ -51,19 +51,15 @@ export type Change =
       readonly proxy: string;
       readonly socket: SocketName;
       readonly policy: SocketConfiguration["policy"];
-      readonly before: SocketConfiguration["policy"];
     }
   | {
       readonly do: "tls";
       readonly proxy: string;
       readonly socket: SocketName;
       readonly tls: TlsConfiguration;
-      readonly before: TlsConfiguration;
     };
 
 type EndpointChange = Extract<Change, { readonly endpoint: string }>;
-
-const INVERSE = { bind: "unbind", unbind: "bind", connect: "disconnect", disconnect: "connect" } as const;
 
 export function difference(running: Proxies, wanted: Proxies): readonly Change[] {
   const changes: Change[] = [];
@@ -76,21 +72,6 @@ export function difference(running: Proxies, wanted: Proxies): readonly Change[]
     if (!Object.hasOwn(running, proxy)) changes.push({ do: "start", proxy, configuration });
   }
   return inOrder(changes);
-}
-
-export function inverse(change: Change): Change {
-  switch (change.do) {
-    case "start":
-      return { ...change, do: "stop" };
-    case "stop":
-      return { ...change, do: "start" };
-    case "policy":
-      return { ...change, policy: change.before, before: change.policy };
-    case "tls":
-      return { ...change, tls: change.before, before: change.tls };
-    default:
-      return { ...change, do: INVERSE[change.do] };
-  }
 }
 
 export function changed(running: Proxies, change: Change): Proxies {
@@ -140,13 +121,12 @@ function within(proxy: string, before: ProxyConfiguration, after: ProxyConfigura
     };
     // Certificates precede the binds that need them.
     if (old.tls !== undefined && now.tls !== undefined && !same(old.tls, now.tls))
-      changes.push({ do: "tls", proxy, socket, tls: now.tls, before: old.tls });
+      changes.push({ do: "tls", proxy, socket, tls: now.tls });
     each("unbind", without(old.bind, now.bind));
     each("disconnect", without(old.connect, now.connect));
     each("bind", without(now.bind, old.bind));
     each("connect", without(now.connect, old.connect));
-    if (!same(old.policy, now.policy))
-      changes.push({ do: "policy", proxy, socket, policy: now.policy, before: old.policy });
+    if (!same(old.policy, now.policy)) changes.push({ do: "policy", proxy, socket, policy: now.policy });
   }
   return changes;
 }

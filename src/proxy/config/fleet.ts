@@ -3,7 +3,7 @@ import { ClosedError } from "../../core/errors.js";
 import type { ProxySide } from "../pairs.js";
 import type { SocketProxy } from "../socket-proxy.js";
 import type { ProxyDrainResult } from "../stats.js";
-import { type Change, changed, difference, inverse } from "./difference.js";
+import { type Change, changed, difference } from "./difference.js";
 import { type Configuration, type Proxies, type ProxyConfiguration, tlsOptions } from "./model.js";
 
 export interface FleetMember {
@@ -66,7 +66,7 @@ export class Fleet {
   }
 
   async #apply({ drain, proxies }: Configuration): Promise<readonly Change[]> {
-    const before = this.#drain;
+    const before = { drain: this.#drain, proxies: this.#running };
     this.#drain = drain;
     const made: Change[] = [];
     for (const change of difference(this.#running, proxies)) {
@@ -76,8 +76,8 @@ export class Fleet {
         made.push(change);
       } catch (error) {
         if (this.#closing !== undefined) return made;
-        this.#drain = before;
-        const failed = await this.#turnBack(made);
+        this.#drain = before.drain;
+        const failed = await this.#turnBack(before.proxies);
         const also = failed.map(({ message }) => `; and ${message}, which ran before`).join("");
         const failure = new ChangeError(change, error);
         failure.message += also;
@@ -116,10 +116,9 @@ export class Fleet {
   }
 
   /** @returns changes that could not be rolled back */
-  async #turnBack(made: readonly Change[]): Promise<readonly ChangeError[]> {
+  async #turnBack(before: Proxies): Promise<readonly ChangeError[]> {
     const failed: ChangeError[] = [];
-    for (const change of made.toReversed()) {
-      const back = inverse(change);
+    for (const back of difference(this.#running, before)) {
       try {
         await this.#make(back);
       } catch (error) {
