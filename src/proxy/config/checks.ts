@@ -1,16 +1,12 @@
 /**
- * Checks that a schema cannot express: endpoints, unfit types, endpoints bound twice, loops through several proxies.
- * Pure.
- *
- * Forwarders and streamers record no route, so two that lead into each other pass a message forever. Replies and
- * two-way messages flow back without a loop.
+ * Checks that a schema cannot express: endpoints, socket types that do not fit each other, and endpoints bound twice.
+ * Faults within one socket: socket-checks.ts. Pure.
  */
-
 import { type Finding, type Path, pathText } from "../../config/problem.js";
 import { checkEndpoint } from "../../core/schemes/schemes.js";
 import { collides, leadsTo } from "../own-endpoints.js";
-import { directionsOf, LEGAL_PAIRS, type ProxySide, type ProxySocketType } from "../pairs.js";
-import { type Proxies, type ProxyConfiguration, type SocketConfiguration, socketsOf } from "./model.js";
+import { directionsOf, LEGAL_PAIRS, type ProxySocketType } from "../pairs.js";
+import { type Proxies, type ProxyConfiguration, socketsOf } from "./model.js";
 import { KINDS } from "./schema.js";
 import { checkSocket, type EngineAbilities } from "./socket-checks.js";
 
@@ -47,12 +43,7 @@ export function check(proxies: Proxies, engine: EngineAbilities, places: Places)
       }
     }
   }
-  return [
-    ...findings,
-    ...boundTwice(bound),
-    ...ownEndpoints(bound, connected),
-    ...loopsOf(proxies, places.endpoint),
-  ];
+  return [...findings, ...boundTwice(bound), ...ownEndpoints(bound, connected)];
 }
 
 function endpointFault(
@@ -110,90 +101,4 @@ function ownEndpoints(bound: readonly Place[], connected: readonly Place[]): rea
     findings.push({ path, message });
   }
   return findings;
-}
-
-interface Hop {
-  readonly proxy: string;
-  readonly from: ProxySide;
-  readonly to: ProxySide;
-  readonly source: SocketConfiguration;
-  readonly target: SocketConfiguration;
-}
-
-function loopsOf(proxies: Proxies, placeOf: (socket: Path, at: number) => Path): readonly Finding[] {
-  const hops = Object.entries(proxies).flatMap(([proxy, configuration]) => hopsOf(proxy, configuration));
-  const after = new Map(hops.map((hop) => [hop, hops.filter((other) => meets(hop.target, other.source))]));
-  const findings: Finding[] = [];
-  const reported = new Set<string>();
-  for (const hop of hops) {
-    const loop = loopFrom(hop, after);
-    if (loop === undefined) continue;
-    const names = loop.map(({ proxy }) => proxy);
-    const key = [...names].sort().join("\0");
-    if (reported.has(key)) continue;
-    reported.add(key);
-    const message = `leads back to itself (${[...names, hop.proxy].join(" -> ")}): messages would circulate forever`;
-    findings.push({ path: placeOf(...connectionOf(loop)), message });
-  }
-  return findings;
-}
-
-function hopsOf(proxy: string, configuration: ProxyConfiguration): readonly Hop[] {
-  const { kind, frontend, backend } = configuration;
-  const [one, other] = KINDS[kind] ?? [frontend.options.type, backend.options.type];
-  try {
-    return directionsOf(one as ProxySocketType, other as ProxySocketType)
-      .filter(({ carries }) => carries === "messages")
-      .map(({ from, to }) => ({
-        proxy,
-        from,
-        to,
-        source: configuration[from],
-        target: configuration[to],
-      }));
-  } catch {
-    return []; // Reported elsewhere.
-  }
-}
-
-function meets(target: SocketConfiguration, source: SocketConfiguration): boolean {
-  return leading(target, source) >= 0 || leading(source, target) >= 0;
-}
-
-/** Index of the connect of `one` to `other`; -1: none. */
-function leading(one: SocketConfiguration, other: SocketConfiguration): number {
-  return one.connect.findIndex((connect) => other.bind.some((bound) => leadsTo(connect, bound)));
-}
-
-/** A connect that closes the loop: the first proxy's, else the next's. */
-function connectionOf(loop: readonly Hop[]): [connects: Path, at: number] {
-  const [first, second, last] = [loop[0], loop[1], loop[loop.length - 1]] as [Hop, Hop, Hop];
-  const connects = [
-    [first.proxy, first.to, leading(first.target, second.source)],
-    [first.proxy, first.from, leading(first.source, last.target)],
-    [second.proxy, second.from, leading(second.source, first.target)],
-  ] as const;
-  const [proxy, side, at] = connects.find(([, , index]) => index >= 0) as (typeof connects)[number];
-  return [["proxies", proxy, side, "connect"], at];
-}
-
-/** The shortest path through other proxies back to a hop. */
-function loopFrom(start: Hop, after: ReadonlyMap<Hop, readonly Hop[]>): readonly Hop[] | undefined {
-  const seen = new Set<Hop>([start]);
-  let paths: (readonly Hop[])[] = [[start]];
-  while (paths.length > 0) {
-    const longer: (readonly Hop[])[] = [];
-    for (const path of paths) {
-      const last = path[path.length - 1] as Hop;
-      for (const next of after.get(last) ?? []) {
-        if (next === start && path.length > 1) return path;
-        // The same side would be the connection's other direction, not a loop.
-        if (seen.has(next) || next.proxy === last.proxy) continue;
-        seen.add(next);
-        longer.push([...path, next]);
-      }
-    }
-    paths = longer;
-  }
-  return undefined;
 }

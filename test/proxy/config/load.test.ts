@@ -436,21 +436,6 @@ describe("a bad configuration", () => {
       withFrontend("").replace("{ bind: tcp://*:5556 }", "{ connect: tcp://localhost:5555 }"),
       "7:25: proxies.work.backend.connect: there the proxy itself listens (proxies.work.frontend.bind): messages would circulate forever",
     ],
-    [
-      "two forwarders that lead into each other",
-      `
-proxies:
-  east:
-    kind: forwarder
-    frontend: { bind: tcp://*:1001 }
-    backend: { connect: tcp://localhost:1002 }
-  west:
-    kind: forwarder
-    frontend: { bind: tcp://*:1002 }
-    backend: { bind: tcp://*:1003, connect: tcp://127.0.0.1:1001 }
-`,
-      "6:25: proxies.east.backend.connect: leads back to itself (east -> west -> east): messages would circulate forever",
-    ],
   ];
 
   it.each(table)("%s", async (_, text, ...expected) => {
@@ -506,17 +491,6 @@ drain: {}
     expect(keysGone).toContain(
       "6:23: proxies.work.frontend.policy.keys: cannot read the folder ./nowhere: it does not exist",
     );
-  });
-
-  it("a chain of proxies is no round, and a queue's way back is none", async () => {
-    const text = `
-proxies:
-  one: { kind: forwarder, frontend: { bind: ipc://1 }, backend: { bind: ipc://2 } }
-  two: { kind: forwarder, frontend: { connect: ipc://2 }, backend: { bind: ipc://3 } }
-  three: { kind: socket, frontend: { type: dealer, bind: ipc://4 }, backend: { type: dealer, connect: ipc://5 } }
-  four: { kind: socket, frontend: { type: dealer, bind: ipc://5 }, backend: { type: dealer, bind: ipc://6 } }
-`;
-    expect(await faults(text)).toEqual([]);
   });
 
   it("never repeats what a variable held", async () => {
