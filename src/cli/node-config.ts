@@ -20,6 +20,7 @@ import {
 } from "../cluster/index.js";
 import { type Environment, type Expanded, expand } from "../config/environment.js";
 import { ConfigurationError, hider, otherThan } from "../config/file.js";
+import { NamedFiles } from "../config/named-files.js";
 import type { Finding, Path } from "../config/problem.js";
 import type { Schema, SchemaChecker } from "../config/validate.js";
 import { parseListenAddress } from "../core/http-server.js";
@@ -31,7 +32,7 @@ import { type ClientsValues, clientsOf } from "./node-clients.js";
 import { LIVE_KEYS, nodeFlags, nodeSchema, valuesOfFlags } from "./node-schema.js";
 import { type ControlSettings, controlSecurity } from "./node-service.js";
 import { type SessionsSettings, type SessionsValues, sessionsOf } from "./node-sessions.js";
-import { PemFiles, type TlsValues, tlsFrom } from "./node-tls.js";
+import { type TlsValues, tlsFrom } from "./node-tls.js";
 import { keysFrom } from "./security.js";
 import { defined } from "./values.js";
 
@@ -166,9 +167,9 @@ async function checked(
   const discovery = discoveryOf(usable, source, findings);
   const control = await controlOf(usable, folder, findings);
   const metrics = metricsOf(usable, findings);
-  const pem = new PemFiles(folder);
+  const pem = new NamedFiles(folder, findings);
   const curve = await curveOf(usable.curve, folder, findings);
-  const tls = usable.tls && (await tlsFrom(usable.tls as TlsValues, pem, ["tls"], findings));
+  const tls = usable.tls && (await tlsFrom(usable.tls as TlsValues, pem, ["tls"]));
   const listen = await listenersOf(usable.listen, pem, folder, findings);
   const plain = Object.fromEntries(Object.entries(usable).filter(([key]) => !OTHER_KEYS.includes(key)));
   const options = {
@@ -186,7 +187,7 @@ async function checked(
   // Each value is valid: the last check is for combinations.
   const refusal = findings.length === 0 ? refusalOf(() => new ClusterNode(options)) : undefined;
   if (refusal !== undefined) findings.push({ path: pathOf(refusal, given), message: refusal });
-  const files = pem.names;
+  const files = pem.read;
   if (findings.length > 0) return { findings, files };
   const values = { ...usable, ...secrets, ...defined({ tls, listen, [CLIENTS_TLS]: clients?.tls }) };
   const { fixed } = discovery;
@@ -315,7 +316,7 @@ interface ListenerValues {
 
 async function listenersOf(
   given: unknown,
-  files: PemFiles,
+  files: NamedFiles,
   folder: string,
   findings: Finding[],
 ): Promise<ClusterNodeOptions["listen"]> {
@@ -330,7 +331,7 @@ async function listenersOf(
     const own =
       tls === undefined || tls === false
         ? tls
-        : await tlsFrom<ClusterListenerTls>(tls, files, [...path, "tls"], findings);
+        : await tlsFrom<ClusterListenerTls>(tls, files, [...path, "tls"]);
     listeners.push({ ...where, ...defined({ keys, tls: own }) });
   }
   return listeners;
@@ -338,13 +339,13 @@ async function listenersOf(
 
 async function discoveryServerOf(
   given: unknown,
-  files: PemFiles,
+  files: NamedFiles,
   folder: string,
   findings: Finding[],
 ): Promise<DiscoveryServerOptions | undefined> {
   if (given === undefined) return undefined;
   const { tls: named, ...values } = given as ClientsValues & { readonly tls?: TlsValues };
-  const tls = named && (await tlsFrom<ClusterListenerTls>(named, files, ["clients", "tls"], findings));
+  const tls = named && (await tlsFrom<ClusterListenerTls>(named, files, ["clients", "tls"]));
   if (named !== undefined && tls === undefined) return undefined;
   return resultOf(["clients"], findings, async () => {
     const options = await clientsOf(values, folder, tls);

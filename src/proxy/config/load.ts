@@ -7,20 +7,13 @@ import { stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { createSecureContext } from "node:tls";
 import { type Environment, expand, placeKey } from "../../config/environment.js";
-import {
-  ConfigurationError,
-  childOf,
-  hider,
-  otherThan,
-  readNamed,
-  reasonOf,
-  textOf,
-} from "../../config/file.js";
+import { ConfigurationError, childOf, hider, otherThan, reasonOf, textOf } from "../../config/file.js";
+import { NamedFiles } from "../../config/named-files.js";
 import type { Finding, Path } from "../../config/problem.js";
 import { Source } from "../../config/source.js";
 import { ShoalError } from "../../core/errors.js";
 import { context } from "../../sockets/context.js";
-import { type Certificate, readCertificate } from "../../sockets/security/certificate.js";
+import { readCertificate } from "../../sockets/security/certificate.js";
 import { SocketProxy } from "../socket-proxy.js";
 import { check } from "./checks.js";
 import {
@@ -65,7 +58,7 @@ export async function configurationOf(
   const usable = withoutFaults(expanded.value, findings);
   for (const [name, given] of Object.entries(proxiesIn(usable))) proxies[name] = shapeOf(given);
 
-  const files = new NamedFiles(file);
+  const files = new NamedFiles(dirname(resolve(file)), findings);
   const faulty = new Set(findings.map(({ path }) => placeKey(path.slice(0, SOCKET_DEPTH))));
   findings.push(
     ...check(proxies, engine, {
@@ -74,7 +67,6 @@ export async function configurationOf(
     }),
   );
   for (const [name, proxy] of Object.entries(proxies)) proxies[name] = await withFiles(name, proxy, files);
-  findings.push(...files.findings);
   for (const [name, proxy] of Object.entries(proxies))
     if (!findings.some(({ path }) => isWithin(path, name))) findings.push(...madeOf(name, proxy));
 
@@ -144,14 +136,14 @@ async function withFiles(
     const path = ["proxies", name, socketName];
     let { options, policy, tls } = socket;
     if (typeof options.curveCertificate === "string") {
-      const keys = await files.keys([...path, "curveCertificate"], options.curveCertificate);
+      const keys = await keysOf(files, [...path, "curveCertificate"], options.curveCertificate);
       if (keys !== undefined) options = withCertificate(options, keys);
     }
     if (typeof policy?.keys === "string") {
-      const keys = await files.folder([...path, "policy", "keys"], policy.keys);
+      const keys = await folderOf(files, [...path, "policy", "keys"], policy.keys);
       policy = { ...policy, keys };
     }
-    if (tls !== undefined) tls = await files.certificates([...path, "tls"], tls);
+    if (tls !== undefined) tls = await tlsOf(files, [...path, "tls"], tls);
     sockets[socketName] = {
       ...socket,
       options,
@@ -173,96 +165,53 @@ function madeOf(name: string, proxy: ProxyConfiguration): readonly Finding[] {
   }
 }
 
-/** Certificates and key folders named in a configuration. Each is read once. */
-class NamedFiles {
-  readonly findings: Finding[] = [];
-  readonly read: string[] = [];
-  readonly #folder: string;
-  readonly #certificates = new Map<string, Promise<Certificate>>();
-
-  /** @param file the configuration, to whose folder others are relative */
-  constructor(file: string) {
-    this.#folder = dirname(resolve(file));
+/** Keys of a secret certificate; `undefined` when it cannot be read. */
+async function keysOf(
+  files: NamedFiles,
+  path: Path,
+  name: string,
+): Promise<{ publicKey: string; secretKey: string } | undefined> {
+  const file = files.resolve(name);
+  try {
+    const { publicKey, secretKey } = await readCertificate(file);
+    if (secretKey !== undefined) return { publicKey, secretKey };
+    files.found(path, `the certificate ${file} has no secret key; expected the secret file of the pair`);
+  } catch (error) {
+    files.found(path, `cannot read the certificate ${file}: ${reasonOf(error)}`);
   }
+  return undefined;
+}
 
-  /** `undefined` for an unreadable secret certificate. */
-  async keys(path: Path, name: string): Promise<{ publicKey: string; secretKey: string } | undefined> {
-    const file = this.whole(name);
-    let reading = this.#certificates.get(file);
-    if (reading === undefined) {
-      reading = readCertificate(file);
-      this.#certificates.set(file, reading);
-    }
+/** Contents of a socket's certificate files; nothing after a finding. */
+async function tlsOf(files: NamedFiles, path: Path, tls: TlsConfiguration): Promise<TlsConfiguration> {
+  const found = files.findings.length;
+  const own = await files.pems(path, tls, ["cert", "key", "ca"]);
+  const certificates: { cert: string; key: string }[] = [];
+  for (const [at, pair] of (tls.certificates ?? []).entries())
+    certificates.push(
+      (await files.pems([...path, "certificates", at], pair, [
+        "cert",
+        "key",
+      ])) as (typeof certificates)[number],
+    );
+  if (files.findings.length > found) return {};
+  for (const [at, pair] of [own, ...certificates].entries()) {
     try {
-      const { publicKey, secretKey } = await reading;
-      if (secretKey !== undefined) return { publicKey, secretKey };
-      this.#found(path, `the certificate ${file} has no secret key; expected the secret file of the pair`);
+      createSecureContext(pair);
     } catch (error) {
-      this.#found(path, `cannot read the certificate ${file}: ${reasonOf(error)}`);
+      const place = at === 0 ? path : [...path, "certificates", at - 1];
+      files.found(place, `these files cannot be used: ${reasonOf(error)}`);
     }
-    return undefined;
   }
+  return { ...own, ...(certificates.length === 0 ? {} : { certificates }) };
+}
 
-  async certificates(path: Path, tls: TlsConfiguration): Promise<TlsConfiguration> {
-    const found = this.findings.length;
-    const read = await this.#pems(path, tls, ["cert", "key", "ca"]);
-    const certificates: { cert: string; key: string }[] = [];
-    for (const [at, pair] of (tls.certificates ?? []).entries()) {
-      const { cert, key } = await this.#pems([...path, "certificates", at], pair, ["cert", "key"]);
-      if (cert !== undefined && key !== undefined) certificates.push({ cert, key });
-    }
-    if (this.findings.length > found) return {};
-    const all = [
-      { path, pair: read },
-      ...certificates.map((pair, at) => ({ path: [...path, "certificates", at], pair })),
-    ];
-    for (const { path, pair } of all) {
-      try {
-        createSecureContext(pair);
-      } catch (error) {
-        this.#found(path, `these files cannot be used: ${reasonOf(error)}`);
-      }
-    }
-    return { ...read, ...(certificates.length === 0 ? {} : { certificates }) };
+async function folderOf(files: NamedFiles, path: Path, name: string): Promise<string> {
+  const folder = files.resolve(name);
+  try {
+    if (!(await stat(folder)).isDirectory()) files.found(path, `${folder} is not a folder`);
+  } catch (error) {
+    files.found(path, `cannot read the folder ${folder}: ${reasonOf(error)}`);
   }
-
-  async #pems<N extends "cert" | "key" | "ca">(
-    path: Path,
-    names: { readonly [K in N]?: string },
-    which: readonly N[],
-  ): Promise<{ [K in N]?: string }> {
-    const read: { [K in N]?: string } = {};
-    for (const name of which) {
-      const given = names[name];
-      if (given === undefined) continue;
-      const file = this.whole(given);
-      if (!this.read.includes(file)) this.read.push(file);
-      try {
-        const text = await readNamed(file);
-        if (text.includes("-----BEGIN ")) read[name] = text;
-        else this.#found([...path, name], `${file} is not in PEM`);
-      } catch (error) {
-        this.#found([...path, name], `cannot read ${file}: ${reasonOf(error)}`);
-      }
-    }
-    return read;
-  }
-
-  async folder(path: Path, name: string): Promise<string> {
-    const folder = this.whole(name);
-    try {
-      if (!(await stat(folder)).isDirectory()) this.#found(path, `${folder} is not a folder`);
-    } catch (error) {
-      this.#found(path, `cannot read the folder ${folder}: ${reasonOf(error)}`);
-    }
-    return folder;
-  }
-
-  whole(name: string): string {
-    return resolve(this.#folder, name);
-  }
-
-  #found(path: Path, message: string): void {
-    this.findings.push({ path, message });
-  }
+  return folder;
 }

@@ -1,0 +1,48 @@
+/** Files that a configuration names. An unreadable one is a finding. Their names are kept, to watch the files. */
+import { resolve } from "node:path";
+import { readNamed, reasonOf } from "./file.js";
+import type { Finding, Path } from "./problem.js";
+
+export class NamedFiles {
+  readonly findings: Finding[];
+  /** Paths of PEM files, unreadable ones included. */
+  readonly read: string[] = [];
+  readonly #folder: string;
+
+  /** @param folder of relative names @param findings gets those of the files */
+  constructor(folder: string, findings: Finding[] = []) {
+    this.#folder = folder;
+    this.findings = findings;
+  }
+
+  resolve(name: string): string {
+    return resolve(this.#folder, name);
+  }
+
+  found(path: Path, message: string): void {
+    this.findings.push({ path, message });
+  }
+
+  /** Texts of PEM files, without unreadable ones. @param names of files by key */
+  async pems<N extends "cert" | "key" | "ca">(
+    path: Path,
+    names: { readonly [K in N]?: string },
+    keys: readonly N[],
+  ): Promise<{ [K in N]?: string }> {
+    const texts: { [K in N]?: string } = {};
+    for (const key of keys) {
+      const name = names[key];
+      if (name === undefined) continue;
+      const file = this.resolve(name);
+      if (!this.read.includes(file)) this.read.push(file);
+      try {
+        const text = await readNamed(file);
+        if (text.includes("-----BEGIN ")) texts[key] = text;
+        else this.found([...path, key], `${file} is not in PEM`);
+      } catch (error) {
+        this.found([...path, key], `cannot read ${file}: ${reasonOf(error)}`);
+      }
+    }
+    return texts;
+  }
+}
