@@ -163,49 +163,47 @@ async function checked(
   // Values of a wrong type are reported already.
   const faulty = new Set(findings.map(({ path }) => path[0]));
   const usable = Object.fromEntries(Object.entries(given).filter(([key]) => !faulty.has(key)));
-  const secrets = await secretsOf(usable, folder, findings);
-  const discovery = discoveryOf(usable, source, findings);
-  const control = await controlOf(usable, folder, findings);
-  const metrics = metricsOf(usable, findings);
-  const pem = new NamedFiles(folder, findings);
-  const curve = await curveOf(usable.curve, folder, findings);
-  const tls = usable.tls && (await tlsFrom(usable.tls as TlsValues, pem, ["tls"]));
-  const listen = await listenersOf(usable.listen, pem, folder, findings);
+  const files = new NamedFiles(folder, findings);
+  const secrets = await secretsOf(usable, files);
+  const discovery = discoveryOf(usable, source, files);
+  const control = await controlOf(usable, files);
+  const metrics = await metricsOf(usable, files);
+  const curve = await curveOf(usable.curve, files);
+  const tls = usable.tls && (await tlsFrom(usable.tls as TlsValues, files, ["tls"]));
+  const listen = await listenersOf(usable.listen, files);
   const plain = Object.fromEntries(Object.entries(usable).filter(([key]) => !OTHER_KEYS.includes(key)));
   const options = {
     ...plain,
     ...secrets,
     ...defined({ discovery: discovery.sources, curve, tls, listen }),
   } as ClusterNodeOptions;
-  const clients = await discoveryServerOf(usable.clients, pem, folder, findings);
+  const clients = await discoveryServerOf(usable.clients, files);
   const sessionsGiven = usable.sessions as SessionsValues | undefined;
   const sessions =
-    sessionsGiven && (await resultOf(["sessions"], findings, () => sessionsOf(sessionsGiven, folder)));
+    sessionsGiven && (await files.attempt(["sessions"], () => sessionsOf(sessionsGiven, folder)));
   if (usable.scope === "host" && usable.zre === true)
-    findings.push({ path: ["zre"], message: "ZRE goes to the link: expected the scope link, or none" });
+    files.found(["zre"], "ZRE goes to the link: expected the scope link, or none");
   findings.push(...optionFindings(plain));
   // Each value is valid: the last check is for combinations.
   const refusal = findings.length === 0 ? refusalOf(() => new ClusterNode(options)) : undefined;
-  if (refusal !== undefined) findings.push({ path: pathOf(refusal, given), message: refusal });
-  const files = pem.read;
-  if (findings.length > 0) return { findings, files };
+  if (refusal !== undefined) files.found(pathOf(refusal, given), refusal);
+  if (findings.length > 0) return { findings, files: files.read };
   const values = { ...usable, ...secrets, ...defined({ tls, listen, [CLIENTS_TLS]: clients?.tls }) };
   const { fixed } = discovery;
   return {
-    configuration: { values, options, control, metrics, clients, sessions, fixed, files },
+    configuration: { values, options, control, metrics, clients, sessions, fixed, files: files.read },
     findings,
-    files,
+    files: files.read,
   };
 }
 
 async function controlOf(
   given: Readonly<Record<string, unknown>>,
-  folder: string,
-  findings: Finding[],
+  files: NamedFiles,
 ): Promise<ControlSettings> {
   const { control = true, controlPlain, controlCurveCertificate, controlKeys } = given;
   const fileOf = (name: unknown): string | undefined =>
-    typeof name === "string" ? resolve(folder, name) : undefined;
+    typeof name === "string" ? files.resolve(name) : undefined;
   const endpoints = typeof control === "boolean" ? [] : [control as string | string[]].flat();
   const settings: ControlSettings = defined({
     control: control === true ? undefined : control === false ? false : endpoints,
@@ -219,7 +217,7 @@ async function controlOf(
       ? []
       : [{ path: Array.isArray(control) ? ["control", at] : ["control"], message }];
   });
-  findings.push(...faults);
+  files.findings.push(...faults);
   if (faults.length > 0 || control === false) return settings;
   try {
     await controlSecurity(endpoints, settings);
@@ -229,7 +227,7 @@ async function controlOf(
       keysInPlaceOfFlags(message).startsWith(name),
     );
     const read = error instanceof Failure ? "controlCurveCertificate" : "control";
-    findings.push({ path: [key ?? read], message });
+    files.found([key ?? read], message);
   }
   return settings;
 }
@@ -241,10 +239,12 @@ function keysInPlaceOfFlags(message: string): string {
   );
 }
 
-function metricsOf({ metrics }: Readonly<Record<string, unknown>>, findings: Finding[]): string | undefined {
+async function metricsOf(
+  { metrics }: Readonly<Record<string, unknown>>,
+  files: NamedFiles,
+): Promise<string | undefined> {
   if (typeof metrics !== "string") return undefined;
-  const message = refusalOf(() => parseListenAddress("Metrics", metrics));
-  if (message !== undefined) findings.push({ path: ["metrics"], message });
+  await files.attempt(["metrics"], () => parseListenAddress("Metrics", metrics));
   return metrics;
 }
 
@@ -253,16 +253,12 @@ interface Secrets {
   readonly password?: readonly string[];
 }
 
-async function secretsOf(
-  given: Readonly<Record<string, unknown>>,
-  folder: string,
-  findings: Finding[],
-): Promise<Secrets> {
+async function secretsOf(given: Readonly<Record<string, unknown>>, files: NamedFiles): Promise<Secrets> {
   const named = ["key", "keyFile", "password", "passwordFile"].filter((key) => given[key] !== undefined);
   const [first, second] = named;
   if (first === undefined) return {};
   if (second !== undefined) {
-    findings.push({ path: [second], atKey: true, message: `expected ${first} or ${second}, not both` });
+    files.findings.push({ path: [second], atKey: true, message: `expected ${first} or ${second}, not both` });
     return {};
   }
   const list = [given[first] as string | string[]].flat();
@@ -272,37 +268,19 @@ async function secretsOf(
   const read = what === "key" ? readKeyFile : readPasswordFile;
   for (const [at, name] of list.entries()) {
     const path: Path = Array.isArray(given[first]) ? [first, at] : [first];
-    const secret = await resultOf(path, findings, () => read(resolve(folder, name)));
+    const secret = await files.attempt(path, () => read(files.resolve(name)));
     if (secret !== undefined) found.push(secret);
   }
   return { [what]: found };
 }
 
 /** The node's keys and the allowed keys; a text is a folder. */
-async function curveOf(
-  given: unknown,
-  folder: string,
-  findings: Finding[],
-): Promise<ClusterNodeOptions["curve"]> {
+async function curveOf(given: unknown, files: NamedFiles): Promise<ClusterNodeOptions["curve"]> {
   if (given === undefined) return undefined;
   const { certificate, allow } = given as { readonly certificate: string; readonly allow: string | string[] };
   const path = ["curve", "certificate"];
-  const pair = await resultOf(path, findings, () => keysFrom(resolve(folder, certificate)));
-  return pair && { ...pair, allow: typeof allow === "string" ? resolve(folder, allow) : allow };
-}
-
-/** Runs an action; an error becomes a finding. @param path in the configuration */
-async function resultOf<T>(
-  path: Path,
-  findings: Finding[],
-  action: () => Promise<T>,
-): Promise<T | undefined> {
-  try {
-    return await action();
-  } catch (error) {
-    findings.push({ path, message: (error as Error).message });
-    return undefined;
-  }
+  const pair = await files.attempt(path, () => keysFrom(files.resolve(certificate)));
+  return pair && { ...pair, allow: typeof allow === "string" ? files.resolve(allow) : allow };
 }
 
 /** A listener in the file. */
@@ -314,12 +292,7 @@ interface ListenerValues {
   readonly tls?: false | TlsValues;
 }
 
-async function listenersOf(
-  given: unknown,
-  files: NamedFiles,
-  folder: string,
-  findings: Finding[],
-): Promise<ClusterNodeOptions["listen"]> {
+async function listenersOf(given: unknown, files: NamedFiles): Promise<ClusterNodeOptions["listen"]> {
   if (given === undefined) return undefined;
   const listeners: NonNullable<ClusterNodeOptions["listen"]>[number][] = [];
   for (const [at, { certificate, tls, ...where }] of (given as readonly ListenerValues[]).entries()) {
@@ -327,7 +300,7 @@ async function listenersOf(
     const keys =
       certificate === undefined
         ? undefined
-        : await resultOf([...path, "certificate"], findings, () => keysFrom(resolve(folder, certificate)));
+        : await files.attempt([...path, "certificate"], () => keysFrom(files.resolve(certificate)));
     const own =
       tls === undefined || tls === false
         ? tls
@@ -340,15 +313,13 @@ async function listenersOf(
 async function discoveryServerOf(
   given: unknown,
   files: NamedFiles,
-  folder: string,
-  findings: Finding[],
 ): Promise<DiscoveryServerOptions | undefined> {
   if (given === undefined) return undefined;
   const { tls: named, ...values } = given as ClientsValues & { readonly tls?: TlsValues };
   const tls = named && (await tlsFrom<ClusterListenerTls>(named, files, ["clients", "tls"]));
   if (named !== undefined && tls === undefined) return undefined;
-  return resultOf(["clients"], findings, async () => {
-    const options = await clientsOf(values, folder, tls);
+  return files.attempt(["clients"], async () => {
+    const options = await clientsOf(values, files.resolve("."), tls);
     new DiscoveryServer(new ClusterNode({ name: "check" }), options); // Opens nothing.
     return options;
   });
@@ -357,7 +328,7 @@ async function discoveryServerOf(
 function discoveryOf(
   { discovery }: Readonly<Record<string, unknown>>,
   source: ManualSource,
-  findings: Finding[],
+  files: NamedFiles,
 ): { readonly sources: ClusterNodeOptions["discovery"]; readonly fixed: readonly string[] } {
   if (discovery === undefined) return { sources: undefined, fixed: [] };
   const fixed: string[] = [];
@@ -368,7 +339,7 @@ function discoveryOf(
       if (STATIC.test(text)) fixed.push(...text.replace(STATIC, "").split(","));
       else sources.push(parsed);
     } catch (error) {
-      findings.push({ path: ["discovery", at], message: (error as Error).message });
+      files.found(["discovery", at], (error as Error).message);
     }
   }
   return { sources, fixed };

@@ -23,6 +23,16 @@ export class NamedFiles {
     this.findings.push({ path, message });
   }
 
+  /** The result of an action; its error is a finding, and the result `undefined`. */
+  async attempt<T>(path: Path, action: () => T | Promise<T>): Promise<T | undefined> {
+    try {
+      return await action();
+    } catch (error) {
+      this.found(path, (error as Error).message);
+      return undefined;
+    }
+  }
+
   /** Texts of PEM files, without unreadable ones. @param names of files by key */
   async pems<N extends "cert" | "key" | "ca">(
     path: Path,
