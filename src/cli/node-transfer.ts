@@ -12,7 +12,7 @@ import { Input } from "./input.js";
 import type { Log } from "./log.js";
 import type { MessageData, MessageLine, MessagesReply } from "./node-messages.js";
 import { eventsText } from "./node-text.js";
-import type { LineOutput } from "./output.js";
+import type { Output } from "./output.js";
 import type { Stop } from "./stop.js";
 
 type Members = Readonly<Record<string, unknown>>;
@@ -30,7 +30,7 @@ export interface Exchange {
   readonly log: Log;
   /** Aborted when the connection ends; the reason is the failure. */
   readonly connection: AbortSignal;
-  readonly output: LineOutput;
+  readonly output: Output;
   /**
    * Sends the command and waits for its reply.
    *

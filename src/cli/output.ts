@@ -1,20 +1,28 @@
 /**
- * Results on standard output. Printing waits for a slow reader, so nothing accumulates. A lost reader
- * (`head`) ends the
- * command without an error; {@link OutputCheck} reports other errors.
+ * Results on standard output. Printing waits for a slow reader, so nothing accumulates. A lost reader (`head`)
+ * ends the command without an error; {@link OutputCheck} reports other errors.
  */
 import { Failure, hasCode } from "./failure.js";
 import type { Format } from "./format.js";
 import { Stop, unlessAborted } from "./stop.js";
 import { terminal } from "./terminal.js";
 
-export class LineOutput {
+/** Formatted lines. */
+export const LINES: Format = {
+  whole: false,
+  parse: (bytes) => [bytes],
+  print: (frames, pieces) => void pieces.push(...frames),
+};
+
+export class Output {
+  readonly #format: Format;
   readonly #stop: Stop;
   readonly #stream = terminal().stdout;
   #gone = false;
 
   /** @param stop requested when the reader leaves; forced, it ends the wait for a slow reader */
-  constructor(stop: Stop) {
+  constructor(format: Format, stop: Stop) {
+    this.#format = format;
     this.#stop = stop;
     this.#stream.on("error", this.#outputOnError);
   }
@@ -25,27 +33,29 @@ export class LineOutput {
   }
 
   /** Settles when there is room for more. */
-  write(text: string | Buffer): Promise<void> {
-    return this.#write(text);
+  async print(messages: readonly (readonly Buffer[])[]): Promise<void> {
+    const pieces: Buffer[] = [];
+    for (const frames of messages) this.#format.print(frames, pieces);
+    await this.write(Buffer.concat(pieces));
+  }
+
+  /** Settles when there is room for more; with `isLast` when everything is written. */
+  async write(bytes: string | Buffer, isLast = false): Promise<void> {
+    if (this.#gone) return;
+    const written = new Promise<void>((resolve) => {
+      if (this.#stream.write(bytes, () => resolve()) && !isLast) resolve();
+    });
+    await unlessAborted(written, this.#stop.forced);
   }
 
   /** @returns whether everything was written or the reader has left */
   async flush(): Promise<boolean> {
-    if (this.#gone || this.#stream.writableLength === 0) return true;
-    await this.#write(Buffer.alloc(0), true);
+    if (this.#stream.writableLength > 0) await this.write(Buffer.alloc(0), true);
     return this.#gone || this.#stream.writableLength === 0;
   }
 
   dispose(): void {
     this.#stream.off("error", this.#outputOnError);
-  }
-
-  async #write(bytes: string | Buffer, wait = false): Promise<void> {
-    if (this.#gone) return;
-    const written = new Promise<void>((resolve) => {
-      if (this.#stream.write(bytes, () => resolve()) && !wait) resolve();
-    });
-    await unlessAborted(written, this.#stop.forced);
   }
 
   #outputOnError = (): void => {
@@ -54,29 +64,6 @@ export class LineOutput {
     this.#stop.request();
   };
 }
-
-export class Output extends LineOutput {
-  readonly #format: Format;
-
-  constructor(format: Format, stop: Stop) {
-    super(stop);
-    this.#format = format;
-  }
-
-  /** Settles when there is room for more. */
-  async print(messages: readonly (readonly Buffer[])[]): Promise<void> {
-    const pieces: Buffer[] = [];
-    for (const frames of messages) this.#format.print(frames, pieces);
-    await this.write(Buffer.concat(pieces));
-  }
-}
-
-/** Formatted lines. */
-export const LINES: Format = {
-  whole: false,
-  parse: (bytes) => [bytes],
-  print: (frames, pieces) => void pieces.push(...frames),
-};
 
 /**
  * Runs a command that prints.

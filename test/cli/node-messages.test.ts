@@ -7,7 +7,7 @@ import { afterAll, beforeEach, describe, expect, it, onTestFinished, vi } from "
 import { Log } from "../../src/cli/log.js";
 import { type MessagingNode, NodeMessages } from "../../src/cli/node-messages.js";
 import { publishLines } from "../../src/cli/node-transfer.js";
-import { LineOutput } from "../../src/cli/output.js";
+import { LINES, Output } from "../../src/cli/output.js";
 import { run as runCommand } from "../../src/cli/program.js";
 import { Stop } from "../../src/cli/stop.js";
 import { withTerminal } from "../../src/cli/terminal.js";
@@ -200,7 +200,7 @@ describe("a node that fails while shoal node pub reads", () => {
           return { ...answer };
         },
         connection: new AbortController().signal,
-        output: new LineOutput(new Stop()),
+        output: new Output(LINES, new Stop()),
       }),
     ).then(
       () => "published",
