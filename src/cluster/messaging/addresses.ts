@@ -20,7 +20,7 @@ const MAX_ID = 0xffff_ffff;
 
 /** Destination or origin of a message. Frozen; valid on the node that gave it. */
 export interface ClusterAddress {
-  /** Id of the node: 32 hexadecimal digits. */
+  /** 32 hexadecimal digits. */
   readonly node: string;
   /** 32 bits: 1 for the node's own client, a client of this node, or an alias of another node's client. */
   readonly id: number;
@@ -29,13 +29,12 @@ export interface ClusterAddress {
 /** A client of another node, and its number here. */
 export class Alias {
   readonly address: ClusterAddress;
-  /** Number on its own node. */
+  /** On its own node. */
   readonly client: number;
-  /** Whether it was used since its creation, or the last check. */
+  /** Since its creation, or the last check. */
   used = false;
   /** Its node answered that this client no longer exists. */
   closed = false;
-  /** It was evicted at the bound. */
   dropped = false;
 
   constructor(node: string, id: number, client: number) {
@@ -49,7 +48,6 @@ export interface AddressesEffects {
   random(): number;
   /** Whether a number is used otherwise, such as for a topic. */
   isTaken(id: number): boolean;
-  /** An alias was evicted at the bound. */
   dropped(address: ClusterAddress): void;
 }
 

@@ -52,7 +52,7 @@ export type { LinkMember } from "./sending.js";
 
 export interface NodeLinksOptions {
   readonly self: { readonly id: string; readonly name: string };
-  /** (identity.ts) */
+  /** Of the cluster name (identity.ts). */
   readonly busNumber: number;
   /** By priority. */
   readonly protocols: readonly LinkProtocol[];

@@ -33,7 +33,6 @@ const LANES = Array.from({ length: MAX_LANES + 1 }, (_, lane) => Buffer.of(lane)
 /** A verified stream of the node (net/link.ts). */
 export interface PairStream {
   readonly protocol: string;
-  /** "host:port" of the other node. */
   readonly address: string;
   /** IP address of the other end. */
   readonly remote: string;
@@ -43,18 +42,16 @@ export interface PairStream {
   readonly copiesSent: boolean;
   /** Whether messages for a node may use it: another node that dialled this one only claims the address. */
   isFor(id: string): boolean;
-  /** Whether messages may be sent. */
   readonly isOpen: boolean;
   /** Whether the other end has not taken sent bytes for long. */
   readonly isFull: boolean;
-  /** Number of connections; without any it may be closed as idle. */
+  /** Connections; without any it may be closed as idle. */
   users: number;
   sendMessages(codec: BusCodec, frames: readonly Uint8Array[]): void;
-  /** Ends it after this many ms without any bytes of the other end, which is asked. */
+  /** The other end is asked, and has this many ms for any bytes. */
   expectAnswer(heartbeat: number): void;
 }
 
-/** The streams of a node (net/links.ts). */
 export interface PairStreamTable {
   /** Protocol of the node's own port: "tcp", or "tls". */
   readonly scheme: string;
@@ -72,7 +69,6 @@ export interface PairStreamTable {
 interface Wanted {
   readonly protocol: string;
   readonly address: string;
-  /** Id of the node. */
   readonly peer: string;
 }
 
@@ -83,11 +79,9 @@ interface Ends {
 }
 
 export class PairStreams {
-  /** Maximum bytes of a frame of a stream. */
   readonly maxFrame: number;
   readonly #table: PairStreamTable;
   readonly #codec: BusCodec;
-  /** By lane. */
   readonly #ends = new Map<PairStream, Ends[]>();
   /** Connections that wait for a stream, by protocol and address. */
   readonly #waiting = new Map<string, Set<PairConnection>>();
@@ -100,7 +94,6 @@ export class PairStreams {
     this.maxFrame = maxItem + MAX_OVERHEAD;
   }
 
-  /** The node's own port as a protocol. */
   ownProtocol(): LinkProtocol {
     const { scheme } = this.#table;
     return {
@@ -283,7 +276,6 @@ export class PairStreams {
   }
 }
 
-/** One direction of a cluster's messages over a stream. */
 class PairConnection implements MessageConnection {
   /** `undefined`: the stream came. */
   readonly wanted: Wanted | undefined;

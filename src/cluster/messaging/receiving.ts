@@ -64,14 +64,12 @@ export class Receiving implements IncomingLink {
   connection: MessageConnection | undefined = undefined;
   /** Ends the connection for a fault found after `onData` had returned. */
   onFault: ((fault: FrameFault) => void) | undefined = undefined;
-  /** Of the connection. */
   protocol = "";
   readonly topics = new TopicAliases();
   ownClient: Alias | undefined = undefined;
   /** In the lists of soon and of later acknowledgements. */
   isDue = false;
   isDueLater = false;
-  /** Latest time to acknowledge delivered items. */
   ackAt = 0;
   /**
    * Membership reports that its sender was restarted: another life may take its place, though its connection stands.
@@ -95,7 +93,6 @@ export class Receiving implements IncomingLink {
   #ackBytes = 0;
   /** Counts sessions: handlers of an earlier one are ignored when they settle. */
   #epoch = 0;
-  /** Batch that is being delivered. */
   #reader: BatchReader | undefined = undefined;
   #left = 0;
 

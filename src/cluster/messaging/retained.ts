@@ -27,9 +27,9 @@ export const RetainedItem = { ASK: 0x11, VALUE: 0x12, END: 0x13, AGAIN: 0x14 } a
 
 /** Bytes that VALUE adds to its PUBLISH item. */
 export const VALUE_HEADER = 1;
-/** Counted bytes of a value in addition to its data and its topic. */
+/** Counted in addition to a value's data and topic. */
 const OVERHEAD = 256;
-/** ms of searching for values between turns of the event loop. */
+/** Between turns of the event loop. */
 const ANSWER_TIME = 1;
 /** Prefix under which links count dropped items. */
 const PREFIX = "$retained";
@@ -120,11 +120,9 @@ interface Question {
   readonly end: () => void;
 }
 
-/** Asks other nodes for their values, and answers them. */
 export class Retention {
   readonly #values: RetainedValues;
   readonly #links: MessageLinks;
-  /** Ids of the live members that take messages. */
   readonly #peers: () => readonly string[];
   /** Subscriptions with `retained` whose filters the others know. */
   readonly #readers = new Set<Subscription>();
@@ -168,7 +166,6 @@ export class Retention {
     this.#readers.delete(subscription);
   }
 
-  /** A member came or changed. */
   onMember(id: string, isRestarted: boolean): void {
     if (isRestarted) {
       this.#met.delete(id);
@@ -321,7 +318,6 @@ async function within(ms: number, promise: Promise<unknown>): Promise<void> {
 
 // --- Items -----------------------------------------------------------------------------------------------------------
 
-/** Splits filters by the limit of one question. */
 function* inQuestions(filters: Iterable<string>): Iterable<string[]> {
   let some: string[] = [];
   let bytes = 0;

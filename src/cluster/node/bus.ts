@@ -194,7 +194,7 @@ export class ClusterBus extends MessagingBus {
     return found.map((member) => this.#memberOf(member));
   }
 
-  /** The live member with an id or a name. A name without host must be unique. */
+  /** The live member with an id or a name; a name without host must be unique. */
   member(nameOrId: string): Member | undefined {
     const member = this.#find(nameOrId);
     return member?.isLive === true ? this.#memberOf(member) : undefined;
@@ -208,8 +208,8 @@ export class ClusterBus extends MessagingBus {
   /**
    * Live members that match, now and as they change, including this node: `resolver({ has: ["a"] }, "match", { not:
    * ["b*"] })`. `equal`, `match` and `regexp` apply to the conditions after them. Sockets and clients of patterns
-   * connect to the endpoints that these members advertise: `socket.connect(node.resolver({ has: ["billing"] }))`. ZRE
-   * peers, whose identity is not proved, are included if `has` or `some` names the tag `zre` (mode `equal`).
+   * connect to it: `socket.connect(node.resolver({ has: ["billing"] }))`. ZRE peers, which are not proved, are included
+   * if `has` or `some` names the tag `zre` (mode `equal`).
    */
   resolver(...steps: ResolverStep[]): ServiceResolver {
     return new ServiceResolver(this.parts, () => this.zrePeers(), steps);
@@ -228,7 +228,7 @@ export class ClusterBus extends MessagingBus {
   }
 
   /**
-   * Adds seeds: addresses that are dialled while they have no member. Existing seeds are ignored.
+   * Adds seeds: addresses that are dialled while they have no member.
    *
    * @param addresses "host:port"; a host may be a name
    * @throws InvalidArgumentError `EINVAL`, also for an address on another host without the scope `link`, and more than
@@ -303,7 +303,7 @@ export class ClusterBus extends MessagingBus {
   // --- Clients -------------------------------------------------------------------------------------------------------
 
   /**
-   * Programs connected to the discovery servers ({@link DiscoveryServer}) of all nodes. Each such node is asked.
+   * Programs connected to the discovery servers ({@link DiscoveryServer}) of all nodes, each of which is asked.
    *
    * @param options `timeout` in ms, default 1,000: nodes without a complete answer by then are in `missing`
    * @throws InvalidStateError `ERR_TOO_MANY_PENDING` for too many waiting requests; `EFSM` before the start
@@ -349,10 +349,10 @@ export class ClusterBus extends MessagingBus {
   }
 
   /**
-   * Advertises a service under a name: an endpoint, or the endpoints of a socket while it is bound to them. Allowed are
-   * tcp, tls and ipc; a wildcard host becomes this node's address. The name becomes a tag of this node, and other nodes
-   * find the endpoint by `resolver`; ipc paths and loopback addresses only on this host. A later endpoint of a socket
-   * that cannot be advertised gives the event `endpoint:refused`.
+   * Advertises a service under a name: an endpoint, or those of a socket while it is bound to them, by tcp, tls or ipc.
+   * A wildcard host becomes this node's address. The name becomes a tag of this node, and other nodes find the endpoint
+   * by `resolver`; ipc paths and loopback addresses only on this host. A later endpoint of a socket that cannot be
+   * advertised gives the event `endpoint:refused`.
    *
    * @param name 1 to 64 bytes, without spaces and "="
    * @returns withdraws it
@@ -365,13 +365,12 @@ export class ClusterBus extends MessagingBus {
   }
 
   /**
-   * Advertises a program, such as a broker or server of `shoal/patterns`, until it is withdrawn. `withdraw` of the
-   * result, or `drain` of this node, removes its endpoints, waits until other nodes know, drains the program and closes
-   * it, so no accepted work is lost.
+   * Advertises a program, such as a broker or server of `shoal/patterns`, until `withdraw` of the result, or `drain` of
+   * this node: other nodes forget its endpoints, then the program is drained and closed, so no accepted work is lost.
    *
    * @param endpoints by name, as for `advertise`: `{ kitchen: "tcp://10.0.0.1:5555" }`; `{}` for a program without
    * endpoints, such as a worker, which then drains with the others
-   * @param program has `drain` and `close`; the announcement closes it
+   * @param program has `drain` and `close`
    */
   announce(
     endpoints: Readonly<Record<string, string | readonly string[]>>,
@@ -427,8 +426,8 @@ export class ClusterBus extends MessagingBus {
   }
 
   /**
-   * Reports that the program cannot reach a member. This node probes it at once, and all nodes expect a sign of life
-   * from it. Without probes (profile `tcl`) the member is lost at the next heartbeat unless it gives one.
+   * Reports that the program cannot reach a member. This node probes it at once, and all nodes expect a sign of life.
+   * Without probes (profile `tcl`) the member is lost at the next heartbeat if it gives none.
    *
    * @throws UnroutableError `EHOSTUNREACH` if it is not a live member
    */
@@ -454,7 +453,7 @@ export class ClusterBus extends MessagingBus {
   }
 
   /**
-   * Admits a removed node again. A removed node that is gone is known only by its id.
+   * Admits a removed node again; one that is gone is known only by its id.
    *
    * @throws as `remove`; InvalidStateError `EFSM` for this node if it was removed: another one must admit it
    */

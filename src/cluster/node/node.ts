@@ -75,9 +75,9 @@ export class ClusterNode extends ClusterBus {
 
   /**
    * Endpoint at which one socket of this program, such as a `SessionServer`'s, shares the node's port: call
-   * `bind(node.ownPort)` after the start. Clients connect to the node's `address`, `tcp://HOST:PORT` or with `tls`
-   * `tls://`, and need no key of the cluster: the socket's own security admits them; with `tls`, they also need a
-   * certificate signed by its `ca`. Requires the engine `zmtp`, and no simulation.
+   * `bind(node.ownPort)` after the start. Clients connect to the node's `address` by `tcp://`, or with `tls` by
+   * `tls://` and with a certificate signed by its `ca`. They need no key of the cluster, only the socket's own
+   * security. Requires the engine `zmtp`, and no simulation.
    */
   get ownPort(): string {
     return ownPortEndpoint(this.id);
@@ -89,8 +89,8 @@ export class ClusterNode extends ClusterBus {
   }
 
   /**
-   * Opens the sockets and joins. Repeated calls return the first promise. After a failure nothing is open, and the
-   * start may be repeated.
+   * Opens the sockets and joins. Repeated calls return the first promise; after a failure nothing is open, and a new
+   * call starts again.
    *
    * @throws TransportError `EADDRINUSE` and the system's other codes; InvalidArgumentError `EINVAL` for an unknown
    * interface; ClosedError `EBADF`
@@ -232,8 +232,8 @@ export class ClusterNode extends ClusterBus {
    * Joins a ZRE group, whose shouts are events. May be called before the start.
    *
    * @param group 1 to 255 bytes
-   * @throws NotSupportedError `NOT_SUPPORTED` without the option `zre`; InvalidArgumentError `EINVAL`, also for more
-   * than 256 groups
+   * @throws NotSupportedError `NOT_SUPPORTED` without `zre`; InvalidArgumentError `EINVAL`, also for more than 256
+   * groups
    */
   joinGroup(group: string): void {
     this.#assertZre();
