@@ -1,5 +1,5 @@
 /**
- * A hash table with byte keys for short-lived entries, such as updates in flight.
+ * A hash table with byte keys, such as those of updates in flight or of topics.
  *
  *   hash & mask:   0     1     2     3  …
  *   values       [ b  |  -  |  c  |  d ]      d hashes to place 2, which c has: it is in the next free place
@@ -39,6 +39,11 @@ export class KeyTable<T extends Keyed> {
 
   get(key: Uint8Array): T | undefined {
     return this.#values[this.#find(key, this.#hashOf(key))];
+  }
+
+  /** The value whose key is the bytes between two positions. */
+  getAt(bytes: Uint8Array, start: number, end: number): T | undefined {
+    return this.#values[this.#find(bytes, seededHash(bytes, this.#seed, start, end), start, end)];
   }
 
   /** Replaces any value with the same key. */
@@ -82,11 +87,12 @@ export class KeyTable<T extends Keyed> {
   }
 
   /** The key's place, or the free one for it. */
-  #find(key: Uint8Array, hash: number): number {
+  #find(bytes: Uint8Array, hash: number, start = 0, end = bytes.length): number {
     const mask = this.#mask;
     for (let at = hash & mask; ; at = (at + 1) & mask) {
       const value = this.#values[at];
-      if (value === undefined || (this.#hashes[at] === hash && areSame(value.key, key))) return at;
+      if (value === undefined || (this.#hashes[at] === hash && isKey(value.key, bytes, start, end)))
+        return at;
     }
   }
 
@@ -113,8 +119,8 @@ export class KeyTable<T extends Keyed> {
   }
 }
 
-function areSame(one: Uint8Array, other: Uint8Array): boolean {
-  if (one.length !== other.length) return false;
-  for (let i = 0; i < one.length; i++) if (one[i] !== other[i]) return false;
+function isKey(key: Uint8Array, bytes: Uint8Array, start: number, end: number): boolean {
+  if (key.length !== end - start) return false;
+  for (let i = 0; i < key.length; i++) if (key[i] !== bytes[start + i]) return false;
   return true;
 }

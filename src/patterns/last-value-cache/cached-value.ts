@@ -25,9 +25,10 @@ export function valueSize(bytes: number, frames: number): number {
 }
 
 export class CachedValue {
-  /** One character per byte. */
-  readonly key: string;
-  readonly topic: Buffer;
+  /** The topic. */
+  readonly key: Buffer;
+  /** The topic, one character per byte. */
+  readonly name: string;
   readonly link: Link<CachedValue> = new Link<CachedValue>(this);
   order = 0;
   /** Cost, by {@link valueSize}. */
@@ -46,9 +47,10 @@ export class CachedValue {
   #lengths: number[] = [];
   #memory: Buffer = Buffer.alloc(0);
 
-  constructor(key: string) {
-    this.key = key;
-    this.topic = Buffer.from(key, "latin1");
+  /** @param topic copied */
+  constructor(topic: Uint8Array) {
+    this.key = Buffer.from(topic);
+    this.name = this.key.toString("latin1");
   }
 
   get fresh(): boolean {
@@ -91,7 +93,7 @@ export class CachedValue {
   message(): Buffer[] {
     const received = this.#received();
     if (received !== undefined) return received;
-    const frames: Buffer[] = [this.topic];
+    const frames: Buffer[] = [this.key];
     let at = 0;
     for (const length of this.#lengths) {
       // A socket may send it after the next update overwrites this memory.
@@ -106,7 +108,7 @@ export class CachedValue {
     if (this.#frames !== undefined) return [...this.#frames];
     if (this.#bytes === undefined) return undefined;
     const frames = framesBetween(this.#bytes, this.#start, this.#end);
-    frames.unshift(this.topic);
+    frames.unshift(this.key);
     return frames;
   }
 }

@@ -69,7 +69,7 @@ export class LmdbValueStore {
   async commit({ changed, removed }: CacheChanges): Promise<void> {
     // Read now: the next message of a topic rewrites its value.
     const records = changed.map((value) => ({
-      key: keyFor(value.topic),
+      key: keyFor(value.key),
       record: encodeRecord(value.message(), value.order),
     }));
     await this.#folder.transaction(() => {

@@ -152,7 +152,7 @@ export class Snapshots<P> {
         this.#park(newcomer);
         return i + 1;
       }
-      snapshot.last = value.key;
+      snapshot.last = value.name;
       snapshot.topics += 1;
       this.#counts.values += 1;
     }

@@ -9,11 +9,10 @@
  * slowed the forwarder to 71 % of a plain one.
  */
 
+import { KeyTable } from "../../core/collections/key-table.js";
 import { LinkedList } from "../../core/collections/linked-list.js";
-import { SteadyMap } from "../../core/collections/steady-map.js";
 import { type FrameBatch, frameEnd } from "../../sockets/relay.js";
 import { CachedValue, valueSize } from "./cached-value.js";
-import { RecentTopics } from "./recent-topics.js";
 import { TopicTree } from "./topic-tree.js";
 
 /** Bytes before values are settled: bounds the memory that views retain. */
@@ -57,9 +56,8 @@ export class ValueCache {
   readonly #outbox: CacheEffects;
   /** There is a store. */
   readonly #collects: boolean;
-  readonly #byTopic = new SteadyMap<CachedValue>();
+  readonly #byTopic = new KeyTable<CachedValue>();
   readonly #tree = new TopicTree<CachedValue>();
-  readonly #recent = new RecentTopics();
   readonly #byUpdate = new LinkedList<CachedValue>();
   readonly #dirty = new Set<CachedValue>();
   readonly #removed = new Set<string>();
@@ -114,12 +112,11 @@ export class ValueCache {
   #visit = (bytes: Uint8Array, body: number, bodyEnd: number, end: number, bodyBytes: number): void => {
     const size = valueSize(bodyBytes - (bodyEnd - body), framesIn(bytes, bodyEnd, end));
     const single = bodyEnd === end;
-    let value = single || size > this.#mostBytes ? undefined : this.#recent.find(bytes, body, bodyEnd);
+    let value = single || size > this.#mostBytes ? undefined : this.#byTopic.getAt(bytes, body, bodyEnd);
     if (value === undefined) {
       const topic = Buffer.from(bytes.buffer, bytes.byteOffset + body, bodyEnd - body);
       value = this.#find(topic, single, size);
       if (value === undefined) return;
-      this.#recent.add(value);
     }
     const wasFresh = value.fresh;
     value.setEncoded(bytes, bodyEnd, end);
@@ -129,7 +126,7 @@ export class ValueCache {
   /** @param key one character per byte */
   get(key: string): Buffer[] | undefined {
     return this.#byTopic
-      .get(key)
+      .get(Buffer.from(key, "latin1"))
       ?.message()
       .map((frame) => Buffer.from(frame));
   }
@@ -141,18 +138,9 @@ export class ValueCache {
 
   /** @returns whether there was a value */
   delete(key: string): boolean {
-    const value = this.#byTopic.get(key);
-    if (value === undefined) return false;
-    this.#byTopic.delete(key);
-    this.#tree.delete(key);
-    this.#recent.remove(value);
-    value.link.unlink();
-    value.gone = true;
-    this.#bytes -= value.topic.length + value.size;
-    if (value.dirty) this.#dirty.delete(value);
-    value.dirty = false;
-    if (value.stored) this.#removed.add(key);
-    return true;
+    const value = this.#byTopic.get(Buffer.from(key, "latin1"));
+    if (value !== undefined) this.#delete(value);
+    return value !== undefined;
   }
 
   /** Called in ascending order, before the first message. */
@@ -160,11 +148,11 @@ export class ValueCache {
     this.#order = Math.max(this.#order, order - 1);
     this.update(frames);
     this.#updates = 0;
-    const key = (frames[0] as Buffer).toString("latin1");
-    const value = this.#byTopic.get(key);
+    const topic = frames[0] as Buffer;
+    const value = this.#byTopic.get(topic);
     if (value === undefined) {
       // The bounds were larger.
-      this.#removed.add(key);
+      this.#removed.add(topic.toString("latin1"));
       return;
     }
     this.#settle();
@@ -196,13 +184,13 @@ export class ValueCache {
   /** The store failed to write these. */
   putBack({ changed, removed }: CacheChanges): void {
     for (const key of removed) {
-      const value = this.#byTopic.get(key);
+      const value = this.#byTopic.get(Buffer.from(key, "latin1"));
       if (value === undefined) this.#removed.add(key);
       // The store still has its previous value.
       else value.stored = true;
     }
     for (const value of changed) {
-      if (this.#byTopic.get(value.key) !== value) continue;
+      if (value.gone) continue;
       value.dirty = true;
       this.#dirty.add(value);
     }
@@ -223,10 +211,10 @@ export class ValueCache {
     if (single) this.#skip(topic, "single-frame", 0);
     else if (topic.length > this.#bounds.maxTopicBytes) this.#skip(topic, "topic-too-long", size);
     else {
-      const key = topic.toString("latin1");
+      const value = this.#byTopic.get(topic);
       if (size <= this.#bounds.maxValueBytes && size + topic.length <= this.#bounds.maxBytes)
-        return this.#byTopic.get(key) ?? this.#create(key);
-      this.delete(key);
+        return value ?? this.#create(topic);
+      if (value !== undefined) this.#delete(value);
       this.#skip(topic, "value-too-large", size);
     }
     return undefined;
@@ -238,19 +226,30 @@ export class ValueCache {
     this.#updates += 1;
     this.#bytes += size - value.size;
     value.size = size;
-    this.#unsettled += size + value.topic.length;
+    this.#unsettled += size + value.key.length;
     if (this.#unsettled > SETTLE_BYTES) this.#settle();
     if (this.#byTopic.size > this.#bounds.maxTopics || this.#bytes > this.#bounds.maxBytes) this.#evict();
   }
 
-  #create(key: string): CachedValue {
-    const value = new CachedValue(key);
+  #create(topic: Buffer): CachedValue {
+    const value = new CachedValue(topic);
     // The store still has the topic.
-    if (this.#removed.delete(key)) value.stored = true;
-    this.#byTopic.set(key, value);
-    this.#tree.set(key, value);
-    this.#bytes += value.topic.length;
+    if (this.#removed.delete(value.name)) value.stored = true;
+    this.#byTopic.set(value);
+    this.#tree.set(value.name, value);
+    this.#bytes += value.key.length;
     return value;
+  }
+
+  #delete(value: CachedValue): void {
+    this.#byTopic.delete(value.key);
+    this.#tree.delete(value.name);
+    value.link.unlink();
+    value.gone = true;
+    this.#bytes -= value.key.length + value.size;
+    if (value.dirty) this.#dirty.delete(value);
+    value.dirty = false;
+    if (value.stored) this.#removed.add(value.name);
   }
 
   #settle(): void {
@@ -273,9 +272,9 @@ export class ValueCache {
     const { maxTopics, maxBytes } = this.#bounds;
     while (this.#byTopic.size > maxTopics || this.#bytes > maxBytes) {
       const oldest = this.#byUpdate.first as CachedValue;
-      this.delete(oldest.key);
+      this.#delete(oldest);
       this.#evicted += 1;
-      this.#outbox.evicted(oldest.topic);
+      this.#outbox.evicted(oldest.key);
     }
   }
 

@@ -32,7 +32,10 @@ describe("a table of keys", () => {
             expect(table.get(Buffer.from(name))?.text).toBe(map.get(name));
           }
         }
-        for (const [name, text] of map) expect(table.get(Buffer.from(name))?.text).toBe(text);
+        for (const [name, text] of map) {
+          expect(table.get(Buffer.from(name))?.text).toBe(text);
+          expect(table.getAt(Buffer.from(`<${name}>`), 1, 1 + name.length)?.text).toBe(text);
+        }
         table.clear();
         expect([table.size, table.get(Buffer.from("/keys/1"))]).toEqual([0, undefined]);
       }),

@@ -152,7 +152,7 @@ function story(simulation: Simulation): void {
           return;
         }
         for (const key of changes.removed) stored.delete(key);
-        for (const value of changes.changed) stored.set(value.key, String(value.message()[1]));
+        for (const value of changes.changed) stored.set(value.name, String(value.message()[1]));
       });
     }
   }
@@ -161,15 +161,15 @@ function story(simulation: Simulation): void {
   for (const subscriber of subscribers) {
     expect(new Set(subscriber.owed).size).toBe(subscriber.owed.length);
     if (subscriber.gone) continue;
-    const expected = cache.beneath(subscriber.prefix, undefined, 100).map(({ key }) => key);
+    const expected = cache.beneath(subscriber.prefix, undefined, 100).map(({ name }) => name);
     const known = [...subscriber.values.keys()].filter((topic) => !evicted.has(topic)).sort();
     expect(known).toEqual(expected);
     for (const key of expected) expect(subscriber.values.get(key)).toBe(Number(cache.get(key)?.[1]));
   }
   const changes = cache.takeChanges(1_000);
   for (const key of changes.removed) stored.delete(key);
-  for (const value of changes.changed) stored.set(value.key, String(value.message()[1]));
-  const kept = cache.beneath("", undefined, 100).map((value) => [value.key, String(value.message()[1])]);
+  for (const value of changes.changed) stored.set(value.name, String(value.message()[1]));
+  const kept = cache.beneath("", undefined, 100).map((value) => [value.name, String(value.message()[1])]);
   expect([...stored].sort()).toEqual(kept.sort());
 }
 

@@ -21,7 +21,7 @@ function create(bounds: Partial<typeof BOUNDS> = {}, collects = false) {
   );
   const update = (...frames: (string | Buffer)[]): void =>
     cache.update(frames.map((frame) => Buffer.from(frame as string)));
-  const topics = (): string[] => cache.beneath("", undefined, 1_000).map(({ key }) => key);
+  const topics = (): string[] => cache.beneath("", undefined, 1_000).map(({ name }) => name);
   return { cache, told, update, topics };
 }
 
@@ -161,7 +161,7 @@ describe("ValueCache", () => {
     update("b", "1");
     expect(cache.pending).toBe(2);
     const first = cache.takeChanges(10);
-    expect(first.changed.map(({ key }) => key)).toEqual(["a", "b"]);
+    expect(first.changed.map(({ name }) => name)).toEqual(["a", "b"]);
     expect([cache.pending, first.removed]).toEqual([0, []]);
     cache.delete("a");
     update("c", "1");
@@ -169,7 +169,7 @@ describe("ValueCache", () => {
     expect(cache.takeChanges(10)).toMatchObject({ removed: ["a"], changed: [] });
     cache.delete("b");
     update("b", "3");
-    expect(cache.takeChanges(10)).toMatchObject({ removed: [], changed: [{ key: "b" }] });
+    expect(cache.takeChanges(10)).toMatchObject({ removed: [], changed: [{ name: "b" }] });
   });
 
   it("reports again what a store could not keep, unless it is out of date", () => {
@@ -179,11 +179,11 @@ describe("ValueCache", () => {
     cache.delete("b");
     cache.putBack(changes);
     const again = cache.takeChanges(10);
-    expect(again.changed.map(({ key }) => key)).toEqual(["a"]);
+    expect(again.changed.map(({ name }) => name)).toEqual(["a"]);
     expect(again.removed).toEqual(["b"]);
     update("b", "2");
     cache.putBack(again);
-    expect(cache.takeChanges(10)).toMatchObject({ removed: [], changed: [{ key: "a" }, { key: "b" }] });
+    expect(cache.takeChanges(10)).toMatchObject({ removed: [], changed: [{ name: "a" }, { name: "b" }] });
   });
 
   it("removes a topic that a store could not remove, and that came and went again meanwhile", () => {
