@@ -1,23 +1,23 @@
 /**
  * A store on LMDB.
  *
- *   map-0, map-1  key -> version 1 | CRC-32 4 | sequence 8 | expires 8 | value      one of the two counts
+ *   map-0, map-1  key -> record with expiry: value | sequence 8 (kit/store/record.ts)   one of the two counts
  *   recent        last sequence 8 -> UUIDs of a commit, 16 bytes each
  *   state         "map" -> 0 or 1   "sequence" -> 8   "owner" -> 16   "standing" -> standing.ts
  *   aside-TIME.jsonl   lines for `shoal clone load`: entries that the other server's map lacked
  *
- * Numbers are big-endian, sequences and times doubles. The other server's map goes to the unused table in many
+ * Numbers are big-endian, sequences of `recent` and `state` doubles. The other server's map goes to the unused table in many
  * commits, and is in use from the last: a process killed in between keeps the old map.
  */
 
 import { isUtf8 } from "node:buffer";
 import { open as openFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { crc32 } from "node:zlib";
 import { checkOptions, type Given } from "../kit/options.js";
 import { StoreError } from "../kit/store/error.js";
 import { FOLDER_OPTIONS, type LmdbDatabase, LmdbFolder } from "../kit/store/lmdb.js";
-import { UUID_BYTES } from "./protocol.js";
+import { decodeRecord, encodeRecord } from "../kit/store/record.js";
+import { readSequence, SEQUENCE_BYTES, sequenceFrame, UUID_BYTES } from "./protocol.js";
 import type {
   CloneStore,
   CloneStoredChange,
@@ -31,11 +31,6 @@ export type CloneLmdbStoreOptions = Given<typeof FOLDER_OPTIONS>;
 
 const MAX_RECENT = 262_144;
 const CLEAR_BATCH = 5_000;
-const VERSION = 1;
-const CRC_AT = 1;
-const SEQUENCE_AT = 5;
-const EXPIRES_AT = 13;
-const HEADER = 21;
 const CURRENT = Buffer.from("map");
 const SEQUENCE = Buffer.from("sequence");
 const STANDING = Buffer.from("standing");
@@ -134,7 +129,7 @@ export class CloneLmdbStore implements CloneStore {
       const map = this.#maps[this.#current];
       for (const { key, value, sequence: revision, expires } of changes) {
         if (value === undefined) map.remove(key);
-        else map.put(key, this.#encode(value, revision, expires));
+        else map.put(key, this.#record(value, revision, expires));
       }
       this.#remember(sequence, uuids);
       this.#state.put(SEQUENCE, double(sequence));
@@ -156,7 +151,7 @@ export class CloneLmdbStore implements CloneStore {
       add: (entries) =>
         this.#folder.transaction(() => {
           for (const { key, value, sequence, expires } of entries)
-            map.put(key, this.#encode(value, sequence, expires));
+            map.put(key, this.#record(value, sequence, expires));
         }),
       finish: async (sequence, uuids, standing) => {
         await this.#folder.transaction(() => {
@@ -213,27 +208,19 @@ export class CloneLmdbStore implements CloneStore {
     }
   }
 
-  #encode(value: Buffer, sequence: number, expires: number): Buffer {
-    const record = Buffer.allocUnsafeSlow(HEADER + value.length);
-    record[0] = VERSION;
-    record.writeDoubleBE(sequence, SEQUENCE_AT);
-    record.writeDoubleBE(expires, EXPIRES_AT);
-    record.set(value, HEADER);
-    record.writeUInt32BE(crc32(record.subarray(SEQUENCE_AT)), CRC_AT);
+  #record(value: Buffer, sequence: number, expires: number): Buffer {
+    const record = encodeRecord([value, sequenceFrame(sequence)], expires);
     this.#folder.room.note(record.length);
     return record;
   }
 }
 
-function decode(key: Buffer, record: Buffer): CloneStoredEntry | undefined {
-  if (record.length <= HEADER || record[0] !== VERSION) return undefined;
-  if (record.readUInt32BE(CRC_AT) !== crc32(record.subarray(SEQUENCE_AT))) return undefined;
-  return {
-    key,
-    value: record.subarray(HEADER),
-    sequence: record.readDoubleBE(SEQUENCE_AT),
-    expires: record.readDoubleBE(EXPIRES_AT),
-  };
+function decode(key: Buffer, bytes: Buffer): CloneStoredEntry | undefined {
+  const record = decodeRecord(bytes);
+  if (typeof record === "string") return undefined;
+  const [value, sequence] = record.frames;
+  if (value === undefined || sequence?.length !== SEQUENCE_BYTES) return undefined;
+  return { key, value, sequence: readSequence(sequence), expires: record.expires };
 }
 
 /** Lines for `shoal clone load`. */
