@@ -3,13 +3,12 @@
  * `attemptTimeout` at most; a lost or refused connection ends an attempt at once.
  */
 import { InvalidArgumentError } from "../../core/errors.js";
-import type { Codec } from "../../sockets/codec.js";
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import type { Raw } from "../../sockets/shape.js";
 import { BodyShape } from "../kit/body.js";
 import type { EndpointSourceEvent } from "../kit/endpoint-list.js";
 import { parseErrorReply } from "../kit/errors.js";
-import { anything, checkOptions, type Given } from "../kit/options.js";
+import { checkOptions, codec, type GivenWithCodec } from "../kit/options.js";
 import {
   RequestClient,
   type RequestClientStats,
@@ -20,17 +19,14 @@ import type { RetryReason } from "../kit/request-rules.js";
 
 const OPTIONS = {
   ...requestClientOptions({ timeout: 30_000, attemptTimeout: 1_000, retryDelay: 50, maxRetryDelay: 1_000 }),
-  codec: anything<Codec<never>>(),
+  codec: codec(),
 };
 
 /**
  * Options of a pair's client. Times in ms; defaults: `timeout` 30,000, `attemptTimeout` 1,000, `retryDelay` 50,
  * `maxRetryDelay` 1,000. Attempts are limited only by `timeout`.
  */
-export type BinaryStarClientOptions<T = Raw> = Omit<Given<typeof OPTIONS>, "codec"> & {
-  /** Encodes and decodes bodies as one frame. Default: raw frames. */
-  readonly codec?: Codec<T> | undefined;
-};
+export type BinaryStarClientOptions<T = Raw> = GivenWithCodec<typeof OPTIONS, T>;
 
 interface ServerFailedOver {
   readonly type: "server:failed-over";

@@ -19,11 +19,11 @@ import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { errorReply, handlerErrorReply, requestErrorReply } from "../kit/errors.js";
 import {
-  anything,
   boolean,
   checkEndpoint,
   checkFunction,
   checkOptions,
+  codec,
   func,
   type Given,
   integer,
@@ -48,7 +48,7 @@ const OPTIONS = {
   exposeErrors: boolean(false),
   /** Concurrent handlers; more requests get an error. Default 1,000. */
   maxInFlight: integer({ default: 1_000 }),
-  codec: anything<Codec<never>>(),
+  codec: codec(),
   /** Options of the client socket, such as security. */
   socketOptions: object<RouterOptions>(),
 };

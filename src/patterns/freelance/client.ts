@@ -6,12 +6,11 @@ import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { costOf } from "../../core/frame-cost.js";
-import type { Codec } from "../../sockets/codec.js";
 import { lastFailure } from "../../sockets/internal.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
-import { type PendingCall, PendingCalls } from "../kit/calls.js";
+import { CALL_OPTIONS, type PendingCall, PendingCalls } from "../kit/calls.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import {
   ENDPOINT_SOURCE_EVENTS,
@@ -20,7 +19,15 @@ import {
   type PatternEndpoints,
 } from "../kit/endpoint-list.js";
 import { lateError, ServiceError } from "../kit/errors.js";
-import { anything, bytes, checkEndpoint, checkOptions, type Given, integer, object } from "../kit/options.js";
+import {
+  bytes,
+  checkEndpoint,
+  checkOptions,
+  codec,
+  type GivenWithCodec,
+  integer,
+  object,
+} from "../kit/options.js";
 import {
   type FreelanceFailure,
   FreelanceRules,
@@ -28,7 +35,7 @@ import {
   type FreelanceServerStatus,
 } from "./client-rules.js";
 import { parseClientMessage } from "./protocol.js";
-import { CALL_OPTIONS, type FreelanceCallOptions } from "./shotgun-client.js";
+import type { FreelanceCallOptions } from "./shotgun-client.js";
 
 export type FreelanceClientEvent =
   /** A server answered for the first time, or again. */
@@ -64,17 +71,14 @@ const OPTIONS = {
   maxPending: integer({ default: 10_000 }),
   /** Bytes of their bodies; a single request may be larger. Default 64 MiB. */
   maxPendingBytes: bytes({ default: 67_108_864 }),
-  codec: anything<Codec<never>>(),
+  codec: codec(),
   /** Options of the socket, such as security. */
   socketOptions: object<RouterOptions>(),
   /** Clock for tests. */
   clock: object<Clock>(),
 };
 
-export type FreelanceClientOptions<T = Raw> = Omit<Given<typeof OPTIONS>, "codec"> & {
-  /** Encodes and decodes bodies as one frame. Default: raw frames. */
-  readonly codec?: Codec<T> | undefined;
-};
+export type FreelanceClientOptions<T = Raw> = GivenWithCodec<typeof OPTIONS, T>;
 
 const EVENTS: EventNames<FreelanceClientEvent> = {
   "server:joined": true,

@@ -1,10 +1,9 @@
 /** Client of model 1. */
-import type { Codec } from "../../sockets/codec.js";
 import type { Raw } from "../../sockets/shape.js";
 import { BodyShape } from "../kit/body.js";
 import type { EndpointSourceEvent, PatternEndpoints } from "../kit/endpoint-list.js";
 import { ServiceError } from "../kit/errors.js";
-import { anything, checkOptions, type Given, integer } from "../kit/options.js";
+import { checkOptions, codec, type GivenWithCodec, integer } from "../kit/options.js";
 import {
   RequestClient,
   type RequestClientStats,
@@ -20,14 +19,11 @@ const OPTIONS = {
   ...requestClientOptions({ timeout: -1, attemptTimeout: 1_000, retryDelay: 50, maxRetryDelay: 1_000 }),
   /** Attempts after the first, each at the next server. Default: three per server in total. */
   retries: integer({ min: 0 }),
-  codec: anything<Codec<never>>(),
+  codec: codec(),
 };
 
 /** Times in ms; defaults: `timeout` -1, `attemptTimeout` 1,000, `retryDelay` 50, `maxRetryDelay` 1,000. */
-export type FreelanceFailoverClientOptions<T = Raw> = Omit<Given<typeof OPTIONS>, "codec"> & {
-  /** Encodes and decodes bodies as one frame. Default: raw frames. */
-  readonly codec?: Codec<T> | undefined;
-};
+export type FreelanceFailoverClientOptions<T = Raw> = GivenWithCodec<typeof OPTIONS, T>;
 
 export type FreelanceFailoverClientEvent = RequestRetried | EndpointSourceEvent;
 

@@ -9,7 +9,6 @@ import { InvalidArgumentError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { Mutex } from "../../core/mutex.js";
 import { withTimeout } from "../../core/waiter.js";
-import type { Codec } from "../../sockets/codec.js";
 import type { MessageLike } from "../../sockets/message.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import type { Raw, Settled } from "../../sockets/shape.js";
@@ -17,13 +16,13 @@ import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
 import { Driver } from "../kit/driver.js";
 import { handlerFailure } from "../kit/errors.js";
 import {
-  anything,
   boolean,
   checkEndpoint,
   checkFunction,
   checkOptions,
   choice,
-  type Given,
+  codec,
+  type GivenWithCodec,
   integer,
   object,
   text,
@@ -82,15 +81,12 @@ const OPTIONS = {
   exposeErrors: boolean(false),
   /** A `BinaryStarGate` makes the server half of a pair. Default: none. */
   gate: serverGate(),
-  codec: anything<Codec<never>>(),
+  codec: codec(),
   /** Options of the socket, such as security. */
   socketOptions: object<RouterOptions>(),
 };
 
-export type FreelanceServerOptions<T = Raw> = Omit<Given<typeof OPTIONS>, "codec"> & {
-  /** Encodes and decodes bodies as one frame. Default: raw frames. */
-  readonly codec?: Codec<T> | undefined;
-};
+export type FreelanceServerOptions<T = Raw> = GivenWithCodec<typeof OPTIONS, T>;
 
 const EVENTS: EventNames<FreelanceServerEvent> = { "handler:failed": true, "message:invalid": true };
 

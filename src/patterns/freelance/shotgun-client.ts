@@ -9,13 +9,12 @@
 import type { ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { costOf } from "../../core/frame-cost.js";
-import type { Codec } from "../../sockets/codec.js";
 import { lastFailure } from "../../sockets/internal.js";
 import type { MessageLike } from "../../sockets/message.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
-import { type PendingCall, PendingCalls } from "../kit/calls.js";
+import { CALL_OPTIONS, type CallOptions, type PendingCall, PendingCalls } from "../kit/calls.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import {
   ENDPOINT_SOURCE_EVENTS,
@@ -24,7 +23,7 @@ import {
   type PatternEndpoints,
 } from "../kit/endpoint-list.js";
 import { lateError, ServiceError } from "../kit/errors.js";
-import { anything, bytes, checkOptions, type Given, integer, object } from "../kit/options.js";
+import { bytes, checkOptions, codec, type GivenWithCodec, integer, object } from "../kit/options.js";
 import { errorTextOf, parseSequence } from "./protocol.js";
 
 export type FreelanceShotgunClientEvent =
@@ -51,24 +50,14 @@ const OPTIONS = {
   maxPending: integer({ default: 1_000 }),
   /** Bytes of their bodies; a single request may be larger. Default 64 MiB. */
   maxPendingBytes: bytes({ default: 67_108_864 }),
-  codec: anything<Codec<never>>(),
+  codec: codec(),
   /** Options of the sockets, such as security. */
   socketOptions: object<DealerOptions>(),
 };
 
-export type FreelanceShotgunClientOptions<T = Raw> = Omit<Given<typeof OPTIONS>, "codec"> & {
-  /** Encodes and decodes bodies as one frame. Default: raw frames. */
-  readonly codec?: Codec<T> | undefined;
-};
+export type FreelanceShotgunClientOptions<T = Raw> = GivenWithCodec<typeof OPTIONS, T>;
 
-export const CALL_OPTIONS = {
-  /** ms; -1: no limit. Default: the client's. */
-  timeout: integer({ min: -1 }),
-  /** Cancels the request, which servers may have handled. */
-  signal: anything<AbortSignal>(),
-};
-
-export type FreelanceCallOptions = Given<typeof CALL_OPTIONS>;
+export type FreelanceCallOptions = CallOptions;
 
 const EVENTS: EventNames<FreelanceShotgunClientEvent> = {
   "server:joined": true,

@@ -9,6 +9,17 @@ import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { ClosedError, InvalidStateError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
 import { checkWait, Waiter } from "../../core/waiter.js";
+import { anything, type Given, integer } from "./options.js";
+
+export const CALL_OPTIONS = {
+  /** ms; -1: no limit. Default: the client's. */
+  timeout: integer({ min: -1 }),
+  /** Cancels the request, which may have been handled. */
+  signal: anything<AbortSignal>(),
+};
+
+/** Options of one call. */
+export type CallOptions = Given<typeof CALL_OPTIONS>;
 
 export interface CallLimits {
   readonly maxPending: number;

@@ -41,6 +41,23 @@ export type Given<S extends OptionSpecs> = {
   readonly [K in keyof S]?: S[K] extends OptionSpec<infer T> ? T | undefined : never;
 };
 
+/** {@link Given} with the option `codec` of a body. */
+export type GivenWithCodec<S extends OptionSpecs, T> = Omit<Given<S>, "codec"> & {
+  /** Encodes and decodes bodies as one frame. Default: raw frames. */
+  readonly codec?: Codec<T> | undefined;
+};
+
+/** {@link Given} with a codec of requests and one of replies. */
+export type GivenWithCodecs<S extends OptionSpecs, Req, Rep> = Omit<
+  Given<S>,
+  "requestCodec" | "replyCodec"
+> & {
+  /** Encodes and decodes a request as one frame. Default: raw frames. */
+  readonly requestCodec?: Codec<Req> | undefined;
+  /** Encodes and decodes a reply as one frame. Default: raw frames. */
+  readonly replyCodec?: Codec<Rep> | undefined;
+};
+
 /** {@link Given} with required options. */
 export type GivenWith<S extends OptionSpecs, K extends keyof S> = Omit<Given<S>, K> & {
   readonly [P in K]: Exclude<Settings<S>[P], undefined>;

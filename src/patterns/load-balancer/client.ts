@@ -13,11 +13,10 @@ import type { ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { costOf } from "../../core/frame-cost.js";
 import { randomStart } from "../../core/random.js";
-import type { Codec } from "../../sockets/codec.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
-import { type PendingCall, PendingCalls } from "../kit/calls.js";
+import { CALL_OPTIONS, type CallOptions, type PendingCall, PendingCalls } from "../kit/calls.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import {
   ENDPOINT_SOURCE_EVENTS,
@@ -26,7 +25,7 @@ import {
   type PatternEndpoints,
 } from "../kit/endpoint-list.js";
 import { parseErrorReply, ServiceError } from "../kit/errors.js";
-import { anything, bytes, checkOptions, type Given, integer, object } from "../kit/options.js";
+import { bytes, checkOptions, codec, type GivenWithCodecs, integer, object } from "../kit/options.js";
 
 export type LoadBalancerClientEvent =
   | { readonly type: "broker:joined"; readonly endpoint: string }
@@ -68,31 +67,16 @@ const OPTIONS = {
   maxPendingBytes: bytes({ default: 67_108_864 }),
   /** Requests in flight per broker; more wait here. Default 1,000. */
   maxInFlight: integer({ default: 1_000 }),
-  requestCodec: anything<Codec<never>>(),
-  replyCodec: anything<Codec<never>>(),
+  requestCodec: codec(),
+  replyCodec: codec(),
   /** Options of the DEALERs, such as security. */
   socketOptions: object<DealerOptions>(),
 };
 
 /** Times in ms. */
-export type LoadBalancerClientOptions<Req = Raw, Rep = Raw> = Omit<
-  Given<typeof OPTIONS>,
-  "requestCodec" | "replyCodec"
-> & {
-  /** Encodes a request as one frame. Default: raw frames. */
-  readonly requestCodec?: Codec<Req>;
-  /** Decodes a reply of one frame. Default: raw frames. */
-  readonly replyCodec?: Codec<Rep>;
-};
+export type LoadBalancerClientOptions<Req = Raw, Rep = Raw> = GivenWithCodecs<typeof OPTIONS, Req, Rep>;
 
-const CALL_OPTIONS = {
-  /** ms; -1: no limit. Default: the client's. */
-  timeout: integer({ min: -1 }),
-  /** Cancels the request, which a worker may have handled. */
-  signal: anything<AbortSignal>(),
-};
-
-export type LoadBalancerCallOptions = Given<typeof CALL_OPTIONS>;
+export type LoadBalancerCallOptions = CallOptions;
 
 const EVENTS: EventNames<LoadBalancerClientEvent> = {
   "broker:joined": true,

@@ -1,10 +1,9 @@
 /** Lazy Pirate client, which understands the Pirates' error replies. */
-import type { Codec } from "../../sockets/codec.js";
 import type { Raw } from "../../sockets/shape.js";
 import { BodyShape } from "../kit/body.js";
 import type { EndpointSourceEvent, PatternEndpoints } from "../kit/endpoint-list.js";
 import { parseErrorReply } from "../kit/errors.js";
-import { anything, checkOptions, type Given, integer } from "../kit/options.js";
+import { checkOptions, codec, type GivenWithCodecs, integer } from "../kit/options.js";
 import {
   RequestClient,
   type RequestClientStats,
@@ -16,20 +15,12 @@ const OPTIONS = {
   ...requestClientOptions({ timeout: -1, attemptTimeout: 2_500, retryDelay: 100, maxRetryDelay: 5_000 }),
   /** Attempts after the first, each at the next server. Default 2. */
   retries: integer({ default: 2, min: 0 }),
-  requestCodec: anything<Codec<never>>(),
-  replyCodec: anything<Codec<never>>(),
+  requestCodec: codec(),
+  replyCodec: codec(),
 };
 
 /** Times in ms; defaults: `timeout` -1, `attemptTimeout` 2,500, `retryDelay` 100, `maxRetryDelay` 5,000. */
-export type PirateClientOptions<Req = Raw, Rep = Raw> = Omit<
-  Given<typeof OPTIONS>,
-  "requestCodec" | "replyCodec"
-> & {
-  /** Encodes a request as one frame. Default: raw frames. */
-  readonly requestCodec?: Codec<Req> | undefined;
-  /** Decodes a reply of one frame. Default: raw frames. */
-  readonly replyCodec?: Codec<Rep> | undefined;
-};
+export type PirateClientOptions<Req = Raw, Rep = Raw> = GivenWithCodecs<typeof OPTIONS, Req, Rep>;
 
 export type PirateClientEvent = RequestRetried | EndpointSourceEvent;
 

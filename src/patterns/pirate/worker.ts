@@ -4,7 +4,6 @@ import { DriverTimer } from "../../core/driver-timer.js";
 import type { ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { withTimeout } from "../../core/waiter.js";
-import type { Codec } from "../../sockets/codec.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
@@ -13,13 +12,13 @@ import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
 import { handlerErrorReply, requestErrorReply } from "../kit/errors.js";
 import {
-  anything,
   boolean,
   CLOSE_LINGER,
   checkFunction,
   checkOptions,
   choice,
-  type Given,
+  codec,
+  type GivenWithCodecs,
   integer,
   object,
 } from "../kit/options.js";
@@ -56,22 +55,14 @@ const OPTIONS = {
    * `code` and `data` are always sent. Default false.
    */
   exposeErrors: boolean(false),
-  requestCodec: anything<Codec<never>>(),
-  replyCodec: anything<Codec<never>>(),
+  requestCodec: codec(),
+  replyCodec: codec(),
   /** Options of the DEALERs, such as security. */
   socketOptions: object<DealerOptions>(),
 };
 
 /** Times in ms. */
-export type PirateWorkerOptions<Req = Raw, Rep = Raw> = Omit<
-  Given<typeof OPTIONS>,
-  "requestCodec" | "replyCodec"
-> & {
-  /** Decodes a request of one frame. Default: raw frames. */
-  readonly requestCodec?: Codec<Req>;
-  /** Encodes a reply as one frame. Default: raw frames. */
-  readonly replyCodec?: Codec<Rep>;
-};
+export type PirateWorkerOptions<Req = Raw, Rep = Raw> = GivenWithCodecs<typeof OPTIONS, Req, Rep>;
 
 const EVENTS: EventNames<PirateWorkerEvent> = {
   "ready:sent": true,

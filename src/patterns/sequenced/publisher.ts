@@ -5,7 +5,6 @@ import { refuseExtra } from "../../core/arguments.js";
 import { isBytes } from "../../core/bytes.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import type { Codec } from "../../sockets/codec.js";
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import { engineStats, forwards } from "../../sockets/internal.js";
 import { Publisher, type PublisherOptions, type WaitForSubscribersOptions } from "../../sockets/pub-sub.js";
@@ -14,11 +13,11 @@ import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, BodyShape } from "../kit/body.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import {
-  anything,
   bytes as byteCount,
   CLOSE_LINGER,
   checkOptions,
-  type Given,
+  codec,
+  type GivenWithCodec,
   integer,
   object,
 } from "../kit/options.js";
@@ -45,16 +44,13 @@ const OPTIONS = {
    * late and can request replays. Default: none.
    */
   gate: publisherGate(),
-  codec: anything<Codec<unknown>>(), // BodyShape checks it.
+  codec: codec(),
   /** Options of the PUB, such as security. */
   socketOptions: object<PublisherOptions>(), // The sockets check theirs.
   replayOptions: object<RouterOptions>(),
 };
 
-export type SequencedPublisherOptions<T = Raw> = Omit<Given<typeof OPTIONS>, "codec"> & {
-  /** Encodes a body as one frame. Default: raw frames. */
-  readonly codec?: Codec<T>;
-};
+export type SequencedPublisherOptions<T = Raw> = GivenWithCodec<typeof OPTIONS, T>;
 
 /**
  * Publishes messages numbered per topic, and replays the newest on request.

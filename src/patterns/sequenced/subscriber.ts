@@ -4,7 +4,6 @@ import { describe, refuseExtra } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError, TimeoutError } from "../../core/errors.js";
 import { refusedWait, WAIT_OPTIONS, type WaitOptions } from "../../core/waiter.js";
-import type { Codec } from "../../sockets/codec.js";
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
@@ -15,11 +14,11 @@ import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, EndpointList, type EndpointSourceEvent } from "../kit/endpoint-list.js";
 import { MessageReader } from "../kit/message-reader.js";
 import {
-  anything,
   checkCount,
   checkKeys,
   checkOptions,
-  type Given,
+  codec,
+  type GivenWithCodec,
   integer,
   object,
   type Settings,
@@ -49,16 +48,13 @@ const OPTIONS = {
   timeout: integer({ default: 5_000 }),
   /** ms of silence before a publisher is asked again. Default 500. */
   attemptTimeout: integer({ default: 500 }),
-  codec: anything<Codec<unknown>>(), // BodyShape checks it.
+  codec: codec(),
   /** Options of the SUB, such as security. */
   socketOptions: object<SubscriberOptions>(), // The sockets check theirs.
   replayOptions: object<DealerOptions>(),
 };
 
-export type SequencedSubscriberOptions<T = Raw> = Omit<Given<typeof OPTIONS>, "codec"> & {
-  /** Decodes a body of one frame. Default: raw frames. */
-  readonly codec?: Codec<T>;
-};
+export type SequencedSubscriberOptions<T = Raw> = GivenWithCodec<typeof OPTIONS, T>;
 
 export interface SequencedMessage<T = Raw> extends SequencedPlace {
   /** Frames, or with a codec the value. */
