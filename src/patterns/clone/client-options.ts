@@ -221,14 +221,6 @@ export type CloneClientEvent =
       readonly to: string;
       readonly reason: "silent" | "disconnected" | "no-snapshot" | "refused" | "removed";
     }
-  /** A map was loaded. `duration` in ms. */
-  | {
-      readonly type: "snapshot:loaded";
-      readonly server: string;
-      readonly entries: number;
-      readonly sequence: number;
-      readonly duration: number;
-    }
   /** Updates were missed, or the server's sequence went backwards (`expected` and `got`): the map is loaded again. */
   | { readonly type: "update:missed"; readonly expected: number; readonly got: number }
   /**
@@ -247,8 +239,6 @@ export type CloneClientEvent =
       readonly port: "snapshot" | "publisher";
       readonly reason: CloneFault | "too-large";
     }
-  /** An update older than the map was dropped: the first of a series. */
-  | { readonly type: "update:outdated"; readonly sequence: number; readonly last: number }
   /** A key is not text, or a value fails in the codec or schema: the entry cannot be read. */
   | { readonly type: "entry:invalid"; readonly key: Buffer; readonly error: unknown }
   /** A `watch` with a full queue lost its oldest change. */

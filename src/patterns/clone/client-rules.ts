@@ -49,7 +49,6 @@ export class ClientRules {
   readonly #map: ClientMap;
   readonly #attempts: ClientAttempts;
   readonly #counts = { received: 0, applied: 0, old: 0, gaps: 0, snapshots: 0, faults: 0 };
-  #oldInRow = false;
   #state: CloneState = "syncing";
   #heardAt: number;
   #wasLive = false;
@@ -59,7 +58,6 @@ export class ClientRules {
   #resyncWanted = false;
   readonly #view = new UpdateView();
   #loading: Loading<readonly Buffer[]> | undefined;
-  #loadingSince = 0;
   #resendAt: number;
 
   constructor(options: ClientRulesOptions, effects: ClientEffects, now: number) {
@@ -220,7 +218,6 @@ export class ClientRules {
     this.#heardAt = now;
     this.#counts.received += updates;
     this.#counts.applied += updates;
-    this.#oldInRow = false;
     this.#resyncs = 0;
   }
 
@@ -259,7 +256,6 @@ export class ClientRules {
     const map = this.#map;
     const sequence = readSequence(frames[SEQUENCE] as Buffer);
     if (this.#loading === undefined && sequence > map.last) {
-      this.#oldInRow = false;
       if (sequence === map.last + 1) this.#resyncs = 0;
       const previous = this.#subtree.previous(sequence, frames[PROPERTIES] as Buffer);
       if (previous > map.last && !this.#resyncWanted) this.#gap(map.last + 1, sequence, now);
@@ -271,8 +267,6 @@ export class ClientRules {
     } else if (sequence > map.last) this.#apply(frames, sequence, now);
     else {
       this.#counts.old += 1;
-      if (!this.#oldInRow) this.#effects.event({ type: "update:outdated", sequence, last: map.last });
-      this.#oldInRow = true;
       this.#acknowledge(frames, sequence, now);
     }
   }
@@ -375,7 +369,6 @@ export class ClientRules {
 
   #load(now: number): void {
     this.#loading = new Loading();
-    this.#loadingSince = now;
     this.#attempts.progress(now);
     this.#effects.ask(this.#attempts.number);
   }
@@ -394,14 +387,6 @@ export class ClientRules {
     const before = this.#map.replace(table, sequence);
     this.#attempts.succeed();
     this.#counts.snapshots += 1;
-    this.#oldInRow = false;
-    this.#effects.event({
-      type: "snapshot:loaded",
-      server: this.#attempts.name,
-      entries: table.size,
-      sequence,
-      duration: now - this.#loadingSince,
-    });
     this.#map.reportDifference(before);
     for (const update of updates) {
       const at = readSequence(update[SEQUENCE] as Buffer);

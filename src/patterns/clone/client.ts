@@ -41,9 +41,7 @@ import { ClientWatches, type CloneWatch } from "./watch.js";
 const EVENTS: EventNames<CloneClientEvent> = {
   "state:changed": true,
   "server:failed-over": true,
-  "snapshot:loaded": true,
   "update:missed": true,
-  "update:outdated": true,
   "handshake:failed": true,
   "message:invalid": true,
   "entry:invalid": true,

@@ -55,7 +55,6 @@ const EVENTS: EventNames<FederationEvent> = {
   "worker:joined": true,
   "worker:left": true,
   "request:dropped": true,
-  "reply:ignored": true,
   "reply:dropped": true,
   "message:invalid": true,
 };

@@ -38,8 +38,6 @@ export type FederationEvent =
   | { readonly type: "worker:joined"; readonly worker: Buffer }
   | { readonly type: "worker:left"; readonly worker: Buffer; readonly reason: "disconnected" | "unreachable" }
   | { readonly type: "request:dropped"; readonly from: "client" | "site"; readonly reason: JobDropReason }
-  /** The request has ended or returned. */
-  | { readonly type: "reply:ignored"; readonly from: "worker" | "site" }
   | ReplyDropped
   | { readonly type: "message:invalid"; readonly from: "client" | "worker" | "site" };
 
@@ -162,7 +160,7 @@ export class FederationRules {
       const job = this.#dispatcher.complete(from, command.address);
       if (job !== undefined) this.#answer(job, command.body);
       else {
-        this.#isLate("worker");
+        this.#late += 1;
         if (this.#dispatcher.isBusy(from) || this.#dispatcher.isIdle(from)) return;
       }
     }
@@ -194,7 +192,7 @@ export class FederationRules {
     const job = site?.inFlight.get(keyOf(address));
     site?.inFlight.delete(keyOf(address));
     if (job === undefined || job.over) {
-      this.#isLate("site");
+      this.#late += 1;
       return;
     }
     const reason = parseErrorReply(body, name)?.reason;
@@ -367,11 +365,6 @@ export class FederationRules {
     const body = errorReply(reasonOf(reason));
     if (from === "client") this.#effects.reply(job.envelope, body);
     else this.#effects.siteReply(job.envelope, body);
-  }
-
-  #isLate(from: "worker" | "site"): void {
-    this.#late += 1;
-    this.#effects.event({ type: "reply:ignored", from });
   }
 
   #capacity(): number {

@@ -43,7 +43,6 @@ export type PirateQueueEvent =
   | { readonly type: "worker:left"; readonly worker: Buffer; readonly reason: PirateWorkerLeftReason }
   | { readonly type: "request:repeated"; readonly client: Buffer; readonly deliveries: number }
   | { readonly type: "request:dropped"; readonly client: Buffer; readonly reason: JobDropReason }
-  | { readonly type: "reply:ignored"; readonly worker: Buffer }
   | ReplyDropped
   | {
       readonly type: "message:invalid";
@@ -57,7 +56,6 @@ export const QUEUE_EVENTS: EventNames<PirateQueueEvent> = {
   "worker:left": true,
   "request:repeated": true,
   "request:dropped": true,
-  "reply:ignored": true,
   "reply:dropped": true,
   "message:invalid": true,
 };
@@ -228,7 +226,6 @@ export class QueueRules {
       return;
     }
     this.#counters.lateReplies += 1;
-    this.#effects.event({ type: "reply:ignored", worker: from });
     // It is idle, even if unknown: it sends READY only after a silence (6/PPP).
     if (this.#dispatcher.isBusy(from)) return;
     if (this.#dispatcher.isIdle(from)) this.#alive(from, dialect);

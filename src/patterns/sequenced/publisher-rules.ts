@@ -35,14 +35,6 @@ export interface PublisherRulesOptions {
 export type SequencedPublisherEvent =
   /** `sequence` was the last of the evicted topic. */
   | { readonly type: "topic:evicted"; readonly topic: Buffer; readonly sequence: number }
-  /** A request was answered with `sent` messages. */
-  | {
-      readonly type: "replay:answered";
-      readonly topic: Buffer;
-      readonly from: number;
-      readonly to: number;
-      readonly sent: number;
-    }
   /** An invalid message to the replay endpoint. */
   | { readonly type: "message:invalid"; readonly frames: number };
 
@@ -275,6 +267,5 @@ export class PublisherRules {
     const { number } = request;
     const end = encodeEnd({ number, publisher: this.#idKey, stream, oldest, newest, status });
     if (!this.#outbox.answer(from, [end])) this.#counts.replaysCut += 1;
-    this.#outbox.event({ type: "replay:answered", topic: name, from: request.from, to: request.to, sent });
   }
 }

@@ -84,7 +84,7 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: SequencedPublisherOptions<T> = {}) {
-    super("SequencedPublisher", { "topic:evicted": true, "replay:answered": true, "message:invalid": true });
+    super("SequencedPublisher", { "topic:evicted": true, "message:invalid": true });
     const settings = checkOptions("SequencedPublisher", OPTIONS, options);
     const { codec, socketOptions = {}, replayOptions } = options;
     for (const name of ["noDrop", "conflate", "codec"]) {
