@@ -21,16 +21,14 @@ import { type LoadedMap, Loading } from "./loading.js";
 import { costOfOperation, type Operation } from "./operation.js";
 import { timeToLive } from "./properties.js";
 import { isGoodbye, isHugz, KEY, PROPERTIES, readSequence, SEQUENCE, VALUE } from "./protocol.js";
+import type { ServerState } from "./server-state.js";
 import { NO_STANDING } from "./standing.js";
 
 /** Updates, and their bytes, during the map. Above, it is asked for again. */
 const MAX_QUEUED = 1_000_000;
 const MAX_QUEUED_BYTES = 268_435_456;
 
-export interface FollowerEffects {
-  follow(frames: Buffer[]): void;
-  fault(): void;
-  incompatible(): void;
+export interface FollowerOwner {
   /** The whole map, and the updates after it. */
   loaded(loaded: LoadedMap): void;
   update(operation: Operation): void;
@@ -39,11 +37,10 @@ export interface FollowerEffects {
 }
 
 export class Follower {
-  readonly #effects: FollowerEffects;
-  readonly #interval: number;
-  readonly #patience: number;
+  readonly #state: ServerState;
+  readonly #owner: FollowerOwner;
   #session = Buffer.alloc(0);
-  #state: "idle" | "pausing" | "asking" | "following" = "idle";
+  #phase: "idle" | "pausing" | "asking" | "following" = "idle";
   /** When the map is asked for again. */
   #askAt = 0;
   #last = 0;
@@ -51,14 +48,13 @@ export class Follower {
   #expires = new Map<number, number>();
   #standing = NO_STANDING;
 
-  constructor(effects: FollowerEffects, interval: number, liveness: number) {
-    this.#effects = effects;
-    this.#interval = interval;
-    this.#patience = interval * liveness;
+  constructor(state: ServerState, owner: FollowerOwner) {
+    this.#state = state;
+    this.#owner = owner;
   }
 
   get following(): boolean {
-    return this.#state === "following";
+    return this.#phase === "following";
   }
 
   get term(): number {
@@ -72,36 +68,37 @@ export class Follower {
   /** Ignores the other server for some ms. */
   startAfter(pause: number, now: number): void {
     this.#drop();
-    this.#state = "pausing";
+    this.#phase = "pausing";
     this.#askAt = now + pause;
   }
 
   stop(): void {
-    this.#state = "idle";
+    this.#phase = "idle";
     this.#drop();
   }
 
   next(): number | undefined {
-    return this.#state === "idle" ? undefined : this.#askAt;
+    return this.#phase === "idle" ? undefined : this.#askAt;
   }
 
   tick(now: number): void {
-    if (this.#state !== "idle" && now >= this.#askAt) this.#ask(now);
+    if (this.#phase !== "idle" && now >= this.#askAt) this.#ask(now);
   }
 
   have(sequence: number): void {
-    if (this.#state === "following") this.#effects.follow(encodeMark(this.#session, sequence));
+    if (this.#phase === "following") this.#send(encodeMark(this.#session, sequence));
   }
 
   receive(message: readonly Buffer[], now: number): void {
     const link = parseLink(message);
     if (link === undefined || link.frames.length === 2) {
-      this.#effects.fault();
+      this.#fault();
       return;
     }
     const { session, frames } = link;
-    if (this.#state === "idle" || this.#state === "pausing" || !session.equals(this.#session)) return;
-    this.#askAt = now + this.#patience;
+    if (this.#phase === "idle" || this.#phase === "pausing" || !session.equals(this.#session)) return;
+    const { heartbeatInterval, liveness } = this.#state.options;
+    this.#askAt = now + heartbeatInterval * liveness;
     if (isHugz(frames)) this.#heartbeat(readSequence(frames[SEQUENCE] as Buffer), now);
     else if (isGoodbye(frames)) this.#end(frames, now);
     else if (isUpdate(frames)) this.#update(frames, now);
@@ -111,25 +108,25 @@ export class Follower {
   #ask(now: number): void {
     this.#drop();
     this.#session = crypto.randomBytes(SESSION_BYTES);
-    this.#state = "asking";
-    this.#askAt = now + this.#interval;
-    this.#effects.follow(encodeFollow(this.#session));
+    this.#phase = "asking";
+    this.#askAt = now + this.#state.options.heartbeatInterval;
+    this.#send(encodeFollow(this.#session));
   }
 
   #refuse(now: number): void {
-    this.#effects.fault();
+    this.#fault();
     this.#ask(now);
   }
 
   #heartbeat(sequence: number, now: number): void {
-    if (this.#state === "asking") this.#effects.follow(encodeMark(this.#session, 0));
+    if (this.#phase === "asking") this.#send(encodeMark(this.#session, 0));
     else if (sequence > this.#last) this.#ask(now);
-    else this.#effects.beat();
+    else this.#owner.beat();
   }
 
   #entry(frames: readonly Buffer[], now: number): void {
     const ttl = timeToLive(frames[PROPERTIES] as Buffer);
-    if (ttl === undefined || this.#state !== "asking") {
+    if (ttl === undefined || this.#phase !== "asking") {
       this.#refuse(now);
       return;
     }
@@ -141,35 +138,43 @@ export class Follower {
   #end(frames: readonly Buffer[], now: number): void {
     const standing = standingOf(frames);
     if (standing === undefined) {
-      this.#effects.incompatible();
+      this.#state.effects.event({ type: "peer:incompatible" });
       return;
     }
     const sequence = readSequence(frames[SEQUENCE] as Buffer);
     const { table, updates } = this.#loading;
-    if (this.#state !== "asking" || updates.some((update, i) => update.sequence !== sequence + 1 + i)) {
+    if (this.#phase !== "asking" || updates.some((update, i) => update.sequence !== sequence + 1 + i)) {
       this.#refuse(now);
       return;
     }
     const seen = frames[VALUE] as Buffer;
     const loaded = { table, expires: this.#expires, seen, sequence, standing, updates };
-    this.#state = "following";
+    this.#phase = "following";
     this.#standing = standing;
     this.#last = sequence + updates.length;
     this.#drop();
-    this.#effects.loaded(loaded);
+    this.#owner.loaded(loaded);
   }
 
   #update(frames: readonly Buffer[], now: number): void {
     const operation = parseUpdate(frames, now);
     if (operation === undefined) this.#refuse(now);
-    else if (this.#state === "asking") {
+    else if (this.#phase === "asking") {
       const loading = this.#loading;
       loading.queue(operation, costOfOperation(operation));
       if (loading.updates.length > MAX_QUEUED || loading.queued > MAX_QUEUED_BYTES) this.#ask(now);
     } else if (operation.sequence === this.#last + 1) {
       this.#last += 1;
-      this.#effects.update(operation);
+      this.#owner.update(operation);
     } else this.#refuse(now);
+  }
+
+  #send(frames: Buffer[]): void {
+    this.#state.effects.follow(frames);
+  }
+
+  #fault(): void {
+    this.#state.statistics.fault("replication", "frames");
   }
 
   #drop(): void {

@@ -11,7 +11,7 @@ import { costOf } from "../../core/frame-cost.js";
 import { encodeEnd, encodeEntry, encodeMark, encodeUpdate } from "./link.js";
 import type { Operation } from "./operation.js";
 import type { ServerMap } from "./server-map.js";
-import type { SendResult } from "./server-state.js";
+import type { ServerEffects, ServerState } from "./server-state.js";
 import { type Snapshot, type SnapshotEntry, SnapshotPump } from "./snapshots.js";
 import type { Standing } from "./standing.js";
 
@@ -19,8 +19,6 @@ const RETRY = 2;
 /** A follower with a longer backlog is too slow. */
 const MAX_BACKLOG = 100_000;
 const MAX_BACKLOG_BYTES = 268_435_456;
-
-type Send = (routingId: Buffer, frames: Buffer[]) => SendResult;
 
 export interface Follow {
   readonly routingId: Buffer;
@@ -31,7 +29,7 @@ export interface Follow {
 }
 
 export class Leader {
-  readonly #send: Send;
+  readonly #effects: Pick<ServerEffects, "replicate">;
   readonly #onLeft: (reason: "gone" | "slow") => void;
   readonly #map: ServerMap;
   #state: "none" | "sending" | "sent" | "in step" = "none";
@@ -45,10 +43,10 @@ export class Leader {
   heardAt = 0;
 
   /** @param onLeft not called by {@link leave} */
-  constructor(send: Send, onLeft: (reason: "gone" | "slow") => void, map: ServerMap) {
-    this.#send = send;
-    this.#onLeft = onLeft;
+  constructor({ effects, map }: ServerState, onLeft: (reason: "gone" | "slow") => void) {
+    this.#effects = effects;
     this.#map = map;
+    this.#onLeft = onLeft;
   }
 
   /** In step or not. */
@@ -75,7 +73,7 @@ export class Leader {
     this.#session = Buffer.from(session);
     this.#pump = new SnapshotPump(
       snapshot,
-      (frames) => this.#send(this.#routingId, frames),
+      (frames) => this.#effects.replicate(this.#routingId, frames),
       (entry, at) => encodeEntry(this.#session, entry, this.#timeLeft(entry, at)),
       encodeEnd(this.#session, snapshot.sequence, standing, this.#map.window.latest()),
     );
@@ -142,7 +140,7 @@ export class Leader {
   #put(frames: Buffer[], now: number): void {
     if (!this.present) return;
     if (this.#backlog.length === 0) {
-      const result = this.#send(this.#routingId, frames);
+      const result = this.#effects.replicate(this.#routingId, frames);
       if (result === "gone") this.#fail("gone");
       if (result !== "full") return;
     }
@@ -158,7 +156,7 @@ export class Leader {
   /** @returns whether the backlog is empty */
   #drain(now: number): boolean {
     for (let frames = this.#backlog.peek(); frames !== undefined; frames = this.#backlog.peek()) {
-      const result = this.#send(this.#routingId, frames);
+      const result = this.#effects.replicate(this.#routingId, frames);
       if (result === "gone") this.#fail("gone");
       else if (result === "full") this.#retryAt = now + RETRY;
       if (result !== "sent") return false;

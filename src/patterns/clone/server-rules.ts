@@ -45,20 +45,14 @@ export class ServerRules {
     this.#now = now;
     this.#statistics = new ServerStatistics(effects);
     this.#standing = new ServerStanding(
-      {
-        role: options.role,
-        serveAlone: options.serveAlone,
-        retry: options.heartbeatInterval,
-        random: options.random,
-        newMap: options.token.toString("hex"),
-      },
+      options,
       {
         mark: (standing) => {
           if (options.hasStore) effects.mark(standing);
           else this.marked(this.#now);
         },
-        unmet: () => effects.event({ type: "peer:unmet" }),
-        readyChanged: () => effects.announce(),
+        announce: () => effects.announce(),
+        event: (event) => effects.event(event),
       },
       () => this.#map.sequence,
     );

@@ -48,11 +48,7 @@ export class Serving {
     this.#state = state;
     this.#own = new OwnUpdates(options.token);
     this.#snapshots = new ServerSnapshots(options, effects, map.subtrees);
-    this.#leader = new Leader(
-      (routingId, frames) => effects.replicate(routingId, frames),
-      (reason) => this.#replicaLeft(reason, this.#now),
-      map,
-    );
+    this.#leader = new Leader(state, (reason) => this.#replicaLeft(reason, this.#now));
     this.#hugzAt = now + options.heartbeatInterval;
   }
 

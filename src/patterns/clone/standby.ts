@@ -29,21 +29,14 @@ export class Standby {
   #now = 0;
 
   constructor(state: ServerState) {
-    const { options, effects, statistics, map } = state;
+    const { options, map } = state;
     this.#state = state;
     this.#kept = new PendingUpdates(options.maxPending, options.heartbeatInterval);
-    this.#follower = new Follower(
-      {
-        follow: (frames) => effects.follow(frames),
-        fault: () => statistics.fault("replication", "frames"),
-        incompatible: () => effects.event({ type: "peer:incompatible" }),
-        loaded: (loaded) => this.#load(loaded),
-        update: (operation) => this.#replicated(operation),
-        beat: () => this.#follower.have(this.#replacing === undefined ? map.sequence : 0),
-      },
-      options.heartbeatInterval,
-      options.liveness,
-    );
+    this.#follower = new Follower(state, {
+      loaded: (loaded) => this.#load(loaded),
+      update: (operation) => this.#replicated(operation),
+      beat: () => this.#follower.have(this.#replacing === undefined ? map.sequence : 0),
+    });
   }
 
   get following(): boolean {

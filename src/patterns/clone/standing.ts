@@ -19,6 +19,7 @@
 import { backOff } from "../../core/back-off.js";
 import type { BinaryStarOrder, BinaryStarReplica, BinaryStarRole } from "../binary-star/index.js";
 import { BinaryStarState } from "../binary-star/index.js";
+import type { ServerRulesOptions } from "./server-options.js";
 
 const AUTHOR_COUNT = 3;
 /** Added to a term by the operator's decision: above all terms of a lost server. */
@@ -103,11 +104,11 @@ export function beginTerm(
   known: number,
   from: number,
   forced: boolean,
-  newMap: string,
+  token: Buffer,
 ): Standing {
   let term = Math.max(standing.term, known) + 1 + (forced ? FORCED : 0);
   while (term % AUTHOR_COUNT !== author) term += 1;
-  const map = standing.map === NO_MAP ? newMap : standing.map;
+  const map = standing.map === NO_MAP ? token.toString("hex") : standing.map;
   return { map, term, alone: true, aloneSince: standing.aloneSince ?? from };
 }
 
@@ -115,28 +116,20 @@ export function adopted({ map, term }: Standing): Standing {
   return { map, term, alone: false, aloneSince: undefined };
 }
 
-const AUTHORS: Readonly<Record<BinaryStarRole | "single", number>> = { primary: 0, backup: 1, single: 2 };
+type StandingOptions = Pick<
+  ServerRulesOptions,
+  "role" | "serveAlone" | "heartbeatInterval" | "token" | "random"
+>;
 
-export interface StandingOptions {
-  /** `undefined` without a pair. */
-  readonly role: BinaryStarRole | undefined;
-  /** Whether this server may serve before it has met its peer. */
-  readonly serveAlone: boolean;
-  /** ms until a failed write is repeated; half of it is random. */
-  readonly retry: number;
-  readonly random: () => number;
-  /** 8 random bytes in hex, for a map that begins here. */
-  readonly newMap: string;
-}
-
-export interface StandingEffects {
+interface StandingEffects {
   /** Ends in `marked` or `markFailed`; at once without a store. */
   mark(standing: Buffer): void;
-  /** A client asked, but the server has not met its peer. Called once. */
-  unmet(): void;
   /** `ready` of the position changed. */
-  readyChanged(): void;
+  announce(): void;
+  event(event: { readonly type: "peer:unmet" }): void;
 }
+
+const AUTHORS: Readonly<Record<BinaryStarRole | "single", number>> = { primary: 0, backup: 1, single: 2 };
 
 /**
  * A server's standing in its store, which decides what it may acknowledge and whether it may serve.
@@ -166,6 +159,7 @@ export class ServerStanding implements BinaryStarReplica {
   #unmetReported = false;
   #ready = false;
 
+  /** @param sequence of the map */
   constructor(options: StandingOptions, effects: StandingEffects, sequence: () => number) {
     this.#options = options;
     this.#effects = effects;
@@ -214,11 +208,11 @@ export class ServerStanding implements BinaryStarReplica {
   /** @param from the last sequence before the term. @param forced by the operator's decision */
   begin(from: number, forced: boolean): void {
     if (!this.#counts) return;
-    const { role, newMap } = this.#options;
+    const { role, token } = this.#options;
     const unmet = role !== undefined && this.#peer === undefined && !this.#wanted.alone;
     const author = AUTHORS[role ?? "single"];
     this.#yielded = false;
-    this.#want(beginTerm(this.#wanted, author, this.#known, from, forced || unmet, newMap));
+    this.#want(beginTerm(this.#wanted, author, this.#known, from, forced || unmet, token));
   }
 
   setAlone(alone: boolean): void {
@@ -256,8 +250,8 @@ export class ServerStanding implements BinaryStarReplica {
 
   markFailed(now: number): void {
     this.#marking = undefined;
-    const { retry, random } = this.#options;
-    this.#retryAt = now + backOff(0, retry, retry, random);
+    const { heartbeatInterval, random } = this.#options;
+    this.#retryAt = now + backOff(0, heartbeatInterval, heartbeatInterval, random);
   }
 
   tick(now: number): void {
@@ -286,7 +280,7 @@ export class ServerStanding implements BinaryStarReplica {
     const ready = own === BinaryStarState.PASSIVE && this.#mayTakeOver(own);
     if (ready !== this.#ready) {
       this.#ready = ready;
-      this.#effects.readyChanged();
+      this.#effects.announce();
     }
     return order;
   }
@@ -295,7 +289,7 @@ export class ServerStanding implements BinaryStarReplica {
     const may = this.#mayTakeOver(own);
     if (!may && this.#peer === undefined && !this.#unmetReported) {
       this.#unmetReported = true;
-      this.#effects.unmet();
+      this.#effects.event({ type: "peer:unmet" });
     }
     return may;
   }

@@ -65,12 +65,12 @@ test("the later term is newer, then the later sequence, then the one that served
 test("no two servers begin the same term, and the operator's word outweighs terms that nobody here knows", () => {
   let standing = NO_STANDING;
   const terms = [0, 0, 1, 2, 1].map((author) => {
-    standing = beginTerm(standing, author, 0, 0, false, MAP);
+    standing = beginTerm(standing, author, 0, 0, false, Buffer.from(MAP, "hex"));
     return standing.term;
   });
   expect(terms).toEqual([3, 6, 7, 8, 10]);
-  expect(beginTerm(standing, 0, 50, 0, false, MAP).term).toBe(51);
-  expect(beginTerm(standing, 1, 0, 0, true, MAP).term).toBeGreaterThan(3_000_000);
+  expect(beginTerm(standing, 0, 50, 0, false, Buffer.from(MAP, "hex")).term).toBe(51);
+  expect(beginTerm(standing, 1, 0, 0, true, Buffer.from(MAP, "hex")).term).toBeGreaterThan(3_000_000);
 });
 
 /** A server's standing at a sequence, with a store whose answers the test gives. */
@@ -79,13 +79,19 @@ function server(role: "primary" | "backup" | undefined, sequence = 10, serveAlon
   const ready: boolean[] = [];
   let unmet = 0;
   const standing = new ServerStanding(
-    { role, serveAlone, retry: 100, random, newMap: MAP },
+    {
+      ...(role === undefined ? {} : { role }),
+      serveAlone,
+      heartbeatInterval: 100,
+      random,
+      token: Buffer.from(MAP, "hex"),
+    },
     {
       mark: (bytes) => void marks.push(parseStanding(bytes) as Standing),
-      unmet: () => {
-        unmet += 1;
+      announce: () => void ready.push((parsePosition(standing.position()) as Position).ready),
+      event: ({ type }) => {
+        if (type === "peer:unmet") unmet += 1;
       },
-      readyChanged: () => void ready.push((parsePosition(standing.position()) as Position).ready),
     },
     () => sequence,
   );
@@ -94,7 +100,7 @@ function server(role: "primary" | "backup" | undefined, sequence = 10, serveAlon
 
 const old = (alone: boolean): Buffer =>
   encodeStanding({
-    ...beginTerm(NO_STANDING, 0, 0, 0, false, MAP),
+    ...beginTerm(NO_STANDING, 0, 0, 0, false, Buffer.from(MAP, "hex")),
     alone,
     aloneSince: alone ? 0 : undefined,
   });
@@ -187,7 +193,7 @@ describe("a server", () => {
   });
 
   test("has lost nothing to the other one's map unless it acknowledged alone", () => {
-    const theirs = beginTerm(NO_STANDING, 1, 3, 8, false, MAP);
+    const theirs = beginTerm(NO_STANDING, 1, 3, 8, false, Buffer.from(MAP, "hex"));
     const [inStep, alone] = [server("primary").standing, server("primary").standing];
     inStep.restore(old(false), 10);
     alone.restore(encodeStanding({ map: MAP, term: 3, alone: true, aloneSince: 8 }), 10);
