@@ -8,7 +8,6 @@
  *   a b c … a b c …  divided by the number of receives since the socket's last one; grows while no other socket receives
  */
 
-/** Limit that lets the event loop turn. */
 export const MAX_MANY = 1_000;
 /** Most messages in all sockets' last batches, unless MIN_MANY applies. */
 const MAX_HELD = 6_400;
@@ -18,7 +17,6 @@ const MIN_MANY = 64;
 const MAX_SHARERS = MAX_HELD / MIN_MANY;
 
 let made = 0;
-/** The socket with the last batch. */
 let last = -1;
 /** Times that the receiving socket changed. */
 let switches = 0;

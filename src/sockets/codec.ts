@@ -90,7 +90,7 @@ export function msgpack(schema?: StandardSchemaV1): Codec<never> {
 
 /**
  * Adds a Standard Schema validator, with transformed values for the program. Invalid values are an error for the
- * sender, and an `invalid` event and a count for the receiver.
+ * sender; the receiver gets an `invalid` event and a count.
  */
 export function withSchema(codec: Codec<unknown>, schema: StandardSchemaV1 | undefined): Codec<never> {
   if (schema === undefined) return codec as Codec<never>;

@@ -1,6 +1,4 @@
 /**
- * Dynamic endpoints instead of a fixed one.
- *
  *   source ──whole list──> SourceReader ──valid endpoints, each once, at most MAX_SOURCE_ENDPOINTS──> socket, pattern
  *              throws ──> its last list stays; it is read again after a pause that doubles
  *              ends   ──> its last list stays
@@ -20,8 +18,8 @@ const MAX_RETRY_DELAY = 10_000;
 /** A source of changing endpoints, such as `node.resolver(…)` of `shoal/cluster`. */
 export interface EndpointSource {
   /**
-   * Yields the complete list of endpoints at first and after each change. The last list stays in use after the end and
-   * after an error, which is followed by another call after a pause.
+   * Yields the complete list of endpoints at first and after each change. The last list stays in use after the end, and
+   * after an error until another call.
    */
   endpoints(signal: AbortSignal): AsyncIterable<readonly string[]>;
 }
@@ -111,7 +109,6 @@ export class SourceReader {
     report(() => this.#effects.sourceOnFailed(error, interval));
   }
 
-  /** @throws InvalidArgumentError for anything but an array */
   #checked(list: unknown): readonly string[] {
     if (!Array.isArray(list))
       throw new InvalidArgumentError(`A source gives arrays of endpoints; got ${typeof list}`);

@@ -28,12 +28,12 @@ const SLACK = 16;
 export interface InboxRules<T> {
   readonly receiveTimeout: number;
   readonly maxPendingReceives: number;
-  /** Whether a REQ or REP must send first and no send waits. */
+  /** Whether a REQ or REP must send first. */
   readonly receivesOutOfTurn: boolean;
   /** Whether `decode` returns messages unchanged. */
   readonly isPlain: boolean;
   /**
-   * @param delivered the counter before the message was taken, which may have freed a waiting send
+   * @param delivered the counter before the message was taken
    * @returns `undefined` for a refused message, reported after this call
    */
   decode(frames: Buffer[], delivered: number): T | undefined;
@@ -141,7 +141,6 @@ export class Inbox<T> {
     this.fail(() => new ClosedError("EAGAIN", "The socket closed while the call waited for a message"));
   }
 
-  /** @param make called for each waiting call */
   fail(make: () => ShoalError): void {
     for (let head = this.#pending.shift(); head !== undefined; head = this.#pending.shift()) {
       if (head.waiter.settled) continue;

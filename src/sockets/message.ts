@@ -12,10 +12,8 @@ import { bytesOf, isBytes } from "../core/bytes.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import type { OutgoingFrame, OutgoingMessage } from "../engine/engine.js";
 
-/** One frame as a program passes it. */
 export type MessageLike = ArrayBufferView | ArrayBuffer | SharedArrayBuffer | string | number | null;
 
-/** One received frame. */
 export type Message = Buffer;
 
 const EMPTY = Buffer.alloc(0);

@@ -25,7 +25,6 @@ export class SendOperation extends Operation {
   readonly socketType: string;
   /** Outgoing frames, for a Router with the routing id first; read-only. */
   readonly message: string | Uint8Array | readonly (string | Uint8Array)[];
-  /** Bytes of the frames. */
   readonly bytes: number;
 
   /** @internal */
@@ -44,7 +43,6 @@ export interface ReceivedMessage {
   readonly socketType: string;
   /** The frames, or the codec's value. */
   readonly message: unknown;
-  /** Bytes of the frames. */
   readonly bytes: number;
 }
 

@@ -39,7 +39,7 @@ export const SOCKET_EVENTS: EventNames<SocketEvent> = {
   "endpoint:refused": true,
 };
 
-/** A socket. */
+/** A socket to observe. */
 export interface Observed {
   readonly events: Observer;
   readonly closed: boolean;

@@ -1,4 +1,4 @@
-/** Checks a program's options against the table, and completes them. */
+/** Checks a program's options, and completes them. */
 
 import { quoted } from "../core/arguments.js";
 import { isBytes } from "../core/bytes.js";
@@ -131,11 +131,9 @@ export function owned(value: unknown): unknown {
 }
 
 /**
- * A new socket's complete options.
- *
  * @param given `undefined` values count as absent
  * @param base the context's values, in place of defaults
- * @throws InvalidArgumentError `EINVAL` for an unknown name, a wrong type or a value out of range
+ * @throws InvalidArgumentError `EINVAL`
  */
 export function resolveOptions(
   type: SocketTypeName,

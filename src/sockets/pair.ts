@@ -36,7 +36,7 @@ export type PairOptions<T = Raw> = PairProperties & ConstructionOptions & CodecO
  * ```
  */
 export class Pair<T = Raw> extends Socket {
-  /** @throws InvalidArgumentError `EINVAL` for an invalid option */
+  /** @throws InvalidArgumentError `EINVAL` */
   constructor(options?: PairOptions<T>);
   constructor(options?: PairOptions<T>, ...extra: unknown[]) {
     super(SocketType.Pair, options, shapeFor("body", options?.codec), extra);

@@ -41,7 +41,7 @@ export type PullOptions<T = Raw> = PullProperties & ConstructionOptions & CodecO
  * ```
  */
 export class Push<T = Raw> extends Socket {
-  /** @throws InvalidArgumentError `EINVAL` for an invalid option */
+  /** @throws InvalidArgumentError `EINVAL` */
   constructor(options?: PushOptions<T>);
   constructor(options?: PushOptions<T>, ...extra: unknown[]) {
     super(SocketType.Push, options, shapeFor("body", options?.codec), extra);
@@ -69,7 +69,7 @@ defineSocket(Push, "Push", routings.push);
  * ```
  */
 export class Pull<T = Raw> extends Socket {
-  /** @throws InvalidArgumentError `EINVAL` for an invalid option */
+  /** @throws InvalidArgumentError `EINVAL` */
   constructor(options?: PullOptions<T>);
   constructor(options?: PullOptions<T>, ...extra: unknown[]) {
     super(SocketType.Pull, options, shapeFor("body", options?.codec), extra);

@@ -1,6 +1,6 @@
 /**
- * Reads all messages of a socket for parts of the library. A call of `receive` would cost a promise, a waiter and an
- * array, a tenth of all functions between reading a small message and its handler.
+ * Reads all messages of a socket for the library. `receive` would cost a promise, a waiter and an array, a tenth of all
+ * functions between reading a small message and its handler.
  *
  *   engine has messages ──> microtask ──> take, take … ──nothing left──> waits for the engine
  *                               ^                    │
@@ -12,7 +12,6 @@ import { systemClock } from "../core/clock.js";
 import { TurnBudget } from "../core/turn-budget.js";
 import type { SocketCore } from "./socket-core.js";
 
-/** ms of immediate reads between two turns of the event loop. */
 const READ_TIME = 0.5;
 const RESOLVED = Promise.resolve();
 

@@ -27,9 +27,7 @@ class Run {
   readonly #core: SocketCore;
   #options: SendOptions | undefined;
   #messages: readonly OutgoingMessage[];
-  /** Whether each message is observed as a separate operation. */
   readonly #observed = isSendObserved();
-  /** Set once the call waits for room. */
   #runs: SendRuns | undefined = undefined;
   sent = 0;
 

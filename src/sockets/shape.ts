@@ -1,5 +1,5 @@
 /**
- * The shape of a socket's messages: plain frames, or a codec's value in the last frame.
+ * Shapes of messages: plain frames, or a codec's value in the last frame.
  *
  *   frames    frame…                      no codec
  *   body      value                       PUSH, PULL, REQ, REP, DEALER, PAIR
@@ -52,7 +52,6 @@ export const FRAMES: MessageShape = {
   decode: (frames) => frames,
 };
 
-/** Frames per message with a codec. */
 const COUNTS = {
   body: { min: 1, max: 1 },
   topic: { min: 2, max: 2 },
@@ -61,7 +60,7 @@ const COUNTS = {
 
 export type ShapeName = keyof typeof COUNTS;
 
-/** @throws InvalidArgumentError `EINVAL` for an invalid codec */
+/** @throws InvalidArgumentError `EINVAL` */
 export function shapeFor(name: ShapeName, codec: unknown): MessageShape {
   if (codec === undefined) return FRAMES;
   if (!isCodec(codec)) {

@@ -66,7 +66,7 @@ export class SocketEndpoints {
     return this.#last;
   }
 
-  /** Bound ones without wildcards. */
+  /** Endpoints; bound ones without wildcards. */
   get all(): { readonly bound: string[]; readonly connected: string[] } {
     return { bound: [...this.#bound.keys()], connected: [...this.#connected.keys()] };
   }

@@ -17,17 +17,15 @@ const FAILURES: readonly EventType[] = [
 
 type Handler = (event: SocketEvent) => void;
 
-/** Endpoints with a remembered failure. */
 const MAX_FAILURES = 16;
 
 interface Failure {
-  /** The latest. */
+  /** The latest error. */
   readonly error: ShoalError;
   /** Time of the first since the endpoint was last reached, in ms. */
   readonly since: number;
 }
 
-/** Words for errors: "3 peers became ready". */
 interface Wanted {
   readonly count: number;
   readonly noun: string;
@@ -50,7 +48,7 @@ function missingText({ count, noun, verb }: Wanted): string {
 
 export class SocketEvents {
   readonly #onHold: (held: boolean) => void;
-  // Replaced on change, so an event goes to those present when it happened.
+  // Replaced on change, so events go to those present when they happened.
   #handlers: readonly Handler[] = [];
   #observers: readonly EventStream<SocketEvent>[] = [];
   #waiting: readonly Waiting[] = [];
@@ -103,7 +101,6 @@ export class SocketEvents {
     this.#lost += observer.lost;
   }
 
-  /** The handler does not keep the process alive. */
   listen(handler: Handler): void {
     this.#handlers = [...this.#handlers, handler];
   }
@@ -180,7 +177,6 @@ export class SocketEvents {
     for (const observer of this.#observers) observer.close();
   }
 
-  /** Called when an endpoint is disconnected. */
   forget(endpoint: string): void {
     this.#failures?.delete(endpoint);
   }

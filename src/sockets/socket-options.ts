@@ -101,9 +101,9 @@ export interface CommonOptions {
   /** Passphrase of an encrypted `tlsKey`. Default null. */
   tlsPassphrase?: string | null;
   /**
-   * Certificates of a server with several names (SNI): a list, of which the first match is shown, or a function of the
-   * name, also async, whose results are read only once. `tlsCert` serves others. Later handshakes use a new value.
-   * Default null.
+   * Certificates of a server with several names (SNI): a list, the first match of which is shown, or a function of the
+   * name, also async; its results are read once. `tlsCert` serves others. Later handshakes use a new value. Default
+   * null.
    */
   tlsCertificates?: TlsCertificates | null;
   /**

@@ -29,7 +29,6 @@ export function isLasting(error: ShoalError): boolean {
   return error instanceof HandshakeError || error instanceof ProtocolError || codeOf(error) === "ENOTFOUND";
 }
 
-/** The system's code, which shoal may lack. */
 function codeOf({ code, cause }: ShoalError): string {
   const given = (cause as { readonly code?: unknown } | null | undefined)?.code;
   return typeof given === "string" ? given : code;
@@ -42,8 +41,6 @@ export function forgetStall(endpoint: string): void {
 
 /**
  * Emits the process warning `SHOAL_UNREACHABLE`, once per endpoint and cause.
- *
- * @param what the socket type and the awaited peer
  * @param error of the last attempt, if one has failed
  */
 export function warnOfStall(what: string, endpoint: string, error: ShoalError | undefined): void {

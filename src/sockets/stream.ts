@@ -54,7 +54,7 @@ const CONNECT_OPTIONS: readonly (keyof StreamConnectOptions)[] = ["routingId"];
  * ```
  */
 export class Stream extends Socket {
-  /** @throws InvalidArgumentError `EINVAL` for an invalid option */
+  /** @throws InvalidArgumentError `EINVAL` */
   constructor(options?: StreamOptions);
   constructor(options?: StreamOptions, ...extra: unknown[]) {
     super(SocketType.Stream, options, STREAM_FRAMES, extra);
@@ -63,7 +63,7 @@ export class Stream extends Socket {
   /**
    * Connects to a TCP endpoint; `routingId` names the peer there.
    *
-   * @throws InvalidArgumentError `EINVAL` for an invalid routing id or an unknown option; otherwise as `connect` of {@link Socket}
+   * @throws InvalidArgumentError `EINVAL`; otherwise as `connect` of {@link Socket}
    */
   override connect(endpoint: string | EndpointSource, options?: StreamConnectOptions): void;
   override connect(

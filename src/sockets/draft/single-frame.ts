@@ -26,13 +26,11 @@ export type SingleOut<T> = [T] extends [Raw]
 export type SingleIn<T> = [T] extends [Raw] ? [Buffer] : [T];
 export type AddressedIn<T, A> = [T] extends [Raw] ? [Buffer, A] : [T, A];
 
-/** Receiver or sender of a Server's or Peer's message. */
 export interface PeerAddress {
   /** 1 to 4,294,967,295; chosen by this socket, valid until the peer's connection ends. */
   readonly routingId: number;
 }
 
-/** Group of a Radio's message. */
 export interface GroupAddress {
   /** At most 255 bytes, none zero. */
   readonly group: string | Uint8Array;

@@ -112,7 +112,7 @@ const GIVEN_PIPE = /^\/(?:dev\/(?:fd\/|stdin$)|proc\/)/;
 /**
  * Reads a certificate file of any ZeroMQ tool; refuses a named pipe, which would wait for a writer.
  *
- * @throws InvalidArgumentError `EINVAL` for an invalid certificate; the file system's errors
+ * @throws InvalidArgumentError `EINVAL`; the file system's errors
  */
 export async function readCertificate(path: string): Promise<Certificate> {
   const { constants, open } = await fileSystem();

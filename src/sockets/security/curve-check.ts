@@ -1,6 +1,5 @@
 /** Checks CURVE options that depend on each other. */
 
-/** A fault and its option. */
 export interface SecurityFault {
   readonly option: string;
   readonly message: string;

@@ -1,6 +1,4 @@
 /**
- * Client keys in a folder's files.
- *
  *   NAME          a certificate (ZPL, as czmq, pyzmq and `shoal keygen` write it), or keys, one per line:
  *                 40 characters of Z85; empty lines, and lines that begin with "# ", are skipped
  *   NAME_secret   the client's own: not read, so that removing NAME revokes the key
@@ -40,7 +38,6 @@ export function keysOf(files: readonly KeyFile[]): FolderKeys {
   return { keys, problems };
 }
 
-/** @returns the keys, or the problem */
 export function parseKeys(text: string): readonly string[] | string {
   if (/^\s*(?:public|secret)-key\s*=/m.test(text)) {
     try {
