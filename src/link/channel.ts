@@ -63,7 +63,6 @@ type Callback = (error?: Error | null) => void;
 export class LinkChannel extends Duplex {
   readonly #link: ChannelLink;
   readonly #state: ChannelState;
-  /** Received while the program does not read. */
   #backlog: RingBuffer<Buffer> | undefined = undefined;
   /** Small chunks after the backlog, joined. */
   #gathered: Buffer | undefined = undefined;
@@ -71,7 +70,7 @@ export class LinkChannel extends Duplex {
   #gatherSize = FIRST_GATHERED;
   #isWanted = false;
   #isDelivering = false;
-  /** Size of the last `read(n)` without enough bytes; 0: none. */
+  /** Size of the last `read(n)` without enough bytes. */
   #missed = 0;
   #smallPieces = 0;
   #isEnded = false;

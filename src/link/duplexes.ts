@@ -27,7 +27,7 @@ export interface WebSocketLike {
   removeEventListener(type: string, listener: Listener): void;
 }
 
-/** Also a worker's `parentPort`. */
+/** A `MessagePort`, also a worker's `parentPort`. */
 export interface PortLike {
   postMessage(value: unknown): void;
   close?(): void;

@@ -30,7 +30,6 @@ export const FIN = 1;
 export const ANSWER = 1;
 
 export const LinkCode = {
-  /** Intended. */
   CLOSED: 0,
   /** No channel of this name is open. */
   UNKNOWN: 1,
@@ -40,7 +39,7 @@ export const LinkCode = {
   LIMIT: 3,
   /** The wire format was violated. */
   PROTOCOL: 4,
-  /** Silence. */
+  /** The peer was silent. */
   TIMEOUT: 5,
 } as const;
 

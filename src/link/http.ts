@@ -64,7 +64,7 @@ export interface DialLinkOptions {
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /** Options of `tls.connect` for https: URLs and proxies: `ca`, `cert`, `key`, `servername` … */
   readonly tls?: ConnectionOptions | undefined;
-  /** Timeout, ms. Default 10,000. */
+  /** ms. Default 10,000. */
   readonly timeout?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }

@@ -89,7 +89,7 @@ export interface MultiplexLinkOptions {
   readonly window?: number | undefined;
   /** Largest window, bytes; windows grow while they limit their channels. Default 4,194,304. */
   readonly maxWindow?: number | undefined;
-  /** Sum of all windows, bytes. Default 268,435,456. */
+  /** Most unread bytes, the sum of all windows. Default 268,435,456. */
   readonly maxUnread?: number | undefined;
   /** Concurrent channels opened by the peer. Default 4,096. */
   readonly maxChannels?: number | undefined;
@@ -126,10 +126,8 @@ export interface MultiplexLinkStats {
   readonly opened: number;
   readonly accepted: number;
   readonly refused: number;
-  /** Bytes of frames. */
   readonly sentBytes: number;
   readonly receivedBytes: number;
-  /** Sum of all windows, and unread bytes. */
   readonly windowBytes: number;
   readonly unreadBytes: number;
   /** Bytes waiting for credit or their turn. */

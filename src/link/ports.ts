@@ -36,7 +36,6 @@ export interface ForwardedPort {
   readonly address: string;
   /** The last connection's error, if it failed. */
   readonly error: Error | undefined;
-  /** Frees the port, and ends its connections. */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -167,7 +166,6 @@ function join(socket: Socket, channel: LinkChannel): void {
   else if (channel.destroyed) socket.resetAndDestroy();
 }
 
-/** A break must not look like an orderly end. */
 function breakOff(stream: Socket | LinkChannel): void {
   if (stream instanceof LinkChannel) stream.destroy();
   else stream.resetAndDestroy();

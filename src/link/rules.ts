@@ -191,7 +191,6 @@ export class LinkRules implements FrameSink {
   /** Frames other than DATA; answers to the peer are counted. */
   readonly #control = new RingBuffer<Buffer>();
   #answerBytes = 0;
-  /** Credit to grant. */
   readonly #grants = new Map<ChannelState, number>();
   #slab: Buffer = NOTHING;
   #nextId: number;
@@ -357,7 +356,6 @@ export class LinkRules implements FrameSink {
     return this.#control.length > 0 || this.#grants.size > 0 || this.#scheduler.length > 0;
   }
 
-  /** @param limit bytes, about */
   take(limit: number): FrameBatch | undefined {
     if (!this.hasFrames) return undefined;
     const batch = new FrameBatch(this.#slab);

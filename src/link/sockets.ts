@@ -21,7 +21,7 @@ import type { MultiplexLink, MultiplexLinkOptions } from "./link.js";
 import { type LinkSource, ReusedLink } from "./reused-link.js";
 
 const PREFIX = "zmtp/";
-/** Bytes of a name in an endpoint. */
+/** Bytes. */
 const MAX_SOCKET_NAME = 200;
 
 export interface LinkTransportOptions {
