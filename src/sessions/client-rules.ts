@@ -61,7 +61,6 @@ export interface ClientEffects {
   over(error: SessionError): void;
   message(message: DeliveredMessage, life: number): void;
   dropped(count: number, old: number): void;
-  /** @param isDone whether a server has confirmed it */
   closed(isDone: boolean): void;
 }
 
@@ -92,7 +91,6 @@ export class SessionClientRules {
   /** Whether `close` removes the session, and when it gives up. */
   #isEnding = false;
   #closeBy = Number.POSITIVE_INFINITY;
-  /** Answered publications, and duplicates among them. */
   published = 0;
   duplicates = 0;
   /** Changes when the session is made again. */

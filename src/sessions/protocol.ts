@@ -228,7 +228,6 @@ export function encodeServerMessage(message: ServerMessage): Buffer[] {
   return server.encode(message.kind, message);
 }
 
-/** @throws ProtocolError `ERR_PROTOCOL` */
 export function decodeClientMessage(frames: readonly Buffer[]): ClientMessage {
   const message = client.decode(frames) as ClientMessage;
   switch (message.kind) {
@@ -254,7 +253,6 @@ export function decodeClientMessage(frames: readonly Buffer[]): ClientMessage {
   }
 }
 
-/** @throws ProtocolError `ERR_PROTOCOL` */
 export function decodeServerMessage(frames: readonly Buffer[]): ServerMessage {
   return server.decode(frames) as ServerMessage;
 }

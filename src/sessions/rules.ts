@@ -132,7 +132,6 @@ function noteChange(view: View, id: string): void {
   view.set(keys.change(version - KEPT_CHANGES), undefined);
 }
 
-/** @throws SessionError `taken`, `gone` */
 function owned(view: View, { id, life, epoch }: SessionHandle): SessionRecord {
   const record = readSession(view, id);
   if (record === undefined || record.life !== life) throw new SessionError("gone");
@@ -205,7 +204,6 @@ export function open(
   return { record, previous: found?.owner };
 }
 
-/** @param isEnd whether the client removes the session */
 export function close(
   view: View,
   handle: SessionHandle,
@@ -223,7 +221,7 @@ export function close(
   if (isEnd && left !== undefined) remove(view, handle.id, left);
 }
 
-/** The connection has ended. @param sent lower numbers may have been delivered */
+/** @param sent lower numbers may have been delivered */
 export function detach(view: View, handle: SessionHandle, sent: number, now: number): void {
   const record = readSession(view, handle.id);
   if (record?.life !== handle.life || record.epoch !== handle.epoch || record.owner === undefined) return;
@@ -254,7 +252,6 @@ export function end(view: View, id: string): SessionOwner | undefined {
   return record.owner;
 }
 
-/** Removes an expired session, or releases one of a lost server. */
 export function expire(
   view: View,
   id: string,
@@ -413,7 +410,6 @@ function duplicate(refusedBy: string | undefined): PublishOutcome {
   return { isDuplicate: true, refusedBy, sessions: 0, owned: [] };
 }
 
-/** Room for a message, or its drop. */
 interface Room {
   readonly record: SessionRecord;
   /** Older messages to drop for it. */
@@ -473,7 +469,6 @@ function remember(
   view.setJson(keys.publishedId(id, life, hash), now);
 }
 
-/** A connection's progress, in message numbers. */
 export interface Progress {
   readonly acknowledged: readonly number[];
   readonly old: readonly number[];

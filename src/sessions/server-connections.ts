@@ -67,7 +67,6 @@ interface ClientOperation<T> {
 }
 
 const STORE_FULL = "The store of the sessions has no room.";
-/** Reasons that end a call but not its connection. */
 const REFUSALS: ReadonlySet<SessionFailure> = new Set(["too-large", "full"]);
 
 const PEER_HEARTBEATS = { heartbeatInterval: 2_000, heartbeatTimeout: 6_000 } as const;
@@ -118,7 +117,6 @@ export class SessionConnections {
     return this.#socket.bind(endpoint);
   }
 
-  /** A session may have messages for a client here. */
   wake(session: string): void {
     const connection = this.#open.get(session);
     if (connection !== undefined) void this.#deliver(connection);

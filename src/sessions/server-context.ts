@@ -3,9 +3,7 @@ import type { Directory } from "./directory.js";
 import type { SessionServerEvent, SessionServerSettings } from "./server-options.js";
 import type { Transactions } from "./transactions.js";
 
-/** What a server's parts share. */
 export interface ServerContext {
-  /** Id of this server. */
   readonly server: string;
   readonly settings: SessionServerSettings;
   readonly transactions: Transactions;

@@ -71,6 +71,7 @@ export type SessionServerEvent =
 
 export interface SessionServerStats {
   readonly connections: number;
+  /** Stored copies of publications. */
   readonly published: number;
   readonly delivered: number;
   readonly acknowledged: number;

@@ -38,7 +38,6 @@ export interface SessionStoreScan {
   readonly from: string;
   /** Excluded. */
   readonly to: string;
-  /** Most entries. */
   readonly limit: number;
   /** Most bytes of values; the first entry may be larger. */
   readonly maxBytes: number;
@@ -49,7 +48,6 @@ export interface SessionStoreScan {
  * from several processes. Each rejects with a StoreError, or ClosedError `EBADF` after `close`.
  */
 export interface SessionStore {
-  /** Name in texts: "lmdb", "postgres", … */
   readonly name: string;
   /** Values in the keys' order, `undefined` for missing ones. Sees all earlier commits. */
   read(keys: readonly string[]): Promise<readonly (SessionStoreValue | undefined)[]>;
@@ -62,7 +60,6 @@ export interface SessionStore {
    * @throws StoreError `outcome-unknown` if it may have been written; otherwise it was not
    */
   commit(checks: readonly SessionStoreCheck[], writes: readonly SessionStoreWrite[]): Promise<boolean>;
-  /** Finishes pending calls first. */
   close(): Promise<void>;
 }
 

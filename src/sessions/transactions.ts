@@ -93,7 +93,6 @@ export class Transactions {
         if (isFull(error)) await this.#runEach(batch, error);
         else for (const { reject } of batch) reject(error);
       }
-      // Callers get their results before the next batch.
       await undefined;
     }
     this.#running = undefined;

@@ -34,7 +34,7 @@ export class View {
     this.#known = known;
   }
 
-  /** Reads values together before their use. @throws Unread */
+  /** @throws Unread */
   need(keys: Iterable<string>): void {
     const unread: string[] = [];
     for (const key of keys) if (!this.#has(key)) unread.push(key);
