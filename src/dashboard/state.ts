@@ -108,7 +108,7 @@ export interface DashboardItem {
 
 /** Body of `/api/list`. */
 export interface DashboardList {
-  /** Matching the filter. */
+  /** Rows that match the filter. */
   readonly total: number;
   readonly offset: number;
   /** At most 200. */

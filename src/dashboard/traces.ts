@@ -2,9 +2,9 @@
 import type { RecordedSteps, TraceStep } from "../metrics/trace-recorder.js";
 import type { DashboardTrace, DashboardTraceStep, DashboardTraces } from "./state.js";
 
-/** The newest. */
+/** Traces in a response, the newest. */
 export const MAX_TRACES = 50;
-/** The first. */
+/** Steps of a trace in a response, the first. */
 const MAX_STEPS = 64;
 export const MAX_STEPS_READ = 2_000;
 const MAX_TEXT = 256;

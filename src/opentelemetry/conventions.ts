@@ -25,7 +25,7 @@ export const CONSUMED_MESSAGES = "messaging.client.consumed.messages";
 /** Histogram, s: handlers. */
 export const PROCESS_DURATION = "messaging.process.duration";
 
-/** Recommended, s. */
+/** Recommended buckets, s. */
 export const DURATION_BUCKETS: number[] = [
   0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10,
 ];

@@ -32,7 +32,7 @@ export class LoopDetector {
       .flatMap(({ from, to }) => [[from, to] as const, [from, "capture"] as const]);
   }
 
-  /** Including this proxy. */
+  /** Proxies that close a loop, including this one. */
   get count(): number {
     return this.#looping.size;
   }

@@ -58,7 +58,7 @@ function replaceAll(openDatagrams: (scope: Scope, args: unknown[]) => unknown): 
   syncBuiltinESMExports();
 }
 
-/** Simulated faults are intended. */
+/** Hides warnings of unreachable peers, since simulated faults are intended. */
 function replaceWarnings(): void {
   const emitWarning = process.emitWarning.bind(process) as Callback;
   replace(process, "emitWarning", (_scope, args) => {

@@ -1,4 +1,4 @@
-/** Frozen. */
+/** A peer at one moment; frozen. */
 export interface ZrePeer {
   /** 32 lower-case hex digits; zyre shows upper case. */
   readonly uuid: string;
