@@ -4,9 +4,8 @@
  *   SHOAL_RUNTIME_DIR/nodes; without that variable XDG_RUNTIME_DIR/shoal/nodes, /run/user/UID/shoal/nodes, or TMPDIR/shoal-UID/nodes
  *     ID.json   name, cluster, address, process       ID.sock   a socket that the node listens on
  *
- * ID is the first half of the node's id. A node runs while its socket accepts connections. The socket of a killed
- * process refuses them, even if its process id is in use again; the next reader removes its files. A stopped node
- * (SIGSTOP) still has its socket.
+ * ID is the first half of the node's id. A node runs while its socket accepts connections, also when stopped (SIGSTOP).
+ * The socket of a killed process refuses them, and the next reader removes its files.
  *
  * A folder that is a link, belongs to another user or is writable for others is not used. A file that is a link, too
  * long or invalid is ignored.

@@ -1,5 +1,6 @@
 /**
- * State machine that decides whether this node's side of a partition continues. Pure.
+ * State machine that decides whether this node's side of a partition continues (docs/internals/cluster.md, Splits).
+ * Pure.
  *
  *   UNSETTLED ──nobody lost, whole, unchanged for stableFor, then answered──> WHOLE
  *       └──somebody lost, and its patience over──────────────────────────> one of the others
@@ -8,19 +9,12 @@
  *     ^                            ^  └────────────<──a change──────────┘ │
  *     └──all are back, or the rest were forgotten─────────────────────────┘
  *
- * A starting node takes no part in split decisions until its view has converged: all members live and not suspected,
- * equal views of the members that it hears, unchanged for `stableFor`, and an answer of a member after that. Until then
- * it knows only a part of the cluster, and the loss of a seed that answers late is no partition. After the loss of a
- * member, the node decides after UNSETTLED_PATIENCE in any case, so that a cluster cut in its first second has a
- * minority within seconds. A node that has met only one other waits for LONE_PATIENCE, so that it does not continue
- * alone.
+ * An unsettled node knows only a part of the cluster, and the loss of a seed that answers late is no partition.
+ * UNSETTLED_PATIENCE lets a cluster that is cut in its first second have a minority within seconds. LONE_PATIENCE keeps
+ * a node that has met only one other from continuing alone.
  *
- * A side continues only after an answer of one of its other members since the last change. Otherwise a node that loses
- * its members one by one, because its packets are lost, would count the remaining ones as its side.
- *
- * The known nodes are those of the last complete view, and later ones, without nodes that left, were removed, or
- * restarted (a lost member with the name of a younger one). The continuing side forgets lost members with autoclean. A
- * minority keeps them, or it would become its own majority.
+ * Without an answer since the last change, a node whose packets are lost would count its remaining members as its side.
+ * A minority keeps lost members that autoclean forgets, or it would become its own majority.
  */
 import { checkInteger } from "../core/arguments.js";
 import { MAX_MEMBERS } from "./bounds.js";

@@ -1,15 +1,15 @@
 /**
- * Limits on failed authentication. Pure. Each source address has a bucket of allowed failures that refills over time.
+ * Limits on failed authentication (docs/discovery.md). Pure. Each source address has a bucket of allowed failures that
+ * refills over time.
  *
  *   level > 0             credentials are checked
  *   level ≤ 0             refused without a check, except credentials that succeeded before
  *   level ≤ -BLOCKED      not admitted: neither handshake nor request is read
  *
- * An address without a success is unknown. If unknown addresses of one network (IPv4 /16, IPv6 /32), or all of them,
- * fail too often for long, only a share of them is admitted. Each time window draws other addresses with a secret, so
- * each address gets a turn and an attacker cannot choose. Known addresses have only their own bucket; while blocked,
- * they are admitted once per KNOWN_INTERVAL, for credentials that succeeded before. Full tables evict the least
- * recently used entry.
+ * An address without a success is unknown. If unknown addresses of one network, or all of them, fail too often for
+ * long, only a share of them is admitted. Each time window draws other addresses with a secret, so each address gets a
+ * turn and an attacker cannot choose. Blocked known addresses are admitted once per KNOWN_INTERVAL, for credentials
+ * that succeeded before. Full tables evict the least recently used entry.
  */
 import { isIPv4 } from "node:net";
 import { plainIp } from "./addresses.js";

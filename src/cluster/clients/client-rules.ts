@@ -1,13 +1,12 @@
 /**
- * State machine of a discovery client, which selects a node. Pure.
+ * State machine of a discovery client, which selects a node (docs/discovery.md). Pure.
  *
  *   TRYING ──list──> CONNECTED ──lost, refused, draining──> TRYING        CONNECTED ──better one found──> MOVING ──list──> CONNECTED
  *     └──every address tried `cycleCount` times──> RESTING ──pause──> TRYING
  *
  * A round tries every address once, shuffled: known nodes, the initial addresses, and a few nodes that only the
- * previous node knew, since the current one may be cut off or new. After the first list the client moves to a random
- * node, so that clients that all start at one node spread. Later it stays until that node is gone; after a rest it
- * moves only if the list has new nodes.
+ * previous node knew, since the current one may be cut off or new. After its first list a client moves to a random
+ * node, then stays; after a rest it moves only if the list has new nodes.
  *
  * A server that accepts a connection but does not answer within `attemptTimeout` is stopped or busy, for example when
  * thousands of clients fail over at once. Trying elsewhere would add to that load, so each such attempt doubles the

@@ -1,20 +1,14 @@
 /**
- * Filters with some words of payload each, and which of them match a topic. For millions: no object is made for a
- * filter.
+ * Filters with some words of payload each, and which of them match a topic (docs/internals/messaging.md, Routes). For
+ * millions: no object is made for a filter.
  *
  *   directory     by the first bits of a hash → segment          (extendible hashing: full segments split, one at a time)
  *   segment       1,024 places, each [hash, ref of the record]; a hash of 0 is an empty place
  *   record        header, payload, text                          (record-arena.ts)
  *
- * Exact filters and those with wildcards are in one table, by the hash of their text. A topic is probed once for each
- * shape of filters (filter-shapes.ts): with its levels replaced by "+" as in the shape, and "#" after it. So a match
- * costs as many probes as there are kinds of filters, at most `MAX_SHAPES`. A tree of levels would cost a likely cache
- * miss for each level and branch, and filters such as "a/+/a/+/…" would make it visit 2^levels branches.
- *
- * A place has the whole hash: a segment that is 80 % full splits without touching a record, and no call moves more than
- * a thousand places. A bitmap of each segment says which hashes are missing, which is most of what a match looks for,
- * in an eighth of the memory. A record stays in the segment of its hash, so a walk in the order of hashes finds each
- * once.
+ * Places have whole hashes, so a segment splits without touching a record. Its bitmap says which hashes are missing,
+ * which is most of what a match looks for, in an eighth of the memory. A record stays in the segment of its hash, so a
+ * walk in the order of hashes finds each once.
  */
 import { Buffer } from "node:buffer";
 import { doubled, FilterShapes } from "./filter-shapes.js";

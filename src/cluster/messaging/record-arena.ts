@@ -1,14 +1,13 @@
 /**
- * Records of a few words each, one after the other in chunks of 1 MiB: to the garbage collector ten million of them are
- * some hundred objects. A record's `ref` is chunk << 18 | word; 0: none.
+ * Records of a few words each in chunks of 1 MiB: to the garbage collector ten million of them are some hundred
+ * objects. A record's `ref` is chunk << 18 | word; 0: none.
  *
  *   word 0    bits 0–15 bytes of the text, 16–29 words of the payload, 30 the payload's kind, 31 dead
  *   payload   as many words
  *   text      UTF-8, filled up to a word
  *
- * Records are only written at the end, and freed ones stay. When the dead have half the size of the living, the owner
- * moves the living out of the chunk with most of the dead, some with each change, and the chunk is dropped. So the
- * arena has about one and a half times the living, and two chunks.
+ * Records are only written at the end. When the dead have half the size of the living, the owner moves the living out
+ * of the chunk with most of the dead, some with each change, and drops the chunk.
  */
 
 import { leaveMemory, type TakeMemory } from "./table-memory.js";

@@ -7,11 +7,11 @@
  *   END    13 | question varint                                            no further values of this question
  *   AGAIN  14                                                              to a member that was lost here: it missed what was published meanwhile
  *
- * A node asks each member one question at a time; a further one replaces the question in progress.
+ * A further question to a member replaces the one in progress.
  *
  * A stamp orders the publications of a topic: microseconds of the publisher's clock, later than all stamps that its
- * node has seen. Of equal stamps the higher node id wins. A subscription with `retained` gets only newer messages than
- * its latest, whether a value or a publication comes first.
+ * node has seen; of equal ones the higher node id wins. A subscription with `retained` gets only newer messages than
+ * its latest.
  */
 import { systemClock } from "../../core/clock.js";
 import { TurnBudget } from "../../core/turn-budget.js";

@@ -1,8 +1,5 @@
 /**
- * How nodes learn each other's subscriptions. Pure.
- *
- * Each node owns one list of its filters. A version counts its changes within one life of the node. The owner sends the
- * list to every live member over its link; lists are never forwarded.
+ * How nodes learn each other's subscriptions (docs/internals/messaging.md, docs/spec/messaging.md). Pure.
  *
  *   owner                                    reader
  *     PART 0, 1 … last ───────────────────────>    a snapshot; some parts may be in flight
@@ -12,17 +9,11 @@
  *     <─────────────────────── HAVE question       the owner continues from here
  *     <───────────────────────────────── ASK       requests STATE
  *
- * The owner tracks each reader's version. A new member gets a snapshot at once, all others get deltas. Links keep order
- * and resend after a reconnection. After a possible loss the owner sends only STATE until the answer names the position
- * to continue from: a part of the current snapshot, a delta in the log, or a new snapshot. A reader whose filter count
- * differs from STATE's at the same version answers with version 0.
+ * After a possible loss the owner sends only STATE until the answer names the position to continue from. Few parts of a
+ * few KiB are unacknowledged, and their rate is limited: a list of a million filters must not block messages on the
+ * link or in the event loop. An owner without subscriptions sends nothing, so no link is opened for it.
  *
- * An owner without subscriptions sends nothing, so no link is opened for it. Parts are rate-limited, have a few KiB
- * each, and few of them are unacknowledged: a list of a million filters must not block messages on the link or in the
- * event loop.
- *
- * The routes of a lost node are kept for the grace period but not used. The routes of a node that left, was removed or
- * restarted are deleted at once.
+ * The routes of a lost node are kept for the grace period but not used.
  */
 import { InvalidStateError } from "../../core/errors.js";
 import { MAX_MEMBERS } from "../bounds.js";

@@ -1,20 +1,17 @@
 /**
- * Rules of a stream of items to one peer, pure: an item is kept until it was delivered, sent again after a
- * reconnection, and counted once.
+ * Rules of a stream of items to one peer (docs/spec/messaging.md), pure: an item is kept until it was delivered, sent
+ * again after a reconnection, and counted once.
  *
- *                     no room: dropped (counted by the caller, who knows its prefix)
- *                    /
+ *                      no room: dropped (counted by the caller, who knows its prefix)
+ *                     /
  *   offer ──> waiting ──ack──> delivered
- *                    \
- *                     reset: lost
+ *                     \
+ *                      reset: lost
  *
  *   given = waiting + delivered + lost + dropped, at any time
  *
- * A session is the peer's life and a counter of this end. Its items are numbered from 0, arrive in order, and each
- * once: the receiver takes the expected number, skips repeated ones, and calls a gap a fault. Over a new connection the
- * receiver reports what it received, and the sender continues from there. A receiver without items that it acknowledged
- * is another life or has forgotten this end: waiting items are lost, and a session begins. So `lost` is an upper bound:
- * items that were sent and not acknowledged may have been delivered.
+ * A receiver without items that it acknowledged is another life or has forgotten this end: waiting items are lost, and
+ * a session begins. So `lost` is an upper bound: items that were sent and not acknowledged may have been delivered.
  *
  *   queue of batches    | sent, not acknowledged | to be sent | open: takes more items
  *                       ^ head                   ^ #unsent
