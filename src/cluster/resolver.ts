@@ -3,8 +3,7 @@
  *
  *   resolver({ has: ["billing"] }, "match", { not: ["eu-*"] }, "regexp", { some: ["^v\\d"] })
  *
- * `equal` (the default), `match` (`*`, `?`, `[a-z]`, `\x`) and `regexp` set how the items of the following conditions
- * are compared.
+ * `equal` (the default), `match` (`*`, `?`, `[a-z]`, `\x`) and `regexp` set how later items are compared.
  *
  *   has     every item matches one of the tags       some    at least one item does
  *   not     none does                                exact   every item matches a tag, and every tag an item

@@ -6,10 +6,9 @@
  *   IDENTITY   43 | box by both ephemeral keys of (the node's public key 32 | its id 16 | vouch 48)
  *   vouch      box by the node's key and the other end's ephemeral key of the transcript's hash 32
  *
- * Only the owner of the node's key can make the vouch. The vouch is valid for one direction of this stream, since the
- * hash covers both hellos, both ephemeral keys, the role, the key and the id. The shared secret of the ephemeral keys
- * is mixed into the keys that seal the stream, so another holder of the cluster's key can neither read the stream nor
- * take it over.
+ * A vouch is valid for one direction of this stream, since the hash covers both hellos, both ephemeral keys, the role,
+ * the key and the id. The ephemeral keys' shared secret is mixed into the keys that seal the stream, so another holder
+ * of the cluster's key can neither read nor take over the stream.
  */
 import { createHash, hkdfSync, timingSafeEqual } from "node:crypto";
 import { encodeZ85 } from "../../core/z85.js";

@@ -5,10 +5,8 @@
  *     │ └─────────heard─────> AGAIN ──no ack────^ └──heard, here and once before──> unreached
  *     └───────────────────────ack, from it or through others────────────────────────> succeeded
  *
- * The probe of a member that is heard does not fail. Without an ack directly, through others or over a stream, the
- * member is reachable one way (asymmetric): it stays a member, and is probed until it acks.
- *
- * Members are probed in shuffled rounds, and out of turn for a reason. Indirect pings for others are handled here, too.
+ * The probe of a heard member does not fail. Without an ack the member is reachable one way (asymmetric): it stays a
+ * member, and is probed until it acks. Members are probed in shuffled rounds, and out of turn for a reason.
  */
 import { MAX_PROBES, MAX_RELAYS } from "../bounds.js";
 import type { Profile } from "../profiles.js";

@@ -1,11 +1,11 @@
 /**
- * Shapes of a table's filters, of which there are few: which levels are "+", the number of levels, and whether "#" ends
- * them. A tree of them, whose edges are "a text" and "+":
+ * Shapes of a table's filters: which levels are "+", the number of levels, and whether "#" ends them. A tree of them,
+ * with the edges "a text" and "+":
  *
  *   a/+/x   b/+/y   a/#          root ─text→ 1 (tails 1) ─+→ 2 ─text→ 3 (ends 2)
  *
- * `ends` counts filters that end there, `tails` those with "#" after it; a table of routes counts each once for every
- * node that has it. A match is as deep as the topic, and probes one filter for each shape on its way.
+ * `ends` counts filters that end there, `tails` those with "#" after it, in a table of routes once for each node. A
+ * match is as deep as the topic, and probes one filter for each shape on its way.
  */
 
 /** No such child: no node has the root as child. */

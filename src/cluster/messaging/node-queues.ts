@@ -1,10 +1,8 @@
 /**
  * Items of requests, and answers of services, that wait for room at other nodes (waiting-sends.ts).
  *
- * These are few: an answer keeps its slot until it was sent, and a caller grants no more than it has read. But an ended
- * request leaves its items behind, and a peer may begin and end any number without an acknowledgement: above a bound
- * further items are dropped. Answers without a slot, such as refusals, have lower bounds, since a peer may request any
- * number of them and read none.
+ * These are few, since answers keep their slots and callers grant what they have read. But a peer may begin and end any
+ * number of requests, or ask for refusals, without reading: above a bound further items are dropped.
  */
 import { MAX_QUEUED_BYTES, MAX_QUEUED_ITEMS, MAX_UNREAD_ANSWER_BYTES, MAX_UNREAD_ANSWERS } from "./bounds.js";
 import type { SendResult } from "./parts.js";

@@ -1,6 +1,5 @@
 /**
- * Waiting sends: each has its turn at every service of its recipients. Later sends to that service stay behind them,
- * sends to others do not.
+ * Waiting sends: each has its turn at every service of its recipients. Later sends to that service stay behind them.
  *
  *   join ──> what it waits for, such as a hook ──> those that joined before have left ──> the link has it ──> leave
  *

@@ -1,5 +1,5 @@
 /**
- * A subscription for programs: a handler that is called for each message, or an async iterable with a queue.
+ * A subscription for programs.
  *
  *   handler that returns nothing      called as messages arrive, one after the other
  *   handler that returns a promise    one call at a time; messages are queued meanwhile. Above the mark the link waits that
@@ -7,8 +7,8 @@
  *                                     node's publishers are dropped above the mark, or `onFull: "wait"` waits
  *   async iterable                    queued; above the mark the newest is dropped, and counted in `dropped`
  *
- * Errors are the event `handler:failed`, and end nothing. A handler delays a link for at most `STALL_TIME`; then its
- * messages above the mark are dropped until it has caught up.
+ * A handler delays a link for at most `STALL_TIME`; then its messages above the mark are dropped until it has caught
+ * up.
  */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { ClosedError } from "../../core/errors.js";

@@ -1,10 +1,9 @@
 /**
  * Memory of large tables that V8 does not count while it is used.
  *
- * V8 begins a full collection when the bytes of ArrayBuffers have grown by some MB since the last one. A growing table
- * frees nothing by that: when a node with a million routes joined, ten collections took the processor from messages.
- * Shared memory is not counted. When a table is dropped, V8 is made to count its memory by an untouched ordinary buffer
- * of its size, which is collected with it.
+ * V8 begins a full collection when the bytes of ArrayBuffers have grown by some MB, which a growing table does without
+ * garbage: a joining node with a million routes cost ten collections. Shared memory is not counted. When a table is
+ * dropped, V8 is made to count its memory by an untouched ordinary buffer of its size, which is collected with it.
  *
  *   take ──> used, not counted ──leave──> counted ──collected──> its counterpart is garbage, too
  */

@@ -1,12 +1,12 @@
 /**
- * Topic names and topic filters, by the rules of MQTT 5, section 4.7.
+ * Topic names and topic filters, by the rules of MQTT 5, section 4.7, compared byte by byte as UTF-8.
  *
  *   topic    sensors/3/temperature       levels between "/"; a level may be empty: "/finance" has two
  *   filter   sensors/+/temperature       "+" is one whole level, any text, empty too
  *            sensors/#                   "#" is the last level: "sensors" itself and all below it
  *
- * A filter that begins with a wildcard matches no topic that begins with "$". Shared subscriptions ("$share/…") are not
- * offered, and refused rather than taken for a literal filter. Topics are compared byte by byte as UTF-8.
+ * A filter that begins with a wildcard matches no topic that begins with "$". Shared subscriptions ("$share/…") are
+ * refused rather than taken for literal filters.
  */
 import { Buffer } from "node:buffer";
 import { describe } from "../../core/arguments.js";

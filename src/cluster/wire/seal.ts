@@ -1,18 +1,16 @@
 /**
- * Sealing of packets with the cluster's key by XChaCha20-Poly1305.
+ * Sealing of packets with the cluster's key by XChaCha20-Poly1305 (docs/spec/cluster.md).
  *
  *   sealed   version 1 = 81 | bus 6 | key id 4 | nonce 24 | tag 16 | cipher text
  *   nonce    session 16, random | counter 8, from 1
  *
- * The bytes before the nonce are authenticated, but not hidden. XChaCha20 derives a key from the first 16 bytes of the
- * nonce, the sender's session, so that key is derived once per session (HChaCha20), and node:crypto seals and opens
- * with it.
+ * The bytes before the nonce are authenticated, but not hidden. The session is the part of the nonce from which
+ * XChaCha20 derives a key, so that happens once per session (HChaCha20), and node:crypto seals and opens with the key.
  *
- * The key id is the beginning of SHA-256 of the key. It selects one of up to two keys, and shows when a sender has
- * another key.
+ * The key id, from SHA-256 of the key, selects one of up to two keys, and shows when a sender has another key.
  *
- * Replays: each counter of a session is accepted once, within a window of 256. A forgotten session may be replayed; new
- * members are challenged (membership/membership.ts), so that this cannot add a member.
+ * Each counter of a session is accepted once, within a window of 256. A forgotten session may be replayed, which cannot
+ * add a member, since new members are challenged (membership/membership.ts).
  */
 import type { CipherGCMTypes } from "node:crypto";
 import { InvalidArgumentError } from "../../core/errors.js";
