@@ -1,13 +1,13 @@
 /**
  * Calls of etcd's v3 API through its JSON gateway, at one of several servers.
  *
- *  Call | Path | Answer |
- *  --- | --- | --- |
- *  list | `/v3/kv/range` | the keys under a prefix, and the revision at which they were read |
- *  watch | `/v3/watch` | one line per change after a revision |
- *  put | `/v3/kv/put` | |
- *  grant, keep alive, revoke | `/v3/lease/grant`, `…/keepalive`, `…/revoke` | seconds of the lease; missing if lost |
- *  log in | `/v3/auth/authenticate` | a token, valid for some minutes or until the server restarts |
+ * | Call | Path | Answer |
+ * | --- | --- | --- |
+ * | list | `/v3/kv/range` | the keys under a prefix, and the revision at which they were read |
+ * | watch | `/v3/watch` | one line per change after a revision |
+ * | put | `/v3/kv/put` | |
+ * | grant, keep alive, revoke | `/v3/lease/grant`, `…/keepalive`, `…/revoke` | seconds of the lease; missing if lost |
+ * | log in | `/v3/auth/authenticate` | a token, valid for some minutes or until the server restarts |
  *
  * Keys and values are base64, 64-bit numbers are decimal texts, and zero, false and empty fields are omitted.
  *

@@ -2,7 +2,6 @@
 import type { ClusterAddress } from "./addresses.js";
 import type { ClusterSubscription, MessageHandler, Subscription } from "./subscription.js";
 
-/** Options of `subscribe`. */
 export interface SubscribeOptions {
   /** Only messages with this subtopic, by name or number. Default: all. */
   readonly subtopic?: string | number | undefined;
@@ -19,7 +18,6 @@ export interface SubscribeOptions {
   readonly maxQueueBytes?: number | undefined;
 }
 
-/** Options of `publish`. */
 export interface PublishOptions {
   /** Name or number of the subtopic. */
   readonly subtopic?: string | number | undefined;
@@ -36,7 +34,6 @@ export interface PublishOptions {
   readonly timeout?: number | undefined;
 }
 
-/** Options of `sendTo`. */
 export interface SendToOptions {
   /** Name or number of the subtopic. */
   readonly subtopic?: string | number | undefined;
@@ -44,7 +41,6 @@ export interface SendToOptions {
   readonly timeout?: number | undefined;
 }
 
-/** Options of `sendToNodes`. */
 export interface SendToNodesOptions {
   /** Name or number of the subtopic. */
   readonly subtopic?: string | number | undefined;

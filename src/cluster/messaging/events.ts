@@ -5,7 +5,6 @@ import { DROP_INTERVAL, MAX_DROP_REPORTS } from "./bounds.js";
 /** Why messages are dropped. */
 export type DropReason = "full" | "size" | "slow" | "gone";
 
-/** Events of messaging. */
 export type MessagingEvent =
   /**
    * Messages were dropped: another node's mark was reached (`full`, with its id), another node does not accept their

@@ -34,7 +34,6 @@ export interface PublishAsRequest {
   readonly topic: string;
 }
 
-/** Options of messaging; all are optional. */
 export interface MessagingOptions {
   /**
    * Whether a node may publish for a client of another node. Called on the publishing node by `publishAs`, and on each

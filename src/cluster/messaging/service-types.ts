@@ -19,7 +19,6 @@ export interface ServiceSelection {
   readonly self?: boolean | undefined;
 }
 
-/** Options of `send`. */
 export interface ServiceSendOptions extends ServiceSelection {
   /**
    * Whether to send one datagram to the group, without acknowledgement: it may be lost, and overtakes other messages.
@@ -40,7 +39,6 @@ export interface ServiceSendOptions extends ServiceSelection {
   readonly data?: string | Uint8Array | undefined;
 }
 
-/** Options of `query`. */
 export interface ServiceQueryOptions extends ServiceSelection {
   /** As for `send`. */
   readonly protocols?: readonly string[] | undefined;
@@ -68,7 +66,6 @@ export interface ServiceSendFailure {
   readonly error: ShoalError;
 }
 
-/** Result of `send`. */
 export interface ServiceSendResult {
   /** Their links have accepted the message, or a datagram was sent. */
   readonly sent: readonly Member[];
@@ -100,7 +97,6 @@ export type ServiceQueryHandler = (
   query: ServiceQuery,
 ) => string | Uint8Array | undefined | Promise<string | Uint8Array | undefined>;
 
-/** Channels and time limit of a handler. */
 export interface HandlerOptions {
   /** Default: all joined ones. */
   readonly channels?: readonly ClusterChannel[] | undefined;
@@ -116,7 +112,6 @@ export interface HandlerOptions {
   readonly exposeErrors?: boolean | undefined;
 }
 
-/** Events of `send` and `query`. */
 export type ServicesEvent =
   /** Another member's hook vetoed a message of this node, with a reason. */
   | {
@@ -131,7 +126,6 @@ export type ServicesEvent =
   /** A handler of this node threw. */
   | { readonly type: "handler:failed"; readonly member: Member; readonly error: unknown };
 
-/** Statistics of `send` and `query`. */
 export interface ServicesStats {
   /** Sent messages and queries, one per receiver. */
   readonly sent: number;
