@@ -52,7 +52,6 @@ import type { BusCodec } from "./bus-codec.js";
 const MAX_WAITING = 128;
 /** Before the other end of an accepted stream has proved itself; the proofs of 64 clusters have 2,700 bytes. */
 const MAX_UNPROVED_FRAME = 4_096;
-/** KEY and PROOF. */
 const MAX_UNPROVED_FRAMES = 2;
 /**
  * Bytes that the other end has not taken, including messages, which have separate windows; packets above it are
@@ -87,7 +86,6 @@ export type LinkEnd =
 
 export interface StreamNode {
   accepts(address: string): boolean;
-  /** Proofs of this node for its clusters. */
   prove(role: LinkRole, hellos: Hellos): readonly BusProof[];
   /** @param role of the other end */
   check(
@@ -123,9 +121,7 @@ export interface StreamTable {
 
 export interface OpenedStream {
   readonly stream: Stream;
-  /** Of this node. */
   readonly ownAddress: string;
-  /** The dialled address, if any. */
   readonly dialled?: string | undefined;
   readonly protocol: string;
   /** Whether written bytes are copied, as the system does. */
@@ -157,14 +153,13 @@ class LargeFrame implements ReadTarget {
 export class Link implements Sink, PairStream {
   isDialled: boolean;
   readonly isGiven: boolean;
-  /** The other node's, for packets: as dialled, or as it reports. Empty before its hello. */
+  /** As dialled, or as it reports. Empty before its hello. */
   address: string;
   /** As it reports. Empty before its hello. */
   peer = "";
   /** 0: not verified. */
   readonly startedAt = performance.now();
   verifiedAt = 0;
-  /** Time of the last packet. */
   usedAt: number;
   users = 0;
   readonly protocol: string;
@@ -196,14 +191,12 @@ export class Link implements Sink, PairStream {
   #ended = false;
   #closing = false;
   #rejected = false;
-  /** The other end proved a cluster. */
   #proved = false;
   /** Frames before the proof. */
   #unproved = 0;
   #hasSaidHello = false;
   readonly #greeting: RunningTimeout;
   #fault: Fault | undefined;
-  /** For an other end without a close. */
   #timer: NodeJS.Timeout | undefined;
   /** Bytes written since the stream was corked; -1: it is not. */
   #corked = -1;
@@ -244,7 +237,6 @@ export class Link implements Sink, PairStream {
     return this.#ended || this.#closing;
   }
 
-  /** As the system reports it. */
   get remote(): string {
     return this.#stream.address;
   }
@@ -380,7 +372,6 @@ export class Link implements Sink, PairStream {
     this.#finish("closed");
   }
 
-  /** The other end is this node. */
   meetsItself(): void {
     this.#finish("self");
   }

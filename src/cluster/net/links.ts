@@ -56,7 +56,6 @@ const SWEEP_INTERVAL = 1_000;
 const CONNECT_TIMEOUT = 2_000;
 const FIRST_RETRY = 200;
 const LONGEST_RETRY = 10_000;
-/** ms in which an address of this node is not dialled. */
 const OWN_AGE = 60_000;
 const MAX_QUEUED = 128;
 const BACKLOG = 512;
@@ -68,7 +67,6 @@ const TRANSPORT = optionValues({
   tcpKeepaliveIdle: 30,
 });
 
-/** For its user. */
 const ENDS: Readonly<Record<Exclude<LinkEnd, "self">, ConnectionError>> = {
   closed: { code: "ECONNRESET", message: "the stream was closed on purpose" },
   lost: { code: "ECONNRESET", message: "the stream ended without a farewell" },
@@ -86,7 +84,7 @@ interface StreamTransport {
   readonly options: TransportOptions;
 }
 
-/** Why a node was refused, from a failed TLS handshake; `undefined`: the node only hung up. */
+/** `undefined`: the node only hung up. */
 function refusalOf({ kind, message }: Fault): "certificate" | "tls" | "peer" | undefined {
   if (kind === "refused") return "certificate";
   if (kind === "protocol") return "tls";
@@ -95,7 +93,7 @@ function refusalOf({ kind, message }: Fault): "certificate" | "tls" | "peer" | u
 }
 
 export interface LinksEffects extends StreamNode {
-  /** The address with its zone on this host. */
+  /** With its zone on this host. */
   zoned(address: string): string;
   admits(address: string, node: ProvedNode): boolean | Promise<boolean>;
   /** @param role of the node in the stream */
@@ -144,7 +142,6 @@ export class Links implements StreamTable, PairStreamTable {
   readonly #troubles = new Map<string, Trouble>();
   /** Addresses of this node, with the time of discovery. */
   readonly #own = new Map<string, number>();
-  /** Streams handed in by programs. */
   readonly #opened = new WeakSet<Duplex>();
   /** Callers of `link` whose stream is not verified. */
   readonly #given = new Map<Link, { resolve(address: string): void; reject(error: Error): void }>();
@@ -152,7 +149,6 @@ export class Links implements StreamTable, PairStreamTable {
   #watched: ReadonlySet<string> = new Set();
   readonly #listeners: Listener[] = [];
   readonly #more: Listener[] = [];
-  /** Gets the streams of sockets. */
   #socketTaker: Acceptor | undefined;
   #ownAddress = "";
   #startedAt = 0;
@@ -250,7 +246,6 @@ export class Links implements StreamTable, PairStreamTable {
     await Promise.all(this.#listeners.splice(0).map((listener) => listener.close()));
   }
 
-  /** @param ownAddress of this node, for the hellos of streams from now on */
   announce(ownAddress: string): void {
     this.#ownAddress = ownAddress;
   }
@@ -365,7 +360,6 @@ export class Links implements StreamTable, PairStreamTable {
     return count;
   }
 
-  /** Dials if necessary. */
   send(address: string, codec: BusCodec, packet: Packet): void {
     if (this.#closed) return;
     const link = this.#usable(address);
@@ -438,7 +432,6 @@ export class Links implements StreamTable, PairStreamTable {
     return this.#effects.admits(link.isDialled ? link.address : link.remote, node);
   }
 
-  /** Ends the streams of nodes without admission. */
   revoke(isAllowed: (node: ProvedNode) => boolean): void {
     for (const link of this.#all) if (link.node !== undefined && !isAllowed(link.node)) link.revoke();
   }
