@@ -26,7 +26,7 @@ import { ClientCoder } from "./client-coder.js";
 import { type CloneEndpoints, endpointsOf } from "./endpoints.js";
 import { type CloneFault, isSubtree, MAX_KEY } from "./protocol.js";
 
-const MAX_RETRY_DELAY = 1_000;
+const MAX_RECONNECT = 1_000;
 const RECONNECT = 100;
 
 /** Values: Buffers, or those of the codec. */
@@ -59,10 +59,6 @@ const OPTIONS = {
    * ms without progress of a snapshot before the next server is tried. Default: `heartbeatInterval * (liveness + 1)`.
    */
   attemptTimeout: integer(),
-  /** ms between a lost connection and the next server; doubled each time, half of it random. Default 50. */
-  retryDelay: integer({ default: 50 }),
-  /** Maximum of the doubled `retryDelay`, ms. Default: the lesser of 1,000 and `heartbeatInterval`. */
-  maxRetryDelay: integer(),
   /** ms for a `set`, unless the call has its own; -1: no limit. Default 10,000. */
   timeout: integer({ default: 10_000, min: -1 }),
   /** Unacknowledged updates; more reject with `ERR_TOO_MANY_PENDING`. Default 10,000. */
@@ -107,14 +103,10 @@ export type CloneSetOptions = Given<typeof SET_OPTIONS>;
 export type CloneWatchOptions = Given<typeof WATCH_OPTIONS>;
 
 export interface ClientRulesOptions
-  extends Pick<
-    Settings<typeof OPTIONS>,
-    "heartbeatInterval" | "liveness" | "retryDelay" | "maxPending" | "maxBytes"
-  > {
+  extends Pick<Settings<typeof OPTIONS>, "heartbeatInterval" | "liveness" | "maxPending" | "maxBytes"> {
   readonly servers: readonly string[];
   readonly subtree: Buffer;
   readonly attemptTimeout: number;
-  readonly maxRetryDelay: number;
   /** 8 random bytes: the first half of this client's UUIDs. */
   readonly token: Buffer;
   /** For jitter: from 0 up to 1. */
@@ -131,14 +123,8 @@ export function clientSettings<T>(
   onInvalid: (key: Buffer, error: unknown) => void,
 ) {
   const settings = checkOptions("CloneClient", OPTIONS, options);
-  const { schema, keyEncoding, context, heartbeatInterval, liveness, retryDelay } = settings;
+  const { schema, keyEncoding, context, heartbeatInterval, liveness } = settings;
   const servers = serversOf(given);
-  const longest = Math.min(MAX_RETRY_DELAY, heartbeatInterval);
-  const { maxRetryDelay = Math.max(retryDelay, longest) } = settings;
-  if (maxRetryDelay < retryDelay)
-    throw new InvalidArgumentError(
-      `Option maxRetryDelay of CloneClient is at least retryDelay, ${retryDelay}; got ${maxRetryDelay}`,
-    );
   return {
     servers,
     coder: new ClientCoder({ codec: settings.codec, schema, keyEncoding }, onInvalid),
@@ -147,7 +133,7 @@ export function clientSettings<T>(
     sockets: {
       linger: 0,
       reconnectInterval: Math.min(RECONNECT, heartbeatInterval),
-      reconnectMaxInterval: Math.min(MAX_RETRY_DELAY, Math.max(RECONNECT, heartbeatInterval)),
+      reconnectMaxInterval: Math.min(MAX_RECONNECT, Math.max(RECONNECT, heartbeatInterval)),
       ...settings.socketOptions,
       ...(context === undefined ? {} : { context }),
     },
@@ -157,8 +143,6 @@ export function clientSettings<T>(
       heartbeatInterval,
       liveness,
       attemptTimeout: settings.attemptTimeout ?? heartbeatInterval * (liveness + 1),
-      retryDelay,
-      maxRetryDelay,
       maxPending: settings.maxPending,
       maxBytes: settings.maxBytes,
       token: crypto.randomBytes(8),

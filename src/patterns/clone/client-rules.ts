@@ -69,7 +69,7 @@ export class ClientRules {
     this.#map = new ClientMap(effects, options.maxBytes);
     const { token, maxPending } = options;
     this.#calls = new ClientCalls(token, maxPending, (server, frames) => effects.sendSet(server, frames));
-    this.#attempts = new ClientAttempts(options.attemptTimeout, options, {
+    this.#attempts = new ClientAttempts(options, {
       open: (attempt, server, name) => effects.open(attempt, server, name),
       join: (server, name) => {
         this.#calls.join(server);

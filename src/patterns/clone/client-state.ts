@@ -1,5 +1,5 @@
 import { backOff } from "../../core/back-off.js";
-import type { CloneClientEvent } from "./client-options.js";
+import type { ClientRulesOptions, CloneClientEvent } from "./client-options.js";
 
 export interface ClientEffects {
   /** Connects to a server's collector. */
@@ -24,12 +24,11 @@ export interface ClientEffects {
 
 export type FailOverReason = "silent" | "disconnected" | "no-snapshot" | "refused" | "removed";
 
-/** ms to the next server, doubled each time, with jitter. */
-export interface RetryOptions {
-  readonly retryDelay: number;
-  readonly maxRetryDelay: number;
-  readonly random: () => number;
-}
+/** ms to the next server, doubled each time up to a heartbeat or a second, with jitter. */
+const RETRY_DELAY = 50;
+const MAX_RETRY_DELAY = 1_000;
+
+type AttemptOptions = Pick<ClientRulesOptions, "attemptTimeout" | "heartbeatInterval" | "random">;
 
 /** ms at a working server that left the list. */
 const LEAVE_DELAY = 5_000;
@@ -54,8 +53,7 @@ export type AttemptPhase = "idle" | "connecting" | "connected" | "pausing";
 export class ClientAttempts {
   /** Listed servers, the preferred first. */
   #servers: readonly Server[] = [];
-  readonly #patience: number;
-  readonly #retry: RetryOptions;
+  readonly #options: AttemptOptions;
   readonly #effects: Pick<ClientEffects, "open" | "join" | "leave" | "event">;
   #reason: FailOverReason = "silent";
   #number = 0;
@@ -69,14 +67,8 @@ export class ClientAttempts {
   /** End of a pause, or of an attempt without progress. */
   until = Number.POSITIVE_INFINITY;
 
-  /** @param patience ms without progress before an attempt fails */
-  constructor(
-    patience: number,
-    retry: RetryOptions,
-    effects: Pick<ClientEffects, "open" | "join" | "leave" | "event">,
-  ) {
-    this.#patience = patience;
-    this.#retry = retry;
+  constructor(options: AttemptOptions, effects: Pick<ClientEffects, "open" | "join" | "leave" | "event">) {
+    this.#options = options;
     this.#effects = effects;
   }
 
@@ -132,7 +124,7 @@ export class ClientAttempts {
   }
 
   progress(now: number): void {
-    this.until = now + this.#patience;
+    this.until = now + this.#options.attemptTimeout;
   }
 
   succeed(): void {
@@ -147,8 +139,9 @@ export class ClientAttempts {
   end(reason: FailOverReason, now: number, delay?: number): void {
     this.phase = "pausing";
     this.#reason = reason;
-    const { retryDelay, maxRetryDelay, random } = this.#retry;
-    if (delay === undefined) this.until = now + backOff(this.#failures++, retryDelay, maxRetryDelay, random);
+    const { heartbeatInterval, random } = this.#options;
+    const longest = Math.max(RETRY_DELAY, Math.min(MAX_RETRY_DELAY, heartbeatInterval));
+    if (delay === undefined) this.until = now + backOff(this.#failures++, RETRY_DELAY, longest, random);
     else this.until = now + backOff(0, delay, delay, random);
   }
 

@@ -19,8 +19,6 @@ function rig(servers: readonly string[], random = 1): Rig {
       heartbeatInterval: 1_000,
       liveness: 2,
       attemptTimeout: 3_000,
-      retryDelay: 50,
-      maxRetryDelay: 1_000,
       random: () => random,
       maxPending: 10,
       maxBytes: 1_000,

@@ -28,8 +28,6 @@ function rig(subtree = "", watching = false, maxBytes = 500): Rig {
       heartbeatInterval: 1_000,
       liveness: 2,
       attemptTimeout: 3_000,
-      retryDelay: 50,
-      maxRetryDelay: 1_000,
       random: () => 0,
       maxPending: 10,
       maxBytes,

@@ -61,8 +61,6 @@ export class Client {
         heartbeatInterval: HEARTBEAT,
         liveness: 2,
         attemptTimeout: 3 * HEARTBEAT,
-        retryDelay: 50,
-        maxRetryDelay: HEARTBEAT,
         random: () => simulation.random.next(),
         maxPending: 1_000,
         maxBytes: 1_000_000,

@@ -166,7 +166,7 @@ test("a Clone client", async () => {
   const context = makeContext();
   const before = new CloneServer();
   const endpoint = await before.bind(AT);
-  const client = track(new CloneClient(endpoint, { context, attemptTimeout: 200, retryDelay: 50 }));
+  const client = track(new CloneClient(endpoint, { context, attemptTimeout: 200 }));
   await client.ready();
   await before.close();
   await runOut(context, client);
