@@ -267,10 +267,6 @@ export class UuidWindow {
     this.#young = new Generation(generation);
   }
 
-  get size(): number {
-    return this.#young.count + (this.#old?.count ?? 0);
-  }
-
   /** @returns whether it is new */
   add(uuid: Buffer): boolean {
     if (this.has(uuid)) return false;

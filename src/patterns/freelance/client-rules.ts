@@ -109,10 +109,6 @@ export class FreelanceRules {
     this.#random = random;
   }
 
-  get pending(): number {
-    return this.#pending.size;
-  }
-
   addServer(endpoint: string, now: number): void {
     if (this.#servers.has(endpoint)) return;
     this.#servers.set(endpoint, {

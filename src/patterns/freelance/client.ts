@@ -1,7 +1,6 @@
 /** Client of model 3 (10/FLP): one ROUTER connected to all servers, each identified by its endpoint. */
 
 import { refuseExtra } from "../../core/arguments.js";
-import { type Clock, systemClock } from "../../core/clock.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
@@ -74,8 +73,6 @@ const OPTIONS = {
   codec: codec(),
   /** Options of the socket, such as security. */
   socketOptions: object<RouterOptions>(),
-  /** Clock for tests. */
-  clock: object<Clock>(),
 };
 
 export type FreelanceClientOptions<T = Raw> = GivenWithCodec<typeof OPTIONS, T>;
@@ -139,7 +136,7 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
     this.#timeout = settings.timeout;
     this.#pending = new PendingCalls(settings);
     this.#shape = new BodyShape(options.codec);
-    this.#timer = new DriverTimer(pingInterval, settings.clock ?? systemClock);
+    this.#timer = new DriverTimer(pingInterval);
     // A disconnected server would get outdated requests on its return.
     this.#router = new Router({ linger: 0, ...settings.socketOptions, immediate: true, mandatory: true });
     const { retryDelay } = settings;

@@ -73,10 +73,6 @@ export class RequestRules {
     this.#server = server;
   }
 
-  get free(): boolean {
-    return this.#state === "free";
-  }
-
   /** The previous request has ended. */
   request(now: number, timeout = this.#options.attemptTimeout, retries = this.#options.retries): void {
     this.#attempt = 0;

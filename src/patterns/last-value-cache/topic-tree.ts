@@ -17,11 +17,6 @@ interface Node<V> {
 
 export class TopicTree<V> {
   readonly #root: Node<V> = { label: "", value: undefined, children: [] };
-  #size = 0;
-
-  get size(): number {
-    return this.#size;
-  }
 
   set(topic: string, value: V): void {
     let node = this.#root;
@@ -44,7 +39,6 @@ export class TopicTree<V> {
       } else node = child;
       at += common;
     }
-    if (node.value === undefined) this.#size += 1;
     node.value = value;
   }
 
@@ -67,7 +61,6 @@ export class TopicTree<V> {
     }
     if (node.value === undefined) return false;
     node.value = undefined;
-    this.#size -= 1;
     if (parent === undefined) return true;
     if (node.children.length === 1) join(parent, index);
     else if (node.children.length === 0) {

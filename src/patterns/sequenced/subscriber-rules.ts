@@ -17,7 +17,6 @@ import { EndStatus, encodeRequest, parseAnswer, parseEnd } from "./protocol.js";
 export interface ReplayRulesOptions {
   /** ms of silence before a page is requested again. */
   readonly attemptTimeout: number;
-  readonly maxPending: number;
 }
 
 export interface ReplayedFrames {
@@ -100,10 +99,6 @@ export class ReplayRules<C> {
   removeLink(link: number, now: number): void {
     if (!this.#publishers.delete(link)) return;
     for (const call of [...this.#calls.values()]) if (call.value.link === link) this.#choose(call, now);
-  }
-
-  get room(): number {
-    return this.#options.maxPending - this.#calls.size;
   }
 
   /**

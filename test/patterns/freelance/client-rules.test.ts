@@ -128,7 +128,7 @@ describe("a client of model 3", () => {
     unreachable.add("a");
     listeners.dead = () => rules.cancel(4);
     expect(rules.request(["w"], 3_000, 160)).toBe(4);
-    expect(rules.pending).toBe(1);
+    expect(rules.stats().pending).toBe(1);
     unreachable.clear();
     rules.joined("a", 170);
     rules.receive("a", { type: "pong" }, 180);
@@ -154,7 +154,7 @@ describe("a client of model 3", () => {
     for (let now = 100; now < 6_000; now += 100) rules.tick(now);
     expect(sent.filter((line) => line.endsWith("x")).length).toBeGreaterThanOrEqual(3);
     expect(reported.at(-1)).toMatch(/^1 \S+ timeout/);
-    expect(rules.pending).toBe(0);
+    expect(rules.stats().pending).toBe(0);
   });
 
   test("pauses between rounds, longer each time and half of it by chance, but asks a server that it has not asked at once", () => {

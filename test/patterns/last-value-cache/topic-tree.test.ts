@@ -15,7 +15,6 @@ describe("TopicTree", () => {
     expect(all(tree, "ab")).toEqual(["ab", "abc", "abd"]);
     expect(all(tree, "abcd")).toEqual([]);
     expect(all(tree, "x")).toEqual([]);
-    expect(tree.size).toBe(8);
   });
 
   it("goes on after a topic that is gone meanwhile", () => {
@@ -32,14 +31,14 @@ describe("TopicTree", () => {
     const tree = new TopicTree<string>();
     tree.set("abc", "1");
     tree.set("abc", "2");
-    expect([tree.size, all(tree)]).toEqual([1, ["2"]]);
+    expect(all(tree)).toEqual(["2"]);
     expect([tree.delete("ab"), tree.delete("abcd"), tree.delete(""), tree.delete("abc")]).toEqual([
       false,
       false,
       false,
       true,
     ]);
-    expect([tree.size, all(tree)]).toEqual([0, []]);
+    expect(all(tree)).toEqual([]);
   });
 
   it("does what a sorted list does, through 10,000 changes and look-ups", () => {
@@ -63,7 +62,6 @@ describe("TopicTree", () => {
         .sort((a, b) => Buffer.compare(Buffer.from(a, "latin1"), Buffer.from(b, "latin1")))
         .slice(0, max);
       expect(all(tree, prefix, last, max)).toEqual(expected);
-      expect(tree.size).toBe(model.size);
     }
   });
 });

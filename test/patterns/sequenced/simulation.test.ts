@@ -50,7 +50,7 @@ function story(simulation: Simulation): void {
   let calls = 0;
   let replayTimer: RulesTimer | undefined;
   const replays = new ReplayRules<number>(
-    { attemptTimeout: 300, maxPending: 1_000 },
+    { attemptTimeout: 300 },
     {
       send: (link, frames) => void network.send("sub", `${links[link]}-replay`, frames),
       settled: (id, outcome, messages) => {
@@ -74,7 +74,7 @@ function story(simulation: Simulation): void {
     simulation.note(`sub: ${event.type}`);
     if (event.type !== "gap:detected" && event.type !== "stream:joined-late") return;
     accountOf(event).lost.push(event);
-    if (replays.room === 0 || random.chance(0.3)) return;
+    if (replays.stats().pending >= 1_000 || random.chance(0.3)) return;
     calls += 1;
     pending.set(calls, event);
     replays.request(calls, event, 2_000, simulation.now);

@@ -43,10 +43,6 @@ export class GroupCommit<Op, Result> {
     this.#maxPending = maxPending;
   }
 
-  get pending(): number {
-    return this.#waiting.length;
-  }
-
   /**
    * Settles when the operation is durable.
    *
