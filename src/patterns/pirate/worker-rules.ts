@@ -34,6 +34,12 @@ export interface PirateWorkerStats {
   readonly silences: number;
 }
 
+export type WorkerCounts = { -readonly [K in keyof PirateWorkerStats]: number };
+
+export function workerCounts(): WorkerCounts {
+  return { requests: 0, replies: 0, failed: 0, dropped: 0, invalid: 0, silences: 0 };
+}
+
 export interface WorkerEffects {
   /** With a new socket and routing id. */
   open(): void;
@@ -70,15 +76,16 @@ export class WorkerRules {
   #nextBeat = Number.POSITIVE_INFINITY;
   #connected = false;
   #draining = false;
-  #requests = 0;
-  #replies = 0;
-  #failed = 0;
-  #dropped = 0;
-  #invalid = 0;
-  #silences = 0;
+  readonly #counts: WorkerCounts;
 
-  /** @param random from 0 up to 1 */
-  constructor(options: WorkerRulesOptions, effects: WorkerEffects, random: () => number = Math.random) {
+  /** @param random from 0 up to 1. @param counts perhaps of several connections */
+  constructor(
+    options: WorkerRulesOptions,
+    effects: WorkerEffects,
+    random: () => number = Math.random,
+    counts: WorkerCounts = workerCounts(),
+  ) {
+    this.#counts = counts;
     this.#options = options;
     this.#effects = effects;
     this.#random = random;
@@ -102,7 +109,7 @@ export class WorkerRules {
   receive(command: QueueCommand, now: number): void {
     if (this.#state === "closed" || this.#state === "waiting") return;
     if (command.kind === "invalid") {
-      this.#invalid += 1;
+      this.#counts.invalid += 1;
       this.#effects.event({ type: "message:invalid", reason: command.reason });
       return;
     }
@@ -110,11 +117,11 @@ export class WorkerRules {
     if (this.#state === "idle") this.#deadline = this.#silenceEnds(now);
     if (command.kind === "heartbeat") return;
     if (this.#state === "working" || this.#draining) {
-      this.#dropped += 1;
+      this.#counts.dropped += 1;
       this.#effects.event({ type: "request:dropped" });
       return;
     }
-    this.#requests += 1;
+    this.#counts.requests += 1;
     this.#state = "working";
     this.#deadline = Number.POSITIVE_INFINITY;
     this.#nextBeat = Number.POSITIVE_INFINITY;
@@ -125,10 +132,10 @@ export class WorkerRules {
   finished(address: Buffer, body: readonly Buffer[], now: number, error?: { readonly cause: unknown }): void {
     if (this.#state !== "working") return;
     if (error !== undefined) {
-      this.#failed += 1;
+      this.#counts.failed += 1;
       this.#effects.event({ type: "handler:failed", error: error.cause });
     }
-    this.#replies += 1;
+    this.#counts.replies += 1;
     this.#effects.reply(address, body);
     this.#idle(now);
   }
@@ -167,14 +174,7 @@ export class WorkerRules {
   }
 
   stats(): PirateWorkerStats {
-    return {
-      requests: this.#requests,
-      replies: this.#replies,
-      failed: this.#failed,
-      dropped: this.#dropped,
-      invalid: this.#invalid,
-      silences: this.#silences,
-    };
+    return { ...this.#counts };
   }
 
   #open(now: number): void {
@@ -209,7 +209,7 @@ export class WorkerRules {
     this.#state = "waiting";
     this.#deadline = now + delay;
     this.#nextBeat = Number.POSITIVE_INFINITY;
-    this.#silences += 1;
+    this.#counts.silences += 1;
     this.#effects.abandon();
     this.#effects.event({ type: "queue:lost", reason: "silent", delay });
   }

@@ -33,8 +33,11 @@ import {
 import {
   type PirateWorkerEvent,
   type PirateWorkerStats,
+  type WorkerCounts,
+  type WorkerEffects,
   WorkerRules,
   type WorkerRulesOptions,
+  workerCounts,
 } from "./worker-rules.js";
 
 const OPTIONS = {
@@ -100,7 +103,7 @@ export type PirateHandler<Req = Raw, Rep = Raw> = (
 export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent, PirateWorkerStats> {
   readonly #endpoints: EndpointList;
   #connections: Connection[];
-  #past: PirateWorkerStats = NO_STATS;
+  readonly #counts = workerCounts();
 
   /**
    * @param endpoints of the queues' worker side; or a source: the worker leaves a removed queue when it hangs up or
@@ -139,10 +142,7 @@ export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent
     const connectionsTo = (endpoint: string): Connection[] =>
       Array.from(
         { length: settings.concurrency },
-        () =>
-          new Connection(endpoint, settings, work, settings.socketOptions, (event) =>
-            this.events.emit(event),
-          ),
+        () => new Connection(endpoint, settings, work, this.#counts, (event) => this.events.emit(event)),
       );
     this.#connections = this.#endpoints.current.flatMap(connectionsTo);
     try {
@@ -161,8 +161,7 @@ export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent
   #follow(list: readonly string[], connectionsTo: (endpoint: string) => Connection[]): void {
     if (this.stopping) return;
     const wanted = new Set(list);
-    this.#past = sumOf([this.#past, ...this.#connections.filter(isEnded).map((each) => each.stats())]);
-    this.#connections = this.#connections.filter((each) => !isEnded(each));
+    this.#connections = this.#connections.filter(({ ended }) => !ended);
     const kept = new Set<string>();
     for (const connection of this.#connections) {
       if (wanted.has(connection.endpoint)) connection.stay();
@@ -193,7 +192,7 @@ export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent
   }
 
   stats(): PirateWorkerStats {
-    return sumOf([this.#past, ...this.#connections.map((connection) => connection.stats())]);
+    return { ...this.#counts };
   }
 
   /** @internal */
@@ -209,33 +208,17 @@ export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent
   }
 }
 
-const NO_STATS: PirateWorkerStats = {
-  requests: 0,
-  replies: 0,
-  failed: 0,
-  dropped: 0,
-  invalid: 0,
-  silences: 0,
-};
-
-function sumOf(all: readonly PirateWorkerStats[]): PirateWorkerStats {
-  const sum: Record<keyof PirateWorkerStats, number> = { ...NO_STATS };
-  for (const stats of all) {
-    for (const name of Object.keys(sum) as (keyof PirateWorkerStats)[]) sum[name] += stats[name];
-  }
-  return sum;
-}
-
-function isEnded({ ended }: Connection): boolean {
-  return ended;
-}
-
 /** Never rejects. */
 type Work = (body: readonly Buffer[], signal: AbortSignal) => Promise<Answer>;
 
 interface Answer {
   readonly reply: readonly Buffer[];
   readonly failure: { readonly cause: unknown } | undefined;
+}
+
+interface ConnectionOptions extends WorkerRulesOptions {
+  readonly exposeErrors: boolean;
+  readonly socketOptions: DealerOptions | undefined;
 }
 
 /** A connection with at most one request. */
@@ -251,6 +234,7 @@ class Connection {
   readonly #rules: WorkerRules;
   readonly #emit: (event: PirateWorkerEvent) => void;
   #isStarted = false;
+  #hadRequest = false;
   #dealer: Dealer | undefined;
   #queue: SendQueue | undefined;
   #abort: AbortController | undefined;
@@ -258,19 +242,19 @@ class Connection {
 
   constructor(
     endpoint: string,
-    options: WorkerRulesOptions & { readonly exposeErrors: boolean },
+    options: ConnectionOptions,
     work: Work,
-    socketOptions: DealerOptions | undefined,
+    counts: WorkerCounts,
     emit: (event: PirateWorkerEvent) => void,
   ) {
     this.endpoint = endpoint;
     this.#dialect = options.dialect;
-    this.#socketOptions = { ...socketOptions };
+    this.#socketOptions = { ...options.socketOptions };
     this.#work = work;
     this.#exposeErrors = options.exposeErrors;
     this.#emit = emit;
     this.#timer = new DriverTimer(options.heartbeatInterval);
-    this.#rules = new WorkerRules(options, {
+    const effects: WorkerEffects = {
       open: () => {
         if (this.#isStarted) this.#reopen();
         else this.#open();
@@ -288,11 +272,13 @@ class Connection {
       },
       handle: (address, body) => {
         this.#departure.onRequest();
+        this.#hadRequest = true;
         void this.#handle(address, body);
       },
       reply: (address, body) => this.#send(addressedFrames(this.#dialect, address, body)),
       event: emit,
-    });
+    };
+    this.#rules = new WorkerRules(options, effects, Math.random, counts);
     this.#departure = new Departure(
       () => this.#rules.working,
       () => void this.close(0),
@@ -311,10 +297,6 @@ class Connection {
     this.#rules.start(this.#timer.now());
     this.#isStarted = true;
     this.#timer.start(this.#rules);
-  }
-
-  stats(): PirateWorkerStats {
-    return this.#rules.stats();
   }
 
   get dealer(): Dealer | undefined {
@@ -336,7 +318,7 @@ class Connection {
     for (const resolve of this.#whenFree.splice(0)) resolve();
     this.#timer.stop();
     // Without a request only READY and heartbeats are queued.
-    const last = this.#rules.stats().requests === 0 ? 0 : linger < 0 ? CLOSE_LINGER : linger;
+    const last = this.#hadRequest ? (linger < 0 ? CLOSE_LINGER : linger) : 0;
     await this.#queue?.drained(last);
     this.#queue?.close();
     await this.#dealer?.close({ linger: last });
