@@ -2,11 +2,10 @@
  * Where a node takes messages, as the other nodes have it in its details: a prop of its own, next to those of the
  * program's.
  *
- *   prop "shoal-messages"   1;m=BYTES;T=1;NAME=WHERE;NAME=WHERE…
+ *   prop "shoal-messages"   1;m=BYTES;NAME=WHERE;NAME=WHERE…
  *
  *   1      version
  *   m      bytes of an item that it takes, where that is not 1 MiB
- *   T=1    it takes contexts of traces (docs/spec/messaging.md); a letter that begins no protocol's name
  *   NAME   a protocol       WHERE   what its listener gave: a port (tcp), a path (ipc)
  *
  * Unknown protocols and what follows the first 400 bytes do not concern a reader.
@@ -15,14 +14,11 @@ import { MAX_ADVERT, MAX_ITEM, MAX_PROTOCOL_NAME, MAX_PROTOCOLS } from "./bounds
 
 export const MESSAGES_PROP = "shoal-messages";
 const VERSION = "1";
-const CONTEXTS = "T=1";
 const NAME = new RegExp(`^[a-z][a-z0-9]{0,${MAX_PROTOCOL_NAME - 1}}$`);
 
 export interface MessagesAdvert {
   /** Bytes of an item. */
   readonly maxItem: number;
-  /** Whether it takes contexts of traces with messages. */
-  readonly contexts: boolean;
   /** By the protocol's name. */
   readonly protocols: ReadonlyMap<string, string>;
 }
@@ -33,10 +29,9 @@ export function isProtocolName(name: unknown): name is string {
 }
 
 /** @returns `undefined` if it is too long or has invalid characters */
-export function encodeAdvert({ maxItem, contexts, protocols }: MessagesAdvert): string | undefined {
+export function encodeAdvert({ maxItem, protocols }: MessagesAdvert): string | undefined {
   const fields = [VERSION];
   if (maxItem !== MAX_ITEM) fields.push(`m=${maxItem}`);
-  if (contexts) fields.push(CONTEXTS);
   for (const [name, where] of protocols) fields.push(`${name}=${where}`);
   const isPlain = fields.every((field) => !field.includes(";"));
   const advert = fields.join(";");
@@ -49,14 +44,12 @@ export function decodeAdvert(advert: string | undefined): MessagesAdvert | undef
   const [version, ...fields] = advert.split(";");
   if (version !== VERSION) return undefined;
   let maxItem = MAX_ITEM;
-  let contexts = false;
   const protocols = new Map<string, string>();
   for (const field of fields) {
     const at = field.indexOf("=");
     const name = field.slice(0, Math.max(0, at));
     if (name === "m") maxItem = /^\d{1,10}$/.test(field.slice(2)) ? Number(field.slice(2)) : maxItem;
-    else if (field === CONTEXTS) contexts = true;
     else if (isProtocolName(name) && protocols.size < MAX_PROTOCOLS) protocols.set(name, field.slice(at + 1));
   }
-  return { maxItem, contexts, protocols };
+  return { maxItem, protocols };
 }

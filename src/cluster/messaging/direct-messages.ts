@@ -20,9 +20,9 @@ import {
   CLIENT,
   CLOSED,
   CONTEXT,
-  contextSize,
   encodeClosed,
   encodeDirect,
+  fittingContext,
   ItemReader,
   isClient,
   SUBTOPIC,
@@ -105,8 +105,7 @@ export class DirectMessages {
     this.#state.checkSize(bytes);
     let delivered: Promise<void> | undefined;
     const send = (own: string | Uint8Array): SendResult => {
-      const taken = this.#contextFor(node, bytes, context);
-      const item = encodeDirect(recipient.client, client.id, name, own, taken);
+      const item = encodeDirect(recipient.client, client.id, name, own, fittingContext(context, bytes));
       const result = this.#links.send(node, MessageKind.DIRECT, item, DIRECT_PREFIX, true);
       if (result === "sent") delivered = this.#whenDelivered(node, deadline);
       return result;
@@ -152,12 +151,6 @@ export class DirectMessages {
     return pending.promise;
   }
 
-  /** @returns the context, where the node takes one and the item fits with it. @param bytes of the item without it */
-  #contextFor(node: string, bytes: number, context: Buffer | undefined): Buffer | undefined {
-    if (context === undefined) return undefined;
-    return this.#links.takesContext(node, bytes + contextSize(context)) ? context : undefined;
-  }
-
   /** @param context of a trace @returns to how many nodes it went */
   async sendToNodes(
     client: MessageClient,
@@ -170,23 +163,14 @@ export class DirectMessages {
     checkData(data);
     const subtopic = this.#names.subtopicOf(options.subtopic);
     const name = subtopic === undefined ? undefined : this.#names.subtopicName(subtopic);
-    const item = encodeDirect(SELF_ID, client.id, name, data);
-    this.#state.checkSize(item.length);
+    const bytes = sizeOfDirect(client.id, name, data);
+    this.#state.checkSize(bytes);
+    const item = encodeDirect(SELF_ID, client.id, name, data, fittingContext(context, bytes));
     const peers = this.#state.effects.peers();
     const fulls: string[] = [];
     for (const id of peers) if (this.#waiting.has(id)) fulls.push(id);
     const free = fulls.length === 0 ? peers : peers.filter((id) => !fulls.includes(id));
-    let count = 0;
-    let plain = free;
-    if (context !== undefined) {
-      const traced = encodeDirect(SELF_ID, client.id, name, data, context);
-      const takers: string[] = [];
-      const others: string[] = [];
-      for (const id of free) (this.#links.takesContext(id, traced.length) ? takers : others).push(id);
-      plain = others;
-      count += this.#links.sendToMany(takers, MessageKind.DIRECT, traced, DIRECT_PREFIX, fulls);
-    }
-    count += this.#links.sendToMany(plain, MessageKind.DIRECT, item, DIRECT_PREFIX, fulls);
+    const count = this.#links.sendToMany(free, MessageKind.DIRECT, item, DIRECT_PREFIX, fulls);
     for (const id of fulls) this.#state.dropFull(id, DIRECT_PREFIX);
     this.sent += count;
     return count;

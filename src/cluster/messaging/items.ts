@@ -12,8 +12,7 @@
  *                 8 ORIGIN     the client is of this node, on whose behalf the sender of the item publishes
  *                16 ALIAS      an alias in place of the topic
  *                32 DEFINE     an alias, then the topic for which it stands from then on, in this session of the link
- *                64 CONTEXT    the context of a trace, as a name is written; one of more than 1,024 bytes is ignored. To nodes
- *                              that take contexts (advert.ts); malformed for those that do not know it
+ *                64 CONTEXT    the context of a trace, as a name is written; one of more than 1,024 bytes is ignored
  *
  *   DIRECT      flags 1 | to: client 4 | [client 4] | [subtopic: name] | [context: name] | data    flags as above
  *   CLOSED      0x80 | client 4      a DIRECT item: the sender has no such client
@@ -21,6 +20,7 @@
 import { isUtf8 } from "node:buffer";
 import { slice } from "../../core/memory.js";
 import { MAX_CONTEXT_BYTES } from "../../core/trace-context.js";
+import { MIN_ITEM_LIMIT } from "./bounds.js";
 import { sizeOfUint, writeUint } from "./schema.js";
 
 export const SUBTOPIC = 1;
@@ -59,6 +59,11 @@ export function dataBytes(data: string | Uint8Array): number {
 export function writeData(into: Buffer, data: string | Uint8Array, offset: number): void {
   if (typeof data === "string") into.write(data, offset);
   else into.set(data, offset);
+}
+
+/** @returns the context of a trace, if an item has room for it that every node takes. @param bytes of the item without it */
+export function fittingContext<C extends Uint8Array>(context: C | undefined, bytes: number): C | undefined {
+  return context !== undefined && bytes + contextSize(context) <= MIN_ITEM_LIMIT ? context : undefined;
 }
 
 /** Bytes that a context takes in an item. */

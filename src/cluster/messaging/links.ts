@@ -307,8 +307,7 @@ export class NodeLinks implements MessageLinks {
 
   #advertise(adverts: ReadonlyMap<string, string>): void {
     const protocols = new Map(adverts);
-    const encode = (): string | undefined =>
-      encodeAdvert({ maxItem: this.#maxItem, contexts: true, protocols });
+    const encode = (): string | undefined => encodeAdvert({ maxItem: this.#maxItem, protocols });
     let advert = encode();
     while (advert === undefined && protocols.size > 0) {
       // The last protocols have the lowest priority.
@@ -367,14 +366,6 @@ export class NodeLinks implements MessageLinks {
       else full.push(id);
     }
     return sent;
-  }
-
-  takesContext(to: string, bytes: number): boolean {
-    const link = this.#sending.get(to);
-    if (link !== undefined) return link.takesContext(bytes);
-    const advert =
-      this.reasonOf(to) === undefined ? decodeAdvert(this.#effects.member(to)?.advert) : undefined;
-    return advert?.contexts === true && bytes <= Math.min(this.#maxItem, advert.maxItem);
   }
 
   drop(to: string, prefix: string): void {
@@ -481,7 +472,6 @@ export class NodeLinks implements MessageLinks {
     if (member === undefined || advert === undefined) return undefined;
     const sending = new Sending(member, this.#limits, this.#firstSession, this.#sendingEffects);
     sending.maxItem = Math.min(this.#maxItem, advert.maxItem);
-    sending.takesContexts = advert.contexts;
     this.#sending.set(to, sending);
     return sending;
   }
@@ -537,7 +527,6 @@ export class NodeLinks implements MessageLinks {
       acknowledge: () => undefined,
     });
     sending.maxItem = link.maxItem;
-    sending.takesContexts = link.takesContexts;
     this.#sending.set(key, sending);
     return sending;
   }

@@ -6,13 +6,11 @@
  *   publish ──> members whose interest is known: at once
  *           └─> kept ── interest of a member is known ──> those of its topics to that member, in order
  */
-import type { PublicationItem } from "./publication.js";
 import type { TopicPlan } from "./topic-plan.js";
 
 export class KeptPublish {
   readonly plan: TopicPlan;
-  readonly item: PublicationItem;
-  /** Of the item, with its context if any. */
+  readonly item: Buffer;
   readonly bytes: number;
   /** Whether a copy waits for room (`onFull: "wait"`), and until when; infinite: no limit. */
   readonly waits: boolean;
@@ -27,10 +25,10 @@ export class KeptPublish {
   isOver = false;
   done: (() => void) | undefined = undefined;
 
-  constructor(plan: TopicPlan, item: PublicationItem, waits: boolean, deadline: number) {
+  constructor(plan: TopicPlan, item: Buffer, waits: boolean, deadline: number) {
     this.plan = plan;
     this.item = item;
-    this.bytes = item.plain.length + (item.traced?.length ?? 0);
+    this.bytes = item.length;
     this.waits = waits;
     this.deadline = deadline;
   }

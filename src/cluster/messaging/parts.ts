@@ -136,8 +136,6 @@ export interface MessageLinks {
    * The publishing program must yield to the event loop and probably publishes more then, so published items may wait.
    */
   publishesMore(): void;
-  /** Whether a member accepts trace contexts, and an item of this size with one. */
-  takesContext(to: string, bytes: number): boolean;
   /** Counts an item that the caller drops because the peer's mark is reached. */
   drop(to: string, prefix: string): void;
   /** Whether a member's mark leaves room for an item of this size. */

@@ -12,6 +12,7 @@ import {
   DEFINE,
   dataBytes,
   encodePublish,
+  fittingContext,
   publishFlags,
   publishHeadBytes,
   writePublishHead,
@@ -22,27 +23,18 @@ import type { TopicPlan } from "./topic-plan.js";
 const ALIAS_BYTES = 5;
 const FIRST_HEAD = 2_048;
 
-/** A publication in memory that nobody changes afterwards: as it is, and with its context for nodes that take it. */
-export interface PublicationItem {
-  readonly plain: Buffer;
-  readonly traced: Buffer | undefined;
-}
-
 export class Publication {
   plan: TopicPlan;
   data: string | Uint8Array = "";
   dataBytes = 0;
-  /** Of the whole item, with the topic's name. */
+  /** Of the whole item, with the topic's name and the context. */
   bytes = 0;
-  /** Of what its context adds; 0: it has none. */
-  contextBytes = 0;
   /** What stands in front of the data, `headBytes` of it, in the form that was encoded last. */
   head: Buffer = Buffer.allocUnsafeSlow(FIRST_HEAD);
   headBytes = 0;
   /** Nodes whose mark is reached. */
   readonly fulls: string[] = [];
   #form: TopicForm | undefined = undefined;
-  #isTraced = false;
   #context: Buffer | undefined = undefined;
   #client = 1;
   #origin: string | undefined = undefined;
@@ -50,7 +42,6 @@ export class Publication {
   #stamp = 0;
   #flags = 0;
   #item: Buffer | undefined = undefined;
-  #tracedItem: Buffer | undefined = undefined;
 
   constructor(plan: TopicPlan) {
     this.plan = plan;
@@ -61,7 +52,7 @@ export class Publication {
    * @param origin its node, where that is another one than the sender's
    * @param subtopic `encodeName` of it
    * @param stamp of a retained value; 0: it is not retained
-   * @param context of a trace
+   * @param context of a trace; left out where the item is too large for it
    */
   set(
     plan: TopicPlan,
@@ -76,34 +67,31 @@ export class Publication {
     this.plan = plan;
     this.data = data;
     this.dataBytes = dataBytes(data);
-    this.bytes = publishHeadBytes(flags, plan.name, subtopic) + this.dataBytes;
-    this.#flags = flags;
+    const bytes = publishHeadBytes(flags, plan.name, subtopic) + this.dataBytes;
+    this.#context = fittingContext(context, bytes);
+    this.bytes = bytes + contextSize(this.#context);
+    this.#flags = this.#context === undefined ? flags : flags | CONTEXT;
     this.#client = client;
     this.#origin = origin;
     this.#subtopic = subtopic;
     this.#stamp = stamp;
     this.#form = undefined;
     this.#item = undefined;
-    this.#tracedItem = undefined;
-    this.#context = context;
-    this.contextBytes = context === undefined ? 0 : contextSize(context);
   }
 
   /** Maximum of the item in any form. */
   get mostBytes(): number {
-    return this.bytes + ALIAS_BYTES + this.contextBytes;
+    return this.bytes + ALIAS_BYTES;
   }
 
-  /** Encodes `head`, unless it has that form already. @param isTraced with its context */
-  encodeHead(form: TopicForm, isTraced = false): void {
-    if (this.#form === form && this.#isTraced === isTraced) return;
+  /** Encodes `head`, unless it has that form already. */
+  encodeHead(form: TopicForm): void {
+    if (this.#form === form) return;
     this.#form = form;
-    this.#isTraced = isTraced;
     const { name, alias } = this.plan;
     const needed = this.mostBytes - this.dataBytes;
     if (needed > this.head.length) this.head = Buffer.allocUnsafeSlow(needed);
-    let flag = form === TopicForm.NAME ? 0 : form === TopicForm.USE ? ALIAS : DEFINE;
-    if (isTraced) flag |= CONTEXT;
+    const flag = form === TopicForm.NAME ? 0 : form === TopicForm.USE ? ALIAS : DEFINE;
     this.headBytes = writePublishHead(
       this.head,
       this.#flags | flag,
@@ -119,39 +107,22 @@ export class Publication {
 
   /** The whole item, with the topic's name, in unchanging memory. */
   item(): Buffer {
-    this.#item ??= this.#encode(undefined);
-    return this.#item;
-  }
-
-  /** The same with its context; `undefined`: it has none. */
-  tracedItem(): Buffer | undefined {
-    if (this.#context === undefined) return undefined;
-    this.#tracedItem ??= this.#encode(this.#context);
-    return this.#tracedItem;
-  }
-
-  /** Both. */
-  items(): PublicationItem {
-    return { plain: this.item(), traced: this.tracedItem() };
-  }
-
-  #encode(context: Buffer | undefined): Buffer {
-    return encodePublish(
+    this.#item ??= encodePublish(
       this.#client,
       this.#origin,
       this.plan.name,
       this.#subtopic,
       this.#stamp,
       this.data,
-      context,
+      this.#context,
     );
+    return this.#item;
   }
 
   /** Frees the program's data. */
   clear(): void {
     this.data = "";
     this.#item = undefined;
-    this.#tracedItem = undefined;
     this.#context = undefined;
   }
 }

@@ -17,7 +17,7 @@ import { type ReceivedMessage, SELF_TOPIC } from "./message.js";
 import type { MessageNames } from "./names.js";
 import { KeptPublish, NewcomerSends } from "./newcomer-sends.js";
 import { MessageKind, type MessageLinks, type SendResult } from "./parts.js";
-import { Publication, type PublicationItem } from "./publication.js";
+import { Publication } from "./publication.js";
 import { type RetainedValue, type RetainedValues, VALUE_HEADER } from "./retained.js";
 import type { MessagingState } from "./state.js";
 import type { Subscription } from "./subscription.js";
@@ -220,7 +220,7 @@ export class Publisher {
     const kept = this.#keepForNewcomers(targets, publication, waits, timeout);
     for (const id of targets) {
       if (this.#newcomers.has(id)) continue;
-      const item = publication.items();
+      const item = publication.item();
       const result = this.#waiting.has(id) ? "full" : this.#sendUncounted(id, item, plan.prefix);
       if (result === "sent") count += 1;
       else if (result === "full" && waits) wait(id, () => this.#sendUncounted(id, item, plan.prefix));
@@ -306,7 +306,7 @@ export class Publisher {
       return undefined;
     }
     const deadline = waits && timeout >= 0 ? performance.now() + timeout : Number.POSITIVE_INFINITY;
-    const kept = new KeptPublish(plan, publication.items(), waits, deadline);
+    const kept = new KeptPublish(plan, publication.item(), waits, deadline);
     this.#newcomers.keep(kept);
     return kept;
   }
@@ -344,8 +344,7 @@ export class Publisher {
   }
 
   /** Where the mark is reached it is not counted as dropped. */
-  #sendUncounted(id: string, { plain, traced }: PublicationItem, prefix: string): SendResult {
-    const item = traced !== undefined && this.#links.takesContext(id, traced.length) ? traced : plain;
+  #sendUncounted(id: string, item: Buffer, prefix: string): SendResult {
     const result = this.#links.send(id, MessageKind.PUBLISH, item, prefix, true);
     if (result === "sent") this.sent += 1;
     return result;

@@ -133,8 +133,6 @@ export class Sending {
   dropped = 0;
   /** Bytes of an item that both ends take. */
   maxItem = 0;
-  /** Whether the peer takes contexts of traces. */
-  takesContexts = false;
   /** Why the last attempt failed. */
   reason = "";
   /** In the list of those that send at the end of the turn. */
@@ -217,11 +215,6 @@ export class Sending {
     return ways;
   }
 
-  /** Whether the peer takes an item of so many bytes, its context among them. */
-  takesContext(bytes: number): boolean {
-    return this.takesContexts && bytes <= this.maxItem;
-  }
-
   /** @returns whether there was room */
   offer(kind: number, item: Uint8Array): boolean {
     if (!this.window.offer(kind, item)) return false;
@@ -232,13 +225,10 @@ export class Sending {
 
   /** The topic is an alias if the session has one. @returns whether there was room */
   publish(kind: number, publication: Publication): boolean {
-    const { bytes, contextBytes } = publication;
-    const isTraced = contextBytes > 0 && this.takesContext(bytes + contextBytes);
-    if (bytes >= ITEM_BY_REFERENCE)
-      return this.offer(kind, (isTraced ? publication.tracedItem() : undefined) ?? publication.item());
+    if (publication.bytes >= ITEM_BY_REFERENCE) return this.offer(kind, publication.item());
     const { plan } = publication;
     const form = this.#aliases.formOf(plan);
-    publication.encodeHead(form, isTraced);
+    publication.encodeHead(form);
     if (!this.window.offerPublication(kind, publication)) return false;
     if (form === TopicForm.DEFINE) this.#aliases.defined(plan);
     this.#sendSoon(publication.headBytes + publication.dataBytes, HELD_BYTES);

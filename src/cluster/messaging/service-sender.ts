@@ -9,7 +9,7 @@
  */
 import { ClosedError, InvalidStateError, type ShoalError, UnroutableError } from "../../core/errors.js";
 import type { Member } from "../node/member.js";
-import { MAX_LANES } from "./bounds.js";
+import { MAX_LANES, MIN_ITEM_LIMIT } from "./bounds.js";
 import { ENCODING, HookAnswer, type HookPayload, type Hooks, TRANSMITTING, type VetoError } from "./hooks.js";
 import { leaveAll, SendLines, type SendTurn } from "./send-lines.js";
 import { prefixOfChannel, SELF, type ServiceContext, sizeOf } from "./service-context.js";
@@ -44,14 +44,8 @@ export interface Recipients extends Means {
   answered(service: Member, data: string | Buffer): void;
 }
 
-/** An item as it is, and with the context of a trace. */
-interface ItemForms {
-  readonly plain: Buffer;
-  readonly traced: Buffer | undefined;
-}
-
 /** An item, or what keeps it here: hooks answered or vetoed it. */
-type Outcome = ItemForms | HookAnswer | ShoalError;
+type Outcome = Buffer | HookAnswer | ShoalError;
 
 export class ServiceSender {
   readonly #context: ServiceContext;
@@ -162,17 +156,12 @@ export class ServiceSender {
 
   /** By datagram, and by link to services that a datagram cannot name. */
   async #sendByDatagram(services: readonly Member[], payload: HookPayload, each: Recipients): Promise<void> {
-    const { multicast, effects, links } = this.#context;
-    const outcome = await this.#itemFor("udp", services, payload, each, each.id);
-    if (!("plain" in outcome)) {
-      for (const service of services) goes(outcome, service, each);
+    const { multicast, effects } = this.#context;
+    const item = await this.#itemFor("udp", services, payload, each, each.id);
+    if (!Buffer.isBuffer(item)) {
+      for (const service of services) goes(item, service, each);
       return;
     }
-    const { plain, traced } = outcome;
-    // One datagram is for all of them.
-    const takes = (bytes: number): boolean =>
-      multicast?.fits(bytes) === true && services.every(({ id }) => links.takesContext(id, bytes));
-    const item = traced !== undefined && takes(traced.length) ? traced : plain;
     const isSent = multicast?.fits(item.length) === true;
     const left = new Set(isSent ? multicast.send(item, services, effects.others(), each.isForAll) : services);
     const byLink: Member[] = [];
@@ -294,16 +283,12 @@ export class ServiceSender {
 
   #deliver(service: Member, outcome: Outcome, prefix: string, each: Recipients): void {
     if (!goes(outcome, service, each)) return;
-    const { links, selfId } = this.#context;
-    const { plain, traced } = outcome;
-    if (service.id === selfId) {
-      const own = traced ?? plain;
-      if (this.#receiver.onOwn(own)) each.sent(service, "links");
+    if (service.id === this.#context.selfId) {
+      if (this.#receiver.onOwn(outcome)) each.sent(service, "links");
       else each.failed(service, new ClosedError("EAGAIN", "too many messages to this node itself wait"));
       return;
     }
-    const item = traced !== undefined && links.takesContext(service.id, traced.length) ? traced : plain;
-    const error = this.#context.sendItem(service, item, prefix, each.protocols);
+    const error = this.#context.sendItem(service, outcome, prefix, each.protocols);
     if (error === undefined) each.sent(service, "links");
     else each.failed(service, error);
   }
@@ -317,7 +302,7 @@ export class ServiceSender {
     id: number,
   ): Outcome | Promise<Outcome> {
     const { hooks } = this.#context;
-    if (hooks.isEmpty("protocol:send")) return this.#encode(payload, each, id);
+    if (hooks.isEmpty("protocol:send")) return this.#encode(protocol, payload, each, id);
     let passed: ReturnType<Hooks["pass"]>;
     try {
       const { kind, lines } = each;
@@ -325,14 +310,19 @@ export class ServiceSender {
     } catch (error) {
       return error as VetoError;
     }
-    if (!(passed instanceof Promise)) return this.#encode(passed, each, id);
+    if (!(passed instanceof Promise)) return this.#encode(protocol, passed, each, id);
     return passed.then(
-      (late) => this.#encode(late, each, id),
+      (late) => this.#encode(protocol, late, each, id),
       (error: VetoError) => error,
     );
   }
 
-  #encode(passed: HookPayload | HookAnswer, { kind, context }: Recipients, id: number): Outcome {
+  #encode(
+    protocol: string,
+    passed: HookPayload | HookAnswer,
+    { kind, context }: Recipients,
+    id: number,
+  ): Outcome {
     if (passed instanceof HookAnswer) {
       this.#context.counts.answered += 1;
       return passed;
@@ -341,9 +331,14 @@ export class ServiceSender {
     const ruid = passed.ruid === String(id) ? "" : passed.ruid;
     const op = kind === "query" ? ServiceOp.QUERY : ServiceOp.MESSAGE;
     const { channel, data } = passed;
-    const plain = encodeService({ op, channel, id, ruid, data });
-    const traced = context && encodeService({ op, channel, id, ruid, data, context });
-    return { plain, traced };
+    if (context !== undefined) {
+      const traced = encodeService({ op, channel, id, ruid, data, context });
+      // Every node takes this size, and a message that fits a datagram goes by one.
+      const { multicast } = this.#context;
+      const fits = protocol === "udp" ? multicast?.fits(traced.length) : traced.length <= MIN_ITEM_LIMIT;
+      if (fits === true) return traced;
+    }
+    return encodeService({ op, channel, id, ruid, data });
   }
 
   /** Whether a message may use a link; otherwise it has failed. */
@@ -374,8 +369,8 @@ export class ServiceSender {
 }
 
 /** Whether an item is to go. What keeps it here goes to the sender. */
-function goes(outcome: Outcome, service: Member, each: Recipients): outcome is ItemForms {
-  if ("plain" in outcome) return true;
+function goes(outcome: Outcome, service: Member, each: Recipients): outcome is Buffer {
+  if (Buffer.isBuffer(outcome)) return true;
   if (outcome instanceof HookAnswer) each.answered(service, outcome.data);
   else each.failed(service, outcome);
   return false;

@@ -152,7 +152,7 @@ export interface ServicesStats {
 
 export type ServiceLinks = Pick<
   NodeLinks,
-  "send" | "room" | "protocolOf" | "protocolFrom" | "whenLinked" | "isPastLists" | "takesContext"
+  "send" | "room" | "protocolOf" | "protocolFrom" | "whenLinked" | "isPastLists"
 >;
 
 export interface ServicesEffects {

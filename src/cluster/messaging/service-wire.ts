@@ -9,7 +9,7 @@
  *             bit 5        there is an id
  *             bit 6        there is a ruid
  *             bit 7        more fields follow: length uint, then each of them: number 1, length uint, bytes. 1: the context of a trace
- *                          (docs/spec/messaging.md), to nodes that take contexts. Those of a later version are skipped
+ *                          (docs/spec/messaging.md). Those of a later version are skipped
  *   channel   uint (schema.ts): 0 to 255 its number; 256 + n: a name of n bytes follows
  *   id        uint
  *   ruid      length uint, UTF-8

@@ -78,10 +78,6 @@ class FakeLinks implements MessageLinks {
     this.pauses += 1;
   }
 
-  takesContext(): boolean {
-    return false;
-  }
-
   drop(to: string, prefix: string): void {
     this.dropped.push([to, prefix]);
   }

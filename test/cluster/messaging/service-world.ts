@@ -74,7 +74,6 @@ export class SimulatedService {
       protocolFrom: (id) => this.world.get(id)?.protocolTo(service.id) || "tcp",
       whenLinked: (id, protocols) => this.#linked(id, protocols),
       isPastLists: () => false,
-      takesContext: () => false,
     };
     this.services = new Services(
       {
