@@ -415,8 +415,7 @@ export class NodeLinks implements MessageLinks {
 
   /** Whether a message with these protocols has no link to the peer only because the limit of lanes is reached. */
   isPastLists(id: string, protocols: readonly string[]): boolean {
-    const link = this.#sending.get(id);
-    if (link?.isReachedBy(protocols) !== true) return false;
+    if (this.#sending.get(id)?.ways.some((name) => protocols.includes(name)) !== true) return false;
     const { isAll, names } = this.#named(protocols);
     return !isAll && !this.#lanes.has(names) && this.#lanes.size >= MAX_LANES;
   }
@@ -485,13 +484,14 @@ export class NodeLinks implements MessageLinks {
   #linkTo(to: string, protocols: readonly string[] | undefined): Sending | undefined {
     const link = this.#sending.get(to) ?? this.#open(to);
     if (link === undefined || protocols === undefined) return link;
+    const { ways } = link;
     // A link to a lost or still unknown peer would queue the message and later send it by any protocol.
-    if (!link.isReachedBy(undefined)) return undefined;
+    if (ways.length === 0) return undefined;
     // Compared with all own protocols, not only those that reach the peer now: others may reach it before the message
     // is sent.
     const named = this.#named(protocols);
     if (named.isAll) return link;
-    if (!link.isReachedBy(protocols)) return undefined;
+    if (!ways.some((name) => protocols.includes(name))) return undefined;
     const lane = this.#laneOf(named);
     if (lane === undefined) return undefined;
     const key = keyOf(to, lane);

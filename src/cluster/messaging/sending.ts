@@ -80,18 +80,6 @@ export interface SendingEffects {
 
 export type SendingState = "idle" | "connecting" | "up" | "waiting" | "closed";
 
-/** Where nobody is: it is reached by nothing. */
-const NO_MEMBER = { advert: undefined, host: "", local: false };
-
-/** How a peer is reached, as far as it is known without asking the network; of which member. */
-interface LinkWays {
-  readonly advert: string | undefined;
-  readonly host: string;
-  readonly local: boolean;
-  /** Names of protocols. */
-  readonly names: readonly string[];
-}
-
 /** A way to the peer, and how far it is. */
 interface Attempt {
   readonly protocol: string;
@@ -167,7 +155,6 @@ export class Sending {
   /** Callers that wait for a connection. */
   readonly #linkWaiters = new Set<() => void>();
   #usedAt: number;
-  #ways: LinkWays | undefined = undefined;
 
   /** @param session the first */
   constructor(
@@ -188,31 +175,9 @@ export class Sending {
     return this.#current?.protocol ?? "";
   }
 
-  /**
-   * Whether one of these protocols reaches the peer. Asked for each message that names protocols: one that did is taken to do so until the member is
-   * another than before, and those that did not are asked again.
-   *
-   * @param protocols `undefined`: any
-   */
-  isReachedBy(protocols: readonly string[] | undefined): boolean {
-    const isNamed = (name: string): boolean => protocols?.includes(name) ?? true;
-    return this.#knownWays().names.some(isNamed) || this.#findWays().names.some(isNamed);
-  }
-
-  #knownWays(): LinkWays {
-    const { advert, host, local } = this.#effects.member(this.id) ?? NO_MEMBER;
-    const known = this.#ways;
-    if (known !== undefined && known.advert === advert && known.host === host && known.local === local)
-      return known;
-    return this.#findWays();
-  }
-
-  #findWays(): LinkWays {
-    const { advert, host, local } = this.#effects.member(this.id) ?? NO_MEMBER;
-    const names = this.#find().map(({ protocol }) => protocol.name);
-    const ways = { advert, host, local, names };
-    this.#ways = ways;
-    return ways;
+  /** Names of the protocols that reach the peer, as far as known without asking the network. */
+  get ways(): readonly string[] {
+    return this.#find().map(({ protocol }) => protocol.name);
   }
 
   /** @returns whether there was room */
