@@ -15,7 +15,7 @@
  * first one stands.
  */
 import { randomBytes } from "node:crypto";
-import { InvalidArgumentError, UnroutableError } from "../../core/errors.js";
+import { InvalidArgumentError, InvalidStateError, UnroutableError } from "../../core/errors.js";
 import { decodeAdvert, encodeAdvert } from "./advert.js";
 import {
   LINK_BYTES,
@@ -91,17 +91,6 @@ interface Totals {
   resent: number;
 }
 
-/** The protocols that a message names. */
-interface NamedProtocols {
-  /** Never changes. */
-  readonly list: readonly string[];
-  /** This node's protocols among them, by priority, and their names. */
-  readonly own: readonly LinkProtocol[];
-  readonly names: string;
-  /** Whether the list covers all of this node's protocols. */
-  readonly isAll: boolean;
-}
-
 export class NodeLinks implements MessageLinks {
   readonly #options: NodeLinksOptions;
   readonly #effects: NodeLinksEffects;
@@ -116,9 +105,8 @@ export class NodeLinks implements MessageLinks {
   /** By id, lanes by `keyOf`. A lane exists only beside the peer's main link. */
   readonly #sending = new Map<string, Sending>();
   readonly #receiving = new Map<string, Receiving>();
-  /** Lane numbers, by protocol names. */
-  readonly #lanes = new Map<string, number>();
-  #lastNamed: NamedProtocols | undefined = undefined;
+  /** Protocols by lane; the first list is that of the main link. */
+  readonly #lanes: (readonly LinkProtocol[])[];
   /** The sender of the current item. */
   #incoming: Receiving | undefined = undefined;
   /** Connections whose HELLO waits for its sender to become a member. */
@@ -154,6 +142,7 @@ export class NodeLinks implements MessageLinks {
     const { effects, protocols, heartbeat = LINK_HEARTBEAT } = options;
     this.#options = options;
     this.#effects = effects;
+    this.#lanes = [protocols];
     this.#limits = {
       items: options.highWaterMark ?? LINK_ITEMS,
       bytes: options.highWaterMarkBytes ?? LINK_BYTES,
@@ -321,15 +310,8 @@ export class NodeLinks implements MessageLinks {
 
   // --- Sending -------------------------------------------------------------------------------------------------------
 
-  send(
-    to: string,
-    kind: number,
-    item: Uint8Array,
-    prefix: string,
-    uncounted = false,
-    protocols: readonly string[] | undefined = undefined,
-  ): SendResult {
-    const sending = this.#linkTo(to, protocols);
+  send(to: string, kind: number, item: Uint8Array, prefix: string, uncounted = false, lane = 0): SendResult {
+    const sending = this.#linkTo(to, lane);
     if (sending === undefined) {
       this.#checkSize(item.length);
       return "unreachable";
@@ -390,34 +372,38 @@ export class NodeLinks implements MessageLinks {
   }
 
   /**
-   * The protocol in use for a peer; empty without a session. Does not create a link.
+   * The lane of messages that name protocols; 0 if they name all that this node has, -1 if none.
    *
-   * @param protocols named by a message; `undefined`: none
+   * @throws InvalidStateError `EFSM` above the limit of lists
    */
-  protocolOf(id: string, protocols: readonly string[] | undefined = undefined): string {
-    const link = this.#sending.get(id);
-    if (link === undefined || protocols === undefined) return link?.protocol ?? "";
-    const { isAll, names } = this.#named(protocols);
-    if (isAll) return link.protocol;
-    const lane = this.#lanes.get(names);
-    return (lane === undefined ? undefined : this.#sending.get(keyOf(id, lane)))?.protocol ?? "";
+  laneOf(names: readonly string[]): number {
+    const lanes = this.#lanes;
+    const own = this.#options.protocols.filter(({ name }) => names.includes(name));
+    if (own.length === 0) return -1;
+    const known = lanes.findIndex(
+      (list) => list.length === own.length && own.every((each) => list.includes(each)),
+    );
+    if (known >= 0) return known;
+    if (lanes.length > MAX_LANES)
+      throw new InvalidStateError(
+        "EFSM",
+        `a node has links for ${MAX_LANES} lists of protocols; got another one: ${names.join(", ")}`,
+      );
+    return lanes.push(own) - 1;
+  }
+
+  /** The protocol in use for a peer; empty without a session. Does not create a link. */
+  protocolOf(id: string, lane = 0): string {
+    return this.#sending.get(keyOf(id, lane))?.protocol ?? "";
   }
 
   /**
    * Opens a link to a peer if there is none.
    *
-   * @param protocols allowed for the link; `undefined`: all
    * @returns the protocol in use; empty on failure or timeout. Never rejects
    */
-  whenLinked(id: string, protocols: readonly string[] | undefined): Promise<string> {
-    return this.#linkTo(id, protocols)?.linked() ?? Promise.resolve("");
-  }
-
-  /** Whether a message with these protocols has no link to the peer only because the limit of lanes is reached. */
-  isPastLists(id: string, protocols: readonly string[]): boolean {
-    if (this.#sending.get(id)?.ways.some((name) => protocols.includes(name)) !== true) return false;
-    const { isAll, names } = this.#named(protocols);
-    return !isAll && !this.#lanes.has(names) && this.#lanes.size >= MAX_LANES;
+  whenLinked(id: string, lane: number): Promise<string> {
+    return this.#linkTo(id, lane)?.linked() ?? Promise.resolve("");
   }
 
   /** The protocol of the peer's current item, or of its last ones; empty without any. */
@@ -475,45 +461,15 @@ export class NodeLinks implements MessageLinks {
     return sending;
   }
 
-  /**
-   * The link for a message.
-   *
-   * @param protocols named by the message
-   * @returns `undefined`: there is none, or no named protocol reaches the peer
-   */
-  #linkTo(to: string, protocols: readonly string[] | undefined): Sending | undefined {
+  /** The link for a message; `undefined`: there is none, or no protocol of the lane reaches the peer. */
+  #linkTo(to: string, lane: number): Sending | undefined {
     const link = this.#sending.get(to) ?? this.#open(to);
-    if (link === undefined || protocols === undefined) return link;
+    if (link === undefined || lane === 0) return link;
     const { ways } = link;
-    // A link to a lost or still unknown peer would queue the message and later send it by any protocol.
-    if (ways.length === 0) return undefined;
-    // Compared with all own protocols, not only those that reach the peer now: others may reach it before the message
-    // is sent.
-    const named = this.#named(protocols);
-    if (named.isAll) return link;
-    if (!ways.some((name) => protocols.includes(name))) return undefined;
-    const lane = this.#laneOf(named);
-    if (lane === undefined) return undefined;
+    const protocols = this.#lanes[lane];
+    if (protocols?.some(({ name }) => ways.includes(name)) !== true) return undefined;
     const key = keyOf(to, lane);
-    return this.#sending.get(key) ?? this.#openLane(key, lane, link, named.own);
-  }
-
-  /** This node's protocols among those a message names, looked up once for all recipients. */
-  #named(list: readonly string[]): NamedProtocols {
-    if (this.#lastNamed?.list === list) return this.#lastNamed;
-    const { protocols } = this.#options;
-    const own = protocols.filter(({ name }) => list.includes(name));
-    const names = own.map(({ name }) => name).join(",");
-    this.#lastNamed = { list, own, names, isAll: own.length === protocols.length };
-    return this.#lastNamed;
-  }
-
-  /** The lane number for these protocols; `undefined` above the limit. */
-  #laneOf({ names }: NamedProtocols): number | undefined {
-    const known = this.#lanes.get(names);
-    if (known !== undefined || this.#lanes.size >= MAX_LANES) return known;
-    this.#lanes.set(names, this.#lanes.size + 1);
-    return this.#lanes.size;
+    return this.#sending.get(key) ?? this.#openLane(key, lane, link, protocols);
   }
 
   #openLane(key: string, lane: number, link: Sending, protocols: readonly LinkProtocol[]): Sending {

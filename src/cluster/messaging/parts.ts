@@ -113,7 +113,7 @@ export interface MessageLinks {
    * afterwards
    * @param prefix for counters, such as a topic's first level
    * @param uncounted the caller waits for room and sends it again: `full` is not counted as dropped
-   * @param protocols allowed ones; `undefined`: all. The list must not change afterwards
+   * @param lane of the protocols that the item may go by (links.ts); 0: all
    */
   send(
     to: string,
@@ -121,7 +121,7 @@ export interface MessageLinks {
     item: Uint8Array,
     prefix: string,
     uncounted?: boolean,
-    protocols?: readonly string[] | undefined,
+    lane?: number,
   ): SendResult;
   /**
    * Sends an item to several members, encoded once.

@@ -22,6 +22,18 @@ const ANSWERS = "$answer";
 /** Protocol of messages to this node itself. */
 export const SELF = "self";
 
+/** By what a message may go. */
+export interface Means {
+  /** By one datagram to the group where it fits. */
+  readonly byDatagram: boolean;
+  /** By which alone it goes; `undefined`: all. */
+  readonly protocols: readonly string[] | undefined;
+  /** Of these protocols, as links have it. */
+  readonly lane: number;
+}
+
+const ANY_LINK = { lane: 0, protocols: undefined };
+
 /** Prefix under which links count messages of a channel. */
 export function prefixOfChannel(channel: ClusterChannel): string {
   return `$channel/${channel}`;
@@ -122,16 +134,16 @@ export class ServiceContext {
     return this.#selfId;
   }
 
-  /** @param prefix of its channel @param protocols by which alone it goes; `undefined`: all @returns why the link did not take it @throws what the link throws for an item that is too large */
+  /** @param prefix of its channel @returns why the link did not take it @throws what the link throws for an item that is too large */
   sendItem(
     { id, name }: Member,
     item: Uint8Array,
     prefix: string,
-    protocols: readonly string[] | undefined = undefined,
+    { lane, protocols }: Pick<Means, "lane" | "protocols"> = ANY_LINK,
   ): ShoalError | undefined {
     const result = this.closed
       ? "unreachable"
-      : this.links.send(id, MessageKind.SERVICE, item, prefix, false, protocols);
+      : this.links.send(id, MessageKind.SERVICE, item, prefix, false, lane);
     switch (result) {
       case "sent":
         return undefined;

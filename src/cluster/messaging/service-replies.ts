@@ -50,7 +50,7 @@ export class ServiceReplies {
   async #replyLinked(service: Member, reply: Reply): Promise<void> {
     const { effects, links } = this.#context;
     await effects.whenKnown?.(service.id);
-    const protocol = await links.whenLinked(service.id, undefined);
+    const protocol = await links.whenLinked(service.id, 0);
     if (protocol !== "") return this.#replyBy(protocol, service, reply);
     this.#context.refuse("service:reply");
     const { op, channel, id } = reply;

@@ -7,22 +7,14 @@
  *
  * Without a wait all of it is done in one go. A waiting message keeps its turn at each of its services (send-lines.ts).
  */
-import { ClosedError, InvalidStateError, type ShoalError, UnroutableError } from "../../core/errors.js";
+import { ClosedError, type ShoalError, UnroutableError } from "../../core/errors.js";
 import type { Member } from "../node/member.js";
-import { MAX_LANES, MIN_ITEM_LIMIT } from "./bounds.js";
+import { MIN_ITEM_LIMIT } from "./bounds.js";
 import { ENCODING, HookAnswer, type HookPayload, type Hooks, TRANSMITTING, type VetoError } from "./hooks.js";
 import { leaveAll, SendLines, type SendTurn } from "./send-lines.js";
-import { prefixOfChannel, SELF, type ServiceContext, sizeOf } from "./service-context.js";
+import { type Means, prefixOfChannel, SELF, type ServiceContext, sizeOf } from "./service-context.js";
 import type { ServiceReceiver } from "./service-receiver.js";
 import { encodeService, ServiceOp } from "./service-wire.js";
-
-/** By what a message may go. */
-export interface Means {
-  /** By one datagram to the group where it fits. */
-  readonly byDatagram: boolean;
-  /** By which alone it goes; `undefined`: all. */
-  readonly protocols: readonly string[] | undefined;
-}
 
 /** How a message goes, and where what becomes of each recipient goes. */
 export interface Recipients extends Means {
@@ -211,7 +203,7 @@ export class ServiceSender {
         ? ""
         : service.id === self
           ? SELF
-          : this.#context.links.protocolOf(service.id, each.protocols);
+          : this.#context.links.protocolOf(service.id, each.lane);
       if (known !== undefined || (protocol === "" && !isOne)) {
         const making = this.#itemWhen(known, service, payload, each, id);
         tasks.push(this.#sendInTurn(service, making, payload, each));
@@ -257,10 +249,9 @@ export class ServiceSender {
     if (known !== undefined) await known;
     if (!this.#needsProtocol(each)) return this.#itemFor("", [service], payload, each, id);
     const { links } = this.#context;
-    const { protocols } = each;
-    const protocol =
-      links.protocolOf(service.id, protocols) || (await links.whenLinked(service.id, protocols));
-    if (protocol === "" || !mayLink(protocol, protocols)) return this.#unreached(service, protocols);
+    const { lane } = each;
+    const protocol = links.protocolOf(service.id, lane) || (await links.whenLinked(service.id, lane));
+    if (protocol === "") return this.#unreached(service, each);
     return this.#itemFor(protocol, [service], payload, each, id);
   }
 
@@ -288,7 +279,7 @@ export class ServiceSender {
       else each.failed(service, new ClosedError("EAGAIN", "too many messages to this node itself wait"));
       return;
     }
-    const error = this.#context.sendItem(service, outcome, prefix, each.protocols);
+    const error = this.#context.sendItem(service, outcome, prefix, each);
     if (error === undefined) each.sent(service, "links");
     else each.failed(service, error);
   }
@@ -343,22 +334,15 @@ export class ServiceSender {
 
   /** Whether a message may use a link; otherwise it has failed. */
   #mayLink(service: Member, each: Recipients): boolean {
-    const { protocols } = each;
-    const isOwn = service.id === this.#context.selfId;
-    if (isOwn || mayLink(this.#context.links.protocolOf(service.id, protocols), protocols)) return true;
-    each.failed(service, this.#unreached(service, protocols));
+    if (each.lane >= 0 || service.id === this.#context.selfId) return true;
+    each.failed(service, this.#unreached(service, each));
     return false;
   }
 
   /** No link that a message may take leads to a service, and none can be made. */
-  #unreached({ id, name }: Member, protocols: readonly string[] | undefined): ShoalError {
+  #unreached({ id, name }: Member, { protocols }: Means): ShoalError {
     if (protocols === undefined) return new UnroutableError(`${name} is gone, or no protocol reaches it`);
     const names = protocols.join(", ");
-    if (this.#context.links.isPastLists(id, protocols))
-      return new InvalidStateError(
-        "EFSM",
-        `links for ${MAX_LANES} other lists of protocols are there, which are all that a node has; got ${names}`,
-      );
     const stands = this.#context.links.protocolOf(id);
     return new UnroutableError(
       stands === ""
@@ -374,10 +358,4 @@ function goes(outcome: Outcome, service: Member, each: Recipients): outcome is B
   if (outcome instanceof HookAnswer) each.answered(service, outcome.data);
   else each.failed(service, outcome);
   return false;
-}
-
-/** @param protocol of the link; "": it has none yet */
-function mayLink(protocol: string, protocols: readonly string[] | undefined): boolean {
-  if (protocols === undefined) return true;
-  return protocol === "" ? protocols.some((each) => each !== "udp") : protocols.includes(protocol);
 }

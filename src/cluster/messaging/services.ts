@@ -38,9 +38,9 @@ import type {
 } from "./hooks.js";
 import { Query } from "./query.js";
 import type { SendLines } from "./send-lines.js";
-import { SELF, ServiceContext } from "./service-context.js";
+import { type Means, SELF, ServiceContext } from "./service-context.js";
 import { ServiceReceiver } from "./service-receiver.js";
-import { type Means, ServiceSender } from "./service-sender.js";
+import { ServiceSender } from "./service-sender.js";
 import type {
   HandlerOptions,
   ServiceMessageHandler,
@@ -135,7 +135,7 @@ export class Services {
     if (options === undefined || options === null)
       throw new InvalidArgumentError(`send takes an object; got ${describe(options)}`);
     const { channel = 0, ruid = "", data = "" } = options;
-    const means = meansOf(options, this.#protocols);
+    const means = this.#meansOf(options.protocols, options.broadcast);
     checkChannel(channel);
     checkRuid(ruid);
     const payload: HookPayload = { data: checkedData("data", data), channel, ruid };
@@ -148,6 +148,7 @@ export class Services {
     const answer = await this.#sender.send(services, payload, {
       byDatagram: means.byDatagram,
       protocols: means.protocols,
+      lane: means.lane,
       kind: "message",
       id: this.#context.pending.take(),
       context,
@@ -177,7 +178,7 @@ export class Services {
       throw new InvalidArgumentError(`query takes an object; got ${describe(options)}`);
     const { channel = 0, id, data = "", timeout = QUERY_TIMEOUT, signal } = options;
     const { maxReplyBytes = MAX_UNREAD_BYTES } = options;
-    const means: Means = { byDatagram: false, protocols: protocolsOf(options.protocols, this.#protocols) };
+    const means = this.#meansOf(options.protocols);
     checkChannel(channel);
     if (id !== undefined) checkRuid(id);
     checkInteger("maxReplyBytes", maxReplyBytes, 0);
@@ -332,8 +333,9 @@ export class Services {
     };
     try {
       const answer = await this.#sender.send(services, payload, {
-        byDatagram: means.byDatagram,
+        byDatagram: false,
         protocols: means.protocols,
+        lane: means.lane,
         kind: "query",
         id: number,
         context,
@@ -350,6 +352,13 @@ export class Services {
     } catch (error) {
       for (const service of services) if (query.awaits(service.id)) fail(service, error as ShoalError);
     }
+  }
+
+  #meansOf(names: readonly string[] | undefined, broadcast = false): Means {
+    const protocols = protocolsOf(names, this.#protocols);
+    const isMulticast = checkBoolean("broadcast", broadcast) && protocols?.includes("udp") !== false;
+    const lane = protocols === undefined ? 0 : this.#context.links.laneOf(protocols);
+    return { byDatagram: isMulticast || protocols?.[0] === "udp", protocols, lane };
   }
 
   #assertOpen(): void {
@@ -392,12 +401,6 @@ function* servicesOf(services: Iterable<Member>): Iterable<Member> {
 /** Whether nothing selects services: then a message is for all. */
 function isUnselected({ services, resolver, resolve }: ServiceSelection): boolean {
   return services === undefined && resolver === undefined && resolve === undefined;
-}
-
-function meansOf({ broadcast = false, protocols }: ServiceSendOptions, known: readonly string[]): Means {
-  const names = protocolsOf(protocols, known);
-  const isMulticast = checkBoolean("broadcast", broadcast) && names?.includes("udp") !== false;
-  return { byDatagram: isMulticast || names?.[0] === "udp", protocols: names };
 }
 
 /** @param known names of protocols */

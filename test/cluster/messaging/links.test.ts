@@ -659,20 +659,20 @@ describe("protocols", () => {
     const a = await world.node("a", { protocols: protocols() });
     const b = await world.node("b", { protocols: protocols() });
     const c = await world.node("c", { protocols: protocols() });
-    expect(await a.links.whenLinked(b.id, ["ws"])).toBe("");
+    expect(await a.links.whenLinked(b.id, a.links.laneOf(["ws"]))).toBe("");
     expect([a.to(b).state, a.pings]).toEqual(["idle", []]);
-    expect(await a.links.whenLinked(b.id, ["ws", "tcp"])).toBe("tcp");
+    expect(await a.links.whenLinked(b.id, a.links.laneOf(["ws", "tcp"]))).toBe("tcp");
     // It is for what names these, and the link for everything is made when something wants it.
-    expect(a.links.protocolOf(b.id, ["tcp"])).toBe("tcp");
-    expect([a.links.protocolOf(b.id), a.links.protocolOf(b.id, ["ipc"])]).toEqual(["", ""]);
-    expect(await a.links.whenLinked(b.id, ["ipc"])).toBe("ipc");
-    expect(await a.links.whenLinked(c.id, undefined)).toBe("ipc");
+    expect(a.links.protocolOf(b.id, a.links.laneOf(["tcp"]))).toBe("tcp");
+    expect([a.links.protocolOf(b.id), a.links.protocolOf(b.id, a.links.laneOf(["ipc"]))]).toEqual(["", ""]);
+    expect(await a.links.whenLinked(b.id, a.links.laneOf(["ipc"]))).toBe("ipc");
+    expect(await a.links.whenLinked(c.id, 0)).toBe("ipc");
     sendAll(a, b, 3);
     await b.until(() => b.items.length === 3);
-    expect(await a.links.whenLinked(createId(), undefined)).toBe("");
+    expect(await a.links.whenLinked(createId(), 0)).toBe("");
     world.changed(c, "lost");
     world.hidden.add(c.id);
-    expect(await a.links.whenLinked(c.id, undefined)).toBe("");
+    expect(await a.links.whenLinked(c.id, 0)).toBe("");
   });
 
   /** Links by ipc and tcp, of which both ends have both. */
@@ -682,7 +682,7 @@ describe("protocols", () => {
     const by: string[] = [];
     b.handler = ({ from }) => void by.push(b.links.protocolFrom(from));
     const send = (text: string, names?: readonly string[]): string =>
-      a.links.send(b.id, 4, Buffer.from(text), "t", false, names);
+      a.links.send(b.id, 4, Buffer.from(text), "t", false, names && a.links.laneOf(names));
     return { a, b, by, send };
   }
 
@@ -700,9 +700,12 @@ describe("protocols", () => {
     expect(b.texts.filter((text) => text.startsWith("item"))).toEqual(texts(201));
     for (const [at, { text }] of b.items.entries())
       expect([text, by[at]]).toEqual([text, text.startsWith("item") ? "ipc" : "tcp"]);
-    expect([a.links.protocolOf(b.id), a.links.protocolOf(b.id, ["tcp"])]).toEqual(["ipc", "tcp"]);
+    expect([a.links.protocolOf(b.id), a.links.protocolOf(b.id, a.links.laneOf(["tcp"]))]).toEqual([
+      "ipc",
+      "tcp",
+    ]);
     // All that there are: what is for any, and so is the link.
-    expect(a.links.protocolOf(b.id, ["tcp", "ipc"])).toBe("ipc");
+    expect(a.links.protocolOf(b.id, a.links.laneOf(["tcp", "ipc"]))).toBe("ipc");
     await vi.waitUntil(() => a.to(b).waiting === 0, SOON);
     expect(a.links.stats().peers.map(({ sent, protocol }) => [sent, protocol])).toEqual([[501, "ipc"]]);
     expect(send("x", ["ws"])).toBe("unreachable");
@@ -718,7 +721,7 @@ describe("protocols", () => {
     for (let i = 100; i < 200; i++) send(String(i), ["tcp"]);
     tcp.cut();
     await a.until(() => a.pings.length >= 2);
-    expect(a.links.protocolOf(b.id, ["tcp"])).toBe("");
+    expect(a.links.protocolOf(b.id, a.links.laneOf(["tcp"]))).toBe("");
     sendAll(a, b, 1);
     await b.until(() => b.texts.includes("item 0"));
     tcp.fails = false;
@@ -781,10 +784,10 @@ describe("protocols", () => {
 
   test("are asked for without a link for that", async () => {
     const { a, b } = await pair();
-    expect([a.links.protocolOf(b.id, ["tcp"]), a.links.protocolOf(b.id)]).toEqual(["", ""]);
+    expect([a.links.protocolOf(b.id, a.links.laneOf(["tcp"])), a.links.protocolOf(b.id)]).toEqual(["", ""]);
     expect(a.links.stats().peers).toEqual([]);
     sendAll(a, b, 1);
-    expect(a.links.protocolOf(b.id, ["tcp"])).toBe("");
+    expect(a.links.protocolOf(b.id, a.links.laneOf(["tcp"]))).toBe("");
   });
 
   test("that messages name have links whose receiver gets nothing twice where it has forgotten their sender", async () => {
@@ -804,7 +807,7 @@ describe("protocols", () => {
     const { a, b, by, send } = await pair();
     sendAll(a, b, 1);
     await b.until(() => b.items.length === 1);
-    const named = (): unknown => [send("named", ["tcp"]), a.links.protocolOf(b.id, ["tcp"])];
+    const named = (): unknown => [send("named", ["tcp"]), a.links.protocolOf(b.id, a.links.laneOf(["tcp"]))];
     world.changed(b, "lost");
     world.hidden.add(b.id);
     expect(named()).toEqual(["unreachable", ""]);
@@ -830,10 +833,13 @@ describe("protocols", () => {
     const a = await world.node("a", { protocols: made(), idle: 100 });
     const b = await world.node("b", { protocols: made() });
     const lists = names.flatMap((one, at) => [[one], ...names.slice(at + 1).map((other) => [one, other])]);
-    const linked = await Promise.all(lists.map((list) => a.links.whenLinked(b.id, list)));
-    expect(linked).toEqual(lists.map(([first], at) => (at < MAX_LANES ? first : "")));
-    await vi.waitUntil(() => lists.every((list) => a.links.protocolOf(b.id, list) === ""), SOON);
-    expect(await a.links.whenLinked(b.id, ["pa"])).toBe("pa");
+    const lanes = lists.slice(0, MAX_LANES).map((list) => a.links.laneOf(list));
+    const linked = await Promise.all(lanes.map((lane) => a.links.whenLinked(b.id, lane)));
+    expect(linked).toEqual(lists.slice(0, MAX_LANES).map(([first]) => first));
+    for (const list of lists.slice(MAX_LANES))
+      expect(() => a.links.laneOf(list)).toThrow(expect.objectContaining({ code: "EFSM" }));
+    await vi.waitUntil(() => lanes.every((lane) => a.links.protocolOf(b.id, lane) === ""), SOON);
+    expect(await a.links.whenLinked(b.id, a.links.laneOf(["pa"]))).toBe("pa");
   });
 
   test("of lanes are another's no more than those of the link: one life, one lane a connection", async () => {
@@ -859,20 +865,20 @@ describe("protocols", () => {
     tcp.fails = true;
     const a = await world.node("a", { protocols: [tcp] });
     const b = await world.node("b");
-    const first = a.links.whenLinked(b.id, undefined);
+    const first = a.links.whenLinked(b.id, 0);
     await a.until(() => a.pings.length >= 2);
     tcp.fails = false;
     expect(await first).toBe("tcp");
     tcp.fails = true;
     tcp.cut();
-    const second = a.links.whenLinked(b.id, undefined);
+    const second = a.links.whenLinked(b.id, 0);
     a.links.onMember(b.id, "lost");
     expect([await second, a.to(b).state]).toEqual(["", "idle"]);
 
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     try {
       let protocol: string | undefined;
-      const third = a.links.whenLinked(b.id, undefined).then((by) => {
+      const third = a.links.whenLinked(b.id, 0).then((by) => {
         protocol = by;
       });
       await vi.advanceTimersByTimeAsync(LINK_TIMEOUT - 100);
@@ -885,10 +891,10 @@ describe("protocols", () => {
     } finally {
       vi.useRealTimers();
     }
-    const last = a.links.whenLinked(b.id, undefined);
+    const last = a.links.whenLinked(b.id, 0);
     await a.links.close(0);
     expect(await last).toBe("");
-    expect(await a.links.whenLinked(b.id, undefined)).toBe("");
+    expect(await a.links.whenLinked(b.id, 0)).toBe("");
   });
 });
 

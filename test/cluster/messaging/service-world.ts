@@ -59,6 +59,8 @@ export class SimulatedService {
   room = 1_200;
   /** Datagrams to the group. */
   multicasts = 0;
+  /** The protocols that messages named, by lane; the main link has any. */
+  readonly #lists: (readonly string[] | undefined)[] = [undefined];
   /** What waits for the details of services that have none here. */
   readonly #details = new Map<string, Promise<void>>();
   /** Of the link to each recipient. */
@@ -70,10 +72,13 @@ export class SimulatedService {
     const links: ServiceLinks = {
       send: (to, _, item) => this.#send(to, Buffer.from(item)),
       room: () => new Promise(() => undefined),
-      protocolOf: (id) => this.protocolTo(id),
+      laneOf: (names) => {
+        const list = names.filter((name) => name !== "udp");
+        return list.length === 0 ? -1 : this.#lists.push(list) - 1;
+      },
+      protocolOf: (id, lane = 0) => this.#named(this.protocolTo(id), lane),
       protocolFrom: (id) => this.world.get(id)?.protocolTo(service.id) || "tcp",
-      whenLinked: (id, protocols) => this.#linked(id, protocols),
-      isPastLists: () => false,
+      whenLinked: (id, lane) => this.#linked(id, lane),
     };
     this.services = new Services(
       {
@@ -117,11 +122,16 @@ export class SimulatedService {
     return this.links.get(id) ?? this.protocol;
   }
 
-  async #linked(to: string, protocols: readonly string[] | undefined): Promise<string> {
+  /** The protocol, if messages of a lane may go by it; else "". */
+  #named(protocol: string, lane: number): string {
+    return this.#lists[lane]?.includes(protocol) === false ? "" : protocol;
+  }
+
+  async #linked(to: string, lane: number): Promise<string> {
     await this.dialled(to);
     const stands = this.protocolTo(to);
-    if (stands !== "") return stands;
-    const way = this.ways.find((each) => protocols?.includes(each) ?? true) ?? "";
+    if (stands !== "") return this.#named(stands, lane);
+    const way = this.ways.find((each) => this.#named(each, lane) !== "") ?? "";
     if (this.links.has(to)) this.links.set(to, way);
     return way;
   }

@@ -93,7 +93,7 @@ describe("aliases on a link", () => {
     const received = receive(b);
     const publishing = new Publishing();
     for (const plan of publishing.plans) for (let i = 0; i < 2; i++) publishing.aliases.look(plan);
-    expect(await a.links.whenLinked(b.id, undefined)).toBe("tcp");
+    expect(await a.links.whenLinked(b.id, 0)).toBe("tcp");
     tcp.cut();
     tcp.changeWelcome = (welcome) => encodeWelcome({ ...welcome, life: "22".repeat(8), aliases: 0 });
     publishing.publish(a, b, 3);
