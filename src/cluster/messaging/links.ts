@@ -41,11 +41,11 @@ import {
   type MessageLinksStats,
   type SendResult,
 } from "./parts.js";
-import type { LinkHost, LinkProtocol, MessageConnection } from "./protocol.js";
+import type { LinkProtocol, MessageConnection } from "./protocol.js";
 import type { Publication } from "./publication.js";
 import { Receiving, type ReceivingEffects } from "./receiving.js";
-import { type LinkMember, Sending, type SendingEffects } from "./sending.js";
-import type { SendWindow, WindowLimits } from "./window.js";
+import { type LinkMember, Sending, type SendingEffects, type SendingLane } from "./sending.js";
+import type { WindowLimits } from "./window.js";
 import { encodeHello, encodeWelcome, type Hello, LINK_VERSION } from "./wire.js";
 
 export type { LinkMember } from "./sending.js";
@@ -91,22 +91,17 @@ interface Totals {
   resent: number;
 }
 
-export class NodeLinks implements MessageLinks {
+export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects, CallerEffects {
   readonly #options: NodeLinksOptions;
   readonly #effects: NodeLinksEffects;
   readonly #limits: WindowLimits;
   readonly #maxItem: number;
   readonly #life = randomBytes(8).toString("hex");
-  readonly #host: LinkHost;
-  readonly #sendingEffects: SendingEffects;
-  readonly #receivingEffects: ReceivingEffects;
-  /** For lanes. */
-  readonly #laneEffects: ReceivingEffects;
   /** By id, lanes by `keyOf`. A lane exists only beside the peer's main link. */
   readonly #sending = new Map<string, Sending>();
   readonly #receiving = new Map<string, Receiving>();
-  /** Protocols by lane; the first list is that of the main link. */
-  readonly #lanes: (readonly LinkProtocol[])[];
+  /** By number; the first is that of the main links. */
+  readonly #lanes: SendingLane[];
   /** The sender of the current item. */
   #incoming: Receiving | undefined = undefined;
   /** Connections whose HELLO waits for its sender to become a member. */
@@ -142,43 +137,20 @@ export class NodeLinks implements MessageLinks {
     const { effects, protocols, heartbeat = LINK_HEARTBEAT } = options;
     this.#options = options;
     this.#effects = effects;
-    this.#lanes = [protocols];
     this.#limits = {
       items: options.highWaterMark ?? LINK_ITEMS,
       bytes: options.highWaterMarkBytes ?? LINK_BYTES,
     };
     this.#maxItem = options.maxItem ?? MAX_ITEM;
-    this.#host = { heartbeat, accept: (connection) => new Caller(this.#callers, connection, "") };
+    const host = { heartbeat, accept: (connection: MessageConnection) => new Caller(this, connection, "") };
+    this.#lanes = [{ number: 0, protocols, host }];
     this.#listeners = new Listeners({
       protocols,
       heartbeat,
-      accept: (protocol, connection) => new Caller(this.#callers, connection, protocol),
+      accept: (protocol, connection) => new Caller(this, connection, protocol),
       changed: (adverts) => this.#advertise(adverts),
       failed: (protocol, reason) => effects.onProtocolFailed?.("", protocol, reason),
     });
-    this.#sendingEffects = {
-      member: (id) => effects.member(id),
-      protocols,
-      host: this.#host,
-      hello: (to, window) => this.#hello(to, window, 0),
-      onUp: ({ id }) => effects.onPeer(id, "up"),
-      onLost: ({ id }, count) => effects.onLost?.(id, count),
-      onFailed: ({ id }, protocol, reason) => effects.onProtocolFailed?.(id, protocol, reason),
-      onUnreachable: ({ id }) => effects.ping(id),
-      onFailing: ({ id }) => effects.ping(id),
-      flushSoon: this.#flushSoon,
-      onAcked: this.#onAcked,
-      acknowledge: (of) => this.#receiving.get(of)?.acknowledge(),
-    };
-    this.#laneEffects = {
-      onItem: this.#onItem,
-      acknowledgeSoon: this.#acknowledgeSoon,
-      acknowledgeLater: this.#acknowledgeLater,
-    };
-    this.#receivingEffects = {
-      ...this.#laneEffects,
-      ...(effects.onPublish !== undefined && { onPublish: this.#onPublish }),
-    };
   }
 
   // --- Life ----------------------------------------------------------------------------------------------------------
@@ -227,7 +199,7 @@ export class NodeLinks implements MessageLinks {
       if (state === "lost") each?.pause();
       else if (each !== undefined) {
         lost += each.window.waiting;
-        this.#forget(each);
+        this.#remove(each);
         this.#sending.delete(key);
       }
     }
@@ -263,7 +235,7 @@ export class NodeLinks implements MessageLinks {
       clearTimeout(timer);
       this.#onDrained = undefined;
     }
-    for (const sending of this.#sending.values()) this.#forget(sending);
+    for (const sending of this.#sending.values()) this.#remove(sending);
     this.#sending.clear();
     clearTimeout(this.#ackTimer);
     this.#dueLater.length = 0;
@@ -283,7 +255,7 @@ export class NodeLinks implements MessageLinks {
   }
 
   /** Removes a link and keeps its counters. */
-  #forget(sending: Sending): void {
+  #remove(sending: Sending): void {
     sending.close();
     const { window, dropped } = sending;
     this.#former.sent += window.delivered + window.lost + dropped;
@@ -381,7 +353,7 @@ export class NodeLinks implements MessageLinks {
     const own = this.#options.protocols.filter(({ name }) => names.includes(name));
     if (own.length === 0) return -1;
     const known = lanes.findIndex(
-      (list) => list.length === own.length && own.every((each) => list.includes(each)),
+      ({ protocols }) => protocols.length === own.length && own.every((each) => protocols.includes(each)),
     );
     if (known >= 0) return known;
     if (lanes.length > MAX_LANES)
@@ -389,7 +361,9 @@ export class NodeLinks implements MessageLinks {
         "EFSM",
         `a node has links for ${MAX_LANES} lists of protocols; got another one: ${names.join(", ")}`,
       );
-    return lanes.push(own) - 1;
+    const number = lanes.length;
+    lanes.push({ number, protocols: own, host: { ...(lanes[0] as SendingLane).host, lane: number } });
+    return number;
   }
 
   /** The protocol in use for a peer; empty without a session. Does not create a link. */
@@ -455,35 +429,26 @@ export class NodeLinks implements MessageLinks {
     const member = this.#effects.member(to);
     const advert = decodeAdvert(member?.advert);
     if (member === undefined || advert === undefined) return undefined;
-    const sending = new Sending(member, this.#limits, this.#firstSession, this.#sendingEffects);
+    const sending = new Sending(member, this.#lanes[0] as SendingLane, this.#limits, this.#firstSession, this);
     sending.maxItem = Math.min(this.#maxItem, advert.maxItem);
     this.#sending.set(to, sending);
     return sending;
   }
 
   /** The link for a message; `undefined`: there is none, or no protocol of the lane reaches the peer. */
-  #linkTo(to: string, lane: number): Sending | undefined {
+  #linkTo(to: string, number: number): Sending | undefined {
     const link = this.#sending.get(to) ?? this.#open(to);
-    if (link === undefined || lane === 0) return link;
+    if (link === undefined || number === 0) return link;
     const { ways } = link;
-    const protocols = this.#lanes[lane];
-    if (protocols?.some(({ name }) => ways.includes(name)) !== true) return undefined;
-    const key = keyOf(to, lane);
-    return this.#sending.get(key) ?? this.#openLane(key, lane, link, protocols);
-  }
-
-  #openLane(key: string, lane: number, link: Sending, protocols: readonly LinkProtocol[]): Sending {
-    const sending = new Sending(link, this.#limits, this.#firstSession, {
-      ...this.#sendingEffects,
-      protocols,
-      host: { ...this.#host, lane },
-      hello: (to, window) => this.#hello(to, window, lane),
-      // The main link acknowledges a peer's items and exchanges interest when it is up.
-      onUp: () => undefined,
-      acknowledge: () => undefined,
-    });
-    sending.maxItem = link.maxItem;
-    this.#sending.set(key, sending);
+    const lane = this.#lanes[number];
+    if (lane?.protocols.some(({ name }) => ways.includes(name)) !== true) return undefined;
+    const key = keyOf(to, number);
+    let sending = this.#sending.get(key);
+    if (sending === undefined) {
+      sending = new Sending(link, lane, this.#limits, this.#firstSession, this);
+      sending.maxItem = link.maxItem;
+      this.#sending.set(key, sending);
+    }
     return sending;
   }
 
@@ -516,7 +481,13 @@ export class NodeLinks implements MessageLinks {
     counts.set(key, (counts.get(key) ?? 0) + 1);
   }
 
-  #hello(to: string, { session, everSent }: SendWindow, lane: number): Buffer {
+  // --- What the sending ends call ------------------------------------------------------------------------------------
+
+  member(id: string): LinkMember | undefined {
+    return this.#effects.member(id);
+  }
+
+  hello({ id: to, lane, window: { session, everSent } }: Sending): Buffer {
     const { self, busNumber } = this.#options;
     return encodeHello({
       version: LINK_VERSION,
@@ -529,18 +500,43 @@ export class NodeLinks implements MessageLinks {
       name: self.name,
       maxWaiting: this.#limits.items,
       maxWaitingBytes: this.#limits.bytes,
-      lane,
+      lane: lane.number,
       sent: everSent,
     });
   }
 
-  #flushSoon = (sending: Sending): void => {
+  onUp({ id, lane }: Sending): void {
+    if (lane.number === 0) this.#effects.onPeer(id, "up");
+  }
+
+  onLost({ id }: Sending, count: number): void {
+    this.#effects.onLost?.(id, count);
+  }
+
+  onFailed({ id }: Sending, protocol: string, reason: string): void {
+    this.#effects.onProtocolFailed?.(id, protocol, reason);
+  }
+
+  onFailing({ id }: Sending): void {
+    this.#effects.ping(id);
+  }
+
+  onAcked({ id }: Sending): void {
+    this.#effects.onHeard?.(id);
+    this.#onDrained?.();
+  }
+
+  acknowledge({ id, lane }: Sending): void {
+    if (lane.number === 0) this.#receiving.get(id)?.acknowledge();
+  }
+
+  flushSoon(sending: Sending): void {
     sending.isDirty = true;
     this.#dirty.push(sending);
     if (this.#isFlushing) return;
     this.#isFlushing = true;
     process.nextTick(this.#flushAll);
-  };
+  }
 
   publishesMore(): void {
     this.#publishesMore = true;
@@ -571,49 +567,41 @@ export class NodeLinks implements MessageLinks {
     setImmediate(this.#flushAll);
   };
 
-  #onAcked = ({ id }: Sending): void => {
-    this.#effects.onHeard?.(id);
-    this.#onDrained?.();
-  };
-
   // --- Receiving -----------------------------------------------------------------------------------------------------
 
-  #onItem = (from: Receiving, kind: number, item: Buffer): void | Promise<void> => {
+  onItem(from: Receiving, kind: number, item: Buffer): void | Promise<void> {
     // Lanes carry service messages only.
-    if (kind < 1 || kind > LAST_KIND || (from.lane !== 0 && kind !== MessageKind.SERVICE)) {
-      this.#refuse("kind");
-      return undefined;
-    }
+    if (kind < 1 || kind > LAST_KIND || (from.lane !== 0 && kind !== MessageKind.SERVICE))
+      return this.refuse("kind");
     this.#incoming = from;
     try {
       return this.#effects.onItem(from.id, kind, item);
     } catch {
       // Errors of the program's handlers and listeners are caught earlier. This error is a bug of this node in
       // handling a peer's bytes: it costs the item and is counted, but must not end the process.
-      this.#refuse("handler");
-      return undefined;
+      return this.refuse("handler");
     } finally {
       this.#incoming = undefined;
     }
-  };
+  }
 
-  #onPublish = (from: Receiving, bytes: Buffer, start: number, end: number): void | Promise<void> => {
+  onPublish(from: Receiving, bytes: Buffer, start: number, end: number): void | Promise<void> {
+    if (from.lane !== 0) return this.refuse("kind");
     try {
-      return this.#effects.onPublish?.(from, bytes, start, end);
+      return this.#effects.onPublish(from, bytes, start, end);
     } catch {
-      this.#refuse("handler");
-      return undefined;
+      return this.refuse("handler");
     }
-  };
+  }
 
-  #acknowledgeSoon = (receiving: Receiving): void => {
+  acknowledgeSoon(receiving: Receiving): void {
     receiving.isDue = true;
     this.#due.push(receiving);
     if (this.#isAcknowledging) return;
     this.#isAcknowledging = true;
     // After all reads of this turn: an acknowledgement for each read would cost a system call.
     setImmediate(this.#acknowledgeAll);
-  };
+  }
 
   #acknowledgeAll = (): void => {
     this.#isAcknowledging = false;
@@ -627,13 +615,13 @@ export class NodeLinks implements MessageLinks {
     this.#spareDue = due;
   };
 
-  #acknowledgeLater = (receiving: Receiving): void => {
+  acknowledgeLater(receiving: Receiving): void {
     if (!receiving.isDueLater) {
       receiving.isDueLater = true;
       this.#dueLater.push(receiving);
     }
     this.#awaitAck(receiving.ackAt);
-  };
+  }
 
   /** One timer for all links. A running timer is not postponed; it checks again when it fires. */
   #awaitAck(at: number): void {
@@ -665,19 +653,20 @@ export class NodeLinks implements MessageLinks {
     if (left > 0) this.#awaitAck(next);
   };
 
-  #refuse(reason: LinkRefusal): void {
+  refuse(reason: LinkRefusal): void {
     this.#refused.set(reason, (this.#refused.get(reason) ?? 0) + 1);
   }
 
-  readonly #callers: CallerEffects = {
-    onHello: (caller, hello) => this.#onHello(caller, hello),
-    onHeard: (from) => this.#effects.onHeard?.(from),
-    refuse: (reason) => this.#refuse(reason),
-    forget: (caller) => this.#hellos.delete(caller),
-  };
+  onHeard(from: string): void {
+    this.#effects.onHeard?.(from);
+  }
+
+  forget(caller: Caller): void {
+    this.#hellos.delete(caller);
+  }
 
   /** @returns the receiving link; `undefined` while the sender or its details are unknown; or a reason for refusal */
-  #onHello(caller: Caller, hello: Hello): HelloResult {
+  onHello(caller: Caller, hello: Hello): HelloResult {
     const { self, busNumber } = this.#options;
     if (this.#closing !== undefined) return "stranger";
     if (hello.version !== LINK_VERSION) return "version";
@@ -707,8 +696,7 @@ export class NodeLinks implements MessageLinks {
     const key = keyOf(from, lane);
     let receiving = this.#receiving.get(key);
     if (receiving === undefined) {
-      const effects = lane === 0 ? this.#receivingEffects : this.#laneEffects;
-      receiving = new Receiving(from, this.#maxItem, effects, lane);
+      receiving = new Receiving(from, this.#maxItem, this, lane);
       this.#receiving.set(key, receiving);
     }
     const before = receiving.connection;

@@ -85,8 +85,8 @@ export interface MessageLinksEffects {
    * Called in order for each peer. The item is acknowledged, and the next one passed, after the return or the promise.
    */
   onItem(from: string, kind: number, item: Buffer): void | Promise<void>;
-  /** For PUBLISH, the most frequent kind, without an object per item. Default: `onItem`. */
-  onPublish?(from: IncomingLink, bytes: Buffer, start: number, end: number): void | Promise<void>;
+  /** For PUBLISH, the most frequent kind, without an object per item. */
+  onPublish(from: IncomingLink, bytes: Buffer, start: number, end: number): void | Promise<void>;
   onPeer(id: string, state: PeerState): void;
   /**
    * A peer is gone, or has forgotten the session: this many unacknowledged items are dropped. It may have received

@@ -41,8 +41,8 @@ import {
 export interface ReceivingEffects {
   /** Never throws. */
   onItem(from: Receiving, kind: number, item: Buffer): void | Promise<void>;
-  /** A publication, in the memory where it arrived. Without this, publications are items. */
-  onPublish?(from: Receiving, bytes: Buffer, start: number, end: number): void | Promise<void>;
+  /** A publication, in the memory where it arrived. Never throws. */
+  onPublish(from: Receiving, bytes: Buffer, start: number, end: number): void | Promise<void>;
   /** `acknowledge` is to be called at the end of this turn, or at `ackAt`. */
   acknowledgeSoon(receiving: Receiving): void;
   acknowledgeLater(receiving: Receiving): void;
@@ -250,7 +250,7 @@ export class Receiving implements IncomingLink {
       this.#left -= 1;
       if (reader.kind === MessageKind.DIRECT) this.#isAwaited = true;
       const done =
-        reader.kind === MessageKind.PUBLISH && effects.onPublish !== undefined
+        reader.kind === MessageKind.PUBLISH
           ? effects.onPublish(this, reader.frame, reader.start, reader.end)
           : effects.onItem(this, reader.kind, reader.item());
       if (done !== undefined) {
@@ -269,7 +269,7 @@ export class Receiving implements IncomingLink {
     const effects = this.#effects;
     if (kind === MessageKind.DIRECT) this.#isAwaited = true;
     const done =
-      kind === MessageKind.PUBLISH && effects.onPublish !== undefined
+      kind === MessageKind.PUBLISH
         ? effects.onPublish(this, item, 0, item.length)
         : effects.onItem(this, kind, item);
     if (done !== undefined) this.#pause(done);

@@ -52,30 +52,35 @@ export interface LinkMember {
   readonly advert: string | undefined;
 }
 
-export interface SendingEffects {
-  /** `undefined`: it is not a live member. */
-  member(id: string): LinkMember | undefined;
+/** What all links of the same protocols share. */
+export interface SendingLane {
+  /** 0: of the links for everything. */
+  readonly number: number;
   /** By priority. */
   readonly protocols: readonly LinkProtocol[];
   readonly host: LinkHost;
-  /** The frame that greets it, in the session of its window. */
-  hello(to: string, window: SendWindow): Buffer;
+}
+
+/** A node's links, as one of them needs them. */
+export interface SendingEffects {
+  /** `undefined`: it is not a live member. */
+  member(id: string): LinkMember | undefined;
+  /** The frame that greets a peer, in the session of the window. */
+  hello(sending: Sending): Buffer;
   /** A session began. */
   onUp(sending: Sending): void;
-  /** The peer has forgotten the session, or is another process: so many items are given up, and a session begins. */
+  /** The peer forgot the session, or is another process: this many items are given up, and a session begins. */
   onLost(sending: Sending, count: number): void;
   /** A protocol failed, or the peer refused this node. */
   onFailed(sending: Sending, protocol: string, reason: string): void;
-  /** One serves, and one that comes before it fails again and again. */
+  /** No protocol works, or one with a higher priority than the one in use keeps failing. */
   onFailing(sending: Sending): void;
-  /** No protocol works. */
-  onUnreachable(sending: Sending): void;
   /** Sends at the end of this turn. */
   flushSoon(sending: Sending): void;
   /** The peer acknowledged items. */
   onAcked(sending: Sending): void;
-  /** Acknowledges what came of a peer, in one write with what is sent to it. */
-  acknowledge(id: string): void;
+  /** Acknowledges what arrived from the peer, in one write with what is sent to it. */
+  acknowledge(sending: Sending): void;
 }
 
 export type SendingState = "idle" | "connecting" | "up" | "waiting" | "closed";
@@ -131,6 +136,7 @@ export class Sending {
   #isHoldable = true;
   #heldSince = -1;
   readonly #aliases = new SentAliases();
+  readonly lane: SendingLane;
   readonly #effects: SendingEffects;
   #current: Attempt | undefined = undefined;
   #attempt: Attempt | undefined = undefined;
@@ -159,12 +165,14 @@ export class Sending {
   /** @param session the first */
   constructor(
     { id, name }: Pick<LinkMember, "id" | "name">,
+    lane: SendingLane,
     limits: WindowLimits,
     session: number,
     effects: SendingEffects,
   ) {
     this.id = id;
     this.name = name;
+    this.lane = lane;
     this.window = new SendWindow(limits, session);
     this.#effects = effects;
     this.#usedAt = performance.now();
@@ -232,7 +240,7 @@ export class Sending {
     for (;;) {
       const message = this.window.take(this.#granted, isCopied);
       if (message === undefined) return;
-      if (isFirst) this.#effects.acknowledge(this.id);
+      if (isFirst) this.#effects.acknowledge(this);
       isFirst = false;
       connection.send(message);
       // It may have ended with that.
@@ -359,7 +367,7 @@ export class Sending {
     const advert = decodeAdvert(member?.advert);
     if (member === undefined || advert === undefined) return [];
     const target = this.#target(member);
-    const found = this.#effects.protocols.flatMap((protocol, rank) => {
+    const found = this.lane.protocols.flatMap((protocol, rank) => {
       const where = advert.protocols.get(protocol.name);
       return where === undefined || !this.#reaches(protocol, target) ? [] : [{ protocol, rank, where }];
     });
@@ -390,7 +398,7 @@ export class Sending {
     }
     this.#attempt = undefined;
     if (this.#current !== undefined) return; // It was for a better one.
-    this.#effects.onUnreachable(this);
+    this.#effects.onFailing(this);
     this.#later();
   }
 
@@ -434,7 +442,7 @@ export class Sending {
       onClose: (reason) => this.#ended(attempt, reason),
     };
     try {
-      const connection = protocol.dial(where, target, this.#effects.host, events);
+      const connection = protocol.dial(where, target, this.lane.host, events);
       if (typeof connection?.send !== "function" || typeof connection.close !== "function")
         throw new InvalidArgumentError(`dial gives a connection; got ${describe(connection)}`);
       attempt.connection = connection;
@@ -464,7 +472,7 @@ export class Sending {
     const connection = attempt.connection as MessageConnection;
     // Another node has that address now.
     if (connection.nodeId !== undefined && connection.nodeId !== this.id) this.#failed(attempt, "key");
-    else connection.send([this.#effects.hello(this.id, this.window)]);
+    else connection.send([this.#effects.hello(this)]);
   }
 
   /** A connection has ended, which is no failure if it served and nothing waits. */
@@ -499,7 +507,7 @@ export class Sending {
       this.#uselessInRow = isUseless ? this.#uselessInRow + 1 : 0;
       if (!isUseless) this.#rounds = 0;
       if (this.#attempt !== undefined) this.state = "connecting";
-      else if (this.window.waiting > 0 && this.#uselessInRow <= this.#effects.protocols.length)
+      else if (this.window.waiting > 0 && this.#uselessInRow <= this.lane.protocols.length)
         this.#connect();
       else this.#later();
     }
@@ -593,7 +601,7 @@ export class Sending {
         this.#failed(attempt, "sequence");
         return;
       }
-      (attempt.connection as MessageConnection).send([this.#effects.hello(this.id, window)]);
+      (attempt.connection as MessageConnection).send([this.#effects.hello(this)]);
       if (window.lost > lostBefore) this.#effects.onLost(this, window.lost - lostBefore);
       return;
     }

@@ -74,13 +74,8 @@ export class LinksNode {
           this.pings.push(each);
           this.#signal.fire();
         },
-        onItem: (from, kind, bytes) => {
-          const item = { from, kind, text: bytes.toString() };
-          this.items.push(item);
-          this.onBytes?.(bytes);
-          this.#signal.fire();
-          return this.handler?.(item);
-        },
+        onItem: (from, kind, bytes) => this.#onItem(from, kind, bytes),
+        onPublish: ({ id }, bytes, start, end) => this.#onItem(id, 2, bytes.subarray(start, end)),
         onLost: (peer, count) => void this.lost.push([peer, count]),
         onPeer: (each, state) => {
           this.peers.push([each, state]);
@@ -95,6 +90,14 @@ export class LinksNode {
         ...effects,
       },
     });
+  }
+
+  #onItem(from: string, kind: number, bytes: Buffer): void | Promise<void> {
+    const item = { from, kind, text: bytes.toString() };
+    this.items.push(item);
+    this.onBytes?.(bytes);
+    this.#signal.fire();
+    return this.handler?.(item);
   }
 
   /** Waits for items, peers, pings and failures. */

@@ -277,7 +277,7 @@ export class FakeNode {
     if (kind !== MessageKind.PUBLISH) return this.#effects.onItem(from, kind, bytes);
     const link = this.incoming.get(from) ?? { id: from, topics: new TopicAliases(), ownClient: undefined };
     this.incoming.set(from, link);
-    return this.#effects.onPublish?.(link, bytes, 0, bytes.length);
+    return this.#effects.onPublish(link, bytes, 0, bytes.length);
   }
 
   /** It is lost for the others. */

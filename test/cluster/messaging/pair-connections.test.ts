@@ -145,6 +145,7 @@ it("an acknowledgement is held while the peer does not read, and goes once it do
   const later: Receiving[] = [];
   const receiving = new Receiving("b", 1_000, {
     onItem: () => undefined,
+    onPublish: () => undefined,
     acknowledgeSoon: () => undefined,
     acknowledgeLater: (each) => void later.push(each),
   });

@@ -64,15 +64,17 @@ class Pair {
   #newReceiver(): Receiving {
     const { life } = this;
     this.#settle = undefined;
+    const onItem = (kind: number, item: Buffer): Promise<void> | undefined => {
+      expect(kind).toBe(2 + (item.readUInt32BE(0) % 3));
+      this.handled.push({ life, session: receiver.window.session, item: item.readUInt32BE(0) });
+      if (!this.isSlow) return undefined;
+      return new Promise((resolve) => {
+        this.#settle = resolve;
+      });
+    };
     const receiver: Receiving = new Receiving("id", 1_048_576, {
-      onItem: (_from, kind, item) => {
-        expect(kind).toBe(2 + (item.readUInt32BE(0) % 3));
-        this.handled.push({ life, session: receiver.window.session, item: item.readUInt32BE(0) });
-        if (!this.isSlow) return undefined;
-        return new Promise((resolve) => {
-          this.#settle = resolve;
-        });
-      },
+      onItem: (_from, kind, item) => onItem(kind, item),
+      onPublish: (_from, bytes, start, end) => onItem(2, bytes.subarray(start, end)),
       acknowledgeSoon: () => undefined,
       acknowledgeLater: () => undefined,
     });
@@ -590,6 +592,7 @@ describe("a peer that is behind", () => {
   const slow = (): Receiving => {
     const receiving = new Receiving("a", MAX_ITEM, {
       onItem: () => new Promise(() => undefined),
+      onPublish: () => new Promise(() => undefined),
       acknowledgeSoon: () => undefined,
       acknowledgeLater: () => undefined,
     });
@@ -629,6 +632,7 @@ it("a one-to-one message is acknowledged at the end of the turn in which it was 
   let release = (): void => undefined;
   const receiving = new Receiving("a", MAX_ITEM, {
     onItem: (_, kind) => (kind === 3 ? new Promise((resolve) => (release = resolve)) : undefined),
+    onPublish: () => undefined,
     acknowledgeSoon: (each) => void soon.push(each),
     acknowledgeLater: () => undefined,
   });
