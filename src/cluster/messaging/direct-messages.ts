@@ -106,7 +106,7 @@ export class DirectMessages {
     let delivered: Promise<void> | undefined;
     const send = (own: string | Uint8Array): SendResult => {
       const item = encodeDirect(recipient.client, client.id, name, own, fittingContext(context, bytes));
-      const result = this.#links.send(node, MessageKind.DIRECT, item, DIRECT_PREFIX, true);
+      const result = this.#links.send(node, MessageKind.DIRECT, item, DIRECT_PREFIX);
       if (result === "sent") delivered = this.#whenDelivered(node, deadline);
       return result;
     };
@@ -166,12 +166,13 @@ export class DirectMessages {
     const bytes = sizeOfDirect(client.id, name, data);
     this.#state.checkSize(bytes);
     const item = encodeDirect(SELF_ID, client.id, name, data, fittingContext(context, bytes));
-    const peers = this.#state.effects.peers();
-    const fulls: string[] = [];
-    for (const id of peers) if (this.#waiting.has(id)) fulls.push(id);
-    const free = fulls.length === 0 ? peers : peers.filter((id) => !fulls.includes(id));
-    const count = this.#links.sendToMany(free, MessageKind.DIRECT, item, DIRECT_PREFIX, fulls);
-    for (const id of fulls) this.#state.dropFull(id, DIRECT_PREFIX);
+    let count = 0;
+    for (const id of this.#state.effects.peers()) {
+      const isBehind = this.#waiting.has(id);
+      const result = isBehind ? "full" : this.#links.send(id, MessageKind.DIRECT, item, DIRECT_PREFIX);
+      if (result === "sent") count += 1;
+      else if (result === "full") this.#state.dropFull(id, DIRECT_PREFIX);
+    }
     this.sent += count;
     return count;
   }
@@ -286,7 +287,7 @@ export class DirectMessages {
     const recipient = this.#addresses.client(to);
     if (recipient === undefined) {
       // Where there is no room it is left out: the next message has another one.
-      this.#links.send(from, MessageKind.DIRECT, encodeClosed(to), DIRECT_PREFIX, true);
+      this.#links.send(from, MessageKind.DIRECT, encodeClosed(to), DIRECT_PREFIX);
       return this.#state.refuse("direct:closed");
     }
     if (recipient.direct.length === 0) {

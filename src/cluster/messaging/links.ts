@@ -282,7 +282,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
 
   // --- Sending -------------------------------------------------------------------------------------------------------
 
-  send(to: string, kind: number, item: Uint8Array, prefix: string, uncounted = false, lane = 0): SendResult {
+  send(to: string, kind: number, item: Uint8Array, prefix: string, lane = 0): SendResult {
     const sending = this.#linkTo(to, lane);
     if (sending === undefined) {
       this.#checkSize(item.length);
@@ -292,20 +292,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
       this.#dropTooLarge(sending, kind, item.length, prefix);
       return "too-large";
     }
-    if (sending.offer(kind, item)) return "sent";
-    if (!uncounted) this.#drop(sending, prefix);
-    return "full";
-  }
-
-  sendToMany(to: readonly string[], kind: number, item: Uint8Array, prefix: string, full?: string[]): number {
-    let sent = 0;
-    for (let i = 0; i < to.length; i++) {
-      const id = to[i] as string;
-      const result = this.send(id, kind, item, prefix, full !== undefined);
-      if (result === "sent") sent += 1;
-      else if (result === "full") full?.push(id);
-    }
-    return sent;
+    return sending.offer(kind, item) ? "sent" : "full";
   }
 
   publish(to: readonly string[], publication: Publication, full: string[]): number {

@@ -112,25 +112,16 @@ export interface MessageLinks {
    * @param item complete. Below `ITEM_BY_REFERENCE` bytes it is copied before the return; a larger one must not change
    * afterwards
    * @param prefix for counters, such as a topic's first level
-   * @param uncounted the caller waits for room and sends it again: `full` is not counted as dropped
    * @param lane of the protocols that the item may go by (links.ts); 0: all
+   * @returns `full`: the caller sends it again, or counts it by `drop`
    */
-  send(
-    to: string,
-    kind: number,
-    item: Uint8Array,
-    prefix: string,
-    uncounted?: boolean,
-    lane?: number,
-  ): SendResult;
+  send(to: string, kind: number, item: Uint8Array, prefix: string, lane?: number): SendResult;
   /**
-   * Sends an item to several members, encoded once.
+   * Sends a publication, which may be reused after the return.
    *
-   * @param full gets members whose mark is reached, which are then not counted as dropped
+   * @param full gets members whose mark is reached, for which the caller waits, or calls `drop`
    * @returns the number of links that accepted it
    */
-  sendToMany(to: readonly string[], kind: number, item: Uint8Array, prefix: string, full?: string[]): number;
-  /** Sends a publication, which may be reused after the return. Otherwise as `sendToMany`. */
   publish(to: readonly string[], publication: Publication, full: string[]): number;
   /**
    * The publishing program must yield to the event loop and probably publishes more then, so published items may wait.

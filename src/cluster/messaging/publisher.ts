@@ -221,9 +221,9 @@ export class Publisher {
     for (const id of targets) {
       if (this.#newcomers.has(id)) continue;
       const item = publication.item();
-      const result = this.#waiting.has(id) ? "full" : this.#sendUncounted(id, item, plan.prefix);
+      const result = this.#waiting.has(id) ? "full" : this.#send(id, item, plan.prefix);
       if (result === "sent") count += 1;
-      else if (result === "full" && waits) wait(id, () => this.#sendUncounted(id, item, plan.prefix));
+      else if (result === "full" && waits) wait(id, () => this.#send(id, item, plan.prefix));
       else if (result === "full") this.#state.dropFull(id, plan.prefix);
     }
     if (message !== undefined) {
@@ -313,11 +313,11 @@ export class Publisher {
 
   #sendKept(to: string, kept: KeptPublish): void {
     const { item, plan, waits, deadline } = kept;
-    const result = this.#waiting.has(to) ? "full" : this.#sendUncounted(to, item, plan.prefix);
+    const result = this.#waiting.has(to) ? "full" : this.#send(to, item, plan.prefix);
     if (result === "sent") kept.sent += 1;
     else if (result === "full" && waits && !this.#waiting.isFull(1, kept.bytes)) {
       const left = deadline === Number.POSITIVE_INFINITY ? -1 : Math.max(0, deadline - performance.now());
-      const send = (): SendResult => this.#sendUncounted(to, item, plan.prefix);
+      const send = (): SendResult => this.#send(to, item, plan.prefix);
       kept.copies.push(this.#waitForRoom(to, kept.bytes, left, send));
     } else if (result === "full") this.#state.dropFull(to, plan.prefix);
   }
@@ -343,9 +343,8 @@ export class Publisher {
     return this.#settleAll(count + kept.sent, [...copies, ...kept.copies], timeout);
   }
 
-  /** Where the mark is reached it is not counted as dropped. */
-  #sendUncounted(id: string, item: Buffer, prefix: string): SendResult {
-    const result = this.#links.send(id, MessageKind.PUBLISH, item, prefix, true);
+  #send(id: string, item: Buffer, prefix: string): SendResult {
+    const result = this.#links.send(id, MessageKind.PUBLISH, item, prefix);
     if (result === "sent") this.sent += 1;
     return result;
   }

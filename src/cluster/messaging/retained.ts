@@ -280,7 +280,7 @@ export class Retention {
     for (;;) {
       const bytes = item();
       if (bytes === undefined) return "sent";
-      const result = this.#links.send(to, MessageKind.RETAINED, bytes, PREFIX, true);
+      const result = this.#links.send(to, MessageKind.RETAINED, bytes, PREFIX);
       if (result !== "full" || this.#isClosed) return result;
       try {
         await this.#links.room(to);

@@ -221,8 +221,7 @@ export class RouteDriver implements MessageRoutes {
   }
 
   #send(to: string, item: Uint8Array): SendResult {
-    // Not counted as dropped: it is asked for again.
-    const result = this.#options.links.send(to, MessageKind.ROUTES, item, PREFIX, true);
+    const result = this.#options.links.send(to, MessageKind.ROUTES, item, PREFIX);
     if (result === "full" && !this.#full.has(to)) {
       this.#full.add(to);
       this.#options.links.room(to).then(

@@ -96,7 +96,7 @@ export class ServiceContext {
   #sendAnswer(node: string, item: Buffer): SendResult {
     if (this.closed) return "unreachable";
     try {
-      return this.links.send(node, MessageKind.SERVICE, item, ANSWERS, true);
+      return this.links.send(node, MessageKind.SERVICE, item, ANSWERS);
     } catch {
       // Larger than this node's links take.
       return "too-large";
@@ -143,11 +143,12 @@ export class ServiceContext {
   ): ShoalError | undefined {
     const result = this.closed
       ? "unreachable"
-      : this.links.send(id, MessageKind.SERVICE, item, prefix, false, lane);
+      : this.links.send(id, MessageKind.SERVICE, item, prefix, lane);
     switch (result) {
       case "sent":
         return undefined;
       case "full":
+        this.links.drop(id, prefix);
         return new ClosedError("EAGAIN", `the link to ${name} is full`);
       case "too-large":
         return new InvalidArgumentError(`${name} takes no message of ${item.length} bytes`);

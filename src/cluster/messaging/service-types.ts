@@ -152,7 +152,7 @@ export interface ServicesStats {
 
 export type ServiceLinks = Pick<
   NodeLinks,
-  "send" | "room" | "laneOf" | "protocolOf" | "protocolFrom" | "whenLinked"
+  "send" | "drop" | "room" | "laneOf" | "protocolOf" | "protocolFrom" | "whenLinked"
 >;
 
 export interface ServicesEffects {

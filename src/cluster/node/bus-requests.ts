@@ -24,7 +24,7 @@ export function createRequests(
     id,
     send: (node, item) => {
       try {
-        return messages.started?.links.send(node, MessageKind.REQUEST, item, PREFIX, true) ?? "unreachable";
+        return messages.started?.links.send(node, MessageKind.REQUEST, item, PREFIX) ?? "unreachable";
       } catch {
         return "too-large"; // Above the limit of this node's links.
       }

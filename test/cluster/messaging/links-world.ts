@@ -117,7 +117,9 @@ export class LinksNode {
   }
 
   send(other: LinksNode, text: string, prefix = "t"): string {
-    return this.links.send(other.id, 2, Buffer.from(text), prefix);
+    const result = this.links.send(other.id, 2, Buffer.from(text), prefix);
+    if (result === "full") this.links.drop(other.id, prefix);
+    return result;
   }
 
   async start(): Promise<this> {

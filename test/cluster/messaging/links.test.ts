@@ -438,20 +438,18 @@ describe("links between two nodes", () => {
     settle();
     await room;
     expect(a.to(b).waiting).toBeLessThanOrEqual(50);
-    expect(a.links.send(b.id, 2, Buffer.from("x"), "t", true)).toBe("sent");
+    expect(a.links.send(b.id, 2, Buffer.from("x"), "t")).toBe("sent");
     await b.until(() => b.items.length === 101);
   });
 
-  test("an uncounted full send is not a drop, and a wait for room ends when the peer is gone", async () => {
+  test("a full send is a drop where its caller says so, and a wait for room ends when the peer is gone", async () => {
     const a = await world.node("a", { highWaterMark: 2 });
     const b = await world.node("b");
     b.handler = () => new Promise(() => undefined);
     expect(a.links.hasRoom(b.id, 1_000_000)).toBe(true);
     sendAll(a, b, 2);
     expect(a.links.hasRoom(b.id, 1)).toBe(false);
-    const full: string[] = [];
-    expect(a.links.sendToMany([b.id, createId()], 2, Buffer.from("x"), "t", full)).toBe(0);
-    expect(full).toEqual([b.id]);
+    expect(a.links.send(b.id, 2, Buffer.from("x"), "t")).toBe("full");
     expect(a.to(b).dropped).toBe(0);
     a.links.drop(b.id, "t");
     expect(a.to(b).dropped).toBe(1);
@@ -682,7 +680,7 @@ describe("protocols", () => {
     const by: string[] = [];
     b.handler = ({ from }) => void by.push(b.links.protocolFrom(from));
     const send = (text: string, names?: readonly string[]): string =>
-      a.links.send(b.id, 4, Buffer.from(text), "t", false, names && a.links.laneOf(names));
+      a.links.send(b.id, 4, Buffer.from(text), "t", names && a.links.laneOf(names));
     return { a, b, by, send };
   }
 

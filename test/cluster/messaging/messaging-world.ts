@@ -45,33 +45,26 @@ class FakeLinks implements MessageLinks {
     this.#node = node;
   }
 
-  send(to: string, kind: number, item: Uint8Array, prefix: string, uncounted = false): SendResult {
+  send(to: string, kind: number, item: Uint8Array, _prefix: string): SendResult {
     const peer = this.#node.world.live(to);
     if (peer === undefined || peer === this.#node || this.#node.world.isCut(this.#node, peer))
       return "unreachable";
     const stream = this.#streamTo(to);
-    if (stream.items.length >= this.#node.world.mark) {
-      if (!uncounted) this.drop(to, prefix);
-      return "full";
-    }
+    if (stream.items.length >= this.#node.world.mark) return "full";
     this.sent += 1;
     stream.items.push({ kind, bytes: Buffer.from(item) });
     if (!stream.isRunning) void this.#run(stream, to);
     return "sent";
   }
 
-  sendToMany(to: readonly string[], kind: number, item: Uint8Array, prefix: string, full?: string[]): number {
+  publish(to: readonly string[], publication: Publication, full: string[]): number {
     let sent = 0;
     for (const id of to) {
-      const result = this.send(id, kind, item, prefix, full !== undefined);
+      const result = this.send(id, MessageKind.PUBLISH, publication.item(), publication.plan.prefix);
       if (result === "sent") sent += 1;
-      else if (result === "full") full?.push(id);
+      else if (result === "full") full.push(id);
     }
     return sent;
-  }
-
-  publish(to: readonly string[], publication: Publication, full: string[]): number {
-    return this.sendToMany(to, MessageKind.PUBLISH, publication.item(), publication.plan.prefix, full);
   }
 
   publishesMore(): void {

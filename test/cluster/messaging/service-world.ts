@@ -71,6 +71,7 @@ export class SimulatedService {
     this.service = service;
     const links: ServiceLinks = {
       send: (to, _, item) => this.#send(to, Buffer.from(item)),
+      drop: () => undefined,
       room: () => new Promise(() => undefined),
       laneOf: (names) => {
         const list = names.filter((name) => name !== "udp");
