@@ -21,7 +21,7 @@ import { isUtf8 } from "node:buffer";
 import { slice } from "../../core/memory.js";
 import { MAX_CONTEXT_BYTES } from "../../core/trace-context.js";
 import { MIN_ITEM_LIMIT } from "./bounds.js";
-import { sizeOfUint, writeUint } from "./schema.js";
+import { Reader, sizeOfUint, writeUint } from "./schema.js";
 
 export const SUBTOPIC = 1;
 export const RETAIN = 2;
@@ -38,8 +38,6 @@ export const CLOSED = 0x80;
 const CLIENT_BYTES = 4;
 const ORIGIN_BYTES = 16;
 const STAMP_BYTES = 8;
-/** Varints here have up to 5 bytes: 32 bits. */
-const MAX_VARINT = 5;
 
 // --- Writing ---------------------------------------------------------------------------------------------------------
 
@@ -202,22 +200,22 @@ export function encodeClosed(client: number): Buffer {
 
 // --- Reading ---------------------------------------------------------------------------------------------------------
 
-/** Reads an item from its front. What is short or malformed makes it `failed`, and all that is read from then on is empty. */
-export class ItemReader {
-  item: Buffer = EMPTY;
+/** Reads items, one after the other. */
+export class ItemReader extends Reader {
   /** Where the item is: asked for once for all items of a batch, since each of the two is a call into the runtime. */
   #memory: ArrayBufferLike = EMPTY.buffer;
   #base = EMPTY.byteOffset;
-  at = 0;
-  end = 0;
-  failed = false;
   /** Of the name that was read last: its first byte and the byte after it. */
   nameStart = 0;
   nameEnd = 0;
 
+  constructor() {
+    super(EMPTY);
+  }
+
   start(item: Buffer, at: number, end: number = item.length): void {
-    if (item !== this.item) {
-      this.item = item;
+    if (item !== this.bytes) {
+      this.bytes = item;
       this.#memory = item.buffer;
       this.#base = item.byteOffset;
     }
@@ -231,25 +229,14 @@ export class ItemReader {
       this.failed = true;
       return 0;
     }
-    return this.item[this.at++] as number;
+    return this.bytes[this.at++] as number;
   }
 
   /** At most 32 bits, in as few bytes as possible. */
   varint(): number {
-    let value = 0;
-    let scale = 1;
-    for (let i = 0; i < MAX_VARINT; i++) {
-      const byte = this.byte();
-      if (this.failed) return 0;
-      value += (byte & 127) * scale;
-      if (byte < 128) {
-        if ((byte === 0 && i > 0) || value > 0xffff_ffff) break;
-        return value;
-      }
-      scale *= 128;
-    }
-    this.failed = true;
-    return 0;
+    const value = this.uint();
+    if (value > 0xffff_ffff) this.failed = true;
+    return this.failed ? 0 : value;
   }
 
   uint32(): number {
@@ -257,7 +244,7 @@ export class ItemReader {
       this.failed = true;
       return 0;
     }
-    const value = this.item.readUInt32BE(this.at);
+    const value = this.bytes.readUInt32BE(this.at);
     this.at += 4;
     return value;
   }
@@ -276,7 +263,7 @@ export class ItemReader {
       return "";
     }
     this.at += ORIGIN_BYTES;
-    return this.item.toString("hex", this.at - ORIGIN_BYTES, this.at);
+    return this.bytes.toString("hex", this.at - ORIGIN_BYTES, this.at);
   }
 
   /** Sets `nameStart` and `nameEnd`; the bytes are not checked. */
@@ -297,11 +284,11 @@ export class ItemReader {
   name(): string {
     this.skipName();
     if (this.failed) return "";
-    if (!isUtf8(this.item.subarray(this.nameStart, this.nameEnd))) {
+    if (!isUtf8(this.bytes.subarray(this.nameStart, this.nameEnd))) {
       this.failed = true;
       return "";
     }
-    return this.item.toString("utf8", this.nameStart, this.nameEnd);
+    return this.bytes.toString("utf8", this.nameStart, this.nameEnd);
   }
 
   /** In separate memory; `undefined`: too large, and ignored. */
@@ -309,7 +296,7 @@ export class ItemReader {
     this.skipName();
     const { nameStart, nameEnd } = this;
     if (this.failed || nameEnd - nameStart > MAX_CONTEXT_BYTES) return undefined;
-    return Buffer.from(this.item.subarray(nameStart, nameEnd));
+    return Buffer.from(this.bytes.subarray(nameStart, nameEnd));
   }
 
   rest(): Buffer {

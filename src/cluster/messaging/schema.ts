@@ -91,8 +91,8 @@ export class Writer {
 
 /** After a failure all values are dummies, and `failed` stays set. */
 export class Reader {
-  readonly bytes: Buffer;
-  readonly end: number;
+  bytes: Buffer;
+  end: number;
   at: number;
   failed = false;
 
@@ -135,6 +135,26 @@ export class Reader {
     this.at += size;
     return view;
   }
+
+  /** A length, and UTF-8. @param most bytes */
+  text(most: number): string {
+    const size = this.uint();
+    const { bytes, at } = this;
+    if (size > most) this.failed = true;
+    else this.skip(size);
+    if (this.failed) return "";
+    // Most are ASCII: a view of them would take longer.
+    if (isAsciiWithin(bytes, at, at + size)) return bytes.toString("latin1", at, at + size);
+    const view = bytes.subarray(at, at + size);
+    if (isUtf8(view)) return view.toString();
+    this.failed = true;
+    return "";
+  }
+}
+
+function isAsciiWithin(bytes: Buffer, from: number, to: number): boolean {
+  for (let at = from; at < to; at++) if ((bytes[at] as number) > 127) return false;
+  return true;
 }
 
 /**
@@ -317,18 +337,9 @@ export function text(max: number): Field<string> {
     write(to, value) {
       const size = typeof value === "string" ? Buffer.byteLength(value) : max + 1;
       if (size > max) refuse(`text of ${max} bytes at most is sent here`, value);
-      to.uint(size);
-      to.reserve(size);
-      to.at += to.bytes.write(value, to.at, "utf8");
+      to.text(value);
     },
-    read(from) {
-      const size = from.uint();
-      if (size > max) from.failed = true;
-      if (from.failed) return "";
-      const view = from.view(size);
-      if (!isUtf8(view)) from.failed = true;
-      return from.failed ? "" : view.toString("utf8");
-    },
+    read: (from) => from.text(max),
   };
 }
 
@@ -337,10 +348,7 @@ export function bytes(max: number): Field<Uint8Array> {
   return {
     write(to, value) {
       if (!isBytes(value) || value.length > max) refuse(`bytes, ${max} at most, are sent here`, value);
-      to.uint(value.length);
-      to.reserve(value.length);
-      to.bytes.set(value, to.at);
-      to.at += value.length;
+      to.sized(value);
     },
     read(from) {
       const size = from.uint();

@@ -127,12 +127,8 @@ export function decodeService(bytes: Buffer): ServiceItem | ServiceJunk {
   let ruid = "";
   let context: Buffer | undefined;
   if ((head & RUID) !== 0) {
-    const size = reader.uint();
-    if (size === 0 || size > MAX_RUID) return "ruid";
-    const part = reader.view(size);
-    if (reader.failed) return "ruid";
-    if (!isUtf8(part)) return "utf8";
-    ruid = part.toString();
+    ruid = reader.text(MAX_RUID);
+    if (ruid === "") return "ruid";
   }
   if ((head & MORE) !== 0) {
     const more = reader.view(reader.uint());

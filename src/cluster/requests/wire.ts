@@ -22,7 +22,6 @@
  *
  * A text here is a length, uint, and UTF-8. `busy` is how many requests the service has at that node, `slots` how many it handles at a time.
  */
-import { isUtf8 } from "node:buffer";
 import { list, optional, Reader, schema, text, uint, Writer } from "../messaging/schema.js";
 import {
   MAX_FAILURE_DETAILS,
@@ -325,11 +324,10 @@ export function decodeRequest(bytes: Buffer): RequestItem | RequestJunk {
       const busy = reader.uint();
       const slots = reader.uint();
       if (reader.failed) return "load";
-      const reason = readText(reader, MAX_SERVICE_NAME);
-      const message = readText(reader, 4 * MAX_FAILURE_TEXT);
+      const reason = reader.text(MAX_SERVICE_NAME);
+      const message = reader.text(4 * MAX_FAILURE_TEXT);
       const details = restOf(reader);
-      if (reason === undefined || message === undefined || details.length > MAX_FAILURE_DETAILS)
-        return "failure";
+      if (reader.failed || details.length > MAX_FAILURE_DETAILS) return "failure";
       return { op, id, busy, slots, reason, message, details };
     }
     case RequestOp.PART:
@@ -359,8 +357,8 @@ export function decodeRequest(bytes: Buffer): RequestItem | RequestJunk {
 
 function readCall(reader: Reader, id: number, form: BodyForm, hasExtras: boolean): CallItem | RequestJunk {
   const timeout = reader.uint();
-  const service = readText(reader, MAX_SERVICE_NAME);
-  if (service === undefined || service === "") return "service";
+  const service = reader.text(MAX_SERVICE_NAME);
+  if (service === "") return "service";
   let method = "";
   let key = "";
   let headers: Headers | undefined;
@@ -413,23 +411,6 @@ function readHeaders(texts: readonly string[]): Headers | undefined {
     headers[name] = value;
   }
   return bytes > MAX_HEADER_BYTES ? undefined : headers;
-}
-
-function readText(reader: Reader, most: number): string | undefined {
-  const size = reader.uint();
-  if (reader.failed || size > most) return undefined;
-  const { bytes, at } = reader;
-  reader.skip(size);
-  if (reader.failed) return undefined;
-  // Names are usually ASCII; a view of them would dominate the cost.
-  if (isAscii(bytes, at, at + size)) return bytes.toString("latin1", at, at + size);
-  const view = bytes.subarray(at, at + size);
-  return isUtf8(view) ? view.toString() : undefined;
-}
-
-function isAscii(bytes: Buffer, from: number, to: number): boolean {
-  for (let at = from; at < to; at++) if ((bytes[at] as number) > 127) return false;
-  return true;
 }
 
 function restOf({ bytes, at, end }: Reader): Buffer {

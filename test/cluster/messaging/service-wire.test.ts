@@ -80,7 +80,7 @@ describe("the compact form", () => {
     ["4100", "ruid"],
     ["418101", "ruid"], // 129 bytes.
     ["410561", "ruid"], // Shorter than it says.
-    ["4101ff", "utf8"],
+    ["4101ff", "ruid"], // Not UTF-8.
     ["09ff", "utf8"],
     ["8105", "more"],
   ] as const)("refuses %s as %s", (hex, fault, exception?: string) => {
