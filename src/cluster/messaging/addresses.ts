@@ -10,7 +10,7 @@
  * used one is evicted (second chance), and the program is informed. The node of the new alias loses it if above its
  * share, else the node with most: invented clients do not harm other nodes.
  */
-import { MAX_ALIASES, MAX_ID_ATTEMPTS, MAX_MESSAGE_CLIENTS } from "./bounds.js";
+import { MAX_ALIASES, MAX_MESSAGE_CLIENTS } from "./bounds.js";
 
 export const SELF_ID = 1;
 
@@ -109,8 +109,7 @@ export class Addresses<Client> {
     return this.#clients.get(id);
   }
 
-  // --- Clients of other nodes
-  // --------------------------------------------------------------------------------------------
+  // --- Clients of other nodes ----------------------------------------------------------------------------------------
 
   aliasOf(node: string, client: number): Alias {
     let aliases = this.#byNode.get(node);
@@ -184,13 +183,9 @@ export class Addresses<Client> {
     return this.#found;
   }
 
+  /** A random number, or the next free one. */
   #draw(first: number, last: number): number {
-    let id = first;
-    for (let attempt = 0; attempt < MAX_ID_ATTEMPTS; attempt++) {
-      id = first + Math.floor(this.#effects.random() * (last - first + 1));
-      if (this.#isFree(id)) return id;
-    }
-    // A generator that repeats itself: takes the next free number.
+    let id = first + Math.floor(this.#effects.random() * (last - first + 1));
     while (!this.#isFree(id)) id = id === last ? first : id + 1;
     return id;
   }

@@ -11,8 +11,6 @@ export const MAX_SHAPES = 4_096;
 export const MAX_SHAPES_OF_NODE = 1_024;
 export const MAX_TOPIC_IDS = 4_096;
 export const MAX_TOPIC_ID_BYTES = 1_048_576;
-/** Random numbers tried for a topic, a client or an alias. */
-export const MAX_ID_ATTEMPTS = 64;
 
 /** Bytes of a frame with more than one item. */
 export const MAX_BATCH = 65_536;

@@ -6,7 +6,7 @@
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import { SELF_ID } from "./addresses.js";
-import { MAX_ID_ATTEMPTS, MAX_TOPIC_ID_BYTES, MAX_TOPIC_IDS } from "./bounds.js";
+import { MAX_TOPIC_ID_BYTES, MAX_TOPIC_IDS } from "./bounds.js";
 import { checkTopic } from "./topics.js";
 
 const NO_ID = 0;
@@ -46,11 +46,11 @@ export class TopicIds {
    * Gives a name an id: the one that the program chose, else the one that it has, else a random one.
    *
    * @throws InvalidArgumentError `EINVAL` for an invalid name or id, and for an id of another name
-   * @throws InvalidStateError `EFSM` above `MAX_TOPIC_IDS` and `MAX_TOPIC_ID_BYTES`, and if `random` gives no free id
+   * @throws InvalidStateError `EFSM` above `MAX_TOPIC_IDS` and `MAX_TOPIC_ID_BYTES`
    */
   create(name: string, id?: number): number {
     checkTopic(name);
-    if (id === undefined) return this.#ids.get(name) ?? this.#add(name, this.#free(name));
+    if (id === undefined) return this.#ids.get(name) ?? this.#add(name, this.#free());
     if (!isId(id))
       throw new InvalidArgumentError(
         `An id of a topic is a whole number of 2 … 4,294,967,295; got ${describe(id)}`,
@@ -73,16 +73,11 @@ export class TopicIds {
     return id;
   }
 
-  /** With 2^32 ids and some thousand names a second attempt is rare. */
-  #free(name: string): number {
-    for (let attempt = 0; attempt < MAX_ID_ATTEMPTS; attempt++) {
-      const made = this.#random() >>> 0;
-      if (isId(made) && !this.#names.has(made) && !this.#taken(made)) return made;
-    }
-    throw new InvalidStateError(
-      "EFSM",
-      `No free id was found at random for the topic ${describe(name)} in ${MAX_ID_ATTEMPTS} attempts`,
-    );
+  /** A random id, or the next free one. */
+  #free(): number {
+    let id = this.#random() >>> 0;
+    while (!isId(id) || this.#names.has(id) || this.#taken(id)) id = (id + 1) >>> 0;
+    return id;
   }
 }
 
