@@ -130,7 +130,7 @@ export class Caller implements ConnectionEvents {
 
   end(): void {
     this.onClose();
-    this.connection.close(0);
+    this.connection.close();
   }
 
   /** Ends the connection with a reason. */

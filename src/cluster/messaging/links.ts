@@ -209,7 +209,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
         const receiving = this.#receiving.get(key);
         this.#receiving.delete(key);
         receiving?.restart();
-        receiving?.connection?.close(0);
+        receiving?.connection?.close();
       }
     if (sending !== undefined) this.#effects.onPeer(id, state);
     this.#onDrained?.();
@@ -689,7 +689,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     const before = receiving.connection;
     const { window } = receiving;
     if (receiving.hello(hello) === "stale") return "stale";
-    if (before !== undefined && before !== caller.connection) before.close(0);
+    if (before !== undefined && before !== caller.connection) before.close();
     receiving.connected(caller.connection, caller.protocol);
     receiving.setMarks(hello.maxWaiting, hello.maxWaitingBytes);
     receiving.onFault = (fault) => caller.refuse(fault);

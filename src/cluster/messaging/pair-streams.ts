@@ -332,7 +332,7 @@ class PairConnection implements MessageConnection {
     if (this.#heartbeat > 0) stream.expectAnswer(this.#heartbeat);
   }
 
-  close(_linger: number): void {
+  close(): void {
     if (this.isOver) return;
     this.isOver = true;
     this.events = undefined;
@@ -343,7 +343,7 @@ class PairConnection implements MessageConnection {
   ended(reason: string): void {
     const { events } = this;
     if (this.isOver) return;
-    this.close(0);
+    this.close();
     events?.onClose(reason);
   }
 }

@@ -76,8 +76,8 @@ export interface MessageConnection {
   readonly isFull?: boolean | undefined;
   /** The bytes must not change before their acknowledgement. A failure ends the connection. */
   send(frames: readonly Uint8Array[]): void;
-  /** Closes without `onClose`. @param linger ms to send queued messages */
-  close(linger: number): void;
+  /** Closes without `onClose`. */
+  close(): void;
 }
 
 /** Services of links for a protocol. */

@@ -146,7 +146,7 @@ export class Receiving implements IncomingLink {
     this.#quietLooks += 1;
     if (this.#quietLooks <= LINK_IDLE_TIMES * LINK_IDLE_LOOKS) return;
     this.connection = undefined;
-    connection.close(0);
+    connection.close();
   }
 
   /** What the sender keeps for this node; 0: unknown. Half of it is acknowledged at once. */

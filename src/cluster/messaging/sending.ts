@@ -351,7 +351,7 @@ export class Sending {
   #drop(attempt: Attempt): void {
     attempt.timer?.clear();
     attempt.hasEnded = true;
-    attempt.connection?.close(0);
+    attempt.connection?.close();
   }
 
   /** Begins a round of attempts. */
@@ -450,7 +450,7 @@ export class Sending {
       this.#failed(attempt, thrownText(error));
       return;
     }
-    if (attempt.hasEnded) attempt.connection.close(0);
+    if (attempt.hasEnded) attempt.connection.close();
     else if (attempt.isOpen) this.#greet(attempt);
   }
 

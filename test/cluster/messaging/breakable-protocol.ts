@@ -59,7 +59,7 @@ export class BreakableProtocol implements LinkProtocol {
     const open = [...this.#open];
     this.#open.clear();
     for (const [connection, events] of open) {
-      connection.close(0);
+      connection.close();
       events.onClose("cut");
     }
   }

@@ -128,7 +128,7 @@ it("nothing is taken of lanes that there are not, nor where nobody listens", asy
 it("who waits for a stream learns that none came about, or that it ended first, unless he gave up", async () => {
   const { stream, streams, log, dial, stand } = await world();
   dial(0);
-  dial(1).close(0);
+  dial(1).close();
   streams.onFailed("10.0.0.3:1", "tcp", "another");
   streams.onFailed("10.0.0.2:1", "ipc", "another");
   expect(log).toEqual([]);

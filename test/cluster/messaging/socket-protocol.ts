@@ -138,14 +138,14 @@ class DealerConnection implements MessageConnection {
     if (deliverNow(this.#dealer, frames as Buffer[]) !== "sent") this.#end("closed");
   }
 
-  close(linger: number): void {
+  close(): void {
     this.#events = undefined;
-    void this.#dealer.close({ linger });
+    void this.#dealer.close({ linger: 0 });
   }
 
   #end(reason: string): void {
     const events = this.#events;
-    this.close(0);
+    this.close();
     events?.onClose(reason);
   }
 }
