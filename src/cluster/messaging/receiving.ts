@@ -149,7 +149,7 @@ export class Receiving implements IncomingLink {
     connection.close();
   }
 
-  /** What the sender keeps for this node; 0: unknown. Half of it is acknowledged at once. */
+  /** What the sender keeps for this node. Half of it is acknowledged at once. */
   setMarks(items: number, bytes: number): void {
     this.#ackItems = Math.max(1, Math.floor(items / 2));
     this.#ackBytes = Math.min(ACK_BYTES, Math.floor(bytes / 2));

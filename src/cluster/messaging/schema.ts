@@ -3,8 +3,8 @@
  *
  *   record     mask 1..8, where the schema has optional fields | each field that is there
  *   uint       7 bits a byte, the lowest first; up to 2^53 - 1, so 8 bytes at most, and no longer than needed
- *   text       length uint | UTF-8           bytes     length uint | bytes
- *   hex        as many bytes as it has        list      count uint | each element
+ *   text       length uint | UTF-8           list      count uint | each element
+ *   hex        as many bytes as it has
  *
  * Bytes after the last known field are those of a later version, and are skipped. Input that is too short, too long or
  * malformed decodes to `undefined`, never to an error.
@@ -14,7 +14,6 @@
  */
 
 import { isUtf8 } from "node:buffer";
-import { isBytes } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 
 const MAX_UINT_BYTES = 8;
@@ -343,21 +342,6 @@ export function text(max: number): Field<string> {
   };
 }
 
-/** Read as a view. @param max bytes */
-export function bytes(max: number): Field<Uint8Array> {
-  return {
-    write(to, value) {
-      if (!isBytes(value) || value.length > max) refuse(`bytes, ${max} at most, are sent here`, value);
-      to.sized(value);
-    },
-    read(from) {
-      const size = from.uint();
-      if (size > max) from.failed = true;
-      return from.failed ? from.bytes.subarray(0, 0) : from.view(size);
-    },
-  };
-}
-
 /** Hexadecimal text, such as an id. @param size bytes, two digits each */
 export function hex(size: number): Field<string> {
   return {
@@ -368,23 +352,6 @@ export function hex(size: number): Field<string> {
       to.at += to.bytes.write(value, to.at, "hex");
     },
     read: (from) => from.view(size).toString("hex"),
-  };
-}
-
-/** A last field that earlier versions lack. @param absent its value then */
-export function added<T>(field: Field<T>, absent: T): Field<T> {
-  return { write: field.write, read: (from) => (from.at === from.end ? absent : field.read(from)) };
-}
-
-/** One byte. */
-export function flag(): Field<boolean> {
-  return {
-    write: (to, value) => to.uint(value === true ? 1 : 0),
-    read(from) {
-      const value = from.uint();
-      if (value > 1) from.failed = true;
-      return value === 1;
-    },
   };
 }
 

@@ -16,8 +16,6 @@
 import { slice } from "../../core/memory.js";
 import { MAX_LANES } from "./bounds.js";
 import {
-  added,
-  bytes,
   hex,
   Reader,
   readUint16,
@@ -59,13 +57,13 @@ const HELLO = schema({
   maxItem: uint(),
   /** Name of the sender's cluster, for records and errors. */
   name: text(128),
-  /** Unacknowledged items, and bytes with their headers, that it keeps; 0: unknown. */
-  maxWaiting: added(uint(), 0),
-  maxWaitingBytes: added(uint(), 0),
+  /** Unacknowledged items, and bytes with their headers, that it keeps. */
+  maxWaiting: uint(),
+  maxWaitingBytes: uint(),
   /** Which of the sender's links to this receiver it is: 0 the main one, others for messages that name protocols. */
-  lane: added(uint(MAX_LANES), 0),
+  lane: uint(MAX_LANES),
   /** Items of this session that were handed to any connection; a receiver without the session has forgotten them. */
-  sent: added(uint(MAX_SEQUENCE), 0),
+  sent: uint(MAX_SEQUENCE),
 });
 export type Hello = NonNullable<ReturnType<typeof HELLO.decode>>;
 
@@ -82,13 +80,13 @@ const WELCOME = schema({
   window: uint(),
   maxItem: uint(),
   /** Topic aliases that a session may have (topic-aliases.ts). */
-  aliases: added(uint(), 0),
+  aliases: uint(),
   /** 1: it has forgotten items of this session. */
-  forgot: added(uint(1), 0),
+  forgot: uint(1),
 });
 export type Welcome = NonNullable<ReturnType<typeof WELCOME.decode>>;
 
-const REFUSED = schema({ reason: text(MAX_REASON), detail: bytes(MAX_REASON) });
+const REFUSED = schema({ reason: text(MAX_REASON) });
 
 function withType(type: number, body: Buffer): Buffer {
   const frame = Buffer.allocUnsafe(1 + body.length);
@@ -114,7 +112,7 @@ export function decodeWelcome(frame: Buffer): Welcome | undefined {
 }
 
 export function encodeRefused(reason: string): Buffer {
-  return withType(LinkFrame.REFUSED, REFUSED.encode({ reason, detail: new Uint8Array(0) }));
+  return withType(LinkFrame.REFUSED, REFUSED.encode({ reason }));
 }
 
 /** @returns the reason */

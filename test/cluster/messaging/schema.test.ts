@@ -1,7 +1,5 @@
 import { describe, expect, it } from "vitest";
 import {
-  bytes,
-  flag,
   hex,
   list,
   optional,
@@ -18,9 +16,7 @@ const RECORD = schema({
   count: uint(),
   name: text(100),
   note: optional(text(50)),
-  data: bytes(1_000),
   id: hex(4),
-  isLast: flag(),
   tags: list(text(10), 8),
   size: optional(uint(255)),
 });
@@ -29,9 +25,7 @@ const record = fc.record({
   count: fc.maxSafeNat(),
   name: fc.string({ maxLength: 20, unit: "grapheme" }).filter((value) => Buffer.byteLength(value) <= 100),
   note: fc.option(fc.string({ maxLength: 10 }), { nil: undefined }),
-  data: fc.uint8Array({ maxLength: 1_000 }).map((value) => Buffer.from(value)),
   id: fc.uint8Array({ minLength: 4, maxLength: 4 }).map((value) => Buffer.from(value).toString("hex")),
-  isLast: fc.boolean(),
   tags: fc.array(fc.string({ maxLength: 10, unit: "binary-ascii" }), { maxLength: 8 }),
   size: fc.option(fc.nat(255), { nil: undefined }),
 });
@@ -100,7 +94,7 @@ describe("the compact form", () => {
 
   it("refuses what a field cannot have, and text that is not UTF-8", () => {
     const fails = (value: Partial<Parameters<typeof RECORD.encode>[0]>): void => {
-      const good = { count: 1, name: "", data: Buffer.alloc(0), id: "00000000", isLast: true, tags: [] };
+      const good = { count: 1, name: "", id: "00000000", tags: [] };
       expect(() => RECORD.encode({ ...good, ...value })).toThrow(/is sent here|are sent here/);
     };
     fails({ count: -1 });
@@ -110,7 +104,6 @@ describe("the compact form", () => {
     fails({ id: "00" });
     fails({ tags: Array(9).fill("") });
     fails({ size: 256 });
-    fails({ data: "text" as never });
     const one = schema({ name: text(10) });
     expect(one.decode(Buffer.from([2, 0xc3, 0x28]))).toBe(undefined);
   });

@@ -90,20 +90,10 @@ test("the frames are those of the specification", () => {
     Buffer,
   ];
   expect(decodeHello(hello)).toEqual(HELLO);
-  // As versions that do not say what they have sent, that have one link alone, and that do not say what they keep, send it.
-  expect(decodeHello(hello.subarray(0, -2))).toEqual({ ...HELLO, sent: 0 });
-  expect(decodeHello(hello.subarray(0, -3))).toEqual({ ...HELLO, sent: 0, lane: 0 });
-  expect(decodeHello(hello.subarray(0, -10))).toEqual({
-    ...HELLO,
-    maxWaiting: 0,
-    maxWaitingBytes: 0,
-    lane: 0,
-    sent: 0,
-  });
+  for (const cut of [2, 3, 10]) expect(decodeHello(hello.subarray(0, -cut))).toBeUndefined();
   expect(decodeHello(Buffer.concat([hello.subarray(0, -3), Buffer.of(9)]))).toBeUndefined();
   expect(decodeWelcome(welcome)).toEqual(WELCOME);
-  expect(decodeWelcome(welcome.subarray(0, -1))).toEqual(WELCOME);
-  expect(decodeWelcome(welcome.subarray(0, -3))).toEqual({ ...WELCOME, aliases: 0 });
+  for (const cut of [1, 3]) expect(decodeWelcome(welcome.subarray(0, -cut))).toBeUndefined();
   expect(decodeWelcome(Buffer.concat([welcome.subarray(0, -1), Buffer.of(2)]))).toBeUndefined();
   expect([sequenceOf(items), countOf(items), sequenceOf(item), countOf(item)]).toEqual([0, 2, 1, 1]);
   const reader = new BatchReader(items);
