@@ -4,6 +4,7 @@
  */
 import { systemClock } from "../../core/clock.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
+import { ignore } from "../../core/ignore.js";
 import { TurnBudget } from "../../core/turn-budget.js";
 import { LOCAL_BYTES, LOCAL_MESSAGES } from "./bounds.js";
 import type { ReceivedMessage } from "./message.js";
@@ -62,7 +63,7 @@ export class Deliveries {
       if (stamp !== 0 && subscription.retained && !subscription.takes(message, stamp)) continue;
       this.delivered += 1;
       const room = subscription.push(message, holds);
-      if (room !== undefined) held = held === undefined ? room : Promise.all([held, room]).then(nothing);
+      if (room !== undefined) held = held === undefined ? room : Promise.all([held, room]).then(ignore);
     }
     return held;
   }
@@ -106,5 +107,3 @@ export class Deliveries {
     made?.();
   };
 }
-
-function nothing(): void {}

@@ -1,5 +1,6 @@
 /** Topic messages and retained values from other nodes' links: checked, and given to this node's own subscriptions. */
 
+import { ignore } from "../../core/ignore.js";
 import { keepMessageContext } from "../../core/message-operations.js";
 import { MAX_ALIASED_TOPIC, MAX_TOPIC_ALIASES } from "./bounds.js";
 import type { Deliveries } from "./deliveries.js";
@@ -119,7 +120,7 @@ export class IncomingItems {
       const room = this.#deliveries.deliver([subscription], message, true, stamp);
       if (room !== undefined) held.push(room);
     }
-    return held.length === 0 ? undefined : Promise.all(held).then(nothing);
+    return held.length === 0 ? undefined : Promise.all(held).then(ignore);
   }
 
   /** Refused messages leave nothing behind: aliases for invented origins would evict others. */
@@ -128,5 +129,3 @@ export class IncomingItems {
     return isKnown && this.#state.mayPublishAs(from, this.#names.knownAddress(node, client), topic);
   }
 }
-
-function nothing(): void {}

@@ -416,7 +416,13 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     const member = this.#effects.member(to);
     const advert = decodeAdvert(member?.advert);
     if (member === undefined || advert === undefined) return undefined;
-    const sending = new Sending(member, this.#lanes[0] as SendingLane, this.#limits, this.#firstSession, this);
+    const sending = new Sending(
+      member,
+      this.#lanes[0] as SendingLane,
+      this.#limits,
+      this.#firstSession,
+      this,
+    );
     sending.maxItem = Math.min(this.#maxItem, advert.maxItem);
     this.#sending.set(to, sending);
     return sending;

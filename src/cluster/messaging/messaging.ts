@@ -8,6 +8,7 @@
  */
 import { checkCallOptions, checkInteger, describe } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
+import { ignore } from "../../core/ignore.js";
 import { isMessageSendObserved, observeMessageSend } from "../../core/message-operations.js";
 import { serviceOfRoute } from "../requests/route.js";
 import { type Alias, type ClusterAddress, SELF_ID } from "./addresses.js";
@@ -230,12 +231,13 @@ export class Messaging implements ClientEffects {
       deliveries.queue([subscription], message, stamp);
     }
     subscription.onClose(() => retention.forget(subscription));
-    subscription.ready = handled(Promise.all([known, retention.ask(subscription, known)]).then(nothing));
+    subscription.ready = Promise.all([known, retention.ask(subscription, known)]).then(ignore);
+    subscription.ready.catch(ignore); // Awaiting it is optional.
   }
 
   /** Announces a filter to the other nodes. After a timeout, the next subscription waits for the announcement again. */
   #announce(filter: string): Promise<void> {
-    const known = handled(this.routes.subscribe(filter));
+    const known = this.routes.subscribe(filter);
     this.#known.set(filter, known);
     known.catch(() => {
       // Meanwhile the filter may have ended and begun again.
@@ -541,15 +543,7 @@ function never(): Promise<void> {
   return new Promise(() => undefined);
 }
 
-function nothing(): void {}
-
 /** The number of recipients, for observers. */
 function count(recipients: number): number {
   return recipients;
-}
-
-/** A `ready` promise, which need not be awaited. */
-function handled(promise: Promise<void>): Promise<void> {
-  promise.catch(nothing); // A caller that awaits it has the error.
-  return promise;
 }

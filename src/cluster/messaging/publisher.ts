@@ -7,6 +7,7 @@
  */
 import { systemClock } from "../../core/clock.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError, TimeoutError } from "../../core/errors.js";
+import { ignore } from "../../core/ignore.js";
 import { keepMessageContext } from "../../core/message-operations.js";
 import { TurnBudget } from "../../core/turn-budget.js";
 import type { ClusterAddress } from "./addresses.js";
@@ -330,7 +331,7 @@ export class Publisher {
     timeout: number,
   ): Promise<number> {
     // Reported below, when all is over.
-    for (const copy of copies) copy.catch(nothing);
+    for (const copy of copies) copy.catch(ignore);
     await new Promise<void>((resolve) => {
       const timer =
         kept.deadline === Number.POSITIVE_INFINITY ? undefined : setTimeout(() => kept.end(), timeout);
@@ -372,5 +373,3 @@ export class Publisher {
     return sent;
   }
 }
-
-function nothing(): void {}

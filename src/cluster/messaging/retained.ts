@@ -14,7 +14,9 @@
  * its latest.
  */
 import { systemClock } from "../../core/clock.js";
+import { ignore } from "../../core/ignore.js";
 import { TurnBudget } from "../../core/turn-budget.js";
+import { withTimeout } from "../../core/waiter.js";
 import { MAX_MEMBERS } from "../bounds.js";
 import { ASK_DELAY, ASK_TIMEOUT, MAX_ASK_BYTES, MAX_ASK_FILTERS, MAX_STAMP_AHEAD } from "./bounds.js";
 import { encodeName, encodePublish, type ItemReader } from "./items.js";
@@ -155,11 +157,11 @@ export class Retention {
    * @returns settles when all have answered, or after `ASK_TIMEOUT`
    */
   async ask(subscription: Subscription, known: Promise<void>): Promise<void> {
-    await within(ASK_DELAY, known);
+    await withTimeout(known.catch(ignore), ASK_DELAY);
     if (subscription.closed || this.#isClosed) return;
     this.#readers.add(subscription);
     const asked = this.#peers().map((id) => this.#enqueue(id, () => [subscription.filter]));
-    await within(ASK_TIMEOUT, Promise.all(asked));
+    await withTimeout(Promise.all(asked).catch(ignore), ASK_TIMEOUT);
   }
 
   forget(subscription: Subscription): void {
@@ -302,18 +304,6 @@ export class Retention {
 
 function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
-}
-
-/** Settles with a promise, whatever its result, or after this many ms. */
-async function within(ms: number, promise: Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, ms).unref();
-  });
-  // Callers that await the promise itself have its error.
-  const ended = promise.catch(() => undefined);
-  await Promise.race([ended, late]);
-  clearTimeout(timer);
 }
 
 // --- Items -----------------------------------------------------------------------------------------------------------

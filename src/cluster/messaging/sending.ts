@@ -507,8 +507,7 @@ export class Sending {
       this.#uselessInRow = isUseless ? this.#uselessInRow + 1 : 0;
       if (!isUseless) this.#rounds = 0;
       if (this.#attempt !== undefined) this.state = "connecting";
-      else if (this.window.waiting > 0 && this.#uselessInRow <= this.lane.protocols.length)
-        this.#connect();
+      else if (this.window.waiting > 0 && this.#uselessInRow <= this.lane.protocols.length) this.#connect();
       else this.#later();
     }
   }

@@ -141,9 +141,7 @@ export class ServiceContext {
     prefix: string,
     { lane, protocols }: Pick<Means, "lane" | "protocols"> = ANY_LINK,
   ): ShoalError | undefined {
-    const result = this.closed
-      ? "unreachable"
-      : this.links.send(id, MessageKind.SERVICE, item, prefix, lane);
+    const result = this.closed ? "unreachable" : this.links.send(id, MessageKind.SERVICE, item, prefix, lane);
     switch (result) {
       case "sent":
         return undefined;
