@@ -56,13 +56,8 @@ export interface MessageLinksStats {
 
 /** Statistics of the nodes' subscriptions. */
 export interface MessageRoutesStats {
-  /** This node's filters, their bytes, the number of changes, and the bytes of changes kept for others. */
-  readonly own: {
-    readonly filters: number;
-    readonly bytes: number;
-    readonly version: number;
-    readonly logBytes: number;
-  };
+  /** This node's filters, and their bytes. */
+  readonly own: { readonly filters: number; readonly bytes: number };
   /** Filters of other nodes; a filter of three nodes counts three times. */
   readonly routes: number;
   /** Bytes of these filters. */
@@ -71,11 +66,6 @@ export interface MessageRoutesStats {
   readonly nodes: number;
   /** Nodes that are getting this node's filters as a snapshot. */
   readonly snapshots: number;
-  /** Live members that have not acknowledged the last change. */
-  readonly missing: number;
-  /** Items sent for routes, and their bytes. */
-  readonly sentItems: number;
-  readonly sentBytes: number;
   /** Refused items by reason. */
   readonly refused: Readonly<Record<string, number>>;
 }

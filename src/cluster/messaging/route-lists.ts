@@ -150,8 +150,6 @@ export class RouteLists {
   #nextDigest: number;
   #flushAt = NEVER;
   #lastLook: number;
-  #sentItems = 0;
-  #sentBytes = 0;
 
   constructor(options: RouteListsOptions) {
     const { self, store, random, now, effects, limits = ROUTE_LIMITS } = options;
@@ -422,10 +420,7 @@ export class RouteLists {
   // --- Sending -------------------------------------------------------------------------------------------------------
 
   #send(to: string, item: Uint8Array): boolean {
-    if (this.#effects.send(to, item) !== "sent") return false;
-    this.#sentItems += 1;
-    this.#sentBytes += item.length;
-    return true;
+    return this.#effects.send(to, item) === "sent";
   }
 
   #give(member: Member, item: Uint8Array): boolean {
@@ -619,17 +614,14 @@ export class RouteLists {
   }
 
   stats(): MessageRoutesStats {
-    const { size: filters, bytes: ownBytes, version, logBytes, snapshots } = this.#own;
+    const { size: filters, bytes: ownBytes, snapshots } = this.#own;
     const { routes, bytes, refused } = this.#numbers;
     return {
-      own: { filters, bytes: ownBytes, version, logBytes },
+      own: { filters, bytes: ownBytes },
       routes,
       bytes,
       nodes: this.#members.size,
       snapshots,
-      missing: this.missing(version),
-      sentItems: this.#sentItems,
-      sentBytes: this.#sentBytes,
       refused: { ...refused },
     };
   }

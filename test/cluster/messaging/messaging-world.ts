@@ -205,18 +205,7 @@ class SharedRoutes implements MessageRoutes {
   }
 
   stats(): MessageRoutesStats {
-    const own = { filters: 0, bytes: 0, version: 0, logBytes: 0 };
-    return {
-      own,
-      routes: 0,
-      bytes: 0,
-      nodes: 0,
-      snapshots: 0,
-      missing: 0,
-      sentItems: 0,
-      sentBytes: 0,
-      refused: {},
-    };
+    return { own: { filters: 0, bytes: 0 }, routes: 0, bytes: 0, nodes: 0, snapshots: 0, refused: {} };
   }
 }
 
