@@ -82,15 +82,6 @@ export interface NodeLinksEffects extends MessageLinksEffects {
   onProtocolFailed?(peer: string, protocol: string, reason: string): void;
 }
 
-/** Counters of removed links. */
-interface Totals {
-  sent: number;
-  delivered: number;
-  dropped: number;
-  lost: number;
-  resent: number;
-}
-
 export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects, CallerEffects {
   readonly #options: NodeLinksOptions;
   readonly #effects: NodeLinksEffects;
@@ -109,13 +100,6 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
   readonly #listeners: Listeners;
   readonly #droppedByPrefix = new Map<string, number>();
   readonly #refused = new Map<string, number>();
-  readonly #former: Totals = {
-    sent: 0,
-    delivered: 0,
-    dropped: 0,
-    lost: 0,
-    resent: 0,
-  };
   /** The first session of a new link: above the sessions of removed links, which the receiver may still remember. */
   #firstSession = 0;
   #dirty: Sending[] = [];
@@ -199,7 +183,8 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
       if (state === "lost") each?.pause();
       else if (each !== undefined) {
         lost += each.window.waiting;
-        this.#remove(each);
+        each.close();
+        this.#firstSession = Math.max(this.#firstSession, each.window.session);
         this.#sending.delete(key);
       }
     }
@@ -235,7 +220,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
       clearTimeout(timer);
       this.#onDrained = undefined;
     }
-    for (const sending of this.#sending.values()) this.#remove(sending);
+    for (const sending of this.#sending.values()) sending.close();
     this.#sending.clear();
     clearTimeout(this.#ackTimer);
     this.#dueLater.length = 0;
@@ -252,18 +237,6 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     for (const { id, window } of this.#sending.values())
       if (window.waiting > 0 && this.#effects.member(id) !== undefined) return true;
     return false;
-  }
-
-  /** Removes a link and keeps its counters. */
-  #remove(sending: Sending): void {
-    sending.close();
-    const { window, dropped } = sending;
-    this.#former.sent += window.delivered + window.lost + dropped;
-    this.#former.delivered += window.delivered;
-    this.#former.lost += window.lost;
-    this.#former.dropped += dropped;
-    this.#former.resent += window.resent;
-    this.#firstSession = Math.max(this.#firstSession, window.session);
   }
 
   #advertise(adverts: ReadonlyMap<string, string>): void {
@@ -382,7 +355,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     return undefined;
   }
 
-  stats(): MessageLinksStats & { readonly former: Readonly<Totals> } {
+  stats(): MessageLinksStats {
     // The main link of a peer comes before its lanes here, so lanes add to its counts.
     const peers = new Map<string, MessageLinkStats>();
     for (const { id, name, window, dropped, protocol, state, reason } of this.#sending.values()) {
@@ -407,7 +380,6 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
       peers: [...peers.values()],
       droppedByPrefix: Object.fromEntries(this.#droppedByPrefix),
       refused: Object.fromEntries(this.#refused),
-      former: { ...this.#former },
     };
   }
 
