@@ -7,8 +7,8 @@
  *   2^31 … 2^32-1          aliases of clients of other nodes, at random, valid on this node only
  *
  * An alias is created when a message of its client arrives, or on request. Above the bound, about the least recently
- * used one is evicted (second chance), and the program is informed. The node of the new alias loses it if above its
- * share, else the node with most: invented clients do not harm other nodes.
+ * used one of the node with most is evicted (second chance), and the program is informed: a node that invents clients
+ * harms no node within its share.
  */
 import { MAX_ALIASES, MAX_MESSAGE_CLIENTS } from "./bounds.js";
 
@@ -58,8 +58,6 @@ export class Addresses<Client> {
   readonly #aliases = new Map<number, Alias>();
   /** By node and by the client's number there; the aliases of a node in the order of checks for eviction. */
   readonly #byNode = new Map<string, Map<number, Alias>>();
-  /** Aliases of a node that had most. */
-  #found = new Map<number, Alias>();
   #dropped = 0;
 
   constructor(effects: AddressesEffects, most = MAX_ALIASES) {
@@ -125,7 +123,7 @@ export class Addresses<Client> {
     alias = new Alias(node, this.#draw(FIRST_ALIAS, MAX_ID), client);
     // Before the eviction, which may remove the last alias of this node.
     aliases.set(client, alias);
-    if (this.#aliases.size >= this.#most) this.#evict(aliases);
+    if (this.#aliases.size >= this.#most) this.#evict();
     this.#aliases.set(alias.address.id, alias);
     return alias;
   }
@@ -146,9 +144,9 @@ export class Addresses<Client> {
     return this.#clients.has(id) || this.#aliases.has(id);
   }
 
-  /** @param own aliases of the node with a new one, including that */
-  #evict(own: Map<number, Alias>): void {
-    const aliases = this.#isOverShare(own) ? own : this.#largest();
+  #evict(): void {
+    let aliases = new Map<number, Alias>();
+    for (const each of this.#byNode.values()) if (each.size > aliases.size) aliases = each;
     for (const alias of aliases.values()) {
       const { client, address } = alias;
       // Skips the new one.
@@ -167,20 +165,6 @@ export class Addresses<Client> {
       this.#effects.dropped(address);
       return;
     }
-  }
-
-  #isOverShare(aliases: Map<number, Alias>): boolean {
-    return aliases.size > 1 && aliases.size * this.#byNode.size > this.#most;
-  }
-
-  /**
-   * Aliases of the node with most; in a full table, more than its share. Searched again only when the last result has
-   * no more than that.
-   */
-  #largest(): Map<number, Alias> {
-    if (this.#isOverShare(this.#found)) return this.#found;
-    for (const aliases of this.#byNode.values()) if (aliases.size > this.#found.size) this.#found = aliases;
-    return this.#found;
   }
 
   /** A random number, or the next free one. */

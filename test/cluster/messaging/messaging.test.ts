@@ -1172,7 +1172,7 @@ describe("what an evil node sends", () => {
     // Another node has room all the same.
     addresses.aliasOf("late", 1);
     expect([addresses.aliases, addresses.find("late", 1)?.dropped]).toEqual([100, false]);
-    // Of two that are over their share each loses its own; one that is used is the last to go.
+    // Of two over their share the one with more loses an alias; one that is used is the last to go.
     const used = addresses.aliasOf("other", 0);
     for (let client = 1; client < 1_000; client++) {
       addresses.aliasOf("other", client);
