@@ -29,7 +29,6 @@ import {
   MAX_HELLOS,
   MAX_ITEM,
   MAX_LANES,
-  MAX_TOPIC_ALIASES,
 } from "./bounds.js";
 import { Caller, type CallerEffects, type HelloResult, type LinkRefusal } from "./caller.js";
 import { Listeners } from "./listeners.js";
@@ -681,7 +680,6 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
         delivered: window.delivered,
         window: LINK_WINDOW,
         maxItem: this.#maxItem,
-        aliases: MAX_TOPIC_ALIASES,
         forgot: window.forgot ? 1 : 0,
       }),
     ]);

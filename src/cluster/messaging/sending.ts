@@ -26,7 +26,6 @@ import {
   ITEM_BY_REFERENCE,
   LINK_TIMEOUT,
   MAX_BATCH,
-  MAX_TOPIC_ALIASES,
   PROTOCOL_RETRY,
 } from "./bounds.js";
 import type { ConnectionEvents, DialTarget, LinkHost, LinkProtocol, MessageConnection } from "./protocol.js";
@@ -589,7 +588,7 @@ export class Sending {
     }
     if (welcome.session !== window.session) return; // Of an earlier hello.
     const lostBefore = window.lost;
-    const result = window.welcome(this.#life, welcome, this.#aliases.isUsed);
+    const result = window.welcome(this.#life, welcome);
     this.#life = welcome.life;
     if (!result.goesOn) {
       this.#giveUpDeliveries();
@@ -606,7 +605,6 @@ export class Sending {
     }
     this.#settleDelivered();
     this.#granted = welcome.window;
-    this.#aliases.limit = Math.min(welcome.aliases, MAX_TOPIC_ALIASES);
     this.maxItem = Math.min(this.maxItem, welcome.maxItem);
     attempt.deliveredBefore = result.deliveredBefore;
     this.#take(attempt);

@@ -44,17 +44,11 @@ export class AliasNumbers {
 
 /** Of a link's session. */
 export class SentAliases {
-  /** How many the peer takes. */
-  limit = 0;
   /** By number: the generation in which it was defined. */
   #defined: number[] = [];
 
-  get isUsed(): boolean {
-    return this.#defined.length > 0;
-  }
-
   formOf({ alias, aliasGeneration }: TopicPlan): TopicForm {
-    if (alias < 0 || alias >= this.limit) return TopicForm.NAME;
+    if (alias < 0) return TopicForm.NAME;
     return this.#defined[alias] === aliasGeneration ? TopicForm.USE : TopicForm.DEFINE;
   }
 
@@ -65,7 +59,6 @@ export class SentAliases {
   }
 
   reset(): void {
-    this.limit = 0;
     this.#defined = [];
   }
 }

@@ -261,18 +261,13 @@ export class SendWindow {
    * A WELCOME of this session.
    *
    * @param lifeBefore the peer's, in its previous WELCOME; empty: the first one
-   * @param isBound whether unsent items, too, are only for that life, because of its aliases
    */
-  welcome(lifeBefore: string, welcome: WindowWelcome, isBound: boolean): WelcomeResult {
+  welcome(lifeBefore: string, welcome: WindowWelcome): WelcomeResult {
     const deliveredBefore = this.delivered;
     const isOther = lifeBefore !== "" && welcome.life !== lifeBefore;
-    // To start over would repeat delivered items.
-    const hasForgotten = welcome.forgot > 0 && !this.isFresh;
-    const goesOn =
-      !(isOther && (isBound || !this.isFresh)) &&
-      !hasForgotten &&
-      this.resume(welcome.received, welcome.delivered);
-    // Another life, or one that forgot: its deliveries are unknown.
+    // The deliveries of another life, or of one that forgot, are unknown: to start over would repeat some.
+    const isUnknown = (isOther || welcome.forgot > 0) && !this.isFresh;
+    const goesOn = !isUnknown && this.resume(welcome.received, welcome.delivered);
     if (!goesOn) this.reset();
     return { goesOn, deliveredBefore };
   }

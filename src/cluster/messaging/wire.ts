@@ -79,8 +79,6 @@ const WELCOME = schema({
   /** Bytes that may be in flight without an acknowledgement. */
   window: uint(),
   maxItem: uint(),
-  /** Topic aliases that a session may have (topic-aliases.ts). */
-  aliases: uint(),
   /** 1: it has forgotten items of this session. */
   forgot: uint(1),
 });

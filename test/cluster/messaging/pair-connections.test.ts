@@ -102,7 +102,6 @@ it("items of a link that this end has given up are refused, but not to a peer th
     delivered: 0,
     window: 1,
     maxItem: 1,
-    aliases: 0,
     forgot: 0,
   });
   accepted[0]?.send([welcome]);
