@@ -74,10 +74,9 @@ export class Caller implements ConnectionEvents {
 
   onOpen(): void {}
 
-  onMessage(frames: readonly Buffer[]): void {
+  onMessage(frame: Buffer): void {
     if (this.#isOver) return;
-    const head = frames[0] as Buffer;
-    const type = head[0];
+    const [type] = frame;
     if (type === LinkFrame.BATCH || type === LinkFrame.ITEM) {
       const receiving = this.#receiving;
       // Before a hello, or of a connection that another one replaced.
@@ -85,12 +84,12 @@ export class Caller implements ConnectionEvents {
         if (receiving === undefined) this.refuse("malformed");
         return;
       }
-      const fault = receiving.onData(frames);
+      const fault = receiving.onData(frame);
       if (fault === undefined) this.#effects.onHeard(receiving.id);
       else this.refuse(fault);
       return;
     }
-    const hello = type === LinkFrame.HELLO && frames.length === 1 ? decodeHello(head) : undefined;
+    const hello = decodeHello(frame);
     // One hello waits at a time, and all of a connection are of one link of one node.
     const receiving = this.#receiving;
     const isWaiting = this.#hello !== undefined && receiving === undefined;

@@ -23,7 +23,7 @@ import type {
   ProtocolHost,
   ProtocolListener,
 } from "./protocol.js";
-import { encodeRefused, ITEM_HEADER, LinkFrame } from "./wire.js";
+import { encodeRefused, LinkFrame } from "./wire.js";
 
 /** Maximum bytes around an item in a frame of a stream: prefix, seal, lane, headers. */
 const MAX_OVERHEAD = 256;
@@ -235,7 +235,7 @@ export class PairStreams {
     const type = body[0];
     if (lane > MAX_LANES) return false;
     if (type === LinkFrame.WELCOME || type === LinkFrame.ACK || type === LinkFrame.REFUSED) {
-      this.#ends.get(stream)?.[lane]?.out?.events?.onMessage([body]);
+      this.#ends.get(stream)?.[lane]?.out?.events?.onMessage(body);
       return true;
     }
     const host = this.#hosts.get(stream.protocol);
@@ -253,9 +253,7 @@ export class PairStreams {
       connection.attach(stream);
       connection.events = host.accept(connection);
     }
-    ends.in.events?.onMessage(
-      type === LinkFrame.ITEM ? [body.subarray(0, ITEM_HEADER), body.subarray(ITEM_HEADER)] : [body],
-    );
+    ends.in.events?.onMessage(body);
     return true;
   }
 

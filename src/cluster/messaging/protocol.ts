@@ -58,8 +58,8 @@ export interface MessageProtocol {
 export interface ConnectionEvents {
   /** Messages may be sent. Called once, first. An accepted connection is open from the start. */
   onOpen(): void;
-  /** 1 or 2 frames, which never change afterwards. */
-  onMessage(frames: readonly Buffer[]): void;
+  /** @param frame never changed afterwards */
+  onMessage(frame: Buffer): void;
   /** Called once, last. */
   onClose(reason: string): void;
 }

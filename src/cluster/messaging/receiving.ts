@@ -51,9 +51,8 @@ export interface ReceivingEffects {
 export type FrameFault = "malformed" | "sequence" | "flood" | "too-large";
 
 interface Queued {
-  readonly frames: readonly Buffer[];
+  readonly frame: Buffer;
   readonly skip: number;
-  readonly bytes: number;
 }
 
 export class Receiving implements IncomingLink {
@@ -156,14 +155,12 @@ export class Receiving implements IncomingLink {
   }
 
   /** @returns its fault; the connection ends then */
-  onData(frames: readonly Buffer[]): FrameFault | undefined {
+  onData(frame: Buffer): FrameFault | undefined {
     this.#quietLooks = 0;
-    const head = frames[0] as Buffer;
-    const first = sequenceOf(head);
-    if (first < 0 || frames.length !== (head[0] === LinkFrame.ITEM ? 2 : 1)) return "malformed";
-    const count = countOf(head);
+    const first = sequenceOf(frame);
+    const count = first < 0 ? 0 : countOf(frame);
     if (count === 0) return "malformed";
-    const bytes = head.length + (frames.length === 2 ? (frames[1] as Buffer).length : 0);
+    const bytes = frame.length;
     if (bytes > this.#maxItem + BATCH_HEADER + ITEM_HEADER) return "too-large";
     if (this.#queuedBytes > 0 && this.#queuedBytes + bytes > LINK_WINDOW + this.#maxItem) return "flood";
     if (this.#queue.length >= LINK_MESSAGES) return "flood";
@@ -171,11 +168,11 @@ export class Receiving implements IncomingLink {
     if (skip < 0) return "sequence";
     if (skip === count) return undefined;
     if (this.#paused) {
-      this.#queue.push({ frames, skip, bytes });
+      this.#queue.push({ frame, skip });
       this.#queuedBytes += bytes;
       return undefined;
     }
-    return this.#deliver(frames, skip, bytes);
+    return this.#deliver(frame, skip);
   }
 
   acknowledge(): void {
@@ -198,16 +195,15 @@ export class Receiving implements IncomingLink {
     this.#effects.acknowledgeLater(this);
   }
 
-  #deliver(frames: readonly Buffer[], skip: number, bytes: number): FrameFault | undefined {
-    const head = frames[0] as Buffer;
-    this.#unackedBytes += bytes;
+  #deliver(frame: Buffer, skip: number): FrameFault | undefined {
+    this.#unackedBytes += frame.length;
     let fault: FrameFault | undefined;
-    if (head[0] === LinkFrame.ITEM) {
+    if (frame[0] === LinkFrame.ITEM) {
       this.#reader = undefined;
-      this.#handle(head[7] as number, frames[1] as Buffer);
+      this.#handle(frame);
     } else {
-      const reader = new BatchReader(head);
-      const count = countOf(head);
+      const reader = new BatchReader(frame);
+      const count = countOf(frame);
       for (let i = 0; i < skip; i++) reader.next();
       this.#reader = reader;
       this.#left = count - skip;
@@ -264,14 +260,15 @@ export class Receiving implements IncomingLink {
     return reader.isWhole ? undefined : "malformed";
   }
 
-  #handle(kind: number, item: Buffer): void {
+  #handle(frame: Buffer): void {
+    const kind = frame[7] as number;
     const epoch = this.#epoch;
     const effects = this.#effects;
     if (kind === MessageKind.DIRECT) this.#isAwaited = true;
     const done =
       kind === MessageKind.PUBLISH
-        ? effects.onPublish(this, item, 0, item.length)
-        : effects.onItem(this, kind, item);
+        ? effects.onPublish(this, frame, ITEM_HEADER, frame.length)
+        : effects.onItem(this, kind, frame.subarray(ITEM_HEADER));
     if (done !== undefined) this.#pause(done);
     else if (epoch === this.#epoch) this.window.delivered += 1;
   }
@@ -292,9 +289,8 @@ export class Receiving implements IncomingLink {
     while (fault === undefined && !this.#paused) {
       const queued = this.#queue.shift();
       if (queued === undefined) break;
-      const { frames, skip, bytes } = queued;
-      this.#queuedBytes -= bytes;
-      fault = this.#deliver(frames, skip, bytes);
+      this.#queuedBytes -= queued.frame.length;
+      fault = this.#deliver(queued.frame, queued.skip);
     }
     if (fault !== undefined) {
       this.#queue.clear();

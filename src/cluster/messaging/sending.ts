@@ -437,7 +437,7 @@ export class Sending {
     this.#limit(attempt);
     const events: ConnectionEvents = {
       onOpen: () => this.#onOpen(attempt),
-      onMessage: (frames) => this.#onMessage(attempt, frames),
+      onMessage: (frame) => this.#onMessage(attempt, frame),
       onClose: (reason) => this.#ended(attempt, reason),
     };
     try {
@@ -544,9 +544,8 @@ export class Sending {
 
   // --- What the peer says ----------------------------------------------------------------------------------------------
 
-  #onMessage(attempt: Attempt, frames: readonly Buffer[]): void {
+  #onMessage(attempt: Attempt, frame: Buffer): void {
     if (attempt.hasEnded) return;
-    const frame = frames[0] as Buffer;
     switch (frame[0]) {
       case LinkFrame.ACK:
         if (attempt === this.#current) this.#onAck(attempt, frame);

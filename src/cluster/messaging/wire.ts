@@ -1,10 +1,10 @@
 /**
- * Messages of a link between two nodes. A message has one frame, but for ITEM, which has two. Numbers are big-endian.
+ * Messages of a link between two nodes. Numbers are big-endian.
  *
  *   from the sender (its end dialled)
  *     HELLO     1 | version … (a schema)
  *     BATCH     2 | sequence 6 | count 2 | item, count times        item   kind 1 | length uint | bytes
- *     ITEM      3 | sequence 6 | kind 1                             second frame: the item
+ *     ITEM      3 | sequence 6 | kind 1 | item
  *   from the receiver
  *     WELCOME   4 | version … (a schema)
  *     REFUSED   5 | reason
@@ -137,7 +137,7 @@ export function decodeAck(
 /** The number of a data frame's first item; -1 for another frame. */
 export function sequenceOf(frame: Buffer): number {
   const type = frame[0];
-  if (type === LinkFrame.BATCH ? frame.length <= BATCH_HEADER : frame.length !== ITEM_HEADER) return -1;
+  if (type === LinkFrame.BATCH ? frame.length <= BATCH_HEADER : frame.length < ITEM_HEADER) return -1;
   return type === LinkFrame.BATCH || type === LinkFrame.ITEM ? readUint48(frame, 1) : -1;
 }
 

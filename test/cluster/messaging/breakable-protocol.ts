@@ -41,9 +41,9 @@ export class BreakableProtocol implements LinkProtocol {
     if (this.fails) throw new Error("it fails");
     const connection = this.#inner.dial(advert, target, host, {
       onOpen: () => events.onOpen(),
-      onMessage: (frames) => {
-        const welcome = decodeWelcome(frames[0] as Buffer);
-        events.onMessage(welcome === undefined ? frames : [this.changeWelcome(welcome)]);
+      onMessage: (frame) => {
+        const welcome = decodeWelcome(frame);
+        events.onMessage(welcome === undefined ? frame : this.changeWelcome(welcome));
       },
       onClose: (reason) => {
         this.#open.delete(connection);

@@ -978,7 +978,7 @@ describe("what a peer may not do", () => {
       [[batch(0, 1, Buffer.from([2, 200, 200, 200, 200, 200, 200, 200, 200, 200]))], "malformed"],
       [[batch(0, 1, Buffer.concat([one, one]))], "malformed"],
       [[Buffer.from([LinkFrame.ITEM])], "malformed"],
-      [[Buffer.from([LinkFrame.ITEM, 0, 0, 0, 0, 0, 0, 2])], "malformed"],
+      [[Buffer.from([LinkFrame.ITEM, 0, 0, 0, 0, 0, 0])], "malformed"],
       [[Buffer.from([99])], "malformed"],
       [[Buffer.alloc(0)], "malformed"],
     ];

@@ -62,7 +62,7 @@ class RouterListener {
     const endpoint = await this.#router.bind("tcp://127.0.0.1:*");
     readAll(this.#router, (message) => {
       const id = message.shift() as Buffer;
-      this.#peers.get(keyOf(id))?.events?.onMessage(message);
+      this.#peers.get(keyOf(id))?.events?.onMessage(Buffer.concat(message));
     });
     return endpoint.slice(endpoint.lastIndexOf(":") + 1);
   }
@@ -131,7 +131,7 @@ class DealerConnection implements MessageConnection {
       else if (event.type === "peer:leave") this.#end(event.reason);
     });
     this.#dealer.connect(`tcp://${target.host}:${port}`);
-    readAll(this.#dealer, (message) => this.#events?.onMessage(message));
+    readAll(this.#dealer, (message) => this.#events?.onMessage(Buffer.concat(message)));
   }
 
   send(frames: readonly Uint8Array[]): void {

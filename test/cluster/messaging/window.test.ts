@@ -151,7 +151,7 @@ class Pair {
   /** Some of what is on its way arrives. */
   arrive(count: number): void {
     for (const message of this.#there.splice(0, count)) {
-      expect(this.receiver.onData(message.frames)).toBe(undefined);
+      expect(this.receiver.onData(Buffer.concat(message.frames))).toBe(undefined);
       this.#came.push(message);
     }
   }
@@ -159,7 +159,7 @@ class Pair {
   /** What came comes again: a sender may repeat what it need not. */
   repeat(at: number): void {
     const message = this.#came[at % this.#came.length];
-    if (message !== undefined) expect(this.receiver.onData(message.frames)).toBe(undefined);
+    if (message !== undefined) expect(this.receiver.onData(Buffer.concat(message.frames))).toBe(undefined);
   }
 
   acknowledge(): void {
@@ -602,7 +602,7 @@ describe("a peer that is behind", () => {
     let faults = 0;
     while (window.offer(2, item))
       for (let frames = window.take(LINK_WINDOW, false); frames; frames = window.take(LINK_WINDOW, false))
-        if (receiving.onData(frames as Buffer[]) !== undefined) faults += 1;
+        if (receiving.onData(Buffer.concat(frames)) !== undefined) faults += 1;
     expect([faults, window.waiting]).toEqual([0, LINK_ITEMS]);
   });
 
@@ -615,9 +615,9 @@ describe("a peer that is behind", () => {
     };
     // One is handled, the others wait.
     let taken = 0;
-    while (taken <= 2 * LINK_MESSAGES && receiving.onData([frame(taken)]) === undefined) taken += 1;
+    while (taken <= 2 * LINK_MESSAGES && receiving.onData(frame(taken)) === undefined) taken += 1;
     expect(taken).toBe(LINK_MESSAGES + 1);
-    expect(receiving.onData([frame(taken)])).toBe("flood");
+    expect(receiving.onData(frame(taken))).toBe("flood");
   });
 });
 
@@ -639,7 +639,7 @@ it("a one-to-one message is acknowledged at the end of the turn in which it was 
   const window = new SendWindow(LIMITS);
   const deliver = (kind: number): void => {
     window.offer(kind, Buffer.alloc(1));
-    receiving.onData(window.take(GRANTED, false) as Buffer[]);
+    receiving.onData(Buffer.concat(window.take(GRANTED, false) ?? []));
   };
   deliver(2);
   expect(soon).toEqual([]);

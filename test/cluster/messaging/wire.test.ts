@@ -72,7 +72,7 @@ test("the frames are those of the specification", () => {
     "HELLO of A for B, session 3, lane 1, of which 310 items were sent": encodeHello(HELLO),
     "WELCOME of B: 300 came, 298 were delivered": encodeWelcome(WELCOME),
     'BATCH from 0: "one" of the kind 2, 130 times "x" of the kind 3': batch(),
-    "ITEM 1 of the kind 4, its first frame": itemHead(),
+    "ITEM 1 of the kind 4, in front of the item": itemHead(),
     "ACK of 298 in session 3": encodeAck(3, 298),
     "REFUSED: stranger": encodeRefused("stranger"),
   };
