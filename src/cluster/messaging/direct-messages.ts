@@ -35,10 +35,8 @@ import type { MessagingState } from "./state.js";
 import type { WaitingSends, WaitResult } from "./waiting-sends.js";
 
 const SEND_TO_TIMEOUT = 10_000;
-/** Prefix under which links count one-to-one messages. */
 const DIRECT_PREFIX = "$direct";
 
-/** Destination of a one-to-one message. */
 export interface Recipient {
   readonly node: string;
   /** Its number there. */
@@ -151,7 +149,10 @@ export class DirectMessages {
     return pending.promise;
   }
 
-  /** @param context of a trace @returns to how many nodes it went */
+  /**
+   * @param context of a trace
+   * @returns the number of receiving nodes
+   */
   async sendToNodes(
     client: MessageClient,
     data: string | Uint8Array,
@@ -286,7 +287,7 @@ export class DirectMessages {
     this.received += 1;
     const recipient = this.#addresses.client(to);
     if (recipient === undefined) {
-      // Where there is no room it is left out: the next message has another one.
+      // Omitted without room: the next message has another one.
       this.#links.send(from, MessageKind.DIRECT, encodeClosed(to), DIRECT_PREFIX);
       return this.#state.refuse("direct:closed");
     }

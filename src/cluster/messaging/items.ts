@@ -41,7 +41,6 @@ const STAMP_BYTES = 8;
 
 // --- Writing ---------------------------------------------------------------------------------------------------------
 
-/** A name as it is in an item. */
 export function encodeName(name: string): Buffer {
   const bytes = Buffer.byteLength(name);
   const encoded = Buffer.allocUnsafe(sizeOfUint(bytes) + bytes);
@@ -59,12 +58,11 @@ export function writeData(into: Buffer, data: string | Uint8Array, offset: numbe
   else into.set(data, offset);
 }
 
-/** @returns the context of a trace, if an item has room for it that every node takes. @param bytes of the item without it */
+/** @returns the context of a trace, if every node takes the item with it. @param bytes of the item without it */
 export function fittingContext<C extends Uint8Array>(context: C | undefined, bytes: number): C | undefined {
   return context !== undefined && bytes + contextSize(context) <= MIN_ITEM_LIMIT ? context : undefined;
 }
 
-/** Bytes that a context takes in an item. */
 export function contextSize(context: Uint8Array | undefined): number {
   return context === undefined ? 0 : sizeOfUint(context.length) + context.length;
 }
@@ -200,12 +198,11 @@ export function encodeClosed(client: number): Buffer {
 
 // --- Reading ---------------------------------------------------------------------------------------------------------
 
-/** Reads items, one after the other. */
 export class ItemReader extends Reader {
-  /** Where the item is: asked for once for all items of a batch, since each of the two is a call into the runtime. */
+  /** Asked once for all items of a batch, since each of the two is a call into the runtime. */
   #memory: ArrayBufferLike = EMPTY.buffer;
   #base = EMPTY.byteOffset;
-  /** Of the name that was read last: its first byte and the byte after it. */
+  /** Of the last name: its first byte and the byte after it. */
   nameStart = 0;
   nameEnd = 0;
 

@@ -1,18 +1,15 @@
 /**
- * Links to the members of a bus. A link is an ordered, acknowledged, bounded stream of items to one member, dialled
+ * Links to the members of a cluster. A link is an ordered, acknowledged, bounded stream of items to one member, dialled
  * on first use.
  *
  *   send ──> Sending (one a peer) ──protocol──> Receiving (one a peer) ──> onItem
  *                     ^─────────── WELCOME, ACK ───────────┘
  *
- * Service messages may name their protocols. If this node has others as well, these messages get a lane: a link of
- * its own for each list of protocols, dialled by these protocols only, with its own session. Messages that name the
- * same protocols stay in order, and use no other protocol.
+ * Service messages that name only some of this node's protocols get a lane: a separate link for each list of protocols,
+ * with its own session. Messages with the same protocols stay in order, and use no other protocol.
  *
- * A stream goes one way: to a peer over connections that this node dialled, from a peer over connections accepted by
- * a listener. A HELLO is checked against the membership. An unknown id waits briefly, because gossip about the new
- * member may still be on its way, and is then refused. A second life of an id is refused while the connection of the
- * first one stands.
+ * An unknown id's HELLO waits briefly, because gossip about the new member may be in flight. A second life of an id is
+ * refused while the connection of the first one is open (docs/spec/messaging.md).
  */
 import { randomBytes } from "node:crypto";
 import { InvalidArgumentError, InvalidStateError, UnroutableError } from "../../core/errors.js";
@@ -53,14 +50,13 @@ export interface NodeLinksOptions {
   readonly self: { readonly id: string; readonly name: string };
   /** Of the cluster name (identity.ts). */
   readonly busNumber: number;
-  /** By priority. */
   readonly protocols: readonly LinkProtocol[];
   /** Items queued for one peer. */
   readonly highWaterMark?: number | undefined;
   readonly highWaterMarkBytes?: number | undefined;
   /** Bytes. */
   readonly maxItem?: number | undefined;
-  /** ms without traffic after which a connection to a peer closes. */
+  /** ms without traffic. */
   readonly idle?: number | undefined;
   /** ms without an answer before a connection is probed (net/link.ts). */
   readonly heartbeat?: number | undefined;
@@ -87,19 +83,18 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
   readonly #limits: WindowLimits;
   readonly #maxItem: number;
   readonly #life = randomBytes(8).toString("hex");
-  /** By id, lanes by `keyOf`. A lane exists only beside the peer's main link. */
+  /** By id, lanes by `keyOf`. A lane exists only with the peer's main link. */
   readonly #sending = new Map<string, Sending>();
   readonly #receiving = new Map<string, Receiving>();
-  /** By number; the first is that of the main links. */
+  /** By number; 0: the main links'. */
   readonly #lanes: SendingLane[];
-  /** The sender of the current item. */
   #incoming: Receiving | undefined = undefined;
   /** Connections whose HELLO waits for its sender to become a member. */
   readonly #hellos = new Set<Caller>();
   readonly #listeners: Listeners;
   readonly #droppedByPrefix = new Map<string, number>();
   readonly #refused = new Map<string, number>();
-  /** The first session of a new link: above the sessions of removed links, which the receiver may still remember. */
+  /** Above the sessions of removed links, which the receiver may still remember. */
   #firstSession = 0;
   #dirty: Sending[] = [];
   #spareDirty: Sending[] = [];
@@ -139,7 +134,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
   // --- Life ----------------------------------------------------------------------------------------------------------
 
   /**
-   * Opens a listener for each protocol. One that fails is reported and left out.
+   * A listener that fails is reported and left out.
    *
    * @throws the first protocol's error if none could be opened
    */
@@ -155,10 +150,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     await this.#listeners.start();
   }
 
-  /**
-   * Called when other nodes fail to reach this one. Reopens a lost listener, such as a removed IPC socket, and
-   * advertises its new address.
-   */
+  /** Called when other nodes fail to reach this one. Reopens a lost listener, such as a removed IPC socket. */
   checkListeners(): void {
     this.#listeners.check();
   }
@@ -541,8 +533,8 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     try {
       return this.#effects.onItem(from.id, kind, item);
     } catch {
-      // Errors of the program's handlers and listeners are caught earlier. This error is a bug of this node in
-      // handling a peer's bytes: it costs the item and is counted, but must not end the process.
+      // Errors of the program's handlers are caught earlier. This one is a bug of this node, which costs the item, not
+      // the process.
       return this.refuse("handler");
     } finally {
       this.#incoming = undefined;
@@ -651,7 +643,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
 
   #admit(caller: Caller, hello: Hello): Receiving | LinkRefusal {
     const { from, lane } = hello;
-    // Checked for all links of the peer: a second life must not get a lane beside the main link of the first.
+    // For all links of the peer: a second life must not get a lane next to the first one's main link.
     for (const each of keysOf(from)) {
       const other = this.#receiving.get(each);
       if (other?.connection === undefined || other.connection === caller.connection) continue;
@@ -688,16 +680,13 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
   }
 }
 
-/** The key of a link: the peer's id, with the number of a lane. */
 function keyOf(id: string, lane: number): string {
   return lane === 0 ? id : `${id}/${lane}`;
 }
 
-/** The keys of all links a peer may have. */
 function keysOf(id: string): readonly string[] {
   return Array.from({ length: MAX_LANES + 1 }, (_, lane) => keyOf(id, lane));
 }
 
-/** Counts drops of further prefixes. */
 const OTHER_PREFIXES = "(others)";
 const LAST_KIND = Math.max(...Object.values(MessageKind));

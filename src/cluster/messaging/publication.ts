@@ -29,7 +29,7 @@ export class Publication {
   dataBytes = 0;
   /** Of the whole item, with the topic's name and the context. */
   bytes = 0;
-  /** What stands in front of the data, `headBytes` of it, in the form that was encoded last. */
+  /** The last encoded form before the data: `headBytes` of it. */
   head: Buffer = Buffer.allocUnsafeSlow(FIRST_HEAD);
   headBytes = 0;
   /** Nodes whose mark is reached. */
@@ -48,11 +48,11 @@ export class Publication {
   }
 
   /**
-   * @param client who publishes, on its node
-   * @param origin its node, where that is another one than the sender's
+   * @param client the publisher, on its node
+   * @param origin its node, unless that is the sender
    * @param subtopic `encodeName` of it
-   * @param stamp of a retained value; 0: it is not retained
-   * @param context of a trace; left out where the item is too large for it
+   * @param stamp of a retained value; else 0
+   * @param context of a trace; omitted if the item is too large with it
    */
   set(
     plan: TopicPlan,

@@ -1,7 +1,6 @@
 /**
- * The subscriptions of all nodes in a cluster: feeds membership, links and time to the rules (route-lists.ts).
- *
- * Time excludes pauses of the process, in which it received nothing, so that no one is late by them.
+ * The subscriptions of all nodes in a cluster: feeds membership, links and time to the rules (route-lists.ts). Time
+ * excludes pauses of the process, in which it received nothing.
  */
 import { randomBytes } from "node:crypto";
 import { DriverTimer } from "../../core/driver-timer.js";
@@ -25,7 +24,6 @@ const PREFIX = "$routes";
 const MAX_STEP = 1_000;
 
 export interface RouteDriverOptions {
-  /** This node's. */
   readonly id: string;
   readonly table: RouteTable;
   readonly links: Pick<MessageLinks, "send" | "room">;
@@ -33,13 +31,13 @@ export interface RouteDriverOptions {
   propOf(id: string): string | undefined;
   /** Whether a live member's details have not come yet. */
   isUnknown?(id: string): boolean;
-  /** ms for which the routes of a lost node are kept. */
+  /** ms. */
   readonly grace?: number;
   /** Maximum ms for a new member in `unsettled`. */
   readonly settle?: number;
   /** A member is no longer in `unsettled`. */
   readonly onSettled?: (id: string) => void;
-  /** `targets` may answer otherwise than before. */
+  /** `targets` may have changed. */
   readonly onChanged?: () => void;
 }
 
@@ -60,7 +58,6 @@ export class RouteDriver implements MessageRoutes {
   readonly #timer = new DriverTimer(MAX_STEP);
   /** By version, and by time. */
   readonly #waiters: Waiter[] = [];
-  /** Peers whose room is awaited. */
   readonly #full = new Set<string>();
   readonly #numbers: number[] = [];
   #sweptAt = Number.NEGATIVE_INFINITY;
@@ -105,8 +102,8 @@ export class RouteDriver implements MessageRoutes {
   /**
    * Begins this node's own interest in a filter.
    *
-   * @returns settles when all members know it that were alive then and take part; rejects with TimeoutError `ETIMEDOUT`
-   * after 10 s when some have not answered, with ClosedError `EAGAIN` when messaging closes. It need not be awaited
+   * @returns settles when all present members have acknowledged it; rejects with TimeoutError `ETIMEDOUT` after 10 s,
+   * with ClosedError `EAGAIN` when messaging closes. It need not be awaited
    * @throws InvalidStateError `EFSM` for more filters than a node may have
    */
   subscribe(filter: string): Promise<void> {
@@ -215,7 +212,7 @@ export class RouteDriver implements MessageRoutes {
     const now = this.#timer.now();
     if (state !== "alive") this.#rules.onMember(now, id, state);
     else if (life !== undefined) this.#rules.onMember(now, id, "alive", life);
-    // Its routes lead nowhere until its details come, and are deleted if those say that it takes no part.
+    // Without details its routes lead nowhere; they are deleted if the details say that it takes no part.
     else this.#rules.onMember(now, id, this.#options.isUnknown?.(id) === true ? "expected" : "gone");
     this.#timer.update();
   }
@@ -236,7 +233,7 @@ export class RouteDriver implements MessageRoutes {
     return result;
   }
 
-  /** Removes the routes of gone nodes from the table in short turns, even without other changes. */
+  /** In short turns, even without other changes. */
   #nextSweep(): number {
     return this.#options.table.unswept > 0 ? this.#sweptAt + ROUTE_SWEEP_PAUSE : Number.POSITIVE_INFINITY;
   }

@@ -3,8 +3,8 @@
  *
  *   add, delete ─> a version each ─> cut: DELTAs, encoded once ─> the log
  *
- * A node whose version the log reaches gets the DELTAs since; another node gets a snapshot. A snapshot is read from the
- * changing set: changes since its base follow as DELTAs, and may repeat additions and removals.
+ * A node with a version in the log gets the DELTAs since; another node gets a snapshot. A snapshot is read from the
+ * changing set: DELTAs since its base follow, and may repeat additions and removals.
  */
 import { MAX_ROUTE_LOG, ROUTE_BLOCK } from "./bounds.js";
 import { RouteChangesWriter } from "./route-wire.js";

@@ -18,7 +18,6 @@ import { isUtf8 } from "node:buffer";
 const MAX_UINT_BYTES = 8;
 const TWO_POW_28 = 268_435_456;
 
-/** A growing buffer. */
 export class Writer {
   bytes: Buffer;
   at = 0;
@@ -27,7 +26,6 @@ export class Writer {
     this.bytes = Buffer.allocUnsafeSlow(size);
   }
 
-  /** Makes room for this many more bytes. */
   reserve(size: number): void {
     const needed = this.at + size;
     if (needed <= this.bytes.length) return;
@@ -238,11 +236,11 @@ export type Values<F extends Fields> = {
 export interface Schema<F extends Fields> {
   /** @param value checked before: fields are written without a check */
   encode(value: Values<F>): Buffer;
-  /** @returns `undefined` for bytes that are not one */
+  /** @returns `undefined` for invalid bytes */
   decode(bytes: Buffer, at?: number, end?: number): Values<F> | undefined;
 }
 
-/** @param fields at most 30 optional ones: each has a bit of the mask */
+/** @param fields at most 30 optional ones, since each has a bit of the mask */
 export function schema<const F extends Fields>(fields: F): Schema<F> {
   const names = Object.keys(fields);
   const codecs = Object.values(fields);

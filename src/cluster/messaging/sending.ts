@@ -43,48 +43,44 @@ export interface LinkMember {
   /** IP address, and with its port. */
   readonly host: string;
   readonly address: string;
-  /** On this host. */
   readonly local: boolean;
-  /** Whether its details, and so what follows, are known. */
+  /** Whether what follows is known. */
   readonly hasDetails: boolean;
   /** Its prop `shoal-messages`; `undefined`: it takes no messages. */
   readonly advert: string | undefined;
 }
 
-/** What all links of the same protocols share. */
+/** Shared by all links of the same protocols. */
 export interface SendingLane {
-  /** 0: of the links for everything. */
+  /** 0: the main links. */
   readonly number: number;
-  /** By priority. */
   readonly protocols: readonly LinkProtocol[];
   readonly host: LinkHost;
 }
 
-/** A node's links, as one of them needs them. */
+/** A node's links, for one of them. */
 export interface SendingEffects {
   /** `undefined`: it is not a live member. */
   member(id: string): LinkMember | undefined;
-  /** The frame that greets a peer, in the session of the window. */
+  /** The greeting, in the session of the window. */
   hello(sending: Sending): Buffer;
-  /** A session began. */
   onUp(sending: Sending): void;
   /** The peer forgot the session, or is another process: this many items are given up, and a session begins. */
   onLost(sending: Sending, count: number): void;
   /** A protocol failed, or the peer refused this node. */
   onFailed(sending: Sending, protocol: string, reason: string): void;
-  /** No protocol works, or one with a higher priority than the one in use keeps failing. */
+  /** No protocol works, or a preferred one keeps failing. */
   onFailing(sending: Sending): void;
   /** Sends at the end of this turn. */
   flushSoon(sending: Sending): void;
-  /** The peer acknowledged items. */
   onAcked(sending: Sending): void;
-  /** Acknowledges what arrived from the peer, in one write with what is sent to it. */
+  /** Acknowledges the peer's items, in one write with items to it. */
   acknowledge(sending: Sending): void;
 }
 
 export type SendingState = "idle" | "connecting" | "up" | "waiting" | "closed";
 
-/** A way to the peer, and how far it is. */
+/** A way to the peer, and its progress. */
 interface Attempt {
   readonly protocol: string;
   readonly rank: number;
@@ -118,14 +114,12 @@ interface RoomWaiter {
 
 export class Sending {
   readonly id: string;
-  /** Its name, which stays when it is lost. */
   readonly name: string;
   readonly window: SendWindow;
   state: SendingState = "idle";
   dropped = 0;
   /** Bytes of an item that both ends take. */
   maxItem = 0;
-  /** Why the last attempt failed. */
   reason = "";
   /** In the list of those that send at the end of the turn. */
   isDirty = false;
@@ -157,7 +151,6 @@ export class Sending {
   #waiters: RoomWaiter[] = [];
   /** In the order of their counts. */
   readonly #deliveries = new RingBuffer<DeliveryWaiter>(2);
-  /** Callers that wait for a connection. */
   readonly #linkWaiters = new Set<() => void>();
   #usedAt: number;
 
@@ -182,7 +175,7 @@ export class Sending {
     return this.#current?.protocol ?? "";
   }
 
-  /** Names of the protocols that reach the peer, as far as known without asking the network. */
+  /** Names of protocols that reach the peer, as far as known without the network. */
   get ways(): readonly string[] {
     return this.#find().map(({ protocol }) => protocol.name);
   }
@@ -226,7 +219,6 @@ export class Sending {
     return now - this.#heldSince < HELD_TIME;
   }
 
-  /** Sends what the peer has room for. */
   flush(): void {
     this.#isHoldable = true;
     this.#heldSince = -1;
@@ -353,7 +345,6 @@ export class Sending {
     attempt.connection?.close();
   }
 
-  /** Begins a round of attempts. */
   #connect(): void {
     this.state = "connecting";
     this.#candidates = this.#find();
@@ -469,7 +460,7 @@ export class Sending {
 
   #greet(attempt: Attempt): void {
     const connection = attempt.connection as MessageConnection;
-    // Another node has that address now.
+    // Another node has the address now.
     if (connection.nodeId !== undefined && connection.nodeId !== this.id) this.#failed(attempt, "key");
     else connection.send([this.#effects.hello(this)]);
   }
@@ -568,7 +559,7 @@ export class Sending {
       this.#failed(attempt, "sequence");
   }
 
-  /** @returns whether this many items were sent */
+  /** @returns whether as many items were sent */
   #acknowledged(delivered: number): boolean {
     if (!this.window.ack(delivered)) return false;
     this.#settleDelivered();

@@ -16,7 +16,7 @@ import { type Means, prefixOfChannel, SELF, type ServiceContext, sizeOf } from "
 import type { ServiceReceiver } from "./service-receiver.js";
 import { encodeService, ServiceOp } from "./service-wire.js";
 
-/** How a message goes, and where what becomes of each recipient goes. */
+/** How a message is sent, and callbacks for each recipient. */
 export interface Recipients extends Means {
   readonly kind: "message" | "query";
   readonly id: number;
@@ -36,7 +36,7 @@ export interface Recipients extends Means {
   answered(service: Member, data: string | Buffer): void;
 }
 
-/** An item, or what keeps it here: hooks answered or vetoed it. */
+/** An item, or a hook's answer or veto. */
 type Outcome = Buffer | HookAnswer | ShoalError;
 
 export class ServiceSender {
@@ -339,7 +339,7 @@ export class ServiceSender {
     return false;
   }
 
-  /** No link that a message may take leads to a service, and none can be made. */
+  /** No allowed link leads to a service, and none can be opened. */
   #unreached({ id, name }: Member, { protocols }: Means): ShoalError {
     if (protocols === undefined) return new UnroutableError(`${name} is gone, or no protocol reaches it`);
     const names = protocols.join(", ");
@@ -352,7 +352,7 @@ export class ServiceSender {
   }
 }
 
-/** Whether an item is to go. What keeps it here goes to the sender. */
+/** Whether an item is to be sent; otherwise the sender gets the reason. */
 function goes(outcome: Outcome, service: Member, each: Recipients): outcome is Buffer {
   if (Buffer.isBuffer(outcome)) return true;
   if (outcome instanceof HookAnswer) each.answered(service, outcome.data);

@@ -33,7 +33,7 @@ export class TopicIds {
     return this.#names.size;
   }
 
-  /** The id of a name, or 0. */
+  /** 0: without one. */
   idOf(name: string): number {
     return this.#ids.get(name) ?? NO_ID;
   }
