@@ -5,6 +5,7 @@
  *
  * `PendingQueries` recognizes late, duplicate and unrequested responses.
  */
+import { NumberTable } from "../../core/collections/number-table.js";
 import { InvalidStateError, ShoalError } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
 import { type CallTerms, type PendingCall, PendingCalls } from "../../patterns/kit/calls.js";
@@ -218,7 +219,7 @@ export type StrayReply = "late" | "double" | "foreign";
 export class PendingQueries {
   /** Instead of bytes, awaited responses count. */
   readonly #calls = new PendingCalls({ maxPending: MAX_QUERIES, maxPendingBytes: MAX_AWAITED });
-  readonly #queries = new Map<number, { readonly query: Query; readonly call: PendingCall<void> }>();
+  readonly #queries = new NumberTable<{ readonly query: Query; readonly call: PendingCall<void> }>();
   #last: number;
   readonly #first: number;
 
@@ -264,7 +265,7 @@ export class PendingQueries {
 
   /** A member is gone: queries stop waiting for it. */
   onGone(id: string, failure: (service: Member) => QueryFailure): void {
-    for (const { query } of [...this.#queries.values()]) {
+    for (const { query } of this.#queries.values()) {
       if (!query.awaits(id)) continue;
       const service = query.services.find((each) => each.id === id) as Member;
       query.respond(failure(service));
@@ -272,6 +273,6 @@ export class PendingQueries {
   }
 
   close(): void {
-    for (const { query } of [...this.#queries.values()]) query.cancel();
+    for (const { query } of this.#queries.values()) query.cancel();
   }
 }

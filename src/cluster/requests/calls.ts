@@ -260,7 +260,8 @@ export class RequestCalls {
 
   /** A node was lost, left or removed. */
   onGone(now: number, id: string): void {
-    for (const call of this.#sent.values()) {
+    // In the order of their attempts.
+    for (const call of this.#sent.values().sort((one, other) => one.id - other.id)) {
       if (call.node?.id !== id || call.state !== "sent") continue;
       this.#lost(now, call, `${this.#effects.nameOf(id)} was lost before it answered`);
     }

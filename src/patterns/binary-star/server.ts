@@ -7,7 +7,9 @@
  * A reply is sent only if this server has been active without a break since it admitted the request: else the other
  * server does not know its effects.
  */
+
 import { quoted, refuseExtra } from "../../core/arguments.js";
+import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { InvalidArgumentError, InvalidStateError, type ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { withTimeout } from "../../core/waiter.js";
@@ -151,7 +153,7 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
   readonly #maxInFlight: number;
   readonly #reactor: BinaryStarReactor<Buffer[]>;
   readonly #clients: string[] = [];
-  readonly #inFlight = new Set<Promise<void>>();
+  readonly #inFlight = new LinkedList<Promise<void>>();
   #serving = new AbortController();
   #handingOver = false;
   readonly #counts = { replied: 0, failed: 0, invalid: 0, notServing: 0, unroutable: 0 };
@@ -237,7 +239,7 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
       ...this.#reactor.stats(),
       ...counts,
       star: this.star.stats(),
-      inFlight: this.#inFlight.size,
+      inFlight: this.#inFlight.length,
       repliesDropped: { notServing, unroutable },
     };
   }
@@ -274,8 +276,9 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
       return;
     }
     const work = this.#answer(request.envelope, request.body);
-    this.#inFlight.add(work);
-    void work.finally(() => this.#inFlight.delete(work));
+    const link = new Link(work);
+    this.#inFlight.push(link);
+    void work.finally(() => link.unlink());
   }
 
   #invalid(frames: number): void {
@@ -286,7 +289,7 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
   async #answer(envelope: Envelope, body: Buffer[]): Promise<void> {
     const { term } = this.star;
     const { signal } = this.#serving;
-    if (this.#inFlight.size >= this.#maxInFlight) {
+    if (this.#inFlight.length >= this.#maxInFlight) {
       this.#counts.failed += 1;
       await this.#sendError(envelope, errorReply("overloaded"), new Error("overloaded"), term);
       return;
@@ -345,7 +348,7 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
   }
 
   async #idle(): Promise<void> {
-    while (this.#inFlight.size > 0) await Promise.all(this.#inFlight);
+    while (this.#inFlight.length > 0) await Promise.all(this.#inFlight);
   }
 
   #starOnEvent = (event: BinaryStarEvent): void => {

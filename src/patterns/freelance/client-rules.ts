@@ -14,6 +14,7 @@
 
 import { backOff } from "../../core/back-off.js";
 import { Link } from "../../core/collections/linked-list.js";
+import { NumberTable } from "../../core/collections/number-table.js";
 import { Deadlines } from "../../core/deadlines.js";
 import type { MessageLike } from "../../sockets/message.js";
 import { type ClientCommand, errorTextOf, ping } from "./protocol.js";
@@ -70,7 +71,7 @@ interface Server {
   roundTrip: number | undefined;
   /** When the unanswered PING was sent. */
   pingedAt: number | undefined;
-  readonly asked: Set<Pending>;
+  readonly asked: NumberTable<Pending>;
 }
 
 interface Pending {
@@ -95,7 +96,7 @@ export class FreelanceRules {
   readonly #options: FreelanceRulesOptions;
   readonly #random: () => number;
   readonly #servers = new Map<string, Server>();
-  readonly #pending = new Map<number, Pending>();
+  readonly #pending = new NumberTable<Pending>();
   readonly #waiting = new Set<Pending>();
   readonly #deadlines = new Deadlines<Pending>();
   #sequence = 0;
@@ -119,7 +120,7 @@ export class FreelanceRules {
       expiresAt: Number.POSITIVE_INFINITY,
       roundTrip: undefined,
       pingedAt: undefined,
-      asked: new Set(),
+      asked: new NumberTable(),
     });
   }
 
@@ -241,8 +242,8 @@ export class FreelanceRules {
     server.expiresAt = Number.POSITIVE_INFINITY;
     this.#outbox.dead(server.endpoint, why);
     // A listener may cancel one.
-    for (const request of [...server.asked])
-      if (server.asked.has(request)) this.#failOver(request, "dead", now);
+    for (const request of server.asked.values().sort((one, other) => one.sequence - other.sequence))
+      if (server.asked.has(request.sequence)) this.#failOver(request, "dead", now);
   }
 
   #reply(server: Server, sequence: number, body: Buffer[]): void {
@@ -263,7 +264,7 @@ export class FreelanceRules {
 
   #failOver(request: Pending, why: "timeout" | "dead", now: number): void {
     const from = request.server as Server;
-    from.asked.delete(request);
+    from.asked.delete(request.sequence);
     request.server = undefined;
     this.#counts.failOvers += 1;
     this.#outbox.failedOver(request.sequence, from.endpoint, why);
@@ -286,7 +287,7 @@ export class FreelanceRules {
         request.server = server;
         request.tried.add(server);
         request.mayAnswer.add(server);
-        server.asked.add(request);
+        server.asked.set(request.sequence, request);
         this.#deadlines.set(request.link, now, Math.min(this.#options.attemptTimeout, left));
         return;
       }
@@ -323,7 +324,7 @@ export class FreelanceRules {
   #forget(request: Pending): void {
     this.#pending.delete(request.sequence);
     this.#waiting.delete(request);
-    request.server?.asked.delete(request);
+    request.server?.asked.delete(request.sequence);
     request.link.unlink();
   }
 }

@@ -1,6 +1,7 @@
 /** Client of model 3 (10/FLP): one ROUTER connected to all servers, each identified by its endpoint. */
 
 import { refuseExtra } from "../../core/arguments.js";
+import { NumberTable } from "../../core/collections/number-table.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
@@ -110,7 +111,7 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
   readonly #timer: DriverTimer;
   readonly #timeout: number;
   readonly #pending: PendingCalls;
-  readonly #calls = new Map<number, PendingCall<BodyOf<T>>>();
+  readonly #calls = new NumberTable<PendingCall<BodyOf<T>>>();
   readonly #endpoints = new Set<string>();
   readonly #list: EndpointList | undefined;
   readonly #reading: Promise<void>;

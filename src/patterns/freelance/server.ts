@@ -4,7 +4,9 @@
  * Behind a gate it is half of a pair: requests and model 3's PINGs are client votes. The passive server answers
  * neither, so model 3's clients consider it dead.
  */
+
 import { refuseExtra } from "../../core/arguments.js";
+import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { Mutex } from "../../core/mutex.js";
@@ -116,7 +118,7 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
   readonly #shape: BodyShape<T>;
   readonly #router: Router;
   readonly #maxInFlight: number;
-  readonly #inFlight = new Set<Promise<void>>();
+  readonly #inFlight = new LinkedList<Promise<void>>();
   readonly #abort = new AbortController();
   readonly #counts = {
     received: 0,
@@ -191,12 +193,12 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
   }
 
   stats(): FreelanceServerStats {
-    return { ...this.#counts, inFlight: this.#inFlight.size };
+    return { ...this.#counts, inFlight: this.#inFlight.length };
   }
 
   /** @internal Clients go elsewhere. */
   protected override async onDrain(): Promise<void> {
-    while (this.#inFlight.size > 0) await Promise.all(this.#inFlight);
+    while (this.#inFlight.length > 0) await Promise.all(this.#inFlight);
   }
 
   /** @internal */
@@ -230,15 +232,16 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
       this.#counts.pings += 1;
       if (!this.stopping) this.#send(pong(command.client));
     } else if (this.stopping) this.#fail(command, "stopping");
-    else if (this.#inFlight.size >= this.#maxInFlight) this.#fail(command, "overloaded");
+    else if (this.#inFlight.length >= this.#maxInFlight) this.#fail(command, "overloaded");
     else this.#take(command);
   }
 
   #take(command: RequestCommand): void {
     this.#counts.requests += 1;
     const work = this.#answer(command);
-    this.#inFlight.add(work);
-    void work.finally(() => this.#inFlight.delete(work));
+    const link = new Link(work);
+    this.#inFlight.push(link);
+    void work.finally(() => link.unlink());
   }
 
   async #answer(command: RequestCommand): Promise<void> {
