@@ -12,21 +12,22 @@
  * was answered, or all earlier ones were.
  */
 import { backOff } from "../../core/back-off.js";
+import type { TitanicSettings } from "./options.js";
 import type { TitanicClaimedRequest } from "./store.js";
 
-/** Options of {@link Titanic}. */
-export interface DispatchLimits {
-  readonly concurrency: number;
-  readonly perService: number;
-  readonly checkInterval: number;
-  readonly maxCheckInterval: number;
-  readonly retryDelay: number;
-  readonly maxRetryDelay: number;
-  readonly maxAttempts: number;
-  readonly maxRetrying: number;
-  readonly maxServices: number;
-  readonly scanInterval: number;
-}
+export type DispatchLimits = Pick<
+  TitanicSettings,
+  | "concurrency"
+  | "perService"
+  | "checkInterval"
+  | "maxCheckInterval"
+  | "retryDelay"
+  | "maxRetryDelay"
+  | "maxAttempts"
+  | "maxRetrying"
+  | "maxServices"
+  | "scanInterval"
+>;
 
 /** `answered`: the reply is stored, or the request is gone. */
 export type DeliveryEnd = "answered" | "failed" | "timed-out" | "undelivered";

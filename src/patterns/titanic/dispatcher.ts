@@ -9,23 +9,10 @@ import type { EndpointSourceEvent } from "../kit/endpoint-list.js";
 import { type FailureReason, messageOf, ServiceError } from "../kit/errors.js";
 import { StoreError } from "../kit/store/error.js";
 import type { MajordomoClient } from "../majordomo/index.js";
-import {
-  type DeliveryEnd,
-  type DispatchLimits,
-  DispatchRules,
-  type TitanicDispatchStats,
-} from "./dispatch-rules.js";
+import { type DeliveryEnd, DispatchRules, type TitanicDispatchStats } from "./dispatch-rules.js";
+import type { TitanicSettings } from "./options.js";
 import { formatUuid } from "./protocol.js";
 import type { TitanicClaimedRequest, TitanicStore } from "./store.js";
-
-/** Options of {@link Titanic}. */
-export interface DispatcherOptions extends DispatchLimits {
-  readonly timeout: number;
-  readonly checkTimeout: number;
-  readonly replyTtl: number;
-  readonly deadLetterTtl: number;
-  readonly expireInterval: number;
-}
 
 export type TitanicEvent =
   | { readonly type: "request:answered"; readonly uuid: string; readonly service: string }
@@ -76,7 +63,7 @@ const MAX_STEP = 1_000;
 export class Dispatcher {
   readonly #store: TitanicStore;
   readonly #client: MajordomoClient;
-  readonly #options: DispatcherOptions;
+  readonly #options: TitanicSettings;
   readonly #emit: (event: TitanicEvent) => void;
   readonly counters = { answered: 0, failed: 0, died: 0, expired: 0 };
   readonly #timer = new DriverTimer(MAX_STEP);
@@ -92,7 +79,7 @@ export class Dispatcher {
   constructor(
     store: TitanicStore,
     client: MajordomoClient,
-    options: DispatcherOptions,
+    options: TitanicSettings,
     emit: (event: TitanicEvent) => void,
   ) {
     setMaxListeners(0, this.#stop.signal); // Each answer that waits for the store has a listener.

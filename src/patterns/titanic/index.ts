@@ -9,6 +9,7 @@ export {
 export type { TitanicDispatchStats } from "./dispatch-rules.js";
 export type { TitanicEvent } from "./dispatcher.js";
 export { LmdbStore, type LmdbStoreOptions } from "./lmdb-store.js";
+export type { TitanicOptions } from "./options.js";
 export { PostgresStore, type PostgresStoreOptions } from "./postgres-store.js";
 export { TITANIC_SERVICES, TitanicStatus } from "./protocol.js";
 export type {
@@ -25,7 +26,6 @@ export {
   openTitanic,
   Titanic,
   type TitanicDeadLetter,
-  type TitanicOptions,
   type TitanicService,
   type TitanicStats,
 } from "./titanic.js";
