@@ -82,7 +82,7 @@ async function runServer(settings: ServerSettings): Promise<void> {
   const chosen = pairOf(settings);
   const socketOptions = await securityOptions(settings, { bind: checkEndpoints([endpoint], "--bind EP") });
   const log = new Log("clone server");
-  const source = await peerSource("clone server", chosen?.peer, settings, log);
+  const source = await peerSource("clone server", { ...settings, ...chosen }, log);
   const pair = chosen && { ...chosen, peer: source ?? chosen.peer, ...credentialsOf(settings) };
   const options = {
     socketOptions,

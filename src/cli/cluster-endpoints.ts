@@ -17,28 +17,6 @@ import { defined } from "./values.js";
 /** ms without an endpoint before a warning. */
 const PATIENCE = 3_000;
 
-/**
- * Runs a command with a source of endpoints.
- *
- * @param command name of the command, and of its node
- * @throws UsageError for an invalid NAME, group or key; errors of `run`
- */
-export async function withCluster<T>(
-  command: string,
-  connect: readonly string[],
-  settings: ClusterSettings,
-  log: Log,
-  run: (endpoints: EndpointSource) => Promise<T>,
-): Promise<T> {
-  const source = await ClusterEndpoints.from(command, connect, settings, log);
-  try {
-    await source.start();
-    return await run(source);
-  } finally {
-    await source.close();
-  }
-}
-
 /** Advertised endpoints belong to a proxy, which drains by itself. */
 const NOTHING_TO_DRAIN = { drain: async () => undefined, close: async () => undefined };
 

@@ -1,9 +1,5 @@
-/**
- * Options of commands that connect to `cluster:NAME`. cluster-endpoints.ts implements them and is loaded on
- * use.
- */
+/** Options of commands that connect to `cluster:NAME`. cluster-endpoints.ts implements them and loads on use. */
 import { type Command, Option } from "commander";
-import { UsageError } from "./failure.js";
 import { repeatable } from "./values.js";
 
 export const SCHEME = "cluster:";
@@ -36,23 +32,4 @@ export function addClusterOptions(command: Command, prefix = ""): Command {
 
 export function isOfCluster(endpoint: string): boolean {
   return endpoint.startsWith(SCHEME);
-}
-
-/**
- * Refuses options of a cluster without `cluster:NAME`.
- *
- * @param option that lacks it
- * @param prefix of the options' names
- * @throws UsageError
- */
-export function refuseClusterOptions(option: string, settings: ClusterSettings, prefix = ""): void {
-  const { clusterGroup, clusterKey, clusterPasswordFile, clusterDiscovery } = settings;
-  const given = {
-    group: clusterGroup,
-    key: clusterKey,
-    "password-file": clusterPasswordFile,
-    discovery: clusterDiscovery,
-  };
-  const [unused] = Object.entries(given).find(([, value]) => value !== undefined) ?? [];
-  if (unused !== undefined) throw new UsageError(`--${prefix}cluster-${unused} needs ${option} cluster:NAME`);
 }

@@ -1,8 +1,9 @@
 /** Binds and connects the endpoints of the command line, and reports peers. */
 import { reachesProcesses } from "../core/schemes/schemes.js";
 import type { EndpointSource, EventOfType, Socket } from "../index.js";
-import { type ClusterSettings, isOfCluster, refuseClusterOptions } from "./cluster-options.js";
-import { asUsage, Failure } from "./failure.js";
+import type { ClusterEndpoints } from "./cluster-endpoints.js";
+import { type ClusterSettings, isOfCluster } from "./cluster-options.js";
+import { asUsage, Failure, UsageError } from "./failure.js";
 import type { Log } from "./log.js";
 import type { Settings } from "./options.js";
 
@@ -200,12 +201,57 @@ function lowerFirst(text: string): string {
   return text.charAt(0).toLowerCase() + text.slice(1);
 }
 
+export interface ClusterUse {
+  /** Name of the command, and of its node. */
+  readonly command: string;
+  /** The option that has the endpoints. */
+  readonly option: string;
+  readonly endpoints: readonly string[];
+  /** Any `cluster:NAME` among `connect` and `peer`, or a name to `advertise`, uses the options. */
+  readonly settings: ClusterSettings & {
+    readonly connect?: readonly string[];
+    readonly peer?: string;
+    readonly advertise?: string;
+  };
+  readonly log: Log;
+  /** Prefix of the options' names. */
+  readonly prefix?: string;
+}
+
+/**
+ * A node that is the source of `endpoints`, or that advertises.
+ *
+ * @returns `undefined` for fixed endpoints
+ * @throws UsageError for an invalid NAME, group or key, and for options of a cluster without a use
+ */
+export async function clusterSource(use: ClusterUse): Promise<ClusterEndpoints | undefined> {
+  const { command, option, endpoints, settings, log, prefix = "" } = use;
+  const { connect = [], peer = "", advertise } = settings;
+  if (advertise === undefined && !endpoints.some(isOfCluster)) {
+    const [unused] = [connect, peer].flat().some(isOfCluster) ? [] : namesOfGiven(settings);
+    if (unused !== undefined)
+      throw new UsageError(`--${prefix}cluster-${unused} needs ${option} cluster:NAME`);
+    return undefined;
+  }
+  const { ClusterEndpoints } = await import("./cluster-endpoints.js");
+  return ClusterEndpoints.from(command, endpoints, settings, log);
+}
+
+function namesOfGiven(settings: ClusterSettings): string[] {
+  const given = {
+    group: settings.clusterGroup,
+    key: settings.clusterKey,
+    "password-file": settings.clusterPasswordFile,
+    discovery: settings.clusterDiscovery,
+  };
+  return Object.keys(given).filter((name) => given[name as keyof typeof given] !== undefined);
+}
+
 /**
  * Runs a command with its endpoints: as given, or one source for all if any is `cluster:NAME`.
  *
  * @param command name of its node
- * @throws UsageError for an invalid NAME, group or key, and for cluster options without a `cluster:NAME`;
- *   errors of `run`
+ * @throws as `clusterSource`; errors of `run`
  */
 export async function withEndpoints<T>(
   command: string,
@@ -214,11 +260,12 @@ export async function withEndpoints<T>(
   log: Log,
   run: (endpoints: readonly string[] | EndpointSource) => Promise<T>,
 ): Promise<T> {
-  if (connect.some(isOfCluster)) {
-    const { withCluster } = await import("./cluster-endpoints.js");
-    return withCluster(command, connect, settings, log, run);
+  const source = await clusterSource({ command, option: "--connect", endpoints: connect, settings, log });
+  if (source === undefined) return run(connect);
+  try {
+    await source.start();
+    return await run(source);
+  } finally {
+    await source.close();
   }
-  // A pair's peer may use them (pair.ts).
-  if (settings.peer === undefined || !isOfCluster(settings.peer)) refuseClusterOptions("--connect", settings);
-  return run(connect);
 }

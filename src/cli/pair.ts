@@ -10,12 +10,8 @@ import {
   type BinaryStarStateName,
 } from "../patterns/binary-star/index.js";
 import type { ClusterEndpoints } from "./cluster-endpoints.js";
-import {
-  addClusterOptions,
-  type ClusterSettings,
-  isOfCluster,
-  refuseClusterOptions,
-} from "./cluster-options.js";
+import { addClusterOptions, type ClusterSettings } from "./cluster-options.js";
+import { clusterSource } from "./endpoints.js";
 import { asUsage, describe, UsageError } from "./failure.js";
 import type { Log } from "./log.js";
 import { clientOf, type SecurityOptions, type SecuritySettings } from "./security.js";
@@ -89,7 +85,7 @@ export class Pair {
   ): Promise<Pair | undefined> {
     const { binaryStar: role, peer, state, peerHeartbeat } = settings;
     const heartbeatInterval = peerHeartbeat ?? HEARTBEAT;
-    const source = await peerSource("pair", peer, settings, log);
+    const source = await peerSource("pair", settings, log);
     if (role === undefined) {
       if (peer === undefined && state === undefined && peerHeartbeat === undefined) return undefined;
       throw new UsageError("--peer, --state and --peer-heartbeat need --binary-star primary or backup");
@@ -136,24 +132,15 @@ export class Pair {
   }
 }
 
-/**
- * The peer's endpoint if it is `cluster:NAME`.
- *
- * @param name of the command's node
- * @throws UsageError for an invalid NAME, group or key, and for unused cluster options
- */
-export async function peerSource(
-  name: string,
-  peer: string | undefined,
-  settings: ClusterSettings & { readonly connect?: readonly string[] },
+/** The source of a peer's endpoint that is `cluster:NAME`. @throws as `clusterSource` */
+export function peerSource(
+  command: string,
+  settings: ClusterSettings & { readonly peer?: string; readonly connect?: readonly string[] },
   log: Log,
 ): Promise<ClusterEndpoints | undefined> {
-  if (peer === undefined || !isOfCluster(peer)) {
-    if (!settings.connect?.some(isOfCluster)) refuseClusterOptions("--peer", settings);
-    return undefined;
-  }
-  const { ClusterEndpoints } = await import("./cluster-endpoints.js");
-  return ClusterEndpoints.from(name, [peer], settings, log);
+  const { peer } = settings;
+  const endpoints = peer === undefined ? [] : [peer];
+  return clusterSource({ command, option: "--peer", endpoints, settings, log });
 }
 
 /**

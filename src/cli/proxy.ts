@@ -11,12 +11,8 @@ import {
 } from "../proxy/index.js";
 import { isName, NAME_RULE } from "../proxy/options.js";
 import type { ClusterEndpoints } from "./cluster-endpoints.js";
-import {
-  addClusterOptions,
-  type ClusterSettings,
-  isOfCluster,
-  refuseClusterOptions,
-} from "./cluster-options.js";
+import { addClusterOptions, type ClusterSettings, isOfCluster } from "./cluster-options.js";
+import { clusterSource } from "./endpoints.js";
 import { asUsage, Failure, UsageError } from "./failure.js";
 import { Log } from "./log.js";
 import { addOperationOptions, type OperationSettings, serve } from "./operation.js";
@@ -202,10 +198,16 @@ async function run(kind: Kind, settings: ProxySettings): Promise<void> {
   if (capture !== undefined) checkEndpoints(capture, "--capture EP");
   const log = new Log(`proxy ${name ?? kind}`);
   const sides = { frontend: settingsOf("frontend", settings), backend: settingsOf("backend", settings) };
-  const clusters = {
-    frontend: await clusterOf("frontend", sides.frontend, log),
-    backend: await clusterOf("backend", sides.backend, log),
-  };
+  const clusterOf = (each: SideName): Promise<ClusterEndpoints | undefined> =>
+    clusterSource({
+      command: `proxy-${each}`,
+      option: `--${each}-advertise NAME or --${each}-connect`,
+      endpoints: sides[each].connect,
+      settings: sides[each],
+      log,
+      prefix: `${each}-`,
+    });
+  const clusters = { frontend: await clusterOf("frontend"), backend: await clusterOf("backend") };
   const side = async (each: SideName): Promise<Side> => ({
     ...(await sideOf(each, sides[each], clusters[each])),
     ...highWaterMarks(each, kind, settings.hwm),
@@ -264,21 +266,6 @@ async function sideOf(
     throw new UsageError(`--${name}-advertise ${settings.advertise} needs --${name} EP`);
   const security = await securityOptions(settings, { bind, connect: fixed }, `${name}-`);
   return { bind, connect: source ?? connect, ...security };
-}
-
-/** The node of a side; `undefined` without a cluster. */
-async function clusterOf(
-  name: SideName,
-  settings: SideSettings,
-  log: Log,
-): Promise<ClusterEndpoints | undefined> {
-  const { connect, advertise } = settings;
-  if (advertise === undefined && !connect.some(isOfCluster)) {
-    refuseClusterOptions(`--${name}-advertise NAME or --${name}-connect`, settings, `${name}-`);
-    return undefined;
-  }
-  const { ClusterEndpoints } = await import("./cluster-endpoints.js");
-  return ClusterEndpoints.from(`proxy-${name}`, connect, settings, log);
 }
 
 /** A streamer's sockets have one of the two. */
