@@ -34,12 +34,13 @@ export type Members = Readonly<Record<string, unknown>>;
 
 /** A member of a command. Without `flags` only programs set it. */
 export interface NodeMember extends CommandMember {
-  /**
-   * `<name>`, `[tag...]`: an argument. `--remove <T>`: an option, repeatable for a list. `--retain`: a
-   * boolean.
-   */
+  /** `<name>`, `[tag...]`: an argument. `--remove <T>`: an option. `--retain`: a boolean. */
   readonly flags?: string;
   readonly help?: string;
+  /** The option may be repeated. */
+  readonly isList?: true;
+  /** Least and greatest value of a whole number. */
+  readonly range?: readonly [min: number, max: number];
   /** Converts the written value. @throws UsageError */
   parse?(written: unknown): unknown;
 }
@@ -88,36 +89,27 @@ const text = (flags: string, help: string): NodeMember => ({
 const texts = (flags: string, help: string): NodeMember => ({
   flags,
   help,
+  isList: true,
   required: flags.startsWith("<"),
   expected: "a list of texts",
   accepts: isTexts,
 });
-const whole = (): NodeMember => ({
-  expected: "a whole number from 0",
-  accepts: (value) => Number.isSafeInteger(value) && Number(value) >= 0,
+const whole = (
+  range: readonly [min: number, max: number],
+  face: Pick<NodeMember, "flags" | "help"> = {},
+): NodeMember => ({
+  ...face,
+  range,
+  expected: `a whole number from ${range[0]} to ${range[1]}`,
+  accepts: (value) => Number.isInteger(value) && Number(value) >= range[0] && Number(value) <= range[1],
 });
-
-/** An option with one value; the last one wins. */
-const option = (flags: string, help: string): NodeMember => ({
-  ...text(flags, help),
-  parse: (written) => (Array.isArray(written) ? written.at(-1) : written),
-});
+const ANY_NUMBER = [0, Number.MAX_SAFE_INTEGER] as const;
+/** ms. */
+const ANY_WAIT = [0, MAX_WAIT] as const;
 
 const truth = (): NodeMember => ({
   expected: "true or false",
   accepts: (value) => typeof value === "boolean",
-});
-
-/** A wait in ms; the last one wins. */
-const wait = (help: string): NodeMember => ({
-  flags: "--wait <MS>",
-  help,
-  expected: `a whole number of ms from 0 to ${MAX_WAIT}`,
-  accepts: (value) => Number.isSafeInteger(value) && Number(value) >= 0 && Number(value) <= MAX_WAIT,
-  parse: (written) => {
-    const text = (written as string[]).at(-1) ?? "";
-    return /^\d+$/.test(text) ? Number(text) : text;
-  },
 });
 
 const isEmpty = (list: unknown): boolean => (list as readonly unknown[]).length === 0;
@@ -133,8 +125,8 @@ const SELECTED: Readonly<Record<string, NodeMember>> = {
   text: { ...text("[text]", "the text; without it each line of standard input is one"), required: true },
   to: texts("--to <NAME>", "a service: its name, or its id (repeatable)"),
   resolve: texts("--resolve <TAG>", "services that have this tag; of several tags all (repeatable)"),
-  channel: option("--channel <C>", "0 to 255, or a name (default 0)"),
-  id: option("--id <ID>", "a text that goes with it: its ruid"),
+  channel: text("--channel <C>", "0 to 255, or a name (default 0)"),
+  id: text("--id <ID>", "a text that goes with it: its ruid"),
 };
 
 export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
@@ -154,7 +146,7 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
     text: (reply) => statusText(reply),
   },
   traces: {
-    members: { after: whole() },
+    members: { after: whole(ANY_NUMBER) },
     // Steps of sampled messages of the last 10 s at first. Recording lasts while requests come.
     run: (_, { after = 0 }) => traceRecorder().look(after as number),
   },
@@ -247,6 +239,7 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
       remove: texts("--remove <T>", "a tag to remove (repeatable)"),
       map: {
         flags: "--map <FROM=TO>",
+        isList: true,
         help: "put TO in the place of FROM, if FROM is there (repeatable)",
         expected: "a list of pairs of texts",
         accepts: (value) =>
@@ -302,11 +295,10 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
       examples: ["shoal node watch", "shoal node watch --json"],
     },
     members: {
-      after: whole(),
-      wait: { ...whole(), expected: `a whole number of ms from 0 to ${MAX_WAIT}` },
+      after: whole(ANY_NUMBER),
+      wait: whole(ANY_WAIT),
     },
-    run: (node, { after, wait = 0 }) =>
-      node.watch(after as number | undefined, Math.min(MAX_WAIT, wait as number)),
+    run: (node, { after, wait = 0 }) => node.watch(after as number | undefined, wait as number),
     json: "print events as JSON lines",
     exchange: async (exchange) => (await import("./node-transfer.js")).printEvents(exchange),
   },
@@ -354,8 +346,8 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
       examples: ["shoal node sessions", "shoal node sessions --remove kitchen"],
     },
     members: {
-      after: option("--after <ID>", "only those after this id: there are 1,000 in a reply"),
-      remove: option("--remove <ID>", "remove this session"),
+      after: text("--after <ID>", "only those after this id: there are 1,000 in a reply"),
+      remove: text("--remove <ID>", "remove this session"),
     },
     run: (node, { after, remove }) =>
       node.sessions(after as string | undefined, remove as string | undefined),
@@ -453,7 +445,10 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
     lines: true,
     members: {
       ...SELECTED,
-      wait: wait("ms until those without an answer are missing (default 5000)"),
+      wait: whole(ANY_WAIT, {
+        flags: "--wait <MS>",
+        help: "ms until those without an answer are missing (default 5000)",
+      }),
     },
     run: (node, members) => node.query(members as unknown as NodeSend),
     text: ({ replies, failed, missing }) => [
@@ -479,8 +474,8 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
     members: {
       service: text("<service>", "the service's name"),
       text: SELECTED.text as NodeMember,
-      key: option("--key <KEY>", "idempotency key: requests with the same one are run once"),
-      wait: wait("ms until it is given up (default 5000)"),
+      key: text("--key <KEY>", "idempotency key: requests with the same one are run once"),
+      wait: whole(ANY_WAIT, { flags: "--wait <MS>", help: "ms until it is given up (default 5000)" }),
     },
     run: (node, members) => node.request(members as unknown as NodeRequest),
     text: ({ reply }) => [typeof reply === "string" ? reply : JSON.stringify(reply)],
@@ -556,21 +551,14 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
     },
     members: {
       filters: texts("[filter...]", "filters of topics"),
-      count: {
+      count: whole([1, Number.MAX_SAFE_INTEGER], {
         flags: "--count <N>",
         help: "end after so many messages",
-        expected: "a whole number from 1",
-        accepts: (value) => Number.isSafeInteger(value) && Number(value) > 0,
-        parse: (written) => {
-          const value = (written as string[]).at(-1) as string;
-          // `accepts` refuses other values.
-          return /^\d{1,15}$/.test(value) ? Number(value) : value;
-        },
-      },
+      }),
       retained: { ...truth(), flags: "--retained", help: "print the retained values of the topics first" },
-      session: whole(),
-      after: whole(),
-      wait: { ...whole(), expected: `a whole number of ms from 0 to ${MAX_WAIT}` },
+      session: whole(ANY_NUMBER),
+      after: whole(ANY_NUMBER),
+      wait: whole(ANY_WAIT),
       end: truth(),
     },
     json: 'print messages as lines {"topic":"…","data":"…"}',
@@ -579,7 +567,7 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
       if (session === undefined)
         return node.messages.subscribe(filters as string[], retained as boolean | undefined);
       if (end === true) return node.messages.endSession(session as number);
-      return node.messages.next(session as number, after as number, Math.min(MAX_WAIT, wait as number));
+      return node.messages.next(session as number, after as number, wait as number);
     },
   },
 };

@@ -130,14 +130,15 @@ function addSteerCommand(
 ): void {
   const { members } = definition;
   const command = addCommand(node, { name, ...face });
-  const read = Object.entries(members).flatMap(([member, { flags, help = "", parse }]) => {
+  const read = Object.entries(members).flatMap(([member, { flags, help = "", isList, range, parse }]) => {
     if (flags === undefined) return [];
     if (!flags.startsWith("--")) {
       const at = command.registeredArguments.length;
       command.argument(flags, help);
       return [{ member, parse, of: (given: readonly unknown[]) => given[at] }];
     }
-    const option = flags.includes("<") ? repeatable(flags, help) : new Option(flags, help);
+    const option = isList === true ? repeatable(flags, help) : new Option(flags, help);
+    if (range !== undefined) option.argParser(wholeNumber(...range));
     command.addOption(option);
     const key = option.attributeName();
     return [{ member, parse, of: (given: readonly unknown[]) => (given.at(-2) as Members)[key] }];
