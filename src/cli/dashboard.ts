@@ -1,5 +1,4 @@
 /** shoal dashboard: a page with proxies, nodes and other programs with metrics. */
-import { once } from "node:events";
 import type { Command } from "commander";
 import type { Subject } from "../dashboard/subject.js";
 import { asUsage, UsageError } from "./failure.js";
@@ -72,7 +71,7 @@ async function dashboard(texts: readonly string[], settings: DashboardSettings):
     );
     log.info(`listening at ${server.url}`, { url: server.url });
     try {
-      if (!stop.requested.aborted) await once(stop.requested, "abort");
+      await stop.wait();
     } finally {
       await server.close();
     }

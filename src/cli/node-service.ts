@@ -10,8 +10,8 @@ import type { Log } from "./log.js";
 import { MAX_NODE_COMMAND, NODE_COMMAND_TABLE, NODE_COMMANDS } from "./node-commands.js";
 import { asOwner, defaultEndpoint, isFolderFault } from "./node-endpoint.js";
 import type { NodeOperator } from "./node-operator.js";
+import type { Service } from "./operation.js";
 import { type SecurityOptions, securityOptions } from "./security.js";
-import type { Service } from "./stop.js";
 
 /** Queued replies per reader; more are dropped. */
 const MAX_REPLIES = 16;

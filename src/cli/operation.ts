@@ -8,10 +8,10 @@
 import { execFile } from "node:child_process";
 import type { Command } from "commander";
 import type { MetricsServer, MetricsSourcesByName } from "../metrics/index.js";
-import { asUsage, describe } from "./failure.js";
+import { asUsage, describe, Failure } from "./failure.js";
 import type { Log } from "./log.js";
 import type { Pair } from "./pair.js";
-import { type Service, Stop, untilStopped } from "./stop.js";
+import { Stop, unlessAborted } from "./stop.js";
 import { terminal } from "./terminal.js";
 
 export interface OperationSettings {
@@ -20,6 +20,14 @@ export interface OperationSettings {
 
 export function addOperationOptions(command: Command): Command {
   return command.option("--metrics <HOST:PORT>", "answer /metrics, /healthz and /readyz over HTTP");
+}
+
+/** ms for a service to finish after the first signal. */
+const DRAIN = 10_000;
+
+/** Closing drains it; linger 0 closes at once. */
+export interface Service {
+  close(options: { readonly linger: number }): Promise<void>;
 }
 
 interface Served extends Service {
@@ -82,11 +90,11 @@ export interface Operated {
 }
 
 /**
- * Runs a service with its metrics until a signal, and drains it.
+ * Runs a service with its metrics until a signal, and drains it. It is always closed.
  *
  * @param begin opens its endpoints
- * @throws UsageError for an invalid address, TransportError for one that cannot be bound; see {@link
- *   untilStopped}
+ * @throws UsageError for an invalid address, TransportError for one that cannot be bound, errors of `begin`;
+ *   Failure for a second signal during the drain
  */
 export async function operate(
   { settings, log, stop, service, sources }: Operated,
@@ -95,21 +103,19 @@ export async function operate(
   let phase: "starting" | "running" | "draining" = "starting";
   const metrics = await openMetrics(settings, log, sources, () => (phase === "running" ? undefined : phase));
   const manager = ServiceManager.from(process.env, log);
-  stop.requested.addEventListener(
-    "abort",
-    () => {
-      phase = "draining";
-      manager?.stopping();
-    },
-    { once: true },
-  );
   try {
-    await untilStopped(service, stop, async () => {
-      await begin();
-      phase = "running";
-      manager?.ready();
-    });
+    await begin();
+    phase = "running";
+    manager?.ready();
+    await stop.wait();
+    phase = "draining";
+    manager?.stopping();
+    // Only a second signal ends it early: a service may need time.
+    await unlessAborted(service.close({ linger: DRAIN }), stop.insisted);
+    if (stop.insisted.aborted) throw new Failure("stopped before everything in flight was finished");
   } finally {
+    service.close({ linger: 0 }).catch(() => undefined); // The first call's failure was thrown.
+    stop.dispose();
     await metrics?.close();
     await manager?.close();
   }

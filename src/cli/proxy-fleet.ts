@@ -11,10 +11,10 @@ import {
 import { type ProxyDrainResult, SocketProxy } from "../proxy/index.js";
 import { Failure } from "./failure.js";
 import { Log } from "./log.js";
-import { type OperationSettings, operate } from "./operation.js";
+import { type OperationSettings, operate, type Service } from "./operation.js";
 import { leftOf, report, reportEndpoints } from "./proxy-report.js";
 import { checkFile, Reloads } from "./reloads.js";
-import { type Service, Stop } from "./stop.js";
+import { Stop } from "./stop.js";
 import { terminal } from "./terminal.js";
 
 export interface ConfigSettings extends OperationSettings {

@@ -6,16 +6,13 @@
  *            delivers and prints  |            still waits
  *            what it has          +--signal--> insisted, and forced
  *
- * A serving command drains after the first signal for up to DRAIN ms (exit code 0), and ends at the second
- * (1).
+ * A serving command drains after the first signal (operation.ts).
  */
-import { Failure } from "./failure.js";
+import { once } from "node:events";
 import { terminal } from "./terminal.js";
 
 /** ms to deliver after the first signal. */
 export const GRACE = 1_000;
-/** ms for a service to finish after the first signal. */
-const DRAIN = 10_000;
 
 const SIGNALS = ["SIGINT", "SIGTERM"] as const;
 
@@ -39,6 +36,13 @@ export class Stop {
   /** Second signal: end at once. */
   get insisted(): AbortSignal {
     return this.#insisted.signal;
+  }
+
+  /** Settles at the first signal. Keeps a process without connections alive. */
+  async wait(): Promise<void> {
+    const keepAlive = setInterval(() => undefined, 60_000);
+    if (!this.requested.aborted) await once(this.requested, "abort");
+    clearInterval(keepAlive);
   }
 
   /** Until `dispose`. */
@@ -75,46 +79,5 @@ export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Prom
     if (signal.aborted) onAbort();
     else signal.addEventListener("abort", onAbort, { once: true });
     promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
-  });
-}
-
-/** Closing drains it; linger 0 closes at once. */
-export interface Service {
-  close(options: { readonly linger: number }): Promise<void>;
-}
-
-/**
- * Runs a service until a signal, then drains it. It is always closed.
- *
- * @param begin opens its endpoints
- * @throws Failure for a second signal during the drain; errors of `begin`
- */
-export async function untilStopped(
-  service: Service,
-  stop: Stop,
-  begin: () => Promise<void> | void,
-): Promise<void> {
-  try {
-    await begin();
-    await requested(stop);
-    // Only a second signal ends it early: a service may need time.
-    await unlessAborted(service.close({ linger: DRAIN }), stop.insisted);
-    if (stop.insisted.aborted) throw new Failure("stopped before everything in flight was finished");
-  } finally {
-    service.close({ linger: 0 }).catch(() => undefined); // The first call's failure was thrown.
-    stop.dispose();
-  }
-}
-
-function requested({ requested: signal }: Stop): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  // Keeps a process without connections alive.
-  const keepAlive = setInterval(() => undefined, 60_000);
-  return new Promise((resolve) => {
-    const onAbort = (): void => {
-      clearInterval(keepAlive);
-      resolve();
-    };
-    signal.addEventListener("abort", onAbort, { once: true });
   });
 }
