@@ -28,7 +28,7 @@ export function addTopCommand(program: Command): void {
     summary: "watch proxies and brokers: rates, queues, drops, peers",
     description:
       "Reads the counters of each ADDRESS at an interval, and shows rates: http://HOST:PORT of --metrics, or the endpoint of " +
-      "a proxy's --control. On a terminal it redraws a table; elsewhere it prints one line per side.",
+      "a proxy's --control. A table has one line per side; on a terminal it is redrawn.",
     examples: [
       "shoal top http://127.0.0.1:9464",
       "shoal top http://10.0.0.5:9464 tcp://127.0.0.1:5599 --interval 5",
@@ -59,7 +59,7 @@ async function top(texts: readonly string[], settings: TopSettings): Promise<voi
   ]);
   checkSecured(texts, settings);
   const stdout = terminal().stdout as WriteStream;
-  const isTable = settings.json !== true && stdout.isTTY;
+  const isRedrawn = stdout.isTTY && settings.json !== true && !once;
   const watches: InstanceType<typeof Watch>[] = [];
   try {
     for (const text of texts)
@@ -73,10 +73,13 @@ async function top(texts: readonly string[], settings: TopSettings): Promise<voi
         const last = once && readings === 2;
         if (!once || last) {
           const view = { time: Date.now(), interval, addresses };
-          const linesOf = settings.json === true ? views.jsonLines : views.plainLines;
-          const lines = isTable ? views.tableLines(view, stdout.columns, stdout.hasColors()) : linesOf(view);
-          const shown = isTable && !once ? lines.slice(0, stdout.rows - 1) : lines;
-          await output.write(`${isTable && !once ? CLEAR : ""}${shown.map((line) => `${line}\n`).join("")}`);
+          const width = stdout.isTTY ? stdout.columns : Number.POSITIVE_INFINITY;
+          const lines =
+            settings.json === true
+              ? views.jsonLines(view)
+              : views.tableLines(view, width, stdout.isTTY && stdout.hasColors());
+          const shown = isRedrawn ? lines.slice(0, stdout.rows - 1) : lines;
+          await output.write(`${isRedrawn ? CLEAR : ""}${shown.map((line) => `${line}\n`).join("")}`);
         }
         if (last) {
           if (addresses.some(({ up }) => up !== true)) throw new Failure("not every address answers");

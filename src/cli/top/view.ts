@@ -1,8 +1,8 @@
-/** Addresses as a table, lines or JSON. Pure. */
+/** Addresses as a table or JSON. Pure. */
 import { styleText } from "node:util";
 import type { SeenProcess } from "../../dashboard/build.js";
 import { short } from "../../dashboard/page/format.js";
-import { COUNTS, type CountName, type RatedSide, type RatedSource } from "../../metrics/readings.js";
+import type { RatedSide, RatedSource } from "../../metrics/readings.js";
 import { printable, table } from "../terminal.js";
 
 export type AddressView = Omit<SeenProcess, "id" | "details">;
@@ -36,10 +36,7 @@ const COLUMNS: readonly (readonly [head: string, text: (source: RatedSource, sid
 /** States of a healthy source. */
 const WELL: readonly string[] = ["running", "serving", "standby", "idle"];
 
-/**
- * One line per side, below the line of its address. @param width columns of the terminal @param color whether
- * to use colours
- */
+/** One line per side, below the line of its address. @param width longer lines are cut */
 export function tableLines(view: View, width: number, color: boolean): string[] {
   const cut = (line: string): string => (line.length <= width ? line : `${line.slice(0, width - 1)}…`);
   const paint = (style: "bold" | "cyan" | "red" | "yellow", line: string): string =>
@@ -81,41 +78,6 @@ function summary({ addresses }: View): string {
   return up === addresses.length
     ? `${up} address${up === 1 ? "" : "es"}`
     : `${up} of ${addresses.length} addresses answer`;
-}
-
-/** One line per side, or one for an address that is away. */
-export function plainLines({ time, addresses }: View): string[] {
-  const when = new Date(time).toISOString();
-  return addresses.flatMap(({ address, reason = "", reading }) => {
-    const where = `${when} ${printable(address)}`;
-    if (reading === undefined) return [`${where} away: ${printable(reason)}`];
-    const { sources } = reading;
-    if (sources.length === 0) return [`${where} nothing runs`];
-    return sources.flatMap(({ name, kind, state, sides }) =>
-      sides.map((side) => `${where} ${printable(`${name} ${kind} ${state}`)} ${plainSide(side)}`),
-    );
-  });
-}
-
-const WORDS: Readonly<Record<CountName, string>> = {
-  in: "in",
-  out: "out",
-  inBytes: "in-bytes",
-  outBytes: "out-bytes",
-  dropped: "dropped",
-  refused: "refused",
-};
-
-function plainSide({ side, peers, queued, rates, ...counts }: RatedSide): string {
-  const parts = [side];
-  if (peers !== undefined) parts.push(`peers=${peers}`);
-  for (const count of COUNTS) {
-    if (counts[count] === undefined) continue;
-    if (count === "dropped" || count === "refused") parts.push(`${WORDS[count]}=${counts[count]}`);
-    else parts.push(`${WORDS[count]}=${short(rates[count])}/s`);
-  }
-  if (queued !== undefined) parts.push(`queued=${queued}`);
-  return parts.join(" ");
 }
 
 export function jsonLines({ time, addresses }: View): string[] {
