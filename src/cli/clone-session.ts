@@ -4,9 +4,8 @@
  *   text   KEY VALUE \n                     a deleted key: KEY \n
  *   JSON   {"key":"text","value":{"base64":"…"}} \n     deleted: "value":null
  *
- * An entry that text could not restore (a space in the key, a line feed in the value) is printed as JSON. A
- * line that
- * begins with a brace is always JSON.
+ * An entry that text could not restore (a space in the key, a line feed in the value) is printed as JSON. A line
+ * that begins with a brace is JSON.
  */
 import type { Command } from "commander";
 import { CloneClient, type CloneServers } from "../patterns/clone/index.js";

@@ -2,8 +2,6 @@
  * `--connect cluster:NAME`: the endpoints that members of a cluster advertise under a name.
  *
  *   options ──> a node for the time of the command ──> resolver of NAME ──> socket or pattern
- *
- * Without options the node joins the cluster `default` on this host, as `shoal node start` does.
  */
 import { ClusterNode, parseDiscovery } from "../cluster/index.js";
 import { suggest } from "../core/suggestions.js";
@@ -41,10 +39,7 @@ function nameOf(endpoint: string): string {
   return name;
 }
 
-/**
- * A node that resolves names, next to fixed endpoints, and can advertise endpoints. Nothing opens before
- * `start`.
- */
+/** A node that resolves names, next to fixed endpoints, and can advertise endpoints. Opens nothing before `start`. */
 export class ClusterEndpoints implements EndpointSource {
   readonly #node: ClusterNode;
   readonly #names: readonly string[];

@@ -2,8 +2,6 @@
  * shoal completion and shoal man.
  *
  *   Tab ──> script of the shell ──> shoal complete WORD… ──> a line per candidate: WORD, a tab, its help
- *
- * Without candidates the shell completes a file name.
  */
 import { Argument, type Command, type Option } from "commander";
 import { manPage } from "./man-page.js";

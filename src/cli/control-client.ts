@@ -74,8 +74,6 @@ export class ControlClient {
   }
 
   /**
-   * Sends a command.
-   *
    * @returns the reply as text
    * @throws TimeoutError `ETIMEDOUT`, AbortedError; Failure for a failed handshake or a lost connection
    */
@@ -92,13 +90,7 @@ export class ControlClient {
     }
   }
 
-  /**
-   * Sends a command.
-   *
-   * @returns the result
-   * @throws as {@link ask}; UsageError for an error reply `EINVAL`, Failure for other errors and invalid
-   *   replies
-   */
+  /** @throws as {@link ask}; UsageError for an error reply `EINVAL`, Failure for other errors and invalid replies */
   async command(command: object, options: ControlRequestOptions): Promise<Readonly<Record<string, unknown>>> {
     const text = await this.ask(command, options);
     const reply = replyOf(text);

@@ -20,11 +20,8 @@ export interface Peers {
 }
 
 /**
- * Logs peers that join, leave and are refused.
- *
- * A refusal is final for a socket that only connects, since each attempt would meet it again. A socket that
- * binds goes on
- * until the peer is corrected.
+ * Logs peers that join, leave and are refused. A refusal is final for a socket that only connects: each attempt
+ * would meet it again.
  */
 export function watchPeers(socket: Socket, settings: Settings, log: Log): Peers {
   const { events } = socket;
@@ -136,10 +133,7 @@ function reasonOf(error: Error): string {
   return known ?? lowerFirst(error.message);
 }
 
-/**
- * @param connect endpoints, or a source of them
- * @throws UsageError for an invalid endpoint; the library's error for one that cannot be bound
- */
+/** @throws UsageError for an invalid endpoint; the library's error for one that cannot be bound */
 export async function openEndpoints(
   socket: Socket,
   settings: Settings,
@@ -219,9 +213,8 @@ export interface ClusterUse {
 }
 
 /**
- * A node that is the source of `endpoints`, or that advertises.
+ * A node that is the source of `endpoints`, or that advertises; `undefined` for fixed endpoints.
  *
- * @returns `undefined` for fixed endpoints
  * @throws UsageError for an invalid NAME, group or key, and for options of a cluster without a use
  */
 export async function clusterSource(use: ClusterUse): Promise<ClusterEndpoints | undefined> {
@@ -247,12 +240,7 @@ function namesOfGiven(settings: ClusterSettings): string[] {
   return Object.keys(given).filter((name) => given[name as keyof typeof given] !== undefined);
 }
 
-/**
- * Runs a command with its endpoints: as given, or one source for all if any is `cluster:NAME`.
- *
- * @param command name of its node
- * @throws as `clusterSource`; errors of `run`
- */
+/** Runs a command with its endpoints: as given, or one source for all if any is `cluster:NAME`. */
 export async function withEndpoints<T>(
   command: string,
   connect: readonly string[],

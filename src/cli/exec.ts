@@ -34,10 +34,10 @@ export interface ExecOptions {
 }
 
 /**
- * @param command command line for `/bin/sh`
+ * Runs a command line of `/bin/sh`.
+ *
  * @returns its standard output
  * @throws ShoalError `ERR_SERVICE` for an exit status other than 0, with the end of standard error; AbortedError
- * `ABORT_ERR`
  */
 export function exec(
   command: string,

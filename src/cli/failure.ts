@@ -1,8 +1,4 @@
-/**
- * How a command fails: one line on standard error, and an exit code.
- *
- *   0  success      1  failure, timeouts included      2  bad usage
- */
+/** How a command fails: a line on standard error, and exit code 1 (failure, timeouts included) or 2 (bad usage). */
 import { InvalidArgumentError, ShoalError } from "../index.js";
 
 /** Exit code 1. */

@@ -1,7 +1,4 @@
-/**
- * Messages from standard input. Reading is pulled: while a message waits to be sent, nothing is read after
- * its chunk.
- */
+/** Messages from standard input. While a message waits to be sent, nothing is read after its chunk. */
 import { fstatSync } from "node:fs";
 import type { Readable } from "node:stream";
 import { FormatError, InputError } from "./failure.js";
@@ -40,18 +37,12 @@ export class Input {
     return this.#active;
   }
 
-  /**
-   * Whether standard input is /dev/null, as for background jobs. An empty pipe or file is an input that ends.
-   */
+  /** Whether standard input is /dev/null, as for background jobs. */
   get isAbsent(): boolean {
     return this.#terminal.stdin === undefined;
   }
 
-  /**
-   * Reads messages until the input ends or `stop` is aborted.
-   *
-   * @throws InputError with the line's number, after the messages before it
-   */
+  /** Until the input ends or `stop` is aborted. @throws InputError with the line's number, after the lines before it */
   async *messages(): AsyncGenerator<Buffer[], undefined> {
     const { stdin: stream } = this.#terminal;
     if (stream === undefined || this.#stop.aborted) return;
@@ -123,10 +114,7 @@ function isSystemError(error: unknown): error is NodeJS.ErrnoException {
   return error instanceof Error && typeof (error as NodeJS.ErrnoException).syscall === "string";
 }
 
-/**
- * Cuts bytes into lines, without line feeds; carriage returns stay. Bytes after the last line feed are a
- * line.
- */
+/** Cuts bytes into lines, without line feeds. Bytes after the last line feed are a line. */
 export class LineSplitter {
   readonly #max: number;
   /** Pieces of a line that began in an earlier chunk, joined once. */

@@ -1,7 +1,4 @@
-/**
- * A bounded log that a reader polls over a control socket. A slow reader misses the oldest entries, which are
- * counted.
- */
+/** A bounded log that a reader polls over a control socket. Entries that a slow reader misses are counted. */
 
 export interface KeptEntries<T> {
   readonly entries: readonly T[];
@@ -52,11 +49,7 @@ export class KeptLog<T> {
     while ((this.#kept[0]?.seq ?? Number.POSITIVE_INFINITY) <= seq) this.#drop();
   }
 
-  /**
-   * Waits up to `wait` ms for entries after `seq`.
-   *
-   * @param maxBytes of the entries; one is returned whatever its size
-   */
+  /** Waits up to `wait` ms for entries after `seq`. @param maxBytes of them; one is returned whatever its size */
   async after(seq: number, wait: number, maxBytes = Number.POSITIVE_INFINITY): Promise<KeptEntries<T>> {
     if (this.#last <= seq && !this.#ended)
       await new Promise<void>((resolve) => {

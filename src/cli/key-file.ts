@@ -1,7 +1,4 @@
-/**
- * Files with secrets, readable by their owner only: a cluster key (one line of 40 Z85 characters), a
- * password, users.
- */
+/** Files with secrets, readable by their owner only: a cluster key, a password, users. */
 import { isUtf8 } from "node:buffer";
 import { constants } from "node:fs";
 import { open } from "node:fs/promises";
@@ -35,11 +32,7 @@ export async function readPasswordFile(
   return text;
 }
 
-/**
- * @returns passwords, or their hashes, by user, from lines `NAME:PASSWORD`; empty lines and those with # are
- *   skipped
- * @throws as `readKeyFile`
- */
+/** @returns passwords, or their hashes, by user: lines `NAME:PASSWORD`, without empty ones and those with # */
 export async function readUsersFile(file: string): Promise<Record<string, string>> {
   const bytes = await readSecret("users", file, MAX_USERS_READ + 1);
   if (bytes.length > MAX_USERS_READ)

@@ -248,10 +248,7 @@ class TitanicPart {
   /** Why opening failed after a change of the pair's state. */
   failure: unknown;
 
-  /**
-   * @param security of a client of the broker
-   * @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without its package
-   */
+  /** @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without its package */
   constructor(directory: string, options: TitanicSettings, security: SecurityOptions, log: Log) {
     loadOptional("lmdb", "--titanic");
     this.#directory = directory;
@@ -298,10 +295,7 @@ class TitanicPart {
     return this.#service === undefined ? {} : { titanic: this.#service.titanic };
   }
 
-  /**
-   * Opens it while the broker serves. On a passive broker its client would count as a vote, and its folder
-   * may be the peer's.
-   */
+  /** Opens it while the broker serves: on a passive broker its client would count as a vote. */
   follow(star: BinaryStar, endpoint: string, onFailure: () => void): void {
     star.events.on("state:changed", ({ state }) => {
       this.#turn = this.#turn

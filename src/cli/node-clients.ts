@@ -33,10 +33,7 @@ export interface ClientsValues {
 
 const PROVIDERS = { ec2: ec2Addresses, openstack: openStackAddresses };
 
-/**
- * @param folder of relative file names
- * @throws UsageError, or errors of reading the files
- */
+/** @param folder of relative file names @throws UsageError, or errors of reading the files */
 export async function clientsOf(
   values: ClientsValues,
   folder: string,

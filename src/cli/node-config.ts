@@ -88,10 +88,7 @@ const STATIC = /^static:/;
 /** Name of the files of `clients.tls` among the compared values. */
 const CLIENTS_TLS = "clients.tls";
 
-/**
- * @param source static addresses; on reload, the running node's
- * @throws ConfigurationError with every problem
- */
+/** @param source static addresses; on reload, the running node's @throws ConfigurationError with every problem */
 export async function nodeConfigurationOf(
   file: string,
   text: string,
@@ -111,11 +108,7 @@ export async function nodeConfigurationOf(
   throw new ConfigurationError(read.problems(shown), files);
 }
 
-/**
- * @param flags values from commander
- * @param source as of {@link nodeConfigurationOf}
- * @throws UsageError for the first problem; Failure for an unreadable certificate
- */
+/** @param flags values from commander @throws UsageError for the first problem; Failure */
 export async function nodeConfigurationOfFlags(
   flags: Readonly<Record<string, unknown>>,
   source: ManualSource = new ManualSource(),
@@ -142,10 +135,7 @@ function flagOf(path: Path): string | undefined {
   return found?.flag;
 }
 
-/**
- * @param faults known already
- * @param folder of relative file names
- */
+/** @param faults known already @param folder of relative file names */
 async function checked(
   value: unknown,
   faults: readonly Finding[],

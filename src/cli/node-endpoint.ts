@@ -1,12 +1,9 @@
 /**
- * The default control socket of a node, in a folder of the user. The registry of this host's nodes lists it,
- * and removes it
- * after the node was killed.
+ * The default control socket of a node, in a folder of the user that others cannot enter. The registry of this
+ * host's nodes lists it, and removes it after the node was killed.
  *
  *   SHOAL_RUNTIME_DIR, or XDG_RUNTIME_DIR/shoal, or shoal-UID in the folder for temporary files   mode 700
  *     └── 3f9a04c2b1d7.sock      the first 12 digits of the node's id                              mode 600
- *
- * A folder that others can enter is refused.
  */
 import { lstatSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -24,11 +21,7 @@ function runtimeFolder(): string {
   return join(tmpdir(), `shoal-${process.getuid?.() ?? "user"}`);
 }
 
-/**
- * Creates the folder.
- *
- * @throws Failure for a folder of another user, one that others can enter, or one that cannot be created
- */
+/** Creates the folder. @throws Failure for one that others can enter, or that cannot be created */
 export function defaultEndpoint(id: string): string {
   const folder = runtimeFolder();
   try {

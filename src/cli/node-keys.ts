@@ -21,8 +21,7 @@ export function keyId(key: string): string {
 
 /**
  * @param target `add`, `rotate`: a file; `use`, `remove`: an id
- * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM`; UnroutableError `EHOSTUNREACH` for an
- *   unknown id
+ * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM`; UnroutableError for an unknown id
  */
 export async function changeKeys(
   node: Pick<ClusterNode, "codec" | "setKeys">,

@@ -64,9 +64,7 @@ class Session {
     this.#extend(0);
   }
 
-  /**
-   * @param retained whether retained values come first @returns whether the other nodes know the subscription
-   */
+  /** @param retained whether retained values come first @returns whether the other nodes know the subscription */
   async subscribe(filters: readonly string[], retained: boolean): Promise<boolean> {
     const keep = ({ topic, data }: ClusterMessage): void =>
       this.#log.add({ topic, data: bytesToJson(data) }, data.length + topic.length);
@@ -108,13 +106,7 @@ export class NodeMessages {
     this.#node = node;
   }
 
-  /**
-   * Publishes messages in order.
-   *
-   * @param retain whether each becomes its topic's value
-   * @returns number of receiving nodes, by message
-   * @throws the error of the first failed `publish`
-   */
+  /** Publishes in order. @returns number of receiving nodes, by message @throws the error of the first that fails */
   async publish(
     messages: readonly MessageLine[],
     retain = false,

@@ -1,8 +1,4 @@
-/**
- * Commands of a running node. Each method returns the members of a reply, or throws its error. Events are
- * kept for readers that
- * poll; a slow reader misses some, which are counted.
- */
+/** Commands of a running node. Each method returns the members of a reply, or throws its error. */
 
 import { lookup } from "node:dns/promises";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -121,8 +117,7 @@ export class NodeOperator {
   /**
    * Dials addresses and waits for a node at one of them.
    *
-   * @throws InvalidArgumentError `EINVAL` for this node's own; TimeoutError `ETIMEDOUT` without an answer
-   *   from this cluster
+   * @throws InvalidArgumentError `EINVAL` for this node's own; TimeoutError `ETIMEDOUT`
    */
   async join(addresses: readonly string[]): Promise<object> {
     const node = this.node;
@@ -145,10 +140,7 @@ export class NodeOperator {
     return { runningNodes: this.#running() };
   }
 
-  /**
-   * @throws InvalidArgumentError `EINVAL` for this node; InvalidStateError `EFSM` for a removed one;
-   *   UnroutableError
-   */
+  /** @throws InvalidArgumentError `EINVAL` for this node; InvalidStateError `EFSM` if it is removed; UnroutableError */
   remove(nameOrId: string): object {
     const node = this.node;
     const { self } = node;
@@ -217,12 +209,7 @@ export class NodeOperator {
     this.#sessions = sessions;
   }
 
-  /**
-   * Lists stored sessions, or removes one.
-   *
-   * @throws InvalidStateError `EFSM` without a session server; SessionError `ERR_SESSION` for an unknown
-   *   session
-   */
+  /** Lists stored sessions, or removes one. @throws InvalidStateError `EFSM` without a server; SessionError */
   sessions(after: string | undefined, remove: string | undefined): Promise<object> {
     const sessions = this.#sessions;
     if (sessions === undefined)
@@ -310,12 +297,7 @@ export class NodeOperator {
     this.#events.add(kept, bytes);
   }
 
-  /**
-   * Waits up to `wait` ms for events.
-   *
-   * @param after `next` of the last reply; absent: from now on
-   * @throws InvalidStateError `ERR_TOO_MANY_PENDING`
-   */
+  /** @param after `next` of the last reply; absent: from now on @throws InvalidStateError `ERR_TOO_MANY_PENDING` */
   async watch(after: number | undefined, wait: number): Promise<object> {
     const log = this.#events;
     if (after === undefined) return { events: [], next: log.last, missed: 0 };
@@ -347,11 +329,7 @@ export class NodeOperator {
   }
 }
 
-/**
- * A number is a numbered channel, other text a named one.
- *
- * @throws InvalidArgumentError `EINVAL` for a number out of range or an invalid name
- */
+/** A number is a numbered channel, other text a named one. @throws InvalidArgumentError `EINVAL` */
 function channelOf(text: string): ClusterChannel {
   const channel = /^[-+]?[\d.]+$/.test(text) ? Number(text) : text;
   checkChannel(channel);

@@ -1,8 +1,6 @@
 /**
- * One row per key of a node's configuration. The JSON Schema (draft-07, best supported by editors), the
- * flags, their help,
- * completion and the tables of the documentation come from these rows. The library checks addresses, sizes
- * and splits.
+ * One row per key of a node's configuration. The JSON Schema (draft-07, best supported by editors), the flags, their
+ * help, completion and the tables of the documentation come from these rows.
  */
 import { Option } from "commander";
 import { PROFILES } from "../cluster/profiles.js";

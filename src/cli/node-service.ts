@@ -147,11 +147,7 @@ export class NodeService implements Service {
   }
 }
 
-/**
- * Checks the options of a control socket. Opens nothing.
- *
- * @throws UsageError for open tcp and for conflicting options; Failure for an unreadable certificate
- */
+/** Opens nothing. @throws UsageError for open tcp and conflicting options; Failure for an unreadable certificate */
 export async function controlSecurity(
   endpoints: readonly string[],
   { controlPlain: plain, controlCurveCertificate, controlKeys }: ControlSettings,

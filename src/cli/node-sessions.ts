@@ -37,10 +37,7 @@ const DATABASE = /^postgres(?:ql)?:\/\//;
 const URL = /^[a-z][a-z0-9+.-]+:\/\//i;
 const OWN_HOST = /^(?:ipc:|tcp:\/\/(?:127\.|localhost[:/]|\[::1\]))/;
 
-/**
- * @param folder of relative file names @throws UsageError, InvalidArgumentError, or errors of reading the
- *   certificate
- */
+/** @param folder of relative file names @throws UsageError, InvalidArgumentError, Failure */
 export async function sessionsOf(values: SessionsValues, folder: string): Promise<SessionsSettings> {
   const { listen, store, certificate, ...given } = values;
   const endpoints = [listen].flat();

@@ -29,11 +29,7 @@ export function certificateFault(pem: string, now: number = Date.now()): string 
   return undefined;
 }
 
-/**
- * Reads certificates; each unusable file becomes a finding.
- *
- * @returns `undefined` after a finding
- */
+/** Reads certificates; each unusable file becomes a finding. @returns `undefined` after one */
 export async function tlsFrom<T extends ClusterListenerTls = ClusterTlsOptions>(
   { dialling, checkAddress, ...own }: TlsValues,
   files: NamedFiles,

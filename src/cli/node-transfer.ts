@@ -31,12 +31,7 @@ export interface Exchange {
   /** Aborted when the connection ends; the reason is the failure. */
   readonly connection: AbortSignal;
   readonly output: Output;
-  /**
-   * Sends the command and waits for its reply.
-   *
-   * @param longer ms in addition to --timeout
-   * @param signal default: the first signal to the process
-   */
+  /** @param longer ms in addition to --timeout @param signal default: the first signal to the process */
   ask(members: Members, longer?: number, signal?: AbortSignal): Promise<Members>;
 }
 
@@ -114,12 +109,7 @@ const TEXT_LINES: Format = {
   },
 };
 
-/**
- * Sends each line of standard input and prints the replies in order.
- *
- * @returns whether something failed
- * @throws InputError after everything before the fault
- */
+/** Sends each line of standard input and prints the replies in order. @returns whether something failed */
 export async function askLines(
   { members, json, stop, ask, connection, output }: Exchange,
   replies: Replies,

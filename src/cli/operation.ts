@@ -51,11 +51,7 @@ export interface Serving<S extends Served> {
   readonly pair?: Pair | undefined;
 }
 
-/**
- * Serves until a signal, drains, and prints counters with --json.
- *
- * @throws as {@link operate}
- */
+/** Serves until a signal, drains, and prints counters with --json. @throws as {@link operate} */
 export async function serve<S extends Served>(serving: Serving<S>): Promise<void> {
   const { settings, log, pair } = serving;
   const server = await asUsage(() => serving.create());
@@ -92,9 +88,7 @@ export interface Operated {
 /**
  * Runs a service with its metrics until a signal, and drains it. It is always closed.
  *
- * @param begin opens its endpoints
- * @throws UsageError for an invalid address, TransportError for one that cannot be bound, errors of `begin`;
- *   Failure for a second signal during the drain
+ * @throws as {@link openMetrics}; errors of `begin`; Failure for a second signal during the drain
  */
 export async function operate(
   { settings, log, stop, service, sources }: Operated,
@@ -150,10 +144,8 @@ const NOTIFY_TIMEOUT = 5_000;
 const MAX_INTERVAL = 2_147_483_647;
 
 /**
- * Notifies a service manager (systemd, `Type=notify`): ready, stopping, and alive.
- *
- * Node.js cannot send datagrams on a unix socket, so the program `systemd-notify` does. The unit needs
- * `NotifyAccess=all`.
+ * Notifies a service manager (systemd, `Type=notify`) by the program `systemd-notify`, since Node.js cannot send
+ * datagrams on a unix socket. The unit needs `NotifyAccess=all`.
  */
 export class ServiceManager {
   readonly #log: Log;
@@ -211,11 +203,7 @@ export class ServiceManager {
   }
 }
 
-/**
- * Half of the service manager's timeout, ms.
- *
- * @returns `undefined` without a watchdog for this process
- */
+/** Half of the service manager's timeout, ms; `undefined` without a watchdog for this process. */
 export function watchdogInterval(
   { WATCHDOG_USEC, WATCHDOG_PID }: NodeJS.ProcessEnv,
   pid: number,

@@ -146,12 +146,7 @@ export function checkEndpoints(
   return endpoints;
 }
 
-/**
- * Checks options that depend on each other, before anything opens.
- *
- * @param expected the command's options for endpoints
- * @throws UsageError
- */
+/** Checks options that depend on each other. @param expected the command's options for endpoints @throws UsageError */
 export function checkSettings<S extends Settings>(
   given: Given<S>,
   expected = "--bind EP or --connect EP",

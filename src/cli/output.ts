@@ -1,6 +1,6 @@
 /**
- * Results on standard output. Printing waits for a slow reader, so nothing accumulates. A lost reader (`head`)
- * ends the command without an error; {@link OutputCheck} reports other errors.
+ * Results on standard output. Printing waits for a slow reader. A lost reader (`head`) ends the command without an
+ * error; {@link OutputCheck} reports other errors.
  */
 import { Failure, hasCode } from "./failure.js";
 import type { Format } from "./format.js";
@@ -65,11 +65,7 @@ export class Output {
   };
 }
 
-/**
- * Runs a command that prints.
- *
- * @throws Failure for unprinted output; errors of `work`
- */
+/** Runs a command that prints. @throws Failure for unprinted output; errors of `work` */
 export async function printing(
   format: Format,
   work: (output: Output, stop: Stop) => Promise<void>,

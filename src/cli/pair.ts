@@ -73,11 +73,7 @@ export class Pair {
     this.gate = new BinaryStarGate(star);
   }
 
-  /**
-   * @param security of the server and of the state messages
-   * @returns `undefined` without a peer
-   * @throws UsageError
-   */
+  /** @param security of the server and its state messages @returns `undefined` without a peer @throws UsageError */
   static async from(
     settings: PairSettings & { readonly connect?: readonly string[] },
     security: SecurityOptions,

@@ -1,7 +1,4 @@
-/**
- * The program: its commands, errors and exit code. Groups of commands load on use, since loading all takes a
- * quarter of a second.
- */
+/** The program: its commands, errors and exit code. Commands load on use: loading all takes a quarter of a second. */
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { quoted } from "../core/arguments.js";
@@ -147,11 +144,7 @@ function addHelpCommand(program: Command): void {
     });
 }
 
-/**
- * @param argv as `process.argv`
- * @param own replaces the process's streams and signals
- * @returns the exit code
- */
+/** @param own replaces the process's streams and signals @returns the exit code */
 export function run(argv: readonly string[], own?: Terminal): Promise<number> {
   return own === undefined ? runHere(argv) : withTerminal(own, () => runHere(argv));
 }

@@ -77,10 +77,7 @@ export class Reloads {
     this.#signals.off("SIGHUP", this.#onHangUp);
   }
 
-  /**
-   * Reads and applies the file, and follows its changes. @param watches whether to watch the file, or only
-   * SIGHUP @throws Failure
-   */
+  /** Reads, applies and follows the file. @param watches the file, or only SIGHUP @throws Failure */
   async first(watches: boolean): Promise<void> {
     try {
       this.#text = await textOf(this.#file);
@@ -173,12 +170,7 @@ export function failureOf(file: string, error: unknown, log: Log): Failure {
   return new Failure(`${file}: ${describe(error)}`);
 }
 
-/**
- * Prints every problem of a file, or its content.
- *
- * @param read content of a valid file, in words
- * @throws Failure for a problem
- */
+/** Prints every problem of a file, or its content by `read`. @throws Failure for a problem */
 export async function checkFile(
   file: string,
   { json }: { readonly json?: boolean },

@@ -100,12 +100,7 @@ export function publicKey(text: string): string {
   throw new InvalidArgumentError("Expected a public key, 40 characters of Z85.");
 }
 
-/**
- * Checks the combination before anything is opened or read.
- *
- * @param prefix of the options' names
- * @throws UsageError
- */
+/** Checks the combination before anything is read. @param prefix of the options' names @throws UsageError */
 export function checkSecurity(
   settings: SecuritySettings,
   { bind = [], connect = [] }: Ends,

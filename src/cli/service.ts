@@ -34,12 +34,7 @@ export type Answer = (
   context: { readonly signal: AbortSignal },
 ) => Buffer[] | Promise<Buffer>;
 
-/**
- * An echo, or a program per request.
- *
- * @param env variables of the program
- * @throws UsageError unless one of the two is chosen
- */
+/** An echo, or a program with `env` per request. @throws UsageError unless one of the two is chosen */
 export function answerer(settings: AnswerSettings, env: Readonly<Record<string, string>> = {}): Answer {
   const { echo, exec: command } = settings;
   if ((echo === true) === (command !== undefined)) throw new UsageError("expected --echo or --exec CMD");
@@ -64,11 +59,7 @@ export interface Calls {
   explain(error: unknown): unknown;
 }
 
-/**
- * Sends requests and prints replies.
- *
- * @throws UsageError, Failure, or the result of `explain`; InputError after everything before it is printed
- */
+/** Sends requests and prints replies. @throws UsageError, Failure, the result of `explain`, InputError */
 export async function runCalls({ body, settings, pipeline = 1, open, explain }: Calls): Promise<void> {
   const { json, count } = settings;
   if (body.length > 0 && count !== undefined) throw new UsageError("--count needs standard input");

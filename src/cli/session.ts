@@ -36,9 +36,8 @@ export interface Session<S extends Socket> {
 }
 
 /**
- * How the work ended, which decides the linger. `complete` waits for everything sent, `enough` (--count) at
- * most GRACE ms,
- * `received` not at all: a SUB would wait to repeat its subscriptions to a lost publisher.
+ * How the work ended, which decides the linger. `complete` waits for everything sent, `enough` (--count) at most
+ * GRACE ms, `received` not at all: a SUB would wait to repeat its subscriptions to a lost publisher.
  */
 export type Ending = "complete" | "enough" | "received";
 

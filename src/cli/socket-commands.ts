@@ -1,7 +1,6 @@
 /**
- * The socket commands, `shoal pub` to `shoal gather`: one row of {@link COMMANDS} each.
- *
- * A message is its frames. The address of a draft socket's message is the first frame here.
+ * The socket commands, `shoal pub` to `shoal gather`: one row of {@link COMMANDS} each. The address of a draft
+ * socket's message is the first frame here.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
@@ -432,9 +431,8 @@ async function ask(session: Session<Request>): Promise<Ending> {
 }
 
 /**
- * Answers requests with input lines, an echo or a program. The next line is read before a request is
- * received, so no request
- * stays without a reply at the end of the input.
+ * Answers requests with input lines, an echo or a program. The next line is read before a request is received, so
+ * that no request stays without a reply at the end of the input.
  *
  * @param addressed number of address frames
  */
@@ -488,9 +486,8 @@ async function answer(session: Session<Frames>, addressed = 0): Promise<Ending> 
 }
 
 /**
- * Sends for a router or server. Waits for a full peer, and up to PEER_GRACE for an absent one, then skips the
- * line, so that one
- * lost peer does not block the others.
+ * Sends for a router or server. Waits for a full peer, and up to PEER_GRACE for an absent one; then the line is
+ * skipped, so that one lost peer does not block the others.
  */
 function sendRouted(session: Session<Socket & { send(frames: Buffer[]): Promise<void> }>): Send {
   const { socket, settings, stop, log, input } = session;

@@ -1,7 +1,6 @@
 /**
- * A remote program for `shoal top` and the dashboard: metrics over HTTP, or the control socket of a proxy or
- * a node. Types of
- * its answers are checked here; src/dashboard/build.ts bounds what is shown.
+ * A remote program for `shoal top` and the dashboard: metrics over HTTP, or a control socket. Types of its answers
+ * are checked here; src/dashboard/build.ts bounds what is shown.
  */
 import { quoted } from "../core/arguments.js";
 import { reachableForms, reachesProcesses } from "../core/schemes/schemes.js";
@@ -49,11 +48,7 @@ export function checkSecured(texts: readonly string[], { plain, curveServerKey }
     );
 }
 
-/**
- * @param security of control sockets
- * @param hasPeers whether to read peers
- * @throws UsageError for an invalid address
- */
+/** @param security of control sockets @param hasPeers whether to read peers @throws UsageError */
 export async function openSubject(
   text: string,
   security: SecurityOptions,

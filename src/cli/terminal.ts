@@ -1,8 +1,4 @@
-/**
- * Standard streams and signals of a command. The binary uses its process's; a program that runs commands,
- * such as a test, gives
- * each run its own.
- */
+/** Standard streams and signals of a command: the process's, or those of a program that runs commands. */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { fstatSync } from "node:fs";
 import type { Readable, Writable } from "node:stream";

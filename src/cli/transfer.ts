@@ -52,13 +52,7 @@ export async function waitFor(session: Session<Socket>, promise: Promise<void>, 
   );
 }
 
-/**
- * Sends the input's messages one after the other.
- *
- * @param first awaited before the first message
- * @param max messages
- * @param enough ends it early
- */
+/** @param first awaited before the first message @param max messages @param enough ends it early */
 export async function sendAll(
   session: Session<Socket>,
   send: Send,
@@ -89,12 +83,7 @@ export interface Reception {
   readonly idle?: () => number;
 }
 
-/**
- * Prints messages as they arrive.
- *
- * @returns whether `max` messages arrived
- * @throws Failure without a message within --timeout
- */
+/** @returns whether `max` messages arrived @throws Failure without a message within --timeout */
 export async function receiveAll(
   session: Pick<Session<Socket>, "output" | "stop"> & {
     readonly socket: Pick<Readable<Buffer[]>, "receiveMany">;
@@ -153,7 +142,7 @@ export interface Conversation {
  *
  *   --count N      ends after N messages; pending input is still sent
  *   input ends     all of it is sent, answers that come soon are printed, then it ends
- *   no input       (/dev/null, or independent of its input): until --count or a signal
+ *   no input       until --count or a signal
  */
 export async function converse(
   session: Session<Socket & Readable<Buffer[]> & Writable<Buffer[]>>,
