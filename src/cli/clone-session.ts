@@ -45,7 +45,6 @@ export interface CloneSession {
   readonly map: CloneClient;
   readonly json: boolean;
   readonly timeout: number;
-  /** Formatted lines. */
   readonly output: Output;
   readonly stop: Stop;
   readonly log: Log;
@@ -93,7 +92,6 @@ async function runClone(
   }
 }
 
-/** Adds `tcp://` to HOST:P. */
 export function endpointOf(address: string): string {
   return address.includes("://") || isOfCluster(address) ? address : `tcp://${address}`;
 }

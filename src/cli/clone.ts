@@ -36,7 +36,6 @@ const LINE_FEED = Buffer.from("\n");
 /** Most updates of one input in flight, and most bytes of them. */
 const PIPELINE = 1_000;
 const PIPELINE_BYTES = 67_108_864;
-/** Bytes per write. */
 const BATCH_BYTES = 65_536;
 
 export function addCloneCommand(program: Command): void {

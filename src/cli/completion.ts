@@ -68,7 +68,6 @@ export function addCompletionCommands(
   }).action(async () => printText(manPage(await everything(), notes)));
 }
 
-/** Candidates for the last word: commands, options, values. */
 function offers(program: Command, words: readonly string[]): string[] {
   let command = program;
   let awaited: Option | undefined;

@@ -35,7 +35,6 @@ const TIMEOUT = 2_000;
 const ENOUGH_FILES = 4_096;
 const LEAST_FILES = 1_024;
 
-/** Optional packages. */
 const PACKAGES: readonly (readonly [name: string, use: string])[] = [
   ["sodium-native", "fast CURVE"],
   ["msgpackr-extract", "faster decoding of MessagePack"],
@@ -139,7 +138,6 @@ function openFiles(): number {
   return text === "unlimited" ? Number.POSITIVE_INFINITY : Number(text);
 }
 
-/** @param limit open files per process */
 export function filesFinding(limit: number): Finding {
   const what = "files";
   const text = Number.isFinite(limit) ? `${limit} open files per process` : "no limit of open files";
@@ -152,7 +150,6 @@ export function filesFinding(limit: number): Finding {
   };
 }
 
-/** Sends a message between two sockets of this process. */
 async function roundTrip(what: string, endpoint: string): Promise<Finding> {
   const pull = new Pull({ receiveTimeout: TIMEOUT });
   const push = new Push({ sendTimeout: TIMEOUT, linger: 0 });

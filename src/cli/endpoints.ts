@@ -7,7 +7,6 @@ import { asUsage, Failure, UsageError } from "./failure.js";
 import type { Log } from "./log.js";
 import type { Settings } from "./options.js";
 
-/** A handshake that failed. */
 type HandshakeFault = EventOfType<
   "handshake:error:auth" | "handshake:error:protocol" | "handshake:error:other"
 >;

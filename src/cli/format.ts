@@ -20,7 +20,6 @@ export interface Format {
   /** All input is one message. */
   readonly whole: boolean;
   parse(bytes: Buffer): Buffer[];
-  /** Appends the bytes to print. */
   print(frames: readonly Buffer[], pieces: Buffer[]): void;
 }
 

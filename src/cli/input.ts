@@ -27,7 +27,6 @@ export class Input {
     this.#stop = stop;
   }
 
-  /** Number of messages read. */
   get taken(): number {
     return this.#taken;
   }

@@ -30,7 +30,6 @@ export class KeptLog<T> {
     return this.#last;
   }
 
-  /** Number of waiting readers. */
   get waiting(): number {
     return this.#waiting.size;
   }
@@ -44,7 +43,6 @@ export class KeptLog<T> {
     this.#wake();
   }
 
-  /** Drops entries up to `seq`. */
   forget(seq: number): void {
     while ((this.#kept[0]?.seq ?? Number.POSITIVE_INFINITY) <= seq) this.#drop();
   }
@@ -76,7 +74,6 @@ export class KeptLog<T> {
     return { entries, next, missed, ...(this.#ended ? { ended: true } : {}) };
   }
 
-  /** Releases waiting readers. */
   end(): void {
     this.#ended = true;
     this.#wake();

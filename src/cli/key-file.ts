@@ -19,7 +19,6 @@ export async function readKeyFile(file: string): Promise<string> {
   return text.slice(0, 40);
 }
 
-/** @throws as `readKeyFile` */
 export async function readPasswordFile(
   file: string,
   what: "password" | "token" = "password",

@@ -2,7 +2,6 @@
 import type { Command, Option } from "commander";
 import { examplesOf } from "./options.js";
 
-/** Common options, described once. */
 const LOG_OPTIONS = ["--quiet", "--verbose", "--log-level", "--log-format"];
 
 /** Has no date: one version is one page. @param program with all commands @param notes the end of its help */

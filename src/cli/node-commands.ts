@@ -29,7 +29,6 @@ const MAX_WAIT = 60_000;
 /** ms for peers to receive a leave. */
 const LEAVE_LINGER = 5_000;
 
-/** Members of a command or a reply. */
 export type Members = Readonly<Record<string, unknown>>;
 
 /** A member of a command. Without `flags` only programs set it. */
@@ -37,7 +36,6 @@ export interface NodeMember extends CommandMember {
   /** `<name>`, `[tag...]`: an argument. `--remove <T>`: an option. `--retain`: a boolean. */
   readonly flags?: string;
   readonly help?: string;
-  /** The option may be repeated. */
   readonly isList?: true;
   /** Least and greatest value of a whole number. */
   readonly range?: readonly [min: number, max: number];
@@ -60,7 +58,6 @@ export interface NodeCommand {
   done?(members: Members, reply: Members): string;
   /** Handles what needs no node. @returns whether nothing is left to do */
   local?(members: Members): Promise<boolean>;
-  /** Converts the written members for the request. */
   prepare?(members: Members): Members;
   /** Replaces the single request and its output. */
   exchange?(exchange: Exchange): Promise<void>;
@@ -596,7 +593,6 @@ function splitPair(pair: string, expected: string): [string, string] {
   return [pair.slice(0, at), pair.slice(at + 1)];
 }
 
-/** The table that the control socket parses commands with. */
 export const NODE_COMMAND_TABLE: CommandTable = Object.fromEntries(
   Object.entries(NODE_COMMANDS).map(([name, { members }]) => [name, members]),
 );

@@ -46,7 +46,6 @@ export interface NodeConfiguration {
   readonly sessions: SessionsSettings | undefined;
   /** Addresses of `static:` sources. */
   readonly fixed: readonly string[];
-  /** Certificate files. */
   readonly files: readonly string[];
 }
 
@@ -82,7 +81,6 @@ function missingKeys(
   });
 }
 
-/** Transports of a control socket. */
 const CONTROL_SCHEMES = knownSchemes().filter((scheme) => scheme !== "udp" && scheme !== "inproc");
 const STATIC = /^static:/;
 /** Name of the files of `clients.tls` among the compared values. */
@@ -273,7 +271,6 @@ async function curveOf(given: unknown, files: NamedFiles): Promise<ClusterNodeOp
   return pair && { ...pair, allow: typeof allow === "string" ? files.resolve(allow) : allow };
 }
 
-/** A listener in the file. */
 interface ListenerValues {
   readonly host?: string;
   readonly port?: number;
@@ -397,7 +394,6 @@ export function restartKeys(before: NodeConfiguration, after: NodeConfiguration)
   });
 }
 
-/** Applies a checked configuration to a running node. */
 export function applyChanges(
   node: ClusterNode,
   clients: DiscoveryServer | undefined,

@@ -17,16 +17,12 @@ export interface LineMember {
 export interface NodeChange {
   readonly type: string;
   readonly member?: LineMember | undefined;
-  /** For an unknown node. */
   readonly id?: string;
-  /** For a lost member. */
   readonly reason?: string;
-  /** For ZRE. */
   readonly group?: string;
   readonly frames?: readonly Buffer[];
 }
 
-/** Changes that have a line. */
 export const LINE_EVENTS = [
   ...(["joined", "suspect", "lost", "cleared", "back", "restarted", "left", "removed", "admitted"] as const),
   ...(["draining", "conflict", "minority", "healed"] as const),
@@ -118,7 +114,6 @@ export class NodeLines {
   }
 }
 
-/** Splits name and host. */
 function whoOf({ id, name }: LineMember): { name: string; host?: string; id: string } {
   const at = name.lastIndexOf("@");
   return at < 1 ? { name, id } : { name: name.slice(0, at), host: name.slice(at + 1), id };

@@ -21,7 +21,6 @@ const MAX_KEPT = 16_384;
 const MAX_KEPT_BYTES = 8_388_608;
 /** Bytes of messages in a reply; one is returned whatever its size. */
 const MAX_REPLY_BYTES = 1_048_576;
-/** Filters in a reply. */
 const MAX_ROUTES = 4_096;
 /** ms without a request after which a session ends. */
 const SESSION_TIMEOUT = 30_000;
@@ -43,7 +42,6 @@ export interface MessagesReply {
   readonly ended?: true;
 }
 
-/** A filter with the names of its subscribing nodes. */
 export interface NodeRoute {
   readonly filter: string;
   readonly nodes: readonly string[];
@@ -51,7 +49,6 @@ export interface NodeRoute {
 
 export type MessagingNode = Pick<ClusterNode, "publish" | "createClient" | "routes" | "member" | "self">;
 
-/** A client with a log of its messages. */
 class Session {
   readonly #client: MessageClient;
   readonly #onEnd: () => void;
@@ -146,7 +143,6 @@ export class NodeMessages {
     }
   }
 
-  /** @throws InvalidStateError `EFSM` for an ended session */
   async next(session: number, after: number, wait: number): Promise<MessagesReply> {
     const known = this.#sessions.get(session);
     if (known === undefined)

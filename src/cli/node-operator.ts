@@ -20,7 +20,6 @@ const MAX_EVENTS = 1_024;
 const MAX_EVENT_BYTES = 1_048_576;
 /** Pending requests for events. The remaining slots of the control socket are for commands. */
 const MAX_WATCHES = 48;
-/** Removed nodes remembered by name. */
 const MAX_REMOVED = 1_024;
 /** Members in a reply; the rest is counted. */
 const MAX_LISTED = 4_096;
@@ -70,8 +69,6 @@ export class NodeOperator {
     node.events.on("admitted", ({ id }) => void this.#removed.delete(id));
   }
 
-  // --- What it sees --------------------------------------------------------------------------------------------------
-
   status(): object {
     const node = this.node;
     const { self } = node;
@@ -99,7 +96,6 @@ export class NodeOperator {
     };
   }
 
-  /** Names of running members, this node's first. */
   #running(): string[] {
     return [this.node.self, ...sorted(this.node.members({ self: false }))].map(({ name }) => name);
   }
@@ -111,8 +107,6 @@ export class NodeOperator {
         .map((member) => viewOf(member)),
     };
   }
-
-  // --- Who is in -----------------------------------------------------------------------------------------------------
 
   /**
    * Dials addresses and waits for a node at one of them.
@@ -195,7 +189,6 @@ export class NodeOperator {
     };
   }
 
-  /** Clients of all discovery servers. */
   async clients(): Promise<object> {
     const { clients, missing } = await this.node.clients();
     return {
@@ -222,7 +215,6 @@ export class NodeOperator {
     return remove === undefined ? sessions.list(after) : sessions.remove(remove);
   }
 
-  /** @throws as `changeKeys` */
   keys(action: KeyAction, target: string | undefined): Promise<object> {
     return changeKeys(this.node, action, target);
   }
@@ -273,7 +265,6 @@ export class NodeOperator {
     return { reply: isBytes(reply) ? bytesToJson(Buffer.from(reply)) : (reply ?? "") };
   }
 
-  /** The named recipients, or all others. */
   #recipientsOf(
     to: NodeSend["to"],
     resolve: NodeSend["resolve"],
@@ -282,8 +273,6 @@ export class NodeOperator {
       ? { services: this.node.members({ self: false }) }
       : { services: to, resolve };
   }
-
-  // --- What happens --------------------------------------------------------------------------------------------------
 
   note(line: NodeLine): void {
     let kept = line;
@@ -336,7 +325,6 @@ function channelOf(text: string): ClusterChannel {
   return channel;
 }
 
-/** Resolves the host of a "host:port". */
 async function resolved(address: string): Promise<string[]> {
   const at = address.lastIndexOf(":");
   const host = address.slice(0, at).replace(/^\[(.*)\]$/, "$1");

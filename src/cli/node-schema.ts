@@ -19,7 +19,6 @@ const text = (description: string, more: Schema = {}): Schema => ({
 const flagged = (flag: string, row: Schema): Schema => ({ flag, ...row });
 const file = (flag: string, description: string): Schema => flagged(`${flag} <FILE>`, text(description));
 const list = (description: string): Schema => ({ type: "array", description, items: { type: "string" } });
-/** A text or a list of texts. */
 const texts = (description: string, pattern?: string): Schema => ({
   type: ["string", "array"],
   description,
@@ -369,7 +368,6 @@ function optionOf({ flag, type, description, enum: words, minimum, maximum }: Sc
   return option;
 }
 
-/** @param given values from commander @throws UsageError */
 export function valuesOfFlags(given: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const values: Record<string, unknown> = {};
   for (const { path, row, option } of nodeFlags()) {

@@ -58,7 +58,6 @@ export class NodeService implements Service {
     return this.#bound.length === 0 ? {} : { control: this.#bound };
   }
 
-  /** @throws UsageError, Failure, or errors of the library */
   async listen(): Promise<void> {
     const { control } = this.#settings;
     if (control === false) return;
@@ -130,7 +129,6 @@ export class NodeService implements Service {
     return command?.ends === true ? { reply, after: this.#end } : { reply };
   }
 
-  /** @param options linger 0: at once */
   close({ linger }: { readonly linger: number }): Promise<void> {
     if (linger === 0) return this.#close(0);
     this.#closing ??= this.#close(linger);

@@ -27,7 +27,6 @@ export interface SessionsSettings {
   readonly options: Omit<SessionServerOptions, "store" | "node">;
 }
 
-/** Sessions in a reply. */
 const LISTED = 1_000;
 /** In place of an endpoint: the node's own port. */
 const OWN_PORT = "node";
@@ -66,7 +65,6 @@ export class NodeSessions {
     this.endpoint = endpoint;
   }
 
-  /** @throws UsageError, or errors of the store */
   static async start(
     node: ClusterNode,
     { endpoints, store: where, options }: SessionsSettings,
@@ -113,7 +111,6 @@ export class NodeSessions {
     return { sessions, ...(sessions.length < LISTED || last === undefined ? {} : { more: last.id }) };
   }
 
-  /** @throws SessionError `gone` */
   async remove(id: string): Promise<{ readonly removed: string }> {
     await this.#server.remove(id);
     return { removed: id };

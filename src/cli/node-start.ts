@@ -44,11 +44,9 @@ export interface StartSettings {
 interface Start {
   /** Reads the configuration again. */
   read(text: string): Promise<NodeConfiguration>;
-  /** At the start. */
   readonly configuration: NodeConfiguration;
   /** The configuration file, or the first certificate file; absent: nothing can change. */
   readonly file?: string | undefined;
-  /** Its content. */
   readonly text: string;
 }
 

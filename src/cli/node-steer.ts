@@ -16,7 +16,6 @@ import { callFailure } from "./service.js";
 const TIMEOUT = 5_000;
 /** ms for the reply after `wait`. */
 const AFTER_WAIT = 1_000;
-/** Nodes that an error names. */
 const MAX_NAMED = 8;
 
 export interface SteerSettings extends SecuritySettings {

@@ -5,7 +5,6 @@ import type { NamedFiles } from "../config/named-files.js";
 import type { Path } from "../config/problem.js";
 import { defined } from "./values.js";
 
-/** Names of files in a configuration. */
 export interface TlsValues {
   readonly cert: string;
   readonly key: string;

@@ -22,7 +22,6 @@ interface Replies {
   isFailure?(reply: Members): boolean;
 }
 
-/** A command's connection to a node. */
 export interface Exchange {
   readonly members: Members;
   readonly json: boolean;
@@ -133,7 +132,6 @@ export async function askLines(
   return hasFailed;
 }
 
-/** @throws Failure for an invalid message */
 function framesOf(line: MessageLine | null): [Buffer, Buffer] {
   const topic: unknown = line?.topic;
   const data = bytesFromJson(line?.data);

@@ -80,7 +80,6 @@ function addCheckCommand(node: Command): void {
     });
 }
 
-/** Keys with a flag of `node serve`. */
 const SERVE_KEYS = ["name", "group", "keyFile", "passwordFile", "discovery", "metrics"];
 
 function addServeCommand(node: Command): void {

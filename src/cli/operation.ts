@@ -39,11 +39,8 @@ export interface Serving<S extends Served> {
   readonly log: Log;
   /** Errors for invalid arguments become bad usage. */
   create(): S;
-  /** Logs its events. */
   report(server: S): void;
-  /** Opens its endpoints. */
   open?(server: S, stop: Stop): Promise<void>;
-  /** Sources of metrics by name. */
   sources(server: S): MetricsSourcesByName;
   /** Called once. Default: `server.close`. */
   close?(server: S, linger: number): Promise<void>;
@@ -163,7 +160,6 @@ export class ServiceManager {
     }, interval).unref();
   }
 
-  /** @returns `undefined` without a service manager */
   static from(env: NodeJS.ProcessEnv, log: Log): ServiceManager | undefined {
     return env.NOTIFY_SOCKET === undefined || env.NOTIFY_SOCKET === ""
       ? undefined

@@ -60,7 +60,6 @@ export function addCommonOptions(program: Command): void {
 /** Examples for the manual page. */
 const EXAMPLES = new WeakMap<Command, readonly string[]>();
 
-/** Adds a group of commands. */
 export function addGroup(parent: Command, face: CommandFace): Command {
   const command = parent
     .command(face.name)

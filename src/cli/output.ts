@@ -27,7 +27,6 @@ export class Output {
     this.#stream.on("error", this.#outputOnError);
   }
 
-  /** Whether the reader has left. */
   get gone(): boolean {
     return this.#gone;
   }

@@ -15,7 +15,6 @@ type Group = readonly [names: string, add: (program: Command, names: string) => 
 /** Quoted arguments in commander's errors are cut to 60 characters. */
 const LONG_ARGUMENT = /'([^']{60})[^']+'/g;
 
-/** Groups by heading of the help. */
 const GROUPS: Readonly<Record<string, readonly Group[]>> = {
   "Sockets:": [
     [
@@ -114,7 +113,6 @@ function pathOf(command: Command): string {
   return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
 }
 
-/** @throws UsageError for an unknown name */
 function commandOf(parent: Command, name: string): Command {
   const inner = parent.commands.find((known) => known.name() === name);
   if (inner !== undefined) return inner;

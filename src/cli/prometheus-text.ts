@@ -25,7 +25,6 @@ export function parsePrometheusText(text: string, wanted: (name: string) => bool
   return samples;
 }
 
-/** @returns `undefined` for invalid labels */
 function labelsOf(text: string): Readonly<Record<string, string>> | undefined {
   const labels: Record<string, string> = {};
   LABEL.lastIndex = 0;

@@ -11,7 +11,6 @@ export interface SecuritySettings {
   readonly plain?: string | undefined;
   /** Z85 */
   readonly curveServerKey?: string | undefined;
-  /** A file name. */
   readonly curveCertificate?: string | undefined;
   /** Names of PEM files. */
   readonly tlsCert?: string | undefined;
@@ -94,7 +93,6 @@ function origin(text: string): string {
   throw new InvalidArgumentError("Expected an origin such as https://example.com, without a path, or *.");
 }
 
-/** @throws InvalidArgumentError for an invalid key */
 export function publicKey(text: string): string {
   if (/^[0-9A-Za-z.\-:+=^!/*?&<>()[\]{}@%$#]{40}$/.test(text)) return text;
   throw new InvalidArgumentError("Expected a public key, 40 characters of Z85.");
@@ -142,7 +140,6 @@ export async function securityOptions(
   };
 }
 
-/** @throws Failure for an unreadable file */
 async function tlsOptions({ tlsCert, tlsKey, tlsCa }: SecuritySettings): Promise<SecurityOptions> {
   const files = Object.entries({ tlsCert, tlsKey, tlsCa }).filter(([, file]) => file !== undefined);
   const read = async ([name, file]: [string, string | undefined]): Promise<[string, string]> => {
@@ -173,7 +170,6 @@ async function mechanismOptions(
   return { curveServerKey, curvePublicKey: own.publicKey, curveSecretKey: own.secretKey };
 }
 
-/** @throws as {@link keysFrom} */
 export async function serverKeysFrom(
   file: string,
 ): Promise<{ curveServer: true; curvePublicKey: string; curveSecretKey: string }> {

@@ -22,7 +22,6 @@ export function addAnswerOptions(command: Command): Command {
     .option("--exec <CMD>", "run CMD for each request: its input is the request, its output the reply");
 }
 
-/** Adds the body and the options of a client. */
 export function addCallOptions(command: Command): Command {
   command.argument("[body...]", "the frames of one request (default: standard input)");
   addSharedOptions(command, ["connect", "count", "timeout", "multipart", "json", "raw"]);

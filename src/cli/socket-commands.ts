@@ -346,7 +346,6 @@ const COMMANDS: Readonly<Record<string, SocketCommand>> = {
   }),
 };
 
-/** Help of options in one-way commands. */
 const HELP = {
   send: {
     timeout: "fail when no peer comes within MS",
@@ -392,7 +391,6 @@ async function receiveLines(session: Session<Frames>): Promise<Ending> {
   return "received";
 }
 
-/** Wraps a socket so that its messages are frames. */
 function withFrames(
   session: Session<Socket>,
   calls: Partial<Pick<Frames, "send" | "receive" | "receiveMany">>,

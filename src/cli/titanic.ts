@@ -27,7 +27,6 @@ interface RequeueSettings extends ChangeSettings {
 
 /** Titanic's default, ms. */
 const REQUEST_TTL = 86_400_000;
-/** Letters per read. */
 const PAGE = 100;
 
 export function addTitanicCommand(program: Command): void {

@@ -6,7 +6,6 @@ import { Failure, hasCode } from "./failure.js";
 import type { Ending, Session } from "./session.js";
 import { GRACE, unlessAborted } from "./stop.js";
 
-/** Messages per write. */
 const BATCH = 1_000;
 /** ms of silence after a signal after which everything is printed. */
 const DRAINED = 100;
@@ -75,7 +74,6 @@ export async function sendAll(
 export interface Reception {
   /** Ends it after everything received is printed. */
   readonly until: AbortSignal;
-  /** Messages. Default: no limit. */
   readonly max?: number | undefined;
   /** Called before a message is printed. */
   readonly onMessage?: (frames: Buffer[]) => void;

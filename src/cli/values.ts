@@ -28,7 +28,6 @@ export function seconds(min: number, max: number): (text: string) => number {
   };
 }
 
-/** Removes `undefined` members. */
 export function defined<T extends object>(members: T): { [K in keyof T]: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as never;
 }

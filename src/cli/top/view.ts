@@ -85,7 +85,6 @@ export function jsonLines({ time, addresses }: View): string[] {
   return addresses.map((address) => JSON.stringify({ time: when, ...jsonOf(address) }, rounded));
 }
 
-/** Rounds to three decimals. */
 function rounded(_: string, value: unknown): unknown {
   return typeof value === "number" && !Number.isInteger(value) ? Math.round(value * 1_000) / 1_000 : value;
 }
