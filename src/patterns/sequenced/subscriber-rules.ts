@@ -5,7 +5,7 @@
  *                      │ ├──END done, or the stream is gone──> settled
  *                      │ ├──END another publisher──> the next link, or settled without a message
  *                      │ └──silent for `attemptTimeout`──> asked again from where it is
- *                      └── `timeout`──> failed
+ *                      └──cancelled, as by its timeout──> forgotten
  *
  * Answers show which link leads to which publisher; an unknown one is requested on all links in turn.
  */
@@ -32,8 +32,7 @@ export type SequencedReplayOutcome =
   /** The publisher has forgotten the topic. */
   | "gone"
   /** No link leads to this publisher. */
-  | "unknown-publisher"
-  | "timeout";
+  | "unknown-publisher";
 
 /** `C` is the caller's handle. */
 export interface ReplayOutbox<C> {
@@ -55,7 +54,6 @@ interface Call<C> extends Due {
   readonly range: SequencedRange;
   readonly publisher: string;
   readonly topic: Buffer;
-  readonly end: number;
   readonly messages: ReplayedFrames[];
   /** Links to other publishers. */
   readonly wrong: Set<number>;
@@ -101,17 +99,13 @@ export class ReplayRules<C> {
     for (const call of [...this.#calls.values()]) if (call.value.link === link) this.#choose(call, now);
   }
 
-  /**
-   * @param caller unique; `settled` may be called before this returns
-   * @param timeout ms for all pages
-   */
-  request(caller: C, range: SequencedRange, timeout: number, now: number): void {
+  /** @param caller unique; `settled` may be called before this returns */
+  request(caller: C, range: SequencedRange, now: number): void {
     const call: Call<C> = {
       caller,
       range,
       publisher: Buffer.from(range.publisher, "hex").toString("latin1"),
       topic: range.topic,
-      end: now + timeout,
       messages: [],
       wrong: new Set(),
       next: range.from,
@@ -156,10 +150,6 @@ export class ReplayRules<C> {
       const link = this.#calls.get(call.caller) as Link<Call<C>>;
       if (call.isParked) {
         this.#settle(link, "unknown-publisher");
-        continue;
-      }
-      if (now >= call.end) {
-        this.#settle(link, "timeout");
         continue;
       }
       this.#counts.retries += 1;
@@ -238,8 +228,7 @@ export class ReplayRules<C> {
   }
 
   #arm(link: Link<Call<C>>, now: number): void {
-    const left = Math.max(link.value.end - now, 0);
-    this.#deadlines.set(link, now, Math.min(this.#options.attemptTimeout, left));
+    this.#deadlines.set(link, now, this.#options.attemptTimeout);
   }
 
   #settle(link: Link<Call<C>>, outcome: SequencedReplayOutcome): void {

@@ -68,7 +68,7 @@ export interface SequencedReplay<T = Raw> {
   /** Messages of the range that did not come. */
   readonly missing: number;
   /** `done`, or why `messages` is empty. */
-  readonly outcome: Exclude<SequencedReplayOutcome, "timeout">;
+  readonly outcome: SequencedReplayOutcome;
 }
 
 export interface SequencedReplayOptions {
@@ -274,9 +274,11 @@ export class SequencedSubscriber<T = Raw> extends Driver<
         );
       const newest = { ...range, from: Math.max(range.from, range.to - this.#settings.maxReplay + 1) };
       const onGivenUp = (): void => this.#replays.cancel(replay);
-      const call = this.#calls.add<SequencedReplay<T>>(0, { signal, onGivenUp });
+      const call = this.#calls.add<SequencedReplay<T>>(0, { timeout, signal, onGivenUp }, () => {
+        return new TimeoutError("ETIMEDOUT", "The publisher did not send the messages again in time");
+      });
       const replay = { range, call };
-      this.#replays.request(replay, newest, timeout, this.#timer.now());
+      this.#replays.request(replay, newest, this.#timer.now());
       this.#timer.update();
       return call.promise;
     } catch (error) {
@@ -345,10 +347,6 @@ export class SequencedSubscriber<T = Raw> extends Driver<
     outcome: SequencedReplayOutcome,
     replayed: readonly ReplayedFrames[],
   ): void {
-    if (outcome === "timeout") {
-      call.reject(new TimeoutError("ETIMEDOUT", "The publisher did not send the messages again in time"));
-      return;
-    }
     const { publisher, topic, stream } = range;
     const messages: SequencedMessage<T>[] = [];
     for (const { sequence, time, body } of replayed) {

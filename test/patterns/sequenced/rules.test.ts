@@ -368,7 +368,7 @@ function replays(links = 1) {
 describe("a replay", () => {
   it("collects pages until the publisher is done", () => {
     const { rules, sent, settled, range, message, end } = replays();
-    rules.request(1, range, 1_000, 0);
+    rules.request(1, range, 0);
     rules.receive(0, message(1), 1);
     rules.receive(0, message(2), 1);
     rules.receive(0, end(EndStatus.MORE), 1);
@@ -380,39 +380,40 @@ describe("a replay", () => {
     expect(rules.stats()).toMatchObject({ requests: 1, replayed: 3, pending: 0 });
   });
 
-  it("asks again from where it is when the publisher falls silent, and gives up after its time", () => {
+  it("asks again from where it is when the publisher falls silent, until it is cancelled", () => {
     const { rules, sent, settled, range, message } = replays();
-    rules.request(1, range, 300, 0);
+    rules.request(1, range, 0);
     rules.receive(0, message(1), 10);
     const first = sent[0]?.number as number;
-    for (let next = rules.nextWakeUp(); next !== undefined; next = rules.nextWakeUp()) rules.tick(next);
+    for (const _ of [1, 2]) rules.tick(rules.nextWakeUp() as number);
     expect(sent.map(({ from }) => from)).toEqual([1, 2, 2]);
-    expect(settled).toEqual([{ outcome: "timeout", sequences: [1] }]);
+    rules.cancel(1);
+    expect([rules.nextWakeUp(), settled]).toEqual([undefined, []]);
     rules.receive(0, message(2, first), 500);
     expect(rules.stats()).toMatchObject({ late: 1, retries: 2, pending: 0 });
   });
 
   it("finds which link leads to the publisher, and remembers it", () => {
     const { rules, sent, settled, range, message, end } = replays(2);
-    rules.request(1, range, 1_000, 0);
+    rules.request(1, range, 0);
     rules.receive(0, end(EndStatus.OTHER_PUBLISHER, OTHER), 1);
     expect(sent.at(-1)?.link).toBe(1);
     rules.receive(1, message(1), 1);
     rules.receive(1, end(EndStatus.DONE), 1);
-    rules.request(2, range, 1_000, 0);
+    rules.request(2, range, 0);
     expect(sent.at(-1)?.link).toBe(1);
     rules.receive(1, end(EndStatus.OTHER_PUBLISHER, OTHER), 1);
     rules.receive(0, end(EndStatus.OTHER_PUBLISHER, OTHER), 1);
     expect(settled.map(({ outcome }) => outcome)).toEqual(["done", "unknown-publisher"]);
     const none = replays(0);
-    none.rules.request(1, range, 1_000, 0);
+    none.rules.request(1, range, 0);
     expect(none.settled).toEqual([{ outcome: "unknown-publisher", sequences: [] }]);
   });
 
   it("waits a while for the publisher's link where links come and go, and asks elsewhere when one goes", () => {
     const { rules, sent, settled, range, message, end } = replays(0);
     rules.grows = true;
-    rules.request(1, range, 1_000, 0);
+    rules.request(1, range, 0);
     expect([sent, settled]).toEqual([[], []]);
     rules.addLink(10);
     rules.receive(0, end(EndStatus.OTHER_PUBLISHER, OTHER), 20);
@@ -430,7 +431,7 @@ describe("a replay", () => {
 
   it("drops and counts answers that are malformed, from another publisher, or out of order", () => {
     const { rules, range, message, end, settled } = replays(2);
-    rules.request(1, range, 1_000, 0);
+    rules.request(1, range, 0);
     rules.receive(0, [Buffer.from("nonsense")], 1);
     rules.receive(0, message(9), 1);
     rules.receive(0, message(1, undefined, OTHER), 1);
@@ -444,7 +445,7 @@ describe("a replay", () => {
 
   it("that was cancelled is forgotten", () => {
     const { rules, range, settled } = replays();
-    rules.request(1, range, 1_000, 0);
+    rules.request(1, range, 0);
     rules.cancel(1);
     expect([rules.nextWakeUp(), rules.stats().pending, settled]).toEqual([undefined, 0, []]);
   });

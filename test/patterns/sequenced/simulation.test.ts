@@ -77,7 +77,11 @@ function story(simulation: Simulation): void {
     if (replays.stats().pending >= 1_000 || random.chance(0.3)) return;
     calls += 1;
     pending.set(calls, event);
-    replays.request(calls, event, 2_000, simulation.now);
+    replays.request(calls, event, simulation.now);
+    const call = calls;
+    simulation.after(2_000, () => {
+      if (pending.delete(call)) replays.cancel(call);
+    });
     replayTimer?.update();
   };
   const table = new StreamTable(1_000, hear);
