@@ -15,7 +15,6 @@ import { formatUuid } from "./protocol.js";
 import type { TitanicClaimedRequest, TitanicStore } from "./store.js";
 
 export type TitanicEvent =
-  | { readonly type: "request:answered"; readonly uuid: string; readonly service: string }
   /** A call failed and will be retried. */
   | {
       readonly type: "request:retried";
@@ -180,7 +179,7 @@ export class Dispatcher {
         // Not taken: closed, expired, or answered before.
         const taken = await this.#store.answer(request.uuid, reply, Date.now() + replyTtl);
         if (taken || (unsure && (await this.#store.look(request.uuid)).state === "answered"))
-          this.#answered(request);
+          this.counters.answered += 1;
         return "answered";
       } catch (error) {
         this.#storeFailed(error);
@@ -240,11 +239,6 @@ export class Dispatcher {
       this.#storeFailed(error);
       return undefined;
     }
-  }
-
-  #answered({ uuid, service }: TitanicClaimedRequest): void {
-    this.counters.answered += 1;
-    this.#emit({ type: "request:answered", uuid: formatUuid(uuid), service: service.toString() });
   }
 
   #failed({ uuid, service, attempts }: TitanicClaimedRequest, error: unknown): void {

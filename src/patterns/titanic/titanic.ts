@@ -78,7 +78,6 @@ export interface TitanicDeadLetter {
 }
 
 const EVENTS: EventNames<TitanicEvent> = {
-  "request:answered": true,
   "request:retried": true,
   "request:buried": true,
   "request:invalid": true,
