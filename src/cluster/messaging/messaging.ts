@@ -109,11 +109,9 @@ export class Messaging implements ClientEffects {
 
   /** @param id of this node */
   constructor(id: string, settings: MessagingSettings, effects: MessagingEffects) {
-    this.#table = new SubscriptionTable({
-      onLast: (filter) => {
-        this.#known.delete(filter);
-        if (!this.#state.closed) void this.routes.unsubscribe(filter);
-      },
+    this.#table = new SubscriptionTable((filter) => {
+      this.#known.delete(filter);
+      if (!this.#state.closed) void this.routes.unsubscribe(filter);
     });
     const links: MessageLinksEffects = {
       onItem: (from, kind, item) => this.#onItem(from, kind, item),

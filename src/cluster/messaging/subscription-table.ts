@@ -6,17 +6,7 @@ import { InvalidStateError } from "../../core/errors.js";
 import { MAX_SHAPES_OF_NODE } from "./bounds.js";
 import { FilterIndex } from "./filter-index.js";
 import { WORD_MASK } from "./record-arena.js";
-import type { TopicScan } from "./topic-scan.js";
 import { checkFilter } from "./topics.js";
-
-export interface SubscriptionTableOptions {
-  /** The first subscription of a filter was added. */
-  readonly onFirst?: (filter: string) => void;
-  /** The last one was deleted. */
-  readonly onLast?: (filter: string) => void;
-  /** Hashes topics. */
-  readonly scan?: TopicScan;
-}
 
 /** The subscriptions of one filter, mostly one. Ages are numbers that grow with each subscription. */
 interface Entry<T> {
@@ -28,18 +18,16 @@ interface Entry<T> {
 }
 
 export class SubscriptionTable<T> {
-  readonly #index: FilterIndex;
+  readonly #index = new FilterIndex();
   /** By the payload of the filter's record. */
   readonly #entries: (Entry<T> | undefined)[] = [];
   readonly #free: number[] = [];
-  readonly #onFirst: ((filter: string) => void) | undefined;
   readonly #onLast: ((filter: string) => void) | undefined;
   #size = 0;
   #nextAge = 0;
 
-  constructor({ onFirst, onLast, scan }: SubscriptionTableOptions = {}) {
-    this.#index = new FilterIndex(scan);
-    this.#onFirst = onFirst;
+  /** @param onLast called when the last subscription of a filter was deleted */
+  constructor(onLast?: (filter: string) => void) {
     this.#onLast = onLast;
   }
 
@@ -82,7 +70,6 @@ export class SubscriptionTable<T> {
     const ref = index.insert(1);
     index.words(ref)[(ref & WORD_MASK) + 1] = number;
     this.#size++;
-    this.#onFirst?.(filter);
   }
 
   /** `false` if there was no such subscription. */

@@ -18,7 +18,7 @@ describe("filters of more levels than a word has bits", () => {
 describe("many subscriptions of one filter", () => {
   it("go in any order, and those that are left stay in the order of their age", () => {
     const ends: string[] = [];
-    const table = new SubscriptionTable<number>({ onLast: (filter) => ends.push(filter) });
+    const table = new SubscriptionTable<number>((filter) => void ends.push(filter));
     for (let i = 0; i < 10; i++) table.add("a/#", i);
     table.add("a/+", 3);
     // The first one, one between, the last one.
