@@ -1,54 +1,49 @@
 /**
- * Load balancing: chooses the least loaded of the nearest nodes with room, and avoids nodes that fail while others do
- * not. Pure.
+ * Chooses the least loaded of the nearest nodes with room, and avoids nodes that fail while others do not.
  *
  *   candidates ── not ejected ── nearest with room ── two at random ── the cheaper
  *
- * A node's cost is its number of requests (by this node's count or its own last report) times its latency. A request
- * with an idempotency key goes to the node with the highest hash with the key, so that all callers choose the same
- * node, and the same next one when it is gone. A failing, slow or full node is not replaced for such requests, since
- * other callers may not have noticed.
+ * A node's cost is its requests (this node's count or its own last report) times its latency. Requests with
+ * an idempotency key go to the node with the highest hash with the key, so that all callers choose alike.
+ * They keep a failing, slow or full node, since other callers may not have noticed.
  *
  *   in ──`EJECT_AFTER` failures in a row, while others do not──> ejected ──time──> on trial: one request at a time
  *   ^────────────────────────────────────success──────────────────────────────────────────┘ │
  *                                        ejected ^──failure, twice the time──────────────────┘
  *
- * A node is closed while it has as many of this node's requests as its window; further ones wait here instead of
- * being refused there. The window starts at `FIRST_WINDOW`, shrinks on a refusal to the current number, and grows
- * with reported capacity and each answer.
- *
- * At most half of a service's nodes are ejected. If only ejected ones are left, they are used.
+ * A node is closed while it has a full window of this node's requests; more wait here instead of being
+ * refused there. The window starts at `FIRST_WINDOW`, shrinks on a refusal to the current number, and grows
+ * with reported capacity and each answer. At most half of a service's nodes are ejected, and they serve if no
+ * others are left.
  */
 import { backOff } from "../../core/back-off.js";
 import { fnv1a } from "../../core/hash.js";
 import { DRAWS, EJECT_AFTER, EJECT_TIME, FIRST_WINDOW, LOAD_AGE, MAX_EJECT_TIME } from "./bounds.js";
 
-/** A node that serves a service. */
 export interface Candidate {
   readonly id: string;
-  /** 0: this node. Nearer nodes are preferred while they have room. */
+  /** 0: this node. Nearer nodes with room are preferred. */
   readonly distance: number;
 }
 
-/** Outcome of an attempt. `refused` is not a failure, as it reports the load. */
+/** `refused` is not a failure: it reports the load. */
 export type AttemptResult = "ok" | "failed" | "refused" | "given-up";
 
 /** Weight of the newest sample in averages. */
 const NEWEST = 0.2;
-/** Minimum cost in ms: among nodes that answer at once, the count decides. */
+/** ms. Among nodes that answer at once, the count decides. */
 const LEAST_COST = 0.05;
-/** Failure rate of a service above which no node is ejected: the cause is not the node. */
+/** Above this failure rate of a service the cause is not a node. */
 const ALL_FAIL = 0.5;
 
-/** A node's load as known to a caller. */
 export class NodeLoad {
   readonly id: string;
   distance: number;
-  /** Pending requests of this node. */
+  /** Requests in flight. */
   outstanding = 0;
-  /** How many of these it accepts. */
+  /** Most requests in flight. */
   window = FIRST_WINDOW;
-  /** Its last report, and when it arrived. */
+  /** Last report. */
   busy = 0;
   slots = 0;
   #reportedAt = Number.NEGATIVE_INFINITY;
@@ -70,12 +65,10 @@ export class NodeLoad {
     this.window = Math.max(this.window, this.outstanding + slots - busy);
   }
 
-  /** Whether it accepts one more. */
   get isOpen(): boolean {
     return this.outstanding < this.window;
   }
 
-  /** Estimated number of its requests. */
   load(now: number): number {
     return now - this.#reportedAt <= LOAD_AGE ? Math.max(this.outstanding, this.busy) : this.outstanding;
   }
@@ -108,7 +101,7 @@ export interface BalancerEffects {
 export class Balancer {
   readonly #effects: BalancerEffects;
   #nodes = new Map<string, NodeLoad>();
-  /** By distance, nearest first. */
+  /** Nearest first. */
   #tiers: readonly (readonly NodeLoad[])[] = [];
   #failureRate = 0;
 
@@ -124,7 +117,7 @@ export class Balancer {
     return this.#nodes.values();
   }
 
-  /** Sets the serving nodes; keeps the state of known ones. */
+  /** Known nodes keep their state. */
   setCandidates(candidates: readonly Candidate[]): void {
     const nodes = new Map<string, NodeLoad>();
     const tiers = new Map<number, NodeLoad[]>();
@@ -143,7 +136,7 @@ export class Balancer {
   /**
    * @param tried nodes to skip
    * @param key idempotency key, or ""
-   * @returns `undefined`: all were tried or are closed, or there are none. By key the node may be closed
+   * @returns `undefined`: no open untried node; by key the node may be closed
    */
   pick(now: number, tried: readonly string[], key: string): NodeLoad | undefined {
     if (key !== "") return this.#pickByKey(tried, key);
@@ -162,7 +155,7 @@ export class Balancer {
     return false;
   }
 
-  /** Time of the next trial of an ejected node; infinite: none is ejected. */
+  /** Infinite: no node is ejected. */
   nextTrial(now: number): number {
     let next = Number.POSITIVE_INFINITY;
     for (const node of this.#nodes.values())
@@ -170,15 +163,11 @@ export class Balancer {
     return next;
   }
 
-  /** An attempt started. */
   sent(node: NodeLoad): void {
     node.outstanding += 1;
   }
 
-  /**
-   * An attempt ended.
-   * @param ms its duration; 0: unknown
-   */
+  /** @param ms duration; 0: unknown */
   ended(now: number, node: NodeLoad, result: AttemptResult, ms: number): void {
     node.outstanding -= 1;
     if (result === "refused") node.window = Math.max(1, Math.min(node.window, node.outstanding));
@@ -211,7 +200,7 @@ export class Balancer {
       else if (each.failuresInRow === 0) healthy += 1;
     }
     if (2 * (ejected + 1) > this.#nodes.size) return;
-    // If all fail, the request or a shared dependency is the cause, not a node.
+    // A failing dependency or request is the cause, not a node.
     if (healthy === 0 || (this.#failureRate >= ALL_FAIL && 2 * healthy < this.#nodes.size - 1)) return;
     const ms = backOff(node.ejections, EJECT_TIME, MAX_EJECT_TIME, () => this.#effects.random());
     node.ejections += 1;
@@ -219,10 +208,7 @@ export class Balancer {
     this.#effects.ejected?.(node, ms);
   }
 
-  /**
-   * Draws two usable nodes at random, and returns the cheaper.
-   * @returns `undefined`: neither is usable
-   */
+  /** @returns the cheaper of two random usable nodes; `undefined`: neither is usable */
   #draw(now: number, tier: readonly NodeLoad[], tried: readonly string[]): NodeLoad | undefined {
     let found: NodeLoad | undefined;
     const draws = tier.length === 1 ? 1 : DRAWS;
@@ -242,7 +228,7 @@ export class Balancer {
     return found;
   }
 
-  /** The cheapest usable node; those with room come first. */
+  /** Nodes with room come first. */
   #scan(now: number, tier: readonly NodeLoad[], tried: readonly string[]): NodeLoad | undefined {
     let found: NodeLoad | undefined;
     let isFree = false;
@@ -261,7 +247,7 @@ export class Balancer {
     return found;
   }
 
-  /** An ejected node if no others are left. A closed, working node has room soon, so the request waits. */
+  /** Ejected nodes, unless a closed working one will have room soon. */
   #anyLeft(now: number, tried: readonly string[]): NodeLoad | undefined {
     let found: NodeLoad | undefined;
     for (const tier of this.#tiers)
@@ -293,11 +279,11 @@ function isCheaper(now: number, one: NodeLoad, other: NodeLoad): boolean {
   return one.cost(now) < other.cost(now);
 }
 
-/** A node's rank for a key: 32 bits, computed alike by every caller. */
+/** Rank of a node for a key: 32 bits, equal at all callers. */
 export function rankOf(key: string, id: string): number {
   const bytes = Buffer.from(`${key}\0${id}`);
   let hash = fnv1a(bytes, 0, bytes.length);
-  // FNV's low bits are weak, and ids differ in few bytes (MurmurHash3's finalizer).
+  // MurmurHash3's finalizer: FNV's low bits are weak, and ids differ in few bytes.
   hash = Math.imul(hash ^ (hash >>> 16), 0x85eb_ca6b);
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2_ae35);
   return (hash ^ (hash >>> 16)) >>> 0;

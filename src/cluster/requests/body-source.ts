@@ -10,9 +10,8 @@ import { SendCredit } from "./stream-window.js";
 import type { EncodedBody } from "./wire.js";
 
 export interface BodySourceEffects {
-  /** Sends a part. Settles when the next one may be sent. */
+  /** Settles when the next may be sent. */
   send(part: EncodedBody): Promise<void>;
-  /** No more parts. */
   end(): void;
   /** The source threw, or yielded an invalid body. */
   failed(error: unknown): void;
@@ -23,7 +22,7 @@ interface Emitter {
   off(event: "error", listener: (error: unknown) => void): unknown;
 }
 
-/** Whether a body is streamed. Bytes and strings are not. */
+/** Bytes and strings are not streamed. */
 export function isStreamedBody(body: unknown): body is AsyncIterable<unknown> {
   return (
     typeof body === "object" &&
@@ -43,8 +42,7 @@ export class BodySource {
   constructor(source: AsyncIterable<unknown>, effects: BodySourceEffects) {
     this.#source = source;
     this.#effects = effects;
-    // A Node.js stream may fail before it is read, such as for a missing file; without a listener that would end the
-    // process.
+    // A Node.js stream may fail unread (a missing file): without a listener the process would end.
     this.#emitter?.on("error", this.#onError);
   }
 
@@ -56,13 +54,13 @@ export class BodySource {
   }
 
   readonly #onError = (error: unknown): void => {
-    // The reader gets the error as well.
+    // Readers get the error too.
     if (this.#isReading || this.#isOver) return;
     this.#isOver = true;
     this.#effects.failed(error);
   };
 
-  /** The serving node accepts this much more; 0 and 0: nothing. */
+  /** Parts and bytes more; 0 and 0: stop. */
   granted(parts: number, bytes: number): void {
     if (this.#isOver) return;
     if (parts === 0 && bytes === 0) {
@@ -77,13 +75,12 @@ export class BodySource {
     }
   }
 
-  /** Stops sending. Leaves a started source. */
   stop(): void {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#wake?.();
     if (!this.#isReading) this.#emitter?.off("error", this.#onError);
-    // A silent Node.js stream's iterator could not be left before its next value.
+    // A silent stream's iterator could not be left before its next value.
     const { destroy } = this.#source as { readonly destroy?: unknown };
     if (this.#isReading && typeof destroy === "function") destroy.call(this.#source);
   }
@@ -91,7 +88,6 @@ export class BodySource {
   /** Never rejects. */
   async #read(): Promise<void> {
     try {
-      // Leaving the loop leaves the source.
       for await (const part of this.#source) {
         if (this.#isOver) return;
         const body = encodeBody(part);
@@ -105,7 +101,7 @@ export class BodySource {
       this.#isOver = true;
       this.#effects.end();
     } catch (error) {
-      if (this.#isOver) return; // The source was left: nobody waits for it.
+      if (this.#isOver) return; // The source was left.
       this.#isOver = true;
       this.#effects.failed(error);
     }

@@ -1,5 +1,3 @@
-/** Encodes and decodes bodies of requests and replies. */
-
 import { isUtf8 } from "node:buffer";
 import { describe } from "../../core/arguments.js";
 import { bytesOf, owned } from "../../core/bytes.js";

@@ -1,4 +1,4 @@
-/** A request in flight: its terms, state and sink. calls.ts has the rules. */
+/** Request in flight; calls.ts has its rules. */
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import type { Due } from "../../core/deadlines.js";
 import type { ShoalError } from "../../core/errors.js";
@@ -9,36 +9,33 @@ import type { BodyForm, CallExtras, EncodedBody, Headers } from "./wire.js";
 
 export const NO_NODES: readonly string[] = [];
 
-/** Limits and options of a request. */
 export interface CallTerms {
   readonly service: string;
   readonly extras: CallExtras | undefined;
   readonly body: EncodedBody;
   /** ms; negative: no limit. */
   readonly timeout: number;
-  /** ms per attempt, of a streamed reply until its first part; negative: no limit. */
+  /** ms; for a streamed reply until its first part; negative: no limit. */
   readonly attemptTimeout: number;
   readonly retries: number;
   readonly retryDelay: number;
   readonly maxRetryDelay: number;
-  /** Whether it may be repeated if a node may have run it. */
+  /** Whether to repeat it after a node may have run it. */
   readonly idempotent: boolean;
-  /** Whether to wait for a node that serves it. */
   readonly waitForReady: boolean;
-  /** Whether this node may serve it. */
   readonly self: boolean;
-  /** Target node; `undefined`: any that serves it. */
+  /** `undefined`: any serving node. */
   readonly node: string | undefined;
 }
 
-/** Receives a request's results: parts, then one `reply`, `end` or `fail`. */
+/** Gets parts, then one `reply`, `end` or `fail`. */
 export interface CallSink {
   reply(form: BodyForm, body: Buffer, headers: Headers | undefined): void;
   /** @returns why the part is refused */
   part(form: BodyForm, body: Buffer): string | undefined;
   end(): void;
   fail(error: ShoalError): void;
-  /** The request is over, before its result. */
+  /** Called before the result. */
   over?(): void;
 }
 
@@ -47,38 +44,38 @@ export type CallState = "waiting" | "sent" | "backing-off" | "over";
 export class Call implements Due {
   readonly terms: CallTerms;
   readonly sink: CallSink;
-  /** Source of a streamed body, which is stopped when the request is over. */
+  /** Stopped when the request is over. */
   readonly source: BodySource | undefined;
   readonly target: Target;
   readonly link: Link<Call> = new Link(this);
-  /** Its place in the queue for room, and the node's last-use order. */
+  /** Place in a queue for room. */
   readonly place: Link<Call> = new Link(this);
   queue: RoomQueue | undefined = undefined;
-  /** Time when it is given up; infinite: never. */
+  /** Infinite: no limit. */
   readonly until: number;
-  /** A buffer ending with the body, never modified: the program may reuse its bytes after the first attempt. */
+  /** Ends with the body: the program may reuse its bytes after the first attempt. */
   #kept: Buffer | undefined = undefined;
   deadline = 0;
   state: CallState = "waiting";
-  /** Id of the current attempt. */
+  /** Current attempt. */
   id = 0;
   node: NodeLoad | undefined = undefined;
   sentAt = 0;
   retryAt = 0;
-  /** Next time to ask the node whether it still has it, and the following interval in ms. */
+  /** When to ask the node whether it has the request, and the next interval in ms. */
   checkAt = 0;
   checkAfter = 0;
-  /** Attempts, including refused ones. */
+  /** All attempts. */
   sends = 0;
-  /** The last attempt's node no longer serves it. */
+  /** The last node no longer serves it. */
   isUnserved = false;
-  /** Counted attempts, which may have cost a node something. */
+  /** Attempts that may have cost a node work. */
   attempts = 0;
-  /** Whether a part of a streamed reply has arrived. */
+  /** A part of the reply arrived. */
   hasBegun = false;
-  /** Whether parts of a streamed body may have been sent. */
+  /** Parts of the body may have been sent. */
   isGranted = false;
-  /** How often its node could not be sent to. */
+  /** Failed sends to its node. */
   holds = 0;
   tried: readonly string[] = NO_NODES;
   error: ShoalError | undefined = undefined;
@@ -91,7 +88,6 @@ export class Call implements Due {
     this.until = terms.timeout < 0 ? Number.POSITIVE_INFINITY : now + terms.timeout;
   }
 
-  /** Bytes to send. */
   get body(): EncodedBody {
     const { body } = this.terms;
     const { data } = body;
@@ -99,21 +95,21 @@ export class Call implements Due {
     return { form: body.form, data: this.#kept.subarray(this.#kept.length - data.length) };
   }
 
-  /** An encoded item that contains the body. */
+  /** @param item ends with the body */
   keep(item: Buffer): void {
     this.#kept ??= item;
   }
 
-  /** Copies the body before waiting without an attempt. */
+  /** Copies the body to wait without an attempt. */
   keepCopy(): void {
     const { data } = this.terms.body;
     if (typeof data !== "string") this.#kept ??= Buffer.from(data);
   }
 }
 
-/** Requests waiting for room, roughly in order of creation: refused ones are older than the rest. */
+/** Refused requests are older, so they come first. */
 export class RoomQueue {
-  /** By number of attempts. */
+  /** Index: number of attempts. */
   readonly #lists: readonly LinkedList<Call>[] = [new LinkedList(), new LinkedList(), new LinkedList()];
 
   get first(): Call | undefined {
@@ -130,7 +126,6 @@ export class RoomQueue {
     this.#listOf(call).push(call.place);
   }
 
-  /** Restores the first one. */
   putBack(call: Call): void {
     this.#listOf(call).unshift(call.place);
   }
@@ -144,18 +139,17 @@ export interface Target {
   readonly name: string;
   readonly balancer: Balancer;
   readonly budget: RetryBudget;
-  /** Requests waiting for room at any node, and at any other node. */
+  /** Requests waiting for any node, and for any other node. */
   readonly waiting: RoomQueue;
   readonly waitingForOthers: RoomQueue;
   candidates: readonly Candidate[];
 }
 
-/** With an idempotency key: another node would run it again. */
+/** Another node would run the same idempotency key again. */
 export function staysWithItsNode({ terms }: Call): boolean {
   return terms.node === undefined && terms.extras !== undefined && terms.extras.key !== "";
 }
 
-/** Whether its reply may be streamed. */
 export function isStreamed({ terms }: Call): boolean {
   return terms.extras !== undefined && terms.extras.parts > 0;
 }
@@ -163,7 +157,7 @@ export function isStreamed({ terms }: Call): boolean {
 /** ms left for the node; 0: no limit. */
 export function timeoutOf(now: number, call: Call): number {
   const { attemptTimeout } = call.terms;
-  // The limit until the first part, of reply or body, applies only here.
+  // The limit until a first part applies only here.
   const isOfStart = isStreamed(call) || call.terms.extras?.isStreamed === true;
   const limit = attemptTimeout < 0 || isOfStart ? Number.POSITIVE_INFINITY : attemptTimeout;
   const left = Math.min(call.until - now, limit);

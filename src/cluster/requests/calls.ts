@@ -1,19 +1,14 @@
 /**
- * State machine of a caller: chooses a request's node, retries, and gives up. Pure: takes items and the time, calls
- * `effects`.
+ * State machine of a caller: chooses nodes, retries, gives up.
  *
  *   waiting ──a node serves it──> sent ──REPLY, END──> over        waiting: nobody serves it yet
  *      ^                           │ ^
  *      │                           │ └──time── backing off         sent ──FAILURE, lost, late──> retried, or over
  *      └───────────────────────────┴──────────────^
  *
- * If every node is closed (balancer.ts), requests wait here, oldest first, until a node has answered another.
- *
- * A node that did not accept a request (draining, overloaded, full link) has not run it, so another may get it. A
- * lost or late node may have run it, so only idempotent requests are repeated.
- *
- * A streamed body is sent as its node grants it, from the start of the handler. Until the first grant no part is
- * lost, and the request may go to another node.
+ * A refused request (draining, overloaded, full link) has not run. A lost or late node may have run it: only
+ * idempotent requests are repeated. Until its node grants the first part of a streamed body, the request may
+ * change nodes.
  */
 
 import { backOff } from "../../core/back-off.js";
@@ -64,26 +59,24 @@ import {
 } from "./wire.js";
 
 export interface CallsEffects {
-  /** Nodes that serve it; the same array if unchanged. */
+  /** Returns an identical array if unchanged. */
   candidates(service: string): readonly Candidate[];
-  /** Whether new nodes' services are still unknown. */
+  /** Whether new nodes' services are unknown. */
   isSettling(): boolean;
-  /** @returns `too-large` also for an item that no node accepts */
+  /** @returns `too-large` also if no node accepts it */
   send(node: string, item: Buffer): "sent" | "full" | "too-large" | "unreachable";
   /**
-   * Like `send`, but waits for room if the link is full.
+   * Waits for a full link.
    * @param done called once
    */
   sendLater(node: string, item: Buffer, done?: (result: QueueResult) => void): void;
-  /** Sends an answer that a node may request any number of times; dropped if the node does not read. */
+  /** Dropped if the node does not read. */
   answer(node: string, item: Buffer): void;
-  /** For error messages. */
   nameOf(node: string): string;
   random(): number;
   report(event: RequestsEvent): void;
 }
 
-/** Counters of a bus's requests. */
 export interface CallCounts {
   called: number;
   succeeded: number;
@@ -96,17 +89,16 @@ export class RequestCalls {
   readonly refused: Record<string, number> = {};
   readonly #effects: CallsEffects;
   readonly #targets = new Map<string, Target>();
-  /** Attempts in flight by id. */
+  /** Attempts by id. */
   readonly #sent = new NumberTable<Call>();
   /** Requests without a serving node, or without room. */
   readonly #waiting = new Set<Call>();
-  /** Nodes with one request less than before. */
+  /** Nodes with room again. */
   readonly #freed = new Map<NodeLoad, Target>();
   readonly #waitingAtNode = new WeakMap<NodeLoad, RoomQueue>();
   #isRefilling = false;
   #isClosed = false;
   readonly #deadlines = new Deadlines<Call>();
-  /** Id of the last attempt. Node ids are per process, so answers to another process's attempts cannot arrive. */
   #id = 0;
   #size = 0;
 
@@ -119,7 +111,6 @@ export class RequestCalls {
     return this.#size;
   }
 
-  /** Requests without a serving node. */
   get waiting(): number {
     return this.#waiting.size;
   }
@@ -129,24 +120,20 @@ export class RequestCalls {
     if (this.#isClosed) throw new ClosedError("EBADF", "the bus is closed");
   }
 
-  /** Makes a request. Its sink may be called before this returns. */
+  /** Its sink may be called before this returns. */
   call(now: number, terms: CallTerms, sink: CallSink, source?: BodySource): Call {
     const target = this.#targetOf(now, terms.service);
     target.budget.called();
     const call = new Call(terms, sink, source, target, now);
     this.#size += 1;
     this.counts.called += 1;
-    // It queues behind the waiting ones.
     const queue = queueOf(call);
     if (queue.first !== undefined && mayGoAnywhere(call)) this.#awaitRoom(now, call, queue);
     else this.#attempt(now, call);
     return call;
   }
 
-  /**
-   * The caller gives up.
-   * @param error for the caller; `undefined`: none
-   */
+  /** @param error for the caller; `undefined`: none */
   giveUp(now: number, call: Call, error: ShoalError | undefined): void {
     if (call.state === "over") return;
     this.#cancelAttempt(now, call, "given-up");
@@ -156,16 +143,13 @@ export class RequestCalls {
     this.#refill(now);
   }
 
-  /** The program has read this much of a streamed reply. */
+  /** Credit of a streamed reply. */
   read(now: number, call: Call, parts: number, bytes: number): void {
     if (call.state !== "sent" || call.node === undefined) return;
     this.#sendOn(now, call, call.node, encodeCredit(call.id, parts, bytes));
   }
 
-  /**
-   * Sends a part of a streamed body.
-   * @param done called when the next may be sent, or the request is over
-   */
+  /** @param done called when the next may be sent, or the request is over */
   sendPart(now: number, call: Call, body: EncodedBody, done: () => void): void {
     if (call.state !== "sent" || call.node === undefined) {
       done();
@@ -185,7 +169,7 @@ export class RequestCalls {
       this.#sendOn(now, call, call.node, encodeSign(RequestOp.BODY_END, call.id));
   }
 
-  /** Sends an item that the node needs to continue; dropping it would block the request forever. */
+  /** Dropping such an item would block the request forever. */
   #sendOn(
     now: number,
     call: Call,
@@ -202,7 +186,6 @@ export class RequestCalls {
     });
   }
 
-  /** Handles REPLY, FAILURE, PART, END, GONE, WANTED or GRANT. */
   onItem(now: number, from: string, item: RequestItem): void {
     this.#onItem(now, from, item);
     this.#refill(now);
@@ -211,7 +194,7 @@ export class RequestCalls {
   #onItem(now: number, from: string, item: RequestItem): void {
     const call = this.#sent.get(item.id);
     if (item.op === RequestOp.WANTED) {
-      // The request was given up, for example while its node seemed lost. The node asks again if CANCEL is dropped.
+      // It was given up, for example while its node seemed lost. The node asks again if CANCEL is dropped.
       if (call?.node?.id !== from) this.#effects.answer(from, encodeSign(RequestOp.CANCEL, item.id));
       return;
     }
@@ -258,9 +241,8 @@ export class RequestCalls {
     }
   }
 
-  /** A node was lost, left or removed. */
   onGone(now: number, id: string): void {
-    // In the order of their attempts.
+    // Oldest first.
     for (const call of this.#sent.values().sort((one, other) => one.id - other.id)) {
       if (call.node?.id !== id || call.state !== "sent") continue;
       this.#lost(now, call, `${this.#effects.nameOf(id)} was lost before it answered`);
@@ -268,7 +250,7 @@ export class RequestCalls {
     this.#refill(now);
   }
 
-  /** Other nodes may serve a service now. */
+  /** A service's nodes may have changed. */
   onChanged(now: number): void {
     const queues = new Set<RoomQueue>();
     for (const call of [...this.#waiting]) {
@@ -305,7 +287,6 @@ export class RequestCalls {
     for (const call of this.#deadlines.take(Number.POSITIVE_INFINITY)) this.giveUp(0, call, error());
   }
 
-  /** Known loads of a service's nodes. */
   loadsOf(service: string): Iterable<NodeLoad> {
     return this.#targets.get(service)?.balancer.nodes ?? [];
   }
@@ -313,7 +294,7 @@ export class RequestCalls {
   #targetOf(now: number, name: string): Target {
     let target = this.#targets.get(name);
     if (target !== undefined) return target;
-    // Strangers may determine names: the least recently added is evicted. Its requests keep what they use.
+    // Remote input may determine names, so the oldest is evicted; its requests keep what they use.
     const [oldest] = this.#targets.keys();
     if (this.#targets.size >= MAX_CALLED_SERVICES && oldest !== undefined) this.#targets.delete(oldest);
     const effects = this.#effects;
@@ -342,7 +323,7 @@ export class RequestCalls {
     }
     call.place.unlink();
     const { terms, target, tried } = call;
-    // With incomplete knowledge it might choose a different node than other callers.
+    // Incomplete knowledge might choose another node than other callers do.
     if (staysWithItsNode(call) && this.#effects.isSettling()) {
       this.#wait(now, call);
       return;
@@ -350,7 +331,7 @@ export class RequestCalls {
     for (;;) {
       const node = this.#pick(now, call);
       if (node === undefined && mayGoAnywhere(call) && target.balancer.isAwaited(this.#tried(call))) {
-        // The others have no room: a node that failed may try again, unless it no longer serves.
+        // The others have no room: failed nodes may be retried.
         if (call.tried === tried && tried.length > 0 && !call.isUnserved) {
           call.tried = NO_NODES;
           continue;
@@ -370,7 +351,7 @@ export class RequestCalls {
       const id = this.#id;
       const item = encodeCall(id, timeoutOf(now, call), terms.service, terms.extras, call.body);
       call.keep(item);
-      // Set before sending: this node may answer before `send` returns.
+      // This node may answer before `send` returns.
       call.id = id;
       call.node = node;
       call.sentAt = now;
@@ -388,7 +369,7 @@ export class RequestCalls {
         return;
       }
       const isHeld = staysWithItsNode(call);
-      // A node without a link yet is not at fault.
+      // A node without a link is not at fault.
       this.#endAttempt(now, call, result === "unreachable" && !isHeld ? "failed" : "refused");
       const name = this.#effects.nameOf(node.id);
       if (result === "too-large") {
@@ -423,27 +404,23 @@ export class RequestCalls {
     return target.balancer.pick(now, this.#tried(call), terms.extras?.key ?? "");
   }
 
-  /** Nodes to skip. */
   #tried({ terms, tried, target }: Call): readonly string[] {
     return terms.self ? tried : [...tried, ...selfOf(target.candidates)];
   }
 
-  /** Waits for a node with room, or a trial. */
   #awaitRoom(now: number, call: Call, queue: RoomQueue): void {
     this.#wait(now, call, call.target.balancer.nextTrial(now));
-    // By then a node that refused it may have room.
     if (isOverload(call.error)) call.tried = NO_NODES;
     queue.push(call);
   }
 
-  /** An ejected node may be tried, with the first waiting request. */
+  /** An ejected node may be tried. */
   #onTrial(now: number, call: Call): void {
     call.retryAt = Number.POSITIVE_INFINITY;
     this.#schedule(now, call);
     if (call.queue !== undefined) this.#refillFrom(now, call.queue);
   }
 
-  /** Requests waiting for room at one node only. */
   #waitingAt(node: NodeLoad): RoomQueue {
     let queue = this.#waitingAtNode.get(node);
     if (queue === undefined) {
@@ -453,7 +430,7 @@ export class RequestCalls {
     return queue;
   }
 
-  /** Sends waiting requests to nodes that have room again. */
+  /** Sends waiting requests to nodes with room again. */
   #refill(now: number): void {
     if (this.#isRefilling || this.#isClosed) return;
     this.#isRefilling = true;
@@ -471,18 +448,16 @@ export class RequestCalls {
     for (let call = queue.first; call !== undefined; call = queue.first) {
       this.#attempt(now, call);
       if (!queue.has(call)) continue;
-      // It stays first in the queue.
       queue.putBack(call);
       return;
     }
   }
 
-  /** No node serves it, or all were tried. */
   #onNobody(now: number, call: Call): void {
     const { terms, error } = call;
     const mayWait = terms.node === undefined && terms.waitForReady;
     if (mayWait && call.isUnserved) {
-      // The last serving node may return, and others are not checked earlier.
+      // The last serving node may return.
       const { retryDelay, maxRetryDelay } = terms;
       call.tried = [];
       call.holds += 1;
@@ -491,13 +466,12 @@ export class RequestCalls {
       return;
     }
     if (mayWait && !this.#isServed(call)) {
-      // Serving nodes may be lost: attempts before one returns would be futile.
       call.tried = [];
       this.#wait(now, call);
       return;
     }
     if (error !== undefined) {
-      // All were tried and did not run it: all once more, later.
+      // All refused it: all once more, later.
       if (terms.node === undefined && this.#retry(now, call, false)) {
         return;
       }
@@ -511,15 +485,11 @@ export class RequestCalls {
     this.#fail(call, this.#error(call, "no-service", "no node serves it"));
   }
 
-  /** Whether any node could get it, tried or not. */
   #isServed({ terms, target }: Call): boolean {
     return target.candidates.some(({ distance }) => terms.self || distance !== 0);
   }
 
-  /**
-   * Waits for changes of serving nodes.
-   * @param retryAt when the known ones are tried again
-   */
+  /** @param retryAt when known nodes are tried again */
   #wait(now: number, call: Call, retryAt = Number.POSITIVE_INFINITY): void {
     call.state = "waiting";
     call.retryAt = retryAt;
@@ -528,7 +498,7 @@ export class RequestCalls {
     this.#schedule(now, call);
   }
 
-  /** Retries the same node later; not counted, as the node did not get it. */
+  /** Uncounted, as the node did not get it. */
   #hold(now: number, call: Call): void {
     const { retryDelay, maxRetryDelay } = call.terms;
     call.state = "backing-off";
@@ -537,17 +507,13 @@ export class RequestCalls {
     this.#schedule(now, call);
   }
 
-  /**
-   * Retries later, at an untried node or any.
-   * @param isBudgeted whether a node may still have it, so that two work on it
-   */
+  /** @param isBudgeted whether a node may still run it */
   #retry(now: number, call: Call, isBudgeted: boolean): boolean {
     const { terms, target } = call;
     if (call.attempts >= terms.retries || (isBudgeted && !target.budget.take(now))) return false;
     const delay = backOff(call.attempts, terms.retryDelay, terms.maxRetryDelay, () => this.#effects.random());
     call.attempts += 1;
     if (now + delay >= call.until) return false;
-    // If all were tried, all may be tried again.
     if (call.tried.length >= target.balancer.size) call.tried = [];
     call.state = "backing-off";
     this.#waiting.delete(call);
@@ -556,10 +522,7 @@ export class RequestCalls {
     return true;
   }
 
-  /**
-   * An attempt ended without a reply.
-   * @param safe whether it may be repeated
-   */
+  /** @param safe whether it may be repeated */
   #failed(now: number, call: Call, reason: FailureReason, error: ShoalError, safe: boolean): void {
     const node = call.node as NodeLoad;
     this.#endAttempt(now, call, reason === "overloaded" || reason === "stopping" ? "refused" : "failed");
@@ -568,12 +531,12 @@ export class RequestCalls {
       this.#fail(call, error);
       return;
     }
-    // The node has others of this caller: it has room after answering one.
+    // The node has room after answering another.
     if (reason === "overloaded" && !node.isOpen && call.terms.retries > 0) {
       this.#attempt(now, call);
       return;
     }
-    // Other requests with its key wait for that node as long as it serves.
+    // Other requests with its key wait for that node while it serves.
     if (!staysWithItsNode(call) || reason === "stopping" || reason === "no-service")
       call.tried = [...call.tried, node.id];
     this.counts.retried += 1;
@@ -585,7 +548,7 @@ export class RequestCalls {
       reason,
       attempt,
     });
-    // It did not run there, and that node will not get it: uncounted immediate retry.
+    // It did not run: an uncounted immediate retry.
     if (reason === "stopping" || reason === "no-service") {
       call.isUnserved = true;
       this.#attempt(now, call);
@@ -594,12 +557,11 @@ export class RequestCalls {
     if (!this.#retry(now, call, reason === "expired")) this.#fail(call, error);
   }
 
-  /** Its node may have run it and will not answer. */
   #lost(now: number, call: Call, text: string): void {
     this.#failed(now, call, "worker-lost", this.#error(call, "worker-lost", text), call.terms.idempotent);
   }
 
-  /** Asks whether the node still has it, as a node that lost this one, or a replaced link, may have dropped it. */
+  /** The node, or a replaced link, may have dropped it. */
   #check(now: number, call: Call): void {
     this.#effects.sendLater((call.node as NodeLoad).id, encodeSign(RequestOp.CHECK, call.id));
     call.checkAfter = Math.min(2 * call.checkAfter, MAX_CHECK_AFTER);
@@ -623,7 +585,7 @@ export class RequestCalls {
         this.#fail(call, error);
         return;
       default:
-        // The request's fault, not the node's.
+        // The request's fault.
         this.#endAttempt(now, call, "ok");
         this.#fail(call, error);
         return;
@@ -637,7 +599,6 @@ export class RequestCalls {
     }
     const reason = call.sink.part(form, body);
     if (reason === undefined) {
-      // The node has it: silence counts from here.
       const isSoon = call.checkAfter === CHECK_AFTER;
       call.checkAt = now + CHECK_AFTER;
       call.checkAfter = CHECK_AFTER;
@@ -696,7 +657,7 @@ export class RequestCalls {
 
   #succeeded(now: number, call: Call, node: NodeLoad): void {
     this.#sent.delete(call.id);
-    // The reader also determines how long a streamed reply takes.
+    // Its reader also slows a streamed reply.
     call.target.balancer.ended(now, node, "ok", call.hasBegun ? 0 : now - call.sentAt);
     this.#freed.set(node, call.target);
     this.#over(call);
@@ -727,7 +688,6 @@ export class RequestCalls {
       : call.sentAt + attemptTimeout;
   }
 
-  /** Schedules its next deadline. */
   #schedule(now: number, call: Call): void {
     let next = call.until;
     if (call.state === "sent") next = Math.min(next, this.#attemptUntil(call), call.checkAt);
@@ -749,12 +709,11 @@ function isOverload(error: ShoalError | undefined): boolean {
   return error instanceof ServiceError && error.reason === "overloaded";
 }
 
-/** Its queue for room. Requests that this node may serve do not wait behind those it may not. */
+/** Separate, so that requests this node may serve do not wait behind others. */
 function queueOf({ terms, target }: Call): RoomQueue {
   return terms.self ? target.waiting : target.waitingForOthers;
 }
 
-/** Whether any serving node may have it. */
 function mayGoAnywhere(call: Call): boolean {
   return call.terms.node === undefined && !staysWithItsNode(call);
 }

@@ -1,4 +1,3 @@
-/** A service's handler: by name with schemas, or by contract. */
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { describeIssues, issuePath, type StandardSchemaV1, validate } from "../../core/standard-schema.js";
@@ -9,17 +8,14 @@ import { isThenable } from "../messaging/hooks.js";
 import { isStreamedBody } from "./body-source.js";
 import type { ServeOptions, ServiceRequest } from "./types.js";
 
-/** A service's handler with its schemas. */
 export type AnyHandler = (body: unknown, request: ServiceRequest) => unknown;
 
-/** Handler and settings, stored with the service. */
 export interface Served {
   readonly handler: AnyHandler;
-  /** Whether the handler gets raw bytes. */
+  /** Gets raw bytes. */
   readonly isRaw: boolean;
-  /** Whether callers get every error's message. */
   readonly exposeErrors: boolean;
-  /** Whether it is shoal's own: no middleware and no observer sees its requests. */
+  /** Neither middleware nor observers see its requests. */
   readonly isInternal?: boolean;
 }
 
@@ -54,7 +50,6 @@ export function byContract(
   };
 }
 
-/** Wraps a handler with its schemas. */
 function checked(
   service: string,
   handler: AnyHandler,

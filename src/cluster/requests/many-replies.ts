@@ -3,11 +3,7 @@ import { AbortedError, ClosedError, InvalidStateError, TimeoutError } from "../.
 import type { Member } from "../node/member.js";
 import type { ServiceManyResult } from "./types.js";
 
-/**
- * Asks all nodes, until enough have replied, all have ended, or the caller gives up.
- * @param count enough replies
- * @param ask requests one node; its signal aborts when the reply is not needed
- */
+/** @param count enough replies */
 export async function manyReplies(
   nodes: readonly Member[],
   count: number,
@@ -29,7 +25,7 @@ export async function manyReplies(
       replies.push({ service, body });
       if (replies.length >= count) stop.abort();
     } catch (error) {
-      // Nodes without an answer in time are missing.
+      // It is missing, not failed.
       if (stop.signal.aborted || error instanceof TimeoutError) return;
       if (error instanceof ClosedError || error instanceof InvalidStateError) {
         refused = error;
@@ -41,7 +37,7 @@ export async function manyReplies(
     }
   };
   signal?.addEventListener("abort", signalOnAbort);
-  // It may have aborted during the lookup of nodes.
+  // It may have aborted during the lookup.
   if (signal?.aborted === true) stop.abort();
   await Promise.all(nodes.map(end));
   signal?.removeEventListener("abort", signalOnAbort);

@@ -1,4 +1,3 @@
-/** Checks options of `serve` and `request`. */
 import { checkCallOptions, checkInteger, describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { MAX_TIMEOUT } from "../../core/waiter.js";
@@ -98,7 +97,6 @@ export function servingSettings(options: ServeOptions<never, never>): ServingSet
   };
 }
 
-/** Terms of a request without options. */
 const PLAIN = {
   timeout: REQUEST_TIMEOUT,
   attemptTimeout: -1,
@@ -113,10 +111,7 @@ const PLAIN = {
 
 export const NO_OPTIONS: ServiceRequestOptions & ServiceStreamOptions = Object.freeze({});
 
-/**
- * Terms of a request with one reply, or a streamed one.
- * @throws InvalidArgumentError `EINVAL`
- */
+/** @throws InvalidArgumentError `EINVAL` */
 export function requestTerms({
   service,
   method,
@@ -174,16 +169,12 @@ export function requestTerms({
   };
 }
 
-/** Terms of a request with a streamed reply to one node. */
 export function nodeStreamTerms(node: string, service: string, timeout: number): CallTerms {
   const extras = extrasOf("", "", undefined, STREAM_PARTS, STREAM_BYTES, false);
   return { ...PLAIN, service, extras, body: encodeBody(undefined), timeout, node };
 }
 
-/**
- * Terms for each node.
- * @throws InvalidArgumentError `EINVAL`
- */
+/** @throws InvalidArgumentError `EINVAL` */
 export function manyTerms(
   service: string,
   body: EncodedBody,

@@ -31,7 +31,7 @@ import type {
 } from "./types.js";
 import { type Decode, WholeReply } from "./whole-reply.js";
 
-/** Nodes that serve it, once new nodes' services are known. */
+/** Waits until new nodes' services are known. */
 export type FindNodes = (
   service: string,
   self: boolean,
@@ -40,7 +40,6 @@ export type FindNodes = (
 ) => Promise<readonly Member[]>;
 
 export class OutgoingRequests {
-  /** Bounds of all requests that wait. */
   readonly pending = new PendingCalls({ maxPending: MAX_CALLS, maxPendingBytes: MAX_CALL_BYTES });
   readonly #calls: RequestCalls;
   readonly #timer: DriverTimer;
@@ -100,7 +99,7 @@ export class OutgoingRequests {
   }
 
   /**
-   * Requests a list in parts from one node, for shoal itself: without observers and middleware.
+   * Streams shoal's own list from one node, without observers and middleware.
    * @param timeout ms
    * @throws InvalidStateError `ERR_TOO_MANY_PENDING`; ClosedError `EBADF`
    */
@@ -108,7 +107,6 @@ export class OutgoingRequests {
     return this.#read(nodeStreamTerms(node, service, timeout), undefined, undefined, decodeBody);
   }
 
-  /** Returns a contract's client. */
   service<C extends ServiceContract>(
     contract: C,
     defaults: ServiceRequestOptions = {},
@@ -268,7 +266,7 @@ export class OutgoingRequests {
     if (call !== undefined) this.#calls.giveUp(this.#timer.now(), call, error);
   }
 
-  /** Makes the source of a streamed body; `undefined`: the body is whole. */
+  /** `undefined`: the body is not streamed. */
   #sourceOf(body: unknown, callOf: () => Call | undefined): BodySource | undefined {
     if (!isStreamedBody(body)) return undefined;
     return new BodySource(body, {
@@ -282,18 +280,15 @@ export class OutgoingRequests {
         const call = callOf();
         if (call !== undefined) this.#calls.endBody(this.#timer.now(), call);
       },
-      // The program's error, or that of an invalid part.
       failed: (error) => this.#giveUp(callOf(), error as ShoalError),
     });
   }
 }
 
-/** Runs a request with its observers. Errors reject. */
 async function observe<T>(operation: RequestOperation, call: () => Promise<T>): Promise<T> {
   return operation.endWith(operation.run(async () => call()));
 }
 
-/** Options with the observers' headers. */
 function observed<O extends Pick<ServiceRequestOptions, "headers"> | undefined>(
   options: O,
   { added }: RequestOperation,

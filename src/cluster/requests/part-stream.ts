@@ -19,9 +19,7 @@ interface Reader {
 export interface PartStreamEffects {
   /** @throws for a nonconforming part */
   decode(form: BodyForm, body: Buffer): unknown;
-  /** The program has read this much. */
   read(parts: number, bytes: number): void;
-  /** The reader left. */
   giveUp(): void;
 }
 
@@ -41,11 +39,12 @@ export class PartStream implements CallSink, AsyncIterableIterator<unknown, unde
     this.#effects = effects;
   }
 
-  // --- What comes ------------------------------------------------------------------------------------------------------
+  // --- Arrivals
+  // --------------------------------------------------------------------------------------------------------
 
   part(form: BodyForm, body: Buffer): string | undefined {
     if (!this.#window.onPart(body.length)) return "window";
-    // The reader left, which the other end does not know yet.
+    // The other end does not know yet that the reader left.
     if (this.#isOver) return undefined;
     this.#parts.push({ form, body: owned(body) });
     this.#serve();
@@ -66,7 +65,8 @@ export class PartStream implements CallSink, AsyncIterableIterator<unknown, unde
     this.#over(error);
   }
 
-  // --- What the program reads ------------------------------------------------------------------------------------------
+  // --- Reading
+  // ---------------------------------------------------------------------------------------------------------
 
   [Symbol.asyncIterator](): this {
     return this;

@@ -1,10 +1,10 @@
 /**
- * `serve` and `request` of a bus: served services, and both sides' state machines with their timers and items.
+ * Served services of a bus, and both state machines with their timers and items.
  *
- *   OutgoingRequests (outgoing.ts) ──> RequestCalls (calls.ts) ──CALL──> links ──> RequestServing (serving.ts) ──> RequestServer (server.ts) ──> handler
- *                                  <── reply, failure ────────────────────────────────────────────────────────────────────────────────────────┘
+ *   OutgoingRequests ──> RequestCalls ──CALL──> links ──> RequestServing ──> RequestServer ──> handler
+ *                   <── reply, failure ───────────────────────────────────────────────────────┘
  *
- * Serving nodes are known like subscribers of a topic: each has a route.
+ * Routes announce serving nodes, as they do subscribers.
  */
 import { describe } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
@@ -36,37 +36,27 @@ import type {
 } from "./types.js";
 import { decodeRequest } from "./wire.js";
 
-/** ms of a pause of the process that count. */
+/** ms that a pause of the process counts. */
 const MAX_STEP = 1_000;
 
 export interface RequestsEffects extends ServerEffects {
-  /** This node's id. */
   readonly id: string;
-  /** Sends to another node. */
   send(node: string, item: Buffer): SendResult;
-  /** Settles when there is room at another node; rejects when it is gone. */
+  /** Settles when the node has room; rejects when it is gone. */
   room(node: string): Promise<void>;
-  /** Other nodes that serve it, with distances; the same array if unchanged. */
+  /** Other serving nodes; the same array if unchanged. */
   candidates(service: string): readonly Candidate[];
-  /** Whether new nodes' services are still unknown. */
+  /** Whether new nodes' services are unknown. */
   isSettling(): boolean;
-  /**
-   * Announces a service.
-   * @returns settles when the others know it
-   */
+  /** @returns settles when others know it */
   announce(service: string): Promise<void>;
-  /**
-   * Withdraws a service.
-   * @returns settles when the others know it, and their earlier requests have arrived
-   */
+  /** @returns settles when others know it and their earlier requests have arrived */
   withdraw(service: string): Promise<void>;
-  /** For error messages. */
   nameOf(id: string): string;
   report(event: RequestsEvent): void;
 }
 
 export class Requests {
-  /** Requests to other nodes. */
   readonly outgoing: OutgoingRequests;
   readonly #effects: RequestsEffects;
   readonly #timer = new DriverTimer(MAX_STEP);
@@ -75,10 +65,10 @@ export class Requests {
   readonly #serving: RequestServing;
   readonly #server: RequestServer;
   readonly #served = new Map<string, OwnService>();
-  /** Items from this node to itself. */
+  /** Items to itself. */
   #local: Buffer[] = [];
   #isStarted = false;
-  /** Waiting requests are about to check again. */
+  /** `onChanged` is due. */
   #isChanged = false;
   #isClosed = false;
   #changeWaits: (() => void)[] = [];
@@ -132,8 +122,8 @@ export class Requests {
   }
 
   /**
-   * Serves a service of shoal itself, without middleware and statistics.
-   * @param name begins with `$`, so that no program serves or requests it
+   * Serves one of shoal's services, without middleware and statistics.
+   * @param name begins with `$`, which programs cannot use
    */
   serveInternally(name: string, handler: AnyHandler): Service {
     return this.#serve(
@@ -190,15 +180,14 @@ export class Requests {
 
   #withdraw(own: OwnService): void {
     if (own.withdrawn !== undefined) return;
-    // It rejects if a node has not acknowledged in time, or the bus closes: late requests are refused, and go to
-    // another node.
+    // It rejects if a node has not acknowledged or the bus closes: late requests are then refused.
     own.withdrawn = this.#isStarted ? this.#effects.withdraw(own.name).catch(ignore) : Promise.resolve();
     this.onRoutes();
   }
 
   // --- Nodes -----------------------------------------------------------------------------------------------------------
 
-  /** Nodes that serve it, once new nodes' services are known. */
+  /** Waits until new nodes' services are known. */
   async #nodesOf(
     service: string,
     self: boolean,
@@ -231,16 +220,16 @@ export class Requests {
     return all;
   }
 
-  // --- What the bus brings ---------------------------------------------------------------------------------------------
+  // --- Events of the bus
+  // -----------------------------------------------------------------------------------------------
 
-  /** Announces services that are already served. */
   begin(): void {
     if (this.#isStarted) return;
     this.#isStarted = true;
     for (const own of this.#served.values()) if (own.withdrawn === undefined) this.#announce(own);
   }
 
-  /** Handles a member's item. Never throws. */
+  /** Never throws. */
   onItem(from: string, bytes: Buffer): void {
     const item = decodeRequest(bytes);
     if (typeof item === "string") {
@@ -252,7 +241,6 @@ export class Requests {
     this.#timer.update();
   }
 
-  /** A member was lost, left or removed. */
   onGone(id: string): void {
     const now = this.#timer.now();
     this.#calls.onGone(now, id);
@@ -260,13 +248,12 @@ export class Requests {
     this.#timer.update();
   }
 
-  /** A member is gone for good. */
   onForgotten(id: string): void {
-    // Its requests from while it was lost here.
+    // Requests that arrived while it was lost here.
     this.#serving.onGone(this.#timer.now(), id);
   }
 
-  /** Serving nodes may have changed. Waiting requests check after current work has ended. */
+  /** Waiting requests check after the current work. */
   onRoutes(): void {
     if (this.#isChanged || (this.#calls.waiting === 0 && this.#changeWaits.length === 0)) return;
     this.#isChanged = true;
@@ -293,7 +280,7 @@ export class Requests {
     };
   }
 
-  /** Accepts nothing new. Settles when nothing runs here, and this node has no pending requests. */
+  /** Settles when nothing runs, here or for this node's requests. */
   async drain(): Promise<void> {
     await Promise.all([...this.#served.values()].map((own) => own.drain()));
     await this.outgoing.pending.idle();
@@ -318,7 +305,7 @@ export class Requests {
 
   #send(node: string, item: Buffer): SendResult {
     if (node !== this.#effects.id) return this.#effects.send(node, item);
-    // Deferred: local requests leave turns to other work.
+    // Deferred, so that other work gets turns.
     this.#local.push(item);
     if (this.#local.length === 1) setImmediate(this.#takeLocal);
     return "sent";
@@ -331,12 +318,11 @@ export class Requests {
   };
 }
 
-/** A service of this node for its program: announced, drained, closed. */
 class OwnService implements Service {
   readonly name: string;
   readonly ready: Promise<void>;
   readonly queue: ServedQueue;
-  /** Settles when no further request can come, or nodes have not acknowledged in time; `undefined`: it is announced. */
+  /** Settles when no more requests can come, or after a timeout; `undefined`: announced. */
   withdrawn: Promise<void> | undefined;
   readonly #requests: Requests;
   #announced!: (known: Promise<void>) => void;
@@ -348,7 +334,7 @@ class OwnService implements Service {
     this.ready = new Promise((resolve) => {
       this.#announced = resolve;
     });
-    this.ready.catch(() => undefined); // A program that awaits it has the error.
+    this.ready.catch(() => undefined); // The program may not await it.
   }
 
   announced(known: Promise<void>): void {
@@ -364,7 +350,7 @@ class OwnService implements Service {
 
   async drain(): Promise<void> {
     this.#requests.drainService(this);
-    // A node that does not know yet may send a request, which must be refused before this node leaves.
+    // Nodes that do not know yet must be refused before this node leaves.
     await this.withdrawn;
     await this.#idle();
   }

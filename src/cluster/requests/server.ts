@@ -33,7 +33,7 @@ import type { BodyForm } from "./wire.js";
 
 const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
 
-/** A handler's request; its signal is created on access. */
+/** Its signal is created on access. */
 class RunningRequest implements ServiceRequest {
   readonly link: Link<RunningRequest> = new Link(this);
   readonly service: string;
@@ -47,15 +47,15 @@ class RunningRequest implements ServiceRequest {
   #controller: AbortController | undefined = undefined;
   #abortReason: unknown = undefined;
   isAborted = false;
-  /** Headers of the reply; `undefined`: none. */
+  /** `undefined`: none. */
   replyHeaders: Readonly<Record<string, string>> | undefined = undefined;
   /** Set while observed. */
   operation: ProcessOperation | undefined = undefined;
-  /** Wakes a streamed reply that waits for credit. */
+  /** Ends a wait for credit. */
   wake: (() => void) | undefined = undefined;
-  /** Ends a streamed reply's wait for the link, which credit must not do: each credit would queue a further part. */
+  /** Ends a wait for the link. Credit must not: each would queue another part. */
   leave: (() => void) | undefined = undefined;
-  /** Its streamed body, if any. */
+  /** Streamed body. */
   readonly parts: PartStream | undefined;
 
   constructor(job: Job, sender: Member, body: unknown, timer: DriverTimer) {
@@ -102,7 +102,7 @@ class RunningRequest implements ServiceRequest {
     this.parts?.fail(reason as ShoalError);
   }
 
-  /** After the answer, readers of the body get no more. */
+  /** Readers of the body fail after the answer. */
   endBody(): void {
     this.parts?.fail(new AbortedError("the request has been answered"));
   }
@@ -166,7 +166,7 @@ export class RequestServer implements ServingEffects {
         request.operation = operation;
         result = operation.run(() => this.#call(request, handler));
       } else result = this.#call(request, handler);
-      // A thenable that is not a promise may throw, and settle twice.
+      // A thenable may throw, or settle twice.
       if (isThenable(result)) pending = Promise.resolve(result);
     } catch (error) {
       this.#threw(job, request, error);
@@ -186,7 +186,7 @@ export class RequestServer implements ServingEffects {
       : through(this.#middleware, 0, request, handler);
   }
 
-  /** A streamed body. Its window is already granted. */
+  /** Its window is already granted. */
   #parts(job: Job): PartStream {
     const { maxParts, maxPartBytes } = job.service.settings;
     return new PartStream(maxParts, maxPartBytes, {
@@ -220,7 +220,6 @@ export class RequestServer implements ServingEffects {
     (job.context as RunningRequest | undefined)?.wake?.();
   }
 
-  /** Aborts all running handlers. */
   abortAll(reason: unknown): void {
     for (const request of [...this.#running]) request.abort(reason);
   }
@@ -249,7 +248,7 @@ export class RequestServer implements ServingEffects {
     }
   }
 
-  /** Sends parts as fast as the caller reads. Never rejects. */
+  /** Never rejects. */
   async #stream(job: Job, request: RunningRequest, parts: AsyncIterable<unknown>): Promise<void> {
     const { rules } = this;
     const { credit } = job;
@@ -270,7 +269,7 @@ export class RequestServer implements ServingEffects {
           rules.part(job, body, resolve);
         });
         request.leave = undefined;
-        // It has ended, for example by a part that is too large: no more credit arrives.
+        // A part was too large, for example.
         if (job.state !== "running") break;
       }
       request.link.unlink();
@@ -304,7 +303,6 @@ const TEXTS = {
   lost: "the caller's node is gone",
 } as const;
 
-/** Calls the middleware from an index on, then the handler. */
 function through(
   middleware: readonly ServeMiddleware[],
   at: number,

@@ -1,18 +1,14 @@
 /**
- * State machine of a serving node: concurrency, queue, refusals, and early ends. Pure: takes items and the time,
- * calls `effects`.
+ * State machine of a serving node: concurrency, queue, refusals, early ends.
  *
  *   CALL ──> queued ──a slot is free──> running ──reply──> replying ──the link has it──> over
  *     │         │ CANCEL, lost, late       │ CANCEL, lost, late: the signal aborts, and the reply is dropped
  *     v         v                          v
  *   refused: no-service, stopping, overloaded       over
  *
- * A refused request has not run. A slot is free when the link to the caller has the reply. So a caller that does not
- * read fills its link, then the slots of its own requests; others use the rest.
- *
- * Parts of a streamed body are granted when the handler starts: queued requests hold none.
- *
- * Requests with the same idempotency key run once: later ones wait for the same reply, or get the kept one.
+ * A refused request has not run. A slot is free when the link has the reply, so a caller that does not read
+ * fills only its link and its own slots. Streamed bodies get grants when the handler starts. Requests with
+ * the same idempotency key run once.
  */
 
 import { createHash } from "node:crypto";
@@ -43,44 +39,38 @@ import {
   type ServiceLoad,
 } from "./wire.js";
 
-/** Checked settings of a service. */
 export interface ServingSettings {
   readonly concurrency: number;
   readonly maxQueue: number;
   readonly maxQueueBytes: number;
-  /** ms that replies are kept by idempotency key; 0: not kept. */
+  /** ms, by idempotency key; 0: none. */
   readonly keepReplies: number;
-  /** Parts of a streamed body queued for the handler, and their bytes. */
+  /** Window of a streamed body. */
   readonly maxParts: number;
   readonly maxPartBytes: number;
 }
 
 export interface ServingEffects {
-  /** Calls the handler, which ends with `reply`, `part`, `end` or `fail`. */
+  /** Ends with `reply`, `part`, `end` or `fail`. */
   start(job: Job): void;
-  /** The caller gave up: aborts the handler's signal. */
+  /** Aborts the handler's signal. */
   aborted(job: Job, reason: "cancelled" | "expired" | "lost"): void;
   /**
-   * Sends an item, waiting for room if the link is full.
-   * @param done called once: sent, or too large
+   * Waits for a full link.
+   * @param done called once
    */
   send(node: string, item: Buffer, done: (result: QueueResult) => void): void;
-  /** Sends an answer that holds no slot; dropped if its node does not read. */
+  /** Holds no slot; dropped if its node does not read. */
   answer(node: string, item: Buffer): void;
-  /** Credit arrived for a streamed reply. */
   credited(job: Job): void;
-  /**
-   * A part of a streamed body arrived.
-   * @returns why it is refused
-   */
+  /** @returns why the part is refused */
   body(job: Job, form: BodyForm, body: Buffer): string | undefined;
-  /** The streamed body is complete. */
   bodyEnd(job: Job): void;
 }
 
 /**
- * `joined`: waits for another request's reply with the same idempotency key. `replying`: its last item waits for the
- * link and holds the slot.
+ * `joined`: waits for another's reply with the same idempotency key. `replying`: its last item waits for the
+ * link.
  */
 type JobState = "queued" | "joined" | "running" | "replying" | "over";
 
@@ -88,23 +78,19 @@ export class Job implements Due {
   readonly from: string;
   item: CallItem;
   readonly service: ServedQueue;
-  /** Time when its caller gives up; infinite: never. */
+  /** Infinite: no limit. */
   readonly until: number;
   readonly link: Link<Job> = new Link(this);
-  /** Its place in the queue. */
   readonly place: Link<Job> = new Link(this);
   deadline = 0;
   state: JobState = "queued";
-  /** Whether it has a slot. */
   holdsSlot = false;
-  /** Its result is not needed. */
   isAbandoned = false;
   /** Credit of a streamed reply. */
   readonly credit: SendCredit | undefined;
-  /** Next time to ask whether the caller still waits, and the following interval in ms; infinite: never. */
+  /** When to ask whether the caller still waits (infinite: never), and the next interval in ms. */
   askAt = Number.POSITIVE_INFINITY;
   askAfter = CHECK_AFTER;
-  /** The driver's data. */
   context: unknown = undefined;
 
   constructor(from: string, item: CallItem, service: ServedQueue, now: number) {
@@ -116,26 +102,21 @@ export class Job implements Due {
     if (this.credit !== undefined || item.isStreamed === true) this.askAt = now + CHECK_AFTER;
   }
 
-  /**
-   * Copies the body before queueing: a small body is a view of a larger chunk, which the queue's bound would not
-   * count.
-   */
+  /** A small view keeps a larger chunk that the queue's bound would not count. */
   ownBody(): void {
     const body = owned(this.item.body);
     if (body !== this.item.body) this.item = { ...this.item, body };
   }
 }
 
-/** A kept reply, or the jobs waiting for it. */
 interface Keyed {
-  /** Digest of the first body with this key. */
   readonly digest: string;
   reply: EncodedBody | undefined;
   keptAt: number;
   bytes: number;
-  /** The running or queued job; `undefined` once it has ended. */
+  /** `undefined`: ended. */
   job: Job | undefined;
-  /** Jobs waiting for its reply; created with the first. */
+  /** Jobs waiting for its reply. */
   joined: Set<Job> | undefined;
 }
 
@@ -145,21 +126,17 @@ export class ServedQueue {
   readonly queue = new LinkedList<Job>();
   readonly keyed = new Map<string, Keyed>();
   running = 0;
-  /** Jobs waiting for others' replies, all keys. */
   joined = 0;
-  /** Bytes of these and of queued jobs. */
+  /** Bytes of queued and joined jobs. */
   queuedBytes = 0;
   keptBytes = 0;
   isDraining = false;
-  /** Queued jobs are being started. */
   isStarting = false;
   handled = 0;
   failed = 0;
   refused = 0;
   abandoned = 0;
-  /** Called when the service is idle. */
   onIdle: (() => void)[] = [];
-  /** The driver's data. */
   context: unknown = undefined;
 
   constructor(name: string, settings: ServingSettings) {
@@ -182,10 +159,9 @@ export class RequestServing {
   readonly refused: Record<string, number> = {};
   readonly #effects: ServingEffects;
   readonly #services = new Map<string, ServedQueue>();
-  /** By caller, and by its id. */
+  /** Jobs by caller and id. */
   readonly #jobs = new Map<string, NumberTable<Job>>();
   readonly #deadlines = new Deadlines<Job>();
-  /** Latest time passed in. */
   #now = 0;
 
   constructor(effects: ServingEffects) {
@@ -198,7 +174,7 @@ export class RequestServing {
     return service;
   }
 
-  /** Accepts nothing new. Queued requests are refused, for other nodes; running ones continue. */
+  /** Refuses queued and new requests, for other nodes. */
   drain(service: ServedQueue): void {
     service.isDraining = true;
     for (let job = service.queue.shift(); job !== undefined; job = service.queue.shift()) {
@@ -208,16 +184,13 @@ export class RequestServing {
     this.#checkIdle(service);
   }
 
-  /** Stops serving. Running requests continue. */
+  /** Running requests continue. */
   remove(service: ServedQueue): void {
     if (!service.isDraining) this.drain(service);
     if (this.#services.get(service.name) === service) this.#services.delete(service.name);
   }
 
-  /**
-   * Handles an item of a caller.
-   * @returns whether it is one
-   */
+  /** @returns whether it is a caller's */
   onItem(now: number, from: string, item: RequestItem): boolean {
     this.#now = now;
     switch (item.op) {
@@ -229,12 +202,10 @@ export class RequestServing {
         return true;
       case RequestOp.CANCEL: {
         const job = this.#jobOf(from, item.id);
-        // It may have been answered already.
         if (job !== undefined) this.#abandon(job, "cancelled");
         return true;
       }
       case RequestOp.CHECK:
-        // The caller asks whether a request is here; otherwise it would wait in vain.
         if (this.#jobOf(from, item.id) !== undefined) return true;
         this.#count("gone");
         this.#effects.answer(from, encodeSign(RequestOp.GONE, item.id));
@@ -310,7 +281,6 @@ export class RequestServing {
     this.#effects.aborted(job, "cancelled");
   }
 
-  /** The job with a streamed body, unless already answered. */
   #streamedBody(from: string, id: number): Job | undefined {
     const job = this.#jobOf(from, id);
     if (job?.item.isStreamed === true && job.state === "running") return job;
@@ -318,19 +288,18 @@ export class RequestServing {
     return undefined;
   }
 
-  /** Grants more of a streamed body; 0 and 0: stop. */
+  /** 0 and 0: stop. */
   grant(job: Job, parts: number, bytes: number): void {
     const { state, isAbandoned, from, item } = job;
     if (state !== "running" || isAbandoned) return;
     this.#effects.send(from, encodeCredit(item.id, parts, bytes, RequestOp.GRANT), (result) => {
-      // Without the grant the caller stops sending, and the handler would wait.
+      // Without the grant the handler would wait forever.
       if (result !== "dropped" || parts === 0) return;
       this.#over(job);
       this.#effects.aborted(job, "lost");
     });
   }
 
-  /** A caller was lost, left or removed. */
   onGone(now: number, from: string): void {
     this.#now = now;
     for (const job of this.#jobs.get(from)?.values() ?? []) this.#abandon(job, "lost");
@@ -353,7 +322,8 @@ export class RequestServing {
     }
   }
 
-  // --- What comes of a job ---------------------------------------------------------------------------------------------
+  // --- Results
+  // ---------------------------------------------------------------------------------------------------------
 
   reply(now: number, job: Job, body: EncodedBody): void {
     this.#now = now;
@@ -363,10 +333,7 @@ export class RequestServing {
     this.#finish(job, encodeReply(job.item.id, loadAfter(job), body));
   }
 
-  /**
-   * Sends a part of a streamed reply.
-   * @param done called when the next may be sent, or the job is over
-   */
+  /** @param done called when the next may be sent, or the job is over */
   part(job: Job, body: EncodedBody, done: () => void): void {
     if (job.isAbandoned || job.state !== "running") {
       done();
@@ -397,7 +364,6 @@ export class RequestServing {
     this.#finish(job, encodeFailure(job.item.id, loadAfter(job), reason, text, details));
   }
 
-  /** Whether it has ended or is abandoned, and so over. */
   #ends(job: Job): boolean {
     if (job.state !== "running") return true;
     if (!job.isAbandoned) return false;
@@ -419,7 +385,7 @@ export class RequestServing {
     });
   }
 
-  /** Its item was dropped because its caller does not read. A refusal is small and may still fit. */
+  /** The small refusal may still fit. */
   #overUnread(job: Job): void {
     this.#over(job);
     const text = `its node reads too slowly: at most ${MAX_QUEUED_ITEMS} items of ${MAX_QUEUED_BYTES} bytes may wait for it`;
@@ -445,8 +411,8 @@ export class RequestServing {
   }
 
   /**
-   * Asks whether the caller still waits: one that considered this node lost during a pause sends neither grants nor
-   * CANCEL, and a streamed reply or body would hold its slot forever. Other requests end with their handlers.
+   * A caller that considered this node lost during a pause sends no grants and no CANCEL: streams would hold
+   * slots forever.
    */
   #ask(now: number, job: Job): void {
     this.#effects.answer(job.from, encodeSign(RequestOp.WANTED, job.item.id));
@@ -460,7 +426,7 @@ export class RequestServing {
     job.service.running += 1;
     const { maxParts, maxPartBytes } = job.service.settings;
     if (job.item.isStreamed === true) this.grant(job, maxParts, maxPartBytes);
-    // It has no slot if even the grant cannot be queued.
+    // No slot: even the grant was dropped.
     if (job.holdsSlot) this.#effects.start(job);
   }
 
@@ -479,15 +445,13 @@ export class RequestServing {
     }
     this.#forget(job);
     job.isAbandoned = true;
-    // Others may wait for its reply, by its key.
     if ((keyed?.joined?.size ?? 0) === 0) this.#effects.aborted(job, reason);
   }
 
-  /** A joined job stops waiting. */
   #leave(job: Job, { job: runs, joined }: Keyed, reason: "cancelled" | "expired" | "lost"): void {
     joined?.delete(job);
     job.service.joined -= 1;
-    // It ran only for joined jobs, and this was the last.
+    // It ran only for joined jobs.
     if (joined?.size === 0 && runs?.isAbandoned === true) this.#effects.aborted(runs, reason);
   }
 
@@ -500,18 +464,17 @@ export class RequestServing {
     job.link.unlink();
     const jobs = this.#jobs.get(job.from);
     if (jobs?.get(job.item.id) !== job) return;
-    // A caller's map is kept until the caller is gone: a new one per request would dominate the cost.
+    // Removing empty maps would dominate a request's cost.
     jobs.delete(job.item.id);
   }
 
-  /** Frees its slot and starts the next. */
   #release(job: Job): void {
     job.state = "over";
     if (!job.holdsSlot) return;
     job.holdsSlot = false;
     const { service } = job;
     service.running -= 1;
-    // Jobs that end while starting make room for the loop that started them.
+    // The loop that started them continues.
     if (service.isStarting) return;
     service.isStarting = true;
     while (service.running < service.settings.concurrency) {
@@ -537,7 +500,7 @@ export class RequestServing {
 
   // --- Idempotency -------------------------------------------------------------------------------------------------------
 
-  /** @returns whether another request with its key answers it */
+  /** @returns whether a request with its key answers it */
   #byKey(job: Job): boolean {
     const { service, item } = job;
     const digest = digestOf(item);
@@ -580,10 +543,7 @@ export class RequestServing {
     return true;
   }
 
-  /**
-   * The running job ended: joined jobs get its reply, or run instead.
-   * @param reply `undefined`: none
-   */
+  /** Joined jobs get the reply; `undefined`: they are refused. */
   #settleKey(job: Job, reply: EncodedBody | undefined): void {
     const { service, item } = job;
     if (item.key === "") return;
@@ -597,7 +557,6 @@ export class RequestServing {
     known.joined = undefined;
     if (reply === undefined) {
       service.keyed.delete(key);
-      // Its caller may ask again.
       for (const each of others) {
         this.#forget(each);
         this.#refuseJob(each, "overloaded", "the request with this idempotency key failed");
@@ -625,7 +584,7 @@ export class RequestServing {
       const isOld = known.reply !== undefined && this.#now - known.keptAt >= service.settings.keepReplies;
       const isPast = service.keyed.size > MAX_KEPT_REPLIES || service.keptBytes > MAX_KEPT_REPLY_BYTES;
       if (!isOld && !isPast) break;
-      // Running ones stay; they are bounded by the slots.
+      // Running ones are bounded by slots.
       if (known.reply !== undefined) this.#forgetKey(service, key, known);
     }
   }
@@ -660,17 +619,17 @@ function loadAfter({ service, holdsSlot }: Job): ServiceLoad {
   return { busy: holdsSlot ? busy - 1 : busy, slots };
 }
 
-/** The method's length comes first: both texts may contain any characters. */
+/** The length first: both texts may contain any characters. */
 function keyOf({ item }: Job): string {
   return `${item.method.length} ${item.method}${item.key}`;
 }
 
-/** SHA-256, because callers choose bodies: a colliding body must not get another's reply. */
+/** SHA-256: callers choose bodies, and a collision must not get another's reply. */
 function digestOf({ form, body }: CallItem): string {
   return createHash("sha256").update(Uint8Array.of(form)).update(body).digest("base64");
 }
 
-/** A copy of a body, since the program may reuse its bytes. */
+/** The program may reuse its bytes. */
 function kept({ form, data, headers }: EncodedBody): EncodedBody {
   return { form, data: typeof data === "string" ? data : Buffer.from(data), headers };
 }

@@ -6,7 +6,6 @@
  *                            <──CREDIT when half of the window was read──
  */
 
-/** Credit of a serving node. */
 export class SendCredit {
   #parts: number;
   #bytes: number;
@@ -25,18 +24,17 @@ export class SendCredit {
     this.#bytes -= bytes;
   }
 
-  /** Bounded, whatever a caller grants. */
+  /** Bounded against overflow. */
   granted(parts: number, bytes: number): void {
     this.#parts = Math.min(this.#parts + parts, Number.MAX_SAFE_INTEGER);
     this.#bytes = Math.min(this.#bytes + bytes, Number.MAX_SAFE_INTEGER);
   }
 }
 
-/** Window of a caller: granted, received and read. */
 export class ReceiveWindow {
   readonly parts: number;
   readonly bytes: number;
-  /** Parts that may still arrive. */
+  /** Granted and not used. */
   #openParts: number;
   #openBytes: number;
   #readParts = 0;
@@ -57,10 +55,7 @@ export class ReceiveWindow {
     return true;
   }
 
-  /**
-   * The program has read a part.
-   * @returns what to grant; `undefined`: nothing yet
-   */
+  /** @returns what to grant; `undefined`: nothing yet */
   onRead(bytes: number): { readonly parts: number; readonly bytes: number } | undefined {
     this.#readParts += 1;
     this.#readBytes += bytes;

@@ -1,11 +1,9 @@
-/** A caller's single reply. */
 import { ClosedError, InvalidMessageError, type ShoalError } from "../../core/errors.js";
 import type { PendingCall } from "../../patterns/kit/calls.js";
 import type { CallSink } from "./call.js";
 import type { ServiceRequestOptions } from "./types.js";
 import type { BodyForm, Headers } from "./wire.js";
 
-/** Decodes a body to the program's value. */
 export type Decode = (form: BodyForm, body: Buffer) => unknown;
 
 export class WholeReply implements CallSink {

@@ -1,26 +1,21 @@
 /**
- * What nodes send each other for requests, as bytes: items of the kind REQUEST (docs/spec/services.md has the vectors).
+ * Items of the kind REQUEST (test vectors: docs/spec/services.md).
  *
- *   item      head 1 | id uint | what its op has
+ *   item      head 1 | id uint | fields
  *   head      bits 0 to 3  CALL, REPLY, FAILURE, PART, END, CREDIT, CANCEL, CHECK, GONE, WANTED, BODY, BODY_END, GRANT
  *             bits 4, 5    form of the body: bytes, text in UTF-8, JSON, none
- *             bit 6        of a CALL: extras follow the service: length uint, record (schema.ts)
- *             bit 7        fields of a later version follow the id: length uint, bytes; they are skipped
+ *             bit 6        CALL: extras follow the service: length uint, record (schema.ts)
+ *             bit 7        fields of a later version follow the id: length uint, bytes; skipped
  *   CALL      timeout uint (ms, 0: none) | service text | extras | body
- *   REPLY     busy uint | slots uint | body         headers among the further fields
- *   FAILURE   busy uint | slots uint | reason text | message text | details (JSON, or nothing)
- *   PART      body
- *   END       busy uint | slots uint
- *   CREDIT    parts uint | bytes uint
- *   CANCEL    nothing
- *   CHECK     nothing
- *   GONE      nothing
- *   WANTED    nothing
- *   BODY      body
- *   BODY_END  nothing
- *   GRANT     parts uint | bytes uint
+ *   REPLY     busy uint | slots uint | body         headers in the further fields
+ *   FAILURE   busy uint | slots uint | reason text | message text | details (JSON or empty)
+ *   PART, BODY     body
+ *   END            busy uint | slots uint
+ *   CREDIT, GRANT  parts uint | bytes uint
+ *   others         empty
  *
- * A text here is a length, uint, and UTF-8. `busy` is how many requests the service has at that node, `slots` how many it handles at a time.
+ * A text is a length, uint, and UTF-8. `busy` counts the node's requests for the service, `slots` its
+ * concurrency.
  */
 import { list, optional, Reader, schema, text, uint, Writer } from "../messaging/schema.js";
 import {
@@ -33,36 +28,31 @@ import {
   MAX_SERVICE_NAME,
 } from "./bounds.js";
 
-/** Item operations, as on the wire. */
 export const RequestOp = {
-  /** A request. Answered by one REPLY or FAILURE with its `id`, or PARTs and one END or FAILURE. */
+  /** Answered by one REPLY or FAILURE with its `id`, or PARTs and one END or FAILURE. */
   CALL: 1,
   REPLY: 2,
   FAILURE: 3,
-  /** A part of a streamed reply. */
+  /** Part of a streamed reply. */
   PART: 4,
-  /** The streamed reply is complete. */
   END: 5,
-  /** The caller has read this much of a streamed reply. */
+  /** Read by a streamed reply's caller. */
   CREDIT: 6,
-  /** The caller gave up. */
   CANCEL: 7,
-  /** The caller asks whether the node still has the request. */
+  /** Asks whether the node has the request. */
   CHECK: 8,
-  /** It does not: never received, or dropped with a caller considered lost. */
+  /** It has not: never received, or dropped with a lost caller. */
   GONE: 9,
-  /** The node asks whether the caller still waits for a streamed reply; otherwise it sends CANCEL. */
+  /** Asks whether the caller still waits; CANCEL if not. */
   WANTED: 10,
-  /** A part of a streamed body. */
+  /** Part of a streamed body. */
   BODY: 11,
-  /** The streamed body is complete. */
   BODY_END: 12,
-  /** Additional grant for a streamed body; zero: stop. */
+  /** Credit for a streamed body; zero: stop. */
   GRANT: 13,
 } as const;
 export type RequestOp = (typeof RequestOp)[keyof typeof RequestOp];
 
-/** Body formats, as on the wire. */
 export const BodyForm = { BYTES: 0, TEXT: 1, JSON: 2, NONE: 3 } as const;
 export type BodyForm = (typeof BodyForm)[keyof typeof BodyForm];
 
@@ -77,14 +67,13 @@ const ExtrasRecord = schema({
   key: optional(text(MAX_KEY)),
   /** Alternating names and values. */
   headers: optional(list(text(MAX_HEADER_BYTES), 2 * MAX_HEADERS)),
-  /** Parts and bytes of a streamed reply allowed before a CREDIT. */
+  /** Window of a streamed reply before a CREDIT. */
   parts: optional(uint()),
   bytes: optional(uint()),
-  /** 1: the body follows in parts, as granted. */
+  /** 1: the body follows in parts. */
   streamed: optional(uint()),
 });
 
-/** Further fields of a REPLY. */
 const ReplyRecord = schema({
   /** Alternating names and values. */
   headers: optional(list(text(MAX_HEADER_BYTES), 2 * MAX_HEADERS)),
@@ -92,29 +81,25 @@ const ReplyRecord = schema({
 
 export type Headers = Readonly<Record<string, string>>;
 
-/** An encoded body. */
 export interface EncodedBody {
   readonly form: BodyForm;
   readonly data: string | Uint8Array;
-  /** Headers of a reply; `undefined`: none. */
   readonly headers?: Headers | undefined;
 }
 
-/** Rare fields of a CALL. */
 export interface CallExtras {
   /** "": none. */
   readonly method: string;
   /** "": none. */
   readonly key: string;
   readonly headers: Headers | undefined;
-  /** Window of a streamed reply; 0: one reply is wanted. */
+  /** Window of a streamed reply; 0: one reply. */
   readonly parts: number;
   readonly bytes: number;
   /** Whether the body follows in parts. Default `false`. */
   readonly isStreamed?: boolean | undefined;
 }
 
-/** Load of a service at a node. */
 export interface ServiceLoad {
   readonly busy: number;
   readonly slots: number;
@@ -146,7 +131,6 @@ export interface FailureItem extends ServiceLoad {
   readonly details: Buffer;
 }
 
-/** A part of a streamed reply or body. */
 export interface PartItem {
   readonly op: typeof RequestOp.PART | typeof RequestOp.BODY;
   readonly id: number;
@@ -159,7 +143,6 @@ export interface EndItem extends ServiceLoad {
   readonly id: number;
 }
 
-/** The reader of a streamed reply or body takes so much more. */
 export interface CreditItem {
   readonly op: typeof RequestOp.CREDIT | typeof RequestOp.GRANT;
   readonly id: number;
@@ -167,7 +150,6 @@ export interface CreditItem {
   readonly bytes: number;
 }
 
-/** An item without fields. */
 export interface SignItem {
   readonly op:
     | typeof RequestOp.CANCEL
@@ -180,7 +162,6 @@ export interface SignItem {
 
 export type RequestItem = CallItem | ReplyItem | FailureItem | PartItem | EndItem | CreditItem | SignItem;
 
-/** Why bytes are not an item. */
 export type RequestJunk =
   | "empty"
   | "op"
@@ -195,7 +176,7 @@ export type RequestJunk =
 
 const NO_BYTES = Buffer.alloc(0);
 
-/** Items are written here, one at a time. */
+/** Reused for each item. */
 const out = new Writer();
 
 function begin(op: RequestOp, form: BodyForm, flags: number, id: number): void {
@@ -203,10 +184,7 @@ function begin(op: RequestOp, form: BodyForm, flags: number, id: number): void {
   out.uint(id);
 }
 
-/**
- * @param timeout ms, 0: none
- * @param extras `undefined`: none
- */
+/** @param timeout ms, 0: none */
 export function encodeCall(
   id: number,
   timeout: number,
@@ -243,7 +221,7 @@ export function encodeReply(
   return out.finish(data);
 }
 
-/** @param details JSON of at most `MAX_FAILURE_DETAILS` bytes */
+/** @param details JSON, at most `MAX_FAILURE_DETAILS` bytes */
 export function encodeFailure(
   id: number,
   { busy, slots }: ServiceLoad,
@@ -259,7 +237,6 @@ export function encodeFailure(
   return out.finish(details);
 }
 
-/** @param op BODY: part of a streamed body; otherwise of a streamed reply */
 export function encodePart(
   id: number,
   { form, data }: EncodedBody,
@@ -276,7 +253,6 @@ export function encodeEnd(id: number, { busy, slots }: ServiceLoad): Buffer {
   return out.finish(NO_BYTES);
 }
 
-/** @param op GRANT: of a streamed body; otherwise of a streamed reply */
 export function encodeCredit(
   id: number,
   parts: number,
@@ -294,7 +270,7 @@ export function encodeSign(op: SignItem["op"], id: number): Buffer {
   return out.finish(NO_BYTES);
 }
 
-/** @returns the item, whose bodies are views of the bytes; or why it is invalid */
+/** @returns the item, its bodies views; or why it is invalid */
 export function decodeRequest(bytes: Buffer): RequestItem | RequestJunk {
   if (bytes.length === 0) return "empty";
   const head = bytes[0] as number;
@@ -315,7 +291,6 @@ export function decodeRequest(bytes: Buffer): RequestItem | RequestJunk {
       const slots = reader.uint();
       if (reader.failed) return "load";
       const record = moreSize === 0 ? {} : ReplyRecord.decode(bytes, moreAt, moreAt + moreSize);
-      // Records added by a later version are skipped.
       const headers = record?.headers === undefined ? undefined : readHeaders(record.headers);
       if (record?.headers !== undefined && headers === undefined) return "headers";
       return { op, id, busy, slots, form, headers, body: restOf(reader) };
@@ -401,7 +376,7 @@ function readCall(reader: Reader, id: number, form: BodyForm, hasExtras: boolean
 /** @returns `undefined`: a name without a value, or too many bytes */
 function readHeaders(texts: readonly string[]): Headers | undefined {
   if (texts.length % 2 !== 0) return undefined;
-  // Without a prototype: a name may be any text.
+  // Without a prototype: names may be any text.
   const headers: Record<string, string> = Object.create(null);
   let bytes = 0;
   for (let i = 0; i < texts.length; i += 2) {
