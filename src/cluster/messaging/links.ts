@@ -1,15 +1,15 @@
 /**
- * Links to the members of a cluster. A link is an ordered, acknowledged, bounded stream of items to one member, dialled
- * on first use.
+ * Links to the members of a cluster: ordered, acknowledged, bounded streams of items to one member, dialled on first
+ * use.
  *
  *   send ──> Sending (one a peer) ──protocol──> Receiving (one a peer) ──> onItem
  *                     ^─────────── WELCOME, ACK ───────────┘
  *
- * Service messages that name only some of this node's protocols get a lane: a separate link for each list of protocols,
- * with its own session. Messages with the same protocols stay in order, and use no other protocol.
+ * Service messages that name only some of this node's protocols get a lane: a separate link with its own session for
+ * each list of protocols.
  *
- * An unknown id's HELLO waits briefly, because gossip about the new member may be in flight. A second life of an id is
- * refused while the connection of the first one is open (docs/spec/messaging.md).
+ * An unknown id's HELLO waits briefly, since gossip about the new member may be in flight. A second life of an id is
+ * refused while the first one's connection is open (docs/spec/messaging.md).
  */
 import { randomBytes } from "node:crypto";
 import { InvalidArgumentError, InvalidStateError, UnroutableError } from "../../core/errors.js";
@@ -48,7 +48,7 @@ export type { LinkMember } from "./sending.js";
 
 export interface NodeLinksOptions {
   readonly self: { readonly id: string; readonly name: string };
-  /** Of the cluster name (identity.ts). */
+  /** Number of the cluster's name (identity.ts). */
   readonly busNumber: number;
   readonly protocols: readonly LinkProtocol[];
   /** Items queued for one peer. */
@@ -67,13 +67,13 @@ export interface NodeLinksEffects extends MessageLinksEffects {
   member(id: string): LinkMember | undefined;
   /** The listeners' addresses, for this node's details (advert.ts). */
   advertise(advert: string | undefined): void;
-  /** No protocol reaches a live member, or a preferred protocol fails repeatedly. */
+  /** No protocol reaches a live member, or a preferred one fails repeatedly. */
   ping(id: string): void;
-  /** A frame or an acknowledgement arrived from a peer. Must be cheap. */
+  /** A frame or an acknowledgement arrived. Must be cheap. */
   onHeard?(id: string): void;
   /** A connection greeted as a member but proved to be another node. */
   onKeyRefused?(id: string, connection: MessageConnection): void;
-  /** A protocol failed with a peer, or a listener could not be opened (then `peer` is empty). */
+  /** A protocol failed with a peer, or a listener was not opened (`peer` is empty). */
   onProtocolFailed?(peer: string, protocol: string, reason: string): void;
 }
 
@@ -83,25 +83,24 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
   readonly #limits: WindowLimits;
   readonly #maxItem: number;
   readonly #life = randomBytes(8).toString("hex");
-  /** By id, lanes by `keyOf`. A lane exists only with the peer's main link. */
+  /** By id, lanes by `keyOf`. A lane exists only with the main link. */
   readonly #sending = new Map<string, Sending>();
   readonly #receiving = new Map<string, Receiving>();
   /** By number; 0: the main links'. */
   readonly #lanes: SendingLane[];
   #incoming: Receiving | undefined = undefined;
-  /** Connections whose HELLO waits for its sender to become a member. */
+  /** Connections whose sender is not a member yet. */
   readonly #hellos = new Set<Caller>();
   readonly #listeners: Listeners;
   readonly #droppedByPrefix = new Map<string, number>();
   readonly #refused = new Map<string, number>();
-  /** Above the sessions of removed links, which the receiver may still remember. */
+  /** Above the sessions of removed links, which receivers may remember. */
   #firstSession = 0;
   #dirty: Sending[] = [];
   #spareDirty: Sending[] = [];
   #due: Receiving[] = [];
   #spareDue: Receiving[] = [];
   #isFlushing = false;
-  /** The caller expects to call `publish` again in the next turn. */
   #publishesMore = false;
   #isAcknowledging = false;
   readonly #dueLater: Receiving[] = [];
@@ -133,13 +132,9 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
 
   // --- Life ----------------------------------------------------------------------------------------------------------
 
-  /**
-   * A listener that fails is reported and left out.
-   *
-   * @throws the first protocol's error if none could be opened
-   */
+  /** Reports and leaves out a failing listener. @throws the first protocol's error if none could be opened */
   async start(): Promise<void> {
-    // Also without listeners: this node can still send over connections it dials.
+    // Without listeners, too: this node can send over connections it dials.
     const idle = this.#options.idle ?? LINK_IDLE;
     this.#idleTimer = setInterval(() => {
       const now = performance.now();
@@ -150,7 +145,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     await this.#listeners.start();
   }
 
-  /** Called when other nodes fail to reach this one. Reopens a lost listener, such as a removed IPC socket. */
+  /** Other nodes fail to reach this one. Reopens a lost listener, such as a removed IPC socket. */
   checkListeners(): void {
     this.#listeners.check();
   }
@@ -224,7 +219,6 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
   }
 
   get #isWaiting(): boolean {
-    // Nothing is awaited from a lost peer.
     for (const { id, window } of this.#sending.values())
       if (window.waiting > 0 && this.#effects.member(id) !== undefined) return true;
     return false;
@@ -295,7 +289,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
   }
 
   /**
-   * The lane of messages that name protocols; 0 if they name all that this node has, -1 if none.
+   * The lane of messages that name protocols; 0 if they name all of this node's, -1 if none.
    *
    * @throws InvalidStateError `EFSM` above the limit of lists
    */
@@ -317,27 +311,23 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     return number;
   }
 
-  /** The protocol in use for a peer; empty without a session. Does not create a link. */
+  /** Empty without a session. */
   protocolOf(id: string, lane = 0): string {
     return this.#sending.get(keyOf(id, lane))?.protocol ?? "";
   }
 
-  /**
-   * Opens a link to a peer if there is none.
-   *
-   * @returns the protocol in use; empty on failure or timeout. Never rejects
-   */
+  /** Opens a link if there is none. @returns the protocol in use; empty on failure or timeout. Never rejects */
   whenLinked(id: string, lane: number): Promise<string> {
     return this.#linkTo(id, lane)?.linked() ?? Promise.resolve("");
   }
 
-  /** The protocol of the peer's current item, or of its last ones; empty without any. */
+  /** Protocol of the peer's current or last items; empty without any. */
   protocolFrom(id: string): string {
     const receiving = this.#incoming?.id === id ? this.#incoming : this.#receiving.get(id);
     return receiving?.protocol ?? "";
   }
 
-  /** Why messages cannot be sent to a member; `undefined`: they can. */
+  /** Why messages cannot be sent to a member. */
   reasonOf(id: string): string | undefined {
     if (this.#closing !== undefined) return "messaging is closed";
     const member = this.#effects.member(id);
@@ -347,7 +337,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
   }
 
   stats(): MessageLinksStats {
-    // The main link of a peer comes before its lanes here, so lanes add to its counts.
+    // The main link of a peer comes before its lanes.
     const peers = new Map<string, MessageLinkStats>();
     for (const { id, name, window, dropped, protocol, state, reason } of this.#sending.values()) {
       const { delivered, waiting, waitingBytes, lost, resent } = window;
@@ -391,7 +381,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     return sending;
   }
 
-  /** The link for a message; `undefined`: there is none, or no protocol of the lane reaches the peer. */
+  /** `undefined`: no link, or no protocol of the lane reaches the peer. */
   #linkTo(to: string, number: number): Sending | undefined {
     const link = this.#sending.get(to) ?? this.#open(to);
     if (link === undefined || number === 0) return link;
@@ -504,7 +494,6 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     this.#publishesMore = false;
     const dirty = this.#dirty;
     const held = this.#spareDirty;
-    // The clock is read only if items may be delayed.
     const now = publishesMore ? performance.now() : 0;
     this.#dirty = held;
     for (const sending of dirty) {
@@ -519,7 +508,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     this.#spareDirty = dirty;
     if (held.length === 0 || this.#isFlushing) return;
     this.#isFlushing = true;
-    // After the publisher's `setImmediate`, in which the program continues.
+    // Runs after the publisher's `setImmediate`, in which the program continues.
     setImmediate(this.#flushAll);
   };
 
@@ -533,8 +522,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     try {
       return this.#effects.onItem(from.id, kind, item);
     } catch {
-      // Errors of the program's handlers are caught earlier. This one is a bug of this node, which costs the item, not
-      // the process.
+      // The program's errors are caught earlier: this bug of the node costs the item, not the process.
       return this.refuse("handler");
     } finally {
       this.#incoming = undefined;
@@ -555,7 +543,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     this.#due.push(receiving);
     if (this.#isAcknowledging) return;
     this.#isAcknowledging = true;
-    // After all reads of this turn: an acknowledgement for each read would cost a system call.
+    // After all reads of this turn, since each acknowledgement costs a system call.
     setImmediate(this.#acknowledgeAll);
   }
 
@@ -579,7 +567,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     this.#awaitAck(receiving.ackAt);
   }
 
-  /** One timer for all links. A running timer is not postponed; it checks again when it fires. */
+  /** One timer for all links, which checks again when it fires. */
   #awaitAck(at: number): void {
     if (this.#ackTimer !== undefined && this.#ackTimerAt <= at) return;
     clearTimeout(this.#ackTimer);
@@ -621,7 +609,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     this.#hellos.delete(caller);
   }
 
-  /** @returns the receiving link; `undefined` while the sender or its details are unknown; or a reason for refusal */
+  /** @returns `undefined` while the sender or its details are unknown; a string: the reason for refusal */
   onHello(caller: Caller, hello: Hello): HelloResult {
     const { self, busNumber } = this.#options;
     if (this.#closing !== undefined) return "stranger";
@@ -643,7 +631,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
 
   #admit(caller: Caller, hello: Hello): Receiving | LinkRefusal {
     const { from, lane } = hello;
-    // For all links of the peer: a second life must not get a lane next to the first one's main link.
+    // A second life must not get a lane next to the first one's main link.
     for (const each of keysOf(from)) {
       const other = this.#receiving.get(each);
       if (other?.connection === undefined || other.connection === caller.connection) continue;

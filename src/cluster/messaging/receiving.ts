@@ -2,14 +2,14 @@
  * The receiving end of a link: passes one peer's items, in order, to the program, and acknowledges them.
  *
  *   data frame ──window.accept──> items ──onItem──> delivered ──some ms, half of what the sender keeps, 256 KiB──> ACK
- *                                  │ a promise: the rest waits in the queue, bounded by the peer's window, in bytes and in messages
+ *                                  │ a promise: the rest waits in the queue, bounded by the peer's window
  *
- * An acknowledgement is a system call here and one at the peer, as expensive as a message, and only makes room. So an
- * acknowledgement waits for enough items by the sender's marks, for a one-to-one message with a waiting caller, or for
- * items to the peer in the same write; else for 20 ms. A timer wakes the process, which costs more than the call: while
- * items keep coming, the acknowledgement goes at the end of a turn that has read some, and the timer is later.
+ * An acknowledgement costs a system call at both ends, as much as a message, and only makes room. So it waits for
+ * enough items by the sender's marks, for a one-to-one message with a waiting caller, or for items to the peer in the
+ * same write; else for 20 ms. A timer costs more than the call: while items keep coming, the acknowledgement goes at
+ * the end of a turn that has read some.
  *
- * The object outlives its connections: a peer that returns continues where it was.
+ * The object outlives its connections.
  */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import type { Alias } from "./addresses.js";
@@ -57,11 +57,11 @@ interface Queued {
 
 export class Receiving implements IncomingLink {
   readonly id: string;
-  /** Which of its sender's links it is; 0: the main one. */
+  /** 0: the main link. */
   readonly lane: number;
   readonly window = new ReceiveWindow();
   connection: MessageConnection | undefined = undefined;
-  /** Ends the connection for a fault found after `onData` had returned. */
+  /** For a fault found after `onData` had returned. */
   onFault: ((fault: FrameFault) => void) | undefined = undefined;
   protocol = "";
   readonly topics = new TopicAliases();
@@ -70,9 +70,7 @@ export class Receiving implements IncomingLink {
   isDue = false;
   isDueLater = false;
   ackAt = 0;
-  /**
-   * Membership reports that its sender was restarted: another life may take its place, though its connection stands.
-   */
+  /** The sender was restarted: another life may take its place while its connection is open. */
   isOutdated = false;
   readonly #effects: ReceivingEffects;
   readonly #maxItem: number;
@@ -83,14 +81,13 @@ export class Receiving implements IncomingLink {
   /** Time of the first unacknowledged item, -1: none; and of the last items. */
   #unackedSince = -1;
   #cameAt = Number.NEGATIVE_INFINITY;
-  /** Consecutive checks without items in between. */
+  /** Checks without items in between. */
   #quietLooks = 0;
-  /** A caller waits for the next acknowledgement. */
   #isAwaited = false;
-  /** Items and bytes that are acknowledged at the end of the turn. */
+  /** Acknowledged at once from these on. */
   #ackItems = 1;
   #ackBytes = 0;
-  /** Counts sessions: handlers of an earlier one are ignored when they settle. */
+  /** Counts sessions: an earlier one's handlers are ignored when they settle. */
   #epoch = 0;
   #reader: BatchReader | undefined = undefined;
   #left = 0;
@@ -109,7 +106,7 @@ export class Receiving implements IncomingLink {
     return result;
   }
 
-  /** A session begins: undelivered items of the previous one are dropped. */
+  /** Drops undelivered items of the previous session. */
   restart(): void {
     this.#epoch += 1;
     this.#queue.clear();
@@ -123,7 +120,6 @@ export class Receiving implements IncomingLink {
     this.topics.clear();
   }
 
-  /** A connection came, of this session or the first of another one. */
   connected(connection: MessageConnection, protocol: string): void {
     this.connection = connection;
     this.protocol = protocol;
@@ -132,10 +128,7 @@ export class Receiving implements IncomingLink {
     this.#unackedSince = -1;
   }
 
-  /**
-   * Called now and then: closes a connection after a time in which its other end would have closed it. Otherwise a
-   * vanished one would stay, since nothing is sent on it.
-   */
+  /** Closes after a time in which the other end would have: a vanished one stays, since nothing is sent on it. */
   closeIfIdle(): void {
     const { connection } = this;
     if (connection === undefined || this.#paused) {
@@ -148,13 +141,12 @@ export class Receiving implements IncomingLink {
     connection.close();
   }
 
-  /** What the sender keeps for this node. Half of it is acknowledged at once. */
+  /** What the sender keeps for this node. */
   setMarks(items: number, bytes: number): void {
     this.#ackItems = Math.max(1, Math.floor(items / 2));
     this.#ackBytes = Math.min(ACK_BYTES, Math.floor(bytes / 2));
   }
 
-  /** @returns its fault; the connection ends then */
   onData(frame: Buffer): FrameFault | undefined {
     this.#quietLooks = 0;
     const first = sequenceOf(frame);
@@ -225,7 +217,7 @@ export class Receiving implements IncomingLink {
     } else if (window.delivered > window.acked) this.#acknowledgeWithMore();
   }
 
-  /** At the end of this turn if it has waited, so that it needs no separate turn. */
+  /** In a turn that is there anyway. */
   #acknowledgeWithMore(): void {
     const now = performance.now();
     if (this.#unackedSince < 0) {
@@ -235,7 +227,6 @@ export class Receiving implements IncomingLink {
     this.#cameAt = now;
   }
 
-  /** Delivers the rest of a batch, until a handler takes time. */
   #run(): FrameFault | undefined {
     const reader = this.#reader as BatchReader;
     const { window } = this;

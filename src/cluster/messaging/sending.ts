@@ -7,8 +7,7 @@
  *    │                 v  │ v all failed                                 │ the connection ends
  *    └──nothing waits── waiting (50 ms … 2 s) <──────────────────────────┘ (dialled again at once)
  *
- * While a protocol of lower priority serves, preferred ones are tried again every 30 s; one that works takes over the
- * session.
+ * While a protocol of lower priority serves, preferred ones are tried again every 30 s.
  */
 import { describe, thrownText } from "../../core/arguments.js";
 import { backOff } from "../../core/back-off.js";
@@ -40,11 +39,10 @@ const MAX_RESETS = 2;
 export interface LinkMember {
   readonly id: string;
   readonly name: string;
-  /** IP address, and with its port. */
+  /** IP address. */
   readonly host: string;
   readonly address: string;
   readonly local: boolean;
-  /** Whether what follows is known. */
   readonly hasDetails: boolean;
   /** Its prop `shoal-messages`; `undefined`: it takes no messages. */
   readonly advert: string | undefined;
@@ -52,35 +50,32 @@ export interface LinkMember {
 
 /** Shared by all links of the same protocols. */
 export interface SendingLane {
-  /** 0: the main links. */
   readonly number: number;
   readonly protocols: readonly LinkProtocol[];
   readonly host: LinkHost;
 }
 
-/** A node's links, for one of them. */
 export interface SendingEffects {
-  /** `undefined`: it is not a live member. */
+  /** `undefined`: not a live member. */
   member(id: string): LinkMember | undefined;
-  /** The greeting, in the session of the window. */
+  /** The greeting, with the window's session. */
   hello(sending: Sending): Buffer;
   onUp(sending: Sending): void;
-  /** The peer forgot the session, or is another process: this many items are given up, and a session begins. */
+  /** The peer forgot the session or is another process: `count` items are given up, and a session begins. */
   onLost(sending: Sending, count: number): void;
-  /** A protocol failed, or the peer refused this node. */
+  /** A protocol failed, or the peer refuses this node. */
   onFailed(sending: Sending, protocol: string, reason: string): void;
   /** No protocol works, or a preferred one keeps failing. */
   onFailing(sending: Sending): void;
   /** Sends at the end of this turn. */
   flushSoon(sending: Sending): void;
   onAcked(sending: Sending): void;
-  /** Acknowledges the peer's items, in one write with items to it. */
+  /** In one write with items to the peer. */
   acknowledge(sending: Sending): void;
 }
 
 export type SendingState = "idle" | "connecting" | "up" | "waiting" | "closed";
 
-/** A way to the peer, and its progress. */
 interface Attempt {
   readonly protocol: string;
   readonly rank: number;
@@ -89,9 +84,9 @@ interface Attempt {
   timer: RunningTimeout | undefined;
   isOpen: boolean;
   hasEnded: boolean;
-  /** Delivered items at its start: if it ends without more, dialling again at once may be useless. */
+  /** If the connection ends without more, dialling again at once may be useless. */
   deliveredBefore: number;
-  /** Sessions that began on it since the peer lacked what it acknowledged. */
+  /** Sessions begun on it because the peer lacked acknowledged items. */
   resets: number;
 }
 
@@ -101,7 +96,7 @@ interface Candidate {
   readonly where: string;
 }
 
-/** Waits until this many items of the session were delivered. */
+/** Waits for the delivery of this many items of the session. */
 interface DeliveryWaiter {
   readonly count: number;
   done(isDelivered: boolean): void;
@@ -118,14 +113,13 @@ export class Sending {
   readonly window: SendWindow;
   state: SendingState = "idle";
   dropped = 0;
-  /** Bytes of an item that both ends take. */
+  /** Bytes that both ends accept. */
   maxItem = 0;
   reason = "";
-  /** In the list of those that send at the end of the turn. */
   isDirty = false;
-  /** Bytes offered since the last flush. */
+  /** Bytes since the last flush. */
   #offered = 0;
-  /** Whether all of them are publications, which may be batched; and since when they wait, -1: they do not. */
+  /** Whether they are only publications, which may be batched; and since when they wait, -1: they do not. */
   #isHoldable = true;
   #heldSince = -1;
   readonly #aliases = new SentAliases();
@@ -137,24 +131,21 @@ export class Sending {
   #rounds = 0;
   #timer: NodeJS.Timeout | undefined = undefined;
   #upgrade: NodeJS.Timeout | undefined = undefined;
-  /** By name of the protocol: time of its last failure. */
+  /** By protocol: time of its last failure. */
   readonly #failedAt = new Map<string, number>();
-  /** By protocol: failed attempts since it served. */
+  /** By protocol, since it served: failed attempts, and the last reported reason, which is not reported again. */
   readonly #failures = new Map<string, number>();
-  /** By protocol: the last reported reason since it served; the same reason is not reported again. */
   readonly #reported = new Map<string, string>();
   #life = "";
   #granted = 0;
   #isSessionUp = false;
-  /** Consecutive connections without an acknowledgement. */
+  /** Connections without an acknowledgement. */
   #uselessInRow = 0;
   #waiters: RoomWaiter[] = [];
-  /** In the order of their counts. */
   readonly #deliveries = new RingBuffer<DeliveryWaiter>(2);
   readonly #linkWaiters = new Set<() => void>();
   #usedAt: number;
 
-  /** @param session the first */
   constructor(
     { id, name }: Pick<LinkMember, "id" | "name">,
     lane: SendingLane,
@@ -170,12 +161,12 @@ export class Sending {
     this.#usedAt = performance.now();
   }
 
-  /** The serving protocol; empty: none. */
+  /** Empty: none. */
   get protocol(): string {
     return this.#current?.protocol ?? "";
   }
 
-  /** Names of protocols that reach the peer, as far as known without the network. */
+  /** Protocols that reach the peer, as far as known without the network. */
   get ways(): readonly string[] {
     return this.#find().map(({ protocol }) => protocol.name);
   }
@@ -200,7 +191,7 @@ export class Sending {
     return true;
   }
 
-  /** @param most bytes that are offered in a turn before some are sent */
+  /** @param most bytes offered in a turn before some are sent */
   #sendSoon(bytes: number, most: number): void {
     this.#offered += bytes;
     if (this.state === "up") {
@@ -210,8 +201,8 @@ export class Sending {
   }
 
   /**
-   * Whether offered items wait for those of the next turn, to be read in one go: waking a peer costs it more than some
-   * hundred messages. Not for a peer that has read everything, and not near the marks.
+   * Whether offered items wait for those of the next turn: waking a peer costs it more than some hundred messages. Not
+   * for a peer that has read everything, and not near the marks.
    */
   holds(now: number): boolean {
     if (!this.#isHoldable || !this.window.isUnderWay || !this.window.isFarFromFull) return false;
@@ -234,12 +225,11 @@ export class Sending {
       if (isFirst) this.#effects.acknowledge(this);
       isFirst = false;
       connection.send(message);
-      // It may have ended with that.
       if (this.#current !== current) return;
     }
   }
 
-  /** Calls back when the last offered item was delivered, or with `false` when it is given up. */
+  /** Calls back when the last offered item was delivered, or with `false` when given up. */
   onDelivered(done: (isDelivered: boolean) => void): void {
     this.#deliveries.push({ count: this.window.offered, done });
   }
@@ -258,14 +248,13 @@ export class Sending {
       next.done(false);
   }
 
-  /** Settles when there is room, or the peer is gone. */
   room(): Promise<void> {
     if (this.state === "closed") return Promise.reject(this.#gone());
     if (this.window.isHalfEmpty) return Promise.resolve();
     return new Promise((resolve, reject) => this.#waiters.push({ resolve, reject }));
   }
 
-  /** Opens the link if necessary. @returns the serving protocol; empty: none, or not within LINK_TIMEOUT */
+  /** Opens the link if necessary. @returns the serving protocol; empty: none within LINK_TIMEOUT */
   linked(): Promise<string> {
     if (this.#current !== undefined || this.state === "closed" || this.#find().length === 0)
       return Promise.resolve(this.protocol);
@@ -286,7 +275,6 @@ export class Sending {
     });
   }
 
-  /** Whether something waits for a connection. */
   get #isWanted(): boolean {
     return this.window.waiting > 0 || this.#linkWaiters.size > 0;
   }
@@ -295,14 +283,14 @@ export class Sending {
     for (const done of [...this.#linkWaiters]) done();
   }
 
-  /** The member changed, or is back: the next attempt is made at once. */
+  /** The member changed or is back: dials at once. */
   changed(): void {
     if (this.state !== "waiting" && !(this.state === "idle" && this.#isWanted)) return;
     clearTimeout(this.#timer);
     this.#connect();
   }
 
-  /** Closes an idle connection. @param idle ms */
+  /** @param idle ms */
   closeIfIdle(now: number, idle: number): void {
     if (this.window.waiting > 0) this.#usedAt = now;
     if (this.state !== "up" || now - this.#usedAt < idle) return;
@@ -311,7 +299,7 @@ export class Sending {
     this.window.releaseSlabs();
   }
 
-  /** The peer is lost, and may return: the window keeps its items, and waiting callers are released. */
+  /** The peer is lost and may return: the window keeps its items, and waiting callers are released. */
   pause(): void {
     this.#disconnect();
     this.state = "idle";
@@ -320,7 +308,7 @@ export class Sending {
     this.#settleLinked();
   }
 
-  /** For good: gives up waiting items. */
+  /** Gives up waiting items. */
   close(): void {
     this.pause();
     this.state = "closed";
@@ -444,7 +432,7 @@ export class Sending {
     else if (attempt.isOpen) this.#greet(attempt);
   }
 
-  /** Longer after each failed round: attempts that a busy peer cannot answer in time would keep it busy. */
+  /** Longer after each failed round, since attempts that a busy peer cannot answer in time keep it busy. */
   #limit(attempt: Attempt): void {
     attempt.timer?.clear();
     const limit = Math.min(DIAL_TIMEOUT * 2 ** this.#rounds, DIAL_TIMEOUT_MAX);
@@ -454,18 +442,18 @@ export class Sending {
   #onOpen(attempt: Attempt): void {
     if (attempt.hasEnded || attempt.isOpen) return;
     attempt.isOpen = true;
-    this.#limit(attempt); // For the hello, which may wait until its sender is a member there.
+    this.#limit(attempt); // The hello may wait until its sender is a member there.
     if (attempt.connection !== undefined) this.#greet(attempt);
   }
 
   #greet(attempt: Attempt): void {
     const connection = attempt.connection as MessageConnection;
-    // Another node has the address now.
+    // Another node may have the address now.
     if (connection.nodeId !== undefined && connection.nodeId !== this.id) this.#failed(attempt, "key");
     else connection.send([this.#effects.hello(this)]);
   }
 
-  /** A connection has ended, which is no failure if it served and nothing waits. */
+  /** Not a failure if it served and nothing waits. */
   #ended(attempt: Attempt, reason: string): void {
     const isServing = !attempt.hasEnded && attempt === this.#current;
     if (!isServing || this.#attempt !== undefined || this.window.waiting > 0) {
@@ -476,7 +464,6 @@ export class Sending {
     this.state = "idle";
   }
 
-  /** A way could not be opened, or ended. */
   #failed(attempt: Attempt, reason: string): void {
     if (attempt.hasEnded) return;
     this.#drop(attempt);
@@ -502,10 +489,7 @@ export class Sending {
     }
   }
 
-  /**
-   * The second, fourth, eighth … failed attempt is reported, so that the peer checks its listener: a report may be
-   * lost, and each failing node sends one.
-   */
+  /** Reports the second, fourth, eighth … failure, so that the peer checks its listener: a report may be lost. */
   #countFailure(protocol: string): void {
     const count = (this.#failures.get(protocol) ?? 0) + 1;
     this.#failures.set(protocol, count);
@@ -519,7 +503,6 @@ export class Sending {
     this.#effects.onFailed(this, protocol, reason);
   }
 
-  /** The peer refuses this node, by any protocol. */
   #refused(attempt: Attempt, reason: string): void {
     this.#drop(attempt);
     this.reason = `refused: ${reason}`;
@@ -559,7 +542,6 @@ export class Sending {
       this.#failed(attempt, "sequence");
   }
 
-  /** @returns whether as many items were sent */
   #acknowledged(delivered: number): boolean {
     if (!this.window.ack(delivered)) return false;
     this.#settleDelivered();
@@ -608,7 +590,6 @@ export class Sending {
     this.#effects.onAcked(this);
   }
 
-  /** This way serves from now on. */
   #take(attempt: Attempt): void {
     attempt.timer?.clear();
     const before = this.#current;

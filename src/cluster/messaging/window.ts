@@ -1,8 +1,8 @@
 /**
- * Rules of a stream of items to one peer (docs/spec/messaging.md), pure: an item is kept until it was delivered, sent
- * again after a reconnection, and counted once.
+ * Rules of a stream of items to one peer (docs/spec/messaging.md), pure: an item is kept until delivered, sent again
+ * after a reconnection, and counted once.
  *
- *                      no room: dropped (counted by the caller, who knows its prefix)
+ *                      no room: dropped (counted by the caller)
  *                     /
  *   offer ──> waiting ──ack──> delivered
  *                     \
@@ -11,7 +11,7 @@
  *   given = waiting + delivered + lost + dropped, at any time
  *
  * A receiver without items that it acknowledged is another life or has forgotten this end: waiting items are lost, and
- * a session begins. So `lost` is an upper bound: items that were sent and not acknowledged may have been delivered.
+ * a session begins. `lost` is an upper bound: unacknowledged items may have been delivered.
  *
  *   queue of batches    | sent, not acknowledged | to be sent | open: takes more items
  *                       ^ head                   ^ #unsent
@@ -26,7 +26,7 @@ import { BATCH_HEADER, ITEM_HEADER, LinkFrame, MAX_BATCH_ITEMS } from "./wire.js
 /** Kind and length. */
 const ITEM_OVERHEAD = 5;
 const NO_MEMORY = Buffer.alloc(0);
-/** Acknowledged ones that are still in the array. */
+/** Acknowledged batches that are still in the array. */
 const MAX_GAP = 64;
 
 export interface WindowLimits {
@@ -45,16 +45,15 @@ export interface WindowWelcome {
 }
 
 export interface WelcomeResult {
-  /** Whether the session continues; else waiting items were lost, and the peer is greeted with a new session. */
+  /** Else waiting items were lost, and the peer is greeted with a new session. */
   readonly goesOn: boolean;
-  /** `delivered` without items of this session. */
+  /** Without items of this session. */
   readonly deliveredBefore: number;
 }
 
 class Batch {
   readonly first: number;
   count = 0;
-  /** With headers. */
   bytes = 0;
   /** Part of a slab; of an item by reference, the frames. */
   readonly memory: Buffer;
@@ -62,7 +61,6 @@ class Batch {
   end: number;
   readonly item: Uint8Array | undefined;
   readonly slab: WindowSlab | undefined;
-  /** In this session. */
   wasSent = false;
 
   constructor(
@@ -83,14 +81,12 @@ class Batch {
 }
 
 export class SendWindow {
-  /** Acknowledged items, items that were given up, and items sent more than once. */
   delivered = 0;
   lost = 0;
   resent = 0;
   /** Number of the next item of this session. */
   #next = 0;
   #acked = 0;
-  /** Handed to any connection. */
   #everSent = 0;
   #session: number;
   readonly #limits: WindowLimits;
@@ -98,20 +94,18 @@ export class SendWindow {
   #head = 0;
   #unsent = 0;
   #open: Batch | undefined = undefined;
-  /** Of the open batch. */
   #slab: WindowSlab | undefined = undefined;
   #memory: Buffer = NO_MEMORY;
   readonly #slabs = new WindowSlabs();
   #bytes = 0;
   #inFlight = 0;
 
-  /** @param session the first: above all sessions of this life that the receiver knows */
+  /** @param session above all sessions of this life that the receiver knows */
   constructor(limits: WindowLimits, session = 0) {
     this.#limits = limits;
     this.#session = session;
   }
 
-  /** Bytes include headers. */
   get waiting(): number {
     return this.#next - this.#acked;
   }
@@ -132,12 +126,10 @@ export class SendWindow {
     return this.#acked;
   }
 
-  /** Over this connection. */
   get hasUnsent(): boolean {
     return this.#unsent < this.#batches.length;
   }
 
-  /** Whether items are in flight over this connection. */
   get isUnderWay(): boolean {
     return this.#inFlight > 0;
   }
@@ -150,7 +142,7 @@ export class SendWindow {
     return this.#everSent === 0;
   }
 
-  /** Whether half of the room is free: a refused offer may be repeated. */
+  /** Half of the room is free: a refused offer may be repeated. */
   get isHalfEmpty(): boolean {
     return 2 * this.waiting <= this.#limits.items && 2 * this.#bytes <= this.#limits.bytes;
   }
@@ -159,7 +151,7 @@ export class SendWindow {
     return 4 * this.waiting <= this.#limits.items && 4 * this.#bytes <= this.#limits.bytes;
   }
 
-  /** @returns whether there was room. One item is always taken, whatever its size */
+  /** @returns whether there was room. An empty queue takes an item of any size */
   offer(kind: number, item: Uint8Array): boolean {
     const size = item.length;
     if (!this.hasRoom(size)) return false;
@@ -172,13 +164,13 @@ export class SendWindow {
     return true;
   }
 
-  /** In two parts: a publication's head, and its data. @returns whether there was room */
+  /** A head and its data. @returns whether there was room */
   offerPublication(kind: number, { head, headBytes, data, dataBytes }: Publication): boolean {
     const size = headBytes + dataBytes;
     if (!this.hasRoom(size)) return false;
     const at = this.#append(kind, size);
     const slab = this.#memory;
-    // For the few bytes of most heads a native call takes longer.
+    // A native call takes longer for the few bytes of most heads.
     for (let i = 0; i < headBytes; i++) slab[at + i] = head[i] as number;
     writeData(slab, data, at + headBytes);
     this.#next += 1;
@@ -192,20 +184,16 @@ export class SendWindow {
   }
 
   /**
-   * The next message for this connection.
-   *
    * @param window bytes that may be in flight; one batch always may
    * @param isCopied whether the connection no longer reads memory that the peer has acknowledged
-   * @returns `undefined` without one, without room, or for a partial batch to a peer that is behind: an `ack` may
-   * release it
+   * @returns the next message; `undefined` without one, without room, or for a partial batch to a peer that is behind
    */
   take(window: number, isCopied: boolean): readonly Uint8Array[] | undefined {
     const batch = this.#batches[this.#unsent];
     if (batch === undefined) return undefined;
     if (this.#inFlight > 0 && this.#inFlight + batch.bytes > window) return undefined;
-    // A peer that is behind gets full batches, or the rest when it acknowledges. The small batches of each turn would
-    // be a write each, and copied again by the engine: with 40 such peers the collector took a third of a publisher's
-    // time.
+    // The small batches of each turn would be a write each, and copied again by the engine: with 40 such peers the
+    // collector took a third of a publisher's time.
     if (batch === this.#open && this.#inFlight > LINK_BEHIND) return undefined;
     this.#unsent += 1;
     this.#inFlight += batch.bytes;
@@ -220,13 +208,10 @@ export class SendWindow {
     return [memory.subarray(start, end)];
   }
 
-  /**
-   * @param delivered items of this session that the peer's program received
-   * @returns whether that is possible
-   */
+  /** @param delivered items of this session that the peer's program received. @returns whether that is possible */
   ack(delivered: number): boolean {
     if (delivered > this.#everSent) return false;
-    if (delivered <= this.#acked) return true; // An older one.
+    if (delivered <= this.#acked) return true;
     this.delivered += delivered - this.#acked;
     this.#acked = delivered;
     const batches = this.#batches;
@@ -251,21 +236,16 @@ export class SendWindow {
     return true;
   }
 
-  /** Items in flight may be missing. */
   disconnected(): void {
     this.#unsent = this.#head;
     this.#inFlight = 0;
   }
 
-  /**
-   * A WELCOME of this session.
-   *
-   * @param lifeBefore the peer's, in its previous WELCOME; empty: the first one
-   */
+  /** @param lifeBefore in the peer's previous WELCOME; empty: this is the first */
   welcome(lifeBefore: string, welcome: WindowWelcome): WelcomeResult {
     const deliveredBefore = this.delivered;
     const isOther = lifeBefore !== "" && welcome.life !== lifeBefore;
-    // The deliveries of another life, or of one that forgot, are unknown: to start over would repeat some.
+    // The deliveries of another life, or of one that forgot, are unknown.
     const isUnknown = (isOther || welcome.forgot > 0) && !this.isFresh;
     const goesOn = !isUnknown && this.resume(welcome.received, welcome.delivered);
     if (!goesOn) this.reset();
@@ -276,15 +256,14 @@ export class SendWindow {
    * A connection begins.
    *
    * @param received items of this session that the peer has
-   * @param delivered of them, those that its program received
-   * @returns whether the session continues; `false`: the peer lost acknowledged items, or has items that were never
-   * sent
+   * @param delivered those of them that its program received
+   * @returns `false`: the peer lost acknowledged items, or has items that were never sent
    */
   resume(received: number, delivered: number): boolean {
     this.disconnected();
     if (received < this.#acked || received > this.#everSent || delivered > received) return false;
     if (!this.ack(delivered)) return false;
-    // Items that it has and has not delivered stay until acknowledged, and are not sent again.
+    // Items that the peer has and has not delivered are not sent again.
     const batches = this.#batches;
     let next = this.#head;
     for (; next < batches.length; next++) {
@@ -296,7 +275,7 @@ export class SendWindow {
     return true;
   }
 
-  /** The peer is gone or another life. A session begins. */
+  /** The peer is gone or another life. */
   reset(): void {
     this.lost += this.waiting;
     this.#session += 1;
@@ -307,7 +286,6 @@ export class SendWindow {
     this.#slabs.forget();
   }
 
-  /** Frees the memory when nothing waits. */
   releaseSlabs(): void {
     if (this.waiting === 0) this.#slabs.clear();
   }
@@ -321,7 +299,7 @@ export class SendWindow {
     this.#inFlight = 0;
   }
 
-  /** @returns start of an item in the slab, behind its kind and length */
+  /** @returns where the item begins in the slab, behind its kind and length */
   #append(kind: number, size: number): number {
     let batch = this.#open;
     if (
@@ -381,19 +359,14 @@ export class ReceiveWindow {
   /** Of the sender; empty: unknown. */
   life = "";
   session = 0;
-  /** Items of this session that came, that the program received, and that were acknowledged, as in each WELCOME. */
+  /** Items of this session that came, that the program received, and that were acknowledged. */
   received = 0;
   delivered = 0;
   acked = 0;
-  /** Whether this end may have forgotten items of this session. */
+  /** Items of this session may be forgotten. */
   forgot = false;
 
-  /**
-   * A connection begins.
-   *
-   * @param sent items of this session that its sender has handed to a connection
-   * @returns `stale`: of a session that the sender gave up
-   */
+  /** @param sent items of this session handed to a connection. @returns `stale`: the sender gave up the session */
   hello(life: string, session: number, sent = 0): "new" | "resumed" | "stale" {
     if (life === this.life) {
       if (session === this.session) return "resumed";
@@ -408,10 +381,7 @@ export class ReceiveWindow {
   }
 
   /**
-   * A data frame was received.
-   *
-   * @param first number of its first item
-   * @param count of items
+   * @param first number of the data frame's first item
    * @returns number of repeated items at its beginning, which are skipped; -1: earlier items are missing
    */
   accept(first: number, count: number): number {
