@@ -15,11 +15,10 @@ import { terminal } from "./terminal.js";
 import { repeatable, wholeNumber } from "./values.js";
 
 interface Finding {
-  /** Subject of the check: `runtime`, `files`, `tcp`. */
+  /** `runtime`, `files`, `tcp`. */
   readonly what: string;
   readonly verdict: "ok" | "info" | "warn" | "fail";
   readonly text: string;
-  /** Advice for `warn` and `fail`. */
   readonly remedy?: string;
 }
 
@@ -29,9 +28,9 @@ interface DoctorSettings extends SecuritySettings {
   readonly json?: boolean;
 }
 
-/** ms for an endpoint to answer. */
+/** ms. */
 const TIMEOUT = 2_000;
-/** Open files for some thousand peers, and for some hundred. */
+/** For some thousand peers, and for some hundred. */
 const ENOUGH_FILES = 4_096;
 const LEAST_FILES = 1_024;
 
@@ -116,7 +115,7 @@ function engineFinding(engine: (typeof ENGINE_NAMES)[number]): Finding {
     void new Pull({ context: new Context({ engine }) }).close({ linger: 0 });
     return { what, verdict: "ok", text: `${engine} loads` };
   } catch (error) {
-    // The engine over the package zeromq is optional.
+    // The package zeromq is optional.
     return { what, verdict: engine === "zmtp" ? "fail" : "info", text: `${engine}: ${describe(error)}` };
   }
 }
@@ -132,7 +131,7 @@ function packageFinding(name: string, use: string): Finding {
   }
 }
 
-/** Open files per process; `Infinity`: no limit. */
+/** Per process; `Infinity`: no limit. */
 function openFiles(): number {
   const text = execFileSync("/bin/sh", ["-c", "ulimit -n"], { encoding: "utf8", timeout: TIMEOUT }).trim();
   return text === "unlimited" ? Number.POSITIVE_INFINITY : Number(text);
@@ -190,7 +189,7 @@ async function bound(endpoint: string): Promise<Finding> {
   }
 }
 
-/** Dials with a DEALER. A peer that refuses its type speaks ZMTP, which counts as an answer. */
+/** Dials with a DEALER. A peer that refuses its type has answered. */
 async function dialled(
   endpoint: string,
   security: Awaited<ReturnType<typeof clientSecurityOptions>>,

@@ -12,16 +12,13 @@ type HandshakeFault = EventOfType<
 >;
 
 export interface Peers {
-  /** Settles with the first peer; at once if the engine reports no peers. */
+  /** The first peer; at once if the engine reports none. */
   readonly seen: Promise<void>;
-  /** Rejects when a peer refuses the credentials or mechanism of a socket that only connects. */
+  /** A peer refuses the credentials or mechanism of a socket that only connects. */
   readonly refused: Promise<never>;
 }
 
-/**
- * Logs peers that join, leave and are refused. A refusal is final for a socket that only connects: each attempt
- * would meet it again.
- */
+/** Logs peers. A refusal is final for a socket that only connects: each attempt would meet it again. */
 export function watchPeers(socket: Socket, settings: Settings, log: Log): Peers {
   const { events } = socket;
   const curve = settings.curveServerKey !== undefined || settings.curveCertificate !== undefined;
@@ -58,16 +55,16 @@ export function watchPeers(socket: Socket, settings: Settings, log: Log): Peers 
       else log.warnOnce(what);
     });
   });
-  refused.catch(() => undefined); // Commands race it with their work, which may end first.
+  refused.catch(() => undefined); // The commands' work may end first.
   return { seen, refused };
 }
 
 /** ms without an answer before a warning. */
 const PATIENCE = 1_000;
-/** ms that a connected peer may be away before a warning. */
+/** ms that a peer may be away before a warning. */
 const AWAY = 500;
 
-/** Warns of endpoints without an answer, once per reason, and of peers that are away. */
+/** Warns once per reason, and of peers that are away. */
 function reportUnanswered(socket: Socket, settings: Settings, log: Log): void {
   // Datagrams have no connections.
   const watched = settings.connect.filter(
@@ -84,7 +81,7 @@ function reportUnanswered(socket: Socket, settings: Settings, log: Log): void {
     isLate = true;
     for (const [endpoint, why] of silent) warn(endpoint, why);
   }, PATIENCE).unref();
-  // An endpoint that answers is reachable, even if its handshake fails.
+  // A reachable endpoint's handshake may fail.
   const answered = ({ address }: { readonly address: string }): void => {
     silent.delete(address);
     clearTimeout(away.get(address));
@@ -125,14 +122,14 @@ const REASONS: Readonly<Record<string, string>> = {
   ETIMEDOUT: "no answer",
 };
 
-/** Why a connection failed, without the endpoint. */
+/** Without the endpoint. */
 function reasonOf(error: Error): string {
   const codes = [error, error.cause].map((each) => (each as { code?: unknown } | undefined)?.code);
   const known = codes.map((code) => REASONS[String(code)]).find((reason) => reason !== undefined);
   return known ?? lowerFirst(error.message);
 }
 
-/** @throws UsageError for an invalid endpoint; the library's error for one that cannot be bound */
+/** @throws UsageError for an invalid endpoint */
 export async function openEndpoints(
   socket: Socket,
   settings: Settings,
@@ -151,7 +148,7 @@ export async function openEndpoints(
   for (const endpoint of connect) await asUsage(() => socket.connect(endpoint));
 }
 
-/** Why a handshake failed. @param curve whether this end uses CURVE */
+/** @param curve whether this end uses CURVE */
 export function handshakeFault(event: HandshakeFault, curve: boolean): string {
   const { type, address, error } = event;
   if (/\bTLS\b/.test(error.message)) return lowerFirst(error.message);
@@ -165,7 +162,7 @@ export function handshakeFault(event: HandshakeFault, curve: boolean): string {
   }
 }
 
-/** Why a handshake failed, without the endpoint. */
+/** Without the endpoint. */
 export function handshakeReason({
   code,
   message,
@@ -195,26 +192,26 @@ function lowerFirst(text: string): string {
 }
 
 export interface ClusterUse {
-  /** Name of the command, and of its node. */
+  /** Also of its node. */
   readonly command: string;
-  /** The option that has the endpoints. */
+  /** The option of the endpoints. */
   readonly option: string;
   readonly endpoints: readonly string[];
-  /** Any `cluster:NAME` among `connect` and `peer`, or a name to `advertise`, uses the options. */
+  /** Used by any `cluster:NAME` among `connect` and `peer`, and by a name to `advertise`. */
   readonly settings: ClusterSettings & {
     readonly connect?: readonly string[];
     readonly peer?: string;
     readonly advertise?: string;
   };
   readonly log: Log;
-  /** Prefix of the options' names. */
+  /** Of the options' names. */
   readonly prefix?: string;
 }
 
 /**
- * A node that is the source of `endpoints`, or that advertises; `undefined` for fixed endpoints.
+ * The source of `endpoints`, or a node that advertises; `undefined` for fixed endpoints.
  *
- * @throws UsageError for an invalid NAME, group or key, and for options of a cluster without a use
+ * @throws UsageError for an invalid NAME, group or key, and for options without a use
  */
 export async function clusterSource(use: ClusterUse): Promise<ClusterEndpoints | undefined> {
   const { command, option, endpoints, settings, log, prefix = "" } = use;
@@ -239,7 +236,7 @@ function namesOfGiven(settings: ClusterSettings): string[] {
   return Object.keys(given).filter((name) => given[name as keyof typeof given] !== undefined);
 }
 
-/** Runs a command with its endpoints: as given, or one source for all if any is `cluster:NAME`. */
+/** With fixed endpoints, or one source for all if any is `cluster:NAME`. */
 export async function withEndpoints<T>(
   command: string,
   connect: readonly string[],

@@ -17,7 +17,6 @@ import { isUtf8 } from "node:buffer";
 import { FormatError } from "./failure.js";
 
 export interface Format {
-  /** All input is one message. */
   readonly whole: boolean;
   parse(bytes: Buffer): Buffer[];
   print(frames: readonly Buffer[], pieces: Buffer[]): void;
@@ -27,9 +26,9 @@ export interface FormatChoice {
   readonly json?: boolean | undefined;
   readonly raw?: boolean | undefined;
   readonly multipart?: string | undefined;
-  /** Meaning of the first frame. */
+  /** Of the first frame. */
   readonly routed?: Routed | undefined;
-  /** Required number of frames. Default: any. */
+  /** Frames; default any. */
   readonly frames?: number | undefined;
 }
 
@@ -139,7 +138,7 @@ function parseFrame(value: unknown, index: number): Buffer {
   throw new FormatError(`frame ${index + 1}: expected a string or {"base64":"…"}`);
 }
 
-/** Bytes as JSON: a string if they are UTF-8. */
+/** A string if UTF-8. */
 export function bytesToJson(bytes: Buffer): string | { readonly base64: string } {
   return isUtf8(bytes) ? bytes.toString() : { base64: bytes.toString("base64") };
 }
@@ -151,7 +150,7 @@ export function bytesFromJson(value: unknown): Buffer | undefined {
   return typeof base64 === "string" && BASE64.test(base64) ? Buffer.from(base64, "base64") : undefined;
 }
 
-/** Characters that make an id hexadecimal. */
+/** In an id, these make it hexadecimal. */
 const UNPRINTABLE = /[\s\p{C}]/u;
 
 /** @returns one word without `separator` */

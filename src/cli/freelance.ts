@@ -32,7 +32,7 @@ import {
 } from "./service.js";
 import { defined } from "./values.js";
 
-/** Timeout of a call, ms. */
+/** ms. */
 const TIMEOUT = 10_000;
 
 interface FreelanceSettings extends Settings {
@@ -132,7 +132,7 @@ async function call(body: readonly string[], given: Given<FreelanceSettings>): P
   );
 }
 
-/** Servers to divide the timeout by if their number is unknown. */
+/** Divides the timeout while the number of servers is unknown. */
 const CLUSTER_SERVERS = 3;
 
 function callerOf(

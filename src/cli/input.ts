@@ -5,9 +5,9 @@ import { FormatError, InputError } from "./failure.js";
 import type { Format } from "./format.js";
 import { terminal } from "./terminal.js";
 
-/** The largest frame that a socket accepts by default. */
+/** A socket's default largest frame. */
 export const MAX_LINE = 64 * 1_024 * 1_024;
-/** JSON is longer than its frames: base64, escapes. */
+/** Base64 and escapes are longer than frames. */
 const MAX_JSON_LINE = 2 * MAX_LINE;
 
 const LINE_FEED = 0x0a;
@@ -20,7 +20,7 @@ export class Input {
   #taken = 0;
   #active = performance.now();
 
-  /** @param stop ends the input early, without an error */
+  /** @param stop ends the input without an error */
   constructor(format: Format, json: boolean, stop: AbortSignal) {
     this.#format = format;
     this.#maxLine = json ? MAX_JSON_LINE : MAX_LINE;
@@ -31,17 +31,17 @@ export class Input {
     return this.#taken;
   }
 
-  /** Time of the last message, by `performance.now()`. */
+  /** By `performance.now()`. */
   get lastActive(): number {
     return this.#active;
   }
 
-  /** Whether standard input is /dev/null, as for background jobs. */
+  /** /dev/null, as for background jobs. */
   get isAbsent(): boolean {
     return this.#terminal.stdin === undefined;
   }
 
-  /** Until the input ends or `stop` is aborted. @throws InputError with the line's number, after the lines before it */
+  /** @throws InputError with the line's number, after the lines before it */
   async *messages(): AsyncGenerator<Buffer[], undefined> {
     const { stdin: stream } = this.#terminal;
     if (stream === undefined || this.#stop.aborted) return;
@@ -53,7 +53,7 @@ export class Input {
       if (this.#format.whole) yield* this.#whole(stream);
       else yield* this.#lines(stream);
     } catch (error) {
-      if (this.#stop.aborted) return; // Destroyed by `end`, which the stream reports as an error.
+      if (this.#stop.aborted) return; // The stream reports `end` as an error.
       throw error instanceof InputError || !isSystemError(error)
         ? error
         : new InputError(`cannot read standard input: ${error.message}`);
@@ -105,7 +105,7 @@ function isDirectory({ fd }: Readable & { readonly fd?: number }): boolean {
   try {
     return fd !== undefined && fstatSync(fd).isDirectory();
   } catch {
-    return false; // The descriptor is closed: the read reports that.
+    return false; // The read reports the closed descriptor.
   }
 }
 
@@ -113,10 +113,10 @@ function isSystemError(error: unknown): error is NodeJS.ErrnoException {
   return error instanceof Error && typeof (error as NodeJS.ErrnoException).syscall === "string";
 }
 
-/** Cuts bytes into lines, without line feeds. Bytes after the last line feed are a line. */
+/** Removes line feeds. Bytes after the last one are a line. */
 export class LineSplitter {
   readonly #max: number;
-  /** Pieces of a line that began in an earlier chunk, joined once. */
+  /** Of a line that began in an earlier chunk, joined once. */
   #pieces: Buffer[] = [];
   #length = 0;
   #tooLong = false;
@@ -125,12 +125,12 @@ export class LineSplitter {
     this.#max = max;
   }
 
-  /** Whether a line exceeded the bound. It and all later bytes are dropped. */
+  /** A line exceeded the bound. It and all later bytes are dropped. */
   get tooLong(): boolean {
     return this.#tooLong;
   }
 
-  /** @returns complete lines: views of the chunk, except for one that began earlier */
+  /** @returns complete lines: views of the chunk, but for one that began earlier */
   push(chunk: Buffer): Buffer[] {
     const lines: Buffer[] = [];
     let start = 0;

@@ -30,9 +30,9 @@ import {
 } from "./service.js";
 import { defined, wholeNumber } from "./values.js";
 
-/** Most requests of one input in flight. */
+/** Requests of one input in flight. */
 const PIPELINE = 100;
-/** Timeout of a call, ms. */
+/** ms. */
 const TIMEOUT = 30_000;
 
 interface CallSettings extends Settings {
@@ -235,20 +235,18 @@ function report(broker: MajordomoBroker, log: Log): void {
     .on("peer:invalid", (e) => log.warnOnce(`a peer violated the protocol: ${e.reason}`));
 }
 
-/** `--titanic DIR`: durable requests, while the broker serves. */
+/** `--titanic DIR`, while the broker serves. */
 class TitanicPart {
   readonly #directory: string;
   readonly #options: TitanicSettings;
   readonly #security: SecurityOptions;
   readonly #log: Log;
   #service: TitanicService | undefined;
-  /** Opens and closes run one after the other. */
   #turn: Promise<void> = Promise.resolve();
   #ended = false;
   /** Why opening failed after a change of the pair's state. */
   failure: unknown;
 
-  /** @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without its package */
   constructor(directory: string, options: TitanicSettings, security: SecurityOptions, log: Log) {
     loadOptional("lmdb", "--titanic");
     this.#directory = directory;
@@ -257,7 +255,6 @@ class TitanicPart {
     this.#log = log;
   }
 
-  /** @throws Failure for an unusable folder */
   open(endpoint: string): void {
     const log = this.#log;
     try {
@@ -295,7 +292,7 @@ class TitanicPart {
     return this.#service === undefined ? {} : { titanic: this.#service.titanic };
   }
 
-  /** Opens it while the broker serves: on a passive broker its client would count as a vote. */
+  /** On a passive broker its client would count as a vote. */
   follow(star: BinaryStar, endpoint: string, onFailure: () => void): void {
     star.events.on("state:changed", ({ state }) => {
       this.#turn = this.#turn
@@ -310,7 +307,7 @@ class TitanicPart {
     });
   }
 
-  /** Call it before the broker closes. */
+  /** Before the broker closes. */
   async end(linger: number): Promise<void> {
     this.#ended = true;
     await this.#turn;

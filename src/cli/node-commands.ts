@@ -1,4 +1,4 @@
-/** One row per command of a running node: its members, its help, its effect, and its output. */
+/** One row per command of a running node. */
 import { resolve } from "node:path";
 import type { TagChange, TagPair } from "../cluster/index.js";
 import type { CommandMember, CommandTable } from "../control/protocol.js";
@@ -21,25 +21,25 @@ import {
 import type { Exchange } from "./node-transfer.js";
 import type { CommandFace } from "./options.js";
 
-/** Maximum bytes of a command, including a text to send. */
+/** Bytes of a command with its text. */
 export const MAX_NODE_COMMAND = 65_536;
 
-/** Longest wait of a command, ms. */
+/** ms. */
 const MAX_WAIT = 60_000;
 /** ms for peers to receive a leave. */
 const LEAVE_LINGER = 5_000;
 
 export type Members = Readonly<Record<string, unknown>>;
 
-/** A member of a command. Without `flags` only programs set it. */
+/** Without `flags` only programs set it. */
 export interface NodeMember extends CommandMember {
   /** `<name>`, `[tag...]`: an argument. `--remove <T>`: an option. `--retain`: a boolean. */
   readonly flags?: string;
   readonly help?: string;
   readonly isList?: true;
-  /** Least and greatest value of a whole number. */
+  /** Of a whole number. */
   readonly range?: readonly [min: number, max: number];
-  /** Converts the written value. @throws UsageError */
+  /** @throws UsageError */
   parse?(written: unknown): unknown;
 }
 
@@ -48,26 +48,26 @@ export interface NodeCommand {
   readonly face?: Omit<CommandFace, "name">;
   /** In the order of the arguments. */
   readonly members: Readonly<Record<string, NodeMember>>;
-  /** @returns members of the reply */
+  /** @returns the reply */
   run(operator: NodeOperator, members: Members): unknown;
   /** The reply as lines; absent: `done` is logged. */
   text?(reply: Members): readonly string[];
-  /** Whether the exit code is 1. */
+  /** Exit code 1. */
   isFailure?(reply: Members): boolean;
   /** The effect, in words. */
   done?(members: Members, reply: Members): string;
-  /** Handles what needs no node. @returns whether nothing is left to do */
+  /** Needs no node. @returns whether nothing is left to do */
   local?(members: Members): Promise<boolean>;
   prepare?(members: Members): Members;
   /** Replaces the single request and its output. */
   exchange?(exchange: Exchange): Promise<void>;
   /** Without `text`, each line of standard input is one. */
   readonly lines?: true;
-  /** Help of --json, if it does not print the reply. */
+  /** Of --json, if it does not print the reply. */
   readonly json?: string;
-  /** Timeout in ms, if longer than usual. */
+  /** ms, if longer than usual. */
   readonly timeout?: number;
-  /** The node waits for `wait` ms before it replies. */
+  /** Replies after `wait` ms. */
   readonly waits?: true;
   /** The process ends after the reply. */
   readonly ends?: true;
@@ -101,7 +101,6 @@ const whole = (
   accepts: (value) => Number.isInteger(value) && Number(value) >= range[0] && Number(value) <= range[1],
 });
 const ANY_NUMBER = [0, Number.MAX_SAFE_INTEGER] as const;
-/** ms. */
 const ANY_WAIT = [0, MAX_WAIT] as const;
 
 const truth = (): NodeMember => ({
@@ -110,14 +109,12 @@ const truth = (): NodeMember => ({
 });
 
 const isEmpty = (list: unknown): boolean => (list as readonly unknown[]).length === 0;
-/** One line per failure: name and reason. */
 const failures = (failed: unknown): string[] =>
   (failed as { name: string; error: string }[]).map(({ name, error }) =>
     shown(error.startsWith(`${name}: `) ? error : `${name}: ${error}`),
   );
 
 const NAME = "the member's name, or its id";
-/** Recipients of `send` and `query`. */
 const SELECTED: Readonly<Record<string, NodeMember>> = {
   text: { ...text("[text]", "the text; without it each line of standard input is one"), required: true },
   to: texts("--to <NAME>", "a service: its name, or its id (repeatable)"),
@@ -144,7 +141,7 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
   },
   traces: {
     members: { after: whole(ANY_NUMBER) },
-    // Steps of sampled messages of the last 10 s at first. Recording lasts while requests come.
+    // The last 10 s at first. Recording lasts while requests come.
     run: (_, { after = 0 }) => traceRecorder().look(after as number),
   },
   peers: {
@@ -575,7 +572,7 @@ function isLine(value: unknown): boolean {
   return isText(topic) && (isText(data) || typeof data === "object") && Object.keys(others).length === 0;
 }
 
-/** Replaces the library's advice by that of the command line. */
+/** With the command line's advice. */
 function withZre<T>(action: () => T): T {
   try {
     return action();

@@ -5,7 +5,7 @@
  *   sub {session, after, wait}   → {messages, next, missed}   messages after one; earlier ones are dropped
  *   sub {session, end}           → {}                         a session without requests ends by itself
  *
- * A slow reader misses messages, which are counted. Other subscribers of the node do not wait.
+ * A slow reader misses messages, which are counted.
  */
 import { randomInt } from "node:crypto";
 import type { ClusterMessage, ClusterNode, MessageClient } from "../cluster/index.js";
@@ -14,20 +14,20 @@ import { InvalidArgumentError, InvalidStateError } from "../index.js";
 import { bytesFromJson, bytesToJson } from "./format.js";
 import { KeptLog } from "./kept-log.js";
 
-/** Each session may keep a request pending; the control socket allows 64. */
+/** Each may keep a request pending; the control socket allows 64. */
 const MAX_SESSIONS = 16;
-/** Kept messages of a session, and their bytes. */
+/** Of a session. */
 const MAX_KEPT = 16_384;
 const MAX_KEPT_BYTES = 8_388_608;
-/** Bytes of messages in a reply; one is returned whatever its size. */
+/** One message is returned whatever its size. */
 const MAX_REPLY_BYTES = 1_048_576;
 const MAX_ROUTES = 4_096;
-/** ms without a request after which a session ends. */
+/** ms without a request. */
 const SESSION_TIMEOUT = 30_000;
-/** ms for other nodes to learn a subscription before the reply. */
+/** ms for other nodes to learn a subscription. */
 const READY_TIME = 2_000;
 
-/** Data as JSON: a string if they are UTF-8. */
+/** A string if UTF-8. */
 export type MessageData = string | { readonly base64: string };
 
 export interface MessageLine {
@@ -69,7 +69,7 @@ class Session {
     try {
       return await withTimeout(Promise.all(ready), READY_TIME);
     } catch {
-      return false; // The node left or closed: not known to others, which the command prints.
+      return false; // The node left or closed, which the command prints.
     }
   }
 
@@ -103,7 +103,7 @@ export class NodeMessages {
     this.#node = node;
   }
 
-  /** Publishes in order. @returns number of receiving nodes, by message @throws the error of the first that fails */
+  /** @returns number of receiving nodes, by message @throws the first failure */
   async publish(
     messages: readonly MessageLine[],
     retain = false,
@@ -120,7 +120,7 @@ export class NodeMessages {
     return { nodes };
   }
 
-  /** @throws InvalidArgumentError `EINVAL` for an invalid filter; InvalidStateError `ERR_TOO_MANY_PENDING` */
+  /** @throws InvalidArgumentError, InvalidStateError `ERR_TOO_MANY_PENDING` */
   async subscribe(
     filters: readonly string[],
     retained = false,
@@ -131,7 +131,7 @@ export class NodeMessages {
         "ERR_TOO_MANY_PENDING",
         `${MAX_SESSIONS} subscribers are connected already`,
       );
-    // Random, so that no one reads another session by mistake.
+    // No one reads another session by mistake.
     const id = randomInt(1, 2 ** 47);
     const session = new Session(this.#node.createClient(), () => void this.#sessions.delete(id));
     this.#sessions.set(id, session);
@@ -154,7 +154,7 @@ export class NodeMessages {
     this.#sessions.get(session)?.end();
   }
 
-  /** @param topic only matching filters @throws InvalidArgumentError `EINVAL` */
+  /** @param topic only matching filters */
   routes(topic: string | undefined): { readonly routes: readonly NodeRoute[] } {
     const node = this.#node;
     const nameOf = (id: string): string =>

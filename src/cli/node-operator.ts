@@ -1,4 +1,4 @@
-/** Commands of a running node. Each method returns the members of a reply, or throws its error. */
+/** Commands of a running node. Each method returns the members of a reply. */
 
 import { lookup } from "node:dns/promises";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -13,19 +13,18 @@ import type { NodeLine } from "./node-lines.js";
 import { NodeMessages } from "./node-messages.js";
 import type { NodeSessions } from "./node-sessions.js";
 
-/** Bytes of the answers to one query. */
+/** Bytes of all answers to a query. */
 const MAX_ANSWERS = 524_288;
 /** Kept events, and their bytes as JSON. */
 const MAX_EVENTS = 1_024;
 const MAX_EVENT_BYTES = 1_048_576;
-/** Pending requests for events. The remaining slots of the control socket are for commands. */
+/** Pending requests for events. The control socket's other slots are for commands. */
 const MAX_WATCHES = 48;
 const MAX_REMOVED = 1_024;
 /** Members in a reply; the rest is counted. */
 const MAX_LISTED = 4_096;
-/** ms for a node at a joined address to answer. */
+/** ms. */
 const JOIN_TIMEOUT = 3_000;
-/** ms between checks for its membership. */
 const JOIN_INTERVAL = 20;
 /** ms for nodes to report. */
 const DISCOVER_TIME = 1_000;
@@ -108,11 +107,7 @@ export class NodeOperator {
     };
   }
 
-  /**
-   * Dials addresses and waits for a node at one of them.
-   *
-   * @throws InvalidArgumentError `EINVAL` for this node's own; TimeoutError `ETIMEDOUT`
-   */
+  /** Waits for a node at one of the addresses. @throws InvalidArgumentError for this node's own; TimeoutError */
   async join(addresses: readonly string[]): Promise<object> {
     const node = this.node;
     const wanted = new Set((await Promise.all(addresses.map(resolved))).flat());
@@ -134,7 +129,7 @@ export class NodeOperator {
     return { runningNodes: this.#running() };
   }
 
-  /** @throws InvalidArgumentError `EINVAL` for this node; InvalidStateError `EFSM` if it is removed; UnroutableError */
+  /** @throws InvalidArgumentError for this node; InvalidStateError if it is removed; UnroutableError */
   remove(nameOrId: string): object {
     const node = this.node;
     const { self } = node;
@@ -152,7 +147,7 @@ export class NodeOperator {
     return { removed: name, id };
   }
 
-  /** @throws UnroutableError `EHOSTUNREACH` for a node that was not removed; otherwise as `admit` of the node */
+  /** @throws UnroutableError for a node that was not removed */
   admit(nameOrId: string): object {
     const removed = this.#removedOf(nameOrId);
     if (removed === undefined && this.#memberOf(nameOrId) !== undefined)
@@ -161,7 +156,7 @@ export class NodeOperator {
     return { admitted: removed?.name ?? nameOrId, id: removed?.id ?? nameOrId };
   }
 
-  /** @throws InvalidStateError `EFSM` if the node is in no minority */
+  /** @throws InvalidStateError if the node is in no minority */
   heal(): void {
     if (!this.node.minority)
       throw new InvalidStateError(
@@ -171,7 +166,7 @@ export class NodeOperator {
     this.node.heal();
   }
 
-  /** Asks all nodes to report, and returns the members after that. */
+  /** Returns the members after all nodes had time to report. */
   async discover(): Promise<object> {
     const node = this.node;
     const before = new Set(node.members({ self: false }).map(({ id }) => id));
@@ -202,7 +197,7 @@ export class NodeOperator {
     this.#sessions = sessions;
   }
 
-  /** Lists stored sessions, or removes one. @throws InvalidStateError `EFSM` without a server; SessionError */
+  /** Lists stored sessions, or removes one. @throws InvalidStateError without a server; SessionError */
   sessions(after: string | undefined, remove: string | undefined): Promise<object> {
     const sessions = this.#sessions;
     if (sessions === undefined)
@@ -219,7 +214,7 @@ export class NodeOperator {
     return changeKeys(this.node, action, target);
   }
 
-  /** @throws InvalidArgumentError `EINVAL`, before any change */
+  /** @throws InvalidArgumentError, before any change */
   channels(join: readonly string[], leave: readonly string[]): object {
     const { channels } = this.node;
     const [joined, left] = [join.map(channelOf), leave.map(channelOf)];
@@ -253,7 +248,7 @@ export class NodeOperator {
     };
   }
 
-  /** @throws ServiceError `ERR_SERVICE`, TimeoutError `ETIMEDOUT`, InvalidArgumentError `EINVAL` */
+  /** @throws ServiceError, TimeoutError, InvalidArgumentError */
   async request({ service, text, key, wait }: NodeRequest): Promise<object> {
     const reply = await this.node.request(service, text, { timeout: wait, idempotencyKey: key });
     const bytes = isBytes(reply) ? reply.length : Buffer.byteLength(JSON.stringify(reply) ?? "");
@@ -310,7 +305,7 @@ export class NodeOperator {
     return undefined;
   }
 
-  /** Includes members that are gone. */
+  /** Also members that are gone. */
   #memberOf(nameOrId: string): Member | undefined {
     return this.node
       .members({ gone: true })
@@ -318,7 +313,7 @@ export class NodeOperator {
   }
 }
 
-/** A number is a numbered channel, other text a named one. @throws InvalidArgumentError `EINVAL` */
+/** A number is a numbered channel, other text a named one. */
 function channelOf(text: string): ClusterChannel {
   const channel = /^[-+]?[\d.]+$/.test(text) ? Number(text) : text;
   checkChannel(channel);
@@ -340,7 +335,7 @@ function sorted(members: readonly Member[]): Member[] {
   return [...members].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.id < b.id ? -1 : 1));
 }
 
-/** A member in a reply. `silentFor`: ms since its last sign of life. */
+/** `silentFor`: ms since the last sign of life. */
 function viewOf(member: Member, isSelf = false): object {
   const { id, name, state, addresses, tags, props, endpoints, lastSeen, isDraining, zre, yields } = member;
   return {

@@ -15,7 +15,6 @@ const text = (description: string, more: Schema = {}): Schema => ({
   description,
   ...more,
 });
-/** Adds a flag to a row: `--tag <T>`. */
 const flagged = (flag: string, row: Schema): Schema => ({ flag, ...row });
 const file = (flag: string, description: string): Schema => flagged(`${flag} <FILE>`, text(description));
 const list = (description: string): Schema => ({ type: "array", description, items: { type: "string" } });
@@ -44,7 +43,7 @@ const MAX_COUNT = 2_147_483_647;
 
 const Z85 = "^[0-9A-Za-z.:+=^!/*?&<>()\\[\\]{}@%$#-]{40}$";
 
-/** Keys that a running node takes over from a changed file. Others need a restart. */
+/** A running node takes these keys over from a changed file. Others need a restart. */
 export const LIVE_KEYS = [
   "tags",
   "props",
@@ -57,7 +56,7 @@ export const LIVE_KEYS = [
   "tls",
 ] as const;
 
-/** Certificate files. @param prefix of their flags; `undefined`: no flags */
+/** @param prefix of their flags; `undefined`: no flags */
 const tls = (
   description: string,
   prefix: string | undefined,
@@ -341,7 +340,7 @@ export function nodeSchema(): Schema {
 }
 
 export interface NodeFlag {
-  /** Its place in the configuration: `["tls", "cert"]`. */
+  /** `["tls", "cert"]`. */
   readonly path: readonly string[];
   readonly row: Schema;
   readonly option: Option;

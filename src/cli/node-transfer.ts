@@ -27,14 +27,14 @@ export interface Exchange {
   readonly json: boolean;
   readonly stop: Stop;
   readonly log: Log;
-  /** Aborted when the connection ends; the reason is the failure. */
+  /** Aborted when the connection ends, with the failure as reason. */
   readonly connection: AbortSignal;
   readonly output: Output;
   /** @param longer ms in addition to --timeout @param signal default: the first signal to the process */
   ask(members: Members, longer?: number, signal?: AbortSignal): Promise<Members>;
 }
 
-/** ms that the node holds a request for messages or events. */
+/** ms that the node holds a request. */
 const WAIT = 10_000;
 /** ms for the node to end a subscription. */
 const END_TIME = 1_000;
@@ -64,7 +64,7 @@ function checkLineTopic(topic: string): void {
   }
 }
 
-/** Publishes one message, or the lines of standard input. */
+/** One message, or the lines of standard input. */
 export async function publishLines(exchange: Exchange): Promise<void> {
   const { members, json, stop, log, connection, ask } = exchange;
   const topic = members.topic as string | undefined;
@@ -108,7 +108,7 @@ const TEXT_LINES: Format = {
   },
 };
 
-/** Sends each line of standard input and prints the replies in order. @returns whether something failed */
+/** Prints the replies in order. @returns whether something failed */
 export async function askLines(
   { members, json, stop, ask, connection, output }: Exchange,
   replies: Replies,
@@ -139,7 +139,7 @@ function framesOf(line: MessageLine | null): [Buffer, Buffer] {
   return [Buffer.from(topic), data];
 }
 
-/** Prints messages until a signal or --count. */
+/** Until a signal or --count. */
 export async function printMessages({ ask, members, json, stop, log, output }: Exchange): Promise<void> {
   const {
     filters = [],
@@ -172,12 +172,12 @@ export async function printMessages({ ask, members, json, stop, log, output }: E
   } catch (error) {
     if (!stop.requested.aborted || !hasCode(error, "ABORT_ERR")) throw error;
   } finally {
-    // The signal has aborted other requests. An unreachable node ends the session by itself after 30 s.
+    // The signal aborts other requests. An unreachable node ends the session after 30 s.
     await ask({ session, end: true }, 0, AbortSignal.timeout(END_TIME)).catch(() => undefined); // The loop has the failure.
   }
 }
 
-/** Prints events until a signal. Polls after each write, so a slow reader costs no memory. */
+/** Until a signal. Polls after each write, so a slow reader costs no memory. */
 export async function printEvents({ ask, json, log, output, stop }: Exchange): Promise<void> {
   let after: unknown;
   while (!stop.requested.aborted) {

@@ -22,10 +22,10 @@ export function addOperationOptions(command: Command): Command {
   return command.option("--metrics <HOST:PORT>", "answer /metrics, /healthz and /readyz over HTTP");
 }
 
-/** ms for a service to finish after the first signal. */
+/** ms after the first signal. */
 const DRAIN = 10_000;
 
-/** Closing drains it; linger 0 closes at once. */
+/** Linger 0 closes at once. */
 export interface Service {
   close(options: { readonly linger: number }): Promise<void>;
 }
@@ -37,18 +37,18 @@ interface Served extends Service {
 export interface Serving<S extends Served> {
   readonly settings: OperationSettings & { readonly json?: boolean };
   readonly log: Log;
-  /** Errors for invalid arguments become bad usage. */
+  /** Invalid arguments become bad usage. */
   create(): S;
   report(server: S): void;
   open?(server: S, stop: Stop): Promise<void>;
   sources(server: S): MetricsSourcesByName;
-  /** Called once. Default: `server.close`. */
+  /** Default: `server.close`. */
   close?(server: S, linger: number): Promise<void>;
   /** Starts last, drains first, closes last. */
   readonly pair?: Pair | undefined;
 }
 
-/** Serves until a signal, drains, and prints counters with --json. @throws as {@link operate} */
+/** Serves until a signal, drains, and prints counters with --json. */
 export async function serve<S extends Served>(serving: Serving<S>): Promise<void> {
   const { settings, log, pair } = serving;
   const server = await asUsage(() => serving.create());
@@ -82,11 +82,7 @@ export interface Operated {
   sources(): MetricsSourcesByName;
 }
 
-/**
- * Runs a service with its metrics until a signal, and drains it. It is always closed.
- *
- * @throws as {@link openMetrics}; errors of `begin`; Failure for a second signal during the drain
- */
+/** Runs a service until a signal, drains and closes it. @throws Failure for a second signal during the drain */
 export async function operate(
   { settings, log, stop, service, sources }: Operated,
   begin: () => Promise<void>,
@@ -101,7 +97,7 @@ export async function operate(
     await stop.wait();
     phase = "draining";
     manager?.stopping();
-    // Only a second signal ends it early: a service may need time.
+    // A service may need time: only a second signal ends it early.
     await unlessAborted(service.close({ linger: DRAIN }), stop.insisted);
     if (stop.insisted.aborted) throw new Failure("stopped before everything in flight was finished");
   } finally {
@@ -112,12 +108,7 @@ export async function operate(
   }
 }
 
-/**
- * Serves and logs metrics and health with `--metrics`.
- *
- * @param unready why the command is not ready; `undefined`: its sources decide
- * @throws UsageError for an invalid address, TransportError for one that cannot be bound
- */
+/** @param unready why the command is not ready; `undefined`: its sources decide. @throws UsageError, TransportError */
 export async function openMetrics(
   { metrics: address }: OperationSettings,
   log: Log,
@@ -135,9 +126,9 @@ export function printStats({ json }: { readonly json?: boolean }, stats: object)
   if (json === true) terminal().stdout.write(`${JSON.stringify(stats)}\n`);
 }
 
-/** ms for `systemd-notify`, which waits until its message is received. */
+/** ms. `systemd-notify` waits until its message is received. */
 const NOTIFY_TIMEOUT = 5_000;
-/** Longest timer, ms. */
+/** Of a timer, ms. */
 const MAX_INTERVAL = 2_147_483_647;
 
 /**
@@ -147,14 +138,13 @@ const MAX_INTERVAL = 2_147_483_647;
 export class ServiceManager {
   readonly #log: Log;
   readonly #alive: NodeJS.Timeout | undefined;
-  /** Messages leave in order. */
   #last: Promise<void> = Promise.resolve();
   #waiting = 0;
 
   private constructor(log: Log, interval: number | undefined) {
     this.#log = log;
     if (interval === undefined) return;
-    // A timer of the event loop stops when that loop hangs.
+    // A timer of the event loop stops when the loop hangs.
     this.#alive = setInterval(() => {
       if (this.#waiting === 0) this.#notify(["WATCHDOG=1"]);
     }, interval).unref();
@@ -174,7 +164,6 @@ export class ServiceManager {
     this.#notify(["STOPPING=1", "STATUS=draining"]);
   }
 
-  /** Settles when every notification was sent or failed. */
   close(): Promise<void> {
     clearInterval(this.#alive);
     return this.#last;
@@ -199,7 +188,7 @@ export class ServiceManager {
   }
 }
 
-/** Half of the service manager's timeout, ms; `undefined` without a watchdog for this process. */
+/** ms: half of the service manager's timeout; `undefined` without a watchdog for this process. */
 export function watchdogInterval(
   { WATCHDOG_USEC, WATCHDOG_PID }: NodeJS.ProcessEnv,
   pid: number,

@@ -1,7 +1,4 @@
-/**
- * The socket commands, `shoal pub` to `shoal gather`: one row of {@link COMMANDS} each. The address of a draft
- * socket's message is the first frame here.
- */
+/** The socket commands, `shoal pub` to `shoal gather`. The address of a draft socket's message is its first frame. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
 import { quoted } from "../core/arguments.js";
@@ -34,9 +31,8 @@ import { repeatable } from "./values.js";
 
 /** First byte of a subscription (29/PUBSUB). */
 const SUBSCRIBE = 1;
-/** ms that a line waits for an absent peer. */
+/** ms that a line waits for an absent peer, and between attempts. */
 const PEER_GRACE = 1_000;
-/** ms between attempts. */
 const RETRY = 10;
 const DRAFT_NAMES = "client server radio dish scatter gather";
 
@@ -48,9 +44,9 @@ interface SocketCommand<S extends Socket = Frames> extends Omit<CommandFace, "na
   /** Meaning of the first frame. */
   routed?(settings: Given<SocketSettings>): Routed | undefined;
   open(security: SecurityOptions, settings: SocketSettings): S;
-  /** Awaited before the first message is sent. */
+  /** Before the first message is sent. */
   first?(session: Session<S>): Promise<void>;
-  /** Default: sends, receives or both, by `direction`. */
+  /** Default: by `direction`. */
   run?(session: Session<S>): Promise<Ending>;
 }
 
@@ -293,7 +289,6 @@ const COMMANDS: Readonly<Record<string, SocketCommand>> = {
     async run(session) {
       const { socket, settings, peers } = session;
       const [group] = settings.group ?? [];
-      // Neither libzmq nor datagrams report who joins.
       const joined =
         socket.context.engine === "libzmq" || settings.connect.some((endpoint) => endpoint.startsWith("udp:"))
           ? peers.seen
@@ -357,7 +352,6 @@ const HELP = {
   },
 };
 
-/** @param names in the order of the help */
 export function addSocketCommands(program: Command, names: string): void {
   const isDraft = names === DRAFT_NAMES;
   for (const name of names.split(" ")) {
@@ -367,7 +361,7 @@ export function addSocketCommands(program: Command, names: string): void {
     const command = addCommand(program, { name, summary, description, examples });
     const help = direction === undefined ? {} : HELP[direction];
     addSharedOptions(command, ["bind", "connect", "count", "timeout"], help);
-    if (!isDraft) addSharedOptions(command, ["multipart"]); // A message of a draft socket has one frame.
+    if (!isDraft) addSharedOptions(command, ["multipart"]); // A draft socket's message has one frame.
     addSharedOptions(command, ["json", "raw"], help);
     addClusterOptions(addSecurityOptions(command));
     options?.(command);
@@ -429,8 +423,8 @@ async function ask(session: Session<Request>): Promise<Ending> {
 }
 
 /**
- * Answers requests with input lines, an echo or a program. The next line is read before a request is received, so
- * that no request stays without a reply at the end of the input.
+ * Replies with input lines, an echo or a program. The next line is read before a request is received, so that no
+ * request stays without a reply at the end of the input.
  *
  * @param addressed number of address frames
  */
@@ -452,7 +446,7 @@ async function answer(session: Session<Frames>, addressed = 0): Promise<Ending> 
       request = await socket.receive({ timeout, signal });
     } catch (error) {
       if (!hasCode(error, "ABORT_ERR")) throw waitFailed(error, `no request came within ${timeout} ms`);
-      await (stop.requested.aborted ? undefined : next); // Throws the error of the input, if there is one.
+      await (stop.requested.aborted ? undefined : next); // Throws the input's error.
       if (!stop.requested.aborted) log.info("standard input ended: nothing left to reply with");
       break;
     }
@@ -474,7 +468,7 @@ async function answer(session: Session<Frames>, addressed = 0): Promise<Ending> 
       const wait = stop.forced.aborted ? { timeout: 0 } : { timeout, signal: stop.forced };
       await socket.send([...address, ...[reply].flat()], wait);
     } catch (error) {
-      // One lost or slow client must not block the others.
+      // A lost or slow client must not block the others.
       const isItsOwn = hasCode(error, "EHOSTUNREACH") || hasCode(error, "EAGAIN");
       if (addressed === 0 || !isItsOwn) throw waitFailed(error, "there was no room for a reply");
       log.warn(`no answer to ${quoted(String(address[0]))}: ${describe(error)}`);
@@ -483,10 +477,7 @@ async function answer(session: Session<Frames>, addressed = 0): Promise<Ending> 
   return "complete";
 }
 
-/**
- * Sends for a router or server. Waits for a full peer, and up to PEER_GRACE for an absent one; then the line is
- * skipped, so that one lost peer does not block the others.
- */
+/** Waits for a full peer, and up to PEER_GRACE for an absent one; then skips the line: others must not wait. */
 function sendRouted(session: Session<Socket & { send(frames: Buffer[]): Promise<void> }>): Send {
   const { socket, settings, stop, log, input } = session;
   const room = settings.timeout ?? Number.POSITIVE_INFINITY;

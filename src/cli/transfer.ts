@@ -7,12 +7,12 @@ import type { Ending, Session } from "./session.js";
 import { GRACE, unlessAborted } from "./stop.js";
 
 const BATCH = 1_000;
-/** ms of silence after a signal after which everything is printed. */
+/** ms of silence after a signal until everything counts as printed. */
 const DRAINED = 100;
 /** Messages printed after a signal: the default receive queue. */
 const MAX_DRAINED = 1_000;
 
-/** Resolves with `false` for a message that was reported and skipped. */
+/** `false`: the message was reported and skipped. */
 export type Send = (frames: Buffer[]) => Promise<boolean>;
 
 /** @throws Failure without room within --timeout, or after a forced stop */
@@ -35,7 +35,6 @@ export function waitFailed(error: unknown, timedOut: string): unknown {
   return error;
 }
 
-/** Waits up to --timeout, or until a forced stop. */
 export async function waitFor(session: Session<Socket>, promise: Promise<void>, what: string): Promise<void> {
   const { timeout } = session.settings;
   // Not `AbortSignal.timeout`: Node.js 20 collects one that only `AbortSignal.any` refers to.
@@ -51,7 +50,7 @@ export async function waitFor(session: Session<Socket>, promise: Promise<void>, 
   );
 }
 
-/** @param first awaited before the first message @param max messages @param enough ends it early */
+/** @param first awaited before the first message @param enough ends it early */
 export async function sendAll(
   session: Session<Socket>,
   send: Send,
@@ -72,12 +71,12 @@ export async function sendAll(
 }
 
 export interface Reception {
-  /** Ends it after everything received is printed. */
+  /** Ends it when everything received is printed. */
   readonly until: AbortSignal;
   readonly max?: number | undefined;
-  /** Called before a message is printed. */
+  /** Before printing. */
   readonly onMessage?: (frames: Buffer[]) => void;
-  /** ms since the last activity, for --timeout. Default: the wait for the message. */
+  /** ms since the last activity, for --timeout. */
   readonly idle?: () => number;
 }
 
@@ -121,17 +120,17 @@ export async function receiveAll(
   return received >= max;
 }
 
-/** ms of silence after the input after which no answer is expected. */
+/** ms of silence until no answer is expected after the input's end. */
 const QUIET_AFTER_INPUT = 500;
-/** ms of silence of the input after --count after which everything is sent. */
+/** ms of silence of the input until everything counts as sent after --count. */
 const QUIET_AFTER_COUNT = 100;
 
 export interface Conversation {
   readonly send: Send;
-  /** Awaited before the first message is sent. */
+  /** Before the first message is sent. */
   readonly first?: () => Promise<void>;
   readonly onMessage?: (frames: Buffer[]) => void;
-  /** Whether the command ends after its input. Default true. */
+  /** Default true. */
   readonly endsWithInput?: boolean;
 }
 
@@ -139,7 +138,7 @@ export interface Conversation {
  * Sends input and prints output at once (dealer, router, pair, xpub, xsub).
  *
  *   --count N      ends after N messages; pending input is still sent
- *   input ends     all of it is sent, answers that come soon are printed, then it ends
+ *   input ends     all of it is sent, and answers that come soon are printed
  *   no input       until --count or a signal
  */
 export async function converse(
@@ -160,7 +159,7 @@ export async function converse(
       lastReceived = performance.now();
       onMessage?.(frames);
     },
-    // While messages go out, a silent peer is no fault.
+    // While messages go out, a peer may be silent.
     idle: () => performance.now() - Math.max(lastSent, lastReceived),
   });
   const sendAndNote: Send = async (frames) => {
@@ -190,7 +189,6 @@ export async function converse(
   return "complete";
 }
 
-/** Settles `ms` after the time that `last` returns. */
 async function quiet(last: () => number, ms: number): Promise<void> {
   for (;;) {
     const left = last() + ms - performance.now();

@@ -76,7 +76,7 @@ export interface MessageLinksEffects {
   /** For PUBLISH, without an object per item. */
   onPublish(from: IncomingLink, bytes: Buffer, start: number, end: number): void | Promise<void>;
   onPeer(id: string, state: PeerState): void;
-  /** A peer is gone or forgot the session: so many unacknowledged items, of which some may have arrived, are dropped. */
+  /** A peer is gone or forgot the session: `count` unacknowledged items are dropped. Some may have arrived. */
   onLost?(id: string, count: number): void;
   /** An item larger than the peer accepts was dropped. */
   onTooLarge?(id: string, kind: number, prefix: string): void;
@@ -138,8 +138,8 @@ export interface MessageRoutes {
   /** Filters with the ids of live nodes, unordered, at most `most`. @param topic only matching filters */
   list(most: number, topic?: string): { readonly filter: string; readonly nodes: readonly string[] }[];
   /**
-   * New members by id, whose subscriptions `targets` may lack. A member is removed when they are known, when it is gone,
-   * or after a timeout; then `onSettled` is called. Always the same map.
+   * New members by id, whose subscriptions `targets` may lack. A member is removed when they are known, when it is
+   * gone, or after a timeout; then `onSettled` is called. Always the same map.
    */
   readonly unsettled: ReadonlyMap<string, unknown>;
   /** A caller waits for members in `unsettled`. */
