@@ -1,7 +1,4 @@
-/**
- * Providers of a node's addresses. A cloud machine behind NAT does not see its public address; the metadata service
- * knows it.
- */
+/** Providers of a node's addresses. Behind NAT, only a cloud's metadata service knows the public one. */
 import { isIP } from "node:net";
 import { networkInterfaces } from "node:os";
 import { quoted } from "../../core/arguments.js";
@@ -16,7 +13,7 @@ const MAX_METADATA = 65_536;
 const TOKEN_TTL = 21_600;
 const MAX_INTERFACES = 16;
 
-/** Returns this machine's addresses except loopback. The server reports a rejection as an event. */
+/** Returns this machine's addresses without loopback; a rejection becomes an event. */
 export type AddressProvider = (
   signal: AbortSignal,
 ) => Promise<readonly HostAddress[]> | readonly HostAddress[];
@@ -29,7 +26,7 @@ export interface MetadataOptions {
 }
 
 export interface Ec2Options extends MetadataOptions {
-  /** Requested lifetime of a token in seconds, 1 to 21,600. Default 21,600. */
+  /** Token lifetime in seconds, 1 to 21,600. Default 21,600. */
   readonly tokenTtl?: number | undefined;
 }
 
@@ -39,7 +36,7 @@ const EC2_OPTIONS = {
   tokenTtl: integer({ default: TOKEN_TTL, max: TOKEN_TTL }),
 };
 
-/** Addresses of active interfaces, IPv4 and IPv6, except loopback and link-local ones. */
+/** Active interfaces' addresses, without loopback and link-local ones. */
 export function interfaceAddresses(): AddressProvider {
   return () =>
     Object.entries(networkInterfaces()).flatMap(([name, found = []]) =>
@@ -54,9 +51,8 @@ export function interfaceAddresses(): AddressProvider {
 }
 
 /**
- * Private and public addresses of an EC2 instance from its metadata service (IMDSv2). The instance's hop limit, 1 by
- * default, is the IP TTL of the token's answer: in a container with its own network the provider rejects with
- * `ETIMEDOUT`, unless the limit is raised.
+ * Addresses of an EC2 instance by IMDSv2, private and public. In a container with its own network it rejects
+ * with `ETIMEDOUT` unless the instance's hop limit (default 1) is raised.
  *
  * @throws InvalidArgumentError `EINVAL`
  */
@@ -87,7 +83,7 @@ export function ec2Addresses(options: Ec2Options = {}): AddressProvider {
       );
       const prefix = Number(subnet?.trim().split("/")[1] ?? 0) || 0;
       const name = macNames().get(mac.toLowerCase()) ?? `eth${number?.trim() ?? found.length}`;
-      // The service has a file per association of a public and a private address.
+      // There is one file per public and private pair.
       const associations = lines((await get(`${root}${mac}/ipv4-associations/`)) ?? "");
       const outside = new Map<string, string>();
       for (const ip of associations.slice(0, MAX_INTERFACES)) {
@@ -102,7 +98,7 @@ export function ec2Addresses(options: Ec2Options = {}): AddressProvider {
 }
 
 /**
- * Addresses of an OpenStack instance: private ones from `network_data.json`, the floating one from the EC2-compatible
+ * Addresses of an OpenStack instance: private ones from `network_data.json`, the floating one from EC2's
  * metadata.
  *
  * @throws InvalidArgumentError `EINVAL`
@@ -140,7 +136,7 @@ export function openStackAddresses(options: MetadataOptions = {}): AddressProvid
   };
 }
 
-/** @throws InvalidArgumentError `EINVAL` if a provider's result is not a list of addresses */
+/** @throws InvalidArgumentError `EINVAL`: not a list of addresses */
 export function checkAddresses(given: unknown): readonly HostAddress[] {
   if (!Array.isArray(given))
     throw new InvalidArgumentError("an address provider must return an array of addresses");
@@ -156,9 +152,9 @@ export function checkAddresses(given: unknown): readonly HostAddress[] {
 }
 
 /**
- * @param hint possible reason of a missing answer
+ * @param hint possible reason of silence
  * @returns `undefined` for 404
- * @throws TransportError or TimeoutError for a missing answer, ProtocolError for another status or too many bytes
+ * @throws TransportError, TimeoutError; ProtocolError for another status or too many bytes
  */
 async function ask(url: string, asked: Omit<HttpRequest, "url">, hint = ""): Promise<string | undefined> {
   const request = { ...asked, url: new URL(url), headers: { accept: "*/*", ...asked.headers } };

@@ -1,18 +1,18 @@
-/** Classifies machine addresses, IPv4 and IPv6 as text. Pure. */
+/** Classifies machine addresses, IPv4 and IPv6. */
 import { BlockList, isIP, isIPv4 } from "node:net";
 import { isLoopback } from "../../core/loopback.js";
 
 export interface HostAddress {
   readonly ip: string;
-  /** Empty if unknown. */
+  /** "": unknown. */
   readonly interface: string;
-  /** 0 if unknown. */
+  /** 0: unknown. */
   readonly prefix: number;
-  /** Public address that maps to this one, as in clouds. */
+  /** Public address that maps to it, as in clouds. */
   readonly public?: string | undefined;
 }
 
-/** Addresses that a client gets. `auto` depends on the client's source address. */
+/** Addresses for a client. `auto` depends on its source address. */
 export type AddressScope = "auto" | "private" | "public";
 
 export interface SeenAddress {
@@ -37,14 +37,14 @@ for (const [network, prefix] of [
 ] as const)
   PRIVATE.addSubnet(network, prefix, "ipv6");
 
-/** Removes the zone; converts IPv4-mapped IPv6 to IPv4. */
+/** Without zone, IPv4-mapped IPv6 as IPv4. */
 export function plainIp(text: string): string {
   const zone = text.indexOf("%");
   const ip = zone < 0 ? text : text.slice(0, zone);
   return /^::ffff:\d+\.\d+\.\d+\.\d+$/i.test(ip) ? ip.slice(7) : ip;
 }
 
-/** Text that is not an address counts as private. */
+/** Other text counts as private. */
 export function isPrivate(text: string): boolean {
   const ip = plainIp(text);
   const family = isIP(ip);
@@ -60,7 +60,7 @@ function isInNetwork(text: string, { ip, prefix }: HostAddress): boolean {
   return network.check(caller, family === 4 ? "ipv4" : "ipv6");
 }
 
-/** Bits of a netmask such as "255.255.255.0"; 0 for invalid text. */
+/** Bits of "255.255.255.0"; 0: invalid. */
 export function prefixOf(netmask: string | undefined): number {
   if (netmask === undefined || !isIPv4(netmask)) return 0;
   const bits = netmask
@@ -71,10 +71,10 @@ export function prefixOf(netmask: string | undefined): number {
 }
 
 /**
- * A node's addresses for a client, best first: private ones in the client's network, then other private ones; or the
- * public ones. If none match, all others.
+ * Best first: private ones in the client's network, other private ones; or the public ones. If none match,
+ * all others.
  *
- * @param caller source address; empty if unknown, which counts as private
+ * @param caller source address; "": unknown, thus private
  */
 export function addressesFor(
   all: readonly HostAddress[],
@@ -98,18 +98,18 @@ export function addressesFor(
   return inside.length > 0 ? inside : outside;
 }
 
-/** Address by which a client reaches a node's host; the public one for clients outside. */
+/** Address of a node's host for a client. */
 export function hostFor(all: readonly HostAddress[], host: string, seen: readonly SeenAddress[]): string {
   const own = all.find(({ ip }) => ip === host);
   if (own?.public === undefined || seen.some(({ ip }) => ip === host)) return host;
   return seen.some(({ ip }) => ip === own.public) ? own.public : host;
 }
 
-/** Machine addresses that a host is bound to: one, or all for a wildcard. */
+/** Addresses that a host binds: one, or all for a wildcard. */
 export function boundTo(all: readonly HostAddress[], host: string): readonly HostAddress[] {
   if (host === "0.0.0.0" || host === "::" || host === "*") {
     const fits = host === "0.0.0.0" ? all.filter(({ ip }) => !ip.includes(":")) : all;
-    // A machine without a network can still serve itself.
+    // A machine without a network can serve itself.
     return fits.length > 0 ? fits : [{ ip: "127.0.0.1", interface: "lo", prefix: 8 }];
   }
   const known = all.find(({ ip }) => ip === host);

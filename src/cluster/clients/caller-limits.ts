@@ -1,30 +1,29 @@
 /**
- * Limits on failed authentication (docs/discovery.md). Pure. Each source address has a bucket of allowed failures that
- * refills over time.
+ * Limits failed authentication (docs/discovery.md). Each source address has a bucket of failures that
+ * refills.
  *
  *   level > 0             credentials are checked
- *   level ≤ 0             refused without a check, except credentials that succeeded before
+ *   level ≤ 0             refused unchecked, except credentials that succeeded before
  *   level ≤ -BLOCKED      not admitted: neither handshake nor request is read
  *
- * An address without a success is unknown. If unknown addresses of one network, or all of them, fail too often for
- * long, only a share of them is admitted. Each time window draws other addresses with a secret, so each address gets a
- * turn and an attacker cannot choose. Blocked known addresses are admitted once per KNOWN_INTERVAL, for credentials
- * that succeeded before. Full tables evict the least recently used entry.
+ * If unknown addresses (without a success), of one network or in total, fail too often, only a share of them
+ * is admitted. Each window draws others with a secret: each gets a turn, and attackers cannot choose. Blocked
+ * known addresses are admitted once per KNOWN_INTERVAL. Full tables evict the least recently used entry.
  */
 import { isIPv4 } from "node:net";
 import { plainIp } from "./addresses.js";
 
-/** Initial ones of an address, and ms until another. */
+/** Initial level of an address, and ms until another failure. */
 export const FAILURES = 10;
 const FAILURE_INTERVAL = 1_000;
-/** Failures above the limit that block an address; further failures do not count. */
+/** Failures beyond the limit that block an address. */
 export const BLOCKED = 50;
-/** ms between admitted connections of a blocked known address, and how far connections may run ahead. */
+/** ms between connections of a blocked known address, and how far they may run ahead. */
 const KNOWN_INTERVAL = 20;
 const KNOWN_DEBT = 64;
 /** IPv6 addresses by /64. */
 export const MAX_SOURCES = 4_096;
-/** Failures per second of unknown addresses, in one network and in total. */
+/** Failures per second of unknown addresses, per network and in total. */
 export const NETWORK_FAILURES = 100;
 export const STRANGER_FAILURES = 400;
 export const MAX_NETWORKS = 1_024;
@@ -32,7 +31,7 @@ export const MAX_KNOWN = 16_384;
 const BURST_SECONDS = 3;
 /** ms of a draw. */
 const WINDOW = 250;
-/** Smallest admitted share, and its growth in a window with fewer failures. */
+/** Smallest admitted share, and its growth per window with few failures. */
 const MIN_SHARE = 0.001;
 const SHARE_GROWTH = 1.5;
 
@@ -62,7 +61,7 @@ export class CallerLimits {
     return this.#stateOf(now, keyOf(address));
   }
 
-  /** The same answer for the same time. */
+  /** Returns the same for the same time. */
   admits(now: number, address: string): boolean {
     const key = keyOf(address);
     if (this.#stateOf(now, key) === "blocked") return false;
@@ -79,7 +78,7 @@ export class CallerLimits {
     const isOwn = bucket.level <= 0;
     bucket.level = Math.max(-BLOCKED - (isKnown ? KNOWN_DEBT : 1), bucket.level - 1);
     renew(this.#sources, key, bucket, MAX_SOURCES);
-    // An address above its own limit is no reason to block its network.
+    // One address must not block its network.
     if (isOwn || isKnown) return;
     const network = networkOf(key);
     const share = this.#networks.get(network) ?? new StrangerShare(NETWORK_FAILURES);
@@ -107,7 +106,10 @@ export class CallerLimits {
   }
 }
 
-/** Failures drain a bucket; while it is empty, the share falls in each window with too many failures, else it rises. */
+/**
+ * Failures drain a bucket; while it is empty, the share falls after windows with many failures and rises
+ * after others.
+ */
 class StrangerShare {
   readonly #allowed: number;
   readonly #most: number;
@@ -146,7 +148,7 @@ class StrangerShare {
   }
 }
 
-/** Blocked known addresses recover faster up to the limit, for the honest clients behind them. */
+/** Blocked known addresses recover faster, for their honest clients. */
 function fill(bucket: Bucket, now: number, isKnown: boolean): void {
   let passed = Math.max(0, now - bucket.at);
   bucket.at = now;
@@ -159,7 +161,7 @@ function fill(bucket: Bucket, now: number, isKnown: boolean): void {
   bucket.level = Math.min(FAILURES, bucket.level + passed / FAILURE_INTERVAL);
 }
 
-/** Evicts the oldest above `most`. */
+/** Evicts the oldest. */
 function renew<V>(table: Map<string, V>, key: string, value: V, most: number): void {
   table.delete(key);
   table.set(key, value);
@@ -169,7 +171,7 @@ function renew<V>(table: Map<string, V>, key: string, value: V, most: number): v
   }
 }
 
-/** Pseudorandom number from 0 to 1: FNV-1a with the secret, finalized as in MurmurHash3. */
+/** Pseudorandom, 0 to 1: FNV-1a with the secret, finalized as in MurmurHash3. */
 function drawOf(key: string, secret: number, window: number): number {
   let hash = secret ^ Math.imul(window, 0x9e3779b1);
   for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), 0x01000193);
@@ -178,7 +180,7 @@ function drawOf(key: string, secret: number, window: number): number {
   return ((hash ^ (hash >>> 16)) >>> 0) / 2 ** 32;
 }
 
-/** For IPv6 the /64, since one host has all of it. */
+/** IPv6 by /64, as one host has all of it. */
 function keyOf(address: string): string {
   const ip = plainIp(address);
   if (isIPv4(ip) || !ip.includes(":")) return ip;
@@ -189,7 +191,7 @@ function keyOf(address: string): string {
   return [...first, ...zeros, ...last].slice(0, 4).join(":");
 }
 
-/** The first 16 bits of IPv4, 32 of IPv6. */
+/** First 16 bits of IPv4, 32 of IPv6. */
 function networkOf(key: string): string {
   const separator = key.includes(":") ? ":" : ".";
   const second = key.indexOf(separator, key.indexOf(separator) + 1);

@@ -1,9 +1,9 @@
 /**
- * ROUTER of a discovery server (docs/spec/discovery.md): connections, requests and replies, updates for watchers.
+ * ROUTER of a discovery server (docs/spec/discovery.md): connections, requests, updates.
  *
  *   handshake ──gate──> caller ──nodes──> the list                  caller ──watch──> watcher ──> each update
  *
- * A watcher that does not read misses updates, and gets the whole list when it reads again.
+ * A watcher that misses updates gets the whole list when it reads again.
  */
 import { InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
 import type { PeerCredentials } from "../../engine/engine.js";
@@ -16,13 +16,13 @@ import { type DiscoveryRequest, MAX_REQUEST, parseRequest } from "./protocol.js"
 import type { OwnClient } from "./roster.js";
 import type { CallerCredentials } from "./users.js";
 
-/** Queued per client. Above them updates are skipped and requests are not answered. */
+/** Per client. Beyond, updates are skipped and requests not answered. */
 const QUEUE_MESSAGES = 8;
 const QUEUE_BYTES = 65_536;
 /** Per client, and bytes of all. */
 const REQUEST_MESSAGES = 8;
 const REQUEST_BYTES = 16_777_216;
-/** Of a client; more have to wait. */
+/** Per client and second; more wait. */
 const REQUEST_RATE = 50;
 const HANDSHAKE_TIME = 5_000;
 const HEARTBEAT_INTERVAL = 1_000;
@@ -55,7 +55,7 @@ export interface CallerEffects {
   disconnected(client: OwnClient): void;
 }
 
-/** Certificate and key; with `ca`, clients need a certificate signed by it. */
+/** With `ca`, clients need a certificate signed by it. */
 export type CallerTls = ClusterListenerTls;
 
 function tlsOptionsOf({
@@ -82,7 +82,7 @@ export class CallerRouter {
   readonly #watchers = new Set<Caller>();
   #router: Router | undefined;
   #policing: Policing | undefined;
-  /** Peer whose routing id comes with the next event. */
+  /** The next event has its routing id. */
   #joining: PeerCredentials | undefined;
   #catchingUp: NodeJS.Timeout | undefined;
 
@@ -141,7 +141,7 @@ export class CallerRouter {
         },
         rate: { messages: REQUEST_RATE },
         joins: (peer) => {
-          // The next event has this peer's routing id, but no address.
+          // The next event lacks the address.
           this.#joining = peer;
           return true;
         },
@@ -168,7 +168,7 @@ export class CallerRouter {
     for (const caller of this.#watchers) if (caller.revision !== revision) this.#push(caller, revision);
   }
 
-  /** Clients then choose another server. */
+  /** Makes clients choose another server. */
   disconnect(): void {
     this.#policing?.disconnect(() => true);
   }
@@ -221,7 +221,7 @@ export class CallerRouter {
     const caller = this.#callers.get(routingId.toString("latin1"));
     if (caller === undefined) return;
     this.#counts.requests += 1;
-    // REQ adds a delimiter before the body, and an id with `correlate`: both are returned.
+    // REQ adds a delimiter before the body, and an id with `correlate`; both are returned.
     const delimiter = frames.findIndex(({ length }) => length === 0);
     const envelope = delimiter < 0 || delimiter === frames.length - 1 ? [] : frames.slice(0, delimiter + 1);
     let reply: Buffer;
@@ -236,7 +236,7 @@ export class CallerRouter {
       const { code, message } = error;
       reply = Buffer.from(JSON.stringify({ ok: false, error: { code, message } }));
     }
-    // A dropped reply is like a lost connection: the client asks again.
+    // The client asks again after a dropped reply.
     if (router.tryDeliver([routingId, ...envelope, reply]) === "sent")
       caller.revision = this.#directory.revision;
   }

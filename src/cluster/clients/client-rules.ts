@@ -1,27 +1,27 @@
 /**
- * State machine of a discovery client, which selects a node (docs/discovery.md). Pure.
+ * State machine of a discovery client (docs/discovery.md).
  *
  *   TRYING ──list──> CONNECTED ──lost, refused, draining──> TRYING        CONNECTED ──better one found──> MOVING ──list──> CONNECTED
  *     └──every address tried `cycleCount` times──> RESTING ──pause──> TRYING
  *
- * A round tries every address once, shuffled: known nodes, the initial addresses, and a few nodes that only the
- * previous node knew, since the current one may be cut off or new. After its first list a client moves to a random
- * node, then stays; after a rest it moves only if the list has new nodes.
+ * A round tries every address once, shuffled: known nodes, initial addresses, and a few nodes that only the
+ * previous node knew. After its first list a client moves to a random node; after a rest only if the list has
+ * new nodes.
  *
- * A server that accepts a connection but does not answer within `attemptTimeout` is stopped or busy, for example when
- * thousands of clients fail over at once. Trying elsewhere would add to that load, so each such attempt doubles the
- * time of later ones, and a server that finished the handshake gets the longest time.
+ * A server that accepts but does not answer within `attemptTimeout` may be busy, such as when thousands of
+ * clients fail over. Moving on adds load: each such attempt doubles later times, and a finished handshake
+ * gets the longest.
  */
 import { backOff } from "../../core/back-off.js";
 import type { DiscoveredNode } from "./description.js";
 import type { NodeUpdate } from "./protocol.js";
 
-/** After failed rounds; doubles up to the longest, or to `refreshInterval` if that is less. */
+/** ms, doubled up to the longest or `refreshInterval`. */
 const FIRST_PAUSE = 1_000;
 const LONGEST_PAUSE = 8_000;
 /** Unless `attemptTimeout` is longer. */
 export const LONGEST_ATTEMPT = 8_000;
-/** Endpoints per round that the current node's list lacks. */
+/** Per round. */
 const MAX_FORMER = 4;
 
 export interface ClientSettings {
@@ -33,20 +33,19 @@ export interface ClientSettings {
   readonly attemptTimeout: number;
 }
 
-/** Why a connection was left. */
 export type NodeLossReason =
-  /** The connection ended or fell silent. */
+  /** It ended or fell silent. */
   | "disconnected"
   /** No answer within `attemptTimeout`. */
   | "timeout"
-  /** The node refused the credentials. */
+  /** Credentials were refused. */
   | "refused"
   /** The answer was not a list. */
   | "invalid"
   | "draining";
 
 export interface ClientEffects {
-  /** Connects and requests the list; `attempt` identifies the connection later. */
+  /** Connects and requests the list. */
   connect(endpoint: string, attempt: number): void;
   disconnect(attempt: number): void;
   refresh(attempt: number): void;
@@ -61,14 +60,14 @@ interface Attempt {
   readonly number: number;
   readonly endpoint: string;
   deadline: number;
-  /** Whether the remote system accepted the connection. */
+  /** The remote system accepted the connection. */
   isTaken: boolean;
   /** Empty before the list. */
   node: string;
 }
 
 const NEVER = Number.POSITIVE_INFINITY;
-/** Doublings that reach the longest time from any `attemptTimeout`. */
+/** Reaches the longest time from any `attemptTimeout`. */
 const MAX_DOUBLINGS = 13;
 
 export class DiscoveryClientRules {
@@ -76,7 +75,7 @@ export class DiscoveryClientRules {
   readonly #effects: ClientEffects;
   readonly #random: () => number;
   #nodes: ReadonlyMap<string, DiscoveredNode> = new Map();
-  /** Endpoints that the previous node knew, but not the current one. */
+  /** Endpoints that only the previous node knew. */
   #former: readonly string[] = [];
   #revision = -1;
   #attempts = 0;
@@ -87,13 +86,13 @@ export class DiscoveryClientRules {
   #cycle = 0;
   #triedSince = 0;
   #rests = 0;
-  /** Accepted attempts without a timely answer since the last list. */
+  /** Accepted attempts without a timely answer. */
   #slow = 0;
   #nextAt = NEVER;
   #refreshAt = NEVER;
   #learned = false;
   #mayMove = true;
-  /** Destination of a move, and when to retry it if its server was busy. */
+  /** Of a move; its server may be busy. */
   #destination: string | undefined;
   #moveAt = NEVER;
   #movesInVain = 0;
@@ -151,7 +150,7 @@ export class DiscoveryClientRules {
     const isNew = this.#trying?.number === attempt;
     if (!isNew && this.#current?.number !== attempt) return;
     if (isNew) {
-      if (update.from !== undefined) return; // A change needs a list.
+      if (update.from !== undefined) return; // A change needs a list first.
       this.#arrive(now, this.#trying as Attempt);
     }
     if (this.#current !== undefined) this.#current.node = update.node;
@@ -163,17 +162,17 @@ export class DiscoveryClientRules {
     if (this.#trying !== undefined) return;
     if (this.#mayMove) {
       this.#mayMove = false;
-      // The earlier random choice is as good as a new one.
+      // The earlier random choice stands.
       if (this.#fit().some(({ id }) => !before.has(id))) this.#moveByLot(now);
     } else if (current?.draining === true) this.#leaveDraining(now);
   }
 
-  /** The remote system accepted the connection; `isServed`: its server finished the handshake. */
+  /** @param isServed the server finished the handshake */
   onProgress(now: number, attempt: number, isServed: boolean): void {
     const trying = this.#trying;
     if (trying?.number !== attempt) return;
     trying.isTaken = true;
-    // The time starts now: earlier delays are this process's or the network's.
+    // Earlier delays are this process's or the network's.
     trying.deadline = now + this.#patience(isServed);
   }
 
@@ -185,7 +184,7 @@ export class DiscoveryClientRules {
       this.#effects.disconnect(attempt);
       this.#effects.refused(endpoint, reason);
       if (this.#current !== undefined) {
-        // The move failed; the current connection stays.
+        // The move failed.
         if (isTaken && reason === "timeout" && endpoint === this.#destination) this.#moveLater(now);
         return;
       }
@@ -210,7 +209,7 @@ export class DiscoveryClientRules {
 
   // --- Rounds --------------------------------------------------------------------------------------------------------
 
-  /** @param last endpoint that just failed, tried last */
+  /** @param last just failed, so it is tried last */
   #beginRound(last: string | undefined): void {
     this.#cycle = 1;
     this.#triedSince = 0;
@@ -220,7 +219,7 @@ export class DiscoveryClientRules {
 
   #shuffled(last: string | undefined): string[] {
     const known = [...this.#nodes.values()].filter(({ discovery }) => discovery.length > 0);
-    // Every node's best address comes first; the others are fallbacks.
+    // Best addresses first.
     const first = this.#shuffle(known.filter(({ draining }) => !draining));
     const list = [
       ...first.map(({ discovery }) => discovery[0] as string),
@@ -260,7 +259,7 @@ export class DiscoveryClientRules {
     const pause = this.#pause(this.#rests);
     this.#rests += 1;
     const tried = this.#triedSince;
-    // Nodes may have changed: the next list decides about a move again.
+    // The next list decides about a move.
     this.#mayMove = true;
     this.#beginRound(undefined);
     this.#nextAt = now + pause;
@@ -278,7 +277,7 @@ export class DiscoveryClientRules {
     return isServed ? longest : Math.min(attemptTimeout * 2 ** Math.min(this.#slow, MAX_DOUBLINGS), longest);
   }
 
-  /** Not within the call that reported the end. */
+  /** Outside of the call that reported the end. */
   #soon(now: number, delay: number): void {
     this.#nextAt = now + delay;
   }
@@ -308,14 +307,14 @@ export class DiscoveryClientRules {
     this.#moveAt = NEVER;
     this.#movesInVain = 0;
     this.#revision = -1;
-    // Random, so that a node's clients do not refresh together.
+    // Random: a node's clients must not refresh together.
     this.#refreshAt = now + this.#settings.refreshInterval * (0.5 + this.#random() / 2);
     if (before !== undefined) this.#effects.disconnect(before.number);
   }
 
   #apply({ revision, from, nodes, gone }: NodeUpdate): void {
     if (from !== undefined && from !== this.#revision) {
-      // Updates were missed.
+      // An update was missed.
       if (this.#current !== undefined) this.#effects.refresh(this.#current.number);
       return;
     }
@@ -350,7 +349,7 @@ export class DiscoveryClientRules {
     this.#try(now, endpoint);
   }
 
-  /** Clients that stay because other servers were busy would never spread evenly. */
+  /** Clients must spread evenly, even if servers were busy. */
   #moveLater(now: number): void {
     this.#moveAt = now + this.#pause(this.#movesInVain);
     this.#movesInVain += 1;

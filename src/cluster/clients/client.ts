@@ -1,6 +1,6 @@
 /**
- * Discovery client for programs that are not nodes. client-rules.ts selects the node; this file has sockets and the
- * timer. Each attempt has its own DEALER.
+ * Discovery client for programs that are not nodes. client-rules.ts chooses the node; each attempt has a
+ * DEALER.
  */
 import { checkCallOptions, describe } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
@@ -29,42 +29,42 @@ import { clientText, MAX_LIST, type NodeUpdate, parseUpdate } from "./protocol.j
 const MAX_ADDRESSES = 1_024;
 const HEARTBEAT_INTERVAL = 500;
 const HEARTBEAT_TIMEOUT = 2_000;
-/** Never reached: the socket is closed earlier. */
+/** Never reached: the socket closes earlier. */
 const RECONNECT_INTERVAL = 60_000;
 const QUEUE = 64;
-/** Longer pauses of the process do not count as the server's silence. */
+/** ms of a pause of the process that count as the server's silence, at most. */
 const MAX_STEP = 100;
 
-/** Options of a {@link DiscoveryClient}. Names in brackets are those of WSO2's message broker. */
+/** Names in brackets are WSO2's. */
 export interface DiscoveryClientOptions {
   /**
-   * Discovery servers, "host:port", "tcp://host:port" or "tls://host:port" (`INITIAL_ADDRESSES`). If all are `tls://`,
-   * the client uses only TLS, so that no list can make it send credentials in clear text.
+   * "host:port", "tcp://host:port" or "tls://host:port" (`INITIAL_ADDRESSES`). If all are `tls://`, the client
+   * uses only TLS, so that no list makes it send credentials in clear text.
    */
   readonly addresses: string | readonly string[];
   /** Further attempts per address (`RETRIES`). Default 0. */
   readonly retries?: number | undefined;
   /** ms between attempts at one address (`CONNECTION_DELAY`). Default 0. */
   readonly connectionDelay?: number | undefined;
-  /** Rounds through all addresses before the event `cycles:failed` and a rest (`CYCLE_COUNT`). Default 2. */
+  /** Rounds through all addresses before `cycles:failed` and a rest (`CYCLE_COUNT`). Default 2. */
   readonly cycleCount?: number | undefined;
-  /** ms between requests for the whole list, in addition to updates (`TIME`). Default 60,000. */
+  /** ms between requests for the whole list (`TIME`). Default 60,000. */
   readonly refreshInterval?: number | undefined;
-  /** ms from connecting to the list; up to 8,000 for a busy server. Default 1,000. */
+  /** ms from connecting to the list; up to 8,000 if a server is busy. Default 1,000. */
   readonly attemptTimeout?: number | undefined;
   readonly username?: string | undefined;
   readonly password?: string | undefined;
-  /** Its name in `node.clients()`: at most 64 bytes. */
+  /** At most 64 bytes, for `node.clients()`. */
   readonly name?: string | undefined;
-  /** Wanted addresses of nodes. `auto` (default) depends on the client's source address. */
+  /** Addresses of nodes. `auto` (default) depends on the client's source address. */
   readonly scope?: AddressScope | undefined;
-  /** Name of the advertised endpoints in `endpoints()`. Default: the nodes' `port`. */
+  /** Name of the endpoints in `endpoints()`. Default: the nodes' `port`. */
   readonly service?: string | undefined;
-  /** Whether `endpoints()` returns `tls://` with `securePort` instead of `tcp://` with `port`. Default `false`. */
+  /** Whether `endpoints()` uses `tls://` and `securePort`. Default `false`. */
   readonly secure?: boolean | undefined;
-  /** Result of `endpoints()` before any node has answered. Default: none. */
+  /** Endpoints before the first list. Default: none. */
   readonly fallback?: readonly string[] | undefined;
-  /** CURVE keys (`curveServerKey` …), TLS trust (`tlsCa` …) and other options of the DEALER. */
+  /** Options of the DEALER, such as CURVE keys (`curveServerKey`) and TLS trust (`tlsCa`). */
   readonly socketOptions?: DealerOptions | undefined;
 }
 
@@ -86,21 +86,20 @@ const OPTIONS = {
 };
 
 export type DiscoveryClientEvent =
-  /** Nodes joined, changed or left. */
   | {
       readonly type: "nodes:changed";
       readonly nodes: readonly DiscoveredNode[];
       readonly changed: readonly DiscoveredNode[];
       readonly left: readonly DiscoveredNode[];
     }
-  /** Connected to another node; `node` is `undefined` if the list lacks it. */
+  /** `node` is `undefined` if the list lacks it. */
   | { readonly type: "node:connected"; readonly node: DiscoveredNode | undefined; readonly address: string }
   | {
       readonly type: "node:lost";
       readonly node: DiscoveredNode | undefined;
       readonly address: string;
       readonly reason: NodeLossReason;
-      /** The error of the system, the handshake or the server, if known. */
+      /** Error of system, handshake or server. */
       readonly error?: ShoalError;
     }
   | {
@@ -109,7 +108,7 @@ export type DiscoveryClientEvent =
       readonly reason: NodeLossReason;
       readonly error?: ShoalError;
     }
-  /** All addresses failed `cycleCount` times; the client rests and retries. */
+  /** All addresses failed `cycleCount` times; a rest follows. */
   | { readonly type: "cycles:failed"; readonly attempts: number };
 
 const EVENTS: EventNames<DiscoveryClientEvent> = {
@@ -126,7 +125,7 @@ export interface DiscoveryClientStats {
   readonly attempts: number;
   readonly failed: number;
   readonly lost: number;
-  /** Received lists and changes. */
+  /** Lists and changes. */
   readonly updates: number;
 }
 
@@ -137,7 +136,7 @@ interface Connection {
 }
 
 /**
- * Finds all nodes of a cluster and their endpoints without being a node, by a connection to a random node.
+ * Finds a cluster's nodes and endpoints by a connection to a random node.
  *
  * @example
  * ```ts
@@ -169,7 +168,7 @@ export class DiscoveryClient
   readonly #closing = new Set<Promise<unknown>>();
   readonly #waiting = new Set<() => void>();
   readonly #counts = { attempts: 0, failed: 0, lost: 0, updates: 0 };
-  /** Whether every address failed since the last list, and how often that happened. */
+  /** Failed since the last list, and rests so far. */
   #failed = false;
   #failures = 0;
   #failure: NodeLossReason | undefined;
@@ -234,12 +233,12 @@ export class DiscoveryClient
     this.#timer.start(this.#rules);
   }
 
-  /** Nodes of the last list; kept while no node answers. */
+  /** Last list; kept while no node answers. */
   get nodes(): readonly DiscoveredNode[] {
     return this.#rules.nodes;
   }
 
-  /** The connected node; `undefined` also if the list lacks it. */
+  /** `undefined` if the list lacks the connected node. */
   get current(): DiscoveredNode | undefined {
     return this.#rules.current;
   }
@@ -251,9 +250,9 @@ export class DiscoveryClient
   /**
    * Resolves when the client has a list.
    *
-   * @throws HandshakeError `ERR_AUTHENTICATION` or UnroutableError `EHOSTUNREACH` if all addresses failed `cycleCount`
-   * times after the call; TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EAGAIN` if it closes
-   * meanwhile, `EBADF` if it is closed
+   * @throws HandshakeError `ERR_AUTHENTICATION` or UnroutableError `EHOSTUNREACH` if all addresses fail
+   * `cycleCount` times from now on; TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EAGAIN` if it closes,
+   * `EBADF` if closed
    */
   ready(options: PatternWaitOptions = {}): Promise<void> {
     return this.run(async () => {
@@ -267,23 +266,22 @@ export class DiscoveryClient
     });
   }
 
-  /** Requests the whole list now. */
   refresh(): void {
     this.assertOpen();
     for (const attempt of this.#connections.keys()) this.#ask(attempt, "nodes");
   }
 
   /**
-   * Yields the nodes' endpoints and each change: those of `service`, or the nodes' `port`, without draining nodes.
-   * While no node answers, the last list stays; before any list, `fallback` is used.
+   * Yields endpoints after each change: those of `service`, or the nodes' `port`, without draining nodes. The
+   * last list stays while no node answers; before any, `fallback`.
    *
-   * @param signal ends it, like the client's `close`
+   * @param signal ends it, like `close`
    */
   endpoints(signal: AbortSignal): AsyncIterable<readonly string[]> {
     return this.#lists(this.#settings.service, signal);
   }
 
-  /** Endpoints that nodes advertise under a name. @throws InvalidArgumentError `EINVAL` for an empty name */
+  /** Advertised endpoints by name. @throws InvalidArgumentError `EINVAL` for "" */
   service(name: string): EndpointSource {
     if (typeof name !== "string" || name === "")
       throw new InvalidArgumentError(
@@ -306,7 +304,7 @@ export class DiscoveryClient
   // --- Waiting -------------------------------------------------------------------------------------------------------
 
   async #learn(): Promise<void> {
-    // Earlier failures are retried: a program that calls in a loop must neither spin nor block the sockets.
+    // Earlier failures are retried: a program's loop must not spin.
     const failures = this.#failures;
     while (!this.#rules.learned) {
       if (this.closed) throw new ClosedError("EAGAIN", "DiscoveryClient closed before it had a list");
@@ -381,7 +379,7 @@ export class DiscoveryClient
     try {
       const socket = new Dealer({
         ...(username === undefined ? {} : { plainUsername: username, plainPassword: password ?? "" }),
-        // A failing connection is closed before this interval ends.
+        // A failing connection is closed earlier.
         reconnectInterval: RECONNECT_INTERVAL,
         connectTimeout: attemptTimeout,
         // The state machine ends it earlier.
@@ -408,9 +406,9 @@ export class DiscoveryClient
       socket.connect(endpoint);
       void this.#read(socket, attempt);
     } catch (error) {
-      // The constructor makes the first attempt, and must throw for invalid socket options.
+      // The constructor must throw for invalid socket options.
       if (attempt === 1 && connection.socket === undefined) throw error;
-      // The endpoint is invalid or does not fit the socket's options, or the context has no socket left.
+      // The endpoint or the socket's options are invalid, or the context has no socket left.
       connection.error = error as ShoalError;
       this.#ended(attempt, "invalid");
     }
@@ -463,7 +461,7 @@ export class DiscoveryClient
     if (connection === undefined) return;
     this.#connections.delete(attempt);
     if (connection.socket === undefined) return;
-    const closing = connection.socket.close({ linger: 0 }).catch(() => undefined); // Its end was reported.
+    const closing = connection.socket.close({ linger: 0 }).catch(() => undefined); // The end is reported.
     this.#closing.add(closing);
     void closing.then(() => this.#closing.delete(closing));
   }

@@ -1,11 +1,10 @@
 /**
- * Description of a node with a discovery server: a prop in the node's details (docs/spec/cluster.md), which share their
- * 1,000 bytes, since membership already sends those to every node on each change.
+ * Description of a node with a discovery server, a prop in its details' 1,000 bytes (docs/spec/cluster.md).
  *
  *   prop "shoal-discovery"   field;field…
- *   field                    t=PORT   the discovery server's sockets       l=PORT   the same over TLS
- *                            h=PORT   its HTTP server
- *                            p=PORT   clients' port                        s=PORT   the secure one
+ *   field                    t=PORT   discovery server       l=PORT   over TLS
+ *                            h=PORT   HTTP server
+ *                            p=PORT   clients' port                        s=PORT   over TLS
  *                            a=IP/PREFIX,INTERFACE[,PUBLIC IP]             once for each address
  *
  * Unknown fields are skipped. Above 400 bytes the last addresses are omitted.
@@ -16,14 +15,14 @@ import { type AddressScope, addressesFor, type HostAddress, hostFor } from "./ad
 
 export const DISCOVERY_PROP = "shoal-discovery";
 export const MAX_DESCRIPTION = 400;
-/** Addresses per node, and bytes of an interface name. */
+/** Per node, and bytes. */
 export const MAX_ADDRESSES = 16;
 const MAX_INTERFACE = 32;
 
-/** Port 0: without such a server. */
+/** Port 0: no server. */
 export interface NodeDescription {
   readonly discoveryPort: number;
-  /** Whether the discovery server is `tls://`. */
+  /** Whether it is `tls://`. */
   readonly discoveryTls: boolean;
   readonly httpPort: number;
   readonly port: number;
@@ -34,27 +33,27 @@ export interface NodeDescription {
 /** For a client. */
 export interface DiscoveredAddress {
   readonly ip: string;
-  /** Empty if unknown. */
+  /** "": unknown. */
   readonly interface: string;
-  /** Port for clients; missing if the node has none. */
+  /** Port for clients, if any. */
   readonly port?: number;
   readonly securePort?: number;
 }
 
-/** A node of the cluster, as listed by a discovery server. */
+/** Node in a discovery server's list. */
 export interface DiscoveredNode {
-  /** 32 hexadecimal digits, new with each start of the node. */
+  /** 32 hexadecimal digits, new with each start. */
   readonly id: string;
   /** `name@host`. */
   readonly name: string;
-  /** The best for the client first. */
+  /** Best for the client first. */
   readonly addresses: readonly DiscoveredAddress[];
-  /** Endpoints of its discovery server, best first; empty without one. */
+  /** Endpoints of its discovery server, best first; or none. */
   readonly discovery: readonly string[];
-  /** Advertised endpoints by name. */
+  /** Advertised by name. */
   readonly endpoints: Readonly<Record<string, readonly string[]>>;
   readonly tags: readonly string[];
-  /** Whether the node accepts no new work. */
+  /** It accepts no new work. */
   readonly draining: boolean;
 }
 
@@ -64,12 +63,12 @@ export interface DescribedMember {
   readonly tags: readonly string[];
   readonly props: Readonly<Record<string, string>>;
   readonly endpoints: Readonly<Record<string, readonly string[]>>;
-  /** On the answering server's host. */
+  /** It runs on the answering server's host. */
   readonly local: boolean;
   readonly isDraining: boolean;
 }
 
-/** @returns the prop's value, and the number of omitted addresses */
+/** @returns the prop, and the number of omitted addresses */
 export function encodeDescription(
   description: NodeDescription,
   most: number = MAX_DESCRIPTION,
@@ -92,7 +91,7 @@ export function encodeDescription(
   return { text, left };
 }
 
-/** Skips invalid parts and never throws, since another node wrote the text. */
+/** Never throws: another node wrote the text. */
 export function parseDescription(text: string): NodeDescription {
   const ports: Record<string, number> = {};
   const addresses: HostAddress[] = [];
@@ -131,7 +130,7 @@ export function endpointHost(ip: string): string {
   return ip.includes(":") ? `[${ip}]` : ip;
 }
 
-/** @param caller source address; empty if unknown */
+/** @param caller source address; "": unknown */
 export function describeNode(member: DescribedMember, caller: string, scope: AddressScope): DiscoveredNode {
   const { id, name, tags, props, isDraining } = member;
   const { discoveryPort, discoveryTls, port, securePort, addresses } = parseDescription(
@@ -165,7 +164,7 @@ export function describeNode(member: DescribedMember, caller: string, scope: Add
 
 const TCP = /^(tcp:\/\/)(?:\[([^\]]+)\]|([^:[\]]+))(:\d{1,5})$/;
 
-/** Whether an endpoint is unreachable from other hosts. */
+/** It is unreachable from other hosts. */
 function isOfHost(endpoint: string): boolean {
   const match = TCP.exec(endpoint);
   return match === null || isLoopback(match[2] ?? match[3] ?? "");
@@ -177,7 +176,7 @@ function endpointFor(endpoint: string, hostOf: (host: string) => string): string
   return `${match[1]}${endpointHost(hostOf(match[2] ?? match[3] ?? ""))}${match[4]}`;
 }
 
-/** The list in the XML format of WSO2's message broker. */
+/** WSO2's XML format. */
 export function xmlOf(nodes: readonly DiscoveredNode[]): string {
   const lines = ['<?xml version="1.0" encoding="UTF-8"?>', "<IpList>"];
   for (const { name, addresses } of nodes) {

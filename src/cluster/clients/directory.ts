@@ -1,15 +1,15 @@
 /**
- * Nodes listed by a discovery server: revisions, changes, and JSON. Pure. The view of a client depends on its source
- * address, so a node's JSON is made once per address and revision, in a bounded table.
+ * Nodes listed by a discovery server: revisions, changes, JSON. A node's view depends on the client's source
+ * address, so its JSON is cached per address and revision.
  */
 import type { AddressScope } from "./addresses.js";
 import { type DescribedMember, type DiscoveredNode, describeNode } from "./description.js";
 
 const MAX_VIEWS = 1_024;
-/** Cached JSON of nodes in all views. */
+/** Cached, in all views. */
 const MAX_VIEWED_NODES = 65_536;
 
-/** Cached messages for one source address, shared by its clients. */
+/** Messages for one source address. */
 interface View {
   list: string | undefined;
   reply: Buffer | undefined;
@@ -39,7 +39,7 @@ export class NodeDirectory {
   }
 
   /**
-   * @param members live members, this node first
+   * @param members live, this node first
    * @returns whether anything changed
    */
   update(members: readonly DescribedMember[]): boolean {
@@ -95,7 +95,7 @@ export class NodeDirectory {
     return Buffer.from(`{${kind},"node":"${this.#self}","revision":${this.#revision},${rest}}`);
   }
 
-  /** Made on demand: watchers with the previous revision need only the change. */
+  /** Watchers with the previous revision need only the change. */
   #list(view: View, caller: string, scope: AddressScope): string {
     view.list ??= JSON.stringify(this.nodes(caller, scope));
     return view.list;

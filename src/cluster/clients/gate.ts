@@ -1,7 +1,7 @@
 /**
- * Connection gater of a discovery server: checks credentials by users or a function, and limits failures.
+ * Connection gater of a discovery server: checks credentials and limits failures.
  *
- *   blocked address ──> not admitted          limited address ──> refused without a check, except credentials that succeeded before
+ *   blocked address ──> not admitted          limited address ──> refused unchecked, except credentials that succeeded before
  *   open ──> users or function ──> the permission dynamicDiscovery ──> admitted
  */
 import { randomBytes } from "node:crypto";
@@ -13,16 +13,16 @@ import {
   type UserTable,
 } from "./users.js";
 
-/** Not sent to the client. */
+/** Not told to the client. */
 export type CallerRefusal =
   | "credentials"
-  /** The user lacks `dynamicDiscovery`. */
+  /** `dynamicDiscovery` is missing. */
   | "permission"
-  /** Its address failed too often: credentials were not checked. */
+  /** Credentials were not checked: its address failed too often. */
   | "limited"
-  /** Too many password hashes are in progress. */
+  /** Too many password hashes. */
   | "busy"
-  /** `authenticate` threw, or the system had no memory for a hash. */
+  /** `authenticate` threw, or memory ran out. */
   | "failed";
 
 export class CallerGate {
@@ -44,7 +44,7 @@ export class CallerGate {
     return this.#limits.admits(now, address);
   }
 
-  /** @param now clock in ms, read again after waiting */
+  /** @param now clock in ms */
   async allows(caller: CallerCredentials, now: () => number): Promise<boolean> {
     const isOpen = this.#limits.state(now(), caller.address) === "open";
     if (!isOpen && this.#users?.knows(caller) !== true) return this.#refuse(caller, "limited", now());

@@ -17,7 +17,7 @@ const HTTP_CONNECTIONS = 1_024;
 const MAX_AUTHORIZATION = 2_048;
 const PATH = "/nodes";
 
-/** Options of `http`: a port for a dedicated server, or the program's server. */
+/** Port of a dedicated server, or the program's server. */
 export type DiscoveryHttpOptions =
   | {
       /** 0: any free port. */
@@ -28,7 +28,7 @@ export type DiscoveryHttpOptions =
       readonly path?: string | undefined;
     }
   | {
-      /** The program's server, which answers all requests but those for `path`. */
+      /** Answers all requests but those for `path`. */
       readonly server: HttpServer;
       /** Default `/nodes`. */
       readonly path?: string | undefined;
@@ -55,9 +55,8 @@ export class DirectoryPage {
   }
 
   /**
-   * @param tls `undefined`: plain HTTP
    * @returns the URL; `undefined` on the program's server
-   * @throws TransportError `EADDRINUSE` and the system's other codes
+   * @throws TransportError `EADDRINUSE` and other system codes
    */
   async open(http: DiscoveryHttpOptions, tls: HttpsOptions | undefined): Promise<string | undefined> {
     const { path = PATH } = http;
@@ -82,7 +81,7 @@ export class DirectoryPage {
     });
     const onInvalid = (error: NodeJS.ErrnoException, { remoteAddress }: Socket): void => {
       const { code = "" } = error;
-      // A reset, aborted or slow request is not a protocol violation.
+      // Resets, aborts and slow requests are no protocol violations.
       const isInvalid = /^(?:HPE|ERR_SSL)_/.test(code) && code !== "HPE_INVALID_EOF_STATE";
       if (remoteAddress === undefined || !isInvalid) return;
       this.#counts.invalid += 1;
@@ -119,7 +118,7 @@ export class DirectoryPage {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     this.#counts.requests += 1;
-    // Older connections, and those of the program's server, were not filtered.
+    // Some connections were not filtered.
     if (!this.#effects.isServing()) {
       end(response, 503);
       return;
@@ -193,7 +192,7 @@ function end(response: ServerResponse, status: number, body: string | Buffer = "
   response.end(response.req.method === "HEAD" ? undefined : bytes);
 }
 
-/** Answers one path of a server, and leaves the others to the existing listeners. */
+/** Other paths go to the existing listeners. */
 function attach(
   server: HttpServer,
   path: string,

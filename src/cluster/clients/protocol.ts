@@ -1,9 +1,8 @@
 /**
- * Discovery protocol (docs/spec/discovery.md): one JSON object per frame in each direction; with REQ, an empty
- * delimiter precedes request and reply. Pure.
+ * Discovery protocol (docs/spec/discovery.md): one JSON object per frame; REQ adds an empty delimiter.
  *
  *   {"command":"nodes","addresses":SCOPE}                          {"ok":true,"node":ID,"revision":N,"nodes":[…]}
- *   {"command":"watch","addresses":SCOPE,"id":ID,"name":NAME}      the same, and from then on updates:
+ *   {"command":"watch","addresses":SCOPE,"id":ID,"name":NAME}      the same, then updates:
  *                                                                  {"event":"nodes","node":ID,"revision":N,"from":M,"nodes":[…],"gone":[ID…]}
  *                                                                  {"event":"nodes","node":ID,"revision":N,"nodes":[…]}
  *   anything else                                                  {"ok":false,"error":{"code","message"}}
@@ -16,9 +15,9 @@ import type { DiscoveredAddress, DiscoveredNode } from "./description.js";
 
 export const MAX_REQUEST = 4_096;
 const MAX_CLIENT_TEXT = 64;
-/** Bytes of a server's message: 16,384 nodes fit. */
+/** Bytes; 16,384 nodes fit. */
 export const MAX_LIST = 33_554_432;
-/** Limits of a server's list: nodes; and addresses, endpoints and tags per node. */
+/** Nodes of a list; addresses, endpoints and tags per node. */
 const MAX_NODES = 16_384;
 const MAX_PARTS = 64;
 const MAX_LIST_TEXT = 512;
@@ -31,7 +30,7 @@ const COMMANDS: Readonly<Record<string, readonly string[]>> = {
 export interface DiscoveryRequest {
   readonly command: "nodes" | "watch";
   readonly addresses: AddressScope;
-  /** Empty if not given. */
+  /** Default "". */
   readonly id: string;
   readonly name: string;
 }
@@ -86,16 +85,16 @@ export function clientText(member: string, value: unknown): string {
 }
 
 export interface NodeUpdate {
-  /** Id of the answering node. */
+  /** Answering node's id. */
   readonly node: string;
   readonly revision: number;
-  /** Base revision of a change; `undefined` for the whole list. */
+  /** Base revision; `undefined`: a whole list. */
   readonly from: number | undefined;
   readonly nodes: readonly DiscoveredNode[];
   readonly gone: readonly string[];
 }
 
-/** @throws ProtocolError `ERR_PROTOCOL` if it is not a list, or is an error of the server */
+/** @throws ProtocolError `ERR_PROTOCOL`: no list, or the server's error */
 export function parseUpdate(frames: readonly Buffer[]): NodeUpdate {
   const frame = frames.at(-1);
   let value: unknown;
@@ -144,7 +143,7 @@ function texts(value: unknown, most = MAX_PARTS): string[] {
   return value.filter(isText).slice(0, most);
 }
 
-/** `undefined` if it is invalid, since the server is not trusted. */
+/** `undefined`: invalid; the server is not trusted. */
 function nodeOf(value: unknown): DiscoveredNode | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   const { id, name, addresses, discovery, endpoints, tags, draining } = value as Readonly<

@@ -1,18 +1,16 @@
 /**
- * Registry of the clients connected to the nodes' discovery servers. Each node knows its own clients, and asks other
- * nodes on demand by a request to their internal service.
- *
- * Replication would cost more: 10,000 clients are 1.1 MB of entries at each node, and every change a packet to every
- * other node. A node's own answer is also never outdated, and a dead node's clients vanish with it.
+ * Registry of the nodes' discovery clients. Each node knows its own and asks others on demand by an internal
+ * service. Replication would cost more: 10,000 clients are 1.1 MB at each node. Answers are never outdated,
+ * and a dead node's clients vanish with it.
  */
 import type { Member } from "../membership/members.js";
 import type { Requests } from "../requests/requests.js";
 import type { Service } from "../requests/types.js";
 
-/** Programs' services do not begin with `$`. */
+/** Not open to programs (`$`). */
 const SERVICE = "$clients";
 const PART = 128;
-/** Accepted clients of one node; more are dropped. */
+/** More clients of one node are dropped. */
 const MAX_ROSTER = 65_536;
 const MAX_TEXT = 256;
 
@@ -25,23 +23,23 @@ export interface OwnClient {
 
 export interface OwnDiscovery {
   clients(): Iterable<OwnClient>;
-  /** A member, or this node, may have changed. */
+  /** A member or this node may have changed. */
   changed(): void;
-  /** The node closes: the list is no longer valid. */
+  /** The list is no longer valid. */
   nodeOnClose(linger: number): Promise<void>;
 }
 
-/** A program connected to a node's discovery server. */
+/** Connected to a node's discovery server. */
 export interface ClusterClient {
-  /** 32 hexadecimal digits for a {@link DiscoveryClient}, new with each start. */
+  /** 32 hexadecimal digits of a {@link DiscoveryClient}, new with each start. */
   readonly id: string;
-  /** Empty if not given. */
+  /** Default "". */
   readonly name: string;
-  /** `name@host` of the node. */
+  /** The node's `name@host`. */
   readonly node: string;
-  /** Source address without port; empty if the engine does not know it. */
+  /** Source address without port; "": unknown to the engine. */
   readonly address: string;
-  /** Wall clock of the node in ms when it connected. */
+  /** Node's wall clock in ms at the connection. */
   readonly since: number;
 }
 
@@ -49,7 +47,7 @@ export interface ClusterClient {
 export interface ClusterClients {
   /** Ordered by node and time. */
   readonly clients: readonly ClusterClient[];
-  /** `name@host` of nodes with a discovery server that did not answer in time. */
+  /** `name@host` of silent nodes with a discovery server. */
   readonly missing: readonly string[];
 }
 
@@ -73,7 +71,6 @@ export class ClientRoster {
   }
 
   /**
-   * @param self this node's name
    * @param members with a discovery server
    * @param timeout ms
    * @throws InvalidStateError `ERR_TOO_MANY_PENDING`; ClosedError `EBADF`
@@ -117,11 +114,11 @@ async function collect(parts: AsyncIterable<unknown>, node: string, into: Cluste
     }
     return true;
   } catch {
-    return false; // The node is reported as missing.
+    return false; // The node is missing.
   }
 }
 
-/** Keeps the newest connection of each client: a moving client is briefly connected twice. */
+/** A moving client is briefly connected twice: the newest stays. */
 function once(clients: readonly ClusterClient[]): ClusterClient[] {
   const last = new Map<string, ClusterClient>();
   for (const client of clients) {

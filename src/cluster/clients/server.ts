@@ -1,7 +1,6 @@
 /**
- * Discovery server for programs that are not nodes (docs/spec/discovery.md): a ROUTER that answers and pushes, and a
- * page over HTTP. This file connects them to the node: its members make the list, its details get the machine's
- * addresses.
+ * Discovery server for programs that are not nodes (docs/spec/discovery.md): a ROUTER, a page over HTTP, and
+ * the machine's addresses in the node's details.
  */
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
@@ -30,42 +29,39 @@ import {
 const MAX_CLIENTS = 16_384;
 const COALESCE = 20;
 const ADDRESS_INTERVAL = 60_000;
-/** Per address, and remembered addresses. */
+/** Events per address, and remembered addresses. */
 const REFUSAL_INTERVAL = 1_000;
 const MAX_REFUSALS = 256;
-/** Of all addresses per interval, since an attacker may have many. */
+/** An attacker may have many addresses. */
 const MAX_REFUSAL_EVENTS = 32;
-/** Options of a {@link DiscoveryServer}. `users` or `authenticate` is required, and `endpoint`, `http` or both. */
+/** Requires `users` or `authenticate`, and `endpoint`, `http` or both. */
 export interface DiscoveryServerOptions {
-  /** Endpoint for clients: `tcp://*:7000` or `tls://*:7000`; port `*` means any free one. */
+  /** `tcp://*:7000` or `tls://*:7000`; port `*`: any free one. */
   readonly endpoint?: string | undefined;
   readonly http?: DiscoveryHttpOptions | undefined;
-  /**
-   * Certificate of a `tls://` endpoint and of `http`, which is then HTTPS. With `ca`, clients need a certificate signed
-   * by it.
-   */
+  /** Certificate for a `tls://` endpoint and HTTPS. With `ca`, clients need a certificate signed by it. */
   readonly tls?: ClusterListenerTls | undefined;
-  /** At most 10,000, by name: a password, which gives the permission `dynamicDiscovery`, or a {@link DiscoveryUser}. */
+  /** At most 10,000, by name: a {@link DiscoveryUser}, or a password with the permission `dynamicDiscovery`. */
   readonly users?: Readonly<Record<string, string | DiscoveryUser>> | undefined;
   /** Permissions by role. */
   readonly roles?: Readonly<Record<string, readonly string[]>> | undefined;
   /** Checks credentials instead of `users`. */
   readonly authenticate?: DiscoveryAuthenticate | undefined;
-  /** Whether `Accept: application/xml` and `?format=xml` return XML. Default `false`. */
+  /** Whether `Accept: application/xml` and `?format=xml` get XML. Default `false`. */
   readonly xml?: boolean | undefined;
-  /** Port at which this node serves clients, listed with each address. */
+  /** This node's port for clients. */
   readonly port?: number | undefined;
-  /** Port for TLS, `tls://`. A CURVE port belongs in `port`, since it uses `tcp://`. */
+  /** Port for `tls://`. CURVE belongs in `port`: it uses `tcp://`. */
   readonly securePort?: number | undefined;
-  /** Address that `port` and `securePort` are bound to. Default: the host of `endpoint`. `0.0.0.0`: every interface. */
+  /** Address of `port` and `securePort`. Default: the host of `endpoint`. `0.0.0.0`: every interface. */
   readonly host?: string | undefined;
-  /** Source of this machine's addresses. Default: its interfaces. */
+  /** This machine's addresses. Default: its interfaces'. */
   readonly addresses?: AddressProvider | undefined;
   /** ms between address lookups. Default 60,000. */
   readonly addressInterval?: number | undefined;
-  /** Maximum number. Default 16,384. */
+  /** Default 16,384. */
   readonly maxClients?: number | undefined;
-  /** CURVE keys of the server (`curveServer: true`) and other options of its ROUTER. */
+  /** Options of the ROUTER, such as CURVE keys (`curveServer: true`). */
   readonly socketOptions?: RouterOptions | undefined;
 }
 
@@ -90,8 +86,8 @@ export type DiscoveryServerEvent =
   | { readonly type: "client:connected"; readonly client: OwnClient }
   | { readonly type: "client:disconnected"; readonly client: OwnClient }
   /**
-   * Emitted at most once per second and address, and 32 times per second in total. `count`: refusals of the address
-   * since the last event.
+   * At most once per second and address, 32 per second in total. `count`: refusals since the address's last
+   * event.
    */
   | {
       readonly type: "caller:refused";
@@ -102,7 +98,7 @@ export type DiscoveryServerEvent =
       readonly error?: unknown;
     }
   | { readonly type: "addresses:changed"; readonly addresses: readonly HostAddress[] }
-  /** The provider failed, or some addresses did not fit into the details. Known addresses stay. */
+  /** The provider failed, or addresses exceed the details. Known addresses stay. */
   | { readonly type: "addresses:failed"; readonly error: unknown };
 
 const EVENTS: EventNames<DiscoveryServerEvent> = {
@@ -114,15 +110,15 @@ const EVENTS: EventNames<DiscoveryServerEvent> = {
 };
 
 export interface DiscoveryServerStats {
-  /** Nodes in the list, connected clients, and watching clients. */
+  /** Listed nodes, connected clients, watching clients. */
   readonly nodes: number;
   readonly callers: number;
   readonly clients: number;
-  /** Requests over sockets and HTTP. */
+  /** By sockets and HTTP. */
   readonly requests: number;
   readonly invalid: number;
   readonly refused: number;
-  /** Updates sent to watchers, and missed by slow ones, which get the whole list later. */
+  /** Sent, and missed by slow watchers, which get the whole list later. */
   readonly updates: number;
   readonly missed: number;
 }
@@ -143,8 +139,7 @@ const CHANGES: readonly ClusterEvent["type"][] = [
 ];
 
 /**
- * Lists the cluster's nodes for programs that are not nodes, pushes changes, and tracks connected clients. Needs a
- * started node; call `await server.start()`.
+ * Lists a started node's cluster for other programs, pushes changes, and tracks clients.
  *
  * @example
  * ```ts
@@ -235,7 +230,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
       disconnected: (client) => this.events.emit({ type: "client:disconnected", client }),
     });
     this.#page = new DirectoryPage(this.#directory, this.#counts, settings.xml, {
-      // A removed node still answers over HTTP, with an error status.
+      // A removed node answers HTTP with an error status.
       admits: (address) => this.#gate.admits(performance.now(), address),
       invalid,
       allows,
@@ -243,26 +238,26 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     });
   }
 
-  /** Once started; `undefined` without the option. */
+  /** `undefined` without the option, or before `start`. */
   get endpoint(): string | undefined {
     return this.#endpoint;
   }
 
-  /** URL of the list, once started; `undefined` without the option, and on the program's server. */
+  /** List's URL; `undefined` without the option, before `start`, and on the program's server. */
   get url(): string | undefined {
     return this.#url;
   }
 
-  /** Clients connected here. `node.clients()` has those of all nodes. */
+  /** Clients of this server. `node.clients()` has those of all nodes. */
   get clients(): readonly OwnClient[] {
     return this.#callers.clients;
   }
 
   /**
-   * Binds, and adds this node's addresses to its details. Repeated calls return the first promise.
+   * Binds, and adds this machine's addresses to the node's details.
    *
-   * @throws TransportError `EADDRINUSE` and the system's other codes; InvalidStateError `EFSM` for a node that was not
-   * started; InvalidArgumentError `EINVAL`; ClosedError `EBADF`
+   * @throws TransportError `EADDRINUSE` and the system's other codes; InvalidStateError `EFSM` without a
+   * started node; InvalidArgumentError `EINVAL`; ClosedError `EBADF`
    */
   start(): Promise<void> {
     this.#starting ??= this.run(async () => {
@@ -296,8 +291,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   /**
    * Replaces the `tls` certificate for new connections.
    *
-   * @throws InvalidArgumentError `EINVAL` if it is not PEM or does not match its key, or if the server was created
-   * without `tls`
+   * @throws InvalidArgumentError `EINVAL` if it is not PEM, does not match its key, or the server has no `tls`
    */
   setTls(tls: ClusterListenerTls): void {
     if (this.#settings.tls === undefined)
@@ -308,7 +302,6 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     this.#renewed = tls;
   }
 
-  /** Looks up this machine's addresses now. */
   async refresh(): Promise<void> {
     this.assertOpen();
     await this.#lookUp();
@@ -325,7 +318,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
 
   protected async onClose(linger: number): Promise<void> {
     this.#stopped.abort();
-    await this.#starting?.catch(() => undefined); // The caller of `start` gets the error.
+    await this.#starting?.catch(() => undefined); // `start` has the error.
     clearInterval(this.#looking);
     clearTimeout(this.#coalescing);
     for (const type of CHANGES) this.#node.events.off(type, this.#onChange);
@@ -393,7 +386,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
 
   #publish(): void {
     if (this.#node.closed) return;
-    // A removed node's list is not valid: clients must choose another server.
+    // Clients must leave a removed node.
     if (this.#node.removed) this.#callers.disconnect();
     const members: DescribedMember[] = this.#node
       .members()
@@ -420,7 +413,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     } catch (error) {
       if (this.closed) return;
       this.events.emit({ type: "addresses:failed", error });
-      // At the start, the interfaces are better than nothing.
+      // At the start, interfaces are better than nothing.
       if (this.#addresses.length > 0) return;
       found = checkAddresses(await interfaceAddresses()(this.#stopped.signal));
     }
@@ -450,7 +443,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
         this.#description = encoded.text;
         break;
       } catch (error) {
-        // The program's tags, props and endpoints use the space: try again with fewer addresses.
+        // The program's details use the space: retry with fewer addresses.
         most = Buffer.byteLength(encoded.text) - 1;
         if (left < addresses.length) continue;
         this.events.emit({ type: "addresses:failed", error });

@@ -1,6 +1,5 @@
 /**
- * Users of a discovery server and the permissions of their roles. Passwords are texts or scrypt hashes, compared in
- * constant time; an unknown name costs as much as a wrong password.
+ * Users of a discovery server. Passwords are texts or scrypt hashes; constant time hides unknown names.
  *
  *   hash   $scrypt$ln=LOG2(N),r=R,p=P$SALT$KEY       salt and key in base64 without padding (the PHC form)
  */
@@ -17,43 +16,40 @@ import { InvalidArgumentError } from "../../core/errors.js";
 
 export const DISCOVERY_PERMISSION = "dynamicDiscovery";
 
-/** Cost of `hashPassword`: 2^15, 32 MiB and about 100 ms per check. */
+/** 2^15 costs 32 MiB and about 100 ms. */
 const LOG_N = 15;
 const BLOCK = 8;
 const SALT_BYTES = 16;
 const KEY_BYTES = 32;
 const MAX_SCRYPT_MEMORY = 268_435_456;
-/** Concurrent hashes, and waiting checks; more are refused. */
+/** Concurrent hashes, and waiting checks. */
 const MAX_HASHING = 2;
 const MAX_WAITING = 64;
-/** Keyed hashes of recently correct credentials, which need no password hash. The oldest are evicted. */
+/** Keyed hashes of recently correct credentials, which spare password hashes. */
 const MAX_REMEMBERED = 4_096;
 const MAX_USERS = 10_000;
 
 export interface DiscoveryUser {
-  /** Text, or a result of `hashPassword`. */
+  /** Text, or from `hashPassword`. */
   readonly password?: string | undefined;
-  /** CURVE public key, 40 characters of Z85, instead of a password. */
+  /** CURVE public key (Z85, 40 characters) instead of a password. */
   readonly publicKey?: string | undefined;
   readonly roles?: readonly string[] | undefined;
-  /** Default: `dynamicDiscovery`, if the user has no `roles` either. */
+  /** Default, without `roles`: `dynamicDiscovery`. */
   readonly permissions?: readonly string[] | undefined;
 }
 
-/** Credentials of a client, for `authenticate`. */
 export interface CallerCredentials {
   readonly username?: string | undefined;
   readonly password?: string | undefined;
-  /** Z85; proved by the CURVE handshake. */
+  /** Z85, proved by the handshake. */
   readonly publicKey?: string | undefined;
   /** Source address without port. */
   readonly address: string;
   readonly via: "socket" | "http";
 }
 
-/**
- * Whether a client is admitted: `true`, or permissions that include `dynamicDiscovery`. An error refuses the client.
- */
+/** Returns `true`, or permissions; `dynamicDiscovery` admits. An error refuses the client. */
 export type DiscoveryAuthenticate = (
   caller: CallerCredentials,
 ) => boolean | readonly string[] | Promise<boolean | readonly string[]>;
@@ -78,12 +74,12 @@ export class UserTable {
   readonly #keys = new Map<string, string>();
   readonly #secret = randomBytes(32);
   readonly #remembered = new Set<string>();
-  /** For unknown names, as costly as a real user. */
+  /** Makes unknown names as costly as users. */
   readonly #nobody: KnownUser;
   #hashing = 0;
   readonly #waiting: (() => void)[] = [];
 
-  /** @throws InvalidArgumentError `EINVAL`; its message never contains a password */
+  /** @throws InvalidArgumentError `EINVAL`, never with a password */
   constructor(
     users: Readonly<Record<string, string | DiscoveryUser>>,
     roles: Readonly<Record<string, readonly string[]>> = {},
@@ -211,7 +207,7 @@ export class UserTable {
   }
 }
 
-/** Returns a scrypt hash of a password, for configuration. The salt is random. Takes about 100 ms. */
+/** Hashes a password with random salt, in about 100 ms. */
 export async function hashPassword(password: string): Promise<string> {
   if (typeof password !== "string" || password === "")
     throw new InvalidArgumentError("a password must be a text that is not empty");

@@ -1,17 +1,17 @@
 /**
- * Schedule of beacons by the Trickle algorithm (RFC 6206), and the nodes heard. Pure.
+ * Schedule of beacons by the Trickle algorithm (RFC 6206), and the nodes heard.
  *
- * Each interval is twice as long as the previous one, up to the longest. The node sends a beacon at a random moment of
- * an interval's second half, unless it heard 3 others in that interval; the first one is always sent. A new address
- * resets the interval. All nodes of a network together send about as many beacons as a few would.
+ * Intervals double up to the longest. A beacon goes out at a random moment of an interval's second half,
+ * unless 3 others were heard in it; the first always does. A new address resets the interval. So many nodes
+ * send about as many beacons as a few.
  */
 
 /** Others' beacons that suppress this node's. */
 const REDUNDANCY = 3;
 const DOUBLINGS = 4;
-/** In a large network most nodes are rarely heard. */
+/** Most nodes of a large network are rarely heard. */
 const HEARD_FOR = 600_000;
-/** In total and per IP address; more are refused. */
+/** In total, and per IP address. */
 const MAX_HEARD = 1_024;
 const MAX_HEARD_OF_HOST = 64;
 
@@ -19,7 +19,7 @@ export class BeaconRules {
   readonly #random: () => number;
   readonly #longest: number;
   readonly #shortest: number;
-  /** Time of the last beacon by "host:port", oldest first. */
+  /** Last beacon by "host:port", oldest first. */
   readonly #heard = new Map<string, number>();
   readonly #hosts = new Map<string, number>();
   #interval: number;
@@ -44,7 +44,7 @@ export class BeaconRules {
     return [...this.#heard.keys()];
   }
 
-  /** After a change of the network. */
+  /** The network changed. */
   moved(now: number): void {
     this.#hasBeaconed = false;
     this.#interval = this.#shortest;

@@ -1,12 +1,12 @@
 /**
- * Discovery by beacons: small datagrams sent by broadcast or multicast. A node's address is the datagram's source IP
- * with the beacon's port.
+ * Discovery by broadcast or multicast datagrams. A node's address is the datagram's source IP with the
+ * beacon's port.
  *
  *   zre     "ZRE" 01 | id 16 | port 2      36/ZRE; port 0: the node leaves
- *   port    port 2                         two bytes, as SMQ's clusters have them
+ *   port    port 2                         as in SMQ
  *
- * Beacons are not trusted: a forged one costs a bounded number of unanswered pings. Beacons from outside the
- * interface's network are dropped.
+ * Beacons are not trusted: a forged one costs a bounded number of unanswered pings. Beacons from other
+ * networks are dropped.
  */
 import type { Socket } from "node:dgram";
 import { isIPv4, isIPv6 } from "node:net";
@@ -23,7 +23,7 @@ import { allInterfaces } from "../net/interfaces.js";
 import { BeaconRules } from "./beacon-rules.js";
 import { AddressFeed, type DiscoverySelf, type DiscoverySource } from "./source.js";
 
-/** Not zyre's 5670, whose programs would dial the nodes. */
+/** Not zyre's 5670: zyre's programs would dial the nodes. */
 const BEACON_PORT = 23_773;
 const GROUP_PORT = 23_774;
 const BEACON_INTERVAL = 5_000;
@@ -37,18 +37,18 @@ export interface BeaconSourceOptions {
   readonly port?: number | undefined;
   /** ms between beacons of a lone node; several share that rate. From 100, default 5,000. */
   readonly interval?: number | undefined;
-  /** Name or address of the interface. Default: that of the node's address, else the first that is not loopback. */
+  /** Interface name or address. Default: that of the node's address, else the first that is not loopback. */
   readonly interface?: string | undefined;
 }
 
 export interface MulticastSourceOptions {
   /** IPv4, or IPv6 such as "ff02::4d53". Default "239.192.83.73". */
   readonly group?: string | undefined;
-  /** UDP ports, at most 8: listens on the first free or shared one, and sends to all. Default `[23774]`. */
+  /** At most 8 UDP ports: listens on the first that is free or shared, sends to all. Default `[23774]`. */
   readonly ports?: readonly number[] | undefined;
   /** Multicast TTL, 0 to 255: 0 stays on the host, 1 (default) on the local network. */
   readonly ttl?: number | undefined;
-  /** Whether nodes on the same host receive the beacons. Default `true`. */
+  /** Whether nodes on this host get the beacons. Default `true`. */
   readonly loop?: boolean | undefined;
   /** As in {@link BeaconSourceOptions}. */
   readonly interval?: number | undefined;
@@ -73,12 +73,12 @@ interface Carrier {
 }
 
 interface Place {
-  /** Another key means that the open sockets are useless. */
+  /** The sockets depend on it. */
   readonly key: string;
   readonly carrier: Carrier;
 }
 
-/** The current interface may come up, go down or change its address. */
+/** Follows changes of the interface. */
 class MovingCarrier implements Carrier {
   readonly #choose: () => Place;
   readonly #onMoved: () => void;
@@ -121,7 +121,7 @@ class MovingCarrier implements Carrier {
     try {
       place = this.#choose();
     } catch {
-      place = undefined; // The interface is gone for now.
+      place = undefined;
     }
     if (place?.key === this.#place?.key) return;
     this.#moving = this.#move(place).finally(() => {
@@ -136,7 +136,7 @@ class MovingCarrier implements Carrier {
     try {
       await place?.carrier.open();
     } catch {
-      return; // The next check tries again.
+      return; // The next check retries.
     }
     this.#place = place;
     if (place !== undefined) this.#onMoved();
@@ -174,18 +174,18 @@ const PORT_FORM: Form = {
 };
 
 /**
- * Finds nodes of the cluster by broadcast beacons in the format of 36/ZRE on one IPv4 network. To meet zyre's programs,
- * set the node's option `zre` instead.
+ * Finds nodes on one IPv4 network by broadcast beacons (36/ZRE). The node's option `zre` finds zyre's
+ * programs.
  *
- * @throws InvalidArgumentError `EINVAL`. The source is down if the port is taken (`EADDRINUSE`) or the interface is
- * missing (`EINVAL`)
+ * @throws InvalidArgumentError `EINVAL`. The source is down if the port is taken (`EADDRINUSE`) or the
+ * interface is missing (`EINVAL`)
  */
 export function beaconSource(options: BeaconSourceOptions = {}): DiscoverySource {
   return broadcastOf("beaconSource", "beacon", ZRE_FORM, options);
 }
 
 /**
- * Finds nodes and other programs that broadcast their port as two bytes, as SMQ's connection manager does.
+ * Finds nodes and programs that broadcast their port as two bytes, like SMQ's connection manager.
  *
  * @throws as `beaconSource`
  */
@@ -194,8 +194,8 @@ export function broadcastSource(options: BeaconSourceOptions = {}): DiscoverySou
 }
 
 /**
- * Finds nodes by beacons to a multicast group, IPv4 or IPv6. In contrast to a node's built-in group (`multicast:
- * true`), it can cross routers (`ttl`), use several ports, and run next to other sources.
+ * Finds nodes by beacons to a multicast group, IPv4 or IPv6. Unlike a node's built-in group (`multicast:
+ * true`), it can cross routers (`ttl`), use several ports, and have sources next to it.
  *
  * @throws as `beaconSource`
  */
@@ -274,10 +274,10 @@ async function* beacons(
   longest: number,
   placeOf: (platform: Platform, onDatagram: (bytes: Buffer, host: string) => void) => Place,
 ): AsyncGenerator<readonly string[], void, undefined> {
-  // The node's address may change at runtime.
+  // It may change at runtime.
   const own = (): { readonly host?: string; readonly port?: number } => readAddress(self.address) ?? {};
   const rules = new BeaconRules(longest, Math.random, performance.now());
-  /** Addresses by node id: the beacon of a leaving node has no port. */
+  /** By node id: a leaving node's beacon has no port. */
   const ports = new Map<string | undefined, { readonly host: string; readonly port: number }>();
   const feed = new AddressFeed(signal);
   feed.set([]);
@@ -285,7 +285,7 @@ async function* beacons(
   let isOver = false;
   const schedule = (): void => {
     clearTimeout(timer);
-    // Beacons may arrive while this node withdraws its own.
+    // A beacon may arrive during the withdrawal.
     if (isOver) return;
     timer = setTimeout(tick, Math.max(1, rules.nextWakeUp() - performance.now()));
   };

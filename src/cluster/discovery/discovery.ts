@@ -1,5 +1,5 @@
 /**
- * Runs a node's sources, merges their lists, and passes the addresses to dial to membership.
+ * Merges the lists of a node's sources into the addresses that membership dials.
  *
  *            list                          throws, or returns without a list
  *   down ───────────> up        up, down ────────────────────────────────────> down, its last list stays; called again
@@ -13,15 +13,15 @@ import { AddressLists, changesOf, checkedList } from "./merge.js";
 import { Names } from "./names.js";
 import type { DiscoverySelf, DiscoverySource, DiscoveryStatus } from "./source.js";
 
-/** Doubles with each failure of a source. */
+/** ms, doubled with each failure. */
 const FIRST_RESTART = 500;
-/** Also the pause after a source returned. A source that ran this long resets the delay. */
+/** Also the pause after a source returned, and the run time that resets the delay. */
 const LONGEST_RESTART = 30_000;
-/** A source that yields endlessly must not block the event loop. */
+/** An endless source must not block the event loop. */
 const LIST_INTERVAL = 10;
-/** For a leaving node's sources to withdraw what they published. */
+/** For leaving sources to withdraw their data. */
 const WITHDRAW_TIMEOUT = 1_000;
-/** Configured addresses and those given to `join`. */
+/** Configured addresses, and those of `join`. */
 const SEEDS = "seeds";
 const ZRE_PEERS = "zre-peers";
 
@@ -45,7 +45,7 @@ export class Discovery {
   #dialled: ReadonlySet<string> = new Set();
   #started = false;
 
-  /** @param seeds "host:port" each; names are allowed */
+  /** @param seeds "host:port"; names are allowed */
   constructor(seeds: readonly string[], sources: readonly DiscoverySource[], effects: DiscoveryEffects) {
     this.#effects = effects;
     this.#lists.set(SEEDS, seeds);
@@ -101,7 +101,7 @@ export class Discovery {
     return {};
   }
 
-  /** Stops dialling. Settles when the sources have withdrawn what they published, or the timeout ends. */
+  /** Settles when the sources have withdrawn their data, or the timeout ends. */
   async stop(wait: number): Promise<void> {
     this.#started = false;
     this.#names.stop();
@@ -141,7 +141,7 @@ export class Discovery {
   }
 }
 
-/** Calls one source, and again after it ended or failed. */
+/** Restarts a source that ended or failed. */
 class RunningSource {
   readonly name: string;
   readonly #source: DiscoverySource;
@@ -208,7 +208,7 @@ class RunningSource {
     }
   }
 
-  /** @returns whether the source yielded a list before it ended or the node left */
+  /** @returns whether the source yielded a list */
   async #read(self: DiscoverySelf, signal: AbortSignal): Promise<boolean> {
     const lists: unknown = this.#source.discover(self, signal);
     if (typeof lists !== "object" || lists === null || !(Symbol.asyncIterator in lists))
@@ -232,9 +232,9 @@ class RunningSource {
       }
       return hasList;
     } finally {
-      // Only a leaving node waits, for a short time; a generator that threw has already ended.
+      // Only a leaving node waits; a generator that threw has ended.
       if (!ended) {
-        // The cause was reported already, or the node leaves.
+        // The cause is reported, or the node leaves.
         const returned = (async () => iterator.return?.())().catch(() => undefined);
         if (this.#stopped) await returned;
       }
@@ -249,7 +249,7 @@ class RunningSource {
     this.#effects.up(this.name);
   }
 
-  /** One event per outage; the status has the latest error. */
+  /** Emits one event per outage; the status has the latest error. */
   #down(error: Error): void {
     const isChange = this.#isUp || this.#error === undefined;
     this.#isUp = false;
@@ -259,7 +259,7 @@ class RunningSource {
     this.#effects.down(this.name, error);
   }
 
-  /** `undefined` if the node leaves first. A later rejection is handled. */
+  /** `undefined` if the node leaves first. */
   #unlessStopped<T>(promise: PromiseLike<T>): Promise<T | undefined> {
     return new Promise((resolve, reject) => {
       this.#interrupt = () => resolve(undefined);

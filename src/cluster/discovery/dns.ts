@@ -1,10 +1,10 @@
 /**
- * Discovery by DNS: looks up a name, and again when its records expire.
+ * Discovery by DNS: looks a name up whenever its records expire.
  *
- *   A, AAAA   every address of the name, with the port of the options
- *   SRV       every target with its own port; priorities and weights are ignored
+ *   A, AAAA   the name's addresses with the configured port
+ *   SRV       targets with their ports; priorities and weights are ignored
  *
- * A missing name or record is an empty list. If a server fails or does not answer, the source is down.
+ * A missing name or record is an empty list. The source is down if a server fails.
  */
 import { Resolver } from "node:dns/promises";
 import { isIP } from "node:net";
@@ -16,12 +16,11 @@ import { type DiscoverySource, sleep } from "./source.js";
 
 const SHORTEST_INTERVAL = 1_000;
 const LONGEST_INTERVAL = 60_000;
-/** Nodes of a name without records may start soon. */
+/** Nodes may start soon. */
 const EMPTY_INTERVAL = 5_000;
-/** Before a server is asked again, and tries. */
 const DNS_TIMEOUT = 2_000;
 const DNS_TRIES = 2;
-/** Share added to a TTL, so that nodes started together do not query together. */
+/** Share of a TTL, so that nodes started together do not query together. */
 const JITTER = 0.1;
 const MAX_TARGETS_AT_A_TIME = 8;
 const MAX_SERVERS = 8;
@@ -32,11 +31,11 @@ export interface DnsSourceOptions {
   readonly port?: number | undefined;
   /** Record type. Default: `A` with a port, `SRV` without. */
   readonly type?: "A" | "AAAA" | "SRV" | undefined;
-  /** DNS servers, "10.0.0.2" or "10.0.0.2:53", at most 8. Default: the system's. */
+  /** At most 8 DNS servers, "10.0.0.2" or "10.0.0.2:53". Default: the system's. */
   readonly servers?: readonly string[] | undefined;
-  /** ms before an unresponsive server is asked again, once. Default 2,000. */
+  /** ms before the second and last try of a server. Default 2,000. */
   readonly timeout?: number | undefined;
-  /** Bounds in ms of the lookup interval, which is otherwise the records' TTL. Default 1,000 and 60,000. */
+  /** Bounds in ms of the lookup interval, which is the records' TTL. Default 1,000 and 60,000. */
   readonly minInterval?: number | undefined;
   readonly maxInterval?: number | undefined;
 }
@@ -50,7 +49,7 @@ const OPTIONS = {
   maxInterval: integer({ default: LONGEST_INTERVAL, min: 10 }),
 };
 
-/** `ttl` in seconds. */
+/** TTL in seconds. */
 interface Answer {
   readonly addresses: readonly string[];
   readonly ttl: number;
@@ -60,7 +59,7 @@ const NOTHING: Answer = { addresses: [], ttl: 0 };
 const ABSENT: ReadonlySet<unknown> = new Set(["ENOTFOUND", "ENODATA"]);
 
 /**
- * Finds nodes by a DNS name, such as a headless service. The hosts file is not read; use a seed for names in it.
+ * Finds nodes by a DNS name. The hosts file is not read.
  *
  * @param name at most 253 bytes, such as "billing.example", or "_shoal._tcp.billing.example" for SRV
  * @throws InvalidArgumentError `EINVAL`
@@ -149,7 +148,7 @@ async function addressesOf(
   }
 }
 
-/** @param known addresses by target, used when a target's lookup fails */
+/** @param known used when a target's lookup fails */
 async function servicesOf(
   resolver: Resolver,
   name: string,
@@ -163,7 +162,7 @@ async function servicesOf(
     if (ABSENT.has((error as { code?: unknown }).code)) return NOTHING;
     throw error;
   }
-  // Target "." means that the service is not available (RFC 2782).
+  // RFC 2782: the service is not available.
   const targets = records.filter(({ name: target, port }) => target !== "" && target !== "." && port > 0);
   const answers: Answer[] = [];
   let failure: unknown;
@@ -185,7 +184,7 @@ async function servicesOf(
       return;
     }
     failure = failed.reason;
-    // Some servers refuse all AAAA queries; the addresses of the other family are then enough.
+    // Some servers refuse AAAA queries; the other family is then enough.
     const before = known.get(key);
     const usable = before !== undefined && before.addresses.length > 0 ? before : answer;
     if (usable.addresses.length > 0) answers.push(usable);
@@ -195,13 +194,13 @@ async function servicesOf(
   for (const key of known.keys()) if (!wanted.has(key)) known.delete(key);
   await Promise.all(
     Array.from({ length: MAX_TARGETS_AT_A_TIME }, async () => {
-      // `cancel` ends only current queries, so no new one may start.
+      // `cancel` ends only current queries.
       for (let next = waiting.shift(); next !== undefined && !signal.aborted; next = waiting.shift())
         await lookUp(next.name, next.port);
     }),
   );
   if (failure !== undefined && answers.length === 0) throw failure;
-  // Node gives no TTL for SRV records, so the TTL of the addresses is used.
+  // Node reports no TTL of SRV records.
   return { addresses: answers.flatMap(({ addresses }) => addresses), ttl: least(answers) };
 }
 

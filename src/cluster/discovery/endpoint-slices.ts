@@ -1,6 +1,6 @@
 /**
- * Addresses of a Kubernetes Service's pods. Pure. A Service has one or more slices (Kubernetes API, EndpointSlice) per
- * address type. Each endpoint is a pod; the ports apply to all endpoints of the slice.
+ * Addresses of a Kubernetes Service's pods. It has slices (Kubernetes API, EndpointSlice) per address type;
+ * an endpoint is a pod, and the ports apply to all.
  *
  *   { metadata: { name, resourceVersion }, addressType: "IPv4" | "IPv6" | "FQDN", ports: [{ name, port, protocol }],
  *     endpoints: [{ addresses: ["10.1.2.3"], hostname, conditions: { ready, serving, terminating } }] }
@@ -12,7 +12,7 @@ import { fieldsOf, itemsOf } from "./http.js";
 /** 16,384 pods in slices of 100, of both address types. */
 const MAX_SLICES = 1_024;
 
-/** The limit of a cluster's members. */
+/** Most members of a cluster. */
 const MAX_ADDRESSES = 16_384;
 
 const OUR_PORT = "shoal";
@@ -41,7 +41,7 @@ export class EndpointSlices {
     this.#count = 0;
   }
 
-  /** @throws ProtocolError `ERR_PROTOCOL` for an invalid slice, an unknown port, or too many slices or addresses */
+  /** @throws ProtocolError `ERR_PROTOCOL`: invalid slice, unknown port, too many slices or addresses */
   set(slice: unknown): void {
     const name = nameOf(slice);
     const addresses = addressesOf(slice, this.#rules);
@@ -59,7 +59,7 @@ export class EndpointSlices {
     this.#slices.delete(name);
   }
 
-  /** Without duplicates: a pod that moves between slices is in both. */
+  /** Distinct: a moving pod is in two slices. */
   addresses(): readonly string[] {
     return [...new Set([...this.#slices.values()].flat())];
   }
@@ -69,7 +69,7 @@ function addressesOf(slice: unknown, rules: SliceRules): readonly string[] {
   const { addressType, ports, endpoints } = fieldsOf(slice);
   if (rules.family !== undefined && addressType !== `IPv${rules.family}`) return [];
   const running = itemsOf(endpoints).map(fieldsOf).filter(isRunning);
-  // A Service without pods has a slice without ports.
+  // A Service without pods has no ports.
   if (running.length === 0) return [];
   const port = portOf(itemsOf(ports).map(fieldsOf), rules.port, nameOf(slice));
   return running.flatMap(({ addresses, hostname }) =>
@@ -82,12 +82,12 @@ function addressesOf(slice: unknown, rules: SliceRules): readonly string[] {
   );
 }
 
-/** Pods that are not ready count, since the nodes of a starting cluster need each other to become ready. */
+/** Unready pods count: nodes of a starting cluster need each other to become ready. */
 function isRunning({ conditions }: Record<string, unknown>): boolean {
   return fieldsOf(conditions).terminating !== true;
 }
 
-/** Kubernetes' DNS specification, "Records for a Headless Service": the pod's hostname, or its address with dashes. */
+/** Kubernetes DNS, "Records for a Headless Service": the pod's hostname, or its address with dashes. */
 function hostOf(address: string, hostname: unknown, { service, namespace, suffix }: SliceRules): string {
   const label = typeof hostname === "string" && hostname !== "" ? hostname : address.replace(/[.:]/g, "-");
   return `${label}.${service}.${namespace}.svc.${suffix}`;
@@ -99,7 +99,7 @@ function portOf(
   slice: string,
 ): number {
   if (typeof wanted === "number") return wanted;
-  // A port with both protocols is listed twice.
+  // A port with two protocols is listed twice.
   const named = ports.filter(({ name }) => (name ?? "") === (wanted ?? OUR_PORT));
   const numbers = new Set((named.length > 0 || wanted !== undefined ? named : ports).map(({ port }) => port));
   const [port] = numbers;

@@ -1,30 +1,29 @@
 /**
- * Calls of etcd's v3 API through its JSON gateway, at one of several servers.
+ * Calls etcd's v3 API through its JSON gateway.
  *
  * | Call | Path | Answer |
  * | --- | --- | --- |
- * | list | `/v3/kv/range` | the keys under a prefix, and the revision at which they were read |
- * | watch | `/v3/watch` | one line per change after a revision |
+ * | list | `/v3/kv/range` | keys under a prefix, and their revision |
+ * | watch | `/v3/watch` | changes after a revision, one per line |
  * | put | `/v3/kv/put` | |
- * | grant, keep alive, revoke | `/v3/lease/grant`, `…/keepalive`, `…/revoke` | seconds of the lease; missing if lost |
- * | log in | `/v3/auth/authenticate` | a token, valid for some minutes or until the server restarts |
+ * | grant, keep alive, revoke | `/v3/lease/grant`, `…/keepalive`, `…/revoke` | seconds; missing if lost |
+ * | log in | `/v3/auth/authenticate` | a token for some minutes, or until a restart |
  *
  * Keys and values are base64, 64-bit numbers are decimal texts, and zero, false and empty fields are omitted.
  *
- * A call goes to the server that answered last; if it fails, to each other server once. The watch then ends, since a
- * server without answers reports no changes either.
+ * A failed call goes to each other server once, and the watch ends: a server without answers reports no
+ * changes.
  */
 import { HandshakeError, ProtocolError, type ShoalError, TransportError } from "../../core/errors.js";
 import { type DiscoveryTls, fieldsOf, type HttpAnswer, itemsOf, requestJson, requestStream } from "./http.js";
 import { Scope } from "./source.js";
 
-/** Keys of a list; more are ignored. */
 const MAX_KEYS_LISTED = 16_384;
 
-/** A timer above 24 days would fire at once. */
+/** A timer above 24 days fires at once. */
 const LONGEST_LEASE = 86_400;
 
-/** gRPC codes of permanent errors, which any server would return. */
+/** gRPC codes of permanent errors. */
 const GRPC = { invalidArgument: 3, notFound: 5, permissionDenied: 7, unauthenticated: 16 } as const;
 
 export interface EtcdSettings {
@@ -59,7 +58,7 @@ class Refusal {
   }
 
   get wantsLogin(): boolean {
-    // The second message means that users changed during the call.
+    // The second message: users changed during the call.
     return (
       this.code === GRPC.unauthenticated || /invalid auth token|revision in header is old/.test(this.message)
     );
@@ -102,7 +101,7 @@ export class EtcdGateway {
 
   constructor(settings: EtcdSettings) {
     this.#settings = settings;
-    // A random start spreads nodes over the servers.
+    // Spreads nodes over the servers.
     this.#at = Math.floor(Math.random() * settings.servers.length);
   }
 
@@ -115,7 +114,7 @@ export class EtcdGateway {
     return { records: itemsOf(answer.kvs).map(recordOf), revision: revisionOf(answer) };
   }
 
-  /** Ends when the server ends the watch or has compacted the revision. */
+  /** Ends when the server ends it or has compacted the revision. */
   async *watch(
     prefix: string,
     after: bigint,
@@ -147,7 +146,7 @@ export class EtcdGateway {
         if (Array.isArray(events)) yield (events as readonly unknown[]).map(changeOf);
       }
     } catch (error) {
-      // Another call left this server: the next server lists again.
+      // The next server lists again.
       if (!watching.signal.aborted || signal.aborted) throw error;
     } finally {
       watching.end();
@@ -158,18 +157,17 @@ export class EtcdGateway {
     await this.#call("/v3/kv/put", { key: encode(key), value: encode(value), lease }, signal);
   }
 
-  /** @returns the lease's id and the seconds granted */
   async grant(seconds: number, signal: AbortSignal): Promise<{ id: string; seconds: number }> {
     const { ID, TTL } = fieldsOf(await this.#call("/v3/lease/grant", { TTL: `${seconds}` }, signal));
     if (typeof ID !== "string" || !/^\d{1,20}$/.test(ID))
       throw new ProtocolError(`${this.#server}: the lease has no id`);
     const given = secondsOf(TTL);
-    // Such a lease would expire and be requested again at once.
+    // It would expire at once.
     if (given === 0) throw new ProtocolError(`${this.#server}: the lease has no time to live`);
     return { id: ID, seconds: given };
   }
 
-  /** @returns seconds of the renewed lease, or 0 if it is lost */
+  /** @returns seconds, or 0 if the lease is lost */
   async keepAlive(id: string, signal: AbortSignal): Promise<number> {
     const { result } = fieldsOf(await this.#call("/v3/lease/keepalive", { ID: id }, signal));
     return secondsOf(fieldsOf(result).TTL);
@@ -210,7 +208,7 @@ export class EtcdGateway {
     const answer = await requestJson({ ...this.#request(path, body, signal), timeout });
     if (answer.status === 200) return answer.body;
     const refusal = this.#refused(new Refusal(answer));
-    // The token expired, or the server forgot it.
+    // The token expired.
     if (hadToken && refusal.wantsLogin) return this.#ask(path, body, signal);
     throw refusal;
   }
@@ -231,7 +229,7 @@ export class EtcdGateway {
     return refusal;
   }
 
-  /** Moves to the next server, unless another call has already. */
+  /** Unless another call has moved on already. */
   #leave(server: string): void {
     if (this.#server !== server || this.#settings.servers.length === 1) return;
     this.#at = (this.#at + 1) % this.#settings.servers.length;
@@ -239,7 +237,7 @@ export class EtcdGateway {
   }
 
   #request(path: string, body: object, signal: AbortSignal) {
-    // With this header a server without a leader ends the watch instead of staying silent.
+    // A server without a leader then ends the watch instead of falling silent.
     const headers: Record<string, string> = { "grpc-metadata-hasleader": "true" };
     if (this.#token !== undefined) headers.authorization = this.#token;
     return {
@@ -253,7 +251,7 @@ export class EtcdGateway {
   }
 }
 
-/** Error in a line of a stream: {"grpc_code":…,"message":…} or {"code":…,"message":…}. */
+/** Line of a stream: {"grpc_code":…,"message":…} or {"code":…,"message":…}. */
 function streamRefusal(error: unknown): Refusal {
   const { grpc_code, code, message } = fieldsOf(error);
   return new Refusal({ status: 200, isJson: true, body: { code: grpc_code ?? code, message } });
@@ -282,7 +280,7 @@ function secondsOf(value: unknown): number {
   return seconds > 0 ? Math.min(seconds, LONGEST_LEASE) : 0;
 }
 
-/** The first key after all keys with a prefix, which must end in plain ASCII. */
+/** First key after a prefix that ends in plain ASCII. */
 function endOf(prefix: string): string {
   const last = prefix.charCodeAt(prefix.length - 1);
   return encode(prefix.slice(0, -1) + String.fromCharCode(last + 1));

@@ -1,12 +1,11 @@
 /**
- * Discovery by etcd v3: each node puts a key, PREFIX/GROUP/ID, with its address as value, under a lease.
+ * Discovery by etcd v3: each node puts its address under PREFIX/GROUP/ID with a lease.
  *
  *     grant ──► put ──► keep alive, every third of the ttl ──► revoke, when the node leaves
  *       ▲                 │ the lease is lost
  *       └─────────────────┘
  *
- * A lease is lost if etcd or this node pauses for longer than its TTL, or if etcd's data is wiped. A key deleted by
- * someone else is put again after the next list or change.
+ * A pause of etcd or this node beyond the TTL, or a wiped etcd, loses the lease. A deleted key is put again.
  */
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
@@ -30,21 +29,21 @@ const PUT_INTERVAL = 1_000;
 const REVOKE_TIMEOUT = 900;
 
 export interface EtcdSourceOptions {
-  /** etcd servers, "http://host:port" or "https://host:port", 1 to 16. Default scheme: https with `tls`, else http. */
+  /** 1 to 16 servers, "http://host:port" or "https://host:port". Default scheme: https with `tls`, else http. */
   readonly servers: string | readonly string[];
   /** Key prefix before the cluster name. Default `shoal`. */
   readonly prefix?: string | undefined;
-  /** ms before a killed node's key expires, from 1,000; etcd counts in seconds. Default 60,000. */
+  /** ms before a killed node's key expires, from 1,000, rounded to seconds. Default 60,000. */
   readonly ttl?: number | undefined;
-  /** Whether this node writes its address; without, it needs only read permission. Default `true`. */
+  /** Whether to write this node's address; without, it only reads. Default `true`. */
   readonly publish?: boolean | undefined;
-  /** etcd user, if authentication is on. */
+  /** User, if authentication is on. */
   readonly username?: string | undefined;
   readonly password?: string | undefined;
   readonly tls?: DiscoveryTls | undefined;
-  /** ms for the answer of one server before the next is asked. Default 3,000. */
+  /** ms for a server's answer before the next is asked. Default 3,000. */
   readonly timeout?: number | undefined;
-  /** ms before keys are listed again without a reported change. Default 30,000. */
+  /** ms between lists of all keys. Default 30,000. */
   readonly relistInterval?: number | undefined;
 }
 
@@ -61,11 +60,12 @@ const OPTIONS = {
 };
 
 /**
- * Finds nodes by keys in etcd: PREFIX/GROUP/ID with value "host:port", including keys written by other programs. The
- * node's key is put again when lost, and deleted when the node leaves; the key of a killed node expires.
+ * Finds nodes by etcd keys PREFIX/GROUP/ID with value "host:port", including other programs'. A leaving node
+ * deletes its key; a killed node's expires.
  *
- * The source is down while no server answers or one refuses (`ECONNREFUSED`, `ETIMEDOUT`, `ERR_AUTHENTICATION`,
- * `ERR_PROTOCOL`, `ERR_TRANSPORT`). Requires etcd 3.4 or later with its JSON gateway, which is on by default.
+ * The source is down while no server answers, or one refuses (`ECONNREFUSED`, `ETIMEDOUT`,
+ * `ERR_AUTHENTICATION`, `ERR_PROTOCOL`, `ERR_TRANSPORT`). Requires etcd 3.4 or later with its JSON gateway,
+ * which is on by default.
  *
  * @throws InvalidArgumentError `EINVAL`
  */
@@ -124,7 +124,7 @@ class EtcdDiscovery {
       const server = {
         list: async (signal: AbortSignal) => {
           const list = await this.#list(signal);
-          // The first list comes first: other nodes are found even if this one may not write, or etcd's disk is full.
+          // Listing comes first: a node that may not write still finds others.
           if (publish)
             published ??= this.#publish(scope.signal).catch((error: unknown) => {
               failure = { error };
@@ -166,7 +166,7 @@ class EtcdDiscovery {
   }
 
   #addresses(): readonly string[] {
-    // Invalid addresses are counted where the lists are read.
+    // Readers count invalid addresses.
     return Array.from(this.#records.values(), (value) =>
       value.length <= MAX_VALUE ? value : `(${value.length} characters)`,
     );
@@ -180,7 +180,7 @@ class EtcdDiscovery {
     if (!this.#isThere) this.#keyIsLost?.();
   }
 
-  /** Until the signal aborts; throws when that fails. */
+  /** Runs until the signal aborts; throws on failure. */
   async #publish(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const { id, seconds } = await this.#gateway.grant(this.#seconds, signal);
@@ -188,7 +188,7 @@ class EtcdDiscovery {
       let left = seconds;
       let put: string | undefined;
       while (!signal.aborted && left > 0) {
-        // The address may change at runtime.
+        // It may change at runtime.
         const { address } = this.#self;
         if (put !== address) await this.#gateway.put({ key: this.#key, value: address }, id, signal);
         put = address;
@@ -196,7 +196,7 @@ class EtcdDiscovery {
         const interval = (left / RENEWALS) * 1_000;
         const lost = await this.#untilRenewal(interval, signal);
         if (signal.aborted) return;
-        // The watch may report the put later, so it gets some time.
+        // The watch may report the put later.
         const again = putAt + Math.min(PUT_INTERVAL, interval);
         if (lost) await sleep(Math.max(0, again - performance.now()), signal);
         left = await this.#renew(id, signal);
@@ -217,7 +217,7 @@ class EtcdDiscovery {
     }
   }
 
-  /** @returns `true` if the key is gone; `false` after this time, or on abort */
+  /** @returns `true`: the key is gone; `false`: timeout or abort */
   #untilRenewal(ms: number, signal: AbortSignal): Promise<boolean> {
     return new Promise((resolve) => {
       const done = (lost: boolean): void => {
@@ -229,7 +229,7 @@ class EtcdDiscovery {
       const ended = (): void => done(false);
       const timer = setTimeout(ended, ms);
       this.#keyIsLost = () => done(true);
-      // The key may have been deleted before the put's answer arrived.
+      // The key may have gone before the put's answer arrived.
       if (signal.aborted || !this.#isThere) done(!signal.aborted);
       else signal.addEventListener("abort", ended, { once: true });
     });

@@ -1,8 +1,7 @@
 /**
- * HTTP client of discovery: JSON requests, streams of JSON lines, and text from metadata services.
+ * HTTP client of discovery: JSON, streams of JSON lines, and text.
  *
- * Each of the rare requests uses a new connection: this avoids connections just closed by the server, balances over a
- * name's servers, and picks up rotated certificates.
+ * Each request has a new connection: it balances over a name's servers and picks up rotated certificates.
  */
 import { readFile } from "node:fs/promises";
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
@@ -19,7 +18,7 @@ import {
 } from "../../core/errors.js";
 import { Scope } from "./source.js";
 
-/** 16,384 nodes with some hundred bytes each. */
+/** 16,384 nodes, some hundred bytes each. */
 const MAX_ANSWER = 8_388_608;
 
 const MAX_REFUSAL = 16_384;
@@ -30,14 +29,14 @@ const LINE_FEED = "\n".charCodeAt(0);
 
 const KEEP_ALIVE_DELAY = 15_000;
 
-/** Certificates and keys: PEM text, or the path of a PEM file, read for each connection. */
+/** PEM text, or a PEM file's path, read for each connection. */
 export interface DiscoveryTls {
   /** Trusted authorities. Default: Node's. */
   readonly ca?: string | undefined;
-  /** Client certificate, for servers that require one. */
+  /** Client certificate. */
   readonly cert?: string | undefined;
   readonly key?: string | undefined;
-  /** Expected name of the server's certificate. Default: the dialled host. */
+  /** Expected certificate name. Default: the dialled host. */
   readonly servername?: string | undefined;
 }
 
@@ -71,7 +70,7 @@ export interface HttpAnswer {
 export interface HttpStream {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
-  /** One value per line of an accepted stream (status 200). Leaving the loop closes the connection. */
+  /** One value per line (status 200). Leaving the loop closes the connection. */
   readonly values: AsyncIterable<unknown>;
   readonly refusal: HttpAnswer | undefined;
 }
@@ -92,7 +91,7 @@ export function checkTls(what: string, given: unknown): DiscoveryTls | undefined
   return Object.freeze({ ...tls });
 }
 
-/** `undefined` if the text has more than scheme, host and port, such as a password that would not be sent. */
+/** `undefined` if the text has more than scheme, host and port, such as a password. */
 export function originOf(given: string): URL | undefined {
   try {
     const url = new URL(given);
@@ -109,9 +108,8 @@ export function originOf(given: string): URL | undefined {
 }
 
 /**
- * Requests text, whatever the status.
- *
- * @param most bytes of the answer, if its status is 200
+ * Reads text of any status.
+ * @param most bytes of an answer with status 200
  * @throws as {@link requestJson}
  */
 export async function requestText(request: HttpRequest, most: number): Promise<HttpText> {
@@ -126,10 +124,10 @@ export async function requestText(request: HttpRequest, most: number): Promise<H
 }
 
 /**
- * Requests JSON, whatever the status.
+ * Reads JSON of any status.
  *
- * @throws TransportError if the connection fails; TimeoutError `ETIMEDOUT`; ProtocolError `ERR_PROTOCOL` if the answer
- * is too long, or has status 200 but is not JSON; AbortedError
+ * @throws TransportError ; TimeoutError `ETIMEDOUT`; ProtocolError `ERR_PROTOCOL`: too long, or not JSON with
+ * status 200; AbortedError
  */
 export async function requestJson(request: HttpRequest): Promise<HttpAnswer> {
   return answerOf(request, await requestText(request, MAX_ANSWER));
@@ -168,7 +166,7 @@ class Deadline extends Scope {
     if (this.isLate)
       return new TimeoutError("ETIMEDOUT", `${url.origin} did not answer within ${timeout} ms`, details);
     if (error instanceof ShoalError) return error;
-    // The error of a name with several addresses has one error per address, and no message.
+    // With several addresses it has one error per address, and no message.
     const { code, message } = (error instanceof AggregateError ? (error.errors[0] ?? error) : error) as {
       readonly code?: unknown;
       readonly message: string;
@@ -195,11 +193,11 @@ async function open(request: HttpRequest, signal: AbortSignal): Promise<Incoming
     ...(secure ? await readTls(request.tls) : {}),
   } as const;
   return new Promise((resolve, reject) => {
-    // Loaded at the first request, since most nodes send none.
+    // Loaded at the first request: most nodes send none.
     const { request } = process.getBuiltinModule(secure ? "node:https" : "node:http");
     const sent = request(url, options);
     sent.once("response", resolve);
-    // The response reports later errors; this listener keeps them from being thrown.
+    // Later errors are in the response.
     sent.on("error", reject);
     sent.once("socket", (socket) => socket.setKeepAlive(true, KEEP_ALIVE_DELAY));
     sent.end(body);
@@ -222,7 +220,7 @@ async function readText({ url }: HttpRequest, response: IncomingMessage, most: n
   for await (const chunk of response as AsyncIterable<Buffer>) {
     if (text.append(chunk)) continue;
     if (status === 200) throw tooLong(url, most);
-    // The start of an error response is enough. Leaving the loop closes the connection.
+    // The start of an error is enough.
     break;
   }
   return { status, headers, text: text.take() };
@@ -262,7 +260,7 @@ async function* readLines(
   }
 }
 
-/** One growing buffer, since a server may send single bytes. */
+/** A server may send single bytes. */
 class Text {
   readonly #most: number;
   #buffer = Buffer.allocUnsafe(FIRST_BUFFER);
@@ -272,7 +270,7 @@ class Text {
     this.#most = most;
   }
 
-  /** @returns `false` if the text would be too long; nothing was appended then */
+  /** @returns `false`: too long, nothing appended */
   append(chunk: Buffer): boolean {
     const length = this.#length + chunk.byteLength;
     if (length > this.#most) return false;
@@ -318,12 +316,12 @@ function notJson({ origin }: URL, text: string, cause: unknown): ProtocolError {
   });
 }
 
-/** Empty if the value is of another type. */
+/** Empty for other types. */
 export function fieldsOf(value: unknown): Record<string, unknown> {
   return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
 }
 
-/** Empty if the value is of another type. */
+/** Empty for other types. */
 export function itemsOf(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
 }

@@ -1,11 +1,11 @@
 /**
- * Discovery by Kubernetes: the pods of a Service, read from its EndpointSlices over the API server's HTTPS.
+ * Discovery by Kubernetes: a Service's pods, from its EndpointSlices.
  *
  *   GET /apis/discovery.k8s.io/v1/namespaces/NAMESPACE/endpointslices?labelSelector=kubernetes.io/service-name=SERVICE
- *       &limit=500, then &continue=TOKEN     the list, page by page, with its resourceVersion
- *       &watch=1&resourceVersion=VERSION     one line per later change: ADDED, MODIFIED, DELETED, BOOKMARK, ERROR
+ *       &limit=500, then &continue=TOKEN     pages of the list, with its resourceVersion
+ *       &watch=1&resourceVersion=VERSION     later changes, one per line: ADDED, MODIFIED, DELETED, BOOKMARK, ERROR
  *
- * In a pod, the service account gives server and credentials. Its files are read for each request, as tokens rotate.
+ * Service account files are read for each request: tokens rotate.
  */
 import { readFile } from "node:fs/promises";
 import { describe } from "../../core/arguments.js";
@@ -30,13 +30,13 @@ const MAX_PAGES = 32;
 const MAX_TRIES = 4;
 const MAX_PATIENCE = 60_000;
 
-/** If a throttling server gives no time. */
+/** ms, if a throttling server gives no time. */
 const PATIENCE = 1_000;
 
 const HTTP = {
   unauthorized: 401,
   forbidden: 403,
-  /** The server has forgotten a resource version or page. */
+  /** A resource version or page was forgotten. */
   gone: 410,
   tooMany: 429,
   unavailable: 503,
@@ -47,25 +47,25 @@ export interface KubernetesSourceOptions {
   readonly service: string;
   /** Default: the service account's, else `default`. */
   readonly namespace?: string | undefined;
-  /** Port number or name of the Service. Default: its only port, or the one named `shoal`. */
+  /** Service port, as number or name. Default: the only one, or `shoal`. */
   readonly port?: number | string | undefined;
   /** `ip` (default): pod addresses. `dns`: pod names. */
   readonly addressType?: "ip" | "dns" | undefined;
   /** Cluster domain, for `dns`. Default `cluster.local`. */
   readonly suffix?: string | undefined;
-  /** 4 or 6, for a dual-stack Service. Default: both. */
+  /** 4 or 6. Default: both. */
   readonly family?: 4 | 6 | undefined;
   /** API server, "https://host:port". Default: from KUBERNETES_SERVICE_HOST and …_PORT. */
   readonly server?: string | undefined;
-  /** Bearer token, or the absolute path of its file, read for each request. Default: the service account's. */
+  /** Bearer token, or the absolute path of its file. Default: the service account's. */
   readonly token?: string | undefined;
-  /** CA of the server's certificate: a PEM file or text. Default: the service account's. */
+  /** CA as PEM text or file. Default: the service account's. */
   readonly ca?: string | undefined;
-  /** Service account folder with files `token`, `ca.crt` and `namespace`. Default: Kubernetes' location. */
+  /** Folder with `token`, `ca.crt` and `namespace`. Default: Kubernetes' location. */
   readonly serviceAccount?: string | undefined;
   /** ms for the server's answer. Default 10,000. */
   readonly timeout?: number | undefined;
-  /** ms before slices are listed again without a reported change. Default 60,000. */
+  /** ms between lists of all slices. Default 60,000. */
   readonly relistInterval?: number | undefined;
 }
 
@@ -85,11 +85,11 @@ const OPTIONS = {
 };
 
 /**
- * Finds the pods of a Kubernetes Service by its EndpointSlices (`discovery.k8s.io/v1`, Kubernetes 1.21 or later),
- * without terminating ones. The service account needs `list` and `watch` on `endpointslices` in the namespace.
+ * Finds pods of a Kubernetes Service (1.21 or later) that are not terminating. The service account needs
+ * `list` and `watch` on `endpointslices` of `discovery.k8s.io`.
  *
- * The source is down while the server does not answer or refuses (`ECONNREFUSED`, `ETIMEDOUT`, `ERR_AUTHENTICATION`,
- * `ERR_PROTOCOL`, `ERR_TRANSPORT`). Throttling (429, 503) is obeyed for up to a minute.
+ * The source is down while the server is silent or refuses (`ECONNREFUSED`, `ETIMEDOUT`,
+ * `ERR_AUTHENTICATION`, `ERR_PROTOCOL`, `ERR_TRANSPORT`). It obeys throttling (429, 503) for up to a minute.
  *
  * @throws InvalidArgumentError `EINVAL`, also without `server` outside of a pod
  */
@@ -156,7 +156,7 @@ class ServiceSlices implements ListAndWatch {
         signal,
       );
       if (answer.status === HTTP.gone && next !== "") {
-        // Listing took longer than the server keeps a page token: start again at the first page.
+        // The page token expired: start again.
         this.#slices.clear();
         next = "";
         continue;
@@ -176,7 +176,7 @@ class ServiceSlices implements ListAndWatch {
 
   async *watch(signal: AbortSignal): AsyncGenerator<readonly string[], void, undefined> {
     const slices = this.#slices as EndpointSlices;
-    // The server's default would be 30 to 60 minutes.
+    // The server's default is 30 to 60 minutes.
     const seconds = Math.ceil(this.#settings.relistInterval / 1_000) + 10;
     const stream = await this.#open(
       {
@@ -222,7 +222,7 @@ class ServiceSlices implements ListAndWatch {
     }
   }
 
-  /** @returns whether to ask again, after a wait if the server throttles */
+  /** @returns whether to repeat, after a throttled wait */
   async #waitFor({ status, headers }: HttpAnswer, tries: number, signal: AbortSignal): Promise<boolean> {
     if ((status !== HTTP.tooMany && status !== HTTP.unavailable) || tries === MAX_TRIES) return false;
     const seconds = Number(headers["retry-after"]);
@@ -254,7 +254,7 @@ class ServiceSlices implements ListAndWatch {
     try {
       return (await readFile(`${this.#settings.account}/${name}`, "utf8")).trim();
     } catch {
-      // Outside of a pod, or without a token: the server decides.
+      // No token: the server decides.
       return undefined;
     }
   }

@@ -1,5 +1,5 @@
 /**
- * List-then-watch of a server's list, as etcd and Kubernetes offer it.
+ * List-then-watch, as etcd and Kubernetes offer it.
  *
  *            ┌──── every relistInterval; at once when the watch ends ────┐
  *            ▼                                                           │
@@ -8,8 +8,8 @@
  *       ▼                   ▼
  *     the source is down: the node calls it again, with a longer wait each time
  *
- * A watch can die silently when a server stops or a proxy drops the connection. Only a new list detects that, so list
- * and watch restart by a timer. A watch starts where its list ends, so no change is lost.
+ * A watch can die silently, which only a new list detects: a timer restarts both. A watch starts where its
+ * list ends, so no change is lost.
  */
 import { backOff } from "../../core/back-off.js";
 import { TransportError } from "../../core/errors.js";
@@ -24,13 +24,13 @@ const FIRST_WAIT = 100;
 const LONGEST_WAIT = 5_000;
 
 export interface ListAndWatch {
-  /** Returns the whole list. @throws when it is unavailable */
+  /** @throws when the list is unavailable */
   list(signal: AbortSignal): Promise<readonly string[]>;
-  /** Yields the whole list after each change since `list`. Returns when a new list is needed. */
+  /** Yields the whole list after each change. Returns when a new list is needed. */
   watch(signal: AbortSignal): AsyncIterable<readonly string[]>;
 }
 
-/** @param relistInterval half of it is random, so that nodes started together do not list together */
+/** @param relistInterval half is random, so that nodes started together do not list together */
 export async function* listAndWatch(
   server: ListAndWatch,
   relistInterval: number,
@@ -49,14 +49,14 @@ export async function* listAndWatch(
         yield addresses;
       }
     } catch (thrown) {
-      // The next list shows whether the server is available.
+      // The next list shows whether the server is there.
       if (!watching.signal.aborted) error = thrown;
     } finally {
       timedOut = watching.signal.aborted;
       watching.end();
     }
     const lived = performance.now() - beganAt >= WORKING_WATCH;
-    // An invalid answer or a refusal counts as a failure, however long the watch lasted.
+    // Refusals count as failures, however long the watch lasted.
     const isRefused = error !== undefined && !(error instanceof TransportError);
     if (lived && !isRefused) failures = 0;
     else if (!timedOut) {

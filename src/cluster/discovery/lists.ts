@@ -1,4 +1,3 @@
-/** Sources without a network: a fixed list, and one changed by the program. */
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { checkAddress } from "../net/addresses.js";
@@ -12,10 +11,10 @@ function checkList(what: string, addresses: unknown): string[] {
 }
 
 /**
- * A fixed list. It may be the same on every node, including that node.
+ * A fixed list; it may include the node itself.
  *
- * @param addresses "host:port" each; a host may be a name
- * @throws InvalidArgumentError `EINVAL` for an invalid address
+ * @param addresses "host:port"; a host may be a name
+ * @throws InvalidArgumentError `EINVAL`
  */
 export function staticSource(addresses: readonly string[]): DiscoverySource {
   const list = checkList("staticSource", addresses);
@@ -30,7 +29,7 @@ export function staticSource(addresses: readonly string[]): DiscoverySource {
 }
 
 /**
- * A list that the program can change at runtime. Several nodes may share a source.
+ * A list that the program changes at runtime. Nodes may share it.
  *
  * @example
  * ```ts
@@ -50,9 +49,9 @@ export class ManualSource implements DiscoverySource {
   readonly #feeds = new Set<AddressFeed>();
 
   /**
-   * @param addresses "host:port" each; a host may be a name. Default: none
-   * @param options `name` of the source, default `manual`
-   * @throws InvalidArgumentError `EINVAL` for an invalid address
+   * @param addresses "host:port"; a host may be a name. Default: none
+   * @param options `name`: default `manual`
+   * @throws InvalidArgumentError `EINVAL`
    */
   constructor(addresses: readonly string[] = [], options: { readonly name?: string } = {}) {
     this.#addresses = new Set(checkList("ManualSource", addresses));
@@ -71,13 +70,13 @@ export class ManualSource implements DiscoverySource {
     this.#publish();
   }
 
-  /** Adds addresses that are not listed. @throws as `set` */
+  /** @throws as `set` */
   add(...addresses: string[]): void {
     for (const address of checkList("add", addresses)) this.#addresses.add(address);
     this.#publish();
   }
 
-  /** Removes addresses. Members there remain. @throws as `set` */
+  /** Members there remain. @throws as `set` */
   remove(...addresses: string[]): void {
     for (const address of checkList("remove", addresses)) this.#addresses.delete(address);
     this.#publish();

@@ -1,9 +1,9 @@
 /**
- * Merges the sources' lists into the addresses to dial. Pure.
+ * Merges the sources' lists into the addresses to dial.
  *
  *   list of a source ──cut, checked──> AddressLists ──in turns, up to the bound──> names and addresses ──looked up──> addresses
  *
- * Above the limit each source gets an equal share, so a source with thousands does not hide a small one.
+ * Above the limit each source gets an equal share.
  */
 import { isIP } from "node:net";
 import { MAX_SEEDS } from "../bounds.js";
@@ -50,8 +50,7 @@ export class AddressLists {
   }
 
   /**
-   * Distinct addresses to dial, at most `MAX_SEEDS`.
-   *
+   * At most `MAX_SEEDS` distinct addresses.
    * @param resolve an entry's addresses: itself, or its name's known ones
    */
   merged(resolve: (entry: string) => readonly string[]): Set<string> {

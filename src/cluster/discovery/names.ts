@@ -1,9 +1,9 @@
-/** Periodic lookups of host names. Known addresses stay while a lookup fails. */
+/** Looks host names up periodically. Known addresses stay while a lookup fails. */
 import { type HostPort, readAddress, resolveAddress } from "../net/addresses.js";
 
 const LOOK_UP_INTERVAL = 60_000;
 const LOOK_UP_ALONE = 5_000;
-/** More would occupy the thread pool that reads files. */
+/** Lookups occupy the thread pool of files. */
 const MAX_LOOK_UPS = 2;
 
 export interface NamesEffects {
@@ -22,7 +22,7 @@ export class Names {
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
 
-  /** @param resolve returns an empty list or an error if the name is unknown */
+  /** @param resolve an empty list or an error: unknown name */
   constructor(
     effects: NamesEffects,
     resolve: (name: HostPort) => Promise<readonly string[]> = resolveAddress,
@@ -99,7 +99,7 @@ export class Names {
     }
   }
 
-  /** A running timer is kept: frequent changes would otherwise postpone lookups forever. */
+  /** Frequent changes must not postpone lookups forever. */
   #schedule(): void {
     if (this.#stopped || this.#timer !== undefined || this.#known.size === 0) return;
     const pause = this.#effects.isAlone() ? LOOK_UP_ALONE : LOOK_UP_INTERVAL;

@@ -29,14 +29,13 @@ interface Form {
   make(rest: string, options: Record<string, unknown>): DiscoverySource;
 }
 
-/** Without a number after the last colon the port is `undefined`. */
+/** The port is `undefined` without a number after the last colon. */
 function nameAndPort(rest: string): { name: string; port: number | undefined } {
   const at = rest.lastIndexOf(":");
   const port = /^\d{1,5}$/.test(rest.slice(at + 1)) ? Number(rest.slice(at + 1)) : undefined;
   return at < 0 || port === undefined ? { name: rest, port: undefined } : { name: rest.slice(0, at), port };
 }
 
-/** @throws InvalidArgumentError `EINVAL` if the source's text has more than options */
 function nothing(form: string, rest: string, options: Record<string, unknown>): Record<string, unknown> {
   if (rest !== "") throw new InvalidArgumentError(`expected ${form}?OPTION=VALUE; got ${describe(rest)}`);
   return options;
@@ -126,7 +125,6 @@ const FORMS: Readonly<Record<string, Form>> = {
       if (namespace === "" || service === "" || others.length > 0)
         throw new InvalidArgumentError(`expected kubernetes://NAMESPACE/SERVICE; got ${describe(rest)}`);
       const [name = "", port] = service.split(":");
-      // A number, or the name of a port.
       return kubernetesSource({
         namespace,
         service: name,

@@ -3,29 +3,29 @@ import { InvalidArgumentError } from "../../core/errors.js";
 
 const MAX_SOURCE_NAME = 128;
 
-/** The requesting node: a source may publish it, and may include it in its lists. */
+/** A source may publish the requesting node, and may list it. */
 export interface DiscoverySelf {
   /** 32 hexadecimal digits. */
   readonly id: string;
   readonly name: string;
   readonly group: string;
-  /** This node's "host:port" for other nodes; follows changes of the host's address. */
+  /** This node's current "host:port" for others. */
   readonly address: string;
-  /** Counts refusals by a reason such as "beacon:junk", in `stats().dropped`. */
+  /** Counts refusals, such as "beacon:junk", in `stats().dropped`. */
   readonly count?: (reason: string) => void;
 }
 
-/** Finds possible addresses of a cluster's nodes. */
+/** Finds addresses of a cluster's nodes. */
 export interface DiscoverySource {
-  /** 1 to 128 bytes, such as "dns:billing.svc"; appears in events, logs, metrics and `node.discovery()`. */
+  /** 1 to 128 bytes, such as "dns:billing.svc", for events, logs, metrics and `node.discovery()`. */
   readonly name: string;
   /**
-   * Yields complete lists of "host:port", each replacing the last. The node looks host names up every minute.
+   * Yields complete lists of "host:port". The node looks names up every minute.
    *
-   * A source that throws, or returns without a list, is down: its last list stays, and it is called again after 0.5 s,
-   * doubled each time up to 30 s. A source that returns after a list stays up, and is called again after 30 s.
+   * A source that throws or returns without a list is down: its last list stays, and a new call follows after
+   * 0.5 s, doubled up to 30 s. After a return with a list it follows after 30 s.
    *
-   * Withdraw published data in a `finally`: a leaving node calls the iterator's `return` and waits at most a second.
+   * Withdraw published data in a `finally`: a leaving node calls `return` and waits up to a second.
    *
    * @param signal aborts when the node leaves, or this call threw
    */
@@ -38,17 +38,17 @@ export type DiscoveryFunction = DiscoverySource["discover"];
 export interface DiscoveryStatus {
   /** Duplicates are numbered: "static", "static#2". */
   readonly name: string;
-  /** `down`: it failed, or has not yielded a list yet. */
+  /** `down`: it failed, or has no list yet. */
   readonly state: "up" | "down";
-  /** Its last list without invalid addresses; kept while it is down. */
+  /** Last list, without invalid addresses. */
   readonly addresses: readonly string[];
-  /** Why it is down; if up, the last failed lookup of a name in its list. */
+  /** Why it is down; if up, its last failed lookup. */
   readonly error?: Error;
-  /** Wall clock in ms of the last change of state. */
+  /** Wall clock in ms of the last change. */
   readonly since: number;
 }
 
-/** Gives duplicate sources distinct names. @throws InvalidArgumentError `EINVAL` */
+/** Numbers duplicate names. @throws InvalidArgumentError `EINVAL` */
 export function sourcesOf(given: unknown, most: number): DiscoverySource[] {
   if (!Array.isArray(given))
     throw new InvalidArgumentError(`discovery must be an array of sources; got ${describe(given)}`);
@@ -85,7 +85,7 @@ function sourceOf(given: unknown): DiscoverySource {
 }
 
 /**
- * Lists of a source that learns of changes by callbacks. A new list replaces an unread one.
+ * Turns callbacks into lists. A new list replaces an unread one.
  *
  * @example
  * ```ts
@@ -93,7 +93,7 @@ function sourceOf(given: unknown): DiscoverySource {
  *
  * const registry: DiscoveryFunction = (self, signal) => {
  *   const feed = new AddressFeed(signal);
- *   feed.set(["10.0.0.1:7946"]); // Again with each change; `fail` ends it.
+ *   feed.set(["10.0.0.1:7946"]); // Again after a change.
  *   return feed;
  * };
  * console.log(typeof registry); // function
@@ -115,7 +115,7 @@ export class AddressFeed implements AsyncIterable<readonly string[]> {
     this.#wake?.();
   }
 
-  /** Ends the iteration with an error, after an unread list. */
+  /** Ends the iteration after an unread list. */
   fail(error: unknown): void {
     if (this.#failed) return;
     this.#error = error;
@@ -152,7 +152,7 @@ export class Scope {
   readonly #abort = (): void => this.#controller.abort();
   isLate = false;
 
-  /** @param time ms; without it, only the other signal or `end()` aborts it */
+  /** @param time ms; default: none */
   constructor(outer: AbortSignal, time?: number) {
     this.#outer = outer;
     if (time !== undefined)
