@@ -1,5 +1,4 @@
 import { expect, it } from "vitest";
-import type { Socket } from "../../src/index.js";
 import { describeTransports, WIRED } from "./support/engines.js";
 import { plain } from "./support/keys.js";
 import { collect, failure, nextEvent } from "./support/wait.js";
@@ -36,15 +35,15 @@ describeTransports(
     it("a server without a hook, and without a ZAP handler, refuses everybody", async () => {
       const [pull, push] = [world.pull({ plainServer: true }), world.push(plain("admin", "guess"))];
       const endpoint = await world.bind(pull);
-      // libzmq hangs up without a word; where a handler of ZAP of an earlier test is about to end, it is asked, and refuses.
-      const fails = (socket: Socket): Promise<unknown> =>
-        Promise.race([nextEvent(socket, "handshake:error:other"), nextEvent(socket, "handshake:error:auth")]);
-      const refused = world.engine === "zmtp" ? nextEvent(pull, "peer:refused") : fails(pull);
-      const failed = world.engine === "zmtp" ? nextEvent(push, "handshake:error:auth") : fails(push);
+      // libzmq hangs up without a word, which its monitor reports at most times, but not always.
+      const reports =
+        world.engine === "zmtp"
+          ? [nextEvent(pull, "peer:refused"), nextEvent(push, "handshake:error:auth")]
+          : [];
       push.connect(endpoint);
       await push.send("let me in");
-      await Promise.all([refused, failed]);
-      expect((await failure(pull.receive({ timeout: 50 }))).code).toBe("EAGAIN");
+      await Promise.all(reports);
+      expect((await failure(pull.receive({ timeout: 250 }))).code).toBe("EAGAIN");
       expect([pull.stats().peers, push.stats().peers]).toEqual([0, 0]);
     });
 
