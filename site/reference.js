@@ -8,7 +8,7 @@ import ts from "typescript";
 /** Whether a type is an alias of {@link Given}, of src/patterns/kit/options.ts. @param {ts.Symbol} symbol */
 const isRows = (symbol) =>
   symbol.declarations?.some(
-    (each) => ts.isTypeAliasDeclaration(each) && /\bGiven(?:With)?</.test(each.type.getText()),
+    (each) => ts.isTypeAliasDeclaration(each) && /\bGiven(?:With\w*)?</.test(each.type.getText()),
   );
 
 /** @param {import("typedoc").Application} app */
