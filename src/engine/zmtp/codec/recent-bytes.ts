@@ -1,6 +1,6 @@
 /**
  * Parsed forms of bytes that many peers send alike, such as READY. With handshake-properties.ts and
- * handshake.ts this saves 8 % of a connection's processor time.
+ * handshake.ts this saves 6 to 18 % of a server's processor time for a connection, and 25 % of a client's.
  */
 
 const MAX_RECENT = 4;
