@@ -4,7 +4,7 @@
  *   bind --in use--> a probe connects --refused--> the file is removed, and the bind tried again
  *                                      `--accepted, or no socket--> EADDRINUSE
  */
-import { lstatSync, mkdirSync, readFileSync, rmdirSync, rmSync, statSync, unlinkSync } from "node:fs";
+import { lstatSync, mkdirSync, readFileSync, rmdirSync, statSync, unlinkSync } from "node:fs";
 
 export type Answer = "listens" | "refuses" | "gone";
 
@@ -57,7 +57,7 @@ export function removeDead(path: string, dead: string): boolean {
   try {
     if (socketAt(path) === dead) unlinkSync(path);
   } finally {
-    rmdirSync(lock);
+    unlock(lock);
   }
   return true;
 }
@@ -67,8 +67,17 @@ function isStale(lock: string): boolean {
   const found = statSync(lock, { throwIfNoEntry: false });
   if (found === undefined) return true;
   if (Date.now() - found.mtimeMs < STALE_LOCK) return false;
-  rmSync(lock, { recursive: true, force: true });
+  unlock(lock);
   return true;
+}
+
+/** Removes the empty folder, which another process may have done if this one was stopped for long. */
+function unlock(lock: string): void {
+  try {
+    rmdirSync(lock);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  }
 }
 
 interface Owned {

@@ -5,6 +5,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { createServer } from "node:net";
@@ -93,6 +94,28 @@ describe.each(ways)("%s", (_, listen) => {
     const path = await stalePath();
     const listener = await listen(`ipc://${path}`);
     await world.connect(listener.endpoint);
+  });
+
+  it("leaves a dead path to the process that has its lock, and takes it when that process was killed", async () => {
+    const path = await stalePath();
+    const lock = `${path}.lock`;
+    mkdirSync(lock);
+    expect(await codeOf(listen(`ipc://${path}`))).toBe("EADDRINUSE");
+    const longAgo = new Date(Date.now() - 60_000);
+    utimesSync(lock, longAgo, longAgo);
+    await (await listen(`ipc://${path}`)).close();
+    expect([existsSync(path), existsSync(lock)]).toEqual([false, false]);
+  });
+
+  it("never removes a folder of another program beside a dead path", async () => {
+    const path = await stalePath();
+    const notOurs = `${path}.lock`;
+    mkdirSync(notOurs);
+    writeFileSync(join(notOurs, "file"), "somebody's");
+    const longAgo = new Date(Date.now() - 60_000);
+    utimesSync(notOurs, longAgo, longAgo);
+    await expect(listen(`ipc://${path}`)).rejects.toMatchObject({ name: "TransportError" });
+    expect(readdirSync(notOurs)).toEqual(["file"]);
   });
 
   it("never takes a path where somebody listens, and leaves the listener alone", async () => {
