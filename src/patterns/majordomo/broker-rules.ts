@@ -223,7 +223,6 @@ export class BrokerRules {
    *   mmi.services          -> 200 | name | workers | queued | … three frames per service, 1,000 services at most
    *   mmi.stats             -> 200 | statistics as JSON
    *   mmi.shoal             -> 200 | incarnation | ms between heartbeats | liveness
-   *   mmi.serving           -> 200 serving | 503 stopping
    *   others                -> 501
    */
   #mmiAnswer({ service, body }: Request): Buffer[] {
@@ -247,8 +246,6 @@ export class BrokerRules {
         const { heartbeatInterval, liveness } = this.#limits;
         return [status(200), this.#incarnation, status(heartbeatInterval), status(liveness)];
       }
-      case "mmi.serving":
-        return [status(this.#requests.stopping ? 503 : 200)];
       default:
         return [status(501)];
     }

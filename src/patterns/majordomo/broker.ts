@@ -31,7 +31,6 @@ import {
   isWorkersQuestion,
   MAX_TAG,
   NEGOTIATION,
-  SERVING,
 } from "./wire.js";
 
 /** Default. */
@@ -268,8 +267,6 @@ function admits(gate: ServerGate, frames: Buffer[], message: AtBroker): boolean 
     case "request": {
       const { service } = message;
       if (!isReserved(service)) return gate.admit(frames, true);
-      // A passive broker is silent and counts nothing: clients ask repeatedly.
-      if (service.equals(SERVING)) return gate.isServing();
       if (!service.equals(NEGOTIATION)) return gate.admit(frames, false); // Monitoring must not vote.
       // A negotiating client looks for a broker.
       return isWorkersQuestion(message) || gate.admit(frames, true);

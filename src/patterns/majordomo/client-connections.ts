@@ -81,31 +81,16 @@ export class ClientConnections {
     return this.#endpoints.length > 1;
   }
 
-  /** @returns whether the list has the broker in use, and a new one preferred to it */
-  setEndpoints(endpoints: readonly string[]): { readonly isListed: boolean; readonly hasNewcomer: boolean } {
+  /** @returns whether the list has the broker in use */
+  setEndpoints(endpoints: readonly string[]): boolean {
     const at = endpoints.indexOf(this.#used);
-    const known = new Set(this.#endpoints);
     this.#endpoints = endpoints;
     this.#next = Math.max(0, at);
-    return { isListed: at >= 0, hasNewcomer: this.preceding.some((endpoint) => !known.has(endpoint)) };
-  }
-
-  /** Brokers preferred to the one in use; none unless it is shoal's. */
-  get preceding(): readonly string[] {
-    if (this.mode !== "extended") return [];
-    return this.#endpoints.slice(0, Math.max(0, this.#endpoints.indexOf(this.#used)));
+    return at >= 0;
   }
 
   find(number: number): Connection | undefined {
     return this.#open.get(number);
-  }
-
-  connect(endpoint: string): Connection {
-    this.#opened += 1;
-    const connection = new Connection(this.#opened, endpoint);
-    this.#open.set(connection.number, connection);
-    this.#effects.open(connection.number, endpoint);
-    return connection;
   }
 
   close(connection: Connection): void {
@@ -205,7 +190,7 @@ export class ClientConnections {
   }
 
   /** The connection stays open for pending answers. */
-  leave(reason: "removed" | "stopping" | "preferred", now: number): void {
+  leave(reason: "removed" | "stopping", now: number): void {
     const { main } = this;
     if (this.mode !== "asking") this.#leaveEvent(reason);
     this.mode = "asking";
@@ -223,14 +208,6 @@ export class ClientConnections {
   leavePlain(): void {
     for (const connection of [...this.#idle]) this.close(connection);
     for (const connection of this.#open.values()) if (connection.isPlain) connection.isLeft = true;
-  }
-
-  moveTo(connection: Connection, negotiated: Negotiated): void {
-    this.#used = connection.endpoint;
-    this.#next = Math.max(0, this.#endpoints.indexOf(this.#used));
-    this.main = connection;
-    this.mute = false;
-    this.negotiated(connection, negotiated);
   }
 
   nextDue(): number {
@@ -281,7 +258,11 @@ export class ClientConnections {
     const { length } = this.#endpoints;
     if (length === 0) return undefined;
     this.#used = this.#endpoints[this.#next % length] as string;
-    return this.connect(this.#used);
+    this.#opened += 1;
+    const connection = new Connection(this.#opened, this.#used);
+    this.#open.set(connection.number, connection);
+    this.#effects.open(connection.number, this.#used);
+    return connection;
   }
 
   #addIdle(connection: Connection | undefined): void {

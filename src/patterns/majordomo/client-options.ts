@@ -159,9 +159,7 @@ export type MajordomoBrokerLeaveReason =
   /** Removed from the endpoint source; pending answers are still awaited. */
   | "removed"
   /** The broker drains, and there are others; pending answers are still awaited. */
-  | "stopping"
-  /** A preferred broker is back; pending answers are still awaited. */
-  | "preferred";
+  | "stopping";
 
 export type MajordomoClientEvent =
   /** A broker answered. `extended`: it is shoal's, and requests have ids. */

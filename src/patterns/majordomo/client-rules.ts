@@ -17,7 +17,6 @@ import { InvalidStateError, NotSupportedError, type ShoalError, TimeoutError } f
 import { decodeDetails, ServiceError, toReason } from "../kit/errors.js";
 import { type Asked, Call, type Connection } from "./client-calls.js";
 import { ClientConnections, type ClientEffects, type ClientLimits } from "./client-connections.js";
-import { FailBack } from "./client-fail-back.js";
 import type { MajordomoBrokerLeaveReason, MajordomoClientStats } from "./client-options.js";
 import {
   type Answer,
@@ -26,7 +25,6 @@ import {
   EMPTY,
   failureIn,
   MAX_TIME,
-  type Negotiated,
   NO_LIMIT,
   RequestId,
 } from "./wire.js";
@@ -37,7 +35,6 @@ export class ClientRules {
   readonly #effects: ClientEffects;
   readonly #key: { readonly high: number; readonly low: number };
   readonly #connections: ClientConnections;
-  readonly #failBack: FailBack;
   readonly #calls = new NumberTable<Call>();
   readonly #waiting = new LinkedList<Call>();
   readonly #deadlines = new Deadlines<Call>();
@@ -49,16 +46,12 @@ export class ClientRules {
   /** Of the last connection attempt, until a message arrives. */
   #lastFailure: ShoalError | undefined = undefined;
 
-  /**
-   * @param key 8 random bytes
-   * @param random for jitter, from 0 up to 1
-   */
-  constructor(limits: ClientLimits, effects: ClientEffects, key: Buffer, random: () => number) {
+  /** @param key 8 random bytes */
+  constructor(limits: ClientLimits, effects: ClientEffects, key: Buffer) {
     this.#limits = limits;
     this.#effects = effects;
     this.#key = { high: key.readInt32BE(0), low: key.readInt32BE(4) };
     this.#connections = new ClientConnections(limits, effects);
-    this.#failBack = new FailBack(limits, effects, this.#connections, random);
   }
 
   get hasBroker(): boolean {
@@ -78,11 +71,8 @@ export class ClientRules {
   setEndpoints(endpoints: readonly string[], now: number): void {
     if (this.#closed) return;
     const connections = this.#connections;
-    const { isListed, hasNewcomer } = connections.setEndpoints(endpoints);
-    if (isListed && (connections.mode !== "asking" || connections.main !== undefined)) {
-      if (connections.mode === "extended") this.#failBack.watch(connections.preceding, now, hasNewcomer);
-      return;
-    }
+    const isListed = connections.setEndpoints(endpoints);
+    if (isListed && (connections.mode !== "asking" || connections.main !== undefined)) return;
     if (connections.mode === "plain") {
       connections.leavePlain();
       if (this.#limits.dialect !== undefined) {
@@ -149,10 +139,6 @@ export class ClientRules {
     const connections = this.#connections;
     const connection = connections.find(number);
     if (connection === undefined || this.#closed) return;
-    if (this.#failBack.has(connection)) {
-      this.#failBack.failed(now);
-      return;
-    }
     if (connection !== connections.main) {
       this.#giveUp(connection, now);
       return;
@@ -162,18 +148,13 @@ export class ClientRules {
     if (!hurry && connections.mode === "asking") return;
     this.#lose(connection, "disconnected", now);
     if (hurry) this.#seek(now);
-    else {
-      this.#failBack.stop();
-      connections.rest();
-    }
+    else connections.rest();
   }
 
   refused(number: number, now: number, error?: ShoalError): void {
     const connections = this.#connections;
     const connection = connections.find(number);
-    if (connection === undefined || this.#closed) return;
-    if (this.#failBack.has(connection)) this.#failBack.failed(now);
-    if (connection !== connections.main) return;
+    if (connection === undefined || connection !== connections.main || this.#closed) return;
     this.#lastFailure = error;
     if (connections.mode !== "asking" || !connections.hasOthers || !connections.canFailOverNow(now)) return;
     this.#lose(connection, "refused", now);
@@ -187,13 +168,8 @@ export class ClientRules {
     if (input.kind === "fault") {
       this.counters.faults += 1;
       this.#effects.event({ type: "peer:invalid", endpoint: connection.endpoint });
-    }
-    if (this.#failBack.has(connection)) {
-      const negotiated = this.#failBack.receive(input, now);
-      if (negotiated !== undefined) this.#moveTo(connection, negotiated, now);
       return;
     }
-    if (input.kind === "fault") return;
     this.#lastFailure = undefined;
     connection.lastSeen = now;
     switch (input.kind) {
@@ -204,7 +180,6 @@ export class ClientRules {
       case "negotiated":
         if (connections.mode !== "asking" || connection !== connections.main) break;
         connections.negotiated(connection, input);
-        this.#failBack.watch(connections.preceding, now);
         this.#pump(now);
         break;
       case "broker-heartbeat":
@@ -235,15 +210,13 @@ export class ClientRules {
   nextWakeUp(): number | undefined {
     if (this.#closed) return undefined;
     const infinity = Number.POSITIVE_INFINITY;
-    const { nextWakeUp: question = infinity } = this.#failBack;
-    const next = Math.min(this.#deadlines.next() ?? infinity, this.#connections.nextDue(), question);
+    const next = Math.min(this.#deadlines.next() ?? infinity, this.#connections.nextDue());
     return next === infinity ? undefined : next;
   }
 
   tick(now: number): void {
     if (this.#closed) return;
     for (const call of this.#deadlines.take(now)) this.#late(call, now);
-    this.#failBack.tick(now);
     const connections = this.#connections;
     for (const silent of connections.tick(now, this.#calls.size > 0)) {
       if (silent.isLeft) this.#giveUp(silent, now);
@@ -275,16 +248,7 @@ export class ClientRules {
   }
 
   #seek(now: number): void {
-    this.#failBack.stop();
     this.#connections.probe(now, this.#calls.size > 0);
-  }
-
-  #moveTo(connection: Connection, negotiated: Negotiated, now: number): void {
-    const connections = this.#connections;
-    connections.leave("preferred", now);
-    connections.moveTo(connection, negotiated);
-    this.#failBack.watch(connections.preceding, now);
-    this.#pump(now);
   }
 
   #lose(main: Connection, reason: MajordomoBrokerLeaveReason, now: number): void {

@@ -115,8 +115,8 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
   #idleWaits: (() => void)[] = [];
 
   /**
-   * @param endpoints of brokers in order of preference, or a source. A removed broker gets no new requests and is left
-   *   after its last answer; calls wait while the source is empty
+   * @param endpoints of brokers, or a source: the first that answers is used until it fails. A removed broker gets no
+   *   new requests and is left after its last answer; calls wait while the source is empty
    * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
    */
   constructor(endpoints: PatternEndpoints, options: MajordomoClientOptions<Req, Rep> = {}) {
@@ -158,12 +158,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
         for (const resolve of this.#idleWaits.splice(0)) resolve();
       },
     };
-    this.#rules = new ClientRules(
-      { ...settings, endpoints: all, dialect },
-      effects,
-      crypto.randomBytes(8),
-      Math.random,
-    );
+    this.#rules = new ClientRules({ ...settings, endpoints: all, dialect }, effects, crypto.randomBytes(8));
     sockets.attach(this.#rules);
     this.#rules.start(this.#timer.now());
     this.#timer.start(this.#rules);

@@ -90,7 +90,6 @@ const MAX_SERVICE_NAME = 255;
 /** Of the broker's own services (8/MMI). */
 export const RESERVED_PREFIX = "mmi.";
 export const NEGOTIATION: Buffer = Buffer.from("mmi.shoal");
-export const SERVING: Buffer = Buffer.from("mmi.serving");
 export const MAX_CAPACITY = 65_535;
 /** Tags wrap to 1 after this. */
 export const MAX_TAG = 0x3fff_ffff;
@@ -253,9 +252,9 @@ export type FromClient =
   | { readonly kind: "client-heartbeat" }
   | Question;
 
-/** Sent in MDP 0.1: which dialect the broker speaks, or whether it takes requests. */
+/** Sent in MDP 0.1: which dialect the broker speaks. */
 export interface Question {
-  readonly kind: "negotiation" | "serving";
+  readonly kind: "negotiation";
 }
 
 /** An answer or, without `final`, a piece. */
@@ -414,14 +413,12 @@ export function encodeFromClient(message: FromClient): Frames {
     case "client-heartbeat":
       return [CLIENT_HEARTBEAT];
     default:
-      return encodeQuestion(message, CLIENT_HEADERS[Dialect.Shoal]);
+      return question(CLIENT_HEADERS[Dialect.Shoal]);
   }
 }
 
-/** @param body of a negotiation: the sender's role */
-function encodeQuestion({ kind }: Question, body: Buffer): Frames {
-  const header = CLIENT_HEADERS[Dialect.Mdp01];
-  return kind === "serving" ? [EMPTY, header, SERVING, EMPTY] : [EMPTY, header, NEGOTIATION, body];
+function question(role: Buffer): Frames {
+  return [EMPTY, CLIENT_HEADERS[Dialect.Mdp01], NEGOTIATION, role];
 }
 
 /** Whether a worker sent this negotiation. */
@@ -476,7 +473,7 @@ export function encodeFromWorker(message: FromWorker): Frames {
     case "return":
       return [workerHead(WorkerCommand.Return, message.tag)];
     default:
-      return encodeQuestion(message, WORKER_HEADERS[Dialect.Shoal]);
+      return question(WORKER_HEADERS[Dialect.Shoal]);
   }
 }
 

@@ -508,13 +508,3 @@ it("mmi.service says 200 only while a worker is registered, 501 to what it does 
   expect(status("mmi.service", "echo")).toBe("mmi.service|404");
   expect(status("mmi.unknown", "echo")).toBe("mmi.unknown|501");
 });
-
-it("mmi.serving says 200, and 503 once the broker drains", () => {
-  const status = (): string => {
-    hear("c", 0, "", "MDPC01", "mmi.serving", "");
-    return sentTo("c").map(([, , service, code]) => `${service}|${code}`)[0] as string;
-  };
-  expect(status()).toBe("mmi.serving|200");
-  rules.drain();
-  expect(status()).toBe("mmi.serving|503");
-});

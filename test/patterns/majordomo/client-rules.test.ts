@@ -9,7 +9,6 @@ import {
   Dialect,
   encodeFromClient,
   FORGOTTEN,
-  SERVING,
 } from "../../../src/patterns/majordomo/wire.js";
 import { answerOf, refusalOf } from "./messages.js";
 
@@ -42,7 +41,6 @@ function clientOf(endpoints: string[], dialect?: Dialect) {
       event: (event) => events.push(event),
     },
     Buffer.alloc(8),
-    () => 1,
   );
   rules.start(0);
   const ended: string[] = [];
@@ -59,11 +57,6 @@ function clientOf(endpoints: string[], dialect?: Dialect) {
         heartbeatInterval: BEAT,
       };
       rules.receive(connection, input as AtClient, now);
-    },
-    /** The broker answers whether it serves. */
-    serves: (connection: number, now: number, status = "200") => {
-      const body = Body.of([Buffer.from(status)]);
-      rules.receive(connection, answerOf(undefined, { service: SERVING, body }), now);
     },
     ask: (text: string, retries: number, now = 0) =>
       rules.submit(
@@ -359,7 +352,6 @@ describe("an answer in pieces", () => {
         event: () => undefined,
       },
       Buffer.alloc(8),
-      () => 1,
     );
     rules.start(0);
     const input = {
@@ -444,137 +436,28 @@ describe("an answer in pieces", () => {
 });
 
 describe("a client whose brokers come and go", () => {
-  it("moves to a newcomer that is first in the list when it has answered, and awaits what it has asked before", () => {
-    const { rules, ask, negotiate, serves, said, left } = clientOf(["b"]);
+  it("stays with its broker while that is listed, whatever comes before it, and after a failure with the next one", () => {
+    const { rules, ask, negotiate, said, left } = clientOf(["b"]);
     negotiate(1);
-    ask("one", 1);
     said();
     rules.setEndpoints(["a", "b"], 1);
-    // It is asked whether it serves, before it is asked what a client that looks for a broker asks.
-    expect(said()).toEqual(["+2 a", "2 ?"]);
-    ask("two", 1, 2);
-    expect(said()).toEqual(["1 two"]);
-    negotiate(2, 2);
-    expect([said(), left()]).toEqual([[], []]);
-    serves(2, 3);
-    ask("three", 1, 3);
-    expect(said()).toEqual(["2 ?", "1 three"]);
+    ask("one", 1, 2);
+    expect([said(), left()]).toEqual([["1 one"], []]);
+    rules.disconnected(1, 3);
+    expect(said()).toEqual(["-1", "+2 a", "2 ?"]);
     negotiate(2, 4);
-    ask("four", 1, 4);
-    expect(said()).toEqual(["2 four"]);
-    expect(left()).toEqual(["preferred"]);
-    expect(rules.stats()).toMatchObject({ broker: "a", inFlight: 4 });
-  });
-
-  it.each([
-    ["cannot be reached", "refused"],
-    ["hangs up", "disconnected"],
-    ["is silent", "silent"],
-    ["stops", "stopping"],
-    ["is a plain broker", "plain"],
-  ])("asks a broker that precedes its own again after pauses that double, with no request, when it %s", (_, how) => {
-    const { rules, ask, negotiate, serves, said, left, ended } = clientOf(["b"]);
-    const fail = (connection: number, now: number): void => {
-      if (how === "refused") rules.refused(connection, now);
-      if (how === "disconnected") rules.disconnected(connection, now);
-      if (how === "stopping") serves(connection, now, "503");
-      if (how !== "plain") return;
-      serves(connection, now, "501");
-      const plain = { kind: "negotiated", extended: false, incarnation: INCARNATION } as AtClient;
-      rules.receive(connection, plain, now);
-    };
-    negotiate(1);
-    rules.setEndpoints(["a", "b"], 0);
-    fail(2, 0);
+    rules.receive(2, answerOf(1), 4);
     said();
-    const pauses: number[] = [];
-    let [asked, from, now] = [2, 0, 0];
-    while (pauses.length < 6 && now < 100 * BEAT) {
-      now = rules.nextWakeUp() ?? Number.POSITIVE_INFINITY;
-      rules.receive(1, { kind: "broker-heartbeat", incarnation: INCARNATION }, now);
-      rules.tick(now);
-      const lines = said();
-      if (lines.includes(`-${asked}`)) from = now; // It has had its time.
-      if (!lines.includes(`+${asked + 1} a`)) continue;
-      asked += 1;
-      pauses.push((now - from) / BEAT);
-      ask(`r${asked}`, 0, now);
-      expect(said()).toEqual([`1 r${asked}`]);
-      from = now;
-      fail(asked, now);
-      if (how !== "silent") expect(said()).toContain(`-${asked}`);
-    }
-    expect([pauses, left(), ended]).toEqual([[1, 2, 4, 8, 8, 8], [], []]);
-  });
-
-  it("asks those that precede its own in their order, and goes on to the first from one that answered", () => {
-    const { rules, negotiate, serves, said } = clientOf(["a", "b", "c"]);
-    rules.refused(1, 0);
-    rules.refused(2, 0);
-    negotiate(3, 0);
-    said();
-    rules.tick(BEAT);
-    expect(said()).toEqual(["+4 a", "4 ?"]);
-    rules.refused(4, BEAT);
-    expect(said()).toEqual(["-4", "+5 b", "5 ?"]);
-    serves(5, BEAT);
-    negotiate(5, BEAT);
-    expect([said(), rules.stats().broker]).toEqual([["5 ?", "-3"], "b"]);
-    // The pause is longer after a move that has not lasted yet.
-    rules.tick(2 * BEAT);
-    expect(said()).toEqual([]);
-    rules.tick(3 * BEAT);
-    expect(said()).toEqual(["+6 a", "6 ?"]);
-    serves(6, 3 * BEAT);
-    negotiate(6, 3 * BEAT);
-    expect([said(), rules.stats().broker, rules.nextWakeUp()]).toEqual([["6 ?", "-5"], "a", undefined]);
-  });
-
-  it("rests longer before it asks one that it has moved to and soon left again, until a move has lasted", () => {
-    const { rules, negotiate, serves, said } = clientOf(["a", "b"]);
-    rules.refused(1, 0);
-    negotiate(2, 0);
-    let [connection, now] = [2, 0];
-    const pauses: number[] = [];
-    for (const stay of [1, 1, 1, 50, 1]) {
-      const from = now;
-      said();
-      while (!said().includes(`+${connection + 1} a`)) {
-        now = rules.nextWakeUp() as number;
-        rules.tick(now);
-      }
-      pauses.push((now - from) / BEAT);
-      serves(connection + 1, now);
-      negotiate(connection + 1, now);
-      expect(rules.stats().broker).toBe("a");
-      now += stay * BEAT;
-      rules.disconnected(connection + 1, now);
-      negotiate(connection + 2, now);
-      expect(rules.stats().broker).toBe("b");
-      connection += 2;
-    }
-    expect(pauses).toEqual([1, 2, 4, 8, 1]);
-  });
-
-  it("ends its question when the one it asks is withdrawn, and when its own is lost", () => {
-    const { rules, negotiate, said } = clientOf(["b"]);
-    negotiate(1);
-    rules.setEndpoints(["a", "b"], 1);
-    said();
-    rules.setEndpoints(["b"], 2);
-    expect([said(), rules.nextWakeUp()]).toEqual([["-2"], undefined]);
-    rules.setEndpoints(["a", "b"], 3);
-    said();
-    rules.disconnected(1, 4);
-    expect(said()).toEqual(["-1", "-3", "+4 a", "4 ?"]);
+    rules.setEndpoints(["b", "a"], 5);
+    rules.tick(100 * BEAT);
+    expect([said().filter((line) => line.startsWith("+")), rules.stats().broker]).toEqual([[], "a"]);
   });
 
   it("beats to the broker that it has left until that has answered, and then closes the connection", () => {
-    const { rules, ask, negotiate, serves, said, ended } = clientOf(["b"]);
+    const { rules, ask, negotiate, said, ended } = clientOf(["b"]);
     negotiate(1);
     ask("one", 1);
-    rules.setEndpoints(["a", "b"], 1);
-    serves(2, 1);
+    rules.setEndpoints(["a"], 1);
     negotiate(2, 1);
     said();
     for (let now = 1 + BEAT; now < 1_000; now += BEAT) {
@@ -590,11 +473,10 @@ describe("a client whose brokers come and go", () => {
 
   it("asks again what a broker that it has left dropped, or is silent about", () => {
     for (const isSilent of [false, true]) {
-      const { rules, ask, negotiate, serves, said, ended } = clientOf(["b"]);
+      const { rules, ask, negotiate, said, ended } = clientOf(["b"]);
       negotiate(1);
       ask("one", 1);
-      rules.setEndpoints(["a", "b"], 1);
-      serves(2, 2);
+      rules.setEndpoints(["a"], 1);
       negotiate(2, 2);
       said();
       if (isSilent) for (let now = BEAT; now < 5 * BEAT; now += 10) rules.tick(now);
@@ -614,17 +496,5 @@ describe("a client whose brokers come and go", () => {
     for (const now of [2, 3]) rules.receive(1, refusalOf(1, "stopping"), now);
     negotiate(2, 4);
     expect([said(), ended]).toEqual([["+2 b", "2 ?", "2 one"], []]);
-  });
-
-  it("stays for a newcomer that is not before its own, and while it asks; asks one that it knew after a pause", () => {
-    const { rules, negotiate, said, left } = clientOf(["b"]);
-    said();
-    rules.setEndpoints(["a", "b"], 1);
-    expect(said()).toEqual([]);
-    negotiate(1, 2);
-    rules.setEndpoints(["b", "c"], 3);
-    expect([said(), rules.nextWakeUp()]).toEqual([[], undefined]);
-    rules.setEndpoints(["c", "b"], 4);
-    expect([said(), rules.nextWakeUp(), left()]).toEqual([[], 4 + BEAT, []]);
   });
 });

@@ -55,7 +55,6 @@ const batchOf = <M extends { readonly body: Body }>(
 /** By their names in the page. */
 const VECTORS: Record<string, Frames> = {
   "the question": encodeFromWorker({ kind: "negotiation" }),
-  "whether it serves": encodeFromClient({ kind: "serving" }),
   request: request(),
   "a request with headers": request({ headers: HEADERS }),
   "the first piece": answer(false, 0, HI),

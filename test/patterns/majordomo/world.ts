@@ -615,7 +615,6 @@ export class SimulatedClient {
         event: (event) => simulation.note(`${name}: ${JSON.stringify(event)}`),
       },
       key,
-      () => simulation.random.next(),
     );
     this.rules.start(simulation.now);
     this.#timer = new RulesTimer(simulation, this.rules);
