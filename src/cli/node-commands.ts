@@ -4,7 +4,6 @@ import type { TagChange, TagPair } from "../cluster/index.js";
 import type { CommandMember, CommandTable } from "../control/protocol.js";
 import { quoted } from "../core/arguments.js";
 import { NotSupportedError } from "../index.js";
-import { traceRecorder } from "../metrics/trace-recorder.js";
 import { hasCode, UsageError } from "./failure.js";
 import { generateKey, KEY_ACTIONS, type KeyAction, keysText } from "./node-keys.js";
 import type { MessageLine, NodeRoute } from "./node-messages.js";
@@ -138,11 +137,6 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
     members: {},
     run: (node) => node.status(),
     text: (reply) => statusText(reply),
-  },
-  traces: {
-    members: { after: whole(ANY_NUMBER) },
-    // The last 10 s at first. Recording lasts while requests come.
-    run: (_, { after = 0 }) => traceRecorder().look(after as number),
   },
   peers: {
     face: {

@@ -14,10 +14,8 @@ import type {
   Subject,
   SubjectReading,
 } from "../dashboard/subject.js";
-import { readRecorded } from "../dashboard/traces.js";
 import { isRead, readingOf } from "../metrics/readings.js";
 import { type Sample, samplesOf } from "../metrics/samples.js";
-import type { RecordedSteps } from "../metrics/trace-recorder.js";
 import { kindOf } from "../proxy/pairs.js";
 import { MAX_PEERS_LISTED } from "../sockets/peer-views.js";
 import { ControlClient, replyOf } from "./control-client.js";
@@ -76,13 +74,11 @@ function reasonOf(error: unknown): string {
   return describe(cause instanceof Error ? cause : error);
 }
 
-/** Metrics, with peers and traces if the program serves them. */
+/** Metrics, with peers if the program serves them. */
 class HttpSubject implements Subject {
   readonly address: string;
   readonly reasonOf = reasonOf;
   readonly #metrics: URL;
-  /** Whether `serveMetrics` may serve the page. */
-  readonly #isOurs: boolean;
   readonly #hasPeers: boolean;
   readonly #ended = new AbortController();
   #skip = 0;
@@ -91,8 +87,8 @@ class HttpSubject implements Subject {
     this.address = address;
     this.#metrics = new URL(address);
     if (this.#metrics.pathname === "/") this.#metrics.pathname = "/metrics";
-    this.#isOurs = this.#metrics.pathname === "/metrics";
-    this.#hasPeers = this.#isOurs && hasPeers;
+    // `serveMetrics` has no other path.
+    this.#hasPeers = this.#metrics.pathname === "/metrics" && hasPeers;
   }
 
   async read(timeout: number, signal: AbortSignal): Promise<SubjectReading> {
@@ -101,13 +97,6 @@ class HttpSubject implements Subject {
       reading: readingOf(parsePrometheusText(text, isRead)),
       details: await this.#details(timeout, signal),
     };
-  }
-
-  async traces(after: number, timeout: number, signal: AbortSignal): Promise<RecordedSteps> {
-    if (!this.#isOurs) return readRecorded(undefined);
-    return readRecorded(
-      JSON.parse(await this.#get(this.#page("/traces", { after: `${after}` }), timeout, signal)),
-    );
   }
 
   async act(): Promise<void> {
@@ -187,7 +176,6 @@ class ControlSubject implements Subject {
   readonly reasonOf = reasonOf;
   readonly #client: ControlClient;
   readonly #ended = new AbortController();
-  #isNode = false;
 
   constructor(address: string, client: ControlClient) {
     this.address = address;
@@ -198,8 +186,8 @@ class ControlSubject implements Subject {
     const text = await this.#client.ask({ command: "status" }, { timeout, signal });
     const reading = readingOf(parseStatus(text));
     const status = replyOf(text) ?? {};
-    this.#isNode = Array.isArray(status.runningNodes);
-    const details = this.#isNode ? nodeDetails(status) : this.#proxyDetails(status);
+    const isNode = Array.isArray(status.runningNodes);
+    const details = isNode ? nodeDetails(status) : this.#proxyDetails(status);
     return { reading, details: new Map(reading.sources.map(({ name }) => [name, details])) };
   }
 
@@ -217,12 +205,6 @@ class ControlSubject implements Subject {
     const items = async (): Promise<DashboardItem[]> =>
       peerItemsOf((await this.#command({ command: "peers", side })).peers);
     return { length: isCount(peers) ? peers : 0, items };
-  }
-
-  /** A proxy has no traces. */
-  async traces(after: number, timeout: number, signal: AbortSignal): Promise<RecordedSteps> {
-    if (!this.#isNode) return readRecorded(undefined);
-    return readRecorded(await this.#client.command({ command: "traces", after }, { timeout, signal }));
   }
 
   async act(_source: string, action: DashboardAction): Promise<void> {

@@ -22,8 +22,6 @@ export const MESSAGE_PROCESS_START: Channel = channel("shoal.message.process.sta
 export const MESSAGE_PROCESS_END: Channel = channel("shoal.message.process.end");
 export const MESSAGE_RECEIVE: Channel = channel("shoal.message.receive");
 export const MESSAGE_ACKNOWLEDGE: Channel = channel("shoal.message.acknowledge");
-/** Messages that arrived with a trace context. */
-export const MESSAGE_TRACED: Channel = channel("shoal.message.traced");
 
 export type Wrapper = <T>(run: () => T) => T;
 
@@ -32,7 +30,6 @@ export class Operation {
   readonly #end: Channel;
   #wrapper: Wrapper | undefined = undefined;
   #isOver = false;
-  #whenOver: ((operation: Operation) => void) | undefined = undefined;
 
   /** @internal */
   constructor(end: Channel) {
@@ -43,11 +40,6 @@ export class Operation {
   wrap(wrapper: Wrapper): void {
     const inner = this.#wrapper;
     this.#wrapper = inner === undefined ? wrapper : (run) => wrapper(() => inner(run));
-  }
-
-  /** Replaces the listener for the end, which needs no subscribers. @internal */
-  whenOver(listener: (operation: Operation) => void): void {
-    this.#whenOver = listener;
   }
 
   /** @internal */
@@ -78,7 +70,6 @@ export class Operation {
     if (this.#isOver) return;
     this.#isOver = true;
     this.error = error;
-    this.#whenOver?.(this);
     if (this.#end.hasSubscribers) this.#end.publish(this);
   }
 

@@ -12,7 +12,6 @@ import {
   MESSAGE_RECEIVE,
   MESSAGE_SEND_END,
   MESSAGE_SEND_START,
-  MESSAGE_TRACED,
   Operation,
 } from "./diagnostics.js";
 import { MAX_CONTEXT_BYTES } from "./trace-context.js";
@@ -38,10 +37,6 @@ export function isMessageReceiveObserved(): boolean {
 
 export function isMessageAcknowledgeObserved(): boolean {
   return MESSAGE_ACKNOWLEDGE.hasSubscribers;
-}
-
-export function isMessageTraced(): boolean {
-  return MESSAGE_TRACED.hasSubscribers;
 }
 
 /**
@@ -149,7 +144,6 @@ export function startMessageProcess(
 ): MessageProcessOperation {
   const operation = new MessageProcessOperation(handler, received);
   MESSAGE_PROCESS_START.publish(operation);
-  if (received.context !== undefined) MESSAGE_TRACED.publish(operation);
   return operation;
 }
 
@@ -170,7 +164,6 @@ export function observeMessageProcess<T>(handler: MessageHandlerKind, of: Observ
 
 export function observeMessageReceive(of: ObservedMessage): void {
   MESSAGE_RECEIVE.publish(of);
-  if (of.context !== undefined) MESSAGE_TRACED.publish(of);
 }
 
 export function observeMessageAcknowledge(of: ObservedMessage): void {
@@ -181,6 +174,5 @@ export function keepMessageContext(
   message: { context: Buffer | undefined },
   context: Buffer | undefined,
 ): void {
-  if (isMessageProcessObserved() || isMessageReceiveObserved() || isMessageTraced())
-    message.context = context;
+  if (isMessageProcessObserved() || isMessageReceiveObserved()) message.context = context;
 }

@@ -6,11 +6,9 @@
  * A slow subject is polled less often: responses take at most 1 % of the time, but come at least every 10 s.
  */
 import { InvalidArgumentError } from "../core/errors.js";
-import type { TraceStep } from "../metrics/trace-recorder.js";
 import { sourceId, stateOf } from "./build.js";
 import type { DashboardAction, DashboardItem, DashboardState } from "./state.js";
 import type { Subject } from "./subject.js";
-import { MAX_STEPS_READ, tracesOf } from "./traces.js";
 import { Watch } from "./watch.js";
 
 /** ms of polling after the last request. */
@@ -22,8 +20,6 @@ const FIRST_LOOK_TIME = 150;
 export interface Snapshot {
   readonly state: DashboardState;
   readonly text: string;
-  /** JSON of the sampled messages' flows. */
-  readonly traces: string;
 }
 
 export interface CollectorOptions {
@@ -33,7 +29,7 @@ export interface CollectorOptions {
 }
 
 export class Collector {
-  readonly #watches: readonly TracedWatch[];
+  readonly #watches: readonly Watch[];
   readonly #options: CollectorOptions;
   readonly #stop = new AbortController();
   readonly #listeners = new Set<(snapshot: Snapshot) => void>();
@@ -44,7 +40,7 @@ export class Collector {
 
   constructor(subjects: readonly Subject[], options: CollectorOptions) {
     this.#options = options;
-    this.#watches = subjects.map((subject, at) => new TracedWatch(`p${at}`, subject, options.interval));
+    this.#watches = subjects.map((subject, at) => new Watch(`p${at}`, subject, options.interval));
   }
 
   async snapshot(): Promise<Snapshot> {
@@ -131,15 +127,7 @@ export class Collector {
       this.#watches.map(({ seen }) => seen),
       { time: Date.now(), ...this.#options },
     );
-    const traces = tracesOf(
-      this.#watches.map(({ seen: { id, address }, steps, missed }) => ({
-        process: id,
-        address,
-        steps,
-        missed,
-      })),
-    );
-    return { state, text: JSON.stringify(state), traces: JSON.stringify(traces) };
+    return { state, text: JSON.stringify(state) };
   }
 }
 
@@ -152,34 +140,4 @@ function firstOf(looks: Promise<unknown>): Promise<unknown> {
       resolve(undefined);
     });
   });
-}
-
-class TracedWatch extends Watch {
-  /** The oldest first. */
-  steps: readonly TraceStep[] = [];
-  missed = 0;
-  #next = 0;
-  #isLooking = false;
-
-  /**
-   * A program that does not answer for traces may answer for counters; the next poll then waits only FIRST_LOOK_TIME.
-   */
-  protected override async alsoLook(signal: AbortSignal): Promise<void> {
-    if (!this.#isLooking) await firstOf(this.#lookAtTraces(signal));
-  }
-
-  /** Counters show without traces. */
-  async #lookAtTraces(signal: AbortSignal): Promise<void> {
-    this.#isLooking = true;
-    try {
-      const { next, steps, missed } = await this.subject.traces(this.#next, this.timeout, signal);
-      this.#next = next;
-      this.missed = missed;
-      if (steps.length > 0) this.steps = [...this.steps, ...steps].slice(-MAX_STEPS_READ);
-    } catch {
-      // Its counters show whether the program answers.
-    } finally {
-      this.#isLooking = false;
-    }
-  }
 }

@@ -42,11 +42,6 @@ export const PAGE = `<!doctype html>
 </div>
 <p id="rows-more" class="quiet"></p>
 </section>
-<section aria-labelledby="traces-title">
-<h2 id="traces-title">Message flow</h2>
-<div id="traces"></div>
-<p id="traces-more" class="quiet">No message has been sampled yet.</p>
-</section>
 <noscript><p>This page needs JavaScript. Without it, use /api/state or shoal top.</p></noscript>
 </main>
 <dialog id="details" aria-labelledby="details-title"></dialog>
@@ -54,9 +49,8 @@ export const PAGE = `<!doctype html>
 <h2 id="help-title">Keys</h2>
 <dl>
 <dt><kbd>/</kbd></dt><dd>filter by name, kind, state or address</dd>
-<dt><kbd>m</kbd></dt><dd>go to the message flow</dd>
 <dt><kbd>f</kbd></dt><dd>freeze or resume the page</dd>
-<dt><kbd>Tab</kbd>, <kbd>Enter</kbd></dt><dd>go to a source or a message, and open it</dd>
+<dt><kbd>Tab</kbd>, <kbd>Enter</kbd></dt><dd>go to a source, and open it</dd>
 <dt><kbd>Esc</kbd></dt><dd>close the dialog</dd>
 <dt><kbd>?</kbd></dt><dd>these keys</dd>
 </dl>

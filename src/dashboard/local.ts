@@ -3,7 +3,6 @@ import { InvalidArgumentError } from "../core/errors.js";
 import { type Reading, readingOf, type SourceReading } from "../metrics/readings.js";
 import { samplesOf } from "../metrics/samples.js";
 import { type MetricsSourcesByName, namedSources, StatsReader } from "../metrics/sources.js";
-import { type RecordedSteps, traceRecorder } from "../metrics/trace-recorder.js";
 import type { MajordomoServiceStats } from "../patterns/majordomo/index.js";
 import type { ProxyStats } from "../proxy/stats.js";
 import { endpointsOf } from "../sockets/internal.js";
@@ -101,10 +100,6 @@ export class LocalSubject implements Subject {
 
   reasonOf(error: unknown): string {
     return error instanceof Error ? error.message : String(error);
-  }
-
-  async traces(after: number): Promise<RecordedSteps> {
-    return traceRecorder().look(after);
   }
 
   /** The program owns the watched objects. */

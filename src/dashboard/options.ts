@@ -18,11 +18,6 @@ export interface DashboardOptions {
    * Default: no one may.
    */
   readonly token?: string;
-  /**
-   * Messages of this program sampled per second without a client, 0 to 100, so that traces exist when one comes.
-   * Default 0; with a client 4.
-   */
-  readonly traces?: number;
   /** Allowed host names besides localhost and addresses. Default: none. */
   readonly hosts?: readonly string[];
 }

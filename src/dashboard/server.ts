@@ -3,8 +3,7 @@
  *
  *   GET  /                       the page; /page.css, /page/NAME.js
  *   GET  /api/state              the newest state, as JSON
- *   GET  /api/events             stream (text/event-stream) of events: `state` at each interval, `traces` on changes
- *   GET  /api/traces             the traces of sampled messages, as JSON
+ *   GET  /api/events             stream (text/event-stream): an event `state` at each interval
  *   GET  /api/list?source=ID&name=NAME&filter=TEXT&offset=N&limit=N      a part of a list
  *   POST /api/control            {"source":ID,"action":"pause"}, with the token: 204
  *
@@ -17,7 +16,6 @@ import { checkInteger, checkKeys } from "../core/arguments.js";
 import { builtFile } from "../core/built-file.js";
 import { InvalidArgumentError, ShoalError } from "../core/errors.js";
 import { boundedServer, parseListenAddress, serveAt, shut } from "../core/http-server.js";
-import { MAX_SAMPLED_PER_SECOND, traceRecorder } from "../metrics/trace-recorder.js";
 import { isHostAllowed, isOwnOrigin, SECURITY_HEADERS, TokenCheck } from "./access.js";
 import { MAX_PAGE, pageOf } from "./build.js";
 import { Collector, type Snapshot } from "./collector.js";
@@ -51,7 +49,7 @@ export async function startDashboard(
   subjects: readonly Subject[],
   options: DashboardOptions,
 ): Promise<DashboardServer> {
-  const { interval, traces, token, hosts } = checked(options);
+  const { interval, token, hosts } = checked(options);
   const listening = parseListenAddress("Dashboard", address);
   // Local, unlike the metrics server.
   const host = /^:/.test(address) ? "127.0.0.1" : listening.host;
@@ -68,12 +66,10 @@ export async function startDashboard(
       throw error;
     },
   );
-  const endTraces = traces > 0 ? traceRecorder().begin(traces) : undefined;
   let closing: Promise<void> | undefined;
   return {
     url,
     close: () => {
-      endTraces?.();
       closing ??= Promise.all([pages.close(), shut(server), collector.close()]).then(() => undefined);
       return closing;
     },
@@ -82,25 +78,20 @@ export async function startDashboard(
 
 interface CheckedOptions {
   readonly interval: number;
-  readonly traces: number;
   readonly token: string | undefined;
   readonly hosts: readonly string[];
 }
 
 function checked(options: DashboardOptions): CheckedOptions {
-  checkKeys("serveDashboard", options, ["interval", "token", "hosts", "traces"]);
-  const { interval = INTERVAL_DEFAULT, token, hosts = [], traces = 0 } = options;
+  checkKeys("serveDashboard", options, ["interval", "token", "hosts"]);
+  const { interval = INTERVAL_DEFAULT, token, hosts = [] } = options;
   checkInteger("interval", interval, MIN_READ_INTERVAL, MAX_READ_INTERVAL);
-  if (!(typeof traces === "number" && traces >= 0 && traces <= MAX_SAMPLED_PER_SECOND))
-    throw new InvalidArgumentError(
-      `traces must be a number from 0 to ${MAX_SAMPLED_PER_SECOND}; got ${String(traces)}`,
-    );
   // The value is a secret.
   if (token !== undefined && !/^[\x21-\x7e]{16,1024}$/.test(String(token)))
     throw new InvalidArgumentError("token must be 16 to 1,024 printable ASCII characters without spaces");
   if (!Array.isArray(hosts) || hosts.length > MAX_HOSTS || hosts.some((name) => typeof name !== "string"))
     throw new InvalidArgumentError(`hosts must be a list of at most ${MAX_HOSTS} names`);
-  return { interval, traces, token, hosts: hosts.map((name: string) => name.toLowerCase()) };
+  return { interval, token, hosts: hosts.map((name: string) => name.toLowerCase()) };
 }
 
 class Pages {
@@ -152,9 +143,6 @@ class Pages {
         return;
       case "/api/state":
         reply(response, JSON_TYPE, (await this.#collector.snapshot()).text);
-        return;
-      case "/api/traces":
-        reply(response, JSON_TYPE, (await this.#collector.snapshot()).traces);
         return;
       case "/api/list":
         reply(response, JSON_TYPE, JSON.stringify(await this.#list(new URLSearchParams(query))));
@@ -256,7 +244,6 @@ class Stream {
   readonly #response: ServerResponse;
   readonly #beat: NodeJS.Timeout;
   #time = 0;
-  #traces = "";
 
   constructor(response: ServerResponse, address: string) {
     this.address = address;
@@ -268,14 +255,11 @@ class Stream {
     this.#beat.unref();
   }
 
-  send({ state, text, traces }: Snapshot): void {
+  send({ state, text }: Snapshot): void {
     if (this.#response.destroyed || this.#response.writableEnded || state.time === this.#time) return;
     if (this.#response.writableLength >= MAX_UNSENT) return;
     this.#time = state.time;
     this.#response.write(`event: state\ndata: ${text}\n\n`);
-    if (traces === this.#traces) return;
-    this.#traces = traces;
-    this.#response.write(`event: traces\ndata: ${traces}\n\n`);
   }
 
   end(): void {

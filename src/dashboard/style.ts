@@ -60,16 +60,6 @@ tbody tr:hover { background: var(--back); }
 .bad { color: var(--bad); font-weight: 600; }
 .good { color: var(--good); }
 section { scroll-margin-top: 4rem; }
-#traces details { border-bottom: 1px solid var(--line); }
-#traces summary { padding: .35rem 0; cursor: pointer; overflow-wrap: anywhere; }
-#traces summary .facts { color: var(--quiet); }
-#traces caption { padding: .2rem .55rem; text-align: left; color: var(--quiet); font-size: .85rem; }
-#traces th.step { color: var(--text); font-weight: 400; font-size: inherit; }
-#traces th.step.bad { color: var(--bad); font-weight: 600; }
-svg.timeline { background: var(--back); }
-svg.timeline rect { fill: var(--accent); }
-svg.timeline rect.process { fill: var(--good); }
-svg.timeline rect.failed { fill: var(--bad); }
 svg { display: block; }
 svg text { font: 13px system-ui, sans-serif; fill: var(--text); }
 svg .small { font-size: 12px; fill: var(--quiet); }

@@ -1,6 +1,5 @@
 /** This program or a remote address, read in the same way. */
 import type { Reading } from "../metrics/readings.js";
-import type { RecordedSteps } from "../metrics/trace-recorder.js";
 import type { DashboardAction, DashboardItem } from "./state.js";
 
 export interface SideDetails {
@@ -35,12 +34,6 @@ export interface Subject {
   readonly address: string;
   /** Rejects without a response. @param timeout ms */
   read(timeout: number, signal: AbortSignal): Promise<SubjectReading>;
-  /**
-   * Steps since the last call, which keeps recording on.
-   *
-   * @param after `next` of the last call; 0 at first
-   */
-  traces(after: number, timeout: number, signal: AbortSignal): Promise<RecordedSteps>;
   /** @throws the source's error */
   act(source: string, action: DashboardAction): Promise<void>;
   reasonOf(error: unknown): string;

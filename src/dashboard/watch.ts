@@ -19,7 +19,7 @@ const COSTS = 3;
 export class Watch {
   readonly subject: Subject;
   /** ms. */
-  protected readonly timeout: number;
+  readonly #timeout: number;
   readonly #interval: number;
   readonly #costs: number[] = [];
   #seen: SeenProcess;
@@ -30,7 +30,7 @@ export class Watch {
   /** @param interval ms */
   constructor(id: string, subject: Subject, interval: number) {
     this.subject = subject;
-    this.timeout = Math.min(MAX_LOOK_TIMEOUT, Math.max(MIN_LOOK_TIMEOUT, interval));
+    this.#timeout = Math.min(MAX_LOOK_TIMEOUT, Math.max(MIN_LOOK_TIMEOUT, interval));
     this.#interval = interval;
     this.#seen = { id, address: subject.address, up: undefined, details: new Map() };
   }
@@ -55,13 +55,12 @@ export class Watch {
     const begin = performance.now();
     const { id, address } = this.#seen;
     try {
-      const { reading, details } = await this.subject.read(this.timeout, signal);
+      const { reading, details } = await this.subject.read(this.#timeout, signal);
       const now = { at: performance.now(), reading };
       const latency = now.at - begin;
       this.#seen = { id, address, up: true, latency, reading: rated(this.#last, now), details };
       this.#last = now;
       this.#due = begin + this.#pauseAfter(latency);
-      await this.alsoLook(signal);
     } catch (error) {
       const since = this.#seen.up === false ? this.#seen.since : undefined;
       const reason = this.subject.reasonOf(error);
@@ -72,9 +71,6 @@ export class Watch {
       this.#looking = false;
     }
   }
-
-  /** Reads more of a subject that has answered. Never rejects. */
-  protected async alsoLook(_signal: AbortSignal): Promise<void> {}
 
   #pauseAfter(latency: number): number {
     this.#costs.push(latency);

@@ -5,14 +5,12 @@
  *   GET /healthz   200  while the event loop runs
  *   GET /readyz    200  every source is ready; 503 before, while it drains, and after
  *   GET /peers     200  lists of peers as JSON, if enabled; ?source=NAME&list=NAME: those peers
- *   GET /traces    200  steps of sampled messages as JSON, if enabled; ?after=N: `next` of the last answer
  */
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import { boundedServer, parseListenAddress, serveAt, shut } from "../core/http-server.js";
 import { peerListsOf } from "../sockets/peer-views.js";
 import { Exposition } from "./exposition.js";
 import { type MetricsSources, namedSources, readinessOf, STATS_TIME, StatsReader } from "./sources.js";
-import { traceRecorder } from "./trace-recorder.js";
 
 export interface MetricsServer {
   /** Address, such as `http://127.0.0.1:9464`. */
@@ -22,12 +20,11 @@ export interface MetricsServer {
 }
 
 export interface MorePages {
-  readonly traces?: boolean | undefined;
   readonly peers?: boolean | undefined;
 }
 
 /**
- * @param more enables /traces and /peers
+ * @param more enables /peers
  * @param unready why the process is not ready, apart from its sources
  * @throws as `serveMetrics`
  */
@@ -92,16 +89,6 @@ class Pages {
           ),
         );
         reply(response, ready ? 200 : 503, text);
-        return;
-      }
-      case "/traces": {
-        if (this.#more.traces !== true) {
-          reply(response, 404, "traces are off: set the option traces of serveMetrics\n");
-          return;
-        }
-        const after = Number(new URLSearchParams(query).get("after") ?? 0);
-        const found = traceRecorder().look(Number.isSafeInteger(after) && after > 0 ? after : 0);
-        reply(response, 200, JSON.stringify(found), "application/json; charset=utf-8");
         return;
       }
       case "/peers": {

@@ -4,11 +4,6 @@ import type { MetricsSources } from "./sources.js";
 
 export interface ServeMetricsOptions {
   /**
-   * `/traces` returns traces of sampled messages for `shoal dashboard`: about 4 per second while requests come, with
-   * names of topics and services. Default `false`.
-   */
-  readonly traces?: boolean;
-  /**
    * `/peers` lists peers of proxies and brokers for `shoal dashboard`: routing ids, addresses, socket types and queued
    * messages, up to 10,000 per socket. Default `false`, since readers of metrics may have no right to see peers.
    */
@@ -31,7 +26,7 @@ export async function serveMetrics(
   sources: MetricsSources,
   options: ServeMetricsOptions = {},
 ): Promise<MetricsServer> {
-  checkKeys("serveMetrics", options, ["traces", "peers"]);
+  checkKeys("serveMetrics", options, ["peers"]);
   const { startPages } = await import("./pages.js");
   return startPages(address, sources, undefined, options);
 }

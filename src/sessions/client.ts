@@ -18,7 +18,6 @@ import {
   isMessageAcknowledgeObserved,
   isMessageReceiveObserved,
   isMessageSendObserved,
-  isMessageTraced,
   type ObservedMessage,
   observeMessageAcknowledge,
   observeMessageReceive,
@@ -508,8 +507,7 @@ export class SessionClient
   }
 
   #observeReceive(message: SessionMessage): void {
-    if (isMessageReceiveObserved() || (isMessageTraced() && this.#contexts.has(message)))
-      observeMessageReceive(this.#observed(message));
+    if (isMessageReceiveObserved()) observeMessageReceive(this.#observed(message));
   }
 
   #observed(message: SessionMessage): ObservedMessage {
@@ -551,5 +549,5 @@ export class SessionClient
 }
 
 function isAnyObserved(): boolean {
-  return isMessageReceiveObserved() || isMessageTraced() || isMessageAcknowledgeObserved();
+  return isMessageReceiveObserved() || isMessageAcknowledgeObserved();
 }

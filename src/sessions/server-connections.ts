@@ -8,7 +8,6 @@ import { randomBytes } from "node:crypto";
 import { ProtocolError } from "../core/errors.js";
 import {
   isMessageProcessObserved,
-  isMessageTraced,
   type MessageProcessOperation,
   startMessageProcess,
 } from "../core/message-operations.js";
@@ -561,7 +560,7 @@ function observedPublication(
   publication: rules.Publication,
 ): MessageProcessOperation | undefined {
   const { topic: destination, data, context } = publication;
-  if (!isMessageProcessObserved() && (context === undefined || !isMessageTraced())) return undefined;
+  if (!isMessageProcessObserved()) return undefined;
   return startMessageProcess("publication", {
     system: "sessions",
     destination,

@@ -1,6 +1,5 @@
 /** The dashboard's page in Debian's Chromium: what is shown, keys, names that would like to be HTML, small screens. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { ClusterNode } from "../../src/cluster/index.js";
 import { type DashboardSourcesByName, serveDashboard } from "../../src/dashboard/index.js";
 import { Pull, Push } from "../../src/index.js";
 import { SocketProxy } from "../../src/proxy/index.js";
@@ -100,47 +99,6 @@ describe.skipIf(reason)(`the dashboard's page${reason === false ? "" : `: ${reas
     await press(page, "Escape");
     await page.until(`document.querySelector("dialog[open]") === null`);
   });
-
-  it.runIf(LONG)(
-    "shows the ways of messages: keys go there and open one, the filter finds one, a hostile name is text",
-    async () => {
-      const node = new ClusterNode({ name: "alone", group: `page-${process.pid}`, multicast: false });
-      closing.push(() => node.close({ linger: 0 }));
-      await node.start();
-      const topic = `orders/${HOSTILE.replace(/[#+]/g, "")}`;
-      const done = node.subscribe("done", () => undefined);
-      const orders = node.subscribe("orders/#", () => void node.publish("done", "yes"));
-      await Promise.all([done.ready, orders.ready]);
-      const page = await open({ node });
-      const ways = `document.querySelectorAll("#traces details").length`;
-      while ((await page.evaluate<number>(ways)) === 0) await node.publish(topic, "a lamp");
-      await press(page, "m");
-      await press(page, "Enter");
-      await page.until(`document.querySelectorAll("#traces details[open] tbody tr").length === 4`);
-      const steps = `[...document.querySelectorAll("#traces details[open] tbody tr")].map((row) => row.cells[0].textContent)`;
-      expect(await page.evaluate(steps)).toEqual([
-        expect.stringMatching(/^publish orders\/<img/),
-        "process orders/#",
-        "publish done",
-        "process done",
-      ]);
-      expect(
-        await page.evaluate(`({
-        hacked: globalThis.hacked,
-        made: document.querySelectorAll("#traces img, #traces script").length,
-        focus: document.activeElement.tagName,
-        // Each bar is within its line.
-        bars: [...document.querySelectorAll("#traces rect")].every((bar) => +bar.getAttribute("x") >= 0 && +bar.getAttribute("x") + +bar.getAttribute("width") <= 180.01),
-        heads: [...document.querySelectorAll("#traces details[open] [scope]")].length,
-      })`),
-      ).toEqual({ made: 0, focus: "SUMMARY", bars: true, heads: 10 });
-      await press(page, "/");
-      for (const letter of "nowhere") await press(page, letter);
-      await page.until(
-        `${ways} === 0 && document.getElementById("traces-more").textContent === "No message matches the filter."`,
-      );
-    },
-  );
 
   it("makes no HTML of names, and asks for nothing elsewhere", async () => {
     const pull = new Pull();

@@ -4,16 +4,10 @@ import { once } from "node:events";
 import { chmodSync, writeFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { nodeDetails, peerItemsOf, sidesOf } from "../../src/cli/subjects.js";
-import type {
-  DashboardList,
-  DashboardState,
-  DashboardTrace,
-  DashboardTraces,
-} from "../../src/dashboard/index.js";
-import { LONG } from "../support/long.js";
+import type { DashboardList, DashboardState } from "../../src/dashboard/index.js";
 import { missing, peerAt } from "../support/peers.js";
 import { run, startWithout } from "./in-process.js";
-import { file, ipc, startWithout as startChild, startStreamer, useShoal } from "./support.js";
+import { file, ipc, startStreamer, useShoal } from "./support.js";
 
 useShoal();
 
@@ -124,32 +118,6 @@ describe("shoal dashboard", () => {
     ]);
     expect(peerItemsOf("x")).toEqual([]);
     expect(peerItemsOf(Array.from({ length: 10_005 }, () => good))).toHaveLength(10_000);
-  });
-
-  it.runIf(LONG)("shows a message's way through two nodes, each a process of its own", async () => {
-    const group = `ways-${process.pid}`;
-    const controls = [ipc(), ipc()];
-    const nodes = controls.map((control, at) =>
-      startChild("node", "start", "--name", `n${at}`, "--group", group, "--control", control),
-    );
-    await Promise.all(nodes.map((node, at) => node.until("stdout", new RegExp(`n${1 - at}@\\S+ joined`))));
-    const reader = startChild("node", "sub", "orders/#", "--control", controls[1] as string);
-    await reader.until("stderr", /subscribed, until a signal/);
-    const dashboard = startWithout("dashboard", ...controls, "--listen", "127.0.0.1:0", "--interval", "0.2");
-    const [, url] = await dashboard.until("stderr", /listening at (\S+)\n/);
-    let trace: DashboardTrace | undefined;
-    while (trace === undefined) {
-      await run("", "node", "pub", "orders/1", "a lamp", "--control", controls[0] as string);
-      const found = (await (await fetch(`${url}/api/traces`)).json()) as DashboardTraces;
-      trace = found.traces.find(({ processes }) => processes === 2);
-    }
-    expect(trace.steps.map(({ name, address }) => [name, address])).toEqual([
-      ["publish orders/1", controls[0]],
-      ["process orders/#", controls[1]],
-    ]);
-    expect(trace.steps[1]?.parent).toBe(trace.steps[0]?.span);
-    dashboard.signal("SIGTERM");
-    expect((await dashboard.ended).code).toBe(0);
   });
 
   it("refuses a bad address, a token that others may read, and security without a control socket", async () => {

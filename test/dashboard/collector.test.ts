@@ -24,7 +24,6 @@ function subject(cost: number, fails: () => boolean = () => false) {
       return { reading: { sources: [], process: {} }, details: new Map() };
     },
     act: async () => undefined,
-    traces: async () => ({ next: 0, steps: [], missed: 0 }),
     reasonOf: (error) => (error as Error).message,
     close: async () => undefined,
   };
@@ -53,23 +52,6 @@ describe("the collector", () => {
     stop();
     expect(await readsIn(30_000)).toBeLessThanOrEqual(11);
     expect(await readsIn(60_000)).toBe(0);
-    await collector.close();
-  });
-
-  it("reads the counters of one that does not answer for its traces as often", async () => {
-    const { own, readsIn } = subject(1);
-    let asked = 0;
-    const traces = (): Promise<never> => {
-      asked += 1;
-      return new Promise(() => undefined);
-    };
-    const collector = new Collector([{ ...own, traces }], OPTIONS);
-    let isUp: boolean | undefined;
-    collector.subscribe(({ state }) => {
-      isUp = state.processes[0]?.up;
-    });
-    expect(await readsIn(20_500)).toBe(20);
-    expect([isUp, asked]).toEqual([true, 1]);
     await collector.close();
   });
 

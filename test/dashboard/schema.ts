@@ -1,4 +1,4 @@
-/** JSON Schemas of `/api/state` and `/api/traces`: what a page may rely on. Types: src/dashboard/state.ts. */
+/** The JSON Schema of `/api/state`: what a page may rely on. Types: src/dashboard/state.ts. */
 
 const text = { type: "string", maxLength: 256 };
 const number = { type: "number" };
@@ -104,61 +104,5 @@ export const STATE_SCHEMA = {
     processes: { type: "array", items: PROCESS },
     links: { type: "array", items: LINK, maxItems: 4_096 },
     omitted: { ...whole, description: "Omitted sources; a state has at most 2,000." },
-  },
-} as const;
-
-const digits = (count: number) => ({ type: "string", pattern: `^[0-9a-f]{${count}}$` });
-
-const STEP = {
-  type: "object",
-  required: ["process", "address", "span", "kind", "name", "at", "bytes"],
-  additionalProperties: false,
-  properties: {
-    process: { type: "string", description: "Id of the recording process." },
-    address: text,
-    span: digits(16),
-    parent: {
-      ...digits(16),
-      description: "Span of the causing step, which may not be recorded.",
-    },
-    kind: { enum: ["send", "request", "receive", "process", "acknowledge"] },
-    name: text,
-    at: { ...number, description: "ms since 1970, by the clock of the step's machine." },
-    duration: { ...count, description: "ms; absent: instantaneous, or without a recorded end." },
-    bytes: { ...count, description: "Bytes of the message; 0: unknown." },
-    error: { ...text, description: "Error code of a failed step." },
-  },
-};
-
-const TRACE = {
-  type: "object",
-  required: ["id", "name", "start", "duration", "processes", "failed", "steps", "omitted"],
-  additionalProperties: false,
-  properties: {
-    id: digits(32),
-    name: text,
-    start: { ...number, description: "ms since 1970." },
-    duration: { ...count, description: "ms from the start of the first step to the end of the last." },
-    processes: whole,
-    failed: { type: "boolean" },
-    steps: { type: "array", items: STEP, maxItems: 64, description: "In causal order." },
-    omitted: { ...whole, description: "Omitted steps." },
-  },
-};
-
-export const TRACES_SCHEMA = {
-  $schema: "http://json-schema.org/draft-07/schema#",
-  title: "Flows of sampled messages",
-  type: "object",
-  required: ["version", "traces", "omitted", "missed"],
-  additionalProperties: false,
-  properties: {
-    version: { const: 1 },
-    traces: { type: "array", items: TRACE, maxItems: 50, description: "Newest first." },
-    omitted: { ...whole, description: "Omitted traces." },
-    missed: {
-      ...whole,
-      description: "Steps lost to each process's limit of 1,000 recorded steps per second.",
-    },
   },
 } as const;

@@ -3,20 +3,18 @@ import { request, type ServerResponse } from "node:http";
 import { type AddressInfo, connect, type Socket as TcpSocket } from "node:net";
 import { Ajv } from "ajv";
 import { afterEach, describe, expect, it } from "vitest";
-import { ClusterNode } from "../../src/cluster/index.js";
 import { boundedServer, listen, shut } from "../../src/core/http-server.js";
 import type {
   DashboardList,
   DashboardOptions,
   DashboardSourcesByName,
   DashboardState,
-  DashboardTraces,
 } from "../../src/dashboard/index.js";
 import { serveDashboard } from "../../src/dashboard/index.js";
 import { Dealer, Pull, Push, Router } from "../../src/index.js";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../src/patterns/majordomo/index.js";
 import { SocketProxy } from "../../src/proxy/index.js";
-import { STATE_SCHEMA, TRACES_SCHEMA } from "./schema.js";
+import { STATE_SCHEMA } from "./schema.js";
 
 /** ZMTP 3.1 of a peer with the mechanism NULL. */
 const GREETING = Buffer.concat([
@@ -97,49 +95,6 @@ function steer(url: string, body: object, headers: Record<string, string> = {}):
     body: JSON.stringify(body),
   });
 }
-
-describe("the ways of sampled messages", () => {
-  it("are answered as their schema has it, and come on the stream, where they change", async () => {
-    const node = new ClusterNode({ name: "alone", group: `ways-${process.pid}`, multicast: false });
-    closing.push(() => node.close({ linger: 0 }));
-    await node.start();
-    const subscription = node.subscribe("orders/#", () => undefined);
-    await subscription.ready;
-    const url = await serve({ node }, { traces: 100 });
-    const tracesNow = async (): Promise<DashboardTraces> =>
-      (await fetch(`${url}/api/traces`)).json() as Promise<DashboardTraces>;
-    let found = await tracesNow();
-    expect(found).toEqual({ version: 1, traces: [], omitted: 0, missed: 0 });
-    while (!found.traces.some(({ steps }) => steps.length === 2)) {
-      await node.publish("orders/1", "a lamp");
-      found = await tracesNow();
-    }
-    const validate = new Ajv().compile(TRACES_SCHEMA);
-    expect([validate(found), validate.errors]).toEqual([true, null]);
-    const trace = found.traces.find(({ steps }) => steps.length === 2);
-    expect(trace).toMatchObject({ name: "publish orders/1", processes: 1, failed: false });
-    const [sent, handled] = trace?.steps ?? [];
-    expect(handled).toMatchObject({
-      name: "process orders/#",
-      parent: sent?.span,
-      bytes: 6,
-      address: "this program",
-    });
-    const response = await fetch(`${url}/api/events`);
-    let text = "";
-    for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
-      text += Buffer.from(chunk).toString("utf8");
-      const data = /\nevent: traces\ndata: (.*)\n\n/.exec(text)?.[1];
-      if (data === undefined) continue;
-      expect(validate(JSON.parse(data))).toBe(true);
-      break;
-    }
-  });
-
-  it.each([-1, 101, Number.NaN, "5"])("are not sampled %s times a second", async (traces) => {
-    await expect(serve({}, { traces: traces as number })).rejects.toMatchObject({ code: "EINVAL" });
-  });
-});
 
 describe("the dashboard's server", () => {
   it("answers a state with sockets, a proxy, and who is connected to whom, as its schema has it; and rates on its stream", async () => {

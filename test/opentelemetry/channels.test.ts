@@ -1,14 +1,11 @@
 /** Channels of node:diagnostics_channel, without OpenTelemetry: what sockets and services publish, and what a subscriber may do. */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
-import { afterEach, beforeAll, expect, it } from "vitest";
+import { afterEach, expect, it } from "vitest";
 import type { ProcessOperation, RequestOperation } from "../../src/core/diagnostics.js";
 import { Publisher, Pull, Push } from "../../src/index.js";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../src/patterns/index.js";
 import type { ReceivedMessage, SendOperation } from "../../src/sockets/observation.js";
-import { unobserved } from "./support/collector.js";
-
-beforeAll(unobserved);
 
 const open: { close(options?: { linger: number }): Promise<unknown> }[] = [];
 const subscribed: [string, (message: unknown) => void][] = [];

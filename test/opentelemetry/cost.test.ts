@@ -1,13 +1,11 @@
 /** What a message costs while nobody observes it: so many reads of one property, which are counted. */
-import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { ClusterNode } from "../../src/cluster/index.js";
 import { Pull, Push } from "../../src/index.js";
 import { MemorySessionStore, SessionClient, SessionServer } from "../../src/sessions/index.js";
-import { CHANNELS, unobserved } from "./support/collector.js";
+import { CHANNELS } from "./support/collector.js";
 
 const MESSAGES = 100;
-
-beforeAll(unobserved);
 
 let reads = 0;
 const open: { close(options: { linger: number }): Promise<unknown> }[] = [];

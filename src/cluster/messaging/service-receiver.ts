@@ -13,7 +13,6 @@ import { InvalidArgumentError, InvalidStateError, type ShoalError, TimeoutError 
 import {
   channelDestination,
   isMessageProcessObserved,
-  isMessageTraced,
   type MessageHandlerKind,
   observedBytes,
   observeMessageProcess,
@@ -362,7 +361,7 @@ export class ServiceReceiver {
     size: number,
   ): Promise<void> {
     try {
-      const result: unknown = isObserved(context)
+      const result: unknown = isMessageProcessObserved()
         ? observed("message", message, context, call)
         : call(message);
       if (!isThenable(result)) return;
@@ -400,7 +399,9 @@ export class ServiceReceiver {
     const size = sizeOf(query.data);
     this.#begin(size);
     try {
-      const result: unknown = isObserved(context) ? observed("query", query, context, call) : call(query);
+      const result: unknown = isMessageProcessObserved()
+        ? observed("query", query, context, call)
+        : call(query);
       const answer = isThenable(result) ? await settledWithin(result, timeout, late) : result;
       const data = checkedData("an answer", answer ?? "");
       const sent = this.#replies.reply(service, { op: ServiceOp.REPLY, id, data, channel, ruid: "" });
@@ -456,10 +457,6 @@ export class ServiceReceiver {
  */
 function messageOf(service: Member, protocol: string, { data, channel, ruid }: HookPayload): ServiceMessage {
   return { service, protocol, data, channel, ruid };
-}
-
-function isObserved(context: Buffer | undefined): boolean {
-  return isMessageProcessObserved() || (context !== undefined && isMessageTraced());
 }
 
 function observed<T>(

@@ -15,7 +15,6 @@ import { ClosedError } from "../../core/errors.js";
 import {
   isMessageProcessObserved,
   isMessageReceiveObserved,
-  isMessageTraced,
   type ObservedMessage,
   observeMessageProcess,
   observeMessageReceive,
@@ -138,7 +137,7 @@ export class Subscription implements ClusterSubscription {
     }
     const reader = this.#readers.shift();
     if (reader !== undefined) {
-      if (isReceiveObserved(message)) observeMessageReceive(this.#observed(message));
+      if (isMessageReceiveObserved()) observeMessageReceive(this.#observed(message));
       reader({ done: false, value: message });
       return undefined;
     }
@@ -212,7 +211,7 @@ export class Subscription implements ClusterSubscription {
       next: () => {
         const message = this.#take();
         if (message !== undefined) {
-          if (isReceiveObserved(message)) observeMessageReceive(this.#observed(message));
+          if (isMessageReceiveObserved()) observeMessageReceive(this.#observed(message));
           return Promise.resolve({ done: false, value: message });
         }
         if (this.#closed) return Promise.resolve({ done: true, value: undefined });
@@ -252,10 +251,9 @@ export class Subscription implements ClusterSubscription {
   #call(handler: MessageHandler, message: ReceivedMessage): void {
     let result: unknown;
     try {
-      result =
-        message.context !== undefined || isMessageProcessObserved()
-          ? this.#callObserved(handler, message)
-          : handler(message);
+      result = isMessageProcessObserved()
+        ? observeMessageProcess("subscription", this.#observed(message), () => handler(message))
+        : handler(message);
       if (result === undefined || typeof (result as PromiseLike<unknown> | null)?.then !== "function") return;
     } catch (error) {
       this.#effects.failed(this, error);
@@ -269,11 +267,6 @@ export class Subscription implements ClusterSubscription {
         this.#next(handler);
       },
     );
-  }
-
-  #callObserved(handler: MessageHandler, message: ReceivedMessage): unknown {
-    if (!isMessageProcessObserved() && !isMessageTraced()) return handler(message);
-    return observeMessageProcess("subscription", this.#observed(message), () => handler(message));
   }
 
   #observed(message: ReceivedMessage): ObservedMessage {
@@ -297,8 +290,4 @@ export class Subscription implements ClusterSubscription {
       this.#call(handler, message);
     }
   }
-}
-
-function isReceiveObserved({ context }: ReceivedMessage): boolean {
-  return isMessageReceiveObserved() || (context !== undefined && isMessageTraced());
 }

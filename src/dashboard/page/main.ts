@@ -1,11 +1,10 @@
 /** The page: a stream of states, filter and keys. */
-import type { DashboardState, DashboardTraces } from "../state.js";
+import type { DashboardState } from "../state.js";
 import { DetailsView } from "./details.js";
 import { byId, html, setClass, setText } from "./dom.js";
 import { MapView } from "./map.js";
 import { History, matching, problemsOf, rowsOf, totalsOf } from "./model.js";
 import { TableView } from "./table.js";
-import { TracesView } from "./traces.js";
 
 const TREND_LENGTH = 60;
 const MAX_PROBLEMS = 8;
@@ -17,9 +16,7 @@ const history = new History(TREND_LENGTH);
 const details = new DetailsView();
 const map = new MapView(open);
 const table = new TableView(open, show);
-const flows = new TracesView();
 let state: DashboardState | undefined;
-let traces: DashboardTraces | undefined;
 let isFrozen = false;
 
 function open(id: string): void {
@@ -28,7 +25,6 @@ function open(id: string): void {
 }
 
 function show(): void {
-  if (traces !== undefined) flows.show(traces, filter.value);
   if (state === undefined) return;
   const all = matching(state, "");
   const shown = filter.value === "" ? all : matching(state, filter.value);
@@ -79,11 +75,6 @@ events.addEventListener("state", ({ data }: MessageEvent<string>) => {
   show();
   if (isFirst) performance.mark("first-picture");
 });
-events.addEventListener("traces", ({ data }: MessageEvent<string>) => {
-  if (isFrozen) return;
-  traces = JSON.parse(data) as DashboardTraces;
-  flows.show(traces, filter.value);
-});
 // EventSource reconnects automatically.
 events.addEventListener("error", () => say("The dashboard does not answer. Trying again …", "bad"));
 
@@ -100,7 +91,6 @@ document.addEventListener("keydown", (event) => {
   if (target instanceof HTMLInputElement || ctrlKey || metaKey || altKey) return;
   if (document.querySelector("dialog[open]") !== null) return;
   if (key === "/") filter.focus();
-  else if (key === "m") flows.focus();
   else if (key === "f") toggleFreeze();
   else if (key === "?") help.showModal();
   else return;

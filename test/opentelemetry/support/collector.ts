@@ -17,17 +17,11 @@ import {
 } from "@opentelemetry/sdk-trace-base";
 import { afterAll, beforeAll } from "vitest";
 import * as diagnostics from "../../../src/core/diagnostics.js";
-import { until } from "../../contract/support/wait.js";
 
 /** What the package publishes to. */
 export const CHANNELS = Object.values(diagnostics).filter(
   (each): each is Channel => typeof each === "object" && "hasSubscribers" in each,
 );
-
-/** Until nobody observes: who has looked at traces in an earlier file of this process does so for 10 s. */
-export async function unobserved(): Promise<void> {
-  await until(() => !CHANNELS.some(({ hasSubscribers }) => hasSubscribers), "the end of what others observe");
-}
 
 /** A point of a metric: its attributes and its value, or how many values a histogram has. */
 export interface Point {
@@ -49,8 +43,7 @@ export class Collector {
 
   /** Called once in a test file: the globals of the API are there for its tests. */
   static install(): void {
-    beforeAll(async () => {
-      await unobserved();
+    beforeAll(() => {
       context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
       propagation.setGlobalPropagator(new W3CTraceContextPropagator());
     });
