@@ -35,8 +35,6 @@ const LIMITS = {
   dedupWindow: integer({ default: 20_000, min: 0 }),
   /** Bytes of replies kept for repetitions. Default 16 MiB. */
   dedupBytes: bytes({ default: 16_777_216, min: 0 }),
-  /** Bytes of pieces joined for a client of MDP 0.1. Default 16 MiB. */
-  maxJoinedBytes: bytes({ default: 16_777_216, min: 0 }),
   /**
    * Queued bytes of answers per client; past it an answer fails as `slow-reader`; a single one may be larger. Measured
    * on engine `zmtp` over tcp and ipc; elsewhere only `sendHighWaterMark` applies. Default 64 MiB.

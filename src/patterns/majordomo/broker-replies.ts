@@ -82,24 +82,18 @@ export class BrokerReplies {
       this.#endBroken(request);
       return;
     }
-    if (request.joinedBytes > this.#limits.maxJoinedBytes) {
-      this.fail(request, "too-large");
-      return;
-    }
-    const { joined } = request;
-    const whole = joined === undefined ? body : Body.of([...joined, ...body.frames]);
-    const { cost } = whole;
+    const { cost } = body;
     if (!this.backlog.take(request.client, cost)) {
       this.#dropped(request.service.name, "full");
       this.fail(request, "slow-reader");
       return;
     }
     this.counters.answered += 1;
-    this.#send(request, true, whole);
+    this.#send(request, true, body);
     // Pieces cannot be repeated.
     if (request.memory !== undefined) {
       if (request.passedOn > 0) this.#memory.forget(request);
-      else if (this.#memory.keep(request, cost)) request.answer = whole;
+      else if (this.#memory.keep(request, cost)) request.answer = body;
     }
     request.finish();
   }
@@ -107,16 +101,6 @@ export class BrokerReplies {
   /** @returns `gone` if the client left, or a reason if the answer was broken off */
   piece(request: BrokerRequest, body: Body): "passed" | "gone" | FailureReason {
     const { cost } = body;
-    if (request.dialect === Dialect.Mdp01) {
-      request.joinedBytes += cost;
-      if (request.joinedBytes <= this.#limits.maxJoinedBytes) {
-        request.joined ??= [];
-        body.addTo(request.joined);
-        return "passed";
-      }
-      request.joined = undefined;
-      return "too-large";
-    }
     if (!this.backlog.take(request.client, cost)) {
       this.#dropped(request.service.name, "full");
       return "slow-reader";
@@ -128,9 +112,9 @@ export class BrokerReplies {
   }
 
   /** The client gets the error now; the request ends with its worker. */
-  breakOff(request: BrokerRequest, reason: FailureReason): void {
+  breakOff(request: BrokerRequest, reason: FailureReason, text: string = FAILURES[reason]): void {
     request.broken = reason;
-    this.#sendFailure(request, reason, FAILURES[reason]);
+    this.#sendFailure(request, reason, text);
   }
 
   fail(

@@ -34,6 +34,7 @@ import {
   MAX_TAG,
   NO_ENVELOPE,
   NO_LIMIT,
+  NO_PIECES,
   type Reply,
   type Request,
   type RequestId,
@@ -346,6 +347,10 @@ export class BrokerRequests {
   }
 
   #piece(request: BrokerRequest, body: Body, now: number): void {
+    if (request.dialect === Dialect.Mdp01) {
+      this.#breakOff(request, NO_PIECES.reason, NO_PIECES.text);
+      return;
+    }
     const passed = this.replies.piece(request, body);
     if (passed === "gone") this.#abandon(request, "client-gone");
     else if (passed !== "passed") this.#breakOff(request, passed);
@@ -353,7 +358,7 @@ export class BrokerRequests {
       // Plain clients grant nothing.
       request.ungranted += body.cost;
       if (2 * request.ungranted < STREAM_WINDOW) return;
-      if (request.joined === undefined && !this.replies.backlog.readsOn(request.client)) {
+      if (!this.replies.backlog.readsOn(request.client)) {
         this.#unread.add(request);
         this.#readCheckAt ??= now + READ_CHECK_INTERVAL;
         return;
@@ -371,8 +376,8 @@ export class BrokerRequests {
   }
 
   /** The delivery ends with the worker's answer. */
-  #breakOff(request: BrokerRequest, reason: FailureReason): void {
-    this.replies.breakOff(request, reason);
+  #breakOff(request: BrokerRequest, reason: FailureReason, text?: string): void {
+    this.replies.breakOff(request, reason, text);
     this.#cancelAt(request);
   }
 
@@ -435,8 +440,6 @@ export class BrokerRequests {
       this.replies.fail(request, "worker-lost");
       return;
     }
-    request.joined = undefined;
-    request.joinedBytes = 0;
     request.pieces = 0;
     request.ungranted = 0;
     this.queue.add(request, now, true);

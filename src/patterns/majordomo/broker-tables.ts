@@ -74,9 +74,6 @@ export class BrokerRequest implements Repeatable {
   broken: FailureReason | undefined = undefined;
   /** Pieces sent to the client. */
   passedOn = 0;
-  /** Pieces joined for a client of 0.1. */
-  joined: Buffer[] | undefined = undefined;
-  joinedBytes = 0;
   /** Kept answer. */
   answer: Body | undefined = undefined;
   failure: readonly [reason: string, text: string, details?: Buffer] | undefined = undefined;
@@ -108,7 +105,6 @@ export class BrokerRequest implements Repeatable {
     this.body = undefined;
     this.headers = EMPTY;
     this.worker = undefined;
-    this.joined = undefined;
     this.owner = undefined;
   }
 

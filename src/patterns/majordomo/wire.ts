@@ -42,6 +42,12 @@ export const DIALECT_NAMES = {
   [Dialect.Shoal]: "shoal",
 } as const;
 
+/** The failure of an answer in pieces to a peer of MDP 0.1. */
+export const NO_PIECES = {
+  reason: "invalid-reply",
+  text: "The answer has pieces, which MDP 0.1 does not have.",
+} as const;
+
 export const EMPTY: Buffer = Buffer.alloc(0);
 
 const CLIENT_HEADERS: Readonly<Record<Dialect, Buffer>> = {

@@ -24,6 +24,7 @@ import {
   decodeHeaders,
   type Frames,
   NO_LIMIT,
+  NO_PIECES,
   type RequestId,
   replyTo,
 } from "./wire.js";
@@ -169,7 +170,7 @@ const STOPPING = failed("stopping", "The worker is stopping.");
 const NO_ROOM = failed("overloaded", "The worker has no room.");
 const UNSENT = failed("worker-failed", "A piece could not be sent.");
 const UNREAD = failed("slow-reader", "Nobody read on in time.");
-const TOO_LARGE = failed("too-large", "The joined pieces are past the worker's bound.");
+const UNCARRIED = failed(NO_PIECES.reason, NO_PIECES.text);
 
 function failed(reason: string, text: string): Failed & { readonly ok: false } {
   return { ok: false, reason, text };
@@ -416,14 +417,11 @@ export class WorkerJobs {
     this.#finish(job, { ok: false, ...handlerFailure(error, this.#options.exposeErrors) });
   }
 
-  /** Joins pieces for 0.1, which has a single reply. */
   async #stream(job: Job, pieces: AsyncGenerator<unknown, unknown>): Promise<void> {
-    const joined: Frames | undefined = job.delivery.dialect === Dialect.Mdp01 ? [] : undefined;
     job.streams = true;
     // Pieces cannot be repeated: a repetition counts as a new request.
     this.#memory.forget(job);
     const steps = job.operation?.runEach(pieces) ?? pieces;
-    let joinedBytes = 0;
     let outcome: Outcome | undefined;
     try {
       while (outcome === undefined) {
@@ -435,18 +433,11 @@ export class WorkerJobs {
         if (outcome !== undefined) break;
         const { value, done } = await steps.next();
         if (done === true) {
-          const last = value === undefined ? NO_BODY : this.#encode(value);
-          const body = joined === undefined ? last : Body.of([...joined, ...last.frames]);
+          const body = value === undefined ? NO_BODY : this.#encode(value);
           this.#finish(job, job.cancelled ? CANCELLED : { ok: true, body });
           return;
         }
-        const body = this.#encode(value);
-        if (joined === undefined) outcome = await this.#piece(job, body);
-        else {
-          joinedBytes += body.cost;
-          if (joinedBytes > this.#options.maxReplyBytes) outcome = TOO_LARGE;
-          else body.addTo(joined);
-        }
+        outcome = await this.#piece(job, this.#encode(value));
       }
       await steps.return(undefined);
       this.#finish(job, outcome);
@@ -460,6 +451,7 @@ export class WorkerJobs {
     if (job.cancelled) return CANCELLED;
     const { cost } = body;
     const { session, delivery } = job;
+    if (delivery.dialect === Dialect.Mdp01) return UNCARRIED;
     const outcome = session.reply(delivery, replyTo(delivery, false, job.pieces, body), job);
     if (outcome === "stale") return CANCELLED;
     job.pieces += 1;

@@ -55,10 +55,7 @@ const OPTIONS = {
   dedupWindow: integer({ default: 10_000, min: 0 }),
   /** Bytes of replies kept for repetitions. Default 16 MiB. */
   dedupBytes: bytes({ default: 16_777_216, min: 0 }),
-  /**
-   * Bytes of queued replies; past it no handler starts. Joined pieces for a broker of MDP 0.1 fail as `too-large` past
-   * it. Default 64 MiB.
-   */
+  /** Bytes of queued replies; past it no handler starts. Default 64 MiB. */
   maxReplyBytes: bytes({ default: 67_108_864, min: 0 }),
   /** ms that a stream waits for its reader before it fails as `slow-reader`; 0: no limit. Default 300,000. */
   creditTimeout: integer({ default: 300_000, min: 0 }),
@@ -107,7 +104,7 @@ export function checkedService(service: string): Buffer {
   return frame;
 }
 
-/** A reply; or a generator of its pieces, the last one by `return`. */
+/** A reply; or a generator of its pieces, the last one by `return`. A peer of MDP 0.1 gets `invalid-reply` for pieces. */
 export type MajordomoHandlerResult<T> =
   | BodyFor<T>
   | Promise<BodyFor<T>>

@@ -10,7 +10,7 @@ import {
   MajordomoWorker,
 } from "../../../src/patterns/index.js";
 import { WorkerJobs } from "../../../src/patterns/majordomo/worker-jobs.js";
-import { failure, within } from "../../contract/support/wait.js";
+import { failure, until, within } from "../../contract/support/wait.js";
 
 const open: { close(options?: { linger: number }): Promise<unknown> }[] = [];
 
@@ -113,6 +113,26 @@ it("what waits at a quick worker behind a request that takes long is handled by 
   expect(worker.stats()).toMatchObject({ running: 1, queued: 0 });
   release();
   expect(String(await slow)).toBe("slow");
+});
+
+it.each([
+  ["a client", "auto", "0.1"],
+  ["a worker", "0.1", "auto"],
+] as const)("an answer in pieces is an error where %s speaks 0.1, and one without pieces is not", async (_, worker, client) => {
+  const { endpoint } = await broker();
+  const handler = async function* ([text]: Buffer[]): AsyncGenerator<string, string> {
+    if (String(text) === "pieces") yield* ["a", "b"];
+    return "end";
+  };
+  const working = track(new MajordomoWorker(endpoint, "some", handler, { protocol: worker }));
+  const asking = track(new MajordomoClient(endpoint, { protocol: client, retries: 0 }));
+  expect(String(await asking.request("some", "x"))).toBe("end");
+  expect(await failure(asking.request("some", "pieces"))).toMatchObject({
+    reason: "invalid-reply",
+    message: "some: The answer has pieces, which MDP 0.1 does not have.",
+  });
+  expect(String(await asking.request("some", "x"))).toBe("end");
+  await until(() => working.stats().running === 0, "the end of the handler");
 });
 
 it("gives pieces as they come, and ends the generator when the reader leaves", async () => {
