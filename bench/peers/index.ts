@@ -1,6 +1,5 @@
 /** All implementations, in the order of the tables. */
 import type { Contender } from "../contract.js";
-import { etcd } from "./etcd.js";
 import { mosquittoBridge, natsRoute, redisReplica } from "./forward/contenders.js";
 import { libzmq } from "./libzmq.js";
 import { nats } from "./nats.js";
@@ -18,7 +17,6 @@ export const CONTENDERS: readonly Contender[] = [
   nodeNet,
   nats,
   redis,
-  etcd,
   serf,
   natsRoute,
   mosquittoBridge,

@@ -4,7 +4,6 @@ import { join } from "node:path";
 import type { Contender } from "../contract.js";
 import { programFile } from "../places.js";
 import { Broker, brokerAbsent, packageVersion } from "./broker.js";
-import { KEY_VALUE_SCENARIOS } from "./key-value/roles.js";
 import { sideArguments } from "./node/side.js";
 import { ask } from "./tools.js";
 
@@ -19,7 +18,6 @@ const SCENARIOS: readonly string[] = [
   "request-reply",
   "service",
   "sessions",
-  ...KEY_VALUE_SCENARIOS,
 ];
 
 /** Larger limits for slow consumers than the defaults: a run must not lose messages. */

@@ -48,7 +48,6 @@ const COLOURS: Readonly<Record<string, readonly [light: string, dark: string]>> 
   "node:net (ceiling)": ["#59636e", "#9198a1"],
   NATS: ["#0e7490", "#22d3ee"],
   Redis: ["#cf222e", "#f85149"],
-  etcd: ["#bf3989", "#db61a2"],
 };
 const SPARE: readonly (readonly [light: string, dark: string])[] = [
   ["#4d2d00", "#c69026"],

@@ -65,7 +65,6 @@ export const clone: Scenario = {
     { name: "publishedPerSecond", title: "published", unit: "upd/s" },
     { name: "megabytesPerSecond", title: "MB/s", unit: "MB/s" },
   ],
-  timeout: 240, // Servers that write each update to disk need that long.
   growth: "peers",
   references: PATTERN_REFERENCES,
 };

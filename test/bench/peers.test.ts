@@ -39,10 +39,6 @@ afterAll(async () => {
 });
 
 const WARMUP = 50;
-const PARAMETERS: Readonly<Record<string, Readonly<Record<string, number | string>>>> = {
-  clone: { peers: 1, keys: 100 },
-  "clone-set": { rate: "half" },
-};
 
 /** The report of the measured role; `run` refuses wrong counts, order and checksums. */
 async function play(
@@ -66,7 +62,7 @@ describe("the contenders of the benchmark", () => {
     expect(names).toEqual(
       expect.arrayContaining([
         ...["shoal-libzmq", "shoal-libzmq-batch", "zeromq"],
-        ...["libzmq", "pyzmq", "node-net", "nats", "redis", "etcd", "serf"],
+        ...["libzmq", "pyzmq", "node-net", "nats", "redis", "serf"],
       ]),
     );
     expect(new Set(names).size).toBe(names.length);
@@ -214,20 +210,6 @@ describe.runIf(LONG)("links and services", () => {
       expect({ checksum, ordered }).toEqual({ checksum: expectedChecksum(64, WARMUP, 200), ordered: true });
       expect(latency?.["99"]).toBeGreaterThan(0);
     });
-});
-
-describe.runIf(LONG)("servers with a key-value store", () => {
-  for (const name of ["nats", "etcd"]) {
-    const reason = reasons.get(name);
-    for (const scenario of ["clone", "clone-set"]) {
-      it.skipIf(reason !== undefined)(`${name} plays ${scenario}`, async () => {
-        const contender = CONTENDERS.find((one) => one.name === name) as Contender;
-        const { messages, ordered, extra } = await play(contender, scenario, 64, 500, PARAMETERS[scenario]);
-        expect({ messages, ordered }).toEqual({ messages: 500, ordered: true });
-        if (scenario === "clone") expect(extra).toMatchObject({ sockets: 1 });
-      });
-    }
-  }
 });
 
 describe.runIf(LONG)("two servers that are joined", () => {

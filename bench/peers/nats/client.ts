@@ -8,16 +8,6 @@ export interface Message {
   respond(data: Uint8Array): boolean;
 }
 
-/** A key-value bucket. */
-export interface Bucket {
-  put(key: string, value: Uint8Array): Promise<number>;
-  /** Yields current values, and later changes that are still kept when read. */
-  watch(options: {
-    key: string;
-  }): Promise<AsyncIterable<{ readonly key: string; readonly value: Uint8Array }>>;
-  destroy(): Promise<boolean>;
-}
-
 /** A message that its consumer keeps until it is acknowledged. */
 export interface KeptMessage {
   readonly data: Uint8Array;
@@ -39,12 +29,6 @@ export interface Connection {
       ): Promise<{
         consume(options: object): Promise<AsyncIterable<KeptMessage> & { close(): Promise<unknown> }>;
       }>;
-    };
-    readonly views: {
-      kv(
-        name: string,
-        options: { storage?: "memory"; history?: number; bindOnly?: boolean },
-      ): Promise<Bucket>;
     };
   };
   publish(subject: string, data: Uint8Array): void;
