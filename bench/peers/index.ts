@@ -1,6 +1,5 @@
 /** All implementations, in the order of the tables. */
 import type { Contender } from "../contract.js";
-import { mosquittoBridge, natsRoute, redisReplica } from "./forward/contenders.js";
 import { libzmq } from "./libzmq.js";
 import { nats } from "./nats.js";
 import { shoalContenders, zeromq } from "./node-contender.js";
@@ -18,7 +17,4 @@ export const CONTENDERS: readonly Contender[] = [
   nats,
   redis,
   serf,
-  natsRoute,
-  mosquittoBridge,
-  redisReplica,
 ];

@@ -12,6 +12,7 @@ const GET =
   "install both (Debian: apt install nats-server; macOS: brew install nats-server; then npm install nats)";
 const SCENARIOS: readonly string[] = [
   "throughput",
+  "cluster-forward",
   "latency",
   "fan-out",
   "fan-in",

@@ -81,8 +81,8 @@ function shoalContender(engine: string, api: keyof typeof APIS): Contender {
     title: `shoal (${engine})${title}`,
     absent: async () => (engine === "libzmq" ? zeromqAbsent() : undefined),
     supports(scenario) {
-      if (scenario.startsWith("cluster-"))
-        return engine === "zmtp" && api === "await" && clusterObstacle(scenario) === undefined;
+      if (scenario.startsWith("cluster-") && (engine !== "zmtp" || clusterObstacle(scenario) !== undefined))
+        return false;
       if ([...TRANSPORT_SCENARIOS, ...OWN_SCENARIOS].includes(scenario) && engine !== "zmtp") return false;
       return (plays as readonly string[]).includes(scenario);
     },
@@ -110,6 +110,7 @@ export const zeromq: Contender = {
   title: "npm zeromq",
   absent: zeromqAbsent,
   supports: (scenario) =>
+    !scenario.startsWith("cluster-") &&
     ![...TRANSPORT_SCENARIOS, ...OWN_SCENARIOS].includes(scenario) &&
     (PLAYED.includes(scenario) || PLAIN_PATTERNS.includes(scenario)),
   command: (side) => command("zeromq", side, {}),

@@ -18,6 +18,7 @@ const SCENARIOS: readonly string[] = [
   "start-up",
   "tls",
   "link",
+  "cluster-forward",
   "cluster-publish",
   "cluster-query",
 ];

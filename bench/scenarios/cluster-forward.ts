@@ -1,7 +1,4 @@
-/**
- * Publishing on one node of a cluster and subscribing on another: a publisher, a subscriber, and the nodes or brokers
- * between them.
- */
+/** Publishing on one node of a cluster and subscribing on another. `shoal-zmtp-plain` is a PUSH and a PULL. */
 import { expectedChecksum } from "../bodies.js";
 import type { Scenario } from "../contract.js";
 
@@ -19,32 +16,30 @@ const FORWARD: Omit<Scenario, "name" | "question"> = {
     const expects = { messages: count, bytes: count * size };
     return [
       {
-        role: "subscriber",
+        role: "consumer",
         binds: true,
         measured: true,
         expects: { ...expects, checksum: expectedChecksum(size, warmup, count), ordered: true },
       },
-      { role: "publisher", expects },
+      { role: "producer", expects },
     ];
   },
-  result([subscriber], { size }) {
-    const { messages = 0, seconds = 0 } = subscriber ?? {};
+  result([consumer], { size }) {
+    const { messages = 0, seconds = 0 } = consumer ?? {};
     const messagesPerSecond = messages / seconds;
     return { messagesPerSecond, megabytesPerSecond: (messagesPerSecond * size) / 1e6 };
   },
   columns: [{ name: "megabytesPerSecond", title: "MB/s", unit: "MB/s" }],
   growth: "size",
-  references: ["nats-route", "mosquitto-bridge", "redis-replica"],
+  references: ["shoal-zmtp-plain", "nats"],
 };
 
-/** Brokers have two joined servers; a node of shoal runs in the program. */
 export const clusterForward: Scenario = {
   ...FORWARD,
   name: "cluster-forward",
   question: "How many messages a second of one topic go from a program at one node to a program at another?",
 };
 
-/** CURVE with a cluster key; for NATS, TLS between clients and servers, and between servers. */
 export const clusterForwardSecure: Scenario = {
   ...FORWARD,
   name: "cluster-forward-secure",

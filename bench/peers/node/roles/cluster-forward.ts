@@ -25,7 +25,7 @@ async function open(side: Side, seeds: string[]): Promise<ClusterNode> {
   return node;
 }
 
-const subscriber: Role = async (side) => {
+const consumer: Role = async (side) => {
   const node = await open(side, []);
   const checker = side.checker();
   const first = Math.max(1, side.warmup);
@@ -48,7 +48,7 @@ const subscriber: Role = async (side) => {
   await node.leave();
 };
 
-const publisher: Role = async (side) => {
+const producer: Role = async (side) => {
   const node = await open(side, [side.endpoint]);
   const bodies = new Bodies(side.size);
   // Subscriptions become known in order: this one shows that the other is known.
@@ -64,4 +64,4 @@ const publisher: Role = async (side) => {
   await node.leave();
 };
 
-export const roles: Roles = { subscriber, publisher };
+export const roles: Roles = { consumer, producer };

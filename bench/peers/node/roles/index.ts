@@ -75,6 +75,7 @@ const PLAIN_LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
   clone: () => import("./plain-clone.js"),
   "clone-set": () => import("./plain-clone.js"),
   "last-value-cache": () => import("./plain-forwarder.js"),
+  "cluster-forward": () => import("./throughput.js"),
   link: () => import("./throughput.js"),
   service: () => import("./plain-service.js"),
 };
