@@ -18,14 +18,13 @@ const outside = [
   ...["shoal", "zeromq", "@colors/colors"],
 ];
 
-/** The exports of package.json, threads (src/core/built-file.ts), and a module for the benchmark of cluster rules. */
+/** The exports of package.json, and threads (src/core/built-file.ts). */
 const entries = [
   .../** @type {{ default?: string }[]} */ (Object.values(manifest.exports))
     .map((entry) => entry.default ?? "")
     .concat(manifest.bin.shoal)
     .flatMap((file) => /^\.\/dist\/(?!web\/)(.+)\.js$/.exec(file)?.[1] ?? []),
   ...filesOf("src", /-thread$/),
-  "cluster/simulation/index",
 ];
 
 /** Programs of the harness, and modules for test/bench. */

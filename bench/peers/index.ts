@@ -6,7 +6,6 @@ import { shoalContenders, zeromq } from "./node-contender.js";
 import { nodeNet } from "./node-net.js";
 import { pyzmq } from "./pyzmq.js";
 import { redis } from "./redis.js";
-import { serf } from "./serf.js";
 
 export const CONTENDERS: readonly Contender[] = [
   ...shoalContenders,
@@ -16,5 +15,4 @@ export const CONTENDERS: readonly Contender[] = [
   nodeNet,
   nats,
   redis,
-  serf,
 ];

@@ -3,7 +3,6 @@ import { createRequire } from "node:module";
 import { ENGINE_NAMES } from "shoal";
 import type { Contender, SideCommand, SideRequest } from "../contract.js";
 import { programFile } from "../places.js";
-import { clusterObstacle } from "./cluster/scenarios.js";
 import { PATTERNS, PLAIN_PATTERNS, PLAYED } from "./node/roles/index.js";
 import { sideArguments } from "./node/side.js";
 
@@ -81,8 +80,7 @@ function shoalContender(engine: string, api: keyof typeof APIS): Contender {
     title: `shoal (${engine})${title}`,
     absent: async () => (engine === "libzmq" ? zeromqAbsent() : undefined),
     supports(scenario) {
-      if (scenario.startsWith("cluster-") && (engine !== "zmtp" || clusterObstacle(scenario) !== undefined))
-        return false;
+      if (scenario.startsWith("cluster-") && engine !== "zmtp") return false;
       if ([...TRANSPORT_SCENARIOS, ...OWN_SCENARIOS].includes(scenario) && engine !== "zmtp") return false;
       return (plays as readonly string[]).includes(scenario);
     },

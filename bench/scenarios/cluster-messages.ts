@@ -1,6 +1,6 @@
 /** Messages between many nodes of a cluster: publishing to all, querying all, and a joining node with many routes. */
-import type { Scenario } from "../contract.js";
-import { FAN_OUT_COLUMNS, fanOutFigures, ofRole, positive, streamsOf } from "./kit.js";
+import type { Scenario, SideReport } from "../contract.js";
+import { FAN_OUT_COLUMNS, fanOutFigures, ofRole, positive, streamsOf, sumOf } from "./kit.js";
 
 /** Maximum processes for nodes; above it each process has several nodes, all equally many. */
 const MAX_PROCESSES = 40;
@@ -60,6 +60,55 @@ export const clusterPublish: Scenario = {
   columns: [
     ...FAN_OUT_COLUMNS,
     { name: "microsecondsPerCopy", title: "publisher's processor time per copy", unit: "µs" },
+  ],
+  growth: "nodes",
+};
+
+/** Each node has met every other before the clock starts. */
+export const clusterIdle: Scenario = {
+  name: "cluster-idle",
+  question: "What does a node at rest cost?",
+  metric: { name: "cpuMilliseconds", unit: "ms of CPU/s", better: "lower" },
+  transports: ["tcp"],
+  sizes: [],
+  smokeSizes: [],
+  parameters: {
+    nodes: { ...NODES, help: `nodes, in up to ${MAX_PROCESSES} processes` },
+    seconds: { values: [10], smoke: [1], help: "duration of the measurement in s" },
+  },
+  scales: false,
+  timeout: 300,
+  count({ parameters }) {
+    positive(parameters, "seconds");
+    return { count: positive(parameters, "nodes"), warmup: 0 };
+  },
+  roles({ parameters }) {
+    const nodes = Number(parameters.nodes);
+    const each = nodesOfEach(nodes);
+    return [
+      { role: "seed", binds: true, ends: false },
+      {
+        role: "idlers",
+        processes: nodes / each,
+        measured: true,
+        options: { each },
+        expects: { messages: each },
+      },
+    ];
+  },
+  result(done, { parameters }) {
+    const idlers = ofRole(done, "idlers");
+    const perNode = (figure: (report: SideReport) => number) =>
+      sumOf(idlers, figure) / Number(parameters.nodes);
+    return {
+      cpuMilliseconds: 1e3 * perNode(({ cpuSeconds, seconds }) => cpuSeconds / seconds),
+      bytesPerSecond: perNode(({ extra }) => extra?.bytesPerSecond ?? Number.NaN),
+      megabytes: perNode(({ peakRss }) => peakRss) / 1e6,
+    };
+  },
+  columns: [
+    { name: "bytesPerSecond", title: "sent", unit: "B/s" },
+    { name: "megabytes", title: "memory", unit: "MB" },
   ],
   growth: "nodes",
 };

@@ -3,19 +3,8 @@ import type { Scenario } from "../contract.js";
 import { clone } from "./clone.js";
 import { cloneSet } from "./clone-set.js";
 import { cloneSnapshot } from "./clone-snapshot.js";
-import {
-  clusterCrowd,
-  clusterCut,
-  clusterIdle,
-  clusterJoin,
-  clusterKill,
-  clusterLarge,
-  clusterSilence,
-  clusterSimulated,
-  clusterStalls,
-} from "./cluster.js";
 import { clusterForward, clusterForwardSecure } from "./cluster-forward.js";
-import { clusterPublish, clusterQuery, clusterRoutes } from "./cluster-messages.js";
+import { clusterIdle, clusterPublish, clusterQuery, clusterRoutes } from "./cluster-messages.js";
 import { connectionStorm } from "./connection-storm.js";
 import { curve } from "./curve.js";
 import { binaryStarFailover, cloneFailover } from "./failover.js";
@@ -79,15 +68,7 @@ export const SCENARIOS: readonly Scenario[] = [
   cloneSnapshot,
   cloneFailover,
   lastValueCache,
-  clusterJoin,
-  clusterKill,
-  clusterSilence,
-  clusterCut,
   clusterIdle,
-  clusterSimulated,
-  clusterLarge,
-  clusterStalls,
-  clusterCrowd,
   clusterForward,
   clusterForwardSecure,
   clusterPublish,

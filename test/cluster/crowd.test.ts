@@ -2,7 +2,7 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
-import { Crowd } from "../../src/cluster/simulation/crowd.js";
+import { Crowd } from "./simulation/crowd.js";
 
 const COUNT = 10_000;
 

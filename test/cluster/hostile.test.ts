@@ -10,12 +10,12 @@ import {
 } from "../../src/cluster/bounds.js";
 import { MAX_COUNT, MAX_START } from "../../src/cluster/identity.js";
 import { MemberState } from "../../src/cluster/membership/members.js";
-import { type SimulatedNode, stateOf, World } from "../../src/cluster/simulation/world.js";
 import { bodySize, encodePacket, PREFIX } from "../../src/cluster/wire/codec.js";
 import { Packet, PacketType, Update } from "../../src/cluster/wire/packets.js";
 import { MAX_BODY, Sealer } from "../../src/cluster/wire/seal.js";
 import fc from "../support/properties.js";
 import { packet } from "./packets.js";
+import { type SimulatedNode, stateOf, World } from "./simulation/world.js";
 
 const BUS = 0x37a8_eec1_ce19;
 const KEYS = [

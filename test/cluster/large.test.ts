@@ -1,10 +1,10 @@
 /** What takes many nodes or much virtual time: figures that are promised, as tests. SHOAL_LONG=1 runs the long forms. */
 import { describe, expect, it } from "vitest";
 import { resolveProfile } from "../../src/cluster/profiles.js";
-import { type SimulatedNode, World } from "../../src/cluster/simulation/world.js";
 import { LONG } from "../support/long.js";
 import fc from "../support/properties.js";
 import { Sides } from "./sides.js";
+import { type SimulatedNode, World } from "./simulation/world.js";
 
 /** Of the runs with nodes that stand still: deaths of sound members come in bursts, and many a seed has few. That of the default run has 49 without local health. */
 const SEEDS = LONG ? Array.from({ length: 20 }, (_, i) => i + 1) : [8];

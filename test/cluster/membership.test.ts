@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { Membership } from "../../src/cluster/membership/membership.js";
 import { PROFILES } from "../../src/cluster/profiles.js";
-import { type SimulatedNode, stateOf, World } from "../../src/cluster/simulation/world.js";
 import { DeathReason, Packet, PacketType, Update } from "../../src/cluster/wire/packets.js";
 import { LONG } from "../support/long.js";
 import fc from "../support/properties.js";
+import { type SimulatedNode, stateOf, World } from "./simulation/world.js";
 
 const percentile = (values: readonly number[], share: number): number =>
   [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * share))] ??

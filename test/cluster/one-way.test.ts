@@ -1,9 +1,9 @@
 /** Cuts in one direction: packets of some nodes do not reach some others, whose own packets arrive. */
 import { describe, expect, it } from "vitest";
-import { type SimulatedNode, stateOf, World, type WorldOptions } from "../../src/cluster/simulation/world.js";
 import { LONG } from "../support/long.js";
 import fc from "../support/properties.js";
 import { Sides } from "./sides.js";
+import { type SimulatedNode, stateOf, World, type WorldOptions } from "./simulation/world.js";
 
 const TIMEOUT = LONG ? 600_000 : 60_000;
 /** ms after a cut within which at most one side goes on. */

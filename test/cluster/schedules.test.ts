@@ -4,10 +4,10 @@
  */
 import { describe, expect, it } from "vitest";
 import type { ClusterChange } from "../../src/cluster/membership/events.js";
-import { type SimulatedNode, World } from "../../src/cluster/simulation/world.js";
 import { LONG } from "../support/long.js";
 import fc from "../support/properties.js";
 import { Sides } from "./sides.js";
+import { type SimulatedNode, World } from "./simulation/world.js";
 
 const NODES = 6;
 /** ms after the last fault within which all agree. */

@@ -2,7 +2,7 @@
 import type { ClusterChange } from "../../src/cluster/membership/events.js";
 import type { ClusterEvent } from "../../src/cluster/node/events.js";
 import { Sides as NodeSides } from "../../src/cluster/node/sides.js";
-import type { SimulatedNode, World } from "../../src/cluster/simulation/world.js";
+import type { SimulatedNode, World } from "./simulation/world.js";
 
 /** The sides as each node of a world knows them. Takes the world's `onChange`. Nobody rejoins by itself. */
 export class Sides {

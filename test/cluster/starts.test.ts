@@ -1,9 +1,9 @@
 /** Many nodes that start at once at one seed, which is late for all of them: nobody takes the wait for a cut, or the seed's death for a fact. */
 import { describe, expect, it } from "vitest";
 import { PROFILES } from "../../src/cluster/profiles.js";
-import { type SimulatedNode, World } from "../../src/cluster/simulation/world.js";
 import { LONG } from "../support/long.js";
 import { Sides } from "./sides.js";
+import { type SimulatedNode, World } from "./simulation/world.js";
 
 const SEEDS = Array.from({ length: LONG ? 100 : 2 }, (_, i) => i + 1);
 

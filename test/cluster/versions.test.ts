@@ -5,9 +5,9 @@
 import { describe, expect, it } from "vitest";
 import { MAX_PACKET, MAX_STREAM_PACKET } from "../../src/cluster/bounds.js";
 import { busNumber } from "../../src/cluster/identity.js";
-import { type SimulatedNode, stateOf, World } from "../../src/cluster/simulation/world.js";
 import { bodySize, decodePacket, encodePacket, PREFIX, VERSION } from "../../src/cluster/wire/codec.js";
 import { LEVEL, Packet, PacketType, type Update, UpdateKind } from "../../src/cluster/wire/packets.js";
+import { type SimulatedNode, stateOf, World } from "./simulation/world.js";
 
 const BUS = busNumber("simulated");
 const FROM = "a1".repeat(16);

@@ -194,6 +194,32 @@ const services: Role = async (side) => {
   for (const node of nodes) await node.leave();
 };
 
+const seed: Role = async (side) => {
+  const node = await open(side.role, {});
+  await side.ready(node.address);
+  await side.stopped;
+  await side.done({ messages: 0, bytes: 0 });
+  await node.leave();
+};
+
+/** Measured after a pause, in which the last joins have become known everywhere. */
+const idlers: Role = async (side) => {
+  const nodes = await openEach(side, {});
+  await side.ready();
+  const expected = side.number("nodes", 1);
+  while (nodes.some((node) => node.members({ self: false }).length < expected)) await pause(LOOK);
+  await pause(QUIET / 2);
+  const sent = (): number => nodes.reduce((sum, node) => sum + node.stats().bytesSent, 0);
+  const before = sent();
+  const seconds = side.number("seconds", 10);
+  side.begin();
+  await pause(1_000 * seconds);
+  side.end();
+  const extra = { bytesPerSecond: (sent() - before) / seconds };
+  await side.done({ messages: nodes.length, bytes: 0, extra });
+  for (const node of nodes) await node.leave();
+};
+
 const quietOf = (side: Side): number => (side.count < MANY_ROUTES ? SMOKE_QUIET : QUIET);
 
 /**
@@ -260,4 +286,4 @@ const holder: Role = async (side) => {
   await node.leave();
 };
 
-export const roles: Roles = { publisher, subscribers, asker, services, reader, writer, holder };
+export const roles: Roles = { publisher, subscribers, seed, idlers, asker, services, reader, writer, holder };

@@ -1,5 +1,4 @@
 /** Roles in Node by scenario. They are loaded one by one, so that a side has no unused code. */
-import { CLUSTER_SCENARIOS } from "../../cluster/scenarios.js";
 import type { Roles } from "./role.js";
 
 interface RolesFile {
@@ -46,10 +45,7 @@ const PATTERN_LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
   "clone-snapshot": () => import("./clone-snapshot.js"),
   "clone-failover": () => import("./clone-failover.js"),
   "last-value-cache": () => import("./last-value-cache.js"),
-  "cluster-simulated": () => import("./cluster-simulated.js"),
-  "cluster-large": () => import("./cluster-rules.js"),
-  "cluster-stalls": () => import("./cluster-rules.js"),
-  "cluster-crowd": () => import("./cluster-rules.js"),
+  "cluster-idle": () => import("./cluster-messages.js"),
   "cluster-forward": () => import("./cluster-forward.js"),
   "cluster-forward-secure": () => import("./cluster-forward.js"),
   "cluster-publish": () => import("./cluster-messages.js"),
@@ -61,11 +57,6 @@ const PATTERN_LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
   service: () => import("./service.js"),
   sessions: () => import("./sessions.js"),
 };
-
-/** Scenarios of clusters, which have no engine: their links are not sockets of the program. */
-const CLUSTER_LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = Object.fromEntries(
-  CLUSTER_SCENARIOS.map((scenario) => [scenario, () => import("./cluster.js")]),
-);
 
 /** The same work with plain sockets, if possible. */
 const PLAIN_LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
@@ -92,7 +83,7 @@ export function needsSockets(scenario: string, plain: boolean): boolean {
 
 /** @param plain for a scenario of a pattern: plain sockets instead */
 export async function loadRoles(scenario: string, plain: boolean): Promise<Roles> {
-  const loaders = { ...LOADERS, ...CLUSTER_LOADERS, ...(plain ? PLAIN_LOADERS : PATTERN_LOADERS) };
+  const loaders = { ...LOADERS, ...(plain ? PLAIN_LOADERS : PATTERN_LOADERS) };
   const load = Object.hasOwn(loaders, scenario) ? loaders[scenario] : undefined;
   if (load === undefined) throw new Error(`the scenario ${scenario} has no roles here`);
   return (await load()).roles;

@@ -4,15 +4,15 @@
  *
  * Time advances in steps of 1 ms on a timer wheel, so an event costs a few pushes. A packet is encoded only on request.
  */
-import { MAX_PACKET, MAX_STREAM_PACKET } from "../bounds.js";
-import { busNumber } from "../identity.js";
-import type { ClusterChange, MembershipEffects } from "../membership/events.js";
-import { type Member, MemberState } from "../membership/members.js";
-import { Membership } from "../membership/membership.js";
-import { PROFILES, type Profile } from "../profiles.js";
-import { bodySize, decodePacket, encodePacket } from "../wire/codec.js";
-import type { Packet } from "../wire/packets.js";
-import { SEAL_OVERHEAD } from "../wire/seal.js";
+import { MAX_PACKET, MAX_STREAM_PACKET } from "../../../src/cluster/bounds.js";
+import { busNumber } from "../../../src/cluster/identity.js";
+import type { ClusterChange, MembershipEffects } from "../../../src/cluster/membership/events.js";
+import { type Member, MemberState } from "../../../src/cluster/membership/members.js";
+import { Membership } from "../../../src/cluster/membership/membership.js";
+import { PROFILES, type Profile } from "../../../src/cluster/profiles.js";
+import { bodySize, decodePacket, encodePacket } from "../../../src/cluster/wire/codec.js";
+import type { Packet } from "../../../src/cluster/wire/packets.js";
+import { SEAL_OVERHEAD } from "../../../src/cluster/wire/seal.js";
 
 export interface WorldOptions {
   readonly seed: number;

@@ -2,12 +2,12 @@
  * One node among thousands of simulated members, since a world of that many nodes would have a hundred million records.
  * The members answer its pings, and one of them pings it each probe interval.
  */
-import { createDetails } from "../details.js";
-import { Membership } from "../membership/membership.js";
-import { PROFILES } from "../profiles.js";
-import { bodySize } from "../wire/codec.js";
-import { Packet, PacketType, Update } from "../wire/packets.js";
-import { SEAL_OVERHEAD } from "../wire/seal.js";
+import { createDetails } from "../../../src/cluster/details.js";
+import { Membership } from "../../../src/cluster/membership/membership.js";
+import { PROFILES } from "../../../src/cluster/profiles.js";
+import { bodySize } from "../../../src/cluster/wire/codec.js";
+import { Packet, PacketType, Update } from "../../../src/cluster/wire/packets.js";
+import { SEAL_OVERHEAD } from "../../../src/cluster/wire/seal.js";
 
 const START = 1_800_000_000_000;
 /** Members per packet of a synchronization. */
