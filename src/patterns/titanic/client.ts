@@ -1,12 +1,6 @@
 import { quoted } from "../../core/arguments.js";
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
-import {
-  ClosedError,
-  InvalidArgumentError,
-  NotSupportedError,
-  ProtocolError,
-  TimeoutError,
-} from "../../core/errors.js";
+import { ClosedError, InvalidArgumentError, ProtocolError, TimeoutError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { ignore } from "../../core/ignore.js";
 import { refusedWait, Waiter, type WaitOptions } from "../../core/waiter.js";
@@ -49,11 +43,6 @@ export interface TitanicRequestOptions extends MajordomoCallOptions {
   readonly ttl?: number;
 }
 
-/** ms before a Titanic is asked for `titanic.store` again. */
-const PLAIN_MEMORY = 10_000;
-/** ms that a Titanic with `titanic.request` alone may be starting, and the first pause between checks. */
-const START_PATIENCE = 1_000;
-const START_PAUSE = 20;
 /** ms before a request with an unknown outcome is repeated; doubled each time. */
 const REPEAT_DELAY = 100;
 const NO_OPTIONS: TitanicRequestOptions & MajordomoCallOptions = Object.freeze({});
@@ -116,9 +105,6 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
   readonly #timeout: number;
   readonly #retries: number;
   #drained: (() => void) | undefined;
-  /** Whether Titanic has `titanic.store`; `undefined`: unknown. */
-  #canStore: boolean | undefined;
-  #plainUntil = 0;
 
   /**
    * @param endpoints of one or more brokers, or a source
@@ -139,11 +125,11 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
   }
 
   /**
-   * Stores a request: once this settles, no crash loses it. `retries` repetitions have one UUID and are stored once,
-   * except by a foreign Titanic. After a timeout or `outcome-unknown` it may be stored: repeat it with the same `uuid`.
+   * Stores a request: once this settles, no crash loses it. `retries` repetitions have one UUID and are stored once.
+   * After a timeout or `outcome-unknown` it may be stored: repeat it with the same `uuid`.
    * @returns its UUID, 32 hexadecimal digits, with which any client can fetch the reply
-   * @throws StoreError `failed` (500), `outcome-unknown` (502); InvalidArgumentError `EINVAL`; NotSupportedError
-   * `NOT_SUPPORTED` for `uuid` and `ttl` with a foreign Titanic; otherwise as {@link MajordomoClient.request}
+   * @throws StoreError `failed` (500), `outcome-unknown` (502); InvalidArgumentError `EINVAL`; otherwise as {@link
+   *   MajordomoClient.request}, with `no-service` for a Titanic without `titanic.store`
    */
   request(
     service: string,
@@ -168,11 +154,6 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
       const { uuid = this.newUuid(), ttl } = options;
       const limits = options === NO_OPTIONS ? undefined : limitsOf(options, uuid);
       const frames = Array.isArray(body) ? [service, ...body] : [service, body];
-      if (this.#canStore !== true && !(await this.#knowsStore(limits ?? NO_OPTIONS))) {
-        if (options.uuid !== undefined || ttl !== undefined)
-          throw new NotSupportedError("This Titanic takes no UUID or time to live from its clients");
-        return uuidOf(await this.#client.request(TITANIC_SERVICES.request, frames, limits));
-      }
       const wanted = storeBody(uuid, ttl, frames);
       const begun = performance.now();
       try {
@@ -197,7 +178,6 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
     let failure = error;
     let isUnknown = false;
     for (let left = retries, pause = REPEAT_DELAY; ; left -= 1, pause *= 2) {
-      if (failure instanceof ServiceError && failure.reason === "no-service") this.#canStore = undefined;
       isUnknown ||= failure instanceof StoreError && failure.reason === "outcome-unknown";
       // Timeouts, aborts and closing imply an unknown outcome.
       if (!isUnknown || !(failure instanceof StoreError || failure instanceof ServiceError)) throw failure;
@@ -211,32 +191,6 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
         failure = again;
       }
     }
-  }
-
-  /** A starting Titanic offers its services one by one, so the check is repeated for a while. */
-  async #knowsStore(call: MajordomoCallOptions): Promise<boolean> {
-    if (this.#canStore === true) return true;
-    if (performance.now() < this.#plainUntil) return false;
-    const patience = this.#plainUntil === 0 ? START_PATIENCE : 0;
-    for (let pause = START_PAUSE, waited = 0; ; pause *= 2) {
-      const status = await this.#offered(TITANIC_SERVICES.store, call);
-      if (status === "200") {
-        this.#canStore = true;
-        return true;
-      }
-      const plain = await this.#offered(TITANIC_SERVICES.request, call);
-      if (status === "404" && plain === "404") return true;
-      if (waited >= patience) break;
-      waited += pause;
-      await this.#sleep(pause, call.signal);
-    }
-    this.#plainUntil = performance.now() + PLAIN_MEMORY;
-    return false;
-  }
-
-  async #offered(service: string, call: MajordomoCallOptions): Promise<string> {
-    const [status] = await this.#client.request("mmi.service", [service], call);
-    return String(status);
   }
 
   /** Fetches a reply, which Titanic keeps until `forget` or expiry. */
