@@ -108,53 +108,6 @@ export class Checker {
   }
 }
 
-/**
- * Checks messages in a stream of bytes, which arrives in pieces of any length. Pieces are not joined, as a reader of
- * a stream would not join them.
- */
-export class StreamChecker {
-  readonly #size: number;
-  readonly #width: number;
-  readonly #checker: Checker;
-  readonly #onMessage: () => void;
-  /** Current message: received bytes, and the bytes that are checked, at their offsets. */
-  #filled = 0;
-  readonly #message: Uint8Array;
-
-  /** @param onMessage called with the last byte of each message */
-  constructor(size: number, warmup: number, onMessage: () => void) {
-    this.#size = size;
-    this.#width = Math.min(4, size);
-    this.#checker = new Checker(size, warmup);
-    this.#onMessage = onMessage;
-    this.#message = new Uint8Array(size);
-  }
-
-  take(piece: Uint8Array): void {
-    for (let at = 0; at < piece.length; ) {
-      const from = this.#filled;
-      const to = Math.min(this.#size, from + piece.length - at);
-      for (let i = from; i < Math.min(this.#width, to); i++)
-        this.#message[i] = piece[at + i - from] as number;
-      for (const i of [this.#size >> 1, this.#size - 1])
-        if (i >= from && i < to) this.#message[i] = piece[at + i - from] as number;
-      at += to - from;
-      this.#filled = to % this.#size;
-      if (this.#filled > 0) continue;
-      this.#checker.take(this.#message);
-      this.#onMessage();
-    }
-  }
-
-  get checksum(): string {
-    return this.#checker.checksum;
-  }
-
-  get ordered(): boolean {
-    return this.#checker.ordered;
-  }
-}
-
 /** Checksum of the messages `first` … `first + count - 1`. */
 export function expectedChecksum(size: number, first: number, count: number): string {
   const middle = size >> 1;

@@ -17,7 +17,6 @@ const SCENARIOS: readonly string[] = [
   "slow-consumer",
   "start-up",
   "tls",
-  "link",
   "cluster-forward",
   "cluster-publish",
   "cluster-query",

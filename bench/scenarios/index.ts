@@ -15,7 +15,6 @@ import { lastValueCache } from "./last-value-cache.js";
 import { latency } from "./latency.js";
 import { latencyUnderLoad } from "./latency-under-load.js";
 import { lazyPirate } from "./lazy-pirate.js";
-import { link, linkChannels, linkDelay } from "./links.js";
 import { majordomo, majordomoUnderLoad } from "./majordomo.js";
 import { majordomoGrowth } from "./majordomo-growth.js";
 import { majordomoRolls } from "./majordomo-rolls.js";
@@ -76,7 +75,4 @@ export const SCENARIOS: readonly Scenario[] = [
   clusterRoutes,
   service,
   sessions,
-  link,
-  linkDelay,
-  linkChannels,
 ];

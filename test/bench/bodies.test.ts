@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { Bodies, Checker, expectedChecksum, StreamChecker } from "../../bench/bodies.js";
+import { Bodies, Checker, expectedChecksum } from "../../bench/bodies.js";
 import fc from "../support/properties.js";
 
 describe("the messages of the benchmarks", () => {
@@ -57,22 +57,5 @@ describe("the messages of the benchmarks", () => {
     expect(checker.ordered).toBe(true);
     expect(checker.checksum).not.toBe(expectedChecksum(64, 0, 1));
     expect(() => checker.take(Buffer.alloc(63))).toThrow("message 1 has 63 bytes instead of 64");
-  });
-
-  it("are checked in a stream of bytes, whatever pieces it comes in", () => {
-    for (const size of [1, 3, 5, 100]) {
-      const bodies = new Bodies(size);
-      const stream = Buffer.concat(Array.from({ length: 40 }, (_, k) => bodies.makeOwn(k)));
-      for (const piece of [1, 2, 7, 150, stream.length]) {
-        let seen = 0;
-        const checker = new StreamChecker(size, 10, () => (seen += 1));
-        for (let at = 0; at < stream.length; at += piece) checker.take(stream.subarray(at, at + piece));
-        expect([seen, checker.ordered, checker.checksum]).toEqual([40, true, expectedChecksum(size, 10, 30)]);
-        // One byte is missing, or another one.
-        const cut = new StreamChecker(size, 10, () => undefined);
-        cut.take(stream.subarray(1));
-        expect(cut.ordered && cut.checksum === checker.checksum).toBe(false);
-      }
-    }
   });
 });

@@ -168,35 +168,7 @@ describe.runIf(LONG)("other transports than tcp", () => {
     });
 });
 
-describe.runIf(LONG)("links and services", () => {
-  const named = (names: readonly string[]) => present.filter(({ name }) => names.includes(name));
-
-  for (const contender of named(["shoal-zmtp", "shoal-zmtp-plain", "node-net"]))
-    for (const encrypted of contender.name === "shoal-zmtp" ? ["no", "yes"] : ["no"])
-      it(`${contender.name} plays link${encrypted === "yes" ? ", encrypted" : ""}`, async () => {
-        const { checksum, ordered } = await play(contender, "link", 65_536, 60, { encrypted });
-        expect({ checksum, ordered }).toEqual({
-          checksum: expectedChecksum(65_536, WARMUP, 60),
-          ordered: true,
-        });
-      });
-
-  for (const contender of named(["shoal-zmtp"])) {
-    it("shoal-zmtp plays link-delay next to a channel that is busy", async () => {
-      const { messages, latency, extra } = await play(contender, "link-delay", 64, 20, { busy: 1 });
-      expect(messages).toBe(20);
-      expect(latency?.["99"]).toBeGreaterThan(0);
-      expect(extra?.busyMegabytesPerSecond).toBeGreaterThan(0);
-    });
-
-    it("shoal-zmtp plays link-channels, and reports the memory of each", async () => {
-      const { messages, extra } = await play(contender, "link-channels", 16, 1_000, { channels: 1_000 });
-      expect(messages).toBe(1_000);
-      expect(extra?.bytesPerChannel).toBeGreaterThan(0);
-      expect(extra?.bytesPerChannel).toBeLessThan(4_096);
-    });
-  }
-
+describe.runIf(LONG)("services and sessions", () => {
   for (const [contender, window] of combinations(["shoal-zmtp", "shoal-zmtp-plain", "nats"], [16, 1]))
     it(`${contender.name} plays service with ${window} under way`, async () => {
       const { checksum, ordered } = await play(contender, "service", 64, 200, { window });

@@ -1,6 +1,5 @@
 /** A side of node-net: `node main.js --scenario … --role …`. */
 import { parseSide, Side } from "../node/side.js";
-import { bytesConsumer, bytesProducer } from "./bytes.js";
 import { client, server } from "./echo.js";
 import { copier, copyReaders, publisher, subscriber } from "./fan-out.js";
 import { asker, services } from "./query.js";
@@ -15,8 +14,6 @@ const roles: Readonly<Record<string, (side: Side) => Promise<void>>> = {
   server,
   subscriber: (side) => subscriber(side),
 };
-/** Roles of the scenario link, which compares streams of bytes. */
-const streamRoles: typeof roles = { consumer: bytesConsumer, producer: bytesProducer };
 /** Roles of the scenario cluster-publish, where each node gets a separate copy. */
 const copyRoles: typeof roles = { publisher: copier, subscribers: copyReaders };
 const queryRoles: typeof roles = { asker, services };
@@ -24,7 +21,6 @@ const queryRoles: typeof roles = { asker, services };
 const stormRoles: typeof roles = { client: stormClient, server: stormServer };
 const request = parseSide(process.argv.slice(2));
 const ofScenario = new Map([
-  ["link", streamRoles],
   ["cluster-publish", copyRoles],
   ["cluster-query", queryRoles],
   ["connection-storm", stormRoles],

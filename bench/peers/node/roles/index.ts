@@ -5,9 +5,6 @@ interface RolesFile {
   readonly roles: Roles;
 }
 
-/** Scenarios without sockets of the library, which is then not loaded. */
-const WITHOUT_SOCKETS: ReadonlySet<string> = new Set(["link", "link-delay", "link-channels"]);
-
 const LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
   throughput: () => import("./throughput.js"),
   latency: () => import("./latency.js"),
@@ -51,9 +48,6 @@ const PATTERN_LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
   "cluster-publish": () => import("./cluster-messages.js"),
   "cluster-query": () => import("./cluster-messages.js"),
   "cluster-routes": () => import("./cluster-messages.js"),
-  link: () => import("./links.js"),
-  "link-delay": () => import("./links.js"),
-  "link-channels": () => import("./links.js"),
   service: () => import("./service.js"),
   sessions: () => import("./sessions.js"),
 };
@@ -67,7 +61,6 @@ const PLAIN_LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
   "clone-set": () => import("./plain-clone.js"),
   "last-value-cache": () => import("./plain-forwarder.js"),
   "cluster-forward": () => import("./throughput.js"),
-  link: () => import("./throughput.js"),
   service: () => import("./plain-service.js"),
 };
 
@@ -75,11 +68,6 @@ const PLAIN_LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
 export const PLAYED: readonly string[] = Object.keys(LOADERS);
 export const PATTERNS: readonly string[] = Object.keys(PATTERN_LOADERS);
 export const PLAIN_PATTERNS: readonly string[] = Object.keys(PLAIN_LOADERS);
-
-/** @param plain as for {@link loadRoles} */
-export function needsSockets(scenario: string, plain: boolean): boolean {
-  return plain || !WITHOUT_SOCKETS.has(scenario);
-}
 
 /** @param plain for a scenario of a pattern: plain sockets instead */
 export async function loadRoles(scenario: string, plain: boolean): Promise<Roles> {
