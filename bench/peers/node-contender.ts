@@ -33,7 +33,7 @@ function command(library: string, side: SideRequest, env: Record<string, string>
 const TRANSPORT_SCENARIOS: readonly string[] = ["ws", "tls"];
 
 /** Scenarios in which plain sockets are compared with a feature of shoal. */
-const OWN_SCENARIOS: readonly string[] = ["service", "sessions", "majordomo-rolls"];
+const OWN_SCENARIOS: readonly string[] = ["service", "sessions"];
 
 /** Ways to use shoal: their names, and the scenarios in which they differ. */
 const APIS = {

@@ -7,7 +7,6 @@ import { clusterForward, clusterForwardSecure } from "./cluster-forward.js";
 import { clusterIdle, clusterPublish, clusterQuery, clusterRoutes } from "./cluster-messages.js";
 import { connectionStorm } from "./connection-storm.js";
 import { curve } from "./curve.js";
-import { binaryStarFailover, cloneFailover } from "./failover.js";
 import { fanIn } from "./fan-in.js";
 import { fanOut } from "./fan-out.js";
 import { idleMemory } from "./idle-memory.js";
@@ -17,7 +16,6 @@ import { latencyUnderLoad } from "./latency-under-load.js";
 import { lazyPirate } from "./lazy-pirate.js";
 import { majordomo, majordomoUnderLoad } from "./majordomo.js";
 import { majordomoGrowth } from "./majordomo-growth.js";
-import { majordomoRolls } from "./majordomo-rolls.js";
 
 import { pipeline } from "./pipeline.js";
 import { proxy } from "./proxy.js";
@@ -58,14 +56,11 @@ export const SCENARIOS: readonly Scenario[] = [
   majordomo,
   majordomoUnderLoad,
   majordomoGrowth,
-  majordomoRolls,
   titanic,
   titanicSustained,
-  binaryStarFailover,
   clone,
   cloneSet,
   cloneSnapshot,
-  cloneFailover,
   lastValueCache,
   clusterIdle,
   clusterForward,
