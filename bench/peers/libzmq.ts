@@ -22,10 +22,8 @@ const SCENARIOS: readonly string[] = [
   "slow-consumer",
   "subscriptions",
   "start-up",
-  "lazy-pirate",
   "majordomo",
   "proxy",
-  "proxy-memory",
   "last-value-cache",
 ];
 const INPROC: readonly string[] = ["throughput", "latency"];

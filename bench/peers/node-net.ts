@@ -19,7 +19,6 @@ const SCENARIOS: readonly string[] = [
   "tls",
   "cluster-forward",
   "cluster-publish",
-  "cluster-query",
 ];
 
 export const nodeNet: Contender = {

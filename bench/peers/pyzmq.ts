@@ -16,7 +16,7 @@ let found = "";
 
 const folder = () => sourceFolder("pyzmq", "main.py") ?? "";
 
-const IN_C_ALONE: readonly string[] = ["majordomo", "proxy", "proxy-memory", "last-value-cache", "ws"];
+const IN_C_ALONE: readonly string[] = ["majordomo", "proxy", "last-value-cache", "ws"];
 
 export const pyzmq: Contender = {
   name: "pyzmq",

@@ -1,4 +1,4 @@
-/** Messages between many nodes of a cluster: publishing to all, querying all, and a joining node with many routes. */
+/** Messages between many nodes of a cluster: publishing to all, and a joining node with many routes. */
 import type { Scenario, SideReport } from "../contract.js";
 import { FAN_OUT_COLUMNS, fanOutFigures, ofRole, positive, streamsOf, sumOf } from "./kit.js";
 
@@ -109,42 +109,6 @@ export const clusterIdle: Scenario = {
   columns: [
     { name: "bytesPerSecond", title: "sent", unit: "B/s" },
     { name: "megabytes", title: "memory", unit: "MB" },
-  ],
-  growth: "nodes",
-};
-
-export const clusterQuery: Scenario = {
-  name: "cluster-query",
-  question:
-    "How long does a query of all services of a cluster take, how long one of the slowest service, and how long both over bare sockets?",
-  metric: { name: "milliseconds", unit: "ms", better: "lower" },
-  transports: ["tcp"],
-  sizes: [],
-  smokeSizes: [],
-  parameters: { nodes: { ...NODES, help: `services, one per node, in up to ${MAX_PROCESSES} processes` } },
-  scales: false,
-  timeout: 300,
-  count({ parameters }, smoke) {
-    positive(parameters, "nodes");
-    return smoke ? { count: 3, warmup: 1 } : { count: 100, warmup: 20 };
-  },
-  roles({ parameters }, count) {
-    const nodes = Number(parameters.nodes);
-    const each = nodesOfEach(nodes);
-    return [
-      { role: "asker", binds: true, measured: true, expects: { messages: count * nodes } },
-      { role: "services", processes: nodes / each, options: { each }, ends: false },
-    ];
-  },
-  result([asker]) {
-    const of = (percentile: string) => (asker?.latency?.[percentile] ?? Number.NaN) / 1e3;
-    return { milliseconds: of("50"), p99: of("99"), ...asker?.extra };
-  },
-  columns: [
-    { name: "p99", title: "p99", unit: "ms" },
-    { name: "slowestMilliseconds", title: "slowest alone", unit: "ms" },
-    { name: "floorMilliseconds", title: "the same over bare sockets", unit: "ms" },
-    { name: "floorSlowestMilliseconds", title: "the slowest of these alone", unit: "ms" },
   ],
   growth: "nodes",
 };

@@ -2,9 +2,8 @@
 import type { Scenario } from "../contract.js";
 import { clone } from "./clone.js";
 import { cloneSet } from "./clone-set.js";
-import { cloneSnapshot } from "./clone-snapshot.js";
 import { clusterForward, clusterForwardSecure } from "./cluster-forward.js";
-import { clusterIdle, clusterPublish, clusterQuery, clusterRoutes } from "./cluster-messages.js";
+import { clusterIdle, clusterPublish, clusterRoutes } from "./cluster-messages.js";
 import { connectionStorm } from "./connection-storm.js";
 import { curve } from "./curve.js";
 import { fanIn } from "./fan-in.js";
@@ -13,14 +12,11 @@ import { idleMemory } from "./idle-memory.js";
 import { lastValueCache } from "./last-value-cache.js";
 import { latency } from "./latency.js";
 import { latencyUnderLoad } from "./latency-under-load.js";
-import { lazyPirate } from "./lazy-pirate.js";
 import { majordomo, majordomoUnderLoad } from "./majordomo.js";
 import { majordomoGrowth } from "./majordomo-growth.js";
 
 import { pipeline } from "./pipeline.js";
 import { proxy } from "./proxy.js";
-import { proxyMemory } from "./proxy-memory.js";
-import { proxyPolicy } from "./proxy-policy.js";
 import { requestReply } from "./request-reply.js";
 import { service } from "./service.js";
 import { sessions } from "./sessions.js";
@@ -29,7 +25,7 @@ import { startUp } from "./start-up.js";
 import { subscriptions } from "./subscriptions.js";
 import { threads } from "./threads.js";
 import { throughput } from "./throughput.js";
-import { titanic, titanicSustained } from "./titanic.js";
+import { titanic } from "./titanic.js";
 import { tls, ws } from "./transports.js";
 
 export const SCENARIOS: readonly Scenario[] = [
@@ -40,8 +36,6 @@ export const SCENARIOS: readonly Scenario[] = [
   fanIn,
   pipeline,
   proxy,
-  proxyPolicy,
-  proxyMemory,
   requestReply,
   connectionStorm,
   idleMemory,
@@ -52,21 +46,17 @@ export const SCENARIOS: readonly Scenario[] = [
   slowConsumer,
   subscriptions,
   startUp,
-  lazyPirate,
   majordomo,
   majordomoUnderLoad,
   majordomoGrowth,
   titanic,
-  titanicSustained,
   clone,
   cloneSet,
-  cloneSnapshot,
   lastValueCache,
   clusterIdle,
   clusterForward,
   clusterForwardSecure,
   clusterPublish,
-  clusterQuery,
   clusterRoutes,
   service,
   sessions,

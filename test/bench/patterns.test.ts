@@ -148,11 +148,9 @@ describe("a plan", () => {
     ["majordomo-under-load", "rate=some", /rate must be a number above 0; got "some"/],
     ["majordomo-growth", "services=0", /services must be a number above 0; got 0/],
     ["titanic", "until=never", /unknown until "never"; known are acknowledged, answered/],
-    ["titanic-sustained", "stored=all", /stored must be a number above 0; got "all"/],
     ["clone", "keys=0", /keys must be a number above 0; got 0/],
     ["clone", "peers=all", /peers must be a number above 0; got "all"/],
     ["clone-set", "rate=none", /rate must be a number above 0; got "none"/],
-    ["clone-snapshot", "keys=many", /keys must be a number above 0; got "many"/],
     ["last-value-cache", "topics=-1", /topics must be a number above 0; got -1/],
   ])("of %s refuses %s", (name, set, reason) => {
     const planned = () => planOf({ what: [name], set: [set] });
@@ -247,7 +245,7 @@ describe.runIf(LONG)("shoal bench", () => {
   };
 
   it("measures Clone and the last value cache, and finds what they pass on right", async () => {
-    const names = ["clone", "last-value-cache", "clone-set", "clone-snapshot"];
+    const names = ["clone", "last-value-cache", "clone-set"];
     const { code, stdout, stderr } = await bench(
       ...[...names, "--smoke", "--set", "peers=2"],
       ...["--peers", "shoal-zmtp,shoal-libzmq,shoal-zmtp-plain,zeromq", "--json", "-"],
@@ -259,7 +257,7 @@ describe.runIf(LONG)("shoal bench", () => {
       .map((line) => JSON.parse(line));
     const measured = lines.filter(({ type }) => type === "run");
     expect([...new Set(measured.map(({ scenario }) => scenario))].sort()).toEqual(names.sort());
-    expect(measured).toHaveLength(14);
+    expect(measured).toHaveLength(12);
     for (const { scenario, figures } of measured) {
       const { metric } = SCENARIOS.find((one) => one.name === scenario) as Scenario;
       expect(figures[metric.name]).toBeGreaterThan(0);

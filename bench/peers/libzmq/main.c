@@ -31,7 +31,7 @@ static const struct {
     {"ventilator", play_ventilator}, {"worker", play_any_worker},       {"sink", play_sink},
     {"publisher", play_publisher},   {"subscriber", play_subscriber}, {"server", play_server},
     {"client", play_any_client},     {"broker", play_broker},
-    {"proxy", play_proxy},           {"stalled", play_stalled},     {"flood", play_flood},
+    {"proxy", play_proxy},
     {"forwarder", play_forwarder},   {"feed", play_feed},           {"reader", play_reader},
     {"start-up", play_start_up},
 };

@@ -23,8 +23,6 @@ void play_echo_inproc(void);
 void play_broker(void);
 void play_forwarder(void);
 void play_proxy(void);
-void play_stalled(void);
-void play_flood(void);
 
 /* broker.c */
 void play_broker_worker(void);

@@ -2,7 +2,6 @@
 import { parseSide, Side } from "../node/side.js";
 import { client, server } from "./echo.js";
 import { copier, copyReaders, publisher, subscriber } from "./fan-out.js";
-import { asker, services } from "./query.js";
 import { stormClient, stormServer } from "./storm.js";
 import { consumer, producer } from "./stream.js";
 
@@ -16,13 +15,11 @@ const roles: Readonly<Record<string, (side: Side) => Promise<void>>> = {
 };
 /** Roles of the scenario cluster-publish, where each node gets a separate copy. */
 const copyRoles: typeof roles = { publisher: copier, subscribers: copyReaders };
-const queryRoles: typeof roles = { asker, services };
 /** Roles of the scenario connection-storm, where each connection begins with a greeting. */
 const stormRoles: typeof roles = { client: stormClient, server: stormServer };
 const request = parseSide(process.argv.slice(2));
 const ofScenario = new Map([
   ["cluster-publish", copyRoles],
-  ["cluster-query", queryRoles],
   ["connection-storm", stormRoles],
 ]);
 const play = (ofScenario.get(request.scenario) ?? roles)[request.role];

@@ -1,17 +1,14 @@
-/** Many nodes, several per process: one publishes to all, one queries all, one joins with many routes. */
-import { connect, type Socket } from "node:net";
+/** Many nodes, several per process: one publishes to all, all are at rest, one joins with many routes. */
 import { setTimeout as pause, setImmediate } from "node:timers/promises";
 import { ClusterNode, type ClusterNodeOptions } from "shoal/cluster";
 import { Bodies } from "../../../bodies.js";
 import { sumOfChecksums } from "../../../sequences.js";
-import { answerFloor, Floor, questionsTo, timesOf } from "../floor.js";
 import { Latencies } from "../histogram.js";
 import type { Side } from "../side.js";
 import type { Role, Roles } from "./role.js";
 
 const TOPIC = "bench/publish";
 const GREETING = "bench/greeting";
-const SERVICE = "bench";
 const TIMES = "bench/times";
 /** Publishes after which the last one is awaited: it resolves at once unless a subscriber is behind. */
 const AWAITED = 64;
@@ -28,8 +25,6 @@ const QUIET = 4_000;
 const SMOKE_QUIET = 200;
 const MANY_ROUTES = 100_000;
 const NANOSECONDS = 1e6;
-/** Name of the endpoint at which services connect bare sockets. */
-const FLOOR = "bench-floor";
 
 async function open(name: string, options: Partial<ClusterNodeOptions>): Promise<ClusterNode> {
   const node = new ClusterNode({
@@ -134,66 +129,6 @@ const subscribers: Role = async (side) => {
   for (const node of nodes) await node.leave();
 };
 
-async function joinFloor(node: ClusterNode): Promise<Socket> {
-  const port = (): string | undefined =>
-    node.members({ self: false }).find(({ props }) => props[FLOOR] !== undefined)?.props[FLOOR];
-  while (port() === undefined) await pause(LOOK);
-  return answerFloor(connect(Number(port()), "127.0.0.1"));
-}
-
-const asker: Role = async (side) => {
-  const floor = new Floor();
-  const node = await open(side.role, { props: { [FLOOR]: await floor.listen() } });
-  await side.ready(node.address);
-  const expected = side.number("nodes", 1);
-  const services = () => node.members({ self: false }).filter(({ tags }) => tags.includes(SERVICE));
-  while (services().length < expected || floor.size < expected) await pause(LOOK);
-  const all = services();
-  const ask = async (asked: typeof all): Promise<number> => {
-    const from = performance.now();
-    const { replies, failed, missing } = await node
-      .query({ services: asked, data: "?", timeout: 60_000 })
-      .collect();
-    if (replies.length !== asked.length)
-      throw new Error(
-        `${missing.length} services did not answer; ${failed.length} failed: ${failed[0]?.error.message}`,
-      );
-    return performance.now() - from;
-  };
-  const latencies = await timesOf(side, () => ask(all));
-  let slowestMilliseconds = 0;
-  for (const service of all) slowestMilliseconds = Math.max(slowestMilliseconds, await ask([service]));
-  const floors: number[] = [];
-  for (let k = 0; k < side.warmup + side.count; k++) floors.push(await floor.ask());
-  const floorMilliseconds = floors.slice(side.warmup).sort((a, b) => a - b)[side.count >> 1] ?? Number.NaN;
-  const floorSlowestMilliseconds = await floor.slowest();
-  floor.close();
-  await side.done({
-    messages: side.count * expected,
-    bytes: 0,
-    latency: latencies.table,
-    extra: { slowestMilliseconds, floorMilliseconds, floorSlowestMilliseconds },
-  });
-  await node.leave();
-};
-
-/** The processor time is that of the measured queries, without the start of the cluster. */
-const services: Role = async (side) => {
-  const nodes = await openEach(side, { tags: [SERVICE] });
-  const asked = questionsTo(nodes.length, side);
-  for (const node of nodes)
-    node.onQuery(() => {
-      asked();
-      return "ok";
-    });
-  await side.ready();
-  const floors = nodes.map((node) => joinFloor(node));
-  await side.stopped;
-  for (const floor of floors) (await floor).destroy();
-  await side.done({ messages: 0, bytes: 0 });
-  for (const node of nodes) await node.leave();
-};
-
 const seed: Role = async (side) => {
   const node = await open(side.role, {});
   await side.ready(node.address);
@@ -286,4 +221,4 @@ const holder: Role = async (side) => {
   await node.leave();
 };
 
-export const roles: Roles = { publisher, subscribers, seed, idlers, asker, services, reader, writer, holder };
+export const roles: Roles = { publisher, subscribers, seed, idlers, reader, writer, holder };

@@ -27,23 +27,17 @@ const LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
 /** Scenarios of patterns and proxies, which only shoal has. */
 const PATTERN_LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
   proxy: () => import("./proxy.js"),
-  "proxy-memory": () => import("./proxy-memory.js"),
-  "proxy-policy": () => import("./proxy.js"),
-  "lazy-pirate": () => import("./lazy-pirate.js"),
   majordomo: () => import("./majordomo.js"),
   "majordomo-under-load": () => import("./majordomo.js"),
   "majordomo-growth": () => import("./majordomo.js"),
   titanic: () => import("./titanic.js"),
-  "titanic-sustained": () => import("./titanic.js"),
   clone: () => import("./clone.js"),
   "clone-set": () => import("./clone-set.js"),
-  "clone-snapshot": () => import("./clone-snapshot.js"),
   "last-value-cache": () => import("./last-value-cache.js"),
   "cluster-idle": () => import("./cluster-messages.js"),
   "cluster-forward": () => import("./cluster-forward.js"),
   "cluster-forward-secure": () => import("./cluster-forward.js"),
   "cluster-publish": () => import("./cluster-messages.js"),
-  "cluster-query": () => import("./cluster-messages.js"),
   "cluster-routes": () => import("./cluster-messages.js"),
   service: () => import("./service.js"),
   sessions: () => import("./sessions.js"),
@@ -51,7 +45,6 @@ const PATTERN_LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
 
 /** The same work with plain sockets, if possible. */
 const PLAIN_LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
-  "lazy-pirate": () => import("./echo.js"),
   majordomo: () => import("./plain-broker.js"),
   "majordomo-under-load": () => import("./plain-broker.js"),
   clone: () => import("./plain-clone.js"),

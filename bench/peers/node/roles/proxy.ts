@@ -1,6 +1,6 @@
 /** Shoal's proxies and the roles around them, which all connect to the proxy. */
 import { setTimeout } from "node:timers/promises";
-import { ForwarderProxy, type ProxyPolicy, QueueProxy, StreamerProxy } from "shoal/proxy";
+import { ForwarderProxy, QueueProxy, StreamerProxy } from "shoal/proxy";
 import { Bodies } from "../../../bodies.js";
 import type { Side } from "../side.js";
 import { caseOptions } from "./case-options.js";
@@ -13,26 +13,15 @@ import { COPIED, isLarge, roles as stream } from "./throughput.js";
 export const backendOf = (endpoint: string) =>
   endpoint.startsWith("tcp:") ? "tcp://127.0.0.1:*" : `${endpoint}-backend`;
 
-/** Lists and rates that admit everything, to measure their cost. */
-function policyOf(side: Side): ProxyPolicy {
-  const policy = side.option("policy", "none");
-  const prefixes = Array.from({ length: 100 }, (_, i) => `prefix-${i}.`);
-  if (policy === "topics")
-    return { topics: { allow: ["", ...prefixes], deny: prefixes.map((each) => `${each}deny`) } };
-  if (policy === "rates") return { limits: { all: { messages: 1e9, bytes: 1e12 } } };
-  return {};
-}
-
 function proxyOf(side: Side) {
   const kind = side.option("kind", "");
   const frontend = { bind: side.endpoint };
   const backend = { bind: backendOf(side.endpoint) };
   if (kind === "streamer") return new StreamerProxy({ frontend, backend });
   if (kind.startsWith("forwarder")) {
-    const policy = policyOf(side);
     return new ForwarderProxy({
-      frontend: { ...frontend, policy },
-      backend: { ...caseOptions(side, "both"), ...backend, noDrop: true, policy },
+      frontend,
+      backend: { ...caseOptions(side, "both"), ...backend, noDrop: true },
     });
   }
   const options = caseOptions(side, "both");

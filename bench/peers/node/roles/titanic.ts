@@ -80,7 +80,7 @@ async function store(side: Side, client: TitanicClient): Promise<void> {
     messages: side.count,
     bytes: side.count * side.size,
     ordered: kept && all.length === side.warmup + side.count,
-    extra: { firstFifth: rateOf(times[0], times[1]), lastFifth: rateOf(times.at(-2), times.at(-1)) },
+    extra: { held: rateOf(times.at(-2), times.at(-1)) / rateOf(times[0], times[1]) },
   });
 }
 
