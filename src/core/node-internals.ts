@@ -7,7 +7,6 @@
  *   _handle.onconnection      refusing a connection before it is a stream     the stream is destroyed
  *   _handle.verifyError       why a client's certificate is not accepted      "it was not verified"
  *   _listen2                  bindSync                                        NotSupportedError
- *   kHandle of a channel      inproc between threads                          inproc within one thread
  *   _writableState            how much a link's channel takes at once         its initial amount
  */
 import type { Server, Socket } from "node:net";
@@ -134,20 +133,6 @@ export function bindNow(
   if (typeof bindable._listen2 !== "function") return false;
   bindable._listen2(address, port, family, backlog);
   return true;
-}
-
-interface Postable {
-  postMessage(message: unknown, transfer: readonly unknown[]): unknown;
-}
-
-/** It can transfer a MessagePort. */
-export function portBeneath(channel: object): Postable | undefined {
-  for (const key of Object.getOwnPropertySymbols(channel)) {
-    if (key.description !== "kHandle") continue;
-    const port = (channel as Record<symbol, Partial<Postable> | undefined>)[key];
-    if (typeof port?.postMessage === "function") return port as Postable;
-  }
-  return undefined;
 }
 
 /** Node.js has no call for this. */

@@ -180,7 +180,6 @@ export abstract class Socket extends SocketByNumber {
    *
    * @param endpoint `tcp://HOST:PORT`, `tcp://SOURCE:PORT;HOST:PORT`, `ipc://PATH`, `inproc://NAME`; or a source
    * @throws InvalidArgumentError `EINVAL`; TransportError `EPROTONOSUPPORT`; ClosedError `EBADF`
-   * @throws NotSupportedError `NOT_SUPPORTED` for an inproc name of an unreachable thread (docs/engines.md)
    */
   connect(endpoint: string | EndpointSource): void;
   connect(endpoint: string | EndpointSource, ...extra: unknown[]): void {

@@ -8,7 +8,6 @@ import {
   bindNow,
   filterAccepts,
   pendingOf,
-  portBeneath,
   readsInto,
   setWriteAhead,
   verifyError,
@@ -80,7 +79,6 @@ describe(`parts that Node.js ${process.version} does not document`, () => {
     await once(socket, "connect");
     const secure = new TLSSocket(socket);
     for (const each of [socket, secure]) each.on("error", () => undefined); // They are destroyed in the middle.
-    const channel = new BroadcastChannel("shoal.test");
     const stream = new PassThrough();
     setWriteAhead(stream, 7);
     const { _handle: listener } = server as unknown as { _handle: object };
@@ -93,7 +91,6 @@ describe(`parts that Node.js ${process.version} does not document`, () => {
       useUserBuffer: readsInto(socket) && readsInto(secure),
       verifyError: "verifyError" in encrypted,
       listen2: bindNow(second, "127.0.0.1", 0, 4, 1) && second.listening,
-      portBeneath: portBeneath(channel) !== undefined,
       writeAhead: stream.writableHighWaterMark,
     }).toEqual({
       onconnection: true,
@@ -101,11 +98,9 @@ describe(`parts that Node.js ${process.version} does not document`, () => {
       useUserBuffer: true,
       verifyError: true,
       listen2: true,
-      portBeneath: true,
       writeAhead: 7,
     });
     second.close();
-    channel.close();
     secure.destroy();
     socket.destroy();
   });
@@ -116,6 +111,5 @@ describe(`parts that Node.js ${process.version} does not document`, () => {
     expect(readsInto(socket)).toBe(false);
     expect(verifyError(Object.assign(socket, { _handle: {} }) as never)?.message).toBe("it was not verified");
     expect(bindNow({} as never, "127.0.0.1", 0, 4, 1)).toBe(false);
-    expect(portBeneath({})).toBeUndefined();
   });
 });

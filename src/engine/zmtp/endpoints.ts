@@ -124,7 +124,6 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
       return undefined;
     }
     const transport = this.#transportOf(endpoint);
-    if (transport === undefined) this.inproc.assertWithinReach(endpoint);
     transport?.assertUsable?.("connect", options);
     // The pipe queues messages before the connection is open.
     const immediate = options.immediate === true && transport !== undefined;

@@ -14,16 +14,12 @@ import { type CloseReason, type Link, limitOf, type Peer, type Pipe, type Receiv
 import { wireNameOf } from "./routing/routing.js";
 import type { SocketState } from "./socket-state.js";
 import { PortLink } from "./threads/port-link.js";
+import type { Sought, ThreadReply } from "./threads/thread-names.js";
 import {
   type Description,
   type MessagePortLike,
-  marksWord,
   parseDescription,
-  parseMarks,
-  parseRefusal,
-  refusal,
-  ThreadPort,
-  Word,
+  parseFault,
 } from "./threads/thread-port.js";
 import type { Frames } from "./transferred.js";
 
@@ -198,7 +194,6 @@ export interface InprocDial {
   readonly pipe: Pipe;
   stopped: boolean;
   endSeek: (() => void) | undefined;
-  port: ThreadPort | undefined;
 }
 
 export class InprocPeers implements InprocTarget<InprocDial> {
@@ -208,8 +203,6 @@ export class InprocPeers implements InprocTarget<InprocDial> {
   readonly #dials = new Set<InprocDial>();
   /** Dials for which this socket or the other had no room. */
   readonly #refused = new Set<InprocDial>();
-  /** Ports whose peer has not described itself, with their names. */
-  readonly #greeting = new Map<ThreadPort, string>();
   readonly #refusedNames = new Set<string>();
 
   constructor(state: SocketState, names: InprocNames, peers: Peers) {
@@ -227,10 +220,6 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     this.#names.assertFree(name);
   }
 
-  assertWithinReach(name: string): void {
-    this.#names.assertWithinReach(name);
-  }
-
   bind(name: string): void {
     this.#names.bind(name, this);
   }
@@ -238,11 +227,6 @@ export class InprocPeers implements InprocTarget<InprocDial> {
   unbind(name: string): void {
     this.#names.unbind(name);
     this.#refusedNames.delete(name);
-    for (const [port, of] of [...this.#greeting]) {
-      if (of !== name) continue;
-      this.#greeting.delete(port);
-      port.close();
-    }
   }
 
   get connected(): boolean {
@@ -251,7 +235,7 @@ export class InprocPeers implements InprocTarget<InprocDial> {
   }
 
   connect(name: string, pipe: Pipe): void {
-    const dial: InprocDial = { name, from: this, pipe, stopped: false, endSeek: undefined, port: undefined };
+    const dial: InprocDial = { name, from: this, pipe, stopped: false, endSeek: undefined };
     this.#dials.add(dial);
     this.#state.effects.event({ type: "connect", address: name });
     this.#lookFor(dial);
@@ -267,11 +251,8 @@ export class InprocPeers implements InprocTarget<InprocDial> {
   /** @param now `false`: waits for the next announcement */
   #seek(dial: InprocDial, now: boolean): void {
     dial.endSeek?.();
-    const onPort = (port: MessagePortLike, description: unknown): void => {
-      dial.endSeek = undefined;
-      this.#reached(dial, port, description);
-    };
-    dial.endSeek = this.#names.seek(dial.name, onPort, now);
+    const describe = (): Description => this.#describe();
+    dial.endSeek = this.#names.seek(dial.name, describe, (reply) => this.#reached(dial, reply), now);
   }
 
   /**
@@ -329,114 +310,71 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     theirs.#leaveIfOver(dial);
   }
 
-  inprocDescribe(): Description {
+  #describe(): Description {
     const { options, property, type } = this.#state;
+    const { receiveHighWaterMark, receiveHighWaterMarkBytes } = this.#marks;
     return {
       socketType: wireNameOf(type),
       // Posting a view to another thread copies its whole memory.
       identity: Uint8Array.from(identityOf(options)),
       property: property === undefined ? undefined : { name: property.name, value: property.value },
+      marks: { receiveHighWaterMark, receiveHighWaterMarkBytes },
     };
   }
 
-  inprocOnPort(name: string, given: MessagePortLike): void {
-    const port = new ThreadPort(given, {
-      portOnWord: (word) => {
-        if (!this.#greeting.delete(port)) return;
-        if (word[0] === Word.Refused) {
-          port.close();
-          this.#report(parseRefusal(word), name);
-          return;
-        }
-        const theirs = word[0] === Word.Hello ? parseDescription(word[1]) : undefined;
-        if (theirs === undefined) port.close();
-        else this.#admit(name, port, this.#peerOf(theirs), parseMarks(word[2], word[3]));
-      },
-      portOnMemory: () => {
-        this.#greeting.delete(port);
-        port.close();
-      },
-      portOnEnd: () => void this.#greeting.delete(port),
-    });
-    this.#greeting.set(port, name);
-  }
-
-  #admit(name: string, port: ThreadPort, peer: Peer, marks: ReceiveMarks): void {
+  inprocOnSeek(name: string, socket: unknown): Sought | undefined {
+    const theirs = parseDescription(socket);
+    if (theirs === undefined) return undefined;
+    const peer = this.#peerOf(theirs);
     const fault = this.#peers.refuse(peer, undefined);
     if (fault !== undefined) {
       this.#refusedNames.add(name);
-      port.post(refusal(fault));
-      port.close();
       this.#report(fault, name);
-      return;
+      const { kind, code, message, status } = fault;
+      return { fault: { kind, code, message, status } };
     }
     this.#state.effects.event({ type: "accept", address: name });
     // A listener of the event may have closed the socket.
-    if (this.#state.closing) {
-      port.close();
-      return;
-    }
-    port.post(marksWord(Word.Welcome, this.#marks));
+    if (this.#state.closing) return undefined;
+    const { port1, port2 } = new MessageChannel();
     const pipe = this.#peers.make(name, false);
-    const link = new PortLink(port, pipe, this.#marks, marks, (reason, tooLarge) => {
-      this.#left(pipe, reason, tooLarge);
-      this.#state.effects.changed();
-    });
+    const link = new PortLink(
+      port1 as unknown as MessagePortLike,
+      pipe,
+      this.#marks,
+      theirs.marks,
+      (reason, tooLarge) => {
+        this.#left(pipe, reason, tooLarge);
+        this.#state.effects.changed();
+      },
+    );
     pipe.linked(link, peer);
     this.#peers.add(pipe);
     this.#peers.joined(pipe);
     link.open();
+    return { port: port2 as unknown as MessagePortLike, socket: this.#describe(), near: port1 };
   }
 
-  #reached(dial: InprocDial, given: MessagePortLike, description: unknown): void {
-    const theirs = parseDescription(description);
-    const port = new ThreadPort(given, {
-      portOnWord: (word) => {
-        dial.port = undefined;
-        if (word[0] === Word.Welcome && theirs !== undefined)
-          this.#join(dial, port, this.#peerOf(theirs), parseMarks(word[1], word[2]));
-        else {
-          port.close();
-          if (word[0] === Word.Refused) this.#refuse(dial, parseRefusal(word));
-          else this.#wait(dial);
-        }
-      },
-      portOnMemory: () => {
-        dial.port = undefined;
-        port.close();
-        this.#wait(dial);
-      },
-      portOnEnd: () => {
-        dial.port = undefined;
-        this.#lookFor(dial);
-      },
-    });
+  #reached(dial: InprocDial, { port, socket, fault }: ThreadReply): void {
+    if (port === undefined) {
+      this.#refuse(dial, parseFault(fault));
+      return;
+    }
+    dial.endSeek = undefined;
+    const theirs = parseDescription(socket);
     // A socket of this thread may have bound the name meanwhile.
     if (theirs === undefined || dial.stopped || !this.#names.disconnect(dial.name, dial)) {
       port.close();
       return;
     }
-    const fault = this.#peers.refuse(this.#peerOf(theirs), dial.pipe);
-    if (fault !== undefined) {
-      port.post(refusal(fault));
+    const peer = this.#peerOf(theirs);
+    const refused = this.#peers.refuse(peer, dial.pipe);
+    if (refused !== undefined) {
       port.close();
-      this.#refuse(dial, fault);
+      this.#refuse(dial, refused);
       return;
     }
-    dial.port = port;
-    const [, ...marks] = marksWord(Word.Marks, this.#marks);
-    port.post([Word.Hello, this.inprocDescribe(), ...marks]);
-  }
-
-  #join(dial: InprocDial, port: ThreadPort, peer: Peer, marks: ReceiveMarks): void {
-    const fault = this.#peers.refuse(peer, dial.pipe);
-    if (fault !== undefined) {
-      port.post(refusal(fault));
-      port.close();
-      this.#refuse(dial, fault);
-      return;
-    }
-    const link = new PortLink(port, dial.pipe, this.#marks, marks, (reason, tooLarge) => {
+    const link = new PortLink(port, dial.pipe, this.#marks, theirs.marks, (reason, tooLarge) => {
       this.#left(dial.pipe, reason, tooLarge);
       this.#lookFor(dial);
       this.#state.effects.changed();
@@ -462,11 +400,6 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     this.#report(fault, dial.name);
     if (dial.stopped) return;
     this.#refused.add(dial);
-    this.#wait(dial);
-  }
-
-  #wait(dial: InprocDial): void {
-    if (dial.stopped) return;
     this.#names.wait(dial.name, dial);
     this.#seek(dial, false);
   }
@@ -527,7 +460,5 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     this.#names.disconnect(dial.name, dial);
     dial.endSeek?.();
     dial.endSeek = undefined;
-    dial.port?.close();
-    dial.port = undefined;
   }
 }

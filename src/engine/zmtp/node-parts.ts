@@ -10,6 +10,7 @@ import type { EngineParts } from "./parts.js";
 import { openRaw, RawOpening } from "./raw.js";
 import { RELAYS } from "./routing/relaying.js";
 import { ROUTINGS } from "./routing/routings.js";
+import { SharedNames } from "./threads/shared-names.js";
 import { ZapClient } from "./zap.js";
 
 export const NODE_PARTS: EngineParts = {
@@ -19,7 +20,7 @@ export const NODE_PARTS: EngineParts = {
     client: (options) => new CurveClient(options),
   },
   inproc: {
-    names: (shared) => new InprocNames(shared),
+    names: (shared) => (shared ? new SharedNames() : new InprocNames()),
     peers: (state, names, peers) => new InprocPeers(state, names, peers),
   },
   datagrams: {

@@ -17,10 +17,11 @@ import { HANG_UP_TIMEOUT } from "../writer.js";
 import {
   BATCH_HEADER,
   countOf,
+  type MessagePortLike,
   marksWord,
   type PortSink,
   parseMarks,
-  type ThreadPort,
+  ThreadPort,
   Word,
 } from "./thread-port.js";
 
@@ -54,20 +55,19 @@ export class PortLink implements Link, PortSink {
 
   /** @param theirs marks of the other end's socket @param onEnd called once */
   constructor(
-    port: ThreadPort,
+    port: MessagePortLike,
     pipe: Pipe,
     marks: ReceiveMarks,
     theirs: ReceiveMarks,
     onEnd: (reason: CloseReason | "remote", tooLarge?: string) => void,
   ) {
-    this.#port = port;
     this.#pipe = pipe;
     this.#marks = marks;
     this.#theirs = theirs;
     this.#onEnd = onEnd;
     this.#postAt = partOf(marks.receiveHighWaterMark, UNBOUNDED_TAKEN);
     this.#postAtBytes = partOf(marks.receiveHighWaterMarkBytes, UNBOUNDED_TAKEN_BYTES);
-    port.handTo(this);
+    this.#port = new ThreadPort(port, this);
   }
 
   open(): void {
@@ -171,8 +171,7 @@ export class PortLink implements Link, PortSink {
         this.#end("remote");
         break;
       case Word.Closed:
-      case Word.Refused:
-        this.#end("remote", word[0] === Word.Closed && typeof word[1] === "string" ? word[1] : undefined);
+        this.#end("remote", typeof word[1] === "string" ? word[1] : undefined);
         break;
       default:
     }

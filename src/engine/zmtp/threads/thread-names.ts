@@ -1,107 +1,105 @@
 /**
- * Finds the thread with a bound inproc name and connects another thread's socket to it, by words over a wire
- * (node-threads.ts).
+ * Inproc names of all threads of a process, by words that every thread gets.
  *
- *   bind        ask(name)  -->  every thread answers at once, without its program
- *               bound(name) --> threads that look for the name seek again
+ *   bind      ask(name) --> every thread answers at once, without its program
+ *             bound(name) --> threads that look for the name seek again
  *
- *   connect     seek(name) -->            the thread that has bound it
- *               <-- offer(place)
- *               accept(place) -->
- *               <== a MessagePort, handed over at that place (thread-port.ts)
+ *   connect   seek(name, the connecting socket) --> the thread that has bound it
+ *             <== to that thread alone: a MessagePort with the bound socket, or a refusal
  *
- * One thread hands over a port, even if two have bound the name; if it ends first, the other seeks again
- * after HANDOVER_TIMEOUT.
- *
- * Of several asking threads the lowest rank wins, then the lowest id. A rank is random, and above those
- * granted before, so that threads cannot refuse each other in a ring.
+ * Of threads that ask for a name at the same time, those with higher ids fail, and the lowest asks again.
  */
-import type { Description, MessagePortLike } from "./thread-port.js";
+
+import type { MessagePortLike } from "./thread-port.js";
 
 /** ms to wait for answers. */
 export const ANSWER_WAIT = 50;
 /** ms between polls for answers. */
 export const LOOK_INTERVAL = 1;
-/** ms to wait for a port after an accepted offer. */
-const HANDOVER_TIMEOUT = 1_000;
+/** ms beyond ANSWER_WAIT after which a thread was blocked, so that another may have bound the name. */
+const LATE = 5;
+const MAX_ASKS = 20;
+/** Recent seeks, which may come twice: at once, and after an announcement. */
+const MAX_GIVEN = 256;
 
-/** Indices in the memory of an ask: number of answers, the name is taken, the wait is over. */
+/** Indices in the memory of an ask: number of answers, and the worst of them. */
 const ANSWERS = 0;
-const TAKEN = 1;
-const OVER = 2;
+const VERDICT = 1;
+const ASK_AGAIN = 1;
+const TAKEN = 2;
 
-/** `from` and `to` are ids of threads. */
+/** `from` is an id of ThreadNames, and `thread` the number of its thread. */
 export type ThreadWord =
-  | { readonly kind: "hello"; readonly from: string; readonly thread: number }
-  | { readonly kind: "here"; readonly from: string; readonly thread: number }
+  | { readonly kind: "hello" | "here"; readonly from: string; readonly thread: number }
+  | { readonly kind: "ask"; readonly from: string; readonly name: string; readonly answer: Int32Array }
+  | { readonly kind: "bound"; readonly name: string }
   | {
-      readonly kind: "ask";
-      readonly from: string;
+      readonly kind: "seek";
+      readonly thread: number;
       readonly name: string;
-      readonly rank: number;
-      readonly answer: Int32Array;
-    }
-  | { readonly kind: "bound"; readonly from: string; readonly name: string }
-  | { readonly kind: "seek"; readonly from: string; readonly name: string; readonly seek: string }
-  | {
-      readonly kind: "offer";
-      readonly from: string;
-      readonly to: string;
       readonly seek: string;
-      readonly place: string;
-    }
-  | { readonly kind: "accept"; readonly to: string; readonly place: string };
+      readonly socket: unknown;
+    };
+
+/** To the thread that seeks: the other end of a port with the bound socket, or the fault. */
+export interface ThreadReply {
+  readonly seek: string;
+  readonly port?: MessagePortLike;
+  readonly socket?: unknown;
+  readonly fault?: unknown;
+}
 
 export interface ThreadWire {
-  readonly handsOver: boolean;
   /** Two copies of this package in one thread share its number. */
   readonly thread: number;
   /** Whether older threads may exist. */
   readonly mayHaveOthers: boolean;
+  readonly id: string;
   post(word: ThreadWord): void;
-  /** @returns cancels the wait for a port at the place */
-  receive(place: string, onPort: (port: MessagePortLike, description: unknown) => void): () => void;
-  /** @returns the port's other end; `undefined`: no thread waits */
-  handOver(place: string, description: Description): MessagePortLike | undefined;
-  /** Blocks up to `ms` while `memory[ANSWERS]` equals `seen`, then handles received words. */
-  standStill(memory: Int32Array, seen: number, ms: number): void;
-  now(): number;
-  /** @param holds keeps the thread alive */
-  setTimer(onTime: () => void, ms: number, holds?: boolean): () => void;
-  newId(): string;
+  /** @param onFailed the thread has ended */
+  reply(thread: number, reply: ThreadReply, onFailed: () => void): void;
+  /** Blocks up to LOOK_INTERVAL while `memory[0]` equals `seen`, then handles received words. */
+  pause(memory: Int32Array, seen: number): void;
+}
+
+/** What the connecting thread gets, and this thread's end of the port. */
+export interface Sought extends Omit<ThreadReply, "seek"> {
+  readonly near?: { close(): void };
 }
 
 export interface ThreadNamesEffects {
   isBound(name: string): boolean;
-  describe(name: string): Description | undefined;
-  accepted(name: string, port: MessagePortLike): void;
+  sought(name: string, socket: unknown): Sought | undefined;
 }
 
 interface Seek {
   readonly name: string;
-  readonly onPort: (port: MessagePortLike, description: unknown) => void;
-  id: string;
-  stop: (() => void) | undefined;
+  readonly describe: () => unknown;
+  readonly onReply: (reply: ThreadReply) => void;
+}
+
+interface Ask {
+  readonly name: string;
+  readonly answer: Int32Array;
+  readonly until: number;
 }
 
 export class ThreadNames {
   readonly #wire: ThreadWire;
   readonly #effects: ThreadNamesEffects;
-  readonly #id: string;
   readonly #others = new Set<string>();
-  readonly #seeks = new Set<Seek>();
-  readonly #offers = new Map<string, { readonly name: string; readonly cancel: () => void }>();
-  readonly #asking = new Map<string, number>();
-  /** Until then the other thread may still bind the name. */
-  #grants: { readonly name: string; readonly rank: number; readonly until: number }[] = [];
+  readonly #seeks = new Map<string, Seek>();
+  /** Seeks that got a port, oldest first. */
+  readonly #given = new Set<string>();
+  readonly #asking = new Set<string>();
   #settled: boolean;
+  #sought = 0;
 
   constructor(wire: ThreadWire, effects: ThreadNamesEffects) {
     this.#wire = wire;
     this.#effects = effects;
-    this.#id = wire.newId();
     this.#settled = !wire.mayHaveOthers;
-    wire.post({ kind: "hello", from: this.#id, thread: wire.thread });
+    this.#meetAll("hello");
   }
 
   get hasOthers(): boolean {
@@ -112,92 +110,86 @@ export class ThreadNames {
     return this.#asking.has(name);
   }
 
-  /** Blocks up to `ANSWER_WAIT`. */
-  isTaken(name: string, random = 1 - Math.random()): boolean {
-    if (!this.hasOthers) return false;
-    const wire = this.#wire;
-    const until = wire.now() + ANSWER_WAIT;
-    const answer = this.#ask(name, random);
-    for (;;) {
-      const answers = Atomics.load(answer, ANSWERS);
-      const left = until - wire.now();
-      if (left <= 0 || this.#isAnswered(answer, answers)) break;
-      wire.standStill(answer, answers, left);
+  /** Blocks up to `ANSWER_WAIT`, longer if another thread asks or this one was blocked. */
+  isTaken(name: string): boolean {
+    for (let asks = 0; asks < MAX_ASKS; asks++) {
+      const ask = this.#ask(name);
+      do this.#wire.pause(ask.answer, Atomics.load(ask.answer, ANSWERS));
+      while (!this.#isOver(ask));
+      const taken = this.#conclude(ask);
+      if (taken !== undefined) return taken;
     }
-    return this.#conclude(name, answer, until) ?? this.isTaken(name, random);
+    return true;
   }
 
-  /** Bind a free name within `done`, which is called later. */
-  ask(name: string, done: (taken: boolean) => void, random = 1 - Math.random()): void {
-    const wire = this.#wire;
-    const until = wire.now() + ANSWER_WAIT;
-    const answer = this.#ask(name, random);
-    const look = (): void => {
-      if (wire.now() < until && !this.#isAnswered(answer, Atomics.load(answer, ANSWERS)))
-        wire.setTimer(look, LOOK_INTERVAL, true);
-      else done(this.#conclude(name, answer, until) ?? this.isTaken(name, random));
-    };
-    wire.setTimer(look, LOOK_INTERVAL, true);
+  /** Bind a free name in the turn in which the promise resolves. */
+  async ask(name: string): Promise<boolean> {
+    for (let asks = 0; asks < MAX_ASKS; asks++) {
+      const ask = this.#ask(name);
+      do await new Promise((resolve) => setTimeout(resolve, LOOK_INTERVAL));
+      while (!this.#isOver(ask));
+      const taken = this.#conclude(ask);
+      if (taken !== undefined) return taken;
+    }
+    return true;
   }
 
-  /** @param random above 0, at most 1 */
-  #ask(name: string, random: number): Int32Array {
-    const answer = new Int32Array(new SharedArrayBuffer(12));
-    const now = this.#wire.now();
-    this.#grants = this.#grants.filter(({ until }) => until > now);
-    const granted = this.#grants.filter((grant) => grant.name === name);
-    const rank = Math.max(0, ...granted.map((grant) => grant.rank)) + random;
-    this.#asking.set(name, rank);
-    this.#wire.post({ kind: "ask", from: this.#id, name, rank, answer });
-    return answer;
+  #ask(name: string): Ask {
+    const answer = new Int32Array(new SharedArrayBuffer(8));
+    this.#asking.add(name);
+    this.#wire.post({ kind: "ask", from: this.#wire.id, name, answer });
+    return { name, answer, until: performance.now() + ANSWER_WAIT };
   }
 
-  #isAnswered(answer: Int32Array, answers: number): boolean {
+  #isOver({ answer, until }: Ask): boolean {
+    if (Atomics.load(answer, VERDICT) >= TAKEN || performance.now() >= until) return true;
     // An unsettled thread does not know how many answers to expect.
-    return Atomics.load(answer, TAKEN) === 1 || (this.#settled && answers >= this.#others.size);
+    return this.#settled && Atomics.load(answer, ANSWERS) >= this.#others.size;
   }
 
-  /** @returns whether the name is taken; `undefined`: too late, grants may have expired */
-  #conclude(name: string, answer: Int32Array, until: number): boolean | undefined {
-    const wire = this.#wire;
+  /** @returns whether the name is taken; `undefined`: ask again */
+  #conclude({ name, answer, until }: Ask): boolean | undefined {
     this.#asking.delete(name);
-    Atomics.store(answer, OVER, 1);
-    const taken = Atomics.load(answer, TAKEN) === 1;
-    if (taken) return true;
+    const verdict = Atomics.load(answer, VERDICT);
+    if (verdict >= TAKEN) return true;
     this.#settled = Atomics.load(answer, ANSWERS) >= this.#others.size;
     // Threads without an answer have ended or are busy.
     if (!this.#settled) {
       this.#others.clear();
-      wire.post({ kind: "hello", from: this.#id, thread: wire.thread });
+      this.#meetAll("hello");
     }
-    return wire.now() < until + ANSWER_WAIT ? false : undefined;
+    return verdict === ASK_AGAIN || performance.now() > until + LATE ? undefined : false;
   }
 
   /** The name is bound, or its socket has room for peers again. */
   announce(name: string): void {
-    this.#wire.post({ kind: "bound", from: this.#id, name });
+    this.#wire.post({ kind: "bound", name });
   }
 
-  /** @param now `false`: waits for the next announcement of the name @returns cancels the seek */
+  /**
+   * @param describe called for each word @param onReply a port ends the seek
+   * @param now `false`: waits for the next announcement of the name
+   * @returns cancels the seek
+   */
   seek(
     name: string,
-    onPort: (port: MessagePortLike, description: unknown) => void,
+    describe: () => unknown,
+    onReply: (reply: ThreadReply) => void,
     now: boolean,
   ): () => void {
-    const seek: Seek = { name, onPort, id: "", stop: undefined };
-    this.#seeks.add(seek);
-    if (now) this.#post(seek);
-    return () => {
-      this.#seeks.delete(seek);
-      seek.stop?.();
-    };
+    this.#sought += 1;
+    const id = `${this.#wire.id} ${this.#sought}`;
+    const seek: Seek = { name, describe, onReply };
+    this.#seeks.set(id, seek);
+    if (now) this.#post(id, seek);
+    return () => this.#seeks.delete(id);
   }
 
   receive(word: ThreadWord): void {
     switch (word.kind) {
       case "hello":
         this.#meet(word);
-        this.#wire.post({ kind: "here", from: this.#id, thread: this.#wire.thread });
+        this.#meetAll("here");
         break;
       case "here":
         this.#meet(word);
@@ -206,88 +198,54 @@ export class ThreadNames {
         this.#answer(word);
         break;
       case "bound":
-        for (const seek of [...this.#seeks])
-          if (seek.name === word.name && seek.stop === undefined) this.#post(seek);
+        for (const [id, seek] of [...this.#seeks]) if (seek.name === word.name) this.#post(id, seek);
         break;
       case "seek":
-        this.#offer(word.from, word.name, word.seek);
-        break;
-      case "offer":
-        if (word.to === this.#id) this.#accept(word);
-        break;
-      case "accept":
-        if (word.to === this.#id) this.#handOver(word.place);
+        if (this.#effects.isBound(word.name)) this.#reply(word);
         break;
       default:
     }
+  }
+
+  /** Replies to other copies of this package in the thread are theirs. */
+  replied(reply: ThreadReply): void {
+    if (reply.seek.split(" ", 1)[0] !== this.#wire.id) return;
+    const seek = this.#seeks.get(reply.seek);
+    if (seek === undefined) reply.port?.close();
+    else {
+      if (reply.port !== undefined) this.#seeks.delete(reply.seek);
+      seek.onReply(reply);
+    }
+  }
+
+  #meetAll(kind: "hello" | "here"): void {
+    this.#wire.post({ kind, from: this.#wire.id, thread: this.#wire.thread });
   }
 
   #meet({ from, thread }: { readonly from: string; readonly thread: number }): void {
     if (thread !== this.#wire.thread) this.#others.add(from);
   }
 
-  #answer({ from, name, rank, answer }: Extract<ThreadWord, { kind: "ask" }>): void {
-    const own = this.#asking.get(name);
-    const isBefore = own !== undefined && (own < rank || (own === rank && this.#id < from));
-    if (isBefore || this.#effects.isBound(name)) Atomics.store(answer, TAKEN, 1);
-    else this.#grant(name, rank);
+  #answer({ from, name, answer }: Extract<ThreadWord, { kind: "ask" }>): void {
+    if (this.#effects.isBound(name)) Atomics.or(answer, VERDICT, TAKEN);
+    else if (this.#asking.has(name)) Atomics.or(answer, VERDICT, this.#wire.id < from ? TAKEN : ASK_AGAIN);
     Atomics.add(answer, ANSWERS, 1);
     Atomics.notify(answer, ANSWERS);
     // The asking thread may not know this one.
-    if (Atomics.load(answer, OVER) === 1 || !this.#others.has(from))
-      this.#wire.post({ kind: "here", from: this.#id, thread: this.#wire.thread });
+    if (!this.#others.has(from)) this.#meetAll("here");
   }
 
-  #grant(name: string, rank: number): void {
-    const now = this.#wire.now();
-    this.#grants = this.#grants.filter(({ until }) => until > now);
-    // The ask may be up to ANSWER_WAIT old, and its thread may conclude up to ANSWER_WAIT late.
-    this.#grants.push({ name, rank, until: now + 2 * ANSWER_WAIT });
+  #reply({ name, socket, thread, seek }: Extract<ThreadWord, { kind: "seek" }>): void {
+    if (this.#given.has(seek)) return;
+    const sought = this.#effects.sought(name, socket);
+    if (sought === undefined) return;
+    const { near, ...rest } = sought;
+    if (near !== undefined) this.#given.add(seek);
+    for (const oldest of this.#given) if (this.#given.size > MAX_GIVEN) this.#given.delete(oldest);
+    this.#wire.reply(thread, { ...rest, seek }, () => near?.close());
   }
 
-  #post(seek: Seek): void {
-    seek.id = this.#wire.newId();
-    this.#wire.post({ kind: "seek", from: this.#id, name: seek.name, seek: seek.id });
-  }
-
-  #offer(to: string, name: string, seek: string): void {
-    if (!this.#effects.isBound(name)) return;
-    const place = this.#wire.newId();
-    const cancel = this.#wire.setTimer(() => this.#offers.delete(place), HANDOVER_TIMEOUT);
-    this.#offers.set(place, { name, cancel });
-    this.#wire.post({ kind: "offer", from: this.#id, to, seek, place });
-  }
-
-  #accept({ from, seek: id, place }: Extract<ThreadWord, { kind: "offer" }>): void {
-    for (const seek of this.#seeks) {
-      if (seek.id !== id || seek.stop !== undefined) continue;
-      const leave = this.#wire.receive(place, (port, description) => {
-        seek.stop?.();
-        this.#seeks.delete(seek);
-        seek.onPort(port, description);
-      });
-      const cancel = this.#wire.setTimer(() => {
-        seek.stop?.();
-        if (this.#seeks.has(seek)) this.#post(seek);
-      }, HANDOVER_TIMEOUT);
-      seek.stop = () => {
-        seek.stop = undefined;
-        leave();
-        cancel();
-      };
-      this.#wire.post({ kind: "accept", to: from, place });
-    }
-  }
-
-  #handOver(place: string): void {
-    const offer = this.#offers.get(place);
-    if (offer === undefined) return;
-    const { name } = offer;
-    offer.cancel();
-    this.#offers.delete(place);
-    const description = this.#effects.describe(name);
-    // If the name was unbound meanwhile, the other thread waits for the next `bound`.
-    const port = description === undefined ? undefined : this.#wire.handOver(place, description);
-    if (port !== undefined) this.#effects.accepted(name, port);
+  #post(id: string, { name, describe }: Seek): void {
+    this.#wire.post({ kind: "seek", thread: this.#wire.thread, name, seek: id, socket: describe() });
   }
 }

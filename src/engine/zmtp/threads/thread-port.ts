@@ -1,42 +1,27 @@
 /**
- * A MessagePort between two sockets in different threads, or in a browser's page and worker, and its words.
+ * A MessagePort between two sockets in different threads, and its words, both ways:
  *
- *   connecting socket                    bound socket
- *                      <-- the port, with the bound socket's description
- *   [HELLO, description, marks]    -->
- *                      <--               [WELCOME, marks]
- *
- *   then, both ways:
- *     ArrayBuffer, transferred           messages: 4 bytes, their number, 4 bytes, that of their frames, then these (37/ZMTP, Framing)
- *     [TAKEN, messages, cost]            totals that the program has taken, the cost as in core/frame-cost.ts
- *     [MARKS, messages, bytes]           new receive high-water marks
- *     [HALF_CLOSED]                      the sender sends nothing more, and receives until the other has closed
- *     [CLOSED, text]                     the sender neither sends nor receives; text: which message was too large
- *
- *   at any time instead of the next:
- *     [REFUSED, kind, code, message, status]   the peer may not join
+ *   ArrayBuffer, transferred     messages: 4 bytes, their number, 4 bytes, that of their frames, then these (37/ZMTP, Framing)
+ *   [TAKEN, messages, cost]      totals that the program has taken, the cost as in core/frame-cost.ts
+ *   [MARKS, messages, bytes]     new receive high-water marks
+ *   [HALF_CLOSED]                the sender sends nothing more, and receives until the other has closed
+ *   [CLOSED, text]               the sender neither sends nor receives; text: which message was too large
  */
 import { ERROR_CODES, type ErrorCode } from "../../../core/errors.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { ReceiveMarks } from "../pipe.js";
 
-export const Word = {
-  Hello: 0,
-  Welcome: 1,
-  Refused: 2,
-  Taken: 3,
-  Marks: 4,
-  HalfClosed: 5,
-  Closed: 6,
-} as const;
+export const Word = { Taken: 3, Marks: 4, HalfClosed: 5, Closed: 6 } as const;
 
 export const BATCH_HEADER = 8;
 
+/** A socket, for another thread. */
 export interface Description {
   readonly socketType: string;
   /** Routing id; empty: unset. */
   readonly identity: Uint8Array;
   readonly property: { readonly name: string; readonly value: string } | undefined;
+  readonly marks: ReceiveMarks;
 }
 
 export interface MessagePortLike {
@@ -59,7 +44,7 @@ export interface PortSink {
 
 export class ThreadPort {
   readonly #port: MessagePortLike;
-  #sink: PortSink;
+  readonly #sink: PortSink;
   #closed = false;
 
   constructor(port: MessagePortLike, sink: PortSink) {
@@ -75,10 +60,6 @@ export class ThreadPort {
       else this.#end();
     };
     port.unref?.();
-  }
-
-  handTo(sink: PortSink): void {
-    this.#sink = sink;
   }
 
   post(word: readonly unknown[]): void {
@@ -107,13 +88,10 @@ function isMemory(data: unknown): data is ArrayBuffer {
   return Object.prototype.toString.call(data) === "[object ArrayBuffer]";
 }
 
-export function refusal({ kind, code, message, status }: Fault): readonly unknown[] {
-  return [Word.Refused, kind, code, message, status];
-}
-
 const KINDS: readonly string[] = ["refused", "auth", "protocol", "other"] satisfies readonly Fault["kind"][];
 
-export function parseRefusal([, kind, code, message, status]: readonly unknown[]): Fault {
+export function parseFault(given: unknown): Fault {
+  const { kind, code, message, status } = (given ?? {}) as Readonly<Record<keyof Fault, unknown>>;
   return {
     kind: typeof kind === "string" && KINDS.includes(kind) ? (kind as Fault["kind"]) : "other",
     code:
@@ -137,7 +115,13 @@ export function countOf(given: unknown, otherwise: number): number {
 }
 
 export function parseDescription(given: unknown): Description | undefined {
-  const { socketType, identity, property } = (given ?? {}) as Partial<Description>;
+  const { socketType, identity, property, marks } = (given ?? {}) as Partial<Description>;
   if (typeof socketType !== "string" || !ArrayBuffer.isView(identity)) return undefined;
-  return { socketType, identity, property };
+  const { receiveHighWaterMark, receiveHighWaterMarkBytes } = marks ?? {};
+  return {
+    socketType,
+    identity,
+    property,
+    marks: parseMarks(receiveHighWaterMark, receiveHighWaterMarkBytes),
+  };
 }

@@ -4,7 +4,7 @@ import { frameCost } from "../../../../src/core/frame-cost.js";
 import { Pipe } from "../../../../src/engine/zmtp/pipe.js";
 import { ReceiveBudget } from "../../../../src/engine/zmtp/receive-budget.js";
 import { PortLink } from "../../../../src/engine/zmtp/threads/port-link.js";
-import { type MessagePortLike, ThreadPort } from "../../../../src/engine/zmtp/threads/thread-port.js";
+import type { MessagePortLike } from "../../../../src/engine/zmtp/threads/thread-port.js";
 import fc from "../../../support/properties.js";
 import { expect } from "../../../support/quick-expect.js";
 
@@ -44,8 +44,6 @@ class FakePort implements MessagePortLike {
   }
 }
 
-const ignored = { portOnMemory: () => undefined, portOnWord: () => undefined, portOnEnd: () => undefined };
-
 interface Marks {
   readonly send: number;
   readonly receive: number;
@@ -71,7 +69,7 @@ function side(port: FakePort, { send, receive, bytes = 0 }: Marks, theirs: Marks
   const pipe = new Pipe(owner, options, new ReceiveBudget(() => 0), "inproc://test", true);
   const ends: string[] = [];
   const link = new PortLink(
-    new ThreadPort(port, ignored),
+    port,
     pipe,
     options,
     { receiveHighWaterMark: theirs.receive, receiveHighWaterMarkBytes: theirs.bytes ?? 0 },
