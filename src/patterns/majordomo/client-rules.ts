@@ -201,7 +201,9 @@ export class ClientRules {
       }
       case "waiting": {
         const call = this.#calls.get(input.id.sequence);
-        if (call !== undefined) call.noWorkers = input.noWorkers;
+        if (call === undefined) break;
+        call.noWorkers = input.noWorkers;
+        if (call.noWorkers) this.#effects.unserved?.(call);
         break;
       }
     }
