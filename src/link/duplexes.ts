@@ -1,4 +1,4 @@
-/** WebSockets and MessagePorts as byte streams for links. */
+/** WebSockets as byte streams for links. */
 
 import { Duplex } from "node:stream";
 import { describe } from "../core/arguments.js";
@@ -11,10 +11,8 @@ const MAX_BUFFERED = 262_144;
 const LOOK_INTERVAL = 5;
 /** Unread bytes of a WebSocket, which has no backpressure, as before the handshake. */
 const MAX_UNREAD = 1_048_576;
-/** Unacknowledged bytes of a port before writes wait. */
-const PORT_WINDOW = 1_048_576;
 
-// biome-ignore lint/suspicious/noExplicitAny: each carrier has event types of its own
+// biome-ignore lint/suspicious/noExplicitAny: each implementation has its own event types
 type Listener = (event: any) => void;
 
 export interface WebSocketLike {
@@ -25,17 +23,6 @@ export interface WebSocketLike {
   close(code?: number, reason?: string): void;
   addEventListener(type: string, listener: Listener): void;
   removeEventListener(type: string, listener: Listener): void;
-}
-
-/** A `MessagePort`, also a worker's `parentPort`. */
-export interface PortLike {
-  postMessage(value: unknown): void;
-  close?(): void;
-  start?(): void;
-  ref?(): void;
-  unref?(): void;
-  addEventListener?(type: string, listener: Listener): void;
-  on?(type: string, listener: Listener): unknown;
 }
 
 type Callback = (error?: Error | null) => void;
@@ -142,105 +129,5 @@ class WebSocketStream extends Duplex {
 
   readonly #onError = (): void => {
     this.destroy(new TransportError("ERR_TRANSPORT", "The WebSocket failed"));
-  };
-}
-
-/**
- * Makes a byte stream of a MessagePort, for `commence`: between threads, or a page and its worker. Both ends need it. A
- * port holds at most 1 MiB for an end that does not read.
- *
- * @param port of a `MessageChannel`, or a `parentPort` without other messages
- * @throws InvalidArgumentError `EINVAL`
- */
-export function portStream(port: PortLike): Duplex {
-  if (typeof port?.postMessage !== "function" || (port.on ?? port.addEventListener) === undefined)
-    throw new InvalidArgumentError(`portStream must be given a MessagePort; got ${describe(port)}`);
-  return new PortStream(port);
-}
-
-class PortStream extends Duplex {
-  readonly #port: PortLike;
-  #unacknowledged = 0;
-  #callback: Callback | undefined;
-  #taken = 0;
-  #isReading = false;
-  readonly #waiting: Buffer[] = [];
-  #hasEnded = false;
-
-  constructor(port: PortLike) {
-    super();
-    this.#port = port;
-    if (port.on !== undefined) {
-      port.on("message", this.#onMessage);
-      port.on("close", this.#onClose);
-    } else {
-      port.addEventListener?.("message", ({ data }: { readonly data: unknown }) => this.#onMessage(data));
-      port.addEventListener?.("close", this.#onClose);
-      port.start?.();
-    }
-  }
-
-  override _read(): void {
-    this.#isReading = true;
-    this.#deliver();
-  }
-
-  #deliver(): void {
-    while (this.#isReading) {
-      const bytes = this.#waiting.shift();
-      if (bytes === undefined) break;
-      this.#taken += bytes.length;
-      this.#isReading = this.push(bytes);
-    }
-    if (this.#taken > 0 && !this.destroyed) {
-      this.#port.postMessage(this.#taken);
-      this.#taken = 0;
-    }
-    if (this.#hasEnded && this.#waiting.length === 0) this.push(null);
-  }
-
-  override _write(chunk: Buffer, _encoding: BufferEncoding, callback: Callback): void {
-    // Posting a view would clone its whole memory.
-    const bytes = new Uint8Array(chunk);
-    this.#unacknowledged += bytes.length;
-    this.#port.postMessage(bytes);
-    if (this.#unacknowledged <= PORT_WINDOW) callback();
-    else this.#callback = callback;
-  }
-
-  override _writev(chunks: { readonly chunk: Buffer }[], callback: Callback): void {
-    this._write(Buffer.concat(chunks.map(({ chunk }) => chunk)), "binary", callback);
-  }
-
-  override _final(callback: Callback): void {
-    this.#port.postMessage(null);
-    callback();
-  }
-
-  override _destroy(error: Error | null, callback: Callback): void {
-    this.#port.close?.();
-    failWrite(this.#callback, error, "The stream");
-    this.#callback = undefined;
-    callback(error);
-  }
-
-  readonly #onMessage = (value: unknown): void => {
-    if (isBytes(value)) {
-      this.#waiting.push(Buffer.from(value.buffer, value.byteOffset, value.byteLength));
-      if (this.#isReading) this.#deliver();
-    } else if (typeof value === "number" && value > 0 && value <= this.#unacknowledged) {
-      this.#unacknowledged -= value;
-      if (this.#unacknowledged > PORT_WINDOW || this.#callback === undefined) return;
-      const callback = this.#callback;
-      this.#callback = undefined;
-      callback();
-    } else if (value === null) this.#onClose();
-    else this.destroy(new ProtocolError("A message on the port is not of its link"));
-  };
-
-  readonly #onClose = (): void => {
-    if (this.#hasEnded) return;
-    this.#hasEnded = true;
-    if (this.#isReading) this.#deliver();
   };
 }

@@ -1,5 +1,5 @@
 export { LinkChannel } from "./channel.js";
-export { type PortLike, portStream, type WebSocketLike, webSocketStream } from "./duplexes.js";
+export { type WebSocketLike, webSocketStream } from "./duplexes.js";
 export type { LinkRole } from "./handshake.js";
 export { type AcceptLinksOptions, acceptLinks, type DialLinkOptions, dialLink } from "./http.js";
 export {
@@ -10,7 +10,6 @@ export {
   type MultiplexLinkStats,
 } from "./link.js";
 export type { OpenChannelOptions } from "./options.js";
-export { type ForwardedPort, type ForwardPortOptions, forwardChannels, forwardPort } from "./ports.js";
 export type { LinkSource } from "./reused-link.js";
 export { LinkTransport, type LinkTransportAddOptions, type LinkTransportOptions } from "./sockets.js";
 export {

@@ -8,7 +8,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { text } from "node:stream/consumers";
-import { MessageChannel } from "node:worker_threads";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { Handshake } from "../../src/link/handshake.js";
 import {
@@ -17,7 +16,6 @@ import {
   dialLink,
   type LinkChannel,
   type MultiplexLink,
-  portStream,
   type WebSocketLike,
   webSocketStream,
 } from "../../src/link/index.js";
@@ -388,37 +386,5 @@ describe("other carriers", () => {
     expect(await failed).toMatchObject({ code: "ERR_PROTOCOL" });
     expect(stream.readableLength).toBeLessThanOrEqual(1_048_576 + 65_536);
     expect(x.readyState).toBe(3);
-  });
-
-  it("a MessagePort carries a link, and ends it when it is closed", async () => {
-    const { port1, port2 } = new MessageChannel();
-    const [a, b] = await exchange([portStream(port1 as never), portStream(port2 as never)]);
-    const ended = new Promise((resolve) => b.events.once("link:ended", resolve));
-    await a.close();
-    expect(await ended).toMatchObject({ error: undefined });
-    expect(() => portStream({} as never)).toThrow(expect.objectContaining({ code: "EINVAL" }));
-  });
-
-  it("a MessagePort whose other end does not read holds a bounded number of bytes", async () => {
-    const { port1, port2 } = new MessageChannel();
-    const stream = portStream(port1 as never);
-    open.push({ close: () => [stream.destroy(), port2.close()] });
-    let written = 0;
-    let failed: Error | undefined;
-    const write = (): void => {
-      stream.write(Buffer.alloc(100_000), (error) => {
-        failed = error ?? undefined;
-        if (failed !== undefined) return;
-        written += 100_000;
-        write();
-      });
-    };
-    write();
-    for (let i = 0; i < 1_000; i++) await new Promise(setImmediate);
-    expect(written).toBe(1_000_000);
-    expect(failed).toBeUndefined();
-    stream.destroy();
-    await new Promise(setImmediate);
-    expect(failed).toMatchObject({ code: "ERR_TRANSPORT" });
   });
 });

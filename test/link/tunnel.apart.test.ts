@@ -1,18 +1,15 @@
-/** Sockets, tcp ports and the messages of a cluster through links: all over one port of an HTTP server. */
+/** Sockets and the messages of a cluster through links: all over one port of an HTTP server. */
 import { once } from "node:events";
 import { createServer } from "node:http";
-import { connect, createServer as createTcp, Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { text } from "node:stream/consumers";
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { ClusterNode, streamProtocol } from "../../src/cluster/index.js";
 import { curveKeyPair, Dealer, Reply, Request, Router, registerTransport } from "../../src/index.js";
 import {
   acceptLinks,
   commence,
   dialLink,
-  forwardChannels,
-  forwardPort,
   LinkTransport,
   type MultiplexLink,
   type MultiplexLinkOptions,
@@ -195,162 +192,6 @@ describe("sockets over links", () => {
     await expect(link.open("zmtp/nobody")).rejects.toMatchObject({ code: "ECONNREFUSED" });
     const strict = await (await gate(transport.onChannel)).dial();
     await expect(strict.open("mine")).rejects.toMatchObject({ code: "ECONNREFUSED" });
-  });
-});
-
-/** A tcp server, and what connects to it. */
-async function listen(onSocket: (socket: Socket) => void): Promise<string> {
-  const sockets = new Set<Socket>();
-  const server = createTcp({ allowHalfOpen: true }, (socket) => {
-    sockets.add(socket.on("error", () => undefined));
-    onSocket(socket);
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  opened({
-    close: () => {
-      for (const socket of sockets) socket.destroy();
-      server.close();
-    },
-  });
-  return `127.0.0.1:${(server.address() as { port: number }).port}`;
-}
-
-function dialTcp(address: string): Socket {
-  const socket = connect({ host: "127.0.0.1", port: Number(address.split(":")[1]), allowHalfOpen: true });
-  opened({ close: () => socket.destroy() });
-  return socket.on("error", () => undefined);
-}
-
-/** Settles when a connection is over, whichever way: a reset is an error as well. */
-function closed(socket: Socket): Promise<unknown> {
-  return new Promise((resolve) => socket.once("close", resolve));
-}
-
-describe("ports through links", () => {
-  it("carry programs that know nothing of links: sockets over tcp, behind the port of an HTTP server", async () => {
-    const reply = opened(new Reply(WAITS));
-    const target = (await reply.bind("tcp://127.0.0.1:*")).slice("tcp://".length);
-    const { dial, port } = await gate(forwardChannels({ orders: target }));
-    const { address } = opened(await forwardPort(dial, "orders"));
-    const requests = Array.from({ length: 3 }, () => opened(new Request(WAITS)));
-    for (const request of requests) request.connect(`tcp://${address}`);
-    for (const [i, request] of requests.entries()) {
-      await request.send(`order ${i}`);
-      expect(String((await reply.receive())[0])).toBe(`order ${i}`);
-      await reply.send("done");
-      expect(String((await request.receive())[0])).toBe("done");
-    }
-    expect(await (await fetch(`http://127.0.0.1:${port}/`)).text()).toBe("hello");
-  });
-
-  it("keep all bytes and half-close, in both directions", async () => {
-    const bytes = Buffer.alloc(3_000_000, "0123456789");
-    const target = await listen((socket) => {
-      let came = 0;
-      // Not by iteration, which ends the other direction, too.
-      socket.on("data", ({ length }) => (came += length)).on("end", () => socket.end(`${came} bytes came`));
-    });
-    const { dial } = await gate(forwardChannels({ count: target }));
-    const { address } = opened(await forwardPort(dial, "count"));
-    const socket = dialTcp(address);
-    socket.end(bytes);
-    expect(await text(socket)).toBe("3000000 bytes came");
-  });
-
-  it("end a connection that has nowhere to go, and go on with the next", async () => {
-    const free = await listen(() => undefined);
-    const nobody = await listen(() => undefined);
-    await open.pop()?.close();
-    const { dial } = await gate(forwardChannels({ gone: nobody, there: free }));
-    const link = await dial();
-    for (const name of ["gone", "unknown"]) {
-      const forwarded = opened(await forwardPort(link, name));
-      const socket = dialTcp(forwarded.address);
-      await closed(socket.resume());
-      if (name === "unknown") expect(forwarded.error).toMatchObject({ code: "ECONNREFUSED" });
-    }
-    const { address } = opened(await forwardPort(link, "there"));
-    const socket = dialTcp(address);
-    await once(socket, "connect");
-    expect(link.ended).toBe(false);
-  });
-
-  it("go on when the system has no room for connections, which is the error until the next one", async () => {
-    const target = await listen((socket) => socket.end("welcome"));
-    const { dial } = await gate(forwardChannels({ greet: target }));
-    const listened = vi.spyOn(Server.prototype, "listen");
-    const port = opened(await forwardPort(dial, "greet"));
-    const server = listened.mock.contexts[0] as Server;
-    listened.mockRestore();
-    const shortage = Object.assign(new Error("accept ENFILE"), { code: "ENFILE" });
-    for (let n = 0; n < 2; n++) server.emit("error", shortage);
-    expect(port.error).toBe(shortage);
-    expect(await text(dialTcp(port.address))).toBe("welcome");
-    expect(port.error).toBeUndefined();
-  });
-
-  it("break at one end when they break at the other", async () => {
-    let there: Socket | undefined;
-    const target = await listen((socket) => {
-      there = socket;
-      socket.write("hello");
-    });
-    const { dial } = await gate(forwardChannels({ x: target }));
-    const { address } = opened(await forwardPort(dial, "x"));
-    const first = dialTcp(address);
-    await once(first, "data");
-    const reset = once(first, "error");
-    there?.resetAndDestroy();
-    // What is cut off does not look as if it had ended in order.
-    await expect(reset).resolves.toMatchObject([{ code: "ECONNRESET" }]);
-    const second = dialTcp(address);
-    await once(second, "data");
-    const ended = closed(there as Socket);
-    second.resetAndDestroy();
-    await ended;
-  });
-
-  it("hold a bounded part of what a reader does not read", async () => {
-    const written = { bytes: 0 };
-    const target = await listen((socket) => {
-      const piece = Buffer.alloc(65_536);
-      const go = (): void => {
-        while (socket.write(piece)) written.bytes += piece.length;
-        written.bytes += piece.length;
-        socket.once("drain", go);
-      };
-      go();
-    });
-    const { dial } = await gate(forwardChannels({ flood: target }));
-    const link = await dial();
-    const { address } = opened(await forwardPort(link, "flood"));
-    const socket = dialTcp(address);
-    socket.pause();
-    await once(socket, "connect");
-    // Another channel goes on meanwhile, and what is held is within the windows and the system's buffers.
-    let last = -1;
-    while (written.bytes !== last) {
-      last = written.bytes;
-      for (let i = 0; i < 20; i++) await link.open("tcp/unknown").catch(() => undefined);
-    }
-    expect(link.stats().unreadBytes).toBeLessThanOrEqual(link.stats().windowBytes);
-    expect(last).toBeLessThan(64_000_000);
-  });
-
-  it("refuse wrong names, targets and options", async () => {
-    const link = await (await gate(forwardChannels({}))).dial();
-    const wrong = expect.objectContaining({ code: "EINVAL" });
-    for (const targets of [{ a: "host" }, { a: "host:0" }, { a: ":80" }, { a: 80 }, { "": "a:1" }, null])
-      expect(() => forwardChannels(targets as never)).toThrow(wrong);
-    expect(() => forwardChannels({ a: "[::1]:80" })).not.toThrow();
-    await expect(forwardPort(link, "")).rejects.toEqual(wrong);
-    await expect(forwardPort(link, "a", { port: 70_000 })).rejects.toEqual(wrong);
-    await expect(forwardPort(link, "a", { prt: 1 } as never)).rejects.toEqual(wrong);
-    await expect(forwardPort({} as never, "a")).rejects.toEqual(wrong);
-    const { address } = opened(await forwardPort(link, "a"));
-    const port = Number(address.split(":")[1]);
-    await expect(forwardPort(link, "a", { port })).rejects.toMatchObject({ code: "EADDRINUSE" });
   });
 });
 
