@@ -30,7 +30,7 @@ export function noListener(endpoint: string): NotSupportedError {
 export function webSocketTransport(scheme: string): Transport {
   return {
     scheme,
-    framed: true,
+    raw: false,
 
     assertUsable(use) {
       // `listen` refuses binds, with the endpoint.

@@ -23,7 +23,6 @@ import {
   type Socket,
   type SocketEvent,
   Stream,
-  type StreamOptions,
 } from "../../src/index.js";
 import { makeAuthority, makeCertificate } from "../support/certificates.js";
 import { RUNTIME } from "../support/engines.js";
@@ -439,82 +438,10 @@ describe("a peer that speaks no TLS", () => {
   });
 });
 
-describe("a STREAM", () => {
-  const stream = (options: StreamOptions): Stream => keep(new Stream({ context, ...options }));
-
-  function dial(port: number): NetSocket {
-    const socket = connectTcp(port, "127.0.0.1").on("error", () => undefined);
-    cleanups.push(() => socket.destroy());
-    return socket;
-  }
-
-  it("hears of a peer once TLS is complete, and of none that does not complete it in time", async () => {
-    const server = stream({ ...pair("server"), handshakeInterval: 2_000 });
-    await server.bind("tls://127.0.0.1:*");
-    let joined = 0;
-    server.events.on("peer:join", () => void joined++);
-    const failed = next(server, "handshake:error:protocol");
-    const late = next(server, "handshake:error:other");
-    dial(portOf(server));
-    dial(portOf(server)).write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-    expect((await failed).error.message).toContain("TLS: ");
-    expect((await late).error.message).toContain("within 2000 ms");
-    const { peers, receiveQueued } = server.stats();
-    expect([joined, peers, receiveQueued]).toEqual([0, 0, 0]);
-
-    const client = connectTls({ port: portOf(server), host: "127.0.0.1", ca: pem("ca.pem") });
-    client.on("error", () => undefined);
-    cleanups.push(() => client.destroy());
-    client.write("hello");
-    const [id, empty] = await server.receive();
-    expect(empty).toHaveLength(0);
-    expect(String((await server.receive())[1])).toBe("hello");
-    expect(joined).toBe(1);
-    const heard = once(client, "data");
-    await server.send([id, "hello back"]);
-    expect(String((await heard)[0])).toBe("hello back");
-  });
-
-  it("reports a server that it does not trust, and no peer", async () => {
-    const server = await bound({});
-    const client = stream({ tlsCa: pem("other.pem"), reconnectInterval: 10 });
-    const refused = next(client, "peer:refused");
-    const joined = next(client, "peer:join").then(() => "joined");
-    client.connect(server.lastEndpoint as string);
-    expect(await Promise.race([refused, joined])).toMatchObject({ error: { code: "ERR_AUTHENTICATION" } });
-  });
-
-  it("sends what waited for TLS to a peer that it has named", async () => {
-    const server = stream(pair("server"));
-    await server.bind("tls://127.0.0.1:*");
-    const client = stream({ tlsCa: pem("ca.pem"), notify: false });
-    client.connect(server.lastEndpoint as string, { routingId: "server" });
-    await client.send(["server", "first"]);
-    await server.receive(); // It has come.
-    expect(String((await server.receive())[1])).toBe("first");
-  });
-
-  it("that closes ends connections whose TLS is under way", async () => {
-    const server = stream(pair("server"));
-    await server.bind("tls://127.0.0.1:*");
-    const accepted = next(server, "accept");
-    const ended = once(dial(portOf(server)).resume(), "close");
-    await accepted;
-    await server.close({ linger: 0 });
-    await ended;
-  });
-
-  it("has peers whose TLS is under way give way past maxPendingHandshakes", async () => {
-    const server = stream({ ...pair("server"), handshakeInterval: 0, maxPendingHandshakes: 1 });
-    await server.bind("tls://127.0.0.1:*");
-    const failed = next(server, "handshake:error:other");
-    const first = dial(portOf(server));
-    await once(first, "connect");
-    const ended = once(first.resume(), "close");
-    dial(portOf(server));
-    expect((await failed).error.message).toContain("gave way");
-    await ended;
-  });
+it("a STREAM has no tls", async () => {
+  const stream = keep(new Stream({ context, ...pair("server") }));
+  await expect(stream.bind("tls://127.0.0.1:*")).rejects.toMatchObject({ code: "NOT_SUPPORTED" });
+  expect(() => stream.connect("tls://127.0.0.1:1")).toThrow(/use tcp/);
 });
 
 describe("a relay", () => {

@@ -1,6 +1,6 @@
 /**
- * The connections of one socket, and the pipe of each after its handshake. On a STREAM, a connection is a
- * peer at once, or after the TLS handshake.
+ * The connections of one socket, and the pipe of each after its handshake. On a STREAM, a connection is a peer
+ * at once (raw.ts).
  *
  *   open --handshake--> ready: a new pipe, or the one that waited at its endpoint
  *                  |
@@ -16,7 +16,7 @@ import type { Fault, Metadata, Verdict } from "./mechanism/mechanism.js";
 import { connectionOptions } from "./options.js";
 import type { Peers } from "./peers.js";
 import type { Pipe } from "./pipe.js";
-import type { RawOpening, RawOpeningEffects, RawParts } from "./raw.js";
+import type { openRaw } from "./raw.js";
 import type { Dialling, SocketState } from "./socket-state.js";
 import type { Stream } from "./transport/transport.js";
 
@@ -27,24 +27,22 @@ interface Carried {
   fault: ShoalError | undefined;
 }
 
-export type AnyConnection = Connection | RawOpening;
-
-export class Connections implements ConnectionEffects, RawOpeningEffects, Policing {
+export class Connections implements ConnectionEffects, Policing {
   readonly #state: SocketState;
   readonly #peers: Peers;
   readonly #admission: Admission;
-  readonly #raw: RawParts | undefined;
-  readonly #all = new Map<AnyConnection, Carried>();
-  onHandshakeOver: (connection: AnyConnection) => void = () => undefined;
+  readonly #openRaw: typeof openRaw | undefined;
+  readonly #all = new Map<Connection, Carried>();
+  onHandshakeOver: (connection: Connection) => void = () => undefined;
   accepted = 0;
   /** ms for connections opened while closing. */
   #patience = 0;
 
-  constructor(state: SocketState, peers: Peers, admission: Admission, raw: RawParts | undefined) {
+  constructor(state: SocketState, peers: Peers, admission: Admission, raw: typeof openRaw | undefined) {
     this.#state = state;
     this.#peers = peers;
     this.#admission = admission;
-    this.#raw = state.type === "Stream" ? raw : undefined;
+    this.#openRaw = state.type === "Stream" ? raw : undefined;
   }
 
   admits(address: string): boolean {
@@ -53,43 +51,28 @@ export class Connections implements ConnectionEffects, RawOpeningEffects, Polici
 
   /**
    * @param dialling `undefined` for a peer accepted at `endpoint`
-   * @returns the handshaking connection; `undefined` for a STREAM without TLS, and for invalid options
+   * @returns the handshaking connection; `undefined` for a STREAM, and for invalid options
    */
-  open(stream: Stream, endpoint: string, dialling: Dialling | undefined): AnyConnection | undefined {
-    const raw = this.#raw;
-    if (raw === undefined) {
-      try {
-        // The options may have changed since the bind or connect.
-        this.#admission.check();
-      } catch (cause) {
-        const error = cause as ShoalError;
-        stream.socket.destroy();
-        if (dialling === undefined)
-          this.#state.effects.event({ type: "accept:error", address: endpoint, error });
-        else dialling.lost(() => error);
-        return undefined;
-      }
+  open(stream: Stream, endpoint: string, dialling: Dialling | undefined): Connection | undefined {
+    if (this.#openRaw !== undefined) {
+      if (dialling === undefined) this.accepted += 1;
+      this.#openRaw(this.#state, this.#peers, stream, endpoint, dialling, () => {
+        if (dialling === undefined) this.accepted -= 1;
+      });
+      return undefined;
+    }
+    try {
+      // The options may have changed since the bind or connect.
+      this.#admission.check();
+    } catch (cause) {
+      const error = cause as ShoalError;
+      stream.socket.destroy();
+      if (dialling === undefined)
+        this.#state.effects.event({ type: "accept:error", address: endpoint, error });
+      else dialling.lost(() => error);
+      return undefined;
     }
     if (dialling === undefined) this.accepted += 1;
-    if (raw !== undefined) {
-      const open = (): void =>
-        raw.open(this.#state, this.#peers, stream, endpoint, dialling, () => {
-          if (dialling === undefined) this.accepted -= 1;
-        });
-      if (stream.opening !== true) {
-        open();
-        return undefined;
-      }
-      const opening: RawOpening = raw.opening(stream, this.#state.options.handshakeInterval, this, () => {
-        this.#all.delete(opening);
-        this.onHandshakeOver(opening);
-        if (dialling !== undefined) dialling.connection = undefined;
-        open();
-      });
-      this.#all.set(opening, { endpoint, dialling, pipe: undefined, fault: undefined });
-      if (dialling !== undefined) dialling.connection = opening;
-      return opening;
-    }
     const options = connectionOptions(this.#state.options);
     const bare = stream.framing?.bare === true;
     const mechanism = bare ? this.#admission.bareMechanism() : this.#admission.mechanism();
@@ -158,7 +141,7 @@ export class Connections implements ConnectionEffects, RawOpeningEffects, Polici
     return pipe;
   }
 
-  connectionOnFault(connection: AnyConnection, fault: Fault): void {
+  connectionOnFault(connection: Connection, fault: Fault): void {
     const carried = this.#all.get(connection);
     if (carried !== undefined && carried.dialling === undefined && carried.pipe === undefined)
       this.onHandshakeFault(fault, connection.address, connection.stream.opening === true);
@@ -178,7 +161,7 @@ export class Connections implements ConnectionEffects, RawOpeningEffects, Polici
     this.#state.effects.changed();
   }
 
-  connectionOnEnd(connection: AnyConnection, reason: DisconnectReason): void {
+  connectionOnEnd(connection: Connection, reason: DisconnectReason): void {
     const carried = this.#all.get(connection);
     if (carried === undefined) return;
     this.#all.delete(connection);
@@ -204,7 +187,7 @@ export class Connections implements ConnectionEffects, RawOpeningEffects, Polici
     return this.#admission.authenticate(connection, peer);
   }
 
-  #credentialsOf(connection: AnyConnection): PeerCredentials {
+  #credentialsOf(connection: Connection): PeerCredentials {
     return connection.credentials ?? this.#admission.anonymous(connection.address);
   }
 }

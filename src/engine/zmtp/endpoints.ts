@@ -217,8 +217,8 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
   #transportOf(endpoint: string): Transport | undefined {
     const scheme = schemeOf(endpoint);
     const transport = this.state.platform.transports.get(scheme);
-    if (transport?.framed === true && this.state.type === "Stream")
-      throw new NotSupportedError(`A Stream has raw bytes, and ${scheme} has none: use tcp`);
+    if (transport?.raw === false && this.state.type === "Stream")
+      throw new NotSupportedError(`A Stream has no ${scheme}: use tcp`);
     if (transport !== undefined || (scheme === "inproc" && this.#parts.inproc !== undefined))
       return transport;
     throw noTransport(scheme, endpoint);

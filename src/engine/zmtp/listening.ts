@@ -1,7 +1,8 @@
 /** The bound endpoints of one socket, and the admission of their peers. */
 import { NotSupportedError, type ShoalError, TransportError } from "../../core/errors.js";
 import type { Admission } from "./admission.js";
-import type { AnyConnection, Connections } from "./connections.js";
+import type { Connection } from "./connection.js";
+import type { Connections } from "./connections.js";
 import type { Datagrams } from "./datagrams.js";
 import { faultEvents } from "./errors.js";
 import { HandshakeLimit } from "./handshake-limit.js";
@@ -32,13 +33,13 @@ export class Listening {
   readonly #parts: ListeningParts;
   /** As the program wrote them; a wildcard may be bound many times. */
   readonly #listeners = new Map<Listener, string>();
-  readonly #handshakes: HandshakeLimit<AnyConnection>;
+  readonly #handshakes: HandshakeLimit<Connection>;
   #stopped = false;
 
   constructor(parts: ListeningParts) {
     this.#parts = parts;
     const { state, connections } = parts;
-    this.#handshakes = new HandshakeLimit<AnyConnection>(
+    this.#handshakes = new HandshakeLimit<Connection>(
       () => state.options.maxPendingHandshakes,
       (connection, limit) => {
         connections.connectionOnFault(connection, {

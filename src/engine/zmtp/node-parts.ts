@@ -7,7 +7,7 @@ import { Listening } from "./listening.js";
 import { CurveClient } from "./mechanism/curve-client.js";
 import { CurveServer } from "./mechanism/curve-server.js";
 import type { EngineParts } from "./parts.js";
-import { openRaw, RawOpening } from "./raw.js";
+import { openRaw } from "./raw.js";
 import { RELAYS } from "./routing/relaying.js";
 import { ROUTINGS } from "./routing/routings.js";
 import { SharedNames } from "./threads/shared-names.js";
@@ -27,10 +27,7 @@ export const NODE_PARTS: EngineParts = {
     assertPlain: assertPlainDatagrams,
     open: (state, peers) => new Datagrams(state, peers),
   },
-  raw: {
-    open: openRaw,
-    opening: (stream, interval, effects, onOpen) => new RawOpening(stream, interval, effects, onOpen),
-  },
+  raw: openRaw,
   relays: RELAYS,
   listening: (parts) => new Listening(parts),
   zap: (open) => new ZapClient(open),

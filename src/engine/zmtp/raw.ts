@@ -3,7 +3,6 @@ import { ignore } from "../../core/ignore.js";
 import type { DisconnectReason } from "../events.js";
 import { LONG_HEADER, writeHeader } from "../frame.js";
 import { disconnectError, lostError, noMemory } from "./errors.js";
-import type { Fault } from "./mechanism/mechanism.js";
 import type { Peers } from "./peers.js";
 import type { CloseReason, Link, Pipe } from "./pipe.js";
 import type { Dialling, SocketState } from "./socket-state.js";
@@ -15,19 +14,6 @@ import { HANG_UP_TIMEOUT, PipeWriter, type WriterEffects } from "./writer.js";
 const EMPTY_FRAME = Buffer.alloc(2);
 
 const RAW_PEER = { socketType: "", identity: Buffer.alloc(0), commands: false } as const;
-
-export interface RawParts {
-  open(
-    state: SocketState,
-    peers: Peers,
-    stream: Stream,
-    endpoint: string,
-    dialling: Dialling | undefined,
-    onEnd: () => void,
-  ): void;
-  /** @param interval ms; 0: no limit */
-  opening(stream: Stream, interval: number, effects: RawOpeningEffects, onOpen: () => void): RawOpening;
-}
 
 export function openRaw(
   state: SocketState,
@@ -66,76 +52,6 @@ export function openRaw(
   raw.start();
   raw.flush();
   if (state.closing || pipe.leaving !== undefined) setImmediate(() => raw.drain());
-}
-
-export interface RawOpeningEffects {
-  connectionOnFault(opening: RawOpening, fault: Fault): void;
-  connectionOnEnd(opening: RawOpening, reason: DisconnectReason): void;
-}
-
-/** TLS's handshake. The program never sees peers that it refuses. */
-export class RawOpening implements Sink {
-  readonly stream: Stream;
-  readonly address: string;
-  readonly remote: string;
-  readonly draining = false;
-  readonly tooLarge = undefined;
-  readonly credentials = undefined;
-  readonly error = undefined;
-  readonly #effects: RawOpeningEffects;
-  readonly #timer: NodeJS.Timeout | undefined;
-  #over = false;
-
-  constructor(stream: Stream, interval: number, effects: RawOpeningEffects, onOpen: () => void) {
-    this.stream = stream;
-    this.address = stream.address;
-    this.remote = stream.remote;
-    this.#effects = effects;
-    const { reader } = stream;
-    reader.pause();
-    reader.start(stream.socket, this);
-    stream.onceOpen?.(() => {
-      if (this.#over) return;
-      this.#finish();
-      reader.resume();
-      onOpen();
-    });
-    const late = `the transport's handshake did not end within ${interval} ms`;
-    this.#timer = interval > 0 ? setTimeout(() => this.#fail(late), interval).unref() : undefined;
-  }
-
-  close(_reason: CloseReason): void {
-    this.#end("local");
-  }
-
-  sinkOnBytes(): void {}
-
-  sinkOnEnd(): void {
-    if (this.#over) return;
-    const fault = this.stream.fault?.(true);
-    if (fault === undefined) this.#fail("the peer hung up during the transport's handshake");
-    else {
-      this.#effects.connectionOnFault(this, fault);
-      this.#end("remote");
-    }
-  }
-
-  #fail(message: string): void {
-    this.#effects.connectionOnFault(this, { kind: "other", code: "ERR_HANDSHAKE", message });
-    this.#end("local");
-  }
-
-  #finish(): void {
-    this.#over = true;
-    clearTimeout(this.#timer);
-  }
-
-  #end(reason: DisconnectReason): void {
-    if (this.#over) return;
-    this.#finish();
-    this.stream.socket.destroy();
-    this.#effects.connectionOnEnd(this, reason);
-  }
 }
 
 class RawConnection implements Link, Sink, WriterEffects {

@@ -2,7 +2,7 @@
  * TLS over TCP. A stream is passed on once TCP is connected: handshakeInterval and maxPendingHandshakes bound
  * the TLS handshake, too.
  *
- *   TCP --certificates checked--> secure: ZMTP, or the bytes of a STREAM
+ *   TCP --certificates checked--> secure: ZMTP
  *    |
  *    +--malformed, not trusted, another version--> ends with its fault; no bytes were passed on
  */
@@ -238,6 +238,7 @@ function secure(raw: Socket, endpoint: string, options: TransportOptions, isRead
 function transport(isRead: boolean): Transport {
   return {
     scheme: "tls",
+    raw: false,
 
     assertUsable(use, options) {
       contextOf(now(options), use);

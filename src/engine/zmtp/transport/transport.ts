@@ -72,8 +72,8 @@ export interface Listener {
 
 export interface Transport {
   readonly scheme: string;
-  /** Streams keep frame borders, and so cannot serve a STREAM socket. */
-  readonly framed?: true;
+  /** `false`: not for a STREAM, since streams keep frame borders or have a handshake. */
+  readonly raw?: false;
   /** Called before any change. @throws InvalidArgumentError for unusable options */
   assertUsable?(use: EndpointUse, options: TransportOptions): void;
   /** @throws TransportError with the system's code */

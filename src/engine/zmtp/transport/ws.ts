@@ -83,7 +83,7 @@ export function webSocketOver(scheme: string, beneath: Transport, defaultPort: n
 
   return {
     scheme,
-    framed: true,
+    raw: false,
     assertUsable(use, options) {
       beneath.assertUsable?.(use, options);
     },
