@@ -1,39 +1,38 @@
 /**
- * Registry of the nodes that run on this host, by files.
+ * Registry of the nodes that run on this host: each answers connections to its socket with its entry, one text of JSON.
  *
  *   SHOAL_RUNTIME_DIR/nodes; without that variable XDG_RUNTIME_DIR/shoal/nodes, /run/user/UID/shoal/nodes, or TMPDIR/shoal-UID/nodes
- *     ID.json   name, cluster, address, process       ID.sock   a socket that the node listens on
+ *     ID.sock       the first half of the node's id
  *
- * ID is the first half of the node's id. A node runs while its socket accepts connections, also when stopped (SIGSTOP).
- * The socket of a killed process refuses them, and the next reader removes its files.
- *
- * A folder that is a link, belongs to another user or is writable for others is not used. A file that is a link, too
- * long or invalid is ignored.
+ * The socket of a killed process refuses connections, and the next reader removes it. A folder that is a link, belongs
+ * to another user or is writable for others is not used.
  */
-import { constants } from "node:fs";
-import { chmod, lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises";
-import { createServer, type Server } from "node:net";
+import { chmod, lstat, mkdir, readdir, rm } from "node:fs/promises";
+import { createConnection, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { InvalidArgumentError, InvalidStateError, TransportError } from "../core/errors.js";
+import { ignore } from "../core/ignore.js";
 import { MAX_ADDRESS, MAX_BUS_NAME } from "./bounds.js";
 import { isId, isName } from "./identity.js";
-import { isListenedAt } from "./listened-at.js";
 
 const MAX_REGISTERED = 1_024;
 const MAX_LOOKED_AT = 16_384;
 const MAX_RECORD = 4_096;
 const TRIES_AT_A_TIME = 16;
-/** A partly written file, or a socket without a file, may belong to a starting node. */
+const ANSWER_TIMEOUT = 1_000;
+/** A socket that refuses connections may be of a starting node. */
 const STARTING = 10_000;
+const CHECK_INTERVAL = 5_000;
 /** Bytes that every system accepts. */
 const MAX_SOCKET_PATH = 103;
 const MAX_CONTROL = 8;
 const MAX_CONTROL_ENDPOINT = 256;
 
-const FILE = /^([0-9a-f]{16})\.(json|sock)$/;
-const CONTROL = /^[0-9a-f]{12}\.sock$/;
-const PART = /^\.[0-9a-f]{16}\.part$/;
+const KEY_DIGITS = 16;
+/** Of the default control socket, next to the folder (cli/node-endpoint.ts). */
+const CONTROL_DIGITS = 12;
+const SOCKET = /^([0-9a-f]{16})\.sock$/;
 
 export interface ClusterNodeEntry {
   /** 32 hexadecimal digits. */
@@ -96,125 +95,141 @@ async function isSafe(folder: string): Promise<boolean> {
   return (await isOwn(folder)) && (await isOwn(join(folder, "..")));
 }
 
-/** Creates the folder and its parent with mode 700, if missing. @returns whether it is safe to use */
-async function makeFolder(folder: string): Promise<boolean> {
-  const above = join(folder, "..");
-  for (const each of [above, folder]) {
-    try {
-      await mkdir(each, { mode: 0o700 });
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      // A full disk may have room later. After other errors the next folder is tried.
-      if (code === "ENOSPC" || code === "EDQUOT") throw error;
-      if (code !== "EEXIST") return false;
-    }
-    if (!(await isOwn(each))) return false;
+/** Creates the folder and its parent with mode 700, if missing. @throws InvalidStateError `EFSM` unless both are safe */
+async function makeFolder(folder: string): Promise<void> {
+  for (const each of [join(folder, ".."), folder]) {
+    await mkdir(each, { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== "EEXIST") throw error;
+    });
+    if (!(await isOwn(each)))
+      throw new InvalidStateError("EFSM", `${each} is no folder that only this user can write`);
   }
-  return true;
 }
 
-/** Maintained by node/registrar.ts. */
-export class Registration {
-  readonly #folder: string;
-  readonly #key: string;
-  readonly #server: Server;
-  /** Inode of the socket's file: another file of that name is not this node's. */
-  readonly #inode: number;
+export interface RegistrarEffects {
+  up(): void;
+  /** Others on this host do not find the node. */
+  down(error: Error): void;
+}
+
+interface Place {
+  readonly folder: string;
+  readonly path: string;
+  readonly server: Server;
+  /** Of the socket's file: another file of that name is not this node's. */
+  readonly inode: number;
+}
+
+/**
+ * Keeps a running node in the registry. The socket is checked in intervals, since its folder may be removed or
+ * replaced. A failure is reported once, until the node is registered again.
+ */
+export class Registrar {
+  /** May be replaced at any time. */
+  entry: ClusterNodeEntry;
+  readonly #effects: RegistrarEffects;
+  readonly #folders: readonly string[];
+  readonly #interval: number;
+  #place: Place | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #checking: Promise<void> | undefined;
+  #isDown = false;
   #closed = false;
 
-  private constructor(folder: string, key: string, server: Server, inode: number) {
-    this.#folder = folder;
-    this.#key = key;
-    this.#server = server;
-    this.#inode = inode;
+  constructor(
+    entry: ClusterNodeEntry,
+    effects: RegistrarEffects,
+    folders: readonly string[] = foldersOf(process.env),
+    interval: number = CHECK_INTERVAL,
+  ) {
+    this.entry = entry;
+    this.#effects = effects;
+    this.#folders = folders;
+    this.#interval = interval;
   }
 
-  /**
-   * Registers a node in the first possible folder.
-   *
-   * @throws InvalidStateError `EFSM` if no folder is safe to use; the system's errors
-   */
-  static async open(
-    entry: ClusterNodeEntry,
-    folders: readonly string[] = foldersOf(process.env),
-  ): Promise<Registration> {
-    let failure: { readonly error: unknown } | undefined;
-    for (const folder of folders) {
-      const path = join(folder, `${entry.id.slice(0, 16)}.sock`);
+  /** Settles after the first attempt. Never rejects. */
+  async start(): Promise<void> {
+    if (this.#folders.length === 0 || this.#closed) return;
+    this.#timer = setInterval(() => void this.#check(), this.#interval).unref();
+    await this.#check();
+  }
+
+  /** Never rejects. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearInterval(this.#timer);
+    await this.#checking;
+    await this.#leave();
+  }
+
+  #check(): Promise<void> {
+    this.#checking ??= this.#keep().finally(() => {
+      this.#checking = undefined;
+    });
+    return this.#checking;
+  }
+
+  async #keep(): Promise<void> {
+    try {
+      // The folder may be removed between two steps. The second attempt creates it.
+      await this.#register().catch(() => this.#register());
+    } catch (error) {
+      if (!this.#isDown && !this.#closed) this.#effects.down(error as Error);
+      this.#isDown = true;
+      return;
+    }
+    if (this.#isDown && !this.#closed) this.#effects.up();
+    this.#isDown = false;
+  }
+
+  /** @throws InvalidStateError `EFSM`, and the system's errors */
+  async #register(): Promise<void> {
+    const place = this.#place;
+    if (place !== undefined && (await isSafe(place.folder)) && (await inodeOf(place.path)) === place.inode)
+      return;
+    await this.#leave();
+    let failure: unknown;
+    for (const folder of this.#folders) {
+      if (this.#closed) return;
       try {
-        if (Buffer.byteLength(path) > MAX_SOCKET_PATH || !(await makeFolder(folder))) continue;
-        return await Registration.#openIn(folder, path, entry);
+        this.#place = await this.#listenIn(folder);
+        return;
       } catch (error) {
-        // This folder's disk may be full, and the next one's not.
-        failure ??= { error };
+        failure = error;
       }
     }
-    if (failure !== undefined) throw failure.error;
-    throw new InvalidStateError("EFSM", "this user has no folder to register nodes in");
+    throw failure;
   }
 
-  static async #openIn(folder: string, path: string, entry: ClusterNodeEntry): Promise<Registration> {
-    const server = createServer((socket) => void socket.on("error", () => undefined).destroy());
+  async #listenIn(folder: string): Promise<Place> {
+    const path = join(folder, `${this.entry.id.slice(0, KEY_DIGITS)}.sock`);
+    if (Buffer.byteLength(path) > MAX_SOCKET_PATH)
+      throw new InvalidStateError("EFSM", `the path ${path} is too long for a socket`);
+    await makeFolder(folder);
+    const server = createServer((socket) => {
+      socket.on("error", ignore).end(JSON.stringify(this.entry), () => socket.destroy());
+    });
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
       server.listen({ path, exclusive: true }, resolve);
     });
     // A connection that could not be accepted does not end the socket.
-    server.on("error", () => undefined);
-    server.unref();
+    server.on("error", ignore).unref();
     try {
       await chmod(path, 0o600);
-      const registration = new Registration(folder, entry.id.slice(0, 16), server, (await lstat(path)).ino);
-      await registration.write(entry);
-      return registration;
+      return { folder, path, server, inode: (await lstat(path)).ino };
     } catch (error) {
       await closed(server);
       throw error;
     }
   }
 
-  get #file(): string {
-    return join(this.#folder, `${this.#key}.json`);
-  }
-
-  /** The folder may have been removed or replaced. */
-  async hasSocket(): Promise<boolean> {
-    if (!(await isSafe(this.#folder))) return false;
-    return (await inodeOf(join(this.#folder, `${this.#key}.sock`))) === this.#inode;
-  }
-
-  /** Programs that clean temporary folders may remove the file. */
-  async hasFile(): Promise<boolean> {
-    return (await inodeOf(this.#file)) !== undefined;
-  }
-
-  /** Must not be called while an earlier call runs. @throws the system's errors */
-  async write(entry: ClusterNodeEntry): Promise<void> {
-    if (this.#closed) return;
-    // Renaming lets readers see the file before or after the change.
-    const part = join(this.#folder, `.${this.#key}.part`);
-    await rm(part, { force: true });
-    const { O_WRONLY, O_CREAT, O_EXCL } = constants;
-    const handle = await open(part, O_WRONLY | O_CREAT | O_EXCL, 0o600);
-    try {
-      await handle.writeFile(JSON.stringify(entry));
-    } catch (error) {
-      // Half a file is useless, and takes room on a full disk.
-      await rm(part, { force: true }).catch(() => undefined); // The first error is thrown.
-      throw error;
-    } finally {
-      await handle.close();
-    }
-    await rename(part, this.#file);
-  }
-
-  /** Removes the node. Never rejects: the next reader removes what stays. */
-  async close(): Promise<void> {
-    this.#closed = true;
-    // A replaced folder has nothing of this node.
-    if (await isSafe(this.#folder)) await rm(this.#file, { force: true }).catch(() => undefined); // The next reader removes it.
-    // Closing removes the socket's file.
-    await closed(this.#server);
+  /** Closing removes the socket's file. */
+  async #leave(): Promise<void> {
+    const place = this.#place;
+    this.#place = undefined;
+    if (place !== undefined) await closed(place.server);
   }
 }
 
@@ -231,8 +246,8 @@ async function inodeOf(path: string): Promise<number | undefined> {
 }
 
 /**
- * Returns the nodes of this user that run on this host, ordered by name, without those started with `registry: false`.
- * Removes files of killed nodes.
+ * Returns the nodes of this user that run on this host, ordered by name, without those started with `registry: false`
+ * and those that do not answer within 1 s, such as paused ones. Removes sockets of killed nodes.
  *
  * @returns at most 1,024 of each folder; none on a system without user ids
  * @throws TransportError `EMFILE` if the process may open no more files; `ERR_TRANSPORT` if a folder cannot be read
@@ -264,13 +279,7 @@ async function entriesOf(folder: string): Promise<ClusterNodeEntry[]> {
     if (error.code === "ENOENT") return [];
     throw cannotRead(folder, error);
   });
-  const keys = new Set<string>();
-  for (const name of names) {
-    const key = FILE.exec(name)?.[1];
-    if (key !== undefined && keys.size < MAX_LOOKED_AT) keys.add(key);
-    else if (PART.test(name)) await removeOld(join(folder, name));
-  }
-  const waiting = [...keys];
+  const waiting = names.flatMap((name) => SOCKET.exec(name)?.[1] ?? []).slice(0, MAX_LOOKED_AT);
   const entries: ClusterNodeEntry[] = [];
   await Promise.all(
     Array.from({ length: TRIES_AT_A_TIME }, async () => {
@@ -285,68 +294,62 @@ async function entriesOf(folder: string): Promise<ClusterNodeEntry[]> {
 }
 
 async function entryOf(folder: string, key: string): Promise<ClusterNodeEntry | undefined> {
-  const file = join(folder, `${key}.json`);
-  const socket = join(folder, `${key}.sock`);
-  if (await isListenedAt(socket)) {
-    const entry = await read(file);
-    return entry?.id.startsWith(key) ? entry : undefined;
-  }
-  // The killed node's control sockets next to this folder are unused, too.
-  const above = `ipc://${join(folder, "..")}/`;
-  for (const endpoint of (await read(file))?.control ?? [])
-    if (endpoint.startsWith(above) && CONTROL.test(endpoint.slice(above.length)))
-      await rm(endpoint.slice("ipc://".length), { force: true }).catch(() => undefined); // The next reader tries again.
-  // A starting node has its socket first, and removes it last: without a socket, the file is unused.
-  await rm(file, { force: true }).catch(() => undefined); // The next reader tries again.
-  await removeOld(socket);
-  return undefined;
+  const path = join(folder, `${key}.sock`);
+  const { text, code } = await ask(path);
+  if (code === "ECONNREFUSED") {
+    // The killed node's control socket is unused, too.
+    if (await isOld(path))
+      for (const each of [path, join(folder, "..", `${key.slice(0, CONTROL_DIGITS)}.sock`)])
+        await rm(each, { force: true }).catch(ignore); // The next reader tries again.
+  } else if (code === "EMFILE" || code === "ENFILE")
+    throw cannotRead(path, Object.assign(new Error("no more files can be opened"), { code }));
+  const entry = parse(text);
+  return entry?.id.startsWith(key) ? entry : undefined;
 }
 
-/** Removes a file, unless a starting node may be writing it. */
-async function removeOld(path: string): Promise<void> {
+/** @returns the answer, or a part of it; and the system's code if the connection failed */
+function ask(path: string): Promise<{ readonly text: string; readonly code?: string | undefined }> {
+  return new Promise((resolve) => {
+    const socket = createConnection(path).setEncoding("utf8");
+    let text = "";
+    const end = (code?: string): void => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve({ text, code });
+    };
+    const timer = setTimeout(end, ANSWER_TIMEOUT);
+    socket.on("data", (piece: string) => {
+      text += piece;
+      if (text.length <= MAX_RECORD) return;
+      text = "";
+      end();
+    });
+    socket.once("end", () => end());
+    socket.once("error", ({ code }: NodeJS.ErrnoException) => end(code));
+  });
+}
+
+async function isOld(path: string): Promise<boolean> {
   try {
-    const { mtimeMs, isDirectory } = await lstat(path).then((stat) => ({
-      mtimeMs: stat.mtimeMs,
-      isDirectory: stat.isDirectory(),
-    }));
-    if (!isDirectory && Math.abs(Date.now() - mtimeMs) > STARTING) await rm(path, { force: true });
+    return Math.abs(Date.now() - (await lstat(path)).mtimeMs) > STARTING;
   } catch {
-    // Another process removed it.
+    return false; // Another process removed it.
   }
 }
 
-/** `undefined` if the file is invalid. */
-async function read(path: string): Promise<ClusterNodeEntry | undefined> {
-  try {
-    const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-    try {
-      const stat = await handle.stat();
-      if (!stat.isFile() || stat.size > MAX_RECORD || stat.uid !== process.getuid?.()) return undefined;
-      const bytes = Buffer.alloc(MAX_RECORD);
-      const { bytesRead } = await handle.read(bytes, 0, MAX_RECORD, 0);
-      return parse(bytes.toString("utf8", 0, bytesRead));
-    } finally {
-      await handle.close();
-    }
-  } catch (error) {
-    if (isOutOfFiles(error)) throw cannotRead(path, error as Error);
-    return undefined;
-  }
-}
-
-function isOutOfFiles(error: unknown): boolean {
-  const { code } = error as NodeJS.ErrnoException;
-  return code === "EMFILE" || code === "ENFILE";
-}
-
-function cannotRead(path: string, cause: Error): TransportError {
-  const code = isOutOfFiles(cause) ? "EMFILE" : "ERR_TRANSPORT";
+function cannotRead(path: string, cause: NodeJS.ErrnoException): TransportError {
+  const code = cause.code === "EMFILE" || cause.code === "ENFILE" ? "EMFILE" : "ERR_TRANSPORT";
   return new TransportError(code, `cannot read ${path}: ${cause.message}`, { cause });
 }
 
-/** @throws SyntaxError */
+/** `undefined` if the answer is invalid. */
 function parse(text: string): ClusterNodeEntry | undefined {
-  const value = JSON.parse(text) as Record<string, unknown> | null;
+  let value: Record<string, unknown> | null;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined; // Of something else, or incomplete.
+  }
   if (typeof value !== "object" || value === null) return undefined;
   const { id, name, group, address, port, pid, since, control } = value;
   if (typeof id !== "string" || !isId(id) || typeof name !== "string" || !isName(name)) return undefined;

@@ -1,20 +1,11 @@
 /** The commands of a running node as an operator uses them: the node is found by itself, mistakes included. */
 import { randomBytes } from "node:crypto";
-import {
-  chmodSync,
-  cpSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { chmodSync, cpSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
 import { keyId } from "../../src/cli/node-keys.js";
-import { type ClusterNodeEntry, Registration } from "../../src/cluster/registry.js";
+import { type ClusterNodeEntry, Registrar } from "../../src/cluster/registry.js";
 import { Dealer } from "../../src/index.js";
 import { QueueProxy } from "../../src/proxy/index.js";
 import { LONG } from "../support/long.js";
@@ -52,6 +43,12 @@ function entryOf(control: readonly string[]): ClusterNodeEntry {
     since: 1_000,
     control,
   };
+}
+
+async function registered(entry: ClusterNodeEntry): Promise<Registrar> {
+  const registrar = new Registrar(entry, { up: () => undefined, down: () => undefined });
+  await registrar.start();
+  return registrar;
 }
 
 /** Other tests may run nodes of this user at the same time. */
@@ -123,7 +120,7 @@ describe("which node is meant", () => {
     mkdirSync(runtime, { mode: 0o700 });
     const silent = createServer(() => undefined);
     await new Promise<void>((resolve) => void silent.listen(path, resolve));
-    const registration = await Registration.open(entryOf([`ipc://${path}`]));
+    const registration = await registered(entryOf([`ipc://${path}`]));
     try {
       await node("a");
       await fails(/no reply came within 300 ms/, "status", "--node", group, "--timeout", "300");
@@ -137,7 +134,7 @@ describe("which node is meant", () => {
   });
 
   it("none that takes commands: the error names those that run", async () => {
-    const registration = await Registration.open(entryOf([]));
+    const registration = await registered(entryOf([]));
     try {
       await fails(/takes commands; there are \S+ \(takes no commands\);/, "request", "upper", "x");
     } finally {
@@ -150,25 +147,13 @@ describe("which node is meant", () => {
     const silent = createServer(() => undefined);
     const path = join(runtime, "0123456789ab.sock");
     await new Promise<void>((resolve) => void silent.listen(path, resolve));
-    const registration = await Registration.open(entryOf([`ipc://${path}`]));
+    const registration = await registered(entryOf([`ipc://${path}`]));
     try {
       await fails(/no reply came within 1001 ms/, "request", "upper", "x", "--wait", "1");
     } finally {
       await registration.close();
       silent.close();
     }
-  });
-
-  it("not one that was killed: what it left is removed", async () => {
-    const control = join(runtime, "0123456789ab.sock");
-    const registration = await Registration.open(entryOf([`ipc://${control}`]));
-    const folder = join(runtime, "nodes");
-    const name = readdirSync(folder).find((each) => each.endsWith(".json")) as string;
-    const content = readFileSync(join(folder, name));
-    await registration.close();
-    for (const path of [join(folder, name), control]) writeFileSync(path, content, { mode: 0o600 });
-    await fails(NONE, "status");
-    expect([readdirSync(runtime), readdirSync(folder)]).toEqual([["nodes"], []]);
   });
 
   it("none in a folder that others can enter, or that is a link: nodes do without, and say so", async () => {

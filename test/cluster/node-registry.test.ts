@@ -1,5 +1,5 @@
-/** The nodes of a host, by files: who is shown, what is removed, and what a stranger's file can do. */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+/** The nodes of a host, by sockets: who is shown, what is removed, and what a stranger's socket can do. */
+import { type ChildProcess, spawn } from "node:child_process";
 import {
   chmodSync,
   existsSync,
@@ -18,10 +18,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { ClusterNode, clusterNames } from "../../src/cluster/index.js";
-import { Registrar } from "../../src/cluster/node/registrar.js";
-import { type ClusterNodeEntry, foldersOf, namesIn, Registration } from "../../src/cluster/registry.js";
+import { type ClusterNodeEntry, foldersOf, namesIn, Registrar } from "../../src/cluster/registry.js";
 import { LONG } from "../support/long.js";
-import { missing } from "../support/peers.js";
 
 let root: string;
 let folder: string;
@@ -51,13 +49,25 @@ const entry = (digit: string, values: Partial<ClusterNodeEntry> = {}): ClusterNo
   ...values,
 });
 
-async function register(digit: string, values: Partial<ClusterNodeEntry> = {}): Promise<Registration> {
-  const made = await Registration.open(entry(digit, values), [folder]);
+const FAILS = {
+  up: () => undefined,
+  down: (error: Error) => {
+    throw error;
+  },
+};
+
+async function register(
+  digit: string,
+  values: Partial<ClusterNodeEntry> = {},
+  folders: readonly string[] = [folder],
+): Promise<Registrar> {
+  const made = new Registrar(entry(digit, values), FAILS, folders);
   open.push(made);
+  await made.start();
   return made;
 }
 
-/** A process that listens as a node does, with the file of one. */
+/** A process that answers as a node does. */
 async function otherProcess(digit: string, text = JSON.stringify(entry(digit))): Promise<ChildProcess> {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const path = join(folder, `${digit.repeat(16)}.sock`);
@@ -65,14 +75,14 @@ async function otherProcess(digit: string, text = JSON.stringify(entry(digit))):
     process.execPath,
     [
       "-e",
-      `require("net").createServer((s) => s.destroy()).listen(process.argv[1], () => console.log())`,
+      `require("net").createServer((s) => s.on("error", () => {}).end(process.argv[2])).listen(process.argv[1], () => console.log())`,
       path,
+      text,
     ],
     { stdio: ["ignore", "pipe", "inherit"] },
   );
   children.push(child);
   await new Promise((resolve) => child.stdout?.once("data", resolve));
-  writeFileSync(join(folder, `${digit.repeat(16)}.json`), text, { mode: 0o600 });
   return child;
 }
 
@@ -93,7 +103,7 @@ describe("the nodes of a host", () => {
       entry("a", { group: "kitchen", port: 5_000, address: "10.0.0.1:5000" }),
       entry("b", { control: ["ipc:///tmp/b"] }),
     ]);
-    await a.write(entry("a", { control: ["ipc:///tmp/a"] }));
+    a.entry = entry("a", { control: ["ipc:///tmp/a"] });
     expect((await namesIn([folder]))[0]?.control).toEqual(["ipc:///tmp/a"]);
     await b.close();
     expect(await names()).toEqual(["a@host"]);
@@ -113,48 +123,55 @@ describe("the nodes of a host", () => {
     expect(await names()).toEqual(["a@host", "c@host"]);
     await killed(child);
     expect(await names()).toEqual(["a@host"]);
-    expect(existsSync(join(folder, `${"c".repeat(16)}.json`))).toBe(false);
+    // A starting node may not accept connections yet.
+    expect(readdirSync(folder).length).toBe(2);
     old(join(folder, `${"c".repeat(16)}.sock`));
+    const control = join(root, "shoal", `${"c".repeat(12)}.sock`);
+    writeFileSync(control, "");
     await names();
-    expect(readdirSync(folder).sort()).toEqual([`${"a".repeat(16)}.json`, `${"a".repeat(16)}.sock`]);
+    expect(readdirSync(folder)).toEqual([`${"a".repeat(16)}.sock`]);
+    expect(existsSync(control)).toBe(false);
   });
 
   it("are shown among thousands of files of killed ones, which are removed", async () => {
     await register("f");
-    for (let i = 0; i < (LONG ? 3_000 : 300); i++)
-      writeFileSync(join(folder, `${i.toString(16).padStart(16, "0")}.json`), "{}");
-    expect((await namesIn([folder])).map(({ name }) => name)).toEqual(["f@host"]);
-    expect(readdirSync(folder).sort()).toEqual([`${"f".repeat(16)}.json`, `${"f".repeat(16)}.sock`]);
+    for (let i = 0; i < (LONG ? 3_000 : 300); i++) {
+      const path = join(folder, `${i.toString(16).padStart(16, "0")}.sock`);
+      writeFileSync(path, "");
+      old(path);
+    }
+    writeFileSync(join(folder, "notes.txt"), "not a node's");
+    expect(await names()).toEqual(["f@host"]);
+    expect(readdirSync(folder).sort()).toEqual([`${"f".repeat(16)}.sock`, "notes.txt"]);
   });
 
-  it("that are stopped are shown", async () => {
+  it("that are paused are not shown, and keep their sockets", async () => {
     const child = await otherProcess("c");
     child.kill("SIGSTOP");
+    old(join(folder, `${"c".repeat(16)}.sock`));
+    expect(await names()).toEqual([]);
+    child.kill("SIGCONT");
     expect(await names()).toEqual(["c@host"]);
   });
 
   it("are all of two folders, each once", async () => {
     await register("a");
     const second = join(root, "two", "nodes");
-    open.push(await Registration.open(entry("b"), [join(root, "missing", "deep", "nodes"), second]));
+    await register("b", {}, [join(root, "missing", "deep", "nodes"), second]);
     expect((await namesIn([folder, second, folder])).map(({ name }) => name)).toEqual(["a@host", "b@host"]);
-  });
-
-  it("leave what a node is writing at this moment alone, and remove it later", async () => {
-    await register("a");
-    const part = join(folder, `.${"d".repeat(16)}.part`);
-    writeFileSync(part, "half");
-    writeFileSync(join(folder, "notes.txt"), "not a node's");
-    await names();
-    expect(existsSync(part)).toBe(true);
-    old(part);
-    await names();
-    expect(existsSync(part)).toBe(false);
-    expect(existsSync(join(folder, "notes.txt"))).toBe(true);
   });
 });
 
 describe("a stranger's", () => {
+  async function refused(digit: string, place: string): Promise<void> {
+    const codes: string[] = [];
+    const down = (error: Error & { code?: string }): void => void codes.push(error.code ?? "");
+    const made = new Registrar(entry(digit), { up: () => undefined, down }, [place]);
+    await made.start();
+    await made.close();
+    expect(codes).toEqual(["EFSM"]);
+  }
+
   it.each<[string, string]>([
     ["junk", "not json"],
     ["null", "null"],
@@ -163,30 +180,17 @@ describe("a stranger's", () => {
     ["an address with a line feed", JSON.stringify(entry("c", { address: "10.0.0.1:1\nx" }))],
     ["a port that is none", JSON.stringify(entry("c", { port: -1 }))],
     ["control endpoints without end", JSON.stringify(entry("c", { control: new Array(9).fill("x") }))],
-    ["a large file", `${JSON.stringify(entry("c"))}${" ".repeat(5_000)}`],
-  ])("file that is %s is not shown", async (_what, text) => {
+    ["a large text", `${JSON.stringify(entry("c"))}${" ".repeat(5_000)}`],
+  ])("answer that is %s is not shown", async (_what, text) => {
     await otherProcess("c", text);
     await register("a");
     expect(await names()).toEqual(["a@host"]);
   });
 
-  it("link in place of a file is not followed", async () => {
-    const child = await otherProcess("c");
-    const target = join(root, "elsewhere.json");
-    writeFileSync(target, JSON.stringify(entry("c")));
-    rmSync(join(folder, `${"c".repeat(16)}.json`));
-    symlinkSync(target, join(folder, `${"c".repeat(16)}.json`));
-    expect(await names()).toEqual([]);
-    // Nor is what it leads to removed with it.
-    await killed(child);
-    await names();
-    expect(existsSync(target)).toBe(true);
-  });
-
   it("folder, one that others may write, and a link to one are not used", async () => {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     chmodSync(folder, 0o777);
-    await expect(Registration.open(entry("a"), [folder])).rejects.toMatchObject({ code: "EFSM" });
+    await refused("a", folder);
     chmodSync(folder, 0o700);
     await register("a");
     chmodSync(folder, 0o770);
@@ -195,15 +199,13 @@ describe("a stranger's", () => {
     const link = join(root, "link");
     symlinkSync(join(root, "shoal"), link);
     expect(await namesIn([join(link, "nodes")])).toEqual([]);
-    await expect(Registration.open(entry("b"), [join(link, "nodes")])).rejects.toMatchObject({
-      code: "EFSM",
-    });
+    await refused("b", join(link, "nodes"));
     expect(await names()).toEqual(["a@host"]);
   });
 
   it("path that is too long for a socket is not used", async () => {
     const long = join(root, "x".repeat(60), "nodes");
-    await expect(Registration.open(entry("a"), [long])).rejects.toMatchObject({ code: "EFSM" });
+    await refused("a", long);
   });
 });
 
@@ -250,7 +252,7 @@ describe("a node that runs", () => {
     renameSync(folder, join(root, "before"));
     mkdirSync(folder, { mode: 0o700 });
     await untilNames("a@host");
-    node.update({ control: ["ipc:///tmp/a"] });
+    node.entry = entry("a", { control: ["ipc:///tmp/a"] });
     await expect
       .poll(async () => (await namesIn([folder]))[0]?.control, { timeout: 10_000 })
       .toEqual(["ipc:///tmp/a"]);
@@ -259,13 +261,13 @@ describe("a node that runs", () => {
     expect(reports).toEqual([]);
   });
 
-  it.each(["socket", "file"])("is shown though its folder goes away before its %s is there", async (what) => {
+  it.each(["before", "after"])("is shown though its folder goes away %s it listens", async (when) => {
     const goesAway = (): void => rmSync(join(root, "shoal"), { recursive: true });
     const { listen } = Server.prototype;
     const spy = vi.spyOn(Server.prototype, "listen");
     onTestFinished(() => spy.mockRestore());
     spy.mockImplementationOnce(function (this: Server, ...args: unknown[]) {
-      if (what === "socket") goesAway();
+      if (when === "before") goesAway();
       else this.once("listening", goesAway);
       return Reflect.apply(listen, this, args);
     });
@@ -274,73 +276,20 @@ describe("a node that runs", () => {
     expect(reports).toEqual([]);
   });
 
-  it("reports what fails twice", async () => {
-    const gone = Object.assign(new Error("gone"), { code: "ENOENT" });
-    const open = vi.spyOn(Registration, "open");
-    onTestFinished(() => open.mockRestore());
-    open.mockRejectedValueOnce(gone).mockRejectedValueOnce(gone);
-    keep("b");
-    await reported;
-    await untilNames("b@host");
-    expect(reports).toEqual(["down ENOENT", "up"]);
-  });
-
-  it("is shown again after its file alone was cleared away", async () => {
-    keep("a");
-    await untilNames("a@host");
-    const { ino } = lstatSync(join(folder, `${"a".repeat(16)}.sock`));
-    rmSync(join(folder, `${"a".repeat(16)}.json`));
-    await untilNames("a@host");
-    expect(lstatSync(join(folder, `${"a".repeat(16)}.sock`)).ino).toBe(ino);
-  });
-
-  it("writes nothing through a link in place of its folder, and reports that it is not shown", async () => {
-    const node = keep("a");
+  it("listens at nothing through a link in place of its folder, and reports that it is not shown", async () => {
+    const _node = keep("a");
     await untilNames("a@host");
     const elsewhere = join(root, "elsewhere");
     mkdirSync(elsewhere, { mode: 0o700 });
-    writeFileSync(join(elsewhere, `${"a".repeat(16)}.json`), "not the node's");
     renameSync(folder, join(root, "before"));
     symlinkSync(elsewhere, folder);
-    node.update({ control: ["ipc:///tmp/a"] });
     await reported;
     expect(reports).toEqual(["down EFSM"]);
-    expect(readdirSync(elsewhere)).toEqual([`${"a".repeat(16)}.json`]);
+    expect(readdirSync(elsewhere)).toEqual([]);
     rmSync(folder);
     await untilNames("a@host");
     expect(reports).toEqual(["down EFSM", "up"]);
-    await node.close();
-    expect(readdirSync(elsewhere)).toEqual([`${"a".repeat(16)}.json`]);
   });
-
-  it.skipIf(missing("mounts"))(
-    "is shown as soon as its disk has room, and in another folder meanwhile",
-    async () => {
-      mkdirSync(folder, { recursive: true, mode: 0o700 });
-      execFileSync("mount", ["-t", "tmpfs", "-o", "size=64k,mode=700", "shoal-test", folder]);
-      try {
-        expect(() => writeFileSync(join(folder, "filler"), Buffer.alloc(1_000_000))).toThrow(/ENOSPC/);
-        const second = join(root, "two", "nodes");
-        const other = keep("b", [folder, second]);
-        await expect
-          .poll(async () => (await namesIn([second])).length, { timeout: 10_000, interval: 10 })
-          .toBe(1);
-        expect(reports).toEqual([]);
-        await other.close();
-
-        const node = keep("a");
-        await reported;
-        expect(reports).toEqual(["down ENOSPC"]);
-        expect(readdirSync(folder)).toEqual(["filler"]);
-        rmSync(join(folder, "filler"));
-        await untilNames("a@host");
-        expect(reports).toEqual(["down ENOSPC", "up"]);
-        await node.close();
-      } finally {
-        execFileSync("umount", [folder]);
-      }
-    },
-  );
 
   it("is taken out though it ends while it starts", async () => {
     const node = keep("a");

@@ -8,7 +8,7 @@ import { type ClusterTlsOptions, checkTls } from "../admission/tls.js";
 import { MAX_BUSES } from "../bounds.js";
 import { createId, fullName } from "../identity.js";
 import { closeOwnPort, openOwnPort, ownPortEndpoint } from "../net/own-port.js";
-import { checkControl } from "../registry.js";
+import { type ClusterNodeEntry, checkControl, Registrar } from "../registry.js";
 import { ClusterBus } from "./bus.js";
 import type { NodeIdentity } from "./bus-context.js";
 import type { ClusterEvent } from "./events.js";
@@ -24,7 +24,6 @@ import {
   type NodeSettings,
   nodeSettings,
 } from "./options.js";
-import { Registrar } from "./registrar.js";
 import type { ZreCandidate } from "./service-resolver.js";
 import { ZreBridge } from "./zre-bridge.js";
 
@@ -160,13 +159,17 @@ export class ClusterNode extends ClusterBus {
    */
   showControl(endpoints: readonly string[]): void {
     this.#control = checkControl(endpoints);
-    this.#registrar?.update({ control: this.#control });
+    this.#updateEntry({ control: this.#control });
   }
 
   /** @internal */
   override onAddress(address: string): void {
-    this.#registrar?.update({ address, port: this.sockets.port });
+    this.#updateEntry({ address, port: this.sockets.port });
     if (this.#settings.scope === "link") this.#zre?.plane.setHeaders(this.#zreHeaders());
+  }
+
+  #updateEntry(changes: Partial<ClusterNodeEntry>): void {
+    if (this.#registrar !== undefined) this.#registrar.entry = { ...this.#registrar.entry, ...changes };
   }
 
   #openOwnPort(): void {
