@@ -2,7 +2,6 @@
 export * from "../kit/index.js";
 export { StoreError, type StoreErrorReason } from "../kit/store/error.js";
 export { CloneClient } from "./client.js";
-export { CloneConflictError } from "./client-calls.js";
 export type { CloneKey } from "./client-coder.js";
 export type {
   CloneChange,
@@ -10,7 +9,6 @@ export type {
   CloneClientOptions,
   CloneClientStats,
   CloneDeleteOptions,
-  CloneEntry,
   CloneServers,
   CloneSetOptions,
   CloneState,

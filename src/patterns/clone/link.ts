@@ -40,7 +40,6 @@ const KINDS: Readonly<Record<OperationKind, Buffer>> = {
   set: Buffer.from("kind=set\n"),
   delete: Buffer.from("kind=delete\n"),
   announce: Buffer.from("kind=announce\n"),
-  conflict: Buffer.from("kind=conflict\n"),
 };
 
 export interface LinkMessage {
@@ -119,7 +118,6 @@ export function parseUpdate(frames: readonly Buffer[], now: number): Operation |
     value,
     expires: kind === "set" && ttl > 0 ? now + ttl : 0,
     counted: false,
-    condition: undefined,
     sequence: readSequence(frames[SEQUENCE] as Buffer),
   };
 }

@@ -178,6 +178,10 @@ export class CloneTable {
     return this.#sequences[id] as number;
   }
 
+  setSequence(id: number, sequence: number): void {
+    this.#sequences[id] = sequence;
+  }
+
   keyLength(id: number): number {
     return this.#keyLengths[id] as number;
   }
