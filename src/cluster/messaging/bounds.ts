@@ -149,20 +149,11 @@ export const ROUTE_BLOCK = 8_192;
 export const MAX_ROUTE_ITEM = 131_072;
 /** Unacknowledged items at one node. */
 export const ROUTE_WINDOW = 16;
-/** Parts of snapshots per ms for all nodes. */
-export const ROUTE_PACE = 2;
-export const ROUTE_BURST = 32;
+/** Parts of snapshots for all nodes in so many ms. */
+export const ROUTE_PARTS = 32;
+export const ROUTE_PARTS_TIME = 16;
 /** Changes for nodes that lack some; 16 times as many while snapshots are in flight. */
 export const MAX_ROUTE_LOG = 1_048_576;
-/** Until a node without an acknowledgement is asked for its version; doubles. */
-export const ROUTE_RETRY = 1_000;
-export const ROUTE_RETRY_MAX = 8_000;
-/** Between answers about the state of the routes; questions come half as often. */
-export const ROUTE_ASK_PAUSE = 50;
-export const ROUTE_DIGEST_INTERVAL = 10_000;
-/** After routes were left out for those of others; doubles. */
-export const ROUTE_REFILL = 10_000;
-export const ROUTE_REFILL_MAX = 600_000;
 /** Collects changes of this node's subscriptions. */
 export const ROUTE_FLUSH = 5;
 /** For `ready` of a subscription; the part of it for the details of a new node. */

@@ -282,6 +282,10 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     return sending?.room() ?? Promise.reject(this.#unreachable(to));
   }
 
+  session(to: string): number {
+    return this.#sending.get(to)?.window.session ?? -1;
+  }
+
   onDelivered(to: string, done: (isDelivered: boolean) => void): void {
     const sending = this.#sending.get(to);
     if (sending === undefined) done(false);

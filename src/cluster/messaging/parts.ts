@@ -113,6 +113,8 @@ export interface MessageLinks {
   hasRoom(to: string, bytes: number): boolean;
   /** @throws UnroutableError `EHOSTUNREACH` if the peer is gone */
   room(to: string): Promise<void>;
+  /** Number of the session of the link to a member; -1: none. A later session has not had the items of earlier ones. */
+  session(to: string): number;
   /** Calls back when a member's program has the item just given to `send`, or with `false` if it is dropped. */
   onDelivered(to: string, done: (isDelivered: boolean) => void): void;
   /** `alive`: changed. `lost`: may return. `gone`: left, or was removed or forgotten. */

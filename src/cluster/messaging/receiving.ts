@@ -5,7 +5,7 @@
  *                                  │ a promise: the rest waits in the queue, bounded by the peer's window
  *
  * An acknowledgement costs a system call at both ends, as much as a message, and only makes room. So it waits for
- * enough items by the sender's marks, for a one-to-one message with a waiting caller, or for items to the peer in the
+ * enough items by the sender's marks, for a one-to-one message or a change of routes, for which a caller waits, or for items to the peer in the
  * same write; else for 20 ms. A timer costs more than the call: while items keep coming, the acknowledgement goes at
  * the end of a turn that has read some.
  *
@@ -235,11 +235,10 @@ export class Receiving implements IncomingLink {
     while (this.#left > 0) {
       if (!reader.next()) return "malformed";
       this.#left -= 1;
-      if (reader.kind === MessageKind.DIRECT) this.#isAwaited = true;
       const done =
         reader.kind === MessageKind.PUBLISH
           ? effects.onPublish(this, reader.frame, reader.start, reader.end)
-          : effects.onItem(this, reader.kind, reader.item());
+          : this.#onItem(reader.kind, reader.item());
       if (done !== undefined) {
         this.#pause(done);
         return undefined;
@@ -254,14 +253,18 @@ export class Receiving implements IncomingLink {
   #handle(frame: Buffer): void {
     const kind = frame[7] as number;
     const epoch = this.#epoch;
-    const effects = this.#effects;
-    if (kind === MessageKind.DIRECT) this.#isAwaited = true;
     const done =
       kind === MessageKind.PUBLISH
-        ? effects.onPublish(this, frame, ITEM_HEADER, frame.length)
-        : effects.onItem(this, kind, frame.subarray(ITEM_HEADER));
+        ? this.#effects.onPublish(this, frame, ITEM_HEADER, frame.length)
+        : this.#onItem(kind, frame.subarray(ITEM_HEADER));
     if (done !== undefined) this.#pause(done);
     else if (epoch === this.#epoch) this.window.delivered += 1;
+  }
+
+  #onItem(kind: number, item: Buffer): void | Promise<void> {
+    // A caller waits for the acknowledgement.
+    if (kind === MessageKind.DIRECT || kind === MessageKind.ROUTES) this.#isAwaited = true;
+    return this.#effects.onItem(this, kind, item);
   }
 
   #pause(done: Promise<void>): void {

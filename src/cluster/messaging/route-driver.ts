@@ -26,8 +26,8 @@ const MAX_STEP = 1_000;
 export interface RouteDriverOptions {
   readonly id: string;
   readonly table: RouteTable;
-  readonly links: Pick<MessageLinks, "send" | "room">;
-  /** A member's `ROUTES_PROP`; `undefined`: it does not take part, or is no member. */
+  readonly links: Pick<MessageLinks, "send" | "room" | "session" | "onDelivered">;
+  /** `ROUTES_PROP` of a live member; `undefined`: it does not take part, or is not a live member. */
   propOf(id: string): string | undefined;
   /** Whether a live member's details have not come yet. */
   isUnknown?(id: string): boolean;
@@ -72,10 +72,17 @@ export class RouteDriver implements MessageRoutes {
     this.#rules = new RouteLists({
       self: { id, life },
       store: table,
-      random: Math.random,
-      now: this.#timer.now(),
+      grace,
+      settle,
       effects: {
         send: (to, item) => this.#send(to, item),
+        session: (to) => options.links.session(to),
+        onDelivered: (to, done) =>
+          options.links.onDelivered(to, (isDelivered) => {
+            if (this.#closed) return;
+            done(this.#timer.now(), isDelivered);
+            this.#timer.update();
+          }),
         changed: () => {
           this.version += 1;
           onChanged?.();
@@ -83,8 +90,6 @@ export class RouteDriver implements MessageRoutes {
         progressed: () => this.#onProgress(),
         settled: (of) => onSettled?.(of),
       },
-      ...(grace === undefined ? {} : { grace }),
-      ...(settle === undefined ? {} : { settle }),
     });
     this.#timer.hold(false);
     this.#timer.start({
@@ -195,6 +200,8 @@ export class RouteDriver implements MessageRoutes {
 
   onItem(from: string, item: Buffer): string | undefined {
     if (this.#closed) return undefined;
+    // The event of its arrival may follow.
+    if (!this.#rules.has(from)) this.onMember(from, "alive");
     const reason = this.#rules.onItem(this.#timer.now(), from, item);
     this.#timer.update();
     return reason;

@@ -3,8 +3,8 @@
  *
  *   add, delete ─> a version each ─> cut: DELTAs, encoded once ─> the log
  *
- * A node with a version in the log gets the DELTAs since; another node gets a snapshot. A snapshot is read from the
- * changing set: DELTAs since its base follow, and may repeat additions and removals.
+ * A member with a version in the log gets the DELTAs since; another one gets a snapshot. A snapshot is read from the
+ * changing set: the DELTAs since its base follow, and may repeat additions and removals.
  */
 import { MAX_ROUTE_LOG, ROUTE_BLOCK } from "./bounds.js";
 import { RouteChangesWriter } from "./route-wire.js";
@@ -24,17 +24,13 @@ export interface RouteBlock {
 }
 
 export interface RouteSnapshot {
-  readonly number: number;
   readonly base: number;
   readonly filters: Iterator<string>;
-  /** Parts that were sent, and that the peer has read. */
-  sent: number;
-  read: number;
-  /** A part that no link has taken yet. */
+  isFirst: boolean;
+  /** A part that the link has not taken yet. */
   part: Buffer | undefined;
-  /** Whether the last part was made, and sent. */
-  isRead: boolean;
-  isSent: boolean;
+  /** Whether `part` is the last one. */
+  isLast: boolean;
 }
 
 export class OwnRoutes {
@@ -47,12 +43,10 @@ export class OwnRoutes {
   /** By the version before; the oldest one first. */
   readonly #log = new Map<number, RouteBlock>();
   readonly #snapshots = new Set<RouteSnapshot>();
-  #lastSnapshot = 0;
   /** Changes so far, including pending ones. */
   version = 0;
-  /** The version up to which all are in DELTAs, and its filters. */
+  /** The version up to which all are in DELTAs. */
   cut = 0;
-  cutSize = 0;
   bytes = 0;
   logBytes = 0;
 
@@ -117,7 +111,6 @@ export class OwnRoutes {
       this.#writer.add(filter, isAdded);
       this.#next += 1;
       this.cut += 1;
-      this.cutSize += isAdded ? 1 : -1;
     }
     const item = this.#writer.delta(this.#life, from);
     this.#log.set(from, { to: this.cut, item });
@@ -130,16 +123,12 @@ export class OwnRoutes {
   }
 
   beginSnapshot(): RouteSnapshot {
-    this.#lastSnapshot += 1;
     const snapshot: RouteSnapshot = {
-      number: this.#lastSnapshot,
       base: this.cut,
       filters: this.#filters.values(),
-      sent: 0,
-      read: 0,
+      isFirst: true,
       part: undefined,
-      isRead: false,
-      isSent: false,
+      isLast: false,
     };
     this.#snapshots.add(snapshot);
     return snapshot;
@@ -149,22 +138,17 @@ export class OwnRoutes {
     while (this.#writer.size < ROUTE_BLOCK) {
       const { done, value } = snapshot.filters.next();
       if (done === true) {
-        snapshot.isRead = true;
+        snapshot.isLast = true;
         break;
       }
       this.#writer.add(value, true);
     }
-    return this.#writer.part({
-      life: this.#life,
-      snapshot: snapshot.number,
-      part: snapshot.sent,
-      base: snapshot.base,
-      exact: this.version,
-      isLast: snapshot.isRead,
-    });
+    const { isFirst, isLast, base } = snapshot;
+    snapshot.isFirst = false;
+    return this.#writer.part({ life: this.#life, base, isFirst, isLast });
   }
 
-  /** The peer has all of it, or gets it no longer. */
+  /** The member has all of it, or gets no more of it. */
   endSnapshot(snapshot: RouteSnapshot | undefined): void {
     if (snapshot !== undefined) this.#snapshots.delete(snapshot);
   }

@@ -85,11 +85,6 @@ export class RouteTable {
     return this.#index.size;
   }
 
-  /** Whether filters of new shapes, or further nodes, are refused until others go. */
-  get isFull(): boolean {
-    return this.#index.shapes.size >= MAX_SHAPES || (this.#free.length === 0 && this.#next === NO_NODE);
-  }
-
   /** A number from 0 to 65,534; `undefined` while all are taken or not swept. */
   takeNode(): number | undefined {
     const node = this.#free.pop() ?? (this.#next < NO_NODE ? this.#next++ : undefined);

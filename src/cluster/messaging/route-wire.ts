@@ -1,14 +1,12 @@
 /**
  * Items of the kind ROUTES, by which nodes exchange their subscriptions (docs/spec/messaging.md).
  *
- *   STATE 1 | life 6 | question uint | version uint | filters uint
- *   HAVE  2 | life 6 | question uint | version uint | snapshot uint | part uint
- *   DELTA 3 | life 6 | from uint | n uint | change × n
- *   PART  4 | life 6 | snapshot uint | part uint | base uint | exact uint | last 1 | n uint | change × n
- *   ASK   5
+ *   DELTA 1 | life 6 | from uint | n uint | change × n
+ *   PART  2 | life 6 | flags 1: 1 first, 2 last | base uint | n uint | change × n
+ *   ASK   3
  *   change    length · 2 + (1: added, 0: removed) uint | UTF-8
  *
- * The life is that of the list's owner, also in HAVE, which answers the owner.
+ * The life is that of the list's owner.
  */
 import { isAscii, isUtf8 } from "node:buffer";
 import { MAX_ROUTE_ITEM } from "./bounds.js";
@@ -17,9 +15,12 @@ import { Reader, Writer } from "./schema.js";
 /** Prop of a node's details with the life of its list, if it takes part. */
 export const ROUTES_PROP = "shoal-routes";
 
-export const RouteItem = { STATE: 1, HAVE: 2, DELTA: 3, PART: 4, ASK: 5 } as const;
+export const RouteItem = { DELTA: 1, PART: 2, ASK: 3 } as const;
 
 const LIFE_BYTES = 6;
+/** Flags of a PART. */
+const FIRST = 1;
+const LAST = 2;
 /** A loop writes up to so many characters faster than native code. Such a length has one byte. */
 const SHORT = 63;
 
@@ -28,26 +29,6 @@ export interface RouteChanges {
   readonly count: number;
   readonly at: number;
   readonly bytes: Buffer;
-}
-
-export interface RouteState {
-  readonly type: typeof RouteItem.STATE;
-  readonly life: number;
-  /** The number that HAVE answers; above 0. */
-  readonly question: number;
-  readonly version: number;
-  readonly filters: number;
-}
-
-export interface RouteHave {
-  readonly type: typeof RouteItem.HAVE;
-  readonly life: number;
-  /** The answered STATE; 0: none. */
-  readonly question: number;
-  readonly version: number;
-  /** The snapshot that is being read, and its parts read so far; 0: none. */
-  readonly snapshot: number;
-  readonly part: number;
 }
 
 export interface RouteDelta extends RouteChanges {
@@ -60,22 +41,13 @@ export interface RouteDelta extends RouteChanges {
 export interface RoutePart extends RouteChanges {
   readonly type: typeof RouteItem.PART;
   readonly life: number;
-  /** Numbers of snapshots ascend in a life. */
-  readonly snapshot: number;
-  readonly part: number;
   /** The version from which the changes after the snapshot continue. */
   readonly base: number;
-  /** The version from which on a copy has exactly the owner's filters: the list may change while it is read. */
-  readonly exact: number;
+  readonly isFirst: boolean;
   readonly isLast: boolean;
 }
 
-export type RouteMessage =
-  | RouteState
-  | RouteHave
-  | RouteDelta
-  | RoutePart
-  | { readonly type: typeof RouteItem.ASK };
+export type RouteMessage = RouteDelta | RoutePart | { readonly type: typeof RouteItem.ASK };
 
 /** `undefined`: the node announces no life. */
 export function lifeOf(prop: string | undefined): number | undefined {
@@ -94,18 +66,6 @@ function begin(type: number, life: number): Writer {
   scratch.bytes[0] = type;
   scratch.at = scratch.bytes.writeUIntBE(life, 1, LIFE_BYTES);
   return scratch;
-}
-
-export function encodeState({ life, question, version, filters }: Omit<RouteState, "type">): Buffer {
-  const to = begin(RouteItem.STATE, life);
-  for (const value of [question, version, filters]) to.uint(value);
-  return to.take();
-}
-
-export function encodeHave({ life, question, version, snapshot, part }: Omit<RouteHave, "type">): Buffer {
-  const to = begin(RouteItem.HAVE, life);
-  for (const value of [question, version, snapshot, part]) to.uint(value);
-  return to.take();
 }
 
 export const ASK: Buffer = Buffer.from([RouteItem.ASK]);
@@ -159,9 +119,10 @@ export class RouteChangesWriter {
   }
 
   /** A PART of the changes; the writer begins again. */
-  part({ life, snapshot, part, base, exact, isLast }: Omit<RoutePart, "type" | keyof RouteChanges>): Buffer {
+  part({ life, base, isFirst, isLast }: Omit<RoutePart, "type" | keyof RouteChanges>): Buffer {
     const to = begin(RouteItem.PART, life);
-    for (const value of [snapshot, part, base, exact, isLast ? 1 : 0]) to.uint(value);
+    to.byte((isFirst ? FIRST : 0) | (isLast ? LAST : 0));
+    to.uint(base);
     return this.#finish(to);
   }
 
@@ -188,18 +149,14 @@ export function decodeRouteItem(item: Buffer): RouteMessage | undefined {
 
 function readItem(reader: Reader, type: number, life: number): RouteMessage | undefined {
   switch (type) {
-    case RouteItem.STATE:
-      return { type, life, question: reader.uint(), version: reader.uint(), filters: reader.uint() };
-    case RouteItem.HAVE: {
-      const [question, version] = [reader.uint(), reader.uint()];
-      return { type, life, question, version, snapshot: reader.uint(), part: reader.uint() };
-    }
     case RouteItem.DELTA:
       return { type, life, from: reader.uint(), ...readCount(reader, false) };
     case RouteItem.PART: {
-      const [snapshot, part, base, exact] = [reader.uint(), reader.uint(), reader.uint(), reader.uint()];
-      const isLast = reader.uint() === 1;
-      return { type, life, snapshot, part, base, exact, isLast, ...readCount(reader, true, isLast) };
+      const flags = reader.uint();
+      const isLast = (flags & LAST) !== 0;
+      if (flags > (FIRST | LAST)) reader.failed = true;
+      const base = reader.uint();
+      return { type, life, base, isFirst: (flags & FIRST) !== 0, isLast, ...readCount(reader, true, isLast) };
     }
     default:
       return undefined;

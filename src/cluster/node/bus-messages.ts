@@ -181,7 +181,8 @@ export class BusMessages implements MessagesPart {
         return links;
       },
       routes: (_links, { onSettled, onChanged }) => {
-        const propOf = (of: string): string | undefined => this.#propOf(of, ROUTES_PROP);
+        const propOf = (of: string): string | undefined =>
+          this.#find(of)?.isLive === true ? this.#propOf(of, ROUTES_PROP) : undefined;
         const isUnknown = (of: string): boolean => this.#find(of)?.hasDetails === false;
         routes = new RouteDriver({
           id,

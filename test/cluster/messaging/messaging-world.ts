@@ -86,6 +86,10 @@ class FakeLinks implements MessageLinks {
     return new Promise((resolve) => stream.roomMade.push(resolve));
   }
 
+  session(): number {
+    return 0;
+  }
+
   onDelivered(to: string, done: (isDelivered: boolean) => void): void {
     (this.#streamTo(to).items.at(-1) as Item).done = done;
   }

@@ -53,11 +53,11 @@ describe("a route driver", () => {
     await expect.poll(() => [b.table.filters, b.table.unswept]).toEqual([0, 0]);
   });
 
-  it("rejects `subscribe` after 10 s when a live node never answers, and goes on asking", async () => {
+  it("rejects `subscribe` after 10 s when a live node acknowledges nothing", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
     try {
       const [a, b] = nodesOf(2) as [DriverNode, DriverNode];
-      const refused = vi.spyOn(b.driver, "onItem").mockReturnValue(undefined);
+      b.isSilent = true;
       const ready = a.driver.subscribe("x");
       let error: unknown;
       ready.catch((reason: unknown) => {
@@ -71,13 +71,7 @@ describe("a route driver", () => {
         code: "ETIMEDOUT",
         message: expect.stringContaining("1 of the other nodes"),
       });
-      refused.mockRestore();
-      for (let i = 0; i < 200; i++) {
-        vi.advanceTimersByTime(50);
-        await new Promise(setImmediate);
-      }
       expect(b.targets("x")).toEqual([a.id]);
-      await a.driver.subscribe("x");
     } finally {
       vi.useRealTimers();
     }

@@ -3,6 +3,12 @@ import type { SendResult } from "../../../src/cluster/messaging/parts.js";
 import { RouteDriver } from "../../../src/cluster/messaging/route-driver.js";
 import { RouteTable } from "../../../src/cluster/messaging/route-table.js";
 
+interface Item {
+  readonly from: string;
+  readonly item: Buffer;
+  done?: (isDelivered: boolean) => void;
+}
+
 export class DriverNode {
   readonly id: string;
   readonly driver: RouteDriver;
@@ -10,6 +16,8 @@ export class DriverNode {
   readonly net: DriverNet;
   /** Takes nothing. */
   isFull = false;
+  /** Acknowledges nothing. */
+  isSilent = false;
   refused: string[] = [];
 
   constructor(net: DriverNet, index: number) {
@@ -22,6 +30,8 @@ export class DriverNode {
       links: {
         send: (to, _kind, item) => net.send(this, to, item),
         room: () => new Promise(() => undefined),
+        session: () => 0,
+        onDelivered: (to, done) => net.onDelivered(to, done),
       },
     });
   }
@@ -35,7 +45,7 @@ export class DriverNode {
 
 export class DriverNet {
   readonly nodes = new Map<string, DriverNode>();
-  readonly #queues = new Map<string, { from: string; item: Buffer }[]>();
+  readonly #queues = new Map<string, Item[]>();
 
   add(): DriverNode {
     const node = new DriverNode(this, this.nodes.size + 1);
@@ -59,9 +69,15 @@ export class DriverNet {
     return "sent";
   }
 
-  #deliver(node: DriverNode, queue: { from: string; item: Buffer }[]): void {
-    for (const { from, item } of queue.splice(0)) {
+  onDelivered(to: string, done: (isDelivered: boolean) => void): void {
+    const item = this.#queues.get(to)?.at(-1);
+    if (item !== undefined) item.done = done;
+  }
+
+  #deliver(node: DriverNode, queue: Item[]): void {
+    for (const { from, item, done } of queue.splice(0)) {
       const reason = node.driver.onItem(from, item);
+      if (!node.isSilent) done?.(true);
       if (reason !== undefined) node.refused.push(reason);
     }
   }

@@ -1,14 +1,7 @@
 /** The lists of many nodes in virtual time: what they cost, how long they take, and what large lists, slow peers and evil ones do to them. */
 import { describe, expect, it } from "vitest";
-import { ROUTE_BURST, ROUTE_PACE, ROUTE_WINDOW } from "../../../src/cluster/messaging/bounds.js";
-import {
-  ASK,
-  decodeRouteItem,
-  encodeHave,
-  encodeState,
-  RouteChangesWriter,
-  RouteItem,
-} from "../../../src/cluster/messaging/route-wire.js";
+import { ROUTE_PARTS, ROUTE_PARTS_TIME, ROUTE_WINDOW } from "../../../src/cluster/messaging/bounds.js";
+import { ASK, RouteChangesWriter, RouteItem } from "../../../src/cluster/messaging/route-wire.js";
 import { LONG } from "../../support/long.js";
 import { type RouteNode, RouteWorld, type RouteWorldOptions } from "./route-world.js";
 
@@ -49,7 +42,7 @@ describe("a change of interest", () => {
 
   for (const count of LONG ? [34, 500] : [34])
     it(`comes to each of ${count} nodes once, straight from its node`, () => {
-      const world = worldOf(count, { digestInterval: 1e9 });
+      const world = worldOf(count);
       const [a] = world.nodes as [RouteNode];
       a.subscribe("first");
       world.run(5_000);
@@ -57,8 +50,8 @@ describe("a change of interest", () => {
       const version = a.subscribe("sensors/1/temperature");
       expect(world.until(() => a.rules.acked(version), 10_000, 1)).toBeLessThan(20);
       expect(world.nodes.every((each) => each === a || each.routesOf(a).size === 2)).toBe(true);
-      // A delta and a HAVE for each.
-      expect(sum(world, "sentItems") - items).toBe(2 * (count - 1));
+      // One delta for each.
+      expect(sum(world, "sentItems") - items).toBe(count - 1);
       expect((sum(world, "sentBytes") - bytes) / count).toBeLessThan(60);
     });
 
@@ -66,7 +59,7 @@ describe("a change of interest", () => {
   it(`of ${many} nodes that meet within a second and have a filter each is known to all`, {
     timeout: 600_000,
   }, () => {
-    const world = new RouteWorld({ seed: 3, latency: [1, 3], digestInterval: 1e9 });
+    const world = new RouteWorld({ seed: 3, latency: [1, 3] });
     for (let i = 0; i < many; i++) world.add().subscribe(`of/${i}`);
     world.meet(1_000);
     world.run(1_100);
@@ -83,19 +76,19 @@ describe("a change of interest", () => {
 describe("nodes that meet", () => {
   it("have each other's routes soon, if one has some or both, at any latency, whoever meets first", () => {
     for (let seed = 1; seed <= 60; seed++) {
-      const world = new RouteWorld({ seed, latency: [1, 1 + (seed % 4) * 30], digestInterval: 1e9 });
+      const world = new RouteWorld({ seed, latency: [1, 1 + (seed % 4) * 30] });
       const [a, b] = [world.add(), world.add()];
       if (seed % 3 !== 0) a.subscribe("a");
       if (seed % 3 !== 1) b.subscribe("b");
       world.run(50);
       world.see(a, b, "alive");
-      // What comes from a node that is no member yet is refused, and sent again.
+      // What comes from a node that is no member yet waits at the door.
       world.run(seed % 2 === 0 ? 0 : 100);
       world.see(b, a, "alive");
       expect(
         world.until(() => world.agree(), 3_000),
         `seed ${seed}`,
-      ).toBeLessThan(seed % 2 === 0 ? 300 : 1_700);
+      ).toBeLessThan(seed % 2 === 0 ? 300 : 500);
     }
   });
 
@@ -108,7 +101,7 @@ describe("nodes that meet", () => {
   });
 
   it("wait for one whose details are on their way, for 2 s", () => {
-    const world = new RouteWorld({ seed: 1, digestInterval: 1e9 });
+    const world = new RouteWorld({ seed: 1 });
     const [a, b] = [world.add(), world.add()];
     world.act(a, () => a.rules.onMember(world.now, b.id, "expected"));
     const version = a.subscribe("x");
@@ -131,7 +124,7 @@ describe("nodes that meet", () => {
   });
 
   it("do not wait for one that was met after the subscription, nor for one that is lost", () => {
-    const world = worldOf(2, { digestInterval: 1e9 });
+    const world = worldOf(2);
     const [a, b] = world.nodes as [RouteNode, RouteNode];
     world.blocks = () => true;
     const version = a.subscribe("x");
@@ -153,7 +146,6 @@ describe("the interest of a member that was just met", () => {
   const met = (settle?: number): { world: RouteWorld; a: RouteNode; b: RouteNode } => {
     const world = new RouteWorld({
       seed: 1,
-      digestInterval: 1e9,
       ...(settle === undefined ? {} : { settle }),
     });
     return { world, a: world.add(), b: world.add() };
@@ -162,7 +154,7 @@ describe("the interest of a member that was just met", () => {
   it("is known as soon as it is asked for, if it has some or none, in either order of their meeting", () => {
     for (let seed = 1; seed <= (LONG ? 120 : 30); seed++) {
       const most = 1 + (seed % 4) * 10;
-      const world = new RouteWorld({ seed, latency: [1, most], digestInterval: 1e9 });
+      const world = new RouteWorld({ seed, latency: [1, most] });
       const [a, b] = [world.add(), world.add()];
       if (seed % 3 !== 0) b.subscribe("b");
       if (seed % 5 === 0) for (let i = 0; i < 3_000; i++) b.subscribe(`many/${i}`);
@@ -252,7 +244,7 @@ describe("a node that goes", () => {
 
   for (const state of ["lost", "gone"] as const)
     it(`is asked for its routes when it is met again after it was ${state} on one side alone, however many nodes there are`, () => {
-      const world = worldOf(3, { grace: 1_000, digestInterval: 1e9 });
+      const world = worldOf(3, { grace: 1_000 });
       const [a, b] = world.nodes as [RouteNode, RouteNode];
       a.subscribe("x");
       world.run(100);
@@ -325,68 +317,10 @@ describe("the own interest", () => {
   });
 });
 
-describe("routes that were left out for those of others", () => {
-  /** Three nodes; the second has no room for all that the third has, next to those of the first. */
-  function shortWorld() {
-    const limits = { nodeRoutes: 1_200, nodeBytes: 100_000, routes: 2_000, bytes: 1_000_000 };
-    const world = worldOf(3, { limits });
-    const [a, b, c] = world.nodes as [RouteNode, RouteNode, RouteNode];
-    for (let i = 0; i < 1_150; i++) a.subscribe(`of/a/${i}`);
-    expect(world.until(() => b.agreesWith(a), 10_000)).toBeLessThan(10_000);
-    for (let i = 0; i < 1_000; i++) c.subscribe(`of/c/${i}`);
-    expect(world.until(() => b.routesOf(c).size === 850, 10_000)).toBeLessThan(10_000);
-    world.run(1_000);
-    return { world, a, b, c, asked: countOf(world, b, c, RouteItem.ASK) };
-  }
-
-  it("come when those go, and the others serve meanwhile", () => {
-    const { world, a, b, c, asked } = shortWorld();
-    world.run(60_000);
-    expect(b.routesOf(c).size).toBe(850);
-    world.see(b, a, "gone");
-    let least = 850;
-    const took = world.until(
-      () => {
-        const number = b.rules.numberOf(c.id) as number;
-        least = Math.min(least, b.rules.nodeOf(number) === c.id ? b.routesOf(c).size : 0);
-        return b.agreesWith(c);
-      },
-      60_000,
-      1,
-    );
-    expect(took).toBeLessThan(30_000);
-    expect(least).toBe(850);
-    // It goes on from there, with what it has alone.
-    c.subscribe("new");
-    c.unsubscribe("of/c/1");
-    world.run(1_000);
-    expect(b.agreesWith(c)).toBe(true);
-    expect(b.rules.stats()).toMatchObject({ routes: 1_000 });
-    const before = asked();
-    world.run(60_000);
-    expect(asked()).toBe(before);
-  });
-
-  it("are asked for less and less often where there is never room for all", () => {
-    const { world, a, b, c, asked } = shortWorld();
-    world.see(b, a, "gone");
-    // There always seems to be room, and one is refused all the same.
-    const addBytes = b.store.addBytes.bind(b.store);
-    b.store.addBytes = (bytes, start, end, node) => {
-      b.store.isFull = Buffer.from(bytes.subarray(start, end)).toString() === "of/c/7";
-      return b.store.isFull ? "shapes" : addBytes(bytes, start, end, node);
-    };
-    world.run(300_000);
-    expect(b.routesOf(c).size).toBe(999);
-    expect(asked()).toBeGreaterThan(1);
-    expect(asked()).toBeLessThan(10);
-  });
-});
-
 describe("many routes", () => {
   /** Two nodes that have not met; the first one has so many filters. */
   function large(count: number, filter: (i: number) => string, options: Partial<RouteWorldOptions> = {}) {
-    const world = new RouteWorld({ seed: 1, digestInterval: 1e9, ...options });
+    const world = new RouteWorld({ seed: 1, ...options });
     const [a, b] = [world.add(), world.add()];
     for (let i = 0; i < count; i++) a.subscribe(filter(i));
     world.run(Math.ceil(count / 500) + 100);
@@ -399,12 +333,12 @@ describe("many routes", () => {
     const c = world.add();
     world.see(b, c, "alive");
     world.see(c, b, "alive");
-    let [biggest, inFlight, most, parts] = [0, 0, 0, 0];
+    let [biggest, most, parts] = [0, 0, 0];
+    const link = world.linkOf(a, b);
     world.rewrite = (from, to, item) => {
       biggest = Math.max(biggest, item.length);
       if (from === a && to === b) parts += 1;
-      if (from === a && to === b) most = Math.max(most, ++inFlight);
-      if (from === b && to === a) inFlight -= 1;
+      most = Math.max(most, link.queue.length + link.unacknowledged.size);
       return undefined;
     };
     world.meet();
@@ -417,7 +351,7 @@ describe("many routes", () => {
     const took = world.now - start;
     expect(biggest).toBeLessThan(8_400);
     expect(most).toBeLessThanOrEqual(ROUTE_WINDOW);
-    expect(took).toBeGreaterThan((parts - ROUTE_BURST) / ROUTE_PACE - 5);
+    expect(took).toBeGreaterThan(((parts - ROUTE_PARTS) * ROUTE_PARTS_TIME) / ROUTE_PARTS - 5);
     // A million in eight seconds.
     expect(took).toBeLessThan(count / 125);
   });
@@ -508,7 +442,7 @@ describe("many routes", () => {
   });
 
   it("are known in time to many nodes that all answer after seconds", () => {
-    const world = new RouteWorld({ seed: 2, latency: [3_000, 3_500], digestInterval: 1e9 });
+    const world = new RouteWorld({ seed: 2, latency: [3_000, 3_500] });
     for (let i = 0; i < (LONG ? 30 : 15); i++) {
       const node = world.add();
       for (let n = 0; n < 1_000; n++) node.subscribe(`${i}/${n}`);
@@ -519,54 +453,12 @@ describe("many routes", () => {
   });
 });
 
-describe("an idle cluster", () => {
-  it("compares lists now and then, however many routes there are", () => {
-    const bytes = (count: number, routes: number): number => {
-      const world = worldOf(count);
-      for (const each of world.nodes) for (let i = 0; i < routes; i++) each.subscribe(`${each.index}/${i}`);
-      expect(world.until(() => world.agree(), 60_000)).toBeLessThan(60_000);
-      world.run(5_000);
-      const before = sum(world, "sentBytes");
-      world.run(60_000);
-      return (sum(world, "sentBytes") - before) / count;
-    };
-    const few = bytes(4, 1);
-    expect(few).toBeLessThan(8 * 40);
-    expect(bytes(4, 2_000)).toBeLessThan(1.5 * few);
-    expect(bytes(40, 10)).toBeLessThan(1.5 * few);
-  });
-
-  it("mends a copy that is wrong in the version that it has", () => {
-    const world = worldOf(2);
-    const [a, b] = world.nodes as [RouteNode, RouteNode];
-    for (const filter of ["x", "y", "z"]) a.subscribe(filter);
-    world.run(100);
-    let isWrong = true;
-    world.rewrite = (from, _to, item) => {
-      // As a fault of ours would do: the filter is lost, and counted.
-      if (from !== a || item[0] !== RouteItem.DELTA || !isWrong) return undefined;
-      isWrong = false;
-      const delta = decodeRouteItem(Buffer.from(item));
-      if (delta?.type !== RouteItem.DELTA) throw new Error("no delta");
-      const writer = new RouteChangesWriter();
-      writer.add("x", true);
-      return writer.delta(a.life, delta.from);
-    };
-    a.subscribe("new");
-    world.run(100);
-    expect(b.rules.versionOf(a.id)).toBe(a.rules.versionOf(a.id));
-    expect(b.routesOf(a).size).toBe(3);
-    expect(world.until(() => b.agreesWith(a), 30_000)).toBeLessThan(30_000);
-    expect(b.rules.stats().refused).toEqual({ differs: 1 });
-  });
-});
-
 describe("an admitted but evil node", () => {
   const LIMITS = { nodeRoutes: 1_000, nodeBytes: 20_000, routes: 2_500, bytes: 100_000 };
 
   /** Honest nodes with a route each, and an evil one that never speaks by its own rules. */
   function hostile(): { world: RouteWorld; a: RouteNode; b: RouteNode; evil: RouteNode } {
-    const world = worldOf(3, { limits: LIMITS, digestInterval: 1_000 });
+    const world = worldOf(3, { limits: LIMITS });
     const [a, b, evil] = world.nodes as [RouteNode, RouteNode, RouteNode];
     for (const each of [a, b]) each.subscribe(`of/${each.index}`);
     world.run(3_000);
@@ -581,13 +473,8 @@ describe("an admitted but evil node", () => {
     return writer;
   }
 
-  const partOf = (
-    filters: readonly string[],
-    part: number,
-    isLast: boolean,
-    snapshot = 1,
-    life = 1,
-  ): Buffer => added(filters).part({ life, snapshot, part, base: 1, exact: 1, isLast });
+  const partOf = (filters: readonly string[], isFirst: boolean, isLast: boolean, life = 1): Buffer =>
+    added(filters).part({ life, base: 1, isFirst, isLast });
 
   function stillServes(world: RouteWorld, a: RouteNode, b: RouteNode): void {
     a.subscribe("new");
@@ -597,7 +484,7 @@ describe("an admitted but evil node", () => {
 
   it("states more routes, or more bytes of them, than a node may have: the rest is left out, the others' stay", () => {
     const { world, a, b, evil } = hostile();
-    world.transmit(evil, b.id, partOf(["first"], 0, true));
+    world.transmit(evil, b.id, partOf(["first"], true, true));
     for (let i = 0; i < 300; i++) {
       const filters = Array.from({ length: 40 }, (_, n) => `${i}/${n}`);
       world.transmit(evil, b.id, added(filters).delta(1, 1 + 40 * i));
@@ -607,7 +494,7 @@ describe("an admitted but evil node", () => {
     expect(reasons(b)["routes:node"]).toBe(300 * 40 + 1 - LIMITS.nodeRoutes);
     const long = Array.from({ length: 1_000 }, (_, i) => `${"x".repeat(100)}${i}`);
     for (let i = 0; i < 10; i++)
-      world.transmit(evil, b.id, partOf(long.slice(100 * i, 100 * i + 100), i, i === 9, 2));
+      world.transmit(evil, b.id, partOf(long.slice(100 * i, 100 * i + 100), i === 0, i === 9));
     world.run(1_000);
     expect(b.routesOf(evil).size).toBeLessThan(200);
     expect(b.rules.stats().bytes).toBeLessThanOrEqual(LIMITS.nodeBytes + 100);
@@ -622,13 +509,13 @@ describe("an admitted but evil node", () => {
         b.id,
         partOf(
           Array.from({ length: 100 }, (_, n) => `${i}/${n}`),
-          i,
+          i === 0,
           false,
         ),
       );
     world.run(1_000);
     expect(reasons(b).snapshot).toBe(1);
-    for (let i = 2; i < 300; i++) world.transmit(evil, b.id, partOf([`${i}`], 0, false, i));
+    for (let i = 2; i < 300; i++) world.transmit(evil, b.id, partOf([`${i}`], true, false));
     world.run(1_000);
     expect(b.rules.stats().routes).toBeLessThanOrEqual(LIMITS.nodeRoutes + 2);
     world.see(b, evil, "gone");
@@ -639,25 +526,15 @@ describe("an admitted but evil node", () => {
   it("is another life with each item: each begins with nothing", () => {
     const { world, a, b, evil } = hostile();
     for (let life = 2; life < 2_000; life++)
-      world.transmit(evil, b.id, partOf([`x/${life}`], 0, true, 1, life));
+      world.transmit(evil, b.id, partOf([`x/${life}`], true, true, life));
     world.run(1_000);
     expect([...b.routesOf(evil)]).toEqual(["x/1999"]);
     expect(b.store.byNumber.size).toBeLessThan(10);
     stillServes(world, a, b);
   });
 
-  it("states versions and counts that never agree: it is answered, and nothing more", () => {
-    const { world, a, b, evil } = hostile();
-    for (let i = 1; i < 1_000; i++)
-      world.transmit(evil, b.id, encodeState({ life: 1, question: i, version: i % 7, filters: i }));
-    const { items } = world;
-    world.run(2_000);
-    expect(world.items - items).toBeLessThan(1_020);
-    stillServes(world, a, b);
-  });
-
-  it("asks without end, and says each time that it has nothing: it gets parts at the pace, and others get theirs", () => {
-    const world = new RouteWorld({ seed: 5, latency: [1, 1], digestInterval: 1e9 });
+  it("asks without end: it gets parts at the pace, and others get theirs", () => {
+    const world = new RouteWorld({ seed: 5, latency: [1, 1] });
     const [b, evil] = [world.add(), world.add()];
     for (let i = 0; i < 5_000; i++) b.subscribe(`${"x".repeat(200)}/${i}`);
     world.run(2_000);
@@ -667,34 +544,20 @@ describe("an admitted but evil node", () => {
     const a = world.add();
     world.meet();
     const start = world.now;
-    for (let question = 1; !a.agreesWith(b) && question < 3_000; question++) {
+    for (let asked = 1; !a.agreesWith(b) && asked < 3_000; asked++) {
       world.transmit(evil, b.id, ASK);
-      for (let i = 1; i < 40; i++)
-        world.transmit(
-          evil,
-          b.id,
-          encodeHave({ life: b.life, question: i, version: 0, snapshot: 0, part: 0 }),
-        );
       world.run(1);
     }
     const took = world.now - start;
     expect(took).toBeLessThan(1_000);
-    expect(got()).toBeLessThanOrEqual(took * ROUTE_PACE + ROUTE_BURST);
+    expect(got()).toBeLessThanOrEqual((took / ROUTE_PARTS_TIME + 1) * ROUTE_PARTS);
     expect(reasons(a)).toEqual({});
     expect(b.rules.stats().snapshots).toBeLessThanOrEqual(2);
   });
 
-  it("sends junk, and acknowledges what nobody sent: refused by reason, nothing throws", () => {
+  it("sends junk, and changes out of order: refused by reason, nothing throws", () => {
     const { world, a, b, evil } = hostile();
-    const good = [
-      encodeState({ life: 1, question: 1, version: 300, filters: 3 }),
-      encodeHave({ life: b.life, question: 1, version: 1, snapshot: 5, part: 1 }),
-      encodeHave({ life: b.life, question: 0, version: 1e9, snapshot: 0, part: 0 }),
-      encodeHave({ life: b.life, question: 1e9, version: 1, snapshot: 0, part: 0 }),
-      added(["x", "y"]).delta(1, 5),
-      partOf(["x"], 3, true, 9),
-      ASK,
-    ];
+    const good = [added(["x", "y"]).delta(1, 5), partOf(["x"], false, true), ASK];
     for (const item of good) {
       world.transmit(evil, b.id, item);
       for (let i = 0; i < 200; i++) {
@@ -711,7 +574,6 @@ describe("an admitted but evil node", () => {
     world.transmit(evil, b.id, Buffer.alloc(1_000_000, 0xff));
     world.run(1_000);
     expect(reasons(b).malformed).toBeGreaterThan(200);
-    expect(reasons(b).own).toBeGreaterThan(1);
     expect(reasons(b).sequence).toBeGreaterThan(1);
     stillServes(world, a, b);
   });
@@ -719,8 +581,7 @@ describe("an admitted but evil node", () => {
   it("is not heard at all before it is a member, and after it left", () => {
     const { world, a, b, evil } = hostile();
     world.see(b, evil, "gone");
-    world.transmit(evil, b.id, partOf(["x"], 0, true));
-    world.run(50);
+    expect(b.rules.onItem(world.now, evil.id, partOf(["x"], true, true))).toBe("stranger");
     expect(reasons(b)).toMatchObject({ stranger: 1 });
     expect(b.rules.numberOf(evil.id)).toBeUndefined();
     stillServes(world, a, b);

@@ -1,6 +1,6 @@
 /**
- * The lists of many nodes in virtual time: links that have latency, are cut one way or both, are full, and lose, repeat and reorder items
- * on request; a membership that notices all of it late, each node by itself.
+ * The lists of many nodes in virtual time: links with latency that are cut one way or both, are full, and lose a session when an end
+ * restarts or forgets the other one; a membership that notices all of it late, each node by itself.
  */
 import type { SendResult } from "../../../src/cluster/messaging/parts.js";
 import type { RouteLimits } from "../../../src/cluster/messaging/route-copies.js";
@@ -13,7 +13,6 @@ export interface RouteWorldOptions {
   readonly grace?: number;
   readonly settle?: number;
   readonly limits?: RouteLimits;
-  readonly digestInterval?: number;
 }
 
 /** Small and fast: xorshift, seeded. */
@@ -30,8 +29,6 @@ export function randomOf(seed: number): () => number {
 /** The simplest thing that could be right. */
 export class SimpleStore {
   readonly byNumber = new Map<number, Set<string>>();
-  /** Whether it says that others are in the way of what it refuses. */
-  isFull = false;
   #next = 0;
 
   takeNode(): number {
@@ -62,11 +59,51 @@ export class SimpleStore {
   }
 }
 
-interface Link {
+class Flight {
+  readonly item: Buffer;
+  readonly arrival: number;
+  done: ((isDelivered: boolean) => void) | undefined = undefined;
+
+  constructor(item: Buffer, arrival: number) {
+    this.item = item;
+    this.arrival = arrival;
+  }
+
+  settle(isDelivered: boolean): void {
+    const { done } = this;
+    this.done = undefined;
+    done?.(isDelivered);
+  }
+}
+
+/** From one node to another one, in order. */
+class Link {
+  session = 0;
+  /** Not delivered, and delivered but not acknowledged. */
+  queue: Flight[] = [];
+  unacknowledged = new Set<Flight>();
+  last: Flight | undefined = undefined;
   /** Nothing arrives before it. */
-  arrival: number;
-  /** Of which lives of its ends. */
-  epoch: number;
+  arrival = 0;
+  isRunning = false;
+  /** Of the receiver; it has forgotten the session. */
+  life = 0;
+  isForgotten = false;
+
+  /** The sender no longer waits. */
+  interrupt(): void {
+    for (const each of [...this.queue, ...this.unacknowledged]) each.settle(false);
+    this.unacknowledged.clear();
+  }
+
+  reset(): void {
+    const lost = [...this.queue, ...this.unacknowledged];
+    this.queue = [];
+    this.unacknowledged.clear();
+    this.session += 1;
+    this.isForgotten = false;
+    for (const each of lost) each.settle(false);
+  }
 }
 
 export class RouteNode {
@@ -106,26 +143,37 @@ export class RouteNode {
     this.filters = new Set();
     this.known.clear();
     this.rules = this.#rules();
+    for (const other of this.world.nodes) {
+      if (other === this) continue;
+      this.world.linkOf(this, other).reset();
+      this.world.linkOf(other, this).isForgotten = true;
+    }
   }
 
   #rules(): RouteLists {
     const { id, life, world } = this;
-    const { grace, settle, limits, digestInterval } = world.options;
+    const { grace, settle, limits } = world.options;
     return new RouteLists({
       self: { id, life },
       store: this.store,
-      random: world.random,
-      now: world.now,
+      grace,
+      settle,
+      limits,
       effects: {
         send: (to, item) => world.transmit(this, to, item),
+        session: (to) => world.linkOf(this, world.nodeOf(to)).session,
+        onDelivered: (to, done) => {
+          const { last } = world.linkOf(this, world.nodeOf(to));
+          const { rules } = this;
+          if (last !== undefined)
+            last.done = (isDelivered) => {
+              if (this.rules === rules) world.act(this, () => done(world.now, isDelivered));
+            };
+        },
         changed: () => undefined,
         progressed: () => undefined,
         settled: (of) => world.settled?.(this, of),
       },
-      ...(grace === undefined ? {} : { grace }),
-      ...(settle === undefined ? {} : { settle }),
-      ...(limits === undefined ? {} : { limits }),
-      ...(digestInterval === undefined ? {} : { digestInterval }),
     });
   }
 
@@ -170,10 +218,6 @@ export class RouteWorld {
   readonly random: () => number;
   readonly nodes: RouteNode[] = [];
   now = 0;
-  /** Of items, beyond what links do: what a driver's fault would look like. */
-  loss = 0;
-  duplication = 0;
-  reordering = 0;
   /** Whether nothing gets from the first to the second. */
   blocks: ((from: RouteNode, to: RouteNode) => boolean) | undefined;
   /** Sees each item; what it returns is sent in place of it. */
@@ -211,8 +255,13 @@ export class RouteWorld {
   /** What the membership of one says of another. */
   see(at: RouteNode, of: RouteNode, state: "alive" | "lost" | "gone"): void {
     if (!at.up || at === of) return;
-    if (state === "gone") at.known.delete(of);
-    else at.known.set(of, state);
+    const link = this.linkOf(at, of);
+    if (state === "gone") {
+      at.known.delete(of);
+      link.reset();
+      this.linkOf(of, at).isForgotten = true;
+    } else at.known.set(of, state);
+    if (state === "lost") link.interrupt();
     this.act(at, () => at.rules.onMember(this.now, of.id, state, of.life));
   }
 
@@ -245,6 +294,17 @@ export class RouteWorld {
     });
   }
 
+  nodeOf(id: string): RouteNode {
+    return this.#byId.get(id) as RouteNode;
+  }
+
+  linkOf(from: RouteNode, to: RouteNode): Link {
+    const key = from.index * 65_536 + to.index;
+    const link = this.#links.get(key) ?? new Link();
+    this.#links.set(key, link);
+    return link;
+  }
+
   transmit(from: RouteNode, id: string, item: Uint8Array): SendResult {
     const to = this.#byId.get(id);
     if (to === undefined || from.known.get(to) !== "alive") return "unreachable";
@@ -252,39 +312,53 @@ export class RouteWorld {
     from.sentBytes += item.length;
     from.sentItems += 1;
     this.items += 1;
-    if (this.loss > 0 && this.random() < this.loss) return "sent";
-    const bytes = Buffer.from(this.rewrite?.(from, to, item) ?? item);
-    this.#deliver(from, to, bytes);
-    if (this.duplication > 0 && this.random() < this.duplication) this.#deliver(from, to, bytes);
+    const link = this.linkOf(from, to);
+    link.arrival = Math.max(link.arrival, this.now + this.#latency);
+    link.last = new Flight(Buffer.from(this.rewrite?.(from, to, item) ?? item), link.arrival);
+    link.queue.push(link.last);
+    if (!link.isRunning) this.#pump(from, to, link);
     return "sent";
   }
 
-  #deliver(from: RouteNode, to: RouteNode, item: Buffer): void {
+  get #latency(): number {
     const [least, most] = this.options.latency ?? [1, 5];
-    const key = from.index * 65_536 + to.index;
-    const link = this.#links.get(key) ?? { arrival: 0, epoch: 0 };
-    this.#links.set(key, link);
-    const arrival = this.now + least + this.random() * (most - least);
-    const isLate = this.reordering > 0 && this.random() < this.reordering;
-    if (!isLate) link.arrival = Math.max(link.arrival, arrival);
+    return least + this.random() * (most - least);
+  }
+
+  #pump(from: RouteNode, to: RouteNode, link: Link): void {
+    const [first] = link.queue;
+    link.isRunning = first !== undefined;
+    if (first === undefined) return;
     const { life } = from;
-    const itsLife = to.life;
-    const arrive = (): void => {
-      // A session ends with either end's life; what a cut swallows comes again once it heals, or is lost with the session.
-      if (!to.up || to.life !== itsLife || !from.up || from.life !== life) return;
-      if (this.blocks?.(from, to) === true) {
-        link.arrival = Math.max(link.arrival, this.now + 50);
-        if (from.known.get(to) === "alive") this.later(50, arrive);
-        return;
-      }
-      if (this.now < to.stalledUntil) {
-        this.later(to.stalledUntil - this.now, arrive);
-        return;
-      }
-      to.rules.onItem(this.now, from.id, item);
-      this.schedule(to);
+    const next = (): void => this.#pump(from, to, link);
+    if (first.arrival > this.now) {
+      this.later(first.arrival - this.now, next);
+      return;
+    }
+    // What a cut or a pause holds up comes later. A sender that is not a member yet waits at the door.
+    const isHeld =
+      !to.up || this.blocks?.(from, to) === true || from.known.get(to) !== "alive" || !to.known.has(from);
+    if (isHeld || this.now < to.stalledUntil) {
+      this.later(isHeld ? 20 : to.stalledUntil - this.now, next);
+      return;
+    }
+    if (link.isForgotten || (link.life !== to.life && link.life > 0)) {
+      link.life = to.life;
+      link.reset();
+      this.act(from, () => from.rules.onRoom(this.now, to.id));
+      next();
+      return;
+    }
+    link.life = to.life;
+    link.queue.shift();
+    link.unacknowledged.add(first);
+    this.act(to, () => to.rules.onItem(this.now, from.id, first.item));
+    const acknowledge = (): void => {
+      if (this.blocks?.(to, from) === true) this.later(20, acknowledge);
+      else if (link.unacknowledged.delete(first) && from.life === life) first.settle(true);
     };
-    this.later((isLate ? arrival + 20 * most : link.arrival) - this.now, arrive);
+    this.later(this.#latency, acknowledge);
+    next();
   }
 
   run(ms: number): void {
