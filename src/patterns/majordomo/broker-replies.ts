@@ -214,9 +214,6 @@ function refusalOf(
 /** Clients measured for one answer at the bound of all. */
 const MAX_LOOKS = 64;
 
-/** Queued bytes of a plain client that stop the credit of its pieces. */
-const MAX_AHEAD = 1_048_576;
-
 class Waiting {
   readonly client: Buffer;
   /** Upper bound of its queued bytes. */
@@ -268,14 +265,6 @@ export class ClientBacklog {
     this.#total += bytes;
     if (waiting.link.list === undefined) this.#add(waiting);
     return true;
-  }
-
-  /** Whether an answer in pieces to this client may get credit. */
-  readsOn(client: Buffer): boolean {
-    const waiting = this.#byClient.get(client);
-    if (waiting === undefined || waiting.bytes <= MAX_AHEAD) return true;
-    this.#look(waiting);
-    return waiting.bytes <= MAX_AHEAD;
   }
 
   left(client: Buffer): void {

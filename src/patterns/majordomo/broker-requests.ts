@@ -40,9 +40,6 @@ import {
   type RequestId,
 } from "./wire.js";
 
-/** ms between checks of slow readers. */
-const READ_CHECK_INTERVAL = 20;
-
 export class BrokerRequests {
   readonly queue: BrokerQueue;
   readonly replies: BrokerReplies;
@@ -56,9 +53,6 @@ export class BrokerRequests {
   readonly #onWorkerGone: (worker: Worker) => void;
   /** Plain clients that left with requests in the queue. */
   readonly #departed = new WeakSet<Buffer>();
-  /** Answers in pieces to plain clients that do not read. */
-  readonly #unread = new Set<BrokerRequest>();
-  #readCheckAt: number | undefined;
 
   /**
    * @param firstTag start of the tags
@@ -142,25 +136,6 @@ export class BrokerRequests {
     if (request?.stage === Stage.Delivered) this.#grant(request, bytes);
   }
 
-  get nextReadCheck(): number | undefined {
-    return this.#readCheckAt;
-  }
-
-  /** Grants credit for what plain clients have read. */
-  checkReaders(now: number): void {
-    if (this.#readCheckAt === undefined || now < this.#readCheckAt) return;
-    for (const request of this.#unread) {
-      const { stage, abandoned, broken, client, ungranted } = request;
-      if (stage !== Stage.Delivered || abandoned || broken !== undefined) this.#unread.delete(request);
-      else if (this.replies.backlog.readsOn(client)) {
-        this.#unread.delete(request);
-        request.ungranted = 0;
-        this.#grant(request, ungranted);
-      }
-    }
-    this.#readCheckAt = this.#unread.size > 0 ? now + READ_CHECK_INTERVAL : undefined;
-  }
-
   reply(worker: Worker, { tag, final, pieces, body }: Reply, now: number): void {
     const request = this.#deliveredTo(worker, tag);
     if (request === undefined) return;
@@ -168,7 +143,7 @@ export class BrokerRequests {
     if (!final) {
       request.pieces = (request.pieces + 1) >>> 0;
       if (request.abandoned || request.broken !== undefined) return;
-      if (complete) this.#piece(request, body, now);
+      if (complete) this.#piece(request, body);
       else this.#breakOff(request, "incomplete");
       return;
     }
@@ -346,7 +321,7 @@ export class BrokerRequests {
     return this.#tag;
   }
 
-  #piece(request: BrokerRequest, body: Body, now: number): void {
+  #piece(request: BrokerRequest, body: Body): void {
     if (request.dialect === Dialect.Mdp01) {
       this.#breakOff(request, NO_PIECES.reason, NO_PIECES.text);
       return;
@@ -355,14 +330,9 @@ export class BrokerRequests {
     if (passed === "gone") this.#abandon(request, "client-gone");
     else if (passed !== "passed") this.#breakOff(request, passed);
     else if (request.dialect !== Dialect.Shoal) {
-      // Plain clients grant nothing.
+      // Plain clients grant nothing; maxClientBytes bounds their answers.
       request.ungranted += body.cost;
       if (2 * request.ungranted < STREAM_WINDOW) return;
-      if (!this.replies.backlog.readsOn(request.client)) {
-        this.#unread.add(request);
-        this.#readCheckAt ??= now + READ_CHECK_INTERVAL;
-        return;
-      }
       this.#grant(request, request.ungranted);
       request.ungranted = 0;
     }

@@ -100,12 +100,11 @@ export class BrokerRules {
   nextWakeUp(): number | undefined {
     if (this.#gone.length > 0) return 0;
     const beat = earlier(this.#workers.nextWakeUp(), this.#clients.nextWakeUp());
-    return earlier(earlier(beat, this.#requests.queue.nextDeadline()), this.#requests.nextReadCheck);
+    return earlier(beat, this.#requests.queue.nextDeadline());
   }
 
   tick(now: number): void {
     this.#requests.expire(now);
-    this.#requests.checkReaders(now);
     this.#gone.push(...this.#workers.tick(now));
     this.#clients.tick(now);
     if (this.#gone.length > 0) this.#removeGone(now);

@@ -142,25 +142,16 @@ describe("an answer in pieces", () => {
     expect(sentTo("w")).toEqual([]);
   });
 
-  it("for a plain client has credit while that one reads", () => {
+  it("for a plain client has credit for what was passed on", () => {
     join("w");
     askPlain("c");
     const delivery = deliveryTo("w");
-    const large = Buffer.alloc(STREAM_WINDOW);
-    piece("w", delivery, 0, large);
-    expect(heardBy("w")).toMatchObject([{ kind: "credit" }]);
-    queued.set("c", 2_000_000);
-    for (let i = 1; i < 20; i++) piece("w", delivery, i, large);
-    heardBy("w");
-    piece("w", delivery, 20, large);
+    piece("w", delivery, 0, Buffer.alloc(STREAM_WINDOW / 4));
     expect(heardBy("w")).toEqual([]);
-    rules.tick(rules.nextWakeUp() as number);
-    expect(heardBy("w")).toEqual([]);
-    queued.set("c", 0);
-    rules.tick(rules.nextWakeUp() as number);
+    piece("w", delivery, 1, Buffer.alloc(STREAM_WINDOW / 4));
     const [credit] = heardBy("w");
     expect(credit).toMatchObject({ kind: "credit" });
-    expect((credit as { bytes: number }).bytes).toBeGreaterThan(STREAM_WINDOW);
+    expect((credit as { bytes: number }).bytes).toBeGreaterThanOrEqual(STREAM_WINDOW / 2);
   });
 
   it("whose credit cannot be sent makes its worker count as lost, and ends with that error", () => {
