@@ -47,8 +47,6 @@ export interface CallerCounts {
 }
 
 export interface CallerEffects {
-  admits(address: string): boolean;
-  invalid(address: string): void;
   allows(caller: CallerCredentials): Promise<boolean>;
   isServing(): boolean;
   connected(client: OwnClient): void;
@@ -134,10 +132,9 @@ export class CallerRouter {
       throw new NotSupportedError("a DiscoveryServer needs the engine zmtp: libzmq does not report peers");
     policing.change(
       {
-        admits: (address) => this.#effects.admits(address),
-        invalid: (address) => {
+        admits: () => this.#effects.isServing(),
+        invalid: () => {
           this.#counts.invalid += 1;
-          this.#effects.invalid(plainIp(address));
         },
         rate: { messages: REQUEST_RATE },
         joins: (peer) => {

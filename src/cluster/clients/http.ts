@@ -1,11 +1,9 @@
 /** A discovery server's list over HTTP (docs/spec/discovery.md, HTTP). */
 import type { Server as HttpServer, IncomingMessage, ServerResponse } from "node:http";
 import type { Server as HttpsServer } from "node:https";
-import type { Socket } from "node:net";
 import { describe } from "../../core/arguments.js";
-import { InvalidArgumentError, type ShoalError, TransportError } from "../../core/errors.js";
-import { boundedServer, type HttpsOptions, listen, shut, urlHost } from "../../core/http-server.js";
-import { filterAccepts } from "../../core/node-internals.js";
+import { InvalidArgumentError } from "../../core/errors.js";
+import { boundedServer, type HttpsOptions, serveAt, shut, urlHost } from "../../core/http-server.js";
 import { checkKeys } from "../../patterns/kit/options.js";
 import { plainIp } from "./addresses.js";
 import type { CallerCounts, CallerEffects } from "./callers.js";
@@ -17,36 +15,27 @@ const HTTP_CONNECTIONS = 1_024;
 const MAX_AUTHORIZATION = 2_048;
 const PATH = "/nodes";
 
-/** Port of a dedicated server, or the program's server. */
-export type DiscoveryHttpOptions =
-  | {
-      /** 0: any free port. */
-      readonly port: number;
-      /** Default `127.0.0.1`. */
-      readonly host?: string | undefined;
-      /** Default `/nodes`. */
-      readonly path?: string | undefined;
-    }
-  | {
-      /** Answers all requests but those for `path`. */
-      readonly server: HttpServer;
-      /** Default `/nodes`. */
-      readonly path?: string | undefined;
-    };
+export interface DiscoveryHttpOptions {
+  /** TCP port; 0: any free one. */
+  readonly port: number;
+  /** Address or name to listen at. Default `127.0.0.1`. */
+  readonly host?: string | undefined;
+  /** URL path of the list. Default `/nodes`. */
+  readonly path?: string | undefined;
+}
 
 export class DirectoryPage {
   readonly #directory: NodeDirectory;
   readonly #counts: Pick<CallerCounts, "requests" | "invalid">;
   readonly #hasXml: boolean;
-  readonly #effects: Pick<CallerEffects, "admits" | "invalid" | "allows" | "isServing">;
+  readonly #effects: Pick<CallerEffects, "allows" | "isServing">;
   #server: HttpServer | undefined;
-  #detach: (() => void) | undefined;
 
   constructor(
     directory: NodeDirectory,
     counts: Pick<CallerCounts, "requests" | "invalid">,
     hasXml: boolean,
-    effects: Pick<CallerEffects, "admits" | "invalid" | "allows" | "isServing">,
+    effects: Pick<CallerEffects, "allows" | "isServing">,
   ) {
     this.#directory = directory;
     this.#counts = counts;
@@ -55,53 +44,27 @@ export class DirectoryPage {
   }
 
   /**
-   * @returns the URL; `undefined` on the program's server
+   * @returns the list's URL
    * @throws TransportError `EADDRINUSE` and other system codes
    */
-  async open(http: DiscoveryHttpOptions, tls: HttpsOptions | undefined): Promise<string | undefined> {
-    const { path = PATH } = http;
-    const answer = (request: IncomingMessage, response: ServerResponse): void =>
-      void this.#answer(request, response);
-    if ("server" in http) {
-      this.#detach = attach(http.server, path, answer);
-      return undefined;
-    }
+  async open(http: DiscoveryHttpOptions, tls: HttpsOptions | undefined): Promise<string> {
+    const { host = "127.0.0.1", path = PATH, port } = http;
     const server = boundedServer(
       (request, response) => {
-        if (pathOf(request) === path) answer(request, response);
+        if ((request.url ?? "").split("?")[0] === path) void this.#answer(request, response);
         else end(response, 404);
       },
       { connections: HTTP_CONNECTIONS },
       tls,
     );
-    const admits = (address: string): boolean => this.#effects.admits(plainIp(address));
-    filterAccepts(server, admits);
-    server.on("connection", (socket) => {
-      if (!admits(socket.remoteAddress ?? "")) socket.destroy(); // Some runtimes lack the filter.
-    });
-    const onInvalid = (error: NodeJS.ErrnoException, { remoteAddress }: Socket): void => {
-      const { code = "" } = error;
-      // Resets, aborts and slow requests are no protocol violations.
-      const isInvalid = /^(?:HPE|ERR_SSL)_/.test(code) && code !== "HPE_INVALID_EOF_STATE";
-      if (remoteAddress === undefined || !isInvalid) return;
-      this.#counts.invalid += 1;
-      this.#effects.invalid(plainIp(remoteAddress));
-    };
-    server.on("tlsClientError", onInvalid);
-    server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
-      onInvalid(error, socket as Socket);
+    server.on("clientError", ({ code = "" }: NodeJS.ErrnoException, socket) => {
+      // Resets and slow requests violate no protocol.
+      if (code.startsWith("HPE_") && code !== "HPE_INVALID_EOF_STATE") this.#counts.invalid += 1;
       socket.destroy();
     });
-    const { host = "127.0.0.1", port } = http;
-    try {
-      await listen(server, host, port);
-    } catch (error) {
-      const { code = "EINVAL", message } = error as NodeJS.ErrnoException;
-      throw new TransportError(code as ShoalError["code"], message, { cause: error as Error });
-    }
+    const origin = await serveAt(server, "The list of nodes", `${urlHost(host)}:${port}`, { host, port });
     this.#server = server;
-    const { port: bound } = server.address() as { port: number };
-    return `${tls === undefined ? "http" : "https"}://${urlHost(host)}:${bound}${path}`;
+    return `${tls === undefined ? origin : origin.replace("http", "https")}${path}`;
   }
 
   renew(tls: HttpsOptions): void {
@@ -109,8 +72,6 @@ export class DirectoryPage {
   }
 
   async close(): Promise<void> {
-    this.#detach?.();
-    this.#detach = undefined;
     const server = this.#server;
     this.#server = undefined;
     if (server !== undefined) await shut(server);
@@ -118,7 +79,7 @@ export class DirectoryPage {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     this.#counts.requests += 1;
-    // Some connections were not filtered.
+    // A removed node has no valid list.
     if (!this.#effects.isServing()) {
       end(response, 503);
       return;
@@ -147,26 +108,14 @@ export class DirectoryPage {
 }
 
 export function checkHttp(http: DiscoveryHttpOptions): void {
-  checkKeys("http", http, "server" in http ? ["server", "path"] : ["port", "host", "path"]);
-  const { path = PATH } = http;
+  checkKeys("http", http, ["port", "host", "path"]);
+  const { path = PATH, port, host } = http;
   if (typeof path !== "string" || !/^\/[^?#\s]*$/.test(path))
     throw new InvalidArgumentError(`http.path must begin with a slash; got ${describe(path)}`);
-  if ("server" in http) {
-    if (typeof http.server?.on !== "function")
-      throw new InvalidArgumentError(
-        `http.server must be a server of node:http; got ${describe(http.server)}`,
-      );
-    return;
-  }
-  const { port, host } = http;
   if (!Number.isSafeInteger(port) || port < 0 || port > 65_535)
     throw new InvalidArgumentError(`http.port must be a port from 0 to 65,535; got ${describe(port)}`);
   if (host !== undefined && (typeof host !== "string" || host === ""))
     throw new InvalidArgumentError(`http.host must be a text that is not empty; got ${describe(host)}`);
-}
-
-function pathOf(request: IncomingMessage): string {
-  return (request.url ?? "").split("?")[0] ?? "";
 }
 
 function accepts(request: IncomingMessage, type: string): boolean {
@@ -190,31 +139,4 @@ function end(response: ServerResponse, status: number, body: string | Buffer = "
     ...(type === undefined ? {} : { "Content-Type": `${type}; charset=utf-8` }),
   });
   response.end(response.req.method === "HEAD" ? undefined : bytes);
-}
-
-/** Other paths go to the existing listeners. */
-function attach(
-  server: HttpServer,
-  path: string,
-  listener: (request: IncomingMessage, response: ServerResponse) => void,
-): () => void {
-  const { emit } = server;
-  let isActive = true;
-  const own = function (this: HttpServer, name: string | symbol, ...values: unknown[]): boolean {
-    const [request, response] = values as [IncomingMessage, ServerResponse];
-    if (name !== "request" || !isActive || pathOf(request) !== path)
-      return Reflect.apply(emit, this, [name, ...values]) as boolean;
-    if (request.method === "GET" || request.method === "HEAD") listener(request, response);
-    else {
-      response.setHeader("Allow", "GET, HEAD");
-      response.setHeader("Connection", "close");
-      end(response, 405);
-    }
-    return true;
-  };
-  server.emit = own as typeof server.emit;
-  return () => {
-    isActive = false;
-    if (server.emit === (own as typeof server.emit)) server.emit = emit;
-  };
 }

@@ -29,11 +29,7 @@ import {
 const MAX_CLIENTS = 16_384;
 const COALESCE = 20;
 const ADDRESS_INTERVAL = 60_000;
-/** Events per address, and remembered addresses. */
-const REFUSAL_INTERVAL = 1_000;
-const MAX_REFUSALS = 256;
-/** An attacker may have many addresses. */
-const MAX_REFUSAL_EVENTS = 32;
+
 /** Requires `users` or `authenticate`, and `endpoint`, `http` or both. */
 export interface DiscoveryServerOptions {
   /** `tcp://*:7000` or `tls://*:7000`; port `*`: any free one. */
@@ -165,10 +161,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   readonly #directory = new NodeDirectory();
   readonly #callers: CallerRouter;
   readonly #page: DirectoryPage;
-  readonly #refusals = new Map<string, { at: number; count: number }>();
-  #refusalsSince = Number.NEGATIVE_INFINITY;
-  #refusalEvents = 0;
-  readonly #counts = { requests: 0, invalid: 0, refused: 0, updates: 0, missed: 0 };
+  readonly #counts = { requests: 0, invalid: 0, updates: 0, missed: 0 };
   readonly #stopped = new AbortController();
   #starting: Promise<void> | undefined;
   #endpoint: string | undefined;
@@ -213,29 +206,22 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
       throw new InvalidArgumentError(
         "over CURVE every user needs a publicKey: passwords are for PLAIN and HTTP",
       );
-    this.#gate = new CallerGate({ users: this.#users, authenticate }, (caller, reason, error) =>
-      this.#onRefused(caller, reason, error),
-    );
-    const admits = (address: string): boolean => this.#admits(address);
-    const invalid = (address: string): void => this.#gate.onInvalid(performance.now(), address);
-    const isServing = (): boolean => !this.#node.removed;
-    const allows = (caller: CallerCredentials): Promise<boolean> =>
-      this.#gate.allows(caller, () => performance.now());
-    this.#callers = new CallerRouter(this.#directory, this.#counts, {
-      admits,
-      invalid,
-      allows,
-      isServing,
-      connected: (client) => this.events.emit({ type: "client:connected", client }),
-      disconnected: (client) => this.events.emit({ type: "client:disconnected", client }),
+    this.#gate = new CallerGate({
+      users: this.#users,
+      authenticate,
+      report: ({ address, via }, reason, count, error) => {
+        const event = { type: "caller:refused", address, via, reason, count } as const;
+        this.events.emit(error === undefined ? event : { ...event, error });
+      },
     });
-    this.#page = new DirectoryPage(this.#directory, this.#counts, settings.xml, {
-      // A removed node answers HTTP with an error status.
-      admits: (address) => this.#gate.admits(performance.now(), address),
-      invalid,
-      allows,
-      isServing,
-    });
+    const effects = {
+      allows: (caller: CallerCredentials) => this.#gate.allows(caller),
+      isServing: () => !this.#node.removed,
+      connected: (client: OwnClient) => this.events.emit({ type: "client:connected", client }),
+      disconnected: (client: OwnClient) => this.events.emit({ type: "client:disconnected", client }),
+    };
+    this.#callers = new CallerRouter(this.#directory, this.#counts, effects);
+    this.#page = new DirectoryPage(this.#directory, this.#counts, settings.xml, effects);
   }
 
   /** `undefined` without the option, or before `start`. */
@@ -243,7 +229,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     return this.#endpoint;
   }
 
-  /** List's URL; `undefined` without the option, before `start`, and on the program's server. */
+  /** URL of the list over HTTP, such as "http://127.0.0.1:7001/nodes"; `undefined` without `http`, or before `start`. */
   get url(): string | undefined {
     return this.#url;
   }
@@ -312,6 +298,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
       nodes: this.#directory.size,
       callers: this.#callers.size,
       clients: this.#callers.watching,
+      refused: this.#gate.refused,
       ...this.#counts,
     };
   }
@@ -344,35 +331,6 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
 
   async #unbind(linger: number): Promise<void> {
     await Promise.all([this.#callers.close(linger), this.#page.close()]);
-  }
-
-  #admits(address: string): boolean {
-    return !this.#node.removed && this.#gate.admits(performance.now(), address);
-  }
-
-  #onRefused(caller: CallerCredentials, reason: CallerRefusal, error: unknown): void {
-    this.#counts.refused += 1;
-    const now = performance.now();
-    const { address, via } = caller;
-    const known = this.#refusals.get(address) ?? { at: Number.NEGATIVE_INFINITY, count: 0 };
-    known.count += 1;
-    this.#refusals.set(address, known);
-    if (now - this.#refusalsSince >= REFUSAL_INTERVAL) {
-      this.#refusalsSince = now;
-      this.#refusalEvents = 0;
-    }
-    if (now - known.at >= REFUSAL_INTERVAL && this.#refusalEvents < MAX_REFUSAL_EVENTS) {
-      this.#refusalEvents += 1;
-      const { count } = known;
-      this.#refusals.delete(address);
-      this.#refusals.set(address, { at: now, count: 0 });
-      const event = { type: "caller:refused", address, via, reason, count } as const;
-      this.events.emit(error === undefined ? event : { ...event, error });
-    }
-    for (const oldest of this.#refusals.keys()) {
-      if (this.#refusals.size <= MAX_REFUSALS) break;
-      this.#refusals.delete(oldest);
-    }
   }
 
   // --- The cluster ---------------------------------------------------------------------------------------------------
@@ -478,8 +436,8 @@ function checkServerTls({
     return;
   }
   checkCertificate("tls", tls);
-  if (!isSecure(endpoint) && (http === undefined || "server" in http))
-    throw new InvalidArgumentError("the option tls needs a tls:// endpoint, or http with a port");
+  if (!isSecure(endpoint) && http === undefined)
+    throw new InvalidArgumentError("the option tls needs a tls:// endpoint, or http");
 }
 
 function hostOf(endpoint: string | undefined): string | undefined {

@@ -67,7 +67,7 @@ interface KnownUser {
   readonly allowed: boolean;
 }
 
-export type UserVerdict = "ok" | "wrong" | "permission" | "busy";
+export type UserVerdict = "ok" | "credentials" | "permission" | "busy";
 
 export class UserTable {
   readonly #users = new Map<string, KnownUser>();
@@ -112,11 +112,11 @@ export class UserTable {
     const { username, password, publicKey } = caller;
     if (publicKey !== undefined) {
       const name = this.#keys.get(publicKey);
-      if (name === undefined) return "wrong";
+      if (name === undefined) return "credentials";
       this.#remember(caller);
       return this.#users.get(name)?.allowed === true ? "ok" : "permission";
     }
-    if (username === undefined || password === undefined) return "wrong";
+    if (username === undefined || password === undefined) return "credentials";
     const known = this.#users.get(username);
     if (known !== undefined && this.knows(caller)) return known.allowed ? "ok" : "permission";
     const user = known ?? this.#nobody;
@@ -128,7 +128,7 @@ export class UserTable {
     } else
       isRight = timingSafeEqual(digest(password), user.digest ?? this.#nobody.digest ?? Buffer.alloc(32));
     if (!isRight || known === undefined || (known.digest === undefined && known.hash === undefined))
-      return "wrong";
+      return "credentials";
     this.#remember(caller);
     return known.allowed ? "ok" : "permission";
   }

@@ -1,8 +1,7 @@
 /** Discovery servers and clients over the host's own sockets: programs that are not nodes know who is there. */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createServer, type IncomingMessage, request } from "node:http";
+import { type IncomingMessage, request } from "node:http";
 import { get as getSecure } from "node:https";
-import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
@@ -16,7 +15,6 @@ import {
   DiscoveryServer,
   type DiscoveryServerEvent,
   type DiscoveryServerOptions,
-  hashPassword,
 } from "../../../src/cluster/index.js";
 import type { EventStream } from "../../../src/core/event-stream.js";
 import { curveKeyPair, Dealer, Request, Router } from "../../../src/index.js";
@@ -305,30 +303,16 @@ describe("a client that knows one node", () => {
 });
 
 describe("a removed node", () => {
-  it("answers with 503 over HTTP, on its own port and on the program's own server", async () => {
+  it("answers with 503 over HTTP", async () => {
     const [a, b] = [await node("a"), await node("b")];
-    const own = createServer();
-    await new Promise<void>((resolve) => own.listen(0, "127.0.0.1", resolve));
-    open.push({ close: () => new Promise((resolve) => own.close(resolve)) });
-    await server(a, { endpoint: undefined, http: { server: own } });
     const { url } = await server(a, { endpoint: undefined, http: { port: 0 } });
     await together(a, b);
-    const { port } = own.address() as AddressInfo;
-    const status = (at: number): Promise<number> =>
-      new Promise((resolve, reject) => {
-        request({ port: at, host: "127.0.0.1", path: "/nodes", auth: "ana:secret" }, (response) => {
-          response.resume();
-          response.on("end", () => resolve(response.statusCode ?? 0));
-        })
-          .on("error", reject)
-          .end();
-      });
-    const both = (): Promise<number[]> =>
-      Promise.all([port, Number(new URL(url as string).port)].map(status));
-    expect(await both()).toEqual([200, 200]);
+    const status = async (): Promise<unknown> =>
+      (await get(url as string, { headers: basic("ana:secret") })).status;
+    expect(await status()).toBe(200);
     b.remove(a.id);
     while (!a.removed) await new Promise((resolve) => a.events.once("removed", resolve));
-    expect(await both()).toEqual([503, 503]);
+    expect(await status()).toBe(503);
   });
 });
 
@@ -476,25 +460,6 @@ describe("over HTTP", () => {
       expect(headers["www-authenticate"]).toBe('Basic realm="shoal", charset="UTF-8"');
     }
     expect((await get(`${first.url}?format=xml`, { headers: basic("ana:secret") })).status).toBe(406);
-  });
-
-  it("is a path of the program's own server, whose other requests are as before", async () => {
-    const a = await node("a");
-    const own = createServer((_, response) => response.end("the program"));
-    await new Promise<void>((resolve) => own.listen(0, "127.0.0.1", resolve));
-    const url = `http://127.0.0.1:${(own.address() as AddressInfo).port}`;
-    const first = await server(a, {
-      http: { server: own, path: "/who" },
-      users: { ana: await hashPassword("secret") },
-    });
-    expect(JSON.parse((await get(`${url}/who`, { headers: basic("ana:secret") })).body).nodes).toHaveLength(
-      1,
-    );
-    expect((await get(`${url}/who`)).status).toBe(401);
-    expect((await get(`${url}/other`)).body).toBe("the program");
-    await first.close({ linger: 0 });
-    expect((await get(`${url}/who`)).body).toBe("the program");
-    await new Promise((resolve) => own.close(resolve));
   });
 });
 

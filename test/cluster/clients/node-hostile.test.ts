@@ -79,13 +79,13 @@ const GREETING = Buffer.concat([
 ]);
 const HELLO = Buffer.from("\x04\x10\x05HELLO\x03ana\x05wrong", "latin1");
 
-/** Connections with wrong credentials: past the sixtieth the address is not let in. */
+/** Connections with wrong credentials: past the tenth they are not checked. */
 const ATTEMPTS = LONG ? 100_000 : 300;
 /** Watchers that do not read. */
 const WATCHERS = LONG ? 10 : 2;
 
 describe("a hostile caller", () => {
-  it("with wrong credentials over sockets is refused, then not let in, while others are served", async () => {
+  it("with wrong credentials over sockets is refused unseen, while others are served", async () => {
     const server = await serve();
     const to = portOf(server.endpoint);
     const refusals: number[] = [];
@@ -103,9 +103,6 @@ describe("a hostile caller", () => {
     const attacks = Array.from({ length: 50 }, attack);
     await isServed(server);
     await Promise.all(attacks);
-    // Ten are looked at, fifty more refused unseen, and then some per second for as long as this takes.
-    expect(server.stats().refused).toBeGreaterThanOrEqual(60);
-    expect(server.stats().refused).toBeLessThan(400);
     expect(refusals.length).toBeLessThan(server.stats().refused);
     await isServed(server);
   });
@@ -132,47 +129,12 @@ describe("a hostile caller", () => {
     await isServed(server);
   });
 
-  it("from thousands of addresses of one network hurts nobody who is known, and nobody of other networks", async () => {
-    const server = await serve();
-    const to = portOf(server.endpoint);
-    const known = new Request({ plainUsername: "ana", plainPassword: "secret" });
-    open.push(known);
-    known.connect(server.endpoint as string);
-    const ask = async (): Promise<void> => {
-      const reply = await known.request('{"command":"nodes"}', { timeout: 10_000 });
-      expect(JSON.parse(String(reply[0]))).toMatchObject({ ok: true });
-    };
-    await ask();
-    let done = 0;
-    const attack = async (): Promise<void> => {
-      while (done < ATTEMPTS) {
-        done += 1;
-        const socket = raw(to, `127.9.${(done >> 8) & 255}.${done & 255}`);
-        socket.write(Buffer.concat([GREETING, HELLO]));
-        await ended(socket);
-        sockets.splice(sockets.indexOf(socket), 1);
-      }
-    };
-    const attacks = Array.from({ length: 50 }, attack);
-    await ask();
-    await isServed(server);
-    await Promise.all(attacks);
-    await ask();
-    expect(server.stats().callers).toBe(1);
-    if (ATTEMPTS > 10_000) expect(server.stats().refused).toBeLessThan(ATTEMPTS / 4);
-  }, 300_000);
-
-  it("at one address with an honest caller hurts no connection that stands, and lets it in again by its turn", async () => {
+  it("at one address with an honest client hurts no connection that stands, and lets it in again", async () => {
     const server = await serve();
     const to = portOf(server.endpoint);
     const at = "127.0.0.2";
     const endpoint = (server.endpoint as string).replace("tcp://", `tcp://${at}:0;`);
-    const honest = new Request({
-      plainUsername: "ana",
-      plainPassword: "secret",
-      reconnectInterval: 20,
-      reconnectMaxInterval: 20,
-    });
+    const honest = new Request({ plainUsername: "ana", plainPassword: "secret", reconnectInterval: 20 });
     open.push(honest);
     honest.connect(endpoint);
     const ask = async (): Promise<void> => {
@@ -190,8 +152,7 @@ describe("a hostile caller", () => {
       }
     };
     const attacks = [attack()];
-    while (server.stats().refused < 61) await ask();
-    for (let i = 0; i < 20; i++) await ask();
+    while (server.stats().refused < 20) await ask();
     // It loses its connection, and comes again with credentials that were right before.
     honest.disconnect(endpoint);
     honest.connect(endpoint);
@@ -200,26 +161,22 @@ describe("a hostile caller", () => {
     await Promise.all(attacks);
   }, 60_000);
 
-  it("that does not speak the protocol is not let in after a while either", async () => {
+  it("that does not speak the protocol is counted, and loses its connection", async () => {
     const server = await serve();
     for (const [to, junk] of [
       [portOf(server.endpoint), Buffer.alloc(64, "x")],
       [portOf(server.url), Buffer.from("x\r\n\r\n")],
     ] as const) {
       const before = server.stats().invalid;
-      for (let i = 0; i < 200; i++) {
-        const socket = raw(to, `127.0.0.${to === portOf(server.url) ? 3 : 4}`);
-        socket.write(junk);
-        await ended(socket);
-      }
-      expect(server.stats().invalid - before).toBeGreaterThanOrEqual(60);
-      expect(server.stats().invalid - before).toBeLessThan(150);
+      const socket = raw(to);
+      socket.write(junk);
+      await ended(socket);
+      expect(server.stats().invalid - before).toBe(1);
     }
-    expect(server.stats().refused).toBe(0);
     await isServed(server);
-  }, 30_000);
+  });
 
-  it("with wrong credentials over HTTP gets no further either", async () => {
+  it("with wrong credentials over HTTP gets 401 only", async () => {
     const server = await serve();
     const to = portOf(server.url);
     const wrong = `GET /nodes HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic ${Buffer.from("ana:x").toString("base64")}\r\n\r\n`;
@@ -231,7 +188,7 @@ describe("a hostile caller", () => {
       await ended(socket);
     }
     expect(new Set(answers)).toEqual(new Set(["401"]));
-    expect(answers.length).toBeLessThan(90);
+    expect(server.stats().refused).toBe(100);
     await isServed(server);
   });
 

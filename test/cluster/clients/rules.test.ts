@@ -9,16 +9,6 @@ import {
   isPrivate,
   prefixOf,
 } from "../../../src/cluster/clients/addresses.js";
-import {
-  BLOCKED,
-  CallerLimits,
-  FAILURES,
-  MAX_KNOWN,
-  MAX_NETWORKS,
-  MAX_SOURCES,
-  NETWORK_FAILURES,
-  STRANGER_FAILURES,
-} from "../../../src/cluster/clients/caller-limits.js";
 import { DiscoveryClientRules, type NodeLossReason } from "../../../src/cluster/clients/client-rules.js";
 import {
   type DescribedMember,
@@ -30,7 +20,12 @@ import {
   xmlOf,
 } from "../../../src/cluster/clients/description.js";
 import { NodeDirectory } from "../../../src/cluster/clients/directory.js";
-import { CallerGate } from "../../../src/cluster/clients/gate.js";
+import {
+  CallerGate,
+  type CallerGateOptions,
+  FAILURES,
+  MAX_SOURCES,
+} from "../../../src/cluster/clients/gate.js";
 import { parseRequest, parseUpdate } from "../../../src/cluster/clients/protocol.js";
 import { ClientRoster } from "../../../src/cluster/clients/roster.js";
 import { hashPassword, UserTable } from "../../../src/cluster/clients/users.js";
@@ -736,7 +731,7 @@ describe("users", () => {
       ["zoe", "secret"],
       ["__proto__", "x"],
     ] as const)
-      expect(await users.check(caller(name, password)), name).toBe("wrong");
+      expect(await users.check(caller(name, password)), name).toBe("credentials");
   });
 
   it.each([
@@ -767,171 +762,79 @@ describe("users", () => {
 });
 
 describe("how often an address may be wrong", () => {
-  it("limits it, blocks it, and forgets with time", () => {
-    const limits = new CallerLimits(1);
-    for (let i = 0; i < FAILURES; i++) {
-      expect(limits.state(0, "10.0.0.1")).toBe("open");
-      limits.onFailure(0, "10.0.0.1");
-    }
-    expect(limits.state(0, "10.0.0.1")).toBe("limited");
-    expect(limits.state(0, "10.0.0.2")).toBe("open");
-    for (let i = 0; i < 10_000; i++) limits.onFailure(0, "10.0.0.1");
-    expect(limits.state(0, "10.0.0.1")).toBe("blocked");
-    expect(limits.state(2_000, "10.0.0.1")).toBe("limited");
-    expect(limits.state(1_000 * (BLOCKED + 2), "10.0.0.1")).toBe("open");
-  });
-
-  it("is bounded, and takes a network of IPv6 for one", () => {
-    const limits = new CallerLimits(1);
-    for (let i = 0; i < MAX_KNOWN + 1_000; i++) {
-      limits.onFailure(0, `${i & 255}.${(i >> 8) & 255}.${i >> 16}.1`);
-      limits.onSuccess(`10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`);
-    }
-    expect(limits.sizes).toEqual({ sources: MAX_SOURCES, known: MAX_KNOWN, networks: MAX_NETWORKS });
-    for (let i = 0; i < 100; i++) limits.onFailure(0, `2001:db8::${i.toString(16)}:1`);
-    expect(limits.state(0, "2001:db8:0:0:ffff::1")).toBe("blocked");
-  });
-
-  /** Attempts a second of an attack. */
-  const RATE = LONG ? 10_000 : 5_000;
-
-  /** Ten seconds of an attack from addresses that `addressOf` gives. @returns what was let in of each second */
-  function attack(limits: CallerLimits, addressOf: (i: number) => string): number[] {
-    return Array.from({ length: 10 }, (_, second) => {
-      let count = 0;
-      for (let i = 0; i < RATE; i++) {
-        const now = second * 1_000 + (1_000 * i) / RATE;
-        const address = addressOf(second * RATE + i);
-        if (!limits.admits(now, address)) continue;
-        count += 1;
-        limits.onFailure(now, address);
-      }
-      return count;
+  /** A gate whose time the test sets, and the reasons that it reported. */
+  function gateOf(by: Pick<CallerGateOptions, "users" | "authenticate">) {
+    const reports: [string, number, string | undefined][] = [];
+    const clock = { now: 0 };
+    const gate = new CallerGate({
+      ...by,
+      report: (_, reason, count, error) =>
+        reports.push([reason, count, (error as Error | undefined)?.message]),
+      now: () => clock.now,
     });
+    const allows = (username: string, password: string, address = "10.0.0.1") =>
+      gate.allows({ username, password, address, via: "socket" });
+    return { clock, reports, gate, allows };
   }
 
-  it("from one address lets in its own failures and one a second, whatever the rate", () => {
-    const limits = new CallerLimits(1);
-    const admitted = attack(limits, () => "10.0.0.1");
-    expect(admitted[0]).toBeLessThanOrEqual(FAILURES + BLOCKED + 1);
-    for (const count of admitted.slice(1)) expect(count).toBeLessThanOrEqual(2);
+  it("is ten times, and once a second then, but for credentials that were right before", async () => {
+    const world = gateOf({ users: new UserTable({ ana: "a", bob: "b", eve: "e" }) });
+    expect(await world.allows("ana", "a")).toBe(true);
+    for (let i = 0; i < FAILURES; i++) expect(await world.allows("ana", "x")).toBe(false);
+    expect(await world.allows("bob", "b")).toBe(false);
+    expect(await world.allows("ana", "a")).toBe(true);
+    expect(await world.allows("bob", "b", "10.0.0.2")).toBe(true);
+    for (let i = 0; i < 1_000; i++) await world.allows("ana", "x");
+    world.clock.now += 1_001;
+    expect(await world.allows("ana", "x")).toBe(false);
+    expect(world.reports.at(-1)).toEqual(["credentials", FAILURES + 1_001, undefined]);
+    world.clock.now += 500;
+    expect(await world.allows("eve", "e")).toBe(false);
+    world.clock.now += 1_001;
+    expect(world.gate.refused).toBe(FAILURES + 1_003);
+    expect(await world.allows("eve", "e")).toBe(true);
   });
 
-  it("from an address that was right before lets in fifty a second, whose credentials have to be known", () => {
-    const limits = new CallerLimits(1);
-    limits.onSuccess("10.0.0.1");
-    for (const count of attack(limits, () => "10.0.0.1").slice(1)) {
-      expect(count).toBeGreaterThan(40);
-      expect(count).toBeLessThan(60);
-    }
-    expect(limits.state(10_000, "10.0.0.1")).not.toBe("open");
-    expect(limits.state(11_000, "10.0.0.1")).toBe("limited");
-    expect(limits.state(10_000 + 1_000 * (BLOCKED + 2), "10.0.0.1")).toBe("open");
+  it("is reported once a second for an address, and 32 times in all", async () => {
+    const world = gateOf({ authenticate: () => false });
+    for (let i = 0; i < 1_000; i++) await world.allows("", "", `10.0.${i & 63}.1`);
+    expect(world.reports).toHaveLength(32);
+    world.clock.now += 1_000;
+    for (let i = 0; i < 1_000; i++) await world.allows("", "", `10.0.${i & 63}.1`);
+    expect(world.reports).toHaveLength(64);
   });
 
-  it("from a network of thousands of addresses lets in a share of them, and hurts no other network", () => {
-    const limits = new CallerLimits(1);
-    limits.onSuccess("127.9.3.4");
-    const admitted = attack(limits, (i) => `127.9.${(i >> 8) % 200}.${i & 255}`);
-    for (const count of admitted.slice(3)) {
-      expect(count).toBeLessThan(4 * NETWORK_FAILURES);
-      expect(count).toBeGreaterThan(NETWORK_FAILURES / 4);
-    }
-    expect(limits.admits(10_000, "127.0.0.1")).toBe(true);
-    // One that was right before is not drawn.
-    for (let now = 10_000; now < 20_000; now += 100) expect(limits.admits(now, "127.9.3.4")).toBe(true);
-    // A newcomer from the same network has its turn.
-    const turns = Array.from({ length: 4_000 }, (_, i) => {
-      const now = 10_000 + i * 25;
-      for (let more = 0; more < 20; more++) {
-        const address = `127.9.${i % 200}.${(i + more) & 255}`;
-        if (limits.admits(now, address)) limits.onFailure(now, address);
-      }
-      return limits.admits(now, "127.9.250.1");
-    });
-    expect(turns).toContain(true);
-    expect(turns).toContain(false);
-    // And when the attack is over, all are let in again.
-    expect(limits.admits(150_000, "127.9.250.1")).toBe(true);
+  it("is remembered for a bounded number of addresses, and a network of IPv6 is one", async () => {
+    const world = gateOf({ users: new UserTable({ ana: "a" }) });
+    for (let i = 0; i < MAX_SOURCES + 100; i++)
+      await world.allows("ana", "x", `${i & 255}.${(i >> 8) & 255}.${i >> 16}.1`);
+    expect(world.gate.sources).toBe(MAX_SOURCES);
+    for (let i = 0; i < FAILURES; i++) await world.allows("ana", "x", `2001:db8::${i.toString(16)}:1`);
+    expect(await world.allows("ana", "a", "2001:db8:0:0:ffff::1")).toBe(false);
+    expect(await world.allows("ana", "a", "2001:db8:0:1:ffff::1")).toBe(true);
   });
 
-  it("from one address keeps nobody else of its network out", () => {
-    const limits = new CallerLimits(1);
-    // Over connections that stand: nothing keeps these from being wrong.
-    for (let i = 0; i < 100_000; i++) limits.onFailure(i / 10, "10.0.0.1");
-    expect(limits.admits(10_000, "10.0.0.2")).toBe(true);
-  });
-
-  it("from all over the world lets in a share of strangers", () => {
-    const limits = new CallerLimits(1);
-    limits.onSuccess("1.2.3.4");
-    const admitted = attack(limits, (i) => `${i & 255}.${(i >> 8) & 255}.7.7`);
-    for (const count of admitted.slice(3)) expect(count).toBeLessThan(4 * STRANGER_FAILURES);
-    expect(limits.admits(10_000, "1.2.3.4")).toBe(true);
-    expect(limits.admits(40_000, "99.1.2.3")).toBe(true);
-  });
-
-  it("draws other strangers with another secret", () => {
-    const drawn = [1, 2].map((secret) => {
-      const limits = new CallerLimits(secret);
-      attack(limits, (i) => `127.9.${(i >> 8) % 200}.${i & 255}`);
-      return Array.from({ length: 10_000 }, (_, i) => `127.9.${i >> 8}.${i & 255}`).filter((address) =>
-        limits.admits(10_000, address),
-      );
-    });
-    expect(drawn[0]?.length).toBeGreaterThan(0);
-    expect(drawn[0]).not.toEqual(drawn[1]);
-  });
-
-  it("does not look at credentials past it, but for those that were right before", async () => {
-    const refused: string[] = [];
-    const gate = new CallerGate({ users: new UserTable({ ana: "a", bob: "b" }) }, (_, reason) =>
-      refused.push(reason),
-    );
-    const allows = (username: string, password: string) =>
-      gate.allows({ username, password, address: "10.0.0.1", via: "socket" }, () => 0);
-    expect(await allows("ana", "a")).toBe(true);
-    for (let i = 0; i < FAILURES; i++) expect(await allows("ana", "x")).toBe(false);
-    expect(await allows("bob", "b")).toBe(false);
-    expect(refused.at(-1)).toBe("limited");
-    expect(await allows("ana", "a")).toBe(true);
-    expect(
-      await gate.allows({ username: "bob", password: "b", address: "10.0.0.2", via: "http" }, () => 0),
-    ).toBe(true);
-  });
-
-  it("refuses where a check of users fails", async () => {
+  it("counts a check of users that fails", async () => {
     const users = { knows: () => false, check: () => Promise.reject(new Error("no memory")) };
-    const refused: unknown[] = [];
-    const gate = new CallerGate({ users: users as unknown as UserTable }, (_, reason, error) =>
-      refused.push([reason, (error as Error).message]),
-    );
-    expect(await gate.allows({ username: "ana", address: "", via: "http" }, () => 0)).toBe(false);
-    expect(refused).toEqual([["failed", "no memory"]]);
+    const world = gateOf({ users: users as unknown as UserTable });
+    expect(await world.allows("ana", "a")).toBe(false);
+    expect(world.reports).toEqual([["failed", 1, "no memory"]]);
   });
 
   it("counts what a function throws as a refusal", async () => {
-    const refused: unknown[] = [];
-    const gate = new CallerGate(
-      {
-        authenticate: ({ username }) => {
-          if (username === "bad") throw new Error("down");
-          return username === "ana" ? ["dynamicDiscovery"] : username === "bob" ? ["x"] : ("yes" as never);
-        },
+    const world = gateOf({
+      authenticate: ({ username }) => {
+        if (username === "bad") throw new Error("down");
+        return username === "ana" ? ["dynamicDiscovery"] : username === "bob" ? ["x"] : ("yes" as never);
       },
-      (_, reason, error) => refused.push([reason, (error as Error | undefined)?.message]),
-    );
-    const allows = (username: string) => gate.allows({ username, address: "", via: "socket" }, () => 0);
-    expect([await allows("ana"), await allows("bob"), await allows("eve"), await allows("bad")]).toEqual([
-      true,
-      false,
-      false,
-      false,
-    ]);
-    expect(refused).toEqual([
-      ["permission", undefined],
-      ["credentials", undefined],
-      ["failed", "down"],
+    });
+    expect(await world.allows("ana", "", "10.0.0.1")).toBe(true);
+    for (const [i, name] of ["bob", "eve", "bad"].entries())
+      expect(await world.allows(name, "", `10.0.1.${i}`)).toBe(false);
+    expect(world.reports).toEqual([
+      ["permission", 1, undefined],
+      ["credentials", 1, undefined],
+      ["failed", 1, "down"],
     ]);
   });
 });
