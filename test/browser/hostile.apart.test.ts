@@ -2,7 +2,6 @@
 import { afterEach, expect, it } from "vitest";
 import * as node from "../../src/index.js";
 import { turn } from "../contract/support/wait.js";
-import { LONG } from "../support/long.js";
 import fc from "../support/properties.js";
 import { loadWeb, Opened } from "./support/web.js";
 
@@ -91,7 +90,7 @@ it("nothing that a server says throws into a page, or keeps it from the next ser
           expect(failures).toEqual([]);
         },
       ),
-      { numRuns: LONG ? 2_000 : 200 },
+      { numRuns: 2_000, defaultRuns: 200 },
     );
   } finally {
     process.off("uncaughtException", onFailure);

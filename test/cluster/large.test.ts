@@ -97,7 +97,7 @@ describe("a clean cut", () => {
         sides.run(3_000);
         for (const node of world.nodes) expect(sides.isMinority(node)).toBe(false);
       }),
-      { numRuns: LONG ? 2_000 : 12 },
+      { numRuns: 2_000, defaultRuns: 12 },
     );
   });
 });

@@ -766,7 +766,7 @@ describe("any schedule of faults", () => {
         for (const node of there())
           for (const id of removed) expect(node.rules.get(id)?.isLive ?? false).toBe(false);
       }),
-      { numRuns: LONG ? 4_000 : 15 },
+      { numRuns: 4_000, defaultRuns: 15 },
     );
   });
 });

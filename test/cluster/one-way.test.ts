@@ -115,7 +115,7 @@ describe("a cut in one direction between parts of a cluster", () => {
         }
         heal(world, sides);
       }),
-      { numRuns: LONG ? 1_000 : 8 },
+      { numRuns: 1_000, defaultRuns: 8 },
     );
   });
 

@@ -244,7 +244,7 @@ describe("any schedule of faults", () => {
         for (const step of steps) run.do(step);
         run.end();
       }),
-      { numRuns: LONG ? 1_500 : 25 },
+      { numRuns: 1_500, defaultRuns: 25 },
     );
   });
 });

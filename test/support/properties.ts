@@ -1,7 +1,6 @@
 /**
- * fast-check with the seed of seed.ts. Of the runs beyond the
- * first 200 that a property asks for, the default run does a fourth, and SHOAL_LONG=1 all. A property whose schedules are
- * long says with `defaultRuns` how many the default run does of it.
+ * fast-check with the seed of seed.ts. The default run does at most 100 runs of a property, or the `defaultRuns` that
+ * it names; SHOAL_LONG=1 does all that it asks for.
  *
  * Lists, texts and bytes are as long as their `maxLength` allows, every length about as often. Of itself fast-check makes ten
  * elements at most, whatever `maxLength` says, and a schedule of ten steps does not come far. Where no `maxLength` is given
@@ -22,22 +21,12 @@ real.configureGlobal({
   defaultSizeToMaxWhenMaxSpecified: true,
 });
 
-/** Runs of a property that does not say how many. */
+/** Runs of a property that names no number, and the most that the default run does of one without `defaultRuns`. */
 const RUNS = 100;
 
-/** Runs that are done in any case, when a property asks for so many. */
-const SURE_RUNS = 200;
-
 interface CountedParameters<T> extends Parameters<T> {
-  /** Runs without SHOAL_LONG=1; default: see above. */
+  /** Runs without SHOAL_LONG=1; default: 100 at most. */
   readonly defaultRuns?: number;
-}
-
-/** How many of the runs that a property asks for are done. */
-function runsOf(asked: number, byDefault: number | undefined): number {
-  if (LONG) return asked;
-  if (byDefault !== undefined || asked <= SURE_RUNS) return byDefault ?? asked;
-  return SURE_RUNS + Math.ceil((asked - SURE_RUNS) / 4);
 }
 
 /** As fast-check's, with the command that repeats a failure. */
@@ -45,10 +34,10 @@ function assert<T>(property: IAsyncProperty<T>, parameters?: CountedParameters<T
 function assert<T>(property: IProperty<T>, parameters?: CountedParameters<T>): void;
 function assert<T>(
   property: IProperty<T> | IAsyncProperty<T>,
-  { defaultRuns, ...parameters }: CountedParameters<T> = {},
+  { numRuns: asked = RUNS, defaultRuns = Math.min(asked, RUNS), ...parameters }: CountedParameters<T> = {},
 ): void | Promise<void> {
   const seed = parameters.seed ?? SEEDS_NOW.base;
-  const numRuns = runsOf(parameters.numRuns ?? RUNS, defaultRuns);
+  const numRuns = LONG ? asked : defaultRuns;
   try {
     const checked = real.assert(property as IProperty<T>, { ...parameters, numRuns }) as void | Promise<void>;
     return checked?.catch((error: unknown) => explain(error, seed));

@@ -18,7 +18,6 @@ import {
   RetainedValues,
 } from "../../../src/cluster/messaging/retained.js";
 import { InvalidStateError, TimeoutError } from "../../../src/core/errors.js";
-import { LONG } from "../../support/long.js";
 import fc from "../../support/properties.js";
 import { type FakeNode, FakeWorld } from "./messaging-world.js";
 
@@ -555,7 +554,7 @@ describe("a node that was just met, whose interest is not known yet", () => {
           await own.close();
         },
       ),
-      { numRuns: LONG ? 10_000 : 80 },
+      { numRuns: 10_000, defaultRuns: 80 },
     );
   });
 });
@@ -1136,7 +1135,7 @@ describe("what an evil node sends", () => {
       fc.property(fc.integer({ min: 0, max: 6 }), fc.uint8Array({ maxLength: 64 }), (kind, bytes) => {
         void b.onItem(a.id, kind, Buffer.from(bytes));
       }),
-      { numRuns: LONG ? 1_000_000 : 20_000 },
+      { numRuns: 1_000_000, defaultRuns: 20_000 },
     );
     await world.settle();
     expect(await a.messaging.self.publish("t", "alive")).toBe(1);

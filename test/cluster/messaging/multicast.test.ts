@@ -2,7 +2,6 @@
 import { describe, expect, it } from "vitest";
 import { MAX_SEEN_IDS } from "../../../src/cluster/messaging/bounds.js";
 import { encodeService, ServiceOp } from "../../../src/cluster/messaging/service-wire.js";
-import { LONG } from "../../support/long.js";
 import fc from "../../support/properties.js";
 import { ServiceWorld, type SimulatedService, settle } from "./service-world.js";
 
@@ -176,7 +175,7 @@ describe("datagrams of others", () => {
     const from = world.services()[1]?.id as string;
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 60 }), (junk) => a.services.onDatagram(from, Buffer.from(junk))),
-      { numRuns: LONG ? 100_000 : 2_000 },
+      { numRuns: 100_000, defaultRuns: 2_000 },
     );
   });
 });

@@ -2,7 +2,6 @@
 import { expect, it } from "vitest";
 import { PendingQueries, Query, type QueryResponse } from "../../../src/cluster/messaging/query.js";
 import { UnroutableError } from "../../../src/core/errors.js";
-import { LONG } from "../../support/long.js";
 import fc from "../../support/properties.js";
 import { createService } from "./service-world.js";
 
@@ -108,7 +107,7 @@ it("each service ends in one list, and strays are recognized", async () => {
         expect(query.ended === "done").toBe(query.missing.length === 0);
       }
     }),
-    { numRuns: LONG ? 10_000 : 100 },
+    { numRuns: 10_000, defaultRuns: 100 },
   );
   expect(strays).toBeGreaterThan(0); // It was not for nothing.
 });

@@ -221,7 +221,7 @@ describe("any schedule of faults", () => {
           run.end();
         },
       ),
-      { numRuns: LONG ? 1_500 : 25 },
+      { numRuns: 1_500, defaultRuns: 25 },
     );
   });
 });

@@ -8,7 +8,6 @@ import {
   type ServiceItem,
   ServiceOp,
 } from "../../../src/cluster/messaging/service-wire.js";
-import { LONG } from "../../support/long.js";
 import fc from "../../support/properties.js";
 
 const wellFormed = (max: number): fc.Arbitrary<string> =>
@@ -35,7 +34,7 @@ describe("the compact form", () => {
         expect(decodeService(bytes)).toEqual(sent);
         expect(readServiceHead(bytes)).toEqual({ op: sent.op, channel: sent.channel, id: sent.id });
       }),
-      { numRuns: LONG ? 10_000 : 120 },
+      { numRuns: 10_000, defaultRuns: 120 },
     );
   });
 
@@ -49,7 +48,7 @@ describe("the compact form", () => {
         else if (typeof decoded !== "string")
           expect({ op: decoded.op, channel: decoded.channel, id: decoded.id }).toEqual(head);
       }),
-      { numRuns: LONG ? 100_000 : 3_000 },
+      { numRuns: 100_000, defaultRuns: 3_000 },
     );
     fc.assert(
       fc.property(item, fc.nat(), (sent, at) => {
@@ -59,7 +58,7 @@ describe("the compact form", () => {
         changed[at % bytes.length] = (changed[at % bytes.length] as number) ^ (1 << (at % 8));
         decodeService(changed);
       }),
-      { numRuns: LONG ? 100_000 : 3_000 },
+      { numRuns: 100_000, defaultRuns: 3_000 },
     );
   });
 

@@ -17,7 +17,6 @@ import {
 import { Receiving } from "../../../src/cluster/messaging/receiving.js";
 import { ReceiveWindow, SendWindow } from "../../../src/cluster/messaging/window.js";
 import { countOf, decodeAck, LinkFrame, sequenceOf } from "../../../src/cluster/messaging/wire.js";
-import { LONG } from "../../support/long.js";
 import fc from "../../support/properties.js";
 import { expect } from "../../support/quick-expect.js";
 
@@ -338,7 +337,7 @@ describe("a session under faults", () => {
         pair.check();
         expect(pair.sender.delivered + pair.sender.lost + pair.dropped).toBe(pair.given - pair.before);
       }),
-      { numRuns: LONG ? 10_000 : 100 },
+      { numRuns: 10_000, defaultRuns: 100 },
     );
   });
 
@@ -421,7 +420,7 @@ describe("a session under faults", () => {
           expect(pair.handled.length + pair.dropped).toBe(pair.given);
         },
       ),
-      { numRuns: LONG ? 10_000 : 100 },
+      { numRuns: 10_000, defaultRuns: 100 },
     );
   });
 });

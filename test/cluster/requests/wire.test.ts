@@ -15,7 +15,6 @@ import {
   RequestOp,
 } from "../../../src/cluster/requests/wire.js";
 import { BYTES } from "../../support/bytes.js";
-import { LONG } from "../../support/long.js";
 import fc from "../../support/properties.js";
 
 const id = fc.oneof(
@@ -65,7 +64,7 @@ describe("requests as bytes", () => {
           expect({ ...item.headers }).toEqual({ ...more?.headers });
         },
       ),
-      { numRuns: LONG ? 10_000 : 80 },
+      { numRuns: 10_000, defaultRuns: 80 },
     );
     fc.assert(
       fc.property(
@@ -131,7 +130,7 @@ describe("requests as bytes", () => {
           });
         },
       ),
-      { numRuns: LONG ? 10_000 : 200 },
+      { numRuns: 10_000, defaultRuns: 200 },
     );
   });
 
@@ -140,7 +139,7 @@ describe("requests as bytes", () => {
       fc.property(fc.uint8Array({ maxLength: 80 }), (junk) => {
         decodeRequest(Buffer.from(junk));
       }),
-      { numRuns: LONG ? 1_000_000 : 5_000 },
+      { numRuns: 1_000_000, defaultRuns: 5_000 },
     );
     const whole = encodeCall(
       300,
@@ -155,7 +154,7 @@ describe("requests as bytes", () => {
         if (at < end) changed[at] = byte;
         decodeRequest(changed);
       }),
-      { numRuns: LONG ? 1_000_000 : 5_000 },
+      { numRuns: 1_000_000, defaultRuns: 5_000 },
     );
   });
 

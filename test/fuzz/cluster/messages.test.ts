@@ -12,10 +12,9 @@ import {
 } from "../../../src/cluster/messaging/items.js";
 import { decodeService, encodeService, ServiceOp } from "../../../src/cluster/messaging/service-wire.js";
 import { decodeContext } from "../../../src/core/trace-context.js";
-import { LONG } from "../../support/long.js";
 import fc from "../../support/properties.js";
 
-const RUNS = LONG ? 200_000 : 1_000;
+const RUNS = { numRuns: 200_000, defaultRuns: 1_000 };
 
 const context = fc.option(fc.uint8Array({ minLength: 1, maxLength: 1_100 }), { nil: undefined });
 const change = fc.record({ at: fc.nat(), to: fc.nat(255), end: fc.option(fc.nat()) });
@@ -50,7 +49,7 @@ describe("items with contexts", () => {
         checkContext(item.context, bytes);
         expect(item.reader.rest().length).toBeLessThanOrEqual(bytes.length);
       }),
-      { numRuns: RUNS },
+      RUNS,
     );
   });
 
@@ -63,7 +62,7 @@ describe("items with contexts", () => {
         checkContext(reader.context(), bytes);
         expect(reader.rest().length).toBeLessThanOrEqual(bytes.length);
       }),
-      { numRuns: RUNS },
+      RUNS,
     );
   });
 
@@ -74,7 +73,7 @@ describe("items with contexts", () => {
         const decoded = decodeService(changed(encodeService(item as never), by));
         if (typeof decoded !== "string") checkContext(decoded.context, Buffer.alloc(0));
       }),
-      { numRuns: RUNS },
+      RUNS,
     );
   });
 });

@@ -209,7 +209,7 @@ describe.each(Object.entries(SIDES))("the handshake of %s", (name, side) => {
         });
         attempt(side, Buffer.concat([good.subarray(0, GREETING_SIZE), ...frames]), random);
       }),
-      { seed: SEED, numRuns },
+      { seed: SEED, numRuns, defaultRuns: numRuns },
     );
     told(`handshakes of ${name}, commands in any order`, numRuns);
   }, 300_000);

@@ -9,7 +9,7 @@ import type { Client } from "./world-client.js";
 import { HEARTBEAT } from "./world-link.js";
 
 /** Schedules of each test in a default run. */
-const COUNT = 6;
+const COUNT = 3;
 /** ms of trouble in each schedule, and of peace after it. */
 const TROUBLE = 4_000;
 const PEACE = 4_000;

@@ -122,7 +122,7 @@ function trouble(
 it(
   "every request ends once, with its own answer or an error, whatever breaks",
   () => {
-    runSchedules((simulation) => story(simulation, { loss: 0, duplication: 0 }), { count: 18 });
+    runSchedules((simulation) => story(simulation, { loss: 0, duplication: 0 }), { count: 9 });
   },
   SCHEDULES_TIMEOUT,
 );
@@ -132,7 +132,7 @@ it(
   () => {
     runSchedules((simulation) => story(simulation, { loss: 0.03, duplication: 0.03 }), {
       first: 1_000_000,
-      count: 9,
+      count: 5,
     });
   },
   SCHEDULES_TIMEOUT,
@@ -176,7 +176,7 @@ function survival(simulation: Simulation): void {
 it(
   "no request is lost while one worker lives",
   () => {
-    runSchedules(survival, { first: 2_000_000, count: 23 });
+    runSchedules(survival, { first: 2_000_000, count: 12 });
   },
   SCHEDULES_TIMEOUT,
 );
@@ -227,7 +227,7 @@ function streams(simulation: Simulation): void {
 it(
   "answers in pieces are whole or fail, never far ahead of their readers, and leave their workers free",
   () => {
-    runSchedules(streams, { first: 3_000_000, count: 6 });
+    runSchedules(streams, { first: 3_000_000, count: 3 });
   },
   SCHEDULES_TIMEOUT,
 );

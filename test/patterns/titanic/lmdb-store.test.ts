@@ -198,7 +198,7 @@ describe("the store on LMDB", () => {
         mkdirSync(folder);
         await compare(folder, steps);
       }),
-      { numRuns: LONG ? 300 : 9 },
+      { numRuns: 300, defaultRuns: 9 },
     );
   });
 });

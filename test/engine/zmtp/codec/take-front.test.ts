@@ -4,7 +4,6 @@ import { describe, test } from "vitest";
 import type { SocketTypeName } from "../../../../src/core/socket-type.js";
 import { OfferResult } from "../../../../src/engine/engine.js";
 import { FrameBatch } from "../../../../src/engine/frame-batch.js";
-import { LONG } from "../../../support/long.js";
 import fc from "../../../support/properties.js";
 import { expect } from "../../../support/quick-expect.js";
 import { RoutingWorld } from "../routing/support.js";
@@ -132,7 +131,7 @@ describe.each([
           expect(other.missed).toEqual(one.missed);
         }
       }),
-      { numRuns: LONG ? 100 : 12 },
+      { numRuns: 100, defaultRuns: 12 },
     );
   });
 
@@ -143,7 +142,7 @@ describe.each([
         const other = play(type, options, peers, steps, undecoded("ab", true));
         expect(other.got).toEqual(one.got);
       }),
-      { numRuns: LONG ? 100 : 12 },
+      { numRuns: 100, defaultRuns: 12 },
     );
   });
 });
