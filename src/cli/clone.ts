@@ -20,8 +20,16 @@ import { addCommand, addGroup, type Given } from "./options.js";
 import type { Stop } from "./stop.js";
 import { defined, wholeNumber } from "./values.js";
 
-interface SetSettings extends CloneSettings {
+interface ConditionSettings extends CloneSettings {
+  readonly revision?: number;
+}
+
+interface SetSettings extends ConditionSettings {
   readonly ttl?: number;
+}
+
+interface GetSettings extends CloneSettings {
+  readonly revision?: boolean;
 }
 
 const LINE_FEED = Buffer.from("\n");
@@ -52,8 +60,9 @@ export function addCloneCommand(program: Command): void {
       examples: [`shoal clone get /prices/eel ${connect}`],
     }).argument("<key>", "the key"),
   )
+    .option("--revision", "print the key's revision in place of its value; 0 when the key does not exist")
     .option("--raw", "print the bytes, without a line feed")
-    .action((key: string, given: Given<CloneSettings>) => get(key, given));
+    .action((key: string, given: Given<GetSettings>) => get(key, given));
   addCloneClientOptions(
     addCommand(clone, {
       name: "set",
@@ -64,12 +73,14 @@ export function addCloneCommand(program: Command): void {
       examples: [
         `shoal clone set /prices/eel 12 ${connect}`,
         `shoal clone set motd --ttl 60000 ${connect} < motd`,
+        `shoal clone set /lock/job worker-1 --revision 0 ${connect}`,
       ],
     })
       .argument("<key>", "the key")
       .argument("[value]", "the value (default: standard input)"),
   )
     .option("--ttl <MS>", "delete the key after MS, unless it is set again", wholeNumber(1))
+    .option("--revision <N>", "only if the key has revision N; 0: only if it does not exist", wholeNumber(0))
     .option("--raw", "the value is standard input with its last line feed")
     .action((key: string, value: string | undefined, given: Given<SetSettings>) => set(key, value, given));
   addCloneClientOptions(
@@ -80,7 +91,9 @@ export function addCloneCommand(program: Command): void {
         "Deletes a key for all clients, whether it exists or not, and ends when the server has acknowledged it.",
       examples: [`shoal clone delete /prices/eel ${connect}`],
     }).argument("<key>", "the key"),
-  ).action((key: string, given: Given<CloneSettings>) => remove(key, given));
+  )
+    .option("--revision <N>", "only if the key has revision N", wholeNumber(0))
+    .action((key: string, given: Given<ConditionSettings>) => remove(key, given));
   addCloneClientOptions(
     addCommand(clone, {
       name: "watch",
@@ -111,11 +124,18 @@ export function addCloneCommand(program: Command): void {
   ).action((given: Given<CloneSettings>) => load(given));
 }
 
-function get(name: string, given: Given<CloneSettings>): Promise<void> {
+function get(name: string, given: Given<GetSettings>): Promise<void> {
   return withClone("clone get", given, async ({ map, json, output, synced }) => {
     const key = argumentBytes(name, json);
     await asUsage(() => map.has(key)); // An invalid key fails before the wait.
     await synced();
+    if (given.revision === true) {
+      const revision = map.entry(key)?.revision ?? 0;
+      await output.print([
+        [Buffer.from(json ? `${JSON.stringify({ key: bytesToJson(key), revision })}\n` : `${revision}\n`)],
+      ]);
+      return;
+    }
     const value = map.get(key);
     if (value === undefined) throw new Failure(`no such key: ${quoted(name)}`);
     if (json) await output.print([[entryLine({ key, value }, true)]]);
@@ -134,16 +154,17 @@ function set(name: string, text: string | undefined, given: Given<SetSettings>):
       const what = "a value has at least one byte";
       throw text === undefined ? new InputError(`standard input is empty: ${what}`) : new UsageError(what);
     }
-    const { ttl } = given;
-    await update(session, key, (signal) => map.set(key, value, { ...defined({ ttl }), signal }));
+    const { ttl, revision } = given;
+    await update(session, key, (signal) => map.set(key, value, { ...defined({ ttl, revision }), signal }));
   });
 }
 
-function remove(name: string, given: Given<CloneSettings>): Promise<void> {
+function remove(name: string, given: Given<ConditionSettings>): Promise<void> {
   return withClone("clone delete", given, async (session) => {
     const key = argumentBytes(name, session.json);
     await asUsage(() => session.map.has(key));
-    await update(session, key, (signal) => session.map.delete(key, { signal }));
+    const { revision } = given;
+    await update(session, key, (signal) => session.map.delete(key, { ...defined({ revision }), signal }));
   });
 }
 

@@ -103,6 +103,8 @@ export const ERROR_CODES = {
   ERR_ZAP_INVALID_STATUS_CODE: "ZAP: a status other than 200, 300, 400 or 500.",
   /** Correct the ZAP handler. */
   ERR_ZAP_INVALID_METADATA: "ZAP: malformed metadata.",
+  /** Read the key again; `revision` is its revision, 0 for a missing key. */
+  ERR_CONFLICT: "A Clone's key does not have the expected revision; nothing changed.",
   /** Look at `stage`, `reason` and `cause`. */
   ERR_VETOED: "A hook vetoed the message, query or service.",
   /** Look at `reason`: a failed or lost worker, a missing or overloaded service. */

@@ -50,6 +50,21 @@ async function ok(running: Promise<Ended>): Promise<string> {
 }
 
 describe("a server and its clients", () => {
+  it("set and delete a key only if it has the revision that was read", async () => {
+    const { connect } = await startServer();
+    await ok(run("", "clone", "set", "lock", "a", "--revision", "0", ...connect));
+    const taken = await run("", "clone", "set", "lock", "b", "--revision", "0", ...connect);
+    expect([taken.code, taken.stderr]).toEqual([1, expect.stringMatching(/revision/)]);
+    const revision = (await ok(run("", "clone", "get", "lock", "--revision", ...connect))).trim();
+    expect(await ok(run("", "clone", "get", "lock", "--revision", "--json", ...connect))).toBe(
+      `{"key":"lock","revision":${revision}}\n`,
+    );
+    await ok(run("", "clone", "set", "lock", "c", "--revision", revision, ...connect));
+    expect((await run("", "clone", "delete", "lock", "--revision", revision, ...connect)).code).toBe(1);
+    expect(await ok(run("", "clone", "get", "lock", ...connect))).toBe("c\n");
+    expect(await ok(run("", "clone", "get", "none", "--revision", ...connect))).toBe("0\n");
+  });
+
   it("set, get and delete a key, and say that it is gone", async () => {
     const { server, connect } = await startServer("--json");
     const key = '{"base64":"AP8="}';

@@ -15,18 +15,39 @@ import { Link } from "../../core/collections/linked-list.js";
 import { NumberTable } from "../../core/collections/number-table.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { Deadlines } from "../../core/deadlines.js";
-import { ClosedError, type ShoalError, TimeoutError } from "../../core/errors.js";
+import { ClosedError, NotSupportedError, ShoalError, TimeoutError } from "../../core/errors.js";
 import type { PendingCall } from "../kit/calls.js";
 import { StoreError } from "../kit/store/error.js";
-import { encodeSet, UUID_BYTES, writeSequence } from "./protocol.js";
+import { encodeSet, UUID_BYTES, VALUE, writeSequence } from "./protocol.js";
 
 export interface ClientUpdate {
   readonly key: Buffer;
   readonly properties: Buffer;
   /** Empty: the key is deleted. */
   readonly value: Buffer;
+  readonly conditional: boolean;
   /** ms; 0 or less: no limit. */
   readonly timeout: number;
+}
+
+export interface Answer {
+  readonly sequence: number;
+  /** Revision of the key, if nothing changed. */
+  readonly revision: number | undefined;
+  readonly conflict: boolean;
+  readonly value: Buffer;
+}
+
+/** The key had another revision, so nothing changed. Code `ERR_CONFLICT`. */
+export class CloneConflictError extends ShoalError {
+  /** The revision that the key had; 0: it did not exist. */
+  readonly revision: number;
+
+  constructor(revision: number) {
+    const what = revision === 0 ? "the key is not there" : `the key has revision ${revision}`;
+    super("ERR_CONFLICT", `The update was not made: ${what}`);
+    this.revision = revision;
+  }
 }
 
 /** The result is the sequence. */
@@ -36,6 +57,7 @@ export interface CloneCall {
   readonly key: Buffer;
   readonly number: number;
   readonly frames: Buffer[];
+  readonly conditional: boolean;
   readonly result: UpdateResult;
   readonly link: Link<CloneCall>;
   deadline: number;
@@ -64,9 +86,11 @@ export class ClientCalls {
   readonly #inFlight = new NumberTable<CloneCall>();
   readonly #tails = new KeyTable<CloneCall>();
   readonly #deadlines = new Deadlines<CloneCall>();
+  /** `undefined` before the server's KTHXBAI. */
+  #conditions: boolean | undefined;
   #number = 0;
   #waiting = 0;
-  readonly counts = { sets: 0, acknowledged: 0, timedOut: 0, aborted: 0, resent: 0 };
+  readonly counts = { sets: 0, acknowledged: 0, conflicts: 0, timedOut: 0, aborted: 0, resent: 0 };
 
   constructor(token: Buffer, max: number, send: SendSet) {
     this.#token = token;
@@ -103,7 +127,11 @@ export class ClientCalls {
     );
   }
 
-  add({ key, properties, value, timeout }: ClientUpdate, result: UpdateResult, now: number): CloneCall {
+  add(
+    { key, properties, value, conditional, timeout }: ClientUpdate,
+    result: UpdateResult,
+    now: number,
+  ): CloneCall {
     const uuid = Buffer.allocUnsafe(UUID_BYTES);
     uuid.set(this.#token);
     writeSequence(uuid, 8, ++this.#number);
@@ -111,6 +139,7 @@ export class ClientCalls {
       key,
       number: this.#number,
       frames: encodeSet(key, uuid, properties, value),
+      conditional,
       result,
       link: undefined as unknown as Link<CloneCall>,
       deadline: Number.POSITIVE_INFINITY,
@@ -128,15 +157,38 @@ export class ClientCalls {
       call.previous = tail;
       this.#waiting += 1;
     } else this.#launch(call, now);
+    if (conditional && this.#conditions === false) this.#fail(call, unsupported(), now);
     return call;
   }
 
-  acknowledge(number: number, sequence: number, now: number): void {
+  acknowledge(number: number, { sequence, revision, conflict, value }: Answer, now: number): void {
     const call = this.#inFlight.get(number);
     if (call === undefined) return;
     this.#end(call, now);
+    if (conflict) {
+      this.counts.conflicts += 1;
+      call.result.reject(new CloneConflictError(revision ?? 0));
+      return;
+    }
     this.counts.acknowledged += 1;
-    call.result.resolve(sequence);
+    // The sequence of a repeated update is unknown. With an unchanged value it is the revision of the key.
+    const same = revision !== undefined && (call.frames[VALUE] as Buffer).equals(value);
+    call.result.resolve(same && revision > 0 ? revision : sequence);
+  }
+
+  /** Conditional updates wait for this, and fail at servers without conditions. */
+  support(conditions: boolean, now: number): void {
+    this.#conditions = conditions;
+    if (conditions) return;
+    const refused: CloneCall[] = [];
+    for (const call of this.#inOrder())
+      for (let each: CloneCall | undefined = call; each !== undefined; each = each.next)
+        if (each.conditional) refused.push(each);
+    for (const call of refused) this.#fail(call, unsupported(), now);
+  }
+
+  forgetSupport(): void {
+    this.#conditions = undefined;
   }
 
   abort(call: CloneCall, now: number): void {
@@ -179,7 +231,7 @@ export class ClientCalls {
     const collector = this.#collectorOf(server);
     if (collector === undefined || !collector.ready || collector.queue.length > 0) return;
     for (const call of this.#inOrder()) {
-      if (now - call.sentAt < age) continue;
+      if (now - call.sentAt < age || !this.#maySend(call)) continue;
       if (now > call.sentAt) this.counts.resent += 1;
       call.sentAt = now;
       collector.queue.push(call);
@@ -226,6 +278,7 @@ export class ClientCalls {
   #launch(call: CloneCall, now: number): void {
     call.sentAt = now;
     this.#inFlight.set(call.number, call);
+    if (!this.#maySend(call)) return;
     for (const collector of this.#collectors) {
       if (!collector.ready) continue;
       if (!collector.blocked && collector.queue.length === 0) {
@@ -236,6 +289,11 @@ export class ClientCalls {
       // The server takes nothing, while the other one settles updates.
       if (collector.queue.length > 2 * this.#max) collector.queue.retain(({ result }) => !result.settled);
     }
+  }
+
+  /** Servers without conditions would make it in any case. */
+  #maySend(call: CloneCall): boolean {
+    return !call.conditional || this.#conditions === true;
   }
 
   #collectorOf(server: number): Collector | undefined {
@@ -269,4 +327,10 @@ export class ClientCalls {
       this.#launch(next, now);
     }
   }
+}
+
+function unsupported(): NotSupportedError {
+  return new NotSupportedError(
+    "The server does not compare and set: it would make the update whatever the key is",
+  );
 }

@@ -79,6 +79,11 @@ export type CloneClientOptions<T = Raw> = Omit<Given<typeof OPTIONS>, "codec"> &
 };
 
 const DELETE_OPTIONS = {
+  /**
+   * Revision that the key must have, from `entry`; 0: it must not exist. Otherwise the call rejects with
+   * `ERR_CONFLICT`. Default: any.
+   */
+  revision: integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
   /** ms until the call is given up; -1: no limit. Default: the client's. */
   timeout: integer({ min: -1 }),
   signal: anything<AbortSignal>(),
@@ -246,9 +251,10 @@ export interface CloneClientStats {
   readonly faults: number;
   readonly handshakeErrors: number;
   readonly invalid: number;
-  /** sets = acknowledged + timedOut + aborted + inFlight. */
+  /** sets = acknowledged + conflicts + timedOut + aborted + inFlight. */
   readonly sets: number;
   readonly acknowledged: number;
+  readonly conflicts: number;
   readonly timedOut: number;
   readonly aborted: number;
   readonly inFlight: number;
@@ -256,6 +262,12 @@ export interface CloneClientStats {
   readonly resent: number;
   /** Changes lost by watches. */
   readonly watchLost: number;
+}
+
+export interface CloneEntry<V> {
+  readonly value: V;
+  /** Sequence of the last `set`, for the option `revision`. */
+  readonly revision: number;
 }
 
 /** A change, from `watch`. */
@@ -266,6 +278,7 @@ export interface CloneChange<V> {
   readonly value: V | undefined;
   /** `undefined`: a new key, or an unreadable value. */
   readonly old: V | undefined;
+  /** Its sequence: the revision of a set key. */
   readonly sequence: number;
   /** Whether this client made it. */
   readonly own: boolean;

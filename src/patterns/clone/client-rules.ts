@@ -17,7 +17,7 @@ import { ClientMap, ClientSubtree } from "./client-map.js";
 import type { ClientRulesOptions, CloneClientStats, CloneState } from "./client-options.js";
 import { ClientAttempts, type ClientEffects, type FailOverReason } from "./client-state.js";
 import { Loading } from "./loading.js";
-import { isRefusedFull } from "./properties.js";
+import { isConflict, isRefusedFull, revisionOf, supportsConditions } from "./properties.js";
 import {
   type CloneFault,
   isGoodbye,
@@ -272,19 +272,31 @@ export class ClientRules {
   }
 
   #apply(frames: readonly Buffer[], sequence: number, now: number): void {
-    const [key, value] = [frames[KEY], frames[VALUE]] as [Buffer, Buffer];
-    const own = this.#calls.numberOf(frames[UUID] as Buffer) > 0;
+    const [key, value, properties] = [frames[KEY], frames[VALUE], frames[PROPERTIES]] as [
+      Buffer,
+      Buffer,
+      Buffer,
+    ];
+    const revision = revisionOf(properties);
+    const conflict = revision !== undefined && isConflict(properties);
+    const own = !conflict && this.#calls.numberOf(frames[UUID] as Buffer) > 0;
+    const entry = revision === undefined || revision === 0 ? sequence : revision;
     // The subscription to HUGZ may bring keys outside the subtree; their sequences count.
     if (this.#subtree.has(key)) {
       this.#counts.applied += 1;
-      if (!this.#map.apply(key, value, sequence, own)) this.#tooLarge(now);
+      if (!this.#map.apply(key, value, entry, own)) this.#tooLarge(now);
     }
     this.#map.last = sequence;
     this.#acknowledge(frames, sequence, now);
   }
 
   #acknowledge(frames: readonly Buffer[], sequence: number, now: number): void {
-    this.#calls.acknowledge(this.#calls.numberOf(frames[UUID] as Buffer), sequence, now);
+    const number = this.#calls.numberOf(frames[UUID] as Buffer);
+    if (number === 0) return;
+    const properties = frames[PROPERTIES] as Buffer;
+    const revision = revisionOf(properties);
+    const conflict = revision !== undefined && isConflict(properties);
+    this.#calls.acknowledge(number, { sequence, revision, conflict, value: frames[VALUE] as Buffer }, now);
   }
 
   tick(now: number): void {
@@ -344,6 +356,7 @@ export class ClientRules {
     this.#loading = undefined;
     this.#resyncWanted = false;
     this.#subtree.forget();
+    this.#calls.forgetSupport();
     this.#attempts.open(now);
   }
 
@@ -368,7 +381,8 @@ export class ClientRules {
       return;
     }
     const sequence = readSequence(frames[SEQUENCE] as Buffer);
-    this.#subtree.learn(frames[PROPERTIES] as Buffer);
+    const properties = frames[PROPERTIES] as Buffer;
+    this.#subtree.learn(properties);
     this.#loading = undefined;
     const before = this.#map.replace(table, sequence);
     this.#attempts.succeed();
@@ -382,6 +396,7 @@ export class ClientRules {
     // These updates may have a gap.
     if (this.#loading === undefined && !this.#resyncWanted) this.#become("live", now);
     this.#effects.synced();
+    this.#calls.support(supportsConditions(properties), now);
     // The earlier server may not have ordered them.
     this.#calls.resend(this.#attempts.server, now);
   }

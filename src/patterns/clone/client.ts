@@ -19,6 +19,7 @@ import {
   type CloneClientOptions,
   type CloneClientStats,
   type CloneDeleteOptions,
+  type CloneEntry,
   type CloneServers,
   type CloneSetOptions,
   type CloneState,
@@ -33,7 +34,7 @@ import {
 import { ClientRules } from "./client-rules.js";
 import type { ClientEffects } from "./client-state.js";
 import { type CloneEndpoints, endpointsOf } from "./endpoints.js";
-import { encodeTimeToLive } from "./properties.js";
+import { encodeSetProperties } from "./properties.js";
 import { EMPTY } from "./protocol.js";
 import { ClientWatches, type CloneWatch } from "./watch.js";
 
@@ -162,6 +163,16 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     return id < 0 ? undefined : this.#coder.decode<CloneValue<T>>(bytes, table.value(id));
   }
 
+  /** Like {@link get}, with the revision for conditional `set` and `delete`. */
+  entry(key: CloneKey): CloneEntry<CloneValue<T>> | undefined {
+    const { table } = this.#rules;
+    const bytes = this.#coder.key(key);
+    const id = table.find(bytes);
+    if (id < 0) return undefined;
+    const value = this.#coder.decode<CloneValue<T>>(bytes, table.value(id));
+    return value === undefined ? undefined : { value, revision: table.sequence(id) };
+  }
+
   has(key: CloneKey): boolean {
     return this.#rules.table.find(this.#coder.key(key)) >= 0;
   }
@@ -170,13 +181,15 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
    * Sets a key. Settles when the server has ordered the update and this map has it; until then `get` returns the old
    * value. Calls for one key take effect in order.
    *
-   * @returns its sequence; for a repeated update a later one
+   * @returns the key's revision; for a repeated update only while the key is unchanged
    * @throws TimeoutError `ETIMEDOUT` or AbortedError `ABORT_ERR`; the update may still take effect
    * @throws ClosedError `EBADF`, `EAGAIN`
    * @throws StoreError `ERR_STORE`, reason `full`; a repetition may still take effect
    * @throws InvalidStateError `ERR_TOO_MANY_PENDING` above `maxPending` or `maxPendingBytes`
    * @throws InvalidArgumentError `EINVAL` for a key outside of the subtree or not of 1 to 255 bytes, and an empty
    *   value
+   * @throws CloneConflictError `ERR_CONFLICT` for another revision than the option; NotSupportedError `NOT_SUPPORTED`
+   *   when the server does not compare and set
    * @throws InvalidMessageError `ERR_INVALID_MESSAGE` for a value that the codec or schema refuses
    */
   set(key: CloneKey, value: CloneValueIn<Settled<T>>, options?: CloneSetOptions): Promise<number> {
@@ -255,12 +268,13 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     const bytes = this.#coder.key(key);
     if (!this.#rules.holds(bytes))
       throw new InvalidArgumentError(`The key ${quoted(String(key))} is not in the client's subtree`);
-    const { ttl, timeout = this.#timeout, signal } = options;
+    const { ttl, revision, timeout = this.#timeout, signal } = options;
+    const properties = encodeSetProperties(ttl, revision);
     const cost = frameCost(bytes.length) + frameCost(value.length);
     // One timer, in the rules, serves all calls.
     const onGivenUp = (): void => this.#rules.abort(call, this.#timer.now());
     const pending = this.#calls.add<number>(cost, signal === undefined ? undefined : { signal, onGivenUp });
-    const update = { key: bytes, properties: encodeTimeToLive(ttl), value, timeout };
+    const update = { key: bytes, properties, value, conditional: revision !== undefined, timeout };
     const call = this.#rules.set(update, pending, this.#timer.now());
     this.#timer.update();
     return pending.promise;

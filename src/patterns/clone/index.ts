@@ -2,6 +2,7 @@
 export * from "../kit/index.js";
 export { StoreError, type StoreErrorReason } from "../kit/store/error.js";
 export { CloneClient } from "./client.js";
+export { CloneConflictError } from "./client-calls.js";
 export type { CloneKey } from "./client-coder.js";
 export type {
   CloneChange,
@@ -9,6 +10,7 @@ export type {
   CloneClientOptions,
   CloneClientStats,
   CloneDeleteOptions,
+  CloneEntry,
   CloneServers,
   CloneSetOptions,
   CloneState,

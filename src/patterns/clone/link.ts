@@ -40,6 +40,7 @@ const KINDS: Readonly<Record<OperationKind, Buffer>> = {
   set: Buffer.from("kind=set\n"),
   delete: Buffer.from("kind=delete\n"),
   announce: Buffer.from("kind=announce\n"),
+  conflict: Buffer.from("kind=conflict\n"),
 };
 
 export interface LinkMessage {
@@ -118,6 +119,7 @@ export function parseUpdate(frames: readonly Buffer[], now: number): Operation |
     value,
     expires: kind === "set" && ttl > 0 ? now + ttl : 0,
     counted: false,
+    condition: undefined,
     sequence: readSequence(frames[SEQUENCE] as Buffer),
   };
 }

@@ -1,6 +1,6 @@
 /** Updates in flight through a server, and their queue to the store. */
 import { costOf } from "../../core/frame-cost.js";
-import { encodeTimeToLive, timeToLive } from "./properties.js";
+import { conditionOf, encodeTimeToLive, timeToLive } from "./properties.js";
 import {
   type CloneFault,
   EMPTY,
@@ -17,8 +17,10 @@ import {
 export type OperationKind =
   | "set"
   | "delete"
-  /** A repeated update: the key's present value is published with the UUID. */
-  | "announce";
+  /** A repeated update: published unchanged, with the UUID. */
+  | "announce"
+  /** A failed condition: published unchanged, with the UUID and the revision. */
+  | "conflict";
 
 export interface Operation {
   readonly kind: OperationKind;
@@ -31,6 +33,8 @@ export interface Operation {
   readonly expires: number;
   /** Sent by a client to this server. */
   readonly counted: boolean;
+  /** The required revision, 0: none; `undefined`: any, or decided. */
+  readonly condition: number | undefined;
   /** 0 before it is ordered. */
   sequence: number;
 }
@@ -45,7 +49,7 @@ export function costOfOperation({ key, value, properties }: Operation): number {
 
 /** Releases the received chunk. */
 export function copyOf(operation: Operation): Operation {
-  const { kind, key, uuid, properties, value, expires, counted, sequence } = operation;
+  const { kind, key, uuid, properties, value, expires, counted, condition, sequence } = operation;
   const copied = {
     kind,
     key: Buffer.from(key),
@@ -53,7 +57,7 @@ export function copyOf(operation: Operation): Operation {
     properties: properties.length === 0 ? EMPTY : Buffer.from(properties),
     value: value.length >= 65_536 || value.length === 0 ? value : Buffer.from(value),
   };
-  return { ...copied, expires, counted, sequence };
+  return { ...copied, expires, counted, condition, sequence };
 }
 
 export function operationOf(frames: readonly Buffer[], now: number): Operation | CloneFault {
@@ -61,7 +65,10 @@ export function operationOf(frames: readonly Buffer[], now: number): Operation |
   if (fault !== undefined) return fault;
   const properties = frames[PROPERTIES] as Buffer;
   const ttl = timeToLive(properties);
-  if (ttl === undefined) return "properties";
+  const condition = conditionOf(properties);
+  if (ttl === undefined || condition === null) return "properties";
+  // A conflict could not be reported.
+  if (condition !== undefined && (frames[UUID] as Buffer).length === 0) return "uuid";
   const value = frames[VALUE] as Buffer;
   return {
     kind: value.length === 0 ? "delete" : "set",
@@ -71,6 +78,7 @@ export function operationOf(frames: readonly Buffer[], now: number): Operation |
     value,
     expires: ttl === 0 || value.length === 0 ? 0 : now + ttl,
     counted: true,
+    condition,
     sequence: 0,
   };
 }
@@ -91,7 +99,7 @@ export class OwnUpdates {
     writeSequence(uuid, 8, ++this.#made);
     const properties = ttl === 0 ? EMPTY : encodeTimeToLive(ttl);
     const expires = ttl === 0 ? 0 : now + ttl;
-    return { kind, key, uuid, properties, value, expires, counted: false, sequence: 0 };
+    return { kind, key, uuid, properties, value, expires, counted: false, condition: undefined, sequence: 0 };
   }
 }
 

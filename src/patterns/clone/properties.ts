@@ -13,6 +13,12 @@ const T = 0x74;
 /** Maximum `ttl`. The Guide's servers mean a date by more. */
 const ABSOLUTE = 1_000_000_000;
 const NONE = Buffer.from("ttl=0\n");
+const CONDITION = "if-revision";
+const REVISION = "revision";
+const CONFLICT = "conflict";
+const REFUSED = "refused";
+const SUPPORT = "cas";
+const SUPPORT_LINE = Buffer.from(`${SUPPORT}=1\n`);
 
 export function property(properties: Buffer, name: string): string | undefined {
   let start = 0;
@@ -38,11 +44,58 @@ export function timeToLive(properties: Buffer): number | undefined {
   return seconds <= ABSOLUTE ? Math.ceil(seconds * 1_000) : undefined;
 }
 
+/** `undefined` without a condition, `null` for an invalid one. A revision of 0: the key is missing. */
+export function conditionOf(properties: Buffer): number | undefined | null {
+  return numberOf(properties, CONDITION);
+}
+
+/** The revision in a KVPUB without a change, 0 for a missing key; `undefined` for an ordinary one. */
+export function revisionOf(properties: Buffer): number | undefined {
+  return numberOf(properties, REVISION) ?? undefined;
+}
+
+export function isConflict(properties: Buffer): boolean {
+  return property(properties, CONFLICT) === "1";
+}
+
+export function supportsConditions(properties: Buffer): boolean {
+  return property(properties, SUPPORT) === "1";
+}
+
+/** @param ttl ms; 0: none. @param revision condition, 0: a missing key */
+export function encodeSetProperties(ttl: number, revision: number | undefined): Buffer {
+  const encoded = encodeTimeToLive(ttl);
+  return revision === undefined
+    ? encoded
+    : Buffer.concat([encoded, Buffer.from(`${CONDITION}=${revision}\n`)]);
+}
+
+/** @param ttl remaining ms; 0: none. @param revision 0: the key is missing */
+export function encodeUnchanged(ttl: number, revision: number, conflict: boolean): Buffer {
+  // A conflict has the property in any case.
+  const known = revision > 0 || conflict ? `${REVISION}=${revision}\n` : "";
+  return Buffer.concat([encodeTimeToLive(ttl), Buffer.from(conflict ? `${known}${CONFLICT}=1\n` : known)]);
+}
+
 /** Properties of a KVPUB with the sequence 0. */
-export const REFUSED_FULL: Buffer = Buffer.from("refused=full\n");
+export const REFUSED_FULL: Buffer = Buffer.from(`${REFUSED}=full\n`);
 
 export function isRefusedFull(properties: Buffer): boolean {
-  return property(properties, "refused") === "full";
+  return property(properties, REFUSED) === "full";
+}
+
+export function encodeSupport(subtree: Buffer): Buffer {
+  return Buffer.concat([subtree, SUPPORT_LINE]);
+}
+
+/** `null` if it is not a number. */
+function numberOf(properties: Buffer, name: string): number | undefined | null {
+  // Fast for almost all updates.
+  if (properties.length <= name.length || !properties.includes(name, 0, "latin1")) return undefined;
+  const text = property(properties, name);
+  if (text === undefined) return undefined;
+  const number = /^[0-9]{1,16}$/.test(text) ? Number(text) : Number.NaN;
+  return Number.isSafeInteger(number) ? number : null;
 }
 
 export function encodeTimeToLive(ttl: number): Buffer {

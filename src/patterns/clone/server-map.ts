@@ -4,7 +4,7 @@ import { seededHash } from "../../core/hash.js";
 import { randomSeed } from "../../core/random.js";
 import { type LoadedMap, uuidsOf } from "./loading.js";
 import type { Operation } from "./operation.js";
-import { encodeTimeToLive, SubtreeSequences } from "./properties.js";
+import { encodeUnchanged, SubtreeSequences } from "./properties.js";
 import { EMPTY, sequenceFrame, UUID_BYTES } from "./protocol.js";
 import type { CloneStoredEntry, CloneStoredState } from "./store.js";
 import { CloneTable } from "./table.js";
@@ -32,6 +32,12 @@ export class ServerMap {
 
   get sequence(): number {
     return this.#applied;
+  }
+
+  /** 0 for a missing key. */
+  revision(key: Buffer): number {
+    const id = this.#table.find(key);
+    return id < 0 ? 0 : this.#table.sequence(id);
   }
 
   get updates(): number {
@@ -67,24 +73,23 @@ export class ServerMap {
     const table = this.#table;
     const { key, sequence, kind } = operation;
     let { value, properties } = operation;
+    const changes = kind === "set" || kind === "delete";
     let id = kind === "set" && beforeChange === undefined ? -1 : table.find(key);
-    if (id >= 0) beforeChange?.(id);
+    if (id >= 0 && changes) beforeChange?.(id);
     if (kind === "set") {
       id = table.put(key, value, sequence);
       this.#expiry.set(id, operation.expires);
-    } else if (kind === "announce") {
+    } else if (!changes) {
       const time = id < 0 ? 0 : this.#expiry.timeOf(id);
-      if (id >= 0) {
-        value = table.value(id);
-        table.setSequence(id, sequence);
-      }
-      properties = encodeTimeToLive(time === 0 ? 0 : Math.max(1, Math.ceil(time - now)));
+      if (id >= 0) value = table.value(id);
+      const left = time === 0 ? 0 : Math.max(1, Math.ceil(time - now));
+      properties = encodeUnchanged(left, this.revision(key), kind === "conflict");
     } else if (id >= 0) {
       this.#expiry.remove(id);
       table.remove(id);
     }
     this.#applied = sequence;
-    if (operation.counted) this.#updates += 1;
+    if (operation.counted && changes) this.#updates += 1;
     const added = this.subtrees.advance(key, sequence);
     if (added !== "") properties = Buffer.concat([properties, Buffer.from(added)]);
     return [key, sequenceFrame(sequence), operation.uuid, properties, value];
@@ -277,6 +282,10 @@ export class UuidWindow {
     return this.#young.has(uuid) || this.#old?.has(uuid) === true;
   }
 
+  hasConflict(uuid: Buffer): boolean {
+    return this.has(conflictMark(uuid));
+  }
+
   remove(uuid: Buffer): void {
     this.#young.remove(uuid);
     this.#old?.remove(uuid);
@@ -291,4 +300,14 @@ export class UuidWindow {
 
 export function nameOf(uuid: Buffer): string {
   return uuid.toString("latin1");
+}
+
+/**
+ * A conflict in the window: its UUID with the first half inverted. A repetition is a conflict again, even if its
+ * condition would hold.
+ */
+export function conflictMark(uuid: Buffer): Buffer {
+  const mark = Buffer.from(uuid);
+  for (let at = 0; at < UUID_BYTES / 2; at++) mark[at] = ~(mark[at] as number);
+  return mark;
 }

@@ -292,6 +292,8 @@ export interface CloneServerStats {
   readonly applied: number;
   /** Repeated updates, acknowledged again. */
   readonly repeated: number;
+  /** Updates with a failed condition. */
+  readonly conflicts: number;
   readonly refused: Readonly<Record<CloneRefusalReason, number>>;
   readonly faults: Readonly<Record<CloneFault, number>>;
   /** Updates kept by the server that stands by until the other one has applied them. */

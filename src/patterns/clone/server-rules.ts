@@ -17,7 +17,7 @@ import { parseLink } from "./link.js";
 import type { LoadedMap } from "./loading.js";
 import { CommitQueue, type Operation, operationOf } from "./operation.js";
 import { parseRequest } from "./protocol.js";
-import { ServerMap } from "./server-map.js";
+import { conflictMark, ServerMap } from "./server-map.js";
 import type { CloneServerStats, ServerRulesOptions } from "./server-options.js";
 import { type ServerEffects, type ServerState, ServerStatistics } from "./server-state.js";
 import { Serving } from "./serving.js";
@@ -155,7 +155,8 @@ export class ServerRules {
       this.#active = false;
       const held = this.#serving.end();
       for (const operation of this.#queue.drop()) {
-        if (operation.kind === "announce" || operation.uuid.length === 0) continue;
+        if (operation.kind === "announce" || operation.kind === "conflict") continue;
+        if (operation.uuid.length === 0) continue;
         this.#map.window.remove(operation.uuid);
         operation.sequence = 0;
         this.#standby.keep(operation, now);
@@ -201,6 +202,7 @@ export class ServerRules {
     const queue = this.#queue;
     while (queue.waiting > 0 && !queue.committing && !this.#standby.replacing) {
       const batch = queue.take();
+      if (this.#active) this.#serving.decide(batch);
       if (this.#options.hasStore && batch.some(({ kind }) => kind !== "announce")) {
         queue.commit(batch);
         this.#statistics.counts.commits += 1;
@@ -243,7 +245,9 @@ export class ServerRules {
     for (const operation of refused) {
       const { uuid, kind, counted } = operation;
       if (isFull && counted && kind === "set") this.#serving.refuse(operation);
-      if (uuid.length > 0 && kind !== "announce") this.#map.window.remove(uuid);
+      if (uuid.length === 0 || kind === "announce") continue;
+      if (kind !== "conflict") this.#map.window.remove(uuid);
+      else if (counted) this.#map.window.remove(conflictMark(uuid));
     }
     this.#statistics.refuse("store", refused.filter(({ counted }) => counted).length);
     this.flush(now);

@@ -60,6 +60,7 @@ export class ServerStatistics {
   readonly counts = {
     received: 0,
     repeated: 0,
+    conflicts: 0,
     paired: 0,
     published: 0,
     expired: 0,

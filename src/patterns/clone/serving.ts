@@ -18,6 +18,7 @@ import {
 } from "./operation.js";
 import { REFUSED_FULL } from "./properties.js";
 import { EMPTY, encodeHugz, encodeSet, isHugz, readSequence, SEQUENCE } from "./protocol.js";
+import { conflictMark } from "./server-map.js";
 import type { ServerState } from "./server-state.js";
 import { ServerSnapshots, Snapshot } from "./snapshots.js";
 
@@ -106,7 +107,8 @@ export class Serving {
       return false;
     }
     const { uuid } = operation;
-    const isKnown = uuid.length > 0 && map.window.has(uuid);
+    const lost = operation.condition !== undefined && map.window.hasConflict(uuid);
+    const isKnown = uuid.length > 0 && (lost || map.window.has(uuid));
     if (operation.kind === "set" && !isKnown && map.table.bytes + sizeOf(operation) > options.maxBytes) {
       if (operation.counted) {
         statistics.refuse("full", 1);
@@ -117,12 +119,39 @@ export class Serving {
     let accepted = operation;
     if (isKnown) {
       if (operation.counted) statistics.counts.repeated += 1;
-      accepted = { ...operation, kind: "announce", value: EMPTY, expires: 0, counted: false };
+      const kind = lost ? "conflict" : "announce";
+      accepted = { ...operation, kind, value: EMPTY, expires: 0, counted: false, condition: undefined };
     } else if (uuid.length > 0) map.window.add(uuid);
     // A waiting view must not retain its chunk.
     const waits = queue.committing && accepted.value.length < 4_096;
     queue.push(waits ? copyOf(accepted) : accepted);
     return true;
+  }
+
+  /** Decides conditions by each key's revision after all earlier updates. A failed one makes the update a conflict. */
+  decide(batch: Operation[]): void {
+    if (!batch.some(({ condition, kind }) => condition !== undefined || kind === "announce")) return;
+    const { map, statistics } = this.#state;
+    const revisions = new Map<string, number>();
+    const note = ({ kind, key, sequence }: Operation): void => {
+      if (kind === "set" || kind === "delete")
+        revisions.set(key.toString("latin1"), kind === "set" ? sequence : 0);
+    };
+    for (const operation of this.#held) note(operation);
+    for (const [index, operation] of batch.entries()) {
+      const { kind, key, uuid, condition } = operation;
+      if (condition !== undefined) {
+        const revision = revisions.get(key.toString("latin1")) ?? map.revision(key);
+        if (revision !== condition) {
+          batch[index] = conflictOf(operation);
+          map.window.remove(uuid);
+          map.window.add(conflictMark(uuid));
+          statistics.counts.conflicts += 1;
+        }
+      } else if (kind === "announce" && uuid.length > 0 && map.window.hasConflict(uuid))
+        batch[index] = conflictOf(operation);
+      note(batch[index] as Operation);
+    }
   }
 
   /** There is no room. Other programs ignore the sequence 0. */
@@ -279,4 +308,8 @@ export class Serving {
       this.#replicaLeft("silent", now);
     else this.#leader.beat(map.sequence, now);
   }
+}
+
+function conflictOf(operation: Operation): Operation {
+  return { ...operation, kind: "conflict", value: EMPTY, expires: 0, condition: undefined };
 }

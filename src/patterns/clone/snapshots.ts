@@ -10,7 +10,7 @@
 
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { costOf } from "../../core/frame-cost.js";
-import type { SubtreeSequences } from "./properties.js";
+import { encodeSupport, type SubtreeSequences } from "./properties.js";
 import { EMPTY, encodeGoodbye, sequenceFrame } from "./protocol.js";
 import type { CloneSnapshotLoss, ServerRulesOptions } from "./server-options.js";
 import type { SendResult, ServerEffects } from "./server-state.js";
@@ -258,7 +258,7 @@ export class ServerSnapshots {
         new Snapshot(table, subtree, sequence, this.#saved),
         (frames) => this.#effects.reply(routingId, frames),
         ({ key, sequence: revision, value }) => [key, sequenceFrame(revision), EMPTY, EMPTY, value],
-        encodeGoodbye(sequence, subtree, this.#subtrees.of(subtree)),
+        encodeGoodbye(sequence, subtree, encodeSupport(this.#subtrees.of(subtree))),
       ),
       startedAt: now,
       retryAt: 0,

@@ -6,7 +6,7 @@ import { backOff } from "../../core/back-off.js";
 import { Follower } from "./follower.js";
 import type { LoadedMap } from "./loading.js";
 import { copyOf, costOfOperation, type Operation } from "./operation.js";
-import { nameOf, type UuidWindow } from "./server-map.js";
+import { conflictMark, nameOf, type UuidWindow } from "./server-map.js";
 import type { ServerState } from "./server-state.js";
 
 /** Bytes of updates during the write of a whole map. */
@@ -87,7 +87,8 @@ export class Standby {
   keep(operation: Operation, now: number): void {
     const { statistics, map } = this.#state;
     if (operation.uuid.length === 0) statistics.refuse("no-uuid", 1);
-    else if (this.#kept.has(operation.uuid) || map.window.has(operation.uuid)) statistics.counts.paired += 1;
+    else if (this.#kept.has(operation.uuid) || isDecided(map.window, operation))
+      statistics.counts.paired += 1;
     else if (!this.#kept.add(operation, now)) statistics.refuse("overloaded", 1);
   }
 
@@ -169,7 +170,7 @@ export class Standby {
   }
 
   #replicated(operation: Operation): void {
-    if (operation.uuid.length > 0) this.#seen(operation.uuid);
+    if (operation.uuid.length > 0) this.#seen(operation.uuid, operation.kind === "conflict");
     const { queue } = this.#state;
     queue.push(copyOf(operation));
     if (this.#replacing === undefined || queue.bytes <= MAX_WAITING_BYTES) return;
@@ -180,9 +181,9 @@ export class Standby {
   }
 
   /** The other server has applied it. */
-  #seen(uuid: Buffer): void {
+  #seen(uuid: Buffer, conflict = false): void {
     const { map, statistics } = this.#state;
-    map.window.add(uuid);
+    map.window.add(conflict ? conflictMark(uuid) : uuid);
     if (this.#kept.remove(uuid)) statistics.counts.paired += 1;
   }
 }
@@ -268,4 +269,8 @@ class PendingUpdates {
     this.#bytes -= costOfOperation(kept.operation);
     return this.#kept.delete(name);
   }
+}
+
+function isDecided(window: UuidWindow, { uuid, condition }: Operation): boolean {
+  return window.has(uuid) || (condition !== undefined && window.hasConflict(uuid));
 }

@@ -3,6 +3,7 @@ import type { DriverTimer } from "../../core/driver-timer.js";
 import { StoreError } from "../kit/store/error.js";
 import { type LoadedMap, uuidsOf } from "./loading.js";
 import type { Operation } from "./operation.js";
+import { conflictMark } from "./server-map.js";
 import type { ServerRules } from "./server-rules.js";
 import { adopted, encodeStanding } from "./standing.js";
 import type { CloneStore, CloneStoredChange, CloneStoredEntry } from "./store.js";
@@ -45,7 +46,8 @@ export class StoreWriter {
     const uuids: Buffer[] = [];
     for (const { kind, key, value, sequence, uuid, expires } of operations) {
       if (kind === "announce") continue;
-      if (uuid.length > 0) uuids.push(uuid);
+      if (uuid.length > 0) uuids.push(kind === "conflict" ? conflictMark(uuid) : uuid);
+      if (kind === "conflict") continue;
       const ends = expires === 0 ? 0 : expires + shift;
       changes.push({ key, value: kind === "set" ? value : undefined, sequence, expires: ends });
     }

@@ -178,10 +178,6 @@ export class CloneTable {
     return this.#sequences[id] as number;
   }
 
-  setSequence(id: number, sequence: number): void {
-    this.#sequences[id] = sequence;
-  }
-
   keyLength(id: number): number {
     return this.#keyLengths[id] as number;
   }

@@ -3,11 +3,15 @@
  *
  *   key | sequence | uuid | properties | value         five frames of a KVPUB (protocol.ts)
  *
- * A *plain* update sets a key. Others are read frame by frame elsewhere.
+ * A *plain* update sets a key, without a property `revision`. Others are read frame by frame elsewhere.
  */
 import { bodyAt, frameEnd, LONG, MORE, messageEnd, SHORT_HEADER } from "../../sockets/relay.js";
 import { isReservedKey, MAX_SEQUENCE_BYTE, readSequence, SEQUENCE_BYTES, UUID_BYTES } from "./protocol.js";
 import type { EntryBytes } from "./table.js";
+
+const LINE_FEED = 0x0a;
+/** The first letter of `revision`, the only property that matters to a client of the whole map. */
+const R = 0x72;
 
 const NO_BYTES = new Uint8Array(0);
 
@@ -63,6 +67,7 @@ export class UpdateView implements EntryBytes {
     if (bytes[at] !== MORE) return false;
     const properties = at + SHORT_HEADER;
     const propertiesEnd = properties + (bytes[at + 1] as number);
+    if (!arePlain(bytes, properties, propertiesEnd)) return false;
 
     if (((bytes[propertiesEnd] as number) & ~LONG) !== 0) return false;
     this.value = bodyAt(bytes, propertiesEnd);
@@ -73,4 +78,15 @@ export class UpdateView implements EntryBytes {
     this.uuid = ofUuid === 0 ? -1 : uuid;
     return this.value < this.valueEnd;
   }
+}
+
+/** Whether no line between two positions may be `revision=`. */
+function arePlain(bytes: Uint8Array, start: number, end: number): boolean {
+  let before = LINE_FEED;
+  for (let i = start; i < end; i++) {
+    const byte = bytes[i] as number;
+    if (before === LINE_FEED && byte === R) return false;
+    before = byte;
+  }
+  return true;
 }

@@ -28,13 +28,15 @@ const SESSION = Buffer.alloc(8, 1);
 const clone = { ...cloneProtocol, ...cloneProperties, ...cloneLink, ...cloneStanding };
 
 function operation(kind: OperationKind): Operation {
+  const properties = clone.encodeSetProperties(0, kind === "conflict" ? 3 : undefined);
   return {
     kind,
     counted: false,
+    condition: undefined,
     key: Buffer.from("key"),
     sequence: 77,
     uuid: ID,
-    properties: clone.encodeTimeToLive(0),
+    properties,
     expires: 0,
     value: Buffer.from(kind === "set" ? "v" : ""),
   };
@@ -215,8 +217,59 @@ const TARGETS: Target[] = [
     },
   },
   {
+    name: "clone, properties of compare-and-set",
+    good: [
+      [clone.encodeSetProperties(1_500, 7)],
+      [clone.encodeSetProperties(0, 0)],
+      [clone.encodeSetProperties(0, SAFE)],
+    ],
+    bad: [
+      ["ttl=0\nif-revision=\n"],
+      ["if-revision=-1\n"],
+      [`if-revision=${SAFE}0\n`],
+      ["if-revision=1.5\n"],
+      ["ttl=0\n"],
+    ],
+    check: (frames) => {
+      const [properties = Buffer.alloc(0)] = frames;
+      const text = clone.property(properties, "if-revision");
+      const condition = clone.conditionOf(properties);
+      const revision = clone.revisionOf(properties);
+      const unsafe = [condition, revision].some(
+        (n) => typeof n === "number" && !(Number.isSafeInteger(n) && n >= 0),
+      );
+      expect(unsafe).toBe(false);
+      expect(clone.isConflict(properties)).toBe(clone.property(properties, "conflict") === "1");
+      expect(condition === undefined).toBe(text === undefined);
+      if (typeof condition !== "number") return false;
+      // Read again from what its own encoder makes of it.
+      expect(clone.conditionOf(clone.encodeSetProperties(0, condition))).toBe(condition);
+      expect(Number(text)).toBe(condition);
+      return frames.length === 1;
+    },
+  },
+  {
+    name: "clone, properties of an update that changes nothing",
+    good: [
+      [clone.encodeUnchanged(0, 7, true)],
+      [clone.encodeUnchanged(0, 0, true)],
+      [clone.encodeUnchanged(2_000, SAFE, false)],
+    ],
+    bad: [["ttl=0\nrevision=x\n"], [clone.encodeUnchanged(0, 0, false)]],
+    check: (frames) => {
+      const [properties = Buffer.alloc(0)] = frames;
+      const revision = clone.revisionOf(properties);
+      if (revision === undefined) return false;
+      const conflict = clone.isConflict(properties);
+      const again = clone.encodeUnchanged(0, revision, conflict);
+      if (revision > 0 || conflict) expect(clone.revisionOf(again)).toBe(revision);
+      expect(clone.isConflict(again)).toBe(conflict);
+      return frames.length === 1;
+    },
+  },
+  {
     name: "clone, updates to the other server",
-    good: (["set", "delete", "announce"] as const).map((kind) =>
+    good: (["set", "delete", "announce", "conflict"] as const).map((kind) =>
       clone.encodeUpdate(SESSION, operation(kind)),
     ),
     bad: ["kind=set", "kind=take\n", "ttl=0\nkind=set\n", "kind=set\nttl=x\n"].map((properties) =>

@@ -62,7 +62,7 @@ test("what a server acknowledged that was gone before its map was whole is not s
   };
   rules.start(0);
   rules.connected(1, 0);
-  rules.set({ key, properties: empty, value, timeout: 0 }, resultOf(settle), 0);
+  rules.set({ key, properties: empty, value, conditional: false, timeout: 0 }, resultOf(settle), 0);
   rules.update(1, [key, sequenceFrame(1), uuid, empty, value], 0); // While the map is on its way.
   rules.disconnected(1, false, 10);
   for (let now = 20; now < 2_000; now += 100) rules.tick(now);
@@ -81,7 +81,7 @@ test("an update that comes back while the map is on its way is settled when that
   const settled: number[] = [];
   rules.start(0);
   rules.connected(1, 0);
-  const update = { key, properties: empty, value, timeout: 0 };
+  const update = { key, properties: empty, value, conditional: false, timeout: 0 };
   rules.set(
     update,
     resultOf((sequence) => settled.push(sequence)),
@@ -169,7 +169,7 @@ test.each([
   rules.connected(1, 0);
   rules.snapshot(1, encodeGoodbye(0, empty), 0);
   rules.collectorReady(0, 0);
-  rules.set({ key, properties: empty, value, timeout: 0 }, resultOf(), 0);
+  rules.set({ key, properties: empty, value, conditional: false, timeout: 0 }, resultOf(), 0);
   const resent = (now: number): number => {
     rules.update(1, [Buffer.from("HUGZ"), sequenceFrame(0), empty, empty, empty], now);
     rules.tick(now);
@@ -199,7 +199,7 @@ test("a client without a server waits, and sends what was set meanwhile to the f
   const [key, value, empty] = [Buffer.from("k"), Buffer.from("v"), Buffer.alloc(0)];
   rules.start(0);
   expect([done, rules.nextWakeUp(), rules.stats(0).server]).toEqual([[], undefined, ""]);
-  const update = { key, properties: empty, value, timeout: 0 };
+  const update = { key, properties: empty, value, conditional: false, timeout: 0 };
   rules.set(update, resultOf(), 0);
   rules.tick(100_000);
   rules.setServers(["a"], 100_000);

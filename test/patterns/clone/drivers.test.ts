@@ -3,9 +3,11 @@ import { getEventListeners } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
-import { Dealer, json, Publisher } from "../../../src/index.js";
+import { Dealer, json, Publisher, Router, Subscriber } from "../../../src/index.js";
 import {
   CloneClient,
+  CloneConflictError,
+  type CloneEndpoints,
   CloneLmdbStore,
   CloneServer,
   type CloneStore,
@@ -461,6 +463,130 @@ describe("one server", () => {
     expect((await failure(client.set("b", "x".repeat(20)))).code).toBe("ERR_TOO_MANY_PENDING");
     await first;
     await client.set("b", "x".repeat(200));
+  });
+});
+
+describe("compare and set", () => {
+  test("of two that ask for one revision one wins; the other learns which revision there is, and wins with that", async () => {
+    const server = await serve(CALM);
+    const [a, b] = [await join_(server.at, CALM), await join_(server.at, CALM)];
+    const created = await Promise.allSettled([
+      a.set("k", "a", { revision: 0 }),
+      b.set("k", "b", { revision: 0 }),
+    ]);
+    expect(created.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
+    const { reason } = created.find(({ status }) => status === "rejected") as PromiseRejectedResult;
+    const { revision } = a.entry("k") as { revision: number };
+    expect(reason).toBeInstanceOf(CloneConflictError);
+    expect(reason).toMatchObject({ code: "ERR_CONFLICT", revision });
+    const next = await b.set("k", "again", { revision: reason.revision });
+    expect([String(b.entry("k")?.value), b.entry("k")?.revision]).toEqual(["again", next]);
+    expect(await failure(a.delete("k", { revision }))).toMatchObject({
+      code: "ERR_CONFLICT",
+      revision: next,
+    });
+    await a.delete("k", { revision: next });
+    expect(await failure(a.delete("k", { revision: next }))).toMatchObject({ revision: 0 });
+    expect([a.entry("k"), server.stats().conflicts]).toEqual([undefined, 3]);
+    expect(a.stats().conflicts + b.stats().conflicts).toBe(3);
+  });
+
+  test("a conflict changes nothing: no watch reports it, and the key keeps its revision for present and later clients", async () => {
+    const server = await serve(CALM);
+    const a = await join_(server.at, CALM);
+    const first = await a.set("k", "1");
+    const watch = a.watch();
+    expect(await failure(a.set("k", "2", { revision: first + 5 }))).toMatchObject({ revision: first });
+    await a.set("end", "1");
+    expect((await take(watch, 1))[0]?.key).toBe("end");
+    const late = await join_(server.at, CALM);
+    expect([a.entry("k")?.revision, late.entry("k")?.revision]).toEqual([first, first]);
+  });
+
+  test("from a store the revisions are what they were, and who lost has lost", async () => {
+    const at = folder();
+    const server = await serve({ store: CloneLmdbStore.open(at), ...CALM });
+    const client = await join_(server.at, CALM);
+    const revision = await client.set("k", "1", { revision: 0 });
+    const uuid = Buffer.alloc(16, 7);
+    const frames = [
+      Buffer.from("k"),
+      Buffer.alloc(8),
+      uuid,
+      Buffer.from("ttl=0\nif-revision=0\n"),
+      Buffer.from("x"),
+    ];
+    const conflicts = (of: CloneServer): number => of.stats().conflicts + of.stats().repeated;
+    const raw = track(new Publisher({ linger: 0 }));
+    const subscribed = new Promise((resolve) => raw.events.on("subscribe", resolve));
+    raw.connect(server.endpoints.collector);
+    await within(subscribed, "the collector");
+    await raw.send(frames);
+    await until(() => conflicts(server) === 1, "it lost");
+    await until(() => server.stats().commits === 2, "the store knows");
+    await Promise.all([client.close(), raw.close(), server.close()]);
+
+    const again = await serve({ store: CloneLmdbStore.open(at), ...CALM });
+    const reader = await join_(again.at, CALM);
+    expect(reader.entry("k")?.revision).toBe(revision);
+    await reader.delete("k", { revision });
+    const repeated = track(new Publisher({ linger: 0 }));
+    const ready = new Promise((resolve) => repeated.events.on("subscribe", resolve));
+    repeated.connect(again.endpoints.collector);
+    await within(ready, "the collector");
+    await repeated.send(frames);
+    await until(() => conflicts(again) === 1, "it is known");
+    expect([again.get("k"), again.stats().conflicts]).toEqual([undefined, 0]);
+  });
+
+  test("over a fail-over no revision has two winners", async () => {
+    const at = folder();
+    const [p, b] = [`ipc://${at}/p`, `ipc://${at}/b`];
+    const primary = await serve({ pair: { role: "primary", peer: b } }, p);
+    const joined = new Promise((resolve) => primary.events.on("replica:joined", resolve));
+    await serve({ pair: { role: "backup", peer: p } }, b);
+    const clients = [await join_([p, b]), await join_([p, b])];
+    await within(joined, "in step");
+    let won = 0;
+    const add = async (client: (typeof clients)[number]): Promise<void> => {
+      for (let mine = 0; mine < 15; ) {
+        const entry = client.entry("n");
+        try {
+          await client.set("n", String(Number(entry?.value ?? 0) + 1), { revision: entry?.revision ?? 0 });
+          mine += 1;
+          won += 1;
+          if (won === 10) void primary.close();
+        } catch (error) {
+          expect(error).toMatchObject({ code: "ERR_CONFLICT" });
+        }
+      }
+    };
+    await within(Promise.all(clients.map(add)), "all wins", 20_000);
+    expect([won, ...clients.map((client) => Number(client.get("n")))]).toContain(30);
+    await until(() => clients.every((client) => Number(client.get("n")) === 30), "both have it");
+  });
+
+  test("a server that does not know conditions gets none: it would make the update whatever the key is", async () => {
+    const router = track(new Router({ linger: 0 }));
+    await router.bind("tcp://127.0.0.1:*");
+    const publisher = track(new Publisher({ linger: 0 }));
+    await publisher.bind("tcp://127.0.0.1:*");
+    const collector = track(new Subscriber());
+    collector.subscribe();
+    await collector.bind("tcp://127.0.0.1:*");
+    const [snapshot, updates, sets] = [router, publisher, collector].map(({ lastEndpoint }) => lastEndpoint);
+    const client = track(
+      new CloneClient([{ snapshot, publisher: updates, collector: sets } as CloneEndpoints], { ...CALM }),
+    );
+    const early = failure(client.set("k", "early", { revision: 0 }));
+    const [id] = (await within(router.receive(), "a request")) as Buffer[];
+    await router.send([id as Buffer, "KTHXBAI", Buffer.alloc(8), "", "", ""]);
+    expect(await within(early, "a refusal")).toMatchObject({ code: "NOT_SUPPORTED" });
+    expect(await failure(client.delete("k", { revision: 1 }))).toMatchObject({ code: "NOT_SUPPORTED" });
+    expect(await failure(client.set("k", "v", { revision: -1 }))).toMatchObject({ code: "EINVAL" });
+    void client.set("plain", "v").catch(() => undefined);
+    const [key] = (await within(collector.receive(), "a plain update")) as Buffer[];
+    expect(String(key)).toBe("plain");
   });
 });
 

@@ -1,5 +1,6 @@
 /** Clone's rules under generated schedules: loss, kills, restarts, cuts, clients that come and go. */
 import { expect, test } from "vitest";
+import { CloneConflictError } from "../../../src/patterns/clone/client-calls.js";
 import type { ServerRules } from "../../../src/patterns/clone/server-rules.js";
 import type { CloneTable } from "../../../src/patterns/clone/table.js";
 import type { Simulation } from "../../../src/testing/simulation.js";
@@ -84,6 +85,139 @@ class Ledger {
   missing(table: CloneTable): string[] {
     return [...this.acknowledged].filter((key) => table.find(Buffer.from(key)) < 0);
   }
+}
+
+/**
+ * Clients that want the same keys: one each adds 1 to a number, the others take and leave a lock. Every value is written by
+ * one call alone, so that it says which call took effect.
+ */
+class Contest {
+  added = 0;
+  /** Calls of which nobody knows whether they took effect. */
+  uncertain = 0;
+  taken = 0;
+  conflicts = 0;
+  stopped = false;
+  readonly #refused = new Set<string>();
+  /** Winners by key and by the revision that they asked for. */
+  readonly #winners = new Map<string, string>();
+  #holder: string | undefined;
+  #calls = 0;
+
+  constructor(readonly world: World) {
+    const observer = world.join("/contest/");
+    observer.onChange = ({ value }) => this.#mayBeThere(value);
+  }
+
+  add(client: Client): void {
+    this.#next(client, () => {
+      const [revision, value] = entryOf(client, "/contest/number");
+      this.#try(client, "/contest/number", revision, String(Number(value.split(" ")[0]) + 1), (won) => {
+        if (won) this.added += 1;
+        this.add(client);
+      });
+    });
+  }
+
+  lock(client: Client): void {
+    this.#next(client, () => {
+      this.#try(client, "/contest/lock", 0, "taken", (won, mine) => {
+        if (!won) {
+          this.lock(client);
+          return;
+        }
+        if (this.#holder !== undefined) throw new Error(`${this.#holder} and ${mine} hold the lock`);
+        this.taken += 1;
+        this.#holder = mine;
+        this.#next(client, () => {
+          this.#holder = undefined;
+          this.#release(client, mine);
+        });
+      });
+    });
+  }
+
+  check({ table }: ServerRules): void {
+    for (const key of ["/contest/number", "/contest/lock"]) {
+      const id = table.find(Buffer.from(key));
+      if (id >= 0) this.#mayBeThere(String(table.value(id)));
+    }
+    const id = table.find(Buffer.from("/contest/number"));
+    const number = id < 0 ? 0 : Number(String(table.value(id)).split(" ")[0]);
+    if (number < this.added || number > this.added + this.uncertain)
+      throw new Error(`the number is ${number}; added ${this.added}, uncertain ${this.uncertain}`);
+  }
+
+  #release(client: Client, mine: string): void {
+    const [revision, value] = entryOf(client, "/contest/lock");
+    if (revision > 0 && value === mine) {
+      this.#try(client, "/contest/lock", revision, "", () => this.#release(client, mine));
+      return;
+    }
+    this.lock(client);
+  }
+
+  #next(client: Client, action: () => void): void {
+    const { simulation } = this.world;
+    simulation.after(simulation.random.integer(0, 80), () => {
+      if (!this.stopped && !client.gone) action();
+    });
+  }
+
+  #try(
+    client: Client,
+    key: string,
+    revision: number,
+    value: string,
+    done: (won: boolean, written: string) => void,
+  ): void {
+    const written = value === "" ? "" : `${value} by ${client.name}, call ${++this.#calls}`;
+    const name = `${key} at ${revision}`;
+    client.call(
+      key,
+      written,
+      0,
+      () => {
+        // A key that is not there has no revision of its own: it may be created again and again.
+        const other = revision === 0 ? undefined : this.#winners.get(name);
+        if (other !== undefined) throw new Error(`${other} and ${client.name} won ${name}`);
+        this.#winners.set(name, client.name);
+        done(true, written);
+      },
+      (error) => {
+        if (error instanceof CloneConflictError) {
+          this.conflicts += 1;
+          // A repeated answer has what the key is by then.
+          if (revision > 0 && error.revision === revision)
+            throw new Error(`a conflict with the revision itself, ${name}`);
+          if (written !== "") this.#refused.add(written);
+        } else this.uncertain += 1;
+        done(false, written);
+      },
+      revision,
+    );
+  }
+
+  #mayBeThere(value: string | undefined): void {
+    if (value !== undefined && this.#refused.has(value))
+      throw new Error(`${value} was refused, and is there`);
+  }
+}
+
+/** @returns the revision and value of a key as a client has it; 0 when it is not there */
+function entryOf({ rules: { table } }: Client, key: string): [revision: number, value: string] {
+  const id = table.find(Buffer.from(key));
+  return id < 0 ? [0, "0"] : [table.sequence(id), String(table.value(id))];
+}
+
+function contest(simulation: Simulation, world: World): () => Contest {
+  let contest: Contest | undefined;
+  simulation.after(700, () => {
+    contest = new Contest(world);
+    for (let n = 0; n < 2; n++) contest.add(world.join(n === 0 ? "" : "/contest/"));
+    for (let n = 0; n < 2; n++) contest.lock(world.join());
+  });
+  return () => contest as Contest;
 }
 
 interface Story {
@@ -200,11 +334,13 @@ function end(simulation: Simulation, { world, writers }: Story, strict: boolean)
       throw new Error(`${key} is ${numberOf(client, key)}, acknowledged was ${acknowledged}`);
 }
 
-test("what was acknowledged survives the kill of any one server, in one order, and nothing is applied twice", {
+test("what was acknowledged survives the kill of any one server, in one order, nothing is applied twice, and no revision has two winners", {
   timeout: SCHEDULES_TIMEOUT,
 }, () => {
   let kills = 0;
   let acknowledged = 0;
+  let won = 0;
+  let conflicts = 0;
   const tried = runSchedules(
     (simulation) => {
       const world = new World(
@@ -213,6 +349,7 @@ test("what was acknowledged survives the kill of any one server, in one order, a
         simulation.random.chance(0.3),
       );
       const story = begin(simulation, world, true);
+      const contested = contest(simulation, world);
       const strike = (): void => {
         if (simulation.now > TROUBLE) return;
         // One at a time: the other has to have everything first.
@@ -226,14 +363,20 @@ test("what was acknowledged survives the kill of any one server, in one order, a
       };
       simulation.after(1_000, strike);
       simulation.run(TROUBLE);
+      contested().stopped = true;
       end(simulation, story, true);
       for (const writer of story.writers) acknowledged += writer.acknowledged;
+      contested().check((world.active as Server).rules as ServerRules);
+      won += contested().added + contested().taken;
+      conflicts += contested().conflicts;
     },
     { count: COUNT },
   );
   if (!TRIES_MANY) return;
   expect(kills).toBeGreaterThan(tried);
   expect(acknowledged).toBeGreaterThan(tried * 20);
+  expect(won).toBeGreaterThan(tried * 10);
+  expect(conflicts).toBeGreaterThan(tried * 5);
 });
 
 test("clients whose list of servers changes lose nothing that was acknowledged, and have the map in the end", {
@@ -342,6 +485,7 @@ test("whatever is cut, lost, killed or full, all have the same in the end, and n
 /** Trouble in any order, with stores; every key that was acknowledged is looked for in the end. */
 function runStaggered(
   strikes: (simulation: Simulation, world: World) => readonly (() => void)[],
+  contended: boolean,
   check: (missing: readonly string[], world: World) => void,
 ): void {
   let kept = 0;
@@ -350,6 +494,7 @@ function runStaggered(
       const { random } = simulation;
       const world = new World(simulation, 0, true);
       const story = begin(simulation, world, false);
+      const contested = contended ? contest(simulation, world) : undefined;
       const ledgers: Ledger[] = [];
       simulation.after(700, () => {
         for (let n = 0; n < 2; n++) ledgers.push(new Ledger(world.join()));
@@ -364,8 +509,11 @@ function runStaggered(
       simulation.after(1_000, strike);
       simulation.run(STAGGERED);
       for (const ledger of ledgers) ledger.stopped = true;
+      if (contested !== undefined) contested().stopped = true;
       end(simulation, story, false);
-      const { table } = (world.active as Server).rules as ServerRules;
+      const rules = (world.active as Server).rules as ServerRules;
+      const { table } = rules;
+      contested?.().check(rules);
       for (const ledger of ledgers) {
         kept += ledger.acknowledged.size;
         check(ledger.missing(table), world);
@@ -382,11 +530,12 @@ function killOrStart({ random }: Simulation, world: World): void {
   else victim.start();
 }
 
-test("with stores, kills and restarts in any order lose nothing that was acknowledged", {
+test("with stores, kills and restarts in any order lose nothing that was acknowledged, and no revision has two winners", {
   timeout: SCHEDULES_TIMEOUT,
 }, () => {
   runStaggered(
     (simulation, world) => [() => killOrStart(simulation, world)],
+    true,
     (missing) => {
       if (missing.length > 0) throw new Error(`acknowledged and lost: ${missing}`);
     },
@@ -408,6 +557,7 @@ test("with cuts and the operator's word, too, what was acknowledged is in the ma
       () => simulation.random.pick(world.servers).operate((star, now) => star.handOver(now)),
       () => simulation.random.pick(world.servers).operate((star, now) => star.resolve("active", now)),
     ],
+    false,
     (missing, world) => {
       const lost = missing.filter((key) => world.servers.every(({ disk }) => disk?.aside.has(key) !== true));
       if (lost.length > 0) throw new Error(`acknowledged and lost: ${lost}`);

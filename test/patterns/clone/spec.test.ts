@@ -11,14 +11,31 @@ import {
   parseUpdate,
   standingOf,
 } from "../../../src/patterns/clone/link.js";
-import { encodeTimeToLive, REFUSED_FULL, SubtreeSequences } from "../../../src/patterns/clone/properties.js";
-import { EMPTY, encodeGoodbye, encodeSet } from "../../../src/patterns/clone/protocol.js";
+import {
+  conditionOf,
+  encodeSetProperties,
+  encodeSupport,
+  encodeUnchanged,
+  isConflict,
+  REFUSED_FULL,
+  revisionOf,
+  SubtreeSequences,
+  supportsConditions,
+} from "../../../src/patterns/clone/properties.js";
+import { EMPTY, encodeGoodbye, encodeSet, sequenceFrame } from "../../../src/patterns/clone/protocol.js";
 import { encodePosition, encodeStanding } from "../../../src/patterns/clone/standing.js";
 
 const [K, V] = [Buffer.from("k"), Buffer.from("v")];
 const UUID = Buffer.alloc(16, 0xab);
 const SESSION = Buffer.alloc(8, 1);
 const MAP = "1111111111111111";
+const published = (properties: Buffer, value: Buffer): Buffer[] => [
+  K,
+  sequenceFrame(19),
+  UUID,
+  properties,
+  value,
+];
 
 function subtree(): Buffer {
   const subtrees = new SubtreeSequences();
@@ -32,18 +49,23 @@ const STANDING = {
   alone: true,
   aloneSince: 7,
 };
-const UPDATE = { key: K, uuid: UUID, counted: true };
+const UPDATE = { key: K, uuid: UUID, counted: true, condition: undefined };
 const WRITTEN: Readonly<Record<string, readonly Buffer[]>> = {
+  "KTHXBAI at 42, whole map": encodeGoodbye(42, EMPTY, encodeSupport(EMPTY)),
   "KTHXBAI at 42, subtree `/a/`, number 1, last changed at 17": encodeGoodbye(
     42,
     Buffer.from("/a/"),
-    subtree(),
+    encodeSupport(subtree()),
   ),
-  "KVSET of `k` to `v` for 5 s": encodeSet(K, UUID, encodeTimeToLive(5_000), V),
+  "KVSET of `k` to `v`, if its revision is 17": encodeSet(K, UUID, encodeSetProperties(0, 17), V),
+  "KVSET of `k` to `v` for 5 s, if it is missing": encodeSet(K, UUID, encodeSetProperties(5_000, 0), V),
+  "KVPUB at 19: a repeated update, `k` is `v` since 17": published(encodeUnchanged(0, 17, false), V),
+  "KVPUB at 19: a conflict, `k` is `v` since 17": published(encodeUnchanged(0, 17, true), V),
+  "KVPUB at 19: a conflict, `k` is missing": published(encodeUnchanged(0, 0, true), EMPTY),
   "KVPUB: no room for the update of `k`": encodeSet(K, UUID, REFUSED_FULL, EMPTY),
   "ICANHAZ of a follower": encodeFollow(SESSION),
   "HUGZ at 42": encodeMark(SESSION, 42),
-  "KVSYNC of `k`, sequence 17, 5 s left, `v`": encodeEntry(
+  "KVSYNC of `k`, revision 17, 5 s left, `v`": encodeEntry(
     SESSION,
     { key: K, sequence: 17, value: V },
     5_000,
@@ -57,10 +79,10 @@ const WRITTEN: Readonly<Record<string, readonly Buffer[]>> = {
     expires: 6_000,
     sequence: 18,
   }),
-  "KVPUB 19: a repeated update of `k`": encodeUpdate(SESSION, {
+  "KVPUB 19: a conflict at `k`": encodeUpdate(SESSION, {
     ...UPDATE,
-    kind: "announce",
-    properties: encodeTimeToLive(0),
+    kind: "conflict",
+    properties: encodeSetProperties(0, 0),
     value: EMPTY,
     expires: 0,
     sequence: 19,
@@ -97,10 +119,25 @@ test("each vector is what is written", () => {
 });
 
 test("what is read of the vectors is what the page says", () => {
+  const properties = (name: string): Buffer => framesOf(name)[3] as Buffer;
+  expect(supportsConditions(properties("KTHXBAI at 42, whole map"))).toBe(true);
+  expect(supportsConditions(Buffer.from("s1=17\n"))).toBe(false);
+  expect(conditionOf(properties("KVSET of `k` to `v`, if its revision is 17"))).toBe(17);
+  expect(conditionOf(properties("KVSET of `k` to `v` for 5 s, if it is missing"))).toBe(0);
+  expect(conditionOf(Buffer.from("ttl=5\n"))).toBeUndefined();
+  for (const wrong of ["x", "", "-1", "1.5", "9007199254740992", "1".repeat(17)])
+    expect(conditionOf(Buffer.from(`if-revision=${wrong}\n`)), wrong).toBeNull();
+  const repeated = properties("KVPUB at 19: a repeated update, `k` is `v` since 17");
+  const lost = properties("KVPUB at 19: a conflict, `k` is missing");
+  expect([revisionOf(repeated), isConflict(repeated)]).toEqual([17, false]);
+  expect([revisionOf(lost), isConflict(lost)]).toEqual([0, true]);
+  // The condition of an update that took effect is no revision of its key.
+  expect(revisionOf(encodeSetProperties(0, 17))).toBeUndefined();
   const link = (name: string): readonly Buffer[] => parseLink(framesOf(name))?.frames ?? [];
-  expect(parseUpdate(link("KVPUB 19: a repeated update of `k`"), 0)).toMatchObject({
-    kind: "announce",
+  expect(parseUpdate(link("KVPUB 19: a conflict at `k`"), 0)).toMatchObject({
+    kind: "conflict",
     sequence: 19,
+    condition: undefined,
   });
   expect(parseUpdate(link("KVPUB 18: `k` set to `v` for 5 s"), 1_000)).toMatchObject({
     kind: "set",

@@ -184,7 +184,7 @@ test("a view finds the parts of long frames, and the end of a message of any num
 test("an update of the client's own settles its call", () => {
   const { rules } = rig();
   const settled: number[] = [];
-  const update = { properties: Buffer.from("ttl=0\n"), timeout: 1_000 };
+  const update = { properties: Buffer.from("ttl=0\n"), conditional: false, timeout: 1_000 };
   const [key, value] = [Buffer.from("k"), Buffer.from("v")];
   const call = rules.set(
     { ...update, key, value },

@@ -1,7 +1,7 @@
 /** A client in a simulation: its rules, and its links to both servers. */
 import type { UpdateResult } from "../../../src/patterns/clone/client-calls.js";
 import { ClientRules } from "../../../src/patterns/clone/client-rules.js";
-import { encodeTimeToLive } from "../../../src/patterns/clone/properties.js";
+import { encodeSetProperties } from "../../../src/patterns/clone/properties.js";
 import { encodeRequest } from "../../../src/patterns/clone/protocol.js";
 import { RulesTimer } from "../../../src/testing/rules-timer.js";
 import type { Server, World } from "./world.js";
@@ -122,11 +122,13 @@ export class Client {
     ttl: number,
     done: (sequence: number) => void,
     fail: (error: Error) => void,
+    revision?: number,
   ): void {
     const update = {
       key: Buffer.from(key),
-      properties: encodeTimeToLive(ttl),
+      properties: encodeSetProperties(ttl, revision),
       value: Buffer.from(value),
+      conditional: revision !== undefined,
       timeout: 20_000,
     };
     this.rules.set(update, resultOf(done, fail), this.world.simulation.now);

@@ -13,6 +13,7 @@ import {
 
 import { type LoadedMap, uuidsOf } from "../../../src/patterns/clone/loading.js";
 import type { Operation } from "../../../src/patterns/clone/operation.js";
+import { conflictMark } from "../../../src/patterns/clone/server-map.js";
 import { ServerRules } from "../../../src/patterns/clone/server-rules.js";
 import type { SendResult } from "../../../src/patterns/clone/server-state.js";
 import { adopted, encodeStanding } from "../../../src/patterns/clone/standing.js";
@@ -42,7 +43,7 @@ class Disk {
       if (kind === "set") this.map.set(name, { value: Buffer.from(value), sequence, expires });
       else if (kind === "delete") this.map.delete(name);
       if (kind !== "announce") {
-        this.uuids.push(Buffer.from(uuid));
+        this.uuids.push(kind === "conflict" ? conflictMark(uuid) : Buffer.from(uuid));
         this.sequence = sequence;
       }
     }
