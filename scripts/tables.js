@@ -143,7 +143,6 @@ const RANGES = {
   key: () => "Z85, 32 bytes, `null`",
   bytes: ({ max }) => `text, bytes ≤ ${grouped(max)}, \`null\``,
   choice: ({ choices }) => choices.map(shown).join(", "),
-  certificates: () => "a function, ≤ 1,000 certificates, `null`",
 };
 
 for (const name of readdirSync(join(ROOT, "docs"), { recursive: true, encoding: "utf8" })) {

@@ -15,7 +15,6 @@ export {
 } from "./core/schemes/custom-transport.js";
 export type { HttpServerEndpoint } from "./core/schemes/http-server.js";
 export { SocketType, type SocketTypeName } from "./core/socket-type.js";
-export type { TlsCertificate, TlsCertificates } from "./core/tls-certificates.js";
 export type { WaitOptions } from "./core/waiter.js";
 export type { Engine, OutgoingFrame, PeerCredentials } from "./engine/engine.js";
 export type {

@@ -1,7 +1,7 @@
 /** The description of a socket option in option-table.ts. */
 import type { SocketTypeName } from "./socket-type.js";
 
-export type OptionKind = "boolean" | "integer" | "string" | "key" | "bytes" | "choice" | "certificates";
+export type OptionKind = "boolean" | "integer" | "string" | "key" | "bytes" | "choice";
 
 export interface OptionSpec {
   readonly kind: OptionKind;

@@ -5,7 +5,6 @@
 import { bytes, flag, INT32, int, key, type OptionSpec, READABLE, text, WRITABLE } from "./option-spec.js";
 import type { SocketTypeName } from "./socket-type.js";
 import { SYSTEM_OPTIONS } from "./system-options.js";
-import type { TlsCertificates } from "./tls-certificates.js";
 
 const ROUTED = ["Request", "Reply", "Router", "Dealer"] as const;
 const CONFLATING = ["Pull", "Push", "Subscriber", "Publisher", "Dealer", "Scatter", "Gather"] as const;
@@ -112,9 +111,7 @@ type ValueOf<S> = S extends { readonly kind: "boolean" }
       ? string | null
       : S extends { readonly kind: "choice"; readonly choices: readonly (infer C)[] }
         ? C
-        : S extends { readonly kind: "certificates" }
-          ? TlsCertificates | null
-          : string | Uint8Array | null;
+        : string | Uint8Array | null;
 
 export type OptionValues = { [N in OptionName]: ValueOf<(typeof OPTIONS)[N]> };
 
@@ -124,13 +121,7 @@ export function hasOption(type: SocketTypeName, name: string): name is OptionNam
   return spec.on === undefined || spec.on.includes(type);
 }
 
-const SECRETS: readonly OptionName[] = [
-  "curveSecretKey",
-  "plainPassword",
-  "tlsKey",
-  "tlsPassphrase",
-  "tlsCertificates",
-];
+const SECRETS: readonly OptionName[] = ["curveSecretKey", "plainPassword", "tlsKey", "tlsPassphrase"];
 
 export function isSecret(option: string): boolean {
   return (SECRETS as readonly string[]).includes(option);

@@ -25,11 +25,9 @@ export const SYSTEM_OPTIONS = {
   tlsCert: text({ max: MAX_PEM, only: "zmtp", live: true }),
   tlsKey: text({ max: MAX_PEM, only: "zmtp", live: true }),
   tlsPassphrase: text({ only: "zmtp", live: true }),
-  tlsCertificates: { kind: "certificates", default: null, only: "zmtp", live: true },
   tlsCa: text({ max: MAX_PEM, only: "zmtp", live: true }),
   tlsServerName: text({ max: 255, only: "zmtp", live: true }),
   tlsCheckName: flag(true, { only: "zmtp", live: true }),
-  tlsAlpn: text({ max: 255, only: "zmtp", live: true }),
   tlsMinVersion: {
     kind: "choice",
     default: "TLSv1.2",

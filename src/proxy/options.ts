@@ -107,10 +107,7 @@ export interface ProxyOptions<F, B> {
 }
 
 /** Options of {@link SocketProxy.setCertificates}. */
-export type ProxyCertificates = Pick<
-  CommonOptions,
-  "tlsCert" | "tlsKey" | "tlsPassphrase" | "tlsCa" | "tlsCertificates"
->;
+export type ProxyCertificates = Pick<CommonOptions, "tlsCert" | "tlsKey" | "tlsPassphrase" | "tlsCa">;
 
 export type PlanType = ProxySocketType | "rep";
 

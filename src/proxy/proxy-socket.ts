@@ -27,7 +27,7 @@ const CLASSES: Readonly<Record<PlanType, new (options: never) => Socket>> = {
   rep: Reply,
 };
 
-const CERTIFICATE_OPTIONS = ["tlsCert", "tlsKey", "tlsPassphrase", "tlsCa", "tlsCertificates"] as const;
+const CERTIFICATE_OPTIONS = ["tlsCert", "tlsKey", "tlsPassphrase", "tlsCa"] as const;
 
 export class ProxySocket {
   readonly plan: SocketPlan;

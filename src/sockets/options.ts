@@ -15,7 +15,6 @@ import { type GivenOptions, optionValues, setOption } from "../core/option-value
 import type { SocketTypeName } from "../core/socket-type.js";
 import { suggest } from "../core/suggestions.js";
 import { whyNoOption } from "../core/system-options.js";
-import { isTlsCertificates, TLS_CERTIFICATES_RULE } from "../core/tls-certificates.js";
 import { decodeZ85 } from "../core/z85.js";
 
 /** Text for error messages, without secrets. */
@@ -41,8 +40,6 @@ function expected(spec: OptionSpec): string {
       return `a string or bytes, at most ${spec.max}, or null`;
     case "choice":
       return `one of ${spec.choices?.map((choice) => JSON.stringify(choice)).join(", ")}`;
-    case "certificates":
-      return TLS_CERTIFICATES_RULE;
   }
 }
 
@@ -71,8 +68,6 @@ function isValid(spec: OptionSpec, value: unknown): boolean {
     }
     case "choice":
       return spec.choices?.includes(value as string | null) === true;
-    case "certificates":
-      return value === null || isTlsCertificates(value);
   }
 }
 

@@ -4,7 +4,6 @@
  */
 
 import type { OptionName } from "../core/option-table.js";
-import type { TlsCertificates } from "../core/tls-certificates.js";
 import type { PeerCredentials } from "../engine/engine.js";
 import type { Codec } from "./codec.js";
 import type { Context } from "./context.js";
@@ -101,12 +100,6 @@ export interface CommonOptions {
   /** Passphrase of an encrypted `tlsKey`. Default null. */
   tlsPassphrase?: string | null;
   /**
-   * Certificates of a server with several names (SNI): a list, the first match of which is shown, or a function of the
-   * name, also async; its results are read once. `tlsCert` serves others. Later handshakes use a new value. Default
-   * null.
-   */
-  tlsCertificates?: TlsCertificates | null;
-  /**
    * Accepted authorities of peers' certificates, as PEM. Servers then require client certificates; clients trust these
    * instead of the system's. Default null.
    */
@@ -115,10 +108,6 @@ export interface CommonOptions {
   tlsServerName?: string | null;
   /** Makes a client check the name or address in the server's certificate. Default true. */
   tlsCheckName?: boolean;
-  /**
-   * ALPN protocol names, separated by commas, of which both ends need one in common (RFC 7301). Default null: not used.
-   */
-  tlsAlpn?: string | null;
   /** Oldest accepted TLS version. Default `TLSv1.2`. */
   tlsMinVersion?: "TLSv1.2" | "TLSv1.3";
   /** Domain in authentication requests, at most 255 bytes (27/ZAP; `ZMQ_ZAP_DOMAIN`). NULL sockets ask the ZAP handler only with a domain. Default null. */

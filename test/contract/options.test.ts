@@ -110,8 +110,6 @@ function wrongValues(spec: OptionSpec): unknown[] {
       return [5, true, {}, Buffer.alloc(Number(spec.max) + 1, 1)];
     case "choice":
       return [5, true, {}, "nonsense", ""];
-    case "certificates":
-      return [5, true, {}, "pem", [{}], [{ cert: "c", key: 5 }]];
   }
 }
 

@@ -201,13 +201,6 @@ describe("tls://", () => {
     await talk(careless, server);
   });
 
-  it("agrees on a protocol where both ends name it", async () => {
-    const server = await bound({ tlsAlpn: "other, zmtp" });
-    const client = dealer({ tlsCa: pem("ca.pem"), tlsAlpn: "zmtp" });
-    client.connect(server.lastEndpoint as string);
-    await talk(client, server);
-  });
-
   it("is made again after a loss", async () => {
     const server = await bound({});
     const relay = await relayTo(portOf(server), (chunk) => chunk);
@@ -314,14 +307,6 @@ describe("a server refuses, and says why,", () => {
     cleanups.push(() => old.destroy());
     old.on("error", () => undefined);
     expect((await failed).error.message).toMatch(/TLS: .*(?:version|protocol|Tls12NotOffered)/i);
-  });
-
-  it("a client that names no protocol in common", async () => {
-    const server = await bound({ tlsAlpn: "zmtp" });
-    const failed = next(server, "handshake:error:protocol");
-    const client = dealer({ tlsCa: pem("ca.pem") });
-    client.connect(server.lastEndpoint as string);
-    expect((await failed).error.message).toContain("none of the protocols zmtp");
   });
 });
 

@@ -35,16 +35,6 @@ function goodValues(spec: OptionSpec): unknown[] {
       return [null, "name", Buffer.from("name"), "x".repeat(spec.max ?? 0), new Uint8Array([1, 0, 255])];
     case "choice":
       return [...(spec.choices ?? [])];
-    case "certificates":
-      return [
-        null,
-        [],
-        [
-          { cert: "c", key: "k" },
-          { cert: "c", key: "k", passphrase: "p" },
-        ],
-        () => undefined,
-      ];
   }
 }
 
@@ -81,18 +71,6 @@ function badValues(spec: OptionSpec): unknown[] {
       ];
     case "choice":
       return [...never, "", "allsubs", 0, true];
-    case "certificates":
-      return [
-        {},
-        ["a"],
-        1n,
-        5,
-        "pem",
-        [{}],
-        [{ cert: "c" }],
-        [{ cert: "c", key: "k", name: "n" }],
-        Array(1_001).fill({}),
-      ];
   }
 }
 

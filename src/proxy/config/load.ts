@@ -186,24 +186,13 @@ async function keysOf(
 async function tlsOf(files: NamedFiles, path: Path, tls: TlsConfiguration): Promise<TlsConfiguration> {
   const found = files.findings.length;
   const own = await files.pems(path, tls, ["cert", "key", "ca"]);
-  const certificates: { cert: string; key: string }[] = [];
-  for (const [at, pair] of (tls.certificates ?? []).entries())
-    certificates.push(
-      (await files.pems([...path, "certificates", at], pair, [
-        "cert",
-        "key",
-      ])) as (typeof certificates)[number],
-    );
   if (files.findings.length > found) return {};
-  for (const [at, pair] of [own, ...certificates].entries()) {
-    try {
-      createSecureContext(pair);
-    } catch (error) {
-      const place = at === 0 ? path : [...path, "certificates", at - 1];
-      files.found(place, `these files cannot be used: ${reasonOf(error)}`);
-    }
+  try {
+    createSecureContext(own);
+  } catch (error) {
+    files.found(path, `these files cannot be used: ${reasonOf(error)}`);
   }
-  return { ...own, ...(certificates.length === 0 ? {} : { certificates }) };
+  return own;
 }
 
 async function folderOf(files: NamedFiles, path: Path, name: string): Promise<string> {

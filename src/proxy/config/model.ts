@@ -1,6 +1,5 @@
 /** A checked configuration: plain, comparable data, and its conversion to a proxy's options. Pure. */
 
-import type { TlsCertificates } from "../../core/tls-certificates.js";
 import { curveKeyPair, curvePublicKey } from "../../sockets/security/curve-keys.js";
 import { plainUsers } from "../../sockets/security/plain-users.js";
 import type { SocketProxyOptions } from "../socket-proxy.js";
@@ -21,7 +20,6 @@ export interface TlsConfiguration {
   readonly cert?: string;
   readonly key?: string;
   readonly ca?: string;
-  readonly certificates?: readonly { readonly cert: string; readonly key: string }[];
 }
 
 export const SOCKET_NAMES = ["frontend", "backend", "capture", "control"] as const;
@@ -121,18 +119,12 @@ export function optionsOf(proxy: ProxyConfiguration): SocketProxyOptions {
 }
 
 /** Absent ones are reset. */
-export function tlsOptions({ cert, key, ca, certificates }: TlsConfiguration): {
+export function tlsOptions({ cert, key, ca }: TlsConfiguration): {
   readonly tlsCert: string | null;
   readonly tlsKey: string | null;
   readonly tlsCa: string | null;
-  readonly tlsCertificates: TlsCertificates | null;
 } {
-  return {
-    tlsCert: cert ?? null,
-    tlsKey: key ?? null,
-    tlsCa: ca ?? null,
-    tlsCertificates: certificates ?? null,
-  };
+  return { tlsCert: cert ?? null, tlsKey: key ?? null, tlsCa: ca ?? null };
 }
 
 function socketOptions({ bind, connect, policy, tls, options }: SocketConfiguration): Given {

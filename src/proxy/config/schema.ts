@@ -28,8 +28,8 @@ const WITH_TOPICS: readonly string[] = ["sub", "pub", "xsub", "xpub"];
 const WITH_SENDERS: readonly string[] = ["router", "dealer", "pair", "pull", "sub", "xsub"];
 const CAPTURES = ["pub", "push"] as const;
 const CONTROLS = ["rep", "pair", "sub"] as const;
-/** Other keys express these: PLAIN users and the certificate's file. */
-const REPLACED = ["plainServer", "tlsCertificates"];
+/** Expressed by the key plainUsers. */
+const REPLACED = ["plainServer"];
 const VARIABLE = "\\$\\{[A-Za-z_][A-Za-z0-9_]*\\}";
 const Z85 = "[0-9A-Za-z.:+=^!/*?&<>()\\[\\]{}@%$#-]{40}";
 
@@ -218,21 +218,16 @@ function socketSchema(given: PlanType | readonly ProxySocketType[], side: boolea
 
 function tlsSchema(): Schema {
   const file = (what: string): Schema => text(`${what}: a file in PEM.`, { minLength: 1 });
-  const pair = { cert: file("The certificate"), key: file("Its private key") };
   return map(
     "TLS of tls:// and wss:// endpoints: files from the folder of this file, which are read again when they change.",
     {
-      ...pair,
+      cert: file("The certificate"),
+      key: file("Its private key"),
       ca: file(
         "Authorities. Where this side binds, peers need a certificate of theirs; where it connects, they are trusted in place of the system's",
       ),
-      certificates: {
-        type: "array",
-        description: "Further certificates of a side that binds, for the names that clients ask for (SNI).",
-        items: map("One of them.", pair, { required: ["cert", "key"] }),
-      },
     },
-    { dependencies: { cert: ["key"], key: ["cert"], certificates: ["cert"] } },
+    { dependencies: { cert: ["key"], key: ["cert"] } },
   );
 }
 
@@ -284,7 +279,5 @@ function optionSchema(spec: OptionSpec): Schema {
       return text(`40 characters of Z85. ${description}`, { pattern: `^(?:${Z85}|.*${VARIABLE}.*)$` });
     case "choice":
       return { enum: spec.choices?.filter((choice) => choice !== null), description };
-    case "certificates":
-      return {}; // The key `tls` has their files.
   }
 }

@@ -1,6 +1,5 @@
 /** Checks security options that depend on each other. */
 import { InvalidArgumentError } from "../../core/errors.js";
-import { tlsFault } from "../../core/tls-certificates.js";
 import { curveFault, type SecurityFault } from "./curve-check.js";
 
 /** @throws InvalidArgumentError `EINVAL` that names the missing option, never a key */
@@ -21,5 +20,7 @@ export function securityFault(options: Readonly<Record<string, unknown>>): Secur
     );
   if (has("plainPassword") && !has("plainUsername"))
     return fault("plainPassword", "A PLAIN client needs plainUsername in addition to plainPassword");
-  return tlsFault(has);
+  if (has("tlsCert") && !has("tlsKey")) return fault("tlsCert", "TLS needs tlsKey in addition to tlsCert");
+  if (has("tlsKey") && !has("tlsCert")) return fault("tlsKey", "TLS needs tlsCert in addition to tlsKey");
+  return undefined;
 }

@@ -58,17 +58,14 @@ const PAIR = "cert: server.pem, key: server.key";
 
 describe("the key tls", () => {
   it("has files, which become the socket's options", async () => {
-    const configuration = await read(
-      withTls(`tls: { ${PAIR}, ca: ca.pem, certificates: [{ cert: other.pem, key: other.key }] }`),
-    );
+    const configuration = await read(withTls(`tls: { ${PAIR}, ca: ca.pem }`));
     expect(optionsOf(configuration.proxies.work as ProxyConfiguration).frontend).toMatchObject({
       tlsCert: pem("server.pem"),
       tlsKey: pem("server.key"),
       tlsCa: pem("ca.pem"),
-      tlsCertificates: [{ cert: pem("other.pem"), key: pem("other.key") }],
     });
     expect([...(configuration.files ?? [])].sort()).toEqual(
-      ["ca.pem", "other.key", "other.pem", "server.key", "server.pem"].map((name) => join(folder, name)),
+      ["ca.pem", "server.key", "server.pem"].map((name) => join(folder, name)),
     );
   });
 
@@ -98,11 +95,6 @@ describe("the key tls", () => {
       "tls: { cert: server.pem, key: other.key }",
       "frontend.tls: these files cannot be used:",
       ["server.pem", "other.key"],
-    ],
-    [
-      `tls: { ${PAIR}, certificates: [{ cert: other.pem, key: server.key }] }`,
-      "frontend.tls.certificates[0]: these files cannot be used:",
-      ["server.pem", "server.key", "other.pem"],
     ],
     [`tls: { ${PAIR} }\n      tlsCa: x`, "tls and tlsCa exclude each other", ["server.pem", "server.key"]],
     ["linger: 1", "tls://*:5555 needs a certificate: tls: { cert: FILE, key: FILE }", []],

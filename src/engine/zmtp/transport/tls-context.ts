@@ -2,30 +2,19 @@
  * The keys, certificates and authorities of `tls://`, from a socket's options.
  *
  *   bind      tlsCert and tlsKey; with tlsCa each peer needs a certificate signed by one of these authorities
- *             tlsCertificates are for further names, chosen by the client (SNI)
  *   connect   tlsCa has the trusted authorities, by default the system's; tlsCert and tlsKey for servers that ask for them
  *
  * Options are read for each handshake, so certificates can be renewed.
  */
-import type { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import type { PeerCertificate, SecureContext } from "node:tls";
 import { InvalidArgumentError } from "../../../core/errors.js";
 import type { EndpointUse } from "../../../core/schemes/scheme.js";
-import { isTlsCertificate, type TlsCertificate } from "../../../core/tls-certificates.js";
 import type { TransportOptions } from "./transport.js";
 
 type TlsOptions = Pick<
   TransportOptions,
-  | "tlsCert"
-  | "tlsKey"
-  | "tlsPassphrase"
-  | "tlsCertificates"
-  | "tlsCa"
-  | "tlsServerName"
-  | "tlsCheckName"
-  | "tlsAlpn"
-  | "tlsMinVersion"
+  "tlsCert" | "tlsKey" | "tlsPassphrase" | "tlsCa" | "tlsServerName" | "tlsCheckName" | "tlsMinVersion"
 >;
 
 interface WithSystemCertificates {
@@ -62,10 +51,7 @@ export function lastContextOf(options: TlsOptions, use: EndpointUse): SecureCont
   return contexts.get(options)?.[use]?.context;
 }
 
-function makeContext(
-  options: Pick<TlsOptions, "tlsCert" | "tlsKey" | "tlsPassphrase" | "tlsCa" | "tlsMinVersion">,
-  use: EndpointUse,
-): SecureContext {
+function makeContext(options: TlsOptions, use: EndpointUse): SecureContext {
   const { tlsCert, tlsKey, tlsPassphrase, tlsCa, tlsMinVersion } = options;
   if (use === "bind" && (tlsCert === null || tlsKey === null))
     throw new InvalidArgumentError("To bind tls:// the socket needs the options tlsCert and tlsKey, in PEM");
@@ -96,11 +82,7 @@ function makeContext(
 /** Deno checks keys only with the first peer. */
 const CHECKS_KEYS = process.versions.deno === undefined;
 
-function checkKey({
-  tlsCert,
-  tlsKey,
-  tlsPassphrase,
-}: Pick<TlsOptions, "tlsCert" | "tlsKey" | "tlsPassphrase">): void {
+function checkKey({ tlsCert, tlsKey, tlsPassphrase }: TlsOptions): void {
   if (tlsCert === null || tlsKey === null) return;
   let fits = false;
   try {
@@ -121,63 +103,11 @@ function crypto(): typeof import("node:crypto") {
   return process.getBuiltinModule("node:crypto");
 }
 
-interface Named extends Kept {
-  readonly leaf: X509Certificate;
-}
-
-const named = new WeakMap<TlsCertificate, Named>();
-
-function namedOf(options: TlsOptions, certificate: TlsCertificate): Named {
-  const { cert, key, passphrase = null } = certificate;
-  const { tlsCa, tlsMinVersion } = options;
-  const values = [cert, key, passphrase, tlsCa, tlsMinVersion];
-  const kept = named.get(certificate);
-  if (kept?.values.every((value, at) => value === values[at])) return kept;
-  const own = { tlsCert: cert, tlsKey: key, tlsPassphrase: passphrase, tlsCa, tlsMinVersion };
-  const context = makeContext(own, "bind");
-  const made = { values, context, leaf: new (crypto().X509Certificate)(cert) };
-  named.set(certificate, made);
-  return made;
-}
-
-export function checkCertificates(options: TlsOptions): void {
-  const { tlsCertificates } = options;
-  if (Array.isArray(tlsCertificates)) for (const each of tlsCertificates) namedOf(options, each);
-}
-
-/**
- * @returns `undefined`: the socket's own
- * @throws errors of the program's function; InvalidArgumentError `EINVAL`
- */
-export async function contextFor(options: TlsOptions, name: string): Promise<SecureContext | undefined> {
-  const { tlsCertificates } = options;
-  // Deno reports a missing name as an empty one.
-  if (tlsCertificates === null || name === "") return undefined;
-  const wanted = name.toLowerCase();
-  if (typeof tlsCertificates !== "function")
-    return tlsCertificates
-      .map((each) => namedOf(options, each))
-      .find(({ leaf }) => leaf.checkHost(wanted) !== undefined)?.context;
-  const certificate: unknown = await tlsCertificates(wanted);
-  if (certificate === undefined) return undefined;
-  if (!isTlsCertificate(certificate))
-    throw new InvalidArgumentError("tlsCertificates returns { cert, key, passphrase? } in PEM, or undefined");
-  return namedOf(options, certificate).context;
-}
-
 /** `undefined`: Node.js uses its own. */
 function systemCertificates(): readonly string[] | undefined {
   const { getCACertificates } = process.getBuiltinModule("node:tls") as WithSystemCertificates;
   if (getCACertificates === undefined) return undefined;
   return [...new Set([...getCACertificates("default"), ...getCACertificates("system")])];
-}
-
-/** RFC 7301; empty: no ALPN. */
-export function alpnOf({ tlsAlpn }: TlsOptions): string[] {
-  return (tlsAlpn ?? "")
-    .split(",")
-    .map((name) => name.trim())
-    .filter((name) => name !== "");
 }
 
 /** The names to send (SNI) and to find in the certificate. */

@@ -8,7 +8,7 @@
  */
 import type { X509Certificate } from "node:crypto";
 import { connect, type Server, type Socket } from "node:net";
-import type { TLSSocket, TLSSocketOptions } from "node:tls";
+import type { TLSSocket } from "node:tls";
 import { NotSupportedError, type ShoalError, TransportError } from "../../../core/errors.js";
 import { ignore } from "../../../core/ignore.js";
 import { pendingOf, verifyError } from "../../../core/node-internals.js";
@@ -18,15 +18,7 @@ import { Reader } from "./reader.js";
 import { makeRawServer } from "./server.js";
 import { readSocket } from "./socket-read.js";
 import { dialTcp, listenTcp, listenTcpSync, peerOf, tune } from "./tcp-socket.js";
-import {
-  alpnOf,
-  checkCertificates,
-  contextFor,
-  contextOf,
-  identityFault,
-  lastContextOf,
-  serverNameOf,
-} from "./tls-context.js";
+import { contextOf, identityFault, lastContextOf, serverNameOf } from "./tls-context.js";
 import type { Acceptor, Stream, Transport, TransportOptions } from "./transport.js";
 
 class TlsStream implements Stream {
@@ -142,13 +134,6 @@ function notTrusted(error: Error & { readonly code?: string }): Fault {
   };
 }
 
-/** If one end names a protocol, both must. */
-function alpnFault(wanted: readonly string[], socket: TLSSocket): Fault | undefined {
-  if (wanted.length === 0 || typeof socket.alpnProtocol === "string") return undefined;
-  const message = `TLS: the peer agreed on none of the protocols ${wanted.join(", ")} (tlsAlpn)`;
-  return { kind: "protocol", code: "ERR_PROTOCOL", message };
-}
-
 /** Certificates may have been renewed. */
 function now(options: TransportOptions): TransportOptions {
   return options.live ?? options;
@@ -168,12 +153,6 @@ function server(endpoint: string, options: TransportOptions, acceptor: Acceptor,
       return lastContextOf(now(options), "bind");
     }
   };
-  const SNICallback: NonNullable<TLSSocketOptions["SNICallback"]> = (name, done) => {
-    contextFor(now(options), name).then(
-      (made) => done(null, made),
-      (error: Error) => done(error),
-    );
-  };
   return makeRawServer(endpoint, acceptor, (raw) => {
     tune(raw, options);
     const secureContext = context();
@@ -182,20 +161,17 @@ function server(endpoint: string, options: TransportOptions, acceptor: Acceptor,
       return;
     }
     const requestCert = now(options).tlsCa !== null;
-    const alpn = alpnOf(now(options));
     const { TLSSocket } = process.getBuiltinModule("node:tls");
     const socket = new TLSSocket(raw, {
       isServer: true,
       secureContext,
       requestCert,
       rejectUnauthorized: requestCert,
-      ...(now(options).tlsCertificates === null ? {} : { SNICallback }),
-      ...(alpn.length === 0 ? {} : { ALPNProtocols: alpn }),
     });
     const stream = new TlsStream(socket, raw, true);
     socket.on("secure", () => {
       const error = requestCert ? clientFault(socket) : undefined;
-      stream.secured(error === undefined ? alpnFault(alpn, socket) : notTrusted(error));
+      stream.secured(error === undefined ? undefined : notTrusted(error));
     });
     if (isRead) readSocket(socket, stream.reader);
     acceptor.accepted(stream);
@@ -217,20 +193,18 @@ function refusedOptions(endpoint: string, cause: Error): ShoalError {
 function secure(raw: Socket, endpoint: string, options: TransportOptions, isRead: boolean): Stream {
   const current = now(options);
   const { sent, checked } = serverNameOf(current, parseHostPort(endpoint).host);
-  const alpn = alpnOf(current);
   tune(raw, options);
   const socket = process.getBuiltinModule("node:tls").connect({
     socket: raw,
     secureContext: contextOf(current, "connect"),
     host: checked,
     ...(sent === undefined ? {} : { servername: sent }),
-    ...(alpn.length === 0 ? {} : { ALPNProtocols: alpn }),
     rejectUnauthorized: true,
     checkServerIdentity: (_, certificate) =>
       current.tlsCheckName ? identityFault(checked, certificate) : undefined,
   });
   const stream = new TlsStream(socket, raw, false);
-  socket.once("secureConnect", () => stream.secured(alpnFault(alpn, socket)));
+  socket.once("secureConnect", () => stream.secured(undefined));
   if (isRead) readSocket(socket, stream.reader);
   return stream;
 }
@@ -243,7 +217,6 @@ function transport(isRead: boolean): Transport {
     assertUsable(use, options) {
       contextOf(now(options), use);
       if (use === "connect") return;
-      checkCertificates(now(options));
       if (CHECKS_CLIENTS || now(options).tlsCa === null) return;
       throw new NotSupportedError(
         "Deno does not check the certificates of clients: to bind tls:// or wss:// there, leave tlsCa out, and authenticate clients by CURVE or PLAIN",

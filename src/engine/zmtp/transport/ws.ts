@@ -144,7 +144,7 @@ function liveOf(options: TransportOptions): Readonly<OptionValues> {
 }
 
 const CERTIFICATE_OPTIONS = (Object.keys(OPTIONS) as OptionName[]).filter(
-  (name) => name.startsWith("tls") && (!isSecret(name) || name === "tlsCertificates"),
+  (name) => name.startsWith("tls") && !isSecret(name),
 );
 
 /** Keys follow from certificates. */
