@@ -482,7 +482,7 @@ export class RequestCalls {
       this.#wait(now, call);
       return;
     }
-    this.#fail(call, this.#error(call, "no-service", "no node serves it"));
+    this.#fail(call, this.#error(call, "no-service", "no node serves it; waitForReady: true waits for one"));
   }
 
   #isServed({ terms, target }: Call): boolean {
