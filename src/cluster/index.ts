@@ -40,7 +40,7 @@ export {
   type DiscoveryClientOptions,
   type DiscoveryClientStats,
 } from "./clients/client.js";
-export type { NodeLossReason } from "./clients/client-rules.js";
+export type { NodeLossReason } from "./clients/connection.js";
 export type { DiscoveredAddress, DiscoveredNode } from "./clients/description.js";
 export type { CallerRefusal } from "./clients/gate.js";
 export type { DiscoveryHttpOptions } from "./clients/http.js";

@@ -1,30 +1,42 @@
 /**
- * Discovery client for programs that are not nodes. client-rules.ts chooses the node; each attempt has a
- * DEALER.
+ * Discovery client for programs that are not nodes.
+ *
+ *   finding ──list──> following ──lost──> finding        following ──move: new node, draining──> following
+ *      └──every address tried `cycleCount` times──> resting ──pause──> finding
+ *
+ * A cycle tries every address once, shuffled: known nodes, then initial addresses. After its first list a
+ * client moves to a random node; after a rest only if the list has new nodes.
  */
-import { checkCallOptions, describe } from "../../core/arguments.js";
-import { DriverTimer } from "../../core/driver-timer.js";
+
+import { describe } from "../../core/arguments.js";
+import { backOff } from "../../core/back-off.js";
 import {
-  ClosedError,
   HandshakeError,
   InvalidArgumentError,
-  ProtocolError,
   type ShoalError,
   TimeoutError,
   UnroutableError,
 } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
-import { checkWait, refusedWait, waitFor } from "../../core/waiter.js";
 import { Driver, type PatternWaitOptions } from "../../patterns/kit/driver.js";
-import { anything, boolean, checkOptions, choice, integer, text } from "../../patterns/kit/options.js";
+import {
+  anything,
+  boolean,
+  checkOptions,
+  choice,
+  type GivenWith,
+  integer,
+  type Settings,
+  text,
+} from "../../patterns/kit/options.js";
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
-import { listen } from "../../sockets/internal.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
+import { sleep } from "../discovery/source.js";
 import { createId } from "../identity.js";
 import type { AddressScope } from "./addresses.js";
-import { DiscoveryClientRules, LONGEST_ATTEMPT, type NodeLossReason } from "./client-rules.js";
+import { LONGEST_ATTEMPT, NodeConnection, type NodeLossReason } from "./connection.js";
 import { type DiscoveredNode, endpointHost } from "./description.js";
-import { clientText, MAX_LIST, type NodeUpdate, parseUpdate } from "./protocol.js";
+import { clientText, MAX_LIST, type NodeUpdate } from "./protocol.js";
 
 const MAX_ADDRESSES = 1_024;
 const HEARTBEAT_INTERVAL = 500;
@@ -32,60 +44,53 @@ const HEARTBEAT_TIMEOUT = 2_000;
 /** Never reached: the socket closes earlier. */
 const RECONNECT_INTERVAL = 60_000;
 const QUEUE = 64;
-/** ms of a pause of the process that count as the server's silence, at most. */
-const MAX_STEP = 100;
-
-/** Names in brackets are WSO2's. */
-export interface DiscoveryClientOptions {
-  /**
-   * "host:port", "tcp://host:port" or "tls://host:port" (`INITIAL_ADDRESSES`). If all are `tls://`, the client
-   * uses only TLS, so that no list makes it send credentials in clear text.
-   */
-  readonly addresses: string | readonly string[];
-  /** Further attempts per address (`RETRIES`). Default 0. */
-  readonly retries?: number | undefined;
-  /** ms between attempts at one address (`CONNECTION_DELAY`). Default 0. */
-  readonly connectionDelay?: number | undefined;
-  /** Rounds through all addresses before `cycles:failed` and a rest (`CYCLE_COUNT`). Default 2. */
-  readonly cycleCount?: number | undefined;
-  /** ms between requests for the whole list (`TIME`). Default 60,000. */
-  readonly refreshInterval?: number | undefined;
-  /** ms from connecting to the list; up to 8,000 if a server is busy. Default 1,000. */
-  readonly attemptTimeout?: number | undefined;
-  readonly username?: string | undefined;
-  readonly password?: string | undefined;
-  /** At most 64 bytes, for `node.clients()`. */
-  readonly name?: string | undefined;
-  /** Addresses of nodes. `auto` (default) depends on the client's source address. */
-  readonly scope?: AddressScope | undefined;
-  /** Name of the endpoints in `endpoints()`. Default: the nodes' `port`. */
-  readonly service?: string | undefined;
-  /** Whether `endpoints()` uses `tls://` and `securePort`. Default `false`. */
-  readonly secure?: boolean | undefined;
-  /** Endpoints before the first list. Default: none. */
-  readonly fallback?: readonly string[] | undefined;
-  /** Options of the DEALER, such as CURVE keys (`curveServerKey`) and TLS trust (`tlsCa`). */
-  readonly socketOptions?: DealerOptions | undefined;
-}
+/** ms of a rest, doubled up to the longest or `refreshInterval`. */
+const FIRST_REST = 1_000;
+const LONGEST_REST = 8_000;
+/** Reaches the longest time from any `attemptTimeout`. */
+const MAX_DOUBLINGS = 13;
 
 const OPTIONS = {
+  /**
+   * Discovery servers: "host:port", "tcp://host:port" or "tls://host:port", at most 1,024; one is enough. If all are
+   * `tls://`, the client uses only TLS, so that no list makes it send credentials in clear text.
+   */
   addresses: anything<string | readonly string[]>(),
+  /** Further attempts per address and cycle. Default 0. */
   retries: integer({ default: 0, min: 0 }),
+  /** ms between attempts at one address. Default 0. */
   connectionDelay: integer({ default: 0, min: 0 }),
+  /** Cycles through all addresses until `cycles:failed`, a rejected `ready()`, and a rest of 1 to 8 s. Default 2. */
   cycleCount: integer({ default: 2 }),
+  /** ms between requests for the whole list; changes arrive at once. Default 60,000. */
   refreshInterval: integer({ default: 60_000 }),
+  /** ms to connect to a server. One that accepts, but is busy, has up to 8,000. Default 1,000. */
   attemptTimeout: integer({ default: 1_000 }),
+  /** User of the discovery servers, with `password`. */
   username: text(),
   password: text(),
+  /** Name of this client in `node.clients()`, at most 64 bytes. Default "". */
   name: text(),
-  scope: choice(["auto", "private", "public"], "auto"),
+  /**
+   * Which addresses of nodes to list. `auto` (default): private ones, or public ones if this client's own address is
+   * public and in none of the node's networks.
+   */
+  scope: choice<AddressScope>(["auto", "private", "public"], "auto"),
+  /** Name of the advertised endpoints in `endpoints()`. Default: the nodes' `port`. */
   service: text(),
+  /** Whether `endpoints()` has `tls://` and `securePort` instead of `tcp://` and `port`. Default `false`. */
   secure: boolean(false),
+  /** Endpoints of `endpoints()` after failed cycles before the first list. Default: none. */
   fallback: anything<readonly string[]>(),
+  /** Options of the DEALER, such as CURVE keys (`curveServerKey`) and TLS trust (`tlsCa`). */
   socketOptions: anything<DealerOptions>(),
 };
 
+/** Options of {@link DiscoveryClient}. */
+export type DiscoveryClientOptions = GivenWith<typeof OPTIONS, "addresses">;
+
 export type DiscoveryClientEvent =
+  /** `nodes`: the whole list; `changed`: new or changed ones among them; `left`: no longer listed. */
   | {
       readonly type: "nodes:changed";
       readonly nodes: readonly DiscoveredNode[];
@@ -129,12 +134,6 @@ export interface DiscoveryClientStats {
   readonly updates: number;
 }
 
-interface Connection {
-  socket: Dealer | undefined;
-  readonly endpoint: string;
-  error: ShoalError | undefined;
-}
-
 /**
  * Finds a cluster's nodes and endpoints by a connection to a random node.
  *
@@ -160,21 +159,26 @@ export class DiscoveryClient
 {
   /** 32 hexadecimal digits. */
   readonly id = createId();
-  readonly #settings: ReturnType<typeof checkOptions<typeof OPTIONS>>;
+  readonly #settings: Settings<typeof OPTIONS>;
+  readonly #addresses: readonly string[];
   readonly #fallback: readonly string[];
-  readonly #rules: DiscoveryClientRules;
-  readonly #timer = new DriverTimer(MAX_STEP);
-  readonly #connections = new Map<number, Connection>();
-  readonly #closing = new Set<Promise<unknown>>();
+  readonly #isSecure: boolean;
+  readonly #stopped = new AbortController();
+  readonly #connections = new Set<NodeConnection>();
   readonly #waiting = new Set<() => void>();
   readonly #counts = { attempts: 0, failed: 0, lost: 0, updates: 0 };
-  /** Failed since the last list, and rests so far. */
+  #nodes: ReadonlyMap<string, DiscoveredNode> = new Map();
+  #learned = false;
+  /** All addresses failed since the last list. */
   #failed = false;
-  #failures = 0;
-  #failure: NodeLossReason | undefined;
-  #failureError: ShoalError | undefined;
-  #ending: ShoalError | undefined;
-  readonly #isSecure: boolean;
+  #failure: NodeConnection | undefined;
+  #isRefused = false;
+  #current: NodeConnection | undefined;
+  #moving: Promise<NodeConnection | undefined> | undefined;
+  /** Known before the first list or a rest; `undefined`: the client has chosen its node. */
+  #knownBefore: ReadonlyMap<string, DiscoveredNode> | undefined = new Map();
+  /** Attempts in a row that were accepted, and timed out. */
+  #slow = 0;
 
   /** @throws InvalidArgumentError `EINVAL` */
   constructor(options: DiscoveryClientOptions) {
@@ -185,95 +189,48 @@ export class DiscoveryClient
       throw new InvalidArgumentError("DiscoveryClient needs both username and password, or neither");
     this.#settings = settings;
     this.#fallback = Object.freeze([...listOf("fallback", settings.fallback ?? [], 0)]);
-    const { retries, connectionDelay, cycleCount, refreshInterval, attemptTimeout } = settings;
-    const addresses = listOf("addresses", settings.addresses, 1).map(checkServer);
-    this.#isSecure = addresses.every(isSecure);
-    this.#rules = new DiscoveryClientRules(
-      {
-        addresses,
-        retries,
-        connectionDelay,
-        cycleCount,
-        refreshInterval,
-        attemptTimeout,
-      },
-      {
-        connect: (endpoint, attempt) => this.#connect(endpoint, attempt),
-        disconnect: (attempt) => this.#disconnect(attempt),
-        refresh: (attempt) => this.#ask(attempt, "nodes"),
-        connected: (node, address) => {
-          this.#failure = undefined;
-          this.events.emit({ type: "node:connected", node, address });
-        },
-        lost: (node, address, reason) => {
-          this.#counts.lost += 1;
-          this.events.emit({ type: "node:lost", node, address, reason, ...this.#cause() });
-        },
-        refused: (address, reason) => {
-          this.#counts.failed += 1;
-          this.#failure = reason;
-          this.#failureError = this.#ending;
-          this.events.emit({ type: "attempt:failed", address, reason, ...this.#cause() });
-        },
-        changed: (changed, left) => {
-          this.#failed = false;
-          this.events.emit({ type: "nodes:changed", nodes: this.nodes, changed, left });
-          this.#wake();
-        },
-        failed: (attempts) => {
-          this.#failed = true;
-          this.#failures += 1;
-          this.events.emit({ type: "cycles:failed", attempts });
-          this.#wake();
-        },
-      },
-      Math.random,
-    );
-    this.#rules.start(this.#timer.now());
-    this.#timer.start(this.#rules);
+    this.#addresses = listOf("addresses", settings.addresses, 1).map(checkServer);
+    this.#isSecure = this.#addresses.every(isSecure);
+    void this.#makeSocket("").close({ linger: 0 }); // Throws for invalid options.
+    void this.#run();
   }
 
-  /** Last list; kept while no node answers. */
+  /** The last list; it stays while no node answers. */
   get nodes(): readonly DiscoveredNode[] {
-    return this.#rules.nodes;
+    return [...this.#nodes.values()];
   }
 
-  /** `undefined` if the list lacks the connected node. */
+  /** The connected node; `undefined` without a connection, or if the list lacks the node. */
   get current(): DiscoveredNode | undefined {
-    return this.#rules.current;
+    return this.#current && this.#nodes.get(this.#current.node);
   }
 
   get connected(): boolean {
-    return this.#rules.connected;
+    return this.#current !== undefined;
   }
 
   /**
-   * Resolves when the client has a list.
+   * Resolves when the client has a list; at once if it had one before.
    *
-   * @throws HandshakeError `ERR_AUTHENTICATION` or UnroutableError `EHOSTUNREACH` if all addresses fail
-   * `cycleCount` times from now on; TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EAGAIN` if it closes,
-   * `EBADF` if closed
+   * @throws HandshakeError `ERR_AUTHENTICATION` (all refused) or UnroutableError `EHOSTUNREACH` if all addresses fail
+   * `cycleCount` times from now on; the client goes on trying. TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`;
+   * ClosedError `EAGAIN` if it closes, `EBADF` if closed
    */
   ready(options: PatternWaitOptions = {}): Promise<void> {
-    return this.run(async () => {
-      this.assertOpen();
-      checkCallOptions("DiscoveryClient.ready", options, ["timeout", "signal"]);
-      checkWait(options);
-      await refusedWait(options);
-      const late = (): TimeoutError =>
-        new TimeoutError("ETIMEDOUT", `no discovery server answered within ${options.timeout} ms`);
-      await waitFor(this.#learn(), options, late);
-    });
+    const late = (): TimeoutError =>
+      new TimeoutError("ETIMEDOUT", `no discovery server answered within ${options.timeout} ms`);
+    return this.whenReached(this.#learned, options, late);
   }
 
+  /** Asks the connected node for the whole list; a change becomes `nodes:changed`. @throws ClosedError `EBADF` */
   refresh(): void {
     this.assertOpen();
-    for (const attempt of this.#connections.keys()) this.#ask(attempt, "nodes");
+    this.#current?.ask("nodes");
   }
 
   /**
-   * Yields endpoints after each change: those of `service`, or the nodes' `port`, without draining nodes. The
-   * last list stays while no node answers; before any, `fallback`.
+   * Yields the endpoints of all nodes that are not draining, and again after each change: those that they advertise
+   * as `service`, or by default "tcp://ip:port" of each. Before the first list, `fallback` if all addresses failed.
    *
    * @param signal ends it, like `close`
    */
@@ -281,7 +238,7 @@ export class DiscoveryClient
     return this.#lists(this.#settings.service, signal);
   }
 
-  /** Advertised endpoints by name. @throws InvalidArgumentError `EINVAL` for "" */
+  /** A source, such as for a socket's `connect`, of what nodes advertise under a name. @throws InvalidArgumentError `EINVAL` for "" */
   service(name: string): EndpointSource {
     if (typeof name !== "string" || name === "")
       throw new InvalidArgumentError(
@@ -291,50 +248,28 @@ export class DiscoveryClient
   }
 
   stats(): DiscoveryClientStats {
-    return { nodes: this.#rules.nodes.length, connected: this.#rules.connected, ...this.#counts };
+    return { nodes: this.#nodes.size, connected: this.connected, ...this.#counts };
   }
 
   protected async onClose(): Promise<void> {
-    this.#timer.stop();
-    for (const attempt of [...this.#connections.keys()]) this.#disconnect(attempt);
+    this.#stopped.abort();
+    const connections = [...this.#connections];
+    for (const connection of connections) connection.end("disconnected");
     this.#wake();
-    await Promise.all(this.#closing);
+    await Promise.all(connections.map(({ closed }) => closed));
   }
 
-  // --- Waiting -------------------------------------------------------------------------------------------------------
+  // --- Lists ---------------------------------------------------------------------------------------------------------
 
-  async #learn(): Promise<void> {
-    // Earlier failures are retried: a program's loop must not spin.
-    const failures = this.#failures;
-    while (!this.#rules.learned) {
-      if (this.closed) throw new ClosedError("EAGAIN", "DiscoveryClient closed before it had a list");
-      if (this.#failures > failures) throw this.#unreached();
-      await this.#change();
-    }
-  }
-
-  #unreached(): ShoalError {
-    const cause = this.#failureError;
-    const details = cause === undefined ? {} : { cause };
-    if (this.#failure === "refused")
-      return new HandshakeError("ERR_AUTHENTICATION", "every discovery server refused this client", details);
-    const last = cause === undefined ? "" : `; last error: ${cause.message}`;
-    return new UnroutableError(`no discovery server answered${last}`, details);
-  }
-
-  #cause(): { readonly error?: ShoalError } {
-    return this.#ending === undefined ? {} : { error: this.#ending };
-  }
-
-  #change(signal?: AbortSignal): Promise<void> {
+  #change(signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       const done = (): void => {
         this.#waiting.delete(done);
-        signal?.removeEventListener("abort", done);
+        signal.removeEventListener("abort", done);
         resolve();
       };
       this.#waiting.add(done);
-      signal?.addEventListener("abort", done, { once: true });
+      signal.addEventListener("abort", done, { once: true });
     });
   }
 
@@ -355,7 +290,7 @@ export class DiscoveryClient
   }
 
   #list(service: string | undefined): readonly string[] | undefined {
-    if (!this.#rules.learned) return this.#failed && this.#fallback.length > 0 ? this.#fallback : undefined;
+    if (!this.#learned) return this.#failed && this.#fallback.length > 0 ? this.#fallback : undefined;
     const list = this.nodes
       .filter(({ draining }) => !draining)
       .flatMap((node) => (service === undefined ? this.#portOf(node) : (node.endpoints[service] ?? [])));
@@ -369,102 +304,207 @@ export class DiscoveryClient
     return best === undefined || port === undefined ? [] : [`${scheme}://${endpointHost(best.ip)}:${port}`];
   }
 
+  /** A connection's list or change. */
+  #onUpdate = (connection: NodeConnection, given: NodeUpdate): void => {
+    const isFirst = !connection.isListed;
+    if (this.closed || (!isFirst && connection !== this.#current)) return;
+    this.#counts.updates += 1;
+    const { from, nodes, gone } = this.#isSecure ? secureOnly(given) : given;
+    const before = this.#nodes;
+    const next = from === undefined ? new Map<string, DiscoveredNode>() : new Map(before);
+    for (const id of gone) next.delete(id);
+    for (const node of nodes) next.set(node.id, node);
+    this.#nodes = next;
+    const changed = [...next.values()].filter((node) => !isSame(before.get(node.id), node));
+    const left = [...before.values()].filter(({ id }) => !next.has(id));
+    if (!this.#learned || changed.length > 0 || left.length > 0) {
+      this.#learned = true;
+      this.#failed = false;
+      this.events.emit({ type: "nodes:changed", nodes: this.nodes, changed, left });
+      this.#wake();
+    }
+    this.reached();
+    if (!isFirst) this.#leaveDraining();
+  };
+
   // --- Connections ---------------------------------------------------------------------------------------------------
 
-  #connect(endpoint: string, attempt: number): void {
-    const { username, password, socketOptions, attemptTimeout } = this.#settings;
-    this.#counts.attempts += 1;
-    const connection: Connection = { socket: undefined, endpoint, error: undefined };
-    this.#connections.set(attempt, connection);
-    try {
-      const socket = new Dealer({
-        ...(username === undefined ? {} : { plainUsername: username, plainPassword: password ?? "" }),
-        // A failing connection is closed earlier.
-        reconnectInterval: RECONNECT_INTERVAL,
-        connectTimeout: attemptTimeout,
-        // The state machine ends it earlier.
-        handshakeInterval: Math.max(attemptTimeout, LONGEST_ATTEMPT),
-        heartbeatInterval: HEARTBEAT_INTERVAL,
-        heartbeatTimeout: HEARTBEAT_TIMEOUT,
-        maxMessageSize: MAX_LIST,
-        receiveHighWaterMark: QUEUE,
-        linger: 0,
-        ipv6: endpoint.includes("["),
-        ...socketOptions,
-      });
-      connection.socket = socket;
-      listen(socket, (event) => {
-        if ("error" in event && event.error !== undefined) connection.error = event.error;
-        if (event.type === "connect") this.#progressed(attempt, false);
-        else if (event.type === "peer:join") {
-          this.#ask(attempt, "watch");
-          this.#progressed(attempt, true);
-        } else if (event.type === "handshake:error:auth") this.#ended(attempt, "refused");
-        else if (event.type === "peer:leave" || event.type === "connect:retry")
-          this.#ended(attempt, "disconnected");
-      });
-      socket.connect(endpoint);
-      void this.#read(socket, attempt);
-    } catch (error) {
-      // The constructor must throw for invalid socket options.
-      if (attempt === 1 && connection.socket === undefined) throw error;
-      // The endpoint or the socket's options are invalid, or the context has no socket left.
-      connection.error = error as ShoalError;
-      this.#ended(attempt, "invalid");
-    }
-  }
-
-  async #read(socket: Dealer, attempt: number): Promise<void> {
-    try {
-      for await (const frames of socket as AsyncIterable<Buffer[]>) {
-        if (this.closed) return;
-        const update = parseUpdate(frames);
-        this.#counts.updates += 1;
-        this.#rules.onUpdate(this.#timer.now(), attempt, this.#isSecure ? secureOnly(update) : update);
-        this.#timer.update();
+  async #run(): Promise<void> {
+    let lost: string | undefined;
+    for (let rests = 0; !this.closed; ) {
+      const connection = (await this.#moving) ?? (await this.#find(lost));
+      this.#moving = undefined;
+      lost = undefined;
+      if (connection !== undefined) {
+        rests = 0;
+        lost = await this.#follow(connection);
+      } else {
+        const longest = Math.min(LONGEST_REST, this.#settings.refreshInterval);
+        const pause = backOff(rests, Math.min(FIRST_REST, longest), longest, Math.random);
+        rests += 1;
+        this.#knownBefore = this.#nodes;
+        await sleep(pause, this.#stopped.signal);
       }
-    } catch (error) {
-      if (socket.closed) return;
-      if (!(error instanceof ProtocolError)) throw error;
-      const connection = this.#connections.get(attempt);
-      if (connection !== undefined) connection.error = error;
-      this.#ended(attempt, "invalid");
     }
   }
 
-  #ask(attempt: number, command: "nodes" | "watch"): void {
-    const socket = this.#connections.get(attempt)?.socket;
-    const { scope, name = "" } = this.#settings;
-    const more = command === "watch" ? { id: this.id, name } : {};
-    socket?.trySend(JSON.stringify({ command, addresses: scope, ...more }));
+  /** @param last just failed, so it is tried last @returns `undefined` if all addresses failed */
+  async #find(last: string | undefined): Promise<NodeConnection | undefined> {
+    const { cycleCount, retries, connectionDelay } = this.#settings;
+    let attempts = 0;
+    for (let cycle = 0; cycle < cycleCount; cycle++)
+      for (const endpoint of this.#shuffled(cycle === 0 ? last : undefined))
+        for (let retry = 0; retry <= retries; retry++) {
+          if (retry > 0 && connectionDelay > 0) await sleep(connectionDelay, this.#stopped.signal);
+          if (this.closed) return undefined;
+          attempts += 1;
+          const connection = await this.#attempt(endpoint);
+          if (connection !== undefined) return connection;
+        }
+    if (this.closed) return undefined;
+    this.#failed = true;
+    this.events.emit({ type: "cycles:failed", attempts });
+    this.reached(this.#unreached());
+    this.#wake();
+    return undefined;
   }
 
-  #progressed(attempt: number, isServed: boolean): void {
-    this.#rules.onProgress(this.#timer.now(), attempt, isServed);
-    this.#timer.update();
+  async #attempt(endpoint: string): Promise<NodeConnection | undefined> {
+    this.#counts.attempts += 1;
+    const { attemptTimeout, scope, name = "" } = this.#settings;
+    const longest = Math.max(attemptTimeout, LONGEST_ATTEMPT);
+    const connection = new NodeConnection({
+      endpoint,
+      attemptTimeout,
+      // Moving on to the next server adds load to busy ones.
+      patience: Math.min(attemptTimeout * 2 ** Math.min(this.#slow, MAX_DOUBLINGS), longest),
+      makeSocket: () => this.#makeSocket(endpoint),
+      request: (command) =>
+        JSON.stringify({ command, addresses: scope, ...(command === "watch" ? { id: this.id, name } : {}) }),
+      update: this.#onUpdate,
+    });
+    this.#connections.add(connection);
+    void connection.closed.then(() => this.#connections.delete(connection));
+    const reason = await connection.listed;
+    if (reason === undefined) {
+      this.#slow = 0;
+      return connection;
+    }
+    if (this.closed || reason === "moved") return undefined;
+    if (reason === "timeout" && connection.isAccepted) this.#slow += 1;
+    this.#counts.failed += 1;
+    this.#failure = connection;
+    this.#isRefused = reason === "refused";
+    this.events.emit({ type: "attempt:failed", address: endpoint, reason, ...causeOf(connection) });
+    return undefined;
   }
 
-  /** Reports once, outside of the socket's call. */
-  #ended(attempt: number, reason: NodeLossReason): void {
-    setImmediate(() => {
-      const connection = this.#connections.get(attempt);
-      if (this.closed || connection === undefined) return;
-      this.#ending = connection.error;
-      this.#rules.onEnd(this.#timer.now(), attempt, reason);
-      this.#ending = undefined;
-      this.#timer.update();
+  /** @returns the endpoint of a lost connection; `undefined` after a move */
+  async #follow(connection: NodeConnection): Promise<string | undefined> {
+    const { endpoint: address } = connection;
+    this.#current = connection;
+    this.#failure = undefined;
+    this.events.emit({ type: "node:connected", node: this.current, address });
+    const known = this.#knownBefore;
+    this.#knownBefore = undefined;
+    const fit = this.#fit();
+    if (known !== undefined && fit.some(({ id }) => !known.has(id))) this.#move(fit);
+    else this.#leaveDraining();
+    let timer: NodeJS.Timeout | undefined;
+    const refreshLater = (): void => {
+      // Random: a node's clients must not refresh together.
+      const delay = this.#settings.refreshInterval * (0.75 + Math.random() / 4);
+      timer = setTimeout(() => {
+        connection.ask("nodes");
+        refreshLater();
+      }, delay);
+    };
+    refreshLater();
+    const reason = await connection.ended;
+    clearTimeout(timer);
+    const node = this.current;
+    this.#current = undefined;
+    if (this.closed || reason === "moved") return undefined;
+    this.#counts.lost += 1;
+    this.events.emit({ type: "node:lost", node, address, reason, ...causeOf(connection) });
+    return address;
+  }
+
+  /** Connects to one of these nodes by lot, and leaves the current one when it has answered. */
+  #move(among: readonly DiscoveredNode[]): void {
+    const target = among[Math.floor(Math.random() * among.length)];
+    const endpoint = target?.discovery[0];
+    if (endpoint === undefined || target?.id === this.#current?.node || this.#moving !== undefined) return;
+    this.#moving = this.#attempt(endpoint).then((next) => {
+      if (next === undefined) this.#moving = undefined;
+      else this.#current?.end("moved");
+      return next;
     });
   }
 
-  #disconnect(attempt: number): void {
-    const connection = this.#connections.get(attempt);
-    if (connection === undefined) return;
-    this.#connections.delete(attempt);
-    if (connection.socket === undefined) return;
-    const closing = connection.socket.close({ linger: 0 }).catch(() => undefined); // The end is reported.
-    this.#closing.add(closing);
-    void closing.then(() => this.#closing.delete(closing));
+  #leaveDraining(): void {
+    const { current } = this;
+    if (current?.draining === true) this.#move(this.#fit().filter(({ id }) => id !== current.id));
   }
+
+  /** Nodes to which a client can move. */
+  #fit(): DiscoveredNode[] {
+    return this.nodes.filter(({ draining, discovery }) => !draining && discovery.length > 0);
+  }
+
+  #shuffled(last: string | undefined): string[] {
+    const fit = shuffle(this.#fit());
+    const unique = new Set([
+      ...fit.map(({ discovery }) => discovery[0] as string),
+      ...fit.flatMap(({ discovery }) => discovery.slice(1)),
+      ...shuffle([...this.#addresses]),
+      ...this.nodes.flatMap(({ discovery }) => discovery),
+    ]);
+    return last !== undefined && unique.delete(last) ? [...unique, last] : [...unique];
+  }
+
+  #makeSocket(endpoint: string): Dealer {
+    const { username, password, socketOptions, attemptTimeout } = this.#settings;
+    return new Dealer({
+      ...(username === undefined ? {} : { plainUsername: username, plainPassword: password ?? "" }),
+      // The connection ends earlier.
+      reconnectInterval: RECONNECT_INTERVAL,
+      connectTimeout: attemptTimeout,
+      handshakeInterval: Math.max(attemptTimeout, LONGEST_ATTEMPT),
+      heartbeatInterval: HEARTBEAT_INTERVAL,
+      heartbeatTimeout: HEARTBEAT_TIMEOUT,
+      maxMessageSize: MAX_LIST,
+      receiveHighWaterMark: QUEUE,
+      linger: 0,
+      ipv6: endpoint.includes("["),
+      ...socketOptions,
+    });
+  }
+
+  #unreached(): ShoalError {
+    const cause = this.#failure?.error;
+    const details = cause === undefined ? {} : { cause };
+    if (this.#isRefused)
+      return new HandshakeError("ERR_AUTHENTICATION", "every discovery server refused this client", details);
+    const last = cause === undefined ? "" : `; last error: ${cause.message}`;
+    return new UnroutableError(`no discovery server answered${last}`, details);
+  }
+}
+
+function causeOf({ error }: NodeConnection): { readonly error?: ShoalError } {
+  return error === undefined ? {} : { error };
+}
+
+function shuffle<T>(list: T[]): T[] {
+  for (let i = list.length - 1; i > 0; i--) {
+    const j = Math.floor(Math.random() * (i + 1));
+    [list[i], list[j]] = [list[j] as T, list[i] as T];
+  }
+  return list;
+}
+
+function isSame(one: DiscoveredNode | undefined, other: DiscoveredNode): boolean {
+  return one !== undefined && JSON.stringify(one) === JSON.stringify(other);
 }
 
 function isSecure(endpoint: string): boolean {

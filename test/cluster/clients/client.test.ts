@@ -1,0 +1,250 @@
+/** A client at servers of this test, which answer what they are told: cycles, patience, moves, fail-over. */
+import { createServer, type Server } from "node:net";
+import { afterEach, describe, expect, it } from "vitest";
+import {
+  type DiscoveredNode,
+  DiscoveryClient,
+  type DiscoveryClientEvent,
+  type DiscoveryClientOptions,
+} from "../../../src/cluster/index.js";
+import { Router } from "../../../src/index.js";
+import { freePort } from "../../support/ports.js";
+
+const open: { close(options: { linger: number }): Promise<unknown> }[] = [];
+afterEach(async () => {
+  for (const each of open.splice(0).reverse()) await each.close({ linger: 0 });
+});
+
+/** A discovery server that answers `watch` and `nodes` with a list that the test sets. */
+class Fake {
+  readonly router = new Router();
+  readonly asked: string[] = [];
+  readonly peers: Buffer[] = [];
+  list: () => readonly DiscoveredNode[];
+  node: DiscoveredNode;
+
+  constructor(endpoint: string, name: string) {
+    this.node = {
+      id: name.padEnd(32, "0"),
+      name: `${name}@h`,
+      addresses: [],
+      discovery: [endpoint],
+      endpoints: {},
+      tags: [],
+      draining: false,
+    };
+    this.list = () => [this.node];
+    open.push(this.router);
+    void this.#serve();
+  }
+
+  async send(peer: Buffer, more: object): Promise<void> {
+    await this.router.send([peer, JSON.stringify({ node: this.node.id, nodes: [], ...more })]);
+  }
+
+  async #serve(): Promise<void> {
+    for await (const [peer, request] of this.router as AsyncIterable<Buffer[]>) {
+      const { command } = JSON.parse(String(request)) as { command: string };
+      this.asked.push(command);
+      if (command === "watch") this.peers.push(peer as Buffer);
+      await this.send(peer as Buffer, { ok: true, revision: 1, nodes: this.list() });
+    }
+  }
+}
+
+async function fake(name: string): Promise<Fake> {
+  const endpoint = `tcp://127.0.0.1:${await freePort()}`;
+  const made = new Fake(endpoint, name);
+  await made.router.bind(endpoint);
+  return made;
+}
+
+/** Servers that all list each other. */
+async function fakes(...names: string[]): Promise<Fake[]> {
+  const all = await Promise.all(names.map(fake));
+  for (const each of all) each.list = () => all.map(({ node }) => node);
+  return all;
+}
+
+function client(
+  options: Partial<DiscoveryClientOptions> & { addresses: string | string[] },
+): [DiscoveryClient, DiscoveryClientEvent[]] {
+  const made = new DiscoveryClient(options);
+  open.push(made);
+  const events: DiscoveryClientEvent[] = [];
+  for (const type of [
+    "nodes:changed",
+    "node:connected",
+    "node:lost",
+    "attempt:failed",
+    "cycles:failed",
+  ] as const)
+    made.events.on(type, (event) => events.push(event));
+  return [made, events];
+}
+
+async function until(fits: () => boolean): Promise<void> {
+  while (!fits()) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+/** A port that accepts connections and never answers. */
+async function silent(): Promise<string> {
+  const server: Server = createServer((socket) => socket.on("error", () => undefined));
+  const port = await freePort();
+  await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
+  open.push({ close: async () => void server.close() });
+  return `tcp://127.0.0.1:${port}`;
+}
+
+describe("a client", () => {
+  it("tries every address in each of 2 cycles, reports it, rests, and goes on", async () => {
+    const addresses = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`];
+    const [made, events] = client({ addresses, refreshInterval: 200 });
+    await expect(made.ready()).rejects.toMatchObject({ code: "EHOSTUNREACH" });
+    const tried = events.filter(({ type }) => type === "attempt:failed");
+    for (const address of addresses)
+      expect(
+        tried.filter((event) => "address" in event && event.address === `tcp://${address}`),
+      ).toHaveLength(2);
+    expect(events.at(-1)).toEqual({ type: "cycles:failed", attempts: 4 });
+    await until(() => made.stats().attempts > 4);
+  });
+
+  it("tries an address again after a delay", async () => {
+    const began = performance.now();
+    const [made, events] = client({
+      addresses: `127.0.0.1:${await freePort()}`,
+      retries: 2,
+      connectionDelay: 100,
+      cycleCount: 1,
+    });
+    await expect(made.ready()).rejects.toMatchObject({ code: "EHOSTUNREACH" });
+    expect(performance.now() - began).toBeGreaterThan(190);
+    expect(events.at(-1)).toEqual({ type: "cycles:failed", attempts: 3 });
+  });
+
+  it("gives a server that accepts twice as long each time", async () => {
+    const times: number[] = [];
+    const [made] = client({ addresses: await silent(), attemptTimeout: 100, cycleCount: 3 });
+    let since = performance.now();
+    made.events.on("attempt:failed", ({ reason }) => {
+      expect(reason).toBe("timeout");
+      times.push(performance.now() - since);
+      since = performance.now();
+    });
+    await expect(made.ready()).rejects.toMatchObject({ code: "EHOSTUNREACH" });
+    expect(times).toHaveLength(3);
+    for (const [i, time] of times.entries()) expect(time).toBeGreaterThan(95 * 2 ** i);
+  });
+
+  it("moves by lot after its first list, and stays then", async () => {
+    const all = await fakes("a", "b", "c", "d");
+    const clients = Array.from({ length: 40 }, () =>
+      client({ addresses: all[0]?.node.discovery[0] as string }),
+    );
+    await Promise.all(clients.map(([made]) => made.ready()));
+    await until(() => all.every(({ peers }) => peers.length > 1));
+    const places = new Set(clients.map(([made]) => made.current?.id));
+    expect(places.size).toBeGreaterThan(1);
+    const [[made, events]] = clients as [[DiscoveryClient, DiscoveryClientEvent[]]];
+    await until(() => made.connected);
+    const before = made.current?.id;
+    made.refresh();
+    const e = await fake("e");
+    for (const each of all) each.list = () => [...all, e].map(({ node }) => node);
+    made.refresh();
+    await until(() => made.nodes.length === 5);
+    expect(made.current?.id).toBe(before);
+    expect(events.filter(({ type }) => type === "node:lost")).toEqual([]);
+    expect(e.peers).toEqual([]);
+  });
+
+  it("stays where it is when the node of its lot does not answer", async () => {
+    const [a] = await fakes("a");
+    const gone = Array.from({ length: 50 }, (_, i) => ({
+      ...(a as Fake).node,
+      id: `${i}`,
+      discovery: ["tcp://127.0.0.1:1"],
+    }));
+    (a as Fake).list = () => [(a as Fake).node, ...gone];
+    const [made, events] = client({ addresses: (a as Fake).node.discovery[0] as string });
+    await made.ready();
+    await until(() => events.some(({ type }) => type === "attempt:failed"));
+    expect(made.current?.name).toBe("a@h");
+    expect((a as Fake).peers).toHaveLength(1);
+  });
+
+  it("fails over at once to another node, and tries the lost one last", async () => {
+    const all = await fakes("a", "b", "c");
+    const [made, events] = client({ addresses: all[0]?.node.discovery[0] as string, cycleCount: 1 });
+    await made.ready();
+    await until(() => made.stats().attempts > 1 || made.current?.name === "a@h");
+    await until(() => made.connected);
+    const at = all.find(({ node }) => node.id === made.current?.id) as Fake;
+    const others = all.filter((each) => each !== at);
+    for (const { router } of others) await router.close({ linger: 0 });
+    events.length = 0;
+    await at.router.close({ linger: 0 });
+    await until(() => events.some(({ type }) => type === "cycles:failed"));
+    const [lost, ...tried] = events.flatMap((event) => ("address" in event ? [event] : []));
+    expect(lost).toMatchObject({ type: "node:lost", reason: "disconnected", node: { id: at.node.id } });
+    expect(tried.map(({ address }) => address).at(-1)).toBe(at.node.discovery[0]);
+    expect(tried).toHaveLength(3);
+  });
+
+  it("leaves a draining node when there is another", async () => {
+    const [a, b] = (await fakes("a", "b")) as [Fake, Fake];
+    a.list = () => [a.node];
+    const [made] = client({ addresses: a.node.discovery[0] as string });
+    await made.ready();
+    a.node = { ...a.node, draining: true };
+    await a.send(a.peers[0] as Buffer, { event: "nodes", revision: 2, from: 1, nodes: [a.node] });
+    await until(() => made.current?.draining === true);
+    await a.send(a.peers[0] as Buffer, { event: "nodes", revision: 3, from: 2, nodes: [b.node] });
+    await until(() => made.current?.name === "b@h");
+  });
+
+  it("asks for the whole list when a change is missing, and at each interval", async () => {
+    const [a] = (await fakes("a")) as [Fake];
+    const [made] = client({ addresses: a.node.discovery[0] as string, refreshInterval: 600_000 });
+    await made.ready();
+    const b = { ...a.node, id: "b", discovery: [] };
+    await a.send(a.peers[0] as Buffer, { event: "nodes", revision: 3, from: 2, nodes: [b] });
+    await until(() => a.asked.length === 2);
+    expect(a.asked).toEqual(["watch", "nodes"]);
+    expect(made.nodes).toHaveLength(1);
+    await a.send(a.peers[0] as Buffer, { event: "nodes", revision: 2, from: 1, nodes: [b] });
+    await until(() => made.nodes.length === 2);
+    await a.send(a.peers[0] as Buffer, { event: "nodes", revision: 3, from: 2, gone: ["b"] });
+    await until(() => made.nodes.length === 1);
+    client({ addresses: a.node.discovery[0] as string, refreshInterval: 50 });
+    await until(() => a.asked.length > 5);
+  });
+
+  it("does not move after a rest among nodes that it knew", async () => {
+    const [a, b] = (await fakes("a", "b")) as [Fake, Fake];
+    const gone = { ...b.node, discovery: ["tcp://127.0.0.1:1"] };
+    a.list = () => [a.node, gone];
+    const endpoint = a.node.discovery[0] as string;
+    const [made, events] = client({ addresses: endpoint, cycleCount: 1, refreshInterval: 100 });
+    await made.ready();
+    await until(() => made.connected);
+    await a.router.close({ linger: 0 });
+    await until(() => events.some(({ type }) => type === "cycles:failed"));
+    const again = new Fake(endpoint, "a");
+    again.list = () => [again.node, gone];
+    await again.router.bind(endpoint);
+    const connected = () => events.filter(({ type }) => type === "node:connected").length;
+    await until(() => connected() === 2);
+    const { attempts } = made.stats();
+    made.refresh();
+    await until(() => again.asked.length > 1);
+    expect(made.stats().attempts).toBe(attempts);
+  });
+
+  it("throws for options that its socket refuses", () => {
+    expect(
+      () => new DiscoveryClient({ addresses: "127.0.0.1:1", socketOptions: { linger: "x" } as never }),
+    ).toThrow(expect.objectContaining({ code: "EINVAL" }));
+  });
+});
