@@ -89,6 +89,8 @@ const EVENTS: EventNames<LoadBalancerClientEvent> = {
 const DELIMITER = Buffer.alloc(0);
 /** ms without requests for a stopping broker that stays connected. */
 const STOPPING_PAUSE = 1_000;
+/** ms without requests for a socket without room, unless a message arrives. */
+const FULL_PAUSE = 10;
 
 interface Call {
   readonly id: string;
@@ -104,13 +106,14 @@ interface Broker {
   readonly dealer: Dealer;
   readonly inFlight: Map<string, Call>;
   joined: boolean;
-  /** A stopping broker gets no requests until it reconnects or this timer ends: another may be behind the endpoint. */
-  stopping: NodeJS.Timeout | undefined;
+  /**
+   * A stopping or full broker gets no requests until it reconnects or this timer ends: another may be behind the
+   * endpoint.
+   */
+  pause: NodeJS.Timeout | undefined;
+  full: boolean;
   /** Removed from the source: closed after its last reply. */
   leaving: boolean;
-  left: number;
-  /** A call that waits in the socket for room. */
-  blocked: { readonly call: Call; readonly stop: AbortController } | undefined;
 }
 
 /**
@@ -258,7 +261,7 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     this.#endpoints.stop();
     this.#counts.cancelled += this.#calls.size;
     this.#calls.close();
-    for (const { stopping } of this.#brokers) clearTimeout(stopping);
+    for (const { pause } of this.#brokers) clearTimeout(pause);
     for (const { dealer } of this.#brokers) dealer.events.close();
     await Promise.all(this.#brokers.map(({ dealer }) => dealer.close({ linger: 0 })));
   }
@@ -270,10 +273,9 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
       dealer: new Dealer({ linger: 0, ...this.#socketOptions, immediate: true }),
       inFlight: new Map(),
       joined: false,
-      stopping: undefined,
+      pause: undefined,
+      full: false,
       leaving: false,
-      left: 0,
-      blocked: undefined,
     };
   }
 
@@ -282,8 +284,6 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     const wanted = new Set(list);
     for (const broker of this.#brokers) {
       broker.leaving = !wanted.delete(broker.endpoint);
-      // A call in the socket was not sent.
-      if (broker.leaving) broker.blocked?.stop.abort();
     }
     for (const endpoint of wanted) {
       this.#endpoints.follow(endpoint, () => this.#connect(endpoint));
@@ -326,6 +326,7 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
 
   async #read(broker: Broker): Promise<void> {
     for await (const [id, delimiter, ...body] of broker.dealer) {
+      if (broker.full) this.#resume(broker);
       if (id?.length !== 8 || delimiter?.length !== 0 || body.length === 0) {
         this.#counts.invalid += 1;
         this.events.emit({
@@ -334,6 +335,7 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
           frames: body.length + (id === undefined ? 0 : 1) + (delimiter === undefined ? 0 : 1),
         });
       } else this.#reply(broker, id.toString("latin1"), body);
+      this.#dispatch();
     }
   }
 
@@ -355,7 +357,6 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
         this.#fail(call, cause as ShoalError);
       }
     }
-    this.#dispatch();
   }
 
   #fail(call: Call, error: ShoalError): void {
@@ -367,17 +368,8 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
   #left(broker: Broker): void {
     if (!broker.joined) return;
     broker.joined = false;
-    broker.left += 1;
-    const { blocked } = broker;
-    const lost = [...broker.inFlight.values()].filter((call) => call !== blocked?.call).reverse();
-    blocked?.stop.abort();
+    const lost = [...broker.inFlight.values()].reverse();
     this.events.emit({ type: "broker:left", endpoint: broker.endpoint, inFlight: lost.length });
-    this.#sendAgain(broker, lost);
-    if (broker.leaving) this.#closeLeft();
-    this.#dispatch();
-  }
-
-  #sendAgain(broker: Broker, lost: readonly Call[]): void {
     for (const call of lost) {
       // A listener may have cancelled it.
       if (call.pending.settled) continue;
@@ -387,19 +379,28 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
       const text = `the connection ended before the reply came, ${times}`;
       this.#retry(call, "disconnected", () => new ServiceError("broker-lost", broker.endpoint, text));
     }
+    if (broker.leaving) this.#closeLeft();
+    this.#dispatch();
   }
 
   #stopped(broker: Broker, call: Call, error: ServiceError): void {
-    broker.stopping ??= setTimeout(() => {
-      this.#resume(broker);
-      this.#dispatch();
-    }, STOPPING_PAUSE).unref();
+    this.#pause(broker, STOPPING_PAUSE, false);
     this.#retry(call, "stopping", () => error);
   }
 
+  #pause(broker: Broker, ms: number, full: boolean): void {
+    clearTimeout(broker.pause);
+    broker.full = full;
+    broker.pause = setTimeout(() => {
+      this.#resume(broker);
+      this.#dispatch();
+    }, ms).unref();
+  }
+
   #resume(broker: Broker): void {
-    clearTimeout(broker.stopping);
-    broker.stopping = undefined;
+    clearTimeout(broker.pause);
+    broker.pause = undefined;
+    broker.full = false;
   }
 
   #retry(call: Call, reason: "disconnected" | "stopping", failure: () => ServiceError): void {
@@ -417,7 +418,6 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     for (let call = this.#waiting.first; call !== undefined; call = this.#waiting.first) {
       const broker = this.#choose();
       if (broker === undefined) return;
-      this.#waiting.shift();
       this.#send(call, broker);
     }
   }
@@ -425,56 +425,28 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
   #choose(): Broker | undefined {
     let best: Broker | undefined;
     for (const broker of this.#brokers) {
-      const { joined, leaving, stopping, blocked, inFlight } = broker;
-      if (
-        !joined ||
-        leaving ||
-        stopping !== undefined ||
-        blocked !== undefined ||
-        inFlight.size >= this.#maxInFlight
-      )
-        continue;
+      const { joined, leaving, pause, inFlight } = broker;
+      if (!joined || leaving || pause !== undefined || inFlight.size >= this.#maxInFlight) continue;
       if (best === undefined || broker.inFlight.size < best.inFlight.size) best = broker;
     }
     return best;
   }
 
   #send(call: Call, broker: Broker): void {
-    call.attempts += 1;
-    call.broker = broker;
-    broker.inFlight.set(call.id, call);
     try {
-      if (broker.dealer.trySend(call.message)) return;
+      if (!broker.dealer.trySend(call.message)) {
+        this.#pause(broker, FULL_PAUSE, true);
+        return;
+      }
     } catch (error) {
       this.#forget(call);
       this.#fail(call, error as ShoalError);
       return;
     }
-    const stop = new AbortController();
-    const { left } = broker;
-    broker.blocked = { call, stop };
-    broker.dealer.send(call.message, { timeout: -1, signal: stop.signal }).then(
-      () => {
-        broker.blocked = undefined;
-        if (broker.left !== left && call.broker === broker) this.#sendAgain(broker, [call]);
-        this.#dispatch();
-      },
-      () => {
-        broker.blocked = undefined;
-        this.#takeBack(call, broker);
-        this.#dispatch();
-      },
-    );
-  }
-
-  /** The call was not sent. */
-  #takeBack(call: Call, broker: Broker): void {
-    if (call.pending.settled || call.broker !== broker) return;
-    broker.inFlight.delete(call.id);
-    call.broker = undefined;
-    call.attempts -= 1;
-    this.#waiting.unshift(call.link);
-    if (broker.leaving) this.#closeLeft();
+    this.#waiting.shift();
+    call.attempts += 1;
+    call.broker = broker;
+    broker.inFlight.set(call.id, call);
   }
 
   #forget(call: Call): void {
@@ -483,7 +455,6 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     call.broker = undefined;
     if (broker === undefined) return;
     broker.inFlight.delete(call.id);
-    if (broker.blocked?.call === call) broker.blocked.stop.abort();
     if (broker.leaving) this.#closeLeft();
   }
 }

@@ -152,7 +152,7 @@ describe("a load balancer's client", () => {
     expect(client.stats()).toMatchObject({ retries: 1, errors: 1, pending: 0, inFlight: 0 });
   });
 
-  it("gives another broker the call that waited for room at one that is lost", async () => {
+  it("gives another broker the calls that one has no room for, and tries that one again", async () => {
     const folder = mkdtempSync(join(tmpdir(), "shoal-lbc-"));
     const later = `ipc://${folder}/later`;
     const stuck = kept(new Router({ receiveHighWaterMark: 1 }));
@@ -166,7 +166,7 @@ describe("a load balancer's client", () => {
         () => ends.push("replied"),
         (error: ServiceError) => ends.push(error.reason),
       );
-    // Some are sent, one waits for room in the socket, and the others in the client.
+    // Some are sent, and the others wait in the client.
     const { inFlight } = client.stats();
     expect(inFlight).toBeLessThan(8);
     const other = kept(new Router());
@@ -178,9 +178,22 @@ describe("a load balancer's client", () => {
     expect(client.stats().inFlight).toBe(inFlight);
     await stuck.close({ linger: 0 });
     await until(() => client.stats().pending === 0, "every call's end");
-    expect(ends.filter((end) => end === "replied")).toHaveLength(8 - inFlight + 1);
-    expect(ends.filter((end) => end === "broker-lost")).toHaveLength(inFlight - 1);
+    expect(ends.filter((end) => end === "replied")).toHaveLength(8 - inFlight);
+    expect(ends.filter((end) => end === "broker-lost")).toHaveLength(inFlight);
     rmSync(folder, { recursive: true });
+  });
+
+  it("sends the calls that wait for room though the server answers none", async () => {
+    const server = kept(new Router({ receiveHighWaterMark: 1 }));
+    await server.bind("inproc://silent");
+    const client = kept(
+      new LoadBalancerClient("inproc://silent", { socketOptions: { sendHighWaterMark: 1 } }),
+    );
+    await client.ready({ timeout: 5_000 });
+    for (let i = 0; i < 8; i++) void client.request(`${i}`).catch(() => undefined);
+    expect(client.stats().inFlight).toBeLessThan(8);
+    for (let i = 0; i < 8; i++)
+      expect(String((await server.receive({ timeout: 5_000 })).at(-1))).toBe(`${i}`);
   });
 
   it("does not send again what a listener of the retry gives up", async () => {
