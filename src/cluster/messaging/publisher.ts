@@ -60,10 +60,7 @@ export class Publisher {
     this.#deliveries = state.deliveries;
     this.#waiting = state.waiting;
     this.#unsettled = state.routes.unsettled;
-    this.#newcomers = new NewcomerSends(state.settings.maxPending, state.settings.maxPendingBytes, {
-      targets: (plan) => state.plans.targets(plan),
-      send: (to, message) => this.#sendKept(to, message),
-    });
+    this.#newcomers = new NewcomerSends(state.settings.maxPending, state.settings.maxPendingBytes);
     this.#retained = state.retained;
   }
 
@@ -257,11 +254,14 @@ export class Publisher {
 
   /** The interest of a new member is known, or no longer awaited. */
   onSettled(id: string): void {
-    this.#newcomers.onSettled(id);
+    this.#newcomers.onSettled(id, (kept) => {
+      if (this.#plans.targets(kept.plan).includes(id)) this.#sendKept(id, kept);
+    });
   }
 
+  /** Ends all waits. */
   close(): void {
-    this.#newcomers.close();
+    for (const id of [...this.#newcomers.members]) this.onSettled(id);
   }
 
   /** Whether copies without room now are more than may wait. @param bytes of a waiting copy */
@@ -316,10 +316,10 @@ export class Publisher {
     const { item, plan, waits, deadline } = kept;
     const result = this.#waiting.has(to) ? "full" : this.#send(to, item, plan.prefix);
     if (result === "sent") kept.sent += 1;
-    else if (result === "full" && waits && !this.#waiting.isFull(1, kept.bytes)) {
+    else if (result === "full" && waits && !this.#waiting.isFull(1, item.length)) {
       const left = deadline === Number.POSITIVE_INFINITY ? -1 : Math.max(0, deadline - performance.now());
       const send = (): SendResult => this.#send(to, item, plan.prefix);
-      kept.copies.push(this.#waitForRoom(to, kept.bytes, left, send));
+      kept.copies.push(this.#waitForRoom(to, item.length, left, send));
     } else if (result === "full") this.#state.dropFull(to, plan.prefix);
   }
 
