@@ -12,7 +12,6 @@
  * ignored.
  */
 
-import { AsyncLocalStorage } from "node:async_hooks";
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, ShoalError } from "../../core/errors.js";
 import { suggest } from "../../core/suggestions.js";
@@ -145,22 +144,14 @@ interface Entry {
   readonly call: MessageHook | ServiceHook;
 }
 
-/** A call of a send hook. Its own sends are one level deeper. */
-interface Run {
-  readonly depth: number;
-  /** The call whose send this one is for. */
-  readonly outer: Run | undefined;
-  isOver: boolean;
-}
-
 /** The current payload, or an answer. */
 export type Passed = HookPayload | HookAnswer;
 
 export class Hooks {
   readonly #timeout: number;
   readonly #byStage = new Map<HookStage, Entry[]>();
-  /** Only of send hooks: before Node.js 24 each promise of the program costs some 50 ns more once it was entered. */
-  readonly #runs = new AsyncLocalStorage<Run>();
+  /** Send hooks that are being called: they may send. */
+  #depth = 0;
   #size = 0;
 
   constructor(timeout: number = HOOK_TIMEOUT) {
@@ -173,26 +164,6 @@ export class Hooks {
 
   isEmpty(stage: HookStage): boolean {
     return !this.#byStage.has(stage);
-  }
-
-  /**
-   * Nesting depth of send hooks that have not settled; 0: outside of them.
-   *
-   * @throws InvalidStateError `EFSM` for hooks that send within each other too deep, mostly one called for its own
-   * sends
-   */
-  get depth(): number {
-    const depth = this.#run?.depth ?? 0;
-    if (depth > MAX_HOOK_DEPTH)
-      throw new InvalidStateError("EFSM", `hooks of sending send within each other ${depth} deep`);
-    return depth;
-  }
-
-  get #run(): Run | undefined {
-    let run = this.#runs.getStore();
-    // Code that a hook left behind, such as a timer, does not belong to it.
-    while (run?.isOver === true) run = run.outer;
-    return run;
   }
 
   /**
@@ -236,9 +207,12 @@ export class Hooks {
    * Passes a payload through stages, in their order, up to the first answer.
    *
    * @returns at once if no hook returns a promise
-   * @throws VetoError, also as a rejection
+   * @throws VetoError, also as a rejection; InvalidStateError `EFSM` for send hooks that send within each other too deep,
+   * mostly one called for its own sends
    */
   pass(stages: readonly MessageStage[], payload: HookPayload, about: HookAbout): Passed | Promise<Passed> {
+    if (this.#depth > MAX_HOOK_DEPTH)
+      throw new InvalidStateError("EFSM", `hooks of sending send within each other ${this.#depth} deep`);
     return this.#from(this.#callsOf(stages, about.protocol), 0, payload, about);
   }
 
@@ -271,27 +245,25 @@ export class Hooks {
       if (channels?.has(current.channel) === false) continue;
       const before = current;
       const context = contextOf(stage, about);
-      let run: Run | undefined;
+      const isNested = SENDING.includes(stage);
       let result: unknown;
       try {
-        if (SENDING.includes(stage)) {
-          const outer = this.#run;
-          // The hook that sent this may be over, but this keeps its place among sends of that depth.
-          run = { depth: Math.max(outer?.depth ?? 0, about.depth ?? 0) + 1, outer, isOver: false };
-          result = this.#runs.run(run, call as MessageHook, before, context);
-        } else result = (call as MessageHook)(before, context);
+        if (isNested) this.#depth += 1;
+        try {
+          result = (call as MessageHook)(before, context);
+        } finally {
+          if (isNested) this.#depth -= 1;
+        }
         if (!isThenable(result)) {
-          if (run !== undefined) run.isOver = true;
           const next = changed(stage, before, result);
           if (next instanceof HookAnswer) return next;
           current = next;
           continue;
         }
       } catch (error) {
-        if (run !== undefined) run.isOver = true;
         throw vetoOf(stage, error);
       }
-      return this.#settled(stage, result as PromiseLike<unknown>, run).then((late) => {
+      return this.#settled(stage, result as PromiseLike<unknown>).then((late) => {
         let next: Passed;
         try {
           next = changed(stage, before, late);
@@ -318,15 +290,13 @@ export class Hooks {
     return undefined;
   }
 
-  async #settled<T>(stage: HookStage, result: PromiseLike<T>, run?: Run): Promise<T> {
+  async #settled<T>(stage: HookStage, result: PromiseLike<T>): Promise<T> {
     const late = (ms: number): ShoalError =>
       new VetoError(stage, undefined, new Error(`it has not settled within ${ms} ms`));
     try {
       return await settledWithin(result, this.#timeout, late);
     } catch (error) {
       throw vetoOf(stage, error);
-    } finally {
-      if (run !== undefined) run.isOver = true;
     }
   }
 }
@@ -353,8 +323,6 @@ export interface HookAbout {
   readonly kind: "message" | "query" | "reply";
   readonly services: readonly Member[];
   readonly protocol: string;
-  /** Of send hooks; default: 0. */
-  readonly depth?: number;
 }
 
 const NO_ENTRIES: readonly Entry[] = [];

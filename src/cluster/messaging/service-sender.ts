@@ -1,17 +1,18 @@
 /**
  * Sends messages and queries to services, for services.ts; service-receiver.ts is the other end.
  *
- *   admitted? ── hooks of the protocol ── encoded once for each protocol ──┬── one datagram to many, where the program asks for it
- *                                                                          ├── links, an item for each service
- *                                                                          └── this node itself
+ *   for each service: admitted? ── link and its protocol ── hooks of the protocol ── encoded, once for each protocol ──> its turn ──> link
+ *   where the program asks for it: one datagram to many
  *
- * Without a wait all of it is done in one go. A waiting message keeps its turn at each of its services (send-lines.ts).
+ * Without a wait all of it is done in one go. A message that waits, such as for a hook, holds up later ones to the same
+ * service on the same channel, and no others.
  */
 import { ClosedError, type ShoalError, UnroutableError } from "../../core/errors.js";
+import { ignore } from "../../core/ignore.js";
 import type { Member } from "../node/member.js";
-import { MIN_ITEM_LIMIT } from "./bounds.js";
-import { ENCODING, HookAnswer, type HookPayload, type Hooks, TRANSMITTING, type VetoError } from "./hooks.js";
-import { leaveAll, SendLines, type SendTurn } from "./send-lines.js";
+import { MAX_WAITING_SEND_BYTES, MAX_WAITING_SENDS, MIN_ITEM_LIMIT } from "./bounds.js";
+import type { ClusterChannel } from "./channels.js";
+import { ENCODING, HookAnswer, type HookPayload, type Passed, TRANSMITTING } from "./hooks.js";
 import { type Means, prefixOfChannel, SELF, type ServiceContext, sizeOf } from "./service-context.js";
 import type { ServiceReceiver } from "./service-receiver.js";
 import { encodeService, ServiceOp } from "./service-wire.js";
@@ -24,11 +25,6 @@ export interface Recipients extends Means {
   readonly context: Buffer | undefined;
   /** Nothing was selected: also for members that are not known here yet. */
   readonly isForAll: boolean;
-  readonly lines: SendLines;
-  /** Its turns, by id, if it has joined the lines of all its services; a service without one has a full line. */
-  readonly turns?: ReadonlyMap<string, SendTurn> | undefined;
-  /** Whether it has waited for the details of its services. */
-  readonly hasDetails?: boolean;
   /** Whether it is still to be sent to an awaited service. */
   isWanted(service: Member): boolean;
   sent(service: Member, means: "links" | "datagram"): void;
@@ -36,34 +32,42 @@ export interface Recipients extends Means {
   answered(service: Member, data: string | Buffer): void;
 }
 
-/** An item, or a hook's answer or veto. */
-type Outcome = Buffer | HookAnswer | ShoalError;
+/** An item, or a hook's answer or veto; `undefined`: nothing is to be sent. */
+type Outcome = Buffer | HookAnswer | ShoalError | undefined;
+
+/** A message that has passed the hooks of sending, and what is the same for several recipients. */
+class Message {
+  readonly services: readonly Member[];
+  readonly payload: HookPayload;
+  readonly each: Recipients;
+  /** Items by protocol. */
+  readonly items = new Map<string, Outcome | Promise<Outcome>>();
+
+  constructor(services: readonly Member[], payload: HookPayload, each: Recipients) {
+    this.services = services;
+    this.payload = payload;
+    this.each = each;
+  }
+}
+
+/** Waiting messages to a service on a channel. */
+interface Line {
+  /** Settles when all current ones have left. */
+  last: Promise<unknown>;
+  count: number;
+  bytes: number;
+}
 
 export class ServiceSender {
   readonly #context: ServiceContext;
   /** For messages to this node itself. */
   readonly #receiver: ServiceReceiver;
-  /** By nesting depth of send hooks: a hook's sends do not wait for the message that waits for the hook. */
-  readonly #lines: SendLines[] = [];
+  /** By channel and service; none without a waiting message. */
+  readonly #lines = new Map<string, Line>();
 
   constructor(context: ServiceContext, receiver: ServiceReceiver) {
     this.#context = context;
     this.#receiver = receiver;
-  }
-
-  /**
-   * The lines of the program's current sends.
-   *
-   * @throws InvalidStateError `EFSM` for hooks that send within each other too deep
-   */
-  lines(): SendLines {
-    const { depth } = this.#context.hooks;
-    let lines = this.#lines[depth];
-    if (lines === undefined) {
-      lines = new SendLines(depth);
-      this.#lines[depth] = lines;
-    }
-    return lines;
   }
 
   /**
@@ -77,215 +81,193 @@ export class ServiceSender {
     payload: HookPayload,
     each: Recipients,
   ): Promise<HookAnswer | undefined> {
-    const { hooks, counts } = this.#context;
-    const { kind, lines } = each;
-    const passing = hooks.pass(ENCODING, payload, { kind, services, protocol: "", depth: lines.depth });
-    let turns: ReadonlyMap<string, SendTurn> | undefined;
-    try {
-      // Earlier calls join the lines first.
-      await undefined;
-      if (passing instanceof Promise) turns = lines.joinAll(services, sizeOf(payload.data));
-      const passed = passing instanceof Promise ? await passing : passing;
-      if (passed instanceof HookAnswer) {
-        counts.answered += 1;
-        return passed;
-      }
-      const waiting = this.#sendEncoded(services, passed, turns === undefined ? each : { ...each, turns });
-      if (waiting !== undefined) await waiting;
-      return undefined;
-    } finally {
-      if (turns !== undefined) leaveAll(turns);
-    }
-  }
-
-  /** @returns settles when none waits; `undefined`: none does */
-  #sendEncoded(
-    services: readonly Member[],
-    payload: HookPayload,
-    each: Recipients,
-  ): Promise<unknown> | undefined {
-    const byDatagram: Member[] = [];
-    const byLink: Member[] = [];
-    const undecided: Member[] = [];
-    const verdicts: Promise<unknown>[] = [];
-    const { admission, effects, multicast } = this.#context;
+    const { hooks, multicast, selfId } = this.#context;
+    const passing = hooks.pass(ENCODING, payload, { kind: each.kind, services, protocol: "" });
+    const making =
+      passing instanceof Promise
+        ? passing.then((passed) => this.#messageOf(passed, services, each))
+        : this.#messageOf(passing, services, each);
     const fits = each.byDatagram && multicast?.fits(payload.data.length) === true;
-    for (const service of services) {
-      // Hooks that decide about a new member need its details.
-      const waits = admission.decides && each.hasDetails !== true;
-      const verdict = (waits ? effects.whenKnown?.(service.id) : undefined) ?? admission.verdictOf(service);
-      if (verdict instanceof Promise) {
-        undecided.push(service);
-        verdicts.push(verdict);
-        continue;
-      }
-      if (verdict !== undefined) each.failed(service, verdict);
-      else if (fits && service.id !== this.#context.selfId) byDatagram.push(service);
-      else if (this.#mayLink(service, each)) byLink.push(service);
-    }
+    const byDatagram = fits ? services.filter(({ id }) => id !== selfId) : [];
+    const byLink = fits ? services.filter(({ id }) => id === selfId) : services;
     const tasks: Promise<unknown>[] = [];
-    if (undecided.length > 0) tasks.push(this.#sendAdmitted(undecided, verdicts, payload, each));
-    this.#sendByLinks(byLink, payload, each, each.kind === "query" ? each.id : 0, tasks);
-    if (byDatagram.length > 0) tasks.push(this.#sendByDatagram(byDatagram, payload, each));
-    return tasks.length === 0 ? undefined : Promise.all(tasks);
+    for (const service of byLink)
+      this.#inTurn(
+        service,
+        making instanceof Promise
+          ? making.then((made) => this.#outcomeFor(service, made))
+          : this.#outcomeFor(service, making),
+        payload,
+        each,
+        tasks,
+      );
+    if (byDatagram.length > 0) tasks.push(this.#sendByDatagram(byDatagram, making));
+    if (tasks.length > 0) await Promise.all(tasks);
+    const made = making instanceof Promise ? await making : making;
+    return made instanceof HookAnswer ? made : undefined;
   }
 
-  /** For services with undecided hooks; the others do not wait for that. */
-  async #sendAdmitted(
-    services: readonly Member[],
-    verdicts: readonly Promise<unknown>[],
-    payload: HookPayload,
-    each: Recipients,
-  ): Promise<void> {
-    const turns = each.turns ?? each.lines.joinAll(services, sizeOf(payload.data));
-    try {
-      await Promise.all(verdicts);
-      await this.#sendEncoded(this.#liveOf(services, each), payload, { ...each, turns, hasDetails: true });
-    } finally {
-      if (each.turns === undefined) leaveAll(turns);
-    }
+  #messageOf(passed: Passed, services: readonly Member[], each: Recipients): Message | HookAnswer {
+    if (!(passed instanceof HookAnswer)) return new Message(services, passed, each);
+    this.#context.counts.answered += 1;
+    return passed;
   }
 
   /** By datagram, and by link to services that a datagram cannot name. */
-  async #sendByDatagram(services: readonly Member[], payload: HookPayload, each: Recipients): Promise<void> {
-    const { multicast, effects } = this.#context;
-    const item = await this.#itemFor("udp", services, payload, each, each.id);
-    if (!Buffer.isBuffer(item)) {
-      for (const service of services) goes(item, service, each);
-      return;
+  async #sendByDatagram(
+    services: readonly Member[],
+    making: Message | HookAnswer | Promise<Message | HookAnswer>,
+  ): Promise<void> {
+    const message = await making;
+    if (message instanceof HookAnswer) return;
+    const { payload, each } = message;
+    const { multicast, effects, admission } = this.#context;
+    const admitted: Member[] = [];
+    for (const service of services) {
+      const error = admission.decides ? await this.#refusalOf(service) : undefined;
+      if (error !== undefined) each.failed(service, error);
+      else admitted.push(service);
     }
-    const isSent = multicast?.fits(item.length) === true;
-    const left = new Set(isSent ? multicast.send(item, services, effects.others(), each.isForAll) : services);
-    const byLink: Member[] = [];
-    for (const service of services)
-      if (!left.has(service)) each.sent(service, "datagram");
-      else if (this.#mayLink(service, each)) byLink.push(service);
+    const item = await this.#transmit("udp", admitted, payload, each, each.id);
+    const isSent = Buffer.isBuffer(item) && multicast?.fits(item.length) === true;
+    const left = isSent ? multicast.send(item, admitted, effects.others(), each.isForAll) : admitted;
+    for (const service of admitted) if (!left.includes(service)) each.sent(service, "datagram");
     const tasks: Promise<unknown>[] = [];
-    this.#sendByLinks(byLink, payload, each, 0, tasks);
+    for (const service of left) {
+      const outcome = Buffer.isBuffer(item) ? this.#outcomeFor(service, message) : item;
+      this.#inTurn(service, outcome, payload, each, tasks);
+    }
     await Promise.all(tasks);
   }
 
-  /** The current services, with their details; a send to a gone one has failed. */
-  #liveOf(services: readonly Member[], each: Recipients): readonly Member[] {
-    const live: Member[] = [];
-    for (const service of services) {
-      const known = this.#context.effects.find(service.id);
-      if (known !== undefined) live.push(known);
-      else each.failed(service, new UnroutableError(`${service.name} is gone`));
-    }
-    return live;
-  }
-
-  /**
-   * Within this call, except for services with waiting messages, which do not hold up the others.
-   *
-   * @param id of the items; 0: none
-   * @param tasks gets waits and errors
-   */
-  #sendByLinks(
-    services: readonly Member[],
-    payload: HookPayload,
+  /** Delivers the outcome, perhaps not made yet, after all earlier ones. @param tasks gets the wait */
+  #inTurn(
+    service: Member,
+    outcome: Outcome | Promise<Outcome>,
+    { channel, data }: HookPayload,
     each: Recipients,
-    id: number,
     tasks: Promise<unknown>[],
   ): void {
-    if (services.length === 0) return;
-    const { effects, selfId: self } = this.#context;
-    const isOne = !this.#needsProtocol(each);
-    const groups = new Map<string, Member[]>();
-    for (const service of services) {
-      if (!this.#hasTurn(service, payload, each)) {
-        each.failed(service, new ClosedError("EAGAIN", `too many messages to ${service.name} wait`));
-        continue;
+    if (this.#lines.size === 0 && !(outcome instanceof Promise)) {
+      try {
+        this.#deliver(service, outcome, channel, each);
+      } catch (error) {
+        tasks.push(Promise.reject(error)); // The other recipients get it all the same.
       }
-      const known = service.id === self ? undefined : effects.whenKnown?.(service.id);
-      const protocol = isOne
-        ? ""
-        : service.id === self
-          ? SELF
-          : this.#context.links.protocolOf(service.id, each.lane);
-      if (known !== undefined || (protocol === "" && !isOne)) {
-        const making = this.#itemWhen(known, service, payload, each, id);
-        tasks.push(this.#sendInTurn(service, making, payload, each));
-        continue;
-      }
-      const group = groups.get(protocol);
-      if (group === undefined) groups.set(protocol, [service]);
-      else group.push(service);
-    }
-    const prefix = prefixOfChannel(payload.channel);
-    try {
-      for (const [protocol, group] of groups) {
-        const outcome = this.#itemFor(protocol, group, payload, each, id);
-        for (const service of group)
-          if (outcome instanceof Promise || each.turns !== undefined || each.lines.has(service.id))
-            tasks.push(this.#sendInTurn(service, outcome, payload, each));
-          else this.#deliver(service, outcome, prefix, each);
-      }
-    } catch (error) {
-      // As an error of a wait: it may be one of several.
-      tasks.push(Promise.reject(error));
-    }
-  }
-
-  /** Whether it may wait for a service. */
-  #hasTurn({ id }: Member, { data }: HookPayload, { lines, turns }: Recipients): boolean {
-    return turns === undefined ? !lines.isFull(id, sizeOf(data)) : turns.has(id);
-  }
-
-  /** Whether the protocol matters. If not, one item is for all links, and may open them. */
-  #needsProtocol({ protocols }: Means): boolean {
-    return protocols !== undefined || !this.#context.hooks.isEmpty("protocol:send");
-  }
-
-  /** The item for a new member, or a service without a link, when its listeners and protocol are known. */
-  async #itemWhen(
-    known: Promise<void> | undefined,
-    service: Member,
-    payload: HookPayload,
-    each: Recipients,
-    id: number,
-  ): Promise<Outcome> {
-    if (known !== undefined) await known;
-    if (!this.#needsProtocol(each)) return this.#itemFor("", [service], payload, each, id);
-    const { links } = this.#context;
-    const { lane } = each;
-    const protocol = links.protocolOf(service.id, lane) || (await links.whenLinked(service.id, lane));
-    if (protocol === "") return this.#unreached(service, each);
-    return this.#itemFor(protocol, [service], payload, each, id);
-  }
-
-  /** Sends a service an item, perhaps not made yet, after all earlier ones. */
-  async #sendInTurn(
-    service: Member,
-    making: Outcome | Promise<Outcome>,
-    payload: HookPayload,
-    each: Recipients,
-  ): Promise<void> {
-    const turn = each.turns?.get(service.id) ?? each.lines.join(service.id, sizeOf(payload.data));
-    try {
-      const outcome = await making;
-      if (turn.before !== undefined) await turn.before;
-      if (each.isWanted(service)) this.#deliver(service, outcome, prefixOfChannel(payload.channel), each);
-    } finally {
-      turn.leave();
-    }
-  }
-
-  #deliver(service: Member, outcome: Outcome, prefix: string, each: Recipients): void {
-    if (!goes(outcome, service, each)) return;
-    if (service.id === this.#context.selfId) {
-      if (this.#receiver.onOwn(outcome)) each.sent(service, "links");
-      else each.failed(service, new ClosedError("EAGAIN", "too many messages to this node itself wait"));
       return;
     }
-    const error = this.#context.sendItem(service, outcome, prefix, each);
-    if (error === undefined) each.sent(service, "links");
-    else each.failed(service, error);
+    const key = `${channel}/${service.id}`;
+    const line = this.#lines.get(key) ?? { last: Promise.resolve(), count: 0, bytes: 0 };
+    const size = sizeOf(data);
+    // One may wait, whatever its size.
+    const isFull =
+      line.count >= MAX_WAITING_SENDS || (line.count > 0 && line.bytes + size > MAX_WAITING_SEND_BYTES);
+    if (isFull) {
+      if (outcome instanceof Promise) outcome.catch(ignore); // The caller has this failure.
+      each.failed(service, new ClosedError("EAGAIN", `too many messages to ${service.name} wait`));
+      return;
+    }
+    this.#lines.set(key, line);
+    const task = this.#deliverAfter(line, key, size, outcome, service, channel, each);
+    line.last = task.catch(ignore); // Those that wait behind it are sent all the same.
+    tasks.push(task);
   }
 
-  /** @returns at once if no hook of the protocol returns a promise */
-  #itemFor(
+  async #deliverAfter(
+    line: Line,
+    key: string,
+    size: number,
+    making: Outcome | Promise<Outcome>,
+    service: Member,
+    channel: ClusterChannel,
+    each: Recipients,
+  ): Promise<void> {
+    const before = line.last;
+    line.count += 1;
+    line.bytes += size;
+    let outcome: Outcome;
+    try {
+      outcome = await making;
+    } finally {
+      await before;
+      line.count -= 1;
+      line.bytes -= size;
+      if (line.count === 0) this.#lines.delete(key);
+    }
+    if (outcome !== undefined && each.isWanted(service)) this.#deliver(service, outcome, channel, each);
+  }
+
+  #deliver(service: Member, outcome: Outcome, channel: ClusterChannel, each: Recipients): void {
+    if (outcome === undefined) return;
+    if (outcome instanceof HookAnswer) each.answered(service, outcome.data);
+    else if (!Buffer.isBuffer(outcome)) each.failed(service, outcome);
+    else if (service.id === this.#context.selfId) {
+      if (this.#receiver.onOwn(outcome)) each.sent(service, "links");
+      else each.failed(service, new ClosedError("EAGAIN", "too many messages to this node itself wait"));
+    } else {
+      const error = this.#context.sendItem(service, outcome, prefixOfChannel(channel), each);
+      if (error === undefined) each.sent(service, "links");
+      else each.failed(service, error);
+    }
+  }
+
+  // --- What a service gets -------------------------------------------------------------------------------------------
+
+  /** A promise only where something is waited for. */
+  #outcomeFor(service: Member, message: Message | HookAnswer): Outcome | Promise<Outcome> {
+    if (message instanceof HookAnswer) return undefined;
+    const refusal = this.#refusalOf(service);
+    if (refusal instanceof Promise) return refusal.then((error) => error ?? this.#itemFor(service, message));
+    return refusal ?? this.#itemFor(service, message);
+  }
+
+  /** Why a service gets no messages, once its listeners and the verdict of the hooks are known. */
+  #refusalOf(service: Member): ShoalError | undefined | Promise<ShoalError | undefined> {
+    const { admission, effects, selfId } = this.#context;
+    const known = service.id === selfId ? undefined : effects.whenKnown?.(service.id);
+    if (known !== undefined)
+      return known.then(() => {
+        const live = effects.find(service.id);
+        return live === undefined ? gone(service) : admission.verdictOf(live);
+      });
+    const verdict = admission.verdictOf(service);
+    if (!(verdict instanceof Promise)) return verdict;
+    return verdict.then((veto) => (effects.find(service.id) === undefined ? gone(service) : veto));
+  }
+
+  #itemFor(service: Member, { services, payload, each, items }: Message): Outcome | Promise<Outcome> {
+    const { links, hooks, selfId } = this.#context;
+    const { id } = service;
+    const { lane, protocols } = each;
+    const number = each.kind === "query" ? each.id : 0;
+    const isSelf = id === selfId;
+    if (lane < 0 && !isSelf) return this.#unreached(service, each);
+    // Without a need for the protocol one item is for all links, and may open them.
+    const isAny = protocols === undefined && hooks.isEmpty("protocol:send");
+    const protocol = isAny ? "" : isSelf ? SELF : links.protocolOf(id, lane);
+    if (protocol === "" && !isAny)
+      return links
+        .whenLinked(id, lane)
+        .then((linked) =>
+          linked === ""
+            ? this.#unreached(service, each)
+            : this.#transmit(linked, [service], payload, each, number),
+        );
+    let item = items.get(protocol);
+    if (item === undefined) {
+      const group = isAny
+        ? services
+        : services.filter((other) =>
+            other.id === selfId ? protocol === SELF : links.protocolOf(other.id, lane) === protocol,
+          );
+      item = this.#transmit(protocol, group, payload, each, number);
+      items.set(protocol, item);
+    }
+    return item;
+  }
+
+  /** Passes the hooks of the protocol, and encodes. A veto is an outcome. */
+  #transmit(
     protocol: string,
     services: readonly Member[],
     payload: HookPayload,
@@ -294,26 +276,16 @@ export class ServiceSender {
   ): Outcome | Promise<Outcome> {
     const { hooks } = this.#context;
     if (hooks.isEmpty("protocol:send")) return this.#encode(protocol, payload, each, id);
-    let passed: ReturnType<Hooks["pass"]>;
+    const encode = (passed: Passed): Outcome => this.#encode(protocol, passed, each, id);
     try {
-      const { kind, lines } = each;
-      passed = hooks.pass(TRANSMITTING, payload, { kind, services, protocol, depth: lines.depth });
+      const passed = hooks.pass(TRANSMITTING, payload, { kind: each.kind, services, protocol });
+      return passed instanceof Promise ? passed.then(encode, (error: ShoalError) => error) : encode(passed);
     } catch (error) {
-      return error as VetoError;
+      return error as ShoalError;
     }
-    if (!(passed instanceof Promise)) return this.#encode(protocol, passed, each, id);
-    return passed.then(
-      (late) => this.#encode(protocol, late, each, id),
-      (error: VetoError) => error,
-    );
   }
 
-  #encode(
-    protocol: string,
-    passed: HookPayload | HookAnswer,
-    { kind, context }: Recipients,
-    id: number,
-  ): Outcome {
+  #encode(protocol: string, passed: Passed, { kind, context }: Recipients, id: number): Outcome {
     if (passed instanceof HookAnswer) {
       this.#context.counts.answered += 1;
       return passed;
@@ -332,13 +304,6 @@ export class ServiceSender {
     return encodeService({ op, channel, id, ruid, data });
   }
 
-  /** Whether a message may use a link; otherwise it has failed. */
-  #mayLink(service: Member, each: Recipients): boolean {
-    if (each.lane >= 0 || service.id === this.#context.selfId) return true;
-    each.failed(service, this.#unreached(service, each));
-    return false;
-  }
-
   /** No allowed link leads to a service, and none can be opened. */
   #unreached({ id, name }: Member, { protocols }: Means): ShoalError {
     if (protocols === undefined) return new UnroutableError(`${name} is gone, or no protocol reaches it`);
@@ -352,10 +317,6 @@ export class ServiceSender {
   }
 }
 
-/** Whether an item is to be sent; otherwise the sender gets the reason. */
-function goes(outcome: Outcome, service: Member, each: Recipients): outcome is Buffer {
-  if (Buffer.isBuffer(outcome)) return true;
-  if (outcome instanceof HookAnswer) each.answered(service, outcome.data);
-  else each.failed(service, outcome);
-  return false;
+function gone({ name }: Member): ShoalError {
+  return new UnroutableError(`${name} is gone`);
 }

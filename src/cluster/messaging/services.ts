@@ -37,7 +37,6 @@ import type {
   ServiceStage,
 } from "./hooks.js";
 import { Query } from "./query.js";
-import type { SendLines } from "./send-lines.js";
 import { type Means, SELF, ServiceContext } from "./service-context.js";
 import { ServiceReceiver } from "./service-receiver.js";
 import { ServiceSender } from "./service-sender.js";
@@ -140,7 +139,6 @@ export class Services {
     checkRuid(ruid);
     const payload: HookPayload = { data: checkedData("data", data), channel, ruid };
     const { services, failed } = this.#select("send", options, options.broadcast === true);
-    const lines = this.#sender.lines();
 
     const sent: Member[] = [];
     const used = new Set<"links" | "datagram">();
@@ -153,7 +151,6 @@ export class Services {
       id: this.#context.pending.take(),
       context,
       isForAll: isUnselected(options),
-      lines,
       isWanted: () => true,
       sent: (service, by) => {
         sent.push(service);
@@ -187,7 +184,6 @@ export class Services {
     const unknown = failed.find(({ service }) => service === undefined);
     if (unknown !== undefined) throw unknown.error;
     const gone = failed.map(({ service }) => service as Member);
-    const lines = this.#sender.lines();
     const number = this.#context.pending.take();
     const ruid = id ?? String(number);
     let operation: MessageSendOperation | undefined;
@@ -203,10 +199,10 @@ export class Services {
     if (services.length === 0) query.end("done");
     else if (query.ended === undefined) {
       const payload = { data: checked, channel, ruid };
-      if (operation === undefined) void this.#ask(query, number, services, payload, means, lines, undefined);
+      if (operation === undefined) void this.#ask(query, number, services, payload, means, undefined);
       else
         void operation.run(() =>
-          this.#ask(query, number, services, payload, means, lines, contextToSend(operation)),
+          this.#ask(query, number, services, payload, means, contextToSend(operation)),
         );
     }
     return query;
@@ -324,7 +320,6 @@ export class Services {
     services: readonly Member[],
     payload: HookPayload,
     means: Means,
-    lines: SendLines,
     context: Buffer | undefined,
   ): Promise<void> {
     const fail = (service: Member, error: ShoalError): void => {
@@ -340,7 +335,6 @@ export class Services {
         id: number,
         context,
         isForAll: false,
-        lines,
         isWanted: ({ id }) => query.ended === undefined && query.awaits(id),
         sent: () => {
           this.#context.counts.sent += 1;
