@@ -274,9 +274,7 @@ export function nodeSchema(): Schema {
         {
           listen: flagged(
             "--sessions <EP>",
-            texts(
-              "clients have their sessions here: tcp://HOST:PORT of a ROUTER, or node: the port of the node",
-            ),
+            texts("clients have their sessions here: tcp://HOST:PORT of a ROUTER"),
           ),
           store: flagged(
             "--sessions-store <STORE>",

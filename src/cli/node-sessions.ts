@@ -28,8 +28,6 @@ export interface SessionsSettings {
 }
 
 const LISTED = 1_000;
-/** In place of an endpoint: the node's own port. */
-const OWN_PORT = "node";
 const IN_MEMORY = "memory";
 const DATABASE = /^postgres(?:ql)?:\/\//;
 /** Other schemes are refused by the store. */
@@ -40,8 +38,7 @@ const OWN_HOST = /^(?:ipc:|tcp:\/\/(?:127\.|localhost[:/]|\[::1\]))/;
 export async function sessionsOf(values: SessionsValues, folder: string): Promise<SessionsSettings> {
   const { listen, store, certificate, ...given } = values;
   const endpoints = [listen].flat();
-  for (const endpoint of endpoints)
-    if (endpoint !== OWN_PORT) checkEndpoint("sessions.listen", endpoint, "bind");
+  for (const endpoint of endpoints) checkEndpoint("sessions.listen", endpoint, "bind");
   const options = {
     ...given,
     ...(certificate === undefined
@@ -87,7 +84,7 @@ export class NodeSessions {
     );
     try {
       for (const endpoint of endpoints) {
-        const bound = await asUsage(() => server.bind(endpoint === OWN_PORT ? node.ownPort : endpoint));
+        const bound = await asUsage(() => server.bind(endpoint));
         log.info(`sessions are at ${bound}`, { endpoint: bound, store: store.name });
         if (!OWN_HOST.test(bound))
           log.warn(`all who reach ${bound} may have any session`, { endpoint: bound });

@@ -67,7 +67,7 @@ it("serves them by a configuration, with what nodes publish", async () => {
 group: sessions-config-${process.pid}
 control: ${control}
 sessions:
-  listen: [node, tcp://127.0.0.1:*]
+  listen: [tcp://127.0.0.1:*, tcp://127.0.0.1:*]
   store: ${basename(folder)}
   clusterTopics: [orders/#]
   maxQueue: 5

@@ -40,7 +40,6 @@ import {
   helloNonce,
   helloSize,
   isControl,
-  isForSockets,
   isTlsRecord,
   LinkFrame,
   MAX_FRAME,
@@ -107,10 +106,6 @@ export interface StreamTable {
   admits(link: Link, node: ProvedNode): boolean | Promise<boolean>;
   /** A cluster of the other end is refused; `undefined`: both have none in common. */
   onRefused(link: Link, bus: number | undefined, reason: string): void;
-  /** Whether accepted streams may be sockets', which would take this node's hello for a greeting. */
-  readonly hasSockets: boolean;
-  /** An accepted stream is a socket's, and no longer this link's. @param bytes received so far */
-  onSocket(link: Link, stream: Stream, bytes: Buffer): void;
   /** The stream of this node that sent a nonce: the other end is this node itself. */
   streamOf(nonce: Buffer): Link | undefined;
   /** Called once, for a node of the cluster. */
@@ -194,7 +189,6 @@ export class Link implements Sink, PairStream {
   #proved = false;
   /** Frames before the proof. */
   #unproved = 0;
-  #hasSaidHello = false;
   readonly #greeting: RunningTimeout;
   #fault: Fault | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -225,7 +219,7 @@ export class Link implements Sink, PairStream {
       this.#finish(error.code === "ECONNRESET" || error.code === "EPIPE" ? "lost" : "failed");
     });
     stream.reader.start(stream.socket, this);
-    if (this.isDialled || isGiven || !table.hasSockets) this.#sayHello();
+    stream.socket.write(this.#hello);
     this.#greeting = new RunningTimeout(HELLO_TIMEOUT, () => this.#refuse("link:timeout"));
   }
 
@@ -442,20 +436,7 @@ export class Link implements Sink, PairStream {
     this.#fault = isRefused ? { ...fault, kind: "auth", code: "ERR_AUTHENTICATION" } : fault;
   }
 
-  #sayHello(): void {
-    this.#hasSaidHello = true;
-    this.#stream.socket.write(this.#hello);
-  }
-
   #take(): void {
-    if (!this.#hasSaidHello) {
-      if (isForSockets(this.#pending[0] as Buffer)) {
-        this.#leaveStream();
-        this.#table.onSocket(this, this.#stream, this.#pending[0] as Buffer);
-        return;
-      }
-      this.#sayHello();
-    }
     if (this.#in === undefined && isTlsRecord(this.#pending[0] as Buffer)) {
       this.#table.onRefused(this, undefined, "tls");
       this.#refuse("link:tls");
@@ -484,12 +465,6 @@ export class Link implements Sink, PairStream {
     this.#pending = [];
     this.#pendingBytes = 0;
     this.#large = large;
-  }
-
-  /** The stream belongs to another object. */
-  #leaveStream(): void {
-    this.#ended = true;
-    this.#greeting.clear();
   }
 
   /** @returns bytes that were taken; 0: `#wanted` has grown */

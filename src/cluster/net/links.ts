@@ -18,13 +18,12 @@ import { optionValues } from "../../core/option-values.js";
 import type { Fault } from "../../engine/zmtp/mechanism/mechanism.js";
 import { renewedOptions } from "../../engine/zmtp/options.js";
 import { streamOf } from "../../engine/zmtp/transport/custom.js";
-import {
-  type Acceptor,
-  handOver,
-  type Listener,
-  type Stream,
-  type Transport,
-  type TransportOptions,
+import type {
+  Acceptor,
+  Listener,
+  Stream,
+  Transport,
+  TransportOptions,
 } from "../../engine/zmtp/transport/transport.js";
 import type { TransportTable } from "../../engine/zmtp/transport/transports.js";
 import type { NodeKeys } from "../admission/identities.js";
@@ -149,7 +148,6 @@ export class Links implements StreamTable, PairStreamTable {
   #watched: ReadonlySet<string> = new Set();
   readonly #listeners: Listener[] = [];
   readonly #more: Listener[] = [];
-  #socketTaker: Acceptor | undefined;
   #ownAddress = "";
   #startedAt = 0;
   #sweeping: NodeJS.Timeout | undefined;
@@ -255,18 +253,6 @@ export class Links implements StreamTable, PairStreamTable {
     return this.#ownAddress;
   }
 
-  get hasSockets(): boolean {
-    return this.#socketTaker !== undefined;
-  }
-
-  takeSockets(acceptor: Acceptor): (() => void) | undefined {
-    if (this.#socketTaker !== undefined) return undefined;
-    this.#socketTaker = acceptor;
-    return () => {
-      if (this.#socketTaker === acceptor) this.#socketTaker = undefined;
-    };
-  }
-
   streamTo(address: string, protocol: string, id: string): Link | undefined {
     let isComing = this.#dials.has(address);
     for (const link of this.#all) {
@@ -330,18 +316,6 @@ export class Links implements StreamTable, PairStreamTable {
     const link = new Link({ ...opened, ownAddress: this.#ownAddress }, this, this.#effects);
     this.#all.add(link);
     return link;
-  }
-
-  /** Counted if no socket takes it. */
-  onSocket(link: Link, stream: Stream, bytes: Buffer): void {
-    const taker = this.#socketTaker;
-    this.#all.delete(link);
-    if (!this.#closed && taker !== undefined && taker.admits?.(stream.address) !== false) {
-      handOver(stream, bytes, () => taker.accepted(stream));
-      return;
-    }
-    this.#effects.count("link:sockets");
-    stream.socket.destroy();
   }
 
   start(): void {

@@ -7,7 +7,6 @@ import { checkGroup, checkJoin } from "../../zre/plane.js";
 import { type ClusterTlsOptions, checkTls } from "../admission/tls.js";
 import { MAX_BUSES } from "../bounds.js";
 import { createId, fullName } from "../identity.js";
-import { closeOwnPort, openOwnPort, ownPortEndpoint } from "../net/own-port.js";
 import { type ClusterNodeEntry, checkControl, Registrar } from "../registry.js";
 import { ClusterBus } from "./bus.js";
 import type { NodeIdentity } from "./bus-context.js";
@@ -72,16 +71,6 @@ export class ClusterNode extends ClusterBus {
     return [...this.sockets.listeners];
   }
 
-  /**
-   * Endpoint at which one socket of this program, such as a `SessionServer`'s, shares the node's port: call
-   * `bind(node.ownPort)` after the start. Clients connect to the node's `address` by `tcp://`, or with `tls` by
-   * `tls://` and with a certificate signed by its `ca`. They need no key of the cluster, only the socket's own
-   * security. Requires the engine `zmtp`, and no simulation.
-   */
-  get ownPort(): string {
-    return ownPortEndpoint(this.id);
-  }
-
   /** `name@host`. */
   get name(): string {
     return this.identity.name;
@@ -110,7 +99,6 @@ export class ClusterNode extends ClusterBus {
       await this.#register();
       if (this.closed) await this.#abandon();
       this.#started = true;
-      this.#openOwnPort();
       this.begin();
       for (const bus of this.#buses) BusOfNode.begin(bus);
       this.#watchFiles();
@@ -170,16 +158,6 @@ export class ClusterNode extends ClusterBus {
 
   #updateEntry(changes: Partial<ClusterNodeEntry>): void {
     if (this.#registrar !== undefined) this.#registrar.entry = { ...this.#registrar.entry, ...changes };
-  }
-
-  #openOwnPort(): void {
-    const { sockets } = this;
-    if (sockets.platform !== MACHINE) return;
-    openOwnPort(this.id, {
-      // The address may change, and with it advertised wildcards.
-      endpoint: () => `${sockets.links.scheme}://0.0.0.0:${sockets.port}`,
-      takeSockets: (acceptor) => sockets.links.takeSockets(acceptor),
-    });
   }
 
   async #register(): Promise<void> {
@@ -367,7 +345,6 @@ export class ClusterNode extends ClusterBus {
       this.#registrar?.close(),
       super.onClose(linger),
     ]);
-    closeOwnPort(this.id);
     await this.sockets.close();
   }
 }

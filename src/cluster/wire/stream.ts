@@ -4,7 +4,6 @@
  *   hello    magic 4 "SHLK" | version 1 | nonce 32, random | address: length 1, text      each end, at once
  *   frame    length 4 | packet                                      length 0: this end closes on purpose
  *   messages length 4 | prefix 7 | type 1 = 50 | lane 1 | frame of a link      sealed like a packet if the bus has a key
- *   sockets  ff, as a greeting of ZMTP begins                       instead of the dialler's hello: a socket's connection
  *   control  length 4 | type 1, from 40 to 4f | fields of the type  skipped by nodes that do not know it
  *
  * The sessions of the two directions are the halves of a hash of both hellos, the dialler's first.
@@ -47,11 +46,6 @@ export function encodeHello(nonce: Uint8Array, address: string): Buffer {
 export function helloSize(bytes: Buffer): number {
   if (bytes.readUInt32BE(0) !== MAGIC || bytes[4] !== LINK_VERSION) return -1;
   return HELLO_HEAD + (bytes[HELLO_HEAD - 1] as number);
-}
-
-/** Whether a stream is a socket's connection (37/ZMTP). @param bytes at least one */
-export function isForSockets(bytes: Buffer): boolean {
-  return bytes[0] === 0xff;
 }
 
 /** Whether the other end sends a TLS handshake record or alert. @param bytes at least one */

@@ -5,8 +5,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
 import { ClusterNode, type ClusterNodeOptions } from "../../../src/cluster/index.js";
-import { Reply, Request } from "../../../src/index.js";
-import { MemorySessionStore, SessionClient, SessionServer } from "../../../src/sessions/index.js";
 import { makeAuthority, makeCertificate } from "../../support/certificates.js";
 
 const PASSWORD = "correct horse battery staple";
@@ -53,30 +51,8 @@ async function answersOf(nodes: readonly ClusterNode[]): Promise<unknown[]> {
   );
 }
 
-describe("a socket at the node's own port", () => {
-  it("is one, of a node that has started, and is for binding", async () => {
-    const node = opened(new ClusterNode({ group: GROUP, multicast: false, registry: false }));
-    const [one, other] = [new Reply(), new Reply()].map((each) => opened(each)) as [Reply, Reply];
-    // Also where sockets have looked up their transports before there was a node.
-    await opened(new Reply()).bind("tcp://127.0.0.1:*");
-    await expect(one.bind(node.ownPort)).rejects.toMatchObject({ code: "EADDRNOTAVAIL" });
-    await node.start();
-    const bound = await one.bind(node.ownPort);
-    await expect(other.bind(node.ownPort)).rejects.toMatchObject({ code: "EADDRINUSE" });
-    expect(() => other.connect(node.ownPort)).toThrow("tcp://HOST:PORT");
-    const request = opened(new Request());
-    request.connect(`tcp://${node.address}`);
-    await request.send("x");
-    expect(String(await one.receive())).toBe("x");
-    await one.unbind(one.lastEndpoint ?? bound);
-    await other.bind(node.ownPort);
-    await node.close();
-    await expect(one.bind(node.ownPort)).rejects.toMatchObject({ code: "EADDRNOTAVAIL" });
-  });
-});
-
 describe("messages over the node's own port", () => {
-  it("need no other: three nodes with a password, of two buses, and sessions on all of them", {
+  it("need no other: three nodes with a password, of two buses", {
     timeout: 30_000,
   }, async () => {
     const listens = vi.spyOn(Server.prototype, "listen");
@@ -94,42 +70,6 @@ describe("messages over the node's own port", () => {
     expect(ports()).toBe(3);
   });
 
-  it("nor do clients of sessions, which are no nodes: they connect to the nodes' ports, and listen nowhere", {
-    timeout: 30_000,
-  }, async () => {
-    const nodes = await three({ password: PASSWORD });
-    const listens = vi.spyOn(Server.prototype, "listen");
-    const store = new MemorySessionStore();
-    const servers = nodes
-      .slice(0, 2)
-      .map((node) => opened(new SessionServer({ node, store, pollInterval: 60_000 })));
-    const endpoints = await Promise.all(servers.map((server, i) => server.bind(nodes[i]?.ownPort ?? "")));
-    const ports = nodes.map(({ address }) => address.split(":")[1]);
-    expect(endpoints).toEqual([`tcp://0.0.0.0:${ports[0]}`, `tcp://0.0.0.0:${ports[1]}`]);
-    const at = nodes.slice(0, 2).map(({ address }) => `tcp://${address}`);
-    const reader = opened(new SessionClient(at, { id: "reader" }));
-    // One on a node finds them by what they advertise.
-    const found = (nodes[2] as ClusterNode).resolver({ has: ["sessions"] });
-    const writer = opened(new SessionClient(found, { id: "writer" }));
-    await reader.subscribe("news/#");
-    const messages = reader[Symbol.asyncIterator]();
-    await writer.publish("news/1", "soup");
-    expect(String((await messages.next()).value?.data)).toBe("soup");
-    // It goes on at the other one.
-    const [first] = servers as [SessionServer];
-    expect(reader.endpoint).toBe(at[0]);
-    await first.close({ linger: 0 });
-    await writer.publish("news/2", "bread");
-    expect(String((await messages.next()).value?.data)).toBe("bread");
-    expect(reader.endpoint).toBe(at[1]);
-    expect(listens).not.toHaveBeenCalled();
-    // A node still joins by a port at which a socket is bound.
-    const [, second] = nodes as [ClusterNode, ClusterNode];
-    second.serve("double", async (body: number) => body * 2);
-    const late = await started("d", { password: PASSWORD, seeds: [second.address] });
-    expect(await late.request("double", 4, { waitForReady: true, timeout: 10_000 })).toBe(8);
-  });
-
   it("go over TLS, where streams do", { timeout: 30_000 }, async () => {
     makeAuthority(folder, "ca");
     makeCertificate(folder, "node", { extensions: "extendedKeyUsage=serverAuth,clientAuth\n" });
@@ -139,11 +79,5 @@ describe("messages over the node's own port", () => {
     const tls = { ca, cert, key } as NonNullable<ClusterNodeOptions["tls"]>;
     const nodes = await three({ password: PASSWORD, tls });
     expect(await answersOf(nodes)).toEqual([0, 2]);
-    const [node] = nodes as [ClusterNode];
-    const server = opened(new SessionServer({ node, store: new MemorySessionStore() }));
-    expect(await server.bind(node.ownPort)).toMatch(/^tls:/);
-    const socketOptions = { tlsCa: `${ca}`, tlsCert: `${cert}`, tlsKey: `${key}`, tlsCheckName: false };
-    const client = opened(new SessionClient(`tls://${node.address}`, { id: "reader", socketOptions }));
-    await client.ready({ timeout: 10_000 });
   });
 });

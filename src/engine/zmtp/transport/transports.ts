@@ -20,12 +20,6 @@ const TRANSPORTS = new Map<string, Transport>(
 let schemes: readonly string[] = [];
 let registered: readonly string[] | undefined;
 
-/** For all contexts of this thread. */
-export function addTransport(transport: Transport): void {
-  TRANSPORTS.set(transport.scheme, transport);
-  registered = undefined;
-}
-
 export interface TransportTable {
   get(scheme: string): Transport | undefined;
 }
