@@ -150,9 +150,8 @@ export function nodeSchema(): Schema {
       },
       split: map("behaviour after a network partition", {
         strategy: {
-          ...map("majority (default), oldest, none, a quorum or a referee", {
+          ...map("majority (default), none, or a quorum", {
             quorum: whole("nodes that the side that goes on has", 1, 16_384),
-            referee: text("the node that the side that goes on reaches"),
           }),
           type: ["string", "object"],
         },

@@ -1,15 +1,14 @@
 /** A simulated cluster whose nodes decide which side of a split they are on, by what a bus has for it. */
 import type { ClusterChange } from "../../src/cluster/membership/events.js";
-import type { ClusterEvent } from "../../src/cluster/node/events.js";
-import { Sides as NodeSides } from "../../src/cluster/node/sides.js";
+import { type SplitChange, SplitRules } from "../../src/cluster/membership/splits.js";
 import type { SimulatedNode, World } from "./simulation/world.js";
 
 /** The sides as each node of a world knows them. Takes the world's `onChange`. Nobody rejoins by itself. */
 export class Sides {
-  readonly changes: ClusterEvent[] = [];
-  readonly #changesOf = new Map<SimulatedNode, ClusterEvent[]>();
+  readonly changes: SplitChange[] = [];
+  readonly #changesOf = new Map<SimulatedNode, SplitChange[]>();
   readonly #world: World;
-  readonly #sides = new Map<SimulatedNode, NodeSides>();
+  readonly #sides = new Map<SimulatedNode, SplitRules>();
 
   constructor(world: World) {
     this.#world = world;
@@ -25,17 +24,14 @@ export class Sides {
       autoheal: true,
       isOneHost: false,
     } as const;
-    const effects = {
-      rejoin: () => undefined,
-      event: (event: ClusterEvent) => {
-        this.changes.push(event);
-        this.changesOf(node).push(event);
-      },
+    const onChange = (change: SplitChange): void => {
+      this.changes.push(change);
+      this.changesOf(node).push(change);
     };
-    this.#sides.set(node, new NodeSides({ id, name, start }, options, effects));
+    this.#sides.set(node, new SplitRules({ id, name, start }, options, onChange));
   }
 
-  changesOf(node: SimulatedNode): ClusterEvent[] {
+  changesOf(node: SimulatedNode): SplitChange[] {
     const changes = this.#changesOf.get(node) ?? [];
     this.#changesOf.set(node, changes);
     return changes;

@@ -6,7 +6,7 @@ import {
   SplitRules,
   type SplitStrategy,
   type SplitView,
-} from "../../src/cluster/splits.js";
+} from "../../src/cluster/membership/splits.js";
 import fc from "../support/properties.js";
 
 const node = (index: number, start = index) => ({ id: `id${index}`, name: `n${index}@h`, start });
@@ -33,30 +33,15 @@ function survivors(
 }
 
 describe("which side goes on", () => {
-  it("at most one, whatever the cut, by majority, oldest and referee", () => {
+  it("at most one, whatever the cut, by majority", () => {
     fc.assert(
       fc.property(cuts, (all) => {
         expect(survivors(MAJORITY, all).length).toBeLessThanOrEqual(1);
-        expect(survivors({ kind: "oldest" }, all).length).toBe(1);
-        expect(survivors({ kind: "referee", name: "n0@h" }, all).length).toBe(1);
         const size = Math.floor(all.length / 2) + 1;
         expect(survivors({ kind: "quorum", size }, all).length).toBeLessThanOrEqual(1);
         expect(survivors({ kind: "none" }, all).length).toBe(new Set(all.map(({ side }) => side)).size);
       }),
       { numRuns: 500 },
-    );
-  });
-
-  it("exactly one, by a referee, whose name is given without its host and may be that of nodes on several", () => {
-    fc.assert(
-      fc.property(cuts, fc.nat(8), (all, several) => {
-        const named = all.map((each, index) => (index <= several ? { ...each, name: `db@h${index}` } : each));
-        expect(survivors({ kind: "referee", name: "db" }, named).length).toBe(1);
-        expect(survivors({ kind: "referee", name: "db@h0" }, named)).toEqual([all[0]?.side]);
-        expect(survivors({ kind: "referee", name: "d" }, named)).toEqual(
-          new Set(all.map(({ side }) => side)).size === 1 ? [all[0]?.side] : [],
-        );
-      }),
     );
   });
 
@@ -76,8 +61,10 @@ function rules(
   count = 5,
 ): { of: SplitRules; seen: SplitChange[] } {
   const seen: SplitChange[] = [];
-  const of = new SplitRules(node(index), { strategy, stableFor: 1_000, autoheal: true }, (change) =>
-    seen.push(change),
+  const of = new SplitRules(
+    node(index),
+    { strategy, stableFor: 1_000, autoheal: true, isOneHost: false },
+    (change) => seen.push(change),
   );
   for (let i = 0; i < count; i++) if (i !== index) of.onReached(0, node(i));
   of.tick(1_000, whole(1_000));
@@ -87,7 +74,7 @@ function rules(
 describe("a node whose picture has not settled", () => {
   const fresh = (): { of: SplitRules; seen: SplitChange[] } => {
     const seen: SplitChange[] = [];
-    const options = { strategy: MAJORITY, stableFor: 1_000, autoheal: true };
+    const options = { strategy: MAJORITY, stableFor: 1_000, autoheal: true, isOneHost: false };
     return { of: new SplitRules(node(1), options, (change) => seen.push(change)), seen };
   };
   const MINORITY = { type: "minority", reached: 1, lost: 1 };
@@ -169,14 +156,14 @@ describe("a split", () => {
     of.tick(21_000, whole(9_999));
     expect(of.minority).toBe(true);
     of.tick(21_500, whole(21_500));
-    expect(seen.slice(1)).toEqual([{ type: "healed", rejoins: true }]);
+    expect(seen.slice(1)).toEqual([{ type: "healed", rejoined: true }]);
   });
 
   it("is decided without an answer by a node that has nobody left to ask", () => {
     const { of, seen } = rules(MAJORITY, 0, 2);
     of.onLost(10_000, "id1");
     of.tick(11_000, whole(9_000));
-    expect(seen).toEqual([{ type: "split", reached: 1, lost: 1 }]);
+    expect(seen).toEqual([{ type: "split", reached: 1, lost: 1, strategy: "majority" }]);
   });
 
   it("is decided once the picture was stable", () => {
@@ -194,10 +181,7 @@ describe("a split", () => {
     expect(of.minority).toBe(true);
     of.onReached(20_000, node(1));
     of.tick(21_000, whole(21_000));
-    expect(seen.at(-1)).toEqual({ type: "healed", rejoins: true });
-    expect(of.needsHeal).toBe(true);
-    of.heal();
-    expect(of.needsHeal).toBe(false);
+    expect(seen.at(-1)).toEqual({ type: "healed", rejoined: true });
   });
 
   it("a minority does not become a majority by forgetting; the others do forget", () => {
@@ -238,7 +222,7 @@ describe("a split", () => {
     of.onLost(90_000, "life6");
     of.onReached(90_000, { ...node(1, 3), id: "older" });
     of.tick(91_000, whole(91_000));
-    expect(seen).toEqual([{ type: "split", reached: 2, lost: 1 }]);
+    expect(seen).toEqual([{ type: "split", reached: 2, lost: 1, strategy: "majority" }]);
   });
 
   it("of several lives of one node that were lost before anything was decided, the last one counts", () => {
@@ -249,7 +233,7 @@ describe("a split", () => {
       of.onLost(10_000, `life${life}`);
     }
     of.tick(11_000, whole(11_000));
-    expect(seen).toEqual([{ type: "split", reached: 1, lost: 1 }]);
+    expect(seen).toEqual([{ type: "split", reached: 1, lost: 1, strategy: "majority" }]);
   });
 
   it("what a minority remembers is bounded", () => {
@@ -272,7 +256,7 @@ describe("a split", () => {
     of.onLost(12_000, "id4");
     of.tick(13_000, whole(13_000));
     // id0 has the lowest id of the two that are left.
-    expect(seen).toEqual([{ type: "split", reached: 1, lost: 1 }]);
+    expect(seen).toEqual([{ type: "split", reached: 1, lost: 1, strategy: "majority" }]);
   });
 
   it("below its quorum a node is a minority also when nobody was lost", () => {

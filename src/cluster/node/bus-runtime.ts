@@ -4,13 +4,16 @@
  *
  *   created ──begin──> running ──leave──> leaving: the statement spreads ──end──> ended
  *
- *   packet, time, call ──run──> rules ──change──> sides, counters, events, clients, watched nodes
+ *   packet, time, call ──run──> rules ──change──> splits, counters, events, clients, watched nodes
  *                                 └──packets──> sockets            └──when the rules have returned──> listeners
  */
-import { ClosedError, InvalidStateError } from "../../core/errors.js";
+import { quoted } from "../../core/arguments.js";
+import { ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
+import { fullName, isId } from "../identity.js";
 import type { ClusterChange } from "../membership/events.js";
 import type { Member as KnownMember } from "../membership/members.js";
 import { Membership } from "../membership/membership.js";
+import { type SplitChange, SplitRules } from "../membership/splits.js";
 import type { PairStreams } from "../messaging/pair-streams.js";
 import { BusCodec } from "../net/bus-codec.js";
 import { hostOf } from "../resolver.js";
@@ -21,13 +24,20 @@ import type { BusContext } from "./bus-context.js";
 import { BusTimer } from "./bus-timer.js";
 import { ChangeEvents } from "./change-events.js";
 import type { ClusterEvent } from "./events.js";
-import { answersStranger, GroupCalls } from "./group-calls.js";
 import { type Member, memberOf } from "./member.js";
 import type { BusPort, RefusedReason } from "./node-sockets.js";
-import { Sides } from "./sides.js";
-import { successors, Watcher } from "./watched.js";
 
 const LEAVE_INTERVALS = 3;
+/** Average number of members that answer an unknown node: answers of all would be a storm. */
+const GREETERS = 4;
+/**
+ * ms between calls of an isolated node to the group; the last one repeats. A call may be lost, and other nodes may
+ * start later.
+ */
+const CALLS = [100, 300, 1_000, 2_000, 5_000];
+/** Watched nodes, and ms between two choices of them: in a mass start, each change would choose other streams. */
+const WATCHED = 3;
+const WATCH_DELAY = 1_000;
 
 let running = 0;
 
@@ -64,11 +74,12 @@ export class BusRuntime implements BusPort {
   readonly #bus: BusContext;
   readonly #host: string;
   readonly #events: ChangeEvents;
-  readonly #watcher: Watcher;
-  readonly #groupCalls: GroupCalls;
   readonly #snapshots = new WeakMap<object, Snapshot>();
   #membership: Membership | undefined;
-  #sides: Sides | undefined;
+  #splits: SplitRules | undefined;
+  #watchTimer: NodeJS.Timeout | undefined;
+  #callTimer: NodeJS.Timeout | undefined;
+  #stopped = false;
   /** Wall clock minus the rules' time. */
   #wallOffset = 0;
   #seen = { start: 0, count: 0, digest: 0 };
@@ -80,7 +91,7 @@ export class BusRuntime implements BusPort {
     this.codec = new BusCodec(group, settings.keys, settings.byPassword);
     this.timer = new BusTimer(sockets.platform, settings.profile.probeTimeout, {
       nextWakeUp: () =>
-        Math.min(this.#membership?.nextWakeUp() ?? Infinity, this.#sides?.nextWakeUp() ?? Infinity),
+        Math.min(this.#membership?.nextWakeUp() ?? Infinity, this.#splits?.nextWakeUp() ?? Infinity),
       tick: () => this.run((rules, now) => rules.tick(now)),
       stalled: (ms) => this.run((rules, now) => rules.onDelay(now, ms)),
     });
@@ -88,11 +99,6 @@ export class BusRuntime implements BusPort {
       emit: (event) => bus.emit(event),
       memberOf: (member) => this.memberOf(member),
       member: (id) => this.#membership?.get(id),
-    });
-    this.#watcher = new Watcher(() => this.#watch());
-    this.#groupCalls = new GroupCalls({
-      isAlone: () => this.#membership?.live.length === 0,
-      call: () => this.run((rules, now) => rules.discover(now)),
     });
   }
 
@@ -120,10 +126,10 @@ export class BusRuntime implements BusPort {
       },
     });
     const isOneHost = sockets.settings.scope === "host";
-    this.#sides = new Sides(
+    this.#splits = new SplitRules(
       { id, name, start },
       { strategy, stableFor: profile.stableFor, autoheal, isOneHost },
-      { rejoin: () => this.#rejoin(), event: (event) => this.#events.push(event) },
+      (change) => this.#onSplit(change),
     );
     this.run((rules) => {
       const first = details.first();
@@ -132,12 +138,13 @@ export class BusRuntime implements BusPort {
     });
     this.#bus.membersChanged();
     this.timer.start();
-    this.#groupCalls.start();
+    this.#callGroup(0);
   }
 
   stop(): void {
-    this.#groupCalls.stop();
-    this.#watcher.stop();
+    this.#stopped = true;
+    clearTimeout(this.#callTimer);
+    clearTimeout(this.#watchTimer);
     this.#events.close();
   }
 
@@ -159,7 +166,7 @@ export class BusRuntime implements BusPort {
       if (running === 0) forgetRecentUpdates();
     }
     this.#membership = undefined;
-    this.#sides = undefined;
+    this.#splits = undefined;
     this.#bus.membersChanged();
   }
 
@@ -179,12 +186,34 @@ export class BusRuntime implements BusPort {
     throw new InvalidStateError("EFSM", `${what} was not started`);
   }
 
-  get minority(): boolean {
-    return this.#sides?.minority ?? false;
+  /**
+   * Finds a member, this node, or a gone member. A name without host means a node on this host, else the only live
+   * member of that name.
+   *
+   * @throws InvalidArgumentError `EINVAL` unless it is a text, and for the name of several live members;
+   * InvalidStateError `EFSM` before the start; ClosedError `EBADF`
+   */
+  find(nameOrId: string): KnownMember | undefined {
+    const { rules } = this;
+    if (typeof nameOrId !== "string")
+      throw new InvalidArgumentError(`a member is named by a text; got ${typeof nameOrId}`);
+    if (isId(nameOrId)) return rules.get(nameOrId);
+    const all = [...rules.live, ...rules.dead, rules.self as KnownMember];
+    if (nameOrId.includes("@"))
+      return rules.named(nameOrId) ?? all.find((member) => member.name === nameOrId);
+    const local = rules.named(fullName(nameOrId, this.#host));
+    if (local !== undefined) return local;
+    const fits = all.filter((member) => member.name.startsWith(`${nameOrId}@`));
+    const live = fits.filter((member) => member.isLive && !member.yields);
+    if (live.length > 1)
+      throw new InvalidArgumentError(
+        `${live.length} members are called ${quoted(nameOrId)}: give the host, too (name@host)`,
+      );
+    return live[0] ?? fits[0];
   }
 
-  get host(): string {
-    return this.#host;
+  get minority(): boolean {
+    return this.#splits?.minority ?? false;
   }
 
   memberOf(member: Readonly<KnownMember>): Member {
@@ -214,8 +243,8 @@ export class BusRuntime implements BusPort {
   /** Has no effect after closing. @throws InvalidStateError `EFSM` before the start */
   run(call: (rules: Membership, now: number) => void): void {
     const rules = this.#membership;
-    const sides = this.#sides;
-    if (rules === undefined || sides === undefined) {
+    const splits = this.#splits;
+    if (rules === undefined || splits === undefined) {
       if (!this.#bus.owner.isClosed()) void this.rules;
       return;
     }
@@ -223,8 +252,8 @@ export class BusRuntime implements BusPort {
     this.#events.hold();
     try {
       call(rules, now);
-      sides.tick(now, rules);
-      rules.minority = sides.minority;
+      splits.tick(now, rules);
+      rules.minority = splits.minority;
     } finally {
       this.#events.release();
     }
@@ -269,7 +298,8 @@ export class BusRuntime implements BusPort {
   onGroupPacket(packet: Packet, address: string): void {
     const rules = this.#membership;
     if (rules === undefined || packet.from === this.#bus.identity.id) return;
-    if (rules.get(packet.from) === undefined && !answersStranger(rules.size + rules.newcomers)) return;
+    const isStranger = rules.get(packet.from) === undefined;
+    if (isStranger && Math.random() >= GREETERS / (rules.size + rules.newcomers)) return;
     // The sending socket may differ from the one for answers.
     const alive = packet.updates.find(({ kind, id }) => kind === UpdateKind.ALIVE && id === packet.from);
     const own = alive?.address ?? rules.get(packet.from)?.address ?? address;
@@ -327,19 +357,40 @@ export class BusRuntime implements BusPort {
 
   #onChange(change: ClusterChange): void {
     this.#bus.membersChanged();
-    this.#sides?.onChange(performance.now(), change);
+    this.#splits?.onChange(performance.now(), change);
     this.counters.onChange(change);
     this.#bus.messages.onChange(change);
     this.#events.onChange(change);
-    if (concernsWatched(change)) this.#watcher.lookSoon();
+    if (concernsWatched(change)) this.#watchSoon();
   }
 
   #rejoin(): void {
     this.rules.rejoin(performance.now(), Date.now());
-    this.#sides?.heal();
+  }
+
+  #onSplit(change: SplitChange): void {
+    if (change.type === "healed" && change.rejoined) this.#rejoin();
+    this.#events.push(change);
+  }
+
+  /** First contact by the group. */
+  #callGroup(calls: number): void {
+    const pause = CALLS[Math.min(calls, CALLS.length - 1)] as number;
+    this.#callTimer = setTimeout(
+      () => {
+        if (this.#membership?.live.length === 0) this.run((rules, now) => rules.discover(now));
+        if (!this.#stopped) this.#callGroup(calls + 1);
+      },
+      pause * (0.75 + Math.random() / 2),
+    ).unref();
+  }
+
+  #watchSoon(): void {
+    if (!this.#stopped) this.#watchTimer ??= setTimeout(() => this.#watch(), WATCH_DELAY);
   }
 
   #watch(): void {
+    this.#watchTimer = undefined;
     const rules = this.#membership;
     if (rules !== undefined)
       this.#bus.sockets.watch(this, rules.removed ? [] : successors(rules.self.id, rules.live));
@@ -370,4 +421,23 @@ function concernsWatched({ type }: ClusterChange): boolean {
     default:
       return false;
   }
+}
+
+/** Addresses of the next nodes after `self` in the circular order of ids, so that each is watched by equally many. */
+function successors(self: string, members: readonly KnownMember[]): string[] {
+  const found: KnownMember[] = [];
+  for (const member of members) {
+    let at = found.length;
+    while (at > 0 && isBefore(self, member.id, (found[at - 1] as KnownMember).id)) at -= 1;
+    if (at >= WATCHED) continue;
+    found.splice(at, 0, member);
+    if (found.length > WATCHED) found.pop();
+  }
+  return found.map(({ address }) => address);
+}
+
+/** Circular order from `self`. */
+function isBefore(self: string, a: string, b: string): boolean {
+  const [aWraps, bWraps] = [a < self, b < self];
+  return aWraps === bWraps ? a < b : bWraps;
 }

@@ -4,7 +4,6 @@ import { resolveBy } from "../resolver.js";
 import type { BusContext } from "./bus-context.js";
 import type { BusMessages } from "./bus-messages.js";
 import type { BusRuntime } from "./bus-runtime.js";
-import { findMember } from "./member-lookup.js";
 
 /** Details of a new member arrive one packet later. */
 const DETAILS_TIMEOUT = 1_000;
@@ -19,8 +18,7 @@ export function createServices(bus: BusContext, runtime: BusRuntime, messages: B
     {
       self: () => runtime.snapshotOf(runtime.rules.self),
       find: (nameOrId) => {
-        const rules = runtime.membership;
-        const member = rules && findMember(rules, nameOrId, runtime.host);
+        const member = runtime.membership && runtime.find(nameOrId);
         return member?.isLive === true ? runtime.snapshotOf(member) : undefined;
       },
       resolve: (steps) => {

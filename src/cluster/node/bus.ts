@@ -25,7 +25,6 @@ import { BusParts } from "./bus-parts.js";
 import type { BusRuntime } from "./bus-runtime.js";
 import { CLUSTER_EVENTS, type ClusterEvent } from "./events.js";
 import type { Member } from "./member.js";
-import { findMember } from "./member-lookup.js";
 import { MessagingBus } from "./messaging-bus.js";
 import type { NodeSockets } from "./node-sockets.js";
 import { type BusSettings, type PropValue, passwordKeys } from "./options.js";
@@ -196,7 +195,7 @@ export class ClusterBus extends MessagingBus {
 
   /** The live member with an id or a name; a name without host must be unique. */
   member(nameOrId: string): Member | undefined {
-    const member = this.#find(nameOrId);
+    const member = this.#runtime.find(nameOrId);
     return member?.isLive === true ? this.#memberOf(member) : undefined;
   }
 
@@ -558,13 +557,9 @@ export class ClusterBus extends MessagingBus {
     return this.#runtime.memberOf(member);
   }
 
-  #find(nameOrId: string): KnownMember | undefined {
-    return findMember(this.#rules, nameOrId, this.#runtime.host);
-  }
-
   /** @internal The id of a member; an id may be unknown. @throws UnroutableError `EHOSTUNREACH` */
   protected idOf(nameOrId: string): string {
-    const found = this.#find(nameOrId);
+    const found = this.#runtime.find(nameOrId);
     if (found !== undefined) return found.id;
     if (isId(nameOrId)) return nameOrId;
     throw new UnroutableError(`no member is called ${quoted(nameOrId)}`);

@@ -52,7 +52,7 @@ export type ClusterEvent =
       readonly type: "split";
       readonly reached: number;
       readonly lost: number;
-      readonly strategy: "majority" | "oldest" | "quorum" | "referee" | "none";
+      readonly strategy: "majority" | "quorum" | "none";
     }
   /** Members are unreachable, and this side does not continue. */
   | { readonly type: "minority"; readonly reached: number; readonly lost: number }

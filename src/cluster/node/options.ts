@@ -25,12 +25,12 @@ import { createDetails } from "../details.js";
 import { type DiscoveryFunction, type DiscoverySource, sourcesOf } from "../discovery/source.js";
 import { type AdvertisedEndpoint, checkAdvertised, checkServiceName } from "../endpoints.js";
 import { busNumber } from "../identity.js";
+import type { SplitStrategy } from "../membership/splits.js";
 import { type MessagingOptions, type MessagingSettings, messagingSettings } from "../messaging/options.js";
 import { canonicalAddress, checkAddress, type HostPort, isGroup } from "../net/addresses.js";
 import type { GroupAddress } from "../net/datagrams.js";
 import { type PortRange, parsePorts } from "../ports.js";
 import { type Profile, type ProfileName, resolveProfile } from "../profiles.js";
-import type { SplitStrategy } from "../splits.js";
 import { checkShown } from "./private-props.js";
 
 const ZRE_KEYS: readonly (keyof ZreNodeOptions)[] = [
@@ -60,14 +60,7 @@ export type ClusterProfile =
 
 /** docs/internals/cluster.md compares the strategies. */
 export interface SplitSettings {
-  readonly strategy?:
-    | "majority"
-    | "oldest"
-    | { readonly quorum: number }
-    /** A name, or name@host. */
-    | { readonly referee: string }
-    | "none"
-    | undefined;
+  readonly strategy?: "majority" | { readonly quorum: number } | "none" | undefined;
   /** Whether a minority rejoins by itself when the partition heals. Default `true`. */
   readonly autoheal?: boolean | undefined;
 }
@@ -485,19 +478,12 @@ function splitOf(given: SplitSettings): { strategy: SplitStrategy; autoheal: boo
   const { strategy = "majority", autoheal = true } = given;
   if (typeof autoheal !== "boolean")
     throw new InvalidArgumentError(`split.autoheal is true or false; got ${describe(autoheal)}`);
-  if (strategy === "majority" || strategy === "oldest" || strategy === "none")
-    return { strategy: { kind: strategy }, autoheal };
-  if (typeof strategy === "object" && strategy !== null) {
-    const { quorum, referee } = strategy as { readonly quorum?: unknown; readonly referee?: unknown };
-    if (Object.keys(strategy).length === 1) {
-      if (Number.isSafeInteger(quorum) && (quorum as number) >= 1)
-        return { strategy: { kind: "quorum", size: quorum as number }, autoheal };
-      if (typeof referee === "string" && referee !== "")
-        return { strategy: { kind: "referee", name: referee }, autoheal };
-    }
-  }
+  if (strategy === "majority" || strategy === "none") return { strategy: { kind: strategy }, autoheal };
+  const { quorum } = Object(strategy) as { readonly quorum?: number };
+  if (Object.keys(Object(strategy)).length === 1 && Number.isSafeInteger(quorum) && (quorum as number) >= 1)
+    return { strategy: { kind: "quorum", size: quorum as number }, autoheal };
   throw new InvalidArgumentError(
-    `split.strategy is "majority", "oldest", "none", { quorum: 1 or more } or { referee: a name }; got ${describe(strategy)}`,
+    `split.strategy must be "majority", "none" or { quorum: 1 or more }; got ${describe(strategy)}`,
   );
 }
 

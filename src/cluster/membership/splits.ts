@@ -16,15 +16,15 @@
  * Without an answer since the last change, a node whose packets are lost would count its remaining members as its side.
  * A minority keeps lost members that autoclean forgets, or it would become its own majority.
  */
-import { checkInteger } from "../core/arguments.js";
-import { MAX_MEMBERS } from "./bounds.js";
+import { checkInteger } from "../../core/arguments.js";
+import { MAX_MEMBERS } from "../bounds.js";
+import { DeathReason } from "../wire/packets.js";
+import type { ClusterChange } from "./events.js";
 
 /** How the continuing side is found. docs/internals/cluster.md describes ties and cuts in three. */
 export type SplitStrategy =
   | { readonly kind: "majority" }
-  | { readonly kind: "oldest" }
   | { readonly kind: "quorum"; readonly size: number }
-  | { readonly kind: "referee"; readonly name: string }
   | { readonly kind: "none" };
 
 export interface SplitMember {
@@ -33,13 +33,19 @@ export interface SplitMember {
   readonly start: number;
 }
 
+/** As events of the cluster. */
 export type SplitChange =
   /** Some members are unreachable, and this side continues. */
-  | { readonly type: "split"; readonly reached: number; readonly lost: number }
+  | {
+      readonly type: "split";
+      readonly reached: number;
+      readonly lost: number;
+      readonly strategy: SplitStrategy["kind"];
+    }
   /** This side does not continue. */
   | { readonly type: "minority"; readonly reached: number; readonly lost: number }
-  /** This side is no longer a minority. `rejoins`: under a new start, with the others' state. */
-  | { readonly type: "healed"; readonly rejoins: boolean };
+  /** This side is no longer a minority. `rejoined`: it has to, under a new start. */
+  | { readonly type: "healed"; readonly rejoined: boolean };
 
 export interface SplitView {
   /** Time of the last answer of a member to this node. */
@@ -61,6 +67,8 @@ export interface SplitOptions {
   readonly stableFor: number;
   /** Whether a minority rejoins by itself when the partition heals. */
   readonly autoheal: boolean;
+  /** Whether all nodes are on one host, which has no partitions: a member that is dead by evidence is gone. */
+  readonly isOneHost: boolean;
 }
 
 /**
@@ -72,49 +80,24 @@ export function goesOn(
   reached: readonly SplitMember[],
   lost: readonly SplitMember[],
 ): boolean {
-  if (lost.length === 0) return strategy.kind !== "quorum" || reached.length >= strategy.size;
   switch (strategy.kind) {
     case "majority": {
       if (reached.length !== lost.length) return reached.length > lost.length;
-      return lowest(reached, byId) === lowest([...reached, ...lost], byId);
+      const lowest = (members: readonly SplitMember[]): string => members.map(({ id }) => id).sort()[0] ?? "";
+      return lowest(reached) < lowest(lost);
     }
-    case "oldest":
-      return lowest(reached, byAge) === lowest([...reached, ...lost], byAge);
     case "quorum":
       return reached.length >= strategy.size;
-    case "referee": {
-      const referee = refereeOf(strategy.name, [...reached, ...lost]);
-      return referee !== undefined && reached.includes(referee);
-    }
     case "none":
       return true;
   }
-}
-
-/** The name may lack its host. Of several members, the first that started, so that both sides choose the same. */
-function refereeOf(name: string, roster: readonly SplitMember[]): SplitMember | undefined {
-  let found: SplitMember | undefined;
-  for (const member of roster) {
-    if (member.name !== name && !member.name.startsWith(`${name}@`)) continue;
-    if (found === undefined || byAge(member, found)) found = member;
-  }
-  return found;
-}
-
-type Order = (a: SplitMember, b: SplitMember) => boolean;
-const byId: Order = (a, b) => a.id < b.id;
-const byAge: Order = (a, b) => (a.start !== b.start ? a.start < b.start : a.id < b.id);
-
-function lowest(members: readonly SplitMember[], isBefore: Order): string | undefined {
-  let first: SplitMember | undefined;
-  for (const member of members) if (first === undefined || isBefore(member, first)) first = member;
-  return first?.id;
 }
 
 export class SplitRules {
   readonly #strategy: SplitStrategy;
   readonly #stableFor: number;
   readonly #autoheal: boolean;
+  readonly #isGoneByEvidence: boolean;
   readonly #onChange: (change: SplitChange) => void;
   readonly #self: SplitMember;
   readonly #reached = new Map<string, SplitMember>();
@@ -132,12 +115,13 @@ export class SplitRules {
   #settles = false;
   /** Whether this side continues as soon as a member answers. */
   #waits = false;
-  #needsHeal = false;
+  /** Since the last decision. */
+  #lostSome = false;
 
   /** @throws InvalidArgumentError `EINVAL` for a quorum below 1 */
   constructor(
     self: SplitMember,
-    { strategy, stableFor, autoheal }: SplitOptions,
+    { strategy, stableFor, autoheal, isOneHost }: SplitOptions,
     onChange: (change: SplitChange) => void,
   ) {
     if (strategy.kind === "quorum") checkInteger("quorum", strategy.size);
@@ -145,6 +129,7 @@ export class SplitRules {
     this.#strategy = strategy;
     this.#stableFor = stableFor;
     this.#autoheal = autoheal;
+    this.#isGoneByEvidence = isOneHost && strategy.kind === "majority";
     this.#onChange = onChange;
     this.#reached.set(self.id, self);
   }
@@ -153,16 +138,44 @@ export class SplitRules {
     return this.#minority;
   }
 
-  /** Whether this side was a minority, and `heal` was not called since. */
-  get needsHeal(): boolean {
-    return this.#needsHeal;
-  }
-
   get lost(): readonly SplitMember[] {
     return [...this.#lost.values()];
   }
 
-  onReached(now: number, member: SplitMember): void {
+  onChange(now: number, change: ClusterChange): void {
+    switch (change.type) {
+      case "joined":
+      case "back":
+      case "restarted":
+      case "rejoined":
+        if (!change.member.unreached) this.onReached(now, change.member);
+        break;
+      case "reached":
+        if (change.member.isLive) this.onReached(now, change.member);
+        break;
+      case "unreached":
+        this.onLost(now, change.member.id);
+        break;
+      case "lost": {
+        const isEvident = change.reason === DeathReason.CONNECTION || change.reason === DeathReason.REPLACED;
+        if (isEvident && this.#isGoneByEvidence) this.onGone(now, change.member.id);
+        else this.onLost(now, change.member.id);
+        break;
+      }
+      case "left":
+        this.onGone(now, change.member.id);
+        break;
+      case "removed":
+        this.onGone(now, change.id);
+        break;
+      case "cleaned":
+        this.onCleaned(change.member.id);
+        break;
+    }
+  }
+
+  onReached(now: number, { id, name, start }: SplitMember): void {
+    const member = { id, name, start };
     this.#lost.delete(member.id);
     this.#cleaned.delete(member.id);
     this.#reached.set(member.id, member);
@@ -174,6 +187,7 @@ export class SplitRules {
     if (member === undefined || id === this.#self.id) return;
     this.#reached.delete(id);
     this.#lost.set(id, member);
+    this.#lostSome = true;
     this.#changed(now);
   }
 
@@ -193,11 +207,6 @@ export class SplitRules {
       this.#lost.delete(oldest);
     }
     if (this.#decided && !this.#minority) this.#forget();
-  }
-
-  /** The program has rejoined, or an operator decided that nothing is to be done. */
-  heal(): void {
-    this.#needsHeal = false;
   }
 
   nextWakeUp(): number {
@@ -236,14 +245,12 @@ export class SplitRules {
     this.#decided = true;
     const was = this.#minority;
     this.#minority = isMinority;
-    if (isMinority) {
-      this.#needsHeal = true;
-      if (!was) this.#onChange({ type: "minority", reached: reached.length, lost: lost.length });
-    } else if (was) {
-      this.#onChange({ type: "healed", rejoins: this.#autoheal });
-    } else if (lost.length > 0) {
-      this.#onChange({ type: "split", reached: reached.length, lost: lost.length });
-    }
+    const counts = { reached: reached.length, lost: lost.length };
+    if (isMinority && !was) this.#onChange({ type: "minority", ...counts });
+    else if (!isMinority && was) this.#onChange({ type: "healed", rejoined: this.#autoheal });
+    else if (!isMinority && this.#lostSome && lost.length > 0)
+      this.#onChange({ type: "split", ...counts, strategy: this.#strategy.kind });
+    this.#lostSome = false;
     if (!isMinority) this.#forget();
   }
 
