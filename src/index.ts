@@ -101,4 +101,4 @@ export type {
 } from "./sockets/socket-options.js";
 export type { DroppedReason, SocketStats } from "./sockets/stats.js";
 export { Stream, type StreamConnectOptions, type StreamOptions } from "./sockets/stream.js";
-export type { SendManyError, Writable } from "./sockets/writable.js";
+export type { Writable } from "./sockets/writable.js";

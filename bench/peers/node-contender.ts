@@ -39,7 +39,7 @@ const OWN_SCENARIOS: readonly string[] = ["service", "sessions"];
 const APIS = {
   await: { suffix: "", title: "", plays: [...PLAYED, ...PATTERNS] },
   /**
-   * trySend, sendMany, receiveMany and batches instead of awaiting each message, where the number of messages counts.
+   * trySend, receiveMany and batches instead of awaiting each message, where the number of messages counts.
    */
   batch: {
     suffix: "-batch",

@@ -7,7 +7,6 @@ import { encodeZ85 } from "../core/z85.js";
 import { BATCHES } from "./batches.js";
 import { ADDRESSED } from "./draft/addressed.js";
 import { RECEIVING } from "./readable.js";
-import { SENDING_MANY } from "./send-many.js";
 import { CORE, type HasCore } from "./socket-core.js";
 import { SENDING } from "./writable.js";
 
@@ -16,7 +15,7 @@ export function defineSocket(
   socketClass: { readonly prototype: HasCore },
   type: SocketTypeName,
   _routing?: undefined,
-  sending: object = ADDRESSED[type] ?? { ...SENDING, ...SENDING_MANY },
+  sending: object = ADDRESSED[type] ?? SENDING,
 ): void {
   if (WRITABLE.some((each) => each === type)) defineMethods(socketClass, sending);
   if (READABLE.some((each) => each === type)) defineMethods(socketClass, { ...RECEIVING, ...BATCHES });

@@ -10,8 +10,6 @@ export const SPINS = false;
 
 export const TRANSFERS = false;
 
-export const SENDS_MANY = false;
-
 export const READINESS = false;
 
 const BATCH = { received: (frames: Buffer[]) => frames, keep() {}, release() {} } as Lease;

@@ -17,8 +17,6 @@ export const SPINS = true as boolean;
 /** Whether the engine passes on frames given away. */
 export const TRANSFERS = true as boolean;
 
-export const SENDS_MANY = true as boolean;
-
 export const READINESS = true as boolean;
 
 const INSPECT = Symbol.for("nodejs.util.inspect.custom");

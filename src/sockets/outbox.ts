@@ -38,7 +38,7 @@ import { byteLengthOf } from "./message.js";
 import type { Counters } from "./stats.js";
 
 /** ms of immediate sends between turns of the event loop. */
-export const SEND_TIME = 0.5;
+const SEND_TIME = 0.5;
 
 export interface SendOptions extends WaitOptions {
   /**
@@ -321,7 +321,7 @@ export class Outbox {
       : new TimeoutError("EAGAIN", "The message could not be sent in time: no peer has room (sendTimeout)");
 }
 
-export function withCode(error: unknown): unknown {
+function withCode(error: unknown): unknown {
   if (!(error instanceof RangeError) || !/memory|allocation/i.test(error.message)) return error;
   return new TransportError("ENOMEM", "The process has no memory for the message", { cause: error });
 }

@@ -29,13 +29,12 @@ import {
 import { Calls } from "./calls.js";
 import type { Context } from "./context.js";
 import { Inbox, type InboxRules } from "./inbox.js";
-import { READINESS, SENDS_MANY } from "./leases.js";
+import { READINESS } from "./leases.js";
 import { byteLengthOf } from "./message.js";
 import { DEBUG, isReceiveObserved, logEvent, OBSERVABLE, observeReceive } from "./observation.js";
 import { checkOption, owned, readableOptions, resolveOptions } from "./options.js";
 import { Outbox, type OutboxRules } from "./outbox.js";
 import type { Readiness } from "./readiness.js";
-import type { SendRuns } from "./send-runs.js";
 import { FRAMES, type MessageShape } from "./shape.js";
 import { SocketEndpoints } from "./socket-endpoints.js";
 import { SocketEvents } from "./socket-events.js";
@@ -98,8 +97,6 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   /** Made by relays (relay.ts). */
   readable: Readiness | undefined = undefined;
   writable: Readiness | undefined = undefined;
-  /** Absent in pages. */
-  declare runs: SendRuns | undefined;
   readonly #shape: MessageShape;
   readonly #takesTurns: boolean;
   /** `counters.delivered` at the last receive: the turn of REQ and REP. */
@@ -154,7 +151,6 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     this.#takesTurns = type === "Request" || type === "Reply";
     this.outbox = new Outbox(this.engine, this, this.counters);
     this.inbox = new Inbox<unknown>(this.engine, this, this.counters);
-    if (SENDS_MANY) this.runs = undefined;
   }
 
   // Programs change options at any time. A separate object with accessors would have its own shape in V8.
@@ -368,7 +364,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
 
   get #unsent(): number {
     const { queuedOut = 0 } = this.engine.stats();
-    return queuedOut + ((SENDS_MANY && this.runs) || this.outbox).waiting;
+    return queuedOut + this.outbox.waiting;
   }
 
   /** Warns unless the program listens. */
@@ -415,11 +411,10 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     this.events.abandon();
     this.calls.abandon();
     // The engine still listens and dials; without peers and endpoints no room will come.
-    const sends = (SENDS_MANY && this.runs) || this.outbox;
-    if (linger !== 0 && sends.waiting > 0 && this.#mayFindPeers) {
-      await withTimeout(sends.drained(), linger);
+    if (linger !== 0 && this.outbox.waiting > 0 && this.#mayFindPeers) {
+      await withTimeout(this.outbox.drained(), linger);
     }
-    const refused = sends.abandon();
+    const refused = this.outbox.abandon();
     const left = linger < 0 ? linger : Math.max(0, Math.round(linger - (performance.now() - started)));
     const result = await this.engine.close(left);
     // A page's build omits the shortcut.

@@ -1,5 +1,5 @@
 import { checkCallOptions, describe } from "../core/arguments.js";
-import { InvalidArgumentError, type ShoalError } from "../core/errors.js";
+import { InvalidArgumentError } from "../core/errors.js";
 import { checkMemory, SEND_OPTIONS, TRY_OPTIONS } from "./copy-option.js";
 import { TRANSFERS } from "./leases.js";
 import type { MessageLike } from "./message.js";
@@ -35,23 +35,6 @@ export interface Writable<M = MessageLike | MessageLike[]> extends Required<Writ
    * @throws as {@link send}, except for waiting
    */
   trySend(message: M, options?: Pick<SendOptions, "copy" | "transfer">): boolean;
-  /**
-   * Sends an array of messages in order with one promise. Messages of other calls may go between while they wait for
-   * room. Not in a page.
-   *
-   * @param options as for `send`; `timeout` or `sendTimeout` limits the whole call. `copy` copies all waiting messages,
-   *   whatever `maxPendingSendBytes` is
-   * @returns settled when the engine has all messages
-   * @throws InvalidArgumentError `EINVAL`: nothing was sent
-   * @throws as {@link send}, with the number of sent messages ({@link SendManyError})
-   */
-  sendMany(messages: readonly M[], options?: SendOptions): Promise<void>;
-}
-
-/** The error of `send` for the first unsent message of `sendMany`. */
-export interface SendManyError extends ShoalError {
-  /** Sent messages, and index of the first unsent one. */
-  readonly sent: number;
 }
 
 /** Refuses a frame as second argument, a likely mistake. */
@@ -65,11 +48,6 @@ function refuse(call: string, given: unknown): never {
 let checked: object | undefined;
 
 /** @throws InvalidArgumentError `EINVAL` */
-export function checkSendOptions(call: string, options: unknown, extra: unknown): void {
-  if (options !== undefined && options === checked && extra === undefined) return;
-  check(call, options, SEND_OPTIONS, extra);
-}
-
 function check(call: string, options: unknown, known: readonly string[], extra: unknown): void {
   if (extra !== undefined) refuse(call, extra);
   if (typeof options !== "object" || options === null || ArrayBuffer.isView(options)) refuse(call, options);
@@ -80,7 +58,7 @@ function check(call: string, options: unknown, known: readonly string[], extra: 
 }
 
 /** @internal */
-export const SENDING: Omit<Writable<unknown>, keyof WritableOptions | "sendMany"> & ThisType<HasCore> = {
+export const SENDING: Omit<Writable<unknown>, keyof WritableOptions> & ThisType<HasCore> = {
   // Rest parameters would allocate an array per message.
   send(message, options, extra?: unknown) {
     const core = this[CORE];

@@ -1,6 +1,6 @@
 /**
  * Socket classes for Node. Roles are written once against a kit: the package zeromq and shoal have the same class
- * names and methods. `batch` selects shoal's additional ones (`trySend`, `sendMany`, `receiveMany`, `batches`).
+ * names and methods. `batch` selects shoal's additional ones (`trySend`, `receiveMany`, `batches`).
  */
 import type * as shoal from "shoal";
 
@@ -22,7 +22,7 @@ export type SocketClasses = Pick<
 
 export interface Kit extends SocketClasses {
   /**
-   * Whether to use `trySend`, `sendMany`, `receiveMany` and `batches` instead of `await send` and `for await`. Never
+   * Whether to use `trySend`, `receiveMany` and `batches` instead of `await send` and `for await`. Never
    * for the package zeromq.
    */
   readonly batch: boolean;

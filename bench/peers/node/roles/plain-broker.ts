@@ -99,7 +99,7 @@ const worker: Role = async (side, kit) => {
   const giveBackMany = async () => {
     for await (const batch of socket.batches()) {
       const messages = batch.keep();
-      await socket.sendMany(messages);
+      for (const message of messages) if (!socket.trySend(message)) await socket.send(message);
       handled += messages.length;
     }
   };

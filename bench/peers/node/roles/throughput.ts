@@ -12,9 +12,8 @@ type Pull = InstanceType<Kit["Pull"]>;
 export const COPIED = Object.freeze({ copy: true });
 /**
  * Within a thread the receiver gets the same memory. Frames of the ring are reused only after the receiver has
- * processed them: at the marks 2,000 are in flight, 1,000 in its batch and {@link MANY} in the sender's.
+ * processed them: at the marks 2,000 are in flight, and 1,000 in its batch.
  */
-const MANY = 500;
 const TRANSFERRED = Object.freeze({ transfer: true });
 
 /** Whether a batch sends from reused memory, since C also copies each body into a new message. */
@@ -28,12 +27,10 @@ export async function send(
   const bodies = new Bodies(side.size);
   const total = side.warmup + side.count;
   if (kit.batch && side.endpoint?.startsWith("inproc:")) {
-    for (let k = 0; k < total; ) {
+    for (let k = 0; k < total; k++) {
       if (k === side.warmup) side.begin();
-      const end = Math.min(k + MANY, k < side.warmup ? side.warmup : total);
-      const messages: Buffer[] = [];
-      for (; k < end; k++) messages.push(bodies.make(k));
-      await push.sendMany(messages, TRANSFERRED);
+      const message = bodies.make(k);
+      if (!push.trySend(message, TRANSFERRED)) await push.send(message, TRANSFERRED);
     }
     return;
   }

@@ -1,2 +1,0 @@
-/** Replaces sockets/send-many.ts: no `sendMany`. */
-export const SENDING_MANY = {};
