@@ -14,7 +14,7 @@ afterEach(async () => {
   await Promise.all(nodes.splice(0).map((node) => node.close({ linger: 0 })));
 });
 
-/** Two nodes that know each other; what the second one gets of "t". */
+/** Two nodes with a stream for messages; what the second one gets of "t". */
 async function pair(
   options: ClusterNodeOptions,
   other: ClusterNodeOptions = options,
@@ -32,6 +32,11 @@ async function pair(
   await Promise.all(joined);
   const got: string[] = [];
   await b.subscribe("t", ({ data }) => void got.push(String(data))).ready;
+  // A node without subscriptions has sent nothing so far.
+  const first = b.subscribe("first");
+  await first.ready;
+  await a.publish("first", "");
+  for await (const _ of first) break;
   return { a, b, got, failures };
 }
 
