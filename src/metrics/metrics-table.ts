@@ -350,8 +350,6 @@ const CLONE: Rows<CloneServerStats> = {
   ephemeral: gauge("Keys with a time to live.", "ephemeral_entries"),
   bytes: gauge("Bytes of keys and values."),
   memory: gauge("Approximate memory of the map, in bytes.", "memory_bytes"),
-  pending: gauge("Updates kept by the standby server."),
-  paired: counter("Updates received from a client and from the active server."),
   inFlight: gauge("Updates not yet confirmed by the store or the other server."),
   sequence: gauge("Sequence number of the last update."),
   term: gauge("Number of times that a server of the pair became active."),

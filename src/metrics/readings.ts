@@ -180,7 +180,7 @@ const SIDES: Readonly<Partial<Record<MetricsFamily, readonly SideRow[]>>> = {
       side: "clients",
       in: "received_total",
       out: "published_total",
-      queued: "in_flight pending snapshots_waiting",
+      queued: "in_flight snapshots_waiting",
       dropped: "snapshots_lost_total",
       refused: "refused_total faults_total",
     },

@@ -67,14 +67,7 @@ export interface CloneCall {
 }
 
 /** @returns `false` without room for another before `writable` */
-export type SendSet = (server: number, frames: Buffer[]) => boolean;
-
-interface Collector {
-  readonly server: number;
-  ready: boolean;
-  blocked: boolean;
-  readonly queue: RingBuffer<CloneCall>;
-}
+export type SendSet = (frames: Buffer[]) => boolean;
 
 export class ClientCalls {
   readonly #token: Buffer;
@@ -82,11 +75,13 @@ export class ClientCalls {
   readonly #tokenLow: number;
   readonly #max: number;
   readonly #send: SendSet;
-  #collectors: readonly Collector[] = [];
+  /** The server in use has no room now. */
+  #blocked = false;
+  readonly #queue = new RingBuffer<CloneCall>();
   readonly #inFlight = new NumberTable<CloneCall>();
   readonly #tails = new KeyTable<CloneCall>();
   readonly #deadlines = new Deadlines<CloneCall>();
-  /** `undefined` before the server's KTHXBAI. */
+  /** Whether the server in use supports conditions; `undefined`: it takes no updates now. */
   #conditions: boolean | undefined;
   #number = 0;
   #waiting = 0;
@@ -98,16 +93,6 @@ export class ClientCalls {
     this.#tokenLow = token.readInt32BE(4);
     this.#max = max;
     this.#send = send;
-  }
-
-  join(server: number): void {
-    const collector = { server, ready: false, blocked: false, queue: new RingBuffer<CloneCall>() };
-    this.#collectors = [...this.#collectors, collector];
-  }
-
-  /** Its updates stay in flight. */
-  leave(server: number): void {
-    this.#collectors = this.#collectors.filter((collector) => collector.server !== server);
   }
 
   get count(): number {
@@ -176,21 +161,6 @@ export class ClientCalls {
     call.result.resolve(same && revision > 0 ? revision : sequence);
   }
 
-  /** Conditional updates wait for this, and fail at servers without conditions. */
-  support(conditions: boolean, now: number): void {
-    this.#conditions = conditions;
-    if (conditions) return;
-    const refused: CloneCall[] = [];
-    for (const call of this.#inOrder())
-      for (let each: CloneCall | undefined = call; each !== undefined; each = each.next)
-        if (each.conditional) refused.push(each);
-    for (const call of refused) this.#fail(call, unsupported(), now);
-  }
-
-  forgetSupport(): void {
-    this.#conditions = undefined;
-  }
-
   abort(call: CloneCall, now: number): void {
     this.counts.aborted += 1;
     this.#end(call, now);
@@ -202,41 +172,45 @@ export class ClientCalls {
       this.#fail(call, new StoreError("full", "The server has no room for the update"), now);
   }
 
-  /** All updates in flight are sent to a connected collector. */
-  ready(server: number, now: number): void {
-    const collector = this.#collectorOf(server);
-    if (collector === undefined) return;
-    collector.ready = true;
-    collector.blocked = false;
-    collector.queue.clear();
-    this.resend(server, now);
+  /**
+   * Sends all updates in flight to a server, which may lack them.
+   *
+   * @param conditions whether it supports them. Another one would make the update whatever the key is
+   */
+  open(conditions: boolean, now: number): void {
+    if (this.#conditions === undefined) this.#blocked = false;
+    const refused: CloneCall[] = [];
+    if (!conditions) {
+      for (const call of this.#inOrder())
+        for (let each: CloneCall | undefined = call; each !== undefined; each = each.next)
+          if (each.conditional) refused.push(each);
+    }
+    for (const call of refused) this.#fail(call, unsupported(), now);
+    this.#conditions = conditions;
+    this.resend(now);
   }
 
-  lost(server: number): void {
-    const collector = this.#collectorOf(server);
-    if (collector === undefined) return;
-    collector.ready = false;
-    collector.queue.clear();
+  /** Updates stay in flight. */
+  shut(): void {
+    this.#conditions = undefined;
+    this.#queue.clear();
   }
 
-  writable(server: number): void {
-    const collector = this.#collectorOf(server);
-    if (collector === undefined) return;
-    collector.blocked = false;
-    this.#drain(collector);
+  writable(): void {
+    this.#blocked = false;
+    this.#drain();
   }
 
   /** Repeats updates older than `age` ms. */
-  resend(server: number, now: number, age = 0): void {
-    const collector = this.#collectorOf(server);
-    if (collector === undefined || !collector.ready || collector.queue.length > 0) return;
+  resend(now: number, age = 0): void {
+    if (this.#conditions === undefined || this.#queue.length > 0) return;
     for (const call of this.#inOrder()) {
-      if (now - call.sentAt < age || !this.#maySend(call)) continue;
+      if (now - call.sentAt < age) continue;
       if (now > call.sentAt) this.counts.resent += 1;
       call.sentAt = now;
-      collector.queue.push(call);
+      this.#queue.push(call);
     }
-    this.#drain(collector);
+    this.#drain();
   }
 
   next(): number | undefined {
@@ -278,34 +252,22 @@ export class ClientCalls {
   #launch(call: CloneCall, now: number): void {
     call.sentAt = now;
     this.#inFlight.set(call.number, call);
-    if (!this.#maySend(call)) return;
-    for (const collector of this.#collectors) {
-      if (!collector.ready) continue;
-      if (!collector.blocked && collector.queue.length === 0) {
-        collector.blocked = !this.#send(collector.server, call.frames);
-        continue;
-      }
-      collector.queue.push(call);
-      // The server takes nothing, while the other one settles updates.
-      if (collector.queue.length > 2 * this.#max) collector.queue.retain(({ result }) => !result.settled);
+    if (this.#conditions === undefined || (call.conditional && !this.#conditions)) return;
+    if (!this.#blocked && this.#queue.length === 0) {
+      this.#blocked = !this.#send(call.frames);
+      return;
     }
+    this.#queue.push(call);
+    // Calls that were given up meanwhile.
+    if (this.#queue.length > 2 * this.#max) this.#queue.retain(({ result }) => !result.settled);
   }
 
-  /** Servers without conditions would make it in any case. */
-  #maySend(call: CloneCall): boolean {
-    return !call.conditional || this.#conditions === true;
-  }
-
-  #collectorOf(server: number): Collector | undefined {
-    return this.#collectors.find((collector) => collector.server === server);
-  }
-
-  #drain(collector: Collector): void {
-    const { server, queue } = collector;
+  #drain(): void {
+    const queue = this.#queue;
     for (let call = queue.peek(); call !== undefined; call = queue.peek()) {
       if (!call.result.settled) {
-        if (collector.blocked) return;
-        collector.blocked = !this.#send(server, call.frames);
+        if (this.#blocked) return;
+        this.#blocked = !this.#send(call.frames);
       }
       queue.shift();
     }

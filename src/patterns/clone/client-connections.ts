@@ -1,9 +1,11 @@
 /**
  * Sockets of a client.
  *
- *   PUB     to P + 2 of each server
- *   SUB     to P + 1 of the server in use, new for each attempt
- *   DEALER  to P of the server in use, new for each attempt
+ *   DEALER  to P of the server in use
+ *   SUB     to P + 1
+ *   PUB     to P + 2
+ *
+ * Each attempt has new ones, so that messages of an earlier one cannot come.
  */
 import { ClosedError, type ShoalError } from "../../core/errors.js";
 import type { Context } from "../../sockets/context.js";
@@ -26,15 +28,13 @@ export interface ConnectionOwner {
 }
 
 export class ClientConnections {
-  readonly #servers = new Map<number, CloneEndpoints>();
   readonly #subtree: Buffer;
   readonly #options: CommonOptions & { readonly context?: Context };
   readonly #owner: ConnectionOwner;
-  readonly #publishers = new Map<number, Publisher>();
-  #used = -1;
+  #attempt = 0;
+  #publisher: Publisher | undefined;
   #subscriber: Subscriber | undefined;
   #dealer: Dealer | undefined;
-  #closed = false;
 
   constructor(
     subtree: Buffer,
@@ -46,24 +46,10 @@ export class ClientConnections {
     this.#owner = owner;
   }
 
-  join(server: number, endpoints: CloneEndpoints): void {
-    this.#servers.set(server, endpoints);
-    this.#connectCollector(server, endpoints);
-  }
-
-  leave(server: number): void {
-    this.#servers.delete(server);
-    void this.#publishers.get(server)?.close({ linger: 0 });
-    this.#publishers.delete(server);
-    if (this.#used === server) this.#closeUsed();
-  }
-
-  /** New sockets, so that messages of an earlier attempt cannot come. */
-  open(attempt: number, server: number): void {
-    const endpoints = this.#servers.get(server) as CloneEndpoints;
-    this.#closeUsed();
-    this.#used = server;
-    if (!this.#publishers.has(server)) this.#connectCollector(server, endpoints);
+  open(attempt: number, endpoints: CloneEndpoints): void {
+    void this.close();
+    this.#attempt = attempt;
+    this.#connectCollector(attempt, endpoints);
     const options = { ...this.#optionsFor(endpoints), receiveHighWaterMark: RECEIVE_MARK };
     const subscriber = new Subscriber(options);
     this.#subscriber = subscriber;
@@ -91,13 +77,12 @@ export class ClientConnections {
   }
 
   /** @returns `false` without room for another one before `writable` */
-  sendSet(server: number, frames: Buffer[]): boolean {
-    const publisher = this.#publishers.get(server);
+  sendSet(frames: Buffer[]): boolean {
+    const publisher = this.#publisher;
     if (publisher === undefined || publisher.closed || publisher.trySend(frames)) return true;
+    const attempt = this.#attempt;
     publisher.send(frames).then(
-      () => {
-        if (!this.#closed) this.#owner.act((rules) => rules.writable(server));
-      },
+      () => this.#owner.act((rules) => rules.writable(attempt)),
       // The socket was closed; the rules send the updates to the next server.
       () => undefined,
     );
@@ -105,43 +90,31 @@ export class ClientConnections {
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
-    const sockets = [this.#subscriber, this.#dealer, ...this.#publishers.values()];
-    await Promise.all(sockets.map((socket) => socket?.close({ linger: 0 })));
-  }
-
-  #closeUsed(): void {
-    void this.#subscriber?.close({ linger: 0 });
-    void this.#dealer?.close({ linger: 0 });
+    const sockets = [this.#subscriber, this.#dealer, this.#publisher];
     this.#subscriber = undefined;
     this.#dealer = undefined;
+    this.#publisher = undefined;
+    await Promise.all(sockets.map((socket) => socket?.close({ linger: 0 })));
   }
 
   #optionsFor({ curveServerKey }: CloneEndpoints): CommonOptions & { readonly context?: Context } {
     return curveServerKey === undefined ? this.#options : { ...this.#options, curveServerKey };
   }
 
-  #connectCollector(server: number, endpoints: CloneEndpoints): void {
-    const { snapshot, collector } = endpoints;
+  #connectCollector(attempt: number, endpoints: CloneEndpoints): void {
     const publisher = new Publisher({ ...this.#optionsFor(endpoints), noDrop: true });
-    this.#publishers.set(server, publisher);
-    this.#reportHandshakes(publisher, snapshot, "collector");
+    this.#publisher = publisher;
+    this.#reportHandshakes(publisher, endpoints.snapshot, "collector");
     let subscriptions = 0;
-    publisher.events.on("subscribe", () => {
-      subscriptions += 1;
-      if (subscriptions === 1) this.#owner.act((rules, now) => rules.collectorReady(server, now));
-    });
-    publisher.events.on("unsubscribe", () => {
-      subscriptions -= 1;
-      if (subscriptions === 0) this.#owner.act((rules) => rules.collectorLost(server));
-    });
-    try {
-      publisher.connect(collector);
-    } catch (error) {
-      this.#publishers.delete(server);
-      void publisher.close({ linger: 0 });
-      throw error;
-    }
+    const count = (change: number): void => {
+      const before = subscriptions > 0;
+      subscriptions += change;
+      if (subscriptions > 0 !== before)
+        this.#owner.act((rules, now) => rules.collector(attempt, subscriptions > 0, now));
+    };
+    publisher.events.on("subscribe", () => count(1));
+    publisher.events.on("unsubscribe", () => count(-1));
+    publisher.connect(endpoints.collector);
   }
 
   #reportHandshakes(

@@ -14,6 +14,7 @@ import type { EndpointSourceEvent } from "../kit/endpoint-list.js";
 import {
   anything,
   bytes,
+  checkEndpoint,
   checkOptions,
   choice,
   codec,
@@ -172,7 +173,12 @@ function serversOf(servers: CloneServers): CloneEndpoints[] {
   if (isEndpointSource(servers)) return [];
   const list: readonly (string | CloneEndpoints)[] = Array.isArray(servers) ? servers : [servers];
   if (list.length === 0) throw new InvalidArgumentError("A client has at least one server");
-  return list.map(endpointsOf);
+  return list.map((server) => {
+    const endpoints = endpointsOf(server);
+    const { snapshot, publisher, collector } = endpoints;
+    for (const endpoint of [snapshot, publisher, collector]) checkEndpoint("servers", endpoint);
+    return endpoints;
+  });
 }
 
 function subtreeOf(subtree: string | Uint8Array): Buffer {

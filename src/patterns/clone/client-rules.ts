@@ -58,6 +58,10 @@ export class ClientRules {
   #resyncWanted = false;
   readonly #view = new UpdateView();
   #loading: Loading<readonly Buffer[]> | undefined;
+  /** The server's collector is subscribed. */
+  #collects = false;
+  /** Whether the server supports conditions; `undefined` before its KTHXBAI, which shows that it serves. */
+  #conditions: boolean | undefined;
   #resendAt: number;
 
   constructor(options: ClientRulesOptions, effects: ClientEffects, now: number) {
@@ -68,19 +72,8 @@ export class ClientRules {
     this.#resendAt = this.#nextResend(now);
     this.#map = new ClientMap(effects, options.maxBytes);
     const { token, maxPending } = options;
-    this.#calls = new ClientCalls(token, maxPending, (server, frames) => effects.sendSet(server, frames));
-    this.#attempts = new ClientAttempts(options, {
-      open: (attempt, server, name) => effects.open(attempt, server, name),
-      join: (server, name) => {
-        this.#calls.join(server);
-        effects.join(server, name);
-      },
-      leave: (server) => {
-        this.#calls.leave(server);
-        effects.leave(server);
-      },
-      event: (event) => effects.event(event),
-    });
+    this.#calls = new ClientCalls(token, maxPending, (frames) => effects.sendSet(frames));
+    this.#attempts = new ClientAttempts(options, effects);
   }
 
   get table(): CloneTable {
@@ -116,16 +109,16 @@ export class ClientRules {
     this.#calls.abort(call, now);
   }
 
-  collectorReady(server: number, now: number): void {
-    this.#calls.ready(server, now);
+  /** The server's collector can take updates, or not any more. */
+  collector(attempt: number, collects: boolean, now: number): void {
+    if (attempt !== this.#attempts.number || this.#isClosed) return;
+    this.#collects = collects;
+    if (!collects) this.#calls.shut();
+    else if (this.#conditions !== undefined) this.#calls.open(this.#conditions, now);
   }
 
-  collectorLost(server: number): void {
-    this.#calls.lost(server);
-  }
-
-  writable(server: number): void {
-    this.#calls.writable(server);
+  writable(attempt: number): void {
+    if (attempt === this.#attempts.number) this.#calls.writable();
   }
 
   /** The subscription was sent: later KVPUBs come. */
@@ -304,7 +297,7 @@ export class ClientRules {
     this.#calls.tick(now);
     if (now >= this.#resendAt) {
       this.#resendAt = this.#nextResend(now);
-      this.#calls.resend(this.#attempts.server, now, RESEND_INTERVAL);
+      this.#calls.resend(now, RESEND_INTERVAL);
     }
     const { phase, until, leaveAt } = this.#attempts;
     if (phase !== "connected" || this.#loading !== undefined) {
@@ -334,7 +327,7 @@ export class ClientRules {
     const { table, last } = this.#map;
     return {
       state: this.#state,
-      server: this.#attempts.name,
+      server: this.#attempts.server,
       entries: table.size,
       bytes: table.bytes,
       memory: table.memory,
@@ -356,7 +349,9 @@ export class ClientRules {
     this.#loading = undefined;
     this.#resyncWanted = false;
     this.#subtree.forget();
-    this.#calls.forgetSupport();
+    this.#collects = false;
+    this.#conditions = undefined;
+    this.#calls.shut();
     this.#attempts.open(now);
   }
 
@@ -396,9 +391,8 @@ export class ClientRules {
     // These updates may have a gap.
     if (this.#loading === undefined && !this.#resyncWanted) this.#become("live", now);
     this.#effects.synced();
-    this.#calls.support(supportsConditions(properties), now);
-    // The earlier server may not have ordered them.
-    this.#calls.resend(this.#attempts.server, now);
+    this.#conditions = supportsConditions(properties);
+    if (this.#collects) this.#calls.open(this.#conditions, now);
   }
 
   #hugz(sequence: number, properties: Buffer, now: number): void {

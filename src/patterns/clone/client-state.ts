@@ -2,13 +2,10 @@ import { backOff } from "../../core/back-off.js";
 import type { ClientRulesOptions, CloneClientEvent } from "./client-options.js";
 
 export interface ClientEffects {
-  /** Connects to a server's collector. */
-  join(server: number, name: string): void;
-  leave(server: number): void;
   /** In place of the server before. */
-  open(attempt: number, server: number, name: string): void;
+  open(attempt: number, server: string): void;
   ask(attempt: number): void;
-  sendSet(server: number, frames: Buffer[]): boolean;
+  sendSet(frames: Buffer[]): boolean;
   readonly watching: boolean;
   changed(
     key: Buffer,
@@ -33,11 +30,6 @@ type AttemptOptions = Pick<ClientRulesOptions, "attemptTimeout" | "heartbeatInte
 /** ms at a working server that left the list. */
 const LEAVE_DELAY = 5_000;
 
-interface Server {
-  readonly id: number;
-  readonly name: string;
-}
-
 export type AttemptPhase = "idle" | "connecting" | "connected" | "pausing";
 
 /**
@@ -52,14 +44,13 @@ export type AttemptPhase = "idle" | "connecting" | "connected" | "pausing";
  */
 export class ClientAttempts {
   /** Listed servers, the preferred first. */
-  #servers: readonly Server[] = [];
+  #servers: readonly string[] = [];
   readonly #options: AttemptOptions;
-  readonly #effects: Pick<ClientEffects, "open" | "join" | "leave" | "event">;
+  readonly #effects: Pick<ClientEffects, "open" | "event">;
   #reason: FailOverReason = "silent";
   #number = 0;
-  #ids = 0;
   /** Perhaps not listed any more. */
-  #server: Server | undefined;
+  #server: string | undefined;
   #failures = 0;
   #leaveAt = Number.POSITIVE_INFINITY;
   failOvers = 0;
@@ -67,7 +58,7 @@ export class ClientAttempts {
   /** End of a pause, or of an attempt without progress. */
   until = Number.POSITIVE_INFINITY;
 
-  constructor(options: AttemptOptions, effects: Pick<ClientEffects, "open" | "join" | "leave" | "event">) {
+  constructor(options: AttemptOptions, effects: Pick<ClientEffects, "open" | "event">) {
     this.#options = options;
     this.#effects = effects;
   }
@@ -77,13 +68,9 @@ export class ClientAttempts {
     return this.#number;
   }
 
-  /** -1 without a server. */
-  get server(): number {
-    return this.#server?.id ?? -1;
-  }
-
-  get name(): string {
-    return this.#server?.name ?? "";
+  /** Empty without a server. */
+  get server(): string {
+    return this.#server ?? "";
   }
 
   get leaveAt(): number {
@@ -92,23 +79,10 @@ export class ClientAttempts {
 
   /** @returns whether the first attempt has to begin */
   setServers(names: readonly string[], now: number): boolean {
+    this.#servers = names;
     const used = this.#server;
-    const known = used === undefined ? this.#servers : [...this.#servers, used];
-    const left = new Map(known.map((server) => [server.name, server]));
-    const joined: Server[] = [];
-    this.#servers = names.map((name) => {
-      let server = left.get(name);
-      left.delete(name);
-      if (server === undefined) {
-        server = { id: this.#ids++, name };
-        joined.push(server);
-      }
-      return server;
-    });
-    for (const server of left.values()) if (server !== used) this.#effects.leave(server.id);
-    if (!left.has(this.name)) this.#leaveAt = Number.POSITIVE_INFINITY;
+    if (used === undefined || names.includes(used)) this.#leaveAt = Number.POSITIVE_INFINITY;
     else this.#leaveAt = Math.min(this.#leaveAt, now + LEAVE_DELAY);
-    for (const { id, name } of joined) this.#effects.join(id, name);
     if (used !== undefined || this.#servers.length === 0) return false;
     this.#server = this.#servers[0];
     return true;
@@ -120,7 +94,7 @@ export class ClientAttempts {
     this.until = Number.POSITIVE_INFINITY;
     if (this.#server === undefined) return;
     this.progress(now);
-    this.#effects.open(this.#number, this.#server.id, this.#server.name);
+    this.#effects.open(this.#number, this.#server);
   }
 
   progress(now: number): void {
@@ -147,7 +121,7 @@ export class ClientAttempts {
 
   /** {@link open} follows. */
   failOver(reason: FailOverReason = this.#reason): void {
-    const from = this.#server as Server;
+    const from = this.#server as string;
     this.#reason = reason;
     // After an unlisted server comes the first.
     const at = this.#servers.indexOf(from);
@@ -156,7 +130,6 @@ export class ClientAttempts {
     this.#server = next;
     this.#leaveAt = Number.POSITIVE_INFINITY;
     this.failOvers += 1;
-    this.#effects.event({ type: "server:failed-over", from: from.name, to: next.name, reason });
-    if (at < 0) this.#effects.leave(from.id);
+    this.#effects.event({ type: "server:failed-over", from, to: next, reason });
   }
 }

@@ -289,14 +289,12 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     const watches = this.#watches;
     const connections = this.#connections;
     return {
-      join: (server, name) => {
-        const endpoints = fixed[server] ?? endpointsOf(name);
-        this.#connect(name, () => connections.join(server, endpoints));
+      open: (attempt, server) => {
+        const endpoints = fixed.find(({ snapshot }) => snapshot === server) ?? endpointsOf(server);
+        this.#connect(server, () => connections.open(attempt, endpoints));
       },
-      leave: (server) => connections.leave(server),
-      open: (attempt, server, name) => this.#connect(name, () => connections.open(attempt, server)),
-      ask: () => this.#connections.ask(),
-      sendSet: (server, frames) => this.#connections.sendSet(server, frames),
+      ask: () => connections.ask(),
+      sendSet: (frames) => connections.sendSet(frames),
       get watching() {
         return watches.size > 0;
       },

@@ -298,10 +298,6 @@ export class UuidWindow {
   }
 }
 
-export function nameOf(uuid: Buffer): string {
-  return uuid.toString("latin1");
-}
-
 /**
  * A conflict in the window: its UUID with the first half inverted. A repetition is a conflict again, even if its
  * condition would hold.

@@ -204,11 +204,7 @@ export type CloneRefusalReason =
   /** The map has `maxBytes`. */
   | "full"
   /** The commit failed. */
-  | "store"
-  /** Without a UUID, the server that stands by cannot match it with the other one's. */
-  | "no-uuid"
-  /** The other server did not apply it in time. */
-  | "stale";
+  | "store";
 
 /** Why a snapshot ended early. */
 export type CloneSnapshotLoss =
@@ -287,6 +283,7 @@ export interface CloneServerStats {
   readonly serving: boolean;
   /** Keys with a time to live. */
   readonly ephemeral: number;
+  /** Updates of clients; a server that stands by drops them. */
   readonly received: number;
   /** Of these, applied and published. */
   readonly applied: number;
@@ -296,10 +293,6 @@ export interface CloneServerStats {
   readonly conflicts: number;
   readonly refused: Readonly<Record<CloneRefusalReason, number>>;
   readonly faults: Readonly<Record<CloneFault, number>>;
-  /** Updates kept by the server that stands by until the other one has applied them. */
-  readonly pending: number;
-  /** Updates received from a client and from the other server. */
-  readonly paired: number;
   /** Updates in flight to the store or the other server. */
   readonly inFlight: number;
   readonly published: number;

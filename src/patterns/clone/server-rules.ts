@@ -7,7 +7,7 @@
  *                                                 or until the store has "alone" (standing.ts)
  *
  *   active    serves (serving.ts)
- *   passive   follows the other server (standby.ts), and orders the updates it kept when it becomes active
+ *   passive   follows the other server (standby.ts), and drops clients' updates: they repeat them where it serves
  */
 
 import { ShoalError } from "../../core/errors.js";
@@ -134,7 +134,6 @@ export class ServerRules {
     this.#queue.continueAfter(this.#map.sequence);
     this.#serving.begin(now);
     this.#standing.begin(this.#queue.ordered, forced);
-    for (const operation of this.#standby.take()) this.#serving.accept(operation);
     this.flush(now);
   }
 
@@ -154,13 +153,8 @@ export class ServerRules {
     if (this.#active) {
       this.#active = false;
       const held = this.#serving.end();
-      for (const operation of this.#queue.drop()) {
-        if (operation.kind === "announce" || operation.kind === "conflict") continue;
-        if (operation.uuid.length === 0) continue;
-        this.#map.window.remove(operation.uuid);
-        operation.sequence = 0;
-        this.#standby.keep(operation, now);
-      }
+      for (const { kind, uuid } of this.#queue.drop())
+        if ((kind === "set" || kind === "delete") && uuid.length > 0) this.#map.window.remove(uuid);
       // Held updates are durable, so they took effect.
       for (const operation of held) this.#map.apply(operation, now);
       this.#noteIdle();
@@ -188,7 +182,6 @@ export class ServerRules {
     const operation = operationOf(frames, now);
     if (typeof operation === "string") this.#statistics.fault("collector", operation);
     else if (this.#active) this.#serving.accept(operation);
-    else this.#standby.keep(operation, now);
   }
 
   /** @param ttl ms; 0: none. @returns whether it was taken */
@@ -294,7 +287,6 @@ export class ServerRules {
   tick(now: number): void {
     this.#now = now;
     this.#standing.tick(now);
-    this.#standby.forget(now);
     if (!this.#active) {
       this.#standby.tick(now);
       return;
@@ -331,7 +323,6 @@ export class ServerRules {
       applied: updates,
       refused,
       faults,
-      pending: this.#standby.kept,
       inFlight: this.#queue.size + this.#serving.held,
       snapshots: { active, waiting, done, lost },
       replicated: this.replicated,

@@ -54,14 +54,11 @@ export class ServerStatistics {
     overloaded: 0,
     full: 0,
     store: 0,
-    "no-uuid": 0,
-    stale: 0,
   };
   readonly counts = {
     received: 0,
     repeated: 0,
     conflicts: 0,
-    paired: 0,
     published: 0,
     expired: 0,
     commits: 0,

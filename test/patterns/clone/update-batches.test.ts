@@ -34,8 +34,6 @@ function rig(subtree = "", watching = false, maxBytes = 500): Rig {
       token: Buffer.alloc(8, 1),
     },
     {
-      join: () => undefined,
-      leave: () => undefined,
       open: () => undefined,
       ask: () => done.push("ask"),
       sendSet: () => true,

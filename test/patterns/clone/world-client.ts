@@ -40,9 +40,8 @@ export class Client {
   onSynced: (() => void) | undefined;
   gone = false;
   #connection: Connection | undefined;
-  /** By the number that the rules gave them. */
-  readonly #servers = new Map<number, Server>();
-  readonly #collectors = new Map<number, Connection>();
+  #server: Server | undefined;
+  #collector: Connection | undefined;
   readonly #timer: RulesTimer;
 
   constructor(
@@ -67,25 +66,16 @@ export class Client {
         token: Buffer.from([9, 0, 0, 0, 0, 0, number >> 8, number]),
       },
       {
-        join: (server, serverName) => {
-          const found = world.servers.find((each) => each.name === serverName) as Server;
-          this.#servers.set(server, found);
-        },
-        leave: (server) => {
-          this.#servers.delete(server);
-          this.#end(this.#collectors.get(server));
-          this.#collectors.delete(server);
-        },
-        open: (attempt, server) => this.#open(attempt, this.#servers.get(server) as Server),
+        open: (attempt, server) =>
+          this.#open(attempt, world.servers.find((each) => each.name === server) as Server),
         ask: () => {
           const connection = this.#connection;
           const server = world.servers.find(({ connections }) => connection && connections.has(connection));
           connection?.send(() => server?.request(connection, encodeRequest(Buffer.from(subtree))));
         },
-        sendSet: (server, frames) => {
-          const target = this.#servers.get(server) as Server;
-          if (!simulation.random.chance(world.loss))
-            this.#collectors.get(server)?.send(() => target.collect(frames));
+        sendSet: (frames) => {
+          const target = this.#server;
+          if (!simulation.random.chance(world.loss)) this.#collector?.send(() => target?.collect(frames));
           return true;
         },
         get watching() {
@@ -99,7 +89,6 @@ export class Client {
     );
     this.rules.start(simulation.now);
     this.#timer = new RulesTimer(simulation, this.rules);
-    this.#collect();
   }
 
   /** The servers that it knows are these now. */
@@ -137,7 +126,7 @@ export class Client {
 
   leave(): void {
     this.gone = true;
-    for (const connection of [this.#connection, ...this.#collectors.values()]) this.#end(connection);
+    for (const connection of [this.#connection, this.#collector]) this.#end(connection);
     this.rules.close(this.world.simulation.now);
     this.#timer.stop();
   }
@@ -151,9 +140,13 @@ export class Client {
   #open(attempt: number, server: Server): void {
     const { world } = this;
     const { simulation } = world;
-    const before = this.#connection;
-    if (before !== undefined) for (const { connections } of world.servers) connections.delete(before);
-    if (before !== undefined) before.alive = false;
+    for (const before of [this.#connection, this.#collector]) {
+      if (before === undefined) continue;
+      for (const { connections } of world.servers) connections.delete(before);
+      before.alive = false;
+    }
+    this.#collector = undefined;
+    this.#server = server;
     const told = (action: () => void): void => {
       if (this.gone) return;
       action();
@@ -178,26 +171,15 @@ export class Client {
     simulation.after(simulation.random.next() * MAX_DELAY, () =>
       told(() => this.rules.connected(attempt, simulation.now)),
     );
-  }
-
-  /** Connects to the collectors, again and again. */
-  #collect(): void {
-    const { world } = this;
-    if (this.gone) return;
-    for (const [index, server] of this.#servers) {
-      if (this.#collectors.has(index) || !server.up || world.unreachable.has(server.name)) continue;
-      const connection = world.connect(
-        "\0",
-        () => undefined,
-        () => {
-          this.#collectors.delete(index);
-          this.rules.collectorLost(index);
-        },
-      );
-      this.#collectors.set(index, connection);
-      server.connections.add(connection);
-      this.rules.collectorReady(index, world.simulation.now);
-    }
-    world.simulation.after(50, () => this.#collect());
+    const collector = world.connect(
+      "\0",
+      () => undefined,
+      () => told(() => this.rules.collector(attempt, false, simulation.now)),
+    );
+    this.#collector = collector;
+    server.connections.add(collector);
+    simulation.after(simulation.random.next() * MAX_DELAY, () =>
+      told(() => this.rules.collector(attempt, true, simulation.now)),
+    );
   }
 }
