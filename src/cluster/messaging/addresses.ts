@@ -2,13 +2,12 @@
  * Numbers for one-to-one messages: a node's own clients, and aliases of other nodes' clients. Pure.
  *
  *   0                      none
- *   1                      the node's own client, on each node; other nodes must discover it first
+ *   1                      each node's own client
  *   2 … 2^31-1             clients of this node, at random
  *   2^31 … 2^32-1          aliases of clients of other nodes, at random, valid on this node only
  *
  * An alias is created when a message of its client arrives, or on request. Above the bound, about the least recently
- * used one of the node with most is evicted (second chance), and the program is informed: a node that invents clients
- * harms no node within its share.
+ * used one of the node with most is evicted (second chance): a node that invents clients harms no other one.
  */
 import { MAX_ALIASES, MAX_MESSAGE_CLIENTS } from "./bounds.js";
 
@@ -18,11 +17,11 @@ const FIRST_CLIENT = 2;
 const FIRST_ALIAS = 0x8000_0000;
 const MAX_ID = 0xffff_ffff;
 
-/** Destination or origin of a message. Frozen; valid on the node that gave it. */
+/** Destination or origin of a message, valid on the node that gave it. */
 export interface ClusterAddress {
   /** 32 hexadecimal digits. */
   readonly node: string;
-  /** 32 bits: 1 for the node's own client, a client of this node, or an alias of another node's client. */
+  /** 1 for the node's own client, a client of this node, or an alias of another node's client. */
   readonly id: number;
 }
 
@@ -33,7 +32,7 @@ export class Alias {
   readonly client: number;
   /** Since its creation, or the last check. */
   used = false;
-  /** Its node answered that this client no longer exists. */
+  /** Its node has no such client. */
   closed = false;
   dropped = false;
 
@@ -46,7 +45,7 @@ export class Alias {
 export interface AddressesEffects {
   /** 0 ≤ x < 1. */
   random(): number;
-  /** Whether a number is used otherwise, such as for a topic. */
+  /** Whether a number is used otherwise. */
   isTaken(id: number): boolean;
   dropped(address: ClusterAddress): void;
 }
@@ -56,7 +55,7 @@ export class Addresses<Client> {
   readonly #most: number;
   readonly #clients = new Map<number, Client>();
   readonly #aliases = new Map<number, Alias>();
-  /** By node and by the client's number there; the aliases of a node in the order of checks for eviction. */
+  /** By node and by the client's number there, in the order of checks for eviction. */
   readonly #byNode = new Map<string, Map<number, Alias>>();
   #dropped = 0;
 

@@ -1,5 +1,5 @@
 /**
- * A connection that came to a listener of this node's links, until it ends.
+ * A connection that came to a listener of this node's links.
  *
  *   came ──HELLO──> its sender is a member ──admitted──> data frames to its Receiving
  *     │               │ not yet: waits, HELLO_TIMEOUT at most
@@ -12,17 +12,16 @@ import type { ConnectionEvents, MessageConnection } from "./protocol.js";
 import type { Receiving } from "./receiving.js";
 import { decodeHello, encodeRefused, type Hello, LinkFrame } from "./wire.js";
 
-/** Why a peer's message is refused. */
 export const LINK_REFUSALS = [
   /** Unknown version of the hello. */
   "version",
   /** Of another cluster, or meant for another node. */
   "bus",
   "other-node",
-  /** No live member has this id, or the key that the peer proved is another one's. */
+  /** Not a live member, or the peer proved another one's key. */
   "stranger",
   "key",
-  /** Another life of the id has an open connection; a session that its sender gave up. */
+  /** Another life of the id has a connection; the session was given up. */
   "session",
   "stale",
   /** No hello came in time; too many wait. */
@@ -48,7 +47,6 @@ export interface CallerEffects {
   forget(caller: Caller): void;
 }
 
-/** An accepted connection: unknown until it greets. */
 export class Caller implements ConnectionEvents {
   readonly connection: MessageConnection;
   readonly protocol: string;
@@ -79,7 +77,6 @@ export class Caller implements ConnectionEvents {
     const [type] = frame;
     if (type === LinkFrame.BATCH || type === LinkFrame.ITEM) {
       const receiving = this.#receiving;
-      // Before a hello, or of a connection that another one replaced.
       if (receiving?.connection !== this.connection) {
         if (receiving === undefined) this.refuse("malformed");
         return;
@@ -90,7 +87,7 @@ export class Caller implements ConnectionEvents {
       return;
     }
     const hello = decodeHello(frame);
-    // One hello waits at a time, and all of a connection are of one link of one node.
+    // All hellos of a connection are of one link of one node.
     const receiving = this.#receiving;
     const isWaiting = this.#hello !== undefined && receiving === undefined;
     const isOther =
@@ -132,7 +129,6 @@ export class Caller implements ConnectionEvents {
     this.connection.close();
   }
 
-  /** Ends the connection with a reason. */
   refuse(reason: LinkRefusal): void {
     if (this.#isOver) return;
     this.#effects.refuse(reason);

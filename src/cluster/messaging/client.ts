@@ -3,11 +3,10 @@ import type { ClusterAddress } from "./addresses.js";
 import type { ClusterSubscription, MessageHandler, Subscription } from "./subscription.js";
 
 export interface SubscribeOptions {
-  /** Only messages with this subtopic, by name or number. Default: all. */
+  /** Only with this subtopic, by name or number. Default: all. */
   readonly subtopic?: string | number | undefined;
   /**
-   * Whether it gets messages that an overlapping subscription of this client also gets. Default `false`: only the
-   * earliest one gets a message.
+   * Whether it also gets messages of an overlapping, earlier subscription of this client. Default `false`.
    */
   readonly each?: boolean | undefined;
   /** Whether it first gets the retained values of its topics. Default `false`. */
@@ -23,11 +22,11 @@ export interface PublishOptions {
   readonly subtopic?: string | number | undefined;
   /** Whether this node's own subscriptions get it. Default `true`. */
   readonly self?: boolean | undefined;
-  /** Whether it becomes the topic's retained value; empty data removes the value. Default `false`. */
+  /** Whether it becomes the retained value of the topic; empty data removes the value. Default `false`. */
   readonly retain?: boolean | undefined;
   /**
-   * Behaviour for a node whose mark is reached: the message is dropped there and counted (`drop`, the default), or the
-   * call waits for room (`wait`). Other nodes do not wait.
+   * At a node whose mark is reached: the message is dropped and counted (`drop`, the default), or the call waits for
+   * room (`wait`).
    */
   readonly onFull?: "drop" | "wait" | undefined;
   /** ms for `wait`; -1 (default): no limit. */
@@ -46,7 +45,7 @@ export interface SendToNodesOptions {
   readonly subtopic?: string | number | undefined;
 }
 
-/** Recipient of `sendTo`: a message's `sender`, its number on this node, or a member, for its node's own client. */
+/** A message's `sender`, its number on this node, or a member, for its node's own client. */
 export type MessageRecipient = number | ClusterAddress | { readonly id: string; readonly name: string };
 
 export interface ClientEffects {
@@ -105,7 +104,7 @@ export class MessageClient {
   lastDelivery = 0;
   /** @internal */
   readonly subscriptions = new Set<Subscription>();
-  /** @internal Subscriptions of one-to-one messages, the oldest first. Replaced instead of changed. */
+  /** @internal Subscriptions of one-to-one messages, the oldest first. Replaced, not changed. */
   direct: readonly Subscription[] = [];
   #closed = false;
 
@@ -116,7 +115,7 @@ export class MessageClient {
     this.name = name;
   }
 
-  /** 32 bits, for its life; 1 is the node's own client. */
+  /** 1: the node's own client. */
   get id(): number {
     return this.address.id;
   }
@@ -155,7 +154,7 @@ export class MessageClient {
     return this.#messaging.sendToNodes(this, data, options);
   }
 
-  /** Ends it and its subscriptions: later messages to it fail. */
+  /** Ends its subscriptions: later messages to it fail. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;

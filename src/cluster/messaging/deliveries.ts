@@ -1,7 +1,4 @@
-/**
- * Messages to this node's own subscriptions. Messages of its own publishers are delivered at the end of the turn, so
- * that a publishing handler is not called again inside itself.
- */
+/** Messages to this node's own subscriptions; those of its own publishers at the end of the turn. */
 import { systemClock } from "../../core/clock.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { ignore } from "../../core/ignore.js";
@@ -26,22 +23,19 @@ export class Deliveries {
   #queuedBytes = 0;
   #isScheduled = false;
   #number = 0;
-  /** Calls of handlers, and messages given to readers and queues. */
   delivered = 0;
   #room: Promise<void> | undefined = undefined;
   #roomMade: (() => void) | undefined = undefined;
 
-  /** Whether this node's own publishers have sent more in this turn than is kept. */
   get isFull(): boolean {
     return this.#queue.length >= LOCAL_MESSAGES || this.#queuedBytes >= LOCAL_BYTES;
   }
 
   /**
-   * Gives a message to the subscriptions whose subtopic fits: of those of one client to the first, and to each with
-   * `each`.
+   * Gives a message to the subscriptions whose subtopic fits: for each client the first, and those with `each`.
    *
    * @param holds whether the caller can wait
-   * @param stamp of a retained message, which subscriptions with `retained` get unless they have a later one; else 0
+   * @param stamp of a retained message; else 0
    * @returns settles when there is room for more; `undefined`: there is
    */
   deliver(

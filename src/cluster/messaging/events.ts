@@ -7,10 +7,9 @@ export type DropReason = "full" | "size" | "slow" | "gone";
 
 export type MessagingEvent =
   /**
-   * Messages were dropped: another node's mark was reached (`full`, with its id), another node does not accept their
-   * size (`size`, with its id), a subscription's mark was reached (`slow`, with its filter), or a node is gone that had
-   * not acknowledged them (`gone`, with its id; it may have received some). `prefix` is the first level of the first
-   * message's topic, empty for `gone`; `count` is since the last event of this cause.
+   * Messages were dropped. `full`: the mark of `node` was reached; `size`: `node` takes no messages of this size; `gone`:
+   * `node` is gone and had not acknowledged them; `slow`: the mark of the subscription `filter` was reached. `prefix` is
+   * the first level of the first topic, empty for `gone`; `count` is since the last event of this cause.
    */
   | {
       readonly type: "message:dropped";
@@ -20,15 +19,14 @@ export type MessagingEvent =
       readonly prefix: string;
       readonly count: number;
     }
-  /** A subscription's handler threw or rejected. It is still called for the next message. */
+  /** A subscription's handler threw or rejected. */
   | {
       readonly type: "subscription:failed";
       readonly filter: string;
       readonly error: unknown;
     }
   /**
-   * A protocol failed with a node, or could not be opened here (`node` is then `undefined`, counted as
-   * `messages:listen`). The next protocol is tried.
+   * A protocol failed with a node, or could not be opened here (`undefined`). The next protocol is tried.
    */
   | {
       readonly type: "protocol:failed";
@@ -36,7 +34,7 @@ export type MessagingEvent =
       readonly protocol: string;
       readonly reason: string;
     }
-  /** An alias of another node's client was evicted, as the least recently used one. */
+  /** The least recently used alias of another node's client was evicted. */
   | { readonly type: "address:dropped"; readonly address: ClusterAddress };
 
 interface Report {
@@ -45,7 +43,6 @@ interface Report {
   timer: NodeJS.Timeout;
 }
 
-/** Reports the first drop of a cause at once, and later ones together. */
 export class DropReports {
   readonly #emit: (event: MessagingEvent) => void;
   readonly #reports = new Map<string, Report>();

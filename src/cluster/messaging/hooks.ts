@@ -4,12 +4,10 @@
  *   sending     evaluate:send ──> channel:send ──> protocol:send ──> the other service
  *   receiving   protocol:receive ──> channel:receive ──> evaluate:receive ──> service:validate ──> service:evaluate ──> query | event ──> handler
  *
- * Hooks of one sending stage are called in the order of their addition, those of a receiving stage in reverse: of
- * encryption and compression, the last to wrap is the first to unwrap. A reply passes the stages of evaluate, channel
- * and protocol like a message.
+ * Hooks of a sending stage are called in the order of their addition, those of a receiving stage in reverse: the last to
+ * wrap is the first to unwrap. A reply passes the stages of evaluate, channel and protocol.
  *
- * Without a promise of a hook nothing waits. A promise has HOOK_TIMEOUT; then it counts as a veto, and its result is
- * ignored.
+ * Without a promise of a hook nothing waits. A promise that is late counts as a veto.
  */
 
 import { describe } from "../../core/arguments.js";
@@ -22,7 +20,7 @@ import { checkedData, checkProtocol, checkRuid } from "./checks.js";
 
 export const HOOK_TIMEOUT = 5_000;
 
-/** A stage that a message, a query or a reply passes. */
+/** Of a message, a query or a reply. */
 export type MessageStage =
   | "evaluate:send"
   | "channel:send"
@@ -33,7 +31,7 @@ export type MessageStage =
   | "service:evaluate"
   | "query"
   | "event";
-/** A stage that a service passes. */
+/** Of a member. */
 export type ServiceStage = "service:validate" | "service:discovered" | "service:lost" | "service:found";
 export type HookStage = MessageStage | ServiceStage;
 
@@ -59,9 +57,8 @@ const STAGES: readonly HookStage[] = [
   ...SERVICES,
 ];
 
-/** A hook's payload; a new object with other values changes it. */
 export interface HookPayload {
-  /** Text and bytes are distinguished, and arrive as they were sent. */
+  /** Arrives as it was sent, as text or bytes. */
   readonly data: string | Buffer;
   /** Only `evaluate:send` may change it. */
   readonly channel: ClusterChannel;
@@ -69,46 +66,42 @@ export interface HookPayload {
   readonly ruid: string;
 }
 
-/** What a hook is called for. */
 export interface HookContext {
   readonly stage: HookStage;
   readonly kind: "message" | "query" | "reply";
   /** Receiving: the sender. Sending: the recipients. */
   readonly services: readonly Member[];
-  /** Receiving: whether the sender is on this host. Sending: whether all recipients are. */
+  /** Whether all of `services` are on this host. */
   readonly local: boolean;
-  /** `ipc`, `tcp`, `udp`, `self`, or the name of a custom protocol; "" before that is decided. */
+  /** `ipc`, `tcp`, `udp`, `self`, or the name of a custom protocol; "" before it is known. */
   readonly protocol: string;
   /**
-   * A hook returns this to answer; no later hook or handler is called. A received query is answered by it; the sender
-   * of a received message gets a message back on its channel and with its ruid. A query to be sent is not sent and has
-   * it as its one response; `send` has it as `answer`.
+   * A hook returns this to answer; no later hook or handler is called. It answers a received query; the sender of a
+   * received message gets it as a message on its channel and with its ruid. A query is not sent and has it as its
+   * response; `send` has it as `answer`.
    */
   answer(data: string | Uint8Array): HookAnswer;
   /**
-   * Throws: no later hook or handler is called. Unlike other errors of a hook, its reason goes to the sender, at most
-   * 256 bytes of it.
+   * Throws: no later hook or handler is called. Unlike those of other errors, its reason goes to the sender, up to 256
+   * bytes.
    */
   veto(reason: string): never;
 }
 
-/** A changed payload, or `undefined`: unchanged; or an answer. */
+/** A changed payload, an answer, or `undefined`: unchanged. */
 // biome-ignore lint/suspicious/noConfusingVoidType: a hook that returns nothing may be async, and may return something elsewhere.
 export type HookResult = Partial<HookPayload> | HookAnswer | undefined | void;
 
-/** A hook of a message. Its errors veto the message. */
+/** Its errors veto the message. */
 export type MessageHook = (payload: HookPayload, context: HookContext) => HookResult | Promise<HookResult>;
 
-/**
- * A hook of a service. Errors of `service:validate`, `service:discovered` and `service:found` keep the service out of
- * `send` and `query`.
- */
+/** Errors of `service:validate`, `service:discovered` and `service:found` keep the member out of `send` and `query`. */
 export type ServiceHook = (service: Member) => unknown;
 
 export interface HookOptions {
   /** Default: all. */
   readonly channels?: readonly ClusterChannel[] | undefined;
-  /** For the stages of protocols: those that `send` takes. Default: all. */
+  /** For the stages of protocols. Default: all. */
   readonly protocols?: readonly string[] | undefined;
 }
 
@@ -124,7 +117,6 @@ export class HookAnswer {
 /** A hook of a `stage` vetoed, with a `reason` if it gave one. Code `ERR_VETOED`. */
 export class VetoError extends ShoalError {
   readonly stage: HookStage;
-  /** The hook's reason for the sender, if any. */
   readonly reason: string | undefined;
 
   /** @internal */
@@ -144,7 +136,6 @@ interface Entry {
   readonly call: MessageHook | ServiceHook;
 }
 
-/** The current payload, or an answer. */
 export type Passed = HookPayload | HookAnswer;
 
 export class Hooks {
@@ -207,8 +198,8 @@ export class Hooks {
    * Passes a payload through stages, in their order, up to the first answer.
    *
    * @returns at once if no hook returns a promise
-   * @throws VetoError, also as a rejection; InvalidStateError `EFSM` for send hooks that send within each other too deep,
-   * mostly one called for its own sends
+   * @throws VetoError, also as a rejection; InvalidStateError `EFSM` for send hooks nested too deep, mostly one called
+   * for its own sends
    */
   pass(stages: readonly MessageStage[], payload: HookPayload, about: HookAbout): Passed | Promise<Passed> {
     if (this.#depth > MAX_HOOK_DEPTH)
@@ -301,10 +292,7 @@ export class Hooks {
   }
 }
 
-/**
- * @param timeout ms; -1: no limit
- * @returns the promise's result, or an error when it is late
- */
+/** @param timeout ms; -1: no limit @returns the promise's result, or an error when it is late */
 export function settledWithin<T>(
   result: PromiseLike<T>,
   timeout: number,
@@ -346,7 +334,6 @@ function contextOf(stage: HookStage, { kind, services, protocol }: HookAbout): H
   };
 }
 
-/** @throws InvalidArgumentError for a result that is neither an answer nor a payload */
 function changed(stage: HookStage, before: HookPayload, result: unknown): Passed {
   if (result === undefined || result === null) return before;
   if (result instanceof HookAnswer) return result;

@@ -1,21 +1,13 @@
 /**
- * Items of the kinds PUBLISH and DIRECT; those of RETAINED are in retained.ts. By hand and not by schema.ts: PUBLISH is the hot path.
+ * Items of the kinds PUBLISH and DIRECT (docs/spec/messaging.md). PUBLISH is the hot path and is written by hand, not by
+ * a schema.
  *
- *   name        varint: bytes, then so many bytes of UTF-8
- *   client      4 bytes, big-endian: a client's number on its own node
+ *   name     length varint | UTF-8
+ *   PUBLISH  flags 1 | client 4 | origin 16 | alias varint | topic name | subtopic name | stamp 8 | context name | data
+ *   DIRECT   flags 1 | to 4 | client 4 | subtopic name | context name | data
+ *   CLOSED   0x80 | client 4: the sender of this DIRECT has no such client
  *
- *   PUBLISH     flags 1 | [client 4] | [origin 16] | [alias varint] | [topic: name] | [subtopic: name] | [stamp 8] | [context: name] | data
- *                 1 SUBTOPIC   there is a subtopic
- *                 2 RETAIN     it is the topic's retained value from now on; empty data: there is none. stamp: microseconds
- *                              since 1970, big-endian, later than the one before it
- *                 4 CLIENT     published by this client; without it by the node's own, 1
- *                 8 ORIGIN     the client is of this node, on whose behalf the sender of the item publishes
- *                16 ALIAS      an alias in place of the topic
- *                32 DEFINE     an alias, then the topic for which it stands from then on, in this session of the link
- *                64 CONTEXT    the context of a trace, as a name is written; one of more than 1,024 bytes is ignored
- *
- *   DIRECT      flags 1 | to: client 4 | [client 4] | [subtopic: name] | [context: name] | data    flags as above
- *   CLOSED      0x80 | client 4      a DIRECT item: the sender has no such client
+ * A field is there if its flag is set.
  */
 import { isUtf8 } from "node:buffer";
 import { slice } from "../../core/memory.js";
@@ -27,10 +19,9 @@ export const SUBTOPIC = 1;
 export const RETAIN = 2;
 export const CLIENT = 4;
 export const ORIGIN = 8;
-/** The topic is a number (topic-aliases.ts); a number, and the name that it has from now on. */
+/** The topic is an alias (topic-aliases.ts); an alias, and the topic that it stands for from now on. */
 export const ALIAS = 16;
 export const DEFINE = 32;
-/** With a context. */
 export const CONTEXT = 64;
 const KNOWN = SUBTOPIC | RETAIN | CLIENT | ORIGIN | ALIAS | DEFINE | CONTEXT;
 export const CLOSED = 0x80;
@@ -48,7 +39,6 @@ export function encodeName(name: string): Buffer {
   return encoded;
 }
 
-/** UTF-8 of a text. */
 export function dataBytes(data: string | Uint8Array): number {
   return typeof data === "string" ? Buffer.byteLength(data) : data.length;
 }
@@ -58,7 +48,7 @@ export function writeData(into: Buffer, data: string | Uint8Array, offset: numbe
   else into.set(data, offset);
 }
 
-/** @returns the context of a trace, if every node takes the item with it. @param bytes of the item without it */
+/** The context of a trace, if every node takes the item with it. @param bytes of the item without it */
 export function fittingContext<C extends Uint8Array>(context: C | undefined, bytes: number): C | undefined {
   return context !== undefined && bytes + contextSize(context) <= MIN_ITEM_LIMIT ? context : undefined;
 }
@@ -127,12 +117,10 @@ export function writePublishHead(
 /**
  * A whole item, with its topic's name, in separate memory.
  *
- * @param client the publisher, on its node
+ * @param client the publisher's number on its node
  * @param origin its node, unless that is the sender
- * @param topic `encodeName` of it
- * @param subtopic `encodeName` of it
+ * @param topic by `encodeName`, like the subtopic
  * @param stamp of a retained value; else 0
- * @param context of a trace
  */
 export function encodePublish(
   client: number,
@@ -199,10 +187,10 @@ export function encodeClosed(client: number): Buffer {
 // --- Reading ---------------------------------------------------------------------------------------------------------
 
 export class ItemReader extends Reader {
-  /** Asked once for all items of a batch, since each of the two is a call into the runtime. */
+  /** Cached for the items of a batch: each of the two is a call into the runtime. */
   #memory: ArrayBufferLike = EMPTY.buffer;
   #base = EMPTY.byteOffset;
-  /** Of the last name: its first byte and the byte after it. */
+  /** Of the last name. */
   nameStart = 0;
   nameEnd = 0;
 
@@ -263,7 +251,7 @@ export class ItemReader extends Reader {
     return this.bytes.toString("hex", this.at - ORIGIN_BYTES, this.at);
   }
 
-  /** Sets `nameStart` and `nameEnd`; the bytes are not checked. */
+  /** Does not check the UTF-8. */
   skipName(): void {
     const bytes = this.varint();
     if (this.failed || bytes < 1 || bytes > 65_535 || this.at + bytes > this.end) {

@@ -1,15 +1,11 @@
 /**
- * Links to the members of a cluster: ordered, acknowledged, bounded streams of items to one member, dialled on first
- * use.
+ * Links to the members of a cluster: ordered, acknowledged, bounded streams of items, dialled on first use.
  *
  *   send ──> Sending (one a peer) ──protocol──> Receiving (one a peer) ──> onItem
  *                     ^─────────── WELCOME, ACK ───────────┘
  *
- * Service messages that name only some of this node's protocols get a lane: a separate link with its own session for
- * each list of protocols.
- *
- * An unknown id's HELLO waits briefly, since gossip about the new member may be in flight. A second life of an id is
- * refused while the first one's connection is open (docs/spec/messaging.md).
+ * Service messages that name some of this node's protocols get a lane: a separate link for each list of protocols.
+ * docs/spec/messaging.md has the rules.
  */
 import { randomBytes } from "node:crypto";
 import { InvalidArgumentError, InvalidStateError, UnroutableError } from "../../core/errors.js";
@@ -48,7 +44,6 @@ export type { LinkMember } from "./sending.js";
 
 export interface NodeLinksOptions {
   readonly self: { readonly id: string; readonly name: string };
-  /** Number of the cluster's name (identity.ts). */
   readonly busNumber: number;
   readonly protocols: readonly LinkProtocol[];
   /** Items queued for one peer. */
@@ -65,11 +60,11 @@ export interface NodeLinksOptions {
 
 export interface NodeLinksEffects extends MessageLinksEffects {
   member(id: string): LinkMember | undefined;
-  /** The listeners' addresses, for this node's details (advert.ts). */
+  /** For this node's details (advert.ts). */
   advertise(advert: string | undefined): void;
-  /** No protocol reaches a live member, or a preferred one fails repeatedly. */
+  /** A protocol does not reach a live member. */
   ping(id: string): void;
-  /** A frame or an acknowledgement arrived. Must be cheap. */
+  /** A frame arrived. Must be cheap. */
   onHeard?(id: string): void;
   /** A connection greeted as a member but proved to be another node. */
   onKeyRefused?(id: string, connection: MessageConnection): void;
@@ -83,10 +78,10 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
   readonly #limits: WindowLimits;
   readonly #maxItem: number;
   readonly #life = randomBytes(8).toString("hex");
-  /** By id, lanes by `keyOf`. A lane exists only with the main link. */
+  /** By `keyOf`. */
   readonly #sending = new Map<string, Sending>();
   readonly #receiving = new Map<string, Receiving>();
-  /** By number; 0: the main links'. */
+  /** 0: the main links'. */
   readonly #lanes: SendingLane[];
   #incoming: Receiving | undefined = undefined;
   /** Connections whose sender is not a member yet. */
@@ -132,9 +127,8 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
 
   // --- Life ----------------------------------------------------------------------------------------------------------
 
-  /** Reports and leaves out a failing listener. @throws the first protocol's error if none could be opened */
+  /** @throws the first protocol's error if no listener could be opened */
   async start(): Promise<void> {
-    // Without listeners, too: this node can send over connections it dials.
     const idle = this.#options.idle ?? LINK_IDLE;
     this.#idleTimer = setInterval(() => {
       const now = performance.now();
@@ -145,7 +139,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     await this.#listeners.start();
   }
 
-  /** Other nodes fail to reach this one. Reopens a lost listener, such as a removed IPC socket. */
+  /** Other nodes fail to reach this one. */
   checkListeners(): void {
     this.#listeners.check();
   }
@@ -156,7 +150,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     if (state === "alive" || state === "restarted") {
       for (const key of keysOf(id)) {
         const receiving = this.#receiving.get(key);
-        // If the host vanished, nothing has closed the old connection.
+        // Nothing closed the old connection if the host vanished.
         if (state === "restarted" && receiving?.connection !== undefined) receiving.isOutdated = true;
         this.#sending.get(key)?.changed();
       }
@@ -229,7 +223,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     const encode = (): string | undefined => encodeAdvert({ maxItem: this.#maxItem, protocols });
     let advert = encode();
     while (advert === undefined && protocols.size > 0) {
-      // The last protocols have the lowest priority.
+      // Drops the protocol of the lowest priority.
       const name = [...protocols.keys()].pop() as string;
       protocols.delete(name);
       this.#effects.onProtocolFailed?.("", name, "what it advertises does not fit");
@@ -273,7 +267,6 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
   }
 
   hasRoom(to: string, bytes: number): boolean {
-    // An unopened link has an empty queue.
     return this.#sending.get(to)?.window.hasRoom(bytes) ?? true;
   }
 
@@ -293,7 +286,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
   }
 
   /**
-   * The lane of messages that name protocols; 0 if they name all of this node's, -1 if none.
+   * The lane for named protocols; 0 if they are all of this node's, -1 if none is.
    *
    * @throws InvalidStateError `EFSM` above the limit of lists
    */
@@ -320,12 +313,12 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     return this.#sending.get(keyOf(id, lane))?.protocol ?? "";
   }
 
-  /** Opens a link if there is none. @returns the protocol in use; empty on failure or timeout. Never rejects */
+  /** Opens a link if needed. @returns its protocol; empty on failure or timeout. Never rejects */
   whenLinked(id: string, lane: number): Promise<string> {
     return this.#linkTo(id, lane)?.linked() ?? Promise.resolve("");
   }
 
-  /** Protocol of the peer's current or last items; empty without any. */
+  /** Of the peer's current or last items. */
   protocolFrom(id: string): string {
     const receiving = this.#incoming?.id === id ? this.#incoming : this.#receiving.get(id);
     return receiving?.protocol ?? "";
@@ -341,7 +334,6 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
   }
 
   stats(): MessageLinksStats {
-    // The main link of a peer comes before its lanes.
     const peers = new Map<string, MessageLinkStats>();
     for (const { id, name, window, dropped, protocol, state, reason } of this.#sending.values()) {
       const { delivered, waiting, waitingBytes, lost, resent } = window;
@@ -385,7 +377,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     return sending;
   }
 
-  /** `undefined`: no link, or no protocol of the lane reaches the peer. */
+  /** `undefined`: no protocol of the lane reaches the peer. */
   #linkTo(to: string, number: number): Sending | undefined {
     const link = this.#sending.get(to) ?? this.#open(to);
     if (link === undefined || number === 0) return link;
@@ -415,7 +407,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     );
   }
 
-  /** An item too large for every node throws instead. */
+  /** @throws for an item too large for every node */
   #dropTooLarge(sending: Sending, kind: number, bytes: number, prefix: string): void {
     this.#checkSize(bytes);
     this.#drop(sending, prefix);
@@ -512,7 +504,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     this.#spareDirty = dirty;
     if (held.length === 0 || this.#isFlushing) return;
     this.#isFlushing = true;
-    // Runs after the publisher's `setImmediate`, in which the program continues.
+    // After the publisher's `setImmediate`, in which the program continues.
     setImmediate(this.#flushAll);
   };
 
@@ -526,7 +518,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     try {
       return this.#effects.onItem(from.id, kind, item);
     } catch {
-      // The program's errors are caught earlier: this bug of the node costs the item, not the process.
+      // A bug of the node costs the item, not the process.
       return this.refuse("handler");
     } finally {
       this.#incoming = undefined;
@@ -547,7 +539,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     this.#due.push(receiving);
     if (this.#isAcknowledging) return;
     this.#isAcknowledging = true;
-    // After all reads of this turn, since each acknowledgement costs a system call.
+    // After all reads of this turn.
     setImmediate(this.#acknowledgeAll);
   }
 
@@ -571,7 +563,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     this.#awaitAck(receiving.ackAt);
   }
 
-  /** One timer for all links, which checks again when it fires. */
+  /** One timer for all links. */
   #awaitAck(at: number): void {
     if (this.#ackTimer !== undefined && this.#ackTimerAt <= at) return;
     clearTimeout(this.#ackTimer);
@@ -613,7 +605,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     this.#hellos.delete(caller);
   }
 
-  /** @returns `undefined` while the sender or its details are unknown; a string: the reason for refusal */
+  /** @returns `undefined` while the sender or its details are unknown; or why it is refused */
   onHello(caller: Caller, hello: Hello): HelloResult {
     const { self, busNumber } = this.#options;
     if (this.#closing !== undefined) return "stranger";
@@ -621,7 +613,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     if (hello.bus !== busNumber) return "bus";
     if (hello.to !== self.id || hello.from === self.id) return "other-node";
     const member = this.#effects.member(hello.from);
-    // Without the sender's details, replies have no route.
+    // Replies need the sender's details.
     if (member?.hasDetails !== true) {
       if (this.#hellos.size >= MAX_HELLOS) return "hellos";
       this.#hellos.add(caller);
@@ -635,7 +627,6 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
 
   #admit(caller: Caller, hello: Hello): Receiving | LinkRefusal {
     const { from, lane } = hello;
-    // A second life must not get a lane next to the first one's main link.
     for (const each of keysOf(from)) {
       const other = this.#receiving.get(each);
       if (other?.connection === undefined || other.connection === caller.connection) continue;

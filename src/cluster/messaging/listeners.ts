@@ -5,7 +5,7 @@
  *              ^                              │ cannot be
  *              └────── a check, 5 s ────── withdrawn: advertised no more
  *
- * Peers that cannot reach this node request checks; a withdrawn listener is checked anyway.
+ * Peers that cannot reach this node request checks.
  */
 import { describe, thrownText } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
@@ -17,7 +17,6 @@ export interface ListenersOptions {
   readonly protocols: readonly LinkProtocol[];
   readonly heartbeat: number;
   accept(protocol: string, connection: MessageConnection): ConnectionEvents;
-  /** The adverts of the open listeners, by priority, may have changed. */
   changed(adverts: ReadonlyMap<string, string>): void;
   failed(protocol: string, reason: string): void;
 }
@@ -30,7 +29,7 @@ export class Listeners {
   /** For the next check, or during one. */
   #timer: NodeJS.Timeout | undefined = undefined;
   #checkedAt = Number.NEGATIVE_INFINITY;
-  /** Requested since the current check began, which may have passed what is gone now. */
+  /** Requested since the current check began. */
   #again = false;
   #isStopped = false;
 
@@ -38,11 +37,7 @@ export class Listeners {
     this.#options = options;
   }
 
-  /**
-   * Opens all of them. One that cannot be opened is reported and left out.
-   *
-   * @throws the first protocol's error if none could be opened
-   */
+  /** Reports listeners that cannot be opened. @throws the first protocol's error if none could be */
   async start(): Promise<void> {
     const failures: unknown[] = [];
     for (const protocol of this.#options.protocols) {
@@ -74,8 +69,8 @@ export class Listeners {
   }
 
   /**
-   * Called when peers cannot reach this node. A missing listener is opened again, and advertised; if that fails, it is
-   * withdrawn and tried again by the next check.
+   * Peers cannot reach this node. A missing listener is opened again; if that fails, it is withdrawn until the next
+   * check.
    */
   check(): void {
     if (this.#isStopped) return;

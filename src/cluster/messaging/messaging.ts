@@ -1,6 +1,5 @@
 /**
- * Messages of a cluster: topics, one-to-one messages, retained values. This file has the API of programs, with
- * subscriptions and clients.
+ * Messages of a cluster: topics, one-to-one messages, retained values.
  *
  *   publish ──> plan of the topic ──┬── members with interest ──> links: one copy each, sent directly
  *                                   └── this node's own subscriptions, at the end of the turn
@@ -51,37 +50,35 @@ export interface ClusterRoute {
 
 /** Statistics of a cluster's messages. */
 export interface MessagingStats {
-  /** Calls of `publish`. */
   readonly published: number;
   /** Copies given to links: one for each node with interest. */
   readonly sent: number;
-  /** Copies dropped because that node's high-water mark was reached. */
+  /** Copies dropped at a node's high-water mark. */
   readonly droppedFull: number;
   /** Topic messages received from other nodes. */
   readonly received: number;
   /** Messages given to subscriptions. */
   readonly delivered: number;
-  /** Messages dropped by subscriptions above their high-water mark. */
+  /** Messages dropped at a subscription's high-water mark. */
   readonly droppedSlow: number;
-  /** Messages received without a subscription here. */
+  /** Messages without a subscription. */
   readonly unclaimed: number;
   readonly directSent: number;
   readonly directReceived: number;
   /** One-to-one messages not yet acknowledged. */
   readonly directPending: number;
-  /** Copies waiting for room at another node, and messages waiting for the interest of a new member. */
+  /** Copies waiting for room at a node, and messages waiting for the interest of a new member. */
   readonly waiting: number;
   readonly waitingBytes: number;
   readonly subscriptions: number;
   readonly filters: number;
-  /** Clients of this node, including its own. */
   readonly clients: number;
   readonly aliases: number;
   readonly aliasesDropped: number;
   readonly retained: number;
   readonly retainedBytes: number;
   readonly retainedEvicted: number;
-  /** Handlers that threw or rejected. */
+  /** Errors of handlers. */
   readonly failed: number;
   /** Refused items, by reason. */
   readonly refused: Readonly<Record<string, number>>;
@@ -233,7 +230,7 @@ export class Messaging implements ClientEffects {
     subscription.ready.catch(ignore); // Awaiting it is optional.
   }
 
-  /** Announces a filter to the other nodes. After a timeout, the next subscription waits for the announcement again. */
+  /** After a timeout, the next subscription announces the filter again. */
   #announce(filter: string): Promise<void> {
     const known = this.routes.subscribe(filter);
     this.#known.set(filter, known);
@@ -310,7 +307,7 @@ export class Messaging implements ClientEffects {
       const { node, client, alias } = this.#directs.recipient(publisher);
       if (node === this.#state.id)
         return this.#publishAs({ node, id: client }, topic, data, options, undefined);
-      // Retained values are stored by the client's node, which would not know this one.
+      // Retained values are stored by the client's node.
       if (options?.retain === true)
         throw new InvalidArgumentError(
           `a value is retained by its publisher's node: publishAs for a client of ${this.#state.nameOf(node)} takes no retain`,
@@ -431,8 +428,8 @@ export class Messaging implements ClientEffects {
   }
 
   /**
-   * `alive`: new or changed. `restarted`: its process restarted. `lost`: it may return. `gone`: left or removed.
-   * `forgotten`: lost, and forgotten by membership; its interest, also in retained values, is kept longer.
+   * `alive`: new or changed. `lost`: it may return. `gone`: left or removed. `forgotten`: lost, and forgotten by
+   * membership; its interest is kept longer.
    */
   onMember(id: string, state: "alive" | "restarted" | "lost" | "gone" | "forgotten"): void {
     if (this.#state.closed) return;
@@ -449,7 +446,7 @@ export class Messaging implements ClientEffects {
 
   // --- Life ----------------------------------------------------------------------------------------------------------
 
-  /** @param linger limit in ms for links to send queued items; -1: none */
+  /** @param linger ms for links to send queued items; -1: no limit */
   async close(linger: number): Promise<void> {
     if (this.#state.closed) return;
     this.#publisher.close();
@@ -464,9 +461,8 @@ export class Messaging implements ClientEffects {
   }
 
   /**
-   * Filters, and the ids of the live nodes that subscribe to them (this node included), by filter.
+   * Filters, and the live nodes, including this one, that subscribe to them.
    *
-   * @param most limit of filters
    * @param topic only filters that match it
    * @throws InvalidArgumentError `EINVAL` for an invalid topic
    */
@@ -521,7 +517,7 @@ export class Messaging implements ClientEffects {
   // --- Names and numbers ---------------------------------------------------------------------------------------------
 
   /**
-   * The number of a topic or subtopic on this node: the given one, or a random one.
+   * The number of a topic or subtopic on this node.
    *
    * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` above the limit; ClosedError `EBADF`
    */
@@ -530,18 +526,16 @@ export class Messaging implements ClientEffects {
     return this.#state.names.create(name, id, isSubtopic);
   }
 
-  /** Whether a number belongs to a client or an alias. */
   isClient(number: number): boolean {
     return this.#state.addresses.has(number);
   }
 }
 
-// A new promise each time: a waiter for one shared by the module would never be collected, nor would its node.
+// A new promise each time: waiters for a shared one would never be collected.
 function never(): Promise<void> {
   return new Promise(() => undefined);
 }
 
-/** The number of recipients, for observers. */
 function count(recipients: number): number {
   return recipients;
 }

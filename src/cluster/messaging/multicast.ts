@@ -2,9 +2,9 @@
  * Messages by datagram: one to the cluster's multicast group, for many services, without acknowledgement.
  *
  *   datagram  filter | MESSAGE item with an id (service-wire.ts)
- *   filter    count uint, as many short ids of 4 bytes: who is meant; 0: all, also those that the sender does not know
+ *   filter    count uint, as many short ids of 4 bytes; 0: all members
  *
- * A datagram may come twice, by two interfaces. A service takes each of the last `MAX_SEEN_IDS` ids of a sender once.
+ * A datagram may come twice, by two interfaces: a receiver takes each of the last `MAX_SEEN_IDS` ids of a sender once.
  */
 import type { Member } from "../node/member.js";
 import { MAX_GROUP_TARGETS, MAX_SEEN_IDS } from "./bounds.js";
@@ -13,7 +13,7 @@ import { Reader, sizeOfUint, writeUint } from "./schema.js";
 const SHORT = 4;
 
 export interface MulticastGroup {
-  /** Maximum bytes of a datagram; 0: without a group, or if a live member does not know such datagrams. */
+  /** Bytes of a datagram; 0: without a group, or if a live member does not know such datagrams. */
   room(): number;
   send(data: Buffer): void;
 }
@@ -98,7 +98,7 @@ export class Multicast {
     return true;
   }
 
-  /** A sender is gone, or another process, which numbers its items from 1 again. */
+  /** A sender is gone, or another process. */
   onGone(from: string): void {
     this.#seen.delete(from);
   }

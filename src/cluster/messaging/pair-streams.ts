@@ -1,6 +1,5 @@
 /**
- * Messages of a cluster over the streams of its node. Membership and messages share one stream for each pair of nodes,
- * on which both have proved themselves. A protocol only makes the stream.
+ * Messages of a cluster over the streams of its node. Membership and messages share one stream for each pair of nodes.
  *
  *   this node's Sending ──out──┐                        ┌──in──> Caller, Receiving
  *                              stream to a node, per bus
@@ -38,9 +37,9 @@ export interface PairStream {
   readonly remote: string;
   /** Proved by the other end; `undefined`: nodes have no keys. */
   readonly node: { readonly id: string } | undefined;
-  /** Whether the memory of sent bytes is free once the other end has acknowledged them. */
+  /** Whether sent memory is free once it is acknowledged. */
   readonly copiesSent: boolean;
-  /** Whether messages for a node may use it: another node that dialled this one only claims the address. */
+  /** Whether messages for a node may use it: a node that dialled only claims its address. */
   isFor(id: string): boolean;
   readonly isOpen: boolean;
   /** Whether the other end has not taken sent bytes for long. */
@@ -58,7 +57,7 @@ export interface PairStreamTable {
   /** "host:port" of this node; empty before the start. */
   readonly ownAddress: string;
   /**
-   * Open stream of a protocol to a node. A missing one of the node's own port is dialled: `onUp` or `onFailed` follows.
+   * A missing stream of the node's own port is dialled: `onUp` or `onFailed` follows.
    */
   streamTo(address: string, protocol: string, id: string): PairStream | undefined;
   /** Makes a stream of a duplex; `onUp` or `onFailed` follows. @param dialled the dialled address, if any */
@@ -161,7 +160,7 @@ export class PairStreams {
     const key = keyOf(wanted);
     const waiting = this.#waiting.get(key) ?? new Set();
     this.#waiting.set(key, waiting.add(connection));
-    // In a promise, since it may throw, reject, or return something else than a stream.
+    // It may throw, or return something else than a stream.
     if (connect !== undefined)
       Promise.resolve()
         .then(connect)
@@ -323,7 +322,7 @@ class PairConnection implements MessageConnection {
   send(frames: readonly Uint8Array[]): void {
     const { stream } = this;
     if (stream === undefined || this.isOver) return;
-    // A peer that greets again and again without reading would get unbounded answers. Receiving holds acknowledgements.
+    // A peer that greets without reading would get unbounded answers.
     const type = frames[0]?.[0];
     if (stream.isFull && (type === LinkFrame.WELCOME || type === LinkFrame.REFUSED)) return;
     stream.sendMessages(this.#codec, [LANES[this.lane] as Buffer, ...frames]);

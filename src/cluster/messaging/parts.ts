@@ -22,8 +22,8 @@ export const MessageKind = {
 export type MessageKind = (typeof MessageKind)[keyof typeof MessageKind];
 
 /**
- * `full`: the peer's mark is reached. `too-large`: the peer does not accept this size; counted as dropped.
- * `unreachable`: no such live member, or one without messaging.
+ * `full`: the peer's mark is reached. `too-large`: the peer takes no item of this size; counted as dropped.
+ * `unreachable`: not a live member with messaging.
  */
 export type SendResult = "sent" | "full" | "too-large" | "unreachable";
 
@@ -34,7 +34,6 @@ export type PeerState = "up" | "lost" | "gone";
 export interface MessageLinkStats {
   readonly id: string;
   readonly name: string;
-  /** "tcp", "ipc" … */
   readonly protocol: string;
   readonly state: string;
   readonly sent: number;
@@ -42,7 +41,7 @@ export interface MessageLinkStats {
   readonly waiting: number;
   readonly waitingBytes: number;
   readonly dropped: number;
-  /** An upper bound, since some of these unacknowledged items may have arrived. */
+  /** An upper bound: unacknowledged items may have arrived. */
   readonly lost: number;
   readonly resent: number;
 }
@@ -60,25 +59,22 @@ export interface MessageRoutesStats {
   readonly own: { readonly filters: number; readonly bytes: number };
   /** Filters of other nodes, counted for each node. */
   readonly routes: number;
-  /** Bytes of these filters. */
   readonly bytes: number;
-  /** Other nodes with messaging, with lost ones whose subscriptions are kept. */
+  /** Other nodes with messaging, also lost ones whose filters are kept. */
   readonly nodes: number;
-  /** Nodes that are getting this node's filters. */
+  /** Nodes that are getting all of this node's filters. */
   readonly snapshots: number;
   /** Items by reason. */
   readonly refused: Readonly<Record<string, number>>;
 }
 
 export interface MessageLinksEffects {
-  /** In order for each peer: the next item follows the return or the promise, which acknowledges this one. */
+  /** The peer's next item follows the return, or the promise. */
   onItem(from: string, kind: number, item: Buffer): void | Promise<void>;
-  /** For PUBLISH, without an object per item. */
   onPublish(from: IncomingLink, bytes: Buffer, start: number, end: number): void | Promise<void>;
   onPeer(id: string, state: PeerState): void;
-  /** A peer is gone or forgot the session: `count` unacknowledged items are dropped. Some may have arrived. */
+  /** A peer is gone or forgot the session: `count` unacknowledged items are given up. */
   onLost?(id: string, count: number): void;
-  /** An item larger than the peer accepts was dropped. */
   onTooLarge?(id: string, kind: number, prefix: string): void;
 }
 
@@ -94,19 +90,19 @@ export interface IncomingLink {
 /** An ordered, acknowledged, bounded stream of items to each member, dialled on first use. */
 export interface MessageLinks {
   /**
-   * @param item copied before the return below `ITEM_BY_REFERENCE` bytes; a larger one must not change afterwards
+   * @param item from `ITEM_BY_REFERENCE` bytes on it must not change afterwards
    * @param prefix for counters, such as a topic's first level
-   * @param lane of the protocols that the item may go by (links.ts); 0: all
+   * @param lane of the allowed protocols (links.ts); 0: all
    * @returns `full`: the caller sends it again, or counts it by `drop`
    */
   send(to: string, kind: number, item: Uint8Array, prefix: string, lane?: number): SendResult;
   /**
    * @param publication may be reused after the return
-   * @param full gets members whose mark is reached: the caller waits for them, or calls `drop`
-   * @returns the number of links that accepted it
+   * @param full gets members whose mark is reached
+   * @returns the number of links that took it
    */
   publish(to: readonly string[], publication: Publication, full: string[]): number;
-  /** The publishing program must yield to the event loop, and probably publishes more then: items may wait. */
+  /** The program publishes in a loop: items may wait for those of its next turn. */
   publishesMore(): void;
   /** Counts a dropped item. */
   drop(to: string, prefix: string): void;
@@ -115,9 +111,8 @@ export interface MessageLinks {
   room(to: string): Promise<void>;
   /** Number of the session of the link to a member; -1: none. A later session has not had the items of earlier ones. */
   session(to: string): number;
-  /** Calls back when a member's program has the item just given to `send`, or with `false` if it is dropped. */
+  /** Calls back when the item just sent is delivered, or with `false` if it is given up. */
   onDelivered(to: string, done: (isDelivered: boolean) => void): void;
-  /** `alive`: changed. `lost`: may return. `gone`: left, or was removed or forgotten. */
   onMember(id: string, state: "alive" | "restarted" | "lost" | "gone"): void;
   stats(): MessageLinksStats;
   /** Resolves when waiting items are acknowledged, or after `linger` ms; -1: no limit. */
@@ -133,20 +128,20 @@ export interface MessageRoutesEffects {
 export interface MessageRoutes {
   /** @returns settles when all live members know this node's filter */
   subscribe(filter: string): Promise<void>;
-  /** @returns settles when all live members know it; need not be awaited */
+  /** @returns settles when all live members know it */
   unsubscribe(filter: string): Promise<void>;
   /** Appends the ids of other live nodes with a matching filter, each once. @returns their number */
   targets(topic: string, into: string[]): number;
   /** Filters with the ids of live nodes, unordered, at most `most`. @param topic only matching filters */
   list(most: number, topic?: string): { readonly filter: string; readonly nodes: readonly string[] }[];
   /**
-   * New members by id, whose subscriptions `targets` may lack. A member is removed when they are known, when it is
-   * gone, or after a timeout; then `onSettled` is called. Always the same map.
+   * New members whose subscriptions `targets` may lack, by id: until they are known, the member is gone, or a timeout;
+   * then `onSettled` is called. Always the same map.
    */
   readonly unsettled: ReadonlyMap<string, unknown>;
   /** A caller waits for members in `unsettled`. */
   askUnsettled(): void;
-  /** Changes whenever results of `targets` may have changed. */
+  /** Changes with the results of `targets`. */
   readonly version: number;
   /** @returns why it was refused */
   onItem(from: string, item: Buffer): string | undefined;

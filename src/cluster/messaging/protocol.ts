@@ -1,12 +1,10 @@
 /**
- * A protocol creates byte streams between nodes: the node's port, ipc, or a program's. The node adds proof of identity,
- * membership and messages (net/link.ts).
+ * A protocol creates byte streams between nodes. The node adds proof of identity, membership and messages (net/link.ts).
  *
  *   listen ──> advertised in the node's details ──> connect, by other nodes ──> a stream
  */
 import type { Duplex } from "node:stream";
 
-/** A node to dial. */
 export interface DialTarget {
   /** 32 hexadecimal digits. */
   readonly id: string;
@@ -17,7 +15,6 @@ export interface DialTarget {
   readonly local: boolean;
 }
 
-/** The node that listens or dials. */
 export interface ProtocolHost {
   readonly bus: string;
   readonly id: string;
@@ -31,8 +28,8 @@ export interface ProtocolListener {
   /** Address for other nodes to dial: at most 128 bytes without ";". */
   readonly advert: string;
   /**
-   * Whether it still accepts connections, asked when other nodes cannot reach this one. `false` closes the listener and
-   * opens another. Default: always.
+   * Whether it still accepts connections, asked when other nodes cannot reach this one. `false`: another is opened.
+   * Default: always.
    */
   isOpen?(): Promise<boolean>;
   close(linger: number): Promise<void>;
@@ -40,14 +37,14 @@ export interface ProtocolListener {
 
 /** Made by {@link streamProtocol}. */
 export interface MessageProtocol {
-  /** 1 to 16 lower-case letters and digits, equal at both ends. */
+  /** 1 to 16 lower-case letters and digits. */
   readonly name: string;
   /** Whether it may reach a node, without using the network. */
   reaches(target: DialTarget): boolean;
   /**
    * Listens, and calls `accept` with each stream.
    *
-   * @throws anything: reported as `protocol:failed`, and the protocol is not advertised
+   * @throws anything: reported as `protocol:failed`
    */
   listen(accept: (stream: Duplex) => void, host: ProtocolHost): Promise<ProtocolListener>;
   /** Opens a stream. @param where `advert` of the other node's listener */
@@ -56,7 +53,7 @@ export interface MessageProtocol {
 
 /** Events of one end of a connection. Calls never throw. */
 export interface ConnectionEvents {
-  /** Messages may be sent. Called once, first. An accepted connection is open from the start. */
+  /** Called once, first; not for an accepted connection. */
   onOpen(): void;
   /** @param frame never changed afterwards */
   onMessage(frame: Buffer): void;
@@ -68,13 +65,13 @@ export interface ConnectionEvents {
 export interface MessageConnection {
   /** Proved id of the other node; `undefined` if nodes have no keys. */
   readonly nodeId?: string | undefined;
-  /** IP address of the other end of an accepted connection, for reports. */
+  /** IP address of the other end, for reports. */
   readonly address?: string | undefined;
-  /** Whether the memory of a sent message may be reused after its acknowledgement. Default `false`. */
+  /** Whether sent memory may be reused after its acknowledgement. Default `false`. */
   readonly copiesSent?: boolean | undefined;
   /** Whether the other end has not taken sent bytes for long. Default `false`. */
   readonly isFull?: boolean | undefined;
-  /** The bytes must not change before their acknowledgement. A failure ends the connection. */
+  /** The bytes must not change before their acknowledgement. */
   send(frames: readonly Uint8Array[]): void;
   /** Closes without `onClose`. */
   close(): void;
@@ -84,12 +81,12 @@ export interface MessageConnection {
 export interface LinkHost {
   /** Which of a peer's links a connection is for (links.ts). Default 0. */
   readonly lane?: number | undefined;
-  /** ms without an acknowledgement after which the other end is asked, and after as many again given up. */
+  /** ms without an answer after which the other end is asked, and after as many again given up. */
   readonly heartbeat: number;
   accept(connection: MessageConnection): ConnectionEvents;
 }
 
-/** A protocol for links: whole messages in order; a connection that loses one ends. */
+/** Whole messages, in order. */
 export interface LinkProtocol {
   readonly name: string;
   reaches(target: DialTarget): boolean;

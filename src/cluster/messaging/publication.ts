@@ -2,8 +2,7 @@
  * A PUBLISH item as links send it: with an alias if the link has defined one for the topic (topic-aliases.ts), else
  * with the name. The head is encoded once for each form; each link copies the data.
  *
- * The object is reused: an object and a Buffer for each message were a quarter of a publisher's time (`shoal bench
- * cluster-forward`).
+ * The object is reused: an object and a Buffer for each message were a quarter of a publisher's time.
  */
 import {
   ALIAS,
@@ -48,9 +47,7 @@ export class Publication {
   }
 
   /**
-   * @param client the publisher, on its node
-   * @param origin its node, unless that is the sender
-   * @param subtopic `encodeName` of it
+   * @param origin the publisher's node, unless that is the sender
    * @param stamp of a retained value; else 0
    * @param context of a trace; omitted if the item is too large with it
    */

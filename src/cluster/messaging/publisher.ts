@@ -26,9 +26,8 @@ import { AliasNumbers } from "./topic-aliases.js";
 import type { TopicPlans } from "./topic-plans.js";
 import type { WaitingSends, WaitResult } from "./waiting-sends.js";
 
-/** Of publishes between turns of the event loop. */
+/** ms of publishes between turns of the event loop. */
 const PUBLISH_TIME = 1;
-/** Resolved once for all: most publishes go to few nodes. */
 const COUNTS: readonly Promise<number>[] = Array.from({ length: 65 }, (_, count) => Promise.resolve(count));
 const NONE: readonly Subscription[] = [];
 
@@ -47,7 +46,7 @@ export class Publisher {
   readonly #aliases = new AliasNumbers();
   /** For the next publish. */
   #spare: Publication | undefined = undefined;
-  /** Settles in the next turn, while publishes wait for one. */
+  /** Settles in the next turn. */
   #turn: Promise<void> | undefined = undefined;
   published = 0;
   sent = 0;
@@ -97,7 +96,7 @@ export class Publisher {
     const stamp = retain ? this.#retained.stamp(this.#state.effects.wall()) : 0;
     const client = origin ?? sender.id;
     const publication = this.#spare ?? new Publication(plan);
-    // A dialling protocol may be the program's, and publish in turn.
+    // A program's protocol may publish when it dials.
     this.#spare = undefined;
     const hasNewcomers = this.#unsettled.size > 0 || !this.#newcomers.isEmpty;
     const isItem = targets.length > 0 || retain || hasNewcomers;
@@ -105,7 +104,6 @@ export class Publisher {
       const node = origin === undefined ? undefined : sender.node;
       const name = subtopic === undefined ? undefined : this.#names.subtopicName(subtopic);
       publication.set(plan, client, node, name, stamp, data, context);
-      // A kept one is given to later subscribers, with a separate header.
       this.#state.checkSize(retain ? publication.bytes + VALUE_HEADER : publication.bytes);
       this.#aliases.look(plan);
     }
@@ -121,7 +119,6 @@ export class Publisher {
       }
     }
     const bytes = isItem ? publication.bytes : (message?.bytes ?? 0);
-    // First, since a refused call must change nothing.
     if (waits && this.#isTooMuch(targets, publication, bytes, subscriptions))
       throw new InvalidStateError(
         "ERR_TOO_MANY_PENDING",
@@ -272,11 +269,10 @@ export class Publisher {
     subscriptions: readonly Subscription[],
   ): boolean {
     if (this.#isFullOfNewcomers(bytes)) return true;
-    // Mostly there would be room for all of them.
     if (!this.#waiting.isFull(targets.length + 1, bytes)) return false;
     let copies = 0;
     for (const id of targets) {
-      // Kept for these, once for all of them.
+      // Kept once for all of these.
       if (this.#unsettled.has(id) || this.#newcomers.has(id)) continue;
       if (this.#waiting.has(id) || !this.#links.hasRoom(id, publication.mostBytes)) copies += 1;
     }
@@ -323,7 +319,7 @@ export class Publisher {
     } else if (result === "full") this.#state.dropFull(to, plan.prefix);
   }
 
-  /** Waits for the new members: all of them with `onFull: "wait"`, else while no node got the message. */
+  /** Waits for the new members. */
   async #settleKept(
     count: number,
     copies: readonly Promise<boolean>[] = [],

@@ -1,5 +1,5 @@
 /**
- * A query to members. Each of them ends in exactly one of: answered, failed, missing.
+ * A query to members. Each of them ends in one of: answered, failed, missing.
  *
  *   asked ──answer──> replies          asked ──failure, gone, not sent──> failed          asked ──timeout, cancelled──> missing
  *
@@ -12,7 +12,6 @@ import { type CallTerms, type PendingCall, PendingCalls } from "../../patterns/k
 import type { Member } from "../node/member.js";
 import { MAX_AWAITED, MAX_QUERIES } from "./bounds.js";
 
-/** Why a member did not answer, as it or its node reported. */
 export type QueryFailureReason =
   | "no-handler"
   | "handler-failed"
@@ -43,36 +42,32 @@ export class QueryError extends ShoalError {
   }
 }
 
-/** An answer of a member; text and bytes are distinguished. */
 export interface QueryReply {
   readonly service: Member;
   readonly data: string | Buffer;
   readonly error?: undefined;
 }
 
-/** A known failure of a member. */
 export interface QueryFailure {
   readonly service: Member;
   readonly data?: undefined;
   /**
-   * QueryError `ERR_SERVICE`; UnroutableError `EHOSTUNREACH` for a member that is gone; VetoError `ERR_VETOED`;
-   * ClosedError `EAGAIN` for a full link.
+   * QueryError `ERR_SERVICE`; UnroutableError `EHOSTUNREACH`: gone; VetoError `ERR_VETOED`; ClosedError `EAGAIN`: a full
+   * link.
    */
   readonly error: ShoalError;
 }
 
-/** Result of a query, one for each member that responded. */
 export type QueryResponse = QueryReply | QueryFailure;
 
-/** All results of a query. Each queried member is in one of these lists. */
+/** Each queried member is in one of these lists. */
 export interface QueryResults {
   readonly replies: readonly QueryReply[];
   readonly failed: readonly QueryFailure[];
-  /** Members without a response at the end. */
   readonly missing: readonly Member[];
 }
 
-/** All responded; timeout; or the program stopped reading, aborted the query, or closed the node. */
+/** `cancelled`: the program stopped reading, aborted the query, or closed the node. */
 export type QueryEnd = "done" | "timeout" | "cancelled";
 
 /**
@@ -103,7 +98,7 @@ export class Query implements AsyncIterable<QueryResponse> {
   #unreadBytes = 0;
   #ended: QueryEnd | undefined;
   #isRead = false;
-  /** The reader wants all responses at the end, and is not woken for each. */
+  /** The reader is not woken for each response. */
   #isCollected = false;
   #wake: (() => void) | undefined;
 
@@ -125,7 +120,7 @@ export class Query implements AsyncIterable<QueryResponse> {
     return [...this.#waiting.values()];
   }
 
-  /** @internal Whether this member was queried and has not responded. */
+  /** @internal */
   awaits(id: string): boolean {
     return this.#waiting.has(id);
   }
@@ -212,18 +207,17 @@ function sizeOf({ data }: QueryResponse): number {
   return data === undefined ? 0 : typeof data === "string" ? 2 * data.length : data.length;
 }
 
-/** Why a response is dropped: the query has ended; a second response; not requested. */
+/** Why a response is dropped. */
 export type StrayReply = "late" | "double" | "foreign";
 
 /** By their number on the wire. */
 export class PendingQueries {
-  /** Instead of bytes, awaited responses count. */
+  /** Awaited responses count as bytes. */
   readonly #calls = new PendingCalls({ maxPending: MAX_QUERIES, maxPendingBytes: MAX_AWAITED });
   readonly #queries = new NumberTable<{ readonly query: Query; readonly call: PendingCall<void> }>();
   #last: number;
   readonly #first: number;
 
-  /** @param first a number above all of an earlier life of this node, or a random one */
   constructor(first: number) {
     this.#first = first;
     this.#last = first;

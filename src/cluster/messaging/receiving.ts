@@ -4,10 +4,9 @@
  *   data frame ──window.accept──> items ──onItem──> delivered ──some ms, half of what the sender keeps, 256 KiB──> ACK
  *                                  │ a promise: the rest waits in the queue, bounded by the peer's window
  *
- * An acknowledgement costs a system call at both ends, as much as a message, and only makes room. So it waits for
- * enough items by the sender's marks, for a one-to-one message or a change of routes, for which a caller waits, or for items to the peer in the
- * same write; else for 20 ms. A timer costs more than the call: while items keep coming, the acknowledgement goes at
- * the end of a turn that has read some.
+ * An acknowledgement costs a system call at both ends, as much as a message, and only makes room. It waits for enough
+ * items by the sender's marks, for an item with a waiting caller, or for items to the peer in the same write; else for
+ * 20 ms. While items keep coming, it goes at the end of a turn, since a timer costs more than the call.
  *
  * The object outlives its connections.
  */
@@ -41,7 +40,7 @@ import {
 export interface ReceivingEffects {
   /** Never throws. */
   onItem(from: Receiving, kind: number, item: Buffer): void | Promise<void>;
-  /** A publication, in the memory where it arrived. Never throws. */
+  /** Never throws. */
   onPublish(from: Receiving, bytes: Buffer, start: number, end: number): void | Promise<void>;
   /** `acknowledge` is to be called at the end of this turn, or at `ackAt`. */
   acknowledgeSoon(receiving: Receiving): void;
@@ -70,7 +69,7 @@ export class Receiving implements IncomingLink {
   isDue = false;
   isDueLater = false;
   ackAt = 0;
-  /** The sender was restarted: another life may take its place while its connection is open. */
+  /** Another life may take its place while its connection is open. */
   isOutdated = false;
   readonly #effects: ReceivingEffects;
   readonly #maxItem: number;
@@ -78,7 +77,7 @@ export class Receiving implements IncomingLink {
   #queuedBytes = 0;
   #paused = false;
   #unackedBytes = 0;
-  /** Time of the first unacknowledged item, -1: none; and of the last items. */
+  /** Of the first unacknowledged item, -1: none; and of the last items. */
   #unackedSince = -1;
   #cameAt = Number.NEGATIVE_INFINITY;
   /** Checks without items in between. */
@@ -87,7 +86,7 @@ export class Receiving implements IncomingLink {
   /** Acknowledged at once from these on. */
   #ackItems = 1;
   #ackBytes = 0;
-  /** Counts sessions: an earlier one's handlers are ignored when they settle. */
+  /** Counts sessions: handlers of an earlier one are ignored. */
   #epoch = 0;
   #reader: BatchReader | undefined = undefined;
   #left = 0;
@@ -128,7 +127,7 @@ export class Receiving implements IncomingLink {
     this.#unackedSince = -1;
   }
 
-  /** Closes after a time in which the other end would have: a vanished one stays, since nothing is sent on it. */
+  /** The other end would have closed it, or has vanished. */
   closeIfIdle(): void {
     const { connection } = this;
     if (connection === undefined || this.#paused) {
@@ -217,7 +216,6 @@ export class Receiving implements IncomingLink {
     } else if (window.delivered > window.acked) this.#acknowledgeWithMore();
   }
 
-  /** In a turn that is there anyway. */
   #acknowledgeWithMore(): void {
     const now = performance.now();
     if (this.#unackedSince < 0) {

@@ -6,8 +6,8 @@
  *   payload   as many words
  *   text      UTF-8, filled up to a word
  *
- * Records are only written at the end. When the dead have half the size of the living, the owner moves the living out
- * of the chunk with most of the dead, some with each change, and drops the chunk.
+ * When the dead have half the size of the living, the owner moves the living out of the chunk with most of the dead,
+ * some with each change, and drops the chunk.
  */
 
 import { leaveMemory, type TakeMemory } from "./table-memory.js";

@@ -1,17 +1,13 @@
 /**
- * Retained values: a publisher's node keeps the last value of each topic published with `retain`, and sends matching
- * ones to a new subscription with `retained`. A value ends with that node's process.
+ * Retained values: a publisher's node keeps the last value of each topic published with `retain` until its process
+ * ends, and sends matching ones to a new subscription with `retained`.
  *
- *   ASK    11 | question varint | filters: count varint, name × count      when the others know the filter; and to a member that is met later
- *   VALUE  12 | a PUBLISH item with RETAIN                                 in answer, one for each topic that matches
- *   END    13 | question varint                                            no further values of this question
- *   AGAIN  14                                                              to a member that was lost here: it missed what was published meanwhile
+ *   ASK    11 | question varint | filters: count varint, name × count
+ *   VALUE  12 | a PUBLISH item with RETAIN: one for each topic that matches
+ *   END    13 | question varint: all values were sent
+ *   AGAIN  14: the receiver was lost here and missed publications
  *
- * A further question to a member replaces the one in progress.
- *
- * A stamp orders the publications of a topic: microseconds of the publisher's clock, later than all stamps that its
- * node has seen; of equal ones the higher node id wins. A subscription with `retained` gets only newer messages than
- * its latest.
+ * docs/spec/messaging.md has the rules, and how stamps order the publications of a topic.
  */
 import { systemClock } from "../../core/clock.js";
 import { ignore } from "../../core/ignore.js";
@@ -27,13 +23,12 @@ import { filterFault, matches } from "./topics.js";
 
 export const RetainedItem = { ASK: 0x11, VALUE: 0x12, END: 0x13, AGAIN: 0x14 } as const;
 
-/** Bytes that VALUE adds to its PUBLISH item. */
+/** Bytes before the PUBLISH item of a VALUE. */
 export const VALUE_HEADER = 1;
 /** Counted in addition to a value's data and topic. */
 const OVERHEAD = 256;
 /** Between turns of the event loop. */
 const ANSWER_TIME = 1;
-/** Prefix under which links count dropped items. */
 const PREFIX = "$retained";
 const AGAIN = Buffer.from([RetainedItem.AGAIN]);
 
@@ -45,10 +40,9 @@ export interface RetainedValue {
   readonly data: Buffer;
 }
 
-/** The values of this node. Above a bound the least recently updated value is dropped. */
+/** Of this node. Above a bound the least recently updated value is dropped. */
 export class RetainedValues {
   readonly #bounds: { readonly topics: number; readonly bytes: number };
-  /** By topic, the least recently updated first. */
   readonly #values = new Map<string, RetainedValue>();
   #lastStamp = 0;
   bytes = 0;
@@ -69,8 +63,8 @@ export class RetainedValues {
   }
 
   /**
-   * @param stamp of another node; one far ahead of this clock counts as of now
-   * @returns the stamp that counts
+   * @param stamp of another node
+   * @returns the stamp that counts: now for one far ahead of this clock
    */
   seen(stamp: number, wall: number): number {
     const now = Math.floor(wall * 1_000);
@@ -126,15 +120,14 @@ export class Retention {
   readonly #values: RetainedValues;
   readonly #links: MessageLinks;
   readonly #peers: () => readonly string[];
-  /** Subscriptions with `retained` whose filters the others know. */
   readonly #readers = new Set<Subscription>();
-  /** Members asked for the readers' filters, and those to be asked for all of them after their current questions. */
+  /** Members asked for the readers' filters, and to be asked for all of them after their current questions. */
   readonly #met = new Set<string>();
   readonly #next = new Set<string>();
   /** By member: settles when all its questions have ended. */
   readonly #asked = new Map<string, Promise<void>>();
   readonly #questions = new Map<string, Question>();
-  /** By member that has asked: its last question. */
+  /** By member that has asked. */
   readonly #answers = new Map<string, object>();
   /** The longest lost first. */
   readonly #lost = new Set<string>();
@@ -151,9 +144,9 @@ export class Retention {
   // --- Asking ----------------------------------------------------------------------------------------------------------
 
   /**
-   * Asks all members for the values of a new subscription, and later new members.
+   * Asks all members, and later new ones, for the values of a new subscription.
    *
-   * @param known settles when the others send publications, so that no later change of a value is missed
+   * @param known settles when the others send publications: no later change of a value is missed
    * @returns settles when all have answered, or after `ASK_TIMEOUT`
    */
   async ask(subscription: Subscription, known: Promise<void>): Promise<void> {
@@ -171,7 +164,6 @@ export class Retention {
   onMember(id: string, isRestarted: boolean): void {
     if (isRestarted) {
       this.#met.delete(id);
-      // The process that was asked answers no more.
       this.#questions.get(id)?.end();
     }
     if (this.#isClosed || this.#met.has(id) || !this.#peers().includes(id)) return;
@@ -180,13 +172,12 @@ export class Retention {
     this.#askAll(id);
   }
 
-  /** This node was lost at a member: an answer may be lost, and publications are. */
   onAgain(from: string): void {
     this.#questions.get(from)?.end();
     this.#askAll(from);
   }
 
-  /** The link to a member lost items: perhaps a question, an answer, or a changed value. */
+  /** The link to a member lost items. */
   onLost(id: string): void {
     if (this.#isClosed) return;
     if (this.#answers.has(id)) void this.#send(id, () => AGAIN);
@@ -204,7 +195,6 @@ export class Retention {
       this.#lost.add(id);
       this.#answers.set(id, {});
     } else this.#forget(id);
-    // Above the members of a cluster, the longest lost one is dropped.
     const [oldest] = this.#lost;
     if (oldest !== undefined && this.#lost.size > MAX_MEMBERS) this.#forget(oldest);
   }

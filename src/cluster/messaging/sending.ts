@@ -7,7 +7,7 @@
  *    │                 v  │ v all failed                                 │ the connection ends
  *    └──nothing waits── waiting (50 ms … 2 s) <──────────────────────────┘ (dialled again at once)
  *
- * While a protocol of lower priority serves, preferred ones are tried again every 30 s.
+ * While a protocol of lower priority serves, preferred ones are tried every 30 s.
  */
 import { describe, thrownText } from "../../core/arguments.js";
 import { backOff } from "../../core/back-off.js";
@@ -61,16 +61,15 @@ export interface SendingEffects {
   /** The greeting, with the window's session. */
   hello(sending: Sending): Buffer;
   onUp(sending: Sending): void;
-  /** The peer forgot the session or is another process: `count` items are given up, and a session begins. */
+  /** `count` items are given up, and a session begins. */
   onLost(sending: Sending, count: number): void;
-  /** A protocol failed, or the peer refuses this node. */
   onFailed(sending: Sending, protocol: string, reason: string): void;
   /** No protocol works, or a preferred one keeps failing. */
   onFailing(sending: Sending): void;
   /** Sends at the end of this turn. */
   flushSoon(sending: Sending): void;
   onAcked(sending: Sending): void;
-  /** In one write with items to the peer. */
+  /** In one write with items. */
   acknowledge(sending: Sending): void;
 }
 
@@ -84,9 +83,8 @@ interface Attempt {
   timer: RunningTimeout | undefined;
   isOpen: boolean;
   hasEnded: boolean;
-  /** If the connection ends without more, dialling again at once may be useless. */
+  /** Deliveries before it: without more, dialling again at once may be useless. */
   deliveredBefore: number;
-  /** Sessions begun on it because the peer lacked acknowledged items. */
   resets: number;
 }
 
@@ -113,13 +111,13 @@ export class Sending {
   readonly window: SendWindow;
   state: SendingState = "idle";
   dropped = 0;
-  /** Bytes that both ends accept. */
+  /** Bytes. */
   maxItem = 0;
   reason = "";
   isDirty = false;
   /** Bytes since the last flush. */
   #offered = 0;
-  /** Whether they are only publications, which may be batched; and since when they wait, -1: they do not. */
+  /** Whether they are only publications; and since when they wait, -1: they do not. */
   #isHoldable = true;
   #heldSince = -1;
   readonly #aliases = new SentAliases();
@@ -133,7 +131,7 @@ export class Sending {
   #upgrade: NodeJS.Timeout | undefined = undefined;
   /** By protocol: time of its last failure. */
   readonly #failedAt = new Map<string, number>();
-  /** By protocol, since it served: failed attempts, and the last reported reason, which is not reported again. */
+  /** By protocol, since it served: failed attempts, and the last reported reason. */
   readonly #failures = new Map<string, number>();
   readonly #reported = new Map<string, string>();
   #life = "";
@@ -166,7 +164,7 @@ export class Sending {
     return this.#current?.protocol ?? "";
   }
 
-  /** Protocols that reach the peer, as far as known without the network. */
+  /** Protocols that may reach the peer. */
   get ways(): readonly string[] {
     return this.#find().map(({ protocol }) => protocol.name);
   }
@@ -201,8 +199,7 @@ export class Sending {
   }
 
   /**
-   * Whether offered items wait for those of the next turn: waking a peer costs it more than some hundred messages. Not
-   * for a peer that has read everything, and not near the marks.
+   * Whether offered items wait for those of the next turn: waking a peer costs it more than some hundred messages.
    */
   holds(now: number): boolean {
     if (!this.#isHoldable || !this.window.isUnderWay || !this.window.isFarFromFull) return false;
@@ -229,7 +226,6 @@ export class Sending {
     }
   }
 
-  /** Calls back when the last offered item was delivered, or with `false` when given up. */
   onDelivered(done: (isDelivered: boolean) => void): void {
     this.#deliveries.push({ count: this.window.offered, done });
   }
@@ -254,7 +250,7 @@ export class Sending {
     return new Promise((resolve, reject) => this.#waiters.push({ resolve, reject }));
   }
 
-  /** Opens the link if necessary. @returns the serving protocol; empty: none within LINK_TIMEOUT */
+  /** Opens the link. @returns its protocol; empty: none within LINK_TIMEOUT */
   linked(): Promise<string> {
     if (this.#current !== undefined || this.state === "closed" || this.#find().length === 0)
       return Promise.resolve(this.protocol);
@@ -299,7 +295,7 @@ export class Sending {
     this.window.releaseSlabs();
   }
 
-  /** The peer is lost and may return: the window keeps its items, and waiting callers are released. */
+  /** The peer is lost and may return: the window keeps its items. */
   pause(): void {
     this.#disconnect();
     this.state = "idle";
@@ -432,7 +428,7 @@ export class Sending {
     else if (attempt.isOpen) this.#greet(attempt);
   }
 
-  /** Longer after each failed round, since attempts that a busy peer cannot answer in time keep it busy. */
+  /** Longer after each failed round: attempts keep a busy peer busy. */
   #limit(attempt: Attempt): void {
     attempt.timer?.clear();
     const limit = Math.min(DIAL_TIMEOUT * 2 ** this.#rounds, DIAL_TIMEOUT_MAX);
@@ -442,7 +438,7 @@ export class Sending {
   #onOpen(attempt: Attempt): void {
     if (attempt.hasEnded || attempt.isOpen) return;
     attempt.isOpen = true;
-    this.#limit(attempt); // The hello may wait until its sender is a member there.
+    this.#limit(attempt); // Its sender may not be a member there yet.
     if (attempt.connection !== undefined) this.#greet(attempt);
   }
 
@@ -489,7 +485,7 @@ export class Sending {
     }
   }
 
-  /** Reports the second, fourth, eighth … failure, so that the peer checks its listener: a report may be lost. */
+  /** Reports the second, fourth, eighth … failure, so that the peer checks its listener. */
   #countFailure(protocol: string): void {
     const count = (this.#failures.get(protocol) ?? 0) + 1;
     this.#failures.set(protocol, count);

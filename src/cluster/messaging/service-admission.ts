@@ -5,8 +5,7 @@
  *   discovered, found ── hooks ──> a verdict until it is lost
  *   first message, and the first after its details changed ── service:validate ──> a verdict until they change again
  *
- * While a hook has not settled, messages from and to the service wait, in their order. A new member is known before its
- * details: with such hooks, its datagrams and messages to it wait for the details and the verdict.
+ * While a hook has not settled, messages from and to the service wait, in their order.
  */
 import type { Member } from "../node/member.js";
 import { type Hooks, type ServiceStage, VetoError } from "./hooks.js";
@@ -21,7 +20,7 @@ export class ServiceAdmission {
   readonly #onVeto: (service: Member, error: VetoError) => void;
   /** Verdicts of `service:discovered` or `service:found`, by id. */
   readonly #arrivals = new Map<string, Verdict>();
-  /** The same of `service:validate`, for the current details. */
+  /** Of `service:validate`, for the current details. */
   readonly #validations = new Map<string, Verdict>();
 
   constructor(hooks: Hooks, onVeto: (service: Member, error: VetoError) => void) {
@@ -43,7 +42,7 @@ export class ServiceAdmission {
     const { id } = service;
     if (what === "changed" || what === "lost") this.#validations.delete(id);
     if (what === "lost") this.#arrivals.delete(id);
-    // A veto of a lost one changes nothing, and is reported.
+    // A veto of a lost one is only reported.
     const into = what === "lost" ? undefined : this.#arrivals;
     if (what !== "changed" && !this.#hooks.isEmpty(`service:${what}`))
       void this.#ask(`service:${what}`, service, into);

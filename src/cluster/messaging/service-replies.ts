@@ -1,10 +1,9 @@
 /**
  * Answers to services: replies to queries, messages that answer messages, failures and the reasons of vetoes.
  *
- *   answer ── a link, where hooks are called with how it goes ── hooks of sending ── encoded ──┬── link, or its queue (node-queues.ts)
- *                                                                                              └── this node itself
+ *   answer ── a link, if hooks need its protocol ── hooks of sending ── encoded ──> the link's queue (node-queues.ts)
  *
- * Nothing here throws or rejects: a reply that cannot be sent is a failure for the requester, and is counted.
+ * Nothing here throws or rejects: an answer that cannot be sent is counted.
  */
 import type { ShoalError } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
@@ -15,7 +14,7 @@ import type { QueryFailureReason } from "./query.js";
 import { prefixOfChannel, SELF, type ServiceContext } from "./service-context.js";
 import { encodeService, ServiceOp } from "./service-wire.js";
 
-/** Characters of a failed handler's message that the requester gets. */
+/** Characters. */
 export const MAX_FAILURE_TEXT = 1_024;
 const REPLY_STAGES: readonly MessageStage[] = [...ENCODING, ...TRANSMITTING];
 
@@ -38,7 +37,7 @@ export class ServiceReplies {
     this.#receiver = receiver;
   }
 
-  /** Sends an answer through the hooks of sending, those of its own protocol, which may differ from its query's. */
+  /** Its protocol may differ from its query's. */
   reply(service: Member, reply: Reply): void | Promise<void> {
     const { hooks, links, selfId } = this.#context;
     const protocol = service.id === selfId ? SELF : links.protocolOf(service.id);

@@ -1,6 +1,5 @@
 /**
- * What a service sends to another one, as bytes (docs/spec/messaging.md has the vectors). There are no names of fields, and what an item
- * does not have takes no byte.
+ * Items of the kind SERVICE (docs/spec/messaging.md). A missing field takes no byte.
  *
  *   item      head 1 | channel | id | ruid | data
  *   head      bits 0 to 2  what it is: MESSAGE, QUERY, REPLY, FAILURE, NOTICE, ANSWER
@@ -8,14 +7,11 @@
  *             bit 4        there is a channel, else it is 0
  *             bit 5        there is an id
  *             bit 6        there is a ruid
- *             bit 7        more fields follow: length uint, then each of them: number 1, length uint, bytes. 1: the context of a trace
- *                          (docs/spec/messaging.md). Those of a later version are skipped
+ *             bit 7        more fields follow: length uint, then each of them: number 1, length uint, bytes
  *   channel   uint (schema.ts): 0 to 255 its number; 256 + n: a name of n bytes follows
  *   id        uint
  *   ruid      length uint, UTF-8
  *   data      the rest
- *
- * The channel and the id are read first and alone: an item on a channel that is not joined is dropped by it.
  */
 import { isUtf8 } from "node:buffer";
 import { MAX_CONTEXT_BYTES } from "../../core/trace-context.js";
@@ -23,15 +19,12 @@ import { MAX_CHANNEL_NAME, MAX_RUID } from "./bounds.js";
 import { type ClusterChannel, isChannelName, MAX_CHANNEL } from "./channels.js";
 import { Reader, sizeOfUint, Writer } from "./schema.js";
 
-/** The numbers are the wire's. */
 export const ServiceOp = {
-  /** For the handlers of messages. */
   MESSAGE: 1,
-  /** Requests one REPLY or FAILURE with its `id`. */
+  /** Answered by one REPLY or FAILURE with its `id`. */
   QUERY: 2,
-  /** The answer to the query `id`. */
   REPLY: 3,
-  /** The query `id` has no answer: `ruid` is the reason, `data` the details. */
+  /** `ruid` is the reason, `data` the details. */
   FAILURE: 4,
   /** A message was vetoed: `ruid` is that of the message, `data` the reason. */
   NOTICE: 5,
@@ -57,7 +50,7 @@ export interface ServiceItem {
   /** Empty without one. */
   readonly ruid: string;
   readonly data: string | Buffer;
-  /** Of a trace: in separate memory. */
+  /** Of a trace. */
   readonly context?: Buffer | undefined;
 }
 
@@ -100,7 +93,7 @@ export function encodeService(item: {
   return out.finish(data);
 }
 
-/** Reads only the kind of an item, its channel and its id. */
+/** Items on a channel that is not joined are dropped by their head. */
 export function readServiceHead(bytes: Buffer): Pick<ServiceItem, "op" | "channel" | "id"> | ServiceJunk {
   const reader = new Reader(bytes, 1);
   return readHead(bytes, reader);
@@ -141,7 +134,7 @@ export function decodeService(bytes: Buffer): ServiceItem | ServiceJunk {
   return { op, channel, id, ruid, data: rest.toString(), context };
 }
 
-/** The context among further fields. Malformed fields are ignored, like those of a later version. */
+/** Malformed and unknown fields are ignored. */
 function readContext(more: Buffer): Buffer | undefined {
   const reader = new Reader(more);
   while (reader.at < more.length) {

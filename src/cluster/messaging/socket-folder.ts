@@ -1,9 +1,9 @@
 /**
- * The folder of a node's ipc socket: TMPDIR/shoal-m-XXXXXX, mode 700, with the socket m, so that no other user can
- * connect, or put another socket there. It is removed with its listener, or when the process or thread ends.
+ * The folder of a node's ipc socket: TMPDIR/shoal-m-XXXXXX, mode 700, with the socket m: no other user can connect, or
+ * put a socket there. It is removed with its listener, or when the process or thread ends.
  *
- * A starting node removes folders of killed processes: the user's own, mode 700, old enough not to belong to a starting
- * node, and without a socket or with one that refuses connections. A folder with another file stays.
+ * A starting node removes folders of killed processes: the user's own, of mode 700, older than a minute, and without a
+ * socket or with one that refuses connections.
  */
 import { rmSync } from "node:fs";
 import { lstat, mkdtemp, opendir, rm, rmdir } from "node:fs/promises";

@@ -1,14 +1,12 @@
 /**
  * A subscription for programs.
  *
- *   handler that returns nothing      called as messages arrive, one after the other
- *   handler that returns a promise    one call at a time; messages are queued meanwhile. Above the mark the link waits that
- *                                     brought the message, so the publisher's own mark is reached in the end. Messages of this
- *                                     node's publishers are dropped above the mark, or `onFull: "wait"` waits
- *   async iterable                    queued; above the mark the newest is dropped, and counted in `dropped`
+ *   handler that returns nothing      called as messages arrive
+ *   handler that returns a promise    one call at a time; messages are queued. Above the mark the link waits, and this node's own
+ *                                     publishers drop or wait (`onFull`)
+ *   async iterable                    queued; above the mark the newest is dropped
  *
- * A handler delays a link for at most `STALL_TIME`; then its messages above the mark are dropped until it has caught
- * up.
+ * A handler delays a link for at most `STALL_TIME`; then messages above its mark are dropped until it has caught up.
  */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { ClosedError } from "../../core/errors.js";
@@ -22,7 +20,7 @@ import {
 import { MAX_RETAINED_SEEN, STALL_TIME } from "./bounds.js";
 import type { ClusterMessage, ReceivedMessage } from "./message.js";
 
-/** Called for each message of a subscription. A returned promise delays the next message; other results are ignored. */
+/** A returned promise delays the next message. */
 export type MessageHandler = (message: ClusterMessage) => unknown;
 
 /** A subscription of a client: an async iterable of messages, unless it has a handler. */
@@ -30,16 +28,15 @@ export interface ClusterSubscription extends AsyncIterable<ClusterMessage> {
   /** The given filter; "self" for one-to-one messages. */
   readonly filter: string;
   /**
-   * Resolves when all live members know the subscription, so that their later messages arrive. Rejects with
-   * TimeoutError `ETIMEDOUT` if one does not answer in time; the subscription stays, and is sent to that member again.
+   * Resolves when all live members know the subscription: their later messages arrive. Rejects with TimeoutError
+   * `ETIMEDOUT` after 10 s; the subscription stays.
    */
   readonly ready: Promise<void>;
   /** Messages queued for the program. */
   readonly waiting: number;
-  /** Messages dropped because too many were queued. */
   readonly dropped: number;
   readonly closed: boolean;
-  /** Ends it. A `for await` ends after the queued messages; a handler is no longer called. */
+  /** A `for await` ends after the queued messages; a handler is no longer called. */
   close(): void;
 }
 
@@ -55,7 +52,7 @@ export interface SubscriptionEffects {
 }
 
 export interface Subscriber {
-  /** Last delivery to this client, so that it gets each message once. */
+  /** Number of the last delivery to this client, which gets each message once. */
   lastDelivery: number;
 }
 
@@ -79,10 +76,10 @@ export class Subscription implements ClusterSubscription {
   #room: Promise<void> | undefined = undefined;
   #roomMade: (() => void) | undefined = undefined;
   #stallTimer: NodeJS.Timeout | undefined = undefined;
-  /** Whether it delayed a link for too long, and has not caught up since. */
+  /** It delayed a link for too long, and has not caught up. */
   #isStalled = false;
   #onClose: (() => void) | undefined = undefined;
-  /** With `retained`, the latest message of each topic, the least recently updated first. */
+  /** With `retained`: of each topic, the least recently updated first. */
   readonly #latest = new Map<string, { readonly stamp: number; readonly node: string }>();
 
   constructor(
@@ -126,7 +123,7 @@ export class Subscription implements ClusterSubscription {
   }
 
   /**
-   * @param holds whether the caller can wait; a handler's queue then accepts one message above its mark
+   * @param holds whether the caller can wait
    * @returns settles when there is room again; `undefined` if there is
    */
   push(message: ReceivedMessage, holds: boolean): Promise<void> | undefined {

@@ -6,27 +6,24 @@
  *            sensors/#                   "#" is the last level: "sensors" itself and all below it
  *
  * A filter that begins with a wildcard matches no topic that begins with "$". Shared subscriptions ("$share/…") are
- * refused rather than taken for literal filters.
+ * refused.
  */
 import { Buffer } from "node:buffer";
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { MAX_TOPIC, MAX_TOPIC_LEVELS } from "./bounds.js";
 
-/** Why a text is not a topic or a filter, for counters of refusals. */
 export type TopicFault =
   | "type"
-  /** No character at all. */
   | "empty"
   /** More than 65,535 bytes as UTF-8. */
   | "long"
   /** More than 128 levels. */
   | "deep"
-  /** A NUL character, U+0000. */
   | "nul"
   /** Half of a surrogate pair: not UTF-8. */
   | "surrogate"
-  /** A topic with "+" or "#"; a filter where one is not a whole level, or "#" not the last. */
+  /** In a topic, or misplaced in a filter. */
   | "wildcard"
   /** A shared subscription. */
   | "share";
@@ -34,7 +31,7 @@ export type TopicFault =
 const FAULTS: Record<TopicFault, string> = {
   type: "is a text",
   empty: "has at least one character",
-  // A getter, since the first number written so loads ICU, several ms of each start.
+  // A getter: the first number written so loads ICU, several ms of each start.
   get long() {
     return `has at most ${MAX_TOPIC.toLocaleString("en")} bytes as UTF-8`;
   },
@@ -72,7 +69,7 @@ export function filterFault(text: unknown): TopicFault | undefined {
   return undefined;
 }
 
-/** Common checks of topics and filters. The cheap bounds come first: nothing long is walked through twice. */
+/** The cheap bounds come first. */
 function textFault(text: unknown): TopicFault | undefined {
   if (typeof text !== "string") return "type";
   if (text.length === 0) return "empty";
@@ -104,9 +101,7 @@ export function checkFilter(text: unknown): asserts text is string {
   throw new InvalidArgumentError(`A topic filter ${wanted}; got ${describe(text)}`);
 }
 
-/**
- * Whether a valid filter matches a valid topic, for one pair, slowly; tests compare tables (filter-index.ts) with this.
- */
+/** Whether a valid filter matches a valid topic: slow, for one pair. */
 export function matches(filter: string, topic: string): boolean {
   const wanted = filter.split("/");
   const levels = topic.split("/");

@@ -4,11 +4,8 @@
  *   free ──take──> current: filled front to back ──> full ──all batches acknowledged──> free
  *                     ^ all batches acknowledged: from the front again
  *
- * A new slab for each batch would allocate as much external memory as is sent. V8 marks the whole heap for each 16 to
- * 32 MiB of that, and fresh memory costs cache misses.
- *
- * A slab stays with its link: a peer that acknowledges messages without reading them gets only its own later ones
- * instead.
+ * A new slab for each batch would allocate as much external memory as is sent: V8 marks the whole heap for each 16 to
+ * 32 MiB of that.
  */
 import { allocate } from "../../core/memory.js";
 import { MAX_BATCH, MAX_FREE_SLABS } from "./bounds.js";

@@ -1,6 +1,6 @@
 /**
- * Rules of a stream of items to one peer (docs/spec/messaging.md), pure: an item is kept until delivered, sent again
- * after a reconnection, and counted once.
+ * Rules of a stream of items to one peer (docs/spec/messaging.md), pure: an item is kept until delivered, and sent again
+ * after a reconnection.
  *
  *                      no room: dropped (counted by the caller)
  *                     /
@@ -10,8 +10,8 @@
  *
  *   given = waiting + delivered + lost + dropped, at any time
  *
- * A receiver without items that it acknowledged is another life or has forgotten this end: waiting items are lost, and
- * a session begins. `lost` is an upper bound: unacknowledged items may have been delivered.
+ * A receiver that lacks acknowledged items has forgotten this end: waiting items are lost, and a session begins. `lost`
+ * is an upper bound: unacknowledged items may have been delivered.
  *
  *   queue of batches    | sent, not acknowledged | to be sent | open: takes more items
  *                       ^ head                   ^ #unsent
@@ -55,7 +55,7 @@ class Batch {
   readonly first: number;
   count = 0;
   bytes = 0;
-  /** Part of a slab; of an item by reference, the frames. */
+  /** Part of a slab; of an item by reference, its header. */
   readonly memory: Buffer;
   readonly start: number;
   end: number;
@@ -142,7 +142,6 @@ export class SendWindow {
     return this.#everSent === 0;
   }
 
-  /** Half of the room is free: a refused offer may be repeated. */
   get isHalfEmpty(): boolean {
     return 2 * this.waiting <= this.#limits.items && 2 * this.#bytes <= this.#limits.bytes;
   }
@@ -170,7 +169,7 @@ export class SendWindow {
     if (!this.hasRoom(size)) return false;
     const at = this.#append(kind, size);
     const slab = this.#memory;
-    // A native call takes longer for the few bytes of most heads.
+    // Faster than a native call for the few bytes of most heads.
     for (let i = 0; i < headBytes; i++) slab[at + i] = head[i] as number;
     writeData(slab, data, at + headBytes);
     this.#next += 1;
@@ -192,8 +191,7 @@ export class SendWindow {
     const batch = this.#batches[this.#unsent];
     if (batch === undefined) return undefined;
     if (this.#inFlight > 0 && this.#inFlight + batch.bytes > window) return undefined;
-    // The small batches of each turn would be a write each, and copied again by the engine: with 40 such peers the
-    // collector took a third of a publisher's time.
+    // A write for the small batch of each turn: with 40 such peers the collector took a third of a publisher's time.
     if (batch === this.#open && this.#inFlight > LINK_BEHIND) return undefined;
     this.#unsent += 1;
     this.#inFlight += batch.bytes;
@@ -208,7 +206,7 @@ export class SendWindow {
     return [memory.subarray(start, end)];
   }
 
-  /** @param delivered items of this session that the peer's program received. @returns whether that is possible */
+  /** @param delivered items of this session. @returns whether that is possible */
   ack(delivered: number): boolean {
     if (delivered > this.#everSent) return false;
     if (delivered <= this.#acked) return true;
@@ -245,7 +243,6 @@ export class SendWindow {
   welcome(lifeBefore: string, welcome: WindowWelcome): WelcomeResult {
     const deliveredBefore = this.delivered;
     const isOther = lifeBefore !== "" && welcome.life !== lifeBefore;
-    // The deliveries of another life, or of one that forgot, are unknown.
     const isUnknown = (isOther || welcome.forgot > 0) && !this.isFresh;
     const goesOn = !isUnknown && this.resume(welcome.received, welcome.delivered);
     if (!goesOn) this.reset();
@@ -255,8 +252,6 @@ export class SendWindow {
   /**
    * A connection begins.
    *
-   * @param received items of this session that the peer has
-   * @param delivered those of them that its program received
    * @returns `false`: the peer lost acknowledged items, or has items that were never sent
    */
   resume(received: number, delivered: number): boolean {
@@ -359,14 +354,14 @@ export class ReceiveWindow {
   /** Of the sender; empty: unknown. */
   life = "";
   session = 0;
-  /** Items of this session that came, that the program received, and that were acknowledged. */
+  /** Items of this session. */
   received = 0;
   delivered = 0;
   acked = 0;
   /** Items of this session may be forgotten. */
   forgot = false;
 
-  /** @param sent items of this session handed to a connection. @returns `stale`: the sender gave up the session */
+  /** @param sent items of this session so far. @returns `stale`: the sender gave up the session */
   hello(life: string, session: number, sent = 0): "new" | "resumed" | "stale" {
     if (life === this.life) {
       if (session === this.session) return "resumed";

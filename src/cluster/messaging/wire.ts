@@ -10,8 +10,7 @@
  *     REFUSED   5 | reason
  *     ACK       6 | session 4 | delivered 6
  *
- * Items of a session are numbered from 0; the sequence is the number of a frame's first item. `delivered` counts items
- * for the receiver's program. docs/spec/messaging.md has the rules, and vectors.
+ * The sequence is the number of a frame's first item in its session. docs/spec/messaging.md has the rules.
  */
 import { slice } from "../../core/memory.js";
 import { MAX_LANES } from "./bounds.js";
@@ -55,14 +54,14 @@ const HELLO = schema({
   session: uint(MAX_SESSION),
   /** Bytes of an item that it takes. */
   maxItem: uint(),
-  /** Name of the sender's cluster, for records and errors. */
+  /** Of the sender's cluster, for records and errors. */
   name: text(128),
-  /** Unacknowledged items, and bytes with their headers, that it keeps. */
+  /** Unacknowledged items and bytes that it keeps. */
   maxWaiting: uint(),
   maxWaitingBytes: uint(),
-  /** Which of the sender's links to this receiver it is: 0 the main one, others for messages that name protocols. */
+  /** 0: the main link; others: for messages that name protocols. */
   lane: uint(MAX_LANES),
-  /** Items of this session that were handed to any connection; a receiver without the session has forgotten them. */
+  /** Items of this session that were sent. */
   sent: uint(MAX_SEQUENCE),
 });
 export type Hello = NonNullable<ReturnType<typeof HELLO.decode>>;
@@ -72,9 +71,9 @@ const WELCOME = schema({
   from: hex(16),
   life: hex(8),
   session: uint(MAX_SESSION),
-  /** Received items of this session: the next ones are to be sent. */
+  /** Received items of this session. */
   received: uint(MAX_SEQUENCE),
-  /** Of them, those that the program has had. */
+  /** Of them, those that the program has. */
   delivered: uint(MAX_SEQUENCE),
   /** Bytes that may be in flight without an acknowledgement. */
   window: uint(),
@@ -158,7 +157,7 @@ export class BatchReader {
     this.#reader = new Reader(frame, BATCH_HEADER);
   }
 
-  /** Goes to the next item: `kind`, `start`, `end`. @returns `false` at the end and for a malformed item */
+  /** @returns `false` at the end and for a malformed item */
   next(): boolean {
     const reader = this.#reader;
     const frame = this.frame;

@@ -63,12 +63,8 @@ export interface CallsEffects {
   candidates(service: string): readonly Candidate[];
   /** Whether new nodes' services are unknown. */
   isSettling(): boolean;
-  /** @returns `too-large` also if no node accepts it */
   send(node: string, item: Buffer): "sent" | "full" | "too-large" | "unreachable";
-  /**
-   * Waits for a full link.
-   * @param done called once
-   */
+  /** Waits for a full link. */
   sendLater(node: string, item: Buffer, done?: (result: QueueResult) => void): void;
   /** Dropped if the node does not read. */
   answer(node: string, item: Buffer): void;
@@ -250,7 +246,7 @@ export class RequestCalls {
     this.#refill(now);
   }
 
-  /** A service's nodes may have changed. */
+  /** The nodes of a service may have changed. */
   onChanged(now: number): void {
     const queues = new Set<RoomQueue>();
     for (const call of [...this.#waiting]) {
@@ -294,7 +290,7 @@ export class RequestCalls {
   #targetOf(now: number, name: string): Target {
     let target = this.#targets.get(name);
     if (target !== undefined) return target;
-    // Remote input may determine names, so the oldest is evicted; its requests keep what they use.
+    // Remote input may determine names; requests keep an evicted target.
     const [oldest] = this.#targets.keys();
     if (this.#targets.size >= MAX_CALLED_SERVICES && oldest !== undefined) this.#targets.delete(oldest);
     const effects = this.#effects;

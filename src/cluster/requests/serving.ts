@@ -6,9 +6,9 @@
  *     v         v                          v
  *   refused: no-service, stopping, overloaded       over
  *
- * A refused request has not run. A slot is free when the link has the reply, so a caller that does not read
- * fills only its link and its own slots. Streamed bodies get grants when the handler starts. Requests with
- * the same idempotency key run once.
+ * A refused request has not run. A slot is free when the link has the reply: a caller that does not read fills
+ * only its own slots. Streamed bodies get grants when the handler starts. Requests with the same idempotency key
+ * run once.
  */
 
 import { createHash } from "node:crypto";
@@ -55,10 +55,7 @@ export interface ServingEffects {
   start(job: Job): void;
   /** Aborts the handler's signal. */
   aborted(job: Job, reason: "cancelled" | "expired" | "lost"): void;
-  /**
-   * Waits for a full link.
-   * @param done called once
-   */
+  /** Waits for a full link. */
   send(node: string, item: Buffer, done: (result: QueueResult) => void): void;
   /** Holds no slot; dropped if its node does not read. */
   answer(node: string, item: Buffer): void;

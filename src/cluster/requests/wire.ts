@@ -1,11 +1,10 @@
 /**
- * Items of the kind REQUEST (test vectors: docs/spec/services.md).
+ * Items of the kind REQUEST (docs/spec/services.md). Each has a head of one byte, an id as a uint, and fields.
  *
- *   item      head 1 | id uint | fields
- *   head      bits 0 to 3  CALL, REPLY, FAILURE, PART, END, CREDIT, CANCEL, CHECK, GONE, WANTED, BODY, BODY_END, GRANT
+ *   head      bits 0 to 3  the type
  *             bits 4, 5    form of the body: bytes, text in UTF-8, JSON, none
  *             bit 6        CALL: extras follow the service: length uint, record (schema.ts)
- *             bit 7        fields of a later version follow the id: length uint, bytes; skipped
+ *             bit 7        further fields follow the id: length uint, bytes
  *   CALL      timeout uint (ms, 0: none) | service text | extras | body
  *   REPLY     busy uint | slots uint | body         headers in the further fields
  *   FAILURE   busy uint | slots uint | reason text | message text | details (JSON or empty)
