@@ -141,8 +141,8 @@ describeEngines("endpoints", (world) => {
 describeTransports("endpoints", (world) => {
   itIf(
     world.engine,
-    world.transport !== "ipc" || world.engine !== "libzmq",
-    "libzmq takes an ipc path over in silence",
+    (world.transport !== "ipc" || world.engine !== "libzmq") && world.transport !== "threads",
+    "libzmq takes an ipc path over in silence, and contexts of one thread do not ask each other",
   )("in use are EADDRINUSE, which says which", async () => {
     const [first, second] = [world.pull(), world.pull()];
     const endpoint = await world.bind(first);

@@ -236,7 +236,7 @@ it("what is lost, repeated, late, queued or begun again, in rows of several publ
     }),
     { numRuns: 1_000 },
   );
-  expect(acts).toBeGreaterThan(100); // It was not for nothing.
+  expect(acts).toBeGreaterThan(30); // It was not for nothing.
 });
 
 /**
