@@ -1,6 +1,4 @@
 /** Entry point of `shoal bench`. */
-import { mkdir, readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { BadInput } from "./bad-input.js";
 import { compareRecords, comparisonText } from "./compare.js";
 import { runOneSide } from "./one-side.js";
@@ -9,8 +7,7 @@ import { openSink, writeReport } from "./output.js";
 import { CONTENDERS } from "./peers/index.js";
 import { htmlReport } from "./report/html.js";
 import { describeMachine } from "./report/machine.js";
-import { replaceResults } from "./report/markdown.js";
-import { type Measured, measuredOf, measuredOfPage, picturesOf } from "./report/pictures.js";
+import { replaceResults, writeOverview } from "./report/markdown.js";
 import { readRecords } from "./report/records.js";
 import { absentText, scenarioText } from "./report/table.js";
 import { findPinning } from "./runner/pinning.js";
@@ -155,19 +152,13 @@ async function compare(files: readonly string[], options: BenchOptions): Promise
 async function report(files: readonly string[], options: BenchOptions): Promise<number> {
   if (files.length === 0)
     throw new BadInput("report needs files written by --json: shoal bench report FILE…");
-  if (files.some((file) => file.endsWith(".md"))) return redraw(files, options);
   const records = await readRecords(...files);
   const reference = referenceOf(options);
-  if (options.html !== undefined) await writeReport(options.html, htmlReport(records, reference));
-  const { markdown, svg } = options;
-  const page = markdown === undefined ? undefined : await replaceResults(markdown, records, svg);
-  if (svg !== undefined) {
-    // A page and its charts have the same figures, equally rounded.
-    const measured =
-      page === undefined || markdown === undefined ? measuredOf(records) : measuredOfPage(page, markdown);
-    await writePictures(svg, measured);
-  }
-  if (options.html === undefined && markdown === undefined && svg === undefined) {
+  const { html, markdown, svg } = options;
+  if (html !== undefined) await writeReport(html, htmlReport(records, reference));
+  if (markdown !== undefined) await replaceResults(markdown, records);
+  if (svg !== undefined) await writeOverview(svg, records);
+  if (html === undefined && markdown === undefined && svg === undefined) {
     for (const scenario of SCENARIOS) {
       const has = records.some((record) => "scenario" in record && record.scenario === scenario.name);
       if (has) process.stdout.write(`${scenarioText(records, scenario, reference)}\n`);
@@ -175,31 +166,6 @@ async function report(files: readonly string[], options: BenchOptions): Promise<
     process.stdout.write(absentText(records));
   }
   return 0;
-}
-
-/**
- * Draws the charts of a page's tables.
- * @throws BadInput for more than one page, and for options that need the lines of `--json`
- */
-async function redraw([page = "", ...more]: readonly string[], options: BenchOptions): Promise<number> {
-  const { svg, html, markdown, reference } = options;
-  if (svg === undefined || more.length > 0 || (html ?? markdown ?? reference) !== undefined)
-    throw new BadInput(
-      "a page only gives charts, and only one page: shoal bench report PAGE.md --svg FOLDER",
-    );
-  let text: string;
-  try {
-    text = await readFile(page, "utf8");
-  } catch (error) {
-    throw new BadInput(`cannot read ${page}: ${(error as Error).message}`);
-  }
-  await writePictures(svg, measuredOfPage(text, page));
-  return 0;
-}
-
-async function writePictures(folder: string, measured: Measured): Promise<void> {
-  await mkdir(folder, { recursive: true });
-  for (const [name, text] of picturesOf(measured)) await writeReport(join(folder, name), text);
 }
 
 /** The first signal ends the run in order; the second ends the program at once. */

@@ -12,7 +12,7 @@ export function figure(value: number): string {
   return digits(value);
 }
 
-function digits(value: number): string {
+export function digits(value: number): string {
   const size = Math.abs(value);
   if (size >= 100 || Number.isInteger(value)) return value.toFixed(0);
   return size >= 10 ? value.toFixed(1) : size >= 0.1 || size === 0 ? value.toFixed(2) : value.toPrecision(2);
@@ -21,9 +21,10 @@ function digits(value: number): string {
 /** Minimum rounds for a ratio: two may agree by chance. */
 export const LEAST_ROUNDS = 3;
 
-/** `0.97 × (0.95 – 0.99)`; empty with fewer than three rounds. */
+/** `0.97 × (0.95 – 0.99)`, or why there is no ratio. */
 export function ratio(interval: Interval | undefined, rounds: number): string {
-  if (interval === undefined || rounds < LEAST_ROUNDS) return "";
+  if (interval === undefined) return "no reference";
+  if (rounds < LEAST_ROUNDS) return `${rounds} of ${LEAST_ROUNDS} runs`;
   const { value, low, high } = interval;
   return `${digits(value)} × (${digits(low)} – ${digits(high)})`;
 }
@@ -43,7 +44,7 @@ export function bytes(size: number): string {
 }
 
 /** `tcp, 64 B, clients=10` */
-export function caseTitle({ transport, size, parameters }: CaseKey): string {
+export function caseTitle({ transport, size, parameters }: Omit<CaseKey, "scenario">): string {
   return [transport, ...(size === 0 ? [] : [bytes(size)]), ...parameterList(parameters)].join(", ");
 }
 
@@ -56,14 +57,34 @@ export function percent(share: number | undefined): string {
 }
 
 /** Statistic in a latency's column, unless it is the median of a run. */
-const STATISTICS: Readonly<Record<string, string>> = {
-  p90: "90th percentile",
-  p99: "99th percentile",
-  p999: "99.9th percentile",
-};
+const STATISTICS: Readonly<Record<string, string>> = { p99: "99th percentile" };
 
 /** A metric's unit with its statistic, unless the unit implies it: `msg/s`, `99th percentile, µs`. */
 export function metricText({ name, unit }: Pick<Metric, "name" | "unit">): string {
   const statistic = STATISTICS[name];
   return statistic === undefined ? unit : `${statistic}, ${unit}`;
+}
+
+const WORDS: Readonly<Record<string, string>> = {
+  "msg/s": "messages a second",
+  "req/s": "requests a second",
+  "upd/s": "updates a second",
+  "conn/s": "new connections a second",
+  "ms of CPU/s": "milliseconds of processor time a second",
+  µs: "microseconds",
+  ms: "milliseconds",
+  s: "seconds",
+  kB: "kilobytes",
+  MB: "megabytes",
+};
+
+/** The metric for an axis: `messages a second`, `99th percentile in microseconds`. */
+export function wordsOf({ name, unit }: Pick<Metric, "name" | "unit">): string {
+  const statistic = STATISTICS[name];
+  const words = WORDS[unit] ?? unit;
+  return statistic === undefined ? words : `${statistic} in ${words}`;
+}
+
+export function directionOf({ better }: Pick<Metric, "better">): string {
+  return better === "higher" ? "more is better" : "less is better";
 }

@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { arch, availableParallelism, cpus, release, totalmem, type } from "node:os";
 import { promisify } from "node:util";
 import { ROOT } from "../places.js";
-import type { MachineRecord } from "./records.js";
+import type { BenchRecord, MachineRecord } from "./records.js";
 
 const run = promisify(execFile);
 const require = createRequire(import.meta.url);
@@ -22,14 +22,13 @@ export async function describeMachine(
     system: `${type()} ${release()} ${arch()}`,
     node: process.version,
     shoal: version,
-    commit: await commit(),
+    commit: await commitOf(ROOT),
     ...given,
   };
 }
 
-/** Commit of the checkout; null in an installed package. */
-async function commit(): Promise<string | null> {
-  const cwd = ROOT;
+/** Commit of a checkout, with "+" for uncommitted changes; null in an installed package. */
+export async function commitOf(cwd: string): Promise<string | null> {
   try {
     const root = await run("git", ["rev-parse", "--show-prefix"], { cwd });
     // An installation within another project's checkout does not have its commit.
@@ -40,4 +39,34 @@ async function commit(): Promise<string | null> {
   } catch {
     return null;
   }
+}
+
+/** One line per machine, commit and pinning, with the first and last time of its measurements: "START/END: …". */
+export function machineLines(records: readonly BenchRecord[]): string[] {
+  const times = new Map<string, string[]>();
+  for (const record of records) {
+    if (record.type !== "machine") continue;
+    const text = machineText(record);
+    times.set(text, [...(times.get(text) ?? []), record.started].sort());
+  }
+  return [...times].map(([text, started]) => {
+    const [first, last] = [started[0], started.at(-1)];
+    return `${first === last ? first : `${first}/${last}`}: ${text}`;
+  });
+}
+
+/** For each figure: `AMD EPYC, 2 cores`. */
+export function shortMachine({ cpu, cores }: MachineRecord): string {
+  return `${cpu}, ${cores} cores`;
+}
+
+function machineText(machine: MachineRecord): string {
+  const memory = `${(machine.memoryBytes / 2 ** 30).toFixed(1)} GiB`;
+  const pinned =
+    machine.pinned === null ? "not pinned" : `sides pinned to cores ${machine.pinned.join(", ")}`;
+  const commit = machine.commit === null ? "" : `, commit ${machine.commit}`;
+  return (
+    `${shortMachine(machine)}, ${memory}, ${machine.system}, Node.js ${machine.node.slice(1)}, ` +
+    `shoal ${machine.shoal}${commit}, ${pinned}${machine.smoke ? ", smoke run" : ""}`
+  );
 }

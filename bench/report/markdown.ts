@@ -1,38 +1,27 @@
-/** Tables of bench/results.md between two markers; the text around them stays. pictures.ts draws charts of them. */
-import { readFile } from "node:fs/promises";
-import { dirname, relative } from "node:path";
+/** The tables of docs/performance.md between two markers, and the picture above them; the text around them stays. */
+import { mkdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { BadInput } from "../bad-input.js";
-import type { Scenario } from "../contract.js";
 import { writeReport } from "../output.js";
 import { SCENARIOS } from "../scenarios/index.js";
-import { caseTitle, figure, LEAST_ROUNDS, metricText, spread } from "./format.js";
-import { machineLines } from "./html.js";
+import { type Chart, chartsOf, svgOf } from "./charts.js";
+import { caseTitle, digits, figure, metricText, spread } from "./format.js";
+import { machineLines } from "./machine.js";
 import { type BenchRecord, keyOf, type RunRecord } from "./records.js";
-import { type CaseSummary, isOurs, ratioOf, summarize } from "./summary.js";
+import { isOurs, ratioOf, summarize } from "./summary.js";
 
 export const BEGIN = "<!-- bench results: begin -->";
 export const END = "<!-- bench results: end -->";
 
-/**
- * @param images folder with the charts, if any
- * @returns the whole page
- * @throws BadInput for a page without the markers
- */
-export async function replaceResults(
-  page: string,
-  records: readonly BenchRecord[],
-  images?: string,
-): Promise<string> {
+/** @throws BadInput for a page without the markers */
+export async function replaceResults(page: string, records: readonly BenchRecord[]): Promise<void> {
   let text: string;
   try {
     text = await readFile(page, "utf8");
   } catch (error) {
     throw new BadInput(`cannot read ${page}: ${(error as Error).message}`);
   }
-  const folder = images === undefined ? undefined : relative(dirname(page), images).replaceAll("\\", "/");
-  const whole = replaceBetween(text, resultsMarkdown(records, folder), page);
-  await writeReport(page, whole);
-  return whole;
+  await writeReport(page, replaceBetween(text, resultsMarkdown(records), page));
 }
 
 export function replaceBetween(text: string, results: string, page: string): string {
@@ -42,108 +31,94 @@ export function replaceBetween(text: string, results: string, page: string): str
   return `${text.slice(0, from + BEGIN.length)}\n\n${results}\n${text.slice(to)}`;
 }
 
-/** @param images folder with the charts, relative to the page */
-export function resultsMarkdown(records: readonly BenchRecord[], images?: string): string {
-  const parts = machineLines(records).map((line) => `- ${line}`);
-  const reported = records
-    .filter((record) => record.type === "contender")
-    .map(({ title, version }) => `${title}: ${version ?? "version unknown"}`);
-  if (reported.length > 0) parts.push(`- ${[...new Set(reported)].join("; ")}`);
-  const absent = records.flatMap((record) =>
-    record.type === "absent" ? [`- Absent: ${record.contender}, ${record.reason}`] : [],
-  );
-  parts.push(...new Set(absent));
+/** A table with a row for each case, and one with the cases in which shoal is slower. */
+export function resultsMarkdown(records: readonly BenchRecord[]): string {
+  const intro = machineLines(records).map((line) => `- ${line}`);
+  const said = records.flatMap((record) => {
+    if (record.type === "contender") return [`- ${record.title}: ${record.version ?? "version unknown"}`];
+    return record.type === "absent" ? [`- Absent: ${record.contender}, ${record.reason}`] : [];
+  });
+  const titles = records.flatMap((record) => (record.type === "contender" ? [record.title] : []));
+  const columns = [...new Set(titles)];
+  const all: string[] = [];
+  const slower: string[] = [];
+  const failed: string[] = [];
   for (const scenario of SCENARIOS) {
-    const cases = summarize(records, scenario);
-    if (cases.length > 0) parts.push("", ...section(cases, scenario, records, images));
-  }
-  return `${parts.join("\n")}\n`;
-}
-
-function section(
-  cases: readonly CaseSummary[],
-  scenario: Scenario,
-  records: readonly BenchRecord[],
-  images: string | undefined,
-): string[] {
-  const { metric } = scenario;
-  const lines = [`### ${scenario.name}`, "", scenario.question, ""];
-  if (images !== undefined) {
-    const path = `${images}/${scenario.name}`;
-    lines.push(
-      `<picture><source media="(prefers-color-scheme: dark)" srcset="${path}-dark.svg">` +
-        `<img alt="${scenario.name}: the table below as a chart" src="${path}.svg"></picture>`,
-      "",
-    );
-  }
-  const titles = [...new Set(cases.flatMap(({ rows }) => rows.map(({ title }) => title)))];
-  const what = metricText(metric);
-  const medians = what === metric.unit ? `Medians in ${what}` : `Medians of the runs' ${what}`;
-  lines.push(`${medians}; ${metric.better} is better; ± half of the 95 % interval.`, "");
-  lines.push(...header(["case", ...titles]));
-  for (const { key, rows } of cases) {
-    const cells = titles.map((title) => {
-      const row = rows.find((one) => one.title === title);
-      return row === undefined ? "–" : `${figure(row.metric.value)} ${spread(row.metric, row.rounds)}`.trim();
-    });
-    lines.push(tableRow([caseTitle(key), ...cells]));
-  }
-  lines.push(...ratios(cases, scenario, records));
-  for (const { key, failed } of cases) {
-    for (const { contender, reason } of failed)
-      lines.push("", `Failed: ${caseTitle(key)}, ${contender}: ${reason}`);
-  }
-  return lines;
-}
-
-/**
- * Ratios of shoal's figures to those of each other implementation, round by round. Rows and columns without any ratio
- * are omitted.
- */
-function ratios(
-  cases: readonly CaseSummary[],
-  scenario: Scenario,
-  records: readonly BenchRecord[],
-): string[] {
-  const all = cases.flatMap(({ rows }) => rows);
-  const others = [...new Map(all.map(({ contender, title }) => [contender, title]))].filter(
-    ([name]) => !isOurs(name),
-  );
-  const rowsOfRatios: { titles: string[]; values: (number | undefined)[] }[] = [];
-  for (const { key, rows } of cases) {
-    const runs = records
-      .filter((record): record is RunRecord => record.type === "run")
-      .filter((run) => keyOf(run) === keyOf(key));
-    for (const { contender, title } of rows.filter((row) => isOurs(row.contender))) {
-      const own = runs.filter((run) => run.contender === contender);
-      const values = others.map(([other]) => {
-        const theirs = runs.filter((run) => run.contender === other);
-        const few = Math.min(own.length, theirs.length) < LEAST_ROUNDS;
-        return few ? undefined : ratioOf(own, theirs, scenario.metric.name)?.value;
+    const { metric } = scenario;
+    for (const { key, rows, failed: failures } of summarize(records, scenario)) {
+      const title = `${scenario.name}, ${caseTitle(key)}, ${metricText(metric)}`;
+      const cells = columns.map((name) => {
+        const row = rows.find((one) => one.title === name);
+        if (row === undefined) return "";
+        const cpu = metric.better === "higher" ? `; ${figure(row.cpuMicroseconds)} µs` : "";
+        return `${figure(row.metric.value)} ${spread(row.metric, row.rounds)}${cpu}`;
       });
-      if (values.some((value) => value !== undefined))
-        rowsOfRatios.push({ titles: [caseTitle(key), title], values });
+      all.push(tableRow([title, ...cells]));
+      failed.push(...failures.map(({ contender, reason }) => `- Failed: ${title}, ${contender}: ${reason}`));
+      const runs = records.filter(
+        (record): record is RunRecord => record.type === "run" && keyOf(record) === keyOf(key),
+      );
+      const runsOf = (contender: string) => runs.filter((run) => run.contender === contender);
+      for (const own of rows.filter(({ contender }) => isOurs(contender)))
+        for (const other of rows.filter(({ contender }) => !isOurs(contender))) {
+          const ratio = ratioOf(runsOf(own.contender), runsOf(other.contender), metric.name);
+          if (ratio === undefined) continue;
+          const isWorse = metric.better === "higher" ? ratio.high < 1 : ratio.low > 1;
+          const figures = [figure(own.metric.value), figure(other.metric.value), digits(ratio.value)];
+          if (isWorse) slower.push(tableRow([title, own.title, other.title, ...figures]));
+        }
     }
   }
-  if (rowsOfRatios.length === 0) return [];
-  const shown = others.map((_, at) => rowsOfRatios.some(({ values }) => values[at] !== undefined));
-  const cell = (value: number | undefined): string =>
-    value === undefined ? "–" : `${value.toPrecision(2)} ×`;
   return [
+    ...new Set([...intro, ...said]),
     "",
-    "Times the figure of … (– where rounds are too few)",
+    "Medians, with half of their 95 % interval; next to a rate, the processor time of all sides for each.",
     "",
-    ...header(["case", "implementation", ...others.map(([, title]) => title).filter((_, at) => shown[at])]),
-    ...rowsOfRatios.map(({ titles, values }) =>
-      tableRow([...titles, ...values.filter((_, at) => shown[at]).map(cell)]),
-    ),
-  ];
+    ...header(["case", ...columns], 1),
+    ...all,
+    ...(failed.length > 0 ? ["", ...failed] : []),
+    "",
+    "## Where shoal is slower",
+    "",
+    "The ratio is shoal's figure divided by the other one. Only cases whose whole 95 % interval is on the wrong side of 1.",
+    "",
+    ...header(["case", "shoal", "compared with", "shoal's", "other", "ratio"], 3),
+    ...slower,
+    "",
+  ].join("\n");
 }
 
-function header(titles: readonly string[]): string[] {
-  return [tableRow(titles), `|${titles.map((_, i) => (i === 0 ? " --- |" : " ---: |")).join("")}`];
+function header(titles: readonly string[], words: number): string[] {
+  return [tableRow(titles), `|${titles.map((_, at) => (at < words ? " --- |" : " ---: |")).join("")}`];
 }
 
 function tableRow(cells: readonly string[]): string {
   return `| ${cells.join(" | ")} |`;
+}
+
+/** Questions of the picture, and the case that answers each. */
+const OVERVIEW: readonly { readonly scenario: string; readonly case: string; readonly title: string }[] = [
+  { scenario: "throughput", case: "tcp, 64 B", title: "One way, 64 bytes" },
+  { scenario: "latency", case: "tcp, 64 B", title: "Round trip, 64 bytes" },
+  { scenario: "fan-out", case: "tcp, 64 B, peers=100", title: "To 100 subscribers, 64 bytes" },
+  { scenario: "fan-in", case: "tcp, 64 B, peers=100", title: "From 100 producers, 64 bytes" },
+];
+
+/** Writes overview.svg and overview-dark.svg. @throws BadInput if none of its cases was measured */
+export async function writeOverview(folder: string, records: readonly BenchRecord[]): Promise<void> {
+  const charts = OVERVIEW.flatMap(({ scenario: name, case: wanted, title }): Chart[] => {
+    const scenario = SCENARIOS.find((one) => one.name === name);
+    if (scenario === undefined) return [];
+    const one = summarize(records, scenario).find(({ key }) => caseTitle(key) === wanted);
+    const [chart] = one === undefined ? [] : chartsOf([one], scenario);
+    if (chart === undefined) return [];
+    const sign = scenario.metric.better === "higher" ? -1 : 1;
+    return [{ ...chart, title, marks: chart.marks.toSorted((a, b) => sign * (a.value - b.value)) }];
+  });
+  if (charts.length === 0) throw new BadInput("the overview needs throughput, latency, fan-out or fan-in");
+  const machines = machineLines(records).flatMap((line) => line.split(/, (?=Node\.js)/));
+  const notes = ["Medians; the thin line is the 95 % interval.", ...machines];
+  await mkdir(folder, { recursive: true });
+  await writeReport(join(folder, "overview.svg"), svgOf(charts, "light", notes));
+  await writeReport(join(folder, "overview-dark.svg"), svgOf(charts, "dark", notes));
 }

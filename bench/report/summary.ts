@@ -1,8 +1,9 @@
 /** Summaries of records for reports: the implementations of each case with medians, ratios and costs. Pure. */
 import type { Scenario } from "../contract.js";
 import { type Interval, medianInterval, pairedRatio } from "../statistics/bootstrap.js";
-import { describeGrowth, fitGrowth, type Point } from "../statistics/growth.js";
 import { median } from "../statistics/summary.js";
+import { bytes, caseTitle, digits, LEAST_ROUNDS } from "./format.js";
+import { shortMachine } from "./machine.js";
 import { type BenchRecord, type CaseKey, type FailedRecord, keyOf, type RunRecord } from "./records.js";
 
 export interface Row {
@@ -29,6 +30,8 @@ export interface CaseSummary {
   readonly failed: readonly FailedRecord[];
   readonly unsupported: readonly string[];
   readonly stopped: string;
+  /** Machines, and the hours of the runs: `AMD EPYC, 2 cores, 2026-11-24 14:31–14:35 UTC`. */
+  readonly where: readonly string[];
 }
 
 /** Default implementations to compare with: the first measured one. */
@@ -41,8 +44,13 @@ export function summarize(
   wanted?: string,
 ): CaseSummary[] {
   const titles = new Map<string, string>();
-  const cases = new Map<string, { key: CaseKey; runs: RunRecord[]; rest: BenchRecord[] }>();
+  const cases = new Map<
+    string,
+    { key: CaseKey; runs: RunRecord[]; rest: BenchRecord[]; times: Map<string, string[]> }
+  >();
+  let machine = "unknown machine";
   for (const record of records) {
+    if (record.type === "machine") machine = shortMachine(record);
     if (record.type === "contender") titles.set(record.contender, record.title);
     if (!("scenario" in record) || record.scenario !== scenario.name) continue;
     const { transport, size, parameters } = record;
@@ -50,13 +58,15 @@ export function summarize(
     const text = keyOf(key);
     let found = cases.get(text);
     if (found === undefined) {
-      found = { key, runs: [], rest: [] };
+      found = { key, runs: [], rest: [], times: new Map() };
       cases.set(text, found);
     }
-    if (record.type === "run") found.runs.push(record);
-    else found.rest.push(record);
+    if (record.type === "run") {
+      found.runs.push(record);
+      found.times.set(machine, [...(found.times.get(machine) ?? []), record.at]);
+    } else found.rest.push(record);
   }
-  return [...cases.values()].map(({ key, runs, rest }) => {
+  return [...cases.values()].map(({ key, runs, rest, times }) => {
     const byContender = groupByContender(runs);
     const usual = scenario.references ?? REFERENCES;
     const reference = wanted ?? usual.find((name) => byContender.has(name));
@@ -76,8 +86,17 @@ export function summarize(
         ...new Set(rest.filter((record) => record.type === "unsupported").map(({ contender }) => contender)),
       ],
       stopped: end?.type === "case" ? end.stopped : "interrupted",
+      where: [...times].map(([name, at]) => `${name}, ${hoursOf(at)}`),
     };
   });
+}
+
+/** `2026-11-24 14:31–14:35 UTC` */
+function hoursOf(times: readonly string[]): string {
+  const sorted = times.map((time) => time.slice(0, 16).replace("T", " ")).sort();
+  const [first = "", last = ""] = [sorted[0], sorted.at(-1)];
+  if (first === last) return `${first} UTC`;
+  return `${first}–${first.slice(0, 10) === last.slice(0, 10) ? last.slice(11) : last} UTC`;
 }
 
 function groupByContender(runs: readonly RunRecord[]): Map<string, RunRecord[]> {
@@ -150,36 +169,19 @@ export function isOurs(contender: string): boolean {
   return contender.startsWith("shoal-") && !contender.includes("-plain");
 }
 
-/** Minimum share of the variance that a power law must explain. */
-const LEAST_R2 = 0.9;
-
 /**
- * For each implementation of shoal, how the cost grows over the scenario's `growth`, in words. Empty if another
- * parameter varies, too; implementations without a power law are omitted.
+ * shoal's ratio to the reference in the case of 1 KiB, or else in the first one: `shoal is 1.9 × libzmq in C at 1 KiB`.
+ * `undefined` without a ratio of at least three rounds.
  */
-export function growthOf(
-  cases: readonly CaseSummary[],
-  scenario: Scenario,
-): { title: string; text: string }[] {
-  const { growth, metric } = scenario;
-  if (growth === undefined) return [];
-  const others = cases.map(({ key: { size, parameters } }) =>
-    JSON.stringify(growth === "size" ? parameters : [size, { ...parameters, [growth]: null }]),
-  );
-  if (new Set(others).size > 1) return [];
-  const points = new Map<string, Point[]>();
-  for (const { key, rows } of cases) {
-    const n = Number(growth === "size" ? key.size : key.parameters[growth]);
-    for (const { contender, title, metric: figure } of rows) {
-      if (!isOurs(contender)) continue;
-      const cost = metric.better === "lower" ? figure.value : 1 / figure.value;
-      const own = points.get(`${title}, ${key.transport}`) ?? [];
-      own.push({ n, cost });
-      points.set(`${title}, ${key.transport}`, own);
-    }
-  }
-  return [...points].flatMap(([title, own]) => {
-    const fitted = fitGrowth(own);
-    return fitted === undefined || fitted.r2 < LEAST_R2 ? [] : [{ title, text: describeGrowth(fitted) }];
-  });
+export function headlineOf(cases: readonly CaseSummary[], { metric }: Scenario): string | undefined {
+  const one = cases.find(({ key }) => key.size === 1_024) ?? cases[0];
+  const row = one?.rows.find(({ contender, ratio }) => isOurs(contender) && ratio !== undefined);
+  const other = one?.rows.find(({ contender }) => contender === one.reference)?.title;
+  if (one === undefined || row?.ratio === undefined || other === undefined || row.rounds < LEAST_ROUNDS)
+    return undefined;
+  const at = one.key.size > 0 ? bytes(one.key.size) : caseTitle(one.key);
+  const value = digits(row.ratio.value);
+  return metric.better === "higher"
+    ? `shoal is ${value} × ${other} at ${at}`
+    : `shoal takes ${value} × as much as ${other} at ${at}`;
 }

@@ -3,7 +3,7 @@ import Table from "cli-table3";
 import type { Scenario } from "../contract.js";
 import { caseTitle, figure, megabytes, metricText, percent, ratio, spread } from "./format.js";
 import type { BenchRecord } from "./records.js";
-import { type CaseSummary, type Row, summarize } from "./summary.js";
+import { type CaseSummary, summarize } from "./summary.js";
 
 export function scenarioText(
   records: readonly BenchRecord[],
@@ -26,32 +26,17 @@ export function absentText(records: readonly BenchRecord[]): string {
 }
 
 function caseLines(one: CaseSummary, scenario: Scenario): string[] {
-  const titleOf = (name: string | undefined) => one.rows.find((row) => row.contender === name)?.title ?? name;
-  const columns = scenario.columns ?? [];
-  const lines = [`  ${caseTitle(one.key)}`];
-  if (one.rows.length > 0) {
+  const { head, rows } = cellsOf(one, scenario);
+  const lines = [`  ${[caseTitle(one.key), ...one.where].join("; ")}`];
+  if (rows.length > 0) {
     const table = new Table({
-      head: [
-        "implementation",
-        metricText(scenario.metric),
-        "95 %",
-        one.reference === undefined ? "ratio" : `ratio to ${titleOf(one.reference)}`,
-        ...columns.map(({ title }) => title),
-        "CPU µs each",
-        "peak MB",
-        "GC",
-        "runs",
-      ],
+      head,
       style: { head: [], border: [], compact: true },
-      colAligns: ["left", ...Array.from({ length: 7 + columns.length }, () => "right" as const)],
+      colAligns: head.map((_, at) => (at === 0 ? "left" : "right")),
     });
-    for (const row of one.rows) table.push(cells(row, one, scenario));
-    lines.push(
-      ...table
-        .toString()
-        .split("\n")
-        .map((line) => `  ${line}`),
-    );
+    table.push(...rows);
+    const text = table.toString().split("\n");
+    lines.push(...text.map((line) => `  ${line}`));
   }
   for (const { contender, reason, output } of one.failed) {
     lines.push(`  Failed: ${contender}: ${reason}`, ...output.map((line) => `    | ${line}`));
@@ -61,16 +46,31 @@ function caseLines(one: CaseSummary, scenario: Scenario): string[] {
   return lines;
 }
 
-function cells(row: Row, one: CaseSummary, scenario: Scenario): string[] {
-  return [
-    row.title,
-    figure(row.metric.value),
-    spread(row.metric, row.rounds),
-    row.contender === one.reference ? "1" : ratio(row.ratio, row.rounds),
-    ...(scenario.columns ?? []).map(({ name }) => figure(row.figures[name] ?? Number.NaN)),
-    figure(row.cpuMicroseconds),
-    megabytes(row.peakRss),
-    percent(row.gcShare),
-    String(row.rounds),
-  ];
+/** The table of a case, for the terminal and for HTML. */
+export function cellsOf(one: CaseSummary, scenario: Scenario): { head: string[]; rows: string[][] } {
+  const columns = (scenario.columns ?? []).filter(({ name }) =>
+    one.rows.some(({ figures }) => Number.isFinite(figures[name])),
+  );
+  const reference = one.rows.find((row) => row.contender === one.reference)?.title;
+  return {
+    head: [
+      "implementation",
+      metricText(scenario.metric),
+      "95 %",
+      reference === undefined ? "ratio" : `ratio to ${reference}`,
+      ...columns.map(({ title }) => title),
+      ...["CPU µs each", "peak MB", "GC", "runs"],
+    ],
+    rows: one.rows.map((row) => [
+      row.title,
+      figure(row.metric.value),
+      spread(row.metric, row.rounds),
+      row.contender === one.reference ? "1" : ratio(row.ratio, row.rounds),
+      ...columns.map(({ name }) => figure(row.figures[name] ?? Number.NaN)),
+      figure(row.cpuMicroseconds),
+      megabytes(row.peakRss),
+      percent(row.gcShare),
+      String(row.rounds),
+    ]),
+  };
 }

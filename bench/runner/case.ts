@@ -127,6 +127,7 @@ function runRecord(
     contender: lane.contender.name,
     round,
     count: lane.count,
+    at: new Date().toISOString(),
     figures: scenario.result(reports, key),
     sides: reports.map((report) => ({
       role: report.role,

@@ -47,7 +47,12 @@ function add(texts, id) {
   }
   const title = `${found.name} ${found.version}`;
   if (texts.has(title)) return;
-  const files = readdirSync(path).filter((name) => TEXTS.test(name));
+  const files = readdirSync(path, { withFileTypes: true })
+    .filter(({ name }) => TEXTS.test(name))
+    .flatMap((entry) => {
+      const inside = () => readdirSync(join(path, entry.name)).map((name) => join(entry.name, name));
+      return entry.isDirectory() ? inside() : [entry.name];
+    });
   const written = files.map((name) => readFileSync(join(path, name), "utf8").trim());
   if (written.length === 0) written.push(unwritten(title, found));
   texts.set(title, [`${title} (${found.license})`, ...written].join("\n\n"));

@@ -1,14 +1,15 @@
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { caseTitle, figure, metricText, ratio, spread } from "../../bench/report/format.js";
+import { chartsOf, svgOf } from "../../bench/report/charts.js";
+import { caseTitle, figure, metricText, ratio, spread, wordsOf } from "../../bench/report/format.js";
 import { htmlReport } from "../../bench/report/html.js";
+import { machineLines } from "../../bench/report/machine.js";
 import { BEGIN, END, replaceBetween, resultsMarkdown } from "../../bench/report/markdown.js";
-import { measuredOf, measuredOfPage, picturesOf } from "../../bench/report/pictures.js";
 import { type BenchRecord, keyOf, readRecords } from "../../bench/report/records.js";
-import { summarize } from "../../bench/report/summary.js";
-import { scenarioText } from "../../bench/report/table.js";
+import { type CaseSummary, headlineOf, summarize } from "../../bench/report/summary.js";
+import { cellsOf, scenarioText } from "../../bench/report/table.js";
 import { SCENARIOS } from "../../bench/scenarios/index.js";
 
 const throughput = SCENARIOS.find(({ name }) => name === "throughput");
@@ -45,6 +46,7 @@ const records: BenchRecord[] = [
           contender,
           round,
           count: 1_000,
+          at: `2026-01-01T0${round}:10:00.000Z`,
           figures: { messagesPerSecond, megabytesPerSecond: (messagesPerSecond * size) / 1e6 },
           sides: [
             {
@@ -111,6 +113,29 @@ describe("the summary", () => {
   });
 });
 
+describe("a ratio", () => {
+  it("is filled, or says why it is not", () => {
+    const ratiosOf = (some: readonly BenchRecord[]) =>
+      cellsOf(summarize(some, throughput)[0] as CaseSummary, throughput).rows.map((row) => row[3]);
+    expect(ratiosOf(records)).toEqual(["2 × (2 – 2)", "1"]);
+    expect(ratiosOf(records.filter((record) => record.type !== "run" || record.round < 2))).toEqual([
+      "2 of 3 runs",
+      "1",
+    ]);
+    const alone = records.filter((record) => record.type !== "run" || record.contender !== "zeromq");
+    expect(
+      ratiosOf(alone.map((record) => (record.type === "run" ? { ...record, contender: "pyzmq" } : record))),
+    ).toEqual(["no reference"]);
+  });
+
+  it("of 1 KiB is the headline, or that of the first case", () => {
+    const cases = summarize(records, throughput);
+    expect(headlineOf(cases, throughput)).toBe("shoal is 2 × npm zeromq at 1 B");
+    const resized = cases.map((one, at) => ({ ...one, key: { ...one.key, size: at === 2 ? 1_024 : 1 } }));
+    expect(headlineOf(resized, throughput)).toBe("shoal is 2 × npm zeromq at 1 KiB");
+  });
+});
+
 describe("figures", () => {
   it("have three digits", () => {
     expect([0.01234, 0.5, 9.876, 98.76, 987.6, 9_876, 98_760, 9_876_000, Number.NaN].map(figure)).toEqual([
@@ -125,22 +150,23 @@ describe("figures", () => {
       "–",
     ]);
     expect(ratio({ value: 0.971, low: 0.95, high: 1.002 }, 3)).toBe("0.97 × (0.95 – 1.00)");
-    expect(ratio({ value: 0.971, low: 0.971, high: 0.971 }, 2)).toBe("");
+    expect(ratio({ value: 0.971, low: 0.971, high: 0.971 }, 2)).toBe("2 of 3 runs");
+    expect(ratio(undefined, 3)).toBe("no reference");
+    expect(wordsOf({ name: "p99", unit: "µs" })).toBe("99th percentile in microseconds");
     expect(metricText({ name: "p99", unit: "µs" })).toBe("99th percentile, µs");
     expect(metricText({ name: "messagesPerSecond", unit: "msg/s" })).toBe("msg/s");
     expect(spread({ value: 100, low: 97, high: 103 }, 2)).toBe("± 3.0 %");
-    expect(caseTitle({ scenario: "x", transport: "ipc", size: 65_536, parameters: { peers: 3 } })).toBe(
+    expect(caseTitle({ transport: "ipc", size: 65_536, parameters: { peers: 3 } })).toBe(
       "ipc, 64 KiB, peers=3",
     );
   });
 });
 
 describe("the HTML report", () => {
-  it("is one file with charts in it, that runs nothing and loads nothing", async () => {
+  it("is one file with a headline and charts, that runs nothing and loads nothing", () => {
     const html = htmlReport(records);
-    expect(html).toContain("shoal (libzmq), tcp: grows with the work: n^1.00");
-    expect(html).not.toContain("npm zeromq, tcp: grows");
-    expect(html.match(/<svg/g)?.length).toBeGreaterThanOrEqual(1);
+    expect(html).toContain("<h1>shoal is 2 × npm zeromq at 1 B on this machine</h1>");
+    expect(html.match(/<svg/g)).toHaveLength(1);
     expect(html).not.toMatch(/<script|<link|<img|src=|@import|url\((?!#)/);
     const addresses = html.match(/https?:\/\/[^"\s<]*/g) ?? [];
     expect(addresses.filter((address) => !address.startsWith("http://www.w3.org/"))).toEqual([]);
@@ -149,11 +175,27 @@ describe("the HTML report", () => {
     expect(html).toContain("npm zeromq");
   });
 
-  it("says nothing of growth where a second parameter varies", () => {
-    const varied = records.map((record) =>
-      record.type === "run" && record.size === 16 ? { ...record, parameters: { load: 2 } } : record,
+  it("has no headline where nothing was compared", () => {
+    const alone = records.filter((record) => !("contender" in record) || record.contender !== "zeromq");
+    expect(htmlReport(alone)).toContain("<h1>shoal bench</h1>");
+  });
+});
+
+describe("a chart", () => {
+  it("has axes in words, a curve for a case that grows, and bars in proportion", () => {
+    const cases = summarize(records, throughput);
+    const [curve] = chartsOf(cases, throughput);
+    expect(curve).toMatchObject({ axis: "messages a second, more is better", over: "bytes of a message" });
+    const [bars] = chartsOf(cases.slice(0, 1), throughput);
+    expect(bars?.over).toBeUndefined();
+    const light = svgOf([bars as NonNullable<typeof bars>], "light", ["a note"]);
+    expect(light).toContain(">messages a second, more is better<");
+    expect(light).toContain(
+      'aria-label="throughput: tcp, 1 B (messages a second, more is better): shoal (libzmq) 1 M, npm zeromq 500 k."',
     );
-    expect(htmlReport(varied)).not.toContain("grows with");
+    expect(light).toContain(">a note<");
+    expect(light).not.toMatch(/NaN|undefined|href=/);
+    expect(svgOf([bars as NonNullable<typeof bars>], "dark")).not.toBe(light);
   });
 });
 
@@ -167,102 +209,40 @@ describe("the page's tables", () => {
     expect(() => replaceBetween("no markers", "new", "page.md")).toThrow("page.md must have the lines");
   });
 
-  it("have a row for each case and ratios to each other contender", () => {
+  it("have a row for each case, with processor time next to a rate, and the cases in which shoal is slower", () => {
     const text = resultsMarkdown(records);
     expect(text).toContain("| case | shoal (libzmq) | npm zeromq |");
-    expect(text).toMatch(/\| tcp, 64 B \| 15\.6 k ± .* \| 7813 ± .* \|/);
-    expect(text).toContain("| tcp, 64 B | shoal (libzmq) | 2.0 × |");
-    expect(text).not.toContain("<picture>");
-    expect(resultsMarkdown(records, "images")).toContain('srcset="images/throughput-dark.svg"');
+    expect(text).toMatch(
+      /\| throughput, tcp, 64 B, msg\/s \| 15\.6 k ± .*; 30\.0 µs \| 7813 ± .*; 30\.0 µs \|/,
+    );
     expect(text).toContain("- Absent: nats, no nats-server: install it");
-    expect(text).toContain("Failed: tcp, 1 B, pyzmq: consumer hung");
-    expect(text).not.toContain("grows with");
-  });
-
-  it("have no row and no column that would be without a ratio, and compare shoal with plain sockets", () => {
-    const renamed = (from: string, contender: string, rounds: number): BenchRecord[] =>
-      records.flatMap((record) =>
-        record.type === "run" && record.contender === from && record.round < rounds
-          ? [{ ...record, contender }]
-          : [],
-      );
-    const text = resultsMarkdown([
-      ...records,
-      ...renamed("zeromq", "redis", 1),
-      ...renamed("zeromq", "shoal-zmtp-plain", 3),
-      ...renamed("zeromq", "shoal-zmtp", 1),
-    ]);
-    expect(text).toContain("| case | implementation | npm zeromq | shoal-zmtp-plain |");
-    expect(text).toContain("| tcp, 64 B | shoal (libzmq) | 2.0 × | 2.0 × |");
-    expect(text).not.toMatch(/\| shoal-zmtp(?:-plain)? \| [–\d]/);
+    expect(text).toContain("- Failed: throughput, tcp, 1 B, msg/s, pyzmq: consumer hung");
+    expect(text).not.toContain("| shoal (libzmq) | npm zeromq | 7");
+    const other = records.map((record) =>
+      record.type === "run" && record.contender === "zeromq"
+        ? { ...record, figures: { messagesPerSecond: 9 * (record.figures.messagesPerSecond as number) } }
+        : record,
+    );
+    expect(resultsMarkdown(other)).toContain("| shoal (libzmq) | npm zeromq | 15.6 k | 70.3 k | 0.22 |");
   });
 });
 
-describe("the charts as files", () => {
-  const files = picturesOf(measuredOf(records));
-
-  it("are an overview and one of each scenario, in light and dark, that load nothing", () => {
-    expect([...files.keys()]).toEqual([
-      "overview.svg",
-      "overview-dark.svg",
-      "throughput.svg",
-      "throughput-dark.svg",
-    ]);
-    for (const text of files.values()) {
-      expect(text).toMatch(
-        /^<svg xmlns="http:\/\/www\.w3\.org\/2000\/svg" viewBox="[\d ]+" [^>]*role="img"[^>]*><title>[^<]+</,
-      );
-      expect(text.slice(text.indexOf(">"))).not.toMatch(/href|url\(|https?:|NaN|undefined/);
-    }
-    expect(files.get("overview.svg")).not.toBe(files.get("overview-dark.svg"));
-  });
-
-  it("say in words what they show, and where it was measured", () => {
-    const overview = files.get("overview.svg") ?? "";
-    expect(overview).toContain(
-      "<title>One way, 64 bytes (msg/s, more is better): shoal (libzmq) 15.6 k, npm zeromq 7813.</title>",
-    );
-    expect(overview).toContain("2026-01-01: A &lt;fast&gt; one, 2 cores");
-  });
-
-  it("have bars in proportion", () => {
-    const widths = [
-      ...(files.get("overview.svg") ?? "").matchAll(/<rect [^>]*width="([\d.]+)" height="16"/g),
-    ];
-    const [longer, shorter] = widths.map(([, width]) => Number(width));
-    expect((longer as number) / (shorter as number)).toBeCloseTo(2, 1);
-  });
-
-  it("name a machine once, with when it was first and last at work", () => {
+describe("each figure", () => {
+  it("names its machine and the hour of its runs", () => {
     const machine = records.find((record) => record.type === "machine") as BenchRecord & { type: "machine" };
-    const later = { ...machine, started: "2026-01-02T03:04:05.000Z" };
-    const { machines } = measuredOf([later, ...records, { ...later, commit: "another" }]);
-    expect(machines).toHaveLength(2);
-    expect(machines[0]).toMatch(new RegExp(`^${machine.started}/2026-01-02T03:04:05.000Z: `));
-    expect(machines[1]).toMatch(/^2026-01-02T03:04:05.000Z: .*commit another/);
-  });
-
-  it("are the same of the page that has the tables, but for rounding", () => {
-    const page = measuredOfPage(`# Page\n\n${resultsMarkdown(records)}\nmore\n`, "page.md");
-    const direct = measuredOf(records);
-    expect(page.machines).toEqual(direct.machines);
-    const titles = (measured: typeof page) =>
-      [...measured.scenarios].map(([name, cases]) => [
-        name,
-        cases.map(({ title, marks }) => [title, marks.map(({ contender }) => contender)]),
-      ]);
-    expect(titles(page)).toEqual(titles(direct));
-    for (const [name, cases] of direct.scenarios)
-      for (const [at, { marks }] of cases.entries())
-        for (const [index, { value }] of marks.entries())
-          expect((page.scenarios.get(name)?.[at]?.marks[index]?.value ?? 0) / value).toBeCloseTo(1, 2);
-    expect(() => measuredOfPage("# Nothing", "page.md")).toThrow("page.md has no tables");
-  });
-
-  it("of the project's page are those in docs/images", async () => {
-    const page = await readFile(join(import.meta.dirname, "../../bench/results.md"), "utf8");
-    for (const [name, text] of picturesOf(measuredOfPage(page, "bench/results.md")))
-      expect(await readFile(join(import.meta.dirname, "../../docs/images", name), "utf8"), name).toBe(text);
+    const later = { ...machine, cpu: "Another", started: "2026-01-02T03:04:05.000Z" };
+    const runs = records.filter((record) => record.type === "run");
+    const [first] = summarize([...records, later, ...runs.slice(0, 2)], throughput);
+    expect(first?.where).toEqual([
+      "A <fast> one, 2 cores, 2026-01-01 00:10–02:10 UTC",
+      "Another, 2 cores, 2026-01-01 00:10 UTC",
+    ]);
+    expect(scenarioText(records, throughput)).toContain(
+      "tcp, 4 KiB; A <fast> one, 2 cores, 2026-01-01 00:10–02:10 UTC",
+    );
+    const lines = machineLines([{ ...machine, started: "2026-01-02T03:04:05.000Z" }, ...records, later]);
+    expect(lines).toHaveLength(2);
+    expect(lines[0]).toMatch(/^2026-01-01T00:00:00.000Z\/2026-01-02T03:04:05.000Z: A <fast> one/);
   });
 });
 

@@ -6,7 +6,6 @@ import {
   pairedRatio,
   unpairedRatio,
 } from "../../bench/statistics/bootstrap.js";
-import { describeGrowth, fitGrowth } from "../../bench/statistics/growth.js";
 import { whyStop } from "../../bench/statistics/stopping.js";
 import { median, quantile } from "../../bench/statistics/summary.js";
 import fc from "../support/properties.js";
@@ -115,36 +114,6 @@ describe("bootstrap intervals", () => {
     expect(halfWidth({ value: 2, low: 1.9, high: 2.1 })).toBeCloseTo(0.05);
     expect(halfWidth({ value: Number.NaN, low: 1, high: 2 })).toBe(Number.POSITIVE_INFINITY);
     expect(halfWidth({ value: 0, low: 0, high: 0 })).toBe(Number.POSITIVE_INFINITY);
-  });
-});
-
-describe("fitGrowth", () => {
-  it("finds the exponent of a power, whatever its coefficient", () => {
-    fc.assert(
-      fc.property(fc.double({ min: -2, max: 3, noNaN: true }), positive, (exponent, coefficient) => {
-        const points = [1, 10, 100, 1_000].map((n) => ({ n, cost: coefficient * n ** exponent }));
-        const growth = fitGrowth(points);
-        expect(growth?.exponent).toBeCloseTo(exponent, 6);
-        expect((growth?.coefficient ?? 0) / coefficient).toBeCloseTo(1, 6);
-        if (Math.abs(exponent) > 0.01) expect(growth?.r2).toBeCloseTo(1, 6);
-      }),
-    );
-  });
-
-  it("says nothing of three points, and passes over what has no logarithm", () => {
-    const three = [1, 2, 8].map((n) => ({ n, cost: n }));
-    expect(fitGrowth(three)).toBeUndefined();
-    expect(fitGrowth([...three, { n: 0, cost: 3 }, { n: 4, cost: Number.NaN }])).toBeUndefined();
-    expect(fitGrowth([...three, { n: 4, cost: 4 }, { n: 0, cost: 9 }])?.exponent).toBeCloseTo(1);
-  });
-
-  it("is described in words", () => {
-    const told = (exponent: number) => describeGrowth({ exponent, coefficient: 1, r2: 1 });
-    expect(told(0)).toMatch(/^does not grow/);
-    expect(told(-1)).toMatch(/^falls/);
-    expect(told(0.5)).toMatch(/^grows slower than the work: n\^0\.50/);
-    expect(told(1)).toMatch(/^grows with the work.*2\.00 × the cost/);
-    expect(told(2)).toMatch(/^grows faster than the work/);
   });
 });
 
