@@ -2,17 +2,15 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { packageFile, requirePackage } from "../places.js";
 import { ask } from "./tools.js";
 
 /** ms for a server to become ready, and to end. */
 const START_LIMIT = 10_000;
 const END_LIMIT = 3_000;
-
-const require = createRequire(import.meta.url);
 
 /** Running servers; one listener ends them all with this process. */
 const running = new Set<ChildProcess>();
@@ -25,16 +23,12 @@ function killAll(): void {
 export async function brokerAbsent(server: string, client: string, get: string): Promise<string | undefined> {
   const missing: string[] = [];
   if ((await ask(server, ["--version"])).code !== 0) missing.push(`the program ${server}`);
-  try {
-    require.resolve(client);
-  } catch {
-    missing.push(`the npm package ${client}`);
-  }
+  if (packageFile(client) === undefined) missing.push(`the npm package ${client}`);
   return missing.length === 0 ? undefined : `not here: ${missing.join(" and ")}; ${get}`;
 }
 
 export function packageVersion(name: string): string {
-  return (require(`${name}/package.json`) as { version: string }).version;
+  return requirePackage<{ version: string }>(`${name}/package.json`).version;
 }
 
 export class Broker {

@@ -1,8 +1,12 @@
 /** Implementations whose sides are `node/main.ts`: shoal on each of its engines, and the package zeromq. */
+import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
+import { resolve } from "node:path";
 import { ENGINE_NAMES } from "shoal";
+import { BadInput } from "../bad-input.js";
 import type { Contender, SideCommand, SideRequest } from "../contract.js";
-import { programFile } from "../places.js";
+import { packageFile, programFile, requirePackage } from "../places.js";
+import { commitOf } from "../report/machine.js";
 import { PATTERNS, PLAIN_PATTERNS, PLAYED } from "./node/roles/index.js";
 import { sideArguments } from "./node/side.js";
 
@@ -11,17 +15,14 @@ const require = createRequire(import.meta.url);
 
 /** Both libraries need libzmq's binding, an optional dependency. */
 async function zeromqAbsent(): Promise<string | undefined> {
-  try {
-    require.resolve("zeromq");
-    return undefined;
-  } catch {
-    return "the package zeromq is not installed: npm install zeromq";
-  }
+  return packageFile("zeromq") === undefined
+    ? "the package zeromq is not installed: npm install zeromq"
+    : undefined;
 }
 
 async function zeromqVersion(): Promise<string> {
-  const { version } = await import("zeromq");
-  const { version: own } = require("zeromq/package.json") as { version: string };
+  const { version } = requirePackage<{ version: string }>("zeromq");
+  const { version: own } = requirePackage<{ version: string }>("zeromq/package.json");
   return `zeromq ${own} (libzmq ${version})`;
 }
 
@@ -95,6 +96,23 @@ export const shoalContenders: readonly Contender[] = ENGINE_NAMES.flatMap((engin
   shoalContender(engine, "plain-map"),
   ...(engine === "zmtp" ? [shoalContender(engine, "low-latency"), shoalContender(engine, "tcp")] : []),
 ]);
+
+/** Another build of shoal, with its own sides: the folder of a checkout that was built, or of an installation. */
+export function shoalBuild(name: string, folder: string): Contender {
+  const main = resolve(folder, "dist/bench/peers/node/main.js");
+  if (!existsSync(main)) throw new BadInput(`${folder || name} is no folder of a built shoal`);
+  const ours = shoalContender("zmtp", "await");
+  return {
+    ...ours,
+    name,
+    title: name,
+    command(side) {
+      const { file, args, ...rest } = ours.command(side);
+      return { file, args: [main, ...args.slice(1)], ...rest };
+    },
+    version: async () => `${folder}, commit ${(await commitOf(folder)) ?? "unknown"}`,
+  };
+}
 
 export const zeromq: Contender = {
   name: "zeromq",

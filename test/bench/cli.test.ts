@@ -1,9 +1,10 @@
 /** `shoal bench` as a user has it: the built binary, with real sockets. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { run } from "../cli/in-process.js";
 import { LONG } from "../support/long.js";
@@ -97,7 +98,7 @@ describe("bad input ends with exit code 2 and what there is", () => {
       /the consumer of throughput needs --bind ENDPOINT instead of --connect/,
     ],
     [["throughput", "--json", "/nonexistent/file"], /cannot write \/nonexistent\/file/],
-    [["compare", "one"], /compare needs two files/],
+    [["compare", "one"], /compare needs two files written by --json, or two folders/],
     [["compare", "/nonexistent/a", "/nonexistent/b"], /cannot read \/nonexistent\/a/],
     [["report"], /report needs files/],
   ];
@@ -117,6 +118,18 @@ describe("shoal bench", () => {
     expect(code).toBe(0);
     expect(stdout).toMatch(/throughput\n.*\?\n\s+transports: tcp, ipc, inproc\n\s+sizes: 1, /);
     expect(stdout).toMatch(/zeromq\s+npm zeromq/);
+  });
+
+  it("finds packages of the project that it runs in", async () => {
+    const project = join(folder, "project");
+    mkdirSync(join(project, "node_modules/nats"), { recursive: true });
+    writeFileSync(join(project, "node_modules/nats/index.js"), "");
+    const listed = async (cwd: string) => {
+      const { stdout } = await promisify(execFile)(process.execPath, [MAIN, "bench", "list"], { cwd });
+      return /^ +nats .*$/m.exec(stdout)?.[0];
+    };
+    expect(await listed(folder)).toContain("the npm package nats");
+    expect(await listed(project)).not.toContain("the npm package nats");
   });
 
   it("measures over each transport, prints tables and writes what it measured", async () => {

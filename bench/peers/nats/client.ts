@@ -1,6 +1,6 @@
 /** The used parts of the package nats, which is installed only where NATS is measured. */
 import { randomUUID } from "node:crypto";
-import { createRequire } from "node:module";
+import { requirePackage } from "../../places.js";
 import type { Side } from "../node/side.js";
 
 export interface Message {
@@ -43,7 +43,7 @@ interface Package {
   connect(options: { servers: string; noEcho?: boolean }): Promise<Connection>;
 }
 
-const { connect } = createRequire(import.meta.url)("nats") as Package;
+const { connect } = requirePackage<Package>("nats");
 
 /** Server and subject of a run. */
 export interface Place {

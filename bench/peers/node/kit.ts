@@ -3,6 +3,7 @@
  * names and methods. `batch` selects shoal's additional ones (`trySend`, `receiveMany`, `batches`).
  */
 import type * as shoal from "shoal";
+import { requirePackage } from "../../places.js";
 
 export type SocketClasses = Pick<
   typeof shoal,
@@ -38,7 +39,7 @@ export async function loadKit(library: string, api: string): Promise<Kit> {
     if (api === "low-latency") sockets.context.lowLatency = true;
     return { ...sockets, batch: api === "batch", shoal: true, curveKeyPair };
   }
-  const zeromq = await import("zeromq");
+  const zeromq = requirePackage<typeof import("zeromq")>("zeromq");
   // The same classes by name, as test/types/zeromq-compat checks.
   const sockets = zeromq as unknown as SocketClasses;
   return { ...sockets, batch: false, shoal: false, curveKeyPair: zeromq.curveKeyPair };

@@ -1,6 +1,6 @@
 /** The used parts of the package @redis/client, which is installed only where Redis is measured. */
 import { randomUUID } from "node:crypto";
-import { createRequire } from "node:module";
+import { requirePackage } from "../../places.js";
 import type { Side } from "../node/side.js";
 
 /** A client that returns Buffers instead of strings. */
@@ -22,7 +22,7 @@ interface Package {
   readonly RESP_TYPES: { readonly BLOB_STRING: number };
 }
 
-const { createClient, RESP_TYPES } = createRequire(import.meta.url)("@redis/client") as Package;
+const { createClient, RESP_TYPES } = requirePackage<Package>("@redis/client");
 
 /** Server and name of a run. */
 export interface Place {

@@ -1,6 +1,7 @@
 /** Starts programs that import the library and send themselves a message. */
 
-import { programFile } from "../../../places.js";
+import { pathToFileURL } from "node:url";
+import { packageFile, programFile } from "../../../places.js";
 import { playStartUp } from "../../start-up.js";
 import type { Roles } from "./role.js";
 
@@ -8,5 +9,8 @@ const PROGRAM = programFile("peers/node/first-message-main");
 
 export const roles: Roles = {
   program: (side, kit) =>
-    playStartUp(side, { file: process.execPath, args: [PROGRAM, kit.shoal ? "shoal" : "zeromq"] }),
+    playStartUp(side, {
+      file: process.execPath,
+      args: [PROGRAM, kit.shoal ? "shoal" : pathToFileURL(packageFile("zeromq") ?? "zeromq").href],
+    }),
 };
