@@ -167,27 +167,26 @@ export interface Scenario {
   readonly metric: Metric;
   /** Supported transports; the first is the default. */
   readonly transports: readonly Transport[];
-  /** Default sizes in bytes; `[]` if the scenario has no sizes. */
+  /** Default sizes in bytes; `[]` if the scenario has no sizes. A smoke run has 64 B, or the first. */
   readonly sizes: readonly number[];
-  readonly smokeSizes: readonly number[];
   /** Parameters by name: `clients` is `--set clients=1,10` on the command line, and `--option clients=10` for a side. */
   readonly parameters: Readonly<Record<string, ParameterSpec>>;
-  /** Measured messages (round trips, connections …) of one run, and those before. */
+  /** Measured messages (round trips, connections …) of the first run, and those before. */
   count(chosen: Case, smoke: boolean): { readonly count: number; readonly warmup: number };
   /**
-   * Whether the runner may change the count per implementation so that a run takes about a second, which suits rates
-   * and latencies. Default true.
+   * Whether the runner may change the count per implementation so that a run takes about a second, and the warm-up so
+   * that its rate is steady. Default true.
    */
   readonly scales?: boolean;
-  /** Length of the warm-up, as a multiple of the measured part. Default 1. Requires `scales`. */
-  readonly warmups?: number;
+  /** Whether sides in Node report the bytes that V8 promotes to its old generation. Default false. */
+  readonly promoted?: boolean;
   /** Timeout of a run in seconds. Default 60 (smoke: 20). */
   readonly timeout?: number;
   roles(chosen: Case, count: number, warmup: number): readonly RoleSpec[];
   /** Figures of one run, including `metric.name`. Reports of the measured role come first. */
   result(done: readonly SideReport[], chosen: Case): Readonly<Record<string, number>>;
   /** Further figures of `result` in the table, in this order. */
-  readonly columns?: readonly { readonly name: string; readonly title: string; readonly unit: string }[];
+  readonly columns?: readonly { readonly name: string; readonly title: string }[];
   /** Abscissa, "size" or a parameter, for which the fitted growth of the metric is printed. */
   readonly growth?: string;
   /** Implementations to compare with: the first measured one. Default: libzmq, then zeromq. */
@@ -214,7 +213,7 @@ export interface Contender {
 
 /*
  * To add a scenario or an implementation:
- * - `scenarios/index.ts`, `peers/index.ts`: the lists; add an import and an entry.
+ * - `scenarios/`: a row of one of the tables; `peers/index.ts`: an import and an entry.
  * - `bodies.ts`: `Bodies` (make message k), `Checker` (check the stream, checksum), `expectedChecksum`.
  * - `peers/node/side.ts`: a side in Node: arguments, ready / start / stop, CPU, peak RSS and GC time, `done`.
  * - `peers/node/roles/`: what shoal and the npm package zeromq do, one file a scenario, written once for both against

@@ -48,7 +48,8 @@ function caseLines(one: CaseSummary, scenario: Scenario): string[] {
 
 /** The table of a case, for the terminal and for HTML. */
 export function cellsOf(one: CaseSummary, scenario: Scenario): { head: string[]; rows: string[][] } {
-  const columns = (scenario.columns ?? []).filter(({ name }) =>
+  const promoted = { name: "promotedBytes", title: "promoted B each" };
+  const columns = [...(scenario.columns ?? []), promoted].filter(({ name }) =>
     one.rows.some(({ figures }) => Number.isFinite(figures[name])),
   );
   const reference = one.rows.find((row) => row.contender === one.reference)?.title;

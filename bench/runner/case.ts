@@ -1,8 +1,7 @@
 /**
  * One case: its implementations alternate round by round (A B C, B C A, …) until the stopping rule ends it. The first
- * run of each does not count: it fills caches, and its duration gives the number of messages for the wanted duration.
- * If it was much shorter, it was cold for most of the time, so a second one repeats this. A failing implementation
- * leaves the case; the others continue.
+ * runs of each do not count. They give the number of messages for the wanted duration, and the warm-up: it is doubled
+ * until a run is as fast as the one before. A failing implementation leaves the case; the others continue.
  */
 import { type Case, type Contender, deliveriesOf, type Scenario, type SideReport } from "../contract.js";
 import type { CaseKey, CaseRecord, FailedRecord, RunRecord } from "../report/records.js";
@@ -17,6 +16,8 @@ export interface CaseSettings extends Omit<RunSettings, "timeout"> {
   readonly runSeconds: number;
   /** Implementation that the others are compared with, if it takes part. */
   readonly reference: string | undefined;
+  /** Bound of a run's timeout in seconds. Default: none. */
+  readonly mostSeconds?: number;
 }
 
 /** Receives the events of a case. */
@@ -28,8 +29,10 @@ export interface CaseListener {
 
 /** Maximum messages of a run, as a multiple of the planned ones. */
 const MOST_SCALE = 50;
-/** Minimum duration, as a share of the wanted one, for a run that determines the number of messages. */
-const LONG_ENOUGH = 0.5;
+/** Difference between two runs that counts as none, as a share. */
+const STEADY = 0.05;
+/** Longest warm-up in seconds. */
+const LONGEST_WARMUP = 20;
 const TIMEOUT = { full: 60, smoke: 20 } as const;
 
 interface Lane {
@@ -52,7 +55,8 @@ export async function runCase(
   const lanes = contenders.map((contender): Lane => ({ contender, count, warmup, samples: [] }));
   const started = performance.now();
   const elapsed = () => (performance.now() - started) / 1_000;
-  const timeout = 1_000 * (scenario.timeout ?? (settings.smoke ? TIMEOUT.smoke : TIMEOUT.full));
+  const usual = scenario.timeout ?? (settings.smoke ? TIMEOUT.smoke : TIMEOUT.full);
+  const timeout = 1_000 * Math.min(usual, Math.max(1, settings.mostSeconds ?? usual));
 
   const tried = async (lane: Lane): Promise<SideReport[] | undefined> => {
     listener.progress(`${scenario.name} ${lane.contender.title}`, share(settings.rule, lanes, elapsed()));
@@ -69,22 +73,29 @@ export async function runCase(
     }
   };
 
+  const warm = async (lane: Lane): Promise<void> => {
+    for (let before = Number.NaN; ; ) {
+      const reports = await tried(lane);
+      const [report] = reports ?? [];
+      if (reports === undefined || report === undefined) return;
+      const now = paceOf(scenario, chosen, reports);
+      const perSecond = lane.count / Math.max(report.seconds, 1e-6);
+      const second = Math.round(perSecond * settings.runSeconds);
+      const isShort = report.seconds < settings.runSeconds / 2 && lane.count < count * MOST_SCALE;
+      lane.count = Math.max(1, Math.min(second, count * MOST_SCALE));
+      const longer = Math.max(2 * lane.warmup, second);
+      const isOver = longer > LONGEST_WARMUP * perSecond || elapsed() > settings.rule.seconds / 2;
+      if ((!isShort && Math.abs(now / before - 1) <= STEADY) || isOver) return;
+      lane.warmup = longer;
+      before = now;
+    }
+  };
+
   let stopped: CaseRecord["stopped"] | undefined;
   try {
-    if (!settings.smoke && scenario.scales !== false) {
-      for (const lane of [...lanes]) {
-        for (let look = 0; look < 2; look++) {
-          const [report] = (await tried(lane)) ?? [];
-          if (report === undefined) break;
-          const factor = settings.runSeconds / Math.max(report.seconds, 1e-6);
-          lane.count = Math.max(1, Math.round(Math.min(lane.count * factor, count * MOST_SCALE)));
-          // The warm-up is as long: a compiler that works next to the program takes most of a second.
-          lane.warmup = Math.max(warmup, lane.count * (scenario.warmups ?? 1));
-          if (report.seconds >= settings.runSeconds * LONG_ENOUGH) break;
-        }
-      }
-    }
+    if (!settings.smoke && scenario.scales !== false) for (const lane of [...lanes]) await warm(lane);
     for (let round = 0; stopped === undefined && lanes.length > 0; round++) {
+      const from = elapsed();
       for (const lane of rotated(lanes, round)) {
         const reports = await tried(lane);
         if (reports === undefined) continue;
@@ -93,12 +104,20 @@ export async function runCase(
         listener.record(record);
       }
       const samples = new Map(lanes.map((lane) => [lane.contender.name, lane.samples]));
-      stopped = whyStop(settings.rule, samples, settings.reference, elapsed());
+      // A round that would end too late is not begun.
+      stopped = whyStop(settings.rule, samples, settings.reference, 2 * elapsed() - from);
     }
   } finally {
     const reference = settings.reference ?? null;
     listener.record({ type: "case", ...key, reference, stopped: stopped ?? "interrupted" });
   }
+}
+
+/** What becomes steady: the rate, or the processor time per message where the metric is no rate. */
+function paceOf(scenario: Scenario, chosen: Case, reports: readonly SideReport[]): number {
+  const { metric } = scenario;
+  if (metric.better === "higher") return scenario.result(reports, chosen)[metric.name] ?? Number.NaN;
+  return reports.reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0) / (reports[0]?.messages || 1);
 }
 
 function rotated<T>(list: readonly T[], by: number): T[] {
@@ -121,6 +140,8 @@ function runRecord(
   scenario: Scenario,
 ): RunRecord {
   const latency = reports.find((report) => report.latency !== undefined)?.latency;
+  const promoted = reports.flatMap(({ extra }) => extra?.promotedBytes ?? []);
+  const messages = reports.filter(({ role }) => role === reports[0]?.role).map(deliveriesOf);
   return {
     type: "run",
     ...key,
@@ -128,7 +149,10 @@ function runRecord(
     round,
     count: lane.count,
     at: new Date().toISOString(),
-    figures: scenario.result(reports, key),
+    figures: {
+      ...scenario.result(reports, key),
+      ...(promoted.length === 0 ? {} : { promotedBytes: sum(promoted) / sum(messages) }),
+    },
     sides: reports.map((report) => ({
       role: report.role,
       index: report.index,
@@ -140,4 +164,8 @@ function runRecord(
     })),
     ...(latency === undefined ? {} : { latency }),
   };
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((all, value) => all + value, 0);
 }

@@ -135,6 +135,7 @@ function sideRequest(
 ): SideRequest {
   const options: Record<string, number | string> = { ...chosen.parameters, ...spec.options, warmup };
   if (spec.folder) options.folder = folder;
+  if (scenario.promoted) options.promoted = 1;
   let endpoint: string | undefined;
   if (spec.binds) endpoint = bindingEndpoint(chosen, spec, index, folder);
   const binders = specs.filter((other) => other.binds).map((other) => other.role);

@@ -1,10 +1,13 @@
-/** Shared parts of scenarios: parameters from `--set`, expectations, latencies, scheduled load. */
+/** Shared parts of scenarios: parameters from `--set`, expectations, roles, and what is computed from reports. */
+import { curveKeyPair } from "shoal";
 import { BadInput } from "../bad-input.js";
 import { expectedChecksum } from "../bodies.js";
 import {
+  type Case,
   deliveriesOf,
   type Expectation,
   type Parameters,
+  type RoleSpec,
   type Scenario,
   type SideReport,
 } from "../contract.js";
@@ -24,6 +27,16 @@ export function oneOf<T extends string>(parameters: Parameters, name: string, kn
   throw new BadInput(`unknown ${name} ${JSON.stringify(value)}; known are ${known.join(", ")}`);
 }
 
+// --- Counts and expectations -------------------------------------------------------------------------------------------
+
+/** About a second of the slowest implementation. The runner adapts both numbers. */
+export function upTo(most: number, bytes: number, smokeCount = 5_000): Scenario["count"] {
+  return ({ size }, smoke) => {
+    const count = smoke ? smokeCount : Math.round(Math.min(most, bytes / size));
+    return { count, warmup: Math.ceil(count / 5) };
+  };
+}
+
 /** `streams` streams of `count` messages each, all with counters from 0, the warm-up first. */
 export function streamsOf(streams: number, size: number, warmup: number, count: number): Expectation {
   const one = Number.parseInt(expectedChecksum(size, warmup, count), 16);
@@ -32,12 +45,8 @@ export function streamsOf(streams: number, size: number, warmup: number, count: 
   return { messages: streams * count, bytes: streams * count * size, checksum, ordered: true };
 }
 
-/**
- * Replies to requests 0 … warmup + count - 1, each once, in any order, since replies of several workers overtake each
- * other.
- */
-export function answersOf(size: number, warmup: number, count: number): Expectation {
-  return streamsOf(1, size, warmup, count);
+export function sent(size: number, count: number): Expectation {
+  return { messages: count, bytes: count * size };
 }
 
 /** Processes for `peers` sockets: two if they can have half each. */
@@ -45,104 +54,137 @@ export function processesFor(peers: number): number {
   return peers > 1 && peers % 2 === 0 ? 2 : 1;
 }
 
+// --- Roles -------------------------------------------------------------------------------------------------------------
+
+/** A longer queue of connections to accept: a refused one would wait a second to try again. */
+export const BACKLOG = { backlog: 4096 } as const;
+
+/** A consumer, which binds and measures, and a producer. */
+export function oneWay(
+  { size }: Case,
+  count: number,
+  warmup: number,
+  options: { readonly consumer?: Parameters; readonly producer?: Parameters } = {},
+): [RoleSpec, RoleSpec] {
+  const { consumer = {}, producer = {} } = options;
+  const expects = streamsOf(1, size, warmup, count);
+  return [
+    { role: "consumer", binds: true, measured: true, options: consumer, expects },
+    { role: "producer", options: producer, expects: sent(size, count) },
+  ];
+}
+
+/** A server that works until it is stopped, and a client that measures replies: each once, in any order. */
+export function asked(
+  { size }: Case,
+  count: number,
+  warmup: number,
+  options: { readonly server?: Parameters; readonly client?: Parameters } = {},
+): [RoleSpec, RoleSpec] {
+  const { server = {}, client = {} } = options;
+  const expects = streamsOf(1, size, warmup, count);
+  return [
+    { role: "server", binds: true, ends: false, options: server },
+    { role: "client", measured: true, options: client, expects },
+  ];
+}
+
+/** Options of both ends for CURVE, with new keys. */
+export function curveOptions(): { readonly server: Parameters; readonly client: Parameters } {
+  const [server, client] = [curveKeyPair(), curveKeyPair()];
+  const own = ({ publicKey, secretKey }: typeof server) => ({
+    security: "curve",
+    "public-key": publicKey,
+    "secret-key": secretKey,
+  });
+  return { server: own(server), client: { ...own(client), "server-key": server.publicKey } };
+}
+
+// --- Figures -----------------------------------------------------------------------------------------------------------
+
+type Shape = Pick<Scenario, "metric" | "result" | "columns">;
+
 export function ofRole(done: readonly SideReport[], role: string): readonly SideReport[] {
   return done.filter((report) => report.role === role);
+}
+
+/** Reports of the measured role, which come first. */
+export function measuredOf(done: readonly SideReport[]): readonly SideReport[] {
+  return ofRole(done, done[0]?.role ?? "");
 }
 
 export function sumOf(reports: readonly SideReport[], figure: (report: SideReport) => number): number {
   return reports.reduce((sum, report) => sum + figure(report), 0);
 }
 
-/** Columns of scenarios with one publisher and many receivers. */
-export const FAN_OUT_COLUMNS = [
-  { name: "publishedPerSecond", title: "published", unit: "msg/s" },
-  { name: "megabytesPerSecond", title: "MB/s", unit: "MB/s" },
+/** Sums an extra figure of a role's reports; NaN if none has it. */
+export function extraOf(done: readonly SideReport[], role: string, name: string): number {
+  const values = ofRole(done, role).flatMap(({ extra }) => extra?.[name] ?? []);
+  return values.length === 0 ? Number.NaN : values.reduce((sum, value) => sum + value, 0);
+}
+
+/** The worst of several clients at a percentile, in µs: an average of percentiles means nothing. */
+function worst(done: readonly SideReport[], percentile: string): number {
+  return Math.max(...measuredOf(done).map(({ latency }) => latency?.[percentile] ?? Number.NaN));
+}
+
+export function latencyFigures(done: readonly SideReport[]): Record<string, number> {
+  const of = (percentile: string) => worst(done, percentile);
+  return { median: of("50"), p90: of("90"), p99: of("99"), p999: of("99.9"), max: of("100") };
+}
+
+const LATENCY_COLUMNS = [
+  { name: "median", title: "p50 µs" },
+  { name: "p90", title: "p90 µs" },
+  { name: "p99", title: "p99 µs" },
+  { name: "p999", title: "p99.9 µs" },
+  { name: "max", title: "max µs" },
 ] as const;
 
+/** Messages that the measured role received, all its processes together. */
+export const MESSAGES: Shape = {
+  metric: { name: "messagesPerSecond", unit: "msg/s", better: "higher" },
+  result(done, { size }) {
+    const receivers = measuredOf(done);
+    const seconds = Math.max(...receivers.map((report) => report.seconds));
+    const messagesPerSecond = sumOf(receivers, deliveriesOf) / seconds;
+    const megabytesPerSecond = (messagesPerSecond * size) / 1e6;
+    return { messagesPerSecond, megabytesPerSecond, median: worst(done, "50") };
+  },
+  columns: [{ name: "megabytesPerSecond", title: "MB/s" }, LATENCY_COLUMNS[0]],
+};
+
+/** Rates of the measured processes add up, since they work at the same time. */
+export const REQUESTS: Shape = {
+  metric: { name: "requestsPerSecond", unit: "req/s", better: "higher" },
+  result(done) {
+    const requestsPerSecond = sumOf(measuredOf(done), ({ messages, seconds }) => messages / seconds);
+    return { requestsPerSecond, ...latencyFigures(done) };
+  },
+  columns: LATENCY_COLUMNS,
+};
+
+export const ROUND_TRIP: Shape = {
+  metric: { name: "median", unit: "µs", better: "lower" },
+  result: latencyFigures,
+  columns: LATENCY_COLUMNS.slice(1),
+};
+
 /**
- * @param role of the receivers
- * @param size bytes of a message
+ * Open load: a request is sent when it is due, instead of after the last reply, and its latency counts from then. This
+ * corrects for coordinated omission.
  */
-export function fanOutFigures(
-  done: readonly SideReport[],
-  role: string,
-  size: number,
-): Record<string, number> {
-  const receivers = ofRole(done, role);
-  const seconds = Math.max(...receivers.map((report) => report.seconds));
-  const deliveriesPerSecond = sumOf(receivers, deliveriesOf) / seconds;
-  const publishedPerSecond = sumOf(ofRole(done, "publisher"), ({ messages }) => messages) / seconds;
-  return { deliveriesPerSecond, publishedPerSecond, megabytesPerSecond: (deliveriesPerSecond * size) / 1e6 };
-}
+export const ON_SCHEDULE: Shape = {
+  metric: { name: "p99", unit: "µs", better: "lower" },
+  result(done, { parameters }) {
+    const [client] = done;
+    const { messages = 0, seconds = Number.NaN } = client ?? {};
+    const rate = client?.extra?.rate ?? Number(parameters.rate);
+    // 1 if the schedule was kept; less if replies came slower than requests were due.
+    return { ...latencyFigures(done), rate, kept: messages / seconds / rate };
+  },
+  columns: [...LATENCY_COLUMNS, { name: "rate", title: "a second" }, { name: "kept", title: "rate kept" }],
+};
 
 /** Plain sockets of the same topology, on the same engine if available, show the cost of a pattern. */
 export const PATTERN_REFERENCES = ["shoal-zmtp-plain", "shoal-libzmq-plain", "libzmq", "zeromq"] as const;
-
-/** Percentiles of a client, for scenarios about latency. */
-export const LATENCY_COLUMNS = [
-  { name: "median", title: "p50", unit: "µs" },
-  { name: "p90", title: "p90", unit: "µs" },
-  { name: "p99", title: "p99", unit: "µs" },
-  { name: "p999", title: "p99.9", unit: "µs" },
-  { name: "max", title: "max", unit: "µs" },
-] as const satisfies Scenario["columns"];
-
-/** The worst of several clients at each percentile: an average of percentiles means nothing. */
-export function latencyFigures(clients: readonly SideReport[]): Record<string, number> {
-  const worst = (percentile: string) =>
-    Math.max(...clients.map(({ latency }) => latency?.[percentile] ?? Number.NaN));
-  return {
-    median: worst("50"),
-    p90: worst("90"),
-    p99: worst("99"),
-    p999: worst("99.9"),
-    max: worst("100"),
-  };
-}
-
-/**
- * Common part of scenarios with an open load, as in latency-under-load: a request is sent when it is due, and its
- * latency counts from then. `half` is half of what this implementation carried in the third quarter of its warm-up,
- * with as many requests in flight as allowed. A number of requests per second is the same for all.
- */
-/**
- * @param unit of the rate
- * @param smokeCount requests of a smoke run, and before it
- */
-export function onSchedule(
-  unit: string,
-  smokeCount: { readonly count: number; readonly warmup: number },
-): Omit<Scenario, "name" | "question" | "roles"> {
-  return {
-    metric: { name: "p99", unit: "µs", better: "lower" },
-    transports: ["tcp", "ipc"],
-    sizes: [64],
-    smokeSizes: [64],
-    parameters: {
-      rate: { values: ["half", 10_000], smoke: ["half"], help: `${unit}, or half of the capacity` },
-    },
-    count({ parameters }, smoke) {
-      if (parameters.rate !== "half") positive(parameters, "rate");
-      return smoke ? smokeCount : { count: 40_000, warmup: 60_000 };
-    },
-    warmups: 12, // The capacity, and four seconds on schedule: a working compiler would be the 99th percentile.
-    timeout: 120,
-    result(done) {
-      const [client] = done;
-      const { messages = 0, seconds = Number.NaN } = client ?? {};
-      const { rate = Number.NaN } = client?.extra ?? {};
-      return {
-        ...latencyFigures(client === undefined ? [] : [client]),
-        rate,
-        // 1 if the schedule was kept; less if replies came slower than requests were due.
-        kept: messages / seconds / rate,
-      };
-    },
-    columns: [
-      ...LATENCY_COLUMNS,
-      { name: "rate", title: "rate", unit },
-      { name: "kept", title: "rate kept", unit: "×" },
-    ],
-    references: PATTERN_REFERENCES,
-  };
-}

@@ -1,13 +1,13 @@
 import { describe, expect, it } from "vitest";
 import type { Scenario } from "../../bench/contract.js";
+import { describe as describeLoad } from "../../bench/idle.js";
+import { pageCases } from "../../bench/page.js";
 import { scenarioText } from "../../bench/report/table.js";
 import { runCase } from "../../bench/runner/case.js";
 import { findPinning, groupCores, parseCores } from "../../bench/runner/pinning.js";
 import { casesOf, runSuite } from "../../bench/runner/suite.js";
 import { SCENARIOS } from "../../bench/scenarios/index.js";
-import { contender, listener, plan, scenario, settings } from "./support.js";
-
-const chosen = { transport: "tcp", size: 8, parameters: {} } as const;
+import { chosen, contender, listener, plan, scenario, selection, settings } from "./support.js";
 
 describe("a contender that fails", () => {
   const MODES: readonly (readonly [mode: string, reason: RegExp])[] = [
@@ -36,7 +36,7 @@ describe("a contender that fails", () => {
     const heard = listener();
     const hasty: Scenario = { ...scenario, timeout: 1 };
     const others = [contender("bad", "hangs"), contender("after")];
-    await runSuite({ ...plan, scenarios: [hasty], contenders: others }, settings(), heard);
+    await runSuite({ cases: [{ scenario: hasty, chosen }], contenders: others }, settings(), heard);
     expect(heard.order).toEqual(["after"]);
     expect(heard.failures).toMatchObject([{ contender: "bad", reason: "hung: no result within 1 s" }]);
     expect(heard.failures[0]?.output).toContain("consumer: this is consumer");
@@ -86,10 +86,25 @@ describe("a suite", () => {
     expect(heard.order).toEqual(["here"]);
   });
 
+  it("ends with its time: what is left then fails with that reason", async () => {
+    const heard = listener();
+    const cases = [1, 2].map((size) => ({ scenario, chosen: { ...chosen, size } }));
+    const rule = { leastRounds: 50, mostRounds: 50, seconds: 20, narrow: 0 };
+    const limited = { cases, contenders: [contender("a")], seconds: 0.5 };
+    await runSuite(limited, settings({ rule }), heard);
+    const stopped = heard.records.flatMap((record) => (record.type === "case" ? [record.stopped] : []));
+    expect(stopped).toEqual(["time", "time"]);
+    const late = listener();
+    await runSuite({ ...limited, seconds: 0 }, settings({ rule }), late);
+    expect(late.failures.map(({ reason }) => reason)).toEqual(
+      Array.from({ length: 2 }, () => "not measured: the 0 s for all cases were over"),
+    );
+  });
+
   it("goes through transports, parameters and sizes", () => {
     const parameters = { peers: { values: [1, 10], smoke: [1], help: "" } };
     const varied: Scenario = { ...scenario, parameters };
-    const all = { ...plan, contenders: [], transports: ["tcp", "ipc"] as const };
+    const all = { ...selection, transports: ["tcp", "ipc"] as const };
     expect(casesOf(varied, all, false)).toHaveLength(8);
     expect(casesOf(varied, all, true)).toHaveLength(2);
     expect(casesOf(varied, { ...all, sizes: [1], parameters: { peers: [3] } }, false)).toEqual([
@@ -102,19 +117,31 @@ describe("a suite", () => {
   });
 });
 
-describe("a scenario's own values", () => {
-  const own = {
-    ...plan,
-    scenarios: SCENARIOS,
-    contenders: [],
-    transports: undefined,
-    sizes: undefined,
-    parameters: {},
-  };
+describe("the page", () => {
+  it("has cases of the scenarios that there are", () => {
+    const cases = pageCases(SCENARIOS, false);
+    expect(cases.length).toBeGreaterThan(30);
+    for (const { scenario: each, chosen: one } of cases) {
+      expect(each.transports).toContain(one.transport);
+      expect(Object.keys(one.parameters).sort()).toEqual(Object.keys(each.parameters).sort());
+      expect(each.count(one, false).count).toBeGreaterThan(0);
+    }
+  });
+});
 
+describe("a machine", () => {
+  it("is idle, or busy for reasons of load, of other work, or of its host", () => {
+    expect(describeLoad({ load: 0.3, working: 0.02, stolen: 0.001 })).toBeUndefined();
+    expect(describeLoad({ load: 3.14, working: 0.5, stolen: 0.2 })).toBe(
+      "its load is 3.1, other work takes 50 % of its processors, its host takes 20 % of its processors",
+    );
+  });
+});
+
+describe("a scenario's own values", () => {
   it.each(SCENARIOS.map((each) => [each.name, each] as const))("can all be measured: %s", (_, each) => {
     for (const smoke of [false, true])
-      for (const one of casesOf(each, own, smoke)) {
+      for (const one of casesOf(each, selection, smoke)) {
         const { count, warmup } = each.count(one, smoke);
         expect(each.roles(one, count, warmup).length).toBeGreaterThan(0);
       }
@@ -139,8 +166,26 @@ describe("a case", () => {
     ];
     await runCase(scenario, chosen, all, settings({ smoke: false, runSeconds: 0.1 }), heard);
     const counts = heard.records.flatMap((record) => (record.type === "run" ? [record.count] : []));
-    // What was cold in a short first run is looked at again.
     expect(counts).toEqual([1_000, 50, 5_000]);
+  });
+
+  it("warms each contender up until a run is as fast as the one before", async () => {
+    const heard = listener();
+    const warmups: number[] = [];
+    const rates = [100, 150, 225, 230, 230];
+    const steadying: Scenario = {
+      ...scenario,
+      roles: (one, count, warmup) => {
+        warmups.push(warmup);
+        return scenario.roles(one, count, warmup);
+      },
+      // Asked twice for each run: by the run, and by the case.
+      result: () => ({ messagesPerSecond: rates[(warmups.length - 1) % rates.length] as number }),
+    };
+    const slow = [contender("slow", "works", 0.1)];
+    await runCase(steadying, chosen, slow, settings({ smoke: false, runSeconds: 0.1 }), heard);
+    // Four runs that do not count, and one that does.
+    expect(warmups).toEqual([10, 100, 200, 400, 400]);
   });
 
   it("that is interrupted keeps what it has, and leaves no process behind", async () => {

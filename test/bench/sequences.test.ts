@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Bodies, Checker, expectedChecksum } from "../../bench/bodies.js";
 import type { SideReport } from "../../bench/contract.js";
-import { fanOutFigures, streamsOf } from "../../bench/scenarios/kit.js";
+import { MESSAGES, streamsOf } from "../../bench/scenarios/kit.js";
 import { lateOf, OnceChecker, StrideChecker, sumOfChecksums } from "../../bench/sequences.js";
 import fc from "../support/properties.js";
 
@@ -110,6 +110,7 @@ describe("the deliveries of a fan-out", () => {
       ...(late === undefined ? {} : { extra: { late } }),
     });
     const reports = [done("subscriber", 100, 2, 60), done("subscriber", 100, 1), done("publisher", 50, 4)];
-    expect(fanOutFigures(reports, "subscriber", SIZE)).toMatchObject({ deliveriesPerSecond: 130 });
+    const chosen = { transport: "tcp", size: SIZE, parameters: {} } as const;
+    expect(MESSAGES.result(reports, chosen)).toMatchObject({ messagesPerSecond: 130 });
   });
 });

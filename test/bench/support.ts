@@ -13,7 +13,6 @@ export const scenario: Scenario = {
   metric: { name: "messagesPerSecond", unit: "msg/s", better: "higher" },
   transports: ["tcp", "ipc", "inproc"],
   sizes: [8, 16],
-  smokeSizes: [8],
   parameters: {},
   count: () => ({ count: 100, warmup: 10 }),
   roles: (_, count) => [
@@ -71,9 +70,9 @@ export function listener() {
   };
 }
 
-export const plan = {
-  transports: undefined,
-  sizes: undefined,
-  parameters: {},
-  scenarios: [scenario],
-} as const;
+export const chosen = { transport: "tcp", size: 8, parameters: {} } as const;
+
+export const plan = { cases: [{ scenario, chosen }] } as const;
+
+/** The scenario's own values. */
+export const selection = { transports: undefined, sizes: undefined, parameters: {} } as const;

@@ -10,6 +10,7 @@ import { once } from "node:events";
 import { PerformanceObserver } from "node:perf_hooks";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
+import { GCProfiler, type GCProfilerResult } from "node:v8";
 import { Checker } from "../../bodies.js";
 import type { SideDone, SideLine, SideRequest, Transport } from "../../contract.js";
 
@@ -33,6 +34,7 @@ export class Side {
   readonly #options: ReadonlyMap<string, string>;
   readonly #started: Promise<void>;
   readonly #collector = new Collector();
+  readonly #promotions: Promotions | undefined;
   #reported = false;
   #cpu = process.cpuUsage();
   #from = process.hrtime.bigint();
@@ -49,6 +51,7 @@ export class Side {
     this.endpoint = request.endpoint ?? "tcp://127.0.0.1:*";
     this.#options = new Map(Object.entries(request.options).map(([key, value]) => [key, String(value)]));
     this.warmup = this.number("warmup", 0);
+    if (this.number("promoted", 0) > 0) this.#promotions = new Promotions();
 
     let start: () => void = () => undefined;
     let stop: () => void = () => undefined;
@@ -104,6 +107,7 @@ export class Side {
   /** Begins the measured part; a later call begins it again (after the warm-up). */
   begin(): void {
     this.#collector.begin();
+    this.#promotions?.begin();
     this.#cpu = process.cpuUsage();
     this.#from = process.hrtime.bigint();
   }
@@ -113,6 +117,7 @@ export class Side {
     this.#seconds = Number(process.hrtime.bigint() - this.#from) / 1e9;
     const { user, system } = process.cpuUsage(this.#cpu);
     this.#cpuSeconds = (user + system) / 1e6;
+    this.#promotions?.end();
   }
 
   /** Prints `done`; settles when the runner releases the side. Close sockets only after that. */
@@ -127,6 +132,7 @@ export class Side {
       peakRss: process.resourceUsage().maxRSS * 1024,
       gcSeconds,
       ...outcome,
+      ...(this.#promotions && { extra: { ...outcome.extra, promotedBytes: this.#promotions.bytes } }),
     });
     await this.released;
   }
@@ -164,6 +170,31 @@ class Collector {
       if (startTime >= this.#from && startTime <= until) this.#seconds += duration / 1e3;
     }
   }
+}
+
+/** Bytes that scavenges move into V8's old generation: what survives two of them. */
+class Promotions {
+  bytes = 0;
+  readonly #profiler = new GCProfiler();
+
+  begin(): void {
+    this.#profiler.stop();
+    this.#profiler.start();
+  }
+
+  end(): void {
+    const { statistics = [] } = this.#profiler.stop() ?? {};
+    this.bytes = 0;
+    for (const { gcType, beforeGC, afterGC } of statistics)
+      if (gcType === "Scavenge") this.bytes += oldBytes(afterGC) - oldBytes(beforeGC);
+  }
+}
+
+function oldBytes({ heapSpaceStatistics }: GCProfilerResult["statistics"][0]["beforeGC"]): number {
+  let sum = 0;
+  for (const { spaceName, spaceUsedSize } of heapSpaceStatistics)
+    if (!spaceName.startsWith("new_")) sum += spaceUsedSize;
+  return sum;
 }
 
 /** Writes a line; settles when it has left the process. */

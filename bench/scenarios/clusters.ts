@@ -1,0 +1,187 @@
+/** Scenarios of clusters and sessions. */
+import type { Parameters, Scenario } from "../contract.js";
+import * as kit from "./kit.js";
+import { MESSAGES, oneOf, oneWay, positive, sent, streamsOf } from "./kit.js";
+
+/** Maximum processes for nodes; above it each process has several nodes, all equally many. */
+const MAX_PROCESSES = 40;
+const STORES = ["memory", "lmdb", "postgres"] as const;
+
+const FORWARD: Omit<Scenario, "name" | "question"> = {
+  ...MESSAGES,
+  transports: ["tcp"],
+  sizes: [64, 1_024],
+  parameters: {},
+  count: kit.upTo(1_000_000, 2 ** 29),
+  roles: oneWay,
+  growth: "size",
+  references: ["shoal-zmtp-plain", "nats"],
+};
+
+const NODES = { values: [10, 40, 100], smoke: [2], help: `nodes, in up to ${MAX_PROCESSES} processes` };
+
+/** Processes for the nodes of a case: as many as possible, with equally many nodes each. */
+function spread(parameters: Parameters): { processes: number; each: number } {
+  const nodes = positive(parameters, "nodes");
+  let each = Math.ceil(nodes / MAX_PROCESSES);
+  while (nodes % each !== 0) each += 1;
+  return { processes: nodes / each, each };
+}
+
+export const CLUSTERS: readonly Scenario[] = [
+  {
+    ...FORWARD,
+    name: "cluster-forward",
+    question:
+      "How many messages a second of one topic go from a program at one node to a program at another?",
+  },
+  {
+    // CURVE with a cluster key.
+    ...FORWARD,
+    name: "cluster-forward-secure",
+    question: "How many messages a second go from one node to another when all is encrypted?",
+  },
+  {
+    name: "cluster-publish",
+    question: "How many messages a second of one topic reach all nodes of a cluster from one of them?",
+    ...MESSAGES,
+    transports: ["tcp"],
+    sizes: [64],
+    parameters: { nodes: NODES },
+    timeout: 300,
+    // The number does not depend on the nodes, so that fixed costs of a process have the same share.
+    count: kit.upTo(100_000, 2 ** 30, 1_000),
+    roles({ size, parameters }, count, warmup) {
+      const { processes, each } = spread(parameters);
+      const expects = streamsOf(each, size, warmup, count);
+      return [
+        { role: "publisher", binds: true, expects: sent(size, count) },
+        { role: "subscribers", processes, measured: true, options: { each }, expects },
+      ];
+    },
+    result: (done, chosen) => ({
+      ...MESSAGES.result(done, chosen),
+      microsecondsPerCopy: kit.extraOf(done, "publisher", "microsecondsPerCopy"),
+    }),
+    columns: [
+      ...(MESSAGES.columns ?? []),
+      { name: "microsecondsPerCopy", title: "publisher's CPU µs per copy" },
+    ],
+    growth: "nodes",
+  },
+  {
+    // Each node has met every other before the clock starts.
+    name: "cluster-idle",
+    question: "What does a node at rest cost?",
+    metric: { name: "cpuMilliseconds", unit: "ms of CPU/s", better: "lower" },
+    transports: ["tcp"],
+    sizes: [],
+    parameters: {
+      nodes: NODES,
+      seconds: { values: [10], smoke: [1], help: "duration of the measurement in s" },
+    },
+    scales: false,
+    timeout: 300,
+    count({ parameters }) {
+      positive(parameters, "seconds");
+      return { count: positive(parameters, "nodes"), warmup: 0 };
+    },
+    roles({ parameters }) {
+      const { processes, each } = spread(parameters);
+      return [
+        { role: "seed", binds: true, ends: false },
+        { role: "idlers", processes, measured: true, options: { each }, expects: { messages: each } },
+      ];
+    },
+    result(done, { parameters }) {
+      const idlers = kit.measuredOf(done);
+      const nodes = Number(parameters.nodes);
+      const cpu = kit.sumOf(idlers, ({ cpuSeconds, seconds }) => cpuSeconds / seconds);
+      return {
+        cpuMilliseconds: (1e3 * cpu) / nodes,
+        bytesPerSecond: kit.extraOf(done, "idlers", "bytesPerSecond") / nodes,
+        megabytes: kit.sumOf(idlers, ({ peakRss }) => peakRss) / nodes / 1e6,
+      };
+    },
+    columns: [
+      { name: "bytesPerSecond", title: "sent B/s" },
+      { name: "megabytes", title: "memory MB" },
+    ],
+    growth: "nodes",
+  },
+  {
+    name: "cluster-routes",
+    question:
+      "How long until a cluster has the routes of a joining node with many, and how long do messages take meanwhile?",
+    metric: { name: "seconds", unit: "s", better: "lower" },
+    transports: ["tcp"],
+    sizes: [],
+    parameters: {
+      routes: {
+        values: [100_000, 1_000_000],
+        smoke: [1_000],
+        help: "filters of the node; a million takes 1.7 GB",
+      },
+    },
+    scales: false,
+    timeout: 300,
+    count: ({ parameters }) => ({ count: positive(parameters, "routes"), warmup: 0 }),
+    roles: (_chosen, messages) => [
+      { role: "reader", binds: true, measured: true, expects: { messages } },
+      { role: "writer", ends: false },
+      { role: "holder", ends: false },
+    ],
+    result(done) {
+      const p99Before = kit.extraOf(done, "reader", "p99Before");
+      return { ...kit.latencyFigures(done), seconds: done[0]?.seconds ?? Number.NaN, p99Before };
+    },
+    columns: [
+      { name: "p99", title: "p99 µs of a message meanwhile" },
+      { name: "p99Before", title: "p99 ms before" },
+      { name: "max", title: "worst µs" },
+    ],
+    growth: "routes",
+  },
+  {
+    // `shoal-zmtp-plain` is REQ and REP for one request at a time, DEALER and ROUTER for more.
+    name: "service",
+    question: "How many requests a second does one node of a cluster answer for another one?",
+    ...kit.REQUESTS,
+    promoted: true,
+    transports: ["tcp"],
+    sizes: [64],
+    parameters: { window: { values: [1, 256], smoke: [1, 16], help: "requests in flight" } },
+    count({ parameters }, smoke) {
+      const count = positive(parameters, "window") === 1 ? 10_000 : 50_000;
+      return smoke ? { count: 500, warmup: 100 } : { count, warmup: Math.ceil(count / 2) };
+    },
+    roles: kit.asked,
+    references: ["shoal-zmtp-plain", "nats"],
+  },
+  {
+    // One client publishes to its own session, which keeps each message until it is acknowledged. Latency counts from
+    // `publish` to the message. For NATS, a JetStream stream with a durable consumer does the same.
+    name: "sessions",
+    question:
+      "How many messages a second does a session keep, deliver and forget, and how long does one take?",
+    ...kit.REQUESTS,
+    transports: ["tcp"],
+    sizes: [64],
+    parameters: {
+      store: {
+        values: ["memory", "lmdb"],
+        smoke: ["memory"],
+        help: "where messages are kept; postgres takes the variables PGHOST, PGUSER, …",
+      },
+      window: { values: [1, 256], smoke: [16], help: "messages in flight" },
+    },
+    timeout: 120,
+    count({ parameters }, smoke) {
+      const isSlow = oneOf(parameters, "store", STORES) !== "memory" && positive(parameters, "window") === 1;
+      const count = isSlow ? 1_000 : 20_000;
+      return smoke ? { count: 200, warmup: 50 } : { count, warmup: count / 5 };
+    },
+    roles: kit.asked,
+    references: ["nats"],
+  },
+];
