@@ -1,5 +1,5 @@
 /**
- * `shoal bench compare BEFORE AFTER` tells changes from noise. For each case and implementation in both files it
+ * `shoal bench compare BEFORE AFTER` tells changes from noise, for two files of `--json` or two builds. For each case and implementation in both files it
  * gives the ratio of the medians with its 99 % interval, turned so that more than 1 is better. "Worse" means that the
  * whole interval is beyond the threshold, so neither a small change counts nor a large one in few scattered runs.
  */
@@ -7,7 +7,7 @@ import Table from "cli-table3";
 import { caseTitle, figure } from "./report/format.js";
 import { type BenchRecord, type CaseKey, keyOf, type RunRecord } from "./report/records.js";
 import { SCENARIOS } from "./scenarios/index.js";
-import { type Interval, unpairedRatio } from "./statistics/bootstrap.js";
+import { type Interval, pairedRatio, unpairedRatio } from "./statistics/bootstrap.js";
 import { median } from "./statistics/summary.js";
 
 /** "few": too few runs; "fails": it was measured before, and fails now; "gone": it was not measured again. */
@@ -28,6 +28,8 @@ export interface CompareSettings {
   readonly threshold: number;
   /** Compares ratios to this implementation instead of figures, since the machine may have changed. */
   readonly relativeTo?: string | undefined;
+  /** Whether the n-th runs of both sides followed each other. */
+  readonly paired?: boolean;
 }
 
 /** With fewer runs, the interval is only their range. */
@@ -59,7 +61,7 @@ export function compareRecords(
       rows.push({
         ...base,
         after: median(theirs),
-        ...verdictOf(values, theirs, lane.better, settings.threshold),
+        ...verdictOf(values, theirs, lane.better, settings),
       });
   }
   // Without a common case there is no comparison.
@@ -70,10 +72,10 @@ function verdictOf(
   before: readonly number[],
   after: readonly number[],
   better: "higher" | "lower",
-  threshold: number,
+  { threshold, paired = false }: CompareSettings,
 ): Pick<ComparisonRow, "change" | "verdict"> {
-  const change =
-    better === "higher" ? unpairedRatio(after, before, CONFIDENCE) : unpairedRatio(before, after, CONFIDENCE);
+  const ratio = paired ? pairedRatio : unpairedRatio;
+  const change = better === "higher" ? ratio(after, before, CONFIDENCE) : ratio(before, after, CONFIDENCE);
   if (Math.min(before.length, after.length) < LEAST_RUNS) return { change, verdict: "few" };
   if (change.high < 1 - threshold) return { change, verdict: "worse" };
   if (change.low > 1 / (1 - threshold)) return { change, verdict: "better" };
@@ -126,7 +128,7 @@ const WORDS: Readonly<Record<Verdict, string>> = {
   better: "better",
   worse: "WORSE",
   same: "no change",
-  few: `too few runs (${LEAST_RUNS} on each side)`,
+  few: `inconclusive: needs ${LEAST_RUNS} runs per side`,
   fails: "FAILS now",
   gone: "not measured again",
 };
@@ -156,7 +158,23 @@ export function comparisonText(rows: readonly ComparisonRow[], threshold: number
   const limit = `${+(100 * threshold).toFixed(2)} %`;
   const conclusion =
     worse > 0
-      ? `${worse} of ${rows.length} worse by more than ${limit}`
-      : `none is worse by more than ${limit}; better: ${count("better")}`;
-  return `${table.toString()}\nMore than 0 % is better. ${conclusion[0]?.toUpperCase()}${conclusion.slice(1)}.`;
+      ? `${worse} of ${rows.length} worse by more than ${limit}.`
+      : count("few") > 0
+        ? `${count("few")} of ${rows.length} ${WORDS.few}.`
+        : `None is worse by more than ${limit}; better: ${count("better")}.`;
+  return `${table.toString()}\nMore than 0 % is better. ${conclusion}`;
+}
+
+/** 0: nothing is worse; 1: something is worse, or fails; 2: something has too few runs to say so. */
+export function comparisonCode(rows: readonly ComparisonRow[]): 0 | 1 | 2 {
+  const has = (verdict: Verdict) => rows.some((row) => row.verdict === verdict);
+  if (has("worse") || has("fails")) return 1;
+  return has("few") ? 2 : 0;
+}
+
+/** Records of two builds, measured as implementations of these names, as if each were shoal in a separate file. */
+export function recordsOfBuild(records: readonly BenchRecord[], name: string): BenchRecord[] {
+  return records.flatMap((record) =>
+    "contender" in record && record.contender === name ? [{ ...record, contender: "shoal-zmtp" }] : [],
+  );
 }

@@ -1,43 +1,78 @@
 /** Entry point of `shoal bench`. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { BadInput } from "./bad-input.js";
-import { compareRecords, comparisonText } from "./compare.js";
+import {
+  type ComparisonRow,
+  compareRecords,
+  comparisonCode,
+  comparisonText,
+  recordsOfBuild,
+} from "./compare.js";
+import { whyBusy } from "./idle.js";
 import { runOneSide } from "./one-side.js";
 import { type BenchOptions, numberOf, planOf, RUN_SECONDS, referenceOf, ruleOf } from "./options.js";
 import { openSink, writeReport } from "./output.js";
 import { CONTENDERS } from "./peers/index.js";
+import { shoalBuild } from "./peers/node-contender.js";
 import { htmlReport } from "./report/html.js";
 import { describeMachine } from "./report/machine.js";
 import { replaceResults, writeOverview } from "./report/markdown.js";
-import { readRecords } from "./report/records.js";
+import { type BenchRecord, readRecords } from "./report/records.js";
 import { absentText, scenarioText } from "./report/table.js";
 import { findPinning } from "./runner/pinning.js";
 import { createProgress } from "./runner/progress.js";
 import { killAll } from "./runner/side-process.js";
-import { runSuite } from "./runner/suite.js";
+import { runSuite, type SuitePlan } from "./runner/suite.js";
 import { SCENARIOS } from "./scenarios/index.js";
 
 export type { BenchOptions } from "./options.js";
 
 /**
- * @returns the exit code: 0 done, 1 something failed, was interrupted, or became worse
+ * @returns the exit code: 0 done; 1 something failed, was interrupted, or became worse; 2 nothing can be said
  * @throws BadInput for an invalid command line: exit code 2
  */
 export async function bench(options: BenchOptions): Promise<number> {
-  const [word, ...rest] = options.what;
-  checkWork(word === "list" || word === "compare" || word === "report" ? word : "measure", options);
-  if (word === "list") return list();
-  if (word === "compare") return compare(rest, options);
-  if (word === "report") return report(rest, options);
-  return withSignals((signal) =>
-    options.role === undefined ? measure(options, signal) : runOneSide(options, options.role, signal),
-  );
+  const [, ...rest] = options.what;
+  const work = workOf(options.what);
+  checkWork(work, options);
+  if (work === "list") return list();
+  if (work === "compare") return compare(rest, options);
+  if (work === "report") return report(rest, options);
+  return withSignals(async (signal) => {
+    if (work === "builds") return compareBuilds(rest, options, signal);
+    if (options.role !== undefined) return runOneSide(options, options.role, signal);
+    for (const side of ["bind", "connect"] as const)
+      if (options[side] !== undefined) throw new BadInput(`--${side} requires --role`);
+    if (work === "page") await refuseBusy(options);
+    const { code, records } = await measure(options, planOf(options), signal);
+    if (options.html !== undefined)
+      await writeReport(options.html, htmlReport(records, referenceOf(options)));
+    if (options.markdown !== undefined) await replaceResults(options.markdown, records);
+    if (options.svg !== undefined) await writeOverview(options.svg, records);
+    return code;
+  });
 }
 
-async function measure(options: BenchOptions, signal: AbortSignal): Promise<number> {
-  for (const side of ["bind", "connect"] as const) {
-    if (options[side] !== undefined) throw new BadInput(`--${side} requires --role`);
-  }
-  const plan = planOf(options);
+function workOf([word, first = ""]: readonly string[]): Work {
+  if (word === "list" || word === "report" || word === "page") return word;
+  if (word !== "compare") return "measure";
+  return existsSync(join(first, "package.json")) ? "builds" : "compare";
+}
+
+/** @throws BadInput if other work would change the figures */
+async function refuseBusy({ busy, smoke }: BenchOptions): Promise<void> {
+  if (busy === true || smoke === true) return;
+  const reason = await whyBusy();
+  if (reason !== undefined)
+    throw new BadInput(`the machine is not idle: ${reason}; wait, or measure all the same with --busy`);
+}
+
+async function measure(
+  options: BenchOptions,
+  plan: SuitePlan,
+  signal: AbortSignal,
+): Promise<{ code: number; records: readonly BenchRecord[] }> {
   const rule = ruleOf(options);
   const reference = referenceOf(options);
   const smoke = options.smoke ?? false;
@@ -67,13 +102,12 @@ async function measure(options: BenchOptions, signal: AbortSignal): Promise<numb
   }
   print(absentText(sink.records));
   const { records } = sink;
-  if (options.html !== undefined) await writeReport(options.html, htmlReport(records, reference));
   const measured = records.some(({ type }) => type === "run");
   const failed = records.filter(({ type }) => type === "failed").length;
   if (signal.aborted) process.stderr.write("shoal bench: interrupted; the results above are incomplete\n");
   else if (failed > 0) process.stderr.write(`shoal bench: ${failed} failed, see above\n`);
   else if (!measured) process.stderr.write("shoal bench: nothing was measured\n");
-  return signal.aborted || failed > 0 || !measured ? 1 : 0;
+  return { code: signal.aborted || failed > 0 || !measured ? 1 : 0, records };
 }
 
 async function list(): Promise<number> {
@@ -96,29 +130,35 @@ async function list(): Promise<number> {
   return 0;
 }
 
-type Work = "list" | "compare" | "report" | "measure";
+type Work = "list" | "compare" | "builds" | "report" | "page" | "measure";
 type Named = Exclude<keyof BenchOptions, "what" | "pin">;
 
 /** Kinds of work that each option applies to. */
 const WORKS: Readonly<Record<Named, readonly Work[]>> = {
   engine: ["measure"],
-  transport: ["measure"],
-  size: ["measure"],
-  peers: ["measure"],
-  set: ["measure"],
-  runs: ["measure"],
-  time: ["measure"],
-  smoke: ["measure"],
+  transport: ["measure", "builds"],
+  size: ["measure", "builds"],
+  peers: ["measure", "page"],
+  set: ["measure", "builds"],
+  runs: ["measure", "builds"],
+  time: ["measure", "builds"],
+  smoke: ["measure", "page", "builds"],
+  busy: ["page", "builds"],
   role: ["measure"],
   bind: ["measure"],
   connect: ["measure"],
   reference: ["measure", "report"],
-  html: ["measure", "report"],
-  json: ["measure", "compare"],
-  markdown: ["report"],
-  svg: ["report"],
-  threshold: ["compare"],
+  html: ["measure", "page", "report"],
+  json: ["measure", "page", "builds", "compare"],
+  markdown: ["page", "report"],
+  svg: ["page", "report"],
+  threshold: ["builds", "compare"],
   relativeTo: ["compare"],
+};
+
+const WORK_NAMES: Readonly<Partial<Record<Work, string>>> = {
+  measure: "measuring",
+  builds: "compare of builds",
 };
 
 /** @throws BadInput for an option that this work would ignore */
@@ -127,26 +167,49 @@ function checkWork(work: Work, options: BenchOptions): void {
     const value = options[name];
     if (works.includes(work) || value === undefined || (Array.isArray(value) && value.length === 0)) continue;
     const flag = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-    throw new BadInput(`--${flag} goes with ${works.join(" and ").replace("measure", "measuring")}`);
+    const names = works.map((one) => WORK_NAMES[one] ?? one);
+    throw new BadInput(`--${flag} goes with ${names.join(" and ")}`);
   }
 }
 
 async function compare(files: readonly string[], options: BenchOptions): Promise<number> {
   const [before, after] = files;
-  if (before === undefined || after === undefined || files.length > 2) {
-    throw new BadInput("compare needs two files written by --json: shoal bench compare BEFORE AFTER");
-  }
-  const threshold = numberOf("threshold", options.threshold, 5, false) / 100;
+  if (before === undefined || after === undefined || files.length > 2)
+    throw new BadInput(
+      "compare needs two files written by --json, or two folders of shoal: compare BEFORE AFTER",
+    );
   const { relativeTo } = options;
-  const rows = compareRecords(await readRecords(before), await readRecords(after), { threshold, relativeTo });
+  const settings = { threshold: thresholdOf(options), relativeTo };
+  const rows = compareRecords(await readRecords(before), await readRecords(after), settings);
   if (rows.length === 0)
     throw new BadInput(`${before} and ${after} have no case of an implementation in common`);
-  const text =
-    options.json === "-"
-      ? rows.map((row) => JSON.stringify(row)).join("\n")
-      : comparisonText(rows, threshold);
-  process.stdout.write(`${text}\n`);
-  return rows.some(({ verdict }) => verdict === "worse" || verdict === "fails") ? 1 : 0;
+  return printComparison(rows, options, options.json === "-");
+}
+
+/** Measures two builds in turns; without scenarios, the cases of the page. */
+async function compareBuilds(
+  [before = "", after = "", ...scenarios]: readonly string[],
+  options: BenchOptions,
+  signal: AbortSignal,
+): Promise<number> {
+  const builds = [shoalBuild("before", before), shoalBuild("after", after)];
+  const what = scenarios.length === 0 ? ["page"] : scenarios;
+  const plan = planOf({ ...options, what }, builds);
+  await refuseBusy(options);
+  const { code, records } = await measure(options, plan, signal);
+  const [then, now] = builds.map(({ name }) => recordsOfBuild(records, name));
+  const settings = { threshold: thresholdOf(options), paired: true };
+  const rows = compareRecords(then ?? [], now ?? [], settings);
+  return rows.length === 0 ? code : printComparison(rows, options, false);
+}
+
+const thresholdOf = (options: BenchOptions): number =>
+  numberOf("threshold", options.threshold, 5, false) / 100;
+
+function printComparison(rows: readonly ComparisonRow[], options: BenchOptions, isJson: boolean): number {
+  const lines = rows.map((row) => JSON.stringify(row)).join("\n");
+  process.stdout.write(`${isJson ? lines : comparisonText(rows, thresholdOf(options))}\n`);
+  return comparisonCode(rows);
 }
 
 async function report(files: readonly string[], options: BenchOptions): Promise<number> {

@@ -9,16 +9,14 @@ import { type BenchOptions, planOf } from "./options.js";
 import { figure } from "./report/format.js";
 import { faultOf } from "./runner/run.js";
 import { SideFailure, SideProcess } from "./runner/side-process.js";
-import { casesOf } from "./runner/suite.js";
 
 export async function runOneSide(options: BenchOptions, role: string, signal: AbortSignal): Promise<number> {
   const plan = planOf(options);
-  const [scenario, another] = plan.scenarios;
-  if (scenario === undefined || another !== undefined) throw new BadInput("--role needs one scenario");
-  const smoke = options.smoke ?? false;
-  const [chosen] = casesOf(scenario, plan, smoke);
-  if (chosen === undefined) throw new BadInput(`${scenario.name} has no such case`);
-  const { count, warmup } = scenario.count(chosen, smoke);
+  const [planned] = plan.cases;
+  if (planned === undefined || plan.cases.some(({ scenario }) => scenario !== planned.scenario))
+    throw new BadInput("--role needs one scenario, and a case of it");
+  const { scenario, chosen } = planned;
+  const { count, warmup } = scenario.count(chosen, options.smoke ?? false);
   const spec = specOf(scenario, scenario.roles(chosen, count, warmup), role);
   const endpoint = endpointOf(options, scenario, spec);
   const contender = plan.contenders.find((one) => one.supports(scenario.name, chosen.transport));

@@ -2,14 +2,15 @@
 import { ENGINE_NAMES } from "shoal";
 import { BadInput, pick } from "./bad-input.js";
 import { type Contender, type Scenario, TRANSPORTS, type Transport } from "./contract.js";
+import { PAGE_PEERS, PAGE_SECONDS, pageCases } from "./page.js";
 import { CONTENDERS } from "./peers/index.js";
-import { casesOf, type SuitePlan } from "./runner/suite.js";
+import { casesOf, type Selection, type SuitePlan } from "./runner/suite.js";
 import { SCENARIOS } from "./scenarios/index.js";
 import type { StoppingRule } from "./statistics/stopping.js";
 
 /** Options of the command line; lists are words with commas. */
 export interface BenchOptions {
-  /** Scenarios, or `all`, `list`, `compare BEFORE AFTER`, `report FILE…`. */
+  /** Scenarios, or `all`, `page`, `list`, `compare BEFORE AFTER [SCENARIO…]`, `report FILE…`. */
   readonly what: readonly string[];
   readonly engine?: string;
   readonly transport?: string;
@@ -20,6 +21,8 @@ export interface BenchOptions {
   readonly runs?: string;
   readonly time?: string;
   readonly smoke?: boolean;
+  /** Measure although the machine is not idle. */
+  readonly busy?: boolean;
   readonly reference?: string;
   /** Default true. */
   readonly pin?: boolean;
@@ -38,23 +41,28 @@ const LARGEST_SIZE = 2 ** 30;
 const DEFAULTS = { runs: 20, seconds: 60, narrow: 0.03, leastRounds: 5, runSeconds: 1 } as const;
 export const RUN_SECONDS = DEFAULTS.runSeconds;
 
-export function planOf(options: BenchOptions): SuitePlan {
+/** @param contenders default: those of the options */
+export function planOf(options: BenchOptions, contenders?: readonly Contender[]): SuitePlan {
+  const smoke = options.smoke ?? false;
+  if (options.what[0] === "page") {
+    const peers = options.peers ?? PAGE_PEERS;
+    const chosen = contenders ?? contendersOf({ ...options, peers });
+    return { cases: pageCases(SCENARIOS, smoke), contenders: chosen, seconds: PAGE_SECONDS };
+  }
   const scenarios = options.what.includes("all")
     ? SCENARIOS
     : [...new Set(options.what)].map((name) => pick("scenario", SCENARIOS, name));
-  const transports = options.transport === undefined ? undefined : transportsOf(options.transport, scenarios);
-  const plan: SuitePlan = {
-    scenarios,
-    contenders: contendersOf(options),
-    transports,
+  const selection: Selection = {
+    transports: options.transport === undefined ? undefined : transportsOf(options.transport, scenarios),
     sizes: options.size === undefined ? undefined : sizesOf(options.size, scenarios),
     parameters: parametersOf(options.set ?? [], scenarios),
   };
-  for (const scenario of scenarios) {
-    // `count` makes scenarios refuse unknown values.
-    for (const chosen of casesOf(scenario, plan, options.smoke ?? false)) scenario.count(chosen, false);
-  }
-  return plan;
+  const cases = scenarios.flatMap((scenario) =>
+    casesOf(scenario, selection, smoke).map((chosen) => ({ scenario, chosen })),
+  );
+  // `count` makes scenarios refuse unknown values.
+  for (const { scenario, chosen } of cases) scenario.count(chosen, false);
+  return { cases, contenders: contenders ?? contendersOf(options) };
 }
 
 export function ruleOf(options: BenchOptions): StoppingRule {

@@ -72,6 +72,8 @@ export function resultsMarkdown(records: readonly BenchRecord[]): string {
   return [
     ...new Set([...intro, ...said]),
     "",
+    "## Results",
+    "",
     "Medians, with half of their 95 % interval; next to a rate, the processor time of all sides for each.",
     "",
     ...header(["case", ...columns], 1),

@@ -3,12 +3,24 @@ import type { Case, Contender, Parameters, Scenario, Transport } from "../contra
 import type { BenchRecord } from "../report/records.js";
 import { type CaseListener, type CaseSettings, runCase } from "./case.js";
 
+export interface PlannedCase {
+  readonly scenario: Scenario;
+  readonly chosen: Case;
+}
+
 export interface SuitePlan {
-  readonly scenarios: readonly Scenario[];
+  /** Those of one scenario follow each other. */
+  readonly cases: readonly PlannedCase[];
   readonly contenders: readonly Contender[];
-  /** Default: the first of each scenario. */
+  /** Seconds for all cases, evenly divided. Default: each case has those of the stopping rule. */
+  readonly seconds?: number;
+}
+
+/** The user's choice among the cases of a scenario. */
+export interface Selection {
+  /** Default: the first of the scenario. */
   readonly transports: readonly Transport[] | undefined;
-  /** Default: those of each scenario. */
+  /** Default: those of the scenario. */
   readonly sizes: readonly number[] | undefined;
   /** Values that replace a scenario's, by parameter. */
   readonly parameters: Readonly<Record<string, readonly (number | string)[]>>;
@@ -22,11 +34,12 @@ export interface SuiteListener {
 }
 
 /** Cases of a scenario, in the order of the table. */
-export function casesOf(scenario: Scenario, plan: SuitePlan, smoke: boolean): Case[] {
-  const transports = plan.transports ?? scenario.transports.slice(0, 1);
-  const own = smoke ? scenario.smokeSizes : scenario.sizes;
-  const sizes = scenario.sizes.length === 0 ? [0] : (plan.sizes ?? own);
-  const parameters = combinations(scenario, plan, smoke);
+export function casesOf(scenario: Scenario, selection: Selection, smoke: boolean): Case[] {
+  const transports = selection.transports ?? scenario.transports.slice(0, 1);
+  const [first = 0] = scenario.sizes;
+  const own = smoke ? [scenario.sizes.includes(64) ? 64 : first] : scenario.sizes;
+  const sizes = scenario.sizes.length === 0 ? [0] : (selection.sizes ?? own);
+  const parameters = combinations(scenario, selection, smoke);
   return transports
     .filter((transport) => scenario.transports.includes(transport))
     .flatMap((transport) =>
@@ -34,10 +47,10 @@ export function casesOf(scenario: Scenario, plan: SuitePlan, smoke: boolean): Ca
     );
 }
 
-function combinations(scenario: Scenario, plan: SuitePlan, smoke: boolean): Parameters[] {
+function combinations(scenario: Scenario, selection: Selection, smoke: boolean): Parameters[] {
   let all: Parameters[] = [{}];
   for (const [name, spec] of Object.entries(scenario.parameters)) {
-    const values = plan.parameters[name] ?? (smoke ? spec.smoke : spec.values);
+    const values = selection.parameters[name] ?? (smoke ? spec.smoke : spec.values);
     all = all.flatMap((chosen) => values.map((value) => ({ ...chosen, [name]: value })));
   }
   return all;
@@ -85,32 +98,35 @@ async function runScenarios(
   settings: CaseSettings,
   listener: SuiteListener,
 ): Promise<void> {
-  const total = plan.scenarios.reduce((sum, one) => sum + casesOf(one, plan, settings.smoke).length, 0);
-  let over = 0;
-  for (const scenario of plan.scenarios) {
+  const started = performance.now();
+  const total = plan.cases.length;
+  for (const [over, { scenario, chosen }] of plan.cases.entries()) {
     try {
-      for (const chosen of casesOf(scenario, plan, settings.smoke)) {
-        settings.signal.throwIfAborted();
-        const key = { scenario: scenario.name, ...chosen };
-        const able: Contender[] = [];
-        for (const contender of present) {
-          const reason = broken.get(contender.name);
-          if (!contender.supports(scenario.name, chosen.transport)) {
-            listener.record({ type: "unsupported", ...key, contender: contender.name });
-          } else if (reason !== undefined) {
-            const why = `could not be prepared: ${reason}`;
-            listener.record({ type: "failed", ...key, contender: contender.name, reason: why, output: [] });
-          } else able.push(contender);
-        }
-        const heard: CaseListener = {
-          record: (record) => listener.record(record),
-          progress: (what, share) => listener.progress(what, (over + share) / total),
-        };
-        await runCase(scenario, chosen, able, settings, heard);
-        over++;
+      settings.signal.throwIfAborted();
+      const key = { scenario: scenario.name, ...chosen };
+      const left = (plan.seconds ?? Number.POSITIVE_INFINITY) - (performance.now() - started) / 1e3;
+      const able: Contender[] = [];
+      for (const contender of present) {
+        const { name } = contender;
+        const fails = (reason: string) =>
+          listener.record({ type: "failed", ...key, contender: name, reason, output: [] });
+        const reason = broken.get(name);
+        if (!contender.supports(scenario.name, chosen.transport))
+          listener.record({ type: "unsupported", ...key, contender: name });
+        else if (reason !== undefined) fails(`could not be prepared: ${reason}`);
+        else if (left <= 0) fails(`not measured: the ${plan.seconds} s for all cases were over`);
+        else able.push(contender);
       }
+      const heard: CaseListener = {
+        record: (record) => listener.record(record),
+        progress: (what, share) => listener.progress(what, (over + share) / total),
+      };
+      const seconds = Math.min(settings.rule.seconds, left / (total - over));
+      const bounded = { ...settings, rule: { ...settings.rule, seconds }, mostSeconds: left };
+      await runCase(scenario, chosen, able, bounded, heard);
     } finally {
-      listener.scenarioDone(scenario);
+      const next = plan.cases[over + 1]?.scenario;
+      if (settings.signal.aborted || next !== scenario) listener.scenarioDone(scenario);
     }
   }
 }

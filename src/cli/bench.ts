@@ -16,20 +16,26 @@ export function addBenchCommand(program: Command): void {
     summary: "measure shoal and others, side by side, on this machine",
     description:
       "Runs scenarios: implementations in turn, in separate processes, with verified output. WHAT is one or more " +
-      "scenarios, or all; list prints them. compare BEFORE AFTER compares two files of --json, and exits with 1 if " +
-      "something became worse by more than noise; report FILE... makes reports of such files.",
+      "scenarios, or all; list prints them. page measures the cases of docs/performance.md, in 30 minutes at most. " +
+      "compare BEFORE AFTER compares two files of --json, or measures two folders of shoal in turns; it exits with 1 " +
+      "if something became worse by more than noise, and with 2 if the runs are too few. report FILE... makes reports " +
+      "of such files.",
     examples: [
       "shoal bench list",
       "shoal bench throughput --size 64,1024 --json before.jsonl",
       "shoal bench latency --transport tcp,ipc --peers shoal-libzmq,zeromq --html report.html",
-      "shoal bench cluster-large --set nodes=1000 --set hours=24",
+      "shoal bench page --json page.jsonl --markdown docs/performance.md",
       "shoal bench all --smoke",
       "shoal bench compare before.jsonl after.jsonl",
+      "shoal bench compare ../main . throughput --size 64,1024",
       "shoal bench throughput --role consumer --bind tcp://127.0.0.1:5557",
     ],
   });
   command
-    .argument("[what...]", "scenarios, all (the default), list, compare BEFORE AFTER, or report FILE...")
+    .argument(
+      "[what...]",
+      "scenarios, all (the default), page, list, compare BEFORE AFTER [SCENARIOS], or report FILE...",
+    )
     .option("--engine <NAMES>", "only these engines of shoal")
     .option("--transport <NAMES>", "tcp, ipc, inproc, ws, tls (default: the scenario's first)")
     .option("--size <BYTES>", "message sizes, such as 64,1024 (default: the scenario's)")
@@ -41,15 +47,13 @@ export function addBenchCommand(program: Command): void {
     )
     .option("--time <S>", "time limit of a case in seconds (default: 60)")
     .option("--smoke", "one short run of each case, to check that it works")
+    .option("--busy", "page, compare of folders: measure although the machine is not idle")
     .option("--reference <NAME>", "the implementation to compare the others with")
     .option("--no-pin", "do not pin processes to processor cores")
     .option("--json <FILE>", 'write each run as a JSON line; "-" is standard output, instead of the tables')
     .option("--html <FILE>", "write a report with charts")
-    .option("--markdown <FILE>", "report: put the tables between the markers of this page")
-    .option(
-      "--svg <FOLDER>",
-      "report: draw charts, in light and dark, of FILE or of a page's tables (PAGE.md)",
-    )
+    .option("--markdown <FILE>", "page, report: put the tables between the markers of this file")
+    .option("--svg <FOLDER>", "page, report: draw overview.svg and overview-dark.svg into this folder")
     .option("--threshold <PERCENT>", "compare: the smallest change that counts (default: 5)")
     .option("--relative-to <NAME>", "compare: ratios to this implementation, for files of different machines")
     .option("--role <ROLE>", "run one role here, and the other on another machine")

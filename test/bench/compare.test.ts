@@ -1,5 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { type CompareSettings, compareRecords, comparisonText } from "../../bench/compare.js";
+import {
+  type CompareSettings,
+  compareRecords,
+  comparisonCode,
+  comparisonText,
+  recordsOfBuild,
+} from "../../bench/compare.js";
 import type { BenchRecord, RunRecord } from "../../bench/report/records.js";
 
 /** Runs of one contender, a figure each. */
@@ -38,7 +44,7 @@ describe("compare", () => {
   });
 
   it("turns round what is better when it is lower", () => {
-    const latency = { scenario: "latency", figure: "medianMicroseconds" };
+    const latency = { scenario: "latency", figure: "median" };
     const slower = steady.map((value) => value * 1.3);
     expect(verdicts(runs(steady, latency), runs(slower, latency))).toEqual(["worse"]);
     expect(verdicts(runs(slower, latency), runs(steady, latency))).toEqual(["better"]);
@@ -66,6 +72,29 @@ describe("compare", () => {
       ["b", "gone"],
     ]);
     expect(comparisonText(rows, 0.05)).toMatch(/FAILS now[\s\S]*1 of 2 worse by more than 5 %/);
+  });
+
+  it("of one run is inconclusive, and exits with 2; with 1 if something is worse, with 0 if nothing is", () => {
+    const rows = compareRecords(runs([100]), runs([10]), { threshold: 0.05 });
+    expect(comparisonText(rows, 0.05)).toContain("1 of 1 inconclusive: needs 3 runs per side.");
+    expect(comparisonCode(rows)).toBe(2);
+    const codeOf = (after: readonly number[]) =>
+      comparisonCode(compareRecords(runs(steady), runs(after), { threshold: 0.05 }));
+    expect([codeOf(steady), codeOf(steady.map((value) => value / 2))]).toEqual([0, 1]);
+  });
+
+  it("of two builds pairs their rounds, in which the machine was equally fast", () => {
+    const load = [2, 3, 2.5, 4, 2];
+    const of = (contender: string, factor: number) =>
+      runs(
+        load.map((slow) => (factor * 100) / slow),
+        { contender },
+      );
+    const records = [...of("before", 1), ...of("after", 0.9)];
+    const [before, after] = ["before", "after"].map((name) => recordsOfBuild(records, name));
+    const settings = { threshold: 0.05, paired: true };
+    expect(verdicts(before ?? [], after ?? [], settings)).toEqual(["worse"]);
+    expect(verdicts(before ?? [], after ?? [])).toEqual(["same"]);
   });
 
   it("has nothing to say about files with no case in common", () => {

@@ -3,12 +3,13 @@ import { expect, it } from "vitest";
 import { bench } from "../../bench/main.js";
 
 it.each([
-  [["throughput"], { threshold: "3" }, "--threshold goes with compare"],
+  [["throughput"], { threshold: "3" }, "--threshold goes with compare of builds and compare"],
   [["all"], { relativeTo: "zeromq" }, "--relative-to goes with compare"],
-  [["throughput"], { markdown: "a.md" }, "--markdown goes with report"],
-  [["compare", "a", "b"], { html: "a.html" }, "--html goes with measuring and report"],
-  [["report", "a"], { size: "64" }, "--size goes with measuring"],
-  [["list"], { json: "-" }, "--json goes with measuring and compare"],
+  [["throughput"], { markdown: "a.md" }, "--markdown goes with page and report"],
+  [["compare", "a", "b"], { html: "a.html" }, "--html goes with measuring and page and report"],
+  [["report", "a"], { size: "64" }, "--size goes with measuring and compare of builds"],
+  [["page"], { size: "64" }, "--size goes with measuring and compare of builds"],
+  [["list"], { json: "-" }, "--json goes with measuring and page and compare of builds and compare"],
 ])("%j with %j", async (what, options, message) => {
   await expect(bench({ what, ...options })).rejects.toMatchObject({ name: "BadInput", message });
 });

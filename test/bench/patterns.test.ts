@@ -160,13 +160,13 @@ describe("a plan", () => {
 
   it("of one rate for all contenders is fine, too", () => {
     const plan = planOf({ what: ["majordomo-under-load"], set: ["rate=2000"] });
-    expect(plan.parameters).toEqual({ rate: [2000] });
+    expect(plan.cases.map(({ chosen }) => chosen.parameters)).toEqual([{ rate: 2000 }]);
   });
 });
 
 describe("a report", () => {
   it("compares a pattern with plain sockets of the same topology", () => {
-    const [majordomo] = planOf({ what: ["majordomo"] }).scenarios as [Scenario];
+    const majordomo = planOf({ what: ["majordomo"] }).cases[0]?.scenario as Scenario;
     const key = {
       scenario: "majordomo",
       transport: "tcp",

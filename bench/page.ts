@@ -1,0 +1,51 @@
+/** The cases of docs/performance.md, and the implementations that it compares. `shoal bench page` measures them. */
+import type { Scenario } from "./contract.js";
+import { casesOf, type PlannedCase } from "./runner/suite.js";
+
+/** Seconds for all cases. */
+export const PAGE_SECONDS = 30 * 60;
+
+export const PAGE_PEERS = "shoal-zmtp,shoal-zmtp-batch,shoal-zmtp-plain,libzmq,zeromq,nats,redis";
+
+/** Sizes and values of parameters by scenario; all combinations of a row are measured. */
+const ROWS: readonly (readonly [
+  scenario: string,
+  sizes: readonly number[],
+  set: Readonly<Record<string, readonly (number | string)[]>>,
+])[] = [
+  ["throughput", [16, 64, 1_024, 65_536, 1_048_576], {}],
+  ["latency", [64, 65_536], {}],
+  ["latency-under-load", [64], { rate: [1_000, 10_000] }],
+  ["fan-out", [64], { peers: [100, 1_000] }],
+  ["fan-in", [64], { peers: [100] }],
+  ["request-reply", [64], { pattern: ["dealer-router"], peers: [100] }],
+  ["pipeline", [64], { workers: [2] }],
+  ["proxy", [1_024], { kind: ["forwarder", "queue"] }],
+  ["connection-storm", [16], { connections: [1_000], before: [10, 10_000] }],
+  ["idle-memory", [16], { connections: [1_000] }],
+  ["slow-consumer", [16_384], {}],
+  ["subscriptions", [64], { subscriptions: [1_000] }],
+  ["curve", [1_024], { security: ["curve"] }],
+  ["ws", [1_024], { client: ["producer"] }],
+  ["tls", [1_024], {}],
+  ["start-up", [], {}],
+  ["majordomo", [64], { load: ["concurrency-16", "synchronous"] }],
+  ["majordomo-under-load", [64], { rate: [10_000] }],
+  ["majordomo-growth", [64], { services: [1, 1_000], asked: [1], workers: [1] }],
+  ["clone", [64], { peers: [1, 100], keys: [1_000] }],
+  ["clone-set", [64], { rate: [10_000] }],
+  ["last-value-cache", [64], { topics: [1_000] }],
+  ["cluster-forward", [64], {}],
+  ["cluster-publish", [64], { nodes: [10] }],
+  ["cluster-idle", [], { nodes: [10], seconds: [10] }],
+  ["service", [64], { window: [1, 256] }],
+];
+
+export function pageCases(scenarios: readonly Scenario[], smoke: boolean): PlannedCase[] {
+  return ROWS.flatMap(([name, sizes, parameters]) => {
+    const scenario = scenarios.find((one) => one.name === name);
+    if (scenario === undefined) throw new Error(`page.ts names ${name}, which is no scenario`);
+    const chosen = casesOf(scenario, { transports: undefined, sizes, parameters }, smoke);
+    return chosen.map((one) => ({ scenario, chosen: one }));
+  });
+}
