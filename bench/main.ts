@@ -72,9 +72,9 @@ async function measure(
   options: BenchOptions,
   plan: SuitePlan,
   signal: AbortSignal,
+  reference = referenceOf(options),
 ): Promise<{ code: number; records: readonly BenchRecord[] }> {
   const rule = ruleOf(options);
-  const reference = referenceOf(options);
   const smoke = options.smoke ?? false;
   const pinning = options.pin === false ? undefined : findPinning();
   const sink = openSink(options.json);
@@ -196,7 +196,7 @@ async function compareBuilds(
   const what = scenarios.length === 0 ? ["page"] : scenarios;
   const plan = planOf({ ...options, what }, builds);
   await refuseBusy(options);
-  const { code, records } = await measure(options, plan, signal);
+  const { code, records } = await measure(options, plan, signal, "before");
   const [then, now] = builds.map(({ name }) => recordsOfBuild(records, name));
   const settings = { threshold: thresholdOf(options), paired: true };
   const rows = compareRecords(then ?? [], now ?? [], settings);
