@@ -2,8 +2,6 @@
  * Checkers for streams of several senders or paths; `bodies.ts` checks one stream in one order. The counter in the
  * first four bytes identifies a message, so messages need at least four bytes.
  */
-import type { Checker } from "./bodies.js";
-
 abstract class CounterChecker {
   readonly total: number;
   /** Received messages, including the warm-up. */
@@ -73,17 +71,6 @@ export class OnceChecker extends CounterChecker {
     if (this.#marks[counter] === 1) this.wrong = true;
     this.#marks[counter] = 1;
   }
-}
-
-/** One of several streams that a process receives. */
-export interface Stream {
-  readonly checker: Checker;
-  seen: number;
-}
-
-/** Warm-up messages that have not arrived yet. */
-export function lateOf(streams: readonly Stream[], warmup: number): number {
-  return streams.reduce((late, { seen }) => late + Math.max(0, warmup - seen), 0);
 }
 
 /** Checksum of several streams together: the sum of theirs, modulo 2^32. */

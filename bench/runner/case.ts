@@ -34,6 +34,8 @@ const STEADY = 0.05;
 /** Longest warm-up in seconds. */
 const LONGEST_WARMUP = 20;
 const TIMEOUT = { full: 60, smoke: 20 } as const;
+/** Seconds of a run that begins shortly before the time of all cases is over. */
+const LEAST_TIMEOUT = 10;
 
 interface Lane {
   readonly contender: Contender;
@@ -56,7 +58,7 @@ export async function runCase(
   const started = performance.now();
   const elapsed = () => (performance.now() - started) / 1_000;
   const usual = scenario.timeout ?? (settings.smoke ? TIMEOUT.smoke : TIMEOUT.full);
-  const timeout = 1_000 * Math.min(usual, Math.max(1, settings.mostSeconds ?? usual));
+  const timeout = 1_000 * Math.min(usual, Math.max(LEAST_TIMEOUT, settings.mostSeconds ?? usual));
 
   const tried = async (lane: Lane): Promise<SideReport[] | undefined> => {
     listener.progress(`${scenario.name} ${lane.contender.title}`, share(settings.rule, lanes, elapsed()));

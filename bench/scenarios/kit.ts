@@ -149,7 +149,8 @@ export const MESSAGES: Shape = {
     const seconds = Math.max(...receivers.map((report) => report.seconds));
     const messagesPerSecond = sumOf(receivers, deliveriesOf) / seconds;
     const megabytesPerSecond = (messagesPerSecond * size) / 1e6;
-    return { messagesPerSecond, megabytesPerSecond, median: worst(done, "50") };
+    const median = worst(done, "50");
+    return { messagesPerSecond, megabytesPerSecond, ...(Number.isFinite(median) && { median }) };
   },
   columns: [{ name: "megabytesPerSecond", title: "MB/s" }, LATENCY_COLUMNS[0]],
 };

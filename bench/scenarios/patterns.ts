@@ -89,7 +89,7 @@ export const PATTERNS: readonly Scenario[] = [
     },
     count(chosen, smoke) {
       const count = loadOf(chosen).window === 1 ? 3_000 : 20_000;
-      return { count: smoke ? count / 10 : count, warmup: smoke ? count / 30 : count / 2 };
+      return { count: smoke ? count / 10 : count, warmup: smoke ? count / 20 : count / 2 };
     },
     roles(chosen, count, warmup) {
       return majordomoRoles(loadOf(chosen), streamsOf(1, chosen.size, warmup, count));

@@ -89,8 +89,8 @@ describe("a suite", () => {
   it("ends with its time: what is left then fails with that reason", async () => {
     const heard = listener();
     const cases = [1, 2].map((size) => ({ scenario, chosen: { ...chosen, size } }));
-    const rule = { leastRounds: 50, mostRounds: 50, seconds: 20, narrow: 0 };
-    const limited = { cases, contenders: [contender("a")], seconds: 0.5 };
+    const rule = { leastRounds: 500, mostRounds: 500, seconds: 20, narrow: 0 };
+    const limited = { cases, contenders: [contender("a")], seconds: 2 };
     await runSuite(limited, settings({ rule }), heard);
     const stopped = heard.records.flatMap((record) => (record.type === "case" ? [record.stopped] : []));
     expect(stopped).toEqual(["time", "time"]);
@@ -143,6 +143,7 @@ describe("a scenario's own values", () => {
     for (const smoke of [false, true])
       for (const one of casesOf(each, selection, smoke)) {
         const { count, warmup } = each.count(one, smoke);
+        expect([count, warmup].every(Number.isInteger)).toBe(true);
         expect(each.roles(one, count, warmup).length).toBeGreaterThan(0);
       }
   });

@@ -1,8 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { Bodies, Checker, expectedChecksum } from "../../bench/bodies.js";
 import type { SideReport } from "../../bench/contract.js";
+import { Receiving, type Stream } from "../../bench/peers/node/receiving.js";
+import type { Side } from "../../bench/peers/node/side.js";
 import { MESSAGES, streamsOf } from "../../bench/scenarios/kit.js";
-import { lateOf, OnceChecker, StrideChecker, sumOfChecksums } from "../../bench/sequences.js";
+import { OnceChecker, StrideChecker, sumOfChecksums } from "../../bench/sequences.js";
 import fc from "../support/properties.js";
 
 const SIZE = 16;
@@ -94,9 +96,29 @@ describe("the checksum of many streams", () => {
 
 describe("the deliveries of a fan-out", () => {
   it("count what of the warm-up comes after the clock has begun with the first warm socket", () => {
-    const checker = new Checker(SIZE, 10);
-    const streams = [10, 4, 12, 0].map((seen) => ({ checker, seen }));
-    expect(lateOf(streams, 10)).toBe(16);
+    const told: string[] = [];
+    const side = {
+      size: SIZE,
+      warmup: 10,
+      count: 3,
+      begin: () => told.push("begin"),
+      end: () => told.push("end"),
+    };
+    const checkers = [0, 1].map(() => new Checker(SIZE, 10));
+    const receiving = new Receiving(side as unknown as Side, checkers);
+    const [first, second] = receiving.streams as [Stream, Stream];
+    const take = (stream: Stream, count: number) => {
+      for (let k = stream.seen, end = k + count; k < end; k++) stream.take(bodies.make(k));
+    };
+    take(second, 4);
+    take(first, 9);
+    expect([told, first.room, second.room]).toEqual([[], 1, 6]);
+    take(first, 4);
+    expect([told, second.room]).toEqual([["begin"], 6]);
+    take(second, 9);
+    expect(told).toEqual(["begin", "end"]);
+    const checksum = sumOfChecksums([expectedChecksum(SIZE, 10, 3), expectedChecksum(SIZE, 10, 3)]);
+    expect(receiving.outcome()).toMatchObject({ messages: 6, checksum, ordered: true, extra: { late: 6 } });
     const done = (role: string, messages: number, seconds: number, late?: number): SideReport => ({
       type: "done",
       role,

@@ -3,7 +3,8 @@
  * per window, and continue while the answer is in flight: at most two windows are between them.
  */
 import { Bodies } from "../../bodies.js";
-import { StrideChecker, sumOfChecksums } from "../../sequences.js";
+import { StrideChecker } from "../../sequences.js";
+import { Receiving, type Stream } from "../node/receiving.js";
 import type { Side } from "../node/side.js";
 import { bufferOf, type Connection, open, placeOf } from "./client.js";
 
@@ -13,12 +14,14 @@ const NOTHING = new Uint8Array(0);
 /** Messages of a window: as many as two high-water marks hold elsewhere, at most 8 MiB. */
 const windowOf = (size: number) => Math.max(1, Math.min(1_000, Math.floor(2 ** 23 / size)));
 
-function outcome(): { promise: Promise<void>; settle: (error?: unknown) => void } {
-  let settle: (error?: unknown) => void = () => undefined;
-  const promise = new Promise<void>((resolve, reject) => {
-    settle = (error) => (error === undefined ? resolve() : reject(error));
+/** Checks what comes of a subject. An error of the server ends the side. */
+function receive(connection: Connection, subject: string, stream: Stream): void {
+  connection.subscribe(subject, {
+    callback(error, message) {
+      if (error !== null) throw error;
+      stream.take(bufferOf(message.data));
+    },
   });
-  return { promise, settle };
 }
 
 export async function consumer(side: Side): Promise<void> {
@@ -26,34 +29,15 @@ export async function consumer(side: Side): Promise<void> {
   const connection = await open(place);
   const peers = side.number("peers", 1);
   const checker = peers === 1 ? side.checker() : new StrideChecker(side.size, side.warmup, side.count, peers);
-  const total = side.warmup + side.count;
-  const first = Math.max(1, side.warmup);
-  const finished = outcome();
-  let seen = 0;
-  connection.subscribe(place.subject, {
-    callback(error, message) {
-      try {
-        if (error !== null) throw error;
-        checker.take(bufferOf(message.data));
-        if (++seen === first) side.begin();
-        if (seen === total) {
-          side.end();
-          finished.settle();
-        }
-      } catch (fault) {
-        finished.settle(fault);
-      }
-    },
-  });
+  const { receiving, stream } = Receiving.one(side, checker);
+  receive(connection, place.subject, stream);
   // The server keeps the order of one connection, so the answer shows that earlier messages were received.
   connection.subscribe(`${place.subject}.credit`, {
     callback: (_, message) => void message.respond(NOTHING),
   });
   await connection.flush();
   await side.ready(place.endpoint);
-  await finished.promise;
-  const { checksum, ordered } = checker;
-  await side.done({ messages: side.count, bytes: side.count * side.size, checksum, ordered });
+  await receiving.done();
   await connection.close();
 }
 
@@ -103,44 +87,16 @@ export async function publisher(side: Side): Promise<void> {
 
 export async function subscriber(side: Side): Promise<void> {
   const place = placeOf(side, false);
-  const total = side.warmup + side.count;
-  const first = Math.max(1, side.warmup);
-  let warm = false;
   const checkers = Array.from({ length: side.number("sockets", 1) }, () => side.checker());
+  const receiving = new Receiving(side, checkers);
   const connections: Connection[] = [];
-  const finished: Promise<void>[] = [];
-  for (const checker of checkers) {
+  for (const stream of receiving.streams) {
     const connection = await open(place);
-    const all = outcome();
-    let seen = 0;
-    connection.subscribe(place.subject, {
-      callback(error, message) {
-        try {
-          if (error !== null) throw error;
-          checker.take(message.data);
-          if (++seen === first && !warm) {
-            warm = true;
-            side.begin();
-          }
-          if (seen === total) all.settle();
-        } catch (fault) {
-          all.settle(fault);
-        }
-      },
-    });
+    receive(connection, place.subject, stream);
     await connection.flush();
     connections.push(connection);
-    finished.push(all.promise);
   }
   await side.ready();
-  await Promise.all(finished);
-  side.end();
-  const messages = side.count * checkers.length;
-  await side.done({
-    messages,
-    bytes: messages * side.size,
-    checksum: sumOfChecksums(checkers.map((checker) => checker.checksum)),
-    ordered: checkers.every((checker) => checker.ordered),
-  });
+  await receiving.done();
   await Promise.all(connections.map((connection) => connection.close()));
 }

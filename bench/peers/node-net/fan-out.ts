@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import type { Socket } from "node:net";
 import { Bodies } from "../../bodies.js";
-import { lateOf, type Stream, sumOfChecksums } from "../../sequences.js";
+import { Receiving } from "../node/receiving.js";
 import type { Side } from "../node/side.js";
 import { connect, listen } from "./endpoints.js";
 import { FrameReader, FrameWriter } from "./framing.js";
@@ -65,45 +65,15 @@ export function copyReaders(side: Side): Promise<void> {
 }
 
 export async function subscriber(side: Side, connections = side.number("sockets", 1)): Promise<void> {
-  const total = side.warmup + side.count;
-  const first = Math.max(1, side.warmup);
-  const streams = Array.from({ length: connections }, (): Stream => ({ checker: side.checker(), seen: 0 }));
-  let late: number | undefined;
-  const finished: Promise<void>[] = [];
+  const checkers = Array.from({ length: connections }, () => side.checker());
+  const receiving = new Receiving(side, checkers);
   const sockets: Socket[] = [];
-  for (const stream of streams) {
+  for (const stream of receiving.streams) {
     const socket = await connect(side);
-    sockets.push(socket);
-    finished.push(
-      new Promise((resolve, reject) => {
-        const reader = new FrameReader((body) => {
-          stream.checker.take(body);
-          if (++stream.seen === first && late === undefined) {
-            late = lateOf(streams, side.warmup);
-            side.begin();
-          }
-          if (stream.seen === total) resolve();
-        });
-        socket.on("data", (chunk: Buffer) => {
-          try {
-            reader.take(chunk);
-          } catch (error) {
-            reject(error as Error);
-          }
-        });
-      }),
-    );
+    const reader = new FrameReader((body) => void stream.take(body));
+    sockets.push(socket.on("data", (chunk: Buffer) => reader.take(chunk)));
   }
   await side.ready();
-  await Promise.all(finished);
-  side.end();
-  const messages = side.count * streams.length;
-  await side.done({
-    messages,
-    bytes: messages * side.size,
-    checksum: sumOfChecksums(streams.map(({ checker }) => checker.checksum)),
-    ordered: streams.every(({ checker }) => checker.ordered),
-    extra: { late: late ?? 0 },
-  });
+  await receiving.done();
   for (const socket of sockets) socket.destroy();
 }

@@ -4,6 +4,7 @@ import type { Server, Socket } from "node:net";
 import { setTimeout } from "node:timers/promises";
 import { Bodies } from "../../bodies.js";
 import { StrideChecker } from "../../sequences.js";
+import { Receiving } from "../node/receiving.js";
 import type { Side } from "../node/side.js";
 import { connect, listen } from "./endpoints.js";
 import { FrameReader, FrameWriter } from "./framing.js";
@@ -16,48 +17,30 @@ export async function end(server: Server, sockets: Iterable<Socket>): Promise<vo
 
 export async function consumer(side: Side): Promise<void> {
   const peers = side.number("peers", 1);
-  const checker = peers === 1 ? side.checker() : new StrideChecker(side.size, side.warmup, side.count, peers);
-  const total = side.warmup + side.count;
-  const first = Math.max(1, side.warmup);
+  const { size, warmup, count } = side;
+  const checker = peers === 1 ? side.checker() : new StrideChecker(size, warmup, count, peers);
+  const { receiving, stream } = Receiving.one(side, checker);
   const rate = side.number("rate", 0);
   const sockets = new Set<Socket>();
-  let seen = 0;
-  let finish: (error?: Error) => void = () => undefined;
-  const finished = new Promise<void>((resolve, reject) => {
-    finish = (error) => (error === undefined ? resolve() : reject(error));
-  });
   const { server, endpoint } = await listen(side, side.number("backlog", 511), (socket) => {
     sockets.add(socket);
     let from = 0;
     const reader = new FrameReader((body) => {
-      checker.take(body);
-      if (++seen === first) {
-        side.begin();
-        from = performance.now();
-      }
-      if (seen === total) {
-        side.end();
-        finish();
-      }
+      stream.take(body);
+      if (stream.seen === warmup) from = performance.now();
     });
     socket.on("data", (chunk: Buffer) => {
-      try {
-        reader.take(chunk);
-      } catch (error) {
-        finish(error as Error);
-      }
-      if (rate === 0 || seen < first) return;
+      reader.take(chunk);
+      if (rate === 0 || stream.seen < warmup) return;
       // One chunk at a time: the kernel's buffer is the queue that makes the producer wait.
-      const ahead = from + ((seen - side.warmup) / rate) * 1e3 - performance.now();
+      const ahead = from + ((stream.seen - warmup) / rate) * 1e3 - performance.now();
       if (ahead < 1) return;
       socket.pause();
       void setTimeout(ahead).then(() => socket.resume());
     });
   });
   await side.ready(endpoint);
-  await finished;
-  const { checksum, ordered } = checker;
-  await side.done({ messages: side.count, bytes: side.count * side.size, checksum, ordered });
+  await receiving.done();
   await end(server, sockets);
 }
 

@@ -5,9 +5,9 @@
 import { once } from "node:events";
 import { parentPort, workerData } from "node:worker_threads";
 import { loadKit } from "./kit.js";
-import { send } from "./roles/throughput.js";
+import { send } from "./roles/push-pull.js";
 
-export interface Stream {
+export interface Sent {
   readonly library: string;
   readonly api: string;
   readonly endpoint: string;
@@ -16,7 +16,7 @@ export interface Stream {
   readonly warmup: number;
 }
 
-const { library, api, endpoint, ...stream } = workerData as Stream;
+const { library, api, endpoint, ...stream } = workerData as Sent;
 const port = parentPort as NonNullable<typeof parentPort>;
 const kit = await loadKit(library, api);
 const push = new kit.Push();

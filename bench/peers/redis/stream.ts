@@ -3,7 +3,7 @@
  * push returns the list's length, and the producer waits while it is too long.
  */
 import { Bodies } from "../../bodies.js";
-import { sumOfChecksums } from "../../sequences.js";
+import { Receiving } from "../node/receiving.js";
 import type { Side } from "../node/side.js";
 import { type Client, open, placeOf, takeMany } from "./client.js";
 
@@ -16,21 +16,13 @@ const PIPELINE = 4;
 export async function consumer(side: Side): Promise<void> {
   const place = placeOf(side, true);
   const client = await open(place);
-  const checker = side.checker();
-  const total = side.warmup + side.count;
-  const first = Math.max(1, side.warmup);
-  const batch = batchOf(side.size);
+  const { receiving, stream } = Receiving.one(side);
   await side.ready(place.endpoint);
-  for (let seen = 0; seen < total; ) {
-    const max = Math.min(batch, seen < first ? first - seen : total - seen);
-    const bodies = await takeMany(client, place.name, max);
-    for (const body of bodies) checker.take(body);
-    seen += bodies.length;
-    if (seen === first) side.begin();
+  for (let isOver = false; !isOver; ) {
+    const max = Math.min(batchOf(side.size), stream.room);
+    for (const body of await takeMany(client, place.name, max)) isOver = stream.take(body);
   }
-  side.end();
-  const { checksum, ordered } = checker;
-  await side.done({ messages: side.count, bytes: side.count * side.size, checksum, ordered });
+  await receiving.done();
   client.destroy();
 }
 
@@ -75,40 +67,15 @@ export async function publisher(side: Side): Promise<void> {
 
 export async function subscriber(side: Side): Promise<void> {
   const place = placeOf(side, false);
-  const total = side.warmup + side.count;
-  const first = Math.max(1, side.warmup);
   const checkers = Array.from({ length: side.number("sockets", 1) }, () => side.checker());
+  const receiving = new Receiving(side, checkers);
   const clients: Client[] = [];
-  const finished: Promise<void>[] = [];
-  let warm = false;
-  for (const checker of checkers) {
+  for (const stream of receiving.streams) {
     const client = await open(place);
     clients.push(client);
-    let seen = 0;
-    let resolve: () => void = () => undefined;
-    finished.push(new Promise((settle) => (resolve = settle)));
-    await client.subscribe(
-      place.name,
-      (message) => {
-        checker.take(message);
-        if (++seen === first && !warm) {
-          warm = true;
-          side.begin();
-        }
-        if (seen === total) resolve();
-      },
-      true,
-    );
+    await client.subscribe(place.name, (message) => void stream.take(message), true);
   }
   await side.ready();
-  await Promise.all(finished);
-  side.end();
-  const messages = side.count * checkers.length;
-  await side.done({
-    messages,
-    bytes: messages * side.size,
-    checksum: sumOfChecksums(checkers.map((checker) => checker.checksum)),
-    ordered: checkers.every((checker) => checker.ordered),
-  });
+  await receiving.done();
   for (const client of clients) client.destroy();
 }

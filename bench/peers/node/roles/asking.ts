@@ -4,10 +4,43 @@
  */
 import { performance } from "node:perf_hooks"; // The global one is a getter, which takes longer than the clock.
 import { Bodies } from "../../../bodies.js";
-import { OnceChecker } from "../../../sequences.js";
+import { OnceChecker, sumOfChecksums } from "../../../sequences.js";
 import { Latencies } from "../histogram.js";
 import type { Outcome, Side } from "../side.js";
 import { Ticker } from "./ticker.js";
+
+/** Sends one request, and waits for its reply. */
+export type RoundTrip = (body: Buffer) => Promise<Uint8Array>;
+
+/** Clients with one request in flight each. Count and warm-up are those of one client. */
+export async function askInTurn(side: Side, clients: readonly RoundTrip[]): Promise<void> {
+  const checkers = clients.map(() => side.checker());
+  const latencies = new Latencies();
+  const bodies = new Bodies(side.size);
+  let warmedUp = 0;
+  await side.ready();
+  const work = async (ask: RoundTrip, at: number) => {
+    for (let k = 0; k < side.warmup + side.count; k++) {
+      const message = bodies.make(k);
+      const from = process.hrtime.bigint();
+      const reply = await ask(message);
+      const nanoseconds = Number(process.hrtime.bigint() - from);
+      checkers[at]?.take(reply);
+      if (k >= side.warmup) latencies.record(nanoseconds);
+      else if (++warmedUp === clients.length * side.warmup) side.begin();
+    }
+  };
+  await Promise.all(clients.map(work));
+  side.end();
+  const messages = clients.length * side.count;
+  await side.done({
+    messages,
+    bytes: messages * side.size,
+    checksum: sumOfChecksums(checkers.map(({ checksum }) => checksum)),
+    ordered: checkers.every(({ ordered }) => ordered),
+    latency: latencies.table,
+  });
+}
 
 /** Sends requests. The reply to each comes to `onReply`, in any order. */
 export interface Asker {

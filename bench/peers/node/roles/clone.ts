@@ -4,7 +4,6 @@ import { CloneClient, CloneServer } from "shoal/patterns";
 import { Bodies, Checker } from "../../../bodies.js";
 import { sumOfChecksums } from "../../../sequences.js";
 import type { Side } from "../side.js";
-import { keysOf } from "./clone-keys.js";
 import { CreditGiver, CreditTaker } from "./credit.js";
 import type { Role, Roles } from "./role.js";
 
@@ -12,6 +11,12 @@ import type { Role, Roles } from "./role.js";
 const WINDOW = 1_000;
 /** Updates of the program per turn. */
 const BATCH = 500;
+
+/** Update k sets key k mod n; a run of fewer updates than keys has as many keys as updates. */
+export function keysOf(side: Side): string[] {
+  const count = Math.min(side.number("keys", 1_000), side.warmup + side.count);
+  return Array.from({ length: count }, (_, i) => `/bench/${String(i).padStart(8, "0")}`);
+}
 
 const totalOf = (side: Side): number => side.warmup + side.count;
 

@@ -1,12 +1,14 @@
-/** Many nodes, several per process: one publishes to all, all are at rest, one joins with many routes. */
+/** Nodes, several per process: one publishes to another or to all, all are at rest, one joins with many routes. */
 import { setTimeout as pause, setImmediate } from "node:timers/promises";
 import { ClusterNode, type ClusterNodeOptions } from "shoal/cluster";
 import { Bodies } from "../../../bodies.js";
-import { sumOfChecksums } from "../../../sequences.js";
 import { Latencies } from "../histogram.js";
+import { Receiving, type Stream } from "../receiving.js";
 import type { Side } from "../side.js";
 import type { Role, Roles } from "./role.js";
 
+/** Key of a run on this host only. */
+const KEY = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7";
 const TOPIC = "bench/publish";
 const GREETING = "bench/greeting";
 const TIMES = "bench/times";
@@ -26,7 +28,7 @@ const SMOKE_QUIET = 200;
 const MANY_ROUTES = 100_000;
 const NANOSECONDS = 1e6;
 
-async function open(name: string, options: Partial<ClusterNodeOptions>): Promise<ClusterNode> {
+export async function open(name: string, options: Partial<ClusterNodeOptions>): Promise<ClusterNode> {
   const node = new ClusterNode({
     name,
     group: `bench-${process.ppid}`,
@@ -47,23 +49,38 @@ async function openEach(side: Side, options: Partial<ClusterNodeOptions>): Promi
   return nodes;
 }
 
+const keyOf = (side: Side): Partial<ClusterNodeOptions> =>
+  side.scenario === "cluster-forward-secure" ? { key: KEY } : {};
+
+/** Subscriptions become known in order: a greeting that arrives shows that the others are known. */
+async function greet(node: ClusterNode, expected: number): Promise<void> {
+  while ((await node.publish(GREETING, "")) < expected) await pause(LOOK);
+}
+
+async function publishAll(
+  side: Side,
+  node: ClusterNode,
+  onWarm: () => void = () => undefined,
+): Promise<void> {
+  const bodies = new Bodies(side.size);
+  const options = { onFull: "wait", timeout: 60_000 } as const;
+  for (let k = 0; k < side.warmup + side.count; k++) {
+    if (k === side.warmup) onWarm();
+    const published = node.publish(TOPIC, bodies.make(k), options);
+    if (k % AWAITED === AWAITED - 1) await published;
+  }
+}
+
 const publisher: Role = async (side) => {
   const node = await open(side.role, {});
   await side.ready(node.address);
   const expected = side.number("nodes", 1);
-  // Subscriptions become known in order: this one shows that the other is known.
-  while ((await node.publish(GREETING, "")) < expected) await pause(LOOK);
-  const bodies = new Bodies(side.size);
-  const options = { onFull: "wait", timeout: 60_000 } as const;
+  await greet(node, expected);
   let before = process.cpuUsage();
-  for (let k = 0; k < side.warmup + side.count; k++) {
-    if (k === side.warmup) {
-      before = process.cpuUsage();
-      side.begin();
-    }
-    const published = node.publish(TOPIC, bodies.make(k), options);
-    if (k % AWAITED === AWAITED - 1) await published;
-  }
+  await publishAll(side, node, () => {
+    before = process.cpuUsage();
+    side.begin();
+  });
   const copies = await acknowledged(node);
   side.end();
   const { user, system } = process.cpuUsage(before);
@@ -95,38 +112,37 @@ async function acknowledged(node: ClusterNode): Promise<number> {
   }
 }
 
-const subscribers: Role = async (side) => {
-  const nodes = await openEach(side, {});
-  const first = Math.max(1, side.warmup);
-  const total = side.warmup + side.count;
-  let begun = false;
-  const checkers = nodes.map(() => side.checker());
-  const all = nodes.map(
-    (node, i) =>
-      new Promise<void>((resolve) => {
-        let seen = 0;
-        node.subscribe(TOPIC, ({ data }) => {
-          checkers[i]?.take(data);
-          seen += 1;
-          if (seen === first && !begun) {
-            begun = true;
-            side.begin();
-          }
-          if (seen === total) resolve();
-        });
-        node.subscribe(GREETING, () => undefined);
-      }),
+/** Nodes of this process, each of which receives everything: subscriptions become known in the order of the calls. */
+async function receiveAll(side: Side, nodes: readonly ClusterNode[], address?: string): Promise<void> {
+  const receiving = new Receiving(
+    side,
+    nodes.map(() => side.checker()),
   );
-  await side.ready();
-  await Promise.all(all);
-  side.end();
-  await side.done({
-    messages: nodes.length * side.count,
-    bytes: nodes.length * side.count * side.size,
-    checksum: sumOfChecksums(checkers.map((checker) => checker.checksum)),
-    ordered: checkers.every(({ ordered }) => ordered),
-  });
+  for (const [i, node] of nodes.entries()) {
+    const stream = receiving.streams[i] as Stream;
+    node.subscribe(TOPIC, ({ data }) => void stream.take(data));
+    node.subscribe(GREETING, () => undefined);
+  }
+  await side.ready(address);
+  await receiving.done();
   for (const node of nodes) await node.leave();
+}
+
+const subscribers: Role = async (side) => receiveAll(side, await openEach(side, {}));
+
+/** Roles of cluster-forward: one node each. */
+const consumer: Role = async (side) => {
+  const node = await open(side.role, keyOf(side));
+  await receiveAll(side, [node], node.address);
+};
+
+const producer: Role = async (side) => {
+  const node = await open(side.role, { seeds: [side.endpoint], ...keyOf(side) });
+  await greet(node, 1);
+  await side.ready();
+  await publishAll(side, node);
+  await side.done({ messages: side.count, bytes: side.count * side.size });
+  await node.leave();
 };
 
 const seed: Role = async (side) => {
@@ -221,4 +237,14 @@ const holder: Role = async (side) => {
   await node.leave();
 };
 
-export const roles: Roles = { publisher, subscribers, seed, idlers, reader, writer, holder };
+export const roles: Roles = {
+  consumer,
+  producer,
+  publisher,
+  subscribers,
+  seed,
+  idlers,
+  reader,
+  writer,
+  holder,
+};

@@ -1,30 +1,48 @@
 /** A server that returns messages, and clients that send requests in turn or on schedule. */
 import { setImmediate } from "node:timers/promises";
-import { Bodies, type Checker } from "../../../bodies.js";
-import { sumOfChecksums } from "../../../sequences.js";
+import { Bodies } from "../../../bodies.js";
 import { Latencies } from "../histogram.js";
 import type { Kit } from "../kit.js";
+import { Receiving } from "../receiving.js";
 import type { Side } from "../side.js";
+import { askInTurn, type RoundTrip } from "./asking.js";
 import { caseOptions } from "./case-options.js";
 import type { Role, Roles } from "./role.js";
 
 type Client = InstanceType<Kit["Request"]> | InstanceType<Kit["Dealer"]>;
+type Server = InstanceType<Kit["Reply"]> | InstanceType<Kit["Router"]>;
 
 /** REQ and REP if the case requires them; otherwise DEALER and ROUTER. */
 const isStrict = (side: Side) => side.option("pattern", "dealer-router") === "req-rep";
 
-/** Echoes whole messages, including address frames, until it is stopped. */
+const serverOf = (side: Side, kit: Kit): Server =>
+  isStrict(side) ? new kit.Reply(caseOptions(side, "both")) : new kit.Router(caseOptions(side, "both"));
+
+const clientOf = (side: Side, kit: Kit): Client =>
+  isStrict(side) ? new kit.Request(caseOptions(side, "both")) : new kit.Dealer(caseOptions(side, "both"));
+
+/** Echoes whole messages, including address frames, until the socket closes. */
+async function echo(socket: Server, onMessage: () => void): Promise<void> {
+  const reply = socket as InstanceType<Kit["Reply"]>; // The types of a ROUTER require two frames.
+  for await (const frames of reply) {
+    await reply.send(frames);
+    onMessage();
+  }
+}
+
+const roundTrip =
+  (client: Client): RoundTrip =>
+  async (body) => {
+    await client.send(body);
+    const [reply] = await client.receive();
+    return reply as Buffer;
+  };
+
 const server: Role = async (side, kit) => {
-  const options = caseOptions(side, "both");
-  const socket = isStrict(side) ? new kit.Reply(options) : new kit.Router(options);
+  const socket = serverOf(side, kit);
   await socket.bind(side.endpoint);
   let echoed = 0;
-  const serving = (async () => {
-    for await (const frames of socket) {
-      await socket.send(frames as [Buffer, ...Buffer[]]);
-      echoed++;
-    }
-  })();
+  const serving = echo(socket, () => echoed++);
   await side.ready(socket.lastEndpoint);
   await side.stopped;
   await side.done({ messages: echoed, bytes: echoed * side.size });
@@ -32,41 +50,23 @@ const server: Role = async (side, kit) => {
   await serving;
 };
 
-/** Each socket has one request in flight. Count and warm-up are per socket. */
 const inTurn: Role = async (side, kit) => {
-  const options = caseOptions(side, "both");
-  const clients: Client[] = Array.from({ length: side.number("sockets", 1) }, () =>
-    isStrict(side) ? new kit.Request(options) : new kit.Dealer(options),
-  );
+  const clients = Array.from({ length: side.number("sockets", 1) }, () => clientOf(side, kit));
   for (const client of clients) client.connect(side.endpoint);
-  const checkers = clients.map(() => side.checker());
-  const bodies = new Bodies(side.size);
-  const latencies = new Latencies();
-  let warmedUp = 0;
-  await side.ready();
-  const ask = async (client: Client, checker: Checker) => {
-    for (let k = 0; k < side.warmup + side.count; k++) {
-      const message = bodies.make(k);
-      const from = process.hrtime.bigint();
-      await client.send(message);
-      const [reply] = await client.receive();
-      const nanoseconds = Number(process.hrtime.bigint() - from);
-      checker.take(reply as Buffer);
-      if (k >= side.warmup) latencies.record(nanoseconds);
-      else if (++warmedUp === clients.length * side.warmup) side.begin();
-    }
-  };
-  await Promise.all(clients.map((client, i) => ask(client, checkers[i] as Checker)));
-  side.end();
-  const messages = clients.length * side.count;
-  await side.done({
-    messages,
-    bytes: messages * side.size,
-    checksum: sumOfChecksums(checkers.map((checker) => checker.checksum)),
-    ordered: checkers.every((checker) => checker.ordered),
-    latency: latencies.table,
-  });
+  await askInTurn(side, clients.map(roundTrip));
   await Promise.all(clients.map((client) => client.close()));
+};
+
+const both: Role = async (side, kit) => {
+  const server = serverOf(side, kit);
+  const client = clientOf(side, kit);
+  await server.bind(side.endpoint);
+  client.connect(side.endpoint);
+  const serving = echo(server, () => undefined);
+  await askInTurn(side, [roundTrip(client)]);
+  await client.close();
+  await server.close();
+  await serving;
 };
 
 /**
@@ -78,14 +78,14 @@ const onSchedule: Role = async (side, kit) => {
   const dealer = new kit.Dealer(caseOptions(side, "both"));
   dealer.connect(side.endpoint);
   const bodies = new Bodies(side.size);
-  const checker = side.checker();
+  const { receiving, stream } = Receiving.one(side);
   const latencies = new Latencies();
   const total = side.warmup + side.count;
   const interval = 1e3 / side.number("rate", 1000);
   await side.ready();
   await dealer.send(bodies.make(0)); // The first waits for the connection, before the schedule begins.
   const [hello] = await dealer.receive();
-  checker.take(hello as Buffer);
+  stream.take(hello as Buffer);
   const from = performance.now();
   const send = async () => {
     for (let k = 1; k < total; k++) {
@@ -97,20 +97,16 @@ const onSchedule: Role = async (side, kit) => {
     for (let k = 1; k < total; k++) {
       const [reply] = await dealer.receive();
       const late = performance.now() - (from + (k - 1) * interval);
-      checker.take(reply as Buffer);
       if (k >= side.warmup) latencies.record(late * 1e6);
-      if (k === side.warmup) side.begin();
+      stream.take(reply as Buffer);
     }
   };
   await Promise.all([send(), receive()]);
-  side.end();
-  const { checksum, ordered } = checker;
-  const latency = latencies.table;
-  await side.done({ messages: side.count, bytes: side.count * side.size, checksum, ordered, latency });
+  await side.done({ ...receiving.outcome(), latency: latencies.table });
   await dealer.close();
 };
 
 const client: Role = (side, kit) =>
   side.scenario === "latency-under-load" ? onSchedule(side, kit) : inTurn(side, kit);
 
-export const roles: Roles = { server, client };
+export const roles: Roles = { server, client, both };

@@ -9,6 +9,7 @@
 import { setTimeout } from "node:timers/promises";
 import { Bodies } from "../../../bodies.js";
 import type { Kit } from "../kit.js";
+import { Receiving } from "../receiving.js";
 import type { Side } from "../side.js";
 import { caseOptions } from "./case-options.js";
 import { CreditGiver, CreditTaker } from "./credit.js";
@@ -61,23 +62,17 @@ export const reader: Role = async (side, kit) => {
   socket.subscribe();
   socket.connect(side.endpoint);
   const credit = new CreditGiver(kit, side.endpointOf("feed"), 0, side.number("window", 1_000));
-  const checker = side.checker();
+  const { receiving, stream } = Receiving.one(side);
   await side.ready();
-  const total = side.warmup + side.count;
-  const warm = Math.max(1, side.warmup);
   let probes = 0;
-  for (let seen = 0; seen < total; ) {
-    for (const [topic, body] of await some(kit, socket, seen < warm ? warm - seen : total - seen)) {
-      if (String(topic) !== PROBE) {
-        checker.take(body as Buffer);
-        if (++seen === warm) side.begin();
-      } else if (++probes === PROBES) credit.hello();
+  for (let isOver = false; !isOver; ) {
+    for (const [topic, body] of await some(kit, socket, stream.room)) {
+      if (String(topic) !== PROBE) isOver = stream.take(body as Buffer);
+      else if (++probes === PROBES) credit.hello();
     }
-    credit.has(seen);
+    credit.has(stream.seen);
   }
-  side.end();
-  const { checksum, ordered } = checker;
-  await side.done({ messages: side.count, bytes: side.count * side.size, checksum, ordered });
+  await receiving.done();
   await credit.close();
   await socket.close();
 };

@@ -6,8 +6,8 @@ interface RolesFile {
 }
 
 const LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
-  throughput: () => import("./throughput.js"),
-  latency: () => import("./latency.js"),
+  throughput: () => import("./push-pull.js"),
+  latency: () => import("./echo.js"),
   "latency-under-load": () => import("./echo.js"),
   "request-reply": () => import("./echo.js"),
   "fan-out": () => import("./pub-sub.js"),
@@ -16,8 +16,8 @@ const LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
   pipeline: () => import("./push-pull.js"),
   "slow-consumer": () => import("./push-pull.js"),
   curve: () => import("./push-pull.js"),
-  ws: () => import("./throughput.js"),
-  tls: () => import("./throughput.js"),
+  ws: () => import("./push-pull.js"),
+  tls: () => import("./push-pull.js"),
   threads: () => import("./threads.js"),
   "connection-storm": () => import("./connections.js"),
   "idle-memory": () => import("./connections.js"),
@@ -35,8 +35,8 @@ const PATTERN_LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
   "clone-set": () => import("./clone-set.js"),
   "last-value-cache": () => import("./last-value-cache.js"),
   "cluster-idle": () => import("./cluster-messages.js"),
-  "cluster-forward": () => import("./cluster-forward.js"),
-  "cluster-forward-secure": () => import("./cluster-forward.js"),
+  "cluster-forward": () => import("./cluster-messages.js"),
+  "cluster-forward-secure": () => import("./cluster-messages.js"),
   "cluster-publish": () => import("./cluster-messages.js"),
   "cluster-routes": () => import("./cluster-messages.js"),
   service: () => import("./service.js"),
@@ -50,7 +50,7 @@ const PLAIN_LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
   clone: () => import("./plain-clone.js"),
   "clone-set": () => import("./plain-clone.js"),
   "last-value-cache": () => import("./plain-forwarder.js"),
-  "cluster-forward": () => import("./throughput.js"),
+  "cluster-forward": () => import("./push-pull.js"),
   service: () => import("./plain-service.js"),
 };
 

@@ -7,8 +7,8 @@ import type { Kit } from "../kit.js";
 import type { Side } from "../side.js";
 import { type Asker, askOnSchedule, askPipelined } from "./asking.js";
 import { caseOptions } from "./case-options.js";
+import { COPIED, isLarge } from "./push-pull.js";
 import type { Role, Roles } from "./role.js";
-import { COPIED, isLarge } from "./throughput.js";
 
 type Dealer = InstanceType<Kit["Dealer"]>;
 type Router = InstanceType<Kit["Router"]>;

@@ -12,7 +12,7 @@ import type { Kit } from "../kit.js";
 import type { Side } from "../side.js";
 import { askOnSchedule } from "./asking.js";
 import { caseOptions } from "./case-options.js";
-import { keysOf } from "./clone-keys.js";
+import { keysOf } from "./clone.js";
 import { plainAsker, receiveAll, send } from "./plain-broker.js";
 import { sendWhenPossible } from "./pub-sub.js";
 import type { Role, Roles } from "./role.js";

@@ -6,8 +6,8 @@ import type { Side } from "../side.js";
 import { caseOptions } from "./case-options.js";
 import { roles as broker } from "./plain-broker.js";
 import { subscribers } from "./pub-sub.js";
+import { COPIED, isLarge, roles as stream } from "./push-pull.js";
 import type { Role, Roles } from "./role.js";
-import { COPIED, isLarge, roles as stream } from "./throughput.js";
 
 /** Backend endpoint of the proxy with this frontend endpoint. */
 export const backendOf = (endpoint: string) =>

@@ -1,12 +1,12 @@
 /** XPUB and SUB: fan-out, and the cost of subscriptions. */
 import { setImmediate } from "node:timers/promises";
 import { Bodies } from "../../../bodies.js";
-import { lateOf, type Stream, sumOfChecksums } from "../../../sequences.js";
 import type { Kit } from "../kit.js";
+import { Receiving, type Stream } from "../receiving.js";
 import type { Side } from "../side.js";
 import { caseOptions } from "./case-options.js";
+import { COPIED, isLarge, receive } from "./push-pull.js";
 import type { Role, Roles } from "./role.js";
-import { COPIED, isLarge } from "./throughput.js";
 
 type Subscriber = InstanceType<Kit["Subscriber"]> | InstanceType<Kit["XSubscriber"]>;
 
@@ -56,8 +56,7 @@ const publisher: Role = async (side, kit) => {
 };
 
 /**
- * Several sockets, each of which must get everything in order. The first warm socket starts the clock; warm-up
- * messages that reach others later are reported as `late`.
+ * Several sockets, each of which must get everything in order.
  *
  * For many subscriptions it uses an XSUB without a send high-water mark: libzmq keeps subscriptions in the send
  * queue, and a SUB, whose queue holds 1,000, silently drops the others.
@@ -79,62 +78,15 @@ export async function subscribers(
     if ("subscribe" in socket) continue;
     for (let i = 0; i < subscriptions; i++) await socket.send(Buffer.concat([SUBSCRIBE, topicOf(i)]));
   }
-  const streams = sockets.map((): Stream => ({ checker: side.checker(), seen: 0 }));
   await Promise.all(sockets.map(connected));
   await side.ready();
-  let late: number | undefined;
-  const begin = () => {
-    if (late !== undefined) return;
-    late = lateOf(streams, side.warmup);
-    side.begin();
-  };
-  await Promise.all(sockets.map((socket, i) => receiveAll(socket, streams[i] as Stream, side, kit, begin)));
-  side.end();
-  const messages = side.count * sockets.length;
-  await side.done({
-    messages,
-    bytes: messages * side.size,
-    checksum: sumOfChecksums(streams.map(({ checker }) => checker.checksum)),
-    ordered: streams.every(({ checker }) => checker.ordered),
-    extra: { late: late ?? 0 },
-  });
+  const receiving = new Receiving(
+    side,
+    sockets.map(() => side.checker()),
+  );
+  await Promise.all(sockets.map((socket, i) => receive(socket, receiving.streams[i] as Stream, kit)));
+  await receiving.done();
   await Promise.all(sockets.map((socket) => socket.close()));
-}
-
-async function receiveAll(
-  socket: Subscriber,
-  stream: Stream,
-  side: Side,
-  kit: Kit,
-  begin: () => void,
-): Promise<void> {
-  const total = side.warmup + side.count;
-  const first = Math.max(1, side.warmup);
-  const { checker } = stream;
-  const take = (frames: readonly unknown[]): void => {
-    checker.take(frames[frames.length - 1] as Buffer);
-    if (++stream.seen === first) begin();
-  };
-  if (kit.batch && isLarge(side)) {
-    for await (const batch of socket.batches()) {
-      for (const frames of batch) take(frames);
-      batch[Symbol.dispose]();
-      if (stream.seen === total) break;
-    }
-    return;
-  }
-  if (kit.batch) {
-    while (stream.seen < total) {
-      const { seen } = stream;
-      const max = seen < first ? first - seen : total - seen;
-      for (const frames of await socket.receiveMany({ max })) take(frames);
-    }
-    return;
-  }
-  for await (const frames of socket) {
-    take(frames);
-    if (stream.seen === total) break;
-  }
 }
 
 const subscriber: Role = (side, kit) => subscribers(side, kit);

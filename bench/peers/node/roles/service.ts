@@ -1,26 +1,12 @@
 /** A service of one node, and requests of another one. */
-import { ClusterNode } from "shoal/cluster";
-import type { Side } from "../side.js";
 import { type Asker, askPipelined } from "./asking.js";
+import { open } from "./cluster-messages.js";
 import type { Role, Roles } from "./role.js";
 
 const SERVICE = "echo";
 
-async function open(side: Side, seeds: string[]): Promise<ClusterNode> {
-  const node = new ClusterNode({
-    name: side.role,
-    group: `bench-${process.ppid}`,
-    multicast: false,
-    registry: false,
-    seeds,
-    messaging: { protocols: ["tcp"] },
-  });
-  await node.start();
-  return node;
-}
-
 const server: Role = async (side) => {
-  const node = await open(side, []);
+  const node = await open(side.role, {});
   let echoed = 0;
   node.serve(SERVICE, (body: Buffer) => {
     echoed++;
@@ -33,7 +19,7 @@ const server: Role = async (side) => {
 };
 
 const client: Role = async (side) => {
-  const node = await open(side, [side.endpoint]);
+  const node = await open(side.role, { seeds: [side.endpoint] });
   const asker: Asker = {
     ask: (_, body) =>
       void node.request<Buffer>(SERVICE, body, { waitForReady: true, timeout: 60_000 }).then(take),

@@ -2,14 +2,15 @@
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { programFile } from "../../../places.js";
-import type { Stream } from "../threads-producer-main.js";
+import { Receiving } from "../receiving.js";
+import type { Sent } from "../threads-producer-main.js";
+import { receive } from "./push-pull.js";
 import type { Role, Roles } from "./role.js";
-import { receive } from "./throughput.js";
 
 const both: Role = async (side, kit) => {
   const pull = new kit.Pull();
   await pull.bind(side.endpoint);
-  const workerData: Stream = {
+  const workerData: Sent = {
     library: kit.shoal ? "shoal" : "zeromq",
     api: side.option("api", "await"),
     endpoint: pull.lastEndpoint ?? side.endpoint,
@@ -23,9 +24,10 @@ const both: Role = async (side, kit) => {
   await Promise.race([once(worker, "message"), failed]);
   await side.ready();
   worker.postMessage("start");
-  const received = await Promise.race([receive(pull, side, kit), failed]);
+  const { receiving, stream } = Receiving.one(side);
+  await Promise.race([receive(pull, stream, kit), failed]);
   worker.postMessage("received");
-  await side.done(received);
+  await receiving.done();
   await exited;
   await pull.close();
 };
