@@ -36,11 +36,6 @@ export class EndpointSlices {
     this.#rules = rules;
   }
 
-  clear(): void {
-    this.#slices.clear();
-    this.#count = 0;
-  }
-
   /** @throws ProtocolError `ERR_PROTOCOL`: invalid slice, unknown port, too many slices or addresses */
   set(slice: unknown): void {
     const name = nameOf(slice);

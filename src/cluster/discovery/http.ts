@@ -4,7 +4,7 @@
  * Each request has a new connection: it balances over a name's servers and picks up rotated certificates.
  */
 import { readFile } from "node:fs/promises";
-import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
+import type { IncomingMessage } from "node:http";
 import { checkKeys, describe } from "../../core/arguments.js";
 import {
   AbortedError,
@@ -22,10 +22,6 @@ import { Scope } from "./source.js";
 const MAX_ANSWER = 8_388_608;
 
 const MAX_REFUSAL = 16_384;
-
-const FIRST_BUFFER = 4_096;
-
-const LINE_FEED = "\n".charCodeAt(0);
 
 const KEEP_ALIVE_DELAY = 15_000;
 
@@ -55,13 +51,11 @@ export interface HttpRequest {
 
 export interface HttpText {
   readonly status: number;
-  readonly headers: IncomingHttpHeaders;
   readonly text: string;
 }
 
 export interface HttpAnswer {
   readonly status: number;
-  readonly headers: IncomingHttpHeaders;
   /** Errors may be plain text. */
   readonly isJson: boolean;
   readonly body: unknown;
@@ -69,7 +63,6 @@ export interface HttpAnswer {
 
 export interface HttpStream {
   readonly status: number;
-  readonly headers: IncomingHttpHeaders;
   /** One value per line (status 200). Leaving the loop closes the connection. */
   readonly values: AsyncIterable<unknown>;
   readonly refusal: HttpAnswer | undefined;
@@ -109,7 +102,7 @@ export function originOf(given: string): URL | undefined {
 
 /**
  * Reads text of any status.
- * @param most bytes of an answer with status 200
+ * @param most characters of an answer with status 200
  * @throws as {@link requestJson}
  */
 export async function requestText(request: HttpRequest, most: number): Promise<HttpText> {
@@ -138,12 +131,12 @@ export async function requestStream(request: HttpRequest): Promise<HttpStream> {
   const deadline = new Deadline(request);
   try {
     const response = await open(request, deadline.signal);
-    const { statusCode = 0, headers } = response;
+    const { statusCode = 0 } = response;
     const isAccepted = statusCode === 200;
     const refusal = isAccepted ? undefined : answerOf(request, await readText(request, response, MAX_ANSWER));
     if (isAccepted) deadline.stopTimer();
     else deadline.end();
-    return { status: statusCode, headers, refusal, values: readLines(request, response, deadline) };
+    return { status: statusCode, refusal, values: readLines(request, response, deadline) };
   } catch (error) {
     const explained = deadline.explain(error);
     deadline.end();
@@ -215,23 +208,24 @@ async function readTls(tls: DiscoveryTls = {}): Promise<Record<string, string>> 
 }
 
 async function readText({ url }: HttpRequest, response: IncomingMessage, most: number): Promise<HttpText> {
-  const { statusCode: status = 0, headers } = response;
-  const text = new Text(status === 200 ? most : MAX_REFUSAL);
-  for await (const chunk of response as AsyncIterable<Buffer>) {
-    if (text.append(chunk)) continue;
+  const { statusCode: status = 0 } = response;
+  const limit = status === 200 ? most : MAX_REFUSAL;
+  let text = "";
+  for await (const chunk of response.setEncoding("utf8") as AsyncIterable<string>) {
+    text += chunk;
+    if (text.length <= limit) continue;
     if (status === 200) throw tooLong(url, most);
-    // The start of an error is enough.
-    break;
+    break; // The start of an error is enough.
   }
-  return { status, headers, text: text.take() };
+  return { status, text };
 }
 
-function answerOf({ url }: HttpRequest, { status, headers, text }: HttpText): HttpAnswer {
+function answerOf({ url }: HttpRequest, { status, text }: HttpText): HttpAnswer {
   try {
-    return { status, headers, isJson: true, body: JSON.parse(text) };
+    return { status, isJson: true, body: JSON.parse(text) };
   } catch (cause) {
     if (status === 200) throw notJson(url, text, cause);
-    return { status, headers, isJson: false, body: text };
+    return { status, isJson: false, body: text };
   }
 }
 
@@ -240,54 +234,23 @@ async function* readLines(
   response: IncomingMessage,
   deadline: Deadline,
 ): AsyncGenerator<unknown, void, undefined> {
-  const line = new Text(MAX_ANSWER);
+  let rest = "";
   try {
-    for await (const chunk of response as AsyncIterable<Buffer>) {
-      let from = 0;
-      for (let end = chunk.indexOf(LINE_FEED); end >= 0; end = chunk.indexOf(LINE_FEED, from)) {
-        if (!line.append(chunk.subarray(from, end))) throw tooLong(url, MAX_ANSWER);
-        from = end + 1;
-        const text = line.take();
-        if (text.trim() !== "") yield parse(url, text);
+    for await (const chunk of response.setEncoding("utf8") as AsyncIterable<string>) {
+      const lines = chunk.split("\n");
+      lines[0] = rest + lines[0];
+      rest = lines.pop() as string;
+      for (const line of lines) {
+        if (line.length > MAX_ANSWER) throw tooLong(url, MAX_ANSWER);
+        if (line.trim() !== "") yield parse(url, line);
       }
-      if (!line.append(chunk.subarray(from))) throw tooLong(url, MAX_ANSWER);
+      if (rest.length > MAX_ANSWER) throw tooLong(url, MAX_ANSWER);
     }
   } catch (error) {
     throw deadline.explain(error);
   } finally {
     deadline.end();
     response.destroy();
-  }
-}
-
-/** A server may send single bytes. */
-class Text {
-  readonly #most: number;
-  #buffer = Buffer.allocUnsafe(FIRST_BUFFER);
-  #length = 0;
-
-  constructor(most: number) {
-    this.#most = most;
-  }
-
-  /** @returns `false`: too long, nothing appended */
-  append(chunk: Buffer): boolean {
-    const length = this.#length + chunk.byteLength;
-    if (length > this.#most) return false;
-    if (length > this.#buffer.byteLength) {
-      const larger = Buffer.allocUnsafe(Math.max(length, 2 * this.#buffer.byteLength));
-      this.#buffer.copy(larger, 0, 0, this.#length);
-      this.#buffer = larger;
-    }
-    chunk.copy(this.#buffer, this.#length);
-    this.#length = length;
-    return true;
-  }
-
-  take(): string {
-    const text = this.#buffer.toString("utf8", 0, this.#length);
-    this.#length = 0;
-    return text;
   }
 }
 

@@ -2,7 +2,7 @@
  * Discovery by Kubernetes: a Service's pods, from its EndpointSlices.
  *
  *   GET /apis/discovery.k8s.io/v1/namespaces/NAMESPACE/endpointslices?labelSelector=kubernetes.io/service-name=SERVICE
- *       &limit=500, then &continue=TOKEN     pages of the list, with its resourceVersion
+ *                                            the list, with its resourceVersion
  *       &watch=1&resourceVersion=VERSION     later changes, one per line: ADDED, MODIFIED, DELETED, BOOKMARK, ERROR
  *
  * Service account files are read for each request: tokens rotate.
@@ -16,80 +16,57 @@ import {
   type ShoalError,
   TransportError,
 } from "../../core/errors.js";
-import { anything, checkOptions, choice, integer, text } from "../../patterns/kit/options.js";
+import { anything, checkOptions, choice, type GivenWith, integer, text } from "../../patterns/kit/options.js";
 import { EndpointSlices } from "./endpoint-slices.js";
-import { fieldsOf, type HttpAnswer, type HttpStream, originOf, requestJson, requestStream } from "./http.js";
+import { fieldsOf, type HttpAnswer, originOf, requestJson, requestStream } from "./http.js";
 import { type ListAndWatch, listAndWatch } from "./list-watch.js";
-import { type DiscoverySource, sleep } from "./source.js";
+import type { DiscoverySource } from "./source.js";
 
 const ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount";
-
-const PAGE = 500;
-const MAX_PAGES = 32;
-
-const MAX_TRIES = 4;
-const MAX_PATIENCE = 60_000;
-
-/** ms, if a throttling server gives no time. */
-const PATIENCE = 1_000;
 
 const HTTP = {
   unauthorized: 401,
   forbidden: 403,
-  /** A resource version or page was forgotten. */
+  /** The server has forgotten the resource version. */
   gone: 410,
-  tooMany: 429,
-  unavailable: 503,
 } as const;
 
-export interface KubernetesSourceOptions {
-  /** Service name, preferably headless with `publishNotReadyAddresses`. */
-  readonly service: string;
-  /** Default: the service account's, else `default`. */
-  readonly namespace?: string | undefined;
-  /** Service port, as number or name. Default: the only one, or `shoal`. */
-  readonly port?: number | string | undefined;
-  /** `ip` (default): pod addresses. `dns`: pod names. */
-  readonly addressType?: "ip" | "dns" | undefined;
-  /** Cluster domain, for `dns`. Default `cluster.local`. */
-  readonly suffix?: string | undefined;
-  /** 4 or 6. Default: both. */
-  readonly family?: 4 | 6 | undefined;
-  /** API server, "https://host:port". Default: from KUBERNETES_SERVICE_HOST and …_PORT. */
-  readonly server?: string | undefined;
-  /** Bearer token, or the absolute path of its file. Default: the service account's. */
-  readonly token?: string | undefined;
-  /** CA as PEM text or file. Default: the service account's. */
-  readonly ca?: string | undefined;
-  /** Folder with `token`, `ca.crt` and `namespace`. Default: Kubernetes' location. */
-  readonly serviceAccount?: string | undefined;
-  /** ms for the server's answer. Default 10,000. */
-  readonly timeout?: number | undefined;
-  /** ms between lists of all slices. Default 60,000. */
-  readonly relistInterval?: number | undefined;
-}
-
 const OPTIONS = {
+  /** Service name, preferably headless with `publishNotReadyAddresses`. */
   service: text(),
+  /** Default: the service account's, else `default`. */
   namespace: text(),
+  /** Service port, as number or name. Default: the only one, or `shoal`. */
   port: anything<number | string>(),
+  /** `ip` (default): pod addresses. `dns`: pod names, HOSTNAME.SERVICE.NAMESPACE.svc.SUFFIX. */
   addressType: choice(["ip", "dns"], "ip"),
+  /** Cluster domain, for `dns`. Default `cluster.local`. */
   suffix: text(),
+  /** Only IPv4 (4) or IPv6 (6) addresses. Default: both. */
   family: choice([4, 6]),
+  /** API server, "https://host:port". Default: from KUBERNETES_SERVICE_HOST and …_PORT. */
   server: text(),
+  /** Bearer token, or the absolute path of its file. Default: the service account's. */
   token: text(),
+  /** CA as PEM text or file. Default: the service account's. */
   ca: text(),
+  /** Folder with `token`, `ca.crt` and `namespace`. Default: Kubernetes' location. */
   serviceAccount: text(),
+  /** ms for the server's answer. Default 10,000. */
   timeout: integer({ default: 10_000, min: 10, max: 600_000 }),
+  /** ms between lists of all slices, in case a watch died silently. Default 60,000. */
   relistInterval: integer({ default: 60_000, min: 100, max: 86_400_000 }),
 };
+
+/** Options of {@link kubernetesSource}. */
+export type KubernetesSourceOptions = GivenWith<typeof OPTIONS, "service">;
 
 /**
  * Finds pods of a Kubernetes Service (1.21 or later) that are not terminating. The service account needs
  * `list` and `watch` on `endpointslices` of `discovery.k8s.io`.
  *
  * The source is down while the server is silent or refuses (`ECONNREFUSED`, `ETIMEDOUT`,
- * `ERR_AUTHENTICATION`, `ERR_PROTOCOL`, `ERR_TRANSPORT`). It obeys throttling (429, 503) for up to a minute.
+ * `ERR_AUTHENTICATION`, `ERR_PROTOCOL`, `ERR_TRANSPORT`), and is called again after 0.5 s, doubled up to 30 s.
  *
  * @throws InvalidArgumentError `EINVAL`, also without `server` outside of a pod
  */
@@ -149,43 +126,24 @@ class ServiceSlices implements ListAndWatch {
   async list(signal: AbortSignal): Promise<readonly string[]> {
     this.#namespace = this.#settings.namespace ?? (await this.#accountFile("namespace")) ?? "default";
     this.#slices = new EndpointSlices({ ...this.#settings, namespace: this.#namespace });
-    let next = "";
-    for (let page = 0; page < MAX_PAGES; page++) {
-      const answer = await this.#ask(
-        { limit: `${PAGE}`, ...(next === "" ? {} : { continue: next }) },
-        signal,
-      );
-      if (answer.status === HTTP.gone && next !== "") {
-        // The page token expired: start again.
-        this.#slices.clear();
-        next = "";
-        continue;
-      }
-      if (answer.status !== 200) throw this.#refused(answer);
-      const { metadata, items } = fieldsOf(answer.body);
-      const { resourceVersion, continue: more } = fieldsOf(metadata);
-      if (!Array.isArray(items) || typeof resourceVersion !== "string" || resourceVersion === "")
-        throw new ProtocolError(`${this.#settings.server}: not a list of EndpointSlices`);
-      for (const item of items as readonly unknown[]) this.#slices.set(item);
-      this.#version = resourceVersion;
-      if (typeof more !== "string" || more === "") return this.#slices.addresses();
-      next = more;
-    }
-    throw new ProtocolError(`${this.#settings.server}: the list has more than ${MAX_PAGES} pages`);
+    const answer = await requestJson(await this.#request({}, signal));
+    if (answer.status !== 200) throw this.#refused(answer);
+    const { metadata, items } = fieldsOf(answer.body);
+    const { resourceVersion } = fieldsOf(metadata);
+    if (!Array.isArray(items) || typeof resourceVersion !== "string" || resourceVersion === "")
+      throw new ProtocolError(`${this.#settings.server}: not a list of EndpointSlices`);
+    for (const item of items as readonly unknown[]) this.#slices.set(item);
+    this.#version = resourceVersion;
+    return this.#slices.addresses();
   }
 
   async *watch(signal: AbortSignal): AsyncGenerator<readonly string[], void, undefined> {
     const slices = this.#slices as EndpointSlices;
     // The server's default is 30 to 60 minutes.
     const seconds = Math.ceil(this.#settings.relistInterval / 1_000) + 10;
-    const stream = await this.#open(
-      {
-        watch: "1",
-        allowWatchBookmarks: "true",
-        resourceVersion: this.#version,
-        timeoutSeconds: `${seconds}`,
-      },
-      signal,
+    const query = { watch: "1", allowWatchBookmarks: "true", timeoutSeconds: `${seconds}` };
+    const stream = await requestStream(
+      await this.#request({ ...query, resourceVersion: this.#version }, signal),
     );
     if (stream.refusal !== undefined) {
       if (stream.status === HTTP.gone) return;
@@ -198,37 +156,13 @@ class ServiceSlices implements ListAndWatch {
         const { code } = fieldsOf(object);
         if (code === HTTP.gone) return;
         const status = typeof code === "number" ? code : 0;
-        throw this.#refused({ status, headers: {}, isJson: true, body: object });
+        throw this.#refused({ status, isJson: true, body: object });
       }
       if (type === "DELETED") slices.delete(object);
       else if (type === "ADDED" || type === "MODIFIED") slices.set(object);
       else throw new ProtocolError(`${this.#settings.server}: unknown change type ${describe(type)}`);
       yield slices.addresses();
     }
-  }
-
-  async #ask(query: Readonly<Record<string, string>>, signal: AbortSignal): Promise<HttpAnswer> {
-    for (let tries = 1; ; tries++) {
-      const answer = await requestJson(await this.#request(query, signal));
-      if (!(await this.#waitFor(answer, tries, signal))) return answer;
-    }
-  }
-
-  async #open(query: Readonly<Record<string, string>>, signal: AbortSignal): Promise<HttpStream> {
-    for (let tries = 1; ; tries++) {
-      const stream = await requestStream(await this.#request(query, signal));
-      if (stream.refusal === undefined || !(await this.#waitFor(stream.refusal, tries, signal)))
-        return stream;
-    }
-  }
-
-  /** @returns whether to repeat, after a throttled wait */
-  async #waitFor({ status, headers }: HttpAnswer, tries: number, signal: AbortSignal): Promise<boolean> {
-    if ((status !== HTTP.tooMany && status !== HTTP.unavailable) || tries === MAX_TRIES) return false;
-    const seconds = Number(headers["retry-after"]);
-    const asked = Number.isFinite(seconds) && seconds > 0 ? seconds * 1_000 : PATIENCE;
-    await sleep(Math.min(asked, MAX_PATIENCE) * (1 + Math.random() / 4), signal);
-    return true;
   }
 
   async #request(query: Readonly<Record<string, string>>, signal: AbortSignal) {

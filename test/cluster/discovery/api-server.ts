@@ -1,7 +1,6 @@
 /**
- * A part of a Kubernetes API server: the EndpointSlices of one namespace, listed by pages and watched. Its replies have the shape of
- * real ones (Kubernetes API reference, EndpointSlice v1, API concepts: "Efficient detection of changes", "Retrieving large results sets
- * in chunks"). It is killed, started again, silent or refuses, as a test wants it.
+ * A part of a Kubernetes API server: the EndpointSlices of one namespace, listed and watched. Its replies have the shape of
+ * real ones (Kubernetes API reference, EndpointSlice v1, API concepts: "Efficient detection of changes"). It is killed, started again, silent or refuses, as a test wants it.
  */
 import { readFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
@@ -20,7 +19,6 @@ export interface Refusal {
   readonly status: number;
   readonly reason?: string;
   readonly message?: string;
-  readonly headers?: Readonly<Record<string, string>>;
   /** How often; default once. */
   readonly times?: number;
   /** Only of lists, or of watches. Default: both. */
@@ -178,10 +176,10 @@ export class ApiServer {
     const isWatch = url.searchParams.get("watch") === "1";
     const refusal = this.#nextRefusal(isWatch ? "watch" : "list") ?? this.#doubts(request, url);
     if (refusal !== undefined) {
-      response.writeHead(refusal.status, { "content-type": "application/json", ...refusal.headers });
+      response.writeHead(refusal.status, { "content-type": "application/json" });
       response.end(JSON.stringify(status(refusal)));
     } else if (isWatch) this.#watch(url, response);
-    else this.#list(url, response);
+    else this.#list(response);
   }
 
   #nextRefusal(kind: "list" | "watch"): Refusal | undefined {
@@ -205,20 +203,14 @@ export class ApiServer {
     return undefined;
   }
 
-  #list(url: URL, response: ServerResponse): void {
-    const limit = Number(url.searchParams.get("limit") ?? "500");
-    const from = Number(url.searchParams.get("continue") ?? "0");
-    const all = [...this.#slices.values()];
-    const items = all.slice(from, from + limit);
-    const left = all.length - from - items.length;
-    const more = left > 0 ? { continue: `${from + limit}`, remainingItemCount: left } : {};
+  #list(response: ServerResponse): void {
     response.setHeader("content-type", "application/json");
     response.end(
       JSON.stringify({
         kind: "EndpointSliceList",
         apiVersion: "discovery.k8s.io/v1",
-        metadata: { resourceVersion: `${this.#version}`, ...more },
-        items,
+        metadata: { resourceVersion: `${this.#version}` },
+        items: [...this.#slices.values()],
       }),
     );
   }

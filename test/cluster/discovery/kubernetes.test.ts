@@ -116,35 +116,6 @@ describe("a list and its changes", () => {
     expect(api.queries.filter((query) => query.has("watch"))).toHaveLength(1);
   });
 
-  it("is read page by page", async () => {
-    const addresses = Array.from({ length: 1_201 }, (_, at) => `10.${at >> 8}.${at & 255}.1`);
-    for (const [at, address] of addresses.entries()) {
-      if (at < 1_000) api.set(slice(`shoal-${at}`, [pod(address)]));
-    }
-    const follower = follow();
-    await follower.until(({ list }) => list?.length === 1_000);
-    const pages = api.queries.filter((query) => query.has("limit")).map((query) => query.get("continue"));
-    expect(pages).toEqual([null, "500"]);
-  });
-
-  it("begins again where a page was forgotten meanwhile", async () => {
-    for (let at = 0; at < 600; at++) api.set(slice(`shoal-${at}`, [pod(`10.2.${at >> 8}.${at & 255}`)]));
-    let refused = 0;
-    api.answer = (request, response) => {
-      if (!request.url?.includes("continue=") || refused++ > 0) return false;
-      response
-        .writeHead(410)
-        .end(
-          '{"kind":"Status","reason":"Expired","code":410,"message":"The provided continue parameter is too old"}',
-        );
-      return true;
-    };
-    const follower = follow();
-    await follower.until(({ list }) => list?.length === 600);
-    expect(follower.failures).toBe(0);
-    expect(refused).toBe(2);
-  });
-
   it("is read again where the watch's version was forgotten", async () => {
     api.set(slice("shoal-a", [pod("10.1.0.1")]));
     const follower = follow();
@@ -187,6 +158,7 @@ describe("a refusal", () => {
     [401, "ERR_AUTHENTICATION", /the token is not accepted/],
     [403, "ERR_AUTHENTICATION", /needs list and watch on endpointslices.*namespace sea/],
     [404, "ERR_TRANSPORT", /status 404/],
+    [429, "ERR_TRANSPORT", /status 429/],
     [500, "ERR_TRANSPORT", /status 500/],
     [302, "ERR_TRANSPORT", /status 302/],
   ])("of a list by %s puts the source down", async (status, code, message) => {
@@ -212,25 +184,6 @@ describe("a refusal", () => {
     expect(follower.list).toEqual(["10.1.0.1:7946"]);
     api.set(slice("shoal-a", [pod("10.1.0.2")]));
     await follower.has("10.1.0.2:7946");
-  });
-
-  it("for a while is obeyed: Retry-After", async () => {
-    api.set(slice("shoal-a", [pod("10.1.0.1")]));
-    api.refuse({ status: 429, reason: "TooManyRequests", headers: { "retry-after": "1" } });
-    const start = performance.now();
-    const follower = follow();
-    await follower.has("10.1.0.1:7946");
-    expect(performance.now() - start).toBeGreaterThan(950);
-    expect(follower.failures).toBe(0);
-    expect(api.queries.filter((query) => query.has("limit"))).toHaveLength(2);
-  });
-
-  it("for ages ends with the node", async () => {
-    api.refuse({ status: 429, times: 1_000, headers: { "retry-after": "99999999" } });
-    const follower = follow();
-    await vi.waitUntil(() => api.queries.length === 1, { timeout: 10_000, interval: 5 });
-    await follower.stop();
-    expect(api.queries).toHaveLength(1);
   });
 });
 
@@ -289,19 +242,6 @@ describe("a server that sends junk", () => {
       code: "ERR_PROTOCOL",
       message: expect.stringMatching(/8,388,608 bytes/),
     });
-  });
-
-  it("gives page after page without end: it is left after some", async () => {
-    let pages = 0;
-    api.answer = (_request, response) => {
-      pages += 1;
-      response.end('{"metadata":{"resourceVersion":"1","continue":"again"},"items":[]}');
-      return true;
-    };
-    const follower = follow({ timeout: 20_000 });
-    await follower.until(({ error }) => error !== undefined);
-    expect(follower.error?.message).toMatch(/more than 32 pages/);
-    expect(pages).toBe(32);
   });
 
   it("has a certificate of somebody else: it is not trusted", async () => {
