@@ -5,11 +5,19 @@
  *       ▲                 │ the lease is lost
  *       └─────────────────┘
  *
- * A pause of etcd or this node beyond the TTL, or a wiped etcd, loses the lease. A deleted key is put again.
+ * A pause of etcd or this node beyond the TTL, or a wiped etcd, loses the lease. A key that is deleted, or has
+ * another value, is put again with the next renewal.
  */
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import { anything, boolean, checkOptions, integer, text } from "../../patterns/kit/options.js";
+import {
+  anything,
+  boolean,
+  checkOptions,
+  type GivenWith,
+  integer,
+  text,
+} from "../../patterns/kit/options.js";
 import { EtcdGateway, type EtcdSettings } from "./etcd-gateway.js";
 import { checkTls, type DiscoveryTls, originOf } from "./http.js";
 import { listAndWatch } from "./list-watch.js";
@@ -24,40 +32,30 @@ const RENEWALS = 3;
 const RENEWAL_TRIES = 3;
 const RENEWAL_PAUSE = 500;
 
-const PUT_INTERVAL = 1_000;
-
 const REVOKE_TIMEOUT = 900;
 
-export interface EtcdSourceOptions {
-  /** 1 to 16 servers, "http://host:port" or "https://host:port". Default scheme: https with `tls`, else http. */
-  readonly servers: string | readonly string[];
-  /** Key prefix before the cluster name. Default `shoal`. */
-  readonly prefix?: string | undefined;
-  /** ms before a killed node's key expires, from 1,000, rounded to seconds. Default 60,000. */
-  readonly ttl?: number | undefined;
-  /** Whether to write this node's address; without, it only reads. Default `true`. */
-  readonly publish?: boolean | undefined;
-  /** User, if authentication is on. */
-  readonly username?: string | undefined;
-  readonly password?: string | undefined;
-  readonly tls?: DiscoveryTls | undefined;
-  /** ms for a server's answer before the next is asked. Default 3,000. */
-  readonly timeout?: number | undefined;
-  /** ms between lists of all keys. Default 30,000. */
-  readonly relistInterval?: number | undefined;
-}
-
 const OPTIONS = {
+  /** 1 to 16 servers, "http://host:port" or "https://host:port". Default scheme: https with `tls`, else http. */
   servers: anything<string | readonly string[]>(),
+  /** Key prefix before the cluster name. Default `shoal`. */
   prefix: text(),
+  /** ms before a killed node's key expires, from 1,000, rounded to seconds. Default 60,000. */
   ttl: integer({ default: 60_000, min: 1_000, max: 86_400_000 }),
+  /** Whether to write this node's address; without, it only reads. Default `true`. */
   publish: boolean(true),
+  /** User with read and write permission under the prefix, if authentication is on. */
   username: text(),
   password: text(),
+  /** Trust and client certificate for https servers. */
   tls: anything<DiscoveryTls>(),
+  /** ms for a server's answer before the next is asked. Default 3,000. */
   timeout: integer({ default: 3_000, min: 10, max: 600_000 }),
+  /** ms between lists of all keys, in case a watch died silently. Default 30,000. */
   relistInterval: integer({ default: 30_000, min: 100, max: 86_400_000 }),
 };
+
+/** Options of {@link etcdSource}. */
+export type EtcdSourceOptions = GivenWith<typeof OPTIONS, "servers">;
 
 /**
  * Finds nodes by etcd keys PREFIX/GROUP/ID with value "host:port", including other programs'. A leaving node
@@ -97,7 +95,6 @@ class EtcdDiscovery {
   readonly #records = new Map<string, string>();
   #revision = 0n;
   #lease: string | undefined;
-  #keyIsLost: (() => void) | undefined;
 
   constructor(
     settings: EtcdSettings,
@@ -150,7 +147,6 @@ class EtcdDiscovery {
     this.#revision = revision;
     this.#records.clear();
     for (const { key, value } of records) this.#records.set(key, value);
-    this.#lookForOwn();
     return this.#addresses();
   }
 
@@ -160,7 +156,6 @@ class EtcdDiscovery {
         if (value === undefined) this.#records.delete(key);
         else this.#records.set(key, value);
       }
-      this.#lookForOwn();
       yield this.#addresses();
     }
   }
@@ -172,35 +167,19 @@ class EtcdDiscovery {
     );
   }
 
-  get #isThere(): boolean {
-    return this.#records.get(this.#key) === this.#self.address;
-  }
-
-  #lookForOwn(): void {
-    if (!this.#isThere) this.#keyIsLost?.();
-  }
-
   /** Runs until the signal aborts; throws on failure. */
   async #publish(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const { id, seconds } = await this.#gateway.grant(this.#seconds, signal);
       this.#lease = id;
-      let left = seconds;
       let put: string | undefined;
-      while (!signal.aborted && left > 0) {
+      for (let left = seconds; left > 0 && !signal.aborted; left = await this.#renew(id, signal)) {
         // It may change at runtime.
         const { address } = this.#self;
-        if (put !== address) await this.#gateway.put({ key: this.#key, value: address }, id, signal);
+        if (put !== address || this.#records.get(this.#key) !== address)
+          await this.#gateway.put({ key: this.#key, value: address }, id, signal);
         put = address;
-        const putAt = performance.now();
-        const interval = (left / RENEWALS) * 1_000;
-        const lost = await this.#untilRenewal(interval, signal);
-        if (signal.aborted) return;
-        // The watch may report the put later.
-        const again = putAt + Math.min(PUT_INTERVAL, interval);
-        if (lost) await sleep(Math.max(0, again - performance.now()), signal);
-        left = await this.#renew(id, signal);
-        if (!this.#isThere) put = undefined;
+        await sleep((left / RENEWALS) * 1_000, signal);
       }
     }
   }
@@ -215,24 +194,6 @@ class EtcdDiscovery {
         await sleep(RENEWAL_PAUSE, signal);
       }
     }
-  }
-
-  /** @returns `true`: the key is gone; `false`: timeout or abort */
-  #untilRenewal(ms: number, signal: AbortSignal): Promise<boolean> {
-    return new Promise((resolve) => {
-      const done = (lost: boolean): void => {
-        clearTimeout(timer);
-        signal.removeEventListener("abort", ended);
-        this.#keyIsLost = undefined;
-        resolve(lost);
-      };
-      const ended = (): void => done(false);
-      const timer = setTimeout(ended, ms);
-      this.#keyIsLost = () => done(true);
-      // The key may have gone before the put's answer arrived.
-      if (signal.aborted || !this.#isThere) done(!signal.aborted);
-      else signal.addEventListener("abort", ended, { once: true });
-    });
   }
 
   async #withdraw(): Promise<void> {
