@@ -10,15 +10,12 @@ import { Resolver } from "node:dns/promises";
 import { isIP } from "node:net";
 import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import { anything, checkOptions, choice, integer } from "../../patterns/kit/options.js";
+import { anything, checkOptions, choice, type Given, integer } from "../../patterns/kit/options.js";
 import { MAX_SEEDS } from "../bounds.js";
 import { type DiscoverySource, sleep } from "./source.js";
 
-const SHORTEST_INTERVAL = 1_000;
-const LONGEST_INTERVAL = 60_000;
 /** Nodes may start soon. */
 const EMPTY_INTERVAL = 5_000;
-const DNS_TIMEOUT = 2_000;
 const DNS_TRIES = 2;
 /** Share of a TTL, so that nodes started together do not query together. */
 const JITTER = 0.1;
@@ -26,28 +23,23 @@ const MAX_TARGETS_AT_A_TIME = 8;
 const MAX_SERVERS = 8;
 const MAX_DNS_NAME = 253;
 
-export interface DnsSourceOptions {
-  /** 1 to 65,535. Required for `A` and `AAAA`; SRV records have ports. */
-  readonly port?: number | undefined;
-  /** Record type. Default: `A` with a port, `SRV` without. */
-  readonly type?: "A" | "AAAA" | "SRV" | undefined;
-  /** At most 8 DNS servers, "10.0.0.2" or "10.0.0.2:53". Default: the system's. */
-  readonly servers?: readonly string[] | undefined;
-  /** ms before the second and last try of a server. Default 2,000. */
-  readonly timeout?: number | undefined;
-  /** Bounds in ms of the lookup interval, which is the records' TTL. Default 1,000 and 60,000. */
-  readonly minInterval?: number | undefined;
-  readonly maxInterval?: number | undefined;
-}
-
 const OPTIONS = {
+  /** 1 to 65,535. Required for `A` and `AAAA`; SRV records have ports. */
   port: integer({ max: 65_535 }),
+  /** Record type. Default: `A` with a port, `SRV` without. */
   type: choice(["A", "AAAA", "SRV"]),
+  /** At most 8 DNS servers, "10.0.0.2" or "10.0.0.2:53". Default: the system's. */
   servers: anything<readonly string[]>(),
-  timeout: integer({ default: DNS_TIMEOUT, max: 60_000 }),
-  minInterval: integer({ default: SHORTEST_INTERVAL, min: 10 }),
-  maxInterval: integer({ default: LONGEST_INTERVAL, min: 10 }),
+  /** ms before the second and last try of a server. Default 2,000. */
+  timeout: integer({ default: 2_000, max: 60_000 }),
+  /** Shortest time between lookups, ms; else the records' time to live counts. Default 1,000. */
+  minInterval: integer({ default: 1_000, min: 10 }),
+  /** Longest time between lookups, ms. Default 60,000. */
+  maxInterval: integer({ default: 60_000, min: 10 }),
 };
+
+/** Options of {@link dnsSource}. */
+export type DnsSourceOptions = Given<typeof OPTIONS>;
 
 /** TTL in seconds. */
 interface Answer {
@@ -93,12 +85,11 @@ export function dnsSource(name: string, options: DnsSourceOptions = {}): Discove
       const resolver = make();
       const cancel = (): void => resolver.cancel();
       signal.addEventListener("abort", cancel, { once: true });
-      const known = new Map<string, Answer>();
       try {
         while (!signal.aborted) {
           const { addresses, ttl } =
             type === "SRV"
-              ? await servicesOf(resolver, name, known, signal)
+              ? await servicesOf(resolver, name, signal)
               : await addressesOf(resolver, name, type, port as number);
           yield addresses.slice(0, MAX_SEEDS);
           const due = addresses.length === 0 ? EMPTY_INTERVAL : ttl * 1_000;
@@ -148,13 +139,8 @@ async function addressesOf(
   }
 }
 
-/** @param known used when a target's lookup fails */
-async function servicesOf(
-  resolver: Resolver,
-  name: string,
-  known: Map<string, Answer>,
-  signal: AbortSignal,
-): Promise<Answer> {
+/** Targets whose lookup fails are left out. @throws the error of one if none has an address */
+async function servicesOf(resolver: Resolver, name: string, signal: AbortSignal): Promise<Answer> {
   let records: Awaited<ReturnType<Resolver["resolveSrv"]>>;
   try {
     records = await resolver.resolveSrv(name);
@@ -167,31 +153,20 @@ async function servicesOf(
   const answers: Answer[] = [];
   let failure: unknown;
   const lookUp = async (target: string, port: number): Promise<void> => {
-    const key = `${target}:${port}`;
     const families = await Promise.allSettled([
       addressesOf(resolver, target, "A", port),
       addressesOf(resolver, target, "AAAA", port),
     ]);
     const found = families.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
-    const answer: Answer = {
+    const failed = families.find((each) => each.status === "rejected");
+    if (failed !== undefined) failure = failed.reason;
+    // Some servers refuse AAAA queries; the other family is then enough.
+    answers.push({
       addresses: found.flatMap(({ addresses }) => addresses),
       ttl: least(found.filter(({ addresses }) => addresses.length > 0)),
-    };
-    const failed = families.find((each) => each.status === "rejected");
-    if (failed === undefined) {
-      known.set(key, answer);
-      answers.push(answer);
-      return;
-    }
-    failure = failed.reason;
-    // Some servers refuse AAAA queries; the other family is then enough.
-    const before = known.get(key);
-    const usable = before !== undefined && before.addresses.length > 0 ? before : answer;
-    if (usable.addresses.length > 0) answers.push(usable);
+    });
   };
   const waiting = targets.slice(0, MAX_SEEDS);
-  const wanted = new Set(waiting.map(({ name: target, port }) => `${target}:${port}`));
-  for (const key of known.keys()) if (!wanted.has(key)) known.delete(key);
   await Promise.all(
     Array.from({ length: MAX_TARGETS_AT_A_TIME }, async () => {
       // `cancel` ends only current queries.
@@ -199,7 +174,7 @@ async function servicesOf(
         await lookUp(next.name, next.port);
     }),
   );
-  if (failure !== undefined && answers.length === 0) throw failure;
+  if (failure !== undefined && answers.every(({ addresses }) => addresses.length === 0)) throw failure;
   // Node reports no TTL of SRV records.
   return { addresses: answers.flatMap(({ addresses }) => addresses), ttl: least(answers) };
 }
