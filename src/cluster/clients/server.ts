@@ -6,7 +6,17 @@ import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { Driver } from "../../patterns/kit/driver.js";
-import { anything, boolean, checkOptions, func, integer, object, text } from "../../patterns/kit/options.js";
+import {
+  anything,
+  boolean,
+  checkOptions,
+  func,
+  type Given,
+  integer,
+  object,
+  type Settings,
+  text,
+} from "../../patterns/kit/options.js";
 import type { RouterOptions } from "../../sockets/request-reply.js";
 import { type ClusterListenerTls, checkCertificate } from "../admission/tls.js";
 import type { ClusterBus } from "../node/bus.js";
@@ -30,53 +40,42 @@ const MAX_CLIENTS = 16_384;
 const COALESCE = 20;
 const ADDRESS_INTERVAL = 60_000;
 
-/** Requires `users` or `authenticate`, and `endpoint`, `http` or both. */
-export interface DiscoveryServerOptions {
-  /** `tcp://*:7000` or `tls://*:7000`; port `*`: any free one. */
-  readonly endpoint?: string | undefined;
-  readonly http?: DiscoveryHttpOptions | undefined;
-  /** Certificate for a `tls://` endpoint and HTTPS. With `ca`, clients need a certificate signed by it. */
-  readonly tls?: ClusterListenerTls | undefined;
-  /** At most 10,000, by name: a {@link DiscoveryUser}, or a password with the permission `dynamicDiscovery`. */
-  readonly users?: Readonly<Record<string, string | DiscoveryUser>> | undefined;
-  /** Permissions by role. */
-  readonly roles?: Readonly<Record<string, readonly string[]>> | undefined;
-  /** Checks credentials instead of `users`. */
-  readonly authenticate?: DiscoveryAuthenticate | undefined;
-  /** Whether `Accept: application/xml` and `?format=xml` get XML. Default `false`. */
-  readonly xml?: boolean | undefined;
-  /** This node's port for clients. */
-  readonly port?: number | undefined;
-  /** Port for `tls://`. CURVE belongs in `port`: it uses `tcp://`. */
-  readonly securePort?: number | undefined;
-  /** Address of `port` and `securePort`. Default: the host of `endpoint`. `0.0.0.0`: every interface. */
-  readonly host?: string | undefined;
-  /** This machine's addresses. Default: its interfaces'. */
-  readonly addresses?: AddressProvider | undefined;
-  /** ms between address lookups. Default 60,000. */
-  readonly addressInterval?: number | undefined;
-  /** Default 16,384. */
-  readonly maxClients?: number | undefined;
-  /** Options of the ROUTER, such as CURVE keys (`curveServer: true`). */
-  readonly socketOptions?: RouterOptions | undefined;
-}
-
 const OPTIONS = {
+  /** Endpoint of the ROUTER, `tcp://*:7000` or `tls://*:7000`; port `*`: any free one. Required without `http`. */
   endpoint: text(),
+  /** Serves the list over HTTP, or HTTPS with `tls`. Required without `endpoint`. */
   http: object<DiscoveryHttpOptions>(),
+  /** Certificate for a `tls://` endpoint and HTTPS. With `ca`, clients need a certificate signed by it. */
   tls: object<ClusterListenerTls>(),
+  /**
+   * At most 10,000, by name: a {@link DiscoveryUser}, or a password with the permission `dynamicDiscovery`. Required
+   * without `authenticate`.
+   */
   users: object<Readonly<Record<string, string | DiscoveryUser>>>(),
+  /** Permissions by role, such as `{ reader: ["dynamicDiscovery"] }`. */
   roles: object<Readonly<Record<string, readonly string[]>>>(),
+  /** Checks credentials instead of `users`. `() => true` admits all. */
   authenticate: func<DiscoveryAuthenticate>(),
+  /** Whether `Accept: application/xml` and `?format=xml` get XML. Default `false`. */
   xml: boolean(false),
+  /** Port of this node's own service for clients, listed with each address. Default: none. */
   port: integer({ default: 0, max: 65_535 }),
+  /** Such a port for `tls://`. CURVE belongs in `port`: it uses `tcp://`. */
   securePort: integer({ default: 0, max: 65_535 }),
+  /** Address at which `port` and `securePort` listen. Default: the host of `endpoint`. `0.0.0.0`: every interface. */
   host: text(),
+  /** Finds this machine's addresses. Default: those of its interfaces. */
   addresses: func<AddressProvider>(),
+  /** ms between its calls. Default 60,000. */
   addressInterval: integer({ default: ADDRESS_INTERVAL }),
+  /** Connected clients; further ones are closed. Default 16,384. */
   maxClients: integer({ default: MAX_CLIENTS, max: 1_000_000 }),
+  /** Options of the ROUTER, such as CURVE keys (`curveServer: true`). */
   socketOptions: anything<RouterOptions>(),
 };
+
+/** Options of {@link DiscoveryServer}. */
+export type DiscoveryServerOptions = Given<typeof OPTIONS>;
 
 export type DiscoveryServerEvent =
   | { readonly type: "client:connected"; readonly client: OwnClient }
@@ -106,15 +105,18 @@ const EVENTS: EventNames<DiscoveryServerEvent> = {
 };
 
 export interface DiscoveryServerStats {
-  /** Listed nodes, connected clients, watching clients. */
+  /** Listed nodes. */
   readonly nodes: number;
+  /** Connected clients, and those of them that watch. */
   readonly callers: number;
   readonly clients: number;
-  /** By sockets and HTTP. */
+  /** Requests by sockets and HTTP. */
   readonly requests: number;
+  /** Malformed requests and connections. */
   readonly invalid: number;
+  /** Handshakes and HTTP requests with refused credentials. */
   readonly refused: number;
-  /** Sent, and missed by slow watchers, which get the whole list later. */
+  /** Sent updates, and those missed by slow watchers, which get the whole list later. */
   readonly updates: number;
   readonly missed: number;
 }
@@ -155,7 +157,7 @@ const CHANGES: readonly ClusterEvent["type"][] = [
  */
 export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServerStats> {
   readonly #node: ClusterBus;
-  readonly #settings: ReturnType<typeof checkOptions<typeof OPTIONS>>;
+  readonly #settings: Settings<typeof OPTIONS>;
   readonly #gate: CallerGate;
   readonly #users: UserTable | undefined;
   readonly #directory = new NodeDirectory();
@@ -234,7 +236,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     return this.#url;
   }
 
-  /** Clients of this server. `node.clients()` has those of all nodes. */
+  /** Watching clients of this server, in the order of their coming. `node.clients()` has those of all nodes. */
   get clients(): readonly OwnClient[] {
     return this.#callers.clients;
   }
@@ -288,6 +290,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     this.#renewed = tls;
   }
 
+  /** Looks this machine's addresses up now; a failure becomes `addresses:failed`. @throws ClosedError `EBADF` */
   async refresh(): Promise<void> {
     this.assertOpen();
     await this.#lookUp();
