@@ -7,7 +7,6 @@ import {
   type DiscoveryServerOptions,
   type DiscoveryUser,
   ec2Addresses,
-  openStackAddresses,
 } from "../cluster/index.js";
 import { parseListenAddress } from "../core/http-server.js";
 import { asUsage, UsageError } from "./failure.js";
@@ -25,13 +24,11 @@ export interface ClientsValues {
   readonly port?: number;
   readonly securePort?: number;
   readonly host?: string;
-  readonly addresses?: "interfaces" | "ec2" | "openstack";
+  readonly addresses?: "interfaces" | "ec2";
   readonly xml?: boolean;
   readonly certificate?: string;
   readonly maxClients?: number;
 }
-
-const PROVIDERS = { ec2: ec2Addresses, openstack: openStackAddresses };
 
 /** @param folder of relative file names @throws UsageError, or errors of reading the files */
 export async function clientsOf(
@@ -47,7 +44,7 @@ export async function clientsOf(
     ...(tls === undefined ? {} : { tls }),
     users: users ?? (await readUsersFile(resolve(folder, usersFile as string))),
     ...(http === undefined ? {} : { http: await httpOf(http) }),
-    ...(addresses === "interfaces" ? {} : { addresses: PROVIDERS[addresses]() }),
+    ...(addresses === "interfaces" ? {} : { addresses: ec2Addresses() }),
     ...(certificate === undefined
       ? {}
       : { socketOptions: await serverKeysFrom(resolve(folder, certificate)) }),

@@ -255,7 +255,7 @@ export function nodeSchema(): Schema {
         securePort: whole("the same over TLS", 1, 65_535),
         host: text("address that these ports are bound to; default: the host of endpoint"),
         addresses: {
-          enum: ["interfaces", "ec2", "openstack"],
+          enum: ["interfaces", "ec2"],
           description: "where this machine's addresses come from; default interfaces",
         },
         xml: { type: "boolean", description: "whether the list is there as XML, too; default false" },

@@ -30,8 +30,6 @@ export {
   type Ec2Options,
   ec2Addresses,
   interfaceAddresses,
-  type MetadataOptions,
-  openStackAddresses,
 } from "./clients/address-providers.js";
 export type { AddressScope, HostAddress } from "./clients/addresses.js";
 export {

@@ -1,9 +1,9 @@
-/** Addresses from metadata services, as EC2 (IMDSv2) and OpenStack answer: servers of this test. */
+/** Addresses from metadata services, as EC2 (IMDSv2) and OpenStack answer. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { checkAddresses } from "../../../src/cluster/clients/address-providers.js";
-import { ec2Addresses, interfaceAddresses, openStackAddresses } from "../../../src/cluster/index.js";
+import { ec2Addresses, interfaceAddresses } from "../../../src/cluster/index.js";
 
 const servers: Server[] = [];
 afterEach(async () => {
@@ -23,17 +23,7 @@ async function metadata(
 }
 
 const never = new AbortController().signal;
-const MAC = "02:29:96:8f:6a:2d";
-const FILES: Readonly<Record<string, string>> = {
-  "network/interfaces/macs/": `${MAC}/\n02:00:00:00:00:01/`,
-  [`network/interfaces/macs/${MAC}/device-number`]: "0",
-  [`network/interfaces/macs/${MAC}/local-ipv4s`]: "172.31.5.9\n172.31.5.10",
-  [`network/interfaces/macs/${MAC}/subnet-ipv4-cidr-block`]: "172.31.0.0/20",
-  [`network/interfaces/macs/${MAC}/ipv4-associations/`]: "54.1.2.3",
-  [`network/interfaces/macs/${MAC}/ipv4-associations/54.1.2.3`]: "172.31.5.9",
-  "network/interfaces/macs/02:00:00:00:00:01/device-number": "1",
-  "network/interfaces/macs/02:00:00:00:00:01/local-ipv4s": "10.0.0.7",
-};
+const FILES: Readonly<Record<string, string>> = { "local-ipv4": "172.31.5.9", "public-ipv4": "54.1.2.3\n" };
 
 /** As EC2: nothing without a token, which a PUT gives. */
 function ec2(asked: string[]) {
@@ -41,7 +31,7 @@ function ec2(asked: string[]) {
     asked.push(`${request.method} ${request.url}`);
     if (request.url === "/latest/api/token") {
       const ttl = request.headers["x-aws-ec2-metadata-token-ttl-seconds"];
-      response.writeHead(request.method === "PUT" && ttl === "60" ? 200 : 400).end("the-token");
+      response.writeHead(request.method === "PUT" && Number(ttl) > 0 ? 200 : 400).end("the-token");
       return;
     }
     const file = FILES[(request.url ?? "").replace("/latest/meta-data/", "")];
@@ -51,24 +41,41 @@ function ec2(asked: string[]) {
   };
 }
 
-describe("EC2", () => {
-  it("gives private and public addresses with a token, and asks nothing without one", async () => {
+describe("the metadata service of a cloud", () => {
+  it("gives the private and the public address with a token, and is asked nothing without one", async () => {
     const asked: string[] = [];
     const endpoint = await metadata(ec2(asked));
-    expect(await ec2Addresses({ endpoint, tokenTtl: 60 })(never)).toEqual([
-      { ip: "172.31.5.9", interface: "eth0", prefix: 20, public: "54.1.2.3" },
-      { ip: "172.31.5.10", interface: "eth0", prefix: 20, public: undefined },
-      { ip: "10.0.0.7", interface: "eth1", prefix: 0, public: undefined },
+    // As in a container: no interface has the address.
+    expect(await ec2Addresses({ endpoint })(never)).toEqual([
+      { ip: "172.31.5.9", interface: "", prefix: 0, public: "54.1.2.3" },
     ]);
     expect(asked[0]).toBe("PUT /latest/api/token");
     expect(asked.slice(1).every((each) => each.startsWith("GET /latest/meta-data/"))).toBe(true);
   });
 
-  it("does not fall back to IMDSv1 when no token is given", async () => {
+  it("adds the public address to the interface that has the private one; OpenStack has no tokens", async () => {
+    const own = await interfaceAddresses()(never);
+    const [first] = own;
+    if (first === undefined) return; // A machine without a network.
+    const files: Readonly<Record<string, string>> = {
+      "/latest/meta-data/local-ipv4": first.ip,
+      "/latest/meta-data/public-ipv4": "203.0.113.7",
+    };
+    const endpoint = await metadata((request, response) => {
+      const file = request.method === "GET" ? files[request.url ?? ""] : undefined;
+      response.writeHead(file === undefined ? 404 : 200).end(file);
+    });
+    expect(await ec2Addresses({ endpoint })(never)).toEqual([
+      { ...first, public: "203.0.113.7" },
+      ...own.slice(1),
+    ]);
+  });
+
+  it("is not asked without a token when it refuses one", async () => {
     const asked: string[] = [];
     const endpoint = await metadata((request, response) => {
       asked.push(request.method ?? "");
-      response.writeHead(request.method === "PUT" ? 403 : 200).end(MAC);
+      response.writeHead(request.method === "PUT" ? 403 : 200).end("172.31.5.9");
     });
     await expect(ec2Addresses({ endpoint })(never)).rejects.toMatchObject({ code: "ERR_PROTOCOL" });
     expect(asked).toEqual(["PUT"]);
@@ -81,44 +88,17 @@ describe("EC2", () => {
       message: expect.stringContaining("hop limit"),
     });
   });
-});
-
-describe("OpenStack", () => {
-  const network = {
-    links: [{ id: "tap1", ethernet_mac_address: "fa:16:3e:00:00:01", name: "ens3" }],
-    networks: [
-      { id: "n0", type: "ipv4", link: "tap1", ip_address: "192.168.0.10", netmask: "255.255.255.0" },
-      { id: "n1", type: "ipv6", link: "tap1", ip_address: "2001:db8::5/64" },
-      { id: "n2", type: "ipv4_dhcp", link: "tap1" },
-    ],
-  };
-
-  it("gives the fixed addresses, and the floating one for the address that has it", async () => {
-    const files: Readonly<Record<string, string>> = {
-      "/openstack/latest/network_data.json": JSON.stringify(network),
-      "/latest/meta-data/local-ipv4": "192.168.0.10",
-      "/latest/meta-data/public-ipv4": "203.0.113.7",
-    };
-    const endpoint = await metadata((request, response) => {
-      const file = files[request.url ?? ""];
-      response.writeHead(file === undefined ? 404 : 200).end(file);
-    });
-    expect(await openStackAddresses({ endpoint })(never)).toEqual([
-      { ip: "192.168.0.10", interface: "ens3", prefix: 24, public: "203.0.113.7" },
-      { ip: "2001:db8::5", interface: "ens3", prefix: 64, public: undefined },
-    ]);
-  });
 
   it.each([
     ["no such file", (_: IncomingMessage, response: ServerResponse) => void response.writeHead(404).end()],
-    ["no JSON", (_: IncomingMessage, response: ServerResponse) => void response.end("<html>")],
+    ["no address", (_: IncomingMessage, response: ServerResponse) => void response.end("<html>")],
     [
       "endless bytes",
       (_: IncomingMessage, response: ServerResponse) => void response.end(Buffer.alloc(70_000)),
     ],
   ])("rejects for %s", async (_, answer) => {
     const endpoint = await metadata(answer);
-    await expect(openStackAddresses({ endpoint })(never)).rejects.toMatchObject({ code: "ERR_PROTOCOL" });
+    await expect(ec2Addresses({ endpoint })(never)).rejects.toMatchObject({ code: "ERR_PROTOCOL" });
   });
 });
 
@@ -127,8 +107,7 @@ describe("options and results", () => {
     for (const make of [
       () => ec2Addresses({ endpoint: "ftp://x" }),
       () => ec2Addresses({ endpoint: "http://x/path" }),
-      () => ec2Addresses({ tokenTtl: 21_601 }),
-      () => openStackAddresses({ timeuot: 1 } as never),
+      () => ec2Addresses({ timeuot: 1 } as never),
     ])
       expect(make).toThrow(expect.objectContaining({ code: "EINVAL" }));
     for (const given of [
