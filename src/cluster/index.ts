@@ -63,8 +63,7 @@ export {
 } from "./connections/manager.js";
 export type { ConnectionError, ConnectionState } from "./connections/rules.js";
 export {
-  type BeaconSourceOptions,
-  beaconSource,
+  type BroadcastSourceOptions,
   broadcastSource,
   type MulticastSourceOptions,
   multicastSource,

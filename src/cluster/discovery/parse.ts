@@ -2,7 +2,7 @@
  * Sources as text, for the command line and configuration files:
  *
  *   static:HOST:PORT,HOST:PORT…          dns://NAME:PORT (A)   dns://NAME (SRV)
- *   beacon:   broadcast:   multicast:GROUP
+ *   broadcast:                           multicast:GROUP
  *   etcd://HOST:PORT,HOST:PORT/PREFIX    etcds://… over TLS    kubernetes://NAMESPACE/SERVICE[:PORT]
  *
  * Options follow as `?NAME=VALUE&NAME=VALUE`, named as in the source's options.
@@ -10,7 +10,7 @@
 import { checkKeys, describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { suggest } from "../../core/suggestions.js";
-import { beaconSource, broadcastSource, multicastSource } from "./beacon.js";
+import { broadcastSource, multicastSource } from "./beacon.js";
 import { dnsSource } from "./dns.js";
 import { etcdSource } from "./etcd.js";
 import { kubernetesSource } from "./kubernetes.js";
@@ -82,12 +82,6 @@ const FORMS: Readonly<Record<string, Form>> = {
       const { name, port } = nameAndPort(rest);
       return dnsSource(name, { port, ...options });
     },
-  },
-  beacon: {
-    form: "beacon:",
-    slashes: false,
-    options: { port: "number", interval: "number", interface: "text" },
-    make: (rest, options) => beaconSource(nothing("beacon:", rest, options)),
   },
   broadcast: {
     form: "broadcast:",
