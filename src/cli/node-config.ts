@@ -9,13 +9,15 @@
  */
 import { dirname, resolve } from "node:path";
 import {
+  AddressFeed,
   type ClusterListenerTls,
   ClusterNode,
   type ClusterNodeOptions,
   type ClusterTlsOptions,
+  type DiscoverySelf,
   DiscoveryServer,
   type DiscoveryServerOptions,
-  ManualSource,
+  type DiscoverySource,
   parseDiscovery,
 } from "../cluster/index.js";
 import { type Environment, type Expanded, expand } from "../config/environment.js";
@@ -86,11 +88,29 @@ const STATIC = /^static:/;
 /** Name of the files of `clients.tls` among the compared values. */
 const CLIENTS_TLS = "clients.tls";
 
+/** The addresses of `static:` sources, which change with the file. */
+export class StaticList implements DiscoverySource {
+  readonly name = "static";
+  addresses: readonly string[] = [];
+  #feed: AddressFeed | undefined;
+
+  set(addresses: readonly string[]): void {
+    this.addresses = addresses;
+    this.#feed?.set(addresses);
+  }
+
+  discover(_self: DiscoverySelf, signal: AbortSignal): AddressFeed {
+    this.#feed = new AddressFeed(signal);
+    this.#feed.set(this.addresses);
+    return this.#feed;
+  }
+}
+
 /** @param source static addresses; on reload, the running node's @throws ConfigurationError with every problem */
 export async function nodeConfigurationOf(
   file: string,
   text: string,
-  source: ManualSource = new ManualSource(),
+  source: StaticList = new StaticList(),
   environment: Environment = process.env,
 ): Promise<NodeConfiguration> {
   const { Source } = await import("../config/source.js");
@@ -109,7 +129,7 @@ export async function nodeConfigurationOf(
 /** @param flags values from commander @throws UsageError for the first problem; Failure */
 export async function nodeConfigurationOfFlags(
   flags: Readonly<Record<string, unknown>>,
-  source: ManualSource = new ManualSource(),
+  source: StaticList = new StaticList(),
 ): Promise<NodeConfiguration> {
   const value = valuesOfFlags(flags);
   if (value.name === undefined) throw new UsageError("expected --name N or --config FILE");
@@ -138,7 +158,7 @@ async function checked(
   value: unknown,
   faults: readonly Finding[],
   folder: string,
-  source: ManualSource,
+  source: StaticList,
 ): Promise<{
   readonly configuration?: NodeConfiguration;
   readonly findings: readonly Finding[];
@@ -314,7 +334,7 @@ async function discoveryServerOf(
 
 function discoveryOf(
   { discovery }: Readonly<Record<string, unknown>>,
-  source: ManualSource,
+  source: StaticList,
   files: NamedFiles,
 ): { readonly sources: ClusterNodeOptions["discovery"]; readonly fixed: readonly string[] } {
   if (discovery === undefined) return { sources: undefined, fixed: [] };
@@ -397,7 +417,7 @@ export function restartKeys(before: NodeConfiguration, after: NodeConfiguration)
 export function applyChanges(
   node: ClusterNode,
   clients: DiscoveryServer | undefined,
-  source: ManualSource,
+  source: StaticList,
   before: NodeConfiguration,
   after: NodeConfiguration,
 ): void {
@@ -419,5 +439,5 @@ export function applyChanges(
     node.forget(...oldSeeds.filter((seed) => !seeds.includes(seed)));
     node.join(...seeds.filter((seed) => !oldSeeds.includes(seed)));
   }
-  if (changed.has("discovery")) source.set([...after.fixed]);
+  if (changed.has("discovery")) source.set(after.fixed);
 }

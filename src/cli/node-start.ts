@@ -1,6 +1,6 @@
 /** shoal node start: a node from flags or a file, its lines, its control socket, and its end. */
 import { constants } from "node:os";
-import { ClusterNode, type DiscoveryServer, ManualSource, type RefusedReason } from "../cluster/index.js";
+import { ClusterNode, type DiscoveryServer, type RefusedReason } from "../cluster/index.js";
 import { textOf } from "../config/file.js";
 import { asUsage, describe, Failure, hasCode, UsageError } from "./failure.js";
 import { Log } from "./log.js";
@@ -12,6 +12,7 @@ import {
   nodeConfigurationOf,
   nodeConfigurationOfFlags,
   restartKeys,
+  StaticList,
 } from "./node-config.js";
 import { LINE_EVENTS, NodeLines } from "./node-lines.js";
 import { NodeOperator } from "./node-operator.js";
@@ -51,12 +52,12 @@ interface Start {
 }
 
 export async function startNode(settings: StartSettings): Promise<void> {
-  const source = new ManualSource([], { name: "static" });
+  const source = new StaticList();
   const start = await (settings.config === undefined
     ? startOfFlags(settings, source)
     : startOfFile(settings.config, settings, source));
   const { options, control, metrics, clients, sessions: sessionsSettings } = start.configuration;
-  source.set([...start.configuration.fixed]);
+  source.set(start.configuration.fixed);
   const { name = "", group, zre = false } = options;
   if (Array.isArray(control.control)) checkEndpoints(control.control, "--control EP");
   const log = new Log(`node ${name}`);
@@ -147,7 +148,7 @@ function showControl(node: ClusterNode, { endpoints: { control = [] } }: NodeSer
   node.showControl(control.filter((endpoint) => endpoint.length <= MAX_SHOWN_ENDPOINT).slice(0, MAX_SHOWN));
 }
 
-async function startOfFlags(settings: StartSettings, source: ManualSource): Promise<Start> {
+async function startOfFlags(settings: StartSettings, source: StaticList): Promise<Start> {
   const read = (): Promise<NodeConfiguration> => nodeConfigurationOfFlags(settings, source);
   const configuration = await read();
   const [file] = configuration.files;
@@ -155,7 +156,7 @@ async function startOfFlags(settings: StartSettings, source: ManualSource): Prom
 }
 
 /** @throws UsageError for flags next to --config; Failure for problems of the file */
-async function startOfFile(file: string, settings: StartSettings, source: ManualSource): Promise<Start> {
+async function startOfFile(file: string, settings: StartSettings, source: StaticList): Promise<Start> {
   const other = nodeFlags().find(({ option }) => settings[option.attributeName()] !== undefined);
   if (other !== undefined)
     throw new UsageError(`--config FILE defines everything; ${other.option.long} cannot be added to it`);

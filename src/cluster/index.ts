@@ -72,7 +72,6 @@ export { type DnsSourceOptions, dnsSource } from "./discovery/dns.js";
 export { type EtcdSourceOptions, etcdSource } from "./discovery/etcd.js";
 export type { DiscoveryTls } from "./discovery/http.js";
 export { type KubernetesSourceOptions, kubernetesSource } from "./discovery/kubernetes.js";
-export { ManualSource, staticSource } from "./discovery/lists.js";
 export { parseDiscovery } from "./discovery/parse.js";
 export {
   AddressFeed,
@@ -80,6 +79,7 @@ export {
   type DiscoverySelf,
   type DiscoverySource,
   type DiscoveryStatus,
+  staticSource,
 } from "./discovery/source.js";
 export { createId } from "./identity.js";
 export type { ClusterAddress } from "./messaging/addresses.js";

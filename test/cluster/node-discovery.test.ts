@@ -1,11 +1,12 @@
 /** Nodes that find each other by sources of discovery, over the host's own sockets. */
 import { afterEach, describe, expect, it } from "vitest";
 import {
+  AddressFeed,
   type ClusterEvent,
   ClusterNode,
   type ClusterNodeOptions,
+  type DiscoveryFunction,
   dnsSource,
-  ManualSource,
   staticSource,
 } from "../../src/cluster/index.js";
 import { missing } from "../support/peers.js";
@@ -98,14 +99,19 @@ describe("nodes with a list", () => {
   });
 
   it("that change while they run: an added address is dialled, a removed one costs no member", async () => {
-    const manual = new ManualSource();
+    let feed: AddressFeed | undefined;
+    const manual: DiscoveryFunction = (_self, signal) => {
+      feed = new AddressFeed(signal);
+      feed.set([]);
+      return feed;
+    };
     const a = node("a", { discovery: [manual] });
     const b = node("b", { multicast: false });
     const c = node("c", { multicast: false });
     await Promise.all([a.start(), b.start(), c.start()]);
-    manual.add(b.address);
+    feed?.set([b.address]);
     await together(a, b);
-    manual.remove(b.address);
+    feed?.set([]);
     a.join(c.address);
     await together(a, b, c);
     // A source's next list is read 10 ms after the one before, at the earliest.

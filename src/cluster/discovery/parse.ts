@@ -14,20 +14,20 @@ import { broadcastSource, multicastSource } from "./beacon.js";
 import { dnsSource } from "./dns.js";
 import { etcdSource } from "./etcd.js";
 import { kubernetesSource } from "./kubernetes.js";
-import { staticSource } from "./lists.js";
-import type { DiscoverySource } from "./source.js";
+import { type DiscoverySource, staticSource } from "./source.js";
 
 const MAX_DISCOVERY_TEXT = 4_096;
-
-type Kind = "number" | "numbers" | "text" | "texts" | "boolean";
 
 interface Form {
   readonly form: string;
   readonly slashes: boolean;
-  readonly options: Readonly<Record<string, Kind>>;
+  /** Names of options, apart from secrets. */
+  readonly options: readonly string[];
   /** @param rest text between the scheme and the options */
   make(rest: string, options: Record<string, unknown>): DiscoverySource;
 }
+
+const LISTS: readonly string[] = ["servers", "ports"];
 
 /** The port is `undefined` without a number after the last colon. */
 function nameAndPort(rest: string): { name: string; port: number | undefined } {
@@ -36,15 +36,10 @@ function nameAndPort(rest: string): { name: string; port: number | undefined } {
   return at < 0 || port === undefined ? { name: rest, port: undefined } : { name: rest.slice(0, at), port };
 }
 
-function nothing(form: string, rest: string, options: Record<string, unknown>): Record<string, unknown> {
-  if (rest !== "") throw new InvalidArgumentError(`expected ${form}?OPTION=VALUE; got ${describe(rest)}`);
-  return options;
-}
-
 const etcd = (scheme: "http" | "https"): Form => ({
   form: `${scheme === "http" ? "etcd" : "etcds"}://HOST:PORT,…/PREFIX`,
   slashes: true,
-  options: { ttl: "number", publish: "boolean", timeout: "number", relistInterval: "number" },
+  options: ["ttl", "publish", "timeout", "relistInterval"],
   make(rest, options) {
     if (rest.includes("@"))
       throw new InvalidArgumentError(
@@ -65,19 +60,13 @@ const FORMS: Readonly<Record<string, Form>> = {
   static: {
     form: "static:HOST:PORT,…",
     slashes: false,
-    options: {},
+    options: [],
     make: (rest) => staticSource(rest.split(",")),
   },
   dns: {
     form: "dns://NAME[:PORT]",
     slashes: true,
-    options: {
-      type: "text",
-      servers: "texts",
-      timeout: "number",
-      minInterval: "number",
-      maxInterval: "number",
-    },
+    options: ["type", "servers", "timeout", "minInterval", "maxInterval"],
     make(rest, options) {
       const { name, port } = nameAndPort(rest);
       return dnsSource(name, { port, ...options });
@@ -86,19 +75,17 @@ const FORMS: Readonly<Record<string, Form>> = {
   broadcast: {
     form: "broadcast:",
     slashes: false,
-    options: { port: "number", interval: "number", interface: "text" },
-    make: (rest, options) => broadcastSource(nothing("broadcast:", rest, options)),
+    options: ["port", "interval", "interface"],
+    make(rest, options) {
+      if (rest !== "")
+        throw new InvalidArgumentError(`expected broadcast:?OPTION=VALUE; got ${describe(rest)}`);
+      return broadcastSource(options);
+    },
   },
   multicast: {
     form: "multicast:[GROUP]",
     slashes: false,
-    options: {
-      ports: "numbers",
-      ttl: "number",
-      loop: "boolean",
-      interval: "number",
-      interface: "text",
-    },
+    options: ["ports", "ttl", "loop", "interval", "interface"],
     make: (rest, options) => multicastSource({ ...(rest === "" ? {} : { group: rest }), ...options }),
   },
   etcd: etcd("http"),
@@ -106,14 +93,7 @@ const FORMS: Readonly<Record<string, Form>> = {
   kubernetes: {
     form: "kubernetes://NAMESPACE/SERVICE[:PORT]",
     slashes: true,
-    options: {
-      addressType: "text",
-      suffix: "text",
-      family: "number",
-      server: "text",
-      timeout: "number",
-      relistInterval: "number",
-    },
+    options: ["addressType", "suffix", "family", "server", "timeout", "relistInterval"],
     make(rest, options) {
       const [namespace = "", service = "", ...others] = rest.split("/");
       if (namespace === "" || service === "" || others.length > 0)
@@ -156,33 +136,22 @@ export function parseDiscovery(text: string): DiscoverySource {
   return form.make(rest, optionsOf(scheme, form, question < 0 ? "" : text.slice(question + 1)));
 }
 
-function optionsOf(scheme: string, { options: kinds }: Form, query: string): Record<string, unknown> {
-  const options: Record<string, unknown> = {};
+function optionsOf(scheme: string, { options: known }: Form, query: string): Record<string, unknown> {
   const given = new URLSearchParams(query);
   const names = [...new Set(given.keys())];
-  checkKeys(`the source ${scheme}`, Object.fromEntries(names.map((name) => [name, ""])), Object.keys(kinds));
-  for (const name of names) {
-    const values = given.getAll(name);
-    const each = values.flatMap((value) => value.split(","));
-    if (kinds[name] === "texts") options[name] = each;
-    else if (kinds[name] === "numbers")
-      options[name] = each.map((value) => parsedValue(name, "number", value));
-    else if (values.length > 1) throw new InvalidArgumentError(`the source ${scheme} has ${name} twice`);
-    else options[name] = parsedValue(name, kinds[name], values[0] as string);
-  }
-  return options;
+  checkKeys(`the source ${scheme}`, Object.fromEntries(names.map((name) => [name, ""])), known);
+  return Object.fromEntries(
+    names.map((name) => {
+      const values = given.getAll(name);
+      if (LISTS.includes(name)) return [name, values.flatMap((each) => each.split(",")).map(typedValue)];
+      if (values.length > 1) throw new InvalidArgumentError(`the source ${scheme} has ${name} twice`);
+      return [name, typedValue(values[0] as string)];
+    }),
+  );
 }
 
-function parsedValue(name: string, kind: Kind | undefined, value: string): unknown {
-  if (kind === "number") {
-    if (!/^\d{1,15}$/.test(value))
-      throw new InvalidArgumentError(`${name} must be a whole number; got ${describe(value)}`);
-    return Number(value);
-  }
-  if (kind === "boolean") {
-    if (value !== "true" && value !== "false")
-      throw new InvalidArgumentError(`${name} must be true or false; got ${describe(value)}`);
-    return value === "true";
-  }
-  return value;
+/** The source checks its type. */
+function typedValue(text: string): string | number | boolean {
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  return text === "true" || text === "false" ? text === "true" : text;
 }

@@ -1,5 +1,6 @@
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
+import { checkAddress } from "../net/addresses.js";
 
 const MAX_SOURCE_NAME = 128;
 
@@ -142,6 +143,29 @@ export class AddressFeed implements AsyncIterable<readonly string[]> {
       this.#signal.removeEventListener("abort", wake);
     }
   }
+}
+
+/**
+ * A fixed list; it may include the node itself. For a list that changes, use {@link AddressFeed} in a function.
+ *
+ * @param addresses "host:port"; a host may be a name
+ * @throws InvalidArgumentError `EINVAL`
+ */
+export function staticSource(addresses: readonly string[]): DiscoverySource {
+  if (!Array.isArray(addresses))
+    throw new InvalidArgumentError(
+      `staticSource must be given an array of addresses; got ${describe(addresses)}`,
+    );
+  for (const address of addresses) checkAddress("an address", address);
+  const list = [...new Set(addresses)];
+  return {
+    name: "static",
+    discover(_self, signal) {
+      const feed = new AddressFeed(signal);
+      feed.set(list);
+      return feed;
+    },
+  };
 }
 
 /** Aborts after a time, or with another signal. */

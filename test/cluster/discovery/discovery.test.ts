@@ -1,8 +1,12 @@
 /** Sources that come, fail, stay silent, flood and never end: what a node makes of them, in virtual time. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Discovery } from "../../../src/cluster/discovery/discovery.js";
-import { ManualSource, staticSource } from "../../../src/cluster/discovery/lists.js";
-import { AddressFeed, type DiscoverySource, sourcesOf } from "../../../src/cluster/discovery/source.js";
+import {
+  AddressFeed,
+  type DiscoverySource,
+  sourcesOf,
+  staticSource,
+} from "../../../src/cluster/discovery/source.js";
 import type { HostPort } from "../../../src/cluster/net/addresses.js";
 
 const SELF = { id: "0".repeat(32), name: "a@host", group: "default", address: "10.0.0.1:7946" };
@@ -55,15 +59,16 @@ afterEach(async () => {
 
 describe("sources", () => {
   it("are merged with the seeds, and an address is dialled while anybody names it", async () => {
-    const manual = new ManualSource(["10.0.0.2:1"]);
+    const feed = new AddressFeed(new AbortController().signal);
+    feed.set(["10.0.0.2:1"]);
+    const manual = { name: "manual", discover: () => feed };
     start([staticSource(["10.0.0.2:1", "10.0.0.3:1"]), manual], ["10.0.0.4:1"]);
     await vi.advanceTimersByTimeAsync(0);
     expect([...dialled].sort()).toEqual(["10.0.0.2:1", "10.0.0.3:1", "10.0.0.4:1"]);
-    manual.add("10.0.0.5:1");
-    manual.remove("10.0.0.2:1");
+    feed.set(["10.0.0.5:1"]);
     await vi.advanceTimersByTimeAsync(20);
     expect([...dialled].sort()).toEqual(["10.0.0.2:1", "10.0.0.3:1", "10.0.0.4:1", "10.0.0.5:1"]);
-    manual.set([]);
+    feed.set([]);
     discovery?.setSeeds([]);
     await vi.advanceTimersByTimeAsync(20);
     expect([...dialled].sort()).toEqual(["10.0.0.2:1", "10.0.0.3:1"]);
@@ -275,25 +280,5 @@ describe("the sources of a node", () => {
 
   it.each([[["x"]], ["10.0.0.1:1"], [[7]], [undefined]])("a list of %j is refused", (given) => {
     expect(() => staticSource(given as never)).toThrowError(expect.objectContaining({ code: "EINVAL" }));
-    if (given !== undefined)
-      expect(() => new ManualSource(given as never)).toThrowError(
-        expect.objectContaining({ code: "EINVAL" }),
-      );
-  });
-
-  it("a manual one may be given to several nodes, and a refused change changes nothing", async () => {
-    const manual = new ManualSource(["10.0.0.2:1"], { name: "mine" });
-    expect(manual.name).toBe("mine");
-    const first = manual.discover(SELF, new AbortController().signal);
-    const second = manual.discover(SELF, new AbortController().signal);
-    expect((await first.next()).value).toEqual(["10.0.0.2:1"]);
-    expect((await second.next()).value).toEqual(["10.0.0.2:1"]);
-    expect(() => manual.add("10.0.0.3:1", "junk")).toThrow();
-    expect(manual.addresses).toEqual(["10.0.0.2:1"]);
-    manual.add("10.0.0.3:1");
-    expect((await first.next()).value).toEqual(["10.0.0.2:1", "10.0.0.3:1"]);
-    expect((await second.next()).value).toEqual(["10.0.0.2:1", "10.0.0.3:1"]);
-    await first.return();
-    await second.return();
   });
 });
