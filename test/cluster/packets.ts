@@ -35,7 +35,6 @@ export const update: fc.Arbitrary<Update> = fc.oneof(
       address,
       flags: fc.nat(255),
       version: u32,
-      level: fc.nat(255),
       processStart: fc.option(u48, { nil: undefined }),
     })
     .map((fields) => Update.alive(fields)),

@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest";
 import { MAX_PACKET, MAX_STREAM_PACKET } from "../../src/cluster/bounds.js";
 import { busNumber } from "../../src/cluster/identity.js";
 import { bodySize, decodePacket, encodePacket, PREFIX, VERSION } from "../../src/cluster/wire/codec.js";
-import { LEVEL, Packet, PacketType, type Update, UpdateKind } from "../../src/cluster/wire/packets.js";
+import { Packet, PacketType, type Update, UpdateKind } from "../../src/cluster/wire/packets.js";
 import { type SimulatedNode, stateOf, World } from "./simulation/world.js";
 
 const BUS = busNumber("simulated");
@@ -20,15 +20,12 @@ function packetOf(...updates: Update[]): Packet {
   return new Packet({ type: PacketType.GOSSIP, from: FROM, start: 1, count: 2, digest: 3 }, { updates });
 }
 
-/** An update as the next version writes it: a higher level, one more flag, a field at its end. */
+/** An update as the next version writes it: one more flag, a field at its end. */
 function nextUpdate(update: Update): Buffer {
   const bytes = encodePacket(packetOf(update), BUS).subarray(PREFIX + bodySize(PacketType.GOSSIP, 0));
   const written = Buffer.concat([bytes, Buffer.from("more")]);
   written.writeUInt16BE(bytes.length - 3 + 4, 1);
-  if (update.kind === UpdateKind.ALIVE && update.level === LEVEL) {
-    written[29] = LEVEL + 1;
-    written[30] = (written[30] as number) | FLAG;
-  }
+  if (update.kind === UpdateKind.ALIVE) written[29] = (written[29] as number) | FLAG;
   return written;
 }
 
@@ -76,20 +73,19 @@ function mixed(seed: number): World {
 }
 
 describe("two versions in one cluster", () => {
-  it("agree, and an older node passes on the level and the flags that it does not know", () => {
+  it("agree, and an older node passes on the flags that it does not know", () => {
     const world = mixed(1);
     for (const at of world.nodes)
       for (const of of world.nodes) {
         if (at === of) continue;
         const member = at.rules.get(of.id);
-        expect(member?.level).toBe(of.index % 2 === 1 ? LEVEL + 1 : LEVEL);
         expect((member?.flags ?? 0) & FLAG).toBe(of.index % 2 === 1 ? FLAG : 0);
       }
     // One that comes later and knows older nodes only.
     const late = world.add();
     world.join(late);
     expect(world.runUntil(() => world.agree(), 20_000)).toBeGreaterThanOrEqual(0);
-    expect(late.rules.get((world.nodes[1] as SimulatedNode).id)?.level).toBe(LEVEL + 1);
+    expect(late.rules.get((world.nodes[1] as SimulatedNode).id)?.flags).toBe(FLAG);
   });
 
   it("keep details, leaving, death, removal and a healed cut", () => {

@@ -2,7 +2,7 @@
 import { MAX_MEMBERS, MAX_REMOVALS, MAX_TOMBSTONES } from "../bounds.js";
 import { type Details, NO_DETAILS } from "../details.js";
 import { compareIncarnations, keepsName, shortId } from "../identity.js";
-import { ALIVE_DRAINING, LEVEL, Update } from "../wire/packets.js";
+import { ALIVE_DRAINING, Update } from "../wire/packets.js";
 import { Digest, idHash, memberHash, removalHash } from "./digest.js";
 import type { Suspicion } from "./suspicion.js";
 
@@ -22,7 +22,6 @@ export class Member {
   state: MemberState;
   /** Of its last alive (packets.ts), including those of later versions. */
   flags: number;
-  level: number;
   yields: boolean;
   details: Details;
   /** Of the details in its last alive, which arrive separately. */
@@ -62,7 +61,6 @@ export class Member {
     this.processStart = start;
     this.state = MemberState.ALIVE;
     this.flags = 0;
-    this.level = LEVEL;
     this.yields = false;
     this.details = NO_DETAILS;
     this.announced = 0;
@@ -96,9 +94,9 @@ export class Member {
 
 /** Forwarded unchanged even if the member's details have not arrived. */
 export function aliveOf(member: Member): Update {
-  const { id, start, count, name, address, flags, details, announced, level, processStart } = member;
+  const { id, start, count, name, address, flags, details, announced, processStart } = member;
   const version = Math.max(details.version, announced);
-  return Update.alive({ id, start, count, name, address, flags, version, level, processStart });
+  return Update.alive({ id, start, count, name, address, flags, version, processStart });
 }
 
 export interface Tombstone {

@@ -109,7 +109,6 @@ export class Updates {
     known.name = update.name;
     known.address = update.address;
     known.flags = update.flags;
-    known.level = update.level;
     known.announced = update.version;
     known.reason = 0;
     known.doubtful = false;
@@ -158,7 +157,6 @@ export class Updates {
       this.#context.now,
     );
     member.flags = update.flags;
-    member.level = update.level;
     member.processStart = update.processStart;
     member.announced = update.version;
     this.#context.members.add(member);

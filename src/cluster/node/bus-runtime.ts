@@ -18,7 +18,7 @@ import type { PairStreams } from "../messaging/pair-streams.js";
 import { BusCodec } from "../net/bus-codec.js";
 import { hostOf } from "../resolver.js";
 import { bodySize, forgetRecentUpdates } from "../wire/codec.js";
-import { MESSAGE_LEVEL, type Packet, PacketType, UpdateKind } from "../wire/packets.js";
+import { type Packet, PacketType, UpdateKind } from "../wire/packets.js";
 import { MAX_BODY } from "../wire/seal.js";
 import type { BusContext } from "./bus-context.js";
 import { BusTimer } from "./bus-timer.js";
@@ -268,14 +268,13 @@ export class BusRuntime implements BusPort {
   }
 
   /**
-   * Maximum bytes of messaging's datagrams. 0: without a group, if a live member does not know them, or with node keys
+   * Maximum bytes of messaging's datagrams. 0: without a group, or with node keys
    * or certificates, which datagrams do not prove.
    */
   get messageRoom(): number {
     const rules = this.#membership;
     const { hasGroup, provesNodes } = this.#bus.sockets;
     if (rules === undefined || !hasGroup || provesNodes) return 0;
-    if (rules.live.some(({ level }) => level < MESSAGE_LEVEL)) return 0;
     return MAX_BODY - bodySize(PacketType.MESSAGE, 0);
   }
 

@@ -20,7 +20,7 @@ import {
 } from "../bounds.js";
 import { type Details, tryDetails } from "../details.js";
 import { isName } from "../identity.js";
-import { ALIVE_REJOINED, Packet, PacketType, Update, UpdateKind } from "./packets.js";
+import { ALIVE_REJOINED, Packet, type PacketFields, PacketType, Update, UpdateKind } from "./packets.js";
 
 /** Version in the clear; sealed packets set the highest bit, too. */
 export const VERSION = 1;
@@ -31,32 +31,39 @@ export const PREFIX = 7;
 
 /** Before the fields of the type. */
 const HEAD = 31;
+
+type FieldKind = "u8" | "u16" | "u32" | "id" | "text" | "buckets" | "wanted" | "data";
+
+type Fields = { readonly [K in keyof PacketFields]?: FieldKind };
+
+/** Fields of each type, in their order. */
+const FIELDS: Readonly<Record<PacketType, Fields>> = {
+  [PacketType.PING]: { seq: "u32", target: "u32" },
+  [PacketType.ACK]: { seq: "u32", flags: "u8" },
+  [PacketType.PING_REQ]: { seq: "u32", about: "id", address: "text" },
+  [PacketType.NACK]: { seq: "u32" },
+  [PacketType.GOSSIP]: {},
+  [PacketType.HEARTBEAT]: { flags: "u8" },
+  [PacketType.DISCOVER]: { seq: "u16", target: "u16" },
+  [PacketType.EXPECT]: { about: "id" },
+  [PacketType.SYNC]: { flags: "u8", buckets: "buckets" },
+  [PacketType.ENTRIES]: { flags: "u8", wanted: "wanted" },
+  [PacketType.MESSAGE]: { data: "data" },
+};
+
+const FIELD_LISTS = new Map(
+  Object.entries(FIELDS).map(([type, fields]) => [
+    Number(type),
+    Object.entries(fields) as [keyof PacketFields, FieldKind][],
+  ]),
+);
+
+const SIZES = { u8: 1, u16: 2, u32: 4, id: 16, text: 1, buckets: 4 * BUCKETS, wanted: 8, data: 2 } as const;
+
 /** Bytes of a body without updates, and without the data of MESSAGE. */
 export function bodySize(type: PacketType, address: number): number {
-  switch (type) {
-    case PacketType.PING:
-      return HEAD + 8 + 1;
-    case PacketType.ACK:
-      return HEAD + 5 + 1;
-    case PacketType.PING_REQ:
-      return HEAD + 4 + 16 + 1 + address + 1;
-    case PacketType.NACK:
-      return HEAD + 4 + 1;
-    case PacketType.GOSSIP:
-      return HEAD + 1;
-    case PacketType.HEARTBEAT:
-      return HEAD + 1 + 1;
-    case PacketType.DISCOVER:
-      return HEAD + 4 + 1;
-    case PacketType.EXPECT:
-      return HEAD + 16 + 1;
-    case PacketType.SYNC:
-      return HEAD + 1 + 4 * BUCKETS + 1;
-    case PacketType.ENTRIES:
-      return HEAD + 9 + 1;
-    case PacketType.MESSAGE:
-      return HEAD + 2 + 1;
-  }
+  const fields = (FIELD_LISTS.get(type) ?? []).reduce((sum, [, kind]) => sum + SIZES[kind], 0);
+  return HEAD + fields + (type === PacketType.PING_REQ ? address : 0) + 1;
 }
 
 /** A fixed list, for labels of a counter. */
@@ -96,6 +103,29 @@ class Writer {
     this.bytes.writeUInt8(length, this.at);
     this.at += 1 + length;
   }
+  field(kind: FieldKind, value: PacketFields[keyof PacketFields]): void {
+    switch (kind) {
+      case "id":
+      case "text":
+        this[kind](value as string);
+        break;
+      case "buckets":
+      case "wanted": {
+        const words = value as ArrayLike<number> | undefined;
+        for (let i = 0; i < SIZES[kind] / 4; i++) this.u32(words?.[i] ?? 0);
+        break;
+      }
+      case "data": {
+        const data = (value as Uint8Array | undefined) ?? NO_DATA;
+        this.u16(data.length);
+        this.bytes.set(data, this.at);
+        this.at += data.length;
+        break;
+      }
+      default:
+        this[kind](value as number);
+    }
+  }
 }
 
 let writer: Writer | undefined;
@@ -115,52 +145,7 @@ export function encodePacket(packet: Packet, bus: number): Buffer {
   out.u48(packet.start);
   out.u32(packet.count);
   out.u32(packet.digest);
-  switch (packet.type) {
-    case PacketType.PING:
-      out.u32(packet.seq);
-      out.u32(packet.target);
-      break;
-    case PacketType.ACK:
-      out.u32(packet.seq);
-      out.u8(packet.flags);
-      break;
-    case PacketType.PING_REQ:
-      out.u32(packet.seq);
-      out.id(packet.about);
-      out.text(packet.address);
-      break;
-    case PacketType.NACK:
-      out.u32(packet.seq);
-      break;
-    case PacketType.GOSSIP:
-      break;
-    case PacketType.HEARTBEAT:
-      out.u8(packet.flags);
-      break;
-    case PacketType.DISCOVER:
-      out.u16(packet.seq);
-      out.u16(packet.target);
-      break;
-    case PacketType.EXPECT:
-      out.id(packet.about);
-      break;
-    case PacketType.SYNC:
-      out.u8(packet.flags);
-      for (let i = 0; i < BUCKETS; i++) out.u32(packet.buckets?.[i] ?? 0);
-      break;
-    case PacketType.ENTRIES:
-      out.u8(packet.flags);
-      out.u32(packet.wanted?.[0] ?? 0);
-      out.u32(packet.wanted?.[1] ?? 0);
-      break;
-    case PacketType.MESSAGE: {
-      const data = packet.data ?? NO_DATA;
-      out.u16(data.length);
-      out.bytes.set(data, out.at);
-      out.at += data.length;
-      break;
-    }
-  }
+  for (const [name, kind] of FIELD_LISTS.get(packet.type) ?? []) out.field(kind, packet[name]);
   out.u8(packet.updates.length);
   for (const update of packet.updates) writeUpdate(out, update);
   return Buffer.from(out.bytes.subarray(0, out.at));
@@ -175,7 +160,6 @@ function writeUpdate(out: Writer, update: Update): void {
   out.u32(update.count);
   switch (update.kind) {
     case UpdateKind.ALIVE:
-      out.u8(update.level);
       out.u8(update.flags);
       out.u32(update.version);
       out.text(update.name);
@@ -297,6 +281,20 @@ class Reader {
     this.at += length;
     return new Uint8Array(this.#bytes.subarray(this.at - length, this.at));
   }
+  field(kind: FieldKind): unknown {
+    switch (kind) {
+      case "text":
+        return this.text(MAX_ADDRESS);
+      case "buckets":
+        return Uint32Array.from({ length: BUCKETS }, () => this.u32());
+      case "wanted":
+        return [this.u32(), this.u32()];
+      case "data":
+        return this.data(this.u16());
+      default:
+        return this[kind]();
+    }
+  }
   /** A reader of the next `length` bytes, which this reader skips. */
   part(length: number): Reader {
     const start = this.at;
@@ -336,60 +334,12 @@ export function decodeBody(bytes: Buffer): Packet | Junk {
   const start = input.u48();
   const count = input.u32();
   const digest = input.u32();
-  let seq = 0;
-  let target = 0;
-  let flags = 0;
-  let about = "";
-  let address = "";
-  let buckets: Uint32Array | undefined;
-  let wanted: readonly [number, number] | undefined;
-  let data: Uint8Array | undefined;
   if (input.short) return "truncated";
   if (/^0*$/.test(from)) return "sender";
-  switch (type) {
-    case PacketType.PING:
-      seq = input.u32();
-      target = input.u32();
-      break;
-    case PacketType.ACK:
-      seq = input.u32();
-      flags = input.u8();
-      break;
-    case PacketType.PING_REQ:
-      seq = input.u32();
-      about = input.id();
-      address = input.text(MAX_ADDRESS);
-      break;
-    case PacketType.NACK:
-      seq = input.u32();
-      break;
-    case PacketType.GOSSIP:
-      break;
-    case PacketType.HEARTBEAT:
-      flags = input.u8();
-      break;
-    case PacketType.DISCOVER:
-      seq = input.u16();
-      target = input.u16();
-      break;
-    case PacketType.EXPECT:
-      about = input.id();
-      break;
-    case PacketType.SYNC:
-      flags = input.u8();
-      buckets = new Uint32Array(BUCKETS);
-      for (let i = 0; i < BUCKETS; i++) buckets[i] = input.u32();
-      break;
-    case PacketType.ENTRIES:
-      flags = input.u8();
-      wanted = [input.u32(), input.u32()];
-      break;
-    case PacketType.MESSAGE:
-      data = input.data(input.u16());
-      break;
-    default:
-      return "type";
-  }
+  const known = FIELD_LISTS.get(type);
+  if (known === undefined) return "type";
+  const fields: Record<string, unknown> = {};
+  for (const [name, kind] of known) fields[name] = input.field(kind);
   const length = input.u8();
   if (input.short) return "truncated";
   if (input.garbled) return "text";
@@ -404,7 +354,7 @@ export function decodeBody(bytes: Buffer): Packet | Junk {
     if (typeof found === "string") return found;
     if (found !== undefined) updates.push(found);
   }
-  const fields = { seq, target, flags, about, address, buckets, wanted, updates, data };
+  fields.updates = updates;
   return new Packet({ type, from, start, count, digest }, fields);
 }
 
@@ -443,7 +393,6 @@ function readUpdate(kind: number, input: Reader): Update | Junk | undefined {
   let update: Update | Junk;
   switch (kind) {
     case UpdateKind.ALIVE: {
-      const level = input.u8();
       const flags = input.u8();
       const version = input.u32();
       const name = input.text(MAX_NAME);
@@ -451,7 +400,7 @@ function readUpdate(kind: number, input: Reader): Update | Junk | undefined {
       const processStart = flags & ALIVE_REJOINED ? input.u48() : start;
       if (input.short) return "truncated";
       if (input.garbled || address === "" || !isName(name)) return "text";
-      update = Update.alive({ id, start, count, name, address, flags, version, level, processStart });
+      update = Update.alive({ id, start, count, name, address, flags, version, processStart });
       break;
     }
     case UpdateKind.SUSPECT: {

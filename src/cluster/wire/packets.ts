@@ -25,7 +25,7 @@ export const PacketType = {
   SYNC: 9,
   /** Entries of differing buckets, as updates. The sender wants those of the buckets in `wanted`. */
   ENTRIES: 10,
-  /** Data of messaging by datagram, to the group or to one member: `data`. Level 2. */
+  /** Data of messaging by datagram, to the group or to one member: `data`. */
   MESSAGE: 11,
 } as const;
 export type PacketType = (typeof PacketType)[keyof typeof PacketType];
@@ -38,10 +38,6 @@ export const ACK_OTHER = 2;
 /** As on the wire. */
 export const UpdateKind = { ALIVE: 1, SUSPECT: 2, DEAD: 3, LEFT: 4, REMOVAL: 5, DETAILS: 6 } as const;
 export type UpdateKind = (typeof UpdateKind)[keyof typeof UpdateKind];
-
-/** Protocol level of this version (docs/spec/cluster.md, Versions). */
-export const LEVEL = 2;
-export const MESSAGE_LEVEL = 2;
 
 /** Flags of an alive. Unknown flags are kept and forwarded. */
 export const ALIVE_DRAINING = 1;
@@ -72,8 +68,6 @@ export interface AliveFields extends MemberIncarnation {
   readonly flags?: number;
   /** Version of its details. Default 0: no details. */
   readonly version?: number;
-  /** Default: this version's. */
-  readonly level?: number;
   /** First start of the process; a node that rejoins has a later `start`. Default: `start`. */
   readonly processStart?: number | undefined;
 }
@@ -91,7 +85,6 @@ export class Update implements Required<AliveFields> {
   /** ALIVE: flags. DEAD: death reason. REMOVAL: 1 removed, 0 admitted. */
   readonly flags: number;
   readonly version: number;
-  readonly level: number;
   readonly processStart: number;
   /** SUSPECT, DEAD: short ids. */
   readonly accusers: readonly number[];
@@ -117,17 +110,16 @@ export class Update implements Required<AliveFields> {
     this.accusers = fields.accusers ?? NO_ACCUSERS;
     this.details = fields.details;
     this.size = size;
-    this.level = fields.level ?? 0;
     this.processStart = fields.processStart ?? 0;
   }
 
   static alive(given: AliveFields): Update {
-    const { name, address, version = 0, level = LEVEL, processStart = given.start } = given;
+    const { name, address, version = 0, processStart = given.start } = given;
     const hasRejoined = processStart !== given.start;
     const known = given.flags ?? 0;
     const flags = hasRejoined ? known | ALIVE_REJOINED : known & ~ALIVE_REJOINED;
-    const size = (hasRejoined ? 43 : 37) + Buffer.byteLength(name) + Buffer.byteLength(address);
-    const fields = { name, address, flags, version, level, processStart };
+    const size = (hasRejoined ? 42 : 36) + Buffer.byteLength(name) + Buffer.byteLength(address);
+    const fields = { name, address, flags, version, processStart };
     return new Update(UpdateKind.ALIVE, size, given, fields);
   }
 
