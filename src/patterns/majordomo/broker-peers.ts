@@ -4,7 +4,7 @@ import { LinkedList } from "../../core/collections/linked-list.js";
 import type { MajordomoBrokerLimits, MajordomoWorkerLeaveReason } from "./broker-options.js";
 import type { BrokerRequests } from "./broker-requests.js";
 import { type BrokerEffects, Client, Worker } from "./broker-tables.js";
-import { DIALECT_NAMES, Dialect, RESERVED_PREFIX, type Ready } from "./wire.js";
+import { DIALECT_NAMES, Dialect, FORGOTTEN, RESERVED_PREFIX, type Ready } from "./wire.js";
 
 /** Workers per turn: after a restart thousands are due at once, and would delay requests. */
 const MAX_BEATS = 64;
@@ -27,10 +27,10 @@ export class BrokerWorkers {
   /** In order of the next heartbeat. */
   readonly #beats = new LinkedList<Worker>();
 
-  constructor(limits: MajordomoBrokerLimits, effects: BrokerEffects, work: BrokerRequests) {
+  constructor(limits: MajordomoBrokerLimits, effects: BrokerEffects, requests: BrokerRequests) {
     this.#limits = limits;
     this.#effects = effects;
-    this.#requests = work;
+    this.#requests = requests;
   }
 
   get size(): number {
@@ -106,9 +106,8 @@ export class BrokerWorkers {
     return this.#beats.first?.beatAt;
   }
 
-  /** Handles up to MAX_BEATS workers. @returns unreachable ones */
-  tick(now: number): readonly Worker[] {
-    const gone: Worker[] = [];
+  /** Handles up to MAX_BEATS workers. */
+  tick(now: number): void {
     const { heartbeatInterval, liveness } = this.#limits;
     for (let looked = 0; looked < MAX_BEATS; looked++) {
       const worker = this.#beats.first;
@@ -123,9 +122,8 @@ export class BrokerWorkers {
       // To busy workers, too: it proves that the connection works.
       const { routingId, dialect } = worker;
       const sent = this.#effects.send(routingId, { kind: "heartbeat", dialect });
-      if (sent === "gone") gone.push(worker);
+      if (sent === "gone") this.#requests.gone.push(worker);
     }
-    return gone;
   }
 }
 
@@ -150,26 +148,18 @@ const RETURN_TIME = 750;
  */
 export class BrokerClients {
   readonly #limits: MajordomoBrokerLimits;
-  readonly #onLeft: (client: Client) => void;
-  readonly #onGone: (client: Client, isSilent: boolean) => void;
+  readonly #effects: BrokerEffects;
+  readonly #requests: BrokerRequests;
   readonly #byKey = new Map<string, Client>();
   /** By routing id: the same object while the peer is connected. */
   readonly #byId = new Map<Buffer, Client>();
   readonly #beats = new LinkedList<Client>();
   readonly #leaving = new LinkedList<Client>();
 
-  /**
-   * @param onLeft its connection ended; it may return
-   * @param onGone it did not return; `isSilent`: it was silent, and its connection may still stand
-   */
-  constructor(
-    limits: MajordomoBrokerLimits,
-    onLeft: (client: Client) => void,
-    onGone: (client: Client, isSilent: boolean) => void,
-  ) {
+  constructor(limits: MajordomoBrokerLimits, effects: BrokerEffects, requests: BrokerRequests) {
     this.#limits = limits;
-    this.#onLeft = onLeft;
-    this.#onGone = onGone;
+    this.#effects = effects;
+    this.#requests = requests;
   }
 
   get size(): number {
@@ -214,7 +204,7 @@ export class BrokerClients {
     this.#byId.delete(id);
     client.beatAt = now + RETURN_TIME;
     this.#leaving.push(client.beatLink);
-    this.#onLeft(client);
+    this.#requests.clientLeft(client);
     return true;
   }
 
@@ -226,11 +216,14 @@ export class BrokerClients {
     this.#beats.push(client.beatLink);
   }
 
+  /** A silent client may be paused: it is notified, and sends its dropped requests again. */
   #remove(client: Client, isSilent: boolean): void {
     client.beatLink.unlink();
     this.#byKey.delete(client.key);
     this.#byId.delete(client.routingId);
-    this.#onGone(client, isSilent);
+    const hadRequests = this.#requests.clientGone(client);
+    if (hadRequests && isSilent)
+      this.#effects.send(client.routingId, { kind: "broker-heartbeat", incarnation: FORGOTTEN });
   }
 
   #add(from: Buffer, now: number): Client {

@@ -50,20 +50,19 @@ export class BrokerRequests {
   /** By tag. */
   readonly #delivered = new NumberTable<BrokerRequest>();
   #tag: number;
-  readonly #onWorkerGone: (worker: Worker) => void;
+  /** Unreachable workers, which `release` must follow. */
+  readonly gone: Worker[] = [];
   /** Plain clients that left with requests in the queue. */
   readonly #departed = new WeakSet<Buffer>();
 
   /**
    * @param firstTag start of the tags
    * @param bornAt start of the broker
-   * @param onWorkerGone a worker is unreachable; `release` must follow
    */
   constructor(
     limits: MajordomoBrokerLimits,
     effects: BrokerEffects,
     { firstTag, bornAt }: { readonly firstTag: number; readonly bornAt: number },
-    onWorkerGone: (worker: Worker) => void,
   ) {
     this.#limits = limits;
     this.#effects = effects;
@@ -71,7 +70,6 @@ export class BrokerRequests {
     this.queue = new BrokerQueue(limits, bornAt);
     this.#memory = new RequestMemory(limits.dedupWindow, limits.dedupBytes);
     this.replies = new BrokerReplies(limits, effects, this.#memory);
-    this.#onWorkerGone = onWorkerGone;
   }
 
   get counters(): BrokerReplies["counters"] {
@@ -300,7 +298,7 @@ export class BrokerRequests {
     this.#endDelivery(request);
     worker.drain();
     this.queue.add(request, now, true);
-    this.#onWorkerGone(worker);
+    this.gone.push(worker);
   }
 
   #deliveredTo(worker: Worker, tag: number): BrokerRequest | undefined {
@@ -342,7 +340,7 @@ export class BrokerRequests {
     if (worker?.dialect !== Dialect.Shoal || bytes === 0) return;
     // A worker waits for credit forever: one that cannot be reached counts as lost.
     if (this.#effects.send(worker.routingId, { kind: "credit", tag, bytes }) !== "sent")
-      this.#onWorkerGone(worker);
+      this.gone.push(worker);
   }
 
   /** The delivery ends with the worker's answer. */

@@ -3,8 +3,13 @@
 import type { MajordomoBrokerLimits, MajordomoBrokerStats, MajordomoServiceStats } from "./broker-options.js";
 import { BrokerClients, BrokerWorkers, isReserved } from "./broker-peers.js";
 import { BrokerRequests } from "./broker-requests.js";
-import type { BrokerEffects, Client, SendResult, Worker } from "./broker-tables.js";
-import { type Answer, type AtBroker, Dialect, type Fault, FORGOTTEN, type Request } from "./wire.js";
+import type { BrokerEffects, SendResult, Worker } from "./broker-tables.js";
+import { type Answer, type AtBroker, Dialect, type Fault, type Request } from "./wire.js";
+
+type FromRegistered = Extract<
+  AtBroker,
+  { readonly kind: "reply" | "failure" | "heartbeat" | "disconnect" | "drain" | "return" }
+>;
 
 export class BrokerRules {
   readonly #limits: MajordomoBrokerLimits;
@@ -13,8 +18,6 @@ export class BrokerRules {
   readonly #requests: BrokerRequests;
   readonly #workers: BrokerWorkers;
   readonly #clients: BrokerClients;
-  /** Unreachable workers. */
-  readonly #gone: Worker[] = [];
   #faults = 0;
 
   /**
@@ -29,16 +32,9 @@ export class BrokerRules {
     this.#limits = limits;
     this.#effects = effects;
     this.#incarnation = life.incarnation;
-    const requests = new BrokerRequests(limits, effects, life, (worker) => {
-      this.#gone.push(worker);
-    });
-    this.#requests = requests;
-    this.#workers = new BrokerWorkers(limits, effects, requests);
-    this.#clients = new BrokerClients(
-      limits,
-      (client) => requests.clientLeft(client),
-      (client, isSilent) => this.#onClientGone(client, isSilent),
-    );
+    this.#requests = new BrokerRequests(limits, effects, life);
+    this.#workers = new BrokerWorkers(limits, effects, this.#requests);
+    this.#clients = new BrokerClients(limits, effects, this.#requests);
   }
 
   receive(from: Buffer, message: AtBroker, now: number): void {
@@ -47,37 +43,12 @@ export class BrokerRules {
       case "request":
         this.#onRequest(from, message, now);
         break;
-      case "reply": {
-        const worker = this.#registered(from, message.dialect, now);
-        if (worker !== undefined) requests.reply(worker, message, now);
-        break;
-      }
-      case "failure": {
-        const worker = this.#registered(from, Dialect.Shoal, now);
-        if (worker !== undefined) requests.failure(worker, message, now);
-        break;
-      }
-      case "heartbeat": {
-        const worker = this.#registered(from, message.dialect, now);
-        if (worker !== undefined && worker.inFlight.length > 0) worker.beatsWhileBusy = true;
-        break;
-      }
       case "ready":
         if (!this.#workers.ready(from, message, now)) this.#fault(from, "unexpected", message.dialect, now);
         break;
       case "disconnect": {
         const worker = this.#workers.find(from);
         if (worker !== undefined) this.#workers.remove(worker, "disconnect", now);
-        break;
-      }
-      case "drain": {
-        const worker = this.#registered(from, Dialect.Shoal, now);
-        if (worker !== undefined) requests.drains(worker);
-        break;
-      }
-      case "return": {
-        const worker = this.#registered(from, Dialect.Shoal, now);
-        if (worker !== undefined) requests.takeBack(worker, message.tag, now);
         break;
       }
       case "cancel":
@@ -93,21 +64,46 @@ export class BrokerRules {
       case "fault":
         this.#fault(from, message.reason, message.worker, now);
         break;
+      default: {
+        const worker = this.#registered(from, "dialect" in message ? message.dialect : Dialect.Shoal, now);
+        if (worker !== undefined) this.#fromWorker(worker, message, now);
+      }
     }
-    if (this.#gone.length > 0) this.#removeGone(now);
+    if (requests.gone.length > 0) this.#removeGone(now);
+  }
+
+  #fromWorker(worker: Worker, message: FromRegistered, now: number): void {
+    const requests = this.#requests;
+    switch (message.kind) {
+      case "reply":
+        requests.reply(worker, message, now);
+        break;
+      case "failure":
+        requests.failure(worker, message, now);
+        break;
+      case "heartbeat":
+        if (worker.inFlight.length > 0) worker.beatsWhileBusy = true;
+        break;
+      case "drain":
+        requests.drains(worker);
+        break;
+      case "return":
+        requests.takeBack(worker, message.tag, now);
+        break;
+    }
   }
 
   nextWakeUp(): number | undefined {
-    if (this.#gone.length > 0) return 0;
+    if (this.#requests.gone.length > 0) return 0;
     const beat = earlier(this.#workers.nextWakeUp(), this.#clients.nextWakeUp());
     return earlier(beat, this.#requests.queue.nextDeadline());
   }
 
   tick(now: number): void {
     this.#requests.expire(now);
-    this.#gone.push(...this.#workers.tick(now));
+    this.#workers.tick(now);
     this.#clients.tick(now);
-    if (this.#gone.length > 0) this.#removeGone(now);
+    this.#removeGone(now);
   }
 
   /** A connection ended, and its messages were received. @param peer the Buffer object that they had */
@@ -116,13 +112,13 @@ export class BrokerRules {
     if (worker !== undefined) this.#workers.remove(worker, "lost", now);
     else if (!this.#clients.left(peer, now)) this.#requests.plainClientLeft(peer);
     this.#requests.replies.backlog.left(peer);
-    if (this.#gone.length > 0) this.#removeGone(now);
+    this.#removeGone(now);
   }
 
   /** A batch for a worker could not be sent. */
   unreachable(peer: Buffer): void {
     const worker = this.#workers.find(peer);
-    if (worker !== undefined) this.#gone.push(worker);
+    if (worker !== undefined) this.#requests.gone.push(worker);
   }
 
   /** Batched answers could not be sent. */
@@ -167,13 +163,6 @@ export class BrokerRules {
     return undefined;
   }
 
-  /** A paused client sends its dropped requests again. */
-  #onClientGone(client: Client, isSilent: boolean): void {
-    const hadRequests = this.#requests.clientGone(client);
-    if (hadRequests && isSilent)
-      this.#effects.send(client.routingId, { kind: "broker-heartbeat", incarnation: FORGOTTEN });
-  }
-
   #onRequest(from: Buffer, request: Request, now: number): void {
     if (isReserved(request.service)) {
       this.#requests.replies.own(from, request, this.#mmiAnswer(request));
@@ -195,7 +184,8 @@ export class BrokerRules {
   }
 
   #removeGone(now: number): void {
-    for (let worker = this.#gone.pop(); worker !== undefined; worker = this.#gone.pop())
+    const { gone } = this.#requests;
+    for (let worker = gone.pop(); worker !== undefined; worker = gone.pop())
       this.#workers.remove(worker, "lost", now);
   }
 
