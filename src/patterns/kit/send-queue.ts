@@ -31,16 +31,14 @@ const WITHOUT_LIMIT = { timeout: -1 } as const;
 
 export class SendQueue {
   readonly #socket: Dealer;
-  readonly #onEmpty: (() => void) | undefined;
   readonly #waiting = new RingBuffer<Waiting>();
   /** The loop also sends messages added by a ticket's callback. */
   #pumping = false;
   #closed = false;
   #whenEmpty: (() => void) | undefined;
 
-  constructor(socket: Dealer, onEmpty?: () => void) {
+  constructor(socket: Dealer) {
     this.#socket = socket;
-    this.#onEmpty = onEmpty;
   }
 
   get length(): number {
@@ -111,6 +109,5 @@ export class SendQueue {
     this.#pumping = false;
     this.#whenEmpty?.();
     this.#whenEmpty = undefined;
-    this.#onEmpty?.();
   }
 }
