@@ -45,7 +45,7 @@ export function resultsMarkdown(records: readonly BenchRecord[]): string {
   const failed: string[] = [];
   for (const scenario of SCENARIOS) {
     const { metric } = scenario;
-    for (const { key, rows, failed: failures } of summarize(records, scenario)) {
+    for (const { key, rows, failed: failures, where } of summarize(records, scenario)) {
       const title = `${scenario.name}, ${caseTitle(key)}, ${metricText(metric)}`;
       const cells = columns.map((name) => {
         const row = rows.find((one) => one.title === name);
@@ -53,7 +53,7 @@ export function resultsMarkdown(records: readonly BenchRecord[]): string {
         const cpu = metric.better === "higher" ? `; ${figure(row.cpuMicroseconds)} µs` : "";
         return `${figure(row.metric.value)} ${spread(row.metric, row.rounds)}${cpu}`;
       });
-      all.push(tableRow([title, ...cells]));
+      all.push(tableRow([title, ...cells, where.join("; ")]));
       failed.push(...failures.map(({ contender, reason }) => `- Failed: ${title}, ${contender}: ${reason}`));
       const runs = records.filter(
         (record): record is RunRecord => record.type === "run" && keyOf(record) === keyOf(key),
@@ -76,7 +76,7 @@ export function resultsMarkdown(records: readonly BenchRecord[]): string {
     "",
     "Medians, with half of their 95 % interval; next to a rate, the processor time of all sides for each.",
     "",
-    ...header(["case", ...columns], 1),
+    ...header(["case", ...columns, "machine and time"], 1),
     ...all,
     ...(failed.length > 0 ? ["", ...failed] : []),
     "",

@@ -211,7 +211,8 @@ describe("the page's tables", () => {
 
   it("have a row for each case, with processor time next to a rate, and the cases in which shoal is slower", () => {
     const text = resultsMarkdown(records);
-    expect(text).toContain("| case | shoal (libzmq) | npm zeromq |");
+    expect(text).toContain("| case | shoal (libzmq) | npm zeromq | machine and time |");
+    expect(text).toContain("30.0 µs | A <fast> one, 2 cores, 2026-01-01 00:10–02:10 UTC |");
     expect(text).toMatch(
       /\| throughput, tcp, 64 B, msg\/s \| 15\.6 k ± .*; 30\.0 µs \| 7813 ± .*; 30\.0 µs \|/,
     );
