@@ -15,9 +15,7 @@ import { type BenchOptions, numberOf, planOf, RUN_SECONDS, referenceOf, ruleOf }
 import { openSink, writeReport } from "./output.js";
 import { CONTENDERS } from "./peers/index.js";
 import { shoalBuild } from "./peers/node-contender.js";
-import { htmlReport } from "./report/html.js";
 import { describeMachine } from "./report/machine.js";
-import { replaceResults, writeOverview } from "./report/markdown.js";
 import { type BenchRecord, readRecords } from "./report/records.js";
 import { absentText, scenarioText } from "./report/table.js";
 import { findPinning } from "./runner/pinning.js";
@@ -46,10 +44,7 @@ export async function bench(options: BenchOptions): Promise<number> {
       if (options[side] !== undefined) throw new BadInput(`--${side} requires --role`);
     if (work === "page") await refuseBusy(options);
     const { code, records } = await measure(options, planOf(options), signal);
-    if (options.html !== undefined)
-      await writeReport(options.html, htmlReport(records, referenceOf(options)));
-    if (options.markdown !== undefined) await replaceResults(options.markdown, records);
-    if (options.svg !== undefined) await writeOverview(options.svg, records);
+    await writeReports(options, records);
     return code;
   });
 }
@@ -212,15 +207,26 @@ function printComparison(rows: readonly ComparisonRow[], options: BenchOptions, 
   return comparisonCode(rows);
 }
 
+/** The library of charts is loaded on use. */
+async function writeReports(options: BenchOptions, records: readonly BenchRecord[]): Promise<void> {
+  const { html, markdown, svg } = options;
+  if (html !== undefined) {
+    const { htmlReport } = await import("./report/html.js");
+    await writeReport(html, htmlReport(records, referenceOf(options)));
+  }
+  if (markdown === undefined && svg === undefined) return;
+  const { replaceResults, writeOverview } = await import("./report/markdown.js");
+  if (markdown !== undefined) await replaceResults(markdown, records);
+  if (svg !== undefined) await writeOverview(svg, records);
+}
+
 async function report(files: readonly string[], options: BenchOptions): Promise<number> {
   if (files.length === 0)
     throw new BadInput("report needs files written by --json: shoal bench report FILE…");
   const records = await readRecords(...files);
   const reference = referenceOf(options);
   const { html, markdown, svg } = options;
-  if (html !== undefined) await writeReport(html, htmlReport(records, reference));
-  if (markdown !== undefined) await replaceResults(markdown, records);
-  if (svg !== undefined) await writeOverview(svg, records);
+  await writeReports(options, records);
   if (html === undefined && markdown === undefined && svg === undefined) {
     for (const scenario of SCENARIOS) {
       const has = records.some((record) => "scenario" in record && record.scenario === scenario.name);

@@ -5,7 +5,7 @@ import { BadInput } from "../bad-input.js";
 import { writeReport } from "../output.js";
 import { SCENARIOS } from "../scenarios/index.js";
 import { type Chart, chartsOf, svgOf } from "./charts.js";
-import { caseTitle, digits, figure, metricText, spread } from "./format.js";
+import { caseTitle, digits, figure, LEAST_ROUNDS, metricText, spread } from "./format.js";
 import { machineLines } from "./machine.js";
 import { type BenchRecord, keyOf, type RunRecord } from "./records.js";
 import { isOurs, ratioOf, summarize } from "./summary.js";
@@ -50,8 +50,8 @@ export function resultsMarkdown(records: readonly BenchRecord[]): string {
       const cells = columns.map((name) => {
         const row = rows.find((one) => one.title === name);
         if (row === undefined) return "";
-        const cpu = metric.better === "higher" ? `; ${figure(row.cpuMicroseconds)} µs` : "";
-        return `${figure(row.metric.value)} ${spread(row.metric, row.rounds)}${cpu}`;
+        const value = `${figure(row.metric.value)} ${spread(row.metric, row.rounds)}`.trim();
+        return metric.better === "higher" ? `${value}; ${figure(row.cpuMicroseconds)} µs` : value;
       });
       all.push(tableRow([title, ...cells, where.join("; ")]));
       failed.push(...failures.map(({ contender, reason }) => `- Failed: ${title}, ${contender}: ${reason}`));
@@ -62,7 +62,7 @@ export function resultsMarkdown(records: readonly BenchRecord[]): string {
       for (const own of rows.filter(({ contender }) => isOurs(contender)))
         for (const other of rows.filter(({ contender }) => !isOurs(contender))) {
           const ratio = ratioOf(runsOf(own.contender), runsOf(other.contender), metric.name);
-          if (ratio === undefined) continue;
+          if (ratio === undefined || Math.min(own.rounds, other.rounds) < LEAST_ROUNDS) continue;
           const isWorse = metric.better === "higher" ? ratio.high < 1 : ratio.low > 1;
           const figures = [figure(own.metric.value), figure(other.metric.value), digits(ratio.value)];
           if (isWorse) slower.push(tableRow([title, own.title, other.title, ...figures]));

@@ -12,11 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* REQ and REP for plain latency and on request; DEALER and ROUTER elsewhere. */
-static int strict(void) {
-  const char *otherwise = strcmp(side.scenario, "latency") == 0 ? "req-rep" : "dealer-router";
-  return strcmp(option("pattern", otherwise), "req-rep") == 0;
-}
+/* REQ and REP if the case requires them; otherwise DEALER and ROUTER. */
+static int strict(void) { return strcmp(option("pattern", "dealer-router"), "req-rep") == 0; }
 
 static int is(const char *scenario) { return strcmp(side.scenario, scenario) == 0; }
 
@@ -40,10 +37,7 @@ void play_server(void) {
   void *socket = open_socket(strict() ? ZMQ_REP : ZMQ_ROUTER);
   int only_memory = is("idle-memory"), more;
   uint64_t echoed = 0, before;
-  /* With a known number of requests it ends by itself, otherwise with `stop`. */
-  uint64_t last = only_memory ? (uint64_t)number_option("connections", 1)
-                  : is("latency") ? (uint64_t)(side.warmup + side.count)
-                                  : UINT64_MAX;
+  uint64_t last = only_memory ? (uint64_t)number_option("connections", 1) : UINT64_MAX;
   zmq_msg_t frame;
   set_number(socket, ZMQ_RCVTIMEO, 20, "receive time-out");
   bind_socket(socket, side.endpoint);
@@ -67,7 +61,6 @@ void play_server(void) {
     wait_for_start(); /* Comes when the clients are ready, and so connected. */
     say_connections(before, number_option("connections", 1));
   } else {
-    if (last != UINT64_MAX) echoed -= (uint64_t)side.warmup;
     struct figures figures = {.messages = echoed, .bytes = echoed * (uint64_t)side.size, .ordered = 1};
     say_done(&figures);
   }

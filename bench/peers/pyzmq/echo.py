@@ -9,9 +9,8 @@ from side import resident
 
 
 def strict(side):
-    """REQ and REP for plain latency and on request; DEALER and ROUTER elsewhere."""
-    otherwise = "req-rep" if side.scenario == "latency" else "dealer-router"
-    return side.option("pattern", otherwise) == "req-rep"
+    """REQ and REP if the case requires them; otherwise DEALER and ROUTER."""
+    return side.option("pattern", "dealer-router") == "req-rep"
 
 
 def connections_done(side, before, connections):
@@ -28,11 +27,7 @@ def server(side):
     side.ready(socket)
     before = resident()
     memory = side.scenario == "idle-memory"
-    last = None
-    if memory:
-        last = side.number("connections", 1)
-    elif side.scenario == "latency":
-        last = side.warmup + side.count
+    last = side.number("connections", 1) if memory else None
     echoed = 0
     while not side.stopping and echoed != last:
         try:
@@ -44,7 +39,7 @@ def server(side):
     if memory:
         side.wait_for_start()  # Said when the clients are ready, thus connected.
         connections_done(side, before, last)
-    side.done(echoed if last is None else side.count)
+    side.done(echoed)
 
 
 def echo_inproc(side, reply):
