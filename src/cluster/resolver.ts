@@ -8,8 +8,7 @@
  *   has     every item matches one of the tags       some    at least one item does
  *   not     none does                                exact   every item matches a tag, and every tag an item
  *
- * Regular expressions of remote nodes are refused, since they can take very long. A `match` takes at most the length of
- * the pattern times that of the tag.
+ * Regular expressions of remote nodes are refused, since they can take very long.
  */
 import { describe, quoted } from "../core/arguments.js";
 import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";

@@ -3,9 +3,9 @@
  *
  * Credit is granted only for bytes that the program took, so the window bounds unread bytes.
  *
- * A chunk of one byte costs a hundred bytes of memory in Node's stream, which counts bytes. Small chunks are therefore
- * pushed only into an empty buffer, and else gathered until the program reads or a `read(n)` can succeed. A listener of
- * "readable" may wait for `readableLength` without a `read`, so it gets some more.
+ * A chunk of one byte costs a hundred bytes in Node's stream. Small chunks are therefore pushed only into an empty
+ * buffer, and else gathered until the program reads or a `read(n)` can succeed. A listener of "readable" may wait for
+ * `readableLength` without a `read`, so it gets some more.
  *
  *   frames ──> #backlog ──push──> Node's buffer ──> program
  *              |<------ unread: within the window ------>|
@@ -206,12 +206,11 @@ export class LinkChannel extends Duplex {
     if (this.#isWanted) this.#deliver();
   }
 
-  /** Whether the program may wait for more than Node's buffer has. */
   #mayLook(): boolean {
     return this.#smallPieces < MAX_SMALL_PIECES && this.listenerCount("readable") > 0;
   }
 
-  /** Whether buffered and gathered bytes suffice for the last failed `read(n)`; the backlog has no small chunks. */
+  /** Whether the last failed `read(n)` can succeed. */
   #hasMissed(): boolean {
     if (this.#missed === 0) return false;
     return this.#backlog !== undefined || this.readableLength + this.#gatheredBytes >= this.#missed;
@@ -314,12 +313,7 @@ export class LinkChannel extends Duplex {
   }
 }
 
-/**
- * Fails a destroyed stream's write in flight, for which Node's stream waits, outside the frame or call that destroyed
- * it.
- *
- * @internal
- */
+/** @internal Fails a destroyed stream's write, for which Node's stream waits, in the next turn. */
 export function failWrite(callback: Callback | undefined, error: Error | null, subject: string): void {
   if (callback === undefined) return;
   const message = `${subject} was closed before what was written had been sent`;
@@ -331,7 +325,6 @@ function owned(bytes: Buffer): Buffer {
   return bytes.buffer.byteLength > MAX_WASTE * bytes.length ? Buffer.from(bytes) : bytes;
 }
 
-/** Shared, since an idle channel needs none. */
 function endGathering(channel: LinkChannel): void {
   channel.endGathering();
 }

@@ -9,9 +9,8 @@
  *     └─dialler: sends its proof ──> PROOF ──a good one──────────────> DONE
  *     └─acceptor:                    PROOF ──a good one, sends its own─> DONE
  *
- * Proof keys derive from the password and the shared secret of fresh X25519 keys. So an eavesdropper cannot test
- * passwords, and a man in the middle has two secrets that no proof fits. The dialler proves first, and proofs include
- * the role: an acceptor reveals nothing to a stranger, and no end gets its own proof back.
+ * Proof keys derive from the password and the shared secret of fresh X25519 keys: an eavesdropper cannot test passwords,
+ * and a man in the middle has two secrets that no proof fits.
  */
 import {
   createHmac,

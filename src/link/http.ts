@@ -131,8 +131,7 @@ export function acceptLinks(
         .then(begin, () => begin(false));
   };
   const emit = server.emit as (this: EventEmitter, event: string, ...values: unknown[]) => boolean;
-  // Precedes the program's listeners, which would answer too. Without an upgrade listener Node.js emits upgrades as
-  // requests; one here would take all others from the program.
+  // The program's listeners would answer too, and a listener of upgrades here would take all others from the program.
   const intercept = function (this: EventEmitter, event: string, ...values: unknown[]): boolean {
     const [request, second, head] = values as [IncomingMessage, ServerResponse | Socket, Buffer | undefined];
     if ((event !== "request" && event !== "upgrade") || !isMeant(request))

@@ -42,12 +42,9 @@ import { RecordOpener, RecordSealer } from "./seal.js";
 const UNSENT_BYTES = 131_072;
 /** Bytes of the first batch: a system call per frame costs more than copying. */
 const BATCH_BYTES = 131_072;
-/**
- * Largest batch, for a stream that accepts batches within the call: each wakes the peer's process, at the cost of
- * copying 64 KiB.
- */
+/** For a stream that accepts batches within the call: each wakes the peer's process. */
 const LARGEST_BATCH = 524_288;
-/** ms after which a timer is late: silence while the process paused proves nothing. */
+/** ms: silence while the process paused proves nothing. */
 const LATE_TIMER = 1_000;
 const END_TIMEOUT = 1_000;
 
@@ -316,10 +313,7 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
     return new Promise((resolve) => this.#whenIdle.push(resolve));
   }
 
-  /**
-   * @param waits for the other end to close: closing a tcp socket while bytes such as credit arrive resets it, and
-   *   discards data that the peer has not read
-   */
+  /** @param waits for the other end to close: closing a tcp socket while bytes arrive resets it */
   async #endOnPurpose(waits: boolean): Promise<void> {
     if (this.#ended) return;
     for (const channel of this.channels) channel.destroy();
@@ -391,7 +385,7 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
   #onAccepted(state: ChannelState): void {
     const { waiter } = state.owner as PendingOpen;
     const channel = this.#admit(state);
-    // The next frame may end it, and Node's streams report that before a promise's reactions run.
+    // The next frame may end it before a promise's reactions run.
     channel.on("error", ignore);
     setImmediate(stopIgnoring, channel);
     waiter.resolve(channel);

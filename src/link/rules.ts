@@ -5,11 +5,8 @@
  *                      └──────RESET───────┴────────────────────────────────^
  *   peer's channel              OPEN from the start; the program accepts or resets it in one call
  *
- * The dialling end opens odd ids, the other even ones, each ascending. A frame for a missing channel is thus late if
- * its id was used, else a fault.
- *
- * Only channels have windows, so an unread one stops only its sender. A channel without room in `maxUnread`, the sum of
- * windows, is refused.
+ * Ids ascend, so a frame for a missing channel is late if its id was used, else a fault. A channel without room in
+ * `maxUnread`, the sum of windows, is refused.
  */
 import { RingBuffer } from "../core/collections/ring-buffer.js";
 import { allocate } from "../core/memory.js";
@@ -166,16 +163,13 @@ const SLAB = 32_768;
 const SMALL_PIECE = 2_048;
 /** ms for which a shortest round trip counts. */
 const ROUND_TRIP_AGE = 10_000;
-/**
- * First pings: round trips of new processes are many times too long, and windows grown by them build queues that delay
- * all channels.
- */
+/** Round trips of new processes are many times too long. */
 const FIRST_PINGS = 8;
 /** ms between pings with traffic. */
 const MEASURE_INTERVAL = 1_000;
 const NOTHING = Buffer.alloc(0);
 
-/** Payload size of the next frame, without a small remainder in another. */
+/** Avoids a small remainder in another frame. */
 function frameLength(bytes: number, most: number): number {
   if (bytes <= most) return bytes;
   return bytes < most + SMALL_PIECE ? bytes >>> 1 : most;
@@ -545,7 +539,7 @@ export class LinkRules implements FrameSink {
     this.#send(FrameType.PING, 0, 0, payload);
   }
 
-  /** A token bucket: opening and resetting cost the peer nothing, but this end a channel. */
+  /** A token bucket. */
   #mayReset(): boolean {
     const earned = ((this.#now - this.#resetsAt) / 1_000) * RESETS_PER_SECOND;
     this.#resets = Math.min(this.#resets + earned, RESET_BURST) - 1;

@@ -3,8 +3,7 @@
  *
  *   record   length 4 of the ciphertext (1 to 65,536), ciphertext, tag 16: AES-256-GCM; the length is its additional data
  *
- * Each direction has a key, and a nonce that counts records from 0: 00000000, number 8. Changed, missing, repeated and
- * reflected records do not open.
+ * Each direction has a key, and a nonce that counts records from 0: 00000000, number 8.
  */
 import { createCipheriv, createDecipheriv, type DecipherGCM } from "node:crypto";
 
@@ -74,7 +73,7 @@ export class RecordSealer {
   }
 }
 
-/** Decrypts records chunk by chunk without joining them. Plaintext passes only after its tag is verified. */
+/** Plaintext passes only after its tag is verified. */
 export class RecordOpener {
   readonly #key: Buffer;
   readonly #counter = new Counter();

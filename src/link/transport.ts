@@ -5,8 +5,7 @@
  *   OPEN comes   the peer has opened the name: its channel is for its messages; a refused channel of this end is opened again
  *   status       "open" when the peer accepts this end's channel; "closed" when that ends, or this end closes the name
  *
- * Closing a name lets this end's channel send queued data, and resets the peer's. After reopening, the new channel's
- * messages follow the old one's.
+ * Closing a name lets this end's channel send queued data, and resets the peer's.
  */
 
 import type { Duplex } from "node:stream";

@@ -4,11 +4,9 @@
  *   |<----------------------- size ---------------------->|
  *   | unread: received     | read, not granted | allowed |
  *
- * Credit is granted for half a window at once, one small frame for many of data. A window smaller than the bytes read
- * in three round trips doubles, up to `maxWindow` and the rest of the link's budget. Two suffice, since credit travels
- * while the other half is sent; the third is for slow ends, and more would queue in the system's buffers and delay all
- * channels. The shortest round trip counts: the last includes a large window's queue, which would make windows grow
- * further.
+ * Credit is granted for half a window at once. A window smaller than the bytes read in three round trips doubles, up to
+ * `maxWindow` and the rest of the link's budget; larger ones would queue in the system's buffers and delay all channels.
+ * The shortest round trip counts, since others include such queues.
  */
 
 /** ms, for scheduling two processes. */

@@ -21,9 +21,8 @@ export class Dialer {
   readonly #context: Context;
   readonly #transmitter: Transmitter;
   readonly #prober: Prober;
-  /** Members' addresses are not dialled. */
   readonly #seeds = new Set<string>();
-  /** Seeds at this node's address, and until when. */
+  /** With the time until which they count. */
   readonly #own = new Map<string, number>();
   /** By sequence number of the ping. */
   readonly #dials = new Map<number, string>();
@@ -84,7 +83,6 @@ export class Dialer {
     }
   }
 
-  /** The address of this ping is this node's own. */
   heardSelf(seq: number): void {
     const address = this.#dials.get(seq);
     if (address === undefined || !this.#dials.delete(seq) || !this.#seeds.has(address)) return;
@@ -97,7 +95,6 @@ export class Dialer {
     );
   }
 
-  /** If the address is a seed, another node may start there. */
   freed(address: string): void {
     if (!this.#seeds.has(address)) return;
     this.#hasVacant = true;
@@ -112,10 +109,7 @@ export class Dialer {
     this.#nextRedial = Math.min(this.#nextRedial, this.#context.now + ms * (0.5 + this.#context.random()));
   }
 
-  /**
-   * All nodes share the dials of dead members. An isolated node dials all its seeds; others dial one seed without a
-   * member at a time, less often in larger clusters.
-   */
+  /** All nodes share the dials. An isolated node dials all its seeds. */
   tick(now: number): void {
     this.#nextRedial = NEVER;
     if (this.#context.left) return;
@@ -154,7 +148,6 @@ export class Dialer {
     const vacant = new Set(this.#seeds);
     for (const member of live) vacant.delete(member.address);
     for (const address of this.#own.keys()) if (this.isOwn(address)) vacant.delete(address);
-    // Dead members' addresses are redialled already.
     for (const { state, address } of dead) if (state === MemberState.DEAD) vacant.delete(address);
     this.#hasVacant = vacant.size > 0 || this.#own.size > 0;
     return [...vacant];

@@ -48,7 +48,6 @@ export class LifeCycle {
     this.#nextClean = NEVER;
   }
 
-  /** Suspicions and tombstone timeouts restart. */
   start(): void {
     const { now, profile, members } = this.#context;
     for (const { suspicion } of this.#suspects) {
@@ -71,7 +70,6 @@ export class LifeCycle {
     }
     this.suspect(member, [this.#context.self.short], undefined);
     if (!this.#context.isCutOff()) return;
-    // All members are suspected without further probes.
     for (const each of this.#context.members.live) this.suspect(each, [this.#context.self.short], undefined);
   }
 
@@ -124,7 +122,7 @@ export class LifeCycle {
       const { suspicion } = member;
       if (suspicion === undefined) continue;
       suspicion.update(wanted);
-      // The member was heard since, so it is alive and can refute the accusation.
+      // The member is alive, and can refute the accusation.
       if (member.lastHeard > suspicion.since)
         suspicion.deadline = Math.max(suspicion.deadline, member.lastHeard + suspicion.min);
       if (now < suspicion.deadline) wake = Math.min(wake, suspicion.deadline);

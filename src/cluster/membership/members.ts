@@ -9,7 +9,6 @@ import type { Suspicion } from "./suspicion.js";
 export const MemberState = { ALIVE: 1, SUSPECT: 2, DEAD: 3, LEFT: 4 } as const;
 export type MemberState = (typeof MemberState)[keyof typeof MemberState];
 
-/** Programs get a read-only view. */
 export class Member {
   readonly id: string;
   readonly short: number;
@@ -20,11 +19,10 @@ export class Member {
   /** First start of its process. `start` is later after a return from the minority side of a partition. */
   processStart: number;
   state: MemberState;
-  /** Of its last alive (packets.ts), including those of later versions. */
   flags: number;
   yields: boolean;
   details: Details;
-  /** Of the details in its last alive, which arrive separately. */
+  /** Version of the details in its last alive. */
   announced: number;
   /** Monotonic times. */
   lastHeard: number;
@@ -34,13 +32,13 @@ export class Member {
   reason: number;
   /** @internal Declared dead while this node heard no one, so an alive of the same incarnation is accepted. */
   doubtful: boolean;
-  /** @internal Whether its next ping carries an accusation to refute. */
+  /** @internal Its next ping carries an accusation. */
   accused: boolean;
-  /** Asymmetric: heard, but without receiving this node's packets, until it answers. */
+  /** Heard, but does not receive this node's packets. */
   unreached: boolean;
-  /** @internal Whether it waits for a probe out of turn. */
+  /** @internal Waits for a probe out of turn. */
   urgent: boolean;
-  /** @internal Whether its turn in this probe round is still to come. */
+  /** @internal Its turn in this probe round is still to come. */
   inRound: boolean;
   /** @internal When a sign of life is expected; infinite: not expected. */
   expectedBy: number;
@@ -92,7 +90,6 @@ export class Member {
   }
 }
 
-/** Forwarded unchanged even if the member's details have not arrived. */
 export function aliveOf(member: Member): Update {
   const { id, start, count, name, address, flags, details, announced, processStart } = member;
   const version = Math.max(details.version, announced);
@@ -124,7 +121,6 @@ export class Members {
   readonly #byId = new Map<string, Member>();
   readonly #names = new Map<string, Member>();
   readonly #tombstones = new Map<string, Tombstone>();
-  /** Dialled addresses of forgotten members. */
   readonly #addresses: string[] = [];
   readonly #removals = new Map<string, Removal>();
 
@@ -183,7 +179,6 @@ export class Members {
     this.rehash(member);
   }
 
-  /** Updates the digest after a change of incarnation, details or state. */
   rehash(member: Member): void {
     if (member.hash !== 0) this.digest.toggle(member.short, member.hash);
     member.hash = member.isLive

@@ -100,7 +100,6 @@ export class Membership {
     return this.#context.self;
   }
 
-  /** The internal list: read it at once. */
   get live(): readonly Member[] {
     return this.#context.members.live;
   }
@@ -175,7 +174,6 @@ export class Membership {
     this.#dialer.join(addresses);
   }
 
-  /** Members there remain. */
   forget(now: number, addresses: readonly string[]): void {
     this.#context.now = now;
     this.#dialer.forget(addresses);
@@ -186,7 +184,6 @@ export class Membership {
     return this.#dialer.isOwn(address);
   }
 
-  /** From then on the node only answers. */
   leave(now: number): void {
     this.#context.now = now;
     if (this.#context.left) return;
@@ -201,7 +198,6 @@ export class Membership {
     const first = Math.floor(random() * live.length);
     for (let i = 0; i < Math.min(LEAVE_SENDS, live.length); i++)
       effects.send((live[(first + i) % live.length] as Member).address, packet, false);
-    // Nodes that are no members here may know this node.
     for (const address of this.#strangers.pending(LEAVE_SENDS)) effects.send(address, packet, false);
     effects.multicast(packet);
   }
@@ -215,7 +211,6 @@ export class Membership {
     return this.#strangers.newcomers;
   }
 
-  /** The first packet of a stream. */
   greeting(): Packet {
     return this.#transmitter.packet(PacketType.GOSSIP);
   }
@@ -227,12 +222,12 @@ export class Membership {
     this.#transmitter.announce();
   }
 
-  /** Above the bound the oldest removal is dropped. @param id of a member, or of an absent node */
+  /** @param id of a member, or of an absent node */
   remove(now: number, id: string): void {
     this.#context.now = now;
     const address = this.#context.members.get(id)?.address;
     this.#updates.decide(id, true);
-    // With proven identities it accepts the removal only from a stream, and its stream ends soon.
+    // The node believes a removal only over its stream, which ends soon.
     if (this.#context.provesNodes && address !== undefined) this.#strangers.refuseRemoved(id, address, true);
   }
 
@@ -311,7 +306,6 @@ export class Membership {
   onEvidence(now: number, address: string): void {
     this.#context.now = now;
     if (this.#context.removed || this.#context.left) return;
-    // Rare: iterating costs less than a table of addresses.
     for (const member of this.#context.members.live) {
       if (member.address !== address) continue;
       if (this.profile.probeInterval === 0) this.#beats.expect(member);
@@ -339,7 +333,7 @@ export class Membership {
     this.#context.answeredAt += ms;
     this.#lifeCycle.shift(ms);
     this.#synchronizer.shift(ms);
-    // Others may have declared this node dead: the answers of some members have the accusation.
+    // Others may have declared this node dead: their answers have the accusation.
     const { live } = this.#context.members;
     if (ms < this.profile.probeInterval || this.profile.probeInterval === 0 || this.#context.left) return;
     for (let i = 0; i < ASKED; i++) {
@@ -401,7 +395,6 @@ export class Membership {
       this.#asksAt = now;
       return;
     }
-    // Timers due meanwhile are not late.
     this.#transmitter.stop();
     this.#dialer.stop();
     this.#lifeCycle.stop();

@@ -26,7 +26,6 @@ export interface ProberEffects {
 
 /** Unanswered attempts of a probe before a heard member counts as reachable one way. */
 const UNANSWERED = 2;
-/** While the member is heard at times. */
 const MAX_STEPS = 5;
 /** Concurrent probes of members reachable one way. */
 const RETRIES = 8;
@@ -76,7 +75,6 @@ export class Prober {
   readonly #unreached = new Set<Member>();
   #nextRetry = Number.POSITIVE_INFINITY;
   #seq: number;
-  /** Lower bound of all deadlines. */
   #wake = Number.POSITIVE_INFINITY;
   probes = 0;
   failures = 0;
@@ -184,7 +182,6 @@ export class Prober {
       this.#end(probe);
       this.#health.change(-1);
       this.answered(now, probe.member);
-      // A helper's ack counts as hearing the member.
       return true;
     }
     const relay = this.#relays.get(seq);
@@ -209,7 +206,6 @@ export class Prober {
       return;
     }
     const own = this.nextSeq();
-    // The answer has to reach the requester within the rest of its interval.
     const { probeInterval, probeTimeout } = this.#profile;
     const deadline = now + Math.max(probeTimeout / 2, (probeInterval - probeTimeout) * 0.6);
     this.#relays.set(own, { address, seq, deadline });
@@ -299,7 +295,6 @@ export class Prober {
     return this.#health.scale(Math.max(1, this.#profile.probeInterval - this.#profile.probeTimeout));
   }
 
-  /** The ping or ack was probably lost. */
   #again(now: number, probe: Probe): void {
     probe.pingedAt = now;
     probe.deadline = now + this.#rest;
@@ -317,7 +312,6 @@ export class Prober {
     this.#effects.unreached(member);
   }
 
-  /** In turn if there are many. */
   #retry(now: number): void {
     let left = Math.min(RETRIES, this.#unreached.size);
     for (const member of this.#unreached) {
@@ -353,16 +347,12 @@ export class Prober {
     this.#end(probe);
     this.failures += 1;
     if (this.#effects.hearsNobody()) {
-      // Perhaps this node's fault: helpers did not even report failure.
+      // Perhaps this node's fault.
       this.#health.change(probe.wasAsked ? probe.silent.size : 1);
-    } else {
-      // Other members are heard: the path is cut, and this node is healthy.
-      this.#doubtHelpers(now, probe);
-    }
+    } else this.#doubtHelpers(now, probe);
     this.#effects.failed(probe.member, probe.evidence);
   }
 
-  /** Silent helpers are as doubtful as the member. */
   #doubtHelpers(now: number, { silent }: Probe): void {
     for (const helper of silent) this.probe(now, helper, 0);
   }

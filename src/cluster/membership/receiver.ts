@@ -1,9 +1,13 @@
 /**
  * Handles packets: first by sender, then by type.
  *
- *   own: met itself │ this node was removed: is it admitted? │ a removed sender: refused │ this node left: an ack that says so
- *   no member: strangers.ts │ an earlier life of one: stale │ a member: a sign of life, then its type, its updates, its digest
- *   by the group, of a member that is dead or suspected: it is asked
+ *   sender is this node            the node dialled itself
+ *   this node was removed          only removals and admissions count
+ *   a removed node                 refused
+ *   this node has left             pings get an ack that says so
+ *   not a member                   strangers.ts
+ *   an earlier life of a member    stale
+ *   a member                       a sign of life; then the type, the updates and the digest
  */
 import {
   ACK_OTHER,
@@ -64,7 +68,7 @@ export class Receiver {
     this.#receive(packet, address, overStream);
     if (!this.#context.passedOver) return;
     this.#context.passedOver = false;
-    // The sender knows a node that this one does not: it is asked over a trusted stream.
+    // The sender knows a node that this one does not.
     const member = this.#context.members.get(packet.from);
     if (member?.isLive) this.#synchronizer.request(member.address, this.#context.profile.gossipInterval);
   }
@@ -79,10 +83,7 @@ export class Receiver {
     else this.#ask(member, address);
   }
 
-  /**
-   * A dead or suspected member was heard by multicast only. Revived, it would flap, since the next probe would fail.
-   * Instead, a few of the nodes that heard it ping it with the accusation, and its answer counts.
-   */
+  /** Multicast alone must not revive the member, whose next probe would fail. A few nodes ping it instead. */
   #ask(member: Member, address: string): void {
     const { members, random, self } = this.#context;
     this.#context.heard(member);
@@ -96,7 +97,6 @@ export class Receiver {
 
   #receive(packet: Packet, address: string, overStream: boolean): void {
     if (packet.from === this.#context.self.id) {
-      // The packet returned by multicast, or by a list that includes this node.
       if (packet.type === PacketType.PING) this.#dialer.heardSelf(packet.seq);
       return;
     }
@@ -112,7 +112,6 @@ export class Receiver {
       return;
     }
     if (this.#context.left) {
-      // This node's view is outdated. Its answers report that it left.
       if (packet.type !== PacketType.PING) return;
       this.#transmitter.ack(packet, address, overStream, [Update.left(this.#context.self)]);
       return;

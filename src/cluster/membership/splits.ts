@@ -9,10 +9,6 @@
  *     ^                            ^  └────────────<──a change──────────┘ │
  *     └──all are back, or the rest were forgotten─────────────────────────┘
  *
- * An unsettled node knows only a part of the cluster, and the loss of a seed that answers late is no partition.
- * UNSETTLED_PATIENCE lets a cluster that is cut in its first second have a minority within seconds. LONE_PATIENCE keeps
- * a node that has met only one other from continuing alone.
- *
  * Without an answer since the last change, a node whose packets are lost would count its remaining members as its side.
  * A minority keeps lost members that autoclean forgets, or it would become its own majority.
  */
@@ -58,7 +54,7 @@ export interface SplitView {
 
 /** Multiples of `stableFor` after the last change at which a node decides whose view never converged. */
 const UNSETTLED_PATIENCE = 4;
-/** Like UNSETTLED_PATIENCE, for a node that has met only one other. */
+/** For a node that has met only one other, so that it does not continue alone. */
 const LONE_PATIENCE = 20;
 
 export interface SplitOptions {
@@ -107,10 +103,10 @@ export class SplitRules {
   #minority = false;
   #decided = true;
   #changedAt = 0;
-  /** Total pauses at the last tick, and at the first tick after the last change. */
+  /** At the last tick, and at the first one after the last change. */
   #stalledFor = 0;
   #stalledBefore: number | undefined = 0;
-  /** Whether the view ever converged; and whether it is unchanged for long enough, and lacks only an answer. */
+  /** Whether the view ever converged; and whether it lacks only an answer. */
   #settled = false;
   #settles = false;
   /** Whether this side continues as soon as a member answers. */

@@ -14,17 +14,13 @@ import type { Updates } from "./updates.js";
 
 /** Members, on average, that synchronize with a new one. */
 const ADMITTERS = 4;
-/**
- * Initial exchanges of a node without an answer; later ones come once per `probeTimeout`. In a busy process all dialled
- * nodes may ack in one turn.
- */
+/** Exchanges of a node without an answer; later ones come once per `probeTimeout`. */
 const FIRST_EXCHANGES = 4;
 
 interface Newcomer {
   readonly update: Update;
   readonly seq: number;
   readonly at: number;
-  /** Answered after the ack. */
   buckets: Uint32Array | undefined;
 }
 
@@ -91,8 +87,7 @@ export class Strangers {
       return undefined;
     }
     this.#context.heard(member);
-    // A new node exchanges with dialled nodes until one answers. Only a few of the others exchange, or a mass start
-    // would need as many exchanges per node.
+    // In a mass start, an exchange with each new node would be too many.
     if (packet.type !== PacketType.ACK) return member;
     const { random, members, established, profile } = this.#context;
     // The new node's own request counts as an exchange.
@@ -110,7 +105,7 @@ export class Strangers {
     return count;
   }
 
-  /** It was added by gossip before: answers its earlier request. */
+  /** Gossip added the node before its ack. */
   onMemberAck(packet: Packet, address: string): void {
     const newcomer = this.#newcomers.get(packet.from);
     if (newcomer?.seq !== packet.seq) return;
@@ -131,7 +126,6 @@ export class Strangers {
     if (self.start !== start || self.count !== count) this.#refutedAt = now;
   }
 
-  /** This node's identity and, if needed, the node's admission. */
   #introduction(id: string): readonly Update[] {
     const removal = this.#context.members.removals.get(id);
     if (removal === undefined) return [this.#transmitter.ownAlive()];
@@ -167,10 +161,7 @@ export class Strangers {
     this.#context.effects.send(address, ping, this.#context.provesNodes);
   }
 
-  /**
-   * From an earlier life, or a restarted node whose clock was set back: it continues from the incarnation that it
-   * hears.
-   */
+  /** A restarted node whose clock was set back continues from the incarnation in the answer. */
   onStale(member: Member, packet: Packet, address: string): void {
     this.#context.refuse("stale");
     if (packet.type !== PacketType.PING && packet.type !== PacketType.SYNC) return;
@@ -187,7 +178,6 @@ export class Strangers {
     this.#transmitter.sendUpdates(address, [this.#transmitter.ownAlive(), update]);
   }
 
-  /** At most once per probe timeout. */
   refuseRemoved(id: string, address: string, overStream = false): void {
     if (!overStream) this.#context.refuse("removed");
     const removal = this.#context.members.removals.get(id);

@@ -20,14 +20,12 @@ import type { Updates } from "./updates.js";
 const NEVER = Number.POSITIVE_INFINITY;
 /** Multiples of `settle`. */
 const YOUNG = 3;
-/** For a changing view, in multiples of `settle`. */
 const PATIENCE = 2;
 /** Bytes of a packet without its updates. */
 const HEAD = 64;
-/** Nodes met meanwhile are asked then, too. */
 const MEET_DELAY = 10;
 const MAX_MET = 3;
-/** Enough for the members of one host. Longer answers use a stream. */
+/** Longer answers use a stream. */
 const MAX_DATAGRAMS = 12;
 
 export class Synchronizer {
@@ -68,7 +66,6 @@ export class Synchronizer {
       : Math.max(0, now - this.#differsSince);
   }
 
-  /** Nodes met are no longer asked. */
   schedule(at: number): void {
     this.#nextSync = at;
     this.#met = [];
@@ -119,11 +116,7 @@ export class Synchronizer {
     if (member !== undefined && !this.#context.left) this.request(member.address, 0);
   }
 
-  /**
-   * The delay lets a starting node meet several others, which meet others meanwhile.
-   *
-   * @param apart minimum ms since the previous exchange
-   */
+  /** @param apart minimum ms since the previous exchange */
   meet(address: string, apart: number): void {
     if (this.#context.provesNodes) {
       this.request(address, apart);
@@ -154,7 +147,7 @@ export class Synchronizer {
   }
 
   onEntries(packet: Packet, address: string): void {
-    // Chosen before theirs are applied: received entries need not return, but earlier ones must.
+    // Before theirs are applied, which need not return.
     const { wanted = [0, 0] } = packet;
     if (wanted[0] !== 0 || wanted[1] !== 0) this.#sendEntries(address, wanted, [0, 0]);
     for (const update of packet.updates) this.#updates.apply(update, false);

@@ -8,9 +8,7 @@ import type { Context } from "./context.js";
 import { GossipQueue } from "./gossip-queue.js";
 import { aliveOf, type Member, MemberState } from "./members.js";
 
-/** In which an update may share a packet. */
 const GOSSIP_DELAY = 5;
-/** Clusters of up to ten to this power of members transmit an update equally often. */
 const MIN_LOG = 1.5;
 const MAX_SKIPPED = 32;
 const NEVER = Number.POSITIVE_INFINITY;
@@ -44,7 +42,6 @@ export class Transmitter {
     this.#context.effects.send(address, this.packet(PacketType.GOSSIP, { updates }), overStream);
   }
 
-  /** Usually none. */
   piggyback(used: number): readonly Update[] {
     if (this.#queue.size === 0) return NO_UPDATES;
     return this.#queue.take(MAX_BODY - bodySize(PacketType.SYNC, 0) - used, this.#transmissions());

@@ -137,7 +137,7 @@ export class Updates {
       const { start, count } = tombstone;
       const order = compareIncarnations(update.start, update.count, start, count);
       if (order === 0 && !tombstone.left && random() < CONFIRMERS / members.size) {
-        // Other nodes reach a member that was declared dead here: a few of the nodes that forgot it ask it to refute.
+        // Other nodes reach the member.
         const dead = Update.dead(update, DeathReason.SILENT, self.short);
         this.#dialer.dial(update.address, dead, false);
       }
@@ -195,14 +195,14 @@ export class Updates {
       this.#beats.onExpect(member.id);
       return;
     }
-    // The accuser's probe took a probe interval: a member heard within most of it may have answered only this node.
+    // A member heard during the accuser's probe may have answered only this node.
     if (isFresh && this.#context.now - member.lastHeard >= JUST_HEARD * probeInterval) {
       member.start = update.start;
       member.count = update.count;
       this.#lifeCycle.die(member, update.flags, true);
       return;
     }
-    // The member was heard recently, or the entry may be old: a living member refutes the accusation.
+    // A living member refutes the accusation.
     if (isFresh) this.#lifeCycle.suspect(member, update.accusers, undefined);
     else member.accused = true;
     const isHard = update.flags === DeathReason.CONNECTION || update.flags === DeathReason.REPLACED;
@@ -259,7 +259,7 @@ export class Updates {
 
   /** Removals and admissions have separate versions. @param isOwn whether an operator decided it at this node */
   applyRemoval(update: Update, isOwn = false): void {
-    // An operator's next decision needs a later version, which the maximum does not have.
+    // An operator's next decision needs a later version.
     if (!isOwn && update.start - Math.max(this.#wall, EARLIEST) > MAX_AHEAD) {
       this.#context.refuse("ahead");
       return;
@@ -272,7 +272,6 @@ export class Updates {
       return;
     this.#context.changed();
     this.#transmitter.spread(update);
-    // Gossip does not reach the node, which is not a member.
     if (!isRemoved && id !== self.id && address !== "" && (isOwn || random() < CONFIRMERS / members.size))
       this.#dialer.dial(address, update, false);
     if (id === this.#context.self.id) {
@@ -292,9 +291,8 @@ export class Updates {
   }
 
   /**
-   * A member refuses this node by a removal older than its admission. If the admitting node was itself removed without
-   * knowing, no one else learns of the admission. So without answers this node counts as removed until it is admitted
-   * or answered.
+   * A member refuses this node by a removal older than its admission: the admitting node may itself have been removed.
+   * Without answers this node counts as removed until it is admitted or answered.
    */
   #onRefused(update: Update): void {
     const { members, self } = this.#context;

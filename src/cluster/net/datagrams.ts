@@ -1,10 +1,8 @@
 /**
- * A node's datagrams: one socket for datagrams to this node, which also sends, and one for the group.
+ * A node's datagrams: a socket of the node, which also sends, and one for the group.
  *
  *   host scope   127.0.0.1; the group on the loopback interface, TTL 0. Datagrams from elsewhere are counted and dropped
  *   link scope   every interface, or one; the group with TTL 1
- *
- * Unsent datagrams above a bound are dropped and counted, as a network would.
  */
 import type { RemoteInfo, Socket } from "node:dgram";
 import { bindUdp, type UdpOptions } from "../../engine/zmtp/transport/udp.js";
@@ -67,7 +65,6 @@ export class Datagrams {
     await this.#useInterfaces(interfaces);
   }
 
-  /** Joins the group on new interfaces. */
   setInterfaces(interfaces: readonly string[]): void {
     this.#interfaces = interfaces;
     if (!this.#updating) void this.#follow();

@@ -12,8 +12,7 @@
  *   dialler   hello, KEY, PROOF                        IDENTITY, packets
  *   acceptor  hello             KEY, PROOF, IDENTITY                      packets
  *
- * Each direction has a session made of both hellos (seal.ts). An end of a verified stream without a frame of length 0,
- * or a reset, is evidence that the process is gone.
+ * A reset of a verified stream, or its end without a frame of length 0, is evidence that the process is gone.
  */
 import { randomBytes } from "node:crypto";
 import { RunningTimeout } from "../../core/running-timeout.js";
@@ -49,13 +48,10 @@ import { splitIpAddress } from "./addresses.js";
 import type { BusCodec } from "./bus-codec.js";
 
 const MAX_WAITING = 128;
-/** Before the other end of an accepted stream has proved itself; the proofs of 64 clusters have 2,700 bytes. */
+/** Before the other end has proved itself; the proofs of 64 clusters have 2,700 bytes. */
 const MAX_UNPROVED_FRAME = 4_096;
 const MAX_UNPROVED_FRAMES = 2;
-/**
- * Bytes that the other end has not taken, including messages, which have separate windows; packets above it are
- * dropped.
- */
+/** Packets above it are dropped; messages have separate windows. */
 const MAX_UNSENT_BYTES = 16_777_216;
 /** Bytes of a copied frame, and bytes of one write. */
 const SMALL_FRAME = 4_096;
@@ -63,16 +59,16 @@ const CORKED_BYTES = 65_536;
 /** Missing bytes above which a frame is read directly; bytes up to which its memory is allocated at once. */
 const MIN_DIRECT = 8_192;
 const MAX_DIRECT = 2_097_152;
-/** Pieces of an incomplete frame before they are joined; an unproved stream has one. */
+/** Pieces of an incomplete frame before they are joined. */
 const MAX_PARTS = 64;
-/** Running ms for the other end's hello and first genuine packet. The other end may be late by several turns. */
+/** Until the first genuine packet. */
 export const HELLO_TIMEOUT = 10_000;
 const CLOSE_TIMEOUT = 1_000;
 
 const NO_BYTES = Buffer.alloc(0);
 
 export type LinkEnd =
-  /** By this node, or on purpose by the other one. */
+  /** On purpose. */
   | "closed"
   /** The process at the other end is gone. */
   | "lost"
@@ -101,14 +97,13 @@ export interface StreamNode {
 }
 
 export interface StreamTable {
-  /** @returns whether there is room for an accepted stream, whose other end has just proved itself */
+  /** @returns whether there is room for an accepted stream */
   makeRoom(link: Link): boolean;
   admits(link: Link, node: ProvedNode): boolean | Promise<boolean>;
   /** A cluster of the other end is refused; `undefined`: both have none in common. */
   onRefused(link: Link, bus: number | undefined, reason: string): void;
-  /** The stream of this node that sent a nonce: the other end is this node itself. */
+  /** The stream of this node that sent a nonce. */
   streamOf(nonce: Buffer): Link | undefined;
-  /** Called once, for a node of the cluster. */
   onVerified(link: Link): void;
   /** @param fault why TLS failed, if that ended the stream */
   onEnd(link: Link, end: LinkEnd, fault: Fault | undefined): void;
@@ -119,7 +114,6 @@ export interface OpenedStream {
   readonly ownAddress: string;
   readonly dialled?: string | undefined;
   readonly protocol: string;
-  /** Whether written bytes are copied, as the system does. */
   readonly copiesSent: boolean;
   /** Whether the program handed it in: both hellos decide who is the dialler. */
   readonly isGiven?: boolean | undefined;
@@ -150,7 +144,6 @@ export class Link implements Sink, PairStream {
   readonly isGiven: boolean;
   /** As dialled, or as it reports. Empty before its hello. */
   address: string;
-  /** As it reports. Empty before its hello. */
   peer = "";
   /** 0: not verified. */
   readonly startedAt = performance.now();
@@ -171,16 +164,14 @@ export class Link implements Sink, PairStream {
   #pending: Buffer[] = [];
   #pendingBytes = 0;
   #isTaking = false;
-  /** Its missing bytes are read into its memory. */
   #large: LargeFrame | undefined;
-  /** Bytes until something is complete. */
   #wanted = HELLO_HEAD;
   #exchange: IdentityExchange | undefined;
-  /** The node at the other end, with node keys. */
+  /** With node keys. */
   node: ProvedNode | undefined;
   /** Nothing is read while admission is decided. */
   #deciding = false;
-  /** Whether it counts towards the maximum: it was dialled, or its other end has proved itself. */
+  /** Whether it counts towards the maximum. */
   hasPlace: boolean;
   #verified = false;
   #ended = false;
@@ -194,7 +185,7 @@ export class Link implements Sink, PairStream {
   #timer: NodeJS.Timeout | undefined;
   /** Bytes written since the stream was corked; -1: it is not. */
   #corked = -1;
-  /** Runs from a message on, until bytes of the other end show that it is alive. */
+  /** Runs from a message until bytes come. */
   #silence: RunningTimeout | undefined;
   #isAwaiting = false;
   /** Unsent bytes at the last check; -1: the other end has not been asked. */
@@ -239,7 +230,7 @@ export class Link implements Sink, PairStream {
     return helloNonce(this.#hello);
   }
 
-  /** Inbound direction, for `onFrame`; exists since the hello. */
+  /** Exists since the hello. */
   get wayIn(): StreamWay {
     return this.#in as StreamWay;
   }
@@ -297,7 +288,7 @@ export class Link implements Sink, PairStream {
     if (!isSmall) for (let i = 0; i < parts.length; i++) socket.write(parts[i] as Uint8Array);
   }
 
-  /** Writes of a turn go out at its end, in one system call, unless they are large. */
+  /** Writes of a turn go out in one system call. */
   #cork(bytes: number): void {
     const { socket } = this.#stream;
     if (this.#corked < 0) {
@@ -322,10 +313,7 @@ export class Link implements Sink, PairStream {
     this.#silence ??= new RunningTimeout(heartbeat, () => this.#onSilence(heartbeat));
   }
 
-  /**
-   * A stream that swallows writes reports nothing. A program may be slow to read messages, so the other end itself is
-   * asked.
-   */
+  /** A program may be slow to read messages, so the other end itself is asked. */
   #onSilence(heartbeat: number): void {
     this.#silence = undefined;
     if (!this.#isAwaiting || this.ended) return;
@@ -341,7 +329,6 @@ export class Link implements Sink, PairStream {
     this.expectAnswer(heartbeat);
   }
 
-  /** No evidence for the other end. */
   close(): void {
     if (this.ended) return;
     // Without a hello the other end expects no close reason.
@@ -390,7 +377,7 @@ export class Link implements Sink, PairStream {
     const chunk = bytes.subarray(taken, length);
     this.#pending.push(kept ? chunk : Buffer.from(chunk));
     this.#pendingBytes += chunk.length;
-    // A frame of single bytes must not become an array of Buffers, which may each hold 8 KiB of Node's pool.
+    // Each Buffer may hold 8 KiB of Node's pool.
     if (this.#pending.length >= (this.#verified ? MAX_PARTS : 2))
       this.#pending = [Buffer.concat(this.#pending)];
     this.#take();
@@ -605,7 +592,7 @@ export class Link implements Sink, PairStream {
       this.#refuseNode("identity");
       return;
     }
-    // Before this end proves itself: after a refusal of the stream, the other end waits longer each time.
+    // First: without a proof of this end, the other end waits longer each time.
     if (!this.#takePlace()) return;
     if (!this.isDialled) this.#prove();
     if (this.#exchange === undefined) this.#verify();
@@ -670,7 +657,6 @@ export class Link implements Sink, PairStream {
     this.#sendControl(encodeProof(this.#own.prove(role, this.#hellos as Hellos)));
   }
 
-  /** Ends it with a refusal without a reason. */
   #reject(): void {
     if (this.ended) return;
     this.#closing = true;

@@ -39,16 +39,9 @@ import type { BusCodec } from "./bus-codec.js";
 import type { Binding } from "./interfaces.js";
 import { Link, type LinkEnd, type OpenedStream, type StreamNode, type StreamTable } from "./link.js";
 
-/**
- * Accepted streams without a good proof or genuine packet, in addition to the maximum; the oldest is evicted. After an
- * outage all clients and nodes come within one round trip; a waiting stream costs a file descriptor and some KiB
- * (MAX_UNPROVED_FRAME).
- */
+/** Accepted streams that are not verified, in addition to the maximum: after an outage all nodes come at once. */
 const MAX_UNVERIFIED = 1_024;
-/**
- * Accepted streams that one node or host may hold while the node has its maximum; the largest holder above it loses
- * one.
- */
+/** Accepted streams that one node or host may hold while the node has its maximum. */
 const MAX_HELD = 32;
 const LINK_IDLE = 15_000;
 const SWEEP_INTERVAL = 1_000;
@@ -99,15 +92,14 @@ export interface LinksEffects extends StreamNode {
   onAdmitted(node: ProvedNode, role: LinkRole): void;
   /** One end does not admit the other. @param bus `undefined`: unknown */
   onRefused(address: string, bus: number | undefined, reason: string): void;
-  /** A stream was opened, or an accepted one was verified: the node sends its identity. */
+  /** The node sends its identity. */
   greet(link: Link): void;
   /** A hard sign that the process at an address is gone. */
   onEvidence(address: string): void;
-  /** For messages: a stream was verified, has ended, or could not be opened. */
+  /** For messages. */
   onStreamUp(link: Link): void;
   onStreamEnd(link: Link, reason: string): void;
   onStreamFailed(address: string, protocol: string, reason: string): void;
-  /** Whether streams of the node's port copy what is written, as the system does. */
   readonly copiesSent: boolean;
 }
 
@@ -270,8 +262,6 @@ export class Links implements StreamTable, PairStreamTable {
   }
 
   /**
-   * Takes a stream of the program, which carries all packets for the other node while it is open.
-   *
    * @returns address of the other node, "host:port", once both have proved themselves
    * @throws HandshakeError `ERR_AUTHENTICATION`, `ERR_HANDSHAKE`; TransportError `ERR_TRANSPORT`
    */
@@ -347,7 +337,6 @@ export class Links implements StreamTable, PairStreamTable {
     else dial.queue.push({ codec, packet });
   }
 
-  /** The stream for packets to an address; a closing one takes no more. */
   #usable(address: string): Link | undefined {
     const link = this.#byAddress.get(address);
     return link?.ended === true ? undefined : link;
@@ -386,7 +375,7 @@ export class Links implements StreamTable, PairStreamTable {
     return { state: "broken", since: trouble.at, attempts, error, peer: undefined };
   }
 
-  /** Accepts no further stream; existing ones stay until one end closes. */
+  /** Existing streams stay. */
   async stopListening(): Promise<void> {
     this.#held = new Set(this.#all);
     this.#stopped = true;
@@ -437,7 +426,7 @@ export class Links implements StreamTable, PairStreamTable {
     this.#all.delete(link);
     if (this.#byAddress.get(link.address) === link) {
       this.#byAddress.delete(link.address);
-      // Both ends dialled: the other stream is as good.
+      // Both ends may have dialled.
       for (const other of this.#all)
         if (other.verified && !other.ended && other.address === link.address)
           this.#byAddress.set(link.address, other);
@@ -480,7 +469,7 @@ export class Links implements StreamTable, PairStreamTable {
     this.#troubles.set(address, { error: { code, message }, at: Date.now() });
   }
 
-  /** Makes room for an unverified stream: the host with most of them loses its oldest. */
+  /** The host with most of them loses its oldest. */
   #limitUnverified(): void {
     let unverified = 0;
     for (const link of this.#all) if (!link.isDialled && !link.verified) unverified += 1;
@@ -512,10 +501,9 @@ export class Links implements StreamTable, PairStreamTable {
   }
 
   /**
-   * The holder of most accepted streams, a node that proved its key or else a host, loses one unless it holds few:
-   * otherwise a single member could have them all.
+   * The holder of most accepted streams, a node that proved its key or else a host, loses one unless it holds few.
    *
-   * @param host that wants a stream: a holder of no more streams than this one loses none. `undefined`: this node dials
+   * @param host that wants a stream; `undefined`: this node dials
    */
   #takeBack(host: string | undefined): boolean {
     const byHolder = new Map<string, Link[]>();

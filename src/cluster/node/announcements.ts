@@ -3,7 +3,7 @@
  *
  *   announced ──withdraw──> in no list any more ──the others know──> draining ──finished, or timeout──> closing ──> gone
  *
- * Other nodes are assumed to know after a few gossip intervals. The draining program answers later requests.
+ * Other nodes are assumed to know after a few gossip intervals.
  */
 import { checkCallOptions, describe } from "../../core/arguments.js";
 import { ClosedError, InvalidArgumentError, TimeoutError } from "../../core/errors.js";

@@ -79,7 +79,7 @@ export class BusMessages implements MessagesPart {
     return this.#isStarted ? this.#messaging : undefined;
   }
 
-  /** Opens the sockets. A failure is reported: the node then sends, and cannot be reached. */
+  /** After a failure the node sends, and cannot be reached. */
   async start(): Promise<void> {
     if (this.#settings === undefined || this.#isStarted) return;
     this.#isStarted = true;
@@ -132,10 +132,7 @@ export class BusMessages implements MessagesPart {
     }
   }
 
-  /**
-   * Whether a node may become reachable: a lost one may return; a new one's details, with its listeners, may be in
-   * flight.
-   */
+  /** A lost node may return; a new one's details, with its listeners, may be in flight. */
   mayReturn(id: string): boolean {
     const member = this.#find(id);
     return member !== undefined && (member.isLive ? !member.hasDetails : member.state === MemberState.DEAD);

@@ -61,7 +61,6 @@ class ChangeCounters {
   }
 }
 
-/** A member's snapshot and its source: reused, since changes are rare. */
 interface Snapshot
   extends Pick<KnownMember, "details" | "start" | "count" | "state" | "draining" | "yields" | "address"> {
   readonly service: Member;
@@ -220,7 +219,7 @@ export class BusRuntime implements BusPort {
     return memberOf(member, this.#host, this.#wallOffset);
   }
 
-  /** The previous snapshot if only `lastSeen` has changed. */
+  /** The previous one if only `lastSeen` has changed. */
   snapshotOf(member: Readonly<KnownMember>): Member {
     const known = this.#snapshots.get(member);
     const { details, start, count, state, draining, yields, address } = member;
@@ -299,7 +298,6 @@ export class BusRuntime implements BusPort {
     if (rules === undefined || packet.from === this.#bus.identity.id) return;
     const isStranger = rules.get(packet.from) === undefined;
     if (isStranger && Math.random() >= GREETERS / (rules.size + rules.newcomers)) return;
-    // The sending socket may differ from the one for answers.
     const alive = packet.updates.find(({ kind, id }) => kind === UpdateKind.ALIVE && id === packet.from);
     const own = alive?.address ?? rules.get(packet.from)?.address ?? address;
     this.run((each, now) => each.onGroupPacket(now, packet, own));

@@ -1,7 +1,7 @@
 /**
- * The single timer of a cluster, on the plain monotonic clock: the rules detect pauses themselves for their local
- * health. When it fires late, sockets are read first, so that timely answers are not missed. The timer also measures
- * the event loop's delay, and compares the wall clock with the monotonic one, which stops while the host is suspended.
+ * The single timer of a cluster. When it fires late, sockets are read first, so that timely answers are not missed. The
+ * timer also measures the event loop's delay, and compares the wall clock with the monotonic one, which stops while the
+ * host is suspended.
  */
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { MACHINE, type Platform } from "../../engine/zmtp/transport/transports.js";
@@ -25,10 +25,7 @@ export class BusTimer {
   readonly #timed: BusTimed;
   /** Minimum ms of a counted delay. */
   readonly #patience: number;
-  /**
-   * ms between samples of the event loop. This plus the minimum is the probe timeout: no node suspects another for a
-   * shorter pause.
-   */
+  /** ms between samples of the event loop. */
   readonly #resolution: number;
   readonly #loop: ReturnType<typeof monitorEventLoopDelay> | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -86,7 +83,7 @@ export class BusTimer {
   #onFired = (): void => {
     const now = performance.now();
     const late = now - this.#due;
-    // Usually the probe was answered and nothing is due: this path touches little memory.
+    // Usually nothing is due: the probe was answered.
     if (late < this.#patience) {
       const next = this.#timed.nextWakeUp();
       if (next > now) {
@@ -124,7 +121,7 @@ export class BusTimer {
     this.#worst = Math.max(this.#worst, delay);
   }
 
-  /** @param late ms by which this wake-up is late, which the rules see themselves */
+  /** @param late ms, which the rules see themselves */
   #look(now: number, late: number): void {
     const loop = this.#loop;
     if (loop !== undefined && now - this.#lookedAt >= this.#patience) {

@@ -39,7 +39,7 @@ export class ChangeEvents {
     this.#effects = effects;
   }
 
-  /** Holds events while the rules run, until `release`. */
+  /** While the rules run, until `release`. */
   hold(): void {
     this.#held = true;
   }
@@ -48,9 +48,7 @@ export class ChangeEvents {
     this.#held = false;
   }
 
-  /**
-   * Emits queued events, including those added by listeners, unless the rules are running or a listener called this.
-   */
+  /** Includes events added by listeners. */
   flush(): void {
     if (this.#emitting || this.#held) return;
     this.#emitting = true;
@@ -76,7 +74,6 @@ export class ChangeEvents {
   }
 
   onChange(change: ClusterChange): void {
-    // Later events of a new member come after its first one.
     if (change.type !== "details" && "member" in change && change.member !== undefined)
       this.#greet(change.member.id);
     switch (change.type) {
@@ -135,7 +132,7 @@ export class ChangeEvents {
     this.#newcomers.clear();
   }
 
-  /** @param isSame whether it is the same life of a known member, whose details are known */
+  /** @param isSame whether it is the same life of a known member */
   #onNewcomer(type: Newcomer["type"], member: KnownMember, isSame: boolean): void {
     const { id } = member;
     if (isSame || member.hasDetails) {

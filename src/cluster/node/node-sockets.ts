@@ -2,8 +2,6 @@
  * Sockets that a node's clusters share, and the dispatch of packets: each goes to the cluster whose number it has.
  *
  *   datagram ──own host? known cluster? genuine?──> the cluster        stream ──the same──> the cluster
- *
- * Refused packets change nothing, and are counted by reason.
  */
 
 import { quoted } from "../../core/arguments.js";
@@ -126,7 +124,7 @@ export class NodeSockets {
   readonly #listeners: string[] = [];
   #closed = false;
   #address = "";
-  /** The stream whose packet is being handled: answers to its other end go over it. */
+  /** The stream whose packet is being handled. */
   #answering: Link | undefined;
 
   constructor(settings: NodeSettings) {
@@ -233,7 +231,6 @@ export class NodeSockets {
     const { port, ports, announce } = this.settings;
     const interfaces = readInterfaces(this.platform, this.settings);
     const own = withoutZone((interfaces[0] as HostInterface).address);
-    // First, since a failure here must leave nothing open.
     const announced = announce && (await this.#announced(announce));
     const binding = bindingOf(this.platform, this.settings, interfaces);
     this.#zones.setInterfaces(interfaces);
@@ -302,7 +299,7 @@ export class NodeSockets {
     }
   }
 
-  /** While a host has no network but loopback, its node keeps its address, which may come back. */
+  /** Without a network but loopback, the node keeps its address. */
   #announce({ address: own, internal }: Pick<HostInterface, "address" | "internal">): void {
     const address = joinAddress(withoutZone(own), this.#bound.port);
     if (this.settings.announce !== undefined || address === this.#address) return;
@@ -411,7 +408,7 @@ export class NodeSockets {
     this.#onRefused(address, bus.bus, reason);
   }
 
-  /** Keeps streams to these addresses, for this cluster or connection manager. */
+  /** Keeps streams to these addresses. @param bus a cluster or connection manager */
   watch(bus: object, addresses: readonly string[]): void {
     if (addresses.length === 0) this.#watched.delete(bus);
     else this.#watched.set(bus, addresses);

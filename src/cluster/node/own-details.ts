@@ -47,7 +47,6 @@ export class OwnDetails {
     const all = { ...props, ...Object.fromEntries(this.#private) };
     const isEmpty = tags.length + endpoints.length === 0 && Object.keys(all).length === 0;
     if (isEmpty) return undefined;
-    // The program's details are valid and take precedence.
     if (this.#private.size > 0 && typeof tryDetails(1, tags, all, endpoints) === "string") {
       this.#private.clear();
       this.#effects.dropped();
@@ -91,19 +90,14 @@ export class OwnDetails {
     this.#effects.set(current.tags, changeProps(current.props, { [name]: value }), current.endpoints);
   }
 
-  /**
-   * Called when advertised endpoints may have changed. @throws InvalidArgumentError `EINVAL`; nothing has changed then
-   */
+  /** @throws InvalidArgumentError `EINVAL`; nothing has changed then */
   publish(): void {
     const current = this.#effects.current();
     if (current !== undefined) this.#effects.set(current.tags, current.props, this.#endpoints());
     else createDetails(1, this.#initial.tags, this.#initial.props, this.#endpoints());
   }
 
-  /**
-   * The node's address changed, and with it wildcard hosts. Endpoints that do not fit are reported, and the old ones
-   * stay.
-   */
+  /** Wildcard hosts change with the address. If the endpoints do not fit, the old ones stay. */
   onAddress(): void {
     const before = this.#effects.current()?.endpoints;
     if (before === undefined) return;

@@ -2,8 +2,6 @@
  * Members that match conditions, and their endpoints, now and as they change.
  *
  *   change of a member ──> COALESCE ms ──> the list of endpoints ──another than the last──> its readers
- *
- * Many changes give one list, and a slow reader gets the latest.
  */
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import { isWithinReach, readEndpoint } from "../endpoints.js";
@@ -143,7 +141,7 @@ export class ServiceResolver implements EndpointSource, Iterable<Member> {
     const { self, live } = rules;
     const host = hostOf(self.name);
     const found = new Set<string>();
-    // Each reader has its own stable order, so readers that use the first are spread.
+    // Readers that use the first are spread.
     const members = this.#fitting(self, live).filter(({ draining }) => !draining);
     for (const member of inOrderOf(self.id, reader, [...members, ...this.#zrePeers(self)])) {
       const isSameHost = hostOf(member.name) === host;
@@ -154,10 +152,7 @@ export class ServiceResolver implements EndpointSource, Iterable<Member> {
   }
 }
 
-/**
- * Orders members differently for each reader (rendezvous hashing): when a member comes or goes, only its share of
- * readers get another first one.
- */
+/** A different order for each reader (rendezvous hashing). */
 function inOrderOf(id: string, reader: number, members: readonly Resolvable[]): Resolvable[] {
   const seed = headOf(id) ^ Math.imul(reader, 0x9e3779b1);
   const ranks = new Map(members.map((member) => [member, rank(headOf(member.id) ^ seed)]));
@@ -168,7 +163,6 @@ function headOf(id: string): number {
   return Number.parseInt(id.slice(0, 8), 16);
 }
 
-/** Every bit depends on every bit of the seed. */
 function rank(seed: number): number {
   let hash = Math.imul(seed ^ (seed >>> 16), 0x85ebca6b);
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);

@@ -1,8 +1,7 @@
 /**
  * ZRE plane of a node: shows its peers as members, and its events as the cluster's.
  *
- * A peer's uuid is its id; a cluster's node uses its own id. Nothing on this plane is authenticated, so a member hides
- * a peer with the same id, never the other way round.
+ * A peer's uuid is its id. Nothing on this plane is authenticated, so a member hides a peer with the same id.
  */
 
 import { headerEndpoints, readNodeHeaders } from "../../zre/headers.js";
@@ -28,7 +27,7 @@ export interface BridgeEffects {
   isOwn(address: string): boolean;
   report(event: ClusterEvent): void;
   changed(): void;
-  /** Addresses that nodes of the cluster announced: unproved, to be dialled. */
+  /** Unproved addresses that nodes of the cluster announced. */
   found(addresses: readonly string[]): void;
 }
 

@@ -6,8 +6,8 @@
  *   body     type 1 | from 16 | start 6 | count 4 | digest 4 | fields of the type | updates n 1 | update …
  *   update   kind 1 | length 2 | id 16 | start 6 | count 4 | fields of the kind
  *
- * Numbers are big-endian; `bus` is the number of the cluster name (identity.ts). A reader skips unknown bytes at the
- * end of a packet or an update, and updates of an unknown kind. An invalid packet gives a reason, and never throws.
+ * Numbers are big-endian. A reader skips unknown bytes at the end of a packet or an update, and updates of an unknown
+ * kind. An invalid packet gives a reason, and never throws.
  */
 import {
   BUCKETS,
@@ -359,8 +359,7 @@ export function decodeBody(bytes: Buffer): Packet | Junk {
 }
 
 /**
- * Returns the same object for a recent update: gossip brings each update several times, and in a mass start each
- * synchronization brings most of them again.
+ * Returns the same object for a recent update, since gossip brings each update several times.
  *
  * @param bytes of the update, one character each
  */

@@ -4,13 +4,8 @@
  *   sealed   version 1 = 81 | bus 6 | key id 4 | nonce 24 | tag 16 | cipher text
  *   nonce    session 16, random | counter 8, from 1
  *
- * The bytes before the nonce are authenticated, but not hidden. The session is the part of the nonce from which
- * XChaCha20 derives a key, so that happens once per session (HChaCha20), and node:crypto seals and opens with the key.
- *
- * The key id, from SHA-256 of the key, selects one of up to two keys, and shows when a sender has another key.
- *
- * Each counter of a session is accepted once, within a window of 256. A forgotten session may be replayed, which cannot
- * add a member, since new members are challenged (membership/membership.ts).
+ * XChaCha20 derives a key from the session, which happens once per session here (HChaCha20). A forgotten session may be
+ * replayed, which cannot add a member, since new members are challenged (membership/strangers.ts).
  */
 import type { CipherGCMTypes } from "node:crypto";
 import { InvalidArgumentError } from "../../core/errors.js";
@@ -68,7 +63,6 @@ class Session {
     this.key = key;
   }
 
-  /** Whether this counter was not accepted yet and is not below the window. */
   isNew(counter: number): boolean {
     if (counter > this.#top) return true;
     if (counter <= this.#top - REPLAY_WINDOW) return false;
@@ -104,17 +98,14 @@ interface Key {
   readonly own: Buffer;
 }
 
-/**
- * One direction of a stream. Both ends derive its session from both hellos, which have fresh nonces, so a recorded
- * stream cannot be replayed. All clusters of the stream share the counter.
- */
+/** One direction of a stream. All clusters of the stream share the counter. */
 export class StreamWay {
   readonly session: Buffer;
   counter = 0;
   /** Secret of both ends if they proved node keys; set before the first packet. */
   secret: Buffer | undefined;
   readonly #keys = new Map<number, Buffer>();
-  /** By the number of the cluster name, with the key that each was derived from. */
+  /** By the number of the cluster name. */
   readonly #messageKeys = new Map<number, { readonly root: Buffer; readonly key: Buffer }>();
 
   /** @param session 16 bytes */
@@ -187,8 +178,6 @@ export class Sealer {
   }
 
   /**
-   * Keys that stay keep their sessions.
-   *
    * @param keys the first seals, all open
    * @throws InvalidArgumentError `EINVAL` for an invalid key, none, or more than two; nothing has changed then
    */
@@ -274,11 +263,7 @@ export class Sealer {
     return out;
   }
 
-  /**
-   * Opens and decodes a packet. A refused packet changes no state.
-   *
-   * @param most accepted bytes
-   */
+  /** A refused packet changes no state. @param most accepted bytes */
   open(bytes: Buffer, most: number): Packet | Refusal {
     const key = this.#keyFor(bytes, most);
     if (typeof key === "string") return key;
@@ -296,7 +281,6 @@ export class Sealer {
     return decodeBody(plain);
   }
 
-  /** The session is known, and its counters must rise. */
   openStream(way: StreamWay, bytes: Buffer, most: number): Packet | Refusal {
     const key = this.#keyFor(bytes, most);
     if (typeof key === "string") return key;

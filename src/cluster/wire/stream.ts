@@ -1,12 +1,10 @@
 /**
- * Start and frames of a stream, and the sessions that seal its two directions (docs/spec/cluster.md, Streams).
+ * Bytes of a stream (docs/spec/cluster.md, Streams).
  *
- *   hello    magic 4 "SHLK" | version 1 | nonce 32, random | address: length 1, text      each end, at once
- *   frame    length 4 | packet                                      length 0: this end closes on purpose
+ *   hello    magic 4 "SHLK" | version 1 | nonce 32, random | address: length 1, text      from each end, at once
+ *   frame    length 4 | packet                                      length 0: the sender closes the stream on purpose
  *   messages length 4 | prefix 7 | type 1 = 50 | lane 1 | frame of a link      sealed like a packet if the bus has a key
  *   control  length 4 | type 1, from 40 to 4f | fields of the type  skipped by nodes that do not know it
- *
- * The sessions of the two directions are the halves of a hash of both hellos, the dialler's first.
  */
 import { createHash } from "node:crypto";
 import { MAX_ADDRESS, MAX_BUSES, MAX_STREAM_PACKET } from "../bounds.js";
@@ -72,7 +70,7 @@ export function streamWays(
   };
 }
 
-/** First byte of frames about the stream itself; packets do not use these values. */
+/** First byte of frames that are not packets. */
 export const LinkFrame = {
   /** The other end is refused. Only the refusing node reports the reason. */
   REFUSED: 0x40,
@@ -96,7 +94,6 @@ export interface BusProof {
   readonly proof: Buffer;
 }
 
-/** Whether a frame is about the stream instead of a packet. */
 export function isControl(frame: Buffer): boolean {
   return ((frame[0] ?? 0) & 0xf0) === 0x40;
 }
