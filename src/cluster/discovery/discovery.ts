@@ -9,9 +9,9 @@
 import { backOff } from "../../core/back-off.js";
 import { withTimeout } from "../../core/waiter.js";
 import { canonicalAddress, type HostPort, splitIpAddress } from "../net/addresses.js";
-import { AddressLists, changesOf, checkedList } from "./merge.js";
+import { AddressLists, checkedList } from "./merge.js";
 import { Names } from "./names.js";
-import type { DiscoverySelf, DiscoverySource, DiscoveryStatus } from "./source.js";
+import { type DiscoverySelf, type DiscoverySource, type DiscoveryStatus, sleep } from "./source.js";
 
 /** ms, doubled with each failure. */
 const FIRST_RESTART = 500;
@@ -133,7 +133,8 @@ export class Discovery {
       merged.delete(address);
       this.#effects.count("seed:outside");
     }
-    const { added, removed } = changesOf(this.#dialled, merged);
+    const added = [...merged].filter((address) => !this.#dialled.has(address));
+    const removed = [...this.#dialled].filter((address) => !merged.has(address));
     this.#dialled = merged;
     if (removed.length > 0) this.#effects.forget(removed);
     if (added.length > 0) this.#effects.join(added);
@@ -150,9 +151,8 @@ class RunningSource {
   #isUp = false;
   #error: Error | undefined;
   #since = Date.now();
-  #stopped = false;
   #ended: Promise<void> | undefined;
-  #interrupt: (() => void) | undefined;
+  readonly #stopping = new AbortController();
   #attempt = new AbortController();
 
   constructor(
@@ -178,15 +178,19 @@ class RunningSource {
   }
 
   stop(): Promise<void> {
-    this.#stopped = true;
+    this.#stopping.abort();
     this.#attempt.abort();
-    this.#interrupt?.();
     return this.#ended ?? Promise.resolve();
   }
 
+  get #stopped(): boolean {
+    return this.#stopping.signal.aborted;
+  }
+
   async #run(self: DiscoverySelf): Promise<void> {
+    const { signal } = this.#stopping;
     let failures = 0;
-    while (!this.#stopped) {
+    while (!signal.aborted) {
       const startedAt = performance.now();
       this.#attempt = new AbortController();
       let failure: Error | undefined;
@@ -199,10 +203,11 @@ class RunningSource {
       if (this.#stopped) return;
       this.#attempt.abort();
       if (performance.now() - startedAt >= LONGEST_RESTART) failures = 0;
-      if (failure === undefined) await this.#pause(backOff(0, LONGEST_RESTART, LONGEST_RESTART, Math.random));
+      if (failure === undefined)
+        await sleep(backOff(0, LONGEST_RESTART, LONGEST_RESTART, Math.random), signal);
       else {
         this.#down(failure);
-        await this.#pause(backOff(failures, FIRST_RESTART, LONGEST_RESTART, Math.random));
+        await sleep(backOff(failures, FIRST_RESTART, LONGEST_RESTART, Math.random), signal);
         failures += 1;
       }
     }
@@ -228,7 +233,7 @@ class RunningSource {
           throw new TypeError("the source must yield arrays of addresses");
         hasList = true;
         this.#up();
-        await this.#pause(LIST_INTERVAL);
+        await sleep(LIST_INTERVAL, this.#stopping.signal);
       }
       return hasList;
     } finally {
@@ -261,20 +266,12 @@ class RunningSource {
 
   /** `undefined` if the node leaves first. */
   #unlessStopped<T>(promise: PromiseLike<T>): Promise<T | undefined> {
+    const { signal } = this.#stopping;
     return new Promise((resolve, reject) => {
-      this.#interrupt = () => resolve(undefined);
-      promise.then(resolve, reject);
-    });
-  }
-
-  #pause(ms: number): Promise<void> {
-    if (this.#stopped) return Promise.resolve();
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      this.#interrupt = () => {
-        clearTimeout(timer);
-        resolve();
-      };
+      const stop = (): void => resolve(undefined);
+      signal.addEventListener("abort", stop, { once: true });
+      const settled = (): void => signal.removeEventListener("abort", stop);
+      promise.then(resolve, reject).then(settled, settled);
     });
   }
 }

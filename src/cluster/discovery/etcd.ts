@@ -75,45 +75,48 @@ export function etcdSource(options: EtcdSourceOptions): DiscoverySource {
     throw new InvalidArgumentError("etcdSource needs both username and password, or neither");
   const servers = serversOf(given.servers, tls !== undefined);
   const prefix = prefixOf(given.prefix ?? "shoal");
-  const settings: EtcdSettings = Object.freeze({ servers, username, password, tls, timeout });
-  const name = `etcd:${new URL(servers[0] as string).host}/${prefix}`.slice(0, 128);
-  return {
-    name,
-    discover: (self, signal) =>
-      new EtcdDiscovery(settings, prefix, ttl, relistInterval, self, signal).lists(publish),
+  const settings: DiscoverySettings = {
+    gateway: { servers, username, password, tls, timeout },
+    prefix,
+    seconds: Math.ceil(ttl / 1_000),
+    publish,
+    relistInterval,
   };
+  const name = `etcd:${new URL(servers[0] as string).host}/${prefix}`.slice(0, 128);
+  return { name, discover: (self, signal) => new EtcdDiscovery(settings, self, signal).lists() };
+}
+
+interface DiscoverySettings {
+  readonly gateway: EtcdSettings;
+  readonly prefix: string;
+  /** Time to live of the lease. */
+  readonly seconds: number;
+  readonly publish: boolean;
+  readonly relistInterval: number;
 }
 
 class EtcdDiscovery {
+  readonly #settings: DiscoverySettings;
   readonly #gateway: EtcdGateway;
   readonly #folder: string;
   readonly #key: string;
   readonly #self: DiscoverySelf;
-  readonly #seconds: number;
-  readonly #relistInterval: number;
   readonly #signal: AbortSignal;
   readonly #records = new Map<string, string>();
   #revision = 0n;
   #lease: string | undefined;
 
-  constructor(
-    settings: EtcdSettings,
-    prefix: string,
-    ttl: number,
-    relistInterval: number,
-    self: DiscoverySelf,
-    signal: AbortSignal,
-  ) {
-    this.#gateway = new EtcdGateway(settings);
-    this.#folder = `${prefix}/${encodeURIComponent(self.group)}/`;
+  constructor(settings: DiscoverySettings, self: DiscoverySelf, signal: AbortSignal) {
+    this.#settings = settings;
+    this.#gateway = new EtcdGateway(settings.gateway);
+    this.#folder = `${settings.prefix}/${encodeURIComponent(self.group)}/`;
     this.#key = `${this.#folder}${self.id}`;
     this.#self = self;
-    this.#seconds = Math.ceil(ttl / 1_000);
-    this.#relistInterval = relistInterval;
     this.#signal = signal;
   }
 
-  async *lists(publish: boolean): AsyncGenerator<readonly string[], void, undefined> {
+  async *lists(): AsyncGenerator<readonly string[], void, undefined> {
+    const { publish, relistInterval } = this.#settings;
     const scope = new Scope(this.#signal);
     let failure: { readonly error: unknown } | undefined;
     let published: Promise<void> | undefined;
@@ -131,7 +134,7 @@ class EtcdDiscovery {
         },
         watch: (signal: AbortSignal) => this.#watch(signal),
       };
-      for await (const list of listAndWatch(server, this.#relistInterval, scope.signal)) yield list;
+      for await (const list of listAndWatch(server, relistInterval, scope.signal)) yield list;
       if (failure !== undefined) throw failure.error;
     } catch (error) {
       throw failure === undefined ? error : failure.error;
@@ -170,7 +173,7 @@ class EtcdDiscovery {
   /** Runs until the signal aborts; throws on failure. */
   async #publish(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      const { id, seconds } = await this.#gateway.grant(this.#seconds, signal);
+      const { id, seconds } = await this.#gateway.grant(this.#settings.seconds, signal);
       this.#lease = id;
       let put: string | undefined;
       for (let left = seconds; left > 0 && !signal.aborted; left = await this.#renew(id, signal)) {

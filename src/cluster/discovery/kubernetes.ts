@@ -16,7 +16,15 @@ import {
   type ShoalError,
   TransportError,
 } from "../../core/errors.js";
-import { anything, checkOptions, choice, type GivenWith, integer, text } from "../../patterns/kit/options.js";
+import {
+  anything,
+  checkOptions,
+  choice,
+  type GivenWith,
+  integer,
+  type Settings,
+  text,
+} from "../../patterns/kit/options.js";
 import { EndpointSlices } from "./endpoint-slices.js";
 import { fieldsOf, type HttpAnswer, originOf, requestJson, requestStream } from "./http.js";
 import { type ListAndWatch, listAndWatch } from "./list-watch.js";
@@ -83,7 +91,7 @@ export function kubernetesSource(options: KubernetesSourceOptions): DiscoverySou
     );
   const server = serverOf(given.server ?? podServer());
   const namespace = given.namespace === undefined ? undefined : labelOf("namespace", given.namespace);
-  const settings: Settings = {
+  const settings: KubernetesSettings = {
     account: given.serviceAccount ?? ACCOUNT,
     ...given,
     service,
@@ -98,28 +106,20 @@ export function kubernetesSource(options: KubernetesSourceOptions): DiscoverySou
   };
 }
 
-interface Settings {
+interface KubernetesSettings extends Settings<typeof OPTIONS> {
   readonly service: string;
-  readonly namespace: string | undefined;
-  readonly port: number | string | undefined;
-  readonly addressType: "ip" | "dns";
-  readonly suffix: string;
-  readonly family: 4 | 6 | undefined;
   readonly server: string;
-  readonly token: string | undefined;
-  readonly ca: string | undefined;
+  readonly suffix: string;
   readonly account: string;
-  readonly timeout: number;
-  readonly relistInterval: number;
 }
 
 class ServiceSlices implements ListAndWatch {
-  readonly #settings: Settings;
+  readonly #settings: KubernetesSettings;
   #slices: EndpointSlices | undefined;
   #namespace = "";
   #version = "";
 
-  constructor(settings: Settings) {
+  constructor(settings: KubernetesSettings) {
     this.#settings = settings;
   }
 

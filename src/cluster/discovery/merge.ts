@@ -74,13 +74,3 @@ export class AddressLists {
     return merged;
   }
 }
-
-export function changesOf(
-  before: ReadonlySet<string>,
-  after: ReadonlySet<string>,
-): { readonly added: string[]; readonly removed: string[] } {
-  return {
-    added: [...after].filter((address) => !before.has(address)),
-    removed: [...before].filter((address) => !after.has(address)),
-  };
-}

@@ -1,7 +1,7 @@
 /** Lists of several sources as one. */
 import { describe, expect, it } from "vitest";
 import { MAX_SEEDS } from "../../../src/cluster/bounds.js";
-import { AddressLists, changesOf, checkedList } from "../../../src/cluster/discovery/merge.js";
+import { AddressLists, checkedList } from "../../../src/cluster/discovery/merge.js";
 
 const asIs = (entry: string): string[] => [entry];
 const addresses = (host: string, count: number): string[] =>
@@ -90,8 +90,4 @@ describe("the lists of all sources", () => {
     expect(lists.merged(asIs).size).toBe(20);
     expect(lists.overflows).toBe(false);
   });
-});
-
-it("changes are what came and what went", () => {
-  expect(changesOf(new Set(["a", "b"]), new Set(["b", "c"]))).toEqual({ added: ["c"], removed: ["a"] });
 });
