@@ -12,7 +12,12 @@ const METADATA_TIMEOUT = 2_000;
 const MAX_METADATA = 65_536;
 const TOKEN_SECONDS = 60;
 
-/** Returns this machine's addresses without loopback; a rejection becomes an event. */
+/**
+ * Returns this machine's addresses, without loopback. If it throws or rejects, the known addresses stay, and the server
+ * emits `addresses:failed`.
+ *
+ * @param signal aborts when the server closes
+ */
 export type AddressProvider = (
   signal: AbortSignal,
 ) => Promise<readonly HostAddress[]> | readonly HostAddress[];

@@ -2,17 +2,19 @@
 import { BlockList, isIP, isIPv4 } from "node:net";
 import { isLoopback } from "../../core/loopback.js";
 
+/** An address of a machine, as an {@link AddressProvider} reports it. */
 export interface HostAddress {
+  /** IPv4 or IPv6. */
   readonly ip: string;
-  /** "": unknown. */
+  /** Name of the network interface, such as "eth0"; "": unknown. */
   readonly interface: string;
-  /** 0: unknown. */
+  /** Bits of its network, such as 24; 0: unknown. */
   readonly prefix: number;
-  /** Public address that maps to it, as in clouds. */
+  /** Public address under which it is reached from outside, as in clouds. */
   readonly public?: string | undefined;
 }
 
-/** Addresses for a client. `auto` depends on its source address. */
+/** Which addresses of nodes a client gets: private or public ones; with `auto` its own address decides. */
 export type AddressScope = "auto" | "private" | "public";
 
 export interface SeenAddress {

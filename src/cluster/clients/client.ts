@@ -125,12 +125,14 @@ const EVENTS: EventNames<DiscoveryClientEvent> = {
 };
 
 export interface DiscoveryClientStats {
+  /** Listed nodes. */
   readonly nodes: number;
   readonly connected: boolean;
+  /** Attempts to connect, those that failed, and lost connections. */
   readonly attempts: number;
   readonly failed: number;
   readonly lost: number;
-  /** Lists and changes. */
+  /** Received lists and changes. */
   readonly updates: number;
 }
 

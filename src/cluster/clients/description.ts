@@ -30,13 +30,15 @@ export interface NodeDescription {
   readonly addresses: readonly HostAddress[];
 }
 
-/** For a client. */
+/** An address of a node that suits the client. */
 export interface DiscoveredAddress {
+  /** IPv4 or IPv6, without brackets. */
   readonly ip: string;
-  /** "": unknown. */
+  /** Name of its network interface; "": unknown. */
   readonly interface: string;
-  /** Port for clients, if any. */
+  /** The server's option `port`, if given. */
   readonly port?: number;
+  /** The server's option `securePort`, if given. */
   readonly securePort?: number;
 }
 
@@ -50,7 +52,7 @@ export interface DiscoveredNode {
   readonly addresses: readonly DiscoveredAddress[];
   /** Endpoints of its discovery server, best first; or none. */
   readonly discovery: readonly string[];
-  /** Advertised by name. */
+  /** What the node advertises, by name: endpoints that this client can reach. */
   readonly endpoints: Readonly<Record<string, readonly string[]>>;
   readonly tags: readonly string[];
   /** It accepts no new work. */

@@ -29,16 +29,19 @@ const MAX_WAITING = 64;
 const MAX_REMEMBERED = 4_096;
 const MAX_USERS = 10_000;
 
+/** A user of a discovery server; it needs the permission `dynamicDiscovery`. */
 export interface DiscoveryUser {
-  /** Text, or from `hashPassword`. */
+  /** Plain text, or a hash from `hashPassword`. */
   readonly password?: string | undefined;
   /** CURVE public key (Z85, 40 characters) instead of a password. */
   readonly publicKey?: string | undefined;
+  /** Names in the server's option `roles`, whose permissions the user gets. */
   readonly roles?: readonly string[] | undefined;
-  /** Default, without `roles`: `dynamicDiscovery`. */
+  /** Further permissions. Default `["dynamicDiscovery"]`, or none with `roles`. */
   readonly permissions?: readonly string[] | undefined;
 }
 
+/** What a client presents: `username` and `password` (PLAIN or HTTP Basic), or `publicKey` (CURVE), or nothing. */
 export interface CallerCredentials {
   readonly username?: string | undefined;
   readonly password?: string | undefined;
@@ -49,7 +52,10 @@ export interface CallerCredentials {
   readonly via: "socket" | "http";
 }
 
-/** Returns `true`, or permissions; `dynamicDiscovery` admits. An error refuses the client. */
+/**
+ * Decides about a client: `true` admits it, as does a list of permissions with `dynamicDiscovery`. Anything else, a
+ * throw or a rejection refuses it, with the event `caller:refused`.
+ */
 export type DiscoveryAuthenticate = (
   caller: CallerCredentials,
 ) => boolean | readonly string[] | Promise<boolean | readonly string[]>;
@@ -207,7 +213,12 @@ export class UserTable {
   }
 }
 
-/** Hashes a password with random salt, in about 100 ms. */
+/**
+ * Hashes a password (scrypt with a random salt, about 100 ms), for {@link DiscoveryUser.password}.
+ *
+ * @returns `$scrypt$ln=15,r=8,p=1$SALT$KEY`
+ * @throws InvalidArgumentError `EINVAL` for ""
+ */
 export async function hashPassword(password: string): Promise<string> {
   if (typeof password !== "string" || password === "")
     throw new InvalidArgumentError("a password must be a text that is not empty");

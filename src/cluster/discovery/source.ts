@@ -4,7 +4,7 @@ import { checkAddress } from "../net/addresses.js";
 
 const MAX_SOURCE_NAME = 128;
 
-/** A source may publish the requesting node, and may list it. */
+/** The node that calls a source. A source may publish it, and may list it. */
 export interface DiscoverySelf {
   /** 32 hexadecimal digits. */
   readonly id: string;
@@ -12,7 +12,7 @@ export interface DiscoverySelf {
   readonly group: string;
   /** This node's current "host:port" for others. */
   readonly address: string;
-  /** Counts refusals, such as "beacon:junk", in `stats().dropped`. */
+  /** Counts something that was dropped, such as "beacon:junk", in the node's `stats().dropped`. */
   readonly count?: (reason: string) => void;
 }
 
@@ -36,6 +36,7 @@ export interface DiscoverySource {
 /** A source as a function, named after it. */
 export type DiscoveryFunction = DiscoverySource["discover"];
 
+/** State of a source, in `node.discovery()`. */
 export interface DiscoveryStatus {
   /** Duplicates are numbered: "static", "static#2". */
   readonly name: string;
@@ -111,12 +112,13 @@ export class AddressFeed implements AsyncIterable<readonly string[]> {
     this.#signal = signal;
   }
 
+  /** @param list all addresses, "host:port" */
   set(list: readonly string[]): void {
     this.#list = list;
     this.#wake?.();
   }
 
-  /** Ends the iteration after an unread list. */
+  /** The source fails with this error, after an unread list: it is down, and called again. */
   fail(error: unknown): void {
     if (this.#failed) return;
     this.#error = error;

@@ -11,12 +11,13 @@ export interface ServiceSchemas<Request = unknown, Reply = unknown> {
   readonly reply?: StandardSchemaV1<Reply> | undefined;
 }
 
+/** Options of `serve`. */
 export interface ServeOptions<Request = unknown, Reply = unknown> {
   /** Other requests are refused with `invalid-request`. */
   readonly schema?: ServiceSchemas<Request, Reply> | undefined;
   /** Concurrent requests, 1 to 65,536. Default 256. */
   readonly concurrency?: number | undefined;
-  /** Queued requests, 0 to 1,048,576; others are refused, for other nodes. Default 4,096. */
+  /** Queued requests, 0 to 1,048,576; more are refused, and callers try other nodes. Default 4,096. */
   readonly maxQueue?: number | undefined;
   /** Bytes of queued bodies. Default 16 MiB. */
   readonly maxQueueBytes?: number | undefined;
@@ -33,6 +34,7 @@ export interface ServeOptions<Request = unknown, Reply = unknown> {
   readonly exposeErrors?: boolean | undefined;
 }
 
+/** A request, as its handler and middleware see it. */
 export interface ServiceRequest {
   readonly service: string;
   /** Contract method; "": none. */
@@ -43,6 +45,7 @@ export interface ServiceRequest {
    * stops the caller.
    */
   readonly body: unknown;
+  /** At most 64, with 8,192 bytes. */
   readonly headers: Readonly<Record<string, string>>;
   /**
    * Sets a reply header before the handler's promise settles. Streamed replies and errors have none.
@@ -51,6 +54,7 @@ export interface ServiceRequest {
   setReplyHeader(name: string, value: string): void;
   /** "": none. */
   readonly idempotencyKey: string;
+  /** The calling node. */
   readonly sender: Member;
   /** Whole ms until the caller gives up; -1: no limit. */
   readonly remaining: number;
@@ -70,6 +74,7 @@ export type ServiceHandler<Request = unknown, Reply = unknown> = (
 /** Wraps handlers: may change the body, answer itself, or throw. */
 export type ServeMiddleware = (request: ServiceRequest, next: (body?: unknown) => unknown) => unknown;
 
+/** A request before it is sent, as {@link RequestMiddleware} sees it. */
 export interface OutgoingRequest {
   readonly service: string;
   /** Contract method; "": none. */
@@ -86,6 +91,7 @@ export type RequestMiddleware = (
   next: (request?: OutgoingRequest) => unknown,
 ) => unknown;
 
+/** Options of `request`. */
 export interface ServiceRequestOptions {
   /** ms for all attempts; -1: no limit. Default 5,000, with a streamed body -1. */
   readonly timeout?: number | undefined;
@@ -96,13 +102,13 @@ export interface ServiceRequestOptions {
   readonly attemptTimeout?: number | undefined;
   /** Cancels the request and aborts its handler. */
   readonly signal?: AbortSignal | undefined;
-  /** At most 64 and 8,192 bytes. */
+  /** At most 64 headers with 8,192 bytes. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /** Further attempts if a node is overloaded or, for idempotent requests, lost or late. 0 to 100, default 3. */
   readonly retries?: number | undefined;
   /** First retry delay in ms, doubled each time; up to half is random. Default 20. */
   readonly retryDelay?: number | undefined;
-  /** ms. Default 1,000. */
+  /** Longest retry delay in ms. Default 1,000. */
   readonly maxRetryDelay?: number | undefined;
   /** Whether to repeat it after a node may have run it. Default: with an idempotency key. */
   readonly idempotent?: boolean | undefined;
@@ -153,6 +159,7 @@ export interface ServiceManyResult<Reply = unknown> {
   readonly missing: readonly Member[];
 }
 
+/** A service of this node, from `serve`. */
 export interface Service {
   readonly name: string;
   /** Settles when all known live members know the service; rejects with TimeoutError `ETIMEDOUT` after 10 s. */
@@ -167,27 +174,32 @@ export interface Service {
 
 export interface ServedServiceStats {
   readonly name: string;
+  /** Requests in handlers, and waiting ones with the bytes of their bodies. */
   readonly running: number;
   readonly queued: number;
   readonly queuedBytes: number;
+  /** Since `serve`: answered requests, and those whose handler threw. */
   readonly handled: number;
   readonly failed: number;
   /** Refused because of a full queue. */
   readonly refused: number;
+  /** Given up by their callers, or of lost callers. */
   readonly abandoned: number;
-  /** Replies by idempotency key. */
+  /** Replies kept by idempotency key. */
   readonly kept: number;
 }
 
 export interface RequestsStats {
+  /** Calls of this node, those that settled either way, and further attempts. */
   readonly called: number;
   readonly succeeded: number;
   readonly failed: number;
   readonly retried: number;
+  /** Calls without an answer, and bytes of their bodies. */
   readonly pending: number;
   readonly pendingBytes: number;
   readonly served: readonly ServedServiceStats[];
-  /** Counts by reason. */
+  /** Malformed and refused messages, by reason. */
   readonly refused: Readonly<Record<string, number>>;
 }
 
