@@ -3,6 +3,29 @@ import { subtreeName, subtreeSequence } from "./properties.js";
 import { CloneTable } from "./table.js";
 import type { UpdateView } from "./update-view.js";
 
+/**
+ * A snapshot in flight.
+ *
+ *   KVSYNC   into the table, which is used once it is whole
+ *   KVPUB    into the queue
+ *   KTHXBAI  the table takes the place of the map, and the queue is applied to it
+ */
+export class Loading {
+  readonly table = new CloneTable();
+  readonly updates: (readonly Buffer[])[] = [];
+  #queued = 0;
+
+  get bytes(): number {
+    return this.table.bytes + this.#queued;
+  }
+
+  /** @param cost core/frame-cost.ts */
+  queue(update: readonly Buffer[], cost: number): void {
+    this.updates.push(update);
+    this.#queued += cost;
+  }
+}
+
 export class ClientMap {
   readonly #effects: Pick<ClientEffects, "watching" | "changed">;
   readonly #maxBytes: number;

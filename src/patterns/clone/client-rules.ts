@@ -13,10 +13,9 @@ import { backOff } from "../../core/back-off.js";
 import { costOf } from "../../core/frame-cost.js";
 import type { FrameBatch } from "../../sockets/relay.js";
 import { ClientCalls, type ClientUpdate, type CloneCall, type UpdateResult } from "./client-calls.js";
-import { ClientMap, ClientSubtree } from "./client-map.js";
+import { ClientMap, ClientSubtree, Loading } from "./client-map.js";
 import type { ClientRulesOptions, CloneClientStats, CloneState } from "./client-options.js";
 import { ClientAttempts, type ClientEffects, type FailOverReason } from "./client-state.js";
-import { Loading } from "./loading.js";
 import { isConflict, isRefusedFull, revisionOf, supportsConditions } from "./properties.js";
 import {
   type CloneFault,
@@ -57,7 +56,7 @@ export class ClientRules {
   #resyncAt = 0;
   #resyncWanted = false;
   readonly #view = new UpdateView();
-  #loading: Loading<readonly Buffer[]> | undefined;
+  #loading: Loading | undefined;
   /** The server's collector is subscribed. */
   #collects = false;
   /** Whether the server supports conditions; `undefined` before its KTHXBAI, which shows that it serves. */
@@ -368,7 +367,7 @@ export class ClientRules {
     this.#effects.ask(this.#attempts.number);
   }
 
-  #snapshotEnd({ table, updates }: Loading<readonly Buffer[]>, frames: readonly Buffer[], now: number): void {
+  #snapshotEnd({ table, updates }: Loading, frames: readonly Buffer[], now: number): void {
     const subtree = frames[VALUE] as Buffer;
     // The Guide's servers in C leave it empty.
     if (subtree.length > 0 && !this.#subtree.is(subtree)) {

@@ -2,12 +2,29 @@
 
 import { seededHash } from "../../core/hash.js";
 import { randomSeed } from "../../core/random.js";
-import { type LoadedMap, uuidsOf } from "./loading.js";
 import type { Operation } from "./operation.js";
 import { encodeUnchanged, SubtreeSequences } from "./properties.js";
 import { EMPTY, sequenceFrame, UUID_BYTES } from "./protocol.js";
+import type { Standing } from "./standing.js";
 import type { CloneStoredEntry, CloneStoredState } from "./store.js";
 import { CloneTable } from "./table.js";
+
+/** A whole map of the other server. */
+export interface LoadedMap {
+  readonly table: CloneTable;
+  /** When keys end. */
+  readonly expires: ReadonlyMap<number, number>;
+  /** UUIDs of recent updates, 16 bytes each. */
+  readonly seen: Buffer;
+  readonly sequence: number;
+  readonly standing: Standing;
+}
+
+export function uuidsOf(bytes: Buffer): Buffer[] {
+  return Array.from({ length: Math.floor(bytes.length / UUID_BYTES) }, (_, i) =>
+    bytes.subarray(i * UUID_BYTES, (i + 1) * UUID_BYTES),
+  );
+}
 
 export class ServerMap {
   readonly subtrees = new SubtreeSequences();

@@ -14,10 +14,9 @@ import { ShoalError } from "../../core/errors.js";
 import type { BinaryStarOrder, BinaryStarState } from "../binary-star/index.js";
 import { StoreError } from "../kit/store/error.js";
 import { parseLink } from "./link.js";
-import type { LoadedMap } from "./loading.js";
 import { CommitQueue, type Operation, operationOf } from "./operation.js";
 import { parseRequest } from "./protocol.js";
-import { conflictMark, ServerMap } from "./server-map.js";
+import { conflictMark, type LoadedMap, ServerMap } from "./server-map.js";
 import type { CloneServerStats, ServerRulesOptions } from "./server-options.js";
 import { type ServerEffects, type ServerState, ServerStatistics } from "./server-state.js";
 import { Serving } from "./serving.js";
@@ -193,7 +192,7 @@ export class ServerRules {
   flush(now: number): void {
     this.#now = now;
     const queue = this.#queue;
-    while (queue.waiting > 0 && !queue.committing && !this.#standby.replacing) {
+    while (queue.waiting > 0 && !queue.committing) {
       const batch = queue.take();
       if (this.#active) this.#serving.decide(batch);
       if (this.#options.hasStore && batch.some(({ kind }) => kind !== "announce")) {
@@ -249,7 +248,7 @@ export class ServerRules {
 
   replaced(loaded: LoadedMap, now: number, aside?: string): void {
     this.#now = now;
-    this.#standby.replaced(loaded, this.#active, now, aside);
+    this.#standby.replaced(loaded, now, aside);
     this.flush(now);
   }
 

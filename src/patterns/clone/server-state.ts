@@ -1,8 +1,7 @@
 /** Effects, counters and state of both roles of a server. */
-import type { LoadedMap } from "./loading.js";
 import type { CommitQueue, Operation } from "./operation.js";
 import type { CloneFault } from "./protocol.js";
-import type { ServerMap } from "./server-map.js";
+import type { LoadedMap, ServerMap } from "./server-map.js";
 import type { CloneRefusalReason, CloneServerEvent, ServerRulesOptions } from "./server-options.js";
 import type { ServerStanding } from "./standing.js";
 

@@ -1,13 +1,34 @@
-/** The server of a pair that stands by: follows the other one. Clients repeat their updates at the server that serves. */
+/**
+ * The server of a pair that stands by: follows the other one over the link (link.ts). Clients repeat their updates at
+ * the server that serves.
+ *
+ *   asking ──KTHXBAI──> storing ──the store has the map──> following
+ *     ^                    │                                   │
+ *     └── silence, a gap, a fault, too much queued, a failed write ──┘
+ *
+ * Until a new map is whole the old one stays: a server that takes over never has half a map.
+ */
+import crypto from "node:crypto";
 import { backOff } from "../../core/back-off.js";
-import { Follower } from "./follower.js";
-import type { LoadedMap } from "./loading.js";
-import { copyOf, type Operation } from "./operation.js";
-import { conflictMark } from "./server-map.js";
+import {
+  encodeFollow,
+  encodeMark,
+  isUpdate,
+  parseLink,
+  parseUpdate,
+  SESSION_BYTES,
+  standingOf,
+} from "./link.js";
+import { copyOf, costOfOperation, type Operation } from "./operation.js";
+import { timeToLive } from "./properties.js";
+import { isGoodbye, isHugz, KEY, PROPERTIES, readSequence, SEQUENCE, VALUE } from "./protocol.js";
+import { conflictMark, type LoadedMap } from "./server-map.js";
 import type { ServerState } from "./server-state.js";
+import { CloneTable } from "./table.js";
 
-/** Bytes of updates during the write of a whole map. */
-const MAX_WAITING_BYTES = 268_435_456;
+/** Updates, and their bytes, before the map is in use. Above, it is asked for again. */
+const MAX_QUEUED = 1_000_000;
+const MAX_QUEUED_BYTES = 268_435_456;
 
 /**
  * ms between a failed write and the next request for the map, at most. A full store may take a map and refuse the next
@@ -17,139 +38,225 @@ const MAX_RELOAD_PAUSE = 60_000;
 
 export class Standby {
   readonly #state: ServerState;
-  readonly #follower: Follower;
+  #session: Buffer = Buffer.alloc(0);
+  #phase: "idle" | "pausing" | "asking" | "storing" | "following" = "idle";
+  /** When the map is asked for again. */
+  #askAt = 0;
+  #table = new CloneTable();
+  #expires = new Map<number, number>();
+  /** Updates after the map, and their cost. */
+  #updates: Operation[] = [];
+  #queued = 0;
   /** The map that the store writes, which excludes commits. */
-  #replacing: LoadedMap | undefined;
+  #loaded: LoadedMap | undefined;
+  #term = 0;
+  /** Sequence of the last update. */
+  #last = 0;
   #failures = 0;
   #replacedAt: number | undefined;
-  #now = 0;
 
   constructor(state: ServerState) {
-    const { map } = state;
     this.#state = state;
-    this.#follower = new Follower(state, {
-      loaded: (loaded) => this.#load(loaded),
-      update: (operation) => this.#replicated(operation),
-      beat: () => this.#follower.have(this.#replacing === undefined ? map.sequence : 0),
-    });
   }
 
   get following(): boolean {
-    return this.#follower.following;
-  }
-
-  get replacing(): boolean {
-    return this.#replacing !== undefined;
+    return this.#phase === "following";
   }
 
   start(now: number): void {
-    this.#follower.start(now);
+    this.#drop();
+    this.#session = crypto.randomBytes(SESSION_BYTES);
+    this.#phase = "asking";
+    this.#askAt = now + this.#state.options.heartbeatInterval;
+    this.#send(encodeFollow(this.#session));
   }
 
   /** A map of an earlier term is loaded again. */
   followTerm(term: number, now: number): void {
-    if (this.#follower.following && this.#follower.term !== term) this.#follower.start(now);
+    if ((this.#phase === "storing" || this.#phase === "following") && this.#term !== term) this.start(now);
   }
 
   stop(): void {
-    this.#follower.stop();
+    this.#phase = "idle";
+    this.#drop();
+  }
+
+  /** A server that becomes active keeps its own map. */
+  abandon(): void {
+    this.#loaded = undefined;
   }
 
   /** The store differs from memory now, so the map is loaded again, after a pause that grows with failures. */
   storeFailed(now: number): void {
     this.abandon();
+    this.stop();
     this.#state.queue.drop();
     if (this.#replacedAt !== undefined && now - this.#replacedAt >= MAX_RELOAD_PAUSE) this.#failures = 0;
     this.#replacedAt = undefined;
     const { heartbeatInterval, random } = this.#state.options;
-    this.#follower.startAfter(backOff(this.#failures, heartbeatInterval, MAX_RELOAD_PAUSE, random), now);
+    this.#phase = "pausing";
+    this.#askAt = now + backOff(this.#failures, heartbeatInterval, MAX_RELOAD_PAUSE, random);
     this.#failures += 1;
   }
 
-  abandon(): void {
-    this.#replacing = undefined;
+  tick(now: number): void {
+    if (this.#phase !== "idle" && now >= this.#askAt) this.start(now);
   }
 
-  receive(frames: readonly Buffer[], now: number): void {
-    this.#now = now;
-    this.#follower.receive(frames, now);
+  next(): number | undefined {
+    return this.#phase === "idle" ? undefined : this.#askAt;
+  }
+
+  receive(message: readonly Buffer[], now: number): void {
+    const link = parseLink(message);
+    if (link === undefined || link.frames.length === 2) {
+      this.#fault();
+      return;
+    }
+    const { session, frames } = link;
+    if (this.#phase === "idle" || this.#phase === "pausing" || !session.equals(this.#session)) return;
+    const { heartbeatInterval, liveness } = this.#state.options;
+    this.#askAt = now + heartbeatInterval * liveness;
+    if (isHugz(frames)) this.#heartbeat(readSequence(frames[SEQUENCE] as Buffer), now);
+    else if (isGoodbye(frames)) this.#end(frames, now);
+    else if (isUpdate(frames)) this.#update(frames, now);
+    else this.#entry(frames, now);
   }
 
   durable(batch: readonly Operation[], now: number): void {
     const { map } = this.#state;
     for (const operation of batch) map.apply(operation, now);
-    if (batch.length > 0) this.#follower.have(map.sequence);
+    if (batch.length > 0) this.#have();
   }
 
   /** The store must be idle. */
   replaceStore(): void {
-    const loaded = this.#replacing;
+    const loaded = this.#loaded;
     if (loaded === undefined) return;
-    // A server that becomes active meanwhile keeps its own map.
-    this.#state.effects.replace(loaded, () => this.#replacing === loaded, this.#lost(loaded)?.after);
+    this.#state.effects.replace(loaded, () => this.#loaded === loaded, this.#lostTo(loaded)?.after);
   }
 
-  /** @param active whether this server serves by now */
-  replaced(loaded: LoadedMap, active: boolean, now: number, aside?: string): void {
-    if (this.#replacing !== loaded) return;
-    this.#replacing = undefined;
+  replaced(loaded: LoadedMap, now: number, aside?: string): void {
+    if (this.#loaded !== loaded) return;
     this.#replacedAt = now;
-    if (!active) this.#adopt(loaded, aside);
+    this.#adopt(loaded, aside);
   }
 
   replaceFailed(loaded: LoadedMap, now: number): void {
-    if (this.#replacing === loaded) this.storeFailed(now);
+    if (this.#loaded === loaded) this.storeFailed(now);
   }
 
-  tick(now: number): void {
-    this.#follower.tick(now);
+  #heartbeat(sequence: number, now: number): void {
+    if (this.#phase !== "asking" && sequence > this.#last) this.start(now);
+    else if (this.#phase === "following") this.#have();
+    else this.#send(encodeMark(this.#session, 0));
   }
 
-  next(): number | undefined {
-    return this.#follower.next();
+  #have(): void {
+    if (this.following) this.#send(encodeMark(this.#session, this.#state.map.sequence));
   }
 
-  #load(loaded: LoadedMap): void {
-    const { options, queue } = this.#state;
-    if (!options.hasStore) {
-      this.#adopt(loaded);
+  #entry(frames: readonly Buffer[], now: number): void {
+    const ttl = timeToLive(frames[PROPERTIES] as Buffer);
+    if (ttl === undefined || this.#phase !== "asking") {
+      this.#refuse(now);
       return;
     }
-    this.#replacing = loaded;
-    queue.drop();
-    if (!queue.committing) this.replaceStore();
+    const sequence = readSequence(frames[SEQUENCE] as Buffer);
+    const id = this.#table.put(frames[KEY] as Buffer, frames[VALUE] as Buffer, sequence);
+    if (ttl > 0) this.#expires.set(id, now + ttl);
   }
 
-  #lost({ standing, sequence }: LoadedMap): { readonly after: number; readonly updates: number } | undefined {
+  #end(frames: readonly Buffer[], now: number): void {
+    const { options, queue, effects } = this.#state;
+    const standing = standingOf(frames);
+    if (standing === undefined) {
+      effects.event({ type: "peer:incompatible" });
+      return;
+    }
+    const sequence = readSequence(frames[SEQUENCE] as Buffer);
+    const isWhole = this.#updates.every((update, i) => update.sequence === sequence + 1 + i);
+    if (this.#phase !== "asking" || !isWhole) {
+      this.#refuse(now);
+      return;
+    }
+    const seen = frames[VALUE] as Buffer;
+    this.#loaded = { table: this.#table, expires: this.#expires, seen, sequence, standing };
+    this.#phase = "storing";
+    this.#term = standing.term;
+    this.#last = sequence + this.#updates.length;
+    queue.drop();
+    if (!options.hasStore) this.#adopt(this.#loaded);
+    else if (!queue.committing) this.replaceStore();
+  }
+
+  #update(frames: readonly Buffer[], now: number): void {
+    const parsed = parseUpdate(frames, now);
+    if (parsed === undefined || (this.#phase !== "asking" && parsed.sequence !== this.#last + 1)) {
+      this.#refuse(now);
+      return;
+    }
+    const operation = copyOf(parsed);
+    this.#last = operation.sequence;
+    if (this.#phase === "following") {
+      this.#replicate(operation);
+      return;
+    }
+    this.#updates.push(operation);
+    this.#queued += costOfOperation(operation);
+    if (this.#updates.length > MAX_QUEUED || this.#queued > MAX_QUEUED_BYTES) this.start(now);
+  }
+
+  #lostTo({
+    standing,
+    sequence,
+  }: LoadedMap): { readonly after: number; readonly updates: number } | undefined {
     return this.#state.standing.lostTo(standing, sequence);
   }
 
   /** @param aside where the store keeps the lost entries */
   #adopt(loaded: LoadedMap, aside?: string): void {
     const { map, queue, effects, standing } = this.#state;
-    const lost = this.#lost(loaded);
+    this.#loaded = undefined;
+    const lost = this.#lostTo(loaded);
     if (lost !== undefined)
       effects.event({ type: "map:diverged", ...lost, entries: map.table.countAfter(lost.after), aside });
     map.adopt(loaded);
     standing.adopt(loaded.standing);
     queue.restart(loaded.sequence);
     effects.event({ type: "map:replicated", entries: map.table.size, sequence: loaded.sequence });
-    const later = queue.drop();
-    for (const operation of loaded.updates) this.#replicated(operation);
-    // Updates during the write, unknown to the new window.
-    for (const operation of later) this.#replicated(operation);
-    if (queue.waiting === 0) this.#follower.have(map.sequence);
+    if (this.#phase !== "storing") return;
+    const updates = this.#updates;
+    this.#drop();
+    this.#phase = "following";
+    for (const operation of updates) this.#replicate(operation);
+    if (queue.waiting === 0) this.#have();
   }
 
-  #replicated(operation: Operation): void {
+  #replicate(operation: Operation): void {
     const { map, queue } = this.#state;
     const { uuid, kind } = operation;
     if (uuid.length > 0) map.window.add(kind === "conflict" ? conflictMark(uuid) : uuid);
-    queue.push(copyOf(operation));
-    if (this.#replacing === undefined || queue.bytes <= MAX_WAITING_BYTES) return;
-    // The store is slower than the updates.
-    queue.drop();
-    this.#replacing = undefined;
-    this.#follower.start(this.#now);
+    queue.push(operation);
+  }
+
+  #refuse(now: number): void {
+    this.#fault();
+    this.start(now);
+  }
+
+  #send(frames: Buffer[]): void {
+    this.#state.effects.follow(frames);
+  }
+
+  #fault(): void {
+    this.#state.statistics.fault("replication", "frames");
+  }
+
+  #drop(): void {
+    this.#table = new CloneTable();
+    this.#expires = new Map();
+    this.#updates = [];
+    this.#queued = 0;
   }
 }

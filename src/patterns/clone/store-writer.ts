@@ -1,9 +1,8 @@
 /** Between a server's rules and its store: one call at a time, with wall-clock times. */
 import type { DriverTimer } from "../../core/driver-timer.js";
 import { StoreError } from "../kit/store/error.js";
-import { type LoadedMap, uuidsOf } from "./loading.js";
 import type { Operation } from "./operation.js";
-import { conflictMark } from "./server-map.js";
+import { conflictMark, type LoadedMap, uuidsOf } from "./server-map.js";
 import type { ServerRules } from "./server-rules.js";
 import { adopted, encodeStanding } from "./standing.js";
 import type { CloneStore, CloneStoredChange, CloneStoredEntry } from "./store.js";

@@ -1,7 +1,6 @@
 /** The bytes of 12/CHP, and what is refused. */
 import { expect, test } from "vitest";
 import { endpointAt, endpointsOf } from "../../../src/patterns/clone/endpoints.js";
-import { uuidsOf } from "../../../src/patterns/clone/loading.js";
 import {
   encodeTimeToLive,
   property,
@@ -25,7 +24,7 @@ import {
   sequenceFrame,
   updateFault,
 } from "../../../src/patterns/clone/protocol.js";
-import { UuidWindow } from "../../../src/patterns/clone/server-map.js";
+import { UuidWindow, uuidsOf } from "../../../src/patterns/clone/server-map.js";
 
 /** Frames as ZMTP sends them: flags, length, bytes. */
 function wire(frames: readonly Buffer[]): string {

@@ -7,7 +7,6 @@ import {
   encodeUpdate,
   isRequest,
 } from "../../../src/patterns/clone/link.js";
-import type { LoadedMap } from "../../../src/patterns/clone/loading.js";
 import { type Operation, operationOf } from "../../../src/patterns/clone/operation.js";
 import {
   encodeSet,
@@ -16,6 +15,7 @@ import {
   readSequence,
   SEQUENCE,
 } from "../../../src/patterns/clone/protocol.js";
+import type { LoadedMap } from "../../../src/patterns/clone/server-map.js";
 import type { ServerRulesOptions } from "../../../src/patterns/clone/server-options.js";
 import { ServerRules } from "../../../src/patterns/clone/server-rules.js";
 import type { SendResult, ServerEffects } from "../../../src/patterns/clone/server-state.js";

@@ -11,9 +11,8 @@ import {
   BinaryStarRules,
 } from "../../../src/patterns/binary-star/rules.js";
 
-import { type LoadedMap, uuidsOf } from "../../../src/patterns/clone/loading.js";
 import type { Operation } from "../../../src/patterns/clone/operation.js";
-import { conflictMark } from "../../../src/patterns/clone/server-map.js";
+import { conflictMark, type LoadedMap, uuidsOf } from "../../../src/patterns/clone/server-map.js";
 import { ServerRules } from "../../../src/patterns/clone/server-rules.js";
 import type { SendResult } from "../../../src/patterns/clone/server-state.js";
 import { adopted, encodeStanding } from "../../../src/patterns/clone/standing.js";
