@@ -178,7 +178,7 @@ export class ClientCalls {
    * @param conditions whether it supports them. Another one would make the update whatever the key is
    */
   open(conditions: boolean, now: number): void {
-    if (this.#conditions === undefined) this.#blocked = false;
+    this.#blocked = false;
     const refused: CloneCall[] = [];
     if (!conditions) {
       for (const call of this.#inOrder())

@@ -2,14 +2,14 @@
  * A client's rules, without sockets, timers or a clock.
  *
  *             connected: ICANHAZ         KTHXBAI
- *   connecting ─────────────> syncing ────────────> live ──> gap: a new snapshot, from the same server
+ *   connecting ─────────────> syncing ────────────> live
  *       ^                        │                   │
  *       └──── no answer ─────────┴─ silence, lost ───┘      the next server, or the same one again
+ *                                   missed updates          the same one again
  *
  * The old map stays readable until a new one is whole.
  */
 
-import { backOff } from "../../core/back-off.js";
 import { costOf } from "../../core/frame-cost.js";
 import type { FrameBatch } from "../../sockets/relay.js";
 import { ClientCalls, type ClientUpdate, type CloneCall, type UpdateResult } from "./client-calls.js";
@@ -33,10 +33,6 @@ import {
 import type { CloneTable } from "./table.js";
 import { UpdateView } from "./update-view.js";
 
-/** ms between two snapshots for gaps, at first and at most: a server with another numbering would be asked forever. */
-const RESYNC_DELAY = 50;
-const MAX_RESYNC_DELAY = 10_000;
-
 /** ms after which unacknowledged updates are sent again; up to half as much more, random. */
 const RESEND_INTERVAL = 1_000;
 
@@ -51,10 +47,6 @@ export class ClientRules {
   #state: CloneState = "syncing";
   #heardAt: number;
   #wasLive = false;
-  /** Consecutive snapshots for gaps, when the next one may be requested, and whether one is wanted. */
-  #resyncs = 0;
-  #resyncAt = 0;
-  #resyncWanted = false;
   readonly #view = new UpdateView();
   #loading: Loading | undefined;
   /** The server's collector is subscribed. */
@@ -126,7 +118,9 @@ export class ClientRules {
     // A threaded engine may report it late.
     if (attempt !== attempts.number || attempts.phase !== "connecting" || this.#isClosed) return;
     attempts.phase = "connected";
-    this.#load(now);
+    this.#loading = new Loading();
+    attempts.progress(now);
+    this.#effects.ask(attempts.number);
   }
 
   /** @param refused it was never connected */
@@ -210,7 +204,7 @@ export class ClientRules {
     this.#heardAt = now;
     this.#counts.received += updates;
     this.#counts.applied += updates;
-    this.#resyncs = 0;
+    this.#attempts.succeed();
   }
 
   #hears(attempt: number): boolean {
@@ -247,17 +241,15 @@ export class ClientRules {
   #take(frames: readonly Buffer[], now: number): void {
     const map = this.#map;
     const sequence = readSequence(frames[SEQUENCE] as Buffer);
-    if (this.#loading === undefined && sequence > map.last) {
-      if (sequence === map.last + 1) this.#resyncs = 0;
-      const previous = this.#subtree.previous(sequence, frames[PROPERTIES] as Buffer);
-      if (previous > map.last && !this.#resyncWanted) this.#gap(map.last + 1, sequence, now);
-    }
     const loading = this.#loading;
     if (loading !== undefined) {
       loading.queue(copyOf(frames), costOf(frames));
       if (loading.bytes > this.#options.maxBytes) this.#tooLarge(now);
-    } else if (sequence > map.last) this.#apply(frames, sequence, now);
-    else {
+    } else if (sequence > map.last) {
+      const previous = this.#subtree.previous(sequence, frames[PROPERTIES] as Buffer);
+      if (previous > map.last) this.#gap(map.last + 1, sequence, now);
+      else this.#apply(frames, sequence, now);
+    } else {
       this.#counts.old += 1;
       this.#acknowledge(frames, sequence, now);
     }
@@ -279,6 +271,7 @@ export class ClientRules {
       if (!this.#map.apply(key, value, entry, own)) this.#tooLarge(now);
     }
     this.#map.last = sequence;
+    this.#attempts.succeed();
     this.#acknowledge(frames, sequence, now);
   }
 
@@ -303,15 +296,13 @@ export class ClientRules {
       if (now >= until) this.#failOver(now, phase === "pausing" ? undefined : "no-snapshot");
     } else if (now >= this.#silentAt) this.#failOver(now, "silent");
     else if (now >= leaveAt) this.#failOver(now, "removed");
-    else if (this.#resyncWanted && now >= this.#resyncAt) this.#startResync(now);
   }
 
   nextWakeUp(): number | undefined {
     if (this.#isClosed) return undefined;
     const { phase, until, leaveAt } = this.#attempts;
     const follows = phase === "connected" && this.#loading === undefined;
-    const resyncAt = this.#resyncWanted ? this.#resyncAt : Number.POSITIVE_INFINITY;
-    const next = follows ? Math.min(this.#silentAt, leaveAt, resyncAt) : until;
+    const next = follows ? Math.min(this.#silentAt, leaveAt) : until;
     if (this.#calls.count === 0) return next === Number.POSITIVE_INFINITY ? undefined : next;
     return Math.min(next, this.#resendAt, this.#calls.next() ?? next);
   }
@@ -346,7 +337,6 @@ export class ClientRules {
 
   #open(now: number): void {
     this.#loading = undefined;
-    this.#resyncWanted = false;
     this.#subtree.forget();
     this.#collects = false;
     this.#conditions = undefined;
@@ -361,12 +351,6 @@ export class ClientRules {
     this.#open(now);
   }
 
-  #load(now: number): void {
-    this.#loading = new Loading();
-    this.#attempts.progress(now);
-    this.#effects.ask(this.#attempts.number);
-  }
-
   #snapshotEnd({ table, updates }: Loading, frames: readonly Buffer[], now: number): void {
     const subtree = frames[VALUE] as Buffer;
     // The Guide's servers in C leave it empty.
@@ -379,54 +363,43 @@ export class ClientRules {
     this.#subtree.learn(properties);
     this.#loading = undefined;
     const before = this.#map.replace(table, sequence);
-    this.#attempts.succeed();
     this.#counts.snapshots += 1;
     this.#map.reportDifference(before);
     for (const update of updates) {
       const at = readSequence(update[SEQUENCE] as Buffer);
       if (at <= sequence) this.#acknowledge(update, at, now);
       else this.#take(update, now);
+      // Some were missed.
+      if (this.#attempts.phase !== "connected") break;
     }
-    // These updates may have a gap.
-    if (this.#loading === undefined && !this.#resyncWanted) this.#become("live", now);
     this.#effects.synced();
+    if (this.#attempts.phase !== "connected") return;
+    this.#become("live", now);
     this.#conditions = supportsConditions(properties);
     if (this.#collects) this.#calls.open(this.#conditions, now);
   }
 
   #hugz(sequence: number, properties: Buffer, now: number): void {
     const { last } = this.#map;
-    if (this.#loading !== undefined || this.#resyncWanted || sequence === 0) return;
-    if (sequence < last) {
-      this.#gap(last, sequence, now);
-      return;
-    }
+    if (this.#loading !== undefined) return;
     const theirs = this.#subtree.latest(sequence, properties);
-    if (theirs > last) this.#gap(last + 1, theirs, now);
+    // A server that speaks as the text of 12/CHP sends 0.
+    if (sequence > 0 && sequence < last) this.#gap(last, sequence, now);
+    else if (sequence > 0 && theirs > last) this.#gap(last + 1, theirs, now);
+    else this.#attempts.succeed();
   }
 
   #gap(expected: number, got: number, now: number): void {
     this.#counts.gaps += 1;
     this.#effects.event({ type: "update:missed", expected, got });
-    if (now >= this.#resyncAt) {
-      this.#startResync(now);
-      return;
-    }
-    this.#resyncWanted = true;
-    this.#become("stale", now);
-  }
-
-  #startResync(now: number): void {
-    this.#resyncWanted = false;
-    this.#resyncAt = now + backOff(this.#resyncs++, RESYNC_DELAY, MAX_RESYNC_DELAY, this.#options.random);
-    this.#become("syncing", now);
-    this.#load(now);
+    this.#becomeStale(now);
+    this.#attempts.end("missed", now);
   }
 
   #tooLarge(now: number): void {
     this.#fault("snapshot", "too-large");
     this.#becomeStale(now);
-    this.#attempts.end("no-snapshot", now, MAX_RESYNC_DELAY);
+    this.#attempts.end("no-snapshot", now);
   }
 
   get #isClosed(): boolean {

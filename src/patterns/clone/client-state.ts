@@ -21,9 +21,14 @@ export interface ClientEffects {
 
 export type FailOverReason = "silent" | "disconnected" | "no-snapshot" | "refused" | "removed";
 
-/** ms to the next server, doubled each time up to a heartbeat or a second, with jitter. */
+/** Why an attempt ended. After missed updates the same server sends its map again. */
+export type AttemptEnd = FailOverReason | "missed";
+
+/** ms to the next attempt, doubled each time up to a heartbeat or a second, with jitter. */
 const RETRY_DELAY = 50;
 const MAX_RETRY_DELAY = 1_000;
+/** ms at most to the next one for a map that was sent in vain: with missed updates, or too large. */
+const MAX_RELOAD_DELAY = 10_000;
 
 type AttemptOptions = Pick<ClientRulesOptions, "attemptTimeout" | "heartbeatInterval" | "random">;
 
@@ -47,7 +52,7 @@ export class ClientAttempts {
   #servers: readonly string[] = [];
   readonly #options: AttemptOptions;
   readonly #effects: Pick<ClientEffects, "open" | "event">;
-  #reason: FailOverReason = "silent";
+  #reason: AttemptEnd = "silent";
   #number = 0;
   /** Perhaps not listed any more. */
   #server: string | undefined;
@@ -101,26 +106,26 @@ export class ClientAttempts {
     this.until = now + this.#options.attemptTimeout;
   }
 
+  /** The map is whole, and nothing was missed since. */
   succeed(): void {
     this.#failures = 0;
   }
 
-  /**
-   * Ends an attempt. The pause avoids a busy loop with dead or refusing servers.
-   *
-   * @param delay ms at most. Default: doubled until an attempt succeeds
-   */
-  end(reason: FailOverReason, now: number, delay?: number): void {
+  /** Ends an attempt. The pause avoids a busy loop with dead or refusing servers, and with another numbering. */
+  end(reason: AttemptEnd, now: number): void {
     this.phase = "pausing";
     this.#reason = reason;
     const { heartbeatInterval, random } = this.#options;
-    const longest = Math.max(RETRY_DELAY, Math.min(MAX_RETRY_DELAY, heartbeatInterval));
-    if (delay === undefined) this.until = now + backOff(this.#failures++, RETRY_DELAY, longest, random);
-    else this.until = now + backOff(0, delay, delay, random);
+    const inVain = reason === "missed" || reason === "no-snapshot";
+    const longest = inVain
+      ? MAX_RELOAD_DELAY
+      : Math.max(RETRY_DELAY, Math.min(MAX_RETRY_DELAY, heartbeatInterval));
+    this.until = now + backOff(this.#failures++, RETRY_DELAY, longest, random);
   }
 
   /** {@link open} follows. */
-  failOver(reason: FailOverReason = this.#reason): void {
+  failOver(reason: AttemptEnd = this.#reason): void {
+    if (reason === "missed") return;
     const from = this.#server as string;
     this.#reason = reason;
     // After an unlisted server comes the first.

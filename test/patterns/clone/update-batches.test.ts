@@ -16,11 +16,13 @@ const OWN = Buffer.alloc(16, 1);
 interface Rig {
   readonly rules: ClientRules;
   readonly done: string[];
+  attempt: number;
 }
 
 /** A client whose map is whole, at sequence 0. */
 function rig(subtree = "", watching = false, maxBytes = 500): Rig {
   const done: string[] = [];
+  const made = { done, attempt: 0 };
   const rules = new ClientRules(
     {
       servers: ["a"],
@@ -34,7 +36,7 @@ function rig(subtree = "", watching = false, maxBytes = 500): Rig {
       token: Buffer.alloc(8, 1),
     },
     {
-      open: () => undefined,
+      open: (attempt) => Object.assign(made, { attempt }),
       ask: () => done.push("ask"),
       sendSet: () => true,
       watching,
@@ -47,7 +49,7 @@ function rig(subtree = "", watching = false, maxBytes = 500): Rig {
   rules.start(0);
   rules.connected(1, 0);
   rules.snapshot(1, encodeGoodbye(0, Buffer.from(subtree)), 0);
-  return { rules, done };
+  return Object.assign(made, { rules });
 }
 
 /** One batch of some messages, in memory that is written over when it is released. */
@@ -104,9 +106,9 @@ test("a client has the same of updates as bytes and frame by frame, whatever com
         const flush = (): void => {
           if (waiting.length === 0) return;
           const { batch, release } = batchOf(waiting);
-          one.rules.updates(1, batch, now);
+          one.rules.updates(one.attempt, batch, now);
           release();
-          for (const frames of waiting) other.rules.update(1, frames, now);
+          for (const frames of waiting) other.rules.update(other.attempt, frames, now);
           waiting = [];
           expect(one.done).toEqual(other.done);
         };
@@ -128,9 +130,11 @@ test("a client has the same of updates as bytes and frame by frame, whatever com
           flush();
           now += 100;
           for (const { rules } of [one, other]) rules.tick(now);
-          if (loads)
-            for (const { rules } of [one, other])
-              rules.snapshot(1, encodeGoodbye(sequence, Buffer.from(subtree)), now);
+          expect(one.attempt).toBe(other.attempt);
+          for (const { rules, attempt } of [one, other]) {
+            rules.connected(attempt, now);
+            if (loads) rules.snapshot(attempt, encodeGoodbye(sequence, Buffer.from(subtree)), now);
+          }
         }
         flush();
         expect(contents(one.rules.table)).toEqual(contents(other.rules.table));
