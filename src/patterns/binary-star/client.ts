@@ -1,7 +1,4 @@
-/**
- * Client of a pair: sends to one server until it fails, then to the other. A passive server is silent for
- * `attemptTimeout` at most; a lost or refused connection ends an attempt at once.
- */
+/** Client of a pair. A passive server is silent, for `attemptTimeout`; a lost connection ends an attempt at once. */
 import { InvalidArgumentError } from "../../core/errors.js";
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import type { Raw } from "../../sockets/shape.js";

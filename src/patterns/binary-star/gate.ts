@@ -7,7 +7,6 @@
  *                    ├─ hold ───> kept; served when `active`, dropped at `votes:dropped` and when `fenced`
  *                    └─ refuse ─> dropped: the client asks the other server
  *
- * A kept request is answered by the server that takes over, without a second request.
  */
 import { isBytes } from "../../core/bytes.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
@@ -58,12 +57,10 @@ export interface BinaryStarGateStats {
 }
 
 /**
- * Makes a server half of a pair: option `gate` of `MajordomoBroker`, `PirateQueue`, `LoadBalancer`, `FederatedBroker`
- * and `FreelanceServer` (`ServerGate`), of `LastValueCache` and `SequencedPublisher` (`PublisherGate`), or called by
- * your own server. One gate per server.
+ * Makes a server half of a pair: option `gate` of `MajordomoBroker`, `PirateQueue`, `LoadBalancer`, `FederatedBroker`,
+ * `FreelanceServer`, `LastValueCache` and `SequencedPublisher`, or called by your own server. One gate per server.
  *
- * `drain` refuses new requests, so that clients try the other server; answers may still leave. Call it before a
- * hand-over. `close` drops kept requests.
+ * `drain` refuses new requests, as before a hand-over; answers may still leave. `close` drops kept requests.
  *
  * @example
  * ```ts
@@ -199,7 +196,7 @@ export class BinaryStarGate<M = Buffer[]> extends Driver<BinaryStarGateEvent, Bi
 export interface BinaryStarReactorOptions<M> extends BinaryStarGateOptions {
   /** Receives messages to serve. Its errors are uncaught. */
   readonly onRequest: (message: M) => void;
-  /** Whether a message is a client's request. Others, such as a worker's heartbeat, do not vote. Default: all are. */
+  /** Whether a message is a client's request, which votes; not a worker's heartbeat. Default: all are. */
   readonly votes?: ((message: M) => boolean) | undefined;
 }
 

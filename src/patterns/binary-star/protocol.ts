@@ -7,10 +7,8 @@
  *   33  ACTIVE    it serves
  *   34  PASSIVE   it stands by
  *
- * As in the Guide's bstar; there is no RFC. With a replica (rules.ts), its position is a second frame, and messages
- * without it are invalid.
+ * As in the Guide's bstar; there is no RFC. With a replica (rules.ts), its position is a second frame.
  */
-/** By the digit on the wire. */
 export const BinaryStarState = { PRIMARY: 1, BACKUP: 2, ACTIVE: 3, PASSIVE: 4 } as const;
 
 export type BinaryStarState = (typeof BinaryStarState)[keyof typeof BinaryStarState];

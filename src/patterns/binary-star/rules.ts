@@ -8,40 +8,34 @@
  *   4 PASSIVE   → 3          → 3          –            fenced       a vote
  *
  * A vote counts until the peer's next state. With a vote, and a peer silent for its whole patience (2 heartbeats), a
- * server becomes ACTIVE. Patience runs from the start, so a late starter hears an ACTIVE peer first. A short listening
- * time separates each vote from the fail-over, since a pause of the process may have left states unread: decisions
- * wait until everything received in time is read. For the same reason a server does not become ACTIVE by its peer's
- * state (1, 2) in its first heartbeat, or in the first after a pause.
+ * server becomes ACTIVE, after a short listening time: a pause of the process may have left states unread. For the same
+ * reason the peer's 1 or 2 changes nothing in a server's first heartbeat, or in the first after a pause.
  *
- * The rule against two masters:
+ * Against two masters:
  *
- * 1. An ACTIVE server that hears an ACTIVE peer is *fenced*. It serves no one, keeps publishing its state so that the
- *    peer is fenced as well, and waits for the operator's `resolve`. Two PASSIVE servers are fenced, too.
- * 2. An ACTIVE server that paused and published no state for the patience less half a heartbeat may have lost the
- *    service. It is in *doubt*, and answers no one until it knows. The half heartbeat covers the travel time of states:
- *    while that varies by less, the peer does not take over too early.
+ * 1. An ACTIVE server that hears an ACTIVE peer is *fenced*: it serves no one until the operator's `resolve`, and keeps
+ *    publishing, which fences the peer. Two PASSIVE servers are fenced, too. The Guide's program aborts here.
+ * 2. An ACTIVE server that published no state for the patience less half a heartbeat is in *doubt*: its peer may serve.
+ *    It answers no one until it knows. While the travel time of states varies by less than half a heartbeat, the doubt
+ *    begins before the peer takes over. The Guide's program has no doubt.
  * 3. So only a network cut between the servers, with clients reaching both, makes two masters; the first states
  *    exchanged end it.
- *
- * The Guide's program aborts in case 1, and does not handle case 2.
  *
  *   ACTIVE ──held up──> doubt: reads what came ──no 3──> sends 3 ──a heartbeat without a 3──> ACTIVE, as before
  *                               │                           └── hears 3: the peer took over ──> PASSIVE
  *                               ├── 3 came last ──> PASSIVE
  *                               └── 3, then another: it served for a while ──> PRIMARY or BACKUP
  *
- * A doubt without a take-over ends in the state before, so that earlier answers hold. The peer publishes a take-over
- * at once, and a state takes less than half a heartbeat each way: one heartbeat after its own 3 the doubting server
- * has heard of it. For the same time a server that has just taken over is not fenced by a 3, which a doubting peer
- * sent before it heard of the take-over.
+ * A take-over is published at once, and a state takes less than half a heartbeat each way: a heartbeat after its own 3
+ * the doubting server has heard of it. For as long, a server that has just taken over is not fenced by a 3.
  *
- * A peer killed and restarted during the pause is heard after the reconnect. Until then, or until the peer is known to
- * be absent, and for its patience at most, a doubting server does not send its 3.
+ * A peer that restarted during the pause is heard after the reconnect. Until then, for its patience at most, or until
+ * the peer is known to be absent, a doubting server does not send its 3.
  */
 import { InvalidStateError } from "../../core/errors.js";
 import { BinaryStarState } from "./protocol.js";
 
-/** Heartbeats by which a server doubts itself before its peer takes over; also the age of possibly unread states. */
+/** Heartbeats between a doubt and the peer's take-over; also the age of possibly unread states. */
 const MARGIN = 0.5;
 
 /** Heartbeats of listening before a vote makes a server active. */
@@ -50,9 +44,8 @@ const LISTEN = 0.1;
 const MIN_LISTEN = 10;
 
 export type BinaryStarRole = "primary" | "backup";
-/** Both serve, both are passive, or their replicas diverged. */
 export type BinaryStarFenceReason = "dual-active" | "dual-passive" | "foreign";
-/** `hold`: kept until its vote is decided. */
+/** `hold`: until its vote is decided. */
 export type BinaryStarAdmission = "serve" | "hold" | "refuse";
 /** Why a state changed. */
 export type BinaryStarReason =
@@ -61,30 +54,27 @@ export type BinaryStarReason =
   | "fail-over"
   | "hand-over"
   | "resolved"
-  /** This process paused; a doubt starts, or ends without a take-over. */
+  /** This process paused: a doubt begins, or ends without a take-over. */
   | "stalled";
 
 /** This replica compared with the peer's; `foreign`: diverged. */
 export type BinaryStarOrder = "newer" | "same" | "older" | "foreign";
 
 /**
- * State that a fail-over must not lose, such as a map: option `replica` of both servers. Its position is published
- * with each state, and the two are compared before a server becomes ACTIVE:
+ * State that a fail-over must not lose, such as a map. Its position is published with each state, and compared before
+ * a server becomes ACTIVE. Without a replica the roles decide.
  *
  *   waiting  hears waiting   newer, or the same and the primary  → ACTIVE
  *            hears ACTIVE    not newer → PASSIVE; newer: the peer steps down
  *            hears PASSIVE   newer → ACTIVE
  *   ACTIVE   hears waiting   older → waiting: the peer serves
  *   PASSIVE  hears waiting   not older → ACTIVE
- *
- * Without a replica the roles decide.
  */
 export interface BinaryStarReplica {
-  /** Version for the peer's `compare`. */
+  /** For the peer's `compare`. */
   position(): Uint8Array;
   /**
    * Called for each state of the peer.
-   * @param own this server's state
    * @returns `undefined` for an unreadable position: the peer counts as silent
    */
   compare(peer: BinaryStarState, theirs: Uint8Array, own: BinaryStarState): BinaryStarOrder | undefined;
@@ -99,11 +89,10 @@ export interface BinaryStarEffects {
   /** Called before kept requests are served. */
   changed(state: BinaryStarState, from: BinaryStarState, cause: BinaryStarReason): void;
   fenced(reason: BinaryStarFenceReason): void;
-  /** The service may be lost. `changed`, `fenced` or `resumed` follows. */
+  /** `changed`, `fenced` or `resumed` follows. */
   doubted(): void;
   /** No take-over. Called before kept requests are served. */
   resumed(): void;
-  /** Kept requests are dropped. */
   votesDropped(): void;
   /** Neither will serve. Called once per occurrence. */
   sameRole(role: BinaryStarRole): void;
@@ -118,13 +107,7 @@ export interface BinaryStarRulesOptions {
   readonly replica?: BinaryStarReplica | undefined;
 }
 
-/**
- * What an ACTIVE server knows of its service.
- *
- *   certain    it serves
- *   listening  it paused: reads what came, and publishes nothing until a time
- *   asking     it has published its 3, and has `at` to hear one
- */
+/** `listening`: reads what came, and publishes nothing. `asking`: has published its 3. Each until `at`. */
 type Doubt =
   | { readonly step: "certain" }
   /** `since`: end of the last pause. `rival`: a 3 was received. */
@@ -133,7 +116,6 @@ type Doubt =
 
 const CERTAIN: Doubt = { step: "certain" };
 
-/** Counts since creation. */
 export interface BinaryStarRulesStats {
   readonly statesSent: number;
   readonly statesReceived: number;
@@ -148,13 +130,12 @@ export class BinaryStarRules {
   readonly #replica: BinaryStarReplica | undefined;
   readonly #interval: number;
   readonly #patience: number;
-  /** ms without publishing before this server doubts itself. */
   readonly #doubtAfter: number;
   #state: BinaryStarState;
   #fence: BinaryStarFenceReason | undefined = undefined;
   #peer: BinaryStarState | undefined = undefined;
   #peerExpiry: number;
-  /** Until then a waiting peer may have changed unheard. */
+  /** Until then a waiting peer's state may be outdated. */
   #oldWordsUntil: number;
   #publishAt: number;
   #publishedAt: number;
@@ -163,14 +144,14 @@ export class BinaryStarRules {
   #failOverAt: number | undefined = undefined;
   #doubt: Doubt = CERTAIN;
   #tickedAt = Number.NEGATIVE_INFINITY;
-  /** The peer's connection is up; a state arrived on it, or the peer is known to be absent. */
+  /** Of the peer's connection: it is up; a state arrived, or the peer is absent. */
   #connected = true;
   #hearsPeer = false;
   /** Until then a PASSIVE peer may accept the hand-over. */
   #yieldUntil = Number.NEGATIVE_INFINITY;
-  /** Until then a 3 may come from a doubting peer that has not heard of this take-over. */
+  /** Until then a doubting peer may not have heard of this take-over. */
   #graceUntil = Number.NEGATIVE_INFINITY;
-  /** A backup that was never paired does not serve: the primary may be slow to start. */
+  /** Not a backup that was never paired: the primary may be slow to start. */
   #mayServeAlone: boolean;
   #sameRole = false;
   readonly #counts = { statesSent: 0, statesReceived: 0, failOvers: 0, stalls: 0, fences: 0 };
@@ -213,7 +194,7 @@ export class BinaryStarRules {
     return this.serving;
   }
 
-  /** `undefined` when the peer has been silent for the whole patience. */
+  /** `undefined`: silent for the whole patience. */
   peer(now: number): BinaryStarState | undefined {
     return now < this.#peerExpiry ? this.#peer : undefined;
   }
@@ -227,7 +208,7 @@ export class BinaryStarRules {
     const order = position === undefined ? undefined : this.#replica?.compare(peer, position, this.#state);
     if (order === undefined && this.#replica !== undefined) return false;
     this.#counts.statesReceived += 1;
-    // Unread states may be from an earlier life of the peer.
+    // Else the state may be from an earlier life of the peer.
     if (this.#connected) this.#hearsPeer = true;
     this.#peer = peer;
     this.#peerExpiry = now + this.#patience;
@@ -237,10 +218,7 @@ export class BinaryStarRules {
     return true;
   }
 
-  /**
-   * The connection counts as up without a call.
-   * @param isAbsent nothing listens at the peer's endpoint
-   */
+  /** Without a call it counts as up. @param isAbsent nothing listens at the peer's endpoint */
   connection(stands: boolean, isAbsent = false): void {
     this.#connected = stands;
     this.#hearsPeer = !stands && isAbsent;
@@ -260,7 +238,7 @@ export class BinaryStarRules {
     return "hold";
   }
 
-  /** @param readUntil everything received before it has been read, as decisions need */
+  /** @param readUntil everything received before it has been read */
   tick(now: number, readUntil = now): void {
     this.#notice(now);
     this.#tickedAt = now;
@@ -287,7 +265,7 @@ export class BinaryStarRules {
   }
 
   /**
-   * Fail-back: the ACTIVE server acts as newly started, so that the PASSIVE one takes over by the Guide's rules.
+   * The ACTIVE server acts as newly started, so that the PASSIVE one takes over by the Guide's rules.
    * @throws InvalidStateError `EFSM` when it is not active, or no PASSIVE peer was heard lately
    */
   handOver(now: number): void {
@@ -382,7 +360,7 @@ export class BinaryStarRules {
   /** Checks for a pause in which the peer may have taken over. */
   #notice(now: number): void {
     if (now - this.#publishedAt < this.#doubtAfter) return;
-    // Unread states: the peer's silence means nothing.
+    // With unread states the peer's silence means nothing.
     this.#counts.stalls += 1;
     this.#publishedAt = now;
     this.#publishAt = now;
@@ -390,7 +368,7 @@ export class BinaryStarRules {
     this.#oldWordsUntil = now + this.#interval;
     this.#dropVotes();
     if (this.#state !== BinaryStarState.ACTIVE || this.#fence !== undefined) return;
-    // A 3 before reading the peer's would fence a peer that took over.
+    // A 3 at once would fence a peer that took over.
     const { step } = this.#doubt;
     const rival = this.#doubt.step === "listening" && this.#doubt.rival;
     this.#doubt = { step: "listening", since: now, at: now + this.#listen, rival };
@@ -407,7 +385,7 @@ export class BinaryStarRules {
       return;
     }
     if (!doubt.rival) this.#doubt = { step: "asking", at: now + this.#interval };
-    // The peer may have been active, so knowledge of it is void. If it no longer is, both start over.
+    // A peer that was active meanwhile and no longer is: both start over.
     else if (this.#peer === BinaryStarState.ACTIVE) this.#leave(BinaryStarState.PASSIVE, "peer", now);
     else this.#leave(this.#initial, "peer", now);
     this.#publish(now);

@@ -4,8 +4,7 @@
  *   client REQ or DEALER  ── envelope | "" | body ──>  ROUTER ─ gate ─> handler
  *                         <── envelope | "" | reply ──
  *
- * A reply is sent only if this server has been active without a break since it admitted the request: else the other
- * server does not know its effects.
+ * After a break of the service no reply is sent: the other server does not know the request's effects.
  */
 
 import { quoted, refuseExtra } from "../../core/arguments.js";
@@ -44,8 +43,8 @@ const OPTIONS = {
   star: object<BinaryStarOptions>(),
   errorReply: func<(error: unknown) => never>(),
   /**
-   * Whether clients get every handler error's message. Otherwise only that of a `ServiceError` or with `expose: true`;
-   * `code` and `data` are always sent. Default false.
+   * Sends every handler error's message, not only that of a `ServiceError` or with `expose: true`. `code` and `data` are
+   * always sent. Default false.
    */
   exposeErrors: boolean(false),
   /** Concurrent handlers; more requests get an error. Default 1,000. */
@@ -125,8 +124,8 @@ export interface BinaryStarServerStats extends BinaryStarReactorStats {
 }
 
 /**
- * Answers clients (REQ, DEALER) with a handler while this half of the pair is active. A reply is sent only if this
- * server has been active without a break since it admitted the request.
+ * Answers clients (REQ, DEALER) with a handler while this half of the pair is active. A reply is sent only if it was
+ * active without a break since the request.
  *
  * @example
  * ```ts
@@ -186,8 +185,7 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
   }
 
   /**
-   * Binds `clients`, at any number of endpoints, or `state` for the other server, at one, which starts the pair: bind
-   * `clients` first.
+   * Binds `clients`, at any number of endpoints, or `state`, at one, which starts the pair: bind it last.
    * @returns the endpoint, wildcards filled in
    * @throws InvalidArgumentError `EINVAL` for a bad side or endpoint; InvalidStateError `EFSM` when `state` is already
    *   bound; ClosedError `EBADF`; TransportError as a socket's `bind`

@@ -53,8 +53,8 @@ const OPTIONS = {
   /** The primary is active when both start. */
   role: choice<BinaryStarRole>(["primary", "backup"]),
   /**
-   * The other server's state endpoint, or a source of it without this server's own. An endpoint stays in use until it
-   * is replaced, even while the list is empty: a draining server is still active and must be heard.
+   * The other server's state endpoint, or a source of it without this server's own. An empty list keeps the endpoint:
+   * a draining server is still active and must be heard.
    */
   peer: anything<string | EndpointSource>(),
   /** ms between states; the same on both servers. Default 1,000. */
@@ -70,8 +70,8 @@ const OPTIONS = {
   /** Called before `handOver`; throw to refuse it. */
   checkHandOver: func<() => void>(),
   /**
-   * State that a fail-over must not lose: its position is published with each state and checked before this server
-   * becomes active. On both servers or neither; incompatible with the Guide's programs.
+   * State that a fail-over must not lose, checked before this server becomes active. On both servers or neither;
+   * incompatible with the Guide's programs.
    */
   replica: object<BinaryStarReplica>(),
   context: anything<Context>(),
@@ -84,14 +84,14 @@ export type BinaryStarOptions = GivenWith<typeof OPTIONS, "role" | "peer">;
 
 /**
  * `active` serves, `passive` stands by, `primary` and `backup` wait for their peer's state. `fenced` serves no one
- * until `resolve`. `doubting` paused while active, and serves no one until it knows whether its peer took over.
+ * until `resolve`; `doubting`, after a pause, until it knows whether its peer took over.
  */
 export type BinaryStarStateName = "primary" | "backup" | "active" | "passive" | "doubting" | "fenced";
 
 export type BinaryStarEvent =
   /**
-   * Listeners of `active` run before kept requests are served. With reason `stalled`, the server is `doubting` for
-   * about a heartbeat; `active` follows without an interruption if the peer did not take over.
+   * Listeners of `active` run before kept requests are served. Reason `stalled`: `doubting` for about a heartbeat, then
+   * `active` without an interruption if the peer did not take over.
    */
   | {
       readonly type: "state:changed";
@@ -113,7 +113,6 @@ export type BinaryStarEvent =
   /** The peer's message is not a state, or of an unknown version. */
   | { readonly type: "peer:invalid"; readonly frames: number };
 
-/** For drivers that include a Binary Star's events. */
 export const BINARY_STAR_EVENTS: EventNames<BinaryStarEvent> = {
   "state:changed": true,
   "votes:dropped": true,
@@ -136,8 +135,7 @@ const NAMES: Readonly<Record<BinaryStarState, BinaryStarStateName>> = {
 };
 
 /**
- * Half of a Binary Star: publishes its state, reads its peer's, and decides on clients' requests. Use a {@link
- * BinaryStarGate} to put it in front of a server.
+ * Half of a Binary Star: decides on clients' requests. A {@link BinaryStarGate} puts it in front of a server.
  *
  * @example
  * ```ts
@@ -182,7 +180,7 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
     if (isEndpointSource(peer)) this.#peerSource = new EndpointList("BinaryStar", peer);
     else checkEndpoint("peer", peer);
     this.#settings = settings;
-    // The state machine must see pauses of the process (rules.ts, 2.).
+    // The rules must see pauses of the process.
     this.#timer = new DriverTimer(Number.POSITIVE_INFINITY, clock ?? systemClock);
     const shared = { ...settings.socketOptions, ...(context === undefined ? {} : { context }) };
     const reconnect = Math.min(RECONNECT_INTERVAL, heartbeatInterval);
@@ -202,7 +200,7 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
     this.#state = this.state;
   }
 
-  /** Endpoint of this server's states, wildcards filled in; `null` before {@link bind}. */
+  /** Wildcards filled in; `null` before {@link bind}. */
   get endpoint(): string | null {
     return this.#publisher.lastEndpoint;
   }
@@ -247,8 +245,7 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
 
   /**
    * Decides on a client's request. Each call is a vote for fail-over: call it for client requests only.
-   * @returns `serve`: answer it. `hold`: keep it until `active` (answer it), or `votes:dropped` or `fenced` (drop it).
-   *   `refuse`: drop it
+   * @returns `serve`: answer it. `hold`: answer it at `active`, drop it at `votes:dropped` or `fenced`. `refuse`: drop it
    */
   admit(): BinaryStarAdmission {
     if (!this.#running || this.stopping) return "refuse";
@@ -257,7 +254,7 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
     return admission;
   }
 
-  /** Whether requests are served; not a vote. Check again before sending a reply. */
+  /** Not a vote. Check again before sending a reply. */
   isServing(): boolean {
     if (!this.#running || this.closed) return false;
     const serving = this.#rules.stillServing(this.#timer.now());
@@ -266,8 +263,7 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
   }
 
   /**
-   * Whether this server is active: a doubting one knows after about a heartbeat. Await it before dropping a slow
-   * handler's reply.
+   * Whether this server is active. A doubting one knows after about a heartbeat: await it before dropping a reply.
    */
   async whenCertain(): Promise<boolean> {
     while (!this.isServing() && this.#rules.doubting && !this.closed)
@@ -283,8 +279,7 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
   }
 
   /**
-   * Hands the service over to the passive peer. This server refuses requests from now on; the peer serves once it
-   * hears of it.
+   * Hands the service over to the passive peer, and refuses requests from now on.
    * @throws InvalidStateError `EFSM` when this server is not active, or has no passive peer; errors of `checkHandOver`
    */
   handOver(): void {
@@ -295,8 +290,8 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
   }
 
   /**
-   * Decides the state of a fenced server, or of a backup that never found its primary. Resolve the loser as passive or
-   * stop it first, then the winner as active.
+   * Decides for a fenced server, or a backup that never found its primary. First resolve the loser as passive, or stop
+   * it, then the winner as active.
    * @throws InvalidStateError `EFSM` when there is nothing to decide, or the peer's state contradicts it
    */
   resolve(choice: "active" | "passive"): void {
