@@ -77,7 +77,12 @@ export const reader: Role = async (side, kit) => {
   await socket.close();
 };
 
-async function some(kit: Kit, socket: InstanceType<Kit["Subscriber"]>, max: number): Promise<Buffer[][]> {
+/** Up to 512 messages at once, or one where the library has no such call. */
+export async function some(
+  kit: Kit,
+  socket: InstanceType<Kit["Subscriber"]>,
+  max: number,
+): Promise<Buffer[][]> {
   const messages = kit.shoal
     ? await socket.receiveMany({ max: Math.min(512, max) })
     : [await socket.receive()];

@@ -7,12 +7,13 @@
  */
 import { setImmediate } from "node:timers/promises";
 import { Bodies, Checker } from "../../../bodies.js";
-import { sumOfChecksums } from "../../../sequences.js";
 import type { Kit } from "../kit.js";
+import { Receiving, type Stream } from "../receiving.js";
 import type { Side } from "../side.js";
 import { askOnSchedule } from "./asking.js";
 import { caseOptions } from "./case-options.js";
 import { keysOf } from "./clone.js";
+import { some } from "./feed.js";
 import { plainAsker, receiveAll, send } from "./plain-broker.js";
 import { sendWhenPossible } from "./pub-sub.js";
 import type { Role, Roles } from "./role.js";
@@ -53,57 +54,43 @@ async function echo(side: Side, kit: Kit): Promise<void> {
   await echoing;
 }
 
-/**
- * One subscriber: counters of all messages, and the checksum of the final map or of the values that it would hold.
- */
-class Reader {
+/** Checks the order of all messages, and the values that a map would hold at the end: as they come, or in a map. */
+class Held {
+  readonly map: Map<string, Buffer> | undefined;
   readonly #side: Side;
   readonly #order: Checker;
-  readonly #held: Checker;
-  readonly #total: number;
+  readonly #values: Checker;
   readonly #first: number;
-  readonly #map: Map<string, Buffer> | undefined;
-  seen = 0;
+  #seen = 0;
 
   constructor(side: Side) {
+    const total = side.warmup + side.count;
     this.#side = side;
-    this.#total = side.warmup + side.count;
-    this.#first = this.#total - keysOf(side).length;
-    this.#order = new Checker(side.size, this.#total);
-    this.#held = new Checker(side.size, 0, this.#first);
-    this.#map = side.option("api", "") === "plain-map" ? new Map() : undefined;
+    this.#first = total - keysOf(side).length;
+    this.#order = new Checker(side.size, total);
+    this.#values = new Checker(side.size, 0, this.#first);
+    this.map = side.option("api", "") === "plain-map" ? new Map() : undefined;
   }
 
   get ordered(): boolean {
-    return this.#order.ordered && this.#held.ordered;
+    return this.#order.ordered && this.#values.ordered;
   }
 
   get checksum(): string {
-    return this.#held.checksum;
+    return this.#values.checksum;
+  }
+
+  take(value: Uint8Array): void {
+    this.#order.take(value);
+    if (this.map === undefined && this.#seen >= this.#first) this.#values.take(value);
+    this.#seen++;
   }
 
   /** Checks the map. Call it once, after all messages. */
   checkMap(keys: readonly string[]): void {
-    if (this.#map === undefined) return;
-    for (let k = this.#first; k < this.#total; k++) {
-      this.#held.take(this.#map.get(keys[k % keys.length] as string) ?? Buffer.alloc(0));
-    }
-  }
-
-  /** @param onWarm called with the first message of the measured part */
-  async read(socket: InstanceType<Kit["Subscriber"]>, kit: Kit, onWarm: () => void): Promise<void> {
-    const warm = Math.max(1, this.#side.warmup);
-    while (this.seen < this.#total) {
-      const max = Math.min(512, this.seen < warm ? warm - this.seen : this.#total - this.seen);
-      const messages = kit.shoal ? await socket.receiveMany({ max }) : [await socket.receive()];
-      for (const [key, value] of messages) {
-        this.#order.take(value as Buffer);
-        if (this.#map !== undefined) this.#map.set(String(key), value as Buffer);
-        else if (this.seen >= this.#first) this.#held.take(value as Buffer);
-        this.seen++;
-      }
-      if (this.seen === warm) onWarm();
-    }
+    if (this.map === undefined) return;
+    for (let k = this.#first; k < this.#side.warmup + this.#side.count; k++)
+      this.#values.take(this.map.get(keys[k % keys.length] as string) ?? Buffer.alloc(0));
   }
 }
 
@@ -114,25 +101,22 @@ async function subscribe(side: Side, kit: Kit): Promise<void> {
     socket.connect(side.endpoint);
     return socket;
   });
-  const readers = sockets.map(() => new Reader(side));
+  const held = sockets.map(() => new Held(side));
+  const receiving = new Receiving(side, held);
   await side.ready();
-  let warm = false;
-  const begin = (): void => {
-    if (!warm) side.begin();
-    warm = true;
+  const read = async (socket: InstanceType<Kit["Subscriber"]>, at: number) => {
+    const stream = receiving.streams[at] as Stream;
+    for (let isOver = false; !isOver; )
+      for (const [key, value] of await some(kit, socket, stream.room)) {
+        held[at]?.map?.set(String(key), value as Buffer);
+        isOver = stream.take(value as Buffer);
+      }
   };
-  await Promise.all(readers.map((reader, i) => reader.read(sockets[i] as (typeof sockets)[0], kit, begin)));
-  side.end();
+  await Promise.all(sockets.map(read));
   const keys = keysOf(side);
-  for (const reader of readers) reader.checkMap(keys);
-  const messages = side.count * sockets.length;
-  await side.done({
-    messages,
-    bytes: messages * side.size,
-    checksum: sumOfChecksums(readers.map(({ checksum }) => checksum)),
-    ordered: readers.every(({ ordered }) => ordered),
-    extra: { updates: messages, sockets: sockets.length },
-  });
+  for (const one of held) one.checkMap(keys);
+  const outcome = receiving.outcome();
+  await side.done({ ...outcome, extra: { updates: outcome.messages, sockets: sockets.length } });
   await Promise.all(sockets.map((socket) => socket.close()));
 }
 
