@@ -6,6 +6,7 @@
 import Table from "cli-table3";
 import { caseTitle, figure } from "./report/format.js";
 import { type BenchRecord, type CaseKey, keyOf, type RunRecord } from "./report/records.js";
+import { cpuPerMessage } from "./report/summary.js";
 import { SCENARIOS } from "./scenarios/index.js";
 import { type Interval, pairedRatio, unpairedRatio } from "./statistics/bootstrap.js";
 import { median } from "./statistics/summary.js";
@@ -18,6 +19,9 @@ export interface ComparisonRow {
   readonly contender: string;
   readonly before: number;
   readonly after: number | undefined;
+  /** Medians of the processor time of all sides for each operation, in µs. */
+  readonly cpuBefore: number;
+  readonly cpuAfter: number | undefined;
   /** More than 1 is better, whatever the metric's direction. */
   readonly change: Interval | undefined;
   readonly verdict: Verdict;
@@ -53,14 +57,15 @@ export function compareRecords(
     const other = now.get(text);
     const theirs = other === undefined ? [] : valuesOf(other, now, settings.relativeTo);
     const { key, contender } = lane;
-    const base = { key, contender, before: median(values) };
-    if (failing.has(text)) rows.push({ ...base, after: undefined, change: undefined, verdict: "fails" });
-    else if (theirs.length === 0)
-      rows.push({ ...base, after: undefined, change: undefined, verdict: "gone" });
+    const base = { key, contender, before: median(values), cpuBefore: median(lane.runs.map(cpuPerMessage)) };
+    const nothing = { after: undefined, cpuAfter: undefined, change: undefined };
+    if (failing.has(text)) rows.push({ ...base, ...nothing, verdict: "fails" });
+    else if (other === undefined || theirs.length === 0) rows.push({ ...base, ...nothing, verdict: "gone" });
     else
       rows.push({
         ...base,
         after: median(theirs),
+        cpuAfter: median(other.runs.map(cpuPerMessage)),
         ...verdictOf(values, theirs, lane.better, settings),
       });
   }
@@ -135,11 +140,20 @@ const WORDS: Readonly<Record<Verdict, string>> = {
 
 export function comparisonText(rows: readonly ComparisonRow[], threshold: number): string {
   const table = new Table({
-    head: ["scenario", "case", "contender", "before", "after", "change (99 %)", "verdict"],
+    head: [
+      "scenario",
+      "case",
+      "implementation",
+      "before",
+      "after",
+      "CPU µs each",
+      "change (99 %)",
+      "verdict",
+    ],
     style: { head: [], border: [], compact: true },
-    colAligns: ["left", "left", "left", "right", "right", "right", "left"],
+    colAligns: ["left", "left", "left", "right", "right", "right", "right", "left"],
   });
-  for (const { key, contender, before, after, change, verdict } of rows) {
+  for (const { key, contender, before, after, cpuBefore, cpuAfter, change, verdict } of rows) {
     const percent = (value: number) => `${value >= 1 ? "+" : "−"}${Math.abs(100 * (value - 1)).toFixed(1)} %`;
     table.push([
       key.scenario,
@@ -147,6 +161,7 @@ export function comparisonText(rows: readonly ComparisonRow[], threshold: number
       contender,
       figure(before),
       after === undefined ? "" : figure(after),
+      cpuAfter === undefined ? "" : `${figure(cpuBefore)} → ${figure(cpuAfter)}`,
       change === undefined
         ? ""
         : `${percent(change.value)} (${percent(change.low)} … ${percent(change.high)})`,

@@ -114,7 +114,7 @@ async function list(): Promise<number> {
       lines.push(`      --set ${parameter}=${values.join(",")}: ${help}`);
     }
   }
-  lines.push("", "Contenders:");
+  lines.push("", "Implementations:");
   for (const contender of CONTENDERS) {
     const reason = await contender.absent();
     lines.push(

@@ -150,7 +150,7 @@ export function ratioOf(
 }
 
 /** Counts messages of the measured role, which comes first: a message to ten subscribers counts ten times. */
-function cpuPerMessage({ sides, count }: RunRecord): number {
+export function cpuPerMessage({ sides, count }: RunRecord): number {
   const measured = sides.filter(({ role }) => role === sides[0]?.role);
   const messages = measured.reduce((sum, side) => sum + side.messages, 0);
   const seconds = sides.reduce((sum, side) => sum + side.cpuSeconds, 0);

@@ -24,7 +24,9 @@ function runs(
     count: 1,
     at: "2026-01-01T00:00:00.000Z",
     figures: { [figure]: value },
-    sides: [],
+    sides: [
+      { role: "a", index: 0, messages: 1, seconds: 1, cpuSeconds: 1 / value, peakRss: 1, gcSeconds: null },
+    ],
   }));
 }
 
@@ -77,6 +79,7 @@ describe("compare", () => {
   it("of one run is inconclusive, and exits with 2; with 1 if something is worse, with 0 if nothing is", () => {
     const rows = compareRecords(runs([100]), runs([10]), { threshold: 0.05 });
     expect(comparisonText(rows, 0.05)).toContain("1 of 1 inconclusive: needs 3 runs per side.");
+    expect(comparisonText(rows, 0.05)).toContain("10 k → 100 k");
     expect(comparisonCode(rows)).toBe(2);
     const codeOf = (after: readonly number[]) =>
       comparisonCode(compareRecords(runs(steady), runs(after), { threshold: 0.05 }));
