@@ -80,6 +80,8 @@ export interface CaseRecord extends CaseKey {
   readonly type: "case";
   readonly reference: string | null;
   readonly stopped: "narrow" | "rounds" | "time" | "interrupted";
+  /** Implementations whose rate was not steady after the longest warm-up, or within half of the case's time. */
+  readonly unsteady: readonly string[];
 }
 
 export type BenchRecord =

@@ -75,6 +75,7 @@ export async function runCase(
     }
   };
 
+  const unsteady: string[] = [];
   const warm = async (lane: Lane): Promise<void> => {
     for (let before = Number.NaN; ; ) {
       const reports = await tried(lane);
@@ -86,8 +87,13 @@ export async function runCase(
       const isShort = report.seconds < settings.runSeconds / 2 && lane.count < count * MOST_SCALE;
       lane.count = Math.max(1, Math.min(second, count * MOST_SCALE));
       const longer = Math.max(2 * lane.warmup, second);
-      const isOver = longer > LONGEST_WARMUP * perSecond || elapsed() > settings.rule.seconds / 2;
-      if ((!isShort && Math.abs(now / before - 1) <= STEADY) || isOver) return;
+      if (!isShort && Math.abs(now / before - 1) <= STEADY) return;
+      // At least the second run has a warm-up of a second.
+      const isLate = elapsed() > settings.rule.seconds / 2 && !Number.isNaN(before);
+      if (isLate || longer > LONGEST_WARMUP * perSecond) {
+        unsteady.push(lane.contender.name);
+        return;
+      }
       lane.warmup = longer;
       before = now;
     }
@@ -111,7 +117,7 @@ export async function runCase(
     }
   } finally {
     const reference = settings.reference ?? null;
-    listener.record({ type: "case", ...key, reference, stopped: stopped ?? "interrupted" });
+    listener.record({ type: "case", ...key, reference, stopped: stopped ?? "interrupted", unsteady });
   }
 }
 

@@ -34,11 +34,11 @@ describe("a contender that fails", () => {
 
   it("hangs: it is ended after its time, and the others go on", async () => {
     const heard = listener();
-    const hasty: Scenario = { ...scenario, timeout: 1 };
+    const hasty: Scenario = { ...scenario, timeout: 3 };
     const others = [contender("bad", "hangs"), contender("after")];
     await runSuite({ cases: [{ scenario: hasty, chosen }], contenders: others }, settings(), heard);
     expect(heard.order).toEqual(["after"]);
-    expect(heard.failures).toMatchObject([{ contender: "bad", reason: "hung: no result within 1 s" }]);
+    expect(heard.failures).toMatchObject([{ contender: "bad", reason: "hung: no result within 3 s" }]);
     expect(heard.failures[0]?.output).toContain("consumer: this is consumer");
   });
 
@@ -187,6 +187,12 @@ describe("a case", () => {
     await runCase(steadying, chosen, slow, settings({ smoke: false, runSeconds: 0.1 }), heard);
     // Four runs that do not count, and one that does.
     expect(warmups).toEqual([10, 100, 200, 400, 400]);
+    expect(heard.records.at(-1)).toMatchObject({ type: "case", unsteady: [] });
+    rates.splice(0, rates.length, 1, 2, 4, 8, 16, 32, 64, 128);
+    const never = listener();
+    await runCase(steadying, chosen, slow, settings({ smoke: false, runSeconds: 0.1 }), never);
+    expect(never.records.at(-1)).toMatchObject({ type: "case", unsteady: ["slow"] });
+    expect(scenarioText(never.records, steadying)).toContain("Not warmed up until steady: slow");
   });
 
   it("that is interrupted keeps what it has, and leaves no process behind", async () => {
