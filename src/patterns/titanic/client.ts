@@ -7,7 +7,6 @@ import { refusedWait, Waiter, type WaitOptions } from "../../core/waiter.js";
 import type { MessageLike } from "../../sockets/message.js";
 import { Driver } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, type PatternEndpoints } from "../kit/endpoint-list.js";
-import { ServiceError } from "../kit/errors.js";
 import { anything, checkCount, checkKeys, checkOptions, type Given, integer } from "../kit/options.js";
 import { StoreError } from "../kit/store/error.js";
 import {
@@ -43,12 +42,9 @@ export interface TitanicRequestOptions extends MajordomoCallOptions {
   readonly ttl?: number;
 }
 
-/** ms before a request with an unknown outcome is repeated; doubled each time. */
-const REPEAT_DELAY = 100;
 const NO_OPTIONS: TitanicRequestOptions & MajordomoCallOptions = Object.freeze({});
 
-/** Defaults of a Majordomo client. */
-const RETRIES = 2;
+/** Default of a Majordomo client. */
 const TIMEOUT = 30_000;
 
 const WAIT_OPTIONS = {
@@ -103,7 +99,6 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
   readonly #sleeps = new Set<Waiter<void>>();
   readonly #uuids = new UuidSource();
   readonly #timeout: number;
-  readonly #retries: number;
   #drained: (() => void) | undefined;
 
   /**
@@ -116,7 +111,6 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
     for (const type of Object.keys(EVENTS) as MajordomoClientEvent["type"][])
       this.#client.events.on(type, (event) => this.events.emit(event));
     this.#timeout = options.timeout ?? TIMEOUT;
-    this.#retries = options.retries ?? RETRIES;
   }
 
   /** A UUID for {@link request}, to save before the call. */
@@ -126,7 +120,8 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
 
   /**
    * Stores a request: once this settles, no crash loses it. `retries` repetitions have one UUID and are stored once.
-   * After a timeout or `outcome-unknown` it may be stored: repeat it with the same `uuid`.
+   * After a timeout or `outcome-unknown` it may be stored: repeat it with the same `uuid`. An error of the store names
+   * the UUID.
    * @returns its UUID, 32 hexadecimal digits, with which any client can fetch the reply
    * @throws StoreError `failed` (500), `outcome-unknown` (502); InvalidArgumentError `EINVAL`; otherwise as {@link
    *   MajordomoClient.request}, with `no-service` for a Titanic without `titanic.store`
@@ -154,42 +149,16 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
       const { uuid = this.newUuid(), ttl } = options;
       const limits = options === NO_OPTIONS ? undefined : limitsOf(options, uuid);
       const frames = Array.isArray(body) ? [service, ...body] : [service, body];
-      const wanted = storeBody(uuid, ttl, frames);
-      const begun = performance.now();
-      try {
-        return uuidOf(await this.#client.request(TITANIC_SERVICES.store, wanted, limits));
-      } catch (error) {
-        return await this.#storeAgain(wanted, limits ?? NO_OPTIONS, begun, error);
-      }
+      const [status, stored] = await this.#client.request(
+        TITANIC_SERVICES.store,
+        storeBody(uuid, ttl, frames),
+        limits,
+      );
+      if (parseStatus(status) !== TitanicStatus.OK) throw refused(`The request ${uuid}`, status);
+      if (stored === undefined) throw new ProtocolError("The request was answered without a UUID");
+      return stored.toString("latin1");
     } finally {
       this.#end(call);
-    }
-  }
-
-  /** @param error of the first attempt, which started at `begun` */
-  async #storeAgain(
-    frames: MessageLike[],
-    call: MajordomoCallOptions,
-    begun: number,
-    error: unknown,
-  ): Promise<string> {
-    const { timeout = this.#timeout, retries = this.#retries, signal } = call;
-    const deadline = begun + timeout;
-    let failure = error;
-    let isUnknown = false;
-    for (let left = retries, pause = REPEAT_DELAY; ; left -= 1, pause *= 2) {
-      isUnknown ||= failure instanceof StoreError && failure.reason === "outcome-unknown";
-      // Timeouts, aborts and closing imply an unknown outcome.
-      if (!isUnknown || !(failure instanceof StoreError || failure instanceof ServiceError)) throw failure;
-      if (left <= 0 || (timeout >= 0 && performance.now() + pause >= deadline)) throw unknownOf(failure);
-      await this.#sleep(pause, signal);
-      const rest = timeout < 0 ? timeout : Math.max(1, Math.round(deadline - performance.now()));
-      try {
-        const options = { ...call, timeout: rest };
-        return uuidOf(await this.#client.request(TITANIC_SERVICES.store, frames, options));
-      } catch (again) {
-        failure = again;
-      }
     }
   }
 
@@ -332,19 +301,6 @@ function limitsOf(options: TitanicRequestOptions, uuid: string): MajordomoCallOp
 
 function closedMeanwhile(): ClosedError {
   return new ClosedError("EAGAIN", "The client closed before the answer came");
-}
-
-function uuidOf([status, uuid]: readonly Buffer[]): string {
-  if (parseStatus(status) !== TitanicStatus.OK) throw refused("The request", status);
-  if (uuid === undefined) throw new ProtocolError("The request was answered without a UUID");
-  return uuid.toString("latin1");
-}
-
-/** The request may be stored although its last attempt was refused. */
-function unknownOf(failure: StoreError | ServiceError): StoreError {
-  if (failure instanceof StoreError && failure.reason === "outcome-unknown") return failure;
-  const text = `An attempt may have been stored, and its repetition failed: ${failure.message}`;
-  return new StoreError("outcome-unknown", text, { cause: failure });
 }
 
 function refused(what: string, status: Buffer | undefined): StoreError {
