@@ -32,12 +32,14 @@ const ROWS: readonly (readonly [
   ["majordomo", [64], { load: ["concurrency-16", "synchronous"] }],
   ["majordomo-under-load", [64], { rate: [10_000] }],
   ["majordomo-growth", [64], { services: [1, 1_000], asked: [1], workers: [1] }],
+  ["majordomo-new-worker", [64], {}],
   ["clone", [64], { peers: [1, 100], keys: [1_000] }],
   ["clone-set", [64], { rate: [10_000] }],
   ["last-value-cache", [64], { topics: [1_000] }],
   ["cluster-forward", [64], {}],
   ["cluster-publish", [64], { nodes: [10] }],
   ["cluster-idle", [], { nodes: [10], seconds: [10] }],
+  ["cluster-resume", [], { seconds: [1] }],
   ["service", [64], { window: [1, 256] }],
 ];
 

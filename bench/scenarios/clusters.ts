@@ -110,6 +110,26 @@ export const CLUSTERS: readonly Scenario[] = [
     growth: "nodes",
   },
   {
+    // A process is paused by SIGSTOP. Another node publishes to it all the time, and it answers.
+    name: "cluster-resume",
+    question: "How long after a pause does a node answer messages again?",
+    ...kit.MILLISECONDS,
+    transports: ["tcp"],
+    sizes: [],
+    parameters: { seconds: { values: [1, 10], smoke: [1], help: "duration of the pause in s" } },
+    scales: false,
+    timeout: 300,
+    count({ parameters }, smoke) {
+      positive(parameters, "seconds");
+      return { count: smoke ? 1 : 5, warmup: 0 };
+    },
+    roles: (_chosen, messages) => [
+      { role: "waker", binds: true, measured: true, expects: { messages } },
+      { role: "sleeper", ends: false },
+    ],
+    growth: "seconds",
+  },
+  {
     name: "cluster-routes",
     question:
       "How long until a cluster has the routes of a joining node with many, and how long do messages take meanwhile?",

@@ -171,6 +171,13 @@ export const ROUND_TRIP: Shape = {
   columns: LATENCY_COLUMNS.slice(1),
 };
 
+/** Median and slowest of a few long times. */
+export const MILLISECONDS: Shape = {
+  metric: { name: "milliseconds", unit: "ms", better: "lower" },
+  result: (done) => ({ milliseconds: worst(done, "50") / 1e3, slowest: worst(done, "100") / 1e3 }),
+  columns: [{ name: "slowest", title: "slowest ms" }],
+};
+
 /**
  * Open load: a request is sent when it is due, instead of after the last reply, and its latency counts from then. This
  * corrects for coordinated omission.

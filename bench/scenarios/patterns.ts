@@ -144,6 +144,21 @@ export const PATTERNS: readonly Scenario[] = [
     growth: "services",
   },
   {
+    // The service always has requests, and another worker that answers them.
+    name: "majordomo-new-worker",
+    question: "How long after its creation does a new worker of a busy broker have its first request?",
+    ...kit.MILLISECONDS,
+    transports: BOTH,
+    sizes: SIZES,
+    parameters: {},
+    scales: false,
+    count: (_chosen, smoke) => (smoke ? { count: 3, warmup: 1 } : { count: 100, warmup: 20 }),
+    roles(_chosen, messages) {
+      const [broker, worker, client] = majordomoRoles(LOADS["concurrency-16"], { messages });
+      return [broker, worker, { ...client, role: "joiner" }] as RoleSpec[];
+    },
+  },
+  {
     // Durable requests: acknowledged when they are on disk; or also answered, fetched and closed.
     name: "titanic",
     question: "How many requests a second does Titanic store on disk?",

@@ -387,21 +387,17 @@ export const SOCKETS: readonly Scenario[] = [
     name: "start-up",
     question:
       "How long does a program take from its start to its first message, and how much of it is the import?",
-    metric: { name: "milliseconds", unit: "ms", better: "lower" },
+    ...kit.MILLISECONDS,
     transports: ["tcp"],
     sizes: [],
     parameters: {},
     scales: false,
     count: (_chosen, smoke) => (smoke ? { count: 2, warmup: 0 } : { count: 10, warmup: 2 }),
     roles: (_chosen, messages) => [{ role: "program", measured: true, expects: { messages } }],
-    result(done) {
-      const { median = Number.NaN, max = Number.NaN } = kit.latencyFigures(done);
-      const importMilliseconds = kit.extraOf(done, "program", "importSeconds") * 1e3;
-      return { milliseconds: median / 1e3, importMilliseconds, slowest: max / 1e3 };
-    },
-    columns: [
-      { name: "importMilliseconds", title: "import ms" },
-      { name: "slowest", title: "slowest ms" },
-    ],
+    result: (done, chosen) => ({
+      ...kit.MILLISECONDS.result(done, chosen),
+      importMilliseconds: kit.extraOf(done, "program", "importSeconds") * 1e3,
+    }),
+    columns: [{ name: "importMilliseconds", title: "import ms" }, ...(kit.MILLISECONDS.columns ?? [])],
   },
 ];

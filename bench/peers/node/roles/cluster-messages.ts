@@ -171,6 +171,47 @@ const idlers: Role = async (side) => {
   for (const node of nodes) await node.leave();
 };
 
+/** Answers each message until it is stopped. The waker pauses this process. */
+const sleeper: Role = async (side) => {
+  const props = { pid: String(process.pid) };
+  const node = await open(side.role, { seeds: [side.endpoint], props });
+  node.subscribe(TIMES, ({ data }) => void node.publish(GREETING, data));
+  await side.ready();
+  await side.stopped;
+  await side.done({ messages: 0, bytes: 0 });
+  await node.leave();
+};
+
+const waker: Role = async (side) => {
+  const node = await open(side.role, {});
+  let sent = 0;
+  let answered = 0;
+  node.subscribe(GREETING, ({ data }) => {
+    answered = Number(data.toString());
+  });
+  await side.ready(node.address);
+  const timer = setInterval(() => void node.publish(TIMES, String(++sent)), EVERY);
+  const answerAfter = async (number: number): Promise<void> => {
+    while (answered <= number) await pause(1);
+  };
+  await answerAfter(0);
+  const pid = Number(node.members({ self: false })[0]?.props.pid);
+  const latencies = new Latencies();
+  for (let round = 0; round < side.count; round++) {
+    await pause(SMOKE_QUIET);
+    process.kill(pid, "SIGSTOP");
+    await pause(1_000 * side.number("seconds", 1));
+    const from = performance.now();
+    process.kill(pid, "SIGCONT");
+    await answerAfter(sent);
+    latencies.record((performance.now() - from) * NANOSECONDS);
+  }
+  side.end();
+  clearInterval(timer);
+  await side.done({ messages: side.count, bytes: 0, latency: latencies.table });
+  await node.leave();
+};
+
 const quietOf = (side: Side): number => (side.count < MANY_ROUTES ? SMOKE_QUIET : QUIET);
 
 /**
@@ -244,6 +285,8 @@ export const roles: Roles = {
   subscribers,
   seed,
   idlers,
+  sleeper,
+  waker,
   reader,
   writer,
   holder,

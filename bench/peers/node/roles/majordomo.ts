@@ -1,6 +1,7 @@
 /** Majordomo: broker, workers that return requests, and a client. */
 import { Context } from "shoal";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "shoal/patterns";
+import { Latencies } from "../histogram.js";
 import type { Side } from "../side.js";
 import { type Asker, askOnSchedule, askPipelined } from "./asking.js";
 import type { Role, Roles } from "./role.js";
@@ -81,9 +82,39 @@ function asker(side: Side): Asker {
   return self;
 }
 
+/** Creates workers one after the other while a client keeps requests in flight. */
+const joiner: Role = async (side) => {
+  const client = new MajordomoClient(side.endpoint);
+  const [service = ""] = servicesOf(side);
+  const latencies = new Latencies();
+  await side.ready();
+  let isOver = false;
+  const ask = async (): Promise<void> => {
+    while (!isOver) await client.request(service, "?");
+  };
+  const asking = Array.from({ length: side.number("window", 1) }, ask);
+  for (let k = 0; k < side.warmup + side.count; k++) {
+    const from = performance.now();
+    let isAsked: () => void = () => undefined;
+    const first = new Promise<void>((resolve) => (isAsked = resolve));
+    const worker = new MajordomoWorker(side.endpoint, service, (frames) => {
+      isAsked();
+      return frames;
+    });
+    await first;
+    if (k >= side.warmup) latencies.record((performance.now() - from) * 1e6);
+    await worker.close();
+  }
+  side.end();
+  isOver = true;
+  await Promise.all(asking);
+  await side.done({ messages: side.count, bytes: 0, latency: latencies.table });
+  await client.close();
+};
+
 const client: Role = (side) =>
   side.scenario === "majordomo-under-load"
     ? askOnSchedule(side, asker(side))
     : askPipelined(side, asker(side));
 
-export const roles: Roles = { broker, worker, client };
+export const roles: Roles = { broker, worker, client, joiner };
