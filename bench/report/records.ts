@@ -79,7 +79,8 @@ export interface UnsupportedRecord extends CaseKey {
 export interface CaseRecord extends CaseKey {
   readonly type: "case";
   readonly reference: string | null;
-  readonly stopped: "narrow" | "rounds" | "time" | "interrupted";
+  /** "failed": no implementation was left. */
+  readonly stopped: "narrow" | "rounds" | "time" | "failed" | "interrupted";
   /** Implementations whose rate was not steady after the longest warm-up, or within half of the case's time. */
   readonly unsteady: readonly string[];
 }

@@ -117,7 +117,8 @@ export async function runCase(
     }
   } finally {
     const reference = settings.reference ?? null;
-    listener.record({ type: "case", ...key, reference, stopped: stopped ?? "interrupted", unsteady });
+    stopped ??= lanes.length === 0 ? "failed" : "interrupted";
+    listener.record({ type: "case", ...key, reference, stopped, unsteady });
   }
 }
 
