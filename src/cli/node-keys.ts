@@ -3,7 +3,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { open, rm } from "node:fs/promises";
 import type { ClusterNode } from "../cluster/index.js";
 import { encodeZ85 } from "../core/z85.js";
-import { InvalidArgumentError, InvalidStateError, UnroutableError } from "../index.js";
+import { InvalidArgumentError, InvalidStateError } from "../index.js";
 import { describe, Failure } from "./failure.js";
 import { readKeyFile } from "./key-file.js";
 import { shown } from "./node-text.js";
@@ -11,7 +11,7 @@ import { printText } from "./output.js";
 
 const ID_DIGITS = 8;
 
-export const KEY_ACTIONS = ["list", "add", "use", "remove", "rotate"] as const;
+export const KEY_ACTIONS = ["list", "rotate"] as const;
 export type KeyAction = (typeof KEY_ACTIONS)[number];
 
 /** A printable id of a key: the start of its SHA-256. */
@@ -19,14 +19,11 @@ export function keyId(key: string): string {
   return createHash("sha256").update(`shoal key ${key}`).digest("hex").slice(0, ID_DIGITS);
 }
 
-/**
- * @param target `add`, `rotate`: a file; `use`, `remove`: an id
- * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM`; UnroutableError for an unknown id
- */
+/** @param file of `rotate` @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` */
 export async function changeKeys(
   node: Pick<ClusterNode, "codec" | "setKeys">,
   action: KeyAction,
-  target: string | undefined,
+  file: string | undefined,
 ): Promise<object> {
   const reply = (step: "none" | keyof typeof STEPS): object => ({
     keys: node.codec.keys.map(keyId),
@@ -34,42 +31,25 @@ export async function changeKeys(
     step,
   });
   if (action === "list") return reply("none");
-  if (target === undefined)
-    throw new InvalidArgumentError(
-      `keys ${action} needs ${action === "use" || action === "remove" ? "an id" : "a file"}`,
-    );
+  if (file === undefined) throw new InvalidArgumentError("keys rotate needs a file");
   if (node.codec.byPassword)
     throw new InvalidStateError("EFSM", "this node has a password: change passwordFile of its configuration");
-  const { keys } = node.codec;
-  if (keys.length === 0) throw new InvalidStateError("EFSM", "this node has no key, and keeps to its host");
-  const [first, second] = keys as [string, string | undefined];
-  if (action === "use" || action === "remove") {
-    const key = keys.find((each) => keyId(each) === target);
-    if (key === undefined)
-      throw new UnroutableError(`no key of this node has the id ${target}; list shows them`);
-    if (action === "use") {
-      node.setKeys(key, ...keys.filter((each) => each !== key));
-      return reply("seals");
-    }
-    if (key === first)
-      throw new InvalidStateError("EFSM", `${target} is the key that seals: use another one first`);
-    node.setKeys(first);
+  const [first, second] = node.codec.keys;
+  if (first === undefined) throw new InvalidStateError("EFSM", "this node has no key, and keeps to its host");
+  const key = await readKeyFile(file);
+  if (key === first) {
+    if (second === undefined) return reply("complete");
+    node.setKeys(key);
     return reply("removed");
   }
-  const key = await readKeyFile(target);
-  if (!keys.includes(key)) {
-    if (second !== undefined) throw new InvalidStateError("EFSM", "this node has two keys: remove one first");
-    node.setKeys(first, key);
-    return reply("added");
-  }
-  if (action === "add") throw new InvalidStateError("EFSM", "this node has this key already");
-  if (key !== first) {
+  if (key === second) {
     node.setKeys(key, first);
     return reply("seals");
   }
-  if (second === undefined) return reply("complete");
-  node.setKeys(key);
-  return reply("removed");
+  if (second !== undefined)
+    throw new InvalidStateError("EFSM", "this node has two other keys: finish that rotation first");
+  node.setKeys(first, key);
+  return reply("added");
 }
 
 /** Prints a new key, or writes it to a file that only its owner can read. @throws Failure */

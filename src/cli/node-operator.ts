@@ -3,18 +3,16 @@
 import { lookup } from "node:dns/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ClusterNode, Member } from "../cluster/index.js";
-import { type ClusterChannel, checkChannel } from "../cluster/messaging/channels.js";
 import { isBytes } from "../core/bytes.js";
 import { InvalidArgumentError, InvalidStateError, TimeoutError } from "../index.js";
 import { bytesToJson } from "./format.js";
 import { KeptLog } from "./kept-log.js";
-import { changeKeys, type KeyAction } from "./node-keys.js";
 import type { NodeLine } from "./node-lines.js";
 import { NodeMessages } from "./node-messages.js";
 import type { NodeSessions } from "./node-sessions.js";
 
-/** Bytes of all answers to a query. */
-const MAX_ANSWERS = 524_288;
+/** Bytes of a reply to a request. */
+const MAX_ANSWER = 524_288;
 /** Kept events, and their bytes as JSON. */
 const MAX_EVENTS = 1_024;
 const MAX_EVENT_BYTES = 1_048_576;
@@ -26,18 +24,6 @@ const MAX_LISTED = 4_096;
 /** ms. */
 const JOIN_TIMEOUT = 3_000;
 const JOIN_INTERVAL = 20;
-/** ms for nodes to report. */
-const DISCOVER_TIME = 1_000;
-
-export interface NodeSend {
-  readonly text: string;
-  readonly to?: readonly string[];
-  readonly resolve?: readonly string[];
-  readonly channel?: string;
-  readonly id?: string;
-  /** ms. */
-  readonly wait?: number;
-}
 
 export interface NodeRequest {
   readonly service: string;
@@ -91,20 +77,16 @@ export class NodeOperator {
       members: [viewOf(self, true), ...views.slice(0, MAX_LISTED).map((member) => viewOf(member))],
       removed,
       ...(views.length > MAX_LISTED ? { omitted: views.length - MAX_LISTED } : {}),
+      sources: node.discovery().map(({ error, ...source }) => ({
+        ...source,
+        ...(error === undefined ? {} : { error: error.message }),
+      })),
       stats: node.stats(),
     };
   }
 
   #running(): string[] {
     return [this.node.self, ...sorted(this.node.members({ self: false }))].map(({ name }) => name);
-  }
-
-  peers(): object {
-    return {
-      peers: sorted(this.node.members({ self: false }))
-        .slice(0, MAX_LISTED)
-        .map((member) => viewOf(member)),
-    };
   }
 
   /** Waits for a node at one of the addresses. @throws InvalidArgumentError for this node's own; TimeoutError */
@@ -166,24 +148,6 @@ export class NodeOperator {
     this.node.heal();
   }
 
-  /** Returns the members after all nodes had time to report. */
-  async discover(): Promise<object> {
-    const node = this.node;
-    const before = new Set(node.members({ self: false }).map(({ id }) => id));
-    node.discover(0);
-    await sleep(DISCOVER_TIME);
-    const found = node.members({ self: false });
-    return {
-      nodes: found
-        .slice(0, MAX_LISTED)
-        .map((member) => ({ ...viewOf(member), found: !before.has(member.id) })),
-      sources: node.discovery().map(({ error, ...source }) => ({
-        ...source,
-        ...(error === undefined ? {} : { error: error.message }),
-      })),
-    };
-  }
-
   async clients(): Promise<object> {
     const { clients, missing } = await this.node.clients();
     return {
@@ -210,63 +174,16 @@ export class NodeOperator {
     return remove === undefined ? sessions.list(after) : sessions.remove(remove);
   }
 
-  keys(action: KeyAction, target: string | undefined): Promise<object> {
-    return changeKeys(this.node, action, target);
-  }
-
-  /** @throws InvalidArgumentError, before any change */
-  channels(join: readonly string[], leave: readonly string[]): object {
-    const { channels } = this.node;
-    const [joined, left] = [join.map(channelOf), leave.map(channelOf)];
-    channels.join(...joined);
-    channels.leave(...left);
-    return { channels: channels.joined };
-  }
-
-  async send({ text, to, resolve, channel = "0", id = "" }: NodeSend): Promise<object> {
-    const options = { channel: channelOf(channel), ruid: id, data: text };
-    const { sent, failed, means } = await this.node.send({ ...options, ...this.#recipientsOf(to, resolve) });
-    return {
-      sent: sent.map(({ name }) => name),
-      failed: failed.map(({ name, error }) => ({ name, error: error.message })),
-      means,
-    };
-  }
-
-  async query({ text, to, resolve, channel = "0", id, wait: timeout }: NodeSend): Promise<object> {
-    const options = { channel: channelOf(channel), id, data: text, timeout, maxReplyBytes: MAX_ANSWERS };
-    const { replies, failed, missing } = await this.node
-      .query({ ...options, ...this.#recipientsOf(to, resolve) })
-      .collect();
-    return {
-      replies: replies.map(({ service, data }) => ({
-        name: service.name,
-        data: typeof data === "string" ? data : bytesToJson(data),
-      })),
-      failed: failed.map(({ service, error }) => ({ name: service.name, error: error.message })),
-      missing: missing.map(({ name }) => name),
-    };
-  }
-
   /** @throws ServiceError, TimeoutError, InvalidArgumentError */
   async request({ service, text, key, wait }: NodeRequest): Promise<object> {
     const reply = await this.node.request(service, text, { timeout: wait, idempotencyKey: key });
     const bytes = isBytes(reply) ? reply.length : Buffer.byteLength(JSON.stringify(reply) ?? "");
-    if (bytes > MAX_ANSWERS)
+    if (bytes > MAX_ANSWER)
       throw new InvalidStateError(
         "EFSM",
-        `a reply must have at most ${MAX_ANSWERS} bytes to be printed; got ${bytes}`,
+        `a reply must have at most ${MAX_ANSWER} bytes to be printed; got ${bytes}`,
       );
     return { reply: isBytes(reply) ? bytesToJson(Buffer.from(reply)) : (reply ?? "") };
-  }
-
-  #recipientsOf(
-    to: NodeSend["to"],
-    resolve: NodeSend["resolve"],
-  ): { readonly services?: NodeSend["to"] | Member[]; readonly resolve?: NodeSend["resolve"] } {
-    return to === undefined && resolve === undefined
-      ? { services: this.node.members({ self: false }) }
-      : { services: to, resolve };
   }
 
   note(line: NodeLine): void {
@@ -311,13 +228,6 @@ export class NodeOperator {
       .members({ gone: true })
       .find(({ id, name }) => id === nameOrId || name === nameOrId || name.startsWith(`${nameOrId}@`));
   }
-}
-
-/** A number is a numbered channel, other text a named one. */
-function channelOf(text: string): ClusterChannel {
-  const channel = /^[-+]?[\d.]+$/.test(text) ? Number(text) : text;
-  checkChannel(channel);
-  return channel;
 }
 
 async function resolved(address: string): Promise<string[]> {

@@ -3,7 +3,7 @@
 import { type ClusterNodeEntry, clusterNames } from "../cluster/index.js";
 import { readCertificate } from "../index.js";
 import { ControlClient } from "./control-client.js";
-import { describe, Failure, hasCode, Reported, UsageError } from "./failure.js";
+import { describe, Failure, hasCode, UsageError } from "./failure.js";
 import { Log } from "./log.js";
 import { MAX_NODE_COMMAND, type Members, type NodeCommand } from "./node-commands.js";
 import { namesText } from "./node-text.js";
@@ -37,10 +37,9 @@ export async function steer(
     if (members[member] !== undefined && !accepts(members[member]))
       throw new UsageError(`${member} must be ${expected}`);
   const { wait = TIMEOUT } = members as { readonly wait?: number };
-  const expected = command.waits === true ? wait + AFTER_WAIT : (command.timeout ?? TIMEOUT);
+  const expected = command.waits === true ? wait + AFTER_WAIT : TIMEOUT;
   const { timeout = expected, json } = settings;
   const security = await securityOf(settings);
-  let isFailure = false;
   await printing(LINES, async (output, stop) => {
     const endpoint = await endpointOf(settings);
     const client = await ControlClient.open(endpoint, security);
@@ -63,13 +62,12 @@ export async function steer(
       if (command.exchange !== undefined) await command.exchange(exchange);
       else if (command.lines === true && members.text === undefined) {
         const { askLines } = await import("./node-transfer.js");
-        isFailure = await askLines(exchange, command);
+        await askLines(exchange, command.text);
       } else {
         const reply = await ask(command.prepare?.(members) ?? members);
         const lines = json === true ? [JSON.stringify(reply)] : command.text?.(reply);
         if (lines !== undefined) await output.write(linesOf(lines));
         else log.info(command.done?.(members, reply) ?? "done");
-        isFailure = command.isFailure?.(reply) === true;
       }
     } catch (error) {
       // The reader of standard output has left.
@@ -79,7 +77,6 @@ export async function steer(
       await client.close();
     }
   });
-  if (isFailure) throw new Reported(1);
 }
 
 /** Proxies have other commands, and one of the same name with a side. */

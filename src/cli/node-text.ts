@@ -10,6 +10,12 @@ export function statusText(reply: Members): string[] {
   const running = members.filter(({ state }) => state !== "lost" && state !== "left");
   const stopped = members.filter(({ state }) => state === "lost" || state === "left");
   const removed = list(reply.removed);
+  const sources = list(reply.sources).map(({ name, state, addresses, error }) => [
+    shown(name),
+    shown(state),
+    Array.isArray(addresses) ? addresses.map(shown).join(",") : "",
+    error === undefined ? "" : shown(error),
+  ]);
   const { omitted } = reply;
   const head = `cluster ${shown(reply.group)}, as ${shown(reply.name)} sees it at ${shown(reply.address)}`;
   return [
@@ -25,6 +31,7 @@ export function statusText(reply: Members): string[] {
           ...removed.map(({ name, id }) => [shown(name), "removed", "", "", `id ${shown(id)}`, ""]),
         ])),
     ...(typeof omitted === "number" ? [`and ${omitted} more`] : []),
+    ...(sources.length === 0 ? [] : table([["SOURCE", "STATE", "ADDRESSES", "ERROR"], ...sources])),
   ];
 }
 
@@ -50,23 +57,6 @@ function rowOf(member: Members): readonly string[] {
     Object.keys((endpoints ?? {}) as Members)
       .map(shown)
       .join(","),
-  ];
-}
-
-export function nodesText(nodes: unknown): string[] {
-  return table([["NODE", "STATE", "ADDRESS", "HEARD", "TAGS", "ADVERTISES"], ...list(nodes).map(rowOf)]);
-}
-
-export function discoveredText(reply: Members): string[] {
-  const sources = list(reply.sources).map(({ name, state, addresses, error }) => [
-    shown(name),
-    shown(state),
-    Array.isArray(addresses) ? addresses.map(shown).join(",") : "",
-    error === undefined ? "" : shown(error),
-  ]);
-  return [
-    ...nodesText(list(reply.nodes)),
-    ...(sources.length === 0 ? [] : table([["SOURCE", "STATE", "ADDRESSES", "ERROR"], ...sources])),
   ];
 }
 
@@ -114,10 +104,6 @@ export function namesText(entries: readonly ClusterNodeEntry[]): string[] {
       control.map(shown).join(" "),
     ]),
   ]);
-}
-
-export function propsText(props: unknown): string[] {
-  return Object.entries((props ?? {}) as Members).map(([key, value]) => `${shown(key)}=${shown(value)}`);
 }
 
 export function eventsText(events: unknown): string[] {

@@ -1,8 +1,8 @@
 /**
- * shoal node pub, sub, send and query: lines to messages, and messages or replies to lines.
+ * shoal node pub, sub and request: lines to messages, and messages or replies to lines.
  *
- *   text    pub TOPIC: each line is the data of a message; sub: TOPIC DATA; send, query: each line is a text
- *   JSON    pub, sub: {"topic":"a/b","data":"text"} or {"topic":"a/b","data":{"base64":"…"}}; send, query: the reply to each line
+ *   text    pub TOPIC: each line is the data of a message; sub: TOPIC DATA; request: each line is a text
+ *   JSON    pub, sub: {"topic":"a/b","data":"text"} or {"topic":"a/b","data":{"base64":"…"}}; request: the reply to each line
  */
 import { isUtf8 } from "node:buffer";
 import { checkTopic } from "../cluster/messaging/topics.js";
@@ -16,11 +16,6 @@ import type { Output } from "./output.js";
 import type { Stop } from "./stop.js";
 
 type Members = Readonly<Record<string, unknown>>;
-
-interface Replies {
-  text?(reply: Members): readonly string[];
-  isFailure?(reply: Members): boolean;
-}
 
 export interface Exchange {
   readonly members: Members;
@@ -108,14 +103,13 @@ const TEXT_LINES: Format = {
   },
 };
 
-/** Prints the replies in order. @returns whether something failed */
+/** Prints the replies in order. */
 export async function askLines(
   { members, json, stop, ask, connection, output }: Exchange,
-  replies: Replies,
-): Promise<boolean> {
+  text: ((reply: Members) => readonly string[]) | undefined,
+): Promise<void> {
   const input = new Input(TEXT_LINES, false, AbortSignal.any([stop.requested, connection]));
   if (input.isAbsent) throw new UsageError("expected a text, or lines of standard input");
-  let hasFailed = false;
   for await (const [line] of input.messages()) {
     let reply: Members;
     try {
@@ -124,12 +118,10 @@ export async function askLines(
       if (output.gone && hasCode(error, "ABORT_ERR")) break;
       throw error instanceof Failure ? new Failure(`line ${input.taken}: ${error.message}`) : error;
     }
-    const lines = json ? [JSON.stringify(reply)] : (replies.text?.(reply) ?? []);
+    const lines = json ? [JSON.stringify(reply)] : (text?.(reply) ?? []);
     await output.write(lines.map((each) => `${each}\n`).join(""));
-    hasFailed ||= replies.isFailure?.(reply) === true;
   }
   connection.throwIfAborted();
-  return hasFailed;
 }
 
 function framesOf(line: MessageLine | null): [Buffer, Buffer] {

@@ -2,12 +2,10 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { type Members, NODE_COMMANDS, type NodeCommand } from "./node-commands.js";
 import { nodeFlags } from "./node-schema.js";
-import type { ServeSettings } from "./node-serve.js";
 import type { StartSettings } from "./node-start.js";
 import type { SteerSettings } from "./node-steer.js";
 import { addCommand, addGroup, type CommandFace, checkEndpoints } from "./options.js";
 import { addSecurityOptions } from "./security.js";
-import { addAnswerOptions } from "./service.js";
 import { repeatable, wholeNumber } from "./values.js";
 
 /** Default timeout of a reply, ms. */
@@ -29,7 +27,6 @@ export function addNodeCommand(program: Command): void {
   addStartCommand(node);
   addCheckCommand(node);
   addNamesCommand(node);
-  addServeCommand(node);
   for (const [name, command] of Object.entries(NODE_COMMANDS))
     if (command.face !== undefined) addSteerCommand(node, name, command, command.face);
 }
@@ -80,31 +77,6 @@ function addCheckCommand(node: Command): void {
     });
 }
 
-const SERVE_KEYS = ["name", "group", "keyFile", "passwordFile", "discovery", "metrics"];
-
-function addServeCommand(node: Command): void {
-  const command = addAnswerOptions(
-    addCommand(node, {
-      name: "serve",
-      summary: "serve a service of the cluster by a program",
-      description:
-        "Starts a node that serves a service: nodes of its cluster get replies by request(SERVICE) and shoal node request. The program is " +
-        "run for each request, which is its input; its output is the reply. SIGTERM and SIGINT take the service back first.",
-      examples: [
-        'shoal node serve upper --exec "tr a-z A-Z"',
-        "shoal node serve echo --echo --group orders --concurrency 16",
-      ],
-    }).argument("<service>", "the service's name"),
-  )
-    .option("--concurrency <N>", "requests handled at once (default 1)", wholeNumber(1))
-    .action(async (service: string, settings: ServeSettings) => {
-      const { serveService } = await import("./node-serve.js");
-      await serveService(service, settings);
-    });
-  for (const { path, option } of nodeFlags())
-    if (SERVE_KEYS.includes(path[0] as string)) command.addOption(option);
-}
-
 function addNamesCommand(node: Command): void {
   addCommand(node, {
     name: "names",
@@ -129,18 +101,18 @@ function addSteerCommand(
 ): void {
   const { members } = definition;
   const command = addCommand(node, { name, ...face });
-  const read = Object.entries(members).flatMap(([member, { flags, help = "", isList, range, parse }]) => {
+  const read = Object.entries(members).flatMap(([member, { flags, help = "", isList, range }]) => {
     if (flags === undefined) return [];
     if (!flags.startsWith("--")) {
       const at = command.registeredArguments.length;
       command.argument(flags, help);
-      return [{ member, parse, of: (given: readonly unknown[]) => given[at] }];
+      return [{ member, of: (given: readonly unknown[]) => given[at] }];
     }
     const option = isList === true ? repeatable(flags, help) : new Option(flags, help);
     if (range !== undefined) option.argParser(wholeNumber(...range));
     command.addOption(option);
     const key = option.attributeName();
-    return [{ member, parse, of: (given: readonly unknown[]) => (given.at(-2) as Members)[key] }];
+    return [{ member, of: (given: readonly unknown[]) => (given.at(-2) as Members)[key] }];
   });
   command
     .option(
@@ -151,17 +123,17 @@ function addSteerCommand(
     .option("--node <NAME>", "the node of this name, where several of this user run on this host")
     .option(
       "--timeout <MS>",
-      `timeout of its reply (default ${definition.waits === true ? "--wait, and 1000 more" : (definition.timeout ?? TIMEOUT)})`,
+      `timeout of its reply (default ${definition.waits === true ? "--wait, and 1000 more" : TIMEOUT})`,
       wholeNumber(1),
     )
     .option("--json", definition.json ?? "print the reply as JSON");
   addSecurityOptions(command, "connect").action(async (...given: unknown[]) => {
     const values: Record<string, unknown> = {};
-    for (const { member, parse, of } of read) {
+    for (const { member, of } of read) {
       const written = of(given);
       // A repeatable argument that is missing is an empty list.
-      if (written === undefined || (Array.isArray(written) && written.length === 0)) continue;
-      values[member] = parse === undefined ? written : parse(written);
+      if (written !== undefined && !(Array.isArray(written) && written.length === 0))
+        values[member] = written;
     }
     const { steer } = await import("./node-steer.js");
     await steer(name, definition, values, given.at(-2) as SteerSettings);

@@ -182,8 +182,7 @@ describe("which node is meant", () => {
     const any = { bind: ["tcp://127.0.0.1:*"] };
     await using proxy = new QueueProxy({ frontend: any, backend: any, control: { bind: [control] } });
     await proxy.start();
-    for (const name of ["clients", "peers"])
-      await fails(new RegExp(`has no command ${name}: it is a proxy's`), name, "--control", control);
+    await fails(/has no command clients: it is a proxy's/, "clients", "--control", control);
     await fails(/not a node's control socket/, "status", "--control", control);
   });
 
@@ -203,7 +202,7 @@ describe("which node is meant", () => {
 });
 
 describe("what an operator does", () => {
-  it("sees who runs and who stopped, changes tags and props, removes and admits", async () => {
+  it("sees who runs and who stopped, removes and admits", async () => {
     const [a, b] = await pair();
     const at = ["--node", "a"];
     const { runningNodes, stoppedNodes, state, members } = await json("status", ...at);
@@ -217,16 +216,6 @@ describe("what an operator does", () => {
       { state: "running", endpoints: {} },
     ]);
 
-    expect((await json("tags", "west", "--remove", "eu", ...at)).tags).toEqual(["west"]);
-    expect((await json("tags", "--map", "west=east", ...at)).tags).toEqual(["east"]);
-    expect((await json("tags", "--replace", "x", "--replace", "y", ...at)).tags).toEqual(["x", "y"]);
-    expect((await json("props", "v=1", "w=2", ...at)).props).toEqual({ v: "1", w: "2" });
-    expect((await json("props", "--remove", "w", ...at)).props).toEqual({ v: "1" });
-    expect(String((await run("", "node", "tags", ...at)).stdout)).toBe("x\ny\n");
-    expect((await json("peers", "--node", "b")).peers).toMatchObject([
-      { name: expect.stringMatching(/^a@/) },
-    ]);
-
     await isRefused(/a@\S+ is this node itself: it leaves by "shoal node leave"/, "remove", "a", ...at);
     await fails(/no member is called "nobody"/, "remove", "nobody", ...at);
     await fails(/b is not removed/, "admit", "b", ...at);
@@ -235,7 +224,7 @@ describe("what an operator does", () => {
     await fails(/b@\S+ is removed already/, "remove", "b", ...at);
     const text = String((await run("", "node", "status", ...at)).stdout);
     expect(text).toMatch(
-      /^RUNNING NODES .* ADVERTISES\na@\S+ +running \(this node\).* x,y +billing\nSTOPPED NODES.*\nb@\S+ +removed/m,
+      /^RUNNING NODES .* ADVERTISES\na@\S+ +running \(this node\).* eu +billing\nSTOPPED NODES.*\nb@\S+ +removed/m,
     );
     await b.until("stdout", /b@\S+ is removed/);
     expect(await json("status", "--node", "b")).toMatchObject({ state: "removed" });
@@ -270,14 +259,6 @@ describe("what an operator does", () => {
       "127.0.0.1:9",
       ...at,
     );
-  });
-
-  it("has a member probed, and refuses itself and strangers", async () => {
-    await pair();
-    const at = ["--node", "a"];
-    expect(String((await run("", "node", "ping", "b", ...at)).stdout)).toMatch(/^b@\S+ is probed\n$/);
-    await fails(/no live member is called "a"/, "ping", "a", ...at);
-    await fails(/no member is called "nobody"/, "ping", "nobody", ...at);
   });
 
   it("lists the nodes of the host, and the clients of discovery servers", async () => {
@@ -322,11 +303,8 @@ describe("what an operator does", () => {
     expect(await json("keys", ...at)).toMatchObject({ keys: [oldId], byPassword: false });
     expect(await run("", "node", "keys", "nonsense", ...at)).toMatchObject({
       code: 2,
-      stderr: expect.stringMatching(/action must be one of list, add, use/),
+      stderr: expect.stringMatching(/action must be one of list, rotate/),
     });
-    await fails(/no key of this node has the id/, "keys", "use", "00000000", ...at);
-    await fails(/is the key that seals/, "keys", "remove", oldId as string, ...at);
-    await fails(/has this key already/, "keys", "add", old, ...at);
     for (const keys of [[oldId, newId], [newId, oldId], [newId], [newId]])
       for (const name of ["a", "b"]) {
         const reply = await json("keys", "rotate", fresh, "--node", name);
@@ -334,7 +312,7 @@ describe("what an operator does", () => {
         expect(JSON.stringify(reply)).not.toContain(String(readFileSync(fresh)).trim());
       }
     expect(String((await run("", "node", "keys", ...at)).stdout)).toBe(`${newId} (seals)\n`);
-    expect((await json("peers", ...at)).peers).toMatchObject([{ state: "running" }]);
+    expect((await json("status", ...at)).members).toMatchObject([{ self: true }, { state: "running" }]);
   });
 
   it("watches events, and has the end of the node", async () => {
@@ -360,24 +338,14 @@ describe("arguments that the node calls wrong", () => {
   const cases: [why: RegExp, ...args: string[]][] = [
     [/"host:port".*got "nonsense"/, "join", "nonsense"],
     [/"host:port"/, "join", "127.0.0.1:1", "127.0.0.1:70000"],
-    [/tag "" is empty/, "tags", "eu", ""],
-    [/tag "x+…" has/, "tags", "--map", `a=${"x".repeat(300)}`],
-    [/prop "load"/, "props", `load=${"x".repeat(2_000)}`],
-    [/a channel .* a number from 0 to 255/, "channels", "5", "256"],
-    [/a channel .* a number/, "send", "hello", "--channel", "1.5"],
-    [/128/, "query", "hello", "--id", "x".repeat(129)],
     [/a service's name has/, "request", "a b", "hello"],
     [/has no wildcards/, "routes", "plant/+"],
     [/keys rotate needs a file/, "keys", "rotate"],
-    [/keys use needs an id/, "keys", "use"],
   ];
 
-  it("are bad usage, with its reason; nothing changes", async () => {
-    await node("a", "--tag", "a");
-    const { channels } = await json("channels", "--node", "a");
+  it("are bad usage, with its reason", async () => {
+    await node("a");
     for (const [why, ...args] of cases) await isRefused(why, ...args, "--node", "a");
-    expect((await json("tags", "--node", "a")).tags).toEqual(["a"]);
-    expect((await json("channels", "--node", "a")).channels).toEqual(channels);
   });
 });
 
@@ -475,7 +443,7 @@ describe("hostile and careless users of a control socket", () => {
       ["x"],
       ["", "x"],
       ["", "{}"],
-      ["", '{"command":"tags","append":[1]}'],
+      ["", '{"command":"join","addresses":[1]}'],
       ["", "a", "b"],
       ["", ""],
     ];

@@ -136,26 +136,8 @@ describe("the reply to a command", () => {
   const escaped = "\\u{1b}]0;title\\u{7}\\u{9b}2J\\u{a}b is missing";
 
   it.each<[name: string, reply: Record<string, unknown>, printed: string[]]>([
-    ["tags", { tags: ["eu", evil] }, ["eu", escaped]],
-    ["channels", { channels: [7, evil] }, ["7", escaped]],
+    ["routes", { routes: [{ filter: evil, nodes: ["a", evil] }] }, [`${escaped} a ${escaped}`]],
     ["keys", { keys: [evil], byPassword: false, step: "none" }, [`${escaped} (seals)`]],
-    [
-      "send",
-      { sent: ["id"], failed: [{ name: evil, error: "it is full" }], means: "tcp" },
-      ["sent to 1 by tcp", `${escaped}: it is full`],
-    ],
-    [
-      "query",
-      {
-        replies: [
-          { name: "a", data: "yes" },
-          { name: evil, data: evil },
-        ],
-        failed: [{ name: "c", error: evil }],
-        missing: [evil],
-      },
-      ["a yes", `${escaped} ${escaped}`, `c: ${escaped}`, `${escaped} is missing`],
-    ],
   ])("has nothing that would steer a terminal, or pass for another line, of %s", (name, reply, printed) => {
     expect(NODE_COMMANDS[name]?.text?.(reply)).toEqual(printed);
   });

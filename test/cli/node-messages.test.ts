@@ -291,13 +291,13 @@ describe("a command whose connection to the node ends", () => {
 
   it.each([
     ["pub", ["t"], { nodes: [1] }, "published 1 message"],
-    ["query", [], { replies: [{ name: "b", data: "yes" }], failed: [], missing: [] }, "b yes"],
+    ["request", ["upper"], { reply: "yes" }, "yes"],
   ])("%s fails, and says why, while it waits for a line", async (name, args, reply, printed) => {
     const { endpoint, asked, close } = await controlSocket(reply);
     const command = start("node", name, ...args, "--control", endpoint, ...HOUR);
     command.write("1\n");
     await expect.poll(() => asked).toEqual([name]);
-    if (name === "query") await command.until("stdout", /\n/);
+    if (name === "request") await command.until("stdout", /\n/);
     await close();
     const { code, stdout, stderr } = await command.ended;
     expect(stderr).toContain(`the connection to ${endpoint} has ended`);
@@ -368,12 +368,12 @@ describe("a reader that goes away", () => {
   }
 
   const message = { messages: [{ topic: "t", data: "1" }], next: 1, missed: 0 };
-  const response = { replies: [{ name: "b", data: "yes" }], failed: [], missing: [] };
+  const response = { reply: "yes" };
   const event = { events: [{ event: "left", name: "b" }], next: 2 };
   const commands: [string, string[], (object | null)[]][] = [
-    ["query of lines", ["query", "-"], [response, response, response]],
-    ["query of lines, of which the second waits", ["query", "-"], [response, null]],
-    ["query", ["query", "?"], [response]],
+    ["request of lines", ["request", "upper", "-"], [response, response, response]],
+    ["request of lines, of which the second waits", ["request", "upper", "-"], [response, null]],
+    ["request", ["request", "upper", "?"], [response]],
     ["status --json", ["status", "--json"], [{}]],
     ["sub", ["sub", "t"], [{ session: 1, ready: true }, message, null, {}]],
     ["watch", ["watch"], [{ events: [], next: 1 }, event, null]],
@@ -388,21 +388,19 @@ describe("a reader that goes away", () => {
     expect(await unread("ENOSPC", replies, ...args)).toEqual([1, failure]);
   });
 
-  it("leaves the exit code of the lines before it", async () => {
-    const failed = { replies: [], failed: [{ name: "b", error: "no" }], missing: [] };
-    expect(await unread("EPIPE", [failed, null], "query", "-")).toEqual([1, ""]);
-  });
-
   it("ends the program with exit code 0", async () => {
     const { endpoint } = await controlSocket(...Array.from({ length: 1_000 }, () => response));
     const shoal = `"${process.execPath}" "${MAIN}"`;
     const shell = new Child(
       "/bin/sh",
-      ["-c", `{ yes | ${shoal} node query -q --control ${endpoint}; echo "code $?" >&2; } | head -n 1`],
+      [
+        "-c",
+        `{ yes | ${shoal} node request upper -q --control ${endpoint}; echo "code $?" >&2; } | head -n 1`,
+      ],
       {},
     );
     const { stdout, stderr } = await shell.ended;
-    expect([String(stdout), stderr]).toEqual(["b yes\n", "code 0\n"]);
+    expect([String(stdout), stderr]).toEqual(["yes\n", "code 0\n"]);
   });
 });
 

@@ -1,10 +1,9 @@
 /** Nodes as a user starts them: they find each other, are killed, stopped, removed, and cut off. As processes where that is the point. */
 import { chmodSync, writeFileSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { ClusterNode } from "../../src/cluster/index.js";
 import { LONG } from "../support/long.js";
 import { missing } from "../support/peers.js";
-import { run, startWithout } from "./in-process.js";
+import { run } from "./in-process.js";
 import { CutNetworks, type NodeLine, NodeProcess, NodeRun } from "./nodes.js";
 import { file, ipc, useShoal } from "./support.js";
 
@@ -124,107 +123,6 @@ describe("shoal node start", () => {
     await Promise.all([first.untilSaid("conflict", "twin"), second.untilSaid("conflict", "twin")]);
   });
 
-  it("shout and whisper without --zre fail with a reason", async () => {
-    const control = ipc();
-    const a = start("a", [...group(), "--control", control]);
-    await a.ready();
-    for (const args of [
-      ["shout", "CHAT", "x"],
-      ["whisper", "b", "x"],
-    ]) {
-      const { code, stderr } = await run("", "node", ...args, "--control", control);
-      expect([code, stderr]).toEqual([1, expect.stringMatching(/not a ZRE peer: start it with --zre/)]);
-    }
-  });
-
-  it("sends to services, asks them, and joins channels, through the node", async () => {
-    const control = ipc();
-    const cluster = group();
-    const a = start("a", [...cluster, "--control", control]);
-    const b = start("b", [...cluster, "--tag", "store"]);
-    await Promise.all([a.untilSees("b"), b.untilSees("a")]);
-    const ask = (...args: string[]) => run("", "node", ...args, "--control", control);
-    expect(String((await ask("channels", "5", "orders", "--leave", "2")).stdout)).toBe("0\n1\n5\norders\n");
-    expect(String((await ask("send", "hello", "--resolve", "store", "--channel", "orders")).stdout)).toBe(
-      "sent to 1 by links\n",
-    );
-    // The node of the command line has no handler.
-    const query = await ask("query", "stock", "--json", "--wait", "10000");
-    const { replies, failed, missing } = JSON.parse(String(query.stdout));
-    expect([replies, missing, failed.length]).toEqual([[], [], 1]);
-    expect(failed[0].error).toMatch(/no handler answers queries on this channel$/);
-    expect(query.code).toBe(1);
-    const some = await ask("send", "hello", "--to", "nobody", "--to", "b");
-    expect([some.code, String(some.stdout)]).toEqual([
-      1,
-      expect.stringMatching(/^sent to 1 by links\nnobody: no live member/),
-    ]);
-    const none = await ask("send", "hello", "--resolve", "no-such-tag");
-    expect([none.code, String(none.stdout)]).toEqual([1, "sent to 0\n"]);
-    const nobody = await ask("query", "stock", "--to", "nobody");
-    expect([nobody.code, String(nobody.stderr)]).toEqual([1, expect.stringContaining("no live member")]);
-    // A number that no channel has is not taken for a name, and nothing is joined where one of several is refused.
-    for (const args of [["x".repeat(65)], ["256"], ["7", "--leave", "-1"], ["7", "1.5"]])
-      expect((await ask("channels", ...args)).code, args.join(" ")).not.toBe(0);
-    expect((await ask("send", "hello", "--channel", "300")).code).not.toBe(0);
-    expect(String((await ask("channels")).stdout)).toBe("0\n1\n5\norders\n");
-  });
-
-  it("sends and asks each line of standard input, one after the other", async () => {
-    const control = ipc();
-    const cluster = group();
-    const a = start("a", [...cluster, "--control", control]);
-    const b = new ClusterNode({ name: "b", group: cluster[1], registry: false });
-    const got: string[] = [];
-    b.onMessage(({ data }) => void got.push(String(data)));
-    b.onQuery(({ data }) => {
-      if (String(data) === "3") throw Object.assign(new Error("no three"), { expose: true });
-      return `answer ${data}`;
-    });
-    await b.start();
-    try {
-      await a.untilSees("b");
-      const ask = (input: string | Buffer, ...args: string[]) =>
-        run(input, "node", ...args, "--control", control);
-      expect(await ask("one\n\ntwo", "send")).toMatchObject({
-        code: 0,
-        stdout: Buffer.from("sent to 1 by links\n".repeat(3)),
-      });
-      const query = await ask("1\n2\n3\n4\n", "query");
-      expect(String(query.stdout)).toMatch(
-        /^b@\S+ answer 1\nb@\S+ answer 2\nb@\S+: .*no three.*\nb@\S+ answer 4\n$/,
-      );
-      expect([query.code, query.stderr]).toEqual([1, ""]);
-      const json = await ask("1\n2\n", "query", "--json");
-      const replies = String(json.stdout)
-        .trim()
-        .split("\n")
-        .map((line) => (JSON.parse(line) as { replies: { data: string }[] }).replies[0]?.data);
-      expect([json.code, replies]).toEqual([0, ["answer 1", "answer 2"]]);
-      const refused: [Buffer | string, RegExp, ...string[]][] = [
-        [Buffer.from([0x61, 0x0a, 0xff, 0x0a, 0x62, 0x0a]), /line 2: expected UTF-8/, "send"],
-        ["1\n", /line 1: .*no live member/, "query", "--to", "nobody"],
-        [
-          `1\n${"x".repeat(70_000)}\n`,
-          /line 2: a command has at most 65536 bytes as JSON; this one has 70\d\d\d/,
-          "send",
-        ],
-      ];
-      for (const [input, why, ...args] of refused) {
-        const ended = await ask(input, ...args);
-        expect([ended.code, ended.stderr]).toEqual([1, expect.stringMatching(why)]);
-      }
-      expect(got).toEqual(["one", "", "two", "a", "1"]);
-      const without = await startWithout("node", "send", "--control", control).ended;
-      expect([without.code, without.stderr]).toEqual([
-        2,
-        expect.stringContaining("expected a text, or lines"),
-      ]);
-    } finally {
-      await b.close({ linger: 0 });
-    }
-  });
-
   it("nodes with a key and nodes without one, or with another, do not meet", async () => {
     const cluster = group();
     const key = (text: string): string => {
@@ -293,7 +191,7 @@ describe.skipIf(missing("networks"))("nodes on hosts of their own", () => {
     },
   );
 
-  it("are ZRE peers with --zre, without a key: groups, shout, whisper, and the end of one", async () => {
+  it("are ZRE peers with --zre, without a key: groups, and the end of one", async () => {
     const controls = [ipc(), ipc()];
     nodes = ["north", "south"].map(
       (name, host) =>
@@ -310,25 +208,6 @@ describe.skipIf(missing("networks"))("nodes on hosts of their own", () => {
     expect([north.sees, south.sees]).toEqual([["south"], ["north"]]);
     expect(north.lines[0]).toMatchObject({ event: "ready", name: "north" });
 
-    const control = ["--control", controls[0] as string];
-    expect(await run("", "node", "shout", "south-room", "hi all", ...control, "--json")).toMatchObject({
-      code: 0,
-      stdout: Buffer.from('{"ok":true,"command":"shout","peers":1}\n'),
-    });
-    expect(await run("", "node", "whisper", "south", "psst", ...control)).toMatchObject({ code: 0 });
-    await south.untilSaid("shout", "north");
-    await south.untilSaid("whisper", "north");
-    expect(south.lines.find(({ event }) => event === "shout")).toMatchObject({
-      group: "south-room",
-      text: "hi all",
-    });
-    expect(south.lines.find(({ event }) => event === "whisper")).toMatchObject({
-      text: "psst",
-      frames: ["psst"],
-    });
-
-    const nobody = await run("", "node", "whisper", "nobody", "x", ...control);
-    expect(nobody).toMatchObject({ code: 1, stderr: expect.stringMatching(/nobody/) });
     south.signal("SIGTERM");
     expect((await south.ended).code).toBe(0);
     await north.untilSees();

@@ -156,7 +156,7 @@ describe("the commands of a running node", () => {
       };
     const node = {
       remove: note("remove"),
-      node: { shout: note("shout"), whisper: note("whisper") },
+      admit: note("admit"),
     } as unknown as NodeOperator;
     const socket = new Reply({ linger: 0 });
     sockets.push(socket);
@@ -174,17 +174,15 @@ describe("the commands of a running node", () => {
     const { endpoint, calls } = await controlled();
     const asks = [
       ["remove", "b"],
-      ["shout", "CHAT", "hello all"],
-      ["whisper", "b", ""],
+      ["admit", "b"],
     ];
     const ended = [];
     for (const args of asks) ended.push(await run("", "node", ...args, "--control", endpoint));
     expect(calls).toEqual(asks);
-    expect(ended.map(({ code }) => code)).toEqual([0, 0, 0]);
+    expect(ended.map(({ code }) => code)).toEqual([0, 0]);
     expect(ended.map(({ stderr }) => stderr.replace(/^\S+ info /, ""))).toEqual([
       "shoal node remove: removed b\n",
-      "shoal node shout: sent to CHAT\n",
-      "shoal node whisper: sent to b\n",
+      "shoal node admit: admitted b\n",
     ]);
     const { stdout } = await run("", "node", "remove", "c", "--control", endpoint, "--json");
     expect(JSON.parse(String(stdout))).toEqual({ ok: true, command: "remove" });
@@ -201,9 +199,9 @@ describe("the commands of a running node", () => {
     sockets.push(socket);
     const endpoint = ipc();
     await socket.bind(endpoint);
-    const args = ["whisper", "b", "x", "--control", endpoint, "--timeout", "50"];
+    const args = ["remove", "b", "--control", endpoint, "--timeout", "50"];
     const { code, stderr } = await run("", "node", ...args);
-    expect([code, stderr]).toEqual([1, "shoal node whisper: no reply came within 50 ms\n"]);
+    expect([code, stderr]).toEqual([1, "shoal node remove: no reply came within 50 ms\n"]);
   });
 
   it("fail at once where there is no socket, and where its process was killed", async () => {
@@ -219,10 +217,7 @@ describe("the commands of a running node", () => {
 
   it.each<[string, RegExp, string[]]>([
     ["a name and an endpoint", /not with --control/, ["status", "--node", "a", "--control", "ipc://x"]],
-    ["a pair without =", /--map expects FROM=TO/, ["tags", "--map", "a", "--control", "ipc://x"]],
-    ["no K=V", /expected K=V; got "a"/, ["props", "a", "--control", "ipc://x"]],
     ["no name", /missing required argument 'name'/, ["remove", "--control", "ipc://x"]],
-    ["no text", /missing required argument 'text'/, ["shout", "CHAT", "--control", "ipc://x"]],
     ["a word too many", /too many arguments/, ["remove", "b", "c", "--control", "ipc://x"]],
     ["a bad endpoint", /expected TRANSPORT/, ["remove", "b", "--control", "nonsense"]],
     ["inproc", /only this process/, ["remove", "b", "--control", "inproc://x"]],
