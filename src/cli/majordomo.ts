@@ -20,18 +20,9 @@ import {
 } from "./options.js";
 import { addPairOptions, Pair, type PairSettings } from "./pair.js";
 import { addSecurityOptions, clientOf, type SecurityOptions, securityOptions } from "./security.js";
-import {
-  type AnswerSettings,
-  addAnswerOptions,
-  addCallOptions,
-  answerer,
-  callFailure,
-  runCalls,
-} from "./service.js";
+import { type AnswerSettings, addAnswerOptions, answerer, callFailure, runCalls } from "./service.js";
 import { defined, wholeNumber } from "./values.js";
 
-/** Requests of one input in flight. */
-const PIPELINE = 100;
 /** ms. */
 const TIMEOUT = 30_000;
 
@@ -78,8 +69,11 @@ export function addMajordomoCommand(program: Command): void {
       "shoal majordomo call upper hello --connect tcp://127.0.0.1:5555",
       "shoal majordomo call mmi.service upper --connect tcp://127.0.0.1:5555",
     ],
-  }).argument("<service>", "the service's name");
-  addCallOptions(calls)
+  })
+    .argument("<service>", "the service's name")
+    .argument("[body...]", "the frames of one request (default: standard input)");
+  addSharedOptions(calls, ["connect", "count", "timeout", "multipart", "json", "raw"]);
+  addClusterOptions(addSecurityOptions(calls, "connect"))
     .option("--heartbeat <MS>", "interval of heartbeats to the broker (default 2500)", wholeNumber(1))
     .action((service: string, body: string[], given: Given<CallSettings>) => call(service, body, given));
 }
@@ -116,25 +110,22 @@ async function call(service: string, body: readonly string[], given: Given<CallS
   const { timeout = TIMEOUT, heartbeat } = settings;
   const log = new Log("majordomo call");
   const socketOptions = await securityOptions(settings, settings);
-  await withEndpoints("majordomo call", settings.connect, settings, log, (connect) =>
-    runCalls({
-      body,
-      settings,
-      pipeline: PIPELINE,
-      open() {
-        const client = new MajordomoClient(connect, {
-          socketOptions,
-          ...defined({ heartbeatInterval: heartbeat }),
-        });
-        client.events.on("broker:left", (e) => log.debug(`the broker at ${e.endpoint}: ${e.reason}`));
-        return {
-          request: (frames, { signal }) => client.request(service, frames, { timeout, signal }),
-          close: () => client.close(),
-        };
-      },
-      explain: (error) => callFailure(error, timeout),
-    }),
-  );
+  if (body.length > 0 && settings.count !== undefined) throw new UsageError("--count needs standard input");
+  await withEndpoints("majordomo call", settings.connect, settings, log, async (connect) => {
+    const client = await asUsage(
+      () => new MajordomoClient(connect, { socketOptions, ...defined({ heartbeatInterval: heartbeat }) }),
+    );
+    client.events.on("broker:left", (e) => log.debug(`the broker at ${e.endpoint}: ${e.reason}`));
+    const request = (frames: Buffer[], signal: AbortSignal): Promise<Buffer[]> =>
+      client.request(service, frames, { timeout, signal });
+    try {
+      await runCalls({ body, settings, request });
+    } catch (error) {
+      throw callFailure(error, timeout);
+    } finally {
+      await client.close();
+    }
+  });
 }
 
 /**

@@ -31,8 +31,6 @@ const GROUPS: Readonly<Record<string, readonly Group[]>> = {
   "Services and data:": [
     ["majordomo", async (program) => (await import("./majordomo.js")).addMajordomoCommand(program)],
     ["titanic", async (program) => (await import("./titanic.js")).addTitanicCommand(program)],
-    ["pirate", async (program) => (await import("./pirate.js")).addPirateCommands(program)],
-    ["freelance", async (program) => (await import("./freelance.js")).addFreelanceCommand(program)],
     ["clone", async (program) => (await import("./clone.js")).addCloneCommand(program)],
     ["lvc", async (program) => (await import("./lvc.js")).addLvcCommand(program)],
   ],

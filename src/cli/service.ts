@@ -1,14 +1,11 @@
-/** Shared by the request-reply patterns: `--echo` and `--exec` of a worker, and `call`. */
+/** Answers by `--echo` and `--exec`, and calls of a service. */
 import type { Command } from "commander";
 import { ServiceError } from "../patterns/kit/errors.js";
-import { addClusterOptions } from "./cluster-options.js";
 import { exec } from "./exec.js";
-import { asUsage, Failure, hasCode, InputError, UsageError } from "./failure.js";
+import { Failure, hasCode, InputError, UsageError } from "./failure.js";
 import { type FormatChoice, formatFor } from "./format.js";
 import { Input } from "./input.js";
-import { addSharedOptions } from "./options.js";
 import { printing } from "./output.js";
-import { addSecurityOptions } from "./security.js";
 
 export interface AnswerSettings {
   readonly echo?: boolean;
@@ -20,12 +17,6 @@ export function addAnswerOptions(command: Command): Command {
   return command
     .option("--echo", "reply with the request")
     .option("--exec <CMD>", "run CMD for each request: its input is the request, its output the reply");
-}
-
-export function addCallOptions(command: Command): Command {
-  command.argument("[body...]", "the frames of one request (default: standard input)");
-  addSharedOptions(command, ["connect", "count", "timeout", "multipart", "json", "raw"]);
-  return addClusterOptions(addSecurityOptions(command, "connect"));
 }
 
 export type Answer = (
@@ -41,68 +32,53 @@ export function answerer(settings: AnswerSettings, env: Readonly<Record<string, 
   return (request, { signal }) => exec(command, request, { signal, env });
 }
 
-export interface Caller {
-  request(frames: Buffer[], options: { readonly signal: AbortSignal }): Promise<Buffer[]>;
-  close(): Promise<void>;
-}
+/** Requests in flight; replies are printed in order. */
+const PIPELINE = 100;
 
 export interface Calls {
   /** Frames of one request. Empty: each message of standard input is a request. */
   readonly body: readonly string[];
   readonly settings: FormatChoice & { readonly count?: number };
-  /** Most requests in flight; replies are printed in order. Default 1. */
-  readonly pipeline?: number;
-  /** Errors for invalid arguments become bad usage. */
-  open(): Caller;
-  /** A failure in the user's words. */
-  explain(error: unknown): unknown;
+  request(frames: Buffer[], signal: AbortSignal): Promise<Buffer[]>;
 }
 
-/** Sends requests and prints replies. @throws UsageError, Failure, the result of `explain`, InputError */
-export async function runCalls({ body, settings, pipeline = 1, open, explain }: Calls): Promise<void> {
-  const { json, count } = settings;
-  if (body.length > 0 && count !== undefined) throw new UsageError("--count needs standard input");
-  const client = await asUsage(open);
+/** Sends requests and prints replies. @throws UsageError, Failure, InputError; errors of `request` */
+export async function runCalls({ body, settings, request }: Calls): Promise<void> {
+  const { json, count = Number.POSITIVE_INFINITY } = settings;
   const format = formatFor(settings);
-  try {
-    await printing(format, async (output, stop) => {
-      // A failed reply ends an input that may be idle for hours.
-      const failed = new AbortController();
-      const input = new Input(format, json === true, AbortSignal.any([stop.requested, failed.signal]));
-      let last: Promise<void> | undefined;
-      const printReply = (frames: Buffer[]): Promise<void> => {
-        const printed = Promise.all([client.request(frames, { signal: stop.forced }), last]).then(([reply]) =>
-          output.print([reply]),
-        );
-        printed.catch(() => failed.abort()); // It is awaited later, and thrown in its turn.
-        last = printed;
-        return printed;
-      };
-      if (body.length > 0) {
-        await printReply(body.map((frame) => Buffer.from(frame)));
-        return;
+  await printing(format, async (output, stop) => {
+    // A failed reply ends an input that may be idle for hours.
+    const failed = new AbortController();
+    const input = new Input(format, json === true, AbortSignal.any([stop.requested, failed.signal]));
+    let last: Promise<void> | undefined;
+    const printReply = (frames: Buffer[]): Promise<void> => {
+      const printed = Promise.all([request(frames, stop.forced), last]).then(([reply]) =>
+        output.print([reply]),
+      );
+      printed.catch(() => failed.abort()); // It is awaited later, and thrown in its turn.
+      last = printed;
+      return printed;
+    };
+    if (body.length > 0) {
+      await printReply(body.map((frame) => Buffer.from(frame)));
+      return;
+    }
+    const prints: Promise<void>[] = [];
+    let taken = 0;
+    let fault: InputError | undefined;
+    try {
+      for await (const frames of input.messages()) {
+        prints.push(printReply(frames));
+        if (prints.length >= PIPELINE) await prints.shift();
+        if (++taken >= count || output.gone) break;
       }
-      const prints: Promise<void>[] = [];
-      let taken = 0;
-      let fault: InputError | undefined;
-      try {
-        for await (const frames of input.messages()) {
-          prints.push(printReply(frames));
-          if (prints.length >= pipeline) await prints.shift();
-          if (++taken >= (count ?? Number.POSITIVE_INFINITY) || output.gone) break;
-        }
-      } catch (error) {
-        if (!(error instanceof InputError)) throw error;
-        fault = error;
-      }
-      for (const printed of prints) await printed;
-      if (fault !== undefined) throw fault;
-    });
-  } catch (error) {
-    throw explain(error);
-  } finally {
-    await client.close();
-  }
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      fault = error;
+    }
+    for (const printed of prints) await printed;
+    if (fault !== undefined) throw fault;
+  });
 }
 
 /** A failed call in the user's words. @param timeout ms */

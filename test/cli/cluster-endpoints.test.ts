@@ -191,7 +191,7 @@ describe("--connect cluster:NAME", () => {
       [["push", "--connect", "cluster:"], "cluster:: expected cluster:NAME"],
       [["push", "--connect", "cluster://billing"], "cluster://billing: expected cluster:NAME"],
       [["pull", "--bind", "cluster:billing"], 'Endpoint "cluster:billing"'],
-      [["pirate", "call", "a", "--connect", "cluster:a b"], "cluster:a b: expected cluster:NAME"],
+      [["majordomo", "call", "a", "--connect", "cluster:a b"], "cluster:a b: expected cluster:NAME"],
       [
         ["sub", "--connect", "tcp://127.0.0.1:9", "--cluster-group", "x"],
         "--cluster-group needs --connect cluster:NAME",

@@ -143,36 +143,6 @@ describe("a pair of brokers", () => {
   });
 });
 
-it.runIf(LONG)(
-  "a pair of queues: a call goes on at the backup when the primary is killed",
-  async () => {
-    const any = "tcp://127.0.0.1:*";
-    const { primary, backup } = await startPair(spawnWithout, [
-      "pirate",
-      "queue",
-      "--frontend",
-      any,
-      "--backend",
-      any,
-      "-v",
-    ]);
-    const ends = async (child: Child | Command, whom: string): Promise<string> =>
-      (await child.until("stderr", new RegExp(`listening at (\\S+) for ${whom}`)))[1] as string;
-    const backends = [await ends(primary, "workers"), await ends(backup, "workers")];
-    startWithout("pirate", "worker", "--echo", ...backends.flatMap((backend) => ["--connect", backend]));
-    await primary.until("stderr", /is ready/);
-    await backup.until("stderr", /is ready/);
-    const frontends = [await ends(primary, "clients"), await ends(backup, "clients")];
-    const call = ["pirate", "call", ...frontends.flatMap((frontend) => ["--connect", frontend])];
-    expect(String((await run("", ...call, "one")).stdout)).toBe("one\n");
-    primary.kill();
-    const { code, stdout } = await run("", ...call, "two", "--timeout", "1000", "--retries", "10");
-    expect([code, String(stdout)]).toEqual([0, "two\n"]);
-    await backup.until("stderr", /serving: its peer is silent/);
-  },
-  60_000,
-);
-
 it("brokers find each other in a cluster, and hear each other when nobody advertises them any more", async () => {
   const group = `pair-${process.pid}`;
   const states = { primary: ipc(), backup: ipc() };

@@ -6,7 +6,7 @@ import { file, ipc, run as runProcess, useShoal } from "./support.js";
 useShoal();
 
 const COMMANDS =
-  "pub sub xpub xsub push pull req rep dealer router pair majordomo pirate freelance lvc proxy node top dashboard tap doctor bench keygen completion man".split(
+  "pub sub xpub xsub push pull req rep dealer router pair majordomo lvc proxy node top dashboard tap doctor bench keygen completion man".split(
     " ",
   );
 
@@ -28,8 +28,8 @@ describe("help and version", () => {
     expect(code).toBe(0);
     expect(stdout.toString()).toBe(helps[COMMANDS.indexOf("push")]?.stdout.toString());
     const inner = await Promise.all([
-      run("", "help", "freelance", "server"),
-      run("", "freelance", "server", "--help"),
+      run("", "help", "clone", "server"),
+      run("", "clone", "server", "--help"),
     ]);
     expect(inner.map((each) => each.code)).toEqual([0, 0]);
     expect(String(inner[0].stdout)).toBe(String(inner[1].stdout));
@@ -85,11 +85,7 @@ describe("bad usage is one line and exit code 2", () => {
       /value 'tcsh' is invalid .* choices are bash, zsh, fish/,
       ["completion", "tcsh"],
     ],
-    [
-      "an unknown part of a command for help",
-      /shoal freelance has no command "nope"/,
-      ["help", "freelance", "nope"],
-    ],
+    ["an unknown part of a command for help", /shoal clone has no command "nope"/, ["help", "clone", "nope"]],
     ["an unknown option", /shoal pull: unknown option '--foo'/, ["pull", "--foo"]],
     ["a long command, cut", /unknown command 'x{60}…'/, ["x".repeat(300)]],
     [
@@ -191,7 +187,6 @@ describe("what fails is one line and exit code 1", () => {
 test.each([
   ["majordomo", "broker"],
   ["majordomo", "worker"],
-  ["freelance", "server"],
 ])("shoal %s %s lists no option that it refuses", async (group, name) => {
   const { stdout } = await run("", group, name, "--help");
   const listed = [...String(stdout).matchAll(/^\s+(?:-\w, )?(--[a-z-]+)/gm)].map(
@@ -202,8 +197,7 @@ test.each([
 });
 
 test.each([
-  [["majordomo", "call"], /PLAIN security, as a client/, /--bind|--ws-origin/],
-  [["freelance", "call"], /trusted in place of the system's/, /--bind|--ws-origin/],
+  [["majordomo", "call"], /trusted in place of the system's/, /--bind|--ws-origin/],
   [["majordomo", "broker"], /PLAIN security, as the server/, /in place of the system's|--connect <EP>/],
   [["push"], /all of the input is one message/, /no message comes|after each/],
   [["pull"], /no line feed after each/, /no peer|the input/],
