@@ -109,7 +109,7 @@ export async function operate(
 }
 
 /** @param unready why the command is not ready; `undefined`: its sources decide. @throws UsageError, TransportError */
-export async function openMetrics(
+async function openMetrics(
   { metrics: address }: OperationSettings,
   log: Log,
   sources: () => MetricsSourcesByName,

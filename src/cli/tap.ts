@@ -2,15 +2,14 @@
 
 import { isUtf8 } from "node:buffer";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { isBytes } from "../core/bytes.js";
-import { type Codec, json, msgpack, type ReceiveManyOptions, type Socket, text } from "../index.js";
+import type { ReceiveManyOptions, Socket } from "../index.js";
 import type { EspressoFilter } from "../patterns/espresso/filter.js";
 import { EspressoListener, type EspressoRecord } from "../patterns/espresso/listener.js";
 import { addClusterOptions, type ClusterSettings } from "./cluster-options.js";
 import { watchPeers, withEndpoints } from "./endpoints.js";
 import { asUsage, UsageError } from "./failure.js";
+import { bytesToJson } from "./format.js";
 import { Log } from "./log.js";
-import { addOperationOptions, type OperationSettings, openMetrics } from "./operation.js";
 import { addCommand, checkSettings, type Given } from "./options.js";
 import { LINES, printing } from "./output.js";
 import { addSecurityOptions, clientSecurityOptions } from "./security.js";
@@ -21,14 +20,10 @@ import { defined, repeatable, wholeNumber } from "./values.js";
 /** Shortest interval of warnings, ms. */
 const WARNING_INTERVAL = 1_000;
 
-const DECODERS = ["text", "json", "msgpack", "hex"] as const;
-type Decoder = (typeof DECODERS)[number];
-
-interface TapSettings extends Given, OperationSettings, ClusterSettings {
+interface TapSettings extends Given, ClusterSettings {
   readonly topic?: readonly string[];
   readonly from?: "frontend" | "backend";
   readonly sample?: number;
-  readonly decode?: Decoder;
 }
 
 export function addTapCommand(program: Command): void {
@@ -40,7 +35,7 @@ export function addTapCommand(program: Command): void {
       "bytes, frames. It never slows the proxy down: when it is too slow it misses messages, and logs how many.",
     examples: [
       "shoal tap --connect tcp://127.0.0.1:5570",
-      "shoal tap --connect tcp://127.0.0.1:5570 --topic weather --decode json --sample 1/100",
+      "shoal tap --connect tcp://127.0.0.1:5570 --topic weather --json --sample 1/100",
     ],
   })
     .addOption(repeatable("--connect <EP>", "a capture endpoint, or cluster:NAME (repeatable)"))
@@ -51,17 +46,10 @@ export function addTapCommand(program: Command): void {
       new Option("--from <SIDE>", "only messages that came from this side").choices(["frontend", "backend"]),
     )
     .option("--sample <1/N>", "only every Nth of these messages", sample)
-    .addOption(
-      new Option("--decode <AS>", "how to print the last frame (hex: all frames)")
-        .choices(DECODERS)
-        .default("text"),
-    )
     .option("--json", 'JSON lines: {"time","from","size","frames",…}')
     .option("--count <N>", "stop after N messages", wholeNumber(1))
     .option("--timeout <MS>", "fail when no message comes within MS", wholeNumber(0));
-  addSecurityOptions(addOperationOptions(addClusterOptions(command)), "connect").action(
-    (settings: TapSettings) => tap(settings),
-  );
+  addSecurityOptions(addClusterOptions(command), "connect").action((settings: TapSettings) => tap(settings));
 }
 
 function sample(value: string): number {
@@ -71,7 +59,7 @@ function sample(value: string): number {
 }
 
 async function tap(given: TapSettings): Promise<void> {
-  const { topic, from, sample: oneIn, decode = "text", connect, metrics: _, ...rest } = given;
+  const { topic, from, sample: oneIn, connect, ...rest } = given;
   if (connect === undefined || connect.length === 0) throw new UsageError("expected --connect EP");
   const settings = checkSettings({ ...rest, connect });
   const log = new Log("tap");
@@ -80,22 +68,12 @@ async function tap(given: TapSettings): Promise<void> {
   await withEndpoints("tap", connect, given, log, async (captures) => {
     const listener = await asUsage(
       () =>
-        new EspressoListener<unknown>(captures, {
+        new EspressoListener(captures, {
           filter,
           sample: oneIn === undefined ? {} : { oneIn },
-          decode: codecOf(decode),
           socketOptions: security,
         }),
     );
-    const pages = await openMetrics(
-      given,
-      log,
-      () => ({ tap: listener }),
-      () => undefined,
-    ).catch(async (error: unknown) => {
-      await listener.close();
-      throw error;
-    });
     // Only the events are used.
     const peers = watchPeers({ events: listener.events } as unknown as Socket, settings, log);
     const asJson = settings.json === true;
@@ -104,7 +82,7 @@ async function tap(given: TapSettings): Promise<void> {
       receiveMany: async (options: ReceiveManyOptions) =>
         (await listener.receiveMany(options)).map((record) => {
           missed.add(record.missed);
-          return [Buffer.from(`${asJson ? jsonOf(record, decode) : textOf(record, decode)}\n`)];
+          return [Buffer.from(`${asJson ? jsonOf(record) : textOf(record)}\n`)];
         }),
     };
     try {
@@ -118,7 +96,6 @@ async function tap(given: TapSettings): Promise<void> {
     } finally {
       missed.end();
       await listener.close();
-      await pages?.close();
     }
   });
 }
@@ -145,46 +122,19 @@ class Missed {
   }
 }
 
-function codecOf(decoder: Decoder): Codec<unknown> {
-  switch (decoder) {
-    case "text":
-      return text() as Codec<unknown>;
-    case "json":
-      return json();
-    case "msgpack":
-      return msgpack();
-    case "hex":
-      return { name: "hex", encode: String, decode: (frame) => frame.toString("hex") };
-  }
-}
-
-function jsonOf(record: EspressoRecord<unknown>, decode: Decoder): string {
-  const { from, size, truncated, missed, error } = record;
-  const parsed = decode === "json" || decode === "msgpack";
-  const value = parsed && tryJson(record.value) !== undefined ? record.value : undefined;
-  return toJson({
-    time: isoOf(record.time),
+function jsonOf({ time, from, size, frames, truncated, missed }: EspressoRecord): string {
+  return JSON.stringify({
+    time: isoOf(time),
     from,
     size,
-    frames: record.frames.map((frame) => {
-      if (decode === "hex") return frame.toString("hex");
-      return isUtf8(frame) ? frame.toString() : { base64: frame.toString("base64") };
-    }),
+    frames: frames.map(bytesToJson),
     truncated: truncated || undefined,
     missed: missed || undefined,
-    value,
-    error: error?.message,
   });
 }
 
-function textOf(record: EspressoRecord<unknown>, decode: Decoder): string {
-  const { from = "-", size, frames, truncated, value, error } = record;
-  const shown = frames.map((frame) => (decode === "hex" ? frame.toString("hex") : readable(frame)));
-  if ((decode === "json" || decode === "msgpack") && !truncated && error === undefined) {
-    const json = tryJson(value);
-    if (json !== undefined) shown[shown.length - 1] = printable(json);
-  }
-  return `${isoOf(record.time)} ${from} ${size} ${shown.join(" ")}${truncated ? " …" : ""}`;
+function textOf({ time, from, size, frames, truncated }: EspressoRecord): string {
+  return `${isoOf(time)} ${from ?? "-"} ${size} ${frames.map(readable).join(" ")}${truncated ? " …" : ""}`;
 }
 
 function isoOf(time: number): string {
@@ -194,23 +144,4 @@ function isoOf(time: number): string {
 
 function readable(frame: Buffer): string {
   return isUtf8(frame) ? printable(frame.toString()) : `0x${frame.toString("hex")}`;
-}
-
-/** `undefined` for a value nested too deeply. */
-function tryJson(value: unknown): string | undefined {
-  try {
-    return toJson(value);
-  } catch {
-    return undefined; // The stack is too small for it: it is printed in another form.
-  }
-}
-
-/** MessagePack has bytes and 64-bit integers. */
-function toJson(value: unknown): string {
-  return JSON.stringify(value, function (this: unknown, key: string, given: unknown) {
-    // `given` is the Buffer's `toJSON()`; its holder has the Buffer.
-    const own = (this as Record<string, unknown>)[key];
-    if (isBytes(own)) return { base64: Buffer.from(own).toString("base64") };
-    return typeof given === "bigint" ? String(given) : given;
-  });
 }
