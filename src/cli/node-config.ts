@@ -48,7 +48,6 @@ export interface NodeConfiguration {
   readonly sessions: SessionsSettings | undefined;
   /** Addresses of `static:` sources. */
   readonly fixed: readonly string[];
-  readonly files: readonly string[];
 }
 
 let checker: SchemaChecker | undefined;
@@ -119,11 +118,11 @@ export async function nodeConfigurationOf(
   const expanded = expand(read.value ?? {}, environment);
   const faults = [...expanded.findings, ...otherThan(expanded.findings, await schemaFindings(expanded))];
   const folder = dirname(resolve(file));
-  const { configuration, findings, files } = await checked(expanded.value, faults, folder, source);
+  const { configuration, findings } = await checked(expanded.value, faults, folder, source);
   if (configuration !== undefined) return configuration;
   const hide = hider(expanded);
   const shown = findings.map((finding) => hide({ ...finding, message: keysInPlaceOfFlags(finding.message) }));
-  throw new ConfigurationError(read.problems(shown), files);
+  throw new ConfigurationError(read.problems(shown));
 }
 
 /** @param flags values from commander @throws UsageError for the first problem; Failure */
@@ -162,7 +161,6 @@ async function checked(
 ): Promise<{
   readonly configuration?: NodeConfiguration;
   readonly findings: readonly Finding[];
-  readonly files: readonly string[];
 }> {
   const findings = [...faults];
   const given = (typeof value === "object" && value !== null ? value : {}) as Readonly<
@@ -195,13 +193,12 @@ async function checked(
   // Each value is valid: the last check is for combinations.
   const refusal = findings.length === 0 ? refusalOf(() => new ClusterNode(options)) : undefined;
   if (refusal !== undefined) files.found(pathOf(refusal, given), refusal);
-  if (findings.length > 0) return { findings, files: files.read };
+  if (findings.length > 0) return { findings };
   const values = { ...usable, ...secrets, ...defined({ tls, listen, [CLIENTS_TLS]: clients?.tls }) };
   const { fixed } = discovery;
   return {
-    configuration: { values, options, control, metrics, clients, sessions, fixed, files: files.read },
+    configuration: { values, options, control, metrics, clients, sessions, fixed },
     findings,
-    files: files.read,
   };
 }
 

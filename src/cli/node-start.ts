@@ -21,7 +21,7 @@ import { NodeService } from "./node-service.js";
 import { NodeSessions } from "./node-sessions.js";
 import { operate } from "./operation.js";
 import { checkEndpoints } from "./options.js";
-import { checkFile, failureOf, NotApplied, Reloads } from "./reloads.js";
+import { checkFile, failureOf, Reloads } from "./reloads.js";
 import { Stop } from "./stop.js";
 import { terminal } from "./terminal.js";
 import { defined } from "./values.js";
@@ -36,19 +36,17 @@ const MAX_SHOWN_ENDPOINT = 256;
 
 export interface StartSettings {
   readonly config?: string;
-  readonly watch?: boolean;
   readonly json?: boolean;
   /** Values of flags (`nodeFlags`). */
   readonly [flag: string]: unknown;
 }
 
 interface Start {
-  /** Reads the configuration again. */
-  read(text: string): Promise<NodeConfiguration>;
+  /** Reads the configuration, or the files of the flags, again. */
+  read(): Promise<NodeConfiguration>;
   readonly configuration: NodeConfiguration;
-  /** The configuration file, or the first certificate file; absent: nothing can change. */
-  readonly file?: string | undefined;
-  readonly text: string;
+  /** The configuration file, or the flags. */
+  readonly what: string;
 }
 
 export async function startNode(settings: StartSettings): Promise<void> {
@@ -130,10 +128,10 @@ export async function startNode(settings: StartSettings): Promise<void> {
         ...defined({ clients: server?.endpoint, clientsHttp: server?.url, sessions: sessions?.endpoint }),
       });
       if (zre !== false) log.warnOnce("ZRE goes to the link, and is not encrypted");
-      await reloads?.follow(start.text, settings.watch !== false, start.configuration.files);
+      reloads.begin();
     });
   } finally {
-    reloads?.close();
+    reloads.close();
     await sessions?.close();
     stdout.off("error", stop.request);
   }
@@ -150,9 +148,7 @@ function showControl(node: ClusterNode, { endpoints: { control = [] } }: NodeSer
 
 async function startOfFlags(settings: StartSettings, source: StaticList): Promise<Start> {
   const read = (): Promise<NodeConfiguration> => nodeConfigurationOfFlags(settings, source);
-  const configuration = await read();
-  const [file] = configuration.files;
-  return { read, configuration, file, text: file === undefined ? "" : await textOf(file) };
+  return { read, configuration: await read(), what: "the files of its options" };
 }
 
 /** @throws UsageError for flags next to --config; Failure for problems of the file */
@@ -161,36 +157,34 @@ async function startOfFile(file: string, settings: StartSettings, source: Static
   if (other !== undefined)
     throw new UsageError(`--config FILE defines everything; ${other.option.long} cannot be added to it`);
   try {
-    const text = await textOf(file);
-    const read = (now: string): Promise<NodeConfiguration> => nodeConfigurationOf(file, now, source);
-    return { read, configuration: await read(text), file, text };
+    const configuration = await nodeConfigurationOf(file, await textOf(file), source);
+    const read = async (): Promise<NodeConfiguration> =>
+      nodeConfigurationOf(file, await textOf(file, true), source);
+    return { read, configuration, what: file };
   } catch (error) {
     throw failureOf(file, error, new Log("node start"));
   }
 }
 
-/** Keeps a SIGHUP that comes before the node runs. @returns `undefined` if nothing can change */
 function reloadsOf(
-  { read, configuration, file }: Start,
+  { read, configuration, what }: Start,
   log: Log,
   apply: (before: NodeConfiguration, after: NodeConfiguration) => void,
-): Reloads | undefined {
-  if (file === undefined) return undefined;
+): Reloads {
   let running = configuration;
-  return new Reloads(file, log, {
-    apply: async (text) => {
-      const wanted = await read(text);
-      const { files } = wanted;
+  return new Reloads(what, log, {
+    apply: async () => {
+      const wanted = await read();
       const restart = restartKeys(running, wanted);
       if (restart.length > 0)
-        throw new NotApplied(`${restart.join(", ")} cannot change while the node runs: restart it`, files);
+        throw new Failure(`${restart.join(", ")} cannot change while the node runs: restart it`);
       const changed = changedKeys(running, wanted);
       apply(running, wanted);
       running = wanted;
-      return { changed: changed.length === 0 ? "" : `${changed.join(", ")} changed`, files };
+      return changed.length === 0 ? "" : `${changed.join(", ")} changed`;
     },
     unchanged: "the node continues",
-  }).listen();
+  });
 }
 
 export async function checkNode(file: string, settings: { readonly json?: boolean }): Promise<void> {

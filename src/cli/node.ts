@@ -50,8 +50,7 @@ function addStartCommand(node: Command): void {
       "shoal node start --name bridge --zre --group CHAT --control ipc:///tmp/bridge",
     ],
   })
-    .option("--config <FILE>", "everything from a file (YAML or JSON), and follow its changes")
-    .option("--no-watch", "with --config: read the file again only on SIGHUP")
+    .option("--config <FILE>", "everything from a file (YAML or JSON), which SIGHUP reads again")
     .option("--json", "print changes as JSON lines, with at least event and name");
   for (const { option } of nodeFlags()) start.addOption(option);
   start.option("--no-control", "take no commands").action(async (settings: StartSettings) => {

@@ -1,5 +1,6 @@
 /** shoal proxy --config FILE and shoal proxy check FILE. */
 
+import { textOf } from "../config/file.js";
 import {
   type Change,
   configurationOf,
@@ -13,13 +14,12 @@ import { Failure } from "./failure.js";
 import { Log } from "./log.js";
 import { type OperationSettings, operate, type Service } from "./operation.js";
 import { leftOf, report, reportEndpoints } from "./proxy-report.js";
-import { checkFile, Reloads } from "./reloads.js";
+import { checkFile, failureOf, Reloads } from "./reloads.js";
 import { Stop } from "./stop.js";
 import { terminal } from "./terminal.js";
 
 export interface ConfigSettings extends OperationSettings {
   readonly config?: string;
-  readonly watch?: boolean;
   readonly json?: boolean;
 }
 
@@ -50,16 +50,12 @@ export async function runConfiguration(file: string, settings: ConfigSettings): 
     },
     empty: () => stop.request(),
   });
-  const reloads = new Reloads(file, log, {
-    apply: async (text) => {
-      const configuration = await configurationOf(file, text);
-      const changes = await fleet.apply(configuration);
-      const { length } = changes.filter((change) => change.do !== "start" || change.again === undefined);
-      const changed = length === 0 ? "" : `${length} ${length === 1 ? "change" : "changes"}`;
-      return { changed, files: configuration.files ?? [] };
-    },
-    unchanged: "the proxies continue",
-  }).listen();
+  const apply = async (isAgain: boolean): Promise<string> => {
+    const changes = await fleet.apply(await configurationOf(file, await textOf(file, isAgain)));
+    const { length } = changes.filter((change) => change.do !== "start" || change.again === undefined);
+    return length === 0 ? "" : `${length} ${length === 1 ? "change" : "changes"}`;
+  };
+  const reloads = new Reloads(file, log, { apply: () => apply(true), unchanged: "the proxies continue" });
   const service: Service = {
     close: async (options) => {
       await fleet.close(options);
@@ -67,7 +63,10 @@ export async function runConfiguration(file: string, settings: ConfigSettings): 
   };
   try {
     await operate({ settings, log, stop, service, sources: () => fleet.sources() }, async () => {
-      await reloads.first(settings.watch !== false);
+      await apply(false).catch((error: unknown) => {
+        throw failureOf(file, error, log);
+      });
+      reloads.begin();
     });
   } finally {
     reloads.close();

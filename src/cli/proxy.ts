@@ -120,8 +120,7 @@ function addConfiguration(proxy: Command): void {
       await check(file, settings);
     });
   addOperationOptions(proxy)
-    .option("--config <FILE>", "run the proxies of a file (YAML), and follow its changes")
-    .option("--no-watch", "with --config: read the file again only on SIGHUP")
+    .option("--config <FILE>", "run the proxies of a file (YAML), which SIGHUP reads again")
     .option("--json", "with --config: print the counters of each proxy as JSON when it ends")
     .allowUnknownOption()
     .allowExcessArguments()

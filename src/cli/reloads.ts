@@ -1,163 +1,68 @@
 /**
- * A command that follows its configuration file.
+ * A command that reads its configuration again on SIGHUP.
  *
- *   SIGHUP, a change of the file,  --> read --problems--> logged; the running state continues
- *   or of a file that it names           +--> applied --> logged
+ *   SIGHUP --> read --problems--> logged; the running state continues
+ *                +--> applied --> logged
  *
- * Reloads run one after the other; requests during a reload become one more.
+ * Reloads run one after the other; signals during a reload cause one more.
  */
-import { ConfigurationError, textOf } from "../config/file.js";
+import { ConfigurationError } from "../config/file.js";
 import { type Problem, problemLine } from "../config/problem.js";
-import { FileWatch } from "../config/watch.js";
 import { describe, Failure } from "./failure.js";
 import type { Log } from "./log.js";
 import { terminal } from "./terminal.js";
 
-export interface Applied {
-  /** In words; empty: nothing changed. */
-  readonly changed: string;
-  /** Absolute paths of named files, which are watched too. */
-  readonly files: readonly string[];
-}
-
 export interface ReloadEffects {
-  /** @throws ConfigurationError for problems */
-  apply(text: string): Promise<Applied>;
+  /** @returns the changes in words; empty: none @throws ConfigurationError; Failure for what needs a restart */
+  apply(): Promise<string>;
   /** Subject of the log line for a failed reload: "the proxies continue". */
   readonly unchanged: string;
 }
 
-/** A valid configuration that cannot be applied to the running state. */
-export class NotApplied extends Failure {
-  readonly files: readonly string[];
-
-  /** @param files named by the configuration */
-  constructor(message: string, files: readonly string[]) {
-    super(message);
-    this.files = files;
-  }
-}
-
 export class Reloads {
-  readonly #file: string;
+  readonly #what: string;
   readonly #log: Log;
   readonly #effects: ReloadEffects;
-  readonly #watch: FileWatch;
   readonly #signals = terminal().signals;
-  /** The last text, valid or not. */
-  #text = "";
-  /** Files that the text names. */
-  #named: readonly string[] = [];
-  /** The last failure, logged once. */
-  #fault: string | undefined;
-  #ready = false;
-  #watches = false;
-  #busy = false;
-  #asked: "no" | "if-changed" | "always" = "no";
+  #isAsked = false;
+  /** Also before {@link begin}. */
+  #isBusy = true;
 
-  constructor(file: string, log: Log, effects: ReloadEffects) {
-    this.#file = file;
+  /** Keeps a signal that comes before {@link begin}. @param what is read: a file, or options */
+  constructor(what: string, log: Log, effects: ReloadEffects) {
+    this.#what = what;
     this.#log = log;
     this.#effects = effects;
-    this.#watch = new FileWatch(
-      file,
-      () => this.#ask(false),
-      (error) => log.warnOnce(`cannot watch ${file}: ${describe(error)}; send SIGHUP to read it again`),
-    );
+    this.#signals.on("SIGHUP", this.#onHangUp);
   }
 
-  /** Follows SIGHUP. A signal before `first` or `follow` is kept. */
-  listen(): this {
-    this.#signals.on("SIGHUP", this.#onHangUp);
-    return this;
+  /** The first configuration is applied. */
+  begin(): void {
+    void this.#run();
   }
 
   close(): void {
-    this.#watch.close();
     this.#signals.off("SIGHUP", this.#onHangUp);
   }
 
-  /** Reads, applies and follows the file. @param watches the file, or only SIGHUP @throws Failure */
-  async first(watches: boolean): Promise<void> {
-    try {
-      this.#text = await textOf(this.#file);
-      await this.#apply(this.#text);
-    } catch (error) {
-      throw failureOf(this.#file, error, this.#log);
-    }
-    await this.follow(this.#text, watches, this.#named);
-  }
-
-  /** Follows changes after a text that is applied already. @param named files that it names */
-  async follow(text: string, watches: boolean, named: readonly string[]): Promise<void> {
-    this.#text = text;
-    await this.#follow(named);
-    this.#ready = true;
-    this.#ask(false); // The file may have changed meanwhile, or a SIGHUP may have come.
-    this.#watches = watches;
-    if (watches) await this.#watch.start();
-  }
-
-  readonly #onHangUp = (): void => this.#ask(true);
-
-  /** @param always even for the same text: variables may have changed */
-  #ask(always: boolean): void {
-    if (this.#asked !== "always") this.#asked = always ? "always" : "if-changed";
-    if (this.#ready && !this.#busy) void this.#run();
-  }
+  readonly #onHangUp = (): void => {
+    this.#isAsked = true;
+    if (!this.#isBusy) void this.#run();
+  };
 
   async #run(): Promise<void> {
-    this.#busy = true;
-    while (this.#asked !== "no") {
-      const always = this.#asked === "always";
-      this.#asked = "no";
-      await this.#reload(always);
+    this.#isBusy = true;
+    while (this.#isAsked) {
+      this.#isAsked = false;
+      try {
+        const changed = await this.#effects.apply();
+        this.#log.info(`read ${this.#what} again: ${changed === "" ? "nothing changed" : changed}`);
+      } catch (error) {
+        const { message } = failureOf(this.#what, error, this.#log);
+        this.#log.error(`${message}; ${this.#effects.unchanged} unchanged`);
+      }
     }
-    this.#busy = false;
-  }
-
-  async #reload(always: boolean): Promise<void> {
-    let isNew = always;
-    try {
-      const text = await textOf(this.#file, true);
-      isNew ||= text !== this.#text;
-      this.#text = text;
-      // Named files may have changed.
-      if (!isNew && this.#named.length === 0) return;
-      const changed = await this.#apply(text);
-      this.#fault = undefined;
-      if (isNew || changed !== "")
-        this.#log.info(`read ${this.#file} again: ${changed === "" ? "nothing changed" : changed}`);
-    } catch (error) {
-      const fault = describe(error);
-      const isKnown = fault === this.#fault;
-      this.#fault = fault;
-      if (isKnown && !isNew) return;
-      const { message } = failureOf(this.#file, error, this.#log);
-      this.#log.error(`${message}; ${this.#effects.unchanged} unchanged`);
-    }
-  }
-
-  async #apply(text: string): Promise<string> {
-    let files: readonly string[] = [];
-    try {
-      const applied = await this.#effects.apply(text);
-      ({ files } = applied);
-      return applied.changed;
-    } catch (error) {
-      if (error instanceof ConfigurationError || error instanceof NotApplied) ({ files } = error);
-      throw error;
-    } finally {
-      await this.#follow(files);
-    }
-  }
-
-  async #follow(named: readonly string[]): Promise<void> {
-    const before = this.#named;
-    this.#named = named;
-    if (named.length === before.length && named.every((file, at) => file === before[at])) return;
-    this.#watch.alsoFollow(named);
-    if (this.#watches) await this.#watch.start();
+    this.#isBusy = false;
   }
 }
 

@@ -32,13 +32,10 @@ export async function readNamed(file: string): Promise<string> {
 
 export class ConfigurationError extends Error {
   readonly problems: readonly Problem[];
-  /** Absolute paths of named files. */
-  readonly files: readonly string[];
 
-  constructor(problems: readonly Problem[], files: readonly string[] = []) {
+  constructor(problems: readonly Problem[]) {
     super(problems.map(problemLine).join("\n"));
     this.problems = problems;
-    this.files = files;
   }
 }
 

@@ -1,12 +1,10 @@
-/** Files that a configuration names. An unreadable one is a finding. Their names are kept, to watch the files. */
+/** Files that a configuration names. An unreadable one is a finding. */
 import { resolve } from "node:path";
 import { readNamed, reasonOf } from "./file.js";
 import type { Finding, Path } from "./problem.js";
 
 export class NamedFiles {
   readonly findings: Finding[];
-  /** Paths of PEM files, unreadable ones included. */
-  readonly read: string[] = [];
   readonly #folder: string;
 
   /** @param folder of relative names @param findings gets those of the files */
@@ -44,7 +42,6 @@ export class NamedFiles {
       const name = names[key];
       if (name === undefined) continue;
       const file = this.resolve(name);
-      if (!this.read.includes(file)) this.read.push(file);
       try {
         const text = await readNamed(file);
         if (text.includes("-----BEGIN ")) texts[key] = text;

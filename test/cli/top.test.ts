@@ -157,7 +157,7 @@ proxies:
   plain: ${proxy(`bind: "${at.plain}", plainUsers: { ann: "pass:word" }`)}
 `,
     );
-    const proxies = startWithout("proxy", "--config", path, "--no-watch");
+    const proxies = startWithout("proxy", "--config", path);
     await proxies.until("stderr", /plain has started\n/);
     const top = async (...args: string[]) => {
       const { code, stdout, stderr } = await run("", "top", ...args, "--once", "--json", "--interval", "0.2");

@@ -171,7 +171,6 @@ describe("proxies of a file", () => {
         ...args.map((arg) =>
           arg === "/etc/shoal/proxies.yaml" ? file : arg.replace(/^\*:\d+$/, "127.0.0.1:0"),
         ),
-        "--no-watch",
       );
       await child.until("stderr", /requests.*backend listening|backend listening.*requests/);
       writeFileSync(file, own.replace(/^( +)requests:/m, "$1others:"));

@@ -70,14 +70,9 @@ export async function configurationOf(
   for (const [name, proxy] of Object.entries(proxies))
     if (!findings.some(({ path }) => isWithin(path, name))) findings.push(...madeOf(name, proxy));
 
-  const { read } = files;
-  if (findings.length > 0) throw new ConfigurationError(source.problems(findings.map(hider(expanded))), read);
+  if (findings.length > 0) throw new ConfigurationError(source.problems(findings.map(hider(expanded))));
   const { drain = DRAIN_SECONDS } = expanded.value as { drain?: number };
-  return {
-    drain: drain * 1_000,
-    proxies: { ...proxies },
-    ...(read.length === 0 ? {} : { files: read }),
-  };
+  return { drain: drain * 1_000, proxies: { ...proxies } };
 }
 
 function engineInUse(): EngineAbilities {

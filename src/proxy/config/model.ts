@@ -40,8 +40,6 @@ export interface Configuration {
   /** ms. */
   readonly drain: number;
   readonly proxies: Proxies;
-  /** Files to watch for changes; absent: none. */
-  readonly files?: readonly string[];
 }
 
 export function socketsOf(

@@ -219,7 +219,7 @@ function socketSchema(given: PlanType | readonly ProxySocketType[], side: boolea
 function tlsSchema(): Schema {
   const file = (what: string): Schema => text(`${what}: a file in PEM.`, { minLength: 1 });
   return map(
-    "TLS of tls:// and wss:// endpoints: files from the folder of this file, which are read again when they change.",
+    "TLS of tls:// and wss:// endpoints: files from the folder of this file, which SIGHUP reads again.",
     {
       cert: file("The certificate"),
       key: file("Its private key"),

@@ -36,10 +36,10 @@ proxies:
 const read = (text: string): Promise<Configuration> =>
   configurationOf(join(folder, "proxy.yaml"), text, { environment: {}, engine });
 
-async function faults(text: string): Promise<{ lines: readonly string[]; files: readonly string[] }> {
+async function faults(text: string): Promise<{ lines: readonly string[] }> {
   try {
     await read(text);
-    return { lines: [], files: [] };
+    return { lines: [] };
   } catch (error) {
     if (!(error instanceof ConfigurationError)) throw error;
     return {
@@ -49,7 +49,6 @@ async function faults(text: string): Promise<{ lines: readonly string[]; files: 
           .replaceAll(folder, ".")
           .replace(/OpenSSL .*|error:.*/, "…"),
       ),
-      files: error.files.map((file) => file.replace(`${folder}/`, "")),
     };
   }
 }
@@ -64,9 +63,6 @@ describe("the key tls", () => {
       tlsKey: pem("server.key"),
       tlsCa: pem("ca.pem"),
     });
-    expect([...(configuration.files ?? [])].sort()).toEqual(
-      ["ca.pem", "server.key", "server.pem"].map((name) => join(folder, name)),
-    );
   });
 
   it("may trust an authority alone, where a side connects", async () => {
@@ -79,30 +75,20 @@ describe("the key tls", () => {
   });
 
   it.each([
-    ["tls: { cert: server.pem }", "tls: cert needs the key key", []],
-    [`tls: { ${PAIR}, certs: x }`, "tls.certs: unknown key; did you mean cert?", []],
+    ["tls: { cert: server.pem }", "tls: cert needs the key key"],
+    [`tls: { ${PAIR}, certs: x }`, "tls.certs: unknown key; did you mean cert?"],
     [
       "tls: { cert: gone.pem, key: server.key }",
       "frontend.tls.cert: cannot read ./gone.pem: it does not exist",
-      ["gone.pem", "server.key"],
     ],
-    [
-      "tls: { cert: text, key: server.key }",
-      "frontend.tls.cert: ./text is not in PEM",
-      ["text", "server.key"],
-    ],
-    [
-      "tls: { cert: server.pem, key: other.key }",
-      "frontend.tls: these files cannot be used:",
-      ["server.pem", "other.key"],
-    ],
-    [`tls: { ${PAIR} }\n      tlsCa: x`, "tls and tlsCa exclude each other", ["server.pem", "server.key"]],
-    ["linger: 1", "tls://*:5555 needs a certificate: tls: { cert: FILE, key: FILE }", []],
-  ])("with %s is at fault", async (tls, message, files) => {
+    ["tls: { cert: text, key: server.key }", "frontend.tls.cert: ./text is not in PEM"],
+    ["tls: { cert: server.pem, key: other.key }", "frontend.tls: these files cannot be used:"],
+    [`tls: { ${PAIR} }\n      tlsCa: x`, "tls and tlsCa exclude each other"],
+    ["linger: 1", "tls://*:5555 needs a certificate: tls: { cert: FILE, key: FILE }"],
+  ])("with %s is at fault", async (tls, message) => {
     const found = await faults(withTls(tls));
     expect(found.lines).toHaveLength(1);
     expect(found.lines[0]).toContain(message);
-    expect(found.files).toEqual(files);
   });
 });
 
