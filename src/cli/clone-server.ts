@@ -3,12 +3,11 @@ import { type Command, Option } from "commander";
 import type { BinaryStarFenceReason } from "../patterns/binary-star/index.js";
 import { CloneLmdbStore, type ClonePairOptions, CloneServer } from "../patterns/clone/index.js";
 import { endpointOf } from "./clone-session.js";
-import { addClusterOptions, type ClusterSettings } from "./cluster-options.js";
 import { asUsage, describe, UsageError } from "./failure.js";
 import { Log } from "./log.js";
 import { addOperationOptions, type OperationSettings, serve } from "./operation.js";
 import { addCommand, checkEndpoints } from "./options.js";
-import { handOver, peerSource, starSources } from "./pair.js";
+import { handOver, starSources } from "./pair.js";
 import {
   addSecurityOptions,
   clientOf,
@@ -24,7 +23,7 @@ const MAX_PORT = 65_531;
 /** Heartbeat interval in ms (12/CHP). */
 const HEARTBEAT = 1_000;
 
-interface ServerSettings extends OperationSettings, SecuritySettings, ClusterSettings {
+interface ServerSettings extends OperationSettings, SecuritySettings {
   readonly port?: number;
   readonly host?: string;
   readonly bind?: string;
@@ -58,10 +57,7 @@ export function addCloneServerCommand(clone: Command): void {
       new Option("--primary", "one of a pair: the one that serves when both start").conflicts("backup"),
     )
     .option("--backup", "one of a pair: the one that stands by when both start")
-    .option(
-      "--peer <HOST:P>",
-      "address and first port of the other server, or cluster:NAME that it alone advertises",
-    )
+    .option("--peer <HOST:P>", "address and first port of the other server")
     .option("--serve-alone", "serve although the peer was never reached and may have a newer map")
     .option("--store <DIR>", "keep the map in DIR (needs the package lmdb)")
     .option("--heartbeat <MS>", "interval of heartbeats (default 1000)", wholeNumber(1))
@@ -71,9 +67,7 @@ export function addCloneServerCommand(clone: Command): void {
       "public key of the other server (default: both have the same certificate)",
       publicKey,
     );
-  addClusterOptions(addOperationOptions(addSecurityOptions(command, "bind"))).action(
-    (settings: ServerSettings) => runServer(settings),
-  );
+  addOperationOptions(addSecurityOptions(command, "bind")).action(runServer);
 }
 
 async function runServer(settings: ServerSettings): Promise<void> {
@@ -82,8 +76,7 @@ async function runServer(settings: ServerSettings): Promise<void> {
   const chosen = pairOf(settings);
   const socketOptions = await securityOptions(settings, { bind: checkEndpoints([endpoint], "--bind EP") });
   const log = new Log("clone server");
-  const source = await peerSource("clone server", { ...settings, ...chosen }, log);
-  const pair = chosen && { ...chosen, peer: source ?? chosen.peer, ...credentialsOf(settings) };
+  const pair = chosen && { ...chosen, ...credentialsOf(settings) };
   const options = {
     socketOptions,
     ...(pair === undefined ? {} : { pair }),
@@ -100,7 +93,6 @@ async function runServer(settings: ServerSettings): Promise<void> {
     report: (server) => report(server, log),
     sources: (server) => ({ server, ...starSources(server.star) }),
     async open(server) {
-      await source?.start();
       const listening = await asUsage(() => server.bind(endpoint));
       if (store !== undefined) log.info(`read ${server.stats().entries} keys from ${settings.store}`);
       log.info(`listening at ${listening}`);
@@ -111,7 +103,7 @@ async function runServer(settings: ServerSettings): Promise<void> {
       if (server.star !== undefined) await handOver(server.star, patience, () => server.stats().replicated);
       await server.close();
     },
-  }).finally(() => source?.close());
+  });
 }
 
 function endpointFor({ port, host, bind }: ServerSettings): string {

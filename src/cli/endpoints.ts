@@ -197,12 +197,8 @@ export interface ClusterUse {
   /** The option of the endpoints. */
   readonly option: string;
   readonly endpoints: readonly string[];
-  /** Used by any `cluster:NAME` among `connect` and `peer`, and by a name to `advertise`. */
-  readonly settings: ClusterSettings & {
-    readonly connect?: readonly string[];
-    readonly peer?: string;
-    readonly advertise?: string;
-  };
+  /** Used by any `cluster:NAME`, and by a name to `advertise`. */
+  readonly settings: ClusterSettings & { readonly advertise?: string };
   readonly log: Log;
   /** Of the options' names. */
   readonly prefix?: string;
@@ -215,9 +211,8 @@ export interface ClusterUse {
  */
 export async function clusterSource(use: ClusterUse): Promise<ClusterEndpoints | undefined> {
   const { command, option, endpoints, settings, log, prefix = "" } = use;
-  const { connect = [], peer = "", advertise } = settings;
-  if (advertise === undefined && !endpoints.some(isOfCluster)) {
-    const [unused] = [connect, peer].flat().some(isOfCluster) ? [] : namesOfGiven(settings);
+  if (settings.advertise === undefined && !endpoints.some(isOfCluster)) {
+    const [unused] = namesOfGiven(settings);
     if (unused !== undefined)
       throw new UsageError(`--${prefix}cluster-${unused} needs ${option} cluster:NAME`);
     return undefined;
@@ -240,7 +235,7 @@ function namesOfGiven(settings: ClusterSettings): string[] {
 export async function withEndpoints<T>(
   command: string,
   connect: readonly string[],
-  settings: ClusterSettings & { readonly peer?: string },
+  settings: ClusterSettings,
   log: Log,
   run: (endpoints: readonly string[] | EndpointSource) => Promise<T>,
 ): Promise<T> {

@@ -1,6 +1,7 @@
 /** shoal lvc: a forwarder that sends new subscribers the last value of each topic. */
 import type { Command } from "commander";
 import { LastValueCache } from "../patterns/last-value-cache/last-value-cache.js";
+import { addClusterOptions, type ClusterSettings } from "./cluster-options.js";
 import { withEndpoints } from "./endpoints.js";
 import { asUsage, describe } from "./failure.js";
 import { Log } from "./log.js";
@@ -11,7 +12,7 @@ import { addSecurityOptions, securityOptions } from "./security.js";
 import { GRACE } from "./stop.js";
 import { defined, repeatable, wholeNumber } from "./values.js";
 
-interface LvcSettings extends OperationSettings, PairSettings {
+interface LvcSettings extends OperationSettings, PairSettings, ClusterSettings {
   readonly frontend?: readonly string[];
   readonly connect?: readonly string[];
   readonly backend?: readonly string[];
@@ -44,8 +45,8 @@ export function addLvcCommand(program: Command): void {
     .option("--store <DIR>", "keep the values in DIR across restarts (needs the package lmdb)")
     .option("--max-topics <N>", "maximum number of topics (default 100000)", wholeNumber(1))
     .option("--json", "print the counters as JSON at the end");
-  addOperationOptions(addPairOptions(addSecurityOptions(command))).action((settings: LvcSettings) =>
-    lvc(settings),
+  addOperationOptions(addPairOptions(addClusterOptions(addSecurityOptions(command)))).action(
+    (settings: LvcSettings) => lvc(settings),
   );
 }
 

@@ -9,9 +9,6 @@ import {
   type BinaryStarRole,
   type BinaryStarStateName,
 } from "../patterns/binary-star/index.js";
-import type { ClusterEndpoints } from "./cluster-endpoints.js";
-import { addClusterOptions, type ClusterSettings } from "./cluster-options.js";
-import { clusterSource } from "./endpoints.js";
 import { asUsage, describe, UsageError } from "./failure.js";
 import type { Log } from "./log.js";
 import { clientOf, type SecurityOptions, type SecuritySettings } from "./security.js";
@@ -23,7 +20,7 @@ const HEARTBEAT = 1_000;
 /** ms between checks of the peer's state. */
 const CHECK_INTERVAL = 20;
 
-export interface PairSettings extends SecuritySettings, ClusterSettings {
+export interface PairSettings extends SecuritySettings {
   readonly binaryStar?: BinaryStarRole;
   readonly peer?: string;
   readonly state?: string;
@@ -31,14 +28,11 @@ export interface PairSettings extends SecuritySettings, ClusterSettings {
 }
 
 export function addPairOptions(command: Command): Command {
-  return addClusterOptions(command)
+  return command
     .addOption(
       new Option("--binary-star <ROLE>", "serve as one of a pair").choices(["primary", "backup"] as const),
     )
-    .option(
-      "--peer <EP>",
-      "endpoint where the other server of the pair publishes its state, or cluster:NAME of that server alone",
-    )
+    .option("--peer <EP>", "endpoint where the other server of the pair publishes its state")
     .option(
       "--state <EP>",
       "endpoint to publish this server's state at (default: the peer's port, all addresses)",
@@ -57,31 +51,18 @@ export class Pair {
 
   readonly #endpoint: string;
   readonly #heartbeat: number;
-  /** Endpoint of the peer, from a cluster. */
-  readonly #source: ClusterEndpoints | undefined;
 
-  private constructor(
-    star: BinaryStar,
-    endpoint: string,
-    heartbeat: number,
-    source: ClusterEndpoints | undefined,
-  ) {
+  private constructor(star: BinaryStar, endpoint: string, heartbeat: number) {
     this.star = star;
-    this.#source = source;
     this.#endpoint = endpoint;
     this.#heartbeat = heartbeat;
     this.gate = new BinaryStarGate(star);
   }
 
   /** @param security of the server and its state messages @returns `undefined` without a peer @throws UsageError */
-  static async from(
-    settings: PairSettings & { readonly connect?: readonly string[] },
-    security: SecurityOptions,
-    log: Log,
-  ): Promise<Pair | undefined> {
+  static async from(settings: PairSettings, security: SecurityOptions, log: Log): Promise<Pair | undefined> {
     const { binaryStar: role, peer, state, peerHeartbeat } = settings;
     const heartbeatInterval = peerHeartbeat ?? HEARTBEAT;
-    const source = await peerSource("pair", settings, log);
     if (role === undefined) {
       if (peer === undefined && state === undefined && peerHeartbeat === undefined) return undefined;
       throw new UsageError("--peer, --state and --peer-heartbeat need --binary-star primary or backup");
@@ -93,14 +74,14 @@ export class Pair {
       () =>
         new BinaryStar({
           role,
-          peer: source ?? peer,
+          peer,
           heartbeatInterval,
           publisherOptions: security,
           subscriberOptions: clientOf(security, settings),
         }),
     );
     report(star, role, log);
-    return new Pair(star, endpoint, heartbeatInterval, source);
+    return new Pair(star, endpoint, heartbeatInterval);
   }
 
   get sources(): MetricsSourcesByName {
@@ -109,7 +90,6 @@ export class Pair {
 
   /** Call it when the server listens. */
   async start(log: Log): Promise<void> {
-    await this.#source?.start();
     const endpoint = await asUsage(() => this.star.bind(this.#endpoint));
     log.info(`publishing its state at ${endpoint}`);
   }
@@ -124,19 +104,7 @@ export class Pair {
     await handOver(this.star, 2 * this.#heartbeat);
     await this.gate.close();
     await this.star.close();
-    await this.#source?.close();
   }
-}
-
-/** The source of a peer's endpoint that is `cluster:NAME`. @throws as `clusterSource` */
-export function peerSource(
-  command: string,
-  settings: ClusterSettings & { readonly peer?: string; readonly connect?: readonly string[] },
-  log: Log,
-): Promise<ClusterEndpoints | undefined> {
-  const { peer } = settings;
-  const endpoints = peer === undefined ? [] : [peer];
-  return clusterSource({ command, option: "--peer", endpoints, settings, log });
 }
 
 /**

@@ -4,7 +4,6 @@ import { curveKeyPair, writeCertificate } from "../../src/index.js";
 import { CloneClient } from "../../src/patterns/clone/index.js";
 import { LONG } from "../support/long.js";
 import { run, start, startWithout } from "./in-process.js";
-import { NodeRun } from "./nodes.js";
 import { type Ended, file, ipc, startWithout as spawnWithout, useShoal, type Watched } from "./support.js";
 
 useShoal();
@@ -206,33 +205,6 @@ it("a pair with CURVE goes on at the backup, and serves nobody without its key",
   expect(stranger.stderr).toContain("Handshake");
   expect(await ok(run("", "clone", "get", "k", ...known))).toBe("ours\n");
 }, 20_000);
-
-it("a pair finds its halves in a cluster, and goes on at the backup though nobody advertises them any more", async () => {
-  const group = `clone-pair-${process.pid}`;
-  const ends = { primary: ipc(), backup: ipc() };
-  const begin = (role: "primary" | "backup", other: string): ReturnType<typeof startWithout> =>
-    startWithout(
-      ...["clone", "server", "--bind", ends[role], `--${role}`, ...QUICK],
-      ...["--peer", `cluster:${other}`, "--cluster-group", group],
-    );
-  const primary = begin("primary", "backup");
-  const backup = begin("backup", "primary");
-  await Promise.all([primary, backup].map((each) => each.endpoint()));
-  const advertised = Object.entries(ends).flatMap(([role, end]) => ["--advertise", `${role}=${end}`]);
-  const node = NodeRun.start("map", ["--group", group, "--no-control", ...advertised]);
-  await primary.until("stderr", /the backup has all updates/);
-  await backup.until("stderr", /standing by/);
-  node.signal("SIGTERM");
-  await node.ended;
-  const both = ["--connect", ends.primary, "--connect", ends.backup, ...QUICK];
-  await ok(run("", "clone", "set", "before", "1", ...both));
-  expect(backup.stderr).not.toMatch(/clone server: serving/);
-  primary.signal("SIGTERM");
-  await primary.ended;
-  await ok(run("", "clone", "set", "after", "2", ...both));
-  expect(backup.stderr).toMatch(/clone server: serving/);
-  expect(await ok(run("", "clone", "dump", ...both))).toBe("after 2\nbefore 1\n");
-}, 60_000);
 
 it("a server that is stopped hands over, though nobody asks the other one", async () => {
   const ends = { primary: ipc(), backup: ipc() };
