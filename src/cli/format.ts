@@ -26,32 +26,12 @@ export interface FormatChoice {
   readonly json?: boolean | undefined;
   readonly raw?: boolean | undefined;
   readonly multipart?: string | undefined;
-  /** Of the first frame. */
-  readonly routed?: Routed | undefined;
-  /** Frames; default any. */
-  readonly frames?: number | undefined;
+  /** The first frame is a routing id. */
+  readonly routed?: boolean;
 }
 
-export type Routed = "routing id" | "group";
-
-export function formatFor(choice: FormatChoice): Format {
-  const format =
-    choice.json === true
-      ? JSON_LINES
-      : new TextFormat(choice.multipart, choice.raw === true, choice.routed ?? false);
-  return choice.frames === undefined ? format : withFrames(format, choice.frames);
-}
-
-function withFrames(format: Format, count: number): Format {
-  return {
-    whole: format.whole,
-    parse(bytes) {
-      const frames = format.parse(bytes);
-      if (frames.length === count) return frames;
-      throw new FormatError(`expected ${count === 1 ? "1 frame" : `${count} frames`}; got ${frames.length}`);
-    },
-    print: (frames, pieces) => format.print(frames, pieces),
-  };
+export function formatFor({ json, raw, multipart, routed = false }: FormatChoice): Format {
+  return json === true ? JSON_LINES : new TextFormat(multipart, raw === true, routed);
 }
 
 const LINE_FEED = Buffer.from("\n");
@@ -60,9 +40,9 @@ class TextFormat implements Format {
   readonly whole: boolean;
   readonly #separator: Buffer;
   readonly #splits: boolean;
-  readonly #routed: Routed | false;
+  readonly #routed: boolean;
 
-  constructor(separator: string | undefined, whole: boolean, routed: Routed | false) {
+  constructor(separator: string | undefined, whole: boolean, routed: boolean) {
     this.whole = whole;
     this.#separator = Buffer.from(separator ?? " ");
     this.#splits = separator !== undefined;
@@ -70,23 +50,21 @@ class TextFormat implements Format {
   }
 
   parse(bytes: Buffer): Buffer[] {
-    if (!this.#splits && this.#routed === false) return [bytes];
+    if (!this.#splits && !this.#routed) return [bytes];
     const limit = this.#splits ? Number.POSITIVE_INFINITY : 2;
     const frames = split(bytes, this.#separator, limit);
-    if (this.#routed === false) return frames;
+    if (!this.#routed) return frames;
     const [id, ...body] = frames;
-    if (id === undefined || body.length === 0) {
-      const word = this.#routed === "group" ? "GROUP" : "ROUTING-ID";
-      throw new FormatError(`expected ${word}${this.#separator}MESSAGE`);
-    }
-    return [decodeRoutingId(id, this.#routed), ...body];
+    if (id === undefined || body.length === 0)
+      throw new FormatError(`expected ROUTING-ID${this.#separator}MESSAGE`);
+    return [decodeRoutingId(id), ...body];
   }
 
   print(frames: readonly Buffer[], pieces: Buffer[]): void {
     for (let i = 0; i < frames.length; i++) {
       const frame = frames[i] as Buffer;
       if (i > 0) pieces.push(this.#separator);
-      pieces.push(i === 0 && this.#routed !== false ? encodeRoutingId(frame, this.#separator) : frame);
+      pieces.push(i === 0 && this.#routed ? encodeRoutingId(frame, this.#separator) : frame);
     }
     if (!this.whole) pieces.push(LINE_FEED);
   }
@@ -161,16 +139,16 @@ export function encodeRoutingId(id: Buffer, separator: Buffer): Buffer {
 }
 
 /** @throws FormatError for an empty id, one above 255 bytes, or bad hexadecimal */
-export function decodeRoutingId(word: Buffer, what: Routed = "routing id"): Buffer {
-  if (word.length === 0) throw new FormatError(`a ${what} is not empty`);
+export function decodeRoutingId(word: Buffer): Buffer {
+  if (word.length === 0) throw new FormatError("a routing id is not empty");
   let id = word;
   if (word.subarray(0, 2).toString("latin1") === "0x") {
     const digits = word.toString("latin1").slice(2);
     if (!/^(?:[0-9a-f]{2})+$/i.test(digits)) {
-      throw new FormatError(`a ${what} that begins with 0x has pairs of hexadecimal digits`);
+      throw new FormatError("a routing id that begins with 0x has pairs of hexadecimal digits");
     }
     id = Buffer.from(digits, "hex");
   }
-  if (id.length > 255) throw new FormatError(`a ${what} has at most 255 bytes; got ${id.length}`);
+  if (id.length > 255) throw new FormatError(`a routing id has at most 255 bytes; got ${id.length}`);
   return id;
 }

@@ -22,12 +22,6 @@ const GROUPS: Readonly<Record<string, readonly Group[]>> = {
       async (program, names) => (await import("./socket-commands.js")).addSocketCommands(program, names),
     ],
   ],
-  "Draft sockets:": [
-    [
-      "client server radio dish scatter gather",
-      async (program, names) => (await import("./socket-commands.js")).addSocketCommands(program, names),
-    ],
-  ],
   "Services and data:": [
     ["majordomo", async (program) => (await import("./majordomo.js")).addMajordomoCommand(program)],
     ["titanic", async (program) => (await import("./titanic.js")).addTitanicCommand(program)],

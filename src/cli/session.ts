@@ -9,7 +9,7 @@ import { setImmediate } from "node:timers/promises";
 import type { CloseResult, Socket } from "../index.js";
 import { openEndpoints, type Peers, watchPeers, withEndpoints } from "./endpoints.js";
 import { asUsage, Failure, InputError } from "./failure.js";
-import { formatFor, type Routed } from "./format.js";
+import { formatFor } from "./format.js";
 import { Input } from "./input.js";
 import { Log } from "./log.js";
 import { checkSettings, type Given, type Settings } from "./options.js";
@@ -22,7 +22,6 @@ export interface SocketSettings extends Settings, AnswerSettings {
   /** Topic prefixes; `false` with --no-subscribe. */
   readonly subscribe?: readonly string[] | boolean;
   readonly routingId?: string;
-  readonly group?: readonly string[];
 }
 
 export interface Session<S extends Socket> {
@@ -43,10 +42,8 @@ export type Ending = "complete" | "enough" | "received";
 
 export interface Work<S extends Socket> {
   readonly name: string;
-  /** Meaning of the first frame. */
-  readonly routed: Routed | undefined;
-  /** Required number of frames; `undefined`: any. */
-  readonly frames: number | undefined;
+  /** The first frame is a routing id. */
+  readonly routed: boolean;
   open(security: SecurityOptions, settings: SocketSettings): S;
   run(session: Session<S>): Promise<Ending>;
 }
@@ -58,7 +55,7 @@ export async function runSocket<S extends Socket>(
   const settings = checkSettings<SocketSettings>(given);
   const log = new Log(work.name);
   const security = await securityOptions(settings, settings);
-  const format = formatFor({ ...settings, routed: work.routed, frames: work.frames });
+  const format = formatFor({ ...settings, routed: work.routed });
   await withEndpoints(work.name, settings.connect, settings, log, async (connect) => {
     const socket = await asUsage(() => work.open(security, settings));
     try {

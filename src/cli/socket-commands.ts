@@ -1,7 +1,6 @@
-/** The socket commands, `shoal pub` to `shoal gather`. The address of a draft socket's message is its first frame. */
+/** The socket commands, `shoal pub` to `shoal pair`. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
-import { quoted } from "../core/arguments.js";
 import {
   Dealer,
   Pair,
@@ -18,10 +17,9 @@ import {
   XPublisher,
   XSubscriber,
 } from "../index.js";
-import { Client, Dish, Gather, Radio, Scatter, Server } from "../sockets/draft/index.js";
 import { addClusterOptions } from "./cluster-options.js";
-import { describe, Failure, hasCode, UsageError } from "./failure.js";
-import { encodeRoutingId, type Routed } from "./format.js";
+import { describe, Failure, hasCode } from "./failure.js";
+import { encodeRoutingId } from "./format.js";
 import { addCommand, addSharedOptions, type CommandFace, type Given } from "./options.js";
 import { addSecurityOptions, type SecurityOptions } from "./security.js";
 import { addAnswerOptions, answerer } from "./service.js";
@@ -34,15 +32,14 @@ const SUBSCRIBE = 1;
 /** ms that a line waits for an absent peer, and between attempts. */
 const PEER_GRACE = 1_000;
 const RETRY = 10;
-const DRAFT_NAMES = "client server radio dish scatter gather";
 
 type Frames = Socket & Readable<Buffer[]> & Writable<Buffer[]>;
 
 interface SocketCommand<S extends Socket = Frames> extends Omit<CommandFace, "name"> {
   readonly direction?: "send" | "receive";
   options?(command: Command): unknown;
-  /** Meaning of the first frame. */
-  routed?(settings: Given<SocketSettings>): Routed | undefined;
+  /** The first frame is a routing id. */
+  readonly routed?: true;
   open(security: SecurityOptions, settings: SocketSettings): S;
   /** Before the first message is sent. */
   first?(session: Session<S>): Promise<void>;
@@ -63,7 +60,6 @@ const subscribe = (command: Command): Command =>
       "subscribe to messages whose first frame begins with PREFIX (repeatable; default: all)",
     ),
   );
-const byRoutingId = (): Routed => "routing id";
 const idOf = ({ routingId }: SocketSettings): { readonly routingId?: string } =>
   routingId === undefined ? {} : { routingId };
 const prefixesOf = ({ subscribe }: SocketSettings): readonly string[] =>
@@ -218,7 +214,7 @@ const COMMANDS: Readonly<Record<string, SocketCommand>> = {
       "echo 'alice hello' | shoal router --bind tcp://127.0.0.1:5560",
     ],
     options: routingId,
-    routed: byRoutingId,
+    routed: true,
     open: (security, settings) => new Router({ ...security, ...idOf(settings), mandatory: true }),
     run: (session) =>
       converse(session, {
@@ -235,110 +231,6 @@ const COMMANDS: Readonly<Record<string, SocketCommand>> = {
     ],
     open: (security) => new Pair(security),
   }),
-  client: row<Client>({
-    summary: "send lines to servers in turn, and print their messages",
-    description:
-      "Sends standard input to its servers in turn, and prints their messages, both at once. Draft.",
-    examples: ["echo hello | shoal client --connect tcp://127.0.0.1:5562"],
-    open: (security) => new Client(security),
-  }),
-  server: row<Server>({
-    summary: "send to each client by its routing id",
-    description:
-      "Prints each message as ROUTING-ID MESSAGE, and sends lines of that form to the clients they name, both at once; or, " +
-      "with --echo or --exec, answers each message. A routing id is a number that the server makes up for each " +
-      "connection. Draft.",
-    examples: [
-      "shoal server --bind tcp://127.0.0.1:5562 --echo",
-      "shoal server --bind tcp://127.0.0.1:5562 --count 1 < /dev/null",
-    ],
-    options: addAnswerOptions,
-    routed: byRoutingId,
-    open: (security) => new Server(security),
-    run(session) {
-      const { socket, settings } = session;
-      const frames = withFrames(session, {
-        send: ([id, body], options) =>
-          socket.send(body as Buffer, { ...options, routingId: numberOf(id as Buffer, session) }),
-        receive: async (options) => framesOf(await socket.receive(options)),
-        receiveMany: async (options) => (await socket.receiveMany(options)).map(framesOf),
-      });
-      if (settings.echo === true || settings.exec !== undefined) return answer(frames, 1);
-      return converse(frames, {
-        send: sendRouted(frames),
-        first: () => waitFor(session, session.peers.seen, "no client connected"),
-      });
-    },
-  }),
-  radio: row<Radio>({
-    summary: "send each line to everyone in its group",
-    direction: "send",
-    description:
-      "Sends each line of standard input, GROUP MESSAGE, to every dish that joined the group; with --group each line is a " +
-      "message to that group. Waits for a first dish to join, and for slow ones, so none misses a message after that. Draft.",
-    examples: [
-      "echo 'weather sunny' | shoal radio --bind tcp://127.0.0.1:5563",
-      "seq 100 | shoal radio --group numbers --bind tcp://127.0.0.1:5563",
-    ],
-    options: (command) => command.addOption(repeatable("--group <NAME>", "the group of every line")),
-    routed: ({ group }) => (group === undefined ? "group" : undefined),
-    open(security, { group = [] }) {
-      if (group.length > 1) throw new UsageError("--group: a radio sends its lines to one group");
-      return new Radio({ ...security, noDrop: true });
-    },
-    async run(session) {
-      const { socket, settings, peers } = session;
-      const [group] = settings.group ?? [];
-      const joined =
-        socket.context.engine === "libzmq" || settings.connect.some((endpoint) => endpoint.startsWith("udp:"))
-          ? peers.seen
-          : new Promise<void>((resolve) => socket.events.once("subscribe", () => resolve()));
-      const frames = withFrames(session, {
-        send(given, options) {
-          const [to, body] = group === undefined ? given : [group, given[0]];
-          return socket.send(body as Buffer, { ...options, group: to as Buffer | string });
-        },
-      });
-      await sendAll(frames, sendTo(frames), () => waitFor(session, joined, "no dish joined"), settings.count);
-      return "complete";
-    },
-  }),
-  dish: row<Dish>({
-    summary: "print the messages of groups",
-    direction: "receive",
-    description: "Prints the messages of the groups it joins, one per line, as GROUP MESSAGE. Draft.",
-    examples: ["shoal dish --group weather --group numbers --connect tcp://127.0.0.1:5563"],
-    options: (command) => command.addOption(repeatable("--group <NAME>", "a group to join (repeatable)")),
-    routed: () => "group",
-    open(security, { group }) {
-      if (group === undefined) throw new UsageError("--group is missing: a dish joins one group or more");
-      const dish = new Dish(security);
-      dish.join(...group);
-      return dish;
-    },
-    run: (session) =>
-      receiveLines(
-        withFrames(session, {
-          receiveMany: async (options) =>
-            (await session.socket.receiveMany(options)).map(([body, { group }]) => [group, body]),
-        }),
-      ),
-  }),
-  scatter: row<Scatter>({
-    summary: "send each line to one of the gather peers, in turn",
-    direction: "send",
-    description:
-      "Sends each line of standard input to one of its gather peers, in turn, as push does. Draft.",
-    examples: ["seq 100 | shoal scatter --bind tcp://127.0.0.1:5564"],
-    open: (security) => new Scatter(security),
-  }),
-  gather: row<Gather>({
-    summary: "print the messages of scatter peers",
-    direction: "receive",
-    description: "Prints the messages of its scatter peers, one per line, as pull does. Draft.",
-    examples: ["shoal gather --connect tcp://127.0.0.1:5564"],
-    open: (security) => new Gather(security),
-  }),
 };
 
 const HELP = {
@@ -353,16 +245,13 @@ const HELP = {
 };
 
 export function addSocketCommands(program: Command, names: string): void {
-  const isDraft = names === DRAFT_NAMES;
   for (const name of names.split(" ")) {
     const { summary, description, examples, direction, options, routed, open, first, run } = COMMANDS[
       name
     ] as SocketCommand;
     const command = addCommand(program, { name, summary, description, examples });
     const help = direction === undefined ? {} : HELP[direction];
-    addSharedOptions(command, ["bind", "connect", "count", "timeout"], help);
-    if (!isDraft) addSharedOptions(command, ["multipart"]); // A draft socket's message has one frame.
-    addSharedOptions(command, ["json", "raw"], help);
+    addSharedOptions(command, ["bind", "connect", "count", "timeout", "multipart", "json", "raw"], help);
     addClusterOptions(addSecurityOptions(command));
     options?.(command);
     const usual = async (session: Session<Frames>): Promise<Ending> => {
@@ -372,34 +261,15 @@ export function addSocketCommands(program: Command, names: string): void {
       await sendAll(session, sendTo(session), before, session.settings.count);
       return "complete";
     };
-    command.action((given: Given<SocketSettings>) => {
-      const address = routed?.(given);
-      const frames = isDraft ? (address === undefined ? 1 : 2) : undefined;
-      return runSocket(given, { name, routed: address, frames, open, run: run ?? usual });
-    });
+    command.action((given: Given<SocketSettings>) =>
+      runSocket(given, { name, routed: routed === true, open, run: run ?? usual }),
+    );
   }
 }
 
 async function receiveLines(session: Session<Frames>): Promise<Ending> {
   await receiveAll(session, { until: session.stop.requested, max: session.settings.count });
   return "received";
-}
-
-function withFrames(
-  session: Session<Socket>,
-  calls: Partial<Pick<Frames, "send" | "receive" | "receiveMany">>,
-): Session<Frames> {
-  return { ...session, socket: calls as Frames };
-}
-
-function framesOf([body, { routingId }]: readonly [Buffer, { readonly routingId: number }]): Buffer[] {
-  return [Buffer.from(`${routingId}`), body];
-}
-
-function numberOf(word: Buffer, { input }: Session<Server>): number {
-  const id = Number(word.toString("latin1"));
-  if (Number.isInteger(id) && id >= 1 && id <= 0xffff_ffff) return id;
-  throw new Failure(`line ${input.taken}: a server's routing id is a whole number from 1 to 4294967295`);
 }
 
 async function ask(session: Session<Request>): Promise<Ending> {
@@ -425,10 +295,8 @@ async function ask(session: Session<Request>): Promise<Ending> {
 /**
  * Replies with input lines, an echo or a program. The next line is read before a request is received, so that no
  * request stays without a reply at the end of the input.
- *
- * @param addressed number of address frames
  */
-async function answer(session: Session<Frames>, addressed = 0): Promise<Ending> {
+async function answer(session: Session<Reply>): Promise<Ending> {
   const { socket, settings, stop, input, output, log } = session;
   const { count = Number.POSITIVE_INFINITY, timeout = -1, echo, exec } = settings;
   const answerOf = echo === true || exec !== undefined ? answerer(settings) : undefined;
@@ -451,11 +319,10 @@ async function answer(session: Session<Frames>, addressed = 0): Promise<Ending> 
       break;
     }
     await output.print([request]);
-    const [address, body] = [request.slice(0, addressed), request.slice(addressed)];
     const reply =
       answerOf === undefined
         ? (await next)?.value
-        : await Promise.resolve(answerOf(body, { signal: stop.forced })).catch((error: unknown) => {
+        : await Promise.resolve(answerOf(request, { signal: stop.forced })).catch((error: unknown) => {
             if (!hasCode(error, "ABORT_ERR")) log.warn(`a request failed: ${describe(error)}`);
             return [Buffer.alloc(0)];
           });
@@ -466,12 +333,9 @@ async function answer(session: Session<Frames>, addressed = 0): Promise<Ending> 
     try {
       // A reply usually has room, even after a forced stop.
       const wait = stop.forced.aborted ? { timeout: 0 } : { timeout, signal: stop.forced };
-      await socket.send([...address, ...[reply].flat()], wait);
+      await socket.send([reply].flat(), wait);
     } catch (error) {
-      // A lost or slow client must not block the others.
-      const isItsOwn = hasCode(error, "EHOSTUNREACH") || hasCode(error, "EAGAIN");
-      if (addressed === 0 || !isItsOwn) throw waitFailed(error, "there was no room for a reply");
-      log.warn(`no answer to ${quoted(String(address[0]))}: ${describe(error)}`);
+      throw waitFailed(error, "there was no room for a reply");
     }
   }
   return "complete";
