@@ -1,7 +1,5 @@
 /** One row per command of a running node. */
-import { resolve } from "node:path";
 import type { CommandMember, CommandTable } from "../control/protocol.js";
-import { changeKeys, generateKey, KEY_ACTIONS, type KeyAction, keysText } from "./node-keys.js";
 import type { MessageLine, NodeRoute } from "./node-messages.js";
 import type { NodeOperator, NodeRequest } from "./node-operator.js";
 import { clientsText, sessionsText, shown, statusText } from "./node-text.js";
@@ -39,9 +37,6 @@ export interface NodeCommand {
   text?(reply: Members): readonly string[];
   /** The effect, in words. */
   done?(members: Members, reply: Members): string;
-  /** Needs no node. @returns whether nothing is left to do */
-  local?(members: Members): Promise<boolean>;
-  prepare?(members: Members): Members;
   /** Replaces the single request and its output. */
   exchange?(exchange: Exchange): Promise<void>;
   /** Without `text`, each line of standard input is one. */
@@ -212,37 +207,6 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
     run: (node, { after, remove }) =>
       node.sessions(after as string | undefined, remove as string | undefined),
     text: (reply) => sessionsText(reply),
-  },
-  keys: {
-    face: {
-      summary: "make a key; list or rotate the keys of a node",
-      description:
-        "list prints ids of keys. rotate FILE is the next step to the key in FILE; finish each step on " +
-        "every node before the next. generate [FILE] makes a key and needs no node.",
-      examples: ["shoal node keys generate new.key", "shoal node keys rotate new.key"],
-    },
-    members: {
-      action: {
-        flags: "[action]",
-        help: "list (default), rotate, or generate",
-        expected: `one of ${KEY_ACTIONS.join(", ")}`,
-        accepts: (value) => KEY_ACTIONS.includes(value as KeyAction),
-      },
-      target: text("[target]", "a key file"),
-    },
-    local: async ({ action, target }) => {
-      if (action !== "generate") return false;
-      await generateKey(target as string | undefined);
-      return true;
-    },
-    // The node may run in another folder.
-    prepare: ({ target, ...others }) => ({
-      ...others,
-      ...(target === undefined ? {} : { target: resolve(target as string) }),
-    }),
-    run: ({ node }, { action = "list", target }) =>
-      changeKeys(node, action as KeyAction, target as string | undefined),
-    text: (reply) => keysText(reply),
   },
   request: {
     face: {

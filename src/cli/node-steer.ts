@@ -31,7 +31,6 @@ export async function steer(
   members: Members,
   settings: SteerSettings,
 ): Promise<void> {
-  if ((await command.local?.(members)) === true) return;
   // Wrong types need no node to be reported.
   for (const [member, { accepts, expected }] of Object.entries(command.members))
     if (members[member] !== undefined && !accepts(members[member]))
@@ -64,7 +63,7 @@ export async function steer(
         const { askLines } = await import("./node-transfer.js");
         await askLines(exchange, command.text);
       } else {
-        const reply = await ask(command.prepare?.(members) ?? members);
+        const reply = await ask(members);
         const lines = json === true ? [JSON.stringify(reply)] : command.text?.(reply);
         if (lines !== undefined) await output.write(linesOf(lines));
         else log.info(command.done?.(members, reply) ?? "done");

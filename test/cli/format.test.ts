@@ -104,9 +104,7 @@ describe("routing ids", () => {
   });
 
   test("never hold the separator", () => {
-    expect(printed({ routed: true, multipart: "|" }, ["a|b", "", "c"]).toString()).toBe(
-      "0x617c62||c\n",
-    );
+    expect(printed({ routed: true, multipart: "|" }, ["a|b", "", "c"]).toString()).toBe("0x617c62||c\n");
     expect(parsed({ routed: true, multipart: "|" }, "0x617c62||c")).toEqual(["a|b", "", "c"]);
   });
 

@@ -143,7 +143,7 @@ describe("a reader that goes away", () => {
   });
 
   test.runIf(LONG).each([
-    ["node keys generate", /^shoal node keys: cannot write standard output: ENOSPC[^\n]*\n$/],
+    ["keygen --cluster", /^shoal keygen: cannot write standard output: ENOSPC[^\n]*\n$/],
     ["node start -q --name full", /^shoal node start: cannot write standard output: ENOSPC[^\n]*\n$/],
     ["top --interval 0.1 http://127.0.0.1:1", /^shoal top: cannot write standard output: ENOSPC[^\n]*\n$/],
     ["--help", /^shoal: cannot write standard output: ENOSPC[^\n]*\n$/],
@@ -161,10 +161,10 @@ describe("a reader that goes away", () => {
 
   test("a key that could not be written leaves no file", async () => {
     const path = join(mkdtempSync(join(tmpdir(), "shoal-")), "key");
-    const command = `ulimit -f 0; exec "${process.execPath}" "${MAIN}" node keys generate ${path}`;
+    const command = `ulimit -f 0; exec "${process.execPath}" "${MAIN}" keygen --cluster --out ${path}`;
     const { code, stdout, stderr } = await new Child("/bin/sh", ["-c", command], {}).ended;
     expect([code, String(stdout)]).toEqual([1, ""]);
-    expect(stderr).toMatch(/^shoal node keys: cannot write the key file \S+: EFBIG[^\n]*\n$/);
+    expect(stderr).toMatch(/^shoal keygen: cannot write \S+: EFBIG[^\n]*\n$/);
     expect(existsSync(path)).toBe(false);
     rmSync(dirname(path), { recursive: true });
   });

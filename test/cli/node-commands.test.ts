@@ -1,10 +1,9 @@
 /** The commands of a running node as an operator uses them: the node is found by itself, mistakes included. */
 import { randomBytes } from "node:crypto";
-import { chmodSync, cpSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync } from "node:fs";
+import { chmodSync, cpSync, mkdirSync, readdirSync, statSync, symlinkSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
-import { keyId } from "../../src/cli/node-keys.js";
 import { type ClusterNodeEntry, Registrar } from "../../src/cluster/registry.js";
 import { Dealer } from "../../src/index.js";
 import { QueueProxy } from "../../src/proxy/index.js";
@@ -74,11 +73,6 @@ async function json(...args: string[]): Promise<Record<string, unknown>> {
   const { code, stdout, stderr } = await run("", "node", ...args, "--json");
   expect([code, stderr]).toEqual([0, ""]);
   return JSON.parse(String(stdout)) as Record<string, unknown>;
-}
-
-/** The id of a key, as it is printed. */
-async function idOf(path: string): Promise<string> {
-  return `${keyId(String(readFileSync(path)).trim())}\n`;
 }
 
 async function fails(why: RegExp, ...args: string[]): Promise<void> {
@@ -284,37 +278,6 @@ describe("what an operator does", () => {
     }
   });
 
-  it("makes keys, and rotates them in steps; no key is ever printed of a node", async () => {
-    const [old, fresh] = [file(), file()];
-    for (const path of [old, fresh])
-      expect(await run("", "node", "keys", "generate", path)).toMatchObject({
-        code: 0,
-        stdout: Buffer.from(await idOf(path)),
-      });
-    expect(statSync(old).mode & 0o777).toBe(0o600);
-    await fails(/cannot write the key file/, "keys", "generate", old);
-    expect(String((await run("", "node", "keys", "generate")).stdout)).toMatch(/^\S{40}\n$/);
-
-    const a = await node("a", "--key", old);
-    await node("b", "--key", old);
-    await a.until("stdout", /b@\S+ joined/);
-    const [oldId, newId] = (await Promise.all([old, fresh].map(idOf))).map((id) => id.trim());
-    const at = ["--node", "a"];
-    expect(await json("keys", ...at)).toMatchObject({ keys: [oldId], byPassword: false });
-    expect(await run("", "node", "keys", "nonsense", ...at)).toMatchObject({
-      code: 2,
-      stderr: expect.stringMatching(/action must be one of list, rotate/),
-    });
-    for (const keys of [[oldId, newId], [newId, oldId], [newId], [newId]])
-      for (const name of ["a", "b"]) {
-        const reply = await json("keys", "rotate", fresh, "--node", name);
-        expect(reply.keys).toEqual(keys);
-        expect(JSON.stringify(reply)).not.toContain(String(readFileSync(fresh)).trim());
-      }
-    expect(String((await run("", "node", "keys", ...at)).stdout)).toBe(`${newId} (seals)\n`);
-    expect((await json("status", ...at)).members).toMatchObject([{ self: true }, { state: "running" }]);
-  });
-
   it("watches events, and has the end of the node", async () => {
     await node("a");
     const watch = startWithout("node", "watch", "--json", "--node", "a");
@@ -340,7 +303,6 @@ describe("arguments that the node calls wrong", () => {
     [/"host:port"/, "join", "127.0.0.1:1", "127.0.0.1:70000"],
     [/a service's name has/, "request", "a b", "hello"],
     [/has no wildcards/, "routes", "plant/+"],
-    [/keys rotate needs a file/, "keys", "rotate"],
   ];
 
   it("are bad usage, with its reason", async () => {
@@ -354,7 +316,7 @@ describe("a node's own key and address family", () => {
     const allowed = file();
     mkdirSync(allowed);
     const key = file();
-    await run("", "node", "keys", "generate", key);
+    await run("", "keygen", "--cluster", "--out", key);
     const secretOf = async (name: string): Promise<string> => {
       const out = file();
       await run("", "keygen", "--out", out);

@@ -137,7 +137,6 @@ describe("the reply to a command", () => {
 
   it.each<[name: string, reply: Record<string, unknown>, printed: string[]]>([
     ["routes", { routes: [{ filter: evil, nodes: ["a", evil] }] }, [`${escaped} a ${escaped}`]],
-    ["keys", { keys: [evil], byPassword: false, step: "none" }, [`${escaped} (seals)`]],
   ])("has nothing that would steer a terminal, or pass for another line, of %s", (name, reply, printed) => {
     expect(NODE_COMMANDS[name]?.text?.(reply)).toEqual(printed);
   });

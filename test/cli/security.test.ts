@@ -1,7 +1,8 @@
-import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { readKeyFile } from "../../src/cli/key-file.js";
 import { request, WsPeer } from "../engine/zmtp/support/ws-peer.js";
 import { makeCertificates } from "../support/certificates.js";
 import { run, start, startWithout } from "./in-process.js";
@@ -16,6 +17,18 @@ async function keygen(): Promise<{ publicKey: string; secretFile: string }> {
 }
 
 describe("keygen", () => {
+  test("makes the key of a cluster, in a file of its owner", async () => {
+    expect(String((await run("", "keygen", "--cluster")).stdout)).toMatch(/^\S{40}\n$/);
+    const path = file();
+    expect(await run("", "keygen", "--cluster", "--out", path)).toMatchObject({ code: 0 });
+    expect([await readKeyFile(path), statSync(path).mode & 0o777]).toEqual([expect.any(String), 0o600]);
+    expect(await run("", "keygen", "--cluster", "--out", path)).toMatchObject({ code: 1 });
+    const before = await readKeyFile(path);
+    chmodSync(path, 0o644);
+    expect(await run("", "keygen", "--cluster", "--out", path, "--force")).toMatchObject({ code: 0 });
+    expect(await readKeyFile(path)).not.toBe(before);
+  });
+
   test("prints a new pair as two labelled lines, or as JSON", async () => {
     const { code, stdout, stderr } = await run("", "keygen");
     expect(stdout.toString()).toMatch(/^public-key \S{40}\nsecret-key \S{40}\n$/);
