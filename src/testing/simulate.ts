@@ -1,10 +1,10 @@
 /** Runs stories under seeds, and shrinks failing ones. */
 
 import { randomInt } from "node:crypto";
-import { checkInteger, checkKeys } from "../core/arguments.js";
 import { InvalidArgumentError, ShoalError } from "../core/errors.js";
 import { loadCurveBox } from "../engine/zmtp/mechanism/curve-primitives.js";
 import { setPlatformStandIn } from "../engine/zmtp/transport/transports.js";
+import { boolean, checkOptions, type Given, integer, object } from "../patterns/kit/options.js";
 import { setStandIn } from "../sockets/context.js";
 import { SimulatedDatagrams } from "./datagrams.js";
 import { currentPlatform, machineOf } from "./engine.js";
@@ -19,26 +19,32 @@ import { checkLink, World } from "./world.js";
 /** A test of a world: starts nodes, injects faults, throws for an error. */
 export type Story<T = unknown> = (world: World) => Promise<T> | T;
 
-export interface SimulateOptions {
+const SEEDS = 0x8000_0000;
+const LONGEST = Number.MAX_SAFE_INTEGER;
+
+const OPTIONS = {
   /** First seed, 0 to 2,147,483,647. Default 1. `SHOAL_SEED=N` in the environment runs only N. */
-  readonly seed?: number;
+  seed: integer({ default: 1, min: 0, max: SEEDS - 1 }),
   /** Consecutive seeds to run. Default 1. */
-  readonly runs?: number;
+  runs: integer({ default: 1, max: LONGEST }),
   /** Options of every link. Default: 0.1 to 1 ms without faults. */
-  readonly network?: LinkOptions;
+  network: object<LinkOptions>(),
   /** Most virtual ms of a run. Default 3,600,000. */
-  readonly limit?: number;
+  limit: integer({ default: 3_600_000, max: LONGEST }),
   /** Most events of a run. Default 10,000,000. */
-  readonly maxEvents?: number;
+  maxEvents: integer({ default: 10_000_000, max: LONGEST }),
   /** Start of wall clocks, ms since 1970. Default 2026-01-01T00:00Z. */
-  readonly startTime?: number;
+  startTime: integer({ default: 1_767_225_600_000, max: LONGEST }),
   /** Runs each seed twice, and fails for different runs. Default false. */
-  readonly checkDeterminism?: boolean;
+  checkDeterminism: boolean(false),
   /** Shrinks a failing run. Default true. */
-  readonly shrink?: boolean;
+  shrink: boolean(true),
   /** Lines of the trace. Default 400. */
-  readonly traceLines?: number;
-}
+  traceLines: integer({ default: 400, min: 0, max: LONGEST }),
+};
+
+/** Options of {@link simulate}. */
+export type SimulateOptions = Given<typeof OPTIONS>;
 
 export interface SimulationReport<T> {
   readonly value: T;
@@ -52,23 +58,6 @@ export interface SimulationReport<T> {
   readonly trace: string;
 }
 
-const OPTIONS: readonly (keyof SimulateOptions)[] = [
-  "seed",
-  "runs",
-  "network",
-  "limit",
-  "maxEvents",
-  "startTime",
-  "checkDeterminism",
-  "shrink",
-  "traceLines",
-];
-
-const SEEDS = 0x8000_0000;
-const DEFAULT_LIMIT = 3_600_000;
-const DEFAULT_MAX_EVENTS = 10_000_000;
-const DEFAULT_START = 1_767_225_600_000;
-const DEFAULT_TRACE = 400;
 const PRINTED = 60;
 const SHRINK_EVENTS = 2;
 const NO_FAULT_CHOICES = Number.POSITIVE_INFINITY;
@@ -122,38 +111,18 @@ export async function simulate<T>(options: SimulateOptions, story: Story<T>): Pr
   }
 }
 
-type Settings = Required<Omit<SimulateOptions, "runs">>;
+type Settings = Omit<ReturnType<typeof settingsOf>, "runs">;
 
 interface Run<T> {
   readonly world: World;
   readonly outcome: { readonly value: T } | { readonly error: unknown };
 }
 
-function settingsOf(options: SimulateOptions, story: unknown): Required<SimulateOptions> {
-  checkKeys("simulate", options, OPTIONS);
+function settingsOf(options: SimulateOptions, story: unknown) {
   if (typeof story !== "function")
     throw new InvalidArgumentError(`simulate must be given options and a function; got ${typeof story}`);
-  const settings = {
-    seed: options.seed ?? 1,
-    runs: options.runs ?? 1,
-    network: checkLink(options.network ?? {}),
-    limit: options.limit ?? DEFAULT_LIMIT,
-    maxEvents: options.maxEvents ?? DEFAULT_MAX_EVENTS,
-    startTime: options.startTime ?? DEFAULT_START,
-    checkDeterminism: options.checkDeterminism ?? false,
-    shrink: options.shrink ?? true,
-    traceLines: options.traceLines ?? DEFAULT_TRACE,
-  };
-  for (const name of ["seed", "runs", "limit", "maxEvents", "startTime", "traceLines"] as const) {
-    checkInteger(name, settings[name], name === "seed" || name === "traceLines" ? 0 : 1);
-  }
-  for (const name of ["checkDeterminism", "shrink"] as const) {
-    if (typeof settings[name] !== "boolean")
-      throw new InvalidArgumentError(`${name} must be true or false; got ${String(settings[name])}`);
-  }
-  if (settings.seed >= SEEDS)
-    throw new InvalidArgumentError(`seed must be below ${SEEDS}; got ${settings.seed}`);
-  return settings;
+  const settings = checkOptions("simulate", OPTIONS, options);
+  return { ...settings, network: checkLink(settings.network ?? {}) };
 }
 
 function seedsOf(first: number, runs: number): readonly number[] {
