@@ -11,7 +11,15 @@ import { InvalidArgumentError, InvalidStateError, UnroutableError } from "../cor
 import type { EventNames } from "../core/event-stream.js";
 import { type HostInterface, type Platform, platformNow } from "../engine/zmtp/transport/transports.js";
 import { Driver } from "../patterns/kit/driver.js";
-import { anything, bytes, checkOptions, integer, type Settings, text } from "../patterns/kit/options.js";
+import {
+  anything,
+  bytes,
+  checkOptions,
+  type Given,
+  integer,
+  type Settings,
+  text,
+} from "../patterns/kit/options.js";
 import { RouterReader } from "../patterns/kit/router-reader.js";
 import { Context } from "../sockets/context.js";
 import { deliverNow, listen, type SocketEvent } from "../sockets/internal.js";
@@ -21,7 +29,6 @@ import { encodeBeacon, helloFault, identityOf, textFault, uuidOf, type ZreJunk }
 import type { ZreEvent, ZrePeer } from "./events.js";
 import { type ZreEffects, type ZreRefusal, ZreRules } from "./rules.js";
 
-const BEACON_PORT = 5_670;
 /** Broadcasts can be lost, so the leaving beacon is repeated. */
 const FAREWELLS = 3;
 const BATCH = 256;
@@ -36,50 +43,36 @@ const ENDPOINT = /^tcp:\/\/([A-Za-z0-9._-]{1,230}):(\d{1,5})$/;
 const IPV4 = /^\d{1,3}(?:\.\d{1,3}){3}$/;
 
 const OPTIONS = {
+  /** At most 255 bytes; need not be unique. Default: the first 6 digits of the uuid. */
   name: text(),
+  /** 32 lower-case hex digits. Default: random. */
   uuid: text(),
+  /** Details for peers: at most 64, of at most 32,768 bytes. */
   headers: anything<Readonly<Record<string, string>>>(),
+  /** Name or IPv4 address. Default: the first interface except loopback. */
   interface: text(),
-  port: integer({ default: BEACON_PORT, max: 65_535 }),
+  /** UDP port of the beacons. Default 5670. */
+  port: integer({ default: 5_670, max: 65_535 }),
+  /** TCP ports, "FIRST-LAST", of which the mailbox takes the first free one. Default: the system's choice. */
   ports: anything<string>(),
+  /** Time between beacons. Default 1,000. */
   interval: integer({ default: 1_000, min: 10 }),
+  /** Silence before a peer gets a PING. Default 5,000. */
   evasive: integer({ default: 5_000, min: 10 }),
+  /** Silence before a peer is removed. Default 30,000. */
   expired: integer({ default: 30_000, min: 10 }),
+  /** Further peers are refused; a full mesh is costly past about 100. Default 100. */
   maxPeers: integer({ default: 100, max: 1_000 }),
+  /** Most bytes of a received frame; a larger one ends the connection. Default 1 MiB. */
   maxMessageSize: bytes({ default: 1_048_576, min: 1_024 }),
+  /** Messages queued for a peer before it is removed. Default 3,000. */
   maxQueue: integer({ default: 3_000 }),
+  /** Their bytes. Default 16 MiB. */
   maxQueueBytes: bytes({ default: 16_777_216, min: 1_024 }),
 };
 
 /** Options of {@link ZrePlane}; times in ms. */
-export interface ZreOptions {
-  /** At most 255 bytes; need not be unique. Default: the first 6 digits of the uuid. */
-  readonly name?: string | undefined;
-  /** 32 lower-case hex digits. Default: random. */
-  readonly uuid?: string | undefined;
-  /** Details for peers: at most 64, of at most 32,768 bytes. */
-  readonly headers?: Readonly<Record<string, string>> | undefined;
-  /** Name or IPv4 address. Default: the first interface except loopback. */
-  readonly interface?: string | undefined;
-  /** UDP port of the beacons. Default 5670. */
-  readonly port?: number | undefined;
-  /** TCP ports, "FIRST-LAST", of which the mailbox takes the first free one. Default: the system's choice. */
-  readonly ports?: string | undefined;
-  /** Time between beacons. Default 1,000. */
-  readonly interval?: number | undefined;
-  /** Silence before a peer gets a PING. Default 5,000. */
-  readonly evasive?: number | undefined;
-  /** Silence before a peer is removed. Default 30,000. */
-  readonly expired?: number | undefined;
-  /** Further peers are refused; a full mesh is costly past about 100. Default 100. */
-  readonly maxPeers?: number | undefined;
-  /** Most bytes of a received frame; a larger one ends the connection. Default 1 MiB. */
-  readonly maxMessageSize?: number | undefined;
-  /** Messages queued for a peer before it is removed. Default 3,000. */
-  readonly maxQueue?: number | undefined;
-  /** Their bytes. Default 16 MiB. */
-  readonly maxQueueBytes?: number | undefined;
-}
+export type ZreOptions = Given<typeof OPTIONS>;
 
 export interface ZreStats {
   readonly peers: number;
