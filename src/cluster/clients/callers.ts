@@ -53,21 +53,13 @@ export interface CallerEffects {
   disconnected(client: OwnClient): void;
 }
 
-/** With `ca`, clients need a certificate signed by it. */
-export type CallerTls = ClusterListenerTls;
-
-function tlsOptionsOf({
-  cert,
-  key,
-  passphrase,
-  ca,
-}: CallerTls): Required<Pick<RouterOptions, "tlsCert" | "tlsKey" | "tlsPassphrase" | "tlsCa">> {
+function tlsOptionsOf({ cert, key, passphrase, ca }: ClusterListenerTls): RouterOptions {
   return { tlsCert: cert, tlsKey: key, tlsPassphrase: passphrase ?? null, tlsCa: ca ?? null };
 }
 
 export interface CallerRouterOptions {
   readonly endpoint: string;
-  readonly tls: CallerTls | undefined;
+  readonly tls: ClusterListenerTls | undefined;
   readonly maxClients: number;
   readonly socketOptions: RouterOptions | undefined;
 }
@@ -156,7 +148,7 @@ export class CallerRouter {
     return bound;
   }
 
-  renew(tls: CallerTls): void {
+  renew(tls: ClusterListenerTls): void {
     if (this.#router !== undefined) Object.assign(this.#router, tlsOptionsOf(tls));
   }
 

@@ -238,7 +238,7 @@ describe("the list of a directory", () => {
 
 describe("requests and lists", () => {
   it("have defaults", () => {
-    expect(parseRequest([Buffer.from('{"command":"watch","name":"x"}')])).toEqual({
+    expect(parseRequest([Buffer.from('{"command":"watch","name":"x","new":1}')])).toEqual({
       command: "watch",
       addresses: "auto",
       id: "",
@@ -248,8 +248,7 @@ describe("requests and lists", () => {
 
   it.each([
     ["null", "an object"],
-    ['{"command":"wach"}', "watch?"],
-    ['{"command":"nodes","name":"x"}', "no member"],
+    ['{"command":"wach"}', "nodes or watch"],
     ['{"command":"watch","name":"\\u0000"}', "control characters"],
     [`{"command":"watch","id":"${"x".repeat(65)}"}`, "64 bytes"],
     [" ".repeat(5_000), "4096 bytes"],
