@@ -1,5 +1,6 @@
 /** The map of a server: its keys, when they end, and which updates it has had. */
 
+import { Heap } from "../../core/collections/heap.js";
 import { seededHash } from "../../core/hash.js";
 import { randomSeed } from "../../core/random.js";
 import type { Operation } from "./operation.js";
@@ -125,7 +126,7 @@ interface Deadline {
  * Deadlines of ephemeral keys, in a heap. Replaced ones are skipped at its top, or removed once they are the majority.
  */
 export class Expiry {
-  #heap: Deadline[] = [];
+  readonly #heap = new Heap<Deadline>((a, b) => a.time < b.time);
   /** Deadlines by id. */
   readonly #times = new Map<number, Deadline>();
 
@@ -141,8 +142,10 @@ export class Expiry {
     }
     const deadline = { time, id };
     this.#times.set(id, deadline);
-    this.#push(deadline);
-    if (this.#heap.length > 2 * this.#times.size + SLACK) this.#rebuild();
+    this.#heap.push(deadline);
+    if (this.#heap.size <= 2 * this.#times.size + SLACK) return;
+    this.#heap.clear();
+    for (const each of this.#times.values()) this.#heap.push(each);
   }
 
   remove(id: number): void {
@@ -156,61 +159,26 @@ export class Expiry {
 
   next(): number | undefined {
     this.#skipOld();
-    return this.#heap[0]?.time;
+    return this.#heap.first?.time;
   }
 
   due(now: number, max: number): number[] {
     const ids: number[] = [];
     for (;;) {
       this.#skipOld();
-      const first = this.#heap[0];
+      const { first } = this.#heap;
       if (first === undefined || first.time > now || ids.length >= max) return ids;
-      this.#pop();
+      this.#heap.pop();
       this.#times.delete(first.id);
       ids.push(first.id);
     }
   }
 
   #skipOld(): void {
-    for (let first = this.#heap[0]; first !== undefined; first = this.#heap[0]) {
+    for (let { first } = this.#heap; first !== undefined; first = this.#heap.first) {
       if (this.#times.get(first.id) === first) return;
-      this.#pop();
+      this.#heap.pop();
     }
-  }
-
-  #rebuild(): void {
-    this.#heap = [];
-    for (const deadline of this.#times.values()) this.#push(deadline);
-  }
-
-  #push(deadline: Deadline): void {
-    const heap = this.#heap;
-    let at = heap.length;
-    heap.push(deadline);
-    while (at > 0) {
-      const parent = (at - 1) >> 1;
-      if ((heap[parent] as Deadline).time <= deadline.time) break;
-      heap[at] = heap[parent] as Deadline;
-      at = parent;
-    }
-    heap[at] = deadline;
-  }
-
-  #pop(): void {
-    const heap = this.#heap;
-    const last = heap.pop() as Deadline;
-    if (heap.length === 0) return;
-    let at = 0;
-    for (;;) {
-      let child = 2 * at + 1;
-      if (child >= heap.length) break;
-      if (child + 1 < heap.length && (heap[child + 1] as Deadline).time < (heap[child] as Deadline).time)
-        child += 1;
-      if ((heap[child] as Deadline).time >= last.time) break;
-      heap[at] = heap[child] as Deadline;
-      at = child;
-    }
-    heap[at] = last;
   }
 }
 
