@@ -193,36 +193,21 @@ export class CloneTable {
 
   /** The key's bytes, copied. */
   key(id: number): Buffer {
-    const key = Buffer.allocUnsafe(this.keyLength(id));
-    this.copyKey(id, key, 0);
-    return key;
+    return this.#copy(id, 0, this.keyLength(id));
   }
 
   /** The value: a copy, or the memory of a large one, which must not be written to. */
   value(id: number): Buffer {
-    const large = this.#large.get(id);
-    if (large !== undefined) return large;
-    const value = Buffer.allocUnsafe(this.valueLength(id));
-    this.copyValue(id, value, 0);
-    return value;
+    const large = this.#large.size === 0 ? undefined : this.#large.get(id);
+    return large ?? this.#copy(id, this.keyLength(id), this.valueLength(id));
   }
 
-  /** The memory of a large value; `undefined` for others. */
-  largeValue(id: number): Buffer | undefined {
-    return this.#large.size === 0 ? undefined : this.#large.get(id);
-  }
-
-  copyKey(id: number, target: Buffer, at: number): void {
+  #copy(id: number, offset: number, length: number): Buffer {
     const address = this.#addresses[id] as number;
-    const from = offsetOf(address);
-    this.#arena.slab(address).copy(target, at, from, from + this.keyLength(id));
-  }
-
-  /** Only without a {@link largeValue}. */
-  copyValue(id: number, target: Buffer, at: number): void {
-    const address = this.#addresses[id] as number;
-    const from = offsetOf(address) + this.keyLength(id);
-    this.#arena.slab(address).copy(target, at, from, from + this.valueLength(id));
+    const from = offsetOf(address) + offset;
+    const copy = Buffer.allocUnsafe(length);
+    this.#arena.slab(address).copy(copy, 0, from, from + length);
+    return copy;
   }
 
   #place(id: number, key: Uint8Array, value: Uint8Array): void {
