@@ -10,8 +10,12 @@ export {
   type MultiplexLinkStats,
 } from "./link.js";
 export type { OpenChannelOptions } from "./options.js";
-export type { LinkSource } from "./reused-link.js";
-export { LinkTransport, type LinkTransportAddOptions, type LinkTransportOptions } from "./sockets.js";
+export {
+  type LinkSource,
+  LinkTransport,
+  type LinkTransportAddOptions,
+  type LinkTransportOptions,
+} from "./sockets.js";
 export {
   type LinkStatus,
   MultiplexTransport,

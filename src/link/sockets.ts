@@ -17,8 +17,7 @@ import { suggest } from "../core/suggestions.js";
 import { anything, checkOptions, func, integer } from "../patterns/kit/options.js";
 import { URGENCIES } from "./bounds.js";
 import type { LinkChannel } from "./channel.js";
-import type { MultiplexLink, MultiplexLinkOptions } from "./link.js";
-import { type LinkSource, ReusedLink } from "./reused-link.js";
+import { MultiplexLink, type MultiplexLinkOptions } from "./link.js";
 
 const PREFIX = "zmtp/";
 /** Bytes. */
@@ -175,4 +174,51 @@ function isName(value: unknown): value is string {
 function hostOf({ address }: MultiplexLink): string {
   if (address === undefined) return "";
   return address.slice(0, address.lastIndexOf(":")).replace(/^\[|\]$/g, "");
+}
+
+/** A link, or a function that makes one when none exists or the last has ended. */
+export type LinkSource = MultiplexLink | (() => MultiplexLink | Promise<MultiplexLink>);
+
+/** Made on first use, and again after its end. Concurrent users wait for one attempt. */
+class ReusedLink {
+  readonly #source: LinkSource;
+  #link: Promise<MultiplexLink> | undefined = undefined;
+
+  /** @throws InvalidArgumentError `EINVAL` */
+  constructor(source: LinkSource) {
+    if (!(source instanceof MultiplexLink) && typeof source !== "function")
+      throw new InvalidArgumentError(
+        `A link, or a function that creates one, is expected; got ${describe(source)}`,
+      );
+    this.#source = source;
+  }
+
+  /** @throws TransportError `ERR_TRANSPORT` for an ended link without replacement; the function's errors */
+  async get(): Promise<MultiplexLink> {
+    const source = this.#source;
+    if (source instanceof MultiplexLink) return assertUsable(source);
+    const last = this.#link;
+    // Its error went to its callers.
+    const link = await last?.catch(() => undefined);
+    if (link !== undefined && isUsable(link)) return link;
+    // The first of several waiting callers makes another link.
+    if (this.#link === last) this.#link = make(source);
+    return this.#link as Promise<MultiplexLink>;
+  }
+}
+
+async function make(source: Exclude<LinkSource, MultiplexLink>): Promise<MultiplexLink> {
+  const link: unknown = await source();
+  if (!(link instanceof MultiplexLink))
+    throw new InvalidArgumentError(`The function must return a link; got ${describe(link)}`);
+  return assertUsable(link);
+}
+
+function isUsable(link: MultiplexLink): boolean {
+  return !link.ended && !link.closed;
+}
+
+function assertUsable(link: MultiplexLink): MultiplexLink {
+  if (!isUsable(link)) throw new TransportError("ERR_TRANSPORT", "The link has ended");
+  return link;
 }
