@@ -51,27 +51,32 @@ export interface Profile {
   readonly stableFor: number;
 }
 
-const LAN: Profile = Object.freeze({
-  probeInterval: 500,
-  probeTimeout: 200,
-  indirectProbes: 3,
-  suspicionBase: 1.5,
-  suspicionStep: 0.5,
-  suspicionMax: 6,
-  confirmations: 3,
-  gossipInterval: 100,
-  gossipNodes: 3,
-  gossipFactor: 4,
-  settle: 1_500,
-  syncInterval: 30_000,
-  redialInterval: 700,
-  autoclean: 300_000,
-  heartbeatInterval: 60_000,
-  ttl: 0,
-  discoverTime: 200,
-  discoverAnswers: 8,
-  stableFor: 1_000,
-});
+/** Of the profile `lan`, with the least and the most of each. */
+const NUMBERS = {
+  probeInterval: [500, 0, 3_600_000],
+  probeTimeout: [200, 1, 3_600_000],
+  indirectProbes: [3, 0, 16],
+  suspicionBase: [1.5, 0, 100],
+  suspicionStep: [0.5, 0, 100],
+  suspicionMax: [6, 1, 100],
+  confirmations: [3, 0, 7],
+  gossipInterval: [100, 1, 3_600_000],
+  gossipNodes: [3, 1, 64],
+  gossipFactor: [4, 1, 64],
+  settle: [1_500, 1, 3_600_000],
+  syncInterval: [30_000, 1, 86_400_000],
+  redialInterval: [700, 1, 86_400_000],
+  autoclean: [300_000, 1, 2_147_483_647],
+  heartbeatInterval: [60_000, 1, 86_400_000],
+  ttl: [0, 0, 2_147_483_647],
+  discoverTime: [200, 0, 65_535],
+  discoverAnswers: [8, 0, 65_535],
+  stableFor: [1_000, 0, 86_400_000],
+} as const satisfies Record<keyof Profile, readonly [number, number, number]>;
+
+const LAN = Object.freeze(
+  Object.fromEntries(Object.entries(NUMBERS).map(([name, [standard]]) => [name, standard])),
+) as unknown as Profile;
 
 /** Profiles by name, compared in docs/internals/cluster.md. */
 export const PROFILES = Object.freeze({
@@ -117,28 +122,6 @@ export const PROFILES = Object.freeze({
 
 export type ProfileName = keyof typeof PROFILES;
 
-const RANGES: { readonly [K in keyof Profile]: readonly [number, number] } = {
-  probeInterval: [0, 3_600_000],
-  probeTimeout: [1, 3_600_000],
-  indirectProbes: [0, 16],
-  suspicionBase: [0, 100],
-  suspicionStep: [0, 100],
-  suspicionMax: [1, 100],
-  confirmations: [0, 7],
-  gossipInterval: [1, 3_600_000],
-  gossipNodes: [1, 64],
-  gossipFactor: [1, 64],
-  settle: [1, 3_600_000],
-  syncInterval: [1, 86_400_000],
-  redialInterval: [1, 86_400_000],
-  autoclean: [1, 2_147_483_647],
-  heartbeatInterval: [1, 86_400_000],
-  ttl: [0, 2_147_483_647],
-  discoverTime: [0, 65_535],
-  discoverAnswers: [0, 65_535],
-  stableFor: [0, 86_400_000],
-};
-
 /**
  * A profile with changed numbers.
  *
@@ -150,9 +133,9 @@ export function resolveProfile(name: ProfileName = "lan", own: Partial<Profile> 
     throw new InvalidArgumentError(
       `the profile must be one of ${Object.keys(PROFILES).join(", ")}; got ${quoted(name)}`,
     );
-  checkKeys("profile", own, Object.keys(RANGES));
+  checkKeys("profile", own, Object.keys(NUMBERS));
   const profile = Object.freeze({ ...PROFILES[name], ...own });
-  for (const [key, [least, most]] of Object.entries(RANGES)) {
+  for (const [key, [, least, most]] of Object.entries(NUMBERS)) {
     const value = profile[key as keyof Profile];
     if (typeof value !== "number" || !(value >= least && value <= most))
       throw new InvalidArgumentError(
