@@ -1,19 +1,25 @@
 /** Creates the parts of a cluster in the order of their dependencies. */
 import { ClientRoster } from "../clients/roster.js";
 import { Discovery } from "../discovery/discovery.js";
-import type { Services } from "../messaging/services.js";
-import type { Requests } from "../requests/requests.js";
+import { MessageKind } from "../messaging/parts.js";
+import { Services } from "../messaging/services.js";
+import { Requests } from "../requests/requests.js";
+import { serviceRoute } from "../requests/route.js";
+import { resolveBy } from "../resolver.js";
 import type { BusContext, BusOptions, BusOwner, NodeIdentity } from "./bus-context.js";
 import { BusMessages } from "./bus-messages.js";
-import { createRequests } from "./bus-requests.js";
 import { BusRuntime } from "./bus-runtime.js";
-import { createServices } from "./bus-services.js";
 import type { ClusterEvent } from "./events.js";
+import type { Member } from "./member.js";
 import type { NodeSockets } from "./node-sockets.js";
 import type { BusSettings } from "./options.js";
 import { OwnDetails } from "./own-details.js";
 import type { PrivateProp } from "./private-props.js";
 import { ServiceCandidates } from "./service-candidates.js";
+
+/** Details of a new member arrive one packet later. */
+const DETAILS_TIMEOUT = 1_000;
+const REQUEST_PREFIX = "$request";
 
 export class BusParts implements BusContext {
   readonly what: string;
@@ -44,9 +50,9 @@ export class BusParts implements BusContext {
     this.runtime = new BusRuntime(this);
     const { runtime } = this;
     this.messages = new BusMessages(this, runtime);
-    this.services = createServices(this, runtime, this.messages);
+    this.services = this.#createServices();
     this.candidates = new ServiceCandidates(identity.id, runtime, this.messages);
-    this.requests = createRequests(identity.id, runtime, this.messages, this.candidates);
+    this.requests = this.#createRequests();
     this.roster = new ClientRoster(this.requests);
     this.details = new OwnDetails(settings, sockets.settings.ipv6, {
       current: () => runtime.membership?.self.details,
@@ -66,6 +72,96 @@ export class BusParts implements BusContext {
       up: (source) => runtime.report({ type: "discovery:up", source }),
       down: (source, error) => runtime.report({ type: "discovery:down", source, error }),
       count: (reason) => sockets.count(reason),
+    });
+  }
+
+  /** `send`, `query`, channels and hooks over members, links and the multicast group. */
+  #createServices(): Services {
+    const { runtime, messages } = this;
+    const settings = this.settings.messaging;
+    const isKnown = (id: string): boolean => {
+      const member = runtime.membership?.get(id);
+      return member?.isLive !== true || member.hasDetails;
+    };
+    return new Services(
+      {
+        self: () => runtime.snapshotOf(runtime.rules.self),
+        find: (nameOrId) => {
+          const member = runtime.membership && runtime.find(nameOrId);
+          return member?.isLive === true ? runtime.snapshotOf(member) : undefined;
+        },
+        resolve: (steps) => {
+          const { self, live } = runtime.rules;
+          return resolveBy([self, ...live], self, steps).map((member) => runtime.snapshotOf(member));
+        },
+        others: () => runtime.rules.live.map((member) => runtime.snapshotOf(member)),
+        links: () => messages.links,
+        mayReturn: (id) => messages.mayReturn(id),
+        whenKnown: (id) => (isKnown(id) ? undefined : this.#untilKnown(() => isKnown(id))),
+        isKnown,
+        report: (event) => runtime.report(event),
+        group: {
+          room: () => (settings === undefined ? 0 : runtime.messageRoom),
+          send: (data) => runtime.multicastMessage(data),
+        },
+      },
+      {
+        channels: settings?.channels,
+        hookTimeout: settings?.hookTimeout,
+        protocols: settings?.protocols?.map((each) => (typeof each === "string" ? each : each.name)),
+      },
+    );
+  }
+
+  #untilKnown(isKnown: () => boolean): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        unwatch();
+        resolve();
+      };
+      const timer = setTimeout(done, DETAILS_TIMEOUT);
+      const unwatch = this.watchMembers(() => {
+        if (isKnown()) done();
+      });
+    });
+  }
+
+  /** `serve` and `request` over members, links and routes. */
+  #createRequests(): Requests {
+    const { runtime, messages, candidates } = this;
+    const find = (id: string): Member | undefined => {
+      const member = runtime.membership?.get(id);
+      return member?.isLive === true ? runtime.snapshotOf(member) : undefined;
+    };
+    return new Requests({
+      id: this.identity.id,
+      send: (node, item) => {
+        try {
+          return (
+            messages.started?.links.send(node, MessageKind.REQUEST, item, REQUEST_PREFIX) ?? "unreachable"
+          );
+        } catch {
+          return "too-large"; // Above the limit of this node's links.
+        }
+      },
+      room: (node) => messages.messaging.links.room(node),
+      candidates: (service) => candidates.of(service),
+      isSettling: () => {
+        const routes = messages.started?.routes;
+        if (routes === undefined || routes.unsettled.size === 0) return false;
+        routes.askUnsettled();
+        return true;
+      },
+      announce: (service) => messages.messaging.routes.subscribe(serviceRoute(service)),
+      withdraw: async (service) => messages.started?.routes.unsubscribe(serviceRoute(service)),
+      find,
+      nameOf: (id) => runtime.membership?.get(id)?.name ?? id,
+      report: (event) => runtime.report(event),
+      handlerFailed: (from, error) => {
+        const member = find(from);
+        if (member !== undefined) runtime.report({ type: "handler:failed", member, error });
+      },
     });
   }
 

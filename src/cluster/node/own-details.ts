@@ -1,15 +1,17 @@
-import type { ShoalError } from "../../core/errors.js";
-import type { Socket } from "../../sockets/socket.js";
+/** What a node states of itself: tags, props, and the endpoints that its program advertises. */
+import { describe } from "../../core/arguments.js";
+import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
+import { watchBound } from "../../sockets/internal.js";
+import { Socket } from "../../sockets/socket.js";
 import { createDetails, type Details, tryDetails } from "../details.js";
-import { readEndpoint } from "../endpoints.js";
+import { checkAdvertised, checkServiceName, endpointText, published, readEndpoint } from "../endpoints.js";
 import { splitAddress } from "../net/addresses.js";
 import { changeTags, type TagChange } from "../tags.js";
-import { Advertiser } from "./advertiser.js";
 import { changeProps, type PropValue } from "./options.js";
 import { checkShown, type PrivateProp } from "./private-props.js";
 
 const LONGEST_HOST = "255.255.255.255";
-const LONGEST_HOST_V6 = `[${"ffff:".repeat(7)}ffff]`;
+const LONGEST_HOST_V6 = `${"ffff:".repeat(7)}ffff`;
 
 export interface OwnDetailsEffects {
   /** Details known to other nodes; `undefined` before the start and after the end. */
@@ -24,21 +26,24 @@ export interface OwnDetailsEffects {
   refused(name: string, endpoint: string, error: ShoalError): void;
 }
 
+/** An endpoint of the program, or those of a socket while it is bound to them. */
+interface Advert {
+  readonly name: string;
+  endpoints: readonly string[];
+  stop: () => void;
+}
+
 export class OwnDetails {
   #initial: Pick<Details, "tags" | "props">;
   readonly #ipv6: boolean;
   readonly #effects: OwnDetailsEffects;
-  readonly #advertiser: Advertiser;
+  readonly #adverts = new Set<Advert>();
   readonly #private = new Map<PrivateProp, string>();
 
   constructor(initial: Pick<Details, "tags" | "props">, ipv6: boolean, effects: OwnDetailsEffects) {
     this.#initial = initial;
     this.#ipv6 = ipv6;
     this.#effects = effects;
-    this.#advertiser = new Advertiser({
-      publish: () => this.publish(),
-      refused: (name, endpoint, error) => effects.refused(name, endpoint, error),
-    });
   }
 
   first(): Pick<Details, "tags" | "props" | "endpoints"> | undefined {
@@ -55,9 +60,59 @@ export class OwnDetails {
     return { tags, props: all, endpoints };
   }
 
-  /** @throws InvalidArgumentError `EINVAL`; nothing has changed then */
+  /** @returns withdraws them @throws InvalidArgumentError `EINVAL`; nothing has changed then */
   advertise(name: string, of: Socket | string): () => void {
-    return this.#advertiser.add(name, of);
+    checkServiceName(name);
+    if (typeof of !== "string" && !(of instanceof Socket))
+      throw new InvalidArgumentError(`advertise takes an endpoint or a socket; got ${describe(of)}`);
+    if (typeof of === "string") checkAdvertised(of);
+    const advert: Advert = { name, endpoints: typeof of === "string" ? [of] : [], stop: () => undefined };
+    this.#adverts.add(advert);
+    let isFirst = true;
+    try {
+      if (typeof of === "string") this.publish();
+      else
+        advert.stop = watchBound(of, (bound) => {
+          // The caller gets errors of existing endpoints; later ones are reported.
+          if (isFirst) this.#set(advert, reachable(bound));
+          else this.#update(advert, reachable(bound));
+          isFirst = false;
+        });
+    } catch (error) {
+      this.#adverts.delete(advert);
+      throw error;
+    }
+    return () => {
+      advert.stop();
+      if (this.#adverts.delete(advert) && advert.endpoints.length > 0) this.publish();
+    };
+  }
+
+  #set(advert: Advert, endpoints: readonly string[]): void {
+    const before = advert.endpoints;
+    if (before.join("\n") === endpoints.join("\n")) return;
+    advert.endpoints = endpoints;
+    try {
+      this.publish();
+    } catch (error) {
+      advert.endpoints = before;
+      throw error;
+    }
+  }
+
+  /** An endpoint too many leaves the existing ones. */
+  #update(advert: Advert, bound: readonly string[]): void {
+    if (!this.#adverts.has(advert)) return;
+    const kept = advert.endpoints.filter((endpoint) => bound.includes(endpoint));
+    this.#set(advert, kept);
+    for (const endpoint of bound) {
+      if (kept.includes(endpoint)) continue;
+      try {
+        this.#set(advert, [...advert.endpoints, endpoint]);
+      } catch (error) {
+        this.#effects.refused(advert.name, endpoint, error as ShoalError);
+      }
+    }
   }
 
   get stated(): Pick<Details, "tags" | "props"> {
@@ -112,12 +167,21 @@ export class OwnDetails {
   }
 
   close(): void {
-    this.#advertiser.close();
+    for (const { stop } of this.#adverts) stop();
+    this.#adverts.clear();
   }
 
   #endpoints(): string[] {
-    const host = splitAddress(this.#effects.address())?.host;
-    if (host === undefined) return this.#advertiser.texts(this.#ipv6 ? LONGEST_HOST_V6 : LONGEST_HOST);
-    return this.#advertiser.texts(host.includes(":") ? `[${host}]` : host);
+    const longest = this.#ipv6 ? LONGEST_HOST_V6 : LONGEST_HOST;
+    const own = splitAddress(this.#effects.address())?.host ?? longest;
+    const host = own.includes(":") ? `[${own}]` : own;
+    const texts = [...this.#adverts].flatMap(({ name, endpoints }) =>
+      endpoints.map((endpoint) => endpointText({ name, endpoint: published(endpoint, host) })),
+    );
+    return [...new Set(texts)];
   }
+}
+
+function reachable(bound: readonly string[]): string[] {
+  return bound.filter((endpoint) => /^(?:tcp|tls|ipc):/.test(endpoint));
 }
