@@ -12,8 +12,15 @@
  */
 import { Buffer } from "node:buffer";
 import { doubled, FilterShapes } from "./filter-shapes.js";
-import { CHUNK_SHIFT, DEAD, RecordArena, WORD_MASK } from "./record-arena.js";
-import { leaveMemory, type TakeMemory, takeCounted } from "./table-memory.js";
+import {
+  CHUNK_SHIFT,
+  DEAD,
+  leaveMemory,
+  RecordArena,
+  type TakeMemory,
+  takeCounted,
+  WORD_MASK,
+} from "./record-arena.js";
 import { combine, TopicScan } from "./topic-scan.js";
 import type { TopicFault } from "./topics.js";
 

@@ -10,7 +10,29 @@
  * some with each change, and drops the chunk.
  */
 
-import { leaveMemory, type TakeMemory } from "./table-memory.js";
+// --- Memory ----------------------------------------------------------------------------------------------------------
+//
+// V8 begins a full collection when the bytes of ArrayBuffers have grown by some MB: a joining node with a million routes
+// cost ten. It does not count shared memory. When a table is dropped, an untouched ordinary buffer of its size makes V8
+// count it, and is collected with it.
+
+/** Kept until the dropped memory is collected. */
+const counterparts = new FinalizationRegistry<ArrayBuffer>(() => undefined);
+
+/** @returns memory filled with 0 */
+export type TakeMemory = (bytes: number) => ArrayBufferLike;
+
+export const takeCounted: TakeMemory = (bytes) => new ArrayBuffer(bytes);
+
+/** Its owner passes dropped memory to `leaveMemory`. */
+export const takeUncounted: TakeMemory = (bytes) => new SharedArrayBuffer(bytes);
+
+/** From now on V8 counts memory of `takeUncounted`, which may still be read. */
+export function leaveMemory(memory: ArrayBufferLike): void {
+  if (memory instanceof SharedArrayBuffer) counterparts.register(memory, new ArrayBuffer(memory.byteLength));
+}
+
+// --- Records ---------------------------------------------------------------------------------------------------------
 
 /** Bits of a ref for the word; the others are the chunk's. */
 export const CHUNK_SHIFT = 18;

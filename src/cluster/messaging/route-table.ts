@@ -19,8 +19,7 @@ import {
   takeMarked,
   takeNode,
 } from "./node-sets.js";
-import { WORD_MASK } from "./record-arena.js";
-import { takeUncounted } from "./table-memory.js";
+import { takeUncounted, WORD_MASK } from "./record-arena.js";
 import type { TopicScan } from "./topic-scan.js";
 import type { TopicFault } from "./topics.js";
 

@@ -32,8 +32,6 @@ export interface Means {
   readonly lane: number;
 }
 
-const ANY_LINK = { lane: 0, protocols: undefined };
-
 /** Prefix under which links count messages of a channel. */
 export function prefixOfChannel(channel: ClusterChannel): string {
   return `$channel/${channel}`;
@@ -139,7 +137,7 @@ export class ServiceContext {
     { id, name }: Member,
     item: Uint8Array,
     prefix: string,
-    { lane, protocols }: Pick<Means, "lane" | "protocols"> = ANY_LINK,
+    { lane, protocols }: Means,
   ): ShoalError | undefined {
     const result = this.closed ? "unreachable" : this.links.send(id, MessageKind.SERVICE, item, prefix, lane);
     switch (result) {

@@ -5,13 +5,12 @@
  *
  * Nothing here throws or rejects: an answer that cannot be sent is counted.
  */
-import type { ShoalError } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
 import type { Member } from "../node/member.js";
 import type { ClusterChannel } from "./channels.js";
 import { ENCODING, type HookPayload, type MessageStage, TRANSMITTING } from "./hooks.js";
 import type { QueryFailureReason } from "./query.js";
-import { prefixOfChannel, SELF, type ServiceContext } from "./service-context.js";
+import { SELF, type ServiceContext } from "./service-context.js";
 import { encodeService, ServiceOp } from "./service-wire.js";
 
 /** Characters. */
@@ -21,11 +20,9 @@ const REPLY_STAGES: readonly MessageStage[] = [...ENCODING, ...TRANSMITTING];
 /** An answer before the hooks of sending. */
 export type Reply = HookPayload & { readonly op: ServiceOp; readonly id: number };
 
-/** Receives answers to this node's own requests. */
+/** Receives answers to this node itself. */
 interface OwnReceiver {
   onBytes(from: string, bytes: Buffer, protocol: string): void | Promise<void>;
-  /** @returns whether there was room */
-  onOwn(bytes: Buffer): boolean;
 }
 
 export class ServiceReplies {
@@ -65,8 +62,7 @@ export class ServiceReplies {
       { kind: "reply", services: [service], protocol },
       ({ data, ruid }) => {
         const item = encodeService({ op, id, channel, ruid, data });
-        if (op === ServiceOp.REPLY) this.#answer(service, item, channel, id);
-        else this.transmit(service, item, channel);
+        this.transmit(service, item, channel, op === ServiceOp.REPLY ? id : 0);
       },
       // A hook cannot answer a reply.
       ignore,
@@ -80,16 +76,15 @@ export class ServiceReplies {
   /** Answers a query by a failure, which passes no hooks. */
   fail(service: Member, channel: ClusterChannel, id: number, reason: QueryFailureReason, text: string): void {
     const data = text.slice(0, MAX_FAILURE_TEXT);
-    this.#answer(
+    this.transmit(
       service,
       encodeService({ op: ServiceOp.FAILURE, channel, id, ruid: reason, data }),
       channel,
-      0,
     );
   }
 
-  /** Waits for room; a dropped answer is counted. @param query 0: it is a failure */
-  #answer(service: Member, item: Buffer, channel: ClusterChannel, query: number): void {
+  /** Waits for room; a dropped answer is counted. @param query the answered one; 0: none */
+  transmit(service: Member, item: Buffer, channel: ClusterChannel, query = 0): void {
     if (service.id === this.#context.selfId) {
       void this.#receiver.onBytes(service.id, item, SELF);
       return;
@@ -101,21 +96,5 @@ export class ServiceReplies {
         if (query !== 0) this.fail(service, channel, query, "too-large", "");
       } else if (result === "unreachable") this.#context.refuse("service:reply");
     });
-  }
-
-  /** Sends the answer to a message, or the reason of a veto, which no one awaits. */
-  transmit(service: Member, item: Buffer, channel: ClusterChannel): void {
-    if (service.id === this.#context.selfId) {
-      if (!this.#receiver.onOwn(item)) this.#context.refuse("service:reply");
-      return;
-    }
-    let error: ShoalError | undefined;
-    try {
-      error = this.#context.sendItem(service, item, prefixOfChannel(channel));
-    } catch (thrown) {
-      error = thrown as ShoalError;
-    }
-    if (error !== undefined)
-      this.#context.refuse(error.code === "EINVAL" ? "service:too-large" : "service:reply");
   }
 }

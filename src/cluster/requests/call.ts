@@ -4,7 +4,7 @@ import type { Due } from "../../core/deadlines.js";
 import type { ShoalError } from "../../core/errors.js";
 import type { Balancer, Candidate, NodeLoad } from "./balancer.js";
 import type { BodySource } from "./body-source.js";
-import type { RetryBudget } from "./retries.js";
+import { MAX_SAVED_RETRIES, RETRIES_A_SECOND, RETRY_SHARE } from "./bounds.js";
 import type { BodyForm, CallExtras, EncodedBody, Headers } from "./wire.js";
 
 export const NO_NODES: readonly string[] = [];
@@ -132,6 +132,32 @@ export class RoomQueue {
 
   #listOf({ sends }: Call): LinkedList<Call> {
     return this.#lists[Math.min(sends, this.#lists.length - 1)] as LinkedList<Call>;
+  }
+}
+
+/**
+ * Repetitions of requests that their nodes may still have: a share of all, so that retries do not multiply the load of
+ * slow nodes.
+ */
+export class RetryBudget {
+  #saved = MAX_SAVED_RETRIES / RETRIES_A_SECOND;
+  #at: number;
+
+  constructor(now: number) {
+    this.#at = now;
+  }
+
+  called(): void {
+    this.#saved = Math.min(MAX_SAVED_RETRIES, this.#saved + RETRY_SHARE);
+  }
+
+  /** @returns whether it may be repeated, which is then counted */
+  take(now: number): boolean {
+    this.#saved = Math.min(MAX_SAVED_RETRIES, this.#saved + ((now - this.#at) * RETRIES_A_SECOND) / 1_000);
+    this.#at = now;
+    if (this.#saved < 1) return false;
+    this.#saved -= 1;
+    return true;
   }
 }
 

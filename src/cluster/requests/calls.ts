@@ -39,12 +39,12 @@ import {
   type CallTerms,
   isStreamed,
   NO_NODES,
+  RetryBudget,
   RoomQueue,
   staysWithItsNode,
   type Target,
   timeoutOf,
 } from "./call.js";
-import { RetryBudget } from "./retries.js";
 import type { RequestsEvent } from "./types.js";
 import {
   type BodyForm,
@@ -66,8 +66,6 @@ export interface CallsEffects {
   send(node: string, item: Buffer): "sent" | "full" | "too-large" | "unreachable";
   /** Waits for a full link. */
   sendLater(node: string, item: Buffer, done?: (result: QueueResult) => void): void;
-  /** Dropped if the node does not read. */
-  answer(node: string, item: Buffer): void;
   nameOf(node: string): string;
   random(): number;
   report(event: RequestsEvent): void;
@@ -189,11 +187,6 @@ export class RequestCalls {
 
   #onItem(now: number, from: string, item: RequestItem): void {
     const call = this.#sent.get(item.id);
-    if (item.op === RequestOp.WANTED) {
-      // It was given up, for example while its node seemed lost. The node asks again if CANCEL is dropped.
-      if (call?.node?.id !== from) this.#effects.answer(from, encodeSign(RequestOp.CANCEL, item.id));
-      return;
-    }
     if (call === undefined) {
       this.#refuse(item.id <= this.#id ? "late" : "foreign");
       return;

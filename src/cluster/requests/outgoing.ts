@@ -7,7 +7,15 @@
 import { describe } from "../../core/arguments.js";
 import { endedWith, type RequestOperation, startRequest, withAdded } from "../../core/diagnostics.js";
 import type { DriverTimer } from "../../core/driver-timer.js";
-import { AbortedError, InvalidArgumentError, type ShoalError } from "../../core/errors.js";
+import {
+  AbortedError,
+  ClosedError,
+  InvalidArgumentError,
+  InvalidMessageError,
+  InvalidStateError,
+  type ShoalError,
+  TimeoutError,
+} from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
 import { type PendingCall, PendingCalls } from "../../patterns/kit/calls.js";
 import { type ServiceClient, type ServiceContract, serviceClient } from "../../patterns/kit/contract.js";
@@ -18,7 +26,6 @@ import { BodySource, isStreamedBody } from "./body-source.js";
 import { MAX_CALL_BYTES, MAX_CALLS, MAX_HEADER_BYTES, MAX_HEADERS } from "./bounds.js";
 import type { Call, CallSink, CallTerms } from "./call.js";
 import type { RequestCalls } from "./calls.js";
-import { manyReplies } from "./many-replies.js";
 import { manyTerms, NO_OPTIONS, nodeStreamTerms, requestTerms } from "./options.js";
 import { PartStream } from "./part-stream.js";
 import type {
@@ -29,7 +36,61 @@ import type {
   ServiceRequestOptions,
   ServiceStreamOptions,
 } from "./types.js";
-import { type Decode, WholeReply } from "./whole-reply.js";
+import type { BodyForm, Headers } from "./wire.js";
+
+type Decode = (form: BodyForm, body: Buffer) => unknown;
+
+class WholeReply implements CallSink {
+  readonly #service: string;
+  readonly #pending: PendingCall<unknown>;
+  readonly #decode: Decode;
+  readonly #onHeaders: ServiceRequestOptions["onReplyHeaders"];
+
+  constructor(
+    service: string,
+    pending: PendingCall<unknown>,
+    decode: Decode,
+    onHeaders: ServiceRequestOptions["onReplyHeaders"],
+  ) {
+    this.#service = service;
+    this.#pending = pending;
+    this.#decode = decode;
+    this.#onHeaders = onHeaders;
+  }
+
+  reply(form: BodyForm, body: Buffer, headers: Headers | undefined): void {
+    let value: unknown;
+    try {
+      value = this.#decode(form, body);
+    } catch (error) {
+      const text = `the reply of ${this.#service} is refused: ${(error as Error).message}`;
+      this.#pending.reject(
+        error instanceof InvalidMessageError ? error : new InvalidMessageError(text, { cause: error }),
+      );
+      return;
+    }
+    try {
+      if (headers !== undefined) this.#onHeaders?.(headers);
+    } catch (error) {
+      this.#pending.reject(error as ShoalError); // The program's own.
+      return;
+    }
+    this.#pending.resolve(value);
+  }
+
+  part(): string {
+    return "not-a-stream";
+  }
+
+  end(): void {
+    this.#pending.resolve(undefined);
+  }
+
+  fail(error: ShoalError): void {
+    if (error instanceof ClosedError) this.#pending.abandon(error);
+    else this.#pending.reject(error);
+  }
+}
 
 /** Waits until new nodes' services are known. */
 export type FindNodes = (
@@ -296,4 +357,47 @@ function observed<O extends Pick<ServiceRequestOptions, "headers"> | undefined>(
   if (added === undefined) return options;
   const headers = withAdded(options?.headers, added, MAX_HEADERS, MAX_HEADER_BYTES);
   return headers === undefined ? options : { ...options, headers };
+}
+
+/** One reply of each node. @param count enough replies */
+export async function manyReplies(
+  nodes: readonly Member[],
+  count: number,
+  signal: AbortSignal | undefined,
+  ask: (node: Member, signal: AbortSignal) => Promise<unknown>,
+): Promise<ServiceManyResult> {
+  const replies: { readonly service: Member; readonly body: unknown }[] = [];
+  const failed: { readonly service: Member; readonly error: Error }[] = [];
+  const missing = new Set(nodes);
+  const stop = new AbortController();
+  const signalOnAbort = (): void => stop.abort();
+  let refused: unknown;
+  const end = async (service: Member): Promise<void> => {
+    if (stop.signal.aborted) return;
+    try {
+      const body = await ask(service, stop.signal);
+      if (stop.signal.aborted) return;
+      missing.delete(service);
+      replies.push({ service, body });
+      if (replies.length >= count) stop.abort();
+    } catch (error) {
+      // It is missing, not failed.
+      if (stop.signal.aborted || error instanceof TimeoutError) return;
+      if (error instanceof ClosedError || error instanceof InvalidStateError) {
+        refused = error;
+        stop.abort();
+        return;
+      }
+      missing.delete(service);
+      failed.push({ service, error: error as Error });
+    }
+  };
+  signal?.addEventListener("abort", signalOnAbort);
+  // It may have aborted during the lookup.
+  if (signal?.aborted === true) stop.abort();
+  await Promise.all(nodes.map(end));
+  signal?.removeEventListener("abort", signalOnAbort);
+  if (signal?.aborted === true) throw new AbortedError(signal.reason);
+  if (refused !== undefined) throw refused;
+  return { replies, failed, missing: [...missing] };
 }

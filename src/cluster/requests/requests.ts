@@ -88,7 +88,6 @@ export class Requests {
       isSettling: () => effects.isSettling(),
       send: (node, item) => this.#queues.send(node, item),
       sendLater: (node, item, done) => this.#queues.sendLater(node, item, done),
-      answer: (node, item) => this.#queues.answer(node, item),
       nameOf: (node) => effects.nameOf(node),
       random: Math.random,
       report: (event) => effects.report(event),

@@ -20,7 +20,7 @@ import type { FailureReason } from "../../patterns/kit/errors.js";
 import { MAX_QUEUED_BYTES, MAX_QUEUED_ITEMS } from "../messaging/bounds.js";
 import type { QueueResult } from "../messaging/node-queues.js";
 import { sizeOfBody } from "./body.js";
-import { CHECK_AFTER, MAX_CHECK_AFTER, MAX_KEPT_REPLIES, MAX_KEPT_REPLY_BYTES } from "./bounds.js";
+import { MAX_KEPT_REPLIES, MAX_KEPT_REPLY_BYTES, MAX_SILENCE } from "./bounds.js";
 import { SendCredit } from "./stream-window.js";
 import {
   type BodyForm,
@@ -85,9 +85,8 @@ export class Job implements Due {
   isAbandoned = false;
   /** Credit of a streamed reply. */
   readonly credit: SendCredit | undefined;
-  /** When to ask whether the caller still waits (infinite: never), and the next interval in ms. */
-  askAt = Number.POSITIVE_INFINITY;
-  askAfter = CHECK_AFTER;
+  /** When a silent caller of a streamed request has given it up; infinite: never. */
+  silentAt = Number.POSITIVE_INFINITY;
   context: unknown = undefined;
 
   constructor(from: string, item: CallItem, service: ServedQueue, now: number) {
@@ -96,7 +95,12 @@ export class Job implements Due {
     this.service = service;
     this.until = item.timeout === 0 ? Number.POSITIVE_INFINITY : now + item.timeout;
     this.credit = item.parts > 0 ? new SendCredit(item.parts, item.bytes) : undefined;
-    if (this.credit !== undefined || item.isStreamed === true) this.askAt = now + CHECK_AFTER;
+    if (this.credit !== undefined || item.isStreamed === true) this.silentAt = now + MAX_SILENCE;
+  }
+
+  /** Its caller waits. */
+  heard(now: number): void {
+    if (this.silentAt !== Number.POSITIVE_INFINITY) this.silentAt = now + MAX_SILENCE;
   }
 
   /** A small view keeps a larger chunk that the queue's bound would not count. */
@@ -202,11 +206,14 @@ export class RequestServing {
         if (job !== undefined) this.#abandon(job, "cancelled");
         return true;
       }
-      case RequestOp.CHECK:
-        if (this.#jobOf(from, item.id) !== undefined) return true;
+      case RequestOp.CHECK: {
+        const job = this.#jobOf(from, item.id);
+        job?.heard(now);
+        if (job !== undefined) return true;
         this.#count("gone");
         this.#effects.answer(from, encodeSign(RequestOp.GONE, item.id));
         return true;
+      }
       case RequestOp.BODY:
         this.#onBody(now, from, item);
         return true;
@@ -265,12 +272,14 @@ export class RequestServing {
   #onCredit(from: string, { id, parts, bytes }: CreditItem): void {
     const job = this.#jobOf(from, id);
     if (job?.credit === undefined) return;
+    job.heard(this.#now);
     job.credit.granted(parts, bytes);
     if (job.credit.hasRoom) this.#effects.credited(job);
   }
 
   #onBody(now: number, from: string, { id, form, body }: PartItem): void {
     const job = this.#streamedBody(from, id);
+    job?.heard(now);
     const reason = job && this.#effects.body(job, form, body);
     if (job === undefined || reason === undefined) return;
     this.#count(reason);
@@ -310,12 +319,10 @@ export class RequestServing {
   tick(now: number): void {
     this.#now = now;
     for (const job of this.#deadlines.take(now)) {
-      if (now >= job.until) {
-        this.#abandon(job, "expired");
-        continue;
-      }
-      if (now >= job.askAt) this.#ask(now, job);
-      this.#schedule(now, job);
+      if (now >= job.until) this.#abandon(job, "expired");
+      // A caller that considered this node lost during a pause sends no grants and no CANCEL.
+      else if (now >= job.silentAt) this.#abandon(job, "lost");
+      else this.#schedule(now, job);
     }
   }
 
@@ -403,18 +410,8 @@ export class RequestServing {
   }
 
   #schedule(now: number, job: Job): void {
-    const next = Math.min(job.until, job.askAt);
+    const next = Math.min(job.until, job.silentAt);
     if (next !== Number.POSITIVE_INFINITY) this.#deadlines.set(job.link, now, next - now);
-  }
-
-  /**
-   * A caller that considered this node lost during a pause sends no grants and no CANCEL: streams would hold
-   * slots forever.
-   */
-  #ask(now: number, job: Job): void {
-    this.#effects.answer(job.from, encodeSign(RequestOp.WANTED, job.item.id));
-    job.askAfter = Math.min(2 * job.askAfter, MAX_CHECK_AFTER);
-    job.askAt = now + job.askAfter;
   }
 
   #start(job: Job): void {

@@ -42,13 +42,11 @@ export const RequestOp = {
   CHECK: 8,
   /** It has not: never received, or dropped with a lost caller. */
   GONE: 9,
-  /** Asks whether the caller still waits; CANCEL if not. */
-  WANTED: 10,
   /** Part of a streamed body. */
-  BODY: 11,
-  BODY_END: 12,
+  BODY: 10,
+  BODY_END: 11,
   /** Credit for a streamed body; zero: stop. */
-  GRANT: 13,
+  GRANT: 12,
 } as const;
 export type RequestOp = (typeof RequestOp)[keyof typeof RequestOp];
 
@@ -154,7 +152,6 @@ export interface SignItem {
     | typeof RequestOp.CANCEL
     | typeof RequestOp.CHECK
     | typeof RequestOp.GONE
-    | typeof RequestOp.WANTED
     | typeof RequestOp.BODY_END;
   readonly id: number;
 }
@@ -321,7 +318,6 @@ export function decodeRequest(bytes: Buffer): RequestItem | RequestJunk {
     case RequestOp.CANCEL:
     case RequestOp.CHECK:
     case RequestOp.GONE:
-    case RequestOp.WANTED:
     case RequestOp.BODY_END:
       return { op, id };
     default:

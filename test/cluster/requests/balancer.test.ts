@@ -1,7 +1,7 @@
 /** Which node gets a request, who is left out, how often requests are repeated, and what a stream may send. */
 import { describe, expect, it } from "vitest";
 import { Balancer, type NodeLoad } from "../../../src/cluster/requests/balancer.js";
-import { RetryBudget } from "../../../src/cluster/requests/retries.js";
+import { RetryBudget } from "../../../src/cluster/requests/call.js";
 import { ReceiveWindow, SendCredit } from "../../../src/cluster/requests/stream-window.js";
 import { randomOf } from "./request-world.js";
 

@@ -1,7 +1,7 @@
 /** The replies of many nodes, whose calls end one by one: in time, late, or with an error. */
 import { describe, expect, it } from "vitest";
 import type { Member } from "../../../src/cluster/node/member.js";
-import { manyReplies } from "../../../src/cluster/requests/many-replies.js";
+import { manyReplies } from "../../../src/cluster/requests/outgoing.js";
 import { InvalidStateError, TimeoutError } from "../../../src/core/errors.js";
 import { ServiceError } from "../../../src/patterns/kit/errors.js";
 

@@ -99,7 +99,7 @@ describe("what a node asks that is lost here", () => {
   });
 });
 
-describe("a node that asks after requests which nobody makes, and reads nothing", () => {
+describe("a node that asks for requests which are not here, and reads nothing", () => {
   it("makes no more answers wait than others that hold no slot", async () => {
     const sent: Buffer[] = [];
     const all = gate();
@@ -114,12 +114,12 @@ describe("a node that asks after requests which nobody makes, and reads nothing"
       room: () => room.passed,
     });
     for (let id = 1; id <= MAX_UNREAD_ANSWERS + 10; id++)
-      requests.onItem(OTHER, encodeSign(RequestOp.WANTED, id));
-    expect(requests.stats().refused).toEqual({ unread: 10 });
+      requests.onItem(OTHER, encodeSign(RequestOp.CHECK, id));
+    expect(requests.stats().refused).toEqual({ gone: MAX_UNREAD_ANSWERS + 10, unread: 10 });
     isFull = false;
     room.open();
     await all.passed;
-    expect(new Set(opsOf(sent))).toEqual(new Set([RequestOp.CANCEL]));
+    expect(new Set(opsOf(sent))).toEqual(new Set([RequestOp.GONE]));
     await requests.close(0);
   });
 });

@@ -85,7 +85,6 @@ export class WorldNode {
       isSettling: () => this.isSettling,
       send: (to, item) => world.send(this, to, item),
       sendLater: (to, item) => void world.carry(this, to, item),
-      answer: (to, item) => void world.carry(this, to, item),
       nameOf: (node) => node,
       random: world.random,
       report: (event) => {

@@ -124,10 +124,6 @@ describe("requests as bytes", () => {
             op: RequestOp.GONE,
             id: number,
           });
-          expect(decodeRequest(encodeSign(RequestOp.WANTED, number))).toEqual({
-            op: RequestOp.WANTED,
-            id: number,
-          });
         },
       ),
       { numRuns: 10_000, defaultRuns: 200 },
@@ -245,7 +241,6 @@ describe("requests as bytes", () => {
       "CANCEL 300": encodeSign(RequestOp.CANCEL, 300),
       "CHECK 300": encodeSign(RequestOp.CHECK, 300),
       "GONE 300": encodeSign(RequestOp.GONE, 300),
-      "WANTED 300": encodeSign(RequestOp.WANTED, 300),
     };
     const page = readFileSync("docs/spec/services.md", "utf8").split("## Vectors")[1] as string;
     const rows = [...page.matchAll(/^\| (.*) \| `([0-9a-f]*)` \|$/gm)];
