@@ -24,10 +24,9 @@ const KEYS = [
 ] as const;
 const FROM = "e7".repeat(16);
 
-function size(sent: Packet): number {
-  return (
-    PREFIX + bodySize(sent.type, sent.address.length) + sent.updates.reduce((sum, each) => sum + each.size, 0)
-  );
+function size({ type, address, updates, data }: Packet): number {
+  const ofUpdates = updates.reduce((sum, each) => sum + each.size, 0);
+  return PREFIX + bodySize(type, address.length) + ofUpdates + (data?.length ?? 0);
 }
 
 function from(id: string, type: PacketType, updates: readonly Update[], start = 1_900_000_000_000): Packet {

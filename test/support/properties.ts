@@ -19,6 +19,8 @@ real.configureGlobal({
   ...real.readConfigureGlobal(),
   seed: SEEDS_NOW.base,
   defaultSizeToMaxWhenMaxSpecified: true,
+  // A failure may have very many smaller ones, and vitest cannot end a loop.
+  ...(!LONG && { interruptAfterTimeLimit: 20_000 }),
 });
 
 /** Runs of a property that names no number, and the most that the default run does of one without `defaultRuns`. */
