@@ -117,10 +117,10 @@ describe("a reading", () => {
     expect(client?.sides[0]).not.toHaveProperty("dropped");
   });
 
-  it("counts what waits at a server of a clone, in its three places", () => {
-    const stats = { inFlight: 3, pending: 20, snapshots: { waiting: 100 }, serving: true };
+  it("counts what waits at a server of a clone, in its two places", () => {
+    const stats = { inFlight: 3, snapshots: { waiting: 100 }, serving: true };
     const [server] = readingOf(samplesOf({ name: "map", kind: "clone", stats })).sources;
-    expect(server?.sides[0]?.queued).toBe(123);
+    expect(server?.sides[0]?.queued).toBe(103);
   });
 
   it("of a control socket is that of the proxy's metrics", () => {
