@@ -1,4 +1,4 @@
-/** Bounds on what a program, a peer or a malicious member can make a node keep. Times in ms, sizes in bytes. */
+/** Bounds of what programs and peers can make a node keep. Times in ms, sizes in bytes. */
 
 /** As in MQTT. */
 export const MAX_TOPIC = 65_535;
@@ -23,9 +23,9 @@ export const LINK_BYTES = 4_194_304;
 /** Unacknowledged by a peer. */
 export const LINK_WINDOW = 4_194_304;
 export const LINK_MESSAGES = 65_536;
-/** Above these unacknowledged bytes a peer gets only full batches; more than one acknowledgement covers. */
+/** Above these unacknowledged bytes a peer gets only full batches. */
 export const LINK_BEHIND = 524_288;
-/** While a program publishes in a loop, publications to a peer with unacknowledged ones are batched up to these. */
+/** Publications of a loop to a peer with unacknowledged ones are batched up to these. */
 export const HELD_BYTES = 262_144;
 export const HELD_TIME = 20;
 /** Slabs that all links of the process keep for reuse. */
@@ -33,7 +33,7 @@ export const MAX_FREE_SLABS = 256;
 /** Delivered bytes acknowledged before the turn ends. */
 export const ACK_BYTES = 262_144;
 export const ACK_DELAY = 20;
-/** An acknowledgement may wait for longer if the last items came within this time. */
+/** The longer delay applies if the last items came within this time. */
 export const ACK_FLOW = 50;
 export const ACK_FLOW_DELAY = 100;
 /** Further and longer ones are counted together. */
@@ -51,7 +51,7 @@ export const MAX_LANES = 8;
 export const MAX_WHERE = 128;
 /** Default. */
 export const LINK_IDLE = 60_000;
-/** The accepting end closes after this multiple of `LINK_IDLE`, as the other end would have, and checks so often. */
+/** The accepting end closes after this multiple of `LINK_IDLE`, and checks so often. */
 export const LINK_IDLE_TIMES = 2;
 export const LINK_IDLE_LOOKS = 4;
 /** Until a link probes its connection, and from then until it gives up. */
@@ -81,13 +81,13 @@ export const MAX_QUERIES = 1_024;
 export const MAX_AWAITED = 65_536;
 /** Of one query; further responses count as failed. */
 export const MAX_UNREAD_BYTES = 16_777_216;
-/** Answers without a slot (to queries, refusals, repeated replies) to one node; more are dropped. */
+/** Answers without a slot to one node; more are dropped. */
 export const MAX_UNREAD_ANSWERS = 4_096;
 export const MAX_UNREAD_ANSWER_BYTES = 16_777_216;
 /** Requests to a full node; one may wait, whatever its size. Above them the request is ended. */
 export const MAX_QUEUED_ITEMS = 65_536;
 export const MAX_QUEUED_BYTES = 268_435_456;
-/** Others' messages and queries. A further query is refused, a further message waits. */
+/** A further query is refused, a further message waits. */
 export const MAX_HANDLING = 1_024;
 export const MAX_HANDLING_BYTES = 16_777_216;
 /** Items by datagram or from the node itself, which no link holds back. */

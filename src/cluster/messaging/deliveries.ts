@@ -62,7 +62,6 @@ export class Deliveries {
     return held;
   }
 
-  /** The last subscription had no room. */
   dropped(): void {
     this.delivered -= 1;
   }

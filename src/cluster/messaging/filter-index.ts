@@ -1,14 +1,13 @@
 /**
- * Filters with some words of payload each, and which of them match a topic (docs/internals/messaging.md, Routes). For
- * millions: no object is made for a filter.
+ * Millions of filters with some words of payload each, and which of them match a topic (docs/internals/messaging.md,
+ * Routes). No object is made for a filter.
  *
  *   directory     by the first bits of a hash → segment          (extendible hashing: full segments split, one at a time)
  *   segment       1,024 places, each [hash, ref of the record]; a hash of 0 is an empty place
  *   record        header, payload, text                          (record-arena.ts)
  *
- * Places have whole hashes, so a segment splits without touching a record. Its bitmap says which hashes are missing,
- * which is most of what a match looks for, in an eighth of the memory. A record stays in the segment of its hash, so a
- * walk in the order of hashes finds each once.
+ * Places have whole hashes: a segment splits without touching a record. Its bitmap says which hashes are missing, as most
+ * are, in an eighth of the memory. A walk in the order of hashes finds each record once.
  */
 import { Buffer } from "node:buffer";
 import { doubled, FilterShapes } from "./filter-shapes.js";
@@ -28,7 +27,7 @@ const SEGMENT = 1_024;
 const SEGMENT_MASK = SEGMENT - 1;
 const SEGMENT_BITS = 10;
 const SEGMENT_FULL = 819;
-/** 1 MiB in one typed array: so few arrays that finding one is no cache miss. */
+/** 1 MiB in one typed array: few arrays, so finding one is no cache miss. */
 const PAGE = 128;
 const PAGE_BITS = 7;
 const PAGE_MASK = PAGE - 1;
@@ -37,11 +36,11 @@ const PLACE_BITS = 1;
 const BITMAP = 8_192;
 const BITMAP_WORDS = BITMAP / 32;
 const BITMAP_SHIFT = 8;
-/** Deletions after which a segment's bitmap is rebuilt. */
+/** Deletions before a bitmap is rebuilt. */
 const STALE = 64;
 /** If too many are dead. One change adds fewer dead records. */
 const MOVED = 2;
-/** For each allowed move: most records of a chunk being emptied are dead. */
+/** For each allowed move. */
 const LOOKED_AT = 32;
 const MAX_DEPTH = 22;
 
@@ -58,7 +57,7 @@ export const WALKED = 0x1_0000_0000;
 export const MAX_PAYLOAD_WORDS = 0x3fff;
 
 export class FilterIndex {
-  /** Refs found by the last match, which returns their number. */
+  /** Refs found by the last match. */
   hits = new Uint32Array(16);
   readonly shapes = new FilterShapes();
   readonly #scan: TopicScan;
@@ -77,7 +76,6 @@ export class FilterIndex {
   #splitting = new Int32Array(0);
   #size = 0;
 
-  // Reused to avoid garbage.
   readonly #masks: Uint8Array;
   #found = 0;
   #isDollar = false;
@@ -86,7 +84,7 @@ export class FilterIndex {
   #shapes = new Uint32Array(16);
   #candidates = 0;
   #refs = new Uint32Array(16);
-  /** Keeps prefetching reads from being optimized away. */
+  /** Keeps prefetching reads. */
   #read = 0;
 
   /** Of the located record. */
@@ -150,7 +148,7 @@ export class FilterIndex {
 
   ref = 0;
 
-  /** The shape number of the filter looked up; created if it is new. The caller uses or forgets it. */
+  /** The shape of the filter looked up, perhaps new. The caller uses or forgets it. */
   shape(): number {
     const { shapes } = this;
     const scan = this.#scan;
@@ -170,7 +168,7 @@ export class FilterIndex {
     this.shapes.prune(this.#shape);
   }
 
-  /** Counts one use of the current shape. Unused shapes cost a match nothing. */
+  /** Counts one use of the current shape. */
   useShape(): void {
     this.shapes.add(this.#shape, this.#isTail);
     if (this.shapes.size <= this.hits.length) return;
@@ -201,7 +199,7 @@ export class FilterIndex {
     this.#size--;
   }
 
-  /** Moves a record to one with another payload size. The caller fills it; the old payload is readable until `tidy`. */
+  /** Moves a record to one with another payload size, which the caller fills. The old one is readable until `tidy`. */
   resize(ref: number, payloadWords: number, kind: number): number {
     const header = this.words(ref)[ref & WORD_MASK] as number;
     this.#locate(ref);
@@ -225,10 +223,8 @@ export class FilterIndex {
   }
 
   /**
-   * Moves records if too many are dead. Call after a change, when no ref is in use. Moving all of a chunk at once would
-   * take milliseconds.
+   * Moves some records if too many are dead. Call after a change, when no ref is in use.
    *
-   * @param most limit of moved records
    */
   tidy(most: number = MOVED): void {
     if (this.#leaving === -1) {
@@ -309,7 +305,6 @@ export class FilterIndex {
     return this.#found;
   }
 
-  /** The index's memory counts as garbage from now on. */
   close(): void {
     this.#arena.close();
     for (const { buffer } of [...this.#pages, ...this.#bitmaps]) leaveMemory(buffer);
@@ -356,9 +351,8 @@ export class FilterIndex {
   }
 
   /**
-   * Probes many candidates: reads all places, then all records, then compares the texts. Without branches in the read
-   * loops the processor waits for several reads at once: 1.5 times as fast with 28 matching filters
-   * (bench/micro/routes.js).
+   * Probes many candidates: reads all places, then all records, then compares the texts. Without branches the processor
+   * waits for several reads at once: 1.5 times as fast with 28 matching filters (bench/micro/routes.js).
    */
   #probeTogether(candidates: number): void {
     const hashes = this.#hashes;
@@ -545,7 +539,7 @@ export class FilterIndex {
     this.#counts[segment] = (this.#counts[segment] as number) + 1;
   }
 
-  /** Empties the located place and moves later ones up, so that all stay reachable from their home place. */
+  /** Empties the located place and moves later ones up: all stay reachable from their home place. */
   #unplace(): void {
     const segment = this.#segment;
     const page = this.#pages[segment >>> PAGE_BITS] as Int32Array;
@@ -572,7 +566,7 @@ export class FilterIndex {
     }
   }
 
-  /** Bits of deleted filters stay until a rebuild: a stale bit costs only a probe. */
+  /** Bits of deleted filters stay until a rebuild, and cost a probe. */
   #mark(segment: number, hash: number): void {
     const bitmap = this.#bitmaps[segment >>> PAGE_BITS] as Int32Array;
     const word = ((segment & PAGE_MASK) << BITMAP_SHIFT) | ((hash >>> 5) & (BITMAP_WORDS - 1));

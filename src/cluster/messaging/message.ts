@@ -9,7 +9,7 @@ export interface ClusterMessage {
   /** "self" for a one-to-one message. */
   readonly topic: string;
   /**
-   * A view of received memory, which is never changed. Copy it to keep it for long, or the memory around it stays, too.
+   * A view of received memory, which is never changed. Copy it to keep it for long: a view keeps the memory around it.
    */
   readonly data: Buffer;
   /** The publisher, for `sendTo`. */
@@ -24,11 +24,11 @@ export interface ClusterMessage {
 }
 
 export interface NumberedNames {
-  /** Number of a topic or subtopic; 0: it has none, and gets none. */
+  /** 0: it has none, and gets none. */
   numberOf(name: string, isSubtopic: boolean): number;
 }
 
-/** Numbers are looked up on request: otherwise other nodes could fill the table with received topics. */
+/** Numbers are made on request: other nodes must not fill the table. */
 export class ReceivedMessage implements ClusterMessage {
   readonly topic: string;
   readonly data: Buffer;

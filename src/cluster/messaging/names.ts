@@ -46,14 +46,13 @@ export class MessageNames implements NumberedNames {
     return (isSubtopic ? this.subtopics : this.topics).create(name, id);
   }
 
-  /** A name without a number gets a random one, while there is room. */
   numberOf(name: string, isSubtopic: boolean): number {
     const number = (isSubtopic ? this.subtopics : this.topics).idOf(name);
     if (number !== 0 || this.#isClosed()) return number;
     try {
       return this.create(name, undefined, isSubtopic);
     } catch {
-      // Too many numbers: a message needs none, and `create` reports the error.
+      // Too many numbers: a message needs none.
       return 0;
     }
   }
@@ -88,11 +87,10 @@ export class MessageNames implements NumberedNames {
   topicUnlessClient(number: number): string | undefined {
     if (this.#addresses.has(number)) return undefined;
     const name = this.topics.nameOf(number);
-    // A dropped alias is a valid argument: the send reports it.
     return name === undefined && isAlias(number) ? undefined : this.topicOf(number);
   }
 
-  /** Like `senderOf`, without a new alias: an unknown client's id is the one on its node. */
+  /** Like `senderOf`, without a new alias. */
   knownAddress(node: string, client: number): ClusterAddress {
     const known = node === this.#id ? this.#addresses.client(client) : this.#addresses.find(node, client);
     return known?.address ?? Object.freeze({ node, id: client });

@@ -1,8 +1,7 @@
 /**
  * Items of requests, and answers of services, that wait for room at other nodes (waiting-sends.ts).
  *
- * These are few, since answers keep their slots and callers grant what they have read. But a peer may begin and end any
- * number of requests, or ask for refusals, without reading: above a bound further items are dropped.
+ * A peer may begin and end requests, or ask for refusals, without reading: above a bound items are dropped.
  */
 import { MAX_QUEUED_BYTES, MAX_QUEUED_ITEMS, MAX_UNREAD_ANSWER_BYTES, MAX_UNREAD_ANSWERS } from "./bounds.js";
 import type { SendResult } from "./parts.js";
@@ -44,7 +43,7 @@ export class NodeQueues {
     this.#send(node, item, MAX_QUEUED_ITEMS, MAX_QUEUED_BYTES, done);
   }
 
-  /** Like `sendLater`, for an answer without a slot: it is dropped if too much waits for the node. */
+  /** Like `sendLater`, with the bound of answers without a slot. */
   answer(node: string, item: Buffer, done?: (result: QueueResult) => void): void {
     this.#send(node, item, MAX_UNREAD_ANSWERS, MAX_UNREAD_ANSWER_BYTES, done);
   }

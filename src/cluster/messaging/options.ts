@@ -36,15 +36,14 @@ export interface PublishAsRequest {
 
 export interface MessagingOptions {
   /**
-   * Whether a node may publish for a client of another node. Called on the publishing node by `publishAs`, and on each
-   * receiving node. An error means no. Default: no.
+   * Whether a node may publish for a client of another node, on the publishing node (`publishAs`) and each receiving
+   * one. An error means no. Default: no.
    */
   readonly mayPublishAs?: ((request: PublishAsRequest) => boolean) | undefined;
   /**
-   * Protocols of the streams between nodes by priority: "tcp" (the node's port), "tls" (the same with the node's option
-   * `tls`), "ipc" (a socket file, for nodes on one host), "ws" (a WebSocket at a separate port, over TLS with the
-   * node's option `tls`), and those of {@link streamProtocol}. The first common one that works is used; a failed one is
-   * tried again later. Default: the node's port.
+   * Protocols of the streams between nodes by priority: "tcp" (the node's port), "tls" (the same with the option `tls`),
+   * "ipc" (a socket file, for nodes on one host), "ws" (a WebSocket at a separate port, with the option `tls` over
+   * TLS), and those of {@link streamProtocol}. The first common one that works is used. Default: the node's port.
    */
   readonly protocols?: readonly ("ipc" | "tcp" | "tls" | "ws" | MessageProtocol)[] | undefined;
   /** Channels of `send` and `query` joined from the start. Default 0, 1 and 2. */

@@ -25,8 +25,8 @@ export interface StreamProtocolOptions {
 }
 
 /**
- * A protocol of a program, for `messaging.protocols`: streams of bytes such as named pipes or the standard streams of a
- * child process. Both nodes prove themselves on each stream, and a cluster with a key or password seals its data.
+ * A protocol of a program, for `messaging.protocols`: streams of bytes, such as named pipes. Both nodes prove themselves
+ * on each stream, and a cluster with a key or password seals its data.
  *
  * @throws InvalidArgumentError `EINVAL` for an unknown option, or one of another type
  */

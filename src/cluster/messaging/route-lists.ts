@@ -6,13 +6,11 @@
  *     DELTA from a version ──────────>    changes, in order
  *     <─────────────────────────── ASK    requests a snapshot
  *
- * The link delivers the items of a session in order, each once, and reports their delivery. In a later session the owner
- * begins with a snapshot. An owner without subscriptions sends nothing unless asked, so no link is opened for it.
+ * The link delivers the items of a session in order, each once, and reports it. In a later session the owner begins with
+ * a snapshot. An owner without subscriptions sends nothing unless asked: no link is opened for it.
  *
- * Few items of a few KiB are undelivered per member, and the rate of parts is limited: a list of a million filters must
- * not block messages on the link or in the event loop.
- *
- * The routes of a lost node are kept for the grace period but not used.
+ * Few items are undelivered per member, and the rate of parts is limited: a list of a million filters must not block
+ * messages. The routes of a lost node are kept for the grace period but not used.
  */
 import { InvalidStateError } from "../../core/errors.js";
 import { MAX_MEMBERS } from "../bounds.js";
@@ -75,7 +73,7 @@ class Member {
   sent = 0;
   /** Of the link, when the last item was sent. */
   session = -1;
-  /** Undelivered items, and the count of interruptions, by which late reports are ignored. */
+  /** Undelivered items; the count of interruptions, since late reports are ignored. */
   inFlight = 0;
   epoch = 0;
   snapshot: RouteSnapshot | undefined = undefined;
@@ -113,7 +111,7 @@ export class RouteLists {
   #asksUnsettled = false;
   /** Longest lost first. */
   readonly #lost = new Set<string>();
-  /** Nodes whose list was deleted here, oldest first: they may not have noticed, and are asked when met again. */
+  /** Nodes whose list was deleted here, oldest first; they are asked when met again. */
   readonly #forgotten = new Set<string>();
   /** Members waiting for a part under the rate limit, longest wait first. */
   readonly #hungry = new Set<Member>();
@@ -266,7 +264,7 @@ export class RouteLists {
     this.#effects.changed();
   }
 
-  /** Undelivered items are no longer counted. A snapshot that the link does not have wholly is sent again. */
+  /** Undelivered items are no longer counted. An incomplete snapshot is sent again. */
   #interrupt(member: Member): void {
     member.inFlight = 0;
     member.epoch += 1;

@@ -1,9 +1,8 @@
 /**
  * Which nodes are interested in which topics: filters → nodes, for each published message.
  *
- * A route costs some bytes in typed arrays and no object (filter-index.ts, node-sets.ts). A node's routes are deleted
- * at once: its number is retired, and matches skip it. Later calls and `sweep` remove it from the records, some hundred
- * at a time; then another node may get the number.
+ * A route costs some bytes in typed arrays (filter-index.ts, node-sets.ts). A node's routes are deleted at once: its
+ * number is retired, and matches skip it. Later calls and `sweep` remove it from the records; then the number is free.
  */
 import { MAX_NODE_ROUTES, MAX_SHAPES, MAX_SHAPES_OF_NODE } from "./bounds.js";
 import { FilterIndex, payloadKind, payloadWords, WALKED } from "./filter-index.js";
@@ -33,9 +32,9 @@ export type AddResult =
   /** Refused: the number belongs to no node. */
   | "numbers";
 
-/** Changes of the table for each step of a sweep, which costs some hundred of them. */
+/** Changes of the table for each step of a sweep. */
 const SWEEP_EVERY = 256;
-/** While more is left of deleted nodes than one node may have, which no bound counts. */
+/** While more is left of deleted nodes than one node may have. */
 const SWEEP_SOON = 32;
 /** If too many are dead. */
 const MOVED_BY_SWEEP = 256;
@@ -103,7 +102,7 @@ export class RouteTable {
     return this.#index.find(filter) ?? this.#addFound(node);
   }
 
-  /** The filter is UTF-8 within `bytes`, which are not kept: filters of other nodes never become texts. */
+  /** The filter is UTF-8 within `bytes`, which are not kept. */
   addBytes(bytes: Uint8Array, start: number, end: number, node: number): AddResult {
     return this.#index.findBytes(bytes, start, end) ?? this.#addFound(node);
   }
@@ -112,7 +111,7 @@ export class RouteTable {
     const index = this.#index;
     const shapes = this.#shapes[node];
     if (shapes === undefined) {
-      // To finish a sweep here would take as long as all records do.
+      // Finishing a sweep here would take too long.
       this.#changed();
       return "numbers";
     }
@@ -168,7 +167,7 @@ export class RouteTable {
   deleteNode(node: number): number {
     const shapes = this.#shapes[node];
     if (shapes === undefined) return 0;
-    // At once, not when its records are swept: the shapes of all nodes are for live ones.
+    // At once: the shapes of all nodes are for live ones.
     for (const [shape, routes] of shapes) this.#index.releaseShape(shape, routes);
     this.#shapes[node] = undefined;
     const count = this.#counts[node] as number;
@@ -201,7 +200,7 @@ export class RouteTable {
       const header = words[at] as number;
       const length = payloadWords(header);
       if (payloadKind(header) === BITS) {
-        // Filters with many nodes mostly have the same ones: each is checked once, however many filters match.
+        // Filters with many nodes mostly have the same ones: each is checked once.
         for (let i = 0; i < length; i++) union[i] = (union[i] as number) | (words[at + 1 + i] as number);
         if (length > unionLength) unionLength = length;
         continue;
@@ -246,7 +245,7 @@ export class RouteTable {
   }
 
   /**
-   * Removes deleted nodes from some hundred records. Calls that change the table do so, too.
+   * Removes deleted nodes from some hundred records.
    *
    * @returns `false` when nothing is left
    */
@@ -282,7 +281,7 @@ export class RouteTable {
     this.#sweeping = [];
   }
 
-  /** Ends changes. Memory that V8 did not count counts from now on, until the table is collected. */
+  /** V8 counts the memory from now on. */
   close(): void {
     this.#index.close();
   }
@@ -316,7 +315,6 @@ export class RouteTable {
     if (takeNode(words, at + 1, length, payloadKind(header), node)) this.#shrink(ref, length);
   }
 
-  /** Checks the record's own nodes, however many are swept. */
   #sweepRecord(ref: number): void {
     const words = this.#index.words(ref);
     const at = ref & WORD_MASK;
@@ -325,7 +323,7 @@ export class RouteTable {
     if (takeMarked(words, at + 1, length, payloadKind(header), this.#marks)) this.#shrink(ref, length);
   }
 
-  /** Nodes were removed: deletes a filter without nodes, and shrinks a set that is much too large. */
+  /** Deletes a filter without nodes, and shrinks a set that is much too large. */
   #shrink(ref: number, length: number): void {
     const nodes = this.#read(ref);
     if (nodes.length === 0) this.#index.delete(ref);

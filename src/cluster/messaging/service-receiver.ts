@@ -80,7 +80,7 @@ export class ServiceReceiver {
   #looseBytes = 0;
   /** Messages that wait until fewer are handled; each holds its link. */
   readonly #waiting: (() => void)[] = [];
-  /** Wakes the links of members that are lost here, and send. */
+  /** Wakes the links of lost members. */
   readonly #lost = new Map<string, () => void>();
   #stallTimer: NodeJS.Timeout | undefined = undefined;
   /** No handler has settled for long: messages are dropped until fewer are handled. */

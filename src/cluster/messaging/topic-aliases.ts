@@ -1,5 +1,5 @@
 /**
- * Topic aliases: small numbers for topics on links, so that a topic that is published again costs no bytes.
+ * Topic aliases: numbers for topics on links.
  *
  *   AliasNumbers    of a node: which topics have numbers, the same on all of its links
  *   SentAliases     of a sender's link: which of them its session has defined
@@ -13,7 +13,7 @@ import type { TopicPlan } from "./topic-plan.js";
 export const TopicForm = { NAME: 0, DEFINE: 1, USE: 2 } as const;
 export type TopicForm = (typeof TopicForm)[keyof typeof TopicForm];
 
-/** Numbers topics that are published a second time. After many publishes without a free number, all begin again. */
+/** Numbers topics published a second time. After many publishes without a free number, all begin again. */
 export class AliasNumbers {
   /** Changes whenever all begin again. */
   generation = 1;

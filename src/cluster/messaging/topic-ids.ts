@@ -1,7 +1,6 @@
 /**
- * Numbers of topics on this node, as in SMQ: names ↔ ids of 32 bits. 0 is no id, 1 is `self`, a node's own client.
- *
- * A program chooses an id, or it is random. Ids replace names only in calls and messages of this node; names travel.
+ * Numbers of topics on this node, as in SMQ: ids of 32 bits, chosen by the program or at random. 0 is none, 1 is `self`.
+ * Names travel between nodes.
  */
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";

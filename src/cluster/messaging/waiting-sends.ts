@@ -1,6 +1,6 @@
 /**
- * Messages that wait for room at other nodes, in order for each node, and for this node's own subscriptions. Bounded in
- * counts and bytes over all nodes.
+ * Messages that wait for room at other nodes, in order for each, and at this node's own subscriptions. Bounded in counts
+ * and bytes over all of them.
  */
 import type { SendResult } from "./parts.js";
 
@@ -31,7 +31,7 @@ export class WaitingSends {
   readonly #effects: WaitingSendsEffects;
   readonly #most: number;
   readonly #mostBytes: number;
-  /** A queue stays while its room is awaited, even if all of its copies have timed out. */
+  /** A queue stays while its room is awaited. */
   readonly #queues = new Map<string, Queue>();
   #count = 0;
   #bytes = 0;
@@ -119,7 +119,7 @@ export class WaitingSends {
       try {
         await this.#effects.room(peer);
       } catch {
-        // The peer is gone: the callers get that as a result, and may send to it again.
+        // The peer is gone.
         if (!this.#closed) this.#queues.delete(peer);
         this.#giveUp(queue);
         return;
@@ -150,7 +150,7 @@ export class WaitingSends {
     return progress;
   }
 
-  /** Frees all of a copy, above all its data: a peer may have no room for long. */
+  /** Frees a copy's data: a peer may have no room for long. */
   #settle(copy: WaitingCopy, result: WaitResult, error?: unknown): void {
     const { queue, bytes, timer } = copy;
     if (!queue.copies.delete(copy)) return;

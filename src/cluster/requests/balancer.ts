@@ -4,17 +4,16 @@
  *   candidates ── not ejected ── nearest with room ── two at random ── the cheaper
  *
  * A node's cost is its requests (this node's count or its own last report) times its latency. Requests with
- * an idempotency key go to the node with the highest hash with the key, so that all callers choose alike.
- * They keep a failing, slow or full node, since other callers may not have noticed.
+ * an idempotency key go to the node with the highest hash with the key, even if it fails or is full: all
+ * callers choose alike.
  *
  *   in ──`EJECT_AFTER` failures in a row, while others do not──> ejected ──time──> on trial: one request at a time
  *   ^────────────────────────────────────success──────────────────────────────────────────┘ │
  *                                        ejected ^──failure, twice the time──────────────────┘
  *
- * A node is closed while it has a full window of this node's requests; more wait here instead of being
- * refused there. The window starts at `FIRST_WINDOW`, shrinks on a refusal to the current number, and grows
- * with reported capacity and each answer. At most half of a service's nodes are ejected, and they serve if no
- * others are left.
+ * A node is closed while it has a full window of this node's requests; more wait here. The window starts at
+ * `FIRST_WINDOW`, shrinks on a refusal to the current number, and grows with reported capacity and each answer.
+ * At most half of a service's nodes are ejected, and they serve if no others are left.
  */
 import { backOff } from "../../core/back-off.js";
 import { fnv1a } from "../../core/hash.js";

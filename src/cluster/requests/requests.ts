@@ -120,10 +120,7 @@ export class Requests {
     return this.#serve(name, served, settings);
   }
 
-  /**
-   * Serves one of shoal's services, without middleware and statistics.
-   * @param name begins with `$`, which programs cannot use
-   */
+  /** Serves one of shoal's services, without middleware and statistics. @param name begins with `$` */
   serveInternally(name: string, handler: AnyHandler): Service {
     return this.#serve(
       name,

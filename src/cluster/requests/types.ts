@@ -41,8 +41,7 @@ export interface ServiceRequest {
   readonly method: string;
   /**
    * Bytes, a string or a JSON value; with a contract its codec's bytes. A streamed body is an async iterable of
-   * these, for one reader. It rejects with AbortedError when the caller gives up or is lost; leaving its loop
-   * stops the caller.
+   * these. It rejects with AbortedError when the caller gives up or is lost; leaving its loop stops the caller.
    */
   readonly body: unknown;
   /** At most 64, with 8,192 bytes. */
@@ -64,7 +63,7 @@ export interface ServiceRequest {
 
 /**
  * Returns the reply: bytes, a string or a JSON value; an async iterable streams its values. The caller gets
- * thrown errors as ServiceError with message, `code` and `data`.
+ * errors as ServiceError.
  */
 export type ServiceHandler<Request = unknown, Reply = unknown> = (
   body: Request,
@@ -96,8 +95,7 @@ export interface ServiceRequestOptions {
   /** ms for all attempts; -1: no limit. Default 5,000, with a streamed body -1. */
   readonly timeout?: number | undefined;
   /**
-   * ms per attempt; -1 (default): no limit. With a streamed body: until a node takes its first part, default
-   * 5,000.
+   * ms per attempt; -1 (default): no limit. With a streamed body until its first part, default 5,000.
    */
   readonly attemptTimeout?: number | undefined;
   /** Cancels the request and aborts its handler. */
