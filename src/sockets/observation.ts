@@ -1,13 +1,21 @@
-/** Publishes sockets' messages to subscribers (src/core/diagnostics.ts), except in pages. */
+/** Shows what sockets do to subscribers (src/core/diagnostics.ts) and to `NODE_DEBUG=shoal`, except in pages. */
+import { debuglog } from "node:util";
 import { Operation, RECEIVE, SEND_END, SEND_START } from "../core/diagnostics.js";
 import { TimeoutError } from "../core/errors.js";
 import type { OutgoingMessage } from "../engine/engine.js";
+import type { SocketEvent } from "../engine/events.js";
 import { byteLengthOf } from "./message.js";
-
-export { DEBUG, logEvent } from "./debug-log.js";
 
 /** A constant, so that a page's build omits the code. */
 export const OBSERVABLE = true as boolean;
+
+export const DEBUG = debuglog("shoal");
+
+/** Remote programs may have written part of the error: `%j` escapes it. */
+export function logEvent(socketType: string, event: SocketEvent): void {
+  const { type, ...details } = { error: undefined, ...event };
+  DEBUG("%s %s %j", socketType, type, { ...details, error: details.error?.message });
+}
 
 export function isSendObserved(): boolean {
   return SEND_START.hasSubscribers || SEND_END.hasSubscribers;

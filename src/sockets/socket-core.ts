@@ -134,7 +134,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
       },
       (endpoint, error) => this.#stalled(endpoint, error),
     );
-    if (OBSERVABLE && DEBUG.enabled) this.events.listen((event) => logEvent(this, type, event));
+    if (OBSERVABLE && DEBUG.enabled) this.events.listen((event) => logEvent(type, event));
     this.endpoints = new SocketEndpoints(
       type,
       this.engine.endpoints,

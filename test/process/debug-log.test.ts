@@ -22,14 +22,13 @@ it("prints each step of a connection, the reason of a refusal and of a loss, and
   const { code, stderr } = await run(PROGRAM, { env: { NODE_DEBUG: "shoal" } });
   expect(code).toBe(0);
   for (const line of [
-    /Pull 1: tcp:\/\/127\.0\.0\.1:\d+ listens\n/,
-    /Push 2: tcp:\/\/127\.0\.0\.1:\d+ dials\n/,
-    /Push 2: tcp:\/\/127\.0\.0\.1:\d+ connected\n/,
-    /tcp:\/\/127\.0\.0\.1:\d+ NULL handshake: \d+ bytes came\n/,
-    /Push 2: tcp:\/\/127\.0\.0\.1:\d+ ready\n/,
-    /Push 3: tcp:\/\/127\.0\.0\.1:\d+ refused.*: .*mechanism NULL, this socket PLAIN\n/,
-    /Push 2: tcp:\/\/127\.0\.0\.1:\d+ lost \(remote\)/,
-    /Push 2: tcp:\/\/127\.0\.0\.1:\d+ is dialled again in \d+ ms: /,
+    /Pull bind \{"address":"tcp:\/\/127\.0\.0\.1:\d+"\}\n/,
+    /Push connect:delay \{"address":"tcp:\/\/127\.0\.0\.1:\d+"\}\n/,
+    /Push connect \{"address":"tcp:\/\/127\.0\.0\.1:\d+".*\}\n/,
+    /Push handshake \{"address":"tcp:\/\/127\.0\.0\.1:\d+".*\}\n/,
+    /Push handshake:error:protocol \{"error":".*mechanism NULL, this socket PLAIN".*\}\n/,
+    /Push disconnect \{.*"reason":"remote".*\}\n/,
+    /Push connect:retry \{.*"interval":[\d.]+.*\}\n/,
   ])
     expect(stderr).toMatch(line);
   expect(await run(PROGRAM, {})).toMatchObject({ code: 0, stderr: "" });

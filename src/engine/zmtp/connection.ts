@@ -13,7 +13,6 @@
  *
  * Every exit calls #end once. Nothing here throws.
  */
-import { debug } from "../../core/debug.js";
 import { ignore } from "../../core/ignore.js";
 import type { PeerCredentials } from "../engine.js";
 import type { DisconnectReason } from "../events.js";
@@ -304,7 +303,6 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     const pipe = this.#pipe;
     if (pipe === undefined) {
       const steps = this.#handshake.receive(bytes, length);
-      debug.print?.(`${this.remote} ${this.#handshake.phase}: ${length} bytes came`);
       // A custom stream may answer within the call.
       if (!this.#isOpening) this.#open();
       this.#carryOut(steps);
