@@ -1,9 +1,47 @@
 /** The only engine in a page. Replaces engine/select.ts. */
-import { PAGE, SCHEMES } from "../browser/machine.js";
 import { NO_CURVE, PAGE_PARTS } from "../browser/parts.js";
+import { webSocketTransport } from "../browser/web-socket.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import type { Engine, EngineCapabilities } from "./engine.js";
 import { ZMTP_CAPABILITIES, ZmtpContext } from "./zmtp/context.js";
+import type { Transport } from "./zmtp/transport/transport.js";
+import type { Platform } from "./zmtp/transport/transports.js";
+
+const TRANSPORTS: ReadonlyMap<string, Transport> = new Map(
+  ["ws", "wss"].map((scheme) => [scheme, webSocketTransport(scheme)]),
+);
+
+/** Schemes without additions such as inproc. */
+const SCHEMES: readonly string[] = [...TRANSPORTS.keys()];
+
+interface EventSource {
+  addEventListener?(type: string, listener: () => void): void;
+  removeEventListener?(type: string, listener: () => void): void;
+}
+
+/** Fires when the page is online or visible again, since browsers slow timers of hidden pages. */
+function onWake(listener: () => void): () => void {
+  const page = globalThis as EventSource & {
+    readonly document?: EventSource & { readonly hidden?: boolean };
+  };
+  const { document } = page;
+  const visibilityOnChange = (): void => {
+    if (document?.hidden !== true) listener();
+  };
+  page.addEventListener?.("online", listener);
+  document?.addEventListener?.("visibilitychange", visibilityOnChange);
+  return () => {
+    page.removeEventListener?.("online", listener);
+    document?.removeEventListener?.("visibilitychange", visibilityOnChange);
+  };
+}
+
+const PAGE: Platform = {
+  transports: TRANSPORTS,
+  hostName: () => "browser",
+  interfaces: () => [],
+  onWake,
+};
 
 const CAPABILITIES: EngineCapabilities = {
   ...ZMTP_CAPABILITIES,

@@ -2,6 +2,7 @@
 
 import { checkCallOptions, checkInteger, refuseExtra } from "../core/arguments.js";
 import { isBytes } from "../core/bytes.js";
+import { SteadyMap } from "../core/collections/steady-map.js";
 import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
 import { SocketType } from "../core/socket-type.js";
 import type { WaitOptions } from "../core/waiter.js";
@@ -21,7 +22,6 @@ import type {
   ReadableOptions,
   WritableOptions,
 } from "./socket-options.js";
-import { SubscriptionTable } from "./subscriptions.js";
 import type { Writable } from "./writable.js";
 
 interface MatchingOptions {
@@ -305,4 +305,41 @@ function applyPrefixes(
   }
   for (const prefix of prefixes.length === 0 ? [""] : prefixes)
     subscriptions[call](Buffer.from(prefix as string));
+}
+
+export const MAX_COUNTED_PREFIXES = 100_000;
+
+export class SubscriptionTable {
+  readonly #counts = new SteadyMap<number>();
+  #total = 0;
+
+  get total(): number {
+    return this.#total;
+  }
+
+  add(prefix: Buffer): void {
+    const key = prefix.toString("latin1");
+    const count = this.#counts.get(key);
+    if (count === undefined && this.#counts.size >= MAX_COUNTED_PREFIXES) return;
+    this.#counts.set(key, (count ?? 0) + 1);
+    this.#total += 1;
+  }
+
+  remove(prefix: Buffer): void {
+    const key = prefix.toString("latin1");
+    const count = this.#counts.get(key);
+    if (count === undefined) return;
+    this.#total -= 1;
+    if (count === 1) this.#counts.delete(key);
+    else this.#counts.set(key, count - 1);
+  }
+
+  /** Subscriptions that match this first frame. */
+  matching(topic: Buffer): number {
+    const text = topic.toString("latin1");
+    let count = 0;
+    for (let length = 0; length <= text.length; length++)
+      count += this.#counts.get(text.slice(0, length)) ?? 0;
+    return count;
+  }
 }

@@ -5,7 +5,6 @@ import { checkEndpoint } from "../core/schemes/schemes.js";
 import type { SocketTypeName } from "../core/socket-type.js";
 import type { EngineCapabilities, EngineEndpoints } from "../engine/engine.js";
 import type { SocketEvent } from "../engine/events.js";
-import { checkDatagrams } from "./datagram-check.js";
 import { type EndpointSource, SourceReader } from "./endpoint-source.js";
 import { checkSecurity } from "./security/check.js";
 
@@ -278,4 +277,20 @@ export function checkPeerId(routingId: unknown): void {
   throw new InvalidArgumentError(
     "routingId is a string of 1 to 255 bytes that does not begin with a zero byte",
   );
+}
+
+const DATAGRAMS: Readonly<Partial<Record<SocketTypeName, "bind" | "connect">>> = {
+  Radio: "connect",
+  Dish: "bind",
+  Datagram: "bind",
+};
+
+/** @throws TransportError `ENOCOMPATPROTO` for a socket type without udp, or only with it */
+function checkDatagrams(endpoint: string, use: "bind" | "connect", type: SocketTypeName): void {
+  const isUdp = endpoint.startsWith("udp:");
+  if (isUdp ? DATAGRAMS[type] === use : type !== "Datagram") return;
+  const what = isUdp
+    ? "udp is for bind of Dish and Datagram, and connect of Radio"
+    : "a Datagram is bound to udp alone";
+  throw new TransportError("ENOCOMPATPROTO", `Cannot ${use} ${endpoint} of a ${type}: ${what}`, { endpoint });
 }

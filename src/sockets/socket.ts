@@ -9,6 +9,7 @@ import { Context, context as globalContext } from "./context.js";
 import { defineGeneric } from "./define.js";
 import { singleFrameShape } from "./draft/single-frame.js";
 import { type EndpointSource, isEndpointSource } from "./endpoint-source.js";
+import { toMessage } from "./message.js";
 import { SocketByNumber } from "./numbered-socket.js";
 import { OBSERVABLE } from "./observation.js";
 import { Observer } from "./observer.js";
@@ -16,7 +17,6 @@ import { FRAMES, type MessageShape } from "./shape.js";
 import { type CloseResult, CORE, SocketCore } from "./socket-core.js";
 import type { Authenticate, CommonOptions, KeyProperties, Properties } from "./socket-options.js";
 import type { SocketStats } from "./stats.js";
-import { STREAM_FRAMES } from "./stream-shape.js";
 
 /** @internal */
 export { CORE } from "./socket-core.js";
@@ -379,3 +379,15 @@ function checkArguments(type: unknown, options: unknown, shape: unknown): Socket
   }
   return name;
 }
+
+/** libzmq would take a third frame for another message's routing id. */
+export const STREAM_FRAMES: MessageShape = {
+  encode(value) {
+    const message = toMessage(value);
+    if (Array.isArray(message) && message.length === 2) return message;
+    throw new InvalidArgumentError(
+      `A STREAM's message is [routingId, bytes]; got ${Array.isArray(value) ? value.length : 1} frames`,
+    );
+  },
+  decode: (frames) => frames,
+};

@@ -6,7 +6,7 @@ import { defineSocket } from "./define.js";
 import { type EndpointSource, isEndpointSource } from "./endpoint-source.js";
 import type { MessageLike } from "./message.js";
 import type { Readable } from "./readable.js";
-import { CORE, Socket } from "./socket.js";
+import { CORE, Socket, STREAM_FRAMES } from "./socket.js";
 import type {
   CommonOptions,
   ConstructionOptions,
@@ -14,7 +14,6 @@ import type {
   ReadableOptions,
   WritableOptions,
 } from "./socket-options.js";
-import { STREAM_FRAMES } from "./stream-shape.js";
 import type { Writable } from "./writable.js";
 
 type StreamProperties = CommonOptions &

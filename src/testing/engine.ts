@@ -9,15 +9,13 @@ import { ignore } from "../core/ignore.js";
 import { formatHostPort, parseHostPort } from "../core/schemes/host-port.js";
 import type { Engine } from "../engine/engine.js";
 import { ZmtpContext } from "../engine/zmtp/context.js";
-import { loadZmtpEngine } from "../engine/zmtp/engine.js";
+import { loadZmtpEngine, NODE_PARTS } from "../engine/zmtp/engine.js";
 import { transportError } from "../engine/zmtp/errors.js";
-import { NODE_PARTS } from "../engine/zmtp/node-parts.js";
 import type { EngineParts } from "../engine/zmtp/parts.js";
 import { Reader } from "../engine/zmtp/transport/reader.js";
 import type { Acceptor, Listener, Stream, Transport } from "../engine/zmtp/transport/transport.js";
 import type { Platform } from "../engine/zmtp/transport/transports.js";
-import type { LinkEnd, Machine } from "./machine.js";
-import { systemError } from "./machine.js";
+import { type LinkEnd, type Machine, systemError } from "./machine.js";
 import { type Scope, scopes } from "./scope.js";
 import { SimulatedStream } from "./stream.js";
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { BatchShare } from "../../src/sockets/batch-share.js";
+import { BatchShare } from "../../src/sockets/inbox.js";
 
 /** What each of `count` sockets takes at most in the last of some rounds, in which each takes `batches` one after the other. */
 function lastRound(count: number, batches: number): number[][] {

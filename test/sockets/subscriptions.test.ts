@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { MAX_COUNTED_PREFIXES, SubscriptionTable } from "../../src/sockets/subscriptions.js";
+import { MAX_COUNTED_PREFIXES, SubscriptionTable } from "../../src/sockets/pub-sub.js";
 import fc from "../support/properties.js";
 
 const topic = fc

@@ -1,6 +1,6 @@
 import { roleNamed } from "../../src/engine/zmtp/admission.js";
+import { NODE_PARTS } from "../../src/engine/zmtp/engine.js";
 import type { Mechanism, MechanismOptions } from "../../src/engine/zmtp/mechanism/mechanism.js";
-import { NODE_PARTS } from "../../src/engine/zmtp/node-parts.js";
 
 /** A mechanism for one handshake. @param isServer the role that the socket's options would give it */
 export function createMechanism(

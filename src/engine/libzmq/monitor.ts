@@ -17,7 +17,6 @@
  *     +------------------------------------------+
  */
 import { toShoalError } from "./errors.js";
-import { closeWithOwner, type NativePair, readToEnd } from "./lifetime.js";
 import type { Native, NativeEvent, NativeObserver, NativeSocket } from "./native.js";
 
 const MAX_ATTEMPTS = 1_000;
@@ -114,4 +113,146 @@ function observe(native: Native, socket: NativeSocket): NativeObserver {
       throw toShoalError(error, "observe the socket");
     }
   }
+}
+
+/** ms of linger at a worker thread's end. */
+const LAST_LINGER = 50;
+/** ms */
+const LAST_WAIT = LAST_LINGER + 25;
+
+interface NativePair {
+  readonly socket: NativeSocket;
+  observer: NativeObserver | undefined;
+}
+
+const kept = new Set<NativePair>();
+
+const forgotten = new FinalizationRegistry<NativePair>((pair) => {
+  pair.socket.close();
+  const { observer } = pair;
+  if (observer === undefined) kept.delete(pair);
+  else void readToEnd(observer, () => undefined).then(() => kept.delete(pair));
+});
+
+/**
+ * Closes native sockets before their observers when the owner cannot: an observer closed first stops libzmq's
+ * threads in the whole process.
+ *
+ * - Sockets dropped by the program are collected in any order.
+ * - A worker thread may end with open sockets; a pending native read then ends the process, too
+ *   ("Napi::Error"). This relies on the worker's `exit` event, which `Worker.terminate()` does not emit
+ *   (docs/engines.md).
+ *
+ * @returns call it once the pair is closed
+ */
+export function closeWithOwner(owner: object, pair: NativePair): () => void {
+  if (kept.size === 0 && inWorker()) process.once("exit", closeAll);
+  kept.add(pair);
+  forgotten.register(owner, pair, pair);
+  return () => {
+    forgotten.unregister(pair);
+    kept.delete(pair);
+    if (kept.size === 0 && inWorker()) process.off("exit", closeAll);
+  };
+}
+
+/** A worker thread may end long before the process. */
+export function inWorker(): boolean {
+  return !process.getBuiltinModule("node:worker_threads").isMainThread;
+}
+
+function closeAll(): void {
+  let observed = false;
+  for (const { socket, observer } of kept) {
+    if (observer !== undefined) observed = true;
+    if (socket.closed) continue;
+    const { linger } = socket;
+    if (linger < 0 || linger > LAST_LINGER) socket.linger = LAST_LINGER;
+    socket.close();
+  }
+  if (observed) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LAST_WAIT);
+  for (const { observer } of kept) observer?.close();
+  kept.clear();
+}
+
+async function readToEnd(observer: NativeObserver, emit: (event: NativeEvent) => void): Promise<void> {
+  try {
+    for (;;) {
+      const event = await observer.receive();
+      if (event.type === "end") return;
+      emit(event);
+    }
+  } catch {
+    // A closed observer means that the context and the socket are gone.
+  }
+}
+
+export interface Ticking {
+  tick(): void;
+  /** Makes libzmq process commands of other sockets. */
+  touch(): void;
+}
+
+/** ms between ticks for few sockets. */
+const INTERVAL = 100;
+/** ms per socket: an idle tick costs about 0.1 ms. */
+const INTERVAL_PER_SOCKET = 4;
+const MAX_INTERVAL = 2_000;
+/** ms at most between touches for a closing socket. */
+const MAX_PAUSE = 50;
+
+const sockets = new Set<WeakRef<Ticking>>();
+let timer: NodeJS.Timeout | undefined;
+
+function tickAll(): void {
+  timer = undefined;
+  for (const ref of sockets) {
+    const socket = ref.deref();
+    if (socket === undefined) sockets.delete(ref);
+    else socket.tick();
+  }
+  schedule();
+}
+
+function schedule(): void {
+  if (timer !== undefined || sockets.size === 0) return;
+  const interval = Math.min(MAX_INTERVAL, Math.max(INTERVAL, sockets.size * INTERVAL_PER_SOCKET));
+  timer = setTimeout(tickAll, interval);
+  timer.unref();
+}
+
+export function startTicking(socket: Ticking): () => void {
+  const ref = new WeakRef(socket);
+  sockets.add(ref);
+  schedule();
+  return () => {
+    sockets.delete(ref);
+  };
+}
+
+let soon = false;
+
+/** An inproc socket notices a new peer only within a call. */
+export function touchSoon(): void {
+  if (soon) return;
+  soon = true;
+  setImmediate(() => {
+    soon = false;
+    for (const ref of sockets) ref.deref()?.touch();
+  });
+}
+
+/**
+ * Touches all sockets until the returned function is called: a closing inproc socket waits for its peer's
+ * next call into libzmq.
+ */
+export function touchUntilDone(): () => void {
+  let pause = 1;
+  const touchAll = (): void => {
+    for (const ref of sockets) ref.deref()?.touch();
+    pause = Math.min(pause * 2, MAX_PAUSE);
+    next = setTimeout(touchAll, pause);
+  };
+  let next = setTimeout(touchAll, 0);
+  return () => clearTimeout(next);
 }

@@ -10,7 +10,7 @@ import { HandshakeError } from "../../core/errors.js";
 import { encodeZ85 } from "../../core/z85.js";
 import type { EngineListener, PeerCredentials } from "../engine.js";
 import { toShoalError } from "./errors.js";
-import { closeWithOwner } from "./lifetime.js";
+import { closeWithOwner } from "./monitor.js";
 import type { Native, NativeContext, NativeSocket } from "./native.js";
 
 type Authenticator = (peer: PeerCredentials) => Promise<boolean>;

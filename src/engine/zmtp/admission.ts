@@ -2,15 +2,13 @@
 import { isBytes } from "../../core/bytes.js";
 import type { OptionValues } from "../../core/option-table.js";
 import { decodeZ85 } from "../../core/z85.js";
-import type { PeerCredentials } from "../engine.js";
-import { type Authenticate, AuthenticationQueue } from "./authentication-queue.js";
-import { HandshakeProperties } from "./handshake-properties.js";
-import { BareMechanism } from "./mechanism/bare.js";
+import type { HandshakeProperty, PeerCredentials } from "../engine.js";
 import { chosenMechanism } from "./mechanism/chosen.js";
 import type { CurveParts, Mechanism, MechanismOptions, Verdict } from "./mechanism/mechanism.js";
-import { NullMechanism } from "./mechanism/null.js";
+import { BareMechanism, NullMechanism } from "./mechanism/null.js";
 import { PlainClient, PlainServer } from "./mechanism/plain.js";
-import { identityOf } from "./options.js";
+import { identityOf, propertiesOf } from "./options.js";
+import { wireNameOf } from "./routing/routing.js";
 import type { SocketState } from "./socket-state.js";
 import { ZAP_ENDPOINT } from "./zap.js";
 
@@ -148,5 +146,105 @@ export class Admission {
     if (zap !== undefined && names?.has(ZAP_ENDPOINT) === true)
       return (peer) => zap.ask(peer, identityOf(options));
     return options.zapEnforceDomain === true && domain !== "" ? async () => false : undefined;
+  }
+}
+
+/** Shared by sockets without a routing id and an announced property; one entry per type. */
+const usual = new Map<string, Uint8Array>();
+
+function usualProperties(wireName: string, options: Readonly<OptionValues>): Uint8Array {
+  const bytes = usual.get(wireName) ?? propertiesOf(options, wireName);
+  usual.set(wireName, bytes);
+  return bytes;
+}
+
+interface Encoded {
+  readonly routingId: OptionValues["routingId"];
+  readonly property: HandshakeProperty | undefined;
+  readonly bytes: Uint8Array;
+}
+
+class HandshakeProperties {
+  readonly #state: SocketState;
+  #last: Encoded | undefined = undefined;
+
+  constructor(state: SocketState) {
+    this.#state = state;
+  }
+
+  get bytes(): Uint8Array {
+    const { options, type, property } = this.#state;
+    const { routingId } = options;
+    const last = this.#last;
+    if (last?.routingId === routingId && last.property === property) return last.bytes;
+    const wireName = wireNameOf(type);
+    const isUsual = routingId === null && property === undefined;
+    const bytes = isUsual ? usualProperties(wireName, options) : propertiesOf(options, wireName, property);
+    this.#last = { routingId, property, bytes };
+    return bytes;
+  }
+}
+
+type Authenticate = (peer: PeerCredentials) => Promise<Verdict>;
+
+interface Question {
+  readonly peer: PeerCredentials;
+  readonly settle: (answer: Promise<Verdict>) => void;
+}
+
+/**
+ * Bounds the authentications in progress by `maxPendingHandshakes`. A peer that disconnects keeps its place
+ * until the program has answered, or for `handshakeInterval`, so that repeated connects cannot start more.
+ */
+export class AuthenticationQueue {
+  readonly #options: Readonly<Pick<OptionValues, "maxPendingHandshakes" | "handshakeInterval">>;
+  readonly #authenticate: Authenticate;
+  #asked = 0;
+  readonly #waiting = new Map<object, Question>();
+
+  constructor(
+    options: Readonly<Pick<OptionValues, "maxPendingHandshakes" | "handshakeInterval">>,
+    authenticate: Authenticate,
+  ) {
+    this.#options = options;
+    this.#authenticate = authenticate;
+  }
+
+  ask(connection: object, peer: PeerCredentials): Promise<Verdict> {
+    if (this.#asked < this.#options.maxPendingHandshakes) return this.#ask(peer);
+    return new Promise((settle) => {
+      this.#waiting.set(connection, { peer, settle });
+    });
+  }
+
+  forget(connection: object): void {
+    this.#waiting.delete(connection);
+  }
+
+  async #ask(peer: PeerCredentials): Promise<Verdict> {
+    this.#asked += 1;
+    let hasPlace = true;
+    const leavePlace = (): void => {
+      if (!hasPlace) return;
+      hasPlace = false;
+      this.#asked -= 1;
+      this.#next();
+    };
+    const { handshakeInterval } = this.#options;
+    const timer = handshakeInterval > 0 ? setTimeout(leavePlace, handshakeInterval).unref() : undefined;
+    try {
+      return await this.#authenticate(peer);
+    } finally {
+      clearTimeout(timer);
+      leavePlace();
+    }
+  }
+
+  #next(): void {
+    for (const [connection, { peer, settle }] of this.#waiting) {
+      if (this.#asked >= this.#options.maxPendingHandshakes) return;
+      this.#waiting.delete(connection);
+      settle(this.#ask(peer));
+    }
   }
 }

@@ -9,7 +9,7 @@ import type {
   EngineSocket,
 } from "../engine.js";
 import type { InprocNames } from "./inproc-names.js";
-import { UNSUPPORTED_OPTIONS } from "./option-checks.js";
+import { UNSUPPORTED_OPTIONS } from "./options.js";
 import type { EngineParts } from "./parts.js";
 import { type SocketContext, ZmtpSocket } from "./socket.js";
 import type { Platform } from "./transport/transports.js";

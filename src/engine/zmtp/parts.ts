@@ -1,5 +1,5 @@
 /**
- * The parts of a context that not every program needs: Node.js has all (node-parts.ts), a page those it
+ * The parts of a context that not every program needs: Node.js has all (engine.ts), a page those it
  * imports (browser/parts.ts).
  */
 import type { SocketTypeName } from "../../core/socket-type.js";

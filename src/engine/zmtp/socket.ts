@@ -5,6 +5,7 @@
  *   take  <- routing <- pipe.in  <- link <- peer
  */
 
+import { systemClock } from "../../core/clock.js";
 import { NotSupportedError } from "../../core/errors.js";
 import type { OptionValues } from "../../core/option-table.js";
 import { completeOptions, setOption } from "../../core/option-values.js";
@@ -33,17 +34,14 @@ import type {
 import { dropCounters, ENGINE_DROP_REASONS, type EngineDropReason, type SocketEvent } from "../events.js";
 import type { Lease } from "../lease.js";
 import { Admission } from "./admission.js";
-import { Closing, type SocketParts } from "./closing.js";
 import { copying } from "./codec/encoder.js";
 import { keepCopy } from "./codec/kept-copy.js";
 import { Connections } from "./connections.js";
 import { Endpoints } from "./endpoints.js";
 import type { InprocNames } from "./inproc-names.js";
 import type { EventLoopHold } from "./lifetime.js";
-import { assertAllSupported, assertSupported, warnOfOption } from "./option-checks.js";
-import { isMark } from "./options.js";
+import { assertAllSupported, assertSupported, isMark, patienceOf, warnOfOption } from "./options.js";
 import type { EngineParts } from "./parts.js";
-import { listPeers } from "./peer-list.js";
 import { idOf, Peers } from "./peers.js";
 import type { CloseReason, Pipe } from "./pipe.js";
 import type { Relays } from "./routing/relaying.js";
@@ -347,5 +345,85 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
     };
     if (isLater) queueMicrotask(() => this.#listener.engineOnEvent(event));
     else this.#listener.engineOnEvent(event);
+  }
+}
+
+/** The peers of a socket as data, for the dashboard. */
+function listPeers(pipes: Iterable<Pipe>, max: number): EnginePeer[] {
+  const found: EnginePeer[] = [];
+  for (const pipe of pipes) {
+    if (found.length === max) break;
+    const { peer, link } = pipe;
+    if (peer === undefined || pipe.leaving !== undefined) continue;
+    const id = pipe.routingId ?? peer.identity;
+    found.push({
+      socketType: peer.socketType,
+      address: link?.remote ?? pipe.endpoint,
+      routingId: id.length === 0 ? undefined : Buffer.from(id),
+      queuedOut: pipe.out.messages,
+      queuedIn: pipe.in.messages,
+      silentFor: link?.owedSince === undefined ? undefined : systemClock.now() - link.owedSince,
+    });
+  }
+  return found;
+}
+
+interface SocketParts {
+  readonly state: SocketState;
+  readonly peers: Peers;
+  readonly connections: Connections;
+  readonly endpoints: Endpoints;
+}
+
+class Closing {
+  readonly #parts: SocketParts;
+  readonly #linger: number;
+  readonly #onDone: (result: EngineCloseResult) => void;
+  #unsent: Pipe[] = [];
+  #timer: NodeJS.Timeout | undefined = undefined;
+  #started = false;
+  #done = false;
+
+  constructor(parts: SocketParts, linger: number, onDone: (result: EngineCloseResult) => void) {
+    this.#parts = parts;
+    this.#linger = linger;
+    this.#onDone = onDone;
+  }
+
+  start(): void {
+    const { state, peers, connections, endpoints } = this.#parts;
+    const lingers = this.#linger !== 0;
+    state.closing = true;
+    endpoints.stopListening();
+    for (const pipe of peers.pipes) if (lingers && pipe.out.messages > 0) this.#unsent.push(pipe);
+    endpoints.stopDialling(lingers);
+    this.#started = true;
+    // A timer set after these steps could outlive the closing.
+    if (this.#linger > 0) this.#timer = setTimeout(() => this.#finish(), this.#linger);
+    // Also without a linger: the kernel gets what it takes at once.
+    const patience = patienceOf(this.#linger);
+    connections.drain(patience);
+    peers.drain(patience);
+    // Handshakes of endpoints with queued messages continue.
+    connections.endHandshakes((dialling) => endpoints.has(dialling));
+    this.proceed();
+  }
+
+  proceed(): void {
+    if (!this.#started || this.#done) return;
+    if (this.#linger === 0 || this.#unsent.every(({ out, ended }) => ended || out.messages === 0))
+      this.#finish();
+  }
+
+  #finish(): void {
+    if (this.#done) return;
+    this.#done = true;
+    clearTimeout(this.#timer);
+    const { peers, connections, endpoints } = this.#parts;
+    endpoints.stopDialling(false);
+    const discarded = peers.endAll();
+    connections.endAll();
+    // The caller of `close` gets its promise first.
+    setImmediate(() => this.#onDone({ drained: discarded === 0, discarded }));
   }
 }

@@ -5,9 +5,10 @@
  *         -> not all: blocked, until the stream has called back
  *         -> nothing left: writerOnEmpty
  */
+
+import { forbidTransfer } from "../../core/memory.js";
 import type { Segment } from "./codec/out-queue.js";
 import type { Pipe } from "./pipe.js";
-import { pinSegments, writePlain } from "./plain-write.js";
 import type { ByteStream } from "./transport/byte-stream.js";
 import type { Framing } from "./transport/framing.js";
 
@@ -136,4 +137,23 @@ export class PipeWriter {
   }
 
   #socketOnWritten = (): void => this.relieve();
+}
+
+function writePlain(
+  socket: ByteStream,
+  segments: readonly Segment[],
+  onWritten: (error?: Error | null) => void,
+): void {
+  const last = segments.length - 1;
+  if (last > 0) socket.cork();
+  for (let i = 0; i <= last; i++) {
+    const { bytes, start, end } = segments[i] as Segment;
+    socket.write(bytes.subarray(start, end), i === last ? onWritten : undefined);
+  }
+  if (last > 0) socket.uncork();
+}
+
+/** Forbids transfers of memory the kernel still reads: freed memory could hold other data when sent. */
+function pinSegments(segments: readonly Segment[]): void {
+  for (const { memory, bytes } of segments) if (memory === undefined) forbidTransfer(bytes);
 }

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import type * as Ticker from "../../../src/engine/libzmq/ticker.js";
+import type * as Ticker from "../../../src/engine/libzmq/monitor.js";
 import { collectGarbage } from "../../support/collect-garbage.js";
 import { turn } from "../../support/settled.js";
 
@@ -8,7 +8,7 @@ let ticker: typeof Ticker;
 beforeEach(async () => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
   vi.resetModules();
-  ticker = await import("../../../src/engine/libzmq/ticker.js");
+  ticker = await import("../../../src/engine/libzmq/monitor.js");
 });
 afterEach(() => {
   vi.useRealTimers();

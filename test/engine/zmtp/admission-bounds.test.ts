@@ -1,6 +1,6 @@
 /** How many peers a socket takes, and how many it asks the program about at once. */
 import { describe, expect, it } from "vitest";
-import { AuthenticationQueue } from "../../../src/engine/zmtp/authentication-queue.js";
+import { AuthenticationQueue } from "../../../src/engine/zmtp/admission.js";
 import { nextEvent, until } from "../../contract/support/wait.js";
 import type { HostilePeer } from "./support/hostile-peer.js";
 import { HostileWorld } from "./support/hostile-world.js";

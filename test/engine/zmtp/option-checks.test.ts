@@ -7,7 +7,7 @@ afterEach(() => {
 
 test("an option that only tunes the system's sockets is taken, with one warning a process", async () => {
   vi.resetModules();
-  const { assertSupported } = await import("../../../src/engine/zmtp/option-checks.js");
+  const { assertSupported } = await import("../../../src/engine/zmtp/options.js");
   const warn = vi.spyOn(process, "emitWarning").mockReturnValue();
   for (const value of [-1, 5, 6]) assertSupported("tcpKeepaliveCount", value);
   assertSupported("typeOfService", 0);
@@ -20,7 +20,7 @@ test("an option that only tunes the system's sockets is taken, with one warning 
 });
 
 test("an option that decides who connects, and through what, is refused", async () => {
-  const { assertSupported } = await import("../../../src/engine/zmtp/option-checks.js");
+  const { assertSupported } = await import("../../../src/engine/zmtp/options.js");
   expect(() => assertSupported("socksProxy", "127.0.0.1:1080")).toThrow(
     expect.objectContaining({ code: "NOT_SUPPORTED" }),
   );

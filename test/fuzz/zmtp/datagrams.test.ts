@@ -1,6 +1,6 @@
 /** Any bytes as a datagram of RADIO and DISH: a group and a body, or nothing. */
 import { expect, it } from "vitest";
-import { encodeGroupDatagram, parseGroupDatagram } from "../../../src/engine/zmtp/codec/datagram.js";
+import { encodeGroupDatagram, parseGroupDatagram } from "../../../src/engine/zmtp/datagrams.js";
 import { LONG_TIMEOUT, MemoryBound, Random, runs, SEED, told } from "../seed.js";
 
 /** Lengths about the borders of a group, of a frame's header, and of a datagram. */

@@ -28,7 +28,6 @@ import { parseCommand } from "../codec/command.js";
 import { Encoder, letGo } from "../codec/encoder.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { Pipe } from "../pipe.js";
-import { OneSubscriber, type Subscriber } from "./one-subscriber.js";
 import type { Matching } from "./relaying.js";
 import { Routing, type RoutingEffects } from "./routing.js";
 import { SubscriptionIndex } from "./subscription-index.js";
@@ -411,4 +410,54 @@ function isTooMuch(index: SubscriptionIndex<Subscriber>, peer: Subscriber, lengt
 
 function markOf(mark: unknown): number {
   return typeof mark === "number" && mark > 0 ? mark : Number.POSITIVE_INFINITY;
+}
+
+/** Each connection has its own subscriptions. */
+interface Subscriber {
+  readonly pipe: Pipe;
+  /** Gets no more messages; its prefixes are being removed. */
+  gone: boolean;
+  /** Untaken messages from it. */
+  unread: number;
+}
+
+/** One XPUB peer as a target, until its connection ends. */
+class OneSubscriber implements EngineSubscriber {
+  readonly #pipe: Pipe;
+  readonly #subscriber: Subscriber;
+  readonly #index: SubscriptionIndex<Subscriber>;
+  #onWritable: (() => void) | undefined = undefined;
+  #ended = false;
+
+  constructor(subscriber: Subscriber, index: SubscriptionIndex<Subscriber>) {
+    this.#pipe = subscriber.pipe;
+    this.#subscriber = subscriber;
+    this.#index = index;
+  }
+
+  has(prefix: string): boolean {
+    return !this.#ended && this.#index.has(prefix, this.#subscriber);
+  }
+
+  offer(message: OutgoingMessage): OfferResult {
+    if (this.#ended) return OfferResult.Unroutable;
+    if (!this.#pipe.hasRoomToSpare()) return OfferResult.Mute;
+    this.#pipe.send(message, 0, undefined);
+    return OfferResult.Accepted;
+  }
+
+  wantWritable(onWritable: () => void): void {
+    this.#onWritable = onWritable;
+  }
+
+  writable(): void {
+    const onWritable = this.#onWritable;
+    this.#onWritable = undefined;
+    onWritable?.();
+  }
+
+  end(): void {
+    this.#ended = true;
+    this.writable();
+  }
 }

@@ -1,7 +1,15 @@
 /** Carries words between threads of Node.js on a BroadcastChannel, and ports to one thread as a `workerMessage`. */
 import type { BroadcastChannel } from "node:worker_threads";
 import { randomId } from "../../../core/random.js";
-import { LOOK_INTERVAL, type ThreadReply, type ThreadWire, type ThreadWord } from "./thread-names.js";
+import { InprocNames, inUse } from "../inproc-names.js";
+import { ZAP_ENDPOINT } from "../zap.js";
+import {
+  LOOK_INTERVAL,
+  ThreadNames,
+  type ThreadReply,
+  type ThreadWire,
+  type ThreadWord,
+} from "./thread-names.js";
 
 const CHANNEL = "shoal.inproc/4";
 
@@ -73,5 +81,58 @@ export class NodeThreads implements ThreadWire {
 
   #handleLater(): void {
     for (const word of this.#later.splice(0)) this.#handlers.onWord(word);
+  }
+}
+
+/** The inproc names of the process-wide context, which all threads share. */
+export class SharedNames<C = unknown> extends InprocNames<C> {
+  #threads: ThreadNames | undefined = undefined;
+
+  /** Each thread authenticates its own peers. */
+  #threadsOf(name: string): ThreadNames | undefined {
+    if (name === ZAP_ENDPOINT || !threadsConnect()) return undefined;
+    if (this.#threads !== undefined) return this.#threads;
+    const wire = new NodeThreads({
+      onWord: (word) => threads.receive(word),
+      onReply: (reply) => threads.replied(reply),
+    });
+    const threads = new ThreadNames(wire, {
+      isBound: (name) => this.bound.has(name) && name !== ZAP_ENDPOINT,
+      sought: (name, socket) => this.bound.get(name)?.inprocOnSeek?.(name, socket),
+    });
+    this.#threads = threads;
+    return threads;
+  }
+
+  override assertFree(name: string): void {
+    if (this.#othersToAsk(name)?.isTaken(name) === true) throw inUse(name, ", by another thread");
+  }
+
+  override claim(name: string): Promise<void> | undefined {
+    return this.#othersToAsk(name)
+      ?.ask(name)
+      .then((taken) => {
+        if (taken) throw inUse(name, ", by another thread");
+      });
+  }
+
+  #othersToAsk(name: string): ThreadNames | undefined {
+    super.assertFree(name);
+    const threads = this.#threadsOf(name);
+    if (threads?.isAsking(name) === true) throw inUse(name, "");
+    return threads?.hasOthers === true ? threads : undefined;
+  }
+
+  override announce(name: string): void {
+    this.#threadsOf(name)?.announce(name);
+  }
+
+  override seek(
+    name: string,
+    describe: () => unknown,
+    onReply: (reply: ThreadReply) => void,
+    now: boolean,
+  ): (() => void) | undefined {
+    return this.#threadsOf(name)?.seek(name, describe, onReply, now);
   }
 }

@@ -1,12 +1,16 @@
 /** TCP over IPv4 and IPv6. */
-import { connect, type Server, type Socket } from "node:net";
+
+import { type LookupAddress, lookup } from "node:dns";
+import { type AddressInfo, connect, isIP, type Server, type Socket, type TcpNetConnectOpts } from "node:net";
+import { ignore } from "../../../core/ignore.js";
 import type { AcceptedPeer } from "../../../core/node-internals.js";
-import { formatHostPort } from "../../../core/schemes/host-port.js";
+import { RunningTimeout } from "../../../core/running-timeout.js";
+import { formatHostPort, parseHostPort } from "../../../core/schemes/host-port.js";
+import { bindAddress } from "./address.js";
 import { KernelStream } from "./kernel-stream.js";
 import { Reader } from "./reader.js";
-import { makeRawServer, makeServer, plainAddress } from "./server.js";
-import { dialTcp, listenTcp, listenTcpSync, tune } from "./tcp-socket.js";
-import type { Acceptor, Stream, Transport, TransportOptions } from "./transport.js";
+import { closeServer, listen, listenSync, makeRawServer, makeServer, plainAddress } from "./server.js";
+import type { Acceptor, Listener, Stream, Transport, TransportOptions } from "./transport.js";
 
 function prepare(
   socket: Socket,
@@ -88,3 +92,145 @@ export const tcpForHttp = transport(false, (endpoint, options, acceptor) =>
     onAccepted(prepare(socket, new Reader(), options, {}), acceptor),
   ),
 );
+
+export function peerOf(
+  scheme: string,
+  socket: Socket,
+): { readonly remote: string; readonly address: string } {
+  const host = socket.remoteAddress ?? "";
+  return { remote: formatHostPort(scheme, host, socket.remotePort ?? 0), address: plainAddress(host) };
+}
+
+export function tune(socket: Socket, options: TransportOptions): void {
+  socket.unref();
+  socket.setNoDelay(true);
+  if (options.tcpKeepalive < 0) return;
+  socket.setKeepAlive(options.tcpKeepalive === 1, Math.max(0, options.tcpKeepaliveIdle) * 1_000);
+}
+
+function listenerOf(scheme: string, server: Server): Listener {
+  const { address, port } = server.address() as AddressInfo;
+  return { endpoint: formatHostPort(scheme, address, port), close: () => closeServer(server) };
+}
+
+export async function listenTcp(
+  scheme: string,
+  endpoint: string,
+  options: TransportOptions,
+  makeServer: () => Server,
+): Promise<Listener> {
+  const { host, port } = parseHostPort(endpoint);
+  const address = bindAddress(host, options.ipv6, endpoint);
+  const server = makeServer();
+  await listen(server, { host: address, port, backlog: options.backlog, ipv6Only: false }, endpoint);
+  return listenerOf(scheme, server);
+}
+
+export function listenTcpSync(
+  scheme: string,
+  endpoint: string,
+  options: TransportOptions,
+  makeServer: () => Server,
+): Listener {
+  const { host, port } = parseHostPort(endpoint);
+  const address = bindAddress(host, options.ipv6, endpoint);
+  const server = makeServer();
+  listenSync(server, address, port, isIP(address), options.backlog, endpoint);
+  return listenerOf(scheme, server);
+}
+
+interface Attempt {
+  readonly socket: Socket;
+  stream(): Stream;
+}
+
+/** @param done called once, unless cancelled @returns cancels */
+export function dialTcp(
+  endpoint: string,
+  options: TransportOptions,
+  attempt: (target: TcpNetConnectOpts) => Attempt,
+  done: (result: Stream | Error) => void,
+): () => void {
+  const { host, port, source } = parseHostPort(endpoint);
+  let socket: Socket | undefined;
+  let cancelled = false;
+  let timeout: RunningTimeout | undefined;
+  const next = (addresses: readonly LookupAddress[], at: number, failure: Error | undefined): void => {
+    const target = addresses[at];
+    if (cancelled) return;
+    if (target === undefined) {
+      done(failure ?? new Error(`${host} has no address`));
+      return;
+    }
+    let made: Attempt;
+    try {
+      made = attempt({
+        host: target.address,
+        port,
+        family: target.family,
+        ...(source === undefined
+          ? {}
+          : { localAddress: bindAddress(source.host, options.ipv6, endpoint), localPort: source.port }),
+      });
+    } catch (error) {
+      done(error as Error); // A missing interface, or an invalid port.
+      return;
+    }
+    const dialled = made.socket;
+    socket = dialled;
+    dialled.unref();
+    const connected = (): void => {
+      if (isOwnPeer(dialled, port)) {
+        failed(new Error("the system connected the socket to itself: nothing listens there"));
+        return;
+      }
+      timeout?.clear();
+      dialled.off("error", failed).off("connect", connected);
+      let stream: Stream;
+      try {
+        stream = made.stream();
+      } catch (error) {
+        dialled.on("error", ignore).destroy();
+        done(error as Error);
+        return;
+      }
+      done(stream);
+    };
+    const failed = (error: Error): void => {
+      timeout?.clear();
+      dialled.off("error", failed).off("connect", connected).on("error", ignore).destroy();
+      next(addresses, at + 1, error);
+    };
+    // `once` would create two more objects.
+    dialled.on("error", failed);
+    if (options.connectTimeout > 0) {
+      const late = (): void => {
+        if (!dialled.connecting || dialled.destroyed) return;
+        failed(new Error(`no connection within ${options.connectTimeout} ms (connectTimeout)`));
+      };
+      timeout = new RunningTimeout(options.connectTimeout, late);
+    }
+    dialled.on("connect", connected);
+  };
+  const family = isIP(host);
+  // `queueMicrotask` would create an object of node:async_hooks.
+  if (family !== 0) process.nextTick(next, [{ address: host, family }], 0, undefined);
+  else {
+    lookup(host, { all: true, family: options.ipv6 ? 0 : 4 }, (error, addresses) => {
+      if (cancelled) return;
+      if (error !== null) done(error);
+      else next(addresses, 0, undefined);
+    });
+  }
+  return () => {
+    cancelled = true;
+    timeout?.clear();
+    socket?.on("error", ignore);
+    socket?.destroy();
+  };
+}
+
+/** The system may give a socket the very port that it dials. */
+function isOwnPeer(socket: Socket, port: number): boolean {
+  return socket.localPort === port && socket.localAddress === socket.remoteAddress;
+}

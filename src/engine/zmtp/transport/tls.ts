@@ -17,7 +17,7 @@ import type { Fault } from "../mechanism/mechanism.js";
 import { Reader } from "./reader.js";
 import { makeRawServer } from "./server.js";
 import { readSocket } from "./socket-read.js";
-import { dialTcp, listenTcp, listenTcpSync, peerOf, tune } from "./tcp-socket.js";
+import { dialTcp, listenTcp, listenTcpSync, peerOf, tune } from "./tcp.js";
 import { contextOf, identityFault, lastContextOf, serverNameOf } from "./tls-context.js";
 import type { Acceptor, Stream, Transport, TransportOptions } from "./transport.js";
 

@@ -7,8 +7,15 @@
 import { ignore } from "../../../core/ignore.js";
 import { addressOf } from "../../../core/schemes/scheme.js";
 import { chosenMechanism } from "../mechanism/chosen.js";
-import { newUpgradeKey, nextMaskKey } from "../ws/random.js";
-import { MAX_HEAD, NOT_HTTP, NOT_UPGRADED, readResponse, upgradeHeaders } from "../ws/upgrade.js";
+import {
+  MAX_HEAD,
+  NOT_HTTP,
+  NOT_UPGRADED,
+  newUpgradeKey,
+  nextMaskKey,
+  readResponse,
+  upgradeHeaders,
+} from "../ws/upgrade.js";
 import { WsFraming } from "../ws/ws-framing.js";
 import { DialFault, type Stream, type TransportOptions } from "./transport.js";
 import { type HttpStream, handOverUpgraded, upgradeFault, WsStream } from "./ws-paths.js";

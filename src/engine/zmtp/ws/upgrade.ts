@@ -4,7 +4,6 @@
 import type { IncomingMessage } from "node:http";
 import { isLoopback, isLoopbackHost } from "../../../core/loopback.js";
 import type { Mechanism } from "../mechanism/mechanism.js";
-import { sha1 } from "./random.js";
 import { acceptsOf, offersOf } from "./subprotocol.js";
 
 /** Bytes of a head: the option `maxHeaderSize`. */
@@ -218,4 +217,33 @@ function acceptOf(key: string): string {
 /** The text ends up in logs and terminals. */
 function printable(text: string): string {
   return text.replace(/[^\x20-\x7e]/g, "?").slice(0, 100);
+}
+
+const POOL_BYTES = 8_192;
+
+let pool: DataView | undefined;
+let at = POOL_BYTES;
+
+function crypto(): typeof import("node:crypto") {
+  return process.getBuiltinModule("node:crypto");
+}
+
+/** Unpredictable, as RFC 6455 demands (Client-to-Server Masking). */
+export function nextMaskKey(): number {
+  if (pool === undefined || at === POOL_BYTES) {
+    pool ??= new DataView(new ArrayBuffer(POOL_BYTES));
+    crypto().randomFillSync(pool);
+    at = 0;
+  }
+  const key = pool.getInt32(at, true);
+  at += 4;
+  return key;
+}
+
+function sha1(text: string): Buffer {
+  return crypto().createHash("sha1").update(text, "latin1").digest();
+}
+
+export function newUpgradeKey(): string {
+  return crypto().randomBytes(16).toString("base64");
 }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { encodeGroupDatagram, parseGroupDatagram } from "../../../../src/engine/zmtp/codec/datagram.js";
+import { encodeGroupDatagram, parseGroupDatagram } from "../../../../src/engine/zmtp/datagrams.js";
 import fc from "../../../support/properties.js";
 
 test("a group and a body come out of their datagram as they went in", () => {

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { Encoder } from "../../../../src/engine/zmtp/codec/encoder.js";
-import { FrameReader } from "../../../../src/engine/zmtp/codec/frame-reader.js";
 import { OutQueue, Segment } from "../../../../src/engine/zmtp/codec/out-queue.js";
+import { FrameReader } from "../../../../src/engine/zmtp/mechanism/sealer.js";
 import fc from "../../../support/properties.js";
 import { decodeFrames, frameStream } from "./support.js";
 

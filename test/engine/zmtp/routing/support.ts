@@ -6,6 +6,7 @@ import type { OptionValues } from "../../../../src/core/option-table.js";
 import { optionValues } from "../../../../src/core/option-values.js";
 import type { SocketTypeName } from "../../../../src/core/socket-type.js";
 import type { SocketEvent } from "../../../../src/engine/events.js";
+import { ROUTINGS } from "../../../../src/engine/zmtp/engine.js";
 import {
   type CloseReason,
   type Link,
@@ -16,7 +17,6 @@ import {
 import { ReceiveBudget } from "../../../../src/engine/zmtp/receive-budget.js";
 import { RELAYS } from "../../../../src/engine/zmtp/routing/relaying.js";
 import type { Routing, RoutingEffects } from "../../../../src/engine/zmtp/routing/routing.js";
-import { ROUTINGS } from "../../../../src/engine/zmtp/routing/routings.js";
 import { decodeStream, encodeFrame } from "../codec/support.js";
 
 export const text = (message: readonly Uint8Array[] | undefined): string[] | undefined =>
