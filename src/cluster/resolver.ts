@@ -139,14 +139,6 @@ function checksOf(steps: readonly ResolverStep[], isRemote: boolean): Check[] {
   return checks;
 }
 
-export function resolve<M extends Resolvable>(
-  members: Iterable<M>,
-  self: Resolvable,
-  tags: readonly string[],
-): M[] {
-  return resolveBy(members, self, [{ has: tags }]);
-}
-
 /** Members that match the steps, as in {@link compileResolver}. */
 export function resolveBy<M extends Resolvable>(
   members: Iterable<M>,

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { createDetails, tryDetails } from "../../src/cluster/details.js";
 import { checkServiceName } from "../../src/cluster/endpoints.js";
-import { compileResolver, matches, resolve, resolveBy } from "../../src/cluster/resolver.js";
+import { compileResolver, matches, resolveBy } from "../../src/cluster/resolver.js";
 import { changeTags } from "../../src/cluster/tags.js";
 import fc from "../support/properties.js";
 
@@ -73,7 +73,7 @@ const ids = (found: readonly { id: string }[]): string => found.map(({ id }) => 
 
 describe("resolving", () => {
   it("finds members by tags, and by those that every member has", () => {
-    const of = (...tags: string[]): string => ids(resolve(members, self, tags));
+    const of = (...tags: string[]): string => ids(resolveBy(members, self, [{ has: tags }]));
     expect(of("billing")).toBe("23");
     expect(of("billing", "eu")).toBe("2");
     expect(of("localhost")).toBe("12");
@@ -94,7 +94,7 @@ describe("resolving", () => {
         endpoints: ["self=tcp://10.0.0.1:5"],
       },
     };
-    const of = (tag: string): string => ids(resolve([...members, liar], self, [tag]));
+    const of = (tag: string): string => ids(resolveBy([...members, liar], self, [{ has: [tag] }]));
     expect(["localhost", "self", "draining", "zre", "liar"].map(of)).toEqual(["12", "1", "3", "", "4"]);
     for (const tag of ["localhost", "self", "draining", "zre"]) {
       const refused = expect.objectContaining({ code: "EINVAL", message: expect.stringMatching(/built-in/) });

@@ -96,8 +96,8 @@ export class NodeIdentities {
   readonly #allow: CurveOptions["allow"];
   readonly #pairs: Readonly<Record<LinkRole, KeyPair>>;
   readonly #effects: IdentitiesEffects;
-  /** Last proved key of each node, and its first one as a dialler; the oldest node first. */
-  readonly #proved = new Map<string, { readonly last: string; readonly dialling: string | undefined }>();
+  /** Last proved key of each node, the oldest node first. */
+  readonly #proved = new Map<string, string>();
   #folder: KeyFolder | undefined;
   #keys: ReadonlySet<string> = new Set();
   #id = "";
@@ -130,24 +130,6 @@ export class NodeIdentities {
     this.#folder?.close();
   }
 
-  /** By this node's role in a stream. */
-  get pairs(): Readonly<Record<LinkRole, KeyPair>> {
-    return this.#pairs;
-  }
-
-  /** `undefined` if a function decides. */
-  allows(publicKey: string): boolean | undefined {
-    return typeof this.#allow === "function" ? undefined : this.#keys.has(publicKey);
-  }
-
-  /**
-   * The first key that a node proved as a dialler: a later one may be of another member with the same claimed id.
-   * Streams dialled by this node do not count, since a listener may show a key that its node does not announce.
-   */
-  provedBy(id: string): string | undefined {
-    return this.#proved.get(id)?.dialling;
-  }
-
   /** @param keys of the listener that accepted the stream, if it has separate ones */
   exchange(role: LinkRole, keys: NodeKeys | undefined): IdentityExchange {
     const pair = keys === undefined ? this.#pairs[role] : keyPairOf(decodeZ85(keys.secretKey));
@@ -174,11 +156,9 @@ export class NodeIdentities {
     return false;
   }
 
-  /** @param role of the admitted node in the stream */
-  onAdmitted({ id, publicKey }: ProvedNode, role: LinkRole): void {
-    const dialling = this.#proved.get(id)?.dialling ?? (role === "dialler" ? publicKey : undefined);
+  onAdmitted({ id, publicKey }: ProvedNode): void {
     this.#proved.delete(id);
-    this.#proved.set(id, { last: publicKey, dialling });
+    this.#proved.set(id, publicKey);
     const [oldest] = this.#proved.keys();
     if (this.#proved.size > MAX_MEMBERS && oldest !== undefined) this.#proved.delete(oldest);
   }
@@ -186,7 +166,7 @@ export class NodeIdentities {
   #setKeys(keys: ReadonlySet<string>): void {
     this.#keys = keys;
     // Removal comes first, while the streams are open: a removed node is told over its stream.
-    for (const [id, { last }] of this.#proved) {
+    for (const [id, last] of this.#proved) {
       if (keys.has(last)) continue;
       this.#proved.delete(id);
       this.#effects.remove(id);

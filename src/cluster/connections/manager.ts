@@ -180,7 +180,7 @@ export class ConnectionManager {
     const seeds = others.length + wanted.size;
     if (seeds > MAX_SEEDS)
       throw new InvalidArgumentError(`a node can have at most ${MAX_SEEDS} seeds; got ${seeds}`);
-    const { removed } = this.#list.set(addresses, Date.now());
+    const removed = this.#list.set(addresses, Date.now());
     this.#forget(removed);
     // Membership dials the addresses, too, so that nodes there become members.
     const known = new Set(this.#bus.seeds);

@@ -61,17 +61,17 @@ export class ConnectionList {
 
   /**
    * @param addresses "host:port" each, checked
+   * @returns those that were removed
    * @throws InvalidArgumentError `EINVAL` for more than 448; nothing has changed then
    */
-  set(addresses: readonly string[], now: number): { readonly added: string[]; readonly removed: string[] } {
+  set(addresses: readonly string[], now: number): string[] {
     const wanted = new Set(addresses);
     this.check(wanted);
     const removed = this.addresses.filter((address) => !wanted.has(address));
-    const added = [...wanted].filter((address) => !this.#entries.has(address));
     const since = new Map(this.#entries);
     this.#entries.clear();
     for (const address of wanted) this.#entries.set(address, since.get(address) ?? now);
-    return { added, removed };
+    return removed;
   }
 
   /**

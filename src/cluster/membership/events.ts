@@ -1,5 +1,5 @@
 import type { Details } from "../details.js";
-import type { Packet, Update } from "../wire/packets.js";
+import type { Packet } from "../wire/packets.js";
 import type { Member } from "./members.js";
 
 /** `member` is the internal record: read it, and keep only its id. */
@@ -53,5 +53,3 @@ export interface MembershipEffects {
   multicast(packet: Packet): void;
   event(change: ClusterChange): void;
 }
-
-export type { Update };

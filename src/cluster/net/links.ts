@@ -28,7 +28,6 @@ import type {
 import type { TransportTable } from "../../engine/zmtp/transport/transports.js";
 import type { NodeKeys } from "../admission/identities.js";
 import type { ProvedNode } from "../admission/identity.js";
-import type { LinkRole } from "../admission/proof.js";
 import type { NodeTls } from "../admission/tls.js";
 import { MAX_LINKS } from "../bounds.js";
 import type { ConnectionError, StreamState } from "../connections/rules.js";
@@ -88,8 +87,7 @@ export interface LinksEffects extends StreamNode {
   /** With its zone on this host. */
   zoned(address: string): string;
   admits(address: string, node: ProvedNode): boolean | Promise<boolean>;
-  /** @param role of the node in the stream */
-  onAdmitted(node: ProvedNode, role: LinkRole): void;
+  onAdmitted(node: ProvedNode): void;
   /** One end does not admit the other. @param bus `undefined`: unknown */
   onRefused(address: string, bus: number | undefined, reason: string): void;
   /** The node sends its identity. */
@@ -410,7 +408,7 @@ export class Links implements StreamTable, PairStreamTable {
   }
 
   onVerified(link: Link): void {
-    if (link.node !== undefined) this.#effects.onAdmitted(link.node, link.isDialled ? "acceptor" : "dialler");
+    if (link.node !== undefined) this.#effects.onAdmitted(link.node);
     this.#retries.delete(link.address);
     this.#troubles.delete(link.address);
     this.#own.delete(link.address);

@@ -34,7 +34,7 @@ import type { Link } from "../net/link.js";
 import { Links } from "../net/links.js";
 import { withoutZone, Zones } from "../net/zones.js";
 import { bindFree } from "../ports.js";
-import { readPrefix } from "../wire/codec.js";
+import { readBus } from "../wire/codec.js";
 import { type Packet, PacketType } from "../wire/packets.js";
 import { MAX_FRAME } from "../wire/stream.js";
 import type { NodeSettings } from "./options.js";
@@ -159,7 +159,7 @@ export class NodeSockets {
       check: (role, hellos, shown) => checkBuses(this.#codecs(), role, hellos, shown),
       exchange: (role, keys) => this.#identities?.exchange(role, keys),
       admits: (address, node) => this.#identities?.admits(node, address) ?? true,
-      onAdmitted: (node, role) => this.#identities?.onAdmitted(node, role),
+      onAdmitted: (node) => this.#identities?.onAdmitted(node),
       onRefused: (address, bus, reason) => this.#onRefused(address, bus, reason),
       onFrame: (link, bytes) => this.#linkOnFrame(link, bytes),
       greet: (link) => this.#greet(link),
@@ -184,10 +184,6 @@ export class NodeSockets {
 
   #tellStreams(tell: (streams: PairStreams) => void): void {
     for (const { streams } of this.#buses.values()) if (streams !== undefined) tell(streams);
-  }
-
-  get identities(): NodeIdentities | undefined {
-    return this.#identities;
   }
 
   /** Whether nodes become members only over a stream, where they proved a key or showed a certificate. */
@@ -507,9 +503,9 @@ export class NodeSockets {
   }
 
   #busOf(bytes: Buffer): BusPort | undefined {
-    const prefix = readPrefix(bytes);
-    const bus = prefix === undefined ? undefined : this.#buses.get(prefix.bus);
-    if (bus === undefined) this.count(prefix === undefined ? "junk" : "bus");
+    const number = readBus(bytes);
+    const bus = number === undefined ? undefined : this.#buses.get(number);
+    if (bus === undefined) this.count(number === undefined ? "junk" : "bus");
     return bus;
   }
 

@@ -305,11 +305,10 @@ class Reader {
 }
 
 /** @returns `undefined` if the packet has another version or is too short */
-export function readPrefix(bytes: Buffer): { readonly bus: number; readonly sealed: boolean } | undefined {
-  if (bytes.length < PREFIX) return undefined;
-  const version = bytes[0] as number;
-  if ((version & ~(SEALED | SEALED_MESSAGES)) !== VERSION) return undefined;
-  return { bus: bytes.readUIntBE(1, 6), sealed: (version & SEALED) !== 0 };
+export function readBus(bytes: Buffer): number | undefined {
+  const hasPrefix =
+    bytes.length >= PREFIX && ((bytes[0] as number) & ~(SEALED | SEALED_MESSAGES)) === VERSION;
+  return hasPrefix ? bytes.readUIntBE(1, 6) : undefined;
 }
 
 /**
