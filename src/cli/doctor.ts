@@ -1,7 +1,7 @@
 /** shoal doctor: checks this machine and endpoints. */
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { networkInterfaces, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { builtFile } from "../core/built-file.js";
@@ -74,7 +74,6 @@ async function doctor(endpoints: readonly string[], settings: DoctorSettings): P
     ...(isWindows ? [] : [filesFinding(openFiles())]),
     await roundTrip("tcp", "tcp://127.0.0.1:*"),
     ...(isWindows ? [] : [await roundTrip("ipc", `ipc://${join(tmpdir(), `shoal-doctor-${process.pid}`)}`)]),
-    networkFinding(),
   ];
   for (const endpoint of bind) findings.push(await bound(endpoint));
   for (const endpoint of endpoints) findings.push(await dialled(endpoint, security, timeout));
@@ -165,15 +164,6 @@ async function roundTrip(what: string, endpoint: string): Promise<Finding> {
   } finally {
     await Promise.all([push.close({ linger: 0 }), pull.close({ linger: 0 })]);
   }
-}
-
-function networkFinding(): Finding {
-  const what = "network";
-  const found = Object.entries(networkInterfaces()).flatMap(([name, addresses = []]) =>
-    addresses.filter(({ internal }) => !internal).map(({ address }) => `${name} ${address}`),
-  );
-  if (found.length > 0) return { what, verdict: "ok", text: found.join(", ") };
-  return { what, verdict: "warn", text: "no address but loopback", remedy: "other hosts cannot be reached" };
 }
 
 async function bound(endpoint: string): Promise<Finding> {
