@@ -206,13 +206,12 @@ async function controlOf(
   given: Readonly<Record<string, unknown>>,
   files: NamedFiles,
 ): Promise<ControlSettings> {
-  const { control = true, controlPlain, controlCurveCertificate, controlKeys } = given;
+  const { control = true, controlCurveCertificate, controlKeys } = given;
   const fileOf = (name: unknown): string | undefined =>
     typeof name === "string" ? files.resolve(name) : undefined;
   const endpoints = typeof control === "boolean" ? [] : [control as string | string[]].flat();
   const settings: ControlSettings = defined({
     control: control === true ? undefined : control === false ? false : endpoints,
-    controlPlain: controlPlain as string | undefined,
     controlCurveCertificate: fileOf(controlCurveCertificate),
     controlKeys: fileOf(controlKeys),
   });
@@ -228,7 +227,7 @@ async function controlOf(
     await controlSecurity(endpoints, settings);
   } catch (error) {
     const { message } = error as Error;
-    const key = ["controlKeys", "controlPlain", "controlCurveCertificate"].find((name) =>
+    const key = ["controlKeys", "controlCurveCertificate"].find((name) =>
       keysInPlaceOfFlags(message).startsWith(name),
     );
     const read = error instanceof Failure ? "controlCurveCertificate" : "control";
@@ -352,7 +351,7 @@ function discoveryOf(
 /** Keys read by other rules. Any other key is an option of the node. */
 const OTHER_KEYS: readonly string[] = [
   ...["key", "keyFile", "password", "passwordFile", "discovery", "curve", "tls", "listen"],
-  ...["clients", "sessions", "control", "controlPlain", "controlCurveCertificate", "controlKeys", "metrics"],
+  ...["clients", "sessions", "control", "controlCurveCertificate", "controlKeys", "metrics"],
 ];
 
 /** A node that allows everything, to check one option. */

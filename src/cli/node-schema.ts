@@ -318,10 +318,6 @@ export function nodeSchema(): Schema {
         ...texts("where it takes commands; false: nowhere. Default: a socket of its user alone"),
         type: ["string", "array", "boolean"],
       },
-      controlPlain: flagged(
-        "--control-plain <USER:PASSWORD>",
-        text("PLAIN security of the control socket: USER:PASSWORD"),
-      ),
       controlCurveCertificate: file(
         "--control-curve-certificate",
         "CURVE keys of the control socket, from the secret file; who has the same file is let in",

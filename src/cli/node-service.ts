@@ -21,7 +21,6 @@ const REPLY_LINGER = 500;
 export interface ControlSettings {
   /** Endpoints; `false`: none. Default: a socket of the user. */
   readonly control?: readonly string[] | false;
-  readonly controlPlain?: string;
   readonly controlCurveCertificate?: string;
   readonly controlKeys?: string;
 }
@@ -148,16 +147,16 @@ export class NodeService implements Service {
 /** Opens nothing. @throws UsageError for open tcp and conflicting options; Failure for an unreadable certificate */
 export async function controlSecurity(
   endpoints: readonly string[],
-  { controlPlain: plain, controlCurveCertificate, controlKeys }: ControlSettings,
+  { controlCurveCertificate, controlKeys }: ControlSettings,
 ): Promise<SecurityOptions> {
   const security = await securityOptions(
-    { plain, curveCertificate: controlCurveCertificate },
+    { curveCertificate: controlCurveCertificate },
     { bind: endpoints },
     "control-",
   );
   if (controlKeys !== undefined && security.curveServer !== true)
     throw new UsageError("--control-keys needs --control-curve-certificate, the keys of the control socket");
-  if (plain !== undefined || security.curveServer === true) return security;
+  if (security.curveServer === true) return security;
   for (const endpoint of endpoints)
     if (!(await isLocal(endpoint)))
       throw new UsageError(
