@@ -18,13 +18,13 @@
  * A reload that fails half-way applies the difference back to the previous configuration.
  */
 
+import { isDeepStrictEqual } from "node:util";
 import { overlaps } from "../own-endpoints.js";
 import {
   type Proxies,
   type ProxyConfiguration,
   type SocketConfiguration,
   type SocketName,
-  same,
   socketsOf,
   type TlsConfiguration,
 } from "./model.js";
@@ -120,13 +120,14 @@ function within(proxy: string, before: ProxyConfiguration, after: ProxyConfigura
       for (const endpoint of endpoints) changes.push({ do: what, proxy, socket, endpoint });
     };
     // Certificates precede the binds that need them.
-    if (old.tls !== undefined && now.tls !== undefined && !same(old.tls, now.tls))
+    if (old.tls !== undefined && now.tls !== undefined && !isDeepStrictEqual(old.tls, now.tls))
       changes.push({ do: "tls", proxy, socket, tls: now.tls });
     each("unbind", without(old.bind, now.bind));
     each("disconnect", without(old.connect, now.connect));
     each("bind", without(now.bind, old.bind));
     each("connect", without(now.connect, old.connect));
-    if (!same(old.policy, now.policy)) changes.push({ do: "policy", proxy, socket, policy: now.policy });
+    if (!isDeepStrictEqual(old.policy, now.policy))
+      changes.push({ do: "policy", proxy, socket, policy: now.policy });
   }
   return changes;
 }
@@ -143,7 +144,7 @@ function reasons(before: ProxyConfiguration, after: ProxyConfiguration): readonl
     }
     if ((old.tls === undefined) !== (now.tls === undefined)) found.push(`${name}.tls`);
     for (const option of new Set([...Object.keys(old.options), ...Object.keys(now.options)]))
-      if (!same(old.options[option], now.options[option])) found.push(`${name}.${option}`);
+      if (!isDeepStrictEqual(old.options[option], now.options[option])) found.push(`${name}.${option}`);
   }
   return found;
 }

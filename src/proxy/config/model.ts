@@ -51,24 +51,6 @@ export function socketsOf(
   });
 }
 
-export function same(one: unknown, other: unknown): boolean {
-  if (one === other) return true;
-  if (typeof one !== "object" || typeof other !== "object" || one === null || other === null) return false;
-  if (Array.isArray(one) || Array.isArray(other))
-    return (
-      Array.isArray(one) &&
-      Array.isArray(other) &&
-      one.length === other.length &&
-      one.every((item, at) => same(item, other[at]))
-    );
-  const ones = Object.entries(one);
-  const others = other as Readonly<Record<string, unknown>>;
-  return (
-    ones.length === Object.keys(others).length &&
-    ones.every(([key, value]) => Object.hasOwn(others, key) && same(value, others[key]))
-  );
-}
-
 type Given = Readonly<Record<string, unknown>>;
 
 export function shapeOf(given: Given): ProxyConfiguration {
