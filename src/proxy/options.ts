@@ -1,3 +1,4 @@
+import { describe } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import type { SocketTypeName } from "../core/socket-type.js";
 import { Context } from "../sockets/context.js";
@@ -211,9 +212,4 @@ function textsOf(name: string, option: string, value: unknown): readonly string[
       throw new InvalidArgumentError(`${option} of ${name} is a string, or several; got ${describe(text)}`);
   }
   return texts as string[];
-}
-
-function describe(value: unknown): string {
-  if (typeof value === "string") return JSON.stringify(value.slice(0, 60));
-  return value === null || typeof value !== "object" ? String(value) : "an object";
 }

@@ -1,4 +1,4 @@
-import { checkInteger } from "../../core/arguments.js";
+import { checkInteger, describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { ProxySocketType } from "../pairs.js";
 import { BLOCK_RULE, parseBlock } from "./addresses.js";
@@ -80,14 +80,14 @@ export function checkPolicy(side: PolicedSide, given: unknown): ProxyPolicy {
   };
   for (const block of [...(policy.addresses?.allow ?? []), ...(policy.addresses?.deny ?? [])]) {
     if (parseBlock(block) === undefined)
-      throw new InvalidArgumentError(`addresses in the ${what} are ${BLOCK_RULE}; got ${shown(block)}`);
+      throw new InvalidArgumentError(`addresses in the ${what} are ${BLOCK_RULE}; got ${describe(block)}`);
   }
   return Object.freeze(policy);
 }
 
 function folderOf(what: string, keys: unknown, { options }: PolicedSide): string {
   if (typeof keys !== "string" || keys === "")
-    throw new InvalidArgumentError(`keys in the ${what} is the path of a folder; got ${shown(keys)}`);
+    throw new InvalidArgumentError(`keys in the ${what} is the path of a folder; got ${describe(keys)}`);
   if (options.curveServer !== true) throw new InvalidArgumentError(`keys in the ${what} ${KEYS_RULE}`);
   return keys;
 }
@@ -139,25 +139,19 @@ function listOf(what: string, given: unknown): ProxyPolicyList {
 
 function textsOf(what: string, value: unknown): readonly string[] {
   if (!Array.isArray(value))
-    throw new InvalidArgumentError(`${what} is a list of texts; got ${shown(value)}`);
+    throw new InvalidArgumentError(`${what} is a list of texts; got ${describe(value)}`);
   for (const text of value as unknown[])
     if (typeof text !== "string")
-      throw new InvalidArgumentError(`${what} is a list of texts; it has ${shown(text)}`);
+      throw new InvalidArgumentError(`${what} is a list of texts; it has ${describe(text)}`);
   return Object.freeze([...(value as string[])]);
 }
 
 function partsOf(what: string, given: unknown, known: readonly string[]): Readonly<Record<string, unknown>> {
   if (typeof given !== "object" || given === null || Array.isArray(given))
-    throw new InvalidArgumentError(`The ${what} is an object; got ${shown(given)}`);
+    throw new InvalidArgumentError(`The ${what} is an object; got ${describe(given)}`);
   for (const key of Object.keys(given)) {
     if (!known.includes(key))
       throw new InvalidArgumentError(`The ${what} has no ${key}; it has ${known.join(", ")}`);
   }
   return given as Readonly<Record<string, unknown>>;
-}
-
-function shown(value: unknown): string {
-  if (typeof value === "string") return JSON.stringify(value.slice(0, 60));
-  if (Array.isArray(value)) return "a list";
-  return value === null || typeof value !== "object" ? String(value) : "an object";
 }
