@@ -1,9 +1,8 @@
 /**
  * Memory shared by frames of several messages, and byte keys.
  *
- * A program could transfer one frame to a thread and so detach the others. Marked memory prevents this: a
- * transfer throws `DataCloneError` in Node.js 21 and later, and copies in Node.js 20. A mark costs some 100
- * ns. Bun has no marks.
+ * A transfer of one frame to a thread would detach the others. Of marked memory it throws `DataCloneError`, and
+ * copies in Node.js 20. A mark costs 100 ns. Bun has none.
  */
 import threads from "node:worker_threads";
 

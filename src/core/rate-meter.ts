@@ -4,8 +4,7 @@
  *   level   grows by the rate, up to one second's worth; falls by the amount passed, also below 0 (a debt)
  *   open    while each level is 1 or more
  *
- * A batch passes as a whole once the meter is open. In any time t at most rate * (t + 1 s) passes, for bytes
- * plus one batch. The first level is one message: reconnecting gains nothing.
+ * A batch passes as a whole once the meter is open. The first level is one message: reconnecting gains nothing.
  */
 
 /** Per second; absent: no limit. */

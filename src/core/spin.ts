@@ -97,7 +97,7 @@ const FORGIVEN_AFTER = 1_000;
  *   turn:          polls until 1 ms after the last of them, while recent gaps were short
  *   ran:           polling takes all time; if others got more than a twentieth, it pauses for 100 ms to 10 s
  *
- * A long gap halves the credit; a short one adds to it. So polling for rare messages soon stops.
+ * A long gap halves the credit; a short one adds to it.
  */
 class SpinRules {
   #last = 0;

@@ -57,7 +57,7 @@ export class Inbox<T> {
   #waiting = 0;
   /** Waiting calls are served after the next turn of the event loop. */
   #resting = false;
-  /** Replaces calls (reader.ts). */
+  /** Replaces calls (internal.ts). */
   reader: (() => void) | undefined = undefined;
 
   constructor(engine: EngineSocket, rules: InboxRules<T>, counters: Counters) {
@@ -242,8 +242,8 @@ let switches = 0;
 /**
  * Limits the messages of one receive, so that the batches of all sockets stay small together.
  *
- * A loop holds its last batch until the next. 50 sockets with 1,000 messages each fill V8's young generation, so each
- * collection copies them. Sockets that receive by turns therefore share one budget:
+ * A loop holds its last batch until the next, and V8 copies what is held at each collection. Sockets that receive by
+ * turns therefore share one budget:
  *
  *   a a a a          1,000 each
  *   a b c … a b c …  divided by the number of receives since the socket's last one; grows while no other socket receives

@@ -281,8 +281,7 @@ const READ_TIME = 0.5;
 const RESOLVED = Promise.resolve();
 
 /**
- * Reads all messages of a socket for the library. `receive` would cost a promise, a waiter and an array, a tenth of all
- * functions between reading a small message and its handler.
+ * Reads all messages of a socket for the library. `receive` would cost a promise, a waiter and an array.
  *
  *   engine has messages ──> microtask ──> take, take … ──nothing left──> waits for the engine
  *                               ^                    │

@@ -5,8 +5,8 @@
  *     ^                        | mute: the message waits, and nothing is taken meanwhile
  *     +------------------------+
  *
- * Messages pass in undecoded batches (relay.ts) if both engines can and no hook needs each message. Only messages in
- * flight are held here; others wait in the sockets, whose high-water marks apply back-pressure.
+ * Messages pass in undecoded batches (relay.ts) if both engines can and no hook needs each message. Only those in
+ * flight are held here.
  *
  * The gate:
  *

@@ -4,9 +4,7 @@
  *   hash & mask:   0     1     2     3  …
  *   values       [ b  |  -  |  c  |  d ]      d hashes to place 2, which c has: it is in the next free place
  *
- * Deletion moves later entries up, so lookups never pass an empty place. number-table.ts has the reason not
- * to use a Map. A Clone client's update, from `add` to its acknowledgement, takes 0.45 µs here and 0.8 to 1.0
- * µs with a SteadyMap of strings; with 10,000 in flight, 1.0 and 3 µs.
+ * Deletion moves later entries up, so lookups never pass an empty place. For why not a Map see number-table.ts.
  */
 import { seededHash } from "../hash.js";
 import { randomSeed } from "../random.js";

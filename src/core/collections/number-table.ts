@@ -6,8 +6,7 @@
  *
  * On a conflict a well-filled ring grows; otherwise the later number goes into a Map.
  *
- * A Map alone took half of a broker's time: V8's replaced tables keep later ones and their values alive until
- * a full collection.
+ * V8's replaced tables of a Map keep later ones and their values alive until a full collection.
  */
 
 const LEAST = 16;

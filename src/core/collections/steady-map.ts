@@ -1,9 +1,8 @@
 /**
  * A map for untrusted string keys with steady costs under insertion and deletion.
  *
- * V8's Map keeps deleted entries in their bucket until a rebuild, so setting and deleting one key among a
- * million makes each lookup pass hundreds of thousands. Here deleted keys keep an entry without a value until
- * as many entries are deleted as are left.
+ * V8's Map keeps deleted entries in their bucket until a rebuild, and lookups pass them all. Here deleted keys
+ * keep an entry without a value until as many entries are deleted as are left.
  */
 
 /** Deleted entries, and letters of their keys, that may stay. */

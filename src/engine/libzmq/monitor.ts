@@ -6,7 +6,7 @@
  * 2. A pending `observer.receive()` keeps the process alive and cannot be cancelled. So a "loose" monitor is
  * drained on each tick. Then a new observer replaces the old one, which ends with an `end` event.
  * 3. An observer fails if libzmq has no socket left for it, but its monitor has started without a reader (1).
- * The engine reserves sockets for a replacement (engine.ts), one at a time.
+ * So the engine reserves sockets (engine.ts).
  * 4. In a worker thread, an inproc socket may end long after the thread and the observer (1). libzmq reports
  * no inproc peers, so such a socket has no monitor (socket.ts).
  *
@@ -135,8 +135,7 @@ const forgotten = new FinalizationRegistry<NativePair>((pair) => {
 });
 
 /**
- * Closes native sockets before their observers when the owner cannot: an observer closed first stops libzmq's
- * threads in the whole process.
+ * Closes native sockets before their observers when the owner cannot (1).
  *
  * - Sockets dropped by the program are collected in any order.
  * - A worker thread may end with open sockets; a pending native read then ends the process, too

@@ -1,11 +1,9 @@
 /**
  * Counts connected peers from the monitor's events.
  *
- * libzmq's events name the endpoint rather than the peer, and a failed handshake ends with the same
- * `disconnect` as a peer. So it is remembered until its `disconnect`.
- *
- * For unfit metadata libzmq reports only the `disconnect`. One soon after an `accept` therefore counts as the
- * end of that handshake. If it later succeeds, a peer had left, and its leave is reported late.
+ * libzmq's events name the endpoint rather than the peer, and a failed handshake is remembered until its
+ * `disconnect`, which peers have, too. For unfit metadata libzmq reports only that: one soon after an `accept`
+ * counts as the end of that handshake. If it later succeeds, a peer's leave is reported late.
  */
 import { type Clock, systemClock } from "../../core/clock.js";
 import { ProtocolError, TransportError } from "../../core/errors.js";

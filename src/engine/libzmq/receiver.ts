@@ -1,10 +1,9 @@
 /**
  * Reads messages from a native socket, in batches under load.
  *
- * With `receiveTimeout` 0 a read spares a poll of the socket (0.5 µs), but an empty socket costs a rejected
- * promise (5 µs). So a batch of such reads starts only when `readable` is true; it grows by one after a full
- * batch and halves otherwise. When idle, a single read waits in native code for at most `SLICE` ms, since it
- * keeps the process alive and cannot be cancelled.
+ * A read of an empty socket costs a rejected promise (5 µs). So a batch starts only when `readable` is true; it
+ * grows by one after a full batch and halves otherwise. When idle, a single read waits in native code for at
+ * most `SLICE` ms, since it keeps the process alive and cannot be cancelled.
  *
  *            want()                       a message
  *   idle ------------> single read  --------------------> idle, batch 2

@@ -1,15 +1,13 @@
 /**
  * Sends messages to a native socket and detects whether it took them.
  *
- * A send's promise is settled at once (`sendTimeout` is 0), but shows it only later. So either `writable` is
- * checked before a send (a system call, 0.7 µs), or the promise is inspected after it (ROUTER, STREAM,
- * `noDrop`).
+ * A send's promise shows its result only later. So either `writable` is checked before a send (0.7 µs), or
+ * the promise is inspected after it (ROUTER, STREAM, `noDrop`).
  *
  * - A REQ or REP that has just received a message can send one ("turn").
- * - A full pipe has room again once its peer has read half of the high-water mark; so many sends need no
- *   check ("credit").
- * - A peer may leave between check and send. The promise then rejects too late: the message is kept
- *   ("refused"), and nothing else is accepted until it is sent.
+ * - A full pipe has room for half of the high-water mark once it has any: so many sends need no check ("credit").
+ * - A peer may leave between check and send: the message is kept ("refused"), and nothing else is accepted
+ *   until it is sent.
  *
  * An empty message only waits until the socket is writable (`wantWritable`).
  *

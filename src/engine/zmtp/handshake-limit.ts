@@ -6,9 +6,7 @@
  *
  * The oldest handshake of the network with the most handshakes ends. A network is an IPv4 address, or the 64
  * bits of IPv6 that one customer gets.
- *
- * Ending an excess at once would give a peer among a flood no chance, since many connections are accepted
- * before any input is read.
+ * Many connections are accepted before any input is read, so ending an excess at once would end peers among a flood.
  */
 export class HandshakeLimit<K> {
   readonly #keys = new Map<string, Set<K>>();

@@ -11,9 +11,8 @@
  *
  * Bytes in either direction show life: a full kernel takes bytes only after the peer has made room.
  *
- * With `whenIdle: false`, a message schedules a PING one interval later, and the answer ends PINGs until the
- * next message. A further message postpones it if input came in between. Input alone may answer an earlier
- * message, and does not cancel it.
+ * With `whenIdle: false`, a message schedules a PING one interval later, and its answer ends PINGs until the
+ * next message. Other input only lets further messages postpone it.
  *
  * A peer silent for its own time to live is gone, too. Silence means nothing while reading is paused.
  */

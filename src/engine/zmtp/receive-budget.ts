@@ -2,10 +2,7 @@
  * Bounds the bytes in all receive queues of one socket (`maxReceiveQueueBytes`).
  *
  *   whole messages at the bound  -> a peer with more is paused until the program has taken half of them
- *
- *   unfinished at half of it     -> peers in the middle of a large message wait for the first one to finish
- *
- * A stalled first peer is disconnected.
+ *   unfinished at half of it     -> peers in the middle of a large message wait for the first one, which must not stall
  */
 
 /** Bytes; smaller unfinished messages do not count. */

@@ -5,10 +5,8 @@
  *                  over, finds faults; bodies stay where they are
  *   take()      -> the next message, its frames views of the chunks
  *
- * Scanning on arrival costs a few ns per frame; a PING is answered while the program does not read.
- *
  * Each chunk becomes a run of whole frames. A frame that spans chunks is assembled separately
- * (split-frame.ts). Messages from the same thread queue in lists (frame-list.ts).
+ * (split-frame.ts). Those of the same thread are in lists (frame-list.ts).
  */
 import { constants } from "node:buffer";
 import { RingBuffer } from "../../../core/collections/ring-buffer.js";

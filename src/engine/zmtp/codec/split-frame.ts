@@ -7,8 +7,8 @@
  * The kernel reads the rest of a large frame directly into place (`memory`, `filled`), with the next frame's
  * header. A frame over 1 MiB gets all its memory once a share has arrived (`grownSize`).
  *
- * Unfilled memory of all frames is bounded, because a peer obtains it by declaring lengths. Past the bound a
- * frame gets a small buffer, then twice its received bytes.
+ * A peer obtains memory by declaring lengths, so unfilled memory of all frames is bounded. Past the bound a
+ * frame gets twice its received bytes.
  */
 
 import { allocate } from "../../../core/memory.js";

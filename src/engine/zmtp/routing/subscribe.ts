@@ -1,7 +1,6 @@
 /**
  * SUB and XSUB (29/PUBSUB). Subscriptions go to every publisher, and again on each new connection. SUB also
  * filters messages: publishers send until a cancellation has reached them.
- *
  * A subscription is a command to a peer of version 3.1, and a message (01 or 00, and the prefix) to one of
  * 3.0. For a publisher that does not read, only the difference is kept.
  */

@@ -243,8 +243,7 @@ interface Entry {
 }
 
 /**
- * Finds long prefixes in one pass over a topic: thousands of different lengths cost a publication
- * microseconds, not milliseconds. With 64 lengths it takes 1.5 µs, where a string for each takes 21 µs.
+ * Finds long prefixes in one pass over a topic: 64 lengths take 1.5 µs, where a string for each takes 21 µs.
  */
 class LongPrefixes {
   #byHash = new Map<number, Entry[]>();

@@ -7,14 +7,6 @@
  *
  * In pieces of ZMTP's stream (subprotocol.ts) payloads pass unchanged; a text message is the peer's limit, or
  * its end (docs/spec/ws.md).
- *
- * Processor time per message against the package `ws` 8.23, Node.js 20:
- *
- *                         encode, shoal   ws        decode, shoal   ws
- *   64 B, of a client       41 ns           237 ns    88 ns           392 ns
- *   64 B, of a server       27 ns            78 ns    82 ns           195 ns
- *   1 KiB, of a client     281 ns         2,047 ns   331 ns         1,777 ns
- *   1 KiB, of a server     103 ns            87 ns   158 ns           300 ns
  */
 import { allocate } from "../../../core/memory.js";
 import { COMMAND, LONG_HEADER, MAX_SHORT, MORE, SHORT_HEADER, writeHeader } from "../../frame.js";
