@@ -201,7 +201,6 @@ test.each([
   [["majordomo", "broker"], /PLAIN security, as the server/, /in place of the system's|--connect <EP>/],
   [["push"], /all of the input is one message/, /no message comes|after each/],
   [["pull"], /no line feed after each/, /no peer|the input/],
-  [["client"], /--json/, /--multipart/],
 ] as const)("the help of %j is of what it does", async (words, has, lacks) => {
   const help = String((await run("", ...words, "--help")).stdout).replaceAll(/\s+/g, " ");
   expect(help).toMatch(has);
