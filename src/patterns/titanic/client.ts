@@ -123,7 +123,8 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
    * After a timeout or `outcome-unknown` it may be stored: repeat it with the same `uuid`. An error of the store names
    * the UUID.
    * @returns its UUID, 32 hexadecimal digits, with which any client can fetch the reply
-   * @throws StoreError `failed` (500), `outcome-unknown` (502); InvalidArgumentError `EINVAL`; otherwise as `MajordomoClient.request`, with `no-service` for a Titanic without `titanic.store`
+   * @throws StoreError `failed` (500), `outcome-unknown` (502); InvalidArgumentError `EINVAL`; otherwise as
+   *   `MajordomoClient.request`, with `no-service` for a Titanic without `titanic.store`
    */
   request(
     service: string,
