@@ -31,14 +31,16 @@ const WITHOUT_LIMIT = { timeout: -1 } as const;
 
 export class SendQueue {
   readonly #socket: Dealer;
+  readonly #onEmpty: (() => void) | undefined;
   readonly #waiting = new RingBuffer<Waiting>();
   /** The loop also sends messages added by a ticket's callback. */
   #pumping = false;
   #closed = false;
   #whenEmpty: (() => void) | undefined;
 
-  constructor(socket: Dealer) {
+  constructor(socket: Dealer, onEmpty?: () => void) {
     this.#socket = socket;
+    this.#onEmpty = onEmpty;
   }
 
   get length(): number {
@@ -109,5 +111,6 @@ export class SendQueue {
     this.#pumping = false;
     this.#whenEmpty?.();
     this.#whenEmpty = undefined;
+    this.#onEmpty?.();
   }
 }

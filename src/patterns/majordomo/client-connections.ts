@@ -35,8 +35,8 @@ export interface ClientLimits
 export interface ClientEffects {
   open(connection: number, endpoint: string): void;
   close(connection: number): void;
-  /** Queues the message if there is no room. */
-  send(connection: number, message: FromClient): void;
+  /** Queues the message if there is no room. @returns `false`: no room until `writable` */
+  send(connection: number, message: FromClient): boolean;
   event(event: MajordomoClientEvent): void;
   /** The broker reported that no worker offers the service. */
   unserved?(call: Call): void;
@@ -47,6 +47,8 @@ export class ClientConnections {
   mode: "asking" | "extended" | "plain" = "asking";
   /** To shoal's broker in use, or to the one asked. */
   main: Connection | undefined = undefined;
+  /** `main` has no room. */
+  mute = false;
   readonly #limits: ClientLimits;
   readonly #effects: ClientEffects;
   readonly #open = new Map<number, Connection>();
@@ -104,6 +106,7 @@ export class ClientConnections {
   /** Asks the next broker. @param wanted requests are pending */
   probe(now: number, wanted: boolean): void {
     this.mode = "asking";
+    this.mute = false;
     this.#restsUntil = undefined;
     this.main = this.#openNext();
     if (this.main === undefined) return;
@@ -124,6 +127,10 @@ export class ClientConnections {
     if (main === undefined || main.dueAt !== undefined) return;
     main.lastSeen = now;
     main.dueAt = now + (main.isExtended ? main.interval : this.#patience);
+  }
+
+  send(message: FromClient): void {
+    if (!this.#effects.send((this.main as Connection).number, message)) this.mute = true;
   }
 
   /** The broker answered the negotiation. */

@@ -128,6 +128,13 @@ export class ClientRules {
     this.#onRead(call, cost);
   }
 
+  writable(number: number, now: number): void {
+    const connections = this.#connections;
+    if (connections.find(number) !== connections.main) return;
+    connections.mute = false;
+    this.#pump(now);
+  }
+
   disconnected(number: number, now: number): void {
     const connections = this.#connections;
     const connection = connections.find(number);
@@ -314,7 +321,8 @@ export class ClientRules {
   #begin(call: Call, now: number): void {
     const connections = this.#connections;
     const isNext = this.#waiting.length === 0 && connections.mode === "extended";
-    if (isNext && this.#calls.size <= this.#limits.maxInFlight) this.#sendFirst(call, now);
+    if (isNext && !connections.mute && this.#calls.size <= this.#limits.maxInFlight)
+      this.#sendFirst(call, now);
     else {
       this.#waiting.push(call.place);
       this.#pump(now);
@@ -328,7 +336,7 @@ export class ClientRules {
 
   #pumpExtended(now: number): void {
     const { maxInFlight } = this.#limits;
-    while (this.#calls.size - this.#waiting.length < maxInFlight) {
+    while (!this.#connections.mute && this.#calls.size - this.#waiting.length < maxInFlight) {
       const call = this.#waiting.shift();
       if (call === undefined) return;
       this.#sendFirst(call, now);
@@ -369,7 +377,7 @@ export class ClientRules {
     const { id, service, body, expiresAt, headers, observed } = call;
     while (this.#oldest < id.sequence && !this.#calls.has(this.#oldest)) this.#oldest += 1;
     try {
-      this.#effects.send((call.connection as Connection).number, {
+      this.#connections.send({
         kind: "request",
         dialect: Dialect.Shoal,
         id,
@@ -461,7 +469,9 @@ export class ClientRules {
   #onRead({ id, connection, window }: Call, cost: number): void {
     const bytes = window.read(cost);
     if (bytes === 0 || connection === undefined || !connection.isExtended) return;
-    this.#effects.send(connection.number, { kind: "credit", id, bytes });
+    const message = { kind: "credit", id, bytes } as const;
+    if (connection === this.#connections.main) this.#connections.send(message);
+    else this.#effects.send(connection.number, message);
   }
 
   #breakOff(call: Call, reason: "incomplete" | "too-large", now: number): void {

@@ -153,7 +153,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
         }, OPEN_RETRY).unref();
       },
       close: (connection: number): void => sockets.shut(connection),
-      send: (connection: number, message: FromClient): void => sockets.send(connection, message),
+      send: (connection: number, message: FromClient): boolean => sockets.send(connection, message),
       event: (event: MajordomoClientEvent): void => {
         if (event.type === "broker:joined") this.reached();
         this.events.emit(event);
@@ -443,7 +443,7 @@ class ClientSockets {
 
   open(connection: number, endpoint: string): void {
     const dealer = takingBatches(new Dealer({ ...this.#options, receiveTimeout: -1 }));
-    const queue = new SendQueue(dealer);
+    const queue = new SendQueue(dealer, () => this.#rules?.writable(connection, this.#now()));
     const socket = { dealer, queue, hasEnded: false };
     this.#open.set(connection, socket);
     // The event overtakes messages read in this turn or still queued.
@@ -474,14 +474,14 @@ class ClientSockets {
     void socket?.dealer.close({ linger: 0 });
   }
 
-  /** Queues the message if there is no room; maxInFlight bounds the queue. */
-  send(connection: number, message: FromClient): void {
+  /** Queues the message if there is no room. @returns `false`: no room until `writable` */
+  send(connection: number, message: FromClient): boolean {
     const queue = this.#open.get(connection)?.queue;
-    if (queue === undefined) return;
+    if (queue === undefined) return true;
     if (message.kind === "request" && message.dialect === Dialect.Shoal && queue.length === 0) {
-      if (this.#requests.add(connection, message)) return;
+      if (this.#requests.add(connection, message)) return true;
     } else this.#requests.flush(connection);
-    queue.send(encodeFromClient(message));
+    return queue.send(encodeFromClient(message));
   }
 
   async close(): Promise<void> {

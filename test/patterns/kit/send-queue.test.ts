@@ -17,11 +17,15 @@ class SoonWritable extends Dealer {
 it("reports a message that has left after it has said that it waits", async () => {
   const dealer = new SoonWritable();
   const heard: string[] = [];
-  const queue = new SendQueue(dealer);
-  expect(queue.send(["body"], { settled: (sent) => heard.push(`settled ${sent}`) })).toBe(false);
-  heard.push("waits");
-  await queue.drained(-1);
-  heard.push("empty");
+  const emptied = new Promise<void>((resolve) => {
+    const queue = new SendQueue(dealer, () => {
+      heard.push("empty");
+      resolve();
+    });
+    expect(queue.send(["body"], { settled: (sent) => heard.push(`settled ${sent}`) })).toBe(false);
+    heard.push("waits");
+  });
+  await emptied;
   expect(heard).toEqual(["waits", "settled true", "empty"]);
   await dealer.close({ linger: 0 });
 });
@@ -42,16 +46,17 @@ class OneByOne extends Dealer {
 it("sends once what is handed in as another one has left", async () => {
   const dealer = new OneByOne();
   const heard: string[] = [];
-  const queue = new SendQueue(dealer);
-  const send = (name: string, next: readonly string[] = []): void => {
-    const settled = (): void => {
-      heard.push(name);
-      for (const each of next) send(each);
+  await new Promise<void>((resolve) => {
+    const queue = new SendQueue(dealer, resolve);
+    const send = (name: string, next: readonly string[] = []): void => {
+      const settled = (): void => {
+        heard.push(name);
+        for (const each of next) send(each);
+      };
+      queue.send([name], { settled });
     };
-    queue.send([name], { settled });
-  };
-  send("1", ["2", "3", "4"]);
-  await queue.drained(-1);
+    send("1", ["2", "3", "4"]);
+  });
   expect(dealer.taken).toEqual(["1", "2", "3", "4"]);
   expect(heard).toEqual(["1", "2", "3", "4"]);
   await dealer.close({ linger: 0 });
