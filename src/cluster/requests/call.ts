@@ -62,6 +62,8 @@ export class Call implements Due {
   node: NodeLoad | undefined = undefined;
   sentAt = 0;
   retryAt = 0;
+  /** When the node was asked last, or got the request. */
+  checkedAt = 0;
   /** When to ask the node whether it has the request, and the next interval in ms. */
   checkAt = 0;
   checkAfter = 0;

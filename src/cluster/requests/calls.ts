@@ -344,6 +344,7 @@ export class RequestCalls {
       call.id = id;
       call.node = node;
       call.sentAt = now;
+      call.checkedAt = now;
       call.checkAt = now + CHECK_AFTER;
       call.checkAfter = CHECK_AFTER;
       call.isUnserved = false;
@@ -553,6 +554,7 @@ export class RequestCalls {
   /** The node, or a replaced link, may have dropped it. */
   #check(now: number, call: Call): void {
     this.#effects.sendLater((call.node as NodeLoad).id, encodeSign(RequestOp.CHECK, call.id));
+    call.checkedAt = now;
     call.checkAfter = Math.min(2 * call.checkAfter, MAX_CHECK_AFTER);
     call.checkAt = now + call.checkAfter;
     this.#schedule(now, call);
@@ -589,7 +591,8 @@ export class RequestCalls {
     const reason = call.sink.part(form, body);
     if (reason === undefined) {
       const isSoon = call.checkAfter === CHECK_AFTER;
-      call.checkAt = now + CHECK_AFTER;
+      // The node gives up a caller that is silent for MAX_SILENCE, and credit for small parts may take longer.
+      call.checkAt = Math.min(now + CHECK_AFTER, call.checkedAt + MAX_CHECK_AFTER);
       call.checkAfter = CHECK_AFTER;
       if (call.hasBegun && isSoon) return;
       call.hasBegun = true;

@@ -93,6 +93,14 @@ describe("a streamed request that one end dropped, since the other seemed lost",
     expect(serving.refused).toEqual({ gone: 1 });
   });
 
+  it("ends by itself, however slowly its parts come, and though they need no credit", () => {
+    const { world, ended, ask } = pair("s");
+    world.workOf = () => ({ ms: 1, fails: false, parts: 200, pause: 1_000 });
+    ask("a", { timeout: -1, extras: { ...STREAM.extras, parts: 1_000, bytes: 65_536 } });
+    world.runUntil(210_000);
+    expect(ended).toEqual(["200 s: end"]);
+  });
+
   it("holds its slot no longer than its caller may be silent", () => {
     const { world, caller, ended, ask } = pair("s");
     world.workOf = () => ({ ms: 1, fails: false, parts: 5 });

@@ -54,6 +54,8 @@ export interface Work {
   readonly ms: number;
   readonly fails: boolean;
   readonly parts: number;
+  /** ms from one part to the next; default 0. */
+  readonly pause?: number;
 }
 
 export class WorldNode {
@@ -132,12 +134,12 @@ export class WorldNode {
     world.later(work.ms, () => {
       if (!this.isAlive) return;
       if (work.fails) this.serving.fail(world.now, job, "worker-failed", "as it was told");
-      else if (job.credit !== undefined) this.#stream(job, work.parts);
+      else if (job.credit !== undefined) this.#stream(job, work.parts, work.pause);
       else this.serving.reply(world.now, job, encodeBody(`${body}!`));
     });
   }
 
-  #stream(job: Job, parts: number): void {
+  #stream(job: Job, parts: number, pause = 0): void {
     let sent = 0;
     const step = (): void => {
       if (!this.isAlive) return;
@@ -154,7 +156,7 @@ export class WorldNode {
         return;
       }
       sent += 1;
-      this.serving.part(job, encodeBody(`${sent}`), () => this.world.later(0, step));
+      this.serving.part(job, encodeBody(`${sent}`), () => this.world.later(pause, step));
     };
     step();
   }
