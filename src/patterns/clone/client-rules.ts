@@ -268,7 +268,12 @@ export class ClientRules {
     // The subscription to HUGZ may bring keys outside the subtree; their sequences count.
     if (this.#subtree.has(key)) {
       this.#counts.applied += 1;
-      if (!this.#map.apply(key, value, entry, own)) this.#tooLarge(now);
+      if (!this.#map.apply(key, value, entry, own)) {
+        // The attempt has ended, and its back-off must not begin anew.
+        this.#acknowledge(frames, sequence, now);
+        this.#tooLarge(now);
+        return;
+      }
     }
     this.#map.last = sequence;
     this.#attempts.succeed();

@@ -136,6 +136,26 @@ test.each([
   }
 });
 
+test("a map that outgrows its bound again and again is loaded less and less often", () => {
+  const { rules, done } = rig(["a"]);
+  const [key, large, empty] = [Buffer.from("k"), Buffer.alloc(2_000), Buffer.alloc(0)];
+  let now = 0;
+  const outgrow = (attempt: number): number => {
+    rules.connected(attempt, now);
+    rules.snapshot(attempt, encodeGoodbye(attempt, empty), now);
+    rules.update(attempt, [key, sequenceFrame(attempt + 1), Buffer.alloc(16, 9), empty, large], now);
+    const before = now;
+    while (!done.includes(`open ${attempt + 1} a`)) {
+      now = rules.nextWakeUp() as number;
+      rules.tick(now);
+    }
+    return now - before;
+  };
+  rules.start(0);
+  const pauses = [1, 2, 3, 4].map(outgrow);
+  expect(pauses[3]).toBeGreaterThan(4 * (pauses[0] as number));
+});
+
 test("a client that is refused tries again less and less often, until it has a map", () => {
   const { rules, done } = rig(["a"]);
   let now = 0;
