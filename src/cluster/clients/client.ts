@@ -436,7 +436,9 @@ export class DiscoveryClient
   #move(among: readonly DiscoveredNode[]): void {
     const target = among[Math.floor(Math.random() * among.length)];
     const endpoint = target?.discovery[0];
-    if (endpoint === undefined || target?.id === this.#current?.node || this.#moving !== undefined) return;
+    // A listener may have closed the client.
+    if (this.closed || this.#moving !== undefined) return;
+    if (endpoint === undefined || target?.id === this.#current?.node) return;
     this.#moving = this.#attempt(endpoint).then((next) => {
       if (next === undefined) this.#moving = undefined;
       else this.#current?.end("moved");

@@ -98,7 +98,9 @@ export class NewcomerSends {
     const first = this.#members.get(id);
     if (first === undefined) return;
     this.#members.delete(id);
-    for (let i = first - this.#first; i < this.#kept.length; i++) {
+    // A listener of drops may publish: what is kept then is not for this member.
+    const end = this.#kept.length;
+    for (let i = first - this.#first; i < end; i++) {
       const message = this.#kept.at(i) as KeptPublish;
       if (!message.isOver) send(message);
       message.missing -= 1;
