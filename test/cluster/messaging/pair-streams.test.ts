@@ -98,12 +98,16 @@ describe("a stream of a program's own protocol", () => {
 
   it("stays while the program at its end takes its time", async () => {
     const wire = new MemoryProtocol("wire");
-    const { a, b, got } = await pair({ messaging: { protocols: [wire.protocol], heartbeat: 100 } });
+    const { a, b, got } = await pair({ messaging: { protocols: [wire.protocol], heartbeat: HEARTBEAT } });
     let release = (): void => undefined;
     const slow = b.subscribe("slow", { maxQueue: 1 }, () => new Promise<void>((done) => (release = done)));
     await slow.ready;
     // The handler has one, one waits, and the third holds the link.
     for (let i = 0; i < 3; i++) await a.publish("slow", "");
+    // The last acknowledgement is a sign of life, too, after which nothing is asked.
+    await vi.waitFor(() =>
+      expect(a.stats().messaging?.links.peers[0]).toMatchObject({ delivered: 2, waiting: 2 }),
+    );
     const { attempts } = wire;
     const answered = new Promise<void>((resolve) => {
       for (const stream of wire.streams)
