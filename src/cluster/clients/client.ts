@@ -176,6 +176,8 @@ export class DiscoveryClient
   #failure: NodeConnection | undefined;
   #isRefused = false;
   #current: NodeConnection | undefined;
+  /** The latest with a list: soon current, whose changes may come before. */
+  #latest: NodeConnection | undefined;
   #moving: Promise<NodeConnection | undefined> | undefined;
   /** Known before the first list or a rest; `undefined`: the client has chosen its node. */
   #knownBefore: ReadonlyMap<string, DiscoveredNode> | undefined = new Map();
@@ -309,7 +311,8 @@ export class DiscoveryClient
   /** A connection's list or change. */
   #onUpdate = (connection: NodeConnection, given: NodeUpdate): void => {
     const isFirst = !connection.isListed;
-    if (this.closed || (!isFirst && connection !== this.#current)) return;
+    if (isFirst) this.#latest = connection;
+    if (this.closed || connection !== this.#latest) return;
     this.#counts.updates += 1;
     const { from, nodes, gone } = this.#isSecure ? secureOnly(given) : given;
     const before = this.#nodes;

@@ -175,13 +175,15 @@ describe("a client", () => {
   });
 
   it("fails over at once to another node, and tries the lost one last", async () => {
-    const all = await fakes("a", "b", "c");
-    const [made, events] = client({ addresses: all[0]?.node.discovery[0] as string, cycleCount: 1 });
+    const [at, ...others] = (await fakes("a", "b", "c")) as [Fake, Fake, Fake];
+    const { list } = at;
+    at.list = () => [at.node];
+    const [made, events] = client({ addresses: at.node.discovery[0] as string, cycleCount: 1 });
     await made.ready();
-    await until(() => made.stats().attempts > 1 || made.current?.name === "a@h");
     await until(() => made.connected);
-    const at = all.find(({ node }) => node.id === made.current?.id) as Fake;
-    const others = all.filter((each) => each !== at);
+    at.list = list;
+    made.refresh();
+    await until(() => made.nodes.length === 3);
     for (const { router } of others) await router.close({ linger: 0 });
     events.length = 0;
     await at.router.close({ linger: 0 });
@@ -219,6 +221,18 @@ describe("a client", () => {
     await until(() => made.nodes.length === 1);
     client({ addresses: a.node.discovery[0] as string, refreshInterval: 50 });
     await until(() => a.asked.length > 5);
+  });
+
+  it("takes a change that comes with the first list", async () => {
+    const [a] = (await fakes("a")) as [Fake];
+    const { list } = a;
+    a.list = () => {
+      const nodes = [{ ...a.node, id: "b", discovery: [] }];
+      setImmediate(() => void a.send(a.peers[0] as Buffer, { event: "nodes", revision: 2, from: 1, nodes }));
+      return list();
+    };
+    const [made] = client({ addresses: a.node.discovery[0] as string, refreshInterval: 600_000 });
+    await until(() => made.nodes.length === 2);
   });
 
   it("does not move after a rest among nodes that it knew", async () => {

@@ -178,7 +178,7 @@ describe("a client that knows one node", () => {
     const [a, b] = [await node("a"), await node("b")];
     const [first] = [await server(a, { port: 1_000 }), await server(b, { port: 2_000 })];
     await together(a, b);
-    const known = client({ addresses: first.endpoint as string });
+    const known = client({ addresses: first.endpoint as string, refreshInterval: 1_000 });
     await known.ready();
     await until(known, () => known.nodes.filter(({ discovery }) => discovery.length > 0).length === 2);
     while (known.current === undefined) await event(known, "node:connected");
