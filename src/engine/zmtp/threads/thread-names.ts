@@ -19,8 +19,6 @@ export const LOOK_INTERVAL = 1;
 /** ms beyond ANSWER_WAIT after which a thread was blocked, so that another may have bound the name. */
 const LATE = 5;
 const MAX_ASKS = 20;
-/** Recent seeks, which may come twice: at once, and after an announcement. */
-const MAX_GIVEN = 256;
 
 /** Indices in the memory of an ask: number of answers, and the worst of them. */
 const ANSWERS = 0;
@@ -64,7 +62,7 @@ export interface ThreadWire {
 
 /** What the connecting thread gets, and this thread's end of the port. */
 export interface Sought extends Omit<ThreadReply, "seek"> {
-  readonly near?: { close(): void };
+  readonly near?: Pick<MessagePortLike, "close" | "addEventListener">;
 }
 
 export interface ThreadNamesEffects {
@@ -82,6 +80,8 @@ interface Ask {
   readonly name: string;
   readonly answer: Int32Array;
   readonly until: number;
+  /** Number of known other threads. */
+  readonly others: number;
 }
 
 export class ThreadNames {
@@ -89,7 +89,7 @@ export class ThreadNames {
   readonly #effects: ThreadNamesEffects;
   readonly #others = new Set<string>();
   readonly #seeks = new Map<string, Seek>();
-  /** Seeks that got a port, oldest first. */
+  /** Seeks with an open port. A seek may arrive twice: at once, and after an announcement. */
   readonly #given = new Set<string>();
   readonly #asking = new Set<string>();
   #settled: boolean;
@@ -138,7 +138,7 @@ export class ThreadNames {
     const answer = new Int32Array(new SharedArrayBuffer(8));
     this.#asking.add(name);
     this.#wire.post({ kind: "ask", from: this.#wire.id, name, answer });
-    return { name, answer, until: performance.now() + ANSWER_WAIT };
+    return { name, answer, until: performance.now() + ANSWER_WAIT, others: this.#others.size };
   }
 
   #isOver({ answer, until }: Ask): boolean {
@@ -148,11 +148,12 @@ export class ThreadNames {
   }
 
   /** @returns whether the name is taken; `undefined`: ask again */
-  #conclude({ name, answer, until }: Ask): boolean | undefined {
+  #conclude({ name, answer, until, others }: Ask): boolean | undefined {
     this.#asking.delete(name);
     const verdict = Atomics.load(answer, VERDICT);
     if (verdict >= TAKEN) return true;
-    this.#settled = Atomics.load(answer, ANSWERS) >= this.#others.size;
+    // Another ask may have forgotten the others.
+    this.#settled = Atomics.load(answer, ANSWERS) >= Math.max(others, this.#others.size);
     // Threads without an answer have ended or are busy.
     if (!this.#settled) {
       this.#others.clear();
@@ -240,8 +241,10 @@ export class ThreadNames {
     const sought = this.#effects.sought(name, socket);
     if (sought === undefined) return;
     const { near, ...rest } = sought;
-    if (near !== undefined) this.#given.add(seek);
-    for (const oldest of this.#given) if (this.#given.size > MAX_GIVEN) this.#given.delete(oldest);
+    if (near !== undefined) {
+      this.#given.add(seek);
+      near.addEventListener("close", () => this.#given.delete(seek));
+    }
     this.#wire.reply(thread, { ...rest, seek }, () => near?.close());
   }
 

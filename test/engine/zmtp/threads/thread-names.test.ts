@@ -1,6 +1,6 @@
 /** Names of threads as rules: several threads within this one, whose words arrive in later turns of the event loop. */
 import { setImmediate as turn } from "node:timers/promises";
-import { describe, expect, it, test } from "vitest";
+import { describe, expect, it, test, vi } from "vitest";
 import {
   ThreadNames,
   type ThreadReply,
@@ -34,7 +34,7 @@ class FakeThread implements ThreadWire {
       sought: (_, socket) => {
         if (this.refuses) return { fault: "no room" };
         this.met.push(socket);
-        const port = { close: () => void this.met.push("closed") };
+        const port = { close: () => void this.met.push("closed"), addEventListener: () => undefined };
         return { socket: this.id, port: port as never, near: port };
       },
     });
@@ -117,6 +117,16 @@ describe("a name", () => {
     expect(replies).toEqual(["no room", "thread-0"]);
   });
 
+  it("is sought by any number of sockets at once, each of which gets one port", async () => {
+    const [one, two] = threads(2) as [FakeThread, FakeThread];
+    const seeks = Array.from({ length: 300 }, () => two.seek("name"));
+    one.bound.add("name");
+    one.names.announce("name");
+    await settle();
+    expect(seeks.every(({ replies }) => replies.length === 1)).toBe(true);
+    expect(one.met).toEqual(seeks.map(() => "from thread-1"));
+  });
+
   it("is not sought after the end of the seek, and a later port is closed", async () => {
     const [one, two] = threads(2) as [FakeThread, FakeThread];
     const seek = two.seek("name");
@@ -154,6 +164,21 @@ describe("a name", () => {
     one.bound.add("late");
     await settle();
     expect(await two.names.ask("late")).toBe(true);
+  });
+
+  it("is asked for again after two asks that a busy thread did not answer", async () => {
+    const [one, two] = threads(2) as [FakeThread, FakeThread];
+    await settle();
+    two.busy = true;
+    vi.useFakeTimers({ toFake: ["setTimeout", "performance"] });
+    try {
+      const asks = Promise.all([one.names.ask("a"), one.names.ask("b")]);
+      await vi.advanceTimersByTimeAsync(60);
+      expect(await asks).toEqual([false, false]);
+    } finally {
+      vi.useRealTimers();
+    }
+    expect(one.names.hasOthers).toBe(true);
   });
 
   it("is bound without asking in a program of one thread", () => {
