@@ -4,7 +4,6 @@ import type { Context } from "./context.js";
 import type { LifeCycle } from "./life-cycle.js";
 import type { Member } from "./members.js";
 import type { Prober } from "./prober.js";
-import type { Transmitter } from "./transmitter.js";
 
 /** Average number of members that probe a suspect on hearing of it. */
 export const CONFIRMERS = 4;
@@ -17,15 +16,13 @@ interface Answer {
 
 export class Beats {
   readonly #context: Context;
-  readonly #transmitter: Transmitter;
   readonly #prober: Prober;
   readonly #lifeCycle: LifeCycle;
   readonly #answers: Answer[] = [];
   #nextBeat: number;
 
-  constructor(context: Context, transmitter: Transmitter, prober: Prober, lifeCycle: LifeCycle) {
+  constructor(context: Context, prober: Prober, lifeCycle: LifeCycle) {
     this.#context = context;
-    this.#transmitter = transmitter;
     this.#prober = prober;
     this.#lifeCycle = lifeCycle;
     this.#nextBeat = context.now + context.random() * context.profile.heartbeatInterval;
@@ -50,7 +47,7 @@ export class Beats {
   heartbeat(now: number, channel: number): void {
     this.#nextBeat = now + this.#context.profile.heartbeatInterval * (0.9 + 0.2 * this.#context.random());
     if (!this.#context.left && !this.#context.removed)
-      this.#context.effects.multicast(this.#transmitter.beat(channel));
+      this.#context.effects.multicast(this.#context.beat(channel));
   }
 
   heartbeatAfter(ms: number): void {
@@ -58,10 +55,10 @@ export class Beats {
   }
 
   discover(answers: number): void {
-    const updates = [this.#transmitter.ownAlive()];
+    const updates = [this.#context.ownAlive()];
     const target = this.#context.profile.discoverTime;
     this.#context.effects.multicast(
-      this.#transmitter.packet(PacketType.DISCOVER, { seq: answers, target, updates }),
+      this.#context.packet(PacketType.DISCOVER, { seq: answers, target, updates }),
     );
   }
 
@@ -76,7 +73,7 @@ export class Beats {
 
   /** Asks all members to expect a sign of life from one that this node cannot reach. */
   expect(member: Member): void {
-    const packet = this.#transmitter.packet(PacketType.EXPECT, { about: member.id });
+    const packet = this.#context.packet(PacketType.EXPECT, { about: member.id });
     this.#context.effects.multicast(packet);
     // Multicast may be unavailable, and the member may be able to repair the problem.
     this.#context.effects.send(member.address, packet, false);
@@ -112,7 +109,7 @@ export class Beats {
       const { at, address } = this.#answers[i] as Answer;
       if (at > now) continue;
       this.#answers.splice(i, 1);
-      this.#context.effects.send(address, this.#transmitter.beat(0), false);
+      this.#context.effects.send(address, this.#context.beat(0), false);
     }
   }
 }

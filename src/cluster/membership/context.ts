@@ -1,12 +1,21 @@
-/** State shared by a node's membership rules. */
-import type { Incarnation } from "../identity.js";
+/** State shared by a node's membership rules, and its packets. */
+import { MAX_MEMBERS } from "../bounds.js";
+import { type Incarnation, nextIncarnation } from "../identity.js";
 import type { Profile } from "../profiles.js";
+import { bodySize } from "../wire/codec.js";
+import { ACK_OTHER, NO_UPDATES, Packet, type PacketFields, PacketType, Update } from "../wire/packets.js";
+import { MAX_BODY } from "../wire/seal.js";
 import type { MembershipEffects, RefusalReason } from "./events.js";
+import { GossipQueue } from "./gossip-queue.js";
 import { Health } from "./health.js";
-import { Member, Members } from "./members.js";
+import { aliveOf, Member, MemberState, Members } from "./members.js";
 
 /** Probe intervals without a packet, or without an answer. */
 const CUT_OFF_AFTER = 3;
+const GOSSIP_DELAY = 5;
+const MIN_LOG = 1.5;
+const MAX_SKIPPED = 32;
+const NEVER = Number.POSITIVE_INFINITY;
 
 export interface SelfOptions {
   readonly id: string;
@@ -60,6 +69,10 @@ export class Context {
   refutations = 0;
   /** Updates are forwarded from the first synchronization on. */
   established = false;
+  readonly #queue = new GossipQueue();
+  #nextGossip = NEVER;
+  #lastGossip = Number.NEGATIVE_INFINITY;
+  #cursor = 0;
 
   constructor({
     self,
@@ -134,6 +147,122 @@ export class Context {
 
   refuse(reason: RefusalReason): void {
     this.effects.event({ type: "refused", reason });
+  }
+
+  // --- Packets of this node: header, piggybacked updates, and gossip -------------------------------------------------
+
+  get nextGossip(): number {
+    return this.#nextGossip;
+  }
+
+  packet(type: PacketType, fields?: PacketFields): Packet {
+    const { id, start, count } = this.self;
+    const digest = this.members.digest.total;
+    return new Packet({ type, from: id, start, count, digest }, fields);
+  }
+
+  sendUpdates(address: string, updates: readonly Update[], overStream = false): void {
+    this.effects.send(address, this.packet(PacketType.GOSSIP, { updates }), overStream);
+  }
+
+  piggyback(used: number): readonly Update[] {
+    if (this.#queue.size === 0) return NO_UPDATES;
+    return this.#queue.take(MAX_BODY - bodySize(PacketType.SYNC, 0) - used, this.#transmissions());
+  }
+
+  #transmissions(): number {
+    return Math.ceil(this.profile.gossipFactor * Math.max(MIN_LOG, Math.log10(this.members.size + 1)));
+  }
+
+  ping(member: Member, seq: number, overStream: boolean): void {
+    const { suspicion } = member;
+    let updates = this.piggyback(64);
+    if (suspicion !== undefined || member.accused) {
+      if (suspicion !== undefined) suspicion.accusedAt = this.now;
+      const accusers = suspicion?.accusers ?? [this.self.short];
+      updates = [Update.suspect(member, accusers), ...updates];
+      member.accused = false;
+    }
+    const packet = this.packet(PacketType.PING, { seq, target: member.short, updates });
+    this.effects.send(member.address, packet, overStream);
+  }
+
+  ack(ping: Packet, address: string, overStream: boolean, updates: readonly Update[]): void {
+    const isOther = ping.target !== 0 && ping.target !== this.self.short;
+    const flags = isOther ? ACK_OTHER : 0;
+    const packet = this.packet(PacketType.ACK, { seq: ping.seq, flags, updates });
+    this.effects.send(address, packet, overStream);
+  }
+
+  ask(helper: Member, member: Member, seq: number): void {
+    const { id, address } = member;
+    const updates = this.piggyback(address.length);
+    const packet = this.packet(PacketType.PING_REQ, { seq, about: id, address, updates });
+    this.effects.send(helper.address, packet, false);
+  }
+
+  answer(address: string, seq: number, flags: number, acked: boolean): void {
+    const type = acked ? PacketType.ACK : PacketType.NACK;
+    const packet = this.packet(type, { seq, flags, updates: this.piggyback(0) });
+    this.effects.send(address, packet, false);
+  }
+
+  ownAlive(): Update {
+    return aliveOf(this.self);
+  }
+
+  ownDetails(): Update {
+    return Update.details(this.self.id, this.self.start, this.self.details);
+  }
+
+  beat(channel: number): Packet {
+    const updates = [this.ownAlive()];
+    if (this.self.details.version > 0) updates.push(this.ownDetails());
+    return this.packet(PacketType.HEARTBEAT, { flags: channel, updates });
+  }
+
+  spread(update: Update): void {
+    if (this.#queue.push(update)) this.refuse("gossip");
+    const due = Math.max(this.now + GOSSIP_DELAY, this.#lastGossip + this.profile.gossipInterval);
+    if (due < this.#nextGossip) this.#nextGossip = due;
+  }
+
+  announce(needsBump = true): void {
+    if (needsBump) this.setIncarnation(nextIncarnation(this.self));
+    this.changed();
+    this.spread(this.ownAlive());
+  }
+
+  gossip(now: number): void {
+    const { profile, members, random } = this;
+    if (this.#cursor === 0) this.#cursor = Math.floor(random() * MAX_MEMBERS);
+    const { live } = members;
+    this.#lastGossip = now;
+    this.#nextGossip = NEVER;
+    const room = MAX_BODY - bodySize(PacketType.GOSSIP, 0);
+    for (let i = 0; i < profile.gossipNodes && i < live.length; i++) {
+      const updates = this.#queue.take(room, this.#transmissions());
+      if (updates.length === 0) break;
+      this.sendUpdates(this.#listener(live).address, updates);
+    }
+    if (this.#queue.size > 0 && live.length > 0) this.#nextGossip = now + profile.gossipInterval;
+  }
+
+  /** The next member in turn, from a random start: a random choice would sometimes skip one of ten. */
+  #listener(live: readonly Member[]): Member {
+    let member = live[this.#cursor++ % live.length] as Member;
+    // Suspects are skipped: the small side of a partition would lose most of its gossip to them.
+    for (let tries = MAX_SKIPPED; tries > 0 && member.state === MemberState.SUSPECT; tries--)
+      member = live[this.#cursor++ % live.length] as Member;
+    return member;
+  }
+
+  stopGossip(): void {
+    this.#nextGossip = NEVER;
+  }
+
+  dropGossip(id: string): void {
+    this.#queue.drop(id);
   }
 }
 

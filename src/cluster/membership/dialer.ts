@@ -4,7 +4,6 @@ import { PacketType, Update } from "../wire/packets.js";
 import { type Context, pick } from "./context.js";
 import { type Member, MemberState } from "./members.js";
 import type { Prober } from "./prober.js";
-import type { Transmitter } from "./transmitter.js";
 
 /** Dials per redial interval by the whole cluster: of a dead member, and of a forgotten one. */
 const DIALS = 4;
@@ -19,7 +18,6 @@ const NEVER_YET = Number.NEGATIVE_INFINITY;
 
 export class Dialer {
   readonly #context: Context;
-  readonly #transmitter: Transmitter;
   readonly #prober: Prober;
   readonly #seeds = new Set<string>();
   /** With the time until which they count. */
@@ -29,9 +27,8 @@ export class Dialer {
   #hasVacant = false;
   #nextRedial = NEVER;
 
-  constructor(context: Context, transmitter: Transmitter, prober: Prober) {
+  constructor(context: Context, prober: Prober) {
     this.#context = context;
-    this.#transmitter = transmitter;
     this.#prober = prober;
   }
 
@@ -63,13 +60,9 @@ export class Dialer {
     const [oldest] = this.#dials.keys();
     if (this.#dials.size >= MAX_DIALS && oldest !== undefined) this.#dials.delete(oldest);
     this.#dials.set(seq, address);
-    const own = this.#transmitter.ownAlive();
+    const own = this.#context.ownAlive();
     const updates = accusation === undefined ? [own] : [own, accusation];
-    this.#context.effects.send(
-      address,
-      this.#transmitter.packet(PacketType.PING, { seq, updates }),
-      overStream,
-    );
+    this.#context.effects.send(address, this.#context.packet(PacketType.PING, { seq, updates }), overStream);
   }
 
   answered(seq: number): boolean {

@@ -5,22 +5,19 @@ import type { Dialer } from "./dialer.js";
 import { type Member, MemberState } from "./members.js";
 import type { Prober } from "./prober.js";
 import { Suspicion } from "./suspicion.js";
-import type { Transmitter } from "./transmitter.js";
 
 const NEVER = Number.POSITIVE_INFINITY;
 
 export class LifeCycle {
   readonly #context: Context;
-  readonly #transmitter: Transmitter;
   readonly #prober: Prober;
   readonly #dialer: Dialer;
   readonly #suspects = new Set<Member>();
   #suspicionWake = NEVER;
   #nextClean = NEVER;
 
-  constructor(context: Context, transmitter: Transmitter, prober: Prober, dialer: Dialer) {
+  constructor(context: Context, prober: Prober, dialer: Dialer) {
     this.#context = context;
-    this.#transmitter = transmitter;
     this.#prober = prober;
     this.#dialer = dialer;
   }
@@ -94,7 +91,7 @@ export class LifeCycle {
     suspicion.update(wanted);
     this.#suspicionWake = Math.min(this.#suspicionWake, suspicion.deadline);
     if (isNew && (passed !== undefined || !this.#context.isCutOff()))
-      this.#transmitter.spread(Update.suspect(member, suspicion.accusers));
+      this.#context.spread(Update.suspect(member, suspicion.accusers));
   }
 
   #wantedAccusers(): number {
@@ -111,7 +108,7 @@ export class LifeCycle {
     member.suspicion = undefined;
     member.state = MemberState.ALIVE;
     member.changedAt = this.#context.now;
-    this.#transmitter.drop(member.id);
+    this.#context.dropGossip(member.id);
     this.#context.effects.event({ type: "cleared", member });
   }
 
@@ -138,9 +135,9 @@ export class LifeCycle {
     // If two nodes lose each other, no one can tell which one is cut off.
     const isLast = member.reason === DeathReason.SILENT && this.#context.members.live.length === 0;
     if (isSpread && !isLast) {
-      this.#transmitter.spread(Update.dead(member, member.reason, this.#context.self.short));
+      this.#context.spread(Update.dead(member, member.reason, this.#context.self.short));
     } else {
-      this.#transmitter.drop(member.id);
+      this.#context.dropGossip(member.id);
       member.doubtful = reason !== DeathReason.TTL;
       this.#context.isAlone = true;
     }
@@ -184,7 +181,7 @@ export class LifeCycle {
   /** @param isBuried whether to keep a tombstone */
   forget(member: Member, isBuried: boolean): void {
     this.#suspects.delete(member);
-    this.#transmitter.drop(member.id);
+    this.#context.dropGossip(member.id);
     this.#context.members.delete(member, isBuried);
     this.#dialer.freed(member.address);
     member.suspicion = undefined;

@@ -26,7 +26,6 @@ import { Prober, type ProberEffects } from "./prober.js";
 import { Receiver } from "./receiver.js";
 import { Strangers } from "./strangers.js";
 import { Synchronizer } from "./sync.js";
-import { Transmitter } from "./transmitter.js";
 import { Updates } from "./updates.js";
 
 export type { MembershipOptions, SelfOptions } from "./context.js";
@@ -37,7 +36,6 @@ const COALESCE = 20;
 
 export class Membership {
   readonly #context: Context;
-  readonly #transmitter: Transmitter;
   readonly #prober: Prober;
   readonly #dialer: Dialer;
   readonly #lifeCycle: LifeCycle;
@@ -51,37 +49,34 @@ export class Membership {
 
   constructor(options: MembershipOptions) {
     const context = new Context(options);
-    const transmitter = new Transmitter(context);
     const { profile, members, health, random } = context;
     const effects: ProberEffects = {
-      ping: (member, seq, overStream) => transmitter.ping(member, seq, overStream),
-      ask: (helper, member, seq) => transmitter.ask(helper, member, seq),
-      relayed: (address, seq, acked) => transmitter.answer(address, seq, acked ? ACK_RELAYED : 0, acked),
+      ping: (member, seq, overStream) => context.ping(member, seq, overStream),
+      ask: (helper, member, seq) => context.ask(helper, member, seq),
+      relayed: (address, seq, acked) => context.answer(address, seq, acked ? ACK_RELAYED : 0, acked),
       failed: (member, evidence) => this.#lifeCycle.probeFailed(member, evidence),
       hearsNobody: () => context.hearsNobody(),
       unreached: (member) => context.effects.event({ type: "unreached", member }),
       reached: (member) => context.effects.event({ type: "reached", member }),
     };
     const prober = new Prober(profile, members, health, random, effects, options.now);
-    const dialer = new Dialer(context, transmitter, prober);
-    const lifeCycle = new LifeCycle(context, transmitter, prober, dialer);
-    const beats = new Beats(context, transmitter, prober, lifeCycle);
-    const updates = new Updates(context, transmitter, prober, lifeCycle, dialer, beats, (isRemoved) =>
+    const dialer = new Dialer(context, prober);
+    const lifeCycle = new LifeCycle(context, prober, dialer);
+    const beats = new Beats(context, prober, lifeCycle);
+    const updates = new Updates(context, prober, lifeCycle, dialer, beats, (isRemoved) =>
       this.#onRemoval(isRemoved),
     );
-    const synchronizer = new Synchronizer(context, transmitter, updates);
+    const synchronizer = new Synchronizer(context, updates);
     this.#context = context;
-    this.#transmitter = transmitter;
     this.#prober = prober;
     this.#dialer = dialer;
     this.#lifeCycle = lifeCycle;
     this.#beats = beats;
     this.#updates = updates;
     this.#synchronizer = synchronizer;
-    const strangers = new Strangers(context, transmitter, prober, dialer, updates, synchronizer);
+    const strangers = new Strangers(context, prober, dialer, updates, synchronizer);
     this.#strangers = strangers;
     this.#receiver = new Receiver(context, {
-      transmitter,
       prober,
       dialer,
       lifeCycle,
@@ -191,8 +186,8 @@ export class Membership {
     this.#prober.stop();
     this.#context.setIncarnation(nextIncarnation(this.#context.self));
     const update = Update.left(this.#context.self);
-    this.#transmitter.spread(update);
-    const packet = this.#transmitter.packet(PacketType.GOSSIP, { updates: [update] });
+    this.#context.spread(update);
+    const packet = this.#context.packet(PacketType.GOSSIP, { updates: [update] });
     const { effects, members, random } = this.#context;
     const { live } = members;
     const first = Math.floor(random() * live.length);
@@ -212,14 +207,14 @@ export class Membership {
   }
 
   greeting(): Packet {
-    return this.#transmitter.packet(PacketType.GOSSIP);
+    return this.#context.packet(PacketType.GOSSIP);
   }
 
   drain(now: number): void {
     this.#context.now = now;
     if (this.#context.self.draining) return;
     this.#context.self.flags |= ALIVE_DRAINING;
-    this.#transmitter.announce();
+    this.#context.announce();
   }
 
   /** @param id of a member, or of an absent node */
@@ -252,7 +247,7 @@ export class Membership {
     );
     this.#context.members.rehash(this.#context.self);
     this.#context.changedAt = now;
-    this.#transmitter.spread(this.#transmitter.ownDetails());
+    this.#context.spread(this.#context.ownDetails());
     this.#beats.heartbeatAfter(COALESCE);
   }
 
@@ -260,7 +255,7 @@ export class Membership {
     this.#context.now = now;
     if (address === this.#context.self.address) return;
     this.#context.self.address = address;
-    this.#transmitter.announce();
+    this.#context.announce();
     this.#beats.heartbeatAfter(COALESCE);
   }
 
@@ -289,8 +284,8 @@ export class Membership {
     this.#context.setIncarnation({ start: Math.max(start, this.#context.self.start + 1), count: 0 });
     if (this.#context.left) this.#prober.start(now);
     this.#context.left = false;
-    this.#transmitter.announce(false);
-    if (this.#context.self.details.version > 0) this.#transmitter.spread(this.#transmitter.ownDetails());
+    this.#context.announce(false);
+    if (this.#context.self.details.version > 0) this.#context.spread(this.#context.ownDetails());
   }
 
   // --- Events --------------------------------------------------------------------------------------------------------
@@ -357,7 +352,7 @@ export class Membership {
     return Math.min(
       this.#prober.wake(),
       this.#lifeCycle.wake,
-      this.#transmitter.wake,
+      this.#context.nextGossip,
       this.#dialer.wake,
       this.#synchronizer.wake,
       this.#beats.wake,
@@ -375,7 +370,7 @@ export class Membership {
     }
     if (now >= this.#prober.wake()) this.#prober.tick(now);
     if (now >= this.#lifeCycle.wake) this.#lifeCycle.tick(now);
-    if (now >= this.#transmitter.wake) this.#transmitter.tick(now);
+    if (now >= this.#context.nextGossip) this.#context.gossip(now);
     if (now >= this.#dialer.wake) this.#dialer.tick(now);
     if (now >= this.#synchronizer.wake) this.#synchronizer.tick(now);
     if (now >= this.#beats.wake) this.#beats.tick(now);
@@ -383,7 +378,7 @@ export class Membership {
 
   multicastMessage(data: Uint8Array): void {
     if (!this.#context.left && !this.#context.removed)
-      this.#context.effects.multicast(this.#transmitter.message(data));
+      this.#context.effects.multicast(this.#context.packet(PacketType.MESSAGE, { data }));
   }
 
   // --- Removal -------------------------------------------------------------------------------------------------------
@@ -395,7 +390,7 @@ export class Membership {
       this.#asksAt = now;
       return;
     }
-    this.#transmitter.stop();
+    this.#context.stopGossip();
     this.#dialer.stop();
     this.#lifeCycle.stop();
     this.#beats.stop(now + random() * this.profile.heartbeatInterval);
@@ -403,7 +398,7 @@ export class Membership {
     this.#prober.start(now);
     this.#context.answeredAt = now;
     this.#lifeCycle.start();
-    this.#transmitter.announce();
+    this.#context.announce();
   }
 
   #ask(now: number): void {

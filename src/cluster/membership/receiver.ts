@@ -26,11 +26,9 @@ import { type Member, MemberState } from "./members.js";
 import type { Prober } from "./prober.js";
 import type { Strangers } from "./strangers.js";
 import type { Synchronizer } from "./sync.js";
-import type { Transmitter } from "./transmitter.js";
 import type { Updates } from "./updates.js";
 
 export interface ReceiverParts {
-  readonly transmitter: Transmitter;
   readonly prober: Prober;
   readonly dialer: Dialer;
   readonly lifeCycle: LifeCycle;
@@ -42,7 +40,6 @@ export interface ReceiverParts {
 
 export class Receiver {
   readonly #context: Context;
-  readonly #transmitter: Transmitter;
   readonly #prober: Prober;
   readonly #dialer: Dialer;
   readonly #lifeCycle: LifeCycle;
@@ -53,7 +50,6 @@ export class Receiver {
 
   constructor(context: Context, parts: ReceiverParts) {
     this.#context = context;
-    this.#transmitter = parts.transmitter;
     this.#prober = parts.prober;
     this.#dialer = parts.dialer;
     this.#lifeCycle = parts.lifeCycle;
@@ -113,7 +109,7 @@ export class Receiver {
     }
     if (this.#context.left) {
       if (packet.type !== PacketType.PING) return;
-      this.#transmitter.ack(packet, address, overStream, [Update.left(this.#context.self)]);
+      this.#context.ack(packet, address, overStream, [Update.left(this.#context.self)]);
       return;
     }
     const member = this.#context.members.get(packet.from);
@@ -152,10 +148,10 @@ export class Receiver {
       if (now - suspicion.accusedAt < this.#context.profile.probeTimeout) return;
       suspicion.accusedAt = now;
       const update = Update.suspect(member, suspicion.accusers);
-      this.#transmitter.sendUpdates(address, [update]);
+      this.#context.sendUpdates(address, [update]);
     } else if (member.state === MemberState.DEAD) {
       const update = Update.dead(member, member.reason, this.#context.self.short);
-      this.#transmitter.sendUpdates(address, [update]);
+      this.#context.sendUpdates(address, [update]);
       this.#synchronizer.request(address, this.#context.profile.probeTimeout);
     }
   }
@@ -163,7 +159,7 @@ export class Receiver {
   #handle(member: Member, packet: Packet, address: string, overStream: boolean): void {
     switch (packet.type) {
       case PacketType.PING:
-        this.#transmitter.ack(packet, address, overStream, this.#transmitter.piggyback(0));
+        this.#context.ack(packet, address, overStream, this.#context.piggyback(0));
         break;
       case PacketType.ACK:
         this.#onAck(member, packet, address);
@@ -171,7 +167,7 @@ export class Receiver {
       case PacketType.PING_REQ: {
         const target = this.#context.members.get(packet.about);
         if (target !== undefined) this.#prober.relay(this.#context.now, target, address, packet.seq);
-        else this.#transmitter.answer(address, packet.seq, 0, false);
+        else this.#context.answer(address, packet.seq, 0, false);
         break;
       }
       case PacketType.NACK:

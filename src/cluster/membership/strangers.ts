@@ -9,7 +9,6 @@ import type { Dialer } from "./dialer.js";
 import { aliveOf, type Member } from "./members.js";
 import type { Prober } from "./prober.js";
 import type { Synchronizer } from "./sync.js";
-import type { Transmitter } from "./transmitter.js";
 import type { Updates } from "./updates.js";
 
 /** Members, on average, that synchronize with a new one. */
@@ -26,7 +25,6 @@ interface Newcomer {
 
 export class Strangers {
   readonly #context: Context;
-  readonly #transmitter: Transmitter;
   readonly #prober: Prober;
   readonly #dialer: Dialer;
   readonly #updates: Updates;
@@ -39,14 +37,12 @@ export class Strangers {
 
   constructor(
     context: Context,
-    transmitter: Transmitter,
     prober: Prober,
     dialer: Dialer,
     updates: Updates,
     synchronizer: Synchronizer,
   ) {
     this.#context = context;
-    this.#transmitter = transmitter;
     this.#prober = prober;
     this.#dialer = dialer;
     this.#updates = updates;
@@ -70,7 +66,7 @@ export class Strangers {
     if (!isVerified) {
       // With required identities, an unproven sender gets only a challenge, over a stream.
       if (packet.type === PacketType.PING && !this.#context.provesNodes)
-        this.#transmitter.ack(packet, address, overStream, this.#introduction(packet.from));
+        this.#context.ack(packet, address, overStream, this.#introduction(packet.from));
       if (own === undefined || own.start !== packet.start) this.#context.refuse("stranger");
       else this.#challenge(own, address, packet.buckets);
       return undefined;
@@ -128,8 +124,8 @@ export class Strangers {
 
   #introduction(id: string): readonly Update[] {
     const removal = this.#context.members.removals.get(id);
-    if (removal === undefined) return [this.#transmitter.ownAlive()];
-    return [this.#transmitter.ownAlive(), Update.removal(id, removal.time, removal.counter, removal.removed)];
+    if (removal === undefined) return [this.#context.ownAlive()];
+    return [this.#context.ownAlive(), Update.removal(id, removal.time, removal.counter, removal.removed)];
   }
 
   #isVerified(packet: Packet): boolean {
@@ -157,7 +153,7 @@ export class Strangers {
       buckets: buckets ?? before?.buckets,
     });
     const updates = this.#introduction(update.id);
-    const ping = this.#transmitter.packet(PacketType.PING, { seq, updates });
+    const ping = this.#context.packet(PacketType.PING, { seq, updates });
     this.#context.effects.send(address, ping, this.#context.provesNodes);
   }
 
@@ -165,7 +161,7 @@ export class Strangers {
   onStale(member: Member, packet: Packet, address: string): void {
     this.#context.refuse("stale");
     if (packet.type !== PacketType.PING && packet.type !== PacketType.SYNC) return;
-    this.#transmitter.sendUpdates(address, [this.#transmitter.ownAlive(), aliveOf(member)]);
+    this.#context.sendUpdates(address, [this.#context.ownAlive(), aliveOf(member)]);
   }
 
   /** The node does not know that it was forgotten. */
@@ -175,7 +171,7 @@ export class Strangers {
     const { start, count } = tombstone;
     const life = { id: packet.from, start, count };
     const update = Update.dead(life, DeathReason.SILENT, this.#context.self.short);
-    this.#transmitter.sendUpdates(address, [this.#transmitter.ownAlive(), update]);
+    this.#context.sendUpdates(address, [this.#context.ownAlive(), update]);
   }
 
   refuseRemoved(id: string, address: string, overStream = false): void {
@@ -186,6 +182,6 @@ export class Strangers {
     if (!overStream && this.#context.now - this.#removalSentAt < this.#context.profile.probeTimeout) return;
     this.#removalSentAt = this.#context.now;
     const update = Update.removal(id, removal.time, removal.counter, true);
-    this.#transmitter.sendUpdates(address, [update], overStream);
+    this.#context.sendUpdates(address, [update], overStream);
   }
 }

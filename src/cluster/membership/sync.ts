@@ -14,7 +14,6 @@ import { MAX_BODY } from "../wire/seal.js";
 import { type Context, pick } from "./context.js";
 import { isWanted } from "./digest.js";
 import { aliveOf, type Member, MemberState } from "./members.js";
-import type { Transmitter } from "./transmitter.js";
 import type { Updates } from "./updates.js";
 
 const NEVER = Number.POSITIVE_INFINITY;
@@ -30,7 +29,6 @@ const MAX_DATAGRAMS = 12;
 
 export class Synchronizer {
   readonly #context: Context;
-  readonly #transmitter: Transmitter;
   readonly #updates: Updates;
   readonly #startedAt: number;
   #nextSync: number;
@@ -42,9 +40,8 @@ export class Synchronizer {
   #wasWhole = false;
   #wasDatagram = false;
 
-  constructor(context: Context, transmitter: Transmitter, updates: Updates) {
+  constructor(context: Context, updates: Updates) {
     this.#context = context;
-    this.#transmitter = transmitter;
     this.#updates = updates;
     this.#startedAt = context.now;
     this.#nextSync = context.now + context.random() * context.profile.syncInterval;
@@ -132,11 +129,11 @@ export class Synchronizer {
   request(address: string, apart: number, overStream = true): void {
     if (this.#context.now - this.#lastSync < apart) return;
     this.#lastSync = this.#context.now;
-    const updates = [this.#transmitter.ownAlive()];
+    const updates = [this.#context.ownAlive()];
     const buckets = this.#context.members.digest.buckets();
     this.#context.effects.send(
       address,
-      this.#transmitter.packet(PacketType.SYNC, { updates, buckets }),
+      this.#context.packet(PacketType.SYNC, { updates, buckets }),
       overStream,
     );
   }
@@ -171,7 +168,7 @@ export class Synchronizer {
       const asks = i === 0 ? wanted : ([0, 0] as const);
       this.#context.effects.send(
         address,
-        this.#transmitter.packet(PacketType.ENTRIES, { flags: isLast, updates, wanted: asks }),
+        this.#context.packet(PacketType.ENTRIES, { flags: isLast, updates, wanted: asks }),
         overStream,
       );
     }
@@ -184,7 +181,7 @@ export class Synchronizer {
    */
   #entries(buckets: readonly [number, number], most: number): readonly (readonly Update[])[] {
     const { members } = this.#context;
-    const [ownAlive, ownDetails] = [this.#transmitter.ownAlive(), this.#transmitter.ownDetails()];
+    const [ownAlive, ownDetails] = [this.#context.ownAlive(), this.#context.ownDetails()];
     let chunk: Update[] = [];
     const chunks = [chunk];
     let size = HEAD;

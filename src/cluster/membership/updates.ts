@@ -8,7 +8,6 @@ import type { Dialer } from "./dialer.js";
 import type { LifeCycle } from "./life-cycle.js";
 import { Member, MemberState } from "./members.js";
 import type { Prober } from "./prober.js";
-import type { Transmitter } from "./transmitter.js";
 
 /** 2025 in ms: an earlier wall clock was never set. */
 const EARLIEST = 1_735_689_600_000;
@@ -17,7 +16,6 @@ const JUST_HEARD = 0.75;
 
 export class Updates {
   readonly #context: Context;
-  readonly #transmitter: Transmitter;
   readonly #prober: Prober;
   readonly #lifeCycle: LifeCycle;
   readonly #dialer: Dialer;
@@ -29,7 +27,6 @@ export class Updates {
 
   constructor(
     context: Context,
-    transmitter: Transmitter,
     prober: Prober,
     lifeCycle: LifeCycle,
     dialer: Dialer,
@@ -37,7 +34,6 @@ export class Updates {
     onRemoval: (isRemoved: boolean) => void,
   ) {
     this.#context = context;
-    this.#transmitter = transmitter;
     this.#prober = prober;
     this.#lifeCycle = lifeCycle;
     this.#dialer = dialer;
@@ -224,7 +220,7 @@ export class Updates {
     member.start = update.start;
     member.count = update.count;
     this.#lifeCycle.bury(member, MemberState.LEFT);
-    this.#transmitter.spread(update);
+    this.#context.spread(update);
     this.#context.effects.event({ type: "left", member });
     this.#lifeCycle.release(member);
   }
@@ -254,7 +250,7 @@ export class Updates {
     this.#context.setIncarnation(next);
     this.#context.refutations += 1;
     if (update.kind === UpdateKind.SUSPECT) this.#context.health.change(1);
-    this.#transmitter.announce(false);
+    this.#context.announce(false);
   }
 
   /** Removals and admissions have separate versions. @param isOwn whether an operator decided it at this node */
@@ -271,7 +267,7 @@ export class Updates {
     if (!members.setRemoval(id, { time: update.start, counter: update.count, removed: isRemoved, address }))
       return;
     this.#context.changed();
-    this.#transmitter.spread(update);
+    this.#context.spread(update);
     if (!isRemoved && id !== self.id && address !== "" && (isOwn || random() < CONFIRMERS / members.size))
       this.#dialer.dial(address, update, false);
     if (id === this.#context.self.id) {
@@ -331,6 +327,6 @@ export class Updates {
 
   /** Forwards gossip, and entries of a synchronization only once this node is established. */
   #pass(update: Update, isFresh: boolean): void {
-    if (isFresh || this.#context.established) this.#transmitter.spread(update);
+    if (isFresh || this.#context.established) this.#context.spread(update);
   }
 }
