@@ -1,44 +1,47 @@
 /** Who is asked whether it is there, and when, by the prober alone. */
 import { expect, it } from "vitest";
-import { Health } from "../../src/cluster/membership/health.js";
-import { Member, Members } from "../../src/cluster/membership/members.js";
+import { Context } from "../../src/cluster/membership/context.js";
+import { Member } from "../../src/cluster/membership/members.js";
 import { Prober } from "../../src/cluster/membership/prober.js";
 import { PROFILES } from "../../src/cluster/profiles.js";
+import { PacketType } from "../../src/cluster/wire/packets.js";
 
 function member(n: number): Member {
   return new Member((n + 1).toString(16).padStart(32, "0"), `n${n}`, `n${n}:1`, 1, 0, 0);
 }
 
 it("asks a newcomer that is to answer before it counts as reached again and again until it does, whenever its turn is", () => {
-  const members = new Members(member(0));
-  // All have their turn within 50 s.
-  for (let n = 1; n <= 99; n++) members.add(member(n));
   const newcomer = member(100);
-  members.add(newcomer);
   const asked: number[] = [];
   const reached: Member[] = [];
   const acks: [Member, number][] = [];
   let answers = false;
   let now = 0;
-  const prober = new Prober(
-    PROFILES.lan,
-    members,
-    new Health(false),
-    () => 0.9,
-    {
-      ping: (to, seq) => {
-        if (to === newcomer) asked.push(now);
-        if (to !== newcomer || answers) acks.push([to, seq]);
+  const { id, name, address, start } = member(0);
+  const context = new Context({
+    self: { id, name, address, start },
+    profile: PROFILES.lan,
+    random: () => 0.9,
+    effects: {
+      send: (to, { type, seq }) => {
+        if (type !== PacketType.PING) return;
+        if (to === newcomer.address) asked.push(now);
+        const from = context.members.live.find((each) => each.address === to) as Member;
+        if (from !== newcomer || answers) acks.push([from, seq]);
       },
-      ask: () => undefined,
-      relayed: () => undefined,
-      failed: () => expect.unreachable(),
-      unreached: () => undefined,
-      reached: (who) => reached.push(who),
-      hearsNobody: () => false,
+      multicast: () => undefined,
+      event: (change) => {
+        if (change.type === "reached") reached.push(change.member);
+      },
     },
     now,
-  );
+    localHealth: false,
+  });
+  const { members } = context;
+  // All have their turn within 50 s.
+  for (let n = 1; n <= 99; n++) members.add(member(n));
+  members.add(newcomer);
+  const prober = new Prober(context, () => expect.unreachable());
   const run = (until: number): void => {
     while (prober.wake() <= until) {
       now = prober.wake();

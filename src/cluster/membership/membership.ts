@@ -9,20 +9,13 @@
 import { createDetails } from "../details.js";
 import { nextIncarnation } from "../identity.js";
 import type { Profile } from "../profiles.js";
-import {
-  ACK_RELAYED,
-  ALIVE_DRAINING,
-  DeathReason,
-  type Packet,
-  PacketType,
-  Update,
-} from "../wire/packets.js";
+import { ALIVE_DRAINING, DeathReason, type Packet, PacketType, Update } from "../wire/packets.js";
 import { Beats } from "./beats.js";
 import { Context, type MembershipOptions, pick } from "./context.js";
 import { Dialer } from "./dialer.js";
 import { LifeCycle } from "./life-cycle.js";
 import type { Member } from "./members.js";
-import { Prober, type ProberEffects } from "./prober.js";
+import { Prober } from "./prober.js";
 import { Receiver } from "./receiver.js";
 import { Strangers } from "./strangers.js";
 import { Synchronizer } from "./sync.js";
@@ -49,17 +42,7 @@ export class Membership {
 
   constructor(options: MembershipOptions) {
     const context = new Context(options);
-    const { profile, members, health, random } = context;
-    const effects: ProberEffects = {
-      ping: (member, seq, overStream) => context.ping(member, seq, overStream),
-      ask: (helper, member, seq) => context.ask(helper, member, seq),
-      relayed: (address, seq, acked) => context.answer(address, seq, acked ? ACK_RELAYED : 0, acked),
-      failed: (member, evidence) => this.#lifeCycle.probeFailed(member, evidence),
-      hearsNobody: () => context.hearsNobody(),
-      unreached: (member) => context.effects.event({ type: "unreached", member }),
-      reached: (member) => context.effects.event({ type: "reached", member }),
-    };
-    const prober = new Prober(profile, members, health, random, effects, options.now);
+    const prober = new Prober(context, (member, evidence) => this.#lifeCycle.probeFailed(member, evidence));
     const dialer = new Dialer(context, prober);
     const lifeCycle = new LifeCycle(context, prober, dialer);
     const beats = new Beats(context, prober, lifeCycle);

@@ -9,20 +9,9 @@
  * member, and is probed until it acks. Members are probed in shuffled rounds, and out of turn for a reason.
  */
 import { MAX_PROBES, MAX_RELAYS } from "../bounds.js";
-import type { Profile } from "../profiles.js";
-import type { Health } from "./health.js";
-import { type Member, MemberState, type Members } from "./members.js";
-
-export interface ProberEffects {
-  ping(member: Member, seq: number, overStream: boolean): void;
-  ask(helper: Member, member: Member, seq: number): void;
-  relayed(address: string, seq: number, acked: boolean): void;
-  failed(member: Member, evidence: number): void;
-  /** A member is heard but does not answer (`unreached`), or answers again. */
-  unreached(member: Member): void;
-  reached(member: Member): void;
-  hearsNobody(): boolean;
-}
+import { ACK_RELAYED } from "../wire/packets.js";
+import type { Context } from "./context.js";
+import { type Member, MemberState } from "./members.js";
 
 /** Unanswered attempts of a probe before a heard member counts as reachable one way. */
 const UNANSWERED = 2;
@@ -61,11 +50,8 @@ interface Relay {
 }
 
 export class Prober {
-  readonly #profile: Profile;
-  readonly #members: Members;
-  readonly #health: Health;
-  readonly #random: () => number;
-  readonly #effects: ProberEffects;
+  readonly #context: Context;
+  readonly #onFailed: (member: Member, evidence: number) => void;
   readonly #probes = new Map<number, Probe>();
   readonly #relays = new Map<number, Relay>();
   #round: Member[] = [];
@@ -80,27 +66,18 @@ export class Prober {
   failures = 0;
   nextProbe: number;
 
-  constructor(
-    profile: Profile,
-    members: Members,
-    health: Health,
-    random: () => number,
-    effects: ProberEffects,
-    now: number,
-  ) {
-    this.#profile = profile;
-    this.#members = members;
-    this.#health = health;
-    this.#random = random;
-    this.#effects = effects;
-    this.#seq = Math.floor(random() * 2 ** 32);
+  /** @param onFailed the probed member gave no sign of life */
+  constructor(context: Context, onFailed: (member: Member, evidence: number) => void) {
+    this.#context = context;
+    this.#onFailed = onFailed;
+    this.#seq = Math.floor(context.random() * 2 ** 32);
     this.nextProbe = Number.POSITIVE_INFINITY;
-    this.start(now);
+    this.start(context.now);
   }
 
   start(now: number): void {
-    const { probeInterval } = this.#profile;
-    if (probeInterval > 0) this.nextProbe = now + this.#random() * probeInterval;
+    const { probeInterval } = this.#context.profile;
+    if (probeInterval > 0) this.nextProbe = now + this.#context.random() * probeInterval;
     if (this.#unreached.size > 0) this.#nextRetry = now;
   }
 
@@ -126,7 +103,7 @@ export class Prober {
   #added(member: Member): void {
     if (member.inRound) return;
     member.inRound = true;
-    const at = this.#at + Math.floor(this.#random() * (this.#round.length - this.#at + 1));
+    const at = this.#at + Math.floor(this.#context.random() * (this.#round.length - this.#at + 1));
     const there = this.#round[at];
     if (there === undefined) this.#round.push(member);
     else {
@@ -141,7 +118,7 @@ export class Prober {
     if (!isDoubted && this.#unreached.size === 0) return;
     member.unreached = true;
     this.#unreached.add(member);
-    this.#nextRetry = Math.min(this.#nextRetry, now + this.#profile.redialInterval);
+    this.#nextRetry = Math.min(this.#nextRetry, now + this.#context.profile.redialInterval);
     this.probe(now, member, 0);
   }
 
@@ -152,12 +129,12 @@ export class Prober {
     member.unreached = false;
     // Other members may be reachable now, too.
     this.#nextRetry = this.#unreached.size > 0 ? now : Number.POSITIVE_INFINITY;
-    this.#effects.reached(member);
+    this.#context.effects.event({ type: "reached", member });
   }
 
   /** Probes out of turn. @param evidence death reason if the probe fails; 0: only suspicion */
   probe(now: number, member: Member, evidence: number): void {
-    if (this.#profile.probeInterval === 0 && evidence === 0) return;
+    if (this.#context.profile.probeInterval === 0 && evidence === 0) return;
     for (const probe of this.#probes.values()) {
       if (probe.member !== member) continue;
       if (evidence !== 0 && probe.evidence === 0) probe.evidence = evidence;
@@ -180,14 +157,14 @@ export class Prober {
     if (probe !== undefined) {
       if (from !== probe.member && !relayed) return false;
       this.#end(probe);
-      this.#health.change(-1);
+      this.#context.health.change(-1);
       this.answered(now, probe.member);
       return true;
     }
     const relay = this.#relays.get(seq);
     if (relay === undefined) return false;
     this.#relays.delete(seq);
-    this.#effects.relayed(relay.address, relay.seq, true);
+    this.#context.answer(relay.address, relay.seq, ACK_RELAYED, true);
     return true;
   }
 
@@ -202,15 +179,15 @@ export class Prober {
 
   relay(now: number, member: Member, address: string, seq: number): void {
     if (this.#relays.size >= MAX_RELAYS) {
-      this.#effects.relayed(address, seq, false);
+      this.#context.answer(address, seq, 0, false);
       return;
     }
     const own = this.nextSeq();
-    const { probeInterval, probeTimeout } = this.#profile;
+    const { probeInterval, probeTimeout } = this.#context.profile;
     const deadline = now + Math.max(probeTimeout / 2, (probeInterval - probeTimeout) * 0.6);
     this.#relays.set(own, { address, seq, deadline });
     this.#wake = Math.min(this.#wake, deadline);
-    this.#effects.ping(member, own, false);
+    this.#context.ping(member, own, false);
   }
 
   shift(ms: number): void {
@@ -229,7 +206,10 @@ export class Prober {
     }
     if (now >= this.#nextRetry) this.#retry(now);
     if (now < this.nextProbe) return;
-    this.nextProbe = Math.max(now, this.nextProbe + this.#health.scale(this.#profile.probeInterval));
+    this.nextProbe = Math.max(
+      now,
+      this.nextProbe + this.#context.health.scale(this.#context.profile.probeInterval),
+    );
     const member = this.#next();
     if (member !== undefined && this.#probes.size < MAX_PROBES) this.#start(now, member, 0);
   }
@@ -237,10 +217,10 @@ export class Prober {
   #start(now: number, member: Member, evidence: number): void {
     const seq = this.nextSeq();
     this.probes += 1;
-    const deadline = now + this.#health.scale(this.#profile.probeTimeout);
+    const deadline = now + this.#context.health.scale(this.#context.profile.probeTimeout);
     this.#probes.set(seq, new Probe(seq, member, now, deadline, evidence));
     this.#wake = Math.min(this.#wake, deadline);
-    this.#effects.ping(member, seq, false);
+    this.#context.ping(member, seq, false);
   }
 
   #end(probe: Probe): void {
@@ -262,7 +242,7 @@ export class Prober {
       if (now < relay.deadline) wake = Math.min(wake, relay.deadline);
       else {
         this.#relays.delete(seq);
-        this.#effects.relayed(relay.address, relay.seq, false);
+        this.#context.answer(relay.address, relay.seq, 0, false);
       }
     }
     this.#wake = Math.min(this.#wake, wake);
@@ -283,22 +263,24 @@ export class Prober {
 
   #succeed(probe: Probe): void {
     this.#end(probe);
-    this.#health.change(-1);
+    this.#context.health.change(-1);
   }
 
   /** After evidence of death, a packet that arrives at once may be older than the probe. */
   #isHeard({ member, sentAt, evidence }: Probe): boolean {
-    return member.lastHeard > sentAt + (evidence === 0 ? 0 : this.#profile.probeTimeout / 2);
+    return member.lastHeard > sentAt + (evidence === 0 ? 0 : this.#context.profile.probeTimeout / 2);
   }
 
   get #rest(): number {
-    return this.#health.scale(Math.max(1, this.#profile.probeInterval - this.#profile.probeTimeout));
+    return this.#context.health.scale(
+      Math.max(1, this.#context.profile.probeInterval - this.#context.profile.probeTimeout),
+    );
   }
 
   #again(now: number, probe: Probe): void {
     probe.pingedAt = now;
     probe.deadline = now + this.#rest;
-    this.#effects.ping(probe.member, probe.seq, false);
+    this.#context.ping(probe.member, probe.seq, false);
   }
 
   #giveUpAnswers(now: number, probe: Probe): void {
@@ -308,8 +290,8 @@ export class Prober {
     if (member.unreached) return;
     member.unreached = true;
     this.#unreached.add(member);
-    this.#nextRetry = Math.min(this.#nextRetry, now + this.#profile.redialInterval);
-    this.#effects.unreached(member);
+    this.#nextRetry = Math.min(this.#nextRetry, now + this.#context.profile.redialInterval);
+    this.#context.effects.event({ type: "unreached", member });
   }
 
   #retry(now: number): void {
@@ -323,34 +305,34 @@ export class Prober {
       if (left === 0) break;
     }
     this.#nextRetry =
-      this.#unreached.size > 0 ? now + this.#profile.redialInterval : Number.POSITIVE_INFINITY;
+      this.#unreached.size > 0 ? now + this.#context.profile.redialInterval : Number.POSITIVE_INFINITY;
   }
 
   #widen(now: number, probe: Probe): void {
     probe.indirect = true;
     probe.pingedAt = now;
     probe.deadline = now + this.#rest;
-    const { live } = this.#members;
+    const { live } = this.#context.members;
     const { silent } = probe;
-    for (let tries = 3 * this.#profile.indirectProbes; tries > 0; tries--) {
-      if (silent.size >= this.#profile.indirectProbes || live.length === 0) break;
-      const helper = live[Math.floor(this.#random() * live.length)] as Member;
+    for (let tries = 3 * this.#context.profile.indirectProbes; tries > 0; tries--) {
+      if (silent.size >= this.#context.profile.indirectProbes || live.length === 0) break;
+      const helper = live[Math.floor(this.#context.random() * live.length)] as Member;
       if (helper !== probe.member && helper.state === MemberState.ALIVE) silent.add(helper);
     }
     probe.wasAsked = silent.size > 0;
-    for (const helper of silent) this.#effects.ask(helper, probe.member, probe.seq);
-    this.#effects.ping(probe.member, probe.seq, false);
-    this.#effects.ping(probe.member, probe.seq, true);
+    for (const helper of silent) this.#context.ask(helper, probe.member, probe.seq);
+    this.#context.ping(probe.member, probe.seq, false);
+    this.#context.ping(probe.member, probe.seq, true);
   }
 
   #fail(now: number, probe: Probe): void {
     this.#end(probe);
     this.failures += 1;
-    if (this.#effects.hearsNobody()) {
+    if (this.#context.hearsNobody()) {
       // Perhaps this node's fault.
-      this.#health.change(probe.wasAsked ? probe.silent.size : 1);
+      this.#context.health.change(probe.wasAsked ? probe.silent.size : 1);
     } else this.#doubtHelpers(now, probe);
-    this.#effects.failed(probe.member, probe.evidence);
+    this.#onFailed(probe.member, probe.evidence);
   }
 
   #doubtHelpers(now: number, { silent }: Probe): void {
@@ -358,11 +340,11 @@ export class Prober {
   }
 
   #next(): Member | undefined {
-    const { live } = this.#members;
+    const { live } = this.#context.members;
     for (let left = this.#round.length + live.length + 1; left > 0; left--) {
       if (this.#at >= this.#round.length) {
         if (live.length === 0) return undefined;
-        this.#round = shuffled(live, this.#random);
+        this.#round = shuffled(live, this.#context.random);
         this.#at = 0;
         for (const each of this.#round) each.inRound = true;
       }
