@@ -16,8 +16,7 @@ import { Dialer } from "./dialer.js";
 import { LifeCycle } from "./life-cycle.js";
 import type { Member } from "./members.js";
 import { Prober } from "./prober.js";
-import { Receiver } from "./receiver.js";
-import { Strangers } from "./strangers.js";
+import { type Parts, Receiver } from "./receiver.js";
 import { Synchronizer } from "./sync.js";
 import { Updates } from "./updates.js";
 
@@ -29,45 +28,24 @@ const COALESCE = 20;
 
 export class Membership {
   readonly #context: Context;
-  readonly #prober: Prober;
-  readonly #dialer: Dialer;
-  readonly #lifeCycle: LifeCycle;
-  readonly #beats: Beats;
-  readonly #updates: Updates;
-  readonly #synchronizer: Synchronizer;
-  readonly #strangers: Strangers;
+  readonly #parts: Parts;
   readonly #receiver: Receiver;
   /** Of a removed node, for its admission: its only timer. */
   #asksAt = Number.POSITIVE_INFINITY;
 
   constructor(options: MembershipOptions) {
     const context = new Context(options);
-    const prober = new Prober(context, (member, evidence) => this.#lifeCycle.probeFailed(member, evidence));
+    const prober = new Prober(context, (member, evidence) => lifeCycle.probeFailed(member, evidence));
     const dialer = new Dialer(context, prober);
     const lifeCycle = new LifeCycle(context, prober, dialer);
     const beats = new Beats(context, prober, lifeCycle);
-    const updates = new Updates(context, prober, lifeCycle, dialer, beats, (isRemoved) =>
+    const updates = new Updates(context, { prober, dialer, lifeCycle, beats }, (isRemoved) =>
       this.#onRemoval(isRemoved),
     );
     const synchronizer = new Synchronizer(context, updates);
     this.#context = context;
-    this.#prober = prober;
-    this.#dialer = dialer;
-    this.#lifeCycle = lifeCycle;
-    this.#beats = beats;
-    this.#updates = updates;
-    this.#synchronizer = synchronizer;
-    const strangers = new Strangers(context, prober, dialer, updates, synchronizer);
-    this.#strangers = strangers;
-    this.#receiver = new Receiver(context, {
-      prober,
-      dialer,
-      lifeCycle,
-      beats,
-      updates,
-      synchronizer,
-      strangers,
-    });
+    this.#parts = { prober, dialer, lifeCycle, beats, updates, synchronizer };
+    this.#receiver = new Receiver(context, this.#parts);
   }
 
   get profile(): Profile {
@@ -106,7 +84,7 @@ export class Membership {
 
   /** Whether the view has converged: exchanged at least once, with equal digests since, and without suspects. */
   get isWhole(): boolean {
-    return this.#synchronizer.isWhole && this.#lifeCycle.unsuspected === this.live.length;
+    return this.#parts.synchronizer.isWhole && this.#parts.lifeCycle.unsuspected === this.live.length;
   }
 
   get stalledFor(): number {
@@ -126,10 +104,10 @@ export class Membership {
     readonly differsFor: number;
   } {
     return {
-      probes: this.#prober.probes,
-      probesFailed: this.#prober.failures,
+      probes: this.#parts.prober.probes,
+      probesFailed: this.#parts.prober.failures,
       refutations: this.#context.refutations,
-      differsFor: this.#synchronizer.differsFor(now),
+      differsFor: this.#parts.synchronizer.differsFor(now),
     };
   }
 
@@ -149,24 +127,24 @@ export class Membership {
 
   join(now: number, addresses: readonly string[]): void {
     this.#context.now = now;
-    this.#dialer.join(addresses);
+    this.#parts.dialer.join(addresses);
   }
 
   forget(now: number, addresses: readonly string[]): void {
     this.#context.now = now;
-    this.#dialer.forget(addresses);
+    this.#parts.dialer.forget(addresses);
   }
 
   /** Whether others use an address for this node, or a ping to it returned. */
   isOwn(address: string): boolean {
-    return this.#dialer.isOwn(address);
+    return this.#parts.dialer.isOwn(address);
   }
 
   leave(now: number): void {
     this.#context.now = now;
     if (this.#context.left) return;
     this.#context.left = true;
-    this.#prober.stop();
+    this.#parts.prober.stop();
     this.#context.setIncarnation(nextIncarnation(this.#context.self));
     const update = Update.left(this.#context.self);
     this.#context.spread(update);
@@ -176,17 +154,17 @@ export class Membership {
     const first = Math.floor(random() * live.length);
     for (let i = 0; i < Math.min(LEAVE_SENDS, live.length); i++)
       effects.send((live[(first + i) % live.length] as Member).address, packet, false);
-    for (const address of this.#strangers.pending(LEAVE_SENDS)) effects.send(address, packet, false);
+    for (const address of this.#receiver.pending(LEAVE_SENDS)) effects.send(address, packet, false);
     effects.multicast(packet);
   }
 
   /** Whether other nodes may know this node. */
   get isKnown(): boolean {
-    return this.#context.members.live.length > 0 || this.#strangers.pending(1).length > 0;
+    return this.#context.members.live.length > 0 || this.#receiver.pending(1).length > 0;
   }
 
   get newcomers(): number {
-    return this.#strangers.newcomers;
+    return this.#receiver.newcomers;
   }
 
   greeting(): Packet {
@@ -204,14 +182,14 @@ export class Membership {
   remove(now: number, id: string): void {
     this.#context.now = now;
     const address = this.#context.members.get(id)?.address;
-    this.#updates.decide(id, true);
+    this.#parts.updates.decide(id, true);
     // The node believes a removal only over its stream, which ends soon.
-    if (this.#context.provesNodes && address !== undefined) this.#strangers.refuseRemoved(id, address, true);
+    if (this.#context.provesNodes && address !== undefined) this.#receiver.refuseRemoved(id, address, true);
   }
 
   admit(now: number, id: string): void {
     this.#context.now = now;
-    this.#updates.decide(id, false);
+    this.#parts.updates.decide(id, false);
   }
 
   /** @throws InvalidArgumentError `EINVAL` if they are too large; nothing is changed then */
@@ -231,7 +209,7 @@ export class Membership {
     this.#context.members.rehash(this.#context.self);
     this.#context.changedAt = now;
     this.#context.spread(this.#context.ownDetails());
-    this.#beats.heartbeatAfter(COALESCE);
+    this.#parts.beats.heartbeatAfter(COALESCE);
   }
 
   setAddress(now: number, address: string): void {
@@ -239,22 +217,22 @@ export class Membership {
     if (address === this.#context.self.address) return;
     this.#context.self.address = address;
     this.#context.announce();
-    this.#beats.heartbeatAfter(COALESCE);
+    this.#parts.beats.heartbeatAfter(COALESCE);
   }
 
   heartbeat(now: number, channel = 0): void {
     this.#context.now = now;
-    this.#beats.heartbeat(now, channel);
+    this.#parts.beats.heartbeat(now, channel);
   }
 
   heartbeatAfter(now: number, ms: number): void {
     this.#context.now = now;
-    this.#beats.heartbeatAfter(ms);
+    this.#parts.beats.heartbeatAfter(ms);
   }
 
   discover(now: number, answers: number = this.profile.discoverAnswers): void {
     this.#context.now = now;
-    this.#beats.discover(answers);
+    this.#parts.beats.discover(answers);
   }
 
   /**
@@ -265,7 +243,7 @@ export class Membership {
   rejoin(now: number, start: number): void {
     this.#context.now = now;
     this.#context.setIncarnation({ start: Math.max(start, this.#context.self.start + 1), count: 0 });
-    if (this.#context.left) this.#prober.start(now);
+    if (this.#context.left) this.#parts.prober.start(now);
     this.#context.left = false;
     this.#context.announce(false);
     if (this.#context.self.details.version > 0) this.#context.spread(this.#context.ownDetails());
@@ -286,8 +264,8 @@ export class Membership {
     if (this.#context.removed || this.#context.left) return;
     for (const member of this.#context.members.live) {
       if (member.address !== address) continue;
-      if (this.profile.probeInterval === 0) this.#beats.expect(member);
-      else this.#prober.probe(now, member, DeathReason.CONNECTION);
+      if (this.profile.probeInterval === 0) this.#parts.beats.expect(member);
+      else this.#parts.prober.probe(now, member, DeathReason.CONNECTION);
     }
   }
 
@@ -296,8 +274,8 @@ export class Membership {
     this.#context.now = now;
     const member = this.#context.members.get(id);
     if (member === undefined || !member.isLive || this.#context.removed || this.#context.left) return false;
-    this.#beats.expect(member);
-    if (this.profile.probeInterval > 0) this.#prober.probe(now, member, 0);
+    this.#parts.beats.expect(member);
+    if (this.profile.probeInterval > 0) this.#parts.prober.probe(now, member, 0);
     return true;
   }
 
@@ -306,17 +284,17 @@ export class Membership {
     if (!this.#context.localHealth || this.#context.removed || ms <= 0) return;
     this.#context.stalledFor += ms;
     this.#context.health.change(Math.ceil(ms / Math.max(1, this.profile.probeInterval)));
-    this.#prober.shift(ms);
+    this.#parts.prober.shift(ms);
     this.#context.heardAt += ms;
     this.#context.answeredAt += ms;
-    this.#lifeCycle.shift(ms);
-    this.#synchronizer.shift(ms);
+    this.#parts.lifeCycle.shift(ms);
+    this.#parts.synchronizer.shift(ms);
     // Others may have declared this node dead: their answers have the accusation.
     const { live } = this.#context.members;
     if (ms < this.profile.probeInterval || this.profile.probeInterval === 0 || this.#context.left) return;
     for (let i = 0; i < ASKED; i++) {
       const member = pick(live, this.#context.random);
-      if (member !== undefined) this.#dialer.dial(member.address, undefined, false);
+      if (member !== undefined) this.#parts.dialer.dial(member.address, undefined, false);
     }
   }
 
@@ -333,12 +311,12 @@ export class Membership {
   nextWakeUp(): number {
     if (this.#context.removed) return this.#asksAt;
     return Math.min(
-      this.#prober.wake(),
-      this.#lifeCycle.wake,
+      this.#parts.prober.wake(),
+      this.#parts.lifeCycle.wake,
       this.#context.nextGossip,
-      this.#dialer.wake,
-      this.#synchronizer.wake,
-      this.#beats.wake,
+      this.#parts.dialer.wake,
+      this.#parts.synchronizer.wake,
+      this.#parts.beats.wake,
     );
   }
 
@@ -351,12 +329,12 @@ export class Membership {
       this.#ask(now);
       return;
     }
-    if (now >= this.#prober.wake()) this.#prober.tick(now);
-    if (now >= this.#lifeCycle.wake) this.#lifeCycle.tick(now);
+    if (now >= this.#parts.prober.wake()) this.#parts.prober.tick(now);
+    if (now >= this.#parts.lifeCycle.wake) this.#parts.lifeCycle.tick(now);
     if (now >= this.#context.nextGossip) this.#context.gossip(now);
-    if (now >= this.#dialer.wake) this.#dialer.tick(now);
-    if (now >= this.#synchronizer.wake) this.#synchronizer.tick(now);
-    if (now >= this.#beats.wake) this.#beats.tick(now);
+    if (now >= this.#parts.dialer.wake) this.#parts.dialer.tick(now);
+    if (now >= this.#parts.synchronizer.wake) this.#parts.synchronizer.tick(now);
+    if (now >= this.#parts.beats.wake) this.#parts.beats.tick(now);
   }
 
   multicastMessage(data: Uint8Array): void {
@@ -368,27 +346,27 @@ export class Membership {
 
   #onRemoval(isRemoved: boolean): void {
     const { now, random } = this.#context;
-    this.#prober.stop();
+    this.#parts.prober.stop();
     if (isRemoved) {
       this.#asksAt = now;
       return;
     }
     this.#context.stopGossip();
-    this.#dialer.stop();
-    this.#lifeCycle.stop();
-    this.#beats.stop(now + random() * this.profile.heartbeatInterval);
-    this.#synchronizer.schedule(now + this.profile.redialInterval);
-    this.#prober.start(now);
+    this.#parts.dialer.stop();
+    this.#parts.lifeCycle.stop();
+    this.#parts.beats.stop(now + random() * this.profile.heartbeatInterval);
+    this.#parts.synchronizer.schedule(now + this.profile.redialInterval);
+    this.#parts.prober.start(now);
     this.#context.answeredAt = now;
-    this.#lifeCycle.start();
+    this.#parts.lifeCycle.start();
     this.#context.announce();
   }
 
   #ask(now: number): void {
     this.#asksAt = now + 10 * this.profile.redialInterval;
     const { live } = this.#context.members;
-    const addresses = live.length > 0 ? live.map((member) => member.address) : [...this.#dialer.seeds];
+    const addresses = live.length > 0 ? live.map((member) => member.address) : [...this.#parts.dialer.seeds];
     const address = pick(addresses, this.#context.random);
-    if (address !== undefined) this.#dialer.dial(address, undefined, false);
+    if (address !== undefined) this.#parts.dialer.dial(address, undefined, false);
   }
 }

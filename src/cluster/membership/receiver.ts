@@ -1,14 +1,17 @@
 /**
- * Handles packets: first by sender, then by type.
+ * Handles packets: first by sender, then by type. A new node is admitted over a stream or by acking a fresh number, so
+ * replayed packets cannot add members.
  *
  *   sender is this node            the node dialled itself
  *   this node was removed          only removals and admissions count
  *   a removed node                 refused
  *   this node has left             pings get an ack that says so
- *   not a member                   strangers.ts
+ *   not a member                   challenged
  *   an earlier life of a member    stale
  *   a member                       a sign of life; then the type, the updates and the digest
  */
+
+import { MAX_NEWCOMERS } from "../bounds.js";
 import {
   ACK_OTHER,
   ACK_RELAYED,
@@ -18,45 +21,42 @@ import {
   Update,
   UpdateKind,
 } from "../wire/packets.js";
-import { type Beats, CONFIRMERS } from "./beats.js";
+import { CONFIRMERS } from "./beats.js";
 import type { Context } from "./context.js";
-import type { Dialer } from "./dialer.js";
-import type { LifeCycle } from "./life-cycle.js";
-import { type Member, MemberState } from "./members.js";
-import type { Prober } from "./prober.js";
-import type { Strangers } from "./strangers.js";
+import { aliveOf, type Member, MemberState } from "./members.js";
 import type { Synchronizer } from "./sync.js";
-import type { Updates } from "./updates.js";
+import type { Updates, UpdatesParts } from "./updates.js";
 
-export interface ReceiverParts {
-  readonly prober: Prober;
-  readonly dialer: Dialer;
-  readonly lifeCycle: LifeCycle;
-  readonly beats: Beats;
+/** Members, on average, that synchronize with a new one. */
+const ADMITTERS = 4;
+/** Exchanges of a node without an answer; later ones come once per `probeTimeout`. */
+const FIRST_EXCHANGES = 4;
+
+interface Newcomer {
+  readonly update: Update;
+  readonly seq: number;
+  readonly at: number;
+  buckets: Uint32Array | undefined;
+}
+
+/** Parts of a node's membership. */
+export interface Parts extends UpdatesParts {
   readonly updates: Updates;
   readonly synchronizer: Synchronizer;
-  readonly strangers: Strangers;
 }
 
 export class Receiver {
   readonly #context: Context;
-  readonly #prober: Prober;
-  readonly #dialer: Dialer;
-  readonly #lifeCycle: LifeCycle;
-  readonly #beats: Beats;
-  readonly #updates: Updates;
-  readonly #synchronizer: Synchronizer;
-  readonly #strangers: Strangers;
+  readonly #parts: Parts;
+  readonly #newcomers = new Map<string, Newcomer>();
+  /** Requested while this node had no answer. */
+  #exchanges = 0;
+  #refutedAt = Number.NEGATIVE_INFINITY;
+  #removalSentAt = Number.NEGATIVE_INFINITY;
 
-  constructor(context: Context, parts: ReceiverParts) {
+  constructor(context: Context, parts: Parts) {
     this.#context = context;
-    this.#prober = parts.prober;
-    this.#dialer = parts.dialer;
-    this.#lifeCycle = parts.lifeCycle;
-    this.#beats = parts.beats;
-    this.#updates = parts.updates;
-    this.#synchronizer = parts.synchronizer;
-    this.#strangers = parts.strangers;
+    this.#parts = parts;
   }
 
   onPacket(packet: Packet, address: string, overStream: boolean): void {
@@ -66,7 +66,8 @@ export class Receiver {
     this.#context.passedOver = false;
     // The sender knows a node that this one does not.
     const member = this.#context.members.get(packet.from);
-    if (member?.isLive) this.#synchronizer.request(member.address, this.#context.profile.gossipInterval);
+    if (member?.isLive)
+      this.#parts.synchronizer.request(member.address, this.#context.profile.gossipInterval);
   }
 
   /** Multicast may arrive where unicast does not. */
@@ -88,23 +89,23 @@ export class Receiver {
     let accusation: Update | undefined;
     if (suspicion !== undefined) accusation = Update.suspect(member, suspicion.accusers);
     else if (!doubtful) accusation = Update.dead(member, reason, self.short);
-    this.#dialer.dial(address, accusation, false);
+    this.#parts.dialer.dial(address, accusation, false);
   }
 
   #receive(packet: Packet, address: string, overStream: boolean): void {
     if (packet.from === this.#context.self.id) {
-      if (packet.type === PacketType.PING) this.#dialer.heardSelf(packet.seq);
+      if (packet.type === PacketType.PING) this.#parts.dialer.heardSelf(packet.seq);
       return;
     }
     if (this.#context.removed) {
       for (const update of packet.updates)
-        if (update.kind === UpdateKind.REMOVAL) this.#updates.applyRemoval(update);
-      if (packet.type === PacketType.ACK && this.#context.removed && this.#dialer.answered(packet.seq))
-        this.#updates.onAnswer();
+        if (update.kind === UpdateKind.REMOVAL) this.#parts.updates.applyRemoval(update);
+      if (packet.type === PacketType.ACK && this.#context.removed && this.#parts.dialer.answered(packet.seq))
+        this.#parts.updates.onAnswer();
       return;
     }
     if (this.#context.members.isRemoved(packet.from)) {
-      this.#strangers.refuseRemoved(packet.from, address);
+      this.refuseRemoved(packet.from, address);
       return;
     }
     if (this.#context.left) {
@@ -114,12 +115,12 @@ export class Receiver {
     }
     const member = this.#context.members.get(packet.from);
     if (member === undefined) {
-      const newcomer = this.#strangers.onPacket(packet, address, overStream);
+      const newcomer = this.#onStranger(packet, address, overStream);
       if (newcomer !== undefined) this.#handle(newcomer, packet, address, overStream);
       return;
     }
     if (packet.start < member.start) {
-      this.#strangers.onStale(member, packet, address);
+      this.#onStale(member, packet, address);
       return;
     }
     if (packet.type === PacketType.ACK || packet.type === PacketType.NACK) this.#context.answered();
@@ -133,15 +134,15 @@ export class Receiver {
     const { suspicion } = member;
     if (member.state === MemberState.ALIVE || packet.start !== member.start) return;
     if (member.doubtful) {
-      if (this.#lifeCycle.revive(member))
-        this.#synchronizer.request(address, this.#context.profile.probeTimeout);
+      if (this.#parts.lifeCycle.revive(member))
+        this.#parts.synchronizer.request(address, this.#context.profile.probeTimeout);
       // The sender was heard without any answer so far, so it is asked.
-      else if (packet.type === PacketType.PING) this.#dialer.dial(address, undefined, false);
+      else if (packet.type === PacketType.PING) this.#parts.dialer.dial(address, undefined, false);
       return;
     }
     if (member.state === MemberState.SUSPECT && packet.count > member.count) {
       // The refutation is in flight.
-      this.#lifeCycle.clear(member);
+      this.#parts.lifeCycle.clear(member);
       return;
     }
     if (suspicion !== undefined) {
@@ -152,7 +153,7 @@ export class Receiver {
     } else if (member.state === MemberState.DEAD) {
       const update = Update.dead(member, member.reason, this.#context.self.short);
       this.#context.sendUpdates(address, [update]);
-      this.#synchronizer.request(address, this.#context.profile.probeTimeout);
+      this.#parts.synchronizer.request(address, this.#context.profile.probeTimeout);
     }
   }
 
@@ -166,50 +167,193 @@ export class Receiver {
         break;
       case PacketType.PING_REQ: {
         const target = this.#context.members.get(packet.about);
-        if (target !== undefined) this.#prober.relay(this.#context.now, target, address, packet.seq);
+        if (target !== undefined) this.#parts.prober.relay(this.#context.now, target, address, packet.seq);
         else this.#context.answer(address, packet.seq, 0, false);
         break;
       }
       case PacketType.NACK:
-        this.#prober.onNack(this.#context.now, member, packet.seq);
+        this.#parts.prober.onNack(this.#context.now, member, packet.seq);
         break;
       case PacketType.HEARTBEAT:
         if (packet.flags !== 0)
           this.#context.effects.event({ type: "heartbeat", member, channel: packet.flags });
         break;
       case PacketType.DISCOVER:
-        this.#beats.onDiscover(packet, address);
+        this.#parts.beats.onDiscover(packet, address);
         break;
       case PacketType.EXPECT:
-        this.#beats.onExpect(packet.about);
+        this.#parts.beats.onExpect(packet.about);
         break;
       case PacketType.SYNC:
-        if (packet.buckets !== undefined) this.#synchronizer.onSync(packet.buckets, address);
+        if (packet.buckets !== undefined) this.#parts.synchronizer.onSync(packet.buckets, address);
         break;
       case PacketType.ENTRIES:
-        this.#synchronizer.onEntries(packet, address);
+        this.#parts.synchronizer.onEntries(packet, address);
         return;
     }
-    for (let i = 0; i < packet.updates.length; i++) this.#updates.apply(packet.updates[i] as Update, true);
-    this.#synchronizer.compareDigest(packet.digest, address);
+    for (let i = 0; i < packet.updates.length; i++)
+      this.#parts.updates.apply(packet.updates[i] as Update, true);
+    this.#parts.synchronizer.compareDigest(packet.digest, address);
   }
 
   #onAck(from: Member, packet: Packet, address: string): void {
-    this.#strangers.onMemberAck(packet, address);
-    if (this.#dialer.answered(packet.seq)) {
-      this.#prober.answered(this.#context.now, from);
-      this.#synchronizer.request(address, this.#context.profile.probeTimeout);
+    this.#onMemberAck(packet, address);
+    if (this.#parts.dialer.answered(packet.seq)) {
+      this.#parts.prober.answered(this.#context.now, from);
+      this.#parts.synchronizer.request(address, this.#context.profile.probeTimeout);
       return;
     }
-    const probed = this.#prober.memberOf(packet.seq);
+    const probed = this.#parts.prober.memberOf(packet.seq);
     if ((packet.flags & ACK_OTHER) !== 0) {
       // Another id has this member's address, so the member is gone.
       if (probed !== undefined && probed !== from && probed.address === address)
-        this.#lifeCycle.die(probed, DeathReason.REPLACED, true);
+        this.#parts.lifeCycle.die(probed, DeathReason.REPLACED, true);
       return;
     }
     const relayed = (packet.flags & ACK_RELAYED) !== 0;
-    if (this.#prober.onAck(this.#context.now, from, packet.seq, relayed) && relayed && probed !== undefined)
+    if (
+      this.#parts.prober.onAck(this.#context.now, from, packet.seq, relayed) &&
+      relayed &&
+      probed !== undefined
+    )
       this.#context.heard(probed);
+  }
+
+  // --- Senders that are not members, or of an earlier life ----------------------------------------------------------
+
+  /** @returns the sender's record, if it was admitted: its packet is then handled */
+  #onStranger(packet: Packet, address: string, overStream: boolean): Member | undefined {
+    if (packet.updates.some(({ kind, id }) => kind === UpdateKind.LEFT && id === packet.from)) {
+      // The node left before it was admitted.
+      this.#newcomers.delete(packet.from);
+      return undefined;
+    }
+    this.#refute(packet);
+    const isVerified =
+      overStream ||
+      (!this.#context.provesNodes && packet.type === PacketType.ACK && this.#isVerified(packet));
+    const own = packet.updates.find(
+      (update) => update.kind === UpdateKind.ALIVE && update.id === packet.from,
+    );
+    if (!isVerified) {
+      // With required identities, an unproven sender gets only a challenge, over a stream.
+      if (packet.type === PacketType.PING && !this.#context.provesNodes)
+        this.#context.ack(packet, address, overStream, this.#introduction(packet.from));
+      if (own === undefined || own.start !== packet.start) this.#context.refuse("stranger");
+      else this.#challenge(own, address, packet.buckets);
+      return undefined;
+    }
+    const newcomer = this.#newcomers.get(packet.from);
+    const alive = own ?? newcomer?.update;
+    this.#newcomers.delete(packet.from);
+    if (alive !== undefined) this.#parts.updates.apply(alive, true);
+    const member = this.#context.members.get(packet.from);
+    if (member === undefined) {
+      if (alive !== undefined) this.#buried(packet, address);
+      // The sender knows this node but sent no identity: an exchange gets it.
+      else this.#parts.synchronizer.request(address, 0);
+      return undefined;
+    }
+    this.#context.heard(member);
+    // In a mass start, an exchange with each new node would be too many.
+    if (packet.type !== PacketType.ACK) return member;
+    const { random, members, established, profile } = this.#context;
+    // The new node's own request counts as an exchange.
+    if (newcomer?.buckets !== undefined) this.#parts.synchronizer.onSync(newcomer.buckets, address);
+    else if (!established)
+      this.#parts.synchronizer.meet(address, this.#exchanges++ < FIRST_EXCHANGES ? 0 : profile.probeTimeout);
+    else if (random() < ADMITTERS / members.size) this.#parts.synchronizer.meet(address, 0);
+    return member;
+  }
+
+  get newcomers(): number {
+    const { now, profile } = this.#context;
+    let count = 0;
+    for (const { at } of this.#newcomers.values()) if (now - at < profile.probeTimeout) count += 1;
+    return count;
+  }
+
+  /** Gossip added the node before its ack. */
+  #onMemberAck(packet: Packet, address: string): void {
+    const newcomer = this.#newcomers.get(packet.from);
+    if (newcomer?.seq !== packet.seq) return;
+    this.#newcomers.delete(packet.from);
+    if (newcomer.buckets !== undefined) this.#parts.synchronizer.onSync(newcomer.buckets, address);
+  }
+
+  pending(most: number): readonly string[] {
+    return [...this.#newcomers.values()].slice(-most).map(({ update }) => update.address);
+  }
+
+  /** Refutes an accusation or death, which needs no trust, once per gossip interval, since all members get it. */
+  #refute(packet: Packet): void {
+    const { self, now, profile } = this.#context;
+    if (now - this.#refutedAt < profile.gossipInterval) return;
+    const { start, count } = self;
+    for (const update of packet.updates) if (update.id === self.id) this.#parts.updates.apply(update, true);
+    if (self.start !== start || self.count !== count) this.#refutedAt = now;
+  }
+
+  #introduction(id: string): readonly Update[] {
+    const removal = this.#context.members.removals.get(id);
+    if (removal === undefined) return [this.#context.ownAlive()];
+    return [this.#context.ownAlive(), Update.removal(id, removal.time, removal.counter, removal.removed)];
+  }
+
+  #isVerified(packet: Packet): boolean {
+    return this.#parts.dialer.answered(packet.seq) || this.#newcomers.get(packet.from)?.seq === packet.seq;
+  }
+
+  #challenge(update: Update, address: string, buckets: Uint32Array | undefined): void {
+    const before = this.#newcomers.get(update.id);
+    if (before === undefined && this.#newcomers.size >= MAX_NEWCOMERS) {
+      const [oldest] = this.#newcomers.keys();
+      if (oldest !== undefined) this.#newcomers.delete(oldest);
+      this.#context.refuse("newcomers");
+    }
+    // At most one challenge at a time, or two unknown nodes would challenge each other forever.
+    if (before !== undefined && this.#context.now - before.at < this.#context.profile.probeTimeout) {
+      before.buckets = buckets ?? before.buckets;
+      return;
+    }
+    const seq = before?.seq ?? this.#parts.prober.nextSeq();
+    this.#newcomers.delete(update.id);
+    this.#newcomers.set(update.id, {
+      update,
+      seq,
+      at: this.#context.now,
+      buckets: buckets ?? before?.buckets,
+    });
+    const updates = this.#introduction(update.id);
+    const ping = this.#context.packet(PacketType.PING, { seq, updates });
+    this.#context.effects.send(address, ping, this.#context.provesNodes);
+  }
+
+  /** A restarted node whose clock was set back continues from the incarnation in the answer. */
+  #onStale(member: Member, packet: Packet, address: string): void {
+    this.#context.refuse("stale");
+    if (packet.type !== PacketType.PING && packet.type !== PacketType.SYNC) return;
+    this.#context.sendUpdates(address, [this.#context.ownAlive(), aliveOf(member)]);
+  }
+
+  /** The node does not know that it was forgotten. */
+  #buried(packet: Packet, address: string): void {
+    const tombstone = this.#context.members.tombstone(packet.from);
+    if (tombstone === undefined) return;
+    const { start, count } = tombstone;
+    const life = { id: packet.from, start, count };
+    const update = Update.dead(life, DeathReason.SILENT, this.#context.self.short);
+    this.#context.sendUpdates(address, [this.#context.ownAlive(), update]);
+  }
+
+  refuseRemoved(id: string, address: string, overStream = false): void {
+    if (!overStream) this.#context.refuse("removed");
+    const removal = this.#context.members.removals.get(id);
+    if (removal === undefined) return;
+    removal.address = address;
+    if (!overStream && this.#context.now - this.#removalSentAt < this.#context.profile.probeTimeout) return;
+    this.#removalSentAt = this.#context.now;
+    const update = Update.removal(id, removal.time, removal.counter, true);
+    this.#context.sendUpdates(address, [update], overStream);
   }
 }

@@ -14,30 +14,24 @@ const EARLIEST = 1_735_689_600_000;
 /** Share of a probe interval after a sign of life, in which a death is not believed. */
 const JUST_HEARD = 0.75;
 
+export interface UpdatesParts {
+  readonly prober: Prober;
+  readonly dialer: Dialer;
+  readonly lifeCycle: LifeCycle;
+  readonly beats: Beats;
+}
+
 export class Updates {
   readonly #context: Context;
-  readonly #prober: Prober;
-  readonly #lifeCycle: LifeCycle;
-  readonly #dialer: Dialer;
-  readonly #beats: Beats;
+  readonly #parts: UpdatesParts;
   readonly #onRemoval: (isRemoved: boolean) => void;
   #counter = 0;
   /** An admission that the members do not know. */
   #unheard: Update | undefined;
 
-  constructor(
-    context: Context,
-    prober: Prober,
-    lifeCycle: LifeCycle,
-    dialer: Dialer,
-    beats: Beats,
-    onRemoval: (isRemoved: boolean) => void,
-  ) {
+  constructor(context: Context, parts: UpdatesParts, onRemoval: (isRemoved: boolean) => void) {
     this.#context = context;
-    this.#prober = prober;
-    this.#lifeCycle = lifeCycle;
-    this.#dialer = dialer;
-    this.#beats = beats;
+    this.#parts = parts;
     this.#onRemoval = onRemoval;
   }
 
@@ -88,17 +82,17 @@ export class Updates {
     const order = compareIncarnations(update.start, update.count, known.start, known.count);
     if (order < 0) return;
     if (order === 0) {
-      if (known.doubtful) this.#lifeCycle.revive(known);
+      if (known.doubtful) this.#parts.lifeCycle.revive(known);
       return;
     }
     const wasLive = known.isLive;
     const restarted = update.processStart !== known.processStart;
     const rejoined = !restarted && update.start !== known.start;
     const drains = (update.flags & ALIVE_DRAINING) !== 0 && !known.draining;
-    if (known.suspicion !== undefined) this.#lifeCycle.clear(known);
-    if (wasLive && known.name !== update.name) this.#lifeCycle.release(known);
+    if (known.suspicion !== undefined) this.#parts.lifeCycle.clear(known);
+    if (wasLive && known.name !== update.name) this.#parts.lifeCycle.release(known);
     const moved = known.address !== update.address;
-    if (moved) this.#dialer.freed(known.address);
+    if (moved) this.#parts.dialer.freed(known.address);
     known.start = update.start;
     known.count = update.count;
     known.processStart = update.processStart;
@@ -114,7 +108,7 @@ export class Updates {
       known.changedAt = this.#context.now;
       known.lastHeard = this.#context.now;
       this.#context.members.moved(known);
-      this.#prober.arrived(this.#context.now, known, this.#context.isMinority);
+      this.#parts.prober.arrived(this.#context.now, known, this.#context.isMinority);
     } else this.#context.members.rehash(known);
     this.#context.changed();
     this.#pass(update, isFresh);
@@ -123,7 +117,7 @@ export class Updates {
     else if (rejoined) this.#context.effects.event({ type: "rejoined", member: known });
     else if (moved) this.#context.effects.event({ type: "moved", member: known });
     if (drains) this.#context.effects.event({ type: "draining", member: known });
-    this.#lifeCycle.claim(known);
+    this.#parts.lifeCycle.claim(known);
   }
 
   #welcome(update: Update, isFresh: boolean): void {
@@ -135,7 +129,7 @@ export class Updates {
       if (order === 0 && !tombstone.left && random() < CONFIRMERS / members.size) {
         // Other nodes reach the member.
         const dead = Update.dead(update, DeathReason.SILENT, self.short);
-        this.#dialer.dial(update.address, dead, false);
+        this.#parts.dialer.dial(update.address, dead, false);
       }
       if (order <= 0) return;
     }
@@ -156,26 +150,26 @@ export class Updates {
     member.processStart = update.processStart;
     member.announced = update.version;
     this.#context.members.add(member);
-    this.#prober.arrived(this.#context.now, member, this.#context.isMinority);
+    this.#parts.prober.arrived(this.#context.now, member, this.#context.isMinority);
     this.#context.changed();
     this.#pass(update, isFresh);
     this.#context.effects.event({ type: "joined", member });
     // A port has one owner: a new node at another's address has replaced it.
-    this.#lifeCycle.claim(member);
+    this.#parts.lifeCycle.claim(member);
   }
 
   #applySuspect(member: Member, update: Update): void {
     if (!member.isLive || compareIncarnations(update.start, update.count, member.start, member.count) < 0)
       return;
     if (this.#context.profile.probeInterval === 0) {
-      this.#beats.onExpect(member.id);
+      this.#parts.beats.onExpect(member.id);
       return;
     }
     const isNew = member.state === MemberState.ALIVE;
-    this.#lifeCycle.suspect(member, update.accusers, update);
+    this.#parts.lifeCycle.suspect(member, update.accusers, update);
     // Some of the nodes that hear of it probe the member themselves.
-    if (isNew && this.#context.random() * this.#lifeCycle.unsuspected < CONFIRMERS)
-      this.#prober.probe(this.#context.now, member, 0);
+    if (isNew && this.#context.random() * this.#parts.lifeCycle.unsuspected < CONFIRMERS)
+      this.#parts.prober.probe(this.#context.now, member, 0);
   }
 
   #applyDead(member: Member | undefined, update: Update, isFresh: boolean): void {
@@ -188,21 +182,21 @@ export class Updates {
       return;
     const { probeInterval } = this.#context.profile;
     if (probeInterval === 0) {
-      this.#beats.onExpect(member.id);
+      this.#parts.beats.onExpect(member.id);
       return;
     }
     // A member heard during the accuser's probe may have answered only this node.
     if (isFresh && this.#context.now - member.lastHeard >= JUST_HEARD * probeInterval) {
       member.start = update.start;
       member.count = update.count;
-      this.#lifeCycle.die(member, update.flags, true);
+      this.#parts.lifeCycle.die(member, update.flags, true);
       return;
     }
     // A living member refutes the accusation.
-    if (isFresh) this.#lifeCycle.suspect(member, update.accusers, undefined);
+    if (isFresh) this.#parts.lifeCycle.suspect(member, update.accusers, undefined);
     else member.accused = true;
     const isHard = update.flags === DeathReason.CONNECTION || update.flags === DeathReason.REPLACED;
-    this.#prober.probe(this.#context.now, member, isFresh && isHard ? update.flags : 0);
+    this.#parts.prober.probe(this.#context.now, member, isFresh && isHard ? update.flags : 0);
   }
 
   #applyLeft(member: Member | undefined, update: Update): void {
@@ -219,10 +213,10 @@ export class Updates {
     if (compareIncarnations(update.start, update.count, member.start, member.count) < 0) return;
     member.start = update.start;
     member.count = update.count;
-    this.#lifeCycle.bury(member, MemberState.LEFT);
+    this.#parts.lifeCycle.bury(member, MemberState.LEFT);
     this.#context.spread(update);
     this.#context.effects.event({ type: "left", member });
-    this.#lifeCycle.release(member);
+    this.#parts.lifeCycle.release(member);
   }
 
   #applyDetails(member: Member, update: Update, isFresh: boolean): void {
@@ -269,7 +263,7 @@ export class Updates {
     this.#context.changed();
     this.#context.spread(update);
     if (!isRemoved && id !== self.id && address !== "" && (isOwn || random() < CONFIRMERS / members.size))
-      this.#dialer.dial(address, update, false);
+      this.#parts.dialer.dial(address, update, false);
     if (id === this.#context.self.id) {
       this.#unheard = undefined;
       const was = this.#context.removed;
@@ -279,8 +273,8 @@ export class Updates {
     if (isRemoved) {
       const member = this.#context.members.get(id);
       if (member !== undefined) {
-        this.#lifeCycle.forget(member, false);
-        this.#lifeCycle.release(member);
+        this.#parts.lifeCycle.forget(member, false);
+        this.#parts.lifeCycle.release(member);
       }
       this.#context.effects.event({ type: "removed", id, member });
     } else this.#context.effects.event({ type: "admitted", id });

@@ -5,7 +5,7 @@
  *   nonce    session 16, random | counter 8, from 1
  *
  * XChaCha20 derives a key from the session, which happens once per session here (HChaCha20). A forgotten session may be
- * replayed, which cannot add a member, since new members are challenged (membership/strangers.ts).
+ * replayed, which cannot add a member, since new members are challenged (membership/receiver.ts).
  */
 import type { CipherGCMTypes } from "node:crypto";
 import { InvalidArgumentError } from "../../core/errors.js";
