@@ -7,6 +7,7 @@ import {
   checkKeys,
   checkOptions,
   choice,
+  type Given,
   integer,
   type Settings,
   text,
@@ -65,93 +66,6 @@ export interface SplitSettings {
   readonly autoheal?: boolean | undefined;
 }
 
-export interface ClusterBusOptions {
-  readonly tags?: readonly string[] | undefined;
-  readonly props?: Readonly<Record<string, PropValue>> | undefined;
-  /** Endpoints to advertise from the start, by name: `{ billing: "tcp://*:5555" }`. See `advertise`. */
-  readonly advertise?: Readonly<Record<string, string | readonly string[]>> | undefined;
-  /** "host:port" of possible nodes, now or later; "[v6]:port" with `ipv6`. The system resolves names. */
-  readonly seeds?: readonly string[] | undefined;
-  /**
-   * Up to 16 discovery sources, such as `dnsSource`, or functions, whose addresses are dialled in addition to the
-   * seeds.
-   */
-  readonly discovery?: readonly (DiscoverySource | DiscoveryFunction)[] | undefined;
-  /** 40 characters of Z85. Of two keys, the first seals and both open. */
-  readonly key?: string | readonly string[] | undefined;
-  /**
-   * Instead of a key: 8 to 1,024 bytes from which the cluster's key is derived (scrypt, about 0.2 s, salted with the
-   * cluster name). Of two, the first seals and both open. Recorded packets allow trying passwords offline, so use a
-   * long one.
-   */
-  readonly password?: string | readonly string[] | undefined;
-  /** Default: `local` for the scope `host`, else `lan`. */
-  readonly profile?: ClusterProfile | undefined;
-  readonly split?: SplitSettings | undefined;
-  /**
-   * Whether programs publish, subscribe and send in this cluster. `false` opens no sockets for messages. Default
-   * `true`.
-   */
-  readonly messaging?: boolean | MessagingOptions | undefined;
-}
-
-/** Options of a {@link ClusterNode}; all are optional. */
-export interface ClusterNodeOptions extends ClusterBusOptions {
-  /** Name, or name@host. Default: `node-` and the first digits of its id. */
-  readonly name?: string | undefined;
-  /** Name of the first cluster. Default `default`. */
-  readonly group?: string | undefined;
-  /** `host` (default): only this machine. `link`: the local networks; requires a `key` or a `password`. */
-  readonly scope?: "host" | "link" | undefined;
-  /** Name or address of the interface. Default: all active ones. */
-  readonly interface?: string | undefined;
-  /**
-   * Whether the node also uses IPv6, on the same port. Its address for others stays IPv4 if it has one, unless
-   * `interface` or `announce` is IPv6. All nodes need this if one has only an IPv6 address. Default `false`.
-   */
-  readonly ipv6?: boolean | undefined;
-  /** UDP and TCP port. Default 0: a free one. */
-  readonly port?: number | undefined;
-  /**
-   * "FIRST-LAST": ports that a firewall lets through. The node uses `port` if it is free, else the first free one of
-   * these; its listener for messages and the mailbox of `zre` use the next ones.
-   */
-  readonly ports?: string | undefined;
-  /** Up to 8 additional listeners for streams, for other networks or behind a translated port. */
-  readonly listen?: readonly ClusterListener[] | undefined;
-  /** "host:port" at which other nodes reach it, if that differs from its own. */
-  readonly announce?: string | undefined;
-  /**
-   * Whether nodes find each other by multicast, and the group. Default `true`; with a source in `discovery`, `false`.
-   */
-  readonly multicast?:
-    | boolean
-    | { readonly group?: string | undefined; readonly port?: number | undefined }
-    | undefined;
-  /**
-   * Whether `clusterNames()` and `shoal node names` list this node for its user on this host. Default `true`. A failure
-   * is retried every 5 s: events `registry:down` and `registry:up`, counted as `registry` in `stats().dropped`.
-   */
-  readonly registry?: boolean | undefined;
-  /**
-   * A key of this node, in addition to the cluster's `key` or `password`, and the admitted keys of other nodes. A node
-   * becomes a member only after it proved an allowed key over a stream, and is removed when its key leaves the folder.
-   * Either all nodes of a cluster have this, or none.
-   */
-  readonly curve?: CurveOptions | undefined;
-  /**
-   * TLS 1.3 below this node's streams, in addition to the cluster's `key` or `password`: both ends show a certificate
-   * signed by `ca`, and a node becomes a member only over such a stream. Datagrams and messages stay sealed. Either all
-   * nodes of a cluster have this, or none; a listener of `listen` may differ.
-   */
-  readonly tls?: ClusterTlsOptions | undefined;
-  /**
-   * Whether the node is also a peer of zyre's programs on the local network (36/ZRE), without keys, up to about 100
-   * nodes. Default `false`. Without a `key` the cluster itself still uses only this host.
-   */
-  readonly zre?: boolean | ZreNodeOptions | undefined;
-}
-
 export interface ClusterListener {
   /** IP address to bind. Default: that of the node's own listener. */
   readonly host?: string | undefined;
@@ -173,45 +87,99 @@ export interface ZreNodeOptions extends Omit<ZreOptions, "name" | "uuid"> {}
 
 export type Scope = "host" | "link";
 
-const BUS_KEYS = [
-  "tags",
-  "props",
-  "advertise",
-  "seeds",
-  "discovery",
-  "key",
-  "password",
-  "profile",
-  "split",
-  "messaging",
-] as const;
-
-const NODE_OPTIONS = {
-  name: text(),
-  group: text(),
-  scope: choice(["host", "link"]),
-  interface: text(),
-  port: integer({ default: 0, min: 0, max: 65_535 }),
-  ports: anything<string>(),
-  listen: anything<readonly ClusterListener[]>(),
-  ipv6: boolean(false),
-  announce: text(),
-  multicast: anything<NonNullable<ClusterNodeOptions["multicast"]>>(),
-  registry: boolean(true),
+const BUS_OPTIONS = {
   tags: anything<readonly string[]>(),
   props: anything<Readonly<Record<string, PropValue>>>(),
+  /** Endpoints to advertise from the start, by name: `{ billing: "tcp://*:5555" }`. See `advertise`. */
   advertise: anything<Readonly<Record<string, string | readonly string[]>>>(),
+  /** "host:port" of possible nodes, now or later; "[v6]:port" with `ipv6`. The system resolves names. */
   seeds: anything<readonly string[]>(),
+  /**
+   * Up to 16 discovery sources, such as `dnsSource`, or functions, whose addresses are dialled in addition to the
+   * seeds.
+   */
   discovery: anything<readonly (DiscoverySource | DiscoveryFunction)[]>(),
+  /** 40 characters of Z85. Of two keys, the first seals and both open. */
   key: anything<string | readonly string[]>(),
+  /**
+   * Instead of a key: 8 to 1,024 bytes from which the cluster's key is derived (scrypt, about 0.2 s, salted with the
+   * cluster name). Of two, the first seals and both open. Recorded packets allow trying passwords offline, so use a
+   * long one.
+   */
   password: anything<string | readonly string[]>(),
+  /** Default: `local` for the scope `host`, else `lan`. */
   profile: anything<ClusterProfile>(),
   split: anything<SplitSettings>(),
+  /**
+   * Whether programs publish, subscribe and send in this cluster. `false` opens no sockets for messages. Default
+   * `true`.
+   */
   messaging: anything<boolean | MessagingOptions>(),
+};
+
+/** Options of a further cluster of a node (`bus`); all are optional. */
+export type ClusterBusOptions = Given<typeof BUS_OPTIONS>;
+
+const BUS_KEYS = Object.keys(BUS_OPTIONS) as (keyof ClusterBusOptions)[];
+
+const NODE_OPTIONS = {
+  ...BUS_OPTIONS,
+  /** Name, or name@host. Default: `node-` and the first digits of its id. */
+  name: text(),
+  /** Name of the first cluster. Default `default`. */
+  group: text(),
+  /** `host` (default): only this machine. `link`: the local networks; requires a `key` or a `password`. */
+  scope: choice(["host", "link"]),
+  /** Name or address of the interface. Default: all active ones. */
+  interface: text(),
+  /**
+   * Whether the node also uses IPv6, on the same port. Its address for others stays IPv4 if it has one, unless
+   * `interface` or `announce` is IPv6. All nodes need this if one has only an IPv6 address. Default `false`.
+   */
+  ipv6: boolean(false),
+  /** UDP and TCP port. Default 0: a free one. */
+  port: integer({ default: 0, min: 0, max: 65_535 }),
+  /**
+   * "FIRST-LAST": ports that a firewall lets through. The node uses `port` if it is free, else the first free one of
+   * these; its listener for messages and the mailbox of `zre` use the next ones.
+   */
+  ports: anything<string>(),
+  /** Up to 8 additional listeners for streams, for other networks or behind a translated port. */
+  listen: anything<readonly ClusterListener[]>(),
+  /** "host:port" at which other nodes reach it, if that differs from its own. */
+  announce: text(),
+  /**
+   * Whether nodes find each other by multicast, and the group. Default `true`; with a source in `discovery`, `false`.
+   */
+  multicast: anything<
+    boolean | { readonly group?: string | undefined; readonly port?: number | undefined }
+  >(),
+  /**
+   * Whether `clusterNames()` and `shoal node names` list this node for its user on this host. Default `true`. A failure
+   * is retried every 5 s: events `registry:down` and `registry:up`, counted as `registry` in `stats().dropped`.
+   */
+  registry: boolean(true),
+  /**
+   * A key of this node, in addition to the cluster's `key` or `password`, and the admitted keys of other nodes. A node
+   * becomes a member only after it proved an allowed key over a stream, and is removed when its key leaves the folder.
+   * Either all nodes of a cluster have this, or none.
+   */
   curve: anything<CurveOptions>(),
+  /**
+   * TLS 1.3 below this node's streams, in addition to the cluster's `key` or `password`: both ends show a certificate
+   * signed by `ca`, and a node becomes a member only over such a stream. Datagrams and messages stay sealed. Either all
+   * nodes of a cluster have this, or none; a listener of `listen` may differ.
+   */
   tls: anything<ClusterTlsOptions>(),
+  /**
+   * Whether the node is also a peer of zyre's programs on the local network (36/ZRE), without keys, up to about 100
+   * nodes. Default `false`. Without a `key` the cluster itself still uses only this host.
+   */
   zre: anything<boolean | ZreNodeOptions>(),
 };
+
+/** Options of a {@link ClusterNode}; all are optional. */
+export type ClusterNodeOptions = Given<typeof NODE_OPTIONS>;
 
 /** Our group is organization-local; that of the profile tcl belongs to Tcl's cluster package. */
 const GROUP: GroupAddress = { group: "239.192.83.72", port: 23_772 };
