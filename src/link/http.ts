@@ -37,6 +37,7 @@ import {
   checkFunction,
   checkOptions,
   func,
+  type Given,
   integer,
   object,
   text,
@@ -46,42 +47,32 @@ const PROTOCOL = "shoal-link";
 const SWITCHING = `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${PROTOCOL}\r\n\r\n`;
 const NO_CONTENT = "HTTP/1.1 204 No Content\r\n\r\n";
 
-export interface AcceptLinksOptions {
+const ACCEPT_OPTIONS = {
   /** Path of link requests, such as "/cluster". Default: any. */
-  readonly path?: string | undefined;
+  path: text(),
   /** Admits requests; may be async. `false` or an error gives 403. Default: all. */
-  readonly authorize?: ((request: IncomingMessage) => boolean | Promise<boolean>) | undefined;
+  authorize: func<(request: IncomingMessage) => boolean | Promise<boolean>>(),
   /**
    * Gets errors of `onStream`, such as a failed handshake, after its stream is destroyed. Default: the peer's failures
    * (handshakes, timeouts, broken streams) are ignored, others become unhandled rejections.
    */
-  readonly onError?: ((error: unknown, request: IncomingMessage) => void) | undefined;
-}
-
-export interface DialLinkOptions {
-  /** HTTP proxy for CONNECT: "http://user:password@host:port", with Basic credentials. */
-  readonly proxy?: string | undefined;
-  readonly headers?: Readonly<Record<string, string>> | undefined;
-  /** Options of `tls.connect` for https: URLs and proxies: `ca`, `cert`, `key`, `servername` … */
-  readonly tls?: ConnectionOptions | undefined;
-  /** ms. Default 10,000. */
-  readonly timeout?: number | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
-
-const ACCEPT_OPTIONS = {
-  path: text(),
-  authorize: anything<NonNullable<AcceptLinksOptions["authorize"]>>(),
   onError: func<(error: unknown, request: IncomingMessage) => void>(),
 } as const;
 
+export type AcceptLinksOptions = Given<typeof ACCEPT_OPTIONS>;
+
 const DIAL_OPTIONS = {
+  /** HTTP proxy for CONNECT: "http://user:password@host:port", with Basic credentials. */
   proxy: text(),
   headers: object<Readonly<Record<string, string>>>(),
+  /** Options of `tls.connect` for https: URLs and proxies: `ca`, `cert`, `key`, `servername` … */
   tls: object<ConnectionOptions>(),
+  /** ms. Default 10,000. */
   timeout: integer({ default: 10_000 }),
   signal: anything<AbortSignal>(),
 } as const;
+
+export type DialLinkOptions = Given<typeof DIAL_OPTIONS>;
 
 /**
  * Accepts streams from an HTTP or HTTPS server: requests with `SMQ: CLUSTER` or `Upgrade: shoal-link`. Its listeners
@@ -100,7 +91,6 @@ export function acceptLinks(
     throw new InvalidArgumentError(`acceptLinks must be given an HTTP server; got ${describe(server)}`);
   checkFunction("onStream", onStream);
   const { path, authorize, onError } = checkOptions("acceptLinks", ACCEPT_OPTIONS, options);
-  if (authorize !== undefined) checkFunction("authorize", authorize);
   let isActive = true;
   const isMeant = ({ url }: IncomingMessage): boolean =>
     isActive && (path === undefined || url?.split("?", 1)[0] === path);

@@ -7,7 +7,7 @@
 
 import type { Duplex } from "node:stream";
 import { addAbortSignal } from "node:stream";
-import { checkKeys, describe } from "../core/arguments.js";
+import { describe } from "../core/arguments.js";
 import { DriverTimer } from "../core/driver-timer.js";
 import {
   ClosedError,
@@ -23,14 +23,15 @@ import type { EventNames } from "../core/event-stream.js";
 import { ignore } from "../core/ignore.js";
 import { checkWait, Waiter, withTimeout } from "../core/waiter.js";
 import { Driver } from "../patterns/kit/driver.js";
-import { checkOptions } from "../patterns/kit/options.js";
+import { checkOptions, type Given } from "../patterns/kit/options.js";
 import { MAX_NAME } from "./bounds.js";
 import { type ChannelLink, LinkChannel } from "./channel.js";
 import { ChannelKind, LinkCode } from "./frames.js";
-import { type Agreement, Handshake, type HandshakeFailure, type LinkRole } from "./handshake.js";
+import { type Agreement, Handshake, type HandshakeFailure } from "./handshake.js";
 import {
   type CheckedOptions,
   checkLinkOptions,
+  type LINK_OPTIONS,
   linkKeys,
   OPEN_OPTIONS,
   type OpenChannelOptions,
@@ -59,44 +60,13 @@ const FAILURES: Readonly<Record<HandshakeFailure, string>> = {
   refused: "the other end refused this end's password",
 };
 
-export interface MultiplexLinkOptions {
+export type MultiplexLinkOptions = Omit<Given<typeof LINK_OPTIONS>, "onChannel"> & {
   /**
    * Called with each channel of the peer; may be async. Without it, or if it throws synchronously, channels are
    * refused.
    */
   readonly onChannel?: ((channel: LinkChannel, link: MultiplexLink) => unknown) | undefined;
-  /**
-   * Shared password of 8 to 1,024 bytes, never sent; the peer needs one too. Of two, the first proves, and both are
-   * accepted.
-   */
-  readonly password?: string | readonly string[] | undefined;
-  /** Salt of the password's key (scrypt, about 0.2 s), equal at both ends. Default `link`. */
-  readonly group?: string | undefined;
-  /**
-   * Encrypts (AES-256-GCM with keys of this link) at either end's request. `true` requires a password. Default: `true`
-   * with a password.
-   */
-  readonly encrypt?: boolean | undefined;
-  /**
-   * The dialler proves the password first, so a dialling stranger learns nothing. Equal roles are refused. Default
-   * `either`: the hellos decide.
-   */
-  readonly role?: LinkRole | undefined;
-  /** First window of a channel: unread bytes that the peer may send, from 1,024. Default 65,536. */
-  readonly window?: number | undefined;
-  /** Largest window, bytes; windows grow while they limit their channels. Default 4,194,304. */
-  readonly maxWindow?: number | undefined;
-  /** Most unread bytes, the sum of all windows. Default 268,435,456. */
-  readonly maxUnread?: number | undefined;
-  /** Concurrent channels opened by the peer. Default 4,096. */
-  readonly maxChannels?: number | undefined;
-  /** ms of silence before a ping; 0: never. Default 15,000. */
-  readonly pingInterval?: number | undefined;
-  /** ms without data after a ping until the link fails. Default 10,000. */
-  readonly pingTimeout?: number | undefined;
-  /** Handshake timeout, ms. Default 10,000. */
-  readonly handshakeTimeout?: number | undefined;
-}
+};
 
 export type MultiplexLinkEvent =
   /** By this end (`isOwn`) or the peer. */
@@ -250,7 +220,6 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
   }
 
   #open(name: string, options: OpenChannelOptions, kind: number): Promise<LinkChannel> {
-    checkKeys("MultiplexLink.open", options, Object.keys(OPEN_OPTIONS));
     const { urgency, timeout, signal } = checkOptions("MultiplexLink.open", OPEN_OPTIONS, options);
     checkWait({ timeout, signal });
     checkName(name);

@@ -7,6 +7,7 @@ import {
   checkOptions,
   choice,
   func,
+  type Given,
   integer,
   type Settings,
 } from "../patterns/kit/options.js";
@@ -18,16 +19,36 @@ const LABEL = "shoal link password 1 ";
 
 export const LINK_OPTIONS = {
   onChannel: func<(channel: never, link: never) => unknown>(),
+  /**
+   * Shared password of 8 to 1,024 bytes, never sent; the peer needs one too. Of two, the first proves, and both are
+   * accepted.
+   */
   password: anything<string | readonly string[]>(),
+  /** Salt of the password's key (scrypt, about 0.2 s), equal at both ends. Default `link`. */
   group: anything<string>(),
+  /**
+   * Encrypts (AES-256-GCM with keys of this link) at either end's request. `true` requires a password. Default: `true`
+   * with a password.
+   */
   encrypt: anything<boolean>(),
+  /**
+   * The dialler proves the password first, so a dialling stranger learns nothing. Equal roles are refused. Default
+   * `either`: the hellos decide.
+   */
   role: choice(["dialler", "acceptor", "either"], "either"),
+  /** First window of a channel: unread bytes that the peer may send, from 1,024. Default 65,536. */
   window: integer({ default: 65_536, min: MIN_WINDOW, max: LARGEST_WINDOW }),
+  /** Largest window, bytes; windows grow while they limit their channels. Default 4,194,304. */
   maxWindow: integer({ default: 4_194_304, min: MIN_WINDOW, max: LARGEST_WINDOW }),
+  /** Most unread bytes, the sum of all windows. Default 268,435,456. */
   maxUnread: bytes({ default: 268_435_456, min: MIN_WINDOW }),
+  /** Concurrent channels opened by the peer. Default 4,096. */
   maxChannels: integer({ default: 4_096 }),
+  /** ms of silence before a ping; 0: never. Default 15,000. */
   pingInterval: integer({ default: 15_000, min: 0 }),
+  /** ms without data after a ping until the link fails. Default 10,000. */
   pingTimeout: integer({ default: 10_000 }),
+  /** Handshake timeout, ms. Default 10,000. */
   handshakeTimeout: integer({ default: 10_000 }),
 } as const;
 
@@ -70,17 +91,13 @@ export function linkKeys({ passwords, group = "link" }: CheckedOptions): Promise
   return Promise.all(passwords.map((password) => derivePasswordKey(password, LABEL + group)));
 }
 
-export interface OpenChannelOptions {
-  /** Priority, 0 to 7, lower first. Default 3. */
-  readonly urgency?: number | undefined;
-  /** ms for the peer to accept the channel; -1: no limit. Default 10,000. */
-  readonly timeout?: number | undefined;
-  /** Ends the wait, and the open channel. */
-  readonly signal?: AbortSignal | undefined;
-}
-
 export const OPEN_OPTIONS = {
+  /** Priority, 0 to 7, lower first. Default 3. */
   urgency: integer({ default: 3, min: 0, max: URGENCIES - 1 }),
+  /** ms for the peer to accept the channel; -1: no limit. Default 10,000. */
   timeout: integer({ default: 10_000, min: -1 }),
+  /** Ends the wait, and the open channel. */
   signal: anything<AbortSignal>(),
 } as const;
+
+export type OpenChannelOptions = Given<typeof OPEN_OPTIONS>;

@@ -14,33 +14,30 @@ import type {
   TransportStream,
 } from "../core/schemes/custom-transport.js";
 import { suggest } from "../core/suggestions.js";
-import { anything, checkOptions, func, integer } from "../patterns/kit/options.js";
+import { anything, checkOptions, func, type Given, integer } from "../patterns/kit/options.js";
 import { URGENCIES } from "./bounds.js";
 import type { LinkChannel } from "./channel.js";
-import { MultiplexLink, type MultiplexLinkOptions } from "./link.js";
+import { MultiplexLink } from "./link.js";
 
 const PREFIX = "zmtp/";
 /** Bytes. */
 const MAX_SOCKET_NAME = 200;
 
-export interface LinkTransportOptions {
-  /** Scheme before `://`. Default `link`. */
-  readonly scheme?: string | undefined;
-  /** Receives other channels, as a link's `onChannel`. Default: refused. */
-  readonly otherwise?: MultiplexLinkOptions["onChannel"];
-}
-
-export interface LinkTransportAddOptions {
-  /** Priority of its channels, 0 to 7, lower first. Default 3. */
-  readonly urgency?: number | undefined;
-}
-
 const OPTIONS = {
+  /** Scheme before `://`. Default `link`. */
   scheme: anything<string>(),
+  /** Receives other channels, as a link's `onChannel`. Default: refused. */
   otherwise: func<(channel: LinkChannel, link: MultiplexLink) => unknown>(),
 } as const;
 
-const ADD_OPTIONS = { urgency: integer({ default: 3, min: 0, max: URGENCIES - 1 }) } as const;
+export type LinkTransportOptions = Given<typeof OPTIONS>;
+
+const ADD_OPTIONS = {
+  /** Priority of its channels, 0 to 7, lower first. Default 3. */
+  urgency: integer({ default: 3, min: 0, max: URGENCIES - 1 }),
+} as const;
+
+export type LinkTransportAddOptions = Given<typeof ADD_OPTIONS>;
 
 interface Site {
   readonly links: ReusedLink;

@@ -21,7 +21,14 @@ import {
 import type { EventNames } from "../core/event-stream.js";
 import { ignore } from "../core/ignore.js";
 import { Driver, type PatternCloseOptions } from "../patterns/kit/driver.js";
-import { bytes, checkFunction, checkOptions, integer } from "../patterns/kit/options.js";
+import {
+  bytes,
+  checkFunction,
+  checkOptions,
+  type Given,
+  integer,
+  type Settings,
+} from "../patterns/kit/options.js";
 import { MAX_NAME } from "./bounds.js";
 import type { LinkChannel } from "./channel.js";
 import { ChannelKind } from "./frames.js";
@@ -34,15 +41,6 @@ const MAX_NAMES = 4_096;
 export type NameStatus = "open" | "closed";
 
 export type LinkStatus = "connected" | "ended";
-
-export interface MultiplexTransportOptions extends Omit<MultiplexLinkOptions, "onChannel" | "role"> {
-  /** Bytes of a message: a longer one is not sent, and ends its channel on receipt. Default 1,048,576. */
-  readonly maxMessageSize?: number | undefined;
-  /** Queued bytes of a channel beyond which `sendFrame` rejects with `ERR_TOO_MANY_PENDING`. Default 4,194,304. */
-  readonly maxQueueBytes?: number | undefined;
-  /** Most links. Default 1,024. */
-  readonly maxLinks?: number | undefined;
-}
 
 export type MultiplexTransportEvent =
   | { readonly type: "link:opened"; readonly address: string | undefined }
@@ -93,10 +91,16 @@ interface Way {
 }
 
 const TRANSPORT_OPTIONS = {
+  /** Bytes of a message: a longer one is not sent, and ends its channel on receipt. Default 1,048,576. */
   maxMessageSize: integer({ default: 1_048_576 }),
+  /** Queued bytes of a channel beyond which `sendFrame` rejects with `ERR_TOO_MANY_PENDING`. Default 4,194,304. */
   maxQueueBytes: bytes({ default: 4_194_304 }),
+  /** Most links. Default 1,024. */
   maxLinks: integer({ default: 1_024 }),
 } as const;
+
+export type MultiplexTransportOptions = Omit<MultiplexLinkOptions, "onChannel" | "role"> &
+  Given<typeof TRANSPORT_OPTIONS>;
 
 /**
  * Named channels over any number of links, with callbacks, for clusters whose nodes make their streams.
@@ -122,11 +126,7 @@ const TRANSPORT_OPTIONS = {
  */
 export class MultiplexTransport extends Driver<MultiplexTransportEvent, MultiplexTransportStats> {
   readonly #linkOptions: MultiplexLinkOptions;
-  readonly #settings: {
-    readonly maxMessageSize: number;
-    readonly maxQueueBytes: number;
-    readonly maxLinks: number;
-  };
+  readonly #settings: Settings<typeof TRANSPORT_OPTIONS>;
   readonly #names = new Map<string, OpenName>();
   readonly #links = new Map<MultiplexLink, Map<string, Way>>();
   #commencing = 0;
