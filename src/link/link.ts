@@ -428,7 +428,6 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
     for (const channel of this.channels) if (error !== undefined || !channel.hasAll) channel.destroy(error);
     this.events.emit({ type: "link:ended", error });
     this.#noteIdle();
-    this.#duplex.on("error", ignore);
     if (!keepsStream) this.#duplex.destroy();
     if (!this.closed) void this.close({ linger: 0 });
   }
@@ -494,84 +493,57 @@ export async function commence(duplex: Duplex, options: MultiplexLinkOptions = {
     throw new InvalidArgumentError(`commence must be given a duplex stream; got ${describe(duplex)}`);
   if (duplex.destroyed) throw new TransportError("ERR_TRANSPORT", "The stream is destroyed already");
   (duplex as { setNoDelay?: (on: boolean) => void }).setNoDelay?.(true);
-  const early = new EarlyStream(duplex);
+  // Failures before the handshake show in the stream's state.
+  duplex.on("error", ignore);
   try {
     const keys = await linkKeys(settings);
     const encrypt = settings.encrypt ?? keys.length > 0;
     const handshake = new Handshake({ ...settings, keys, encrypt });
-    const rest = await early.handshake(handshake, settings.handshakeTimeout);
+    const rest = await exchange(duplex, handshake, settings.handshakeTimeout);
     return new MultiplexLink(duplex, handshake.agreement as Agreement, settings, rest);
   } catch (error) {
-    duplex.on("error", ignore);
     duplex.destroy();
     throw error;
-  } finally {
-    early.release();
   }
 }
 
-/** Notices failures at once, but reads bytes only when the keys exist. */
-class EarlyStream {
-  readonly #duplex: Duplex;
-  #failed: Error | undefined;
-  #onFailed: ((error: Error) => void) | undefined;
-
-  constructor(duplex: Duplex) {
-    this.#duplex = duplex;
-    duplex.on("error", this.#onError);
-    duplex.on("close", this.#onClose);
-    duplex.on("end", this.#onClose);
-  }
-
-  async handshake(handshake: Handshake, timeout: number): Promise<Buffer> {
-    const duplex = this.#duplex;
-    let timer: NodeJS.Timeout | undefined;
-    let onData: ((chunk: Buffer) => void) | undefined;
-    try {
-      return await new Promise<Buffer>((resolve, reject) => {
-        this.#onFailed = reject;
-        if (this.#failed !== undefined) {
-          reject(this.#failed);
-          return;
-        }
-        timer = setTimeout(
-          () => reject(new TimeoutError("ETIMEDOUT", `The handshake was not done within ${timeout} ms`)),
-          timeout,
-        );
-        onData = (chunk) => {
-          const rest = handshake.receive(chunk, (bytes) => duplex.write(bytes));
-          if (handshake.failure !== undefined) {
-            // Sends a refusal first.
-            duplex.end();
-            setImmediate(reject, failureError(handshake.failure));
-          } else if (handshake.agreement !== undefined) {
-            duplex.pause();
-            resolve(rest);
-          }
-        };
-        duplex.on("data", onData);
-        duplex.write(handshake.hello);
-      });
-    } finally {
+/** @returns bytes after the handshake */
+function exchange(duplex: Duplex, handshake: Handshake, timeout: number): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const release = (): void => {
       clearTimeout(timer);
-      if (onData !== undefined) duplex.off("data", onData);
-    }
-  }
-
-  release(): void {
-    this.#onFailed = undefined;
-    this.#duplex.off("error", this.#onError);
-    this.#duplex.off("close", this.#onClose);
-    this.#duplex.off("end", this.#onClose);
-  }
-
-  readonly #onError = (error: Error): void => this.#fail(error.message, error);
-  readonly #onClose = (): void => this.#fail("the other end closed the stream");
-
-  #fail(reason: string, cause?: Error): void {
-    this.#failed ??= new TransportError("ERR_TRANSPORT", `The handshake failed: ${reason}`, { cause });
-    this.#onFailed?.(this.#failed);
-  }
+      duplex.off("data", onData).off("error", onError).off("close", onClose).off("end", onClose);
+    };
+    const fail = (error: Error): void => {
+      release();
+      reject(error);
+    };
+    const lost = (reason: string, cause?: Error): void =>
+      fail(new TransportError("ERR_TRANSPORT", `The handshake failed: ${reason}`, { cause }));
+    const onError = (error: Error): void => lost(error.message, error);
+    const onClose = (): void => lost("the other end closed the stream");
+    const onData = (chunk: Buffer): void => {
+      const rest = handshake.receive(chunk, (bytes) => duplex.write(bytes));
+      if (handshake.failure !== undefined) {
+        release();
+        // Sends a refusal first.
+        duplex.end();
+        setImmediate(reject, failureError(handshake.failure));
+      } else if (handshake.agreement !== undefined) {
+        release();
+        duplex.pause();
+        resolve(rest);
+      }
+    };
+    const timer = setTimeout(
+      () => fail(new TimeoutError("ETIMEDOUT", `The handshake was not done within ${timeout} ms`)),
+      timeout,
+    );
+    duplex.on("data", onData).on("error", onError).on("close", onClose).on("end", onClose);
+    if (duplex.errored) onError(duplex.errored);
+    else if (duplex.destroyed || duplex.readableEnded) onClose();
+    else duplex.write(handshake.hello);
+  });
 }
 
 function failureError(failure: HandshakeFailure): HandshakeError {
