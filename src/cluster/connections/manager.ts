@@ -4,12 +4,12 @@
  */
 import { checkInteger, checkKeys, describe } from "../../core/arguments.js";
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
-import { MAX_SEEDS } from "../bounds.js";
+import { MAX_KEPT_ADDRESSES, MAX_SEEDS } from "../bounds.js";
 import { Names } from "../discovery/names.js";
 import { canonicalAddress, checkAddress, splitIpAddress } from "../net/addresses.js";
 import type { ClusterBus } from "../node/bus.js";
 import type { Member } from "../node/member.js";
-import { type ConnectionError, ConnectionList, type ConnectionState, withPort } from "./rules.js";
+import { type ConnectionError, type ConnectionState, type StreamState, withPort } from "./rules.js";
 
 export interface ConnectionManagerOptions {
   /** Default port of addresses. Default: the node's port. */
@@ -31,6 +31,8 @@ export interface ConnectionStatus {
   /** Why the last attempt failed. */
   readonly error: ConnectionError | undefined;
 }
+
+type Row = StreamState & Pick<ConnectionStatus, "address" | "resolved">;
 
 /** Resolved addresses by state. */
 export interface ConnectionManagerStats {
@@ -62,7 +64,8 @@ export interface ConnectionManagerStats {
 export class ConnectionManager {
   readonly #bus: ClusterBus;
   readonly #port: number | undefined;
-  readonly #list = new ConnectionList();
+  /** Wall clock in ms when each address was added, "host:port" in the given order. */
+  #list: ReadonlyMap<string, number> = new Map();
   readonly #names: Names;
   /** Addresses that this manager added to the node's seeds. */
   readonly #joined = new Set<string>();
@@ -111,29 +114,23 @@ export class ConnectionManager {
    * @throws as `setList`
    */
   add(address: string, port?: number): void {
-    this.#replace([...this.#list.addresses, this.#complete(address, port)]);
+    this.#replace([...this.#list.keys(), this.#complete(address, port)]);
   }
 
   /** Status of each address, in the order of the list. */
   status(): ConnectionStatus[] {
     if (this.#bus.closed) return [];
     const members = new Map(this.#bus.members({ self: false }).map((each) => [each.addresses[0], each]));
-    const rows = this.#list.status(
-      this.#resolve,
-      (address) => this.#bus.streamState(address),
-      (address) => this.#names.errorOf(address),
-    );
-    return rows.map(({ address, resolved, state, since, attempts, error, peer }) => {
-      const member = members.get(resolved) ?? (peer === undefined ? undefined : members.get(peer));
-      return Object.freeze({ address, resolved, state, member, since, attempts, error });
+    return this.#streams().map(({ peer, ...row }) => {
+      const member = members.get(row.resolved) ?? (peer === undefined ? undefined : members.get(peer));
+      return Object.freeze({ ...row, member });
     });
   }
 
   stats(): ConnectionManagerStats {
     const counts = { self: 0, connecting: 0, connected: 0, broken: 0 };
     if (this.#bus.closed) return counts;
-    for (const { state } of this.#list.status(this.#resolve, (address) => this.#bus.streamState(address)))
-      counts[state] += 1;
+    for (const { state } of this.#streams()) counts[state] += 1;
     return counts;
   }
 
@@ -174,20 +171,24 @@ export class ConnectionManager {
     if (this.#closed) throw new ClosedError("EBADF", "the ConnectionManager is shut down");
     this.#bus.checkReachable(addresses);
     const wanted = new Set(addresses);
-    this.#list.check(wanted);
+    if (wanted.size > MAX_KEPT_ADDRESSES)
+      throw new InvalidArgumentError(
+        `a list can have at most ${MAX_KEPT_ADDRESSES} addresses; got ${wanted.size}`,
+      );
     // First: the node would refuse these seeds after the list was replaced.
     const others = this.#bus.seeds.filter((seed) => !wanted.has(seed) && !this.#joined.has(seed));
     const seeds = others.length + wanted.size;
     if (seeds > MAX_SEEDS)
       throw new InvalidArgumentError(`a node can have at most ${MAX_SEEDS} seeds; got ${seeds}`);
-    const removed = this.#list.set(addresses, Date.now());
-    this.#forget(removed);
+    const before = this.#list;
+    this.#list = new Map(Array.from(wanted, (address) => [address, before.get(address) ?? Date.now()]));
+    this.#forget([...before.keys()].filter((address) => !wanted.has(address)));
     // Membership dials the addresses, too, so that nodes there become members.
     const known = new Set(this.#bus.seeds);
-    const added = this.#list.addresses.filter((address) => !known.has(address));
+    const added = [...wanted].filter((address) => !known.has(address));
     for (const address of added) this.#joined.add(address);
     this.#bus.join(...added);
-    this.#names.set(new Set(this.#list.addresses.filter((each) => splitIpAddress(each) === undefined)));
+    this.#names.set(new Set([...wanted].filter((each) => splitIpAddress(each) === undefined)));
     this.#update();
   }
 
@@ -196,11 +197,25 @@ export class ConnectionManager {
     if (own.length > 0) this.#bus.forget(...own);
   }
 
-  #resolve = (address: string): readonly string[] =>
-    splitIpAddress(address) === undefined ? this.#names.get(address) : [address];
+  #resolve(address: string): readonly string[] {
+    return splitIpAddress(address) === undefined ? this.#names.get(address) : [address];
+  }
+
+  /** A row per address that an entry resolves to, or one for a name without addresses. */
+  #streams(): Row[] {
+    return [...this.#list].flatMap(([address, since]): Row[] => {
+      const found = this.#resolve(address);
+      if (found.length > 0)
+        return found.map((resolved) => ({ address, resolved, ...this.#bus.streamState(resolved) }));
+      const message = this.#names.errorOf(address)?.message ?? "the name has no address";
+      const error = { code: "ENOTFOUND", message };
+      return [{ address, resolved: undefined, state: "broken", since, attempts: 0, error, peer: undefined }];
+    });
+  }
 
   #update(): void {
     if (this.#closed || this.#bus.closed) return;
-    this.#bus.keepStreams(this, [...this.#list.wanted(this.#resolve)]);
+    const wanted = [...this.#list.keys()].flatMap((address) => this.#resolve(address));
+    this.#bus.keepStreams(this, [...new Set(wanted)]);
   }
 }
