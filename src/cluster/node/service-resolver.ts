@@ -4,6 +4,7 @@
  *   change of a member ──> COALESCE ms ──> the list of endpoints ──another than the last──> its readers
  */
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
+import { AddressFeed, Scope } from "../discovery/source.js";
 import { isWithinReach, readEndpoint } from "../endpoints.js";
 import type { Member as KnownMember } from "../membership/members.js";
 import {
@@ -81,46 +82,31 @@ export class ServiceResolver implements EndpointSource, Iterable<Member> {
 
   /** Yields complete lists of endpoints, the first when the node runs; ends with the node. */
   async *endpoints(signal: AbortSignal): AsyncGenerator<readonly string[], void, undefined> {
-    let wake: (() => void) | undefined;
-    let timer: NodeJS.Timeout | undefined;
-    let isChanged = false;
-    let isDue = true;
-    const changed = (): void => {
-      isChanged = true;
-      timer ??= setTimeout(() => {
-        timer = undefined;
-        isDue = true;
-        wake?.();
-      }, COALESCE).unref();
-    };
-    const aborted = (): void => wake?.();
-    const unwatch = this.#parts.watchMembers(changed);
+    const scope = new Scope(signal);
+    const feed = new AddressFeed(scope.signal);
     this.#parts.readers += 1;
     const reader = this.#parts.readers;
-    signal.addEventListener("abort", aborted);
+    let timer: NodeJS.Timeout | undefined;
     let last: string | undefined;
+    const publish = (): void => {
+      timer = undefined;
+      if (this.#parts.owner.isClosed()) scope.end();
+      const list = this.#endpoints(reader);
+      const text = list?.join("\n");
+      if (list === undefined || text === last) return;
+      last = text;
+      feed.set(list);
+    };
+    const unwatch = this.#parts.watchMembers(() => {
+      timer ??= setTimeout(publish, COALESCE).unref();
+    });
+    publish();
     try {
-      while (!signal.aborted && !this.#parts.owner.isClosed()) {
-        if (isDue) {
-          isDue = false;
-          isChanged = false;
-          const list = this.#endpoints(reader);
-          const text = list?.join("\n");
-          if (list !== undefined && text !== last) {
-            last = text;
-            yield list;
-          }
-          if (isChanged || isDue) continue;
-        }
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-          if (isDue || signal.aborted) resolve();
-        });
-      }
+      yield* feed;
     } finally {
       clearTimeout(timer);
       unwatch();
-      signal.removeEventListener("abort", aborted);
+      scope.end();
     }
   }
 
