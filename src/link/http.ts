@@ -8,7 +8,7 @@
  *
  * A request with `SMQ: CLUSTER` but no Upgrade gets a 204 first, as in SMQ's clusters.
  */
-import type { EventEmitter } from "node:events";
+import { type EventEmitter, once } from "node:events";
 import {
   type Server as HttpServer,
   request as httpRequest,
@@ -167,9 +167,35 @@ export async function dialLink(url: string | URL, options: DialLinkOptions = {})
   const target = parse("url", url);
   const proxy = settings.proxy === undefined ? undefined : parse("proxy", settings.proxy);
   const headers = checkHeaders(settings.headers ?? {});
-  const attempt = new Attempt(settings.timeout, settings.signal);
+  const { timeout, signal, tls } = settings;
+  const attempt = new AbortController();
+  const timer = setTimeout(
+    () => attempt.abort(new TimeoutError("ETIMEDOUT", `No stream within ${timeout} ms`)),
+    timeout,
+  );
+  const onAbort = (): void => attempt.abort(new AbortedError(signal?.reason));
+  signal?.addEventListener("abort", onAbort);
+  if (signal?.aborted) onAbort();
+  const streams: Socket[] = [];
+  const when = async (stream: Socket, event: string): Promise<Socket> => {
+    streams.push(stream);
+    // It may fail between two steps, and before the program listens; `close` reports that too.
+    stream.on("error", ignore);
+    await once(stream, event, { signal: attempt.signal });
+    return stream;
+  };
+  const secure = (to: URL, over?: Socket): Promise<Socket> => {
+    const host = hostOf(to);
+    const name = isIP(host) === 0 ? { servername: host } : {};
+    const where = over === undefined ? { host, port: portOf(to) } : { socket: over, host };
+    return when(connectTls({ ...name, ...tls, ...where }), "secureConnect");
+  };
   try {
-    let stream = await attempt.connect(proxy ?? target, settings.tls);
+    const first = proxy ?? target;
+    let stream =
+      first.protocol === "https:"
+        ? await secure(first)
+        : await when(connectTcp({ host: hostOf(first), port: portOf(first) }), "connect");
     if (proxy !== undefined) {
       const authority = `${target.hostname}:${portOf(target)}`;
       const given =
@@ -180,111 +206,51 @@ export async function dialLink(url: string | URL, options: DialLinkOptions = {})
         given === undefined
           ? {}
           : { "Proxy-Authorization": `Basic ${Buffer.from(given).toString("base64")}` };
-      const status = await attempt.ask(stream, {
-        method: "CONNECT",
-        path: authority,
-        headers: { Host: authority, ...credentials },
-      });
+      const connect = { method: "CONNECT", path: authority, headers: { Host: authority, ...credentials } };
+      const status = await ask(stream, connect, attempt.signal);
       if (status < 200 || status > 299) throw refusal("The proxy", status);
-      if (target.protocol === "https:") stream = await attempt.secure(target, settings.tls, stream);
+      if (target.protocol === "https:") stream = await secure(target, stream);
     }
-    const status = await attempt.ask(stream, {
+    const upgrade = {
       path: `${target.pathname}${target.search}`,
       headers: { ...headers, Host: target.host, Connection: "Upgrade", Upgrade: PROTOCOL, SMQ: "CLUSTER" },
-    });
+    };
+    const status = await ask(stream, upgrade, attempt.signal);
     if (status !== 101) throw refusal("The server", status);
-    return attempt.done(stream);
+    return stream;
   } catch (error) {
-    throw attempt.failed(error);
+    for (const stream of streams) stream.destroy();
+    throw attempt.signal.aborted ? attempt.signal.reason : failureOf(error);
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", onAbort);
   }
 }
 
-class Attempt {
-  readonly #timer: NodeJS.Timeout;
-  readonly #signal: AbortSignal | undefined;
-  readonly #failure: Promise<never>;
-  readonly #streams: Socket[] = [];
-  #fail!: (error: Error) => void;
-
-  constructor(timeout: number, signal: AbortSignal | undefined) {
-    this.#failure = new Promise<never>((_, reject) => {
-      this.#fail = reject;
-    });
-    this.#failure.catch(ignore);
-    this.#timer = setTimeout(
-      () => this.#fail(new TimeoutError("ETIMEDOUT", `No stream within ${timeout} ms`)),
-      timeout,
-    );
-    this.#signal = signal;
-    signal?.addEventListener("abort", this.#onAbort);
-    if (signal?.aborted) this.#onAbort();
-  }
-
-  readonly #onAbort = (): void => this.#fail(new AbortedError(this.#signal?.reason));
-
-  connect(to: URL, tls: ConnectionOptions | undefined): Promise<Socket> {
-    if (to.protocol === "https:") return this.secure(to, tls);
-    const socket = connectTcp({ host: hostOf(to), port: portOf(to) });
-    return this.#when(socket, "connect");
-  }
-
-  secure(to: URL, tls: ConnectionOptions | undefined, over?: Socket): Promise<Socket> {
-    const host = hostOf(to);
-    const name = isIP(host) === 0 ? { servername: host } : {};
-    const where = over === undefined ? { host, port: portOf(to) } : { socket: over, host };
-    return this.#when(connectTls({ ...name, ...tls, ...where }), "secureConnect");
-  }
-
-  async #when(socket: Socket, event: string): Promise<Socket> {
-    this.#streams.push(socket);
-    socket.on("error", this.#fail);
-    await Promise.race([this.#failure, new Promise<void>((resolve) => socket.once(event, resolve))]);
-    return socket;
-  }
-
-  /** The stream is free again after the answer. */
-  async ask(stream: Socket, options: RequestOptions): Promise<number> {
+/** The stream is free again after the answer. */
+function ask(stream: Socket, options: RequestOptions, signal: AbortSignal): Promise<number> {
+  return new Promise((resolve, reject) => {
+    signal.throwIfAborted();
     const request = httpRequest({ ...options, createConnection: () => stream, setHost: false });
-    request.on("error", this.#fail);
-    const answered = new Promise<number>((resolve) => {
-      const opened = ({ statusCode = 0 }: IncomingMessage, socket: Duplex, head: Buffer): void => {
-        if (head.length > 0) socket.unshift(head);
-        resolve(statusCode);
-      };
-      request.on("connect", opened).on("upgrade", opened);
-      request.on("response", ({ statusCode = 0 }) => resolve(statusCode));
-    });
+    const opened = ({ statusCode = 0 }: IncomingMessage, socket: Duplex, head: Buffer): void => {
+      if (head.length > 0) socket.unshift(head);
+      resolve(statusCode);
+    };
+    request.on("connect", opened).on("upgrade", opened).on("error", reject);
+    request.on("response", ({ statusCode = 0 }) => resolve(statusCode));
+    signal.addEventListener("abort", () => reject(signal.reason));
     request.end();
-    return Promise.race([this.#failure, answered]);
-  }
+  });
+}
 
-  done(stream: Socket): Duplex {
-    this.#release();
-    // It may fail before the program listens; `close` reports that too.
-    stream.on("error", ignore);
-    return stream;
-  }
-
-  failed(error: unknown): unknown {
-    this.#release();
-    for (const stream of this.#streams) {
-      stream.on("error", ignore);
-      stream.destroy();
-    }
-    if (!(error instanceof Error) || error.name !== "Error") return error;
-    const { code } = error as NodeJS.ErrnoException;
-    if (code?.startsWith("HPE_"))
-      return new HandshakeError("ERR_HANDSHAKE", "The answer is not HTTP/1.1", { cause: error });
-    const known =
-      code === "ECONNREFUSED" || code === "EADDRNOTAVAIL" || code === "EACCES" ? code : "ERR_TRANSPORT";
-    return new TransportError(known, `No stream: ${error.message}`, { cause: error });
-  }
-
-  #release(): void {
-    clearTimeout(this.#timer);
-    this.#signal?.removeEventListener("abort", this.#onAbort);
-    for (const stream of this.#streams) stream.off("error", this.#fail);
-  }
+function failureOf(error: unknown): unknown {
+  if (!(error instanceof Error) || error.name !== "Error") return error;
+  const { code } = error as NodeJS.ErrnoException;
+  if (code?.startsWith("HPE_"))
+    return new HandshakeError("ERR_HANDSHAKE", "The answer is not HTTP/1.1", { cause: error });
+  const known =
+    code === "ECONNREFUSED" || code === "EADDRNOTAVAIL" || code === "EACCES" ? code : "ERR_TRANSPORT";
+  return new TransportError(known, `No stream: ${error.message}`, { cause: error });
 }
 
 function parse(what: string, given: unknown): URL {
