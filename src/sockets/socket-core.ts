@@ -367,23 +367,28 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     return queuedOut + this.outbox.waiting;
   }
 
-  /** Warns unless the program listens. */
-  #stalled(endpoint: string, error: ShoalError): void {
+  /** Warns unless the program listens. @param error of the last attempt, if one has failed */
+  #stalled(endpoint: string, error: ShoalError | undefined): void {
     if (this.endpoints.isBound(endpoint)) return;
-    if (this.#unsent > 0) warnOfStall(`${this.typeName} has messages that wait to be sent`, endpoint, error);
-    else if (this.inbox.waiting > 0 && isLasting(error))
-      warnOfStall(`${this.typeName} waits for messages`, endpoint, error);
+    const awaited = this.events.awaited;
+    if (this.#unsent > 0) this.#warnOfQueued("", endpoint, error);
+    else if (awaited !== undefined) warnOfStall(`${this.typeName} waits for ${awaited} at`, endpoint, error);
+    else if (this.inbox.waiting > 0 && error !== undefined && isLasting(error))
+      warnOfStall(`${this.typeName} waits for messages from`, endpoint, error);
   }
 
   #closingStalled(): void {
     if ((this.engine.stats().peers ?? 0) > 0 || this.#unsent === 0 || this.events.hearsFailures) return;
     const { bound, connected } = this.endpoints.all;
     const at = connected.length > 0 ? connected : bound;
-    warnOfStall(
-      `close() of ${this.typeName} waits for its messages to leave`,
-      at.join(", "),
-      this.events.lastFailure,
-    );
+    this.#warnOfQueued("close() of ", at.join(", "), this.events.lastFailure);
+  }
+
+  #warnOfQueued(where: string, endpoint: string, error: ShoalError | undefined): void {
+    const queued = this.#unsent;
+    const [messages, them] = queued === 1 ? ["message", "it"] : ["messages", "them"];
+    const what = `${where}${this.typeName}: ${queued} ${messages} queued for`;
+    warnOfStall(what, endpoint, error, `; \`linger: 0\` discards ${them}`);
   }
 
   async #close(given: number | undefined): Promise<CloseResult> {

@@ -20,8 +20,8 @@ type Handler = (event: SocketEvent) => void;
 const MAX_FAILURES = 16;
 
 interface Failure {
-  /** The latest error. */
-  readonly error: ShoalError;
+  /** The latest error; `undefined` until an attempt has failed. */
+  readonly error: ShoalError | undefined;
   /** Time of the first since the endpoint was last reached, in ms. */
   readonly since: number;
 }
@@ -38,8 +38,8 @@ interface Waiting {
   readonly what: Wanted;
 }
 
-function wantedText({ count, noun, verb }: Wanted): string {
-  return `${count === 1 ? `a ${noun}` : `${count} ${noun}s`} ${verb}`;
+function countText({ count, noun }: Wanted): string {
+  return count === 1 ? `a ${noun}` : `${count} ${noun}s`;
 }
 
 function missingText({ count, noun, verb }: Wanted): string {
@@ -58,15 +58,18 @@ export class SocketEvents {
   #lost = 0;
   #closed = false;
 
-  readonly #onStall: (endpoint: string, error: ShoalError) => void;
+  #silence: NodeJS.Timeout | undefined = undefined;
+
+  readonly #onStall: (endpoint: string, error: ShoalError | undefined) => void;
 
   /**
    * @param onHold called when events begin or cease to keep the process alive
-   * @param onStall called for each failure after `REPORT_AFTER`, if no observer listens to failures
+   * @param onStall called after `REPORT_AFTER` for each failure, and for dials without an answer (no error), if no
+   *   observer listens to failures
    */
   constructor(
     onHold: (held: boolean) => void,
-    onStall: (endpoint: string, error: ShoalError) => void = () => undefined,
+    onStall: (endpoint: string, error: ShoalError | undefined) => void = () => undefined,
   ) {
     this.#onHold = onHold;
     this.#onStall = onStall;
@@ -74,7 +77,23 @@ export class SocketEvents {
 
   /** The latest failure of an endpoint still unreached. */
   get lastFailure(): ShoalError | undefined {
-    return [...(this.#failures?.values() ?? [])].at(-1)?.error;
+    return this.#errors.at(-1);
+  }
+
+  get #errors(): ShoalError[] {
+    return [...(this.#failures?.values() ?? [])].flatMap(({ error }) => error ?? []);
+  }
+
+  /** Dialled endpoints without an answer yet. */
+  get #silent(): string[] {
+    const failures = [...(this.#failures ?? [])];
+    return failures.filter(([, { error }]) => error === undefined).map(([address]) => address);
+  }
+
+  /** What a call waits for, in words: "a peer". */
+  get awaited(): string | undefined {
+    const what = this.#waiting[0]?.what;
+    return what && countText(what);
   }
 
   get hearsFailures(): boolean {
@@ -106,10 +125,14 @@ export class SocketEvents {
   }
 
   emit(event: SocketEvent): void {
-    if (event.type === "handshake") {
+    if (event.type === "handshake" || event.type === "peer:join") {
       if (this.#failures?.delete(event.address) === true) forgetStall(event.address);
     } else if (FAILURES.includes(event.type) && "error" in event && event.error !== undefined)
       this.#failed(event.address ?? "", event.error);
+    else if (event.type === "connect:delay") {
+      this.#failed(event.address, undefined);
+      if (this.#silence === undefined) this.#lookLater();
+    }
     const handlers = this.#handlers;
     const observers = this.#observers;
     for (let i = 0; i < handlers.length; i++) handlers[i]?.(event);
@@ -138,9 +161,10 @@ export class SocketEvents {
       options?.timeout ?? -1,
       options?.signal,
       () => {
-        const errors = [...(this.#failures?.values() ?? [])].map(({ error }) => error);
+        const errors = this.#errors;
         const last = errors.at(-1);
-        const why = last === undefined ? "" : `; last: ${last.message}`;
+        const silent = this.#silent.join(", ");
+        const why = last !== undefined ? `; last: ${last.message}` : silent && `; no answer from ${silent}`;
         const message = `${missingText(what)} within ${options?.timeout} ms${why}`;
         const cause = errors.length > 1 ? new AggregateError(errors, "Several endpoints failed") : last;
         return new TimeoutError("ETIMEDOUT", message, { cause });
@@ -166,13 +190,14 @@ export class SocketEvents {
   abandon(): void {
     for (const { waiter, stop, what } of this.#waiting) {
       stop();
-      waiter.abandon(new ClosedError("EAGAIN", `The socket closed before ${wantedText(what)}`));
+      waiter.abandon(new ClosedError("EAGAIN", `The socket closed before ${countText(what)} ${what.verb}`));
     }
   }
 
   end(): void {
     this.emit({ type: "end" });
     this.#closed = true;
+    clearTimeout(this.#silence);
     this.#handlers = [];
     for (const observer of this.#observers) observer.close();
   }
@@ -181,7 +206,18 @@ export class SocketEvents {
     this.#failures?.delete(endpoint);
   }
 
-  #failed(address: string, error: ShoalError): void {
+  /** The system reports a dial without an answer after minutes only. */
+  #lookLater(): void {
+    this.#silence = setTimeout(() => {
+      const silent = this.#silent;
+      this.#silence = undefined;
+      if (silent.length > 0) this.#lookLater();
+      if (!this.hearsFailures) for (const address of silent) this.#onStall(address, undefined);
+    }, REPORT_AFTER);
+    this.#silence.unref?.();
+  }
+
+  #failed(address: string, error: ShoalError | undefined): void {
     this.#failures ??= new Map();
     const failures = this.#failures;
     const now = performance.now();
@@ -192,7 +228,8 @@ export class SocketEvents {
       failures.delete(oldest);
     }
     failures.set(address, { error, since });
-    if (now - since >= REPORT_AFTER && !this.hearsFailures) this.#onStall(address, error);
+    if (error !== undefined && now - since >= REPORT_AFTER && !this.hearsFailures)
+      this.#onStall(address, error);
   }
 
   /** Counts the reasons to keep the process alive. */

@@ -1,7 +1,8 @@
 /**
- * Warns of messages that wait for an unreachable peer, unless the program listens to a reporting event.
+ * Explains why an endpoint cannot be reached, and warns of calls that wait for one, unless the program listens to a
+ * reporting event.
  *
- *   first failure --> further failures --> one after REPORT_AFTER, and messages wait --> a process warning, once
+ *   first failure, or a dial --> REPORT_AFTER without a handshake, and a call or messages wait --> a process warning, once
  *                          ^                                                                  |
  *                          +------------------- a handshake succeeds: forgotten <-------------+
  *
@@ -13,12 +14,21 @@ import { HandshakeError, ProtocolError, type ShoalError } from "../core/errors.j
 export const REPORT_AFTER = 1_000;
 const MAX_REPORTED = 256;
 
-const REMEDIES: Readonly<Record<string, string>> = {
-  ECONNREFUSED: "Check that a peer is bound there.",
-  ENOENT: "Check that a peer is bound there.",
-  ENOTFOUND: "Check the host's name.",
-  EAI_AGAIN: "Check the host's name, and the name server.",
-  ERR_AUTHENTICATION: "Check the keys or the password at both ends.",
+const BIND = "Check that a peer is bound there";
+const NETWORK = "Check the address, and the network between";
+const BOTH_ENDS = "Check the socket types and the security of both ends";
+
+/** By code: the cause (absent: the error's text) and what to do. */
+const KNOWN: Readonly<Record<string, readonly [cause: string | undefined, remedy: string]>> = {
+  ECONNREFUSED: ["connection refused", BIND],
+  ENOENT: ["no such path", BIND],
+  EACCES: ["permission denied", "Check the permissions of the path"],
+  EHOSTUNREACH: ["no route to the host", NETWORK],
+  ENETUNREACH: ["no route to the network", NETWORK],
+  ETIMEDOUT: ["no answer", NETWORK],
+  ENOTFOUND: ["name not found", "Check the host's name"],
+  EAI_AGAIN: ["the name server does not answer", "Check the host's name, and the name server"],
+  ERR_AUTHENTICATION: [undefined, "Check the keys or the password at both ends"],
 };
 
 /** Endpoint -> cause, oldest first. */
@@ -26,12 +36,27 @@ const reported = new Map<string, string>();
 
 /** Whether waiting cannot help. */
 export function isLasting(error: ShoalError): boolean {
-  return error instanceof HandshakeError || error instanceof ProtocolError || codeOf(error) === "ENOTFOUND";
+  return isRefusal(error) || codeOf(error) === "ENOTFOUND";
+}
+
+function isRefusal(error: unknown): boolean {
+  return error instanceof HandshakeError || error instanceof ProtocolError;
 }
 
 function codeOf({ code, cause }: ShoalError): string {
   const given = (cause as { readonly code?: unknown } | null | undefined)?.code;
   return typeof given === "string" ? given : code;
+}
+
+/** Why an endpoint was not reached, in words, without the endpoint: `name not found`. */
+export function causeOf(error: ShoalError): string {
+  const text = error.message.replace(/^(?:Cannot connect to|Handshake at) \S+?(?: failed)?: /, "");
+  return KNOWN[codeOf(error)]?.[0] ?? text.charAt(0).toLowerCase() + text.slice(1);
+}
+
+/** What to do about an unreached endpoint, without a full stop. */
+export function remedyOf(error: ShoalError): string {
+  return KNOWN[codeOf(error)]?.[1] ?? (isRefusal(error) ? BOTH_ENDS : NETWORK);
 }
 
 /** Forgets a reached endpoint, so that its next failure is reported. */
@@ -41,9 +66,11 @@ export function forgetStall(endpoint: string): void {
 
 /**
  * Emits the process warning `SHOAL_UNREACHABLE`, once per endpoint and cause.
+ * @param what waits: `Push: 1 message queued for`
  * @param error of the last attempt, if one has failed
+ * @param more what else to do
  */
-export function warnOfStall(what: string, endpoint: string, error: ShoalError | undefined): void {
+export function warnOfStall(what: string, endpoint: string, error: ShoalError | undefined, more = ""): void {
   const code = error === undefined ? "none" : codeOf(error);
   if (reported.get(endpoint) === code) return;
   reported.delete(endpoint);
@@ -52,18 +79,11 @@ export function warnOfStall(what: string, endpoint: string, error: ShoalError | 
     reported.delete(oldest);
   }
   reported.set(endpoint, code);
-  const text = `${what} at ${endpoint}: ${error?.message ?? "no peer is connected"}. ${remedyOf(error, code)}`;
+  const cause = error === undefined ? "no answer" : causeOf(error);
+  const remedy = error === undefined ? "Check that the peer runs, and its address" : remedyOf(error);
+  const text = `${what} ${endpoint} (${cause}). ${remedy}${more}.`;
   process.emitWarning(text, { type: "ShoalWarning", code: "SHOAL_UNREACHABLE", detail: DETAIL });
 }
 
 const DETAIL =
   'A listener of the socket\'s event "connect:retry" or "handshake:error:…" replaces this warning.';
-
-function remedyOf(error: ShoalError | undefined, code: string): string {
-  if (error === undefined) return "Check that the peer runs, and its address.";
-  const known = REMEDIES[code];
-  if (known !== undefined) return known;
-  return error instanceof HandshakeError || error instanceof ProtocolError
-    ? "Check the socket types and the security of both ends."
-    : "Check the address, and the network between.";
-}

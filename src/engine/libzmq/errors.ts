@@ -52,7 +52,7 @@ export function eventError(event: NativeEvent): ShoalError {
     case "handshake:error:auth":
       return new HandshakeError(
         "ERR_AUTHENTICATION",
-        `Authentication failed (status ${cause?.status ?? "unknown"})`,
+        `Handshake at ${endpoint} failed: authentication failed (status ${cause?.status ?? "unknown"})`,
         {
           cause,
           endpoint,

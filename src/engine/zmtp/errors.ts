@@ -81,10 +81,8 @@ export function lostError(reason: DisconnectReason, remote: string): TransportEr
 }
 
 function authError(endpoint: string, status: number, peer: { readonly peer?: string }): SocketEvent {
-  const error = new HandshakeError("ERR_AUTHENTICATION", `Authentication failed (status ${status})`, {
-    endpoint,
-    status,
-  });
+  const message = `Handshake at ${endpoint} failed: authentication failed (status ${status})`;
+  const error = new HandshakeError("ERR_AUTHENTICATION", message, { endpoint, status });
   return {
     type: "handshake:error:auth",
     address: endpoint,

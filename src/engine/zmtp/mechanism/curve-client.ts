@@ -99,7 +99,7 @@ export class CurveClient implements Mechanism {
   }
 
   #wrongKey(): string {
-    return `this client's curveServerKey is ${encodeZ85(this.#serverKey)}, and the server may have another key`;
+    return `wrong server key? The curveServerKey of this client is ${encodeZ85(this.#serverKey)}`;
   }
 
   start(): Step {

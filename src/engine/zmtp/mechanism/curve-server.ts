@@ -149,7 +149,7 @@ export class CurveServer implements Mechanism {
       const own = encodeZ85(this.#permanent.publicKey);
       return this.#fail(
         "ERR_ZMTP_CRYPTOGRAPHIC",
-        `HELLO does not open: the client probably has another key as its curveServerKey; this server's is ${own}`,
+        `HELLO does not open: wrong server key? The public key of this server is ${own}`,
       );
     }
     if (!signature.equals(SIGNATURE)) {
