@@ -138,11 +138,15 @@ export interface HandlerFailure {
  * @param expose whether clients get every message
  */
 export function handlerFailure(error: unknown, expose: boolean): HandlerFailure {
-  const text = exposedText(error, expose) ?? FAILURES["worker-failed"];
-  if (!isInstance(error, ServiceError))
-    return { reason: "worker-failed", text, details: encodeDetails(error) };
-  const reason = isRefusal(error) ? error.reason : "worker-failed";
-  return { reason, text, details: encodeDetails({ code: error.handlerCode, data: error.data }) };
+  const exposed = exposedText(error, expose);
+  if (isInstance(error, ServiceError)) {
+    const details = encodeDetails({ code: error.handlerCode, data: error.data });
+    return { reason: isRefusal(error) ? error.reason : "worker-failed", text: exposed ?? "", details };
+  }
+  const details = encodeDetails(error);
+  const { code } = decodeDetails(details);
+  const hidden = `The worker's handler failed${code === undefined ? "" : ` (${code})`}.`;
+  return { reason: "worker-failed", text: exposed ?? hidden, details };
 }
 
 export function exposedText(error: unknown, expose: boolean): string | undefined {

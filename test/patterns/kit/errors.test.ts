@@ -49,7 +49,7 @@ describe("an error reply", () => {
     expect(handlerErrorReply(error, false).map(String)).toEqual([
       "shoal.error",
       "worker-failed",
-      "The worker's handler failed.",
+      "The worker's handler failed (E_FISH).",
       '{"code":"E_FISH"}',
     ]);
     const meant = new ServiceError("worker-failed", "fish", "no fish today", { code: "E_NONE" });
