@@ -156,7 +156,10 @@ export class BusParts implements BusContext {
       announce: (service) => messages.messaging.routes.subscribe(serviceRoute(service)),
       withdraw: async (service) => messages.started?.routes.unsubscribe(serviceRoute(service)),
       find,
-      nameOf: (id) => runtime.membership?.get(id)?.name ?? id,
+      nameOf: (id) => {
+        const member = runtime.membership?.get(id);
+        return member === undefined ? id : `${member.name} at ${member.address}`;
+      },
       report: (event) => runtime.report(event),
       handlerFailed: (from, error) => {
         const member = find(from);

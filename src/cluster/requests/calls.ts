@@ -626,10 +626,16 @@ export class RequestCalls {
 
   #expire(now: number, call: Call): void {
     const { service, timeout } = call.terms;
+    const { error: cause, node, state } = call;
+    const from = state === "sent" && node !== undefined ? ` from ${this.#effects.nameOf(node.id)}` : "";
     const missing = call.place.linked ? "no node has room for it" : "no node serves it";
-    const why = call.state === "sent" ? "no reply" : (call.error?.message ?? missing);
+    const why = from === "" && cause === undefined ? missing : `no reply${from}`;
+    const last = cause === undefined ? "" : `; last: ${cause.message}`;
     this.#cancelAttempt(now, call, "failed");
-    this.#fail(call, new TimeoutError("ETIMEDOUT", `${service}: ${why} within ${timeout} ms`));
+    this.#fail(
+      call,
+      new TimeoutError("ETIMEDOUT", `${service}: ${why} within ${timeout} ms${last}`, { cause }),
+    );
   }
 
   #cancelAttempt(now: number, call: Call, result: AttemptResult): void {
