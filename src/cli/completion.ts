@@ -4,11 +4,11 @@
  *   Tab ──> script of the shell ──> shoal complete WORD… ──> a line per candidate: WORD, a tab, its help
  */
 import { Argument, type Command, type Option } from "commander";
+import { reachableForms } from "../core/schemes/schemes.js";
+import { SCHEME } from "./cluster-options.js";
 import { manPage } from "./man-page.js";
 import { addCommand } from "./options.js";
 import { printText } from "./output.js";
-
-const SCHEMES = ["tcp://", "ipc://", "tls://", "ws://", "wss://", "cluster:"];
 
 const SCRIPTS = {
   bash: `# Completion of shoal for bash: eval "$(shoal completion bash)"
@@ -79,7 +79,7 @@ function offers(program: Command, words: readonly string[]): string[] {
   }
   if (awaited !== undefined) {
     if (awaited.argChoices !== undefined) return [...awaited.argChoices];
-    return /<EP>$/.test(awaited.flags) ? SCHEMES : [];
+    return /<EP>$/.test(awaited.flags) ? beginnings() : [];
   }
   const last = words.at(-1) ?? "";
   const options = command.options.filter(({ hidden }) => !hidden);
@@ -91,6 +91,11 @@ function offers(program: Command, words: readonly string[]): string[] {
   ]
     .filter(([word = ""]) => word.startsWith(last))
     .map(([word, help]) => `${word}\t${help}`);
+}
+
+/** Of endpoints: `tcp://`. */
+function beginnings(): string[] {
+  return [...reachableForms().map((form) => form.slice(0, form.indexOf("//") + 2)), SCHEME];
 }
 
 function optionOf(command: Command, word: string): Option | undefined {

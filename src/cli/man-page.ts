@@ -1,8 +1,6 @@
 /** The manual page of all commands, in roff. Pure. */
 import type { Command, Option } from "commander";
-import { examplesOf } from "./options.js";
-
-const LOG_OPTIONS = ["--quiet", "--verbose", "--log-level", "--log-format"];
+import { examplesOf, LOG_HEADING } from "./options.js";
 
 /** Has no date: one version is one page. @param program with all commands @param notes the end of its help */
 export function manPage(program: Command, notes: string): string {
@@ -26,12 +24,6 @@ export function manPage(program: Command, notes: string): string {
   }
   lines.push(".SH OPTIONS OF EVERY COMMAND", ...log.filter(isCommon).flatMap(optionLines));
   lines.push(
-    ".SH EXIT STATUS",
-    ...[
-      ["0", "Success."],
-      ["1", "Failure, timeouts included; the reason is one line on standard error."],
-      ["2", "Bad usage: the command line itself is wrong."],
-    ].flatMap(([code = "", meaning = ""]) => [".TP", `.B ${code}`, meaning]),
     ".SH FILES",
     ".TP",
     ".I docs/cli.md",
@@ -53,8 +45,8 @@ function pathOf(command: Command): string {
   return command.parent ? `${pathOf(command.parent)} ${command.name()}` : command.name();
 }
 
-function isCommon({ long }: Option): boolean {
-  return LOG_OPTIONS.includes(long ?? "");
+function isCommon({ helpGroupHeading }: Option): boolean {
+  return helpGroupHeading === LOG_HEADING;
 }
 
 function commandLines(command: Command): string[] {

@@ -4,7 +4,7 @@ import { type Members, NODE_COMMANDS, type NodeCommand } from "./node-commands.j
 import { nodeFlags } from "./node-schema.js";
 import type { StartSettings } from "./node-start.js";
 import type { SteerSettings } from "./node-steer.js";
-import { addCommand, addGroup, type CommandFace, checkEndpoints } from "./options.js";
+import { addCheckCommand, addCommand, addGroup, type CommandFace, checkEndpoints } from "./options.js";
 import { addSecurityOptions } from "./security.js";
 import { repeatable, wholeNumber } from "./values.js";
 
@@ -25,7 +25,11 @@ export function addNodeCommand(program: Command): void {
     ],
   });
   addStartCommand(node);
-  addCheckCommand(node);
+  const checked = ["node start --config", "files of keys", "shoal node check /etc/shoal/node.yaml"] as const;
+  addCheckCommand(node, checked, async (file, settings) => {
+    const { checkNode } = await import("./node-start.js");
+    await checkNode(file, settings);
+  });
   addNamesCommand(node);
   for (const [name, command] of Object.entries(NODE_COMMANDS))
     if (command.face !== undefined) addSteerCommand(node, name, command, command.face);
@@ -57,23 +61,6 @@ function addStartCommand(node: Command): void {
     const { startNode } = await import("./node-start.js");
     await startNode(settings);
   });
-}
-
-function addCheckCommand(node: Command): void {
-  addCommand(node, {
-    name: "check",
-    summary: "check a configuration",
-    description:
-      "Reads a configuration as node start --config does, and reports every problem, one per line, including in the files of keys " +
-      "that it names: FILE:LINE:COLUMN: PATH: PROBLEM. Opens nothing. Exit code 1 if there is a problem.",
-    examples: ["shoal node check /etc/shoal/node.yaml"],
-  })
-    .argument("<FILE>")
-    .option("--json", "print the problems as JSON")
-    .action(async (file: string, settings: { readonly json?: boolean }) => {
-      const { checkNode } = await import("./node-start.js");
-      await checkNode(file, settings);
-    });
 }
 
 function addNamesCommand(node: Command): void {

@@ -34,13 +34,15 @@ export function addCommand(parent: Command, face: CommandFace): Command {
   return command;
 }
 
+export const LOG_HEADING = "Log options:";
+
 /** Adds common options after each command's own. */
 export function addCommonOptions(program: Command): void {
   for (const command of program.commands) {
     addCommonOptions(command);
     if (!RUNNABLE.has(command)) continue;
     command
-      .optionsGroup("Log options:")
+      .optionsGroup(LOG_HEADING)
       .option("-q, --quiet", "errors only")
       .option("-v, --verbose", "details too, such as peers that join and leave")
       .addOption(
@@ -55,6 +57,25 @@ export function addCommonOptions(program: Command): void {
         ]),
       );
   }
+}
+
+/** Adds `check FILE`. @param like what reads the same configuration @param files that it names */
+export function addCheckCommand(
+  parent: Command,
+  [like, files, example]: readonly [like: string, files: string, example: string],
+  check: (file: string, settings: { readonly json?: boolean }) => Promise<void>,
+): void {
+  addCommand(parent, {
+    name: "check",
+    summary: "check a configuration",
+    description:
+      `Reads a configuration as ${like} does, and reports every problem, one per line, including in the ${files} that it ` +
+      "names: FILE:LINE:COLUMN: PATH: PROBLEM. Opens nothing. Exit code 1 if there is a problem.",
+    examples: [example],
+  })
+    .argument("<FILE>")
+    .option("--json", "print the problems as JSON")
+    .action(check);
 }
 
 /** Examples for the manual page. */

@@ -16,7 +16,7 @@ import { clusterSource } from "./endpoints.js";
 import { asUsage, Failure, UsageError } from "./failure.js";
 import { Log } from "./log.js";
 import { addOperationOptions, type OperationSettings, serve } from "./operation.js";
-import { addCommand, checkEndpoints } from "./options.js";
+import { addCheckCommand, addCommand, checkEndpoints } from "./options.js";
 import type { ConfigSettings } from "./proxy-fleet.js";
 import { leftOf, report, reportEndpoints } from "./proxy-report.js";
 import {
@@ -105,20 +105,14 @@ export function addProxyCommand(program: Command): void {
 
 /** Adds `--config` and `check`. Only these load YAML. */
 function addConfiguration(proxy: Command): void {
-  addCommand(proxy, {
-    name: "check",
-    summary: "check a configuration",
-    description:
-      "Reads a configuration as --config does, and reports every problem, one per line, including in referenced " +
-      "certificates: FILE:LINE:COLUMN: PATH: PROBLEM. Opens nothing. Exit code 1 if there is a problem.",
-    examples: ["shoal proxy check /etc/shoal/proxy.yaml"],
-  })
-    .argument("<FILE>")
-    .option("--json", "print the problems as JSON")
-    .action(async (file: string, settings: { readonly json?: boolean }) => {
+  addCheckCommand(
+    proxy,
+    ["--config", "certificates", "shoal proxy check /etc/shoal/proxy.yaml"],
+    async (file, settings) => {
       const { check } = await import("./proxy-fleet.js");
       await check(file, settings);
-    });
+    },
+  );
   addOperationOptions(proxy)
     .option("--config <FILE>", "run the proxies of a file (YAML), which SIGHUP reads again")
     .option("--json", "with --config: print the counters of each proxy as JSON when it ends")
@@ -127,18 +121,11 @@ function addConfiguration(proxy: Command): void {
     .action(async (settings: ConfigSettings, command: Command) => {
       const { config } = settings;
       const [other] = command.args;
-      if (config === undefined) {
-        if (other === undefined) command.help({ error: true });
-        throw new UsageError(
-          other.startsWith("-")
-            ? `unknown option '${other.split("=")[0]}'; expected queue, forwarder, streamer, check or --config FILE first`
-            : `unknown command '${other}'; expected queue, forwarder, streamer, check or --config FILE`,
-        );
-      }
       if (other !== undefined)
         throw new UsageError(
-          `--config FILE defines everything; ${other.split("=")[0]} cannot be added to it`,
+          `unknown ${other.startsWith("-") ? "option" : "command"} '${other.split("=")[0]}'; expected queue, forwarder, streamer, check, or --config FILE alone`,
         );
+      if (config === undefined) command.help({ error: true });
       const { runConfiguration } = await import("./proxy-fleet.js");
       await runConfiguration(config, settings);
     });

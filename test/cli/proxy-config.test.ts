@@ -377,13 +377,10 @@ describe("shoal proxy --config", () => {
         2,
         /--config FILE defines everything: use "shoal proxy --config x", without queue/,
       ],
-      [
-        ["--config", "x", "--frontend", "ipc://x"],
-        2,
-        /--config FILE defines everything; --frontend cannot be added to it/,
-      ],
+      [["--config", "x", "frontend"], 2, /unknown command 'frontend'; expected queue, forwarder/],
+      [["--config", "x", "--no-watch"], 2, /unknown option '--no-watch'/],
       [["--config"], 2, /argument missing/],
-      [["--frontend", "ipc://x"], 2, /unknown option '--frontend'; expected queue, forwarder/],
+      [["--frontend", "ipc://x"], 2, /unknown option '--frontend'/],
       [["check"], 2, /missing required argument/],
       [["--config", path], 1, new RegExp(`shoal proxy: ${path}: requests: .*${at.clients}`)],
     ];
