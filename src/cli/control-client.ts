@@ -1,18 +1,11 @@
 /** The requesting side of a control socket. */
 import { Request, TransportError } from "../index.js";
-import { handshakeFault } from "./endpoints.js";
 import { asUsage, describe, Failure, UsageError } from "./failure.js";
 import type { SecurityOptions } from "./security.js";
 
 const MAX_REPLY = 16_777_216;
 /** Characters of an invalid reply in its error. */
 const MAX_SHOWN = 60;
-
-const HANDSHAKE_FAULTS = [
-  "handshake:error:auth",
-  "handshake:error:protocol",
-  "handshake:error:other",
-] as const;
 
 export interface ControlRequestOptions {
   /** ms */
@@ -22,8 +15,6 @@ export interface ControlRequestOptions {
 
 export class ControlClient {
   readonly #socket: Request;
-  /** Why no reply came, if known. */
-  #cause: string | undefined;
   #connection = new AbortController();
 
   private constructor(endpoint: string, security: SecurityOptions) {
@@ -34,16 +25,8 @@ export class ControlClient {
       reconnectInterval: 100,
       reconnectMaxInterval: 1_000,
     });
-    const curve = security.curveServerKey !== undefined;
-    for (const type of HANDSHAKE_FAULTS)
-      this.#socket.events.on(type, (event) => {
-        this.#cause = handshakeFault(event, curve);
-      });
     this.#socket.events.on("connect:retry", ({ error }) => {
       if (error instanceof TransportError) this.#end(describe(error));
-    });
-    this.#socket.events.on("peer:join", () => {
-      this.#cause = undefined;
     });
     this.#socket.events.on("peer:leave", () => this.#end(`the connection to ${endpoint} has ended`));
   }
@@ -75,7 +58,7 @@ export class ControlClient {
 
   /**
    * @returns the reply as text
-   * @throws TimeoutError `ETIMEDOUT`, AbortedError; Failure for a failed handshake or a lost connection
+   * @throws TimeoutError `ETIMEDOUT`, AbortedError; Failure for a lost connection
    */
   async ask(command: object, { timeout, signal }: ControlRequestOptions): Promise<string> {
     const { connection } = this;
@@ -84,7 +67,6 @@ export class ControlClient {
       const frames = await this.#socket.request(JSON.stringify(command), options);
       return String(frames[0] ?? "");
     } catch (error) {
-      if (this.#cause !== undefined) throw new Failure(this.#cause);
       if (connection.aborted && !signal.aborted) throw connection.reason;
       throw error;
     }

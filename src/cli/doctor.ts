@@ -6,7 +6,8 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { builtFile } from "../core/built-file.js";
 import { loadOptional } from "../core/optional-package.js";
-import { Context, Dealer, ENGINE_NAMES, Pull, Push, version } from "../index.js";
+import { Context, Dealer, ENGINE_NAMES, Pull, Push, ShoalError, TimeoutError, version } from "../index.js";
+import { causeOf, remedyOf } from "../sockets/stalls.js";
 import { asUsage, describe, hasCode, Reported } from "./failure.js";
 import { addCommand } from "./options.js";
 import { printText } from "./output.js";
@@ -191,6 +192,7 @@ async function dialled(
   const abort = (): void => aborted.abort();
   const { signals } = terminal();
   signals.on("SIGINT", abort);
+  dealer.events.on("connect:retry", () => undefined); // The finding replaces the process warning.
   const started = performance.now();
   try {
     await asUsage(() => dealer.connect(endpoint));
@@ -200,22 +202,13 @@ async function dialled(
   } catch (error) {
     if (hasCode(error, "ERR_ZMTP_INVALID_METADATA"))
       return { what, verdict: "ok", text: `${endpoint} answers, and is no ROUTER, REP or DEALER` };
-    if (error instanceof Error && !("code" in error)) throw error;
-    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-    const isLate = hasCode(error, "ETIMEDOUT") && cause === error;
-    const text = isLate ? `${endpoint}: no answer within ${timeout} ms` : describe(cause);
-    const remedy = REMEDIES.find(([code]) => hasCode(cause, code))?.[1];
-    return { what, verdict: "fail", text, ...(remedy === undefined ? {} : { remedy }) };
+    const cause = (error instanceof TimeoutError && error.cause) || error;
+    if (!(cause instanceof ShoalError)) throw error;
+    const why =
+      cause === error && hasCode(error, "ETIMEDOUT") ? `no answer within ${timeout} ms` : causeOf(cause);
+    return { what, verdict: "fail", text: `${endpoint}: ${why}`, remedy: remedyOf(cause) };
   } finally {
     signals.off("SIGINT", abort);
     await dealer.close({ linger: 0 });
   }
 }
-
-const REMEDIES: readonly (readonly [code: string, remedy: string])[] = [
-  ["ECONNREFUSED", "the host is there, and nothing listens at this port"],
-  [
-    "ERR_ZMTP_MECHANISM_MISMATCH",
-    "it expects other security: --plain, or --curve-server-key and --curve-certificate",
-  ],
-];

@@ -1,6 +1,7 @@
 /** Binds and connects the endpoints of the command line, and reports peers. */
 import { reachesProcesses } from "../core/schemes/schemes.js";
 import type { EndpointSource, EventOfType, Socket } from "../index.js";
+import { causeOf } from "../sockets/stalls.js";
 import type { ClusterEndpoints } from "./cluster-endpoints.js";
 import { type ClusterSettings, isOfCluster } from "./cluster-options.js";
 import { asUsage, Failure, UsageError } from "./failure.js";
@@ -21,7 +22,6 @@ export interface Peers {
 /** Logs peers. A refusal is final for a socket that only connects: each attempt would meet it again. */
 export function watchPeers(socket: Socket, settings: Settings, log: Log): Peers {
   const { events } = socket;
-  const curve = settings.curveServerKey !== undefined || settings.curveCertificate !== undefined;
   const connectsOnly = settings.bind.length === 0;
   reportUnanswered(socket, settings, log);
   const seen = new Promise<void>((resolve) => {
@@ -38,7 +38,7 @@ export function watchPeers(socket: Socket, settings: Settings, log: Log): Peers 
   });
   events.on("peer:leave", (event) => log.debug(`a peer left at ${event.address}`));
   events.on("handshake:error:other", (event) => {
-    log.warnOnce(handshakeFault(event, curve));
+    log.warnOnce(handshakeFault(event));
   });
   const refused = new Promise<never>((_, reject) => {
     // A socket that connects refuses only certificates.
@@ -47,10 +47,10 @@ export function watchPeers(socket: Socket, settings: Settings, log: Log): Peers 
       else log.warnOnce(lowerFirst(event.error.message));
     });
     events.on("handshake:error:auth", (event) => {
-      if (connectsOnly) reject(new Failure(handshakeFault(event, curve)));
+      if (connectsOnly) reject(new Failure(handshakeFault(event)));
     });
     events.on("handshake:error:protocol", (event) => {
-      const what = handshakeFault(event, curve);
+      const what = handshakeFault(event);
       if (connectsOnly) reject(new Failure(what));
       else log.warnOnce(what);
     });
@@ -90,7 +90,7 @@ function reportUnanswered(socket: Socket, settings: Settings, log: Log): void {
   socket.events
     .on("connect:retry", ({ address, error }) => {
       if (error === undefined || !silent.has(address)) return;
-      const why = reasonOf(error);
+      const why = causeOf(error);
       silent.set(address, why);
       if (isLate) warn(address, why);
     })
@@ -109,24 +109,6 @@ function reportUnanswered(socket: Socket, settings: Settings, log: Log): void {
       clearTimeout(timer);
       for (const each of away.values()) clearTimeout(each);
     });
-}
-
-const REASONS: Readonly<Record<string, string>> = {
-  ECONNREFUSED: "connection refused",
-  ENOENT: "no such path",
-  EACCES: "permission denied",
-  EHOSTUNREACH: "no route to the host",
-  ENETUNREACH: "no route to the network",
-  ENOTFOUND: "the name is not known",
-  EAI_AGAIN: "the name server does not answer",
-  ETIMEDOUT: "no answer",
-};
-
-/** Without the endpoint. */
-function reasonOf(error: Error): string {
-  const codes = [error, error.cause].map((each) => (each as { code?: unknown } | undefined)?.code);
-  const known = codes.map((code) => REASONS[String(code)]).find((reason) => reason !== undefined);
-  return known ?? lowerFirst(error.message);
 }
 
 /** @throws UsageError for an invalid endpoint */
@@ -148,43 +130,8 @@ export async function openEndpoints(
   for (const endpoint of connect) await asUsage(() => socket.connect(endpoint));
 }
 
-/** @param curve whether this end uses CURVE */
-export function handshakeFault(event: HandshakeFault, curve: boolean): string {
-  const { type, address, error } = event;
-  if (/\bTLS\b/.test(error.message)) return lowerFirst(error.message);
-  switch (type) {
-    case "handshake:error:auth":
-      return `${address} refused: ${lowerFirst(error.message)}`;
-    case "handshake:error:protocol":
-      return `handshake with ${address} failed: ${explain(error.code)}`;
-    case "handshake:error:other":
-      return `handshake with ${address} failed: the peer disconnected${curve ? "; check the server's key" : ""}`;
-  }
-}
-
-/** Without the endpoint. */
-export function handshakeReason({
-  code,
-  message,
-}: {
-  readonly code: string;
-  readonly message: string;
-}): string {
-  const known = explain(code);
-  return known === code ? lowerFirst(message.replace(/^Handshake at \S+ failed: /, "")) : known;
-}
-
-function explain(code: string): string {
-  switch (code) {
-    case "ERR_ZMTP_MECHANISM_MISMATCH":
-      return "the two ends use different security (PLAIN, CURVE or none)";
-    case "ERR_ZMTP_CRYPTOGRAPHIC":
-      return "a CURVE key is wrong";
-    case "ERR_ZMTP_INVALID_METADATA":
-      return "the socket types are incompatible";
-    default:
-      return code;
-  }
+export function handshakeFault({ address, error }: HandshakeFault): string {
+  return `handshake with ${address} failed: ${causeOf(error)}`;
 }
 
 function lowerFirst(text: string): string {
@@ -212,23 +159,15 @@ export interface ClusterUse {
 export async function clusterSource(use: ClusterUse): Promise<ClusterEndpoints | undefined> {
   const { command, option, endpoints, settings, log, prefix = "" } = use;
   if (settings.advertise === undefined && !endpoints.some(isOfCluster)) {
-    const [unused] = namesOfGiven(settings);
-    if (unused !== undefined)
-      throw new UsageError(`--${prefix}cluster-${unused} needs ${option} cluster:NAME`);
-    return undefined;
+    const given = Object.entries(settings).find(
+      ([key, value]) => /^cluster[A-Z]/.test(key) && value !== undefined,
+    );
+    if (given === undefined) return undefined;
+    const flag = given[0].replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    throw new UsageError(`--${prefix}${flag} needs ${option} cluster:NAME`);
   }
   const { ClusterEndpoints } = await import("./cluster-endpoints.js");
   return ClusterEndpoints.from(command, endpoints, settings, log);
-}
-
-function namesOfGiven(settings: ClusterSettings): string[] {
-  const given = {
-    group: settings.clusterGroup,
-    key: settings.clusterKey,
-    "password-file": settings.clusterPasswordFile,
-    discovery: settings.clusterDiscovery,
-  };
-  return Object.keys(given).filter((name) => given[name as keyof typeof given] !== undefined);
 }
 
 /** With fixed endpoints, or one source for all if any is `cluster:NAME`. */

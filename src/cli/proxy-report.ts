@@ -1,6 +1,6 @@
 /** Events of a proxy as log lines. */
 import type { ProxyDrainResult, ProxyEvent, SocketProxy } from "../proxy/index.js";
-import { handshakeReason } from "./endpoints.js";
+import { causeOf } from "../sockets/stalls.js";
 import { describe } from "./failure.js";
 import { fieldsOf, type Log } from "./log.js";
 
@@ -67,7 +67,7 @@ function dropped({ side, reason, messages }: ProxyEvent & { readonly type: "mess
 
 /** Without the port, which changes with each attempt. */
 function handshake({ side, address, error }: ProxyEvent & { readonly type: "handshake:failed" }): string {
-  return `handshake with ${hostOf(address)} at the ${side} failed: ${handshakeReason(error)}`;
+  return `handshake with ${hostOf(address)} at the ${side} failed: ${causeOf(error)}`;
 }
 
 function hostOf(address: string): string {

@@ -14,10 +14,12 @@ import type {
   Subject,
   SubjectReading,
 } from "../dashboard/subject.js";
+import { ShoalError } from "../index.js";
 import { isRead, readingOf } from "../metrics/readings.js";
 import { type Sample, samplesOf } from "../metrics/samples.js";
 import { kindOf } from "../proxy/pairs.js";
 import { MAX_PEERS_LISTED } from "../sockets/peer-views.js";
+import { causeOf } from "../sockets/stalls.js";
 import { ControlClient, replyOf } from "./control-client.js";
 import { describe, Failure, UsageError } from "./failure.js";
 import { parsePrometheusText } from "./prometheus-text.js";
@@ -68,7 +70,7 @@ function isControl(text: string): boolean {
 
 function reasonOf(error: unknown): string {
   const { cause, code } = error as Error & { readonly code?: string };
-  if (code === "ETIMEDOUT") return NO_ANSWER;
+  if (code === "ETIMEDOUT") return cause instanceof ShoalError ? causeOf(cause) : NO_ANSWER;
   // The message of fetch is "fetch failed"; its cause has the reason.
   if (cause instanceof AggregateError) return describe(cause.errors[0] ?? cause);
   return describe(cause instanceof Error ? cause : error);
