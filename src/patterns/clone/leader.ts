@@ -25,6 +25,8 @@ export interface Follow {
   readonly session: Buffer;
   readonly standing: Standing;
   readonly snapshot: Snapshot;
+  /** UUIDs of recent updates. */
+  readonly seen: Buffer;
   readonly ahead: readonly Operation[];
 }
 
@@ -66,7 +68,7 @@ export class Leader {
     return this.present && this.#routingId.equals(routingId) && this.#session.equals(session);
   }
 
-  begin({ routingId, session, standing, snapshot, ahead }: Follow, now: number): void {
+  begin({ routingId, session, standing, snapshot, seen, ahead }: Follow, now: number): void {
     this.leave();
     this.#state = "sending";
     this.#routingId = Buffer.from(routingId);
@@ -75,7 +77,7 @@ export class Leader {
       snapshot,
       (frames) => this.#effects.replicate(this.#routingId, frames),
       (entry, at) => encodeEntry(this.#session, entry, this.#timeLeft(entry, at)),
-      encodeEnd(this.#session, snapshot.sequence, standing, this.#map.window.latest()),
+      encodeEnd(this.#session, snapshot.sequence, standing, seen),
     );
     this.#end = snapshot.sequence;
     this.heardAt = now;

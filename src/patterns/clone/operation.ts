@@ -135,9 +135,8 @@ export class CommitQueue {
     return this.#committing !== undefined;
   }
 
-  *keys(): Generator<Buffer> {
-    for (const { key } of this.#waiting) yield key;
-    for (const { key } of this.#committing ?? []) yield key;
+  operations(): Operation[] {
+    return [...(this.#committing ?? []), ...this.#waiting];
   }
 
   push(operation: Operation): void {

@@ -83,6 +83,16 @@ export class ServerMap {
     this.subtrees.restart(loaded.sequence);
   }
 
+  /** Takes updates without effect out of the window: a repetition is a new update. */
+  forget(updates: readonly Operation[]): void {
+    for (const uuid of marksOf(updates)) this.#window.remove(uuid);
+  }
+
+  /** UUIDs of recent updates, 16 bytes each. @param except updates in flight */
+  seen(except: readonly Operation[]): Buffer {
+    return this.#window.latest(marksOf(except));
+  }
+
   /**
    * @param beforeChange called before an existing key changes
    * @returns its KVPUB
@@ -214,9 +224,10 @@ class Generation {
     this.#slots[slot] = this.count;
   }
 
-  remove(uuid: Uint8Array): void {
+  /** @param bytes of this generation, or a copy */
+  remove(uuid: Uint8Array, bytes: Buffer = this.#bytes): void {
     const place = this.#slots[this.#slotOf(uuid)] as number;
-    if (place > 0) this.#bytes.fill(REMOVED, (place - 1) * UUID_BYTES, place * UUID_BYTES);
+    if (place > 0) bytes.fill(REMOVED, (place - 1) * UUID_BYTES, place * UUID_BYTES);
   }
 
   /** The slot of a UUID, or the free one for it. */
@@ -277,10 +288,25 @@ export class UuidWindow {
   }
 
   /** The last UUIDs, the oldest first. Removed ones are bytes of 255. */
-  latest(): Buffer {
-    const all = Buffer.concat([this.#old?.bytes ?? EMPTY, this.#young.bytes]);
+  latest(except: Iterable<Buffer> = []): Buffer {
+    const old = this.#old?.bytes ?? EMPTY;
+    const all = Buffer.concat([old, this.#young.bytes]);
+    for (const uuid of except) {
+      this.#old?.remove(uuid, all);
+      this.#young.remove(uuid, all.subarray(old.length));
+    }
     return all.subarray(-this.#max * UUID_BYTES);
   }
+}
+
+/** The marks that updates themselves made in the window, not those that they repeat. */
+function* marksOf(updates: readonly Operation[]): Generator<Buffer, undefined> {
+  for (const { uuid, kind, counted } of updates) {
+    if (uuid.length === 0 || kind === "announce") continue;
+    if (kind !== "conflict") yield uuid;
+    else if (counted) yield conflictMark(uuid);
+  }
+  return undefined;
 }
 
 /**

@@ -16,7 +16,7 @@ import { StoreError } from "../kit/store/error.js";
 import { parseLink } from "./link.js";
 import { CommitQueue, type Operation, operationOf } from "./operation.js";
 import { parseRequest } from "./protocol.js";
-import { conflictMark, type LoadedMap, ServerMap } from "./server-map.js";
+import { type LoadedMap, ServerMap } from "./server-map.js";
 import type { CloneServerStats, ServerRulesOptions } from "./server-options.js";
 import { type ServerEffects, type ServerState, ServerStatistics } from "./server-state.js";
 import { Serving } from "./serving.js";
@@ -152,8 +152,7 @@ export class ServerRules {
     if (this.#active) {
       this.#active = false;
       const held = this.#serving.end();
-      for (const { kind, uuid } of this.#queue.drop())
-        if ((kind === "set" || kind === "delete") && uuid.length > 0) this.#map.window.remove(uuid);
+      this.#map.forget(this.#queue.drop());
       // Held updates are durable, so they took effect.
       for (const operation of held) this.#map.apply(operation, now);
       this.#noteIdle();
@@ -228,19 +227,15 @@ export class ServerRules {
   commitFailed(error: unknown, now: number): void {
     this.#effects.event({ type: "store:failed", error: asShoalError(error) });
     if (!this.#active) {
-      this.#queue.committed();
+      this.#map.forget(this.#queue.committed());
       this.#standby.storeFailed(now);
       return;
     }
     const refused = this.#queue.refuse();
-    const isFull = error instanceof StoreError && error.reason === "full";
-    for (const operation of refused) {
-      const { uuid, kind, counted } = operation;
-      if (isFull && counted && kind === "set") this.#serving.refuse(operation);
-      if (uuid.length === 0 || kind === "announce") continue;
-      if (kind !== "conflict") this.#map.window.remove(uuid);
-      else if (counted) this.#map.window.remove(conflictMark(uuid));
-    }
+    this.#map.forget(refused);
+    if (error instanceof StoreError && error.reason === "full")
+      for (const operation of refused)
+        if (operation.counted && operation.kind === "set") this.#serving.refuse(operation);
     this.#statistics.refuse("store", refused.filter(({ counted }) => counted).length);
     this.flush(now);
     this.#noteIdle();

@@ -269,13 +269,14 @@ export class Serving {
   }
 
   #lead(routingId: Buffer, session: Buffer, now: number): void {
-    const { map } = this.#state;
+    const { map, queue } = this.#state;
     this.#now = now;
     if (this.#leader.present) this.#replicaLeft("left", now);
     const snapshot = new Snapshot(map.table, EMPTY, map.sequence);
     const { standing } = this.#state.standing;
-    // Updates in the current commit follow.
-    this.#leader.begin({ routingId, session, standing, snapshot, ahead: this.#held }, now);
+    // Updates in flight are not in the snapshot, and may never follow.
+    const seen = map.seen([...this.#held, ...queue.operations()]);
+    this.#leader.begin({ routingId, session, standing, snapshot, seen, ahead: this.#held }, now);
     this.pump(now);
   }
 
@@ -285,8 +286,7 @@ export class Serving {
     if (due.length === 0) return;
     // An update in flight sets a new deadline.
     const changing = new Set<string>();
-    for (const key of queue.keys()) changing.add(key.toString("latin1"));
-    for (const { key } of this.#held) changing.add(key.toString("latin1"));
+    for (const { key } of [...queue.operations(), ...this.#held]) changing.add(key.toString("latin1"));
     for (const id of due) {
       const key = map.table.key(id);
       if (!changing.has(key.toString("latin1")) && this.make("delete", key, EMPTY, 0, now))

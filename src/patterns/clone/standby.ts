@@ -90,7 +90,7 @@ export class Standby {
   storeFailed(now: number): void {
     this.abandon();
     this.stop();
-    this.#state.queue.drop();
+    this.#forget();
     if (this.#replacedAt !== undefined && now - this.#replacedAt >= MAX_RELOAD_PAUSE) this.#failures = 0;
     this.#replacedAt = undefined;
     const { heartbeatInterval, random } = this.#state.options;
@@ -185,7 +185,7 @@ export class Standby {
     this.#phase = "storing";
     this.#term = standing.term;
     this.#last = sequence + this.#updates.length;
-    queue.drop();
+    this.#forget();
     if (!options.hasStore) this.#adopt(this.#loaded);
     else if (!queue.committing) this.replaceStore();
   }
@@ -238,6 +238,11 @@ export class Standby {
     const { uuid, kind } = operation;
     if (uuid.length > 0) map.window.add(kind === "conflict" ? conflictMark(uuid) : uuid);
     queue.push(operation);
+  }
+
+  /** Updates that wait for the store are in the next map, if this server gets one. */
+  #forget(): void {
+    this.#state.map.forget(this.#state.queue.drop());
   }
 
   #refuse(now: number): void {

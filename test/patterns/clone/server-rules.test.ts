@@ -14,8 +14,9 @@ import {
   PROPERTIES,
   readSequence,
   SEQUENCE,
+  VALUE,
 } from "../../../src/patterns/clone/protocol.js";
-import type { LoadedMap } from "../../../src/patterns/clone/server-map.js";
+import { type LoadedMap, uuidsOf } from "../../../src/patterns/clone/server-map.js";
 import type { ServerRulesOptions } from "../../../src/patterns/clone/server-options.js";
 import { ServerRules } from "../../../src/patterns/clone/server-rules.js";
 import type { SendResult, ServerEffects } from "../../../src/patterns/clone/server-state.js";
@@ -326,6 +327,35 @@ test("a server that stands by asks less and less often for the map while its sto
   const pauses = asked.slice(1).map((at, n) => at - (asked[n] as number));
   // Three quarters each, by chance.
   expect(pauses).toEqual([750, 1_500, 3_000, 6_000, 12_000, 24_000, 45_000, 45_000, 45_000]);
+});
+
+test("an update that a follower's store refused is made when its client repeats it after a failover", () => {
+  const { rules, fail } = standby();
+  fail(0);
+  rules.activate(10_000);
+  set(rules, "k", "v", 1, 10_000);
+  expect(rules.stats()).toMatchObject({ repeated: 0, inFlight: 1 });
+});
+
+test("a map for a follower does not count updates in flight as recent ones", () => {
+  const sent: Buffer[][] = [];
+  const effects: ServerEffects = {
+    ...EFFECTS,
+    replicate: (_, frames): SendResult => {
+      sent.push(frames);
+      return "sent";
+    },
+  };
+  const rules = new ServerRules({ ...OPTIONS, hasStore: true, role: "primary" }, effects, 0);
+  rules.activate(0);
+  rules.marked(0);
+  set(rules, "k", "1", 1);
+  rules.committed(0);
+  set(rules, "k", "2", 2); // In the commit.
+  set(rules, "k", "3", 3); // Behind it.
+  rules.replica(Buffer.from("peer"), encodeFollow(Buffer.alloc(8)), 0);
+  const seen = uuidsOf(sent.at(-1)?.[1 + VALUE] as Buffer).map(([first]) => first);
+  expect(seen.filter((byte) => byte !== 0xff)).toEqual([1]);
 });
 
 test("a server that serves loses nothing when the store could not take the map of its time as a follower", () => {
