@@ -108,7 +108,7 @@ export {
 } from "./messaging/hooks.js";
 export type { ClusterMessage } from "./messaging/message.js";
 export type { ClusterRoute, MessagingStats } from "./messaging/messaging.js";
-export type { MessagingOptions, PublishAsRequest } from "./messaging/options.js";
+export type { MessagingOptions } from "./messaging/options.js";
 export type { MessageLinkStats, MessageLinksStats, MessageRoutesStats } from "./messaging/parts.js";
 export type {
   ConnectionEvents,

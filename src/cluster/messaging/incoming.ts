@@ -4,7 +4,7 @@ import { ignore } from "../../core/ignore.js";
 import { keepMessageContext } from "../../core/message-operations.js";
 import { MAX_ALIASED_TOPIC, MAX_TOPIC_ALIASES } from "./bounds.js";
 import type { Deliveries } from "./deliveries.js";
-import { ALIAS, CLIENT, ItemReader, ORIGIN, PublishItem, RETAIN } from "./items.js";
+import { ALIAS, CLIENT, ItemReader, PublishItem, RETAIN } from "./items.js";
 import { SELF_TOPIC } from "./message.js";
 import type { MessageNames } from "./names.js";
 import type { IncomingLink } from "./parts.js";
@@ -53,22 +53,18 @@ export class IncomingItems {
     }
     if (plan === undefined || plan.topic === SELF_TOPIC) return this.#state.refuse("publish:topic");
     if (!incoming.readTail()) return this.#state.refuse("publish:malformed");
-    const { client, origin, subtopic, flags } = incoming;
+    const { client, subtopic, flags } = incoming;
     this.received += 1;
-    const from = link.id;
-    const node = (flags & ORIGIN) === 0 ? from : origin;
     const subscriptions = this.#plans.subscriptions(plan);
     if (subscriptions.length === 0) {
       this.#state.unclaimed += 1;
       return undefined;
     }
-    if (node !== from && !this.#mayBeOf(from, node, client, plan.topic))
-      return this.#state.refuse("publish:origin");
     const data = reader.rest();
     const stamp =
       (flags & RETAIN) === 0 ? 0 : this.#retained.seen(incoming.stamp, this.#state.effects.wall());
     const sender =
-      (flags & CLIENT) === 0 ? this.#names.ownSenderOf(link) : this.#names.senderOf(node, client);
+      (flags & CLIENT) === 0 ? this.#names.ownSenderOf(link) : this.#names.senderOf(link.id, client);
     const message = this.#names.message(plan.topic, data, sender, subtopic, false);
     if (incoming.context !== undefined) keepMessageContext(message, incoming.context);
     return this.#deliveries.deliver(subscriptions, message, true, stamp);
@@ -104,7 +100,7 @@ export class IncomingItems {
     const incoming = this.#incoming;
     const { reader } = incoming;
     const isRead = incoming.readHead(item, at, item.length);
-    if (!isRead || incoming.alias >= 0 || (incoming.flags & (RETAIN | ORIGIN)) !== RETAIN)
+    if (!isRead || incoming.alias >= 0 || (incoming.flags & RETAIN) === 0)
       return this.#state.refuse("retained:malformed");
     const { nameStart, nameEnd } = reader;
     if (!incoming.readTail()) return this.#state.refuse("retained:malformed");
@@ -121,11 +117,5 @@ export class IncomingItems {
       if (room !== undefined) held.push(room);
     }
     return held.length === 0 ? undefined : Promise.all(held).then(ignore);
-  }
-
-  /** Refused messages leave nothing behind: aliases for invented origins would evict others. */
-  #mayBeOf(from: string, node: string, client: number, topic: string): boolean {
-    const isKnown = node === this.#state.id || this.#state.effects.member(node) !== undefined;
-    return isKnown && this.#state.mayPublishAs(from, this.#names.knownAddress(node, client), topic);
   }
 }

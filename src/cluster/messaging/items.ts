@@ -3,7 +3,7 @@
  * a schema.
  *
  *   name     length varint | UTF-8
- *   PUBLISH  flags 1 | client 4 | origin 16 | alias varint | topic name | subtopic name | stamp 8 | context name | data
+ *   PUBLISH  flags 1 | client 4 | alias varint | topic name | subtopic name | stamp 8 | context name | data
  *   DIRECT   flags 1 | to 4 | client 4 | subtopic name | context name | data
  *   CLOSED   0x80 | client 4: the sender of this DIRECT has no such client
  *
@@ -18,16 +18,14 @@ import { Reader, sizeOfUint, writeUint } from "./schema.js";
 export const SUBTOPIC = 1;
 export const RETAIN = 2;
 export const CLIENT = 4;
-export const ORIGIN = 8;
 /** The topic is an alias (topic-aliases.ts); an alias, and the topic that it stands for from now on. */
 export const ALIAS = 16;
 export const DEFINE = 32;
 export const CONTEXT = 64;
-const KNOWN = SUBTOPIC | RETAIN | CLIENT | ORIGIN | ALIAS | DEFINE | CONTEXT;
+const KNOWN = SUBTOPIC | RETAIN | CLIENT | ALIAS | DEFINE | CONTEXT;
 export const CLOSED = 0x80;
 
 const CLIENT_BYTES = 4;
-const ORIGIN_BYTES = 16;
 const STAMP_BYTES = 8;
 
 // --- Writing ---------------------------------------------------------------------------------------------------------
@@ -64,14 +62,8 @@ function writeContext(into: Buffer, context: Uint8Array, offset: number): number
 }
 
 /** Of an item with its topic's name. */
-export function publishFlags(
-  client: number,
-  origin: string | undefined,
-  subtopic: Buffer | undefined,
-  stamp: number,
-): number {
+export function publishFlags(client: number, subtopic: Buffer | undefined, stamp: number): number {
   let flags = client === 1 ? 0 : CLIENT;
-  if (origin !== undefined) flags |= CLIENT | ORIGIN;
   if (subtopic !== undefined) flags |= SUBTOPIC;
   return stamp === 0 ? flags : flags | RETAIN;
 }
@@ -80,7 +72,6 @@ export function publishFlags(
 export function publishHeadBytes(flags: number, topic: Buffer, subtopic: Buffer | undefined): number {
   let bytes = 1 + topic.length;
   if ((flags & CLIENT) !== 0) bytes += CLIENT_BYTES;
-  if ((flags & ORIGIN) !== 0) bytes += ORIGIN_BYTES;
   if ((flags & RETAIN) !== 0) bytes += STAMP_BYTES;
   return subtopic === undefined ? bytes : bytes + subtopic.length;
 }
@@ -90,7 +81,6 @@ export function writePublishHead(
   into: Buffer,
   flags: number,
   client: number,
-  origin: string | undefined,
   alias: number,
   topic: Buffer,
   subtopic: Buffer | undefined,
@@ -100,7 +90,6 @@ export function writePublishHead(
   let at = 1;
   into[0] = flags;
   if ((flags & CLIENT) !== 0) at = into.writeUInt32BE(client, at);
-  if (origin !== undefined) at += into.write(origin, at, "hex");
   if ((flags & (ALIAS | DEFINE)) !== 0) at = writeUint(into, at, alias);
   if ((flags & ALIAS) === 0) {
     into.set(topic, at);
@@ -118,23 +107,21 @@ export function writePublishHead(
  * A whole item, with its topic's name, in separate memory.
  *
  * @param client the publisher's number on its node
- * @param origin its node, unless that is the sender
  * @param topic by `encodeName`, like the subtopic
  * @param stamp of a retained value; else 0
  */
 export function encodePublish(
   client: number,
-  origin: string | undefined,
   topic: Buffer,
   subtopic: Buffer | undefined,
   stamp: number,
   data: string | Uint8Array,
   context?: Uint8Array,
 ): Buffer {
-  const flags = publishFlags(client, origin, subtopic, stamp) | (context === undefined ? 0 : CONTEXT);
+  const flags = publishFlags(client, subtopic, stamp) | (context === undefined ? 0 : CONTEXT);
   const bytes = publishHeadBytes(flags, topic, subtopic) + contextSize(context) + dataBytes(data);
   const item = Buffer.allocUnsafe(bytes);
-  writeData(item, data, writePublishHead(item, flags, client, origin, 0, topic, subtopic, stamp, context));
+  writeData(item, data, writePublishHead(item, flags, client, 0, topic, subtopic, stamp, context));
   return item;
 }
 
@@ -242,15 +229,6 @@ export class ItemReader extends Reader {
     return stamp;
   }
 
-  id(): string {
-    if (this.at + ORIGIN_BYTES > this.end) {
-      this.failed = true;
-      return "";
-    }
-    this.at += ORIGIN_BYTES;
-    return this.bytes.toString("hex", this.at - ORIGIN_BYTES, this.at);
-  }
-
   /** Does not check the UTF-8. */
   skipName(): void {
     const bytes = this.varint();
@@ -297,8 +275,6 @@ export class PublishItem {
   readonly reader = new ItemReader();
   flags = 0;
   client = 1;
-  /** Empty: the sender of the item. */
-  origin = "";
   subtopic: string | undefined = undefined;
   stamp = 0;
   /** -1: none. */
@@ -313,7 +289,6 @@ export class PublishItem {
     const flags = reader.byte();
     this.flags = flags;
     this.client = (flags & CLIENT) === 0 ? 1 : reader.uint32();
-    this.origin = (flags & ORIGIN) === 0 ? "" : reader.id();
     this.subtopic = undefined;
     this.stamp = 0;
     this.context = undefined;

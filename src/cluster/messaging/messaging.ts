@@ -10,7 +10,7 @@ import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
 import { isMessageSendObserved, observeMessageSend } from "../../core/message-operations.js";
 import { serviceOfRoute } from "../requests/route.js";
-import { type Alias, type ClusterAddress, SELF_ID } from "./addresses.js";
+import { type ClusterAddress, SELF_ID } from "./addresses.js";
 import { checkBoolean } from "./checks.js";
 import {
   type ClientEffects,
@@ -267,34 +267,29 @@ export class Messaging implements ClientEffects {
       const name = typeof topic === "number" ? this.#state.names.topicUnlessClient(topic) : topic;
       if (name === undefined || name === SELF_TOPIC)
         return this.#publishToClient(client, topic, data, options);
-      return this.#publishAs(client.address, name, data, options, undefined);
+      return this.#publishAs(client.address, name, data, options);
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
-  /** @param origin the publisher's */
   #publishAs(
     sender: ClusterAddress,
     topic: string,
     data: string | Uint8Array,
     options: PublishOptions | undefined,
-    origin: number | undefined,
   ): Promise<number> {
-    if (!isMessageSendObserved()) return this.#publisher.publish(sender, topic, data, options, origin);
+    if (!isMessageSendObserved()) return this.#publisher.publish(sender, topic, data, options);
     return observeMessageSend(
       "publish",
       topic,
       data,
-      async (context) => this.#publisher.publish(sender, topic, data, options, origin, context),
+      async (context) => this.#publisher.publish(sender, topic, data, options, context),
       count,
     );
   }
 
-  /**
-   * @throws in the promise: InvalidArgumentError `EINVAL`, also for `retain` with a client of another node;
-   * UnroutableError `EHOSTUNREACH`
-   */
+  /** @throws in the promise: InvalidArgumentError `EINVAL`; UnroutableError `EHOSTUNREACH` */
   publishAs(
     publisher: number | ClusterAddress,
     topic: string,
@@ -304,20 +299,12 @@ export class Messaging implements ClientEffects {
     try {
       this.#state.assertOpen(this.self);
       if (options !== undefined) checkCallOptions("publishAs", options, PUBLISH_KEYS);
-      const { node, client, alias } = this.#directs.recipient(publisher);
-      if (node === this.#state.id)
-        return this.#publishAs({ node, id: client }, topic, data, options, undefined);
-      // Retained values are stored by the client's node.
-      if (options?.retain === true)
+      const { node, client } = this.#directs.recipient(publisher);
+      if (node !== this.#state.id)
         throw new InvalidArgumentError(
-          `a value is retained by its publisher's node: publishAs for a client of ${this.#state.nameOf(node)} takes no retain`,
+          `publishAs must get a client of this node; got one of ${this.#state.nameOf(node)}`,
         );
-      const address = (alias as Alias).address;
-      if (!this.#state.mayPublishAs(this.#state.id, address, topic))
-        throw new InvalidArgumentError(
-          `this node may not publish for a client of ${this.#state.nameOf(node)}: messaging.mayPublishAs decides`,
-        );
-      return this.#publishAs(address, topic, data, options, client);
+      return this.#publishAs({ node, id: client }, topic, data, options);
     } catch (error) {
       return Promise.reject(error);
     }

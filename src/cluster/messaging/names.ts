@@ -90,12 +90,6 @@ export class MessageNames implements NumberedNames {
     return name === undefined && isAlias(number) ? undefined : this.topicOf(number);
   }
 
-  /** Like `senderOf`, without a new alias. */
-  knownAddress(node: string, client: number): ClusterAddress {
-    const known = node === this.#id ? this.#addresses.client(client) : this.#addresses.find(node, client);
-    return known?.address ?? Object.freeze({ node, id: client });
-  }
-
   /** @throws InvalidArgumentError `EINVAL` */
   topicOf(number: number): string {
     const name = this.topics.nameOf(number);

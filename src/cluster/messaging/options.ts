@@ -1,7 +1,6 @@
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { anything, bytes, checkOptions, integer, type Settings } from "../../patterns/kit/options.js";
-import type { ClusterAddress } from "./addresses.js";
 import {
   LINK_BYTES,
   LINK_HEARTBEAT,
@@ -25,21 +24,7 @@ import { HOOK_TIMEOUT } from "./hooks.js";
 import type { MessageProtocol } from "./protocol.js";
 import { checkProtocol } from "./protocols.js";
 
-/** A request to publish for a client of another node, here or at another node. */
-export interface PublishAsRequest {
-  /** Id of the publishing node, which may be this one. */
-  readonly node: string;
-  /** The client. If this node has not met it, its id is that on its own node. */
-  readonly publisher: ClusterAddress;
-  readonly topic: string;
-}
-
 export interface MessagingOptions {
-  /**
-   * Whether a node may publish for a client of another node, on the publishing node (`publishAs`) and each receiving
-   * one. An error means no. Default: no.
-   */
-  readonly mayPublishAs?: ((request: PublishAsRequest) => boolean) | undefined;
   /**
    * Protocols of the streams between nodes by priority: "tcp" (the node's port), "tls" (the same with the option `tls`),
    * "ipc" (a socket file, for nodes on one host), "ws" (a WebSocket at a separate port, with the option `tls` over
@@ -88,7 +73,6 @@ export interface MessagingOptions {
 }
 
 const OPTIONS = {
-  mayPublishAs: anything<(request: PublishAsRequest) => boolean>(),
   protocols: anything<NonNullable<MessagingOptions["protocols"]>>(),
   channels: anything<readonly ClusterChannel[]>(),
   hookTimeout: integer({ default: HOOK_TIMEOUT }),
@@ -116,8 +100,6 @@ export type MessagingSettings = Settings<typeof OPTIONS>;
 export function messagingSettings(given: boolean | MessagingOptions = true): MessagingSettings | undefined {
   if (given === false) return undefined;
   const settings = checkOptions("messaging", OPTIONS, given === true ? {} : given);
-  if (settings.mayPublishAs !== undefined && typeof settings.mayPublishAs !== "function")
-    throw new InvalidArgumentError("messaging.mayPublishAs is a function");
   if (settings.protocols !== undefined) checkProtocols(settings.protocols);
   const { channels } = settings;
   if (channels !== undefined && !Array.isArray(channels))

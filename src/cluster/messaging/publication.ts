@@ -36,7 +36,6 @@ export class Publication {
   #form: TopicForm | undefined = undefined;
   #context: Buffer | undefined = undefined;
   #client = 1;
-  #origin: string | undefined = undefined;
   #subtopic: Buffer | undefined = undefined;
   #stamp = 0;
   #flags = 0;
@@ -47,20 +46,18 @@ export class Publication {
   }
 
   /**
-   * @param origin the publisher's node, unless that is the sender
    * @param stamp of a retained value; else 0
    * @param context of a trace; omitted if the item is too large with it
    */
   set(
     plan: TopicPlan,
     client: number,
-    origin: string | undefined,
     subtopic: Buffer | undefined,
     stamp: number,
     data: string | Uint8Array,
     context?: Buffer,
   ): void {
-    const flags = publishFlags(client, origin, subtopic, stamp);
+    const flags = publishFlags(client, subtopic, stamp);
     this.plan = plan;
     this.data = data;
     this.dataBytes = dataBytes(data);
@@ -69,7 +66,6 @@ export class Publication {
     this.bytes = bytes + contextSize(this.#context);
     this.#flags = this.#context === undefined ? flags : flags | CONTEXT;
     this.#client = client;
-    this.#origin = origin;
     this.#subtopic = subtopic;
     this.#stamp = stamp;
     this.#form = undefined;
@@ -93,7 +89,6 @@ export class Publication {
       this.head,
       this.#flags | flag,
       this.#client,
-      this.#origin,
       alias,
       name,
       this.#subtopic,
@@ -106,7 +101,6 @@ export class Publication {
   item(): Buffer {
     this.#item ??= encodePublish(
       this.#client,
-      this.#origin,
       this.plan.name,
       this.#subtopic,
       this.#stamp,

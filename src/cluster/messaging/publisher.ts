@@ -63,16 +63,12 @@ export class Publisher {
     this.#retained = state.retained;
   }
 
-  /**
-   * @param origin for another node's client: its number there
-   * @param context of a trace
-   */
+  /** @param context of a trace */
   publish(
     sender: ClusterAddress,
     topic: string,
     data: string | Uint8Array,
     options: PublishOptions | undefined,
-    origin?: number,
     context?: Buffer,
   ): Promise<number> {
     const plan = this.#plans.of(topic);
@@ -94,16 +90,15 @@ export class Publisher {
     const targets = this.#plans.targets(plan);
     const subscriptions = isLocal ? this.#plans.subscriptions(plan) : NONE;
     const stamp = retain ? this.#retained.stamp(this.#state.effects.wall()) : 0;
-    const client = origin ?? sender.id;
+    const client = sender.id;
     const publication = this.#spare ?? new Publication(plan);
     // A program's protocol may publish when it dials.
     this.#spare = undefined;
     const hasNewcomers = this.#unsettled.size > 0 || !this.#newcomers.isEmpty;
     const isItem = targets.length > 0 || retain || hasNewcomers;
     if (isItem) {
-      const node = origin === undefined ? undefined : sender.node;
       const name = subtopic === undefined ? undefined : this.#names.subtopicName(subtopic);
-      publication.set(plan, client, node, name, stamp, data, context);
+      publication.set(plan, client, name, stamp, data, context);
       this.#state.checkSize(retain ? publication.bytes + VALUE_HEADER : publication.bytes);
       this.#aliases.look(plan);
     }

@@ -322,7 +322,7 @@ export function encodeAsk(question: number, filters: readonly string[]): Buffer 
 
 export function encodeValue({ client, topic, subtopic, stamp, data }: RetainedValue): Buffer {
   const name = subtopic === undefined ? undefined : encodeName(subtopic);
-  const publish = encodePublish(client, undefined, encodeName(topic), name, stamp, data);
+  const publish = encodePublish(client, encodeName(topic), name, stamp, data);
   return Buffer.concat([Buffer.from([RetainedItem.VALUE]), publish]);
 }
 

@@ -1,6 +1,6 @@
 /** Shared state of messaging's parts. */
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
-import { Addresses, type ClusterAddress, SELF_ID } from "./addresses.js";
+import { Addresses, SELF_ID } from "./addresses.js";
 import { type ClientEffects, MessageClient } from "./client.js";
 import { Deliveries } from "./deliveries.js";
 import { DropReports, type MessagingEvent } from "./events.js";
@@ -114,15 +114,6 @@ export class MessagingState {
   dropSlow(of: string, topic: string): void {
     this.droppedSlow += 1;
     this.drops.dropped("slow", of, prefixOf(topic));
-  }
-
-  mayPublishAs(node: string, publisher: ClusterAddress, topic: string): boolean {
-    try {
-      return this.settings.mayPublishAs?.({ node, publisher, topic }) === true;
-    } catch {
-      // The program's function refuses by throwing: the caller gets an error, or the message is counted as refused.
-      return false;
-    }
   }
 
   nameOf(node: string): string {

@@ -103,12 +103,11 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   }
 
   /**
-   * Publishes on behalf of another client of this node (`createClient`), or of another node if `messaging.mayPublishAs`
-   * allows it on both ends.
+   * Publishes on behalf of another client of this node (`createClient`).
    *
    * @param publisher its address, as in a message's `sender`, or its number here
-   * @throws as `publish`; InvalidArgumentError `EINVAL` if not allowed, and for `retain` with a client of another node,
-   * which keeps its own values; UnroutableError `EHOSTUNREACH` for an unknown client
+   * @throws as `publish`; InvalidArgumentError `EINVAL` for a client of another node; UnroutableError `EHOSTUNREACH` for
+   * an unknown client
    */
   publishAs(
     publisher: number | ClusterAddress,

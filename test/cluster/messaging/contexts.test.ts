@@ -24,7 +24,7 @@ function read(item: Buffer): PublishItem {
 
 test("the vectors of the specification", () => {
   const rows = [
-    ["PUBLISH of x to t", encodePublish(1, undefined, encodeName("t"), undefined, 0, "x", CONTEXT_BYTES)],
+    ["PUBLISH of x to t", encodePublish(1, encodeName("t"), undefined, 0, "x", CONTEXT_BYTES)],
     ["DIRECT to the client 2", encodeDirect(2, 1, undefined, "x", CONTEXT_BYTES)],
     [
       "MESSAGE on channel 0, the text x",
@@ -48,7 +48,7 @@ test("the vectors of the specification", () => {
 });
 
 test("a context that is larger than one may be is ignored, and its message is not", () => {
-  const item = encodePublish(1, undefined, encodeName("t"), undefined, 0, "x", Buffer.alloc(1_025, 1));
+  const item = encodePublish(1, encodeName("t"), undefined, 0, "x", Buffer.alloc(1_025, 1));
   const publish = read(item);
   expect([publish.context, publish.reader.rest().toString()]).toEqual([undefined, "x"]);
   const service = { op: ServiceOp.MESSAGE, channel: 0, id: 0, ruid: "", data: "x" };
@@ -87,7 +87,7 @@ describe("on a link", () => {
     const publication = new Publication(plan);
     for (let i = 0; i < 40; i++) {
       aliases.look(plan);
-      publication.set(plan, 1, undefined, undefined, 0, `${i}`, i % 2 === 0 ? CONTEXT_BYTES : undefined);
+      publication.set(plan, 1, undefined, 0, `${i}`, i % 2 === 0 ? CONTEXT_BYTES : undefined);
       expect(a.links.publish([b.id, b.id], publication, [])).toBe(2);
       if (i === 20) await b.until(() => atB.length === 42);
     }
@@ -104,7 +104,7 @@ describe("on a link", () => {
     if (a === undefined || b === undefined) throw new Error("no nodes");
     const items = received(b);
     const publication = new Publication(new TopicPlan("t"));
-    publication.set(publication.plan, 1, undefined, undefined, 0, "x".repeat(262_100), Buffer.alloc(100, 1));
+    publication.set(publication.plan, 1, undefined, 0, "x".repeat(262_100), Buffer.alloc(100, 1));
     expect(a.links.publish([b.id], publication, [])).toBe(1);
     await b.until(() => items.length === 1);
     expect(read(items[0] as Buffer).context).toBeUndefined();

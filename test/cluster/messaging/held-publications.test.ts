@@ -51,7 +51,7 @@ describe("publications that are followed by more in the next turn", () => {
 
   /** @param goesOn after it the publisher lets the event loop turn */
   function publish(data: string, goesOn = true): void {
-    publication.set(publication.plan, 1, undefined, undefined, 0, data);
+    publication.set(publication.plan, 1, undefined, 0, data);
     a.links.publish([b.id], publication, full);
     if (goesOn) a.links.publishesMore();
   }

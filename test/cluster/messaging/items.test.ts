@@ -20,7 +20,6 @@ import { TopicPlan } from "../../../src/cluster/messaging/topic-plan.js";
 import { codes, tableUnder } from "../../support/markdown.js";
 import fc from "../../support/properties.js";
 
-const NODE = "0123456789abcdef".repeat(2);
 const STAMP = 1_700_000_000_000_000;
 const TOPIC = encodeName("sensors/3/temperature");
 
@@ -36,18 +35,13 @@ const KEPT: RetainedValue = {
 const VECTORS: readonly (readonly [string, Buffer, object])[] = [
   [
     "21.5 is published",
-    encodePublish(1, undefined, TOPIC, undefined, 0, "21.5"),
+    encodePublish(1, TOPIC, undefined, 0, "21.5"),
     { topic: "sensors/3/temperature", data: "21.5" },
   ],
   [
     "the same by the client 7, with the subtopic raw, retained",
-    encodePublish(7, undefined, TOPIC, encodeName("raw"), STAMP, "21.5"),
+    encodePublish(7, TOPIC, encodeName("raw"), STAMP, "21.5"),
     { client: 7, topic: "sensors/3/temperature", subtopic: "raw", stamp: STAMP, data: "21.5" },
-  ],
-  [
-    "for the client 7 of another node",
-    encodePublish(7, NODE, encodeName("t"), undefined, 0, "x"),
-    { client: 7, origin: NODE, topic: "t", data: "x" },
   ],
   [
     "to the client 2, with the subtopic pong",
@@ -82,14 +76,7 @@ describe("items of publishing", () => {
     const item = (alias: number, form: TopicForm, client: number, subtopic: string | undefined): Buffer => {
       const plan = new TopicPlan("sensors/3/temperature");
       plan.alias = alias;
-      publication.set(
-        plan,
-        client,
-        undefined,
-        subtopic === undefined ? undefined : encodeName(subtopic),
-        0,
-        "21.5",
-      );
+      publication.set(plan, client, subtopic === undefined ? undefined : encodeName(subtopic), 0, "21.5");
       publication.encodeHead(form);
       return Buffer.concat([publication.head.subarray(0, publication.headBytes), Buffer.from("21.5")]);
     };
@@ -131,15 +118,13 @@ describe("items of publishing", () => {
     fc.assert(
       fc.property(
         client,
-        fc.option(fc.constant(NODE), { nil: undefined }),
         name,
         fc.option(name, { nil: undefined }),
         fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
         fc.uint8Array({ maxLength: 300 }),
-        (from, origin, topic, subtopic, stamp, data) => {
+        (from, topic, subtopic, stamp, data) => {
           const item = encodePublish(
             from,
-            origin,
             encodeName(topic),
             subtopic === undefined ? undefined : encodeName(subtopic),
             stamp,
@@ -149,12 +134,7 @@ describe("items of publishing", () => {
           expect(read.readHead(item, 0, item.length)).toBe(true);
           expect(item.toString("utf8", read.reader.nameStart, read.reader.nameEnd)).toBe(topic);
           expect(read.readTail()).toBe(true);
-          expect([read.client, read.origin, read.subtopic, read.stamp]).toEqual([
-            from,
-            origin ?? "",
-            subtopic,
-            stamp,
-          ]);
+          expect([read.client, read.subtopic, read.stamp]).toEqual([from, subtopic, stamp]);
           expect(read.reader.rest()).toEqual(Buffer.from(data));
         },
       ),
@@ -162,7 +142,7 @@ describe("items of publishing", () => {
   });
 
   test("that are cut short are malformed, or end in their data", () => {
-    for (const [, item] of VECTORS.slice(0, 3))
+    for (const [, item] of VECTORS.slice(0, 2))
       for (let end = 0; end < item.length; end++) {
         const read = new PublishItem();
         const isWhole = read.readHead(item, 0, end) && read.readTail();

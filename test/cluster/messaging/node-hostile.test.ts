@@ -109,33 +109,27 @@ function promised<T>(): [Promise<T>, (value: T) => void] {
 }
 
 describe("an admitted but evil node", () => {
-  test("publishes to topics of a million levels, of 64 KiB, with wildcards, and as others", async () => {
+  test("publishes to topics of a million levels, of 64 KiB, and with wildcards", async () => {
     const { a, b, evil } = await begin();
     const got: string[] = [];
     for (const filter of ["#", "+/#"]) a.subscribe(filter, ({ topic }) => void got.push(topic));
     const over = await traffic(b, a);
-    const items = (
-      [
-        ["/".repeat(1_000_000), undefined],
-        ["x".repeat(65_536), undefined],
-        ["/".repeat(128), undefined],
-        ["a/+", undefined],
-        ["#", undefined],
-        ["", undefined],
-        ["\0", undefined],
-        ["self", undefined],
-        ["t", b.id],
-        ["t", a.id],
-        ["t", "f".repeat(32)],
-      ] as const
-    ).map(([topic, origin]) => encodePublish(1, origin, encodeName(topic), undefined, 0, "x"));
+    const items = [
+      "/".repeat(1_000_000),
+      "x".repeat(65_536),
+      "/".repeat(128),
+      "a/+",
+      "#",
+      "",
+      "\0",
+      "self",
+    ].map((topic) => encodePublish(1, encodeName(topic), undefined, 0, "x"));
     for (let i = 0; i < 20; i++) for (const item of items) await evil.send(a, MessageKind.PUBLISH, item);
     await evil.send(a, 99, Buffer.from([1]));
     await expect.poll(() => stats(a).links.refused.kind, { timeout: 20_000 }).toBe(1);
     expect(stats(a).refused).toMatchObject({
       "publish:malformed": 60,
       "publish:topic": 100,
-      "publish:origin": 60,
     });
     await over();
     expect(got.filter((topic) => !topic.startsWith("honest/"))).toEqual([]);
@@ -209,7 +203,7 @@ describe("an admitted but evil node", () => {
     for (const from of [alias.id, 0])
       await evil.send(a, MessageKind.DIRECT, encodeDirect(1, from, undefined, "x"));
     const name = encodeName("self");
-    await evil.send(a, MessageKind.PUBLISH, encodePublish(1, undefined, name, undefined, 0, "x"));
+    await evil.send(a, MessageKind.PUBLISH, encodePublish(1, name, undefined, 0, "x"));
     // An alias of a topic that it has not defined.
     await evil.send(a, MessageKind.PUBLISH, Buffer.from([16, 5, 1]));
     await expect.poll(() => stats(a).refused["publish:alias"], { timeout: 20_000 }).toBe(1);

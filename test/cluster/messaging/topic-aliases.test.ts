@@ -50,7 +50,7 @@ describe("aliases on a link", () => {
       for (let i = 0; i < count; i++) {
         const plan = this.plans[this.count % this.plans.length] as TopicPlan;
         this.aliases.look(plan);
-        this.publication.set(plan, 1, undefined, undefined, 0, String(this.count));
+        this.publication.set(plan, 1, undefined, 0, String(this.count));
         expect(from.links.publish([to.id], this.publication, [])).toBe(1);
         this.count += 1;
       }

@@ -43,7 +43,7 @@ describe("items with contexts", () => {
   it("PUBLISH", () => {
     fc.assert(
       fc.property(context, fc.string({ minLength: 1 }), fc.uint8Array(), change, (of, topic, data, by) => {
-        const bytes = changed(encodePublish(7, undefined, encodeName(topic), undefined, 9, data, of), by);
+        const bytes = changed(encodePublish(7, encodeName(topic), undefined, 9, data, of), by);
         const item = new PublishItem();
         if (!item.readHead(bytes, 0, bytes.length) || !item.readTail()) return;
         checkContext(item.context, bytes);
