@@ -2,7 +2,7 @@
  * Which services messaging uses: all members except those vetoed by a hook of `service:validate`, `service:discovered`
  * or `service:found`.
  *
- *   discovered, found ── hooks ──> a verdict until it is lost
+ *   discovered, found ── hooks ──> a verdict until it is found again or forgotten
  *   first message, and the first after its details changed ── service:validate ──> a verdict until they change again
  *
  * While a hook has not settled, messages from and to the service wait, in their order.
@@ -40,12 +40,17 @@ export class ServiceAdmission {
 
   onMember(what: "discovered" | "found" | "changed" | "lost", service: Member): void {
     const { id } = service;
-    if (what === "changed" || what === "lost") this.#validations.delete(id);
-    if (what === "lost") this.#arrivals.delete(id);
+    if (what !== "discovered") this.#validations.delete(id);
+    if (what === "found") this.#arrivals.delete(id);
     // A veto of a lost one is only reported.
     const into = what === "lost" ? undefined : this.#arrivals;
     if (what !== "changed" && !this.#hooks.isEmpty(`service:${what}`))
       void this.#ask(`service:${what}`, service, into);
+  }
+
+  onForgotten(id: string): void {
+    this.#arrivals.delete(id);
+    this.#validations.delete(id);
   }
 
   verdictOf(service: Member): Verdict {

@@ -80,8 +80,6 @@ export class ServiceReceiver {
   #looseBytes = 0;
   /** Messages that wait until fewer are handled; each holds its link. */
   readonly #waiting: (() => void)[] = [];
-  /** Wakes the links of lost members. */
-  readonly #lost = new Map<string, () => void>();
   #stallTimer: NodeJS.Timeout | undefined = undefined;
   /** No handler has settled for long: messages are dropped until fewer are handled. */
   #isStalled = false;
@@ -97,7 +95,7 @@ export class ServiceReceiver {
 
   close(): void {
     clearTimeout(this.#stallTimer);
-    for (const wake of [...this.#waiting.splice(0), ...this.#lost.values()]) wake();
+    for (const wake of this.#waiting.splice(0)) wake();
   }
 
   onMessage(call: ServiceMessageHandler, options: HandlerOptions = {}): () => void {
@@ -182,17 +180,8 @@ export class ServiceReceiver {
       this.#context.counts.notJoined += 1;
       return undefined;
     }
-    const { effects } = this.#context;
-    const service = effects.find(from);
-    if (service === undefined) {
-      if (!isRequest || protocol === "udp" || !effects.mayReturn(from))
-        return this.#context.refuse("service:sender");
-      return this.#returned(from).then(() =>
-        effects.find(from) === undefined
-          ? this.#context.refuse("service:sender")
-          : this.onBytes(from, bytes, protocol),
-      );
-    }
+    const service = this.#context.effects.sender(from);
+    if (service === undefined) return this.#context.refuse("service:sender");
     const item = decodeService(bytes);
     if (typeof item === "string") return this.#context.refuse(`service:${item}`);
     const verdict = this.#context.admission.verdictOf(service);
@@ -305,25 +294,6 @@ export class ServiceReceiver {
         respond({ service, error });
       },
     );
-  }
-
-  /** A lost member may only have been paused: its link waits for its return, as long as for a handler. */
-  #returned(id: string): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => this.onReturn(id), STALL_TIME).unref();
-      const before = this.#lost.get(id);
-      this.#lost.set(id, () => {
-        clearTimeout(timer);
-        before?.();
-        resolve();
-      });
-    });
-  }
-
-  onReturn(id: string): void {
-    const wake = this.#lost.get(id);
-    this.#lost.delete(id);
-    wake?.();
   }
 
   #handleMessage(message: ServiceMessage, context: Buffer | undefined): void | Promise<void> {

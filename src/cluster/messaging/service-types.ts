@@ -157,8 +157,8 @@ export interface ServicesEffects {
   /** Live members except this node. */
   others(): readonly Member[];
   links(): ServiceLinks;
-  /** Whether a lost member may return. */
-  mayReturn(id: string): boolean;
+  /** A live or lost member: one that was lost may only have been paused. */
+  sender(id: string): Member | undefined;
   /** Settles when a new member's listeners are known, or after a timeout; `undefined`: they are. */
   whenKnown?(id: string): Promise<void> | undefined;
   /** Whether a member's details are known. Default: always. */

@@ -237,7 +237,6 @@ export class Services {
   /** `found`: it is back. */
   onMember(what: "discovered" | "found" | "changed" | "lost", service: Member): void {
     this.#context.admission.onMember(what, service);
-    if (what === "discovered" || what === "found") this.#receiver.onReturn(service.id);
     if (what !== "lost") return;
     this.#context.pending.onGone(service.id, (gone) => ({
       service: gone,
@@ -252,7 +251,7 @@ export class Services {
   /** A member is gone for good. */
   onForgotten(id: string): void {
     this.onRestarted(id);
-    this.#receiver.onReturn(id);
+    this.#context.admission.onForgotten(id);
   }
 
   close(): void {

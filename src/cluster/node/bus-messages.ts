@@ -2,7 +2,7 @@
 import { InvalidStateError, NotSupportedError } from "../../core/errors.js";
 import { MACHINE } from "../../engine/zmtp/transport/transports.js";
 import type { ClusterChange } from "../membership/events.js";
-import { type Member, MemberState } from "../membership/members.js";
+import type { Member } from "../membership/members.js";
 import type { Membership } from "../membership/membership.js";
 import { MESSAGES_PROP } from "../messaging/advert.js";
 import { type LinkMember, NodeLinks } from "../messaging/links.js";
@@ -130,12 +130,6 @@ export class BusMessages implements MessagesPart {
         if (change.id !== this.#identity.id) messaging.onMember(change.id, "gone");
         break;
     }
-  }
-
-  /** A lost node may return; a new one's details, with its listeners, may be in flight. */
-  mayReturn(id: string): boolean {
-    const member = this.#find(id);
-    return member !== undefined && (member.isLive ? !member.hasDetails : member.state === MemberState.DEAD);
   }
 
   async close(linger: number): Promise<void> {

@@ -1,6 +1,7 @@
 /** Creates the parts of a cluster in the order of their dependencies. */
 import { ClientRoster } from "../clients/roster.js";
 import { Discovery } from "../discovery/discovery.js";
+import { MemberState } from "../membership/members.js";
 import { MessageKind } from "../messaging/parts.js";
 import { Services } from "../messaging/services.js";
 import { Requests } from "../requests/requests.js";
@@ -96,7 +97,12 @@ export class BusParts implements BusContext {
         },
         others: () => runtime.rules.live.map((member) => runtime.snapshotOf(member)),
         links: () => messages.links,
-        mayReturn: (id) => messages.mayReturn(id),
+        sender: (id) => {
+          const member = runtime.membership?.get(id);
+          return member === undefined || member.state === MemberState.LEFT
+            ? undefined
+            : runtime.snapshotOf(member);
+        },
         whenKnown: (id) => (isKnown(id) ? undefined : this.#untilKnown(() => isKnown(id))),
         isKnown,
         report: (event) => runtime.report(event),

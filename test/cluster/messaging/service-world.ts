@@ -89,7 +89,7 @@ export class SimulatedService {
         resolve: (steps) => resolveServices(this.#all(), service, steps),
         others: () => this.#all().filter((each) => each !== service),
         links: () => links,
-        mayReturn: (id) => this.lost.has(id),
+        sender: (id) => (this.lost.has(id) ? world.services() : this.#all()).find((each) => each.id === id),
         whenKnown: (id) => this.#details.get(id) ?? this.newcomers.get(id),
         isKnown: (id) => !this.#details.has(id),
         report: (event) => void this.events.push(event),
