@@ -1,9 +1,7 @@
 /** send and query between real nodes: by links and by datagram, with keys, and after one is gone. */
 import { afterEach, describe, expect, it } from "vitest";
 import { ClusterNode, type ClusterNodeOptions, type ServiceMessage } from "../../../src/cluster/index.js";
-import { MAX_LANES } from "../../../src/cluster/messaging/bounds.js";
 import { freePort } from "../../support/ports.js";
-import { MemoryProtocol } from "./memory-protocol.js";
 
 const PORT = await freePort();
 const open: ClusterNode[] = [];
@@ -104,43 +102,6 @@ describe("services of real nodes", () => {
     const [refused] = (await a.send({ services: ["b"], protocols: ["ws"] })).failed;
     expect(refused?.error).toMatchObject({ code: "EHOSTUNREACH" });
     expect(refused?.error.message).toBe(`the link to ${b.self.name} is ipc, and it is not reached by ws`);
-  });
-
-  it("says that too many lists of protocols have links of their own, and not that a node is out of reach", async () => {
-    const names = ["pa", "pb", "pc", "pd"];
-    const protocols = names.map((name) => new MemoryProtocol(name).protocol);
-    const [a, b] = (await cluster(["a", "b"], { messaging: { protocols } })) as [ClusterNode, ClusterNode];
-    const lists = names.flatMap((one, at) => [[one], ...names.slice(at + 1).map((other) => [one, other])]);
-    b.onQuery(({ protocol }) => protocol);
-    for (const [at, list] of lists.entries()) {
-      const options = { services: ["b"], protocols: list };
-      if (at < MAX_LANES) {
-        const { failed } = await a.send(options);
-        const { replies } = await a.query(options).collect();
-        expect([failed, replies.map(({ data }) => data)]).toEqual([[], [list[0]]]);
-        continue;
-      }
-      const text = `a node has links for 8 lists of protocols; got another one: ${list.join(", ")}`;
-      const error = expect.objectContaining({ code: "EFSM", message: text });
-      await expect(a.send(options)).rejects.toThrow(error);
-      expect(() => a.query(options)).toThrow(error);
-    }
-    // Those of before are there, and so is what needs none.
-    for (const list of [lists[0], names])
-      expect((await a.send({ services: ["b"], protocols: list })).failed).toEqual([]);
-    const { failed } = await a.send({ services: ["b"], protocols: ["ws"] });
-    expect(failed[0]?.error.code).toBe("EHOSTUNREACH");
-  });
-
-  it("calls the hooks of the protocol for the first message, and refuses a protocol that there is not", async () => {
-    const [a, b] = (await cluster(["a", "b"])) as [ClusterNode, ClusterNode];
-    const got = new Promise<string>((resolve) =>
-      b.onMessage(({ data, protocol }) => resolve(`${data} ${protocol}`)),
-    );
-    a.hook("protocol:send", { protocols: ["tcp"] }, ({ data }) => ({ data: `wrapped ${data}` }));
-    const { failed } = await a.send({ services: ["b"], data: "hi" });
-    expect([failed, await got]).toEqual([[], "wrapped hi tcp"]);
-    await expect(a.send({ services: ["b"], protocols: ["icp"] })).rejects.toMatchObject({ code: "EINVAL" });
   });
 
   it("fails for one that is gone, and for one that takes no messages, at once", async () => {

@@ -1,22 +1,16 @@
 /** Messages over streams to the node's own port: a cluster for which a firewall opens one tcp port a node. */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { Server } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { ClusterNode, type ClusterNodeOptions } from "../../../src/cluster/index.js";
-import { makeAuthority, makeCertificate } from "../../support/certificates.js";
 
 const PASSWORD = "correct horse battery staple";
 const GROUP = `one-port-${process.pid}`;
 const open: { close(options: { linger: number }): Promise<unknown> }[] = [];
-const folder = mkdtempSync(join(tmpdir(), "shoal-one-port-"));
 
 afterEach(async () => {
   vi.restoreAllMocks();
   await Promise.all(open.splice(0).map((each) => each.close({ linger: 0 })));
 });
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 function opened<T extends (typeof open)[number]>(each: T): T {
   open.push(each);
@@ -68,16 +62,5 @@ describe("messages over the node's own port", () => {
     expect(await b.request("where", 0, { waitForReady: true, timeout: 10_000 })).toBe("other");
     // Each listens once, with its address of IPv4.
     expect(ports()).toBe(3);
-  });
-
-  it("go over TLS, where streams do", { timeout: 30_000 }, async () => {
-    makeAuthority(folder, "ca");
-    makeCertificate(folder, "node", { extensions: "extendedKeyUsage=serverAuth,clientAuth\n" });
-    const [ca, cert, key] = ["ca.pem", "node.pem", "node.key"].map((name) =>
-      readFileSync(join(folder, name), "latin1"),
-    );
-    const tls = { ca, cert, key } as NonNullable<ClusterNodeOptions["tls"]>;
-    const nodes = await three({ password: PASSWORD, tls });
-    expect(await answersOf(nodes)).toEqual([0, 2]);
   });
 });

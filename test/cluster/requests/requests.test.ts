@@ -80,12 +80,6 @@ describe("requests between nodes", () => {
     expect(two.routes()).toEqual([]);
   });
 
-  it("answers over links that are sealed by a key", async () => {
-    const [one, two] = await cluster(["one", "two"], { key: "0".repeat(40) });
-    await one.serve("echo", (body) => body).ready;
-    expect(await two.request("echo", "sealed")).toBe("sealed");
-  });
-
   it("serves what was given before the start, and answers itself where it is the nearest", async () => {
     const node = new ClusterNode({
       name: "alone",
