@@ -39,7 +39,7 @@ import { FRAMES, type MessageShape } from "./shape.js";
 import { SocketEndpoints } from "./socket-endpoints.js";
 import { SocketEvents } from "./socket-events.js";
 import type { Authenticate } from "./socket-options.js";
-import { isLasting, REPORT_AFTER, warnOfStall } from "./stalls.js";
+import { isLasting, REPORT_AFTER, REPORT_RECEIVERS_AFTER, warnOfStall } from "./stalls.js";
 import { Counters, type SocketStats } from "./stats.js";
 
 /** @internal For a socket's own methods. */
@@ -132,7 +132,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
         if (held) this.engine.eventLoop.ref();
         else this.engine.eventLoop.unref();
       },
-      (endpoint, error) => this.#stalled(endpoint, error),
+      (endpoint, error, ms) => this.#stalled(endpoint, error, ms),
     );
     if (OBSERVABLE && DEBUG.enabled) this.events.listen((event) => logEvent(type, event));
     this.endpoints = new SocketEndpoints(
@@ -368,12 +368,12 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   }
 
   /** Warns unless the program listens. @param error of the last attempt, if one has failed */
-  #stalled(endpoint: string, error: ShoalError | undefined): void {
+  #stalled(endpoint: string, error: ShoalError | undefined, ms: number): void {
     if (this.endpoints.isBound(endpoint)) return;
     const awaited = this.events.awaited;
     if (this.#unsent > 0) this.#warnOfQueued("", endpoint, error);
     else if (awaited !== undefined) warnOfStall(`${this.typeName} waits for ${awaited} at`, endpoint, error);
-    else if (this.inbox.waiting > 0 && error !== undefined && isLasting(error))
+    else if (this.inbox.waiting > 0 && (ms >= REPORT_RECEIVERS_AFTER || isLasting(error)))
       warnOfStall(`${this.typeName} waits for messages from`, endpoint, error);
   }
 

@@ -60,16 +60,16 @@ export class SocketEvents {
 
   #silence: NodeJS.Timeout | undefined = undefined;
 
-  readonly #onStall: (endpoint: string, error: ShoalError | undefined) => void;
+  readonly #onStall: (endpoint: string, error: ShoalError | undefined, ms: number) => void;
 
   /**
    * @param onHold called when events begin or cease to keep the process alive
    * @param onStall called after `REPORT_AFTER` for each failure, and for dials without an answer (no error), if no
-   *   observer listens to failures
+   *   observer listens to failures; `ms` since the first one
    */
   constructor(
     onHold: (held: boolean) => void,
-    onStall: (endpoint: string, error: ShoalError | undefined) => void = () => undefined,
+    onStall: (endpoint: string, error: ShoalError | undefined, ms: number) => void = () => undefined,
   ) {
     this.#onHold = onHold;
     this.#onStall = onStall;
@@ -212,7 +212,7 @@ export class SocketEvents {
       const silent = this.#silent;
       this.#silence = undefined;
       if (silent.length > 0) this.#lookLater();
-      if (!this.hearsFailures) for (const address of silent) this.#onStall(address, undefined);
+      for (const address of silent) this.#stalled(address);
     }, REPORT_AFTER);
     this.#silence.unref?.();
   }
@@ -228,8 +228,14 @@ export class SocketEvents {
       failures.delete(oldest);
     }
     failures.set(address, { error, since });
-    if (error !== undefined && now - since >= REPORT_AFTER && !this.hearsFailures)
-      this.#onStall(address, error);
+    if (error !== undefined) this.#stalled(address);
+  }
+
+  #stalled(address: string): void {
+    const failure = this.#failures?.get(address);
+    if (failure === undefined || this.hearsFailures) return;
+    const ms = performance.now() - failure.since;
+    if (ms >= REPORT_AFTER) this.#onStall(address, failure.error, ms);
   }
 
   /** Counts the reasons to keep the process alive. */

@@ -12,6 +12,8 @@ import { HandshakeError, ProtocolError, type ShoalError } from "../core/errors.j
 
 /** ms of failures before a warning. */
 export const REPORT_AFTER = 1_000;
+/** The same where a program only waits to receive: its sender may start later. */
+export const REPORT_RECEIVERS_AFTER = 10_000;
 const MAX_REPORTED = 256;
 
 const BIND = "Check that a peer is bound there";
@@ -35,8 +37,8 @@ const KNOWN: Readonly<Record<string, readonly [cause: string | undefined, remedy
 const reported = new Map<string, string>();
 
 /** Whether waiting cannot help. */
-export function isLasting(error: ShoalError): boolean {
-  return isRefusal(error) || codeOf(error) === "ENOTFOUND";
+export function isLasting(error: ShoalError | undefined): boolean {
+  return error !== undefined && (isRefusal(error) || codeOf(error) === "ENOTFOUND");
 }
 
 function isRefusal(error: unknown): boolean {
@@ -86,4 +88,4 @@ export function warnOfStall(what: string, endpoint: string, error: ShoalError | 
 }
 
 const DETAIL =
-  'A listener of the socket\'s event "connect:retry" or "handshake:error:…" replaces this warning.';
+  'A socket whose event "connect:retry" or "handshake:error:…" has a listener gives no such warning.';
