@@ -200,8 +200,9 @@ async function dialled(
     const ms = (performance.now() - started).toFixed(0);
     return { what, verdict: "ok", text: `${endpoint} answers, after ${ms} ms` };
   } catch (error) {
+    // The message names the peer's type.
     if (hasCode(error, "ERR_ZMTP_INVALID_METADATA"))
-      return { what, verdict: "ok", text: `${endpoint} answers, and is no ROUTER, REP or DEALER` };
+      return { what, verdict: "ok", text: `${endpoint} answers: ${describe(error).split(": ").at(-1)}` };
     const cause = (error instanceof TimeoutError && error.cause) || error;
     if (!(cause instanceof ShoalError)) throw error;
     const why =

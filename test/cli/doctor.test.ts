@@ -56,7 +56,7 @@ describe("shoal doctor", () => {
     expect(await report("connect", endpoint, "--timeout", "10000")).toEqual({
       code: 0,
       found: [
-        { what: "connect", verdict: "ok", text: `${endpoint} answers, and is no ROUTER, REP or DEALER` },
+        { what: "connect", verdict: "ok", text: `${endpoint} answers: a DEALER cannot talk to a PULL` },
       ],
     });
     expect(await report("bind", "--bind", endpoint)).toMatchObject({
