@@ -9,7 +9,7 @@ import { Random, runs, SEED, told } from "../fuzz/seed.js";
 import { expect } from "../support/quick-expect.js";
 import { SETTINGS } from "./support.js";
 
-const INPUTS = runs(3_000, 300_000);
+const INPUTS = runs(1_500, 300_000);
 const NOW = 0;
 
 /** An end whose program reads some channels, refuses some, ends some, and leaves the rest unread. */

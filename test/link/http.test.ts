@@ -188,25 +188,6 @@ describe("what comes with a request for a link", () => {
     expect(errors).toEqual([[code, "/"]]);
     expect(await use(await dialLink(`http://127.0.0.1:${port}/`))).toBe("there and back");
   });
-
-  it("garbage, a reset, and an end are no error of a program that does not ask for them", async () => {
-    const server = createServer();
-    const port = await listen(server);
-    serve(server);
-    const ways: ((socket: Socket) => void)[] = [
-      (socket) => socket.end(`${REQUEST}garbage`),
-      (socket) => socket.end(REQUEST),
-      (socket) => socket.write(`${REQUEST}SHOAL`, () => socket.resetAndDestroy()),
-    ];
-    for (const way of ways) {
-      const socket = connect(port, "127.0.0.1");
-      socket.on("error", () => undefined).resume();
-      const closed = once(socket, "close");
-      way(socket);
-      await closed;
-    }
-    expect(await use(await dialLink(`http://127.0.0.1:${port}/`))).toBe("there and back");
-  });
 });
 
 describe("a proxy", () => {

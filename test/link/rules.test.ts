@@ -656,12 +656,6 @@ function busyWay(rate: number, latency: number, forMs: number) {
 }
 
 describe("a window that grows", () => {
-  it("fills a fast way, and holds no queue there that delays other channels for long", () => {
-    const { worst, carried } = busyWay(500_000, 0.1, LONG ? 120 : 60);
-    expect(carried).toBeGreaterThan(0.9);
-    expect(worst).toBeLessThan(5);
-  });
-
   it("is no larger than a fast way needs: a queue of a millisecond at most", () => {
     for (const rate of LONG ? [500_000, 2_000_000] : [500_000]) {
       const { worst, carried } = busyWay(rate, 0.1, 60);

@@ -86,11 +86,3 @@ it("the vectors of records, frames and messages are what the code writes", () =>
   };
   for (const [what, bytes] of Object.entries(written)) expect(hex(bytes), what).toBe(row(what));
 });
-
-it("the table of frames has the code's types", () => {
-  const rows = [...PAGE.matchAll(/^\| `([0-9a-f]{2})` \| ([A-Z]+) \|/gm)].map(([, number, name]) => [
-    name,
-    Number.parseInt(number as string, 16),
-  ]);
-  expect(Object.fromEntries(rows)).toEqual(FrameType);
-});
