@@ -1,7 +1,4 @@
 /** What nodes publish over a cluster reaches sessions: once each, whatever number of nodes has servers of their store. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { ClusterNode } from "../../src/cluster/index.js";
 import { deliver, releaseBridge, takeBridge } from "../../src/sessions/bridge-rules.js";
@@ -17,8 +14,6 @@ import {
 } from "../../src/sessions/index.js";
 import * as rules from "../../src/sessions/rules.js";
 import { Transactions } from "../../src/sessions/transactions.js";
-import { type Child, start } from "../process/child.js";
-import { LONG } from "../support/long.js";
 import { freePort } from "../support/ports.js";
 
 const opened: { close(options: { linger: number }): Promise<unknown> }[] = [];
@@ -31,21 +26,6 @@ let groups = 0;
 beforeAll(async () => {
   port = await freePort();
 });
-
-/** A server on a node, which says when it keeps the cluster's messages. */
-const PROGRAM = `
-import { ClusterNode } from "shoal/cluster";
-import { LmdbSessionStore, SessionServer } from "shoal/sessions";
-const [folder, name, group, port] = process.argv.slice(1);
-const node = new ClusterNode({ name, group, multicast: { port: Number(port) }, registry: false });
-await node.start();
-const store = LmdbSessionStore.open(folder);
-const server = new SessionServer({ node, store, clusterTopics: ["orders/#"], pollInterval: 100, serverTimeout: 1_000 });
-const taken = new Promise((resolve) => server.events.once("topics:taken", resolve));
-console.log(await server.bind("tcp://127.0.0.1:*"));
-await taken;
-console.log("taken");
-`;
 
 async function nodes(...names: string[]): Promise<ClusterNode[]> {
   groups += 1;
@@ -175,42 +155,6 @@ describe("sessions on nodes", () => {
     expect(await textsUntil(kitchen, "end")).toEqual(["end"]);
     await two.server.close();
     expect(await store.read(["b"])).toEqual([undefined]);
-  });
-
-  it.runIf(LONG)("keep it at the next server when the one that did it is killed with -9", async () => {
-    const folder = mkdtempSync(join(tmpdir(), "shoal-topics-"));
-    const children: Child[] = [];
-    opened.push({
-      close: async () => {
-        await Promise.all(children.map((child) => child.kill()));
-        rmSync(folder, { recursive: true, force: true });
-      },
-    });
-    const [c] = (await nodes("c")) as [ClusterNode];
-    const group = `topics-${process.pid}-${groups}`;
-    const serve = (name: string): Child => {
-      const child = start(PROGRAM, { args: [folder, name, group, String(port)] });
-      children.push(child);
-      return child;
-    };
-    const one = serve("one");
-    const first = await one.line();
-    await one.heard("taken");
-    const two = serve("two");
-    const kitchen = new SessionClient([first, await two.line()], { id: "kitchen" });
-    opened.push(kitchen);
-    await kitchen.subscribe("orders/#");
-    await publishUntilTaken(c, "orders/1");
-    expect(String((await kitchen.receive({ timeout: 20_000 })).data)).toBe("probe");
-    const taken = two.heard("taken");
-    const lost = new Promise((resolve) => c.events.once("lost", resolve));
-    one.process.kill("SIGKILL");
-    await Promise.all([taken, lost]);
-    await publishUntilTaken(c, "orders/2");
-    await c.publish("orders/3", "end");
-    const texts = await textsUntil(kitchen, "end");
-    expect(texts.slice(0, -1).every((text) => text === "probe")).toBe(true);
-    expect(texts.length).toBeLessThanOrEqual(3);
   });
 
   it("refuses topics without a node, and what is not a filter", () => {

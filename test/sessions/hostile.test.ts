@@ -306,27 +306,6 @@ describe("a server of sessions with hostile clients", () => {
     await Promise.all(deaf.map((each) => each.socket.close()));
   });
 
-  it("gives a session from one to the next as often as they ask, and ends with the last", async () => {
-    const { server, store, endpoint } = await listen();
-    const others = calm(endpoint);
-    const taken = count(server, "session:closed");
-    const takers = Array.from({ length: 40 }, () => new Hostile(endpoint));
-    // The answers of those before may come in any order with its own.
-    for (const taker of takers) {
-      await taker.open("prize");
-      expect(await taker.answer()).toMatchObject({ kind: "opened" });
-    }
-    for (const taker of takers.slice(0, -1))
-      expect(await taker.answer()).toMatchObject({ kind: "ended", reason: "taken" });
-    const last = takers.at(-1) as Hostile;
-    await last.send({ kind: "unsubscribe", request: 1, filters: ["t"] });
-    expect(await last.answer()).toEqual({ kind: "done", request: 1 });
-    expect(taken()).toBeGreaterThanOrEqual(39);
-    expectUnharmed(await others.stop());
-    expect(server.stats().connections).toBe(3);
-    expect((await store.size()).keys).toBeLessThan(20);
-  });
-
   it("serves a subscription and a publication that come together", async () => {
     const { endpoint } = await listen();
     const [one, two] = [client(endpoint, { id: "one" }), client(endpoint, { id: "two" })];
