@@ -3,26 +3,14 @@
  * checkout and in the package. So are the examples in the comments of the classes that a program imports.
  */
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, normalize } from "node:path";
 import { createInterface } from "node:readline";
 import ts from "typescript";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { LONG } from "../support/long.js";
-import {
-  anchors,
-  type Block,
-  classesWithExample,
-  examplesOf,
-  links,
-  pages,
-  programs,
-  ROOT,
-  read,
-  sources,
-  split,
-} from "./blocks.js";
+import { anchors, type Block, links, pages, programs, ROOT, read, split } from "./blocks.js";
 
 /** ms; far more than the blocks of a process need, for a busy machine. */
 const LIMIT = 90_000;
@@ -136,17 +124,6 @@ function promised(code: string): string[] {
 }
 
 describe("the code in the pages", () => {
-  test("is there, and is found", () => {
-    expect(runnable.filter(({ page }) => page === "README.md").length).toBeGreaterThanOrEqual(2);
-    expect(runnable.length).toBeGreaterThanOrEqual(LONG ? 20 : 10);
-    const marked = split("page.md", "a\n\n```js no-run\nb\n```\nc\n```ts\nd\n```\n");
-    expect(marked.blocks.map(({ line, language, info, code }) => [line, language, info, code])).toEqual([
-      [4, "js", ["no-run"], "b"],
-      [8, "ts", [], "d"],
-    ]);
-    expect(marked.prose).toBe("a\n\nc\n");
-  });
-
   const started = new Map<Block, Promise<Run>>();
   beforeAll(() => {
     folder = mkdtempSync(join(ROOT, ".docs-test-"));
@@ -181,57 +158,6 @@ describe("the code in the pages", () => {
   );
 });
 
-describe("the TypeScript in the pages", () => {
-  test("is the only language of programs there", () => {
-    // What programs for other packages looked like is text.
-    const others = pages()
-      .flatMap((page) => split(page).blocks)
-      .filter(({ language }) => /^(?:js|javascript|mjs|typescript)$/.test(language));
-    expect(others.map(({ page, line }) => `${page}:${line}`)).toEqual([]);
-  });
-
-  test("is run, or says that it is only to be read", () => {
-    expect(code.filter(({ info }) => info.includes("fragment") && !info.includes("no-run"))).toEqual([]);
-    expect(code.filter(({ info }) => info.includes("fragment")).length).toBeLessThan(code.length / 4);
-  });
-});
-
-describe("the examples in the comments", () => {
-  /** Classes that a program gets from others and never makes: their page has the example of what makes them. */
-  const MADE_BY_OTHERS = new Set([
-    ...["Driver", "Disk", "NodeClock", "RulesTimer", "HookAnswer"],
-    // What listeners of the tracing channels get.
-    ...["MessageProcessOperation", "MessageSendOperation"],
-    ...["Operation", "ProcessOperation", "RequestOperation", "SendOperation"],
-  ]);
-
-  test("are found, with their lines", () => {
-    const text =
-      "/**\n * A.\n *\n * @example\n * ```ts\n * b();\n *\n * c();\n * ```\n */\nexport class D {}\n";
-    expect(examplesOf("d.ts", text)).toEqual([
-      { page: "d.ts", line: 6, language: "ts", info: [], code: "b();\n\nc();" },
-    ]);
-    expect(classesWithExample(text)).toEqual(["D"]);
-    expect(classesWithExample(text.replace("@example", ""))).toEqual([]);
-  });
-
-  test("are there for every class of the package", () => {
-    const folder = join(ROOT, "test/types/snapshots");
-    const names = readdirSync(folder).flatMap((name) =>
-      Array.from(
-        readFileSync(join(folder, name), "utf8").matchAll(/^class (\w+)/gm),
-        ([, found = ""]) => found,
-      ),
-    );
-    expect(names.length).toBeGreaterThan(80);
-    const shown = new Set(sources().flatMap((file) => classesWithExample(read(file))));
-    const lacking = names.filter(
-      (name) => !/Error$/.test(name) && !shown.has(name) && !MADE_BY_OTHERS.has(name),
-    );
-    expect([...new Set(lacking)]).toEqual([]);
-  });
-});
-
 /** Whether the package has a file, by what package.json says: patterns of folders, extensions, or names. */
 function isPacked(file: string): boolean {
   const { files } = JSON.parse(read("package.json")) as { files: readonly string[] };
@@ -256,12 +182,6 @@ describe("the links in the pages", () => {
     expect(lost).toEqual([]);
   });
 
-  test("are found, with the headings they lead to", () => {
-    expect(links("[a](b.md#c) and [d](https://example.org) and ![e](f.png)")).toEqual(["b.md#c", "f.png"]);
-    expect(links('<source srcset="g.svg"><img alt="h" src="i.svg">')).toEqual(["g.svg", "i.svg"]);
-    expect([...anchors("# One, two\n\n## `Three` & [four](x.md)\n")]).toEqual(["one-two", "three--four"]);
-  });
-
   test.each(pages())("%s links to what is there", (page) => {
     const broken = links(split(page).prose).filter((link) => {
       const [path = "", anchor] = link.split("#");
@@ -270,18 +190,5 @@ describe("the links in the pages", () => {
       return anchor !== undefined && !anchors(split(target, read(target)).prose).has(anchor);
     });
     expect(broken).toEqual([]);
-  });
-
-  test("lead from docs/index.md and CONTRIBUTING.md to every page of docs/", () => {
-    const reached = new Set<string>();
-    const visit = (page: string): void => {
-      if (reached.has(page) || !page.endsWith(".md") || !existsSync(join(ROOT, page))) return;
-      reached.add(page);
-      for (const link of links(split(page).prose))
-        visit(normalize(join(dirname(page), link.split("#")[0] ?? "")));
-    };
-    visit("docs/index.md");
-    visit("CONTRIBUTING.md");
-    expect(pages().filter((page) => page.startsWith("docs/") && !reached.has(page))).toEqual([]);
   });
 });

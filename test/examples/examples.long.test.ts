@@ -22,12 +22,6 @@ function run(path: string): Promise<{ out: string; err: string }> {
 }
 
 describe("the examples", () => {
-  test("there are some, and each is on the page of the examples", () => {
-    const page = readFileSync(new URL("../../docs/guide.md", import.meta.url), "utf8");
-    expect(examples.length).toBeGreaterThanOrEqual(10);
-    for (const name of examples) expect(page).toContain(`(../examples/${name})`);
-  });
-
   // Most of their time is waiting: several at once.
   test.concurrent.each(examples)("%s runs, asserts its result, and ends", async (name) => {
     expect(readFileSync(FOLDER + name, "utf8")).toMatch(/^import assert from "node:assert\/strict";$/m);

@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
@@ -76,12 +76,6 @@ describe("the programs of the Guide", () => {
     expect(outcome.error).toBeUndefined();
     expect(outcome.left).toEqual([]);
     EXPECTED[name]?.(outcome.lines);
-  });
-
-  test.each(programs)("%s has its command and what to look at in its head", (name) => {
-    const [head = ""] = readFileSync(GUIDE + name, "utf8").split("*/");
-    expect(head).toContain(`node examples/guide/${name}`);
-    expect(head).toContain("Look ");
   });
 });
 
