@@ -17,7 +17,7 @@ const IN_FLIGHT = 5;
 /** Of both sides: libzmq reads on for as long as there is room, whether its program does or not. */
 const HIGH_WATER_MARK = 100;
 /** More than fit into both queues and the kernel, so that the sender has to wait for the successor. */
-const COUNT = LONG ? 8_000 : 1_500;
+const COUNT = LONG ? 8_000 : 800;
 
 const WAYS = [
   ["tcp", "bound"],

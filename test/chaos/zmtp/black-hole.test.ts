@@ -1,5 +1,5 @@
 /**
- * A relay that takes all and passes nothing: only a heartbeat shows it. A link that is cut is in dead-link.long.test.ts. When it does: test/engine/zmtp/heartbeat-rules.test.ts.
+ * A relay that takes all and passes nothing: only a heartbeat shows it. When it does: test/engine/zmtp/heartbeat-rules.test.ts.
  */
 import { describe, expect, it } from "vitest";
 import { curveKeyPair } from "../../../src/index.js";
