@@ -202,6 +202,13 @@ describe("a peer", () => {
     expect(events.at(-1)).toBe("exit a sequence");
   });
 
+  it("is held to 256 groups", () => {
+    const { rules, hello, say } = setUp();
+    hello(A);
+    for (let i = 0; i < 300; i++) say(A, encodeJoin(i + 2, `${i}`, (i + 1) & 0xff));
+    expect([rules.refused.groups, rules.peers()[0]?.groups.length]).toEqual([44, 256]);
+  });
+
   it("with a wrong status is counted, and obeyed", () => {
     const { rules, hello, say } = setUp();
     hello(A);
@@ -223,6 +230,14 @@ describe("a node", () => {
     hello(B);
     beacon(B, 6);
     expect([rules.readyPeers, rules.pendingPeers, rules.refused.peers]).toEqual([1, 0, 2]);
+  });
+
+  it("waits for 128 newcomers that never answer, and lets a real one in", () => {
+    const { rules, beacon, hello } = setUp(1_000);
+    for (let i = 1; i <= 200; i++) beacon(`${i}`.padStart(32, "0"), i);
+    expect([rules.pendingPeers, rules.refused.pending]).toEqual([128, 72]);
+    hello(A);
+    expect(rules.readyPeers).toBe(1);
   });
 
   it("counts its JOINs and LEAVEs for those that have yet to say HELLO, too", () => {
