@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { BinaryStarClient, BinaryStarServer } from "shoal/patterns";
+import { BinaryStarClient, BinaryStarServer } from "shoal/binary-star";
 
 // Endpoints that both sides have to know beforehand; over tcp they are `tcp://HOST:PORT`.
 const folder = mkdtempSync(join(tmpdir(), "shoal-star-"));

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Publisher } from "shoal";
-import { BlackBox } from "shoal/patterns";
+import { BlackBox } from "shoal/black-box";
 
 // The handler is a module: each worker thread loads it. Usually a file: new URL("./handler.js", import.meta.url).
 const handler = new URL(

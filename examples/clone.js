@@ -1,7 +1,7 @@
 /** Clone: a key-value map that every client holds, with changes in one order for all. */
 import assert from "node:assert/strict";
 import { json } from "shoal";
-import { CloneClient, CloneServer } from "shoal/patterns";
+import { CloneClient, CloneServer } from "shoal/clone";
 
 const server = new CloneServer();
 const servers = await server.bind("tcp://127.0.0.1:*"); // As a service: tcp://*:5556.

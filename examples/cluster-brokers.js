@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { ClusterNode } from "shoal/cluster";
-import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "shoal/patterns";
+import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "shoal/majordomo";
 
 const [role, name = "", group = `example-brokers-${process.pid}`] = process.argv.slice(2);
 if (role === "broker") await broke();

@@ -4,8 +4,8 @@
  */
 import assert from "node:assert/strict";
 import { EventEmitter, once } from "node:events";
+import { CloneClient, CloneServer } from "shoal/clone";
 import { ClusterNode } from "shoal/cluster";
-import { CloneClient, CloneServer } from "shoal/patterns";
 
 const group = `example-clone-${process.pid}`;
 /** Names of the servers whose map a server has a copy of, by that server's name. @type {Map<string, string | undefined>} */

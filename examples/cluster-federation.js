@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { Request } from "shoal";
 import { ClusterNode } from "shoal/cluster";
-import { FederatedBroker, PirateWorker } from "shoal/patterns";
+import { FederatedBroker } from "shoal/federation";
+import { PirateWorker } from "shoal/pirate";
 
 const group = `example-sites-${process.pid}`;
 const ANY = "tcp://127.0.0.1:*";

@@ -2,7 +2,7 @@
 /** Freelance in a cluster: servers that any client finds, without a broker. One drains, one comes, and each request is answered. */
 import assert from "node:assert/strict";
 import { ClusterNode } from "shoal/cluster";
-import { FreelanceClient, FreelanceServer } from "shoal/patterns";
+import { FreelanceClient, FreelanceServer } from "shoal/freelance";
 
 const group = `example-freelance-${process.pid}`;
 

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { Publisher, Subscriber } from "shoal";
 import { ClusterNode } from "shoal/cluster";
-import { LastValueCache } from "shoal/patterns";
+import { LastValueCache } from "shoal/last-value-cache";
 
 const group = `example-values-${process.pid}`;
 const ANY = "tcp://127.0.0.1:*";

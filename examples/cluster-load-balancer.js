@@ -2,7 +2,8 @@
 /** Load balancers that are found by name in a cluster: of two, one drains in the middle of the requests, and none is lost. */
 import assert from "node:assert/strict";
 import { ClusterNode } from "shoal/cluster";
-import { LoadBalancer, LoadBalancerClient, PirateWorker } from "shoal/patterns";
+import { LoadBalancer, LoadBalancerClient } from "shoal/load-balancer";
+import { PirateWorker } from "shoal/pirate";
 
 const group = `example-balancers-${process.pid}`;
 const ANY = "tcp://127.0.0.1:*"; // For other hosts: tcp://*:*.

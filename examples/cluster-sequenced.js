@@ -2,7 +2,7 @@
 /** Sequenced publishers that come and go in a cluster: a subscriber that comes late gets again what it missed, from the one that published it. */
 import assert from "node:assert/strict";
 import { ClusterNode } from "shoal/cluster";
-import { SequencedPublisher, SequencedSubscriber } from "shoal/patterns";
+import { SequencedPublisher, SequencedSubscriber } from "shoal/sequenced";
 
 const group = `example-sequenced-${process.pid}`;
 const ANY = "tcp://127.0.0.1:*";

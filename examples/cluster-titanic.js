@@ -9,14 +9,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ClusterNode } from "shoal/cluster";
-import {
-  LmdbStore,
-  MajordomoBroker,
-  MajordomoWorker,
-  PostgresStore,
-  Titanic,
-  TitanicClient,
-} from "shoal/patterns";
+import { MajordomoBroker, MajordomoWorker } from "shoal/majordomo";
+import { LmdbStore, PostgresStore, Titanic, TitanicClient } from "shoal/titanic";
 
 const group = `example-titanic-${process.pid}`;
 const folder = mkdtempSync(join(tmpdir(), "shoal-example-"));

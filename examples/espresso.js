@@ -2,7 +2,7 @@
 /** Espresso: what passes a proxy, heard from outside, with a filter, decoded, and never at the proxy's cost. */
 import assert from "node:assert/strict";
 import { json, Publisher, Subscriber, XPublisher, XSubscriber } from "shoal";
-import { EspressoListener, EspressoTap } from "shoal/patterns";
+import { EspressoListener, EspressoTap } from "shoal/espresso";
 import { Proxy as MessageProxy } from "shoal/proxy"; // JavaScript has a Proxy of its own.
 
 const frontend = new XSubscriber();

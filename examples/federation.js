@@ -2,7 +2,8 @@
 /** Two sites: A has more work than workers, B helps; then B goes away in the middle, and nothing is lost. */
 import assert from "node:assert/strict";
 import { Request } from "shoal";
-import { FederatedBroker, PirateWorker } from "shoal/patterns";
+import { FederatedBroker } from "shoal/federation";
+import { PirateWorker } from "shoal/pirate";
 
 const ANY = "tcp://127.0.0.1:*";
 

@@ -1,7 +1,7 @@
 // @ts-check
 /** Freelance: three servers and no broker. The client finds those that live, asks the fastest, and moves on when it goes. */
 import assert from "node:assert/strict";
-import { FreelanceClient, FreelanceServer } from "shoal/patterns";
+import { FreelanceClient, FreelanceServer } from "shoal/freelance";
 
 /** @param {string} name */
 async function start(name) {

@@ -2,7 +2,7 @@
 /** Last value cache: a subscriber that comes late gets the last value of every topic it asks for, at once. */
 import assert from "node:assert/strict";
 import { Publisher, Subscriber } from "shoal";
-import { LastValueCache } from "shoal/patterns";
+import { LastValueCache } from "shoal/last-value-cache";
 
 const cache = new LastValueCache({ maxTopics: 1_000 });
 const frontend = await cache.bind("frontend", "tcp://127.0.0.1:*");

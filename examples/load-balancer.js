@@ -2,7 +2,8 @@
 /** A load balancer: short requests do not wait behind a long one, as they would if a DEALER dealt in turns. */
 import assert from "node:assert/strict";
 import { Dealer } from "shoal";
-import { LoadBalancer, PirateWorker } from "shoal/patterns";
+import { LoadBalancer } from "shoal/load-balancer";
+import { PirateWorker } from "shoal/pirate";
 
 const broker = new LoadBalancer();
 const frontend = await broker.bind("frontend", "tcp://127.0.0.1:*");

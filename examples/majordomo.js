@@ -1,7 +1,7 @@
 // @ts-check
 /** Majordomo: a service behind a broker, two workers, answers in pieces, errors, and a question to all workers. */
 import assert from "node:assert/strict";
-import { MajordomoBroker, MajordomoClient, MajordomoWorker, ServiceError } from "shoal/patterns";
+import { MajordomoBroker, MajordomoClient, MajordomoWorker, ServiceError } from "shoal/majordomo";
 
 const broker = new MajordomoBroker();
 await broker.bind("tcp://127.0.0.1:*");

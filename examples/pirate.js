@@ -2,7 +2,7 @@
 /** Paranoid Pirates: a queue, two workers of which one dies in the middle of a request, and a client that never notices. */
 import assert from "node:assert/strict";
 import { Dealer } from "shoal";
-import { PirateClient, PirateQueue, PirateWorker } from "shoal/patterns";
+import { PirateClient, PirateQueue, PirateWorker } from "shoal/pirate";
 
 const queue = new PirateQueue();
 const frontend = await queue.bind("frontend", "tcp://127.0.0.1:*");

@@ -1,7 +1,7 @@
 // @ts-check
 /** Sequenced publishing: a subscriber that comes late knows what it missed, and gets it again. */
 import assert from "node:assert/strict";
-import { SequencedPublisher, SequencedSubscriber } from "shoal/patterns";
+import { SequencedPublisher, SequencedSubscriber } from "shoal/sequenced";
 
 const publisher = new SequencedPublisher({ maxQueue: 100 });
 const endpoint = await publisher.bind("tcp://127.0.0.1:*");
@@ -13,7 +13,7 @@ for (const price of ["10", "11", "12"]) publisher.publish("price", price);
 const subscriber = new SequencedSubscriber();
 subscriber.subscribe("price");
 subscriber.connect(endpoint, replay);
-/** @type {Promise<import("shoal/patterns").SequencedRange & { missed: number }>} */
+/** @type {Promise<import("shoal/sequenced").SequencedRange & { missed: number }>} */
 const lateJoin = new Promise((resolve) => subscriber.events.on("stream:joined-late", resolve));
 await publisher.waitForSubscribers();
 

@@ -1,7 +1,8 @@
 // @ts-check
 /** Suicidal Snail: a subscriber that is too slow ends itself, and its owner starts another that works faster. */
 import assert from "node:assert/strict";
-import { SequencedPublisher, SuicidalSnail, SuicidalSnailError } from "shoal/patterns";
+import { SequencedPublisher } from "shoal/sequenced";
+import { SuicidalSnail, SuicidalSnailError } from "shoal/suicidal-snail";
 
 const publisher = new SequencedPublisher();
 const endpoint = await publisher.bind("tcp://127.0.0.1:*");

@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { MajordomoBroker, MajordomoWorker, openTitanic, TitanicClient } from "shoal/patterns";
+import { MajordomoBroker, MajordomoWorker } from "shoal/majordomo";
+import { openTitanic, TitanicClient } from "shoal/titanic";
 
 const directory = mkdtempSync(join(tmpdir(), "shoal-example-"));
 

@@ -7,7 +7,8 @@
  *
  *   node examples/guide/chapter3/balancer.ts
  */
-import { LoadBalancer, LoadBalancerClient, PirateWorker } from "shoal/patterns";
+import { LoadBalancer, LoadBalancerClient } from "shoal/load-balancer";
+import { PirateWorker } from "shoal/pirate";
 
 const broker = new LoadBalancer({ maxQueue: 1_000 });
 const frontend = await broker.bind("frontend", "tcp://127.0.0.1:*");

@@ -8,7 +8,8 @@
  *   node examples/guide/chapter3/peering.ts
  */
 import { Request } from "shoal";
-import { FederatedBroker, PirateWorker } from "shoal/patterns";
+import { FederatedBroker } from "shoal/federation";
+import { PirateWorker } from "shoal/pirate";
 
 const ANY = "tcp://127.0.0.1:*";
 async function openSite(name: string) {

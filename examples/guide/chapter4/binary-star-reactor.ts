@@ -11,7 +11,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Envelope, Request, Router } from "shoal";
-import { BinaryStar, BinaryStarReactor } from "shoal/patterns";
+import { BinaryStar, BinaryStarReactor } from "shoal/binary-star";
 
 const folder = mkdtempSync(join(tmpdir(), "shoal-star-"));
 const at = (name: string) => `ipc://${join(folder, name)}`;

@@ -11,7 +11,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { BinaryStarClient, BinaryStarServer } from "shoal/patterns";
+import { BinaryStarClient, BinaryStarServer } from "shoal/binary-star";
 
 const [role = "all"] = process.argv.slice(2);
 const folder = mkdtempSync(join(tmpdir(), "shoal-star-"));

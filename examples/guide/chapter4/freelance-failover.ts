@@ -7,7 +7,7 @@
  *
  *   node examples/guide/chapter4/freelance-failover.ts [server | client] [ENDPOINT…]
  */
-import { FreelanceFailoverClient, FreelanceServer } from "shoal/patterns";
+import { FreelanceFailoverClient, FreelanceServer } from "shoal/freelance";
 
 const [role = "all", ...given] = process.argv.slice(2);
 

@@ -7,7 +7,7 @@
  *   node examples/guide/chapter4/freelance-shotgun.ts [server | client] [ENDPOINT…]
  */
 import { setTimeout } from "node:timers/promises";
-import { FreelanceServer, FreelanceShotgunClient } from "shoal/patterns";
+import { FreelanceServer, FreelanceShotgunClient } from "shoal/freelance";
 
 const [role = "all", ...given] = process.argv.slice(2);
 const handled: string[] = [];

@@ -7,7 +7,7 @@
  *
  *   node examples/guide/chapter4/freelance.ts [server | client] [ENDPOINT…]
  */
-import { FreelanceClient, FreelanceServer } from "shoal/patterns";
+import { FreelanceClient, FreelanceServer } from "shoal/freelance";
 
 const [role = "all", ...given] = process.argv.slice(2);
 

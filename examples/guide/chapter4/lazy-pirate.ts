@@ -9,7 +9,7 @@
  */
 import { setTimeout } from "node:timers/promises";
 import { Reply, text } from "shoal";
-import { PirateClient } from "shoal/patterns";
+import { PirateClient } from "shoal/pirate";
 
 const [role = "all", given] = process.argv.slice(2);
 const endpoint = given ?? (role === "all" ? "inproc://lazy-pirate" : "tcp://127.0.0.1:5555");

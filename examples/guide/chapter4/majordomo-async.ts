@@ -8,7 +8,7 @@
  *   node examples/guide/chapter4/majordomo-async.ts
  */
 import { setTimeout } from "node:timers/promises";
-import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "shoal/patterns";
+import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "shoal/majordomo";
 
 const broker = new MajordomoBroker();
 const endpoint = await broker.bind("tcp://127.0.0.1:*");

@@ -8,7 +8,7 @@
  *   node examples/guide/chapter4/majordomo-by-hand.ts
  */
 import { Dealer, Request } from "shoal";
-import { MajordomoBroker } from "shoal/patterns";
+import { MajordomoBroker } from "shoal/majordomo";
 
 const READY = 1;
 const REQUEST = 2;

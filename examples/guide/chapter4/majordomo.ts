@@ -7,7 +7,7 @@
  *
  *   node examples/guide/chapter4/majordomo.ts [broker | worker | client] [ENDPOINT]
  */
-import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "shoal/patterns";
+import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "shoal/majordomo";
 
 const [role = "all", given] = process.argv.slice(2);
 let endpoint = given ?? "tcp://127.0.0.1:5555";

@@ -8,7 +8,7 @@
  *   node examples/guide/chapter4/paranoid-pirate.ts [queue | worker | client] [FRONTEND] [BACKEND]
  */
 import { Dealer } from "shoal";
-import { PirateClient, PirateQueue, PirateWorker } from "shoal/patterns";
+import { PirateClient, PirateQueue, PirateWorker } from "shoal/pirate";
 
 const READY = Buffer.from([1]); // A heartbeat is 2.
 const [role = "all", ...given] = process.argv.slice(2);

@@ -7,7 +7,7 @@
  *
  *   node examples/guide/chapter4/service-discovery.ts
  */
-import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "shoal/patterns";
+import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "shoal/majordomo";
 
 const broker = new MajordomoBroker({ waitForService: false }); // Do not wait for a worker to come.
 const endpoint = await broker.bind("tcp://127.0.0.1:*");

@@ -8,7 +8,7 @@
  *   node examples/guide/chapter4/simple-pirate.ts [queue | worker | client] [FRONTEND] [BACKEND]
  */
 import { Request } from "shoal";
-import { PirateClient, PirateQueue, PirateWorker } from "shoal/patterns";
+import { PirateClient, PirateQueue, PirateWorker } from "shoal/pirate";
 
 const [role = "all", ...given] = process.argv.slice(2);
 let [frontend, backend] = [given[0] ?? "tcp://127.0.0.1:5555", given[1] ?? "tcp://127.0.0.1:5556"];

@@ -10,7 +10,8 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { MajordomoBroker, MajordomoWorker, openTitanic, TitanicClient } from "shoal/patterns";
+import { MajordomoBroker, MajordomoWorker } from "shoal/majordomo";
+import { openTitanic, TitanicClient } from "shoal/titanic";
 
 const folder = mkdtempSync(join(tmpdir(), "shoal-titanic-"));
 async function start() {

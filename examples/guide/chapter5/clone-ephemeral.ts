@@ -8,7 +8,7 @@
  *   node examples/guide/chapter5/clone-ephemeral.ts
  */
 import { Subscriber, text } from "shoal";
-import { CloneClient, CloneServer } from "shoal/patterns";
+import { CloneClient, CloneServer } from "shoal/clone";
 
 const heartbeatInterval = 50; // ms. The server's heartbeat is the message HUGZ.
 const server = new CloneServer({ heartbeatInterval });

@@ -11,7 +11,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "shoal";
-import { CloneClient, CloneServer } from "shoal/patterns";
+import { CloneClient, CloneServer } from "shoal/clone";
 
 const folder = mkdtempSync(join(tmpdir(), "shoal-clone-"));
 const [p, b] = [`ipc://${join(folder, "p")}`, `ipc://${join(folder, "b")}`];

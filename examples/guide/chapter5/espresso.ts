@@ -8,7 +8,7 @@
  *   node examples/guide/chapter5/espresso.ts
  */
 import { Publisher, Subscriber, XPublisher, XSubscriber } from "shoal";
-import { EspressoListener, EspressoTap } from "shoal/patterns";
+import { EspressoListener, EspressoTap } from "shoal/espresso";
 import { Proxy as MessageProxy } from "shoal/proxy"; // JavaScript has a Proxy of its own.
 
 const publisher = new Publisher();

@@ -8,7 +8,7 @@
  *   node examples/guide/chapter5/late-subscriber.ts
  */
 import { Publisher, Subscriber } from "shoal";
-import { LastValueCache } from "shoal/patterns";
+import { LastValueCache } from "shoal/last-value-cache";
 
 const TOPICS = Array.from({ length: 1_000 }, (_, i) => String(i).padStart(3, "0"));
 

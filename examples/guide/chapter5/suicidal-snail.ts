@@ -8,7 +8,8 @@
  *   node examples/guide/chapter5/suicidal-snail.ts
  */
 import { setTimeout } from "node:timers/promises";
-import { SequencedPublisher, SuicidalSnail, SuicidalSnailError } from "shoal/patterns";
+import { SequencedPublisher } from "shoal/sequenced";
+import { SuicidalSnail, SuicidalSnailError } from "shoal/suicidal-snail";
 
 const publisher = new SequencedPublisher(); // It numbers its messages, and adds the time.
 const endpoint = await publisher.bind("tcp://127.0.0.1:*");
