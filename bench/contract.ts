@@ -60,7 +60,8 @@ export interface RoleSpec {
    */
   readonly connects?: readonly string[];
   /**
-   * Whether it prints `done` by itself. Default true. If false, it works until the line `stop`, then prints `done`.
+   * Whether it prints `done` by itself. Default true. If false, it works until the line `stop`, then prints `done`; its
+   * measured part begins with the line `begin`, sent when the measured role prints `begun`.
    */
   readonly ends?: boolean;
   /** Whether `result` takes the figures of this role, as its first `done`. Default false. */
@@ -128,7 +129,12 @@ export interface SideDone {
   readonly extra?: Readonly<Record<string, number>>;
 }
 
-export type SideLine = SideReady | SideDone;
+/** Printed by a side whose warm-up is over: its measured part begins again. */
+export interface SideBegun {
+  readonly type: "begun";
+}
+
+export type SideLine = SideReady | SideBegun | SideDone;
 
 /** A `done` with the side that printed it. */
 export interface SideReport extends SideDone {

@@ -76,6 +76,11 @@ async function play(
       if (backend !== undefined) endpoints.set(`${spec.role}/backend`, backend);
     }
   }
+  const measured = new Set(specs.filter((spec) => spec.measured).map((spec) => spec.role));
+  const begins = started.filter(({ spec }) => spec.measured).map(({ side }) => side.begun);
+  void Promise.race(begins).then(() => {
+    for (const { spec, side } of started) if (spec.ends === false) side.say("begin");
+  });
   for (const { side } of started) side.say("start");
   // Any failed side ends the run, even if other sides would only wait for it.
   await all(started.filter(({ spec }) => spec.ends !== false));
@@ -88,7 +93,6 @@ async function play(
     if (fault !== undefined) throw new SideFailure(`${side.name} ${fault}`, side.output);
     reports.push({ ...done, role: spec.role, index });
   }
-  const measured = new Set(specs.filter((spec) => spec.measured).map((spec) => spec.role));
   reports.sort((a, b) => Number(measured.has(b.role)) - Number(measured.has(a.role)));
   const metric = scenario.result(reports, chosen)[scenario.metric.name];
   if (metric === undefined || !Number.isFinite(metric)) {

@@ -6,7 +6,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
-import type { SideCommand, SideDone, SideReady } from "../contract.js";
+import type { SideCommand, SideDone, SideLine, SideReady } from "../contract.js";
 import { measuredEnvironment } from "../environment.js";
 
 /** Limits of the output that is kept to show it after a failure. */
@@ -35,6 +35,8 @@ process.on("exit", killAll);
 export class SideProcess {
   readonly name: string;
   readonly ready: Promise<SideReady>;
+  /** Settles when its warm-up is over; never rejects. */
+  readonly begun: Promise<void>;
   readonly done: Promise<SideDone>;
   /** Settles when the process has exited; never rejects. */
   readonly exited: Promise<void>;
@@ -55,9 +57,11 @@ export class SideProcess {
     });
     running.add(this);
     const ready = deferred<SideReady>();
+    const begun = deferred<void>();
     const done = deferred<SideDone>();
     const exited = deferred<void>();
     this.ready = ready.promise;
+    this.begun = begun.promise;
     this.done = done.promise;
     this.exited = exited.promise;
     // One of them is awaited; the other must not be an unhandled rejection.
@@ -72,8 +76,9 @@ export class SideProcess {
       this.#keep(line);
       if (!line.startsWith("{")) return;
       try {
-        const said = JSON.parse(line) as SideReady | SideDone;
+        const said = JSON.parse(line) as SideLine;
         if (said.type === "ready") ready.resolve(said);
+        else if (said.type === "begun") begun.resolve();
         else if (said.type === "done") {
           this.#reported = true;
           done.resolve(said);
@@ -112,7 +117,7 @@ export class SideProcess {
     return this.#output;
   }
 
-  say(line: "start" | "stop"): void {
+  say(line: "start" | "begin" | "stop"): void {
     this.#child.stdin?.write(`${line}\n`);
   }
 

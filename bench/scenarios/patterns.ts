@@ -136,8 +136,7 @@ export const PATTERNS: readonly Scenario[] = [
     },
     result(done, chosen) {
       const broker = kit.sumOf(kit.ofRole(done, "broker"), ({ cpuSeconds }) => cpuSeconds);
-      // Broker and workers count from the start, including the warm-up and the heartbeats meanwhile.
-      const answered = kit.sumOf(kit.ofRole(done, "worker"), ({ messages }) => messages);
+      const answered = kit.sumOf(kit.measuredOf(done), ({ messages }) => messages);
       return { ...kit.REQUESTS.result(done, chosen), brokerMicroseconds: (broker / answered) * 1e6 };
     },
     columns: [{ name: "brokerMicroseconds", title: "broker's CPU µs" }],

@@ -218,6 +218,17 @@ describe("a case", () => {
     expect(scenarioText(heard.records, scenario)).toContain("Interrupted: these results are incomplete.");
   });
 
+  it("tells sides that work until they are stopped when the warm-up is over", async () => {
+    const heard = listener();
+    const roles: Scenario["roles"] = (...given) => [
+      ...scenario.roles(...given),
+      { role: "middle", ends: false },
+    ];
+    await runCase({ ...scenario, roles }, chosen, [contender("a", "begins")], settings(), heard);
+    expect(heard.failures).toEqual([]);
+    expect(heard.order).toEqual(["a"]);
+  });
+
   it("over inproc is one process that plays every role", async () => {
     const heard = listener();
     await runCase(scenario, { ...chosen, transport: "inproc" }, [contender("a")], settings(), heard);

@@ -19,7 +19,6 @@ void play_broker_worker(void) {
   set_number(socket, ZMQ_RCVTIMEO, 20, "receive time-out");
   connect_socket(socket, side.endpoint);
   say_ready(NULL);
-  clock_begin();
   zmq_msg_init(&frame);
   while (!stopping()) {
     int more;

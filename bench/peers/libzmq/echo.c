@@ -42,7 +42,6 @@ void play_server(void) {
   set_number(socket, ZMQ_RCVTIMEO, 20, "receive time-out");
   bind_socket(socket, side.endpoint);
   say_ready(socket);
-  clock_begin();
   before = resident();
   zmq_msg_init(&frame);
   /* It serves from the beginning, since clients greet before `start`. */

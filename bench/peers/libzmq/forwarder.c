@@ -31,9 +31,9 @@ void play_feed(void) {
     else if (zmq_errno() != EAGAIN) checked(-1, "receive");
   }
   set_number(credits, ZMQ_RCVTIMEO, -1, "receive time-out");
-  clock_begin();
   for (uint64_t k = 0; k < all; k++) {
     char topic[9];
+    if (k == (uint64_t)side.warmup) clock_begin();
     for (; k >= (1 + words) * window; words++) checked(zmq_recv(credits, NULL, 0, 0), "receive");
     topic_of(topic, k % topics);
     checked(zmq_send(publisher, topic, 8, ZMQ_SNDMORE), "send topic");

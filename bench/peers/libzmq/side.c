@@ -84,12 +84,27 @@ long number_option(const char *name, long otherwise) {
   return text == NULL ? otherwise : atol(text);
 }
 
+static double seconds_of(struct timeval time) { return (double)time.tv_sec + (double)time.tv_usec / 1e6; }
+
+static double cpu_seconds(void) {
+  struct rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  return seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime);
+}
+
+static void set_clock(void) {
+  cpu_begun = cpu_seconds();
+  begun = nanoseconds();
+  ended = 0;
+}
+
 static void *read_input(void *unused) {
   char line[256];
   (void)unused;
   while (fgets(line, sizeof line, stdin) != NULL) {
     pthread_mutex_lock(&life);
     if (strncmp(line, "start", 5) == 0) started = 1;
+    if (strncmp(line, "begin", 5) == 0) set_clock();
     if (strncmp(line, "stop", 4) == 0) stopped = 1;
     pthread_cond_broadcast(&changed);
     pthread_mutex_unlock(&life);
@@ -114,6 +129,7 @@ void say_ready_with_backend(void *bound, void *backend) {
   printf("{\"type\":\"ready\"");
   print_endpoint("endpoint", bound);
   print_endpoint("backend", backend);
+  set_clock();
   puts("}");
   fflush(stdout);
 }
@@ -124,7 +140,7 @@ void wait_for_start(void) {
   pthread_mutex_lock(&life);
   while (!started) pthread_cond_wait(&changed, &life);
   pthread_mutex_unlock(&life);
-  clock_begin();
+  set_clock();
 }
 
 int stopping(void) { return stopped; }
@@ -139,18 +155,10 @@ int64_t nanoseconds(void) {
   return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-static double seconds_of(struct timeval time) { return (double)time.tv_sec + (double)time.tv_usec / 1e6; }
-
-static double cpu_seconds(void) {
-  struct rusage usage;
-  getrusage(RUSAGE_SELF, &usage);
-  return seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime);
-}
-
 void clock_begin(void) {
-  cpu_begun = cpu_seconds();
-  begun = nanoseconds();
-  ended = 0;
+  puts("{\"type\":\"begun\"}");
+  fflush(stdout);
+  set_clock();
 }
 
 void clock_end(void) {

@@ -33,7 +33,7 @@ void wait_for_start(void);
 int stopping(void);
 void wait_for_end(void) __attribute__((noreturn));
 
-/* The measured part: wall time and CPU time. `clock_begin` can be called again, to begin later. */
+/* The measured part: wall time and CPU time. It begins with `start`, and after the warm-up again with `clock_begin`. */
 int64_t nanoseconds(void);
 void clock_begin(void);
 void clock_end(void);

@@ -55,8 +55,8 @@ export async function producer(side: Side): Promise<void> {
   const work = async (connection: Connection, sender: number) => {
     let credit: Promise<unknown> = Promise.resolve();
     for (let k = sender, n = 1; k < side.warmup + side.count; k += peers, n++) {
+      if (k >= side.warmup && sent++ === 0) side.begin();
       connection.publish(place.subject, make(k));
-      if (k >= side.warmup) sent++;
       if (n % window !== 0) continue;
       await credit;
       credit = connection.request(`${place.subject}.credit`, NOTHING, { timeout: CREDIT_TIMEOUT });
@@ -77,6 +77,7 @@ export async function publisher(side: Side): Promise<void> {
   const window = windowOf(side.size);
   await side.ready(place.endpoint);
   for (let k = 0; k < side.warmup + side.count; k++) {
+    if (k === side.warmup) side.begin();
     connection.publish(place.subject, bodies.make(k));
     if (k % window === window - 1) await connection.flush();
   }

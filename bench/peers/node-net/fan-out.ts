@@ -18,8 +18,8 @@ export async function publisher(side: Side): Promise<void> {
   while (sockets.length < peers) await once(server, "connection");
   const bodies = new Bodies(side.size);
   const writer = new FrameWriter(...sockets);
-  side.begin();
   for (let k = 0; k < side.warmup + side.count; k++) {
+    if (k === side.warmup) side.begin();
     if (writer.write(bodies.make(k))) continue;
     const full = writer.flush();
     if (full !== undefined) await full;

@@ -62,6 +62,7 @@ export class Side {
     const lines = createInterface({ input: process.stdin });
     lines.on("line", (line) => {
       if (line === "start") start();
+      else if (line === "begin") this.#begin();
       else if (line === "stop") stop();
     });
     lines.on("close", () => {
@@ -101,11 +102,16 @@ export class Side {
       ...(typeof backend === "string" ? { backend } : {}),
     });
     await this.#started;
-    this.begin();
+    this.#begin();
   }
 
-  /** Begins the measured part; a later call begins it again (after the warm-up). */
+  /** Begins the measured part again, after the warm-up. */
   begin(): void {
+    void report({ type: "begun" });
+    this.#begin();
+  }
+
+  #begin(): void {
     this.#collector.begin();
     this.#promotions?.begin();
     this.#cpu = process.cpuUsage();

@@ -21,8 +21,9 @@ def publisher(side):
         socket.recv()
     make = Bodies(side.size).make
     topics = [topic(i) for i in range(subscriptions)]
-    side.begin()
     for k in range(side.warmup + side.count):
+        if k == side.warmup:
+            side.begin()
         if subscriptions > 0:
             socket.send(topics[k * 7919 % subscriptions], zmq.SNDMORE)
         socket.send(make(k))

@@ -42,7 +42,7 @@ class Side:
         self._seconds = None
         self._collected = 0.0
         gc.callbacks.append(self._on_collection)
-        self.begin()
+        self._begin()
         threading.Thread(target=self._read_input, daemon=True).start()
 
     def option(self, name, otherwise=None):
@@ -76,6 +76,8 @@ class Side:
         for line in sys.stdin:
             if line.strip() == "start":
                 self._started.set()
+            elif line.strip() == "begin":
+                self._begin()
             elif line.strip() == "stop":
                 self.stopping = True
         os._exit(0)
@@ -89,7 +91,7 @@ class Side:
 
     def wait_for_start(self):
         self._started.wait()
-        self.begin()
+        self._begin()
 
     def wait_for_end(self):
         while True:
@@ -102,6 +104,11 @@ class Side:
     # The measured part
 
     def begin(self):
+        """Begins the measured part again, after the warm-up."""
+        self.report({"type": "begun"})
+        self._begin()
+
+    def _begin(self):
         usage = resource.getrusage(resource.RUSAGE_SELF)
         self._cpu = usage.ru_utime + usage.ru_stime
         self._collected = 0.0

@@ -37,7 +37,10 @@ export async function producer(side: Side): Promise<void> {
   await side.ready();
   for (let k = 0; k < total; ) {
     const some: Buffer[] = [];
-    for (const end = Math.min(total, k + batch); k < end; k++) some.push(bodies.make(k));
+    for (const end = Math.min(total, k + batch); k < end; k++) {
+      if (k === side.warmup) side.begin();
+      some.push(bodies.make(k));
+    }
     pushes.push(client.rPush(place.name, some));
     if (pushes.length < PIPELINE) continue;
     let length = (await pushes.shift()) as number;
@@ -57,6 +60,7 @@ export async function publisher(side: Side): Promise<void> {
   await side.ready(place.endpoint);
   let last: Promise<number> | undefined;
   for (let k = 0; k < side.warmup + side.count; k++) {
+    if (k === side.warmup) side.begin();
     last = client.publish(place.name, bodies.make(k));
     if (k % batch === batch - 1) await last;
   }

@@ -27,10 +27,15 @@ if (mode === "crashes early") throw new Error("no such socket");
 const { backend } = options;
 say({ type: "ready", endpoint: values.endpoint ?? "", ...(backend === undefined ? {} : { backend }) });
 const lines = createInterface({ input: process.stdin });
+let heardBegin = false;
 lines.on("line", (line) => {
-  if (line !== "start" || mode === "hangs") return;
+  if (line === "begin") heardBegin = true;
+  // A middle side must have heard that the warm-up is over.
+  const isDue = values.role === "middle" ? line === "stop" && heardBegin : line === "start";
+  if (!isDue || mode === "hangs") return;
   if (mode === "crashes") process.exit(3);
   if (mode === "prints rubbish") return console.log("{rubbish");
+  if (mode === "begins") say({ type: "begun" });
   say({
     type: "done",
     messages: mode === "loses" ? messages - 1 : messages,

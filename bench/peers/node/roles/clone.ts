@@ -28,8 +28,8 @@ const server: Role = async (side, kit) => {
   await side.ready(endpoint, credit.endpoint);
   const keys = keysOf(side).map((key) => Buffer.from(key));
   const bodies = new Bodies(side.size);
-  side.begin();
   for (let k = 0; k < totalOf(side); k++) {
+    if (k === side.warmup) side.begin();
     while (k >= credit.allowed) await credit.more();
     if (!clone.set(keys[k % keys.length] as Buffer, bodies.make(k)))
       throw new Error(`the server did not take update ${k}`);

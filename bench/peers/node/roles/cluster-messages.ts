@@ -57,11 +57,7 @@ async function greet(node: ClusterNode, expected: number): Promise<void> {
   while ((await node.publish(GREETING, "")) < expected) await pause(LOOK);
 }
 
-async function publishAll(
-  side: Side,
-  node: ClusterNode,
-  onWarm: () => void = () => undefined,
-): Promise<void> {
+async function publishAll(side: Side, node: ClusterNode, onWarm = () => side.begin()): Promise<void> {
   const bodies = new Bodies(side.size);
   const options = { onFull: "wait", timeout: 60_000 } as const;
   for (let k = 0; k < side.warmup + side.count; k++) {

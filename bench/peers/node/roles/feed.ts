@@ -44,8 +44,8 @@ export const feed: Role = async (side, kit) => {
   }
   const topics = topicsOf(side);
   const bodies = new Bodies(side.size);
-  side.begin();
   for (let k = 0; k < side.warmup + side.count; k++) {
+    if (k === side.warmup) side.begin();
     while (k >= credit.allowed) await credit.more();
     // New memory, since more than 4,096 messages may be in flight.
     const message = [topics[k % topics.length] as Buffer, bodies.makeOwn(k)];

@@ -29,8 +29,8 @@ async function publish(side: Side, kit: Kit): Promise<void> {
   for (let i = 0; i < side.number("peers", 1); i++) await socket.receive();
   const keys = keysOf(side).map((key) => Buffer.from(key));
   const bodies = new Bodies(side.size);
-  side.begin();
   for (let k = 0; k < side.warmup + side.count; k++) {
+    if (k === side.warmup) side.begin();
     const message = [keys[k % keys.length] as Buffer, bodies.make(k)];
     if (!(kit.shoal && socket.trySend(message))) await sendWhenPossible(socket, message);
     if (k % BATCH === BATCH - 1) await setImmediate();

@@ -49,8 +49,8 @@ const publisher: Role = async (side, kit) => {
   await setTimeout(100);
   const bodies = new Bodies(side.size);
   const copies = kit.batch && isLarge(side);
-  side.begin();
   for (let k = 0; k < side.warmup + side.count; k++) {
+    if (k === side.warmup) side.begin();
     const body = copies ? bodies.lend(k) : bodies.make(k);
     if (copies) {
       if (!socket.trySend(body, COPIED)) await socket.send(body, COPIED);

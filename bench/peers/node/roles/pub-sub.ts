@@ -42,8 +42,8 @@ const publisher: Role = async (side, kit) => {
   const topics = Array.from({ length: subscriptions }, (_, i) => topicOf(i));
   const bodies = new Bodies(side.size);
   const copies = kit.batch && isLarge(side);
-  side.begin();
   for (let k = 0; k < side.warmup + side.count; k++) {
+    if (k === side.warmup) side.begin();
     const body = copies ? bodies.lend(k) : bodies.make(k);
     const topic = topics[(k * 7919) % Math.max(1, subscriptions)];
     const message = topic === undefined ? body : [topic, body];
