@@ -1,12 +1,11 @@
 /** Whether the machine is idle: figures of a busy one cannot be compared. */
 import { readFileSync } from "node:fs";
-import { cpus, loadavg } from "node:os";
+import { cpus } from "node:os";
 import { setTimeout as pause } from "node:timers/promises";
 
 /** ms for which processors are observed. */
 const OBSERVED = 2_000;
-/** Limits: processes that are ready to run, averaged over a minute; shares of the processors' time. */
-const LOAD = 0.7;
+/** Limits: shares of the processors' time. */
 const WORKING = 0.1;
 const STOLEN = 0.02;
 
@@ -44,15 +43,13 @@ export async function whyBusy(): Promise<string | undefined> {
   const after = ticks();
   const all = Math.max(1, after.all - before.all);
   return describe({
-    load: loadavg()[0] ?? 0,
     working: (after.working - before.working) / all,
     stolen: (after.stolen - before.stolen) / all,
   });
 }
 
-export function describe({ load, working, stolen }: Record<"load" | "working" | "stolen", number>) {
+export function describe({ working, stolen }: Record<"working" | "stolen", number>) {
   const reasons: string[] = [];
-  if (load > LOAD) reasons.push(`its load is ${load.toFixed(1)}`);
   if (working > WORKING) reasons.push(`other work takes ${(100 * working).toFixed(0)} % of its processors`);
   if (stolen > STOLEN) reasons.push(`its host takes ${(100 * stolen).toFixed(0)} % of its processors`);
   return reasons.length === 0 ? undefined : reasons.join(", ");
