@@ -180,8 +180,8 @@ export interface Scenario {
   /** Measured messages (round trips, connections …) of the first run, and those before. */
   count(chosen: Case, smoke: boolean): { readonly count: number; readonly warmup: number };
   /**
-   * Whether the runner may change the count per implementation so that a run takes about a second, and the warm-up so
-   * that its rate is steady. Default true.
+   * Whether the runner may change the count per implementation so that a run takes about a second, and the warm-up two.
+   * Default true.
    */
   readonly scales?: boolean;
   /** Whether sides in Node report the bytes that V8 promotes to its old generation. Default false. */

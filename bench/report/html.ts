@@ -71,9 +71,8 @@ function caseHtml(one: CaseSummary, scenario: Scenario): string {
       `<p class="failed">Failed: ${escapeHtml(`${contender}: ${reason}`)}</p>` +
       (output.length === 0 ? "" : `<pre>${escapeHtml(output.join("\n"))}</pre>`),
   );
-  const said = (what: string, names: readonly string[]) =>
-    names.length === 0 ? "" : `<p>${what}: ${escapeHtml(names.join(", "))}</p>`;
-  const rest = said("Not warmed up until steady", one.unsteady) + said("Not supported by", one.unsupported);
+  const rest =
+    one.unsupported.length === 0 ? "" : `<p>Not supported by: ${escapeHtml(one.unsupported.join(", "))}</p>`;
   const where = one.where.map((text) => `<p>${escapeHtml(text)}</p>`).join("");
   return `<h3>${escapeHtml(caseTitle(one.key))}</h3>${where}${table}${failed.join("")}${rest}`;
 }

@@ -45,7 +45,7 @@ export function resultsMarkdown(records: readonly BenchRecord[]): string {
   const failed: string[] = [];
   for (const scenario of SCENARIOS) {
     const { metric } = scenario;
-    for (const { key, rows, failed: failures, unsteady, where } of summarize(records, scenario)) {
+    for (const { key, rows, failed: failures, where } of summarize(records, scenario)) {
       const title = `${scenario.name}, ${caseTitle(key)}, ${metricText(metric)}`;
       const cells = columns.map((name) => {
         const row = rows.find((one) => one.title === name);
@@ -55,7 +55,6 @@ export function resultsMarkdown(records: readonly BenchRecord[]): string {
       });
       all.push(tableRow([title, ...cells, where.join("; ")]));
       failed.push(...failures.map(({ contender, reason }) => `- Failed: ${title}, ${contender}: ${reason}`));
-      if (unsteady.length > 0) failed.push(`- Not warmed up until steady: ${title}, ${unsteady.join(", ")}`);
       const runs = records.filter(
         (record): record is RunRecord => record.type === "run" && keyOf(record) === keyOf(key),
       );

@@ -81,8 +81,6 @@ export interface CaseRecord extends CaseKey {
   readonly reference: string | null;
   /** "failed": no implementation was left. */
   readonly stopped: "narrow" | "rounds" | "time" | "failed" | "interrupted";
-  /** Implementations whose rate was not steady after the longest warm-up, or within half of the case's time. */
-  readonly unsteady: readonly string[];
 }
 
 export type BenchRecord =

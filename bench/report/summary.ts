@@ -30,7 +30,6 @@ export interface CaseSummary {
   readonly failed: readonly FailedRecord[];
   readonly unsupported: readonly string[];
   readonly stopped: string;
-  readonly unsteady: readonly string[];
   /** Machines, and the hours of the runs: `AMD EPYC, 2 cores, 2026-11-24 14:31–14:35 UTC`. */
   readonly where: readonly string[];
 }
@@ -87,7 +86,6 @@ export function summarize(
         ...new Set(rest.filter((record) => record.type === "unsupported").map(({ contender }) => contender)),
       ],
       stopped: end?.type === "case" ? end.stopped : "interrupted",
-      unsteady: end?.type === "case" ? end.unsteady : [],
       where: [...times].map(([name, at]) => `${name}, ${hoursOf(at)}`),
     };
   });

@@ -41,7 +41,6 @@ function caseLines(one: CaseSummary, scenario: Scenario): string[] {
   for (const { contender, reason, output } of one.failed) {
     lines.push(`  Failed: ${contender}: ${reason}`, ...output.map((line) => `    | ${line}`));
   }
-  if (one.unsteady.length > 0) lines.push(`  Not warmed up until steady: ${one.unsteady.join(", ")}`);
   if (one.unsupported.length > 0) lines.push(`  Not supported by: ${one.unsupported.join(", ")}`);
   if (one.stopped === "interrupted") lines.push("  Interrupted: these results are incomplete.");
   return lines;

@@ -1,7 +1,7 @@
 /**
  * One case: its implementations alternate round by round (A B C, B C A, …) until the stopping rule ends it. The first
- * runs of each do not count. They give the number of messages for the wanted duration, and the warm-up: it is doubled
- * until a run is as fast as the one before. A failing implementation leaves the case; the others continue.
+ * runs of each do not count: they give the number of messages for the wanted duration. A failing implementation leaves
+ * the case; the others continue.
  */
 import { type Case, type Contender, deliveriesOf, type Scenario, type SideReport } from "../contract.js";
 import type { CaseKey, CaseRecord, FailedRecord, RunRecord } from "../report/records.js";
@@ -29,10 +29,13 @@ export interface CaseListener {
 
 /** Maximum messages of a run, as a multiple of the planned ones. */
 const MOST_SCALE = 50;
-/** Difference between two runs that counts as none, as a share. */
-const STEADY = 0.05;
-/** Longest warm-up in seconds. */
-const LONGEST_WARMUP = 20;
+/** Warm-up of a run, as a multiple of its counted messages. */
+const WARMUP = 2;
+/** The time of a case has room for this many rounds, or the least of the rule, and for the runs that do not count. */
+const ROUNDS = 5;
+const FIRST_RUNS = 2;
+/** Shortest counted part of a run in seconds. */
+const SHORTEST = 0.2;
 const TIMEOUT = { full: 60, smoke: 20 } as const;
 /** Seconds of a run that begins shortly before the time of all cases is over. */
 const LEAST_TIMEOUT = 10;
@@ -75,33 +78,26 @@ export async function runCase(
     }
   };
 
-  const unsteady: string[] = [];
-  const warm = async (lane: Lane): Promise<void> => {
-    for (let before = Number.NaN; ; ) {
-      const reports = await tried(lane);
-      const [report] = reports ?? [];
-      if (reports === undefined || report === undefined) return;
-      const now = paceOf(scenario, chosen, reports);
+  const rounds = Math.min(ROUNDS, settings.rule.leastRounds) + FIRST_RUNS;
+  const secondsOfRun = settings.rule.seconds / rounds / lanes.length;
+  const scale = async (lane: Lane): Promise<void> => {
+    for (let isShort = true; isShort; ) {
+      const from = elapsed();
+      const [report] = (await tried(lane)) ?? [];
+      if (report === undefined) return;
       const perSecond = lane.count / Math.max(report.seconds, 1e-6);
-      const second = Math.round(perSecond * settings.runSeconds);
-      const isShort = report.seconds < settings.runSeconds / 2 && lane.count < count * MOST_SCALE;
-      lane.count = Math.max(1, Math.min(second, count * MOST_SCALE));
-      const longer = Math.max(2 * lane.warmup, second);
-      if (!isShort && Math.abs(now / before - 1) <= STEADY) return;
-      // At least the second run has a warm-up of a second.
-      const isLate = elapsed() > settings.rule.seconds / 2 && !Number.isNaN(before);
-      if (isLate || longer > LONGEST_WARMUP * perSecond) {
-        unsteady.push(lane.contender.name);
-        return;
-      }
-      lane.warmup = longer;
-      before = now;
+      const starting = elapsed() - from - (lane.count + lane.warmup) / perSecond;
+      const room = (secondsOfRun - starting) / (1 + WARMUP);
+      const wanted = Math.min(settings.runSeconds, Math.max(SHORTEST, room));
+      isShort = report.seconds < wanted / 2 && lane.count < count * MOST_SCALE;
+      lane.count = Math.max(1, Math.min(Math.round(perSecond * wanted), count * MOST_SCALE));
+      lane.warmup = Math.max(warmup, WARMUP * lane.count);
     }
   };
 
   let stopped: CaseRecord["stopped"] | undefined;
   try {
-    if (!settings.smoke && scenario.scales !== false) for (const lane of [...lanes]) await warm(lane);
+    if (!settings.smoke && scenario.scales !== false) for (const lane of [...lanes]) await scale(lane);
     for (let round = 0; stopped === undefined && lanes.length > 0; round++) {
       const from = elapsed();
       for (const lane of rotated(lanes, round)) {
@@ -118,15 +114,8 @@ export async function runCase(
   } finally {
     const reference = settings.reference ?? null;
     stopped ??= lanes.length === 0 ? "failed" : "interrupted";
-    listener.record({ type: "case", ...key, reference, stopped, unsteady });
+    listener.record({ type: "case", ...key, reference, stopped });
   }
-}
-
-/** What becomes steady: the rate, or the processor time per message where the metric is no rate. */
-function paceOf(scenario: Scenario, chosen: Case, reports: readonly SideReport[]): number {
-  const { metric } = scenario;
-  if (metric.better === "higher") return scenario.result(reports, chosen)[metric.name] ?? Number.NaN;
-  return reports.reduce((sum, { cpuSeconds }) => sum + cpuSeconds, 0) / (reports[0]?.messages || 1);
 }
 
 function rotated<T>(list: readonly T[], by: number): T[] {
