@@ -72,6 +72,8 @@ async function measure(
   const rule = ruleOf(options);
   const smoke = options.smoke ?? false;
   const pinning = options.pin === false ? undefined : findPinning();
+  // Before its file is opened, which may be a tracked one.
+  const machine = await describeMachine({ pinned: pinning?.cores ?? null, smoke });
   const sink = openSink(options.json);
   const progress = createProgress(process.stderr);
   const print = (text: string) => {
@@ -79,7 +81,7 @@ async function measure(
     if (options.json !== "-" && text !== "") process.stdout.write(`${text}\n`);
   };
   try {
-    sink.write(await describeMachine({ pinned: pinning?.cores ?? null, smoke }));
+    sink.write(machine);
     await runSuite(
       plan,
       { smoke, rule, runSeconds: RUN_SECONDS, reference, pinning, signal },

@@ -2,7 +2,7 @@
 import { ENGINE_NAMES } from "shoal";
 import { BadInput, pick } from "./bad-input.js";
 import { type Contender, type Scenario, TRANSPORTS, type Transport } from "./contract.js";
-import { PAGE_PEERS, PAGE_SECONDS, pageCases } from "./page.js";
+import { PAGE_PEERS, PAGE_ROUNDS, PAGE_SECONDS, pageCases } from "./page.js";
 import { CONTENDERS } from "./peers/index.js";
 import { casesOf, type Selection, type SuitePlan } from "./runner/suite.js";
 import { SCENARIOS } from "./scenarios/index.js";
@@ -38,7 +38,7 @@ export interface BenchOptions {
 }
 
 const LARGEST_SIZE = 2 ** 30;
-const DEFAULTS = { runs: 20, seconds: 60, narrow: 0.03, leastRounds: 5, runSeconds: 1 } as const;
+const DEFAULTS = { most: 20, seconds: 60, narrow: 0.03, least: 5, runSeconds: 1 } as const;
 export const RUN_SECONDS = DEFAULTS.runSeconds;
 
 /** @param contenders default: those of the options */
@@ -66,12 +66,13 @@ export function planOf(options: BenchOptions, contenders?: readonly Contender[])
 }
 
 export function ruleOf(options: BenchOptions): StoppingRule {
+  const { least, most } = options.what[0] === "page" ? PAGE_ROUNDS : DEFAULTS;
   // One round shows whether everything works.
-  const mostRounds = numberOf("runs", options.runs, options.smoke ? 1 : DEFAULTS.runs, true);
+  const mostRounds = numberOf("runs", options.runs, options.smoke ? 1 : most, true);
   return {
     mostRounds,
     // A given number of runs is exact.
-    leastRounds: options.runs === undefined ? Math.min(DEFAULTS.leastRounds, mostRounds) : mostRounds,
+    leastRounds: options.runs === undefined ? Math.min(least, mostRounds) : mostRounds,
     seconds: numberOf("time", options.time, DEFAULTS.seconds, false),
     narrow: DEFAULTS.narrow,
   };

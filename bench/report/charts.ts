@@ -29,8 +29,9 @@ export interface Chart {
   readonly marks: readonly Mark[];
 }
 
-/** Columns, and pixels: a chart alone has the full width. */
+/** Pixels. A chart alone has the width of a window; several in one picture that of a page's text. */
 const WIDTH = 1_200;
+const TEXT_WIDTH = 800;
 const BAR = 30;
 const BARS_EDGE = 96;
 const CURVES = 460;
@@ -78,22 +79,19 @@ export function chartsOf(cases: readonly CaseSummary[], scenario: Scenario): Cha
 }
 
 /**
- * One picture: a chart in full width, or several in two columns.
+ * One picture of one or more charts, one below the other.
  * @param notes lines below the charts
  */
 export function svgOf(charts: readonly Chart[], theme: Theme, notes: readonly string[] = []): string {
-  const columns = charts.length > 1 ? 2 : 1;
-  const heights = charts.map(({ over, marks }) =>
-    over === undefined ? BARS_EDGE + BAR * marks.length : CURVES,
-  );
-  const row = Math.max(...heights);
-  const top = Math.ceil(charts.length / columns) * row;
-  const height = top + NOTE * notes.length + (notes.length > 0 ? NOTE : 0);
+  const width = charts.length > 1 ? TEXT_WIDTH : WIDTH;
+  let top = 0;
   const parts = charts.map((chart, at) => {
-    const left = (at % columns) * (WIDTH / columns);
-    const box = { left, top: Math.floor(at / columns) * row, width: WIDTH / columns, height: row };
-    return partsOf(chart, at, box, THEMES[theme]);
+    const own = chart.over === undefined ? BARS_EDGE + BAR * chart.marks.length : CURVES;
+    const part = partsOf(chart, at, { top, width, height: own }, THEMES[theme]);
+    top += own;
+    return part;
   });
+  const height = top + NOTE * notes.length + (notes.length > 0 ? NOTE : 0);
   const { muted } = THEMES[theme];
   const below = {
     text: "",
@@ -102,7 +100,7 @@ export function svgOf(charts: readonly Chart[], theme: Theme, notes: readonly st
     left: 0,
     subtextStyle: { color: muted, lineHeight: NOTE },
   };
-  const picture = init(null, null, { renderer: "svg", ssr: true, width: WIDTH, height });
+  const picture = init(null, null, { renderer: "svg", ssr: true, width, height });
   picture.setOption({
     animation: false,
     textStyle: { fontFamily: "system-ui,-apple-system,'Segoe UI',sans-serif" },
@@ -126,7 +124,6 @@ function describe({ title, axis, marks }: Chart): string {
 }
 
 interface Box {
-  readonly left: number;
   readonly top: number;
   readonly width: number;
   readonly height: number;
@@ -136,7 +133,7 @@ interface Box {
 function partsOf(
   chart: Chart,
   index: number,
-  { left, top, width, height }: Box,
+  { top, width, height }: Box,
   { text, muted, grid }: (typeof THEMES)[Theme],
 ): Record<"title" | "grid" | "xAxis" | "yAxis", object> & { legend?: object; series: readonly object[] } {
   const isCurve = chart.over !== undefined;
@@ -149,12 +146,12 @@ function partsOf(
   };
   const names = [...new Set(chart.marks.map(({ contender }) => contender))];
   const where = { xAxisIndex: index, yAxisIndex: index };
-  const edges = { left: left + (isCurve ? 80 : 190), top: top + 44, width: width - (isCurve ? 110 : 270) };
+  const edges = { left: isCurve ? 80 : 190, top: top + 44, width: width - (isCurve ? 110 : 270) };
   return {
-    title: { text: chart.title, left, top, textStyle: { color: text, fontSize: 15 } },
+    title: { text: chart.title, left: 0, top, textStyle: { color: text, fontSize: 15 } },
     grid: { ...edges, height: height - (isCurve ? 140 : BARS_EDGE) },
     ...(isCurve
-      ? { legend: { data: names, left, top: top + height - 40, itemGap: 24, textStyle: { color: text } } }
+      ? { legend: { data: names, left: 0, top: top + height - 40, itemGap: 24, textStyle: { color: text } } }
       : {}),
     xAxis: isCurve
       ? { ...axis, type: "log", min: "dataMin", max: "dataMax", name: chart.over, nameGap: 28 }

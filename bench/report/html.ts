@@ -45,10 +45,11 @@ ${measured.map(({ scenario, cases }, at) => section(cases, scenario, headlines[a
 const STYLE = `
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem; color: #222; background: #fff; }
 table { border-collapse: collapse; margin: 0.5rem 0 1.5rem; font-variant-numeric: tabular-nums; }
-th, td { padding: 0.15rem 0.7rem; border-bottom: 1px solid #ddd; text-align: right; }
+th, td { padding: 0.15rem 0.7rem; white-space: nowrap; border-bottom: 1px solid #ddd; text-align: right; }
 th:first-child, td:first-child { text-align: left; }
 figure { margin: 1rem 0; }
-figure svg { width: 100%; height: auto; }
+figure, .table { overflow-x: auto; }
+figure svg { width: 100%; min-width: 45rem; height: auto; }
 pre { background: #f6f6f6; padding: 0.5rem; overflow-x: auto; }
 .failed { color: #a00; }`;
 
@@ -65,7 +66,7 @@ function caseHtml(one: CaseSummary, scenario: Scenario): string {
   const line = (tag: string, list: readonly string[]) =>
     `<tr>${list.map((cell) => `<${tag}>${escapeHtml(cell)}</${tag}>`).join("")}</tr>`;
   const body = rows.map((row) => line("td", row)).join("");
-  const table = rows.length === 0 ? "" : `<table>${line("th", head)}${body}</table>`;
+  const table = rows.length === 0 ? "" : `<div class="table"><table>${line("th", head)}${body}</table></div>`;
   const failed = one.failed.map(
     ({ contender, reason, output }) =>
       `<p class="failed">Failed: ${escapeHtml(`${contender}: ${reason}`)}</p>` +

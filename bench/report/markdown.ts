@@ -1,14 +1,16 @@
 /** The tables of docs/performance.md between two markers, and the picture above them; the text around them stays. */
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { BadInput } from "../bad-input.js";
+import { BadInput, pick } from "../bad-input.js";
+import type { Scenario } from "../contract.js";
 import { writeReport } from "../output.js";
+import { COLUMNS, TABLE } from "../page.js";
 import { SCENARIOS } from "../scenarios/index.js";
 import { type Chart, chartsOf, svgOf } from "./charts.js";
-import { caseTitle, digits, figure, LEAST_ROUNDS, metricText, spread } from "./format.js";
+import { caseTitle, digits, figure, LEAST_ROUNDS, metricText } from "./format.js";
 import { machineLines } from "./machine.js";
 import { type BenchRecord, keyOf, type RunRecord } from "./records.js";
-import { isOurs, ratioOf, summarize } from "./summary.js";
+import { type CaseSummary, isOurs, ratioOf, summarize } from "./summary.js";
 
 export const BEGIN = "<!-- bench results: begin -->";
 export const END = "<!-- bench results: end -->";
@@ -31,63 +33,91 @@ export function replaceBetween(text: string, results: string, page: string): str
   return `${text.slice(0, from + BEGIN.length)}\n\n${results}\n${text.slice(to)}`;
 }
 
-/** A table with a row for each case, and one with the cases in which shoal is slower. */
+/** The machine, ten rows, and all cases in which shoal is slower. */
 export function resultsMarkdown(records: readonly BenchRecord[]): string {
-  const intro = machineLines(records).map((line) => `- ${line}`);
-  const said = records.flatMap((record) => {
-    if (record.type === "contender") return [`- ${record.title}: ${record.version ?? "version unknown"}`];
-    return record.type === "absent" ? [`- Absent: ${record.contender}, ${record.reason}`] : [];
-  });
-  const titles = records.flatMap((record) => (record.type === "contender" ? [record.title] : []));
-  const columns = [...new Set(titles)];
-  const all: string[] = [];
+  const versions = records.flatMap((record) =>
+    record.type === "contender" && !record.contender.startsWith("shoal")
+      ? [record.version ?? record.title]
+      : [],
+  );
+  const absent = records.flatMap((record) =>
+    record.type === "absent" ? [`- Absent: ${record.contender}, ${record.reason}`] : [],
+  );
+  const failed = new Set<string>();
   const slower: string[] = [];
-  const failed: string[] = [];
-  for (const scenario of SCENARIOS) {
-    const { metric } = scenario;
-    for (const { key, rows, failed: failures, where } of summarize(records, scenario)) {
-      const title = `${scenario.name}, ${caseTitle(key)}, ${metricText(metric)}`;
-      const cells = columns.map((name) => {
-        const row = rows.find((one) => one.title === name);
-        if (row === undefined) return "";
-        const value = `${figure(row.metric.value)} ${spread(row.metric, row.rounds)}`.trim();
-        return metric.better === "higher" ? `${value}; ${figure(row.cpuMicroseconds)} µs` : value;
-      });
-      all.push(tableRow([title, ...cells, where.join("; ")]));
-      failed.push(...failures.map(({ contender, reason }) => `- Failed: ${title}, ${contender}: ${reason}`));
-      const runs = records.filter(
-        (record): record is RunRecord => record.type === "run" && keyOf(record) === keyOf(key),
-      );
-      const runsOf = (contender: string) => runs.filter((run) => run.contender === contender);
-      for (const own of rows.filter(({ contender }) => isOurs(contender)))
-        for (const other of rows.filter(({ contender }) => !isOurs(contender))) {
-          const ratio = ratioOf(runsOf(own.contender), runsOf(other.contender), metric.name);
-          if (ratio === undefined || Math.min(own.rounds, other.rounds) < LEAST_ROUNDS) continue;
-          const isWorse = metric.better === "higher" ? ratio.high < 1 : ratio.low > 1;
-          const figures = [figure(own.metric.value), figure(other.metric.value), digits(ratio.value)];
-          if (isWorse) slower.push(tableRow([title, own.title, other.title, ...figures]));
-        }
+  let [least, most] = [Number.POSITIVE_INFINITY, 0];
+  for (const scenario of SCENARIOS)
+    for (const one of summarize(records, scenario)) {
+      const title = `${scenario.name}, ${caseTitle(one.key)}`;
+      for (const { contender, reason } of one.failed)
+        failed.add(`- Failed: ${title}, ${contender}: ${reason}`);
+      for (const { rounds } of one.rows) [least, most] = [Math.min(least, rounds), Math.max(most, rounds)];
+      slower.push(...slowerRows(one, scenario, title, records));
     }
-  }
   return [
-    ...new Set([...intro, ...said]),
+    ...machineLines(records).map((line) => `- **Machine:** ${line}.`),
+    ...(versions.length === 0 ? [] : [`- **Others:** ${[...new Set(versions)].join("; ")}.`]),
+    `- **Runs:** ${least === most ? most : `${least} to ${most}`} of each case.`,
+    ...new Set(absent),
     "",
     "## Results",
     "",
-    "Medians, with half of their 95 % interval; next to a rate, the processor time of all sides for each.",
+    'Medians over tcp between two processes. "Batch" means `trySend`, `receiveMany` and `batches`; the column before it has one `await` per message. A cell is empty where an implementation lacks the feature, or has no other way to use it.',
     "",
-    ...header(["case", ...columns, "machine and time"], 1),
-    ...all,
-    ...(failed.length > 0 ? ["", ...failed] : []),
+    ...header(["", ...COLUMNS.map(([, title]) => title)], 1),
+    ...TABLE.map(({ title, ...wanted }) => {
+      const { scenario, one } = caseOf(records, wanted);
+      const cells = COLUMNS.map(([name]) => {
+        const row = one?.rows.find(({ contender }) => contender === name);
+        return row === undefined ? "" : figure(row.metric.value);
+      });
+      return tableRow([`${title}, ${metricText(scenario.metric)}`, ...cells]);
+    }),
+    ...(failed.size > 0 ? ["", ...failed] : []),
     "",
     "## Where shoal is slower",
     "",
-    "The ratio is shoal's figure divided by the other one. Only cases whose whole 95 % interval is on the wrong side of 1.",
+    "All cases in which the whole 95 % interval of the ratio is below 1. The ratio is that of the speeds: where less is better, the other's figure divided by shoal's. `npx shoal bench list` explains the names.",
     "",
     ...header(["case", "shoal", "compared with", "shoal's", "other", "ratio"], 3),
     ...slower,
     "",
   ].join("\n");
+}
+
+function caseOf(
+  records: readonly BenchRecord[],
+  wanted: { readonly scenario: string; readonly case: string },
+): { scenario: Scenario; one: CaseSummary | undefined } {
+  const scenario = pick("scenario", SCENARIOS, wanted.scenario);
+  return { scenario, one: summarize(records, scenario).find(({ key }) => caseTitle(key) === wanted.case) };
+}
+
+function slowerRows(
+  { key, rows }: CaseSummary,
+  { metric }: Scenario,
+  title: string,
+  records: readonly BenchRecord[],
+): string[] {
+  const runsOf = (contender: string) =>
+    records.filter(
+      (record): record is RunRecord =>
+        record.type === "run" && record.contender === contender && keyOf(record) === keyOf(key),
+    );
+  const others = rows.filter(({ contender }) => !isOurs(contender));
+  return rows
+    .filter(({ contender }) => isOurs(contender))
+    .flatMap((own) =>
+      others.flatMap((other) => {
+        const pair = [runsOf(own.contender), runsOf(other.contender)] as const;
+        const [top, bottom] = metric.better === "higher" ? pair : [pair[1], pair[0]];
+        const ratio = ratioOf(top, bottom, metric.name);
+        if (ratio === undefined || ratio.high >= 1 || Math.min(own.rounds, other.rounds) < LEAST_ROUNDS)
+          return [];
+        const figures = [figure(own.metric.value), figure(other.metric.value), digits(ratio.value)];
+        return [tableRow([`${title}, ${metricText(metric)}`, own.title, other.title, ...figures])];
+      }),
+    );
 }
 
 function header(titles: readonly string[], words: number): string[] {
@@ -98,26 +128,16 @@ function tableRow(cells: readonly string[]): string {
   return `| ${cells.join(" | ")} |`;
 }
 
-/** Questions of the picture, and the case that answers each. */
-const OVERVIEW: readonly { readonly scenario: string; readonly case: string; readonly title: string }[] = [
-  { scenario: "throughput", case: "tcp, 64 B", title: "One way, 64 bytes" },
-  { scenario: "latency", case: "tcp, 64 B", title: "Round trip, 64 bytes" },
-  { scenario: "fan-out", case: "tcp, 64 B, peers=100", title: "To 100 subscribers, 64 bytes" },
-  { scenario: "fan-in", case: "tcp, 64 B, peers=100", title: "From 100 producers, 64 bytes" },
-];
-
 /** Writes overview.svg and overview-dark.svg. @throws BadInput if none of its cases was measured */
 export async function writeOverview(folder: string, records: readonly BenchRecord[]): Promise<void> {
-  const charts = OVERVIEW.flatMap(({ scenario: name, case: wanted, title }): Chart[] => {
-    const scenario = SCENARIOS.find((one) => one.name === name);
-    if (scenario === undefined) return [];
-    const one = summarize(records, scenario).find(({ key }) => caseTitle(key) === wanted);
-    const [chart] = one === undefined ? [] : chartsOf([one], scenario);
+  const charts = TABLE.flatMap(({ title, isChart, ...wanted }): Chart[] => {
+    const { scenario, one } = caseOf(records, wanted);
+    const [chart] = one === undefined || isChart !== true ? [] : chartsOf([one], scenario);
     if (chart === undefined) return [];
     const sign = scenario.metric.better === "higher" ? -1 : 1;
     return [{ ...chart, title, marks: chart.marks.toSorted((a, b) => sign * (a.value - b.value)) }];
   });
-  if (charts.length === 0) throw new BadInput("the overview needs throughput, latency, fan-out or fan-in");
+  if (charts.length === 0) throw new BadInput("the overview needs throughput, latency or fan-out");
   const machines = machineLines(records).flatMap((line) => line.split(/, (?=Node\.js)/));
   const notes = ["Medians; the thin line is the 95 % interval.", ...machines];
   await mkdir(folder, { recursive: true });

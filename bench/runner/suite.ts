@@ -12,7 +12,7 @@ export interface SuitePlan {
   /** Those of one scenario follow each other. */
   readonly cases: readonly PlannedCase[];
   readonly contenders: readonly Contender[];
-  /** Seconds for all cases, evenly divided. Default: each case has those of the stopping rule. */
+  /** Seconds for all cases, divided by their implementations. Default: each case has those of the stopping rule. */
   readonly seconds?: number;
 }
 
@@ -100,7 +100,11 @@ async function runScenarios(
 ): Promise<void> {
   const started = performance.now();
   const total = plan.cases.length;
-  for (const [over, { scenario, chosen }] of plan.cases.entries()) {
+  const lanesOf = ({ scenario, chosen }: PlannedCase): number =>
+    Math.max(1, present.filter((one) => one.supports(scenario.name, chosen.transport)).length);
+  let lanes = plan.cases.reduce((sum, one) => sum + lanesOf(one), 0);
+  for (const [over, planned] of plan.cases.entries()) {
+    const { scenario, chosen } = planned;
     try {
       settings.signal.throwIfAborted();
       const key = { scenario: scenario.name, ...chosen };
@@ -121,7 +125,8 @@ async function runScenarios(
         record: (record) => listener.record(record),
         progress: (what, share) => listener.progress(what, (over + share) / total),
       };
-      const seconds = Math.min(settings.rule.seconds, left / (total - over));
+      const seconds = Math.min(settings.rule.seconds, (left * lanesOf(planned)) / lanes);
+      lanes -= lanesOf(planned);
       const bounded = { ...settings, rule: { ...settings.rule, seconds }, mostSeconds: left };
       await runCase(scenario, chosen, able, bounded, heard);
     } finally {

@@ -121,7 +121,7 @@ export const CLUSTERS: readonly Scenario[] = [
     timeout: 300,
     count({ parameters }, smoke) {
       positive(parameters, "seconds");
-      return { count: smoke ? 1 : 5, warmup: 0 };
+      return { count: smoke ? 1 : 2, warmup: 0 };
     },
     roles: (_chosen, messages) => [
       { role: "waker", binds: true, measured: true, expects: { messages } },

@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { TABLE } from "../../bench/page.js";
 import { chartsOf, svgOf } from "../../bench/report/charts.js";
 import { caseTitle, figure, metricText, ratio, spread, wordsOf } from "../../bench/report/format.js";
 import { htmlReport } from "../../bench/report/html.js";
@@ -209,22 +210,35 @@ describe("the page's tables", () => {
     expect(() => replaceBetween("no markers", "new", "page.md")).toThrow("page.md must have the lines");
   });
 
-  it("have a row for each case, with processor time next to a rate, and the cases in which shoal is slower", () => {
+  it("have ten rows, what failed, and the cases in which shoal is slower", () => {
     const text = resultsMarkdown(records);
-    expect(text).toContain("| case | shoal (libzmq) | npm zeromq | machine and time |");
-    expect(text).toContain("30.0 µs | A <fast> one, 2 cores, 2026-01-01 00:10–02:10 UTC |");
-    expect(text).toMatch(
-      /\| throughput, tcp, 64 B, msg\/s \| 15\.6 k ± .*; 30\.0 µs \| 7813 ± .*; 30\.0 µs \|/,
-    );
+    expect(text).toContain("|  | shoal | shoal, batch | libzmq in C | `zeromq` | NATS |");
+    expect(text).toContain("| one way, 64 B, msg/s |  |  |  | 7813 |  |");
+    expect(text.match(/^\| .* \| {2}\| {2}\| {2}\| .* \| {2}\|$/gm)).toHaveLength(TABLE.length);
+    expect(text).toContain("- **Machine:** 2026-01-01T00:00:00.000Z: A <fast> one, 2 cores");
+    expect(text).toContain("- **Runs:** 3 of each case.");
     expect(text).toContain("- Absent: nats, no nats-server: install it");
-    expect(text).toContain("- Failed: throughput, tcp, 1 B, msg/s, pyzmq: consumer hung");
-    expect(text).not.toContain("| shoal (libzmq) | npm zeromq | 7");
-    const other = records.map((record) =>
+    expect(text).toContain("- Failed: throughput, tcp, 1 B, pyzmq: consumer hung");
+    expect(text).not.toContain("| shoal (libzmq) | npm zeromq |");
+    const faster = records.map((record) =>
       record.type === "run" && record.contender === "zeromq"
         ? { ...record, figures: { messagesPerSecond: 9 * (record.figures.messagesPerSecond as number) } }
         : record,
     );
-    expect(resultsMarkdown(other)).toContain("| shoal (libzmq) | npm zeromq | 15.6 k | 70.3 k | 0.22 |");
+    expect(resultsMarkdown(faster)).toContain(
+      "| throughput, tcp, 64 B, msg/s | shoal (libzmq) | npm zeromq | 15.6 k | 70.3 k | 0.22 |",
+    );
+  });
+
+  it("have the ratio of the speeds where less is better", () => {
+    const latencies = records.map((record) =>
+      record.type === "run"
+        ? { ...record, scenario: "latency", figures: { median: record.figures.messagesPerSecond as number } }
+        : record,
+    );
+    expect(resultsMarkdown(latencies)).toContain(
+      "| latency, tcp, 64 B, µs | shoal (libzmq) | npm zeromq | 15.6 k | 7813 | 0.50 |",
+    );
   });
 });
 
