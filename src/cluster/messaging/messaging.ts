@@ -100,14 +100,11 @@ export class Messaging implements ClientEffects {
   readonly #directs: DirectMessages;
   readonly #incoming: IncomingItems;
   readonly #table: SubscriptionTable<Subscription>;
-  /** By filter: settles when the other nodes know it. */
-  readonly #known = new Map<string, Promise<void>>();
   #failed = 0;
 
   /** @param id of this node */
   constructor(id: string, settings: MessagingSettings, effects: MessagingEffects) {
     this.#table = new SubscriptionTable((filter) => {
-      this.#known.delete(filter);
       if (!this.#state.closed) void this.routes.unsubscribe(filter);
     });
     const links: MessageLinksEffects = {
@@ -205,15 +202,13 @@ export class Messaging implements ClientEffects {
 
   #subscribe(filter: string, subscription: Subscription): void {
     this.#table.add(filter, subscription);
-    let known = this.#known.get(filter);
-    if (known === undefined) {
-      try {
-        known = this.#announce(filter);
-      } catch (error) {
-        // The limit of filters per node is reached.
-        this.#table.delete(filter, subscription);
-        throw error;
-      }
+    let known: Promise<void>;
+    try {
+      known = this.routes.subscribe(filter);
+    } catch (error) {
+      // The limit of filters per node is reached.
+      this.#table.delete(filter, subscription);
+      throw error;
     }
     this.#state.plans.changed();
     if (!subscription.retained) {
@@ -228,17 +223,6 @@ export class Messaging implements ClientEffects {
     subscription.onClose(() => retention.forget(subscription));
     subscription.ready = Promise.all([known, retention.ask(subscription, known)]).then(ignore);
     subscription.ready.catch(ignore); // Awaiting it is optional.
-  }
-
-  /** After a timeout, the next subscription announces the filter again. */
-  #announce(filter: string): Promise<void> {
-    const known = this.routes.subscribe(filter);
-    this.#known.set(filter, known);
-    known.catch(() => {
-      // Meanwhile the filter may have ended and begun again.
-      if (this.#known.get(filter) === known) this.#known.delete(filter);
-    });
-    return known;
   }
 
   #unsubscribe(client: MessageClient, subscription: Subscription): void {
