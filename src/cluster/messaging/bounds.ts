@@ -97,8 +97,7 @@ export const MAX_OWN_WAITING_BYTES = 16_777_216;
 export const MAX_WAITING_SENDS = 16_384;
 export const MAX_WAITING_SEND_BYTES = 16_777_216;
 export const HANDLER_TIMEOUT = 60_000;
-/** Services of one datagram; remembered ids of each service's datagrams, against duplicates. */
-export const MAX_GROUP_TARGETS = 255;
+/** Remembered ids of each service's datagrams, against duplicates. */
 export const MAX_SEEN_IDS = 1_024;
 /** Of a node, and of other nodes' clients. */
 export const MAX_MESSAGE_CLIENTS = 65_536;

@@ -113,7 +113,7 @@ export class ServiceSender {
     return passed;
   }
 
-  /** By datagram, and by link to services that a datagram cannot name. */
+  /** By datagram, or by links where it does not fit one. */
   async #sendByDatagram(
     services: readonly Member[],
     making: Message | HookAnswer | Promise<Message | HookAnswer>,
@@ -129,11 +129,13 @@ export class ServiceSender {
       else admitted.push(service);
     }
     const item = await this.#transmit("udp", admitted, payload, each, each.id);
-    const isSent = Buffer.isBuffer(item) && multicast?.fits(item.length) === true;
-    const left = isSent ? multicast.send(item, admitted, effects.others(), each.isForAll) : admitted;
-    for (const service of admitted) if (!left.includes(service)) each.sent(service, "datagram");
+    if (Buffer.isBuffer(item) && multicast?.fits(item.length) === true) {
+      multicast.send(item, admitted, each.isForAll && admitted.length === effects.others().length);
+      for (const service of admitted) each.sent(service, "datagram");
+      return;
+    }
     const tasks: Promise<unknown>[] = [];
-    for (const service of left) {
+    for (const service of admitted) {
       const outcome = Buffer.isBuffer(item) ? this.#outcomeFor(service, message) : item;
       this.#inTurn(service, outcome, payload, each, tasks);
     }

@@ -67,8 +67,8 @@ describe("a message with broadcast", () => {
     const options = { resolve: "even", broadcast: true, data: "x".repeat(700) };
     const { sent, means } = await a.services.send(options);
     expect([sent.length, means]).toEqual([300, "datagram"]);
-    // 1,200 bytes: 124 short ids.
-    expect(a.multicasts).toBe(3);
+    // 1,200 bytes: 30 ids.
+    expect(a.multicasts).toBe(10);
     await settle();
     expect(got.filter((messages) => messages.length === 1).length).toBe(300);
   });
