@@ -1,15 +1,25 @@
 /** Redis, a data store used as a broker. Queues are lists, fan-out is publish and subscribe. */
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
 import type { Contender } from "../contract.js";
 import { programFile } from "../places.js";
 import { Broker, brokerAbsent, packageVersion } from "./broker.js";
 import { sideArguments } from "./node/side.js";
-import { freePort } from "./ports.js";
 import { ask } from "./tools.js";
 
 const MAIN = programFile("peers/redis/main");
 const GET =
   "install both (Debian: apt install redis-server; macOS: brew install redis; then npm install @redis/client)";
 const SCENARIOS: readonly string[] = ["throughput", "latency", "fan-out", "request-reply"];
+
+/** Redis cannot choose a free port itself. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
 
 let broker: Broker | undefined;
 let port = 0;

@@ -239,9 +239,7 @@ const reader: Role = async (side) => {
   await pause(10 * EVERY);
   const quiet = before.map(({ took }) => took).sort((a, b) => a - b);
   const p99Before = quiet[Math.ceil(quiet.length * 0.99) - 1] ?? Number.NaN;
-  const latency = latencies.table;
-  const p99Ratio = (latency["99"] ?? Number.NaN) / 1e3 / p99Before;
-  await side.done({ messages: side.count, bytes: 0, latency, extra: { p99Before, p99Ratio } });
+  await side.done({ messages: side.count, bytes: 0, latency: latencies.table, extra: { p99Before } });
   await node.leave();
 };
 

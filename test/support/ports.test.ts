@@ -1,9 +1,9 @@
-/** Ports for the servers that the benchmark starts. */
+/** Ports that are chosen before a program binds them. */
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { expect, it } from "vitest";
-import { freePort, isFree } from "../../bench/peers/ports.js";
+import { freePort, isFree } from "./ports.js";
 
 it("are none that the system hands out to others meanwhile, and each is given once", async () => {
   const ports = await Promise.all(Array.from({ length: 50 }, freePort));
