@@ -9,6 +9,7 @@ import { type BenchRecord, type CaseKey, keyOf, type RunRecord } from "./report/
 import { cpuPerMessage } from "./report/summary.js";
 import { SCENARIOS } from "./scenarios/index.js";
 import { type Interval, pairedRatio, unpairedRatio } from "./statistics/bootstrap.js";
+import { LEAST_ROUNDS } from "./statistics/stopping.js";
 import { median } from "./statistics/summary.js";
 
 /** "few": too few runs; "fails": it was measured before, and fails now; "gone": it was not measured again. */
@@ -36,8 +37,6 @@ export interface CompareSettings {
   readonly paired?: boolean;
 }
 
-/** With fewer runs, the interval is only their range. */
-const LEAST_RUNS = 3;
 const CONFIDENCE = 0.99;
 
 export function compareRecords(
@@ -81,7 +80,7 @@ function verdictOf(
 ): Pick<ComparisonRow, "change" | "verdict"> {
   const ratio = paired ? pairedRatio : unpairedRatio;
   const change = better === "higher" ? ratio(after, before, CONFIDENCE) : ratio(before, after, CONFIDENCE);
-  if (Math.min(before.length, after.length) < LEAST_RUNS) return { change, verdict: "few" };
+  if (Math.min(before.length, after.length) < LEAST_ROUNDS) return { change, verdict: "few" };
   if (change.high < 1 - threshold) return { change, verdict: "worse" };
   if (change.low > 1 / (1 - threshold)) return { change, verdict: "better" };
   return { change, verdict: "same" };
@@ -133,7 +132,7 @@ const WORDS: Readonly<Record<Verdict, string>> = {
   better: "better",
   worse: "WORSE",
   same: "no change",
-  few: `inconclusive: needs ${LEAST_RUNS} runs per side`,
+  few: `inconclusive: needs ${LEAST_ROUNDS} runs per side`,
   fails: "FAILS now",
   gone: "not measured again",
 };

@@ -1,6 +1,7 @@
 /** Readable figures. Pure. */
 import type { Metric } from "../contract.js";
 import type { Interval } from "../statistics/bootstrap.js";
+import { LEAST_ROUNDS } from "../statistics/stopping.js";
 import { type CaseKey, parameterList } from "./records.js";
 
 /** Three significant digits, and k or M for large ones: 1.23 M, 45.6 k, 0.789. */
@@ -17,9 +18,6 @@ export function digits(value: number): string {
   if (size >= 100 || Number.isInteger(value)) return value.toFixed(0);
   return size >= 10 ? value.toFixed(1) : size >= 0.1 || size === 0 ? value.toFixed(2) : value.toPrecision(2);
 }
-
-/** Minimum rounds for a ratio: two may agree by chance. */
-export const LEAST_ROUNDS = 3;
 
 /** `0.97 × (0.95 – 0.99)`, or why there is no ratio. */
 export function ratio(interval: Interval | undefined, rounds: number): string {

@@ -1,8 +1,9 @@
 /** Summaries of records for reports: the implementations of each case with medians, ratios and costs. Pure. */
 import type { Scenario } from "../contract.js";
 import { type Interval, medianInterval, pairedRatio } from "../statistics/bootstrap.js";
+import { LEAST_ROUNDS } from "../statistics/stopping.js";
 import { median } from "../statistics/summary.js";
-import { bytes, caseTitle, digits, LEAST_ROUNDS } from "./format.js";
+import { bytes, caseTitle, digits } from "./format.js";
 import { shortMachine } from "./machine.js";
 import { type BenchRecord, type CaseKey, type FailedRecord, keyOf, type RunRecord } from "./records.js";
 

@@ -108,7 +108,7 @@ export async function runCase(
         listener.record(record);
       }
       const samples = new Map(lanes.map((lane) => [lane.contender.name, lane.samples]));
-      // A round that would end too late is not begun.
+      // A fourth round that would end too late is not begun.
       stopped = whyStop(settings.rule, samples, settings.reference, 2 * elapsed() - from);
     }
   } finally {

@@ -16,6 +16,9 @@ export interface StoppingRule {
   readonly narrow: number;
 }
 
+/** Rounds that a ratio needs: two may agree by chance. Time does not end a case before. */
+export const LEAST_ROUNDS = 3;
+
 export type StopReason = "narrow" | "rounds" | "time";
 
 /**
@@ -32,7 +35,7 @@ export function whyStop(
   const rounds = Math.max(0, ...[...samples.values()].map((values) => values.length));
   if (rounds >= rule.mostRounds) return "rounds";
   if (rounds >= rule.leastRounds && isNarrow(rule.narrow, samples, reference)) return "narrow";
-  return elapsedSeconds >= rule.seconds ? "time" : undefined;
+  return rounds >= LEAST_ROUNDS && elapsedSeconds >= rule.seconds ? "time" : undefined;
 }
 
 function isNarrow(

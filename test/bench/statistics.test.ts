@@ -155,5 +155,6 @@ describe("whyStop", () => {
     const samples = new Map([["a", [1, 9, 2, 8, 3]]]);
     expect(whyStop({ ...rule, mostRounds: 5 }, samples, undefined, 1)).toBe("rounds");
     expect(whyStop(rule, samples, undefined, 60)).toBe("time");
+    expect(whyStop(rule, new Map([["a", [1, 9]]]), undefined, 60)).toBeUndefined();
   });
 });
