@@ -20,7 +20,6 @@ import {
 import type { RouterOptions } from "../../sockets/request-reply.js";
 import { type ClusterListenerTls, checkCertificate } from "../admission/tls.js";
 import type { ClusterBus } from "../node/bus.js";
-import type { ClusterEvent } from "../node/events.js";
 import { type AddressProvider, checkAddresses, interfaceAddresses } from "./address-providers.js";
 import { boundTo, type HostAddress } from "./addresses.js";
 import { CallerRouter } from "./callers.js";
@@ -120,21 +119,6 @@ export interface DiscoveryServerStats {
   readonly updates: number;
   readonly missed: number;
 }
-
-const CHANGES: readonly ClusterEvent["type"][] = [
-  "joined",
-  "lost",
-  "back",
-  "restarted",
-  "left",
-  "tags",
-  "draining",
-  "removed",
-  "admitted",
-  "cleaned",
-  "named",
-  "conflict",
-];
 
 /**
  * Lists a started node's cluster for other programs, pushes changes, and tracks clients.
@@ -263,7 +247,6 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
         await this.#unbind(0);
         this.assertOpen();
       }
-      for (const type of CHANGES) this.#node.events.on(type, this.#onChange);
       this.#node.serveDiscovery({
         clients: () => this.clients,
         changed: this.#onChange,
@@ -311,7 +294,6 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     await this.#starting?.catch(() => undefined); // `start` has the error.
     clearInterval(this.#looking);
     clearTimeout(this.#coalescing);
-    for (const type of CHANGES) this.#node.events.off(type, this.#onChange);
     if (!this.#node.closed) {
       this.#node.serveDiscovery(undefined);
       if (this.#description !== undefined) this.#node.props({ [DISCOVERY_PROP]: undefined });
