@@ -243,7 +243,7 @@ export class CallerRouter {
     const update =
       caller.revision === revision - 1
         ? this.#directory.change(address, scope)
-        : this.#directory.whole(address, scope);
+        : this.#directory.reply(address, scope);
     if (this.#router?.tryDeliver([caller.routingId, update]) === "sent") {
       caller.revision = revision;
       this.#counts.updates += 1;

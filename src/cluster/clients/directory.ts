@@ -11,9 +11,7 @@ const MAX_VIEWED_NODES = 65_536;
 
 /** Messages for one source address. */
 interface View {
-  list: string | undefined;
   reply: Buffer | undefined;
-  whole: Buffer | undefined;
   change: Buffer | undefined;
 }
 
@@ -65,9 +63,10 @@ export class NodeDirectory {
     return [...this.#members.values()].map((member) => describeNode(member, caller, scope));
   }
 
+  /** The whole list, as an answer and for watchers that missed changes. */
   reply(caller: string, scope: AddressScope): Buffer {
     const view = this.#view(caller, scope);
-    view.reply ??= this.#message('"ok":true', `"nodes":${this.#list(view, caller, scope)}`);
+    view.reply ??= this.#message('"ok":true', `"nodes":${JSON.stringify(this.nodes(caller, scope))}`);
     return view.reply;
   }
 
@@ -85,27 +84,15 @@ export class NodeDirectory {
     return view.change;
   }
 
-  whole(caller: string, scope: AddressScope): Buffer {
-    const view = this.#view(caller, scope);
-    view.whole ??= this.#message('"event":"nodes"', `"nodes":${this.#list(view, caller, scope)}`);
-    return view.whole;
-  }
-
   #message(kind: string, rest: string): Buffer {
     return Buffer.from(`{${kind},"node":"${this.#self}","revision":${this.#revision},${rest}}`);
-  }
-
-  /** Watchers with the previous revision need only the change. */
-  #list(view: View, caller: string, scope: AddressScope): string {
-    view.list ??= JSON.stringify(this.nodes(caller, scope));
-    return view.list;
   }
 
   #view(caller: string, scope: AddressScope): View {
     const key = `${scope} ${caller}`;
     const known = this.#views.get(key);
     if (known !== undefined) return known;
-    const view: View = { list: undefined, reply: undefined, whole: undefined, change: undefined };
+    const view: View = { reply: undefined, change: undefined };
     this.#views.set(key, view);
     for (const oldest of this.#views.keys()) {
       if (this.#views.size <= MAX_VIEWS && this.#views.size * this.#members.size <= MAX_VIEWED_NODES) break;

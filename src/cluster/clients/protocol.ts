@@ -2,9 +2,8 @@
  * Discovery protocol (docs/spec/discovery.md): one JSON object per frame; REQ adds an empty delimiter.
  *
  *   {"command":"nodes","addresses":SCOPE}                          {"ok":true,"node":ID,"revision":N,"nodes":[…]}
- *   {"command":"watch","addresses":SCOPE,"id":ID,"name":NAME}      the same, then updates:
+ *   {"command":"watch","addresses":SCOPE,"id":ID,"name":NAME}      the same, then this again, or changes:
  *                                                                  {"event":"nodes","node":ID,"revision":N,"from":M,"nodes":[…],"gone":[ID…]}
- *                                                                  {"event":"nodes","node":ID,"revision":N,"nodes":[…]}
  *   anything else                                                  {"ok":false,"error":{"code","message"}}
  */
 

@@ -203,7 +203,7 @@ describe("what a node says about itself", () => {
     expect(change.nodes.map(({ id }) => id)).toEqual(["b"]);
     directory.update([member]);
     expect(parseUpdate([directory.change("", "auto")]).gone).toEqual(["b"]);
-    expect(parseUpdate([directory.whole("", "auto")])).toMatchObject({
+    expect(parseUpdate([directory.reply("", "auto")])).toMatchObject({
       revision: 3,
       from: undefined,
     });
@@ -232,7 +232,7 @@ describe("the list of a directory", () => {
     reads = 0;
     expect(parseUpdate([directory.change("10.0.0.1", "auto")]).nodes.map(({ id }) => id)).toEqual(["a"]);
     expect(reads).toBe(1);
-    expect(parseUpdate([directory.whole("10.0.0.1", "auto")]).nodes).toHaveLength(101);
+    expect(parseUpdate([directory.reply("10.0.0.1", "auto")]).nodes).toHaveLength(101);
   });
 });
 
