@@ -4,7 +4,7 @@ import type { Server as HttpsServer } from "node:https";
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { boundedServer, type HttpsOptions, serveAt, shut, urlHost } from "../../core/http-server.js";
-import { checkKeys } from "../../patterns/kit/options.js";
+import { checkOptions, type GivenWith, integer, text } from "../../patterns/kit/options.js";
 import { plainIp } from "./addresses.js";
 import type { CallerCounts, CallerEffects } from "./callers.js";
 import { xmlOf } from "./description.js";
@@ -15,14 +15,16 @@ const HTTP_CONNECTIONS = 1_024;
 const MAX_AUTHORIZATION = 2_048;
 const PATH = "/nodes";
 
-export interface DiscoveryHttpOptions {
+const OPTIONS = {
   /** TCP port; 0: any free one. */
-  readonly port: number;
+  port: integer({ min: 0, max: 65_535 }),
   /** Address or name to listen at. Default `127.0.0.1`. */
-  readonly host?: string | undefined;
+  host: text(),
   /** URL path of the list. Default `/nodes`. */
-  readonly path?: string | undefined;
-}
+  path: text(),
+};
+
+export type DiscoveryHttpOptions = GivenWith<typeof OPTIONS, "port">;
 
 export class DirectoryPage {
   readonly #directory: NodeDirectory;
@@ -108,14 +110,10 @@ export class DirectoryPage {
 }
 
 export function checkHttp(http: DiscoveryHttpOptions): void {
-  checkKeys("http", http, ["port", "host", "path"]);
-  const { path = PATH, port, host } = http;
-  if (typeof path !== "string" || !/^\/[^?#\s]*$/.test(path))
+  const { path = PATH, port } = checkOptions("http", OPTIONS, http);
+  if (!/^\/[^?#\s]*$/.test(path))
     throw new InvalidArgumentError(`http.path must begin with a slash; got ${describe(path)}`);
-  if (!Number.isSafeInteger(port) || port < 0 || port > 65_535)
-    throw new InvalidArgumentError(`http.port must be a port from 0 to 65,535; got ${describe(port)}`);
-  if (host !== undefined && (typeof host !== "string" || host === ""))
-    throw new InvalidArgumentError(`http.host must be a text that is not empty; got ${describe(host)}`);
+  if (port === undefined) throw new InvalidArgumentError("http needs a port, or 0 for a free one");
 }
 
 function accepts(request: IncomingMessage, type: string): boolean {

@@ -5,7 +5,7 @@
  */
 import { readFile } from "node:fs/promises";
 import type { IncomingMessage } from "node:http";
-import { checkKeys, describe } from "../../core/arguments.js";
+import { describe } from "../../core/arguments.js";
 import {
   AbortedError,
   ERROR_CODES,
@@ -16,6 +16,7 @@ import {
   TimeoutError,
   TransportError,
 } from "../../core/errors.js";
+import { checkOptions, type Given, text } from "../../patterns/kit/options.js";
 import { Scope } from "./source.js";
 
 /** 16,384 nodes, some hundred bytes each. */
@@ -25,18 +26,18 @@ const MAX_REFUSAL = 16_384;
 
 const KEEP_ALIVE_DELAY = 15_000;
 
-/** PEM text, or a PEM file's path, read for each connection. */
-export interface DiscoveryTls {
+const TLS_OPTIONS = {
   /** Trusted authorities. Default: Node's. */
-  readonly ca?: string | undefined;
+  ca: text(),
   /** Client certificate. */
-  readonly cert?: string | undefined;
-  readonly key?: string | undefined;
+  cert: text(),
+  key: text(),
   /** Expected certificate name. Default: the dialled host. */
-  readonly servername?: string | undefined;
-}
+  servername: text(),
+};
 
-const TLS_KEYS: readonly (keyof DiscoveryTls)[] = ["ca", "cert", "key", "servername"];
+/** PEM text, or a PEM file's path, read for each connection. */
+export type DiscoveryTls = Given<typeof TLS_OPTIONS>;
 
 export interface HttpRequest {
   readonly url: URL;
@@ -70,18 +71,10 @@ export interface HttpStream {
 
 export function checkTls(what: string, given: unknown): DiscoveryTls | undefined {
   if (given === undefined) return undefined;
-  checkKeys(what, given as object, TLS_KEYS);
-  for (const key of TLS_KEYS) {
-    const value = (given as Record<string, unknown>)[key];
-    if (value !== undefined && (typeof value !== "string" || value === ""))
-      throw new InvalidArgumentError(
-        `${what}.${key} must be a text that is not empty; got ${describe(value)}`,
-      );
-  }
-  const tls = given as DiscoveryTls;
+  const tls = checkOptions(what, TLS_OPTIONS, given as object);
   if ((tls.cert === undefined) !== (tls.key === undefined))
     throw new InvalidArgumentError(`${what} needs both cert and key, or neither`);
-  return Object.freeze({ ...tls });
+  return tls;
 }
 
 /** `undefined` if the text has more than scheme, host and port, such as a password. */

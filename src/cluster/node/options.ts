@@ -59,28 +59,32 @@ export type ClusterProfile =
       readonly base?: ProfileName | undefined;
     });
 
-/** docs/internals/cluster.md compares the strategies. */
-export interface SplitSettings {
-  readonly strategy?: "majority" | { readonly quorum: number } | "none" | undefined;
+const SPLIT_OPTIONS = {
+  strategy: anything<"majority" | { readonly quorum: number } | "none">(),
   /** Whether a minority rejoins by itself when the partition heals. Default `true`. */
-  readonly autoheal?: boolean | undefined;
-}
+  autoheal: boolean(true),
+};
 
-export interface ClusterListener {
+/** docs/internals/cluster.md compares the strategies. */
+export type SplitSettings = Given<typeof SPLIT_OPTIONS>;
+
+const LISTENER_OPTIONS = {
   /** IP address to bind. Default: that of the node's own listener. */
-  readonly host?: string | undefined;
+  host: text(),
   /** Default 0: a free one. */
-  readonly port?: number | undefined;
+  port: integer({ default: 0, min: 0, max: 65_535 }),
   /** "FIRST-LAST": the first free port, with `port` before the others. */
-  readonly ports?: string | undefined;
+  ports: anything<string>(),
   /** Keys shown to nodes that dial here, instead of the node's (`curve`). */
-  readonly keys?: NodeKeys | undefined;
+  keys: anything<NodeKeys>(),
   /**
    * `false`: without TLS. A certificate: shown here instead of the node's, with its own `ca` if given. Default: as the
    * node (`tls`).
    */
-  readonly tls?: boolean | ClusterListenerTls | undefined;
-}
+  tls: anything<boolean | ClusterListenerTls>(),
+};
+
+export type ClusterListener = Given<typeof LISTENER_OPTIONS>;
 
 /** {@link ZreOptions} without those that the node sets. */
 export interface ZreNodeOptions extends Omit<ZreOptions, "name" | "uuid"> {}
@@ -275,12 +279,9 @@ function listenersOf(
   if (given.length > MAX_LISTENERS)
     throw new InvalidArgumentError(`listen has ${MAX_LISTENERS} listeners at most; got ${given.length}`);
   return given.map((each: ClusterListener) => {
-    checkKeys("listen", each, ["host", "port", "ports", "keys", "tls"]);
-    const { host, port = 0, ports, keys, tls } = each;
-    if (host !== undefined && (typeof host !== "string" || isIP(host) === 0))
+    const { host, port, ports, keys, tls } = checkOptions("listen", LISTENER_OPTIONS, each);
+    if (host !== undefined && isIP(host) === 0)
       throw new InvalidArgumentError(`listen.host is an IP address; got ${describe(host)}`);
-    if (!Number.isSafeInteger(port) || port < 0 || port > 65_535)
-      throw new InvalidArgumentError(`listen.port is a port from 0 to 65,535; got ${describe(port)}`);
     if (keys !== undefined && !hasKeys) throw new InvalidArgumentError("listen.keys needs curve");
     if (keys !== undefined) {
       checkKeys("listen.keys", keys, ["publicKey", "secretKey"]);
@@ -442,10 +443,7 @@ function profileOf(given: ClusterProfile | undefined, scope: Scope): Profile {
 }
 
 function splitOf(given: SplitSettings): { strategy: SplitStrategy; autoheal: boolean } {
-  checkKeys("split", given, ["strategy", "autoheal"]);
-  const { strategy = "majority", autoheal = true } = given;
-  if (typeof autoheal !== "boolean")
-    throw new InvalidArgumentError(`split.autoheal is true or false; got ${describe(autoheal)}`);
+  const { strategy = "majority", autoheal } = checkOptions("split", SPLIT_OPTIONS, given);
   if (strategy === "majority" || strategy === "none") return { strategy: { kind: strategy }, autoheal };
   const { quorum } = Object(strategy) as { readonly quorum?: number };
   if (Object.keys(Object(strategy)).length === 1 && Number.isSafeInteger(quorum) && (quorum as number) >= 1)
