@@ -107,14 +107,15 @@ interface Dial {
   readonly queue: { readonly codec: BusCodec; readonly packet: Packet }[];
 }
 
-interface Trouble {
-  readonly error: ConnectionError;
-  readonly at: number;
-}
-
-interface Retry {
-  attempts: number;
-  at: number;
+/** A watched address while it has no stream. */
+class Watched {
+  /** Since the last stream, and the time of the next one. */
+  attempts = 0;
+  retryAt = 0;
+  /** Why the last attempt failed, with the wall clock in ms. */
+  trouble: { readonly error: ConnectionError; readonly at: number } | undefined;
+  /** When this node met itself there. */
+  ownSince: number | undefined;
 }
 
 export class Links implements StreamTable, PairStreamTable {
@@ -126,16 +127,11 @@ export class Links implements StreamTable, PairStreamTable {
   readonly #all = new Set<Link>();
   readonly #byAddress = new Map<string, Link>();
   readonly #dials = new Map<string, Dial>();
-  readonly #retries = new Map<string, Retry>();
-  /** Why a watched address has no stream. */
-  readonly #troubles = new Map<string, Trouble>();
-  /** Addresses of this node, with the time of discovery. */
-  readonly #own = new Map<string, number>();
+  readonly #watched = new Map<string, Watched>();
   readonly #opened = new WeakSet<Duplex>();
   /** Callers of `link` whose stream is not verified. */
   readonly #given = new Map<Link, { resolve(address: string): void; reject(error: Error): void }>();
   #held: ReadonlySet<Link> = new Set();
-  #watched: ReadonlySet<string> = new Set();
   readonly #listeners: Listener[] = [];
   readonly #more: Listener[] = [];
   #ownAddress = "";
@@ -341,10 +337,11 @@ export class Links implements StreamTable, PairStreamTable {
   }
 
   watch(addresses: ReadonlySet<string>): void {
-    this.#watched = addresses;
-    for (const table of [this.#retries, this.#troubles, this.#own])
-      for (const address of table.keys()) if (!addresses.has(address)) table.delete(address);
-    for (const address of addresses) this.#keep(address, performance.now());
+    for (const address of this.#watched.keys()) if (!addresses.has(address)) this.#watched.delete(address);
+    for (const address of addresses) {
+      if (!this.#watched.has(address)) this.#watched.set(address, new Watched());
+      this.#keep(address, performance.now());
+    }
   }
 
   /** `listen` may be called again. */
@@ -355,15 +352,13 @@ export class Links implements StreamTable, PairStreamTable {
   /** @param isOwn whether the node knows otherwise that the address is its own */
   state(address: string, isOwn: boolean): StreamState {
     const wall = Date.now() - performance.now();
-    const attempts = this.#retries.get(address)?.attempts ?? 0;
+    const { attempts, trouble, ownSince } = this.#watched.get(address) ?? new Watched();
     const link = this.#byAddress.get(address);
-    const met = this.#own.get(address);
     const none = { attempts: 0, error: undefined, peer: undefined };
     if (link?.verified)
       return { ...none, state: "connected", since: Math.round(wall + link.verifiedAt), peer: link.peer };
-    if (address === this.#ownAddress || met !== undefined || isOwn)
-      return { ...none, state: "self", since: Math.round(wall + (met ?? this.#startedAt)) };
-    const trouble = this.#troubles.get(address);
+    if (address === this.#ownAddress || ownSince !== undefined || isOwn)
+      return { ...none, state: "self", since: Math.round(wall + (ownSince ?? this.#startedAt)) };
     const dialledAt = link?.startedAt ?? this.#dials.get(address)?.startedAt;
     const error = trouble?.error;
     if (dialledAt !== undefined || trouble === undefined) {
@@ -409,9 +404,7 @@ export class Links implements StreamTable, PairStreamTable {
 
   onVerified(link: Link): void {
     if (link.node !== undefined) this.#effects.onAdmitted(link.node);
-    this.#retries.delete(link.address);
-    this.#troubles.delete(link.address);
-    this.#own.delete(link.address);
+    if (this.#watched.has(link.address)) this.#watched.set(link.address, new Watched());
     if (link.isGiven || this.#usable(link.address)?.verified !== true)
       this.#byAddress.set(link.address, link);
     if (link.isGiven || !link.isDialled) this.#effects.greet(link);
@@ -449,22 +442,27 @@ export class Links implements StreamTable, PairStreamTable {
       this.onRefused(link, undefined, refusal);
     } else if (fault !== undefined && !link.isDialled) this.#effects.count("link:handshake");
     if (end === "self") {
-      if (link.isDialled && this.#watched.has(link.address)) this.#own.set(link.address, performance.now());
-      this.#retries.delete(link.address);
+      const watched = this.#watched.get(link.address);
+      if (watched === undefined) return;
+      watched.attempts = 0;
+      if (link.isDialled) watched.ownSince = performance.now();
       return;
     }
     if (!hasAddress) return;
-    if (this.#watched.has(link.address) && !this.#byAddress.has(link.address))
-      this.#trouble(link.address, fault ?? ENDS[end]);
+    if (!this.#byAddress.has(link.address)) this.#missed(link.address, fault ?? ENDS[end]);
     if (end === "lost" && link.verified) {
       this.#effects.count("link:lost");
       this.#effects.onEvidence(link.address);
     }
-    if (this.#watched.has(link.address) && !this.#byAddress.has(link.address)) this.#retryLater(link.address);
   }
 
-  #trouble(address: string, { code, message }: ConnectionError): void {
-    this.#troubles.set(address, { error: { code, message }, at: Date.now() });
+  /** A watched address is dialled again, later each time. */
+  #missed(address: string, { code, message }: ConnectionError): void {
+    const watched = this.#watched.get(address);
+    if (watched === undefined) return;
+    watched.trouble = { error: { code, message }, at: Date.now() };
+    watched.retryAt = performance.now() + backOff(watched.attempts, FIRST_RETRY, LONGEST_RETRY, Math.random);
+    watched.attempts += 1;
   }
 
   /** The host with most of them loses its oldest. */
@@ -530,10 +528,7 @@ export class Links implements StreamTable, PairStreamTable {
     while (this.#places + this.#dials.size >= MAX_LINKS) {
       if (this.#watched.has(address) && this.#takeBack(undefined)) continue;
       this.#effects.count("link:full");
-      if (this.#watched.has(address)) {
-        this.#trouble(address, { code: "EAGAIN", message: `the node has ${MAX_LINKS} streams already` });
-        this.#retryLater(address);
-      }
+      this.#missed(address, { code: "EAGAIN", message: `the node has ${MAX_LINKS} streams already` });
       return undefined;
     }
     let isDone = false;
@@ -564,34 +559,26 @@ export class Links implements StreamTable, PairStreamTable {
   #onFailed(address: string, { code, message }: NodeJS.ErrnoException): void {
     this.#effects.count("link:failed");
     this.#effects.onStreamFailed(address, this.scheme, message);
-    if (this.#watched.has(address)) this.#trouble(address, { code: code ?? "ETIMEDOUT", message });
+    this.#missed(address, { code: code ?? "ETIMEDOUT", message });
     // No listener, or no such host: hard signs, unlike a missing answer.
     if (code === "ECONNREFUSED" || code === "EHOSTUNREACH") this.#effects.onEvidence(address);
-    if (this.#watched.has(address)) this.#retryLater(address);
   }
 
   #keep(address: string, now: number): void {
     if (this.#closed || this.#byAddress.has(address) || this.#dials.has(address)) return;
     if (address === this.#ownAddress) return;
-    const met = this.#own.get(address);
-    if (met !== undefined) {
-      if (now - met < OWN_AGE) return;
-      this.#own.delete(address); // Another node may have the address now.
+    const watched = this.#watched.get(address);
+    if (watched === undefined) return;
+    if (watched.ownSince !== undefined) {
+      if (now - watched.ownSince < OWN_AGE) return;
+      watched.ownSince = undefined; // Another node may have the address now.
     }
-    const retry = this.#retries.get(address);
-    if (retry === undefined || now >= retry.at) this.#dial(address);
-  }
-
-  #retryLater(address: string): void {
-    const retry = this.#retries.get(address) ?? { attempts: 0, at: 0 };
-    retry.at = performance.now() + backOff(retry.attempts, FIRST_RETRY, LONGEST_RETRY, Math.random);
-    retry.attempts += 1;
-    this.#retries.set(address, retry);
+    if (now >= watched.retryAt) this.#dial(address);
   }
 
   #sweep(): void {
     const now = performance.now();
-    for (const address of this.#watched) this.#keep(address, now);
+    for (const address of this.#watched.keys()) this.#keep(address, now);
     for (const link of this.#all) {
       const isKept = this.#watched.has(link.address) && this.#byAddress.get(link.address) === link;
       // The other end keeps its dialled streams.
