@@ -291,24 +291,18 @@ interface ListenerValues {
   readonly host?: string;
   readonly port?: number;
   readonly ports?: string;
-  readonly certificate?: string;
   readonly tls?: false | TlsValues;
 }
 
 async function listenersOf(given: unknown, files: NamedFiles): Promise<ClusterNodeOptions["listen"]> {
   if (given === undefined) return undefined;
   const listeners: NonNullable<ClusterNodeOptions["listen"]>[number][] = [];
-  for (const [at, { certificate, tls, ...where }] of (given as readonly ListenerValues[]).entries()) {
-    const path: Path = ["listen", at];
-    const keys =
-      certificate === undefined
-        ? undefined
-        : await files.attempt([...path, "certificate"], () => keysFrom(files.resolve(certificate)));
+  for (const [at, { tls, ...where }] of (given as readonly ListenerValues[]).entries()) {
     const own =
       tls === undefined || tls === false
         ? tls
-        : await tlsFrom<ClusterListenerTls>(tls, files, [...path, "tls"]);
-    listeners.push({ ...where, ...defined({ keys, tls: own }) });
+        : await tlsFrom<ClusterListenerTls>(tls, files, ["listen", at, "tls"]);
+    listeners.push({ ...where, ...defined({ tls: own }) });
   }
   return listeners;
 }

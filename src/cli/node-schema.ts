@@ -197,7 +197,6 @@ export function nodeSchema(): Schema {
           host: text("IP address to bind; default: that of the node's own listener"),
           port: whole("default 0: one that is free", 0, 65_535),
           ports: text("FIRST-LAST: the first free port of these"),
-          certificate: text("CURVE keys shown here in place of the node's, from the secret file"),
           tls: {
             ...tls(
               "a certificate shown here in place of the node's; false: no TLS",

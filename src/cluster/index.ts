@@ -23,7 +23,7 @@ export {
   type ZreRefusal,
   type ZreStats,
 } from "../zre/index.js";
-export type { AdmissionRequest, CurveOptions, NodeKeys } from "./admission/identities.js";
+export type { AdmissionRequest, CurveOptions } from "./admission/identities.js";
 export type { ClusterCertificate, ClusterListenerTls, ClusterTlsOptions } from "./admission/tls.js";
 export {
   type AddressProvider,

@@ -14,13 +14,6 @@ import { MAX_MEMBERS } from "../bounds.js";
 import { IdentityExchange, type ProvedNode } from "./identity.js";
 import type { LinkRole } from "./proof.js";
 
-/** A node's key pair, as made by `shoal keygen` and `curveKeyPair`. */
-export interface NodeKeys {
-  /** 40 characters of Z85. */
-  readonly publicKey: string;
-  readonly secretKey: string;
-}
-
 /** A node that asks for admission. */
 export interface AdmissionRequest {
   /** Proved public key, 40 characters of Z85. */
@@ -32,9 +25,10 @@ export interface AdmissionRequest {
 }
 
 /** A node's key pair, and its admitted keys. */
-export interface CurveOptions extends NodeKeys {
-  /** Key pair shown instead to nodes that this one dials. */
-  readonly dialling?: NodeKeys | undefined;
+export interface CurveOptions {
+  /** 40 characters of Z85, as made by `shoal keygen` and `curveKeyPair`. */
+  readonly publicKey: string;
+  readonly secretKey: string;
   /**
    * Admitted public keys: a list; a folder of key or certificate files, watched for changes; or a function, called for
    * each stream. The node is refused if the function throws (event `admission:failed`) or does not return `true` within
@@ -56,21 +50,8 @@ export interface IdentitiesEffects {
 export function checkCurve(options: CurveOptions): CurveOptions {
   if (typeof options !== "object" || options === null)
     throw new InvalidArgumentError(`curve must be an object; got ${describe(options)}`);
-  checkKeys("curve", options, ["publicKey", "secretKey", "dialling", "allow"]);
-  const { publicKey, secretKey, dialling, allow } = options;
-  checkPair("curve", { publicKey, secretKey });
-  if (dialling !== undefined) {
-    checkKeys("curve.dialling", dialling, ["publicKey", "secretKey"]);
-    checkPair("curve.dialling", dialling);
-  }
-  if (Array.isArray(allow)) for (const key of allow) publicKeyOf(key);
-  else if (typeof allow !== "function" && (typeof allow !== "string" || allow === ""))
-    throw new InvalidArgumentError("curve.allow must be a folder, a list of public keys, or a function");
-  return Object.freeze({ ...options, allow: Array.isArray(allow) ? [...allow] : allow });
-}
-
-/** @throws InvalidArgumentError `EINVAL` if the public key is not that of the secret key */
-export function checkPair(what: string, { publicKey, secretKey }: NodeKeys): void {
+  checkKeys("curve", options, ["publicKey", "secretKey", "allow"]);
+  const { publicKey, secretKey, allow } = options;
   let made: string | undefined;
   try {
     made = curvePublicKey(secretKey);
@@ -78,9 +59,13 @@ export function checkPair(what: string, { publicKey, secretKey }: NodeKeys): voi
     made = undefined;
   }
   if (made === undefined)
-    throw new InvalidArgumentError(`${what}.secretKey must be a secret key of 40 characters of Z85`);
+    throw new InvalidArgumentError("curve.secretKey must be a secret key of 40 characters of Z85");
   if (made !== publicKey)
-    throw new InvalidArgumentError(`${what}.publicKey must be the public key of its secretKey`);
+    throw new InvalidArgumentError("curve.publicKey must be the public key of its secretKey");
+  if (Array.isArray(allow)) for (const key of allow) publicKeyOf(key);
+  else if (typeof allow !== "function" && (typeof allow !== "string" || allow === ""))
+    throw new InvalidArgumentError("curve.allow must be a folder, a list of public keys, or a function");
+  return Object.freeze({ ...options, allow: Array.isArray(allow) ? [...allow] : allow });
 }
 
 function publicKeyOf(key: unknown): string {
@@ -94,7 +79,7 @@ function publicKeyOf(key: unknown): string {
 
 export class NodeIdentities {
   readonly #allow: CurveOptions["allow"];
-  readonly #pairs: Readonly<Record<LinkRole, KeyPair>>;
+  readonly #pair: KeyPair;
   readonly #effects: IdentitiesEffects;
   /** Last proved key of each node, the oldest node first. */
   readonly #proved = new Map<string, string>();
@@ -102,14 +87,10 @@ export class NodeIdentities {
   #keys: ReadonlySet<string> = new Set();
   #id = "";
 
-  constructor({ secretKey, dialling, allow }: CurveOptions, effects: IdentitiesEffects) {
+  constructor({ secretKey, allow }: CurveOptions, effects: IdentitiesEffects) {
     this.#allow = allow;
     this.#effects = effects;
-    const acceptor = keyPairOf(decodeZ85(secretKey));
-    this.#pairs = {
-      acceptor,
-      dialler: dialling === undefined ? acceptor : keyPairOf(decodeZ85(dialling.secretKey)),
-    };
+    this.#pair = keyPairOf(decodeZ85(secretKey));
     if (Array.isArray(allow)) this.#keys = new Set(allow as readonly string[]);
   }
 
@@ -130,10 +111,8 @@ export class NodeIdentities {
     this.#folder?.close();
   }
 
-  /** @param keys of the listener that accepted the stream, if it has separate ones */
-  exchange(role: LinkRole, keys: NodeKeys | undefined): IdentityExchange {
-    const pair = keys === undefined ? this.#pairs[role] : keyPairOf(decodeZ85(keys.secretKey));
-    return new IdentityExchange(pair, this.#id, role);
+  exchange(role: LinkRole): IdentityExchange {
+    return new IdentityExchange(this.#pair, this.#id, role);
   }
 
   /** A promise if the program's function returns one; never rejects. */

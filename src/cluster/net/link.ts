@@ -20,7 +20,6 @@ import type { PooledBuffer } from "../../engine/zmtp/codec/pooled-buffer.js";
 import type { Fault } from "../../engine/zmtp/mechanism/mechanism.js";
 import type { ReadTarget, Sink } from "../../engine/zmtp/transport/reader.js";
 import type { Stream } from "../../engine/zmtp/transport/transport.js";
-import type { NodeKeys } from "../admission/identities.js";
 import type { IdentityExchange, ProvedNode } from "../admission/identity.js";
 import type { Hellos, LinkRole, RefusedBus } from "../admission/proof.js";
 import type { PairStream } from "../messaging/pair-streams.js";
@@ -89,7 +88,7 @@ export interface StreamNode {
     shown: readonly BusProof[],
   ): { readonly proved: boolean; readonly refused: readonly RefusedBus[] };
   /** `undefined`: this node has no key. */
-  exchange(role: LinkRole, keys: NodeKeys | undefined): IdentityExchange | undefined;
+  exchange(role: LinkRole): IdentityExchange | undefined;
   /** @returns whether the frame is a genuine packet; `undefined`: of an unknown cluster */
   onFrame(link: Link, bytes: Buffer): boolean | undefined;
   count(reason: string): void;
@@ -117,8 +116,6 @@ export interface OpenedStream {
   readonly copiesSent: boolean;
   /** Whether the program handed it in: both hellos decide who is the dialler. */
   readonly isGiven?: boolean | undefined;
-  /** Separate keys of the listener that accepted it. */
-  readonly keys?: NodeKeys | undefined;
 }
 
 class LargeFrame implements ReadTarget {
@@ -155,7 +152,6 @@ export class Link implements Sink, PairStream {
   readonly #stream: Stream;
   readonly #table: StreamTable;
   readonly #own: StreamNode;
-  readonly #keys: NodeKeys | undefined;
   readonly #hello: Buffer;
   #waiting: { readonly codec: BusCodec; readonly packet: Packet }[] = [];
   #hellos: Hellos | undefined;
@@ -192,11 +188,10 @@ export class Link implements Sink, PairStream {
   #askedWith = -1;
 
   constructor(opened: OpenedStream, table: StreamTable, own: StreamNode) {
-    const { stream, ownAddress, dialled, keys, protocol, copiesSent, isGiven = false } = opened;
+    const { stream, ownAddress, dialled, protocol, copiesSent, isGiven = false } = opened;
     this.isGiven = isGiven;
     this.protocol = protocol;
     this.copiesSent = copiesSent;
-    this.#keys = keys;
     this.#stream = stream;
     this.#table = table;
     this.#own = own;
@@ -492,7 +487,7 @@ export class Link implements Sink, PairStream {
     this.#out = this.isDialled ? ways.toAcceptor : ways.toDialler;
     this.#in = this.isDialled ? ways.toDialler : ways.toAcceptor;
     this.#wanted = FRAME_HEAD;
-    this.#exchange = this.#own.exchange(this.isDialled ? "dialler" : "acceptor", this.#keys);
+    this.#exchange = this.#own.exchange(this.isDialled ? "dialler" : "acceptor");
     if (this.isDialled) this.#prove();
     if (this.#exchange === undefined) this.#flush();
     return size;

@@ -26,7 +26,6 @@ import type {
   TransportOptions,
 } from "../../engine/zmtp/transport/transport.js";
 import type { TransportTable } from "../../engine/zmtp/transport/transports.js";
-import type { NodeKeys } from "../admission/identities.js";
 import type { ProvedNode } from "../admission/identity.js";
 import type { NodeTls } from "../admission/tls.js";
 import { MAX_LINKS } from "../bounds.js";
@@ -171,7 +170,7 @@ export class Links implements StreamTable, PairStreamTable {
     let chosen = port;
     try {
       for (const host of hosts) {
-        const listener = await this.#listenAt(joinAddress(host, chosen), this.#tls, undefined);
+        const listener = await this.#listenAt(joinAddress(host, chosen), this.#tls);
         this.#listeners.push(listener);
         chosen = Number(listener.endpoint.slice(listener.endpoint.lastIndexOf(":") + 1));
       }
@@ -185,40 +184,32 @@ export class Links implements StreamTable, PairStreamTable {
   /**
    * Adds a listener, which stays when the first ones are bound again.
    *
-   * @param keys shown in place of the node's
    * @param tls `undefined`: as the node; `false`: without
    * @returns its "host:port". @throws TransportError with the system's code; NotSupportedError
    */
-  async listenAlso(
-    host: string,
-    port: number,
-    keys: NodeKeys | undefined,
-    tls: NodeTls | false | undefined,
-  ): Promise<string> {
+  async listenAlso(host: string, port: number, tls: NodeTls | false | undefined): Promise<string> {
     const own = tls === false ? undefined : (tls ?? this.#tls);
-    const listener = await this.#listenAt(joinAddress(host, port), own, keys);
+    const listener = await this.#listenAt(joinAddress(host, port), own);
     this.#more.push(listener);
     return listener.endpoint.replace(/^\w+:\/\//, "");
   }
 
-  #listenAt(address: string, tls: NodeTls | undefined, keys: NodeKeys | undefined): Promise<Listener> {
+  #listenAt(address: string, tls: NodeTls | undefined): Promise<Listener> {
     const { transport, options } = this.#over(tls, "listening");
-    return transport.listen(`${transport.scheme}://${address}`, options, this.#acceptorWith(keys));
+    return transport.listen(`${transport.scheme}://${address}`, options, this.#acceptor);
   }
 
-  #acceptorWith(keys: NodeKeys | undefined): Acceptor {
-    return {
-      accepted: (stream) => this.#accept(stream, keys),
-      failed: () => this.#effects.count("link:accept"),
-    };
-  }
+  readonly #acceptor: Acceptor = {
+    accepted: (stream) => this.#accept(stream),
+    failed: () => this.#effects.count("link:accept"),
+  };
 
-  #accept(stream: Stream, keys: NodeKeys | undefined): void {
+  #accept(stream: Stream): void {
     if (this.#closed || !this.#effects.accepts(joinAddress(stream.address, 1)))
       this.#effects.count("link:outside");
     else {
       this.#limitUnverified();
-      this.#add({ stream, keys, ...this.#ownKind });
+      this.#add({ stream, ...this.#ownKind });
       return;
     }
     stream.socket.on("error", () => undefined);

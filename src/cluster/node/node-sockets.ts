@@ -157,7 +157,7 @@ export class NodeSockets {
       zoned: (address) => this.#zones.addressFor(address),
       prove: (role, hellos) => proveBuses(this.#codecs(), role, hellos),
       check: (role, hellos, shown) => checkBuses(this.#codecs(), role, hellos, shown),
-      exchange: (role, keys) => this.#identities?.exchange(role, keys),
+      exchange: (role) => this.#identities?.exchange(role),
       admits: (address, node) => this.#identities?.admits(node, address) ?? true,
       onAdmitted: (node) => this.#identities?.onAdmitted(node),
       onRefused: (address, bus, reason) => this.#onRefused(address, bus, reason),
@@ -254,10 +254,10 @@ export class NodeSockets {
 
   async #listenAlso({ v4, v6 }: Binding): Promise<void> {
     try {
-      for (const { host = v4 ?? v6 ?? "127.0.0.1", port, ports, keys, tls: own } of this.settings.listen) {
+      for (const { host = v4 ?? v6 ?? "127.0.0.1", port, ports, tls: own } of this.settings.listen) {
         const tls = own && new NodeTls(own);
         this.#listeners.push(
-          await bindFree(port, ports, (wanted) => this.links.listenAlso(host, wanted, keys, tls)),
+          await bindFree(port, ports, (wanted) => this.links.listenAlso(host, wanted, tls)),
         );
       }
     } catch (error) {

@@ -13,7 +13,7 @@ import {
   text,
 } from "../../patterns/kit/options.js";
 import { type ZreOptions, ZrePlane } from "../../zre/index.js";
-import { type CurveOptions, checkCurve, checkPair, type NodeKeys } from "../admission/identities.js";
+import { type CurveOptions, checkCurve } from "../admission/identities.js";
 import { keyOfPassword } from "../admission/password.js";
 import {
   type ClusterListenerTls,
@@ -75,8 +75,6 @@ const LISTENER_OPTIONS = {
   port: integer({ default: 0, min: 0, max: 65_535 }),
   /** "FIRST-LAST": the first free port, with `port` before the others. */
   ports: anything<string>(),
-  /** Keys shown to nodes that dial here, instead of the node's (`curve`). */
-  keys: anything<NodeKeys>(),
   /**
    * `false`: without TLS. A certificate: shown here instead of the node's, with its own `ca` if given. Default: as the
    * node (`tls`).
@@ -248,7 +246,7 @@ export function nodeSettings(options: ClusterNodeOptions): { node: NodeSettings;
       scope,
       interface: given.interface,
       port: given.port,
-      listen: listenersOf(given.listen ?? [], given.curve !== undefined, tls),
+      listen: listenersOf(given.listen ?? [], tls),
       ipv6: given.ipv6,
       ports: given.ports === undefined ? undefined : parsePorts(given.ports),
       announce: given.announce === undefined ? undefined : checkAddress("announce", given.announce),
@@ -265,33 +263,25 @@ export interface ListenerSettings {
   readonly host: string | undefined;
   readonly port: number;
   readonly ports: PortRange | undefined;
-  readonly keys: NodeKeys | undefined;
   /** `undefined`: as the node; `false`: without TLS. */
   readonly tls: ClusterTlsOptions | false | undefined;
 }
 
 function listenersOf(
   given: readonly ClusterListener[],
-  hasKeys: boolean,
   nodeTls: ClusterTlsOptions | undefined,
 ): readonly ListenerSettings[] {
   if (!Array.isArray(given)) throw new InvalidArgumentError(`listen is an array; got ${describe(given)}`);
   if (given.length > MAX_LISTENERS)
     throw new InvalidArgumentError(`listen has ${MAX_LISTENERS} listeners at most; got ${given.length}`);
   return given.map((each: ClusterListener) => {
-    const { host, port, ports, keys, tls } = checkOptions("listen", LISTENER_OPTIONS, each);
+    const { host, port, ports, tls } = checkOptions("listen", LISTENER_OPTIONS, each);
     if (host !== undefined && isIP(host) === 0)
       throw new InvalidArgumentError(`listen.host is an IP address; got ${describe(host)}`);
-    if (keys !== undefined && !hasKeys) throw new InvalidArgumentError("listen.keys needs curve");
-    if (keys !== undefined) {
-      checkKeys("listen.keys", keys, ["publicKey", "secretKey"]);
-      checkPair("listen.keys", keys);
-    }
     return {
       host,
       port,
       ports: ports === undefined ? undefined : parsePorts(ports),
-      keys,
       tls: listenerTlsOf(tls, nodeTls),
     };
   });

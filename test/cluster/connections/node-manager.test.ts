@@ -8,7 +8,6 @@ import {
   ConnectionManager,
   type ConnectionStatus,
 } from "../../../src/cluster/index.js";
-import { curveKeyPair } from "../../../src/sockets/security/curve-keys.js";
 import { freePort } from "../../support/ports.js";
 
 const KEY = "01234567890123456789012345678901234567ab";
@@ -190,25 +189,15 @@ describe("a connection manager", () => {
     expect(statesOf(managers[1])).toEqual(["connected"]);
   });
 
-  it("links by another listener of a node, which has a port and keys of its own; all end with shutdown", async () => {
-    const [own, gate, other] = [curveKeyPair(), curveKeyPair(), curveKeyPair()];
-    const asked: string[] = [];
+  it("links by another listener of a node, which has a port of its own; all end with shutdown", async () => {
     const port = await freePort();
-    const a = await started("a", {
-      curve: { ...own, allow: [other.publicKey] },
-      listen: [{ keys: gate }, { ports: `${port}-${port}` }],
-    });
+    const a = await started("a", { listen: [{}, { ports: `${port}-${port}` }] });
     expect(a.listeners.length).toBe(2);
     expect(a.listeners[1]).toBe(`127.0.0.1:${port}`);
-    const allow = ({ publicKey }: { publicKey: string }): boolean => {
-      asked.push(publicKey);
-      return true;
-    };
-    const b = await started("b", { curve: { ...other, allow } });
+    const b = await started("b");
     const manager = new ConnectionManager(b);
     manager.setList([...a.listeners]);
     await until(() => statesOf(manager).join() === "connected,connected");
-    expect(new Set(asked)).toEqual(new Set([gate.publicKey, own.publicKey]));
     await until(() => manager.status()[0]?.member?.id === a.id);
     // Taken: nothing is left open, and the start may be tried again.
     const second = new ClusterNode({ name: "c", multicast: false, key: KEY, listen: [{ port }] });
@@ -220,32 +209,12 @@ describe("a connection manager", () => {
     expect(statesOf(manager)).toEqual(["connected", "connected"]);
   });
 
-  it("takes messages both ways with a node that it met by a listener with other keys", async () => {
-    const [own, gate, other] = [curveKeyPair(), curveKeyPair(), curveKeyPair()];
-    const a = await started("a", {
-      curve: { ...own, allow: [other.publicKey] },
-      listen: [{ keys: gate }],
-    });
-    const b = await started("b", {
-      curve: { ...other, allow: [own.publicKey, gate.publicKey] },
-      seeds: [...a.listeners],
-    });
-    await until(() => [a, b].every((node) => node.members().length === 2));
-    for (const node of [a, b]) node.onQuery(() => node.name);
-    const answers = await Promise.all([
-      a.query({ services: [b.id], timeout: -1 }).collect(),
-      b.query({ services: [a.id], timeout: -1 }).collect(),
-    ]);
-    expect(answers.map(({ replies }) => replies.map(({ data }) => data))).toEqual([[b.name], [a.name]]);
-  });
-
   it("refuses wrong listeners", () => {
     const wrong: readonly ClusterNodeOptions[] = [
       { listen: {} as never },
       { listen: [{ host: "db" }] },
       { listen: [{ port: -1 }] },
       { listen: [{ ports: "5" }, { prot: 5 } as never] },
-      { listen: [{ keys: curveKeyPair() }] },
       { listen: Array.from({ length: 9 }, () => ({})) },
     ];
     for (const options of wrong)
