@@ -165,7 +165,14 @@ async function* beacons(
   const hosts = new Set(allInterfaces(platform).map(({ address }) => plainIp(address)));
   // It may change at runtime.
   const ownPort = (): number => readAddress(self.address)?.port ?? 0;
-  const heard = new HeardAddresses(HEARD_INTERVALS * interval);
+  /** Time of the last beacon by "host:port", oldest first. */
+  const heard = new Map<string, number>();
+  const hasRoom = (host: string): boolean => {
+    if (heard.size >= MAX_HEARD) return false;
+    let ofHost = 0;
+    for (const address of heard.keys()) if (address.startsWith(`${host}:`)) ofHost += 1;
+    return ofHost < MAX_HEARD_OF_HOST;
+  };
   const feed = new AddressFeed(signal);
   feed.set([]);
   const onDatagram = (bytes: Buffer, from: string): void => {
@@ -175,9 +182,15 @@ async function* beacons(
       return;
     }
     if (port === ownPort() && hosts.has(plainIp(from))) return;
-    const result = heard.add(performance.now(), from.includes(":") ? `[${from}]` : from, port);
-    if (result === "full") self.count?.("beacon:full");
-    else if (result === "new") feed.set(heard.addresses);
+    const host = from.includes(":") ? `[${from}]` : from;
+    const address = `${host}:${port}`;
+    const isKnown = heard.delete(address);
+    if (!isKnown && !hasRoom(host)) {
+      self.count?.("beacon:full");
+      return;
+    }
+    heard.set(address, performance.now());
+    if (!isKnown) feed.set([...heard.keys()]);
   };
   const place = choose(platform, self);
   const carrier = place.carrier(onDatagram);
@@ -196,7 +209,12 @@ async function* beacons(
       self.count?.("beacon:failed");
       watch.onSendFailed();
     });
-    if (heard.expire(performance.now())) feed.set(heard.addresses);
+    const before = heard.size;
+    for (const [address, at] of heard) {
+      if (performance.now() - at < HEARD_INTERVALS * interval) break;
+      heard.delete(address);
+    }
+    if (heard.size < before) feed.set([...heard.keys()]);
     timer = setTimeout(beacon, interval * (0.75 + Math.random() / 2));
   };
   await carrier.open();
@@ -216,48 +234,6 @@ function keyOf(choose: Choose, platform: Platform, self: DiscoverySelf): string 
     return choose(platform, self).key;
   } catch {
     return ""; // The interface is missing, which is a change.
-  }
-}
-
-class HeardAddresses {
-  readonly #time: number;
-  /** Last beacon by "host:port", oldest first. */
-  readonly #heard = new Map<string, { readonly host: string; readonly at: number }>();
-  readonly #hosts = new Map<string, number>();
-
-  /** @param time ms after which a silent address is forgotten */
-  constructor(time: number) {
-    this.#time = time;
-  }
-
-  get addresses(): string[] {
-    return [...this.#heard.keys()];
-  }
-
-  add(now: number, host: string, port: number): "new" | "known" | "full" {
-    const address = `${host}:${port}`;
-    if (this.#heard.delete(address)) {
-      this.#heard.set(address, { host, at: now });
-      return "known";
-    }
-    const ofHost = this.#hosts.get(host) ?? 0;
-    if (this.#heard.size >= MAX_HEARD || ofHost >= MAX_HEARD_OF_HOST) return "full";
-    this.#heard.set(address, { host, at: now });
-    this.#hosts.set(host, ofHost + 1);
-    return "new";
-  }
-
-  /** @returns whether an address was forgotten */
-  expire(now: number): boolean {
-    const before = this.#heard.size;
-    for (const [address, { host, at }] of this.#heard) {
-      if (now - at < this.#time) break;
-      this.#heard.delete(address);
-      const left = (this.#hosts.get(host) ?? 1) - 1;
-      if (left === 0) this.#hosts.delete(host);
-      else this.#hosts.set(host, left);
-    }
-    return this.#heard.size < before;
   }
 }
 
