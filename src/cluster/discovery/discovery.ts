@@ -9,7 +9,7 @@
 import { backOff } from "../../core/back-off.js";
 import { withTimeout } from "../../core/waiter.js";
 import { canonicalAddress, type HostPort, splitIpAddress } from "../net/addresses.js";
-import { AddressLists, checkedList } from "./merge.js";
+import { checkedList, merged } from "./merge.js";
 import { Names } from "./names.js";
 import { type DiscoverySelf, type DiscoverySource, type DiscoveryStatus, sleep } from "./source.js";
 
@@ -39,7 +39,7 @@ export interface DiscoveryEffects {
 export class Discovery {
   readonly #sources: readonly RunningSource[];
   readonly #effects: DiscoveryEffects;
-  readonly #lists = new AddressLists();
+  readonly #lists = new Map<string, readonly string[]>();
   readonly #names: Names;
   #since = Date.now();
   #dialled: ReadonlySet<string> = new Set();
@@ -68,7 +68,7 @@ export class Discovery {
   }
 
   get seeds(): readonly string[] {
-    return this.#lists.get(SEEDS);
+    return this.#lists.get(SEEDS) ?? [];
   }
 
   setSeeds(seeds: readonly string[]): void {
@@ -85,7 +85,7 @@ export class Discovery {
   status(): DiscoveryStatus[] {
     const { seeds } = this;
     const sources = this.#sources.map((source) => {
-      const addresses = this.#lists.get(source.name);
+      const addresses = this.#lists.get(source.name) ?? [];
       return { ...this.#nameError(addresses), ...source.status(addresses) };
     });
     if (seeds.length === 0) return sources;
@@ -122,20 +122,20 @@ export class Discovery {
   #update(): void {
     if (!this.#started) return;
     const names = new Set<string>();
-    const merged = this.#lists.merged((entry) => {
+    const { addresses, overflows } = merged([...this.#lists.values()], (entry) => {
       if (splitIpAddress(entry) !== undefined) return [canonicalAddress(entry)];
       names.add(entry);
       return this.#names.get(entry);
     });
-    if (this.#lists.overflows) this.#effects.count("seed:full");
-    for (const address of merged) {
+    if (overflows) this.#effects.count("seed:full");
+    for (const address of addresses) {
       if (this.#effects.accepts(address)) continue;
-      merged.delete(address);
+      addresses.delete(address);
       this.#effects.count("seed:outside");
     }
-    const added = [...merged].filter((address) => !this.#dialled.has(address));
-    const removed = [...this.#dialled].filter((address) => !merged.has(address));
-    this.#dialled = merged;
+    const added = [...addresses].filter((address) => !this.#dialled.has(address));
+    const removed = [...this.#dialled].filter((address) => !addresses.has(address));
+    this.#dialled = addresses;
     if (removed.length > 0) this.#effects.forget(removed);
     if (added.length > 0) this.#effects.join(added);
     this.#names.set(names);

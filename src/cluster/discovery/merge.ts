@@ -1,9 +1,7 @@
 /**
  * Merges the sources' lists into the addresses to dial.
  *
- *   list of a source ──cut, checked──> AddressLists ──in turns, up to the bound──> names and addresses ──looked up──> addresses
- *
- * Above the limit each source gets an equal share.
+ *   list of a source ──cut, checked──> in turns, up to the bound ──> names and addresses ──looked up──> addresses
  */
 import { isIP } from "node:net";
 import { MAX_SEEDS } from "../bounds.js";
@@ -37,40 +35,26 @@ export function checkedList(given: unknown): CheckedList | undefined {
   return { addresses: [...addresses], junk, excess: given.length - length };
 }
 
-export class AddressLists {
-  readonly #lists = new Map<string, readonly string[]>();
-  overflows = false;
-
-  set(source: string, addresses: readonly string[]): void {
-    this.#lists.set(source, addresses);
-  }
-
-  get(source: string): readonly string[] {
-    return this.#lists.get(source) ?? [];
-  }
-
-  /**
-   * At most `MAX_SEEDS` distinct addresses.
-   * @param resolve an entry's addresses: itself, or its name's known ones
-   */
-  merged(resolve: (entry: string) => readonly string[]): Set<string> {
-    const merged = new Set<string>();
-    const lists = [...this.#lists.values()];
-    const longest = lists.reduce((most, { length }) => Math.max(most, length), 0);
-    this.overflows = false;
-    for (let i = 0; i < longest; i++) {
-      for (const list of lists) {
-        const entry = list[i];
-        if (entry === undefined) continue;
-        for (const address of resolve(entry)) {
-          if (merged.size < MAX_SEEDS || merged.has(address)) merged.add(address);
-          else {
-            this.overflows = true;
-            return merged;
-          }
-        }
+/**
+ * Merges lists in turns: above `MAX_SEEDS` distinct addresses each gets an equal share.
+ *
+ * @param resolve an entry's addresses: itself, or its name's known ones
+ */
+export function merged(
+  lists: readonly (readonly string[])[],
+  resolve: (entry: string) => readonly string[],
+): { readonly addresses: Set<string>; readonly overflows: boolean } {
+  const addresses = new Set<string>();
+  const longest = lists.reduce((most, { length }) => Math.max(most, length), 0);
+  for (let i = 0; i < longest; i++) {
+    for (const list of lists) {
+      const entry = list[i];
+      if (entry === undefined) continue;
+      for (const address of resolve(entry)) {
+        if (addresses.size >= MAX_SEEDS && !addresses.has(address)) return { addresses, overflows: true };
+        addresses.add(address);
       }
     }
-    return merged;
   }
+  return { addresses, overflows: false };
 }

@@ -1,7 +1,7 @@
 /** Lists of several sources as one. */
 import { describe, expect, it } from "vitest";
 import { MAX_SEEDS } from "../../../src/cluster/bounds.js";
-import { AddressLists, checkedList } from "../../../src/cluster/discovery/merge.js";
+import { checkedList, merged } from "../../../src/cluster/discovery/merge.js";
 
 const asIs = (entry: string): string[] => [entry];
 const addresses = (host: string, count: number): string[] =>
@@ -58,36 +58,25 @@ describe("a list of a source", () => {
 
 describe("the lists of all sources", () => {
   it("are one, each address once", () => {
-    const lists = new AddressLists();
-    lists.set("a", ["10.0.0.1:1", "10.0.0.2:1"]);
-    lists.set("b", ["10.0.0.2:1", "10.0.0.3:1"]);
-    expect([...lists.merged(asIs)].sort()).toEqual(["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"]);
-    lists.set("a", []);
-    expect([...lists.merged(asIs)].sort()).toEqual(["10.0.0.2:1", "10.0.0.3:1"]);
+    const lists = [
+      ["10.0.0.1:1", "10.0.0.2:1"],
+      ["10.0.0.2:1", "10.0.0.3:1"],
+    ];
+    expect([...merged(lists, asIs).addresses].sort()).toEqual(["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"]);
   });
 
   it("have the addresses of names", () => {
-    const lists = new AddressLists();
-    lists.set("a", ["db:1", "10.0.0.1:1"]);
     const known: Record<string, string[]> = { "db:1": ["10.0.0.8:1", "10.0.0.9:1"] };
-    expect([...lists.merged((entry) => known[entry] ?? [entry])]).toEqual([
-      "10.0.0.8:1",
-      "10.0.0.9:1",
-      "10.0.0.1:1",
-    ]);
+    const { addresses: found } = merged([["db:1", "10.0.0.1:1"]], (entry) => known[entry] ?? [entry]);
+    expect([...found]).toEqual(["10.0.0.8:1", "10.0.0.9:1", "10.0.0.1:1"]);
   });
 
   it("have room for the few addresses of one source when another has thousands", () => {
-    const lists = new AddressLists();
-    lists.set("flood", addresses("1", MAX_SEEDS));
     const few = addresses("2", 20);
-    lists.set("few", few);
-    const merged = lists.merged(asIs);
-    expect(merged.size).toBe(MAX_SEEDS);
-    expect(lists.overflows).toBe(true);
-    for (const address of few) expect(merged.has(address)).toBe(true);
-    lists.set("flood", []);
-    expect(lists.merged(asIs).size).toBe(20);
-    expect(lists.overflows).toBe(false);
+    const flooded = merged([addresses("1", MAX_SEEDS), few], asIs);
+    expect(flooded.addresses.size).toBe(MAX_SEEDS);
+    expect(flooded.overflows).toBe(true);
+    for (const address of few) expect(flooded.addresses.has(address)).toBe(true);
+    expect(merged([[], few], asIs)).toEqual({ addresses: new Set(few), overflows: false });
   });
 });
