@@ -422,19 +422,8 @@ function concernsWatched({ type }: ClusterChange): boolean {
 
 /** Addresses of the next nodes after `self` in the circular order of ids, so that each is watched by equally many. */
 function successors(self: string, members: readonly KnownMember[]): string[] {
-  const found: KnownMember[] = [];
-  for (const member of members) {
-    let at = found.length;
-    while (at > 0 && isBefore(self, member.id, (found[at - 1] as KnownMember).id)) at -= 1;
-    if (at >= WATCHED) continue;
-    found.splice(at, 0, member);
-    if (found.length > WATCHED) found.pop();
-  }
-  return found.map(({ address }) => address);
-}
-
-/** Circular order from `self`. */
-function isBefore(self: string, a: string, b: string): boolean {
-  const [aWraps, bWraps] = [a < self, b < self];
-  return aWraps === bWraps ? a < b : bWraps;
+  // Ids are hexadecimal, so those before this node's come last.
+  const turns = members.map(({ id, address }) => ({ turn: id < self ? `z${id}` : id, address }));
+  turns.sort((one, other) => (one.turn < other.turn ? -1 : 1));
+  return turns.slice(0, WATCHED).map(({ address }) => address);
 }
