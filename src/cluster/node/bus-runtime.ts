@@ -41,26 +41,6 @@ const WATCH_DELAY = 1_000;
 
 let running = 0;
 
-class ChangeCounters {
-  suspicions = 0;
-  refuted = 0;
-  readonly refused: Record<string, number> = {};
-
-  onChange(change: ClusterChange): void {
-    switch (change.type) {
-      case "suspect":
-        this.suspicions += 1;
-        break;
-      case "cleared":
-        this.refuted += 1;
-        break;
-      case "refused":
-        this.refused[change.reason] = (this.refused[change.reason] ?? 0) + 1;
-        break;
-    }
-  }
-}
-
 interface Snapshot
   extends Pick<KnownMember, "details" | "start" | "count" | "state" | "draining" | "yields" | "address"> {
   readonly service: Member;
@@ -68,7 +48,7 @@ interface Snapshot
 
 export class BusRuntime implements BusPort {
   readonly codec: BusCodec;
-  readonly counters = new ChangeCounters();
+  readonly counters = { suspicions: 0, refuted: 0, refused: {} as Record<string, number> };
   readonly timer: BusTimer;
   readonly #bus: BusContext;
   readonly #host: string;
@@ -355,10 +335,18 @@ export class BusRuntime implements BusPort {
   #onChange(change: ClusterChange): void {
     this.#bus.membersChanged();
     this.#splits?.onChange(performance.now(), change);
-    this.counters.onChange(change);
+    this.#count(change);
     this.#bus.messages.onChange(change);
     this.#events.onChange(change);
     if (concernsWatched(change)) this.#watchSoon();
+  }
+
+  #count(change: ClusterChange): void {
+    const { counters } = this;
+    if (change.type === "suspect") counters.suspicions += 1;
+    else if (change.type === "cleared") counters.refuted += 1;
+    else if (change.type === "refused")
+      counters.refused[change.reason] = (counters.refused[change.reason] ?? 0) + 1;
   }
 
   #rejoin(): void {
