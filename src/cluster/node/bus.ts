@@ -115,7 +115,7 @@ export class ClusterBus extends MessagingBus {
   }
 
   /** @internal */
-  protected begin(): void {
+  begin(): void {
     const { group, sockets } = this;
     const { messages, requests } = this.parts;
     void messages.start();

@@ -15,7 +15,6 @@ import { FileLimit } from "./file-limit.js";
 import type { Member } from "./member.js";
 import { NodeSockets } from "./node-sockets.js";
 import {
-  type BusSettings,
   busSettings,
   type ClusterBusOptions,
   type ClusterNodeOptions,
@@ -100,7 +99,7 @@ export class ClusterNode extends ClusterBus {
       if (this.closed) await this.#abandon();
       this.#started = true;
       this.begin();
-      for (const bus of this.#buses) BusOfNode.begin(bus);
+      for (const bus of this.#buses) bus.begin();
       this.#watchFiles();
       await this.#startZre();
     });
@@ -326,13 +325,14 @@ export class ClusterNode extends ClusterBus {
     checkNodeProtocols(settings, this.#settings);
     if (this.#settings.curve !== undefined && settings.keys.length === 0)
       throw new InvalidArgumentError("a bus of a node with curve needs a key or a password, too");
-    const bus = new BusOfNode(name, this.identity, this.sockets, settings, () => this.#buses.delete(bus));
+    const bus = new ClusterBus("ClusterBus", name, this.identity, this.sockets, settings);
     if ([this, ...this.#buses].some((each) => each.codec.bus === bus.codec.bus))
       throw new InvalidStateError("EFSM", `the node has a bus ${quoted(name)} already`);
     if (this.#buses.size + 1 >= MAX_BUSES)
       throw new InvalidStateError("EFSM", `a node has ${MAX_BUSES} buses at most, its first one included`);
-    if (this.#started) BusOfNode.begin(bus);
+    if (this.#started) bus.begin();
     this.#buses.add(bus);
+    bus.onEnd(() => this.#buses.delete(bus));
     return bus;
   }
 
@@ -346,30 +346,6 @@ export class ClusterNode extends ClusterBus {
       super.onClose(linger),
     ]);
     await this.sockets.close();
-  }
-}
-
-class BusOfNode extends ClusterBus {
-  readonly #onEnd: () => void;
-
-  constructor(
-    name: string,
-    identity: NodeIdentity,
-    sockets: NodeSockets,
-    settings: BusSettings,
-    onEnd: () => void,
-  ) {
-    super("ClusterBus", name, identity, sockets, settings);
-    this.#onEnd = onEnd;
-  }
-
-  static begin(bus: ClusterBus): void {
-    (bus as BusOfNode).begin();
-  }
-
-  protected override async onClose(linger: number): Promise<void> {
-    await super.onClose(linger);
-    this.#onEnd();
   }
 }
 
