@@ -5,8 +5,10 @@
  *
  * Other nodes are assumed to know after a few gossip intervals.
  */
-import { checkCallOptions, describe } from "../../core/arguments.js";
+import { checkCallOptions, checkInteger, describe } from "../../core/arguments.js";
 import { ClosedError, InvalidArgumentError, TimeoutError } from "../../core/errors.js";
+import { MAX_TIMEOUT } from "../../core/waiter.js";
+import { sleep } from "../discovery/source.js";
 import type { BusParts } from "./bus-parts.js";
 import type { OwnDetails } from "./own-details.js";
 
@@ -48,7 +50,7 @@ export class Announcement implements AsyncDisposable {
   readonly #parts: BusParts;
   readonly #adverts: readonly (() => void)[];
   readonly #onGone: (gone: Announcement) => void;
-  #wake: () => void = () => undefined;
+  readonly #abandoned = new AbortController();
   #withdrawn: Promise<boolean> | undefined;
 
   /** @internal */
@@ -82,8 +84,7 @@ export class Announcement implements AsyncDisposable {
     const { timeout = WITHDRAW_TIMEOUT } = options;
     try {
       checkCallOptions("withdraw", options, ["timeout"]);
-      if (!Number.isSafeInteger(timeout) || timeout < -1 || timeout > 2_147_483_647)
-        throw new InvalidArgumentError(`timeout is ms from -1 to 2,147,483,647; got ${describe(timeout)}`);
+      checkInteger("timeout", timeout, -1, MAX_TIMEOUT);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -97,14 +98,15 @@ export class Announcement implements AsyncDisposable {
 
   /** @internal The node closes, without waiting for other nodes. */
   abandon(): void {
-    this.#wake();
+    this.#abandoned.abort();
   }
 
   async #withdraw(timeout: number): Promise<boolean> {
     for (const withdraw of this.#adverts) withdraw();
-    const { owner, runtime } = this.#parts;
+    const { owner, runtime, settings } = this.#parts;
     const isKnown = !owner.isClosed() && (runtime.membership?.live.length ?? 0) > 0;
-    if (this.#adverts.length > 0 && isKnown) await this.#spread();
+    if (this.#adverts.length > 0 && isKnown)
+      await sleep(SPREAD_INTERVALS * settings.profile.gossipInterval, this.#abandoned.signal);
     try {
       await this.#program.drain({ timeout });
       return true;
@@ -116,17 +118,6 @@ export class Announcement implements AsyncDisposable {
       await this.#program.close();
       this.#onGone(this);
     }
-  }
-
-  #spread(): Promise<void> {
-    return new Promise((resolve) => {
-      const { gossipInterval } = this.#parts.settings.profile;
-      const timer = setTimeout(resolve, SPREAD_INTERVALS * gossipInterval);
-      this.#wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
   }
 }
 
