@@ -11,6 +11,7 @@
  */
 import { isIP } from "node:net";
 import { isLoopback } from "../../core/loopback.js";
+import type { Member } from "../node/member.js";
 import { type AddressScope, addressesFor, type HostAddress, hostFor } from "./addresses.js";
 
 export const DISCOVERY_PROP = "shoal-discovery";
@@ -59,16 +60,11 @@ export interface DiscoveredNode {
   readonly draining: boolean;
 }
 
-export interface DescribedMember {
-  readonly id: string;
-  readonly name: string;
-  readonly tags: readonly string[];
-  readonly props: Readonly<Record<string, string>>;
-  readonly endpoints: Readonly<Record<string, readonly string[]>>;
-  /** It runs on the answering server's host. */
-  readonly local: boolean;
-  readonly isDraining: boolean;
-}
+/** `local`: it runs on the answering server's host. */
+export type DescribedMember = Pick<
+  Member,
+  "id" | "name" | "tags" | "props" | "endpoints" | "local" | "isDraining"
+>;
 
 /** @returns the prop, and the number of omitted addresses */
 export function encodeDescription(

@@ -23,7 +23,7 @@ import type { ClusterBus } from "../node/bus.js";
 import { type AddressProvider, checkAddresses, interfaceAddresses } from "./address-providers.js";
 import { boundTo, type HostAddress } from "./addresses.js";
 import { CallerRouter } from "./callers.js";
-import { type DescribedMember, DISCOVERY_PROP, encodeDescription, MAX_DESCRIPTION } from "./description.js";
+import { DISCOVERY_PROP, encodeDescription, MAX_DESCRIPTION } from "./description.js";
 import { NodeDirectory } from "./directory.js";
 import { CallerGate, type CallerRefusal } from "./gate.js";
 import { checkHttp, DirectoryPage, type DiscoveryHttpOptions } from "./http.js";
@@ -331,20 +331,8 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     if (this.#node.closed) return;
     // Clients must leave a removed node.
     if (this.#node.removed) this.#callers.disconnect();
-    const members: DescribedMember[] = this.#node
-      .members()
-      .filter(({ zre }) => zre !== true)
-      .map(({ id, name, tags, props, endpoints, isDraining, local }) => ({
-        id,
-        name,
-        tags,
-        props,
-        endpoints,
-        isDraining,
-        local,
-      }));
-    if (!this.#directory.update(members)) return;
-    this.#callers.push();
+    const members = this.#node.members().filter(({ zre }) => zre !== true);
+    if (this.#directory.update(members)) this.#callers.push();
   }
 
   async #lookUp(): Promise<void> {
