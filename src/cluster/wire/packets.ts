@@ -153,28 +153,12 @@ export class Update implements Required<AliveFields> {
 
 export const NO_UPDATES: readonly Update[] = [];
 
-export interface PacketHead {
-  readonly type: PacketType;
-  readonly from: string;
-  readonly start: number;
-  readonly count: number;
-  readonly digest: number;
-}
+export type PacketHead = Pick<Packet, "type" | "from" | "start" | "count" | "digest">;
 
 /** Missing fields are 0 or empty. */
-export interface PacketFields {
-  readonly seq?: number;
-  readonly target?: number;
-  readonly flags?: number;
-  readonly about?: string;
-  readonly address?: string;
-  readonly buckets?: Uint32Array | undefined;
-  readonly wanted?: readonly [number, number] | undefined;
-  readonly updates?: readonly Update[];
-  readonly data?: Uint8Array | undefined;
-}
+export type PacketFields = Partial<Omit<Packet, keyof PacketHead>>;
 
-export class Packet implements PacketHead {
+export class Packet {
   readonly type: PacketType;
   readonly from: string;
   readonly start: number;
