@@ -38,22 +38,18 @@ import {
   type OpenFields,
   writeHead,
 } from "./frames.js";
+import type { Agreement } from "./handshake.js";
+import type { CheckedOptions } from "./options.js";
 import { FairScheduler, type Scheduled } from "./scheduler.js";
 import { ReceiveWindow, WindowBudget } from "./windows.js";
 
-export interface LinkSettings {
+export interface LinkSettings
+  extends Pick<
+      CheckedOptions,
+      "window" | "maxWindow" | "maxUnread" | "maxChannels" | "pingInterval" | "pingTimeout"
+    >,
+    Pick<Agreement, "peerWindow" | "peerMaxChannels"> {
   readonly isFirst: boolean;
-  /** First windows, bytes: this end's and the peer's. */
-  readonly window: number;
-  readonly peerWindow: number;
-  readonly maxWindow: number;
-  readonly maxUnread: number;
-  /** Concurrent channels opened by the peer, and by this end. */
-  readonly maxChannels: number;
-  readonly peerMaxChannels: number;
-  /** ms of silence before a ping, 0: never; and ms for data after it. */
-  readonly pingInterval: number;
-  readonly pingTimeout: number;
 }
 
 export interface LinkEffects {

@@ -14,10 +14,15 @@ const PART = 128;
 const MAX_ROSTER = 65_536;
 const MAX_TEXT = 256;
 
+/** Connected to a discovery server. */
 export interface OwnClient {
+  /** 32 hexadecimal digits of a {@link DiscoveryClient}, new with each start. */
   readonly id: string;
+  /** Default "". */
   readonly name: string;
+  /** Source address without port; "": unknown to the engine. */
   readonly address: string;
+  /** Node's wall clock in ms at the connection. */
   readonly since: number;
 }
 
@@ -29,18 +34,9 @@ export interface OwnDiscovery {
   nodeOnClose(linger: number): Promise<void>;
 }
 
-/** Connected to a node's discovery server. */
-export interface ClusterClient {
-  /** 32 hexadecimal digits of a {@link DiscoveryClient}, new with each start. */
-  readonly id: string;
-  /** Default "". */
-  readonly name: string;
+export interface ClusterClient extends OwnClient {
   /** The node's `name@host`. */
   readonly node: string;
-  /** Source address without port; "": unknown to the engine. */
-  readonly address: string;
-  /** Node's wall clock in ms at the connection. */
-  readonly since: number;
 }
 
 /** Result of `node.clients()`. */

@@ -9,27 +9,19 @@ import { Names } from "../discovery/names.js";
 import { canonicalAddress, checkAddress, splitIpAddress } from "../net/addresses.js";
 import type { ClusterBus } from "../node/bus.js";
 import type { Member } from "../node/member.js";
-import { type ConnectionError, type ConnectionState, type StreamState, withPort } from "./rules.js";
+import { type StreamState, withPort } from "./rules.js";
 
 export interface ConnectionManagerOptions {
   /** Default port of addresses. Default: the node's port. */
   readonly port?: number | undefined;
 }
 
-export interface ConnectionStatus {
+export interface ConnectionStatus extends Omit<StreamState, "peer"> {
   /** As given, with its port. */
   readonly address: string;
   /** "host:port"; `undefined` while a name has no address. A name with several addresses has a status for each. */
   readonly resolved: string | undefined;
-  /** `self`: the address is this node's own, and is not dialled. `broken`: it is dialled again, with back-off. */
-  readonly state: ConnectionState;
   readonly member: Member | undefined;
-  /** Wall clock in ms of the last change of state. */
-  readonly since: number;
-  /** Attempts since the last connection, including the current one. */
-  readonly attempts: number;
-  /** Why the last attempt failed. */
-  readonly error: ConnectionError | undefined;
 }
 
 type Row = StreamState & Pick<ConnectionStatus, "address" | "resolved">;

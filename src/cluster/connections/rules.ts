@@ -17,10 +17,13 @@ export interface ConnectionError {
 }
 
 export interface StreamState {
+  /** `self`: the address is this node's own, and is not dialled. `broken`: it is dialled again, with back-off. */
   readonly state: ConnectionState;
+  /** Wall clock in ms of the last change of state. */
   readonly since: number;
-  /** Since the last connection, including the current one. */
+  /** Attempts since the last connection, including the current one. */
   readonly attempts: number;
+  /** Why the last attempt failed. */
   readonly error: ConnectionError | undefined;
   /** As the other end reports it. */
   readonly peer: string | undefined;

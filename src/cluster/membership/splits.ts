@@ -16,6 +16,7 @@ import { checkInteger } from "../../core/arguments.js";
 import { MAX_MEMBERS } from "../bounds.js";
 import { DeathReason } from "../wire/packets.js";
 import type { ClusterChange } from "./events.js";
+import type { Member } from "./members.js";
 
 /** How the continuing side is found. docs/internals/cluster.md describes ties and cuts in three. */
 export type SplitStrategy =
@@ -23,11 +24,7 @@ export type SplitStrategy =
   | { readonly kind: "quorum"; readonly size: number }
   | { readonly kind: "none" };
 
-export interface SplitMember {
-  readonly id: string;
-  readonly name: string;
-  readonly start: number;
-}
+export type SplitMember = Pick<Member, "id" | "name" | "start">;
 
 /** As events of the cluster. */
 export type SplitChange =

@@ -85,26 +85,17 @@ export type RefusedReason = (typeof REFUSED_REASONS)[number];
 
 const REPORTED: ReadonlySet<string> = new Set(REFUSED_REASONS);
 
-export interface NodeCounters {
-  packetsSent: number;
-  packetsReceived: number;
-  bytesSent: number;
-  bytesReceived: number;
-  /** Without another reason than gossip. */
-  gossipBytes: number;
-  readonly dropped: Record<string, number>;
-}
-
 export class NodeSockets {
   readonly platform: Platform;
   readonly settings: NodeSettings;
-  readonly counters: NodeCounters = {
+  readonly counters = {
     packetsSent: 0,
     packetsReceived: 0,
     bytesSent: 0,
     bytesReceived: 0,
+    /** Without another reason than gossip. */
     gossipBytes: 0,
-    dropped: {},
+    dropped: {} as Record<string, number>,
   };
   readonly #own: OwnAddresses;
   readonly #buses = new Map<number, BusPort>();
