@@ -9,6 +9,7 @@
  */
 import { createHash, createHmac, hkdfSync, timingSafeEqual } from "node:crypto";
 import { decodeZ85 } from "../../core/z85.js";
+import type { BusCodec } from "../net/bus-codec.js";
 import type { BusProof } from "../wire/stream.js";
 
 export type LinkRole = "dialler" | "acceptor";
@@ -21,12 +22,7 @@ export interface Hellos {
 
 export type ProofRefusal = "password" | "key" | "bus" | "unsealed" | "replayed";
 
-export interface ProvableBus {
-  readonly bus: number;
-  /** 40 characters of Z85 each; the first one seals. Empty: the cluster is in the clear. */
-  readonly keys: readonly string[];
-  readonly byPassword: boolean;
-}
+export type ProvableBus = Pick<BusCodec, "bus" | "keys" | "byPassword">;
 
 const LABEL = "shoal link proof 1";
 const NO_PROOF = Buffer.alloc(32);

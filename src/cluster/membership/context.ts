@@ -17,16 +17,9 @@ const MIN_LOG = 1.5;
 const MAX_SKIPPED = 32;
 const NEVER = Number.POSITIVE_INFINITY;
 
-export interface SelfOptions {
-  readonly id: string;
-  readonly name: string;
-  readonly address: string;
-  /** Wall clock. */
-  readonly start: number;
-}
-
 export interface MembershipOptions {
-  readonly self: SelfOptions;
+  /** `start` is its wall clock. */
+  readonly self: Pick<Member, "id" | "name" | "address" | "start">;
   readonly profile: Profile;
   /** From 0 up to 1. */
   readonly random: () => number;

@@ -20,7 +20,7 @@ import { type Parts, Receiver } from "./receiver.js";
 import { Synchronizer } from "./sync.js";
 import { Updates } from "./updates.js";
 
-export type { MembershipOptions, SelfOptions } from "./context.js";
+export type { MembershipOptions } from "./context.js";
 
 const ASKED = 4;
 const LEAVE_SENDS = 16;

@@ -34,20 +34,6 @@ import { type PortRange, parsePorts } from "../ports.js";
 import { type Profile, type ProfileName, resolveProfile } from "../profiles.js";
 import { checkShown } from "./private-props.js";
 
-const ZRE_KEYS: readonly (keyof ZreNodeOptions)[] = [
-  "headers",
-  "interface",
-  "port",
-  "ports",
-  "interval",
-  "evasive",
-  "expired",
-  "maxPeers",
-  "maxMessageSize",
-  "maxQueue",
-  "maxQueueBytes",
-];
-
 /** Numbers and booleans are sent as text. */
 export type PropValue = string | number | boolean;
 
@@ -202,20 +188,17 @@ export interface BusSettings {
   readonly messaging: MessagingSettings | undefined;
 }
 
-export interface NodeSettings {
-  readonly name: string | undefined;
+export interface NodeSettings
+  extends Pick<
+    Settings<typeof NODE_OPTIONS>,
+    "name" | "interface" | "port" | "ipv6" | "registry" | "curve" | "tls"
+  > {
   readonly bus: string;
   readonly scope: Scope;
-  readonly interface: string | undefined;
-  readonly port: number;
   readonly ports: PortRange | undefined;
   readonly listen: readonly ListenerSettings[];
-  readonly ipv6: boolean;
   readonly announce: HostPort | undefined;
   readonly group: GroupAddress | undefined;
-  readonly registry: boolean;
-  readonly curve: CurveOptions | undefined;
-  readonly tls: ClusterTlsOptions | undefined;
   readonly zre: ZreNodeOptions | undefined;
 }
 
@@ -315,7 +298,8 @@ function zreOf(given: Settings<typeof NODE_OPTIONS>): ZreNodeOptions | undefined
   if (scope === "host")
     throw new InvalidArgumentError('the ZRE plane is on the local network: not with the scope "host"');
   const options: ZreNodeOptions = { interface: wanted, ports, ...(zre === true ? {} : zre) };
-  checkKeys("zre", options, ZRE_KEYS);
+  if ("name" in options || "uuid" in options)
+    throw new InvalidArgumentError("zre takes neither name nor uuid: they are the node's");
   // Opens nothing, and refuses invalid options.
   new ZrePlane({ ...options, name: name?.split("@")[0] });
   return Object.freeze(options);
