@@ -1,8 +1,7 @@
 /** The scenarios of patterns: what their sides check, and what they leave behind. */
-import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { expectedChecksum } from "../../bench/bodies.js";
 import type { Scenario, SideRequest } from "../../bench/contract.js";
 import { planOf } from "../../bench/options.js";
@@ -13,12 +12,7 @@ import type { Outcome, Side } from "../../bench/peers/node/side.js";
 import type { BenchRecord } from "../../bench/report/records.js";
 import { summarize } from "../../bench/report/summary.js";
 import { run } from "../../bench/runner/run.js";
-import { SCENARIOS } from "../../bench/scenarios/index.js";
 import * as sockets from "../../src/index.js";
-import { until } from "../contract/support/wait.js";
-import { LONG } from "../support/long.js";
-import { requireBuild } from "./build.js";
-import { type Bench, marked, startBench } from "./command.js";
 import { contender, scenario, settings } from "./support.js";
 
 const SIZE = 16;
@@ -105,15 +99,6 @@ describe("the client of a broker", () => {
     // Of 100 requests about 50 were due in the pause: a client that waited for replies would have seen one.
     expect(outcome?.latency?.["75"]).toBeGreaterThan(10_000);
     expect(outcome?.latency?.["100"]).toBeGreaterThan(45_000);
-  });
-
-  it("finds half of what can be carried", async () => {
-    const echo = new Echo((_, body) => ({ body, delay: 2 }));
-    const { told, side: player } = side({ window: 4, rate: "half" });
-    await askOnSchedule(player, echo);
-    // Four at a time, 2 ms or more each, make 2,000 a second at most.
-    expect(told[0]?.extra?.rate).toBeLessThanOrEqual(1_050);
-    expect(told[0]?.extra?.rate).toBeGreaterThan(20);
   });
 });
 
@@ -224,59 +209,4 @@ describe("a run", () => {
     expect(producer?.options.folder).toContain(tmpdir());
     expect(existsSync(String(producer?.options.folder))).toBe(false);
   });
-});
-
-// `.ci/run` plays each scenario once, too; what a kill leaves behind is in cli.test.ts.
-describe.runIf(LONG)("shoal bench", () => {
-  let folder = "";
-  const started: Bench[] = [];
-  beforeAll(() => {
-    requireBuild();
-    folder = mkdtempSync(join(tmpdir(), "shoal-test-"));
-  });
-  afterEach(() => {
-    for (const { child } of started.splice(0)) child.kill("SIGKILL");
-  });
-  afterAll(() => rmSync(folder, { recursive: true, force: true }));
-  const bench = (...args: readonly string[]) => {
-    const one = startBench(folder, ...args);
-    started.push(one);
-    return one;
-  };
-
-  it("measures Clone and the last value cache, and finds what they pass on right", async () => {
-    const names = ["clone", "last-value-cache", "clone-set"];
-    const { code, stdout, stderr } = await bench(
-      ...[...names, "--smoke", "--set", "peers=2"],
-      ...["--peers", "shoal-zmtp,shoal-libzmq,shoal-zmtp-plain,zeromq", "--json", "-"],
-    ).ended;
-    expect([stderr, code]).toEqual(["", 0]);
-    const lines = stdout
-      .trim()
-      .split("\n")
-      .map((line) => JSON.parse(line));
-    const measured = lines.filter(({ type }) => type === "run");
-    expect([...new Set(measured.map(({ scenario }) => scenario))].sort()).toEqual(names.sort());
-    expect(measured).toHaveLength(12);
-    for (const { scenario, figures } of measured) {
-      const { metric } = SCENARIOS.find((one) => one.name === scenario) as Scenario;
-      expect(figures[metric.name]).toBeGreaterThan(0);
-    }
-  }, 60_000);
-
-  // Processes of processes, and files: both have to go, too. The number has those that run in the middle of it.
-  it.runIf(existsSync("/proc/self/environ")).each([["titanic", 4]])(
-    "%s leaves nothing behind after Ctrl-C",
-    async (name, processes) => {
-      const peers = ["--peers", "shoal-zmtp", "--runs", "1000"];
-      const { child, marker, ended } = bench(name, ...peers);
-      await until(() => marked(marker).length >= processes, "all its processes");
-      child.kill("SIGINT");
-      const { code, stdout } = await ended;
-      expect(marked(marker)).toEqual([]);
-      expect(readdirSync(folder)).toEqual([]);
-      expect(stdout).toContain("Interrupted");
-      expect(code).toBe(1);
-    },
-  );
 });

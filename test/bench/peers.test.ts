@@ -9,7 +9,6 @@ import { afterAll, describe, expect, it } from "vitest";
 import { expectedChecksum } from "../../bench/bodies.js";
 import type { Contender, Scenario, SideCommand, SideReport } from "../../bench/contract.js";
 import { LONG } from "../support/long.js";
-import { missing } from "../support/peers.js";
 
 // As built: sides are programs, and those in Node are found next to the contender's compiled file.
 const built = (path: string) => import(new URL(`../../dist/bench/${path}`, import.meta.url).href);
@@ -57,21 +56,6 @@ async function play(
 }
 
 describe("the contenders of the benchmark", () => {
-  it("are those that the documentation names", () => {
-    const names = CONTENDERS.map(({ name }) => name);
-    expect(names).toEqual(
-      expect.arrayContaining([
-        ...["shoal-libzmq", "shoal-libzmq-batch", "zeromq"],
-        ...["libzmq", "pyzmq", "node-net", "nats", "redis"],
-      ]),
-    );
-    expect(new Set(names).size).toBe(names.length);
-  });
-
-  it.each(["pyzmq", "libzmq"] as const)("have %s wherever the other tests find it", (name) => {
-    expect(reasons.has(name)).toBe(missing(name) !== false);
-  });
-
   for (const { name } of CONTENDERS) {
     const reason = reasons.get(name);
     it.skipIf(reason === undefined)(`${name}, absent, says why and how to get it`, () => {
@@ -136,73 +120,12 @@ describe("a case that asks for it", () => {
   });
 });
 
-describe.runIf(LONG)("connections at once", () => {
-  const names = ["shoal-zmtp", "libzmq", "node-net"];
-  for (const contender of present.filter(({ name }) => names.includes(name)))
-    it(`${contender.name} gets a reply on each`, async () => {
-      const { messages, checksum } = await play(contender, "connection-storm", 16, 60);
-      expect({ messages, checksum }).toEqual({ messages: 60, checksum: expectedChecksum(16, WARMUP, 60) });
-    });
-});
-
-describe.runIf(LONG)("many producers", () => {
-  const names = ["shoal-zmtp", "node-net", "nats"];
-  for (const contender of present.filter(({ name }) => names.includes(name)))
-    it(`of ${contender.name} have the order of each kept`, async () => {
-      const { checksum, ordered } = await play(contender, "fan-in", 64, 5_000, { peers: 10 });
-      expect({ checksum, ordered }).toEqual({ checksum: expectedChecksum(64, WARMUP, 5_000), ordered: true });
-    });
-});
-
 /** Each combination of a contender and a value. */
-function combinations<T>(names: readonly string[], values: readonly T[]): [Contender, T][] {
+function _combinations<T>(names: readonly string[], values: readonly T[]): [Contender, T][] {
   return present
     .filter(({ name }) => names.includes(name))
     .flatMap((contender) => values.map((value): [Contender, T] => [contender, value]));
 }
-
-describe.runIf(LONG)("other transports than tcp", () => {
-  const named = (names: readonly string[]) => present.filter(({ name }) => names.includes(name));
-
-  const wsContenders = ["shoal-zmtp-batch", "shoal-zmtp-tcp", "libzmq"];
-  for (const [contender, client] of combinations(wsContenders, ["consumer", "producer"]))
-    it(`${contender.name} plays ws with the ${client} as the client`, async () => {
-      const { checksum } = await play(contender, "ws", 64, 500, { client });
-      expect(checksum).toBe(expectedChecksum(64, WARMUP, 500));
-    });
-
-  for (const contender of named(["shoal-zmtp-batch", "shoal-zmtp-tcp", "node-net"]))
-    it(`${contender.name} plays tls`, async () => {
-      const { checksum } = await play(contender, "tls", 1_024, 500);
-      expect(checksum).toBe(expectedChecksum(1_024, WARMUP, 500));
-    });
-});
-
-describe.runIf(LONG)("services and sessions", () => {
-  for (const [contender, window] of combinations(["shoal-zmtp", "shoal-zmtp-plain", "nats"], [16, 1]))
-    it(`${contender.name} plays service with ${window} under way`, async () => {
-      const { checksum, ordered } = await play(contender, "service", 64, 200, { window });
-      expect({ checksum, ordered }).toEqual({ checksum: expectedChecksum(64, WARMUP, 200), ordered: true });
-    });
-
-  for (const [contender, store] of combinations(["shoal-zmtp", "nats"], ["lmdb", "memory"]))
-    it(`${contender.name} plays sessions in ${store}`, async () => {
-      const parameters = { store, window: 16 };
-      const { checksum, ordered, latency } = await play(contender, "sessions", 64, 200, parameters);
-      expect({ checksum, ordered }).toEqual({ checksum: expectedChecksum(64, WARMUP, 200), ordered: true });
-      expect(latency?.["99"]).toBeGreaterThan(0);
-    });
-});
-
-describe.runIf(LONG)("from one node to another", () => {
-  const names = ["shoal-zmtp", "shoal-zmtp-plain", "nats", "node-net"];
-  for (const contender of present.filter(({ name }) => names.includes(name)))
-    it(`${contender.name} delivers what is published`, async () => {
-      const { messages, checksum, ordered } = await play(contender, "cluster-forward", 64, 5_000);
-      const expected = { messages: 5_000, checksum: expectedChecksum(64, WARMUP, 5_000), ordered: true };
-      expect({ messages, checksum, ordered }).toEqual(expected);
-    });
-});
 
 /** Starts a side, waits until it is ready, lets it go. @returns its exit code */
 async function endsWithInput({ file, args, env }: SideCommand): Promise<number | null> {
