@@ -1,6 +1,6 @@
 /** What is in deploy/ fits the binary: its arguments start a proxy, its probes get answers, its times fit the drain. */
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -10,10 +10,7 @@ import { missing } from "../support/peers.js";
 
 const ROOT = new URL("../../", import.meta.url);
 const read = (path: string): string => readFileSync(new URL(path, ROOT), "utf8");
-const manifest = JSON.parse(read("package.json")) as {
-  readonly version: string;
-  readonly bin: { readonly shoal: string };
-};
+const { version } = JSON.parse(read("package.json")) as { readonly version: string };
 
 /** Runs `shoal` with arguments of deploy/, at ports of the system's. @returns the status of each path */
 async function answers(args: readonly string[], paths: readonly string[]): Promise<readonly number[]> {
@@ -56,12 +53,6 @@ describe("the systemd unit", () => {
   it("starts a proxy with its arguments", async () => {
     expect(program).toBe("/usr/local/bin/shoal");
     expect(await answers(args, ["/readyz", "/metrics"])).toEqual([200, 200]);
-  });
-
-  it("lets the notifying program speak, and gives a drain its time", () => {
-    expect([values("Type"), values("NotifyAccess")]).toEqual([["notify"], ["all"]]);
-    expect(Number(values("TimeoutStopSec")[0])).toBeGreaterThan(numberAfter(args, "--drain"));
-    expect(Number(values("WatchdogSec")[0])).toBeGreaterThanOrEqual(10);
   });
 
   it.skipIf(missing("systemd-analyze"))("is understood by systemd, and exposes little", () => {
@@ -112,67 +103,32 @@ describe("the Kubernetes manifests", () => {
     const needs = Number(pause) + numberAfter(container.args, "--drain");
     expect(pod.spec.terminationGracePeriodSeconds).toBeGreaterThan(needs);
   });
-
-  it("names its ports, labels and image alike everywhere", () => {
-    const ports: { name: string; containerPort: number }[] = container.ports;
-    for (const { name, containerPort } of ports)
-      expect(container.args.join(" ")).toContain(
-        `--${name} ${name === "metrics" ? "" : "tcp://"}*:${containerPort}`,
-      );
-    expect(pod.metadata.annotations["prometheus.io/port"]).toBe(
-      `${ports.find(({ name }) => name === "metrics")?.containerPort}`,
-    );
-    for (const selector of [
-      of("Deployment").spec.selector.matchLabels,
-      of("Service").spec.selector,
-      of("PodDisruptionBudget").spec.selector.matchLabels,
-      of("NetworkPolicy").spec.podSelector.matchLabels,
-    ])
-      expect(pod.metadata.labels).toMatchObject(selector);
-    for (const { targetPort } of of("Service").spec.ports)
-      expect(ports.map(({ name }) => name)).toContain(targetPort);
-    expect(container.image).toBe(`shoal:${manifest.version}`);
-  });
-
-  it("needs no rights", () => {
-    expect(pod.spec.securityContext).toMatchObject({
-      runAsNonRoot: true,
-      seccompProfile: { type: "RuntimeDefault" },
-    });
-    expect(container.securityContext).toEqual({
-      allowPrivilegeEscalation: false,
-      readOnlyRootFilesystem: true,
-      capabilities: { drop: ["ALL"] },
-    });
-    expect(container.resources.limits.memory).toBeDefined();
-    expect(pod.spec.automountServiceAccountToken).toBe(false);
-  });
 });
 
-describe("the Dockerfile", () => {
-  const lines = read("deploy/docker/Dockerfile")
-    .split("\n")
-    .filter((line) => line !== "" && !line.startsWith("#"));
-  const all = (word: string): string[] =>
-    lines.filter((line) => line.startsWith(`${word} `)).map((line) => line.slice(word.length + 1));
-
-  it("runs the package's binary as nobody in particular", () => {
-    const [entry] = all("ENTRYPOINT").map((line) => JSON.parse(line) as string[]);
-    expect(entry).toEqual(["node", join("/opt/shoal", manifest.bin.shoal)]);
-    expect(all("USER")).toEqual(["1000:1000"]);
-    expect(all("FROM").map((line) => line.split(" ")[0])).toEqual([
-      "node:22-bookworm-slim",
-      "node:22-bookworm-slim",
-    ]);
-  });
-
-  it("copies what there is, and leaves out what is made", () => {
-    const sources = all("COPY")
-      .filter((line) => !line.startsWith("--from"))
-      .flatMap((line) => line.split(" ").slice(0, -1));
-    for (const source of sources) expect(existsSync(new URL(source, ROOT)), source).toBe(true);
-    const ignored = read(".dockerignore").split("\n");
-    for (const made of ["node_modules", "dist", ".git"]) expect(ignored).toContain(made);
-    expect(read("deploy/docker/Dockerfile")).toContain(`shoal:${manifest.version} .`);
+describe.each(["shoal-proxy", "shoal-proxies", "shoal-node"])("%s.yaml", (name) => {
+  it("has the same labels, ports and image everywhere", () => {
+    // biome-ignore lint/suspicious/noExplicitAny: documents of several kinds
+    const documents = parseAllDocuments(read(`deploy/kubernetes/${name}.yaml`)).map((each): any =>
+      each.toJS(),
+    );
+    const { template } = documents.find(({ kind }) => /^(?:Deployment|StatefulSet)$/.test(kind)).spec;
+    const [{ ports, image, args }, ...others] = [
+      ...template.spec.containers,
+      ...(template.spec.initContainers ?? []),
+    ];
+    for (const each of [image, ...others.map((other) => other.image)]) expect(each).toBe(`shoal:${version}`);
+    for (const { kind, spec } of documents) {
+      const selector = spec?.podSelector ?? spec?.selector;
+      if (selector !== undefined)
+        expect(template.metadata.labels).toMatchObject(selector.matchLabels ?? selector);
+      const named =
+        kind === "Service" ? spec.ports.map((port: { targetPort: string }) => port.targetPort) : [];
+      for (const port of named) expect(ports.map((each: { name: string }) => each.name)).toContain(port);
+    }
+    const { "prometheus.io/port": scraped } = template.metadata.annotations;
+    expect(args.join(" ")).toContain(`--metrics *:${scraped}`);
+    expect(ports).toContainEqual(
+      expect.objectContaining({ name: "metrics", containerPort: Number(scraped) }),
+    );
   });
 });

