@@ -2,7 +2,6 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { curveKeyPair, writeCertificate } from "../../src/index.js";
 import { CloneClient } from "../../src/patterns/clone/index.js";
-import { LONG } from "../support/long.js";
 import { run, start, startWithout } from "./in-process.js";
 import { type Ended, file, ipc, startWithout as spawnWithout, useShoal, type Watched } from "./support.js";
 
@@ -157,30 +156,6 @@ describe("a server and its clients", () => {
     expect(await contentOf(connect)).toEqual({ k: "v" });
   });
 });
-
-it.runIf(LONG)(
-  "a pair goes on at the backup when the primary is killed",
-  async () => {
-    const ends = { primary: ipc(), backup: ipc() };
-    const begin = (role: "primary" | "backup", peer: string): ReturnType<typeof spawnWithout> =>
-      spawnWithout("clone", "server", "--bind", ends[role], `--${role}`, "--peer", peer, ...QUICK);
-    const primary = begin("primary", ends.backup);
-    const backup = begin("backup", ends.primary);
-    await primary.until("stderr", /the backup has all updates/);
-    const both = ["--connect", ends.primary, "--connect", ends.backup, ...QUICK];
-    const watch = start("clone", "watch", ...both);
-    await watch.until("stderr", /watching 0 keys at \S+/);
-    await clientOf(both).set("before", "1");
-    await watch.until("stdout", /before 1\n/);
-    primary.kill();
-    await primary.ended;
-    await ok(run("", "clone", "set", "after", "2", ...both));
-    await watch.until("stdout", /after 2\n/);
-    expect(backup.stderr).toContain("serving");
-    expect(await ok(run("", "clone", "dump", ...both))).toBe("after 2\nbefore 1\n");
-  },
-  20_000,
-);
 
 it("a pair with CURVE goes on at the backup, and serves nobody without its key", async () => {
   const certificate = file();

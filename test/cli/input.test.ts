@@ -142,23 +142,6 @@ describe("a reader that goes away", () => {
     expect(code).toBe(1);
   });
 
-  test.runIf(LONG).each([
-    ["keygen --cluster", /^shoal keygen: cannot write standard output: ENOSPC[^\n]*\n$/],
-    ["node start -q --name full", /^shoal node start: cannot write standard output: ENOSPC[^\n]*\n$/],
-    ["top --interval 0.1 http://127.0.0.1:1", /^shoal top: cannot write standard output: ENOSPC[^\n]*\n$/],
-    ["--help", /^shoal: cannot write standard output: ENOSPC[^\n]*\n$/],
-  ])("a full disk is a failure of %s, which only prints", async (command, text) => {
-    const group = command.includes("start") ? `--group full-${process.pid}` : "";
-    const shell = new Child(
-      "/bin/sh",
-      ["-c", `exec "${process.execPath}" "${MAIN}" ${command} ${group} > /dev/full`],
-      {},
-    );
-    const { code, stderr } = await shell.ended;
-    expect(stderr).toMatch(text);
-    expect(code).toBe(1);
-  });
-
   test("a key that could not be written leaves no file", async () => {
     const path = join(mkdtempSync(join(tmpdir(), "shoal-")), "key");
     const command = `ulimit -f 0; exec "${process.execPath}" "${MAIN}" keygen --cluster --out ${path}`;

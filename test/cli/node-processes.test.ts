@@ -1,10 +1,9 @@
 /** Nodes as a user starts them: they find each other, are killed, stopped, removed, and cut off. As processes where that is the point. */
 import { chmodSync, writeFileSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { LONG } from "../support/long.js";
 import { missing } from "../support/peers.js";
 import { run } from "./in-process.js";
-import { CutNetworks, type NodeLine, NodeProcess, NodeRun } from "./nodes.js";
+import { HostNetworks, type NodeLine, NodeProcess, NodeRun } from "./nodes.js";
 import { file, ipc, useShoal } from "./support.js";
 
 useShoal();
@@ -85,23 +84,6 @@ describe("shoal node start", () => {
     expect(a.eventsOf("c")).not.toContain("conflict");
   });
 
-  it.runIf(LONG)(
-    "one that stands still is suspect, then lost; it is back when it goes on, and has kept its members",
-    async () => {
-      const cluster = group();
-      const [a, b] = [start("a", cluster), start("b", cluster)];
-      const c = spawn("c", cluster);
-      await Promise.all([a.untilSees("b", "c"), b.untilSees("a", "c"), c.untilSees("a", "b")]);
-      c.stopped(true);
-      await Promise.all([a.untilSaid("lost", "c"), b.untilSaid("lost", "c")]);
-      // The other one may have it by gossip, when it is lost already.
-      expect([...a.eventsOf("c"), ...b.eventsOf("c")]).toContain("suspect");
-      c.stopped(false);
-      await Promise.all([a.untilSaid("back", "c"), b.untilSaid("back", "c")]);
-      await Promise.all([a.untilSees("b", "c"), b.untilSees("a", "c"), c.untilSees("a", "b")]);
-    },
-  );
-
   it("a removed node is out, although it lives, and learns of it", async () => {
     const cluster = group();
     const control = ipc();
@@ -144,52 +126,16 @@ describe("shoal node start", () => {
 });
 
 describe.skipIf(missing("networks"))("nodes on hosts of their own", () => {
-  let networks: CutNetworks;
+  let networks: HostNetworks;
   let nodes: NodeProcess[] = [];
   beforeAll(() => {
-    networks = new CutNetworks(LONG ? 4 : 2);
+    networks = new HostNetworks(2);
   });
   afterEach(async () => {
     for (const node of nodes) node.kill();
     await Promise.all(nodes.map(({ ended }) => ended));
-    networks.cut(false);
   });
   afterAll(() => networks.remove());
-
-  it.runIf(LONG)(
-    "are lost in a cut of two and two, of which one side at most does not say minority, and whole again after it",
-    async () => {
-      const key = file();
-      writeFileSync(key, "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7\n", { mode: 0o600 });
-      const args = [...group(), "--scope", "link", "--interface", "eth0", "--key", key];
-      nodes = networks.hosts.map((namespace, host) => new NodeProcess(`n${host}`, args, namespace));
-      const [n0, n1, n2, n3] = nodes as [NodeProcess, NodeProcess, NodeProcess, NodeProcess];
-      const whole = (): Promise<unknown> =>
-        Promise.all([
-          n0.untilSees("n1", "n2", "n3"),
-          n1.untilSees("n0", "n2", "n3"),
-          n2.untilSees("n0", "n1", "n3"),
-          n3.untilSees("n0", "n1", "n2"),
-        ]);
-      await whole();
-      networks.cut(true);
-      await Promise.all([n0.untilSees("n1"), n1.untilSees("n0"), n2.untilSees("n3"), n3.untilSees("n2")]);
-      const minority = await Promise.race(
-        [
-          [n0, n1],
-          [n2, n3],
-        ].map(async (side) => {
-          await Promise.all(side.map((node) => node.untilSaid("minority", node.name)));
-          return side;
-        }),
-      );
-      networks.cut(false);
-      await whole();
-      await Promise.all(minority.map((node) => node.untilSaid("healed", node.name)));
-      for (const node of nodes.filter((each) => !minority.includes(each)))
-        expect(node.eventsOf(node.name)).toEqual(["ready"]);
-    },
-  );
 
   it("are ZRE peers with --zre, without a key: groups, and the end of one", async () => {
     const controls = [ipc(), ipc()];

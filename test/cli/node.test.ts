@@ -36,18 +36,6 @@ function keyFile(text: string | Buffer, mode = 0o600): string {
   return path;
 }
 
-test("shoal node start --help says every option, and how a node ends", async () => {
-  const { code, stdout } = await run("", "node", "start", "--help");
-  expect(code).toBe(0);
-  const options =
-    "--name --json --tag --prop --group --scope --interface --discovery --ports --key --password-file --clients --clients-http --clients-users --clients-port --zre --control --log-level".split(
-      " ",
-    );
-  for (const option of options) expect(String(stdout)).toMatch(new RegExp(`^  ${option}\\b`, "m"));
-  expect(String(stdout)).toMatch(/Examples:\n {2}shoal node start/);
-  expect(String(stdout)).toMatch(/SIGTERM/);
-});
-
 describe("shoal node start refuses", () => {
   it.each<[string, RegExp, string[]]>([
     ["no name", /expected --name N or --config FILE/, ["node", "start"]],

@@ -1,4 +1,4 @@
-/** `shoal node start`, as processes or in this one: their JSON lines, what they see, and networks for them that can be cut. */
+/** `shoal node start`, as processes or in this one: their JSON lines, what they see, and networks for them. */
 import { execFileSync } from "node:child_process";
 import { type Command, startWithout } from "./in-process.js";
 import { Child, type Ended, MAIN } from "./support.js";
@@ -105,8 +105,8 @@ export class NodeProcess extends NodeRun<Child> {
 
 let networks = 0;
 
-/** Two networks of hosts with a link between them that can be cut: west has the first half of the hosts. */
-export class CutNetworks {
+/** Networks of hosts at one switch. */
+export class HostNetworks {
   readonly hosts: readonly string[];
   readonly #hub: string;
   readonly #made: string[] = [];
@@ -117,17 +117,13 @@ export class CutNetworks {
     this.hosts = Array.from({ length: hosts }, (_, host) => `${prefix}-${host}`);
     try {
       this.#add(this.#hub);
-      ip(`-n ${this.#hub} link add linkwest type veth peer name linkeast`);
-      for (const side of ["west", "east"]) {
-        ip(`-n ${this.#hub} link add ${side} type bridge mcast_snooping 0`);
-        ip(`-n ${this.#hub} link set ${side} up`);
-        ip(`-n ${this.#hub} link set link${side} master ${side} up`);
-      }
+      ip(`-n ${this.#hub} link add switch type bridge mcast_snooping 0`);
+      ip(`-n ${this.#hub} link set switch up`);
       for (const [host, name] of this.hosts.entries()) {
         this.#add(name);
         ip(`-n ${name} link set lo up`);
         ip(`-n ${name} link add eth0 type veth peer name host${host} netns ${this.#hub}`);
-        ip(`-n ${this.#hub} link set host${host} master ${host < hosts / 2 ? "west" : "east"} up`);
+        ip(`-n ${this.#hub} link set host${host} master switch up`);
         ip(`-n ${name} addr add 10.214.9.${host + 1}/24 broadcast 10.214.9.255 dev eth0`);
         ip(`-n ${name} link set eth0 up`);
         ip(`-n ${name} route add default dev eth0`);
@@ -136,10 +132,6 @@ export class CutNetworks {
       this.remove();
       throw error;
     }
-  }
-
-  cut(isCut: boolean): void {
-    ip(`-n ${this.#hub} link set linkwest ${isCut ? "down" : "up"}`);
   }
 
   remove(): void {

@@ -1,9 +1,6 @@
 /** Metrics, health, logs and the service manager's word. */
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { connect } from "node:net";
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { text } from "node:stream/consumers";
-import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
 import { watchdogInterval } from "../../src/cli/operation.js";
 import { Pull, Push, Request, type Socket } from "../../src/index.js";
@@ -151,34 +148,6 @@ describe("--metrics", () => {
     ]);
   });
 
-  it("passes messages while strangers send garbage and hold on to connections", async () => {
-    const { proxy, url } = await startStreamer(startWithout);
-    const port = Number(new URL(url).port);
-    const strangers = Array.from({ length: 150 }, (_, index) => {
-      const socket = connect(port, "127.0.0.1").on("error", () => undefined);
-      socket.write(
-        ["GET /metrics HT", "\u0000\u0001\u0002\r\n\r\n", "POST / HTTP/1.1\r\nTransfer-Encoding: x\r\n"][
-          index % 3
-        ] ?? "",
-      );
-      return socket;
-    });
-    const garbage = connect(port, "127.0.0.1").end("SSH-2.0-x\r\n\r\n");
-    expect(await text(garbage)).toMatch(/^HTTP\/1.1 400 /);
-    const at = async (side: string) =>
-      (await proxy.until("stderr", new RegExp(`${side} listening at (\\S+)\\n`)))[1] as string;
-    const push = open(new Push());
-    const pull = open(new Pull());
-    push.connect(await at("frontend"));
-    pull.connect(await at("backend"));
-    await push.send("through");
-    expect(String((await pull.receive())[0])).toBe("through");
-    expect(await get(`${url}/healthz`)).toEqual({ status: 200, body: "ok\n" });
-    for (const socket of strangers) socket.destroy();
-    proxy.signal("SIGTERM");
-    expect((await proxy.ended).code).toBe(0);
-  });
-
   it("names an address that is taken, and an invalid one; nothing runs then", async () => {
     const first = startWithout("majordomo", "broker", "--bind", ANY, ...METRICS);
     const address = new URL(await metricsOf(first)).host;
@@ -263,36 +232,6 @@ describe("logs", () => {
     ]);
     const odd = await run("", "lvc", ...ENDS, "--log-level", "loud");
     expect([odd.code, odd.stderr]).toEqual([2, expect.stringMatching(/error, warn, info, debug/)]);
-  });
-
-  it.runIf(LONG)("prom-client is loaded for those who want it, and no others", async () => {
-    /** The text of all files that were loaded: packages in it have comments with their files' names. */
-    const loaded = async (...args: string[]): Promise<string> => {
-      const folder = file();
-      const env = [
-        "/usr/bin/env",
-        `NODE_V8_COVERAGE=${folder}`,
-        process.execPath,
-        MAIN,
-        "proxy",
-        "streamer",
-      ] as const;
-      const child = new Child(env[0], [...env.slice(1), ...ENDS, ...args], { stdin: "ignore" });
-      await child.until("stderr", /backend listening/);
-      child.signal("SIGTERM");
-      await child.ended;
-      const urls = readdirSync(folder).flatMap((name) => {
-        const { result } = JSON.parse(readFileSync(join(folder, name), "utf8"));
-        return result.map(({ url }: { readonly url: string }) => url);
-      });
-      const files = urls.filter((url: string) => url.startsWith("file:")).map((url) => fileURLToPath(url));
-      expect(files).toContain(MAIN);
-      return files.map((name) => readFileSync(name, "utf8")).join("\n");
-    };
-    const plain = await loaded();
-    expect(plain).not.toMatch(/node_modules\/(?:prom-client|cli-table3)\//);
-    const full = await loaded(...METRICS);
-    expect(full).toMatch(/node_modules\/prom-client\//);
   });
 });
 

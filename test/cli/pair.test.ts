@@ -3,7 +3,6 @@ import { setTimeout } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
 import { MajordomoClient } from "../../src/patterns/majordomo/client.js";
 import { until } from "../contract/support/wait.js";
-import { LONG } from "../support/long.js";
 import { type Command, run, startWithout } from "./in-process.js";
 import { type Child, file, ipc, startWithout as spawnWithout, useShoal } from "./support.js";
 
@@ -94,26 +93,6 @@ describe("a pair of brokers", () => {
     await backup.until("stderr", /keeping requests in /);
     const { code, stdout } = await run("one\ntwo\n", "majordomo", "call", "echo", ...both);
     expect([code, String(stdout)]).toEqual([0, "one\ntwo\n"]);
-  });
-
-  it.runIf(LONG)("does not answer any more when it was stopped until the other served", async () => {
-    const { primary, backup } = await startPair(spawnWithout, BROKER);
-    const endpoints = [await bound(primary), await bound(backup)];
-    const both = endpoints.flatMap((endpoint) => ["--connect", endpoint]);
-    startWithout("majordomo", "worker", "echo", ...both, "--echo", "--heartbeat", "200");
-    await backup.until("stderr", /offers echo/);
-    const client = new MajordomoClient(endpoints, { heartbeatInterval: 100, liveness: 2 });
-    clients.push(client);
-    expect(String(await client.request("echo", "one"))).toBe("one");
-    const { pid } = primary.process;
-    process.kill(pid as number, "SIGSTOP");
-    expect(String(await client.request("echo", "two"))).toBe("two");
-    expect(client.stats().broker).toBe(endpoints[1]);
-    process.kill(pid as number, "SIGCONT");
-    await primary.until("stderr", /standing by: its peer's state decides it/);
-    expect(primary.stderr).toContain("waiting for its peer: this process was stalled");
-    expect(primary.stderr + backup.stderr).not.toContain("both servers");
-    expect(String(await client.request("echo", "three"))).toBe("three");
   });
 
   it("answers nobody at the one that stands by, while the other lives", async () => {

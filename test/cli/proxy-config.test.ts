@@ -5,10 +5,9 @@ import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Pull, Push, Reply, Request, type Socket } from "../../src/index.js";
-import { collect, texts, until } from "../contract/support/wait.js";
-import { LONG } from "../support/long.js";
+import { texts, until } from "../contract/support/wait.js";
 import { run, startWithout } from "./in-process.js";
-import { file, ipc, startWithout as spawnWithout, useShoal, type Watched } from "./support.js";
+import { file, ipc, useShoal, type Watched } from "./support.js";
 
 useShoal();
 
@@ -307,29 +306,6 @@ describe("shoal proxy --config", () => {
     await proxy.until("stderr", /work has ended\n/);
     await controller.request("TERMINATE", { timeout: 4 * LIMIT, retries: 3 });
     expect((await proxy.ended).code).toBe(0);
-  });
-
-  it.runIf(LONG)("killed and started again, its peers find it again", async () => {
-    write(two("]", "]"));
-    const first = await started(spawnWithout("proxy", "--config", path));
-    server();
-    const client = open(new Request(QUICK));
-    client.connect(at.clients);
-    const push = open(new Push(QUICK));
-    const pull = open(new Pull(QUICK));
-    push.connect(at.work);
-    pull.connect(at.workers);
-    expect(texts(await client.request("one", { timeout: LIMIT }))).toEqual(["one!"]);
-    await push.send("one");
-    await collect(pull, 1);
-    first.signal("SIGKILL");
-    await first.ended;
-    const again = await start(two("]", "]"));
-    expect(texts(await client.request("two", { attemptTimeout: 500, retries: 20 }))).toEqual(["two!"]);
-    await push.send("two");
-    expect(texts(await pull.receive({ timeout: LIMIT }))).toEqual(["two"]);
-    again.signal("SIGTERM");
-    expect((await again.ended).code).toBe(0);
   });
 
   it("has PLAIN users whose passwords come from variables, and are reported nowhere", async () => {

@@ -12,24 +12,15 @@ import {
   writeCertificate,
 } from "../../src/index.js";
 import { collect, texts } from "../contract/support/wait.js";
-import { LONG } from "../support/long.js";
-import { missing, peerAt } from "../support/peers.js";
+import { peerAt } from "../support/peers.js";
 import { run, startWithout } from "./in-process.js";
-import {
-  Child,
-  file,
-  ipc,
-  metricsOf,
-  startWithout as spawnWithout,
-  useShoal,
-  type Watched,
-} from "./support.js";
+import { file, ipc, metricsOf, useShoal, type Watched } from "./support.js";
 
 useShoal();
 
 const ANY = "tcp://127.0.0.1:*";
 const LIMIT = 8_000;
-const PYTHON = peerAt("pyzmq");
+const _PYTHON = peerAt("pyzmq");
 
 const sockets: Socket[] = [];
 function open<S extends Socket>(socket: S): S {
@@ -146,44 +137,6 @@ describe("shoal proxy", () => {
     again.proxy.signal("SIGINT");
     expect((await again.proxy.ended).code).toBe(0);
   });
-
-  it.skipIf(missing("pyzmq") || !LONG)(
-    "queue: killed between pyzmq programs, they go on with the next",
-    async () => {
-      const first = await startBy(spawnWithout, "queue", "-v");
-      const program = `
-import sys, zmq
-context = zmq.Context()
-worker = context.socket(zmq.REP)
-worker.connect(sys.argv[2])
-client = context.socket(zmq.DEALER)
-client.reconnect_ivl = 20
-worker.reconnect_ivl = 20
-client.connect(sys.argv[1])
-poller = zmq.Poller()
-poller.register(worker, zmq.POLLIN)
-poller.register(client, zmq.POLLIN)
-replies = 0
-while True:
-    if not dict(poller.poll(100)):
-        client.send_multipart([b"", b"again?"], zmq.DONTWAIT)
-        continue
-    if worker.poll(0):
-        worker.send(worker.recv())
-    if client.poll(0):
-        client.recv_multipart()
-        replies += 1
-        print("reply", replies, flush=True)
-`;
-      const python = new Child(PYTHON, ["-c", program, first.frontend, first.backend], { stdin: "ignore" });
-      await python.until("stdout", /reply 2\n/);
-      first.proxy.signal("SIGKILL");
-      await first.proxy.ended;
-      const before = String(python.stdout).match(/reply/g)?.length ?? 0;
-      await start("queue", "--frontend", first.frontend, "--backend", first.backend);
-      await python.until("stdout", new RegExp(`reply ${before + 3}\\n`));
-    },
-  );
 
   it("joins an encrypted frontend to a plain backend", async () => {
     const keys = curveKeyPair();

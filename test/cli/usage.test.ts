@@ -18,7 +18,7 @@ describe("help and version", () => {
     for (const command of COMMANDS) expect(stdout.toString()).toMatch(new RegExp(`^  ${command} `, "m"));
   });
 
-  test("every command explains itself with examples", async () => {
+  test("every command has its help, by both ways", async () => {
     const helps = await Promise.all(COMMANDS.map((command) => run("", command, "--help")));
     for (const [index, { code, stdout }] of helps.entries()) {
       expect(code).toBe(0);
@@ -182,29 +182,6 @@ describe("what fails is one line and exit code 1", () => {
     const endpoint = await first.endpoint();
     await fails(1, new RegExp(`${endpoint}.*in use`), ["pull", "--bind", endpoint]);
   });
-});
-
-test.each([
-  ["majordomo", "broker"],
-  ["majordomo", "worker"],
-])("shoal %s %s lists no option that it refuses", async (group, name) => {
-  const { stdout } = await run("", group, name, "--help");
-  const listed = [...String(stdout).matchAll(/^\s+(?:-\w, )?(--[a-z-]+)/gm)].map(
-    ([, option]) => option as string,
-  );
-  expect(listed.length).toBeGreaterThan(5);
-  for (const option of ["--count", "--timeout", "--multipart", "--raw"]) expect(listed).not.toContain(option);
-});
-
-test.each([
-  [["majordomo", "call"], /trusted in place of the system's/, /--bind|--ws-origin/],
-  [["majordomo", "broker"], /PLAIN security, as the server/, /in place of the system's|--connect <EP>/],
-  [["push"], /all of the input is one message/, /no message comes|after each/],
-  [["pull"], /no line feed after each/, /no peer|the input/],
-] as const)("the help of %j is of what it does", async (words, has, lacks) => {
-  const help = String((await run("", ...words, "--help")).stdout).replaceAll(/\s+/g, " ");
-  expect(help).toMatch(has);
-  expect(help).not.toMatch(lacks);
 });
 
 test("the binary prints what its command does, and ends with its exit code", async () => {

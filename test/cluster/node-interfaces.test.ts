@@ -4,7 +4,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { ClusterNode } from "../../src/cluster/index.js";
 import { readInterfaces } from "../../src/cluster/net/interfaces.js";
 import { MACHINE, setPlatformStandIn } from "../../src/engine/zmtp/transport/transports.js";
-import { CutNetworks } from "../cli/nodes.js";
+import { HostNetworks } from "../cli/nodes.js";
 import { Child } from "../process/child.js";
 import { LONG } from "../support/long.js";
 import { missing } from "../support/peers.js";
@@ -121,7 +121,7 @@ describe.skipIf(missing("networks")).concurrent("a node whose host's network cha
     onTestFinished,
   }) => {
     const hosts = new Hosts();
-    const networks = new CutNetworks(2);
+    const networks = new HostNetworks(2);
     onTestFinished(() => hosts.kill().then(() => networks.remove()));
     const [near, far] = networks.hosts as [string, string];
     ip(`-n ${far} link set eth0 down`);
@@ -153,7 +153,7 @@ describe.skipIf(missing("networks")).concurrent("a node whose host's network cha
     timeout: 60_000,
   }, async ({ onTestFinished }) => {
     const hosts = new Hosts();
-    const networks = new CutNetworks(2);
+    const networks = new HostNetworks(2);
     onTestFinished(() => hosts.kill().then(() => networks.remove()));
     const [near, far] = networks.hosts as [string, string];
     // Not by ipc, which both have.
