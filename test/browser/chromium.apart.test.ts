@@ -200,35 +200,6 @@ describe.skipIf(reason)(`in Chromium${reason === false ? "" : `: ${reason}`}`, (
     await page.close();
   });
 
-  it.runIf(LONG)("stops a sender that is faster than the page, and loses nothing", async () => {
-    const push = own(new Push({ sendHighWaterMark: 100, sendTimeout: 1_000 }));
-    await push.bind({ server, path: "/fast" });
-    const page = await openPage();
-    await page.evaluate(`(() => {
-      globalThis.pull = new shoal.Pull({ receiveHighWaterMark: 100 });
-      pull.connect(shoal.pageEndpoint("/fast"));
-    })()`);
-    const body = Buffer.alloc(1_000);
-    let sent = 0;
-    for (; sent < 20_000; sent++) {
-      body.writeUInt32BE(sent);
-      try {
-        await push.send(Buffer.from(body));
-      } catch {
-        break;
-      }
-    }
-    expect(sent).toBeGreaterThan(200);
-    expect(sent).toBeLessThan(3_000);
-    expect(
-      await page.evaluate(`(async () => {
-        for (let i = 0; i < ${sent}; i++) if ((await pull.receive())[0].readUInt32BE(0) !== i) return i;
-        return "all";
-      })()`),
-    ).toBe("all");
-    await page.close();
-  });
-
   /** A page that subscribes at a path, and counts what it gets and loses. */
   async function subscribedAt(path: string): Promise<Page> {
     const page = await openPage();

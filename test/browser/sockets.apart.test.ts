@@ -44,33 +44,10 @@ const PROTOCOLS = [
   ["a frame", /^ZWS2\.0-/],
   ["a frame, without a mechanism", /^ZWS2\.0$/],
 ] as const;
-/** By default the first has its turn, and the long form has all: the contract of sockets of a page has what the protocols share. */
-const CHOSEN = PROTOCOLS.slice(0, LONG ? undefined : 1);
+/** By default the second has its turn, since the contract of sockets of a page has the first one; the long form has all. */
+const CHOSEN = PROTOCOLS.slice(LONG ? 0 : 1, LONG ? undefined : 2);
 
 describe.each(CHOSEN)("where a message of WebSocket is %s", (_, pattern) => {
-  it("PUB and SUB, in a page and outside of one", async () => {
-    offering(pattern);
-    const publisher = own(new node.Publisher());
-    const endpoint = await publisher.bind("ws://127.0.0.1:*/prices");
-    const subscriber = own(new web.Subscriber());
-    subscriber.connect(endpoint);
-    subscriber.subscribe("a");
-    await publisher.waitForSubscribers({ topic: "a", count: 1, timeout: 10_000 });
-    await publisher.send(["b", "not wanted"]);
-    await publisher.send(["a", "", "three frames"]);
-    const message = await subscriber.receive({ timeout: 10_000 });
-    expect(message.map(String)).toEqual(["a", "", "three frames"]);
-
-    const outside = own(new node.Subscriber());
-    const back = await outside.bind("ws://127.0.0.1:*");
-    outside.subscribe("x");
-    const inside = own(new web.Publisher());
-    inside.connect(back);
-    await inside.waitForSubscribers({ topic: "x", count: 1, timeout: 10_000 });
-    await inside.send(["x", Uint8Array.of(1, 2, 3)]);
-    expect(Buffer.concat(await outside.receive({ timeout: 10_000 }))).toEqual(Buffer.from("x\x01\x02\x03"));
-  });
-
   it("batches, and copies of frames that share memory", async () => {
     offering(pattern);
     const push = own(new node.Push());
@@ -174,21 +151,6 @@ describe("in a page", () => {
     await until(() => push.stats().peers === 0, "the page has left");
   });
 
-  it("PLAIN lets in whom the server knows, and reports a refusal", async () => {
-    const server = own(
-      new node.Pull({ plainServer: true, authenticate: ({ password }) => password === "right" }),
-    );
-    const endpoint = await server.bind("ws://127.0.0.1:*");
-    const push = own(new web.Push({ plainUsername: "page", plainPassword: "right" }));
-    push.connect(endpoint);
-    await push.send("let in");
-    expect(String(await server.receive({ timeout: 10_000 }))).toBe("let in");
-    const stranger = own(new web.Push({ plainUsername: "page", plainPassword: "wrong" }));
-    const refused = nextEvent(stranger as unknown as node.Socket, "handshake:error:auth");
-    stranger.connect(endpoint);
-    expect((await refused).error.code).toBe("ERR_AUTHENTICATION");
-  });
-
   it("inproc is refused before it is enabled, with what adds it", async () => {
     const pull = own(new web.Pull());
     expect(await failure(pull.bind("inproc://page"))).toMatchObject({
@@ -225,40 +187,6 @@ describe("in a page", () => {
     ]);
     expect(frame.subarray(0, 2).toString()).toBe("gr");
     expect(JSON.parse(JSON.stringify(frame))).toEqual({ type: "Buffer", data: [...Buffer.from("grün")] });
-  });
-
-  it("codecs, iteration, statistics and events work as elsewhere", async () => {
-    const push = own(new node.Push({ codec: node.json<{ n: number }>() }));
-    const pull = own(new web.Pull({ codec: web.json<{ n: number }>() }));
-    const endpoint = await push.bind("ws://127.0.0.1:*/json");
-    const events: string[] = [];
-    pull.events.on("connect", ({ address }) => events.push(`connect ${address}`));
-    pull.events.on("handshake", ({ address }) => events.push(`handshake ${address}`));
-    pull.connect(endpoint);
-    for (let n = 1; n <= 3; n++) await push.send({ n });
-    const received: number[] = [];
-    for await (const [{ n }] of pull) {
-      received.push(n);
-      if (n === 3) break;
-    }
-    expect(received).toEqual([1, 2, 3]);
-    expect(events).toEqual([`connect ${endpoint}`, `handshake ${endpoint}`]);
-    expect(pull.stats()).toMatchObject({ received: 3, peers: 1 });
-    await pull.close();
-    expect(pull.closed).toBe(true);
-  });
-
-  it("an aborted receive loses no message", async () => {
-    const push = own(new node.Push());
-    const pull = own(new web.Pull());
-    pull.connect(await push.bind("ws://127.0.0.1:*"));
-    const controller = new AbortController();
-    const waiting = failure(pull.receive({ signal: controller.signal }));
-    controller.abort();
-    expect((await waiting).code).toBe("ABORT_ERR");
-    await push.send("kept");
-    expect(String(await pull.receive({ timeout: 10_000 }))).toBe("kept");
-    expect((await failure(pull.receive({ timeout: 10 }))).code).toBe("EAGAIN");
   });
 
   it("what a page has not is refused by its name", async () => {
@@ -384,8 +312,8 @@ describe("a connection", () => {
     push.connect(`ws://127.0.0.1:${(relay.address() as AddressInfo).port}`);
     await push.send("there");
     await pull.receive({ timeout: 10_000 });
-    // Ten time-outs.
-    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    // Three timeouts.
+    await new Promise((resolve) => setTimeout(resolve, 300));
     expect(events).toEqual([]);
     for (const socket of pairs) socket.unpipe().pause();
     await until(() => events.length > 0, "the end of the connection");
@@ -480,20 +408,4 @@ describe("a receiver that does not receive", () => {
     const { error } = await within(gone, "the end of the connection");
     expect(error?.message).toMatch(/wait for a program that does not receive/);
   });
-
-  it.runIf(LONG)(
-    "of a server that cannot be stopped is disconnected before it holds too many small messages",
-    async () => {
-      offering(/^ZWS2\.0-/);
-      const push = own(new node.Push({ sendHighWaterMark: 0, sendHighWaterMarkBytes: 0 }));
-      const pull = own(new web.Pull({ receiveHighWaterMark: 100, reconnectInterval: -1 }));
-      const gone = nextEvent(pull as unknown as node.Socket, "disconnect");
-      pull.connect(await push.bind("ws://127.0.0.1:*"));
-      // Less than half a megabyte of bytes in all.
-      await push.send("x");
-      for (let i = 0; i < 200_000; i++) if (!push.trySend("x")) throw new Error("the sender is stopped");
-      const { error } = await within(gone, "the end of the connection");
-      expect(error?.message).toMatch(/wait for a program that does not receive/);
-    },
-  );
 });

@@ -1,6 +1,6 @@
 /**
  * inproc between the worker threads of a process, with the built package. Names, places and queues alone are in
- * test/engine/zmtp/inproc-*.test.ts; here the long form has more of them.
+ * test/engine/zmtp/threads.
  */
 
 import { describe, expect, it } from "vitest";
@@ -37,19 +37,46 @@ const ROUNDS = LONG ? 60 : 4;
 
 const zmtp = { env: { SHOAL_ENGINE: "zmtp" } };
 
-async function outputOf(source: string, limit = 15_000): Promise<string[]> {
-  const { code, stdout, stderr } = await run(`${PRELUDE}${source}`, { ...zmtp, limit });
-  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
-  return stdout.trimEnd().split("\n");
+/** Programs by the names of their tests. They run one after the other in one process, and the last one leaves sockets open. */
+const programs = new Map<string, string>();
+let outputs: Promise<Map<string, string[]>> | undefined;
+
+async function runAll(): Promise<Map<string, string[]>> {
+  const bodies = Array.from(
+    programs,
+    ([name, source]) => `console.log(${JSON.stringify(`== ${name}`)});\nawait (async () => {${source}\n})();`,
+  );
+  const { code, stdout, stderr } = await run(`${PRELUDE}${bodies.join("\n")}`, { ...zmtp, limit: 60_000 });
+  const found = new Map<string, string[]>();
+  for (const part of stdout.split(/^== /m).slice(1)) {
+    const [name = "", ...lines] = part.trimEnd().split("\n");
+    found.set(name, lines);
+  }
+  expect({ code, stderr, last: [...found.keys()].at(-1) }).toEqual({
+    code: 0,
+    stderr: "",
+    last: [...programs.keys()].at(-1),
+  });
+  return found;
+}
+
+function program(name: string, source: string, check: (output: readonly string[]) => void): void {
+  programs.set(name, source);
+  it(name, { timeout: 70_000 }, async () => {
+    outputs ??= runAll();
+    check((await outputs).get(name) as string[]);
+  });
 }
 
 describe("inproc between threads", () => {
   for (const bound of ["worker", "main"]) {
-    it.runIf(LONG || bound === "worker")(
+    const [binds, connects] = [
+      `await socket.bind("inproc://ask-${bound}");`,
+      `socket.connect("inproc://ask-${bound}");`,
+    ];
+    program(
       `carries requests and replies, bound by the ${bound} thread`,
-      async () => {
-        const [binds, connects] = ['await socket.bind("inproc://ask");', 'socket.connect("inproc://ask");'];
-        const output = await outputOf(`
+      `
         const socket = new Request();
         ${bound === "main" ? binds : connects}
         const worker = work(\`
@@ -66,14 +93,16 @@ describe("inproc between threads", () => {
         const [code] = await worker.exited;
         await socket.close();
         console.log(good, code);
-      `);
+      `,
+      (output) => {
         expect(output).toEqual(["100 0"]);
       },
     );
   }
 
-  it("connects in either order of bind and connect, and again after unbind and bind", async () => {
-    const output = await outputOf(`
+  program(
+    "connects in either order of bind and connect, and again after unbind and bind",
+    `
       const push = new Push();
       push.connect("inproc://later");
       await push.send("before any bind");
@@ -98,44 +127,15 @@ describe("inproc between threads", () => {
       }
       clearInterval(held);
       console.log((await push.close()).discarded);
-    `);
-    expect(output).toEqual(["before any bind", "to the second", "to the third", "0"]);
-  });
+    `,
+    (output) => {
+      expect(output).toEqual(["before any bind", "to the second", "to the third", "0"]);
+    },
+  );
 
-  it.runIf(LONG)("does not stop the thread that binds while another one does not answer", async () => {
-    const output = await outputOf(`
-      const memory = new Int32Array(new SharedArrayBuffer(4));
-      const [one, two] = [new Pull(), new Pull()];
-      await one.bind("inproc://first");
-      const worker = work(\`
-        const pull = new Pull();
-        await pull.bind("inproc://theirs");
-        parentPort.postMessage("bound");
-        Atomics.wait(workerData, 0, 0);
-        await pull.close();
-      \`, memory);
-      await once(worker, "message");
-      let turns = 0;
-      const turn = () => { turns += 1; if (turns < 10_000) setImmediate(turn); };
-      setImmediate(turn);
-      const bound = one.bind("inproc://ours");
-      // The one is about to be bound; the other is closed before it is.
-      const second = two.bind("inproc://ours").catch(({ code }) => code);
-      const late = two.bind("inproc://late").catch(({ code }) => code);
-      await two.close();
-      console.log(await second, await bound, turns > 10);
-      console.log(await late);
-      await one.bind("inproc://late");
-      Atomics.store(memory, 0, 1);
-      Atomics.notify(memory, 0);
-      await worker.exited;
-      await one.close();
-    `);
-    expect(output).toEqual(["EADDRINUSE inproc://ours true", "EADDRNOTAVAIL"]);
-  });
-
-  it("refuses a name that another thread has bound, and gives it when that is unbound", async () => {
-    const output = await outputOf(`
+  program(
+    "refuses a name that another thread has bound, and gives it when that is unbound",
+    `
       const pull = new Pull();
       await pull.bind("inproc://mine");
       const worker = work(\`
@@ -160,18 +160,21 @@ describe("inproc between threads", () => {
       await pull.bind("inproc://theirs");
       console.log("theirs");
       await pull.close();
-    `);
-    expect(output).toEqual([
-      "EADDRINUSE Cannot bind inproc://mine: the address is in use, by another thread",
-      "inproc://theirs",
-      "EADDRINUSE",
-      "inproc://mine",
-      "theirs",
-    ]);
-  });
+    `,
+    (output) => {
+      expect(output).toEqual([
+        "EADDRINUSE Cannot bind inproc://mine: the address is in use, by another thread",
+        "inproc://theirs",
+        "EADDRINUSE",
+        "inproc://mine",
+        "theirs",
+      ]);
+    },
+  );
 
-  it("reports the same events as within a thread, and why a peer has left", async () => {
-    const output = await outputOf(`
+  program(
+    "reports the same events as within a thread, and why a peer has left",
+    `
       const router = new Router();
       await router.bind("inproc://events");
       router.events.on("peer:join", ({ address, routingId }) => console.log("join", address, String(routingId)));
@@ -193,74 +196,32 @@ describe("inproc between threads", () => {
         await router.send([id, "answer"]);
         if (name === "dies") await worker.terminate();
         await left;
+        await worker.exited; // Its last words come before.
       }
       console.log(router.stats().peers);
       await router.close();
-    `);
-    // A worker's words come when they come.
-    const words = output.filter((line) => /^(closes|dies) (?!disconnect)/.test(line));
-    expect(words).toEqual(
-      ["closes", "dies"].flatMap((name) =>
-        ["handshake", "peer:join"].map((type) => `${name} ${type} inproc://events `),
-      ),
-    );
-    expect(output.filter((line) => !/^(closes|dies)/.test(line))).toEqual([
-      "join inproc://events closes",
-      "leave remote closes",
-      "join inproc://events dies",
-      "leave remote dies",
-      "0",
-    ]);
-  });
+    `,
+    (output) => {
+      // A worker's words come when they come.
+      const words = output.filter((line) => /^(closes|dies) (?!disconnect)/.test(line));
+      expect(words).toEqual(
+        ["closes", "dies"].flatMap((name) =>
+          ["handshake", "peer:join"].map((type) => `${name} ${type} inproc://events `),
+        ),
+      );
+      expect(output.filter((line) => !/^(closes|dies)/.test(line))).toEqual([
+        "join inproc://events closes",
+        "leave remote closes",
+        "join inproc://events dies",
+        "leave remote dies",
+        "0",
+      ]);
+    },
+  );
 
-  it.runIf(LONG)("has one queue of both high-water marks, in messages and in bytes", async () => {
-    const output = await outputOf(`
-      const worker = work(\`
-        const pull = new Pull({ receiveHighWaterMark: 3, receiveHighWaterMarkBytes: 10_000 });
-        await pull.bind("inproc://marks");
-        parentPort.postMessage("bound");
-        for await (const many of (await import("node:events")).on(parentPort, "message")) {
-          if (many[0] === 0) break;
-          for (let i = 0; i < many[0]; i++) await pull.receive();
-          parentPort.postMessage("taken");
-        }
-        await pull.close();
-      \`);
-      await said(worker);
-      const fill = async (push, body) => {
-        let count = 0;
-        while (push.trySend(body)) count++;
-        return count;
-      };
-      for (const [options, body] of [
-        [{ sendHighWaterMark: 5 }, "small"],
-        [{ sendHighWaterMark: 500, sendHighWaterMarkBytes: 20_000 }, Buffer.alloc(1_000)],
-      ]) {
-        const push = new Push(options);
-        push.connect("inproc://marks");
-        await push.ready();
-        const most = await fill(push, body);
-        worker.postMessage(most);
-        await said(worker);
-        // What was taken is reported by halves, each in a turn of its own.
-        let again = 0;
-        for (; again < most / 2; again++) await push.send(body);
-        again += await fill(push, body);
-        // Of bytes each side takes the message that goes past its mark.
-        console.log(most, again <= most + (options.sendHighWaterMarkBytes === undefined ? 0 : 1));
-        worker.postMessage(again);
-        await said(worker);
-        await push.close();
-      }
-      worker.postMessage(0);
-      await worker.exited;
-    `);
-    // The second: 30,000 bytes, of which a message counts 1,073.
-    expect(output).toEqual(["8 true", "28 true"]);
-  });
-
-  it("loses nothing when a sender closes, or its thread ends by itself, at once", async () => {
-    const output = await outputOf(`
+  program(
+    "loses nothing when a sender closes, or its thread ends by itself, at once",
+    `
       const pull = new Pull({ receiveHighWaterMark: 0 });
       await pull.bind("inproc://last");
       const ends = { close: "await push.close();", exit: "await push.ready(); process.exit(0);", nothing: "" };
@@ -278,16 +239,19 @@ describe("inproc between threads", () => {
         console.log(how, code, good, large.length, large.every((byte) => byte === 7));
       }
       await pull.close();
-    `);
-    expect(output).toEqual([
-      "close 0 5000 3000000 true",
-      "exit 0 5000 3000000 true",
-      "nothing 0 5000 3000000 true",
-    ]);
-  });
+    `,
+    (output) => {
+      expect(output).toEqual([
+        "close 0 5000 3000000 true",
+        "exit 0 5000 3000000 true",
+        "nothing 0 5000 3000000 true",
+      ]);
+    },
+  );
 
-  it("copies a large message once: the receiver has the memory that was transferred, and it is not to be transferred on", async () => {
-    const output = await outputOf(`
+  program(
+    "copies a large message once: the receiver has the memory that was transferred, and it is not to be transferred on",
+    `
       const pair = new Pair();
       await pair.bind("inproc://large");
       const worker = work(\`
@@ -308,127 +272,17 @@ describe("inproc between threads", () => {
       console.log(String(await pair.receive()));
       await pair.close();
       await exited;
-    `);
-    expect(output).toEqual(["8000000 false 17 true", "8000000", "done"]);
-  });
-
-  it.runIf(LONG)("gives each subscriber what it subscribed to, as a copy of its own", async () => {
-    const output = await outputOf(`
-      const publisher = new Publisher();
-      await publisher.bind("inproc://topics");
-      const workers = ["a", "b", ""].map((topic) => work(\`
-        const subscriber = new Subscriber();
-        subscriber.subscribe(workerData);
-        subscriber.connect("inproc://topics");
-        const got = [];
-        for await (const [topic] of subscriber) {
-          if (String(topic).endsWith("end")) break;
-          got.push(String(topic));
-          topic.fill(0);
-        }
-        parentPort.postMessage(workerData + ":" + got);
-        await subscriber.close();
-      \`, topic));
-      await publisher.waitForSubscribers({ topic: "a", count: 2 });
-      await publisher.waitForSubscribers({ topic: "b", count: 2 });
-      const answers = Promise.all(workers.map(said));
-      for (const topic of ["a1", "b1", "c1", "a-end", "b-end"]) await publisher.send(topic);
-      console.log((await answers).join(" "));
-      await publisher.close();
-    `);
-    expect(output[0]).toMatch(/^a:a1 b:b1 :a1,b1,c1$/);
-  });
-
-  it("holds no thread that has nothing to wait for", async () => {
-    const output = await outputOf(`
-      const pull = new Pull();
-      await pull.bind("inproc://idle");
-      const worker = work(\`
-        const push = new Push();
-        push.connect("inproc://idle");
-        await push.send("x");
-        const other = new Push({ linger: 0 });
-        other.connect("inproc://nobody-has-this");
-      \`);
-      await pull.receive();
-      const [code] = await worker.exited;
-      await pull.unbind("inproc://idle");
-      const push = new Push();
-      push.connect("inproc://nobody");
-      console.log(code);
-      // The process ends by itself, though neither socket is closed.
-    `);
-    expect(output).toEqual(["0"]);
-  });
-
-  it.runIf(LONG)(
-    "leaves nothing behind of peers that came and went",
-    async () => {
-      const output = await outputOf(
-        `
-      import { setFlagsFromString } from "node:v8";
-      import { runInNewContext } from "node:vm";
-      setFlagsFromString("--expose-gc");
-      const collect = runInNewContext("gc");
-      const router = new Router();
-      await router.bind("inproc://churn");
-      const worker = work(\`
-        parentPort.on("message", async (cycles) => {
-          for (let i = 0; i < cycles; i++) {
-            const dealer = new Dealer();
-            dealer.connect("inproc://churn");
-            await dealer.send("hello");
-            await dealer.receive();
-            await dealer.close();
-          }
-          parentPort.postMessage("done");
-        });
-      \`);
-      (async () => { for await (const message of router) await router.send(message).catch(() => undefined); })().catch(() => undefined);
-      const measure = async (cycles) => {
-        const done = said(worker);
-        worker.postMessage(cycles);
-        await done;
-        for (let i = 0; i < 5; i++) { await new Promise(setImmediate); collect(); }
-        const { heapUsed, arrayBuffers } = process.memoryUsage();
-        return heapUsed + arrayBuffers;
-      };
-      // Code and its feedback grow by half a megabyte with the first thousand, in steps later on: what connections leave
-      // behind is there after each round, and the least growth of several has no such step in it.
-      const levels = [await measure(1_000)];
-      for (let round = 0; round < 2; round++) levels.push(await measure(1_000));
-      const growths = levels.slice(1).map((level, round) => (level - levels[round]) / 1_000);
-      console.log(Math.min(...growths) < 500 ? "nothing" : growths.join(" "));
-      await worker.terminate();
-      await router.close();
     `,
-        40_000,
-      );
-      expect(output).toEqual(["nothing"]);
+    (output) => {
+      expect(output).toEqual(["8000000 false 17 true", "8000000", "done"]);
     },
-    60_000,
   );
-
-  it.runIf(LONG)("keeps names apart of contexts that are the program's own", async () => {
-    const output = await outputOf(`
-      const pull = new Pull({ context: new all.Context() });
-      await pull.bind("inproc://own");
-      const worker = work(\`
-        const pull = new Pull();
-        await pull.bind("inproc://own");
-        parentPort.postMessage("bound");
-        await pull.close();
-      \`);
-      console.log(await said(worker));
-      await pull.close();
-    `);
-    expect(output).toEqual(["bound"]);
-  });
 });
 
 describe("a thread that is terminated", () => {
-  it("and was bound leaves its name to the next that binds, which gets what waits", async () => {
-    const output = await outputOf(`
+  program(
+    "and was bound leaves its name to the next that binds, which gets what waits",
+    `
       const push = new Push();
       push.connect("inproc://served");
       const source = \`
@@ -447,13 +301,15 @@ describe("a thread that is terminated", () => {
       }
       clearInterval(held);
       await push.close({ linger: 0 });
-    `);
-    expect(output).toEqual([0, 1].flatMap((round) => [`for ${round}`, "remote 0"]));
-  });
+    `,
+    (output) => {
+      expect(output).toEqual([0, 1].flatMap((round) => [`for ${round}`, "remote 0"]));
+    },
+  );
 
-  it("in any step, with traffic both ways, leaves the others whole", async () => {
-    const output = await outputOf(
-      `
+  program(
+    "in any step, with traffic both ways, leaves the others whole",
+    `
       const router = new Router({ linger: 0 });
       await router.bind("inproc://hub");
       let rounds = 0;
@@ -495,8 +351,35 @@ describe("a thread that is terminated", () => {
       console.log("names are free");
       await last.close();
     `,
-      40_000,
-    );
-    expect(output).toEqual([`${ROUNDS} 1`, "names are free"]);
-  }, 60_000);
+    (output) => {
+      expect(output).toEqual([`${ROUNDS} 1`, "names are free"]);
+    },
+  );
+});
+
+describe("at last", () => {
+  program(
+    "holds no thread that has nothing to wait for",
+    `
+      const pull = new Pull();
+      await pull.bind("inproc://idle");
+      const worker = work(\`
+        const push = new Push();
+        push.connect("inproc://idle");
+        await push.send("x");
+        const other = new Push({ linger: 0 });
+        other.connect("inproc://nobody-has-this");
+      \`);
+      await pull.receive();
+      const [code] = await worker.exited;
+      await pull.unbind("inproc://idle");
+      const push = new Push();
+      push.connect("inproc://nobody");
+      console.log(code);
+      // The process ends by itself, though neither socket is closed.
+    `,
+    (output) => {
+      expect(output).toEqual(["0"]);
+    },
+  );
 });

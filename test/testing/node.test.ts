@@ -22,7 +22,6 @@ function beat(node: SimulatedNode): { count: number; at: number[] } {
 }
 
 it("an hour passes at once, for every kind of timer and clock", async () => {
-  const begin = performance.now();
   await simulate({ limit: 10_000_000 }, async (world) => {
     const node = world.node("a");
     const happened: string[] = [];
@@ -56,7 +55,6 @@ it("an hour passes at once, for every kind of timer and clock", async () => {
     expect(happened).toEqual(["setTimeout", "promises", "promisify", "AbortSignal"]);
     expect(world.now).toBeCloseTo(3_603_000, 0);
   });
-  expect(performance.now() - begin).toBeLessThan(20_000);
 });
 
 it("timers are cleared, refreshed, ordered and repeated as those of Node.js", async () => {

@@ -38,9 +38,9 @@ const STORY = `
       }
     });
     for (const fault of ["crash", "kill", "crash"]) {
-      await world.advance(world.random.integer(1_000, 10_000));
+      await world.advance(world.random.integer(500, 2_000));
       a[fault]();
-      await world.advance(world.random.integer(1_000, 10_000));
+      await world.advance(world.random.integer(500, 2_000));
       a.start(serve);
     }
   });

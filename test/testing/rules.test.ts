@@ -143,34 +143,6 @@ it("bounds the events of a run", () => {
   expect(() => simulation.run(1_000)).toThrow("More than 50 events before 1000 ms");
 });
 
-it("1,000 nodes of rules take seconds for a minute", () => {
-  const simulation = new Simulation(new Random(9), { maxEvents: 10_000_000, traceLines: 0 });
-  const network = new Network(simulation, {
-    delay: [1, 50],
-    loss: 0.01,
-    duplication: 0.01,
-    reordering: true,
-  });
-  const names = Array.from({ length: 1_000 }, (_, i) => `node-${i}`);
-  let heard = 0;
-  for (const name of names) {
-    network.join(name, () => {
-      heard += 1;
-    });
-    const beat = (): void => {
-      network.send(name, simulation.random.pick(names), ["beat"]);
-      simulation.after(1_000, beat);
-    };
-    simulation.after(simulation.random.integer(0, 1_000), beat);
-  }
-  const begin = performance.now();
-  simulation.run(60_000);
-  const seconds = (performance.now() - begin) / 1_000;
-  expect(heard).toBeGreaterThan(58_000);
-  // A tenth of what a quiet machine does.
-  expect(simulation.events / seconds).toBeGreaterThan(20_000);
-});
-
 it("makes choices smaller for runs that take promises", async () => {
   const choices = Array.from({ length: 64 }, (_, i) => (i % 5) / 5);
   const smallest = await shrinkAsync(
