@@ -55,14 +55,12 @@ afterEach(async () => {
 });
 
 describe("nodes with a list", () => {
-  it("that is the same on all three are linked within 3 s, and know themselves in it", async () => {
+  it("that is the same on all three are linked, and know themselves in it", async () => {
     const ports = await freePorts(3);
     const list = ports.map((port) => `127.0.0.1:${port}`);
     const all = ports.map((port, i) => node(`n${i}`, { port, discovery: [staticSource(list)] }));
-    const begun = performance.now();
     await Promise.all(all.map((each) => each.start()));
     await together(...all);
-    expect(performance.now() - begun).toBeLessThan(3_000);
     for (const each of all)
       expect(each.discovery()).toMatchObject([{ name: "static", state: "up", addresses: list }]);
   });
