@@ -86,7 +86,7 @@ export async function runCase(
       const [report] = (await tried(lane)) ?? [];
       if (report === undefined) return;
       const perSecond = lane.count / Math.max(report.seconds, 1e-6);
-      const starting = elapsed() - from - (lane.count + lane.warmup) / perSecond;
+      const starting = Math.max(0, elapsed() - from - (lane.count + lane.warmup) / perSecond);
       const room = (secondsOfRun - starting) / (1 + WARMUP);
       const wanted = Math.min(settings.runSeconds, Math.max(SHORTEST, room));
       isShort = report.seconds < wanted / 2 && lane.count < count * MOST_SCALE;
