@@ -121,9 +121,10 @@ describe("where shoal differs from zeromq on purpose", () => {
     }
   });
 
-  it("has the draft sockets in shoal/draft, on either engine", () => {
+  it("has the draft sockets in shoal/draft, on the engine zmtp", () => {
     for (const engine of ["zmtp", "libzmq"]) {
-      expect(new shoal.Context({ engine }).load().features).toMatchObject({ draft: true, curve: true });
+      const { features } = new shoal.Context({ engine }).load();
+      expect(features).toMatchObject({ draft: engine === "zmtp", curve: true });
     }
   });
 

@@ -107,7 +107,7 @@ export function loadLibzmqEngine(): Engine {
     engine = {
       name: "libzmq",
       capabilities: Object.freeze(capabilitiesOf(native)),
-      features: native.capability,
+      features: Object.freeze({ ...native.capability, draft: false }),
       createContext: (options, shared) => new LibzmqContext(native, options, shared),
     };
   }

@@ -4,6 +4,7 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import { NotSupportedError } from "../../core/errors.js";
 import { requireHere } from "../../core/require-here.js";
+import type { SocketTypeName } from "../../core/socket-type.js";
 import type { OutgoingMessage } from "../engine.js";
 
 export interface NativeSocket {
@@ -66,9 +67,13 @@ export interface Native {
   readonly Stream: NativeSocketClass;
 }
 
-export type NativeClassName = {
-  [N in keyof Native]: Native[N] extends NativeSocketClass ? N : never;
-}[keyof Native];
+/** @throws NotSupportedError `NOT_SUPPORTED` for a draft type */
+export function nativeClassOf(native: Native, type: SocketTypeName): NativeSocketClass {
+  const found = (native as Partial<Record<SocketTypeName, NativeSocketClass>>)[type];
+  if (found === undefined)
+    throw new NotSupportedError(`The libzmq engine has no draft type ${type}; the zmtp engine has it`);
+  return found;
+}
 
 let loaded: Native | undefined;
 

@@ -5,7 +5,7 @@
 import { NotSupportedError } from "../../core/errors.js";
 import { hasOption, OPTIONS, type OptionName, type OptionSpec } from "../../core/option-table.js";
 import { heartbeatTimeoutOf } from "../../core/option-values.js";
-import { SocketType, type SocketTypeName, socketTypeName } from "../../core/socket-type.js";
+import { type SocketType, type SocketTypeName, socketTypeName } from "../../core/socket-type.js";
 import type { EngineOptions } from "../engine.js";
 
 /** Options that libzmq lacks, with their defaults. */
@@ -17,12 +17,7 @@ const UNSUPPORTED: Readonly<Record<string, unknown>> = Object.fromEntries(
 
 export const UNSUPPORTED_OPTIONS: readonly string[] = Object.keys(UNSUPPORTED);
 
-export function assertSupported(name: string, value: unknown, type: SocketType): void {
-  if (name === "conflate" && value === true && (type === SocketType.Scatter || type === SocketType.Gather)) {
-    throw new NotSupportedError(
-      "The libzmq engine cannot set the option conflate of SCATTER and GATHER: libzmq ignores it there; the zmtp engine can",
-    );
-  }
+export function assertSupported(name: string, value: unknown): void {
   if (!Object.hasOwn(UNSUPPORTED, name) || value === undefined || value === UNSUPPORTED[name]) return;
   throw new NotSupportedError(
     `The libzmq engine cannot set the option ${name}: libzmq has none like it; the zmtp engine can`,

@@ -2,7 +2,7 @@ import { InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
 import type { OptionValues } from "../../core/option-table.js";
 import { completeOptions, setOption } from "../../core/option-values.js";
-import { SocketType, type SocketTypeName } from "../../core/socket-type.js";
+import { SocketType, type SocketTypeName, socketTypeName } from "../../core/socket-type.js";
 import {
   type EngineCloseResult,
   type EngineEndpoints,
@@ -16,7 +16,6 @@ import {
   OfferResult,
   type OutgoingMessage,
 } from "../engine.js";
-import { nativeClassOf } from "./draft.js";
 import { Endpoints } from "./endpoints.js";
 import { toShoalError } from "./errors.js";
 import {
@@ -28,7 +27,13 @@ import {
   touchSoon,
   touchUntilDone,
 } from "./monitor.js";
-import type { Native, NativeContext, NativeEvent, NativeSocket } from "./native.js";
+import {
+  type Native,
+  type NativeContext,
+  type NativeEvent,
+  type NativeSocket,
+  nativeClassOf,
+} from "./native.js";
 import { assertSupported, isNativeOption, nativeOptions, nativeValue, optionNames } from "./options.js";
 import { PeerTable } from "./peers.js";
 import { MAX_BATCH, Receiver } from "./receiver.js";
@@ -45,10 +50,6 @@ export interface Shared {
 
 let zapDomains = 0;
 
-const TYPE_NAMES = Object.fromEntries(
-  Object.entries(SocketType).map(([name, type]) => [type, name]),
-) as Record<SocketType, SocketTypeName>;
-
 export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventLoop, Ticking {
   readonly endpoints: EngineEndpoints = this;
   readonly eventLoop: EngineEventLoop = this;
@@ -61,7 +62,6 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   readonly properties = undefined;
   readonly retirement = undefined;
   readonly #shared: Shared;
-  readonly #type: SocketType;
   readonly #native: NativeSocket;
   readonly #disown: () => void;
   readonly #listener: EngineListener;
@@ -95,19 +95,19 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     listener: EngineListener,
     onClosed: () => void,
   ) {
-    for (const name of optionNames(type)) assertSupported(name, options[name], type);
+    this.#isPublisher = type === SocketType.Publisher && options.conflate !== true;
+    const nativeType = this.#isPublisher ? "XPublisher" : (socketTypeName(type) as SocketTypeName);
+    const NativeClass = nativeClassOf(shared.native, nativeType);
+    for (const name of optionNames(type)) assertSupported(name, options[name]);
     this.#shared = shared;
-    this.#type = type;
     this.#onClosed = onClosed;
     this.#listener = listener;
     this.#options = completeOptions(options);
     this.#requests = type === SocketType.XSubscriber;
     this.#answers = type === SocketType.Reply || type === SocketType.Router;
     const publishes = type === SocketType.Publisher || type === SocketType.XPublisher;
-    const sendsToAll = publishes || type === SocketType.Radio;
-    const noDrop = sendsToAll && options.noDrop === true;
-    const routes = type === SocketType.Router || type === SocketType.Stream || type === SocketType.Server;
-    this.#isPublisher = type === SocketType.Publisher && options.conflate !== true;
+    const noDrop = publishes && options.noDrop === true;
+    const routes = type === SocketType.Router || type === SocketType.Stream;
 
     const chosen = nativeOptions(options, type);
     if (this.#isPublisher) chosen.verbosity = "allSubsUnsubs";
@@ -118,7 +118,6 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     const domain = this.#zapDomain ?? options.zapDomain;
     if (typeof domain === "string") chosen.zapDomain = domain;
 
-    const NativeClass = nativeClassOf(shared.native, this.#isPublisher ? "XPublisher" : TYPE_NAMES[type]);
     for (const name of ["sendTimeout", "receiveTimeout"]) if (name in NativeClass.prototype) chosen[name] = 0;
     try {
       this.#native = new NativeClass({ ...chosen, context: shared.context });
@@ -136,8 +135,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
         throw error;
       }
     }
-    const subscribes = type === SocketType.Subscriber || type === SocketType.Dish;
-    this.subscriptions = subscribes ? this.#native : undefined;
+    this.subscriptions = type === SocketType.Subscriber ? this.#native : undefined;
     this.#disown = closeWithOwner(this, { socket: this.#native, observer: undefined });
     // REQ and REP alternate: no reads ahead, no unchecked sends.
     const alternates = type === SocketType.Request || type === SocketType.Reply;
@@ -151,7 +149,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
           : this.#receiverOnMessage,
       Number(options.receiveHighWaterMark ?? 0),
     );
-    const drops = sendsToAll || type === SocketType.XSubscriber;
+    const drops = publishes || type === SocketType.XSubscriber;
     this.#sender = new Sender(
       this.#native,
       noDrop ? "looks" : drops ? "drops" : routes ? "routes" : "waits",
@@ -246,7 +244,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   }
 
   setOption(name: string, value: unknown): void {
-    assertSupported(name, value, this.#type);
+    assertSupported(name, value);
     if (name === "noDrop") this.#setNoDrop(value === true);
     // With a hook the native socket has an internal domain.
     else if (name === "zapDomain" ? this.#zapDomain === undefined : isNativeOption(name)) {

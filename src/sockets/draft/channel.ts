@@ -22,8 +22,7 @@ type ChannelProperties = CommonOptions & ReadableOptions & WritableOptions;
 export type ChannelOptions<T = Raw> = ChannelProperties & ConstructionOptions & CodecOptions<T>;
 
 /**
- * Talks to one peer, both ways; waits while it has no room (52/CHANNEL, The CHANNEL Socket Type). Not on the engine
- * `libzmq`.
+ * Talks to one peer, both ways; waits while it has no room (52/CHANNEL, The CHANNEL Socket Type).
  *
  * @example
  * ```ts

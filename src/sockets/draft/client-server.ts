@@ -45,7 +45,7 @@ export type PeerOptions<T = Raw> = BothWays & ConstructionOptions & CodecOptions
  * ```
  */
 export class Client<T = Raw> extends Socket {
-  /** @throws InvalidArgumentError `EINVAL` */
+  /** @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` */
   constructor(options?: ClientOptions<T>);
   constructor(options?: ClientOptions<T>, ...extra: unknown[]) {
     super(SocketType.Client, options, singleFrameShape("Client", options?.codec), extra);
@@ -75,7 +75,7 @@ defineSocket(Client, "Client", routings.client);
  * ```
  */
 export class Server<T = Raw> extends Socket {
-  /** @throws InvalidArgumentError `EINVAL` */
+  /** @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` */
   constructor(options?: ServerOptions<T>);
   constructor(options?: ServerOptions<T>, ...extra: unknown[]) {
     super(SocketType.Server, options, singleFrameShape("Server", options?.codec), extra);
@@ -89,7 +89,7 @@ defineSocket(Server, "Server", routings.server, ADDRESSED.Server);
 
 /**
  * Addresses other Peers by routing ids as a {@link Server} does, and can connect and speak first (51/P2P, The PEER
- * Socket Type). Not on the engine `libzmq`.
+ * Socket Type).
  *
  * @example
  * ```ts

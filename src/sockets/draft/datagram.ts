@@ -20,7 +20,7 @@ export type DatagramOptions = DatagramProperties & ConstructionOptions;
 
 /**
  * Sends and receives datagrams, only over `udp://`: two frames, the other end's address and at most 8,192 bytes. Only
- * `bind` takes an endpoint. Not on the engine `libzmq`, which ends the process at some malformed datagrams.
+ * `bind` takes an endpoint.
  *
  * @example
  * ```ts

@@ -1,5 +1,6 @@
 /**
- * The draft socket types of `zeromq/draft`, with PEER and CHANNEL: single-frame messages. The RFCs may still change.
+ * The draft socket types of `zeromq/draft`, with PEER and CHANNEL: single-frame messages, on the engine `zmtp` only. The RFCs
+ * may still change.
  *
  * @module
  */

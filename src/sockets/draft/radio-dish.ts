@@ -46,7 +46,7 @@ export type DishOptions<T = Raw> = DishProperties & ConstructionOptions & CodecO
  * ```
  */
 export class Radio<T = Raw> extends Socket {
-  /** @throws InvalidArgumentError `EINVAL` */
+  /** @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` */
   constructor(options?: RadioOptions<T>);
   constructor(options?: RadioOptions<T>, ...extra: unknown[]) {
     super(SocketType.Radio, options, singleFrameShape("Radio", options?.codec), extra);
@@ -76,7 +76,7 @@ defineSocket(Radio, "Radio", routings.radio, ADDRESSED.Radio);
 export class Dish<T = Raw> extends Socket {
   readonly #groups = new Set<string>();
 
-  /** @throws InvalidArgumentError `EINVAL` */
+  /** @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` */
   constructor(options?: DishOptions<T>);
   constructor(options?: DishOptions<T>, ...extra: unknown[]) {
     super(SocketType.Dish, options, singleFrameShape("Dish", options?.codec), extra);

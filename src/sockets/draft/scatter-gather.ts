@@ -39,7 +39,7 @@ export type GatherOptions<T = Raw> = GatherProperties & ConstructionOptions & Co
  * ```
  */
 export class Scatter<T = Raw> extends Socket {
-  /** @throws InvalidArgumentError `EINVAL` */
+  /** @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` */
   constructor(options?: ScatterOptions<T>);
   constructor(options?: ScatterOptions<T>, ...extra: unknown[]) {
     super(SocketType.Scatter, options, singleFrameShape("Scatter", options?.codec), extra);
@@ -63,7 +63,7 @@ defineSocket(Scatter, "Scatter", routings.scatter);
  * ```
  */
 export class Gather<T = Raw> extends Socket {
-  /** @throws InvalidArgumentError `EINVAL` */
+  /** @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` */
   constructor(options?: GatherOptions<T>);
   constructor(options?: GatherOptions<T>, ...extra: unknown[]) {
     super(SocketType.Gather, options, singleFrameShape("Gather", options?.codec), extra);

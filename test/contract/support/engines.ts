@@ -55,6 +55,7 @@ export function describeTransports(
   subject: string,
   define: (world: World) => void,
   transports: readonly Transport[] = TRANSPORTS,
+  engines: readonly string[] = ENGINES,
 ): void {
   if (IN_PAGE) {
     describe("engine zmtp", () => {
@@ -67,7 +68,7 @@ export function describeTransports(
     });
     return;
   }
-  describe.each(ENGINES)("engine %s", (engine) => {
+  describe.each(engines)("engine %s", (engine) => {
     const some = transportsOf(engine, transports).filter((each) => !isLeftOut(subject, engine, each));
     describe.each(some)("%s", (transport) => {
       describe(subject, () => define(new World(engine, transport)));
