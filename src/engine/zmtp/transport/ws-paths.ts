@@ -1,5 +1,5 @@
 /**
- * The server's side of upgrades: sockets of one port, or of one HTTP server, each at its path.
+ * The server's side of upgrades: the socket of a port, or those of an HTTP server, each at its path.
  *
  *   stream --node:http--> request --> path, origin, subprotocol --101--> the path's acceptor
  *             |                         `- refused: an answer with the reason, then the end

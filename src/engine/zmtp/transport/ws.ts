@@ -1,8 +1,7 @@
 /**
  * ZMQ over WebSocket (45/ZWS): `ws://HOST:PORT/PATH` over tcp, `wss://HOST:PORT/PATH` over tls.
  *
- *   listen  at a port shared by path with sockets of this thread (ws-paths.ts), or at a program's HTTP server
- *           (`attach`)
+ *   listen  at a port, or at a program's HTTP server, which sockets share by path (ws-paths.ts)
  *   dial    stream --request, upgrade--> done (ws-client.ts)
  */
 
@@ -13,40 +12,23 @@ import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { TransportError } from "../../../core/errors.js";
 import { ignore } from "../../../core/ignore.js";
-import { isSecret, OPTIONS, type OptionName, type OptionValues } from "../../../core/option-table.js";
 import { formatHostPort, parseHostPort } from "../../../core/schemes/host-port.js";
 import { serverOf } from "../../../core/schemes/http-server.js";
 import { addressOf } from "../../../core/schemes/scheme.js";
 import { parseWs } from "../../../core/schemes/ws.js";
-import { renewedOptions } from "../options.js";
-import { bindAddress } from "./address.js";
+import { transportError } from "../errors.js";
 import { KernelStream } from "./kernel-stream.js";
 import { Reader } from "./reader.js";
 import { plainAddress } from "./server.js";
 import { isEncrypted } from "./socket-read.js";
-import type { Acceptor, Listener, Transport, TransportOptions } from "./transport.js";
+import type { Acceptor, Listener, Transport } from "./transport.js";
 import { upgrade } from "./ws-client.js";
 import { type HttpStream, Paths, type PathUser } from "./ws-paths.js";
 
-interface Port {
-  readonly listener: Listener;
-  readonly paths: Paths;
-}
-
 /** @param defaultPort of the scheme, omitted in `Host` */
 export function webSocketOver(scheme: string, beneath: Transport, defaultPort: number): Transport {
-  /** A promise while binding. */
-  const ports = new Map<string, Port | Promise<unknown>>();
-
-  function beneathOf(endpoint: string, ipv6: boolean): { key: string; port: number; target: string } {
-    const { authority } = parseWs(endpoint);
-    const inner = `${beneath.scheme}://${authority}`;
-    const { host, port } = parseHostPort(inner);
-    return {
-      key: formatHostPort(beneath.scheme, bindAddress(host, ipv6, endpoint), port),
-      port,
-      target: inner,
-    };
+  function beneathOf(endpoint: string): string {
+    return `${beneath.scheme}://${parseWs(endpoint).authority}`;
   }
 
   function acceptorOf(paths: Paths): Acceptor {
@@ -57,38 +39,22 @@ export function webSocketOver(scheme: string, beneath: Transport, defaultPort: n
     };
   }
 
-  /** With current certificates of the oldest socket at the port. */
-  function optionsOf(paths: Paths, options: TransportOptions): TransportOptions {
-    return renewedOptions(options, () => liveOf(paths.first?.options ?? options));
+  function pathsOf(endpoint: string, user: PathUser): Paths {
+    const paths = new Paths();
+    paths.add(parseWs(endpoint).path, user, endpoint);
+    return paths;
   }
 
-  function join(port: Port, key: string, endpoint: string, user: PathUser): Listener {
-    const { first } = port.paths;
-    if (first !== undefined && !haveSameCertificates(liveOf(first.options), liveOf(user.options)))
-      throw new TransportError(
-        "EADDRINUSE",
-        `Cannot bind ${endpoint}: the sockets of a port have the same certificates`,
-        { endpoint },
-      );
+  function listenerOf(listener: Listener, paths: Paths, endpoint: string): Listener {
     const { path, suffix } = parseWs(endpoint);
-    port.paths.add(path, user, endpoint);
     return {
-      endpoint: `${scheme}://${addressOf(key)}${suffix}`,
+      endpoint: `${scheme}://${addressOf(listener.endpoint)}${suffix}`,
       async close() {
-        port.paths.remove(path);
-        if (port.paths.size > 0) return;
-        ports.delete(key);
-        port.paths.close();
-        await port.listener.close();
+        paths.remove(path);
+        paths.close();
+        await listener.close();
       },
     };
-  }
-
-  function open(listener: Listener, paths: Paths, endpoint: string, user: PathUser): Listener {
-    const key = listener.endpoint;
-    const port: Port = { listener, paths };
-    ports.set(key, port);
-    return join(port, key, endpoint, user);
   }
 
   return {
@@ -101,42 +67,28 @@ export function webSocketOver(scheme: string, beneath: Transport, defaultPort: n
     async listen(endpoint, options, acceptor) {
       const own = serverOf(endpoint);
       if (own !== undefined) return attach(own.server, own.path, endpoint, { acceptor, options });
-      const { key, port, target } = beneathOf(endpoint, options.ipv6);
-      const user = { acceptor, options };
-      for (let known = ports.get(key); port !== 0 && known !== undefined; known = ports.get(key)) {
-        if (!(known instanceof Promise)) return join(known, key, endpoint, user);
-        await known;
-      }
-      const paths = new Paths();
-      const opening = beneath.listen(target, optionsOf(paths, options), acceptorOf(paths));
-      if (port === 0) return open(await opening, paths, endpoint, user);
-      ports.set(
-        key,
-        opening.catch(() => undefined), // This call throws the error.
-      );
+      const paths = pathsOf(endpoint, { acceptor, options });
       try {
-        const listener = await opening;
-        ports.delete(key);
-        return open(listener, paths, endpoint, user);
+        const listener = await beneath.listen(beneathOf(endpoint), options, acceptorOf(paths));
+        return listenerOf(listener, paths, endpoint);
       } catch (error) {
-        ports.delete(key);
-        throw error;
+        throw bindError(error, endpoint);
       }
     },
 
     listenSync(endpoint, options, acceptor) {
-      const { key, port, target } = beneathOf(endpoint, options.ipv6);
-      const user = { acceptor, options };
-      const known = port === 0 ? undefined : ports.get(key);
-      if (known !== undefined && !(known instanceof Promise)) return join(known, key, endpoint, user);
-      const paths = new Paths();
-      const listener = beneath.listenSync(target, optionsOf(paths, options), acceptorOf(paths));
-      return open(listener, paths, endpoint, user);
+      const paths = pathsOf(endpoint, { acceptor, options });
+      try {
+        const listener = beneath.listenSync(beneathOf(endpoint), options, acceptorOf(paths));
+        return listenerOf(listener, paths, endpoint);
+      } catch (error) {
+        throw bindError(error, endpoint);
+      }
     },
 
     dial(endpoint, options, done) {
-      const { authority, target } = parseWs(endpoint);
-      const inner = `${beneath.scheme}://${authority}`;
+      const { target } = parseWs(endpoint);
+      const inner = beneathOf(endpoint);
       const { host, port } = parseHostPort(inner);
       const named = host.includes(":") ? `[${host}]` : host;
       const shownHost = port === defaultPort ? named : `${named}:${port}`;
@@ -149,17 +101,9 @@ export function webSocketOver(scheme: string, beneath: Transport, defaultPort: n
   };
 }
 
-function liveOf(options: TransportOptions): Readonly<OptionValues> {
-  return options.live ?? options;
-}
-
-const CERTIFICATE_OPTIONS = (Object.keys(OPTIONS) as OptionName[]).filter(
-  (name) => name.startsWith("tls") && !isSecret(name),
-);
-
-/** Keys follow from certificates. */
-function haveSameCertificates(one: Readonly<OptionValues>, other: Readonly<OptionValues>): boolean {
-  return CERTIFICATE_OPTIONS.every((name) => one[name] === other[name]);
+/** Names the given endpoint, not the one beneath. */
+function bindError(error: unknown, endpoint: string): unknown {
+  return error instanceof TransportError ? transportError(error.cause ?? error, "bind", endpoint) : error;
 }
 
 interface Attached {

@@ -1,4 +1,4 @@
-/** wss://, ZMQ over WebSocket within TLS: certificates of both ends, ports shared by paths, and a server of the program's own. */
+/** wss://, ZMQ over WebSocket within TLS: certificates of both ends, and a server of the program's own. */
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer as createHttpsServer } from "node:https";
@@ -164,41 +164,12 @@ describe("a client refuses, with the reason of TLS,", () => {
   });
 });
 
-describe("sockets of one port", () => {
-  it.skipIf(RUNTIME === "deno")("have one certificate: another one is refused", async () => {
-    const a = world.pull(pair("server"));
-    const endpoint = await a.bind("wss://127.0.0.1:*/a");
-    const other = endpoint.replace(/a$/, "b");
-    await expect(world.pull(pair("renewed")).bind(other)).rejects.toMatchObject({ code: "EADDRINUSE" });
-    await expect(world.pull({ ...pair("server"), ...trust() }).bind(other)).rejects.toMatchObject({
-      code: "EADDRINUSE",
-    });
-    const b = world.pull(pair("server"));
-    await b.bind(other);
-    for (const [pull, at] of [
-      [a, endpoint],
-      [b, other],
-    ] as const) {
-      const push = world.push(trust());
-      push.connect(at);
-      await arrives(push, pull, at);
-    }
-  });
-
-  it("renew it by the one that has been there the longest", async () => {
-    const a = world.pull(pair("server"));
-    const endpoint = await a.bind("wss://127.0.0.1:*/a");
-    const b = world.pull(pair("server"));
-    await b.bind(endpoint.replace(/a$/, "b"));
-    Object.assign(a, pair("renewed"));
-    expect(await subjectAt(endpoint)).toBe("new");
-    const c = world.pull(pair("renewed")); // As it is now.
-    await c.bind(endpoint.replace(/a$/, "c"));
-    await a.unbind(endpoint);
-    expect(await subjectAt(endpoint)).toBe("old"); // That of b.
-    Object.assign(b, pair("renewed"));
-    expect(await subjectAt(endpoint)).toBe("new");
-  });
+it("a bound socket renews its certificate", async () => {
+  const pull = world.pull(pair("server"));
+  const endpoint = await pull.bind("wss://127.0.0.1:*/a");
+  expect(await subjectAt(endpoint)).toBe("old");
+  Object.assign(pull, pair("renewed"));
+  expect(await subjectAt(endpoint)).toBe("new");
 });
 
 it("an HTTPS server of the program's own gives sockets its upgrades, with the client's certificate", async () => {
