@@ -12,19 +12,11 @@ export class Lease {
   #lent: Pooled[] = [];
   #last: Pooled | undefined = undefined;
 
-  get plain(): boolean {
-    return true;
-  }
-
   add(memory: Pooled): void {
     if (memory === this.#last) return;
     memory.refs += 1;
     this.#last = memory;
     this.#lent.push(memory);
-  }
-
-  received(frames: Buffer[]): Buffer[] {
-    return frames;
   }
 
   release(): void {

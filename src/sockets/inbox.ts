@@ -186,7 +186,7 @@ export class Inbox<T> {
     const taken: TakenMessages = { messages: [], bytes: 0, cost: 0 };
     const most = Math.min(max, TAKES_MANY ? this.share.next() : MAX_MANY);
     const counters = this.#counters;
-    let together = TAKES_MANY && (lease === undefined || lease.plain) && this.#rules.isPlain;
+    let together = TAKES_MANY && this.#rules.isPlain;
     while (taken.messages.length < most && taken.cost < MAX_MANY_COST) {
       if (TAKES_MANY && together) {
         const before = taken.messages.length;
@@ -211,7 +211,7 @@ export class Inbox<T> {
       const { delivered } = counters;
       const frames = this.#engine.take(lease);
       if (frames === undefined) return undefined;
-      const message = this.#rules.decode(lease === undefined ? frames : lease.received(frames), delivered);
+      const message = this.#rules.decode(frames, delivered);
       if (message === undefined) continue;
       counters.received += 1;
       for (let i = 0; i < frames.length; i++) counters.bytesReceived += (frames[i] as Buffer).length;

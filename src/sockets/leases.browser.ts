@@ -12,7 +12,7 @@ export const TRANSFERS = false;
 
 export const READINESS = false;
 
-const BATCH = { received: (frames: Buffer[]) => frames, keep() {}, release() {} } as Lease;
+const BATCH = { keep() {}, release() {} } as Lease;
 
 export function lendBatch(): Lease {
   return BATCH;

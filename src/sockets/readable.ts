@@ -15,8 +15,7 @@ export interface ReceiveManyOptions extends WaitOptions {
  *
  * The frames are views of memory that the socket reuses after dispose. Do not read, send or keep them then: a forwarded
  * frame may still be queued after an awaited `send`, so send it with `copy: true` or keep the batch. A batch never
- * disposed is safe, at the cost of `receiveMany`. With `SHOAL_CHECK_BATCHES=1` in the environment, calls and properties
- * of such a frame throw `ClosedError` `EBADF`; its bytes are `undefined`, and its views empty.
+ * disposed is safe, at the cost of `receiveMany`.
  */
 export interface MessageBatch<M> extends Iterable<M>, Disposable {
   /** The messages in order of arrival. @throws ClosedError `EBADF` after dispose */

@@ -1,9 +1,9 @@
 /** Batches of messages in memory that is used again once they are disposed, and `copy`. */
-import { afterEach, describe, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import type { Pull, Push } from "../../src/index.js";
 import { describeTransports } from "./support/engines.js";
 import { IN_PAGE } from "./support/page.js";
-import { collect, failure, texts, thrown, turn, until, within } from "./support/wait.js";
+import { collect, failure, thrown, turn, until, within } from "./support/wait.js";
 
 /** Of all ways that bytes come: many in a read, one and a half, larger than a read. */
 const SIZES = [0, 10, 300, 20_000, 65_536, 200_000];
@@ -185,60 +185,5 @@ describeTransports("batches", (world) => {
         JSON.stringify(wrong),
       ).toMatchObject({ code: "EINVAL" });
     }
-  });
-
-  describe("with SHOAL_CHECK_BATCHES=1", () => {
-    const { SHOAL_CHECK_BATCHES: before } = process.env;
-    afterEach(() => {
-      if (before === undefined) delete process.env.SHOAL_CHECK_BATCHES;
-      else process.env.SHOAL_CHECK_BATCHES = before;
-    });
-
-    it("every use of a frame after its batch throws, and kept ones are as good as ever", async () => {
-      process.env.SHOAL_CHECK_BATCHES = "1";
-      const [push, pull] = await linked();
-      for (const text of ["gone", "kept"]) await push.send([text, "x"]);
-      const frames: Buffer[] = [];
-      const parts: Buffer[] = [];
-      const kept: Buffer[][] = [];
-      for await (using batch of pull.batches({ max: 1 })) {
-        const [[frame]] = batch.messages as [[Buffer]];
-        if (String(frame) === "kept") {
-          kept.push(...batch.keep());
-          break;
-        }
-        frames.push(frame);
-        parts.push(frame.subarray(1));
-      }
-      const [frame, part] = [frames[0] as Buffer, parts[0] as Buffer];
-      const uses = [
-        () => String(frame),
-        () => frame.length,
-        () => Buffer.from(frame),
-        () => Buffer.concat([frame]),
-        () => new Uint8Array(frame),
-        () => [...frame],
-        () => frame.equals(Buffer.from("gone")),
-        () => JSON.stringify(frame),
-        () => frame.readUInt8(0),
-      ];
-      for (const use of uses) expect(use, String(use)).toThrow();
-      expect(thrown(uses[0] as () => unknown)).toMatchObject({ name: "ClosedError", code: "EBADF" });
-      expect(part.length).toBe(0);
-      expect((await failure((async () => push.send(frame))())).message).toMatch(/disposed/);
-      expect(kept.map(texts)).toEqual([["kept", "x"]]);
-    });
-
-    it("a frame that was transferred to another thread is no obstacle to disposing its batch", async () => {
-      process.env.SHOAL_CHECK_BATCHES = "1";
-      const [push, pull] = await linked();
-      await push.send(["moved", "x"]);
-      for await (using batch of pull.batches({ max: 1 })) {
-        const [[frame]] = batch.messages as [[Buffer]];
-        const { bytes } = structuredClone({ bytes: frame }, { transfer: [frame.buffer as ArrayBuffer] });
-        expect(String(Buffer.from(bytes))).toBe("moved");
-        break;
-      }
-    });
   });
 });
