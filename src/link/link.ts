@@ -554,7 +554,8 @@ function failureError(failure: HandshakeFailure): HandshakeError {
   );
 }
 
-function checkName(name: unknown): asserts name is string {
+/** @throws InvalidArgumentError `EINVAL` */
+export function checkName(name: unknown): asserts name is string {
   const bytes = typeof name === "string" ? Buffer.byteLength(name) : 0;
   if (bytes < 1 || bytes > MAX_NAME)
     throw new InvalidArgumentError(

@@ -29,10 +29,9 @@ import {
   integer,
   type Settings,
 } from "../patterns/kit/options.js";
-import { MAX_NAME } from "./bounds.js";
 import type { LinkChannel } from "./channel.js";
 import { ChannelKind } from "./frames.js";
-import { commence, type MultiplexLink, type MultiplexLinkOptions } from "./link.js";
+import { checkName, commence, type MultiplexLink, type MultiplexLinkOptions } from "./link.js";
 import { encodeMessage, MessageReader } from "./messages.js";
 import { checkLinkOptions } from "./options.js";
 
@@ -440,12 +439,6 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
       this.events.emit({ type: "handler:failed", name, error });
     }
   }
-}
-
-function checkName(name: unknown): void {
-  const length = typeof name === "string" ? Buffer.byteLength(name) : 0;
-  if (length < 1 || length > MAX_NAME)
-    throw new InvalidArgumentError(`A name must have 1 to ${MAX_NAME} bytes; got ${describe(name)}`);
 }
 
 function isUsable(channel: LinkChannel | undefined): channel is LinkChannel {
