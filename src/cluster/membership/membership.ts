@@ -97,12 +97,7 @@ export class Membership {
   }
 
   /** `differsFor`: ms since this view began to differ from others. */
-  counts(now: number): {
-    readonly probes: number;
-    readonly probesFailed: number;
-    readonly refutations: number;
-    readonly differsFor: number;
-  } {
+  counts(now: number): Readonly<Record<"probes" | "probesFailed" | "refutations" | "differsFor", number>> {
     return {
       probes: this.#parts.prober.probes,
       probesFailed: this.#parts.prober.failures,

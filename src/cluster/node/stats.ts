@@ -61,8 +61,7 @@ export function statsOf(
   const { membership: rules, counters, timer, minority } = runtime;
   const isStarted = messages.started !== undefined;
   const sources = discovery.status();
-  const { packetsSent, packetsReceived, bytesSent, bytesReceived, gossipBytes, dropped } = sockets.counters;
-  const counts = rules?.counts(now);
+  const counts = rules?.counts(now) ?? { probes: 0, probesFailed: 0, refutations: 0, differsFor: 0 };
   const states = statesOf(rules);
   const refused = Object.entries(counters.refused).map(
     ([reason, count]) => [`rules:${reason}`, count] as const,
@@ -72,25 +71,19 @@ export function statsOf(
     suspects: states.suspect,
     gone: states.lost + states.left,
     states,
-    probes: counts?.probes ?? 0,
-    probesFailed: counts?.probesFailed ?? 0,
+    ...counts,
     suspicions: counters.suspicions,
     refuted: counters.refuted,
-    refutations: counts?.refutations ?? 0,
-    differsFor: Math.round(counts?.differsFor ?? 0),
+    differsFor: Math.round(counts.differsFor),
     loopDelay: timer.loopDelay,
     stalls: timer.stalls,
     sourcesUp: sources.filter(({ state }) => state === "up").length,
     sourcesDown: sources.filter(({ state }) => state === "down").length,
     healthScore: rules?.healthScore ?? 0,
     minority,
-    packetsSent,
-    packetsReceived,
-    bytesSent,
-    bytesReceived,
-    gossipBytes,
+    ...sockets.counters,
     links: sockets.links.verified,
-    dropped: { ...dropped, ...Object.fromEntries(refused) },
+    dropped: { ...sockets.counters.dropped, ...Object.fromEntries(refused) },
     messaging: messages.started?.stats(),
     services: isStarted ? services.stats() : undefined,
     requests: isStarted ? requests.stats() : undefined,
