@@ -218,8 +218,9 @@ async function writeReports(options: BenchOptions, records: readonly BenchRecord
   }
   if (markdown === undefined && svg === undefined) return;
   const { replaceResults, writeOverview } = await import("./report/markdown.js");
-  if (markdown !== undefined) await replaceResults(markdown, records);
+  // The overview refuses records without its cases, and the page then keeps its tables.
   if (svg !== undefined) await writeOverview(svg, records);
+  if (markdown !== undefined) await replaceResults(markdown, records);
 }
 
 async function report(files: readonly string[], options: BenchOptions): Promise<number> {
