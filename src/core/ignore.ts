@@ -1,2 +1,2 @@
-/** A listener for what somebody else deals with, or nobody has to. */
+/** A callback that does nothing. */
 export function ignore(): void {}

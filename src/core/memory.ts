@@ -5,6 +5,7 @@
  * copies in Node.js 20. A mark costs 100 ns. Bun has none.
  */
 import threads from "node:worker_threads";
+import { ignore } from "./ignore.js";
 
 type Mark = (memory: object) => void;
 
@@ -17,8 +18,6 @@ function findMark(): Mark {
     return ignore; // The function exists but does not work.
   }
 }
-
-function ignore(): void {}
 
 const mark = findMark();
 

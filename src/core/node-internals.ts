@@ -12,6 +12,7 @@
 import type { Server, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
+import { ignore } from "./ignore.js";
 
 interface Handle {
   readonly writeQueueSize?: unknown;
@@ -139,5 +140,3 @@ export function setWriteAhead(stream: Duplex, bytes: number): void {
   const { _writableState: state } = stream as unknown as { _writableState?: { highWaterMark?: number } };
   if (state?.highWaterMark !== undefined) state.highWaterMark = bytes;
 }
-
-function ignore(): void {}

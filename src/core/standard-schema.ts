@@ -3,6 +3,7 @@
  * types with `@standard-schema/spec`.
  */
 import { NotSupportedError } from "./errors.js";
+import { ignore } from "./ignore.js";
 
 export interface StandardSchemaV1<Input = unknown, Output = Input> {
   readonly "~standard": StandardSchemaV1.Props<Input, Output>;
@@ -72,5 +73,3 @@ export function issuePath(issue: StandardSchemaV1.Issue): string[] {
 function isPending<T>(result: T | Promise<T>): result is Promise<T> {
   return typeof (result as Partial<Promise<T>> | null)?.then === "function";
 }
-
-function ignore(): void {}

@@ -1,6 +1,7 @@
 /** A waiting call, settled by its result, timeout, signal or the socket's close. */
 import { checkCallOptions } from "./arguments.js";
 import { AbortedError, InvalidArgumentError, type ShoalError } from "./errors.js";
+import { ignore } from "./ignore.js";
 
 /** ms; a longer timer would fire at once. */
 export const MAX_TIMEOUT = 2_147_483_647;
@@ -80,8 +81,6 @@ export class Waiter<T> {
     return true;
   }
 }
-
-function ignore(): void {}
 
 interface Listeners {
   readonly calls: Set<() => void>;

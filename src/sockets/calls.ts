@@ -6,6 +6,7 @@
  */
 
 import { type ErrorCode, ShoalError } from "../core/errors.js";
+import { ignore } from "../core/ignore.js";
 
 const ENDS_OF_WAITS: readonly ErrorCode[] = ["EAGAIN", "ETIMEDOUT", "ABORT_ERR"];
 
@@ -44,5 +45,3 @@ export class Calls {
     }
   }
 }
-
-function ignore(): void {}

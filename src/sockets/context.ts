@@ -203,9 +203,4 @@ export function setStandIn(find: (() => Context | undefined) | undefined): void 
   standInForShared = find;
 }
 
-/** @internal The context of the caller's simulated machine, if any. */
-export function standInContext(): Context | undefined {
-  return standInForShared?.();
-}
-
 export const context: Context = new Context({ [SHARED]: true } as ContextOptions);

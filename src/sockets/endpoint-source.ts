@@ -7,6 +7,7 @@
  */
 import { backOff } from "../core/back-off.js";
 import { InvalidArgumentError, type ShoalError, TransportError } from "../core/errors.js";
+import { ignore } from "../core/ignore.js";
 import { checkEndpoint } from "../core/schemes/schemes.js";
 
 /** Most endpoints of one list. */
@@ -150,5 +151,3 @@ function report(call: () => void): void {
     });
   }
 }
-
-function ignore(): void {}

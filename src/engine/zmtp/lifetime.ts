@@ -4,6 +4,7 @@
  * the process alive.
  */
 
+import { ignore } from "../../core/ignore.js";
 import type { OptionValues } from "../../core/option-table.js";
 import type { EngineEventLoop } from "../engine.js";
 
@@ -54,7 +55,7 @@ export class EventLoopRef implements EventLoopHold {
     if (this.#referenced || this.#reasons(this.#holdsBound)) {
       if (this.#held) return;
       this.#held = true;
-      if (this.#timer === undefined) this.#timer = setInterval(nothing, FOREVER);
+      if (this.#timer === undefined) this.#timer = setInterval(ignore, FOREVER);
       else this.#timer.ref();
     } else if (this.#held && !this.#scheduled) {
       this.#scheduled = true;
@@ -76,8 +77,6 @@ export class EventLoopRef implements EventLoopHold {
     this.#timer?.unref();
   };
 }
-
-function nothing(): void {}
 
 export interface EndingSocket {
   readonly options: Readonly<Pick<OptionValues, "linger">>;
