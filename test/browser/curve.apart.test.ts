@@ -1,3 +1,4 @@
+/** CURVE in the build for browsers, against the sockets of Node.js. */
 import { join } from "node:path";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import * as node from "../../src/index.js";

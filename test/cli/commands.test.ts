@@ -17,14 +17,6 @@ describe("push and pull", () => {
     expect(code).toBe(0);
   });
 
-  test("meet on a tcp port that the system chose", async () => {
-    const pull = startWithout("pull", "--bind", "tcp://127.0.0.1:*", "--count", "1");
-    const endpoint = await pull.endpoint();
-    expect(endpoint).toMatch(/^tcp:\/\/127\.0\.0\.1:\d+$/);
-    expect((await run("x\n", "push", "--connect", endpoint)).code).toBe(0);
-    expect((await pull.ended).stdout.toString()).toBe("x\n");
-  });
-
   test("use several endpoints at once", async () => {
     const first = ipc();
     const second = ipc();

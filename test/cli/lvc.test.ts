@@ -1,3 +1,4 @@
+/** shoal lvc, as an operator runs it. */
 import { describe, expect, it } from "vitest";
 import { run, start } from "./in-process.js";
 import { file, ipc, useShoal } from "./support.js";

@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { watchdogInterval } from "../../src/cli/operation.js";
 import { Pull, Push, Request, type Socket } from "../../src/index.js";
-import { LONG } from "../support/long.js";
 import { run, startWithout } from "./in-process.js";
 import { Child, file, MAIN, metricsOf, startStreamer, useShoal } from "./support.js";
 
@@ -269,13 +268,6 @@ describe("a service manager", () => {
     expect((await proxy.ended).code).toBe(0);
     expect(told()[0]).toBe("--ready STATUS=running");
     expect(told()).toContain("STOPPING=1 STATUS=draining");
-  });
-
-  it.runIf(LONG)("that cannot be notified is no reason to stop", async () => {
-    const { proxy } = notified("echo broken >&2; exit 1");
-    await proxy.until("stderr", /cannot notify the service manager: .*systemd-notify/);
-    proxy.signal("SIGTERM");
-    expect((await proxy.ended).code).toBe(0);
   });
 
   it("waits for signs of life twice as long as they are apart, of the process it means", () => {

@@ -119,25 +119,6 @@ describe("worker threads", () => {
     );
   }
 
-  it.runIf(LONG)("deliver what they sent before their end, when the peer is there", async () => {
-    const outcome = await run(`${WORKER}
-      import { Pull } from "shoal";
-      const pull = new Pull(); await pull.bind("tcp://127.0.0.1:*");
-      const worker = work(\`
-        const push = new Push(); push.connect("ENDPOINT");
-        await push.ready();
-        for (let i = 0; i < 100; i++) await push.send("m" + i);
-        process.exit(0);
-      \`.replace("ENDPOINT", pull.lastEndpoint));
-      await worker.exited;
-      const got = [];
-      while (got.length < 100) got.push(String(await pull.receive({ timeout: 5000 })));
-      console.log(got.length, got[99]);
-      await pull.close();
-    `);
-    expect(outcome).toMatchObject({ code: 0, stdout: "100 m99\n", stderr: "" });
-  });
-
   for (const [how, end] of [
     ["without closing it", ""],
     ["once it has closed it", "await push.close();"],

@@ -1,5 +1,4 @@
 /** What simulate() does with a story: repeats it by its seed, reports what fails, makes it smaller, keeps its bounds. */
-import { spawn } from "node:child_process";
 import { expect, it } from "vitest";
 import { Pull, Push } from "../../src/index.js";
 import { SimulationError, simulate, type World } from "../../src/testing/index.js";
@@ -46,21 +45,14 @@ async function busy(world: World): Promise<number> {
   return got;
 }
 
-it("a seed does the same each time, in the long form while the machine is busy, and another does not", async () => {
-  const load = LONG
-    ? spawn(process.execPath, ["-e", "for (const end = Date.now() + 30_000; Date.now() < end; );"])
-    : undefined;
-  try {
-    const run = (seed: number) =>
-      simulate({ seed, network: { latency: [0.1, 30], loss: 0.05 }, traceLines: 10_000 }, busy);
-    const { digest, trace, events, value } = await run(7);
-    expect(value).toBeGreaterThan(10);
-    for (let i = 0; i < (LONG ? 100 : 5); i++)
-      expect(await run(7)).toMatchObject({ digest, trace, events, value });
-    expect((await run(8)).digest).not.toBe(digest);
-  } finally {
-    load?.kill();
-  }
+it("a seed does the same each time, and another does not", async () => {
+  const run = (seed: number) =>
+    simulate({ seed, network: { latency: [0.1, 30], loss: 0.05 }, traceLines: 10_000 }, busy);
+  const { digest, trace, events, value } = await run(7);
+  expect(value).toBeGreaterThan(10);
+  for (let i = 0; i < (LONG ? 100 : 3); i++)
+    expect(await run(7)).toMatchObject({ digest, trace, events, value });
+  expect((await run(8)).digest).not.toBe(digest);
 }, 120_000);
 
 it("several simulations at once do not disturb each other", async () => {
