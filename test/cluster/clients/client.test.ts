@@ -147,7 +147,9 @@ describe("a client", () => {
     const places = new Set(clients.map(([made]) => made.current?.id));
     expect(places.size).toBeGreaterThan(1);
     const [[made, events]] = clients as [[DiscoveryClient, DiscoveryClientEvent[]]];
+    // Its lot is drawn when it is connected: the node where it is, or one to which it moves.
     await until(() => made.connected);
+    await until(() => made.stats().attempts === 1 || made.stats().failed > 0 || made.current?.name !== "a@h");
     const before = made.current?.id;
     made.refresh();
     const e = await fake("e");
