@@ -17,9 +17,6 @@ import { printable } from "./terminal.js";
 import { receiveAll } from "./transfer.js";
 import { defined, repeatable, wholeNumber } from "./values.js";
 
-/** Shortest interval of warnings, ms. */
-const WARNING_INTERVAL = 1_000;
-
 interface TapSettings extends Given, ClusterSettings {
   readonly topic?: readonly string[];
   readonly from?: "frontend" | "backend";
@@ -32,7 +29,7 @@ export function addTapCommand(program: Command): void {
     summary: "print the messages that pass a proxy",
     description:
       "Connects to a proxy's capture endpoint and prints each message that passes, one per line: time, side it came from, " +
-      "bytes, frames. It never slows the proxy down: when it is too slow it misses messages, and logs how many.",
+      "bytes, frames. It never slows the proxy down: when it is too slow it misses messages.",
     examples: [
       "shoal tap --connect tcp://127.0.0.1:5570",
       "shoal tap --connect tcp://127.0.0.1:5570 --topic weather --json --sample 1/100",
@@ -77,13 +74,11 @@ async function tap(given: TapSettings): Promise<void> {
     // Only the events are used.
     const peers = watchPeers({ events: listener.events } as unknown as Socket, settings, log);
     const asJson = settings.json === true;
-    const missed = new Missed(log);
     const socket = {
       receiveMany: async (options: ReceiveManyOptions) =>
-        (await listener.receiveMany(options)).map((record) => {
-          missed.add(record.missed);
-          return [Buffer.from(`${asJson ? jsonOf(record) : textOf(record)}\n`)];
-        }),
+        (await listener.receiveMany(options)).map((record) => [
+          Buffer.from(`${asJson ? jsonOf(record) : textOf(record)}\n`),
+        ]),
     };
     try {
       await printing(LINES, async (output, stop) => {
@@ -92,44 +87,20 @@ async function tap(given: TapSettings): Promise<void> {
         await Promise.race([receiving, peers.refused]);
       });
       const { delivered } = listener.stats();
-      log.debug(`${delivered} message${delivered === 1 ? "" : "s"}, ${listener.stats().missed} missed`);
+      log.debug(`${delivered} message${delivered === 1 ? "" : "s"}`);
     } finally {
-      missed.end();
       await listener.close();
     }
   });
 }
 
-class Missed {
-  readonly #log: Log;
-  #messages = 0;
-  #warned = Number.NEGATIVE_INFINITY;
-
-  constructor(log: Log) {
-    this.#log = log;
-  }
-
-  add(messages: number): void {
-    this.#messages += messages;
-    if (performance.now() - this.#warned >= WARNING_INTERVAL) this.end();
-  }
-
-  end(): void {
-    if (this.#messages === 0) return;
-    this.#log.warn(`missed ${this.#messages} messages`);
-    this.#warned = performance.now();
-    this.#messages = 0;
-  }
-}
-
-function jsonOf({ time, from, size, frames, truncated, missed }: EspressoRecord): string {
+function jsonOf({ time, from, size, frames, truncated }: EspressoRecord): string {
   return JSON.stringify({
     time: isoOf(time),
     from,
     size,
     frames: frames.map(bytesToJson),
     truncated: truncated || undefined,
-    missed: missed || undefined,
   });
 }
 

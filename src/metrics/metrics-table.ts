@@ -567,7 +567,6 @@ const ESPRESSO_TAP: Rows<EspressoTapStats> = {
 const ESPRESSO_LISTENER: Rows<EspressoListenerStats> = {
   received: counter("Records received."),
   delivered: counter("Records delivered to the program."),
-  missed: counter("Published records that did not arrive."),
   filtered: counter("Records excluded by the filter."),
   sampled: counter("Records excluded by sampling."),
   undecodable: counter("Records that could not be decoded."),

@@ -62,15 +62,8 @@ describe("the proxy's wire forms", () => {
 
   it("a tap's trailers are those of the page", () => {
     const trailers: Trailer[] = [
-      { from: "frontend", frames: 2, size: 12, time: 1_000, passed: 1, numbers: [] },
-      {
-        from: "backend",
-        frames: 1,
-        size: 3,
-        time: 1.5,
-        passed: 7,
-        numbers: [{ length: 2, generation: 9, number: 5 }],
-      },
+      { from: "frontend", frames: 2, size: 12, time: 1_000 },
+      { from: "backend", frames: 1, size: 3, time: 1.5 },
     ];
     const bytes = vectors("proxy.md", "Vectors of a trailer").map(([frame]) => frame as Buffer);
     expect(trailers.map(encodeTrailer)).toEqual(bytes);

@@ -22,15 +22,7 @@ import {
   type Given,
   object,
 } from "../kit/options.js";
-import {
-  type EspressoFilter,
-  type EspressoSample,
-  Filter,
-  prefixesOf,
-  sizeOf,
-  startsWith,
-} from "./filter.js";
-import { Gaps } from "./gaps.js";
+import { type EspressoFilter, type EspressoSample, Filter, prefixesOf, sizeOf } from "./filter.js";
 import { parseTrailer } from "./protocol.js";
 
 const MANY = 1_000;
@@ -64,16 +56,12 @@ export interface EspressoRecord<T = undefined> {
   /** `undefined` without a codec, when truncated, and with an `error`. */
   readonly value: T | undefined;
   readonly error: InvalidMessageError | undefined;
-  /** Records missed just before this one. */
-  readonly missed: number;
 }
 
 export interface EspressoListenerStats {
   /** `delivered + filtered + sampled`. */
   readonly received: number;
   readonly delivered: number;
-  /** Published for this listener, but not received. */
-  readonly missed: number;
   readonly filtered: number;
   readonly sampled: number;
   readonly undecodable: number;
@@ -94,7 +82,7 @@ export type EspressoListenerEvent = SocketEvent;
 /**
  * Receives a proxy's messages, by async iteration or `receive`.
  *
- * A slow listener misses records; `missed` of the next one has their number. Losses while disconnected are not known.
+ * A slow listener misses records; the tap's `stats().socket.copies.dropped` counts them.
  *
  * @example
  * ```ts
@@ -118,15 +106,9 @@ export class EspressoListener<T = undefined> extends Driver<EspressoListenerEven
   readonly #socket: Subscriber;
   readonly #filter: Filter;
   readonly #codec: Codec<T> | undefined;
-  readonly #gaps = new Gaps();
-  /** None begins with another: a record matches only one. */
-  readonly #prefixes: readonly Buffer[];
-  /** Missed before excluded records; reported with the next one. */
-  #owed = 0;
   readonly #counts = {
     received: 0,
     delivered: 0,
-    missed: 0,
     filtered: 0,
     sampled: 0,
     undecodable: 0,
@@ -153,7 +135,7 @@ export class EspressoListener<T = undefined> extends Driver<EspressoListenerEven
       throw new InvalidArgumentError("A listener's SUB has no codec; its records have: option decode");
     this.#filter = new Filter(filter, sample, systemClock);
     this.#codec = decode;
-    this.#prefixes = disjoint(prefixesOf(filter.topics));
+    const prefixes = prefixesOf(filter.topics);
     this.#socket = new Subscriber({
       linger: 0,
       ...(context === undefined ? {} : { context }),
@@ -161,7 +143,7 @@ export class EspressoListener<T = undefined> extends Driver<EspressoListenerEven
     });
     listen(this.#socket, (event) => this.events.emit(event));
     try {
-      this.#socket.subscribe(...this.#prefixes);
+      this.#socket.subscribe(...prefixes);
       for (const endpoint of endpoints) this.#socket.connect(endpoint);
     } catch (error) {
       void this.#socket.close({ linger: 0 });
@@ -248,11 +230,7 @@ export class EspressoListener<T = undefined> extends Driver<EspressoListenerEven
     const trailer = message.length > 1 ? parseTrailer(last) : undefined;
     const frames = trailer === undefined ? message : message.slice(0, -1);
     const shown = sizeOf(frames);
-    let missed = 0;
     if (trailer === undefined) counts.raw += 1;
-    else missed = this.#gaps.note(this.#matched(frames[0] as Buffer), trailer.numbers);
-    counts.missed += missed;
-    this.#owed += missed;
     const size = trailer?.size ?? shown;
     const verdict = this.#filter.decide(trailer?.from, frames, size);
     if (verdict !== "taken") {
@@ -271,9 +249,7 @@ export class EspressoListener<T = undefined> extends Driver<EspressoListenerEven
       truncated,
       value: undefined,
       error: undefined,
-      missed: this.#owed,
     };
-    this.#owed = 0;
     if (this.#codec !== undefined && !truncated) this.#decode(record, this.#codec);
     return record;
   }
@@ -289,19 +265,6 @@ export class EspressoListener<T = undefined> extends Driver<EspressoListenerEven
           : new InvalidMessageError(`The frame is not valid ${codec.name}`, { cause });
     }
   }
-
-  #matched(topic: Buffer): number {
-    for (const prefix of this.#prefixes) if (startsWith(topic, prefix)) return prefix.length;
-    return 0;
-  }
 }
 
 type Mutable<R> = { -readonly [K in keyof R]: R[K] };
-
-function disjoint(prefixes: readonly Buffer[]): Buffer[] {
-  const kept: Buffer[] = [];
-  for (const prefix of [...prefixes].sort((a, b) => a.length - b.length)) {
-    if (!kept.some((shorter) => startsWith(prefix, shorter))) kept.push(prefix);
-  }
-  return kept;
-}

@@ -8,16 +8,14 @@
 import type { Clock } from "../../core/clock.js";
 import type { ProxySide } from "../../sockets/pump.js";
 import { type EspressoFilter, type EspressoSample, Filter, sizeOf, startsWith } from "./filter.js";
-import { encodeTrailer, type RecordNumber } from "./protocol.js";
+import { encodeTrailer } from "./protocol.js";
 
 /** First byte of a message (29/PUBSUB). */
 const SUBSCRIBE = 1;
 const UNSUBSCRIBE = 0;
 
-/** Further prefixes have no numbers. */
-const MAX_NUMBERED = 64;
-/** Longer prefixes are not numbered. */
-const MAX_PREFIX = 256;
+/** With further prefixes, the capture socket alone looks for listeners. */
+const MAX_PREFIXES = 64;
 const MAX_FRAMES = 64;
 
 export interface TapCounts {
@@ -35,18 +33,10 @@ export interface TapCounts {
   readonly invalid: number;
 }
 
-interface Numbered {
-  readonly prefix: Buffer;
-  readonly generation: number;
-  number: number;
-}
-
 export interface TapRulesOptions {
   readonly filter: EspressoFilter;
   readonly sample: EspressoSample;
   readonly snapLength: number;
-  /** Generation of the first prefix; later ones count up. */
-  readonly generation: number;
 }
 
 export interface TapEffects {
@@ -61,9 +51,9 @@ export class TapRules {
   readonly #effects: TapEffects;
   readonly #filter: Filter;
   readonly #wallClock: Clock;
-  readonly #numbered: Numbered[] = [];
-  #unnumbered = 0;
-  #generation: number;
+  readonly #prefixes: Buffer[] = [];
+  /** Further subscriptions. */
+  #others = 0;
   readonly #counts = {
     passed: 0,
     published: 0,
@@ -82,7 +72,6 @@ export class TapRules {
    */
   constructor(options: TapRulesOptions, effects: TapEffects, clock: Clock, wallClock: Clock) {
     this.#snapLength = options.snapLength;
-    this.#generation = options.generation;
     this.#effects = effects;
     this.#wallClock = wallClock;
     this.#filter = new Filter(options.filter, options.sample, clock, (error) =>
@@ -111,10 +100,6 @@ export class TapRules {
   offer(from: ProxySide, frames: readonly Buffer[]): void {
     const counts = this.#counts;
     counts.passed += 1;
-    if (this.#numbered.length === 0 && this.#unnumbered === 0) {
-      counts.unheard += 1;
-      return;
-    }
     if (!this.#hasListener(frames[0] as Buffer)) {
       counts.unheard += 1;
       return;
@@ -126,9 +111,7 @@ export class TapRules {
       return;
     }
     const record = this.#shown(frames, size);
-    const numbers = this.#numbersOf(frames[0] as Buffer);
-    const time = this.#wallClock.now();
-    record.push(encodeTrailer({ from, frames: frames.length, size, time, passed: counts.passed, numbers }));
+    record.push(encodeTrailer({ from, frames: frames.length, size, time: this.#wallClock.now() }));
     if (this.#effects.publish(record)) counts.published += 1;
     else counts.refused += 1;
   }
@@ -137,40 +120,26 @@ export class TapRules {
     return {
       ...this.#counts,
       predicateFailures: this.#filter.failures,
-      subscriptions: this.#numbered.length + this.#unnumbered,
+      subscriptions: this.#prefixes.length + this.#others,
     };
   }
 
   #add(prefix: Buffer): void {
-    if (this.#numbered.length >= MAX_NUMBERED || prefix.length > MAX_PREFIX) this.#unnumbered += 1;
-    else this.#numbered.push({ prefix, generation: this.#generation, number: 0 });
-    this.#generation = (this.#generation + 1) >>> 0;
+    if (this.#prefixes.length >= MAX_PREFIXES) this.#others += 1;
+    else this.#prefixes.push(prefix);
   }
 
   #remove(prefix: Buffer): void {
-    const index = this.#numbered.findIndex((each) => each.prefix.equals(prefix));
-    if (index >= 0) this.#numbered.splice(index, 1);
-    else if (this.#unnumbered > 0) this.#unnumbered -= 1;
+    const index = this.#prefixes.findIndex((each) => each.equals(prefix));
+    if (index >= 0) this.#prefixes.splice(index, 1);
+    else if (this.#others > 0) this.#others -= 1;
   }
 
   #hasListener(topic: Buffer): boolean {
-    if (this.#unnumbered > 0) return true;
-    const numbered = this.#numbered;
-    for (let i = 0; i < numbered.length; i++) {
-      if (startsWith(topic, (numbered[i] as Numbered).prefix)) return true;
-    }
+    if (this.#others > 0) return true;
+    const prefixes = this.#prefixes;
+    for (let i = 0; i < prefixes.length; i++) if (startsWith(topic, prefixes[i] as Buffer)) return true;
     return false;
-  }
-
-  #numbersOf(topic: Buffer): RecordNumber[] {
-    const numbers: RecordNumber[] = [];
-    for (const numbered of this.#numbered) {
-      if (!startsWith(topic, numbered.prefix)) continue;
-      numbered.number += 1;
-      const { prefix, generation, number } = numbered;
-      numbers.push({ length: prefix.length, generation, number });
-    }
-    return numbers;
   }
 
   /** Copied if truncated: a record never retains a large message. */

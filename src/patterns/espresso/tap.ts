@@ -6,7 +6,6 @@
  *                          EspressoTap ── XPUB ──> EspressoListener, any SUB
  */
 
-import crypto from "node:crypto";
 import { refuseExtra } from "../../core/arguments.js";
 import { type Clock, systemClock } from "../../core/clock.js";
 import type { Context } from "../../sockets/context.js";
@@ -19,7 +18,6 @@ import type { EspressoFilter, EspressoSample } from "./filter.js";
 import { type TapCounts, TapRules } from "./tap-rules.js";
 
 const SNAP_LENGTH = 65_536;
-/** Topic prefixes up to this length are numbered. */
 const MIN_SNAP_LENGTH = 256;
 const QUEUED = 1_000;
 /** ms between events about a throwing predicate. */
@@ -53,8 +51,8 @@ export interface EspressoTapStats extends TapCounts {
 }
 
 /**
- * Publishes a proxy's messages without delaying it: a slow listener misses records and is told how many. At most
- * `sendHighWaterMark` records of `snapLength` bytes are queued per listener.
+ * Publishes a proxy's messages without delaying it: a slow listener misses records, which `stats().socket` counts. At
+ * most `sendHighWaterMark` records of `snapLength` bytes are queued per listener.
  *
  *   const tap = new EspressoTap();
  *   await tap.bind("tcp://127.0.0.1:*");
@@ -98,7 +96,7 @@ export class EspressoTap extends Driver<EspressoTapEvent, EspressoTapStats> {
     const settings = checkOptions("EspressoTap", OPTIONS, options);
     const { filter = {}, sample = {}, snapLength, clock = systemClock, context, socketOptions } = settings;
     this.#rules = new TapRules(
-      { filter, sample, snapLength, generation: crypto.randomInt(2 ** 32) },
+      { filter, sample, snapLength },
       {
         publish: (record) => this.#socket.trySend(record as Buffer[]),
         subscribed: (prefix) => this.events.emit({ type: "prefix:subscribed", prefix }),

@@ -417,21 +417,15 @@ const TARGETS: Target[] = [
           frames: 3,
           size: 12,
           time: 1_700_000_000_000.5,
-          passed: 9,
-          numbers: [
-            { length: 0, generation: 1, number: 2 },
-            { length: 5, generation: 0xffff_ffff, number: SAFE },
-          ],
         }),
       ],
-      [espresso.encodeTrailer({ from: "frontend", frames: 0, size: 0, time: 0, passed: 0, numbers: [] })],
+      [espresso.encodeTrailer({ from: "frontend", frames: 0, size: 0, time: 0 })],
     ],
     check: ([frame = Buffer.alloc(0)]) => {
       const trailer = espresso.parseTrailer(frame);
       if (trailer === undefined) return false;
       same([espresso.encodeTrailer(trailer)], [frame]);
-      expect(trailer.numbers.every(({ number }) => Number.isSafeInteger(number) && number >= 0)).toBe(true);
-      expect([trailer.size, trailer.passed].every((count) => Number.isSafeInteger(count))).toBe(true);
+      expect(Number.isSafeInteger(trailer.size)).toBe(true);
       return true;
     },
   },

@@ -85,13 +85,13 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("Espresso, engine %s"
     const subscription = await listener.receive({ timeout: 5_000 });
     expect([subscription.from, texts([...subscription.frames])]).toEqual(["backend", ["\u0001"]]);
     const record = await listener.receive({ timeout: 5_000 });
-    expect(record).toMatchObject({ from: "frontend", frameCount: 2, size: 14, truncated: false, missed: 0 });
+    expect(record).toMatchObject({ from: "frontend", frameCount: 2, size: 14, truncated: false });
     expect(record.value).toEqual({ t: 7 });
     expect(Math.abs(Date.now() - record.time)).toBeLessThan(10_000);
     const broken = await listener.receive({ timeout: 5_000 });
     expect([broken.value, broken.error?.code]).toEqual([undefined, "ERR_INVALID_MESSAGE"]);
     // The subscription's frame is not JSON either.
-    expect(listener.stats()).toMatchObject({ received: 3, delivered: 3, missed: 0, undecodable: 2, raw: 0 });
+    expect(listener.stats()).toMatchObject({ received: 3, delivered: 3, undecodable: 2, raw: 0 });
     proxy.terminate();
     await running;
   });
@@ -128,7 +128,7 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("Espresso, engine %s"
     expect(got.map(({ frames }) => String(frames[0]))).toEqual(["rain", "rainbow", "rain"]);
     const others: EspressoRecord[] = [];
     while (others.length < 4) others.push(...(await all.receiveMany({ timeout: 5_000 })));
-    expect([rain.stats().missed, all.stats().missed, rain.stats().received]).toEqual([0, 0, 3]);
+    expect(rain.stats().received).toBe(3);
   });
 
   it("filters and samples at the tap and at the listener", async () => {
@@ -144,35 +144,24 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("Espresso, engine %s"
       return listener.stats().received === 45;
     }, "the rest");
     expect(tap.stats()).toMatchObject({ passed: 100, filtered: 10, sampled: 45, published: 45 });
-    expect(listener.stats()).toMatchObject({ delivered: 9, sampled: 36, missed: 0 });
+    expect(listener.stats()).toMatchObject({ delivered: 9, sampled: 36 });
   });
 
-  it("never waits for a slow listener, which learns how much it missed", async () => {
+  it("never waits for a slow listener, and counts what it missed", async () => {
     const tap = await startTap({ socketOptions: { sendHighWaterMark: 10 } });
     const listener = await listen(tap, { socketOptions: { receiveHighWaterMark: 10 } });
     const body = Buffer.alloc(20_000);
-    let offered = 0;
-    // Until a record has been dropped, which only the records after it can show; then some that can arrive.
-    const offer = (): void => {
-      tap.capture("frontend", [Buffer.from("t"), Buffer.from(String(offered++)), body]);
-    };
     for (let i = 0; i < 5_000; i++) {
-      offer();
+      tap.capture("frontend", [Buffer.from("t"), body]);
       if (i % 100 === 0) await new Promise((resolve) => setImmediate(resolve));
     }
     expect(tap.stats().published).toBe(5_000);
-    let last = -1;
-    while (listener.stats().missed === 0) {
-      const records = await listener.receiveMany({ timeout: 1_000 }).catch(() => []);
-      if (records.length === 0) offer();
-      for (const { frames, missed } of records) {
-        const number = Number(frames[1]);
-        expect(missed).toBe(number - last - 1);
-        last = number;
-      }
-    }
-    const { received, missed } = listener.stats();
-    expect(received + missed).toBe(last + 1);
+    const dropped = tap.stats().socket.copies?.dropped;
+    if (dropped === undefined) return; // The engine cannot count them.
+    expect(dropped).toBeGreaterThan(0);
+    const missing = (): number => 5_000 - dropped - listener.stats().received;
+    while (missing() > 0) await listener.receiveMany({ timeout: 5_000 });
+    expect(missing()).toBe(0);
   });
 
   it("is heard by a SUB that knows nothing of it, and hears a capture that knows nothing of it", async () => {
@@ -183,7 +172,7 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("Espresso, engine %s"
     await until(() => tap.stats().subscriptions === 1, "the subscriber");
     tap.capture("backend", [Buffer.from("t"), Buffer.from("body")]);
     const [topic, body, trailer, ...more] = await subscriber.receive({ timeout: 5_000 } as never);
-    expect([String(topic), String(body), trailer?.length, more]).toEqual(["t", "body", 56, []]);
+    expect([String(topic), String(body), trailer?.length, more]).toEqual(["t", "body", 32, []]);
 
     const capture = kept(new Publisher({ context }));
     await capture.bind(ANY);
@@ -192,7 +181,7 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("Espresso, engine %s"
     await capture.send(["t", "SHOALTAP, but no trailer"]);
     await capture.send("SHOALTAP");
     const record = await listener.receive({ timeout: 5_000 });
-    expect(record).toMatchObject({ from: undefined, frameCount: 2, size: 25, truncated: false, missed: 0 });
+    expect(record).toMatchObject({ from: undefined, frameCount: 2, size: 25, truncated: false });
     await listener.receive({ timeout: 5_000 });
     expect(listener.stats()).toMatchObject({ raw: 2, delivered: 2 });
   });

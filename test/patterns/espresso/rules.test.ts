@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest";
 import { type EspressoFilter, type EspressoSample, Filter } from "../../../src/patterns/espresso/filter.js";
-import { Gaps } from "../../../src/patterns/espresso/gaps.js";
 import { encodeTrailer, parseTrailer, type Trailer } from "../../../src/patterns/espresso/protocol.js";
 import { TapRules, type TapRulesOptions } from "../../../src/patterns/espresso/tap-rules.js";
 
@@ -11,29 +10,22 @@ const TRAILER: Trailer = {
   frames: 3,
   size: 5_000_000_000,
   time: 1_700_000_000_123.5,
-  passed: 77,
-  numbers: [
-    { length: 0, generation: 4_294_967_295, number: 1 },
-    { length: 4, generation: 0, number: 2 ** 40 },
-  ],
 };
 
 describe("a record's trailer", () => {
   it("has the bytes that protocol.ts says", () => {
-    expect(encodeTrailer({ ...TRAILER, numbers: TRAILER.numbers.slice(0, 1) }).toString("hex")).toBe(
+    expect(encodeTrailer(TRAILER).toString("hex")).toBe(
       "53484f414c544150" + // SHOALTAP
-        "01010001" + // version, backend, one number
+        "01010000" + // version, backend
         "00000003" +
         "41f2a05f20000000" + // 5e9
-        "4278bcfe5687b800" + // 1700000000123.5
-        "4053400000000000" + // 77
-        "00000000ffffffff3ff0000000000000",
+        "4278bcfe5687b800", // 1700000000123.5
     );
   });
 
   it("is read as it was written", () => {
     expect(parseTrailer(encodeTrailer(TRAILER))).toEqual(TRAILER);
-    expect(parseTrailer(encodeTrailer({ ...TRAILER, from: "frontend", numbers: [] }))?.from).toBe("frontend");
+    expect(parseTrailer(encodeTrailer({ ...TRAILER, from: "frontend" }))?.from).toBe("frontend");
   });
 
   const whole = encodeTrailer(TRAILER);
@@ -44,15 +36,14 @@ describe("a record's trailer", () => {
   };
   it.each<[string, Buffer]>([
     ["empty", Buffer.alloc(0)],
-    ["something else", Buffer.from("SHOALTAX".padEnd(40))],
+    ["something else", Buffer.from("SHOALTAX".padEnd(32))],
     ["of another version", changed(8, [2])],
     ["of a third side", changed(9, [2])],
-    ["shorter than its numbers", whole.subarray(0, whole.length - 1)],
-    ["longer than its numbers", Buffer.concat([whole, Buffer.alloc(1)])],
+    ["too short", whole.subarray(0, whole.length - 1)],
+    ["too long", Buffer.concat([whole, Buffer.alloc(1)])],
     ["of a size that is no number", changed(16, [0x7f, 0xf8])],
     ["of a negative size", changed(16, [0xc0])],
     ["of an endless time", changed(24, [0x7f, 0xf0, 0, 0, 0, 0, 0, 0])],
-    ["with half a number", changed(48, [0x3f, 0xe0, 0, 0, 0, 0, 0, 0])],
   ])("is none when it is %s", (_, frame) => {
     expect(parseTrailer(frame)).toBeUndefined();
   });
@@ -153,7 +144,7 @@ function tap(options: Partial<TapRulesOptions> = {}) {
   const heard: string[] = [];
   const state = { room: true };
   const rules = new TapRules(
-    { filter: {}, sample: {}, snapLength: 256, generation: 10, ...options },
+    { filter: {}, sample: {}, snapLength: 256, ...options },
     {
       publish: (record) => state.room && records.push([...record]) > 0,
       subscribed: (prefix) => heard.push(`+${prefix}`),
@@ -177,8 +168,7 @@ describe("a tap", () => {
     rules.offer("backend", message);
     expect(records[0]?.slice(0, 3)).toEqual(message);
     expect(records[0]?.[2]).toBe(message[2]); // Not a copy.
-    const numbers = [{ length: 0, generation: 10, number: 1 }];
-    expect(last()).toEqual({ from: "backend", frames: 3, size: 12, time: 5, passed: 1, numbers });
+    expect(last()).toEqual({ from: "backend", frames: 3, size: 12, time: 5 });
   });
 
   it("publishes nothing that nobody listens to", () => {
@@ -194,34 +184,12 @@ describe("a tap", () => {
     expect(heard).toEqual(["+we", "-we"]);
   });
 
-  it("numbers the records of each prefix, from 1 again in each of its lives", () => {
-    const { rules, subscribe, unsubscribe, last } = tap();
-    subscribe("a");
-    subscribe("ab");
-    for (const topic of ["a", "abc", "ab"]) rules.offer("frontend", frames(topic));
-    expect(last().numbers).toEqual([
-      { length: 1, generation: 10, number: 3 },
-      { length: 2, generation: 11, number: 2 },
-    ]);
-    unsubscribe("a");
-    subscribe("a");
-    rules.offer("frontend", frames("ab"));
-    expect(last().numbers).toEqual([
-      { length: 2, generation: 11, number: 3 },
-      { length: 1, generation: 12, number: 1 },
-    ]);
-  });
-
-  it("numbers a bounded number of prefixes; the records of others have no numbers", () => {
-    const { rules, subscribe, unsubscribe, last, records } = tap();
-    for (let i = 0; i < 64; i++) subscribe(`p${i}`);
-    subscribe("q");
-    subscribe("r".repeat(257));
+  it("keeps a bounded number of prefixes; with further ones it publishes every message", () => {
+    const { rules, subscribe, unsubscribe, records } = tap();
+    for (let i = 0; i < 65; i++) subscribe(`p${i}`);
     rules.offer("frontend", frames("q1"));
-    expect(last().numbers).toEqual([]);
-    expect(rules.stats().subscriptions).toBe(66);
-    unsubscribe("q");
-    unsubscribe("r".repeat(257));
+    expect(rules.stats().subscriptions).toBe(65);
+    unsubscribe("p64");
     rules.offer("frontend", frames("q1"));
     expect(records).toHaveLength(1);
   });
@@ -241,7 +209,7 @@ describe("a tap", () => {
   });
 
   it("counts what becomes of each message", () => {
-    const { rules, subscribe, state, last } = tap({ filter: { minSize: 2 }, sample: { oneIn: 2 } });
+    const { rules, subscribe, state } = tap({ filter: { minSize: 2 }, sample: { oneIn: 2 } });
     subscribe("");
     for (const text of ["a", "bb", "cc", "dd"]) rules.offer("backend", frames(text));
     state.room = false;
@@ -255,10 +223,6 @@ describe("a tap", () => {
       sampled: 2,
       refused: 1,
     });
-    state.room = true;
-    rules.offer("backend", frames("gg"));
-    rules.offer("backend", frames("hh"));
-    expect(last().numbers[0]?.number).toBe(4); // The third was refused: its number is missing.
   });
 
   it("passes over what is no subscription", () => {
@@ -268,25 +232,5 @@ describe("a tap", () => {
     rules.receive([Buffer.from("\u0001a"), Buffer.alloc(0)]);
     rules.receive([Buffer.from("\u0000never subscribed")]);
     expect(rules.stats()).toMatchObject({ invalid: 3, subscriptions: 0 });
-  });
-});
-
-describe("a listener's gaps", () => {
-  const number = (value: number, generation = 1, length = 3) => [{ length, generation, number: value }];
-  it("are the numbers between two records of one generation", () => {
-    const gaps = new Gaps();
-    const noted = [5, 6, 9, 10, 10, 2].map((value) => gaps.note(3, number(value)));
-    expect(noted).toEqual([0, 0, 2, 0, 0, 0]);
-    expect(gaps.note(3, number(1, 2))).toBe(0);
-    expect(gaps.note(3, number(3, 2))).toBe(1);
-    expect(gaps.note(3, [])).toBe(0);
-    expect(gaps.note(3, [...number(9, 7, 2), ...number(5, 2)])).toBe(1);
-  });
-
-  it("of a bounded number of generations are remembered", () => {
-    const gaps = new Gaps();
-    for (let generation = 0; generation <= 1_024; generation++) gaps.note(3, number(1, generation));
-    expect(gaps.note(3, number(9, 0))).toBe(0); // Forgotten.
-    expect(gaps.note(3, number(9, 1_024))).toBe(7);
   });
 });
