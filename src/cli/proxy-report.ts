@@ -18,7 +18,12 @@ export function report(proxy: SocketProxy, log: Log): void {
     .on("capture:dropped", (event) =>
       log.warn(`the capture is too slow: it has missed ${event.missed} messages in total`, fieldsOf(event)),
     )
-    .on("loop:detected", (event) => log.warn(looped(event), fieldsOf(event)))
+    .on("loop:detected", (event) =>
+      log.warn(
+        `the backend leads back to the frontend: ${event.loops} requests went in a loop`,
+        fieldsOf(event),
+      ),
+    )
     .on("message:invalid", (event) =>
       log.warn(
         `dropped malformed messages at the ${event.side}: ${event.messages} in total`,
@@ -48,17 +53,6 @@ export function report(proxy: SocketProxy, log: Log): void {
     .on("message:failed", (event) =>
       log.error(`a message was not forwarded: ${describe(event.error)}`, fieldsOf(event)),
     );
-}
-
-function looped({ side, by, loops }: ProxyEvent & { readonly type: "loop:detected" }): string {
-  switch (by) {
-    case "request":
-      return `the backend leads back to the frontend: ${loops} requests went in a loop`;
-    case "itself":
-      return `a peer of the ${side} is this proxy itself: messages loop forever`;
-    case "neighbour":
-      return `a proxy at the ${side} leads back to this one: messages that pass both loop forever`;
-  }
 }
 
 function dropped({ side, reason, messages }: ProxyEvent & { readonly type: "message:dropped" }): string {

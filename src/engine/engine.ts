@@ -82,16 +82,6 @@ export interface PeerPolicy {
   readonly tooLong?: ((address: string) => void) | undefined;
 }
 
-/** For the handshakes of both ends (37/ZMTP, Connection Metadata). */
-export interface HandshakeProperty {
-  /** Starts with "X-". */
-  readonly name: string;
-  /** ASCII, at most 255 characters. */
-  readonly value: string;
-  /** A peer with this property joined or left. The value is unverified. */
-  readonly onPeerProperty: (value: string, joined: boolean) => void;
-}
-
 /** Must not throw. */
 export interface EngineListener {
   /** `take` may return a message again; called once per `wantReadable`. */
@@ -236,13 +226,6 @@ export interface Policing {
   disconnectPeers(match: (peer: PeerCredentials) => boolean): number;
 }
 
-export interface PeerProperties {
-  /**
-   * Sends a property in each handshake and reports those of peers. Call it before the first bind or connect.
-   */
-  announce(property: HandshakeProperty): void;
-}
-
 /** Steps of a shutdown without loss, which cannot be undone. */
 export interface Retirement {
   stopAccepting(): void;
@@ -296,7 +279,6 @@ export interface EngineSocket {
   readonly directed: DirectedSending | undefined;
   readonly peerQueues: PeerQueues | undefined;
   readonly policing: Policing | undefined;
-  readonly properties: PeerProperties | undefined;
   readonly retirement: Retirement | undefined;
 }
 

@@ -113,7 +113,6 @@ const PROXY: Rows<ProxyStats> = {
   frontend: null, // SIDES
   backend: null,
   unanswered: gauge("Requests of the last minute without a reply yet.", "unanswered_requests"),
-  loops: gauge("Proxies among the peers that lead back to this one, including itself."),
   capture: [
     counter("Captured messages.", "captured", "captured"),
     counter("Messages or copies missed because the capture was too slow.", "capture_missed", "missed"),

@@ -3,7 +3,6 @@ import type { HandshakeError, ProtocolError } from "../core/errors.js";
 import { type EventNames, EventStream } from "../core/event-stream.js";
 import { listen } from "../sockets/internal.js";
 import type { DroppedReason } from "../sockets/stats.js";
-import type { Place, ProxyLoopPeer } from "./loop-detector.js";
 import type { ProxySide } from "./pairs.js";
 import type { ProxyPolicyReason } from "./policy/policy.js";
 import type { PolicyEffects } from "./policy/side-policy.js";
@@ -42,17 +41,8 @@ export type ProxyEvent =
   | { readonly type: "proxy:stopped" }
   /** Burst: the capture socket or a subscriber was too slow. `missed`: total. */
   | { readonly type: "capture:dropped"; readonly missed: number }
-  /** Burst: messages come back to this proxy. `loops`: total at this side. */
-  | {
-      readonly type: "loop:detected";
-      readonly side: ProxySide | "capture";
-      /**
-       * `request`: a request returned repeatedly and was dropped; `itself`: the proxy is connected to itself;
-       * `neighbour`: another proxy closes the loop. The last two depend on messages passing policies.
-       */
-      readonly by: "request" | ProxyLoopPeer;
-      readonly loops: number;
-    }
+  /** Burst: a request returned to this proxy repeatedly, and was dropped. `loops`: total at this side. */
+  | { readonly type: "loop:detected"; readonly side: ProxySide; readonly loops: number }
   /** Burst: messages without the required frames. `messages`: total. */
   | { readonly type: "message:invalid"; readonly side: ProxySide; readonly messages: number }
   /** Burst: a side did not send messages. `messages`: total for this reason. */
@@ -217,18 +207,11 @@ export class ProxyEvents {
   readonly forPumps: Pick<PumpsEffects, "refused" | "failed"> = {
     refused: (side, verdict) =>
       this.#inBurst(`${side} ${verdict}`, 1, (total) => {
-        if (verdict === "loop")
-          this.events.emit({ type: "loop:detected", side, by: "request", loops: total });
+        if (verdict === "loop") this.events.emit({ type: "loop:detected", side, loops: total });
         else this.events.emit({ type: "message:invalid", side, messages: total });
       }),
     failed: (error) => this.#inBurst("failed", 1, () => this.events.emit({ type: "message:failed", error })),
   };
-
-  loop(side: Place, by: ProxyLoopPeer): void {
-    this.#inBurst(`${side} ${by}`, 1, (loops) =>
-      this.events.emit({ type: "loop:detected", side, by, loops }),
-    );
-  }
 
   #inBurst(name: string, count: number, emit: (total: number) => void): void {
     let throttle = this.#throttles.get(name);

@@ -5,7 +5,6 @@
  */
 
 export type { ProxyDropReason, ProxyEvent, ProxyListening } from "./events.js";
-export type { ProxyLoopPeer } from "./loop-detector.js";
 export type {
   ProxyCaptureOptions,
   ProxyCertificates,

@@ -2,7 +2,7 @@
  * Whether two endpoints are the same place: no proxy connects to itself, and no configuration binds twice. Pure: looks
  * up no name.
  *
- * A proxy's messages to itself would return forever at full speed. loop-detector.ts finds loops by other names.
+ * A proxy's messages to itself would return forever at full speed. Loops by other names are not found.
  */
 
 /** Two cannot share a port, except different paths of one scheme. */

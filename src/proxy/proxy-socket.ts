@@ -2,7 +2,7 @@
 import { checkKeys } from "../core/arguments.js";
 import { ignore } from "../core/ignore.js";
 import type { Context } from "../sockets/context.js";
-import { announce, canRetire, engineStats, retire } from "../sockets/internal.js";
+import { canRetire, engineStats, retire } from "../sockets/internal.js";
 import { checkOption } from "../sockets/options.js";
 import { Pair } from "../sockets/pair.js";
 import { Pull, Push } from "../sockets/pipeline.js";
@@ -72,7 +72,6 @@ export class ProxySocket {
     if (this.plan.name === "control" && this.socket instanceof Subscriber)
       this.socket.subscribe(...this.plan.subscribe);
     for (const endpoint of this.plan.connect) this.connectTo(endpoint);
-    // The loop detector reports a source's endpoint that is the proxy's own.
     if (this.plan.source !== undefined) this.socket.connect(this.plan.source);
   }
 
@@ -119,11 +118,6 @@ export class ProxySocket {
   /** Accepts no more peers, if the engine can. @param halfClose also asks peers to leave and receives what they sent */
   retire(halfClose: boolean): void {
     retire(this.socket, halfClose);
-  }
-
-  /** Sends a property in each handshake and reports peers' values, if the engine can. */
-  announce(name: string, value: string, onPeer: (value: string, joined: boolean) => void): void {
-    announce(this.socket, { name, value, onPeerProperty: onPeer });
   }
 
   /** Incoming messages to take, as far as the engine can count. */

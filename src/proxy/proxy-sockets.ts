@@ -5,15 +5,13 @@
  */
 
 import { InvalidArgumentError } from "../core/errors.js";
-import { randomId } from "../core/random.js";
 import type { Context } from "../sockets/context.js";
 import { Capture } from "./capture.js";
 import { Control, type ControlHost } from "./control.js";
 import type { ProxyEvents, ProxyListening } from "./events.js";
-import { LoopDetector, PROXY_PROPERTY } from "./loop-detector.js";
 import type { SocketPlan } from "./options.js";
 import { leadsTo } from "./own-endpoints.js";
-import type { Direction, ProxySide } from "./pairs.js";
+import type { ProxySide } from "./pairs.js";
 import { ProxySocket } from "./proxy-socket.js";
 import type { ProxyStats } from "./stats.js";
 
@@ -27,7 +25,6 @@ export class ProxySockets {
   readonly #events: ProxyEvents;
   #capture: Capture | undefined;
   #control: Control | undefined;
-  #loops: LoopDetector | undefined;
 
   constructor(plans: readonly SocketPlan[], context: Context, events: ProxyEvents) {
     this.#plans = plans;
@@ -35,22 +32,9 @@ export class ProxySockets {
     this.#events = events;
   }
 
-  /**
-   * Each socket sends this proxy's id in its handshakes.
-   *
-   * @throws as a socket's constructor
-   */
-  open(directions: readonly Direction[], host: ControlHost): void {
+  /** @throws as a socket's constructor */
+  open(host: ControlHost): void {
     for (const plan of this.#plans) this.all.set(plan.name, this.#openSocket(plan, host));
-    const id = randomId();
-    const loops = new LoopDetector(id, directions);
-    this.#loops = loops;
-    for (const place of ["frontend", "backend", "capture"] as const) {
-      this.all.get(place)?.announce(PROXY_PROPERTY, id, (other, joined) => {
-        const by = loops.peerChanged(place, other, joined);
-        if (by !== undefined) this.#events.loop(place, by);
-      });
-    }
   }
 
   /** Binds in order while `goesOn`. @throws as a socket's `bind`; InvalidArgumentError for a connect to itself */
@@ -89,9 +73,8 @@ export class ProxySockets {
     };
   }
 
-  stats(): Pick<ProxyStats, "loops" | "capture" | "control"> {
+  stats(): Pick<ProxyStats, "capture" | "control"> {
     return {
-      loops: this.#loops?.count ?? 0,
       ...(this.#capture === undefined ? {} : { capture: this.#capture.stats() }),
       ...(this.#control === undefined ? {} : { control: this.#control.stats() }),
     };

@@ -322,7 +322,7 @@ export class SocketProxy {
 
   async #open(): Promise<void> {
     const goesOn = (): boolean => this.#state === "starting";
-    this.#sockets.open(this.#directions, this.#steering());
+    this.#sockets.open(this.#steering());
     for (const side of ["frontend", "backend"] as const) {
       await this.#policies[side].open(this.#sockets.side(side).socket);
       if (!goesOn()) return;

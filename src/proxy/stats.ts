@@ -102,8 +102,6 @@ export interface ProxyStats {
   readonly backend: ProxySideStats;
   /** 0 for one-way proxies. */
   readonly unanswered: number;
-  /** Peers that are proxies and lead back to this one, including itself; 0 if the engine cannot tell. */
-  readonly loops: number;
   readonly capture?: ProxyCaptureStats;
   readonly control?: ProxyControlStats;
   /** Present after a drain. */

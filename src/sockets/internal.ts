@@ -8,7 +8,6 @@ import {
   type EnginePeer,
   type EngineStats,
   type EngineSubscriber,
-  type HandshakeProperty,
   OfferResult,
   type PeerCredentials,
   type PeerPolicy,
@@ -199,17 +198,6 @@ export function trySendTo(
   counters.delivered += 1;
   for (let i = 0; i < message.length; i++) counters.bytesSent += (message[i] as Buffer).length;
   return "sent";
-}
-
-/**
- * Exchanges a property in handshakes; for use before the first bind or connect.
- *
- * @returns `false` if the engine cannot
- */
-export function announce(socket: Socket, property: HandshakeProperty): boolean {
-  const { properties } = socket[CORE].engine;
-  properties?.announce(property);
-  return properties !== undefined;
 }
 
 export function canRetire(socket: Socket): boolean {

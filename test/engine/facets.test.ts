@@ -18,13 +18,12 @@ const OPTIONAL = [
   "directed",
   "peerQueues",
   "policing",
-  "properties",
   "retirement",
 ] as const;
 
 /** Of every socket type of an engine. */
 const ALWAYS: Readonly<Record<string, readonly string[]>> = {
-  zmtp: ["policing", "properties", "retirement"],
+  zmtp: ["policing", "retirement"],
   libzmq: [],
 };
 

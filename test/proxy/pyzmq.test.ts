@@ -1,16 +1,11 @@
 /** pyzmq on both sides of each proxy, and pyzmq as the one who steers it. */
-import { execFile } from "node:child_process";
 import { endianness } from "node:os";
-import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { ForwarderProxy, QueueProxy, StreamerProxy } from "../../src/proxy/index.js";
 import { until } from "../contract/support/wait.js";
 import type { ProcessPeer } from "../interop/peer.js";
 import { NO_PYTHON, startPython } from "../interop/python-peer.js";
-import { peerAt } from "../support/peers.js";
-import { ANY, back, ENGINES, front, LIMIT, useWorld } from "./support.js";
-
-const PYTHON = peerAt("pyzmq");
+import { ANY, back, ENGINES, front, useWorld } from "./support.js";
 
 const numbers = (frames: readonly Buffer[]): number[] =>
   frames.map((frame) => Number(endianness() === "LE" ? frame.readBigUInt64LE() : frame.readBigUInt64BE()));
@@ -49,27 +44,6 @@ describe.skipIf(NO_PYTHON).each(ENGINES)("pyzmq and the proxies of engine %s", (
     expect((await rep.receive()).map(String)).toEqual(["asynchronous"]);
     await rep.send("too");
     expect((await dealer.receive()).map(String)).toEqual(["", "too"]);
-  });
-
-  it("a proxy's word of itself in the handshake harms nobody, and can be read", async () => {
-    const proxy = await world.start(new StreamerProxy(sides));
-    const program = `
-import sys, zmq
-context = zmq.Context()
-push, pull = context.socket(zmq.PUSH), context.socket(zmq.PULL)
-pull.RCVTIMEO = ${LIMIT}
-push.connect(sys.argv[1])
-pull.connect(sys.argv[2])
-push.send(b"word")
-frame = pull.recv(copy=False)
-try: said = frame.get("X-Shoal-Proxy")
-except zmq.ZMQError: said = "nothing"
-print(frame.bytes.decode(), said)
-context.destroy(linger=0)
-`;
-    const { stdout } = await promisify(execFile)(PYTHON, ["-c", program, front(proxy), back(proxy)]);
-    expect(stdout).toMatch(engine === "zmtp" ? /^word [0-9a-f]{32}\n$/ : /^word nothing\n$/);
-    expect(proxy.stats().loops).toBe(0);
   });
 
   it("a queue counts as libzmq's own does", async () => {

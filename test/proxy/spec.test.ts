@@ -3,10 +3,8 @@ import { endianness } from "node:os";
 import { describe, expect, it } from "vitest";
 import { errorReply, jsonReply } from "../../src/control/protocol.js";
 import { InvalidArgumentError, InvalidStateError } from "../../src/core/errors.js";
-import { decodeMetadata, encodeMetadata } from "../../src/engine/zmtp/codec/metadata.js";
 import { encodeTrailer, parseTrailer, type Trailer } from "../../src/patterns/espresso/protocol.js";
 import { parseControl, statisticsReply, wordReply } from "../../src/proxy/control-protocol.js";
-import { PROXY_PROPERTY } from "../../src/proxy/loop-detector.js";
 import { codes, tableUnder } from "../support/markdown.js";
 
 /** The last code of each row: frames in hexadecimal, spaces between, `-` for an empty one. */
@@ -24,14 +22,6 @@ const counts = (first: number) => ({
 });
 
 describe("the proxy's wire forms", () => {
-  it("the property is written as the page says", () => {
-    const id = "00112233445566778899aabbccddeeff";
-    const [[bytes]] = vectors("proxy.md", "Vector of the property") as [[Buffer]];
-    expect(Buffer.from(encodeMetadata(new Map([[PROXY_PROPERTY, Buffer.from(id)]])))).toEqual(bytes);
-    const read = decodeMetadata(bytes);
-    expect(typeof read === "string" ? read : String([...read.values()][0])).toBe(id);
-  });
-
   it("replies of the control socket are those of the page", () => {
     const [statistics, word, json, error] = vectors("proxy.md", "Vectors of the control protocol");
     if (endianness() === "LE") expect(statisticsReply(counts(1), counts(5))).toEqual(statistics);

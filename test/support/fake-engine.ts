@@ -49,7 +49,6 @@ export class FakeSocket implements EngineSocket, EngineEndpoints, EngineEventLoo
   readonly directed = undefined;
   readonly peerQueues = undefined;
   readonly policing = undefined;
-  readonly properties = undefined;
   readonly retirement = undefined;
   readonly type: SocketType;
   readonly options: OptionValues;

@@ -59,7 +59,6 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   readonly directed = undefined;
   readonly peerQueues = undefined;
   readonly policing = undefined;
-  readonly properties = undefined;
   readonly retirement = undefined;
   readonly #shared: Shared;
   readonly #native: NativeSocket;

@@ -2,7 +2,7 @@
 import { isBytes } from "../../core/bytes.js";
 import type { OptionValues } from "../../core/option-table.js";
 import { decodeZ85 } from "../../core/z85.js";
-import type { HandshakeProperty, PeerCredentials } from "../engine.js";
+import type { PeerCredentials } from "../engine.js";
 import { chosenMechanism } from "./mechanism/chosen.js";
 import type { CurveParts, Mechanism, MechanismOptions, Verdict } from "./mechanism/mechanism.js";
 import { BareMechanism, NullMechanism } from "./mechanism/null.js";
@@ -163,7 +163,7 @@ export class Admission {
   }
 }
 
-/** Shared by sockets without a routing id and an announced property; one entry per type. */
+/** Shared by sockets without a routing id; one entry per type. */
 const usual = new Map<string, Uint8Array>();
 
 function usualProperties(wireName: string, options: Readonly<OptionValues>): Uint8Array {
@@ -174,7 +174,6 @@ function usualProperties(wireName: string, options: Readonly<OptionValues>): Uin
 
 interface Encoded {
   readonly routingId: OptionValues["routingId"];
-  readonly property: HandshakeProperty | undefined;
   readonly bytes: Uint8Array;
 }
 
@@ -187,14 +186,13 @@ class HandshakeProperties {
   }
 
   get bytes(): Uint8Array {
-    const { options, type, property } = this.#state;
+    const { options, type } = this.#state;
     const { routingId } = options;
     const last = this.#last;
-    if (last?.routingId === routingId && last.property === property) return last.bytes;
+    if (last?.routingId === routingId) return last.bytes;
     const wireName = wireNameOf(type);
-    const isUsual = routingId === null && property === undefined;
-    const bytes = isUsual ? usualProperties(wireName, options) : propertiesOf(options, wireName, property);
-    this.#last = { routingId, property, bytes };
+    const bytes = routingId === null ? usualProperties(wireName, options) : propertiesOf(options, wireName);
+    this.#last = { routingId, bytes };
     return bytes;
   }
 }

@@ -281,7 +281,7 @@ export class InprocPeers implements InprocTarget<InprocDial> {
 
   inprocOnPeer(dial: InprocDial): void {
     const theirs = dial.from;
-    const [theirPeer, ourPeer] = [theirs.#asPeer(this), this.#asPeer(theirs)];
+    const [theirPeer, ourPeer] = [theirs.#asPeer(), this.#asPeer()];
     const fault = this.#peers.refuse(theirPeer, undefined) ?? theirs.#peers.refuse(ourPeer, dial.pipe);
     if (fault !== undefined) {
       theirs.#refused.add(dial);
@@ -311,13 +311,12 @@ export class InprocPeers implements InprocTarget<InprocDial> {
   }
 
   #describe(): Description {
-    const { options, property, type } = this.#state;
+    const { options, type } = this.#state;
     const { receiveHighWaterMark, receiveHighWaterMarkBytes } = this.#marks;
     return {
       socketType: wireNameOf(type),
       // Posting a view to another thread copies its whole memory.
       identity: Uint8Array.from(identityOf(options)),
-      property: property === undefined ? undefined : { name: property.name, value: property.value },
       marks: { receiveHighWaterMark, receiveHighWaterMarkBytes },
     };
   }
@@ -433,24 +432,13 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     return pipeOptions(this.#state.options, this.#state.type);
   }
 
-  #asPeer(of: InprocPeers): Peer {
-    const [own, theirs] = [this.#state.property, of.#state.property];
-    return {
-      socketType: wireNameOf(this.#state.type),
-      identity: identityOf(this.#state.options),
-      commands: true,
-      property: own?.name === theirs?.name ? own?.value : undefined,
-    };
+  #asPeer(): Peer {
+    const { type, options } = this.#state;
+    return { socketType: wireNameOf(type), identity: identityOf(options), commands: true };
   }
 
-  #peerOf({ socketType, identity, property }: Description): Peer {
-    const own = this.#state.property;
-    return {
-      socketType,
-      identity: Buffer.from(identity),
-      commands: true,
-      property: own !== undefined && own.name === property?.name ? property.value : undefined,
-    };
+  #peerOf({ socketType, identity }: Description): Peer {
+    return { socketType, identity: Buffer.from(identity), commands: true };
   }
 
   #stop(dial: InprocDial): void {

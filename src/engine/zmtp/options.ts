@@ -3,7 +3,6 @@ import { NotSupportedError } from "../../core/errors.js";
 import { OPTIONS, type OptionName, type OptionSpec, type OptionValues } from "../../core/option-table.js";
 import { copyOptions, heartbeatTimeoutOf } from "../../core/option-values.js";
 import type { SocketTypeName } from "../../core/socket-type.js";
-import type { HandshakeProperty } from "../engine.js";
 import { encodeMetadata } from "./codec/metadata.js";
 import type { ConnectionOptions } from "./connection.js";
 import type { PipeOptions } from "./pipe.js";
@@ -87,16 +86,11 @@ export function identityOf({ routingId }: Readonly<OptionValues>): Buffer {
   return isBytes(routingId) ? Buffer.from(routingId) : Buffer.alloc(0);
 }
 
-export function propertiesOf(
-  options: Readonly<OptionValues>,
-  wireName: string,
-  property?: HandshakeProperty,
-): Uint8Array {
+export function propertiesOf(options: Readonly<OptionValues>, wireName: string): Uint8Array {
   const properties: [string, Uint8Array][] = [["Socket-Type", Buffer.from(wireName)]];
   if (wireName === "REQ" || wireName === "DEALER" || wireName === "ROUTER") {
     properties.push(["Identity", identityOf(options)]);
   }
-  if (property !== undefined) properties.push([property.name, Buffer.from(property.value)]);
   return encodeMetadata(properties);
 }
 

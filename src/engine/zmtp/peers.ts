@@ -23,7 +23,7 @@
  */
 import type { ShoalError } from "../../core/errors.js";
 import type { SocketTypeName } from "../../core/socket-type.js";
-import type { HandshakeProperty, PeerPolicy, PeerProperties } from "../engine.js";
+import type { PeerPolicy } from "../engine.js";
 import type { DisconnectReason } from "../events.js";
 import type { Fault, Metadata } from "./mechanism/mechanism.js";
 import { patienceOf, pipeOptions } from "./options.js";
@@ -32,9 +32,6 @@ import { ReceiveBudget } from "./receive-budget.js";
 import { lastGiven } from "./routing/given-id.js";
 import { fits, wireNameOf } from "./routing/routing.js";
 import type { SocketState } from "./socket-state.js";
-
-/** Bytes; a longer property of a peer is ignored. */
-const MAX_PROPERTY = 255;
 
 const EMPTY = Buffer.alloc(0);
 
@@ -60,12 +57,7 @@ interface Leaving {
   readonly timer: NodeJS.Timeout | undefined;
 }
 
-function propertyIn(metadata: Metadata, own: HandshakeProperty | undefined): string | undefined {
-  const value = own === undefined ? undefined : metadata.get(own.name.toLowerCase());
-  return value === undefined || value.length > MAX_PROPERTY ? undefined : value.toString("latin1");
-}
-
-export class Peers implements PeerProperties {
+export class Peers {
   readonly #state: SocketState;
   readonly #budget: ReceiveBudget;
   readonly #pipes = new Set<Pipe>();
@@ -91,10 +83,6 @@ export class Peers implements PeerProperties {
 
   get policy(): PeerPolicy {
     return this.#policy;
-  }
-
-  announce(property: HandshakeProperty): void {
-    this.#state.property = property;
   }
 
   police(policy: PeerPolicy): void {
@@ -130,7 +118,6 @@ export class Peers implements PeerProperties {
       socketType: metadata.get("socket-type")?.toString("latin1") ?? "",
       identity: metadata.get("identity") ?? EMPTY,
       commands: connection.commands,
-      property: propertyIn(metadata, this.#state.property),
     };
   }
 
@@ -154,7 +141,6 @@ export class Peers implements PeerProperties {
     routing.joined(pipe);
     effects.event({ type: "handshake", address: pipe.endpoint });
     effects.event({ type: "peer:join", address: pipe.endpoint, ...idOf(pipe) });
-    this.#reportProperty(pipe, true);
   }
 
   left(pipe: Pipe, reason: DisconnectReason, error?: ShoalError): void {
@@ -319,7 +305,6 @@ export class Peers implements PeerProperties {
   /** Uncounts a peer without an event: the socket's events end before its link. */
   #forget(pipe: Pipe): void {
     if (pipe.peer === undefined || pipe.leaving !== undefined) return;
-    this.#reportProperty(pipe, false);
     pipe.peer = undefined;
     this.#count -= 1;
   }
@@ -331,13 +316,8 @@ export class Peers implements PeerProperties {
       const address = pipe.endpoint;
       effects.event({ type: "disconnect", address, reason, ...(error === undefined ? {} : { error }) });
       effects.event({ type: "peer:leave", address, reason, ...idOf(pipe) });
-      this.#reportProperty(pipe, false);
     }
     pipe.peer = undefined;
-  }
-
-  #reportProperty({ peer }: Pipe, joined: boolean): void {
-    if (peer?.property !== undefined) this.#state.property?.onPeerProperty(peer.property, joined);
   }
 
   #remove(pipe: Pipe): void {

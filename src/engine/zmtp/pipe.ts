@@ -89,8 +89,6 @@ export interface Peer {
   readonly identity: Buffer;
   /** Whether the peer takes subscriptions as commands (3.1). */
   readonly commands: boolean;
-  /** Of this socket's announced property. */
-  readonly property?: string | undefined;
 }
 
 export interface PipeEffects {

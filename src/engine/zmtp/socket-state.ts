@@ -2,7 +2,7 @@
 import type { ShoalError } from "../../core/errors.js";
 import type { OptionValues } from "../../core/option-table.js";
 import type { SocketTypeName } from "../../core/socket-type.js";
-import type { EngineListener, HandshakeProperty } from "../engine.js";
+import type { EngineListener } from "../engine.js";
 import type { SocketEvent } from "../events.js";
 import type { InprocNames } from "./inproc-names.js";
 import type { Link, Pipe, PipeEffects } from "./pipe.js";
@@ -28,8 +28,6 @@ export interface SocketState {
   readonly listener: Pick<EngineListener, "engineAuthenticate">;
   readonly routing: Routing;
   readonly effects: SocketEffects;
-  /** Besides socket type and identity. */
-  property: HandshakeProperty | undefined;
   /** While closing, pipes with an empty queue do not reconnect. */
   closing: boolean;
 }

@@ -23,7 +23,6 @@ import type {
   MessageMemory,
   OfferResult,
   OutgoingMessage,
-  PeerProperties,
   PeerQueues,
   Policing,
   RelaySink,
@@ -77,7 +76,6 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
   readonly directed: DirectedSending | undefined;
   readonly peerQueues: PeerQueues | undefined;
   readonly policing: Policing;
-  readonly properties: PeerProperties;
   readonly retirement: Retirement = this;
   /** For `lowLatency`. */
   spin: Spin | undefined = undefined;
@@ -122,7 +120,6 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
       listener,
       routing,
       effects: this,
-      property: undefined,
       closing: false,
     };
     const admission = new Admission(this.#state, parts);
@@ -131,7 +128,6 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
     const peers = this.#peers;
     this.endpoints = new Endpoints(parts, { state: this.#state, peers, admission, connections });
     this.#parts = { state: this.#state, peers: this.#peers, connections, endpoints: this.endpoints };
-    this.properties = this.#peers;
     this.policing = connections;
     this.#processEnd = parts.processEnd?.(this, this.#state, this.#peers.pipes, () => context.blocky);
     this.eventLoop = parts.eventLoop(

@@ -20,7 +20,6 @@ export interface Description {
   readonly socketType: string;
   /** Routing id; empty: unset. */
   readonly identity: Uint8Array;
-  readonly property: { readonly name: string; readonly value: string } | undefined;
   readonly marks: ReceiveMarks;
 }
 
@@ -115,13 +114,12 @@ export function countOf(given: unknown, otherwise: number): number {
 }
 
 export function parseDescription(given: unknown): Description | undefined {
-  const { socketType, identity, property, marks } = (given ?? {}) as Partial<Description>;
+  const { socketType, identity, marks } = (given ?? {}) as Partial<Description>;
   if (typeof socketType !== "string" || !ArrayBuffer.isView(identity)) return undefined;
   const { receiveHighWaterMark, receiveHighWaterMarkBytes } = marks ?? {};
   return {
     socketType,
     identity,
-    property,
     marks: parseMarks(receiveHighWaterMark, receiveHighWaterMarkBytes),
   };
 }
