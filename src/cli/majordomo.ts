@@ -1,5 +1,5 @@
 /** shoal majordomo broker, worker, call: services behind a broker (7/MDP, 18/MDP). */
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import { loadOptional } from "../core/optional-package.js";
 import type { MetricsSourcesByName } from "../metrics/index.js";
 import type { BinaryStar } from "../patterns/binary-star/index.js";
@@ -138,7 +138,6 @@ async function call(service: string, body: readonly string[], given: Given<CallS
 
 interface TitanicSettings {
   readonly titanicAttempts?: number;
-  readonly titanicDamaged?: "refuse" | "set-aside";
 }
 
 interface BrokerSettings extends Settings, PairSettings, OperationSettings, TitanicSettings {
@@ -168,12 +167,6 @@ function addBrokerCommand(majordomo: Command): void {
       "failed attempts before a request becomes a dead letter (default 10)",
       wholeNumber(1),
     )
-    .addOption(
-      new Option(
-        "--titanic-damaged <WHAT>",
-        "what to do with a damaged file in DIR (default refuse)",
-      ).choices(["refuse", "set-aside"]),
-    )
     .action(runBroker);
 }
 
@@ -182,9 +175,8 @@ async function runBroker(given: Given<BrokerSettings>): Promise<void> {
   const log = new Log("majordomo broker");
   const { heartbeat } = settings;
   const security = await securityOptions(settings, settings);
-  const ofTitanic = ["titanicAttempts", "titanicDamaged"] as const;
-  if (settings.titanic === undefined && ofTitanic.some((name) => settings[name] !== undefined))
-    throw new UsageError("--titanic-… needs --titanic DIR");
+  if (settings.titanic === undefined && settings.titanicAttempts !== undefined)
+    throw new UsageError("--titanic-attempts needs --titanic DIR");
   const titanic =
     settings.titanic === undefined
       ? undefined
@@ -249,22 +241,17 @@ class TitanicPart {
   open(endpoint: string): void {
     const log = this.#log;
     try {
-      const { titanicAttempts, titanicDamaged } = this.#options;
+      const { titanicAttempts } = this.#options;
       this.#service = openTitanic(endpoint, this.#directory, {
         socketOptions: this.#security,
         ...defined({ maxAttempts: titanicAttempts }),
-        store: defined({ damagedFile: titanicDamaged }),
       });
     } catch (error) {
       const { cause } = error as Error;
       const why = cause === undefined ? "" : ` (${describe(cause)})`;
       throw new Failure(`--titanic ${this.#directory}: ${describe(error)}${why}`);
     }
-    const { titanic, damagedFile } = this.#service;
-    if (damagedFile !== undefined)
-      log.warn(
-        `the store in ${this.#directory} was damaged (${damagedFile.reason}) and renamed to ${damagedFile.file}`,
-      );
+    const { titanic } = this.#service;
     titanic.events
       .on("request:retried", (e) =>
         log.debug(`retrying request ${e.uuid} for ${e.service}: ${describe(e.error)}`),

@@ -71,11 +71,6 @@ export class LmdbSessionStore implements SessionStore {
     this.#commits = new GroupCommit((commits) => this.#write(commits), maxPendingWrites);
   }
 
-  /** Damaged file set aside by `open`. */
-  get damagedFile(): { readonly file: string; readonly reason: string } | undefined {
-    return this.#folder.damagedFile;
-  }
-
   async read(keys: readonly string[]): Promise<readonly (SessionStoreValue | undefined)[]> {
     this.#folder.assertOpen();
     return keys.map((key) => this.#get(key));

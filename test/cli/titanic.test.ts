@@ -1,5 +1,5 @@
 /** `shoal majordomo broker --titanic`: requests that outlive the broker. */
-import { readdirSync, truncateSync, writeFileSync } from "node:fs";
+import { truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { LmdbStore } from "../../src/patterns/titanic/index.js";
@@ -155,19 +155,13 @@ it("prints dead letters no faster than they are read, and ends by a signal meanw
   expect([code, stderr]).toEqual([1, "shoal titanic dead: stopped before all letters were printed\n"]);
 });
 
-it("refuses a folder whose file is cut off, or sets the file aside when asked to", async () => {
+it("refuses a folder whose file is cut off", async () => {
   const store = file();
   const command = ["majordomo", "broker", "--bind", "tcp://127.0.0.1:*", "--titanic", store];
   await LmdbStore.open(store).close();
   truncateSync(join(store, "data.mdb"), 8_192);
   const refused = await run("", ...command);
   expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining("data.mdb is damaged")]);
-  const second = startWithout(...command, "--titanic-damaged", "set-aside");
-  await second.until("stderr", /was damaged \(.*\) and renamed to .*data\.mdb\.damaged-/);
-  await second.until("stderr", /keeping requests in .*: 0 pending/);
-  second.signal("SIGTERM");
-  await second.ended;
-  expect(readdirSync(store).filter((name) => name.startsWith("data.mdb.damaged-"))).toHaveLength(1);
   const alone = await run(
     "",
     "majordomo",

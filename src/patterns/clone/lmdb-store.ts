@@ -80,11 +80,6 @@ export class CloneLmdbStore implements CloneStore {
     this.#current = state.getBinary(CURRENT)?.[0] === 1 ? 1 : 0;
   }
 
-  /** The damaged file that was set aside. */
-  get damagedFile(): { readonly file: string; readonly reason: string } | undefined {
-    return this.#folder.damagedFile;
-  }
-
   async load(visit: (entry: CloneStoredEntry) => void): Promise<CloneStoredState> {
     this.#folder.assertOpen();
     try {

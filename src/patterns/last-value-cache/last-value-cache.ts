@@ -114,7 +114,6 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
       "message:failed": true,
       "store:failed": true,
       "store:damaged": true,
-      "store:set-aside": true,
     });
     const settings = cacheSettings(options);
     this.#cache = new ValueCache(
@@ -255,18 +254,16 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
     return this.#sockets[side];
   }
 
-  #openStore(directory: string, { damagedFile, storeInterval }: LastValueCacheSettings): WriteBehind {
+  #openStore(directory: string, { storeInterval }: LastValueCacheSettings): WriteBehind {
     let store: LmdbValueStore | undefined;
     try {
-      store = new LmdbValueStore(directory, damagedFile);
-      const aside = store.damagedFile;
+      store = new LmdbValueStore(directory);
       const { values, damaged } = store.load();
       for (const { frames, order } of values) this.#cache.restore(frames, order);
       this.#restored = this.#cache.topics;
       this.#damaged = damaged;
       // The program may add listeners.
       setImmediate(() => {
-        if (aside !== undefined) this.events.emit({ type: "store:set-aside", ...aside });
         if (damaged > 0) this.events.emit({ type: "store:damaged", records: damaged });
       });
       return new WriteBehind(this.#cache, store, storeInterval, (error) =>

@@ -7,7 +7,6 @@
  * The number is that of the value's last update: eviction goes on in the same order after a restart.
  */
 import { type LmdbDatabase, LmdbFolder } from "../kit/store/lmdb.js";
-import type { DamagedFile } from "../kit/store/lmdb-check.js";
 import { decodeRecord, encodeRecord } from "../kit/store/record.js";
 import type { CacheChanges } from "./value-cache.js";
 
@@ -32,14 +31,9 @@ export class LmdbValueStore {
    * @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without the package `lmdb`; StoreError `taken` when this
    *   process has it open; `damaged`; `failed`
    */
-  constructor(directory: string, damagedFile: DamagedFile = "refuse") {
-    this.#folder = new LmdbFolder(directory, { tables: TABLES, owner: "owner", damagedFile });
+  constructor(directory: string) {
+    this.#folder = new LmdbFolder(directory, { tables: TABLES, owner: "owner" });
     this.#values = this.#folder.tables.values;
-  }
-
-  /** The damaged file set aside at opening. */
-  get damagedFile(): { readonly file: string; readonly reason: string } | undefined {
-    return this.#folder.damagedFile;
   }
 
   /** Call it first. @returns values, the least recently updated first; damaged records are removed */

@@ -1,7 +1,7 @@
 /** Options, events and statistics of a last value cache. */
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { XPublisherOptions, XSubscriberOptions } from "../../sockets/pub-sub.js";
-import { anything, bytes, checkOptions, choice, type Given, integer, object, text } from "../kit/options.js";
+import { anything, bytes, checkOptions, type Given, integer, object, text } from "../kit/options.js";
 import { publisherGate } from "../kit/server-gate.js";
 import { storeFolder } from "../kit/store/lmdb.js";
 import type { LastValueCacheSnapshotStats } from "./snapshots.js";
@@ -30,8 +30,6 @@ const OPTIONS = {
   store: text(),
   /** ms between commits to the store. Default 100. */
   storeInterval: integer({ default: 100 }),
-  /** A damaged store file: fail with StoreError `damaged`, or rename it and start empty. Default `refuse`. */
-  damagedFile: choice(["refuse", "set-aside"], "refuse"),
   /**
    * A `BinaryStarGate` makes the cache half of a pair. It always keeps messages, but forwards them and values only
    * while active. On becoming active it sends every subscriber its values. Default: none.
@@ -70,9 +68,7 @@ export type LastValueCacheEvent =
   /** A message was dropped by an unexpected error. */
   | { readonly type: "message:failed"; readonly error: unknown }
   /** Unreadable records were removed. */
-  | { readonly type: "store:damaged"; readonly records: number }
-  /** The damaged store file was renamed (`damagedFile`). */
-  | { readonly type: "store:set-aside"; readonly file: string; readonly reason: string };
+  | { readonly type: "store:damaged"; readonly records: number };
 
 export interface LastValueCacheStats extends LastValueCacheValueStats {
   /** Messages from publishers; forwarded except `notServing`. */
@@ -102,7 +98,7 @@ export type LastValueCacheSettings = ReturnType<typeof cacheSettings>;
 export function cacheSettings(options: LastValueCacheOptions) {
   const settings = checkOptions("LastValueCache", OPTIONS, options);
   const { topics = [""], store, frontendOptions, backendOptions, maxTopics, storeInterval } = settings;
-  const { maxBytes, maxValueBytes, maxSnapshots, damagedFile, gate } = settings;
+  const { maxBytes, maxValueBytes, maxSnapshots, gate } = settings;
   if (!Array.isArray(topics) || topics.some((topic) => typeof topic !== "string"))
     throw new InvalidArgumentError("Option topics is an array of prefixes, each a text");
   for (const name of FIXED) {
@@ -120,7 +116,6 @@ export function cacheSettings(options: LastValueCacheOptions) {
     maxSnapshots,
     store: store === undefined ? undefined : storeFolder(store),
     storeInterval,
-    damagedFile,
     gate,
     frontend: { linger: 0, ...frontendOptions },
     backend,

@@ -102,12 +102,11 @@ export class LmdbStore implements TitanicStore {
 
   private constructor(directory: string, options: LmdbStoreOptions) {
     const settings = checkOptions("LmdbStore", OPTIONS, options);
-    const { maxRecords, maxPendingWrites, minFreeBytes, damagedFile, maintenance, wallClock } = settings;
+    const { maxRecords, maxPendingWrites, minFreeBytes, maintenance, wallClock } = settings;
     this.#folder = new LmdbFolder(directory, {
       tables: TABLES,
       owner: maintenance ? undefined : "owner",
       minFreeBytes,
-      damagedFile,
       begin: (tables) => new LmdbTables(tables).repair(MAX_REPAIRED),
     });
     this.#tables = new LmdbTables(this.#folder.tables);
@@ -115,11 +114,6 @@ export class LmdbStore implements TitanicStore {
     this.#now = wallClock ?? Date.now;
     this.#counts = this.#tables.count();
     this.#writes = new GroupCommit((operations) => this.#commit(operations), maxPendingWrites);
-  }
-
-  /** Set aside at opening, and why. */
-  get damagedFile(): { readonly file: string; readonly reason: string } | undefined {
-    return this.#folder.damagedFile;
   }
 
   put(request: TitanicNewRequest): Promise<boolean> {

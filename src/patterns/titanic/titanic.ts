@@ -304,8 +304,6 @@ function uuidOf(text: string): Buffer {
 /** A Titanic that owns its store. */
 export interface TitanicService extends AsyncDisposable {
   readonly titanic: Titanic;
-  /** Set aside at opening, and why. */
-  readonly damagedFile: LmdbStore["damagedFile"];
   /** Closes the Titanic, then the store; the broker after that. */
   close(options?: PatternCloseOptions): Promise<void>;
 }
@@ -334,5 +332,5 @@ export function openTitanic(
     await titanic.close(closeOptions);
     await store.close();
   };
-  return { titanic, damagedFile: store.damagedFile, close, [Symbol.asyncDispose]: () => close() };
+  return { titanic, close, [Symbol.asyncDispose]: () => close() };
 }

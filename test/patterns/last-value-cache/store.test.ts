@@ -1,5 +1,5 @@
 /** Values that outlive the cache: closed, killed, damaged, taken over. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -142,32 +142,19 @@ describe("a last value cache with a store", () => {
     expect(thrown(() => new LastValueCache({ store: other }))).toMatchObject({ reason: "taken" });
   });
 
-  it("refuses a damaged file and leaves it, or sets it aside and begins with none, by its option", async () => {
+  it("refuses a damaged file and leaves it", async () => {
     const first = kept(new LastValueCache({ store: folder }));
     await publish(first, [["a", "1"]]);
     await first.close();
     const file = join(folder, "data.mdb");
     const damaged = readFileSync(file).fill(7, 0, 8_192);
     writeFileSync(file, damaged);
-    for (const options of [{}, { damagedFile: "refuse" }] as const)
-      expect(thrown(() => new LastValueCache({ store: folder, ...options }))).toMatchObject({
-        code: "ERR_STORE",
-        reason: "damaged",
-        message: expect.stringContaining(file),
-      });
+    expect(thrown(() => new LastValueCache({ store: folder }))).toMatchObject({
+      code: "ERR_STORE",
+      reason: "damaged",
+      message: expect.stringContaining(file),
+    });
     expect(readFileSync(file)).toEqual(damaged);
-    const second = kept(new LastValueCache({ store: folder, damagedFile: "set-aside" }));
-    expect(second.stats()).toMatchObject({ topics: 0, store: { restored: 0, damaged: 0 } });
-    const event = await within(second.events.receive(), "an event");
-    if (event.type !== "store:set-aside") throw new Error(`got ${event.type}`);
-    expect(event.reason).not.toBe("");
-    expect(event.file).toMatch(/data\.mdb\.damaged-\d{8}T\d{6}Z$/);
-    expect(readFileSync(event.file)).toEqual(damaged);
-    await publish(second, [["b", "1"]]);
-    await second.close();
-    const third = kept(new LastValueCache({ store: folder, damagedFile: "set-aside" }));
-    expect(third.get("b")?.map(String)).toEqual(["b", "1"]);
-    expect(readdirSync(folder).filter((name) => name.includes("damaged-"))).toHaveLength(1);
   });
 
   it("writes everything while it drains, passes on what came before, and nothing that comes later", async () => {

@@ -16,7 +16,7 @@
  *
  * Byte 24 begins the array of node places, 2 bytes each; places and `lower` count from there.
  */
-import { closeSync, existsSync, fstatSync, openSync, readSync, renameSync, statSync } from "node:fs";
+import { closeSync, existsSync, fstatSync, openSync, readSync, statSync } from "node:fs";
 import { endianness } from "node:os";
 import { join } from "node:path";
 
@@ -55,8 +55,6 @@ interface Meta {
 
 class PageFault extends Error {}
 
-export type DamagedFile = "refuse" | "set-aside";
-
 /**
  * @returns the damage; `undefined` for a whole or missing file
  * @throws the system's error when it cannot be read
@@ -83,23 +81,6 @@ export function findDamage(directory: string): string | undefined {
     }
   } finally {
     closeSync(file);
-  }
-}
-
-/**
- * Renames a damaged file.
- *
- * @param now ms since 1970, for its name
- * @returns its new path
- */
-export function setAside(directory: string, now: number): string {
-  const stamp = new Date(now).toISOString().replace(/[-:]|\.\d+/g, "");
-  const path = join(directory, DATA);
-  for (let number = 1; ; number++) {
-    const aside = `${path}.damaged-${stamp}${number === 1 ? "" : `-${number}`}`;
-    if (existsSync(aside)) continue;
-    renameSync(path, aside);
-    return aside;
   }
 }
 

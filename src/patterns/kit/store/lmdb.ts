@@ -10,9 +10,9 @@ import { describe } from "../../../core/arguments.js";
 import { ClosedError, InvalidArgumentError, NotSupportedError } from "../../../core/errors.js";
 import { makeFolder } from "../../../core/make-folder.js";
 import { loadOptional } from "../../../core/optional-package.js";
-import { bytes, choice } from "../options.js";
+import { bytes } from "../options.js";
 import { StoreError } from "./error.js";
-import { type DamagedFile, findDamage, setAside } from "./lmdb-check.js";
+import { findDamage } from "./lmdb-check.js";
 
 export interface LmdbRange {
   readonly start?: Buffer;
@@ -75,11 +75,7 @@ const openFolders = new Set<string>();
  *
  * @throws StoreError `damaged`; `taken` when this process has it open; NotSupportedError `ERR_PACKAGE_UNAVAILABLE`
  */
-export function openEnvironment(
-  directory: string,
-  damagedFile: DamagedFile = "refuse",
-  onSetAside: (file: string, reason: string) => void = () => undefined,
-): LmdbEnvironment {
+export function openEnvironment(directory: string): LmdbEnvironment {
   const { open, allDbs } = loadOptional("lmdb", "A store on LMDB") as {
     open(options: object): LmdbEnvironment;
     /** The package keeps environments and tables after a close. */
@@ -90,11 +86,10 @@ export function openEnvironment(
   if (openFolders.has(folder))
     throw new StoreError("taken", `This process has the store in ${directory} open already`);
   const damage = findDamage(directory);
-  if (damage !== undefined && damagedFile === "refuse") {
-    const message = `${join(directory, "data.mdb")} is damaged, and is left as it is: ${damage}`;
+  if (damage !== undefined) {
+    const message = `${join(directory, "data.mdb")} is damaged: ${damage}. Restore it, or rename it to begin empty`;
     throw new StoreError("damaged", message);
   }
-  if (damage !== undefined) onSetAside(setAside(directory, Date.now()), damage);
   const environment = open({
     path: directory,
     noSubdir: false,
@@ -188,11 +183,6 @@ export const FOLDER_OPTIONS = {
    * 67,108,864.
    */
   minFreeBytes: bytes({ default: 67_108_864, min: 0 }),
-  /**
-   * `"refuse"`: the store does not open a damaged file. `"set-aside"`: the file is renamed to `data.mdb.damaged-TIME`,
-   * and the store begins empty. Default `"refuse"`.
-   */
-  damagedFile: choice(["refuse", "set-aside"], "refuse"),
 };
 
 export interface FolderSettings<Name extends string> {
@@ -200,7 +190,6 @@ export interface FolderSettings<Name extends string> {
   /** Table with the process that opened the folder last. Default: none; any process may write. */
   readonly owner?: Name | undefined;
   readonly minFreeBytes?: number;
-  readonly damagedFile?: DamagedFile;
   /** Runs in the transaction that takes over. */
   readonly begin?: (tables: Readonly<Record<Name, LmdbDatabase>>) => void;
 }
@@ -214,8 +203,6 @@ export class LmdbFolder<Name extends string> {
   readonly directory: string;
   readonly tables: Readonly<Record<Name, LmdbDatabase>>;
   readonly room: DiskRoom;
-  /** The damaged file set aside at opening. */
-  readonly damagedFile: { readonly file: string; readonly reason: string } | undefined;
   readonly #environment: LmdbEnvironment;
   readonly #owner: LmdbDatabase | undefined;
   readonly #token = crypto.randomBytes(16);
@@ -228,15 +215,11 @@ export class LmdbFolder<Name extends string> {
    *   package `lmdb`; StoreError `taken` when this process has it open, `damaged`, `failed`
    */
   constructor(directory: string, settings: FolderSettings<Name>) {
-    const { tables: names, owner, minFreeBytes = 0, damagedFile = "refuse", begin } = settings;
+    const { tables: names, owner, minFreeBytes = 0, begin } = settings;
     this.directory = storeFolder(directory);
-    let aside: { readonly file: string; readonly reason: string } | undefined;
-    const onSetAside = (file: string, reason: string): void => {
-      aside = { file, reason };
-    };
     let environment: LmdbEnvironment | undefined;
     try {
-      environment = openEnvironment(this.directory, damagedFile, onSetAside);
+      environment = openEnvironment(this.directory);
       this.#environment = environment;
       this.tables = tablesOf(environment, names);
       if (owner !== undefined)
@@ -253,7 +236,6 @@ export class LmdbFolder<Name extends string> {
     const all = names.map((name) => this.tables[name]);
     this.room = new DiskRoom(this.directory, minFreeBytes, () => reusableBytes(all));
     this.#owner = owner === undefined ? undefined : this.tables[owner];
-    this.damagedFile = aside;
   }
 
   /**
