@@ -539,33 +539,6 @@ describe("compare and set", () => {
     expect([again.get("k"), again.stats().conflicts]).toEqual([undefined, 0]);
   });
 
-  test("over a fail-over no revision has two winners", async () => {
-    const at = folder();
-    const [p, b] = [`ipc://${at}/p`, `ipc://${at}/b`];
-    const primary = await serve({ pair: { role: "primary", peer: b } }, p);
-    const joined = new Promise((resolve) => primary.events.on("replica:joined", resolve));
-    await serve({ pair: { role: "backup", peer: p } }, b);
-    const clients = [await join_([p, b]), await join_([p, b])];
-    await within(joined, "in step");
-    let won = 0;
-    const add = async (client: (typeof clients)[number]): Promise<void> => {
-      for (let mine = 0; mine < 15; ) {
-        const entry = client.entry("n");
-        try {
-          await client.set("n", String(Number(entry?.value ?? 0) + 1), { revision: entry?.revision ?? 0 });
-          mine += 1;
-          won += 1;
-          if (won === 10) void primary.close();
-        } catch (error) {
-          expect(error).toMatchObject({ code: "ERR_CONFLICT" });
-        }
-      }
-    };
-    await within(Promise.all(clients.map(add)), "all wins", 20_000);
-    expect([won, ...clients.map((client) => Number(client.get("n")))]).toContain(30);
-    await until(() => clients.every((client) => Number(client.get("n")) === 30), "both have it");
-  });
-
   test("a server that does not know conditions gets none: it would make the update whatever the key is", async () => {
     const router = track(new Router({ linger: 0 }));
     await router.bind("tcp://127.0.0.1:*");

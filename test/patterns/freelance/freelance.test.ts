@@ -168,30 +168,6 @@ describe("model 3", () => {
     expect(await within(dead, "a dead server")).toMatchObject({ reason: "disconnected" });
   });
 
-  test("a request in the hands of a server that goes is asked of another", async () => {
-    const hangs = await serve(3, () => new Promise(() => undefined));
-    const client = keep(new FreelanceClient([endpointOf(hangs)], { timeout: 8_000, attemptTimeout: 8_000 }));
-    const reply = client.request("1");
-    await until(() => hangs.stats().inFlight === 1, "the request is in flight");
-    const other = await serve(3, named("other"));
-    client.connect(endpointOf(other));
-    await until(() => client.servers().filter(({ alive }) => alive).length === 2, "both servers are alive");
-    await hangs.close({ linger: 0 });
-    expect(texts(await reply)).toEqual(["other 1"]);
-    expect(client.stats()).toMatchObject({ failOvers: 1, replies: 1 });
-  });
-
-  test("a server that only hangs is passed over after the attempt's time", async () => {
-    const hangs = await serve(3, () => new Promise(() => undefined));
-    const works = await serve(3, named("works"));
-    const client = keep(new FreelanceClient([endpointOf(hangs)], { timeout: 8_000, attemptTimeout: 100 }));
-    const reply = client.request("1");
-    await until(() => hangs.stats().inFlight >= 1, "the request is in flight");
-    client.connect(endpointOf(works));
-    expect(texts(await reply)).toEqual(["works 1"]);
-    await hangs.close({ linger: 0 });
-  });
-
   test("a server is found when it comes, also again under its old name", async () => {
     const endpoint = ipc();
     const client = keep(new FreelanceClient([endpoint], { timeout: 8_000 }));

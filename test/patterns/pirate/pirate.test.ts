@@ -77,21 +77,6 @@ describe("the Pirates over tcp", () => {
     expect(queue.stats()).toMatchObject({ repeated: 1, workersLost: 1, replies: 1 });
   });
 
-  it("notify the client when every worker that had its request was lost", async () => {
-    const { frontend, backend } = await startQueue({ maxDeliveries: 1 });
-    const dying = kept(new Dealer());
-    dying.connect(backend);
-    await dying.send(Buffer.from([1]));
-    const client = kept(new PirateClient(frontend, { attemptTimeout: 10_000 }));
-    const answer = client.request("poison");
-    await dying.receive({ timeout: 5_000 });
-    await dying.close({ linger: 0 });
-    await expect(within(answer, "the error")).rejects.toMatchObject({
-      code: "ERR_SERVICE",
-      reason: "worker-lost",
-    });
-  });
-
   it("make a handler's failure an error reply, and the worker goes on", async () => {
     const { frontend, backend } = await startQueue();
     const worker = kept(
@@ -177,52 +162,6 @@ describe("the Pirates over tcp", () => {
     await client.close();
     await until(() => queue.stats().dropped["client-left"] === 1, "the drop");
     expect(queue.stats().queued).toBe(0);
-  });
-
-  it("lose an idle worker that falls silent, and beat for it no more", async () => {
-    const { queue, backend } = await startQueue({ heartbeatInterval: 20, liveness: 3 });
-    const silent = kept(new Dealer());
-    silent.connect(backend);
-    const lost = new Promise((resolve) => queue.events.on("worker:left", resolve));
-    await silent.send(Buffer.from([1]));
-    expect(await within(lost, "the loss")).toMatchObject({ reason: "silent" });
-    let beats = 0;
-    const reading = (async () => {
-      for await (const _ of silent) beats += 1;
-    })();
-    await until(() => beats > 0, "the beats before the loss");
-    // Another one, which stays: it is sent a beat each interval.
-    const lively = kept(new Dealer());
-    lively.connect(backend);
-    let others = 0;
-    const readingOthers = (async () => {
-      for await (const _ of lively) others += 1;
-    })();
-    const intervals = (count: number): Promise<void> => {
-      const enough = others + count;
-      return until(() => {
-        lively.trySend(Buffer.from([1]));
-        return others >= enough;
-      }, "beats of another worker");
-    };
-    await intervals(1); // What was on its way before the loss has come.
-    const before = beats;
-    await intervals(4);
-    expect(beats).toBe(before);
-    await Promise.all([silent.close(), lively.close({ linger: 0 })]);
-    await Promise.all([reading, readingOthers]);
-  });
-
-  it("know their workers again after the queue was restarted", async () => {
-    const first = await startQueue({ heartbeatInterval: 50 });
-    kept(new PirateWorker(first.backend, upper, { heartbeatInterval: 50, reconnectInterval: 20 }));
-    await until(() => first.queue.stats().idleWorkers === 1, "the worker");
-    await first.queue.close();
-    const second = kept(new PirateQueue({ heartbeatInterval: 50 }));
-    await second.bind("frontend", first.frontend);
-    await second.bind("backend", first.backend);
-    const client = kept(new PirateClient(first.frontend));
-    expect(texts(await client.request("ahoy"))).toEqual(["AHOY"]);
   });
 
   it("end at once where no queue is: READY and heartbeats are worth no linger", async () => {

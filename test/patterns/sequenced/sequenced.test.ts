@@ -177,22 +177,6 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("sequenced publishing
     expect((await answer).outcome).toBe("done");
   });
 
-  it("what the ring has lost is missing, and says so", async () => {
-    const { publisher: p, endpoint, replay } = await publisher({ maxQueue: 3, markInterval: 20 });
-    for (let i = 1; i <= 10; i++) p.publish("a", String(i));
-    const s = subscriber();
-    s.subscribe("");
-    s.connect(endpoint, replay);
-    const joined = next(s, "stream:joined-late"); // A mark reports it: nothing is published any more.
-    const reading = failure(s.receive(LIMIT));
-    const event = await joined;
-    expect(event).toMatchObject({ missed: 10 });
-    const { messages, missing } = await s.replay(event, LIMIT);
-    expect([messages.map(({ sequence }) => sequence), missing]).toEqual([[8, 9, 10], 7]);
-    await s.close();
-    expect((await reading).code).toBe("EAGAIN");
-  });
-
   it("a subscriber that was not subscribed for a while hears a gap of just that, before the next message", async () => {
     const { publisher: p, endpoint, replay } = await publisher({ markInterval: 0 });
     const s = subscriber();
@@ -213,27 +197,6 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("sequenced publishing
     p.publish("a", "4");
     seen.push(String((await s.receive(LIMIT)).body));
     expect(seen).toEqual(["gap 2-3", "4"]);
-  });
-
-  it("two publishers of one topic are two streams, and each answers for its own", async () => {
-    const [one, two] = [await publisher(), await publisher()];
-    for (const { publisher: p } of [one, two]) p.publish("a", `early ${p.id}`);
-    const s = subscriber();
-    s.subscribe("a");
-    const events: { publisher: string; from: number; to: number }[] = [];
-    s.events.on("stream:joined-late", (event) => events.push(event));
-    for (const { endpoint, replay } of [one, two]) s.connect(endpoint, replay);
-    for (const { publisher: p } of [one, two]) await p.waitForSubscribers(LIMIT);
-    for (const { publisher: p } of [one, two]) p.publish("a", "now");
-    await s.receive(LIMIT);
-    await s.receive(LIMIT);
-    expect(events.map((event) => event.publisher).sort()).toEqual(
-      [one.publisher.id, two.publisher.id].sort(),
-    );
-    for (const event of events) {
-      const { messages } = await s.replay(event as never, LIMIT);
-      expect(String(messages[0]?.body)).toBe(`early ${event.publisher}`);
-    }
   });
 
   it("junk to either side is an event and a counter, and harms nobody", async () => {
