@@ -5,35 +5,47 @@
  * unhandled rejection; other errors still do.
  */
 
+import { Link, LinkedList } from "../core/collections/linked-list.js";
 import { type ErrorCode, ShoalError } from "../core/errors.js";
 import { ignore } from "../core/ignore.js";
 
 const ENDS_OF_WAITS: readonly ErrorCode[] = ["EAGAIN", "ETIMEDOUT", "ABORT_ERR"];
 
-interface Call {
-  promise: Promise<unknown> | undefined;
+class Call {
+  promise: Promise<unknown> | undefined = undefined;
+  readonly link: Link<Call> = new Link<Call>(this);
 }
 
 export class Calls {
-  #open: Set<Call> | undefined = undefined;
+  /** A Set would keep its outgrown tables after thousands of calls. */
+  #open: LinkedList<Call> | undefined = undefined;
+  #onIdle: (() => void) | undefined = undefined;
 
   run<T>(steps: () => Promise<T>): Promise<T> {
-    const call: Call = { promise: undefined };
+    const call = new Call();
     const promise = this.#follow(call, steps);
     call.promise = promise;
     return promise;
   }
 
+  /** Settles when all calls have ended, or were abandoned; for one caller. */
+  idle(): Promise<void> {
+    if (this.#open === undefined || this.#open.length === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#onIdle = resolve;
+    });
+  }
+
   /** Marks promises of open calls as handled. */
   abandon(): void {
-    if (this.#open === undefined) return;
-    for (const { promise } of this.#open) promise?.catch(ignore);
-    this.#open.clear();
+    for (const { promise } of this.#open ?? []) promise?.catch(ignore);
+    this.#open = undefined;
+    this.#onIdle?.();
   }
 
   async #follow<T>(call: Call, steps: () => Promise<T>): Promise<T> {
-    this.#open ??= new Set();
-    this.#open.add(call);
+    this.#open ??= new LinkedList();
+    this.#open.push(call.link);
     try {
       return await steps();
     } catch (error) {
@@ -41,7 +53,8 @@ export class Calls {
       if (error instanceof ShoalError && ENDS_OF_WAITS.includes(error.code)) Error.captureStackTrace?.(error);
       throw error;
     } finally {
-      this.#open.delete(call);
+      call.link.unlink();
+      if (this.#open?.length === 0) this.#onIdle?.();
     }
   }
 }

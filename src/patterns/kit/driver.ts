@@ -141,7 +141,12 @@ export abstract class Driver<E extends TypedEvent, S> {
 
   /** @internal Runs a call such as `ready`, whose rejection at close needs no handler. */
   protected run<T>(steps: () => Promise<T>): Promise<T> {
-    return this.#calls.run(async () => steps());
+    return this.#calls.run(steps);
+  }
+
+  /** @internal Settles when the calls of {@link run} have ended; for one caller. */
+  protected whenCallsEnd(): Promise<void> {
+    return this.#calls.idle();
   }
 
   /**

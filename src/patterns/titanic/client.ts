@@ -1,8 +1,6 @@
 import { quoted } from "../../core/arguments.js";
-import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { ClosedError, InvalidArgumentError, ProtocolError, TimeoutError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
-import { ignore } from "../../core/ignore.js";
 import { refusedWait, Waiter, type WaitOptions } from "../../core/waiter.js";
 import type { MessageLike } from "../../sockets/message.js";
 import { Driver } from "../kit/driver.js";
@@ -94,12 +92,9 @@ const EVENTS: EventNames<MajordomoClientEvent> = {
  */
 export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientStats> {
   readonly #client: MajordomoClient;
-  /** A LinkedList, because a Set keeps outgrown tables after thousands of calls. */
-  readonly #calls = new LinkedList<OpenCall>();
   readonly #sleeps = new Set<Waiter<void>>();
   readonly #uuids = new UuidSource();
   readonly #timeout: number;
-  #drained: (() => void) | undefined;
 
   /**
    * @param endpoints of one or more brokers, or a source
@@ -131,40 +126,34 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
     body: MessageLike | MessageLike[],
     options: TitanicRequestOptions = NO_OPTIONS,
   ): Promise<string> {
-    const call = this.#begin();
-    const promise = this.#request(call, service, body, options);
-    call.promise = promise;
-    return promise;
+    return this.run(() => this.#request(service, body, options));
   }
 
-  /** One async function in the common case: each pending one of thousands of calls costs garbage collection. */
   async #request(
-    call: OpenCall,
     service: string,
     body: MessageLike | MessageLike[],
     options: TitanicRequestOptions,
   ): Promise<string> {
-    try {
-      this.assertOpen();
-      const { uuid = this.newUuid(), ttl } = options;
-      const limits = options === NO_OPTIONS ? undefined : limitsOf(options, uuid);
-      const frames = Array.isArray(body) ? [service, ...body] : [service, body];
-      const [status, stored] = await this.#client.request(
-        TITANIC_SERVICES.store,
-        storeBody(uuid, ttl, frames),
-        limits,
-      );
-      if (parseStatus(status) !== TitanicStatus.OK) throw refused(`The request ${uuid}`, status);
-      if (stored === undefined) throw new ProtocolError("The request was answered without a UUID");
-      return stored.toString("latin1");
-    } finally {
-      this.#end(call);
-    }
+    this.assertOpen();
+    const { uuid = this.newUuid(), ttl } = options;
+    const limits = options === NO_OPTIONS ? undefined : limitsOf(options, uuid);
+    const frames = Array.isArray(body) ? [service, ...body] : [service, body];
+    const [status, stored] = await this.#client.request(
+      TITANIC_SERVICES.store,
+      storeBody(uuid, ttl, frames),
+      limits,
+    );
+    if (parseStatus(status) !== TitanicStatus.OK) throw refused(`The request ${uuid}`, status);
+    if (stored === undefined) throw new ProtocolError("The request was answered without a UUID");
+    return stored.toString("latin1");
   }
 
   /** Fetches a reply, which Titanic keeps until `forget` or expiry. */
   reply(uuid: string, options?: MajordomoCallOptions): Promise<TitanicReply> {
-    return this.#run(() => this.#reply(uuid, options));
+    return this.run(() => {
+      this.assertOpen();
+      return this.#reply(uuid, options);
+    });
   }
 
   async #reply(uuid: string, options?: MajordomoCallOptions): Promise<TitanicReply> {
@@ -177,10 +166,11 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
 
   /** Polls {@link reply} until it is final: "200", "400", "500" or "503". */
   wait(uuid: string, options: TitanicWaitOptions = {}): Promise<TitanicReply> {
-    return this.#run(() => this.#wait(uuid, options));
+    return this.run(() => this.#wait(uuid, options));
   }
 
   async #wait(uuid: string, options: TitanicWaitOptions): Promise<TitanicReply> {
+    this.assertOpen();
     const settings = checkOptions("TitanicClient.wait", WAIT_OPTIONS, options);
     const { timeout, interval, maxInterval, signal } = settings;
     const deadline = performance.now() + timeout;
@@ -200,10 +190,11 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
 
   /** Deletes the request and its reply. */
   forget(uuid: string, options?: MajordomoCallOptions): Promise<void> {
-    return this.#run(() => this.#forget(uuid, options));
+    return this.run(() => this.#forget(uuid, options));
   }
 
   async #forget(uuid: string, options?: MajordomoCallOptions): Promise<void> {
+    this.assertOpen();
     const [status] = await this.#client.request(TITANIC_SERVICES.close, [uuid], options);
     if (parseStatus(status) !== TitanicStatus.OK) throw refused("titanic.close", status);
   }
@@ -221,18 +212,12 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
   }
 
   protected override onDrain(): Promise<void> {
-    if (this.#calls.length === 0) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.#drained = resolve;
-    });
+    return this.whenCallsEnd();
   }
 
   /** Stored requests stay with Titanic. */
   protected override async onClose(linger: number): Promise<void> {
-    // The program caused these rejections itself.
-    for (const call of this.#calls) call.promise?.catch(ignore);
     for (const sleep of this.#sleeps) sleep.abandon(closedMeanwhile());
-    this.#drained?.();
     await this.#client.close({ linger });
   }
 
@@ -255,38 +240,6 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
       this.#sleeps.delete(waiter);
     }
   }
-
-  #run<T>(steps: () => Promise<T>): Promise<T> {
-    const call = this.#begin();
-    const promise = this.#follow(call, steps);
-    call.promise = promise;
-    return promise;
-  }
-
-  async #follow<T>(call: OpenCall, steps: () => Promise<T>): Promise<T> {
-    try {
-      this.assertOpen();
-      return await steps();
-    } finally {
-      this.#end(call);
-    }
-  }
-
-  #begin(): OpenCall {
-    const call = new OpenCall();
-    this.#calls.push(call.link);
-    return call;
-  }
-
-  #end(call: OpenCall): void {
-    call.link.unlink();
-    if (this.#calls.length === 0) this.#drained?.();
-  }
-}
-
-class OpenCall {
-  promise: Promise<unknown> | undefined = undefined;
-  readonly link: Link<OpenCall> = new Link<OpenCall>(this);
 }
 
 /** @throws InvalidArgumentError `EINVAL` */
