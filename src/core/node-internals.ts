@@ -1,13 +1,13 @@
 /**
  * Undocumented parts of Node.js, each with a fallback for other runtimes and later versions.
  *
- *   part                      what for                                        fallback
- *   _handle.writeQueueSize    bytes that the kernel has not taken             bytes of writes that are not complete
- *   _handle.useUserBuffer     reading TLS and ws into our own memory          the socket's events: 17 to 39 % more CPU time
- *   _handle.onconnection      refusing a connection before it is a stream     the stream is destroyed
- *   _handle.verifyError       why a client's certificate is not accepted      "it was not verified"
- *   _listen2                  bindSync                                        NotSupportedError
- *   _writableState            how much a link's channel takes at once         its initial amount
+ *   part                      purpose                                         fallback
+ *   _handle.writeQueueSize    counts bytes that the kernel has not taken      bytes of incomplete writes
+ *   _handle.useUserBuffer     reads TLS and ws into our own memory            the socket's events: 17 to 39 % more CPU time
+ *   _handle.onconnection      refuses a connection before it is a stream      the stream is destroyed
+ *   _handle.verifyError       explains a refused client certificate           "it was not verified"
+ *   _listen2                  binds synchronously (bindSync)                  NotSupportedError
+ *   _writableState            sets what a link's channel takes at once        its initial amount
  */
 import type { Server, Socket } from "node:net";
 import type { Duplex } from "node:stream";

@@ -233,8 +233,9 @@ export class DiscoveryClient
   }
 
   /**
-   * Yields the endpoints of all nodes that are not draining, and again after each change: those that they advertise
-   * as `service`, or by default "tcp://ip:port" of each. Before the first list, `fallback` if all addresses failed.
+   * Yields the endpoints of all nodes that are not draining, and again after each change. They are the endpoints that
+   * the nodes advertise as `service`, by default "tcp://ip:port" of each node. If all addresses fail before the first
+   * list, the iterator yields `fallback`.
    *
    * @param signal ends it, like `close`
    */

@@ -1,10 +1,10 @@
 /**
- * Items of the kind REQUEST (docs/spec/services.md). Each has a head of one byte, an id as a uint, and fields.
+ * Items of the kind REQUEST (docs/spec/services.md). An item has a head of one byte, an id as a uint, and fields.
  *
  *   head      bits 0 to 3  the type
- *             bits 4, 5    form of the body: bytes, text in UTF-8, JSON, none
- *             bit 6        CALL: extras follow the service: length uint, record (schema.ts)
- *             bit 7        further fields follow the id: length uint, bytes
+ *             bits 4, 5    the form of the body: bytes, UTF-8 text, JSON or no body
+ *             bit 6        in a CALL, extras follow the service: their length as a uint, then a record (schema.ts)
+ *             bit 7        further fields follow the id: their length as a uint, then bytes
  *   CALL      timeout uint (ms, 0: none) | service text | extras | body
  *   REPLY     busy uint | slots uint | body         headers in the further fields
  *   FAILURE   busy uint | slots uint | reason text | message text | details (JSON or empty)

@@ -1,10 +1,13 @@
 /**
- * Bytes of a stream (docs/spec/cluster.md, Streams).
+ * The bytes of a stream (docs/spec/cluster.md, Streams). A number after a field is its length in bytes.
  *
- *   hello    magic 4 "SHLK" | version 1 | nonce 32, random | address: length 1, text      from each end, at once
- *   frame    length 4 | packet                                      length 0: the sender closes the stream on purpose
- *   messages length 4 | prefix 7 | type 1 = 50 | lane 1 | frame of a link      sealed like a packet if the bus has a key
- *   control  length 4 | type 1, from 40 to 4f | fields of the type  skipped by nodes that do not know it
+ *   hello    magic 4 "SHLK" | version 1 | random nonce 32 | address: length 1, text
+ *   frame    length 4 | packet
+ *   messages length 4 | prefix 7 | type 1 = 50 | lane 1 | frame of a link
+ *   control  length 4 | type 1, from 40 to 4f | fields of the type
+ *
+ * Each end sends its hello at once. A frame of length 0 closes the stream on purpose. Messages are sealed like packets if
+ * the cluster has a key. A node skips control frames of unknown types.
  */
 import { createHash } from "node:crypto";
 import { MAX_ADDRESS, MAX_BUSES, MAX_STREAM_PACKET } from "../bounds.js";

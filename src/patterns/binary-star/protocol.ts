@@ -1,13 +1,13 @@
 /**
- * States that the two servers of a Binary Star publish to each other, over PUB and SUB both ways.
+ * The two servers of a Binary Star publish their states to each other, over PUB and SUB in both directions. A state is a
+ * frame with one byte:
  *
- *   one frame, one ASCII digit
- *   31  PRIMARY   a primary that has not heard from its backup yet
- *   32  BACKUP    a backup that has not heard from its primary yet
- *   33  ACTIVE    it serves
- *   34  PASSIVE   it stands by
+ *   31  PRIMARY   the primary has not heard from its backup yet
+ *   32  BACKUP    the backup has not heard from its primary yet
+ *   33  ACTIVE    the server serves
+ *   34  PASSIVE   the server stands by
  *
- * As in the Guide's bstar; there is no RFC. With a replica (rules.ts), its position is a second frame.
+ * The Guide's bstar has the same states; no RFC defines them. A replica's position (rules.ts) is a second frame.
  */
 export const BinaryStarState = { PRIMARY: 1, BACKUP: 2, ACTIVE: 3, PASSIVE: 4 } as const;
 

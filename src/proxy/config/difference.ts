@@ -1,14 +1,14 @@
 /**
- * Changes that lead from the running proxies to a wanted configuration. Pure.
+ * Computes the changes that lead from the running proxies to a wanted configuration. Pure.
  *
- *   the same                              nothing
- *   endpoints of a socket                 bind, unbind, connect, disconnect while the proxy runs
+ *   difference                            change
+ *   endpoints of a socket                 bind, unbind, connect or disconnect, while the proxy runs
  *   policy of a side                      policy, while the proxy runs
  *   certificates of a socket              tls, while the proxy runs; later handshakes use the new ones
  *   anything else of a proxy              restart; its peers reconnect
- *   a proxy that is new, or gone          start, stop
+ *   a new or a removed proxy              start or stop
  *
- * Order: a replacement works before its predecessor goes, and removals come as late as possible.
+ * A replacement works before its predecessor goes, and removals come as late as possible. The order is therefore:
  *
  *   1  removals that free an endpoint for something new
  *   2  everything new
