@@ -12,7 +12,7 @@ import { CloneClient, type CloneServers } from "../patterns/clone/index.js";
 import { keyFault, MAX_KEY } from "../patterns/clone/protocol.js";
 import { addClusterOptions, isOfCluster } from "./cluster-options.js";
 import { withEndpoints } from "./endpoints.js";
-import { asUsage, describe, Failure, FormatError, hasCode, UsageError } from "./failure.js";
+import { asUsage, describe, FormatError, UsageError, waitFailed } from "./failure.js";
 import { bytesFromJson, bytesToJson, type Format, parseJson } from "./format.js";
 import { Log } from "./log.js";
 import { checkSettings, type Given, type Settings } from "./options.js";
@@ -111,20 +111,16 @@ export function argumentBytes(text: string, json: boolean): Buffer {
 }
 
 export function updateFailure(error: unknown, timeout: number): unknown {
-  if (hasCode(error, "ETIMEDOUT"))
-    return new Failure(`no server acknowledged the update within ${timeout} ms; it may still take effect`);
-  if (hasCode(error, "ABORT_ERR"))
-    return new Failure("stopped before the update was acknowledged; it may still take effect");
-  return error;
+  const late = `no server acknowledged the update within ${timeout} ms; it may still take effect`;
+  return waitFailed(error, late, "stopped before the update was acknowledged; it may still take effect");
 }
 
 async function inTime(map: CloneClient, timeout: number, stop: Stop): Promise<void> {
   try {
     await map.ready({ timeout, signal: stop.requested });
   } catch (error) {
-    if (hasCode(error, "ETIMEDOUT")) throw new Failure(`no server sent its map within ${timeout} ms`);
-    if (hasCode(error, "ABORT_ERR")) throw new Failure("stopped before the map was received");
-    throw error;
+    const late = `no server sent its map within ${timeout} ms`;
+    throw waitFailed(error, late, "stopped before the map was received");
   }
 }
 

@@ -38,7 +38,6 @@ const LEAST_FILES = 1_024;
 const PACKAGES: readonly (readonly [name: string, use: string])[] = [
   ["sodium-native", "fast CURVE"],
   ["msgpackr-extract", "faster decoding of MessagePack"],
-  ["zeromq", "the engine libzmq"],
   ["lmdb", "stores on disk"],
   ["pg", "stores in PostgreSQL"],
 ];

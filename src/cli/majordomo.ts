@@ -7,7 +7,7 @@ import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../patterns/m
 import { openTitanic, type TitanicService } from "../patterns/titanic/index.js";
 import { addClusterOptions } from "./cluster-options.js";
 import { withEndpoints } from "./endpoints.js";
-import { asUsage, describe, Failure, UsageError } from "./failure.js";
+import { asUsage, describe, describeDeep, Failure, UsageError } from "./failure.js";
 import { Log } from "./log.js";
 import { addOperationOptions, type OperationSettings, serve } from "./operation.js";
 import {
@@ -247,9 +247,7 @@ class TitanicPart {
         ...defined({ maxAttempts: titanicAttempts }),
       });
     } catch (error) {
-      const { cause } = error as Error;
-      const why = cause === undefined ? "" : ` (${describe(cause)})`;
-      throw new Failure(`--titanic ${this.#directory}: ${describe(error)}${why}`);
+      throw new Failure(`--titanic ${this.#directory}: ${describeDeep(error)}`);
     }
     const { titanic } = this.#service;
     titanic.events

@@ -1,10 +1,8 @@
 /** Answers by `--echo` and `--exec`, and calls of a service. */
 import type { Command } from "commander";
-import { ShoalError } from "../index.js";
 import { ServiceError } from "../patterns/kit/errors.js";
-import { causeOf } from "../sockets/stalls.js";
 import { exec } from "./exec.js";
-import { Failure, hasCode, InputError, UsageError } from "./failure.js";
+import { Failure, InputError, UsageError, waitFailed } from "./failure.js";
 import { type FormatChoice, formatFor } from "./format.js";
 import { Input } from "./input.js";
 import { printing } from "./output.js";
@@ -86,12 +84,5 @@ export async function runCalls({ body, settings, request }: Calls): Promise<void
 /** A failed call in the user's words. @param timeout ms */
 export function callFailure(error: unknown, timeout: number): unknown {
   if (error instanceof ServiceError) return new Failure(`${error.message} (${error.reason})`);
-  if (hasCode(error, "ETIMEDOUT")) {
-    const { cause } = error as Error;
-    const why =
-      cause instanceof ShoalError ? `: ${cause.endpoint ?? "the last failure"}: ${causeOf(cause)}` : "";
-    return new Failure(`no reply came within ${timeout} ms${why}`);
-  }
-  if (hasCode(error, "ABORT_ERR")) return new Failure("stopped before every reply came");
-  return error;
+  return waitFailed(error, `no reply came within ${timeout} ms`, "stopped before every reply came");
 }

@@ -5,7 +5,7 @@ import type { Command } from "commander";
 import { quoted } from "../core/arguments.js";
 import { LmdbStore, type TitanicStoredDeadLetter } from "../patterns/titanic/index.js";
 import { formatUuid, parseUuid } from "../patterns/titanic/protocol.js";
-import { describe, Failure, UsageError } from "./failure.js";
+import { describeDeep, Failure, UsageError } from "./failure.js";
 import { bytesToJson } from "./format.js";
 import { Log } from "./log.js";
 import { addCommand, addGroup } from "./options.js";
@@ -153,10 +153,7 @@ async function using(directory: string, run: (store: LmdbStore) => Promise<void>
   try {
     store = LmdbStore.open(directory, { maintenance: true });
   } catch (error) {
-    const { cause } = error as Error;
-    throw new Failure(
-      `${directory}: ${describe(error)}${cause === undefined ? "" : ` (${describe(cause)})`}`,
-    );
+    throw new Failure(`${directory}: ${describeDeep(error)}`);
   }
   try {
     await run(store);

@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Readable, Socket, Writable } from "../index.js";
-import { Failure, hasCode } from "./failure.js";
+import { Failure, hasCode, waitFailed } from "./failure.js";
 import type { Ending, Session } from "./session.js";
 import { GRACE, unlessAborted } from "./stop.js";
 
@@ -27,12 +27,6 @@ export function sendTo(session: Session<Socket & Writable<Buffer[]>>): Send {
       throw waitFailed(error, `no peer had room for a message within ${wait.timeout} ms`);
     }
   };
-}
-
-export function waitFailed(error: unknown, timedOut: string): unknown {
-  if (hasCode(error, "EAGAIN") || hasCode(error, "ETIMEDOUT")) return new Failure(timedOut);
-  if (hasCode(error, "ABORT_ERR")) return new Failure("stopped before every message was delivered");
-  return error;
 }
 
 export async function waitFor(session: Session<Socket>, promise: Promise<void>, what: string): Promise<void> {

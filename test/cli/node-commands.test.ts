@@ -192,7 +192,7 @@ describe("which node is meant", () => {
     expect((await json("status", ...control, "--curve-certificate", `${own}_secret`)).name).toMatch(/^a@/);
     await fails(/./, "status", ...control, "--curve-certificate", `${other}_secret`, "--timeout", "500");
     await fails(
-      /no reply came within 2000 ms: tcp:.*: the peer uses the mechanism CURVE/,
+      /no reply came within 2000 ms \(tcp:.*: the peer uses the mechanism CURVE/,
       "status",
       ...control,
       "--timeout",
