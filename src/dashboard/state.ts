@@ -26,6 +26,10 @@ export interface DashboardSide extends DashboardCounts {
   readonly rates: DashboardCounts;
   /** Drops by reason, without zeros. */
   readonly drops?: Readonly<Record<string, number>>;
+  /** Refused peers and messages by reason, without zeros. */
+  readonly refusals?: Readonly<Record<string, number>>;
+  /** Reasons of refusals in the last minute, each with the ms since the last one. */
+  readonly refusing?: Readonly<Record<string, number>>;
   /** At most 16. */
   readonly bound?: readonly string[];
   /** Connected or connecting, at most 16. */

@@ -58,8 +58,9 @@ export class Watch {
       const { reading, details } = await this.subject.read(this.#timeout, signal);
       const now = { at: performance.now(), reading };
       const latency = now.at - begin;
-      this.#seen = { id, address, up: true, latency, reading: rated(this.#last, now), details };
-      this.#last = now;
+      const shown = rated(this.#last, now);
+      this.#seen = { id, address, up: true, latency, reading: shown, details };
+      this.#last = { ...now, reading: { ...reading, sources: shown.sources } };
       this.#due = begin + this.#pauseAfter(latency);
     } catch (error) {
       const since = this.#seen.up === false ? this.#seen.since : undefined;

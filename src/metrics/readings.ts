@@ -1,5 +1,6 @@
 /** Readings of a source: samples by side, and rates between two. Pure. */
 import { FAMILIES, familyOf, INFO, KINDS, type MetricsFamily, type MetricsKind } from "./metrics-table.js";
+import { REFUSALS } from "./refusals.js";
 import type { Sample } from "./samples.js";
 
 export const COUNTS = ["in", "out", "inBytes", "outBytes", "dropped", "refused"] as const;
@@ -10,6 +11,10 @@ export interface SideReading extends Readonly<Partial<Record<CountName, number>>
   readonly side: string;
   readonly peers?: number;
   readonly queued?: number;
+  /** Refused peers and messages by reason, without zeros. */
+  readonly refusals?: Readonly<Record<string, number>>;
+  /** Reasons of the last minute, each with the ms since its last refusal. `rated` adds them. */
+  readonly refusing?: Readonly<Record<string, number>>;
 }
 
 export interface SourceReading {
@@ -34,6 +39,8 @@ export interface Reading {
 }
 
 const MAX_SOURCES = 1_000;
+/** ms that a refusal counts as current. */
+const REFUSING_TIME = 60_000;
 
 const PROCESS = {
   cpu: "process_cpu_seconds_total",
@@ -120,7 +127,7 @@ const SIDES: Readonly<Partial<Record<MetricsFamily, readonly SideRow[]>>> = {
       outBytes: "bytes_total{direction=out}",
       queued: "queued_messages",
       dropped: "dropped_total",
-      refused: "refused_total",
+      refused: "refused_total handshake_errors_total",
     })),
     {
       side: "capture",
@@ -264,7 +271,18 @@ function sourceOf(name: string, kind: MetricsKind, byName: ByName): SourceReadin
         .map((each) => plus(...each.split(" ").map((metric) => sumOf(metric, ...labels))))
         .find((value) => value !== undefined);
     const values = Object.entries(columns).map(([column, metrics]) => [column, valueIn(metrics)]);
-    return [{ side, ...known(Object.fromEntries(values)) }];
+    const refusals = (columns.refused ?? "")
+      .split(" ")
+      .flatMap((metric) => samplesOf(metric, ...labels))
+      .map(({ labels: { reason = "" }, value }) => [reason, value] as const)
+      .filter(([reason, value]) => Object.hasOwn(REFUSALS, reason) && value > 0);
+    return [
+      {
+        side,
+        ...known(Object.fromEntries(values)),
+        ...(refusals.length === 0 ? {} : { refusals: Object.fromEntries(refusals) }),
+      },
+    ];
   });
   const state = samplesOf("state").find(({ value }) => value === 1)?.labels.state;
   return {
@@ -327,14 +345,15 @@ export function rated(before: TimedReading | undefined, now: TimedReading): Rate
   return {
     sources: now.reading.sources.map((source) => ({
       ...source,
-      sides: source.sides.map((side) => ({
-        ...side,
-        rates: ratesOf(
-          before === undefined ? undefined : sideOf(before.reading, source, side),
-          side,
-          seconds,
-        ),
-      })),
+      sides: source.sides.map((side) => {
+        const last = before === undefined ? undefined : sideOf(before.reading, source, side);
+        const refusing = refusingOf(last, side, seconds * 1_000);
+        return {
+          ...side,
+          rates: ratesOf(last, side, seconds),
+          ...(refusing.length === 0 ? {} : { refusing: Object.fromEntries(refusing) }),
+        };
+      }),
     })),
     ...(busy === undefined ? {} : { cpu: busy }),
     ...(memory === undefined ? {} : { memory }),
@@ -363,6 +382,16 @@ function ratesOf(before: SideReading | undefined, now: SideReading, seconds: num
     if (each !== undefined) rates[count] = each;
   }
   return rates;
+}
+
+/** A refused peer tries again after a growing pause, so a refusal is remembered. @param elapsed ms */
+function refusingOf(before: SideReading | undefined, now: SideReading, elapsed: number): [string, number][] {
+  if (before === undefined) return [];
+  return Object.entries(now.refusals ?? {}).flatMap(([reason, count]): [string, number][] => {
+    const isNew = count > (before.refusals?.[reason] ?? 0);
+    const ago = isNew ? 0 : (before.refusing?.[reason] ?? REFUSING_TIME) + elapsed;
+    return ago < REFUSING_TIME ? [[reason, ago]] : [];
+  });
 }
 
 function sideOf(

@@ -24,6 +24,8 @@ export type ProxyDropReason = Exclude<DroppedReason, "detached" | "timeout" | "a
 const NO_HANDSHAKES: Readonly<Record<ProxyHandshakeReason, number>> = {
   authentication: 0,
   mechanism: 0,
+  "curve-key": 0,
+  "socket-type": 0,
   protocol: 0,
   other: 0,
 };
@@ -118,6 +120,12 @@ const NAMES: EventNames<ProxyEvent> = {
   "message:failed": true,
 };
 
+const PROTOCOL_REASONS: Readonly<Record<string, ProxyHandshakeReason>> = {
+  ERR_ZMTP_MECHANISM_MISMATCH: "mechanism",
+  ERR_ZMTP_CRYPTOGRAPHIC: "curve-key",
+  ERR_ZMTP_INVALID_METADATA: "socket-type",
+};
+
 /** ms without a fault that end a burst. */
 const QUIET = 1_000;
 
@@ -144,7 +152,7 @@ export class EventThrottle {
 function handshakeReason(type: string, code: string): ProxyHandshakeReason {
   if (type === "handshake:error:auth") return "authentication";
   if (type === "handshake:error:other") return "other";
-  return code === "ERR_ZMTP_MECHANISM_MISMATCH" ? "mechanism" : "protocol";
+  return PROTOCOL_REASONS[code] ?? "protocol";
 }
 
 export class ProxyEvents {

@@ -43,10 +43,16 @@ export interface ProxyOutgoing {
 }
 
 /**
- * `authentication`: credentials; `mechanism`: different security; `protocol`: not a ZMTP peer, or an incompatible
- * socket type; `other`: the peer left early.
+ * `authentication`: credentials; `mechanism`: different security; `curve-key`: a wrong CURVE key; `socket-type`: a socket
+ * type or metadata that does not fit; `protocol`: not a ZMTP peer; `other`: the peer left early.
  */
-export type ProxyHandshakeReason = "authentication" | "mechanism" | "protocol" | "other";
+export type ProxyHandshakeReason =
+  | "authentication"
+  | "mechanism"
+  | "curve-key"
+  | "socket-type"
+  | "protocol"
+  | "other";
 
 export interface ProxySideStats {
   readonly type: ProxySocketType;

@@ -7,6 +7,7 @@ import { short } from "../../src/dashboard/page/format.js";
 import { Exposition } from "../../src/metrics/exposition.js";
 import { FAMILIES, KINDS } from "../../src/metrics/metrics-table.js";
 import { isRead, rate, rated, readingOf, type TimedReading } from "../../src/metrics/readings.js";
+import { type RefusingSource, refusalTexts } from "../../src/metrics/refusals.js";
 import { samplesOf } from "../../src/metrics/samples.js";
 import { QueueProxy } from "../../src/proxy/index.js";
 import fc from "../support/properties.js";
@@ -172,6 +173,41 @@ describe("rates", () => {
         },
       ),
     );
+  });
+});
+
+describe("a refused handshake", () => {
+  const refused = (at: number, handshakeErrors: object): TimedReading => {
+    const stats = {
+      ...STATS,
+      backend: { ...STATS.backend, handshakeErrors, refused: { address: 2, rate: 9 } },
+    };
+    return { at, reading: readingOf(samplesOf({ name: "secret", kind: "queue", stats })) };
+  };
+
+  it("is counted as refused, and is a line with its reason for a minute", () => {
+    const first = refused(0, { "curve-key": 820, mechanism: 1 });
+    expect(first.reading.sources[0]?.sides[1]).toMatchObject({
+      refused: 832,
+      refusals: { address: 2, "curve-key": 820, mechanism: 1 },
+    });
+    const next = refused(2_000, { "curve-key": 827, mechanism: 1 });
+    const shown = rated(first, next);
+    const [line] = refusalTexts(shown.sources[0] as RefusingSource);
+    expect(line).toBe(
+      "secret (queue) refuses a peer with a wrong CURVE key at its backend, 827 times so far",
+    );
+    const view: View = {
+      time: 0,
+      interval: 2,
+      addresses: [{ address: "tcp://a:1", up: true, reading: shown, details: new Map() } as AddressView],
+    };
+    expect(tableLines(view, 200, false)).toContain(`! ${line}`);
+    const again = (at: number) =>
+      rated({ ...next, reading: { ...next.reading, sources: shown.sources } }, { ...next, at }).sources[0]
+        ?.sides[1]?.refusing;
+    expect(again(50_000)).toEqual({ "curve-key": 48_000 });
+    expect(again(70_000)).toBeUndefined();
   });
 });
 

@@ -208,6 +208,23 @@ describe("the page", () => {
     });
   });
 
+  it("has a refused peer as a problem with its reason, and the count among the totals", () => {
+    const refusing = {
+      peers: 0,
+      refused: 827,
+      refusals: { "curve-key": 827 },
+      refusing: { "curve-key": 40 },
+    };
+    const state = stateWith(processOf("p0", { secret: [refusing] }));
+    expect(problemsOf(state, 0)).toEqual([
+      {
+        text: "secret (streamer) refuses a peer with a wrong CURVE key at its socket, 827 times so far",
+        mark: "bad",
+      },
+    ]);
+    expect(totalsOf(state)).toContainEqual({ name: "Refused", value: "827", mark: "bad" });
+  });
+
   it("has no total where nothing is known, and a lower bound where a part is", () => {
     const first = { peers: 1, dropped: 2_000_000, rates: {} };
     const later = { peers: 1, dropped: 7, in: 3, rates: { in: 1, dropped: 4 } };

@@ -31,6 +31,16 @@ const SIDE = {
       additionalProperties: count,
       maxProperties: 32,
     },
+    refusals: {
+      type: "object",
+      description: "Refused peers and messages by reason.",
+      additionalProperties: count,
+    },
+    refusing: {
+      type: "object",
+      description: "Reasons of the last minute, each with the ms since its last refusal.",
+      additionalProperties: count,
+    },
     bound: { ...endpoints, description: "Bound endpoints." },
     connected: { ...endpoints, description: "Endpoints that are connected or connecting." },
   },

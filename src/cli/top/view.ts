@@ -3,6 +3,7 @@ import { styleText } from "node:util";
 import type { SeenProcess } from "../../dashboard/build.js";
 import { short } from "../../dashboard/page/format.js";
 import type { RatedSide, RatedSource } from "../../metrics/readings.js";
+import { refusalTexts } from "../../metrics/refusals.js";
 import { printable, table } from "../terminal.js";
 
 export type AddressView = Omit<SeenProcess, "id" | "details">;
@@ -56,6 +57,8 @@ export function tableLines(view: View, width: number, color: boolean): string[] 
       if ((side.rates.dropped ?? 0) > 0) lines.push(paint("red", line));
       else lines.push(WELL.includes(source.state) ? cut(line) : paint("yellow", line));
     }
+    for (const source of address.reading?.sources ?? [])
+      for (const text of refusalTexts(source)) lines.push(paint("red", `! ${printable(text)}`));
   }
   return lines;
 }

@@ -193,9 +193,11 @@ function factsOf({ source, process }: Shown): HTMLElement[] {
     add("Out", side.out, trafficOf(rates.out, side.outBytes));
     add("Queued", side.queued);
     add("Dropped", side.dropped, rates.dropped === undefined ? "" : `, ${short(rates.dropped)}/s`);
-    add("Refused", side.refused);
     for (const [reason, messages] of Object.entries(side.drops ?? {}))
       lines.push([`Dropped, ${reason}`, short(messages)]);
+    add("Refused", side.refused);
+    for (const [reason, count] of Object.entries(side.refusals ?? {}))
+      lines.push([`Refused, ${reason}`, short(count)]);
     if (bound.length > 0) lines.push(["Listens at", bound.join(" ")]);
     if (connected.length > 0) lines.push(["Connected to", connected.join(" ")]);
     const type = side.type === undefined || side.type === source.kind ? "" : `, ${side.type}`;

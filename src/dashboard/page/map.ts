@@ -3,7 +3,7 @@ import type { DashboardState } from "../state.js";
 import { byId, setText, svg } from "./dom.js";
 import { counted, short } from "./format.js";
 import { BOX_HEIGHT, BOX_WIDTH, type Box, type Edge, type Layout, layoutOf } from "./layout.js";
-import { isWell, type Shown } from "./model.js";
+import { isRefusing, isWell, type Shown } from "./model.js";
 
 const MAX_BOX_TEXT = 24;
 const PILL_WIDTH = 74;
@@ -103,7 +103,7 @@ function boxOf(box: Box, edges: readonly Edge[]): SVGElement {
       role: "button",
       tabindex: 0,
       "aria-label": label.join(", "),
-      class: drops > 0 || !isWell(source) ? "warned" : undefined,
+      class: drops > 0 || source.sides.some(isRefusing) || !isWell(source) ? "warned" : undefined,
     },
     ...parts,
   );

@@ -1,4 +1,6 @@
 /** Parts of a state: filtered sources, rows, totals, problems. Pure. */
+
+import { refusalTexts } from "../../metrics/refusals.js";
 import type {
   DashboardCounts,
   DashboardProcess,
@@ -39,6 +41,10 @@ export function rowsOf(shown: readonly Shown[]): Row[] {
 /** A cluster counts suspected and gone members apart. */
 export function hasPeers({ side }: DashboardSide): boolean {
   return side !== "suspects" && side !== "stopped";
+}
+
+export function isRefusing({ refusing }: DashboardSide): boolean {
+  return refusing !== undefined;
 }
 
 export interface Total {
@@ -84,6 +90,11 @@ export function totalsOf(state: DashboardState): Total[] {
       value: dropped.value,
       ...(dropped.sum > 0 ? { mark: "bad" as const } : {}),
     },
+    {
+      name: "Refused",
+      value: gauge(({ refused }) => refused),
+      ...(sides.some(isRefusing) ? { mark: "bad" as const } : {}),
+    },
   ];
 }
 
@@ -117,7 +128,8 @@ export function problemsOf(state: DashboardState, now: number): Problem[] {
           ]
         : [],
     );
-    return isWell(source) ? dropping : [...dropping, { text: `${name} (${kind}) is ${word}`, mark: "warn" }];
+    const troubles = [...dropping, ...refusalTexts(source).map((text): Problem => ({ text, mark: "bad" }))];
+    return isWell(source) ? troubles : [...troubles, { text: `${name} (${kind}) is ${word}`, mark: "warn" }];
   });
   const omitted: Problem[] =
     state.omitted === 0

@@ -1,7 +1,7 @@
 /** The table of sides. Rows are reused, so focus and selection survive updates. */
 import { byId, html, setClass, setText, svg } from "./dom.js";
 import { counted, short } from "./format.js";
-import { type History, isWell, type Row } from "./model.js";
+import { type History, isRefusing, isWell, type Row } from "./model.js";
 
 /** The filter selects others. */
 const MAX_ROWS = 300;
@@ -51,7 +51,11 @@ const COLUMNS: readonly Column[] = [
     ({ side }) => ((side.rates.dropped ?? 0) > 0 ? "bad" : ""),
   ),
   number("Dropped", ({ side }) => side.dropped),
-  number("Refused", ({ side }) => side.refused),
+  number(
+    "Refused",
+    ({ side }) => side.refused,
+    ({ side }) => (isRefusing(side) ? "bad" : ""),
+  ),
   text("Address", ({ process }) => process.address),
 ];
 
