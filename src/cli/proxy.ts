@@ -10,6 +10,7 @@ import {
   StreamerProxy,
 } from "../proxy/index.js";
 import { isName, NAME_RULE } from "../proxy/options.js";
+import { canDrain } from "../proxy/states.js";
 import type { ClusterEndpoints } from "./cluster-endpoints.js";
 import { addClusterOptions, type ClusterSettings, isOfCluster } from "./cluster-options.js";
 import { clusterSource } from "./endpoints.js";
@@ -217,6 +218,7 @@ async function run(kind: Kind, settings: ProxySettings): Promise<void> {
     async open(proxy, stop) {
       proxy.events.on("proxy:stopped", () => stop.request()); // A controller may have ended it.
       stop.insisted.addEventListener("abort", () => void proxy.close({ linger: 0 }), { once: true });
+      proxy.drainTimeout = drain * 1_000;
       await Promise.all(nodes.map((node) => node.start()));
       await asUsage(() => proxy.start());
       for (const each of ["frontend", "backend"] as const) {
@@ -227,9 +229,7 @@ async function run(kind: Kind, settings: ProxySettings): Promise<void> {
     },
     async close(proxy, linger) {
       await Promise.all(nodes.map((node) => node.withdraw()));
-      const { state } = proxy;
-      if (linger > 0 && (state === "running" || state === "paused" || state === "draining"))
-        ended.result = await proxy.drain({ timeout: drain * 1_000 });
+      if (linger > 0 && canDrain(proxy.state)) ended.result = await proxy.drain();
       await proxy.close(linger > 0 ? {} : { linger: 0 });
       await Promise.all(nodes.map((node) => node.close()));
     },

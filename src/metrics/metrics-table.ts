@@ -134,6 +134,7 @@ const PROXY: Rows<ProxyStats> = {
     "running",
     "paused",
     "draining",
+    "drained",
     "stopping",
     "stopped",
   ]),

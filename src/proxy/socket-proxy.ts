@@ -47,7 +47,7 @@ const MAX_TIME = 2_147_483_647;
 export type SocketProxyOptions = ProxyOptions<TypedProxySideOptions, TypedProxySideOptions>;
 
 export interface ProxyDrainOptions {
-  /** ms. Default 10,000. */
+  /** ms. Default: {@link SocketProxy.drainTimeout}. */
   readonly timeout?: number;
 }
 
@@ -88,6 +88,7 @@ export class SocketProxy {
   readonly #policies: Readonly<Record<ProxySide, SidePolicy>>;
   readonly #live: LiveEndpoints;
   #state: ProxyState = "idle";
+  #drainTimeout = DRAIN_TIME;
   #pumps: Pumps | undefined;
   #running: Promise<unknown> = Promise.resolve();
   #drain: Drain | undefined;
@@ -132,6 +133,20 @@ export class SocketProxy {
 
   get state(): ProxyState {
     return this.#state;
+  }
+
+  /**
+   * Default timeout of {@link drain}, also when a controller or a dashboard starts it, ms. Default 10,000.
+   *
+   * @throws InvalidArgumentError `EINVAL` for anything but 0 to 2,147,483,647
+   */
+  get drainTimeout(): number {
+    return this.#drainTimeout;
+  }
+
+  set drainTimeout(timeout: number) {
+    checkInteger("drainTimeout", timeout, 0, MAX_TIME);
+    this.#drainTimeout = timeout;
   }
 
   /** Whether {@link close} was called, also by a controller. */
@@ -191,7 +206,7 @@ export class SocketProxy {
    */
   async drain(options: ProxyDrainOptions = {}): Promise<ProxyDrainResult> {
     checkKeys(`${this.constructor.name}.drain`, options, ["timeout"]);
-    const { timeout = DRAIN_TIME } = options;
+    const { timeout = this.#drainTimeout } = options;
     checkInteger("timeout", timeout, 0, MAX_TIME);
     this.#call("drain");
     this.#draining ??= this.#drainAll(timeout);
@@ -369,6 +384,7 @@ export class SocketProxy {
     const result = await this.#drain.run(timeout);
     this.#drained = result;
     pumps.end();
+    this.#call("drained");
     this.events.emit({ type: "drain:ended", result });
     return result;
   }

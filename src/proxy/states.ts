@@ -5,16 +5,36 @@
  *                      |            |                          |
  *                      |            +--drain--> draining <-----+
  *                      |            |               |
- *                      +----stop----+---- stop -----+----> stopping --> stopped
+ *                      |            |               +--> drained
+ *                      |            |               |       |
+ *                      +----stop----+---- stop -----+-------+----> stopping --> stopped
  *
  * `stop` is valid in every state, `change` (of endpoints) while running or paused. A proxy runs once; its counters stay
  * readable.
  */
 import { InvalidStateError } from "../core/errors.js";
 
-export type ProxyState = "idle" | "starting" | "running" | "paused" | "draining" | "stopping" | "stopped";
+/** `drained`: the drain has ended; `stats().drain` is its result. */
+export type ProxyState =
+  | "idle"
+  | "starting"
+  | "running"
+  | "paused"
+  | "draining"
+  | "drained"
+  | "stopping"
+  | "stopped";
 
-export type ProxyCall = "start" | "started" | "change" | "pause" | "resume" | "drain" | "stop" | "stopped";
+export type ProxyCall =
+  | "start"
+  | "started"
+  | "change"
+  | "pause"
+  | "resume"
+  | "drain"
+  | "drained"
+  | "stop"
+  | "stopped";
 
 const TABLE: Readonly<Record<ProxyCall, Partial<Record<ProxyState, ProxyState>>>> = {
   start: { idle: "starting" },
@@ -22,18 +42,25 @@ const TABLE: Readonly<Record<ProxyCall, Partial<Record<ProxyState, ProxyState>>>
   change: { running: "running", paused: "paused" },
   pause: { running: "paused", paused: "paused" },
   resume: { paused: "running", running: "running" },
-  drain: { running: "draining", paused: "draining", draining: "draining" },
+  drain: { running: "draining", paused: "draining", draining: "draining", drained: "drained" },
+  drained: { draining: "drained", stopping: "stopping" },
   stop: {
     idle: "stopped",
     starting: "stopping",
     running: "stopping",
     paused: "stopping",
     draining: "stopping",
+    drained: "stopping",
     stopping: "stopping",
     stopped: "stopped",
   },
   stopped: { stopping: "stopped", stopped: "stopped" },
 };
+
+/** Whether a drain gives a result: it can start, or has started. */
+export function canDrain(state: ProxyState): boolean {
+  return TABLE.drain[state] !== undefined;
+}
 
 /** @throws InvalidStateError `EFSM` for a call that the state does not allow */
 export function next(state: ProxyState, call: ProxyCall): ProxyState {

@@ -68,7 +68,7 @@ describe.each(ENGINES)("engine %s", (engine) => {
     expect(await ask({ command: "drain", timeout: 5_000 })).toMatchObject({ ok: true });
     expect(await ask({ command: "pause" })).toMatchObject({ ok: false, error: { code: "EFSM" } });
     await until(() => proxy.stats().drain !== undefined, "the drain");
-    expect(await ask({ command: "status" })).toMatchObject({ state: "draining", drain: { drained: true } });
+    expect(await ask({ command: "status" })).toMatchObject({ state: "drained", drain: { drained: true } });
     const stopped = new Promise((resolve) => proxy.events.on("proxy:stopped", resolve));
     expect(await ask({ command: "kill" })).toEqual({ ok: true, command: "kill" });
     await stopped;

@@ -10,6 +10,7 @@ const calls: readonly ProxyCall[] = [
   "pause",
   "resume",
   "drain",
+  "drained",
   "stop",
   "stopped",
 ];
@@ -17,7 +18,16 @@ const calls: readonly ProxyCall[] = [
 describe("a proxy's states", () => {
   it("lead from start to stop", () => {
     const path: ProxyState[] = ["idle"];
-    for (const call of ["start", "started", "pause", "resume", "drain", "stop", "stopped"] as const)
+    for (const call of [
+      "start",
+      "started",
+      "pause",
+      "resume",
+      "drain",
+      "drained",
+      "stop",
+      "stopped",
+    ] as const)
       path.push(next(path.at(-1) as ProxyState, call));
     expect(path).toEqual([
       "idle",
@@ -26,6 +36,7 @@ describe("a proxy's states", () => {
       "paused",
       "running",
       "draining",
+      "drained",
       "stopping",
       "stopped",
     ]);

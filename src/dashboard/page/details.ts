@@ -6,11 +6,19 @@ import type { Shown } from "./model.js";
 
 const PAGE_LENGTH = 50;
 
+interface List {
+  readonly name: string;
+  readonly element: HTMLElement;
+  /** Reads it again, if it may have changed. */
+  refresh(length: number): void;
+}
+
 export class DetailsView {
   readonly #dialog = byId<HTMLDialogElement>("details");
   #id: string | undefined;
   #facts: HTMLElement | undefined;
   #form: HTMLFormElement | undefined;
+  #lists: readonly List[] = [];
   /** The token stays in memory. */
   #token = "";
 
@@ -26,13 +34,14 @@ export class DetailsView {
     this.#id = source.id;
     this.#facts = html("div");
     this.#form = this.#actions(source.id, source.name);
+    this.#lists = Object.keys(source.lists).map((name) => this.#list(source.id, name));
     const close = html("button", { type: "button" }, "Close");
     close.addEventListener("click", () => this.#dialog.close());
     this.#dialog.replaceChildren(
       html("h2", { id: "details-title" }, source.name),
       this.#facts,
       this.#form,
-      ...Object.keys(source.lists).map((name) => this.#list(source.id, name)),
+      ...this.#lists.map(({ element }) => element),
       html("p", { class: "actions" }, close),
     );
     this.update([shown]);
@@ -45,6 +54,7 @@ export class DetailsView {
     this.#facts?.replaceChildren(
       ...(shown === undefined ? [html("p", {}, "This source is gone.")] : factsOf(shown)),
     );
+    for (const { name, refresh } of this.#lists) refresh(shown?.source.lists[name] ?? 0);
     if (this.#form === undefined) return;
     const actions = shown?.source.actions ?? [];
     this.#form.hidden = actions.length === 0;
@@ -79,7 +89,7 @@ export class DetailsView {
     return form;
   }
 
-  #list(id: string, name: string): HTMLElement {
+  #list(id: string, name: string): List {
     const filter = html("input", { type: "search", "aria-label": `Filter the ${name}` });
     const before = html("button", { type: "button" }, "Previous");
     const after = html("button", { type: "button" }, "Next");
@@ -87,6 +97,8 @@ export class DetailsView {
     const body = html("tbody");
     let offset = 0;
     let asked = 0;
+    let drawn = "";
+    let known: number | undefined;
     const load = async (): Promise<void> => {
       asked += 1;
       const now = asked;
@@ -110,6 +122,10 @@ export class DetailsView {
       setText(where, total === 0 ? "none" : `${offset + 1} to ${end} of ${total}`);
       before.disabled = offset === 0;
       after.disabled = end >= total;
+      // A selection survives unless a row changes.
+      const text = JSON.stringify(items);
+      if (text === drawn) return;
+      drawn = text;
       body.replaceChildren(
         ...items.map((item) =>
           html(
@@ -129,17 +145,22 @@ export class DetailsView {
     filter.addEventListener("input", () => go(0));
     before.addEventListener("click", () => go(offset - PAGE_LENGTH));
     after.addEventListener("click", () => go(offset + PAGE_LENGTH));
-    void load();
+    const refresh = (length: number): void => {
+      if (length === known && length > PAGE_LENGTH) return;
+      known = length;
+      void load();
+    };
     const heads = ["Name", "State", "Address", "Details"].map((head) =>
       html("th", { scope: "col", class: "text" }, head),
     );
-    return html(
+    const element = html(
       "section",
       {},
       html("h3", {}, `${name.slice(0, 1).toUpperCase()}${name.slice(1)}`),
       html("div", { class: "paging" }, filter, before, after, where),
       html("div", { class: "scroll" }, html("table", {}, html("thead", {}, html("tr", {}, ...heads)), body)),
     );
+    return { name, element, refresh };
   }
 }
 

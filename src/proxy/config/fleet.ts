@@ -2,6 +2,7 @@
 import { ClosedError } from "../../core/errors.js";
 import type { ProxySide } from "../pairs.js";
 import type { SocketProxy } from "../socket-proxy.js";
+import { canDrain } from "../states.js";
 import type { ProxyDrainResult } from "../stats.js";
 import { type Change, changed, difference } from "./difference.js";
 import { type Configuration, type Proxies, type ProxyConfiguration, tlsOptions } from "./model.js";
@@ -67,7 +68,7 @@ export class Fleet {
 
   async #apply({ drain, proxies }: Configuration): Promise<readonly Change[]> {
     const before = { drain: this.#drain, proxies: this.#running };
-    this.#drain = drain;
+    this.#setDrain(drain);
     const made: Change[] = [];
     for (const change of difference(this.#running, proxies)) {
       if (this.#closing !== undefined) return made;
@@ -76,7 +77,7 @@ export class Fleet {
         made.push(change);
       } catch (error) {
         if (this.#closing !== undefined) return made;
-        this.#drain = before.drain;
+        this.#setDrain(before.drain);
         const failed = await this.#turnBack(before.proxies);
         const also = failed.map(({ message }) => `; and ${message}, which ran before`).join("");
         const failure = new ChangeError(change, error);
@@ -165,6 +166,7 @@ export class Fleet {
   async #start(name: string, configuration: ProxyConfiguration): Promise<void> {
     this.#assertNotStopped();
     const proxy = this.#effects.create(name, configuration);
+    proxy.drainTimeout = this.#drain;
     const member = { name, configuration, proxy };
     this.#effects.created(member);
     this.#starting = proxy;
@@ -180,6 +182,12 @@ export class Fleet {
     this.#effects.started(member);
   }
 
+  /** @param ms of drains that start from now on */
+  #setDrain(ms: number): void {
+    this.#drain = ms;
+    for (const { proxy } of this.#members.values()) proxy.drainTimeout = ms;
+  }
+
   #assertNotStopped(): void {
     if (this.#stopped) throw new ClosedError("EBADF", "The proxies have been closed");
   }
@@ -188,8 +196,7 @@ export class Fleet {
     const { proxy } = member;
     this.#ending.add(member);
     let result: ProxyDrainResult | undefined;
-    if (proxy.state === "running" || proxy.state === "paused" || proxy.state === "draining")
-      result = await proxy.drain({ timeout: this.#drain });
+    if (canDrain(proxy.state)) result = await proxy.drain();
     await proxy.close();
     this.#forget(member);
     this.#effects.ended(member, result);
