@@ -65,10 +65,11 @@ export class Log {
     this.#write("error", text, fields);
   }
 
-  warnOnce(text: string, fields?: LogFields): void {
-    if (this.#logged.has(text)) return;
+  /** @param key what must not repeat; default: the text */
+  warnOnce(text: string, fields?: LogFields, key = text): void {
+    if (this.#logged.has(key)) return;
     if (this.#logged.size >= MAX_REMEMBERED) this.#logged.clear();
-    this.#logged.add(text);
+    this.#logged.add(key);
     this.warn(text, fields);
   }
 

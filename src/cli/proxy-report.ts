@@ -37,16 +37,15 @@ export function report(proxy: SocketProxy, log: Log): void {
     .on("peer:left", (event) =>
       log.debug(`a peer left the ${event.side} at ${event.address}: ${event.reason}`, fieldsOf(event)),
     )
-    .on("peer:refused", (event) =>
-      log.warnOnce(
-        `${event.side}: refused ${hostOf(event.address)}: ${describe(event.error)}`,
-        fieldsOf(event),
-      ),
-    )
+    .on("peer:refused", (event) => {
+      const text = (address: string): string => `${event.side}: refused ${address}: ${describe(event.error)}`;
+      log.warnOnce(text(event.address), fieldsOf(event), text(hostOf(event.address)));
+    })
     .on("handshake:failed", (event) => {
       // peer:refused has reported this peer.
       const isRefusal = event.reason === "authentication" && proxy.endpoints[event.side].length > 0;
-      if (!isRefusal) log.warnOnce(handshake(event), fieldsOf(event));
+      const host = hostOf(event.address);
+      if (!isRefusal) log.warnOnce(handshake(event), fieldsOf(event), handshake(event, host));
     })
     .on("policy:refused", (event) => log.warn(refused(event), fieldsOf(event)))
     .on("keys:changed", (event) => log.info(keys(event), fieldsOf(event)))
@@ -59,11 +58,15 @@ function dropped({ side, reason, messages }: ProxyEvent & { readonly type: "mess
   return `dropped messages at the ${side}: ${messages} in total, ${reason}`;
 }
 
-/** Without the port, which changes with each attempt. */
-function handshake({ side, address, error }: ProxyEvent & { readonly type: "handshake:failed" }): string {
-  return `handshake with ${hostOf(address)} at the ${side} failed: ${causeOf(error)}`;
+function handshake(
+  { side, address, error }: ProxyEvent & { readonly type: "handshake:failed" },
+  peer = address,
+): string {
+  const own = error.endpoint === undefined || error.endpoint === address ? "" : ` ${error.endpoint}`;
+  return `handshake with ${peer} at the ${side}${own} failed: ${causeOf(error)}`;
 }
 
+/** A peer's port changes with each attempt. */
 function hostOf(address: string): string {
   return address.replace(/:\d+$/, "");
 }

@@ -49,7 +49,7 @@ interface Nowhere {
   readonly address?: undefined;
 }
 
-/** A failed handshake: this socket's endpoint, and the address of the connecting peer, if known. */
+/** A failed handshake: this socket's endpoint, and the connecting peer, with its port, if known. */
 export interface FailedHandshake<E> {
   readonly address: string;
   readonly peer?: string;

@@ -86,9 +86,9 @@ describe("shoal proxy", () => {
     misfit.connect(await at("frontend"));
     await proxy.until(
       "stderr",
-      /shoal proxy streamer: handshake with 127\.0\.0\.1 at the frontend failed: the peer uses the mechanism PLAIN, this socket NULL/,
+      /shoal proxy streamer: handshake with tcp:\/\/127\.0\.0\.1:\d+ at the frontend tcp:\/\/127\.0\.0\.1:\d+ failed: the peer uses the mechanism PLAIN, this socket NULL/,
     );
-    await proxy.until("stderr", /at the frontend failed: a PULL cannot talk to a PUB/);
+    await proxy.until("stderr", /at the frontend \S+ failed: a PULL cannot talk to a PUB/);
     const metrics = await (await fetch(`${await metricsOf(proxy)}/metrics`)).text();
     expect(metrics).toMatch(
       /^shoal_proxy_handshake_errors_total\{proxy="\S+",side="frontend",reason="mechanism"\} [1-9]/m,

@@ -146,7 +146,7 @@ export class Connections implements ConnectionEffects, Policing {
     if (carried !== undefined && carried.dialling === undefined && carried.pipe === undefined)
       this.onHandshakeFault(fault, connection.address, connection.stream.opening === true);
     const endpoint = carried?.endpoint ?? connection.remote;
-    for (const event of faultEvents(fault, endpoint, connection.address, this.#admission.mechanismName)) {
+    for (const event of faultEvents(fault, endpoint, connection, this.#admission.mechanismName)) {
       if (carried !== undefined && "error" in event) carried.fault = event.error;
       this.#state.effects.event(event);
     }

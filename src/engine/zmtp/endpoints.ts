@@ -237,7 +237,12 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
 
   refused({ endpoint }: Dialer, fault: Fault): ShoalError | undefined {
     let error: ShoalError | undefined;
-    for (const event of faultEvents(fault, endpoint, endpoint, this.admission.mechanismName)) {
+    for (const event of faultEvents(
+      fault,
+      endpoint,
+      { address: endpoint, remote: endpoint },
+      this.admission.mechanismName,
+    )) {
       if ("error" in event) error ??= event.error as ShoalError;
       this.state.effects.event(event);
     }

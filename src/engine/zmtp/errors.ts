@@ -28,11 +28,11 @@ export function transportError(cause: unknown, doing: string, endpoint: string):
 export function faultEvents(
   fault: Fault,
   endpoint: string,
-  address: string,
+  { address, remote }: { readonly address: string; readonly remote: string },
   mechanism: string,
 ): SocketEvent[] {
   const message = `Handshake at ${endpoint} failed: ${fault.message}`;
-  const peer = address === endpoint ? {} : { peer: address };
+  const peer = remote === endpoint ? {} : { peer: remote };
   switch (fault.kind) {
     case "refused": {
       const error = new HandshakeError("ERR_AUTHENTICATION", message, {

@@ -404,7 +404,8 @@ export class InprocPeers implements InprocTarget<InprocDial> {
   }
 
   #report(fault: Fault, name: string): void {
-    for (const event of faultEvents(fault, name, name, "NULL")) this.#state.effects.event(event);
+    for (const event of faultEvents(fault, name, { address: name, remote: name }, "NULL"))
+      this.#state.effects.event(event);
   }
 
   /** Closes a link that only sends the rest of a queue. */

@@ -154,7 +154,8 @@ export class Listening {
       admits: (address) => connections.admits(address),
       refused: (address, fault) => {
         connections.onHandshakeFault(fault, address, true);
-        for (const event of faultEvents(fault, acceptor.endpoint, address, admission.mechanismName))
+        const peer = { address, remote: address };
+        for (const event of faultEvents(fault, acceptor.endpoint, peer, admission.mechanismName))
           state.effects.event(event);
       },
       failed: (error) => {
