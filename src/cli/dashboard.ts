@@ -37,7 +37,10 @@ export function addDashboardCommand(program: Command): void {
     .argument("<address...>", "metrics over HTTP, or the control endpoint of a proxy or a node")
     .option("--listen <HOST:PORT>", `where the page is (default ${DASHBOARD_ADDRESS})`)
     .option("--interval <S>", "seconds between two readings (default 2)", seconds(MIN_SECONDS, MAX_SECONDS))
-    .option("--token-file <FILE>", "who has the token in FILE may pause, resume and drain (default: nobody)")
+    .option(
+      "--token-file <FILE>",
+      "who has the token in FILE may pause, resume and drain what has a control endpoint (default: nobody)",
+    )
     .addOption(
       repeatable("--host <NAME>", "a name of the page besides localhost and addresses (repeatable)"),
     );
@@ -70,6 +73,10 @@ async function dashboard(texts: readonly string[], settings: DashboardSettings):
       }),
     );
     log.info(`listening at ${server.url}`, { url: server.url });
+    for (const address of token === undefined ? [] : texts.filter((text) => /^https?:/.test(text)))
+      log.warn(`${address} has metrics only, so the token does nothing there: use a control endpoint`, {
+        address,
+      });
     try {
       await stop.wait();
     } finally {

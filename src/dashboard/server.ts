@@ -217,7 +217,13 @@ class Pages {
       case "too many":
         throw new HttpError(429, "EAGAIN", "too many wrong tokens: try again in a minute");
       case "wrong":
-        throw new HttpError(401, "EACCES", "expected Authorization: Bearer TOKEN with the dashboard's token");
+        throw new HttpError(
+          401,
+          "EACCES",
+          /^Bearer \S/i.test(headers.authorization ?? "")
+            ? "wrong token"
+            : "the dashboard's token is needed, as Authorization: Bearer TOKEN",
+        );
     }
     if (!/^application\/json\b/i.test(headers["content-type"] ?? ""))
       throw new HttpError(415, "EINVAL", "expected Content-Type: application/json");

@@ -65,6 +65,7 @@ describe("shoal dashboard", () => {
         headers: { Authorization: `Bearer ${TOKEN}`, "Content-Type": "application/json" },
         body: JSON.stringify({ source, action: "pause" }),
       });
+    await dashboard.until("stderr", /http:\S+ has metrics only, so the token does nothing there/);
     expect((await steer("p1/orders")).status).toBe(409);
     expect((await steer("p0/orders")).status).toBe(204);
     while ((await state()).processes[0]?.sources[0]?.state !== "paused");

@@ -277,7 +277,9 @@ describe("the dashboard's server", () => {
     const url = await serve({ orders: proxy }, { token: TOKEN });
     expect((await stateAt(url)).processes[0]?.sources[0]?.actions).toEqual(["pause", "drain"]);
     const order = { source: "p0/orders", action: "pause" };
-    expect((await steer(url, order, { Authorization: "Bearer 0123456789abcdeX" })).status).toBe(401);
+    const wrong = await steer(url, order, { Authorization: "Bearer 0123456789abcdeX" });
+    expect(wrong.status).toBe(401);
+    expect(await wrong.text()).toContain('"wrong token"');
     expect((await steer(url, order, { Origin: "http://evil.example" })).status).toBe(403);
     expect((await steer(url, order, { "Content-Type": "text/plain" })).status).toBe(415);
     expect((await steer(url, { source: "p0/orders", action: "kill" })).status).toBe(400);

@@ -199,6 +199,8 @@ function factsOf({ source, process }: Shown): HTMLElement[] {
     ["State", source.state],
     ["Address", process.address],
   ];
+  if (/^https?:/.test(process.address))
+    facts.push(["Shows less", "Endpoints and actions need the address of a control endpoint, not of metrics."]);
   if (source.refusal !== undefined) facts.push(["Failed", source.refusal]);
   if (process.latency !== undefined) facts.push(["Answers in", `${short(process.latency)} ms`]);
   if (process.cpu !== undefined) facts.push(["Processor", `${(process.cpu * 100).toFixed(0)} %`]);
