@@ -15,7 +15,7 @@ import type {
   SubjectReading,
 } from "../dashboard/subject.js";
 import { ShoalError } from "../index.js";
-import { isRead, readingOf } from "../metrics/readings.js";
+import { isRead, type ProcessReading, readingOf } from "../metrics/readings.js";
 import { type Sample, samplesOf } from "../metrics/samples.js";
 import { kindOf } from "../proxy/pairs.js";
 import { MAX_PEERS_LISTED } from "../sockets/peer-views.js";
@@ -186,8 +186,8 @@ class ControlSubject implements Subject {
 
   async read(timeout: number, signal: AbortSignal): Promise<SubjectReading> {
     const text = await this.#client.ask({ command: "status" }, { timeout, signal });
-    const reading = readingOf(parseStatus(text));
     const status = replyOf(text) ?? {};
+    const reading = { ...readingOf(parseStatus(text)), process: processIn(status.process) };
     const isNode = Array.isArray(status.runningNodes);
     const details = isNode ? nodeDetails(status) : this.#proxyDetails(status);
     return { reading, details: new Map(reading.sources.map(({ name }) => [name, details])) };
@@ -233,6 +233,14 @@ export function parseStatus(text: string): Sample[] {
   const kind = kindOf(typeOf(status.frontend), typeOf(status.backend));
   const name = typeof status.name === "string" ? status.name : kind;
   return samplesOf({ name, kind, stats: status });
+}
+
+function processIn(process: unknown): ProcessReading {
+  const { version, started } = (process ?? {}) as Members;
+  return {
+    ...(typeof version === "string" ? { version } : {}),
+    ...(isCount(started) ? { started } : {}),
+  };
 }
 
 function typeOf(side: unknown): string {

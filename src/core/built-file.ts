@@ -1,14 +1,21 @@
 /** Files of the built package that are loaded by name. */
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 
 let root: URL | undefined;
+let version: string | undefined;
 
 /** @param path relative to the package root, such as `dist/bench/main.js` */
 export function builtFile(path: string): URL {
   root ??= packageRoot();
   return new URL(path, root);
+}
+
+/** Version of shoal, and start of the process in s since 1970. */
+export function thisProcess(): { readonly version: string; readonly started: number } {
+  version ??= (JSON.parse(readFileSync(builtFile("package.json"), "utf8")) as { version: string }).version;
+  return { version, started: Math.round(performance.timeOrigin / 1_000) };
 }
 
 /** Loads a package from dist/bundled. A checkout built without the bundler loads the package itself. */

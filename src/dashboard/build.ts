@@ -2,7 +2,7 @@
  * Builds the dashboard's state from readings. Pure, and bounded whatever remote programs answer: sources, links,
  * endpoints per side, characters per text.
  */
-import type { RatedReading, RatedSource } from "../metrics/readings.js";
+import { known, type RatedReading, type RatedSource } from "../metrics/readings.js";
 import type { PeerView } from "../sockets/peer-views.js";
 import type {
   DashboardItem,
@@ -45,7 +45,7 @@ export function stateOf(seen: readonly SeenProcess[], options: StateOptions): Da
   let omitted = 0;
   const processes = seen.map((process): DashboardProcess => {
     const { id, address, up, latency, since, reason, reading, details } = process;
-    const sources = reading?.sources ?? [];
+    const { sources = [], ...measured }: Partial<RatedReading> = reading ?? {};
     const shown = sources.slice(0, room);
     room -= shown.length;
     omitted += sources.length - shown.length;
@@ -53,12 +53,13 @@ export function stateOf(seen: readonly SeenProcess[], options: StateOptions): Da
       id,
       address: cut(address),
       up,
-      ...(latency === undefined ? {} : { latency: Math.round(latency * 10) / 10 }),
-      ...(since === undefined ? {} : { since }),
-      ...(reason === undefined ? {} : { reason: cut(reason) }),
-      ...(reading?.cpu === undefined ? {} : { cpu: reading.cpu }),
-      ...(reading?.memory === undefined ? {} : { memory: reading.memory }),
-      ...(reading?.loopDelay === undefined ? {} : { loopDelay: reading.loopDelay }),
+      ...known({
+        latency: latency === undefined ? undefined : Math.round(latency * 10) / 10,
+        since,
+        reason: optional(reason),
+      }),
+      ...measured,
+      ...known({ version: optional(measured.version) }),
       sources: shown.map((source) => sourceOf(id, source, details.get(source.name), options.control)),
     };
   });
@@ -88,7 +89,7 @@ function sourceOf(
       Object.entries(details.lists ?? {}).map(([list, { length }]) => [list, length]),
     ),
     actions: control ? (details.actions ?? []) : [],
-    ...(details.refusal === undefined ? {} : { refusal: cut(details.refusal) }),
+    ...known({ refusal: optional(details.refusal) }),
   };
 }
 
@@ -101,7 +102,7 @@ function endpointsOf({
   const counted = Object.entries(drops).filter(([, messages]) => messages > 0);
   const some = (endpoints: readonly string[]): string[] => endpoints.slice(0, MAX_SIDE_ENDPOINTS).map(cut);
   return {
-    ...(type === undefined ? {} : { type: cut(type) }),
+    ...known({ type: optional(type) }),
     bound: some(bound),
     connected: some(connected),
     ...(counted.length === 0
@@ -112,6 +113,10 @@ function endpointsOf({
 
 function cut(text: string): string {
   return text.length <= MAX_TEXT ? text : `${text.slice(0, MAX_TEXT - 1)}…`;
+}
+
+function optional(text: string | undefined): string | undefined {
+  return text === undefined ? undefined : cut(text);
 }
 
 /** Connections between sides, as far as endpoints show them. */
@@ -189,8 +194,7 @@ export function pageOf(
     items: matching.slice(offset, offset + Math.min(limit, MAX_PAGE)).map((item) => ({
       name: cut(item.name),
       state: cut(item.state),
-      ...(item.address === undefined ? {} : { address: cut(item.address) }),
-      ...(item.detail === undefined ? {} : { detail: cut(item.detail) }),
+      ...known({ address: optional(item.address), detail: optional(item.detail) }),
     })),
   };
 }

@@ -1,4 +1,6 @@
 /** This program as a subject: named drivers, proxies, nodes and sockets. */
+
+import { thisProcess } from "../core/built-file.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { type Reading, readingOf, type SourceReading } from "../metrics/readings.js";
 import { samplesOf } from "../metrics/samples.js";
@@ -76,7 +78,7 @@ export class LocalSubject implements Subject {
     const { user, system } = process.cpuUsage();
     const reading: Reading = {
       ...readingOf(samples.flat()),
-      process: { cpu: (user + system) / 1_000_000, memory: process.memoryUsage.rss() },
+      process: { cpu: (user + system) / 1_000_000, memory: process.memoryUsage.rss(), ...thisProcess() },
     };
     const read = sockets.map(([name, socket]): SourceReading => {
       const { type, ...ends } = endpointsOf(socket);

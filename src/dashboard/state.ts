@@ -4,32 +4,16 @@
  *   state ── process (an address, or the program itself) ── source (proxy, broker, socket, node …) ── side
  *        └── link (a side's connection to an endpoint, with the side that listens there if it is watched)
  */
+import type { ProcessReading, RatedSide, Rates } from "../metrics/readings.js";
 
 /** Counters since the program started, or per second; unknown ones are absent. */
-export interface DashboardCounts {
-  readonly in?: number;
-  readonly out?: number;
-  readonly inBytes?: number;
-  readonly outBytes?: number;
-  readonly dropped?: number;
-  readonly refused?: number;
-}
+export type DashboardCounts = Rates;
 
-/** A socket has one. */
-export interface DashboardSide extends DashboardCounts {
-  readonly side: string;
+export interface DashboardSide extends RatedSide {
   /** Socket type. */
   readonly type?: string;
-  readonly peers?: number;
-  readonly queued?: number;
-  /** Rates per second; absent at first, and after a gap. */
-  readonly rates: DashboardCounts;
   /** Drops by reason, without zeros. */
   readonly drops?: Readonly<Record<string, number>>;
-  /** Refused peers and messages by reason, without zeros. */
-  readonly refusals?: Readonly<Record<string, number>>;
-  /** Reasons of refusals in the last minute, each with the ms since the last one. */
-  readonly refusing?: Readonly<Record<string, number>>;
   /** At most 16. */
   readonly bound?: readonly string[];
   /** Connected or connecting, at most 16. */
@@ -55,7 +39,7 @@ export interface DashboardSource {
 }
 
 /** A watched address, or the program itself. */
-export interface DashboardProcess {
+export interface DashboardProcess extends ProcessReading {
   readonly id: string;
   readonly address: string;
   /** `undefined`: no answer yet. */
@@ -66,12 +50,6 @@ export interface DashboardProcess {
   readonly since?: number;
   /** Reason of the outage. */
   readonly reason?: string;
-  /** Share of one processor. */
-  readonly cpu?: number;
-  /** Bytes. */
-  readonly memory?: number;
-  /** s: 99th percentile of the event loop's delay. */
-  readonly loopDelay?: number;
   readonly sources: readonly DashboardSource[];
 }
 

@@ -73,7 +73,28 @@ svg .edge.busy { stroke: var(--accent); }
 svg g[role="button"] { cursor: pointer; }
 svg g[role="button"]:focus { outline: none; }
 svg g[role="button"]:focus-visible .box, svg g[role="button"]:hover .box { stroke: var(--accent); stroke-width: 3; }
-svg.trend polyline { fill: none; stroke: var(--accent); stroke-width: 1.5; }
+#map svg { margin: 0 auto; }
+h3 { margin: 0; font-size: .95rem; overflow-wrap: anywhere; }
+.charts { display: grid; grid-template-columns: 1fr 1fr; gap: 0 1rem; margin-bottom: .7rem; }
+.charts h3 { grid-column: 1 / -1; }
+figure { margin: 0; min-width: 0; }
+figcaption { display: flex; flex-wrap: wrap; gap: 0 .8rem; font-size: .85rem; }
+figcaption span::before { content: "━ "; }
+svg .axis { fill: none; stroke: var(--line); }
+svg .line { fill: none; stroke-width: 1.5; }
+.in { color: var(--accent); stroke: var(--accent); }
+.out { color: var(--good); stroke: var(--good); stroke-dasharray: 4 2; }
+.dropped { color: var(--bad); stroke: var(--bad); }
+.queued { color: var(--warn); stroke: var(--warn); }
+td button.toggle { border: 0; background: none; padding: 0 .3rem; }
+tr.side td { color: var(--quiet); }
+tr.side td button.name { margin-left: 1.6rem; color: inherit; }
+.top { position: sticky; top: -1rem; display: flex; justify-content: space-between; gap: 1rem; padding: .6rem 0; background: var(--card); }
+@media (min-width: 1000px) {
+  main { grid-template-columns: 1fr 26rem; }
+  main > section { grid-column: 1 / -1; }
+  body:not(.wide) main > section.half { grid-column: auto; }
+}
 dialog {
   width: min(60rem, calc(100vw - 1.5rem)); max-height: calc(100vh - 2rem); color: inherit; background: var(--card);
   border: 1px solid var(--line); border-radius: 10px; padding: 1rem 1.2rem;
@@ -87,7 +108,15 @@ dialog dt { color: var(--quiet); }
 .actions, .paging { display: flex; flex-wrap: wrap; gap: .5rem; align-items: center; margin: .5rem 0; }
 @media (max-width: 640px) {
   main { padding: .5rem; gap: .6rem; }
+  main > section { padding: .6rem .5rem; }
+  .charts { grid-template-columns: 1fr; }
   header { position: static; padding: .5rem; }
+  #table thead { display: none; }
+  #table tr { display: grid; grid-template-columns: repeat(3, 1fr); padding: .4rem 0; border-bottom: 1px solid var(--line); }
+  #table td { border: 0; text-align: left; white-space: normal; overflow-wrap: anywhere; padding: .1rem .3rem; }
+  #table td::before { content: attr(data-head); display: block; color: var(--quiet); font-size: .8rem; }
+  #table td:first-child, #table td:last-child { grid-column: 1 / -1; }
+  #table td:first-child::before { content: none; }
   .filter { flex: 1 1 100%; display: flex; gap: .5rem; align-items: center; }
   .filter input { flex: 1; min-width: 0; }
 }

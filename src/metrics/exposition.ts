@@ -1,7 +1,6 @@
 /** Samples of sources and process as Prometheus's text. Only this file loads prom-client. */
-import { readFileSync } from "node:fs";
 import type * as PromClient from "prom-client";
-import { builtFile } from "../core/built-file.js";
+import { thisProcess } from "../core/built-file.js";
 import {
   BUILD,
   FAMILIES,
@@ -81,7 +80,7 @@ export class Exposition {
 function processRegistry(client: typeof PromClient): PromClient.Registry {
   const registry = new client.Registry();
   client.collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: LOOP_RESOLUTION });
-  const { version } = JSON.parse(readFileSync(builtFile("package.json"), "utf8")) as { version: string };
+  const { version } = thisProcess();
   const { name, help, labels } = BUILD;
   new client.Gauge({ name, help, labelNames: [...labels], registers: [registry] }).set({ version }, 1);
   return registry;

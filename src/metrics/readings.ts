@@ -1,5 +1,13 @@
 /** Readings of a source: samples by side, and rates between two. Pure. */
-import { FAMILIES, familyOf, INFO, KINDS, type MetricsFamily, type MetricsKind } from "./metrics-table.js";
+import {
+  BUILD,
+  FAMILIES,
+  familyOf,
+  INFO,
+  KINDS,
+  type MetricsFamily,
+  type MetricsKind,
+} from "./metrics-table.js";
 import { REFUSALS } from "./refusals.js";
 import type { Sample } from "./samples.js";
 
@@ -31,6 +39,10 @@ export interface ProcessReading {
   readonly memory?: number;
   /** s: 99th percentile above the minimum, since the last reading by any reader. */
   readonly loopDelay?: number;
+  /** Version of shoal. */
+  readonly version?: string;
+  /** s since 1970. */
+  readonly started?: number;
 }
 
 export interface Reading {
@@ -47,6 +59,7 @@ const PROCESS = {
   memory: "process_resident_memory_bytes",
   lag: "nodejs_eventloop_lag_p99_seconds",
   least: "nodejs_eventloop_lag_min_seconds",
+  started: "process_start_time_seconds",
 } as const;
 
 export function isRead(name: string): boolean {
@@ -300,6 +313,8 @@ function processOf(byName: ByName): ProcessReading {
   return known({
     cpu: value(PROCESS.cpu),
     memory: value(PROCESS.memory),
+    version: byName.get(BUILD.name)?.[0]?.labels.version,
+    started: value(PROCESS.started),
     loopDelay: lag === undefined || least === undefined ? undefined : Math.max(0, lag - least),
   });
 }
@@ -309,7 +324,7 @@ function plus(...numbers: readonly (number | undefined)[]): number | undefined {
   return given.length === 0 ? undefined : given.reduce((total, number) => total + number, 0);
 }
 
-function known<T extends object>(members: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+export function known<T extends object>(members: T): { [K in keyof T]: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as never;
 }
 
@@ -324,12 +339,9 @@ export interface RatedSource extends Omit<SourceReading, "sides"> {
   readonly sides: readonly RatedSide[];
 }
 
-export interface RatedReading {
+/** `cpu`: share of one processor, 0 to 1, more with several threads. */
+export interface RatedReading extends ProcessReading {
   readonly sources: readonly RatedSource[];
-  /** Share of one processor: 0 to 1, more with several threads. */
-  readonly cpu?: number;
-  readonly memory?: number;
-  readonly loopDelay?: number;
 }
 
 /** `at`: ms of a monotonic clock. */
@@ -340,8 +352,7 @@ export interface TimedReading {
 
 export function rated(before: TimedReading | undefined, now: TimedReading): RatedReading {
   const seconds = before === undefined ? 0 : (now.at - before.at) / 1_000;
-  const { cpu, memory, loopDelay } = now.reading.process;
-  const busy = rate(before?.reading.process.cpu, cpu, seconds);
+  const cpu = rate(before?.reading.process.cpu, now.reading.process.cpu, seconds);
   return {
     sources: now.reading.sources.map((source) => ({
       ...source,
@@ -355,9 +366,7 @@ export function rated(before: TimedReading | undefined, now: TimedReading): Rate
         };
       }),
     })),
-    ...(busy === undefined ? {} : { cpu: busy }),
-    ...(memory === undefined ? {} : { memory }),
-    ...(loopDelay === undefined ? {} : { loopDelay }),
+    ...known({ ...now.reading.process, cpu }),
   };
 }
 

@@ -13,24 +13,3 @@ export const REFUSALS: Readonly<Record<string, string>> = {
   size: "a peer with a message larger than the policy allows",
   topic: "a topic that the policy forbids",
 };
-
-export interface RefusingSource {
-  readonly name: string;
-  readonly kind: string;
-  readonly sides: readonly {
-    readonly side: string;
-    readonly refusals?: Readonly<Record<string, number>>;
-    readonly refusing?: Readonly<Record<string, number>>;
-  }[];
-}
-
-/** A sentence for each side and reason of the last minute. */
-export function refusalTexts({ name, kind, sides }: RefusingSource): string[] {
-  return sides.flatMap(({ side, refusals = {}, refusing = {} }) =>
-    Object.keys(refusing).map((reason) => {
-      const count = refusals[reason] ?? 0;
-      const times = count === 1 ? "once" : `${count} times`;
-      return `${name} (${kind}) refuses ${REFUSALS[reason]} at its ${side}, ${times} so far`;
-    }),
-  );
-}

@@ -6,6 +6,7 @@
  *                   capture            control
  */
 import { checkInteger, checkKeys } from "../core/arguments.js";
+import { thisProcess } from "../core/built-file.js";
 import { ClosedError, InvalidArgumentError } from "../core/errors.js";
 import type { EventStream } from "../core/event-stream.js";
 import { context as globalContext } from "../sockets/context.js";
@@ -359,7 +360,7 @@ export class SocketProxy {
         void this.drain(timeout === undefined ? {} : { timeout });
       },
       stop: (kill) => void this.close(kill ? { linger: 0 } : {}),
-      status: () => ({ ...this.stats(), endpoints: this.endpoints }),
+      status: () => ({ ...this.stats(), endpoints: this.endpoints, process: thisProcess() }),
       steering: () => {
         const { frontend, backend } = this.stats();
         return [steeringOf(frontend), steeringOf(backend)];

@@ -71,22 +71,23 @@ describe.skipIf(reason)(`the dashboard's page${reason === false ? "" : `: ${reas
       expect.stringMatching(/^orders, streamer, running, .*this program, 1 connection$/),
       expect.stringMatching(/^source, push, open, .*this program, 1 connection$/),
     ]);
-    const rows = `[...document.querySelectorAll("#rows tr")].map((row) => row.cells[0].textContent + " " + row.cells[3].textContent)`;
-    expect(await page.evaluate(rows)).toEqual(["orders frontend", "orders backend", "source socket"]);
+    const rows = `[...document.querySelectorAll("#rows tr")].map((row) => row.querySelector(".name").textContent)`;
+    expect(await page.evaluate(rows)).toEqual(["orders", "source"]);
+    await page.evaluate(`document.querySelector("button.toggle").click()`);
+    expect(await page.evaluate(rows)).toEqual(["orders", "frontend", "backend", "source"]);
+    expect(await page.evaluate(`document.querySelectorAll("#charts svg").length`)).toBe(4);
 
     await press(page, "/");
     for (const letter of "source") await press(page, letter);
-    expect(await page.evaluate(rows)).toEqual(["source socket"]);
+    expect(await page.evaluate(rows)).toEqual(["source"]);
     await press(page, "Escape");
-    expect(await page.evaluate(rows)).toHaveLength(3);
+    expect(await page.evaluate(rows)).toHaveLength(4);
 
     await page.evaluate(`document.activeElement.blur(); ${focusBox("orders")}`);
     await press(page, "Enter");
     await page.until(`document.querySelector("#details[open] h2").textContent === "orders"`);
     await page.evaluate(`document.querySelector("#steer button[value=pause]").click()`);
-    await page.until(
-      `/expected Authorization/.test(document.querySelector("#steer [role=status]").textContent)`,
-    );
+    await page.until(`/token is needed/.test(document.querySelector("#steer [role=status]").textContent)`);
     expect(proxy.state).toBe("running");
     await page.evaluate(`(() => {
       const token = document.querySelector("#steer input");

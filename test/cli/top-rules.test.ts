@@ -3,11 +3,17 @@ import { describe, expect, it } from "vitest";
 import { parsePrometheusText } from "../../src/cli/prometheus-text.js";
 import { parseStatus } from "../../src/cli/subjects.js";
 import { type AddressView, duration, jsonLines, tableLines, type View } from "../../src/cli/top/view.js";
-import { short } from "../../src/dashboard/page/format.js";
+import { refusalTexts, short } from "../../src/dashboard/page/format.js";
 import { Exposition } from "../../src/metrics/exposition.js";
 import { FAMILIES, KINDS } from "../../src/metrics/metrics-table.js";
-import { isRead, rate, rated, readingOf, type TimedReading } from "../../src/metrics/readings.js";
-import { type RefusingSource, refusalTexts } from "../../src/metrics/refusals.js";
+import {
+  isRead,
+  rate,
+  rated,
+  readingOf,
+  type SourceReading,
+  type TimedReading,
+} from "../../src/metrics/readings.js";
 import { samplesOf } from "../../src/metrics/samples.js";
 import { QueueProxy } from "../../src/proxy/index.js";
 import fc from "../support/properties.js";
@@ -193,7 +199,7 @@ describe("a refused handshake", () => {
     });
     const next = refused(2_000, { "curve-key": 827, mechanism: 1 });
     const shown = rated(first, next);
-    const [line] = refusalTexts(shown.sources[0] as RefusingSource);
+    const [line] = refusalTexts(shown.sources[0] as SourceReading);
     expect(line).toBe(
       "secret (queue) refuses a peer with a wrong CURVE key at its backend, 827 times so far",
     );

@@ -5,7 +5,16 @@ import { isHostAllowed, isOwnOrigin, TokenCheck } from "../../src/dashboard/acce
 import { linksOf, pageOf, type SeenProcess, stateOf } from "../../src/dashboard/build.js";
 import { short, since } from "../../src/dashboard/page/format.js";
 import { layoutOf, MAX_BOXES } from "../../src/dashboard/page/layout.js";
-import { History, matching, problemsOf, rowsOf, totalsOf } from "../../src/dashboard/page/model.js";
+import {
+  CHART_TIME,
+  History,
+  matching,
+  problemsOf,
+  rowOf,
+  type Shown,
+  totalsOf,
+  withSides,
+} from "../../src/dashboard/page/model.js";
 import type { DashboardProcess, DashboardSide } from "../../src/dashboard/state.js";
 
 function processOf(id: string, sources: Record<string, readonly Partial<DashboardSide>[]>): DashboardProcess {
@@ -237,13 +246,27 @@ describe("the page", () => {
     expect(valuesOf(later, later)).toMatchObject({ "Dropped /s": "8" });
   });
 
-  it("keeps the last values of rows that are there", () => {
-    const history = new History(3);
-    const rows = rowsOf(matching(stateWith(processOf("p0", { a: [{ rates: { in: 1, out: 2 } }] })), ""));
-    for (let i = 0; i < 5; i++) history.add(rows);
-    expect(history.of("p0/a socket")).toEqual([3, 3, 3]);
-    history.add([]);
-    expect(history.of("p0/a socket")).toEqual([]);
+  it("keeps five minutes of the sources that are there", () => {
+    const history = new History();
+    const sides = [{ rates: { in: 1, out: 2 } }, { side: "backend", queued: 4, rates: { in: 2 } }];
+    const shown = matching(stateWith(processOf("p0", { a: sides })), "");
+    for (let at = 0; at < 5; at++) history.add(shown, (at * CHART_TIME) / 2);
+    expect(history.of("p0/a").map(({ time }) => (2 * time) / CHART_TIME)).toEqual([2, 3, 4]);
+    expect(history.of("p0/a")[0]).toMatchObject({ in: 3, out: 2, queued: 4, dropped: undefined });
+    history.add([], 0);
+    expect(history.of("p0/a")).toEqual([]);
+  });
+
+  it("has a row for each source, and its sides below when it is open", () => {
+    const sides = [
+      { side: "frontend", peers: 1, in: 3 },
+      { side: "backend", peers: 2 },
+    ];
+    const [shown] = matching(stateWith(processOf("p0", { a: sides })), "");
+    const whole = rowOf(shown as Shown);
+    expect(whole).toMatchObject({ key: "p0/a", side: { peers: 3, in: 3 }, isWhole: true });
+    expect(withSides(whole, false)).toEqual([whole]);
+    expect(withSides(whole, true).map(({ key }) => key)).toEqual(["p0/a", "p0/a frontend", "p0/a backend"]);
   });
 
   it("puts boxes from who sends to who receives, and counts peers that no link explains", () => {
@@ -262,7 +285,10 @@ describe("the page", () => {
     expect(at.source).toBeLessThan(at.proxy as number);
     expect(at.proxy).toBeLessThan(at.sink as number);
     expect(at["tcp://elsewhere:9"]).toBe(at.proxy);
-    expect(boxes.find(({ text }) => text === "proxy")).toMatchObject({ left: 4, right: 0 });
+    expect(boxes.find(({ text }) => text === "proxy")).toMatchObject({
+      left: { peers: 4, at: ["tcp://h:1"] },
+      right: { peers: 0 },
+    });
     expect(edges).toHaveLength(3);
   });
 

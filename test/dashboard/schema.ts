@@ -79,6 +79,8 @@ const PROCESS = {
     reason: text,
     cpu: { ...count, description: "Share of one processor." },
     memory: { ...count, description: "Bytes." },
+    version: { ...text, description: "Version of shoal." },
+    started: { ...count, description: "s since 1970." },
     loopDelay: { ...count, description: "s: 99th percentile of the event loop's delay." },
     sources: { type: "array", items: SOURCE },
   },

@@ -1,9 +1,8 @@
 /** Addresses as a table or JSON. Pure. */
 import { styleText } from "node:util";
 import type { SeenProcess } from "../../dashboard/build.js";
-import { short } from "../../dashboard/page/format.js";
+import { refusalTexts, short } from "../../dashboard/page/format.js";
 import type { RatedSide, RatedSource } from "../../metrics/readings.js";
-import { refusalTexts } from "../../metrics/refusals.js";
 import { printable, table } from "../terminal.js";
 
 export type AddressView = Omit<SeenProcess, "id" | "details">;

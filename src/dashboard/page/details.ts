@@ -2,23 +2,17 @@
 import type { DashboardAction, DashboardList } from "../state.js";
 import { byId, html, setText } from "./dom.js";
 import { short } from "./format.js";
-import type { Shown } from "./model.js";
+import { programOf, type Shown } from "./model.js";
 
 const PAGE_LENGTH = 50;
-
-interface List {
-  readonly name: string;
-  readonly element: HTMLElement;
-  /** Reads it again, if it may have changed. */
-  refresh(length: number): void;
-}
 
 export class DetailsView {
   readonly #dialog = byId<HTMLDialogElement>("details");
   #id: string | undefined;
   #facts: HTMLElement | undefined;
   #form: HTMLFormElement | undefined;
-  #lists: readonly List[] = [];
+  /** Read a list again that may have changed. */
+  #lists = new Map<string, (length: number) => void>();
   /** The token stays in memory. */
   #token = "";
 
@@ -34,15 +28,14 @@ export class DetailsView {
     this.#id = source.id;
     this.#facts = html("div");
     this.#form = this.#actions(source.id, source.name);
-    this.#lists = Object.keys(source.lists).map((name) => this.#list(source.id, name));
+    this.#lists.clear();
     const close = html("button", { type: "button" }, "Close");
     close.addEventListener("click", () => this.#dialog.close());
     this.#dialog.replaceChildren(
-      html("h2", { id: "details-title" }, source.name),
+      html("div", { class: "top" }, html("h2", { id: "details-title" }, source.name), close),
       this.#facts,
       this.#form,
-      ...this.#lists.map(({ element }) => element),
-      html("p", { class: "actions" }, close),
+      ...Object.keys(source.lists).map((name) => this.#list(source.id, name)),
     );
     this.update([shown]);
     this.#dialog.showModal();
@@ -54,7 +47,7 @@ export class DetailsView {
     this.#facts?.replaceChildren(
       ...(shown === undefined ? [html("p", {}, "This source is gone.")] : factsOf(shown)),
     );
-    for (const { name, refresh } of this.#lists) refresh(shown?.source.lists[name] ?? 0);
+    for (const [name, refresh] of this.#lists) refresh(shown?.source.lists[name] ?? 0);
     if (this.#form === undefined) return;
     const actions = shown?.source.actions ?? [];
     this.#form.hidden = actions.length === 0;
@@ -89,7 +82,7 @@ export class DetailsView {
     return form;
   }
 
-  #list(id: string, name: string): List {
+  #list(id: string, name: string): HTMLElement {
     const filter = html("input", { type: "search", "aria-label": `Filter the ${name}` });
     const before = html("button", { type: "button" }, "Previous");
     const after = html("button", { type: "button" }, "Next");
@@ -145,22 +138,21 @@ export class DetailsView {
     filter.addEventListener("input", () => go(0));
     before.addEventListener("click", () => go(offset - PAGE_LENGTH));
     after.addEventListener("click", () => go(offset + PAGE_LENGTH));
-    const refresh = (length: number): void => {
+    this.#lists.set(name, (length) => {
       if (length === known && length > PAGE_LENGTH) return;
       known = length;
       void load();
-    };
+    });
     const heads = ["Name", "State", "Address", "Details"].map((head) =>
       html("th", { scope: "col", class: "text" }, head),
     );
-    const element = html(
+    return html(
       "section",
       {},
       html("h3", {}, `${name.slice(0, 1).toUpperCase()}${name.slice(1)}`),
       html("div", { class: "paging" }, filter, before, after, where),
       html("div", { class: "scroll" }, html("table", {}, html("thead", {}, html("tr", {}, ...heads)), body)),
     );
-    return { name, element, refresh };
   }
 }
 
@@ -197,10 +189,13 @@ function factsOf({ source, process }: Shown): HTMLElement[] {
   const facts: [string, string][] = [
     ["Kind", source.kind],
     ["State", source.state],
-    ["Address", process.address],
+    ["Program", programOf(process)],
   ];
   if (/^https?:/.test(process.address))
-    facts.push(["Shows less", "Endpoints and actions need the address of a control endpoint, not of metrics."]);
+    facts.push([
+      "Shows less",
+      "Endpoints and actions need the address of a control endpoint, not of metrics.",
+    ]);
   if (source.refusal !== undefined) facts.push(["Failed", source.refusal]);
   if (process.latency !== undefined) facts.push(["Answers in", `${short(process.latency)} ms`]);
   if (process.cpu !== undefined) facts.push(["Processor", `${(process.cpu * 100).toFixed(0)} %`]);

@@ -1,4 +1,6 @@
-/** Short readable numbers. Pure. */
+/** Short readable numbers and texts. Pure. */
+import type { SourceReading } from "../../metrics/readings.js";
+import { REFUSALS } from "../../metrics/refusals.js";
 
 const UNITS = ["", "k", "M", "G", "T", "P", "E"] as const;
 
@@ -28,4 +30,15 @@ export function since(ms: number): string {
 /** `1 peer`, `2 peers`. */
 export function counted(count: number, one: string, many = `${one}s`): string {
   return `${short(count)} ${count === 1 ? one : many}`;
+}
+
+/** A sentence for each side and reason of the last minute. */
+export function refusalTexts({ name, kind, sides }: Omit<SourceReading, "state">): string[] {
+  return sides.flatMap(({ side, refusals = {}, refusing = {} }) =>
+    Object.keys(refusing).map((reason) => {
+      const count = refusals[reason] ?? 0;
+      const times = count === 1 ? "once" : `${count} times`;
+      return `${name} (${kind}) refuses ${REFUSALS[reason]} at its ${side}, ${times} so far`;
+    }),
+  );
 }

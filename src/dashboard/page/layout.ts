@@ -9,11 +9,11 @@
 import type { DashboardLink, DashboardSide } from "../state.js";
 import { hasPeers, type Shown } from "./model.js";
 
-export const BOX_WIDTH = 190;
+export const BOX_WIDTH = 140;
 export const BOX_HEIGHT = 52;
 const COLUMN_GAP = 124;
 const ROW_GAP = 22;
-const MARGIN = 95;
+const MARGIN = 101;
 /** The filter selects others. */
 export const MAX_BOXES = 150;
 const MAX_COLUMNS = 12;
@@ -25,9 +25,15 @@ export interface Box {
   /** Absent: an endpoint without a watched listener. */
   readonly shown?: Shown;
   readonly text: string;
-  /** Peers outside of the map, by side. */
-  readonly left: number;
-  readonly right: number;
+  /** Peers outside of the map. */
+  readonly left: Strangers;
+  readonly right: Strangers;
+}
+
+interface Strangers {
+  readonly peers: number;
+  readonly rate: number;
+  readonly at: readonly string[];
 }
 
 export interface Edge {
@@ -47,26 +53,8 @@ export interface Layout {
 }
 
 /** Sides and types that mainly send. */
-const SENDS = new Set([
-  "backend",
-  "push",
-  "publisher",
-  "xpublisher",
-  "request",
-  "scatter",
-  "radio",
-  "client",
-]);
-const RECEIVES = new Set([
-  "frontend",
-  "pull",
-  "subscriber",
-  "xsubscriber",
-  "reply",
-  "gather",
-  "dish",
-  "server",
-]);
+const SENDS = new Set("backend push publisher xpublisher request scatter radio client".split(" "));
+const RECEIVES = new Set("frontend pull subscriber xsubscriber reply gather dish server".split(" "));
 
 /** `undefined`: both ways. */
 function sends(side: DashboardSide | undefined): boolean | undefined {
@@ -153,8 +141,9 @@ function columnsOf(ids: readonly string[], pairs: readonly Pair[]): ReadonlyMap<
 function strangersOf(
   shown: Shown | undefined,
   links: readonly DashboardLink[],
-): { readonly left: number; readonly right: number } {
-  const strangers = { left: 0, right: 0 };
+): { readonly left: Strangers; readonly right: Strangers } {
+  const none: Strangers = { peers: 0, rate: 0, at: [] };
+  const strangers = { left: none, right: none };
   if (shown === undefined) return strangers;
   const { id, sides } = shown.source;
   for (const side of sides) {
@@ -163,7 +152,13 @@ function strangersOf(
       (link) =>
         (link.from === id && link.fromSide === side.side) || (link.to === id && link.toSide === side.side),
     ).length;
-    strangers[sends(side) === true ? "right" : "left"] += Math.max(0, (side.peers ?? 0) - known);
+    const where = sends(side) === true ? "right" : "left";
+    const { peers, rate, at } = strangers[where];
+    strangers[where] = {
+      peers: peers + Math.max(0, (side.peers ?? 0) - known),
+      rate: rate + (side.rates.in ?? 0) + (side.rates.out ?? 0),
+      at: [...at, ...(side.bound ?? [])],
+    };
   }
   return strangers;
 }

@@ -1,18 +1,17 @@
 /** The page: a stream of states, filter and keys. */
 import type { DashboardState } from "../state.js";
+import { showCharts } from "./charts.js";
 import { DetailsView } from "./details.js";
 import { byId, html, setClass, setText } from "./dom.js";
 import { MapView } from "./map.js";
-import { History, matching, problemsOf, rowsOf, totalsOf } from "./model.js";
+import { History, matching, problemsOf, totalsOf } from "./model.js";
 import { TableView } from "./table.js";
 
-const TREND_LENGTH = 60;
 const MAX_PROBLEMS = 8;
 
 const filter = byId<HTMLInputElement>("filter");
 const freeze = byId<HTMLButtonElement>("freeze");
-const help = byId<HTMLDialogElement>("help");
-const history = new History(TREND_LENGTH);
+const history = new History();
 const details = new DetailsView();
 const map = new MapView(open);
 const table = new TableView(open, show);
@@ -30,7 +29,8 @@ function show(): void {
   const shown = filter.value === "" ? all : matching(state, filter.value);
   showTotals(state);
   map.show(shown, state);
-  table.show(rowsOf(shown), history);
+  showCharts(shown, history, state.time);
+  table.show(shown);
   details.update(all);
 }
 
@@ -70,7 +70,7 @@ events.addEventListener("state", ({ data }: MessageEvent<string>) => {
   if (isFrozen) return;
   const isFirst = state === undefined;
   state = JSON.parse(data) as DashboardState;
-  history.add(rowsOf(matching(state, "")));
+  history.add(matching(state, ""), state.time);
   sayLive();
   show();
   if (isFirst) performance.mark("first-picture");
@@ -80,7 +80,6 @@ events.addEventListener("error", () => say("The dashboard does not answer. Tryin
 
 filter.addEventListener("input", show);
 freeze.addEventListener("click", toggleFreeze);
-byId("keys").addEventListener("click", () => help.showModal());
 document.addEventListener("keydown", (event) => {
   const { target, key, ctrlKey, metaKey, altKey } = event;
   if (target instanceof HTMLInputElement && key === "Escape" && target === filter && filter.value !== "") {
@@ -92,7 +91,6 @@ document.addEventListener("keydown", (event) => {
   if (document.querySelector("dialog[open]") !== null) return;
   if (key === "/") filter.focus();
   else if (key === "f") toggleFreeze();
-  else if (key === "?") help.showModal();
   else return;
   event.preventDefault();
 });

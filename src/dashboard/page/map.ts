@@ -5,8 +5,11 @@ import { counted, short } from "./format.js";
 import { BOX_HEIGHT, BOX_WIDTH, type Box, type Edge, type Layout, layoutOf } from "./layout.js";
 import { isRefusing, isWell, type Shown } from "./model.js";
 
-const MAX_BOX_TEXT = 24;
-const PILL_WIDTH = 74;
+const MAX_BOX_TEXT = 18;
+const PILL_WIDTH = 92;
+const PILL_GAP = 8;
+/** A wider map takes a whole row. */
+const NARROW = 400;
 
 export class MapView {
   readonly #place = byId("map");
@@ -24,6 +27,7 @@ export class MapView {
       byId("map-more"),
       layout.more === 0 ? "" : `… and ${counted(layout.more, "source")} more: filter to see others.`,
     );
+    document.body.classList.toggle("wide", layout.width > NARROW);
     const text = image.outerHTML;
     if (text === this.#drawn) return;
     this.#drawn = text;
@@ -78,8 +82,8 @@ function boxOf(box: Box, edges: readonly Edge[]): SVGElement {
   const parts = [
     svg("rect", { class: "box", x, y, width: BOX_WIDTH, height: BOX_HEIGHT, rx: 8 }),
     svg("text", { x: x + 12, y: y + 22 }, cut(text)),
-    ...(left > 0 ? pillOf(x - PILL_WIDTH - 16, x, middle, left) : []),
-    ...(right > 0 ? pillOf(x + BOX_WIDTH + 16, x + BOX_WIDTH, middle, right) : []),
+    ...(left.peers > 0 ? pillOf(x - PILL_WIDTH - PILL_GAP, x, middle, left) : []),
+    ...(right.peers > 0 ? pillOf(x + BOX_WIDTH + PILL_GAP, x + BOX_WIDTH, middle, right) : []),
   ];
   if (shown === undefined) {
     parts.push(svg("text", { class: "small", x: x + 12, y: y + 40 }, "not watched"));
@@ -91,11 +95,13 @@ function boxOf(box: Box, edges: readonly Edge[]): SVGElement {
   const facts = [source.kind];
   if (drops > 0) facts.push(`drops ${short(drops)}/s`);
   else if (queued > 0) facts.push(`${short(queued)} queued`);
-  facts.push(source.state);
-  parts.push(svg("text", { class: "small", x: x + 12, y: y + 40 }, cut(facts.join(" · "), 27)));
+  if (!isWell(source)) facts.push(source.state);
+  const words = cut(facts.slice(1).join(" · ") || source.kind, 18);
+  parts.push(svg("text", { class: "small", x: x + 12, y: y + 40 }, words));
   const linked = edges.filter((edge) => edge.left === box || edge.right === box).length;
-  const label = [source.name, ...facts, process.address, counted(linked, "connection")];
-  if (left + right > 0) label.push(`${counted(left + right, "peer")} not watched`);
+  const label = [source.name, ...facts, source.state, process.address, counted(linked, "connection")];
+  const outside = left.peers + right.peers;
+  if (outside > 0) label.push(`${counted(outside, "peer")} not watched`);
   return svg(
     "g",
     {
@@ -109,16 +115,18 @@ function boxOf(box: Box, edges: readonly Edge[]): SVGElement {
   );
 }
 
-function pillOf(x: number, to: number, y: number, peers: number): SVGElement[] {
+/** Peers, their rate, and the port or path that they connect to. */
+function pillOf(x: number, to: number, y: number, { peers, rate, at }: Box["left"]): SVGElement[] {
   const near = x < to ? x + PILL_WIDTH : x;
+  const where = at.map((endpoint) => endpoint.replace(/^.*(?=:\d+)|^.*\//, "")).join(" ");
+  const line = (dy: number, text: string): SVGElement =>
+    svg("text", { class: "small", x: x + PILL_WIDTH / 2, y: y + dy, "text-anchor": "middle" }, cut(text, 16));
   return [
-    svg("path", { class: "edge", d: `M${near} ${y}L${to} ${y}` }),
-    svg("rect", { class: "pill", x, y: y - 12, width: PILL_WIDTH, height: 24, rx: 12 }),
-    svg(
-      "text",
-      { class: "small", x: x + PILL_WIDTH / 2, y: y + 4, "text-anchor": "middle" },
-      counted(peers, "peer"),
-    ),
+    svg("path", { class: rate > 0 ? "edge busy" : "edge", d: `M${near} ${y}L${to} ${y}` }),
+    svg("rect", { class: "pill", x, y: y - 20, width: PILL_WIDTH, height: 40, rx: 12 }),
+    line(-3, rate > 0 ? `${counted(peers, "peer")} ${short(rate)}/s` : counted(peers, "peer")),
+    line(13, where === "" ? "connected" : `at ${where}`),
+    svg("title", {}, at.join(" ")),
   ];
 }
 

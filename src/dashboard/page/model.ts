@@ -1,6 +1,5 @@
 /** Parts of a state: filtered sources, rows, totals, problems. Pure. */
 
-import { refusalTexts } from "../../metrics/refusals.js";
 import type {
   DashboardCounts,
   DashboardProcess,
@@ -8,7 +7,7 @@ import type {
   DashboardSource,
   DashboardState,
 } from "../state.js";
-import { counted, short, since } from "./format.js";
+import { counted, refusalTexts, short, since } from "./format.js";
 
 export interface Shown {
   readonly process: DashboardProcess;
@@ -17,7 +16,9 @@ export interface Shown {
 
 export interface Row extends Shown {
   readonly key: string;
+  /** All sides as one, or one of several. */
   readonly side: DashboardSide;
+  readonly isWhole: boolean;
 }
 
 /** Sources with all words of the filter in name, kind, state, address or endpoints. */
@@ -32,15 +33,46 @@ export function matching(state: DashboardState, filter: string): Shown[] {
   });
 }
 
-export function rowsOf(shown: readonly Shown[]): Row[] {
-  return shown.flatMap((each) =>
-    each.source.sides.map((side) => ({ ...each, side, key: `${each.source.id} ${side.side}` })),
-  );
+/** Rows of an open source's sides follow its own. */
+export function withSides(whole: Row, isOpen: boolean): Row[] {
+  const { process, source } = whole;
+  const sides = isOpen && source.sides.length > 1 ? source.sides : [];
+  return [
+    whole,
+    ...sides.map((side) => ({ process, source, side, key: `${source.id} ${side.side}`, isWhole: false })),
+  ];
+}
+
+export function rowOf({ process, source }: Shown): Row {
+  return { process, source, side: wholeOf(source.sides), key: source.id, isWhole: true };
+}
+
+/** Sums of what is known of the sides. */
+export function wholeOf(sides: readonly DashboardSide[]): DashboardSide {
+  const whole: Record<string, number> = {};
+  const rates: Record<string, number> = {};
+  for (const side of sides) {
+    addTo(whole, hasPeers(side) ? side : { ...side, peers: undefined });
+    addTo(rates, side.rates);
+  }
+  const refusing = sides.find(isRefusing)?.refusing;
+  return { ...whole, side: "", rates, ...(refusing === undefined ? {} : { refusing }) };
+}
+
+function addTo(sums: Record<string, number>, counts: object): void {
+  for (const [name, value] of Object.entries(counts))
+    if (typeof value === "number") sums[name] = (sums[name] ?? 0) + value;
 }
 
 /** A cluster counts suspected and gone members apart. */
 export function hasPeers({ side }: DashboardSide): boolean {
   return side !== "suspects" && side !== "stopped";
+}
+
+/** Its address, version and uptime. */
+export function programOf({ address, version, started }: DashboardProcess): string {
+  const up = started === undefined ? [] : [`up ${since(Date.now() - started * 1_000)}`];
+  return [address, ...(version === undefined ? [] : [`shoal ${version}`]), ...up].join(", ");
 }
 
 export function isRefusing({ refusing }: DashboardSide): boolean {
@@ -80,7 +112,7 @@ export function totalsOf(state: DashboardState): Total[] {
       value: up === all ? String(all) : `${up} of ${all}`,
       ...(up === all ? {} : { mark: "bad" }),
     },
-    { name: "Sources", value: short(state.processes.reduce((n, { sources }) => n + sources.length, 0)) },
+    { name: "Watched", value: short(state.processes.reduce((n, { sources }) => n + sources.length, 0)) },
     { name: "Peers", value: gauge((side) => (hasPeers(side) ? side.peers : undefined)) },
     { name: "In /s", value: rate("in").value },
     { name: "Out /s", value: rate("out").value },
@@ -139,26 +171,30 @@ export function problemsOf(state: DashboardState, now: number): Problem[] {
   return [...away, ...sources, ...omitted].sort((a, b) => rank(a) - rank(b));
 }
 
+/** ms that charts show. */
+export const CHART_TIME = 300_000;
+
+/** A source at a time, in ms since 1970; rates are per second. */
+export interface Point extends Readonly<Record<"in" | "out" | "dropped" | "queued", number | undefined>> {
+  readonly time: number;
+}
+
 export class History {
-  readonly #values = new Map<string, number[]>();
-  readonly #length: number;
+  readonly #points = new Map<string, Point[]>();
 
-  constructor(length: number) {
-    this.#length = length;
-  }
-
-  add(rows: readonly Row[]): void {
-    const present = new Set(rows.map(({ key }) => key));
-    for (const key of this.#values.keys()) if (!present.has(key)) this.#values.delete(key);
-    for (const { key, side } of rows) {
-      const values = this.#values.get(key) ?? [];
-      values.push((side.rates.in ?? 0) + (side.rates.out ?? 0));
-      if (values.length > this.#length) values.shift();
-      this.#values.set(key, values);
+  add(shown: readonly Shown[], time: number): void {
+    const present = new Set(shown.map(({ source }) => source.id));
+    for (const id of this.#points.keys()) if (!present.has(id)) this.#points.delete(id);
+    for (const { source } of shown) {
+      const { queued, rates } = wholeOf(source.sides);
+      const points = this.#points.get(source.id) ?? [];
+      points.push({ time, in: rates.in, out: rates.out, dropped: rates.dropped, queued });
+      while (time - (points[0]?.time ?? time) > CHART_TIME) points.shift();
+      this.#points.set(source.id, points);
     }
   }
 
-  of(key: string): readonly number[] {
-    return this.#values.get(key) ?? [];
+  of(id: string): readonly Point[] {
+    return this.#points.get(id) ?? [];
   }
 }

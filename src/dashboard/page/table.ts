@@ -1,12 +1,10 @@
-/** The table of sides. Rows are reused, so focus and selection survive updates. */
-import { byId, html, setClass, setText, svg } from "./dom.js";
+/** The table of sources, each with its sides on request. Rows are reused, so focus and selection survive updates. */
+import { byId, html, setClass, setText } from "./dom.js";
 import { counted, short } from "./format.js";
-import { type History, isRefusing, isWell, type Row } from "./model.js";
+import { isRefusing, isWell, programOf, type Row, rowOf, type Shown, withSides } from "./model.js";
 
 /** The filter selects others. */
 const MAX_ROWS = 300;
-const TREND_WIDTH = 96;
-const TREND_HEIGHT = 20;
 
 interface Column {
   readonly head: string;
@@ -31,14 +29,13 @@ const text = (head: string, of: (row: Row) => string, mark?: Column["mark"]): Co
 });
 
 const COLUMNS: readonly Column[] = [
-  text("Name", ({ source }) => source.name),
-  text("Kind", ({ source }) => source.kind),
+  text("Name", ({ source, side, isWhole }) => (isWhole ? source.name : side.side)),
+  text("Kind", ({ source, side, isWhole }) => (isWhole ? source.kind : (side.type ?? ""))),
   text(
     "State",
-    ({ source }) => source.state,
+    ({ source, isWhole }) => (isWhole ? source.state : ""),
     ({ source }) => (isWell(source) ? "" : "warn"),
   ),
-  text("Side", ({ side }) => side.side),
   number("Peers", ({ side }) => side.peers),
   number("In /s", ({ side }) => side.rates.in),
   number("Out /s", ({ side }) => side.rates.out),
@@ -56,19 +53,23 @@ const COLUMNS: readonly Column[] = [
     ({ side }) => side.refused,
     ({ side }) => (isRefusing(side) ? "bad" : ""),
   ),
-  text("Address", ({ process }) => process.address),
+  text("Program", ({ process, side, isWhole }) =>
+    isWhole ? programOf(process) : [...(side.bound ?? []), ...(side.connected ?? [])].join(" "),
+  ),
 ];
 
 interface Line {
   readonly element: HTMLTableRowElement;
   readonly cells: readonly HTMLElement[];
-  readonly trend: SVGPolylineElement;
+  /** Shows or hides the sides. */
+  readonly toggle: HTMLButtonElement;
 }
 
 export class TableView {
   readonly #body = byId("rows");
   readonly #heads: readonly HTMLTableCellElement[];
   readonly #lines = new Map<string, Line>();
+  readonly #opened = new Set<string>();
   readonly #open: (id: string) => void;
   readonly #changed: () => void;
   #sorted: { readonly column: number; readonly down: boolean } | undefined;
@@ -82,11 +83,12 @@ export class TableView {
       button.addEventListener("click", () => this.#sortBy(at));
       return html("th", { scope: "col", class: isText ? "text" : undefined }, button);
     });
-    byId("heads").append(...this.#heads, html("th", { scope: "col", class: "text" }, "Trend"));
+    byId("heads").append(...this.#heads);
   }
 
-  show(all: readonly Row[], history: History): void {
-    const rows = this.#inOrder(all).slice(0, MAX_ROWS);
+  show(shown: readonly Shown[]): void {
+    const all = this.#inOrder(shown.map(rowOf)).flatMap((row) => withSides(row, this.#opened.has(row.key)));
+    const rows = all.slice(0, MAX_ROWS);
     const present = new Set(rows.map(({ key }) => key));
     for (const [key, { element }] of this.#lines) {
       if (present.has(key)) continue;
@@ -100,43 +102,40 @@ export class TableView {
         setText(cell, text(row));
         if (mark !== undefined) setClass(cell, mark(row));
       }
-      drawTrend(line.trend, history.of(row.key));
+      const isOpen = this.#opened.has(row.key);
+      line.toggle.hidden = !row.isWhole || row.source.sides.length < 2;
+      line.toggle.setAttribute("aria-expanded", String(isOpen));
+      setText(line.toggle, isOpen ? "▾" : "▸");
       const there = this.#body.children[at];
       if (there !== line.element) this.#body.insertBefore(line.element, there ?? null);
     }
     const more = all.length - rows.length;
-    setText(
-      byId("rows-more"),
-      more === 0 ? "" : `… and ${counted(more, "side")} more: filter to see others.`,
-    );
+    setText(byId("rows-more"), more === 0 ? "" : `… and ${counted(more, "row")} more: filter to see others.`);
   }
 
   #add(row: Row): Line {
-    const trend = svg("polyline");
+    const { key } = row;
+    const toggle = html("button", { type: "button", class: "toggle", "aria-label": "Sides" });
+    toggle.addEventListener("click", () => {
+      if (!this.#opened.delete(key)) this.#opened.add(key);
+      this.#changed();
+    });
     const name = html("button", { type: "button", class: "name" });
     name.addEventListener("click", () => this.#open(row.source.id));
     const cells = COLUMNS.map((_, at) => (at === 0 ? name : html("span")));
     const element = html(
       "tr",
-      {},
-      ...cells.map((cell, at) => html("td", { class: COLUMNS[at]?.isText ? "text" : undefined }, cell)),
-      html(
-        "td",
-        { class: "text" },
-        svg(
-          "svg",
-          {
-            class: "trend",
-            width: TREND_WIDTH,
-            height: TREND_HEIGHT,
-            role: "img",
-            "aria-label": "Messages per second",
-          },
-          trend,
-        ),
-      ),
+      { class: row.isWhole ? undefined : "side" },
+      ...cells.map((cell, at) => {
+        const { head, isText } = COLUMNS[at] as Column;
+        return html(
+          "td",
+          { class: isText ? "text" : undefined, "data-head": head },
+          ...(at === 0 ? [toggle, cell] : [cell]),
+        );
+      }),
     );
-    const line = { element, cells, trend };
+    const line = { element, cells, toggle };
     this.#lines.set(row.key, line);
     return line;
   }
@@ -166,16 +165,4 @@ export class TableView {
       .sort(([a], [b]) => (a < b ? -way : a > b ? way : 0))
       .map(([, row]) => row);
   }
-}
-
-function drawTrend(line: SVGPolylineElement, values: readonly number[]): void {
-  const most = Math.max(1, ...values);
-  const step = TREND_WIDTH / 59;
-  const from = 60 - values.length;
-  const points = values.map(
-    (value, at) =>
-      `${((from + at) * step).toFixed(1)},${(TREND_HEIGHT - 1 - (value / most) * (TREND_HEIGHT - 3)).toFixed(1)}`,
-  );
-  const text = points.join(" ");
-  if (line.getAttribute("points") !== text) line.setAttribute("points", text);
 }
