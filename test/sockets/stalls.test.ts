@@ -5,7 +5,7 @@ import { type ShoalError, TransportError } from "../../src/core/errors.js";
 import type { SocketEvent } from "../../src/engine/events.js";
 import { curveKeyPair, Pair, Pull, Push, Request, Subscriber } from "../../src/index.js";
 import { FreelanceClient, FreelanceShotgunClient } from "../../src/patterns/freelance/index.js";
-import { MajordomoClient } from "../../src/patterns/majordomo/index.js";
+import { MajordomoBroker, MajordomoClient } from "../../src/patterns/majordomo/index.js";
 import { PirateClient } from "../../src/patterns/pirate/index.js";
 import { listen } from "../../src/sockets/internal.js";
 import { isLasting } from "../../src/sockets/stalls.js";
@@ -216,6 +216,23 @@ it("close() that waits for messages to leave is reported", async () => {
   await late.bind("inproc://nobody-binds-this");
   await late.receive();
   await Promise.all([closing, late.close()]);
+});
+
+it("a service without workers at a Majordomo broker that has just started is reported once, with its name", async () => {
+  const broker = new MajordomoBroker();
+  const endpoint = await broker.bind("tcp://127.0.0.1:*");
+  const client = new MajordomoClient(endpoint);
+  const warned = new Promise<unknown[]>((resolve) => {
+    warn.mockImplementation((...given: unknown[]) => resolve(given));
+  });
+  const replies = ["x", "y"].map((body) => client.request("misspelt", body).catch((error: Error) => error));
+  const [text, options] = await warned;
+  expect(text).toMatch(`waits for the service misspelt: the broker at ${endpoint} has no worker`);
+  expect(options).toMatchObject({ code: "SHOAL_NO_SERVICE" });
+  expect(client.stats()).toMatchObject({ failed: 0, inFlight: 2 });
+  expect(warn).toHaveBeenCalledTimes(1);
+  await Promise.all([client.close({ linger: 0 }), broker.close({ linger: 0 })]);
+  await Promise.all(replies);
 });
 
 it("calls that end without a reply name the endpoint, and why it was not reached", async () => {

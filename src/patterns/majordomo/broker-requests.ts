@@ -100,7 +100,10 @@ export class BrokerRequests {
     service.requests += 1;
     const worker = service.queue.length === 0 ? service.next : undefined;
     if (worker !== undefined) this.#deliver(worker, request, now);
-    else this.queue.add(request, now, false);
+    else {
+      this.queue.add(request, now, false);
+      if (service.workers.size === 0) this.replies.noWorkers(request, true);
+    }
   }
 
   cancel(id: RequestId, owner: Client): void {
@@ -267,6 +270,7 @@ export class BrokerRequests {
       this.replies.abandoned(request);
       return;
     }
+    if (request.noWorkers) this.replies.noWorkers(request, false);
     const tag = this.#nextTag();
     request.stage = Stage.Delivered;
     request.worker = worker;

@@ -97,6 +97,8 @@ export class Call {
   connection: Connection | undefined = undefined;
   pieces = 0;
   #window: ReadWindow | undefined = undefined;
+  /** The broker reported that no worker offers the service. */
+  noWorkers = false;
   deadline = 0;
   readonly deadlineLink: Link<Call> = new Link<Call>(this);
   /** Created on demand. */

@@ -199,6 +199,13 @@ export class ClientRules {
         else if (!isStopping || !this.#askElsewhere(call, connection, now)) this.#refused(call, input, now);
         break;
       }
+      case "waiting": {
+        const call = this.#calls.get(input.id.sequence);
+        if (call === undefined) break;
+        call.noWorkers = input.noWorkers;
+        if (call.noWorkers) this.#effects.unserved?.(call);
+        break;
+      }
     }
   }
 
@@ -307,6 +314,7 @@ export class ClientRules {
     const { connection } = call;
     if (connection === undefined) return;
     call.connection = undefined;
+    call.noWorkers = false;
     this.#connections.release(connection, abandoned);
   }
 
@@ -408,6 +416,11 @@ export class ClientRules {
   }
 
   #whyLate(call: Call): ShoalError {
+    const { name } = call.service;
+    if (call.noWorkers) {
+      this.counters.failed += 1;
+      return new ServiceError("no-service", name);
+    }
     this.counters.timedOut += 1;
     const { endpoint, mode } = this.#connections;
     const cause = this.#lastFailure;
@@ -416,7 +429,7 @@ export class ClientRules {
         ? `no broker has answered at ${endpoint}`
         : `no answer in time from the broker at ${endpoint}`;
     const why = cause === undefined ? "" : `; last: ${cause.message}`;
-    return new TimeoutError("ETIMEDOUT", `${call.service.name}: ${what}${why}`, { cause, endpoint });
+    return new TimeoutError("ETIMEDOUT", `${name}: ${what}${why}`, { cause, endpoint });
   }
 
   #plainAnswer({ call }: Connection, input: Answer, now: number): void {

@@ -64,6 +64,8 @@ interface Ask<T> {
 const OPEN_RETRY = 1_000;
 /** Cached names. */
 const MAX_SERVICES = 10_000;
+/** ms until the warning of a service without workers: most brokers report an error after 1,000. */
+const UNSERVED_AFTER = 1_500;
 
 const EVENTS: EventNames<MajordomoClientEvent> = {
   "broker:joined": true,
@@ -106,6 +108,8 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
   /** Of a call without options. */
   readonly #terms: CallTerms;
   readonly #services = new Map<string, CalledService>();
+  /** Without workers: warned of, or soon. */
+  readonly #unserved = new Set<string>();
   /** The last one. */
   #service: CalledService | undefined = undefined;
   /** Time of this turn: reading the clock per request cost as much as sending it. */
@@ -154,6 +158,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
         if (event.type === "broker:joined") this.reached();
         this.events.emit(event);
       },
+      unserved: (call: Call): void => this.#warnLater(call),
       idle: (): void => {
         for (const resolve of this.#idleWaits.splice(0)) resolve();
       },
@@ -261,6 +266,25 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     for (const resolve of this.#idleWaits.splice(0)) resolve();
     this.#timer.stop();
     await this.#sockets.close();
+  }
+
+  /** The name may be misspelled; a broker that has just started waits for workers to return. */
+  #warnLater(call: Call): void {
+    const { name } = call.service;
+    if (this.#unserved.has(name)) return;
+    if (this.#unserved.size >= MAX_SERVICES) this.#unserved.clear();
+    this.#unserved.add(name);
+    const at = call.connection?.endpoint;
+    setTimeout(() => {
+      if (!call.noWorkers || call.sink.done === true) {
+        this.#unserved.delete(name);
+        return;
+      }
+      process.emitWarning(
+        `MajordomoClient waits for the service ${name}: the broker at ${at} has no worker of that name. Check the name, and that a worker runs.`,
+        { type: "ShoalWarning", code: "SHOAL_NO_SERVICE" },
+      );
+    }, UNSERVED_AFTER).unref();
   }
 
   #ask(service: string, body: BodyFor<Req>, options: MajordomoCallOptions | undefined): Ask<BodyOf<Rep>> {

@@ -217,6 +217,24 @@ describe("a service that no worker offers", () => {
       "x",
     );
   });
+
+  it("is the reason, too, when the client's own time is over first", async () => {
+    const { endpoint } = await broker();
+    const client = track(new MajordomoClient(endpoint));
+    expect(await failure(client.request("nosuch", "x", { timeout: 300 }))).toMatchObject({
+      reason: "no-service",
+    });
+    expect(client.stats()).toMatchObject({ failed: 1, timedOut: 0, inFlight: 0 });
+  });
+
+  it("is no reason for a request that a worker has had since", async () => {
+    const made = await broker();
+    const client = track(new MajordomoClient(made.endpoint));
+    const reply = failure(client.request("slow", "x", { timeout: 1_500 }));
+    while (made.stats().queued === 0) await new Promise((resolve) => setImmediate(resolve));
+    track(new MajordomoWorker(made.endpoint, "slow", () => new Promise<never>(() => undefined)));
+    expect(await reply).toMatchObject({ code: "ETIMEDOUT" });
+  });
 });
 
 it("goes on with the next broker when one is gone, and its workers are at both", async () => {
