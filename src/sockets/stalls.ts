@@ -53,7 +53,8 @@ function codeOf({ code, cause }: ShoalError): string {
 /** Why an endpoint was not reached, in words, without the endpoint: `name not found`. */
 export function causeOf(error: ShoalError): string {
   const text = error.message.replace(/^(?:Cannot connect to|Handshake at) \S+?(?: failed)?: /, "");
-  return KNOWN[codeOf(error)]?.[0] ?? text.charAt(0).toLowerCase() + text.slice(1);
+  // An abbreviation, such as CURVE, keeps its capitals.
+  return KNOWN[codeOf(error)]?.[0] ?? text.replace(/^[A-Z](?![A-Z])/, (letter) => letter.toLowerCase());
 }
 
 /** What to do about an unreached endpoint, without a full stop. */

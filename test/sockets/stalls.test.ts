@@ -1,14 +1,14 @@
 /** Waits that would be silent: what is reported of an endpoint that cannot be reached, and to whom. */
 import { createServer } from "node:net";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { type ShoalError, TransportError } from "../../src/core/errors.js";
+import { ProtocolError, type ShoalError, TransportError } from "../../src/core/errors.js";
 import type { SocketEvent } from "../../src/engine/events.js";
 import { curveKeyPair, Pair, Pull, Push, Request, Subscriber } from "../../src/index.js";
 import { FreelanceClient, FreelanceShotgunClient } from "../../src/patterns/freelance/index.js";
 import { MajordomoBroker, MajordomoClient } from "../../src/patterns/majordomo/index.js";
 import { PirateClient } from "../../src/patterns/pirate/index.js";
 import { listen } from "../../src/sockets/internal.js";
-import { isLasting } from "../../src/sockets/stalls.js";
+import { causeOf, isLasting } from "../../src/sockets/stalls.js";
 
 const warn = vi.spyOn(process, "emitWarning");
 beforeEach(() => void warn.mockReset().mockImplementation(() => undefined));
@@ -257,4 +257,13 @@ it("calls that end without a reply name the endpoint, and why it was not reached
     expect(reason.message).toContain("ECONNREFUSED");
   }
   await Promise.all([request, majordomo, pirate, freelance, shotgun].map((each) => each.close()));
+});
+
+it("a cause begins with a small letter, but for an abbreviation", () => {
+  const cause = (text: string): string =>
+    causeOf(new ProtocolError(`Handshake at tcp://a:1 failed: ${text}`));
+  expect([cause("The peer left"), cause("CURVE: HELLO does not open")]).toEqual([
+    "the peer left",
+    "CURVE: HELLO does not open",
+  ]);
 });
