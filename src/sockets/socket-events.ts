@@ -221,13 +221,14 @@ export class SocketEvents {
     this.#failures ??= new Map();
     const failures = this.#failures;
     const now = performance.now();
-    const { since = now } = failures.get(address) ?? {};
+    // A new dial keeps the reason of the last one.
+    const { since = now, error: last = undefined } = failures.get(address) ?? {};
     failures.delete(address);
     for (const oldest of failures.keys()) {
       if (failures.size < MAX_FAILURES) break;
       failures.delete(oldest);
     }
-    failures.set(address, { error, since });
+    failures.set(address, { error: error ?? last, since });
     if (error !== undefined) this.#stalled(address);
   }
 

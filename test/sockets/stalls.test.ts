@@ -8,6 +8,7 @@ import { FreelanceClient, FreelanceShotgunClient } from "../../src/patterns/free
 import { MajordomoBroker, MajordomoClient } from "../../src/patterns/majordomo/index.js";
 import { PirateClient } from "../../src/patterns/pirate/index.js";
 import { listen } from "../../src/sockets/internal.js";
+import { SocketEvents } from "../../src/sockets/socket-events.js";
 import { causeOf, isLasting } from "../../src/sockets/stalls.js";
 
 const warn = vi.spyOn(process, "emitWarning");
@@ -185,6 +186,15 @@ it("an endpoint that was reached since is reported again, after as long as the f
   await left;
   await fail();
   await push.close();
+});
+
+it("a dial that goes on has the reason of the one before", () => {
+  const events = new SocketEvents(() => undefined);
+  const [address, error] = ["tcp://127.0.0.1:1", new TransportError("ECONNREFUSED", "refused")];
+  events.emit({ type: "connect:retry", address, interval: 1, error });
+  events.emit({ type: "connect:delay", address });
+  expect(events.lastFailure).toBe(error);
+  events.end();
 });
 
 it("a name that nobody has is a failure that waiting does not change", () => {
