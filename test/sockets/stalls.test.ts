@@ -154,8 +154,10 @@ it("a wrong server key is named at both ends", async () => {
     pull.events.on("handshake:error:protocol", ({ error }) => resolve(error.message));
   });
   const push = new Push({ curveServerKey: wrong.publicKey, ...keys(own), linger: 0 });
+  const failed = next(push, "handshake:error");
   push.connect(await pull.bind("tcp://127.0.0.1:*"));
-  const late = await push.ready({ timeout: 300 }).catch((error: Error) => error.message);
+  await failed;
+  const late = await push.ready({ timeout: 1 }).catch((error: Error) => error.message);
   expect(late).toContain(`wrong server key? The curveServerKey of this client is ${wrong.publicKey}`);
   expect(await seen).toContain(`wrong server key? The public key of this server is ${right.publicKey}`);
   await Promise.all([push.close(), pull.close()]);
