@@ -15,7 +15,8 @@ import type {
   SubjectReading,
 } from "../dashboard/subject.js";
 import { ShoalError } from "../index.js";
-import { isRead, type ProcessReading, readingOf } from "../metrics/readings.js";
+import type { ProcessReading } from "../metrics/reading.js";
+import { isRead, readingOf } from "../metrics/readings.js";
 import { type Sample, samplesOf } from "../metrics/samples.js";
 import { kindOf } from "../proxy/pairs.js";
 import { MAX_PEERS_LISTED } from "../sockets/peer-views.js";

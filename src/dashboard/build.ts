@@ -2,7 +2,8 @@
  * Builds the dashboard's state from readings. Pure, and bounded whatever remote programs answer: sources, links,
  * endpoints per side, characters per text.
  */
-import { known, type RatedReading, type RatedSource } from "../metrics/readings.js";
+import type { RatedReading, RatedSource } from "../metrics/reading.js";
+import { known } from "../metrics/readings.js";
 import type { PeerView } from "../sockets/peer-views.js";
 import type {
   DashboardItem,

@@ -2,7 +2,8 @@
 
 import { thisProcess } from "../core/built-file.js";
 import { InvalidArgumentError } from "../core/errors.js";
-import { type Reading, readingOf, type SourceReading } from "../metrics/readings.js";
+import type { Reading, SourceReading } from "../metrics/reading.js";
+import { readingOf } from "../metrics/readings.js";
 import { samplesOf } from "../metrics/samples.js";
 import { type MetricsSourcesByName, namedSources, StatsReader } from "../metrics/sources.js";
 import type { MajordomoServiceStats } from "../patterns/majordomo/index.js";

@@ -4,7 +4,7 @@
  *   state ── process (an address, or the program itself) ── source (proxy, broker, socket, node …) ── side
  *        └── link (a side's connection to an endpoint, with the side that listens there if it is watched)
  */
-import type { ProcessReading, RatedSide, Rates } from "../metrics/readings.js";
+import type { ProcessReading, RatedSide, Rates } from "../metrics/reading.js";
 
 /** Counters since the program started, or per second; unknown ones are absent. */
 export type DashboardCounts = Rates;

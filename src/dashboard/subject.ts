@@ -1,5 +1,5 @@
 /** This program or a remote address, read in the same way. */
-import type { Reading } from "../metrics/readings.js";
+import type { Reading } from "../metrics/reading.js";
 import type { DashboardAction, DashboardItem } from "./state.js";
 
 export interface SideDetails {

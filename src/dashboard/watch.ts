@@ -3,7 +3,8 @@
  *
  *   up <--answer-- | --no answer--> away, since then
  */
-import { rated, type TimedReading } from "../metrics/readings.js";
+import type { TimedReading } from "../metrics/reading.js";
+import { rated } from "../metrics/readings.js";
 import type { SeenProcess } from "./build.js";
 import type { Subject } from "./subject.js";
 

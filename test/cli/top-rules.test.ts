@@ -6,14 +6,8 @@ import { type AddressView, duration, jsonLines, tableLines, type View } from "..
 import { refusalTexts, short } from "../../src/dashboard/page/format.js";
 import { Exposition } from "../../src/metrics/exposition.js";
 import { FAMILIES, KINDS } from "../../src/metrics/metrics-table.js";
-import {
-  isRead,
-  rate,
-  rated,
-  readingOf,
-  type SourceReading,
-  type TimedReading,
-} from "../../src/metrics/readings.js";
+import type { SourceReading, TimedReading } from "../../src/metrics/reading.js";
+import { isRead, rate, rated, readingOf } from "../../src/metrics/readings.js";
 import { samplesOf } from "../../src/metrics/samples.js";
 import { QueueProxy } from "../../src/proxy/index.js";
 import fc from "../support/properties.js";

@@ -2,7 +2,7 @@
 import { styleText } from "node:util";
 import type { SeenProcess } from "../../dashboard/build.js";
 import { refusalTexts, short } from "../../dashboard/page/format.js";
-import type { RatedSide, RatedSource } from "../../metrics/readings.js";
+import type { RatedSide, RatedSource } from "../../metrics/reading.js";
 import { printable, table } from "../terminal.js";
 
 export type AddressView = Omit<SeenProcess, "id" | "details">;

@@ -1,5 +1,5 @@
 /** Short readable numbers and texts. Pure. */
-import type { SourceReading } from "../../metrics/readings.js";
+import type { SourceReading } from "../../metrics/reading.js";
 import { REFUSALS } from "../../metrics/refusals.js";
 
 const UNITS = ["", "k", "M", "G", "T", "P", "E"] as const;

@@ -1,0 +1,62 @@
+/** What is read of a program: its process, its sources and their sides. Types alone; the dashboard's page imports them. */
+
+export const COUNTS = ["in", "out", "inBytes", "outBytes", "dropped", "refused"] as const;
+export type CountName = (typeof COUNTS)[number];
+
+/** Unknown values are absent. */
+export interface SideReading extends Readonly<Partial<Record<CountName, number>>> {
+  readonly side: string;
+  readonly peers?: number;
+  readonly queued?: number;
+  /** Refused peers and messages by reason, without zeros. */
+  readonly refusals?: Readonly<Record<string, number>>;
+  /** Reasons of the last minute, each with the ms since its last refusal. `rated` adds them. */
+  readonly refusing?: Readonly<Record<string, number>>;
+}
+
+export interface SourceReading {
+  readonly name: string;
+  readonly kind: string;
+  readonly state: string;
+  readonly sides: readonly SideReading[];
+}
+
+export interface ProcessReading {
+  /** Processor time since start, s. */
+  readonly cpu?: number;
+  /** Bytes. */
+  readonly memory?: number;
+  /** s: 99th percentile above the minimum, since the last reading by any reader. */
+  readonly loopDelay?: number;
+  /** Version of shoal. */
+  readonly version?: string;
+  /** s since 1970. */
+  readonly started?: number;
+}
+
+export interface Reading {
+  readonly sources: readonly SourceReading[];
+  readonly process: ProcessReading;
+}
+
+/** Rates per second; absent without an earlier reading. */
+export type Rates = Readonly<Partial<Record<CountName, number>>>;
+
+export interface RatedSide extends SideReading {
+  readonly rates: Rates;
+}
+
+export interface RatedSource extends Omit<SourceReading, "sides"> {
+  readonly sides: readonly RatedSide[];
+}
+
+/** `cpu`: share of one processor, 0 to 1, more with several threads. */
+export interface RatedReading extends ProcessReading {
+  readonly sources: readonly RatedSource[];
+}
+
+/** `at`: ms of a monotonic clock. */
+export interface TimedReading {
+  readonly at: number;
+  readonly reading: Reading;
+}
