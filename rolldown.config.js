@@ -146,6 +146,7 @@ export function library(folder = "dist") {
     defineConfig({
       input: { main: "src/dashboard/page/main.ts" },
       platform: "browser",
+      plugins: [ofLibrary],
       output: { dir: `${folder}/dashboard/page`, format: "es", minify: true, entryFileNames: "[name].js" },
     }),
     ...browser(folder),

@@ -78,14 +78,18 @@ h3 { margin: 0; font-size: .95rem; overflow-wrap: anywhere; }
 .charts { display: grid; grid-template-columns: 1fr 1fr; gap: 0 1rem; margin-bottom: .7rem; }
 .charts h3 { grid-column: 1 / -1; }
 figure { margin: 0; min-width: 0; }
-figcaption { display: flex; flex-wrap: wrap; gap: 0 .8rem; font-size: .85rem; }
-figcaption span::before { content: "━ "; }
-svg .axis { fill: none; stroke: var(--line); }
-svg .line { fill: none; stroke-width: 1.5; }
-.in { color: var(--accent); stroke: var(--accent); }
-.out { color: var(--good); stroke: var(--good); stroke-dasharray: 4 2; }
-.dropped { color: var(--bad); stroke: var(--bad); }
-.queued { color: var(--warn); stroke: var(--warn); }
+.u-wrap { position: relative; }
+.u-over, .u-under, .u-axis, .u-select, .u-cursor-x, .u-cursor-y, .u-cursor-pt { position: absolute; left: 0; top: 0; }
+.u-cursor-x, .u-cursor-y, .u-cursor-pt, .u-select { pointer-events: none; }
+.u-cursor-x { height: 100%; border-right: 1px dashed var(--edge); }
+.u-cursor-pt { border-radius: 50%; }
+.u-cursor-y, .u-off { display: none; }
+.uplot canvas { display: block; width: 100%; height: 100%; }
+.u-legend { width: auto; font-size: .85rem; }
+.u-legend tr { display: inline-block; margin-right: .8rem; }
+.u-legend th, .u-legend td { display: inline-block; padding: 0 .2rem; border: 0; }
+.u-legend th > * { display: inline-block; vertical-align: middle; }
+.u-marker { width: .9rem; height: 3px; margin-right: .2rem; }
 td button.toggle { border: 0; background: none; padding: 0 .3rem; }
 tr.side td { color: var(--quiet); }
 tr.side td button.name { margin-left: 1.6rem; color: inherit; }

@@ -1,6 +1,6 @@
 /** The page: a stream of states, filter and keys. */
 import type { DashboardState } from "../state.js";
-import { showCharts } from "./charts.js";
+import { ChartsView } from "./charts.js";
 import { DetailsView } from "./details.js";
 import { byId, html, setClass, setText } from "./dom.js";
 import { MapView } from "./map.js";
@@ -13,6 +13,7 @@ const filter = byId<HTMLInputElement>("filter");
 const freeze = byId<HTMLButtonElement>("freeze");
 const history = new History();
 const details = new DetailsView();
+const charts = new ChartsView();
 const map = new MapView(open);
 const table = new TableView(open, show);
 let state: DashboardState | undefined;
@@ -29,7 +30,7 @@ function show(): void {
   const shown = filter.value === "" ? all : matching(state, filter.value);
   showTotals(state);
   map.show(shown, state);
-  showCharts(shown, history, state.time);
+  charts.show(shown, history, state.time);
   table.show(shown);
   details.update(all);
 }
