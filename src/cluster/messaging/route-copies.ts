@@ -65,13 +65,8 @@ export class RouteNumbers {
   free(set: RouteSet): void {
     this.setOwner(set, undefined);
     this.#store.deleteNode(set.number);
-    this.recount(set, -1);
-  }
-
-  /** Adds or removes a set at the bounds of all nodes, where a copy does not count beside its new snapshot. */
-  recount({ routes, bytes }: RouteSet, sign: 1 | -1): void {
-    this.routes += sign * routes;
-    this.bytes += sign * bytes;
+    this.routes -= set.routes;
+    this.bytes -= set.bytes;
   }
 
   count(reason: string): void {
@@ -157,9 +152,7 @@ export class RouteCopy {
   #endReading(): void {
     const set = this.#reading?.set;
     this.#reading = undefined;
-    if (set === undefined || set === this.#set) return;
-    this.#numbers.free(set);
-    this.#numbers.recount(this.#set, 1);
+    if (set !== undefined && set !== this.#set) this.#numbers.free(set);
   }
 
   /** @returns why it is refused */
@@ -176,7 +169,6 @@ export class RouteCopy {
       this.#endReading();
       const isEmpty = this.version === 0 && this.#set.routes === 0;
       this.#reading = { base: part.base, set: isEmpty ? this.#set : this.#numbers.take(), count: 0 };
-      if (!isEmpty) this.#numbers.recount(this.#set, -1);
     }
     const reading = this.#reading;
     if (reading === undefined || part.base !== reading.base) return "sequence";
@@ -194,7 +186,6 @@ export class RouteCopy {
   #finish({ set, base }: Reading): void {
     this.#reading = undefined;
     if (set !== this.#set) {
-      this.#numbers.recount(this.#set, 1);
       this.#numbers.free(this.#set);
       this.#set = set;
       this.isActive = this.#isActive;

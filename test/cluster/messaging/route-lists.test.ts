@@ -1,16 +1,9 @@
 /** The lists of many nodes in virtual time: what they cost, how long they take, and what large lists, slow peers and evil ones do to them. */
 import { describe, expect, it } from "vitest";
 import { ROUTE_PARTS, ROUTE_PARTS_TIME, ROUTE_WINDOW } from "../../../src/cluster/messaging/bounds.js";
-import { RouteCopy, RouteNumbers } from "../../../src/cluster/messaging/route-copies.js";
-import {
-  ASK,
-  decodeRouteItem,
-  RouteChangesWriter,
-  RouteItem,
-  type RoutePart,
-} from "../../../src/cluster/messaging/route-wire.js";
+import { ASK, RouteChangesWriter, RouteItem } from "../../../src/cluster/messaging/route-wire.js";
 import { LONG } from "../../support/long.js";
-import { type RouteNode, RouteWorld, type RouteWorldOptions, SimpleStore } from "./route-world.js";
+import { type RouteNode, RouteWorld, type RouteWorldOptions } from "./route-world.js";
 
 function worldOf(count: number, options: Partial<RouteWorldOptions> = {}): RouteWorld {
   const world = new RouteWorld({ seed: 1, ...options });
@@ -321,28 +314,6 @@ describe("the own interest", () => {
     expect(a.rules.stats().own).toMatchObject({ filters: 3, bytes: 10 });
     expect(world.agree()).toBe(true);
     expect(b.rules.stats()).toMatchObject({ routes: 3, bytes: 10, refused: {} });
-  });
-});
-
-describe("copies at the bound of all nodes", () => {
-  it("do not count beside the snapshot that takes their place", () => {
-    const limits = { nodeRoutes: 9, nodeBytes: 99, routes: 3, bytes: 99 };
-    const numbers = new RouteNumbers(new SimpleStore(), limits);
-    const copy = new RouteCopy("a", 1, numbers);
-    const read = (base: number, isLast: boolean, ...filters: string[]): void => {
-      const writer = new RouteChangesWriter();
-      for (const filter of filters) writer.add(filter, true);
-      copy.read(decodeRouteItem(writer.part({ life: 1, base, isFirst: true, isLast })) as RoutePart);
-    };
-    read(2, true, "x", "y");
-    read(4, true, "x", "z");
-    expect([numbers.routes, numbers.bytes, numbers.refused]).toEqual([2, 2, {}]);
-    // Given up: the copy counts again.
-    read(5, false, "x");
-    expect(numbers.routes).toBe(1);
-    read(6, false, "x");
-    copy.end();
-    expect([numbers.routes, numbers.bytes]).toEqual([0, 0]);
   });
 });
 
