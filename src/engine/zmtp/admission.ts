@@ -18,9 +18,6 @@ interface Role {
   create(options: MechanismOptions, curve: () => CurveParts): Mechanism;
 }
 
-/** The peer may try again (27/ZAP, The Reply). */
-const BUSY: Verdict = { status: 300 };
-
 const NULL: Role = {
   name: "NULL",
   isServer: false,
@@ -84,8 +81,7 @@ function key(value: string | Uint8Array | null): Uint8Array | undefined {
 export class Admission {
   readonly #state: SocketState;
   readonly #parts: { readonly curve: CurveParts };
-  /** Authentications in progress. */
-  #asked = 0;
+  #queue: AuthenticationQueue | undefined = undefined;
   readonly #properties: HandshakeProperties;
 
   constructor(state: SocketState, parts: { readonly curve: CurveParts }) {
@@ -120,27 +116,17 @@ export class Admission {
     return roleOf(this.#state.options).name;
   }
 
-  /**
-   * Asks about at most `maxPendingHandshakes` peers at once. A peer that disconnects keeps its place until the
-   * program has answered, or for `handshakeInterval`, so that repeated connects cannot start more.
-   */
-  async authenticate(peer: PeerCredentials): Promise<Verdict> {
+  authenticate(connection: object, peer: PeerCredentials): Promise<Verdict> {
     const { options } = this.#state;
-    const { handshakeInterval, maxPendingHandshakes } = options;
-    if (this.#asked >= maxPendingHandshakes) return BUSY;
-    this.#asked += 1;
-    let hasPlace = true;
-    const leavePlace = (): void => {
-      if (hasPlace) this.#asked -= 1;
-      hasPlace = false;
-    };
-    const timer = handshakeInterval > 0 ? setTimeout(leavePlace, handshakeInterval).unref() : undefined;
-    try {
-      return (await this.#authenticator(roleOf(options))?.(peer)) ?? false;
-    } finally {
-      clearTimeout(timer);
-      leavePlace();
-    }
+    this.#queue ??= new AuthenticationQueue(
+      options,
+      (each) => this.#authenticator(roleOf(options))?.(each) ?? Promise.resolve(false),
+    );
+    return this.#queue.ask(connection, peer);
+  }
+
+  forget(connection: object): void {
+    this.#queue?.forget(connection);
   }
 
   anonymous(address: string): PeerCredentials {
@@ -198,3 +184,65 @@ class HandshakeProperties {
 }
 
 type Authenticate = (peer: PeerCredentials) => Promise<Verdict>;
+
+interface Question {
+  readonly peer: PeerCredentials;
+  readonly settle: (answer: Promise<Verdict>) => void;
+}
+
+/**
+ * Bounds the authentications in progress by `maxPendingHandshakes`. A peer that disconnects keeps its place
+ * until the program has answered, or for `handshakeInterval`, so that repeated connects cannot start more.
+ */
+export class AuthenticationQueue {
+  readonly #options: Readonly<Pick<OptionValues, "maxPendingHandshakes" | "handshakeInterval">>;
+  readonly #authenticate: Authenticate;
+  #asked = 0;
+  readonly #waiting = new Map<object, Question>();
+
+  constructor(
+    options: Readonly<Pick<OptionValues, "maxPendingHandshakes" | "handshakeInterval">>,
+    authenticate: Authenticate,
+  ) {
+    this.#options = options;
+    this.#authenticate = authenticate;
+  }
+
+  ask(connection: object, peer: PeerCredentials): Promise<Verdict> {
+    if (this.#asked < this.#options.maxPendingHandshakes) return this.#ask(peer);
+    return new Promise((settle) => {
+      this.#waiting.set(connection, { peer, settle });
+    });
+  }
+
+  forget(connection: object): void {
+    this.#waiting.delete(connection);
+  }
+
+  async #ask(peer: PeerCredentials): Promise<Verdict> {
+    this.#asked += 1;
+    let hasPlace = true;
+    const leavePlace = (): void => {
+      if (!hasPlace) return;
+      hasPlace = false;
+      this.#asked -= 1;
+      this.#next();
+    };
+    const { handshakeInterval } = this.#options;
+    const timer = handshakeInterval > 0 ? setTimeout(leavePlace, handshakeInterval).unref() : undefined;
+    try {
+      return await this.#authenticate(peer);
+    } finally {
+      clearTimeout(timer);
+      leavePlace();
+    }
+  }
+
+  #next(): void {
+    for (const [connection, { peer, settle }] of this.#waiting) {
+      if (this.#asked >= this.#options.maxPendingHandshakes) return;
+      this.#waiting.delete(connection);
+      settle(this.#ask(peer));
+    }
+  }
+}

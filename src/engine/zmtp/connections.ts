@@ -168,6 +168,7 @@ export class Connections implements ConnectionEffects, Policing {
     const { pipe, dialling, endpoint, fault } = carried;
     const error = disconnectError(connection.error, reason, connection);
     if (dialling === undefined) this.accepted -= 1;
+    this.#admission.forget(connection);
     if (pipe === undefined) {
       this.onHandshakeOver(connection);
       this.#state.effects.event({ type: "disconnect", address: endpoint, reason });
@@ -182,8 +183,8 @@ export class Connections implements ConnectionEffects, Policing {
     this.#state.effects.changed();
   }
 
-  connectionOnAuthenticate(_: Connection, peer: PeerCredentials): Promise<Verdict> {
-    return this.#admission.authenticate(peer);
+  connectionOnAuthenticate(connection: Connection, peer: PeerCredentials): Promise<Verdict> {
+    return this.#admission.authenticate(connection, peer);
   }
 
   #credentialsOf(connection: Connection): PeerCredentials {

@@ -1,5 +1,6 @@
 /** How many peers a socket takes, and how many it asks the program about at once. */
 import { describe, expect, it } from "vitest";
+import { AuthenticationQueue } from "../../../src/engine/zmtp/admission.js";
 import { nextEvent, until } from "../../contract/support/wait.js";
 import type { HostilePeer } from "./support/hostile-peer.js";
 import { HostileWorld } from "./support/hostile-world.js";
@@ -137,18 +138,30 @@ describe("the program's hook", () => {
     expect(String(await pull.receive({ timeout: 8_000 }))).toBe("in");
   });
 
-  it("is asked again after it has failed", async () => {
-    let asked = 0;
-    const authenticate = async (): Promise<boolean> => {
-      asked += 1;
-      if (asked === 1) throw new Error("no");
-      return true;
-    };
-    const pull = world.pull({ maxPendingHandshakes: 1, authenticate });
-    const push = world.push({ reconnectInterval: 5 });
-    push.connect(await world.bind(pull));
-    await push.send("in");
-    expect(String(await pull.receive({ timeout: 8_000 }))).toBe("in");
+  it("is asked about peers in their order, not about those that left, and on after it has failed", async () => {
+    const { state, authenticate, answer } = hook();
+    const asked: string[] = [];
+    const queue = new AuthenticationQueue({ maxPendingHandshakes: 1, handshakeInterval: 0 }, (peer) => {
+      asked.push(peer.address);
+      const answer = authenticate();
+      return peer.address === "b" ? answer.then(() => Promise.reject(new Error("no"))) : answer;
+    });
+    const keys = new Map(["a", "b", "c", "d"].map((name) => [name, { name }]));
+    const ask = (address: string) =>
+      queue.ask(keys.get(address) as object, { mechanism: "NULL", address, domain: "" });
+    const answers = ["a", "b", "c", "d"].map((address) => ask(address).catch((error) => error.message));
+    queue.forget(keys.get("c") as object);
+    expect(asked).toEqual(["a"]);
+    answer(false);
+    expect(await answers[0]).toBe(false);
+    expect(asked).toEqual(["a", "b"]);
+    answer(true);
+    expect(await answers[1]).toBe("no");
+    await until(() => asked.length === 3, "the third question");
+    answer(true);
+    expect(await answers[3]).toBe(true);
+    expect(asked).toEqual(["a", "b", "d"]);
+    expect(state.running).toBe(0);
   });
 
   it("has a peer wait that it authenticates: it is read no further than what is kept ahead", async () => {
