@@ -167,6 +167,7 @@ export function nodeSchema(): Schema {
           highWaterMark: whole("messages that wait for one other node", 1, MAX_COUNT),
           highWaterMarkBytes: whole("bytes of them", 1, Number.MAX_SAFE_INTEGER),
           maxItem: whole("bytes of a message with its topic", 1, 268_435_456),
+          idle: whole("ms without messages after which a connection closes", 1, MAX_COUNT),
           maxQueue: whole("messages that wait for a subscription", 1, MAX_COUNT),
           maxQueueBytes: whole("bytes of them", 1, Number.MAX_SAFE_INTEGER),
           maxRetained: whole("retained values", 0, MAX_COUNT),

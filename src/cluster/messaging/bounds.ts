@@ -49,6 +49,11 @@ export const MAX_ADVERT = 400;
 /** Lists of protocols named by service messages, each with a separate link to a peer. */
 export const MAX_LANES = 8;
 export const MAX_WHERE = 128;
+/** Default. */
+export const LINK_IDLE = 60_000;
+/** The accepting end closes after this multiple of `LINK_IDLE`, and checks so often. */
+export const LINK_IDLE_TIMES = 2;
+export const LINK_IDLE_LOOKS = 4;
 /** Until a link probes its connection, and from then until it gives up. */
 export const LINK_HEARTBEAT = 5_000;
 /** With handshakes; doubles with each failed round. */

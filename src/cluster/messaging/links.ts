@@ -13,6 +13,8 @@ import { decodeAdvert, encodeAdvert } from "./advert.js";
 import {
   LINK_BYTES,
   LINK_HEARTBEAT,
+  LINK_IDLE,
+  LINK_IDLE_LOOKS,
   LINK_ITEMS,
   LINK_WINDOW,
   MAX_DROP_PREFIX,
@@ -49,6 +51,8 @@ export interface NodeLinksOptions {
   readonly highWaterMarkBytes?: number | undefined;
   /** Bytes. */
   readonly maxItem?: number | undefined;
+  /** ms without traffic. */
+  readonly idle?: number | undefined;
   /** ms without an answer before a connection is probed (net/link.ts). */
   readonly heartbeat?: number | undefined;
   readonly effects: NodeLinksEffects;
@@ -97,6 +101,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
   readonly #dueLater: Receiving[] = [];
   #ackTimer: NodeJS.Timeout | undefined = undefined;
   #ackTimerAt = 0;
+  #idleTimer: NodeJS.Timeout | undefined = undefined;
   #closing: Promise<void> | undefined = undefined;
   #onDrained: (() => void) | undefined = undefined;
 
@@ -124,6 +129,13 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
 
   /** @throws the first protocol's error if no listener could be opened */
   async start(): Promise<void> {
+    const idle = this.#options.idle ?? LINK_IDLE;
+    this.#idleTimer = setInterval(() => {
+      const now = performance.now();
+      for (const sending of this.#sending.values()) sending.closeIfIdle(now, idle);
+      for (const receiving of this.#receiving.values()) receiving.closeIfIdle();
+    }, idle / LINK_IDLE_LOOKS);
+    this.#idleTimer.unref();
     await this.#listeners.start();
   }
 
@@ -174,6 +186,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
   }
 
   async #close(linger: number): Promise<void> {
+    clearInterval(this.#idleTimer);
     this.#listeners.stop();
     const until = performance.now() + linger;
     if (linger !== 0 && this.#isWaiting) {

@@ -4,6 +4,7 @@ import { anything, bytes, checkOptions, integer, type Settings } from "../../pat
 import {
   LINK_BYTES,
   LINK_HEARTBEAT,
+  LINK_IDLE,
   LINK_ITEMS,
   MAX_ITEM,
   MAX_ITEM_LIMIT,
@@ -40,6 +41,8 @@ export interface MessagingOptions {
   readonly highWaterMarkBytes?: number | undefined;
   /** Maximum bytes of a message with its topic, sent and received. Default 1,048,576; 262,144 to 268,435,456. */
   readonly maxItem?: number | undefined;
+  /** ms without messages after which the connection to a node closes until the next one. Default 60,000. */
+  readonly idle?: number | undefined;
   /**
    * ms without an acknowledgement of sent messages after which a connection is checked, and after as many again counts
    * as broken. Default 5,000.
@@ -76,6 +79,7 @@ const OPTIONS = {
   highWaterMark: integer({ default: LINK_ITEMS }),
   highWaterMarkBytes: bytes({ default: LINK_BYTES, min: 1 }),
   maxItem: integer({ default: MAX_ITEM, min: MIN_ITEM_LIMIT, max: MAX_ITEM_LIMIT }),
+  idle: integer({ default: LINK_IDLE }),
   heartbeat: integer({ default: LINK_HEARTBEAT }),
   maxQueue: integer({ default: SUBSCRIPTION_MESSAGES }),
   maxQueueBytes: bytes({ default: SUBSCRIPTION_BYTES, min: 1 }),

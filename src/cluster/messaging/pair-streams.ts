@@ -44,7 +44,7 @@ export interface PairStream {
   readonly isOpen: boolean;
   /** Whether the other end has not taken sent bytes for long. */
   readonly isFull: boolean;
-  /** Connections; without any it is closed earlier when idle. */
+  /** Connections; without any it may be closed as idle. */
   users: number;
   sendMessages(codec: BusCodec, frames: readonly Uint8Array[]): void;
   /** The other end is asked, and has this many ms for any bytes. */

@@ -12,7 +12,16 @@
  */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import type { Alias } from "./addresses.js";
-import { ACK_BYTES, ACK_DELAY, ACK_FLOW, ACK_FLOW_DELAY, LINK_MESSAGES, LINK_WINDOW } from "./bounds.js";
+import {
+  ACK_BYTES,
+  ACK_DELAY,
+  ACK_FLOW,
+  ACK_FLOW_DELAY,
+  LINK_IDLE_LOOKS,
+  LINK_IDLE_TIMES,
+  LINK_MESSAGES,
+  LINK_WINDOW,
+} from "./bounds.js";
 import { type IncomingLink, MessageKind } from "./parts.js";
 import type { MessageConnection } from "./protocol.js";
 import { TopicAliases } from "./topic-aliases.js";
@@ -71,6 +80,8 @@ export class Receiving implements IncomingLink {
   /** Of the first unacknowledged item, -1: none; and of the last items. */
   #unackedSince = -1;
   #cameAt = Number.NEGATIVE_INFINITY;
+  /** Checks without items in between. */
+  #quietLooks = 0;
   #isAwaited = false;
   /** Acknowledged at once from these on. */
   #ackItems = 1;
@@ -112,7 +123,21 @@ export class Receiving implements IncomingLink {
     this.connection = connection;
     this.protocol = protocol;
     this.isOutdated = false;
+    this.#quietLooks = 0;
     this.#unackedSince = -1;
+  }
+
+  /** The other end would have closed it, or has vanished. */
+  closeIfIdle(): void {
+    const { connection } = this;
+    if (connection === undefined || this.#paused) {
+      this.#quietLooks = 0;
+      return;
+    }
+    this.#quietLooks += 1;
+    if (this.#quietLooks <= LINK_IDLE_TIMES * LINK_IDLE_LOOKS) return;
+    this.connection = undefined;
+    connection.close();
   }
 
   /** What the sender keeps for this node. */
@@ -122,6 +147,7 @@ export class Receiving implements IncomingLink {
   }
 
   onData(frame: Buffer): FrameFault | undefined {
+    this.#quietLooks = 0;
     const first = sequenceOf(frame);
     const count = first < 0 ? 0 : countOf(frame);
     if (count === 0) return "malformed";

@@ -2,7 +2,7 @@
  * The sending end of a link: dials a peer by the best protocol that works, greets it, and sends the window's items.
  *
  *            send                          onOpen             WELCOME
- *   idle ──────────> connecting ─────────────────> greeting ─────────> up ──ended, nothing waits──> idle
+ *   idle ──────────> connecting ─────────────────> greeting ─────────> up ──idle for a minute──> idle
  *    ^                 │  ^ │ fails: the next protocol, at once          │
  *    │                 v  │ v all failed                                 │ the connection ends
  *    └──nothing waits── waiting (50 ms … 2 s) <──────────────────────────┘ (dialled again at once)
@@ -142,6 +142,7 @@ export class Sending {
   #waiters: RoomWaiter[] = [];
   readonly #deliveries = new RingBuffer<DeliveryWaiter>(2);
   readonly #linkWaiters = new Set<() => void>();
+  #usedAt: number;
 
   constructor(
     { id, name }: Pick<LinkMember, "id" | "name">,
@@ -155,6 +156,7 @@ export class Sending {
     this.lane = lane;
     this.window = new SendWindow(limits, session);
     this.#effects = effects;
+    this.#usedAt = performance.now();
   }
 
   /** Empty: none. */
@@ -282,6 +284,15 @@ export class Sending {
     if (this.state !== "waiting" && !(this.state === "idle" && this.#isWanted)) return;
     clearTimeout(this.#timer);
     this.#connect();
+  }
+
+  /** @param idle ms */
+  closeIfIdle(now: number, idle: number): void {
+    if (this.window.waiting > 0) this.#usedAt = now;
+    if (this.state !== "up" || now - this.#usedAt < idle) return;
+    this.#disconnect();
+    this.state = "idle";
+    this.window.releaseSlabs();
   }
 
   /** The peer is lost and may return: the window keeps its items. */
@@ -447,7 +458,6 @@ export class Sending {
     }
     this.#disconnect();
     this.state = "idle";
-    this.window.releaseSlabs();
   }
 
   #failed(attempt: Attempt, reason: string): void {
@@ -531,6 +541,7 @@ export class Sending {
   #acknowledged(delivered: number): boolean {
     if (!this.window.ack(delivered)) return false;
     this.#settleDelivered();
+    this.#usedAt = performance.now();
     if (this.window.hasUnsent) this.flush();
     if (this.#waiters.length > 0) this.#settleRoom(false);
     this.#effects.onAcked(this);
@@ -585,6 +596,7 @@ export class Sending {
     this.#reported.delete(attempt.protocol);
     this.#failures.delete(attempt.protocol);
     this.state = "up";
+    this.#usedAt = performance.now();
     clearTimeout(this.#upgrade);
     if (attempt.rank > 0) {
       this.#upgrade = setTimeout(() => this.#tryBetter(attempt), PROTOCOL_RETRY);

@@ -42,8 +42,6 @@ const MAX_UNVERIFIED = 1_024;
 /** Accepted streams that one node or host may hold while the node has its maximum. */
 const MAX_HELD = 32;
 const LINK_IDLE = 15_000;
-/** With a link for messages. */
-const MESSAGES_IDLE = 60_000;
 const SWEEP_INTERVAL = 1_000;
 const CONNECT_TIMEOUT = 2_000;
 const FIRST_RETRY = 200;
@@ -575,9 +573,8 @@ export class Links implements StreamTable, PairStreamTable {
     for (const link of this.#all) {
       const isKept = this.#watched.has(link.address) && this.#byAddress.get(link.address) === link;
       // The other end keeps its dialled streams.
-      const isUsed = isKept || link.isGiven || this.#held.has(link);
-      const idle = link.users > 0 ? MESSAGES_IDLE : LINK_IDLE;
-      if (link.isDialled && !isUsed && now - link.usedAt > idle) link.close();
+      const isUsed = isKept || link.isGiven || link.users > 0 || this.#held.has(link);
+      if (link.isDialled && !isUsed && now - link.usedAt > LINK_IDLE) link.close();
     }
   }
 }

@@ -153,6 +153,7 @@ export class BusMessages implements MessagesPart {
           highWaterMark: settings.highWaterMark,
           highWaterMarkBytes: settings.highWaterMarkBytes,
           maxItem: settings.maxItem,
+          idle: settings.idle,
           heartbeat: settings.heartbeat,
           effects: {
             ...effects,

@@ -462,6 +462,16 @@ describe("links between two nodes", () => {
     expect(b.links.stats().refused).toEqual({ handler: 1 });
   });
 
+  test("a connection that is not used closes, and the next item goes on in the session", async () => {
+    const a = await world.node("a", { idle: 20 });
+    const b = await world.node("b");
+    sendAll(a, b, 1);
+    await expect.poll(() => a.to(b).state).toBe("idle");
+    sendAll(a, b, 1, 1);
+    await b.until(() => b.items.length === 2);
+    expect(a.peers).toEqual([[b.id, "up"]]);
+  });
+
   test("one at rest carries nothing: no end asks for the other", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
     let relay: Relay | undefined;
@@ -515,7 +525,45 @@ describe("links between two nodes", () => {
     }
   });
 
-  test("a node that could not listen sends all the same", async () => {
+  test("one by which nothing comes is closed by its other end, too, which may be all that is left of it", async () => {
+    vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+    try {
+      const dials = new BreakableProtocol(tcpProtocol());
+      const a = await world.node("a", { protocols: [dials], idle: 3_600_000 });
+      const b = await world.node("b", { idle: 40 });
+      const looks = (count: number): void => void vi.advanceTimersByTime(count * 10);
+      const item = async (number: number): Promise<void> => {
+        sendAll(a, b, 1, number);
+        await b.until(() => b.items.length === number + 1);
+      };
+      // A poll would advance the timers.
+      const until = async (is: () => boolean): Promise<void> => {
+        while (!is()) await new Promise((resolve) => setImmediate(resolve));
+      };
+      await item(0);
+      looks(8);
+      await item(1);
+      looks(8);
+      // What a handler holds is not over, however long it takes.
+      let release = (): void => undefined;
+      b.handler = () => new Promise((resolve) => (release = resolve));
+      await item(2);
+      looks(100);
+      b.handler = undefined;
+      release();
+      await item(3);
+      expect(dials.dialled).toBe(1);
+      await until(() => a.to(b).waiting === 0);
+      looks(9);
+      await until(() => a.to(b).state === "idle");
+      await item(4);
+      expect([dials.dialled, a.peers, a.failures]).toEqual([2, [[b.id, "up"]], []]);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  test("the same of a node that could not listen, and sends all the same", async () => {
     const tcp = tcpProtocol();
     const deaf: LinkProtocol = {
       name: "tcp",
@@ -523,13 +571,14 @@ describe("links between two nodes", () => {
       listen: () => Promise.reject(new Error("no port is free")),
       dial: (...given) => tcp.dial(...given),
     };
-    const a = new LinksNode(world, "a", { protocols: [deaf] });
+    const a = new LinksNode(world, "a", { idle: 20, protocols: [deaf] });
     world.started.push(a);
     await expect(a.links.start()).rejects.toThrow("no port is free");
     world.add(a);
     const b = await world.node("b");
     sendAll(a, b, 1);
     await b.until(() => b.items.length === 1);
+    await expect.poll(() => a.to(b).state).toBe("idle");
   });
 
   test("closing with linger delivers what waits; without it, counts it as lost", async () => {
@@ -764,11 +813,11 @@ describe("protocols", () => {
     ]);
   });
 
-  test("that messages name have links, and no more than so many lists have one", async () => {
+  test("that messages name have links that close when idle, and no more than so many lists have one", async () => {
     const names = ["pa", "pb", "pc", "pd"];
     const made = (): LinkProtocol[] =>
       names.map((name) => Object.assign(new BreakableProtocol(tcpProtocol()), { name }));
-    const a = await world.node("a", { protocols: made() });
+    const a = await world.node("a", { protocols: made(), idle: 100 });
     const b = await world.node("b", { protocols: made() });
     const lists = names.flatMap((one, at) => [[one], ...names.slice(at + 1).map((other) => [one, other])]);
     const lanes = lists.slice(0, MAX_LANES).map((list) => a.links.laneOf(list));
@@ -776,6 +825,8 @@ describe("protocols", () => {
     expect(linked).toEqual(lists.slice(0, MAX_LANES).map(([first]) => first));
     for (const list of lists.slice(MAX_LANES))
       expect(() => a.links.laneOf(list)).toThrow(expect.objectContaining({ code: "EFSM" }));
+    await vi.waitUntil(() => lanes.every((lane) => a.links.protocolOf(b.id, lane) === ""), SOON);
+    expect(await a.links.whenLinked(b.id, a.links.laneOf(["pa"]))).toBe("pa");
   });
 
   test("of lanes are another's no more than those of the link: one life, one lane a connection", async () => {

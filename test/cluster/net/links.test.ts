@@ -312,22 +312,4 @@ describe("a stream that is closed because nobody used it", () => {
     links.send(OTHER, codec, packet);
     expect([second.packets, first.packets, dialled.length, counts.size]).toEqual([4, 1, 2, 0]);
   });
-
-  it("is one with links for messages, too, after a minute", async () => {
-    vi.useFakeTimers({
-      toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "performance"],
-    });
-    const { links, connects } = await listening();
-    links.send(OTHER, codec, packet);
-    const stream = new OpenStream("10.0.0.9");
-    connects[0]?.(stream);
-    stream.prove();
-    const link = links.streamTo(OTHER, "tcp", packet.from);
-    if (link === undefined) throw new Error("there is no stream");
-    link.users += 1;
-    vi.advanceTimersByTime(59_000);
-    expect(stream.socket.writableEnded).toBe(false);
-    vi.advanceTimersByTime(2_500);
-    expect(stream.socket.writableEnded).toBe(true);
-  });
 });
