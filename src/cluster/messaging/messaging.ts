@@ -67,7 +67,7 @@ export interface MessagingStats {
   readonly directReceived: number;
   /** One-to-one messages not yet acknowledged. */
   readonly directPending: number;
-  /** Copies waiting for room at a node, or for the interest of a new member. */
+  /** Copies waiting for room at a node, and messages waiting for the interest of a new member. */
   readonly waiting: number;
   readonly waitingBytes: number;
   readonly subscriptions: number;
@@ -420,8 +420,8 @@ export class Messaging implements ClientEffects {
   /** @param linger ms for links to send queued items; -1: no limit */
   async close(linger: number): Promise<void> {
     if (this.#state.closed) return;
+    this.#publisher.close();
     this.#state.closed = true;
-    this.#publisher.newcomers.close();
     this.#state.waiting.close();
     this.#state.retention.close();
     this.#state.drops.close();
@@ -468,8 +468,8 @@ export class Messaging implements ClientEffects {
       directSent: this.#directs.sent,
       directReceived: this.#directs.received,
       directPending: this.#directs.pending,
-      waiting: this.#state.waiting.count + this.#publisher.newcomers.count,
-      waitingBytes: this.#state.waiting.bytes + this.#publisher.newcomers.bytes,
+      waiting: this.#state.waiting.count + this.#publisher.kept.count,
+      waitingBytes: this.#state.waiting.bytes + this.#publisher.kept.bytes,
       subscriptions: this.#table.size,
       filters: this.#table.filters,
       clients: this.#state.addresses.clients,

@@ -3,7 +3,7 @@
  * subscriptions.
  *
  *   at a mark       drop: counted, and reported; wait: a copy waits for that node alone (waiting-sends.ts)
- *   a new node without known interest: a copy waits for that, too, in both cases
+ *   a new node without known interest: kept for it until that is known (newcomer-sends.ts)
  */
 import { systemClock } from "../../core/clock.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError, TimeoutError } from "../../core/errors.js";
@@ -16,15 +16,15 @@ import type { PublishOptions } from "./client.js";
 import type { Deliveries } from "./deliveries.js";
 import { type ReceivedMessage, SELF_TOPIC } from "./message.js";
 import type { MessageNames } from "./names.js";
+import { KeptPublish, NewcomerSends } from "./newcomer-sends.js";
 import { MessageKind, type MessageLinks, type SendResult } from "./parts.js";
 import { Publication } from "./publication.js";
 import { type RetainedValue, type RetainedValues, VALUE_HEADER } from "./retained.js";
 import type { MessagingState } from "./state.js";
 import type { Subscription } from "./subscription.js";
 import { AliasNumbers } from "./topic-aliases.js";
-import type { TopicPlan } from "./topic-plan.js";
 import type { TopicPlans } from "./topic-plans.js";
-import { WaitingSends } from "./waiting-sends.js";
+import type { WaitingSends, WaitResult } from "./waiting-sends.js";
 
 /** ms of publishes between turns of the event loop. */
 const PUBLISH_TIME = 1;
@@ -38,12 +38,9 @@ export class Publisher {
   readonly #plans: TopicPlans;
   readonly #deliveries: Deliveries;
   readonly #waiting: WaitingSends;
-  /** Copies for members whose interest was not known. Later ones go behind them. */
-  readonly newcomers: WaitingSends;
+  readonly #newcomers: NewcomerSends;
   /** New members without known interest. */
   readonly #unsettled: ReadonlyMap<string, unknown>;
-  /** By new member: ends the wait of its copies. */
-  readonly #met = new Map<string, () => void>();
   readonly #retained: RetainedValues;
   readonly #budget = new TurnBudget(PUBLISH_TIME, systemClock);
   readonly #aliases = new AliasNumbers();
@@ -62,10 +59,7 @@ export class Publisher {
     this.#deliveries = state.deliveries;
     this.#waiting = state.waiting;
     this.#unsettled = state.routes.unsettled;
-    this.newcomers = new WaitingSends(state.settings.maxPending, state.settings.maxPendingBytes, {
-      room: (id) =>
-        this.#unsettled.has(id) ? new Promise((resolve) => this.#met.set(id, resolve)) : this.#links.room(id),
-    });
+    this.#newcomers = new NewcomerSends(state.settings.maxPending, state.settings.maxPendingBytes);
     this.#retained = state.retained;
   }
 
@@ -100,7 +94,7 @@ export class Publisher {
     const publication = this.#spare ?? new Publication(plan);
     // A program's protocol may publish when it dials.
     this.#spare = undefined;
-    const hasNewcomers = this.#unsettled.size > 0 || !this.newcomers.isEmpty;
+    const hasNewcomers = this.#unsettled.size > 0 || !this.#newcomers.isEmpty;
     const isItem = targets.length > 0 || retain || hasNewcomers;
     if (isItem) {
       const name = subtopic === undefined ? undefined : this.#names.subtopicName(subtopic);
@@ -207,23 +201,16 @@ export class Publisher {
     timeout: number,
   ): Promise<number> {
     const { plan } = publication;
-    const copies: Promise<boolean>[] = [];
+    let copies: Promise<boolean>[] | undefined;
     let count = before;
     const wait = (peer: string, send: () => SendResult): void => {
-      copies.push(this.#waitIn(this.#waiting, peer, bytes, timeout, send));
+      copies ??= [];
+      copies.push(this.#waitForRoom(peer, bytes, timeout, send));
     };
-    let ids: Iterable<string> = targets;
-    if (this.#unsettled.size > 0) {
-      this.#state.routes.askUnsettled();
-      ids = new Set([...targets, ...this.#unsettled.keys()]);
-    }
-    for (const id of ids) {
+    const kept = this.#keepForNewcomers(targets, publication, waits, timeout);
+    for (const id of targets) {
+      if (this.#newcomers.has(id)) continue;
       const item = publication.item();
-      if (this.#isNew(id)) {
-        if (!this.newcomers.isFull(1, item.length)) copies.push(this.#keep(id, item, plan, waits, timeout));
-        else if (targets.includes(id)) this.#state.dropFull(id, plan.prefix);
-        continue;
-      }
       const result = this.#waiting.has(id) ? "full" : this.#send(id, item, plan.prefix);
       if (result === "sent") count += 1;
       else if (result === "full" && waits) wait(id, () => this.#send(id, item, plan.prefix));
@@ -241,55 +228,32 @@ export class Publisher {
         this.#state.dropSlow(message.topic, message.topic);
       } else if (this.#queueLocal(subscriptions, message, stamp)) count += 1;
     }
-    if (copies.length === 0 || (!waits && count > 0)) return this.#settled(count);
-    return this.#settleAll(count, copies, waits, timeout);
+    if (kept !== undefined && (waits || count === 0)) return this.#settleKept(count, copies, kept, timeout);
+    if (copies === undefined) return this.#settled(count);
+    return this.#settleAll(count, copies, timeout);
   }
 
-  #waitIn(
-    queue: WaitingSends,
-    peer: string,
-    bytes: number,
-    timeout: number,
-    send: () => SendResult,
-  ): Promise<boolean> {
-    return queue.wait(peer, bytes, timeout, send).then((result) => {
-      // The interest of a new member may come too late, which is not an error.
-      if (result === "timeout" && !this.#unsettled.has(peer)) throw new TimeoutError("ETIMEDOUT", "late");
-      return result === "sent";
-    });
+  #waitForRoom(peer: string, bytes: number, timeout: number, send: () => SendResult): Promise<boolean> {
+    return this.#waiting.wait(peer, bytes, timeout, send).then((result) => this.#waited(result));
   }
 
   // --- Members that were just met --------------------------------------------------------------------------------------
 
-  #isNew(id: string): boolean {
-    return this.#unsettled.has(id) || this.newcomers.has(id);
-  }
-
-  /** Sends a copy once the member's interest is known, if it includes the topic. */
-  #keep(id: string, item: Buffer, plan: TopicPlan, waits: boolean, timeout: number): Promise<boolean> {
-    const limit = waits ? timeout : -1;
-    const until = performance.now() + limit;
-    let later: Promise<boolean> | undefined;
-    const send = (): SendResult => this.#send(id, item, plan.prefix);
-    const kept = this.#waitIn(this.newcomers, id, item.length, limit, () => {
-      if (this.#unsettled.has(id)) return "full";
-      if (!this.#plans.targets(plan).includes(id)) return "unreachable";
-      const result = this.#waiting.has(id) ? "full" : send();
-      if (result !== "full") return result;
-      const left = limit < 0 ? -1 : Math.max(0, until - performance.now());
-      if (waits && !this.#waiting.isFull(1, item.length))
-        later = this.#waitIn(this.#waiting, id, item.length, left, send);
-      else this.#state.dropFull(id, plan.prefix);
-      return "unreachable";
-    }).then((isSent) => later ?? isSent);
-    kept.catch(ignore); // The call may have ended.
-    return kept;
+  /** Messages that wait for the interest of new members. */
+  get kept(): { readonly count: number; readonly bytes: number } {
+    return this.#newcomers;
   }
 
   /** The interest of a new member is known, or no longer awaited. */
   onSettled(id: string): void {
-    this.#met.get(id)?.();
-    this.#met.delete(id);
+    this.#newcomers.onSettled(id, (kept) => {
+      if (this.#plans.targets(kept.plan).includes(id)) this.#sendKept(id, kept);
+    });
+  }
+
+  /** Ends all waits. */
+  close(): void {
+    for (const id of [...this.#newcomers.members]) this.onSettled(id);
   }
 
   /** Whether copies without room now are more than may wait. @param bytes of a waiting copy */
@@ -299,13 +263,14 @@ export class Publisher {
     bytes: number,
     subscriptions: readonly Subscription[],
   ): boolean {
-    const met = this.#unsettled.size;
-    if (met > 0 && this.newcomers.isFull(met, bytes)) return true;
+    if (this.#isFullOfNewcomers(bytes)) return true;
     if (!this.#waiting.isFull(targets.length + 1, bytes)) return false;
     let copies = 0;
-    for (const id of targets)
-      if (!this.#isNew(id) && (this.#waiting.has(id) || !this.#links.hasRoom(id, publication.mostBytes)))
-        copies += 1;
+    for (const id of targets) {
+      // Kept once for all of these.
+      if (this.#unsettled.has(id) || this.#newcomers.has(id)) continue;
+      if (this.#waiting.has(id) || !this.#links.hasRoom(id, publication.mostBytes)) copies += 1;
+    }
     const isHere = subscriptions.length > 0;
     if (isHere && (this.#waiting.has(this.#state.id) || this.#isFullHere(subscriptions))) copies += 1;
     return copies > 0 && this.#waiting.isFull(copies, bytes);
@@ -315,18 +280,73 @@ export class Publisher {
     return this.#deliveries.isFull || subscriptions.some((each) => each.isFull);
   }
 
+  #isFullOfNewcomers(bytes: number): boolean {
+    return (this.#unsettled.size > 0 || !this.#newcomers.isEmpty) && this.#newcomers.isFull(bytes);
+  }
+
+  #keepForNewcomers(
+    targets: readonly string[],
+    publication: Publication,
+    waits: boolean,
+    timeout: number,
+  ): KeptPublish | undefined {
+    if (this.#newcomers.meet(this.#unsettled)) this.#state.routes.askUnsettled();
+    if (this.#newcomers.isEmpty) return undefined;
+    const { plan } = publication;
+    if (this.#newcomers.isFull(publication.bytes)) {
+      for (const id of targets) if (this.#newcomers.has(id)) this.#state.dropFull(id, plan.prefix);
+      return undefined;
+    }
+    const deadline = waits && timeout >= 0 ? performance.now() + timeout : Number.POSITIVE_INFINITY;
+    const kept = new KeptPublish(plan, publication.item(), waits, deadline);
+    this.#newcomers.keep(kept);
+    return kept;
+  }
+
+  #sendKept(to: string, kept: KeptPublish): void {
+    const { item, plan, waits, deadline } = kept;
+    const result = this.#waiting.has(to) ? "full" : this.#send(to, item, plan.prefix);
+    if (result === "sent") kept.sent += 1;
+    else if (result === "full" && waits && !this.#waiting.isFull(1, item.length)) {
+      const left = deadline === Number.POSITIVE_INFINITY ? -1 : Math.max(0, deadline - performance.now());
+      const send = (): SendResult => this.#send(to, item, plan.prefix);
+      kept.copies.push(this.#waitForRoom(to, item.length, left, send));
+    } else if (result === "full") this.#state.dropFull(to, plan.prefix);
+  }
+
+  /** Waits for the new members. */
+  async #settleKept(
+    count: number,
+    copies: readonly Promise<boolean>[] = [],
+    kept: KeptPublish,
+    timeout: number,
+  ): Promise<number> {
+    // Reported below, when all is over.
+    for (const copy of copies) copy.catch(ignore);
+    await new Promise<void>((resolve) => {
+      const timer =
+        kept.deadline === Number.POSITIVE_INFINITY ? undefined : setTimeout(() => kept.end(), timeout);
+      kept.done = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    if (!kept.waits) return count + kept.sent;
+    return this.#settleAll(count + kept.sent, [...copies, ...kept.copies], timeout);
+  }
+
   #send(id: string, item: Buffer, prefix: string): SendResult {
     const result = this.#links.send(id, MessageKind.PUBLISH, item, prefix);
     if (result === "sent") this.sent += 1;
     return result;
   }
 
-  async #settleAll(
-    count: number,
-    copies: readonly Promise<boolean>[],
-    waits: boolean,
-    timeout: number,
-  ): Promise<number> {
+  #waited(result: WaitResult): boolean {
+    if (result === "timeout") throw new TimeoutError("ETIMEDOUT", "late");
+    return result === "sent";
+  }
+
+  async #settleAll(count: number, copies: readonly Promise<boolean>[], timeout: number): Promise<number> {
     const results = await Promise.allSettled(copies);
     let sent = count;
     let late = 0;
@@ -334,7 +354,7 @@ export class Publisher {
       if (result.status === "rejected") late += 1;
       else if (result.value) sent += 1;
     }
-    if (this.#state.closed && waits)
+    if (this.#state.closed)
       throw new ClosedError("EAGAIN", "the bus closed while the message waited for room");
     if (late > 0)
       throw new TimeoutError(
