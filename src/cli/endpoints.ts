@@ -38,7 +38,7 @@ export function watchPeers(socket: Socket, settings: Settings, log: Log): Peers 
   });
   events.on("peer:leave", (event) => log.debug(`a peer left at ${event.address}`));
   events.on("handshake:error:other", (event) => {
-    log.warnOnce(handshakeFault(event));
+    log.warnOnce(handshakeFault(event), undefined, `${event.type} ${event.address}`);
   });
   const refused = new Promise<never>((_, reject) => {
     // A socket that connects refuses only certificates.
@@ -52,7 +52,8 @@ export function watchPeers(socket: Socket, settings: Settings, log: Log): Peers 
     events.on("handshake:error:protocol", (event) => {
       const what = handshakeFault(event);
       if (connectsOnly) reject(new Failure(what));
-      else log.warnOnce(what);
+      // A peer chooses parts of the text.
+      else log.warnOnce(what, undefined, `${event.type} ${event.address} ${event.error.code}`);
     });
   });
   refused.catch(() => undefined); // The commands' work may end first.

@@ -44,8 +44,9 @@ export function report(proxy: SocketProxy, log: Log): void {
     .on("handshake:failed", (event) => {
       // peer:refused has reported this peer.
       const isRefusal = event.reason === "authentication" && proxy.endpoints[event.side].length > 0;
-      const host = hostOf(event.address);
-      if (!isRefusal) log.warnOnce(handshake(event), fieldsOf(event), handshake(event, host));
+      // A peer chooses parts of the text.
+      const key = `${event.side} ${hostOf(event.address)} ${event.reason}`;
+      if (!isRefusal) log.warnOnce(handshake(event), fieldsOf(event), key);
     })
     .on("policy:refused", (event) => log.warn(refused(event), fieldsOf(event)))
     .on("keys:changed", (event) => log.info(keys(event), fieldsOf(event)))
@@ -58,12 +59,9 @@ function dropped({ side, reason, messages }: ProxyEvent & { readonly type: "mess
   return `dropped messages at the ${side}: ${messages} in total, ${reason}`;
 }
 
-function handshake(
-  { side, address, error }: ProxyEvent & { readonly type: "handshake:failed" },
-  peer = address,
-): string {
+function handshake({ side, address, error }: ProxyEvent & { readonly type: "handshake:failed" }): string {
   const own = error.endpoint === undefined || error.endpoint === address ? "" : ` ${error.endpoint}`;
-  return `handshake with ${peer} at the ${side}${own} failed: ${causeOf(error)}`;
+  return `handshake with ${address} at the ${side}${own} failed: ${causeOf(error)}`;
 }
 
 /** A peer's port changes with each attempt. */

@@ -257,7 +257,7 @@ describe("the dashboard's server", () => {
       expect([path, part.status]).toEqual([path, 200]);
       bytes += (await part.text()).length;
     }
-    expect(bytes).toBeLessThan(60_000);
+    expect(bytes).toBeLessThan(100_000);
     expect((await fetch(`${url}/page/../../package.json`)).status).toBe(404);
     expect((await fetch(`${url}/page/%2e%2e/main.js`)).status).toBe(404);
   });

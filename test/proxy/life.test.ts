@@ -66,7 +66,7 @@ describe.each(ENGINES)("engine %s", (engine) => {
     proxy.resume();
     expect(await collect(pull, 1)).toEqual(["two"]);
     expect(await proxy.drain()).toEqual({ drained: true, received: 0, queued: 0, unanswered: 0 });
-    expect(proxy.state).toBe("draining");
+    expect(proxy.state).toBe("drained");
     await Promise.all([proxy.close(), proxy.close()]);
     await proxy.close();
     expect(told).toEqual([
