@@ -92,9 +92,11 @@ export class DetailsView {
     let asked = 0;
     let drawn = "";
     let known: number | undefined;
+    let loading = 0;
     const load = async (): Promise<void> => {
       asked += 1;
       const now = asked;
+      loading = now;
       const query = new URLSearchParams({
         source: id,
         name,
@@ -108,6 +110,8 @@ export class DetailsView {
       } catch (error) {
         if (now === asked) setText(where, `The list could not be read: ${reasonOf(error)}.`);
         return;
+      } finally {
+        if (now === loading) loading = 0;
       }
       if (now !== asked) return; // A newer request is in flight.
       const { total, items } = list;
@@ -139,7 +143,8 @@ export class DetailsView {
     before.addEventListener("click", () => go(offset - PAGE_LENGTH));
     after.addEventListener("click", () => go(offset + PAGE_LENGTH));
     this.#lists.set(name, (length) => {
-      if (length === known && length > PAGE_LENGTH) return;
+      // A program may answer more slowly than states come.
+      if (loading > 0 || (length === known && length > PAGE_LENGTH)) return;
       known = length;
       void load();
     });
