@@ -12,10 +12,18 @@ export function builtFile(path: string): URL {
   return new URL(path, root);
 }
 
-/** Version of shoal, and start of the process in s since 1970. */
+/** Version of shoal, "" in a bundle of one file, and start of the process in s since 1970. */
 export function thisProcess(): { readonly version: string; readonly started: number } {
-  version ??= (JSON.parse(readFileSync(builtFile("package.json"), "utf8")) as { version: string }).version;
+  version ??= versionOf();
   return { version, started: Math.round(performance.timeOrigin / 1_000) };
+}
+
+function versionOf(): string {
+  try {
+    return (JSON.parse(readFileSync(builtFile("package.json"), "utf8")) as { version: string }).version;
+  } catch {
+    return ""; // No file of the package is beside this one.
+  }
 }
 
 /** Loads a package from dist/bundled. A checkout built without the bundler loads the package itself. */

@@ -371,7 +371,10 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   #stalled(endpoint: string, error: ShoalError | undefined, ms: number): void {
     if (this.endpoints.isBound(endpoint)) return;
     const awaited = this.events.awaited;
-    if (this.#unsent > 0) this.#warnOfQueued("", endpoint, error);
+    // What is queued may be for other peers.
+    if (this.#unsent > 0 && (this.engine.stats().peers ?? 0) > 0)
+      warnOfStall(`${this.typeName} has messages to send, and no connection to`, endpoint, error);
+    else if (this.#unsent > 0) this.#warnOfQueued("", endpoint, error);
     else if (awaited !== undefined) warnOfStall(`${this.typeName} waits for ${awaited} at`, endpoint, error);
     else if (this.inbox.waiting > 0 && (ms >= REPORT_RECEIVERS_AFTER || isLasting(error)))
       warnOfStall(`${this.typeName} waits for messages from`, endpoint, error);

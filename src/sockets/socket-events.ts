@@ -6,7 +6,7 @@ import { ClosedError, type ShoalError, TimeoutError } from "../core/errors.js";
 import type { EventStream } from "../core/event-stream.js";
 import { refusedWait, Waiter, type WaitOptions } from "../core/waiter.js";
 import type { EventType, SocketEvent } from "../engine/events.js";
-import { forgetStall, REPORT_AFTER } from "./stalls.js";
+import { forgetStall, REPORT_AFTER, REPORT_RECEIVERS_AFTER } from "./stalls.js";
 
 const FAILURES: readonly EventType[] = [
   "connect:retry",
@@ -131,7 +131,7 @@ export class SocketEvents {
       this.#failed(event.address ?? "", event.error);
     else if (event.type === "connect:delay") {
       this.#failed(event.address, undefined);
-      if (this.#silence === undefined) this.#lookLater();
+      if (this.#silence === undefined && this.#silent.length > 0 && !this.#closed) this.#lookLater();
     }
     const handlers = this.#handlers;
     const observers = this.#observers;
@@ -206,12 +206,12 @@ export class SocketEvents {
     this.#failures?.delete(endpoint);
   }
 
-  /** The system reports a dial without an answer after minutes only. */
-  #lookLater(): void {
+  /** The system reports a dial without an answer after minutes only. Later waits have the dial's own error. */
+  #lookLater(looks = REPORT_RECEIVERS_AFTER / REPORT_AFTER): void {
     this.#silence = setTimeout(() => {
       const silent = this.#silent;
       this.#silence = undefined;
-      if (silent.length > 0) this.#lookLater();
+      if (silent.length > 0 && looks > 0) this.#lookLater(looks - 1);
       for (const address of silent) this.#stalled(address);
     }, REPORT_AFTER);
     this.#silence.unref?.();
