@@ -75,8 +75,7 @@ svg g[role="button"]:focus { outline: none; }
 svg g[role="button"]:focus-visible .box, svg g[role="button"]:hover .box { stroke: var(--accent); stroke-width: 3; }
 #map svg { margin: 0 auto; }
 h3 { margin: 0; font-size: .95rem; overflow-wrap: anywhere; }
-.charts { display: grid; grid-template-columns: 1fr 1fr; gap: 0 1rem; margin-bottom: .7rem; }
-.charts h3 { grid-column: 1 / -1; }
+#charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(28rem, 100%), 1fr)); gap: .7rem 1rem; }
 figure { margin: 0; min-width: 0; }
 .u-wrap { position: relative; }
 .u-over, .u-under, .u-axis, .u-select, .u-cursor-x, .u-cursor-y, .u-cursor-pt { position: absolute; left: 0; top: 0; }
@@ -113,7 +112,6 @@ dialog dt { color: var(--quiet); }
 @media (max-width: 640px) {
   main { padding: .5rem; gap: .6rem; }
   main > section { padding: .6rem .5rem; }
-  .charts { grid-template-columns: 1fr; }
   header { position: static; padding: .5rem; }
   #table thead { display: none; }
   #table tr { display: grid; grid-template-columns: repeat(3, 1fr); padding: .4rem 0; border-bottom: 1px solid var(--line); }

@@ -1,118 +1,100 @@
-/** Two charts per source, by uPlot: rates and queued messages of the last five minutes. */
+/** A chart per source, by uPlot: rates (left) and queued messages (right) of the last five minutes. */
 import uPlot from "uplot";
 import { byId, html } from "./dom.js";
 import { short } from "./format.js";
 import { CHART_TIME, type History, type Point, type Shown } from "./model.js";
 
-const HEIGHT = 150;
+const HEIGHT = 180;
 /** The filter selects others. */
 const MAX_CHARTS = 12;
 /** ms that a new page's charts show. */
 const MIN_TIME = 60_000;
 
-type Line = Exclude<keyof Point, "time">;
-
-const CHARTS: readonly { readonly unit: string; readonly lines: readonly Line[] }[] = [
-  { unit: "/s", lines: ["in", "out", "dropped"] },
-  { unit: "", lines: ["queued"] },
+const LINES: readonly {
+  readonly name: Exclude<keyof Point, "time">;
+  readonly scale: "rate" | "queue";
+  readonly colour: string;
+  readonly dash?: number[];
+}[] = [
+  { name: "in", scale: "rate", colour: "--accent" },
+  { name: "out", scale: "rate", colour: "--good", dash: [4, 2] },
+  { name: "dropped", scale: "rate", colour: "--bad" },
+  { name: "queued", scale: "queue", colour: "--warn" },
 ];
-const COLOURS: Readonly<Record<Line, string>> = {
-  in: "--accent",
-  out: "--good",
-  dropped: "--bad",
-  queued: "--warn",
-};
-
-interface SourceCharts {
-  readonly element: HTMLElement;
-  readonly plots: readonly uPlot[];
-}
 
 export class ChartsView {
-  readonly #charts = new Map<string, SourceCharts>();
+  readonly #plots = new Map<string, uPlot>();
   readonly #element = byId("charts");
-  readonly #resizes = new ResizeObserver(() => this.#fit());
   #from = 0;
   #now = 0;
 
   constructor() {
-    this.#resizes.observe(this.#element);
+    new ResizeObserver(() => {
+      for (const plot of this.#plots.values()) plot.setSize(sizeOf(plot.root.parentElement));
+    }).observe(this.#element);
   }
 
   show(all: readonly Shown[], history: History, now: number): void {
-    const shown = all.slice(0, MAX_CHARTS);
-    const first = Math.min(now, ...shown.map(({ source }) => history.of(source.id)[0]?.time ?? now));
+    const shown = new Map(all.slice(0, MAX_CHARTS).map(({ source }) => [source.id, source.name]));
+    const first = Math.min(now, ...[...shown.keys()].map((id) => history.of(id)[0]?.time ?? now));
     this.#now = now;
     this.#from = now - Math.max(MIN_TIME, Math.min(CHART_TIME, now - first));
-    const present = new Set(shown.map(({ source }) => source.id));
-    for (const [id, { element, plots }] of this.#charts) {
-      if (present.has(id)) continue;
-      for (const plot of plots) plot.destroy();
-      element.remove();
-      this.#charts.delete(id);
+    for (const [id, plot] of this.#plots) {
+      if (shown.has(id)) continue;
+      plot.root.parentElement?.remove();
+      plot.destroy();
+      this.#plots.delete(id);
     }
-    for (const { source } of shown) {
-      const charts = this.#charts.get(source.id) ?? this.#add(source.id, source.name);
-      const points = history.of(source.id);
-      for (const [i, plot] of charts.plots.entries()) update(plot, CHARTS[i]?.lines ?? [], points);
+    for (const [id, name] of shown) {
+      const plot = this.#plots.get(id) ?? this.#add(id, name);
+      const points = history.of(id);
+      const times = points.map(({ time }) => time / 1_000);
+      plot.setData([times, ...LINES.map(({ name }) => points.map((point) => point[name] ?? null))]);
+      // Without a pointer the legend has the latest values; uPlot clears it when it draws, in the next microtask.
+      if ((plot.cursor.left ?? -1) < 0) queueMicrotask(() => plot.setLegend({ idx: points.length - 1 }));
     }
   }
 
-  #add(id: string, name: string): SourceCharts {
-    const element = html("div", { class: "charts" }, html("h3", {}, name));
-    this.#element.append(element);
-    const plots = CHARTS.map(({ unit, lines }) => {
-      const figure = html("figure");
-      element.append(figure);
-      return new uPlot(this.#options(unit, lines), [[]], figure);
-    });
-    const charts = { element, plots };
-    this.#charts.set(id, charts);
-    this.#fit();
-    return charts;
-  }
-
-  #options(unit: string, lines: readonly Line[]): uPlot.Options {
+  #add(id: string, name: string): uPlot {
+    const figure = html("figure", {}, html("h3", {}, name));
+    this.#element.append(figure);
+    const range: uPlot.Scale.Range = (_, __, most) => [0, Math.max(1, most)];
+    const values: uPlot.Axis.Values = (_, ticks) => ticks.map((tick) => short(tick));
     const axis = { stroke: colourOf("--quiet"), grid: { stroke: colourOf("--line"), width: 1 } };
-    const text = (value: number | null): string => (value === null ? "–" : `${short(value)}${unit}`);
-    return {
-      width: 1,
-      height: HEIGHT,
+    const options: uPlot.Options = {
+      ...sizeOf(figure),
       cursor: { drag: { x: false, y: false } },
       scales: {
         x: { range: () => [this.#from / 1_000, this.#now / 1_000] },
-        y: { range: (_, __, most) => [0, Math.max(1, most)] },
+        rate: { range },
+        queue: { range },
       },
-      axes: [axis, { ...axis, size: 44, values: (_, ticks) => ticks.map((tick) => short(tick)) }],
+      axes: [
+        axis,
+        { ...axis, scale: "rate", size: 44, values },
+        { ...axis, scale: "queue", size: 44, values, side: 1, grid: { show: false } },
+      ],
       series: [
-        { label: "", value: "{HH}:{mm}:{ss}" },
-        ...lines.map((line) => ({
-          label: line,
-          stroke: colourOf(COLOURS[line]),
+        { value: "{HH}:{mm}:{ss}" },
+        ...LINES.map(({ name, scale, colour, dash = [] }) => ({
+          label: name,
+          scale,
+          dash,
+          stroke: colourOf(colour),
           width: 1.5,
-          ...(line === "out" ? { dash: [4, 2] } : {}),
-          value: (_: uPlot, value: number | null) => text(value),
+          value: (_: uPlot, value: number | null) =>
+            short(value ?? undefined) + (scale === "rate" ? "/s" : ""),
         })),
       ],
     };
-  }
-
-  #fit(): void {
-    for (const { plots } of this.#charts.values())
-      for (const plot of plots) {
-        const width = plot.root.parentElement?.clientWidth ?? 0;
-        if (width > 0 && width !== plot.width) plot.setSize({ width, height: HEIGHT });
-      }
+    const plot = new uPlot(options, [[]], figure);
+    this.#plots.set(id, plot);
+    return plot;
   }
 }
 
-function update(plot: uPlot, lines: readonly Line[], points: readonly Point[]): void {
-  plot.setData([
-    points.map(({ time }) => time / 1_000),
-    ...lines.map((line) => points.map((point) => point[line] ?? null)),
-  ]);
-  // Without a pointer the legend has the latest values; uPlot clears it when it draws, in the next microtask.
-  if ((plot.cursor.left ?? -1) < 0) queueMicrotask(() => plot.setLegend({ idx: points.length - 1 }));
+function sizeOf(figure: Element | null): { width: number; height: number } {
+  return { width: figure?.clientWidth ?? 0, height: HEIGHT };
 }
 
 /** Of the page's style, asked for with each picture: it follows the system's light or dark. */
