@@ -35,10 +35,10 @@ await publisher.send(["wind.south", '{"knots":31}']);
 
 const heard = [];
 while (heard.length < 2) {
-  const { from, frames, value, missed } = await listener.receive({ timeout: 5_000 });
-  heard.push(`${from} ${frames[0]} ${value?.knots} ${missed}`);
+  const { from, frames, value } = await listener.receive({ timeout: 5_000 });
+  heard.push(`${from} ${frames[0]} ${value?.knots}`);
 }
-assert.deepEqual(heard, ["frontend wind.north 12 0", "frontend wind.south 31 0"]);
+assert.deepEqual(heard, ["frontend wind.north 12", "frontend wind.south 31"]);
 
 await Promise.all([listener.close(), publisher.close(), subscriber.close()]);
 proxy.terminate();
