@@ -212,7 +212,8 @@ export class SocketEvents {
       const silent = this.#silent;
       this.#silence = undefined;
       if (silent.length > 0 && looks > 0) this.#lookLater(looks - 1);
-      for (const address of silent) this.#stalled(address);
+      // A timer may be early.
+      for (const address of silent) this.#stalled(address, REPORT_AFTER);
     }, REPORT_AFTER);
     this.#silence.unref?.();
   }
@@ -232,10 +233,10 @@ export class SocketEvents {
     if (error !== undefined) this.#stalled(address);
   }
 
-  #stalled(address: string): void {
+  #stalled(address: string, least = 0): void {
     const failure = this.#failures?.get(address);
     if (failure === undefined || this.hearsFailures) return;
-    const ms = performance.now() - failure.since;
+    const ms = Math.max(least, performance.now() - failure.since);
     if (ms >= REPORT_AFTER) this.#onStall(address, failure.error, ms);
   }
 
