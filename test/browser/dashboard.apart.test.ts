@@ -75,7 +75,7 @@ describe.skipIf(reason)(`the dashboard's page${reason === false ? "" : `: ${reas
     expect(await page.evaluate(rows)).toEqual(["orders", "source"]);
     await page.evaluate(`document.querySelector("button.toggle").click()`);
     expect(await page.evaluate(rows)).toEqual(["orders", "frontend", "backend", "source"]);
-    expect(await page.evaluate(`document.querySelectorAll("#charts svg").length`)).toBe(4);
+    expect(await page.evaluate(`document.querySelectorAll("#charts canvas").length`)).toBe(2);
 
     await press(page, "/");
     for (const letter of "source") await press(page, letter);

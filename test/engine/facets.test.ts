@@ -44,11 +44,11 @@ const BY_TYPE: Readonly<Record<string, Partial<Record<SocketTypeName, readonly s
     Dish: ["subscriptions"],
     Datagram: ["relaySource", "relaySink"],
   },
-  libzmq: { Subscriber: ["subscriptions"], Dish: ["subscriptions"] },
+  libzmq: { Subscriber: ["subscriptions"] },
 };
 
 const MISSING: Readonly<Record<string, readonly SocketTypeName[]>> = {
-  libzmq: ["Datagram", "Peer", "Channel"],
+  libzmq: ["Datagram", "Peer", "Channel", "Server", "Client", "Radio", "Dish", "Gather", "Scatter"],
 };
 
 const open: EngineSocket[] = [];

@@ -15,7 +15,8 @@ test("version is that of the libzmq that the package carries", () => {
 });
 
 test("capability reads as the package's own object does, in every way of looking at it", () => {
-  const expected = { ...zeromq.capability };
+  // Draft sockets run on the engine zmtp alone.
+  const expected = { ...zeromq.capability, draft: false };
   expect({ ...capability }).toEqual(expected);
   expect(Object.keys(capability)).toEqual(Object.keys(zeromq.capability));
   expect(JSON.stringify(capability)).toBe(JSON.stringify(expected));
