@@ -4,10 +4,9 @@
  *   state ── process (an address, or the program itself) ── source (proxy, broker, socket, node …) ── side
  *        └── link (a side's connection to an endpoint, with the side that listens there if it is watched)
  */
-import type { ProcessReading, RatedSide, Rates } from "../metrics/reading.js";
+import type { ProcessReading, RatedSide } from "../metrics/reading.js";
 
-/** Counters since the program started, or per second; unknown ones are absent. */
-export type DashboardCounts = Rates;
+export type { Counts as DashboardCounts } from "../metrics/reading.js";
 
 export interface DashboardSide extends RatedSide {
   /** Socket type. */

@@ -3,8 +3,18 @@
 export const COUNTS = ["in", "out", "inBytes", "outBytes", "dropped", "refused"] as const;
 export type CountName = (typeof COUNTS)[number];
 
+/** Counters since the program started, or per second; unknown ones are absent. */
+export interface Counts {
+  readonly in?: number;
+  readonly out?: number;
+  readonly inBytes?: number;
+  readonly outBytes?: number;
+  readonly dropped?: number;
+  readonly refused?: number;
+}
+
 /** Unknown values are absent. */
-export interface SideReading extends Readonly<Partial<Record<CountName, number>>> {
+export interface SideReading extends Counts {
   readonly side: string;
   readonly peers?: number;
   readonly queued?: number;
@@ -39,11 +49,9 @@ export interface Reading {
   readonly process: ProcessReading;
 }
 
-/** Rates per second; absent without an earlier reading. */
-export type Rates = Readonly<Partial<Record<CountName, number>>>;
-
 export interface RatedSide extends SideReading {
-  readonly rates: Rates;
+  /** Per second; absent without an earlier reading. */
+  readonly rates: Counts;
 }
 
 export interface RatedSource extends Omit<SourceReading, "sides"> {

@@ -11,9 +11,9 @@ import {
 import {
   COUNTS,
   type CountName,
+  type Counts,
   type ProcessReading,
   type RatedReading,
-  type Rates,
   type Reading,
   type SideReading,
   type SourceReading,
@@ -334,7 +334,7 @@ export function rate(
   return (now < before ? now : now - before) / seconds;
 }
 
-function ratesOf(before: SideReading | undefined, now: SideReading, seconds: number): Rates {
+function ratesOf(before: SideReading | undefined, now: SideReading, seconds: number): Counts {
   const rates: Partial<Record<CountName, number>> = {};
   for (const count of COUNTS) {
     const each = rate(before?.[count], now[count], seconds);
