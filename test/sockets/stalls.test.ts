@@ -199,6 +199,24 @@ it("a dial that goes on has the reason of the one before", () => {
   events.end();
 });
 
+it("with another peer connected, queued messages are not said to be for the endpoint that is missing", async () => {
+  vi.useFakeTimers({ toFake: ["performance"] });
+  const pull = new Pull();
+  const push = new Push({ reconnectInterval: 1, linger: 0 });
+  push.connect(await deserted());
+  push.connect(await pull.bind("tcp://127.0.0.1:*"));
+  await push.ready({ peers: 1 });
+  await push.send("waits for the missing one, or goes");
+  await push.send("goes, or waits");
+  await pull.receive();
+  await next(push, "connect:retry");
+  vi.advanceTimersByTime(1_000);
+  await next(push, "connect:retry");
+  await next(push, "connect:retry");
+  expect(warnings()).toEqual([expect.stringMatching(/^Push has messages to send, and no connection to /)]);
+  await Promise.all([push.close(), pull.close()]);
+});
+
 it("a name that nobody has is a failure that waiting does not change", () => {
   const of = (code: string): ShoalError =>
     new TransportError("EHOSTUNREACH", "no", { cause: Object.assign(new Error("no"), { code }) });
