@@ -81,10 +81,14 @@ async function exchange(a: ClusterNode, b: ClusterNode): Promise<string[]> {
   const { replies } = await a.query({ services: [b.id], data: "asked" }).collect();
   end();
   expect(replies).toHaveLength(1);
-  const [there] = a.stats().messaging?.links.peers ?? [];
-  const [back] = b.stats().messaging?.links.peers ?? [];
-  expect(String(replies[0]?.data)).toBe(`asked by ${there?.protocol}`);
-  return [there?.protocol ?? "", back?.protocol ?? ""];
+  const [there, back] = [protocolOf(a, b), protocolOf(b, a)];
+  expect(String(replies[0]?.data)).toBe(`asked by ${there}`);
+  return [there, back];
+}
+
+/** Of messages from one node to another; a third node may be a peer of both. */
+function protocolOf(from: ClusterNode, to: ClusterNode): string {
+  return from.stats().messaging?.links.peers.find(({ id }) => id === to.id)?.protocol ?? "";
 }
 
 describe("messages between nodes", () => {
