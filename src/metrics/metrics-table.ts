@@ -15,7 +15,6 @@ import type {
   DiscoveryServerStats,
 } from "../cluster/index.js";
 import type {
-  BinaryStarClientStats,
   BinaryStarGateStats,
   BinaryStarServerStats,
   BinaryStarStats,
@@ -600,11 +599,6 @@ const BINARY_STAR_SERVER: Rows<BinaryStarServerStats> = {
   star: null, // The `star` is a separate source.
 };
 
-const BINARY_STAR_CLIENT: Rows<BinaryStarClientStats> = {
-  ...REQUEST_CLIENT,
-  failOvers: counter("Switches to the other server."),
-};
-
 const CONNECTIONS: Rows<ConnectionManagerStats> = {
   self: gauge("Addresses of the list that are the node's own."),
   connecting: gauge("Addresses being dialled."),
@@ -733,7 +727,7 @@ export const FAMILIES = {
     "binary_star_client",
     "client",
     "connected",
-    BINARY_STAR_CLIENT,
+    REQUEST_CLIENT,
     "BinaryStarClient",
   ),
   "sequenced-publisher": family(

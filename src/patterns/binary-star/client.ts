@@ -12,7 +12,6 @@ import {
   type RequestRetried,
   requestClientOptions,
 } from "../kit/request-client.js";
-import type { RetryReason } from "../kit/request-rules.js";
 
 const OPTIONS = {
   ...requestClientOptions({ timeout: 30_000, attemptTimeout: 1_000, retryDelay: 50, maxRetryDelay: 1_000 }),
@@ -25,18 +24,9 @@ const OPTIONS = {
  */
 export type BinaryStarClientOptions<T = Raw> = GivenWithCodec<typeof OPTIONS, T>;
 
-interface ServerFailedOver {
-  readonly type: "server:failed-over";
-  readonly from: string;
-  readonly to: string;
-  readonly reason: RetryReason;
-}
+export type BinaryStarClientEvent = RequestRetried | EndpointSourceEvent;
 
-export type BinaryStarClientEvent = RequestRetried | ServerFailedOver | EndpointSourceEvent;
-
-export interface BinaryStarClientStats extends RequestClientStats {
-  readonly failOvers: number;
-}
+export type BinaryStarClientStats = RequestClientStats;
 
 /**
  * Asks the server of a pair that answered last, and the other one when that one fails.
@@ -56,9 +46,7 @@ export interface BinaryStarClientStats extends RequestClientStats {
  * await server.close();
  * ```
  */
-export class BinaryStarClient<T = Raw> extends RequestClient<T, T, ServerFailedOver> {
-  #failOvers = 0;
-
+export class BinaryStarClient<T = Raw> extends RequestClient<T, T> {
   /**
    * @param endpoints client endpoints of primary and backup, or a source of both in either order; while it is empty,
    *   calls wait
@@ -79,17 +67,6 @@ export class BinaryStarClient<T = Raw> extends RequestClient<T, T, ServerFailedO
       failsFast: true,
       errorOf: parseErrorReply,
     };
-    super("BinaryStarClient", endpoints, settings, terms, { "server:failed-over": true });
-  }
-
-  override stats(): BinaryStarClientStats {
-    return { ...super.stats(), failOvers: this.#failOvers };
-  }
-
-  /** @internal */
-  protected override onRetry(event: RequestRetried, next: string): void {
-    this.#failOvers += 1;
-    super.onRetry(event, next);
-    this.events.emit({ type: "server:failed-over", from: event.endpoint, to: next, reason: event.reason });
+    super("BinaryStarClient", endpoints, settings, terms);
   }
 }

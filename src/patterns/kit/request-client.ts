@@ -6,7 +6,7 @@
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import type { ShoalError } from "../../core/errors.js";
-import type { EventNames, TypedEvent } from "../../core/event-stream.js";
+import type { EventNames } from "../../core/event-stream.js";
 import { costOf } from "../../core/frame-cost.js";
 import { ignore } from "../../core/ignore.js";
 import { lastFailure } from "../../sockets/internal.js";
@@ -120,11 +120,9 @@ const WITHOUT_LIMIT = { timeout: -1 } as const;
 
 type RequestEvent = RequestRetried | EndpointSourceEvent;
 
-/** `More` are events of the subclass. */
-export abstract class RequestClient<Req, Rep, More extends TypedEvent = never> extends Driver<
-  RequestEvent | More,
-  RequestClientStats
-> {
+const EVENTS: EventNames<RequestEvent> = { "request:retried": true, ...ENDPOINT_SOURCE_EVENTS };
+
+export abstract class RequestClient<Req, Rep> extends Driver<RequestEvent, RequestClientStats> {
   readonly #name: string;
   readonly #list: EndpointList;
   #endpoints: readonly string[];
@@ -158,10 +156,8 @@ export abstract class RequestClient<Req, Rep, More extends TypedEvent = never> e
     endpoints: PatternEndpoints,
     settings: Settings,
     terms: RequestClientTerms<Req, Rep>,
-    more: Partial<EventNames<More>> = {},
   ) {
-    const names = { "request:retried": true, ...ENDPOINT_SOURCE_EVENTS, ...more };
-    super(name, names as unknown as EventNames<RequestEvent | More>);
+    super(name, EVENTS);
     this.#name = name;
     this.#list = new EndpointList(name, endpoints, { socket: () => new Request(settings.socketOptions) });
     this.#endpoints = this.#list.current;
@@ -177,10 +173,9 @@ export abstract class RequestClient<Req, Rep, More extends TypedEvent = never> e
         failed: (attempts) => this.#failed(attempts),
         retrying: (attempt, delay, reason) => {
           this.#counts.retries += 1;
-          const failed = this.#connected;
           this.#timer.hold(true);
-          const next = this.#endpoints[this.#rules.server] ?? "";
-          this.onRetry({ type: "request:retried", endpoint: failed, reason, attempt, delay }, next);
+          const endpoint = this.#connected;
+          this.events.emit({ type: "request:retried", endpoint, reason, attempt, delay });
         },
       },
     );
@@ -276,11 +271,6 @@ export abstract class RequestClient<Req, Rep, More extends TypedEvent = never> e
 
   stats(): RequestClientStats {
     return { ...this.#counts, pending: this.#calls.size, pendingBytes: this.#calls.bytes };
-  }
-
-  /** @internal @param next the next server */
-  protected onRetry(event: RequestRetried, _next: string): void {
-    this.events.emit(event);
   }
 
   /** @internal */
