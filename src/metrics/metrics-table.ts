@@ -709,13 +709,6 @@ export const FAMILIES = {
   "discovery-client": family("discovery_client", "client", "connected", DISCOVERY_CLIENT, "DiscoveryClient"),
   "binary-star": family("binary_star", "server", "open", STAR, "BinaryStar"),
   "binary-star-gate": family("binary_star_gate", "gate", "open", BINARY_STAR_GATE, "BinaryStarGate"),
-  "binary-star-reactor": family(
-    "binary_star_reactor",
-    "server",
-    "open",
-    BINARY_STAR_GATE,
-    "BinaryStarReactor",
-  ),
   "binary-star-server": family(
     "binary_star_server",
     "server",

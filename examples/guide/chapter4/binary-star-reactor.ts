@@ -1,8 +1,8 @@
 /**
  * Binary Star around a server of your own: the states as a part, the socket and the replies yours.
  *
- * The Guide's bstar class runs the program's handlers in its reactor. Look at `BinaryStarReactor`: it reads the socket, asks
- * the star whether this server may serve, and calls `onRequest` only then. Brokers of shoal take a gate in place of it
+ * The Guide's bstar class runs the program's handlers in its reactor. Here the program reads its socket and asks a
+ * `BinaryStarGate` for each request whether this server may serve it. Brokers of shoal take such a gate as an option
  * (`new MajordomoBroker({ gate })`), so whole brokers run as pairs.
  *
  *   node examples/guide/chapter4/binary-star-reactor.ts
@@ -11,7 +11,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Envelope, Request, Router } from "shoal";
-import { BinaryStar, BinaryStarReactor } from "shoal/binary-star";
+import { BinaryStar, BinaryStarGate } from "shoal/binary-star";
 
 const folder = mkdtempSync(join(tmpdir(), "shoal-star-"));
 const at = (name: string) => `ipc://${join(folder, name)}`;
@@ -20,12 +20,15 @@ const star = new BinaryStar({ role: "primary", peer: at("backup-state"), heartbe
 star.events.on("state:changed", ({ state, reason }) => console.log(`server: ${state}, reason ${reason}`));
 const router = new Router();
 await router.bind(at("clients"));
-const reactor = new BinaryStarReactor(star, router, {
-  onRequest: async (message) => {
-    const { envelope, body } = Envelope.parse(message);
-    await router.reply(envelope, `${body[0]} World`);
-  },
-});
+const serve = async (message: Buffer[]) => {
+  const { envelope, body } = Envelope.parse(message);
+  await router.reply(envelope, `${body[0]} World`);
+};
+const gate = new BinaryStarGate(star);
+gate.passTo(serve); // Gets kept requests after a failover.
+const serving = (async () => {
+  for await (const message of router) if (gate.admit(message, true)) await serve(message);
+})();
 await star.bind(at("primary-state"));
 
 // The backup is not there. The first request is the sign that clients look for a server, and it is answered after that.
@@ -34,9 +37,10 @@ client.connect(at("clients"));
 console.log(
   `client: ${await client.request("Hello", { timeout: 30_000, attemptTimeout: 5_000, retries: 5 })}`,
 );
-console.log(`reactor: served ${reactor.stats().served} requests`);
+console.log(`gate: served ${gate.stats().served} requests`);
 
 await client.close();
 await star.close();
 await router.close();
+await serving;
 rmSync(folder, { recursive: true });

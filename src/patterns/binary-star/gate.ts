@@ -8,15 +8,12 @@
  *                    └─ refuse ─> dropped: the client asks the other server
  *
  */
-import { isBytes } from "../../core/bytes.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { costOf } from "../../core/frame-cost.js";
-import type { Readable } from "../../sockets/readable.js";
-import type { Socket } from "../../sockets/socket.js";
 import { Driver } from "../kit/driver.js";
-import { bytes, checkFunction, checkOptions, func, type Given, integer } from "../kit/options.js";
+import { bytes, checkOptions, type Given, integer } from "../kit/options.js";
 import type { BinaryStarAdmission } from "./rules.js";
 import { BinaryStar, type BinaryStarEvent } from "./star.js";
 
@@ -29,12 +26,6 @@ const OPTIONS = {
 
 /** Bounds of kept requests; the oldest are dropped first. */
 export type BinaryStarGateOptions = Given<typeof OPTIONS>;
-
-const REACTOR_OPTIONS = {
-  ...OPTIONS,
-  onRequest: func<(message: never) => void>(),
-  votes: func<(message: never) => boolean>(),
-};
 
 const EVENTS: EventNames<BinaryStarGateEvent> = { "request:dropped": true };
 
@@ -75,13 +66,13 @@ export interface BinaryStarGateStats {
  * await star.close();
  * ```
  */
-export class BinaryStarGate<M = Buffer[]> extends Driver<BinaryStarGateEvent, BinaryStarGateStats> {
+export class BinaryStarGate extends Driver<BinaryStarGateEvent, BinaryStarGateStats> {
   readonly #star: BinaryStar;
   readonly #maxQueue: number;
   readonly #maxQueueBytes: number;
-  readonly #held = new RingBuffer<M>();
+  readonly #held = new RingBuffer<Buffer[]>();
   #heldBytes = 0;
-  #serve: (message: M) => void = () => undefined;
+  #serve: (message: Buffer[]) => void = () => undefined;
   readonly #onServing: (() => void)[] = [];
   readonly #counts = { received: 0, served: 0, refused: 0, overflow: 0 };
 
@@ -97,7 +88,7 @@ export class BinaryStarGate<M = Buffer[]> extends Driver<BinaryStarGateEvent, Bi
     star.events.on("state:changed", this.#starOnState).on("votes:dropped", this.#dropHeld);
   }
 
-  passTo(serve: (message: M) => void): void {
+  passTo(serve: (message: Buffer[]) => void): void {
     this.#serve = serve;
   }
 
@@ -115,7 +106,7 @@ export class BinaryStarGate<M = Buffer[]> extends Driver<BinaryStarGateEvent, Bi
     this.#onServing.push(listener);
   }
 
-  admit(message: M, votes: boolean): boolean {
+  admit(message: Buffer[], votes: boolean): boolean {
     this.#counts.received += 1;
     switch (this.#admission(votes)) {
       case "serve":
@@ -153,12 +144,12 @@ export class BinaryStarGate<M = Buffer[]> extends Driver<BinaryStarGateEvent, Bi
     return this.stopping ? "refuse" : this.#star.admit();
   }
 
-  #hold(message: M): void {
+  #hold(message: Buffer[]): void {
     this.#held.push(message);
-    this.#heldBytes += sizeOf(message);
+    this.#heldBytes += costOf(message);
     let dropped = 0;
     for (; this.#held.length > this.#maxQueue || this.#heldBytes > this.#maxQueueBytes; dropped++)
-      this.#heldBytes -= sizeOf(this.#held.shift());
+      this.#heldBytes -= costOf(this.#held.shift() as Buffer[]);
     if (dropped === 0) return;
     this.#counts.overflow += dropped;
     this.events.emit({ type: "request:dropped", reason: "overflow", messages: dropped });
@@ -176,7 +167,7 @@ export class BinaryStarGate<M = Buffer[]> extends Driver<BinaryStarGateEvent, Bi
       return;
     }
     for (let held = this.#held.shift(); held !== undefined; held = this.#held.shift()) {
-      this.#heldBytes -= sizeOf(held);
+      this.#heldBytes -= costOf(held);
       this.#counts.served += 1;
       this.#serve(held);
     }
@@ -191,98 +182,4 @@ export class BinaryStarGate<M = Buffer[]> extends Driver<BinaryStarGateEvent, Bi
     this.#counts.refused += length;
     this.events.emit({ type: "request:dropped", reason: "not-serving", messages: length });
   };
-}
-
-export interface BinaryStarReactorOptions<M> extends BinaryStarGateOptions {
-  /** Receives messages to serve. Its errors are uncaught. */
-  readonly onRequest: (message: M) => void;
-  /** Whether a message is a client's request, which votes; not a worker's heartbeat. Default: all are. */
-  readonly votes?: ((message: M) => boolean) | undefined;
-}
-
-export type BinaryStarReactorEvent = BinaryStarGateEvent;
-
-export type BinaryStarReactorStats = BinaryStarGateStats;
-
-/**
- * Makes any server half of a pair: reads the client socket and passes on messages that the gate admits.
- *
- * @example
- * ```ts
- * import { Request, Router } from "shoal";
- * import { BinaryStar, BinaryStarReactor } from "shoal/binary-star";
- *
- * const star = new BinaryStar({ role: "primary", peer: "tcp://127.0.0.1:5603", heartbeatInterval: 300 });
- * const router = new Router();
- * const client = new Request();
- * client.connect(await router.bind("tcp://127.0.0.1:*"));
- * new BinaryStarReactor(star, router, { onRequest: (message) => router.send(message) });
- * await star.bind("tcp://127.0.0.1:*");
- * // Nobody else is there: this request is the vote, and is answered after two heartbeats.
- * console.log(String(await client.request("hello", { timeout: 30_000, attemptTimeout: 5_000, retries: 5 }))); // hello
- * await client.close();
- * await star.close();
- * await router.close();
- * ```
- */
-export class BinaryStarReactor<M> extends Driver<BinaryStarReactorEvent, BinaryStarReactorStats> {
-  readonly #gate: BinaryStarGate<M>;
-  readonly #onRequest: (message: M) => void;
-  readonly #votes: (message: M) => boolean;
-  readonly #stop = new AbortController();
-  readonly #reading: Promise<void>;
-
-  /**
-   * Reads `socket` until either is closed. The program binds, answers on and closes it.
-   * @throws InvalidArgumentError `EINVAL`
-   */
-  constructor(star: BinaryStar, socket: Socket & Readable<M>, options: BinaryStarReactorOptions<M>) {
-    super("BinaryStarReactor", EVENTS);
-    const { maxQueue, maxQueueBytes } = checkOptions("BinaryStarReactor", REACTOR_OPTIONS, options);
-    const { onRequest, votes } = options;
-    checkFunction("onRequest", onRequest);
-    this.#onRequest = onRequest;
-    this.#votes = votes ?? (() => true);
-    this.#gate = new BinaryStarGate<M>(star, { maxQueue, maxQueueBytes });
-    this.#gate.events.on("request:dropped", (event) => this.events.emit(event));
-    this.#gate.passTo(onRequest);
-    this.#reading = this.#read(socket);
-  }
-
-  /** Settles when the socket is read to its end, or this reactor is closed. */
-  get ended(): Promise<void> {
-    return this.#reading;
-  }
-
-  stats(): BinaryStarReactorStats {
-    return this.#gate.stats();
-  }
-
-  /** @internal */
-  protected override onDrain(): Promise<void> {
-    return this.#gate.drain();
-  }
-
-  /** @internal */
-  protected async onClose(): Promise<void> {
-    this.#stop.abort();
-    await this.#gate.close();
-    await this.#reading;
-  }
-
-  async #read(socket: Socket & Readable<M>): Promise<void> {
-    const { signal } = this.#stop;
-    try {
-      for await (const message of socket.messages({ signal }))
-        if (this.#gate.admit(message, this.#votes(message))) this.#onRequest(message);
-    } catch (error) {
-      if (!signal.aborted) throw error;
-    }
-    void this.#gate.close();
-  }
-}
-
-/** 0 if it is not made of frames. */
-function sizeOf(message: unknown): number {
-  return Array.isArray(message) ? costOf(message.filter(isBytes)) : 0;
 }

@@ -11,10 +11,6 @@ export {
   type BinaryStarGateEvent,
   type BinaryStarGateOptions,
   type BinaryStarGateStats,
-  BinaryStarReactor,
-  type BinaryStarReactorEvent,
-  type BinaryStarReactorOptions,
-  type BinaryStarReactorStats,
 } from "./gate.js";
 export { BinaryStarState } from "./protocol.js";
 export type {

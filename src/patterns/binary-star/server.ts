@@ -30,7 +30,7 @@ import {
   integer,
   object,
 } from "../kit/options.js";
-import { BinaryStarReactor, type BinaryStarReactorEvent, type BinaryStarReactorStats } from "./gate.js";
+import { BinaryStarGate, type BinaryStarGateEvent, type BinaryStarGateStats } from "./gate.js";
 import {
   BINARY_STAR_EVENTS,
   BinaryStar,
@@ -106,13 +106,13 @@ export interface BinaryStarEndpoints {
 
 export type BinaryStarServerEvent =
   | BinaryStarEvent
-  | BinaryStarReactorEvent
+  | BinaryStarGateEvent
   /** A handler failed, or its reply cannot be encoded. */
   | { readonly type: "handler:failed"; readonly error: unknown }
   /** No envelope or body, or a body that the codec refuses. */
   | { readonly type: "message:invalid"; readonly frames: number };
 
-export interface BinaryStarServerStats extends BinaryStarReactorStats {
+export interface BinaryStarServerStats extends BinaryStarGateStats {
   readonly star: BinaryStarStats;
   readonly inFlight: number;
   readonly replied: number;
@@ -150,7 +150,8 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
   readonly #shape: BodyShape<T>;
   readonly #router: Router;
   readonly #maxInFlight: number;
-  readonly #reactor: BinaryStarReactor<Buffer[]>;
+  readonly #gate: BinaryStarGate;
+  readonly #reading: Promise<void>;
   readonly #clients: string[] = [];
   readonly #inFlight = new LinkedList<Promise<void>>();
   #serving = new AbortController();
@@ -173,10 +174,10 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
     this.#router = new Router({ linger: 0, ...settings.socketOptions });
     for (const type of Object.keys(BINARY_STAR_EVENTS) as BinaryStarEvent["type"][])
       this.star.events.on(type, this.#starOnEvent);
-    this.#reactor = new BinaryStarReactor(this.star, this.#router, {
-      onRequest: (message) => this.#take(message),
-    });
-    this.#reactor.events.on("request:dropped", (event) => this.events.emit(event));
+    this.#gate = new BinaryStarGate(this.star);
+    this.#gate.events.on("request:dropped", (event) => this.events.emit(event));
+    this.#gate.passTo((message) => this.#take(message));
+    this.#reading = this.#read();
   }
 
   get endpoints(): BinaryStarEndpoints {
@@ -234,7 +235,7 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
   stats(): BinaryStarServerStats {
     const { notServing, unroutable, ...counts } = this.#counts;
     return {
-      ...this.#reactor.stats(),
+      ...this.#gate.stats(),
       ...counts,
       star: this.star.stats(),
       inFlight: this.#inFlight.length,
@@ -244,7 +245,7 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
 
   /** @internal */
   protected override async onDrain(): Promise<void> {
-    await this.#reactor.drain();
+    await this.#gate.drain();
     await this.#idle();
   }
 
@@ -254,7 +255,12 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
     this.#serving.abort();
     await this.star.close();
     await this.#router.close({ linger });
-    await this.#reactor.close();
+    await this.#gate.close();
+    await this.#reading;
+  }
+
+  async #read(): Promise<void> {
+    for await (const message of this.#router) if (this.#gate.admit(message, true)) this.#take(message);
   }
 
   #take(message: Buffer[]): void {

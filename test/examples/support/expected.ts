@@ -125,7 +125,7 @@ export const EXPECTED: Readonly<Record<string, (lines: Lines) => void>> = {
   "chapter4/binary-star-reactor.ts": exactly(
     "server: active, reason fail-over",
     "client: Hello World",
-    "reactor: served 1 requests",
+    "gate: served 1 requests",
   ),
   "chapter4/binary-star.ts": exactly(
     "request 1, from the primary",
