@@ -1,13 +1,13 @@
 /** shoal clone server: the server of a map, alone or in a pair, with or without a store. */
-import { type Command, Option } from "commander";
-import type { BinaryStarFenceReason } from "../patterns/binary-star/index.js";
+import type { Command } from "commander";
+import type { BinaryStarFenceReason, BinaryStarRole } from "../patterns/binary-star/index.js";
 import { CloneLmdbStore, type ClonePairOptions, CloneServer } from "../patterns/clone/index.js";
 import { endpointOf } from "./clone-session.js";
 import { asUsage, describe, UsageError } from "./failure.js";
 import { Log } from "./log.js";
 import { addOperationOptions, type OperationSettings, serve } from "./operation.js";
 import { addCommand, checkEndpoints } from "./options.js";
-import { handOver, starSources } from "./pair.js";
+import { handOver, roleOption, starSources } from "./pair.js";
 import {
   addSecurityOptions,
   clientOf,
@@ -27,8 +27,7 @@ interface ServerSettings extends OperationSettings, SecuritySettings {
   readonly port?: number;
   readonly host?: string;
   readonly bind?: string;
-  readonly primary?: boolean;
-  readonly backup?: boolean;
+  readonly binaryStar?: BinaryStarRole;
   readonly peer?: string;
   readonly serveAlone?: boolean;
   readonly store?: string;
@@ -47,16 +46,13 @@ export function addCloneServerCommand(clone: Command): void {
     examples: [
       "shoal clone server --port 5556 --host 127.0.0.1",
       "shoal clone server --port 5556 --store map",
-      "shoal clone server --port 5556 --primary --peer backup.example:5556",
+      "shoal clone server --port 5556 --binary-star primary --peer backup.example:5556",
     ],
   })
     .option("--port <P>", "the first port", wholeNumber(1))
     .option("--host <ADDR>", "the address to listen at (default: all addresses)")
     .option("--bind <EP>", "an endpoint instead of both, such as ipc://NAME or tcp://ADDR:*")
-    .addOption(
-      new Option("--primary", "one of a pair: the one that serves when both start").conflicts("backup"),
-    )
-    .option("--backup", "one of a pair: the one that stands by when both start")
+    .addOption(roleOption())
     .option("--peer <HOST:P>", "address and first port of the other server")
     .option("--serve-alone", "serve although the peer was never reached and may have a newer map")
     .option("--store <DIR>", "keep the map in DIR (needs the package lmdb)")
@@ -118,25 +114,17 @@ function endpointFor({ port, host, bind }: ServerSettings): string {
 }
 
 function pairOf({
-  primary,
-  backup,
+  binaryStar: role,
   peer,
   curvePeerKey,
-  serveAlone,
+  serveAlone = false,
 }: ServerSettings): (Pick<ClonePairOptions, "role" | "serveAlone"> & { readonly peer: string }) | undefined {
-  const isOfPair = primary === true || backup === true;
-  if (!isOfPair && curvePeerKey !== undefined)
-    throw new UsageError("--curve-peer-key needs --primary or --backup");
-  if (!isOfPair && serveAlone === true) throw new UsageError("--serve-alone needs --primary or --backup");
-  if (isOfPair !== (peer !== undefined))
-    throw new UsageError(isOfPair ? "expected --peer HOST:P" : "--peer needs --primary or --backup");
-  return peer === undefined
-    ? undefined
-    : {
-        role: primary === true ? "primary" : "backup",
-        peer: endpointOf(peer),
-        serveAlone: serveAlone === true,
-      };
+  if (role === undefined) {
+    if (peer === undefined && curvePeerKey === undefined && !serveAlone) return undefined;
+    throw new UsageError("--peer, --curve-peer-key and --serve-alone need --binary-star primary or backup");
+  }
+  if (peer === undefined) throw new UsageError("--binary-star needs --peer HOST:P, the other server");
+  return { role, peer: endpointOf(peer), serveAlone };
 }
 
 /** Credentials of the two servers towards each other. */

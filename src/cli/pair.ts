@@ -27,11 +27,13 @@ export interface PairSettings extends SecuritySettings {
   readonly peerHeartbeat?: number;
 }
 
+export function roleOption(): Option {
+  return new Option("--binary-star <ROLE>", "serve as one of a pair").choices(["primary", "backup"]);
+}
+
 export function addPairOptions(command: Command): Command {
   return command
-    .addOption(
-      new Option("--binary-star <ROLE>", "serve as one of a pair").choices(["primary", "backup"] as const),
-    )
+    .addOption(roleOption())
     .option("--peer <EP>", "endpoint where the other server of the pair publishes its state")
     .option(
       "--state <EP>",

@@ -164,7 +164,18 @@ it("a pair with CURVE goes on at the backup, and serves nobody without its key",
   const ends = { primary: ipc(), backup: ipc() };
   const keys = ["--curve-certificate", `${certificate}_secret`];
   const begin = (role: "primary" | "backup", peer: string): ReturnType<typeof startWithout> =>
-    startWithout("clone", "server", "--bind", ends[role], `--${role}`, "--peer", peer, ...QUICK, ...keys);
+    startWithout(
+      "clone",
+      "server",
+      "--bind",
+      ends[role],
+      "--binary-star",
+      role,
+      "--peer",
+      peer,
+      ...QUICK,
+      ...keys,
+    );
   const primary = begin("primary", ends.backup);
   const backup = begin("backup", ends.primary);
   await primary.until("stderr", /the backup has all updates/);
@@ -184,7 +195,7 @@ it("a pair with CURVE goes on at the backup, and serves nobody without its key",
 it("a server that is stopped hands over, though nobody asks the other one", async () => {
   const ends = { primary: ipc(), backup: ipc() };
   const begin = (role: "primary" | "backup", peer: string): ReturnType<typeof startWithout> =>
-    startWithout("clone", "server", "--bind", ends[role], `--${role}`, "--peer", peer, ...QUICK);
+    startWithout("clone", "server", "--bind", ends[role], "--binary-star", role, "--peer", peer, ...QUICK);
   const primary = begin("primary", ends.backup);
   const backup = begin("backup", ends.primary);
   await primary.until("stderr", /the backup has all updates/);
@@ -211,8 +222,10 @@ it("distinguishes bad usage from failure", async () => {
     [["get", "k", "--connect", "127.0.0.1:no"], "port"],
     [["set", "HUGZ", "v", ...connect], "command"],
     [["server"], "--port P"],
-    [["server", "--port", "5556", "--primary"], "--peer HOST:P"],
-    [["server", "--port", "5556", "--curve-peer-key", "a".repeat(40)], "--primary or --backup"],
+    [["server", "--port", "5556", "--binary-star", "primary"], "--peer HOST:P"],
+    [["server", "--port", "5556", "--curve-peer-key", "a".repeat(40)], "--binary-star"],
+    [["server", "--port", "5556", "--peer", "b:5556"], "--binary-star"],
+    [["server", "--port", "5556", "--serve-alone"], "--binary-star"],
   ];
   await Promise.all(
     lines.map(async ([args, what]) => {
