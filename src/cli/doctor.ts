@@ -8,7 +8,7 @@ import { builtFile } from "../core/built-file.js";
 import { loadOptional } from "../core/optional-package.js";
 import { Context, Dealer, ENGINE_NAMES, Pull, Push, ShoalError, TimeoutError, version } from "../index.js";
 import { causeOf, remedyOf } from "../sockets/stalls.js";
-import { asUsage, describe, hasCode, Reported } from "./failure.js";
+import { asUsage, describe, hasCode, Reported, UsageError } from "./failure.js";
 import { addCommand } from "./options.js";
 import { printText } from "./output.js";
 import { addSecurityOptions, clientSecurityOptions, type SecuritySettings } from "./security.js";
@@ -172,7 +172,8 @@ async function bound(endpoint: string): Promise<Finding> {
     await asUsage(() => pull.bind(endpoint));
     return { what: "bind", verdict: "ok", text: `${endpoint} is free` };
   } catch (error) {
-    if (!["EADDRINUSE", "EACCES", "EADDRNOTAVAIL"].some((code) => hasCode(error, code))) throw error;
+    const isKnown = ["EADDRINUSE", "EACCES", "EADDRNOTAVAIL"].some((code) => hasCode(error, code));
+    if (!isKnown && !(error instanceof UsageError)) throw error;
     return { what: "bind", verdict: "fail", text: describe(error) };
   } finally {
     await pull.close({ linger: 0 });
@@ -199,6 +200,7 @@ async function dialled(
     const ms = (performance.now() - started).toFixed(0);
     return { what, verdict: "ok", text: `${endpoint} answers, after ${ms} ms` };
   } catch (error) {
+    if (error instanceof UsageError) return { what, verdict: "fail", text: error.message };
     // The message names the peer's type.
     if (hasCode(error, "ERR_ZMTP_INVALID_METADATA"))
       return { what, verdict: "ok", text: `${endpoint} answers: ${describe(error).split(": ").at(-1)}` };

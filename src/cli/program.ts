@@ -93,7 +93,9 @@ async function createProgram(name: string | undefined): Promise<Command> {
           .trim()
           .replaceAll(/\s*\n\s*/g, " ")
           .replaceAll(LONG_ARGUMENT, "'$1…'");
-        write(`${name}: ${what} (see ${name} --help)\n`);
+        const isUnknown = command !== program && /^unknown command '[^']*'$/.test(what);
+        const known = isUnknown ? `; expected ${command.commands.map((each) => each.name()).join(", ")}` : "";
+        write(`${name}: ${what}${known} (see ${name} --help)\n`);
       },
     });
   }

@@ -63,6 +63,15 @@ describe("shoal doctor", () => {
       code: 1,
       found: [{ verdict: "fail", text: expect.stringContaining("the address is in use") }],
     });
+    const mixed = await report("connect", "http://db:80", "--timeout", "300", endpoint);
+    expect(mixed.found).toMatchObject([
+      { verdict: "fail", text: expect.stringContaining('got "http"') },
+      { verdict: "ok", text: expect.stringContaining(endpoint) },
+    ]);
+    expect(await report("bind", "--bind", "http://*:80")).toMatchObject({
+      code: 1,
+      found: [{ verdict: "fail", text: expect.stringContaining('got "http"') }],
+    });
     const rep = start("rep", "--echo", "--bind", ipc());
     const { found } = await report("connect", "--timeout", "10000", await rep.endpoint());
     expect(found).toMatchObject([{ verdict: "ok", text: expect.stringMatching(/ answers, after \d+ ms$/) }]);

@@ -81,6 +81,11 @@ describe("bad usage is one line and exit code 2", () => {
       ["majordomo", "brokr"],
     ],
     [
+      "a command that a group does not have",
+      /shoal majordomo: unknown command 'list'; expected broker, worker, call/,
+      ["majordomo", "list"],
+    ],
+    [
       "a shell that is not known",
       /value 'tcsh' is invalid .* choices are bash, zsh, fish/,
       ["completion", "tcsh"],
