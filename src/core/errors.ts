@@ -32,15 +32,17 @@ export class ShoalError extends Error {
   /** Stable, documented in docs/errors.md. */
   readonly code: ErrorCode;
   /** The system's number for `code`, as in the package `zeromq`. */
-  readonly errno: number | undefined;
-  readonly endpoint: string | undefined;
+  declare readonly errno: number | undefined;
+  declare readonly endpoint: string | undefined;
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, causeOf(details));
     this.name = new.target.name;
     this.code = code;
-    this.errno = errnoOf(code);
-    this.endpoint = details.endpoint;
+    // A printed error shows no field that is undefined.
+    const errno = errnoOf(code);
+    if (errno !== undefined) this.errno = errno;
+    if (details.endpoint !== undefined) this.endpoint = details.endpoint;
   }
 
   /** Same as `endpoint`, under its name in the package `zeromq`. */
@@ -57,12 +59,12 @@ export class InvalidArgumentError extends TypeError implements ShoalError {
   static override readonly name: string = "InvalidArgumentError";
   readonly code = "EINVAL";
   readonly errno: number | undefined = errnoOf("EINVAL");
-  readonly endpoint: string | undefined;
+  declare readonly endpoint: string | undefined;
 
   constructor(message: string, details: ErrorDetails = {}) {
     super(message, causeOf(details));
     this.name = new.target.name;
-    this.endpoint = details.endpoint;
+    if (details.endpoint !== undefined) this.endpoint = details.endpoint;
   }
 
   /** Same as `endpoint`, under its name in the package `zeromq`. */

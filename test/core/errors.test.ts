@@ -1,4 +1,5 @@
 import { constants } from "node:os";
+import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
 import {
   AbortedError,
@@ -92,4 +93,14 @@ describe("errno", () => {
   ] as const)("of %s is none", (code) => {
     expect(new ShoalError(code, "m").errno).toBeUndefined();
   });
+});
+
+test("prints no field that is not known", () => {
+  const made = [
+    new ShoalError("ERR_TRANSPORT", "m"),
+    new InvalidArgumentError("m"),
+    new TimeoutError("EAGAIN", "m"),
+  ];
+  for (const error of made) expect(inspect(error)).not.toContain("undefined");
+  expect(new ShoalError("ERR_TRANSPORT", "m").endpoint).toBeUndefined();
 });

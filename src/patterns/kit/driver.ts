@@ -43,10 +43,11 @@ export abstract class Driver<E extends TypedEvent, S> {
   /**
    * @internal
    * @param name of the class, for errors
+   * @param subject of warnings
    */
-  protected constructor(name: string, events: EventNames<E>) {
+  protected constructor(name: string, events: EventNames<E>, subject = name) {
     this.#name = name;
-    const failures = new UnheardFailures(name);
+    const failures = new UnheardFailures(subject);
     // They follow from it.
     const unheard = (event: E): void => {
       if (!this.#closed) failures.warn(event);

@@ -46,9 +46,9 @@ export class ServiceError extends ShoalError {
   /** The service, or the endpoint of a server without services. */
   readonly service: string;
   /** `code` of the handler's error, if any. */
-  readonly handlerCode: string | undefined;
+  declare readonly handlerCode: string | undefined;
   /** `data` of the handler's error, if any. */
-  readonly data: unknown;
+  declare readonly data: unknown;
 
   constructor(
     reason: FailureReason,
@@ -60,8 +60,9 @@ export class ServiceError extends ShoalError {
     super("ERR_SERVICE", `${service}: ${text}`, details);
     this.reason = reason;
     this.service = service;
-    this.handlerCode = handler.code;
-    this.data = handler.data;
+    // A printed error shows no field that is undefined.
+    if (handler.code !== undefined) this.handlerCode = handler.code;
+    if (handler.data !== undefined) this.data = handler.data;
   }
 }
 

@@ -93,7 +93,7 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
     handler: MajordomoHandler<Settled<Req>, Settled<Rep>>,
     options: MajordomoWorkerOptions<Req, Rep> = {},
   ) {
-    super("MajordomoWorker", EVENTS);
+    super("MajordomoWorker", EVENTS, `MajordomoWorker of ${String(service)}`);
     const settings = workerSettings(options);
     const { requestCodec, replyCodec } = options;
     const { socketOptions } = settings;
