@@ -3,6 +3,7 @@
 import { lookup } from "node:dns/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ClusterNode, Member } from "../cluster/index.js";
+import { thisProcess } from "../core/built-file.js";
 import { isBytes } from "../core/bytes.js";
 import { InvalidArgumentError, InvalidStateError, TimeoutError } from "../index.js";
 import { bytesToJson } from "./format.js";
@@ -66,6 +67,7 @@ export class NodeOperator {
       name: self.name,
       id: self.id,
       pid: process.pid,
+      process: thisProcess(),
       group: node.group,
       address: node.address,
       state: node.removed ? "removed" : node.draining ? "draining" : node.minority ? "minority" : "running",

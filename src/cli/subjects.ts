@@ -16,7 +16,7 @@ import type {
 } from "../dashboard/subject.js";
 import { ShoalError } from "../index.js";
 import type { ProcessReading } from "../metrics/reading.js";
-import { isRead, readingOf } from "../metrics/readings.js";
+import { isRead, known, readingOf } from "../metrics/readings.js";
 import { type Sample, samplesOf } from "../metrics/samples.js";
 import { kindOf } from "../proxy/pairs.js";
 import { MAX_PEERS_LISTED } from "../sockets/peer-views.js";
@@ -37,6 +37,8 @@ const MAX_LISTS_READ = 16;
 /** Readings between requests to a program without `/peers`. */
 const SKIPPED_READINGS = 30;
 const PEER_SIDES = ["frontend", "backend"] as const;
+/** Characters of a process's name for itself. */
+const MAX_INSTANCE = 64;
 const NO_ANSWER = "no answer in time";
 
 type Members = Readonly<Record<string, unknown>>;
@@ -85,6 +87,7 @@ class HttpSubject implements Subject {
   readonly #hasPeers: boolean;
   readonly #ended = new AbortController();
   #skip = 0;
+  #instance: string | undefined;
 
   constructor(address: string, hasPeers: boolean) {
     this.address = address;
@@ -96,8 +99,9 @@ class HttpSubject implements Subject {
 
   async read(timeout: number, signal: AbortSignal): Promise<SubjectReading> {
     const text = await this.#get(this.#metrics, timeout, signal);
+    const { sources, process } = readingOf(parsePrometheusText(text, isRead));
     return {
-      reading: readingOf(parsePrometheusText(text, isRead)),
+      reading: { sources, process: known({ ...process, instance: this.#instance }) },
       details: await this.#details(timeout, signal),
     };
   }
@@ -152,6 +156,7 @@ class HttpSubject implements Subject {
     signal.addEventListener("abort", abort, { once: true });
     try {
       const response = await fetch(url, { signal: controller.signal, redirect: "error" });
+      this.#instance = response.headers.get("Shoal-Process")?.slice(0, MAX_INSTANCE);
       if (response.ok) return await bounded(response);
       await response.body?.cancel();
       throw new Failure(`HTTP ${response.status}`);
@@ -237,9 +242,10 @@ export function parseStatus(text: string): Sample[] {
 }
 
 function processIn(process: unknown): ProcessReading {
-  const { version, started } = (process ?? {}) as Members;
+  const { version, started, instance } = (process ?? {}) as Members;
   return {
     ...(typeof version === "string" ? { version } : {}),
+    ...(typeof instance === "string" ? { instance: instance.slice(0, MAX_INSTANCE) } : {}),
     ...(isCount(started) ? { started } : {}),
   };
 }

@@ -1,10 +1,12 @@
 /** Files of the built package that are loaded by name. */
+import { randomUUID } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 
 let root: URL | undefined;
 let version: string | undefined;
+const instance = randomUUID();
 
 /** @param path relative to the package root, such as `dist/bench/main.js` */
 export function builtFile(path: string): URL {
@@ -12,10 +14,18 @@ export function builtFile(path: string): URL {
   return new URL(path, root);
 }
 
-/** Version of shoal, "" in a bundle of one file, and start of the process in s since 1970. */
-export function thisProcess(): { readonly version: string; readonly started: number } {
+export interface ThisProcess {
+  /** Of shoal; "" in a bundle of one file. */
+  readonly version: string;
+  /** s since 1970. */
+  readonly started: number;
+  /** Different for each process. */
+  readonly instance: string;
+}
+
+export function thisProcess(): ThisProcess {
   version ??= versionOf();
-  return { version, started: Math.round(performance.timeOrigin / 1_000) };
+  return { version, started: Math.round(performance.timeOrigin / 1_000), instance };
 }
 
 function versionOf(): string {

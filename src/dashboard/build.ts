@@ -42,11 +42,13 @@ export interface StateOptions {
 }
 
 export function stateOf(seen: readonly SeenProcess[], options: StateOptions): DashboardState {
+  const owners = ownersOf(seen);
   let room = MAX_SOURCES_SHOWN;
   let omitted = 0;
   const processes = seen.map((process): DashboardProcess => {
     const { id, address, up, latency, since, reason, reading, details } = process;
-    const { sources = [], ...measured }: Partial<RatedReading> = reading ?? {};
+    const { sources: read = [], ...measured }: Partial<RatedReading> = reading ?? {};
+    const sources = read.filter((source) => (owners.get(keyOf(measured.instance, source)) ?? id) === id);
     const shown = sources.slice(0, room);
     room -= shown.length;
     omitted += sources.length - shown.length;
@@ -65,6 +67,23 @@ export function stateOf(seen: readonly SeenProcess[], options: StateOptions): Da
     };
   });
   return { version: 1, ...options, processes, links: linksOf(processes), omitted };
+}
+
+/** A program that is watched at several addresses: each source is shown where it can be steered, or else first. */
+function ownersOf(seen: readonly SeenProcess[]): ReadonlyMap<string, string> {
+  const owners = new Map<string, string>();
+  for (const { id, reading, details } of seen) {
+    if (reading?.instance === undefined) continue;
+    for (const source of reading.sources) {
+      const key = keyOf(reading.instance, source);
+      if (!owners.has(key) || details.get(source.name)?.actions !== undefined) owners.set(key, id);
+    }
+  }
+  return owners;
+}
+
+function keyOf(instance: string | undefined, { kind, name }: RatedSource): string {
+  return JSON.stringify([instance, kind, name]);
 }
 
 export function sourceId(process: string, name: string): string {

@@ -7,6 +7,7 @@
  *   GET /peers     200  lists of peers as JSON, if enabled; ?source=NAME&list=NAME: those peers
  */
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
+import { thisProcess } from "../core/built-file.js";
 import { boundedServer, parseListenAddress, serveAt, shut } from "../core/http-server.js";
 import { peerListsOf } from "../sockets/peer-views.js";
 import { Exposition } from "./exposition.js";
@@ -151,6 +152,7 @@ function reply(
     "Content-Type": type,
     "Content-Length": Buffer.byteLength(text),
     "Cache-Control": "no-store",
+    "Shoal-Process": thisProcess().instance,
     "X-Content-Type-Options": "nosniff",
   });
   response.end(text); // node:http leaves out the body for HEAD.

@@ -42,6 +42,8 @@ export interface ProcessReading {
   readonly version?: string;
   /** s since 1970. */
   readonly started?: number;
+  /** The same at each address of one process. */
+  readonly instance?: string;
 }
 
 export interface Reading {

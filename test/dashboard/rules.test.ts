@@ -116,6 +116,21 @@ describe("states", () => {
     expect(state.processes[0]?.address).toHaveLength(256);
   });
 
+  it("show a source of a program at two addresses once, where it can be steered; others of its name stay", () => {
+    const at = (id: string, instance: string, details: SeenProcess["details"] = new Map()): SeenProcess => {
+      const { reading, ...rest } = seen(2, id);
+      return { ...rest, reading: { sources: [], ...reading, instance }, details };
+    };
+    const { details } = seen(1);
+    const options = { time: 1, interval: 2, control: true };
+    const state = stateOf([at("p0", "one"), at("p1", "one", details), at("p2", "two")], options);
+    expect(state.processes.map(({ sources }) => sources.map(({ name }) => name.slice(0, 2)))).toEqual([
+      ["s1"],
+      ["s0"],
+      ["s0", "s1"],
+    ]);
+  });
+
   it("have no actions without a token", () => {
     const state = stateOf([seen(1)], { time: 1, interval: 2, control: false });
     expect(state.processes[0]?.sources[0]?.actions).toEqual([]);

@@ -81,6 +81,7 @@ const PROCESS = {
     memory: { ...count, description: "Bytes." },
     version: { ...text, description: "Version of shoal." },
     started: { ...count, description: "s since 1970." },
+    instance: { ...text, description: "The same at each address of one process." },
     loopDelay: { ...count, description: "s: 99th percentile of the event loop's delay." },
     sources: { type: "array", items: SOURCE },
   },

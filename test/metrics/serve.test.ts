@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { connect, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { thisProcess } from "../../src/core/built-file.js";
 import { boundedServer, type HttpLimits, listen, shut } from "../../src/core/http-server.js";
 import { Pull, Push } from "../../src/index.js";
 import {
@@ -72,6 +73,7 @@ describe("serveMetrics", () => {
     for (let i = 0; i < 3; i++) await pull.receive({ timeout: LIMIT });
     const response = await fetch(`${server.url}/metrics`);
     expect(response.headers.get("content-type")).toBe("text/plain; version=0.0.4; charset=utf-8");
+    expect(response.headers.get("shoal-process")).toBe(thisProcess().instance);
     const lines = (await response.text()).split("\n");
     const labels = (direction: string, side: string) =>
       `{proxy="a \\"work\\"",side="${side}",direction="${direction}"}`;
