@@ -4,7 +4,7 @@
  * whole interval is beyond the threshold, so neither a small change counts nor a large one in few scattered runs.
  */
 import Table from "cli-table3";
-import { caseTitle, figure } from "./report/format.js";
+import { caseTitle, figure, metricText } from "./report/format.js";
 import { type BenchRecord, type CaseKey, keyOf, type RunRecord } from "./report/records.js";
 import { cpuPerMessage } from "./report/summary.js";
 import { SCENARIOS } from "./scenarios/index.js";
@@ -145,7 +145,7 @@ export function comparisonText(rows: readonly ComparisonRow[], threshold: number
       "implementation",
       "before",
       "after",
-      "CPU µs each",
+      "CPU µs per item",
       "change (99 %)",
       "verdict",
     ],
@@ -154,8 +154,9 @@ export function comparisonText(rows: readonly ComparisonRow[], threshold: number
   });
   for (const { key, contender, before, after, cpuBefore, cpuAfter, change, verdict } of rows) {
     const percent = (value: number) => `${value >= 1 ? "+" : "−"}${Math.abs(100 * (value - 1)).toFixed(1)} %`;
+    const metric = SCENARIOS.find(({ name }) => name === key.scenario)?.metric;
     table.push([
-      key.scenario,
+      metric === undefined ? key.scenario : `${key.scenario}, ${metricText(metric)}`,
       caseTitle(key),
       contender,
       figure(before),

@@ -43,6 +43,15 @@ const THEMES = {
 } as const;
 export type Theme = keyof typeof THEMES;
 
+/** Rules of CSS by which a light picture within a page becomes a dark one. */
+export const DARK_COLOURS = (["text", "muted", "grid"] as const)
+  .flatMap((name) =>
+    ["fill", "stroke"].map(
+      (attribute) => `svg [${attribute}="${THEMES.light[name]}"] { ${attribute}: ${THEMES.dark[name]}; }`,
+    ),
+  )
+  .join(" ");
+
 /** An implementation has the same colour in every chart. */
 const COLOURS = ["#2f81f7", "#0a57c2", "#8250df", "#b392f0", "#d29922", "#57ab5a", "#e5534b", "#39a0ad"];
 const OTHER_COLOUR = "#7d8590";

@@ -22,7 +22,7 @@ export function digits(value: number): string {
 /** `0.97 × (0.95 – 0.99)`, or why there is no ratio. */
 export function ratio(interval: Interval | undefined, rounds: number): string {
   if (interval === undefined) return "no reference";
-  if (rounds < LEAST_ROUNDS) return `${rounds} of ${LEAST_ROUNDS} runs`;
+  if (rounds < LEAST_ROUNDS) return `needs ${LEAST_ROUNDS} runs`;
   const { value, low, high } = interval;
   return `${digits(value)} × (${digits(low)} – ${digits(high)})`;
 }

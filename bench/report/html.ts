@@ -1,7 +1,7 @@
 /** `--html`: one file with a headline, charts and tables, without scripts or links to other places. */
 import type { Scenario } from "../contract.js";
 import { SCENARIOS } from "../scenarios/index.js";
-import { chartsOf, escapeXml as escapeHtml, svgOf } from "./charts.js";
+import { chartsOf, DARK_COLOURS, escapeXml as escapeHtml, svgOf } from "./charts.js";
 import { caseTitle } from "./format.js";
 import { machineLines } from "./machine.js";
 import type { BenchRecord } from "./records.js";
@@ -16,8 +16,7 @@ export function htmlReport(records: readonly BenchRecord[], reference?: string):
   const headlines = measured.map(({ scenario, cases }) => headlineOf(cases, scenario));
   const headline = headlines.find((text) => text !== undefined);
   const title = headline === undefined ? "shoal bench" : `${headline} on this machine`;
-  const items = [
-    ...machineLines(records),
+  const versions = [
     ...records.flatMap((record) =>
       record.type === "contender" ? [`${record.title}: ${record.version ?? "version unknown"}`] : [],
     ),
@@ -35,7 +34,11 @@ export function htmlReport(records: readonly BenchRecord[], reference?: string):
 </head>
 <body>
 <h1>${escapeHtml(title)}</h1>
-<ul>${[...new Set(items)].map((item) => `<li>${escapeHtml(item)}</li>`).join("")}</ul>
+${machineLines(records)
+  .map((line) => `<p>${escapeHtml(line)}</p>`)
+  .join("\n")}
+<details><summary>What was compared</summary>
+<ul>${[...new Set(versions)].map((item) => `<li>${escapeHtml(item)}</li>`).join("")}</ul></details>
 ${measured.map(({ scenario, cases }, at) => section(cases, scenario, headlines[at])).join("\n")}
 </body>
 </html>
@@ -43,15 +46,17 @@ ${measured.map(({ scenario, cases }, at) => section(cases, scenario, headlines[a
 }
 
 const STYLE = `
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem; color: #222; background: #fff; }
+:root { color-scheme: light dark; }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1200px; padding: 0 1rem; overflow-wrap: anywhere; }
 table { border-collapse: collapse; margin: 0.5rem 0 1.5rem; font-variant-numeric: tabular-nums; }
-th, td { padding: 0.15rem 0.7rem; white-space: nowrap; border-bottom: 1px solid #ddd; text-align: right; }
+th, td { padding: 0.15rem 0.7rem; white-space: nowrap; border-bottom: 1px solid #8884; text-align: right; }
 th:first-child, td:first-child { text-align: left; }
 figure { margin: 1rem 0; }
 figure, .table { overflow-x: auto; }
 figure svg { width: 100%; min-width: 45rem; height: auto; }
-pre { background: #f6f6f6; padding: 0.5rem; overflow-x: auto; }
-.failed { color: #a00; }`;
+pre { background: #8882; padding: 0.5rem; overflow-x: auto; }
+.failed { color: light-dark(#a00, #f66); }
+@media (prefers-color-scheme: dark) { ${DARK_COLOURS} }`;
 
 function section(cases: readonly CaseSummary[], scenario: Scenario, headline: string | undefined): string {
   const paragraph = [scenario.question, ...(headline === undefined ? [] : [`${headline}.`])].join(" ");

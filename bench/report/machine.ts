@@ -41,17 +41,18 @@ export async function commitOf(cwd: string): Promise<string | null> {
   }
 }
 
-/** One line per machine, commit and pinning, with the first and last time of its measurements: "START/END: …". */
+/** One line per machine, commit and pinning, with the first and last time of its measurements. */
 export function machineLines(records: readonly BenchRecord[]): string[] {
   const times = new Map<string, string[]>();
   for (const record of records) {
     if (record.type !== "machine") continue;
     const text = machineText(record);
-    times.set(text, [...(times.get(text) ?? []), record.started].sort());
+    const minute = `${record.started.slice(0, 16).replace("T", " ")} UTC`;
+    times.set(text, [...(times.get(text) ?? []), minute].sort());
   }
   return [...times].map(([text, started]) => {
     const [first, last] = [started[0], started.at(-1)];
-    return `${first === last ? first : `${first}/${last}`}: ${text}`;
+    return `${first === last ? first : `${first} and ${last}`}: ${text}`;
   });
 }
 

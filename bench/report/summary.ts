@@ -84,7 +84,11 @@ export function summarize(
       reference: base === undefined ? undefined : reference,
       failed: rest.filter((record) => record.type === "failed"),
       unsupported: [
-        ...new Set(rest.filter((record) => record.type === "unsupported").map(({ contender }) => contender)),
+        ...new Set(
+          rest.flatMap((record) =>
+            record.type === "unsupported" ? [titles.get(record.contender) ?? record.contender] : [],
+          ),
+        ),
       ],
       stopped: end?.type === "case" ? end.stopped : "interrupted",
       where: [...times].map(([name, at]) => `${name}, ${hoursOf(at)}`),

@@ -43,12 +43,14 @@ function caseLines(one: CaseSummary, scenario: Scenario): string[] {
   }
   if (one.unsupported.length > 0) lines.push(`  Not supported by: ${one.unsupported.join(", ")}`);
   if (one.stopped === "interrupted") lines.push("  Interrupted: these results are incomplete.");
+  if (one.stopped === "time")
+    lines.push("  The time of the case ended it; a longer --time makes the intervals narrower.");
   return lines;
 }
 
 /** The table of a case, for the terminal and for HTML. */
 export function cellsOf(one: CaseSummary, scenario: Scenario): { head: string[]; rows: string[][] } {
-  const promoted = { name: "promotedBytes", title: "promoted B each" };
+  const promoted = { name: "promotedBytes", title: "promoted B per item" };
   const columns = [...(scenario.columns ?? []), promoted].filter(({ name }) =>
     one.rows.some(({ figures }) => Number.isFinite(figures[name])),
   );
@@ -60,7 +62,7 @@ export function cellsOf(one: CaseSummary, scenario: Scenario): { head: string[];
       "95 %",
       reference === undefined ? "ratio" : `ratio to ${reference}`,
       ...columns.map(({ title }) => title),
-      ...["CPU µs each", "peak MB", "GC", "runs"],
+      ...["CPU µs per item", "peak MB", "GC", "runs"],
     ],
     rows: one.rows.map((row) => [
       row.title,

@@ -18,7 +18,7 @@ const peersOf = ({ parameters }: Case): number => kit.positive(parameters, "peer
 export const SOCKETS: readonly Scenario[] = [
   {
     name: "throughput",
-    question: "How many messages a second go one way, from one process to another?",
+    question: "How many messages a second go one way?",
     ...MESSAGES,
     transports: ["tcp", "ipc", "inproc"],
     sizes: [1, 16, 64, 1_024, 16_384, 65_536, 1_048_576],

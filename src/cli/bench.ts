@@ -45,7 +45,10 @@ export function addBenchCommand(program: Command): void {
       "--runs <N>",
       "number of runs of each case (default: until the result is certain enough, at most 20)",
     )
-    .option("--time <S>", "time limit of a case in seconds (default: 60)")
+    .option(
+      "--time <S>",
+      "seconds of a case, after which no round begins; three rounds are made all the same (default: 60)",
+    )
     .option("--smoke", "one short run of each case, to check that it works")
     .option("--busy", "page, compare of folders: measure although the machine is not idle")
     .option("--reference <NAME>", "the implementation to compare the others with")
