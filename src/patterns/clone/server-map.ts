@@ -217,11 +217,14 @@ class Generation {
     return this.#slots[this.#slotOf(uuid)] !== 0;
   }
 
-  add(uuid: Uint8Array): void {
+  /** @returns whether it is new */
+  add(uuid: Uint8Array): boolean {
     const slot = this.#slotOf(uuid);
+    if (this.#slots[slot] !== 0) return false;
     this.#bytes.set(uuid, this.count * UUID_BYTES);
     this.count += 1;
     this.#slots[slot] = this.count;
+    return true;
   }
 
   /** @param bytes of this generation, or a copy */
@@ -265,13 +268,13 @@ export class UuidWindow {
 
   /** @returns whether it is new */
   add(uuid: Buffer): boolean {
-    if (this.has(uuid)) return false;
+    if (this.#old?.has(uuid) === true) return false;
     if (this.#young.count >= this.#max) {
+      if (this.#young.has(uuid)) return false;
       this.#old = this.#young;
       this.#young = new Generation(this.#max);
     }
-    this.#young.add(uuid);
-    return true;
+    return this.#young.add(uuid);
   }
 
   has(uuid: Buffer): boolean {

@@ -108,8 +108,8 @@ export class Serving {
     }
     const { uuid } = operation;
     const lost = operation.condition !== undefined && map.window.hasConflict(uuid);
-    const isKnown = uuid.length > 0 && (lost || map.window.has(uuid));
-    if (operation.kind === "set" && !isKnown && map.table.bytes + sizeOf(operation) > options.maxBytes) {
+    const isFull = operation.kind === "set" && map.table.bytes + sizeOf(operation) > options.maxBytes;
+    if (isFull && !lost && !(uuid.length > 0 && map.window.has(uuid))) {
       if (operation.counted) {
         statistics.refuse("full", 1);
         this.refuse(operation);
@@ -117,11 +117,11 @@ export class Serving {
       return false;
     }
     let accepted = operation;
-    if (isKnown) {
+    if (uuid.length > 0 && (lost || !map.window.add(uuid))) {
       if (operation.counted) statistics.counts.repeated += 1;
       const kind = lost ? "conflict" : "announce";
       accepted = { ...operation, kind, value: EMPTY, expires: 0, counted: false, condition: undefined };
-    } else if (uuid.length > 0) map.window.add(uuid);
+    }
     // A waiting view must not retain its chunk.
     const waits = queue.committing && accepted.value.length < 4_096;
     queue.push(waits ? copyOf(accepted) : accepted);
