@@ -164,13 +164,9 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
    * @returns `false` while this server stands by, or is full
    * @throws InvalidArgumentError `EINVAL` for an invalid key
    */
-  set(
-    key: string | Uint8Array,
-    value: string | Uint8Array,
-    options: { readonly ttl?: number } = {},
-  ): boolean {
+  set(key: string | Uint8Array, value: string | Uint8Array, options?: { readonly ttl?: number }): boolean {
     this.assertOpen();
-    const { ttl } = checkOptions("CloneServer.set", SET_OPTIONS, options);
+    const ttl = options === undefined ? 0 : checkOptions("CloneServer.set", SET_OPTIONS, options).ttl;
     const bytes = bytesOf("key", key);
     if (keyFault(bytes) !== undefined)
       throw new InvalidArgumentError(`A key has 1 to 255 bytes and is no command; got ${bytes.length}`);
