@@ -106,11 +106,6 @@ export class LinkChannel extends Duplex {
     return this.#state.isOwn;
   }
 
-  /** Unread bytes that the peer may send now. */
-  get window(): number {
-    return this.#state.window.size;
-  }
-
   /** @internal 0: bytes, 1: messages. */
   get kind(): number {
     return this.#state.kind;

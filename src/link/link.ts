@@ -93,14 +93,10 @@ export interface MultiplexLinkStats {
   readonly opened: number;
   readonly accepted: number;
   readonly refused: number;
-  readonly sentBytes: number;
-  readonly receivedBytes: number;
   readonly windowBytes: number;
   readonly unreadBytes: number;
   /** Bytes waiting for credit or their turn. */
   readonly waitingBytes: number;
-  /** Shortest recent round trip, ms, once measured. */
-  readonly roundTrip: number | undefined;
 }
 
 type OnChannel = NonNullable<MultiplexLinkOptions["onChannel"]>;
@@ -196,11 +192,6 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
     return this.#ended;
   }
 
-  isOpen(name: string): boolean {
-    for (const channel of this.#channels.values()) if (channel.name === name) return true;
-    return false;
-  }
-
   /**
    * Opens a channel; names need not be unique.
    *
@@ -254,12 +245,9 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
       opened: rules.opened,
       accepted: rules.accepted,
       refused: rules.refused,
-      sentBytes: rules.sentBytes,
-      receivedBytes: rules.receivedBytes,
       windowBytes: rules.windowBytes,
       unreadBytes,
       waitingBytes,
-      roundTrip: Number.isFinite(rules.roundTrip) ? rules.roundTrip : undefined,
     };
   }
 

@@ -200,8 +200,6 @@ export class LinkRules implements FrameSink {
   #isClosing = false;
   #isClosingThere = false;
   #failed = false;
-  sentBytes = 0;
-  receivedBytes = 0;
   opened = 0;
   accepted = 0;
   refused = 0;
@@ -316,7 +314,6 @@ export class LinkRules implements FrameSink {
     if (this.#failed) return;
     this.#now = now;
     this.#heardAt = now;
-    this.receivedBytes += chunk.length;
     const failure = this.#reader.read(chunk);
     if (failure !== undefined) this.#fail(LinkCode.PROTOCOL, failure);
   }
@@ -361,7 +358,6 @@ export class LinkRules implements FrameSink {
     }
     batch.flush();
     this.#slab = batch.rest;
-    this.sentBytes += batch.bytes;
     return batch.bytes > 0 ? batch : undefined;
   }
 
