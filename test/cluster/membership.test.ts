@@ -81,21 +81,6 @@ describe("joining", () => {
   });
 });
 
-describe("a node that another one fails to reach", () => {
-  it("is asked directly where there is no group, and reports it once each time", () => {
-    const world = cluster(3);
-    const [from, about, other] = world.nodes as [SimulatedNode, SimulatedNode, SimulatedNode];
-    const asked: number[] = [];
-    world.onChange = (node, { type }) => {
-      if (type === "expected") asked.push(node.index);
-    };
-    world.act(from, (rules, now) => void rules.expect(now, about.id));
-    world.run(1_000);
-    expect(asked).toEqual([about.index]);
-    expect([stateOf(from, about), stateOf(other, about)]).toEqual(["live", "live"]);
-  });
-});
-
 describe("a difference that gossip left", () => {
   it("is repaired within 5 s while no stream opens", () => {
     for (let seed = 1; seed <= (LONG ? 20 : 6); seed++) {

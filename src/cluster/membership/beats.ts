@@ -73,17 +73,13 @@ export class Beats {
 
   /** Asks all members to expect a sign of life from one that this node cannot reach. */
   expect(member: Member): void {
-    const packet = this.#context.packet(PacketType.EXPECT, { about: member.id });
-    this.#context.effects.multicast(packet);
-    // Multicast may be unavailable, and the member may be able to repair the problem.
-    this.#context.effects.send(member.address, packet, false);
+    this.#context.effects.multicast(this.#context.packet(PacketType.EXPECT, { about: member.id }));
     this.onExpect(member.id);
   }
 
   onExpect(id: string): void {
     if (id === this.#context.self.id) {
       this.heartbeatAfter(this.#context.random() * this.#context.profile.discoverTime);
-      this.#context.effects.event({ type: "expected" });
       return;
     }
     const member = this.#context.members.get(id);

@@ -26,8 +26,6 @@ export type ClusterChange =
   | { readonly type: "cleaned"; readonly member: Member }
   | { readonly type: "details"; readonly member: Member; readonly before: Details }
   | { readonly type: "draining"; readonly member: Member }
-  /** Another node cannot reach this one. */
-  | { readonly type: "expected" }
   /** The member sent a heartbeat on a channel other than 0. */
   | { readonly type: "heartbeat"; readonly member: Member; readonly channel: number }
   /** Two nodes, perhaps including this one, have the same name. */

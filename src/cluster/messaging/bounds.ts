@@ -66,8 +66,6 @@ export const DIAL_RETRY_MAX = 2_000;
 export const LINK_TIMEOUT = 10_000;
 /** A failed protocol, while another one serves. */
 export const PROTOCOL_RETRY = 30_000;
-/** After requests of peers that cannot reach this node. */
-export const LISTENER_CHECK = 5_000;
 
 export const MAX_CHANNELS = 1_024;
 export const MAX_CHANNEL_NAME = 64;

@@ -139,11 +139,6 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     await this.#listeners.start();
   }
 
-  /** Other nodes fail to reach this one. */
-  checkListeners(): void {
-    this.#listeners.check();
-  }
-
   /** `alive`: changed. `lost`: may return. `gone`: left, was removed or forgotten. */
   onMember(id: string, state: "alive" | "restarted" | "lost" | "gone"): void {
     const sending = this.#sending.get(id);

@@ -1,15 +1,7 @@
-/**
- * The listeners of a node's links, one of each protocol.
- *
- *   start ──> open ──a check: it is gone──> opened again ──> open, perhaps elsewhere: advertised
- *              ^                              │ cannot be
- *              └────── a check, 5 s ────── withdrawn: advertised no more
- *
- * Peers that cannot reach this node request checks.
- */
+/** The listeners of a node's links, one of each protocol. */
 import { describe, thrownText } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import { LISTENER_CHECK, MAX_WHERE } from "./bounds.js";
+import { MAX_WHERE } from "./bounds.js";
 import type { ConnectionEvents, LinkProtocol, MessageConnection, ProtocolListener } from "./protocol.js";
 
 export interface ListenersOptions {
@@ -23,14 +15,7 @@ export interface ListenersOptions {
 
 export class Listeners {
   readonly #options: ListenersOptions;
-  readonly #open = new Map<string, ProtocolListener>();
-  /** By name of the protocol: why an open listener could not be opened again. */
-  readonly #withdrawn = new Map<string, string>();
-  /** For the next check, or during one. */
-  #timer: NodeJS.Timeout | undefined = undefined;
-  #checkedAt = Number.NEGATIVE_INFINITY;
-  /** Requested since the current check began. */
-  #again = false;
+  readonly #open: ProtocolListener[] = [];
   #isStopped = false;
 
   constructor(options: ListenersOptions) {
@@ -40,98 +25,34 @@ export class Listeners {
   /** Reports listeners that cannot be opened. @throws the first protocol's error if none could be */
   async start(): Promise<void> {
     const failures: unknown[] = [];
-    for (const protocol of this.#options.protocols) {
-      const failed = await this.#listen(protocol);
-      if (failed !== undefined) failures.push(failed.error);
-    }
-    if (this.#isStopped) return;
-    if (this.#open.size === 0 && failures.length > 0) throw failures[0];
-    this.#changed();
-  }
-
-  /** @returns why a protocol cannot be opened, which is reported */
-  async #listen(protocol: LinkProtocol): Promise<{ readonly error: unknown } | undefined> {
-    const { name } = protocol;
-    try {
-      const accept = (connection: MessageConnection): ConnectionEvents =>
-        this.#options.accept(name, connection);
-      const listener = await protocol.listen({ heartbeat: this.#options.heartbeat, accept });
-      checkListener(listener);
-      if (this.#isStopped) await listener.close(0);
-      else this.#open.set(name, listener);
-      return undefined;
-    } catch (error) {
-      const reason = thrownText(error);
-      // Further attempts that fail alike are not reported.
-      if (this.#withdrawn.get(name) !== reason) this.#options.failed(name, reason);
-      return { error };
-    }
-  }
-
-  /**
-   * Peers cannot reach this node. A missing listener is opened again; if that fails, it is withdrawn until the next
-   * check.
-   */
-  check(): void {
-    if (this.#isStopped) return;
-    this.#again = true;
-    if (this.#timer !== undefined) return;
-    const wait = Math.max(0, this.#checkedAt + LISTENER_CHECK - performance.now());
-    this.#timer = setTimeout(() => {
-      this.#checkedAt = performance.now();
-      this.#again = false;
-      void this.#look().then(() => {
-        this.#timer = undefined;
-        if (this.#again || this.#withdrawn.size > 0) this.check();
-      });
-    }, wait).unref();
-  }
-
-  /** Never rejects. */
-  async #look(): Promise<void> {
-    for (const protocol of this.#options.protocols) {
-      const { name } = protocol;
-      const listener = this.#open.get(name);
-      if (listener?.isOpen === undefined && !this.#withdrawn.has(name)) continue;
-      try {
-        if ((await listener?.isOpen?.()) === true) continue;
-        // The listeners may have closed meanwhile.
-        if (this.#isStopped) return;
-        if (listener !== undefined) {
-          this.#open.delete(name);
-          this.#options.failed(name, "its listener was gone");
-          await listener.close(0);
-        }
-      } catch (error) {
-        this.#options.failed(name, thrownText(error));
-      }
-      if (this.#isStopped) return;
-      if (this.#open.has(name)) continue;
-      const failed = await this.#listen(protocol);
-      if (failed === undefined) this.#withdrawn.delete(name);
-      else this.#withdrawn.set(name, thrownText(failed.error));
-      if (!this.#isStopped && (listener !== undefined || failed === undefined)) this.#changed();
-    }
-  }
-
-  #changed(): void {
     const adverts = new Map<string, string>();
-    for (const { name } of this.#options.protocols) {
-      const listener = this.#open.get(name);
-      if (listener !== undefined) adverts.set(name, listener.advert);
+    const { heartbeat, protocols, accept, failed, changed } = this.#options;
+    for (const protocol of protocols) {
+      const { name } = protocol;
+      try {
+        const host = { heartbeat, accept: (connection: MessageConnection) => accept(name, connection) };
+        const listener = await protocol.listen(host);
+        checkListener(listener);
+        if (this.#isStopped) await listener.close(0);
+        else this.#open.push(listener);
+        adverts.set(name, listener.advert);
+      } catch (error) {
+        failed(name, thrownText(error));
+        failures.push(error);
+      }
     }
-    this.#options.changed(adverts);
+    if (this.#isStopped) return;
+    if (this.#open.length === 0 && failures.length > 0) throw failures[0];
+    changed(adverts);
   }
 
   stop(): void {
     this.#isStopped = true;
-    clearTimeout(this.#timer);
   }
 
   async close(linger: number): Promise<void> {
     this.stop();
-    await Promise.all([...this.#open.values()].map((listener) => listener.close(linger)));
-    this.#open.clear();
+    await Promise.all(this.#open.splice(0).map((listener) => listener.close(linger)));
   }
 }
 

@@ -27,11 +27,6 @@ export interface ProtocolHost {
 export interface ProtocolListener {
   /** Address for other nodes to dial: at most 128 bytes without ";". */
   readonly advert: string;
-  /**
-   * Whether it still accepts connections, asked when other nodes cannot reach this one. `false`: another is opened.
-   * Default: always.
-   */
-  isOpen?(): Promise<boolean>;
   close(linger: number): Promise<void>;
 }
 

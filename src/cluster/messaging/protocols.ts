@@ -4,7 +4,6 @@ import { connect as connectSocket, createServer } from "node:net";
 import type { Duplex } from "node:stream";
 import { checkKeys, describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import { isListenedAt } from "../listened-at.js";
 import { isProtocolName } from "./advert.js";
 import type { DialTarget, MessageProtocol, ProtocolHost, ProtocolListener } from "./protocol.js";
 import { makeSocketFolder, removeSocketFolder } from "./socket-folder.js";
@@ -69,8 +68,6 @@ export function ipcProtocol(): MessageProtocol {
       }
       return {
         advert: path,
-        // A listener does not notice that its socket file was removed.
-        isOpen: () => isListenedAt(path),
         async close() {
           server.close();
           await removeSocketFolder(path);

@@ -64,7 +64,7 @@ export interface SendingEffects {
   /** `count` items are given up, and a session begins. */
   onLost(sending: Sending, count: number): void;
   onFailed(sending: Sending, protocol: string, reason: string): void;
-  /** No protocol works, or a preferred one keeps failing. */
+  /** No protocol works. */
   onFailing(sending: Sending): void;
   /** Sends at the end of this turn. */
   flushSoon(sending: Sending): void;
@@ -131,8 +131,7 @@ export class Sending {
   #upgrade: NodeJS.Timeout | undefined = undefined;
   /** By protocol: time of its last failure. */
   readonly #failedAt = new Map<string, number>();
-  /** By protocol, since it served: failed attempts, and the last reported reason. */
-  readonly #failures = new Map<string, number>();
+  /** By protocol, since it served: the last reported reason. */
   readonly #reported = new Map<string, string>();
   #life = "";
   #granted = 0;
@@ -469,7 +468,6 @@ export class Sending {
     if (attempt === this.#attempt) {
       this.#attempt = undefined;
       this.#failedAt.set(attempt.protocol, now);
-      this.#countFailure(attempt.protocol);
       this.#next();
     } else if (attempt === this.#current) {
       this.#current = undefined;
@@ -483,14 +481,6 @@ export class Sending {
       else if (this.window.waiting > 0 && this.#uselessInRow <= this.lane.protocols.length) this.#connect();
       else this.#later();
     }
-  }
-
-  /** Reports the second, fourth, eighth … failure, so that the peer checks its listener. */
-  #countFailure(protocol: string): void {
-    const count = (this.#failures.get(protocol) ?? 0) + 1;
-    this.#failures.set(protocol, count);
-    const isPowerOfTwo = (count & (count - 1)) === 0;
-    if (this.#current !== undefined && count > 1 && isPowerOfTwo) this.#effects.onFailing(this);
   }
 
   #report(protocol: string, reason: string): void {
@@ -594,7 +584,6 @@ export class Sending {
     if (this.#attempt === attempt) this.#attempt = undefined;
     this.#candidates = [];
     this.#reported.delete(attempt.protocol);
-    this.#failures.delete(attempt.protocol);
     this.state = "up";
     this.#usedAt = performance.now();
     clearTimeout(this.#upgrade);

@@ -37,7 +37,6 @@ export interface MessagesPart {
   readonly started: Messaging | undefined;
   /** `undefined` before the start, and without messages. */
   readonly streams: PairStreams | undefined;
-  onAddress(): void;
   onChange(change: ClusterChange): void;
 }
 

@@ -92,11 +92,6 @@ export class BusMessages implements MessagesPart {
     }
   }
 
-  /** A listener may be bound to the node's old address. */
-  onAddress(): void {
-    this.#links?.checkListeners();
-  }
-
   onChange(change: ClusterChange): void {
     const messaging = this.#messaging;
     if (messaging === undefined) return;
@@ -113,9 +108,6 @@ export class BusMessages implements MessagesPart {
       case "cleared":
       case "details":
         messaging.onMember(change.member.id, "alive");
-        break;
-      case "expected":
-        this.#links?.checkListeners();
         break;
       case "lost":
         messaging.onMember(change.member.id, "lost");

@@ -304,9 +304,8 @@ export class BusRuntime implements BusPort {
 
   onAddress(address: string): void {
     this.run((rules, now) => rules.setAddress(now, address));
-    const { details, messages, owner } = this.#bus;
+    const { details, owner } = this.#bus;
     details.onAddress();
-    messages.onAddress();
     owner.onAddress(address);
   }
 

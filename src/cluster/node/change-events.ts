@@ -80,7 +80,6 @@ export class ChangeEvents {
       case "refused":
       case "moved":
       case "rejoined":
-      case "expected":
       case "unreached":
       case "reached":
         break;

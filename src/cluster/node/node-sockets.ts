@@ -293,11 +293,7 @@ export class NodeSockets {
     if (internal && this.settings.interface === undefined) return;
     this.#address = address;
     this.links.announce(address);
-    this.#onAddress();
-  }
-
-  #onAddress(): void {
-    for (const bus of this.#buses.values()) bus.onAddress(this.#address);
+    for (const bus of this.#buses.values()) bus.onAddress(address);
   }
 
   /**
@@ -324,10 +320,7 @@ export class NodeSockets {
     await before?.close();
     this.#rebinding = false;
     if (this.#closed) await Promise.all([datagrams.close(), this.links.unlisten()]);
-    else if (this.settings.announce === undefined)
-      this.#announce({ ...(interfaces[0] as HostInterface), internal: false });
-    // The listeners for messages are bound to the old address.
-    else this.#onAddress();
+    else this.#announce({ ...(interfaces[0] as HostInterface), internal: false });
   }
 
   /** @throws InvalidArgumentError `EINVAL` for a known cluster; InvalidStateError `EFSM` for too many */
