@@ -4,7 +4,7 @@
  */
 import { quoted } from "../core/arguments.js";
 import { reachableForms, reachesProcesses } from "../core/schemes/schemes.js";
-import { itemOfPeer } from "../dashboard/build.js";
+import { itemOfPeer, memberText } from "../dashboard/build.js";
 import { actionsIn } from "../dashboard/local.js";
 import type { DashboardAction, DashboardItem } from "../dashboard/state.js";
 import type {
@@ -255,11 +255,14 @@ function typeOf(side: unknown): string {
   return typeof type === "string" ? type : "";
 }
 
-export function nodeDetails({ members, state }: Members): SourceDetails {
+export function nodeDetails({ members, name: own, state }: Members): SourceDetails {
   const list = Array.isArray(members) ? (members as unknown[]) : [];
   const items = (): DashboardItem[] => list.slice(0, MAX_MEMBERS_READ).flatMap(itemOfMember);
   return {
     lists: { members: { length: list.length, items } },
+    members: items()
+      .filter(({ name }) => name !== own)
+      .map(({ name, state }) => memberText(name, state)),
     actions: state === "running" || state === "minority" ? ["drain"] : [],
   };
 }

@@ -20,6 +20,9 @@ const MAX_SOURCES_SHOWN = 2_000;
 const MAX_LINKS = 4_096;
 const MAX_SIDE_ENDPOINTS = 16;
 const MAX_REASONS = 32;
+const MAX_MEMBERS = 32;
+/** A node's side. */
+const MEMBERS = "members";
 const MAX_TEXT = 256;
 export const MAX_PAGE = 200;
 
@@ -109,7 +112,10 @@ function sourceOf(
       Object.entries(details.lists ?? {}).map(([list, { length }]) => [list, length]),
     ),
     actions: control ? (details.actions ?? []) : [],
-    ...known({ refusal: optional(details.refusal) }),
+    ...known({
+      refusal: optional(details.refusal),
+      members: details.members?.slice(0, MAX_MEMBERS).map(cut),
+    }),
   };
 }
 
@@ -139,7 +145,11 @@ function optional(text: string | undefined): string | undefined {
   return text === undefined ? undefined : cut(text);
 }
 
-/** Connections between sides, as far as endpoints show them. */
+export function memberText(name: string, state: string): string {
+  return state === "alive" ? name : `${name}, ${state}`;
+}
+
+/** Connections between sides, as far as endpoints show them, and from a node to its members. */
 export function linksOf(processes: readonly DashboardProcess[]): DashboardLink[] {
   const listeners = new Map<string, { readonly to: string; readonly toSide: string }>();
   const sides = processes.flatMap(({ sources }) =>
@@ -157,6 +167,16 @@ export function linksOf(processes: readonly DashboardProcess[]): DashboardLink[]
         .map((key) => listeners.get(key))
         .find(Boolean);
       links.push({ from: id, fromSide: side, endpoint, ...found });
+    }
+  const nodes = processes.flatMap(({ sources }) => sources.filter(({ members }) => members !== undefined));
+  const ids = new Map(nodes.map(({ name, id }) => [name, id]));
+  for (const { id, members = [] } of nodes)
+    for (const endpoint of members) {
+      const to = ids.get(endpoint) ?? ids.get(endpoint.split("@", 1)[0] as string);
+      // Of two nodes that know each other, one has the link.
+      if (links.length === MAX_LINKS || (to !== undefined && to <= id)) continue;
+      const toSide = to && MEMBERS;
+      links.push({ from: id, fromSide: MEMBERS, endpoint, ...known({ to, toSide }) });
     }
   return links;
 }

@@ -24,6 +24,7 @@ export const PAGE = `<!doctype html>
 <h2 id="now-title">Now</h2>
 <dl id="totals"></dl>
 <ul id="problems" aria-label="Needs attention"></ul>
+<button id="acknowledge" type="button" hidden>Acknowledge drops</button>
 </section>
 <section class="half" aria-labelledby="charts-title">
 <h2 id="charts-title">Messages</h2>

@@ -3,7 +3,7 @@
 import { thisProcess } from "../core/built-file.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import type { Reading, SourceReading } from "../metrics/reading.js";
-import { readingOf } from "../metrics/readings.js";
+import { known, readingOf } from "../metrics/readings.js";
 import { samplesOf } from "../metrics/samples.js";
 import { type MetricsSourcesByName, namedSources, StatsReader } from "../metrics/sources.js";
 import type { MajordomoServiceStats } from "../patterns/majordomo/index.js";
@@ -12,7 +12,7 @@ import { endpointsOf } from "../sockets/internal.js";
 import { type PeerList, peerListOf, peerListsOf } from "../sockets/peer-views.js";
 import { Socket } from "../sockets/socket.js";
 import type { SocketStats } from "../sockets/stats.js";
-import { itemOfPeer } from "./build.js";
+import { itemOfPeer, memberText } from "./build.js";
 import { type DashboardSources, type DashboardSourcesByName, THIS_PROGRAM } from "./options.js";
 import type { DashboardAction, DashboardItem } from "./state.js";
 import type { SideDetails, SourceDetails, SourceList, Subject, SubjectReading } from "./subject.js";
@@ -34,7 +34,7 @@ interface Member {
 
 /** Members of a node, services of a broker, keys of a Clone client. */
 interface Listed {
-  members?(options: { readonly gone: true }): Iterable<Member>;
+  members?(options: { readonly gone: true; readonly self?: false }): Iterable<Member>;
   services?(): Iterable<MajordomoServiceStats>;
   entries?(): Iterable<readonly [key: string, value: unknown]>;
   readonly size?: number;
@@ -162,7 +162,11 @@ function detailsOf(source: unknown, kind: string, stats: object): SourceDetails 
     return { sides, actions: actionsIn(state), lists: listsOf(peerListsOf(source)) };
   }
   const lists = LISTS[kind]?.(source as Listed, stats as Counts);
-  return { lists: { ...lists, ...listsOf(peerListsOf(source)) } };
+  const members = kind === "cluster" ? (source as Listed).members?.({ gone: true, self: false }) : undefined;
+  return {
+    lists: { ...lists, ...listsOf(peerListsOf(source)) },
+    ...known({ members: members && Array.from(members, ({ name, state }) => memberText(name, state)) }),
+  };
 }
 
 function listsOf(lists: Readonly<Record<string, PeerList>>): Readonly<Record<string, SourceList>> {

@@ -29,6 +29,8 @@ export interface DashboardSource {
   readonly kind: string;
   readonly state: string;
   readonly sides: readonly DashboardSide[];
+  /** The other members of a node's cluster, at most 32: NAME, or "NAME, STATE" unless it is alive. */
+  readonly members?: readonly string[];
   /** Lengths of lists for `/api/list`. */
   readonly lists: Readonly<Record<string, number>>;
   /** Actions of clients with the token. */

@@ -46,6 +46,7 @@ button[aria-pressed="true"] { background: var(--accent); color: var(--card); }
 #problems:empty { display: none; }
 #problems li { padding: .15rem 0 .15rem .6rem; border-left: 3px solid var(--warn); margin-top: .3rem; overflow-wrap: anywhere; }
 #problems li.bad { border-color: var(--bad); }
+#acknowledge { margin-top: .5rem; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .55rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
 th.text, td.text { text-align: left; }

@@ -20,6 +20,8 @@ export interface SourceList {
 export interface SourceDetails {
   readonly sides?: Readonly<Record<string, SideDetails>>;
   readonly lists?: Readonly<Record<string, SourceList>>;
+  /** As in a source's state. */
+  readonly members?: readonly string[];
   readonly actions?: readonly DashboardAction[];
   /** Why the last action failed. */
   readonly refusal?: string;

@@ -7,6 +7,7 @@ import { short, since } from "../../src/dashboard/page/format.js";
 import { layoutOf, MAX_BOXES } from "../../src/dashboard/page/layout.js";
 import {
   CHART_TIME,
+  Drops,
   History,
   matching,
   problemsOf,
@@ -116,6 +117,19 @@ describe("states", () => {
     expect(state.processes[0]?.address).toHaveLength(256);
   });
 
+  it("link a node with its members: watched ones once, others by name and state", () => {
+    const nodeOf = (id: string, name: string, members: readonly string[]): DashboardProcess => {
+      const process = processOf(id, { [name]: [] });
+      return { ...process, sources: process.sources.map((source) => ({ ...source, members })) };
+    };
+    const links = linksOf([nodeOf("p0", "a", ["b", "c, lost"]), nodeOf("p1", "b", ["a", "c, lost"])]);
+    expect(links.map(({ from, to, endpoint }) => [from, to ?? endpoint])).toEqual([
+      ["p0/a", "p1/b"],
+      ["p0/a", "c, lost"],
+      ["p1/b", "c, lost"],
+    ]);
+  });
+
   it("show a source of a program at two addresses once, where it can be steered; others of its name stay", () => {
     const at = (id: string, instance: string, details: SeenProcess["details"] = new Map()): SeenProcess => {
       const { reading, ...rest } = seen(2, id);
@@ -214,13 +228,19 @@ describe("the page", () => {
 
   it("has what needs attention first, and totals", () => {
     const away = { id: "p1", address: "tcp://gone", up: false, since: 4_000, reason: "refused", sources: [] };
-    const dropping = processOf("p0", { feed: [{ peers: 2, queued: 3, rates: { in: 5, dropped: 2 } }] });
+    const before = processOf("p0", { feed: [{ dropped: 10 }] });
+    const dropping = processOf("p0", {
+      feed: [{ peers: 2, queued: 3, dropped: 14, rates: { in: 5, dropped: 2 } }],
+    });
     const [feed] = dropping.sources;
     const paused = { ...dropping, sources: [{ ...feed, state: "paused" }] } as DashboardProcess;
     const state = stateWith(paused, away);
-    expect(problemsOf(state, 10_000).map(({ text }) => text)).toEqual([
+    const drops = new Drops();
+    drops.update(matching(stateWith(before), ""));
+    drops.update(matching(state, ""));
+    expect(problemsOf(state, 10_000, drops).map(({ text }) => text)).toEqual([
       "tcp://gone does not answer, for 6 s: refused",
-      "feed (streamer) drops 2 messages /s at its socket",
+      "feed (streamer) dropped 4 messages, 2 /s now",
       "feed (streamer) is paused",
     ]);
     expect(Object.fromEntries(totalsOf(state).map(({ name, value }) => [name, value]))).toMatchObject({
@@ -232,6 +252,17 @@ describe("the page", () => {
     });
   });
 
+  it("keeps drops as a problem until they are acknowledged, also of a program that was restarted", () => {
+    const drops = new Drops();
+    const seen = (dropped: number): number => {
+      drops.update(matching(stateWith(processOf("p0", { feed: [{ dropped }] })), ""));
+      return drops.of("p0/feed");
+    };
+    expect([seen(10), seen(12), seen(12)]).toEqual([0, 2, 2]);
+    drops.acknowledge();
+    expect([seen(12), seen(13), seen(5), seen(6)]).toEqual([0, 1, 5, 6]);
+  });
+
   it("has a refused peer as a problem with its reason, and the count among the totals", () => {
     const refusing = {
       peers: 0,
@@ -240,7 +271,7 @@ describe("the page", () => {
       refusing: { "curve-key": 40 },
     };
     const state = stateWith(processOf("p0", { secret: [refusing] }));
-    expect(problemsOf(state, 0)).toEqual([
+    expect(problemsOf(state, 0, new Drops())).toEqual([
       {
         text: "secret (streamer) refuses a peer with a wrong CURVE key at its socket, 827 times so far",
         mark: "bad",

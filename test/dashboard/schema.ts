@@ -56,6 +56,12 @@ const SOURCE = {
     kind: text,
     state: text,
     sides: { type: "array", items: SIDE },
+    members: {
+      type: "array",
+      description: 'Other members of a cluster: NAME, or "NAME, STATE" unless it is alive.',
+      items: text,
+      maxItems: 32,
+    },
     lists: {
       type: "object",
       description: "Lists for /api/list, with their lengths.",

@@ -71,8 +71,8 @@ export class ChartsView {
       },
       axes: [
         axis,
-        { ...axis, scale: "rate", size: 44, values },
-        { ...axis, scale: "queue", size: 44, values, side: 1, grid: { show: false } },
+        { ...axis, scale: "rate", size: 56, values },
+        { ...axis, scale: "queue", size: 56, values, side: 1, grid: { show: false } },
       ],
       series: [
         { value: "{HH}:{mm}:{ss}" },

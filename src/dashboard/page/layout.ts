@@ -112,7 +112,8 @@ export function layoutOf(all: readonly Shown[], links: readonly DashboardLink[])
     const from = boxes.get(left);
     const to = boxes.get(right);
     if (from === undefined || to === undefined) return [];
-    const { rates = {} } = sideOf(link.from, link.fromSide) ?? {};
+    // A node counts its traffic with all members.
+    const { rates = {} } = (link.fromSide !== "members" && sideOf(link.from, link.fromSide)) || {};
     const key = `${link.from} ${link.fromSide} ${link.endpoint}`;
     return [{ key, left: from, right: to, link, rate: (rates.in ?? 0) + (rates.out ?? 0) }];
   });

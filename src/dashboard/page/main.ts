@@ -4,14 +4,16 @@ import { ChartsView } from "./charts.js";
 import { DetailsView } from "./details.js";
 import { byId, html, setClass, setText } from "./dom.js";
 import { MapView } from "./map.js";
-import { History, matching, problemsOf, totalsOf } from "./model.js";
+import { Drops, History, matching, problemsOf, totalsOf } from "./model.js";
 import { TableView } from "./table.js";
 
 const MAX_PROBLEMS = 8;
 
 const filter = byId<HTMLInputElement>("filter");
 const freeze = byId<HTMLButtonElement>("freeze");
+const acknowledge = byId<HTMLButtonElement>("acknowledge");
 const history = new History();
+const drops = new Drops();
 const details = new DetailsView();
 const charts = new ChartsView();
 const map = new MapView(open);
@@ -41,7 +43,8 @@ function showTotals(now: DashboardState): void {
       html("div", {}, html("dt", {}, name), html("dd", { class: mark }, value)),
     ),
   );
-  const problems = problemsOf(now, now.time);
+  const problems = problemsOf(now, now.time, drops);
+  acknowledge.hidden = !now.processes.some(({ sources }) => sources.some(({ id }) => drops.of(id) > 0));
   const lines = problems.slice(0, MAX_PROBLEMS).map(({ text, mark }) => html("li", { class: mark }, text));
   if (problems.length > MAX_PROBLEMS)
     lines.push(html("li", {}, `… and ${problems.length - MAX_PROBLEMS} more`));
@@ -71,7 +74,9 @@ events.addEventListener("state", ({ data }: MessageEvent<string>) => {
   if (isFrozen) return;
   const isFirst = state === undefined;
   state = JSON.parse(data) as DashboardState;
-  history.add(matching(state, ""), state.time);
+  const shown = matching(state, "");
+  history.add(shown, state.time);
+  drops.update(shown);
   sayLive();
   show();
   if (isFirst) performance.mark("first-picture");
@@ -81,6 +86,10 @@ events.addEventListener("error", () => say("The dashboard does not answer. Tryin
 
 filter.addEventListener("input", show);
 freeze.addEventListener("click", toggleFreeze);
+acknowledge.addEventListener("click", () => {
+  drops.acknowledge();
+  show();
+});
 document.addEventListener("keydown", (event) => {
   const { target, key, ctrlKey, metaKey, altKey } = event;
   if (target instanceof HTMLInputElement && key === "Escape" && target === filter && filter.value !== "") {

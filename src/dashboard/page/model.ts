@@ -141,26 +141,45 @@ export interface Problem {
   readonly mark: "warn" | "bad";
 }
 
+/** Messages that sources dropped while the page is open, until they are acknowledged. */
+export class Drops {
+  /** By source: how many had been dropped when it was first seen, or at the last acknowledgement. */
+  #before = new Map<string, number>();
+  #now = new Map<string, number>();
+
+  update(shown: readonly Shown[]): void {
+    this.#now = new Map(shown.map(({ source }) => [source.id, wholeOf(source.sides).dropped ?? 0]));
+    for (const [id, count] of this.#now) {
+      const before = this.#before.get(id) ?? count;
+      // A program that was restarted counts from 0.
+      this.#before.set(id, count < before ? 0 : before);
+    }
+  }
+
+  of(id: string): number {
+    return (this.#now.get(id) ?? 0) - (this.#before.get(id) ?? 0);
+  }
+
+  acknowledge(): void {
+    this.#before = new Map(this.#now);
+  }
+}
+
 /** The worst first. @param now ms since 1970 */
-export function problemsOf(state: DashboardState, now: number): Problem[] {
+export function problemsOf(state: DashboardState, now: number, drops: Drops): Problem[] {
   const away = state.processes
     .filter(({ up }) => up === false)
     .map(({ address, reason = "", since: from = now }): Problem => {
       return { text: `${address} does not answer, for ${since(now - from)}: ${reason}`, mark: "bad" };
     });
   const sources = matching(state, "").flatMap(({ source }): Problem[] => {
-    const { name, kind, state: word, sides } = source;
-    const dropping = sides.flatMap(({ side, rates }): Problem[] =>
-      (rates.dropped ?? 0) > 0
-        ? [
-            {
-              text: `${name} (${kind}) drops ${short(rates.dropped)} messages /s at its ${side}`,
-              mark: "bad",
-            },
-          ]
-        : [],
-    );
-    const troubles = [...dropping, ...refusalTexts(source).map((text): Problem => ({ text, mark: "bad" }))];
+    const { id, name, kind, state: word, sides } = source;
+    const dropped = drops.of(id);
+    const { dropped: rate = 0 } = wholeOf(sides).rates;
+    const texts = refusalTexts(source);
+    if (dropped > 0)
+      texts.unshift(`${name} (${kind}) dropped ${counted(dropped, "message")}, ${short(rate)} /s now`);
+    const troubles = texts.map((text): Problem => ({ text, mark: "bad" }));
     return isWell(source) ? troubles : [...troubles, { text: `${name} (${kind}) is ${word}`, mark: "warn" }];
   });
   const omitted: Problem[] =

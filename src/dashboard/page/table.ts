@@ -11,7 +11,7 @@ interface Column {
   readonly isText?: true;
   by(row: Row): number | string;
   text(row: Row): string;
-  mark?(row: Row): "warn" | "bad" | "";
+  mark?(row: Row): "good" | "warn" | "bad" | "";
 }
 
 const number = (head: string, of: (row: Row) => number | undefined, mark?: Column["mark"]): Column => ({
@@ -33,8 +33,8 @@ const COLUMNS: readonly Column[] = [
   text("Kind", ({ source, side, isWhole }) => (isWhole ? source.kind : (side.type ?? ""))),
   text(
     "State",
-    ({ source, isWhole }) => (isWhole ? source.state : ""),
-    ({ source }) => (isWell(source) ? "" : "warn"),
+    ({ source, isWhole }) => (isWhole ? `● ${source.state}` : ""),
+    ({ source }) => (isWell(source) ? "good" : "warn"),
   ),
   number("Peers", ({ side }) => side.peers),
   number("In /s", ({ side }) => side.rates.in),
