@@ -11,6 +11,7 @@ import real, {
   type IAsyncProperty,
   type IProperty,
   type Parameters,
+  type StringConstraints,
 } from "fast-check";
 import { LONG } from "./long.js";
 import { replayCommand, SEEDS_NOW } from "./seed.js";
@@ -54,7 +55,16 @@ function explain(error: unknown, seed: number): never {
   throw error;
 }
 
-const fc: Omit<typeof real, "assert"> & { readonly assert: typeof assert } = { ...real, assert };
+/** Code points without the surrogates, as of fast-check's unit "binary", whose table takes a process more than a second. */
+const codePoint = real
+  .nat(0x10_ffff - 0x800)
+  .map((at) => String.fromCodePoint(at < 0xd800 ? at : at + 0x800));
+
+function string(constraints: StringConstraints = {}): ArbitraryOf<string> {
+  return real.string(constraints.unit === "binary" ? { ...constraints, unit: codePoint } : constraints);
+}
+
+const fc: Omit<typeof real, "assert"> & { readonly assert: typeof assert } = { ...real, assert, string };
 /** The types that are named through it, as fast-check's own are. */
 declare namespace fc {
   type Arbitrary<T> = ArbitraryOf<T>;
