@@ -1,5 +1,6 @@
-import { expect, it } from "vitest";
+import { it } from "vitest";
 import type { MessageLike, Pull, Push } from "../../src/index.js";
+import { expect } from "../support/quick-expect.js";
 import { describeTransports } from "./support/engines.js";
 import { failure, texts, thrown } from "./support/wait.js";
 

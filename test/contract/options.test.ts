@@ -1,4 +1,4 @@
-import { expect, it } from "vitest";
+import { it } from "vitest";
 import { hasOption, OPTIONS, type OptionSpec } from "../../src/core/option-table.js";
 import {
   Dealer,
@@ -15,6 +15,7 @@ import {
   XPublisher,
   XSubscriber,
 } from "../../src/index.js";
+import { expect } from "../support/quick-expect.js";
 import { capabilitiesOf, describeEngines } from "./support/engines.js";
 import { thrown } from "./support/wait.js";
 

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, test, vi } from "vitest";
 import { busNumber, createId } from "../../../src/cluster/identity.js";
 import { decodeAdvert } from "../../../src/cluster/messaging/advert.js";
 import { LINK_TIMEOUT, MAX_LANES } from "../../../src/cluster/messaging/bounds.js";
@@ -13,6 +13,7 @@ import {
 } from "../../../src/cluster/messaging/wire.js";
 import { curveKeyPair, Dealer } from "../../../src/index.js";
 import { Relay } from "../../chaos/zmtp/relay.js";
+import { expect } from "../../support/quick-expect.js";
 import { BreakableProtocol } from "./breakable-protocol.js";
 import { LinksNode, LinksWorld } from "./links-world.js";
 import { ipcProtocol, tcpProtocol } from "./socket-protocol.js";

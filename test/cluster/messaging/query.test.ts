@@ -1,8 +1,9 @@
 /** The rules of queries under generated schedules: each service that was asked ends in exactly one of replies, failed and missing. */
-import { expect, it } from "vitest";
+import { it } from "vitest";
 import { PendingQueries, Query, type QueryResponse } from "../../../src/cluster/messaging/query.js";
 import { UnroutableError } from "../../../src/core/errors.js";
 import fc from "../../support/properties.js";
+import { expect } from "../../support/quick-expect.js";
 import { createService } from "./service-world.js";
 
 const SERVICES = Array.from({ length: 6 }, (_, i) => createService(`s${i}`));

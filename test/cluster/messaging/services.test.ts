@@ -1,5 +1,5 @@
 /** send, query, channels and their handlers, over links in memory. */
-import { describe, expect, it, vi } from "vitest";
+import { describe, it, vi } from "vitest";
 import {
   MAX_HANDLING,
   MAX_OWN_WAITING,
@@ -9,6 +9,7 @@ import {
 import type { QueryError } from "../../../src/cluster/messaging/query.js";
 import type { ServiceMessage, ServiceSendResult } from "../../../src/cluster/messaging/service-types.js";
 import { LONG } from "../../support/long.js";
+import { expect } from "../../support/quick-expect.js";
 import { gate, ServiceWorld, type SimulatedService, settle } from "./service-world.js";
 
 function inbox(simulated: SimulatedService): ServiceMessage[] {
