@@ -1,5 +1,5 @@
 /**
- * fast-check with the seed of seed.ts. The default run does at most 100 runs of a property, or the `defaultRuns` that
+ * fast-check with the seed of seed.ts. The default run does at most 50 runs of a property, or the `defaultRuns` that
  * it names; SHOAL_LONG=1 does all that it asks for.
  *
  * Lists, texts and bytes are as long as their `maxLength` allows, every length about as often. Of itself fast-check makes ten
@@ -25,7 +25,7 @@ real.configureGlobal({
 });
 
 /** Runs of a property that names no number, and the most that the default run does of one without `defaultRuns`. */
-const RUNS = 100;
+const RUNS = 50;
 
 interface CountedParameters<T> extends Parameters<T> {
   /** Runs without SHOAL_LONG=1; default: 100 at most. */
