@@ -156,7 +156,7 @@ describe("the subscriptions of a cache that stands by", () => {
   it("are those that are there, and few of those that have ended", () => {
     const there = new Set<string>();
     const subscriptions = new Subscriptions<string>((peer, prefix) => there.has(`${peer} ${prefix}`));
-    for (let i = 0; i < 100_000; i++) {
+    for (let i = 0; i < 20_000; i++) {
       there.clear();
       there.add(`peer-${i} a`).add(`peer-${i} b`);
       subscriptions.add(`peer-${i}`, "a");
@@ -168,7 +168,7 @@ describe("the subscriptions of a cache that stands by", () => {
     subscriptions.forEach((peer, prefix) => {
       found.push(`${peer} ${prefix}`);
     });
-    expect(found).toEqual(["peer-99999 a", "peer-99999 b"]);
+    expect(found).toEqual(["peer-19999 a", "peer-19999 b"]);
     expect(subscriptions.size).toBe(2);
   });
 });
