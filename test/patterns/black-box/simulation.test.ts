@@ -223,6 +223,6 @@ describe("a Black Box in simulated time", () => {
   it("keeps order and bounds, and accounts for every message, whatever crashes", {
     timeout: SCHEDULES_TIMEOUT,
   }, () => {
-    runSchedules(story, { count: 100 });
+    runSchedules(story, { count: 50 });
   });
 });

@@ -11,7 +11,7 @@ const HEARTBEAT = 200;
 const SERVERS = ["primary", "backup"] as const;
 const CLIENTS = ["c0", "c1"];
 const ENDPOINTS = SERVERS.map((name) => `tcp://${name}:5550`);
-const STALLS = 40;
+const STALLS = LONG ? 40 : 20;
 /** ms of a stall at most. */
 const LONGEST = 10 * HEARTBEAT;
 /** ms of silence after which a server may take over. */

@@ -234,7 +234,7 @@ describe("a federation's rules", () => {
             expect(site.rules.stats()).toMatchObject({ queuedLocal: 0, atSites: 0 });
           }
         },
-        { count: 175 },
+        { count: 90 },
       );
     },
     SCHEDULES_TIMEOUT,

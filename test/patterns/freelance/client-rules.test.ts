@@ -348,5 +348,5 @@ function story(simulation: Simulation): void {
 test("every request ends once, in time, with its own reply, whatever the servers do", {
   timeout: SCHEDULES_TIMEOUT,
 }, () => {
-  runSchedules(story, { count: 300 });
+  runSchedules(story, { count: 150 });
 });

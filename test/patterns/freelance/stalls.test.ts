@@ -13,7 +13,7 @@ import { LONG } from "../../support/long.js";
 const SERVERS = ["s0", "s1", "s2"];
 const CLIENTS = ["c0", "c1", "c2"];
 const ENDPOINTS = SERVERS.map((name) => `tcp://${name}:5000`);
-const STALLS = 60;
+const STALLS = LONG ? 60 : 30;
 const ATTEMPT = 200;
 /** ms of a client's stall, and of a server's, at most. */
 const LONGEST = 2_500;

@@ -176,7 +176,7 @@ function story(simulation: Simulation): void {
 it(
   "newcomers get the last value of all they asked for, and nobody an older one after a newer",
   () => {
-    runSchedules(story, { count: 75 });
+    runSchedules(story, { count: 40 });
   },
   SCHEDULES_TIMEOUT,
 );

@@ -10,7 +10,7 @@ const HEARTBEAT = { heartbeatInterval: 200 };
 const BROKERS = ["b0", "b1"];
 const WORKERS = ["w0", "w1", "w2", "w3"];
 const CLIENTS = ["c0", "c1", "c2", "c3"];
-const STALLS = 60;
+const STALLS = LONG ? 60 : 30;
 /** ms of a stall at most. */
 const LONGEST = 2_500;
 /** More than the brokers that a request may lose, or be forgotten by, in a run: each costs one. Its workers are as many at most. */

@@ -260,7 +260,7 @@ describe("the Pirates' rules", () => {
           // The queue notifies a client whose request was lost with two workers. Nobody is left to find out by silence.
           expect(world.silent, "requests that were never answered").toBe(0);
         },
-        { count: 125 },
+        { count: 65 },
       );
     },
     SCHEDULES_TIMEOUT,

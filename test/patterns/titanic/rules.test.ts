@@ -450,6 +450,6 @@ describe("the dispatch rules", () => {
   it("answer everything in the end, within their bounds, whatever fails meanwhile", {
     timeout: SCHEDULES_TIMEOUT,
   }, () => {
-    runSchedules(story, { count: 750 });
+    runSchedules(story, { count: 375 });
   });
 });

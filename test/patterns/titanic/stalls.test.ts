@@ -10,7 +10,7 @@ const HEARTBEAT = { heartbeatInterval: 200 };
 const BROKER = "tcp://broker:5555";
 const WORKERS = ["w0", "w1"];
 const CLIENTS = ["c0", "c1", "c2"];
-const STALLS = 40;
+const STALLS = LONG ? 40 : 20;
 /** ms of a stall at most: longer than Titanic waits for a worker. */
 const LONGEST = 2_500;
 const LIMITS = {
