@@ -9,7 +9,7 @@ const BOUNDS = { maxTopics: 40, maxBytes: 4_000, maxTopicBytes: 20, maxValueByte
 
 test("a last-value cache", () => {
   const random = new Random(SEED);
-  const count = runs(1_000, 200_000);
+  const count = runs(500, 200_000);
   const outbox = new Proxy({}, { get: () => () => undefined }) as never;
   const [one, other] = [new ValueCache(BOUNDS, outbox), new ValueCache(BOUNDS, outbox)];
   const seeds = Array.from({ length: 60 }, (_, i) => [

@@ -19,7 +19,7 @@ test("a captured message", async () => {
   tap.connect("inproc://fuzz-tap");
   push.connect("inproc://fuzz-in");
   const random = new Random(SEED);
-  const count = runs(100, 30_000);
+  const count = runs(50, 30_000);
   const seed = [Buffer.from("topic"), Buffer.alloc(0), random.bytes(300)];
   try {
     for (let i = 0; i < count; i++) {

@@ -64,7 +64,7 @@ const PIECES = [
 
 test("a configuration", async () => {
   const random = new Random(SEED);
-  const count = runs(80, 10_000);
+  const count = runs(40, 10_000);
   let read = 0;
   for (const text of GOOD.slice(0, 1)) await configurationOf(join(folder, "x.yaml"), text, settings);
   for (let i = 0; i < count; i++) {

@@ -121,7 +121,7 @@ describe("frames", () => {
 
   it("with structure, some of it wrong, are read as the grammar says", () => {
     const random = new Random(SEED);
-    const numRuns = runs(1_000, 200_000);
+    const numRuns = runs(500, 200_000);
     fc.assert(
       fc.property(fc.array(frame, { maxLength: 12 }), (frames) => same(Buffer.concat(frames), random)),
       { seed: SEED, numRuns, defaultRuns: numRuns },
@@ -133,7 +133,7 @@ describe("frames", () => {
     "out of good ones with bytes changed are read as the grammar says",
     () => {
       const random = new Random(SEED);
-      const count = runs(5_000, 1_000_000);
+      const count = runs(2_500, 1_000_000);
       const memory = new MemoryBound(count);
       for (let i = 0; i < count; i++) {
         memory.check(i);
@@ -157,7 +157,7 @@ describe("frames", () => {
 describe("what is in commands", () => {
   it("is parsed or refused, never beyond its bytes", () => {
     const random = new Random(SEED);
-    const count = runs(5_000, 300_000);
+    const count = runs(2_500, 300_000);
     const good = encodeMetadata([
       ["Socket-Type", Buffer.from("DEALER")],
       ["Identity", Buffer.alloc(0)],
@@ -207,7 +207,7 @@ describe("what is in commands", () => {
     const random = new Random(SEED);
     const good = Buffer.concat([Buffer.from("ff00000000000000017f0301", "hex"), Buffer.alloc(52)]);
     good.write("CURVE", 12);
-    const count = runs(5_000, 200_000);
+    const count = runs(2_500, 200_000);
     for (let i = 0; i < count; i++) {
       const bytes = random.below(4) === 0 ? good : random.mutate(good);
       let verdict: unknown;

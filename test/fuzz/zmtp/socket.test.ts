@@ -105,7 +105,7 @@ describe.each(TARGETS)("%s", (name, type, mechanism, open) => {
       const endpoint = socket.lastEndpoint as string;
       drain(socket);
       const inputs = corpus("handshake").map(([, bytes]) => bytes);
-      const count = runs(50, 1_500);
+      const count = runs(25, 1_500);
       while (inputs.length < count) inputs.push(script(random, type, mechanism));
       for (let at = 0; at < count; at += BATCH) {
         await Promise.all(

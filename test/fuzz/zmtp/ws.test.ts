@@ -191,7 +191,7 @@ describe("WebSocket frames", () => {
 
   it("are read in one way, valid or not, however they are cut", { timeout: LONG_TIMEOUT }, () => {
     const random = new Random(SEED);
-    const inputs = runs(6_000, 1_000_000);
+    const inputs = runs(3_000, 1_000_000);
     const seen = { whole: 0, faulty: 0, closed: 0, pings: 0 };
     const memory = new MemoryBound(inputs);
     for (let i = 0; i < inputs; i++) {
@@ -335,7 +335,7 @@ describe("heads of upgrades", () => {
     timeout: LONG_TIMEOUT,
   }, async () => {
     const random = new Random(SEED);
-    const inputs = runs(1_000, 200_000);
+    const inputs = runs(500, 200_000);
     const seen = { upgraded: 0, refused: 0, unfinished: 0 };
     const memory = new MemoryBound(inputs);
     for (let i = 0; i < inputs; i++) {
