@@ -16,6 +16,7 @@ import {
 import { keyPairOf } from "../../../../src/engine/zmtp/mechanism/curve-key-pair.js";
 import { CurveServer } from "../../../../src/engine/zmtp/mechanism/curve-server.js";
 import type { MechanismOptions, Step } from "../../../../src/engine/zmtp/mechanism/mechanism.js";
+import { LONG } from "../../../support/long.js";
 import fc from "../../../support/properties.js";
 import { bodyOf, CURVE_HELLO_BOX, CURVE_HELLO_SHA256, ERROR } from "../../../vectors/mechanism.js";
 import { BOXES, knownRandom, newPair, openSealed, optionsOf, properties, shake } from "./support.js";
@@ -188,7 +189,8 @@ describe.each(BOXES)("with $name", (box) => {
 
   describe("each damaged byte is a fault:", () => {
     test.each(expects)("%s", (name, state) => {
-      for (let at = 0; at < known[name].length; at++) {
+      // Each byte of the name, the versions and the nonce; of what is sealed, which one code covers, every third in the default run.
+      for (let at = 0; at < known[name].length; at += LONG || at < 24 ? 1 : 3) {
         const damaged = Buffer.from(known[name]);
         damaged.writeUInt8(damaged.readUInt8(at) ^ 1, at);
         const { failed, send, done, ask } = reach(state).receive(damaged);
