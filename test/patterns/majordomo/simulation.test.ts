@@ -122,7 +122,7 @@ function trouble(
 it(
   "every request ends once, with its own answer or an error, whatever breaks",
   () => {
-    runSchedules((simulation) => story(simulation, { loss: 0, duplication: 0 }), { count: 9 });
+    runSchedules((simulation) => story(simulation, { loss: 0, duplication: 0 }), { count: 5 });
   },
   SCHEDULES_TIMEOUT,
 );
