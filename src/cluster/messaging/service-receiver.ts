@@ -2,14 +2,16 @@
  * Received items of services: messages and queries for the program's handlers, responses for its waiting queries.
  *
  *   item ── channel joined? ── decode ── admitted? ── hooks of receiving ──┬── handlers of messages
- *                                                                          ├── handler of queries ──> service-replies.ts
+ *                                                                          ├── handler of queries ──> answer
  *                                                                          └── the query that waits for this reply
+ *   answer ── a link, if hooks need its protocol ── hooks of sending ── encoded ──> the link's queue (node-queues.ts)
  *
- * Nothing here throws, whatever a peer sends.
+ * Nothing here throws, whatever a peer sends: an answer that cannot be sent is counted.
  */
 import { checkCallOptions, describe } from "../../core/arguments.js";
 import { owned } from "../../core/bytes.js";
 import { InvalidArgumentError, InvalidStateError, type ShoalError, TimeoutError } from "../../core/errors.js";
+import { ignore } from "../../core/ignore.js";
 import {
   channelDestination,
   isMessageProcessObserved,
@@ -32,16 +34,17 @@ import {
 import { type ClusterChannel, checkChannel } from "./channels.js";
 import { checkBoolean, checkedData } from "./checks.js";
 import {
+  ENCODING,
   type HookAbout,
   type HookPayload,
   isThenable,
   type MessageStage,
   settledWithin,
+  TRANSMITTING,
   type VetoError,
 } from "./hooks.js";
 import { QUERY_FAILURES, QueryError, type QueryFailureReason, type QueryResponse } from "./query.js";
 import { SELF, type ServiceContext, sizeOf } from "./service-context.js";
-import { MAX_FAILURE_TEXT, ServiceReplies } from "./service-replies.js";
 import type {
   HandlerOptions,
   ServiceMessage,
@@ -60,6 +63,12 @@ import {
 const UNWRAPPING: readonly MessageStage[] = ["protocol:receive", "channel:receive", "evaluate:receive"];
 const MESSAGE_STAGES: readonly MessageStage[] = [...UNWRAPPING, "service:evaluate", "event"];
 const QUERY_STAGES: readonly MessageStage[] = [...UNWRAPPING, "service:evaluate", "query"];
+const REPLY_STAGES: readonly MessageStage[] = [...ENCODING, ...TRANSMITTING];
+/** Characters. */
+const MAX_FAILURE_TEXT = 1_024;
+
+/** An answer before the hooks of sending. */
+type Reply = HookPayload & { readonly op: ServiceOp; readonly id: number };
 
 interface Handler<H> {
   readonly channels: ReadonlySet<ClusterChannel> | undefined;
@@ -70,7 +79,6 @@ interface Handler<H> {
 
 export class ServiceReceiver {
   readonly #context: ServiceContext;
-  readonly #replies: ServiceReplies;
   #messageHandlers: readonly Handler<ServiceMessageHandler>[] = [];
   #queryHandlers: readonly Handler<ServiceQueryHandler>[] = [];
   #handling = 0;
@@ -86,7 +94,6 @@ export class ServiceReceiver {
 
   constructor(context: ServiceContext) {
     this.#context = context;
-    this.#replies = new ServiceReplies(context, this);
   }
 
   stats(): { readonly handling: number; readonly handlingBytes: number } {
@@ -237,13 +244,13 @@ export class ServiceReceiver {
       (payload) => this.#handleMessage(messageOf(service, protocol, payload), item.context),
       (data) => {
         this.#context.counts.answered += 1;
-        return this.#replies.reply(service, { op: ServiceOp.ANSWER, id: 0, data, channel, ruid });
+        return this.#reply(service, { op: ServiceOp.ANSWER, id: 0, data, channel, ruid });
       },
       (error) => {
         this.#context.vetoed(service, error);
         if (error.reason === undefined) return;
         const notice = { op: ServiceOp.NOTICE, channel, id: 0, ruid, data: error.reason };
-        this.#replies.transmit(service, encodeService(notice), channel);
+        this.#transmit(service, encodeService(notice), channel);
       },
     );
   }
@@ -260,11 +267,11 @@ export class ServiceReceiver {
       (payload) => void this.#answerQuery(messageOf(service, protocol, payload), id, item.context),
       (data) => {
         this.#context.counts.answered += 1;
-        return this.#replies.reply(service, { op: ServiceOp.REPLY, id, data, channel, ruid: "" });
+        return this.#reply(service, { op: ServiceOp.REPLY, id, data, channel, ruid: "" });
       },
       (error) => {
         this.#context.vetoed(service, error);
-        this.#replies.fail(service, channel, id, "vetoed", error.reason ?? "");
+        this.#fail(service, channel, id, "vetoed", error.reason ?? "");
       },
     );
   }
@@ -349,12 +356,12 @@ export class ServiceReceiver {
       this.#queryHandlers.find(({ channels }) => channels?.has(channel) === true) ??
       this.#queryHandlers.find(({ channels }) => channels === undefined);
     if (handler === undefined) {
-      this.#replies.fail(service, channel, id, "no-handler", "");
+      this.#fail(service, channel, id, "no-handler", "");
       return;
     }
     if (this.#isBusy) {
       this.#context.refuse("service:overloaded");
-      this.#replies.fail(service, channel, id, "overloaded", "");
+      this.#fail(service, channel, id, "overloaded", "");
       return;
     }
     const { call, timeout, exposeErrors } = handler;
@@ -367,14 +374,84 @@ export class ServiceReceiver {
         : call(query);
       const answer = isThenable(result) ? await settledWithin(result, timeout, late) : result;
       const data = checkedData("an answer", answer ?? "");
-      const sent = this.#replies.reply(service, { op: ServiceOp.REPLY, id, data, channel, ruid: "" });
+      const sent = this.#reply(service, { op: ServiceOp.REPLY, id, data, channel, ruid: "" });
       if (sent !== undefined) await sent;
     } catch (error) {
       this.#context.effects.report({ type: "handler:failed", member: service, error });
-      this.#replies.fail(service, channel, id, "handler-failed", exposedText(error, exposeErrors) ?? "");
+      this.#fail(service, channel, id, "handler-failed", exposedText(error, exposeErrors) ?? "");
     } finally {
       this.#end(size);
     }
+  }
+
+  /** Its protocol may differ from its query's. */
+  #reply(service: Member, reply: Reply): void | Promise<void> {
+    const { hooks, links, selfId } = this.#context;
+    const protocol = service.id === selfId ? SELF : links.protocolOf(service.id);
+    if (protocol !== "" || hooks.isEmpty("protocol:send")) return this.#replyBy(protocol, service, reply);
+    return this.#replyLinked(service, reply);
+  }
+
+  /** Opens a link first, whose protocol the hooks need. */
+  async #replyLinked(service: Member, reply: Reply): Promise<void> {
+    const { effects, links } = this.#context;
+    await effects.whenKnown?.(service.id);
+    const protocol = await links.whenLinked(service.id, 0);
+    if (protocol !== "") return this.#replyBy(protocol, service, reply);
+    this.#context.refuse("service:reply");
+    const { op, channel, id } = reply;
+    // A failure passes no hooks.
+    if (op === ServiceOp.REPLY) this.#fail(service, channel, id, "handler-failed", "no link for the answer");
+  }
+
+  #replyBy(protocol: string, service: Member, reply: Reply): void | Promise<void> {
+    const { op, id, channel } = reply;
+    return this.#context.pass(
+      REPLY_STAGES,
+      reply,
+      { kind: "reply", services: [service], protocol },
+      ({ data, ruid }) => {
+        const item = encodeService({ op, id, channel, ruid, data });
+        this.#transmit(service, item, channel, op === ServiceOp.REPLY ? id : 0);
+      },
+      // A hook cannot answer a reply.
+      ignore,
+      (error) => {
+        this.#context.vetoed(service, error);
+        if (op === ServiceOp.REPLY) this.#fail(service, channel, id, "vetoed", error.reason ?? "");
+      },
+    );
+  }
+
+  /** Answers a query by a failure, which passes no hooks. */
+  #fail(
+    service: Member,
+    channel: ClusterChannel,
+    id: number,
+    reason: QueryFailureReason,
+    text: string,
+  ): void {
+    const data = text.slice(0, MAX_FAILURE_TEXT);
+    this.#transmit(
+      service,
+      encodeService({ op: ServiceOp.FAILURE, channel, id, ruid: reason, data }),
+      channel,
+    );
+  }
+
+  /** Waits for room; a dropped answer is counted. @param query the answered one; 0: none */
+  #transmit(service: Member, item: Buffer, channel: ClusterChannel, query = 0): void {
+    if (service.id === this.#context.selfId) {
+      void this.onBytes(service.id, item, SELF);
+      return;
+    }
+    this.#context.answers.answer(service.id, item, (result) => {
+      if (result === "too-large") {
+        // Larger than this node's or the other node's links take.
+        this.#context.refuse("service:too-large");
+        if (query !== 0) this.#fail(service, channel, query, "too-large", "");
+      } else if (result === "unreachable") this.#context.refuse("service:reply");
+    });
   }
 
   get #isBusy(): boolean {
