@@ -90,7 +90,7 @@ describe("a suite", () => {
     const heard = listener();
     const cases = [1, 2].map((size) => ({ scenario, chosen: { ...chosen, size } }));
     const rule = { leastRounds: 500, mostRounds: 500, seconds: 20, narrow: 0 };
-    const limited = { cases, contenders: [contender("a")], seconds: 2 };
+    const limited = { cases, contenders: [contender("a")], seconds: 1 };
     await runSuite(limited, settings({ rule }), heard);
     const stopped = heard.records.flatMap((record) => (record.type === "case" ? [record.stopped] : []));
     // On a busy machine the first case may take all of it.

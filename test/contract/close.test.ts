@@ -5,7 +5,7 @@ import { freePort } from "../support/ports.js";
 import { describeTransports, itIf } from "./support/engines.js";
 import { collect, failure, texts, turn, until, within } from "./support/wait.js";
 
-const BINDS = LONG ? 1_000 : 100;
+const BINDS = LONG ? 1_000 : 40;
 
 describeTransports("close", (world) => {
   it("with linger sends what was accepted, and says so", async () => {

@@ -180,7 +180,7 @@ describe("keys", () => {
         while (sending) await two.send(["bad", ""]);
       })().catch(() => undefined), // Its socket is closed at the end.
     ];
-    await until(() => got.good > 500 && got.bad > 500, "messages of both");
+    await until(() => got.good > 100 && got.bad > 100, "messages of both");
     await rm(join(keys, "bad"));
     await until(() => two.stats().peers === 0, "the end of the revoked peer");
     await until(() => proxy.stats().frontend.refused.key >= 4, "its attempts to come back");
@@ -188,7 +188,7 @@ describe("keys", () => {
     for (let last = -1; last !== got.bad; ) {
       last = got.bad;
       const before = got.good;
-      await until(() => got.good > before + 500, "more of the good one");
+      await until(() => got.good > before + 100, "more of the good one");
     }
     expect(read.at(-1)).toMatchObject({ keys: 1, revoked: 1, problems: [] });
     sending = false;
