@@ -81,7 +81,7 @@ describe("settled requests", () => {
       memory.begin(memory.clientOf(idOf(1, i), undefined), entry);
       memory.keep(entry, 10);
     }
-    for (let i = 3_000; i < 40_000; i++) memory.clientOf(idOf(1, i), undefined);
+    for (let i = 3_000; i < 60_000; i++) memory.clientOf(idOf(1, i), undefined);
     expect(memory.kept).toBe(3_000);
     expect(memory.clients).toBeLessThan(10_010);
   });
