@@ -101,8 +101,8 @@ describe.each([
     expect(refused.message).toMatch(/^billing: The request of add .*amount: /);
     // MDP has no place for what an error has in addition to its text.
     const isPlain = name.includes("plain");
-    if (!isPlain)
-      expect(refused).toMatchObject({ data: { issues: [{ path: ["amount"] }] }, handlerCode: undefined });
+    expect(refused).not.toHaveProperty("handlerCode");
+    if (!isPlain) expect(refused).toMatchObject({ data: { issues: [{ path: ["amount"] }] } });
     expect(await failure(other.refund(5))).toMatchObject({ reason: "no-method" });
     expect(await failure(collect(other.history("all")))).toMatchObject({ reason: "invalid-request" });
     expect(called).toEqual([]);
