@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { expect, it } from "vitest";
 import { quoted } from "../../src/core/arguments.js";
+import type { ShoalError } from "../../src/core/errors.js";
 import { RUNTIME } from "../support/engines.js";
 import { describeEngines, describeTransports, itIf } from "./support/engines.js";
 import { collect, failure, thrown, until, within } from "./support/wait.js";
@@ -59,7 +60,8 @@ describeEngines("endpoints", (world) => {
       for (const error of errors) {
         expect(error.code, String(endpoint)).toBe("EINVAL");
         if (typeof endpoint === "string") expect(error.message).toContain(quoted(endpoint));
-        expect(error).toMatchObject({ endpoint: typeof endpoint === "string" ? endpoint : undefined });
+        const named = (error as ShoalError).endpoint;
+        expect(named).toBe(typeof endpoint === "string" ? endpoint : undefined);
       }
     }
     for (const endpoint of ["tcp://*:5555", "tcp://127.0.0.1:*", "tcp://127.0.0.1:0", "ipc://*"])
