@@ -73,7 +73,10 @@ export class Beats {
 
   /** Asks all members to expect a sign of life from one that this node cannot reach. */
   expect(member: Member): void {
-    this.#context.effects.multicast(this.#context.packet(PacketType.EXPECT, { about: member.id }));
+    const packet = this.#context.packet(PacketType.EXPECT, { about: member.id });
+    this.#context.effects.multicast(packet);
+    // One lost datagram must not make a live member be lost.
+    this.#context.effects.send(member.address, packet, false);
     this.onExpect(member.id);
   }
 
