@@ -4,7 +4,7 @@
  */
 import { quoted } from "../core/arguments.js";
 import { reachableForms, reachesProcesses } from "../core/schemes/schemes.js";
-import { itemOfPeer, memberText } from "../dashboard/build.js";
+import { itemOfPeer, memberTexts } from "../dashboard/build.js";
 import { actionsIn } from "../dashboard/local.js";
 import type { DashboardAction, DashboardItem } from "../dashboard/state.js";
 import type {
@@ -260,9 +260,7 @@ export function nodeDetails({ members, name: own, state }: Members): SourceDetai
   const items = (): DashboardItem[] => list.slice(0, MAX_MEMBERS_READ).flatMap(itemOfMember);
   return {
     lists: { members: { length: list.length, items } },
-    members: items()
-      .filter(({ name }) => name !== own)
-      .map(({ name, state }) => memberText(name, state)),
+    members: memberTexts(items().filter(({ name }) => name !== own)),
     actions: state === "running" || state === "minority" ? ["drain"] : [],
   };
 }

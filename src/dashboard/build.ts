@@ -45,13 +45,13 @@ export interface StateOptions {
 }
 
 export function stateOf(seen: readonly SeenProcess[], options: StateOptions): DashboardState {
-  const owners = ownersOf(seen);
+  const isShown = shownOnce(seen);
   let room = MAX_SOURCES_SHOWN;
   let omitted = 0;
   const processes = seen.map((process): DashboardProcess => {
     const { id, address, up, latency, since, reason, reading, details } = process;
     const { sources: read = [], ...measured }: Partial<RatedReading> = reading ?? {};
-    const sources = read.filter((source) => (owners.get(keyOf(measured.instance, source)) ?? id) === id);
+    const sources = read.filter((source) => isShown(process, source));
     const shown = sources.slice(0, room);
     room -= shown.length;
     omitted += sources.length - shown.length;
@@ -72,21 +72,33 @@ export function stateOf(seen: readonly SeenProcess[], options: StateOptions): Da
   return { version: 1, ...options, processes, links: linksOf(processes), omitted };
 }
 
-/** A program that is watched at several addresses: each source is shown where it can be steered, or else first. */
-function ownersOf(seen: readonly SeenProcess[]): ReadonlyMap<string, string> {
+/**
+ * A program may be watched at several addresses. A source that can be steered is known by its process, kind, name and
+ * endpoints, and its first address shows it; by metrics, which have no endpoints, it is not shown again.
+ */
+function shownOnce(seen: readonly SeenProcess[]): (process: SeenProcess, source: RatedSource) => boolean {
   const owners = new Map<string, string>();
-  for (const { id, reading, details } of seen) {
-    if (reading?.instance === undefined) continue;
-    for (const source of reading.sources) {
-      const key = keyOf(reading.instance, source);
-      if (!owners.has(key) || details.get(source.name)?.actions !== undefined) owners.set(key, id);
+  const keyOf = ({ reading, details }: SeenProcess, { kind, name }: RatedSource, isLong: boolean): string => {
+    const { sides = {} } = details.get(name) ?? {};
+    const ends = isLong ? Object.values(sides).map(({ bound }) => bound) : undefined;
+    return JSON.stringify([reading?.instance, kind, name, ends]);
+  };
+  const isSteered = ({ details }: SeenProcess, { name }: RatedSource): boolean =>
+    details.get(name)?.actions !== undefined;
+  for (const process of seen) {
+    if (process.reading?.instance === undefined) continue;
+    for (const source of process.reading.sources) {
+      if (!isSteered(process, source)) continue;
+      for (const isLong of [true, false]) {
+        const key = keyOf(process, source, isLong);
+        if (!owners.has(key)) owners.set(key, process.id);
+      }
     }
   }
-  return owners;
-}
-
-function keyOf(instance: string | undefined, { kind, name }: RatedSource): string {
-  return JSON.stringify([instance, kind, name]);
+  return (process, source) => {
+    const owner = owners.get(keyOf(process, source, isSteered(process, source)));
+    return owner === undefined || owner === process.id;
+  };
 }
 
 export function sourceId(process: string, name: string): string {
@@ -145,8 +157,17 @@ function optional(text: string | undefined): string | undefined {
   return text === undefined ? undefined : cut(text);
 }
 
-export function memberText(name: string, state: string): string {
-  return state === "alive" ? name : `${name}, ${state}`;
+/** The members of a cluster for a source's state: those in trouble first, and none that left or is back. */
+export function memberTexts(
+  members: Iterable<{ readonly name: string; readonly state: string }>,
+): readonly string[] {
+  const names = new Set<string>();
+  const troubled = new Map<string, string>();
+  for (const { name, state } of members)
+    if (state === "alive") names.add(name);
+    else if (state !== "left") troubled.set(name, `${name}, ${state}`);
+  for (const name of names) troubled.delete(name);
+  return [...troubled.values(), ...names];
 }
 
 /** Connections between sides, as far as endpoints show them, and from a node to its members. */

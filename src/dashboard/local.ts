@@ -12,7 +12,7 @@ import { endpointsOf } from "../sockets/internal.js";
 import { type PeerList, peerListOf, peerListsOf } from "../sockets/peer-views.js";
 import { Socket } from "../sockets/socket.js";
 import type { SocketStats } from "../sockets/stats.js";
-import { itemOfPeer, memberText } from "./build.js";
+import { itemOfPeer, memberTexts } from "./build.js";
 import { type DashboardSources, type DashboardSourcesByName, THIS_PROGRAM } from "./options.js";
 import type { DashboardAction, DashboardItem } from "./state.js";
 import type { SideDetails, SourceDetails, SourceList, Subject, SubjectReading } from "./subject.js";
@@ -162,11 +162,16 @@ function detailsOf(source: unknown, kind: string, stats: object): SourceDetails 
     return { sides, actions: actionsIn(state), lists: listsOf(peerListsOf(source)) };
   }
   const lists = LISTS[kind]?.(source as Listed, stats as Counts);
-  const members = kind === "cluster" ? (source as Listed).members?.({ gone: true, self: false }) : undefined;
-  return {
-    lists: { ...lists, ...listsOf(peerListsOf(source)) },
-    ...known({ members: members && Array.from(members, ({ name, state }) => memberText(name, state)) }),
-  };
+  const members = kind === "cluster" ? membersOf(source as Listed) : undefined;
+  return { lists: { ...lists, ...listsOf(peerListsOf(source)) }, ...known({ members }) };
+}
+
+function membersOf(node: Listed): readonly string[] | undefined {
+  try {
+    return memberTexts(node.members?.({ gone: true, self: false }) ?? []);
+  } catch {
+    return undefined; // The node has not started, or is closed.
+  }
 }
 
 function listsOf(lists: Readonly<Record<string, PeerList>>): Readonly<Record<string, SourceList>> {

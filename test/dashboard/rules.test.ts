@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { hostOf } from "../../src/core/loopback.js";
 import { isHostAllowed, isOwnOrigin, TokenCheck } from "../../src/dashboard/access.js";
-import { linksOf, pageOf, type SeenProcess, stateOf } from "../../src/dashboard/build.js";
+import { linksOf, memberTexts, pageOf, type SeenProcess, stateOf } from "../../src/dashboard/build.js";
 import { short, since } from "../../src/dashboard/page/format.js";
 import { layoutOf, MAX_BOXES } from "../../src/dashboard/page/layout.js";
 import {
@@ -131,18 +131,32 @@ describe("states", () => {
   });
 
   it("show a source of a program at two addresses once, where it can be steered; others of its name stay", () => {
-    const at = (id: string, instance: string, details: SeenProcess["details"] = new Map()): SeenProcess => {
-      const { reading, ...rest } = seen(2, id);
+    const at = (id: string, instance: string, bound?: string): SeenProcess => {
+      const { reading, ...rest } = seen(1, id);
+      const sides = { frontend: { bound: [bound ?? ""], connected: [] } };
+      const details = new Map(bound === undefined ? [] : [["s0".padEnd(500, "x"), { sides, actions: [] }]]);
       return { ...rest, reading: { sources: [], ...reading, instance }, details };
     };
-    const { details } = seen(1);
-    const options = { time: 1, interval: 2, control: true };
-    const state = stateOf([at("p0", "one"), at("p1", "one", details), at("p2", "two")], options);
-    expect(state.processes.map(({ sources }) => sources.map(({ name }) => name.slice(0, 2)))).toEqual([
-      ["s1"],
-      ["s0"],
-      ["s0", "s1"],
-    ]);
+    const shownAt = (...all: SeenProcess[]): number[] =>
+      stateOf(all, { time: 1, interval: 2, control: true }).processes.map(({ sources }) => sources.length);
+    expect(shownAt(at("p0", "one"), at("p1", "one", "tcp://h:1"), at("p2", "two"))).toEqual([0, 1, 1]);
+    // One by two addresses, and another one of the same program and name.
+    expect(shownAt(at("p0", "one", "tcp://h:1"), at("p1", "one", "tcp://h:1"))).toEqual([1, 0]);
+    expect(shownAt(at("p0", "one", "tcp://h:1"), at("p1", "one", "tcp://h:2"))).toEqual([1, 1]);
+    // Metrics alone hide nothing: anyone can repeat the name of a process.
+    expect(shownAt(at("p0", "one"), at("p1", "one"))).toEqual([1, 1]);
+  });
+
+  it("list the members of a cluster that are in trouble first, and those that are back or left in order once", () => {
+    const [a, b, c] = ["a", "b", "c"].map((name) => ({ name, state: "alive" }));
+    const gone = [
+      { name: "a", state: "lost" },
+      { name: "d", state: "lost" },
+      { name: "d", state: "lost" },
+      { name: "e", state: "left" },
+      { name: "f", state: "suspect" },
+    ];
+    expect(memberTexts([a, b, c, ...gone] as typeof gone)).toEqual(["d, lost", "f, suspect", "a", "b", "c"]);
   });
 
   it("have no actions without a token", () => {
@@ -260,7 +274,10 @@ describe("the page", () => {
     };
     expect([seen(10), seen(12), seen(12)]).toEqual([0, 2, 2]);
     drops.acknowledge();
-    expect([seen(12), seen(13), seen(5), seen(6)]).toEqual([0, 1, 5, 6]);
+    // Restarted after 13, with 5 of its own.
+    expect([seen(12), seen(13), seen(5), seen(6)]).toEqual([0, 1, 6, 7]);
+    drops.update([]);
+    expect(drops.of("p0/feed")).toBe(7);
   });
 
   it("has a refused peer as a problem with its reason, and the count among the totals", () => {

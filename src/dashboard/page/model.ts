@@ -141,27 +141,35 @@ export interface Problem {
   readonly mark: "warn" | "bad";
 }
 
+/** Sources whose unacknowledged drops are kept while they are away. */
+const MAX_AWAY = 4_000;
+
 /** Messages that sources dropped while the page is open, until they are acknowledged. */
 export class Drops {
-  /** By source: how many had been dropped when it was first seen, or at the last acknowledgement. */
-  #before = new Map<string, number>();
-  #now = new Map<string, number>();
+  readonly #counts = new Map<string, { last: number; fresh: number }>();
 
   update(shown: readonly Shown[]): void {
-    this.#now = new Map(shown.map(({ source }) => [source.id, wholeOf(source.sides).dropped ?? 0]));
-    for (const [id, count] of this.#now) {
-      const before = this.#before.get(id) ?? count;
+    const present = new Set<string>();
+    for (const { source } of shown) {
+      present.add(source.id);
+      const { dropped } = wholeOf(source.sides);
+      if (dropped === undefined) continue;
+      const count = this.#counts.get(source.id) ?? { last: dropped, fresh: 0 };
       // A program that was restarted counts from 0.
-      this.#before.set(id, count < before ? 0 : before);
+      count.fresh += dropped < count.last ? dropped : dropped - count.last;
+      count.last = dropped;
+      this.#counts.set(source.id, count);
     }
+    for (const [id, { fresh }] of this.#counts)
+      if (!present.has(id) && (fresh === 0 || this.#counts.size > MAX_AWAY)) this.#counts.delete(id);
   }
 
   of(id: string): number {
-    return (this.#now.get(id) ?? 0) - (this.#before.get(id) ?? 0);
+    return this.#counts.get(id)?.fresh ?? 0;
   }
 
   acknowledge(): void {
-    this.#before = new Map(this.#now);
+    for (const count of this.#counts.values()) count.fresh = 0;
   }
 }
 
