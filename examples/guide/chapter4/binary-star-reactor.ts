@@ -22,7 +22,8 @@ const router = new Router();
 await router.bind(at("clients"));
 const serve = async (message: Buffer[]) => {
   const { envelope, body } = Envelope.parse(message);
-  await router.reply(envelope, `${body[0]} World`);
+  // A client that is gone needs no reply.
+  await router.reply(envelope, `${body[0]} World`).catch(() => undefined);
 };
 const gate = new BinaryStarGate(star);
 gate.passTo(serve); // Gets kept requests after a failover.

@@ -88,6 +88,7 @@ export class BinaryStarGate extends Driver<BinaryStarGateEvent, BinaryStarGateSt
     star.events.on("state:changed", this.#starOnState).on("votes:dropped", this.#dropHeld);
   }
 
+  /** @param serve gets kept requests after a failover; its errors are uncaught */
   passTo(serve: (message: Buffer[]) => void): void {
     this.#serve = serve;
   }

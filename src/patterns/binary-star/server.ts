@@ -171,7 +171,7 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
     this.#maxInFlight = settings.maxInFlight;
     this.#shape = new BodyShape(options.codec);
     this.star = new BinaryStar(settings.star);
-    this.#router = new Router({ linger: 0, ...settings.socketOptions });
+    this.#router = new Router({ linger: 0, ...settings.socketOptions, receiveTimeout: -1 });
     for (const type of Object.keys(BINARY_STAR_EVENTS) as BinaryStarEvent["type"][])
       this.star.events.on(type, this.#starOnEvent);
     this.#gate = new BinaryStarGate(this.star);

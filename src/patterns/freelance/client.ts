@@ -139,7 +139,13 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
     this.#shape = new BodyShape(options.codec);
     this.#timer = new DriverTimer(pingInterval);
     // A disconnected server would get outdated requests on its return.
-    this.#router = new Router({ linger: 0, ...settings.socketOptions, immediate: true, mandatory: true });
+    this.#router = new Router({
+      linger: 0,
+      ...settings.socketOptions,
+      immediate: true,
+      mandatory: true,
+      receiveTimeout: -1,
+    });
     const { retryDelay } = settings;
     const maxRetryDelay = Math.max(retryDelay, settings.maxRetryDelay);
     this.#rules = new FreelanceRules(

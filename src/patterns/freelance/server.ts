@@ -146,7 +146,7 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
     this.#maxInFlight = settings.maxInFlight;
     this.#shape = new BodyShape(options.codec);
     if (this.#identity !== undefined) this.#assertDialable(this.#identity);
-    this.#router = new Router({ linger: 0, mandatory: true, ...settings.socketOptions });
+    this.#router = new Router({ linger: 0, mandatory: true, ...settings.socketOptions, receiveTimeout: -1 });
     this.#gate?.passTo((frames) => this.#serve(frames));
   }
 

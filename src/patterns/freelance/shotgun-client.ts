@@ -220,7 +220,7 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
   }
 
   #connect(server: string): void {
-    const dealer = new Dealer({ linger: 0, ...this.#socketOptions, immediate: true });
+    const dealer = new Dealer({ linger: 0, ...this.#socketOptions, immediate: true, receiveTimeout: -1 });
     const entry: Server<T> = { server, dealer, waiting: new Set(), isFull: false };
     dealer.events.on("peer:join", () => {
       this.events.emit({ type: "server:joined", server });

@@ -270,7 +270,7 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     return {
       endpoint,
       // Requests of a lost connection are repeated here, not by the socket.
-      dealer: new Dealer({ linger: 0, ...this.#socketOptions, immediate: true }),
+      dealer: new Dealer({ linger: 0, ...this.#socketOptions, immediate: true, receiveTimeout: -1 }),
       inFlight: new Map(),
       joined: false,
       pause: undefined,

@@ -1,7 +1,7 @@
 /** A worker: connections to brokers, each a socket and a timer around worker-rules.ts. */
 
 import crypto from "node:crypto";
-import { checkKeys } from "../../core/arguments.js";
+import { checkKeys, describe } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
@@ -93,7 +93,7 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
     handler: MajordomoHandler<Settled<Req>, Settled<Rep>>,
     options: MajordomoWorkerOptions<Req, Rep> = {},
   ) {
-    super("MajordomoWorker", EVENTS, `MajordomoWorker of ${String(service)}`);
+    super("MajordomoWorker", EVENTS, `MajordomoWorker of ${describe(service)}`);
     const settings = workerSettings(options);
     const { requestCodec, replyCodec } = options;
     const { socketOptions } = settings;
