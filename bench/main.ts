@@ -18,6 +18,7 @@ import { shoalBuild } from "./peers/node-contender.js";
 import { describeMachine } from "./report/machine.js";
 import { type BenchRecord, readRecords } from "./report/records.js";
 import { absentText, scenarioText } from "./report/table.js";
+import type { CaseSettings } from "./runner/case.js";
 import { findPinning } from "./runner/pinning.js";
 import { createProgress } from "./runner/progress.js";
 import { killAll } from "./runner/side-process.js";
@@ -67,7 +68,7 @@ async function measure(
   options: BenchOptions,
   plan: SuitePlan,
   signal: AbortSignal,
-  reference = referenceOf(options),
+  settings: Pick<CaseSettings, "reference" | "isSameWork"> = { reference: referenceOf(options) },
 ): Promise<{ code: number; records: readonly BenchRecord[] }> {
   const rule = ruleOf(options);
   const smoke = options.smoke ?? false;
@@ -84,11 +85,11 @@ async function measure(
     sink.write(machine);
     await runSuite(
       plan,
-      { smoke, rule, runSeconds: RUN_SECONDS, reference, pinning, signal },
+      { smoke, rule, runSeconds: RUN_SECONDS, ...settings, pinning, signal },
       {
         record: (record) => sink.write(record),
         progress: (what, share) => progress.update(what, share),
-        scenarioDone: (scenario) => print(scenarioText(sink.records, scenario, reference)),
+        scenarioDone: (scenario) => print(scenarioText(sink.records, scenario, settings.reference)),
       },
     );
   } catch (error) {
@@ -193,10 +194,12 @@ async function compareBuilds(
   const what = scenarios.length === 0 ? ["page"] : scenarios;
   const plan = planOf({ ...options, what }, builds);
   await refuseBusy(options);
-  const { code, records } = await measure(options, plan, signal, "before");
+  const { code, records } = await measure(options, plan, signal, {
+    reference: "before",
+    isSameWork: true,
+  });
   const [then, now] = builds.map(({ name }) => recordsOfBuild(records, name));
-  const settings = { threshold: thresholdOf(options), paired: true };
-  const rows = compareRecords(then ?? [], now ?? [], settings);
+  const rows = compareRecords(then ?? [], now ?? [], { threshold: thresholdOf(options), paired: true });
   return rows.length === 0 ? code : printComparison(rows, options, false);
 }
 

@@ -1,7 +1,7 @@
 /**
  * One case: its implementations alternate round by round (A B C, B C A, …) until the stopping rule ends it. The first
- * runs of each do not count: they give the number of messages for the wanted duration. A failing implementation leaves
- * the case; the others continue.
+ * runs of each do not count: they find the number of messages for the wanted duration, and the warm-up after which more
+ * warm-up makes no difference. A failing implementation leaves the case; the others continue.
  */
 import { type Case, type Contender, deliveriesOf, type Scenario, type SideReport } from "../contract.js";
 import type { CaseKey, CaseRecord, FailedRecord, RunRecord } from "../report/records.js";
@@ -16,6 +16,8 @@ export interface CaseSettings extends Omit<RunSettings, "timeout"> {
   readonly runSeconds: number;
   /** Implementation that the others are compared with, if it takes part. */
   readonly reference: string | undefined;
+  /** All implementations get the messages and the warm-up of the one with most: for builds of one program. */
+  readonly isSameWork?: boolean;
   /** Bound of a run's timeout in seconds. Default: none. */
   readonly mostSeconds?: number;
 }
@@ -29,11 +31,15 @@ export interface CaseListener {
 
 /** Maximum messages of a run, as a multiple of the planned ones. */
 const MOST_SCALE = 50;
-/** Warm-up of a run, as a multiple of its counted messages. */
+/** The least warm-up of a run, as a multiple of its counted messages. */
 const WARMUP = 2;
+/** An implementation is warm when twice the warm-up makes its figure better by no more than this factor. */
+const STEADY = 1.1;
 /** The time of a case has room for this many rounds, or the least of the rule, and for the runs that do not count. */
 const ROUNDS = 5;
-const FIRST_RUNS = 2;
+const FIRST_RUNS = 3;
+/** A run that needs a long warm-up may take as many times its share: compiled programs leave most of theirs. */
+const LONG_RUN = 3;
 /** Shortest counted part of a run in seconds. */
 const SHORTEST = 0.2;
 const TIMEOUT = { full: 60, smoke: 20 } as const;
@@ -80,24 +86,50 @@ export async function runCase(
 
   const rounds = Math.min(ROUNDS, settings.rule.leastRounds) + FIRST_RUNS;
   const secondsOfRun = settings.rule.seconds / rounds / lanes.length;
-  const scale = async (lane: Lane): Promise<void> => {
-    for (let isShort = true; isShort; ) {
+  /** @returns the messages for which there is time in a long run; `undefined` for an implementation that failed */
+  const scale = async (lane: Lane): Promise<number | undefined> => {
+    for (;;) {
       const from = elapsed();
       const [report] = (await tried(lane)) ?? [];
-      if (report === undefined) return;
+      if (report === undefined) return undefined;
       const perSecond = lane.count / Math.max(report.seconds, 1e-6);
       const starting = Math.max(0, elapsed() - from - (lane.count + lane.warmup) / perSecond);
+      const most = perSecond * (LONG_RUN * secondsOfRun - starting);
       const room = (secondsOfRun - starting) / (1 + WARMUP);
       const wanted = Math.min(settings.runSeconds, Math.max(SHORTEST, room));
-      isShort = report.seconds < wanted / 2 && lane.count < count * MOST_SCALE;
+      const isShort = report.seconds < wanted / 2 && lane.count < count * MOST_SCALE;
       lane.count = Math.max(1, Math.min(Math.round(perSecond * wanted), count * MOST_SCALE));
       lane.warmup = Math.max(warmup, WARMUP * lane.count);
+      if (!isShort) return most;
+    }
+  };
+  const warm = async (lane: Lane, most: number): Promise<void> => {
+    const { name, better } = scenario.metric;
+    let reports = await tried(lane);
+    while (reports !== undefined && 2 * lane.warmup + lane.count <= most) {
+      const figure = scenario.result(reports, key)[name] as number;
+      lane.warmup *= 2;
+      reports = await tried(lane);
+      if (reports === undefined) return;
+      const longer = scenario.result(reports, key)[name] as number;
+      if ((better === "higher" ? longer / figure : figure / longer) > STEADY) continue;
+      lane.warmup /= 2;
+      return;
     }
   };
 
   let stopped: CaseRecord["stopped"] | undefined;
   try {
-    if (!settings.smoke && scenario.scales !== false) for (const lane of [...lanes]) await scale(lane);
+    if (!settings.smoke && scenario.scales !== false)
+      for (const lane of [...lanes]) {
+        const most = await scale(lane);
+        if (most !== undefined) await warm(lane, most);
+      }
+    if (settings.isSameWork === true)
+      for (const part of ["count", "warmup"] as const) {
+        const most = Math.max(...lanes.map((lane) => lane[part]));
+        for (const lane of lanes) lane[part] = most;
+      }
     for (let round = 0; stopped === undefined && lanes.length > 0; round++) {
       const from = elapsed();
       for (const lane of rotated(lanes, round)) {
@@ -146,6 +178,7 @@ function runRecord(
     contender: lane.contender.name,
     round,
     count: lane.count,
+    warmup: lane.warmup,
     at: new Date().toISOString(),
     figures: {
       ...scenario.result(reports, key),

@@ -160,7 +160,16 @@ describe("a report", () => {
     } as const;
     const runs = Object.entries({ "shoal-zmtp": 50, "shoal-zmtp-plain": 100, libzmq: 200 }).map(
       ([contender, requestsPerSecond]): BenchRecord => ({
-        ...{ type: "run", ...key, contender, round: 0, count: 1, at: "2026-01-01T00:00:00Z", sides: [] },
+        ...{
+          type: "run",
+          ...key,
+          contender,
+          round: 0,
+          count: 1,
+          warmup: 1,
+          at: "2026-01-01T00:00:00Z",
+          sides: [],
+        },
         figures: { requestsPerSecond },
       }),
     );

@@ -182,7 +182,7 @@ describe("a case", () => {
         return scenario.roles(one, count, warmup);
       },
     };
-    const rule = { leastRounds: 5, mostRounds: 5, seconds: 3, narrow: 0 };
+    const rule = { leastRounds: 5, mostRounds: 5, seconds: 1, narrow: 0 };
     await runCase(
       noted,
       chosen,
@@ -195,6 +195,32 @@ describe("a case", () => {
       [100, 10],
       [2_000, 4_000],
       [2_000, 4_000],
+    ]);
+  });
+
+  it("doubles the warm-up of a contender that gets faster by it, and gives two builds the same", async () => {
+    const rule = { leastRounds: 1, mostRounds: 1, seconds: 60, narrow: 0 };
+    const pair = [contender("a", "works", 0.01), contender("b", "compiles", 0.01)];
+    const warmups = async (isSameWork: boolean) => {
+      const heard = listener();
+      await runCase(
+        scenario,
+        chosen,
+        pair,
+        settings({ smoke: false, rule, runSeconds: 1, isSameWork }),
+        heard,
+      );
+      return heard.records.flatMap((record) =>
+        record.type === "run" ? [[record.count, record.warmup]] : [],
+      );
+    };
+    expect(await warmups(false)).toEqual([
+      [5_000, 10_000],
+      [5_000, 20_000],
+    ]);
+    expect(await warmups(true)).toEqual([
+      [5_000, 20_000],
+      [5_000, 20_000],
     ]);
   });
 

@@ -1,5 +1,5 @@
 // @ts-check
-/** A side that does what its option `mode` says: works, warms up, crashes, hangs, gives wrong output. No sockets. */
+/** A side that does what its option `mode` says: works, warms up, compiles, crashes, hangs, gives wrong output. No sockets. */
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 
@@ -20,6 +20,8 @@ const mode = values.role === "consumer" ? options.mode : "works";
 const messages = Number(values.count);
 // For a hundred messages; more of them are five times as fast where a program has to warm up.
 const pace = Number(options.seconds ?? 0.001) / (mode === "warms up" && messages > 100 ? 500 : 100);
+// Half as fast until it is warm.
+const slowness = mode === "compiles" && Number(options.warmup) < 15_000 ? 2 : 1;
 const say = (/** @type {object} */ line) => console.log(JSON.stringify(line));
 
 console.error(`this is ${values.role}`);
@@ -40,7 +42,7 @@ lines.on("line", (line) => {
     type: "done",
     messages: mode === "loses" ? messages - 1 : messages,
     bytes: messages * 8,
-    seconds: messages * pace,
+    seconds: messages * pace * slowness,
     checksum: mode === "changes" ? "ffffffff" : "00000000",
     ordered: mode !== "swaps",
     cpuSeconds: 0.001,
