@@ -1,5 +1,4 @@
 /** Updates in flight through a server, and their queue to the store. */
-import { costOf } from "../../core/frame-cost.js";
 import { conditionOf, encodeTimeToLive, timeToLive } from "./properties.js";
 import {
   type CloneFault,
@@ -41,10 +40,6 @@ export interface Operation {
 
 export function sizeOf(operation: Operation): number {
   return operation.key.length + operation.value.length + operation.properties.length;
-}
-
-export function costOfOperation({ key, value, properties }: Operation): number {
-  return costOf([key, value, properties]);
 }
 
 /** Releases the received chunk. */
@@ -141,7 +136,7 @@ export class CommitQueue {
 
   push(operation: Operation): void {
     this.#waiting.push(operation);
-    this.#bytes += costOfOperation(operation);
+    this.#bytes += sizeOf(operation);
   }
 
   /** Orders the next batch. The other server's updates have sequences. */
@@ -150,7 +145,7 @@ export class CommitQueue {
     const batch = all.length <= MAX_COMMIT ? all : all.slice(0, MAX_COMMIT);
     this.#waiting = batch === all ? [] : all.slice(MAX_COMMIT);
     for (const operation of batch) {
-      this.#bytes -= costOfOperation(operation);
+      this.#bytes -= sizeOf(operation);
       if (operation.sequence === 0) operation.sequence = ++this.#ordered;
     }
     return batch;
@@ -158,7 +153,7 @@ export class CommitQueue {
 
   commit(batch: Operation[]): void {
     this.#committing = batch;
-    for (const operation of batch) this.#committingBytes += costOfOperation(operation);
+    for (const operation of batch) this.#committingBytes += sizeOf(operation);
   }
 
   committed(): Operation[] {

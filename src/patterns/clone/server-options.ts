@@ -73,7 +73,7 @@ const OPTIONS = {
   liveness: integer({ default: 2, min: 2, max: 1_000 }),
   /** Updates in flight; more are refused. Default 100,000. */
   maxPending: integer({ default: 100_000 }),
-  /** Bytes of all keys and values; more are refused. Default 4,294,967,296. */
+  /** Bytes of all keys and values, with the updates in flight; more are refused. Default 4,294,967,296. */
   maxBytes: bytes({ default: 4_294_967_296, min: 1 }),
   /** Snapshots in flight; further clients wait. Default 16. */
   maxSnapshots: integer({ default: 16 }),

@@ -8,14 +8,7 @@
  */
 import { Leader } from "./leader.js";
 import { isRequest, parseLink } from "./link.js";
-import {
-  copyOf,
-  costOfOperation,
-  type Operation,
-  type OperationKind,
-  OwnUpdates,
-  sizeOf,
-} from "./operation.js";
+import { copyOf, type Operation, type OperationKind, OwnUpdates, sizeOf } from "./operation.js";
 import { REFUSED_FULL } from "./properties.js";
 import { EMPTY, encodeHugz, encodeSet, isHugz, readSequence, SEQUENCE } from "./protocol.js";
 import { conflictMark } from "./server-map.js";
@@ -108,7 +101,8 @@ export class Serving {
     }
     const { uuid } = operation;
     const lost = operation.condition !== undefined && map.window.hasConflict(uuid);
-    const isFull = operation.kind === "set" && map.table.bytes + sizeOf(operation) > options.maxBytes;
+    // An update in flight counts like a new key.
+    const isFull = operation.kind === "set" && map.table.bytes + bytes + sizeOf(operation) > options.maxBytes;
     if (isFull && !lost && !(uuid.length > 0 && map.window.has(uuid))) {
       if (operation.counted) {
         statistics.refuse("full", 1);
@@ -237,14 +231,14 @@ export class Serving {
     while (count < this.#held.length && (this.#held[count] as Operation).sequence <= last) count += 1;
     if (count === 0) return;
     for (const operation of this.#held.splice(0, count)) {
-      this.#heldBytes -= costOfOperation(operation);
+      this.#heldBytes -= sizeOf(operation);
       this.#apply(operation, now);
     }
   }
 
   #hold(operation: Operation): void {
     this.#held.push(operation);
-    this.#heldBytes += costOfOperation(operation);
+    this.#heldBytes += sizeOf(operation);
   }
 
   #replicaLeft(reason: "gone" | "silent" | "slow" | "left", now: number): void {

@@ -19,7 +19,7 @@ import {
   SESSION_BYTES,
   standingOf,
 } from "./link.js";
-import { copyOf, costOfOperation, type Operation } from "./operation.js";
+import { copyOf, type Operation, sizeOf } from "./operation.js";
 import { timeToLive } from "./properties.js";
 import { isGoodbye, isHugz, KEY, PROPERTIES, readSequence, SEQUENCE, VALUE } from "./protocol.js";
 import { conflictMark, type LoadedMap } from "./server-map.js";
@@ -44,7 +44,7 @@ export class Standby {
   #askAt = 0;
   #table = new CloneTable();
   #expires = new Map<number, number>();
-  /** Updates after the map, and their cost. */
+  /** Updates after the map, and their bytes. */
   #updates: Operation[] = [];
   #queued = 0;
   /** The map that the store writes, which excludes commits. */
@@ -203,7 +203,7 @@ export class Standby {
       return;
     }
     this.#updates.push(operation);
-    this.#queued += costOfOperation(operation);
+    this.#queued += sizeOf(operation);
     if (this.#updates.length > MAX_QUEUED || this.#queued > MAX_QUEUED_BYTES) this.start(now);
   }
 

@@ -140,6 +140,21 @@ test("a server that is full, or has too much in flight, refuses and counts", () 
   expect(rules.stats()).toMatchObject({ entries: 2, applied: 11, sequence: 11 });
 });
 
+test("updates that wait for the store count to the bytes of the map", () => {
+  const refused: string[] = [];
+  const rules = new ServerRules(
+    { ...OPTIONS, hasStore: true, maxBytes: 1_000 },
+    { ...EFFECTS, publish: ([key]) => void refused.push(String(key)) },
+    0,
+  );
+  rules.activate(0);
+  for (let n = 0; n < 4; n++) set(rules, `k${n}`, "x".repeat(300), n);
+  expect([refused, rules.stats().inFlight, rules.stats().refused.full]).toEqual([["k3"], 3, 1]);
+  rules.committed(0); // The first one; the next two share a commit.
+  set(rules, "k4", "x".repeat(50), 4);
+  expect([rules.stats().inFlight, rules.stats().refused.full]).toEqual([3, 1]);
+});
+
 test("a server that is full does not refuse what it has done, when it comes again", () => {
   const { rules, published } = rig(1_000);
   set(rules, "k", "x".repeat(900), 1);
