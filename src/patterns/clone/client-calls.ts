@@ -18,7 +18,7 @@ import { Deadlines } from "../../core/deadlines.js";
 import { ClosedError, NotSupportedError, ShoalError, TimeoutError } from "../../core/errors.js";
 import type { PendingCall } from "../kit/calls.js";
 import { StoreError } from "../kit/store/error.js";
-import { encodeSet, UUID_BYTES, VALUE, writeSequence } from "./protocol.js";
+import { encodeSet, UUID_BYTES, uuidOf, VALUE } from "./protocol.js";
 
 export interface ClientUpdate {
   readonly key: Buffer;
@@ -117,9 +117,7 @@ export class ClientCalls {
     result: UpdateResult,
     now: number,
   ): CloneCall {
-    const uuid = Buffer.allocUnsafe(UUID_BYTES);
-    uuid.set(this.#token);
-    writeSequence(uuid, 8, ++this.#number);
+    const uuid = uuidOf(this.#token, ++this.#number);
     const call: CloneCall = {
       key,
       number: this.#number,

@@ -1,17 +1,6 @@
 /** Updates in flight through a server, and their queue to the store. */
 import { conditionOf, encodeTimeToLive, timeToLive } from "./properties.js";
-import {
-  type CloneFault,
-  EMPTY,
-  KEY,
-  keyFault,
-  PROPERTIES,
-  UUID,
-  UUID_BYTES,
-  updateFault,
-  VALUE,
-  writeSequence,
-} from "./protocol.js";
+import { type CloneFault, EMPTY, KEY, keyFault, PROPERTIES, UUID, updateFault, VALUE } from "./protocol.js";
 
 export type OperationKind =
   | "set"
@@ -78,24 +67,19 @@ export function operationOf(frames: readonly Buffer[], now: number): Operation |
   };
 }
 
-export class OwnUpdates {
-  readonly #token: Buffer;
-  #made = 0;
-
-  /** @param token 8 random bytes, the first half of their UUIDs */
-  constructor(token: Buffer) {
-    this.#token = token;
-  }
-
-  /** @param ttl ms; 0: none */
-  make(kind: OperationKind, key: Buffer, value: Buffer, ttl: number, now: number): Operation {
-    const uuid = Buffer.allocUnsafe(UUID_BYTES);
-    uuid.set(this.#token);
-    writeSequence(uuid, 8, ++this.#made);
-    const properties = ttl === 0 ? EMPTY : encodeTimeToLive(ttl);
-    const expires = ttl === 0 ? 0 : now + ttl;
-    return { kind, key, uuid, properties, value, expires, counted: false, condition: undefined, sequence: 0 };
-  }
+/** An update of the server itself. @param ttl ms; 0: none */
+export function ownUpdate(uuid: Buffer, key: Buffer, value: Buffer, ttl: number, now: number): Operation {
+  return {
+    kind: value.length === 0 ? "delete" : "set",
+    key,
+    uuid,
+    properties: ttl === 0 ? EMPTY : encodeTimeToLive(ttl),
+    value,
+    expires: ttl === 0 ? 0 : now + ttl,
+    counted: false,
+    condition: undefined,
+    sequence: 0,
+  };
 }
 
 const MAX_COMMIT = 4_096;

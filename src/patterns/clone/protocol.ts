@@ -123,6 +123,14 @@ export function sequenceFrame(sequence: number): Buffer {
   return frame;
 }
 
+/** @param token 8 random bytes of its author. @param number of the author's updates */
+export function uuidOf(token: Buffer, number: number): Buffer {
+  const uuid = Buffer.allocUnsafe(UUID_BYTES);
+  uuid.set(token);
+  writeSequence(uuid, 8, number);
+  return uuid;
+}
+
 export function isHugz(frames: readonly Buffer[]): boolean {
   const key = frames[KEY] as Buffer;
   return key.length === HUGZ.length && HUGZ.equals(key);

@@ -115,7 +115,7 @@ export interface ServerRulesOptions
   readonly role?: BinaryStarRole;
   readonly serveAlone: boolean;
   readonly maxWaiting: number;
-  /** 8 random bytes: the first half of the UUIDs of the server's own updates. */
+  /** 8 random bytes: the first half of the UUIDs of the server's own updates, and the name of a map that begins here. */
   readonly token: Buffer;
   /** For jitter: from 0 up to 1. */
   readonly random: () => number;

@@ -184,8 +184,7 @@ export class ServerRules {
 
   /** @param ttl ms; 0: none. @returns whether it was taken */
   set(key: Buffer, value: Buffer, ttl: number, now: number): boolean {
-    if (!this.#active) return false;
-    return this.#serving.make(value.length === 0 ? "delete" : "set", key, value, ttl, now);
+    return this.#active && this.#serving.make(key, value, ttl, now);
   }
 
   flush(now: number): void {

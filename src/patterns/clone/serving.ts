@@ -8,9 +8,9 @@
  */
 import { Leader } from "./leader.js";
 import { isRequest, parseLink } from "./link.js";
-import { copyOf, type Operation, type OperationKind, OwnUpdates, sizeOf } from "./operation.js";
+import { copyOf, type Operation, ownUpdate, sizeOf } from "./operation.js";
 import { REFUSED_FULL } from "./properties.js";
-import { EMPTY, encodeHugz, encodeSet, isHugz, readSequence, SEQUENCE } from "./protocol.js";
+import { EMPTY, encodeHugz, encodeSet, isHugz, readSequence, SEQUENCE, uuidOf } from "./protocol.js";
 import { conflictMark } from "./server-map.js";
 import type { ServerState } from "./server-state.js";
 import { ServerSnapshots, Snapshot } from "./snapshots.js";
@@ -23,7 +23,8 @@ export class Serving {
   readonly #state: ServerState;
   readonly #snapshots: ServerSnapshots;
   readonly #leader: Leader;
-  readonly #own: OwnUpdates;
+  /** Updates of the server itself. */
+  #made = 0;
   /** Durable updates that may not be acknowledged yet. */
   #held: Operation[] = [];
   #heldBytes = 0;
@@ -39,7 +40,6 @@ export class Serving {
   constructor(state: ServerState, now: number) {
     const { options, effects, map } = state;
     this.#state = state;
-    this.#own = new OwnUpdates(options.token);
     this.#snapshots = new ServerSnapshots(options, effects, map.subtrees);
     this.#leader = new Leader(state, (reason) => this.#replicaLeft(reason, this.#now));
     this.#hugzAt = now + options.heartbeatInterval;
@@ -111,8 +111,9 @@ export class Serving {
       return false;
     }
     let accepted = operation;
-    if (uuid.length > 0 && (lost || !map.window.add(uuid))) {
-      if (operation.counted) statistics.counts.repeated += 1;
+    // Only clients repeat updates.
+    if (operation.counted && uuid.length > 0 && (lost || !map.window.add(uuid))) {
+      statistics.counts.repeated += 1;
       const kind = lost ? "conflict" : "announce";
       accepted = { ...operation, kind, value: EMPTY, expires: 0, counted: false, condition: undefined };
     }
@@ -155,8 +156,9 @@ export class Serving {
   }
 
   /** An update of the server itself. @param ttl ms; 0: none */
-  make(kind: OperationKind, key: Buffer, value: Buffer, ttl: number, now: number): boolean {
-    return this.accept(this.#own.make(kind, key, value, ttl, now));
+  make(key: Buffer, value: Buffer, ttl: number, now: number): boolean {
+    const uuid = uuidOf(this.#state.options.token, ++this.#made);
+    return this.accept(ownUpdate(uuid, key, value, ttl, now));
   }
 
   durable(batch: readonly Operation[], now: number): void {
@@ -283,7 +285,7 @@ export class Serving {
     for (const { key } of [...queue.operations(), ...this.#held]) changing.add(key.toString("latin1"));
     for (const id of due) {
       const key = map.table.key(id);
-      if (!changing.has(key.toString("latin1")) && this.make("delete", key, EMPTY, 0, now))
+      if (!changing.has(key.toString("latin1")) && this.make(key, EMPTY, 0, now))
         statistics.counts.expired += 1;
       // The store may refuse the delete.
       map.expiry.set(id, now + options.heartbeatInterval);

@@ -41,10 +41,9 @@ class Disk {
       const name = key.toString("latin1");
       if (kind === "set") this.map.set(name, { value: Buffer.from(value), sequence, expires });
       else if (kind === "delete") this.map.delete(name);
-      if (kind !== "announce") {
-        this.uuids.push(kind === "conflict" ? conflictMark(uuid) : Buffer.from(uuid));
-        this.sequence = sequence;
-      }
+      if (kind === "announce") continue;
+      if (uuid.length > 0) this.uuids.push(kind === "conflict" ? conflictMark(uuid) : Buffer.from(uuid));
+      this.sequence = sequence;
     }
   }
 }
