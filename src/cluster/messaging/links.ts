@@ -22,6 +22,7 @@ import {
   MAX_HELLOS,
   MAX_ITEM,
   MAX_LANES,
+  MIN_ITEM_LIMIT,
 } from "./bounds.js";
 import { Caller, type CallerEffects, type HelloResult, type LinkRefusal } from "./caller.js";
 import { Listeners } from "./listeners.js";
@@ -143,11 +144,18 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
   onMember(id: string, state: "alive" | "restarted" | "lost" | "gone"): void {
     const sending = this.#sending.get(id);
     if (state === "alive" || state === "restarted") {
+      const member = this.#effects.member(id);
+      const advert = decodeAdvert(member?.advert);
       for (const key of keysOf(id)) {
         const receiving = this.#receiving.get(key);
         // Nothing closed the old connection if the host vanished.
         if (state === "restarted" && receiving?.connection !== undefined) receiving.isOutdated = true;
-        this.#sending.get(key)?.changed();
+        const each = this.#sending.get(key);
+        if (each === undefined) continue;
+        if (advert !== undefined) {
+          each.maxItem = Math.min(this.#maxItem, advert.maxItem);
+          each.changed();
+        } else if (member?.hasDetails === true) this.#remove(key, each);
       }
       for (const caller of this.#hellos) if (caller.from === id) caller.tryAgain();
       return;
@@ -158,9 +166,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
       if (state === "lost") each?.pause();
       else if (each !== undefined) {
         lost += each.window.waiting;
-        each.close();
-        this.#firstSession = Math.max(this.#firstSession, each.window.session);
-        this.#sending.delete(key);
+        this.#remove(key, each);
       }
     }
     if (lost > 0) this.#effects.onLost?.(id, lost);
@@ -173,6 +179,12 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
       }
     if (sending !== undefined) this.#effects.onPeer(id, state);
     this.#onDrained?.();
+  }
+
+  #remove(key: string, sending: Sending): void {
+    sending.close();
+    this.#firstSession = Math.max(this.#firstSession, sending.window.session);
+    this.#sending.delete(key);
   }
 
   close(linger: number): Promise<void> {
@@ -359,7 +371,8 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     if (this.#closing !== undefined || to === this.#options.self.id) return undefined;
     const member = this.#effects.member(to);
     const advert = decodeAdvert(member?.advert);
-    if (member === undefined || advert === undefined) return undefined;
+    // Items for a new member wait for its details.
+    if (member === undefined || (advert === undefined && member.hasDetails)) return undefined;
     const sending = new Sending(
       member,
       this.#lanes[0] as SendingLane,
@@ -367,7 +380,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
       this.#firstSession,
       this,
     );
-    sending.maxItem = Math.min(this.#maxItem, advert.maxItem);
+    sending.maxItem = Math.min(this.#maxItem, advert?.maxItem ?? MIN_ITEM_LIMIT);
     this.#sending.set(to, sending);
     return sending;
   }

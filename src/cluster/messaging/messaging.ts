@@ -67,7 +67,7 @@ export interface MessagingStats {
   readonly directReceived: number;
   /** One-to-one messages not yet acknowledged. */
   readonly directPending: number;
-  /** Copies waiting for room at a node, and messages waiting for the interest of a new member. */
+  /** Copies waiting for room at a node. */
   readonly waiting: number;
   readonly waitingBytes: number;
   readonly subscriptions: number;
@@ -123,13 +123,7 @@ export class Messaging implements ClientEffects {
           this.#state.drops.dropped("size", peer, prefix);
       },
     };
-    const state = new MessagingState(id, settings, effects, this, this.#table, links, {
-      onSettled: (of) => {
-        this.#publisher.onSettled(of);
-        effects.onRoutes?.();
-      },
-      onChanged: () => effects.onRoutes?.(),
-    });
+    const state = new MessagingState(id, settings, effects, this, this.#table, links);
     this.#state = state;
     this.self = state.self;
     this.topics = effects.topics;
@@ -420,7 +414,6 @@ export class Messaging implements ClientEffects {
   /** @param linger ms for links to send queued items; -1: no limit */
   async close(linger: number): Promise<void> {
     if (this.#state.closed) return;
-    this.#publisher.close();
     this.#state.closed = true;
     this.#state.waiting.close();
     this.#state.retention.close();
@@ -468,8 +461,8 @@ export class Messaging implements ClientEffects {
       directSent: this.#directs.sent,
       directReceived: this.#directs.received,
       directPending: this.#directs.pending,
-      waiting: this.#state.waiting.count + this.#publisher.kept.count,
-      waitingBytes: this.#state.waiting.bytes + this.#publisher.kept.bytes,
+      waiting: this.#state.waiting.count,
+      waitingBytes: this.#state.waiting.bytes,
       subscriptions: this.#table.size,
       filters: this.#table.filters,
       clients: this.#state.addresses.clients,

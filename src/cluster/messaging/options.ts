@@ -57,8 +57,8 @@ export interface MessagingOptions {
   /** Bytes of retained values. Default 16,777,216. */
   readonly maxRetainedBytes?: number | undefined;
   /**
-   * Maximum ms that `publish` waits for the subscriptions of a newly met node; 0: the node may miss the first messages.
-   * Default 1,000.
+   * Maximum ms for which a newly met node gets all messages, until its subscriptions are known; 0: it may miss the
+   * first ones. Default 1,000.
    */
   readonly settle?: number | undefined;
   /**

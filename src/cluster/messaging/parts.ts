@@ -119,12 +119,6 @@ export interface MessageLinks {
   close(linger: number): Promise<void>;
 }
 
-export interface MessageRoutesEffects {
-  onSettled(id: string): void;
-  /** Results of `targets` may have changed. */
-  onChanged(): void;
-}
-
 export interface MessageRoutes {
   /** @returns settles when all live members know this node's filter */
   subscribe(filter: string): Promise<void>;
@@ -135,13 +129,13 @@ export interface MessageRoutes {
   /** Filters with the ids of live nodes, unordered, at most `most`. @param topic only matching filters */
   list(most: number, topic?: string): { readonly filter: string; readonly nodes: readonly string[] }[];
   /**
-   * New members whose subscriptions `targets` may lack, by id: until they are known, the member is gone, or a timeout;
-   * then `onSettled` is called. Always the same map.
+   * New members whose subscriptions `targets` may lack, by id: until they are known, the member is gone, or a timeout.
+   * Always the same map.
    */
   readonly unsettled: ReadonlyMap<string, unknown>;
   /** A caller waits for members in `unsettled`. */
   askUnsettled(): void;
-  /** Changes with the results of `targets`. */
+  /** Changes with the results of `targets` and `unsettled`. */
   readonly version: number;
   /** @returns why it was refused */
   onItem(from: string, item: Buffer): string | undefined;

@@ -3,11 +3,9 @@
  * subscriptions.
  *
  *   at a mark       drop: counted, and reported; wait: a copy waits for that node alone (waiting-sends.ts)
- *   a new node without known interest: kept for it until that is known (newcomer-sends.ts)
  */
 import { systemClock } from "../../core/clock.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError, TimeoutError } from "../../core/errors.js";
-import { ignore } from "../../core/ignore.js";
 import { keepMessageContext } from "../../core/message-operations.js";
 import { TurnBudget } from "../../core/turn-budget.js";
 import type { ClusterAddress } from "./addresses.js";
@@ -16,7 +14,6 @@ import type { PublishOptions } from "./client.js";
 import type { Deliveries } from "./deliveries.js";
 import { type ReceivedMessage, SELF_TOPIC } from "./message.js";
 import type { MessageNames } from "./names.js";
-import { KeptPublish, NewcomerSends } from "./newcomer-sends.js";
 import { MessageKind, type MessageLinks, type SendResult } from "./parts.js";
 import { Publication } from "./publication.js";
 import { type RetainedValue, type RetainedValues, VALUE_HEADER } from "./retained.js";
@@ -38,9 +35,6 @@ export class Publisher {
   readonly #plans: TopicPlans;
   readonly #deliveries: Deliveries;
   readonly #waiting: WaitingSends;
-  readonly #newcomers: NewcomerSends;
-  /** New members without known interest. */
-  readonly #unsettled: ReadonlyMap<string, unknown>;
   readonly #retained: RetainedValues;
   readonly #budget = new TurnBudget(PUBLISH_TIME, systemClock);
   readonly #aliases = new AliasNumbers();
@@ -58,8 +52,6 @@ export class Publisher {
     this.#plans = state.plans;
     this.#deliveries = state.deliveries;
     this.#waiting = state.waiting;
-    this.#unsettled = state.routes.unsettled;
-    this.#newcomers = new NewcomerSends(state.settings.maxPending, state.settings.maxPendingBytes);
     this.#retained = state.retained;
   }
 
@@ -94,8 +86,7 @@ export class Publisher {
     const publication = this.#spare ?? new Publication(plan);
     // A program's protocol may publish when it dials.
     this.#spare = undefined;
-    const hasNewcomers = this.#unsettled.size > 0 || !this.#newcomers.isEmpty;
-    const isItem = targets.length > 0 || retain || hasNewcomers;
+    const isItem = targets.length > 0 || retain;
     if (isItem) {
       const name = subtopic === undefined ? undefined : this.#names.subtopicName(subtopic);
       publication.set(plan, client, name, stamp, data, context);
@@ -122,7 +113,7 @@ export class Publisher {
     this.published += 1;
     if (value !== undefined) this.#retained.keep(value);
     let result: Promise<number>;
-    if (this.#waiting.isEmpty && !hasNewcomers && (!waits || message === undefined)) {
+    if (this.#waiting.isEmpty && (!waits || message === undefined)) {
       const { fulls } = publication;
       const count = targets.length > 0 ? this.#links.publish(targets, publication, fulls) : 0;
       this.sent += count;
@@ -183,7 +174,7 @@ export class Publisher {
   }
 
   /**
-   * For recipients with a reached mark, waiting copies, or unknown interest.
+   * For recipients with a reached mark or waiting copies.
    *
    * @param before number of nodes that have it already
    * @param bytes of a waiting copy
@@ -207,9 +198,7 @@ export class Publisher {
       copies ??= [];
       copies.push(this.#waitForRoom(peer, bytes, timeout, send));
     };
-    const kept = this.#keepForNewcomers(targets, publication, waits, timeout);
     for (const id of targets) {
-      if (this.#newcomers.has(id)) continue;
       const item = publication.item();
       const result = this.#waiting.has(id) ? "full" : this.#send(id, item, plan.prefix);
       if (result === "sent") count += 1;
@@ -228,32 +217,12 @@ export class Publisher {
         this.#state.dropSlow(message.topic, message.topic);
       } else if (this.#queueLocal(subscriptions, message, stamp)) count += 1;
     }
-    if (kept !== undefined && (waits || count === 0)) return this.#settleKept(count, copies, kept, timeout);
     if (copies === undefined) return this.#settled(count);
     return this.#settleAll(count, copies, timeout);
   }
 
   #waitForRoom(peer: string, bytes: number, timeout: number, send: () => SendResult): Promise<boolean> {
     return this.#waiting.wait(peer, bytes, timeout, send).then((result) => this.#waited(result));
-  }
-
-  // --- Members that were just met --------------------------------------------------------------------------------------
-
-  /** Messages that wait for the interest of new members. */
-  get kept(): { readonly count: number; readonly bytes: number } {
-    return this.#newcomers;
-  }
-
-  /** The interest of a new member is known, or no longer awaited. */
-  onSettled(id: string): void {
-    this.#newcomers.onSettled(id, (kept) => {
-      if (this.#plans.targets(kept.plan).includes(id)) this.#sendKept(id, kept);
-    });
-  }
-
-  /** Ends all waits. */
-  close(): void {
-    for (const id of [...this.#newcomers.members]) this.onSettled(id);
   }
 
   /** Whether copies without room now are more than may wait. @param bytes of a waiting copy */
@@ -263,14 +232,10 @@ export class Publisher {
     bytes: number,
     subscriptions: readonly Subscription[],
   ): boolean {
-    if (this.#isFullOfNewcomers(bytes)) return true;
     if (!this.#waiting.isFull(targets.length + 1, bytes)) return false;
     let copies = 0;
-    for (const id of targets) {
-      // Kept once for all of these.
-      if (this.#unsettled.has(id) || this.#newcomers.has(id)) continue;
+    for (const id of targets)
       if (this.#waiting.has(id) || !this.#links.hasRoom(id, publication.mostBytes)) copies += 1;
-    }
     const isHere = subscriptions.length > 0;
     if (isHere && (this.#waiting.has(this.#state.id) || this.#isFullHere(subscriptions))) copies += 1;
     return copies > 0 && this.#waiting.isFull(copies, bytes);
@@ -278,61 +243,6 @@ export class Publisher {
 
   #isFullHere(subscriptions: readonly Subscription[]): boolean {
     return this.#deliveries.isFull || subscriptions.some((each) => each.isFull);
-  }
-
-  #isFullOfNewcomers(bytes: number): boolean {
-    return (this.#unsettled.size > 0 || !this.#newcomers.isEmpty) && this.#newcomers.isFull(bytes);
-  }
-
-  #keepForNewcomers(
-    targets: readonly string[],
-    publication: Publication,
-    waits: boolean,
-    timeout: number,
-  ): KeptPublish | undefined {
-    if (this.#newcomers.meet(this.#unsettled)) this.#state.routes.askUnsettled();
-    if (this.#newcomers.isEmpty) return undefined;
-    const { plan } = publication;
-    if (this.#newcomers.isFull(publication.bytes)) {
-      for (const id of targets) if (this.#newcomers.has(id)) this.#state.dropFull(id, plan.prefix);
-      return undefined;
-    }
-    const deadline = waits && timeout >= 0 ? performance.now() + timeout : Number.POSITIVE_INFINITY;
-    const kept = new KeptPublish(plan, publication.item(), waits, deadline);
-    this.#newcomers.keep(kept);
-    return kept;
-  }
-
-  #sendKept(to: string, kept: KeptPublish): void {
-    const { item, plan, waits, deadline } = kept;
-    const result = this.#waiting.has(to) ? "full" : this.#send(to, item, plan.prefix);
-    if (result === "sent") kept.sent += 1;
-    else if (result === "full" && waits && !this.#waiting.isFull(1, item.length)) {
-      const left = deadline === Number.POSITIVE_INFINITY ? -1 : Math.max(0, deadline - performance.now());
-      const send = (): SendResult => this.#send(to, item, plan.prefix);
-      kept.copies.push(this.#waitForRoom(to, item.length, left, send));
-    } else if (result === "full") this.#state.dropFull(to, plan.prefix);
-  }
-
-  /** Waits for the new members. */
-  async #settleKept(
-    count: number,
-    copies: readonly Promise<boolean>[] = [],
-    kept: KeptPublish,
-    timeout: number,
-  ): Promise<number> {
-    // Reported below, when all is over.
-    for (const copy of copies) copy.catch(ignore);
-    await new Promise<void>((resolve) => {
-      const timer =
-        kept.deadline === Number.POSITIVE_INFINITY ? undefined : setTimeout(() => kept.end(), timeout);
-      kept.done = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
-    if (!kept.waits) return count + kept.sent;
-    return this.#settleAll(count + kept.sent, [...copies, ...kept.copies], timeout);
   }
 
   #send(id: string, item: Buffer, prefix: string): SendResult {

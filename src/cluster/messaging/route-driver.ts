@@ -35,9 +35,7 @@ export interface RouteDriverOptions {
   readonly grace?: number;
   /** Maximum ms for a new member in `unsettled`. */
   readonly settle?: number;
-  /** A member is no longer in `unsettled`. */
-  readonly onSettled?: (id: string) => void;
-  /** `targets` may have changed. */
+  /** `targets` or `unsettled` may have changed. */
   readonly onChanged?: () => void;
 }
 
@@ -65,7 +63,7 @@ export class RouteDriver implements MessageRoutes {
   version = 0;
 
   constructor(options: RouteDriverOptions) {
-    const { id, table, grace, settle, onSettled, onChanged } = options;
+    const { id, table, grace, settle, onChanged } = options;
     this.#options = options;
     const life = randomBytes(6).readUIntBE(0, 6);
     this.prop = propOfLife(life);
@@ -88,7 +86,6 @@ export class RouteDriver implements MessageRoutes {
           onChanged?.();
         },
         progressed: () => this.#onProgress(),
-        settled: (of) => onSettled?.(of),
       },
     });
     this.#timer.hold(false);

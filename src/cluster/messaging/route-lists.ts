@@ -41,12 +41,10 @@ export interface RouteListsEffects {
   session(to: string): number;
   /** Calls back when the item just sent is delivered, or with `false` if its session has ended or is interrupted. */
   onDelivered(to: string, done: (now: number, isDelivered: boolean) => void): void;
-  /** The result of `nodeOf`, or the store, changed. */
+  /** The result of `nodeOf`, the store, or `unsettled` changed. */
   changed(): void;
   /** The result of `acked` may have changed. */
   progressed(): void;
-  /** A member left `unsettled`. */
-  settled(id: string): void;
 }
 
 export interface RouteListsOptions {
@@ -107,7 +105,7 @@ export class RouteLists {
   readonly #expected = new Map<string, { readonly since: number; readonly until: number }>();
   /** Deadlines for their interest. */
   readonly #unsettled = new Map<string, number>();
-  /** Whether a message waits for an unsettled member. */
+  /** Whether new members are asked for their list. */
   #asksUnsettled = false;
   /** Longest lost first. */
   readonly #lost = new Set<string>();
@@ -205,7 +203,9 @@ export class RouteLists {
   #meet(now: number, id: string, life: number | undefined): void {
     const member = this.#members.get(id);
     const isKnown = member?.isAlive === true && member.life === life;
-    if (this.#settle > 0 && !isKnown && !this.#unsettled.has(id)) this.#unsettled.set(id, now + this.#settle);
+    if (this.#settle <= 0 || isKnown || this.#unsettled.has(id)) return;
+    this.#unsettled.set(id, now + this.#settle);
+    this.#effects.changed();
   }
 
   #add(id: string, life: number): Member {
@@ -304,7 +304,7 @@ export class RouteLists {
   }
 
   #settled(id: string): void {
-    if (this.#unsettled.delete(id)) this.#effects.settled(id);
+    if (this.#unsettled.delete(id)) this.#effects.changed();
     if (this.#unsettled.size === 0) this.#asksUnsettled = false;
   }
 

@@ -194,7 +194,7 @@ export class Sending {
     if (this.state === "up") {
       if (this.#offered >= most) this.flush();
       else if (!this.isDirty) this.#effects.flushSoon(this);
-    } else if (this.state === "idle" && this.#effects.member(this.id) !== undefined) this.#connect();
+    } else if (this.state === "idle") this.#connect();
   }
 
   /**
@@ -329,6 +329,11 @@ export class Sending {
   }
 
   #connect(): void {
+    // `changed` follows when a lost member is back, and when the details of a new one come.
+    if (this.#effects.member(this.id)?.hasDetails !== true) {
+      this.state = "idle";
+      return;
+    }
     this.state = "connecting";
     this.#candidates = this.#find();
     this.#next();

@@ -6,7 +6,7 @@ import { Deliveries } from "./deliveries.js";
 import { DropReports, type MessagingEvent } from "./events.js";
 import { MessageNames } from "./names.js";
 import type { MessagingSettings } from "./options.js";
-import type { MessageLinks, MessageLinksEffects, MessageRoutes, MessageRoutesEffects } from "./parts.js";
+import type { MessageLinks, MessageLinksEffects, MessageRoutes } from "./parts.js";
 import { RetainedValues, Retention } from "./retained.js";
 import type { Subscription } from "./subscription.js";
 import type { SubscriptionTable } from "./subscription-table.js";
@@ -29,7 +29,7 @@ export interface MessagingEffects {
   /** Ids of the live members that take messages, without this node. */
   peers(): readonly string[];
   links(effects: MessageLinksEffects): MessageLinks;
-  routes(links: MessageLinks, effects: MessageRoutesEffects): MessageRoutes;
+  routes(links: MessageLinks): MessageRoutes;
   readonly topics: TopicIds;
   readonly subtopics: TopicIds;
   /** ms since 1970. */
@@ -44,8 +44,6 @@ export interface MessagingEffects {
   /** A node is gone for good, or another process. */
   onGone?(id: string): void;
   onRestarted?(id: string): void;
-  /** Other nodes' interest may have changed. */
-  onRoutes?(): void;
 }
 
 export class MessagingState {
@@ -77,7 +75,6 @@ export class MessagingState {
     client: ClientEffects,
     table: SubscriptionTable<Subscription>,
     links: MessageLinksEffects,
-    routes: MessageRoutesEffects,
   ) {
     this.id = id;
     this.settings = settings;
@@ -92,7 +89,7 @@ export class MessagingState {
     const isClosed = (): boolean => this.closed || this.self.closed;
     this.names = new MessageNames(id, effects.topics, effects.subtopics, this.addresses, isClosed);
     this.links = effects.links(links);
-    this.routes = effects.routes(this.links, routes);
+    this.routes = effects.routes(this.links);
     this.plans = new TopicPlans(this.routes, table);
     this.waiting = new WaitingSends(settings.maxPending, settings.maxPendingBytes, {
       room: (peer) => (peer === id ? this.#localRoom() : this.links.room(peer)),

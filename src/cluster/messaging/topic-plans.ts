@@ -53,13 +53,15 @@ export class TopicPlans {
     return plan;
   }
 
-  /** Current ids of members with interest. Not to be kept. */
+  /** Current ids of members with interest, and of new ones without known interest. Not to be kept. */
   targets(plan: TopicPlan): readonly string[] {
     const { version } = this.#routes;
     if (plan.routesVersion !== version) {
       const targets: string[] = [];
       this.#routes.targets(plan.topic, targets);
-      plan.targets = targets;
+      const { unsettled } = this.#routes;
+      if (unsettled.size > 0) this.#routes.askUnsettled();
+      plan.targets = unsettled.size === 0 ? targets : [...new Set([...targets, ...unsettled.keys()])];
       plan.routesVersion = version;
     }
     return plan.targets;

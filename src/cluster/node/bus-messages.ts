@@ -163,7 +163,7 @@ export class BusMessages implements MessagesPart {
         });
         return links;
       },
-      routes: (_links, { onSettled, onChanged }) => {
+      routes: () => {
         const propOf = (of: string): string | undefined =>
           this.#find(of)?.isLive === true ? this.#propOf(of, ROUTES_PROP) : undefined;
         const isUnknown = (of: string): boolean => this.#find(of)?.hasDetails === false;
@@ -175,8 +175,7 @@ export class BusMessages implements MessagesPart {
           isUnknown,
           grace: settings.grace,
           settle: settings.settle,
-          onSettled,
-          onChanged,
+          onChanged: () => this.#bus.requests.onRoutes(),
         });
         return routes;
       },
@@ -192,7 +191,6 @@ export class BusMessages implements MessagesPart {
         this.#bus.requests.onForgotten(of);
       },
       onRestarted: (of) => this.#bus.services.onRestarted(of),
-      onRoutes: () => this.#bus.requests.onRoutes(),
     });
     this.#links = links;
     this.#bus.setPrivate(ROUTES_PROP, routes.prop);

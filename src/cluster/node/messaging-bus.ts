@@ -92,7 +92,8 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
    *
    * @param topic without wildcards; or the number of a topic or client
    * @param options {@link PublishOptions}
-   * @returns the number of receiving nodes, including this one if it has a subscription
+   * @returns the number of receiving nodes, including this one if it has a subscription, and new members whose
+   * subscriptions are not known yet
    * @throws InvalidArgumentError `EINVAL`, also for more bytes than `messaging.maxItem`; TimeoutError `ETIMEDOUT` if a
    * node had no room in time (the others have the message); InvalidStateError `ERR_TOO_MANY_PENDING`
    */

@@ -50,7 +50,7 @@ function joins(node: ClusterNode, count: number): Promise<void> {
 
 describe("messages of nodes", () => {
   test("subscriptions, tags and props of before the start are known to who is met after it, numbers of topics here", async () => {
-    const [a, b] = [create("a"), create("b", { tags: ["eu"] })];
+    const [a, b] = [create("a"), create("b", { tags: ["eu"], messaging: { settle: 0 } })];
     const EFSM = expect.objectContaining({ code: "EFSM" });
     const got: string[] = [];
     const arrived = new Promise<void>((resolve) => {
@@ -101,7 +101,7 @@ describe("messages of nodes", () => {
   });
 
   test("a retained value of the largest size reaches a later subscription, and a larger one is refused", async () => {
-    const [a, b] = (await cluster(["a", "b"], { messaging: { maxItem: 262_144 } })) as [
+    const [a, b] = (await cluster(["a", "b"], { messaging: { maxItem: 262_144, settle: 0 } })) as [
       ClusterNode,
       ClusterNode,
     ];
@@ -121,7 +121,7 @@ describe("messages of nodes", () => {
   });
 
   test("what is larger than a node takes is dropped for that one, counted and reported; its other values come", async () => {
-    const a = create("a");
+    const a = create("a", { messaging: { settle: 0 } });
     const b = create("b", { messaging: { maxItem: 262_144 } });
     const joined = [a, b].map((node) => joins(node, 1));
     await Promise.all([a.start(), b.start()]);

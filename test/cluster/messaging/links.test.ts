@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, test, vi } from "vitest";
 import { busNumber, createId } from "../../../src/cluster/identity.js";
 import { decodeAdvert } from "../../../src/cluster/messaging/advert.js";
-import { LINK_TIMEOUT, MAX_LANES } from "../../../src/cluster/messaging/bounds.js";
+import { LINK_TIMEOUT, MAX_LANES, MIN_ITEM_LIMIT } from "../../../src/cluster/messaging/bounds.js";
 import type { LinkProtocol, ProtocolListener } from "../../../src/cluster/messaging/protocol.js";
 import {
   decodeAck,
@@ -213,6 +213,27 @@ test("a sender whose details are not here yet is heard once it is: what answers 
   world.changed(a, "alive");
   await a.until(() => a.texts.length === 1);
   expect(replies).toEqual(["sent"]);
+});
+
+test("items for a member whose details are not here yet wait for them; one that takes no messages has none", async () => {
+  const [a, b, c] = [await world.node("a"), await world.node("b"), await world.node("c")];
+  world.unknown.add(b.id).add(c.id);
+  sendAll(a, b, 3);
+  expect(a.send(b, "x".repeat(MIN_ITEM_LIMIT + 1))).toBe("too-large");
+  sendAll(a, c, 1);
+  expect([a.to(b), a.to(c)]).toMatchObject([
+    { state: "idle", waiting: 3 },
+    { state: "idle", waiting: 1 },
+  ]);
+  c.advert = undefined;
+  world.unknown.clear();
+  world.changed(b, "alive");
+  world.changed(c, "alive");
+  await b.until(() => b.items.length === 3);
+  expect(b.texts).toEqual(texts(3));
+  expect(a.links.stats().peers.map(({ id }) => id)).toEqual([b.id]);
+  expect(a.send(c, "late")).toBe("unreachable");
+  expect([a.pings, a.lost]).toEqual([[], []]);
 });
 
 describe("attempts to connect", () => {

@@ -159,7 +159,7 @@ class Run {
     );
   }
 
-  /** As soon as all have met all, each publishes: it is kept until the others' interest is known. */
+  /** As soon as all have met all, each publishes: it goes to all whose interest is not known. */
   async greet(): Promise<void> {
     await this.meet();
     for (const of of NAMES) {

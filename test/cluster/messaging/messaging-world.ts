@@ -141,7 +141,6 @@ class SharedRoutes implements MessageRoutes {
   /** Members whose interest this node does not know yet: `targets` is without them. */
   readonly unsettled = new Map<string, FakeNode>();
   asked = 0;
-  onSettled: (id: string) => void = () => undefined;
 
   constructor(node: FakeNode) {
     this.#node = node;
@@ -205,7 +204,6 @@ class SharedRoutes implements MessageRoutes {
   settle(node: FakeNode): void {
     this.unsettled.delete(node.id);
     this.#node.world.version += 1;
-    this.onSettled(node.id);
   }
 
   stats(): MessageRoutesStats {
@@ -240,9 +238,8 @@ export class FakeNode {
         this.links = new FakeLinks(this);
         return this.links;
       },
-      routes: (_links, { onSettled }) => {
+      routes: () => {
         this.routes = new SharedRoutes(this);
-        this.routes.onSettled = onSettled;
         return this.routes;
       },
       topics: new TopicIds(() => Math.floor(Math.random() * 0x1_0000_0000)),

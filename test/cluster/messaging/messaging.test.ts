@@ -388,54 +388,19 @@ describe("a full node", () => {
 });
 
 describe("a node that was just met, whose interest is not known yet", () => {
-  test("gets what was published meanwhile, in order, before anything later; others do not wait", async () => {
+  test("gets every message, in order, until it is known whether it wants them", async () => {
     const [a, b, c] = nodes(3);
     const got = collect(b.messaging.self, "t/#");
-    const others = collect(c.messaging.self, "t/#");
     a.routes.meet(b);
-    // The call does not wait where the message went to somebody.
-    for (let i = 0; i < 5; i++) expect(await a.messaging.self.publish(`t/${i % 2}`, `${i}`)).toBe(1);
-    const nobody = a.messaging.self.publish("x", "");
-    await world.settle();
-    expect(others).toHaveLength(5);
-    expect(got).toEqual([]);
-    expect(a.routes.asked).toBe(1);
-    expect(a.messaging.stats()).toMatchObject({ waiting: 6 });
+    a.routes.meet(c);
+    for (let i = 0; i < 4; i++) expect(await a.messaging.self.publish(`t/${i % 2}`, `${i}`)).toBe(2);
+    expect(a.routes.asked).toBe(2); // Once for each topic.
     a.routes.settle(b);
-    // In the same turn: behind those that are kept.
-    const next = a.messaging.self.publish("t/1", "5");
-    await next;
-    expect(await nobody).toBe(0);
-    expect(await a.messaging.self.publish("t/1", "6")).toBe(2);
+    a.routes.settle(c);
+    expect(await a.messaging.self.publish("t/1", "4")).toBe(1);
     await world.settle();
-    expect(got).toEqual(["t/0 0", "t/1 1", "t/0 2", "t/1 3", "t/0 4", "t/1 5", "t/1 6"]);
-    expect(others).toHaveLength(7);
-    expect(a.messaging.stats()).toMatchObject({ waiting: 0, waitingBytes: 0 });
-  });
-
-  test("is waited for by a publish that nobody else gets, and by one that waits for room", async () => {
-    const [a, b, c] = nodes(3);
-    const got = collect(b.messaging.self, "t");
-    a.routes.meet(b);
-    let count = -1;
-    const first = a.messaging.self.publish("t", "1").then((sent) => {
-      count = sent;
-    });
-    const nobody = a.messaging.self.publish("x", "");
-    await world.settle();
-    expect(count).toBe(-1);
-    collect(c.messaging.self, "t");
-    const waiting = a.messaging.self.publish("t", "2", { onFull: "wait", timeout: 10_000 });
-    const late = a.messaging.self.publish("t", "3", { onFull: "wait", timeout: 1 });
-    // Not in time: it went to the other one alone.
-    expect(await late).toBe(1);
-    a.routes.settle(b);
-    await first;
-    expect(count).toBe(1);
-    expect(await nobody).toBe(0);
-    expect(await waiting).toBe(2);
-    await world.settle();
-    expect(got).toEqual(["t 1", "t 2"]);
+    expect(got).toEqual(["t/0 0", "t/1 1", "t/0 2", "t/1 3", "t/1 4"]);
+    expect(c.messaging.stats()).toMatchObject({ received: 4, unclaimed: 4 });
   });
 
   test("has its mark: what is past it is dropped and counted, or waits", async () => {
@@ -464,54 +429,6 @@ describe("a node that was just met, whose interest is not known yet", () => {
     expect(got).toEqual(["t 0", "t 2"]);
   });
 
-  test("is kept so many messages and bytes for: past them those that it wants are dropped and counted", async () => {
-    for (const [topic, options] of [
-      ["t", { maxPending: 3 }],
-      ["u", { maxPendingBytes: 330 }],
-    ] as const) {
-      const a = world.node("a", options);
-      const [b, c] = nodes(2);
-      const got = collect(b.messaging.self, topic);
-      a.routes.meet(b);
-      a.routes.meet(c);
-      const text = (i: number): string => `${i}`.padStart(100);
-      for (let i = 0; i < 3; i++) void a.messaging.self.publish(topic, text(i));
-      await expect(a.messaging.self.publish(topic, text(9), { onFull: "wait" })).rejects.toMatchObject({
-        code: "ERR_TOO_MANY_PENDING",
-      });
-      expect(await a.messaging.self.publish(topic, text(3))).toBe(0);
-      // It is known to have interest, and may not get this before what is kept.
-      a.routes.unsettled.delete(b.id);
-      world.version += 1;
-      expect(await a.messaging.self.publish(topic, text(4))).toBe(0);
-      expect(a.messaging.stats()).toMatchObject({ waiting: 3, droppedFull: 1 });
-      a.routes.settle(b);
-      await world.settle();
-      // The other one is waited for still.
-      expect(a.messaging.stats()).toMatchObject({ waiting: 3 });
-      a.routes.settle(c);
-      await world.settle();
-      expect(a.messaging.stats()).toMatchObject({ waiting: 0, waitingBytes: 0 });
-      expect(got).toEqual([0, 1, 2].map((i) => `${topic} ${text(i)}`));
-    }
-  });
-
-  test("gets what is kept when the bus closes, if its interest is known then; nobody's promise stays open", async () => {
-    const [a, b] = nodes(2);
-    const got = collect(b.messaging.self, "t");
-    a.routes.meet(b);
-    const count = a.messaging.self.publish("t", "1");
-    const waiting = a.messaging.self.publish("t", "2", { onFull: "wait" });
-    a.routes.unsettled.delete(b.id);
-    world.version += 1;
-    const refused = expect(waiting).rejects.toMatchObject({ code: "EAGAIN" });
-    void a.messaging.close(0);
-    expect(await count).toBe(1);
-    await refused;
-    await world.settle();
-    expect(got).toEqual(["t 1", "t 2"]);
-  });
-
   test("whatever the order in which nodes are met and known: each gets all, once, in order", async () => {
     await fc.assert(
       fc.asyncProperty(
@@ -529,11 +446,8 @@ describe("a node that was just met, whose interest is not known yet", () => {
           const published: Promise<number>[] = [];
           for (const [step, index] of steps) {
             const node = others[index] as FakeNode;
-            if (step === "meet") {
-              // Not in the turn in which it settled: that is another life, which what was kept is not for.
-              await Promise.resolve();
-              a.routes.meet(node);
-            } else if (step === "settle") a.routes.settle(node);
+            if (step === "meet") a.routes.meet(node);
+            else if (step === "settle") a.routes.settle(node);
             else if (step === "turn") await own.settle();
             else {
               const data = `${all.length}`;

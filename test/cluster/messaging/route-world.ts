@@ -172,7 +172,6 @@ export class RouteNode {
         },
         changed: () => undefined,
         progressed: () => undefined,
-        settled: (of) => world.settled?.(this, of),
       },
     });
   }
@@ -222,8 +221,6 @@ export class RouteWorld {
   blocks: ((from: RouteNode, to: RouteNode) => boolean) | undefined;
   /** Sees each item; what it returns is sent in place of it. */
   rewrite: ((from: RouteNode, to: RouteNode, item: Uint8Array) => Uint8Array | undefined) | undefined;
-  /** A node no longer waits for the interest of another one. */
-  settled: ((at: RouteNode, id: string) => void) | undefined;
   items = 0;
   readonly #wheel: (() => void)[][] = Array.from({ length: SLOTS }, () => []);
   readonly #byId = new Map<string, RouteNode>();
