@@ -1,6 +1,5 @@
 /** Answers, pieces and refusals of a broker. Each request ends here, once. */
 
-import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { FAILURES, type FailureReason } from "../kit/errors.js";
 import type { MajordomoBrokerLimits } from "./broker-options.js";
 import {
@@ -214,17 +213,6 @@ function refusalOf(
 /** Clients measured for one answer at the bound of all. */
 const MAX_LOOKS = 64;
 
-class Waiting {
-  readonly client: Buffer;
-  /** Upper bound of its queued bytes. */
-  bytes = 0;
-  readonly link: Link<Waiting> = new Link<Waiting>(this);
-
-  constructor(client: Buffer) {
-    this.client = client;
-  }
-}
-
 /**
  * Bounds the queued bytes of answers, per client and in total. Measuring the socket costs more than an answer: bytes
  * count as queued until the next measurement, at a bound.
@@ -232,11 +220,8 @@ class Waiting {
 export class ClientBacklog {
   readonly #limits: MajordomoBrokerLimits;
   readonly #measure: ((client: Buffer) => number) | undefined;
-  /** By routing id: the same object while the peer is connected. */
-  readonly #byClient = new Map<Buffer, Waiting>();
-  /** Least recently measured first. */
-  readonly #all = new LinkedList<Waiting>();
-  #last: Waiting | undefined = undefined;
+  /** Bytes by routing id, the same object while the peer is connected; least recently measured first. */
+  readonly #bytes = new Map<Buffer, number>();
   #total = 0;
 
   /** @param measure `undefined`: unknown to the engine, and unbounded here */
@@ -246,7 +231,7 @@ export class ClientBacklog {
   }
 
   get total(): number {
-    for (const waiting of [...this.#all]) this.#look(waiting);
+    for (const client of [...this.#bytes.keys()]) this.#look(client);
     return this.#total;
   }
 
@@ -254,57 +239,41 @@ export class ClientBacklog {
   take(client: Buffer, bytes: number): boolean {
     if (this.#measure === undefined) return true;
     const { maxClientBytes, maxReplyBytes } = this.#limits;
-    const last = this.#last;
-    const waiting = last?.client === client ? last : this.#of(client);
-    if (waiting.bytes + bytes > maxClientBytes) {
-      this.#look(waiting);
-      if (waiting.bytes > 0 && waiting.bytes + bytes > maxClientBytes) return false;
+    let queued = this.#bytes.get(client) ?? 0;
+    if (queued + bytes > maxClientBytes) {
+      queued = this.#look(client);
+      if (queued > 0 && queued + bytes > maxClientBytes) return false;
     }
-    if (this.#total + bytes > maxReplyBytes && !this.#makeRoom(bytes)) return false;
-    waiting.bytes += bytes;
+    if (this.#total + bytes > maxReplyBytes) {
+      if (!this.#makeRoom(bytes)) return false;
+      queued = this.#bytes.get(client) ?? 0;
+    }
+    this.#bytes.set(client, queued + bytes);
     this.#total += bytes;
-    if (waiting.link.list === undefined) this.#add(waiting);
     return true;
   }
 
   left(client: Buffer): void {
-    const waiting = this.#byClient.get(client);
-    if (waiting !== undefined) this.#remove(waiting);
+    this.#total -= this.#bytes.get(client) ?? 0;
+    this.#bytes.delete(client);
   }
 
-  #of(client: Buffer): Waiting {
-    const waiting = this.#byClient.get(client) ?? new Waiting(client);
-    this.#last = waiting;
-    return waiting;
-  }
-
-  #add(waiting: Waiting): void {
-    this.#byClient.set(waiting.client, waiting);
-    this.#all.push(waiting.link);
-  }
-
-  #remove(waiting: Waiting): void {
-    this.#total -= waiting.bytes;
-    waiting.bytes = 0;
-    waiting.link.unlink();
-    this.#byClient.delete(waiting.client);
-    if (this.#last === waiting) this.#last = undefined;
-  }
-
-  #look(waiting: Waiting): void {
-    if (waiting.link.list === undefined) return;
-    const bytes = Math.min(waiting.bytes, this.#measure?.(waiting.client) ?? 0);
-    this.#total += bytes - waiting.bytes;
-    waiting.bytes = bytes;
-    if (bytes === 0) this.#remove(waiting);
-    else this.#all.push(waiting.link);
+  /** Measures a client. @returns its queued bytes */
+  #look(client: Buffer): number {
+    const bytes = Math.min(this.#bytes.get(client) ?? 0, this.#measure?.(client) ?? 0);
+    this.left(client);
+    if (bytes > 0) this.#bytes.set(client, bytes);
+    this.#total += bytes;
+    return bytes;
   }
 
   #makeRoom(bytes: number): boolean {
-    const { maxReplyBytes } = this.#limits;
-    for (let looks = Math.min(MAX_LOOKS, this.#all.length); looks > 0; looks--) {
-      this.#look(this.#all.first as Waiting);
-      if (this.#total + bytes <= maxReplyBytes) return true;
+    let looks = Math.min(MAX_LOOKS, this.#bytes.size);
+    for (const client of this.#bytes.keys()) {
+      if (looks === 0) break;
+      looks -= 1;
+      this.#look(client);
+      if (this.#total + bytes <= this.#limits.maxReplyBytes) return true;
     }
     return this.#total === 0;
   }
