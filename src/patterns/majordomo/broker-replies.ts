@@ -46,14 +46,6 @@ export class BrokerReplies {
     this.#effects.send(client, { kind: "error", dialect, id, service, reason, text, details: undefined });
   }
 
-  /** Tells shoal's client when it changes whether a worker offers the service. */
-  noWorkers(request: BrokerRequest, noWorkers: boolean): void {
-    const { id, client, abandoned } = request;
-    if (request.noWorkers === noWorkers || id === undefined) return;
-    request.noWorkers = noWorkers;
-    if (!abandoned) this.#effects.send(client, { kind: "waiting", id, noWorkers });
-  }
-
   /** Answers for one of the broker's own services. */
   own(client: Buffer, { dialect, id, service }: Request, frames: readonly Buffer[]): void {
     const body = Body.of(frames);

@@ -100,10 +100,7 @@ export class BrokerRequests {
     service.requests += 1;
     const worker = service.queue.length === 0 ? service.next : undefined;
     if (worker !== undefined) this.#deliver(worker, request, now);
-    else {
-      this.queue.add(request, now, false);
-      if (service.workers.size === 0) this.replies.noWorkers(request, true);
-    }
+    else this.queue.add(request, now, false);
   }
 
   cancel(id: RequestId, owner: Client): void {
@@ -270,7 +267,6 @@ export class BrokerRequests {
       this.replies.abandoned(request);
       return;
     }
-    if (request.noWorkers) this.replies.noWorkers(request, false);
     const tag = this.#nextTag();
     request.stage = Stage.Delivered;
     request.worker = worker;

@@ -64,8 +64,6 @@ export class BrokerRequest implements Repeatable {
   owner: Client | undefined = undefined;
   /** The client does not want the answer; its worker is busy until then. */
   abandoned = false;
-  /** The client was told that no worker offers the service. */
-  noWorkers = false;
   /** Pieces received from the worker. */
   pieces = 0;
   /** Cost of forwarded pieces that were not granted to the worker, for clients without credit. */

@@ -247,7 +247,6 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
         return deliverNow(this.#router, encodeToWorker(message, [to]));
       case "answer":
       case "error":
-      case "waiting":
       case "broker-heartbeat":
         if (this.#gate !== undefined && !mayLeave(this.#gate, message)) return "sent";
         if (message.kind === "answer" && this.#answers.add(to, message)) return "sent";

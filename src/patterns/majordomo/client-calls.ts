@@ -27,6 +27,8 @@ export interface CallSink {
 export interface CalledService {
   readonly name: string;
   readonly frame: Buffer;
+  /** A call has ended with an answer or error of the broker. */
+  isKnown: boolean;
 }
 
 export interface CallTerms {
@@ -97,8 +99,6 @@ export class Call {
   connection: Connection | undefined = undefined;
   pieces = 0;
   #window: ReadWindow | undefined = undefined;
-  /** The broker reported that no worker offers the service. */
-  noWorkers = false;
   deadline = 0;
   readonly deadlineLink: Link<Call> = new Link<Call>(this);
   /** Created on demand. */

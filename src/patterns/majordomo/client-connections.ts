@@ -38,8 +38,6 @@ export interface ClientEffects {
   /** Queues the message if there is no room. @returns `false`: no room until `writable` */
   send(connection: number, message: FromClient): boolean;
   event(event: MajordomoClientEvent): void;
-  /** The broker reported that no worker offers the service. */
-  unserved?(call: Call): void;
   idle?(): void;
 }
 

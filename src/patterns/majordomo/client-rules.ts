@@ -199,13 +199,6 @@ export class ClientRules {
         else if (!isStopping || !this.#askElsewhere(call, connection, now)) this.#refused(call, input, now);
         break;
       }
-      case "waiting": {
-        const call = this.#calls.get(input.id.sequence);
-        if (call === undefined) break;
-        call.noWorkers = input.noWorkers;
-        if (call.noWorkers) this.#effects.unserved?.(call);
-        break;
-      }
     }
   }
 
@@ -314,7 +307,6 @@ export class ClientRules {
     const { connection } = call;
     if (connection === undefined) return;
     call.connection = undefined;
-    call.noWorkers = false;
     this.#connections.release(connection, abandoned);
   }
 
@@ -417,10 +409,6 @@ export class ClientRules {
 
   #whyLate(call: Call): ShoalError {
     const { name } = call.service;
-    if (call.noWorkers) {
-      this.counters.failed += 1;
-      return new ServiceError("no-service", name);
-    }
     this.counters.timedOut += 1;
     const { endpoint, mode } = this.#connections;
     const cause = this.#lastFailure;
@@ -447,6 +435,7 @@ export class ClientRules {
       this.counters.late += 1;
       return;
     }
+    call.service.isKnown = true;
     if (pieces >= 0 && pieces !== call.pieces) {
       this.#breakOff(call, "incomplete", now);
       return;
@@ -492,6 +481,7 @@ export class ClientRules {
     }: { readonly reason: string; readonly text: string; readonly details?: Buffer | undefined },
     now: number,
   ): void {
+    call.service.isKnown = true;
     const handler = decodeDetails(details);
     this.#fail(call, new ServiceError(toReason(reason), call.service.name, text, handler), now);
   }

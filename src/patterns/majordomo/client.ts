@@ -5,6 +5,7 @@ import { endedWith, startRequest } from "../../core/diagnostics.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { AbortedError, ClosedError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
+import { ignore } from "../../core/ignore.js";
 import { checkWait, refusedWait, Waiter, type WaitOptions } from "../../core/waiter.js";
 import type { Codec } from "../../sockets/codec.js";
 import { listen } from "../../sockets/internal.js";
@@ -45,6 +46,7 @@ import {
   encodeFromClient,
   type Frames,
   type FromClient,
+  RESERVED_PREFIX,
   type Request,
   serviceFrame,
 } from "./wire.js";
@@ -64,8 +66,8 @@ interface Ask<T> {
 const OPEN_RETRY = 1_000;
 /** Cached names. */
 const MAX_SERVICES = 10_000;
-/** ms until the warning of a service without workers: most brokers report an error after 1,000. */
-const UNSERVED_AFTER = 1_500;
+/** ms without an answer of a new service until the broker is asked for it: most report an error after 1,000. */
+const UNKNOWN_AFTER = 1_500;
 
 const EVENTS: EventNames<MajordomoClientEvent> = {
   "broker:joined": true,
@@ -107,9 +109,9 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
   readonly #retries: number;
   /** Of a call without options. */
   readonly #terms: CallTerms;
+  /** Brokers answered a question of 8/MMI. */
+  readonly #asksBrokers: boolean;
   readonly #services = new Map<string, CalledService>();
-  /** Without workers: warned of, or soon. */
-  readonly #unserved = new Set<string>();
   /** The last one. */
   #service: CalledService | undefined = undefined;
   /** Time of this turn: reading the clock per request cost as much as sending it. */
@@ -133,6 +135,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     });
     const all = this.#endpoints.current;
     const dialect = PROTOCOLS[settings.protocol];
+    this.#asksBrokers = dialect === undefined;
     this.#maxAnswerBytes = settings.maxAnswerBytes;
     this.#timeout = timeout;
     this.#retries = retries;
@@ -158,7 +161,6 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
         if (event.type === "broker:joined") this.reached();
         this.events.emit(event);
       },
-      unserved: (call: Call): void => this.#warnLater(call),
       idle: (): void => {
         for (const resolve of this.#idleWaits.splice(0)) resolve();
       },
@@ -269,22 +271,17 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
   }
 
   /** The name may be misspelled; a broker that has just started waits for workers to return. */
-  #warnLater(call: Call): void {
-    const { name } = call.service;
-    if (this.#unserved.has(name)) return;
-    if (this.#unserved.size >= MAX_SERVICES) this.#unserved.clear();
-    this.#unserved.add(name);
-    const at = call.connection?.endpoint;
-    setTimeout(() => {
-      if (!call.noWorkers || call.sink.done === true) {
-        this.#unserved.delete(name);
-        return;
-      }
-      process.emitWarning(
-        `MajordomoClient waits for the service ${name}: the broker at ${at} has no worker of that name. Check the name, and that a worker runs.`,
-        { type: "ShoalWarning", code: "SHOAL_NO_SERVICE" },
-      );
-    }, UNSERVED_AFTER).unref();
+  async #warnIfUnknown(service: CalledService): Promise<void> {
+    if (service.isKnown || this.stopping) return;
+    const { name } = service;
+    const decode = ([status]: Buffer[]): string => String(status);
+    const ask = { service: "mmi.service", frames: [name], decode, method: "", options: undefined };
+    const status = await this.#whole({ ...ask, added: undefined });
+    if (status !== "404" || service.isKnown) return;
+    process.emitWarning(
+      `MajordomoClient waits for the service ${name}: the broker at ${this.stats().broker} has no worker of that name. Check the name, and that a worker runs.`,
+      { type: "ShoalWarning", code: "SHOAL_NO_SERVICE" },
+    );
   }
 
   #ask(service: string, body: BodyFor<Req>, options: MajordomoCallOptions | undefined): Ask<BodyOf<Rep>> {
@@ -385,10 +382,12 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
       this.#service = service;
       return service;
     }
-    service = { name, frame: serviceFrame(name) };
+    const made = { name, frame: serviceFrame(name), isKnown: false };
     if (this.#services.size >= MAX_SERVICES) this.#services.clear();
-    this.#services.set(name, service);
-    return service;
+    this.#services.set(name, made);
+    if (this.#asksBrokers && !name.startsWith(RESERVED_PREFIX))
+      setTimeout(() => this.#warnIfUnknown(made).catch(ignore), UNKNOWN_AFTER).unref();
+    return made;
   }
 
   #now(): number {

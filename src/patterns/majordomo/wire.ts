@@ -8,7 +8,6 @@
  *   error        (a final: ERROR_MARK …)         (a final: ERROR_MARK …)       SHLC01 04 id | reason | text | details?
  *   cancel                                                                     SHLC01 05 id
  *   heartbeat                                                                  SHLC01 09 | incarnation (from a client: none)
- *   waiting                                                                    SHLC01 0a id | 01 without a worker, 00 given to one
  *   credit                                                                     SHLC01 0b id bytes
  *
  *   READY        "" MDPW01 01 service            MDPW02 01 service             SHLW01 01 | service | room | name
@@ -69,7 +68,6 @@ export const ClientCommand = {
   Error: 4,
   Cancel: 5,
   Heartbeat: 9,
-  Waiting: 10,
   Credit: 11,
   Requests: 14,
   Answers: 15,
@@ -299,8 +297,6 @@ export interface Refusal {
 export type ToClient =
   | Answer
   | Refusal
-  /** Whether the request waits for a service without workers. */
-  | { readonly kind: "waiting"; readonly id: RequestId; readonly noWorkers: boolean }
   | { readonly kind: "broker-heartbeat"; readonly incarnation: Buffer }
   | Negotiated;
 
@@ -683,9 +679,6 @@ export function encodeToClient(message: Exclude<ToClient, Negotiated>, to: Frame
       if (details !== undefined) to.push(details);
       return to;
     }
-    case "waiting":
-      to.push(clientHead(ClientCommand.Waiting, message.id), byteFrame(message.noWorkers ? 1 : 0));
-      return to;
     case "broker-heartbeat":
       to.push(CLIENT_HEARTBEAT, message.incarnation);
       return to;
@@ -750,8 +743,6 @@ function decodeOurAnswer(frames: readonly Buffer[], head: Buffer): AtClient {
       if (reason === undefined || text === undefined) return fault("frames");
       return { kind: "error", dialect, id, service: EMPTY, reason: `${reason}`, text: `${text}`, details };
     }
-    case ClientCommand.Waiting:
-      return { kind: "waiting", id, noWorkers: byteOf(frames[1]) === 1 };
     default:
       return fault("command");
   }

@@ -161,7 +161,6 @@ test("at a client", () => {
     ["MDPC02", Buffer.of(ClientCommand.Final), "echo", ...BODY],
     ["", "MDPC01", "mmi.shoal", "200", "12345678", "2500"],
     encodeToClient(refusalOf(5, "reason"), []),
-    encodeToClient({ kind: "waiting", id: idOf(5), noWorkers: true }, []),
     encodeToClient({ kind: "broker-heartbeat", incarnation: Buffer.from("12345678") }, []),
     encodeToClient(answerOf(5, { body: Body.of(BODY) }), []),
     batch.answers,

@@ -333,9 +333,8 @@ describe("a service that no worker offers", () => {
   const GROWN = 7_500;
   const NO_SERVICE = "4|no-service|No worker of this service came in time.";
 
-  it("is reported to a client of shoal's after noServiceTimeout; that the request waits, at once", () => {
+  it("is reported to a client of shoal's after noServiceTimeout", () => {
     askWithId("c1", GROWN, 1);
-    expect(toldTo("c1")).toEqual(["10|\x01"]);
     rules.tick(GROWN + 999);
     expect(toldTo("c1")).toEqual([]);
     rules.tick(GROWN + 1_100);
@@ -344,13 +343,13 @@ describe("a service that no worker offers", () => {
     expect(rules.nextWakeUp()).toBeGreaterThan(GROWN + 1_100); // The client's heartbeat is all that is left.
   });
 
-  it("gives the request to a worker that comes within that time, and the client learns that there is one", () => {
+  it("gives the request to a worker that comes within that time", () => {
     askWithId("c1", GROWN, 1);
     sent = [];
     ready("w1", GROWN + 900);
     expect(sentTo("w1")).toHaveLength(1);
     rules.tick(GROWN + 1_200);
-    expect(toldTo("c1")).toEqual(["10|\0"]);
+    expect(toldTo("c1")).toEqual([]);
     expect(rules.stats()).toMatchObject({ inFlight: 1, failed: 0 });
   });
 
@@ -376,13 +375,13 @@ describe("a service that no worker offers", () => {
     sent = [];
     askWithId("c2", GROWN + 30_001, 2);
     rules.tick(GROWN + 31_200);
-    expect(toldTo("c2")).toEqual(["10|\x01", NO_SERVICE]);
+    expect(toldTo("c2")).toEqual([NO_SERVICE]);
   });
 
   it("is not said to be none by a broker that has just begun: the workers of its former life may come", () => {
     askWithId("c1", 100, 1);
     rules.tick(7_400);
-    expect(toldTo("c1")).toEqual(["10|\x01"]);
+    expect(toldTo("c1")).toEqual([]);
     rules.tick(8_500);
     expect(toldTo("c1")).toEqual([NO_SERVICE]);
   });

@@ -21,7 +21,7 @@ const LIMITS = {
   maxPendingBytes: 1_000_000_000,
   maxConnections: 2,
 };
-const ECHO = { name: "echo", frame: Buffer.from("echo") };
+const ECHO = { name: "echo", frame: Buffer.from("echo"), isKnown: false };
 const INCARNATION = Buffer.from("12345678");
 
 function clientOf(endpoints: string[], dialect?: Dialect) {

@@ -218,15 +218,6 @@ describe("a service that no worker offers", () => {
     );
   });
 
-  it("is the reason, too, when the client's own time is over first", async () => {
-    const { endpoint } = await broker();
-    const client = track(new MajordomoClient(endpoint));
-    expect(await failure(client.request("nosuch", "x", { timeout: 300 }))).toMatchObject({
-      reason: "no-service",
-    });
-    expect(client.stats()).toMatchObject({ failed: 1, timedOut: 0, inFlight: 0 });
-  });
-
   it("is no reason for a request that a worker has had since", async () => {
     const made = await broker();
     const client = track(new MajordomoClient(made.endpoint));

@@ -25,7 +25,7 @@ import {
 } from "../../../src/patterns/majordomo/broker-options.js";
 import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
 import type { FromBroker, SendResult } from "../../../src/patterns/majordomo/broker-tables.js";
-import type { Call, CallSink } from "../../../src/patterns/majordomo/client-calls.js";
+import type { Call, CalledService, CallSink } from "../../../src/patterns/majordomo/client-calls.js";
 import { ClientRules } from "../../../src/patterns/majordomo/client-rules.js";
 import {
   type Answer,
@@ -626,10 +626,10 @@ export class SimulatedClient {
     this.#timer.update();
   }
 
-  #service(name: string): { name: string; frame: Buffer } {
+  #service(name: string): CalledService {
     const frame = this.#services.get(name) ?? Buffer.from(name);
     this.#services.set(name, frame);
-    return { name, frame };
+    return { name, frame, isKnown: false };
   }
 
   /** @param timeout ms of one attempt */
