@@ -65,12 +65,8 @@ export class BrokerReplies {
 
   answer(request: BrokerRequest, body: Body): void {
     request.service.replies += 1;
-    if (request.abandoned) {
-      this.abandoned(request);
-      return;
-    }
-    if (request.broken !== undefined) {
-      this.#endBroken(request);
+    if (request.over !== undefined) {
+      this.ended(request);
       return;
     }
     const { cost } = body;
@@ -104,7 +100,7 @@ export class BrokerReplies {
 
   /** The client gets the error now; the request ends with its worker. */
   breakOff(request: BrokerRequest, reason: FailureReason, text: string = FAILURES[reason]): void {
-    request.broken = reason;
+    request.over = reason;
     this.#sendFailure(request, reason, text);
   }
 
@@ -114,12 +110,8 @@ export class BrokerReplies {
     text: string = FAILURES[reason],
     details?: Buffer,
   ): void {
-    if (request.abandoned) {
-      this.abandoned(request);
-      return;
-    }
-    if (request.broken !== undefined) {
-      this.#endBroken(request);
+    if (request.over !== undefined) {
+      this.ended(request);
       return;
     }
     this.#failed(request, reason);
@@ -129,8 +121,10 @@ export class BrokerReplies {
     request.finish();
   }
 
-  abandoned(request: BrokerRequest): void {
-    this.counters.abandoned += 1;
+  /** Ends a request whose client gets no more. */
+  ended(request: BrokerRequest): void {
+    if (request.over === "abandoned") this.counters.abandoned += 1;
+    else this.#failed(request, request.over as FailureReason);
     this.#memory.forget(request);
     request.finish();
   }
@@ -184,12 +178,6 @@ export class BrokerReplies {
     this.counters.failed += 1;
     service.failures += 1;
     this.#effects.event({ type: "request:failed", service: service.name, reason });
-  }
-
-  #endBroken(request: BrokerRequest): void {
-    this.#failed(request, request.broken as FailureReason);
-    this.#memory.forget(request);
-    request.finish();
   }
 }
 

@@ -137,7 +137,7 @@ export class BrokerRequests {
     const complete = pieces < 0 || pieces === request.pieces;
     if (!final) {
       request.pieces = (request.pieces + 1) >>> 0;
-      if (request.abandoned || request.broken !== undefined) return;
+      if (request.over !== undefined) return;
       if (complete) this.#piece(request, body);
       else this.#breakOff(request, "incomplete");
       return;
@@ -163,8 +163,7 @@ export class BrokerRequests {
     this.#endDelivery(request);
     // A stopping worker returns requests without a handler.
     if (reason === "stopping") this.drains(worker);
-    const isWanted = !request.abandoned && request.broken === undefined;
-    if (reason === "stopping" && isWanted) this.#giveToOthers(request, now);
+    if (reason === "stopping" && request.over === undefined) this.#giveToOthers(request, now);
     else this.replies.fail(request, toReason(reason), text, details);
     this.offer(worker, now);
   }
@@ -185,9 +184,8 @@ export class BrokerRequests {
     this.#endDelivery(request);
     worker.gaveBack();
     worker.place(false);
-    const { abandoned, pieces, broken, service } = request;
-    if (abandoned) this.replies.abandoned(request);
-    else if (pieces > 0 || broken !== undefined || worker.inFlight.length < worker.concurrency)
+    const { over, pieces, service } = request;
+    if (over !== undefined || pieces > 0 || worker.inFlight.length < worker.concurrency)
       this.#lost(request, now);
     else {
       this.#giveToOthers(request, now);
@@ -254,19 +252,16 @@ export class BrokerRequests {
       const worker = service.next;
       if (worker === undefined) return;
       const request = queue.first as BrokerRequest;
+      if (request.dialect !== Dialect.Shoal && this.#departed.has(request.client)) {
+        this.#abandon(request, "client-gone");
+        continue;
+      }
       this.queue.remove(request);
       this.#deliver(worker, request, now);
     }
   }
 
   #deliver(worker: Worker, request: BrokerRequest, now: number): void {
-    if (request.dialect !== Dialect.Shoal && this.#departed.has(request.client)) {
-      request.abandoned = true;
-      const service = request.service.name;
-      this.#effects.event({ type: "request:abandoned", service, reason: "client-gone" });
-      this.replies.abandoned(request);
-      return;
-    }
     const tag = this.#nextTag();
     request.stage = Stage.Delivered;
     request.worker = worker;
@@ -367,7 +362,7 @@ export class BrokerRequests {
     owner.memory = memory;
     const known = memory.entries.get(id.sequence) as BrokerRequest | undefined;
     // A request cancelled in the queue may be sent again.
-    if (known !== undefined && !known.abandoned) {
+    if (known !== undefined && known.over !== "abandoned") {
       if (this.replies.repeat(known, from, owner)) this.#abandon(known, "client-gone");
       return true;
     }
@@ -382,12 +377,12 @@ export class BrokerRequests {
 
   /** @returns whether it was pending */
   #abandon(request: BrokerRequest, reason: "cancelled" | "client-gone"): boolean {
-    if (request.stage === Stage.Done || request.abandoned) return false;
-    request.abandoned = true;
+    if (request.stage === Stage.Done || request.over !== undefined) return false;
+    request.over = "abandoned";
     this.#effects.event({ type: "request:abandoned", service: request.service.name, reason });
     if (request.stage === Stage.Queued) {
       this.queue.remove(request);
-      this.replies.abandoned(request);
+      this.replies.ended(request);
       this.queue.forget(request.service);
     } else {
       request.owner = undefined;
@@ -397,10 +392,10 @@ export class BrokerRequests {
   }
 
   #lost(request: BrokerRequest, now: number): void {
-    const { deliveries, passedOn, abandoned, broken } = request;
+    const { deliveries, passedOn, over } = request;
     // Another worker cannot continue an answer in pieces.
     const isFinal = passedOn > 0 || deliveries >= this.#limits.maxDeliveries;
-    if (abandoned || broken !== undefined || isFinal) {
+    if (over !== undefined || isFinal) {
       this.replies.fail(request, "worker-lost");
       return;
     }

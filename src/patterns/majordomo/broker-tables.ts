@@ -62,14 +62,12 @@ export class BrokerRequest implements Repeatable {
   worker: Worker | undefined = undefined;
   /** The client, if it sends heartbeats. */
   owner: Client | undefined = undefined;
-  /** The client does not want the answer; its worker is busy until then. */
-  abandoned = false;
+  /** Why the client gets no more of the answer; the worker is busy until its end. */
+  over: "abandoned" | FailureReason | undefined = undefined;
   /** Pieces received from the worker. */
   pieces = 0;
   /** Cost of forwarded pieces that were not granted to the worker, for clients without credit. */
   ungranted = 0;
-  /** Why its answer was broken off: the client has the error, and the worker has not finished. */
-  broken: FailureReason | undefined = undefined;
   /** Pieces sent to the client. */
   passedOn = 0;
   /** Kept answer. */

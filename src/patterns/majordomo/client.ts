@@ -377,7 +377,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
   #serviceOf(name: string): CalledService {
     const last = this.#service;
     if (last !== undefined && last.name === name) return last;
-    let service = this.#services.get(name);
+    const service = this.#services.get(name);
     if (service !== undefined) {
       this.#service = service;
       return service;
