@@ -538,7 +538,6 @@ const BLACK_BOX: Rows<BlackBoxStats> = {
   queuedBytes: gauge("Bytes of queued messages."),
   held: gauge("Messages waiting for space in a shard's queue.", "held_messages"),
   inFlight: gauge("Messages at worker threads.", "in_flight_messages"),
-  unread: null,
   shards: null,
   socket: [
     gauge("Connected peers.", "peers", "peers"),

@@ -61,11 +61,6 @@ export function reachesProcesses(endpoint: string): boolean {
   return findScheme(schemeOf(endpoint))?.reachesProcesses === true;
 }
 
-/** Of a socket in another thread, without registered transports; its inproc names are process-wide. */
-export function threadSchemes(): readonly string[] {
-  return [...REACHING, INPROC].map(({ name }) => name);
-}
-
 export function reachableForms(): readonly string[] {
   return REACHING.map(({ form }) => form);
 }

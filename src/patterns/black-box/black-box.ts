@@ -1,24 +1,23 @@
 /**
  * The Guide's Black Box (chapter 5, High-Speed Subscribers).
  *
- *                    receiver thread                     worker threads
+ *                    the program's thread                worker threads
  *   PUB ──> SUB ──> hash of the key ──> queue 0 ──> handler of the user's module
  *                                   └─> queue 1 ──> handler …
  */
-import type { MessagePort, Worker } from "node:worker_threads";
-import { ClosedError, InvalidStateError, type ShoalError } from "../../core/errors.js";
+import { ClosedError } from "../../core/errors.js";
+import { Subscriber } from "../../sockets/pub-sub.js";
+import type { SocketStats } from "../../sockets/stats.js";
 import { Driver } from "../kit/driver.js";
-import {
-  ENDPOINT_SOURCE_EVENTS,
-  EndpointList,
-  type EndpointSourceEvent,
-  THREAD_TRANSPORTS,
-} from "../kit/endpoint-list.js";
-import { type FromReceiver, type ReceiverStats, type ToReceiver, toError } from "./messages.js";
-import { type BlackBoxOptions, type ResolvedBox, resolveBox } from "./options.js";
+import { ENDPOINT_SOURCE_EVENTS, type EndpointSourceEvent } from "../kit/endpoint-list.js";
+import { pack } from "./messages.js";
+import { type BlackBoxOptions, resolveBox } from "./options.js";
+import { BoxRules, type BoxRulesStats } from "./rules.js";
 import type { BlackBoxDropReason, BlackBoxShardStats } from "./shard.js";
-import { ShardThread, startThread, type ThreadOwner } from "./threads.js";
+import { ShardThread, type ThreadOwner } from "./threads.js";
 
+/** Messages per read. */
+const READ = 1_000;
 /** ms for a module's `teardown`. */
 const TEARDOWN_TIME = 1_000;
 
@@ -40,15 +39,6 @@ export interface BlackBoxContext<D = unknown> {
 export type BlackBoxHandler<D = unknown> = (frames: Buffer[], context: BlackBoxContext<D>) => unknown;
 
 export type BlackBoxEvent =
-  | { readonly type: "peer:joined"; readonly address: string }
-  | { readonly type: "peer:left"; readonly address: string }
-  /** Drops since the last such event, at least 100 ms ago. */
-  | {
-      readonly type: "messages:dropped";
-      readonly shard: number;
-      readonly reason: BlackBoxDropReason;
-      readonly messages: number;
-    }
   /** The first failure is reported at once, further ones together every 100 ms. */
   | {
       readonly type: "handler:failed";
@@ -58,7 +48,7 @@ export type BlackBoxEvent =
       readonly topic: Buffer;
       readonly error: Error;
     }
-  /** A worker thread ended; its current message is lost. */
+  /** A worker thread ended; its messages in flight are lost. */
   | {
       readonly type: "worker:crashed";
       readonly shard: number;
@@ -68,25 +58,25 @@ export type BlackBoxEvent =
       readonly restartIn: number;
     }
   | { readonly type: "worker:restarted"; readonly shard: number }
-  /** The receiver thread ended: the Black Box closes. */
-  | { readonly type: "receiver:crashed"; readonly error: Error }
   | EndpointSourceEvent;
 
 /** `received = held + handled + failed + queued + inFlight + dropped{…} + lost`. */
-export interface BlackBoxStats extends ReceiverStats {
+export interface BlackBoxStats extends BoxRulesStats {
   readonly handled: number;
   readonly failed: number;
   readonly queued: number;
   readonly queuedBytes: number;
   readonly inFlight: number;
-  /** Being handled when their thread crashed or was ended by `close`. */
+  /** In flight when their thread crashed or was ended by `close`; some may have been handled. */
   readonly lost: number;
   readonly dropped: Readonly<Record<BlackBoxDropReason, number>>;
   readonly crashes: number;
+  readonly socket: SocketStats;
 }
 
 /**
- * Subscriber for streams too fast for one thread: receives in one and handles messages in others, in order per key.
+ * Subscriber for streams too fast for one thread: receives in the thread that makes it and handles messages in others,
+ * in order per key. Where the program's thread is busy, make the Black Box in a worker thread.
  *
  * @example
  * ```ts no-run
@@ -100,50 +90,47 @@ export interface BlackBoxStats extends ReceiverStats {
  * await box.start();
  * ```
  */
-export class BlackBox extends Driver<BlackBoxEvent, Promise<BlackBoxStats>> {
-  readonly #options: ResolvedBox;
-  readonly #source: EndpointList | undefined;
-  #receiver: Worker | undefined;
+export class BlackBox extends Driver<BlackBoxEvent, BlackBoxStats> {
+  readonly #options: ReturnType<typeof resolveBox>;
+  readonly #socket: Subscriber;
+  readonly #rules: BoxRules;
   #threads: ShardThread[] = [];
-  #endpoint: string | null = null;
   #starting: Promise<void> | undefined;
-  #final: ReceiverStats | undefined;
   #crashes = 0;
-  readonly #asked: { resolve: (stats: ReceiverStats) => void; reject: (error: Error) => void }[] = [];
-  readonly #crashed = new Map<number, { error: Error; restartIn: number }>();
-  #opened: { resolve: () => void; reject: (error: Error) => void } | undefined;
-  #receiverExited: Promise<void> = Promise.resolve();
-  #drained: (() => void) | undefined;
+  #whenUnblocked: (() => void) | undefined;
+  readonly #whenIdle: (() => void)[] = [];
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: BlackBoxOptions) {
     super("BlackBox", {
-      "peer:joined": true,
-      "peer:left": true,
-      "messages:dropped": true,
       "handler:failed": true,
       "worker:crashed": true,
       "worker:restarted": true,
-      "receiver:crashed": true,
       ...ENDPOINT_SOURCE_EVENTS,
     });
     this.#options = resolveBox(options);
-    const { source, receiver } = this.#options;
-    if (source === undefined) return;
-    // inproc names reach threads on the process-wide context only.
-    const transports = THREAD_TRANSPORTS.filter((name) => receiver.engine === undefined || name !== "inproc");
-    this.#source = new EndpointList("BlackBox", source, { transports });
+    const { rules, keyEnd, socketOptions } = this.#options;
+    this.#rules = new BoxRules(rules, keyEnd, {
+      batch: (shard, messages) => this.#threads[shard]?.send(pack(messages)),
+    });
+    this.#socket = new Subscriber({ linger: 0, ...socketOptions });
+    this.#socket.events
+      .on("source:changed", (event) => this.events.emit(event))
+      .on("source:failed", (event) => this.events.emit(event))
+      .on("endpoint:refused", ({ type, address, error }) =>
+        this.events.emit({ type, endpoint: address, error }),
+      );
   }
 
   /** Endpoint of the last `bind` or `connect`; `null` before {@link start} settles. */
   get endpoint(): string | null {
-    return this.#endpoint;
+    return this.#socket.lastEndpoint;
   }
 
   /**
    * Loads the module in each thread, then opens the socket. Closes on failure.
-   * @throws InvalidArgumentError `EINVAL` for an unusable module (`cause`), a bad endpoint or socket option;
-   *   TransportError as a socket's `bind`; ClosedError `EBADF` when closed
+   * @throws InvalidArgumentError `EINVAL` for an unusable module (`cause`) or a bad prefix; TransportError as a
+   *   socket's `bind`; ClosedError `EBADF` when closed
    */
   start(): Promise<void> {
     try {
@@ -152,156 +139,15 @@ export class BlackBox extends Driver<BlackBoxEvent, Promise<BlackBoxStats>> {
       return Promise.reject(error);
     }
     this.#starting ??= this.#start().catch(async (error: unknown) => {
+      const isClosed = this.closed;
       await this.close({ linger: 0 });
-      throw error;
+      throw isClosed ? new ClosedError("EBADF", "The Black Box is closed") : error;
     });
     return this.#starting;
   }
 
-  /**
-   * The last statistics after close.
-   * @throws InvalidStateError `EFSM` before start; ClosedError `EBADF` if starting failed
-   */
-  async stats(): Promise<BlackBoxStats> {
-    const receiver = this.#receiver;
-    if (this.#final !== undefined) return this.#summed(this.#final);
-    if (receiver === undefined) {
-      if (this.closed) throw closed();
-      throw new InvalidStateError("EFSM", "The Black Box is not started");
-    }
-    const answer = new Promise<ReceiverStats>((resolve, reject) => {
-      this.#asked.push({ resolve, reject });
-    });
-    this.#post({ type: "stats" });
-    return this.#summed(await answer);
-  }
-
-  async #start(): Promise<void> {
-    const { module, workers, data } = this.#options;
-    const opened = new Promise<void>((resolve, reject) => {
-      this.#opened = { resolve, reject };
-    });
-    this.#startReceiver();
-    this.#threads = Array.from(
-      { length: workers },
-      (_, shard) => new ShardThread({ module, shard, shards: workers, data }, this.#owner),
-    );
-    // The receiver may refuse its options.
-    await Promise.race([opened, Promise.all(this.#threads.map((thread) => thread.ready))]);
-    this.#post({ type: "start" });
-    await opened;
-    this.#source?.start({
-      changed: (endpoints) => this.#post({ type: "endpoints", endpoints }),
-      event: (event) => this.events.emit(event),
-    });
-  }
-
-  #startReceiver(): void {
-    const worker = startThread("receiver-thread.js", "black box", this.#options.receiver);
-    let cause: Error | undefined;
-    this.#receiver = worker;
-    worker.on("message", this.#receiverOnMessage);
-    worker.on("error", (error) => {
-      cause = error instanceof Error ? error : new Error(String(error));
-    });
-    this.#receiverExited = new Promise((resolve) => {
-      worker.once("exit", (code) => {
-        this.#receiver = undefined;
-        resolve();
-        const error = cause ?? new Error(`The receiver thread ended with exit code ${code}`);
-        for (const asked of this.#asked.splice(0)) asked.reject(closed());
-        this.#drained?.();
-        this.#opened?.reject(this.closed ? closed() : error);
-        if (this.closed) return;
-        this.events.emit({ type: "receiver:crashed", error });
-        void this.close({ linger: 0 });
-      });
-    });
-  }
-
-  protected override onDrain(): Promise<void> {
-    this.#source?.stop();
-    if (this.#receiver === undefined) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.#drained = resolve;
-      this.#post({ type: "drain" });
-    });
-  }
-
-  /**
-   * Waits at most `linger` ms until all read messages are handled, drops the rest (`closed`), and ends the threads.
-   * Messages unread in the SUB are counted in `unread`.
-   */
-  protected async onClose(linger: number): Promise<void> {
-    this.#source?.stop();
-    if (this.#receiver !== undefined) {
-      this.#post({ type: "close", linger });
-      await this.#receiverExited;
-    }
-    await Promise.all(this.#threads.map((thread) => thread.close(linger === 0 ? 0 : TEARDOWN_TIME)));
-  }
-
-  #post(message: ToReceiver, transfer: MessagePort[] = []): void {
-    this.#receiver?.postMessage(message, transfer);
-  }
-
-  #receiverOnMessage = (message: FromReceiver): void => {
-    switch (message.type) {
-      case "open":
-        this.#endpoint = message.endpoint;
-        this.#opened?.resolve();
-        return;
-      case "drained":
-        this.#drained?.();
-        return;
-      case "refused":
-        this.#opened?.reject(toError(message.error));
-        return;
-      case "endpoint:refused":
-        this.events.emit({ ...message, error: toError(message.error) as ShoalError });
-        return;
-      case "stats":
-        this.#asked.shift()?.resolve(message.stats);
-        return;
-      case "closed":
-        this.#final = message.stats;
-        return;
-      case "lost":
-        this.#lost(message.shard, message.messages);
-        return;
-      case "drops":
-        for (const drop of message.drops) this.events.emit({ type: "messages:dropped", ...drop });
-        return;
-      default:
-        this.events.emit(message);
-    }
-  };
-
-  #lost(shard: number, lost: number): void {
-    const crash = this.#crashed.get(shard);
-    if (crash === undefined) return;
-    this.#crashed.delete(shard);
-    this.events.emit({ type: "worker:crashed", shard, lost, ...crash });
-  }
-
-  readonly #owner: ThreadOwner = {
-    threadUp: (shard, port, progress, again) => {
-      if (this.#receiver === undefined) port.close();
-      else this.#post({ type: "up", shard, port, progress }, [port]);
-      if (again) this.events.emit({ type: "worker:restarted", shard });
-    },
-    threadCrashed: (shard, wasUp, error, restartIn) => {
-      this.#crashes += 1;
-      if (wasUp && this.#receiver !== undefined) {
-        this.#crashed.set(shard, { error, restartIn });
-        this.#post({ type: "down", shard });
-      } else this.events.emit({ type: "worker:crashed", shard, error, lost: 0, restartIn });
-    },
-    handlerFailed: (shard, messages, topic, error) =>
-      this.events.emit({ type: "handler:failed", shard, messages, topic: Buffer.from(topic), error }),
-  };
-
-  #summed(stats: ReceiverStats): BlackBoxStats {
+  stats(): BlackBoxStats {
+    const stats = this.#rules.stats();
     const dropped = { newest: 0, oldest: 0, conflated: 0, "too-large": 0, closed: 0 };
     const sum = (name: Exclude<keyof BlackBoxShardStats, "dropped">): number =>
       stats.shards.reduce((total, shard) => total + shard[name], 0);
@@ -319,10 +165,97 @@ export class BlackBox extends Driver<BlackBoxEvent, Promise<BlackBoxStats>> {
       lost: sum("lost"),
       dropped,
       crashes: this.#crashes,
+      socket: this.#socket.stats(),
     };
   }
-}
 
-function closed(): ClosedError {
-  return new ClosedError("EBADF", "The Black Box is closed");
+  async #start(): Promise<void> {
+    const { module, rules, data, bind, subscribe, connect } = this.#options;
+    const { shards } = rules;
+    this.#threads = Array.from(
+      { length: shards },
+      (_, shard) => new ShardThread({ module, shard, shards, data }, this.#owner),
+    );
+    await Promise.all(this.#threads.map((thread) => thread.ready));
+    for (const endpoint of bind) await this.#socket.bind(endpoint);
+    this.#socket.subscribe(...subscribe);
+    for (const endpoint of connect) this.#socket.connect(endpoint);
+    void this.#read();
+  }
+
+  async #read(): Promise<void> {
+    const socket = this.#socket;
+    for (;;) {
+      let messages: Buffer[][];
+      try {
+        messages = await socket.receiveMany({ max: READ, timeout: -1 });
+      } catch {
+        return; // It closed.
+      }
+      this.#rules.receive(messages);
+      while (this.#rules.blocked && !socket.closed) {
+        await new Promise<void>((resolve) => {
+          this.#whenUnblocked = resolve;
+        });
+      }
+    }
+  }
+
+  protected override async onDrain(): Promise<void> {
+    await this.#stopReading();
+    await this.#idle(-1);
+  }
+
+  /**
+   * Waits at most `linger` ms until all read messages are handled, drops the rest (`closed`), and ends the threads.
+   */
+  protected async onClose(linger: number): Promise<void> {
+    await this.#stopReading();
+    if (linger !== 0) await this.#idle(linger);
+    this.#rules.close();
+    this.#moved();
+    await Promise.all(this.#threads.map((thread) => thread.close(linger === 0 ? 0 : TEARDOWN_TIME)));
+  }
+
+  async #stopReading(): Promise<void> {
+    await this.#socket.close({ linger: 0 });
+    this.#whenUnblocked?.();
+  }
+
+  /** @param limit ms; negative: no limit */
+  async #idle(limit: number): Promise<void> {
+    if (this.#rules.idle) return;
+    await new Promise<void>((resolve) => {
+      const timer = limit < 0 ? undefined : setTimeout(resolve, limit);
+      this.#whenIdle.push(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+  }
+
+  #moved(): void {
+    if (!this.#rules.blocked) this.#whenUnblocked?.();
+    if (this.#rules.idle) for (const resolve of this.#whenIdle.splice(0)) resolve();
+  }
+
+  readonly #owner: ThreadOwner = {
+    threadUp: (shard, again) => {
+      if (again) this.events.emit({ type: "worker:restarted", shard });
+      this.#rules.up(shard);
+      this.#moved();
+    },
+    batchFinished: (shard, failed) => {
+      this.#rules.finished(shard, failed);
+      this.#moved();
+    },
+    threadCrashed: (shard, error, restartIn) => {
+      this.#crashes += 1;
+      const lost = this.#rules.crashed(shard);
+      this.events.emit({ type: "worker:crashed", shard, error, lost, restartIn });
+      this.#moved();
+    },
+    handlerFailed: (shard, messages, topic, error) =>
+      this.events.emit({ type: "handler:failed", shard, messages, topic: Buffer.from(topic), error }),
+  };
 }

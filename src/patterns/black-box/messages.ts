@@ -1,73 +1,11 @@
 /**
- * Messages between the threads of a Black Box.
+ * Messages between a Black Box and its worker threads.
  *
- *          control                    batches
- *   main <─────────> receiver thread ────────────> worker thread, one a shard
- *     ^                              <────────────     │
- *     │                                finished        │
- *     └────────── ready, failed handlers ──────────────┘
+ *   BlackBox ──batch, CLOSE──> worker thread ──ready or unusable, failed handlers, finished batches──> BlackBox
  *
- * A batch is a transferred ArrayBuffer (batch.ts); its answer is the number of failed messages.
+ * A batch is a transferred ArrayBuffer; its answer is the number of failed messages.
  */
-import type { MessagePort } from "node:worker_threads";
-import { type ErrorCode, InvalidArgumentError, TransportError } from "../../core/errors.js";
-import type { SubscriberOptions } from "../../sockets/pub-sub.js";
-import type { SocketStats } from "../../sockets/stats.js";
 import { messageOf } from "../kit/errors.js";
-import type { BlackBoxShardKey, BoxRulesOptions, BoxRulesStats, Drops } from "./rules.js";
-
-/** Indices of a worker's counters, modulo 2³², in shared memory. */
-export const Progress = { BEGUN: 0, FINISHED: 1, FAILED: 2, LENGTH: 3 } as const;
-
-export interface BoxSocketOptions extends Omit<SubscriberOptions, "context" | "codec" | "authenticate"> {}
-
-export interface ReceiverData {
-  readonly rules: BoxRulesOptions;
-  readonly key: BlackBoxShardKey | undefined;
-  readonly engine: string | undefined;
-  readonly socketOptions: BoxSocketOptions;
-  readonly bind: readonly string[];
-  readonly connect: readonly string[];
-  /** It also connects to the endpoints posted by the main thread. */
-  readonly hasSource: boolean;
-  readonly subscribe: readonly (string | Uint8Array)[];
-}
-
-/** To the receiver thread. */
-export type ToReceiver =
-  /** All threads are up. */
-  | { readonly type: "start" }
-  /** Port and counters of a thread that is up. */
-  | {
-      readonly type: "up";
-      readonly shard: number;
-      readonly port: MessagePort;
-      readonly progress: Uint32Array;
-    }
-  | { readonly type: "down"; readonly shard: number }
-  | { readonly type: "stats" }
-  | { readonly type: "endpoints"; readonly endpoints: readonly string[] }
-  /** Stops reading; reports when all read messages are handled. */
-  | { readonly type: "drain" }
-  /** Negative: no limit. */
-  | { readonly type: "close"; readonly linger: number };
-
-export interface ReceiverStats extends BoxRulesStats {
-  readonly socket: SocketStats;
-  /** Left in the SUB when it closed. */
-  readonly unread: number;
-}
-
-export type FromReceiver =
-  /** `endpoint`: the socket's `lastEndpoint`. */
-  | { readonly type: "open"; readonly endpoint: string | null }
-  | { readonly type: "refused"; readonly error: PlainError }
-  | { readonly type: "endpoint:refused"; readonly endpoint: string; readonly error: PlainError }
-  | { readonly type: "drained" }
-  | { readonly type: "lost"; readonly shard: number; readonly messages: number }
-  | { readonly type: "drops"; readonly drops: readonly Drops[] }
-  | { readonly type: "peer:joined" | "peer:left"; readonly address: string }
-  | { readonly type: "stats" | "closed"; readonly stats: ReceiverStats };
 
 export interface WorkerData {
   /** URL. */
@@ -75,11 +13,11 @@ export interface WorkerData {
   readonly shard: number;
   readonly shards: number;
   readonly data: unknown;
-  readonly port: MessagePort;
-  readonly progress: Uint32Array;
 }
 
 export type FromWorker =
+  /** A batch is finished, with so many failed messages. */
+  | number
   | { readonly type: "ready" }
   | { readonly type: "unusable"; readonly error: PlainError }
   /** The first of `messages` failures. */
@@ -125,13 +63,6 @@ export function fromPlain({ name, message, stack, code }: PlainError): Error {
   if (stack !== undefined) error.stack = stack;
   if (code !== undefined) Object.assign(error, { code });
   return error;
-}
-
-export function toError(plain: PlainError): Error {
-  const cause = fromPlain(plain);
-  if (plain.code === undefined) return cause;
-  if (plain.code === "EINVAL") return new InvalidArgumentError(plain.message, { cause });
-  return new TransportError(plain.code as ErrorCode, plain.message, { cause });
 }
 
 /**

@@ -3,9 +3,10 @@
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { isBytes } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
+import type { SubscriberOptions } from "../../sockets/pub-sub.js";
+import type { PatternEndpoints } from "../kit/endpoint-list.js";
 import {
   anything,
   checkEndpoint,
@@ -15,7 +16,6 @@ import {
   integer,
   object,
 } from "../kit/options.js";
-import type { BoxSocketOptions, ReceiverData } from "./messages.js";
 import { type BlackBoxShardKey, keyEndOf } from "./rules.js";
 import type { BlackBoxFullPolicy } from "./shard.js";
 
@@ -33,7 +33,7 @@ const OPTIONS = {
    */
   handler: anything<string | URL>(),
   /** Publishers to connect to, or a source. */
-  connect: anything<string | readonly string[] | EndpointSource>(),
+  connect: anything<PatternEndpoints>(),
   /** Endpoints to bind. */
   bind: anything<string | readonly string[]>(),
   /** Topic prefixes. Default: all messages. */
@@ -50,88 +50,50 @@ const OPTIONS = {
   maxQueueBytes: integer({ default: 67_108_864 }),
   /** Passed to the module's functions, copied to each thread; a SharedArrayBuffer is shared. */
   data: anything<unknown>(),
-  /** Options of the SUB, which must be cloneable. */
-  socketOptions: object<BoxSocketOptions>(),
-  /** Engine of the SUB. Default: every socket's. */
-  engine: choice(["zmtp", "libzmq"]),
+  /** Options of the SUB, such as security. */
+  socketOptions: object<SubscriberOptions>(),
 };
 
 /** Options of {@link BlackBox}. */
 export type BlackBoxOptions = GivenWith<typeof OPTIONS, "handler">;
 
-export interface ResolvedBox {
-  readonly receiver: ReceiverData;
-  /** Read in the main thread. */
-  readonly source: EndpointSource | undefined;
-  readonly module: string;
-  readonly workers: number;
-  readonly data: unknown;
-}
-
 /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
-export function resolveBox(options: BlackBoxOptions): ResolvedBox {
+export function resolveBox(options: BlackBoxOptions) {
   const settings = checkOptions("BlackBox", OPTIONS, options);
-  const { full, maxQueue, maxQueueBytes, key, engine, socketOptions = {}, data } = settings;
-  for (const name of ["context", "codec", "authenticate"]) {
-    if (Object.hasOwn(socketOptions, name))
-      throw new InvalidArgumentError(`BlackBox has its SUB in another thread: it has no option ${name}`);
-  }
-  keyEndOf(key);
-  const source = isEndpointSource(options.connect) ? options.connect : undefined;
-  const connect = isEndpointSource(options.connect) ? [] : listOf("connect", options.connect);
-  const bind = listOf("bind", options.bind);
-  if (source === undefined && connect.length + bind.length === 0)
+  const { full, maxQueue, maxQueueBytes, subscribe = "", socketOptions = {} } = settings;
+  if ("codec" in socketOptions)
+    throw new InvalidArgumentError("Option codec is not an option of the SUB of a BlackBox");
+  const connect: readonly (string | EndpointSource)[] = isEndpointSource(settings.connect)
+    ? [settings.connect]
+    : listOf("connect", settings.connect);
+  const bind = listOf("bind", settings.bind);
+  if (connect.length + bind.length === 0)
     throw new InvalidArgumentError("A Black Box has at least one endpoint to connect or to bind");
-  for (const endpoint of [...connect, ...bind]) {
-    if (engine !== undefined && endpoint.startsWith("inproc:"))
-      throw new InvalidArgumentError(
-        `${endpoint} reaches other threads on the process-wide context; with the option engine the SUB has a context of its own`,
-      );
-  }
-  const { workers = defaultWorkers() } = settings;
-  const rules = {
-    shards: workers,
-    full,
-    maxQueue,
-    maxQueueBytes,
-    maxBatch: MAX_BATCH,
-    maxBatchBytes: MAX_BATCH_BYTES,
-    maxInFlight: MAX_IN_FLIGHT,
-  };
-  const subscribe = prefixesOf(options.subscribe);
-  const receiver = {
-    rules,
-    key,
-    engine,
-    socketOptions: copied("socketOptions", socketOptions),
-    bind,
+  return {
+    module: moduleOf(settings.handler),
+    data: copied(settings.data),
+    keyEnd: keyEndOf(settings.key),
+    rules: {
+      shards: settings.workers ?? Math.min(Math.max(1, availableParallelism() - 1), MAX_WORKERS),
+      full,
+      maxQueue,
+      maxQueueBytes,
+      maxBatch: MAX_BATCH,
+      maxBatchBytes: MAX_BATCH_BYTES,
+      maxInFlight: MAX_IN_FLIGHT,
+    },
     connect,
-    hasSource: source !== undefined,
-    subscribe,
+    bind,
+    subscribe: [subscribe].flat() as readonly (string | Uint8Array)[],
+    socketOptions,
   };
-  return { receiver, source, module: moduleOf(options.handler), workers, data: copied("data", data) };
 }
 
-function defaultWorkers(): number {
-  return Math.min(Math.max(1, availableParallelism() - 1), MAX_WORKERS);
-}
-
-function listOf(name: string, value: string | readonly string[] | undefined): string[] {
+function listOf(name: "connect" | "bind", value: string | readonly string[] | undefined): string[] {
   const list: unknown = value === undefined ? [] : typeof value === "string" ? [value] : value;
   if (!Array.isArray(list))
     throw new InvalidArgumentError(`Option ${name} is an endpoint, or a list of them`);
-  return list.map((endpoint) => checkEndpoint(name, endpoint, name === "bind" ? "bind" : "connect"));
-}
-
-function prefixesOf(value: BlackBoxOptions["subscribe"]): (string | Uint8Array)[] {
-  const list: unknown =
-    value === undefined ? [] : typeof value === "string" || isBytes(value) ? [value] : value;
-  if (!Array.isArray(list))
-    throw new InvalidArgumentError("Option subscribe is a topic prefix, or a list of them");
-  return list.map((prefix: unknown) => {
-    if (typeof prefix === "string" || isBytes(prefix)) return prefix;
-    throw new InvalidArgumentError(`A topic prefix is a string or bytes; got ${typeof prefix}`);
-  });
+  return list.map((endpoint) => checkEndpoint(name, endpoint, name));
 }
 
 function moduleOf(handler: unknown): string {
@@ -141,10 +103,10 @@ function moduleOf(handler: unknown): string {
   return /^(?:file|data):/.test(handler) ? handler : pathToFileURL(resolve(handler)).href;
 }
 
-function copied<T>(name: string, value: T): T {
+function copied<T>(data: T): T {
   try {
-    return structuredClone(value);
+    return structuredClone(data);
   } catch (cause) {
-    throw new InvalidArgumentError(`Option ${name} cannot be copied to another thread`, { cause });
+    throw new InvalidArgumentError("Option data cannot be copied to another thread", { cause });
   }
 }

@@ -4,7 +4,7 @@
  *                  receive                               finished
  *   SUB ──> shard of the key ──> queue (bounded) ──> in flight ──> handled, failed
  *                    │                │                 │
- *                    └── dropped <────┘ <───────────────┴── lost with a thread that crashed; the others wait again
+ *                    └── dropped <────┘                 └── lost with a thread that crashed
  *
  *   received = held + handled + failed + queued + in flight + dropped{newest, oldest, conflated, too-large, closed} + lost
  *
@@ -17,14 +17,14 @@ import { InvalidArgumentError } from "../../core/errors.js";
 import { costOf } from "../../core/frame-cost.js";
 import { fnv1a } from "../../core/hash.js";
 import { checkCount, checkKeys } from "../kit/options.js";
-import { type BlackBoxDropReason, type BlackBoxShardStats, Shard, type ShardLimits } from "./shard.js";
+import { type Batch, type BlackBoxShardStats, Shard, type ShardLimits } from "./shard.js";
 
 export interface BoxRulesOptions extends ShardLimits {
   readonly shards: number;
 }
 
 export interface BoxOutbox {
-  batch(shard: number, messages: readonly (readonly Buffer[])[]): void;
+  batch(shard: number, messages: Batch): void;
 }
 
 export interface BoxRulesStats {
@@ -32,12 +32,6 @@ export interface BoxRulesStats {
   /** Read messages without room (`wait`). */
   readonly held: number;
   readonly shards: readonly BlackBoxShardStats[];
-}
-
-export interface Drops {
-  readonly shard: number;
-  readonly reason: BlackBoxDropReason;
-  readonly messages: number;
 }
 
 export class BoxRules {
@@ -81,48 +75,37 @@ export class BoxRules {
     this.#release();
   }
 
-  /**
-   * A thread has finished its oldest batch with `failed` errors.
-   * @returns the messages of the batch
-   */
-  finished(index: number, failed: number): number {
+  /** A thread has finished its oldest batch with `failed` errors. */
+  finished(index: number, failed: number): void {
     const shard = this.#shards[index] as Shard;
-    const messages = shard.finished(failed);
+    shard.finished(failed);
     this.#send(shard, index);
     this.#release();
-    return messages;
   }
 
-  /**
-   * A thread crashed. Its current message is lost, as it may be the cause. The others go to its successor first, in
-   * order.
-   * @param progress messages started, finished and failed since the last reported batch
-   * @returns the messages lost
-   */
-  crashed(index: number, progress: { begun: number; finished: number; failed: number }): number {
-    return (this.#shards[index] as Shard).crashed(progress);
+  /** A thread crashed. @returns the messages lost, all in flight */
+  crashed(index: number): number {
+    return (this.#shards[index] as Shard).crashed();
   }
 
   get idle(): boolean {
     return this.#held.length === 0 && this.#shards.every((shard) => shard.idle);
   }
 
+  /** Drops all that waits; all in flight is lost. */
   close(): void {
     for (let frames = this.#held.shift(); frames !== undefined; frames = this.#held.shift()) {
       (this.#shards[this.shardOf(frames)] as Shard).refuse("closed");
     }
-    for (const shard of this.#shards) shard.close();
+    for (const shard of this.#shards) {
+      shard.crashed();
+      shard.close();
+    }
   }
 
   stats(): BoxRulesStats {
     const shards = this.#shards.map((shard) => shard.stats());
     return { received: this.#received, held: this.#held.length, shards };
-  }
-
-  takeDrops(): Drops[] {
-    return this.#shards.flatMap((shard, index) =>
-      shard.takeDrops().map((drop) => ({ shard: index, ...drop })),
-    );
   }
 
   /** @returns `false`, with `wait` only: no room */
@@ -151,7 +134,7 @@ export class BoxRules {
 
   #send(shard: Shard, index: number): void {
     for (let batch = shard.next(); batch !== undefined; batch = shard.next()) {
-      this.#outbox.batch(index, batch.messages);
+      this.#outbox.batch(index, batch);
     }
   }
 }

@@ -3,7 +3,7 @@
  *
  *   offer ──> queue (bounded) ──next──> in flight ──finished──> handled, failed
  *     │              │                     │
- *     └── dropped <──┘                     └──crashed──> the one it was at: lost; the others: next again, first
+ *     └── dropped <──┘                     └──crashed──> lost
  */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 
@@ -49,7 +49,7 @@ export interface BlackBoxShardStats {
   readonly queuedBytes: number;
   /** Not reported as finished. */
   readonly inFlight: number;
-  /** Being handled when their thread crashed or ended. */
+  /** In flight when their thread crashed or ended; some may have been handled. */
   readonly lost: number;
   readonly dropped: Readonly<Record<BlackBoxDropReason, number>>;
   readonly batches: number;
@@ -61,11 +61,8 @@ interface Entry {
   readonly key: string;
 }
 
-interface Batch {
-  readonly messages: readonly (readonly Buffer[])[];
-}
-
-const REASONS: readonly BlackBoxDropReason[] = ["newest", "oldest", "conflated", "too-large", "closed"];
+/** Messages. */
+export type Batch = readonly (readonly Buffer[])[];
 
 export class Shard {
   /** A thread takes batches. */
@@ -74,9 +71,8 @@ export class Shard {
   readonly #queue = new RingBuffer<Entry>();
   /** With `conflate` only. */
   readonly #byKey = new Map<string, Entry>();
-  /** Unfinished batches: the thread's copy is lost with it. */
-  readonly #batches = new RingBuffer<Batch>();
-  readonly #again = new RingBuffer<Batch>();
+  /** Sizes of unfinished batches. */
+  readonly #batches = new RingBuffer<number>();
   readonly #dropped: Record<BlackBoxDropReason, number> = {
     newest: 0,
     oldest: 0,
@@ -84,7 +80,6 @@ export class Shard {
     "too-large": 0,
     closed: 0,
   };
-  readonly #reported: Record<BlackBoxDropReason, number> = { ...this.#dropped };
   readonly #counts = { received: 0, handled: 0, failed: 0, lost: 0, batches: 0 };
   #bytes = 0;
   #inFlight = 0;
@@ -94,7 +89,7 @@ export class Shard {
   }
 
   get idle(): boolean {
-    return this.#queue.length === 0 && this.#again.length === 0 && this.#inFlight === 0;
+    return this.#queue.length === 0 && this.#inFlight === 0;
   }
 
   /** The thread has to take queued messages first. */
@@ -131,46 +126,35 @@ export class Shard {
 
   /** @returns `undefined`: empty queue, enough in flight, or no thread */
   next(): Batch | undefined {
-    if (!this.up || this.#batches.length >= this.#limits.maxInFlight) return undefined;
-    const batch = this.#again.shift() ?? this.#gather();
-    if (batch === undefined) return undefined;
-    this.#batches.push(batch);
-    this.#inFlight += batch.messages.length;
+    if (!this.up || this.#batches.length >= this.#limits.maxInFlight || this.#queue.length === 0)
+      return undefined;
+    const batch = this.#gather();
+    this.#batches.push(batch.length);
+    this.#inFlight += batch.length;
     this.#counts.batches += 1;
     return batch;
   }
 
-  /** @returns the messages of the oldest batch, with `failed` errors */
-  finished(failed: number): number {
-    const messages = this.#batches.shift()?.messages.length ?? 0;
-    this.#count(messages, Math.min(failed, messages));
-    return messages;
+  /** Its oldest batch had `failed` errors. */
+  finished(failed: number): void {
+    const messages = this.#batches.shift();
+    if (messages === undefined) return; // It closed: the batch counts as lost.
+    this.#counts.handled += messages - failed;
+    this.#counts.failed += failed;
+    this.#inFlight -= messages;
   }
 
-  /**
-   * @param progress messages started, finished and failed since the last reported batch
-   * @returns the messages lost
-   */
-  crashed(progress: { begun: number; finished: number; failed: number }): number {
-    const begun = Math.min(progress.begun, this.#inFlight);
-    const finished = Math.min(progress.finished, begun);
-    this.#count(finished, Math.min(progress.failed, finished));
-    const lost = begun - finished;
+  /** @returns the messages lost */
+  crashed(): number {
+    const lost = this.#inFlight;
     this.up = false;
     this.#counts.lost += lost;
-    let over = begun;
-    for (let batch = this.#batches.shift(); batch !== undefined; batch = this.#batches.shift()) {
-      const { messages } = batch;
-      if (over < messages.length) this.#again.push(over === 0 ? batch : { messages: messages.slice(over) });
-      over = Math.max(0, over - messages.length);
-    }
     this.#inFlight = 0;
+    this.#batches.clear();
     return lost;
   }
 
   close(): void {
-    for (let batch = this.#again.shift(); batch !== undefined; batch = this.#again.shift())
-      this.#dropped.closed += batch.messages.length;
     this.#dropped.closed += this.#queue.length;
     this.#queue.clear();
     this.#byKey.clear();
@@ -180,21 +164,11 @@ export class Shard {
   stats(): BlackBoxShardStats {
     return {
       ...this.#counts,
-      queued: this.#queue.length + this.#waitingAgain(),
+      queued: this.#queue.length,
       queuedBytes: this.#bytes,
       inFlight: this.#inFlight,
       dropped: { ...this.#dropped },
     };
-  }
-
-  takeDrops(): { readonly reason: BlackBoxDropReason; readonly messages: number }[] {
-    const drops: { reason: BlackBoxDropReason; messages: number }[] = [];
-    for (const reason of REASONS) {
-      const messages = this.#dropped[reason] - this.#reported[reason];
-      if (messages > 0) drops.push({ reason, messages });
-      this.#reported[reason] = this.#dropped[reason];
-    }
-    return drops;
   }
 
   #hasRoom(bytes: number): boolean {
@@ -227,8 +201,7 @@ export class Shard {
     return entry;
   }
 
-  #gather(): Batch | undefined {
-    if (this.#queue.length === 0) return undefined;
+  #gather(): Batch {
     const { maxBatch, maxBatchBytes } = this.#limits;
     const messages: (readonly Buffer[])[] = [];
     let bytes = 0;
@@ -237,21 +210,6 @@ export class Shard {
       bytes += head.bytes;
       messages.push(this.#take().frames);
     }
-    return { messages };
-  }
-
-  #count(messages: number, failed: number): void {
-    this.#counts.handled += messages - failed;
-    this.#counts.failed += failed;
-    this.#inFlight -= messages;
-  }
-
-  #waitingAgain(): number {
-    let messages = 0;
-    this.#again.retain((batch) => {
-      messages += batch.messages.length;
-      return true;
-    });
     return messages;
   }
 }

@@ -1,6 +1,6 @@
 /** Worker thread: runs the handler's module on batches. Started by threads.ts. */
 import { parentPort, workerData } from "node:worker_threads";
-import { CLOSE, type FromWorker, Progress, toPlain, Unpacker, type WorkerData } from "./messages.js";
+import { CLOSE, type FromWorker, toPlain, Unpacker, type WorkerData } from "./messages.js";
 
 const REPORT_INTERVAL = 100;
 const MAX_TOPIC = 256;
@@ -20,8 +20,7 @@ interface HandlerModule {
 type Handler = (frames: Buffer[], context: Context) => unknown;
 type Hook = (context: Context) => unknown;
 
-const { BEGUN, FINISHED, FAILED } = Progress;
-const { module, shard, shards, data, port, progress } = workerData as WorkerData;
+const { module, shard, shards, data } = workerData as WorkerData;
 const main = parentPort as NonNullable<typeof parentPort>;
 const context: Context = Object.freeze({ shard, shards, data });
 
@@ -92,19 +91,15 @@ class Work {
     let failed = 0;
     for (let frames = messages.next(); frames !== undefined; frames = messages.next()) {
       const topic = frames[0] as Buffer;
-      // Read by others after a crash.
-      progress[BEGUN] = (progress[BEGUN] as number) + 1;
       try {
         const pending = handler(frames, context);
         if (isThenable(pending)) await pending;
       } catch (error) {
         failed += 1;
-        progress[FAILED] = (progress[FAILED] as number) + 1;
         this.#reports.note(error, topic);
       }
-      progress[FINISHED] = (progress[FINISHED] as number) + 1;
     }
-    port.postMessage(failed);
+    post(failed);
   }
 }
 
@@ -128,15 +123,14 @@ async function load(): Promise<{ handler: Handler; teardown: Hook | undefined }>
 try {
   const { handler, teardown } = await load();
   const work = new Work(handler);
-  port.on("message", (batch: ArrayBuffer) => work.add(batch));
-  main.on("message", (message: unknown) => {
-    if (message !== CLOSE) return;
-    void (async () => {
-      await work.end();
-      await teardown?.(context);
-      port.close();
-      main.close();
-    })();
+  const close = async (): Promise<void> => {
+    await work.end();
+    await teardown?.(context);
+    main.close();
+  };
+  main.on("message", (message: ArrayBuffer | typeof CLOSE) => {
+    if (message === CLOSE) void close();
+    else work.add(message);
   });
   post({ type: "ready" });
 } catch (error) {

@@ -4,7 +4,7 @@
 import { backOff } from "../../core/back-off.js";
 import { ClosedError, type ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
-import { knownSchemes, threadSchemes } from "../../core/schemes/schemes.js";
+import { knownSchemes } from "../../core/schemes/schemes.js";
 import {
   type EndpointSource,
   isEndpointSource,
@@ -43,13 +43,9 @@ export interface EndpointListEffects {
 const RETRY_DELAY = 100;
 const MAX_RETRY_DELAY = 10_000;
 
-export const THREAD_TRANSPORTS: readonly string[] = threadSchemes();
-
 export interface EndpointListChecks {
   /** Makes a socket to check its options. */
   readonly socket?: () => ProbeSocket;
-  /** Default: all. */
-  readonly transports?: readonly string[];
   /** Throws for a refused endpoint. */
   readonly check?: (endpoint: string) => void;
 }
@@ -111,7 +107,6 @@ export class EndpointList {
   start(effects: EndpointListEffects): void {
     this.#effects = effects;
     if (this.#source === undefined) return;
-    const { transports = knownSchemes(), check } = this.#checks;
     const reader: SourceEffects = {
       sourceOnList: (endpoints) => {
         this.#current = endpoints;
@@ -122,7 +117,7 @@ export class EndpointList {
       sourceOnRefused: (endpoint, error) => effects.event({ type: "endpoint:refused", endpoint, error }),
       sourceOnFailed: (error, interval) => effects.event({ type: "source:failed", error, interval }),
     };
-    this.#reader = new SourceReader(this.#source, transports, reader, check);
+    this.#reader = new SourceReader(this.#source, knownSchemes(), reader, this.#checks.check);
     this.#reader.start();
   }
 

@@ -53,7 +53,7 @@ describe.concurrent.each(ENGINES)("a Black Box, engine %s", (engine) => {
       assert.equal(stats.shards.length, 3);
       accounts(stats);
       await Promise.all([box.close(), publisher.close()]);
-      assert.equal((await box.stats()).handled, 3_000);
+      assert.equal(box.stats().handled, 3_000);
       await assert.rejects(box.start(), { code: "EBADF" });`);
   });
 
@@ -70,7 +70,7 @@ describe.concurrent.each(ENGINES)("a Black Box, engine %s", (engine) => {
         if (publisher.trySend(["t", body(sent + 1)])) { sent += 1; idle = 0; } else idle += 1;
         assert.ok(sent < 15_000, "nobody held the publisher back");
       }
-      const waiting = await box.stats();
+      const waiting = box.stats();
       assert.ok(waiting.held > 0);
       accounts(waiting);
       Atomics.store(data, 0, 1);
@@ -101,7 +101,7 @@ describe.concurrent.each(ENGINES)("a Black Box, engine %s", (engine) => {
       const publisher = await openPublisher();
       const fine = module("export default () => undefined");
       const fails = async (options, expected) => {
-        const box = new BlackBox({ engine, workers: 1, handler: fine, connect: publisher.lastEndpoint, ...options });
+        const box = new BlackBox({ workers: 1, handler: fine, connect: publisher.lastEndpoint, ...options });
         await assert.rejects(box.start(), expected);
         assert.equal(box.closed, true);
         await box.close();
@@ -118,10 +118,12 @@ describe.concurrent.each(ENGINES)("a Black Box, engine %s", (engine) => {
       await fails({ handler: module("process.exit(0)") }, { code: "EINVAL", message: /exit code 0/ });
       await fails({ connect: [], bind: publisher.lastEndpoint }, { code: "EADDRINUSE" });
       assert.throws(() => new BlackBox({ handler: fine, connect: "nonsense" }), { code: "EINVAL" });
-      await fails({ socketOptions: { lingre: 1 } }, { code: "EINVAL" });
+      await fails({ subscribe: [1] }, { code: "EINVAL" });
       const slow = module("await new Promise((loaded) => setTimeout(loaded, 300)); export default () => undefined");
-      await fails({ handler: slow, socketOptions: { lingre: 1 } }, { code: "EINVAL", message: /lingre/ });
-      await assert.rejects(new BlackBox({ handler: fine, connect: publisher.lastEndpoint }).stats(), { code: "EFSM" });
+      const early = new BlackBox({ handler: slow, workers: 1, connect: publisher.lastEndpoint });
+      const started = assert.rejects(early.start(), { code: "EBADF" });
+      await early.close();
+      await started;
       await publisher.close();`);
   });
 });
@@ -129,14 +131,14 @@ describe.concurrent.each(ENGINES)("a Black Box, engine %s", (engine) => {
 describe.concurrent.each(ENGINES)("the threads of a Black Box, engine %s", (engine) => {
   const good = goodOn(engine);
 
-  it("reaches a publisher of another thread over inproc, and is reached there", async () => {
+  it("reaches a publisher over inproc, and is reached there", async () => {
     await good(`
       const publisher = new Publisher({ sendHighWaterMark: 0 });
       await publisher.bind("inproc://news");
       publisher.connect("inproc://box");
       const data = shared(1);
       const handler = module("export default (frames, { data }) => void Atomics.add(data, 0, 1)");
-      const options = { engine: undefined, handler, data, workers: 2, connect: "inproc://news" };
+      const options = { socketOptions: { context: undefined }, handler, data, workers: 2, connect: "inproc://news" };
       const one = await open(publisher, options);
       const other = new BlackBox({ ...options, connect: undefined, bind: "inproc://box" });
       await other.start();
@@ -171,7 +173,7 @@ describe.concurrent.each(ENGINES)("the threads of a Black Box, engine %s", (engi
       await publisher.close();`);
   });
 
-  it("replaces a thread that crashed: the message it was at is lost, the others are handled in order", async () => {
+  it("replaces a thread that crashed: what it had is lost, what waits is handled in order", async () => {
     await good(`
       const data = shared(2);
       const handler = module(\`
@@ -189,7 +191,13 @@ describe.concurrent.each(ENGINES)("the threads of a Black Box, engine %s", (engi
       const restarted = [];
       box.events.on("worker:crashed", (crash) => crashes.push(crash));
       box.events.on("worker:restarted", ({ shard }) => restarted.push(shard));
-      for (let i = 1; i <= 1_000; i++) await publisher.send(["t", String(i)]);
+      for (const last of [299, 699, 1_000]) {
+        for (let i = { 299: 1, 699: 301, 1_000: 701 }[last]; i <= last; i++) await publisher.send(["t", String(i)]);
+        await until(box, ({ queued, inFlight }) => queued + inFlight === 0);
+        if (last === 1_000) break;
+        await publisher.send(["t", String(last + 1)]);
+        await until(box, () => crashes.length === { 299: 1, 699: 2 }[last]);
+      }
       const stats = await until(box, ({ handled, lost }) => handled + lost === 1_000);
       accounts(stats);
       assert.deepEqual([stats.handled, stats.lost, stats.crashes, data[0], data[1]], [998, 2, 2, 1_000, 0]);
@@ -205,14 +213,12 @@ describe.concurrent.each(ENGINES)("the threads of a Black Box, engine %s", (engi
     ["drop-newest", [1, 2, 3, 4, 5], { newest: 15 }],
     ["drop-oldest", [1, 17, 18, 19, 20], { oldest: 15 }],
     ["conflate", [1, 20], { conflated: 18 }],
-  ])("with %s handles what it keeps, and reports the rest", async (full, kept, dropped) => {
+  ])("with %s handles what it keeps, and counts the rest", async (full, kept, dropped) => {
     await good(`
       const data = shared(40);
       const handler = module(${JSON.stringify(BLOCKING)});
       const publisher = await openPublisher();
       const box = await open(publisher, { handler, data, workers: 1, full: "${full}", maxQueue: 4 });
-      const told = {};
-      box.events.on("messages:dropped", ({ reason, messages }) => { told[reason] = (told[reason] ?? 0) + messages; });
       await publisher.send(["t", "1"]);
       while (data[1] === 0) await sleep(5);
       // A second batch that the thread has in flight already would blur what the queue keeps: it is the first to wait.
@@ -228,8 +234,7 @@ describe.concurrent.each(ENGINES)("the threads of a Black Box, engine %s", (engi
       assert.deepEqual(handled, ${JSON.stringify([1, ...kept])});
       const some = Object.fromEntries(Object.entries(stats.dropped).filter(([, count]) => count > 0));
       assert.deepEqual(some, ${JSON.stringify(dropped)});
-      await Promise.all([box.close(), publisher.close()]);
-      assert.deepEqual(told, some);`);
+      await Promise.all([box.close(), publisher.close()]);`);
   });
 
   it("drains when it is closed, with setup before and teardown after", async () => {
@@ -249,7 +254,7 @@ describe.concurrent.each(ENGINES)("the threads of a Black Box, engine %s", (engi
       await until(box, ({ received }) => received === 200);
       await box.close({ linger: -1 });
       assert.deepEqual([...data], [2, 0, 200, 2]);
-      assert.deepEqual([(await box.stats()).handled, (await box.stats()).unread], [200, 0]);
+      assert.equal(box.stats().handled, 200);
       await publisher.close();`);
   });
 
@@ -269,7 +274,7 @@ describe.concurrent.each(ENGINES)("the threads of a Black Box, engine %s", (engi
       await until(box, ({ received }) => received === 100);
       await Promise.all([box.drain(), box.drain()]);
       assert.equal(data[0], 100);
-      const { handled, queued, inFlight } = await box.stats();
+      const { handled, queued, inFlight } = box.stats();
       assert.deepEqual([handled, queued, inFlight, box.closed], [100, 0, 0, false]);
       await assert.rejects(box.start(), { code: "EAGAIN" });
       await Promise.all([box.close(), publisher.close()]);
@@ -287,14 +292,12 @@ describe.concurrent.each(ENGINES)("the threads of a Black Box, engine %s", (engi
       await until(box, ({ received }) => received === 30);
       while (data[1] === 0) await sleep(5);
       const began = performance.now();
-      const drops = [];
-      box.events.on("messages:dropped", (drop) => drops.push(drop));
       await box.close({ linger: 50 });
       assert.ok(performance.now() - began < 5_000);
-      const stats = await box.stats();
+      const stats = box.stats();
       accounts(stats);
-      assert.deepEqual([stats.lost, stats.dropped.closed, stats.inFlight, stats.queued], [1, 29, 0, 0]);
-      assert.deepEqual(drops, [{ type: "messages:dropped", shard: 0, reason: "closed", messages: 29 }]);
+      assert.deepEqual([stats.lost + stats.dropped.closed, stats.inFlight, stats.queued], [30, 0, 0]);
+      assert.ok(stats.lost > 0);
       await publisher.close();`);
   });
 });
@@ -311,16 +314,13 @@ describe("a Black Box's options", () => {
     ["an unknown option", { handler, connect, worker: 1 }],
     ["no worker", { handler, connect, workers: 0 }],
     ["too many workers", { handler, connect, workers: 257 }],
-    ["an unknown policy", { handler, connect, full: "messages:dropped" }],
-    ["an unknown engine", { handler, connect, engine: "other" }],
+    ["an unknown policy", { handler, connect, full: "other" }],
     ["a queue of nothing", { handler, connect, maxQueue: 0 }],
     ["a queue of no bytes", { handler, connect, maxQueueBytes: 0 }],
     ["a key that is none", { handler, connect, key: { length: -1 } }],
-    ["a prefix that is none", { handler, connect, subscribe: [1] }],
-    ["an inproc endpoint of a context of its own", { handler, connect: "inproc://here", engine: "zmtp" }],
     ["data that cannot be copied", { handler, connect, data: () => undefined }],
     ["a codec", { handler, connect, socketOptions: { codec: {} } }],
-    ["an authenticate", { handler, connect, socketOptions: { authenticate: () => true } }],
+    ["an unknown option of the socket", { handler, connect, socketOptions: { lingre: 1 } }],
   ])("are refused with %s", (_, options) => {
     expect(() => new BlackBox(options as BlackBoxOptions)).toThrow(
       expect.objectContaining({ code: "EINVAL" }),

@@ -19,7 +19,10 @@ export function prelude(engine: string): string {
       return publisher;
     };
     const open = async (publisher, options) => {
-      const box = new BlackBox({ engine, workers: 1, full: "wait", connect: publisher.lastEndpoint, ...options });
+      const { socketOptions, ...others } = options;
+      const box = new BlackBox({
+        workers: 1, full: "wait", connect: publisher.lastEndpoint,
+        socketOptions: { context: new Context({ engine }), ...socketOptions }, ...others });
       await box.start();
       await publisher.waitForSubscribers();
       return box;
@@ -27,11 +30,11 @@ export function prelude(engine: string): string {
     /** There is no event for an account: looked at again and again, for a bounded time. */
     const until = async (box, holds) => {
       for (let tries = 0; tries < 1_000; tries++) {
-        const stats = await box.stats();
+        const stats = box.stats();
         if (holds(stats)) return stats;
         await sleep(10);
       }
-      throw new Error("It did not come: " + JSON.stringify(await box.stats()));
+      throw new Error("It did not come: " + JSON.stringify(box.stats()));
     };
     const event = (box, type) => new Promise((resolve) => { box.events.on(type, resolve); });
     const accounts = ({ received, held, handled, failed, queued, inFlight, lost, dropped }) =>
