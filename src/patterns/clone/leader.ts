@@ -1,5 +1,5 @@
 /**
- * Sends the map, then every update, to one follower.
+ * Sends the map, then every update since, to one follower.
  *
  *   none ──ICANHAZ──> sending ──map sent──> sent ──HUGZ at its end or later──> in step
  *     ^                  │                    │                                   │
@@ -16,9 +16,9 @@ import { type Snapshot, type SnapshotEntry, SnapshotPump } from "./snapshots.js"
 import type { Standing } from "./standing.js";
 
 const RETRY = 2;
-/** A follower with a longer backlog is too slow. */
-const MAX_BACKLOG = 100_000;
-const MAX_BACKLOG_BYTES = 268_435_456;
+/** Updates that wait for the end of the map, or for room. With more the follower is too slow. */
+const MAX_QUEUED = 1_000_000;
+const MAX_QUEUED_BYTES = 268_435_456;
 
 export interface Follow {
   readonly routingId: Buffer;
@@ -39,8 +39,8 @@ export class Leader {
   #session: Buffer = Buffer.alloc(0);
   #pump: SnapshotPump | undefined;
   #end = 0;
-  readonly #backlog = new RingBuffer<Buffer[]>();
-  #backlogBytes = 0;
+  readonly #queue = new RingBuffer<Buffer[]>();
+  #queuedBytes = 0;
   #retryAt = 0;
   heardAt = 0;
 
@@ -89,7 +89,7 @@ export class Leader {
   }
 
   beat(sequence: number, now: number): void {
-    if (this.#backlog.length === 0) this.#put(encodeMark(this.#session, sequence), now);
+    if (this.next() === undefined) this.#put(encodeMark(this.#session, sequence), now);
   }
 
   /** @returns whether the follower is in step from now on */
@@ -101,28 +101,33 @@ export class Leader {
   }
 
   pump(now: number): void {
-    if (!this.present || now < this.#retryAt || !this.#drain(now)) return;
-    const result = this.#pump?.pump(now);
+    if (!this.present || now < this.#retryAt) return;
+    this.#retryAt = 0;
+    if (this.#pump === undefined) {
+      this.#drain(now);
+      return;
+    }
+    const result = this.#pump.pump(now);
     if (result === "done") {
       this.#pump = undefined;
       this.#state = "sent";
+      this.heardAt = now;
+      this.#drain(now);
     } else if (result === "full") this.#retryAt = now + RETRY;
-    else if (result === "gone") this.#fail("gone");
-    else if (result === "overrun") this.#fail("slow");
+    else if (result !== "more") this.#fail(result === "gone" ? "gone" : "slow");
   }
 
-  /** When {@link pump} can go on. */
-  next(now: number): number | undefined {
-    if (this.#backlog.length > 0) return this.#retryAt;
-    return this.#pump === undefined ? undefined : Math.max(now, this.#retryAt);
+  /** When {@link pump} can go on; 0: at once. */
+  next(): number | undefined {
+    return this.#pump === undefined && this.#queue.length === 0 ? undefined : this.#retryAt;
   }
 
   leave(): void {
     this.#state = "none";
     this.#pump?.snapshot.abandon();
     this.#pump = undefined;
-    this.#backlog.clear();
-    this.#backlogBytes = 0;
+    this.#queue.clear();
+    this.#queuedBytes = 0;
     this.#retryAt = 0;
   }
 
@@ -141,30 +146,20 @@ export class Leader {
 
   #put(frames: Buffer[], now: number): void {
     if (!this.present) return;
-    if (this.#backlog.length === 0) {
-      const result = this.#effects.replicate(this.#routingId, frames);
-      if (result === "gone") this.#fail("gone");
-      if (result !== "full") return;
-    }
-    this.#backlogBytes += costOf(frames);
-    if (this.#backlog.length >= MAX_BACKLOG || this.#backlogBytes > MAX_BACKLOG_BYTES) {
-      this.#fail("slow");
-      return;
-    }
-    this.#backlog.push(frames);
-    this.#retryAt = now + RETRY;
+    this.#queue.push(frames);
+    this.#queuedBytes += costOf(frames);
+    if (this.#queue.length > MAX_QUEUED || this.#queuedBytes > MAX_QUEUED_BYTES) this.#fail("slow");
+    else if (this.#pump === undefined && now >= this.#retryAt) this.#drain(now);
   }
 
-  /** @returns whether the backlog is empty */
-  #drain(now: number): boolean {
-    for (let frames = this.#backlog.peek(); frames !== undefined; frames = this.#backlog.peek()) {
+  #drain(now: number): void {
+    for (let frames = this.#queue.peek(); frames !== undefined; frames = this.#queue.peek()) {
       const result = this.#effects.replicate(this.#routingId, frames);
       if (result === "gone") this.#fail("gone");
       else if (result === "full") this.#retryAt = now + RETRY;
-      if (result !== "sent") return false;
-      this.#backlog.shift();
-      this.#backlogBytes -= costOf(frames);
+      if (result !== "sent") return;
+      this.#queue.shift();
+      this.#queuedBytes -= costOf(frames);
     }
-    return true;
   }
 }

@@ -9,7 +9,7 @@
  *   KTHXBAI  properties: standing (standing.ts); value: the UUIDs of recent updates, 16 bytes each, the oldest first
  *   KVPUB    properties: kind (operation.ts), then those that the client wrote
  *
- * Updates come without a gap, from the one after the KTHXBAI's sequence, also while the map is on its way. In the
+ * Updates come after the KTHXBAI, from the one after its sequence, without a gap. In the
  * Guide the backup subscribes to KVPUB, so an update could reach clients only; here it is published after the
  * follower's HUGZ.
  */
@@ -93,11 +93,6 @@ export function standingOf(frames: readonly Buffer[]): Standing | undefined {
 export function encodeUpdate(session: Buffer, operation: Operation): Buffer[] {
   const { key, sequence, uuid, properties, kind, value } = operation;
   return [session, key, sequenceFrame(sequence), uuid, Buffer.concat([KINDS[kind], properties]), value];
-}
-
-/** Else it is a KVSYNC. */
-export function isUpdate(frames: readonly Buffer[]): boolean {
-  return property(frames[PROPERTIES] as Buffer, "kind") !== undefined;
 }
 
 /** @returns `undefined` for an invalid update */

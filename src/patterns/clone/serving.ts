@@ -194,7 +194,7 @@ export class Serving {
   }
 
   get busy(): boolean {
-    return (!this.#suspended && this.#snapshots.next(0) === 0) || this.#leader.next(0) === 0;
+    return (!this.#suspended && this.#snapshots.next(0) === 0) || this.#leader.next() === 0;
   }
 
   tick(now: number): void {
@@ -206,7 +206,7 @@ export class Serving {
   next(): number {
     let next = this.#hugzAt;
     const own = this.#suspended ? [] : [this.#state.map.expiry.next(), this.#snapshots.next(0)];
-    for (const time of [...own, this.#leader.next(0)]) if (time !== undefined && time < next) next = time;
+    for (const time of [...own, this.#leader.next()]) if (time !== undefined && time < next) next = time;
     return next;
   }
 

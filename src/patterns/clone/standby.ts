@@ -10,15 +10,7 @@
  */
 import crypto from "node:crypto";
 import { backOff } from "../../core/back-off.js";
-import {
-  encodeFollow,
-  encodeMark,
-  isUpdate,
-  parseLink,
-  parseUpdate,
-  SESSION_BYTES,
-  standingOf,
-} from "./link.js";
+import { encodeFollow, encodeMark, parseLink, parseUpdate, SESSION_BYTES, standingOf } from "./link.js";
 import { copyOf, type Operation, sizeOf } from "./operation.js";
 import { timeToLive } from "./properties.js";
 import { isGoodbye, isHugz, KEY, PROPERTIES, readSequence, SEQUENCE, VALUE } from "./protocol.js";
@@ -26,7 +18,7 @@ import { conflictMark, type LoadedMap } from "./server-map.js";
 import type { ServerState } from "./server-state.js";
 import { CloneTable } from "./table.js";
 
-/** Updates, and their bytes, before the map is in use. Above, it is asked for again. */
+/** Updates, and their bytes, while the store takes the map. Above, it is asked for again. */
 const MAX_QUEUED = 1_000_000;
 const MAX_QUEUED_BYTES = 268_435_456;
 
@@ -119,8 +111,8 @@ export class Standby {
     this.#askAt = now + heartbeatInterval * liveness;
     if (isHugz(frames)) this.#heartbeat(readSequence(frames[SEQUENCE] as Buffer), now);
     else if (isGoodbye(frames)) this.#end(frames, now);
-    else if (isUpdate(frames)) this.#update(frames, now);
-    else this.#entry(frames, now);
+    else if (this.#phase === "asking") this.#entry(frames, now);
+    else this.#update(frames, now);
   }
 
   durable(batch: readonly Operation[], now: number): void {
@@ -158,7 +150,7 @@ export class Standby {
 
   #entry(frames: readonly Buffer[], now: number): void {
     const ttl = timeToLive(frames[PROPERTIES] as Buffer);
-    if (ttl === undefined || this.#phase !== "asking") {
+    if (ttl === undefined) {
       this.#refuse(now);
       return;
     }
@@ -175,8 +167,7 @@ export class Standby {
       return;
     }
     const sequence = readSequence(frames[SEQUENCE] as Buffer);
-    const isWhole = this.#updates.every((update, i) => update.sequence === sequence + 1 + i);
-    if (this.#phase !== "asking" || !isWhole) {
+    if (this.#phase !== "asking") {
       this.#refuse(now);
       return;
     }
@@ -184,7 +175,7 @@ export class Standby {
     this.#loaded = { table: this.#table, expires: this.#expires, seen, sequence, standing };
     this.#phase = "storing";
     this.#term = standing.term;
-    this.#last = sequence + this.#updates.length;
+    this.#last = sequence;
     this.#forget();
     if (!options.hasStore) this.#adopt(this.#loaded);
     else if (!queue.committing) this.replaceStore();
@@ -192,7 +183,7 @@ export class Standby {
 
   #update(frames: readonly Buffer[], now: number): void {
     const parsed = parseUpdate(frames, now);
-    if (parsed === undefined || (this.#phase !== "asking" && parsed.sequence !== this.#last + 1)) {
+    if (parsed === undefined || parsed.sequence !== this.#last + 1) {
       this.#refuse(now);
       return;
     }
