@@ -10,12 +10,7 @@ import { CloneTable } from "./table.js";
 
 /** A whole map of the other server. */
 export interface LoadedMap {
-  readonly table: CloneTable;
-  /** When keys end. */
-  readonly expires: ReadonlyMap<number, number>;
-  /** UUIDs of recent updates, 16 bytes each. */
-  readonly seen: Buffer;
-  readonly sequence: number;
+  readonly map: ServerMap;
   readonly standing: Standing;
 }
 
@@ -60,25 +55,23 @@ export class ServerMap {
     return this.#updates;
   }
 
-  /** @param expires ms of the rules' clock; 0: never */
-  restore(entry: CloneStoredEntry, expires: number): void {
-    const id = this.#table.put(entry.key, entry.value, entry.sequence);
-    this.#expiry.set(id, expires);
+  /** @param entry with the time of the rules' clock; 0: never */
+  restore({ key, value, sequence, expires }: CloneStoredEntry): void {
+    this.#expiry.set(this.#table.put(key, value, sequence), expires);
   }
 
-  restored({ sequence, uuids }: CloneStoredState): void {
+  restored({ sequence, uuids }: Pick<CloneStoredState, "sequence" | "uuids">): void {
     this.#applied = sequence;
     for (const uuid of uuids) this.#window.add(uuid);
   }
 
-  adopt(loaded: LoadedMap): void {
-    this.#table = loaded.table;
-    this.#expiry = new Expiry();
-    for (const [id, time] of loaded.expires) this.#expiry.set(id, time);
-    this.#window = new UuidWindow();
-    for (const uuid of uuidsOf(loaded.seen)) this.#window.add(uuid);
-    this.#applied = loaded.sequence;
-    this.subtrees.restart(loaded.sequence);
+  /** Takes another map's content. */
+  adopt(loaded: ServerMap): void {
+    this.#table = loaded.#table;
+    this.#expiry = loaded.#expiry;
+    this.#window = loaded.#window;
+    this.#applied = loaded.#applied;
+    this.subtrees.restart(this.#applied);
   }
 
   /** Takes updates without effect out of the window: a repetition is a new update. */
@@ -87,8 +80,20 @@ export class ServerMap {
   }
 
   /** UUIDs of recent updates, 16 bytes each. @param except updates in flight */
-  seen(except: readonly Operation[]): Buffer {
+  seen(except: readonly Operation[] = []): Buffer {
     return this.#window.bytes(marksOf(except));
+  }
+
+  /** @param after a sequence: only entries that changed after it. @param shift from the rules' clock to ms since 1970 */
+  *entries(shift: number, after = -1): Generator<CloneStoredEntry, undefined> {
+    const table = this.#table;
+    for (let id = 0; id < table.high; id++) {
+      const sequence = table.sequence(id);
+      if (!table.isLive(id) || sequence <= after) continue;
+      const time = this.#expiry.timeOf(id);
+      yield { key: table.key(id), value: table.value(id), sequence, expires: time === 0 ? 0 : time + shift };
+    }
+    return undefined;
   }
 
   /**

@@ -22,7 +22,7 @@ import { type ServerEffects, type ServerState, ServerStatistics } from "./server
 import { Serving } from "./serving.js";
 import { Standby } from "./standby.js";
 import { ServerStanding } from "./standing.js";
-import type { CloneStoredEntry, CloneStoredState } from "./store.js";
+import type { CloneStoredState } from "./store.js";
 import type { CloneTable } from "./table.js";
 
 export class ServerRules {
@@ -67,12 +67,12 @@ export class ServerRules {
     this.#standby = new Standby(state);
   }
 
-  get table(): CloneTable {
-    return this.#map.table;
+  get map(): ServerMap {
+    return this.#map;
   }
 
-  get sequence(): number {
-    return this.#map.sequence;
+  get table(): CloneTable {
+    return this.#map.table;
   }
 
   get active(): boolean {
@@ -86,11 +86,6 @@ export class ServerRules {
 
   get standing(): ServerStanding {
     return this.#standing;
-  }
-
-  /** ms of the rules' clock; 0: never. */
-  expiryOf(id: number): number {
-    return this.#map.expiry.timeOf(id);
   }
 
   /** @param theirs position. @param own this server's state */
@@ -108,12 +103,7 @@ export class ServerRules {
     return order;
   }
 
-  /** @param expires ms of the rules' clock; 0: never */
-  restore(entry: CloneStoredEntry, expires: number): void {
-    this.#map.restore(entry, expires);
-  }
-
-  /** Follows all entries. @returns `false` for an unreadable standing */
+  /** After all entries. @returns `false` for an unreadable standing */
   restored(state: CloneStoredState): boolean {
     if (!this.#standing.restore(state.standing, state.sequence)) return false;
     this.#map.restored(state);

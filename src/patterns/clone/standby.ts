@@ -14,9 +14,8 @@ import { encodeFollow, encodeMark, parseLink, parseUpdate, SESSION_BYTES, standi
 import { copyOf, type Operation, sizeOf } from "./operation.js";
 import { timeToLive } from "./properties.js";
 import { isGoodbye, isHugz, KEY, PROPERTIES, readSequence, SEQUENCE, VALUE } from "./protocol.js";
-import { conflictMark, type LoadedMap } from "./server-map.js";
+import { conflictMark, type LoadedMap, ServerMap, uuidsOf } from "./server-map.js";
 import type { ServerState } from "./server-state.js";
-import { CloneTable } from "./table.js";
 
 /** Updates, and their bytes, while the store takes the map. Above, it is asked for again. */
 const MAX_QUEUED = 1_000_000;
@@ -34,9 +33,9 @@ export class Standby {
   #phase: "idle" | "pausing" | "asking" | "storing" | "following" = "idle";
   /** When the map is asked for again. */
   #askAt = 0;
-  #table = new CloneTable();
-  #expires = new Map<number, number>();
-  /** Updates after the map, and their bytes. */
+  /** The map on its way. */
+  #next = new ServerMap();
+  /** Updates after it, and their bytes. */
   #updates: Operation[] = [];
   #queued = 0;
   /** The map that the store writes, which excludes commits. */
@@ -155,8 +154,8 @@ export class Standby {
       return;
     }
     const sequence = readSequence(frames[SEQUENCE] as Buffer);
-    const id = this.#table.put(frames[KEY] as Buffer, frames[VALUE] as Buffer, sequence);
-    if (ttl > 0) this.#expires.set(id, now + ttl);
+    const expires = ttl === 0 ? 0 : now + ttl;
+    this.#next.restore({ key: frames[KEY] as Buffer, value: frames[VALUE] as Buffer, sequence, expires });
   }
 
   #end(frames: readonly Buffer[], now: number): void {
@@ -171,8 +170,8 @@ export class Standby {
       this.#refuse(now);
       return;
     }
-    const seen = frames[VALUE] as Buffer;
-    this.#loaded = { table: this.#table, expires: this.#expires, seen, sequence, standing };
+    this.#next.restored({ sequence, uuids: uuidsOf(frames[VALUE] as Buffer) });
+    this.#loaded = { map: this.#next, standing };
     this.#phase = "storing";
     this.#term = standing.term;
     this.#last = sequence;
@@ -198,11 +197,8 @@ export class Standby {
     if (this.#updates.length > MAX_QUEUED || this.#queued > MAX_QUEUED_BYTES) this.start(now);
   }
 
-  #lostTo({
-    standing,
-    sequence,
-  }: LoadedMap): { readonly after: number; readonly updates: number } | undefined {
-    return this.#state.standing.lostTo(standing, sequence);
+  #lostTo({ standing, map }: LoadedMap): { readonly after: number; readonly updates: number } | undefined {
+    return this.#state.standing.lostTo(standing, map.sequence);
   }
 
   /** @param aside where the store keeps the lost entries */
@@ -212,10 +208,10 @@ export class Standby {
     const lost = this.#lostTo(loaded);
     if (lost !== undefined)
       effects.event({ type: "map:diverged", ...lost, entries: map.table.countAfter(lost.after), aside });
-    map.adopt(loaded);
+    map.adopt(loaded.map);
     standing.adopt(loaded.standing);
-    queue.restart(loaded.sequence);
-    effects.event({ type: "map:replicated", entries: map.table.size, sequence: loaded.sequence });
+    queue.restart(map.sequence);
+    effects.event({ type: "map:replicated", entries: map.table.size, sequence: map.sequence });
     if (this.#phase !== "storing") return;
     const updates = this.#updates;
     this.#drop();
@@ -250,8 +246,7 @@ export class Standby {
   }
 
   #drop(): void {
-    this.#table = new CloneTable();
-    this.#expires = new Map();
+    this.#next = new ServerMap();
     this.#updates = [];
     this.#queued = 0;
   }

@@ -30,7 +30,7 @@ export class StoreWriter {
     const state = await this.#store.load((entry) => {
       // A key that ended meanwhile is deleted at the first tick: clients hear of it.
       const left = entry.expires === 0 ? 0 : now + Math.max(0, entry.expires - wall);
-      this.#rules.restore(entry, left === 0 ? 0 : Math.max(left, Number.MIN_VALUE));
+      this.#rules.map.restore({ ...entry, expires: left === 0 ? 0 : Math.max(left, Number.MIN_VALUE) });
     });
     if (!this.#rules.restored(state))
       throw new StoreError(
@@ -40,7 +40,7 @@ export class StoreWriter {
   }
 
   commit(operations: readonly Operation[]): void {
-    const shift = Date.now() - this.#timer.now();
+    const shift = this.#shift;
     const changes: CloneStoredChange[] = [];
     const uuids: Buffer[] = [];
     for (const { kind, key, value, sequence, uuid, expires } of operations) {
@@ -70,7 +70,8 @@ export class StoreWriter {
     let path: string | undefined;
     this.#run(
       async () => {
-        if (aside !== undefined && wanted()) path = await this.#setAside(aside);
+        if (aside !== undefined && wanted())
+          path = await this.#store.setAside?.(this.#rules.map.entries(this.#shift, aside));
         await this.#replace(loaded, wanted);
       },
       () => this.#rules.replaced(loaded, this.#timer.now(), path),
@@ -93,35 +94,13 @@ export class StoreWriter {
     void this.#running.finally(() => this.#timer.update());
   }
 
-  async #setAside(after: number): Promise<string | undefined> {
-    const rules = this.#rules;
-    const { table } = rules;
-    const shift = Date.now() - this.#timer.now();
-    function* entries(): Generator<CloneStoredEntry, undefined> {
-      for (let id = 0; id < table.high; id++) {
-        if (!table.isLive(id) || table.sequence(id) <= after) continue;
-        const time = rules.expiryOf(id);
-        const expires = time === 0 ? 0 : time + shift;
-        yield { key: table.key(id), value: table.value(id), sequence: table.sequence(id), expires };
-      }
-      return undefined;
-    }
-    return this.#store.setAside?.(entries());
-  }
-
-  async #replace(loaded: LoadedMap, wanted: () => boolean): Promise<void> {
-    const { table, expires, sequence, seen } = loaded;
+  async #replace({ map, standing }: LoadedMap, wanted: () => boolean): Promise<void> {
     const replacement = await this.#store.replace();
-    const shift = Date.now() - this.#timer.now();
     let entries: CloneStoredEntry[] = [];
     let bytes = 0;
-    for (let id = 0; id < table.high; id++) {
-      if (!table.isLive(id)) continue;
-      const time = expires.get(id) ?? 0;
-      const value = table.value(id);
-      const ends = time === 0 ? 0 : time + shift;
-      entries.push({ key: table.key(id), value, sequence: table.sequence(id), expires: ends });
-      bytes += value.length;
+    for (const entry of map.entries(this.#shift)) {
+      entries.push(entry);
+      bytes += entry.value.length;
       if (entries.length < REPLACE_BATCH && bytes < REPLACE_BYTES) continue;
       if (!wanted()) return;
       await replacement.add(entries);
@@ -130,6 +109,12 @@ export class StoreWriter {
     }
     if (!wanted()) return;
     if (entries.length > 0) await replacement.add(entries);
-    if (wanted()) await replacement.finish(sequence, uuidsOf(seen), encodeStanding(adopted(loaded.standing)));
+    if (wanted())
+      await replacement.finish(map.sequence, uuidsOf(map.seen()), encodeStanding(adopted(standing)));
+  }
+
+  /** From the rules' clock to ms since 1970. */
+  get #shift(): number {
+    return Date.now() - this.#timer.now();
   }
 }

@@ -151,7 +151,7 @@ export class Server {
     if (this.disk !== undefined) {
       const { map, uuids, sequence, standing } = this.disk;
       for (const [name, { value, sequence: at, expires }] of map)
-        rules.restore({ key: Buffer.from(name, "latin1"), value, sequence: at, expires }, expires);
+        rules.map.restore({ key: Buffer.from(name, "latin1"), value, sequence: at, expires });
       rules.restored({ sequence, uuids, damaged: 0, standing });
     }
     const replica: BinaryStarReplica = {
@@ -327,18 +327,9 @@ export class Server {
         for (const [name, { sequence }] of disk.map) if (sequence > aside) disk.aside.add(name);
       disk.standing = encodeStanding(adopted(loaded.standing));
       disk.map = new Map();
-      const { table } = loaded;
-      for (let id = 0; id < table.high; id++) {
-        if (!table.isLive(id)) continue;
-        const entry = {
-          value: table.value(id),
-          sequence: table.sequence(id),
-          expires: loaded.expires.get(id) ?? 0,
-        };
-        disk.map.set(table.key(id).toString("latin1"), entry);
-      }
-      disk.uuids = uuidsOf(loaded.seen);
-      disk.sequence = loaded.sequence;
+      for (const { key, ...entry } of loaded.map.entries(0)) disk.map.set(key.toString("latin1"), entry);
+      disk.uuids = uuidsOf(loaded.map.seen());
+      disk.sequence = loaded.map.sequence;
     }
     this.rules?.replaced(loaded, this.world.simulation.now, aside === undefined ? undefined : "aside");
     this.#update();
