@@ -4,7 +4,7 @@
  *   state     has                                                          ends
  *   asking    a negotiation                                                without an answer: the next broker is asked
  *   extended  any number of requests, to shoal's broker in use             left, or lost
- *   plain     one request, since a plain answer names no request           lost: the next plain broker is used
+ *   plain     one request, since a plain answer names no request           left, lost, or its answer is late
  *   left      pending requests, and gets no new ones                       after its last answer, or lost
  *
  * Requests of a lost connection (ended, or silent while answers are pending) are sent over another.
@@ -13,7 +13,7 @@
  * hangs up would be asked in a busy loop. A broker has an interval to answer, and longer after several silent ones.
  */
 
-import { type Call, Connection } from "./client-calls.js";
+import { Connection } from "./client-calls.js";
 import type { ClientSettings, MajordomoBrokerLeaveReason, MajordomoClientEvent } from "./client-options.js";
 import { beatInterval, Dialect, FORGOTTEN, type FromClient, type Negotiated } from "./wire.js";
 
@@ -25,7 +25,7 @@ const MAX_DOUBLINGS = 3;
 export interface ClientLimits
   extends Pick<
     ClientSettings,
-    "heartbeatInterval" | "liveness" | "maxInFlight" | "maxPending" | "maxPendingBytes" | "maxConnections"
+    "heartbeatInterval" | "liveness" | "maxInFlight" | "maxPending" | "maxPendingBytes"
   > {
   readonly endpoints: readonly string[];
   /** `undefined`: negotiate. */
@@ -42,8 +42,7 @@ export interface ClientEffects {
 }
 
 export class ClientConnections {
-  mode: "asking" | "extended" | "plain" = "asking";
-  /** To shoal's broker in use, or to the one asked. */
+  /** To the broker in use, or to the one asked. */
   main: Connection | undefined = undefined;
   /** `main` has no room. */
   mute = false;
@@ -51,11 +50,6 @@ export class ClientConnections {
   readonly #effects: ClientEffects;
   readonly #open = new Map<number, Connection>();
   #opened = 0;
-  /** Dialect of the plain broker in use; connections to plain brokers. */
-  #plain: Dialect = Dialect.Mdp01;
-  #plains = 0;
-  /** Free connections to the plain broker in use. */
-  readonly #idle: Connection[] = [];
   #endpoints: readonly string[];
   #next = 0;
   #used = "";
@@ -70,6 +64,18 @@ export class ClientConnections {
     this.#limits = limits;
     this.#effects = effects;
     this.#endpoints = limits.endpoints;
+  }
+
+  /** A broker takes requests. */
+  get isReady(): boolean {
+    return this.main?.dialect !== undefined;
+  }
+
+  /** @param inFlight sent requests without an answer */
+  hasRoom(inFlight: number): boolean {
+    const { main } = this;
+    if (main?.dialect === undefined || this.mute) return false;
+    return main.isExtended ? inFlight < this.#limits.maxInFlight : main.calls === 0;
   }
 
   /** The broker in use, or the last one. */
@@ -94,35 +100,25 @@ export class ClientConnections {
   }
 
   close(connection: Connection): void {
-    if (!this.#open.delete(connection.number)) return;
-    if (connection.isPlain) this.#plains -= 1;
-    const idle = this.#idle.indexOf(connection);
-    if (idle >= 0) this.#idle.splice(idle, 1);
-    this.#effects.close(connection.number);
+    if (this.#open.delete(connection.number)) this.#effects.close(connection.number);
   }
 
-  /** Asks the next broker. @param wanted requests are pending */
+  /** Asks the next broker, or speaks the given dialect. @param wanted requests are pending */
   probe(now: number, wanted: boolean): void {
-    this.mode = "asking";
-    this.mute = false;
     this.#restsUntil = undefined;
-    this.main = this.#openNext();
-    if (this.main === undefined) return;
-    this.#effects.send(this.main.number, { kind: "negotiation" });
+    const { length } = this.#endpoints;
+    if (length === 0) return;
+    this.#used = this.#endpoints[this.#next % length] as string;
+    const main = this.#openUsed(this.#limits.dialect);
+    if (main.isPlain) return;
+    this.#effects.send(main.number, { kind: "negotiation" });
     if (wanted) this.wanted(now);
-  }
-
-  /** Uses the next broker as a plain one. */
-  speak(dialect: Dialect): void {
-    this.mode = "plain";
-    this.#plain = dialect;
-    this.#addIdle(this.#openNext());
   }
 
   /** The broker's silence counts from now on. */
   wanted(now: number): void {
     const { main } = this;
-    if (main === undefined || main.dueAt !== undefined) return;
+    if (main === undefined || main.isPlain || main.dueAt !== undefined) return;
     main.lastSeen = now;
     main.dueAt = now + (main.isExtended ? main.interval : this.#patience);
   }
@@ -135,17 +131,9 @@ export class ClientConnections {
   negotiated(connection: Connection, { extended, incarnation, heartbeatInterval }: Negotiated): void {
     connection.dueAt = undefined;
     this.#unanswered = 0;
-    if (extended) {
-      this.mode = "extended";
-      connection.dialect = Dialect.Shoal;
-      connection.incarnation = incarnation;
-      connection.interval = beatInterval(this.#limits.heartbeatInterval, heartbeatInterval);
-    } else {
-      this.mode = "plain";
-      this.#plain = Dialect.Mdp01;
-      this.main = undefined;
-      this.#addIdle(connection);
-    }
+    connection.dialect = extended ? Dialect.Shoal : Dialect.Mdp01;
+    connection.incarnation = incarnation;
+    connection.interval = beatInterval(this.#limits.heartbeatInterval, heartbeatInterval);
     this.#effects.event({ type: "broker:joined", endpoint: this.#used, extended });
   }
 
@@ -175,7 +163,6 @@ export class ClientConnections {
     if (reason === "no-answer") this.#unanswered += 1;
     this.#leaveEvent(reason);
     this.close(this.main as Connection);
-    this.mode = "asking";
     this.main = undefined;
     this.advance();
   }
@@ -192,8 +179,7 @@ export class ClientConnections {
   /** The connection stays open for pending answers. */
   leave(reason: "removed" | "stopping", now: number): void {
     const { main } = this;
-    if (this.mode !== "asking") this.#leaveEvent(reason);
-    this.mode = "asking";
+    if (this.isReady) this.#leaveEvent(reason);
     this.main = undefined;
     if (main === undefined) return;
     if (main.calls === 0) {
@@ -201,13 +187,9 @@ export class ClientConnections {
       return;
     }
     main.isLeft = true;
+    if (main.isPlain) return;
     main.lastSeen = now;
     main.dueAt = now + main.interval;
-  }
-
-  leavePlain(): void {
-    for (const connection of [...this.#idle]) this.close(connection);
-    for (const connection of this.#open.values()) if (connection.isPlain) connection.isLeft = true;
   }
 
   nextDue(): number {
@@ -234,42 +216,25 @@ export class ClientConnections {
     return silent;
   }
 
-  /** A plain connection; `undefined` at `maxConnections`. */
-  take(call: Call): Connection | undefined {
-    const room = this.#plains < this.#limits.maxConnections;
-    if (this.#idle.length === 0 && room) this.#addIdle(this.#openNext());
-    const connection = this.#idle.pop();
-    if (connection !== undefined) connection.call = call;
-    return connection;
-  }
-
   /** A call left its connection. @param abandoned its answer may still arrive */
   release(connection: Connection, abandoned: boolean): void {
     connection.calls -= 1;
-    if (connection.isPlain) {
-      connection.call = undefined;
-      // A late answer could be mistaken for the next request's.
-      if (abandoned || connection.isLeft) this.close(connection);
-      else this.#idle.push(connection);
-    } else if (connection.isLeft && connection.calls === 0) this.close(connection);
+    connection.call = undefined;
+    // A late answer could be mistaken for the next request's.
+    const isSpent = connection.isPlain && abandoned;
+    if (isSpent || (connection.isLeft && connection.calls === 0)) this.close(connection);
+    if (isSpent && connection === this.main) this.#openUsed(connection.dialect);
   }
 
-  #openNext(): Connection | undefined {
-    const { length } = this.#endpoints;
-    if (length === 0) return undefined;
-    this.#used = this.#endpoints[this.#next % length] as string;
+  #openUsed(dialect: Dialect | undefined): Connection {
     this.#opened += 1;
     const connection = new Connection(this.#opened, this.#used);
+    connection.dialect = dialect;
     this.#open.set(connection.number, connection);
+    this.main = connection;
+    this.mute = false;
     this.#effects.open(connection.number, this.#used);
     return connection;
-  }
-
-  #addIdle(connection: Connection | undefined): void {
-    if (connection === undefined) return;
-    connection.dialect = this.#plain;
-    this.#plains += 1;
-    this.#idle.push(connection);
   }
 
   #leaveEvent(reason: MajordomoBrokerLeaveReason): void {

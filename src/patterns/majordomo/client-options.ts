@@ -37,8 +37,6 @@ const OPTIONS = {
   maxPending: integer({ default: 100_000, min: 0 }),
   /** Bytes of unanswered requests; more reject with `ERR_TOO_MANY_PENDING`. Default 256 MiB. */
   maxPendingBytes: bytes({ default: 268_435_456, min: 0 }),
-  /** Connections to a plain broker, with one request each. Default 16. */
-  maxConnections: integer({ default: 16, min: 0 }),
   /**
    * Bytes of joined pieces in `request`, or of unread pieces from a plain broker; past it an answer fails as
    * `too-large`. Default 64 MiB.

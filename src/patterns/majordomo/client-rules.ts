@@ -21,8 +21,7 @@ import type { MajordomoBrokerLeaveReason, MajordomoClientStats } from "./client-
 import {
   type Answer,
   type AtClient,
-  Dialect,
-  EMPTY,
+  type Dialect,
   failureIn,
   MAX_TIME,
   NO_LIMIT,
@@ -55,7 +54,7 @@ export class ClientRules {
   }
 
   get hasBroker(): boolean {
-    return this.#connections.mode !== "asking";
+    return this.#connections.isReady;
   }
 
   get idle(): boolean {
@@ -63,23 +62,14 @@ export class ClientRules {
   }
 
   start(now: number): void {
-    const { dialect } = this.#limits;
-    if (dialect === undefined) this.#connections.probe(now, false);
-    else this.#connections.speak(dialect);
+    this.#seek(now);
   }
 
   setEndpoints(endpoints: readonly string[], now: number): void {
     if (this.#closed) return;
     const connections = this.#connections;
     const isListed = connections.setEndpoints(endpoints);
-    if (isListed && (connections.mode !== "asking" || connections.main !== undefined)) return;
-    if (connections.mode === "plain") {
-      connections.leavePlain();
-      if (this.#limits.dialect !== undefined) {
-        this.#pump(now);
-        return;
-      }
-    }
+    if (isListed && connections.main !== undefined) return;
     connections.leave("removed", now);
     this.#seek(now);
   }
@@ -108,7 +98,7 @@ export class ClientRules {
     this.counters.requests += 1;
     this.#calls.set(call.id.sequence, call);
     if (terms.timeout > 0) this.#deadlines.set(call.deadlineLink, now, terms.timeout);
-    if (this.#connections.mode === "asking") this.#connections.wanted(now);
+    this.#connections.wanted(now);
     this.#begin(call, now);
     return call;
   }
@@ -145,7 +135,7 @@ export class ClientRules {
     }
     const hurry = connections.canFailOverNow(now);
     // The broker has its time to answer; the socket reconnects meanwhile.
-    if (!hurry && connections.mode === "asking") return;
+    if (!hurry && !connections.isReady) return;
     this.#lose(connection, "disconnected", now);
     if (hurry) this.#seek(now);
     else connections.rest();
@@ -156,7 +146,7 @@ export class ClientRules {
     const connection = connections.find(number);
     if (connection === undefined || connection !== connections.main || this.#closed) return;
     this.#lastFailure = error;
-    if (connections.mode !== "asking" || !connections.hasOthers || !connections.canFailOverNow(now)) return;
+    if (connections.isReady || !connections.hasOthers || !connections.canFailOverNow(now)) return;
     this.#lose(connection, "refused", now);
     this.#seek(now);
   }
@@ -178,7 +168,7 @@ export class ClientRules {
         else this.#answer(this.#calls.get(input.id.sequence), input, now);
         break;
       case "negotiated":
-        if (connections.mode !== "asking" || connection !== connections.main) break;
+        if (connections.isReady || connection !== connections.main) break;
         connections.negotiated(connection, input);
         this.#pump(now);
         break;
@@ -216,7 +206,7 @@ export class ClientRules {
     for (const silent of connections.tick(now, this.#calls.size > 0)) {
       if (silent.isLeft) this.#giveUp(silent, now);
       else {
-        this.#lose(silent, connections.mode === "asking" ? "no-answer" : "silent", now);
+        this.#lose(silent, connections.isReady ? "silent" : "no-answer", now);
         this.#seek(now);
       }
     }
@@ -238,12 +228,13 @@ export class ClientRules {
       ...this.counters,
       pending: this.#waiting.length,
       inFlight: this.#calls.size - this.#waiting.length,
-      broker: this.#connections.mode === "asking" ? undefined : this.#connections.endpoint,
+      broker: this.#connections.isReady ? this.#connections.endpoint : undefined,
     };
   }
 
   #seek(now: number): void {
     this.#connections.probe(now, this.#calls.size > 0);
+    this.#pump(now);
   }
 
   #lose(main: Connection, reason: MajordomoBrokerLeaveReason, now: number): void {
@@ -251,19 +242,11 @@ export class ClientRules {
     this.#requeue(main, now);
   }
 
-  /** A plain or left connection is lost. */
+  /** A left connection is lost. */
   #giveUp(connection: Connection, now: number): void {
     this.#connections.close(connection);
-    if (connection.isPlain) this.#leavePlain(connection);
     this.#requeue(connection, now);
     this.#pump(now);
-  }
-
-  /** Uses the next broker, once for all connections to this one. */
-  #leavePlain(connection: Connection): void {
-    if (!this.#connections.hasOthers || connection.isLeft) return;
-    this.#connections.advance();
-    this.#connections.leavePlain();
   }
 
   /** Sends the calls of a connection again, in order, if attempts are left. */
@@ -311,24 +294,13 @@ export class ClientRules {
   }
 
   #begin(call: Call, now: number): void {
-    const connections = this.#connections;
-    const isNext = this.#waiting.length === 0 && connections.mode === "extended";
-    if (isNext && !connections.mute && this.#calls.size <= this.#limits.maxInFlight)
+    if (this.#waiting.length === 0 && this.#connections.hasRoom(this.#calls.size - 1))
       this.#sendFirst(call, now);
-    else {
-      this.#waiting.push(call.place);
-      this.#pump(now);
-    }
+    else this.#waiting.push(call.place);
   }
 
   #pump(now: number): void {
-    if (this.#connections.mode === "extended") this.#pumpExtended(now);
-    else if (this.#connections.mode === "plain") this.#pumpPlain(now);
-  }
-
-  #pumpExtended(now: number): void {
-    const { maxInFlight } = this.#limits;
-    while (!this.#connections.mute && this.#calls.size - this.#waiting.length < maxInFlight) {
+    while (this.#connections.hasRoom(this.#calls.size - this.#waiting.length)) {
       const call = this.#waiting.shift();
       if (call === undefined) return;
       this.#sendFirst(call, now);
@@ -337,41 +309,25 @@ export class ClientRules {
 
   #sendFirst(call: Call, now: number): void {
     const main = this.#connections.main as Connection;
+    if (main.isPlain && call.headers.length > 0) {
+      this.#fail(call, new NotSupportedError("A plain MDP broker has no headers"), now);
+      return;
+    }
     this.#connections.wanted(now);
     call.connection = main;
     main.calls += 1;
-    this.#sendExtended(call, now);
+    if (main.isPlain) main.call = call;
+    this.#send(call, now);
   }
 
-  #pumpPlain(now: number): void {
-    for (let call = this.#waiting.first; call !== undefined; call = this.#waiting.first) {
-      if (call.headers.length > 0) {
-        this.#fail(call, new NotSupportedError("A plain MDP broker has no headers"), now);
-        continue;
-      }
-      const connection = this.#connections.take(call);
-      if (connection === undefined) return;
-      this.#waiting.shift();
-      call.connection = connection;
-      connection.calls += 1;
-      const { service, body } = call;
-      const dialect = connection.dialect as Dialect;
-      const fixed = { kind: "request", id: undefined, oldest: 0, time: NO_LIMIT, headers: EMPTY } as const;
-      try {
-        this.#effects.send(connection.number, { ...fixed, dialect, service: service.frame, body });
-      } catch (error) {
-        this.#fail(call, error as ShoalError, now);
-      }
-    }
-  }
-
-  #sendExtended(call: Call, now: number): void {
+  /** To the broker in use. A plain one gets the service and the body. */
+  #send(call: Call, now: number): void {
     const { id, service, body, expiresAt, headers, observed } = call;
     while (this.#oldest < id.sequence && !this.#calls.has(this.#oldest)) this.#oldest += 1;
     try {
       this.#connections.send({
         kind: "request",
-        dialect: Dialect.Shoal,
+        dialect: call.connection?.dialect as Dialect,
         id,
         oldest: this.#oldest,
         service: service.frame,
@@ -395,27 +351,30 @@ export class ClientRules {
       this.#sendCancel(call);
       this.#end(call, now, true);
       call.sink.failed(this.#whyLate(call));
-    } else if (connection === undefined || connection === this.#connections.main) {
+    } else if (connection === undefined) {
       call.retries -= 1;
       this.#deadlines.set(call.deadlineLink, now, call.attemptTimeout);
-      if (connection !== undefined) this.#sendExtended(call, now);
-    } else {
-      // A plain broker that hangs is silent.
-      if (connection.isPlain) this.#leavePlain(connection);
+    } else if (connection !== this.#connections.main) {
       this.#sendAgain(call, now);
       this.#pump(now);
+    } else if (connection.isPlain) {
+      this.#lose(connection, "silent", now);
+      this.#seek(now);
+    } else {
+      call.retries -= 1;
+      this.#deadlines.set(call.deadlineLink, now, call.attemptTimeout);
+      this.#send(call, now);
     }
   }
 
   #whyLate(call: Call): ShoalError {
     const { name } = call.service;
     this.counters.timedOut += 1;
-    const { endpoint, mode } = this.#connections;
+    const { endpoint, isReady } = this.#connections;
     const cause = this.#lastFailure;
-    const what =
-      mode === "asking"
-        ? `no broker has answered at ${endpoint}`
-        : `no answer in time from the broker at ${endpoint}`;
+    const what = isReady
+      ? `no answer in time from the broker at ${endpoint}`
+      : `no broker has answered at ${endpoint}`;
     const why = cause === undefined ? "" : `; last: ${cause.message}`;
     return new TimeoutError("ETIMEDOUT", `${name}: ${what}${why}`, { cause, endpoint });
   }

@@ -19,7 +19,6 @@ const LIMITS = {
   maxInFlight: 10,
   maxPending: 10,
   maxPendingBytes: 1_000_000_000,
-  maxConnections: 2,
 };
 const ECHO = { name: "echo", frame: Buffer.from("echo"), isKnown: false };
 const INCARNATION = Buffer.from("12345678");
@@ -240,29 +239,34 @@ describe("a client whose connection is refused", () => {
 describe("a client of plain brokers", () => {
   const first = ["+1 a"];
 
-  it("sends what was on a connection that ended to the next broker, and nothing more to the former", () => {
-    const { rules, ask, said, ended } = clientOf(["a", "b"], Dialect.Mdp01);
+  const answer = answerOf(undefined, { service: ECHO.frame });
+
+  it("sends one request at a time, and after the end of the connection the next broker gets it", () => {
+    const { rules, ask, said, ended, left } = clientOf(["a", "b"], Dialect.Mdp01);
     ask("one", 1);
     ask("two", 1);
-    ask("three", 1);
-    expect(said()).toEqual([...first, "1 one", "+2 a", "2 two"]);
-    rules.disconnected(1, 1);
-    rules.disconnected(2, 1);
-    // Both were of one broker: that is one step on.
-    expect(said()).toEqual(["-1", "+3 b", "3 one", "-2", "+4 b", "4 two"]);
+    expect(said()).toEqual([...first, "1 one"]);
+    rules.receive(1, answer, 1);
+    expect([said(), ended]).toEqual([["1 two"], ["one answered"]]);
+    rules.disconnected(1, 2);
+    expect([said(), left()]).toEqual([["-1", "+2 b", "2 two"], ["disconnected"]]);
+  });
+
+  it("closes the connection of a cancelled request, whose answer might be taken for the next one's", () => {
+    const { rules, ask, said, ended } = clientOf(["a", "b"], Dialect.Mdp01);
+    const call = ask("one", 1);
+    ask("two", 1);
+    rules.cancel(call, 1);
+    expect(said()).toEqual([...first, "1 one", "-1", "+2 a", "2 two"]);
+    rules.receive(1, answer, 2);
     expect(ended).toEqual([]);
   });
 
-  it("closes a connection to the former broker as soon as its answer is there", () => {
-    const { rules, ask, said, ended } = clientOf(["a", "b"], Dialect.Mdp01);
+  it("asks the next broker when an answer is late", () => {
+    const { rules, ask, said, left } = clientOf(["a", "b"], Dialect.Mdp01);
     ask("one", 1);
-    ask("two", 1);
-    rules.disconnected(1, 1);
-    said();
-    rules.receive(2, answerOf(undefined, { service: ECHO.frame }), 2);
-    expect([said(), ended]).toEqual([["-2"], ["two answered"]]);
-    ask("three", 1, 3);
-    expect(said()).toEqual(["+4 b", "4 three"]);
+    rules.tick(12_000);
+    expect([said(), left()]).toEqual([[...first, "1 one", "-1", "+2 b", "2 one"], ["silent"]]);
   });
 
   it("reports what cannot be sent again, and makes a new connection for the next request", () => {
@@ -282,7 +286,7 @@ describe("a client of plain brokers", () => {
     ask("two", 1, 2);
     expect(said()).toEqual(["+2 b", "2 two"]);
     rules.receive(1, answerOf(undefined, { service: ECHO.frame }), 3);
-    expect([said(), ended, left()]).toEqual([["-1"], ["one answered"], []]);
+    expect([said(), ended, left()]).toEqual([["-1"], ["one answered"], ["removed"]]);
   });
 
   it("does not use an idle connection that has ended", () => {
@@ -304,7 +308,9 @@ describe("a client that goes over between shoal's brokers and plain ones", () =>
     ask("two", 1, 2);
     expect(said().slice(-3)).toEqual(["+2 b", "2 ?", "2 two"]);
     rules.disconnected(1, 3);
-    expect(said()).toEqual(["-1", "+3 b", "3 one"]);
+    expect(said()).toEqual(["-1"]);
+    rules.receive(2, answerOf(undefined, { service: ECHO.frame }), 4);
+    expect(said()).toEqual(["2 one"]);
   });
 
   it("asks shoal's in time for what a plain one has not answered, once, and closes the connection to that one", () => {

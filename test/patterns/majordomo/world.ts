@@ -582,7 +582,6 @@ export class SimulatedClient {
         maxInFlight: 5,
         maxPending: 1_000,
         maxPendingBytes: 1_000_000_000,
-        maxConnections: 3,
       },
       {
         open: (number, endpoint) => {
