@@ -31,7 +31,7 @@ const AHEAD = 100;
 const FEW_AHEAD = 16;
 
 const OPTIONS = {
-  /** Concurrent handlers, 1 to 65,535; for a plain broker at most 64, with a connection each. Default 1. */
+  /** Concurrent handlers, 1 to 65,535; a plain broker sends one request at a time. Default 1. */
   concurrency: integer({ default: 1, max: MAX_CAPACITY }),
   /**
    * Requests that shoal's broker may send in advance, 0 to 65,535, to a worker with more than 4,000 answers per second
@@ -167,6 +167,6 @@ export interface MajordomoWorkerStats {
   readonly queued: number;
   /** Bytes of queued replies. */
   readonly unsentBytes: number;
-  /** Registered with; several connections to a plain broker count as one. */
+  /** Registered with. */
   readonly brokers: number;
 }

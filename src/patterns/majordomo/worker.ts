@@ -22,14 +22,7 @@ import {
 import { SendQueue, type SendTicket } from "../kit/send-queue.js";
 import { Batcher, messagesAtWorker, REPLIES, takingBatches } from "./batch.js";
 import { PROTOCOLS } from "./client-options.js";
-import {
-  DIALECT_NAMES,
-  Dialect,
-  encodeFromWorker,
-  type FromWorker,
-  MAX_CAPACITY,
-  type Reply,
-} from "./wire.js";
+import { DIALECT_NAMES, encodeFromWorker, type FromWorker, MAX_CAPACITY, type Reply } from "./wire.js";
 import { WorkerJobs } from "./worker-jobs.js";
 import {
   checkedService,
@@ -55,8 +48,7 @@ const EVENTS: EventNames<MajordomoWorkerEvent> = {
 
 /**
  * Offers a service at one or more brokers: calls a function with each request and sends its result. An error becomes an
- * error reply; an async generator sends pieces. A plain broker sends one request per connection, so it gets
- * `concurrency` connections.
+ * error reply; an async generator sends pieces. A plain broker sends one request at a time.
  *
  * @example
  * ```ts
@@ -211,9 +203,6 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
 /** ms to send the last messages. */
 const FLUSH_TIMEOUT = 1_000;
 
-/** Connections to a plain broker: Titanic's workers have a concurrency of 4,096. */
-const MAX_PLAIN_CONNECTIONS = 64;
-
 export interface Shared {
   readonly session: SessionOptions;
   readonly socketOptions: DealerOptions | undefined;
@@ -225,34 +214,24 @@ export interface Shared {
 export class WorkerConnection {
   readonly endpoint: string;
   readonly #shared: Shared;
-  readonly #first: boolean;
   readonly #session: WorkerSession;
   readonly #timer: DriverTimer;
-  /** Further connections to a plain broker. */
-  #others: WorkerConnection[] = [];
   #dealer: Dealer | undefined;
   #queue: SendQueue | undefined;
   readonly #replies = new Batcher<undefined, Reply>(REPLIES, (_, message) => {
     this.#queue?.send(message);
   });
   #closed = false;
-  /** Shared by all connections to the broker. */
-  readonly #departure: Departure;
+  readonly #departure = new Departure(
+    () => this.#session.inFlight > 0,
+    () => void this.close(FLUSH_TIMEOUT),
+  );
   /** Arrival of the current messages. */
   #receivedAt = Number.MIN_VALUE;
 
-  /** @param first one to the same broker; default: this */
-  constructor(endpoint: string, shared: Shared, first?: WorkerConnection) {
+  constructor(endpoint: string, shared: Shared) {
     this.endpoint = endpoint;
     this.#shared = shared;
-    this.#first = first === undefined;
-    this.#departure =
-      first === undefined
-        ? new Departure(
-            () => [this, ...this.#others].some((each) => each.#session.inFlight > 0),
-            () => void this.close(FLUSH_TIMEOUT),
-          )
-        : first.#departure;
     this.#timer = new DriverTimer(shared.session.heartbeatInterval);
     const effects: SessionEffects = {
       open: () => this.#open(),
@@ -274,7 +253,7 @@ export class WorkerConnection {
       },
       cancel: (tag) => shared.jobs.cancel(this.#session, tag),
       credit: (tag, bytes) => shared.jobs.credit(this.#session, tag, bytes),
-      joined: (dialect) => this.#joined(dialect),
+      joined: (dialect) => shared.emit({ type: "broker:joined", endpoint, dialect: DIALECT_NAMES[dialect] }),
       left: (reason, retryIn) => this.#left(reason, retryIn),
       fault: () => this.#fault(),
     };
@@ -308,17 +287,15 @@ export class WorkerConnection {
 
   drain(): void {
     this.#session.drain();
-    for (const other of this.#others) other.drain();
   }
 
   async close(linger: number): Promise<void> {
     this.#closed = true;
-    if (this.#first) this.#departure.cancel();
+    this.#departure.cancel();
     this.#session.end();
     this.#shared.jobs.abandon(this.#session);
     this.#timer.stop();
-    const last = linger === 0 ? 0 : FLUSH_TIMEOUT;
-    await Promise.all([this.#end(last), ...this.#others.map((other) => other.close(linger))]);
+    await this.#end(linger === 0 ? 0 : FLUSH_TIMEOUT);
   }
 
   /** @param linger ms for queued messages */
@@ -381,23 +358,11 @@ export class WorkerConnection {
     this.#timer.update();
   }
 
-  #joined(dialect: Dialect): void {
-    if (!this.#first) return;
-    this.#shared.emit({ type: "broker:joined", endpoint: this.endpoint, dialect: DIALECT_NAMES[dialect] });
-    const { concurrency } = this.#shared.session;
-    const wanted = dialect === Dialect.Shoal ? 0 : Math.min(concurrency, MAX_PLAIN_CONNECTIONS) - 1;
-    for (const other of this.#others.splice(wanted)) void other.close(0);
-    const shared = { ...this.#shared, session: { ...this.#shared.session, dialect } };
-    while (this.#others.length < wanted) {
-      this.#others.push(new WorkerConnection(this.endpoint, shared, this));
-    }
-  }
-
   #left(reason: "disconnect" | "expired" | "lost", retryIn: number): void {
     this.#shared.jobs.abandon(this.#session);
     // Deferred: the rules are in the middle of a call.
     if (this.#departure.hasBegun) queueMicrotask(() => void this.close(0));
-    if (this.#first) this.#shared.emit({ type: "broker:left", endpoint: this.endpoint, reason, retryIn });
+    this.#shared.emit({ type: "broker:left", endpoint: this.endpoint, reason, retryIn });
   }
 
   #fault(): void {
