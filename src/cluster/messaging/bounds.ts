@@ -39,9 +39,6 @@ export const ACK_FLOW_DELAY = 100;
 /** Further and longer ones are counted together. */
 export const MAX_DROP_PREFIXES = 1_024;
 export const MAX_DROP_PREFIX = 256;
-/** Hellos of future members. */
-export const MAX_HELLOS = 1_024;
-export const HELLO_TIMEOUT = 5_000;
 /** `MAX_ADVERT`: all adverts of a node. */
 export const MAX_PROTOCOLS = 8;
 export const MAX_PROTOCOL_NAME = 16;

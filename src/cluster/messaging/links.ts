@@ -19,12 +19,11 @@ import {
   LINK_WINDOW,
   MAX_DROP_PREFIX,
   MAX_DROP_PREFIXES,
-  MAX_HELLOS,
   MAX_ITEM,
   MAX_LANES,
   MIN_ITEM_LIMIT,
 } from "./bounds.js";
-import { Caller, type CallerEffects, type HelloResult, type LinkRefusal } from "./caller.js";
+import { Caller, type CallerEffects, type LinkRefusal } from "./caller.js";
 import { Listeners } from "./listeners.js";
 import {
   MessageKind,
@@ -39,13 +38,13 @@ import type { Publication } from "./publication.js";
 import { Receiving, type ReceivingEffects } from "./receiving.js";
 import { type LinkMember, Sending, type SendingEffects, type SendingLane } from "./sending.js";
 import type { WindowLimits } from "./window.js";
-import { encodeHello, encodeWelcome, type Hello, LINK_VERSION } from "./wire.js";
+import { encodeHello, encodeWelcome, type Hello } from "./wire.js";
 
 export type { LinkMember } from "./sending.js";
 
 export interface NodeLinksOptions {
-  readonly self: { readonly id: string; readonly name: string };
-  readonly busNumber: number;
+  /** This node's. */
+  readonly id: string;
   readonly protocols: readonly LinkProtocol[];
   /** Items queued for one peer. */
   readonly highWaterMark?: number | undefined;
@@ -85,8 +84,6 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
   /** 0: the main links'. */
   readonly #lanes: SendingLane[];
   #incoming: Receiving | undefined = undefined;
-  /** Connections whose sender is not a member yet. */
-  readonly #hellos = new Set<Caller>();
   readonly #listeners: Listeners;
   readonly #droppedByPrefix = new Map<string, number>();
   readonly #refused = new Map<string, number>();
@@ -157,7 +154,6 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
           each.changed();
         } else if (member?.hasDetails === true) this.#remove(key, each);
       }
-      for (const caller of this.#hellos) if (caller.from === id) caller.tryAgain();
       return;
     }
     let lost = 0;
@@ -212,7 +208,6 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     clearTimeout(this.#ackTimer);
     this.#dueLater.length = 0;
     for (const receiving of this.#receiving.values()) receiving.acknowledge();
-    for (const caller of this.#hellos) caller.end();
     const left = linger < 0 ? 1_000 : Math.max(0, Math.round(until - performance.now()));
     await this.#listeners.close(Math.min(1_000, left));
     for (const receiving of this.#receiving.values()) receiving.restart();
@@ -368,7 +363,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
   }
 
   #open(to: string): Sending | undefined {
-    if (this.#closing !== undefined || to === this.#options.self.id) return undefined;
+    if (this.#closing !== undefined || to === this.#options.id) return undefined;
     const member = this.#effects.member(to);
     const advert = decodeAdvert(member?.advert);
     // Items for a new member wait for its details.
@@ -438,16 +433,11 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
   }
 
   hello({ id: to, lane, window: { session, everSent } }: Sending): Buffer {
-    const { self, busNumber } = this.#options;
     return encodeHello({
-      version: LINK_VERSION,
-      bus: busNumber,
       to,
-      from: self.id,
+      from: this.#options.id,
       life: this.#life,
       session,
-      maxItem: this.#maxItem,
-      name: self.name,
       maxWaiting: this.#limits.items,
       maxWaitingBytes: this.#limits.bytes,
       lane: lane.number,
@@ -609,24 +599,13 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     this.#effects.onHeard?.(from);
   }
 
-  forget(caller: Caller): void {
-    this.#hellos.delete(caller);
-  }
-
-  /** @returns `undefined` while the sender or its details are unknown; or why it is refused */
-  onHello(caller: Caller, hello: Hello): HelloResult {
-    const { self, busNumber } = this.#options;
-    if (this.#closing !== undefined) return "stranger";
-    if (hello.version !== LINK_VERSION) return "version";
-    if (hello.bus !== busNumber) return "bus";
-    if (hello.to !== self.id || hello.from === self.id) return "other-node";
-    const member = this.#effects.member(hello.from);
-    // Replies need the sender's details.
-    if (member?.hasDetails !== true) {
-      if (this.#hellos.size >= MAX_HELLOS) return "hellos";
-      this.#hellos.add(caller);
-      return undefined;
-    }
+  /** @returns why it is refused */
+  onHello(caller: Caller, hello: Hello): Receiving | LinkRefusal {
+    const { id } = this.#options;
+    if (hello.to !== id || hello.from === id) return "other-node";
+    // Hooks that decide about the sender need its details.
+    if (this.#closing !== undefined || this.#effects.member(hello.from)?.hasDetails !== true)
+      return "stranger";
     const { nodeId } = caller.connection;
     if (nodeId === undefined || nodeId === hello.from) return this.#admit(caller, hello);
     this.#effects.onKeyRefused?.(hello.from, caller.connection);
@@ -655,8 +634,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     receiving.onFault = (fault) => caller.refuse(fault);
     caller.connection.send([
       encodeWelcome({
-        version: LINK_VERSION,
-        from: this.#options.self.id,
+        from: this.#options.id,
         life: this.#life,
         session: hello.session,
         received: window.received,

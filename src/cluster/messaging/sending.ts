@@ -442,7 +442,7 @@ export class Sending {
   #onOpen(attempt: Attempt): void {
     if (attempt.hasEnded || attempt.isOpen) return;
     attempt.isOpen = true;
-    this.#limit(attempt); // Its sender may not be a member there yet.
+    this.#limit(attempt);
     if (attempt.connection !== undefined) this.#greet(attempt);
   }
 
@@ -497,7 +497,8 @@ export class Sending {
   #refused(attempt: Attempt, reason: string): void {
     this.#drop(attempt);
     this.reason = `refused: ${reason}`;
-    this.#report(attempt.protocol, `refused: ${reason}`);
+    // To a new member this node may not be known yet.
+    if (reason !== "stranger") this.#report(attempt.protocol, this.reason);
     this.#candidates = [];
     if (attempt === this.#attempt) this.#attempt = undefined;
     if (attempt === this.#current) {

@@ -2,11 +2,11 @@
  * Messages of a link between two nodes. Numbers are big-endian.
  *
  *   from the sender (its end dialled)
- *     HELLO     1 | version … (a schema)
+ *     HELLO     1 | receiver … (a schema)
  *     BATCH     2 | sequence 6 | count 2 | item, count times        item   kind 1 | length uint | bytes
  *     ITEM      3 | sequence 6 | kind 1 | item
  *   from the receiver
- *     WELCOME   4 | version … (a schema)
+ *     WELCOME   4 | receiver … (a schema)
  *     REFUSED   5 | reason
  *     ACK       6 | session 4 | delivered 6
  *
@@ -27,8 +27,6 @@ import {
   writeUint48,
 } from "./schema.js";
 
-export const LINK_VERSION = 1;
-
 export const LinkFrame = { HELLO: 1, BATCH: 2, ITEM: 3, WELCOME: 4, REFUSED: 5, ACK: 6 } as const;
 
 /** Bytes before the items of a BATCH, of the first frame of an ITEM, and of an ACK. */
@@ -42,9 +40,6 @@ export const MAX_SESSION = 2 ** 32 - 1;
 const MAX_REASON = 64;
 
 const HELLO = schema({
-  version: uint(65_535),
-  /** The first 6 bytes of the hash of the cluster's name. */
-  bus: uint(MAX_SEQUENCE),
   /** The node that the sender means to have dialled. */
   to: hex(16),
   from: hex(16),
@@ -52,10 +47,6 @@ const HELLO = schema({
   life: hex(8),
   /** Counts how often the sender gave up waiting items for this receiver. */
   session: uint(MAX_SESSION),
-  /** Bytes of an item that it takes. */
-  maxItem: uint(),
-  /** Of the sender's cluster, for records and errors. */
-  name: text(128),
   /** Unacknowledged items and bytes that it keeps. */
   maxWaiting: uint(),
   maxWaitingBytes: uint(),
@@ -67,7 +58,6 @@ const HELLO = schema({
 export type Hello = NonNullable<ReturnType<typeof HELLO.decode>>;
 
 const WELCOME = schema({
-  version: uint(65_535),
   from: hex(16),
   life: hex(8),
   session: uint(MAX_SESSION),

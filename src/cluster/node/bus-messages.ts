@@ -129,7 +129,7 @@ export class BusMessages implements MessagesPart {
   }
 
   #make(settings: MessagingSettings): Messaging {
-    const { id, name } = this.#identity;
+    const { id } = this.#identity;
     const topics = new TopicIds(randomId, (number) => this.#messaging?.isClient(number) === true);
     const subtopics = new TopicIds(randomId);
     let links!: NodeLinks;
@@ -139,8 +139,7 @@ export class BusMessages implements MessagesPart {
       peers: () => this.#peers(),
       links: (effects) => {
         links = new NodeLinks({
-          self: { id, name },
-          busNumber: this.#codec.bus,
+          id,
           protocols: this.#protocols(settings),
           highWaterMark: settings.highWaterMark,
           highWaterMarkBytes: settings.highWaterMarkBytes,

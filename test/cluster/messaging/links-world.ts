@@ -1,5 +1,5 @@
 /** Links of some nodes in one process, with a membership that the test decides. */
-import { busNumber, createId } from "../../../src/cluster/identity.js";
+import { createId } from "../../../src/cluster/identity.js";
 import {
   type LinkMember,
   NodeLinks,
@@ -16,7 +16,6 @@ export interface Item {
 }
 
 export type WorldOptions = Partial<Omit<NodeLinksOptions, "effects">> & {
-  readonly id?: string;
   /** In place of its own, or further ones. */
   readonly effects?: Partial<NodeLinksEffects>;
 };
@@ -60,8 +59,7 @@ export class LinksNode {
     this.id = id;
     this.name = name;
     this.links = new NodeLinks({
-      self: { id, name: `${name}@here` },
-      busNumber: busNumber("test"),
+      id,
       protocols: [tcpProtocol()],
       ...others,
       effects: {

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, test, vi } from "vitest";
-import { busNumber, createId } from "../../../src/cluster/identity.js";
+import { createId } from "../../../src/cluster/identity.js";
 import { decodeAdvert } from "../../../src/cluster/messaging/advert.js";
 import { LINK_TIMEOUT, MAX_LANES, MIN_ITEM_LIMIT } from "../../../src/cluster/messaging/bounds.js";
 import type { LinkProtocol, ProtocolListener } from "../../../src/cluster/messaging/protocol.js";
@@ -48,14 +48,10 @@ class Raw {
   async hello(changes: Partial<Hello> = {}): Promise<Buffer> {
     await this.dealer.send(
       encodeHello({
-        version: 1,
-        bus: busNumber("test"),
         to: this.#to.id,
         from: this.id,
         life: "00".repeat(8),
         session: 0,
-        maxItem: 1_000,
-        name: "raw",
         maxWaiting: 0,
         maxWaitingBytes: 0,
         lane: 0,
@@ -975,20 +971,18 @@ describe("what a peer may not do", () => {
   }
   const one = Buffer.from([2, 1, 65]);
 
-  test("greet as another version, for another bus or node, and as the node itself", async () => {
-    expect(decodeRefused(await raw.hello({ version: 2 }))).toBe("version");
-    await raw.dealer.close();
+  test("greet for another node, as the node itself, or as a stranger", async () => {
     for (const [changes, reason] of [
-      [{ bus: 5 }, "bus"],
       [{ to: createId() }, "other-node"],
       [{ from: node.id }, "other-node"],
+      [{ from: createId() }, "stranger"],
     ] as const) {
       raw = new Raw(node);
       world.nodes.set(raw.id, world.nodes.get(node.id) as LinksNode);
       expect(decodeRefused(await raw.hello(changes))).toBe(reason);
       await raw.dealer.close();
     }
-    expect(node.links.stats().refused).toEqual({ version: 1, bus: 1, "other-node": 2 });
+    expect(node.links.stats().refused).toEqual({ stranger: 1, "other-node": 2 });
   });
 
   test("send items before a hello, in a wrong order, malformed, or more than it may", async () => {
@@ -1114,18 +1108,5 @@ describe("what a peer may not do", () => {
     };
     for (let i = 0; i < 8; i++) await raw.dealer.send([head(), body]);
     expect(decodeRefused((await raw.dealer.receive())[0] as Buffer)).toBe("flood");
-  });
-
-  test("be no member: its hello waits until it is one", async () => {
-    const member = world.nodes.get(raw.id) as LinksNode;
-    world.nodes.delete(raw.id);
-    const answer = raw.hello();
-    // Greeted by another connection meanwhile: the first one's hello is there.
-    const other = new Raw(node);
-    expect(decodeRefused(await other.hello({ bus: 5 }))).toBe("bus");
-    await other.dealer.close();
-    world.nodes.set(raw.id, member);
-    node.links.onMember(raw.id, "alive");
-    expect(decodeWelcome(await answer)).toBeDefined();
   });
 });

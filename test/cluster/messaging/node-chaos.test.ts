@@ -55,7 +55,7 @@ const pipes = streamProtocol({
   },
 });
 const protocols = { a: ["ipc", "tcp", pipes], b: [pipes], c: [pipes, "ipc", "tcp"] }[name];
-const node = new ClusterNode({ name, multicast: { group, port: Number(port) }, messaging: { protocols } });
+const node = new ClusterNode({ name, multicast: { group, port: Number(port) }, messaging: { protocols, settle: 0 } });
 const life = Date.now().toString(36) + process.pid;
 const last = new Map();
 let received = 0;

@@ -94,7 +94,6 @@ it("items of a link that this end has given up are refused, but not to a peer th
   stream.isFull = true;
   streams.onMessages(stream, BATCH(1));
   const welcome = encodeWelcome({
-    version: 1,
     from: "b2".repeat(16),
     life: "00".repeat(8),
     session: 0,
@@ -105,7 +104,7 @@ it("items of a link that this end has given up are refused, but not to a peer th
     forgot: 0,
   });
   accepted[0]?.send([welcome]);
-  accepted[0]?.send([encodeRefused("version")]);
+  accepted[0]?.send([encodeRefused("stranger")]);
   expect(accepted[0]?.isFull).toBe(true);
   accepted[0]?.send([encodeAck(0, 1)]);
   expect(stream.sent).toEqual([[0, LinkFrame.ACK]]);

@@ -1,6 +1,5 @@
 /** docs/spec/messaging.md, Links: its vectors are what this code writes, and it reads them back. */
 import { expect, test } from "vitest";
-import { busNumber } from "../../../src/cluster/identity.js";
 import { SendWindow } from "../../../src/cluster/messaging/window.js";
 import {
   BatchReader,
@@ -19,21 +18,16 @@ import { codes, tableUnder } from "../../support/markdown.js";
 
 const [A, B] = ["a1".repeat(16), "b2".repeat(16)];
 const HELLO = {
-  version: 1,
-  bus: busNumber("default"),
   to: B,
   from: A,
   life: "0123456789abcdef",
   session: 3,
-  maxItem: 1_048_576,
-  name: "a@host",
   maxWaiting: 262_144,
   maxWaitingBytes: 4_194_304,
   lane: 1,
   sent: 310,
 };
 const WELCOME = {
-  version: 1,
   from: B,
   life: "fedcba9876543210",
   session: 3,
