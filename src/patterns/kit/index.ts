@@ -18,6 +18,7 @@ export type {
   RequestClientOptions,
   RequestClientStats,
   RequestRetried,
+  RetryReason,
 } from "./request-client.js";
-export type { RetryReason } from "./request-rules.js";
+
 export type { PublisherGate, ServerGate } from "./server-gate.js";

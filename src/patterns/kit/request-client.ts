@@ -1,10 +1,18 @@
 /**
- * Client of several servers that sends one request at a time: a REQ around request-rules.ts. A failed attempt's socket
- * is closed with its request: no server gets an outdated request, and no call another's reply.
+ * Client of several servers that sends one request at a time (the Guide's Lazy Pirate).
+ *
+ *            request            timeout, disconnected        delay over
+ *   free ──────────────> attempt ─────────────────> resting ───────────> the next attempt …
+ *     ^                     │                          │
+ *     └────── reply ────────┴── after the last attempt, or given up ──> free
+ *
+ * Each attempt is at the next server. A failed one's socket is closed with its request: no server gets an outdated
+ * request, and no call another's reply. The first round through the servers has no delay; later rounds double it, with
+ * jitter.
  */
 
+import { backOff } from "../../core/back-off.js";
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
-import { DriverTimer } from "../../core/driver-timer.js";
 import type { ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { costOf } from "../../core/frame-cost.js";
@@ -22,7 +30,6 @@ import {
 } from "./endpoint-list.js";
 import { lateError } from "./errors.js";
 import { anything, bytes, checkOptions, type Given, integer, object } from "./options.js";
-import { RequestRules, type RetryReason } from "./request-rules.js";
 
 export function requestClientOptions(defaults: {
   readonly timeout: number;
@@ -62,6 +69,9 @@ const CALL_OPTIONS = {
 };
 
 export type RequestCallOptions = Given<typeof CALL_OPTIONS>;
+
+/** Why an attempt ended. */
+export type RetryReason = "timeout" | "disconnected";
 
 export interface RequestRetried {
   readonly type: "request:retried";
@@ -128,17 +138,21 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestEvent, Reque
   #endpoints: readonly string[];
   readonly #settings: Settings;
   readonly #terms: RequestClientTerms<Req, Rep>;
-  readonly #rules: RequestRules;
-  readonly #timer: DriverTimer;
   readonly #calls: PendingCalls;
   readonly #waiting = new LinkedList<Call>();
   #call: Call | undefined;
+  /** Attempts of the call. */
+  #attempt = 0;
+  #resting = false;
+  /** Of the current attempt, or the next one. */
+  #server = 0;
+  /** Ends the attempt, or the delay after it. */
+  #timer: NodeJS.Timeout | undefined;
   #socket: Request | undefined;
   /** The last failure of a closed socket; reset by a reply. */
   #lastFailure: ShoalError | undefined = undefined;
   /** Endpoint of `#socket`. */
   #connected = "";
-  #onDisconnect: () => void = ignore;
   readonly #probing = new Set<() => void>();
   readonly #counts = {
     requests: 0,
@@ -164,24 +178,7 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestEvent, Reque
     this.#settings = settings;
     this.#terms = terms;
     this.#calls = new PendingCalls(settings);
-    this.#timer = new DriverTimer(settings.attemptTimeout);
-    this.#rules = new RequestRules(
-      { ...settings, retries: 0, servers: Math.max(1, this.#endpoints.length) },
-      {
-        send: (server) => this.#send(server),
-        abandon: () => void this.#abandon(),
-        failed: (attempts) => this.#failed(attempts),
-        retrying: (attempt, delay, reason) => {
-          this.#counts.retries += 1;
-          this.#timer.hold(true);
-          const endpoint = this.#connected;
-          this.events.emit({ type: "request:retried", endpoint, reason, attempt, delay });
-        },
-      },
-    );
-    for (let server = this.#endpoints.length - 1; server >= 0; server--) this.#open(server);
-    this.#timer.hold(false);
-    this.#timer.start(this.#rules);
+    for (const endpoint of [...this.#endpoints].reverse()) this.#open(endpoint);
     this.#list.start({
       changed: (list) => this.#follow(list),
       event: (event) => this.events.emit(event),
@@ -192,7 +189,7 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestEvent, Reque
   get endpoint(): string {
     return this.#call !== undefined && this.#socket !== undefined
       ? this.#connected
-      : (this.#endpoints[this.#rules.server] ?? "");
+      : (this.#endpoints[this.#server] ?? "");
   }
 
   /**
@@ -284,17 +281,9 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestEvent, Reque
     for (const stop of this.#probing) stop();
     this.#counts.cancelled += this.#calls.size;
     this.#call = undefined;
-    this.#rules.cancel();
-    this.#timer.stop();
+    this.#stopTimer();
     this.#calls.close();
     await this.#abandon();
-  }
-
-  #begin(call: Call): void {
-    this.#call = call;
-    const { attemptTimeout, retries = this.#terms.retries(this.#endpoints.length) } = call;
-    this.#rules.request(this.#timer.now(), attemptTimeout, retries);
-    this.#timer.update();
   }
 
   /** A request in flight finishes its attempt at its server. */
@@ -302,61 +291,67 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestEvent, Reque
     if (this.closed) return;
     this.#endpoints = list;
     const at = list.indexOf(this.#connected);
-    this.#rules.setServers(Math.max(1, list.length), Math.max(0, at));
+    this.#server = Math.max(0, at);
     if (this.#call === undefined) {
       if (at < 0) void this.#abandon();
       this.#next();
-    } else if (this.#socket === undefined && this.#rules.waits && list.length > 0)
-      this.#send(this.#rules.server);
-    this.#timer.update();
+    } else if (this.#socket === undefined && !this.#resting) this.#send(this.#call);
   }
 
   #next(): void {
+    this.#stopTimer();
     this.#call = undefined;
     if (this.#endpoints.length === 0) return;
     const call = this.#waiting.shift();
     if (call !== undefined) this.#begin(call);
   }
 
-  #send(server: number): void {
-    // Without servers the attempt waits for the first one.
-    if (this.#endpoints.length === 0) {
-      this.#timer.hold(true);
-      return;
-    }
+  #begin(call: Call): void {
+    this.#call = call;
+    this.#attempt = 0;
+    this.#tryServer(call);
+  }
+
+  #tryServer(call: Call): void {
+    this.#attempt += 1;
+    this.#resting = false;
+    this.#after(call.attemptTimeout ?? this.#settings.attemptTimeout, () => this.#failed(call, "timeout"));
+    this.#send(call);
+  }
+
+  /** Without a server or a socket the attempt times out, or goes on with the next list. */
+  #send(call: Call): void {
+    const endpoint = this.#endpoints[this.#server];
+    if (endpoint === undefined) return;
     this.#counts.attempts += 1;
-    this.#timer.hold(false);
-    if (this.#socket === undefined || this.#connected !== this.#endpoints[server]) this.#open(server);
+    if (this.#socket === undefined || this.#connected !== endpoint) this.#open(endpoint);
     const socket = this.#socket;
-    if (socket === undefined) {
-      this.#timer.hold(true);
-      return;
-    }
-    const call = this.#call as Call;
-    const { frames } = call;
+    if (socket === undefined) return;
     try {
       // It stays queued in the socket until the attempt ends.
-      if (!socket.trySend(frames)) socket.send(frames).catch(ignore);
+      if (!socket.trySend(call.frames)) socket.send(call.frames).catch(ignore);
     } catch (error) {
-      // The request exceeds the context's byte limit. The state machine is in the middle of this attempt.
+      // The request exceeds the context's byte limit. Many such calls must not nest.
       queueMicrotask(() => this.#refused(call, error as ShoalError));
       return;
     }
-    // A listener keeps the process alive.
-    const onDisconnect = this.#onDisconnect;
+    // It can overtake a reply. A listener keeps the process alive.
+    const onDisconnect = (): void =>
+      void setImmediate(() => {
+        if (this.#socket === socket && this.#call === call && !socket.readable)
+          this.#failed(call, "disconnected");
+      });
     socket.events.on("disconnect", onDisconnect);
     if (this.#terms.failsFast) socket.events.on("connect:retry", onDisconnect);
     socket.receive(WITHOUT_LIMIT).then((reply) => {
       if (this.#socket !== socket) return;
       socket.events.off("disconnect", onDisconnect).off("connect:retry", onDisconnect);
-      this.#reply(reply);
+      this.#reply(call, reply);
     }, ignore);
   }
 
-  /** Without a socket the attempt times out. */
-  #open(server: number): void {
+  #open(endpoint: string): void {
     void this.#abandon();
-    const endpoint = this.#endpoints[server] as string;
     this.#connected = endpoint;
     this.#list.connect(endpoint, () => {
       const socket = new Request({ linger: 0, ...this.#settings.socketOptions });
@@ -367,15 +362,6 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestEvent, Reque
         throw error;
       }
       this.#socket = socket;
-      this.#onDisconnect = () => {
-        const call = this.#call;
-        // It can overtake a reply.
-        setImmediate(() => {
-          if (this.#socket !== socket || this.#call !== call || socket.readable) return;
-          this.#rules.disconnected(this.#timer.now());
-          this.#timer.update();
-        });
-      };
     });
   }
 
@@ -387,10 +373,8 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestEvent, Reque
     return socket?.close({ linger: 0 });
   }
 
-  #reply(frames: Buffer[]): void {
-    if (!this.#rules.reply()) return;
+  #reply({ pending }: Call, frames: Buffer[]): void {
     this.#lastFailure = undefined;
-    const { pending } = this.#call as Call;
     let error = this.#terms.errorOf(frames, this.endpoint);
     this.#next();
     if (error === undefined) {
@@ -406,12 +390,34 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestEvent, Reque
     pending.reject(error);
   }
 
-  #failed(attempts: number): void {
-    const { pending } = this.#call as Call;
-    this.#counts.failed += 1;
-    const times = attempts === 1 ? "1 attempt" : `${attempts} attempts`;
-    pending.reject(this.#late(`No reply came, ${times}`));
-    this.#next();
+  /** The next attempt is at the next server. */
+  #failed(call: Call, reason: RetryReason): void {
+    this.#endAttempt();
+    const attempt = this.#attempt;
+    const servers = Math.max(1, this.#endpoints.length);
+    if (attempt > (call.retries ?? this.#terms.retries(servers))) {
+      this.#counts.failed += 1;
+      call.pending.reject(
+        this.#late(`No reply came, ${attempt === 1 ? "1 attempt" : `${attempt} attempts`}`),
+      );
+      this.#next();
+      return;
+    }
+    const { retryDelay, maxRetryDelay } = this.#settings;
+    const round = Math.floor(attempt / servers);
+    const delay = round === 0 ? 0 : backOff(round - 1, retryDelay, maxRetryDelay, Math.random);
+    this.#counts.retries += 1;
+    this.#resting = true;
+    this.events.emit({ type: "request:retried", endpoint: this.#connected, reason, attempt, delay });
+    // A listener may have ended the call.
+    if (this.#call !== call) return;
+    if (delay === 0) this.#tryServer(call);
+    else this.#after(delay, () => this.#tryServer(call));
+  }
+
+  #endAttempt(): void {
+    void this.#abandon();
+    this.#server = (this.#server + 1) % Math.max(1, this.#endpoints.length);
   }
 
   #late(text: string): ShoalError {
@@ -421,20 +427,36 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestEvent, Reque
 
   #refused(call: Call, error: ShoalError): void {
     if (this.#call !== call) return;
-    this.#rules.cancel();
+    void this.#abandon();
     this.#counts.errors += 1;
     call.pending.reject(error);
     this.#next();
   }
 
+  /** A server that let the call time out may hang: the next call begins at the next one. */
   #givenUp(call: Call, why: "timeout" | "aborted"): void {
     if (why === "timeout") this.#counts.failed += 1;
     else this.#counts.cancelled += 1;
     call.link.unlink();
     if (this.#call !== call) return;
-    if (why === "aborted") this.#rules.cancel();
-    else this.#rules.timeOut();
-    this.#timer.hold(false);
+    if (why === "timeout" && !this.#resting) this.#endAttempt();
+    else void this.#abandon();
     this.#next();
+  }
+
+  /** Queued messages are read first, after a pause of the process. */
+  #after(ms: number, action: () => void): void {
+    this.#stopTimer();
+    const timer = setTimeout(() => {
+      setImmediate(() => {
+        if (this.#timer === timer) action();
+      });
+    }, ms);
+    this.#timer = timer;
+  }
+
+  #stopTimer(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
   }
 }

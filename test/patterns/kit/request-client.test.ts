@@ -84,6 +84,26 @@ describe.each([
   });
 });
 
+test("a call asks each server once in a round at once, rests between rounds, and fails after its last attempt", async () => {
+  const endpoints = [...NOBODY];
+  const client = kept(new FreelanceFailoverClient(endpoints, { retryDelay: 40, maxRetryDelay: 60 }));
+  const retried: { readonly attempt: number; readonly delay: number; readonly reason: string }[] = [];
+  client.events.on("request:retried", (event) => retried.push(event));
+  const failed = client.request("x", { retries: 5 });
+  await expect(failed).rejects.toMatchObject({
+    code: "ETIMEDOUT",
+    message: expect.stringContaining("6 attempts"),
+  });
+  expect(retried.map(({ attempt, reason }) => `${attempt} ${reason}`)).toEqual(
+    [1, 2, 3, 4, 5].map((attempt) => `${attempt} disconnected`),
+  );
+  const delays = retried.map(({ delay }) => delay);
+  const [first, second, third, fourth, fifth] = delays as [number, number, number, number, number];
+  expect([first, third >= 20 && third <= 40, fifth >= 30 && fifth <= 60]).toEqual([0, true, true]);
+  expect([second >= 20 && second <= 40, fourth >= 30 && fourth <= 60]).toEqual([true, true]);
+  expect(client.stats()).toMatchObject({ attempts: 6, retries: 5, failed: 1, pending: 0 });
+});
+
 test("a request that its context is too small for is refused, and the next one is asked", async () => {
   const server = new Reply();
   const endpoint = await server.bind("tcp://127.0.0.1:*");

@@ -1,7 +1,6 @@
 /** The queue's and the worker's rules one by one: the Guide's bugs by name. */
 import { describe, expect, it } from "vitest";
 import { type PirateQueueEvent, QueueRules } from "../../../src/patterns/kit/queue-rules.js";
-import { RequestRules } from "../../../src/patterns/kit/request-rules.js";
 import { WorkerRules } from "../../../src/patterns/pirate/worker-rules.js";
 
 const OPTIONS = {
@@ -244,48 +243,5 @@ describe("a worker", () => {
     rules.receive(REQUEST, 3);
     rules.connected(4);
     expect(said()).toEqual(["handle"]);
-  });
-});
-
-describe("a Lazy Pirate client", () => {
-  function clientOf(servers: number) {
-    const log: string[] = [];
-    const rules = new RequestRules(
-      { servers, attemptTimeout: 1_000, retries: 2, retryDelay: 100, maxRetryDelay: 5_000 },
-      {
-        send: (server) => log.push(`ask ${server}`),
-        abandon: (server) => log.push(`leave ${server}`),
-        failed: (attempts) => log.push(`failed after ${attempts}`),
-        retrying: (attempt, delay, reason) => log.push(`${attempt} ${reason}, ${delay} ms`),
-      },
-      () => 0,
-    );
-    return { rules, said: () => log.splice(0) };
-  }
-
-  it("asks the next server at once when a connection ends, and each of them once in a round", () => {
-    const { rules, said } = clientOf(2);
-    rules.request(0);
-    rules.disconnected(1);
-    expect(said()).toEqual(["ask 0", "leave 0", "1 disconnected, 0 ms", "ask 1"]);
-    rules.disconnected(2);
-    expect(said()).toEqual(["leave 1", "2 disconnected, 50 ms"]);
-    rules.tick(52);
-    rules.disconnected(53);
-    expect(said()).toEqual(["ask 0", "leave 0", "failed after 3"]);
-  });
-
-  it("minds no connection's end while it waits for nothing, or rests", () => {
-    const { rules, said } = clientOf(1);
-    rules.disconnected(0);
-    rules.request(1);
-    rules.tick(1_001);
-    expect(said()).toEqual(["ask 0", "leave 0", "1 timeout, 50 ms"]);
-    rules.disconnected(1_002);
-    expect(said()).toEqual([]);
-    rules.tick(1_051);
-    expect(rules.reply()).toBe(true);
-    rules.disconnected(1_060);
-    expect(said()).toEqual(["ask 0"]);
   });
 });

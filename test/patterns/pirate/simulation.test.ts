@@ -7,7 +7,6 @@
  */
 import { describe, expect, it } from "vitest";
 import { QueueRules } from "../../../src/patterns/kit/queue-rules.js";
-import { RequestRules } from "../../../src/patterns/kit/request-rules.js";
 import {
   addressedFrames,
   heartbeatFrames,
@@ -154,57 +153,50 @@ class World {
     };
   }
 
+  /** A Lazy Pirate: it asks again without a reply, from a new address. */
   startClient(requests: number, retries: number): void {
     const { network, simulation } = this;
     this.all += requests;
     const id = ++this.#names;
     let socket = "";
     let request = 0;
-    let timer: RulesTimer | undefined;
-    const rules = new RequestRules(
-      { servers: 1, attemptTimeout: 7_000, retries, retryDelay: 100, maxRetryDelay: 1_000 },
-      {
-        send: () => {
-          const mine = `c${++this.#names}`;
-          socket = mine;
-          network.join(mine, (_, [delimiter, ...body]) => {
-            if (mine !== socket) return;
-            expect(delimiter?.length).toBe(0);
-            const text = String(body[0]);
-            if (body.length === 1) expect(text, "a reply to the wrong request").toBe(`re:${id}.${request}`);
-            else expect(text).toBe("shoal.error");
-            if (!rules.reply()) return;
-            network.crash(mine);
-            ended(body.length === 1);
-          });
-          network.send(mine, "queue", [Buffer.alloc(0), Buffer.from(`${id}.${request}`)]);
-        },
-        abandon: () => {
-          network.crash(socket);
-          this.#left(socket);
-          socket = "";
-        },
-        failed: () => {
+    const ask = (left: number): void => {
+      const mine = `c${++this.#names}`;
+      socket = mine;
+      network.join(mine, (_, [delimiter, ...body]) => {
+        if (mine !== socket) return;
+        expect(delimiter?.length).toBe(0);
+        const text = String(body[0]);
+        if (body.length === 1) expect(text, "a reply to the wrong request").toBe(`re:${id}.${request}`);
+        else expect(text).toBe("shoal.error");
+        socket = "";
+        network.crash(mine);
+        ended(body.length === 1);
+      });
+      network.send(mine, "queue", [Buffer.alloc(0), Buffer.from(`${id}.${request}`)]);
+      simulation.after(7_000, () => {
+        if (mine !== socket) return;
+        socket = "";
+        network.crash(mine);
+        this.#left(mine);
+        if (left > 0) simulation.after(simulation.random.integer(50, 1_000), () => ask(left - 1));
+        else {
           this.silent += 1;
           ended(false);
-        },
-        retrying: () => undefined,
-      },
-      () => simulation.random.next(),
-    );
+        }
+      });
+    };
     const next = (): void => {
       if (request === requests) return;
       request += 1;
       this.asked += 1;
-      rules.request(simulation.now);
-      timer?.update();
+      ask(retries);
     };
     const ended = (well: boolean): void => {
       if (well) this.answered += 1;
       else this.failed += 1;
       simulation.after(simulation.random.integer(1, 3_000), next);
     };
-    timer = new RulesTimer(simulation, rules);
     next();
   }
 
