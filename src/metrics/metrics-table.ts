@@ -164,7 +164,6 @@ const MAJORDOMO_WORKER: Rows<MajordomoWorkerStats> = {
   failed: counter("Requests whose handler failed."),
   cancelled: counter("Requests whose client gave up, or whose timeout ended."),
   stale: counter("Answers dropped because their broker was lost."),
-  returned: counter("Requests returned to the broker because they waited too long for a handler."),
   duplicates: counter("Repetitions that were recognized and not handled again."),
   faults: counter("Messages that violated the protocol."),
   running: gauge("Handlers that are running, or whose replies wait for queue space.", "running_handlers"),

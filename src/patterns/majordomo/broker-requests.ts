@@ -174,27 +174,6 @@ export class BrokerRequests {
     this.refuseUnserved(worker.service);
   }
 
-  /**
-   * A busy worker returns a request that no handler has begun, which was no delivery. With a free handler or pieces the
-   * request counts as lost, so a worker that returns everything cannot cause a loop.
-   */
-  takeBack(worker: Worker, tag: number, now: number): void {
-    const request = this.#deliveredTo(worker, tag);
-    if (request === undefined) return;
-    this.#endDelivery(request);
-    worker.gaveBack();
-    worker.place(false);
-    const { over, pieces, service } = request;
-    if (over !== undefined || pieces > 0 || worker.inFlight.length < worker.concurrency)
-      this.#lost(request, now);
-    else {
-      this.#giveToOthers(request, now);
-      return;
-    }
-    this.#dispatch(service, now);
-    this.refuseUnserved(service);
-  }
-
   /** A worker was removed: its requests go to others. */
   release(worker: Worker, now: number): void {
     worker.availableLink.unlink();
@@ -268,8 +247,7 @@ export class BrokerRequests {
     request.tag = tag;
     request.deliveries += 1;
     this.#delivered.set(tag, request);
-    worker.inFlight.push(request.placeLink);
-    worker.place(true);
+    worker.give(request, now);
     const { id, memory, time, arrivedAt, headers, body, deliveries: attempt } = request;
     const sent = this.#effects.send(worker.routingId, {
       kind: "request",

@@ -8,7 +8,7 @@ import { type Answer, type AtBroker, Dialect, type Fault, type Request } from ".
 
 type FromRegistered = Extract<
   AtBroker,
-  { readonly kind: "reply" | "failure" | "heartbeat" | "disconnect" | "drain" | "return" }
+  { readonly kind: "reply" | "failure" | "heartbeat" | "disconnect" | "drain" }
 >;
 
 export class BrokerRules {
@@ -86,9 +86,6 @@ export class BrokerRules {
         break;
       case "drain":
         requests.drains(worker);
-        break;
-      case "return":
-        requests.takeBack(worker, message.tag, now);
         break;
     }
   }

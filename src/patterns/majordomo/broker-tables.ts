@@ -33,8 +33,8 @@ export interface BrokerEffects {
 /** A worker with a larger average of ms between answers gets no requests in advance. */
 const QUICK = 0.25;
 const UNKNOWN_GAP = 0.5;
-/** Bound of one gap, so that a pause does not make a worker slow. */
-const MAX_GAP = 2;
+/** Bound of one gap: after it a worker gets nothing in advance for some 70 answers. */
+const MAX_GAP = 50;
 const GAP_WEIGHT = 0.02;
 
 export const Stage = { Queued: 0, Delivered: 1, Done: 2 } as const;
@@ -127,7 +127,7 @@ export class Worker {
   /** Silence counts while it is busy, too. */
   beatsWhileBusy = false;
   draining = false;
-  /** Average ms between answers. */
+  /** Average ms between answers while it is busy. */
   #gap = UNKNOWN_GAP;
   #answeredAt: number;
 
@@ -158,15 +158,17 @@ export class Worker {
     }
   }
 
+  /** Idle time does not count. */
+  give(request: BrokerRequest, now: number): void {
+    if (this.inFlight.length === 0) this.#answeredAt = now;
+    this.inFlight.push(request.placeLink);
+    this.place(true);
+  }
+
   answered(now: number): void {
     const gap = Math.min(now - this.#answeredAt, MAX_GAP);
     this.#answeredAt = now;
     this.#gap += (gap - this.#gap) * GAP_WEIGHT;
-  }
-
-  /** Gets nothing in advance until it is quick again. */
-  gaveBack(): void {
-    this.#gap = UNKNOWN_GAP;
   }
 
   drain(): void {

@@ -20,7 +20,6 @@
  *   CANCEL                                                                     SHLW01 08 tag
  *   DRAIN                                                                      SHLW01 09
  *   CREDIT                                                                     SHLW01 0a tag bytes
- *   RETURN                                                                     SHLW01 0d tag
  *   batches      (0e and 0f: batch.ts)
  *
  * docs/spec/majordomo.md has the fields. One frame has all but the body, since each frame costs every hop as much as
@@ -85,7 +84,6 @@ export const WorkerCommand = {
   Cancel: 8,
   Drain: 9,
   Credit: 10,
-  Return: 13,
   Requests: 14,
   Replies: 15,
 } as const;
@@ -374,7 +372,6 @@ export type FromWorker =
   | Failure
   | { readonly kind: "heartbeat" | "disconnect"; readonly dialect: Dialect }
   | { readonly kind: "drain" }
-  | { readonly kind: "return"; readonly tag: number }
   | Question;
 
 /** Invalid part of a message. */
@@ -472,8 +469,6 @@ export function encodeFromWorker(message: FromWorker): Frames {
       return signal(message);
     case "drain":
       return [headOf("worker", WorkerCommand.Drain, 0)];
-    case "return":
-      return [workerHead(WorkerCommand.Return, message.tag)];
     default:
       return question(WORKER_HEADERS[Dialect.Shoal]);
   }
@@ -612,8 +607,6 @@ function decodeOurWorker(frames: readonly Buffer[], head: Buffer): AtBroker {
         text: String(frames[3]),
         details: frames[4],
       };
-    case WorkerCommand.Return:
-      return { kind: "return", tag };
     default:
       return fault("command", dialect);
   }

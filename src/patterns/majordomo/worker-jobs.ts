@@ -153,9 +153,6 @@ export class Job implements Repeatable, MajordomoRequestContext, SendTicket {
   }
 }
 
-/** ms without a finished handler before waiting requests are returned. */
-const STALL_TIME = 10;
-
 /** Requests queued beyond what brokers may send. */
 const MAX_EXTRA = 1_000;
 
@@ -196,7 +193,6 @@ export class WorkerJobs {
     failed: 0,
     cancelled: 0,
     stale: 0,
-    returned: 0,
     duplicates: 0,
   };
   running = 0;
@@ -205,11 +201,6 @@ export class WorkerJobs {
   readonly #handler: MajordomoHandler<unknown, unknown>;
   readonly #emit: (event: MajordomoWorkerEvent) => void;
   readonly #waiting = new RingBuffer<Job>();
-  #isWatched = false;
-  /** A request was queued that can be returned. */
-  #mayGoBack = false;
-  /** Finished handlers. */
-  #settled = 0;
   readonly #memory: RequestMemory;
   /** Of the last request. */
   #client: ClientMemory | undefined = undefined;
@@ -240,16 +231,10 @@ export class WorkerJobs {
   }
 
   #begin(job: Job): void {
-    const { session } = job;
+    const { concurrency, prefetch } = this.#options;
     if (this.#hasFree()) this.#run(job);
-    else if (this.#waiting.length >= MAX_EXTRA + this.#options.concurrency + this.#options.prefetch) {
-      this.#settleUnrun(job, NO_ROOM);
-    } else {
-      this.#waiting.push(job);
-      if (!session.takesBack) return;
-      this.#mayGoBack = true;
-      this.#watch();
-    }
+    else if (this.#waiting.length < MAX_EXTRA + concurrency + prefetch) this.#waiting.push(job);
+    else this.#settleUnrun(job, NO_ROOM);
   }
 
   cancel(session: WorkerSession, tag: number): void {
@@ -278,41 +263,6 @@ export class WorkerJobs {
 
   abortAll(): void {
     for (const jobs of this.#open.values()) for (const job of jobs.values()) job.abort();
-  }
-
-  /** Returns waiting requests if no handler ends within STALL_TIME: other workers may be free. */
-  #watch(): void {
-    if (this.#isWatched) return;
-    this.#isWatched = true;
-    const settled = this.#settled;
-    const check = (): void => {
-      this.#isWatched = false;
-      if (!this.#mayGoBack || this.#waiting.length === 0) return;
-      if (this.#settled === settled) this.#giveBack();
-      else this.#watch();
-    };
-    // One turn later: after a pause of the process, timers fire before handlers end.
-    setTimeout(() => setImmediate(check), STALL_TIME).unref();
-  }
-
-  /** The newest first, so that the oldest is first in the broker's queue. */
-  #giveBack(): void {
-    this.#mayGoBack = false;
-    const waiting: Job[] = [];
-    for (let job = this.#waiting.shift(); job !== undefined; job = this.#waiting.shift()) waiting.push(job);
-    const stays: Job[] = [];
-    for (const job of waiting.reverse()) {
-      const { session, delivery, cancelled } = job;
-      // A cancelled request ends here.
-      if (cancelled || !session.takesBack || !session.giveBack(delivery)) {
-        stays.push(job);
-        continue;
-      }
-      this.#open.get(session)?.delete(delivery.tag);
-      this.#memory.forget(job);
-      this.counters.returned += 1;
-    }
-    for (const job of stays.reverse()) this.#waiting.push(job);
   }
 
   #hasFree(): boolean {
@@ -525,7 +475,6 @@ export class WorkerJobs {
     if (job.running) {
       job.running = false;
       this.running -= 1;
-      this.#settled += 1;
     }
     if (!sent) this.counters.stale += 1;
     else if (job.cancelled) this.counters.cancelled += 1;

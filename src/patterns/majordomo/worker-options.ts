@@ -35,8 +35,8 @@ const OPTIONS = {
   concurrency: integer({ default: 1, max: MAX_CAPACITY }),
   /**
    * Requests that shoal's broker may send in advance, 0 to 65,535, to a worker with more than 4,000 answers per second
-   * while the service has no free handler. If no handler ends for 10 ms, they are returned, unless a handler blocks the
-   * event loop. Default 16; from a `concurrency` of 16 on the greater of 100 and `concurrency`.
+   * while the service has no free handler. They wait for this worker: 0 where some requests take much longer than
+   * others. Default 16; from a `concurrency` of 16 on the greater of 100 and `concurrency`.
    */
   prefetch: integer({ min: 0, max: MAX_CAPACITY }),
   /** `"auto"` asks for shoal's dialect, else speaks MDP 0.1; a broker of 0.2 alone needs `"0.2"`. Default `"auto"`. */
@@ -148,7 +148,7 @@ export type MajordomoWorkerEvent =
   | { readonly type: "peer:invalid"; readonly endpoint: string }
   | EndpointSourceEvent;
 
-/** `requests = answered + failed + cancelled + stale + returned + running + queued`. */
+/** `requests = answered + failed + cancelled + stale + running + queued`. */
 export interface MajordomoWorkerStats {
   readonly requests: number;
   readonly answered: number;
@@ -156,8 +156,6 @@ export interface MajordomoWorkerStats {
   readonly cancelled: number;
   /** Answers for a lost broker. */
   readonly stale: number;
-  /** Returned to the broker because handlers took long. */
-  readonly returned: number;
   /** Repetitions that were not handled again. */
   readonly duplicates: number;
   readonly faults: number;

@@ -192,23 +192,6 @@ export class WorkerSession {
     return this.#effects.reply({ kind: "failure", tag, reason, text, details }, ticket) ? "sent" : "waits";
   }
 
-  /**
-   * Whether the broker takes requests back: it sends those within `concurrency` again at once, for handlers that work
-   * for another broker.
-   */
-  get takesBack(): boolean {
-    const { concurrency } = this.#options;
-    return this.#dialect === Dialect.Shoal && this.#state === "ready" && this.#inFlight > concurrency;
-  }
-
-  /** @returns `false` if the registration is over */
-  giveBack(delivery: Delivery): boolean {
-    if (!this.#isCurrent(delivery)) return false;
-    this.#settle();
-    this.#effects.send({ kind: "return", tag: delivery.tag });
-    return true;
-  }
-
   #reply(reply: Reply, ticket: SendTicket): SendOutcome {
     const outcome = this.#effects.reply(reply, ticket) ? "sent" : "waits";
     const isLast = reply.final && this.#draining && this.#inFlight === 0;

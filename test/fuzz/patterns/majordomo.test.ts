@@ -55,7 +55,6 @@ const fromWorkers: FromWorker[] = [
   ]),
   ...deliveries.map((delivery) => replyTo(delivery, true, 2, ...BODY)),
   { kind: "drain" },
-  { kind: "return", tag: 9 },
   { kind: "failure", tag: 9, reason: "failed", text: "text", details: undefined },
   { kind: "failure", tag: 9, reason: "failed", text: "text", details: Buffer.from("{}") },
   { kind: "negotiation" },

@@ -16,7 +16,7 @@ import {
   decodeAtWorker,
 } from "../../../src/patterns/majordomo/wire.js";
 import { workerSettings } from "../../../src/patterns/majordomo/worker-options.js";
-import { framesOf, idOf, readyOf, replyTo, requestOf } from "./messages.js";
+import { framesOf, readyOf, replyTo } from "./messages.js";
 
 const LIFE = { incarnation: Buffer.alloc(8, 1), firstTag: 0, bornAt: 0 };
 
@@ -118,6 +118,19 @@ describe("a request waits at a worker", () => {
     expect(bodiesAt("w1").length).toBeGreaterThan(1);
   });
 
+  it("not after one that took long, nor because nothing was asked for a while", () => {
+    join("w1", 1, 3);
+    quicken();
+    ask("slow");
+    answer("w1", 60);
+    for (let i = 0; i < 3; i++) ask(`${i}`, 60);
+    expect(bodiesAt("w1")).toEqual(["0"]);
+    for (let i = 0; i < 3; i++) answer("w1", 60);
+    quicken();
+    for (let i = 0; i < 3; i++) ask(`${i}`, 10_000);
+    expect(bodiesAt("w1")).toEqual(["0", "1", "2"]);
+  });
+
   it("not where nobody knows how quick it is, nor where a slow one is seldom busy", () => {
     join("w1", 16, 116);
     for (let i = 0; i < 50; i++) ask("burst");
@@ -142,76 +155,6 @@ describe("a request waits at a worker", () => {
     expect(events.filter(({ type }) => type === "request:failed")).toHaveLength(1);
     join("w2", 2, 2);
     expect(bodiesAt("w2")).toEqual(["b", "c"]);
-  });
-});
-
-describe("a request that a worker gives back", () => {
-  const giveBack = (worker: string): void => {
-    const { tag } = held.get(worker)?.pop() as Delivery;
-    hear(worker, 0, { kind: "return", tag });
-  };
-
-  it("goes to another with a handler free, in its place, and is no delivery; none waits there before it is quick again", () => {
-    make({ maxDeliveries: 1 });
-    join("w1", 1, 3);
-    quicken();
-    for (const body of ["slow", "b", "c", "d"]) ask(body);
-    expect(bodiesAt("w1")).toEqual(["slow", "b", "c"]);
-    giveBack("w1");
-    giveBack("w1");
-    expect([bodiesAt("w1"), rules.stats().queued]).toEqual([["slow"], 3]);
-    join("w2", 1, 1);
-    expect(bodiesAt("w2")).toEqual(["b"]);
-    answer("w2", 0);
-    expect(bodiesAt("w2")).toEqual(["c"]);
-    answer("w1", 0);
-    ask("e");
-    expect(bodiesAt("w1")).toEqual(["d"]);
-    // It had no delivery before: it may have one more than none.
-    leave("w2");
-    expect(events.filter(({ type }) => type === "request:failed")).toHaveLength(1);
-    expect(rules.stats()).toMatchObject({ queued: 1, inFlight: 1, redelivered: 0 });
-  });
-
-  it("though that one has a handler for it counts as lost there, so that it ends", () => {
-    make({ maxDeliveries: 3 });
-    join("w1", 2, 4);
-    ask("a");
-    for (let times = 0; bodiesAt("w1").length > 0; times++) {
-      expect(times).toBeLessThan(3);
-      giveBack("w1");
-    }
-    expect(events.filter(({ type }) => type === "request:failed")).toHaveLength(1);
-    expect(rules.stats()).toMatchObject({ queued: 0, inFlight: 0, failed: 1, redelivered: 2 });
-  });
-
-  it("after it has sent a piece that its client could not have goes to no other", () => {
-    join("w1", 1, 3);
-    quicken();
-    ask("slow");
-    ask("b");
-    hear("w1", 0, replyTo(held.get("w1")?.[1] as Delivery, false, 0, "piece"));
-    giveBack("w1");
-    join("w2", 1, 1);
-    expect(bodiesAt("w2")).toEqual([]);
-    expect(rules.stats()).toMatchObject({ failed: 1, redelivered: 0, inFlight: 1 });
-  });
-
-  it("and that nobody waits for any more leaves its handler to the next", () => {
-    make({});
-    join("w1", 1, 1);
-    hear("asker", 0, requestOf(1));
-    ask("b");
-    hear("asker", 0, { kind: "cancel", id: idOf(1) });
-    expect([bodiesAt("w1"), rules.stats().queued]).toEqual([["x"], 1]);
-    giveBack("w1");
-    expect([bodiesAt("w1"), rules.stats().queued]).toEqual([["b"], 0]);
-  });
-
-  it("is unknown: nothing happens", () => {
-    join("w1", 1, 3);
-    hear("w1", 0, { kind: "return", tag: 7 });
-    expect(rules.stats()).toMatchObject({ late: 1, queued: 0, faults: 0 });
   });
 });
 

@@ -1,5 +1,5 @@
 /** The requests in a worker's hands when their connection has no room, or their client no wish for more. */
-import { beforeEach, describe, expect, it, vi } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { frameCost } from "../../../src/core/frame-cost.js";
 import type { SendTicket } from "../../../src/patterns/kit/send-queue.js";
 import { encodeFromWorker, type FromWorker, WorkerCommand } from "../../../src/patterns/majordomo/wire.js";
@@ -17,9 +17,6 @@ let waiting: { message: FromWorker; ticket: SendTicket }[];
 let said: string[];
 /** The tags of the requests that they are about. */
 let saidOf: number[];
-/** Tags of the requests that it has given back. */
-let returned: number[];
-let onReturned: () => void;
 let session: WorkerSession;
 let jobs: WorkerJobs;
 
@@ -28,8 +25,6 @@ function make(handler: MajordomoHandler, given: Partial<JobsOptions> = {}): void
   waiting = [];
   said = [];
   saidOf = [];
-  returned = [];
-  onReturned = () => undefined;
   const say = (message: FromWorker): void => {
     const [head, ...body] = encodeFromWorker(message);
     said.push(`${head?.[6]} ${String(body.at(-1) ?? "")}`);
@@ -44,11 +39,7 @@ function make(handler: MajordomoHandler, given: Partial<JobsOptions> = {}): void
       close: () => {
         for (const { ticket } of waiting.splice(0)) ticket.settled(false);
       },
-      send: (message) => {
-        if (message.kind !== "return") return;
-        returned.push(message.tag);
-        onReturned();
-      },
+      send: () => undefined,
       beat: () => undefined,
       reply: (message, ticket) => {
         if (hasRoom) say(message);
@@ -249,71 +240,6 @@ describe("an answer in pieces", () => {
     await jobs.whenIdle();
     expect([ended, said.at(-1)?.slice(0, 1)]).toEqual([true, String(FAILURE)]);
     expect(jobs.counters).toMatchObject({ failed: 1 });
-  });
-});
-
-describe("requests that wait while no handler ends", () => {
-  let reply: (body: string) => void;
-  const begun: string[] = [];
-  const slow: MajordomoHandler = ([body]) => {
-    begun.push(String(body));
-    return new Promise((resolve) => {
-      reply = resolve;
-    });
-  };
-  const allReturned = (count: number): Promise<void> =>
-    new Promise((resolve) => {
-      onReturned = () => returned.length === count && resolve();
-    });
-
-  it("go back to the broker, the newest first, and may come again; one that is cancelled stays", async () => {
-    begun.length = 0;
-    make(slow);
-    for (let tag = 1; tag <= 4; tag++) give(tag);
-    jobs.cancel(session, 3);
-    await allReturned(2);
-    expect(returned).toEqual([4, 2]);
-    expect(jobs.counters).toMatchObject({ requests: 4, returned: 2 });
-    expect([jobs.running, jobs.queued, session.inFlight]).toEqual([1, 1, 2]);
-    give(5, 2);
-    reply("done");
-    await turns();
-    expect(begun).toEqual(["1", "5"]);
-  });
-
-  it("stay where their broker counts a handler as free, which works for another broker: they would come again at once", async () => {
-    make(slow);
-    const here = session;
-    const others = jobs;
-    make(slow);
-    // Both brokers have the same handlers, and the only one works for the second.
-    jobs = others;
-    give(1);
-    session = here;
-    vi.useFakeTimers();
-    try {
-      give(2);
-      vi.advanceTimersByTime(1_000);
-      expect([returned, jobs.running, jobs.queued]).toEqual([[], 1, 1]);
-      give(3);
-      vi.advanceTimersByTime(1_000);
-    } finally {
-      vi.useRealTimers();
-    }
-    expect([returned, jobs.queued]).toEqual([[3], 1]);
-  });
-
-  it("have no timer that runs where none may go back, as of a worker that was closed while its handler goes on", () => {
-    make(slow);
-    vi.useFakeTimers();
-    try {
-      for (let tag = 1; tag <= 3; tag++) give(tag);
-      session.end();
-      vi.advanceTimersByTime(1_000);
-      expect([jobs.running, jobs.queued, vi.getTimerCount()]).toEqual([1, 2, 0]);
-    } finally {
-      vi.useRealTimers();
-    }
   });
 });
 

@@ -431,19 +431,9 @@ export class SimulatedWorker {
     });
   }
 
-  /** @param isNew it has not waited yet */
-  #handle(session: WorkerSession, delivery: Delivery, isNew = true): void {
+  #handle(session: WorkerSession, delivery: Delivery): void {
     const { random } = this.world.simulation;
     const asked = String(delivery.body.frames[0]);
-    // As one whose handlers take long does with what has not begun (worker-jobs.ts).
-    if (isNew && session.takesBack && random.integer(0, 3) === 0) {
-      this.world.simulation.after(random.integer(0, 60), () => {
-        if (!this.#up) return;
-        if (session.takesBack) session.giveBack(delivery);
-        else this.#handle(session, delivery, false);
-      });
-      return;
-    }
     const pieces = piecesAsked(asked);
     if (pieces > 0) {
       const job = new StreamJob(this, session, delivery, `${this.service}:${asked}`, pieces);
