@@ -9,7 +9,7 @@ import { ClosedError } from "../../core/errors.js";
 import { Subscriber } from "../../sockets/pub-sub.js";
 import type { SocketStats } from "../../sockets/stats.js";
 import { Driver } from "../kit/driver.js";
-import { ENDPOINT_SOURCE_EVENTS, type EndpointSourceEvent } from "../kit/endpoint-list.js";
+import { ENDPOINT_SOURCE_EVENTS, type EndpointSourceEvent, relaySourceEvents } from "../kit/endpoint-list.js";
 import { pack } from "./messages.js";
 import { type BlackBoxOptions, resolveBox } from "./options.js";
 import { BoxRules, type BoxRulesStats } from "./rules.js";
@@ -114,12 +114,7 @@ export class BlackBox extends Driver<BlackBoxEvent, BlackBoxStats> {
       batch: (shard, messages) => this.#threads[shard]?.send(pack(messages)),
     });
     this.#socket = new Subscriber({ linger: 0, ...socketOptions });
-    this.#socket.events
-      .on("source:changed", (event) => this.events.emit(event))
-      .on("source:failed", (event) => this.events.emit(event))
-      .on("endpoint:refused", ({ type, address, error }) =>
-        this.events.emit({ type, endpoint: address, error }),
-      );
+    relaySourceEvents(this.#socket, (event) => this.events.emit(event));
   }
 
   /** Endpoint of the last `bind` or `connect`; `null` before {@link start} settles. */

@@ -11,6 +11,7 @@ import {
   type SourceEffects,
   SourceReader,
 } from "../../sockets/endpoint-source.js";
+import type { Socket } from "../../sockets/socket.js";
 import { checkEndpoints } from "./options.js";
 
 /** One endpoint, several in order of preference, or a source. */
@@ -32,6 +33,14 @@ export const ENDPOINT_SOURCE_EVENTS: EventNames<EndpointSourceEvent> = {
   "source:failed": true,
   "endpoint:refused": true,
 };
+
+/** Passes a socket's events of its sources on. */
+export function relaySourceEvents(socket: Socket, emit: (event: EndpointSourceEvent) => void): void {
+  socket.events
+    .on("source:changed", emit)
+    .on("source:failed", emit)
+    .on("endpoint:refused", ({ type, address, error }) => emit({ type, endpoint: address, error }));
+}
 
 export interface EndpointListEffects {
   /** The list changed, or a failed endpoint is to be retried. */

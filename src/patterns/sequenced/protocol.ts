@@ -2,7 +2,7 @@
  * Replays of sequenced messages on the wire (docs/patterns/sequenced.md). Numbers are big-endian. kit/sequence-meta.ts
  * has the second frame of published messages.
  *
- * DEALER to ROUTER: request | topic
+ * A publisher's ROUTER has its id, 32 hexadecimal digits, as its routing id. ROUTER or DEALER to ROUTER: request | topic
  *
  *   request, 44 bytes
  *   @0   4  "SQ", 01, kind 03
@@ -12,29 +12,25 @@
  *   @32  8  last sequence wanted
  *   @40  4  request number, chosen by the requester, and returned
  *
- * ROUTER to DEALER, for each message "SQ" 01 04 and the request number, 8 bytes, then the message as published: answer
- * | topic | meta | body…; at the end one frame:
+ * Back, for each message "SQ" 01 04 and the request number, 8 bytes, then the message as published: answer | topic | meta
+ * | body…; at the end one frame:
  *
- *   end, 45 bytes
+ *   end, 9 bytes
  *   @0   4  "SQ", 01, kind 05
  *   @4   4  request number
- *   @8  16  the publisher that answers
- *   @24  4  its stream of the topic; 0: no such topic
- *   @28  8  the oldest sequence kept; 0: none
- *   @36  8  the newest sequence published; 0: none
- *   @44  1  status: 00 done, 01 more (request from the sequence after the last), 02 another publisher, 03 stream gone
+ *   @8   1  status: 00 done, 01 more (request from the sequence after the last), 02 gone: another publisher or stream
  */
 import { header, ID_BYTES, Kind, kindOf, readNumber, writeNumber } from "../kit/sequence-meta.js";
 
-export const EndStatus = { DONE: 0, MORE: 1, OTHER_PUBLISHER: 2, GONE: 3 } as const;
+export const EndStatus = { DONE: 0, MORE: 1, GONE: 2 } as const;
 export type EndStatus = (typeof EndStatus)[keyof typeof EndStatus];
 
 const REQUEST_BYTES = 44;
 const ANSWER_BYTES = 8;
-const END_BYTES = 45;
+const END_BYTES = 9;
 
 export interface ReplayRequest {
-  /** 16 bytes as characters. */
+  /** 32 hexadecimal digits. */
   readonly publisher: string;
   readonly stream: number;
   readonly from: number;
@@ -44,16 +40,12 @@ export interface ReplayRequest {
 
 export interface ReplayEnd {
   readonly number: number;
-  readonly publisher: string;
-  readonly stream: number;
-  readonly oldest: number;
-  readonly newest: number;
   readonly status: EndStatus;
 }
 
 export function encodeRequest({ publisher, stream, from, to, number }: ReplayRequest): Buffer {
   const request = header(REQUEST_BYTES, Kind.REPLAY);
-  request.write(publisher, 4, ID_BYTES, "latin1");
+  request.write(publisher, 4, ID_BYTES, "hex");
   request.writeUInt32BE(stream, 20);
   writeNumber(request, from, 24);
   writeNumber(request, to, 32);
@@ -68,7 +60,7 @@ export function parseRequest(frame: Buffer): ReplayRequest | undefined {
   const to = readNumber(frame, 32);
   if (from === undefined || to === undefined || from === 0 || to < from) return undefined;
   return {
-    publisher: frame.toString("latin1", 4, 20),
+    publisher: frame.toString("hex", 4, 20),
     stream: frame.readUInt32BE(20),
     from,
     to,
@@ -87,29 +79,16 @@ export function parseAnswer(frame: Buffer): number | undefined {
   return kindOf(frame, ANSWER_BYTES) === Kind.REPLAYED ? frame.readUInt32BE(4) : undefined;
 }
 
-export function encodeEnd(end: ReplayEnd): Buffer {
+export function encodeEnd({ number, status }: ReplayEnd): Buffer {
   const frame = header(END_BYTES, Kind.END);
-  frame.writeUInt32BE(end.number, 4);
-  frame.write(end.publisher, 8, ID_BYTES, "latin1");
-  frame.writeUInt32BE(end.stream, 24);
-  writeNumber(frame, end.oldest, 28);
-  writeNumber(frame, end.newest, 36);
-  frame[44] = end.status;
+  frame.writeUInt32BE(number, 4);
+  frame[8] = status;
   return frame;
 }
 
 export function parseEnd(frame: Buffer): ReplayEnd | undefined {
   if (kindOf(frame, END_BYTES) !== Kind.END) return undefined;
-  const oldest = readNumber(frame, 28);
-  const newest = readNumber(frame, 36);
-  const status = frame[44] as number;
-  if (oldest === undefined || newest === undefined || status > EndStatus.GONE) return undefined;
-  return {
-    number: frame.readUInt32BE(4),
-    publisher: frame.toString("latin1", 8, 24),
-    stream: frame.readUInt32BE(24),
-    oldest,
-    newest,
-    status: status as EndStatus,
-  };
+  const status = frame[8] as number;
+  if (status > EndStatus.GONE) return undefined;
+  return { number: frame.readUInt32BE(4), status: status as EndStatus };
 }

@@ -104,7 +104,7 @@ export class PublisherRules {
   readonly #options: PublisherRulesOptions;
   readonly #outbox: PublisherOutbox;
   readonly #id: Buffer;
-  readonly #idKey: string;
+  readonly #hexId: string;
   readonly #topics = new Map<string, Topic>();
   readonly #byUse = new LinkedList<Topic>();
   /** Oldest first. */
@@ -126,7 +126,7 @@ export class PublisherRules {
     this.#options = options;
     this.#outbox = outbox;
     this.#id = id;
-    this.#idKey = id.toString("latin1");
+    this.#hexId = id.toString("hex");
   }
 
   /**
@@ -238,14 +238,15 @@ export class PublisherRules {
 
   #replay(from: Buffer, request: ReplayRequest, name: Buffer): void {
     const topic = this.#topics.get(name.toString("latin1"));
-    const { stream = 0, oldest = 0, newest = 0 } = topic ?? {};
+    const { number } = request;
     let status: EndStatus = EndStatus.DONE;
-    let sent = 0;
-    if (request.publisher !== this.#idKey) status = EndStatus.OTHER_PUBLISHER;
-    else if (topic === undefined || stream !== request.stream) status = EndStatus.GONE;
+    if (request.publisher !== this.#hexId || topic === undefined || topic.stream !== request.stream)
+      status = EndStatus.GONE;
     else {
-      const answer = encodeAnswer(request.number);
+      const answer = encodeAnswer(number);
+      const { oldest, newest, history } = topic;
       const last = Math.min(request.to, newest);
+      let sent = 0;
       let bytes = 0;
       const first = oldest === 0 ? last + 1 : Math.max(request.from, oldest);
       for (let sequence = first; sequence <= last; sequence++) {
@@ -253,19 +254,20 @@ export class PublisherRules {
           status = EndStatus.MORE;
           break;
         }
-        const kept = topic.history.at(sequence - oldest);
-        if (!this.#outbox.answer(from, [answer, ...kept.frames])) {
-          // The subscriber retries from its position.
-          this.#counts.replaysCut += 1;
-          return;
-        }
+        const kept = history.at(sequence - oldest);
+        if (!this.#answer(from, [answer, ...kept.frames])) return;
         sent += 1;
         bytes += kept.bytes;
       }
+      this.#counts.replayed += sent;
     }
-    this.#counts.replayed += sent;
-    const { number } = request;
-    const end = encodeEnd({ number, publisher: this.#idKey, stream, oldest, newest, status });
-    if (!this.#outbox.answer(from, [end])) this.#counts.replaysCut += 1;
+    this.#answer(from, [encodeEnd({ number, status })]);
+  }
+
+  /** @returns `false`: the subscriber retries from its position */
+  #answer(to: Buffer, frames: Buffer[]): boolean {
+    const isSent = this.#outbox.answer(to, frames);
+    if (!isSent) this.#counts.replaysCut += 1;
+    return isSent;
   }
 }

@@ -94,7 +94,13 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
     this.#gate = settings.gate;
     this.#shape = new BodyShape(codec);
     this.#publisher = new Publisher(socketOptions);
-    this.#router = new Router({ linger: CLOSE_LINGER, ...replayOptions, mandatory: true });
+    this.#router = new Router({
+      linger: CLOSE_LINGER,
+      ...replayOptions,
+      mandatory: true,
+      receiveTimeout: -1,
+      routingId: this.id,
+    });
     forwards(this.#router);
     // A pause only delays marks.
     this.#timer = new DriverTimer(Number.POSITIVE_INFINITY);

@@ -3,21 +3,15 @@
  *
  *   request ──ask──> asked ──END more──> asked for the next page
  *                      │ ├──END done, or the stream is gone──> settled
- *                      │ ├──END another publisher──> the next link, or settled without a message
  *                      │ └──silent for `attemptTimeout`──> asked again from where it is
  *                      └──cancelled, as by its timeout──> forgotten
  *
- * Answers show which link leads to which publisher; an unknown one is requested on all links in turn.
+ * A request whose publisher is not connected is asked again, too, and when a peer joins.
  */
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { Deadlines, type Due } from "../../core/deadlines.js";
 import { Kind, type Meta, parseMeta } from "../kit/sequence-meta.js";
 import { EndStatus, encodeRequest, parseAnswer, parseEnd } from "./protocol.js";
-
-export interface ReplayRulesOptions {
-  /** ms of silence before a page is requested again. */
-  readonly attemptTimeout: number;
-}
 
 export interface ReplayedFrames {
   readonly sequence: number;
@@ -30,15 +24,10 @@ export type SequencedReplayOutcome =
   /** All that the publisher still has. */
   | "done"
   /** The publisher has forgotten the topic. */
-  | "gone"
-  /** No link leads to this publisher. */
-  | "unknown-publisher";
+  | "gone";
 
-/** `C` is the caller's handle. */
-export interface ReplayOutbox<C> {
-  send(link: number, frames: Buffer[]): void;
-  settled(caller: C, outcome: SequencedReplayOutcome, messages: ReplayedFrames[]): void;
-}
+/** @returns whether the publisher is connected and has room */
+export type ReplaySend = (publisher: string, frames: Buffer[]) => boolean;
 
 export interface SequencedReplayStats {
   readonly requests: number;
@@ -49,83 +38,60 @@ export interface SequencedReplayStats {
   readonly invalid: number;
 }
 
-interface Call<C> extends Due {
-  readonly caller: C;
+type Settled = (outcome: SequencedReplayOutcome, messages: readonly ReplayedFrames[]) => void;
+
+export class ReplayCall implements Due {
   readonly range: SequencedRange;
-  readonly publisher: string;
-  readonly topic: Buffer;
-  readonly messages: ReplayedFrames[];
-  /** Links to other publishers. */
-  readonly wrong: Set<number>;
+  readonly settled: Settled;
+  readonly link: Link<ReplayCall> = new Link<ReplayCall>(this);
+  readonly messages: ReplayedFrames[] = [];
+  /** Whether the publisher was connected. */
+  reached = false;
   next: number;
-  link: number;
   /** Answers to earlier request numbers are late. */
-  number: number;
-  /** A new link may come. */
-  isParked: boolean;
+  number = 0;
+  deadline = 0;
+
+  constructor(range: SequencedRange, settled: Settled) {
+    this.range = range;
+    this.settled = settled;
+    this.next = range.from;
+  }
 }
 
-export class ReplayRules<C> {
-  readonly #options: ReplayRulesOptions;
-  readonly #outbox: ReplayOutbox<C>;
-  readonly #calls = new Map<C, Link<Call<C>>>();
-  readonly #byNumber = new Map<number, Link<Call<C>>>();
-  readonly #deadlines = new Deadlines<Call<C>>();
-  /** Last publisher per link; link numbers are not reused. */
-  readonly #publishers = new Map<number, string | undefined>();
-  #links = 0;
-  /** Links come from a source. */
-  grows = false;
+export class ReplayRules {
+  readonly #attemptTimeout: number;
+  readonly #send: ReplaySend;
+  readonly #calls = new Map<number, ReplayCall>();
+  readonly #deadlines = new Deadlines<ReplayCall>();
   #numbers = 0;
   readonly #counts = { requests: 0, replayed: 0, retries: 0, late: 0, invalid: 0 };
 
-  constructor(options: ReplayRulesOptions, outbox: ReplayOutbox<C>) {
-    this.#options = options;
-    this.#outbox = outbox;
+  /** @param attemptTimeout ms of silence before a page is requested again */
+  constructor(attemptTimeout: number, send: ReplaySend) {
+    this.#attemptTimeout = attemptTimeout;
+    this.#send = send;
   }
 
-  get nextLink(): number {
-    return this.#links;
-  }
-
-  addLink(now: number): void {
-    this.#publishers.set(this.#links++, undefined);
-    for (const link of [...this.#calls.values()]) if (link.value.isParked) this.#choose(link, now);
-  }
-
-  /** Its requests go elsewhere. */
-  removeLink(link: number, now: number): void {
-    if (!this.#publishers.delete(link)) return;
-    for (const call of [...this.#calls.values()]) if (call.value.link === link) this.#choose(call, now);
-  }
-
-  /** @param caller unique; `settled` may be called before this returns */
-  request(caller: C, range: SequencedRange, now: number): void {
-    const call: Call<C> = {
-      caller,
-      range,
-      publisher: Buffer.from(range.publisher, "hex").toString("latin1"),
-      topic: range.topic,
-      messages: [],
-      wrong: new Set(),
-      next: range.from,
-      link: -1,
-      number: 0,
-      isParked: false,
-      deadline: 0,
-    };
-    const link = new Link(call);
-    this.#calls.set(caller, link);
+  request(range: SequencedRange, now: number, settled: Settled): ReplayCall {
+    const call = new ReplayCall(range, settled);
     this.#counts.requests += 1;
-    this.#choose(link, now);
+    this.#ask(call, now);
+    return call;
   }
 
-  cancel(caller: C): void {
-    const link = this.#calls.get(caller);
-    if (link !== undefined) this.#remove(link);
+  cancel(call: ReplayCall): void {
+    call.link.unlink();
+    this.#calls.delete(call.number);
   }
 
-  receive(from: number, frames: readonly Buffer[], now: number): void {
+  /** A peer is connected. */
+  joined(now: number): void {
+    for (const call of [...this.#calls.values()]) if (!call.reached) this.#ask(call, now);
+  }
+
+  /** @param publisher 32 hexadecimal digits */
+  receive(publisher: string, frames: readonly Buffer[], now: number): void {
     const head = frames[0] as Buffer;
     const end = frames.length === 1 ? parseEnd(head) : undefined;
     const number = end?.number ?? parseAnswer(head);
@@ -133,27 +99,20 @@ export class ReplayRules<C> {
       this.#counts.invalid += 1;
       return;
     }
-    const link = this.#byNumber.get(number);
-    if (link === undefined || link.value.link !== from) {
-      this.#counts.late += 1;
-      return;
-    }
-    if (end === undefined) this.#message(link, frames, now);
+    const call = this.#calls.get(number);
+    if (call?.range.publisher !== publisher) this.#counts.late += 1;
+    else if (end === undefined) this.#message(call, frames, now);
+    else if (end.status === EndStatus.MORE && call.next <= call.range.to) this.#ask(call, now);
     else {
-      this.#publishers.set(from, end.publisher);
-      this.#ended(link, end.status, now);
+      this.cancel(call);
+      call.settled(end.status === EndStatus.GONE ? "gone" : "done", call.messages);
     }
   }
 
   tick(now: number): void {
     for (const call of this.#deadlines.take(now)) {
-      const link = this.#calls.get(call.caller) as Link<Call<C>>;
-      if (call.isParked) {
-        this.#settle(link, "unknown-publisher");
-        continue;
-      }
       this.#counts.retries += 1;
-      this.#ask(link, now);
+      this.#ask(call, now);
     }
   }
 
@@ -165,18 +124,18 @@ export class ReplayRules<C> {
     return { ...this.#counts, pending: this.#calls.size };
   }
 
-  #message(link: Link<Call<C>>, frames: readonly Buffer[], now: number): void {
-    const call = link.value;
+  #message(call: ReplayCall, frames: readonly Buffer[], now: number): void {
+    const { range } = call;
     const [, topic, second, ...body] = frames;
     const meta = second === undefined ? undefined : parseMeta(second);
     const fits =
       meta?.kind === Kind.MESSAGE &&
-      meta.publisher === call.publisher &&
-      meta.stream === call.range.stream &&
-      topic?.equals(call.topic) === true &&
+      hex(meta.publisher) === range.publisher &&
+      meta.stream === range.stream &&
+      topic?.equals(range.topic) === true &&
       body.length > 0 &&
       meta.sequence >= call.next &&
-      meta.sequence <= call.range.to;
+      meta.sequence <= range.to;
     if (!fits) {
       this.#counts.invalid += 1;
       return;
@@ -184,63 +143,23 @@ export class ReplayRules<C> {
     this.#counts.replayed += 1;
     call.messages.push({ sequence: meta.sequence, time: meta.time / 1_000, body });
     call.next = meta.sequence + 1;
-    this.#arm(link, now);
+    this.#deadlines.set(call.link, now, this.#attemptTimeout);
   }
 
-  #ended(link: Link<Call<C>>, status: EndStatus, now: number): void {
-    const call = link.value;
-    if (status === EndStatus.OTHER_PUBLISHER) {
-      call.wrong.add(call.link);
-      this.#choose(link, now);
-    } else if (status === EndStatus.MORE && call.next <= call.range.to) this.#ask(link, now);
-    else this.#settle(link, status === EndStatus.GONE ? "gone" : "done");
-  }
-
-  /** On the publisher's last link, or the next untried one. */
-  #choose(link: Link<Call<C>>, now: number): void {
-    const call = link.value;
-    let known = -1;
-    let untried = -1;
-    for (const [each, publisher] of this.#publishers) {
-      if (call.wrong.has(each)) continue;
-      if (known < 0 && publisher === call.publisher) known = each;
-      if (untried < 0) untried = each;
-    }
-    call.link = known >= 0 ? known : untried;
-    call.isParked = call.link < 0 && this.grows;
-    if (call.link >= 0) this.#ask(link, now);
-    else if (call.isParked) {
-      this.#byNumber.delete(call.number);
-      this.#arm(link, now);
-    } else this.#settle(link, "unknown-publisher");
-  }
-
-  #ask(link: Link<Call<C>>, now: number): void {
-    const call = link.value;
-    this.#byNumber.delete(call.number);
+  #ask(call: ReplayCall, now: number): void {
+    this.#calls.delete(call.number);
     this.#numbers = (this.#numbers + 1) >>> 0;
     call.number = this.#numbers;
-    this.#byNumber.set(call.number, link);
-    this.#arm(link, now);
-    const { publisher, next, number } = call;
-    const { stream, to } = call.range;
-    this.#outbox.send(call.link, [encodeRequest({ publisher, stream, from: next, to, number }), call.topic]);
+    this.#calls.set(call.number, call);
+    this.#deadlines.set(call.link, now, this.#attemptTimeout);
+    const { publisher, stream, topic, to } = call.range;
+    const request = encodeRequest({ publisher, stream, from: call.next, to, number: call.number });
+    call.reached = this.#send(publisher, [request, topic]);
   }
+}
 
-  #arm(link: Link<Call<C>>, now: number): void {
-    this.#deadlines.set(link, now, this.#options.attemptTimeout);
-  }
-
-  #settle(link: Link<Call<C>>, outcome: SequencedReplayOutcome): void {
-    this.#remove(link);
-    this.#outbox.settled(link.value.caller, outcome, link.value.messages);
-  }
-
-  #remove(link: Link<Call<C>>): void {
-    link.unlink();
-    this.#calls.delete(link.value.caller);
-    this.#byNumber.delete(link.value.number);
-  }
+function hex(publisher: string): string {
+  return Buffer.from(publisher, "latin1").toString("hex");
 }
 
 /**
@@ -372,7 +291,7 @@ export class StreamTable {
     if (this.#streams.size >= this.#max) this.#forget();
     const stream: Stream = {
       key,
-      publisher: Buffer.from(meta.publisher, "latin1").toString("hex"),
+      publisher: hex(meta.publisher),
       topic: Buffer.from(topic),
       stream: meta.stream,
       last: meta.sequence,

@@ -1,17 +1,17 @@
-/** A SUB, and a DEALER per replay endpoint, around subscriber-rules.ts. */
+/** A SUB, and a ROUTER for replays, around subscriber-rules.ts. */
 
 import { describe, refuseExtra } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError, TimeoutError } from "../../core/errors.js";
 import { refusedWait, WAIT_OPTIONS, type WaitOptions } from "../../core/waiter.js";
-import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
+import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
-import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
+import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyOf, BodyShape } from "../kit/body.js";
-import { type PendingCall, PendingCalls } from "../kit/calls.js";
+import { PendingCalls } from "../kit/calls.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
-import { ENDPOINT_SOURCE_EVENTS, EndpointList, type EndpointSourceEvent } from "../kit/endpoint-list.js";
+import { ENDPOINT_SOURCE_EVENTS, type EndpointSourceEvent, relaySourceEvents } from "../kit/endpoint-list.js";
 import { MessageReader } from "../kit/message-reader.js";
 import {
   checkCount,
@@ -51,7 +51,8 @@ const OPTIONS = {
   codec: codec(),
   /** Options of the SUB, such as security. */
   socketOptions: object<SubscriberOptions>(), // The sockets check theirs.
-  replayOptions: object<DealerOptions>(),
+  /** Options of the ROUTER for replays. */
+  replayOptions: object<RouterOptions>(),
 };
 
 export type SequencedSubscriberOptions<T = Raw> = GivenWithCodec<typeof OPTIONS, T>;
@@ -81,11 +82,6 @@ export interface SequencedSubscriberStats extends SequencedStreamStats {
   readonly replays: SequencedReplayStats;
 }
 
-interface Replay<T> {
-  readonly range: SequencedRange;
-  readonly call: PendingCall<SequencedReplay<T>>;
-}
-
 /**
  * Receives sequenced publishers' messages and detects losses per publisher and topic. Two publishers of one topic, or
  * a restarted one, are separate streams. A gap is reported before `receive` returns the message after it.
@@ -113,12 +109,10 @@ export class SequencedSubscriber<T = Raw> extends Driver<
   readonly #settings: Settings<typeof OPTIONS>;
   readonly #shape: BodyShape<T>;
   readonly #subscriber: Subscriber;
-  readonly #replayOptions: DealerOptions | undefined;
-  /** By link. */
-  readonly #dealers = new Map<number, Dealer>();
-  readonly #lists: EndpointList[] = [];
+  /** Opened by the first `connectReplay`. */
+  #router: Router | undefined;
   readonly #table: StreamTable;
-  readonly #replays: ReplayRules<Replay<T>>;
+  readonly #replays: ReplayRules;
   readonly #timer = new DriverTimer(Number.POSITIVE_INFINITY);
   readonly #pulled: MessageReader<SequencedMessage<T>>;
 
@@ -134,7 +128,7 @@ export class SequencedSubscriber<T = Raw> extends Driver<
       ...ENDPOINT_SOURCE_EVENTS,
     });
     this.#settings = checkOptions("SequencedSubscriber", OPTIONS, options);
-    const { codec, socketOptions = {}, replayOptions } = options;
+    const { codec, socketOptions = {} } = options;
     this.#calls = new PendingCalls({
       maxPending: this.#settings.maxPending,
       maxPendingBytes: Number.POSITIVE_INFINITY, // A request is small.
@@ -145,12 +139,11 @@ export class SequencedSubscriber<T = Raw> extends Driver<
     }
     this.#shape = new BodyShape(codec);
     this.#subscriber = new Subscriber({ linger: 0, ...socketOptions });
-    this.#replayOptions = replayOptions;
     this.#table = new StreamTable(this.#settings.maxStreams, (event) => this.events.emit(event));
-    this.#replays = new ReplayRules(this.#settings, {
-      send: (link, frames) => void this.#dealers.get(link)?.trySend(frames),
-      settled: (replay, outcome, messages) => this.#settled(replay, outcome, messages),
-    });
+    this.#replays = new ReplayRules(
+      this.#settings.attemptTimeout,
+      (publisher, frames) => this.#router?.tryDeliver([publisher, ...frames]) === "sent",
+    );
     this.#pulled = new MessageReader({
       receive: (wait) => this.#subscriber.receiveMany(wait),
       look: (batch, deliver) => {
@@ -189,25 +182,13 @@ export class SequencedSubscriber<T = Raw> extends Driver<
 
   /**
    * Connects to a publisher's replay endpoint.
-   * @param endpoint or a source. Requests at a removed endpoint go to the others; events `source:changed`,
-   *   `source:failed` and `endpoint:refused`
+   * @param endpoint or a source; events `source:changed`, `source:failed` and `endpoint:refused`
    * @throws InvalidArgumentError `EINVAL` for a bad endpoint
    */
   connectReplay(endpoint: string | EndpointSource): void {
     this.assertOpen();
-    if (!isEndpointSource(endpoint)) {
-      this.#open(endpoint);
-      return;
-    }
-    const socket = (): Dealer => new Dealer({ linger: 0, ...this.#replayOptions });
-    const list = new EndpointList("SequencedSubscriber", endpoint, { socket });
-    const links = new Map<string, number>();
-    this.#lists.push(list);
-    this.#replays.grows = true;
-    list.start({
-      changed: (now) => this.#follow(list, links, now),
-      event: (event) => this.events.emit(event),
-    });
+    this.#router ??= this.#openRouter();
+    this.#router.connect(endpoint);
   }
 
   /** Subscribes to topic prefixes; without arguments to all messages. */
@@ -258,7 +239,7 @@ export class SequencedSubscriber<T = Raw> extends Driver<
    * Requests a range again, such as that of `gap:detected` or `stream:joined-late`. Replayed messages are returned
    * here only, and are not counted.
    * @returns those of the range's newest `maxReplay` messages that the publisher still has
-   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the subscriber closes,
+   * @throws TimeoutError `ETIMEDOUT`, also when the publisher is gone; AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the subscriber closes,
    *   `EBADF` once closed; InvalidArgumentError `EINVAL` for an invalid range; InvalidStateError
    *   `ERR_TOO_MANY_PENDING`
    */
@@ -275,10 +256,15 @@ export class SequencedSubscriber<T = Raw> extends Driver<
       const newest = { ...range, from: Math.max(range.from, range.to - this.#settings.maxReplay + 1) };
       const onGivenUp = (): void => this.#replays.cancel(replay);
       const call = this.#calls.add<SequencedReplay<T>>(0, { timeout, signal, onGivenUp }, () => {
-        return new TimeoutError("ETIMEDOUT", "The publisher did not send the messages again in time");
+        const why = replay.reached
+          ? "did not send the messages again in time"
+          : "is not connected for replays";
+        return new TimeoutError("ETIMEDOUT", `Publisher ${range.publisher} ${why}`);
       });
-      const replay = { range, call };
-      this.#replays.request(replay, newest, this.#timer.now());
+      const replay = this.#replays.request(newest, this.#timer.now(), (outcome, replayed) => {
+        const messages = this.#messages(range, replayed);
+        call.resolve({ messages, missing: range.to - range.from + 1 - messages.length, outcome });
+      });
       this.#timer.update();
       return call.promise;
     } catch (error) {
@@ -296,64 +282,44 @@ export class SequencedSubscriber<T = Raw> extends Driver<
 
   protected async onClose(): Promise<void> {
     this.#timer.stop();
-    for (const list of this.#lists) list.stop();
     this.#calls.close();
-    const sockets = [this.#subscriber, ...this.#dealers.values()];
-    await Promise.all(sockets.map((socket) => socket.close({ linger: 0 })));
+    await Promise.all([this.#subscriber.close({ linger: 0 }), this.#router?.close({ linger: 0 })]);
   }
 
-  #follow(list: EndpointList, links: Map<string, number>, endpoints: readonly string[]): void {
-    if (this.closed) return;
-    for (const endpoint of endpoints) {
-      if (links.has(endpoint)) continue;
-      list.follow(endpoint, () => links.set(endpoint, this.#open(endpoint)));
-    }
-    for (const [endpoint, link] of [...links]) {
-      if (endpoints.includes(endpoint)) continue;
-      links.delete(endpoint);
-      void this.#dealers.get(link)?.close({ linger: 0 });
-      this.#dealers.delete(link);
-      this.#replays.removeLink(link, this.#timer.now());
-    }
-    this.#timer.update();
+  #openRouter(): Router {
+    const router = new Router({
+      linger: 0,
+      ...this.#settings.replayOptions,
+      immediate: true, // A publisher that comes back has another routing id.
+      mandatory: true,
+      receiveTimeout: -1,
+    });
+    relaySourceEvents(router, (event) => this.events.emit(event));
+    router.events.on("peer:join", () => {
+      this.#replays.joined(this.#timer.now());
+      this.#timer.update();
+    });
+    void this.#hear(router);
+    return router;
   }
 
-  #open(endpoint: string): number {
-    const dealer = new Dealer({ linger: 0, ...this.#replayOptions });
-    try {
-      dealer.connect(endpoint);
-    } catch (error) {
-      void dealer.close({ linger: 0 });
-      throw error;
-    }
-    // Pending requests are sent at once.
-    const link = this.#replays.nextLink;
-    this.#dealers.set(link, dealer);
-    this.#replays.addLink(this.#timer.now());
-    this.#timer.update();
-    void this.#hear(dealer, link);
-    return link;
-  }
-
-  async #hear(dealer: Dealer, link: number): Promise<void> {
-    for await (const frames of dealer) {
-      this.#replays.receive(link, frames, this.#timer.now());
+  async #hear(router: Router): Promise<void> {
+    for await (const [publisher, ...frames] of router) {
+      this.#replays.receive(String(publisher), frames, this.#timer.now());
       this.#timer.update();
     }
   }
 
-  #settled(
-    { range, call }: Replay<T>,
-    outcome: SequencedReplayOutcome,
+  #messages(
+    { publisher, topic, stream }: SequencedRange,
     replayed: readonly ReplayedFrames[],
-  ): void {
-    const { publisher, topic, stream } = range;
+  ): SequencedMessage<T>[] {
     const messages: SequencedMessage<T>[] = [];
     for (const { sequence, time, body } of replayed) {
       const message = this.#decode({ publisher, topic, stream, sequence, time }, body);
       if (message !== undefined) messages.push(message);
     }
-    call.resolve({ messages, missing: range.to - range.from + 1 - messages.length, outcome });
+    return messages;
   }
 
   #decode(place: SequencedPlace, body: Buffer[]): SequencedMessage<T> | undefined {

@@ -364,32 +364,15 @@ const TARGETS: Target[] = [
   {
     name: "sequenced, replay",
     good: [
-      [
-        sequenced.encodeRequest({
-          publisher: ID.toString("latin1"),
-          stream: 7,
-          from: 1,
-          to: SAFE,
-          number: 3,
-        }),
-      ],
+      [sequenced.encodeRequest({ publisher: ID.toString("hex"), stream: 7, from: 1, to: SAFE, number: 3 })],
       [sequenced.encodeAnswer(0xffff_ffff)],
-      ...Object.values(sequenced.EndStatus).map((status) => [
-        sequenced.encodeEnd({
-          number: 1,
-          publisher: ID.toString("latin1"),
-          stream: 2,
-          oldest: 0,
-          newest: 9,
-          status,
-        }),
-      ]),
+      ...Object.values(sequenced.EndStatus).map((status) => [sequenced.encodeEnd({ number: 1, status })]),
     ],
     bad: [
       { from: 2, to: 1 },
       { from: 0, to: 1 },
     ].map((range) => [
-      sequenced.encodeRequest({ publisher: ID.toString("latin1"), stream: 7, number: 3, ...range }),
+      sequenced.encodeRequest({ publisher: ID.toString("hex"), stream: 7, number: 3, ...range }),
     ]),
     check: ([frame = Buffer.alloc(0)]) => {
       const request = sequenced.parseRequest(frame);

@@ -15,8 +15,6 @@ import {
   PirateClient,
   PirateQueue,
   PirateWorker,
-  SequencedPublisher,
-  SequencedSubscriber,
 } from "../../../src/patterns/index.js";
 import { MemorySessionStore, SessionClient, SessionServer } from "../../../src/sessions/index.js";
 import { within } from "../../contract/support/wait.js";
@@ -145,21 +143,6 @@ test("a Freelance client that asks all servers of a source", async () => {
   source.set(await track(new FreelanceServer(echo, { model: 2 })).bind(AT));
   await runOut(context, client);
   expect(String(await within(reply, "the reply"))).toBe("x");
-});
-
-test("a subscriber of a source of replays", async () => {
-  const { context, socketOptions } = sockets();
-  const source = new ListedEndpoints([]);
-  const publisher = track(new SequencedPublisher());
-  publisher.publish("topic", "early");
-  const subscriber = track(new SequencedSubscriber({ replayOptions: socketOptions, timeout: 600_000 }));
-  subscriber.connect(await publisher.bind(AT));
-  subscriber.connectReplay(source);
-  source.set(await publisher.bindReplay(AT));
-  await runOut(context, subscriber);
-  const range = { publisher: publisher.id, topic: Buffer.from("topic"), stream: 1, from: 1, to: 1 };
-  const { messages } = await within(subscriber.replay(range), "the replay");
-  expect(messages.map(({ body }) => String(body))).toEqual(["early"]);
 });
 
 test("a Clone client", async () => {

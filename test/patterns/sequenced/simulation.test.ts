@@ -9,6 +9,8 @@
 import { expect, it } from "vitest";
 import { PublisherRules } from "../../../src/patterns/sequenced/publisher-rules.js";
 import {
+  type ReplayCall,
+  type ReplayedFrames,
   ReplayRules,
   type SequencedRange,
   type SequencedSubscriberEvent,
@@ -46,49 +48,48 @@ function story(simulation: Simulation): void {
     return account;
   };
   const links = ["p0", "p1"];
-  const pending = new Map<number, SequencedRange>();
-  let calls = 0;
-  let replayTimer: RulesTimer | undefined;
-  const replays = new ReplayRules<number>(
-    { attemptTimeout: 300 },
-    {
-      send: (link, frames) => void network.send("sub", `${links[link]}-replay`, frames),
-      settled: (id, outcome, messages) => {
-        const range = pending.get(id) as SequencedRange;
-        pending.delete(id);
-        const published = truth.get(`${range.publisher} ${range.topic} ${range.stream}`) ?? [];
-        let last = range.from - 1;
-        for (const { sequence, body } of messages) {
-          expect(sequence).toBeGreaterThan(last);
-          expect(sequence).toBeLessThanOrEqual(range.to);
-          expect(String(body[0])).toBe(published[sequence - 1]);
-          last = sequence;
-        }
-        simulation.note(`replay ${range.from}-${range.to}: ${outcome}, ${messages.length}`);
-      },
-    },
-  );
-  replayTimer = new RulesTimer(simulation, replays);
-  for (const _ of links) replays.addLink(0);
+  const pending = new Set<ReplayCall>();
+  /** Name of each publisher that is up, by its id. */
+  const connected = new Map<string, string>();
+  const replays = new ReplayRules(300, (publisher, frames) => {
+    const name = connected.get(publisher);
+    if (name !== undefined) network.send("sub", `${name}-replay`, frames);
+    return name !== undefined;
+  });
+  const replayTimer = new RulesTimer(simulation, replays);
+  const check = (range: SequencedRange, outcome: string, messages: readonly ReplayedFrames[]): void => {
+    const published = truth.get(`${range.publisher} ${range.topic} ${range.stream}`) ?? [];
+    let last = range.from - 1;
+    for (const { sequence, body } of messages) {
+      expect(sequence).toBeGreaterThan(last);
+      expect(sequence).toBeLessThanOrEqual(range.to);
+      expect(String(body[0])).toBe(published[sequence - 1]);
+      last = sequence;
+    }
+    simulation.note(`replay ${range.from}-${range.to}: ${outcome}, ${messages.length}`);
+  };
   const hear = (event: SequencedSubscriberEvent): void => {
     simulation.note(`sub: ${event.type}`);
     if (event.type !== "gap:detected" && event.type !== "stream:joined-late") return;
     accountOf(event).lost.push(event);
     if (replays.stats().pending >= 1_000 || random.chance(0.3)) return;
-    calls += 1;
-    pending.set(calls, event);
-    replays.request(calls, event, simulation.now);
-    const call = calls;
+    const call = replays.request(event, simulation.now, (outcome, messages) => {
+      pending.delete(call);
+      check(event, outcome, messages);
+    });
+    pending.add(call);
     simulation.after(2_000, () => {
       if (pending.delete(call)) replays.cancel(call);
     });
-    replayTimer?.update();
+    replayTimer.update();
   };
   const table = new StreamTable(1_000, hear);
   network.join("sub", (from, frames) => {
     if (from.endsWith("-replay")) {
-      replays.receive(links.indexOf(from.slice(0, 2)), frames, simulation.now);
-      replayTimer?.update();
+      const name = from.slice(0, 2);
+      const [publisher] = [...connected].find(([, each]) => each === name) ?? [];
+      replays.receive(publisher ?? "gone", frames, simulation.now);
+      replayTimer.update();
       return;
     }
     const place = table.receive(frames);
@@ -121,11 +122,15 @@ function story(simulation: Simulation): void {
       tick: (now) => rules.tick(now, now * 1_000),
     });
     network.join(`${name}-replay`, (from, frames) => rules.receive(Buffer.from(from), frames));
+    connected.set(id.toString("hex"), name);
+    replays.joined(simulation.now);
+    replayTimer.update();
     const end = simulation.now + random.pick([500, 1_500, STORM]);
     const speak = (): void => {
       if (simulation.now > STORM) return;
       if (simulation.now > end) {
         network.crash(`${name}-replay`);
+        connected.delete(id.toString("hex"));
         timer.stop();
         simulation.after(100, () => startPublisher(name));
         return;
