@@ -32,7 +32,7 @@ export interface Follow {
 
 export class Leader {
   readonly #effects: Pick<ServerEffects, "replicate">;
-  readonly #onLeft: (reason: "gone" | "slow") => void;
+  readonly #onLeft: (reason: "gone" | "slow", now: number) => void;
   readonly #map: ServerMap;
   #state: "none" | "sending" | "sent" | "in step" = "none";
   #routingId: Buffer = Buffer.alloc(0);
@@ -45,7 +45,7 @@ export class Leader {
   heardAt = 0;
 
   /** @param onLeft not called by {@link leave} */
-  constructor({ effects, map }: ServerState, onLeft: (reason: "gone" | "slow") => void) {
+  constructor({ effects, map }: ServerState, onLeft: (reason: "gone" | "slow", now: number) => void) {
     this.#effects = effects;
     this.#map = map;
     this.#onLeft = onLeft;
@@ -114,7 +114,7 @@ export class Leader {
       this.heardAt = now;
       this.#drain(now);
     } else if (result === "full") this.#retryAt = now + RETRY;
-    else if (result !== "more") this.#fail(result === "gone" ? "gone" : "slow");
+    else if (result !== "more") this.#fail(result === "gone" ? "gone" : "slow", now);
   }
 
   /** When {@link pump} can go on; 0: at once. */
@@ -131,9 +131,9 @@ export class Leader {
     this.#retryAt = 0;
   }
 
-  #fail(reason: "gone" | "slow"): void {
+  #fail(reason: "gone" | "slow", now: number): void {
     this.leave();
-    this.#onLeft(reason);
+    this.#onLeft(reason, now);
   }
 
   /** 0: never. A key changed since comes as an update as well. */
@@ -148,14 +148,14 @@ export class Leader {
     if (!this.present) return;
     this.#queue.push(frames);
     this.#queuedBytes += costOf(frames);
-    if (this.#queue.length > MAX_QUEUED || this.#queuedBytes > MAX_QUEUED_BYTES) this.#fail("slow");
+    if (this.#queue.length > MAX_QUEUED || this.#queuedBytes > MAX_QUEUED_BYTES) this.#fail("slow", now);
     else if (this.#pump === undefined && now >= this.#retryAt) this.#drain(now);
   }
 
   #drain(now: number): void {
     for (let frames = this.#queue.peek(); frames !== undefined; frames = this.#queue.peek()) {
       const result = this.#effects.replicate(this.#routingId, frames);
-      if (result === "gone") this.#fail("gone");
+      if (result === "gone") this.#fail("gone", now);
       else if (result === "full") this.#retryAt = now + RETRY;
       if (result !== "sent") return;
       this.#queue.shift();

@@ -85,9 +85,9 @@ export function ownUpdate(uuid: Buffer, key: Buffer, value: Buffer, ttl: number,
 const MAX_COMMIT = 4_096;
 
 /**
- * Updates in flight to the store, one commit at a time.
+ * Updates in flight: one commit at a time, and durable ones that may not be acknowledged yet.
  *
- *   push ──> waiting ──take──> a place in the order ──> commit ──> taken
+ *   push ──> waiting ──take──> a place in the order ──> commit ──> taken ──> held ──release──>
  *               ^                                         │ failed
  *               └──────────── deletes, once ──────────────┴──> refused, with all that waits
  */
@@ -96,10 +96,12 @@ export class CommitQueue {
   #bytes = 0;
   #committing: Operation[] | undefined;
   #committingBytes = 0;
+  #held: Operation[] = [];
+  #heldBytes = 0;
   #ordered = 0;
 
   get size(): number {
-    return this.#waiting.length + (this.#committing?.length ?? 0);
+    return this.#waiting.length + (this.#committing?.length ?? 0) + this.#held.length;
   }
 
   get waiting(): number {
@@ -107,15 +109,19 @@ export class CommitQueue {
   }
 
   get bytes(): number {
-    return this.#bytes + this.#committingBytes;
+    return this.#bytes + this.#committingBytes + this.#heldBytes;
   }
 
   get committing(): boolean {
     return this.#committing !== undefined;
   }
 
+  get held(): readonly Operation[] {
+    return this.#held;
+  }
+
   operations(): Operation[] {
-    return [...(this.#committing ?? []), ...this.#waiting];
+    return [...this.#held, ...(this.#committing ?? []), ...this.#waiting];
   }
 
   push(operation: Operation): void {
@@ -145,6 +151,20 @@ export class CommitQueue {
     this.#committing = undefined;
     this.#committingBytes = 0;
     return batch;
+  }
+
+  hold(operation: Operation): void {
+    this.#held.push(operation);
+    this.#heldBytes += sizeOf(operation);
+  }
+
+  /** @param last sequence. Default: all. @returns the held updates up to it */
+  release(last: number = Number.POSITIVE_INFINITY): Operation[] {
+    let count = 0;
+    while (count < this.#held.length && (this.#held[count] as Operation).sequence <= last) count += 1;
+    const released = count === 0 ? [] : this.#held.splice(0, count);
+    for (const operation of released) this.#heldBytes -= sizeOf(operation);
+    return released;
   }
 
   get ordered(): number {

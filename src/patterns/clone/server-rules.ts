@@ -36,25 +36,12 @@ export class ServerRules {
   readonly #standing: ServerStanding;
   #active = false;
   #whenIdle: (() => void)[] = [];
-  #now: number;
 
   constructor(options: ServerRulesOptions, effects: ServerEffects, now: number) {
     this.#options = options;
     this.#effects = effects;
-    this.#now = now;
     this.#statistics = new ServerStatistics(effects);
-    this.#standing = new ServerStanding(
-      options,
-      {
-        mark: (standing) => {
-          if (options.hasStore) effects.mark(standing);
-          else this.marked(this.#now);
-        },
-        announce: () => effects.announce(),
-        event: (event) => effects.event(event),
-      },
-      () => this.#map.sequence,
-    );
+    this.#standing = new ServerStanding(options, effects, () => this.#map.sequence);
     const state: ServerState = {
       options,
       effects,
@@ -95,7 +82,6 @@ export class ServerRules {
     own: BinaryStarState,
     now: number,
   ): BinaryStarOrder | undefined {
-    this.#now = now;
     const order = this.#standing.compare(peer, theirs, own);
     const { servingTerm } = this.#standing;
     if (this.#active) this.#serving.heard();
@@ -115,7 +101,6 @@ export class ServerRules {
   /** @param forced by the operator's decision */
   activate(now: number, forced = false): void {
     if (this.#active) return;
-    this.#now = now;
     this.#active = true;
     this.#standby.stop();
     this.#standby.abandon();
@@ -132,19 +117,19 @@ export class ServerRules {
   }
 
   resume(now: number): void {
-    this.#now = now;
     if (this.#active) this.#serving.resume(now);
     this.flush(now);
+    this.#noteIdle();
   }
 
   /** @param follow whether the other server serves */
   deactivate(follow: boolean, now: number): void {
     if (this.#active) {
       this.#active = false;
-      const held = this.#serving.end();
+      this.#serving.end();
       this.#map.forget(this.#queue.drop());
       // Held updates are durable, so they took effect.
-      for (const operation of held) this.#map.apply(operation, now);
+      for (const operation of this.#queue.release()) this.#map.apply(operation, now);
       this.#noteIdle();
     }
     if (follow) this.#standby.start(now);
@@ -178,7 +163,6 @@ export class ServerRules {
   }
 
   flush(now: number): void {
-    this.#now = now;
     const queue = this.#queue;
     while (queue.waiting > 0 && !queue.committing) {
       const batch = queue.take();
@@ -231,7 +215,6 @@ export class ServerRules {
   }
 
   replaced(loaded: LoadedMap, now: number, aside?: string): void {
-    this.#now = now;
     this.#standby.replaced(loaded, now, aside);
     this.flush(now);
   }
@@ -243,7 +226,6 @@ export class ServerRules {
 
   /** From the server that stands by. */
   replica(routingId: Buffer, frames: readonly Buffer[], now: number): void {
-    this.#now = now;
     if (this.#active) {
       this.#serving.replica(routingId, frames, now);
       this.#noteIdle();
@@ -256,7 +238,6 @@ export class ServerRules {
   }
 
   pump(now: number): void {
-    this.#now = now;
     if (!this.#active) return;
     this.#serving.pump(now);
     this.#noteIdle();
@@ -268,7 +249,6 @@ export class ServerRules {
   }
 
   tick(now: number): void {
-    this.#now = now;
     this.#standing.tick(now);
     if (!this.#active) {
       this.#standby.tick(now);
@@ -306,14 +286,14 @@ export class ServerRules {
       applied: updates,
       refused,
       faults,
-      inFlight: this.#queue.size + this.#serving.held,
+      inFlight: this.#queue.size,
       snapshots: { active, waiting, done, lost },
       replicated: this.replicated,
     };
   }
 
   get #idle(): boolean {
-    return !this.#active || this.#queue.size + this.#serving.held + this.#serving.snapshots.active === 0;
+    return !this.#active || this.#queue.size + this.#serving.snapshots.active === 0;
   }
 
   #noteIdle(): void {

@@ -25,9 +25,6 @@ export class Serving {
   readonly #leader: Leader;
   /** Updates of the server itself. */
   #made = 0;
-  /** Durable updates that may not be acknowledged yet. */
-  #held: Operation[] = [];
-  #heldBytes = 0;
   #have = 0;
   /** The last sequence acknowledged before it was in step. */
   #joinAt = 0;
@@ -35,13 +32,12 @@ export class Serving {
   #suspended = false;
   #joined = false;
   #hugzAt: number;
-  #now = 0;
 
   constructor(state: ServerState, now: number) {
     const { options, effects, map } = state;
     this.#state = state;
     this.#snapshots = new ServerSnapshots(options, effects, map.subtrees);
-    this.#leader = new Leader(state, (reason) => this.#replicaLeft(reason, this.#now));
+    this.#leader = new Leader(state, (reason, now) => this.#replicaLeft(reason, now));
     this.#hugzAt = now + options.heartbeatInterval;
   }
 
@@ -49,10 +45,6 @@ export class Serving {
   get shared(): boolean {
     const { standing } = this.#state;
     return this.#leader.inStep && standing.shared && standing.peerReady;
-  }
-
-  get held(): number {
-    return this.#held.length;
   }
 
   get snapshots(): ServerSnapshots {
@@ -72,19 +64,13 @@ export class Serving {
 
   resume(now: number): void {
     this.#suspended = false;
-    this.#now = now;
     if (!this.#leader.inStep) this.#state.standing.setAlone(true);
     this.#release(now);
   }
 
-  /** @returns the held updates: durable, but not published */
-  end(): Operation[] {
+  end(): void {
     this.#snapshots.clear();
     this.#leader.leave();
-    const held = this.#held;
-    this.#held = [];
-    this.#heldBytes = 0;
-    return held;
   }
 
   request(routingId: Buffer, subtree: Buffer): void {
@@ -94,8 +80,8 @@ export class Serving {
   /** @returns `false` without room */
   accept(operation: Operation): boolean {
     const { options, map, queue, statistics } = this.#state;
-    const bytes = queue.bytes + this.#heldBytes;
-    if (queue.waiting + this.#held.length >= options.maxPending || bytes > MAX_PENDING_BYTES) {
+    const { size, bytes } = queue;
+    if (size >= options.maxPending || bytes > MAX_PENDING_BYTES) {
       if (operation.counted) statistics.refuse("overloaded", 1);
       return false;
     }
@@ -126,13 +112,13 @@ export class Serving {
   /** Decides conditions by each key's revision after all earlier updates. A failed one makes the update a conflict. */
   decide(batch: Operation[]): void {
     if (!batch.some(({ condition, kind }) => condition !== undefined || kind === "announce")) return;
-    const { map, statistics } = this.#state;
+    const { map, queue, statistics } = this.#state;
     const revisions = new Map<string, number>();
     const note = ({ kind, key, sequence }: Operation): void => {
       if (kind === "set" || kind === "delete")
         revisions.set(key.toString("latin1"), kind === "set" ? sequence : 0);
     };
-    for (const operation of this.#held) note(operation);
+    for (const operation of queue.held) note(operation);
     for (const [index, operation] of batch.entries()) {
       const { kind, key, uuid, condition } = operation;
       if (condition !== undefined) {
@@ -162,11 +148,11 @@ export class Serving {
   }
 
   durable(batch: readonly Operation[], now: number): void {
-    this.#now = now;
+    const { standing, queue } = this.#state;
     for (const operation of batch) {
       // It may find the follower gone, and release held updates.
       if (this.#leader.present) this.#leader.update(operation, now);
-      if (this.#leader.inStep || this.#suspended || !this.#state.standing.alone) this.#hold(operation);
+      if (this.#leader.inStep || this.#suspended || !standing.alone) queue.hold(operation);
       else this.#apply(operation, now);
     }
   }
@@ -189,7 +175,6 @@ export class Serving {
   pump(now: number): void {
     const { map } = this.#state;
     if (!this.#suspended) this.#snapshots.pump(map.table, map.sequence, now);
-    this.#now = now;
     this.#leader.pump(now);
   }
 
@@ -224,23 +209,12 @@ export class Serving {
   };
 
   #release(now: number): void {
-    const { standing } = this.#state;
+    const { standing, queue } = this.#state;
     let last = -1;
     if (this.#suspended) return;
     if (this.#leader.inStep) last = standing.inTerm ? this.#have : -1;
     else if (standing.alone) last = Number.POSITIVE_INFINITY;
-    let count = 0;
-    while (count < this.#held.length && (this.#held[count] as Operation).sequence <= last) count += 1;
-    if (count === 0) return;
-    for (const operation of this.#held.splice(0, count)) {
-      this.#heldBytes -= sizeOf(operation);
-      this.#apply(operation, now);
-    }
-  }
-
-  #hold(operation: Operation): void {
-    this.#held.push(operation);
-    this.#heldBytes += sizeOf(operation);
+    for (const operation of queue.release(last)) this.#apply(operation, now);
   }
 
   #replicaLeft(reason: "gone" | "silent" | "slow" | "left", now: number): void {
@@ -266,13 +240,12 @@ export class Serving {
 
   #lead(routingId: Buffer, session: Buffer, now: number): void {
     const { map, queue } = this.#state;
-    this.#now = now;
     if (this.#leader.present) this.#replicaLeft("left", now);
     const snapshot = new Snapshot(map.table, EMPTY, map.sequence);
     const { standing } = this.#state.standing;
     // Updates in flight are not in the snapshot, and may never follow.
-    const seen = map.seen([...this.#held, ...queue.operations()]);
-    this.#leader.begin({ routingId, session, standing, snapshot, seen, ahead: this.#held }, now);
+    const seen = map.seen(queue.operations());
+    this.#leader.begin({ routingId, session, standing, snapshot, seen, ahead: queue.held }, now);
     this.pump(now);
   }
 
@@ -282,7 +255,7 @@ export class Serving {
     if (due.length === 0) return;
     // An update in flight sets a new deadline.
     const changing = new Set<string>();
-    for (const { key } of [...queue.operations(), ...this.#held]) changing.add(key.toString("latin1"));
+    for (const { key } of queue.operations()) changing.add(key.toString("latin1"));
     for (const id of due) {
       const key = map.table.key(id);
       if (!changing.has(key.toString("latin1")) && this.make(key, EMPTY, 0, now))
@@ -297,7 +270,6 @@ export class Serving {
     this.#hugzAt = now + options.heartbeatInterval;
     if (!this.#suspended) effects.publish(encodeHugz(map.sequence, map.subtrees.all()));
     if (!this.#leader.present) return;
-    this.#now = now;
     const patience = options.heartbeatInterval * options.liveness;
     const silent = now - this.#leader.heardAt >= patience;
     if (silent && (this.#leader.inStep || this.#leader.snapshot === undefined))

@@ -118,13 +118,13 @@ export function adopted({ map, term }: Standing): Standing {
 
 type StandingOptions = Pick<
   ServerRulesOptions,
-  "role" | "serveAlone" | "heartbeatInterval" | "token" | "random"
+  "role" | "serveAlone" | "hasStore" | "heartbeatInterval" | "token" | "random"
 >;
 
 interface StandingEffects {
-  /** Ends in `marked` or `markFailed`; at once without a store. */
+  /** Ends in `marked` or `markFailed`. */
   mark(standing: Buffer): void;
-  /** `ready` of the position changed. */
+  /** The position changed. */
   announce(): void;
   event(event: { readonly type: "peer:unmet" }): void;
 }
@@ -336,6 +336,11 @@ export class ServerStanding implements BinaryStarReplica {
   #mark(): void {
     if (this.#marking !== undefined || this.#durable === this.#wanted) return;
     this.#retryAt = Number.POSITIVE_INFINITY;
+    if (!this.#options.hasStore) {
+      this.#durable = this.#wanted;
+      this.#effects.announce();
+      return;
+    }
     this.#marking = this.#wanted;
     this.#durable = undefined;
     this.#effects.mark(encodeStanding(this.#wanted));

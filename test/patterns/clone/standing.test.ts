@@ -82,6 +82,7 @@ function server(role: "primary" | "backup" | undefined, sequence = 10, serveAlon
     {
       ...(role === undefined ? {} : { role }),
       serveAlone,
+      hasStore: true,
       heartbeatInterval: 100,
       random,
       token: Buffer.from(MAP, "hex"),
