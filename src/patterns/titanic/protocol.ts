@@ -137,30 +137,17 @@ const TEXT = /^[0-9a-fA-F]{32}$/;
 
 const COUNTER_LIMIT = 0x1_0000;
 
-/** Random bytes at once: a call per UUID would cost more than the UUID. */
-const POOL = 8 * 512;
-
 /** In increasing order, even when the clock is set back. */
 export class UuidSource {
-  readonly #pool = Buffer.alloc(POOL);
-  #used = POOL;
   #time = 0;
   #counter = 0;
-  readonly #scratch = Buffer.alloc(UUID_BYTES);
 
   /** @param now ms since 1970 */
   next(now: number): Buffer {
-    const uuid = Buffer.allocUnsafeSlow(UUID_BYTES);
-    this.#write(uuid, now);
-    return uuid;
+    return Buffer.from(this.nextText(now), "hex");
   }
 
   nextText(now: number): string {
-    this.#write(this.#scratch, now);
-    return formatUuid(this.#scratch);
-  }
-
-  #write(uuid: Buffer, now: number): void {
     const time = Math.floor(now);
     if (time > this.#time) {
       this.#time = time;
@@ -169,14 +156,11 @@ export class UuidSource {
       this.#time += 1;
       this.#counter = 0;
     }
-    if (this.#used === POOL) {
-      crypto.randomFillSync(this.#pool);
-      this.#used = 0;
-    }
-    uuid.writeUIntBE(this.#time, 0, 6);
-    uuid.writeUInt16BE(this.#counter, 6);
-    this.#pool.copy(uuid, 8, this.#used, this.#used + 8);
-    this.#used += 8;
+    const ordered = (COUNTER_LIMIT + this.#counter).toString(16).slice(1);
+    // Digits that are random in each UUID of version 4.
+    const random = crypto.randomUUID();
+    const text = `${this.#time.toString(16).padStart(12, "0")}${ordered}${random.slice(0, 4)}${random.slice(-12)}`;
+    return text.toUpperCase();
   }
 }
 
