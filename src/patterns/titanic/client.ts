@@ -1,7 +1,15 @@
+import { setMaxListeners } from "node:events";
+import timers from "node:timers/promises";
 import { quoted } from "../../core/arguments.js";
-import { ClosedError, InvalidArgumentError, ProtocolError, TimeoutError } from "../../core/errors.js";
+import {
+  AbortedError,
+  ClosedError,
+  InvalidArgumentError,
+  ProtocolError,
+  TimeoutError,
+} from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
-import { refusedWait, Waiter, type WaitOptions } from "../../core/waiter.js";
+import type { WaitOptions } from "../../core/waiter.js";
 import type { MessageLike } from "../../sockets/message.js";
 import { Driver } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, type PatternEndpoints } from "../kit/endpoint-list.js";
@@ -92,7 +100,7 @@ const EVENTS: EventNames<MajordomoClientEvent> = {
  */
 export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientStats> {
   readonly #client: MajordomoClient;
-  readonly #sleeps = new Set<Waiter<void>>();
+  readonly #closing = new AbortController();
   readonly #uuids = new UuidSource();
   readonly #timeout: number;
 
@@ -102,6 +110,7 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
    */
   constructor(endpoints: PatternEndpoints, options: MajordomoClientOptions = {}) {
     super("TitanicClient", EVENTS);
+    setMaxListeners(0, this.#closing.signal); // Each pause has one.
     this.#client = new MajordomoClient(endpoints, options);
     for (const type of Object.keys(EVENTS) as MajordomoClientEvent["type"][])
       this.#client.events.on(type, (event) => this.events.emit(event));
@@ -184,7 +193,13 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
       if (reply.status !== TitanicStatus.PENDING) return reply;
       if (timeout >= 0 && performance.now() >= deadline)
         throw new TimeoutError("ETIMEDOUT", `${uuid} has no reply after ${timeout} ms`);
-      await this.#sleep(timeout < 0 ? pause : Math.min(pause, left()), signal);
+      const sleep = timers.setTimeout(timeout < 0 ? pause : Math.min(pause, left()), undefined, {
+        signal: signal === undefined ? this.#closing.signal : AbortSignal.any([signal, this.#closing.signal]),
+      });
+      await sleep.catch(() => {
+        if (signal?.aborted === true) throw new AbortedError(signal.reason);
+        throw new ClosedError("EAGAIN", "The client closed before the answer came");
+      });
     }
   }
 
@@ -217,28 +232,8 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
 
   /** Stored requests stay with Titanic. */
   protected override async onClose(linger: number): Promise<void> {
-    for (const sleep of this.#sleeps) sleep.abandon(closedMeanwhile());
+    this.#closing.abort();
     await this.#client.close({ linger });
-  }
-
-  /** @throws AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the client closes */
-  async #sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
-    await refusedWait({ signal });
-    if (this.closed) throw closedMeanwhile();
-    const waiter = new Waiter<void>(
-      Math.max(1, Math.round(ms)),
-      signal,
-      () => new TimeoutError("ETIMEDOUT", "over"),
-      () => undefined,
-    );
-    this.#sleeps.add(waiter);
-    try {
-      await waiter.promise;
-    } catch (error) {
-      if (!(error instanceof TimeoutError)) throw error;
-    } finally {
-      this.#sleeps.delete(waiter);
-    }
   }
 }
 
@@ -250,10 +245,6 @@ function limitsOf(options: TitanicRequestOptions, uuid: string): MajordomoCallOp
   if (options.ttl !== undefined) checkCount("ttl", options.ttl, 1);
   const { uuid: _uuid, ttl: _ttl, ...limits } = options;
   return limits;
-}
-
-function closedMeanwhile(): ClosedError {
-  return new ClosedError("EAGAIN", "The client closed before the answer came");
 }
 
 function refused(what: string, status: Buffer | undefined): StoreError {
