@@ -14,24 +14,22 @@ type FromRegistered = Extract<
 export class BrokerRules {
   readonly #limits: MajordomoBrokerLimits;
   readonly #effects: BrokerEffects;
-  readonly #incarnation: Buffer;
   readonly #requests: BrokerRequests;
   readonly #workers: BrokerWorkers;
   readonly #clients: BrokerClients;
   #faults = 0;
 
   /**
-   * @param life `incarnation`: 8 random bytes of this process; `firstTag`: random start of delivery numbers, so that
+   * @param life `firstTag`: random start of delivery numbers, so that
    *   answers to an earlier process do not match; `bornAt`: start time
    */
   constructor(
     limits: MajordomoBrokerLimits,
     effects: BrokerEffects,
-    life: { readonly incarnation: Buffer; readonly firstTag: number; readonly bornAt: number },
+    life: { readonly firstTag: number; readonly bornAt: number },
   ) {
     this.#limits = limits;
     this.#effects = effects;
-    this.#incarnation = life.incarnation;
     this.#requests = new BrokerRequests(limits, effects, life);
     this.#workers = new BrokerWorkers(limits, effects, this.#requests);
     this.#clients = new BrokerClients(limits, effects, this.#requests);
@@ -59,7 +57,7 @@ export class BrokerRules {
         break;
       case "client-heartbeat":
         this.#clients.heard(from, now);
-        this.#effects.send(from, { kind: "broker-heartbeat", incarnation: this.#incarnation });
+        this.#effects.send(from, { kind: "broker-heartbeat" });
         break;
       case "fault":
         this.#fault(from, message.reason, message.worker, now);
@@ -208,7 +206,7 @@ export class BrokerRules {
    *   mmi.service   name    -> 200 available | 404 not
    *   mmi.services          -> 200 | name | workers | queued | … three frames per service, 1,000 services at most
    *   mmi.stats             -> 200 | statistics as JSON
-   *   mmi.shoal             -> 200 | incarnation | ms between heartbeats | liveness
+   *   mmi.shoal             -> 200 | ms between heartbeats
    *   others                -> 501
    */
   #mmiAnswer({ service, body }: Request): Buffer[] {
@@ -228,10 +226,8 @@ export class BrokerRules {
       }
       case "mmi.stats":
         return [status(200), Buffer.from(JSON.stringify(this.stats()))];
-      case "mmi.shoal": {
-        const { heartbeatInterval, liveness } = this.#limits;
-        return [status(200), this.#incarnation, status(heartbeatInterval), status(liveness)];
-      }
+      case "mmi.shoal":
+        return [status(200), status(this.#limits.heartbeatInterval)];
       default:
         return [status(501)];
     }

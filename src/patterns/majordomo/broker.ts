@@ -117,7 +117,6 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
       },
     };
     this.#rules = new BrokerRules(settings, effects, {
-      incarnation: crypto.randomBytes(8),
       firstTag: crypto.randomInt(MAX_TAG),
       bornAt: this.#timer.now(),
     });
@@ -248,6 +247,7 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
       case "answer":
       case "error":
       case "broker-heartbeat":
+      case "forgotten":
         if (this.#gate !== undefined && !mayLeave(this.#gate, message)) return "sent";
         if (message.kind === "answer" && this.#answers.add(to, message)) return "sent";
         return deliverNow(this.#router, encodeToClient(message, [to]));

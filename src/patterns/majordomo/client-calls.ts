@@ -62,8 +62,6 @@ export class Connection {
   calls = 0;
   /** The one request of a plain broker. */
   call: Call | undefined = undefined;
-  /** Of the broker's process. */
-  incarnation: Buffer = EMPTY;
   /** ms between heartbeats. */
   interval = 0;
   lastSeen = 0;

@@ -15,7 +15,7 @@
 
 import { Connection } from "./client-calls.js";
 import type { ClientSettings, MajordomoBrokerLeaveReason, MajordomoClientEvent } from "./client-options.js";
-import { beatInterval, Dialect, FORGOTTEN, type FromClient, type Negotiated } from "./wire.js";
+import { beatInterval, Dialect, type FromClient, type Negotiated } from "./wire.js";
 
 /** After so many unanswered negotiations the time for an answer doubles, and so often. */
 const ASKED_SOON = 3;
@@ -128,20 +128,12 @@ export class ClientConnections {
   }
 
   /** The broker answered the negotiation. */
-  negotiated(connection: Connection, { extended, incarnation, heartbeatInterval }: Negotiated): void {
+  negotiated(connection: Connection, { extended, heartbeatInterval }: Negotiated): void {
     connection.dueAt = undefined;
     this.#unanswered = 0;
     connection.dialect = extended ? Dialect.Shoal : Dialect.Mdp01;
-    connection.incarnation = incarnation;
     connection.interval = beatInterval(this.#limits.heartbeatInterval, heartbeatInterval);
     this.#effects.event({ type: "broker:joined", endpoint: this.#used, extended });
-  }
-
-  /** The broker has none of this client's requests any more. */
-  forgotten(connection: Connection, incarnation: Buffer): void {
-    const gaveUp = incarnation.equals(FORGOTTEN);
-    if (!gaveUp) connection.incarnation = Buffer.from(incarnation);
-    this.#leaveEvent(gaveUp ? "forgotten" : "restarted");
   }
 
   advance(): void {
@@ -161,7 +153,7 @@ export class ClientConnections {
   /** {@link probe} or {@link rest} must follow. */
   lose(reason: MajordomoBrokerLeaveReason): void {
     if (reason === "no-answer") this.#unanswered += 1;
-    this.#leaveEvent(reason);
+    this.leaveEvent(reason);
     this.close(this.main as Connection);
     this.main = undefined;
     this.advance();
@@ -179,7 +171,7 @@ export class ClientConnections {
   /** The connection stays open for pending answers. */
   leave(reason: "removed" | "stopping", now: number): void {
     const { main } = this;
-    if (this.isReady) this.#leaveEvent(reason);
+    if (this.isReady) this.leaveEvent(reason);
     this.main = undefined;
     if (main === undefined) return;
     if (main.calls === 0) {
@@ -237,7 +229,7 @@ export class ClientConnections {
     return connection;
   }
 
-  #leaveEvent(reason: MajordomoBrokerLeaveReason): void {
+  leaveEvent(reason: MajordomoBrokerLeaveReason): void {
     this.#effects.event({ type: "broker:left", endpoint: this.#used, reason });
   }
 

@@ -146,8 +146,6 @@ export type MajordomoBrokerLeaveReason =
   | "no-answer"
   /** Silent for `liveness` intervals while answers were pending. */
   | "silent"
-  /** Restarted at the same endpoint. */
-  | "restarted"
   /** The broker missed heartbeats and dropped this client's requests; it is used again. */
   | "forgotten"
   /** The connection ended. */

@@ -172,11 +172,11 @@ export class ClientRules {
         connections.negotiated(connection, input);
         this.#pump(now);
         break;
-      case "broker-heartbeat":
-        if (!connection.isExtended || input.incarnation.equals(connection.incarnation)) break;
+      case "forgotten":
+        if (!connection.isExtended) break;
         if (connection.isLeft) this.#giveUp(connection, now);
         else {
-          connections.forgotten(connection, input.incarnation);
+          connections.leaveEvent("forgotten");
           this.#requeue(connection, now);
           this.#pump(now);
         }

@@ -7,7 +7,8 @@
  *   final        "" MDPC01 service body          MDPC02 03 service body        SHLC01 03 id number | body?
  *   error        (a final: ERROR_MARK …)         (a final: ERROR_MARK …)       SHLC01 04 id | reason | text | details?
  *   cancel                                                                     SHLC01 05 id
- *   heartbeat                                                                  SHLC01 09 | incarnation (from a client: none)
+ *   heartbeat                                                                  SHLC01 09
+ *   forgotten                                                                  SHLC01 0a
  *   credit                                                                     SHLC01 0b id bytes
  *
  *   READY        "" MDPW01 01 service            MDPW02 01 service             SHLW01 01 | service | room | name
@@ -67,6 +68,7 @@ export const ClientCommand = {
   Error: 4,
   Cancel: 5,
   Heartbeat: 9,
+  Forgotten: 10,
   Credit: 11,
   Requests: 14,
   Answers: 15,
@@ -100,8 +102,6 @@ export const NO_LIMIT = -1;
 /** ms. */
 export const MAX_TIME = 0x7fff_ffff;
 export const MAX_HEADERS = 8_192;
-/** Replaces the incarnation when the broker has dropped the client's requests. */
-export const FORGOTTEN: Buffer = EMPTY;
 
 /** Values of the lower half of a number. */
 export const HIGH = 0x1_0000_0000;
@@ -275,8 +275,6 @@ export interface Answer {
 export interface Negotiated {
   readonly kind: "negotiated";
   readonly extended: boolean;
-  /** 8 random bytes of the broker's process; empty for a plain one. */
-  readonly incarnation: Buffer;
   /** ms between expected heartbeats; 0: unknown. */
   readonly heartbeatInterval: number;
 }
@@ -295,7 +293,8 @@ export interface Refusal {
 export type ToClient =
   | Answer
   | Refusal
-  | { readonly kind: "broker-heartbeat"; readonly incarnation: Buffer }
+  /** `forgotten`: the broker has dropped the client's requests. */
+  | { readonly kind: "broker-heartbeat" | "forgotten" }
   | Negotiated;
 
 export interface Given {
@@ -673,7 +672,10 @@ export function encodeToClient(message: Exclude<ToClient, Negotiated>, to: Frame
       return to;
     }
     case "broker-heartbeat":
-      to.push(CLIENT_HEARTBEAT, message.incarnation);
+      to.push(CLIENT_HEARTBEAT);
+      return to;
+    case "forgotten":
+      to.push(headOf("client", ClientCommand.Forgotten, 0));
       return to;
   }
 }
@@ -716,10 +718,8 @@ function decodePlainAnswer(frames: readonly Buffer[], dialect: Dialect, final: b
 function decodeOurAnswer(frames: readonly Buffer[], head: Buffer): AtClient {
   const dialect = Dialect.Shoal;
   const command = head[COMMAND];
-  if (command === ClientCommand.Heartbeat) {
-    const [, incarnation] = frames;
-    return incarnation === undefined ? fault("frames") : { kind: "broker-heartbeat", incarnation };
-  }
+  if (command === ClientCommand.Heartbeat) return { kind: "broker-heartbeat" };
+  if (command === ClientCommand.Forgotten) return { kind: "forgotten" };
   if (head.length < NUMBERED) return fault("id");
   const id = readId(head, AFTER);
   switch (command) {
@@ -744,14 +744,9 @@ function decodeOurAnswer(frames: readonly Buffer[], head: Buffer): AtClient {
 /** @returns `undefined` if it is not the answer to a negotiation */
 function decodeNegotiated(frames: readonly Buffer[]): Negotiated | undefined {
   if (frames[2]?.equals(NEGOTIATION) !== true) return undefined;
-  const extended = frames[3]?.toString() === "200" && frames[4]?.length === 8;
-  const heartbeatInterval = extended ? Number(frames[5]?.toString("latin1", 0, 10)) || 0 : 0;
-  return {
-    kind: "negotiated",
-    extended,
-    incarnation: extended ? (frames[4] as Buffer) : EMPTY,
-    heartbeatInterval,
-  };
+  const extended = frames[3]?.toString() === "200" && frames.length > 4;
+  const heartbeatInterval = extended ? Number(frames[4]?.toString("latin1", 0, 10)) || 0 : 0;
+  return { kind: "negotiated", extended, heartbeatInterval };
 }
 
 /** ms between heartbeats: the shorter of both ends' intervals. */

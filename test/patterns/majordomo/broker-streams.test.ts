@@ -18,7 +18,7 @@ import {
 } from "../../../src/patterns/majordomo/wire.js";
 import { framesOf, readyOf, replyTo, idOf as requestId, requestOf } from "./messages.js";
 
-const LIFE = { incarnation: Buffer.alloc(8, 1), firstTag: 0, bornAt: 0 };
+const LIFE = { firstTag: 0, bornAt: 0 };
 
 let sent: Buffer[][];
 let events: MajordomoBrokerEvent[];

@@ -3,13 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { CallSink, Taken } from "../../../src/patterns/majordomo/client-calls.js";
 import type { MajordomoClientEvent } from "../../../src/patterns/majordomo/client-options.js";
 import { ClientRules } from "../../../src/patterns/majordomo/client-rules.js";
-import {
-  type AtClient,
-  Body,
-  Dialect,
-  encodeFromClient,
-  FORGOTTEN,
-} from "../../../src/patterns/majordomo/wire.js";
+import { type AtClient, Body, Dialect, encodeFromClient } from "../../../src/patterns/majordomo/wire.js";
 import { answerOf, refusalOf } from "./messages.js";
 
 const BEAT = 100;
@@ -21,7 +15,6 @@ const LIMITS = {
   maxPendingBytes: 1_000_000_000,
 };
 const ECHO = { name: "echo", frame: Buffer.from("echo"), isKnown: false };
-const INCARNATION = Buffer.from("12345678");
 
 function clientOf(endpoints: string[], dialect?: Dialect) {
   /** Connections, and what is said over each: `+1 a`, `-1`, `1 text of the last frame`. */
@@ -52,7 +45,6 @@ function clientOf(endpoints: string[], dialect?: Dialect) {
       const input = {
         kind: "negotiated",
         extended: true,
-        incarnation: INCARNATION,
         heartbeatInterval: BEAT,
       };
       rules.receive(connection, input as AtClient, now);
@@ -97,11 +89,9 @@ describe("a client of shoal's broker whose connection ends", () => {
     ask("one", 2);
     ask("two", 2);
     said();
-    rules.receive(1, { kind: "broker-heartbeat", incarnation: FORGOTTEN }, 5);
+    rules.receive(1, { kind: "forgotten" }, 5);
     expect(said()).toEqual(["1 one", "1 two"]);
-    // It is the same life of the broker, also afterwards.
-    rules.receive(1, { kind: "broker-heartbeat", incarnation: INCARNATION }, 6);
-    expect([said(), ended, left()]).toEqual([[], [], ["forgotten"]]);
+    expect([ended, left()]).toEqual([[], ["forgotten"]]);
   });
 
   it("reports what cannot be sent again", () => {
@@ -303,7 +293,7 @@ describe("a client that goes over between shoal's brokers and plain ones", () =>
     negotiate(1);
     ask("one", 1);
     rules.setEndpoints(["b"], 1);
-    const plain = { kind: "negotiated", extended: false, incarnation: INCARNATION } as AtClient;
+    const plain = { kind: "negotiated", extended: false } as AtClient;
     rules.receive(2, plain, 2);
     ask("two", 1, 2);
     expect(said().slice(-3)).toEqual(["+2 b", "2 ?", "2 two"]);
@@ -315,13 +305,13 @@ describe("a client that goes over between shoal's brokers and plain ones", () =>
 
   it("asks shoal's in time for what a plain one has not answered, once, and closes the connection to that one", () => {
     const { rules, ask, said, negotiate, ended } = clientOf(["a"]);
-    const plain = { kind: "negotiated", extended: false, incarnation: INCARNATION } as AtClient;
+    const plain = { kind: "negotiated", extended: false } as AtClient;
     rules.receive(1, plain, 0);
     ask("one", 1);
     rules.setEndpoints(["b"], 1);
     negotiate(2, 2);
     said();
-    const beat = { kind: "broker-heartbeat", incarnation: INCARNATION } as AtClient;
+    const beat = { kind: "broker-heartbeat" } as AtClient;
     rules.receive(2, beat, 12_000);
     rules.tick(12_000);
     expect(said().filter((line) => line !== "2 ?")).toEqual(["-1", "2 one"]);
@@ -363,7 +353,6 @@ describe("an answer in pieces", () => {
     const input = {
       kind: "negotiated",
       extended: true,
-      incarnation: INCARNATION,
       heartbeatInterval: BEAT,
     };
     rules.receive(1, input as AtClient, 0);
@@ -427,13 +416,13 @@ describe("an answer in pieces", () => {
     rules.receive(1, piece(1, 0, 1), 1);
     sink.unread = true;
     for (let now = 100; now < 5_000; now += 100) {
-      rules.receive(1, { kind: "broker-heartbeat", incarnation: INCARNATION }, now);
+      rules.receive(1, { kind: "broker-heartbeat" }, now);
       rules.tick(now);
     }
     expect(ended).toEqual([]);
     sink.unread = false;
     rules.read(call, 65, 5_000);
-    rules.receive(1, { kind: "broker-heartbeat", incarnation: INCARNATION }, 5_900);
+    rules.receive(1, { kind: "broker-heartbeat" }, 5_900);
     rules.tick(5_900);
     expect(ended).toEqual([]);
     rules.tick(6_200);
@@ -470,7 +459,7 @@ describe("a client whose brokers come and go", () => {
       expect(rules.nextWakeUp()).toBe(now);
       rules.tick(now);
       expect(said()).toEqual(["1 ?"]);
-      rules.receive(1, { kind: "broker-heartbeat", incarnation: INCARNATION }, now + 1);
+      rules.receive(1, { kind: "broker-heartbeat" }, now + 1);
     }
     rules.receive(1, answerOf(1), 1_000);
     expect([said(), ended]).toEqual([["-1"], ["one answered"]]);
@@ -486,7 +475,7 @@ describe("a client whose brokers come and go", () => {
       negotiate(2, 2);
       said();
       if (isSilent) for (let now = BEAT; now < 5 * BEAT; now += 10) rules.tick(now);
-      else rules.receive(1, { kind: "broker-heartbeat", incarnation: FORGOTTEN }, 10);
+      else rules.receive(1, { kind: "forgotten" }, 10);
       expect(said().filter((line) => !line.endsWith("?"))).toEqual(["-1", "2 one"]);
       expect(ended).toEqual([]);
     }
@@ -497,7 +486,7 @@ describe("a client whose brokers come and go", () => {
     negotiate(1);
     ask("one", 5);
     ask("taken", 5);
-    rules.receive(1, { kind: "broker-heartbeat", incarnation: FORGOTTEN }, 1);
+    rules.receive(1, { kind: "forgotten" }, 1);
     expect(said().filter((line) => line === "1 one")).toHaveLength(2);
     for (const now of [2, 3]) rules.receive(1, refusalOf(1, "stopping"), now);
     negotiate(2, 4);

@@ -64,7 +64,7 @@ export function refusalOf(sequence: number, reason: string): Refusal {
 
 /** As a ROUTER takes it. */
 export function framesOf(to: Buffer, message: FromBroker): Buffer[] {
-  const isForClient = ["answer", "error", "broker-heartbeat"].includes(message.kind);
+  const isForClient = ["answer", "error", "broker-heartbeat", "forgotten"].includes(message.kind);
   const frames = isForClient
     ? encodeToClient(message as Parameters<typeof encodeToClient>[0], [to])
     : encodeToWorker(message as Parameters<typeof encodeToWorker>[0], [to]);

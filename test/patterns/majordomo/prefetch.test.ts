@@ -18,7 +18,7 @@ import {
 import { workerSettings } from "../../../src/patterns/majordomo/worker-options.js";
 import { framesOf, readyOf, replyTo } from "./messages.js";
 
-const LIFE = { incarnation: Buffer.alloc(8, 1), firstTag: 0, bornAt: 0 };
+const LIFE = { firstTag: 0, bornAt: 0 };
 
 let rules: BrokerRules;
 let events: MajordomoBrokerEvent[];

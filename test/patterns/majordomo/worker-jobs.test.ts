@@ -82,7 +82,7 @@ function make(handler: MajordomoHandler, given: Partial<JobsOptions> = {}): void
 let relieve: () => void;
 
 function register(): void {
-  const negotiated = { extended: true, incarnation: Buffer.alloc(8), heartbeatInterval: 0 };
+  const negotiated = { extended: true, heartbeatInterval: 0 };
   session.receive({ kind: "negotiated", ...negotiated }, 0);
 }
 

@@ -213,8 +213,6 @@ export class SimulatedBroker {
   ) {
     const { simulation, network } = world;
     this.limits = brokerSettings({ heartbeatInterval: BEAT, queueTimeout: 2_000, ...limits });
-    const incarnation = Buffer.alloc(8);
-    incarnation.writeUInt32BE(simulation.random.integer(0, 0xffff_ffff));
     this.rules = new BrokerRules(
       this.limits,
       {
@@ -224,7 +222,7 @@ export class SimulatedBroker {
           simulation.note(`${name}: ${JSON.stringify(event)}`);
         },
       },
-      { incarnation, firstTag: simulation.random.integer(0, 1_000_000), bornAt: simulation.now },
+      { firstTag: simulation.random.integer(0, 1_000_000), bornAt: simulation.now },
     );
     network.join(name, (from, frames) =>
       this.#hear(() => {
