@@ -9,10 +9,9 @@
  *
  * Every server gets a PING each `pingInterval`, and the time to its PONG measures its speed. A pending PING counts as
  * at least that slow, so a hanging server is avoided early. A request goes to the fastest live server that has not had
- * it. When all had it, the next round starts after a growing, jittered pause.
+ * it, and when all had it, to all in turn again.
  */
 
-import { backOff } from "../../core/back-off.js";
 import { Link } from "../../core/collections/linked-list.js";
 import { NumberTable } from "../../core/collections/number-table.js";
 import { Deadlines } from "../../core/deadlines.js";
@@ -39,9 +38,6 @@ export interface FreelanceRulesOptions {
   readonly pingInterval: number;
   readonly timeToLive: number;
   readonly attemptTimeout: number;
-  /** Before a server gets a request again; doubled each round. */
-  readonly retryDelay: number;
-  readonly maxRetryDelay: number;
 }
 
 export interface FreelanceRulesStats {
@@ -83,9 +79,6 @@ interface Pending {
   server: Server | undefined;
   /** Servers asked in this round. */
   readonly tried: Set<Server>;
-  rounds: number;
-  /** `undefined` during a round. */
-  nextRound: number | undefined;
   /** Replies of these servers count. */
   readonly mayAnswer: Set<Server>;
   link: Link<Pending>;
@@ -94,7 +87,6 @@ interface Pending {
 export class FreelanceRules {
   readonly #outbox: FreelanceOutbox;
   readonly #options: FreelanceRulesOptions;
-  readonly #random: () => number;
   readonly #servers = new Map<string, Server>();
   readonly #pending = new NumberTable<Pending>();
   readonly #waiting = new Set<Pending>();
@@ -103,11 +95,9 @@ export class FreelanceRules {
   #order = 0;
   readonly #counts = { requests: 0, replies: 0, failures: 0, failOvers: 0, late: 0 };
 
-  /** @param random from 0 up to 1 */
-  constructor(options: FreelanceRulesOptions, outbox: FreelanceOutbox, random: () => number = Math.random) {
+  constructor(options: FreelanceRulesOptions, outbox: FreelanceOutbox) {
     this.#options = options;
     this.#outbox = outbox;
-    this.#random = random;
   }
 
   addServer(endpoint: string, now: number): void {
@@ -155,8 +145,6 @@ export class FreelanceRules {
       deadline: 0,
       server: undefined,
       tried: new Set(),
-      rounds: 0,
-      nextRound: undefined,
       mayAnswer: new Set(),
       link: undefined as never,
     };
@@ -188,9 +176,9 @@ export class FreelanceRules {
       if (now >= server.pingAt) this.#ping(server, now);
     }
     for (const request of this.#deadlines.take(now)) {
-      if (now >= request.endsAt) this.#fail(request, "timeout", "no server replied in time");
-      else if (request.server !== undefined) this.#failOver(request, "timeout", now);
-      else this.#dispatch(request, now);
+      if (now >= request.endsAt || request.server === undefined)
+        this.#fail(request, "timeout", "no server replied in time");
+      else this.#failOver(request, "timeout", now);
     }
   }
 
@@ -278,9 +266,7 @@ export class FreelanceRules {
       const server = this.#choose(request, now);
       if (server === undefined) {
         this.#waiting.add(request);
-        const { nextRound } = request;
-        const wait = nextRound === undefined ? left : Math.min(nextRound - now, left);
-        this.#deadlines.set(request.link, now, wait);
+        this.#deadlines.set(request.link, now, left);
         return;
       }
       if (this.#outbox.send(server.endpoint, [String(request.sequence), ...request.body])) {
@@ -296,7 +282,7 @@ export class FreelanceRules {
     }
   }
 
-  /** The fastest live server without the request; after a pause, of all. */
+  /** The fastest live server without the request; if all had it, the fastest of all. */
   #choose(request: Pending, now: number): Server | undefined {
     let best: Server | undefined;
     let bestAgain: Server | undefined;
@@ -305,14 +291,8 @@ export class FreelanceRules {
       if (!request.tried.has(server)) best = faster(best, server, now);
       else bestAgain = faster(bestAgain, server, now);
     }
-    if (best !== undefined || bestAgain === undefined) return best;
-    const { retryDelay, maxRetryDelay } = this.#options;
-    request.nextRound ??= now + backOff(request.rounds, retryDelay, maxRetryDelay, this.#random);
-    if (now < request.nextRound) return undefined;
-    request.nextRound = undefined;
-    request.rounds += 1;
-    request.tried.clear();
-    return bestAgain;
+    if (best === undefined) request.tried.clear();
+    return best ?? bestAgain;
   }
 
   #fail(request: Pending, why: FreelanceFailure, text: string, server = request.server): void {

@@ -59,10 +59,6 @@ const OPTIONS = {
   timeout: integer({ default: 3_000 }),
   /** ms without a reply before another server is tried. Default 1,000. */
   attemptTimeout: integer({ default: 1_000 }),
-  /** ms before a request that every server had is repeated; doubled each round, half of it random. Default 50. */
-  retryDelay: integer({ default: 50, min: 0 }),
-  /** Default 1,000. */
-  maxRetryDelay: integer({ default: 1_000 }),
   /** ms between PINGs to a server. Default 2,000, as in the Guide. */
   pingInterval: integer({ default: 2_000 }),
   /** ms of silence before a server counts as dead. Default 6,000, as in the Guide. */
@@ -125,7 +121,7 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
   constructor(endpoints: PatternEndpoints = [], options: FreelanceClientOptions<T> = {}) {
     super("FreelanceClient", EVENTS);
     const settings = checkOptions("FreelanceClient", OPTIONS, options);
-    const { pingInterval, timeToLive, attemptTimeout } = settings;
+    const { pingInterval, timeToLive } = settings;
     if (timeToLive <= pingInterval)
       throw new InvalidArgumentError(
         "Option timeToLive is longer than pingInterval, or every server dies between PINGs",
@@ -146,12 +142,7 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
       mandatory: true,
       receiveTimeout: -1,
     });
-    const { retryDelay } = settings;
-    const maxRetryDelay = Math.max(retryDelay, settings.maxRetryDelay);
-    this.#rules = new FreelanceRules(
-      { pingInterval, timeToLive, attemptTimeout, retryDelay, maxRetryDelay },
-      this.#effects(),
-    );
+    this.#rules = new FreelanceRules(settings, this.#effects());
     this.#router.events.on("peer:join", ({ address, routingId }) => this.#joined(address, routingId));
     this.#router.events.on("peer:leave", ({ address, routingId }) => {
       this.#rules.left(this.#nameOf(address, routingId), this.#timer.now());

@@ -11,8 +11,6 @@ const OPTIONS = {
   pingInterval: 2_000,
   timeToLive: 6_000,
   attemptTimeout: 1_000,
-  retryDelay: 400,
-  maxRetryDelay: 1_000,
 };
 
 function client(...endpoints: string[]) {
@@ -21,28 +19,24 @@ function client(...endpoints: string[]) {
   const unreachable = new Set<string>();
   /** What the client's program does as it hears of something. */
   const listeners = { dead: (): void => undefined, failedOver: (_sequence: number): void => undefined };
-  const rules = new FreelanceRules(
-    OPTIONS,
-    {
-      send(server, frames) {
-        if (unreachable.has(server)) return false;
-        sent.push([server, ...frames].join(" "));
-        return true;
-      },
-      replied: (sequence, server, body) => reported.push(`${sequence} ${server} ${body.join(" ")}`),
-      failed: (sequence, server, why, text) => reported.push(`${sequence} ${server} ${why} ${text}`),
-      alive: (server) => reported.push(`${server} alive`),
-      dead(server, why) {
-        reported.push(`${server} ${why}`);
-        listeners.dead();
-      },
-      failedOver(sequence, from, why) {
-        reported.push(`${sequence} from ${from} ${why}`);
-        listeners.failedOver(sequence);
-      },
+  const rules = new FreelanceRules(OPTIONS, {
+    send(server, frames) {
+      if (unreachable.has(server)) return false;
+      sent.push([server, ...frames].join(" "));
+      return true;
     },
-    () => 0.5,
-  );
+    replied: (sequence, server, body) => reported.push(`${sequence} ${server} ${body.join(" ")}`),
+    failed: (sequence, server, why, text) => reported.push(`${sequence} ${server} ${why} ${text}`),
+    alive: (server) => reported.push(`${server} alive`),
+    dead(server, why) {
+      reported.push(`${server} ${why}`);
+      listeners.dead();
+    },
+    failedOver(sequence, from, why) {
+      reported.push(`${sequence} from ${from} ${why}`);
+      listeners.failedOver(sequence);
+    },
+  });
   for (const endpoint of endpoints) rules.addServer(endpoint, 0);
   rules.tick(0);
   return { rules, sent, reported, unreachable, listeners };
@@ -157,31 +151,24 @@ describe("a client of model 3", () => {
     expect(rules.stats().pending).toBe(0);
   });
 
-  test("pauses between rounds, longer each time and half of it by chance, but asks a server that it has not asked at once", () => {
+  test("asks the same server once in an attempt, and a new one first", () => {
     const { rules, sent } = twoLive();
-    const asked = () => sent.filter((line) => line.endsWith("x"));
-    /** When the request was sent next, from `now` on, while both answer PINGs and nothing else. */
-    const next = (from: number): number => {
-      const before = asked().length;
-      for (let now = from; now < from + 5_000; now++) {
+    const asked = () => sent.filter((line) => line.endsWith("x")).map((line) => line[0]);
+    /** Both answer PINGs and nothing else. */
+    const run = (from: number, to: number): void => {
+      for (let now = from; now < to; now++) {
         rules.tick(now);
         for (const name of ["a", "b"]) rules.receive(name, { type: "pong" }, now);
-        if (asked().length > before) return now;
       }
-      throw new Error("not sent");
     };
     rules.request(["x"], 60_000, 100);
-    const times = [100, next(101)];
-    // 1,024 and 320 to 1,024: attempts and pauses of 1,000, 300, 600 and 750, as deadlines round them up.
-    for (let n = 0; n < 6; n++) times.push(next((times.at(-1) as number) + 1));
-    const waits = times.slice(1).map((time, i) => time - (times[i] as number));
-    expect(waits).toEqual([1_024, 1_344, 1_024, 1_664, 1_024, 1_792, 1_024]);
-    const over = (times.at(-1) as number) + 1_024;
-    rules.tick(over);
-    rules.addServer("c", over);
-    expect(asked()).toHaveLength(8);
-    rules.receive("c", { type: "pong" }, over + 1);
-    expect(asked().at(-1)).toBe("c 1 x");
+    run(101, 4_000);
+    expect(asked()).toEqual(["b", "a", "b", "a"].slice(0, asked().length));
+    expect(asked().length).toBe(4);
+    rules.addServer("c", 4_000);
+    rules.receive("c", { type: "pong" }, 4_001);
+    run(4_002, 6_000);
+    expect(asked()[4]).toBe("c");
   });
 
   test("waits for a server that lives when none does, and moves on when a link is gone unnoticed", () => {
@@ -263,18 +250,14 @@ function story(simulation: Simulation): void {
     else if (!outcome.endsWith(`did ${request.body}`))
       throw new Error(`${sequence} has the reply ${outcome}`);
   };
-  const rules = new FreelanceRules(
-    OPTIONS,
-    {
-      send: (server, frames) => network.send("client", server, frames as string[]),
-      replied: (sequence, _, body) => end(sequence, String(body[0])),
-      failed: (sequence) => end(sequence, undefined),
-      alive: (server) => simulation.note(`${server} is alive`),
-      dead: (server, why) => simulation.note(`${server} is dead: ${why}`),
-      failedOver: (sequence, from, why) => simulation.note(`${sequence} leaves ${from}: ${why}`),
-    },
-    () => random.next(),
-  );
+  const rules = new FreelanceRules(OPTIONS, {
+    send: (server, frames) => network.send("client", server, frames as string[]),
+    replied: (sequence, _, body) => end(sequence, String(body[0])),
+    failed: (sequence) => end(sequence, undefined),
+    alive: (server) => simulation.note(`${server} is alive`),
+    dead: (server, why) => simulation.note(`${server} is dead: ${why}`),
+    failedOver: (sequence, from, why) => simulation.note(`${sequence} leaves ${from}: ${why}`),
+  });
   for (const name of names) rules.addServer(name, 0);
   const timer = new RulesTimer(simulation, rules);
   network.join("client", (from, frames) => {
