@@ -14,7 +14,7 @@
  * Behind a gate the cache is half of a pair. Both keep publishers' messages. Subscribers connect to both, and get
  * messages from the active one:
  *
- *   stands by ── begins to serve ──> every subscription's values are sent again, then it is as above
+ *   stands by ── begins to serve ──> all values are published once, then it is as above
  *       ^                                 │
  *       └───────── ceases to serve ───────┘  snapshots wait; live messages are kept, not passed on
  *
@@ -46,7 +46,6 @@ import {
   type LastValueCacheStats,
 } from "./options.js";
 import { Snapshots } from "./snapshots.js";
-import { Subscriptions } from "./subscriptions.js";
 import { ValueCache } from "./value-cache.js";
 import { WriteBehind } from "./write-behind.js";
 
@@ -54,7 +53,7 @@ const FOREVER = { timeout: -1 } as const;
 /** Values per turn of the event loop. */
 const SNAPSHOT_BATCH = 256;
 
-/** The engine cannot address one subscriber. */
+/** The cache begins to serve, or the engine cannot address one subscriber. */
 const EVERYBODY = Object.freeze({});
 type Newcomer = Subscribed | typeof EVERYBODY;
 
@@ -90,8 +89,6 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
   readonly #cache: ValueCache;
   readonly #snapshots: Snapshots<Newcomer>;
   readonly #gate: PublisherGate | undefined;
-  /** In a pair, for when it becomes active. */
-  readonly #held: Subscriptions<Newcomer> | undefined;
   readonly #writer: WriteBehind | undefined;
   readonly #pump: Pump;
   readonly #forwarding: Promise<void>;
@@ -135,7 +132,6 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
       settings.maxSnapshots,
     );
     this.#gate = settings.gate;
-    this.#held = settings.gate === undefined ? undefined : new Subscriptions<Newcomer>(wants);
     settings.gate?.onServing(this.#gateOnServing);
     const frontend = new XSubscriber(settings.frontend);
     const backend = new XPublisher(settings.backend);
@@ -302,16 +298,12 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
     const [first] = frames;
     if (frames.length === 1 && first?.[0] === SUBSCRIBE) {
       this.#counts.subscriptions += 1;
-      if (newcomer !== undefined) this.#subscribed(first.toString("latin1", 1), newcomer);
+      if (newcomer !== undefined && (this.#gate === undefined || this.#gate.vote()))
+        this.#snapshots.request(first.toString("latin1", 1), newcomer);
     } else if (frames.length !== 1 || first?.[0] !== CANCEL) {
       this.#counts.invalid += 1;
       this.events.emit({ type: "message:invalid", frames: frames.length });
     }
-  }
-
-  #subscribed(prefix: string, newcomer: Newcomer): void {
-    this.#held?.add(newcomer, prefix);
-    if (this.#gate === undefined || this.#gate.vote()) this.#snapshots.request(prefix, newcomer);
   }
 
   #passes(messages: number): boolean {
@@ -324,10 +316,8 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
   }
 
   #gateOnServing = (): void => {
-    if (this.closed || this.#held === undefined) return;
-    this.#held.forEach((newcomer, prefix) => {
-      this.#snapshots.request(prefix, newcomer);
-    });
+    if (this.closed) return;
+    this.#snapshots.request("", EVERYBODY);
     this.#stepSoon();
   };
 

@@ -32,7 +32,7 @@ const OPTIONS = {
   storeInterval: integer({ default: 100 }),
   /**
    * A `BinaryStarGate` makes the cache half of a pair. It always keeps messages, but forwards them and values only
-   * while active. On becoming active it sends every subscriber its values. Default: none.
+   * while active. On becoming active it publishes all values. Default: none.
    */
   gate: publisherGate(),
   /** Options of the publishers' socket, such as security. */
