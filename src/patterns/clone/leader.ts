@@ -12,10 +12,9 @@ import { encodeEnd, encodeEntry, encodeMark, encodeUpdate } from "./link.js";
 import type { Operation } from "./operation.js";
 import type { ServerMap } from "./server-map.js";
 import type { ServerEffects, ServerState } from "./server-state.js";
-import { type Snapshot, type SnapshotEntry, SnapshotPump } from "./snapshots.js";
+import { SNAPSHOT_RETRY, type Snapshot, type SnapshotEntry, SnapshotPump } from "./snapshots.js";
 import type { Standing } from "./standing.js";
 
-const RETRY = 2;
 /** Updates that wait for the end of the map, or for room. With more the follower is too slow. */
 const MAX_QUEUED = 1_000_000;
 const MAX_QUEUED_BYTES = 268_435_456;
@@ -113,7 +112,7 @@ export class Leader {
       this.#state = "sent";
       this.heardAt = now;
       this.#drain(now);
-    } else if (result === "full") this.#retryAt = now + RETRY;
+    } else if (result === "full") this.#retryAt = now + SNAPSHOT_RETRY;
     else if (result !== "more") this.#fail(result === "gone" ? "gone" : "slow", now);
   }
 
@@ -156,7 +155,7 @@ export class Leader {
     for (let frames = this.#queue.peek(); frames !== undefined; frames = this.#queue.peek()) {
       const result = this.#effects.replicate(this.#routingId, frames);
       if (result === "gone") this.#fail("gone", now);
-      else if (result === "full") this.#retryAt = now + RETRY;
+      else if (result === "full") this.#retryAt = now + SNAPSHOT_RETRY;
       if (result !== "sent") return;
       this.#queue.shift();
       this.#queuedBytes -= costOf(frames);

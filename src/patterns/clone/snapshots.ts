@@ -147,9 +147,8 @@ export class SnapshotPump {
   }
 }
 
-/** ms until a full client is tried again. */
-const SNAPSHOT_RETRY = 1;
-const MAX_SNAPSHOT_RETRY = 20;
+/** ms until a full queue is tried again. */
+export const SNAPSHOT_RETRY = 2;
 /** ms without progress before a snapshot is given up. */
 const MAX_STALL = 30_000;
 
@@ -159,7 +158,7 @@ interface Job {
   readonly pump: SnapshotPump;
   readonly startedAt: number;
   retryAt: number;
-  retry: number;
+  /** The time of the last progress. */
   movedAt: number;
 }
 
@@ -262,27 +261,21 @@ export class ServerSnapshots {
       ),
       startedAt: now,
       retryAt: 0,
-      retry: SNAPSHOT_RETRY,
       movedAt: now,
     };
   }
 
+  /** @returns whether it goes on */
   #advance(job: Job, now: number): boolean {
-    const before = job.pump.sent;
-    const result = job.pump.pump(now);
-    if (result === "more" || job.pump.sent > before) {
-      job.movedAt = now;
-      job.retry = SNAPSHOT_RETRY;
-    }
-    if (result === "more") job.retryAt = 0;
-    else if (result === "full") {
-      job.retryAt = now + job.retry;
-      job.retry = Math.min(job.retry * 2, MAX_SNAPSHOT_RETRY);
-      if (now - job.movedAt >= MAX_STALL) this.#lose(job.subtree, "gone");
-      return now - job.movedAt < MAX_STALL;
-    } else if (result === "done") this.#finish(job, now);
-    else this.#lose(job.subtree, result);
-    return result === "more";
+    const { pump, subtree } = job;
+    const before = pump.sent;
+    const result = pump.pump(now);
+    if (result === "more" || pump.sent > before) job.movedAt = now;
+    job.retryAt = result === "full" ? now + SNAPSHOT_RETRY : 0;
+    if (result === "more" || (result === "full" && now - job.movedAt < MAX_STALL)) return true;
+    if (result === "done") this.#finish(job, now);
+    else this.#lose(subtree, result === "full" ? "gone" : result);
+    return false;
   }
 
   #finish({ subtree, pump, startedAt }: Job, now: number): void {
