@@ -171,8 +171,8 @@ export function anything<T>(): OptionSpec<T | undefined> {
 }
 
 /** @throws InvalidArgumentError `EINVAL` unless an integer from -1 to 2,147,483,647 */
-export function checkLinger(linger: unknown, standard: number = CLOSE_LINGER): number {
-  return checkCount("linger", linger === undefined ? standard : linger, -1);
+export function checkLinger(linger: unknown = CLOSE_LINGER): number {
+  return checkCount("linger", linger, -1);
 }
 
 /** @throws InvalidArgumentError `EINVAL` unless an integer from `min` to `max` */
@@ -207,10 +207,4 @@ export function checkEndpoints(name: string, value: unknown): readonly string[] 
 export function checkFunction(name: string, value: unknown): void {
   if (typeof value === "function") return;
   throw new InvalidArgumentError(`Option ${name} is a function; got ${describe(value)}`);
-}
-
-/** @throws InvalidArgumentError `EINVAL` unless an object or not given */
-export function checkObject(name: string, value: unknown): void {
-  if (value === undefined || object().accepts(value)) return;
-  throw new InvalidArgumentError(`Option ${name} is an object; got ${describe(value)}`);
 }

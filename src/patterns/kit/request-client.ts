@@ -29,7 +29,7 @@ import {
   type PatternEndpoints,
 } from "./endpoint-list.js";
 import { lateError } from "./errors.js";
-import { anything, bytes, checkOptions, type Given, integer, object } from "./options.js";
+import { anything, bytes, checkOptions, type Given, integer, object, type Settings } from "./options.js";
 
 export function requestClientOptions(defaults: {
   readonly timeout: number;
@@ -56,6 +56,8 @@ export function requestClientOptions(defaults: {
 
 /** Times in ms. */
 export type RequestClientOptions = Given<ReturnType<typeof requestClientOptions>>;
+
+type RequestClientSettings = Settings<ReturnType<typeof requestClientOptions>>;
 
 const CALL_OPTIONS = {
   /** ms for the whole call; -1: only attempts are limited. Default: the client's. */
@@ -112,12 +114,6 @@ export interface RequestClientTerms<Req, Rep> {
   errorOf(frames: Buffer[], endpoint: string): ShoalError | undefined;
 }
 
-type Settings = ReturnType<typeof resolve>;
-
-function resolve(name: string, specs: ReturnType<typeof requestClientOptions>, given: object) {
-  return checkOptions(name, specs, given);
-}
-
 interface Call {
   readonly frames: Buffer[];
   readonly attemptTimeout: number | undefined;
@@ -136,7 +132,7 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestEvent, Reque
   readonly #name: string;
   readonly #list: EndpointList;
   #endpoints: readonly string[];
-  readonly #settings: Settings;
+  readonly #settings: RequestClientSettings;
   readonly #terms: RequestClientTerms<Req, Rep>;
   readonly #calls: PendingCalls;
   readonly #waiting = new LinkedList<Call>();
@@ -153,7 +149,8 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestEvent, Reque
   #lastFailure: ShoalError | undefined = undefined;
   /** Endpoint of `#socket`. */
   #connected = "";
-  readonly #probing = new Set<() => void>();
+  /** Sockets of calls of `ready`. */
+  readonly #probes = new Set<Request>();
   readonly #counts = {
     requests: 0,
     replies: 0,
@@ -168,7 +165,7 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestEvent, Reque
   protected constructor(
     name: string,
     endpoints: PatternEndpoints,
-    settings: Settings,
+    settings: RequestClientSettings,
     terms: RequestClientTerms<Req, Rep>,
   ) {
     super(name, EVENTS);
@@ -239,29 +236,22 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestEvent, Reque
   ready(options: PatternWaitOptions = {}): Promise<void> {
     return this.run(async () => {
       this.assertOpen();
-      const probes: Request[] = [];
+      const probe = new Request({ linger: 0, ...this.#settings.socketOptions });
       const probed = new Set<string>();
-      const probeAll = (): readonly Request[] => {
+      const connected = (): readonly Request[] => {
         for (const endpoint of this.#endpoints) {
           if (probed.has(endpoint)) continue;
           probed.add(endpoint);
-          this.#list.connect(endpoint, () => {
-            const socket = new Request({ linger: 0, ...this.#settings.socketOptions });
-            probes.push(socket);
-            socket.connect(endpoint);
-          });
+          this.#list.connect(endpoint, () => probe.connect(endpoint));
         }
-        return probes;
+        return [probe];
       };
-      const stop = (): void => {
-        for (const socket of probes) void socket.close({ linger: 0 });
-      };
-      this.#probing.add(stop);
+      this.#probes.add(probe);
       try {
-        await this.whenReady(probeAll, options, this.#list);
+        await this.whenReady(connected, options, this.#list);
       } finally {
-        this.#probing.delete(stop);
-        stop();
+        this.#probes.delete(probe);
+        void probe.close({ linger: 0 });
       }
     });
   }
@@ -278,7 +268,7 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestEvent, Reque
   /** @internal */
   protected async onClose(): Promise<void> {
     this.#list.stop();
-    for (const stop of this.#probing) stop();
+    for (const probe of this.#probes) void probe.close({ linger: 0 });
     this.#counts.cancelled += this.#calls.size;
     this.#call = undefined;
     this.#stopTimer();
