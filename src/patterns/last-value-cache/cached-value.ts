@@ -31,12 +31,10 @@ export class CachedValue {
   readonly name: string;
   readonly link: Link<CachedValue> = new Link<CachedValue>(this);
   order = 0;
-  /** Cost, by {@link valueSize}. */
-  size = 0;
-  /** Changed since the last write. */
-  dirty = false;
   /** In the store, or about to be. */
   stored = false;
+  /** Cost, by {@link valueSize}. */
+  size = 0;
   /** As received; both `undefined` when settled. */
   #frames: readonly Buffer[] | undefined = undefined;
   #bytes: Uint8Array | undefined = undefined;

@@ -46,9 +46,9 @@ export interface LastValueCacheValueStats {
 }
 
 export interface CacheChanges {
-  readonly changed: readonly CachedValue[];
+  readonly changed: CachedValue[];
   /** One character per byte. */
-  readonly removed: readonly string[];
+  readonly removed: string[];
 }
 
 export class ValueCache {
@@ -59,8 +59,8 @@ export class ValueCache {
   readonly #byTopic = new KeyTable<CachedValue>();
   readonly #tree = new TopicTree<CachedValue>();
   readonly #byUpdate = new LinkedList<CachedValue>();
-  readonly #dirty = new Set<CachedValue>();
-  readonly #removed = new Set<string>();
+  /** Topics changed or removed since their last write to the store. */
+  readonly #changed = new Set<string>();
   #fresh: CachedValue[] = [];
   /** Bytes since the last settling. */
   #unsettled = 0;
@@ -89,7 +89,7 @@ export class ValueCache {
 
   get pending(): number {
     this.#settle();
-    return this.#dirty.size + this.#removed.size;
+    return this.#changed.size;
   }
 
   /** Its bytes must not change afterwards. */
@@ -148,51 +148,41 @@ export class ValueCache {
     this.#order = Math.max(this.#order, order - 1);
     this.update(frames);
     this.#updates = 0;
-    const topic = frames[0] as Buffer;
-    const value = this.#byTopic.get(topic);
-    if (value === undefined) {
-      // The bounds were larger.
-      this.#removed.add(topic.toString("latin1"));
-      return;
-    }
     this.#settle();
-    value.stored = true;
-    value.dirty = false;
-    this.#dirty.delete(value);
+    const topic = frames[0] as Buffer;
+    // Smaller bounds than before keep fewer.
+    const value = this.#byTopic.get(topic);
+    if (value === undefined) this.#changed.add(topic.toString("latin1"));
+    else {
+      value.stored = true;
+      this.#changed.delete(value.name);
+    }
   }
 
   /** They count as stored. */
   takeChanges(max: number): CacheChanges {
     this.#settle();
-    const removed: string[] = [];
-    for (const key of this.#removed) {
-      if (removed.length >= max) break;
-      removed.push(key);
-      this.#removed.delete(key);
+    const changes: CacheChanges = { changed: [], removed: [] };
+    for (const name of this.#changed) {
+      if (changes.changed.length + changes.removed.length >= max) break;
+      const value = this.#byTopic.get(Buffer.from(name, "latin1"));
+      if (value === undefined) changes.removed.push(name);
+      else {
+        changes.changed.push(value);
+        value.stored = true;
+      }
+      this.#changed.delete(name);
     }
-    const changed: CachedValue[] = [];
-    for (const value of this.#dirty) {
-      if (removed.length + changed.length >= max) break;
-      changed.push(value);
-      this.#dirty.delete(value);
-      value.dirty = false;
-      value.stored = true;
-    }
-    return { changed, removed };
+    return changes;
   }
 
   /** The store failed to write these. */
   putBack({ changed, removed }: CacheChanges): void {
-    for (const key of removed) {
-      const value = this.#byTopic.get(Buffer.from(key, "latin1"));
-      if (value === undefined) this.#removed.add(key);
-      // The store still has its previous value.
-      else value.stored = true;
-    }
-    for (const value of changed) {
-      if (value.gone) continue;
-      value.dirty = true;
-      this.#dirty.add(value);
+    for (const { name } of changed) this.#changed.add(name);
+    for (const name of removed) {
+      this.#changed.add(name);
+      const value = this.#byTopic.get(Buffer.from(name, "latin1"));
+      if (value !== undefined) value.stored = true;
     }
   }
 
@@ -233,8 +223,7 @@ export class ValueCache {
 
   #create(topic: Buffer): CachedValue {
     const value = new CachedValue(topic);
-    // The store still has the topic.
-    if (this.#removed.delete(value.name)) value.stored = true;
+    value.stored = this.#changed.has(value.name);
     this.#byTopic.set(value);
     this.#tree.set(value.name, value);
     this.#bytes += value.key.length;
@@ -247,9 +236,9 @@ export class ValueCache {
     value.link.unlink();
     value.gone = true;
     this.#bytes -= value.key.length + value.size;
-    if (value.dirty) this.#dirty.delete(value);
-    value.dirty = false;
-    if (value.stored) this.#removed.add(value.name);
+    // A store that never had the topic need not remove it.
+    if (value.stored) this.#changed.add(value.name);
+    else this.#changed.delete(value.name);
   }
 
   #settle(): void {
@@ -261,9 +250,7 @@ export class ValueCache {
       if (value.gone) continue;
       value.settle();
       this.#byUpdate.push(value.link);
-      if (!this.#collects || value.dirty) continue;
-      value.dirty = true;
-      this.#dirty.add(value);
+      if (this.#collects) this.#changed.add(value.name);
     }
   }
 
