@@ -1,20 +1,13 @@
 import { isBytes } from "../../core/bytes.js";
-import type { Clock } from "../../core/clock.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { ProxySide } from "../../sockets/pump.js";
-import { anything, bytes, checkOptions, choice, func, type Given, integer } from "../kit/options.js";
-
-const MAX_SIZE = Number.MAX_SAFE_INTEGER;
+import { anything, checkOptions, choice, func, type Given, integer } from "../kit/options.js";
 
 const FILTER = {
   /** Side of the proxy. Default: both. */
   from: choice(["frontend", "backend"]),
   /** Prefixes of the first frame. Default: all. */
   topics: anything<string | Uint8Array | readonly (string | Uint8Array)[]>(),
-  /** Minimum bytes of all frames. Default 0. */
-  minSize: bytes({ default: 0, min: 0 }),
-  /** Maximum bytes of all frames. Default: no limit. */
-  maxSize: bytes({ default: MAX_SIZE, min: 0 }),
   /** Runs last. An error counts as `false`, with an event. Must not keep the frames. */
   where: func<(frames: readonly Buffer[], from: ProxySide | undefined) => boolean>(),
 };
@@ -22,8 +15,6 @@ const FILTER = {
 const SAMPLE = {
   /** Every Nth, starting with the first. Default 1: all. */
   oneIn: integer({ default: 1 }),
-  /** Limit per second. Default: no limit. */
-  perSecond: integer(),
 };
 
 /** Selects messages that pass all conditions. */
@@ -63,48 +54,35 @@ export class Filter {
   failures = 0;
   readonly #from: ProxySide | undefined;
   readonly #prefixes: readonly Buffer[];
-  readonly #minSize: number;
-  readonly #maxSize: number;
   readonly #where: EspressoFilter["where"];
   readonly #oneIn: number;
-  readonly #perSecond: number;
-  readonly #clock: Clock;
   readonly #whereOnFailed: (error: unknown) => void;
   #wanted = 0;
-  #second = Number.NEGATIVE_INFINITY;
-  #inSecond = 0;
 
   /** @throws InvalidArgumentError `EINVAL` */
   constructor(
     filter: EspressoFilter,
     sample: EspressoSample,
-    clock: Clock,
     whereOnFailed: (error: unknown) => void = () => undefined,
   ) {
-    const { from, topics, minSize, maxSize, where } = checkOptions("a tap's filter", FILTER, filter);
-    const { oneIn, perSecond = 0 } = checkOptions("a tap's sample", SAMPLE, sample);
+    const { from, topics, where } = checkOptions("a tap's filter", FILTER, filter);
+    const { oneIn } = checkOptions("a tap's sample", SAMPLE, sample);
     this.#from = from;
     this.#prefixes = prefixesOf(topics);
-    this.#minSize = minSize;
-    this.#maxSize = maxSize;
     this.#where = where;
     this.#oneIn = oneIn;
-    this.#perSecond = perSecond;
-    this.#clock = clock;
     this.#whereOnFailed = whereOnFailed;
   }
 
-  /** @param size of the message; `frames` may be truncated */
-  decide(from: ProxySide | undefined, frames: readonly Buffer[], size: number): Verdict {
-    if (!this.#wants(from, frames, size)) return "filtered";
+  /** @param frames perhaps truncated */
+  decide(from: ProxySide | undefined, frames: readonly Buffer[]): Verdict {
+    if (!this.#wants(from, frames)) return "filtered";
     this.#wanted += 1;
-    if (this.#oneIn > 1 && (this.#wanted - 1) % this.#oneIn !== 0) return "sampled";
-    return this.#perSecond > 0 && !this.#hasRoom() ? "sampled" : "taken";
+    return this.#oneIn > 1 && (this.#wanted - 1) % this.#oneIn !== 0 ? "sampled" : "taken";
   }
 
-  #wants(from: ProxySide | undefined, frames: readonly Buffer[], size: number): boolean {
+  #wants(from: ProxySide | undefined, frames: readonly Buffer[]): boolean {
     if (this.#from !== undefined && from !== this.#from) return false;
-    if (size < this.#minSize || size > this.#maxSize) return false;
     const prefixes = this.#prefixes;
     if (prefixes.length > 0) {
       const topic = frames[0] as Buffer;
@@ -121,15 +99,5 @@ export class Filter {
       this.#whereOnFailed(error);
       return false;
     }
-  }
-
-  #hasRoom(): boolean {
-    const now = this.#clock.now();
-    if (now - this.#second >= 1_000) {
-      this.#second = now;
-      this.#inSecond = 0;
-    }
-    this.#inSecond += 1;
-    return this.#inSecond <= this.#perSecond;
   }
 }

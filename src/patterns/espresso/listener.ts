@@ -1,5 +1,4 @@
 /** A SUB at a capture endpoint, with typed records. */
-import { systemClock } from "../../core/clock.js";
 import { InvalidArgumentError, InvalidMessageError, TimeoutError } from "../../core/errors.js";
 import type { WaitOptions } from "../../core/waiter.js";
 import type { Codec } from "../../sockets/codec.js";
@@ -133,7 +132,7 @@ export class EspressoListener<T = undefined> extends Driver<EspressoListenerEven
       throw new InvalidArgumentError("Option decode is a codec, such as json() gives");
     if (socketOptions !== undefined && Object.hasOwn(socketOptions, "codec"))
       throw new InvalidArgumentError("A listener's SUB has no codec; its records have: option decode");
-    this.#filter = new Filter(filter, sample, systemClock);
+    this.#filter = new Filter(filter, sample);
     this.#codec = decode;
     const prefixes = prefixesOf(filter.topics);
     this.#socket = new Subscriber({
@@ -232,7 +231,7 @@ export class EspressoListener<T = undefined> extends Driver<EspressoListenerEven
     const shown = sizeOf(frames);
     if (trailer === undefined) counts.raw += 1;
     const size = trailer?.size ?? shown;
-    const verdict = this.#filter.decide(trailer?.from, frames, size);
+    const verdict = this.#filter.decide(trailer?.from, frames);
     if (verdict !== "taken") {
       counts[verdict] += 1;
       return undefined;

@@ -66,17 +66,14 @@ export class TapRules {
   };
 
   /**
-   * @param clock for the sample
    * @param wallClock ms since 1970
    * @throws InvalidArgumentError `EINVAL` for a bad filter or sample
    */
-  constructor(options: TapRulesOptions, effects: TapEffects, clock: Clock, wallClock: Clock) {
+  constructor(options: TapRulesOptions, effects: TapEffects, wallClock: Clock) {
     this.#snapLength = options.snapLength;
     this.#effects = effects;
     this.#wallClock = wallClock;
-    this.#filter = new Filter(options.filter, options.sample, clock, (error) =>
-      effects.predicateFailed(error),
-    );
+    this.#filter = new Filter(options.filter, options.sample, (error) => effects.predicateFailed(error));
   }
 
   /** The first subscription to a prefix, or the last cancellation. */
@@ -104,12 +101,12 @@ export class TapRules {
       counts.unheard += 1;
       return;
     }
-    const size = sizeOf(frames);
-    const verdict = this.#filter.decide(from, frames, size);
+    const verdict = this.#filter.decide(from, frames);
     if (verdict !== "taken") {
       counts[verdict] += 1;
       return;
     }
+    const size = sizeOf(frames);
     const record = this.#shown(frames, size);
     record.push(encodeTrailer({ from, frames: frames.length, size, time: this.#wallClock.now() }));
     if (this.#effects.publish(record)) counts.published += 1;

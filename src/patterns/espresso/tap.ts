@@ -7,7 +7,6 @@
  */
 
 import { refuseExtra } from "../../core/arguments.js";
-import { type Clock, systemClock } from "../../core/clock.js";
 import type { Context } from "../../sockets/context.js";
 import { XPublisher, type XPublisherOptions } from "../../sockets/pub-sub.js";
 import type { ProxySide } from "../../sockets/pump.js";
@@ -33,8 +32,6 @@ const OPTIONS = {
   /** Options of the capture socket: security, `sendHighWaterMark` (records per listener, default 1,000). */
   socketOptions: object<XPublisherOptions>(),
   context: anything<Context>(),
-  /** Clock of the sample, for tests. */
-  clock: anything<Clock>(),
 };
 
 export type EspressoTapOptions = Given<typeof OPTIONS>;
@@ -94,16 +91,15 @@ export class EspressoTap extends Driver<EspressoTapEvent, EspressoTapStats> {
       "predicate:failed": true,
     });
     const settings = checkOptions("EspressoTap", OPTIONS, options);
-    const { filter = {}, sample = {}, snapLength, clock = systemClock, context, socketOptions } = settings;
+    const { filter = {}, sample = {}, snapLength, context, socketOptions } = settings;
     this.#rules = new TapRules(
       { filter, sample, snapLength },
       {
         publish: (record) => this.#socket.trySend(record as Buffer[]),
         subscribed: (prefix) => this.events.emit({ type: "prefix:subscribed", prefix }),
         unsubscribed: (prefix) => this.events.emit({ type: "prefix:unsubscribed", prefix }),
-        predicateFailed: (error) => this.#predicateFailed(error, clock.now()),
+        predicateFailed: (error) => this.#predicateFailed(error),
       },
-      clock,
       { now: Date.now },
     );
     this.#socket = new XPublisher({
@@ -151,7 +147,8 @@ export class EspressoTap extends Driver<EspressoTapEvent, EspressoTapStats> {
     for await (const message of this.#socket) this.#rules.receive(message);
   }
 
-  #predicateFailed(error: unknown, now: number): void {
+  #predicateFailed(error: unknown): void {
+    const now = performance.now();
     this.#failures += 1;
     if (now - this.#lastFailure < QUIET) return;
     this.#lastFailure = now;

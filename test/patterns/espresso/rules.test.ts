@@ -55,30 +55,20 @@ describe("a filter", () => {
     from: "frontend" | "backend" | undefined,
     ...texts: string[]
   ): string => {
-    const message = frames(...texts);
-    const size = texts.join("").length;
-    return new Filter(filter, {}, { now: () => 0 }).decide(from, message, size);
+    return new Filter(filter, {}).decide(from, frames(...texts));
   };
   it.each<[string, EspressoFilter, string, string]>([
     ["everything without conditions", {}, "taken", "taken"],
     ["by side", { from: "frontend" }, "taken", "filtered"],
     ["by topic", { topics: ["we", Buffer.from("x")] }, "taken", "taken"],
     ["by a topic that is longer", { topics: "weather.and.more" }, "filtered", "filtered"],
-    ["by least size", { minSize: 13 }, "filtered", "filtered"],
-    ["by exact size", { minSize: 12, maxSize: 12 }, "taken", "taken"],
-    ["by largest size", { maxSize: 11 }, "filtered", "filtered"],
     [
       "by predicate",
       { where: ([topic], side) => side === "backend" && topic?.length === 7 },
       "filtered",
       "taken",
     ],
-    [
-      "by all together",
-      { from: "backend", topics: "we", where: () => true, minSize: 1 },
-      "filtered",
-      "taken",
-    ],
+    ["by all together", { from: "backend", topics: "we", where: () => true }, "filtered", "taken"],
   ])("takes %s", (_, filter, atFrontend, atBackend) => {
     expect(judge(filter, "frontend", "weather", "sunny")).toBe(atFrontend);
     expect(judge(filter, "backend", "weather", "sunny")).toBe(atBackend);
@@ -94,29 +84,20 @@ describe("a filter", () => {
     const where = (): boolean => {
       throw new Error("on purpose");
     };
-    const filter = new Filter({ where }, {}, { now: () => 0 }, (error) => told.push(error));
-    expect(filter.decide("backend", frames("a"), 1)).toBe("filtered");
+    const filter = new Filter({ where }, {}, (error) => told.push(error));
+    expect(filter.decide("backend", frames("a"))).toBe("filtered");
     expect([filter.failures, String(told[0])]).toEqual([1, "Error: on purpose"]);
   });
 
-  const sampled = (sample: EspressoSample, times: number[], filter: EspressoFilter = {}): string => {
-    let now = 0;
-    const rules = new Filter(filter, sample, { now: () => now });
-    return times
-      .map((time, index) => {
-        now = time;
-        return rules.decide("backend", frames(index % 2 === 0 ? "even" : "odd"), 4)[0];
-      })
-      .join("");
-  };
   it("samples every Nth of those it wants", () => {
-    expect(sampled({ oneIn: 3 }, new Array(8).fill(0))).toBe("tsstsst" + "s");
-    expect(sampled({ oneIn: 2 }, new Array(8).fill(0), { topics: "even" })).toBe("tfsftfsf");
-  });
-
-  it("samples so many a second", () => {
-    expect(sampled({ perSecond: 2 }, [0, 1, 2, 999, 1_000, 1_001, 1_002, 2_500])).toBe("ttssttst");
-    expect(sampled({ oneIn: 2, perSecond: 1 }, [0, 0, 0, 0, 1_000])).toBe("tssst");
+    const sampled = (sample: EspressoSample, filter: EspressoFilter = {}): string => {
+      const rules = new Filter(filter, sample);
+      const decide = (_: unknown, i: number) =>
+        rules.decide("backend", frames(i % 2 === 0 ? "even" : "odd"))[0];
+      return Array.from({ length: 8 }, decide).join("");
+    };
+    expect(sampled({ oneIn: 3 })).toBe("tsstssts");
+    expect(sampled({ oneIn: 2 }, { topics: "even" })).toBe("tfsftfsf");
   });
 
   it.each<[string, unknown, unknown]>([
@@ -124,16 +105,12 @@ describe("a filter", () => {
     ["an unknown side", { from: "left" }, {}],
     ["a topic that is none", { topics: [1] }, {}],
     ["topics that are none", { topics: 1 }, {}],
-    ["a negative size", { minSize: -1 }, {}],
-    ["a size that is no whole number", { maxSize: 1.5 }, {}],
     ["a predicate that is none", { where: true }, {}],
     ["a sample of none", {}, { oneIn: 0 }],
-    ["a sample of none a second", {}, { perSecond: 0 }],
     ["an unknown sample", {}, { every: 2 }],
     ["null", null, {}],
   ])("is refused with %s", (_, filter, sample) => {
-    const make = (): Filter =>
-      new Filter(filter as EspressoFilter, sample as EspressoSample, { now: () => 0 });
+    const make = (): Filter => new Filter(filter as EspressoFilter, sample as EspressoSample);
     expect(make).toThrow(expect.objectContaining({ code: "EINVAL" }));
   });
 });
@@ -151,7 +128,6 @@ function tap(options: Partial<TapRulesOptions> = {}) {
       unsubscribed: (prefix) => heard.push(`-${prefix}`),
       predicateFailed: () => heard.push("failed"),
     },
-    { now: () => 0 },
     { now: () => 5 },
   );
   const subscribe = (prefix: string): void => rules.receive([Buffer.from(`\u0001${prefix}`)]);
@@ -209,7 +185,10 @@ describe("a tap", () => {
   });
 
   it("counts what becomes of each message", () => {
-    const { rules, subscribe, state } = tap({ filter: { minSize: 2 }, sample: { oneIn: 2 } });
+    const { rules, subscribe, state } = tap({
+      filter: { where: ([frame]) => frame?.length === 2 },
+      sample: { oneIn: 2 },
+    });
     subscribe("");
     for (const text of ["a", "bb", "cc", "dd"]) rules.offer("backend", frames(text));
     state.room = false;
