@@ -8,6 +8,7 @@
  * docs/spec/messaging.md has the rules.
  */
 import { randomBytes } from "node:crypto";
+import { describe, thrownText } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, UnroutableError } from "../../core/errors.js";
 import { decodeAdvert, encodeAdvert } from "./advert.js";
 import {
@@ -21,10 +22,10 @@ import {
   MAX_DROP_PREFIXES,
   MAX_ITEM,
   MAX_LANES,
+  MAX_WHERE,
   MIN_ITEM_LIMIT,
 } from "./bounds.js";
 import { Caller, type CallerEffects, type LinkRefusal } from "./caller.js";
-import { Listeners } from "./listeners.js";
 import {
   MessageKind,
   type MessageLinkStats,
@@ -33,7 +34,7 @@ import {
   type MessageLinksStats,
   type SendResult,
 } from "./parts.js";
-import type { LinkProtocol, MessageConnection } from "./protocol.js";
+import type { LinkHost, LinkProtocol, MessageConnection, ProtocolListener } from "./protocol.js";
 import type { Publication } from "./publication.js";
 import { Receiving, type ReceivingEffects } from "./receiving.js";
 import { type LinkMember, Sending, type SendingEffects, type SendingLane } from "./sending.js";
@@ -84,7 +85,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
   /** 0: the main links'. */
   readonly #lanes: SendingLane[];
   #incoming: Receiving | undefined = undefined;
-  readonly #listeners: Listeners;
+  readonly #listeners: ProtocolListener[] = [];
   readonly #droppedByPrefix = new Map<string, number>();
   readonly #refused = new Map<string, number>();
   /** Above the sessions of removed links, which receivers may remember. */
@@ -104,7 +105,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
   #onDrained: (() => void) | undefined = undefined;
 
   constructor(options: NodeLinksOptions) {
-    const { effects, protocols, heartbeat = LINK_HEARTBEAT } = options;
+    const { effects, protocols } = options;
     this.#options = options;
     this.#effects = effects;
     this.#limits = {
@@ -112,20 +113,17 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
       bytes: options.highWaterMarkBytes ?? LINK_BYTES,
     };
     this.#maxItem = options.maxItem ?? MAX_ITEM;
-    const host = { heartbeat, accept: (connection: MessageConnection) => new Caller(this, connection, "") };
-    this.#lanes = [{ number: 0, protocols, host }];
-    this.#listeners = new Listeners({
-      protocols,
-      heartbeat,
-      accept: (protocol, connection) => new Caller(this, connection, protocol),
-      changed: (adverts) => this.#advertise(adverts),
-      failed: (protocol, reason) => effects.onProtocolFailed?.("", protocol, reason),
-    });
+    this.#lanes = [{ number: 0, protocols, host: this.#hostOf("") }];
+  }
+
+  #hostOf(protocol: string): LinkHost {
+    const { heartbeat = LINK_HEARTBEAT } = this.#options;
+    return { heartbeat, accept: (connection) => new Caller(this, connection, protocol) };
   }
 
   // --- Life ----------------------------------------------------------------------------------------------------------
 
-  /** @throws the first protocol's error if no listener could be opened */
+  /** Never rejects: listeners that cannot be opened are reported. */
   async start(): Promise<void> {
     const idle = this.#options.idle ?? LINK_IDLE;
     this.#idleTimer = setInterval(() => {
@@ -134,7 +132,20 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
       for (const receiving of this.#receiving.values()) receiving.closeIfIdle();
     }, idle / LINK_IDLE_LOOKS);
     this.#idleTimer.unref();
-    await this.#listeners.start();
+    const adverts = new Map<string, string>();
+    for (const protocol of this.#options.protocols) {
+      const { name } = protocol;
+      try {
+        const listener = await protocol.listen(this.#hostOf(name));
+        checkListener(listener);
+        if (this.#closing !== undefined) await listener.close(0);
+        else this.#listeners.push(listener);
+        adverts.set(name, listener.advert);
+      } catch (error) {
+        this.#effects.onProtocolFailed?.("", name, thrownText(error));
+      }
+    }
+    if (this.#closing === undefined && adverts.size > 0) this.#advertise(adverts);
   }
 
   /** `alive`: changed. `lost`: may return. `gone`: left, was removed or forgotten. */
@@ -190,7 +201,6 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
 
   async #close(linger: number): Promise<void> {
     clearInterval(this.#idleTimer);
-    this.#listeners.stop();
     const until = performance.now() + linger;
     if (linger !== 0 && this.#isWaiting) {
       let timer: NodeJS.Timeout | undefined;
@@ -209,7 +219,8 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     this.#dueLater.length = 0;
     for (const receiving of this.#receiving.values()) receiving.acknowledge();
     const left = linger < 0 ? 1_000 : Math.max(0, Math.round(until - performance.now()));
-    await this.#listeners.close(Math.min(1_000, left));
+    const patience = Math.min(1_000, left);
+    await Promise.all(this.#listeners.splice(0).map((listener) => listener.close(patience)));
     for (const receiving of this.#receiving.values()) receiving.restart();
     this.#receiving.clear();
   }
@@ -647,6 +658,17 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     window.acked = window.delivered;
     return receiving;
   }
+}
+
+/** Checks the listener of a program's protocol. @throws InvalidArgumentError `EINVAL` */
+function checkListener(listener: ProtocolListener): void {
+  if (typeof listener?.close !== "function")
+    throw new InvalidArgumentError(`a listener has advert and close; got ${describe(listener)}`);
+  const { advert } = listener;
+  if (typeof advert !== "string" || Buffer.byteLength(advert) > MAX_WHERE || advert.includes(";"))
+    throw new InvalidArgumentError(
+      `a listener's advert is a text of at most ${MAX_WHERE} bytes without ";"; got ${describe(advert)}`,
+    );
 }
 
 function keyOf(id: string, lane: number): string {
