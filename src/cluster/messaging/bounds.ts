@@ -36,9 +36,6 @@ export const ACK_DELAY = 20;
 /** The longer delay applies if the last items came within this time. */
 export const ACK_FLOW = 50;
 export const ACK_FLOW_DELAY = 100;
-/** Further and longer ones are counted together. */
-export const MAX_DROP_PREFIXES = 1_024;
-export const MAX_DROP_PREFIX = 256;
 /** `MAX_ADVERT`: all adverts of a node. */
 export const MAX_PROTOCOLS = 8;
 export const MAX_PROTOCOL_NAME = 16;

@@ -104,7 +104,7 @@ export class DirectMessages {
     let delivered: Promise<void> | undefined;
     const send = (own: string | Uint8Array): SendResult => {
       const item = encodeDirect(recipient.client, client.id, name, own, fittingContext(context, bytes));
-      const result = this.#links.send(node, MessageKind.DIRECT, item, DIRECT_PREFIX);
+      const result = this.#links.send(node, MessageKind.DIRECT, item);
       if (result === "sent") delivered = this.#whenDelivered(node, deadline);
       return result;
     };
@@ -170,7 +170,7 @@ export class DirectMessages {
     let count = 0;
     for (const id of this.#state.effects.peers()) {
       const isBehind = this.#waiting.has(id);
-      const result = isBehind ? "full" : this.#links.send(id, MessageKind.DIRECT, item, DIRECT_PREFIX);
+      const result = isBehind ? "full" : this.#links.send(id, MessageKind.DIRECT, item);
       if (result === "sent") count += 1;
       else if (result === "full") this.#state.dropFull(id, DIRECT_PREFIX);
     }
@@ -288,7 +288,7 @@ export class DirectMessages {
     const recipient = this.#addresses.client(to);
     if (recipient === undefined) {
       // Omitted without room: the next message has another one.
-      this.#links.send(from, MessageKind.DIRECT, encodeClosed(to), DIRECT_PREFIX);
+      this.#links.send(from, MessageKind.DIRECT, encodeClosed(to));
       return this.#state.refuse("direct:closed");
     }
     if (recipient.direct.length === 0) {

@@ -18,8 +18,6 @@ import {
   LINK_IDLE_LOOKS,
   LINK_ITEMS,
   LINK_WINDOW,
-  MAX_DROP_PREFIX,
-  MAX_DROP_PREFIXES,
   MAX_ITEM,
   MAX_LANES,
   MAX_WHERE,
@@ -86,7 +84,6 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
   readonly #lanes: SendingLane[];
   #incoming: Receiving | undefined = undefined;
   readonly #listeners: ProtocolListener[] = [];
-  readonly #droppedByPrefix = new Map<string, number>();
   readonly #refused = new Map<string, number>();
   /** Above the sessions of removed links, which receivers may remember. */
   #firstSession = 0;
@@ -247,14 +244,15 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
 
   // --- Sending -------------------------------------------------------------------------------------------------------
 
-  send(to: string, kind: number, item: Uint8Array, prefix: string, lane = 0): SendResult {
+  send(to: string, kind: number, item: Uint8Array, lane = 0): SendResult {
     const sending = this.#linkTo(to, lane);
     if (sending === undefined) {
       this.#checkSize(item.length);
       return "unreachable";
     }
     if (item.length > sending.maxItem) {
-      this.#dropTooLarge(sending, kind, item.length, prefix);
+      this.#checkSize(item.length);
+      sending.dropped += 1;
       return "too-large";
     }
     return sending.offer(kind, item) ? "sent" : "full";
@@ -266,17 +264,19 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
       const id = to[i] as string;
       const sending = this.#sending.get(id) ?? this.#open(id);
       if (sending === undefined) this.#checkSize(publication.bytes);
-      else if (publication.bytes > sending.maxItem)
-        this.#dropTooLarge(sending, MessageKind.PUBLISH, publication.bytes, publication.plan.prefix);
-      else if (sending.publish(MessageKind.PUBLISH, publication)) sent += 1;
+      else if (publication.bytes > sending.maxItem) {
+        this.#checkSize(publication.bytes);
+        sending.dropped += 1;
+        this.#effects.onTooLarge?.(id, publication.plan.prefix);
+      } else if (sending.publish(MessageKind.PUBLISH, publication)) sent += 1;
       else full.push(id);
     }
     return sent;
   }
 
-  drop(to: string, prefix: string): void {
+  drop(to: string): void {
     const sending = this.#sending.get(to);
-    if (sending !== undefined) this.#drop(sending, prefix);
+    if (sending !== undefined) sending.dropped += 1;
   }
 
   hasRoom(to: string, bytes: number): boolean {
@@ -368,7 +368,6 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     }
     return {
       peers: [...peers.values()],
-      droppedByPrefix: Object.fromEntries(this.#droppedByPrefix),
       refused: Object.fromEntries(this.#refused),
     };
   }
@@ -408,6 +407,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     return sending;
   }
 
+  /** @throws for an item too large for every node */
   #checkSize(bytes: number): void {
     if (bytes > this.#maxItem)
       throw new InvalidArgumentError(
@@ -419,22 +419,6 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     return new UnroutableError(
       `the node ${to} gets no messages: ${this.reasonOf(to) ?? "it cannot be reached"}`,
     );
-  }
-
-  /** @throws for an item too large for every node */
-  #dropTooLarge(sending: Sending, kind: number, bytes: number, prefix: string): void {
-    this.#checkSize(bytes);
-    this.#drop(sending, prefix);
-    this.#effects.onTooLarge?.(sending.id, kind, prefix);
-  }
-
-  #drop(sending: Sending, prefix: string): void {
-    sending.dropped += 1;
-    const counts = this.#droppedByPrefix;
-    const isKnown = counts.has(prefix);
-    const fits = counts.size < MAX_DROP_PREFIXES - 1 && prefix.length <= MAX_DROP_PREFIX;
-    const key = isKnown || fits ? prefix : OTHER_PREFIXES;
-    counts.set(key, (counts.get(key) ?? 0) + 1);
   }
 
   // --- What the sending ends call ------------------------------------------------------------------------------------
@@ -679,5 +663,4 @@ function keysOf(id: string): readonly string[] {
   return Array.from({ length: MAX_LANES + 1 }, (_, lane) => keyOf(id, lane));
 }
 
-const OTHER_PREFIXES = "(others)";
 const LAST_KIND = Math.max(...Object.values(MessageKind));

@@ -117,11 +117,7 @@ export class Messaging implements ClientEffects {
         this.#state.drops.lost(peer, count);
         this.#state.retention.onLost(peer);
       },
-      onTooLarge: (peer, kind, prefix) => {
-        // For other kinds the caller gets an error.
-        if (kind === MessageKind.PUBLISH || kind === MessageKind.RETAINED)
-          this.#state.drops.dropped("size", peer, prefix);
-      },
+      onTooLarge: (peer, prefix) => this.#state.drops.dropped("size", peer, prefix),
     };
     const state = new MessagingState(id, settings, effects, this, this.#table, links);
     this.#state = state;

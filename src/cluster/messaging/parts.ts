@@ -48,8 +48,6 @@ export interface MessageLinkStats {
 
 export interface MessageLinksStats {
   readonly peers: readonly MessageLinkStats[];
-  /** Items above a peer's mark, by prefix. */
-  readonly droppedByPrefix: Readonly<Record<string, number>>;
   readonly refused: Readonly<Record<string, number>>;
 }
 
@@ -75,7 +73,8 @@ export interface MessageLinksEffects {
   onPeer(id: string, state: PeerState): void;
   /** A peer is gone or forgot the session: `count` unacknowledged items are given up. */
   onLost?(id: string, count: number): void;
-  onTooLarge?(id: string, kind: number, prefix: string): void;
+  /** A publication is larger than a peer takes. @param prefix the first level of its topic */
+  onTooLarge?(id: string, prefix: string): void;
 }
 
 /** The sender of an item. */
@@ -91,11 +90,10 @@ export interface IncomingLink {
 export interface MessageLinks {
   /**
    * @param item from `ITEM_BY_REFERENCE` bytes on it must not change afterwards
-   * @param prefix for counters, such as a topic's first level
    * @param lane of the allowed protocols (links.ts); 0: all
    * @returns `full`: the caller sends it again, or counts it by `drop`
    */
-  send(to: string, kind: number, item: Uint8Array, prefix: string, lane?: number): SendResult;
+  send(to: string, kind: number, item: Uint8Array, lane?: number): SendResult;
   /**
    * @param publication may be reused after the return
    * @param full gets members whose mark is reached
@@ -105,7 +103,7 @@ export interface MessageLinks {
   /** The program publishes in a loop: items may wait for those of its next turn. */
   publishesMore(): void;
   /** Counts a dropped item. */
-  drop(to: string, prefix: string): void;
+  drop(to: string): void;
   hasRoom(to: string, bytes: number): boolean;
   /** @throws UnroutableError `EHOSTUNREACH` if the peer is gone */
   room(to: string): Promise<void>;

@@ -246,8 +246,9 @@ export class Publisher {
   }
 
   #send(id: string, item: Buffer, prefix: string): SendResult {
-    const result = this.#links.send(id, MessageKind.PUBLISH, item, prefix);
+    const result = this.#links.send(id, MessageKind.PUBLISH, item);
     if (result === "sent") this.sent += 1;
+    else if (result === "too-large") this.#state.drops.dropped("size", id, prefix);
     return result;
   }
 

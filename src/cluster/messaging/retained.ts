@@ -29,7 +29,6 @@ export const VALUE_HEADER = 1;
 const OVERHEAD = 256;
 /** Between turns of the event loop. */
 const ANSWER_TIME = 1;
-const PREFIX = "$retained";
 const AGAIN = Buffer.from([RetainedItem.AGAIN]);
 
 export interface RetainedValue {
@@ -120,6 +119,7 @@ export class Retention {
   readonly #values: RetainedValues;
   readonly #links: MessageLinks;
   readonly #peers: () => readonly string[];
+  readonly #onTooLarge: (id: string) => void;
   readonly #readers = new Set<Subscription>();
   /** Members asked for the readers' filters, and to be asked for all of them after their current questions. */
   readonly #met = new Set<string>();
@@ -135,10 +135,17 @@ export class Retention {
   #number = 0;
   #isClosed = false;
 
-  constructor(values: RetainedValues, links: MessageLinks, peers: () => readonly string[]) {
+  /** @param onTooLarge called for a value that is larger than a member takes */
+  constructor(
+    values: RetainedValues,
+    links: MessageLinks,
+    peers: () => readonly string[],
+    onTooLarge: (id: string) => void,
+  ) {
     this.#values = values;
     this.#links = links;
     this.#peers = peers;
+    this.#onTooLarge = onTooLarge;
   }
 
   // --- Asking ----------------------------------------------------------------------------------------------------------
@@ -272,7 +279,8 @@ export class Retention {
     for (;;) {
       const bytes = item();
       if (bytes === undefined) return "sent";
-      const result = this.#links.send(to, MessageKind.RETAINED, bytes, PREFIX);
+      const result = this.#links.send(to, MessageKind.RETAINED, bytes);
+      if (result === "too-large") this.#onTooLarge(to);
       if (result !== "full" || this.#isClosed) return result;
       try {
         await this.#links.room(to);

@@ -18,8 +18,6 @@ import { RouteLists } from "./route-lists.js";
 import type { RouteTable } from "./route-table.js";
 import { lifeOf, propOfLife } from "./route-wire.js";
 
-/** Prefix under which links count items of routes. */
-const PREFIX = "$routes";
 /** Counted ms of a pause of the process. */
 const MAX_STEP = 1_000;
 
@@ -222,7 +220,7 @@ export class RouteDriver implements MessageRoutes {
   }
 
   #send(to: string, item: Uint8Array): SendResult {
-    const result = this.#options.links.send(to, MessageKind.ROUTES, item, PREFIX);
+    const result = this.#options.links.send(to, MessageKind.ROUTES, item);
     if (result === "full" && !this.#full.has(to)) {
       this.#full.add(to);
       this.#options.links.room(to).then(

@@ -1,7 +1,7 @@
 /** Shared by sending to services and receiving from them: hooks, channels, counters, and one way to send. */
 import { ClosedError, InvalidArgumentError, type ShoalError, UnroutableError } from "../../core/errors.js";
 import type { Member } from "../node/member.js";
-import { type ClusterChannel, ClusterChannels } from "./channels.js";
+import { ClusterChannels } from "./channels.js";
 import {
   type HookAbout,
   HookAnswer,
@@ -17,8 +17,6 @@ import { PendingQueries } from "./query.js";
 import { ServiceAdmission } from "./service-admission.js";
 import type { ServiceLinks, ServicesEffects, ServicesOptions } from "./service-types.js";
 
-/** Prefix under which links count answers to queries. */
-const ANSWERS = "$answer";
 /** Protocol of messages to this node itself. */
 export const SELF = "self";
 
@@ -30,11 +28,6 @@ export interface Means {
   readonly protocols: readonly string[] | undefined;
   /** Of these protocols, as links have it. */
   readonly lane: number;
-}
-
-/** Prefix under which links count messages of a channel. */
-export function prefixOfChannel(channel: ClusterChannel): string {
-  return `$channel/${channel}`;
 }
 
 /** Bytes of data, for bounds of queues. */
@@ -94,7 +87,7 @@ export class ServiceContext {
   #sendAnswer(node: string, item: Buffer): SendResult {
     if (this.closed) return "unreachable";
     try {
-      return this.links.send(node, MessageKind.SERVICE, item, ANSWERS);
+      return this.links.send(node, MessageKind.SERVICE, item);
     } catch {
       // Larger than this node's links take.
       return "too-large";
@@ -132,19 +125,14 @@ export class ServiceContext {
     return this.#selfId;
   }
 
-  /** @param prefix of its channel @returns why the link did not take it @throws what the link throws for an item that is too large */
-  sendItem(
-    { id, name }: Member,
-    item: Uint8Array,
-    prefix: string,
-    { lane, protocols }: Means,
-  ): ShoalError | undefined {
-    const result = this.closed ? "unreachable" : this.links.send(id, MessageKind.SERVICE, item, prefix, lane);
+  /** @returns why the link did not take it @throws what the link throws for an item that is too large */
+  sendItem({ id, name }: Member, item: Uint8Array, { lane, protocols }: Means): ShoalError | undefined {
+    const result = this.closed ? "unreachable" : this.links.send(id, MessageKind.SERVICE, item, lane);
     switch (result) {
       case "sent":
         return undefined;
       case "full":
-        this.links.drop(id, prefix);
+        this.links.drop(id);
         return new ClosedError("EAGAIN", `the link to ${name} is full`);
       case "too-large":
         return new InvalidArgumentError(`${name} takes no message of ${item.length} bytes`);

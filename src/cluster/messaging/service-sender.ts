@@ -11,9 +11,8 @@ import { ClosedError, type ShoalError, UnroutableError } from "../../core/errors
 import { ignore } from "../../core/ignore.js";
 import type { Member } from "../node/member.js";
 import { MAX_WAITING_SEND_BYTES, MAX_WAITING_SENDS, MIN_ITEM_LIMIT } from "./bounds.js";
-import type { ClusterChannel } from "./channels.js";
 import { ENCODING, HookAnswer, type HookPayload, type Passed, TRANSMITTING } from "./hooks.js";
-import { type Means, prefixOfChannel, SELF, type ServiceContext, sizeOf } from "./service-context.js";
+import { type Means, SELF, type ServiceContext, sizeOf } from "./service-context.js";
 import type { ServiceReceiver } from "./service-receiver.js";
 import { encodeService, ServiceOp } from "./service-wire.js";
 
@@ -152,7 +151,7 @@ export class ServiceSender {
   ): void {
     if (this.#lines.size === 0 && !(outcome instanceof Promise)) {
       try {
-        this.#deliver(service, outcome, channel, each);
+        this.#deliver(service, outcome, each);
       } catch (error) {
         tasks.push(Promise.reject(error)); // The other recipients get it all the same.
       }
@@ -170,7 +169,7 @@ export class ServiceSender {
       return;
     }
     this.#lines.set(key, line);
-    const task = this.#deliverAfter(line, key, size, outcome, service, channel, each);
+    const task = this.#deliverAfter(line, key, size, outcome, service, each);
     line.last = task.catch(ignore); // Those that wait behind it are sent all the same.
     tasks.push(task);
   }
@@ -181,7 +180,6 @@ export class ServiceSender {
     size: number,
     making: Outcome | Promise<Outcome>,
     service: Member,
-    channel: ClusterChannel,
     each: Recipients,
   ): Promise<void> {
     const before = line.last;
@@ -196,10 +194,10 @@ export class ServiceSender {
       line.bytes -= size;
       if (line.count === 0) this.#lines.delete(key);
     }
-    if (outcome !== undefined && each.isWanted(service)) this.#deliver(service, outcome, channel, each);
+    if (outcome !== undefined && each.isWanted(service)) this.#deliver(service, outcome, each);
   }
 
-  #deliver(service: Member, outcome: Outcome, channel: ClusterChannel, each: Recipients): void {
+  #deliver(service: Member, outcome: Outcome, each: Recipients): void {
     if (outcome === undefined) return;
     if (outcome instanceof HookAnswer) each.answered(service, outcome.data);
     else if (!Buffer.isBuffer(outcome)) each.failed(service, outcome);
@@ -207,7 +205,7 @@ export class ServiceSender {
       if (this.#receiver.onOwn(outcome)) each.sent(service, "links");
       else each.failed(service, new ClosedError("EAGAIN", "too many messages to this node itself wait"));
     } else {
-      const error = this.#context.sendItem(service, outcome, prefixOfChannel(channel), each);
+      const error = this.#context.sendItem(service, outcome, each);
       if (error === undefined) each.sent(service, "links");
       else each.failed(service, error);
     }

@@ -96,13 +96,18 @@ export class MessagingState {
     });
     this.retained = new RetainedValues({ topics: settings.maxRetained, bytes: settings.maxRetainedBytes });
     this.deliveries = new Deliveries();
-    this.retention = new Retention(this.retained, this.links, () => effects.peers());
     this.drops = new DropReports((event) => effects.emit(event));
+    this.retention = new Retention(
+      this.retained,
+      this.links,
+      () => effects.peers(),
+      (peer) => this.drops.dropped("size", peer, "$retained"),
+    );
   }
 
   /** An item was not given to a link, whose mark is reached. */
   dropFull(id: string, prefix: string): void {
-    this.links.drop(id, prefix);
+    this.links.drop(id);
     this.droppedFull += 1;
     this.drops.dropped("full", id, prefix);
   }

@@ -20,7 +20,6 @@ import { ServiceCandidates } from "./service-candidates.js";
 
 /** Details of a new member arrive one packet later. */
 const DETAILS_TIMEOUT = 1_000;
-const REQUEST_PREFIX = "$request";
 
 export class BusParts implements BusContext {
   readonly what: string;
@@ -144,9 +143,7 @@ export class BusParts implements BusContext {
       id: this.identity.id,
       send: (node, item) => {
         try {
-          return (
-            messages.started?.links.send(node, MessageKind.REQUEST, item, REQUEST_PREFIX) ?? "unreachable"
-          );
+          return messages.started?.links.send(node, MessageKind.REQUEST, item) ?? "unreachable";
         } catch {
           return "too-large"; // Above the limit of this node's links.
         }

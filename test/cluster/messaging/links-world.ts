@@ -43,7 +43,6 @@ export class LinksNode {
   readonly failures: [string, string, string][] = [];
   /** Items that were given up with a peer. */
   readonly lost: [string, number][] = [];
-  readonly tooLarge: [string, number, string][] = [];
   /** Ids that connections greeted as, whose keys they did not prove. */
   readonly claimed: string[] = [];
   advert: string | undefined;
@@ -80,7 +79,6 @@ export class LinksNode {
           this.#signal.fire();
         },
         onKeyRefused: (each) => void this.claimed.push(each),
-        onTooLarge: (...args) => void this.tooLarge.push(args),
         onProtocolFailed: (peer, protocol, reason) => {
           this.failures.push([peer, protocol, reason]);
           this.#signal.fire();
@@ -114,9 +112,9 @@ export class LinksNode {
     return found;
   }
 
-  send(other: LinksNode, text: string, prefix = "t"): string {
-    const result = this.links.send(other.id, 2, Buffer.from(text), prefix);
-    if (result === "full") this.links.drop(other.id, prefix);
+  send(other: LinksNode, text: string): string {
+    const result = this.links.send(other.id, 2, Buffer.from(text));
+    if (result === "full") this.links.drop(other.id);
     return result;
   }
 

@@ -36,7 +36,7 @@ class Stream {
 class FakeLinks implements MessageLinks {
   readonly #node: FakeNode;
   readonly #streams = new Map<string, Stream>();
-  readonly dropped: [string, string][] = [];
+  readonly dropped: string[] = [];
   sent = 0;
   /** Times that a publisher let the event loop turn. */
   pauses = 0;
@@ -45,7 +45,7 @@ class FakeLinks implements MessageLinks {
     this.#node = node;
   }
 
-  send(to: string, kind: number, item: Uint8Array, _prefix: string): SendResult {
+  send(to: string, kind: number, item: Uint8Array): SendResult {
     const peer = this.#node.world.live(to);
     if (peer === undefined || peer === this.#node || this.#node.world.isCut(this.#node, peer))
       return "unreachable";
@@ -60,7 +60,7 @@ class FakeLinks implements MessageLinks {
   publish(to: readonly string[], publication: Publication, full: string[]): number {
     let sent = 0;
     for (const id of to) {
-      const result = this.send(id, MessageKind.PUBLISH, publication.item(), publication.plan.prefix);
+      const result = this.send(id, MessageKind.PUBLISH, publication.item());
       if (result === "sent") sent += 1;
       else if (result === "full") full.push(id);
     }
@@ -71,8 +71,8 @@ class FakeLinks implements MessageLinks {
     this.pauses += 1;
   }
 
-  drop(to: string, prefix: string): void {
-    this.dropped.push([to, prefix]);
+  drop(to: string): void {
+    this.dropped.push(to);
   }
 
   hasRoom(to: string): boolean {
@@ -99,7 +99,7 @@ class FakeLinks implements MessageLinks {
   }
 
   stats(): MessageLinksStats {
-    return { peers: [], droppedByPrefix: {}, refused: {} };
+    return { peers: [], refused: {} };
   }
 
   async close(): Promise<void> {}

@@ -56,7 +56,7 @@ async function begin(): Promise<{ a: ClusterNode; b: ClusterNode; evil: Evil }> 
   await expect.poll(() => [a, b].map((each) => each.stats().messaging?.routes.routes)).toEqual([1, 1]);
   const send = async (to: ClusterNode, kind: number, item: Uint8Array): Promise<void> => {
     for (;;) {
-      const result = ownLinks.send(to.id, kind, item, "evil");
+      const result = ownLinks.send(to.id, kind, item);
       if (result === "sent") return;
       if (result !== "full") throw new Error(result);
       await ownLinks.room(to.id);
