@@ -35,6 +35,8 @@ export class Connections implements ConnectionEffects, Policing {
   readonly #all = new Map<Connection, Carried>();
   onHandshakeOver: (connection: Connection) => void = () => undefined;
   accepted = 0;
+  /** A peer in its handshake may have sent messages already: it is heard to its end, too. */
+  isHalfClosing = false;
   /** ms for connections opened while closing. */
   #patience = 0;
 
@@ -138,6 +140,7 @@ export class Connections implements ConnectionEffects, Policing {
     this.#peers.joined(pipe);
     const patience = this.#state.closing ? this.#patience : pipe.leaving;
     if (patience !== undefined) setImmediate(() => connection.drain(patience));
+    else if (this.isHalfClosing) setImmediate(() => connection.halfClose());
     return pipe;
   }
 

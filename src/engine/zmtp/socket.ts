@@ -159,7 +159,9 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
   }
 
   halfClose(): void {
-    this.stopAccepting();
+    this.endpoints.stopListening();
+    this.endpoints.stopDialling(false);
+    this.#parts.connections.isHalfClosing = true;
     this.#peers.halfClose();
     this.changed();
   }

@@ -6,6 +6,7 @@ import { afterAll, afterEach, describe, expect, it } from "vitest";
 import { Context, Pull, Push, Request, Router, type Socket } from "../../../src/index.js";
 import { retire } from "../../../src/sockets/internal.js";
 import { collect, failure, texts, until, within } from "../../contract/support/wait.js";
+import { frame, greeting, RawPeer, ready } from "../../contract/support/zmtp-peer.js";
 
 const context = new Context({ engine: "zmtp" });
 const folder = mkdtempSync(join(tmpdir(), "shoal-retire-"));
@@ -58,6 +59,17 @@ describe("retire", () => {
     await within(left, "the peer's hearing of it");
     expect(await collect(pull, 1)).toEqual(["one"]);
     await until(() => pull.stats().peers === 0, "no peers");
+  });
+
+  it("in the middle of a handshake gets what that peer sends after it, and the connection ends", async () => {
+    const pull = open(new Pull({ context }));
+    const peer = await RawPeer.connect(await pull.bind("tcp://127.0.0.1:*"));
+    peer.write(greeting());
+    await peer.receive(64);
+    retire(pull, true);
+    peer.write(ready("PUSH"), frame("one"));
+    expect(await collect(pull, 1)).toEqual(["one"]);
+    await within(peer.closed, "the peer's hearing of it");
   });
 
   it("ends connections of its own making, too, and makes none again", async () => {
