@@ -17,8 +17,6 @@ const MAX_VIEWS = 2_048;
 const SETTLE_STEP = 64;
 /** Places of the table that each request pays for: with sparse numbers, settling scans all of it. */
 const PAID_PLACES = 32;
-/** More evict the oldest. */
-const MAX_CLIENTS = 10_000;
 
 /** A request that may be repeated. An interface, since constructing a derived class costs twice as much. */
 export interface Repeatable {
@@ -42,18 +40,20 @@ export class ClientMemory {
   forgotten = 0;
   /** Places that may be scanned. */
   paid = 0;
-  /** Evicted: its holders look the client up again. */
-  isOutdated = false;
 
-  constructor({ high, low }: RequestId) {
+  readonly key: string;
+
+  constructor({ high, low }: RequestId, key: string) {
     this.high = high;
     this.low = low;
+    this.key = key;
   }
 }
 
 export class RequestMemory {
   readonly #maxEntries: number;
   readonly #maxBytes: number;
+  /** Clients with requests. */
   readonly #clients = new Map<string, ClientMemory>();
   readonly #views = new LinkedList<Repeatable>();
   readonly #owned = new LinkedList<Repeatable>();
@@ -70,29 +70,16 @@ export class RequestMemory {
     return this.#views.length + this.#owned.length;
   }
 
-  get bytes(): number {
-    return this.#bytes;
-  }
-
-  get clients(): number {
-    return this.#clients.size;
-  }
-
   /** @param near previous result, likely the same */
   clientOf(id: RequestId, near: ClientMemory | undefined): ClientMemory {
-    if (near !== undefined && near.low === id.low && near.high === id.high && !near.isOutdated) return near;
+    if (near !== undefined && near.low === id.low && near.high === id.high) return near;
     near?.entries.trim();
     const key = `${id.high} ${id.low}`;
-    let memory = this.#clients.get(key);
-    if (memory === undefined) {
-      if (this.#clients.size >= MAX_CLIENTS) this.#pushOutClient();
-      memory = new ClientMemory(id);
-      this.#clients.set(key, memory);
-    }
-    return memory;
+    return this.#clients.get(key) ?? new ClientMemory(id, key);
   }
 
   begin(memory: ClientMemory, entry: Repeatable): void {
+    if (memory.entries.size === 0) this.#clients.set(memory.key, memory);
     entry.memory = memory;
     memory.paid += PAID_PLACES;
     memory.entries.set(entry.sequence, entry);
@@ -136,23 +123,16 @@ export class RequestMemory {
     entry.memory = undefined;
     if (memory.entries.get(entry.sequence) === entry) {
       memory.entries.delete(entry.sequence);
-      // The next request of the client is put in this table.
-      if (memory.entries.size === 0) memory.entries.trim();
+      if (memory.entries.size === 0) this.#forgetClient(memory);
     }
     if (placeLink.list !== this.#views && placeLink.list !== this.#owned) return;
     placeLink.unlink();
     this.#bytes -= entry.keptBytes;
   }
 
-  /** Evicts the oldest client without requests. Two are checked per new client, since those with requests stay. */
-  #pushOutClient(): void {
-    let looks = 2;
-    for (const [key, memory] of this.#clients) {
-      this.#clients.delete(key);
-      if (memory.entries.size === 0) memory.isOutdated = true;
-      else this.#clients.set(key, memory);
-      looks -= 1;
-      if (looks === 0 || this.#clients.size < MAX_CLIENTS) return;
-    }
+  #forgetClient(memory: ClientMemory): void {
+    // The client's next request is put in this table.
+    memory.entries.trim();
+    if (this.#clients.get(memory.key) === memory) this.#clients.delete(memory.key);
   }
 }

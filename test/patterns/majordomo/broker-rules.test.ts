@@ -290,7 +290,7 @@ describe("a request", () => {
     ready("w1");
     askWithId("c1", 0, 1);
     for (let now = 2_500; now <= 7_500; now += 2_500) rules.tick(now);
-    expect(toldTo("c1"), "a worker has it").toEqual(["9|"]);
+    expect(toldTo("c1"), "a worker has it").toEqual(["10"]);
   });
 
   it("of a client that is silent is dropped without a word where all is answered, and where its connection has ended", () => {

@@ -74,16 +74,18 @@ describe("settled requests", () => {
     expect(run(30_000, 2 ** 17, 100).at(-1)).toBeLessThan(1_000);
   });
 
-  it("of few clients do not let the table of all clients grow", () => {
-    const memory = new RequestMemory(20_000, 2 ** 30);
-    for (let i = 0; i < 3_000; i++) {
+  it("of a client are forgotten with it when the last one is pushed out", () => {
+    const memory = new RequestMemory(10, 2 ** 30);
+    const clients = Array.from({ length: 11 }, (_, i) => memory.clientOf(idOf(1, i), undefined));
+    for (const client of clients) {
       const entry = new Request(1);
-      memory.begin(memory.clientOf(idOf(1, i), undefined), entry);
+      memory.begin(client, entry);
       memory.keep(entry, 10);
     }
-    for (let i = 3_000; i < 60_000; i++) memory.clientOf(idOf(1, i), undefined);
-    expect(memory.kept).toBe(3_000);
-    expect(memory.clients).toBeLessThan(10_010);
+    const known = clients.map((client, i) => memory.clientOf(idOf(1, i), undefined) === client);
+    expect(known).toEqual(clients.map((_, i) => i > 0));
+    memory.begin(clients[0] as ClientMemory, new Request(2));
+    expect(memory.clientOf(idOf(1, 0), undefined)).toBe(clients[0]);
   });
 
   it("leave no room behind in the table of a client whose last one was pushed out", () => {
