@@ -7,7 +7,7 @@ import { costOf } from "../../core/frame-cost.js";
 import { ignore } from "../../core/ignore.js";
 import { Calls } from "../../sockets/calls.js";
 import { ReadWindow } from "../kit/window.js";
-import { Body, Dialect, EMPTY, type Frames, type RequestId } from "./wire.js";
+import { Body, Dialect, type Frames, NO_ID, type RequestId } from "./wire.js";
 
 /** A kept piece is read later. */
 export type Taken = "read" | "kept" | "refused";
@@ -44,13 +44,6 @@ export interface CallTerms {
   readonly observed?: Buffer;
 }
 
-export interface Asked {
-  readonly service: CalledService;
-  readonly body: Frames;
-  readonly terms: CallTerms;
-  readonly sink: CallSink;
-}
-
 export class Connection {
   readonly number: number;
   readonly endpoint: string;
@@ -83,7 +76,8 @@ export class Connection {
 }
 
 export class Call {
-  readonly id: RequestId;
+  /** Given when it is submitted. */
+  id: RequestId = NO_ID;
   readonly service: CalledService;
   readonly body: Body;
   readonly terms: CallTerms;
@@ -102,8 +96,7 @@ export class Call {
   /** Created on demand. */
   placeLink: Link<Call> | undefined = undefined;
 
-  constructor(id: RequestId, { service, body, terms, sink }: Asked) {
-    this.id = id;
+  constructor(service: CalledService, body: Frames, terms: CallTerms, sink: CallSink) {
     this.service = service;
     this.body = Body.of(body);
     this.terms = terms;
@@ -120,18 +113,6 @@ export class Call {
   get place(): Link<Call> {
     this.placeLink ??= new Link<Call>(this);
     return this.placeLink;
-  }
-
-  get attemptTimeout(): number {
-    return this.terms.timeout;
-  }
-
-  get headers(): Buffer {
-    return this.terms.headers;
-  }
-
-  get observed(): Buffer {
-    return this.terms.observed ?? EMPTY;
   }
 
   /** Not sent again: no attempts are left, or pieces have arrived. */

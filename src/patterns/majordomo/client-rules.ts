@@ -15,7 +15,7 @@ import { NumberTable } from "../../core/collections/number-table.js";
 import { Deadlines } from "../../core/deadlines.js";
 import { InvalidStateError, NotSupportedError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import { decodeDetails, ServiceError, toReason } from "../kit/errors.js";
-import { type Asked, Call, type Connection } from "./client-calls.js";
+import type { Call, Connection } from "./client-calls.js";
 import { ClientConnections, type ClientEffects, type ClientLimits } from "./client-connections.js";
 import type { MajordomoBrokerLeaveReason, MajordomoClientStats } from "./client-options.js";
 import {
@@ -75,24 +75,23 @@ export class ClientRules {
   }
 
   /** @throws InvalidStateError `ERR_TOO_MANY_PENDING` */
-  submit(asked: Asked, now: number): Call {
+  submit(call: Call, now: number): void {
     if (this.#waiting.length >= this.#limits.maxPending) {
       throw new InvalidStateError(
         "ERR_TOO_MANY_PENDING",
         `${this.#waiting.length} requests wait to be sent already (maxPending): await some of them`,
       );
     }
-    const { high, low } = this.#key;
-    const id = new RequestId(high, low, this.#sequence + 1);
-    const call = new Call(id, asked);
-    const { terms } = asked;
     if (this.#calls.size > 0 && this.#bytes + call.bytes > this.#limits.maxPendingBytes) {
       throw new InvalidStateError(
         "ERR_TOO_MANY_PENDING",
         `Requests of ${this.#bytes} bytes have no answer yet (maxPendingBytes): await some of them`,
       );
     }
+    const { terms } = call;
+    const { high, low } = this.#key;
     this.#sequence += 1;
+    call.id = new RequestId(high, low, this.#sequence);
     this.#bytes += call.bytes;
     if (terms.total > 0) call.expiresAt = now + terms.total;
     this.counters.requests += 1;
@@ -100,7 +99,6 @@ export class ClientRules {
     if (terms.timeout > 0) this.#deadlines.set(call.deadlineLink, now, terms.timeout);
     this.#connections.wanted(now);
     this.#begin(call, now);
-    return call;
   }
 
   cancel(call: Call, now: number): void {
@@ -114,7 +112,7 @@ export class ClientRules {
   read(call: Call, cost: number, now: number): void {
     if (!this.#calls.has(call.id.sequence)) return;
     // The timeout does not include the reader's time.
-    if (call.attemptTimeout > 0) this.#deadlines.set(call.deadlineLink, now, call.attemptTimeout);
+    if (call.terms.timeout > 0) this.#deadlines.set(call.deadlineLink, now, call.terms.timeout);
     this.#onRead(call, cost);
   }
 
@@ -281,7 +279,7 @@ export class ClientRules {
   #sendAgain(call: Call, now: number): void {
     this.#detach(call, true);
     call.retries -= 1;
-    if (call.attemptTimeout > 0) this.#deadlines.set(call.deadlineLink, now, call.attemptTimeout);
+    if (call.terms.timeout > 0) this.#deadlines.set(call.deadlineLink, now, call.terms.timeout);
     this.#waiting.unshift(call.place);
   }
 
@@ -309,7 +307,7 @@ export class ClientRules {
 
   #sendFirst(call: Call, now: number): void {
     const main = this.#connections.main as Connection;
-    if (main.isPlain && call.headers.length > 0) {
+    if (main.isPlain && call.terms.headers.length > 0) {
       this.#fail(call, new NotSupportedError("A plain MDP broker has no headers"), now);
       return;
     }
@@ -322,7 +320,7 @@ export class ClientRules {
 
   /** To the broker in use. A plain one gets the service and the body. */
   #send(call: Call, now: number): void {
-    const { id, service, body, expiresAt, headers, observed } = call;
+    const { id, service, body, expiresAt, terms } = call;
     while (this.#oldest < id.sequence && !this.#calls.has(this.#oldest)) this.#oldest += 1;
     try {
       this.#connections.send({
@@ -332,7 +330,7 @@ export class ClientRules {
         oldest: this.#oldest,
         service: service.frame,
         time: expiresAt === 0 ? NO_LIMIT : Math.min(MAX_TIME, Math.max(0, Math.ceil(expiresAt - now))),
-        headers: observed.length > 0 ? observed : headers,
+        headers: terms.observed ?? terms.headers,
         body,
       });
     } catch (error) {
@@ -344,7 +342,7 @@ export class ClientRules {
   #late(call: Call, now: number): void {
     const { connection } = call;
     if (call.sink.unread === true) {
-      this.#deadlines.set(call.deadlineLink, now, call.attemptTimeout);
+      this.#deadlines.set(call.deadlineLink, now, call.terms.timeout);
       return;
     }
     if (call.final) {
@@ -353,7 +351,7 @@ export class ClientRules {
       call.sink.failed(this.#whyLate(call));
     } else if (connection === undefined) {
       call.retries -= 1;
-      this.#deadlines.set(call.deadlineLink, now, call.attemptTimeout);
+      this.#deadlines.set(call.deadlineLink, now, call.terms.timeout);
     } else if (connection !== this.#connections.main) {
       this.#sendAgain(call, now);
       this.#pump(now);
@@ -362,7 +360,7 @@ export class ClientRules {
       this.#seek(now);
     } else {
       call.retries -= 1;
-      this.#deadlines.set(call.deadlineLink, now, call.attemptTimeout);
+      this.#deadlines.set(call.deadlineLink, now, call.terms.timeout);
       this.#send(call, now);
     }
   }
@@ -407,7 +405,7 @@ export class ClientRules {
     }
     call.pieces = (call.pieces + 1) >>> 0;
     // The timeout applies to each piece.
-    if (call.attemptTimeout > 0) this.#deadlines.set(call.deadlineLink, now, call.attemptTimeout);
+    if (call.terms.timeout > 0) this.#deadlines.set(call.deadlineLink, now, call.terms.timeout);
     const taken = call.sink.answer(body.frames as Buffer[], final);
     if (taken === "read") this.#onRead(call, body.cost);
     else if (taken === "refused") this.#breakOff(call, "too-large", now);

@@ -19,7 +19,7 @@ import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "../
 import { SendQueue } from "../kit/send-queue.js";
 import { Batcher, messagesAtClient, REQUESTS, takingBatches } from "./batch.js";
 import {
-  type Call,
+  Call,
   type CalledService,
   type CallSink,
   type CallTerms,
@@ -360,10 +360,9 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
       options === undefined
         ? this.#terms
         : callTerms(options.timeout ?? this.#timeout, options.retries ?? this.#retries, options.headers);
-    return this.#rules.submit(
-      { service: this.#serviceOf(service), body: frames, terms: observedTerms(terms, added), sink },
-      this.#now(),
-    );
+    const call = new Call(this.#serviceOf(service), frames, observedTerms(terms, added), sink);
+    this.#rules.submit(call, this.#now());
+    return call;
   }
 
   /** @throws ClosedError `EBADF`, `EAGAIN`; errors of the codec */

@@ -147,6 +147,8 @@ export class RequestId {
   }
 }
 
+export const NO_ID = new RequestId(0, 0, 0);
+
 /** Frames of a request, answer or piece: in a batch, a range of shared memory until they are read. */
 export class Body {
   #frames: readonly Frame[] | undefined;
@@ -920,8 +922,6 @@ export function decodeHeaders(encoded: Buffer): Readonly<Record<string, string>>
 }
 
 /* ---- parts of messages ---- */
-
-const NO_ID = new RequestId(0, 0, 0);
 
 export function writeId(head: Buffer, at: number, { high, low, sequence }: RequestId): void {
   writeUint32(head, at, high);

@@ -1,6 +1,6 @@
 /** A client whose connections end: what it asks again, where, and how often. */
 import { describe, expect, it } from "vitest";
-import type { CallSink, Taken } from "../../../src/patterns/majordomo/client-calls.js";
+import { Call, type CallSink, type Taken } from "../../../src/patterns/majordomo/client-calls.js";
 import type { MajordomoClientEvent } from "../../../src/patterns/majordomo/client-options.js";
 import { ClientRules } from "../../../src/patterns/majordomo/client-rules.js";
 import { type AtClient, Body, Dialect, encodeFromClient } from "../../../src/patterns/majordomo/wire.js";
@@ -49,22 +49,18 @@ function clientOf(endpoints: string[], dialect?: Dialect) {
       };
       rules.receive(connection, input as AtClient, now);
     },
-    ask: (text: string, retries: number, now = 0) =>
-      rules.submit(
-        {
-          service: ECHO,
-          body: [text],
-          terms: { timeout: 10_000, retries, total: 0, headers: Buffer.alloc(0) },
-          sink: {
-            answer: () => {
-              ended.push(`${text} answered`);
-              return "read";
-            },
-            failed: (error) => ended.push(`${text} ${"reason" in error ? error.reason : error.code}`),
-          },
+    ask: (text: string, retries: number, now = 0) => {
+      const terms = { timeout: 10_000, retries, total: 0, headers: Buffer.alloc(0) };
+      const call = new Call(ECHO, [text], terms, {
+        answer: () => {
+          ended.push(`${text} answered`);
+          return "read";
         },
-        now,
-      ),
+        failed: (error) => ended.push(`${text} ${"reason" in error ? error.reason : error.code}`),
+      });
+      rules.submit(call, now);
+      return call;
+    },
   };
 }
 
@@ -366,16 +362,12 @@ describe("an answer in pieces", () => {
       failed: (error: Error & { reason?: string; code?: string }) =>
         ended.push(error.reason ?? `${error.code}`),
     };
-    const ask = () =>
-      rules.submit(
-        {
-          service: ECHO,
-          body: ["x"],
-          terms: { timeout: 1_000, retries: 0, total: 1_000, headers: Buffer.alloc(0) },
-          sink: sink as CallSink,
-        },
-        0,
-      );
+    const ask = () => {
+      const terms = { timeout: 1_000, retries: 0, total: 1_000, headers: Buffer.alloc(0) };
+      const call = new Call(ECHO, ["x"], terms, sink as CallSink);
+      rules.submit(call, 0);
+      return call;
+    };
     return { rules, sink, told, ended, ask };
   }
 

@@ -25,7 +25,7 @@ import {
 } from "../../../src/patterns/majordomo/broker-options.js";
 import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
 import type { FromBroker, SendResult } from "../../../src/patterns/majordomo/broker-tables.js";
-import type { Call, CalledService, CallSink } from "../../../src/patterns/majordomo/client-calls.js";
+import { Call, type CalledService, type CallSink } from "../../../src/patterns/majordomo/client-calls.js";
 import { ClientRules } from "../../../src/patterns/majordomo/client-rules.js";
 import {
   type Answer,
@@ -645,10 +645,8 @@ export class SimulatedClient {
             failed: (error) => end("failed", `${error.code} ${error.message}`),
           };
     const terms = { timeout, retries, total: timeout * (retries + 1), headers: Buffer.alloc(0) };
-    const call: Call = this.rules.submit(
-      { service: this.#service(service), body: [asked], terms, sink },
-      simulation.now,
-    );
+    const call = new Call(this.#service(service), [asked], terms, sink);
+    this.rules.submit(call, simulation.now);
     this.#timer.update();
     return call;
   }
