@@ -518,7 +518,6 @@ const SUICIDAL_SNAIL: Rows<SuicidalSnailStats> = {
   received: counter("Messages received."),
   delivered: counter("Messages delivered to the program."),
   dropped: counter("Messages dropped because the subscriber was late.", "dropped", "{reason}"),
-  lost: counter("Messages that never arrived."),
   late: counter("Detections of a late subscriber."),
   resubscribed: counter("Repeated subscriptions."),
   forgotten: counter("Sources evicted at the limits."),

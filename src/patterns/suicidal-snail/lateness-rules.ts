@@ -8,7 +8,7 @@
  *
  *   on-time --too late--> suspect --still so after `patience`--> late: act
  *      ^                     │                                    │
- *      └──── a message in time, nothing queued or lost past its limit
+ *      └──── a message in time, nothing queued past its limit
  */
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 
@@ -20,10 +20,8 @@ export interface SuicidalSnailStamp {
   readonly source: string;
   /** ms by the source's clock. */
   readonly time: number;
-  /** Number in `row`, increasing by one. */
+  /** Handed over with the message. */
   readonly sequence?: number;
-  /** Scope of `sequence`. Default: the source. */
-  readonly row?: string;
 }
 
 export interface LatenessLimits {
@@ -31,10 +29,6 @@ export interface LatenessLimits {
   readonly maxLateness: number;
   /** 0: any number. */
   readonly maxQueue: number;
-  /** Within `lossWindow`; 0: any number. */
-  readonly maxLost: number;
-  /** ms. */
-  readonly lossWindow: number;
   /** ms. */
   readonly patience: number;
   readonly maxSources: number;
@@ -50,8 +44,6 @@ export interface SuicidalSnailLateness {
   /** ms above the baseline. */
   readonly lateness: number;
   readonly queued: number;
-  /** In the window. */
-  readonly lost: number;
   readonly cause: SuicidalSnailCause;
 }
 
@@ -63,64 +55,51 @@ interface Source {
   at: number;
 }
 
-interface Row {
-  readonly key: string;
-  last: number;
-}
-
 export class LatenessRules {
   readonly #limits: LatenessLimits;
-  readonly #sources = new Recent<Source>();
-  readonly #rows = new Recent<Row>();
+  readonly #sources = new Map<string, Link<Source>>();
+  /** Least recently heard first. */
+  readonly #order = new LinkedList<Source>();
   /** Infinite when in time. */
   #since = Number.POSITIVE_INFINITY;
-  #windowStart = Number.NEGATIVE_INFINITY;
-  #windowLost = 0;
-  #lost = 0;
   #forgotten = 0;
 
   constructor(limits: LatenessLimits) {
     this.#limits = limits;
   }
 
-  get lost(): number {
-    return this.#lost;
-  }
-
   get forgotten(): number {
     return this.#forgotten;
   }
 
-  /** Updates the baseline, and counts losses. */
-  arrived(stamp: SuicidalSnailStamp, now: number): void {
-    const offset = now - stamp.time;
-    const source = this.#sources.get(stamp.source);
-    if (source === undefined) {
-      this.#forgotten += this.#sources.add(
-        { key: stamp.source, baseline: offset, at: now },
-        this.#limits.maxSources,
-      );
-    } else {
-      source.baseline = Math.min(offset, source.baseline + DRIFT * Math.max(0, now - source.at));
-      source.at = now;
+  /** Updates the baseline. */
+  arrived({ source: key, time }: SuicidalSnailStamp, now: number): void {
+    const offset = now - time;
+    let link = this.#sources.get(key);
+    if (link === undefined) {
+      link = new Link({ key, baseline: offset, at: now });
+      this.#sources.set(key, link);
+      if (this.#sources.size > this.#limits.maxSources) {
+        this.#sources.delete((this.#order.shift() as Source).key);
+        this.#forgotten += 1;
+      }
     }
-    if (stamp.sequence !== undefined) this.#count(stamp.row ?? stamp.source, stamp.sequence, now);
+    this.#order.push(link);
+    const source = link.value;
+    source.baseline = Math.min(offset, source.baseline + DRIFT * Math.max(0, now - source.at));
+    source.at = now;
   }
 
   /** At delivery. */
   latenessOf(stamp: SuicidalSnailStamp, now: number): number {
-    const source = this.#sources.peek(stamp.source);
+    const source = this.#sources.get(stamp.source)?.value;
     return source === undefined ? 0 : Math.max(0, now - stamp.time - source.baseline);
   }
 
   /** @param queued messages behind this one */
   assess(lateness: number, queued: number, now: number): Verdict {
-    const { maxLateness, maxQueue, maxLost, patience } = this.#limits;
-    const late =
-      lateness > maxLateness ||
-      (maxQueue > 0 && queued > maxQueue) ||
-      (maxLost > 0 && this.recentlyLost(now) > maxLost);
-    if (!late) {
+    const { maxLateness, maxQueue, patience } = this.#limits;
+    if (lateness <= maxLateness && (maxQueue === 0 || queued <= maxQueue)) {
       this.#since = Number.POSITIVE_INFINITY;
       return "on-time";
     }
@@ -131,64 +110,5 @@ export class LatenessRules {
   /** Baselines stay. */
   reset(): void {
     this.#since = Number.POSITIVE_INFINITY;
-    this.#windowLost = 0;
-    this.#rows.clear();
-  }
-
-  describe(lateness: number, queued: number, now: number): SuicidalSnailLateness {
-    return { lateness, queued, lost: this.recentlyLost(now), cause: queued > 0 ? "slow" : "upstream" };
-  }
-
-  recentlyLost(now: number): number {
-    return now - this.#windowStart > this.#limits.lossWindow ? 0 : this.#windowLost;
-  }
-
-  #count(key: string, sequence: number, now: number): void {
-    const row = this.#rows.get(key);
-    if (row === undefined) {
-      this.#forgotten += this.#rows.add({ key, last: sequence }, this.#limits.maxSources);
-      return;
-    }
-    const lost = sequence - row.last - 1;
-    // A lower sequence is a repetition or a restart.
-    row.last = sequence;
-    if (lost <= 0) return;
-    this.#lost += lost;
-    if (now - this.#windowStart > this.#limits.lossWindow) {
-      this.#windowStart = now;
-      this.#windowLost = 0;
-    }
-    this.#windowLost += lost;
-  }
-}
-
-/** Evicts the least recently used. */
-class Recent<T extends { readonly key: string }> {
-  readonly #links = new Map<string, Link<T>>();
-  readonly #order = new LinkedList<T>();
-
-  peek(key: string): T | undefined {
-    return this.#links.get(key)?.value;
-  }
-
-  get(key: string): T | undefined {
-    const link = this.#links.get(key);
-    if (link !== undefined) this.#order.push(link);
-    return link?.value;
-  }
-
-  /** @returns evictions */
-  add(value: T, max: number): number {
-    const link = new Link(value);
-    this.#links.set(value.key, link);
-    this.#order.push(link);
-    if (this.#links.size <= max) return 0;
-    this.#links.delete((this.#order.shift() as T).key);
-    return 1;
-  }
-
-  clear(): void {
-    this.#links.clear();
-    while (this.#order.shift() !== undefined);
   }
 }

@@ -24,10 +24,6 @@ const OPTIONS = {
   maxLateness: integer({ default: 1_000 }),
   /** Messages queued in this process (docs/engines.md); 0: any number. Default 0. */
   maxQueue: integer({ default: 0, min: 0 }),
-  /** Messages lost within `lossWindow`; 0: any number. Default 0. */
-  maxLost: integer({ default: 0, min: 0 }),
-  /** Default 10,000. */
-  lossWindow: integer({ default: 10_000 }),
   /** Lateness before it acts. Default 0. */
   patience: integer({ default: 0, min: 0 }),
   /** Between actions, to catch up. Default 1,000. */
@@ -74,8 +70,6 @@ export interface SuicidalSnailStats {
   readonly delivered: number;
   readonly dropped: Readonly<Record<"newest" | "resubscribe" | "died", number>>;
   readonly waiting: number;
-  /** By sequence. */
-  readonly lost: number;
   readonly invalid: number;
   readonly late: number;
   readonly resubscribed: number;
@@ -113,8 +107,7 @@ export const sequencedStamp: SuicidalSnailReadStamp = (frames) => {
   if (meta === undefined) return undefined;
   const empty = meta.kind === Kind.MARK;
   if (empty !== (frames.length === 2)) return undefined;
-  const source = meta.publisher;
-  return { source, time: meta.time / 1_000, sequence: meta.sequence, row: `${source}${meta.stream}`, empty };
+  return { source: meta.publisher, time: meta.time / 1_000, sequence: meta.sequence, empty };
 };
 
 /** The subscriber was too late and closed itself, as its policy says. Code `ETIMEDOUT`. */
@@ -123,17 +116,15 @@ export class SuicidalSnailError extends TimeoutError {
   readonly lateness: number;
   /** Dropped messages of this process. */
   readonly queued: number;
-  readonly lost: number;
   readonly lateCause: SuicidalSnailCause;
 
-  constructor({ lateness, queued, lost, cause }: SuicidalSnailLateness) {
+  constructor({ lateness, queued, cause }: SuicidalSnailLateness) {
     super(
       "ETIMEDOUT",
-      `The subscriber was ${Math.round(lateness)} ms late with ${queued} messages waiting and ${lost} lost, and closed itself`,
+      `The subscriber was ${Math.round(lateness)} ms late with ${queued} messages waiting, and closed itself`,
     );
     this.lateness = lateness;
     this.queued = queued;
-    this.lost = lost;
     this.lateCause = cause;
   }
 }

@@ -188,7 +188,6 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
       delivered: this.#delivered,
       dropped: { ...this.#dropped },
       waiting: this.#reader.waiting + this.#kept.length,
-      lost: this.#rules.lost,
       invalid: this.#invalid,
       late: this.#late,
       resubscribed: this.#resubscribed,
@@ -238,7 +237,7 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
     }
     const acts = this.#policy !== "event";
     if (now < this.#quietUntil || (!acts && this.#isLate)) return true;
-    const how = this.#rules.describe(lateness, queued, now);
+    const how: SuicidalSnailLateness = { lateness, queued, cause: queued > 0 ? "slow" : "upstream" };
     this.#isLate = true;
     this.#late += 1;
     this.events.emit({ type: "lateness:exceeded", policy: this.#policy, ...how });
