@@ -11,7 +11,7 @@ import {
   Stage,
 } from "./broker-tables.js";
 import type { RequestMemory } from "./request-memory.js";
-import { type Answer, Body, Dialect, type Refusal, type Request } from "./wire.js";
+import { type Answer, Body, Dialect, type Request } from "./wire.js";
 
 const MIDWAY = "A part of the answer went to a connection that is gone.";
 
@@ -38,24 +38,22 @@ export class BrokerReplies {
     this.backlog = new ClientBacklog(limits, effects.queuedBytes);
   }
 
-  refuse(client: Buffer, { dialect, id, service }: Request, reason: FailureReason): void {
+  refuse(client: Buffer, asked: Request, reason: FailureReason): void {
     this.counters.failed += 1;
-    this.#effects.event({ type: "request:failed", service: service.toString(), reason });
-    if (dialect !== Dialect.Shoal && !this.#limits.plainErrors) return;
-    const text = FAILURES[reason];
-    this.#effects.send(client, { kind: "error", dialect, id, service, reason, text, details: undefined });
+    this.#effects.event({ type: "request:failed", service: asked.service.toString(), reason });
+    this.#sendError(client, asked, reason);
   }
 
   /** Answers for one of the broker's own services. */
-  own(client: Buffer, { dialect, id, service }: Request, frames: readonly Buffer[]): void {
+  own(client: Buffer, asked: Request, frames: readonly Buffer[]): void {
     const body = Body.of(frames);
-    if (this.backlog.take(client, body.cost)) {
-      const answer: Answer = { kind: "answer", dialect, id, service, final: true, pieces: 0, body };
-      if (this.#effects.send(client, answer) === "gone") this.backlog.left(client);
-    } else if (dialect === Dialect.Shoal || this.#limits.plainErrors) {
-      const [reason, text] = ["slow-reader", FAILURES["slow-reader"]] as const;
-      this.#effects.send(client, { kind: "error", dialect, id, service, reason, text, details: undefined });
+    if (!this.backlog.take(client, body.cost)) {
+      this.#sendError(client, asked, "slow-reader");
+      return;
     }
+    const { dialect, id, service } = asked;
+    const answer: Answer = { kind: "answer", dialect, id, service, final: true, pieces: 0, body };
+    if (this.#effects.send(client, answer) === "gone") this.backlog.left(client);
   }
 
   unanswered(client: Buffer, answers: readonly Answer[], sent: SendResult): void {
@@ -99,7 +97,7 @@ export class BrokerReplies {
   }
 
   /** The client gets the error now; the request ends with its worker. */
-  breakOff(request: BrokerRequest, reason: FailureReason, text: string = FAILURES[reason]): void {
+  breakOff(request: BrokerRequest, reason: FailureReason, text?: string): void {
     request.over = reason;
     this.#sendFailure(request, reason, text);
   }
@@ -136,7 +134,7 @@ export class BrokerReplies {
     known.client = from;
     if (known.stage !== Stage.Done) {
       if (moved && known.passedOn > 0) {
-        this.#effects.send(from, refusalOf(known, "duplicate", MIDWAY));
+        this.#sendFailure(known, "duplicate", MIDWAY);
         return true;
       }
       known.owner = owner;
@@ -144,20 +142,30 @@ export class BrokerReplies {
       if (this.backlog.take(from, known.keptBytes)) this.#send(known, true, known.answer);
       else {
         this.#dropped(known.service.name, "full");
-        this.#effects.send(from, refusalOf(known, "slow-reader", FAILURES["slow-reader"]));
+        this.#sendFailure(known, "slow-reader");
       }
     } else {
-      const [reason, text, details] = known.failure ?? (["duplicate", FAILURES.duplicate] as const);
-      this.#effects.send(from, refusalOf(known, reason, text, details));
+      const [reason, text, details] = known.failure ?? (["duplicate"] as const);
+      this.#sendFailure(known, reason, text, details);
     }
     return false;
   }
 
-  #sendFailure(request: BrokerRequest, reason: string, text: string, details?: Buffer): void {
-    const { client, dialect, service } = request;
-    if (dialect !== Dialect.Shoal && !this.#limits.plainErrors) return;
-    const sent = this.#effects.send(client, refusalOf(request, reason, text, details));
+  #sendFailure(request: BrokerRequest, reason: FailureReason, text?: string, details?: Buffer): void {
+    const { client, dialect, id, service } = request;
+    const sent = this.#sendError(client, { dialect, id, service: service.frame }, reason, text, details);
     if (sent === "full") this.#dropped(service.name, sent);
+  }
+
+  #sendError(
+    client: Buffer,
+    { dialect, id, service }: Pick<Request, "dialect" | "id" | "service">,
+    reason: FailureReason,
+    text: string = FAILURES[reason],
+    details?: Buffer,
+  ): SendResult {
+    if (dialect !== Dialect.Shoal && !this.#limits.plainErrors) return "sent";
+    return this.#effects.send(client, { kind: "error", dialect, id, service, reason, text, details });
   }
 
   #send(request: BrokerRequest, final: boolean, body: Body): SendResult {
@@ -179,15 +187,6 @@ export class BrokerReplies {
     service.failures += 1;
     this.#effects.event({ type: "request:failed", service: service.name, reason });
   }
-}
-
-function refusalOf(
-  { dialect, id, service }: BrokerRequest,
-  reason: string,
-  text: string,
-  details?: Buffer,
-): Refusal {
-  return { kind: "error", dialect, id, service: service.frame, reason, text, details };
 }
 
 /** Clients measured for one answer at the bound of all. */

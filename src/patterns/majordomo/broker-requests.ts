@@ -12,7 +12,6 @@
 
 import { NumberTable } from "../../core/collections/number-table.js";
 import { type FailureReason, toReason } from "../kit/errors.js";
-import { STREAM_WINDOW } from "../kit/window.js";
 import type { MajordomoBrokerLimits } from "./broker-options.js";
 import { BrokerQueue } from "./broker-queue.js";
 import { BrokerReplies } from "./broker-replies.js";
@@ -296,13 +295,8 @@ export class BrokerRequests {
     const passed = this.replies.piece(request, body);
     if (passed === "gone") this.#abandon(request, "client-gone");
     else if (passed !== "passed") this.#breakOff(request, passed);
-    else if (request.dialect !== Dialect.Shoal) {
-      // Plain clients grant nothing; maxClientBytes bounds their answers.
-      request.ungranted += body.cost;
-      if (2 * request.ungranted < STREAM_WINDOW) return;
-      this.#grant(request, request.ungranted);
-      request.ungranted = 0;
-    }
+    // Plain clients grant nothing; maxClientBytes bounds their answers.
+    else if (request.dialect !== Dialect.Shoal) this.#grant(request, body.cost);
   }
 
   #grant({ worker, tag }: BrokerRequest, bytes: number): void {
@@ -378,7 +372,6 @@ export class BrokerRequests {
       return;
     }
     request.pieces = 0;
-    request.ungranted = 0;
     this.queue.add(request, now, true);
     this.counters.redelivered += 1;
   }

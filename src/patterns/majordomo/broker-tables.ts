@@ -66,13 +66,11 @@ export class BrokerRequest implements Repeatable {
   over: "abandoned" | FailureReason | undefined = undefined;
   /** Pieces received from the worker. */
   pieces = 0;
-  /** Cost of forwarded pieces that were not granted to the worker, for clients without credit. */
-  ungranted = 0;
   /** Pieces sent to the client. */
   passedOn = 0;
   /** Kept answer. */
   answer: Body | undefined = undefined;
-  failure: readonly [reason: string, text: string, details?: Buffer] | undefined = undefined;
+  failure: readonly [reason: FailureReason, text?: string, details?: Buffer] | undefined = undefined;
   readonly arrivedAt: number;
   deadline = 0;
   /** Allowed ms in the queue. */

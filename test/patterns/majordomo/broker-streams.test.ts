@@ -147,11 +147,9 @@ describe("an answer in pieces", () => {
     askPlain("c");
     const delivery = deliveryTo("w");
     piece("w", delivery, 0, Buffer.alloc(STREAM_WINDOW / 4));
-    expect(heardBy("w")).toEqual([]);
-    piece("w", delivery, 1, Buffer.alloc(STREAM_WINDOW / 4));
     const [credit] = heardBy("w");
     expect(credit).toMatchObject({ kind: "credit" });
-    expect((credit as { bytes: number }).bytes).toBeGreaterThanOrEqual(STREAM_WINDOW / 2);
+    expect((credit as { bytes: number }).bytes).toBeGreaterThanOrEqual(STREAM_WINDOW / 4);
   });
 
   it("whose credit cannot be sent makes its worker count as lost, and ends with that error", () => {
