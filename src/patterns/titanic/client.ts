@@ -22,14 +22,7 @@ import {
   type MajordomoClientOptions,
   type MajordomoClientStats,
 } from "../majordomo/index.js";
-import {
-  parseStatus,
-  parseUuid,
-  storeBody,
-  TITANIC_SERVICES,
-  TitanicStatus,
-  UuidSource,
-} from "./protocol.js";
+import { parseStatus, parseUuid, TITANIC_SERVICES, TitanicStatus, UuidSource } from "./protocol.js";
 
 /** Reply of `titanic.reply`. */
 export interface TitanicReply {
@@ -135,26 +128,16 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
     body: MessageLike | MessageLike[],
     options: TitanicRequestOptions = NO_OPTIONS,
   ): Promise<string> {
-    return this.run(() => this.#request(service, body, options));
-  }
-
-  async #request(
-    service: string,
-    body: MessageLike | MessageLike[],
-    options: TitanicRequestOptions,
-  ): Promise<string> {
-    this.assertOpen();
-    const { uuid = this.newUuid(), ttl } = options;
-    const limits = options === NO_OPTIONS ? undefined : limitsOf(options, uuid);
-    const frames = Array.isArray(body) ? [service, ...body] : [service, body];
-    const [status, stored] = await this.#client.request(
-      TITANIC_SERVICES.store,
-      storeBody(uuid, ttl, frames),
-      limits,
-    );
-    if (parseStatus(status) !== TitanicStatus.OK) throw refused(`The request ${uuid}`, status);
-    if (stored === undefined) throw new ProtocolError("The request was answered without a UUID");
-    return stored.toString("latin1");
+    return this.run(async () => {
+      this.assertOpen();
+      const { uuid = this.newUuid(), ttl = "" } = options;
+      const limits = options === NO_OPTIONS ? undefined : limitsOf(options, uuid);
+      const request = [uuid, String(ttl), service, ...(Array.isArray(body) ? body : [body])];
+      const [status, stored] = await this.#client.request(TITANIC_SERVICES.store, request, limits);
+      if (parseStatus(status) !== TitanicStatus.OK) throw refused(`The request ${uuid}`, status);
+      if (stored === undefined) throw new ProtocolError("The request was answered without a UUID");
+      return stored.toString("latin1");
+    });
   }
 
   /** Fetches a reply, which Titanic keeps until `forget` or expiry. */
@@ -205,13 +188,11 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
 
   /** Deletes the request and its reply. */
   forget(uuid: string, options?: MajordomoCallOptions): Promise<void> {
-    return this.run(() => this.#forget(uuid, options));
-  }
-
-  async #forget(uuid: string, options?: MajordomoCallOptions): Promise<void> {
-    this.assertOpen();
-    const [status] = await this.#client.request(TITANIC_SERVICES.close, [uuid], options);
-    if (parseStatus(status) !== TitanicStatus.OK) throw refused("titanic.close", status);
+    return this.run(async () => {
+      this.assertOpen();
+      const [status] = await this.#client.request(TITANIC_SERVICES.close, [uuid], options);
+      if (parseStatus(status) !== TitanicStatus.OK) throw refused("titanic.close", status);
+    });
   }
 
   override stats(): MajordomoClientStats {

@@ -70,11 +70,6 @@ export interface StoreCommand extends RequestCommand {
 
 const TTL = /^[0-9]{1,15}$/;
 
-/** Body of a `titanic.store`. */
-export function storeBody<T>(uuid: string, ttl: number | undefined, request: readonly T[]): (T | string)[] {
-  return [uuid, ttl === undefined ? "" : String(ttl), ...request];
-}
-
 /** Parses a `titanic.store`. @returns a text: why it is invalid */
 export function parseStore(frames: readonly Buffer[]): StoreCommand | string {
   const [first, time] = frames;
@@ -93,32 +88,16 @@ export function parseReference(frames: readonly Buffer[]): Buffer | undefined {
   return frames.length === 1 ? parseUuid(frames[0] as Buffer) : undefined;
 }
 
-/** Answer to a stored request. */
-export function stored(uuid: Uint8Array): string[] {
-  return [TitanicStatus.OK, formatUuid(uuid)];
-}
-
-export function answer(status: TitanicStatus, body: readonly Buffer[] = []): (Buffer | string)[] {
-  return [status, ...body];
-}
-
 /** Accepts "200 OK", as in RFC 9. */
-export function parseStatus(frame: Uint8Array | undefined): TitanicStatus | undefined {
-  if (frame === undefined) return undefined;
-  if (frame.length > 3 && frame[3] !== SPACE) return undefined;
-  const digits = latin1(frame, 3);
+export function parseStatus(frame: Buffer | undefined): TitanicStatus | undefined {
+  if (frame === undefined || (frame.length > 3 && frame[3] !== SPACE)) return undefined;
+  const digits = frame.toString("latin1", 0, 3);
   return STATUSES.find((status) => status === digits);
 }
 
 const STATUSES = Object.values(TitanicStatus);
 
 const SPACE = 0x20;
-
-function latin1(frame: Uint8Array, length: number): string {
-  const { buffer, byteOffset } = frame;
-  const bytes = Buffer.isBuffer(frame) ? frame : Buffer.from(buffer, byteOffset, frame.byteLength);
-  return bytes.toString("latin1", 0, length);
-}
 
 /*
  * UUID of a stored request (9/TSP, Status Frames).
@@ -164,15 +143,13 @@ export class UuidSource {
   }
 }
 
-export function formatUuid(uuid: Uint8Array): string {
-  const { buffer, byteOffset, byteLength } = uuid;
-  const bytes = Buffer.isBuffer(uuid) ? uuid : Buffer.from(buffer, byteOffset, byteLength);
-  return bytes.toString("hex").toUpperCase();
+export function formatUuid(uuid: Buffer): string {
+  return uuid.toString("hex").toUpperCase();
 }
 
 /** @returns `undefined` for anything but 32 hexadecimal digits */
-export function parseUuid(frame: Uint8Array | string): Buffer | undefined {
+export function parseUuid(frame: Buffer | string): Buffer | undefined {
   if (frame.length !== 2 * UUID_BYTES) return undefined;
-  const text = typeof frame === "string" ? frame : latin1(frame, frame.length);
+  const text = frame.toString();
   return TEXT.test(text) ? Buffer.from(text, "hex") : undefined;
 }

@@ -41,12 +41,7 @@ export interface TitanicStoredDeadLetter {
   readonly expires: number;
 }
 
-export interface TitanicBurial {
-  readonly attempts: number;
-  readonly reason: string;
-  readonly died: number;
-  readonly expires: number;
-}
+export type TitanicBurial = Pick<TitanicStoredDeadLetter, "attempts" | "reason" | "died" | "expires">;
 
 export type TitanicRequestState =
   | { readonly state: "unknown" | "pending" | "damaged" }

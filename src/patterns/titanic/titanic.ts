@@ -24,19 +24,22 @@ import { Dispatcher, type TitanicEvent } from "./dispatcher.js";
 import { LmdbStore, type LmdbStoreOptions } from "./lmdb-store.js";
 import { OPTIONS, type TitanicOptions, type TitanicSettings } from "./options.js";
 import {
-  answer,
   formatUuid,
   parseReference,
   parseRequest,
   parseStore,
   parseUuid,
   type RequestCommand,
-  stored,
   TITANIC_SERVICES,
   TitanicStatus,
   UuidSource,
 } from "./protocol.js";
-import type { TitanicDamagedRecord, TitanicStore, TitanicStoreStats } from "./store.js";
+import type {
+  TitanicDamagedRecord,
+  TitanicStore,
+  TitanicStoredDeadLetter,
+  TitanicStoreStats,
+} from "./store.js";
 
 export interface TitanicStats extends TitanicDispatchStats {
   /** Acknowledged requests, without repetitions. */
@@ -63,18 +66,10 @@ const EMPTY = Buffer.alloc(0);
 
 type Answer = (Buffer | string)[];
 
-export interface TitanicDeadLetter {
+export interface TitanicDeadLetter extends Omit<TitanicStoredDeadLetter, "uuid" | "service"> {
   /** 32 hexadecimal digits. */
   readonly uuid: string;
   readonly service: string;
-  readonly body: readonly Buffer[];
-  /** Failed attempts. */
-  readonly attempts: number;
-  /** Of the last failure. */
-  readonly reason: string;
-  /** ms since 1970; when it is removed. */
-  readonly died: number;
-  readonly expires: number;
 }
 
 const EVENTS: EventNames<TitanicEvent> = {
@@ -238,7 +233,7 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
       this.#counters.malformed += 1;
       const reason = typeof command === "string" ? command : "the service's name is not UTF-8";
       this.events.emit({ type: "request:invalid", reason });
-      return answer(TitanicStatus.ERROR);
+      return [TitanicStatus.ERROR];
     }
     const { service, body } = command;
     const { requestTtl } = this.#settings;
@@ -253,24 +248,24 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
     } catch (error) {
       return this.#refused(error);
     }
-    return stored(uuid);
+    return [TitanicStatus.OK, formatUuid(uuid)];
   }
 
   async #reply(frames: Buffer[]): Promise<Answer> {
     const uuid = parseReference(frames);
-    if (uuid === undefined) return answer(TitanicStatus.UNKNOWN);
+    if (uuid === undefined) return [TitanicStatus.UNKNOWN];
     const found = await this.#store.look(uuid);
     switch (found.state) {
       case "answered":
-        return answer(TitanicStatus.OK, found.reply);
+        return [TitanicStatus.OK, ...found.reply];
       case "pending":
-        return answer(TitanicStatus.PENDING);
+        return [TitanicStatus.PENDING];
       case "unknown":
-        return answer(TitanicStatus.UNKNOWN);
+        return [TitanicStatus.UNKNOWN];
       case "damaged":
-        return answer(TitanicStatus.ERROR);
+        return [TitanicStatus.ERROR];
       case "dead":
-        return answer(TitanicStatus.DEAD, [Buffer.from(found.reason)]);
+        return [TitanicStatus.DEAD, found.reason];
     }
   }
 
@@ -278,14 +273,14 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
   async #forget(frames: Buffer[]): Promise<Answer> {
     const uuid = parseReference(frames);
     if (uuid !== undefined) await this.#store.forget(uuid);
-    return answer(TitanicStatus.OK);
+    return [TitanicStatus.OK];
   }
 
   #refused = (error: unknown): Answer => {
     this.#counters.refused += 1;
     this.events.emit({ type: "store:failed", error });
     const isUnknown = error instanceof StoreError && error.reason === "outcome-unknown";
-    return answer(isUnknown ? TitanicStatus.UNCERTAIN : TitanicStatus.ERROR);
+    return [isUnknown ? TitanicStatus.UNCERTAIN : TitanicStatus.ERROR];
   };
 
   #damaged(record: TitanicDamagedRecord): void {
