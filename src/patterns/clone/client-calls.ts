@@ -13,11 +13,11 @@ import { readUint32 } from "../../core/big-endian.js";
 import { KeyTable } from "../../core/collections/key-table.js";
 import { Link } from "../../core/collections/linked-list.js";
 import { NumberTable } from "../../core/collections/number-table.js";
-import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { Deadlines } from "../../core/deadlines.js";
 import { ClosedError, NotSupportedError, ShoalError, TimeoutError } from "../../core/errors.js";
 import type { PendingCall } from "../kit/calls.js";
 import { StoreError } from "../kit/store/error.js";
+import type { ClientEffects } from "./client-state.js";
 import { encodeSet, UUID_BYTES, uuidOf, VALUE } from "./protocol.js";
 
 export interface ClientUpdate {
@@ -66,18 +66,12 @@ export interface CloneCall {
   next: CloneCall | undefined;
 }
 
-/** @returns `false` without room for another before `writable` */
-export type SendSet = (frames: Buffer[]) => boolean;
-
 export class ClientCalls {
   readonly #token: Buffer;
   readonly #tokenHigh: number;
   readonly #tokenLow: number;
   readonly #max: number;
-  readonly #send: SendSet;
-  /** The server in use has no room now. */
-  #blocked = false;
-  readonly #queue = new RingBuffer<CloneCall>();
+  readonly #effects: Pick<ClientEffects, "sendSet" | "unsent">;
   readonly #inFlight = new NumberTable<CloneCall>();
   readonly #tails = new KeyTable<CloneCall>();
   readonly #deadlines = new Deadlines<CloneCall>();
@@ -87,12 +81,12 @@ export class ClientCalls {
   #waiting = 0;
   readonly counts = { sets: 0, acknowledged: 0, conflicts: 0, timedOut: 0, aborted: 0, resent: 0 };
 
-  constructor(token: Buffer, max: number, send: SendSet) {
+  constructor(token: Buffer, max: number, effects: Pick<ClientEffects, "sendSet" | "unsent">) {
     this.#token = token;
     this.#tokenHigh = token.readInt32BE(0);
     this.#tokenLow = token.readInt32BE(4);
     this.#max = max;
-    this.#send = send;
+    this.#effects = effects;
   }
 
   get count(): number {
@@ -176,7 +170,6 @@ export class ClientCalls {
    * @param conditions whether it supports them. Another one would make the update whatever the key is
    */
   open(conditions: boolean, now: number): void {
-    this.#blocked = false;
     const refused: CloneCall[] = [];
     if (!conditions) {
       for (const call of this.#inOrder())
@@ -191,24 +184,17 @@ export class ClientCalls {
   /** Updates stay in flight. */
   shut(): void {
     this.#conditions = undefined;
-    this.#queue.clear();
-  }
-
-  writable(): void {
-    this.#blocked = false;
-    this.#drain();
   }
 
   /** Repeats updates older than `age` ms. */
   resend(now: number, age = 0): void {
-    if (this.#conditions === undefined || this.#queue.length > 0) return;
+    if (this.#conditions === undefined || this.#effects.unsent > 0) return;
     for (const call of this.#inOrder()) {
       if (now - call.sentAt < age) continue;
       if (now > call.sentAt) this.counts.resent += 1;
       call.sentAt = now;
-      this.#queue.push(call);
+      this.#send(call);
     }
-    this.#drain();
   }
 
   next(): number | undefined {
@@ -251,24 +237,12 @@ export class ClientCalls {
     call.sentAt = now;
     this.#inFlight.set(call.number, call);
     if (this.#conditions === undefined || (call.conditional && !this.#conditions)) return;
-    if (!this.#blocked && this.#queue.length === 0) {
-      this.#blocked = !this.#send(call.frames);
-      return;
-    }
-    this.#queue.push(call);
-    // Calls that were given up meanwhile.
-    if (this.#queue.length > 2 * this.#max) this.#queue.retain(({ result }) => !result.settled);
+    this.#send(call);
   }
 
-  #drain(): void {
-    const queue = this.#queue;
-    for (let call = queue.peek(); call !== undefined; call = queue.peek()) {
-      if (!call.result.settled) {
-        if (this.#blocked) return;
-        this.#blocked = !this.#send(call.frames);
-      }
-      queue.shift();
-    }
+  /** Calls that were given up may wait still; beyond the bound a call is sent with the next repetition. */
+  #send(call: CloneCall): void {
+    if (this.#effects.unsent < this.#max) this.#effects.sendSet(call.frames);
   }
 
   #end(call: CloneCall, now: number): void {

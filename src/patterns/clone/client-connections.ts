@@ -14,6 +14,7 @@ import { Publisher, Subscriber } from "../../sockets/pub-sub.js";
 import type { FrameBatch } from "../../sockets/relay.js";
 import { Dealer } from "../../sockets/request-reply.js";
 import type { CommonOptions } from "../../sockets/socket-options.js";
+import { SendQueue } from "../kit/send-queue.js";
 import type { ClientRules } from "./client-rules.js";
 import { type CloneEndpoints, HANDSHAKE_ERRORS } from "./endpoints.js";
 import { encodeRequest, HUGZ } from "./protocol.js";
@@ -31,8 +32,8 @@ export class ClientConnections {
   readonly #subtree: Buffer;
   readonly #options: CommonOptions & { readonly context?: Context };
   readonly #owner: ConnectionOwner;
-  #attempt = 0;
   #publisher: Publisher | undefined;
+  #updates: SendQueue | undefined;
   #subscriber: Subscriber | undefined;
   #dealer: Dealer | undefined;
 
@@ -48,7 +49,6 @@ export class ClientConnections {
 
   open(attempt: number, endpoints: CloneEndpoints): void {
     void this.close();
-    this.#attempt = attempt;
     this.#connectCollector(attempt, endpoints);
     const options = { ...this.#optionsFor(endpoints), receiveHighWaterMark: RECEIVE_MARK };
     const subscriber = new Subscriber(options);
@@ -76,21 +76,18 @@ export class ClientConnections {
     this.#dealer?.trySend(encodeRequest(this.#subtree));
   }
 
-  /** @returns `false` without room for another one before `writable` */
-  sendSet(frames: Buffer[]): boolean {
-    const publisher = this.#publisher;
-    if (publisher === undefined || publisher.closed || publisher.trySend(frames)) return true;
-    const attempt = this.#attempt;
-    publisher.send(frames).then(
-      () => this.#owner.act((rules) => rules.writable(attempt)),
-      // The socket was closed; the rules send the updates to the next server.
-      () => undefined,
-    );
-    return false;
+  get unsent(): number {
+    return this.#updates?.length ?? 0;
+  }
+
+  sendSet(frames: Buffer[]): void {
+    if (this.#publisher?.closed === false) this.#updates?.send(frames);
   }
 
   async close(): Promise<void> {
     const sockets = [this.#subscriber, this.#dealer, this.#publisher];
+    this.#updates?.close();
+    this.#updates = undefined;
     this.#subscriber = undefined;
     this.#dealer = undefined;
     this.#publisher = undefined;
@@ -104,6 +101,7 @@ export class ClientConnections {
   #connectCollector(attempt: number, endpoints: CloneEndpoints): void {
     const publisher = new Publisher({ ...this.#optionsFor(endpoints), noDrop: true });
     this.#publisher = publisher;
+    this.#updates = new SendQueue(publisher);
     this.#reportHandshakes(publisher, endpoints.snapshot, "collector");
     let subscriptions = 0;
     const count = (change: number): void => {

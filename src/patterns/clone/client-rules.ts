@@ -63,7 +63,7 @@ export class ClientRules {
     this.#resendAt = this.#nextResend(now);
     this.#map = new ClientMap(effects, options.maxBytes);
     const { token, maxPending } = options;
-    this.#calls = new ClientCalls(token, maxPending, (frames) => effects.sendSet(frames));
+    this.#calls = new ClientCalls(token, maxPending, effects);
     this.#attempts = new ClientAttempts(options, effects);
   }
 
@@ -106,10 +106,6 @@ export class ClientRules {
     this.#collects = collects;
     if (!collects) this.#calls.shut();
     else if (this.#conditions !== undefined) this.#calls.open(this.#conditions, now);
-  }
-
-  writable(attempt: number): void {
-    if (attempt === this.#attempts.number) this.#calls.writable();
   }
 
   /** The subscription was sent: later KVPUBs come. */

@@ -5,7 +5,9 @@ export interface ClientEffects {
   /** In place of the server before. */
   open(attempt: number, server: string): void;
   ask(attempt: number): void;
-  sendSet(frames: Buffer[]): boolean;
+  sendSet(frames: Buffer[]): void;
+  /** Updates that wait for room. */
+  readonly unsent: number;
   readonly watching: boolean;
   changed(
     key: Buffer,

@@ -295,6 +295,9 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
       },
       ask: () => connections.ask(),
       sendSet: (frames) => connections.sendSet(frames),
+      get unsent() {
+        return connections.unsent;
+      },
       get watching() {
         return watches.size > 0;
       },

@@ -1,5 +1,5 @@
 /**
- * Overflow queue of a DEALER: no message is refused or lost while the socket is open.
+ * Overflow queue of a DEALER, or of a PUB with `noDrop`: no message is refused or lost while the socket is open.
  *
  *   send --room--> the socket            settled(true)
  *     |  mute                               ^
@@ -12,6 +12,7 @@
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { checkMessage } from "../../sockets/internal.js";
 import type { MessageLike } from "../../sockets/message.js";
+import type { Publisher } from "../../sockets/pub-sub.js";
 import type { Dealer } from "../../sockets/request-reply.js";
 
 export interface SendTicket {
@@ -30,7 +31,7 @@ interface Waiting {
 const WITHOUT_LIMIT = { timeout: -1 } as const;
 
 export class SendQueue {
-  readonly #socket: Dealer;
+  readonly #socket: Dealer | Publisher;
   readonly #onEmpty: (() => void) | undefined;
   readonly #waiting = new RingBuffer<Waiting>();
   /** The loop also sends messages added by a ticket's callback. */
@@ -38,7 +39,7 @@ export class SendQueue {
   #closed = false;
   #whenEmpty: (() => void) | undefined;
 
-  constructor(socket: Dealer, onEmpty?: () => void) {
+  constructor(socket: Dealer | Publisher, onEmpty?: () => void) {
     this.#socket = socket;
     this.#onEmpty = onEmpty;
   }

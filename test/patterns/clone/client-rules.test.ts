@@ -1,17 +1,21 @@
 /** A client's rules, one at a time, without a network. */
 import { expect, test } from "vitest";
+import type { CloneCall } from "../../../src/patterns/clone/client-calls.js";
 import { ClientRules } from "../../../src/patterns/clone/client-rules.js";
-import { encodeGoodbye, sequenceFrame } from "../../../src/patterns/clone/protocol.js";
+import { encodeGoodbye, encodeHugz, sequenceFrame } from "../../../src/patterns/clone/protocol.js";
 import { resultOf } from "./world-client.js";
 
 interface Rig {
   readonly rules: ClientRules;
   readonly done: string[];
+  /** Keys of sent updates. */
+  readonly unsent: string[];
 }
 
-/** @param random for the jitter */
-function rig(servers: readonly string[], random = 1): Rig {
+/** @param random for the jitter. @param mute nothing that is sent leaves */
+function rig(servers: readonly string[], random = 1, mute = false): Rig {
   const done: string[] = [];
+  const unsent: string[] = [];
   const rules = new ClientRules(
     {
       servers,
@@ -27,7 +31,10 @@ function rig(servers: readonly string[], random = 1): Rig {
     {
       open: (attempt, server) => done.push(`open ${attempt} ${server}`),
       ask: (attempt) => done.push(`ask ${attempt}`),
-      sendSet: () => true,
+      sendSet: ([key]) => void unsent.push(String(key)),
+      get unsent() {
+        return mute ? unsent.length : 0;
+      },
       watching: false,
       changed: () => undefined,
       synced: () => done.push("synced"),
@@ -35,7 +42,7 @@ function rig(servers: readonly string[], random = 1): Rig {
     },
     0,
   );
-  return { rules, done };
+  return { rules, done, unsent };
 }
 
 test("a client that is closed asks nobody, whatever its sockets still report", () => {
@@ -69,6 +76,33 @@ test("what a server acknowledged that was gone before its map was whole is not s
   expect([rules.state, settled, rules.stats(2_000).inFlight]).toEqual(["live", 0, 1]);
   rules.update(2, [key, sequenceFrame(1), uuid, empty, value], 2_001);
   expect([settled, rules.stats(2_001).inFlight]).toEqual([1, 0]);
+});
+
+test("updates that wait for room are bounded, and no repetition joins them", () => {
+  const { rules, unsent } = rig(["a"], 1, true);
+  const [value, empty] = [Buffer.from("v"), Buffer.alloc(0)];
+  rules.start(0);
+  rules.connected(1, 0);
+  rules.snapshot(1, encodeGoodbye(0, empty), 0);
+  rules.collector(1, true, 0);
+  const calls = Array.from({ length: 12 }, (_, n) => {
+    const update = { key: Buffer.from(`k${n}`), properties: empty, value, conditional: false, timeout: 0 };
+    return rules.set(
+      update,
+      resultOf(() => undefined),
+      0,
+    );
+  });
+  expect([unsent.length, unsent[9]]).toEqual([10, "k9"]);
+  rules.update(1, encodeHugz(0), 1_900);
+  rules.tick(2_000);
+  expect(unsent.length).toBe(10);
+  // They leave, one was given up meanwhile, and the rest is sent again: only now the last two.
+  unsent.splice(0);
+  rules.abort(calls[0] as CloneCall, 2_100);
+  rules.update(1, encodeHugz(0), 3_900);
+  rules.tick(4_000);
+  expect(unsent.slice(0, 10)).toEqual(["k1", "k2", "k3", "k4", "k5", "k6", "k7", "k8", "k9", "k10"]);
 });
 
 test("an update that comes back while the map is on its way is settled when that is there", () => {

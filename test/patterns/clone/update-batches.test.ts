@@ -38,7 +38,8 @@ function rig(subtree = "", watching = false, maxBytes = 500): Rig {
     {
       open: (attempt) => Object.assign(made, { attempt }),
       ask: () => done.push("ask"),
-      sendSet: () => true,
+      sendSet: () => undefined,
+      unsent: 0,
       watching,
       changed: (...change) => done.push(change.map(String).join(" ")),
       synced: () => done.push("synced"),

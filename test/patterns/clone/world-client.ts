@@ -76,8 +76,8 @@ export class Client {
         sendSet: (frames) => {
           const target = this.#server;
           if (!simulation.random.chance(world.loss)) this.#collector?.send(() => target?.collect(frames));
-          return true;
         },
+        unsent: 0,
         get watching() {
           return self.onChange !== undefined;
         },
