@@ -565,7 +565,6 @@ const ESPRESSO_LISTENER: Rows<EspressoListenerStats> = {
   delivered: counter("Records delivered to the program."),
   filtered: counter("Records excluded by the filter."),
   sampled: counter("Records excluded by sampling."),
-  undecodable: counter("Records that could not be decoded."),
   raw: counter("Records without a trailer: a raw capture."),
   predicateFailures: counter("Errors thrown by the filter."),
   socket: [

@@ -1,7 +1,6 @@
-/** A SUB at a capture endpoint, with typed records. */
-import { InvalidArgumentError, InvalidMessageError, TimeoutError } from "../../core/errors.js";
+/** A SUB at a capture endpoint. */
+import { InvalidArgumentError, TimeoutError } from "../../core/errors.js";
 import type { WaitOptions } from "../../core/waiter.js";
-import type { Codec } from "../../sockets/codec.js";
 import type { Context } from "../../sockets/context.js";
 import { isEndpointSource } from "../../sockets/endpoint-source.js";
 import type { SocketEvent } from "../../sockets/internal.js";
@@ -30,19 +29,15 @@ const OPTIONS = {
   /** Selects records. `topics` are subscribed to at the tap. Default: all. */
   filter: object<EspressoFilter>(),
   sample: object<EspressoSample>(),
-  decode: anything<Codec<unknown>>(),
   /** Options of the SUB: security, `receiveHighWaterMark`. */
   socketOptions: object<Omit<SubscriberOptions, "codec">>(),
   context: anything<Context>(),
 };
 
-export type EspressoListenerOptions<T = undefined> = Omit<Given<typeof OPTIONS>, "decode"> & {
-  /** Decodes the last frame of complete messages into `value`. */
-  readonly decode?: Codec<T>;
-};
+export type EspressoListenerOptions = Given<typeof OPTIONS>;
 
 /** A message that passed a proxy. */
-export interface EspressoRecord<T = undefined> {
+export interface EspressoRecord {
   /** `undefined` from a raw capture. */
   readonly from: ProxySide | undefined;
   /** ms since 1970 when it passed the proxy; from a raw capture, when it arrived here. */
@@ -52,9 +47,6 @@ export interface EspressoRecord<T = undefined> {
   readonly frameCount: number;
   readonly size: number;
   readonly truncated: boolean;
-  /** `undefined` without a codec, when truncated, and with an `error`. */
-  readonly value: T | undefined;
-  readonly error: InvalidMessageError | undefined;
 }
 
 export interface EspressoListenerStats {
@@ -63,7 +55,6 @@ export interface EspressoListenerStats {
   readonly delivered: number;
   readonly filtered: number;
   readonly sampled: number;
-  readonly undecodable: number;
   /** Raw captures. */
   readonly raw: number;
   readonly predicateFailures: number;
@@ -101,16 +92,14 @@ export type EspressoListenerEvent = SocketEvent;
  * await Promise.all([source, listener, tap, frontend, backend].map((each) => each.close()));
  * ```
  */
-export class EspressoListener<T = undefined> extends Driver<EspressoListenerEvent, EspressoListenerStats> {
+export class EspressoListener extends Driver<EspressoListenerEvent, EspressoListenerStats> {
   readonly #socket: Subscriber;
   readonly #filter: Filter;
-  readonly #codec: Codec<T> | undefined;
   readonly #counts = {
     received: 0,
     delivered: 0,
     filtered: 0,
     sampled: 0,
-    undecodable: 0,
     raw: 0,
   };
 
@@ -118,7 +107,7 @@ export class EspressoListener<T = undefined> extends Driver<EspressoListenerEven
    * @param taps capture endpoints of taps, or of proxies that capture to a PUB; or a source
    * @throws InvalidArgumentError `EINVAL` for an unknown option, a bad value or a bad endpoint
    */
-  constructor(taps: PatternEndpoints, options: EspressoListenerOptions<T> = {}) {
+  constructor(taps: PatternEndpoints, options: EspressoListenerOptions = {}) {
     super("EspressoListener", SOCKET_EVENTS);
     const {
       filter = {},
@@ -126,14 +115,10 @@ export class EspressoListener<T = undefined> extends Driver<EspressoListenerEven
       socketOptions,
       context,
     } = checkOptions("EspressoListener", OPTIONS, options);
-    const { decode } = options;
     const endpoints = isEndpointSource(taps) ? [taps] : checkEndpoints("EspressoListener", taps);
-    if (decode !== undefined && typeof decode?.decode !== "function")
-      throw new InvalidArgumentError("Option decode is a codec, such as json() gives");
     if (socketOptions !== undefined && Object.hasOwn(socketOptions, "codec"))
-      throw new InvalidArgumentError("A listener's SUB has no codec; its records have: option decode");
+      throw new InvalidArgumentError("Option codec is not an option of the SUB of an EspressoListener");
     this.#filter = new Filter(filter, sample);
-    this.#codec = decode;
     const prefixes = prefixesOf(filter.topics);
     this.#socket = new Subscriber({
       linger: 0,
@@ -154,16 +139,16 @@ export class EspressoListener<T = undefined> extends Driver<EspressoListenerEven
    * Returns the next record.
    * @throws TimeoutError `EAGAIN`, AbortedError `ABORT_ERR`, ClosedError as a socket's `receive`
    */
-  receive(options: WaitOptions = {}): Promise<EspressoRecord<T>> {
+  receive(options: WaitOptions = {}): Promise<EspressoRecord> {
     return this.run(async () => {
       checkKeys("EspressoListener.receive", options, ["timeout", "signal"]);
       const [record] = await this.#receiveMany({ ...options, max: 1 });
-      return record as EspressoRecord<T>;
+      return record as EspressoRecord;
     });
   }
 
   /** Returns 1 to `max` records (default 1,000), like {@link receive}. */
-  receiveMany(options: EspressoReceiveManyOptions = {}): Promise<EspressoRecord<T>[]> {
+  receiveMany(options: EspressoReceiveManyOptions = {}): Promise<EspressoRecord[]> {
     return this.run(async () => {
       checkKeys("EspressoListener.receiveMany", options, ["timeout", "signal", "max"]);
       checkCount("max", options.max ?? MANY, 1);
@@ -171,13 +156,13 @@ export class EspressoListener<T = undefined> extends Driver<EspressoListenerEven
     });
   }
 
-  async #receiveMany(options: EspressoReceiveManyOptions): Promise<EspressoRecord<T>[]> {
+  async #receiveMany(options: EspressoReceiveManyOptions): Promise<EspressoRecord[]> {
     const { max = MANY, timeout = this.#socket.receiveTimeout } = options;
     const end = performance.now() + timeout;
     let left = timeout;
     for (;;) {
       const messages = await this.#socket.receiveMany({ ...options, timeout: left, max });
-      const records: EspressoRecord<T>[] = [];
+      const records: EspressoRecord[] = [];
       for (const message of messages) {
         const record = this.#toRecord(message);
         if (record !== undefined) records.push(record);
@@ -190,7 +175,7 @@ export class EspressoListener<T = undefined> extends Driver<EspressoListenerEven
   }
 
   /** Yields records until the listener is closed. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<EspressoRecord<T>, undefined> {
+  async *[Symbol.asyncIterator](): AsyncGenerator<EspressoRecord, undefined> {
     while (!this.closed) {
       try {
         yield await this.receive({ timeout: -1 });
@@ -222,7 +207,7 @@ export class EspressoListener<T = undefined> extends Driver<EspressoListenerEven
     await this.#socket.close({ linger: 0 });
   }
 
-  #toRecord(message: Buffer[]): EspressoRecord<T> | undefined {
+  #toRecord(message: Buffer[]): EspressoRecord | undefined {
     const counts = this.#counts;
     counts.received += 1;
     const last = message[message.length - 1] as Buffer;
@@ -238,32 +223,13 @@ export class EspressoListener<T = undefined> extends Driver<EspressoListenerEven
     }
     counts.delivered += 1;
     const frameCount = trailer?.frames ?? frames.length;
-    const truncated = shown < size || frames.length < frameCount;
-    const record: Mutable<EspressoRecord<T>> = {
+    return {
       from: trailer?.from,
       time: trailer?.time ?? Date.now(),
       frames,
       frameCount,
       size,
-      truncated,
-      value: undefined,
-      error: undefined,
+      truncated: shown < size || frames.length < frameCount,
     };
-    if (this.#codec !== undefined && !truncated) this.#decode(record, this.#codec);
-    return record;
-  }
-
-  #decode(record: Mutable<EspressoRecord<T>>, codec: Codec<T>): void {
-    try {
-      record.value = codec.decode(record.frames[record.frames.length - 1] as Buffer);
-    } catch (cause) {
-      this.#counts.undecodable += 1;
-      record.error =
-        cause instanceof InvalidMessageError
-          ? cause
-          : new InvalidMessageError(`The frame is not valid ${codec.name}`, { cause });
-    }
   }
 }
-
-type Mutable<R> = { -readonly [K in keyof R]: R[K] };
