@@ -1,7 +1,6 @@
 /** A SUB at a capture endpoint. */
-import { InvalidArgumentError, TimeoutError } from "../../core/errors.js";
+import { InvalidArgumentError } from "../../core/errors.js";
 import type { WaitOptions } from "../../core/waiter.js";
-import type { Context } from "../../sockets/context.js";
 import { isEndpointSource } from "../../sockets/endpoint-source.js";
 import type { SocketEvent } from "../../sockets/internal.js";
 import { listen } from "../../sockets/internal.js";
@@ -11,27 +10,17 @@ import type { ProxySide } from "../../sockets/pump.js";
 import type { SocketStats } from "../../sockets/stats.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import type { PatternEndpoints } from "../kit/endpoint-list.js";
-import {
-  anything,
-  checkCount,
-  checkEndpoints,
-  checkKeys,
-  checkOptions,
-  type Given,
-  object,
-} from "../kit/options.js";
+import { MessageReader, type ReceiveManyOptions, untilClosed } from "../kit/message-reader.js";
+import { checkEndpoints, checkOptions, type Given, object } from "../kit/options.js";
 import { type EspressoFilter, type EspressoSample, Filter, prefixesOf, sizeOf } from "./filter.js";
 import { parseTrailer } from "./protocol.js";
-
-const MANY = 1_000;
 
 const OPTIONS = {
   /** Selects records. `topics` are subscribed to at the tap. Default: all. */
   filter: object<EspressoFilter>(),
   sample: object<EspressoSample>(),
-  /** Options of the SUB: security, `receiveHighWaterMark`. */
+  /** Options of the SUB: security, `receiveHighWaterMark`, `context`. */
   socketOptions: object<Omit<SubscriberOptions, "codec">>(),
-  context: anything<Context>(),
 };
 
 export type EspressoListenerOptions = Given<typeof OPTIONS>;
@@ -61,10 +50,7 @@ export interface EspressoListenerStats {
   readonly socket: SocketStats;
 }
 
-export interface EspressoReceiveManyOptions extends WaitOptions {
-  /** Default 1,000. */
-  readonly max?: number;
-}
+export type EspressoReceiveManyOptions = ReceiveManyOptions;
 
 /** Events of the SUB. */
 export type EspressoListenerEvent = SocketEvent;
@@ -95,6 +81,15 @@ export type EspressoListenerEvent = SocketEvent;
 export class EspressoListener extends Driver<EspressoListenerEvent, EspressoListenerStats> {
   readonly #socket: Subscriber;
   readonly #filter: Filter;
+  readonly #reader = new MessageReader<EspressoRecord>({
+    receive: (wait) => this.#socket.receiveMany(wait),
+    look: (batch, deliver) => {
+      for (const message of batch) {
+        const record = this.#toRecord(message);
+        if (record !== undefined) deliver(record);
+      }
+    },
+  });
   readonly #counts = {
     received: 0,
     delivered: 0,
@@ -109,22 +104,13 @@ export class EspressoListener extends Driver<EspressoListenerEvent, EspressoList
    */
   constructor(taps: PatternEndpoints, options: EspressoListenerOptions = {}) {
     super("EspressoListener", SOCKET_EVENTS);
-    const {
-      filter = {},
-      sample = {},
-      socketOptions,
-      context,
-    } = checkOptions("EspressoListener", OPTIONS, options);
+    const { filter = {}, sample = {}, socketOptions } = checkOptions("EspressoListener", OPTIONS, options);
     const endpoints = isEndpointSource(taps) ? [taps] : checkEndpoints("EspressoListener", taps);
     if (socketOptions !== undefined && Object.hasOwn(socketOptions, "codec"))
       throw new InvalidArgumentError("Option codec is not an option of the SUB of an EspressoListener");
     this.#filter = new Filter(filter, sample);
     const prefixes = prefixesOf(filter.topics);
-    this.#socket = new Subscriber({
-      linger: 0,
-      ...(context === undefined ? {} : { context }),
-      ...socketOptions,
-    });
+    this.#socket = new Subscriber({ linger: 0, ...socketOptions });
     listen(this.#socket, (event) => this.events.emit(event));
     try {
       this.#socket.subscribe(...prefixes);
@@ -136,54 +122,22 @@ export class EspressoListener extends Driver<EspressoListenerEvent, EspressoList
   }
 
   /**
-   * Returns the next record.
-   * @throws TimeoutError `EAGAIN`, AbortedError `ABORT_ERR`, ClosedError as a socket's `receive`
+   * Returns the next record. One call at a time.
+   * @throws TimeoutError `EAGAIN`; AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the listener closes, `EBADF` once
+   *   closed; InvalidStateError `EFSM` while another call waits
    */
-  receive(options: WaitOptions = {}): Promise<EspressoRecord> {
-    return this.run(async () => {
-      checkKeys("EspressoListener.receive", options, ["timeout", "signal"]);
-      const [record] = await this.#receiveMany({ ...options, max: 1 });
-      return record as EspressoRecord;
-    });
+  receive(options?: WaitOptions): Promise<EspressoRecord> {
+    return this.run(() => this.#reader.receive(options));
   }
 
   /** Returns 1 to `max` records (default 1,000), like {@link receive}. */
-  receiveMany(options: EspressoReceiveManyOptions = {}): Promise<EspressoRecord[]> {
-    return this.run(async () => {
-      checkKeys("EspressoListener.receiveMany", options, ["timeout", "signal", "max"]);
-      checkCount("max", options.max ?? MANY, 1);
-      return this.#receiveMany(options);
-    });
-  }
-
-  async #receiveMany(options: EspressoReceiveManyOptions): Promise<EspressoRecord[]> {
-    const { max = MANY, timeout = this.#socket.receiveTimeout } = options;
-    const end = performance.now() + timeout;
-    let left = timeout;
-    for (;;) {
-      const messages = await this.#socket.receiveMany({ ...options, timeout: left, max });
-      const records: EspressoRecord[] = [];
-      for (const message of messages) {
-        const record = this.#toRecord(message);
-        if (record !== undefined) records.push(record);
-      }
-      if (records.length > 0) return records;
-      if (timeout < 0) continue;
-      left = Math.ceil(end - performance.now());
-      if (left < 0) throw new TimeoutError("EAGAIN", "No record came in time");
-    }
+  receiveMany(options?: EspressoReceiveManyOptions): Promise<EspressoRecord[]> {
+    return this.run(() => this.#reader.receiveMany(options));
   }
 
   /** Yields records until the listener is closed. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<EspressoRecord, undefined> {
-    while (!this.closed) {
-      try {
-        yield await this.receive({ timeout: -1 });
-      } catch (error) {
-        if (!this.closed) throw error;
-      }
-    }
-    return undefined;
+  [Symbol.asyncIterator](): AsyncGenerator<EspressoRecord, undefined> {
+    return untilClosed(() => this.receive());
   }
 
   /**

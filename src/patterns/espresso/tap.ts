@@ -7,12 +7,11 @@
  */
 
 import { refuseExtra } from "../../core/arguments.js";
-import type { Context } from "../../sockets/context.js";
 import { XPublisher, type XPublisherOptions } from "../../sockets/pub-sub.js";
 import type { ProxySide } from "../../sockets/pump.js";
 import type { SocketStats } from "../../sockets/stats.js";
 import { Driver } from "../kit/driver.js";
-import { anything, checkOptions, type Given, integer, object } from "../kit/options.js";
+import { checkOptions, type Given, integer, object } from "../kit/options.js";
 import type { EspressoFilter, EspressoSample } from "./filter.js";
 import { type TapCounts, TapRules } from "./tap-rules.js";
 
@@ -31,7 +30,6 @@ const OPTIONS = {
   snapLength: integer({ default: SNAP_LENGTH, min: MIN_SNAP_LENGTH }),
   /** Options of the capture socket: security, `sendHighWaterMark` (records per listener, default 1,000). */
   socketOptions: object<XPublisherOptions>(),
-  context: anything<Context>(),
 };
 
 export type EspressoTapOptions = Given<typeof OPTIONS>;
@@ -91,7 +89,7 @@ export class EspressoTap extends Driver<EspressoTapEvent, EspressoTapStats> {
       "predicate:failed": true,
     });
     const settings = checkOptions("EspressoTap", OPTIONS, options);
-    const { filter = {}, sample = {}, snapLength, context, socketOptions } = settings;
+    const { filter = {}, sample = {}, snapLength, socketOptions } = settings;
     this.#rules = new TapRules(
       { filter, sample, snapLength },
       {
@@ -102,12 +100,7 @@ export class EspressoTap extends Driver<EspressoTapEvent, EspressoTapStats> {
       },
       { now: Date.now },
     );
-    this.#socket = new XPublisher({
-      linger: 0,
-      sendHighWaterMark: QUEUED,
-      ...(context === undefined ? {} : { context }),
-      ...socketOptions,
-    });
+    this.#socket = new XPublisher({ linger: 0, sendHighWaterMark: QUEUED, ...socketOptions });
     this.capture = (from, frames) => {
       if (!this.stopping) this.#rules.offer(from, frames);
     };

@@ -5,8 +5,9 @@
 
 import { checkCallOptions } from "../../core/arguments.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
-import { InvalidStateError, TimeoutError } from "../../core/errors.js";
+import { ClosedError, InvalidStateError, TimeoutError } from "../../core/errors.js";
 import { checkWait, WAIT_OPTIONS, type WaitOptions } from "../../core/waiter.js";
+import { checkCount } from "./options.js";
 
 export const BATCH = 256;
 
@@ -17,7 +18,26 @@ export interface MessageSource<M> {
   look(batch: Buffer[][], deliver: (message: M) => void): void;
 }
 
+export interface ReceiveManyOptions extends WaitOptions {
+  /** Default 1,000. */
+  readonly max?: number;
+}
+
 const NO_OPTIONS: WaitOptions = {};
+const MANY_OPTIONS: readonly string[] = [...WAIT_OPTIONS, "max"];
+const DEFAULT_MAX = 1_000;
+
+/** Yields messages until the driver is closed. */
+export async function* untilClosed<M>(receive: () => Promise<M>): AsyncGenerator<M, undefined> {
+  for (;;) {
+    try {
+      yield await receive();
+    } catch (error) {
+      if (error instanceof ClosedError) return undefined;
+      throw error;
+    }
+  }
+}
 
 export class MessageReader<M> {
   readonly #source: MessageSource<M>;
@@ -48,7 +68,11 @@ export class MessageReader<M> {
     return this.#ready.shift() ?? this.#fill(options, () => this.#ready.shift());
   }
 
-  async receiveMany(max: number, options: WaitOptions): Promise<M[]> {
+  /** @returns 1 to `max` messages @throws as {@link receive} */
+  async receiveMany(options: ReceiveManyOptions = {}): Promise<M[]> {
+    checkCallOptions("receiveMany", options, MANY_OPTIONS);
+    checkWait(options);
+    const max = checkCount("max", options.max ?? DEFAULT_MAX, 1);
     const take = (): M[] | undefined => {
       const messages: M[] = [];
       while (messages.length < max && this.#ready.length > 0) messages.push(this.#ready.shift() as M);

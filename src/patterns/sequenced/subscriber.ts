@@ -3,7 +3,7 @@
 import { describe, refuseExtra } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError, TimeoutError } from "../../core/errors.js";
-import { refusedWait, WAIT_OPTIONS, type WaitOptions } from "../../core/waiter.js";
+import type { WaitOptions } from "../../core/waiter.js";
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
@@ -12,7 +12,7 @@ import { type BodyOf, BodyShape } from "../kit/body.js";
 import { PendingCalls } from "../kit/calls.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, type EndpointSourceEvent, relaySourceEvents } from "../kit/endpoint-list.js";
-import { MessageReader } from "../kit/message-reader.js";
+import { MessageReader, type ReceiveManyOptions, untilClosed } from "../kit/message-reader.js";
 import {
   checkCount,
   checkKeys,
@@ -34,8 +34,6 @@ import {
   type SequencedSubscriberEvent,
   StreamTable,
 } from "./subscriber-rules.js";
-
-const DEFAULT_MAX = 1_000;
 
 const OPTIONS = {
   /** Followed pairs of publisher and topic; above, the least recently heard is forgotten. Default 100,000. */
@@ -212,27 +210,14 @@ export class SequencedSubscriber<T = Raw> extends Driver<
   }
 
   /** Returns 1 to `max` messages (default 1,000), like {@link receive}. */
-  receiveMany(options: WaitOptions & { readonly max?: number } = {}): Promise<SequencedMessage<T>[]> {
-    const refused = refusedWait(options, "receiveMany", [...WAIT_OPTIONS, "max"]);
-    if (refused !== undefined) return refused;
-    const { max = DEFAULT_MAX } = options;
-    if (!Number.isSafeInteger(max) || max < 1)
-      return Promise.reject(new InvalidArgumentError(`max is a whole number from 1; got ${String(max)}`));
-    if (this.#pulled.waiting > 0) return this.#pulled.receiveMany(max, options);
-    return this.run(() => this.#pulled.receiveMany(max, options));
+  receiveMany(options?: ReceiveManyOptions): Promise<SequencedMessage<T>[]> {
+    if (this.#pulled.waiting > 0) return this.#pulled.receiveMany(options);
+    return this.run(() => this.#pulled.receiveMany(options));
   }
 
   /** Yields messages until the subscriber is closed. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<SequencedMessage<T>, undefined> {
-    while (!this.closed) {
-      try {
-        yield await this.receive();
-      } catch (error) {
-        if (this.closed) return undefined;
-        throw error;
-      }
-    }
-    return undefined;
+  [Symbol.asyncIterator](): AsyncGenerator<SequencedMessage<T>, undefined> {
+    return untilClosed(() => this.receive());
   }
 
   /**

@@ -16,7 +16,7 @@ import { Calls } from "../../sockets/calls.js";
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
-import { MessageReader } from "../kit/message-reader.js";
+import { MessageReader, untilClosed } from "../kit/message-reader.js";
 import { LatenessRules, type SuicidalSnailLateness, type SuicidalSnailStamp } from "./lateness-rules.js";
 import {
   SuicidalSnailError,
@@ -170,16 +170,8 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
   }
 
   /** Yields messages until it is closed. Throws SuicidalSnailError when it has died. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<SuicidalSnailMessage, undefined> {
-    while (!this.closed) {
-      try {
-        yield await this.receive();
-      } catch (error) {
-        if (this.closed && !(error instanceof SuicidalSnailError)) return undefined;
-        throw error;
-      }
-    }
-    return undefined;
+  [Symbol.asyncIterator](): AsyncGenerator<SuicidalSnailMessage, undefined> {
+    return untilClosed(() => this.receive());
   }
 
   stats(): SuicidalSnailStats {
@@ -269,7 +261,7 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
     keep(first);
     while (looked < MAX_DRAIN) {
       try {
-        for (const message of await this.#reader.receiveMany(DRAIN_BATCH, { timeout: 0 })) keep(message);
+        for (const message of await this.#reader.receiveMany({ max: DRAIN_BATCH, timeout: 0 })) keep(message);
       } catch {
         break; // Nothing waits, or it was closed.
       }

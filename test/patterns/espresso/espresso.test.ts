@@ -41,7 +41,7 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("Espresso, engine %s"
   const context = new Context({ engine });
 
   async function startTap(options: EspressoTapOptions = {}): Promise<EspressoTap> {
-    const tap = kept(new EspressoTap({ context, ...options }));
+    const tap = kept(new EspressoTap({ ...options, socketOptions: { context, ...options.socketOptions } }));
     await tap.bind(ANY);
     return tap;
   }
@@ -49,7 +49,12 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("Espresso, engine %s"
   /** A listener whose subscriptions have arrived. */
   async function listen(tap: EspressoTap, options: EspressoListenerOptions = {}): Promise<EspressoListener> {
     const before = tap.stats().subscriptions;
-    const listener = kept(new EspressoListener(tap.endpoints, { context, ...options }));
+    const listener = kept(
+      new EspressoListener(tap.endpoints, {
+        ...options,
+        socketOptions: { context, ...options.socketOptions },
+      }),
+    );
     await until(() => tap.stats().subscriptions > before, "the listener's subscription");
     return listener;
   }
@@ -168,7 +173,9 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("Espresso, engine %s"
 
     const capture = kept(new Publisher({ context }));
     await capture.bind(ANY);
-    const listener = kept(new EspressoListener(capture.lastEndpoint as string, { context }));
+    const listener = kept(
+      new EspressoListener(capture.lastEndpoint as string, { socketOptions: { context } }),
+    );
     await capture.waitForSubscribers();
     await capture.send(["t", "SHOALTAP, but no trailer"]);
     await capture.send("SHOALTAP");
