@@ -19,7 +19,7 @@ import {
   type Given,
   type GivenWith,
   integer,
-  type OptionSpec,
+  methods,
   object,
   type Settings,
 } from "../kit/options.js";
@@ -66,7 +66,7 @@ const OPTIONS = {
   /** Makes it one of two servers. */
   pair: object<ClonePairOptions>(),
   /** Keeps the map on a disk; the server closes it. Default: none. */
-  store: store(),
+  store: methods<CloneStore>("a CloneStore: an object", ["load", "commit", "replace", "mark", "close"]),
   /** ms between two HUGZ, and two states of a pair; the same on both servers. Default 1,000, as in 12/CHP. */
   heartbeatInterval: integer({ default: 1_000 }),
   /** Missing heartbeats after which the other server counts as gone, at least 2. Default 2. */
@@ -91,17 +91,6 @@ const OPTIONS = {
 
 /** Options of `CloneServer`. Times are in ms. */
 export type CloneServerOptions = Given<typeof OPTIONS>;
-
-function store(): OptionSpec<CloneStore | undefined> {
-  const methods = ["load", "commit", "replace", "mark", "close"] as const;
-  const isObject = object().accepts;
-  return {
-    default: undefined,
-    expected: `a CloneStore: an object with ${methods.join(", ")}`,
-    accepts: (value) =>
-      isObject(value) && methods.every((name) => typeof (value as CloneStore)[name] === "function"),
-  };
-}
 
 export type PairSettings = NonNullable<ReturnType<typeof serverSettings>["pair"]>;
 

@@ -153,16 +153,21 @@ export function object<T extends object>(): OptionSpec<T | undefined> {
   };
 }
 
-export function codec<T = never>(): OptionSpec<Codec<T> | undefined> {
+/** An object with these methods, checked no further. @param expected such as "a store, an object" */
+export function methods<T extends object>(
+  expected: string,
+  names: readonly (keyof T & string)[],
+): OptionSpec<T | undefined> {
+  const isObject = object().accepts;
   return {
     default: undefined,
-    expected: "a codec: an object with encode and decode, such as json() gives",
-    accepts: (value) => {
-      if (typeof value !== "object" || value === null) return false;
-      const { encode, decode } = value as Partial<Codec<T>>;
-      return typeof encode === "function" && typeof decode === "function";
-    },
+    expected: `${expected} with the methods ${names.join(", ")}`,
+    accepts: (value) => isObject(value) && names.every((name) => typeof (value as T)[name] === "function"),
   };
+}
+
+export function codec<T = never>(): OptionSpec<Codec<T> | undefined> {
+  return methods<Codec<T>>("a codec, such as json() gives: an object", ["encode", "decode"]);
 }
 
 /** Checked elsewhere, such as a clock. */

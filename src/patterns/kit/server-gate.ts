@@ -1,5 +1,5 @@
 /** Gates of a server that serves only at times (../binary-star/gate.ts). */
-import type { OptionSpec } from "./options.js";
+import { methods, type OptionSpec } from "./options.js";
 
 /** Gate of a request server. */
 export interface ServerGate {
@@ -26,21 +26,12 @@ export interface PublisherGate {
   onServing(listener: () => void): void;
 }
 
+const EXPECTED = "a BinaryStarGate, or an object";
+
 export function serverGate(): OptionSpec<ServerGate | undefined> {
-  return gateSpec<ServerGate>(["admit", "isServing", "passTo"]);
+  return methods<ServerGate>(EXPECTED, ["admit", "isServing", "passTo"]);
 }
 
 export function publisherGate(): OptionSpec<PublisherGate | undefined> {
-  return gateSpec<PublisherGate>(["isServing", "vote", "onServing"]);
-}
-
-function gateSpec<G>(methods: readonly (keyof G & string)[]): OptionSpec<G | undefined> {
-  return {
-    default: undefined,
-    expected: `a BinaryStarGate, or an object with its ${methods.slice(0, -1).join(", ")} and ${methods.at(-1)}`,
-    accepts: (value) =>
-      typeof value === "object" &&
-      value !== null &&
-      methods.every((method) => typeof (value as Partial<G>)[method] === "function"),
-  };
+  return methods<PublisherGate>(EXPECTED, ["isServing", "vote", "onServing"]);
 }
