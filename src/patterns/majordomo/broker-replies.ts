@@ -192,6 +192,12 @@ export class BrokerReplies {
 /** Clients measured for one answer at the bound of all. */
 const MAX_LOOKS = 64;
 
+interface Queued {
+  readonly client: Buffer;
+  /** Upper bound of its queued bytes. */
+  bytes: number;
+}
+
 /**
  * Bounds the queued bytes of answers, per client and in total. Measuring the socket costs more than an answer: bytes
  * count as queued until the next measurement, at a bound.
@@ -199,8 +205,10 @@ const MAX_LOOKS = 64;
 export class ClientBacklog {
   readonly #limits: MajordomoBrokerLimits;
   readonly #measure: ((client: Buffer) => number) | undefined;
-  /** Bytes by routing id, the same object while the peer is connected; least recently measured first. */
-  readonly #bytes = new Map<Buffer, number>();
+  /** By routing id, the same object while the peer is connected; least recently measured first. */
+  readonly #queued = new Map<Buffer, Queued>();
+  /** The answers of a batch have one client. */
+  #last: Queued | undefined = undefined;
   #total = 0;
 
   /** @param measure `undefined`: unknown to the engine, and unbounded here */
@@ -210,7 +218,7 @@ export class ClientBacklog {
   }
 
   get total(): number {
-    for (const client of [...this.#bytes.keys()]) this.#look(client);
+    for (const queued of [...this.#queued.values()]) this.#look(queued);
     return this.#total;
   }
 
@@ -218,40 +226,51 @@ export class ClientBacklog {
   take(client: Buffer, bytes: number): boolean {
     if (this.#measure === undefined) return true;
     const { maxClientBytes, maxReplyBytes } = this.#limits;
-    let queued = this.#bytes.get(client) ?? 0;
-    if (queued + bytes > maxClientBytes) {
-      queued = this.#look(client);
-      if (queued > 0 && queued + bytes > maxClientBytes) return false;
+    let queued = this.#of(client);
+    if (queued.bytes + bytes > maxClientBytes) {
+      this.#look(queued);
+      if (queued.bytes > 0 && queued.bytes + bytes > maxClientBytes) return false;
     }
-    if (this.#total + bytes > maxReplyBytes) {
-      if (!this.#makeRoom(bytes)) return false;
-      queued = this.#bytes.get(client) ?? 0;
-    }
-    this.#bytes.set(client, queued + bytes);
+    if (this.#total + bytes > maxReplyBytes && !this.#makeRoom(bytes)) return false;
+    // It may have been measured.
+    queued = this.#of(client);
+    queued.bytes += bytes;
     this.#total += bytes;
     return true;
   }
 
   left(client: Buffer): void {
-    this.#total -= this.#bytes.get(client) ?? 0;
-    this.#bytes.delete(client);
+    this.#total -= this.#queued.get(client)?.bytes ?? 0;
+    this.#queued.delete(client);
+    this.#last = undefined;
   }
 
-  /** Measures a client. @returns its queued bytes */
-  #look(client: Buffer): number {
-    const bytes = Math.min(this.#bytes.get(client) ?? 0, this.#measure?.(client) ?? 0);
+  #of(client: Buffer): Queued {
+    if (this.#last?.client === client) return this.#last;
+    let queued = this.#queued.get(client);
+    if (queued === undefined) {
+      queued = { client, bytes: 0 };
+      this.#queued.set(client, queued);
+    }
+    this.#last = queued;
+    return queued;
+  }
+
+  #look(queued: Queued): void {
+    const { client } = queued;
+    const bytes = Math.min(queued.bytes, this.#measure?.(client) ?? 0);
     this.left(client);
-    if (bytes > 0) this.#bytes.set(client, bytes);
+    queued.bytes = bytes;
+    if (bytes > 0) this.#queued.set(client, queued);
     this.#total += bytes;
-    return bytes;
   }
 
   #makeRoom(bytes: number): boolean {
-    let looks = Math.min(MAX_LOOKS, this.#bytes.size);
-    for (const client of this.#bytes.keys()) {
+    let looks = Math.min(MAX_LOOKS, this.#queued.size);
+    for (const queued of this.#queued.values()) {
       if (looks === 0) break;
       looks -= 1;
-      this.#look(client);
+      this.#look(queued);
       if (this.#total + bytes <= this.#limits.maxReplyBytes) return true;
     }
     return this.#total === 0;
