@@ -144,7 +144,7 @@ export class BrokerRequests {
     // Plain workers report failures as answers.
     const failure = worker.dialect === Dialect.Shoal ? undefined : failureIn(body);
     if (failure !== undefined) {
-      this.failure(worker, { kind: "failure", tag, details: undefined, ...failure }, now);
+      this.failure(worker, { kind: "failure", tag, ...failure }, now);
       return;
     }
     this.#endDelivery(request);

@@ -22,6 +22,7 @@ import {
   type Answer,
   type AtClient,
   type Dialect,
+  type Failed,
   failureIn,
   MAX_TIME,
   NO_LIMIT,
@@ -429,15 +430,7 @@ export class ClientRules {
     call.sink.failed(new ServiceError(reason, call.service.name, text));
   }
 
-  #refused(
-    call: Call,
-    {
-      reason,
-      text,
-      details,
-    }: { readonly reason: string; readonly text: string; readonly details?: Buffer | undefined },
-    now: number,
-  ): void {
+  #refused(call: Call, { reason, text, details }: Failed, now: number): void {
     call.service.isKnown = true;
     const handler = decodeDetails(details);
     this.#fail(call, new ServiceError(toReason(reason), call.service.name, text, handler), now);

@@ -281,15 +281,11 @@ export interface Negotiated {
   readonly heartbeatInterval: number;
 }
 
-export interface Refusal {
+export interface Refusal extends Failed {
   readonly kind: "error";
   readonly dialect: Dialect;
   readonly id: RequestId | undefined;
   readonly service: Buffer;
-  readonly reason: string;
-  readonly text: string;
-  /** Code and data of the handler's error, as JSON. */
-  readonly details: Buffer | undefined;
 }
 
 export type ToClient =
@@ -359,12 +355,16 @@ export function replyTo(
   return { kind: "reply", dialect, tag, envelope, final, pieces, body };
 }
 
-export interface Failure {
-  readonly kind: "failure";
-  readonly tag: number;
+export interface Failed {
   readonly reason: string;
   readonly text: string;
-  readonly details: Buffer | undefined;
+  /** Code and data of the handler's error, as JSON. */
+  readonly details?: Buffer | undefined;
+}
+
+export interface Failure extends Failed {
+  readonly kind: "failure";
+  readonly tag: number;
 }
 
 export type FromWorker =
@@ -875,7 +875,7 @@ function decodePlainDelivery(frames: readonly Buffer[], at: number, dialect: Dia
 }
 
 /** A plain peer's error reply. */
-export function failureIn(body: Body): { readonly reason: string; readonly text: string } | undefined {
+export function failureIn(body: Body): Failed | undefined {
   if (body.length !== 3) return undefined;
   const [mark, reason, text] = body.frames;
   return ERROR_MARK.equals(mark as Buffer) ? { reason: String(reason), text: String(text) } : undefined;

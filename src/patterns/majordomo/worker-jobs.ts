@@ -22,20 +22,20 @@ import {
   type Delivery,
   Dialect,
   decodeHeaders,
+  type Failed,
   type Frames,
   NO_LIMIT,
   NO_PIECES,
   type RequestId,
   replyTo,
 } from "./wire.js";
-import type { MajordomoHandler, MajordomoRequestContext, MajordomoWorkerEvent } from "./worker-options.js";
+import type {
+  MajordomoHandler,
+  MajordomoRequestContext,
+  MajordomoWorkerEvent,
+  WorkerSettings,
+} from "./worker-options.js";
 import type { WorkerSession } from "./worker-rules.js";
-
-export interface Failed {
-  readonly reason: string;
-  readonly text: string;
-  readonly details?: Buffer | undefined;
-}
 
 type Outcome = { readonly ok: true; readonly body: Body } | (Failed & { readonly ok: false });
 
@@ -173,15 +173,18 @@ function failed(reason: string, text: string): Failed & { readonly ok: false } {
   return { ok: false, reason, text };
 }
 
-export interface JobsOptions {
+export interface JobsOptions
+  extends Pick<
+    WorkerSettings,
+    | "concurrency"
+    | "prefetch"
+    | "dedupWindow"
+    | "dedupBytes"
+    | "maxReplyBytes"
+    | "creditTimeout"
+    | "exposeErrors"
+  > {
   readonly service: string;
-  readonly concurrency: number;
-  readonly prefetch: number;
-  readonly dedupWindow: number;
-  readonly dedupBytes: number;
-  readonly maxReplyBytes: number;
-  readonly creditTimeout: number;
-  readonly exposeErrors: boolean;
   readonly requestCodec: Codec<unknown> | undefined;
   readonly replyCodec: Codec<unknown> | undefined;
 }
@@ -194,6 +197,7 @@ export class WorkerJobs {
     cancelled: 0,
     stale: 0,
     duplicates: 0,
+    faults: 0,
   };
   running = 0;
   unsentBytes = 0;

@@ -19,6 +19,7 @@ import {
   beatInterval,
   type Delivery,
   Dialect,
+  type Failed,
   type Failure,
   type FromWorker,
   type Reply,
@@ -177,11 +178,7 @@ export class WorkerSession {
   }
 
   /** Plain brokers get an error reply. */
-  failure(
-    delivery: Delivery,
-    { reason, text, details }: Pick<Failure, "reason" | "text"> & { readonly details?: Buffer | undefined },
-    ticket: SendTicket,
-  ): SendOutcome {
+  failure(delivery: Delivery, { reason, text, details }: Failed, ticket: SendTicket): SendOutcome {
     if (!this.#isCurrent(delivery)) return "stale";
     this.#settle();
     if (delivery.dialect !== Dialect.Shoal) {

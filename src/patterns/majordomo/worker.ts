@@ -72,7 +72,6 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
   readonly #jobs: WorkerJobs;
   readonly #endpoints: EndpointList;
   #connections: WorkerConnection[];
-  readonly #faults = { count: 0 };
 
   /**
    * @param endpoints of brokers, or a source. A removed broker is left when it hangs up or sends no request for 5 s
@@ -116,7 +115,7 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
       handler as MajordomoHandler<unknown, unknown>,
       emit,
     );
-    const shared = { session, socketOptions, jobs: this.#jobs, faults: this.#faults, emit };
+    const shared = { session, socketOptions, jobs: this.#jobs, emit };
     // So are connections.
     for (const endpoint of all) checkEndpoint(endpoint, "connect", knownSchemes());
     this.#connections = all.map((endpoint) => new WorkerConnection(endpoint, shared));
@@ -158,7 +157,6 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
   override stats(): MajordomoWorkerStats {
     return {
       ...this.#jobs.counters,
-      faults: this.#faults.count,
       running: this.#jobs.running,
       queued: this.#jobs.queued,
       unsentBytes: this.#jobs.unsentBytes,
@@ -207,7 +205,6 @@ export interface Shared {
   readonly session: SessionOptions;
   readonly socketOptions: DealerOptions | undefined;
   readonly jobs: WorkerJobs;
-  readonly faults: { count: number };
   readonly emit: (event: MajordomoWorkerEvent) => void;
 }
 
@@ -366,7 +363,7 @@ export class WorkerConnection {
   }
 
   #fault(): void {
-    this.#shared.faults.count += 1;
+    this.#shared.jobs.counters.faults += 1;
     this.#shared.emit({ type: "peer:invalid", endpoint: this.endpoint });
   }
 
