@@ -43,6 +43,7 @@ export class ClientRules {
   #oldest = 1;
   #bytes = 0;
   #closed = false;
+  #isPumping = false;
   /** Of the last connection attempt, until a message arrives. */
   #lastFailure: ShoalError | undefined = undefined;
 
@@ -299,11 +300,15 @@ export class ClientRules {
   }
 
   #pump(now: number): void {
+    // A call that cannot be sent ends, which would pump again: many must not nest.
+    if (this.#isPumping) return;
+    this.#isPumping = true;
     while (this.#connections.hasRoom(this.#calls.size - this.#waiting.length)) {
       const call = this.#waiting.shift();
-      if (call === undefined) return;
+      if (call === undefined) break;
       this.#sendFirst(call, now);
     }
+    this.#isPumping = false;
   }
 
   #sendFirst(call: Call, now: number): void {

@@ -16,12 +16,12 @@ const LIMITS = {
 };
 const ECHO = { name: "echo", frame: Buffer.from("echo"), isKnown: false };
 
-function clientOf(endpoints: string[], dialect?: Dialect) {
+function clientOf(endpoints: string[], dialect?: Dialect, limits: Partial<typeof LIMITS> = {}) {
   /** Connections, and what is said over each: `+1 a`, `-1`, `1 text of the last frame`. */
   const log: string[] = [];
   const events: MajordomoClientEvent[] = [];
   const rules = new ClientRules(
-    { ...LIMITS, endpoints, dialect },
+    { ...LIMITS, ...limits, endpoints, dialect },
     {
       open: (connection, endpoint) => log.push(`+${connection} ${endpoint}`),
       close: (connection) => log.push(`-${connection}`),
@@ -484,4 +484,14 @@ describe("a client whose brokers come and go", () => {
     negotiate(2, 4);
     expect([said(), ended]).toEqual([["+2 b", "2 ?", "2 one"], []]);
   });
+});
+
+it("a plain broker's greeting fails many waiting calls with headers, which it cannot have", () => {
+  const { rules } = clientOf(["a"], undefined, { maxPending: 20_000 });
+  const terms = { timeout: 0, retries: 0, total: 0, headers: Buffer.from("h") };
+  let failed = 0;
+  for (let i = 0; i < 20_000; i++)
+    rules.submit(new Call(ECHO, ["x"], terms, { answer: () => "read", failed: () => void failed++ }), 0);
+  rules.receive(1, { kind: "negotiated", extended: false, heartbeatInterval: 0 } as AtClient, 1);
+  expect(failed).toBe(20_000);
 });
