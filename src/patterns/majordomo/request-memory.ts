@@ -72,10 +72,12 @@ export class RequestMemory {
 
   /** @param near previous result, likely the same */
   clientOf(id: RequestId, near: ClientMemory | undefined): ClientMemory {
-    if (near !== undefined && near.low === id.low && near.high === id.high) return near;
-    near?.entries.trim();
-    const key = `${id.high} ${id.low}`;
-    return this.#clients.get(key) ?? new ClientMemory(id, key);
+    const isNear = near !== undefined && near.low === id.low && near.high === id.high;
+    if (isNear && near.entries.size > 0) return near;
+    if (!isNear) near?.entries.trim();
+    const key = isNear ? near.key : `${id.high} ${id.low}`;
+    // Without requests it is not in the table, where the client's next connection may have put another.
+    return this.#clients.get(key) ?? (isNear ? near : new ClientMemory(id, key));
   }
 
   begin(memory: ClientMemory, entry: Repeatable): void {

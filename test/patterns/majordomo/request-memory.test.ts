@@ -102,4 +102,17 @@ describe("settled requests", () => {
     expect(first.entries.size).toBe(0);
     expect(first.entries.costOfBetween(0, 2 ** 30)).toBeLessThanOrEqual(256);
   });
+
+  it("of a client forgotten meanwhile are found by its earlier connection, too", () => {
+    const memory = new RequestMemory(1, 2 ** 30);
+    const before = memory.clientOf(idOf(1, 0), undefined);
+    for (const client of [before, memory.clientOf(idOf(1, 1), undefined)]) {
+      const entry = new Request(1);
+      memory.begin(client, entry);
+      memory.keep(entry, 10);
+    }
+    const entry = new Request(2);
+    memory.begin(memory.clientOf(idOf(2, 0), undefined), entry);
+    expect(memory.clientOf(idOf(2, 0), before).entries.get(2)).toBe(entry);
+  });
 });
