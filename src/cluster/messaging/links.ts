@@ -162,6 +162,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
           each.changed();
         } else if (member?.hasDetails === true) this.#remove(key, each);
       }
+      this.#onDrained?.();
       return;
     }
     let lost = 0;

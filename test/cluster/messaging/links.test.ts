@@ -232,6 +232,17 @@ test("items for a member whose details are not here yet wait for them; one that 
   expect([a.pings, a.lost]).toEqual([[], []]);
 });
 
+test("closing waits no longer for a member once its details say that it takes no messages", async () => {
+  const [a, b] = [await world.node("a"), await world.node("b")];
+  world.unknown.add(b.id);
+  sendAll(a, b, 1);
+  const closed = a.links.close(-1);
+  b.advert = undefined;
+  world.unknown.clear();
+  world.changed(b, "alive");
+  await closed;
+});
+
 describe("attempts to connect", () => {
   afterEach(() => {
     vi.useRealTimers();
