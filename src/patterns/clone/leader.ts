@@ -103,7 +103,10 @@ export class Leader {
     if (!this.present || now < this.#retryAt) return;
     this.#retryAt = 0;
     if (this.#pump === undefined) {
+      const { length } = this.#queue;
       this.#drain(now);
+      // A follower that stores the map answers heartbeats only, which are sent when its queue is empty.
+      if (this.#state === "sent" && this.#queue.length < length) this.heardAt = now;
       return;
     }
     const result = this.#pump.pump(now);
