@@ -1,15 +1,8 @@
-import { setMaxListeners } from "node:events";
-import timers from "node:timers/promises";
 import { quoted } from "../../core/arguments.js";
-import {
-  AbortedError,
-  ClosedError,
-  InvalidArgumentError,
-  ProtocolError,
-  TimeoutError,
-} from "../../core/errors.js";
+import { ClosedError, InvalidArgumentError, ProtocolError, TimeoutError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
-import type { WaitOptions } from "../../core/waiter.js";
+import { ignore } from "../../core/ignore.js";
+import { refusedWait, Waiter, type WaitOptions } from "../../core/waiter.js";
 import type { MessageLike } from "../../sockets/message.js";
 import { Driver } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, type PatternEndpoints } from "../kit/endpoint-list.js";
@@ -93,7 +86,7 @@ const EVENTS: EventNames<MajordomoClientEvent> = {
  */
 export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientStats> {
   readonly #client: MajordomoClient;
-  readonly #closing = new AbortController();
+  readonly #pauses = new Set<Waiter<void>>();
   readonly #uuids = new UuidSource();
   readonly #timeout: number;
 
@@ -103,7 +96,6 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
    */
   constructor(endpoints: PatternEndpoints, options: MajordomoClientOptions = {}) {
     super("TitanicClient", EVENTS);
-    setMaxListeners(0, this.#closing.signal); // Each pause has one.
     this.#client = new MajordomoClient(endpoints, options);
     for (const type of Object.keys(EVENTS) as MajordomoClientEvent["type"][])
       this.#client.events.on(type, (event) => this.events.emit(event));
@@ -176,13 +168,7 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
       if (reply.status !== TitanicStatus.PENDING) return reply;
       if (timeout >= 0 && performance.now() >= deadline)
         throw new TimeoutError("ETIMEDOUT", `${uuid} has no reply after ${timeout} ms`);
-      const sleep = timers.setTimeout(timeout < 0 ? pause : Math.min(pause, left()), undefined, {
-        signal: signal === undefined ? this.#closing.signal : AbortSignal.any([signal, this.#closing.signal]),
-      });
-      await sleep.catch(() => {
-        if (signal?.aborted === true) throw new AbortedError(signal.reason);
-        throw new ClosedError("EAGAIN", "The client closed before the answer came");
-      });
+      await this.#pause(timeout < 0 ? pause : Math.min(pause, left()), signal);
     }
   }
 
@@ -213,8 +199,31 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
 
   /** Stored requests stay with Titanic. */
   protected override async onClose(linger: number): Promise<void> {
-    this.#closing.abort();
+    for (const pause of this.#pauses) pause.abandon(closedMeanwhile());
     await this.#client.close({ linger });
+  }
+
+  /**
+   * Not a timer with both signals: `AbortSignal.any` leaves a reference at each.
+   * @throws AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the client closes
+   */
+  async #pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+    await refusedWait({ signal });
+    if (this.closed) throw closedMeanwhile();
+    const waiter = new Waiter<void>(
+      Math.max(1, Math.round(ms)),
+      signal,
+      () => new TimeoutError("ETIMEDOUT", "over"),
+      ignore,
+    );
+    this.#pauses.add(waiter);
+    try {
+      await waiter.promise;
+    } catch (error) {
+      if (!(error instanceof TimeoutError)) throw error;
+    } finally {
+      this.#pauses.delete(waiter);
+    }
   }
 }
 
@@ -226,6 +235,10 @@ function limitsOf(options: TitanicRequestOptions, uuid: string): MajordomoCallOp
   if (options.ttl !== undefined) checkCount("ttl", options.ttl, 1);
   const { uuid: _uuid, ttl: _ttl, ...limits } = options;
   return limits;
+}
+
+function closedMeanwhile(): ClosedError {
+  return new ClosedError("EAGAIN", "The client closed before the answer came");
 }
 
 function refused(what: string, status: Buffer | undefined): StoreError {

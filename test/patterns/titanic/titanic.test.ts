@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -95,6 +96,20 @@ describe("Titanic", () => {
     await client.close();
     await turn();
     expect([waits.state, waits.code, drained.state]).toEqual(["rejected", "EAGAIN", "fulfilled"]);
+  });
+
+  it("leaves nothing at a signal of a wait that has ended", async () => {
+    const uuid = await client.request("nobody", "body");
+    const { signal } = new AbortController();
+    const left = (): object[] =>
+      Object.getOwnPropertySymbols(signal)
+        .map((symbol) => (signal as unknown as Record<symbol, unknown>)[symbol])
+        .filter((value): value is Set<unknown> => value instanceof Set && value.size > 0);
+    const before = left().length;
+    expect(await failure(client.wait(uuid, { ...WAIT, timeout: 30, signal }))).toMatchObject({
+      code: "ETIMEDOUT",
+    });
+    expect([left().length - before, getEventListeners(signal, "abort").length]).toEqual([0, 0]);
   });
 
   it("answers with the bare digits", async () => {
