@@ -20,5 +20,4 @@ export type {
   RequestRetried,
   RetryReason,
 } from "./request-client.js";
-
 export type { PublisherGate, ServerGate } from "./server-gate.js";

@@ -7,6 +7,7 @@ import { checkCallOptions } from "../../core/arguments.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { ClosedError, InvalidStateError, TimeoutError } from "../../core/errors.js";
 import { checkWait, WAIT_OPTIONS, type WaitOptions } from "../../core/waiter.js";
+import type { ReceiveManyOptions } from "../../sockets/readable.js";
 import { checkCount } from "./options.js";
 
 export const BATCH = 256;
@@ -16,11 +17,6 @@ export interface MessageSource<M> {
   receive(options: WaitOptions & { readonly max: number }): Promise<Buffer[][]>;
   /** Passes messages for the program to `deliver`. Errors end the call. */
   look(batch: Buffer[][], deliver: (message: M) => void): void;
-}
-
-export interface ReceiveManyOptions extends WaitOptions {
-  /** Default 1,000. */
-  readonly max?: number;
 }
 
 const NO_OPTIONS: WaitOptions = {};

@@ -6,13 +6,14 @@ import { InvalidArgumentError, TimeoutError } from "../../core/errors.js";
 import type { WaitOptions } from "../../core/waiter.js";
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
+import type { ReceiveManyOptions } from "../../sockets/readable.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyOf, BodyShape } from "../kit/body.js";
 import { PendingCalls } from "../kit/calls.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, type EndpointSourceEvent, relaySourceEvents } from "../kit/endpoint-list.js";
-import { MessageReader, type ReceiveManyOptions, untilClosed } from "../kit/message-reader.js";
+import { MessageReader, untilClosed } from "../kit/message-reader.js";
 import {
   checkCount,
   checkKeys,
