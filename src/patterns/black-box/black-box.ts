@@ -10,7 +10,7 @@ import { Subscriber } from "../../sockets/pub-sub.js";
 import type { SocketStats } from "../../sockets/stats.js";
 import { Driver } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, type EndpointSourceEvent, relaySourceEvents } from "../kit/endpoint-list.js";
-import { pack } from "./messages.js";
+import { fromPlain, pack } from "./messages.js";
 import { type BlackBoxOptions, resolveBox } from "./options.js";
 import { BoxRules, type BoxRulesStats } from "./rules.js";
 import type { BlackBoxDropReason, BlackBoxShardStats } from "./shard.js";
@@ -39,7 +39,7 @@ export interface BlackBoxContext<D = unknown> {
 export type BlackBoxHandler<D = unknown> = (frames: Buffer[], context: BlackBoxContext<D>) => unknown;
 
 export type BlackBoxEvent =
-  /** The first failure is reported at once, further ones together every 100 ms. */
+  /** Of one batch, when it is finished. */
   | {
       readonly type: "handler:failed";
       readonly shard: number;
@@ -240,8 +240,16 @@ export class BlackBox extends Driver<BlackBoxEvent, BlackBoxStats> {
       this.#rules.up(shard);
       this.#moved();
     },
-    batchFinished: (shard, failed) => {
-      this.#rules.finished(shard, failed);
+    batchFinished: (shard, messages, first) => {
+      this.#rules.finished(shard, messages);
+      if (first !== undefined)
+        this.events.emit({
+          type: "handler:failed",
+          shard,
+          messages,
+          topic: Buffer.from(first.topic),
+          error: fromPlain(first.error),
+        });
       this.#moved();
     },
     threadCrashed: (shard, error, restartIn) => {
@@ -250,7 +258,5 @@ export class BlackBox extends Driver<BlackBoxEvent, BlackBoxStats> {
       this.events.emit({ type: "worker:crashed", shard, error, lost, restartIn });
       this.#moved();
     },
-    handlerFailed: (shard, messages, topic, error) =>
-      this.events.emit({ type: "handler:failed", shard, messages, topic: Buffer.from(topic), error }),
   };
 }

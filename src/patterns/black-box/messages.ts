@@ -1,9 +1,9 @@
 /**
  * Messages between a Black Box and its worker threads.
  *
- *   BlackBox ──batch, CLOSE──> worker thread ──ready or unusable, failed handlers, finished batches──> BlackBox
+ *   BlackBox ──batch, CLOSE──> worker thread ──ready or unusable, finished batches──> BlackBox
  *
- * A batch is a transferred ArrayBuffer; its answer is the number of failed messages.
+ * A batch is a transferred ArrayBuffer.
  */
 import { messageOf } from "../kit/errors.js";
 
@@ -15,18 +15,17 @@ export interface WorkerData {
   readonly data: unknown;
 }
 
+export interface Failure {
+  /** First frame of the message, perhaps cut off. */
+  readonly topic: Uint8Array;
+  readonly error: PlainError;
+}
+
 export type FromWorker =
-  /** A batch is finished, with so many failed messages. */
-  | number
   | { readonly type: "ready" }
   | { readonly type: "unusable"; readonly error: PlainError }
-  /** The first of `messages` failures. */
-  | {
-      readonly type: "failed";
-      readonly messages: number;
-      readonly topic: Uint8Array;
-      readonly error: PlainError;
-    };
+  /** A batch, with so many failed messages and the first of them. */
+  | { readonly type: "finished"; readonly failed: number; readonly first: Failure | undefined };
 
 /** No more batches. */
 export const CLOSE = "close";

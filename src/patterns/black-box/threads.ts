@@ -4,7 +4,7 @@ import { backOff } from "../../core/back-off.js";
 import { builtFile } from "../../core/built-file.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { withTimeout } from "../../core/waiter.js";
-import { CLOSE, type FromWorker, fromPlain, type WorkerData } from "./messages.js";
+import { CLOSE, type Failure, type FromWorker, fromPlain, type WorkerData } from "./messages.js";
 
 /** ms before a crashed thread is replaced; doubled with each crash soon after a start. */
 const FIRST_DELAY = 100;
@@ -17,9 +17,8 @@ const UNFIT = /^(?:--input-type|--eval|-e|--print|-p|-pe|--check|-c|--interactiv
 export interface ThreadOwner {
   /** It takes batches. */
   threadUp(shard: number, again: boolean): void;
-  batchFinished(shard: number, failed: number): void;
+  batchFinished(shard: number, failed: number, first: Failure | undefined): void;
   threadCrashed(shard: number, error: Error, restartIn: number): void;
-  handlerFailed(shard: number, messages: number, topic: Uint8Array, error: Error): void;
 }
 
 export class ShardThread {
@@ -79,9 +78,7 @@ export class ShardThread {
       cause = error instanceof Error ? error : new Error(String(error));
     });
     worker.on("message", (message: FromWorker) => {
-      if (typeof message === "number") this.#owner.batchFinished(shard, message);
-      else if (message.type === "failed")
-        this.#owner.handlerFailed(shard, message.messages, message.topic, fromPlain(message.error));
+      if (message.type === "finished") this.#owner.batchFinished(shard, message.failed, message.first);
       else if (message.type === "unusable") cause = fromPlain(message.error);
       else {
         this.#owner.threadUp(shard, this.#wasReady);

@@ -1,8 +1,7 @@
 /** Worker thread: runs the handler's module on batches. Started by threads.ts. */
 import { parentPort, workerData } from "node:worker_threads";
-import { CLOSE, type FromWorker, toPlain, Unpacker, type WorkerData } from "./messages.js";
+import { CLOSE, type Failure, type FromWorker, toPlain, Unpacker, type WorkerData } from "./messages.js";
 
-const REPORT_INTERVAL = 100;
 const MAX_TOPIC = 256;
 
 interface Context {
@@ -28,33 +27,8 @@ function post(message: FromWorker): void {
   main.postMessage(message);
 }
 
-/** Reports failures: the first at once, further ones together. */
-class Reports {
-  #messages = 0;
-  #first: { error: unknown; topic: Uint8Array } | undefined;
-  #timer: NodeJS.Timeout | undefined;
-
-  note(error: unknown, topic: Buffer): void {
-    this.#messages += 1;
-    this.#first ??= { error, topic: Uint8Array.from(topic.subarray(0, MAX_TOPIC)) };
-    if (this.#timer === undefined) this.flush();
-  }
-
-  flush = (): void => {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    if (this.#first === undefined) return;
-    const { error, topic } = this.#first;
-    post({ type: "failed", messages: this.#messages, topic, error: toPlain(error) });
-    this.#messages = 0;
-    this.#first = undefined;
-    this.#timer = setTimeout(this.flush, REPORT_INTERVAL).unref();
-  };
-}
-
 class Work {
   readonly #handler: Handler;
-  readonly #reports = new Reports();
   readonly #batches: ArrayBuffer[] = [];
   #running = false;
   #whenIdle: (() => void) | undefined;
@@ -69,12 +43,10 @@ class Work {
   }
 
   async end(): Promise<void> {
-    if (this.#running) {
-      await new Promise<void>((resolve) => {
-        this.#whenIdle = resolve;
-      });
-    }
-    this.#reports.flush();
+    if (!this.#running) return;
+    await new Promise<void>((resolve) => {
+      this.#whenIdle = resolve;
+    });
   }
 
   #next = (): void => {
@@ -89,6 +61,7 @@ class Work {
     const messages = new Unpacker(batch);
     const handler = this.#handler;
     let failed = 0;
+    let first: Failure | undefined;
     for (let frames = messages.next(); frames !== undefined; frames = messages.next()) {
       const topic = frames[0] as Buffer;
       try {
@@ -96,10 +69,10 @@ class Work {
         if (isThenable(pending)) await pending;
       } catch (error) {
         failed += 1;
-        this.#reports.note(error, topic);
+        first ??= { topic: Uint8Array.from(topic.subarray(0, MAX_TOPIC)), error: toPlain(error) };
       }
     }
-    post(failed);
+    post({ type: "finished", failed, first });
   }
 }
 

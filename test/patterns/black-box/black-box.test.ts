@@ -193,7 +193,7 @@ describe.concurrent.each(ENGINES)("the threads of a Black Box, engine %s", (engi
       box.events.on("worker:restarted", ({ shard }) => restarted.push(shard));
       for (const last of [299, 699, 1_000]) {
         for (let i = { 299: 1, 699: 301, 1_000: 701 }[last]; i <= last; i++) await publisher.send(["t", String(i)]);
-        await until(box, ({ queued, inFlight }) => queued + inFlight === 0);
+        await until(box, ({ handled, lost }) => handled + lost === last);
         if (last === 1_000) break;
         await publisher.send(["t", String(last + 1)]);
         await until(box, () => crashes.length === { 299: 1, 699: 2 }[last]);
