@@ -117,7 +117,9 @@ test("requests past maxInFlight are refused as overloaded, each with a reply", a
   const primary = await serve("primary", handler, { maxInFlight: 5 });
   await serve("backup", handler);
   await within(primary.ready(), "it serves");
-  const calls = Array.from({ length: 8 }, (_, i) => client().request(String(i), { timeout: 8_000 }));
+  const calls = Array.from({ length: 8 }, (_, i) =>
+    client().request(String(i), { timeout: 8_000, attemptTimeout: 8_000 }),
+  );
   const refused = calls.map((call) =>
     call.then(
       () => undefined,
