@@ -138,6 +138,8 @@ export class BrokerReplies {
         return true;
       }
       known.owner = owner;
+      // The worker's end will bring it nothing.
+      if (known.over !== undefined) this.#sendFailure(known, known.over as FailureReason);
     } else if (known.answer !== undefined) {
       if (this.backlog.take(from, known.keptBytes)) this.#send(known, true, known.answer);
       else {

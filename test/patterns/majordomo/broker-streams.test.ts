@@ -109,6 +109,19 @@ describe("an answer in pieces", () => {
     expect([rules.stats().answered, balance()]).toEqual([1, 0]);
   });
 
+  it("tells a client that repeats its request that the answer was broken off", () => {
+    join("w");
+    ask("c");
+    const delivery = deliveryTo("w");
+    piece("w", delivery, 1, "x");
+    for (let i = 0; i < 2; i++) {
+      expect(toldTo("c")).toMatchObject([{ kind: "error", reason: "incomplete" }]);
+      ask("c");
+    }
+    final("w", delivery, 2);
+    expect([rules.stats().failed, balance()]).toEqual([1, 0]);
+  });
+
   it.each([
     ["in the middle", 1],
     ["at the end", 2],
