@@ -86,8 +86,18 @@ export class Dispatcher {
     this.#client = client;
     this.#options = options;
     this.#emit = emit;
+    // A plain broker gets one request at a time. Others would wait at the client, and time out there.
+    let concurrency = 1;
+    client.events.on("broker:joined", ({ extended }) => {
+      concurrency = extended ? options.concurrency : 1;
+    });
     this.#rules = new DispatchRules(
-      options,
+      {
+        ...options,
+        get concurrency() {
+          return concurrency;
+        },
+      },
       {
         check: (service) => this.#run(this.#check(service)),
         claim: (service, limit) => this.#run(this.#claim(service, limit)),

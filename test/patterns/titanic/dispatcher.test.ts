@@ -1,0 +1,42 @@
+/** Where the requests of a store go, with a broker that the test plays. */
+import { expect, it } from "vitest";
+import { checkOptions } from "../../../src/patterns/kit/options.js";
+import type { MajordomoClient } from "../../../src/patterns/majordomo/client.js";
+import { Dispatcher } from "../../../src/patterns/titanic/dispatcher.js";
+import { OPTIONS } from "../../../src/patterns/titanic/options.js";
+import { until } from "../../contract/support/wait.js";
+import { GatedStore } from "./gated-store.js";
+
+const request = (first: number, service: string) => ({
+  uuid: Buffer.alloc(16, first),
+  service: Buffer.from(service),
+  body: [Buffer.from("x")],
+  expires: Number.MAX_SAFE_INTEGER,
+});
+
+it.each([
+  [true, 3],
+  [false, 1],
+])("a broker of shoal (%s) gets %i requests at a time", async (extended, most) => {
+  const store = new GatedStore();
+  for (const [i, service] of ["stuck", "stuck", "echo"].entries()) await store.put(request(i, service));
+  let joined: (event: { readonly extended: boolean }) => void = () => undefined;
+  const asked: string[] = [];
+  const client = {
+    events: { on: (_: string, listener: typeof joined) => (joined = listener) },
+    request: (service: string, _: unknown, { signal }: { readonly signal: AbortSignal }) => {
+      if (service === "mmi.service") return Promise.resolve([Buffer.from("200")]);
+      asked.push(service);
+      return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+    },
+  } as unknown as MajordomoClient;
+  const dispatcher = new Dispatcher(store, client, checkOptions("Titanic", OPTIONS, {}), () => undefined);
+  joined({ extended });
+  for (const service of ["stuck", "echo"]) dispatcher.stored(Buffer.from(service));
+  await until(() => dispatcher.stats().inFlight === most, "requests are in flight");
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(asked.length).toBe(most);
+  const stopped = dispatcher.stop();
+  dispatcher.abort();
+  await stopped;
+});
