@@ -15,6 +15,12 @@ import { type Sample, type SourceStats, samplesOf } from "./samples.js";
 /** ms between samples of the event loop's delay. */
 const LOOP_RESOLUTION = 20;
 
+/** Read by undocumented calls, with which Node.js 20 may end the process; `nodejs_active_resources` has the same counts. */
+const UNSAFE = ["handles", "requests"].flatMap((what) => [
+  `nodejs_active_${what}`,
+  `nodejs_active_${what}_total`,
+]);
+
 /** Its observers cannot be removed. */
 let ofProcess: PromClient.Registry | undefined;
 
@@ -80,6 +86,7 @@ export class Exposition {
 function processRegistry(client: typeof PromClient): PromClient.Registry {
   const registry = new client.Registry();
   client.collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: LOOP_RESOLUTION });
+  for (const name of UNSAFE) registry.removeSingleMetric(name);
   const { version } = thisProcess();
   const { name, help, labels } = BUILD;
   new client.Gauge({ name, help, labelNames: [...labels], registers: [registry] }).set({ version }, 1);

@@ -84,6 +84,9 @@ describe("serveMetrics", () => {
     expect(lines).toContain("# TYPE shoal_proxy_messages_total counter");
     for (const name of ["process_cpu_seconds_total", "nodejs_eventloop_lag_p99_seconds", "shoal_build_info"])
       expect(lines.some((line) => line.startsWith(name))).toBe(true);
+    // Counting them by prom-client's call ended a process on Node.js 20.
+    expect(lines.filter((line) => /^nodejs_active_(?:handles|requests)/.test(line))).toEqual([]);
+    expect(lines.some((line) => line.startsWith("nodejs_active_resources_total"))).toBe(true);
     const ready = await fetch(`${server.url}/readyz`);
     expect([ready.status, await ready.text()]).toEqual([200, 'a "work": ready\n']);
     await streamer.close();
