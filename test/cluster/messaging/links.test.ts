@@ -987,10 +987,10 @@ describe("what a peer may not do", () => {
       [{ from: node.id }, "other-node"],
       [{ from: createId() }, "stranger"],
     ] as const) {
+      await raw.dealer.close();
       raw = new Raw(node);
       world.nodes.set(raw.id, world.nodes.get(node.id) as LinksNode);
       expect(decodeRefused(await raw.hello(changes))).toBe(reason);
-      await raw.dealer.close();
     }
     expect(node.links.stats().refused).toEqual({ stranger: 1, "other-node": 2 });
   });
