@@ -14,6 +14,7 @@ import {
 } from "../../src/sessions/index.js";
 import * as rules from "../../src/sessions/rules.js";
 import { Transactions } from "../../src/sessions/transactions.js";
+import { until } from "../contract/support/wait.js";
 import { freePort } from "../support/ports.js";
 
 const opened: { close(options: { linger: number }): Promise<unknown> }[] = [];
@@ -87,9 +88,10 @@ function client(endpoint: string, id: string): SessionClient {
   return made;
 }
 
-/** Until a node with an interest in the topic is known: then it went there. */
+/** Once a node with an interest in the topic is known. */
 async function publishUntilTaken(node: ClusterNode, topic: string): Promise<void> {
-  while ((await node.publish(topic, "probe")) === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  await until(() => node.routes({ topic }).length > 0, "a route");
+  await node.publish(topic, "probe");
 }
 
 async function textsUntil(from: SessionClient, last: string): Promise<string[]> {
