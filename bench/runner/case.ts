@@ -38,8 +38,8 @@ const STEADY = 1.1;
 /** The time of a case has room for this many rounds, or the least of the rule, and for the runs that do not count. */
 const ROUNDS = 5;
 const FIRST_RUNS = 3;
-/** A run that needs a long warm-up may take as many times its share: compiled programs leave most of theirs. */
-const LONG_RUN = 3;
+/** A run that needs a long warm-up may take twice its share: compiled programs leave most of theirs. */
+const LONG_RUN = 2;
 /** Shortest counted part of a run in seconds. */
 const SHORTEST = 0.2;
 const TIMEOUT = { full: 60, smoke: 20 } as const;

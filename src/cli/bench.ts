@@ -16,7 +16,7 @@ export function addBenchCommand(program: Command): void {
     summary: "measure shoal and others, side by side, on this machine",
     description:
       "Runs scenarios: implementations in turn, in separate processes, with verified output. WHAT is one or more " +
-      "scenarios, or all; list prints them. page measures the cases of docs/performance.md, in 25 minutes at most. " +
+      "scenarios, or all; list prints them. page measures the cases of docs/performance.md, in half an hour at most. " +
       "compare BEFORE AFTER compares two files of --json, or measures two folders of shoal in turns; it exits with 1 " +
       "if something became worse by more than noise, and with 2 if the runs are too few. report FILE... makes reports " +
       "of such files.",
