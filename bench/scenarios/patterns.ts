@@ -52,8 +52,9 @@ function majordomoRoles(
 const WORKERS_OF_A_PROCESS = 2_500;
 
 /** `half` is half of what an implementation carried in the third quarter of its warm-up. */
-function scheduled(unit: string, smokeCount: number): Pick<Scenario, "parameters" | "count"> {
+function scheduled(unit: string, smokeCount: number): Pick<Scenario, "parameters" | "count" | "scales"> {
   return {
+    scales: false,
     parameters: {
       rate: { values: ["half", 10_000], smoke: ["half"], help: `${unit}, or half of the capacity` },
     },

@@ -53,8 +53,10 @@ export const SOCKETS: readonly Scenario[] = [
     },
     count({ parameters }, smoke) {
       const rate = kit.positive(parameters, "rate");
-      return { count: smoke ? Math.round(rate * 0.3) : rate, warmup: Math.round(rate / 4) };
+      const seconds = smoke ? { counted: 0.3, before: 0.3 } : { counted: 1, before: 3 };
+      return { count: Math.round(rate * seconds.counted), warmup: Math.round(rate * seconds.before) };
     },
+    scales: false,
     roles: kit.asked,
     growth: "rate",
   },
