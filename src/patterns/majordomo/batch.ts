@@ -1,13 +1,13 @@
 /**
  * Batches: small messages to one peer, sent as one at the end of a turn. Rules see ordinary messages.
  *
- *   requests     SHLC01 0e id 16 span 4 n 1 service n time 4    (number 4 | length 2)*                     bodies
- *   answers      SHLC01 0f id 16                                (number 4 | length 2)*                     bodies
- *   REQUESTs     SHLW01 0e id 16 span 4                         (tag 4 | number 4 | time 4 | length 2)*    bodies
- *   FINALs       SHLW01 0f                                      (tag 4 | length 2)*                        bodies
+ *   head of the first member, with the command of a batch | index | bodies
  *
- * A number is the lower half of a member's; the upper half is the first one's. All requests share service, time and
- * span. Members are whole answers and first deliveries without headers, with bodies of one frame.
+ *   0e requests, 0f answers, 0f FINALs    an entry of the index: number 4 (of FINALs the tag) | length 2
+ *   0e REQUESTs                           tag 4 | number 4 | time 4 | length 2
+ *
+ * A number is the lower half of a member's; the upper half is the first one's, as all else in the head. Members are
+ * whole answers and first deliveries without headers, with bodies of one frame.
  */
 import { readUint16, readUint32, writeUint32 } from "../../core/big-endian.js";
 import { InvalidArgumentError } from "../../core/errors.js";
@@ -15,7 +15,6 @@ import { allocate, forbidTransfer, slice } from "../../core/memory.js";
 import { takesMessage } from "../../sockets/internal.js";
 import type { Socket } from "../../sockets/socket.js";
 import {
-  AFTER,
   type Answer,
   type AtBroker,
   type AtClient,
@@ -27,28 +26,21 @@ import {
   decodeAtBroker,
   decodeAtClient,
   decodeAtWorker,
-  decodeRequestHead,
   EMPTY,
   encodeFromClient,
   encodeFromWorker,
   encodeToClient,
   encodeToWorker,
+  type Fault,
   type Frames,
   fault,
   type Given,
   HIGH,
-  headerOf,
-  headOf,
-  ID,
-  NO_ENVELOPE,
+  NO_ID,
   type Reply,
   type Request,
   RequestId,
-  readId,
-  requestHead,
-  spanOf,
   WorkerCommand,
-  writeId,
 } from "./wire.js";
 
 /** Larger bodies gain nothing. */
@@ -63,14 +55,16 @@ const MAX_OPEN = 16;
 const SLAB = 262_144;
 
 export interface Layout<M> {
+  /** Of a batch. */
+  readonly command: number;
   readonly entry: number;
   /** Whether a message may be in a batch, apart from its body. */
   takes(message: M): boolean;
   /** Whether it may be in one that starts with `first`. */
   follows(message: M, first: M): boolean;
-  head(first: M): Buffer;
   /** Writes an entry but for its length. */
   write(index: Buffer, at: number, message: M): void;
+  read<F extends M>(index: Buffer, at: number, first: F, body: Body): F;
   alone(message: M): Frames;
 }
 
@@ -83,58 +77,65 @@ function areNear(a: RequestId | undefined, b: RequestId | undefined): boolean {
   );
 }
 
+/** @param number lower half of a member's */
+function idNear({ high, low, sequence }: RequestId = NO_ID, number: number): RequestId {
+  return new RequestId(high, low, Math.floor(sequence / HIGH) * HIGH + number);
+}
+
 function writeNumber(index: Buffer, at: number, { id }: Request | Answer): void {
   writeUint32(index, at, (id?.sequence ?? 0) >>> 0);
 }
 
+function readNumbered<F extends Request | Answer>(index: Buffer, at: number, first: F, body: Body): F {
+  return { ...first, id: idNear(first.id, readUint32(index, at)), body };
+}
+
 export const REQUESTS: Layout<Request> = {
+  command: ClientCommand.Requests,
   entry: 6,
   takes: ({ dialect, headers }) => dialect === Dialect.Shoal && headers.length === 0,
   follows: (request, first) =>
     request.service === first.service && request.time === first.time && areNear(request.id, first.id),
-  head: (first) => requestHead(ClientCommand.Requests, first),
   write: writeNumber,
+  read: readNumbered,
   alone: encodeFromClient,
 };
 
 export const ANSWERS: Layout<Answer> = {
+  command: ClientCommand.Answers,
   entry: 6,
   takes: ({ dialect, final, pieces }) => dialect === Dialect.Shoal && final && pieces === 0,
   follows: (answer, first) => areNear(answer.id, first.id),
-  head(first) {
-    const head = headOf("client", ClientCommand.Answers, ID);
-    writeId(head, AFTER, first.id as RequestId);
-    return head;
-  },
   write: writeNumber,
+  read: readNumbered,
   alone: (answer) => encodeToClient(answer, []),
 };
 
 export const DELIVERIES: Layout<Given> = {
+  command: WorkerCommand.Requests,
   entry: 14,
   takes: ({ dialect, id, attempt, headers }) =>
     dialect === Dialect.Shoal && id !== undefined && attempt === 1 && headers.length === 0,
   follows: (delivery, first) => areNear(delivery.id, first.id),
-  head({ id, oldest }) {
-    const head = headOf("worker", WorkerCommand.Requests, ID + 4);
-    writeId(head, AFTER, id as RequestId);
-    writeUint32(head, AFTER + ID, spanOf((id as RequestId).sequence, oldest));
-    return head;
-  },
   write(index, at, { tag, id, time }) {
     writeUint32(index, at, tag);
     writeUint32(index, at + 4, (id as RequestId).sequence >>> 0);
     writeUint32(index, at + 8, time);
   },
+  read(index, at, first, body) {
+    const id = idNear(first.id, readUint32(index, at + 4));
+    return { ...first, tag: readUint32(index, at), id, time: readUint32(index, at + 8) | 0, body };
+  },
   alone: (delivery) => encodeToWorker(delivery, []),
 };
 
 export const REPLIES: Layout<Reply> = {
+  command: WorkerCommand.Replies,
   entry: 6,
   takes: ({ dialect, final, pieces }) => dialect === Dialect.Shoal && final && pieces === 0,
   follows: () => true,
-  head: () => headOf("worker", WorkerCommand.Replies, 0),
   write: (index, at, { tag }) => writeUint32(index, at, tag),
+  read: (index, at, first, body) => ({ ...first, tag: readUint32(index, at), body }),
   alone: encodeFromWorker,
 };
 
@@ -255,11 +256,13 @@ export function encodeBatch<M extends { readonly body: Body }>(
     index[at + layout.entry - 1] = end - start;
   }
   if (span === undefined) take(end);
-  return [layout.head(members[0] as M), index, slice(bodies.buffer, bodies.byteOffset, end)];
+  const [head] = layout.alone(members[0] as M) as [Buffer];
+  head[COMMAND] = layout.command;
+  return [head, index, slice(bodies.buffer, bodies.byteOffset, end)];
 }
 
 /** Whether all entries and bodies are valid. @param at index of the second frame */
-function isBatch(frames: readonly Buffer[], at: number, entry: number): boolean {
+function isWhole(frames: readonly Buffer[], at: number, entry: number): boolean {
   if (frames.length !== at + 2) return false;
   const [index, bodies] = [frames[at] as Buffer, frames[at + 1] as Buffer];
   const { length } = index;
@@ -270,111 +273,49 @@ function isBatch(frames: readonly Buffer[], at: number, entry: number): boolean 
   return bytes === bodies.length;
 }
 
-/** @param make creates a member from its entry and body */
-function expand<M>(
-  [index, bodies]: readonly Buffer[],
-  entry: number,
-  make: (index: Buffer, at: number, body: Body) => M,
-): M[] {
-  const members: M[] = [];
-  const { length } = index as Buffer;
-  forbidTransfer(bodies as Buffer);
+/** @param at index of the second frame. @param worker dialect of the sending worker */
+function expand<M, F extends M>(
+  layout: Layout<M>,
+  first: F,
+  frames: readonly Buffer[],
+  at: number,
+  worker?: Dialect,
+): readonly F[] | readonly [Fault] {
+  if (!isWhole(frames, at, layout.entry)) return [fault("body", worker)];
+  const [index, bodies] = [frames[at] as Buffer, frames[at + 1] as Buffer];
+  forbidTransfer(bodies);
+  const members: F[] = [];
   let from = 0;
-  for (let at = 0; at < length; at += entry) {
-    const to = from + readUint16(index as Buffer, at + entry - 2);
-    members.push(make(index as Buffer, at, Body.within(bodies as Buffer, from, to)));
+  for (let next = 0; next < index.length; next += layout.entry) {
+    const to = from + readUint16(index, next + layout.entry - 2);
+    members.push(layout.read(index, next, first, Body.within(bodies, from, to)));
     from = to;
   }
   return members;
 }
 
-/** Command of a batch; else 0. */
-function batchCommand(head: Buffer | undefined, isWorker: boolean): number {
-  const command = head?.[COMMAND] ?? 0;
-  if (command !== WorkerCommand.Requests && command !== WorkerCommand.Replies) return 0;
-  return headerOf(head)?.isWorker === isWorker ? command : 0;
+/** @param head decoded as the first member's */
+function isBatch(head: Buffer | undefined): boolean {
+  const command = head?.[COMMAND];
+  return command === WorkerCommand.Requests || command === WorkerCommand.Replies;
 }
 
 /** @param frames of the ROUTER, routing id first */
 export function messagesAtBroker(frames: readonly Buffer[]): readonly AtBroker[] {
-  const [, head] = frames;
-  if (batchCommand(head, false) === ClientCommand.Requests) return requestsIn(frames, head as Buffer);
-  if (batchCommand(head, true) !== WorkerCommand.Replies) return [decodeAtBroker(frames)];
-  if (!isBatch(frames, 2, REPLIES.entry)) return [fault("body", Dialect.Shoal)];
-  return expand(frames.slice(2), REPLIES.entry, (index, at, body) => ({
-    kind: "reply",
-    dialect: Dialect.Shoal,
-    tag: readUint32(index, at),
-    envelope: NO_ENVELOPE,
-    final: true,
-    pieces: 0,
-    body,
-  }));
-}
-
-function requestsIn(frames: readonly Buffer[], head: Buffer): readonly AtBroker[] {
-  const first = decodeRequestHead(head, Body.of([]));
-  if (first.kind === "fault") return [first];
-  if (first.headers.length > 0) return [fault("headers")];
-  if (!isBatch(frames, 2, REQUESTS.entry)) return [fault("body")];
-  const { dialect, id, oldest, service, time } = first;
-  const idOf = memberIds(id as RequestId);
-  return expand(frames.slice(2), REQUESTS.entry, (index, at, body) => ({
-    kind: "request",
-    dialect,
-    id: idOf(readUint32(index, at)),
-    oldest,
-    service,
-    time,
-    headers: EMPTY,
-    body,
-  }));
+  const first = decodeAtBroker(frames);
+  if (!isBatch(frames[1])) return [first];
+  if (first.kind === "request") return expand(REQUESTS, first, frames, 2);
+  return first.kind === "reply" ? expand(REPLIES, first, frames, 2, Dialect.Shoal) : [first];
 }
 
 export function messagesAtClient(frames: readonly Buffer[]): readonly AtClient[] {
-  const [head] = frames;
-  if (batchCommand(head, false) !== ClientCommand.Answers) return [decodeAtClient(frames)];
-  if ((head as Buffer).length !== AFTER + ID) return [fault("id")];
-  if (!isBatch(frames, 1, ANSWERS.entry)) return [fault("body")];
-  const idOf = memberIds(readId(head as Buffer, AFTER));
-  return expand(frames.slice(1), ANSWERS.entry, (index, at, body) => ({
-    kind: "answer",
-    dialect: Dialect.Shoal,
-    id: idOf(readUint32(index, at)),
-    service: EMPTY,
-    final: true,
-    pieces: 0,
-    body,
-  }));
+  const first = decodeAtClient(frames);
+  return first.kind === "answer" && isBatch(frames[0]) ? expand(ANSWERS, first, frames, 1) : [first];
 }
 
 export function messagesAtWorker(frames: readonly Buffer[]): readonly AtWorker[] {
-  const [head] = frames;
-  if (batchCommand(head, true) !== WorkerCommand.Requests) return [decodeAtWorker(frames)];
-  if ((head as Buffer).length !== AFTER + ID + 4) return [fault("id")];
-  if (!isBatch(frames, 1, DELIVERIES.entry)) return [fault("body")];
-  const first = readId(head as Buffer, AFTER);
-  const oldest = first.sequence - Math.min(first.sequence, readUint32(head as Buffer, AFTER + ID));
-  const idOf = memberIds(first);
-  return expand(frames.slice(1), DELIVERIES.entry, (index, at, body) => ({
-    kind: "request",
-    dialect: Dialect.Shoal,
-    tag: readUint32(index, at),
-    envelope: NO_ENVELOPE,
-    id: idOf(readUint32(index, at + 4)),
-    oldest,
-    attempt: 1,
-    time: readUint32(index, at + 8) | 0,
-    headers: EMPTY,
-    body,
-    epoch: 0,
-    receivedAt: Number.MIN_VALUE,
-  }));
-}
-
-function memberIds({ high, low, sequence }: RequestId): (number: number) => RequestId {
-  const base = sequence - (sequence % HIGH);
-  return (number) => new RequestId(high, low, base + number);
+  const first = decodeAtWorker(frames);
+  return first.kind === "request" && isBatch(frames[0]) ? expand(DELIVERIES, first, frames, 1) : [first];
 }
 
 /** @throws InvalidArgumentError `EINVAL` if the socket is too small for batches; it is closed then */

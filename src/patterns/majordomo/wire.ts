@@ -113,8 +113,8 @@ const MIN_INTERVAL = 10;
 
 /* Offsets in a head, and the bytes of an id. */
 export const COMMAND = 6;
-export const AFTER = 7;
-export const ID = 16;
+const AFTER = 7;
+const ID = 16;
 const NUMBERED = AFTER + ID;
 /** The service's length in a request, after id and span. */
 const NAME = NUMBERED + 4;
@@ -430,7 +430,7 @@ function encodeRequest(request: Request): Frames {
   const { dialect, service, body } = request;
   const frames: Frames =
     dialect === Dialect.Shoal
-      ? [requestHead(ClientCommand.Request, request)]
+      ? [requestHead(request)]
       : dialect === Dialect.Mdp02
         ? [CLIENT_HEADERS[dialect], byteFrame(ClientCommand.Request), service]
         : [EMPTY, CLIENT_HEADERS[dialect], service];
@@ -438,12 +438,11 @@ function encodeRequest(request: Request): Frames {
   return frames;
 }
 
-/** Head of a request, or of a batch. */
-export function requestHead(command: number, request: Request): Buffer {
+function requestHead(request: Request): Buffer {
   const { oldest, service, time, headers } = request;
   const id = request.id as RequestId;
   const nameEnd = NAME + 1 + service.length;
-  const head = headOf("client", command, nameEnd + 4 + headers.length - AFTER);
+  const head = headOf("client", ClientCommand.Request, nameEnd + 4 + headers.length - AFTER);
   writeId(head, AFTER, id);
   writeUint32(head, NUMBERED, spanOf(id.sequence, oldest));
   head[NAME] = service.length;
@@ -542,7 +541,8 @@ function decodeOurClient(frames: readonly Buffer[], head: Buffer): AtBroker {
   const command = head[COMMAND];
   if (command === ClientCommand.Heartbeat) return { kind: "client-heartbeat" };
   switch (command) {
-    case ClientCommand.Request: {
+    case ClientCommand.Request:
+    case ClientCommand.Requests: {
       const request = decodeRequestHead(head, Body.of(frames, 2));
       return frames.length < 3 && request.kind === "request" ? fault("body") : request;
     }
@@ -556,7 +556,7 @@ function decodeOurClient(frames: readonly Buffer[], head: Buffer): AtBroker {
   }
 }
 
-export function decodeRequestHead(head: Buffer, body: Body): Request | Fault {
+function decodeRequestHead(head: Buffer, body: Body): Request | Fault {
   if (head.length < NUMBERED) return fault("id");
   const nameEnd = NAME + 1 + (head[NAME] ?? 0);
   if (nameEnd === NAME + 1 || head.length < nameEnd) return fault("service");
@@ -591,9 +591,10 @@ function decodeOurWorker(frames: readonly Buffer[], head: Buffer): AtBroker {
   const tag = readUint32(head, AFTER);
   switch (command) {
     case WorkerCommand.Final:
-    case WorkerCommand.Partial: {
+    case WorkerCommand.Partial:
+    case WorkerCommand.Replies: {
       if (head.length !== TAGGED + 4) return fault("tag", dialect);
-      const final = command === WorkerCommand.Final;
+      const final = command !== WorkerCommand.Partial;
       if (!final && frames.length < 3) return fault("body", dialect);
       const pieces = readUint32(head, TAGGED);
       const body = Body.of(frames, 2);
@@ -726,8 +727,9 @@ function decodeOurAnswer(frames: readonly Buffer[], head: Buffer): AtClient {
   const id = readId(head, AFTER);
   switch (command) {
     case ClientCommand.Partial:
-    case ClientCommand.Final: {
-      const final = command === ClientCommand.Final;
+    case ClientCommand.Final:
+    case ClientCommand.Answers: {
+      const final = command !== ClientCommand.Partial;
       if (head.length !== NUMBERED + 4) return fault("id");
       if (!final && frames.length < 2) return fault("body");
       const pieces = readUint32(head, NUMBERED);
@@ -822,7 +824,8 @@ function decodeOurDelivery(frames: readonly Buffer[], head: Buffer): AtWorker {
   if (head.length < TAGGED) return fault("tag");
   const tag = readUint32(head, AFTER);
   switch (command) {
-    case WorkerCommand.Request: {
+    case WorkerCommand.Request:
+    case WorkerCommand.Requests: {
       if (head.length < DELIVERY || head.length > DELIVERY + MAX_HEADERS) return fault("id");
       if (frames.length < 2) return fault("body");
       const id = readId(head, TAGGED);
@@ -923,7 +926,7 @@ export function decodeHeaders(encoded: Buffer): Readonly<Record<string, string>>
 
 /* ---- parts of messages ---- */
 
-export function writeId(head: Buffer, at: number, { high, low, sequence }: RequestId): void {
+function writeId(head: Buffer, at: number, { high, low, sequence }: RequestId): void {
   writeUint32(head, at, high);
   writeUint32(head, at + 4, low);
   writeUint32(head, at + 8, Math.floor(sequence / HIGH));
@@ -931,12 +934,12 @@ export function writeId(head: Buffer, at: number, { high, low, sequence }: Reque
 }
 
 /** Larger numbers lose their upper bits; no client counts so far. */
-export function readId(head: Buffer, at: number): RequestId {
+function readId(head: Buffer, at: number): RequestId {
   const sequence = (readUint32(head, at + 8) & MAX_UPPER) * HIGH + readUint32(head, at + 12);
   return new RequestId(readUint32(head, at) | 0, readUint32(head, at + 4) | 0, sequence);
 }
 
-export function spanOf(sequence: number, oldest: number): number {
+function spanOf(sequence: number, oldest: number): number {
   return Math.min(MAX_SPAN, Math.max(0, sequence - oldest));
 }
 
@@ -955,7 +958,7 @@ function workerHead(command: number, tag: number, count?: number): Buffer {
 }
 
 /** @param more bytes after the command */
-export function headOf(role: "client" | "worker", command: number, more: number): Buffer {
+function headOf(role: "client" | "worker", command: number, more: number): Buffer {
   const head = Buffer.allocUnsafe(AFTER + more);
   const header = (role === "client" ? CLIENT_HEADERS : WORKER_HEADERS)[Dialect.Shoal];
   for (let i = 0; i < COMMAND; i++) head[i] = header[i] as number;

@@ -180,7 +180,6 @@ describe("a malformed batch is one fault, and none of it is handled:", () => {
     ["with more", [head, index, Buffer.concat([bodies, bodies])], "body"],
     ["of too many members", [head, Buffer.alloc(6 * 513), Buffer.alloc(0)], "body"],
     ["whose id is cut off", [head.subarray(0, 20), index, bodies], "id"],
-    ["with headers", [Buffer.concat([head, Buffer.of(1)]), index, bodies], "headers"],
   ] as const)("%s", (_, frames, reason) => {
     expect(messagesAtBroker([PEER, ...frames])).toMatchObject([{ kind: "fault", reason }]);
   });
