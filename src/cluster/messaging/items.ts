@@ -13,7 +13,7 @@ import { isUtf8 } from "node:buffer";
 import { slice } from "../../core/memory.js";
 import { MAX_CONTEXT_BYTES } from "../../core/trace-context.js";
 import { MIN_ITEM_LIMIT } from "./bounds.js";
-import { Reader, sizeOfUint, writeUint } from "./schema.js";
+import { Reader, sizeOfUint, writeUint } from "./compact.js";
 
 export const SUBTOPIC = 1;
 export const RETAIN = 2;

@@ -8,7 +8,7 @@
  */
 import type { Member } from "../node/member.js";
 import { MAX_SEEN_IDS } from "./bounds.js";
-import { Reader, sizeOfUint, writeUint } from "./schema.js";
+import { Reader, sizeOfUint, writeUint } from "./compact.js";
 
 const ID = 16;
 

@@ -15,9 +15,9 @@ import { TurnBudget } from "../../core/turn-budget.js";
 import { withTimeout } from "../../core/waiter.js";
 import { MAX_MEMBERS } from "../bounds.js";
 import { ASK_DELAY, ASK_TIMEOUT, MAX_ASK_BYTES, MAX_ASK_FILTERS, MAX_STAMP_AHEAD } from "./bounds.js";
+import { sizeOfUint, writeUint } from "./compact.js";
 import { encodeName, encodePublish, type ItemReader } from "./items.js";
 import { MessageKind, type MessageLinks, type SendResult } from "./parts.js";
-import { sizeOfUint, writeUint } from "./schema.js";
 import type { Subscription } from "./subscription.js";
 import { filterFault, matches } from "./topics.js";
 

@@ -10,7 +10,7 @@
  */
 import { isAscii, isUtf8 } from "node:buffer";
 import { MAX_ROUTE_ITEM } from "./bounds.js";
-import { Reader, Writer } from "./schema.js";
+import { Reader, Writer } from "./compact.js";
 
 /** Prop of a node's details with the life of its list, if it takes part. */
 export const ROUTES_PROP = "shoal-routes";

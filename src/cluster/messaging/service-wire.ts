@@ -8,7 +8,7 @@
  *             bit 5        there is an id
  *             bit 6        there is a ruid
  *             bit 7        more fields follow: length uint, then each of them: number 1, length uint, bytes
- *   channel   uint (schema.ts): 0 to 255 its number; 256 + n: a name of n bytes follows
+ *   channel   uint (compact.ts): 0 to 255 its number; 256 + n: a name of n bytes follows
  *   id        uint
  *   ruid      length uint, UTF-8
  *   data      the rest
@@ -17,7 +17,7 @@ import { isUtf8 } from "node:buffer";
 import { MAX_CONTEXT_BYTES } from "../../core/trace-context.js";
 import { MAX_CHANNEL_NAME, MAX_RUID } from "./bounds.js";
 import { type ClusterChannel, isChannelName, MAX_CHANNEL } from "./channels.js";
-import { Reader, sizeOfUint, Writer } from "./schema.js";
+import { Reader, sizeOfUint, Writer } from "./compact.js";
 
 export const ServiceOp = {
   MESSAGE: 1,

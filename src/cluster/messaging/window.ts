@@ -17,9 +17,9 @@
  *                       ^ head                   ^ #unsent
  */
 import { ITEM_BY_REFERENCE, LINK_BEHIND, MAX_BATCH } from "./bounds.js";
+import { writeUint, writeUint16, writeUint48 } from "./compact.js";
 import { writeData } from "./items.js";
 import type { Publication } from "./publication.js";
-import { writeUint, writeUint16, writeUint48 } from "./schema.js";
 import { type WindowSlab, WindowSlabs } from "./window-slabs.js";
 import { BATCH_HEADER, ITEM_HEADER, LinkFrame, MAX_BATCH_ITEMS } from "./wire.js";
 

@@ -2,30 +2,19 @@
  * Messages of a link between two nodes. Numbers are big-endian.
  *
  *   from the sender (its end dialled)
- *     HELLO     1 | receiver … (a schema)
+ *     HELLO     1 | fields of Hello, ids as bytes and numbers as uints
  *     BATCH     2 | sequence 6 | count 2 | item, count times        item   kind 1 | length uint | bytes
  *     ITEM      3 | sequence 6 | kind 1 | item
  *   from the receiver
- *     WELCOME   4 | receiver … (a schema)
- *     REFUSED   5 | reason
+ *     WELCOME   4 | fields of Welcome, likewise
+ *     REFUSED   5 | reason text
  *     ACK       6 | session 4 | delivered 6
  *
  * The sequence is the number of a frame's first item in its session. docs/spec/messaging.md has the rules.
  */
 import { slice } from "../../core/memory.js";
 import { MAX_LANES } from "./bounds.js";
-import {
-  hex,
-  Reader,
-  readUint16,
-  readUint32,
-  readUint48,
-  schema,
-  text,
-  uint,
-  writeUint32,
-  writeUint48,
-} from "./schema.js";
+import { Reader, readUint16, readUint32, readUint48, Writer, writeUint32, writeUint48 } from "./compact.js";
 
 export const LinkFrame = { HELLO: 1, BATCH: 2, ITEM: 3, WELCOME: 4, REFUSED: 5, ACK: 6 } as const;
 
@@ -37,74 +26,116 @@ export const MAX_BATCH_ITEMS = 65_535;
 export const MAX_SEQUENCE = 2 ** 48 - 1;
 export const MAX_SESSION = 2 ** 32 - 1;
 
+/** Bytes. */
+const ID = 16;
+const LIFE = 8;
 const MAX_REASON = 64;
 
-const HELLO = schema({
+export interface Hello {
   /** The node that the sender means to have dialled. */
-  to: hex(16),
-  from: hex(16),
+  readonly to: string;
+  readonly from: string;
   /** Random, for the life of the sender's links. */
-  life: hex(8),
+  readonly life: string;
   /** Counts how often the sender gave up waiting items for this receiver. */
-  session: uint(MAX_SESSION),
+  readonly session: number;
   /** Unacknowledged items and bytes that it keeps. */
-  maxWaiting: uint(),
-  maxWaitingBytes: uint(),
+  readonly maxWaiting: number;
+  readonly maxWaitingBytes: number;
   /** 0: the main link; others: for messages that name protocols. */
-  lane: uint(MAX_LANES),
+  readonly lane: number;
   /** Items of this session that were sent. */
-  sent: uint(MAX_SEQUENCE),
-});
-export type Hello = NonNullable<ReturnType<typeof HELLO.decode>>;
-
-const WELCOME = schema({
-  from: hex(16),
-  life: hex(8),
-  session: uint(MAX_SESSION),
-  /** Received items of this session. */
-  received: uint(MAX_SEQUENCE),
-  /** Of them, those that the program has. */
-  delivered: uint(MAX_SEQUENCE),
-  /** Bytes that may be in flight without an acknowledgement. */
-  window: uint(),
-  maxItem: uint(),
-  /** 1: it has forgotten items of this session. */
-  forgot: uint(1),
-});
-export type Welcome = NonNullable<ReturnType<typeof WELCOME.decode>>;
-
-const REFUSED = schema({ reason: text(MAX_REASON) });
-
-function withType(type: number, body: Buffer): Buffer {
-  const frame = Buffer.allocUnsafe(1 + body.length);
-  frame[0] = type;
-  body.copy(frame, 1);
-  return frame;
+  readonly sent: number;
 }
 
+export interface Welcome {
+  readonly from: string;
+  readonly life: string;
+  readonly session: number;
+  /** Received items of this session. */
+  readonly received: number;
+  /** Of them, those that the program has. */
+  readonly delivered: number;
+  /** Bytes that may be in flight without an acknowledgement. */
+  readonly window: number;
+  readonly maxItem: number;
+  /** 1: it has forgotten items of this session. */
+  readonly forgot: number;
+}
+
+/** Reused for one frame at a time. */
+const out = new Writer();
+
 export function encodeHello(hello: Hello): Buffer {
-  return withType(LinkFrame.HELLO, HELLO.encode(hello));
+  out.byte(LinkFrame.HELLO);
+  out.id(hello.to);
+  out.id(hello.from);
+  out.id(hello.life);
+  out.uint(hello.session);
+  out.uint(hello.maxWaiting);
+  out.uint(hello.maxWaitingBytes);
+  out.uint(hello.lane);
+  out.uint(hello.sent);
+  return out.take();
 }
 
 export function decodeHello(frame: Buffer): Hello | undefined {
-  return frame[0] === LinkFrame.HELLO ? HELLO.decode(frame, 1) : undefined;
+  if (frame[0] !== LinkFrame.HELLO) return undefined;
+  const reader = new Reader(frame, 1);
+  const hello = {
+    to: reader.id(ID),
+    from: reader.id(ID),
+    life: reader.id(LIFE),
+    session: reader.uintUpTo(MAX_SESSION),
+    maxWaiting: reader.uint(),
+    maxWaitingBytes: reader.uint(),
+    lane: reader.uintUpTo(MAX_LANES),
+    sent: reader.uintUpTo(MAX_SEQUENCE),
+  };
+  return reader.failed ? undefined : hello;
 }
 
 export function encodeWelcome(welcome: Welcome): Buffer {
-  return withType(LinkFrame.WELCOME, WELCOME.encode(welcome));
+  out.byte(LinkFrame.WELCOME);
+  out.id(welcome.from);
+  out.id(welcome.life);
+  out.uint(welcome.session);
+  out.uint(welcome.received);
+  out.uint(welcome.delivered);
+  out.uint(welcome.window);
+  out.uint(welcome.maxItem);
+  out.uint(welcome.forgot);
+  return out.take();
 }
 
 export function decodeWelcome(frame: Buffer): Welcome | undefined {
-  return frame[0] === LinkFrame.WELCOME ? WELCOME.decode(frame, 1) : undefined;
+  if (frame[0] !== LinkFrame.WELCOME) return undefined;
+  const reader = new Reader(frame, 1);
+  const welcome = {
+    from: reader.id(ID),
+    life: reader.id(LIFE),
+    session: reader.uintUpTo(MAX_SESSION),
+    received: reader.uintUpTo(MAX_SEQUENCE),
+    delivered: reader.uintUpTo(MAX_SEQUENCE),
+    window: reader.uint(),
+    maxItem: reader.uint(),
+    forgot: reader.uintUpTo(1),
+  };
+  return reader.failed ? undefined : welcome;
 }
 
 export function encodeRefused(reason: string): Buffer {
-  return withType(LinkFrame.REFUSED, REFUSED.encode({ reason }));
+  out.byte(LinkFrame.REFUSED);
+  out.text(reason);
+  return out.take();
 }
 
 /** @returns the reason */
 export function decodeRefused(frame: Buffer): string | undefined {
-  return frame[0] === LinkFrame.REFUSED ? REFUSED.decode(frame, 1)?.reason : undefined;
+  if (frame[0] !== LinkFrame.REFUSED) return undefined;
+  const reader = new Reader(frame, 1);
+  const reason = reader.text(MAX_REASON);
+  return reader.failed ? undefined : reason;
 }
 
 export function encodeAck(session: number, delivered: number): Buffer {

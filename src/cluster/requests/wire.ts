@@ -3,7 +3,7 @@
  *
  *   head      bits 0 to 3  the type
  *             bits 4, 5    the form of the body: bytes, UTF-8 text, JSON or no body
- *             bit 6        in a CALL, extras follow the service: their length as a uint, then a record (schema.ts)
+ *             bit 6        in a CALL, extras follow the service: their length as a uint, the fields of CallExtras after a mask
  *             bit 7        further fields follow the id: their length as a uint, then bytes
  *   CALL      timeout uint (ms, 0: none) | service text | extras | body
  *   REPLY     busy uint | slots uint | body         headers in the further fields
@@ -16,7 +16,7 @@
  * A text is a length, uint, and UTF-8. `busy` counts the node's requests for the service, `slots` its
  * concurrency.
  */
-import { list, optional, Reader, schema, text, uint, Writer } from "../messaging/schema.js";
+import { Reader, Writer } from "../messaging/compact.js";
 import {
   MAX_FAILURE_DETAILS,
   MAX_FAILURE_TEXT,
@@ -59,22 +59,14 @@ const FORM = 0x03;
 const EXTRAS = 0x40;
 const MORE = 0x80;
 
-const ExtrasRecord = schema({
-  method: optional(text(MAX_METHOD_NAME)),
-  key: optional(text(MAX_KEY)),
-  /** Alternating names and values. */
-  headers: optional(list(text(MAX_HEADER_BYTES), 2 * MAX_HEADERS)),
-  /** Window of a streamed reply before a CREDIT. */
-  parts: optional(uint()),
-  bytes: optional(uint()),
-  /** 1: the body follows in parts. */
-  streamed: optional(uint()),
-});
-
-const ReplyRecord = schema({
-  /** Alternating names and values. */
-  headers: optional(list(text(MAX_HEADER_BYTES), 2 * MAX_HEADERS)),
-});
+/** Bits of the mask before the extras of a CALL, which follow in this order, and before those of a REPLY. */
+const METHOD = 1;
+const KEY = 2;
+const HEADERS = 4;
+const PARTS = 8;
+const BYTES = 16;
+const STREAMED = 32;
+const REPLY_HEADERS = 1;
 
 export type Headers = Readonly<Record<string, string>>;
 
@@ -171,9 +163,18 @@ export type RequestJunk =
   | "credit";
 
 const NO_BYTES = Buffer.alloc(0);
+const NO_EXTRAS: CallExtras = {
+  method: "",
+  key: "",
+  headers: undefined,
+  parts: 0,
+  bytes: 0,
+  isStreamed: false,
+};
 
-/** Reused for each item. */
+/** Reused for each item, and for its extras. */
 const out = new Writer();
+const more = new Writer();
 
 function begin(op: RequestOp, form: BodyForm, flags: number, id: number): void {
   out.byte(op | (form << FORM_SHIFT) | flags);
@@ -191,18 +192,41 @@ export function encodeCall(
   begin(RequestOp.CALL, form, extras === undefined ? 0 : EXTRAS, id);
   out.uint(timeout);
   out.text(service);
-  if (extras !== undefined) out.sized(encodeExtras(extras));
+  if (extras !== undefined) writeExtras(extras);
   return out.finish(data);
 }
 
-function encodeExtras({ method, key, headers, parts, bytes, isStreamed }: CallExtras): Buffer {
-  return ExtrasRecord.encode({
-    ...(method !== "" && { method }),
-    ...(key !== "" && { key }),
-    ...(headers !== undefined && { headers: Object.entries(headers).flat() }),
-    ...(parts !== 0 && { parts, bytes }),
-    ...(isStreamed === true && { streamed: 1 }),
-  });
+function writeExtras({ method, key, headers, parts, bytes, isStreamed }: CallExtras): void {
+  more.uint(
+    (method === "" ? 0 : METHOD) |
+      (key === "" ? 0 : KEY) |
+      (headers === undefined ? 0 : HEADERS) |
+      (parts === 0 ? 0 : PARTS | BYTES) |
+      (isStreamed === true ? STREAMED : 0),
+  );
+  if (method !== "") more.text(method);
+  if (key !== "") more.text(key);
+  if (headers !== undefined) writeHeaders(headers);
+  if (parts !== 0) {
+    more.uint(parts);
+    more.uint(bytes);
+  }
+  if (isStreamed === true) more.uint(1);
+  writeMore();
+}
+
+function writeHeaders(headers: Headers): void {
+  const entries = Object.entries(headers);
+  more.uint(2 * entries.length);
+  for (const [name, value] of entries) {
+    more.text(name);
+    more.text(value);
+  }
+}
+
+function writeMore(): void {
+  out.sized(more.bytes.subarray(0, more.at));
+  more.at = 0;
 }
 
 export function encodeReply(
@@ -211,7 +235,11 @@ export function encodeReply(
   { form, data, headers }: EncodedBody,
 ): Buffer {
   begin(RequestOp.REPLY, form, headers === undefined ? 0 : MORE, id);
-  if (headers !== undefined) out.sized(ReplyRecord.encode({ headers: Object.entries(headers).flat() }));
+  if (headers !== undefined) {
+    more.uint(REPLY_HEADERS);
+    writeHeaders(headers);
+    writeMore();
+  }
   out.uint(busy);
   out.uint(slots);
   return out.finish(data);
@@ -286,9 +314,10 @@ export function decodeRequest(bytes: Buffer): RequestItem | RequestJunk {
       const busy = reader.uint();
       const slots = reader.uint();
       if (reader.failed) return "load";
-      const record = moreSize === 0 ? {} : ReplyRecord.decode(bytes, moreAt, moreAt + moreSize);
-      const headers = record?.headers === undefined ? undefined : readHeaders(record.headers);
-      if (record?.headers !== undefined && headers === undefined) return "headers";
+      const texts =
+        moreSize === 0 ? undefined : readReplyHeaders(new Reader(bytes, moreAt, moreAt + moreSize));
+      const headers = texts && headersOf(texts);
+      if (texts !== undefined && headers === undefined) return "headers";
       return { op, id, busy, slots, form, headers, body: restOf(reader) };
     }
     case RequestOp.FAILURE: {
@@ -329,28 +358,16 @@ function readCall(reader: Reader, id: number, form: BodyForm, hasExtras: boolean
   const timeout = reader.uint();
   const service = reader.text(MAX_SERVICE_NAME);
   if (service === "") return "service";
-  let method = "";
-  let key = "";
-  let headers: Headers | undefined;
-  let parts = 0;
-  let bytes = 0;
-  let isStreamed = false;
+  let extras: CallExtras = NO_EXTRAS;
   if (hasExtras) {
     const size = reader.uint();
     const start = reader.at;
     reader.skip(size);
-    const extras = reader.failed ? undefined : ExtrasRecord.decode(reader.bytes, start, start + size);
-    if (extras === undefined) return "extras";
-    method = extras.method ?? "";
-    key = extras.key ?? "";
-    parts = extras.parts ?? 0;
-    bytes = extras.bytes ?? 0;
-    isStreamed = extras.streamed !== undefined && extras.streamed !== 0;
-    if (extras.headers !== undefined) {
-      headers = readHeaders(extras.headers);
-      if (headers === undefined) return "headers";
-    }
+    const found = reader.failed ? "extras" : readExtras(new Reader(reader.bytes, start, start + size));
+    if (typeof found === "string") return found;
+    extras = found;
   }
+  const { method, key, headers, parts, bytes, isStreamed } = extras;
   const body = restOf(reader);
   return {
     op: RequestOp.CALL,
@@ -368,8 +385,33 @@ function readCall(reader: Reader, id: number, form: BodyForm, hasExtras: boolean
   };
 }
 
+function readExtras(reader: Reader): CallExtras | "extras" | "headers" {
+  const mask = reader.uint();
+  const method = (mask & METHOD) === 0 ? "" : reader.text(MAX_METHOD_NAME);
+  const key = (mask & KEY) === 0 ? "" : reader.text(MAX_KEY);
+  const texts = (mask & HEADERS) === 0 ? undefined : readTexts(reader);
+  const parts = (mask & PARTS) === 0 ? 0 : reader.uint();
+  const bytes = (mask & BYTES) === 0 ? 0 : reader.uint();
+  const isStreamed = (mask & STREAMED) !== 0 && reader.uint() !== 0;
+  if (reader.failed) return "extras";
+  const headers = texts && headersOf(texts);
+  if (texts !== undefined && headers === undefined) return "headers";
+  return { method, key, headers, parts, bytes, isStreamed };
+}
+
+/** `undefined`: none, or malformed. */
+function readReplyHeaders(reader: Reader): string[] | undefined {
+  const texts = (reader.uint() & REPLY_HEADERS) === 0 ? undefined : readTexts(reader);
+  return reader.failed ? undefined : texts;
+}
+
+/** Alternating names and values. */
+function readTexts(reader: Reader): string[] {
+  return reader.texts(2 * MAX_HEADERS, MAX_HEADER_BYTES);
+}
+
 /** @returns `undefined`: a name without a value, or too many bytes */
-function readHeaders(texts: readonly string[]): Headers | undefined {
+function headersOf(texts: readonly string[]): Headers | undefined {
   if (texts.length % 2 !== 0) return undefined;
   // Without a prototype: names may be any text.
   const headers: Record<string, string> = Object.create(null);

@@ -1,11 +1,9 @@
 /**
- * The compact form of messaging's data: values without field names, in the order of a schema.
+ * The compact form of messaging's data: values without names, in a fixed order.
  *
- *   record     mask uint, if the schema has optional fields | each field that is there
  *   uint       7 bits a byte, the lowest first; up to 2^53 - 1, in as few bytes as possible
- *   text       length uint | UTF-8           list      count uint | each element
- *
- * Bytes after the last known field are skipped. Malformed input decodes to `undefined`.
+ *   text       length uint | UTF-8           texts     count uint | each text
+ *   id         as many bytes as its hexadecimal digits need
  */
 
 import { isUtf8 } from "node:buffer";
@@ -57,6 +55,13 @@ export class Writer {
     this.reserve(value.length);
     this.bytes.set(value, this.at);
     this.at += value.length;
+  }
+
+  /** @param digits hexadecimal */
+  id(digits: string): void {
+    const size = digits.length / 2;
+    this.reserve(size);
+    this.at += this.bytes.write(digits, this.at, size, "hex");
   }
 
   /** Takes the written bytes with data behind them. */
@@ -111,6 +116,18 @@ export class Reader {
     return 0;
   }
 
+  /** @param max inclusive */
+  uintUpTo(max: number): number {
+    const value = this.uint();
+    if (value > max) this.failed = true;
+    return value;
+  }
+
+  /** @param size bytes @returns hexadecimal digits */
+  id(size: number): string {
+    return this.view(size).toString("hex");
+  }
+
   skip(size: number): void {
     if (size > this.end - this.at) this.failed = true;
     else this.at += size;
@@ -140,6 +157,16 @@ export class Reader {
     if (isUtf8(view)) return view.toString();
     this.failed = true;
     return "";
+  }
+
+  /** @param most texts @param mostBytes of each */
+  texts(most: number, mostBytes: number): string[] {
+    const count = this.uint();
+    const found: string[] = [];
+    // A text has at least one byte: a count alone allocates nothing.
+    if (count > most || count > this.end - this.at) this.failed = true;
+    for (let i = 0; i < count && !this.failed; i++) found.push(this.text(mostBytes));
+    return found;
   }
 }
 
@@ -202,120 +229,4 @@ export function sizeOfUint(value: number): number {
   let size = 1;
   for (let rest = value; rest > 127; rest = Math.floor(rest / 128)) size += 1;
   return size;
-}
-
-/** How values of one kind are written and read. */
-export interface Field<T> {
-  write(to: Writer, value: T): void;
-  /** Sets `failed` for invalid bytes. */
-  read(from: Reader): T;
-  /** Whether it may be missing. */
-  readonly isOptional?: true;
-}
-
-type Fields = Readonly<Record<string, Field<unknown>>>;
-type OptionalKeys<F extends Fields> = {
-  [K in keyof F]: F[K] extends { readonly isOptional: true } ? K : never;
-}[keyof F];
-type ValueOf<F> = F extends Field<infer T> ? T : never;
-export type Values<F extends Fields> = {
-  readonly [K in Exclude<keyof F, OptionalKeys<F>>]: ValueOf<F[K]>;
-} & { readonly [K in OptionalKeys<F>]?: ValueOf<F[K]> | undefined };
-
-export interface Schema<F extends Fields> {
-  /** Does not check the value. */
-  encode(value: Values<F>): Buffer;
-  /** @returns `undefined` for invalid bytes */
-  decode(bytes: Buffer, at?: number, end?: number): Values<F> | undefined;
-}
-
-/** @param fields at most 30 optional ones, since each has a bit of the mask */
-export function schema<const F extends Fields>(fields: F): Schema<F> {
-  const names = Object.keys(fields);
-  const codecs = Object.values(fields);
-  const hasMask = codecs.some((field) => field.isOptional === true);
-  const scratch = new Writer();
-  return {
-    encode(value) {
-      const record = value as Readonly<Record<string, unknown>>;
-      if (hasMask) {
-        let mask = 0;
-        let bit = 1;
-        for (let i = 0; i < codecs.length; i++) {
-          if ((codecs[i] as Field<unknown>).isOptional !== true) continue;
-          if (record[names[i] as string] !== undefined) mask |= bit;
-          bit *= 2;
-        }
-        scratch.uint(mask);
-      }
-      for (let i = 0; i < codecs.length; i++) {
-        const field = codecs[i] as Field<unknown>;
-        const each = record[names[i] as string];
-        if (each !== undefined || field.isOptional !== true) field.write(scratch, each);
-      }
-      return scratch.take();
-    },
-    decode(bytes, at = 0, end = bytes.length) {
-      const from = new Reader(bytes, at, end);
-      const value: Record<string, unknown> = {};
-      let mask = hasMask ? from.uint() : 0;
-      for (let i = 0; i < codecs.length && !from.failed; i++) {
-        const field = codecs[i] as Field<unknown>;
-        if (field.isOptional === true) {
-          const isThere = mask % 2 === 1;
-          mask = Math.floor(mask / 2);
-          if (!isThere) continue;
-        }
-        value[names[i] as string] = field.read(from);
-      }
-      return from.failed ? undefined : (value as Values<F>);
-    },
-  };
-}
-
-/** A whole number. @param max inclusive */
-export function uint(max: number = Number.MAX_SAFE_INTEGER): Field<number> {
-  return {
-    write: (to, value) => to.uint(value),
-    read(from) {
-      const value = from.uint();
-      if (value > max) from.failed = true;
-      return value;
-    },
-  };
-}
-
-export function text(max: number): Field<string> {
-  return { write: (to, value) => to.text(value), read: (from) => from.text(max) };
-}
-
-/** Hexadecimal text, such as an id. @param size bytes, two digits each */
-export function hex(size: number): Field<string> {
-  return {
-    write: (to, value) => to.raw(Buffer.from(value, "hex")),
-    read: (from) => from.view(size).toString("hex"),
-  };
-}
-
-/** @param max elements */
-export function list<T>(element: Field<T>, max: number): Field<readonly T[]> {
-  return {
-    write(to, value) {
-      to.uint(value.length);
-      for (const each of value) element.write(to, each);
-    },
-    read(from) {
-      const count = from.uint();
-      const found: T[] = [];
-      // An element has at least one byte: a count alone allocates nothing.
-      if (count > max || count > from.end - from.at) from.failed = true;
-      for (let i = 0; i < count && !from.failed; i++) found.push(element.read(from));
-      return found;
-    },
-  };
-}
-
-/** A missing optional field costs one bit. */
-export function optional<T>(field: Field<T>): Field<T> & { readonly isOptional: true } {
-  return { write: field.write, read: field.read, isOptional: true };
 }
