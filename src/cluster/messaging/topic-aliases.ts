@@ -26,7 +26,7 @@ export class AliasNumbers {
   }
 
   #find(plan: TopicPlan): void {
-    if (plan.bytes.length > MAX_ALIASED_TOPIC) return;
+    if (plan.key.length > MAX_ALIASED_TOPIC) return;
     if (!plan.isRepeated) {
       plan.isRepeated = true;
       return;

@@ -1,13 +1,14 @@
 /** A published or received topic: its bytes, its alias on links, and its cached recipients (topic-plans.ts). */
+import type { Keyed } from "../../core/collections/key-table.js";
 import { encodeName } from "./items.js";
 import type { Subscription } from "./subscription.js";
 
-export class TopicPlan {
+export class TopicPlan implements Keyed {
   readonly topic: string;
   /** As in an item. */
   readonly name: Buffer;
-  /** Of the topic alone. */
-  readonly bytes: Buffer;
+  /** Bytes of the topic alone. */
+  readonly key: Buffer;
   /** Its first level, for counters. */
   readonly prefix: string;
   /** Ids of members with interest. */
@@ -25,7 +26,7 @@ export class TopicPlan {
   constructor(topic: string) {
     this.topic = topic;
     this.name = encodeName(topic);
-    this.bytes = this.name.subarray(this.name.length - Buffer.byteLength(topic));
+    this.key = this.name.subarray(this.name.length - Buffer.byteLength(topic));
     this.prefix = prefixOf(topic);
   }
 }
