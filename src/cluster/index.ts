@@ -163,6 +163,7 @@ export { ServiceResolver } from "./node/service-resolver.js";
 export type { ClusterStats } from "./node/stats.js";
 export { PROFILES, type Profile, type ProfileName } from "./profiles.js";
 export { type ClusterNodeEntry, clusterNames } from "./registry.js";
+export type { ServeOptions, ServiceManyOptions } from "./requests/options.js";
 export type {
   OutgoingRequest,
   RequestMiddleware,
@@ -170,10 +171,8 @@ export type {
   RequestsStats,
   ServedServiceStats,
   ServeMiddleware,
-  ServeOptions,
   Service,
   ServiceHandler,
-  ServiceManyOptions,
   ServiceManyResult,
   ServiceRequest,
   ServiceRequestOptions,

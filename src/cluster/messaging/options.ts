@@ -1,6 +1,13 @@
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import { anything, bytes, checkOptions, integer, type Settings } from "../../patterns/kit/options.js";
+import {
+  anything,
+  bytes,
+  checkOptions,
+  type Given,
+  integer,
+  type Settings,
+} from "../../patterns/kit/options.js";
 import {
   LINK_BYTES,
   LINK_HEARTBEAT,
@@ -24,73 +31,55 @@ import { HOOK_TIMEOUT } from "./hooks.js";
 import type { MessageProtocol } from "./protocol.js";
 import { checkProtocol } from "./protocols.js";
 
-export interface MessagingOptions {
+const OPTIONS = {
   /**
    * Protocols of the streams between nodes by priority: "tcp" (the node's port), "tls" (the same with the option `tls`),
    * "ipc" (a socket file, for nodes on one host), "ws" (a WebSocket at a separate port, with the option `tls` over
    * TLS), and those of {@link streamProtocol}. The first common one that works is used. Default: the node's port.
    */
-  readonly protocols?: readonly ("ipc" | "tcp" | "tls" | "ws" | MessageProtocol)[] | undefined;
+  protocols: anything<readonly ("ipc" | "tcp" | "tls" | "ws" | MessageProtocol)[]>(),
   /** Channels of `send` and `query` joined from the start. Default 0, 1 and 2. */
-  readonly channels?: readonly ClusterChannel[] | undefined;
+  channels: anything<readonly ClusterChannel[]>(),
   /** ms for a hook, after which it counts as a veto. Default 5,000. */
-  readonly hookTimeout?: number | undefined;
+  hookTimeout: integer({ default: HOOK_TIMEOUT }),
   /** Messages queued for another node. Default 262,144. */
-  readonly highWaterMark?: number | undefined;
+  highWaterMark: integer({ default: LINK_ITEMS }),
   /** Bytes queued for another node. Default 4,194,304. */
-  readonly highWaterMarkBytes?: number | undefined;
+  highWaterMarkBytes: bytes({ default: LINK_BYTES }),
   /** Maximum bytes of a message with its topic, sent and received. Default 1,048,576; 262,144 to 268,435,456. */
-  readonly maxItem?: number | undefined;
+  maxItem: integer({ default: MAX_ITEM, min: MIN_ITEM_LIMIT, max: MAX_ITEM_LIMIT }),
   /** ms without messages after which the connection to a node closes until the next one. Default 60,000. */
-  readonly idle?: number | undefined;
+  idle: integer({ default: LINK_IDLE }),
   /**
    * ms without an acknowledgement of sent messages after which a connection is checked, and after as many again counts
    * as broken. Default 5,000.
    */
-  readonly heartbeat?: number | undefined;
+  heartbeat: integer({ default: LINK_HEARTBEAT }),
   /** Messages queued for a subscription. Default 10,000. */
-  readonly maxQueue?: number | undefined;
+  maxQueue: integer({ default: SUBSCRIPTION_MESSAGES }),
   /** Bytes queued for a subscription. Default 16,777,216. */
-  readonly maxQueueBytes?: number | undefined;
+  maxQueueBytes: bytes({ default: SUBSCRIPTION_BYTES }),
   /** Retained values of this node. Default 10,000. */
-  readonly maxRetained?: number | undefined;
+  maxRetained: integer({ default: MAX_RETAINED, min: 0 }),
   /** Bytes of retained values. Default 16,777,216. */
-  readonly maxRetainedBytes?: number | undefined;
+  maxRetainedBytes: bytes({ default: MAX_RETAINED_BYTES, min: 0 }),
   /**
    * Maximum ms for which a newly met node gets all messages, until its subscriptions are known; 0: it may miss the
    * first ones. Default 1,000.
    */
-  readonly settle?: number | undefined;
+  settle: integer({ default: ROUTE_SETTLE, min: 0 }),
   /**
    * ms for which subscriptions of a lost node are kept, so that it gets messages at once when it returns. Default
    * 3,600,000: an hour.
    */
-  readonly grace?: number | undefined;
-  /** Copies of messages that wait for room at other nodes, and unacknowledged one-to-one messages. Default 65,536. */
-  readonly maxPending?: number | undefined;
-  /** Bytes of waiting copies. Default 67,108,864. */
-  readonly maxPendingBytes?: number | undefined;
-}
-
-const OPTIONS = {
-  protocols: anything<NonNullable<MessagingOptions["protocols"]>>(),
-  channels: anything<readonly ClusterChannel[]>(),
-  hookTimeout: integer({ default: HOOK_TIMEOUT }),
-  highWaterMark: integer({ default: LINK_ITEMS }),
-  highWaterMarkBytes: bytes({ default: LINK_BYTES, min: 1 }),
-  maxItem: integer({ default: MAX_ITEM, min: MIN_ITEM_LIMIT, max: MAX_ITEM_LIMIT }),
-  idle: integer({ default: LINK_IDLE }),
-  heartbeat: integer({ default: LINK_HEARTBEAT }),
-  maxQueue: integer({ default: SUBSCRIPTION_MESSAGES }),
-  maxQueueBytes: bytes({ default: SUBSCRIPTION_BYTES, min: 1 }),
-  maxRetained: integer({ default: MAX_RETAINED, min: 0 }),
-  maxRetainedBytes: bytes({ default: MAX_RETAINED_BYTES, min: 0 }),
-  settle: integer({ default: ROUTE_SETTLE, min: 0 }),
   grace: integer({ default: ROUTE_GRACE, min: 0 }),
+  /** Copies of messages that wait for room at other nodes, and unacknowledged one-to-one messages. Default 65,536. */
   maxPending: integer({ default: MAX_PENDING }),
-  maxPendingBytes: bytes({ default: MAX_PENDING_BYTES, min: 1 }),
+  /** Bytes of waiting copies. Default 67,108,864. */
+  maxPendingBytes: bytes({ default: MAX_PENDING_BYTES }),
 };
 
+export type MessagingOptions = Given<typeof OPTIONS>;
 export type MessagingSettings = Settings<typeof OPTIONS>;
 
 /**

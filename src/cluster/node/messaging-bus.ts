@@ -33,13 +33,12 @@ import type {
   ServiceSendResult,
 } from "../messaging/service-types.js";
 import type { ClusterSubscription, MessageHandler } from "../messaging/subscription.js";
+import type { ServeOptions, ServiceManyOptions } from "../requests/options.js";
 import type {
   RequestMiddleware,
   ServeMiddleware,
-  ServeOptions,
   Service,
   ServiceHandler,
-  ServiceManyOptions,
   ServiceManyResult,
   ServiceRequest,
   ServiceRequestOptions,

@@ -3,10 +3,10 @@ import { InvalidArgumentError } from "../../core/errors.js";
 import { describeIssues, issuePath, type StandardSchemaV1, validate } from "../../core/standard-schema.js";
 import { contractHandler, type ServiceContract } from "../../patterns/kit/contract.js";
 import { refuse } from "../../patterns/kit/errors.js";
-import { checkBoolean } from "../messaging/checks.js";
 import { isThenable } from "../messaging/hooks.js";
 import { isStreamedBody } from "./body-source.js";
-import type { ServeOptions, ServiceRequest } from "./types.js";
+import type { ServeSettings } from "./options.js";
+import type { ServiceRequest } from "./types.js";
 
 export type AnyHandler = (body: unknown, request: ServiceRequest) => unknown;
 
@@ -19,11 +19,7 @@ export interface Served {
   readonly isInternal?: boolean;
 }
 
-export function byName(
-  name: string,
-  handler: unknown,
-  { schema, exposeErrors }: ServeOptions<never, never>,
-): Served {
+export function byName(name: string, handler: unknown, { schema, exposeErrors }: ServeSettings): Served {
   if (typeof handler !== "function")
     throw new InvalidArgumentError(`the handler of ${name} is a function; got ${describe(handler)}`);
   const { request, reply } = schema ?? {};
@@ -31,7 +27,7 @@ export function byName(
   checkSchema("schema.reply", reply as never);
   return {
     isRaw: false,
-    exposeErrors: checkBoolean("exposeErrors", exposeErrors ?? false),
+    exposeErrors,
     handler: checked(name, handler as AnyHandler, request, reply as never),
   };
 }
@@ -39,13 +35,13 @@ export function byName(
 export function byContract(
   contract: ServiceContract,
   handlers: unknown,
-  { schema, exposeErrors }: ServeOptions<never, never>,
+  { schema, exposeErrors }: ServeSettings,
 ): Served {
   if (schema !== undefined) throw new InvalidArgumentError("a contract has its schemas; got schema as well");
   const call = contractHandler<ServiceContract, ServiceRequest>(contract, handlers as never);
   return {
     isRaw: true,
-    exposeErrors: checkBoolean("exposeErrors", exposeErrors ?? false),
+    exposeErrors,
     handler: (body, request) => call([Buffer.from(request.method), body as Buffer], request),
   };
 }

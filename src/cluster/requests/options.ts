@@ -1,6 +1,15 @@
 import { checkCallOptions, checkInteger, describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { MAX_TIMEOUT } from "../../core/waiter.js";
+import {
+  anything,
+  boolean,
+  bytes,
+  checkOptions,
+  type Given,
+  integer,
+  type Settings,
+} from "../../patterns/kit/options.js";
 import { checkBoolean, checkTimeout } from "../messaging/checks.js";
 import { encodeBody } from "./body.js";
 import { isStreamedBody } from "./body-source.js";
@@ -22,26 +31,14 @@ import {
   STREAM_PARTS,
 } from "./bounds.js";
 import type { CallTerms } from "./call.js";
-import type { ServingSettings } from "./serving.js";
 import type {
   OutgoingRequest,
-  ServeOptions,
-  ServiceManyOptions,
   ServiceRequestOptions,
+  ServiceSchemas,
   ServiceStreamOptions,
 } from "./types.js";
 import type { CallExtras, EncodedBody } from "./wire.js";
 
-const SERVE_KEYS = [
-  "schema",
-  "concurrency",
-  "maxQueue",
-  "maxQueueBytes",
-  "keepReplies",
-  "maxParts",
-  "maxPartBytes",
-  "exposeErrors",
-];
 const REQUEST_KEYS = [
   "timeout",
   "attemptTimeout",
@@ -58,13 +55,55 @@ const REQUEST_KEYS = [
 ];
 const WHOLE_KEYS = ["idempotencyKey", "onReplyHeaders"];
 const STREAM_KEYS = [...REQUEST_KEYS.filter((key) => !WHOLE_KEYS.includes(key)), "maxQueue", "maxQueueBytes"];
-const MANY_KEYS = ["timeout", "count", "signal", "headers", "self"];
 
 /** Limit of slots, queued requests, and unread parts. */
 const MOST_SLOTS = 65_536;
 const MOST_QUEUED = 1_048_576;
 const MOST_PARTS = 65_536;
 const MOST_RETRIES = 100;
+
+const SERVE_OPTIONS = {
+  schema: anything<ServiceSchemas<never, never>>(),
+  /** Concurrent requests, 1 to 65,536. Default 256. */
+  concurrency: integer({ default: SERVE_CONCURRENCY, max: MOST_SLOTS }),
+  /** Queued requests, 0 to 1,048,576; more are refused, and callers try other nodes. Default 4,096. */
+  maxQueue: integer({ default: SERVE_QUEUE, min: 0, max: MOST_QUEUED }),
+  /** Bytes of queued bodies. Default 16 MiB. */
+  maxQueueBytes: bytes({ default: SERVE_QUEUE_BYTES, min: 0 }),
+  /** ms that replies are kept by idempotency key, at most 10,000 and 16 MiB; 0: not kept. Default 60,000. */
+  keepReplies: integer({ default: KEEP_REPLIES, min: 0 }),
+  /** Queued parts per streamed body, 1 to 65,536; a full queue stops the caller. Default 256. */
+  maxParts: integer({ default: STREAM_PARTS, max: MOST_PARTS }),
+  /** Bytes of queued parts; one part may be larger. Default 1 MiB. */
+  maxPartBytes: bytes({ default: STREAM_BYTES }),
+  /**
+   * Whether callers get all error messages. Default `false`: only those of a `ServiceError` or with `expose:
+   * true`; `code` and `data` always.
+   */
+  exposeErrors: boolean(false),
+};
+
+export type ServeSettings = Settings<typeof SERVE_OPTIONS>;
+
+/** Options of `serve`. */
+export type ServeOptions<Request = unknown, Reply = unknown> = Omit<Given<typeof SERVE_OPTIONS>, "schema"> & {
+  /** Other requests are refused with `invalid-request`. */
+  readonly schema?: ServiceSchemas<Request, Reply> | undefined;
+};
+
+const MANY_OPTIONS = {
+  /** ms for everything; -1: no limit. Default 5,000. */
+  timeout: integer({ default: REQUEST_TIMEOUT, min: -1 }),
+  /** Replies after which the others are cancelled. Default: all. */
+  count: integer({ default: Number.MAX_SAFE_INTEGER, max: Number.MAX_SAFE_INTEGER }),
+  signal: anything<AbortSignal>(),
+  headers: anything<Readonly<Record<string, string>>>(),
+  /** Whether to include this node. Default `true`. */
+  self: boolean(true),
+};
+
+/** Options of `requestMany`. */
+export type ServiceManyOptions = Given<typeof MANY_OPTIONS>;
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._:/-]*$/;
 
@@ -77,24 +116,8 @@ export function checkServiceName(name: unknown): asserts name is string {
 }
 
 /** @throws InvalidArgumentError `EINVAL` */
-export function servingSettings(options: ServeOptions<never, never>): ServingSettings {
-  checkCallOptions("serve", options, SERVE_KEYS);
-  const {
-    concurrency = SERVE_CONCURRENCY,
-    maxQueue = SERVE_QUEUE,
-    maxQueueBytes = SERVE_QUEUE_BYTES,
-    keepReplies = KEEP_REPLIES,
-    maxParts = STREAM_PARTS,
-    maxPartBytes = STREAM_BYTES,
-  } = options;
-  return {
-    concurrency: checkInteger("concurrency", concurrency, 1, MOST_SLOTS),
-    maxQueue: checkInteger("maxQueue", maxQueue, 0, MOST_QUEUED),
-    maxQueueBytes: checkInteger("maxQueueBytes", maxQueueBytes, 0, Number.MAX_SAFE_INTEGER),
-    keepReplies: checkInteger("keepReplies", keepReplies, 0, MAX_TIMEOUT),
-    maxParts: checkInteger("maxParts", maxParts, 1, MOST_PARTS),
-    maxPartBytes: checkInteger("maxPartBytes", maxPartBytes, 1, Number.MAX_SAFE_INTEGER),
-  };
+export function servingSettings(options: ServeOptions<never, never>): ServeSettings {
+  return checkOptions("serve", SERVE_OPTIONS, options);
 }
 
 const PLAIN = {
@@ -181,18 +204,9 @@ export function manyTerms(
   options: ServiceManyOptions,
 ): Omit<CallTerms, "node"> & { readonly count: number } {
   checkServiceName(service);
-  checkCallOptions("requestMany", options, MANY_KEYS);
-  const { timeout = REQUEST_TIMEOUT, count = Number.MAX_SAFE_INTEGER, headers, self = true } = options;
-  checkBoolean("self", self);
-  return {
-    ...PLAIN,
-    service,
-    extras: extrasOf("", "", checkHeaders(headers), 0, 0, false),
-    body,
-    timeout: checkTimeout(timeout),
-    self,
-    count: checkInteger("count", count, 1, Number.MAX_SAFE_INTEGER),
-  };
+  const { timeout, count, headers, self } = checkOptions("requestMany", MANY_OPTIONS, options);
+  const extras = extrasOf("", "", checkHeaders(headers), 0, 0, false);
+  return { ...PLAIN, service, extras, body, timeout, self, count };
 }
 
 function extrasOf(

@@ -26,12 +26,11 @@ import { BodySource, isStreamedBody } from "./body-source.js";
 import { MAX_CALL_BYTES, MAX_CALLS, MAX_HEADER_BYTES, MAX_HEADERS } from "./bounds.js";
 import type { Call, CallSink, CallTerms } from "./call.js";
 import type { RequestCalls } from "./calls.js";
-import { manyTerms, NO_OPTIONS, nodeStreamTerms, requestTerms } from "./options.js";
+import { manyTerms, NO_OPTIONS, nodeStreamTerms, requestTerms, type ServiceManyOptions } from "./options.js";
 import { PartStream } from "./part-stream.js";
 import type {
   OutgoingRequest,
   RequestMiddleware,
-  ServiceManyOptions,
   ServiceManyResult,
   ServiceRequestOptions,
   ServiceStreamOptions,

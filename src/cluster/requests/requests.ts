@@ -19,7 +19,7 @@ import type { Candidate } from "./balancer.js";
 import { MAX_SERVED } from "./bounds.js";
 import { RequestCalls } from "./calls.js";
 import { type AnyHandler, byContract, byName, type Served } from "./handlers.js";
-import { checkServiceName, servingSettings } from "./options.js";
+import { checkServiceName, type ServeOptions, servingSettings } from "./options.js";
 import { OutgoingRequests } from "./outgoing.js";
 import { RequestServer, type ServerEffects } from "./server.js";
 import type { RequestServing, ServedQueue, ServingSettings } from "./serving.js";
@@ -29,7 +29,6 @@ import type {
   RequestsStats,
   ServedServiceStats,
   ServeMiddleware,
-  ServeOptions,
   Service,
   ServiceHandler,
   ServiceRequest,
@@ -114,7 +113,7 @@ export class Requests {
     options: ServeOptions<never, never> = {},
   ): Service {
     const settings = servingSettings(options);
-    const served = typeof of === "string" ? byName(of, handler, options) : byContract(of, handler, options);
+    const served = typeof of === "string" ? byName(of, handler, settings) : byContract(of, handler, settings);
     const name = typeof of === "string" ? of : of.name;
     checkServiceName(name);
     return this.#serve(name, served, settings);

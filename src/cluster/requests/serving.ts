@@ -21,6 +21,7 @@ import { MAX_QUEUED_BYTES, MAX_QUEUED_ITEMS } from "../messaging/bounds.js";
 import type { QueueResult } from "../messaging/node-queues.js";
 import { sizeOfBody } from "./body.js";
 import { MAX_KEPT_REPLIES, MAX_KEPT_REPLY_BYTES, MAX_SILENCE } from "./bounds.js";
+import type { ServeSettings } from "./options.js";
 import { SendCredit } from "./stream-window.js";
 import {
   type BodyForm,
@@ -39,16 +40,7 @@ import {
   type ServiceLoad,
 } from "./wire.js";
 
-export interface ServingSettings {
-  readonly concurrency: number;
-  readonly maxQueue: number;
-  readonly maxQueueBytes: number;
-  /** ms, by idempotency key; 0: none. */
-  readonly keepReplies: number;
-  /** Window of a streamed body. */
-  readonly maxParts: number;
-  readonly maxPartBytes: number;
-}
+export type ServingSettings = Omit<ServeSettings, "schema" | "exposeErrors">;
 
 export interface ServingEffects {
   /** Ends with `reply`, `part`, `end` or `fail`. */

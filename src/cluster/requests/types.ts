@@ -11,29 +11,6 @@ export interface ServiceSchemas<Request = unknown, Reply = unknown> {
   readonly reply?: StandardSchemaV1<Reply> | undefined;
 }
 
-/** Options of `serve`. */
-export interface ServeOptions<Request = unknown, Reply = unknown> {
-  /** Other requests are refused with `invalid-request`. */
-  readonly schema?: ServiceSchemas<Request, Reply> | undefined;
-  /** Concurrent requests, 1 to 65,536. Default 256. */
-  readonly concurrency?: number | undefined;
-  /** Queued requests, 0 to 1,048,576; more are refused, and callers try other nodes. Default 4,096. */
-  readonly maxQueue?: number | undefined;
-  /** Bytes of queued bodies. Default 16 MiB. */
-  readonly maxQueueBytes?: number | undefined;
-  /** ms that replies are kept by idempotency key, at most 10,000 and 16 MiB; 0: not kept. Default 60,000. */
-  readonly keepReplies?: number | undefined;
-  /** Queued parts per streamed body, 1 to 65,536; a full queue stops the caller. Default 256. */
-  readonly maxParts?: number | undefined;
-  /** Bytes of queued parts; one part may be larger. Default 1 MiB. */
-  readonly maxPartBytes?: number | undefined;
-  /**
-   * Whether callers get all error messages. Default `false`: only those of a `ServiceError` or with `expose:
-   * true`; `code` and `data` always.
-   */
-  readonly exposeErrors?: boolean | undefined;
-}
-
 /** A request, as its handler and middleware see it. */
 export interface ServiceRequest {
   readonly service: string;
@@ -134,18 +111,6 @@ export interface ServiceStreamOptions
   readonly maxQueue?: number | undefined;
   /** Bytes of queued parts; one part may be larger. Default 1 MiB. */
   readonly maxQueueBytes?: number | undefined;
-}
-
-/** Options of `requestMany`. */
-export interface ServiceManyOptions {
-  /** ms for everything; -1: no limit. Default 5,000. */
-  readonly timeout?: number | undefined;
-  /** Replies after which the others are cancelled. Default: all. */
-  readonly count?: number | undefined;
-  readonly signal?: AbortSignal | undefined;
-  readonly headers?: Readonly<Record<string, string>> | undefined;
-  /** Whether to include this node. Default `true`. */
-  readonly self?: boolean | undefined;
 }
 
 /** Each requested node is in one list. */
