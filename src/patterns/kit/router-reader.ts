@@ -80,7 +80,7 @@ export class RouterReader {
       if (this.#departed.length > 0) this.#pass(messages);
       for (const frames of messages) this.#listener.message(frames);
       this.#handedOver += messages.length;
-      this.#bury();
+      if (this.#departed.length > 0) this.#bury(this.#round);
       this.#listener.afterBatch();
     }
   }
@@ -88,7 +88,7 @@ export class RouterReader {
   #socketOnPeerLeave = (event: { readonly routingId?: Buffer }): void => {
     if (event.routingId === undefined) return;
     this.#departed.push({ routingId: event.routingId, during: this.#reads, passed: 0 });
-    this.#bury();
+    if (this.#round === 0) this.#bury(0);
   };
 
   #pass(messages: readonly Buffer[][]): void {
@@ -99,12 +99,15 @@ export class RouterReader {
     }
   }
 
-  #bury(): void {
-    if (this.#departed.length === 0) return;
+  /** Messages until all peers have had a turn; 0: none is to come. */
+  get #round(): number {
     // Without reads queued messages wait, but the disconnect is reported. A batch in flight is still handed over.
     const isComing = countersOf(this.#socket).received > this.#handedOver;
     const isRead = isComing || (this.#socket.readable && !this.#stopped && this.#resume === undefined);
-    const round = isRead ? (engineStats(this.#socket).peers ?? 0) + this.#departed.length : 0;
+    return isRead ? (engineStats(this.#socket).peers ?? 0) + this.#departed.length : 0;
+  }
+
+  #bury(round: number): void {
     const gone = this.#departed.filter(({ passed }) => passed >= round);
     if (gone.length === 0) return;
     this.#departed = this.#departed.filter(({ passed }) => passed < round);

@@ -3,13 +3,13 @@
 import crypto from "node:crypto";
 import { refuseExtra } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
-import { ClosedError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { withTimeout } from "../../core/waiter.js";
 import { capabilitiesOf, deliverNow, forwards, queuedBytesFor } from "../../sockets/internal.js";
 import { ownSockets } from "../../sockets/peer-views.js";
 import { Router } from "../../sockets/request-reply.js";
 import { Driver } from "../kit/driver.js";
+import { RouterReader } from "../kit/router-reader.js";
 import type { ServerGate } from "../kit/server-gate.js";
 import { ANSWERS, Batcher, DELIVERIES, messagesAtBroker, takingBatches } from "./batch.js";
 import {
@@ -87,8 +87,6 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
   });
   /** Waiting `drain` and `close` calls. */
   #idleWaits: (() => void)[] = [];
-  /** Messages of these may still be unread. */
-  #departed: Buffer[] = [];
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: MajordomoBrokerOptions = {}) {
@@ -105,7 +103,7 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
     forwards(this.#router);
     ownSockets(this, () => ({ peers: this.#router }));
     this.#timer = new DriverTimer(settings.heartbeatInterval);
-    const { peerRoutingIds, queueDepth } = capabilitiesOf(this.#router);
+    const { queueDepth } = capabilitiesOf(this.#router);
     const queuedBytes = (client: Buffer): number =>
       queuedBytesFor(this.#router, client) + this.#answers.bytesFor(client);
     const effects = {
@@ -121,13 +119,23 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
       bornAt: this.#timer.now(),
     });
     this.#gate = gate;
-    gate?.passTo((message) => this.#pass(message));
+    gate?.passTo((message) => {
+      this.#receive(message, undefined);
+      this.#timer.update();
+    });
     this.#timer.start(this.#rules);
-    // On other engines, heartbeats find lost peers.
-    if (peerRoutingIds) this.#router.events.on("peer:leave", this.#routerOnPeerLeave);
     // The bound socket keeps the process alive.
     this.#timer.hold(false);
-    void this.#receive();
+    new RouterReader(this.#router, {
+      room: () => Number.POSITIVE_INFINITY,
+      message: (frames) => this.#receive(frames, this.#gate),
+      // The rules may be in the middle of a call.
+      left: (peer) => setImmediate(() => this.#left(peer)),
+      afterBatch: () => {
+        this.#timer.update();
+        if (this.#idleWaits.length > 0) this.#checkIdle();
+      },
+    });
   }
 
   /** Last bound endpoint; `null` before {@link bind}. */
@@ -193,49 +201,16 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
     this.#answers.flush();
   }
 
-  async #receive(): Promise<void> {
-    const router = this.#router;
-    try {
-      for (;;) {
-        const messages = await router.receiveMany();
-        const now = this.#timer.now();
-        for (let i = 0; i < messages.length; i++) {
-          const frames = messages[i] as Buffer[];
-          const members = messagesAtBroker(frames);
-          if (this.#gate !== undefined && !admits(this.#gate, frames, members[0] as AtBroker)) continue;
-          for (const message of members) this.#rules.receive(frames[0] as Buffer, message, now);
-        }
-        if (this.#departed.length > 0) this.#reportDeparted();
-        this.#timer.update();
-        if (this.#idleWaits.length > 0) this.#checkIdle();
-      }
-    } catch (error) {
-      if (!router.closed && !(error instanceof ClosedError)) throw error;
-    }
+  /** @param gate `undefined`: it has let the message in, or there is none */
+  #receive(frames: Buffer[], gate: ServerGate | undefined): void {
+    const members = messagesAtBroker(frames);
+    if (gate !== undefined && !admits(gate, frames, members[0] as AtBroker)) return;
+    const now = this.#timer.now();
+    for (const message of members) this.#rules.receive(frames[0] as Buffer, message, now);
   }
 
-  /** The event overtakes messages read in this turn or still queued. */
-  #routerOnPeerLeave = ({ routingId }: { readonly routingId?: Buffer }): void => {
-    if (routingId === undefined) return;
-    this.#departed.push(routingId);
-    if (this.#departed.length > 1) return;
-    setImmediate(() => {
-      this.#reportDeparted();
-      this.#timer.update();
-    });
-  };
-
-  /** With constant input, heartbeats find lost peers. */
-  #reportDeparted(): void {
-    if (this.#router.readable) return;
-    const now = this.#timer.now();
-    for (const peer of this.#departed.splice(0)) this.#rules.peerLeft(peer, now);
-  }
-
-  /** A message that the gate held back. */
-  #pass(frames: Buffer[]): void {
-    const now = this.#timer.now();
-    for (const message of messagesAtBroker(frames)) this.#rules.receive(frames[0] as Buffer, message, now);
+  #left(peer: Buffer): void {
+    this.#rules.peerLeft(peer, this.#timer.now());
     this.#timer.update();
   }
 
