@@ -256,6 +256,7 @@ export class PieceSink<T> implements CallSink, AsyncIterableIterator<T, undefine
   return(): Promise<IteratorResult<T, undefined>> {
     this.#pieces.clear();
     this.#bytes = 0;
+    this.#error = undefined;
     if (!this.#done) {
       this.#finish();
       this.#reader.giveUp();
@@ -274,7 +275,13 @@ export class PieceSink<T> implements CallSink, AsyncIterableIterator<T, undefine
         const cost = costOf(piece);
         this.#bytes -= cost;
         this.#reader.read(cost);
-        return { value: this.#decode(piece), done: false };
+        try {
+          return { value: this.#decode(piece), done: false };
+        } catch (error) {
+          // A loop does not leave an iterator that failed.
+          void this.return();
+          throw error;
+        }
       }
       if (this.#error !== undefined) {
         const error = this.#error;

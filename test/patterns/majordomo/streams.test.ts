@@ -203,6 +203,30 @@ describe("an answer in pieces", () => {
     expect(await within(ended, "the generator's end")).toBe(true);
     await until(() => broker.stats().abandoned === 1, "the request's end");
   });
+
+  it("is cancelled when the client's codec refuses a piece", async () => {
+    const [broker, endpoint] = await brokerOf();
+    const ended = new Promise<void>((resolve) => {
+      const handler = async function* (): AsyncGenerator<string, undefined> {
+        try {
+          for (;;) yield "no JSON".padEnd(1_000);
+        } finally {
+          resolve();
+        }
+      };
+      track(new MajordomoWorker(endpoint, "flood", handler));
+    });
+    const client = track(new MajordomoClient<Raw, unknown>(endpoint, { replyCodec: json() }));
+    const pieces = client.stream("flood", "x");
+    const reading = (async () => {
+      for await (const _ of pieces);
+    })();
+    expect(await failure(reading)).toMatchObject({ code: "ERR_INVALID_MESSAGE" });
+    await within(ended, "the generator's end");
+    expect(client.stats()).toMatchObject({ cancelled: 1, inFlight: 0 });
+    expect(await pieces.next()).toEqual({ value: undefined, done: true });
+    await until(() => broker.stats().abandoned === 1, "the request's end");
+  });
 });
 
 it.runIf(LONG)(
