@@ -11,6 +11,7 @@ import { Link } from "../../core/collections/linked-list.js";
 import { NumberTable } from "../../core/collections/number-table.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { isProcessObserved, type ProcessOperation, startProcess } from "../../core/diagnostics.js";
+import { ignore } from "../../core/ignore.js";
 import type { Codec } from "../../sockets/codec.js";
 import { toMessage } from "../../sockets/message.js";
 import { handlerFailure, isRefusedRequest, requestFailure } from "../kit/errors.js";
@@ -396,6 +397,8 @@ export class WorkerJobs {
       await steps.return(undefined);
       this.#finish(job, outcome);
     } catch (error) {
+      // Left as by a loop; the first error is the answer.
+      await left(steps).catch(ignore);
       this.#threw(job, error);
     }
   }
@@ -494,6 +497,10 @@ export class WorkerJobs {
 
 function isPromise(value: unknown): value is Promise<unknown> {
   return typeof (value as Partial<Promise<unknown>> | null | undefined)?.then === "function";
+}
+
+async function left(steps: Partial<AsyncGenerator<unknown, unknown>>): Promise<void> {
+  await steps.return?.(undefined);
 }
 
 function isGenerator(value: unknown): value is AsyncGenerator<unknown, unknown> {

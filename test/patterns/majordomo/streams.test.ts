@@ -1,6 +1,6 @@
 /** Answers in pieces, and answers past what a connection takes, over sockets: all arrives, or the client gets an error. */
 import { afterEach, describe, expect, it } from "vitest";
-import { Dealer, json, type Raw } from "../../../src/index.js";
+import { Dealer, json, type Raw, text } from "../../../src/index.js";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../../src/patterns/index.js";
 import { STREAM_WINDOW } from "../../../src/patterns/kit/window.js";
 import type {
@@ -226,6 +226,28 @@ describe("an answer in pieces", () => {
     expect(client.stats()).toMatchObject({ cancelled: 1, inFlight: 0 });
     expect(await pieces.next()).toEqual({ value: undefined, done: true });
     await until(() => broker.stats().abandoned === 1, "the request's end");
+  });
+
+  it("leaves its generator when the worker's codec refuses a piece", async () => {
+    const [, endpoint] = await brokerOf();
+    const ended = new Promise<void>((resolve) => {
+      const handler = async function* (): AsyncGenerator<string, undefined> {
+        try {
+          yield 5 as never;
+        } finally {
+          resolve();
+        }
+        return undefined;
+      };
+      const worker = track(new MajordomoWorker(endpoint, "wrong", handler, { replyCodec: text() }));
+      worker.events.on("handler:failed", () => undefined);
+    });
+    const client = track(new MajordomoClient(endpoint));
+    const reading = (async () => {
+      for await (const _ of client.stream("wrong", "x"));
+    })();
+    expect(await failure(reading)).toMatchObject({ code: "ERR_SERVICE" });
+    await within(ended, "the generator's end");
   });
 });
 
