@@ -281,7 +281,8 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestEvent, Reque
     if (this.closed) return;
     this.#endpoints = list;
     const at = list.indexOf(this.#connected);
-    this.#server = Math.max(0, at);
+    // While it rests, the next attempt is at the server after the failed one.
+    this.#server = at >= 0 && this.#resting ? (at + 1) % list.length : Math.max(0, at);
     if (this.#call === undefined) {
       if (at < 0) void this.#abandon();
       this.#next();

@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Context, Reply, Router } from "../../../src/index.js";
 import { BinaryStarClient, FreelanceFailoverClient, PirateClient } from "../../../src/patterns/index.js";
+import { ListedEndpoints } from "../../support/listed-endpoints.js";
 
 /** Nobody listens there: 9 is the port that discards. */
 const NOBODY = ["tcp://127.0.0.1:9", "tcp://127.0.0.1:9"] as const;
@@ -102,6 +103,25 @@ test("a call asks each server once in a round at once, rests between rounds, and
   expect([first, third >= 20 && third <= 40, fifth >= 30 && fifth <= 60]).toEqual([0, true, true]);
   expect([second >= 20 && second <= 40, fourth >= 30 && fourth <= 60]).toEqual([true, true]);
   expect(client.stats()).toMatchObject({ attempts: 6, retries: 5, failed: 1, pending: 0 });
+});
+
+test("a list that changes while a call rests does not send it back to the server that failed last", async () => {
+  const server = new Reply();
+  const endpoint = await server.bind("tcp://127.0.0.1:*");
+  void (async () => {
+    for await (const frames of server) await server.send(frames);
+  })();
+  const [first, second] = ["tcp://127.0.0.1:9", "tcp://127.0.0.1:7"];
+  const source = new ListedEndpoints([first, second]);
+  const client = kept(new FreelanceFailoverClient(source, { retryDelay: 1_000 }));
+  const asked: string[] = [];
+  client.events.on("request:retried", (event) => {
+    asked.push(event.endpoint);
+    if (event.delay > 0) source.set(endpoint, second);
+  });
+  expect(String(await client.request("x", { retries: 3 }))).toContain("x");
+  expect(asked).toEqual([first, second]);
+  await server.close({ linger: 0 });
 });
 
 test("a request that its context is too small for is refused, and the next one is asked", async () => {
