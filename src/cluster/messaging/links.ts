@@ -134,10 +134,11 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
       const { name } = protocol;
       try {
         const listener = await protocol.listen(this.#hostOf(name));
-        checkListener(listener);
+        if (typeof listener?.close !== "function")
+          throw new InvalidArgumentError(`a listener has advert and close; got ${describe(listener)}`);
         if (this.#closing !== undefined) await listener.close(0);
         else this.#listeners.push(listener);
-        adverts.set(name, listener.advert);
+        adverts.set(name, advertOf(listener));
       } catch (error) {
         this.#effects.onProtocolFailed?.("", name, thrownText(error));
       }
@@ -645,15 +646,13 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
   }
 }
 
-/** Checks the listener of a program's protocol. @throws InvalidArgumentError `EINVAL` */
-function checkListener(listener: ProtocolListener): void {
-  if (typeof listener?.close !== "function")
-    throw new InvalidArgumentError(`a listener has advert and close; got ${describe(listener)}`);
-  const { advert } = listener;
+/** @throws InvalidArgumentError `EINVAL` for the advert of a program's protocol */
+function advertOf({ advert }: ProtocolListener): string {
   if (typeof advert !== "string" || Buffer.byteLength(advert) > MAX_WHERE || advert.includes(";"))
     throw new InvalidArgumentError(
       `a listener's advert is a text of at most ${MAX_WHERE} bytes without ";"; got ${describe(advert)}`,
     );
+  return advert;
 }
 
 function keyOf(id: string, lane: number): string {

@@ -590,6 +590,30 @@ describe("links between two nodes", () => {
     }
   });
 
+  test("a listener whose advert is refused, or throws, is closed with the node", async () => {
+    const bad = (name: string, advert: PropertyDescriptor): LinkProtocol => {
+      const close = async (): Promise<void> => void closed.push(name);
+      return {
+        name,
+        reaches: () => false,
+        listen: async () => Object.defineProperty({ advert: "", close }, "advert", advert),
+        dial: () => {
+          throw new Error("no node advertises it");
+        },
+      };
+    };
+    const closed: string[] = [];
+    const throws = (): never => {
+      throw new Error("no advert yet");
+    };
+    const protocols = [bad("semicolon", { value: "a;b" }), bad("throws", { get: throws })];
+    const a = new LinksNode(world, "a", { protocols });
+    await a.links.start();
+    expect(a.failures.map(([, name]) => name)).toEqual(["semicolon", "throws"]);
+    await a.links.close(0);
+    expect(closed).toEqual(["semicolon", "throws"]);
+  });
+
   test("the same of a node that could not listen, and sends all the same", async () => {
     const tcp = tcpProtocol();
     const deaf: LinkProtocol = {
