@@ -1,19 +1,30 @@
-/** The map for a program: sockets (client-connections.ts) around client-rules.ts. */
+/**
+ * The map for a program: sockets and a timer around client-rules.ts.
+ *
+ *   DEALER  to P of the server in use
+ *   SUB     to P + 1
+ *   PUB     to P + 2
+ *
+ * Each attempt has new ones, so that messages of an earlier one cannot come.
+ */
 
 import { quoted } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
-import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
+import { ClosedError, InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { frameCost } from "../../core/frame-cost.js";
 import type { WaitOptions } from "../../core/waiter.js";
 import { isEndpointSource } from "../../sockets/endpoint-source.js";
+import { readBatches } from "../../sockets/internal.js";
+import { Publisher, Subscriber } from "../../sockets/pub-sub.js";
+import type { FrameBatch } from "../../sockets/relay.js";
 import { Dealer } from "../../sockets/request-reply.js";
 import type { Raw, Settled } from "../../sockets/shape.js";
 import { PendingCalls } from "../kit/calls.js";
 import { Driver } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, EndpointList } from "../kit/endpoint-list.js";
+import { SendQueue } from "../kit/send-queue.js";
 import type { ClientCoder, CloneKey } from "./client-coder.js";
-import { ClientConnections } from "./client-connections.js";
 import {
   type CloneClientEvent,
   type CloneClientOptions,
@@ -33,10 +44,13 @@ import {
 } from "./client-options.js";
 import { ClientRules } from "./client-rules.js";
 import type { ClientEffects } from "./client-state.js";
-import { type CloneEndpoints, endpointsOf } from "./endpoints.js";
+import { type CloneEndpoints, endpointsOf, HANDSHAKE_ERRORS } from "./endpoints.js";
 import { encodeSetProperties } from "./properties.js";
-import { EMPTY } from "./protocol.js";
+import { EMPTY, encodeRequest, HUGZ } from "./protocol.js";
 import { ClientWatches, type CloneWatch } from "./watch.js";
+
+const BATCH = 1_000;
+const RECEIVE_MARK = 10_000;
 
 const EVENTS: EventNames<CloneClientEvent> = {
   "state:changed": true,
@@ -71,9 +85,14 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
   readonly #calls: PendingCalls;
   readonly #rules: ClientRules;
   readonly #timer: DriverTimer;
-  readonly #connections: ClientConnections;
+  readonly #subtree: Buffer;
+  readonly #sockets: ReturnType<typeof clientSettings>["sockets"];
   readonly #source: EndpointList | undefined;
   readonly #watches: ClientWatches<CloneValue<T>>;
+  #dealer: Dealer | undefined;
+  #subscriber: Subscriber | undefined;
+  #publisher: Publisher | undefined;
+  #updates: SendQueue | undefined;
   #loaded = false;
   #isStarted = false;
   #handshakeErrors = 0;
@@ -95,16 +114,8 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     this.#timeout = settings.timeout;
     this.#calls = new PendingCalls(settings.calls);
     this.#timer = new DriverTimer(heartbeatInterval);
-    this.#connections = new ClientConnections(subtree, settings.sockets, {
-      act: (action) => {
-        action(this.#rules, this.#timer.now());
-        this.#timer.update();
-      },
-      refused: (server, port, error) => {
-        this.#handshakeErrors += 1;
-        this.events.emit({ type: "handshake:failed", server, port, error });
-      },
-    });
+    this.#subtree = subtree;
+    this.#sockets = settings.sockets;
     if (isEndpointSource(servers))
       this.#source = new EndpointList("CloneClient", servers, {
         socket: () => new Dealer(settings.sockets),
@@ -118,10 +129,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     this.#isStarted = true;
     this.#timer.start(this.#rules);
     this.#source?.start({
-      changed: (list) => {
-        this.#rules.setServers(list, this.#timer.now());
-        this.#timer.update();
-      },
+      changed: (list) => this.#act((now) => this.#rules.setServers(list, now)),
       event: (event) => this.events.emit(event),
     });
   }
@@ -255,7 +263,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     this.#timer.stop();
     this.#rules.close(this.#timer.now());
     this.#watches.end();
-    await this.#connections.close();
+    await this.#closeSockets();
   }
 
   /** @internal */
@@ -287,16 +295,18 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
 
   #effects(fixed: readonly CloneEndpoints[]): ClientEffects {
     const watches = this.#watches;
-    const connections = this.#connections;
+    const unsent = (): number => this.#updates?.length ?? 0;
     return {
       open: (attempt, server) => {
         const endpoints = fixed.find(({ snapshot }) => snapshot === server) ?? endpointsOf(server);
-        this.#connect(server, () => connections.open(attempt, endpoints));
+        this.#connect(attempt, endpoints);
       },
-      ask: () => connections.ask(),
-      sendSet: (frames) => connections.sendSet(frames),
+      ask: () => void this.#dealer?.trySend(encodeRequest(this.#subtree)),
+      sendSet: (frames) => {
+        if (this.#publisher?.closed === false) this.#updates?.send(frames);
+      },
       get unsent() {
-        return connections.unsent;
+        return unsent();
       },
       get watching() {
         return watches.size > 0;
@@ -311,16 +321,111 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     };
   }
 
+  /** Sets the timer afterwards. */
+  #act(action: (now: number) => void): void {
+    action(this.#timer.now());
+    this.#timer.update();
+  }
+
   /** An invalid endpoint throws in the constructor; later it is an event. */
-  #connect(endpoint: string, connect: () => void): void {
+  #connect(attempt: number, endpoints: CloneEndpoints): void {
     try {
-      connect();
+      this.#open(attempt, endpoints);
     } catch (error) {
       if (!this.#isStarted) {
-        void this.#connections.close();
+        void this.#closeSockets();
         throw error;
       }
-      this.events.emit({ type: "endpoint:refused", endpoint, error: error as ShoalError });
+      this.events.emit({
+        type: "endpoint:refused",
+        endpoint: endpoints.snapshot,
+        error: error as ShoalError,
+      });
     }
+  }
+
+  #open(attempt: number, { snapshot, publisher, collector, curveServerKey }: CloneEndpoints): void {
+    void this.#closeSockets();
+    const options = curveServerKey === undefined ? this.#sockets : { ...this.#sockets, curveServerKey };
+    this.#openCollector(attempt, snapshot, new Publisher({ ...options, noDrop: true }));
+    const subscriber = new Subscriber({ ...options, receiveHighWaterMark: RECEIVE_MARK });
+    this.#subscriber = subscriber;
+    const dealer = new Dealer({ ...options, receiveHighWaterMark: RECEIVE_MARK });
+    this.#dealer = dealer;
+    if (this.#subtree.length > 0) subscriber.subscribe(this.#subtree, HUGZ);
+    else subscriber.subscribe();
+    subscriber.events.on("handshake", () => this.#act((now) => this.#rules.connected(attempt, now)));
+    for (const socket of [subscriber, dealer]) {
+      const lost = (refused: boolean): void =>
+        this.#act((now) => this.#rules.disconnected(attempt, refused, now));
+      socket.events.on("disconnect", () => lost(false));
+      socket.events.on("connect:retry", () => lost(true));
+    }
+    this.#reportHandshakes(subscriber, snapshot, "publisher");
+    this.#reportHandshakes(dealer, snapshot, "snapshot");
+    this.#publisher?.connect(collector);
+    subscriber.connect(publisher);
+    dealer.connect(snapshot);
+    this.#readUpdates(subscriber, attempt, publisher);
+    void this.#read(dealer, (message, now) => this.#rules.snapshot(attempt, message, now));
+  }
+
+  #openCollector(attempt: number, server: string, publisher: Publisher): void {
+    this.#publisher = publisher;
+    this.#updates = new SendQueue(publisher);
+    this.#reportHandshakes(publisher, server, "collector");
+    let subscriptions = 0;
+    const count = (change: number): void => {
+      const before = subscriptions > 0;
+      subscriptions += change;
+      if (subscriptions > 0 !== before)
+        this.#act((now) => this.#rules.collector(attempt, subscriptions > 0, now));
+    };
+    publisher.events.on("subscribe", () => count(1));
+    publisher.events.on("unsubscribe", () => count(-1));
+  }
+
+  #reportHandshakes(
+    socket: Publisher | Subscriber | Dealer,
+    server: string,
+    port: "snapshot" | "publisher" | "collector",
+  ): void {
+    for (const type of HANDSHAKE_ERRORS)
+      socket.events.on(type, ({ error }) => {
+        this.#handshakeErrors += 1;
+        this.events.emit({ type: "handshake:failed", server, port, error });
+      });
+  }
+
+  /** Over inproc messages come as frames: as bytes they would be copied. */
+  #readUpdates(socket: Subscriber, attempt: number, endpoint: string): void {
+    const take = (batch: FrameBatch): void => this.#act((now) => this.#rules.updates(attempt, batch, now));
+    const takeOne = (message: Buffer[]): void =>
+      this.#act((now) => this.#rules.update(attempt, message, now));
+    if (!endpoint.startsWith("inproc:") && readBatches(socket, take, takeOne)) return;
+    void this.#read(socket, (message, now) => this.#rules.update(attempt, message, now));
+  }
+
+  async #read(socket: Subscriber | Dealer, take: (message: Buffer[], now: number) => void): Promise<void> {
+    try {
+      for (;;) {
+        const messages = await socket.receiveMany({ max: BATCH, timeout: -1 });
+        this.#act((now) => {
+          for (const message of messages) take(message, now);
+        });
+      }
+    } catch (error) {
+      if (!socket.closed && !(error instanceof ClosedError)) throw error;
+    }
+  }
+
+  async #closeSockets(): Promise<void> {
+    const sockets = [this.#subscriber, this.#dealer, this.#publisher];
+    this.#updates?.close();
+    this.#updates = undefined;
+    this.#subscriber = undefined;
+    this.#dealer = undefined;
+    this.#publisher = undefined;
+    await Promise.all(sockets.map((socket) => socket?.close({ linger: 0 })));
   }
 }

@@ -5,7 +5,11 @@
  *   PUB     P + 1  sends updates and HUGZ
  *   SUB     P + 2  receives updates of clients
  *
- * server-pair.ts has the sockets of a pair.
+ * Of a pair:
+ *
+ *   PUB, SUB  P + 3, and to the other's     a Binary Star: which of them serves
+ *   ROUTER    P + 4                         the other one follows this one
+ *   DEALER    to the other's P + 4          this one follows the other
  */
 
 import { describe, refuseExtra } from "../../core/arguments.js";
@@ -14,14 +18,22 @@ import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { withTimeout } from "../../core/waiter.js";
+import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import { forwards } from "../../sockets/internal.js";
 import { Publisher, Subscriber } from "../../sockets/pub-sub.js";
-import { type Dealer, Router } from "../../sockets/request-reply.js";
-import type { BinaryStar, BinaryStarEvent, BinaryStarReplica } from "../binary-star/index.js";
+import { Dealer, Router } from "../../sockets/request-reply.js";
+import { BinaryStar, type BinaryStarEvent, type BinaryStarReplica } from "../binary-star/index.js";
 import { Driver } from "../kit/driver.js";
-import { ENDPOINT_SOURCE_EVENTS } from "../kit/endpoint-list.js";
+import { ENDPOINT_SOURCE_EVENTS, EndpointList } from "../kit/endpoint-list.js";
 import { checkOptions, integer } from "../kit/options.js";
-import { bindRow, type CloneEndpoints, endpointsOf, type PortOwner } from "./endpoints.js";
+import {
+  bindRow,
+  type CloneEndpoints,
+  endpointAt,
+  endpointsOf,
+  HANDSHAKE_ERRORS,
+  type PortOwner,
+} from "./endpoints.js";
 import { EMPTY, keyFault } from "./protocol.js";
 import {
   type CloneServerEvent,
@@ -30,17 +42,24 @@ import {
   checkBind,
   MAX_TTL,
   MAX_WAITING,
+  type PairSettings,
   serverSettings,
 } from "./server-options.js";
-import { ServerPair, STAR_EVENTS } from "./server-pair.js";
 import { ServerRules } from "./server-rules.js";
 import type { ServerEffects } from "./server-state.js";
 import { StoreWriter } from "./store-writer.js";
 
 const BATCH = 1_000;
 const COLLECT_MARK = 10_000;
+const REPLICATION_MARK = 10_000;
 const SET_OPTIONS = { ttl: integer({ default: 0, min: 0, max: MAX_TTL }) };
 
+const STAR_EVENTS: EventNames<BinaryStarEvent> = {
+  "state:changed": true,
+  "votes:dropped": true,
+  "peer:misconfigured": true,
+  "peer:invalid": true,
+};
 const EVENTS: EventNames<CloneServerEvent> = {
   ...STAR_EVENTS,
   ...ENDPOINT_SOURCE_EVENTS,
@@ -59,6 +78,16 @@ const EVENTS: EventNames<CloneServerEvent> = {
   "peer:incompatible": true,
   "handshake:failed": true,
 };
+
+interface Pair {
+  readonly settings: PairSettings;
+  readonly replicas: Router;
+  readonly link: Dealer;
+  /** `undefined` for a fixed endpoint. */
+  readonly places: EndpointList | undefined;
+  place: string;
+  star: BinaryStar | undefined;
+}
 
 /**
  * A replicated key-value map that every client holds (12/CHP).
@@ -82,7 +111,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
   readonly #snapshots: Router;
   readonly #publisher: Publisher;
   readonly #collector: Subscriber;
-  readonly #pair: ServerPair | undefined;
+  readonly #pair: Pair | undefined;
   readonly #writer: StoreWriter | undefined;
   #voters: { readonly routingId: Buffer; readonly subtree: Buffer }[] = [];
   #reading: Promise<void>[] = [];
@@ -113,14 +142,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
       this.events.emit({ type: "update:dropped", copies: messages }),
     );
     if (options.store !== undefined) this.#writer = new StoreWriter(options.store, this.#rules, this.#timer);
-    if (pair === undefined) return;
-    this.#pair = new ServerPair(pair, {
-      star: (event) => this.#onStarEvent(event),
-      source: (event) => this.events.emit(event),
-      refused: (error) => this.events.emit({ type: "handshake:failed", error }),
-      checkHandOver: () => this.#checkHandOver(),
-      replica: this.#replica(),
-    });
+    if (pair !== undefined) this.#pair = this.#makePair(pair);
   }
 
   /** The bound endpoints for clients. @throws ClosedError `EBADF` before {@link bind} */
@@ -207,7 +229,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     this.#endpoint = bound;
     this.#collector.subscribe();
     if (pair === undefined) this.#rules.activate(this.#timer.now());
-    else await pair.start(bound);
+    else await this.#startPair(pair, bound);
     this.#timer.start({
       nextWakeUp: () => this.#rules.nextWakeUp(),
       tick: (now) => {
@@ -228,6 +250,55 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
       this.#read(pair.link, (message, now) => this.#rules.follow(message, now)),
     );
     return bound;
+  }
+
+  #makePair(settings: PairSettings): Pair {
+    const { peer, interval, sockets, context } = settings;
+    const replicas = new Router({
+      linger: 0,
+      ...sockets.binding,
+      ...context,
+      mandatory: true,
+      sendHighWaterMark: REPLICATION_MARK,
+    });
+    const link = new Dealer({
+      linger: 0,
+      ...sockets.connecting,
+      ...context,
+      reconnectInterval: Math.min(100, interval),
+      reconnectMaxInterval: Math.min(1_000, interval),
+    });
+    forwards(replicas);
+    for (const type of HANDSHAKE_ERRORS)
+      link.events.on(type, ({ error }) => this.events.emit({ type: "handshake:failed", error }));
+    const places = isEndpointSource(peer)
+      ? new EndpointList("CloneServer", peer, { check: (endpoint) => endpointAt(endpoint, 4) })
+      : undefined;
+    return { settings, replicas, link, places, place: "", star: undefined };
+  }
+
+  async #startPair(pair: Pair, endpoint: string): Promise<void> {
+    const { role, peer, interval, liveness, sockets, context } = pair.settings;
+    if (isEndpointSource(peer))
+      pair.places?.start({
+        changed: (list) => followPlace(pair, list),
+        event: (event) => this.events.emit(event),
+      });
+    else pair.link.connect(endpointAt(peer, 4));
+    pair.star = new BinaryStar({
+      role,
+      peer: isEndpointSource(peer) ? statesOf(peer) : endpointAt(peer, 3),
+      heartbeatInterval: interval,
+      liveness,
+      publisherOptions: sockets.binding,
+      subscriberOptions: sockets.connecting,
+      checkHandOver: () => this.#checkHandOver(),
+      replica: this.#replica(),
+      ...context,
+    });
+    for (const type of Object.keys(STAR_EVENTS) as BinaryStarEvent["type"][])
+      pair.star.events.on(type, (event) => this.#onStarEvent(event));
+    await pair.star.bind(endpointAt(endpoint, 3));
   }
 
   async #read(
@@ -389,8 +460,11 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     this.#timer.stop();
     const left = linger < 0 ? linger : Math.max(0, Math.round(linger - (this.#timer.now() - start)));
     await this.star?.close();
-    const sockets = [this.#snapshots, this.#publisher];
-    await Promise.all([this.#pair?.closeLinks(), ...sockets.map((socket) => socket.close({ linger: left }))]);
+    this.#pair?.places?.stop();
+    await Promise.all([
+      ...[this.#snapshots, this.#publisher].map((socket) => socket.close({ linger: left })),
+      ...[this.#pair?.replicas, this.#pair?.link].map((socket) => socket?.close({ linger: 0 })),
+    ]);
     await Promise.all(this.#reading);
     await this.#writer?.close();
     this.#onEnded();
@@ -401,4 +475,31 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
 function bytesOf(what: string, given: unknown): Buffer {
   if (typeof given === "string" || isBytes(given)) return Buffer.from(given as string);
   throw new InvalidArgumentError(`A ${what} is text or bytes; got ${describe(given)}`);
+}
+
+/** An empty list, or one with the current place, changes nothing. */
+function followPlace(pair: Pair, list: readonly string[]): void {
+  const { link, places, place: before } = pair;
+  const [first] = list;
+  if (first === undefined || list.includes(before) || link.closed) return;
+  if (places?.connect(first, (place) => link.connect(endpointAt(place, 4))) !== true) return;
+  pair.place = first;
+  if (before !== "") link.disconnect(endpointAt(before, 4));
+}
+
+/** Invalid endpoints are left out; the list of places reports them. */
+function statesOf(source: EndpointSource): EndpointSource {
+  return {
+    async *endpoints(signal) {
+      for await (const list of source.endpoints(signal)) yield list.flatMap(stateAt);
+    },
+  };
+}
+
+function stateAt(endpoint: string): string[] {
+  try {
+    return [endpointAt(endpoint, 3)];
+  } catch {
+    return []; // No port that far above.
+  }
 }
