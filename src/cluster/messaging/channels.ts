@@ -25,6 +25,17 @@ export function checkChannel(channel: unknown): asserts channel is ClusterChanne
   );
 }
 
+/** @throws InvalidArgumentError `EINVAL` for an invalid channel, and for an empty list */
+export function channelSet(
+  channels: readonly ClusterChannel[] | undefined,
+): ReadonlySet<ClusterChannel> | undefined {
+  if (channels === undefined) return undefined;
+  if (!Array.isArray(channels) || channels.length === 0)
+    throw new InvalidArgumentError(`channels is an array with at least one; got ${describe(channels)}`);
+  for (const channel of channels) checkChannel(channel);
+  return new Set(channels);
+}
+
 /** Whether a text is valid as a channel's name: 1 to 64 bytes without lone surrogates. */
 export function isChannelName(name: string): boolean {
   return (

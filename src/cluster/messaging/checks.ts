@@ -2,7 +2,7 @@ import { checkInteger, describe } from "../../core/arguments.js";
 import { isBytes } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { MAX_TIMEOUT } from "../../core/waiter.js";
-import { MAX_PROTOCOL_NAME, MAX_RUID } from "./bounds.js";
+import { MAX_RUID } from "./bounds.js";
 
 export function checkData(data: unknown): void {
   if (typeof data !== "string" && !isBytes(data))
@@ -23,14 +23,6 @@ export function checkedData(what: string, data: unknown): string | Buffer {
 export function checkRuid(ruid: unknown): asserts ruid is string {
   if (typeof ruid !== "string" || ruid.length > MAX_RUID || Buffer.byteLength(ruid) > MAX_RUID)
     throw new InvalidArgumentError(`ruid is a text of at most ${MAX_RUID} bytes; got ${describe(ruid)}`);
-}
-
-/** @throws InvalidArgumentError `EINVAL` */
-export function checkProtocol(protocol: unknown): asserts protocol is string {
-  if (typeof protocol !== "string" || protocol === "" || protocol.length > MAX_PROTOCOL_NAME)
-    throw new InvalidArgumentError(
-      `a protocol is a name of 1 to ${MAX_PROTOCOL_NAME} characters, such as "tcp"; got ${describe(protocol)}`,
-    );
 }
 
 export function checkBoolean(name: string, value: unknown): boolean {

@@ -15,8 +15,8 @@ import { InvalidArgumentError, InvalidStateError, ShoalError } from "../../core/
 import { suggest } from "../../core/suggestions.js";
 import type { Member } from "../node/member.js";
 import { MAX_HOOK_DEPTH, MAX_HOOKS, MAX_VETO_REASON } from "./bounds.js";
-import { type ClusterChannel, checkChannel } from "./channels.js";
-import { checkedData, checkProtocol, checkRuid } from "./checks.js";
+import { type ClusterChannel, channelSet, checkChannel } from "./channels.js";
+import { checkedData, checkRuid } from "./checks.js";
 
 export const HOOK_TIMEOUT = 5_000;
 
@@ -168,8 +168,8 @@ export class Hooks {
       );
     if (typeof call !== "function")
       throw new InvalidArgumentError(`a hook is a function; got ${describe(call)}`);
-    const channels = setOf("channels", options.channels, checkChannel);
-    const protocols = setOf("protocols", options.protocols, checkProtocol);
+    const channels = channelSet(options.channels);
+    const protocols = options.protocols && new Set(options.protocols);
     if (channels !== undefined && SERVICES.includes(stage))
       throw new InvalidArgumentError(`a hook of ${stage} has no channels`);
     if (protocols !== undefined && !stage.startsWith("protocol:"))
@@ -368,16 +368,4 @@ export function isThenable(value: unknown): value is PromiseLike<unknown> {
   return (
     typeof value === "object" && value !== null && typeof (value as PromiseLike<unknown>).then === "function"
   );
-}
-
-function setOf<T>(
-  what: string,
-  values: readonly T[] | undefined,
-  check: (value: unknown) => void,
-): ReadonlySet<T> | undefined {
-  if (values === undefined) return undefined;
-  if (!Array.isArray(values) || values.length === 0)
-    throw new InvalidArgumentError(`${what} is an array with at least one; got ${describe(values)}`);
-  for (const value of values) check(value);
-  return new Set(values);
 }

@@ -11,19 +11,9 @@ import { randomBytes } from "node:crypto";
 import { describe, thrownText } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, UnroutableError } from "../../core/errors.js";
 import { decodeAdvert, encodeAdvert } from "./advert.js";
-import {
-  LINK_BYTES,
-  LINK_HEARTBEAT,
-  LINK_IDLE,
-  LINK_IDLE_LOOKS,
-  LINK_ITEMS,
-  LINK_WINDOW,
-  MAX_ITEM,
-  MAX_LANES,
-  MAX_WHERE,
-  MIN_ITEM_LIMIT,
-} from "./bounds.js";
+import { LINK_IDLE_LOOKS, LINK_WINDOW, MAX_LANES, MAX_WHERE, MIN_ITEM_LIMIT } from "./bounds.js";
 import { Caller, type CallerEffects, type LinkRefusal } from "./caller.js";
+import type { MessagingSettings } from "./options.js";
 import {
   MessageKind,
   type MessageLinkStats,
@@ -41,19 +31,16 @@ import { encodeHello, encodeWelcome, type Hello } from "./wire.js";
 
 export type { LinkMember } from "./sending.js";
 
+export type LinkSettings = Pick<
+  MessagingSettings,
+  "highWaterMark" | "highWaterMarkBytes" | "maxItem" | "idle" | "heartbeat"
+>;
+
 export interface NodeLinksOptions {
   /** This node's. */
   readonly id: string;
   readonly protocols: readonly LinkProtocol[];
-  /** Items queued for one peer. */
-  readonly highWaterMark?: number | undefined;
-  readonly highWaterMarkBytes?: number | undefined;
-  /** Bytes. */
-  readonly maxItem?: number | undefined;
-  /** ms without traffic. */
-  readonly idle?: number | undefined;
-  /** ms without an answer before a connection is probed (net/link.ts). */
-  readonly heartbeat?: number | undefined;
+  readonly settings: LinkSettings;
   readonly effects: NodeLinksEffects;
 }
 
@@ -102,19 +89,16 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
   #onDrained: (() => void) | undefined = undefined;
 
   constructor(options: NodeLinksOptions) {
-    const { effects, protocols } = options;
+    const { effects, protocols, settings } = options;
     this.#options = options;
     this.#effects = effects;
-    this.#limits = {
-      items: options.highWaterMark ?? LINK_ITEMS,
-      bytes: options.highWaterMarkBytes ?? LINK_BYTES,
-    };
-    this.#maxItem = options.maxItem ?? MAX_ITEM;
+    this.#limits = { items: settings.highWaterMark, bytes: settings.highWaterMarkBytes };
+    this.#maxItem = settings.maxItem;
     this.#lanes = [{ number: 0, protocols, host: this.#hostOf("") }];
   }
 
   #hostOf(protocol: string): LinkHost {
-    const { heartbeat = LINK_HEARTBEAT } = this.#options;
+    const { heartbeat } = this.#options.settings;
     return { heartbeat, accept: (connection) => new Caller(this, connection, protocol) };
   }
 
@@ -122,7 +106,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
 
   /** Never rejects: listeners that cannot be opened are reported. */
   async start(): Promise<void> {
-    const idle = this.#options.idle ?? LINK_IDLE;
+    const { idle } = this.#options.settings;
     this.#idleTimer = setInterval(() => {
       const now = performance.now();
       for (const sending of this.#sending.values()) sending.closeIfIdle(now, idle);

@@ -6,6 +6,7 @@ import { randomBytes } from "node:crypto";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, TimeoutError } from "../../core/errors.js";
 import { ROUTE_FLUSH, ROUTE_READY_TIMEOUT, ROUTE_SWEEP_PAUSE } from "./bounds.js";
+import type { MessagingSettings } from "./options.js";
 import {
   MessageKind,
   type MessageLinks,
@@ -29,10 +30,7 @@ export interface RouteDriverOptions {
   propOf(id: string): string | undefined;
   /** Whether a live member's details have not come yet. */
   isUnknown?(id: string): boolean;
-  /** ms. */
-  readonly grace?: number;
-  /** Maximum ms for a new member in `unsettled`. */
-  readonly settle?: number;
+  readonly settings: Pick<MessagingSettings, "grace" | "settle">;
   /** `targets` or `unsettled` may have changed. */
   readonly onChanged?: () => void;
 }
@@ -61,15 +59,15 @@ export class RouteDriver implements MessageRoutes {
   version = 0;
 
   constructor(options: RouteDriverOptions) {
-    const { id, table, grace, settle, onChanged } = options;
+    const { id, table, settings, onChanged } = options;
     this.#options = options;
     const life = randomBytes(6).readUIntBE(0, 6);
     this.prop = propOfLife(life);
     this.#rules = new RouteLists({
       self: { id, life },
       store: table,
-      grace,
-      settle,
+      grace: settings.grace,
+      settle: settings.settle,
       effects: {
         send: (to, item) => this.#send(to, item),
         session: (to) => options.links.session(to),

@@ -14,15 +14,7 @@
  */
 import { InvalidStateError } from "../../core/errors.js";
 import { MAX_MEMBERS } from "../bounds.js";
-import {
-  ROUTE_EXPECTED,
-  ROUTE_FLUSH,
-  ROUTE_GRACE,
-  ROUTE_PARTS,
-  ROUTE_PARTS_TIME,
-  ROUTE_SETTLE,
-  ROUTE_WINDOW,
-} from "./bounds.js";
+import { ROUTE_EXPECTED, ROUTE_FLUSH, ROUTE_PARTS, ROUTE_PARTS_TIME, ROUTE_WINDOW } from "./bounds.js";
 import type { MessageRoutesStats, SendResult } from "./parts.js";
 import { ROUTE_LIMITS, RouteCopy, type RouteLimits, RouteNumbers, type RouteStore } from "./route-copies.js";
 import { OwnRoutes, type RouteSnapshot } from "./route-own.js";
@@ -51,9 +43,9 @@ export interface RouteListsOptions {
   readonly self: { readonly id: string; readonly life: number };
   readonly store: RouteStore;
   readonly effects: RouteListsEffects;
-  readonly grace?: number | undefined;
+  readonly grace: number;
   /** Maximum for a new member in `unsettled`. */
-  readonly settle?: number | undefined;
+  readonly settle: number;
   readonly limits?: RouteLimits | undefined;
 }
 
@@ -121,8 +113,8 @@ export class RouteLists {
   constructor({ self, store, effects, grace, settle, limits = ROUTE_LIMITS }: RouteListsOptions) {
     this.#self = self;
     this.#effects = effects;
-    this.#grace = grace ?? ROUTE_GRACE;
-    this.#settle = settle ?? ROUTE_SETTLE;
+    this.#grace = grace;
+    this.#settle = settle;
     this.#limits = limits;
     this.#own = new OwnRoutes(self.life);
     this.#numbers = new RouteNumbers(store, limits);

@@ -31,7 +31,7 @@ import {
   MAX_VETO_REASON,
   STALL_TIME,
 } from "./bounds.js";
-import { type ClusterChannel, checkChannel } from "./channels.js";
+import { type ClusterChannel, channelSet } from "./channels.js";
 import { checkBoolean, checkedData } from "./checks.js";
 import {
   ENCODING,
@@ -516,17 +516,13 @@ function handlerOf<H>(name: string, call: H, options: HandlerOptions): Handler<H
   checkCallOptions(name, options, ["channels", "timeout", "exposeErrors"]);
   if (typeof call !== "function")
     throw new InvalidArgumentError(`${name} takes a function; got ${describe(call)}`);
-  const { channels, timeout = HANDLER_TIMEOUT } = options;
+  const { timeout = HANDLER_TIMEOUT } = options;
   const exposeErrors = checkBoolean("exposeErrors", options.exposeErrors ?? false);
   if (timeout !== -1 && !(Number.isSafeInteger(timeout) && timeout > 0 && timeout <= MAX_TIMEOUT))
     throw new InvalidArgumentError(
       `timeout is whole ms from 1 to ${MAX_TIMEOUT}, or -1; got ${describe(timeout)}`,
     );
-  if (channels === undefined) return { channels: undefined, timeout, exposeErrors, call };
-  if (!Array.isArray(channels) || channels.length === 0)
-    throw new InvalidArgumentError(`channels is an array with at least one; got ${describe(channels)}`);
-  for (const channel of channels) checkChannel(channel);
-  return { channels: new Set(channels), timeout, exposeErrors, call };
+  return { channels: channelSet(options.channels), timeout, exposeErrors, call };
 }
 
 function ownData(data: string | Buffer): string | Buffer {

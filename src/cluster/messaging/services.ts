@@ -26,7 +26,7 @@ import type { Member } from "../node/member.js";
 import type { ResolverStep } from "../resolver.js";
 import { MAX_TARGETS, MAX_UNREAD_BYTES } from "./bounds.js";
 import { type ClusterChannels, checkChannel } from "./channels.js";
-import { checkBoolean, checkedData, checkProtocol, checkRuid } from "./checks.js";
+import { checkBoolean, checkedData, checkRuid } from "./checks.js";
 import type {
   HookOptions,
   HookPayload,
@@ -404,12 +404,10 @@ function protocolsOf(
   if (protocols === undefined) return undefined;
   if (!Array.isArray(protocols) || protocols.length === 0)
     throw new InvalidArgumentError(`protocols is an array with at least one; got ${describe(protocols)}`);
-  for (const protocol of protocols) {
-    checkProtocol(protocol);
+  for (const protocol of protocols)
     if (!known.includes(protocol))
       throw new InvalidArgumentError(
         `protocols are of ${known.join(", ")}; got ${describe(protocol)}${suggest(protocol, known)}`,
       );
-  }
   return [...protocols];
 }

@@ -141,11 +141,7 @@ export class BusMessages implements MessagesPart {
         links = new NodeLinks({
           id,
           protocols: this.#protocols(settings),
-          highWaterMark: settings.highWaterMark,
-          highWaterMarkBytes: settings.highWaterMarkBytes,
-          maxItem: settings.maxItem,
-          idle: settings.idle,
-          heartbeat: settings.heartbeat,
+          settings,
           effects: {
             ...effects,
             member: (of) => this.#linkMember(of),
@@ -172,8 +168,7 @@ export class BusMessages implements MessagesPart {
           links,
           propOf,
           isUnknown,
-          grace: settings.grace,
-          settle: settings.settle,
+          settings,
           onChanged: () => this.#bus.requests.onRoutes(),
         });
         return routes;

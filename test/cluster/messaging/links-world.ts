@@ -2,10 +2,12 @@
 import { createId } from "../../../src/cluster/identity.js";
 import {
   type LinkMember,
+  type LinkSettings,
   NodeLinks,
   type NodeLinksEffects,
   type NodeLinksOptions,
 } from "../../../src/cluster/messaging/links.js";
+import { messagingSettings } from "../../../src/cluster/messaging/options.js";
 import type { MessageLinkStats, PeerState } from "../../../src/cluster/messaging/parts.js";
 import { tcpProtocol } from "./socket-protocol.js";
 
@@ -15,7 +17,9 @@ export interface Item {
   readonly text: string;
 }
 
-export type WorldOptions = Partial<Omit<NodeLinksOptions, "effects">> & {
+const SETTINGS = messagingSettings() as LinkSettings;
+
+export type WorldOptions = Partial<Omit<NodeLinksOptions, "effects" | "settings"> & LinkSettings> & {
   /** In place of its own, or further ones. */
   readonly effects?: Partial<NodeLinksEffects>;
 };
@@ -53,14 +57,14 @@ export class LinksNode {
   readonly #world: LinksWorld;
 
   constructor(world: LinksWorld, name: string, options: WorldOptions = {}) {
-    const { id = createId(), effects, ...others } = options;
+    const { id = createId(), effects, protocols = [tcpProtocol()], ...settings } = options;
     this.#world = world;
     this.id = id;
     this.name = name;
     this.links = new NodeLinks({
       id,
-      protocols: [tcpProtocol()],
-      ...others,
+      protocols,
+      settings: { ...SETTINGS, ...settings },
       effects: {
         member: (each) => world.member(each),
         advertise: (advert) => {

@@ -2,6 +2,7 @@
  * The lists of many nodes in virtual time: links with latency that are cut one way or both, are full, and lose a session when an end
  * restarts or forgets the other one; a membership that notices all of it late, each node by itself.
  */
+import { ROUTE_GRACE, ROUTE_SETTLE } from "../../../src/cluster/messaging/bounds.js";
 import type { SendResult } from "../../../src/cluster/messaging/parts.js";
 import type { RouteLimits } from "../../../src/cluster/messaging/route-copies.js";
 import { RouteLists } from "../../../src/cluster/messaging/route-lists.js";
@@ -152,7 +153,7 @@ export class RouteNode {
 
   #rules(): RouteLists {
     const { id, life, world } = this;
-    const { grace, settle, limits } = world.options;
+    const { grace = ROUTE_GRACE, settle = ROUTE_SETTLE, limits } = world.options;
     return new RouteLists({
       self: { id, life },
       store: this.store,
