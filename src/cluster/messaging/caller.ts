@@ -14,9 +14,10 @@ export type LinkRefusal =
   /** Not a live member, or the peer proved another one's key. */
   | "stranger"
   | "key"
-  /** Another life of the id has a connection; the session was given up. */
+  /** Another life of the id has a connection; the session was given up; items of it may be forgotten here. */
   | "session"
   | "stale"
+  | "forgotten"
   /** Not a frame of a link; frames out of order, too many or too large. */
   | "malformed"
   | "sequence"

@@ -11,7 +11,7 @@ import { randomBytes } from "node:crypto";
 import { describe, thrownText } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, UnroutableError } from "../../core/errors.js";
 import { decodeAdvert, encodeAdvert } from "./advert.js";
-import { LINK_IDLE_LOOKS, LINK_WINDOW, MAX_LANES, MAX_WHERE, MIN_ITEM_LIMIT } from "./bounds.js";
+import { LINK_IDLE_LOOKS, MAX_LANES, MAX_WHERE, MIN_ITEM_LIMIT } from "./bounds.js";
 import { Caller, type CallerEffects, type LinkRefusal } from "./caller.js";
 import type { MessagingSettings } from "./options.js";
 import {
@@ -608,21 +608,17 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     }
     const before = receiving.connection;
     const { window } = receiving;
-    if (receiving.hello(hello) === "stale") return "stale";
+    const result = receiving.hello(hello);
+    if (result === "stale" || result === "forgotten") return result;
     if (before !== undefined && before !== caller.connection) before.close();
     receiving.connected(caller.connection, caller.protocol);
     receiving.setMarks(hello.maxWaiting, hello.maxWaitingBytes);
     receiving.onFault = (fault) => caller.refuse(fault);
     caller.connection.send([
       encodeWelcome({
-        from: this.#options.id,
-        life: this.#life,
         session: hello.session,
         received: window.received,
         delivered: window.delivered,
-        window: LINK_WINDOW,
-        maxItem: this.#maxItem,
-        forgot: window.forgot ? 1 : 0,
       }),
     ]);
     window.acked = window.delivered;

@@ -98,8 +98,11 @@ export class Receiving implements IncomingLink {
     this.#effects = effects;
   }
 
-  /** @returns `stale`: of a session that the sender gave up */
-  hello({ life, session, sent }: Pick<Hello, "life" | "session" | "sent">): "new" | "resumed" | "stale" {
+  hello({
+    life,
+    session,
+    sent,
+  }: Pick<Hello, "life" | "session" | "sent">): ReturnType<ReceiveWindow["hello"]> {
     const result = this.window.hello(life, session, sent);
     if (result === "new") this.restart();
     return result;

@@ -24,6 +24,7 @@ import {
   HELD_TIME,
   ITEM_BY_REFERENCE,
   LINK_TIMEOUT,
+  LINK_WINDOW,
   MAX_BATCH,
   PROTOCOL_RETRY,
 } from "./bounds.js";
@@ -32,9 +33,6 @@ import type { Publication } from "./publication.js";
 import { SentAliases, TopicForm } from "./topic-aliases.js";
 import { SendWindow, type WindowLimits } from "./window.js";
 import { decodeAck, decodeRefused, decodeWelcome, LinkFrame, type Welcome } from "./wire.js";
-
-/** Sessions that a peer may begin on one connection. */
-const MAX_RESETS = 2;
 
 export interface LinkMember {
   readonly id: string;
@@ -85,7 +83,6 @@ interface Attempt {
   hasEnded: boolean;
   /** Deliveries before it: without more, dialling again at once may be useless. */
   deliveredBefore: number;
-  resets: number;
 }
 
 interface Candidate {
@@ -133,8 +130,6 @@ export class Sending {
   readonly #failedAt = new Map<string, number>();
   /** By protocol, since it served: the last reported reason. */
   readonly #reported = new Map<string, string>();
-  #life = "";
-  #granted = 0;
   #isSessionUp = false;
   /** Connections without an acknowledgement. */
   #uselessInRow = 0;
@@ -217,7 +212,7 @@ export class Sending {
     const isCopied = connection.copiesSent === true;
     let isFirst = true;
     for (;;) {
-      const message = this.window.take(this.#granted, isCopied);
+      const message = this.window.take(LINK_WINDOW, isCopied);
       if (message === undefined) return;
       if (isFirst) this.#effects.acknowledge(this);
       isFirst = false;
@@ -411,7 +406,6 @@ export class Sending {
       isOpen: false,
       hasEnded: false,
       deliveredBefore: 0,
-      resets: 0,
     };
     this.#attempt = attempt;
     this.#limit(attempt);
@@ -496,6 +490,13 @@ export class Sending {
   }
 
   #refused(attempt: Attempt, reason: string): void {
+    if (reason === "forgotten" && !this.window.isFresh) {
+      this.#disconnect();
+      const lost = this.#loseSession();
+      this.#connect();
+      if (lost > 0) this.#effects.onLost(this, lost);
+      return;
+    }
     this.#drop(attempt);
     this.reason = `refused: ${reason}`;
     // To a new member this node may not be known yet.
@@ -547,31 +548,20 @@ export class Sending {
 
   #onWelcome(attempt: Attempt, welcome: Welcome | undefined): void {
     const { window } = this;
-    if (welcome === undefined || welcome.from !== this.id || welcome.window < 1) {
+    if (welcome === undefined) {
       this.#failed(attempt, "malformed");
       return;
     }
     if (welcome.session !== window.session) return; // Of an earlier hello.
-    const lostBefore = window.lost;
-    const result = window.welcome(this.#life, welcome);
-    this.#life = welcome.life;
-    if (!result.goesOn) {
-      this.#giveUpDeliveries();
-      this.#aliases.reset();
-      this.#isSessionUp = false;
-      attempt.resets += 1;
-      if (attempt.resets > MAX_RESETS) {
-        this.#failed(attempt, "sequence");
-        return;
-      }
-      (attempt.connection as MessageConnection).send([this.#effects.hello(this)]);
-      if (window.lost > lostBefore) this.#effects.onLost(this, window.lost - lostBefore);
+    const { delivered } = window;
+    if (!window.resume(welcome.received, welcome.delivered)) {
+      const lost = this.#loseSession();
+      this.#failed(attempt, "sequence");
+      if (lost > 0) this.#effects.onLost(this, lost);
       return;
     }
+    attempt.deliveredBefore = delivered;
     this.#settleDelivered();
-    this.#granted = welcome.window;
-    this.maxItem = Math.min(this.maxItem, welcome.maxItem);
-    attempt.deliveredBefore = result.deliveredBefore;
     this.#take(attempt);
     this.#settleLinked();
     if (!this.#isSessionUp) {
@@ -581,6 +571,17 @@ export class Sending {
     this.flush();
     this.#settleRoom(false);
     this.#effects.onAcked(this);
+  }
+
+  /** Another session begins. @returns the number of lost items */
+  #loseSession(): number {
+    const { window } = this;
+    const { lost } = window;
+    window.reset();
+    this.#giveUpDeliveries();
+    this.#aliases.reset();
+    this.#isSessionUp = false;
+    return window.lost - lost;
   }
 
   #take(attempt: Attempt): void {

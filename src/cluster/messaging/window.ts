@@ -10,7 +10,7 @@
  *
  *   given = waiting + delivered + lost + dropped, at any time
  *
- * A receiver that lacks acknowledged items has forgotten this end: waiting items are lost, and a session begins. `lost`
+ * A receiver that has forgotten this end refuses the session: waiting items are lost, and another session begins. `lost`
  * is an upper bound: unacknowledged items may have been delivered.
  *
  *   queue of batches    | sent, not acknowledged | to be sent | open: takes more items
@@ -33,22 +33,6 @@ export interface WindowLimits {
   /** Bytes include headers. */
   readonly items: number;
   readonly bytes: number;
-}
-
-export interface WindowWelcome {
-  readonly life: string;
-  /** Items of this session. */
-  readonly received: number;
-  readonly delivered: number;
-  /** 1: it has forgotten items of this session. */
-  readonly forgot: number;
-}
-
-export interface WelcomeResult {
-  /** Else waiting items were lost, and the peer is greeted with a new session. */
-  readonly goesOn: boolean;
-  /** Without items of this session. */
-  readonly deliveredBefore: number;
 }
 
 class Batch {
@@ -239,20 +223,10 @@ export class SendWindow {
     this.#inFlight = 0;
   }
 
-  /** @param lifeBefore in the peer's previous WELCOME; empty: this is the first */
-  welcome(lifeBefore: string, welcome: WindowWelcome): WelcomeResult {
-    const deliveredBefore = this.delivered;
-    const isOther = lifeBefore !== "" && welcome.life !== lifeBefore;
-    const isUnknown = (isOther || welcome.forgot > 0) && !this.isFresh;
-    const goesOn = !isUnknown && this.resume(welcome.received, welcome.delivered);
-    if (!goesOn) this.reset();
-    return { goesOn, deliveredBefore };
-  }
-
   /**
    * A connection begins.
    *
-   * @returns `false`: the peer lost acknowledged items, or has items that were never sent
+   * @returns `false`: the peer lacks acknowledged items, or has items that were never sent
    */
   resume(received: number, delivered: number): boolean {
     this.disconnected();
@@ -358,16 +332,16 @@ export class ReceiveWindow {
   received = 0;
   delivered = 0;
   acked = 0;
-  /** Items of this session may be forgotten. */
-  forgot = false;
-
-  /** @param sent items of this session so far. @returns `stale`: the sender gave up the session */
-  hello(life: string, session: number, sent = 0): "new" | "resumed" | "stale" {
+  /**
+   * @param sent items of this session so far
+   * @returns `stale`: the sender gave up the session. `forgotten`: items of it may be forgotten
+   */
+  hello(life: string, session: number, sent: number): "new" | "resumed" | "stale" | "forgotten" {
     if (life === this.life) {
       if (session === this.session) return "resumed";
       if (session < this.session) return "stale";
     }
-    this.forgot = life !== this.life && sent > 0;
+    if (sent > 0) return "forgotten";
     this.life = life;
     this.session = session;
     this.received = 0;

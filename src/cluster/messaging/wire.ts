@@ -6,7 +6,7 @@
  *     BATCH     2 | sequence 6 | count 2 | item, count times        item   kind 1 | length uint | bytes
  *     ITEM      3 | sequence 6 | kind 1 | item
  *   from the receiver
- *     WELCOME   4 | fields of Welcome, likewise
+ *     WELCOME   4 | session 4 | delivered 6 | received 6
  *     REFUSED   5 | reason text
  *     ACK       6 | session 4 | delivered 6
  *
@@ -22,6 +22,7 @@ export const LinkFrame = { HELLO: 1, BATCH: 2, ITEM: 3, WELCOME: 4, REFUSED: 5, 
 export const BATCH_HEADER = 9;
 export const ITEM_HEADER = 8;
 export const ACK_SIZE = 11;
+const WELCOME_SIZE = 17;
 export const MAX_BATCH_ITEMS = 65_535;
 export const MAX_SEQUENCE = 2 ** 48 - 1;
 export const MAX_SESSION = 2 ** 32 - 1;
@@ -48,19 +49,13 @@ export interface Hello {
   readonly sent: number;
 }
 
+/** How far the receiver got in a session. */
 export interface Welcome {
-  readonly from: string;
-  readonly life: string;
   readonly session: number;
-  /** Received items of this session. */
+  /** Received items. */
   readonly received: number;
   /** Of them, those that the program has. */
   readonly delivered: number;
-  /** Bytes that may be in flight without an acknowledgement. */
-  readonly window: number;
-  readonly maxItem: number;
-  /** 1: it has forgotten items of this session. */
-  readonly forgot: number;
 }
 
 /** Reused for one frame at a time. */
@@ -95,33 +90,23 @@ export function decodeHello(frame: Buffer): Hello | undefined {
   return reader.failed ? undefined : hello;
 }
 
-export function encodeWelcome(welcome: Welcome): Buffer {
-  out.byte(LinkFrame.WELCOME);
-  out.id(welcome.from);
-  out.id(welcome.life);
-  out.uint(welcome.session);
-  out.uint(welcome.received);
-  out.uint(welcome.delivered);
-  out.uint(welcome.window);
-  out.uint(welcome.maxItem);
-  out.uint(welcome.forgot);
-  return out.take();
+export function encodeWelcome({ session, received, delivered }: Welcome): Buffer {
+  const frame = Buffer.allocUnsafe(WELCOME_SIZE);
+  frame[0] = LinkFrame.WELCOME;
+  writeUint32(frame, 1, session);
+  writeUint48(frame, 5, delivered);
+  writeUint48(frame, ACK_SIZE, received);
+  return frame;
 }
 
+/** @returns `undefined` for an invalid frame */
 export function decodeWelcome(frame: Buffer): Welcome | undefined {
-  if (frame[0] !== LinkFrame.WELCOME) return undefined;
-  const reader = new Reader(frame, 1);
-  const welcome = {
-    from: reader.id(ID),
-    life: reader.id(LIFE),
-    session: reader.uintUpTo(MAX_SESSION),
-    received: reader.uintUpTo(MAX_SEQUENCE),
-    delivered: reader.uintUpTo(MAX_SEQUENCE),
-    window: reader.uint(),
-    maxItem: reader.uint(),
-    forgot: reader.uintUpTo(1),
+  if (frame.length !== WELCOME_SIZE || frame[0] !== LinkFrame.WELCOME) return undefined;
+  return {
+    session: readUint32(frame, 1),
+    received: readUint48(frame, ACK_SIZE),
+    delivered: readUint48(frame, 5),
   };
-  return reader.failed ? undefined : welcome;
 }
 
 export function encodeRefused(reason: string): Buffer {

@@ -1,4 +1,4 @@
-/** A protocol whose connections a test cuts, which a test lets fail, and by which peers greet otherwise. */
+/** A protocol whose connections a test cuts, and which a test lets fail. */
 import type {
   ConnectionEvents,
   DialTarget,
@@ -7,15 +7,12 @@ import type {
   MessageConnection,
   ProtocolListener,
 } from "../../../src/cluster/messaging/protocol.js";
-import { decodeWelcome, encodeWelcome, type Welcome } from "../../../src/cluster/messaging/wire.js";
 
 export class BreakableProtocol implements LinkProtocol {
   readonly name: string;
   /** Whether attempts fail. */
   fails = false;
   dialled = 0;
-  /** What comes of a WELCOME. */
-  changeWelcome: (welcome: Welcome) => Buffer = encodeWelcome;
   readonly #inner: LinkProtocol;
   readonly #open = new Map<MessageConnection, ConnectionEvents>();
 
@@ -41,10 +38,7 @@ export class BreakableProtocol implements LinkProtocol {
     if (this.fails) throw new Error("it fails");
     const connection = this.#inner.dial(advert, target, host, {
       onOpen: () => events.onOpen(),
-      onMessage: (frame) => {
-        const welcome = decodeWelcome(frame);
-        events.onMessage(welcome === undefined ? frame : this.changeWelcome(welcome));
-      },
+      onMessage: (frame) => events.onMessage(frame),
       onClose: (reason) => {
         this.#open.delete(connection);
         events.onClose(reason);

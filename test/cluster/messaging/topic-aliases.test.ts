@@ -4,7 +4,6 @@ import { ALIAS, PublishItem } from "../../../src/cluster/messaging/items.js";
 import { Publication } from "../../../src/cluster/messaging/publication.js";
 import { AliasNumbers, SentAliases, TopicForm } from "../../../src/cluster/messaging/topic-aliases.js";
 import { TopicPlan } from "../../../src/cluster/messaging/topic-plan.js";
-import { encodeWelcome } from "../../../src/cluster/messaging/wire.js";
 import { BreakableProtocol } from "./breakable-protocol.js";
 import { LinksNode, LinksWorld } from "./links-world.js";
 import { tcpProtocol } from "./socket-protocol.js";
@@ -86,18 +85,20 @@ describe("aliases on a link", () => {
   }
 
   test("that were defined and not sent yet go to another life of the peer", async () => {
-    const tcp = new BreakableProtocol(tcpProtocol());
-    const a = await world.node("a", { protocols: [tcp] });
+    const a = await world.node("a");
     const b = await world.node("b");
-    const received = receive(b);
     const publishing = new Publishing();
     for (const plan of publishing.plans) for (let i = 0; i < 2; i++) publishing.aliases.look(plan);
     expect(await a.links.whenLinked(b.id, 0)).toBe("tcp");
-    tcp.cut();
-    tcp.changeWelcome = (welcome) => encodeWelcome({ ...welcome, life: "22".repeat(8) });
-    publishing.publish(a, b, 6);
-    await b.until(() => received.got.length === 6);
-    expect([received.got, received.names, a.to(b).lost]).toEqual([Received.expected(6), 3, 0]);
+    await b.links.close(0);
+    await expect.poll(() => a.to(b).state).toBe("idle");
+    const again = new LinksNode(world, "b", { id: b.id });
+    world.started.push(again);
+    const received = receive(again);
+    await again.start();
+    publishing.publish(a, again, 6);
+    await again.until(() => received.got.length === 6);
+    expect([received.got, received.names, a.to(again).lost]).toEqual([Received.expected(6), 3, 0]);
   });
 
   test("stay through cuts and reconnections, and each topic's name is sent a few times only", async () => {
