@@ -23,6 +23,7 @@ import type { EventNames } from "../core/event-stream.js";
 import { ignore } from "../core/ignore.js";
 import { checkWait, Waiter, withTimeout } from "../core/waiter.js";
 import { Driver } from "../patterns/kit/driver.js";
+import { IdleWaits } from "../patterns/kit/idle-waits.js";
 import { checkOptions, type Given } from "../patterns/kit/options.js";
 import { MAX_NAME } from "./bounds.js";
 import { type ChannelLink, LinkChannel } from "./channel.js";
@@ -141,7 +142,7 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
   #error: ShoalError | undefined;
   #batchBytes = BATCH_BYTES;
   #taken: LinkChannel[] = [];
-  readonly #whenIdle: (() => void)[] = [];
+  readonly #idleWaits = new IdleWaits();
 
   /** @internal */
   constructor(duplex: Duplex, agreement: Agreement, settings: CheckedOptions, first: Buffer) {
@@ -266,8 +267,7 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
   }
 
   #idle(): Promise<void> {
-    if (this.#ended || this.#rules.count === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#whenIdle.push(resolve));
+    return this.#idleWaits.wait(this.#ended || this.#rules.count === 0);
   }
 
   /** @param waits for the other end to close: closing a tcp socket while bytes arrive resets it */
@@ -364,7 +364,7 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
 
   #noteIdle(): void {
     if (this.#rules.count > 0 && !this.#ended) return;
-    for (const resolve of this.#whenIdle.splice(0)) resolve();
+    this.#idleWaits.end();
   }
 
   #onReset(state: ChannelState, code: number, reason: string): void {

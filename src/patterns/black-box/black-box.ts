@@ -6,10 +6,12 @@
  *                                   └─> queue 1 ──> handler …
  */
 import { ClosedError } from "../../core/errors.js";
+import { withTimeout } from "../../core/waiter.js";
 import { Subscriber } from "../../sockets/pub-sub.js";
 import type { SocketStats } from "../../sockets/stats.js";
 import { Driver } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, type EndpointSourceEvent, relaySourceEvents } from "../kit/endpoint-list.js";
+import { IdleWaits } from "../kit/idle-waits.js";
 import { fromPlain, pack } from "./messages.js";
 import { type BlackBoxOptions, resolveBox } from "./options.js";
 import { BoxRules, type BoxRulesStats } from "./rules.js";
@@ -98,7 +100,7 @@ export class BlackBox extends Driver<BlackBoxEvent, BlackBoxStats> {
   #starting: Promise<void> | undefined;
   #crashes = 0;
   #whenUnblocked: (() => void) | undefined;
-  readonly #whenIdle: (() => void)[] = [];
+  readonly #idle = new IdleWaits();
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: BlackBoxOptions) {
@@ -198,7 +200,7 @@ export class BlackBox extends Driver<BlackBoxEvent, BlackBoxStats> {
 
   protected override async onDrain(): Promise<void> {
     await this.#stopReading();
-    await this.#idle(-1);
+    await this.#idle.wait(this.#rules.idle);
   }
 
   /**
@@ -206,7 +208,7 @@ export class BlackBox extends Driver<BlackBoxEvent, BlackBoxStats> {
    */
   protected async onClose(linger: number): Promise<void> {
     await this.#stopReading();
-    if (linger !== 0) await this.#idle(linger);
+    if (linger !== 0) await withTimeout(this.#idle.wait(this.#rules.idle), linger);
     this.#rules.close();
     this.#moved();
     await Promise.all(this.#threads.map((thread) => thread.close(linger === 0 ? 0 : TEARDOWN_TIME)));
@@ -217,21 +219,9 @@ export class BlackBox extends Driver<BlackBoxEvent, BlackBoxStats> {
     this.#whenUnblocked?.();
   }
 
-  /** @param limit ms; negative: no limit */
-  async #idle(limit: number): Promise<void> {
-    if (this.#rules.idle) return;
-    await new Promise<void>((resolve) => {
-      const timer = limit < 0 ? undefined : setTimeout(resolve, limit);
-      this.#whenIdle.push(() => {
-        clearTimeout(timer);
-        resolve();
-      });
-    });
-  }
-
   #moved(): void {
     if (!this.#rules.blocked) this.#whenUnblocked?.();
-    if (this.#rules.idle) for (const resolve of this.#whenIdle.splice(0)) resolve();
+    if (this.#rules.idle) this.#idle.end();
   }
 
   readonly #owner: ThreadOwner = {

@@ -12,6 +12,7 @@
 
 import { ShoalError } from "../../core/errors.js";
 import type { BinaryStarOrder, BinaryStarState } from "../binary-star/index.js";
+import { IdleWaits } from "../kit/idle-waits.js";
 import { StoreError } from "../kit/store/error.js";
 import { parseLink } from "./link.js";
 import { CommitQueue, type Operation, operationOf } from "./operation.js";
@@ -35,7 +36,7 @@ export class ServerRules {
   readonly #standby: Standby;
   readonly #standing: ServerStanding;
   #active = false;
-  #whenIdle: (() => void)[] = [];
+  readonly #idleWaits = new IdleWaits();
 
   constructor(options: ServerRulesOptions, effects: ServerEffects, now: number) {
     this.#options = options;
@@ -261,7 +262,7 @@ export class ServerRules {
 
   /** Settles when nothing is in flight, at once while it does not serve. */
   idle(): Promise<void> {
-    return this.#idle ? Promise.resolve() : new Promise((resolve) => this.#whenIdle.push(resolve));
+    return this.#idleWaits.wait(this.#idle);
   }
 
   nextWakeUp(): number | undefined {
@@ -297,8 +298,7 @@ export class ServerRules {
   }
 
   #noteIdle(): void {
-    if (this.#whenIdle.length === 0 || !this.#idle) return;
-    for (const resolve of this.#whenIdle.splice(0)) resolve();
+    if (this.#idle) this.#idleWaits.end();
   }
 
   #durable(batch: readonly Operation[], now: number): void {

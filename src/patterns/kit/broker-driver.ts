@@ -4,12 +4,12 @@ import { describe, refuseExtra } from "../../core/arguments.js";
 import { DriverTimer, type TimedRules } from "../../core/driver-timer.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { EventNames, TypedEvent } from "../../core/event-stream.js";
-import { ignore } from "../../core/ignore.js";
 import { withTimeout } from "../../core/waiter.js";
 import { forwards } from "../../sockets/internal.js";
 import { ownSockets } from "../../sockets/peer-views.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import { Driver } from "./driver.js";
+import { IdleWaits } from "./idle-waits.js";
 import { bytes, CLOSE_LINGER, type Given, integer, object, type Settings } from "./options.js";
 import { RouterReader } from "./router-reader.js";
 import { serverGate } from "./server-gate.js";
@@ -89,7 +89,7 @@ export abstract class BrokerDriver<
   readonly #clients: RouterReader;
   readonly #workers: RouterReader;
   readonly #endpoints = new Map<string, string[]>();
-  #drained: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined;
+  readonly #idle = new IdleWaits();
   #repliesDropped = 0;
 
   /**
@@ -194,22 +194,14 @@ export abstract class BrokerDriver<
   /** @internal Settles when the accepted requests have ended. */
   protected override onDrain(): Promise<void> {
     this.#clients.stop();
-    if (this.#rules.pending === 0) return Promise.resolve();
-    if (this.#drained === undefined) {
-      let resolve: () => void = ignore;
-      const promise = new Promise<void>((done) => {
-        resolve = done;
-      });
-      this.#drained = { promise, resolve };
-    }
-    return this.#drained.promise;
+    return this.#idle.wait(this.#rules.pending === 0);
   }
 
   /** @internal Requests unfinished after `linger` get an error reply. */
   protected async onClose(linger: number): Promise<void> {
     await withTimeout(this.onDrain(), linger);
     this.#rules.close();
-    this.#drained?.resolve();
+    this.#idle.end();
     this.#timer.stop();
     this.#workers.stop();
     await Promise.all([
@@ -245,7 +237,7 @@ export abstract class BrokerDriver<
   #changed = (): void => {
     this.#timer.update();
     if (this.#rules.room > 0) this.#clients.resume();
-    if (this.#drained !== undefined && this.#rules.pending === 0) this.#drained.resolve();
+    if (this.#idle.isAwaited && this.#rules.pending === 0) this.#idle.end();
   };
 }
 

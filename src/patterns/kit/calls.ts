@@ -9,6 +9,7 @@ import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { ClosedError, InvalidStateError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
 import { checkWait, Waiter } from "../../core/waiter.js";
+import { IdleWaits } from "./idle-waits.js";
 import { anything, type Given, integer } from "./options.js";
 
 export const CALL_OPTIONS = {
@@ -106,7 +107,7 @@ export class PendingCalls {
   /** A Set would keep later calls alive by its replaced tables until a full collection. */
   readonly #open = new LinkedList<Waiting>();
   #bytes = 0;
-  #whenIdle: (() => void)[] = [];
+  readonly #idle = new IdleWaits();
 
   constructor(limits: CallLimits) {
     this.#limits = limits;
@@ -148,12 +149,11 @@ export class PendingCalls {
   close(): void {
     for (const call of [...this.#open])
       call.abandon(new ClosedError("EAGAIN", "The client closed while the call waited"));
-    this.#settleIdle();
+    this.#idle.end();
   }
 
   idle(): Promise<void> {
-    if (this.size === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#whenIdle.push(resolve));
+    return this.#idle.wait(this.size === 0);
   }
 
   /** @internal */
@@ -161,11 +161,7 @@ export class PendingCalls {
     if (!call.link.linked) return;
     this.#open.remove(call.link);
     this.#bytes -= bytes;
-    if (this.#open.length === 0) this.#settleIdle();
-  }
-
-  #settleIdle(): void {
-    for (const resolve of this.#whenIdle.splice(0)) resolve();
+    if (this.#open.length === 0) this.#idle.end();
   }
 }
 

@@ -9,6 +9,7 @@ import { capabilitiesOf, deliverNow, forwards, queuedBytesFor } from "../../sock
 import { ownSockets } from "../../sockets/peer-views.js";
 import { Router } from "../../sockets/request-reply.js";
 import { Driver } from "../kit/driver.js";
+import { IdleWaits } from "../kit/idle-waits.js";
 import { RouterReader } from "../kit/router-reader.js";
 import type { ServerGate } from "../kit/server-gate.js";
 import { ANSWERS, Batcher, DELIVERIES, messagesAtBroker, takingBatches } from "./batch.js";
@@ -85,8 +86,7 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
     const sent = deliverNow(this.#router, [client, ...message]);
     if (sent !== "sent") this.#rules.unanswered(client, answers, sent);
   });
-  /** Waiting `drain` and `close` calls. */
-  #idleWaits: (() => void)[] = [];
+  readonly #idle = new IdleWaits();
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: MajordomoBrokerOptions = {}) {
@@ -111,7 +111,7 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
       queuedBytes: queueDepth ? queuedBytes : undefined,
       event: (event: MajordomoBrokerEvent): void => {
         this.events.emit(event);
-        if (this.#idleWaits.length > 0) setImmediate(() => this.#checkIdle());
+        if (this.#idle.isAwaited) setImmediate(() => this.#checkIdle());
       },
     };
     this.#rules = new BrokerRules(settings, effects, {
@@ -133,7 +133,7 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
       left: (peer) => setImmediate(() => this.#left(peer)),
       afterBatch: () => {
         this.#timer.update();
-        if (this.#idleWaits.length > 0) this.#checkIdle();
+        if (this.#idle.isAwaited) this.#checkIdle();
       },
     });
   }
@@ -169,31 +169,24 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
   /** Refuses new requests as `stopping`, and waits for the last answer. */
   protected override onDrain(): Promise<void> {
     this.#rules.drain();
-    return this.#whenIdle();
+    return this.#idle.wait(this.#rules.idle);
   }
 
   /** Refuses new requests as `stopping`; pending ones have `linger` ms, then workers get DISCONNECT. */
   protected override async onClose(linger: number): Promise<void> {
     this.#rules.drain();
-    if (linger !== 0) await withTimeout(this.#whenIdle(), linger);
-    for (const resolve of this.#idleWaits.splice(0)) resolve();
+    if (linger !== 0) await withTimeout(this.#idle.wait(this.#rules.idle), linger);
+    this.#idle.end();
     this.#flush();
     this.#rules.disconnectAll(this.#timer.now());
     this.#timer.stop();
     await this.#router.close({ linger: linger === 0 ? 0 : FLUSH_TIMEOUT });
   }
 
-  #whenIdle(): Promise<void> {
-    if (this.#rules.idle) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.#idleWaits.push(resolve);
-    });
-  }
-
   #checkIdle(): void {
     if (!this.#rules.idle) return;
     this.#flush();
-    for (const resolve of this.#idleWaits.splice(0)) resolve();
+    this.#idle.end();
   }
 
   #flush(): void {

@@ -16,6 +16,7 @@ import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
 import { type ServiceContract, serviceClient } from "../kit/contract.js";
 import { Driver } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
+import { IdleWaits } from "../kit/idle-waits.js";
 import { SendQueue } from "../kit/send-queue.js";
 import { Batcher, messagesAtClient, REQUESTS, takingBatches } from "./batch.js";
 import {
@@ -117,8 +118,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
   /** Time of this turn: reading the clock per request cost as much as sending it. */
   #time = 0;
   #timed = false;
-  /** Waiting `drain` calls. */
-  #idleWaits: (() => void)[] = [];
+  readonly #idle = new IdleWaits();
 
   /**
    * @param endpoints of brokers, or a source: the first that answers is used until it fails. A removed broker gets no
@@ -161,9 +161,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
         if (event.type === "broker:joined") this.reached();
         this.events.emit(event);
       },
-      idle: (): void => {
-        for (const resolve of this.#idleWaits.splice(0)) resolve();
-      },
+      idle: (): void => this.#idle.end(),
     };
     this.#rules = new ClientRules({ ...settings, endpoints: all, dialect }, effects, crypto.randomBytes(8));
     sockets.attach(this.#rules);
@@ -253,10 +251,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
 
   /** Waits for calls in flight. */
   protected override onDrain(): Promise<void> {
-    if (this.#rules.idle) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.#idleWaits.push(resolve);
-    });
+    return this.#idle.wait(this.#rules.idle);
   }
 
   /** Ignores linger. */
@@ -265,7 +260,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     this.#rules.close((call) => {
       call.sink.failed(new ClosedError("EAGAIN", "The client closed before the answer came"), true);
     });
-    for (const resolve of this.#idleWaits.splice(0)) resolve();
+    this.#idle.end();
     this.#timer.stop();
     await this.#sockets.close();
   }

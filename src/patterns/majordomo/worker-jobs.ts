@@ -15,6 +15,7 @@ import { ignore } from "../../core/ignore.js";
 import type { Codec } from "../../sockets/codec.js";
 import { toMessage } from "../../sockets/message.js";
 import { handlerFailure, isRefusedRequest, requestFailure } from "../kit/errors.js";
+import { IdleWaits } from "../kit/idle-waits.js";
 import type { SendTicket } from "../kit/send-queue.js";
 import { STREAM_WINDOW } from "../kit/window.js";
 import { type ClientMemory, type Repeatable, RequestMemory } from "./request-memory.js";
@@ -211,7 +212,7 @@ export class WorkerJobs {
   #client: ClientMemory | undefined = undefined;
   /** Deliveries of shoal's brokers, by tag. */
   readonly #open = new Map<WorkerSession, NumberTable<Job>>();
-  #idleWaits: (() => void)[] = [];
+  readonly #idle = new IdleWaits();
 
   constructor(
     options: JobsOptions,
@@ -277,15 +278,12 @@ export class WorkerJobs {
 
   /** Settles when no handler runs and all answers were sent. */
   whenIdle(): Promise<void> {
-    if (this.running === 0) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.#idleWaits.push(resolve);
-    });
+    return this.#idle.wait(this.running === 0);
   }
 
   /** Ends waiting `whenIdle` calls at close. */
   giveUpWaits(): void {
-    for (const resolve of this.#idleWaits.splice(0)) resolve();
+    this.#idle.end();
   }
 
   #openOf(session: WorkerSession): NumberTable<Job> {
@@ -460,7 +458,7 @@ export class WorkerJobs {
       if (next.cancelled) this.#settleUnrun(next, CANCELLED);
       else this.#run(next);
     }
-    if (this.running === 0 && this.#idleWaits.length > 0) this.giveUpWaits();
+    if (this.running === 0) this.#idle.end();
   }
 
   #settle(job: Job, outcome: Outcome): void {

@@ -11,6 +11,7 @@ import { Departure } from "../kit/departure.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
 import { handlerErrorReply, requestErrorReply } from "../kit/errors.js";
+import { IdleWaits } from "../kit/idle-waits.js";
 import {
   boolean,
   CLOSE_LINGER,
@@ -238,7 +239,7 @@ class Connection {
   #dealer: Dealer | undefined;
   #queue: SendQueue | undefined;
   #abort: AbortController | undefined;
-  readonly #whenFree: (() => void)[] = [];
+  readonly #free = new IdleWaits();
 
   constructor(
     endpoint: string,
@@ -305,8 +306,7 @@ class Connection {
 
   /** @returns settles when the current request is answered */
   drain(): Promise<void> {
-    if (!this.#rules.drain()) return Promise.resolve();
-    return new Promise((resolve) => this.#whenFree.push(resolve));
+    return this.#free.wait(!this.#rules.drain());
   }
 
   async close(linger: number): Promise<void> {
@@ -315,7 +315,7 @@ class Connection {
     await withTimeout(this.drain(), linger);
     this.#abort?.abort();
     this.#rules.close();
-    for (const resolve of this.#whenFree.splice(0)) resolve();
+    this.#free.end();
     this.#timer.stop();
     // Without a request only READY and heartbeats are queued.
     const last = this.#hadRequest ? (linger < 0 ? CLOSE_LINGER : linger) : 0;
@@ -386,6 +386,6 @@ class Connection {
     }
     this.#rules.finished(address, reply, this.#timer.now(), failure);
     this.#timer.update();
-    for (const resolve of this.#whenFree.splice(0)) resolve();
+    this.#free.end();
   }
 }
