@@ -1,6 +1,5 @@
 /** Options, events and statistics of a client. */
 
-import type { Codec } from "../../sockets/codec.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import type { ServiceClient, ServiceContract } from "../kit/contract.js";
@@ -12,7 +11,7 @@ import {
   checkOptions,
   choice,
   codec,
-  type Given,
+  type GivenWithCodecs,
   integer,
   object,
   type Settings,
@@ -49,15 +48,7 @@ const OPTIONS = {
 };
 
 /** Options of {@link MajordomoClient}. Times are in ms. */
-export type MajordomoClientOptions<Req = Raw, Rep = Raw> = Omit<
-  Given<typeof OPTIONS>,
-  "requestCodec" | "replyCodec"
-> & {
-  /** Encodes a request as one frame. Default: raw frames. */
-  readonly requestCodec?: Codec<Req>;
-  /** Decodes a reply of one frame. Default: raw frames. */
-  readonly replyCodec?: Codec<Rep>;
-};
+export type MajordomoClientOptions<Req = Raw, Rep = Raw> = GivenWithCodecs<typeof OPTIONS, Req, Rep>;
 
 /** Options of a call. */
 export interface MajordomoCallOptions {

@@ -1,7 +1,6 @@
 /** Options, events and statistics of a worker, and the types of its handler. */
 
 import { InvalidArgumentError } from "../../core/errors.js";
-import type { Codec } from "../../sockets/codec.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import type { BodyFor, BodyOf } from "../kit/body.js";
@@ -14,6 +13,7 @@ import {
   choice,
   codec,
   type Given,
+  type GivenWithCodecs,
   integer,
   object,
   type Settings,
@@ -67,15 +67,10 @@ const OPTIONS = {
   /** Options of the DEALERs: security, context, high-water marks. */
   socketOptions: object<DealerOptions>(),
 };
-const CODECS = { requestCodec: codec(), replyCodec: codec() };
+const ALL_OPTIONS = { ...OPTIONS, requestCodec: codec(), replyCodec: codec() };
 
 /** Options of {@link MajordomoWorker}. Times are in ms. */
-export type MajordomoWorkerOptions<Req = Raw, Rep = Raw> = MajordomoServeOptions & {
-  /** Decodes a request of one frame. Default: raw frames. */
-  readonly requestCodec?: Codec<Req>;
-  /** Encodes a reply as one frame. Default: raw frames. */
-  readonly replyCodec?: Codec<Rep>;
-};
+export type MajordomoWorkerOptions<Req = Raw, Rep = Raw> = GivenWithCodecs<typeof ALL_OPTIONS, Req, Rep>;
 
 /** Options of {@link MajordomoWorker.serve}; the contract defines the codec. */
 export type MajordomoServeOptions = Given<typeof OPTIONS>;
@@ -86,7 +81,7 @@ export type WorkerSettings = Settings<typeof OPTIONS> & { readonly prefetch: num
 
 /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
 export function workerSettings(given: object): WorkerSettings {
-  const settings = checkOptions("MajordomoWorker", { ...OPTIONS, ...CODECS }, given);
+  const settings = checkOptions("MajordomoWorker", ALL_OPTIONS, given);
   const { concurrency } = settings;
   const usual = concurrency < MANY ? FEW_AHEAD : Math.max(concurrency, AHEAD);
   const { prefetch = usual } = settings;
