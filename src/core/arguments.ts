@@ -60,10 +60,10 @@ export function describe(value: unknown): string {
   return String(value);
 }
 
-/** Cuts a long text. Other values are shown as JSON. */
+/** Cuts a long text. Other values are shown as by `describe`. */
 export function quoted(text: unknown): string {
-  const shown = typeof text === "string" && text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text;
-  return JSON.stringify(shown) ?? String(shown);
+  if (typeof text !== "string") return describe(text);
+  return JSON.stringify(text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text);
 }
 
 export function thrownText(thrown: unknown): string {

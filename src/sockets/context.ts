@@ -1,4 +1,4 @@
-import { refuseExtra } from "../core/arguments.js";
+import { describe, refuseExtra } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import type { OptionValues } from "../core/option-table.js";
 import { suggest } from "../core/suggestions.js";
@@ -74,7 +74,7 @@ function check(name: string, value: unknown): void {
   const min = MINIMUM[name] ?? Number.MIN_SAFE_INTEGER;
   if (flag ? typeof value === "boolean" : Number.isSafeInteger(value) && Number(value) >= min) return;
   const expected = flag ? "true or false" : `a whole number${name in MINIMUM ? ` from ${min}` : ""}`;
-  throw new InvalidArgumentError(`Context option ${name} must be ${expected}; got ${String(value)}`);
+  throw new InvalidArgumentError(`Context option ${name} must be ${expected}; got ${describe(value)}`);
 }
 
 /**

@@ -4,6 +4,7 @@
  *   id of the nearest hop | … | id of the farthest hop | "" | body…      delimited
  *   id | body…                                                           a DEALER peer without delimiter
  */
+import { describe } from "../core/arguments.js";
 import { isBytes } from "../core/bytes.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { type MessageLike, toFrame } from "./message.js";
@@ -32,7 +33,7 @@ export class Envelope {
    * @throws InvalidArgumentError `EINVAL` without hops, or for an empty one
    */
   constructor(hops: readonly (Uint8Array | string)[], delimited = true) {
-    if (hops.length === 0) throw new InvalidArgumentError("An envelope has at least one hop");
+    checkList(hops, "An envelope has at least one hop");
     this.hops = hops.map(toHop);
     this.delimited = delimited;
     Object.freeze(this.hops);
@@ -46,7 +47,7 @@ export class Envelope {
    * @throws InvalidArgumentError `EINVAL` for no frames, or an empty first frame
    */
   static parse<T = Buffer>(frames: readonly (Buffer | T)[]): { envelope: Envelope; body: (Buffer | T)[] } {
-    if (frames.length === 0) throw new InvalidArgumentError("A message to parse has at least one frame");
+    checkList(frames, "A message to parse has at least one frame");
     const end = frames.findIndex((frame) => isBytes(frame) && frame.length === 0);
     if (end === 0) throw new InvalidArgumentError("An envelope begins with a routing id; got an empty frame");
     // Only the last frame can be a codec's value.
@@ -91,9 +92,14 @@ export class Envelope {
   }
 
   equals(other: Envelope): boolean {
-    if (this.delimited !== other.delimited || this.hops.length !== other.hops.length) return false;
+    if (this.delimited !== other?.delimited || this.hops.length !== other.hops?.length) return false;
     return this.hops.every((hop, i) => hop.equals(other.hops[i] as Buffer));
   }
+}
+
+function checkList(list: unknown, expected: string): void {
+  if (!Array.isArray(list)) throw new InvalidArgumentError(`${expected}, in an array; got ${describe(list)}`);
+  if (list.length === 0) throw new InvalidArgumentError(expected);
 }
 
 function toHop(hop: Uint8Array | string): Buffer {

@@ -8,6 +8,7 @@
  *
  * An unknown number or another width is `EINVAL`, as in libzmq.
  */
+import { describe } from "../core/arguments.js";
 import { isBytes } from "../core/bytes.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { INT32 } from "../core/option-spec.js";
@@ -139,10 +140,13 @@ function propertyOf(
   type: NumberedType,
   use: "read" | "write",
 ): string {
-  const [property, width, access] = (Object.hasOwn(numbers, option) ? numbers[option] : undefined) ?? [];
+  const isKnown = typeof option === "number" && Object.hasOwn(numbers, option);
+  const [property, width, access] = (isKnown ? numbers[option] : undefined) ?? [];
   const call = `${use === "read" ? "get" : "set"}${type}Option`;
   if (property === undefined || (access !== undefined && access !== use)) {
-    throw new InvalidArgumentError(`${call}: no option that can be ${past(use)} has the number ${option}`);
+    throw new InvalidArgumentError(
+      `${call}: no option that can be ${past(use)} has the number ${describe(option)}`,
+    );
   }
   if (width !== WIDTHS[type]) throw new InvalidArgumentError(`${call}: option ${option} has ${width}`);
   const [name] = property.split(/[:|]/) as [string];

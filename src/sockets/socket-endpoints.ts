@@ -99,8 +99,9 @@ export class SocketEndpoints {
   }
 
   async bind(given: string | HttpServerEndpoint): Promise<string> {
-    const endpoint = typeof given === "object" && given !== null ? this.#serverName(given) : given;
-    if (endpoint === given) this.#check(endpoint, "bind");
+    const isServer = typeof given === "object" && given !== null;
+    const endpoint = isServer ? this.#serverName(given) : given;
+    if (!isServer) this.#check(endpoint, "bind");
     return this.#isBound(endpoint, await this.#engine.bind(endpoint));
   }
 

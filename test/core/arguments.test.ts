@@ -64,7 +64,9 @@ test.each([
   [5, "5"],
   [undefined, "undefined"],
   [null, "null"],
-])("a text is quoted with 60 letters at most, and other values as they are", (text, shown) => {
+  [1n, "1"],
+  [Object.create(null), "an object"],
+])("a text is quoted with 60 letters at most, and other values are described", (text, shown) => {
   expect(quoted(text)).toBe(shown);
 });
 

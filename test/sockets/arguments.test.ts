@@ -4,16 +4,20 @@ import {
   Context,
   Dealer,
   Envelope,
+  formatCertificate,
   Pair,
   Publisher,
   Pull,
   Push,
+  parseCertificate,
   Reply,
   Request,
   Router,
+  readCertificate,
   type Socket,
   Stream,
   Subscriber,
+  writeCertificate,
   XPublisher,
   XSubscriber,
 } from "../../src/index.js";
@@ -248,6 +252,54 @@ describe("an argument too many, or of another kind, is refused", () => {
     expect(push.trySend("b", undefined)).toBe(true);
     expect((await pull.receive(undefined, undefined)).map(String)).toEqual(["a"]);
     await push.close(undefined, undefined);
+  });
+});
+
+describe("a value of another type is an invalid argument", () => {
+  const others: Wrong[] = [
+    undefined,
+    null,
+    Number.NaN,
+    -1,
+    1n,
+    Symbol("x"),
+    {},
+    Object.create(null),
+    () => 1,
+  ];
+  const hop = new Envelope(["id"]);
+  const metadata = { name: Symbol("x") };
+  const publicKey = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7";
+
+  it.each<[string, (other: Wrong) => unknown]>([
+    ["bind", (other) => own(new Push({ context })).bind(other)],
+    ["connect", (other) => own(new Push({ context })).connect(other)],
+    ["new Envelope", (other) => new Envelope(other)],
+    ["Envelope.parse", (other) => Envelope.parse(other)],
+    ["unwrap", (other) => hop.unwrap(other)],
+    ["parseCertificate", parseCertificate],
+    ["formatCertificate", (other) => formatCertificate(other, false)],
+    ["a key of formatCertificate", (other) => formatCertificate({ publicKey: other, metadata: {} }, false)],
+    ["metadata of formatCertificate", () => formatCertificate({ publicKey, metadata } as Wrong, false)],
+    ["readCertificate", readCertificate],
+    [
+      "writeCertificate",
+      (other) => writeCertificate(other, { publicKey, secretKey: publicKey, metadata: {} }),
+    ],
+    ["the certificate of writeCertificate", (other) => writeCertificate("file", other)],
+  ])("of %s", async (_, call) => {
+    for (const other of others) expect(await refusal(() => call(other))).not.toBe("nothing");
+  });
+
+  it("of a context", async () => {
+    for (const other of others.slice(1)) {
+      expect(await refusal(() => new Context({ blocky: other }))).toMatch(/^Context option blocky must be/);
+      if (other !== -1) await refusal(() => new Context({ threadPriority: other }));
+    }
+  });
+
+  it("and equals no envelope", () => {
+    for (const other of [...others, { delimited: true }]) expect(hop.equals(other)).toBe(false);
   });
 });
 

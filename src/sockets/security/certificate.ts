@@ -8,7 +8,7 @@
  *       public-key = "40 characters of Z85"
  *       secret-key = "40 characters of Z85"      in the secret file only
  */
-import { quoted } from "../../core/arguments.js";
+import { describe, quoted } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { decodeZ85 } from "../../core/z85.js";
 import { curvePublicKey } from "./curve-keys.js";
@@ -27,6 +27,8 @@ const MAX_FILE = 65_536;
 
 /** @throws InvalidArgumentError `EINVAL` with the invalid line, never the key */
 export function parseCertificate(text: string): Certificate {
+  if (typeof text !== "string")
+    throw new InvalidArgumentError(`A certificate must be a text; got ${describe(text)}`);
   const metadata: Record<string, string> = Object.create(null);
   const keys: { publicKey?: string; secretKey?: string } = {};
   let section = "";
@@ -75,6 +77,10 @@ function isKey(text: string): boolean {
  * @throws InvalidArgumentError `EINVAL` for invalid keys, or unreadable metadata
  */
 export function formatCertificate(certificate: Certificate, secret: boolean): string {
+  if (typeof certificate?.metadata !== "object" || certificate.metadata === null)
+    throw new InvalidArgumentError(
+      `A certificate must be an object with publicKey and metadata; got ${describe(certificate)}`,
+    );
   if (!isKey(certificate.publicKey))
     throw new InvalidArgumentError("The certificate's public key must have 40 characters of Z85");
   const lines = [
@@ -86,7 +92,7 @@ export function formatCertificate(certificate: Certificate, secret: boolean): st
     "metadata",
   ];
   for (const [name, value] of Object.entries(certificate.metadata)) {
-    if (!/^[A-Za-z0-9_.$@+/-]+$/.test(name) || /["\r\n]/.test(value)) {
+    if (!/^[A-Za-z0-9_.$@+/-]+$/.test(name) || typeof value !== "string" || /["\r\n]/.test(value)) {
       throw new InvalidArgumentError(`Certificate metadata ${quoted(name)} cannot be written`);
     }
     lines.push(`    ${name} = "${value}"`);
@@ -115,6 +121,7 @@ const GIVEN_PIPE = /^\/(?:dev\/(?:fd\/|stdin$)|proc\/)/;
  * @throws InvalidArgumentError `EINVAL`; the file system's errors
  */
 export async function readCertificate(path: string): Promise<Certificate> {
+  checkPath(path);
   const { constants, open } = await fileSystem();
   const isGiven = GIVEN_PIPE.test(path);
   const handle = await open(path, isGiven ? constants.O_RDONLY : constants.O_RDONLY | constants.O_NONBLOCK);
@@ -131,15 +138,24 @@ export async function readCertificate(path: string): Promise<Certificate> {
 /**
  * Writes `NAME` (public) and `NAME_secret` (both keys, readable only by the owner), as czmq does. Files are replaced as
  * a whole.
+ *
+ * @throws as {@link formatCertificate}; the file system's errors
  */
 export async function writeCertificate(
   name: string,
   certificate: Certificate,
 ): Promise<{ publicFile: string; secretFile: string }> {
+  checkPath(name);
   const secretFile = `${name}_secret`;
   await replace(secretFile, formatCertificate(certificate, true), 0o600);
   await replace(name, formatCertificate(certificate, false), 0o644);
   return { publicFile: name, secretFile };
+}
+
+/** @throws InvalidArgumentError `EINVAL` */
+function checkPath(path: unknown): void {
+  if (typeof path !== "string" || path === "" || path.includes("\0"))
+    throw new InvalidArgumentError(`A certificate's file must be a path; got ${describe(path)}`);
 }
 
 async function replace(path: string, text: string, mode: number): Promise<void> {
