@@ -67,7 +67,7 @@ export function shortId(id: string): number {
  * @throws InvalidArgumentError `EINVAL` for an empty name, or one of more than 64 bytes
  */
 export function busNumber(name: string): number {
-  if (name === "" || Buffer.byteLength(name) > MAX_BUS_NAME)
+  if (typeof name !== "string" || name === "" || Buffer.byteLength(name) > MAX_BUS_NAME)
     throw new InvalidArgumentError(
       `a cluster name must have 1 to ${MAX_BUS_NAME} bytes; got ${quoted(name)}`,
     );

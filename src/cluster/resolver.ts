@@ -107,9 +107,15 @@ export function asksForZre(steps: readonly ResolverStep[]): boolean {
   let mode: MatchMode = "equal";
   for (const step of steps) {
     if (typeof step === "string") mode = step;
-    else if (mode === "equal" && (step.has?.includes(ZRE) || step.some?.includes(ZRE))) return true;
+    else if (mode === "equal" && [step.has, step.some].some((items) => isList(items) && items.includes(ZRE)))
+      return true;
   }
   return false;
+}
+
+/** Methods of an array, such as `some`, are no conditions. */
+function isList(value: unknown): value is readonly unknown[] {
+  return Array.isArray(value);
 }
 
 function checksOf(steps: readonly ResolverStep[], isRemote: boolean): Check[] {
@@ -126,7 +132,7 @@ function checksOf(steps: readonly ResolverStep[], isRemote: boolean): Check[] {
       mode = step;
       continue;
     }
-    if (typeof step !== "object" || step === null)
+    if (typeof step !== "object" || step === null || isList(step))
       throw new InvalidArgumentError(
         `a step of a resolver must be a mode or conditions; got ${describe(step)}`,
       );

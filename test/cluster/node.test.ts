@@ -132,6 +132,10 @@ describe("what a node refuses", () => {
       () => a.props(null as never),
       () => a.props("red" as never),
       () => a.props(["red"] as never),
+      () => a.join(1n as never),
+      () => a.resolver([] as never),
+      () => a.resolver({ has: new Set(["zre"]) } as never),
+      ...[undefined, null, 5, {}, Symbol("x"), 1n].map((name) => () => a.bus(name as never)),
     ];
     for (const call of wrong) expect(call, String(call)).toThrow(EINVAL);
     expect([a.tags(), { ...a.props() }]).toEqual([["one"], { color: "red" }]);

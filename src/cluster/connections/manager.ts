@@ -68,6 +68,8 @@ export class ConnectionManager {
     checkKeys("ConnectionManager", options, ["port"]);
     const { port } = options;
     if (port !== undefined) checkInteger("port", port, 1, 65_535);
+    if (typeof node?.onEnd !== "function")
+      throw new InvalidArgumentError(`a ConnectionManager must be given a node; got ${describe(node)}`);
     this.#bus = node;
     this.#port = port;
     this.#names = new Names(
@@ -152,6 +154,7 @@ export class ConnectionManager {
   #complete(address: unknown, port: number | undefined): string {
     if (typeof address !== "string" || address === "")
       throw new InvalidArgumentError(`an address must be "host" or "host:port"; got ${describe(address)}`);
+    if (port !== undefined) checkInteger("port", port, 1, 65_535);
     this.#bus.checkReachable([]);
     const own = port ?? this.#port ?? Number(/\d+$/.exec(this.#bus.address)?.[0] ?? 0);
     const complete = withPort(address, own);

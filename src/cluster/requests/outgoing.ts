@@ -17,6 +17,7 @@ import {
   TimeoutError,
 } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
+import { checkWait } from "../../core/waiter.js";
 import { type PendingCall, PendingCalls } from "../../patterns/kit/calls.js";
 import { type ServiceClient, type ServiceContract, serviceClient } from "../../patterns/kit/contract.js";
 import { ServiceError } from "../../patterns/kit/errors.js";
@@ -148,7 +149,7 @@ export class OutgoingRequests {
     if (isStreamedBody(body)) throw new InvalidArgumentError("requestMany takes no body in parts");
     const { count, ...terms } = manyTerms(service, encodeBody(body), options);
     const { signal } = options;
-    if (signal?.aborted === true) throw new AbortedError(signal.reason);
+    checkWait({ signal });
     const end = performance.now() + terms.timeout;
     const nodes = await this.#nodesOf(service, terms.self, terms.timeout, signal);
     const timeout = terms.timeout < 0 ? -1 : Math.max(0, end - performance.now());

@@ -115,7 +115,12 @@ describe("a connection manager", () => {
     const many = Array.from({ length: 449 }, (_, at) => `127.0.0.1:${at + 1}`);
     expect(() => manager.setList(many)).toThrow(EINVAL);
     expect(manager.status().length).toBe(2);
+    for (const port of [0, 65_536, Number.NaN, "9", Symbol("x")])
+      expect(() => manager.add("127.0.0.1", port as never), String(port)).toThrow(EINVAL);
+    expect(manager.status().length).toBe(2);
     expect(() => new ConnectionManager(a, { prot: 9 } as never)).toThrow(EINVAL);
+    for (const node of [undefined, null, {}, "a"])
+      expect(() => new ConnectionManager(node as never)).toThrow(EINVAL);
     const idle = new ClusterNode({ multicast: false });
     expect(() => new ConnectionManager(idle).add("127.0.0.1:9")).toThrow(
       expect.objectContaining({ code: "EFSM" }),
