@@ -5,6 +5,7 @@
 import type { IncomingMessage, RequestListener, Server } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import type { SecureContextOptions } from "node:tls";
+import { quoted } from "./arguments.js";
 import { ERROR_CODES, type ErrorCode, InvalidArgumentError, TransportError } from "./errors.js";
 import { isLocalNameOrAddress, isLoopback } from "./loopback.js";
 
@@ -180,11 +181,14 @@ export interface ListenAddress {
  * @throws InvalidArgumentError `EINVAL`
  */
 export function parseListenAddress(what: string, text: string): ListenAddress {
-  const match = /^(?:\[([0-9A-Fa-f:.]+(?:%\w+)?)\]|([^\s:[\]/]*)):(\d{1,5}|\*)$/.exec(String(text));
+  const match =
+    typeof text === "string"
+      ? /^(?:\[([0-9A-Fa-f:.]+(?:%\w+)?)\]|([^\s:[\]/]*)):(\d{1,5}|\*)$/.exec(text)
+      : null;
   const port = match?.[3] === "*" ? 0 : Number(match?.[3]);
   if (match === null || port > 65_535)
     throw new InvalidArgumentError(
-      `${what} address ${JSON.stringify(String(text).slice(0, 60))}: expected HOST:PORT, such as 127.0.0.1:9464`,
+      `${what} address ${quoted(text)}: expected HOST:PORT, such as 127.0.0.1:9464`,
     );
   const host = match[1] ?? match[2];
   return { host: host === "" || host === "*" ? undefined : host, port };

@@ -1,5 +1,6 @@
 /** This program as a subject: named drivers, proxies, nodes and sockets. */
 
+import { describe, thrownText } from "../core/arguments.js";
 import { thisProcess } from "../core/built-file.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import type { Reading, SourceReading } from "../metrics/reading.js";
@@ -102,7 +103,7 @@ export class LocalSubject implements Subject {
   }
 
   reasonOf(error: unknown): string {
-    return error instanceof Error ? error.message : String(error);
+    return thrownText(error);
   }
 
   /** The program owns the watched objects. */
@@ -118,6 +119,8 @@ function partsOf(sources: DashboardSourcesByName): {
   readonly sockets: readonly (readonly [string, Socket])[];
   readonly others: MetricsSourcesByName;
 } {
+  if (typeof sources !== "object" || sources === null)
+    throw new InvalidArgumentError(`Dashboard sources must be an object by name; got ${describe(sources)}`);
   const entries = Object.entries(sources);
   const sockets = entries.filter((entry): entry is [string, Socket] => entry[1] instanceof Socket);
   const others = Object.fromEntries(

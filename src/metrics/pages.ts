@@ -8,10 +8,18 @@
  */
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import { thisProcess } from "../core/built-file.js";
+import { TimeoutError } from "../core/errors.js";
 import { boundedServer, parseListenAddress, serveAt, shut } from "../core/http-server.js";
 import { peerListsOf } from "../sockets/peer-views.js";
 import { Exposition } from "./exposition.js";
-import { type MetricsSources, namedSources, readinessOf, STATS_TIME, StatsReader } from "./sources.js";
+import {
+  type MetricsSources,
+  type NamedSource,
+  namedSources,
+  readinessOf,
+  STATS_TIME,
+  StatsReader,
+} from "./sources.js";
 
 export interface MetricsServer {
   /** Address, such as `http://127.0.0.1:9464`. */
@@ -48,6 +56,7 @@ class Pages {
   readonly #unready: () => string | undefined;
   readonly #more: MorePages;
   readonly #reader = new StatsReader();
+  readonly #readiness = new StatsReader<string | undefined>();
   /** Shared by requests that arrive meanwhile. */
   #writing: Promise<string> | undefined;
 
@@ -85,7 +94,7 @@ class Pages {
         const { ready, text } = readinessOf(
           await Promise.all(
             sources.map(
-              async (source) => [source.name, this.#unready() ?? (await source.unready())] as const,
+              async (source) => [source.name, this.#unready() ?? (await this.#whyUnready(source))] as const,
             ),
           ),
         );
@@ -107,6 +116,15 @@ class Pages {
         return;
       default:
         reply(response, 404, "unknown path: the pages are /metrics, /healthz and /readyz\n");
+    }
+  }
+
+  async #whyUnready({ name, given, unready }: NamedSource): Promise<string | undefined> {
+    try {
+      return await this.#readiness.read({ name, given, stats: unready }, STATS_TIME);
+    } catch (error) {
+      if (error instanceof TimeoutError) return "no answer in time";
+      throw error;
     }
   }
 

@@ -1,5 +1,6 @@
 /** Served drivers and custom sources by name. */
 
+import { describe } from "../core/arguments.js";
 import { InvalidArgumentError, TimeoutError } from "../core/errors.js";
 import { suggest } from "../core/suggestions.js";
 import { FAMILIES, familyOf, KINDS, kindOfDriver, type MetricsKind } from "./metrics-table.js";
@@ -48,9 +49,10 @@ interface KnownDriver extends MetricsDriver {
 
 /** @throws InvalidArgumentError `EINVAL` for anything but a driver or a source, with its name */
 export function namedSources(sources: MetricsSources): readonly NamedSource[] {
-  return Object.entries(typeof sources === "function" ? sources() : sources).map(([name, given]) =>
-    namedSource(name, given),
-  );
+  const byName = typeof sources === "function" ? sources() : sources;
+  if (typeof byName !== "object" || byName === null)
+    throw new InvalidArgumentError(`Metrics sources must be an object by name; got ${describe(byName)}`);
+  return Object.entries(byName).map(([name, given]) => namedSource(name, given));
 }
 
 function namedSource(name: string, given: MetricsDriver | MetricsSource): NamedSource {
@@ -81,17 +83,20 @@ function namedSource(name: string, given: MetricsDriver | MetricsSource): NamedS
   };
 }
 
-/** A custom source's statistics may never come. */
-export class StatsReader {
+/** A custom source's answer may never come. */
+export class StatsReader<T = object> {
   /** A source is called again only after its answer. */
-  readonly #asked = new Map<string, { readonly given: object; readonly read: Promise<object> }>();
+  readonly #asked = new Map<string, { readonly given: object; readonly read: Promise<T> }>();
 
   /**
    * Concurrent reads share one call.
    *
    * @param ms timeout @throws TimeoutError `ETIMEDOUT`; errors of the source
    */
-  async read({ name, given, stats }: NamedSource, ms: number): Promise<object> {
+  async read(
+    { name, given, stats }: Pick<NamedSource, "name" | "given"> & { stats(): T | Promise<T> },
+    ms: number,
+  ): Promise<T> {
     const asked = this.#asked.get(name);
     if (asked?.given === given) return asked.read;
     const answer = Promise.resolve(stats()).finally(() => {

@@ -469,6 +469,8 @@ describe("the dashboard's server", () => {
       await expect(serveDashboard("127.0.0.1:0", {}, options as object)).rejects.toMatchObject(invalid);
     await expect(serveDashboard("nowhere", {})).rejects.toMatchObject(invalid);
     await expect(serveDashboard("127.0.0.1:0", { x: {} as never })).rejects.toMatchObject(invalid);
+    for (const wrong of [undefined, null, 5, "x", Symbol("x")])
+      await expect(serveDashboard("127.0.0.1:0", wrong as never)).rejects.toMatchObject(invalid);
     const url = await serve({});
     await expect(serveDashboard(new URL(url).host, {})).rejects.toMatchObject({ code: "EADDRINUSE" });
   });

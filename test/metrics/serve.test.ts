@@ -126,7 +126,10 @@ describe("serveMetrics", () => {
       endpoint: address,
       message: expect.stringContaining(address),
     });
-    await expect(serveMetrics("nowhere", {})).rejects.toMatchObject({ code: "EINVAL" });
+    for (const wrong of ["nowhere", undefined, null, 9_464, {}, Object.create(null), Symbol("x")])
+      await expect(serveMetrics(wrong as never, {})).rejects.toMatchObject({ code: "EINVAL" });
+    for (const wrong of [undefined, null, 5, "x", Symbol("x")])
+      await expect(serveMetrics("127.0.0.1:0", wrong as never)).rejects.toMatchObject({ code: "EINVAL" });
   });
 
   it("has the metrics of drivers, and whether each is ready", async () => {
@@ -226,6 +229,31 @@ describe("serveMetrics", () => {
     await again;
     asked[1]?.({ received: 8 });
     expect(await (await next).text()).toContain('shoal_black_box_received_total{subscriber="box"} 8');
+  });
+
+  it("names a source as not ready whose readiness never comes, asked for once", async () => {
+    let asked = 0;
+    const asks = new EventEmitter();
+    const unready = () => {
+      asked += 1;
+      asks.emit("asked");
+      return new Promise<undefined>(() => undefined);
+    };
+    const box = { kind: "black-box", stats: () => ({}), unready } as const;
+    const server = await serve({ box });
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      const begun = once(asks, "asked");
+      const first = fetch(`${server.url}/readyz`);
+      await begun;
+      await new Promise((resolve) => setImmediate(resolve));
+      vi.advanceTimersByTime(STATS_TIME);
+      expect([(await first).status, await (await first).text()]).toEqual([503, "box: no answer in time\n"]);
+      expect((await fetch(`${server.url}/readyz`)).status).toBe(503);
+    } finally {
+      vi.useRealTimers();
+    }
+    expect(asked).toBe(1);
   });
 
   it("closes with clients that hold on to their connections", async () => {

@@ -520,6 +520,8 @@ describe("requests between nodes", () => {
       );
     expect(await errorOf(one.request("known", () => 1))).toMatchObject({ code: "EINVAL" });
     for (const signal of [7, "x", {}, null])
-      expect(await errorOf(one.requestMany("known", 1, { signal } as never))).toMatchObject({ code: "EINVAL" });
+      expect(await errorOf(one.requestMany("known", 1, { signal } as never))).toMatchObject({
+        code: "EINVAL",
+      });
   });
 });
