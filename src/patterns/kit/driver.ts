@@ -104,7 +104,7 @@ export abstract class Driver<E extends TypedEvent, S> {
     this.#closed = true;
     this.#calls.abandon();
     for (const waiter of this.#reaching)
-      waiter.abandon(new ClosedError("EAGAIN", `${this.#name} closed before it was ready`));
+      waiter.abandon(new ClosedError("EAGAIN", `${this.#name} closed while the call waited`));
     this.#reaching.clear();
     this.#closing ??= this.#end(linger);
     return this.#closing;

@@ -1,8 +1,7 @@
 import { quoted } from "../../core/arguments.js";
 import { ClosedError, InvalidArgumentError, ProtocolError, TimeoutError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
-import { ignore } from "../../core/ignore.js";
-import { refusedWait, Waiter, type WaitOptions } from "../../core/waiter.js";
+import type { WaitOptions } from "../../core/waiter.js";
 import type { MessageLike } from "../../sockets/message.js";
 import { Driver } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, type PatternEndpoints } from "../kit/endpoint-list.js";
@@ -86,7 +85,6 @@ const EVENTS: EventNames<MajordomoClientEvent> = {
  */
 export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientStats> {
   readonly #client: MajordomoClient;
-  readonly #pauses = new Set<Waiter<void>>();
   readonly #uuids = new UuidSource();
   readonly #timeout: number;
 
@@ -199,30 +197,17 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
 
   /** Stored requests stay with Titanic. */
   protected override async onClose(linger: number): Promise<void> {
-    for (const pause of this.#pauses) pause.abandon(closedMeanwhile());
     await this.#client.close({ linger });
   }
 
-  /**
-   * Not a timer with both signals: `AbortSignal.any` leaves a reference at each.
-   * @throws AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the client closes
-   */
+  /** @throws AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the client closes */
   async #pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
-    await refusedWait({ signal });
-    if (this.closed) throw closedMeanwhile();
-    const waiter = new Waiter<void>(
-      Math.max(1, Math.round(ms)),
-      signal,
-      () => new TimeoutError("ETIMEDOUT", "over"),
-      ignore,
-    );
-    this.#pauses.add(waiter);
+    if (this.closed) throw new ClosedError("EAGAIN", "The client closed before the answer came");
     try {
-      await waiter.promise;
+      // Nothing is ever reached: the close, the signal or the time ends it.
+      await this.whenReached(false, { timeout: Math.max(1, Math.round(ms)), signal });
     } catch (error) {
       if (!(error instanceof TimeoutError)) throw error;
-    } finally {
-      this.#pauses.delete(waiter);
     }
   }
 }
@@ -235,10 +220,6 @@ function limitsOf(options: TitanicRequestOptions, uuid: string): MajordomoCallOp
   if (options.ttl !== undefined) checkCount("ttl", options.ttl, 1);
   const { uuid: _uuid, ttl: _ttl, ...limits } = options;
   return limits;
-}
-
-function closedMeanwhile(): ClosedError {
-  return new ClosedError("EAGAIN", "The client closed before the answer came");
 }
 
 function refused(what: string, status: Buffer | undefined): StoreError {
