@@ -113,8 +113,6 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
   /** Brokers answered a question of 8/MMI. */
   readonly #asksBrokers: boolean;
   readonly #services = new Map<string, CalledService>();
-  /** The last one. */
-  #service: CalledService | undefined = undefined;
   /** Time of this turn: reading the clock per request cost as much as sending it. */
   #time = 0;
   #timed = false;
@@ -369,13 +367,8 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
   }
 
   #serviceOf(name: string): CalledService {
-    const last = this.#service;
-    if (last !== undefined && last.name === name) return last;
     const service = this.#services.get(name);
-    if (service !== undefined) {
-      this.#service = service;
-      return service;
-    }
+    if (service !== undefined) return service;
     const made = { name, frame: serviceFrame(name), isKnown: false };
     if (this.#services.size >= MAX_SERVICES) this.#services.clear();
     this.#services.set(name, made);
