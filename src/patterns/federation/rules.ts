@@ -15,7 +15,7 @@
  */
 import { keyOf } from "../../core/memory.js";
 import type { ReplyDropped } from "../kit/broker-driver.js";
-import { createJob, Dispatcher, type Job, type JobDropReason, reasonOf } from "../kit/dispatcher.js";
+import { Dispatcher, Job, type JobDropReason, reasonOf } from "../kit/dispatcher.js";
 import { errorReply, parseErrorReply } from "../kit/errors.js";
 import type { BalancedCommand } from "../kit/worker-protocol.js";
 
@@ -146,7 +146,7 @@ export class FederationRules {
 
   request(envelope: readonly Buffer[], body: readonly Buffer[], from: typeof LOCAL | typeof CLOUD): void {
     (this.#requests[from] as number)++;
-    this.#dispatcher.accept(createJob(envelope, body, from));
+    this.#dispatcher.accept(new Job(envelope, body, from));
     this.#settle();
   }
 

@@ -12,20 +12,31 @@ import { costOf } from "../../core/frame-cost.js";
 import { keyOf } from "../../core/memory.js";
 import type { FailureReason } from "./errors.js";
 
-export interface Job {
+export class Job {
   /** Routing ids up to the delimiter, nearest first. */
   readonly envelope: readonly Buffer[];
   readonly body: readonly Buffer[];
   /** Cost of all frames (core/frame-cost.ts). */
   readonly bytes: number;
-  /** Identifies the client to the worker; the reply repeats it. */
+  /**
+   * Identifies the client to the worker; the reply repeats it. Workers keep exactly one frame (6/PPP; the Guide's
+   * ppworker drops the rest), so that an envelope of several (a proxy's hop, a REQ request id) is joined.
+   */
   readonly address: Buffer;
   /** Lower numbers go first. */
   readonly priority: number;
-  deliveries: number;
+  readonly link: Link<Job> = new Link<Job>(this);
+  deliveries = 0;
   /** Holders drop it. */
-  over: boolean;
-  readonly link: Link<Job>;
+  over = false;
+
+  constructor(envelope: readonly Buffer[], body: readonly Buffer[], priority = 0) {
+    this.envelope = envelope;
+    this.body = body;
+    this.bytes = costOf(envelope) + costOf(body);
+    this.address = envelope.length === 1 ? (envelope[0] as Buffer) : Buffer.concat(envelope);
+    this.priority = priority;
+  }
 }
 
 /** Why a request ended without a reply. */
@@ -58,35 +69,9 @@ export interface DispatcherOptions {
   readonly priorities?: number;
 }
 
-type Mutable<T> = { -readonly [K in keyof T]: T[K] };
-
-interface Busy {
-  readonly id: Buffer;
-  readonly job: Job;
-}
-
 /** Routing ids of different sockets may collide. */
 function clientKey(client: Buffer, priority: number): string {
   return `${priority} ${keyOf(client)}`;
-}
-
-/**
- * Workers keep exactly one address frame (6/PPP; the Guide's ppworker drops the rest), but an envelope may have
- * several: a proxy's hop, a REQ request id. They are joined into one address, and the job keeps the originals.
- */
-export function createJob(envelope: readonly Buffer[], body: readonly Buffer[], priority = 0): Job {
-  const address = envelope.length === 1 ? (envelope[0] as Buffer) : Buffer.concat(envelope);
-  const job = {
-    envelope,
-    body,
-    bytes: costOf(envelope) + costOf(body),
-    address,
-    priority,
-    deliveries: 0,
-    over: false,
-  } as Mutable<Job>;
-  job.link = new Link<Job>(job);
-  return job;
 }
 
 export class Dispatcher {
@@ -97,7 +82,7 @@ export class Dispatcher {
   readonly #waitingBytes: number[] = [];
   /** Idle workers, least recently used first. */
   readonly #idle = new Map<string, Buffer>();
-  readonly #busy = new Map<string, Busy>();
+  readonly #busy = new Map<string, Job>();
   readonly #byClient = new Map<string, Set<Job>>();
   #dispatching = false;
 
@@ -175,7 +160,7 @@ export class Dispatcher {
    */
   complete(worker: Buffer, address: Buffer): Job | undefined {
     const key = keyOf(worker);
-    const job = this.#busy.get(key)?.job;
+    const job = this.#busy.get(key);
     if (job === undefined || !job.address.equals(address)) return undefined;
     this.#busy.delete(key);
     if (job.over) return undefined;
@@ -238,7 +223,7 @@ export class Dispatcher {
         this.#idle.delete(key);
         job.deliveries += 1;
         if (this.#effects.deliver(worker, job)) {
-          this.#busy.set(key, { id: worker, job });
+          this.#busy.set(key, job);
           continue;
         }
         job.deliveries -= 1;
@@ -257,10 +242,10 @@ export class Dispatcher {
   }
 
   #takeBack(key: string): void {
-    const busy = this.#busy.get(key);
-    if (busy === undefined) return;
+    const job = this.#busy.get(key);
+    if (job === undefined) return;
     this.#busy.delete(key);
-    this.restore(busy.job);
+    this.restore(job);
   }
 
   #drop(job: Job, reason: JobDropReason): void {

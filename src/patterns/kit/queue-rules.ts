@@ -17,7 +17,7 @@
 import type { EventNames } from "../../core/event-stream.js";
 import { keyOf } from "../../core/memory.js";
 import type { BrokerEffects, ReplyDropped } from "./broker-driver.js";
-import { createJob, Dispatcher, type Job, type JobDropReason, reasonOf } from "./dispatcher.js";
+import { Dispatcher, Job, type JobDropReason, reasonOf } from "./dispatcher.js";
 import { errorReply } from "./errors.js";
 import {
   addressedFrames,
@@ -137,7 +137,7 @@ export class QueueRules {
       return;
     }
     this.#counters.requests += 1;
-    this.#dispatcher.accept(createJob(command.envelope, command.body));
+    this.#dispatcher.accept(new Job(command.envelope, command.body));
   }
 
   workerMessage(from: Buffer, frames: readonly Buffer[], now: number): void {

@@ -1,7 +1,7 @@
 /** Who gets a request, and how often, when workers cannot be reached or are lost. */
 import { expect, it } from "vitest";
 import { FRAME_COST } from "../../../src/core/frame-cost.js";
-import { createJob, Dispatcher, type Job, type JobDropReason } from "../../../src/patterns/kit/dispatcher.js";
+import { Dispatcher, Job, type JobDropReason } from "../../../src/patterns/kit/dispatcher.js";
 
 function dispatcherOf(maxDeliveries: number) {
   const unreachable = new Set<string>();
@@ -25,7 +25,7 @@ function dispatcherOf(maxDeliveries: number) {
     dispatcher,
     unreachable,
     log: () => log.splice(0),
-    ask: (body: string) => dispatcher.accept(createJob([Buffer.from("c")], [Buffer.from(body)])),
+    ask: (body: string) => dispatcher.accept(new Job([Buffer.from("c")], [Buffer.from(body)])),
     ready: (worker: string) => dispatcher.ready(Buffer.from(worker)),
     lost: (worker: string) => dispatcher.lost(Buffer.from(worker)),
   };
@@ -57,7 +57,7 @@ it("room ends with the bytes of what waits, and comes back with them", () => {
     { deliver: () => true, unreachable: () => undefined, dropped: () => undefined },
   );
   const ask = (size: number, client = "c"): void =>
-    dispatcher.accept(createJob([Buffer.from(client)], [Buffer.alloc(size)]));
+    dispatcher.accept(new Job([Buffer.from(client)], [Buffer.alloc(size)]));
   const ofOne = 2 * FRAME_COST + 5; // Two headers, and the routing id.
   const most = 500 - 3 * ofOne;
   ask(most - 40, "a");
