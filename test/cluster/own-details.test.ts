@@ -41,31 +41,27 @@ function tagsOf(bytes: number): string[] {
   return tags;
 }
 
-describe("the props that a node has for itself", () => {
-  it("go with the program's, which cannot set them, and survive its changes", () => {
+describe("the prop that a node has for itself", () => {
+  it("goes with the program's, which cannot set it, and survives its changes", () => {
     const node = new Node(["tag"]);
-    node.details.setPrivate("shoal-messages", "1;tcp=5555");
+    node.details.setAdvert("1;tcp=5555");
     node.start("192.0.2.1:7946");
     node.details.change([], { site: "eu" });
-    node.details.setPrivate("shoal-routes", "life");
-    expect({ ...node.current?.props }).toEqual({
-      "shoal-messages": "1;tcp=5555",
-      "shoal-routes": "life",
-      site: "eu",
-    });
-    const set = (): void => node.details.change([], { "shoal-routes": "mine" });
+    node.details.setAdvert("1;tcp=5556");
+    expect({ ...node.current?.props }).toEqual({ "shoal-messages": "1;tcp=5556", site: "eu" });
+    const set = (): void => node.details.change([], { "shoal-messages": "mine" });
     expect(set).toThrow(expect.objectContaining({ code: "EINVAL" }));
-    node.details.setPrivate("shoal-routes", undefined);
-    expect(Object.keys(node.current?.props ?? {})).toEqual(["shoal-messages", "site"]);
+    node.details.setAdvert(undefined);
+    expect(Object.keys(node.current?.props ?? {})).toEqual(["site"]);
   });
 
-  it("are left out where the program's fill the details: the node starts all the same", () => {
+  it("is left out where the program's fill the details: the node starts all the same", () => {
     const node = new Node(tagsOf(990));
-    node.details.setPrivate("shoal-messages", "1;tcp=5555");
+    node.details.setAdvert("1;tcp=5555");
     node.start("192.0.2.1:7946");
     expect(node.refused).toEqual(["private"]);
     expect({ ...node.current?.props }).toEqual({});
-    expect(() => node.details.setPrivate("shoal-messages", "1;tcp=5555")).toThrow();
+    expect(() => node.details.setAdvert("1;tcp=5555")).toThrow();
   });
 });
 

@@ -395,7 +395,7 @@ export class Messaging implements ClientEffects {
   onMember(id: string, state: "alive" | "restarted" | "lost" | "gone" | "forgotten"): void {
     if (this.#state.closed) return;
     this.links.onMember(id, state === "forgotten" ? "gone" : state);
-    if (state !== "forgotten") this.routes.onMember(id, state === "restarted" ? "alive" : state);
+    if (state !== "forgotten") this.routes.onMember(id, state);
     if (state === "restarted") this.#state.effects.onRestarted?.(id);
     if (state === "alive" || state === "restarted") {
       this.#state.retention.onMember(id, state === "restarted");

@@ -138,7 +138,7 @@ export interface MessageRoutes {
   /** @returns why it was refused */
   onItem(from: string, item: Buffer): string | undefined;
   onPeer(id: string, state: PeerState): void;
-  onMember(id: string, state: "alive" | "lost" | "gone"): void;
+  onMember(id: string, state: "alive" | "restarted" | "lost" | "gone"): void;
   stats(): MessageRoutesStats;
   close(): void;
 }

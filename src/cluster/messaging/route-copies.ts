@@ -113,15 +113,13 @@ interface Reading {
 export class RouteCopy {
   readonly id: string;
   readonly #numbers: RouteNumbers;
-  life: number;
   version = 0;
   #reading: Reading | undefined = undefined;
   #set: RouteSet;
   #isActive = false;
 
-  constructor(id: string, life: number, numbers: RouteNumbers) {
+  constructor(id: string, numbers: RouteNumbers) {
     this.id = id;
-    this.life = life;
     this.#numbers = numbers;
     this.#set = numbers.take();
   }
@@ -133,15 +131,6 @@ export class RouteCopy {
   set isActive(isActive: boolean) {
     this.#isActive = isActive;
     this.#numbers.setOwner(this.#set, isActive ? this.id : undefined);
-  }
-
-  /** Its owner is another process now. */
-  reset(life: number): void {
-    this.end();
-    this.#set = this.#numbers.take();
-    this.isActive = this.#isActive;
-    this.life = life;
-    this.version = 0;
   }
 
   end(): void {

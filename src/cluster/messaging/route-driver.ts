@@ -2,7 +2,6 @@
  * The subscriptions of all nodes in a cluster: feeds membership, links and time to the rules (route-lists.ts). Time
  * excludes pauses of the process, in which it received nothing.
  */
-import { randomBytes } from "node:crypto";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, TimeoutError } from "../../core/errors.js";
 import { ROUTE_FLUSH, ROUTE_READY_TIMEOUT, ROUTE_SWEEP_PAUSE } from "./bounds.js";
@@ -17,7 +16,6 @@ import {
 } from "./parts.js";
 import { RouteLists } from "./route-lists.js";
 import type { RouteTable } from "./route-table.js";
-import { lifeOf, propOfLife } from "./route-wire.js";
 
 /** Counted ms of a pause of the process. */
 const MAX_STEP = 1_000;
@@ -26,8 +24,8 @@ export interface RouteDriverOptions {
   readonly id: string;
   readonly table: RouteTable;
   readonly links: Pick<MessageLinks, "send" | "room" | "session" | "onDelivered">;
-  /** `ROUTES_PROP` of a live member; `undefined`: it does not take part, or is not a live member. */
-  propOf(id: string): string | undefined;
+  /** Whether it is a live member that takes messages. */
+  takesPart(id: string): boolean;
   /** Whether a live member's details have not come yet. */
   isUnknown?(id: string): boolean;
   readonly settings: Pick<MessagingSettings, "grace" | "settle">;
@@ -45,8 +43,6 @@ interface Waiter {
 }
 
 export class RouteDriver implements MessageRoutes {
-  /** This node's `ROUTES_PROP`. */
-  readonly prop: string;
   readonly #options: RouteDriverOptions;
   readonly #rules: RouteLists;
   readonly #timer = new DriverTimer(MAX_STEP);
@@ -61,10 +57,8 @@ export class RouteDriver implements MessageRoutes {
   constructor(options: RouteDriverOptions) {
     const { id, table, settings, onChanged } = options;
     this.#options = options;
-    const life = randomBytes(6).readUIntBE(0, 6);
-    this.prop = propOfLife(life);
     this.#rules = new RouteLists({
-      self: { id, life },
+      id,
       store: table,
       grace: settings.grace,
       settle: settings.settle,
@@ -206,14 +200,16 @@ export class RouteDriver implements MessageRoutes {
     this.#timer.update();
   }
 
-  onMember(id: string, state: "alive" | "lost" | "gone"): void {
+  onMember(id: string, state: "alive" | "restarted" | "lost" | "gone"): void {
     if (this.#closed) return;
-    const life = lifeOf(this.#options.propOf(id));
+    const { takesPart, isUnknown } = this.#options;
     const now = this.#timer.now();
-    if (state !== "alive") this.#rules.onMember(now, id, state);
-    else if (life !== undefined) this.#rules.onMember(now, id, "alive", life);
+    // The other process is asked for its list, which may have come before.
+    if (state === "restarted") this.#rules.onMember(now, id, "gone");
+    if (state === "lost" || state === "gone") this.#rules.onMember(now, id, state);
+    else if (takesPart(id)) this.#rules.onMember(now, id, "alive");
     // Without details its routes lead nowhere; they are deleted if the details say that it takes no part.
-    else this.#rules.onMember(now, id, this.#options.isUnknown?.(id) === true ? "expected" : "gone");
+    else this.#rules.onMember(now, id, isUnknown?.(id) === true ? "expected" : "gone");
     this.#timer.update();
   }
 

@@ -40,7 +40,8 @@ export interface RouteListsEffects {
 }
 
 export interface RouteListsOptions {
-  readonly self: { readonly id: string; readonly life: number };
+  /** Of this node. */
+  readonly id: string;
   readonly store: RouteStore;
   readonly effects: RouteListsEffects;
   readonly grace: number;
@@ -53,7 +54,6 @@ export interface RouteListsOptions {
 class Member {
   readonly id: string;
   readonly copy: RouteCopy;
-  life: number;
   isAlive = false;
   lostAt = 0;
   /** This node's version when the member was met. Earlier versions do not wait for the member. */
@@ -75,7 +75,6 @@ class Member {
 
   constructor(copy: RouteCopy) {
     this.id = copy.id;
-    this.life = copy.life;
     this.copy = copy;
   }
 
@@ -85,12 +84,12 @@ class Member {
 }
 
 export class RouteLists {
-  readonly #self: { readonly id: string; readonly life: number };
+  readonly #id: string;
   readonly #effects: RouteListsEffects;
   readonly #grace: number;
   readonly #settle: number;
   readonly #limits: RouteLimits;
-  readonly #own: OwnRoutes;
+  readonly #own = new OwnRoutes();
   readonly #numbers: RouteNumbers;
   readonly #members = new Map<string, Member>();
   /** Live nodes not yet known to take messages: this node's version at that time, and the deadline for waiting. */
@@ -110,13 +109,12 @@ export class RouteLists {
   #partsAt = Number.NEGATIVE_INFINITY;
   #flushAt = NEVER;
 
-  constructor({ self, store, effects, grace, settle, limits = ROUTE_LIMITS }: RouteListsOptions) {
-    this.#self = self;
+  constructor({ id, store, effects, grace, settle, limits = ROUTE_LIMITS }: RouteListsOptions) {
+    this.#id = id;
     this.#effects = effects;
     this.#grace = grace;
     this.#settle = settle;
     this.#limits = limits;
-    this.#own = new OwnRoutes(self.life);
     this.#numbers = new RouteNumbers(store, limits);
   }
 
@@ -175,54 +173,42 @@ export class RouteLists {
     return this.#members.has(id);
   }
 
-  /** @param life of a live node, as it announces it */
-  onMember(now: number, id: string, state: RouteMemberState, life = 0): void {
-    if (id === this.#self.id) return;
+  onMember(now: number, id: string, state: RouteMemberState): void {
+    if (id === this.#id) return;
     const member = this.#members.get(id);
-    if (state === "alive" || state === "expected")
-      this.#meet(now, id, state === "alive" ? life : member?.life);
+    if (state === "alive" || state === "expected") this.#meet(now, id);
     else this.#settled(id);
     const expected = this.#expected.get(id);
     const since = expected?.since ?? this.#own.version;
     if (state !== "expected") this.#expected.delete(id);
     else if (expected === undefined) this.#expected.set(id, { since, until: now + ROUTE_EXPECTED });
-    if (state === "alive") this.#arrive(now, member ?? this.#add(id, life), life, since);
+    if (state === "alive") this.#arrive(now, member ?? this.#add(id), since);
     else if (member !== undefined && state === "gone") this.#remove(member);
     else if (member !== undefined) this.#lose(now, member);
     this.#effects.progressed();
   }
 
-  #meet(now: number, id: string, life: number | undefined): void {
-    const member = this.#members.get(id);
-    const isKnown = member?.isAlive === true && member.life === life;
+  #meet(now: number, id: string): void {
+    const isKnown = this.#members.get(id)?.isAlive === true;
     if (this.#settle <= 0 || isKnown || this.#unsettled.has(id)) return;
     this.#unsettled.set(id, now + this.#settle);
     this.#effects.changed();
   }
 
-  #add(id: string, life: number): Member {
-    const member = new Member(new RouteCopy(id, life, this.#numbers));
+  #add(id: string): Member {
+    const member = new Member(new RouteCopy(id, this.#numbers));
     this.#members.set(id, member);
     member.asks = this.#forgotten.delete(id);
     return member;
   }
 
-  #arrive(now: number, member: Member, life: number, since: number): void {
-    const isNew = member.life !== life;
-    if (isNew) {
-      member.life = life;
-      this.#restart(member);
-      // Its first items may arrive before the membership event.
-      if (member.copy.life !== life) member.copy.reset(life);
-      this.#effects.changed();
-    }
-    if (!member.isAlive) {
-      member.isAlive = true;
-      member.since = since;
-      member.copy.isActive = true;
-      this.#effects.changed();
-      this.#lost.delete(member.id);
-    } else if (!isNew) return;
+  #arrive(now: number, member: Member, since: number): void {
+    if (member.isAlive) return;
+    member.isAlive = true;
+    member.since = since;
+    member.copy.isActive = true;
+    this.#effects.changed();
+    this.#lost.delete(member.id);
     // A returned member's routes are already known.
     if (member.copy.version > 0) this.#settled(member.id);
     else if (this.#asksUnsettled) member.asks = true;
@@ -309,7 +295,7 @@ export class RouteLists {
   }
 
   versionOf(id: string): number | undefined {
-    return id === this.#self.id ? this.#own.version : this.#members.get(id)?.copy.version;
+    return id === this.#id ? this.#own.version : this.#members.get(id)?.copy.version;
   }
 
   // --- Time ----------------------------------------------------------------------------------------------------------
@@ -463,11 +449,6 @@ export class RouteLists {
 
   #onChanges(now: number, member: Member, message: RouteDelta | RoutePart): string | undefined {
     const { copy } = member;
-    // A restart may be seen here before the membership event.
-    if (copy.life !== message.life) {
-      copy.reset(message.life);
-      this.#effects.changed();
-    }
     const isDelta = message.type === RouteItem.DELTA;
     const isEnd = isDelta || message.isLast;
     const reason = isDelta ? copy.change(message) : copy.read(message);

@@ -34,7 +34,6 @@ export interface RouteSnapshot {
 }
 
 export class OwnRoutes {
-  readonly #life: number;
   readonly #filters = new Set<string>();
   readonly #writer = new RouteChangesWriter();
   /** Changes without a DELTA, from `#next` on. */
@@ -49,10 +48,6 @@ export class OwnRoutes {
   cut = 0;
   bytes = 0;
   logBytes = 0;
-
-  constructor(life: number) {
-    this.#life = life;
-  }
 
   get size(): number {
     return this.#filters.size;
@@ -112,7 +107,7 @@ export class OwnRoutes {
       this.#next += 1;
       this.cut += 1;
     }
-    const item = this.#writer.delta(this.#life, from);
+    const item = this.#writer.delta(from);
     this.#log.set(from, { to: this.cut, item });
     this.logBytes += item.length;
   }
@@ -145,7 +140,7 @@ export class OwnRoutes {
     }
     const { isFirst, isLast, base } = snapshot;
     snapshot.isFirst = false;
-    return this.#writer.part({ life: this.#life, base, isFirst, isLast });
+    return this.#writer.part({ base, isFirst, isLast });
   }
 
   /** The member has all of it, or gets no more of it. */

@@ -1,23 +1,17 @@
 /**
  * Items of the kind ROUTES, by which nodes exchange their subscriptions (docs/spec/messaging.md).
  *
- *   DELTA 1 | life 6 | from uint | n uint | change × n
- *   PART  2 | life 6 | flags 1: 1 first, 2 last | base uint | n uint | change × n
+ *   DELTA 1 | from uint | n uint | change × n
+ *   PART  2 | flags 1: 1 first, 2 last | base uint | n uint | change × n
  *   ASK   3
  *   change    length · 2 + (1: added, 0: removed) uint | UTF-8
- *
- * The life is that of the list's owner.
  */
 import { isAscii, isUtf8 } from "node:buffer";
 import { MAX_ROUTE_ITEM } from "./bounds.js";
 import { Reader, Writer } from "./compact.js";
 
-/** Prop of a node's details with the life of its list, if it takes part. */
-export const ROUTES_PROP = "shoal-routes";
-
 export const RouteItem = { DELTA: 1, PART: 2, ASK: 3 } as const;
 
-const LIFE_BYTES = 6;
 /** Flags of a PART. */
 const FIRST = 1;
 const LAST = 2;
@@ -33,14 +27,12 @@ export interface RouteChanges {
 
 export interface RouteDelta extends RouteChanges {
   readonly type: typeof RouteItem.DELTA;
-  readonly life: number;
   /** The version before these changes; each makes one version more. */
   readonly from: number;
 }
 
 export interface RoutePart extends RouteChanges {
   readonly type: typeof RouteItem.PART;
-  readonly life: number;
   /** The version from which the changes after the snapshot continue. */
   readonly base: number;
   readonly isFirst: boolean;
@@ -49,24 +41,7 @@ export interface RoutePart extends RouteChanges {
 
 export type RouteMessage = RouteDelta | RoutePart | { readonly type: typeof RouteItem.ASK };
 
-/** `undefined`: the node announces no life. */
-export function lifeOf(prop: string | undefined): number | undefined {
-  return prop !== undefined && /^[\da-f]{12}$/.test(prop) ? Number.parseInt(prop, 16) : undefined;
-}
-
-export function propOfLife(life: number): string {
-  return life.toString(16).padStart(2 * LIFE_BYTES, "0");
-}
-
 const scratch = new Writer(16_384);
-
-function begin(type: number, life: number): Writer {
-  scratch.at = 0;
-  scratch.reserve(1 + LIFE_BYTES);
-  scratch.bytes[0] = type;
-  scratch.at = scratch.bytes.writeUIntBE(life, 1, LIFE_BYTES);
-  return scratch;
-}
 
 export const ASK: Buffer = Buffer.from([RouteItem.ASK]);
 
@@ -112,18 +87,18 @@ export class RouteChangesWriter {
   }
 
   /** A DELTA of the changes; the writer begins again. */
-  delta(life: number, from: number): Buffer {
-    const to = begin(RouteItem.DELTA, life);
-    to.uint(from);
-    return this.#finish(to);
+  delta(from: number): Buffer {
+    scratch.byte(RouteItem.DELTA);
+    scratch.uint(from);
+    return this.#finish(scratch);
   }
 
   /** A PART of the changes; the writer begins again. */
-  part({ life, base, isFirst, isLast }: Omit<RoutePart, "type" | keyof RouteChanges>): Buffer {
-    const to = begin(RouteItem.PART, life);
-    to.byte((isFirst ? FIRST : 0) | (isLast ? LAST : 0));
-    to.uint(base);
-    return this.#finish(to);
+  part({ base, isFirst, isLast }: Omit<RoutePart, "type" | keyof RouteChanges>): Buffer {
+    scratch.byte(RouteItem.PART);
+    scratch.byte((isFirst ? FIRST : 0) | (isLast ? LAST : 0));
+    scratch.uint(base);
+    return this.#finish(scratch);
   }
 
   #finish(to: Writer): Buffer {
@@ -140,23 +115,22 @@ export class RouteChangesWriter {
 export function decodeRouteItem(item: Buffer): RouteMessage | undefined {
   const [type] = item;
   if (type === RouteItem.ASK) return item.length === 1 ? { type } : undefined;
-  if (item.length <= LIFE_BYTES || item.length > MAX_ROUTE_ITEM) return undefined;
-  const life = item.readUIntBE(1, LIFE_BYTES);
-  const reader = new Reader(item, 1 + LIFE_BYTES);
-  const message = readItem(reader, type as number, life);
+  if (item.length > MAX_ROUTE_ITEM) return undefined;
+  const reader = new Reader(item, 1);
+  const message = readItem(reader, type as number);
   return reader.failed || reader.at !== reader.end ? undefined : message;
 }
 
-function readItem(reader: Reader, type: number, life: number): RouteMessage | undefined {
+function readItem(reader: Reader, type: number): RouteMessage | undefined {
   switch (type) {
     case RouteItem.DELTA:
-      return { type, life, from: reader.uint(), ...readCount(reader, false) };
+      return { type, from: reader.uint(), ...readCount(reader, false) };
     case RouteItem.PART: {
       const flags = reader.uint();
       const isLast = (flags & LAST) !== 0;
       if (flags > (FIRST | LAST)) reader.failed = true;
       const base = reader.uint();
-      return { type, life, base, isFirst: (flags & FIRST) !== 0, isLast, ...readCount(reader, true, isLast) };
+      return { type, base, isFirst: (flags & FIRST) !== 0, isLast, ...readCount(reader, true, isLast) };
     }
     default:
       return undefined;

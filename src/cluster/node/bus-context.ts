@@ -9,7 +9,6 @@ import type { ClusterEvent } from "./events.js";
 import type { NodeSockets } from "./node-sockets.js";
 import type { BusSettings } from "./options.js";
 import type { OwnDetails } from "./own-details.js";
-import type { PrivateProp } from "./private-props.js";
 
 export interface NodeIdentity {
   readonly id: string;
@@ -54,6 +53,6 @@ export interface BusContext extends BusOptions {
   membersChanged(): void;
   /** Also at the start and at the end. @returns stops it */
   watchMembers(onChange: () => void): () => void;
-  /** If the prop does not fit, that is counted, and other nodes cannot send messages to this one. */
-  setPrivate(prop: PrivateProp, value: string | undefined): void;
+  /** If it does not fit the details, that is counted, and other nodes cannot send messages to this one. */
+  setAdvert(advert: string | undefined): void;
 }

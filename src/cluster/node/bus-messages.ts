@@ -13,7 +13,6 @@ import type { LinkProtocol } from "../messaging/protocol.js";
 import { ipcProtocol } from "../messaging/protocols.js";
 import { RouteDriver } from "../messaging/route-driver.js";
 import { RouteTable } from "../messaging/route-table.js";
-import { ROUTES_PROP } from "../messaging/route-wire.js";
 import { TopicIds } from "../messaging/topic-ids.js";
 import { wsProtocol } from "../messaging/ws-protocol.js";
 import { splitAddress } from "../net/addresses.js";
@@ -22,7 +21,6 @@ import { hostOf } from "../resolver.js";
 import type { BusContext, MessagesPart, NodeIdentity } from "./bus-context.js";
 import type { BusRuntime } from "./bus-runtime.js";
 import type { NodeSockets } from "./node-sockets.js";
-import type { PrivateProp } from "./private-props.js";
 
 export class BusMessages implements MessagesPart {
   readonly #bus: BusContext;
@@ -133,7 +131,6 @@ export class BusMessages implements MessagesPart {
     const topics = new TopicIds(randomId, (number) => this.#messaging?.isClient(number) === true);
     const subtopics = new TopicIds(randomId);
     let links!: NodeLinks;
-    let routes!: RouteDriver;
     const messaging = new Messaging(id, settings, {
       member: (of) => this.#find(of),
       peers: () => this.#peers(),
@@ -145,7 +142,7 @@ export class BusMessages implements MessagesPart {
           effects: {
             ...effects,
             member: (of) => this.#linkMember(of),
-            advertise: (advert) => this.#bus.setPrivate(MESSAGES_PROP, advert),
+            advertise: (advert) => this.#bus.setAdvert(advert),
             ping: (of) => this.#runtime.run((rules, now) => void rules.expect(now, of)),
             onHeard: (of) => this.#membership?.onHeard(performance.now(), of),
             onKeyRefused: (_of, { address = "" }) => this.#sockets.refuse(address, this.#codec, "identity"),
@@ -158,21 +155,16 @@ export class BusMessages implements MessagesPart {
         });
         return links;
       },
-      routes: () => {
-        const propOf = (of: string): string | undefined =>
-          this.#find(of)?.isLive === true ? this.#propOf(of, ROUTES_PROP) : undefined;
-        const isUnknown = (of: string): boolean => this.#find(of)?.hasDetails === false;
-        routes = new RouteDriver({
+      routes: () =>
+        new RouteDriver({
           id,
           table: new RouteTable(),
           links,
-          propOf,
-          isUnknown,
+          takesPart: (of) => this.#linkMember(of)?.advert !== undefined,
+          isUnknown: (of) => this.#find(of)?.hasDetails === false,
           settings,
           onChanged: () => this.#bus.requests.onRoutes(),
-        });
-        return routes;
-      },
+        }),
       topics,
       subtopics,
       random: Math.random,
@@ -187,7 +179,6 @@ export class BusMessages implements MessagesPart {
       onRestarted: (of) => this.#bus.services.onRestarted(of),
     });
     this.#links = links;
-    this.#bus.setPrivate(ROUTES_PROP, routes.prop);
     return messaging;
   }
 
@@ -223,15 +214,10 @@ export class BusMessages implements MessagesPart {
     return live.filter(({ details }) => Object.hasOwn(details.props, MESSAGES_PROP)).map(({ id }) => id);
   }
 
-  #propOf(id: string, prop: PrivateProp): string | undefined {
-    const props = this.#find(id)?.details.props;
-    return props !== undefined && Object.hasOwn(props, prop) ? props[prop] : undefined;
-  }
-
   #linkMember(id: string): LinkMember | undefined {
     const member = this.#find(id);
     if (member?.isLive !== true) return undefined;
-    const { name, address, hasDetails } = member;
+    const { name, address, hasDetails, details } = member;
     return {
       id,
       name,
@@ -239,7 +225,7 @@ export class BusMessages implements MessagesPart {
       host: splitAddress(address)?.host ?? "",
       address,
       local: hostOf(name) === hostOf(this.#identity.name),
-      advert: this.#propOf(id, MESSAGES_PROP),
+      advert: Object.hasOwn(details.props, MESSAGES_PROP) ? details.props[MESSAGES_PROP] : undefined,
     };
   }
 }

@@ -15,7 +15,6 @@ import type { Member } from "./member.js";
 import type { NodeSockets } from "./node-sockets.js";
 import type { BusSettings } from "./options.js";
 import { OwnDetails } from "./own-details.js";
-import type { PrivateProp } from "./private-props.js";
 import { ServiceCandidates } from "./service-candidates.js";
 
 /** Details of a new member arrive one packet later. */
@@ -207,9 +206,9 @@ export class BusParts implements BusContext {
     this.requests.onRoutes();
   }
 
-  setPrivate(prop: PrivateProp, value: string | undefined): void {
+  setAdvert(advert: string | undefined): void {
     try {
-      this.details.setPrivate(prop, value);
+      this.details.setAdvert(advert);
     } catch {
       this.sockets.count("messages:details");
     }

@@ -5,10 +5,11 @@ import { watchBound } from "../../sockets/internal.js";
 import { Socket } from "../../sockets/socket.js";
 import { createDetails, type Details, tryDetails } from "../details.js";
 import { checkAdvertised, checkServiceName, endpointText, published, readEndpoint } from "../endpoints.js";
+import { MESSAGES_PROP } from "../messaging/advert.js";
 import { splitAddress } from "../net/addresses.js";
 import { changeTags, type TagChange } from "../tags.js";
 import { changeProps, type PropValue } from "./options.js";
-import { checkShown, type PrivateProp } from "./private-props.js";
+import { checkShown } from "./private-props.js";
 
 const LONGEST_HOST = "255.255.255.255";
 const LONGEST_HOST_V6 = `${"ffff:".repeat(7)}ffff`;
@@ -20,7 +21,7 @@ export interface OwnDetailsEffects {
   address(): string;
   /** @throws InvalidArgumentError `EINVAL` if they are too large; nothing has changed then */
   set(tags: readonly string[], props: Readonly<Record<string, string>>, endpoints: readonly string[]): void;
-  /** The node's private props do not fit with the program's. */
+  /** Its advert of messages does not fit with the program's props. */
   dropped(): void;
   /** An endpoint of a socket, or at the node's new address, cannot be advertised. */
   refused(name: string, endpoint: string, error: ShoalError): void;
@@ -38,7 +39,8 @@ export class OwnDetails {
   readonly #ipv6: boolean;
   readonly #effects: OwnDetailsEffects;
   readonly #adverts = new Set<Advert>();
-  readonly #private = new Map<PrivateProp, string>();
+  /** Where the node takes messages. */
+  #advert: string | undefined = undefined;
 
   constructor(initial: Pick<Details, "tags" | "props">, ipv6: boolean, effects: OwnDetailsEffects) {
     this.#initial = initial;
@@ -49,11 +51,11 @@ export class OwnDetails {
   first(): Pick<Details, "tags" | "props" | "endpoints"> | undefined {
     const { tags, props } = this.#initial;
     const endpoints = this.#endpoints();
-    const all = { ...props, ...Object.fromEntries(this.#private) };
+    const all = this.#advert === undefined ? props : { ...props, [MESSAGES_PROP]: this.#advert };
     const isEmpty = tags.length + endpoints.length === 0 && Object.keys(all).length === 0;
     if (isEmpty) return undefined;
-    if (this.#private.size > 0 && typeof tryDetails(1, tags, all, endpoints) === "string") {
-      this.#private.clear();
+    if (this.#advert !== undefined && typeof tryDetails(1, tags, all, endpoints) === "string") {
+      this.#advert = undefined;
       this.#effects.dropped();
       return { tags, props, endpoints };
     }
@@ -136,13 +138,16 @@ export class OwnDetails {
     }
   }
 
-  /** `undefined` removes the prop. @throws InvalidArgumentError `EINVAL` if it does not fit */
-  setPrivate(name: PrivateProp, value: string | undefined): void {
-    if (value === undefined) this.#private.delete(name);
-    else this.#private.set(name, value);
+  /** @param advert `undefined`: it takes none. @throws InvalidArgumentError `EINVAL` if it does not fit */
+  setAdvert(advert: string | undefined): void {
+    this.#advert = advert;
     const current = this.#effects.current();
-    if (current === undefined || current.props[name] === value) return;
-    this.#effects.set(current.tags, changeProps(current.props, { [name]: value }), current.endpoints);
+    if (current === undefined || current.props[MESSAGES_PROP] === advert) return;
+    this.#effects.set(
+      current.tags,
+      changeProps(current.props, { [MESSAGES_PROP]: advert }),
+      current.endpoints,
+    );
   }
 
   /** @throws InvalidArgumentError `EINVAL`; nothing has changed then */

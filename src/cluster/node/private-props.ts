@@ -1,27 +1,18 @@
-/** Props that are sent with the details, and that programs neither see nor set. */
+/** The prop of messaging, which is sent with the details, and which programs neither see nor set. */
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { Details } from "../details.js";
 import { MESSAGES_PROP } from "../messaging/advert.js";
-import { ROUTES_PROP } from "../messaging/route-wire.js";
-
-export type PrivateProp = typeof MESSAGES_PROP | typeof ROUTES_PROP;
-
-const NAMES: readonly string[] = [MESSAGES_PROP, ROUTES_PROP];
 
 type Props = Readonly<Record<string, string>>;
 
 /** Cached, since details are frozen and shown often. */
 const shown = new WeakMap<Pick<Details, "props">, Props>();
 
-function isPrivate(name: string): boolean {
-  return NAMES.includes(name);
-}
-
 /** Props of a node that programs see. */
 export function shownProps(details: Pick<Details, "props">): Props {
   let props = shown.get(details);
   if (props === undefined) {
-    props = Object.keys(details.props).some(isPrivate) ? without(details.props) : details.props;
+    props = Object.hasOwn(details.props, MESSAGES_PROP) ? without(details.props) : details.props;
     shown.set(details, props);
   }
   return props;
@@ -29,7 +20,7 @@ export function shownProps(details: Pick<Details, "props">): Props {
 
 function without(props: Props): Props {
   const left = Object.create(null) as Record<string, string>;
-  for (const [name, value] of Object.entries(props)) if (!isPrivate(name)) left[name] = value;
+  for (const [name, value] of Object.entries(props)) if (name !== MESSAGES_PROP) left[name] = value;
   return Object.freeze(left);
 }
 
@@ -44,8 +35,8 @@ export function looksSame(one: Details, other: Details): boolean {
   );
 }
 
-/** @throws InvalidArgumentError `EINVAL` for the name of a private prop */
+/** @throws InvalidArgumentError `EINVAL` for the name of the private prop */
 export function checkShown(props: Readonly<Record<string, unknown>>): void {
-  for (const name of NAMES)
-    if (Object.hasOwn(props, name)) throw new InvalidArgumentError(`the prop ${name} is the node's own`);
+  if (Object.hasOwn(props, MESSAGES_PROP))
+    throw new InvalidArgumentError(`the prop ${MESSAGES_PROP} is the node's own`);
 }

@@ -9,6 +9,7 @@ import {
 import { freePort } from "../../support/ports.js";
 
 const PORT = await freePort();
+const SOON = { timeout: 10_000 };
 
 const open: ClusterNode[] = [];
 afterEach(async () => {
@@ -66,7 +67,7 @@ describe("messages of nodes", () => {
     expect(b.tags("billing", { remove: ["eu"] })).toEqual(["billing"]);
     expect({ ...b.props({ site: "north" }) }).toEqual({ site: "north" });
     expect(() => b.tags("x".repeat(10_000))).toThrow(expect.objectContaining({ code: "EINVAL" }));
-    expect(() => b.props({ "shoal-routes": "x" })).toThrow(expect.objectContaining({ code: "EINVAL" }));
+    expect(() => b.props({ "shoal-messages": "x" })).toThrow(expect.objectContaining({ code: "EINVAL" }));
     expect(b.tags()).toEqual(["billing"]);
     // What reaches others has to wait for them.
     await expect(b.publish("plant/7", "x")).rejects.toThrow(EFSM);
@@ -98,6 +99,23 @@ describe("messages of nodes", () => {
     expect((await subscription[Symbol.asyncIterator]().next()).done).toBe(true);
     expect(() => a.subscribe("plant/+")).toThrow(expect.objectContaining({ code: "EBADF" }));
     expect(() => a.tags("x")).toThrow(expect.objectContaining({ code: "EBADF" }));
+  });
+
+  test("a cluster that a node has left and joined again has its new subscriptions, and none of before", async () => {
+    const [a, b] = (await cluster(["a", "b"])) as [ClusterNode, ClusterNode];
+    const group = `again-${process.pid}`;
+    const there = b.bus(group, { seeds: [a.address] });
+    const got: string[] = [];
+    for (const topic of ["old", "new"]) {
+      const here = a.bus(group, { seeds: [b.address] });
+      await expect.poll(() => there.members().length, SOON).toBe(2);
+      await here.subscribe(topic, ({ data }) => void got.push(`${data}`)).ready;
+      await expect.poll(() => there.routes(), SOON).toEqual([{ filter: topic, nodes: [a.id] }]);
+      await there.publish(topic, topic);
+      await expect.poll(() => got.at(-1), SOON).toBe(topic);
+      if (topic === "old") await here.close();
+    }
+    expect(got).toEqual(["old", "new"]);
   });
 
   test("a retained value of the largest size reaches a later subscription, and a larger one is refused", async () => {

@@ -6,7 +6,7 @@ import { encodeDirect, encodeName, encodePublish } from "../../../src/cluster/me
 import { NodeLinks } from "../../../src/cluster/messaging/links.js";
 import { MessageKind } from "../../../src/cluster/messaging/parts.js";
 import { RouteDriver } from "../../../src/cluster/messaging/route-driver.js";
-import { lifeOf, RouteChangesWriter } from "../../../src/cluster/messaging/route-wire.js";
+import { RouteChangesWriter } from "../../../src/cluster/messaging/route-wire.js";
 import { encodeService, ServiceOp } from "../../../src/cluster/messaging/service-wire.js";
 import { LONG } from "../../support/long.js";
 import { freePort } from "../../support/ports.js";
@@ -52,7 +52,6 @@ async function begin(): Promise<{ a: ClusterNode; b: ClusterNode; evil: Evil }> 
   await expect.poll(all, { timeout: 10_000 }).toBe(true);
   await node.subscribe("evil").ready;
   const driver = routes.mock.contexts.at(-1) as RouteDriver;
-  const life = lifeOf(driver.prop) as number;
   await expect.poll(() => [a, b].map((each) => each.stats().messaging?.routes.routes)).toEqual([1, 1]);
   const send = async (to: ClusterNode, kind: number, item: Uint8Array): Promise<void> => {
     for (;;) {
@@ -68,7 +67,7 @@ async function begin(): Promise<{ a: ClusterNode; b: ClusterNode; evil: Evil }> 
     driver.close();
     const writer = new RouteChangesWriter();
     for (const filter of filters) writer.add(filter, true);
-    const item = writer.delta(life, isNew ? version : 0);
+    const item = writer.delta(isNew ? version : 0);
     if (isNew) version += filters.length;
     return send(to, MessageKind.ROUTES, item);
   };

@@ -28,7 +28,7 @@ export class DriverNode {
       id: this.id,
       table: this.table,
       settings: { grace: ROUTE_GRACE, settle: ROUTE_SETTLE },
-      propOf: (id) => net.nodes.get(id)?.driver.prop,
+      takesPart: (id) => net.nodes.has(id),
       links: {
         send: (to, _kind, item) => net.send(this, to, item),
         room: () => new Promise(() => undefined),

@@ -124,6 +124,8 @@ export class RouteNode {
   /** Peers that take nothing now. */
   readonly full = new Set<RouteNode>();
   readonly known = new Map<RouteNode, "alive" | "lost">();
+  /** The last seen life of others. */
+  readonly lives = new Map<RouteNode, number>();
   readonly peers = new Set<RouteNode>();
 
   constructor(world: RouteWorld, index: number) {
@@ -143,6 +145,7 @@ export class RouteNode {
     this.store = new SimpleStore();
     this.filters = new Set();
     this.known.clear();
+    this.lives.clear();
     this.rules = this.#rules();
     for (const other of this.world.nodes) {
       if (other === this) continue;
@@ -152,10 +155,10 @@ export class RouteNode {
   }
 
   #rules(): RouteLists {
-    const { id, life, world } = this;
+    const { id, world } = this;
     const { grace = ROUTE_GRACE, settle = ROUTE_SETTLE, limits } = world.options;
     return new RouteLists({
-      self: { id, life },
+      id,
       store: this.store,
       grace,
       settle,
@@ -260,7 +263,12 @@ export class RouteWorld {
       this.linkOf(of, at).isForgotten = true;
     } else at.known.set(of, state);
     if (state === "lost") link.interrupt();
-    this.act(at, () => at.rules.onMember(this.now, of.id, state, of.life));
+    const isRestarted = state === "alive" && (at.lives.get(of) ?? of.life) !== of.life;
+    if (state === "alive") at.lives.set(of, of.life);
+    this.act(at, () => {
+      if (isRestarted) at.rules.onMember(this.now, of.id, "gone");
+      at.rules.onMember(this.now, of.id, state);
+    });
   }
 
   act<T>(node: RouteNode, call: () => T): T {
