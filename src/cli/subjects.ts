@@ -4,16 +4,10 @@
  */
 import { quoted } from "../core/arguments.js";
 import { reachableForms, reachesProcesses } from "../core/schemes/schemes.js";
-import { itemOfPeer, memberTexts } from "../dashboard/build.js";
+import { isCount, itemOfPeer, memberTexts, PEER_SIDES, sidesOf, textsOf } from "../dashboard/build.js";
 import { actionsIn } from "../dashboard/local.js";
 import type { DashboardAction, DashboardItem } from "../dashboard/state.js";
-import type {
-  SideDetails,
-  SourceDetails,
-  SourceList,
-  Subject,
-  SubjectReading,
-} from "../dashboard/subject.js";
+import type { SourceDetails, SourceList, Subject, SubjectReading } from "../dashboard/subject.js";
 import { ShoalError } from "../index.js";
 import type { ProcessReading } from "../metrics/reading.js";
 import { isRead, known, readingOf } from "../metrics/readings.js";
@@ -36,7 +30,6 @@ const MAX_SOURCES_READ = 1_000;
 const MAX_LISTS_READ = 16;
 /** Readings between requests to a program without `/peers`. */
 const SKIPPED_READINGS = 30;
-const PEER_SIDES = ["frontend", "backend"] as const;
 /** Characters of a process's name for itself. */
 const MAX_INSTANCE = 64;
 const NO_ANSWER = "no answer in time";
@@ -279,31 +272,6 @@ function itemOfMember(member: unknown): DashboardItem[] {
   ];
 }
 
-export function sidesOf(status: Members): Readonly<Record<string, SideDetails>> {
-  return Object.fromEntries(PEER_SIDES.map((side) => [side, sideOf((status[side] ?? {}) as Members)]));
-}
-
-function sideOf({ type, endpoints, connected, in: incoming, out }: Members): SideDetails {
-  return {
-    ...(typeof type === "string" ? { type } : {}),
-    bound: textsOf(endpoints),
-    connected: textsOf(connected),
-    drops: { ...dropsOf(incoming), ...dropsOf(out) },
-  };
-}
-
-function dropsOf(traffic: unknown): Record<string, number> {
-  const { dropped } = (traffic ?? {}) as Members;
-  const entries = Object.entries((dropped ?? {}) as Members);
-  return Object.fromEntries(
-    entries.filter((entry): entry is [string, number] => typeof entry[1] === "number"),
-  );
-}
-
-function textsOf(value: unknown): string[] {
-  return Array.isArray(value) ? value.filter((each) => typeof each === "string") : [];
-}
-
 export function peerItemsOf(value: unknown): DashboardItem[] {
   if (!Array.isArray(value)) return [];
   return value.slice(0, MAX_PEERS_LISTED).flatMap((each: unknown): DashboardItem[] => {
@@ -320,8 +288,4 @@ export function peerItemsOf(value: unknown): DashboardItem[] {
       }),
     ];
   });
-}
-
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
 }

@@ -26,6 +26,10 @@ const MEMBERS = "members";
 const MAX_TEXT = 256;
 export const MAX_PAGE = 200;
 
+export const PEER_SIDES = ["frontend", "backend"] as const;
+
+type Members = Readonly<Record<string, unknown>>;
+
 export interface SeenProcess {
   readonly id: string;
   readonly address: string;
@@ -121,7 +125,7 @@ function sourceOf(
       return { ...side, ...(known === undefined ? {} : endpointsOf(known)) };
     }),
     lists: Object.fromEntries(
-      Object.entries(details.lists ?? {}).map(([list, { length }]) => [list, length]),
+      Object.entries(details.lists ?? {}).map(([list, { length }]) => [list, isCount(length) ? length : 0]),
     ),
     actions: control ? (details.actions ?? []) : [],
     ...known({
@@ -155,6 +159,36 @@ function cut(text: string): string {
 
 function optional(text: string | undefined): string | undefined {
   return text === undefined ? undefined : cut(text);
+}
+
+/** Sides of a proxy's statistics, perhaps of a remote or custom one. */
+export function sidesOf(status: Members): Readonly<Record<string, SideDetails>> {
+  return Object.fromEntries(PEER_SIDES.map((side) => [side, sideOf((status[side] ?? {}) as Members)]));
+}
+
+function sideOf({ type, endpoints, connected, in: incoming, out }: Members): SideDetails {
+  return {
+    ...(typeof type === "string" ? { type } : {}),
+    bound: textsOf(endpoints),
+    connected: textsOf(connected),
+    drops: { ...dropsOf(incoming), ...dropsOf(out) },
+  };
+}
+
+function dropsOf(traffic: unknown): Record<string, number> {
+  const { dropped } = (traffic ?? {}) as Members;
+  const entries = Object.entries((dropped ?? {}) as Members);
+  return Object.fromEntries(
+    entries.filter((entry): entry is [string, number] => typeof entry[1] === "number"),
+  );
+}
+
+export function textsOf(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((each) => typeof each === "string") : [];
+}
+
+export function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 /** The members of a cluster for a source's state: those in trouble first, and none that left or is back. */

@@ -6,6 +6,7 @@
  * A slow subject is polled less often: responses take at most 1 % of the time, but come at least every 10 s.
  */
 import { InvalidArgumentError } from "../core/errors.js";
+import { ignore } from "../core/ignore.js";
 import { sourceId, stateOf } from "./build.js";
 import type { DashboardAction, DashboardItem, DashboardState } from "./state.js";
 import type { Subject } from "./subject.js";
@@ -114,12 +115,14 @@ export class Collector {
     this.#snapshot = undefined;
     const due = this.#watches.filter((watch) => watch.isDue(now));
     const asked = Promise.all(due.map((watch) => watch.look(this.#stop.signal)));
-    void firstOf(asked).then(() => {
+    const publish = (): void => {
       this.#snapshot = undefined;
       if (this.#listeners.size === 0 || this.#stop.signal.aborted) return;
       this.#snapshot = this.#make();
       for (const listener of this.#listeners) listener(this.#snapshot);
-    });
+    };
+    // A custom source may have what no state can show: requests get the error.
+    firstOf(asked).then(publish).catch(ignore);
   }
 
   #make(): Snapshot {

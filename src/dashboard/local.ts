@@ -8,12 +8,11 @@ import { known, readingOf } from "../metrics/readings.js";
 import { samplesOf } from "../metrics/samples.js";
 import { type MetricsSourcesByName, namedSources, StatsReader } from "../metrics/sources.js";
 import type { MajordomoServiceStats } from "../patterns/majordomo/index.js";
-import type { ProxyStats } from "../proxy/stats.js";
 import { endpointsOf } from "../sockets/internal.js";
 import { type PeerList, peerListOf, peerListsOf } from "../sockets/peer-views.js";
 import { Socket } from "../sockets/socket.js";
 import type { SocketStats } from "../sockets/stats.js";
-import { itemOfPeer, memberTexts } from "./build.js";
+import { itemOfPeer, memberTexts, sidesOf } from "./build.js";
 import { type DashboardSources, type DashboardSourcesByName, THIS_PROGRAM } from "./options.js";
 import type { DashboardAction, DashboardItem } from "./state.js";
 import type { SideDetails, SourceDetails, SourceList, Subject, SubjectReading } from "./subject.js";
@@ -160,9 +159,12 @@ function dropsOf({ dropped, copies }: SocketStats): Readonly<Record<string, numb
 
 function detailsOf(source: unknown, kind: string, stats: object): SourceDetails {
   if (isSteerable(source) && "frontend" in stats) {
-    const { frontend, backend, state } = stats as ProxyStats;
-    const sides = { frontend: sideOf(frontend), backend: sideOf(backend) };
-    return { sides, actions: actionsIn(state), lists: listsOf(peerListsOf(source)) };
+    const { state } = stats as Readonly<Record<string, unknown>>;
+    return {
+      sides: sidesOf({ ...stats }),
+      actions: actionsIn(String(state)),
+      lists: listsOf(peerListsOf(source)),
+    };
   }
   const lists = LISTS[kind]?.(source as Listed, stats as Counts);
   const members = kind === "cluster" ? membersOf(source as Listed) : undefined;
@@ -183,10 +185,6 @@ function listsOf(lists: Readonly<Record<string, PeerList>>): Readonly<Record<str
 
 function sourceListOf({ length, items }: PeerList): SourceList {
   return { length, items: () => items().map(itemOfPeer) };
-}
-
-function sideOf({ type, endpoints, connected, in: { dropped }, out }: ProxyStats["frontend"]): SideDetails {
-  return { type, bound: endpoints, connected, drops: { ...dropped, ...out.dropped } };
 }
 
 export function actionsIn(state: string): readonly DashboardAction[] {

@@ -16,6 +16,7 @@ import { checkInteger, checkKeys } from "../core/arguments.js";
 import { builtFile } from "../core/built-file.js";
 import { InvalidArgumentError, ShoalError } from "../core/errors.js";
 import { boundedServer, parseListenAddress, serveAt, shut } from "../core/http-server.js";
+import { ignore } from "../core/ignore.js";
 import { isHostAllowed, isOwnOrigin, SECURITY_HEADERS, TokenCheck } from "./access.js";
 import { MAX_PAGE, pageOf } from "./build.js";
 import { Collector, type Snapshot } from "./collector.js";
@@ -191,7 +192,7 @@ class Pages {
       stream.end();
       this.#streams.delete(stream);
     });
-    void this.#collector.snapshot().then((snapshot) => stream.send(snapshot));
+    this.#collector.snapshot().then((snapshot) => stream.send(snapshot), ignore);
   }
 
   /** The ended stream's page reconnects later. */

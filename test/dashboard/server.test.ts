@@ -434,6 +434,29 @@ describe("the dashboard's server", () => {
     ]);
   });
 
+  it("goes on with a source whose statistics and lists are none that it can show", async () => {
+    const steered = { pause: () => undefined, resume: () => undefined, drain: async () => undefined };
+    const side = { in: {}, out: { dropped: 1n }, connected: 5 };
+    const stats = () => ({ state: "running", frontend: side, backend: side });
+    const url = await serve({
+      own: { kind: "queue", stats, ...steered } as never,
+      map: { kind: "clone-client", stats: () => ({}), entries: () => [], size: 1n } as never,
+    });
+    const [process] = (await stateAt(url)).processes;
+    expect(process?.sources.map(({ name, lists }) => [name, lists])).toEqual([
+      ["own", {}],
+      ["map", { keys: 0 }],
+    ]);
+  });
+
+  it("answers 500, and runs on, where a source's members have no form", async () => {
+    const members = () => [{ name: undefined, state: "alive" }];
+    const url = await serve({ node: { kind: "cluster", stats: () => ({}), members } as never });
+    const events = await fetch(`${url}/api/events`);
+    expect((await fetch(`${url}/api/state`)).status).toBe(500);
+    await events.body?.cancel();
+  });
+
   it("shows a source whose statistics do not come, asked for once, and goes on with the others", async () => {
     let asked = 0;
     let answer: (stats: object) => void = () => undefined;
