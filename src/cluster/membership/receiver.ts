@@ -160,7 +160,7 @@ export class Receiver {
   #handle(member: Member, packet: Packet, address: string, overStream: boolean): void {
     switch (packet.type) {
       case PacketType.PING:
-        this.#context.ack(packet, address, overStream, this.#context.piggyback(0));
+        this.#context.ack(packet, address, overStream, this.#answerTo(packet));
         break;
       case PacketType.ACK:
         this.#onAck(member, packet, address);
@@ -194,6 +194,13 @@ export class Receiver {
     for (let i = 0; i < packet.updates.length; i++)
       this.#parts.updates.apply(packet.updates[i] as Update, true);
     this.#parts.synchronizer.compareDigest(packet.digest, address);
+  }
+
+  /** An accuser gets this node's incarnation: it may have missed the refutation, which spreads only once. */
+  #answerTo(ping: Packet): readonly Update[] {
+    if (!ping.updates.some(({ id }) => id === this.#context.self.id)) return this.#context.piggyback(0);
+    this.#refute(ping);
+    return [this.#context.ownAlive()];
   }
 
   #onAck(from: Member, packet: Packet, address: string): void {
