@@ -80,7 +80,7 @@ export class RouterReader {
       if (this.#departed.length > 0) this.#pass(messages);
       for (const frames of messages) this.#listener.message(frames);
       this.#handedOver += messages.length;
-      if (this.#departed.length > 0) this.#bury(this.#round);
+      if (this.#departed.length > 0) this.#bury();
       this.#listener.afterBatch();
     }
   }
@@ -88,7 +88,8 @@ export class RouterReader {
   #socketOnPeerLeave = (event: { readonly routingId?: Buffer }): void => {
     if (event.routingId === undefined) return;
     this.#departed.push({ routingId: event.routingId, during: this.#reads, passed: 0 });
-    if (this.#round === 0) this.#bury(0);
+    // Counting the peers at each of thousands of disconnects would take their square.
+    if (!this.#hasMore) this.#bury();
   };
 
   #pass(messages: readonly Buffer[][]): void {
@@ -99,15 +100,14 @@ export class RouterReader {
     }
   }
 
-  /** Messages until all peers have had a turn; 0: none is to come. */
-  get #round(): number {
+  get #hasMore(): boolean {
     // Without reads queued messages wait, but the disconnect is reported. A batch in flight is still handed over.
     const isComing = countersOf(this.#socket).received > this.#handedOver;
-    const isRead = isComing || (this.#socket.readable && !this.#stopped && this.#resume === undefined);
-    return isRead ? (engineStats(this.#socket).peers ?? 0) + this.#departed.length : 0;
+    return isComing || (this.#socket.readable && !this.#stopped && this.#resume === undefined);
   }
 
-  #bury(round: number): void {
+  #bury(): void {
+    const round = this.#hasMore ? (engineStats(this.#socket).peers ?? 0) + this.#departed.length : 0;
     const gone = this.#departed.filter(({ passed }) => passed >= round);
     if (gone.length === 0) return;
     this.#departed = this.#departed.filter(({ passed }) => passed < round);
