@@ -3,7 +3,7 @@
  */
 
 import { costOf } from "../../core/frame-cost.js";
-import { boolean, bytes, checkOptions, func, type Given } from "../kit/options.js";
+import { boolean, bytes, checkOptions, type Given } from "../kit/options.js";
 import { StoreError } from "../kit/store/error.js";
 import { GroupCommit } from "../kit/store/group-commit.js";
 import { FOLDER_OPTIONS, LmdbFolder } from "../kit/store/lmdb.js";
@@ -43,8 +43,6 @@ const OPTIONS = {
   maxPendingWrites: bytes({ default: 100_000, min: 0 }),
   /** Does not take the folder over from the serving process: to read and requeue dead letters. Default false. */
   maintenance: boolean(false),
-  /** ms since 1970. Default `Date.now`. */
-  wallClock: func<() => number>(),
 };
 
 /** Options of {@link LmdbStore.open}. */
@@ -83,7 +81,6 @@ export class LmdbStore implements TitanicStore {
   /** When claimed and delayed requests can be claimed. */
   readonly #held = new Map<string, number>();
   readonly #maxRecords: number;
-  readonly #now: () => number;
   /** As of the last commit. */
   #counts: Counts;
   #closing: Promise<void> | undefined;
@@ -102,7 +99,7 @@ export class LmdbStore implements TitanicStore {
 
   private constructor(directory: string, options: LmdbStoreOptions) {
     const settings = checkOptions("LmdbStore", OPTIONS, options);
-    const { maxRecords, maxPendingWrites, minFreeBytes, maintenance, wallClock } = settings;
+    const { maxRecords, maxPendingWrites, minFreeBytes, maintenance } = settings;
     this.#folder = new LmdbFolder(directory, {
       tables: TABLES,
       owner: maintenance ? undefined : "owner",
@@ -111,7 +108,6 @@ export class LmdbStore implements TitanicStore {
     });
     this.#tables = new LmdbTables(this.#folder.tables);
     this.#maxRecords = maxRecords;
-    this.#now = wallClock ?? Date.now;
     this.#counts = this.#tables.count();
     this.#writes = new GroupCommit((operations) => this.#commit(operations), maxPendingWrites);
   }
@@ -123,7 +119,7 @@ export class LmdbStore implements TitanicStore {
 
   async claim(service: Buffer, limit: number): Promise<TitanicClaimedRequest[]> {
     this.#assertOurs();
-    const now = this.#now();
+    const now = Date.now();
     const claimed: TitanicClaimedRequest[] = [];
     const unsound: Buffer[] = [];
     for (const key of this.#tables.queued(service)) {
@@ -157,7 +153,7 @@ export class LmdbStore implements TitanicStore {
     try {
       if (failed) await this.#writes.add(({ changes }) => this.#tables.fail(uuid, changes));
     } finally {
-      if (this.#held.has(name)) this.#held.set(name, this.#now() + delay);
+      if (this.#held.has(name)) this.#held.set(name, Date.now() + delay);
     }
   }
 
@@ -168,7 +164,7 @@ export class LmdbStore implements TitanicStore {
 
   async deadLetters(limit: number, after?: Buffer): Promise<TitanicStoredDeadLetter[]> {
     this.#folder.assertOpen();
-    return this.#tables.deadLetters(limit, after, this.#now());
+    return this.#tables.deadLetters(limit, after, Date.now());
   }
 
   async requeue(uuid: Buffer, expires: number): Promise<boolean> {
@@ -183,7 +179,7 @@ export class LmdbStore implements TitanicStore {
 
   async look(uuid: Buffer): Promise<TitanicRequestState> {
     this.#folder.assertOpen();
-    const now = this.#now();
+    const now = Date.now();
     const reply = this.#tables.peekReply(uuid);
     const record = reply ?? this.#tables.peekRequest(uuid);
     if (typeof record === "string") {
@@ -230,7 +226,7 @@ export class LmdbStore implements TitanicStore {
 
   async #commit(operations: readonly Operation[]): Promise<readonly unknown[]> {
     const changes = new Changes();
-    const step: Step = { full: await this.#folder.room.refusal(), now: this.#now(), changes };
+    const step: Step = { full: await this.#folder.room.refusal(), now: Date.now(), changes };
     const [results, counts] = await this.#folder.transaction(() => {
       const done = operations.map((operation) => operation(step));
       return [done, this.#tables.count()] as const;
