@@ -131,15 +131,12 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
   }
 
   /** `alive`: changed. `lost`: may return. `gone`: left, was removed or forgotten. */
-  onMember(id: string, state: "alive" | "restarted" | "lost" | "gone"): void {
+  onMember(id: string, state: "alive" | "lost" | "gone"): void {
     const sending = this.#sending.get(id);
-    if (state === "alive" || state === "restarted") {
+    if (state === "alive") {
       const member = this.#effects.member(id);
       const advert = decodeAdvert(member?.advert);
       for (const key of keysOf(id)) {
-        const receiving = this.#receiving.get(key);
-        // Nothing closed the old connection if the host vanished.
-        if (state === "restarted" && receiving?.connection !== undefined) receiving.isOutdated = true;
         const each = this.#sending.get(key);
         if (each === undefined) continue;
         if (advert !== undefined) {
@@ -598,7 +595,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     for (const each of keysOf(from)) {
       const other = this.#receiving.get(each);
       if (other?.connection === undefined || other.connection === caller.connection) continue;
-      if (other.window.life !== hello.life && !other.isOutdated) return "session";
+      if (other.window.life !== hello.life) return "session";
     }
     const key = keyOf(from, lane);
     let receiving = this.#receiving.get(key);

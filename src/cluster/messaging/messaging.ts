@@ -392,13 +392,12 @@ export class Messaging implements ClientEffects {
    * `alive`: new or changed. `lost`: it may return. `gone`: left or removed. `forgotten`: lost, and forgotten by
    * membership; its interest is kept longer.
    */
-  onMember(id: string, state: "alive" | "restarted" | "lost" | "gone" | "forgotten"): void {
+  onMember(id: string, state: "alive" | "lost" | "gone" | "forgotten"): void {
     if (this.#state.closed) return;
     this.links.onMember(id, state === "forgotten" ? "gone" : state);
     if (state !== "forgotten") this.routes.onMember(id, state);
-    if (state === "restarted") this.#state.effects.onRestarted?.(id);
-    if (state === "alive" || state === "restarted") {
-      this.#state.retention.onMember(id, state === "restarted");
+    if (state === "alive") {
+      this.#state.retention.onMember(id);
       return;
     }
     if (state !== "lost") this.#state.effects.onGone?.(id);

@@ -111,7 +111,7 @@ export interface MessageLinks {
   session(to: string): number;
   /** Calls back when the item just sent is delivered, or with `false` if it is given up. */
   onDelivered(to: string, done: (isDelivered: boolean) => void): void;
-  onMember(id: string, state: "alive" | "restarted" | "lost" | "gone"): void;
+  onMember(id: string, state: "alive" | "lost" | "gone"): void;
   stats(): MessageLinksStats;
   /** Resolves when waiting items are acknowledged, or after `linger` ms; -1: no limit. */
   close(linger: number): Promise<void>;
@@ -138,7 +138,7 @@ export interface MessageRoutes {
   /** @returns why it was refused */
   onItem(from: string, item: Buffer): string | undefined;
   onPeer(id: string, state: PeerState): void;
-  onMember(id: string, state: "alive" | "restarted" | "lost" | "gone"): void;
+  onMember(id: string, state: "alive" | "lost" | "gone"): void;
   stats(): MessageRoutesStats;
   close(): void;
 }

@@ -69,8 +69,6 @@ export class Receiving implements IncomingLink {
   isDue = false;
   isDueLater = false;
   ackAt = 0;
-  /** Another life may take its place while its connection is open. */
-  isOutdated = false;
   readonly #effects: ReceivingEffects;
   readonly #maxItem: number;
   readonly #queue = new RingBuffer<Queued>(2);
@@ -125,7 +123,6 @@ export class Receiving implements IncomingLink {
   connected(connection: MessageConnection, protocol: string): void {
     this.connection = connection;
     this.protocol = protocol;
-    this.isOutdated = false;
     this.#quietLooks = 0;
     this.#unackedSince = -1;
   }

@@ -168,11 +168,7 @@ export class Retention {
     this.#readers.delete(subscription);
   }
 
-  onMember(id: string, isRestarted: boolean): void {
-    if (isRestarted) {
-      this.#met.delete(id);
-      this.#questions.get(id)?.end();
-    }
+  onMember(id: string): void {
     if (this.#isClosed || this.#met.has(id) || !this.#peers().includes(id)) return;
     this.#met.add(id);
     if (this.#lost.delete(id) && this.#answers.has(id)) void this.#send(id, () => AGAIN);

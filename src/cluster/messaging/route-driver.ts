@@ -200,13 +200,11 @@ export class RouteDriver implements MessageRoutes {
     this.#timer.update();
   }
 
-  onMember(id: string, state: "alive" | "restarted" | "lost" | "gone"): void {
+  onMember(id: string, state: "alive" | "lost" | "gone"): void {
     if (this.#closed) return;
     const { takesPart, isUnknown } = this.#options;
     const now = this.#timer.now();
-    // The other process is asked for its list, which may have come before.
-    if (state === "restarted") this.#rules.onMember(now, id, "gone");
-    if (state === "lost" || state === "gone") this.#rules.onMember(now, id, state);
+    if (state !== "alive") this.#rules.onMember(now, id, state);
     else if (takesPart(id)) this.#rules.onMember(now, id, "alive");
     // Without details its routes lead nowhere; they are deleted if the details say that it takes no part.
     else this.#rules.onMember(now, id, isUnknown?.(id) === true ? "expected" : "gone");

@@ -244,13 +244,9 @@ export class Services {
     }));
   }
 
-  onRestarted(id: string): void {
-    this.#context.multicast?.onGone(id);
-  }
-
   /** A member is gone for good. */
   onForgotten(id: string): void {
-    this.onRestarted(id);
+    this.#context.multicast?.onGone(id);
     this.#context.admission.onForgotten(id);
   }
 

@@ -41,9 +41,8 @@ export interface MessagingEffects {
   onService(from: string, item: Buffer): Promise<void> | undefined;
   /** An item of the kind REQUEST. */
   onRequest?(from: string, item: Buffer): void;
-  /** A node is gone for good, or another process. */
+  /** A node is gone for good. */
   onGone?(id: string): void;
-  onRestarted?(id: string): void;
 }
 
 export class MessagingState {

@@ -97,7 +97,8 @@ export class BusMessages implements MessagesPart {
       case "back":
       case "restarted": {
         const isOther = change.type === "restarted" || change.restarted;
-        messaging.onMember(change.member.id, isOther ? "restarted" : "alive");
+        if (isOther) messaging.onMember(change.member.id, "gone");
+        messaging.onMember(change.member.id, "alive");
         break;
       }
       case "joined":
@@ -176,7 +177,6 @@ export class BusMessages implements MessagesPart {
         this.#bus.services.onForgotten(of);
         this.#bus.requests.onForgotten(of);
       },
-      onRestarted: (of) => this.#bus.services.onRestarted(of),
     });
     this.#links = links;
     return messaging;

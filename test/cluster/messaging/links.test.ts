@@ -1066,7 +1066,8 @@ describe("what a peer may not do", () => {
     const early = new Raw(node);
     expect(decodeRefused(await early.hello({ from: raw.id, life: "11".repeat(8) }))).toBe("session");
     await early.dealer.close();
-    node.links.onMember(raw.id, "restarted");
+    node.links.onMember(raw.id, "gone");
+    node.links.onMember(raw.id, "alive");
     const second = new Raw(node);
     expect(decodeWelcome(await second.hello({ from: raw.id, life: "11".repeat(8) }))).toMatchObject({
       received: 0,

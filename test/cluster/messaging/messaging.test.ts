@@ -835,7 +835,8 @@ describe("retained values", () => {
       ({ data }) => void got.push(`${data}`),
     );
     await world.settle();
-    a.messaging.onMember(b.id, "restarted");
+    a.messaging.onMember(b.id, "gone");
+    a.messaging.onMember(b.id, "alive");
     await ready;
     await world.settle();
     expect(got).toContain("x");

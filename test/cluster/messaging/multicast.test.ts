@@ -131,7 +131,7 @@ describe("a message with broadcast", () => {
     b.services.onMember("found", a.service);
     take(5);
     expect(got[0]?.length).toBe(1);
-    b.services.onRestarted(id);
+    b.services.onForgotten(id);
     take(5);
     expect(got[0]?.length).toBe(2);
     for (let number = 6; number <= MAX_SEEN_IDS + 5; number++) take(number);
