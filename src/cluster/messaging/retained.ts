@@ -109,10 +109,28 @@ function sizeOf({ topic, subtopic, data }: RetainedValue): number {
   return 2 * (topic.length + (subtopic?.length ?? 0)) + data.length + OVERHEAD;
 }
 
-/** A question to one member, which waits for its END. */
-interface Question {
-  readonly number: number;
-  readonly end: () => void;
+/** A member that is being asked, one question at a time. */
+class Asked {
+  /** To be asked for. */
+  readonly filters = new Set<string>();
+  /** Settles when all questions have ended. */
+  done: Promise<void> = Promise.resolve();
+  /** Of the current question. */
+  number = 0;
+  end: () => void = () => undefined;
+
+  /** As many of the filters as a question may have. */
+  take(): string[] {
+    const some: string[] = [];
+    let bytes = 0;
+    for (const filter of this.filters) {
+      if (some.length > 0 && (some.length >= MAX_ASK_FILTERS || bytes + filter.length > MAX_ASK_BYTES)) break;
+      this.filters.delete(filter);
+      some.push(filter);
+      bytes += filter.length;
+    }
+    return some;
+  }
 }
 
 export class Retention {
@@ -121,12 +139,9 @@ export class Retention {
   readonly #peers: () => readonly string[];
   readonly #onTooLarge: (id: string) => void;
   readonly #readers = new Set<Subscription>();
-  /** Members asked for the readers' filters, and to be asked for all of them after their current questions. */
+  /** Members asked for the readers' filters. */
   readonly #met = new Set<string>();
-  readonly #next = new Set<string>();
-  /** By member: settles when all its questions have ended. */
-  readonly #asked = new Map<string, Promise<void>>();
-  readonly #questions = new Map<string, Question>();
+  readonly #asked = new Map<string, Asked>();
   /** By member that has asked. */
   readonly #answers = new Map<string, object>();
   /** The longest lost first. */
@@ -160,8 +175,8 @@ export class Retention {
     await withTimeout(known.catch(ignore), ASK_DELAY);
     if (subscription.closed || this.#isClosed) return;
     this.#readers.add(subscription);
-    const asked = this.#peers().map((id) => this.#enqueue(id, () => [subscription.filter]));
-    await withTimeout(Promise.all(asked).catch(ignore), ASK_TIMEOUT);
+    const asked = this.#peers().map((id) => this.#ask(id, [subscription]));
+    await withTimeout(Promise.all(asked), ASK_TIMEOUT);
   }
 
   forget(subscription: Subscription): void {
@@ -172,28 +187,27 @@ export class Retention {
     if (this.#isClosed || this.#met.has(id) || !this.#peers().includes(id)) return;
     this.#met.add(id);
     if (this.#lost.delete(id) && this.#answers.has(id)) void this.#send(id, () => AGAIN);
-    this.#askAll(id);
+    void this.#ask(id, this.#readers);
   }
 
   onAgain(from: string): void {
-    this.#questions.get(from)?.end();
-    this.#askAll(from);
+    this.#asked.get(from)?.end();
+    void this.#ask(from, this.#readers);
   }
 
   /** The link to a member lost items. */
   onLost(id: string): void {
     if (this.#isClosed) return;
     if (this.#answers.has(id)) void this.#send(id, () => AGAIN);
-    const question = this.#questions.get(id);
-    if (question === undefined) return;
-    question.end();
-    this.#askAll(id);
+    if (this.#asked.has(id)) this.onAgain(id);
   }
 
   /** @param isLost whether it may return, and not have noticed */
   onGone(id: string, isLost: boolean): void {
     this.#met.delete(id);
-    this.#questions.get(id)?.end();
+    const asked = this.#asked.get(id);
+    asked?.filters.clear();
+    asked?.end();
     if (isLost && this.#answers.has(id)) {
       this.#lost.add(id);
       this.#answers.set(id, {});
@@ -208,36 +222,33 @@ export class Retention {
   }
 
   onEnd(from: string, number: number): void {
-    const question = this.#questions.get(from);
-    if (question?.number === number) question.end();
+    const asked = this.#asked.get(from);
+    if (asked?.number === number) asked.end();
   }
 
-  #askAll(id: string): void {
-    if (this.#next.has(id)) return;
-    this.#next.add(id);
-    void this.#enqueue(id, () => {
-      this.#next.delete(id);
-      return new Set([...this.#readers].map(({ filter }) => filter));
-    });
+  #ask(id: string, readers: Iterable<Subscription>): Promise<void> {
+    const known = this.#asked.get(id);
+    const asked = known ?? new Asked();
+    for (const { filter } of readers) asked.filters.add(filter);
+    if (known === undefined) {
+      this.#asked.set(id, asked);
+      asked.done = this.#askAll(id, asked);
+    }
+    return asked.done;
   }
 
-  #enqueue(id: string, filters: () => Iterable<string>): Promise<void> {
-    const asked = (this.#asked.get(id) ?? Promise.resolve()).then(() => this.#ask(id, filters()));
-    this.#asked.set(id, asked);
-    void asked.then(() => {
-      if (this.#asked.get(id) === asked) this.#asked.delete(id);
-    });
-    return asked;
-  }
-
-  async #ask(id: string, filters: Iterable<string>): Promise<void> {
-    for (const some of inQuestions(filters)) {
+  async #askAll(id: string, asked: Asked): Promise<void> {
+    for (let some = asked.take(); some.length > 0; some = asked.take()) {
       this.#number = (this.#number + 1) >>> 0;
       const number = this.#number;
-      const ended = new Promise<void>((resolve) => this.#questions.set(id, { number, end: resolve }));
-      if ((await this.#send(id, () => encodeAsk(number, some))) === "sent" && !this.#isClosed) await ended;
-      this.#questions.delete(id);
+      asked.number = number;
+      const ended = new Promise<void>((resolve) => {
+        asked.end = resolve;
+      });
+      const question = some;
+      if ((await this.#send(id, () => encodeAsk(number, question))) === "sent") await ended;
     }
+    this.#asked.delete(id);
   }
 
   // --- Answering -------------------------------------------------------------------------------------------------------
@@ -292,7 +303,10 @@ export class Retention {
     this.#isClosed = true;
     this.#answers.clear();
     this.#readers.clear();
-    for (const { end } of this.#questions.values()) end();
+    for (const { filters, end } of this.#asked.values()) {
+      filters.clear();
+      end();
+    }
   }
 }
 
@@ -301,21 +315,6 @@ function turn(): Promise<void> {
 }
 
 // --- Items -----------------------------------------------------------------------------------------------------------
-
-function* inQuestions(filters: Iterable<string>): Iterable<string[]> {
-  let some: string[] = [];
-  let bytes = 0;
-  for (const filter of filters) {
-    if (some.length > 0 && (some.length >= MAX_ASK_FILTERS || bytes + filter.length > MAX_ASK_BYTES)) {
-      yield some;
-      some = [];
-      bytes = 0;
-    }
-    some.push(filter);
-    bytes += filter.length;
-  }
-  if (some.length > 0) yield some;
-}
 
 export function encodeAsk(question: number, filters: readonly string[]): Buffer {
   const head = Buffer.allocUnsafe(1 + sizeOfUint(question) + sizeOfUint(filters.length));

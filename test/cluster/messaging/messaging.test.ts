@@ -859,6 +859,20 @@ describe("retained values", () => {
     expect(got).toContain("x");
   });
 
+  test("many subscriptions at once are few questions", async () => {
+    const [a, b] = nodes(2);
+    for (let i = 0; i < 100; i++) await b.messaging.self.publish(`t/${i}`, "x", { retain: true });
+    const send = vi.spyOn(a.links, "send");
+    const got: string[] = [];
+    const note = ({ topic }: ClusterMessage): void => void got.push(topic);
+    const all = Array.from({ length: 100 }, (_, i) => {
+      return a.messaging.self.subscribe(`t/${i}`, { retained: true }, note);
+    });
+    await Promise.all(all.map(({ ready }) => ready));
+    expect(new Set(got).size).toBe(100);
+    expect(send.mock.calls.filter(([, kind]) => kind === MessageKind.RETAINED).length).toBeLessThan(5);
+  });
+
   test("a member that does not answer holds up ready, and no values of others", async () => {
     const [a, b, c] = nodes(3);
     await b.messaging.self.publish("t", "x", { retain: true });
