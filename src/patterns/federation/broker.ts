@@ -15,8 +15,7 @@ import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import { BROKER_OPTIONS, BrokerDriver, type BrokerEndpoints, type BrokerSide } from "../kit/broker-driver.js";
 import { checkEndpoint, checkOptions, type Given, integer, object } from "../kit/options.js";
 import { RouterReader } from "../kit/router-reader.js";
-import { addressedFrames, parseFromBalanced, parseFromClient, replyFrames } from "../kit/worker-protocol.js";
-
+import { addressedFrames, parseFromClient, replyFrames } from "../kit/worker-protocol.js";
 import { MAX_NAME, parseState, stateFrames } from "./protocol.js";
 import {
   CLOUD,
@@ -24,7 +23,6 @@ import {
   type FederationEvent,
   FederationRules,
   type FederationStats,
-  LOCAL,
 } from "./rules.js";
 
 const OPTIONS = {
@@ -130,8 +128,8 @@ export class FederatedBroker extends BrokerDriver<FederationEvent, FederationSta
     const settings = checkOptions("FederatedBroker", { ...OPTIONS, ...STATE_OPTIONS }, options);
     const { gate, socketOptions, cloudOptions, stateOptions } = settings;
     checkName(name);
-    const cloud = new Cloud(name, { ...socketOptions, ...cloudOptions }, stateOptions ?? {});
-    let rules: DrivenFederationRules | undefined;
+    const cloud = openCloud(name, { ...socketOptions, ...cloudOptions }, stateOptions ?? {});
+    let rules: FederationRules | undefined;
     super("FederatedBroker", EVENTS, settings, settings.stateInterval, (effects, now) => {
       const outside: FederationEffects = {
         request: (worker, address, body) =>
@@ -141,16 +139,19 @@ export class FederatedBroker extends BrokerDriver<FederationEvent, FederationSta
           cloud.asked.tryDeliver([Buffer.from(site), ...addressedFrames("paranoid", address, body)]) ===
           "sent",
         siteReply: (envelope, body) => this.reply(cloud.asking, replyFrames(envelope, body)),
-        publish: (capacity) => cloud.publish(capacity),
+        publish: (capacity) => {
+          // Without room (noDrop) a state is skipped.
+          if (!cloud.publisher.closed) cloud.publisher.trySend(stateFrames({ site: name, capacity }));
+        },
         isServing: () => gate === undefined || gate.isServing(),
         event: (event) => effects.event(event),
       };
-      rules = new DrivenFederationRules(settings, outside, now, crypto.randomBytes(INCARNATION_SIZE));
+      rules = new FederationRules(settings, outside, now, crypto.randomBytes(INCARNATION_SIZE));
       return rules;
     });
     this.name = name;
     this.#cloud = cloud;
-    this.#rules = rules as DrivenFederationRules;
+    this.#rules = rules as FederationRules;
     this.#asking = new RouterReader(cloud.asking, {
       room: () => this.#rules.cloudRoom,
       message: (frames) => {
@@ -213,7 +214,11 @@ export class FederatedBroker extends BrokerDriver<FederationEvent, FederationSta
   protected override async closeOthers(): Promise<void> {
     this.#asking.stop();
     this.#asked.stop();
-    await this.#cloud.close();
+    const { asking, asked, publisher, subscriber } = this.#cloud;
+    await Promise.all([
+      ...[asking, publisher].map((socket) => socket.close({ linger: CLOUD_LINGER })),
+      ...[asked, subscriber].map((socket) => socket.close({ linger: 0 })),
+    ]);
   }
 
   async #readStates(): Promise<void> {
@@ -226,58 +231,20 @@ export class FederatedBroker extends BrokerDriver<FederationEvent, FederationSta
   }
 }
 
-class Cloud {
-  readonly asking: Router;
-  readonly asked: Router;
-  readonly publisher: Publisher;
-  readonly subscriber: Subscriber;
-  readonly #name: string;
+type Cloud = ReturnType<typeof openCloud>;
 
-  constructor(name: string, options: RouterOptions, state: PublisherOptions & SubscriberOptions) {
-    this.#name = name;
-    // A restarted site takes over its name.
-    this.asking = new Router({ ...options, routingId: name, handover: true, mandatory: true });
-    // Without `immediate`, an endpoint of a stopped broker would keep the name: the broker would be refused at its new
-    // endpoint.
-    this.asked = new Router({
-      ...options,
-      routingId: name,
-      handover: true,
-      immediate: true,
-      mandatory: true,
-    });
-    forwards(this.asking, this.asked);
-    this.publisher = new Publisher(state as PublisherOptions);
-    this.subscriber = new Subscriber(state as SubscriberOptions);
-    this.subscriber.subscribe();
-  }
-
-  publish(capacity: number): void {
-    if (this.publisher.closed) return;
-    // Without room (noDrop) a state is skipped.
-    this.publisher.trySend(stateFrames({ site: this.#name, capacity }));
-  }
-
-  async close(): Promise<void> {
-    await Promise.all([
-      this.asking.close({ linger: CLOUD_LINGER }),
-      this.asked.close({ linger: 0 }),
-      this.publisher.close({ linger: CLOUD_LINGER }),
-      this.subscriber.close({ linger: 0 }),
-    ]);
-  }
-}
-
-class DrivenFederationRules extends FederationRules {
-  clientMessage(frames: readonly Buffer[]): void {
-    const command = parseFromClient(frames);
-    if (command.kind === "request") this.request(command.envelope, command.body, LOCAL);
-    else this.invalid("client");
-  }
-
-  workerMessage(from: Buffer, frames: readonly Buffer[]): void {
-    this.receive(from, parseFromBalanced(frames));
-  }
+/** Sockets to other sites. */
+function openCloud(name: string, options: RouterOptions, state: PublisherOptions & SubscriberOptions) {
+  // A restarted site takes over its name.
+  const named = { ...options, routingId: name, handover: true, mandatory: true };
+  const asking = new Router(named);
+  // Without `immediate`, an endpoint of a stopped broker would keep the name: the broker would be refused at its new
+  // endpoint.
+  const asked = new Router({ ...named, immediate: true });
+  forwards(asking, asked);
+  const subscriber = new Subscriber(state as SubscriberOptions);
+  subscriber.subscribe();
+  return { asking, asked, publisher: new Publisher(state as PublisherOptions), subscriber };
 }
 
 function isSources(site: SiteEndpoints | SiteSources): site is SiteSources {

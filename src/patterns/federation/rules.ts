@@ -17,7 +17,7 @@ import { keyOf } from "../../core/memory.js";
 import type { ReplyDropped } from "../kit/broker-driver.js";
 import { Dispatcher, Job, type JobDropReason, reasonOf } from "../kit/dispatcher.js";
 import { errorReply, parseErrorReply } from "../kit/errors.js";
-import type { BalancedCommand } from "../kit/worker-protocol.js";
+import { type BalancedCommand, parseFromBalanced, parseFromClient } from "../kit/worker-protocol.js";
 
 /** Priorities. */
 export const LOCAL = 0;
@@ -142,6 +142,17 @@ export class FederationRules {
 
   get pending(): number {
     return this.#dispatcher.queued + this.#dispatcher.busy + this.#atSites();
+  }
+
+  /** @param frames routing id first */
+  clientMessage(frames: readonly Buffer[]): void {
+    const command = parseFromClient(frames);
+    if (command.kind === "request") this.request(command.envelope, command.body, LOCAL);
+    else this.invalid("client");
+  }
+
+  workerMessage(from: Buffer, frames: readonly Buffer[]): void {
+    this.receive(from, parseFromBalanced(frames));
   }
 
   request(envelope: readonly Buffer[], body: readonly Buffer[], from: typeof LOCAL | typeof CLOUD): void {

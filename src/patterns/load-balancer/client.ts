@@ -266,19 +266,6 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     await Promise.all(this.#brokers.map(({ dealer }) => dealer.close({ linger: 0 })));
   }
 
-  #brokerAt(endpoint: string): Broker {
-    return {
-      endpoint,
-      // Requests of a lost connection are repeated here, not by the socket.
-      dealer: new Dealer({ linger: 0, ...this.#socketOptions, immediate: true, receiveTimeout: -1 }),
-      inFlight: new Map(),
-      joined: false,
-      pause: undefined,
-      full: false,
-      leaving: false,
-    };
-  }
-
   #follow(list: readonly string[]): void {
     if (this.closed) return;
     const wanted = new Set(list);
@@ -305,8 +292,10 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
   }
 
   #connect(endpoint: string): void {
-    const broker = this.#brokerAt(endpoint);
-    const { dealer } = broker;
+    // Requests of a lost connection are repeated here, not by the socket.
+    const dealer = new Dealer({ linger: 0, ...this.#socketOptions, immediate: true, receiveTimeout: -1 });
+    const states = { joined: false, pause: undefined, full: false, leaving: false };
+    const broker: Broker = { endpoint, dealer, inFlight: new Map(), ...states };
     dealer.events.on("peer:join", () => {
       broker.joined = true;
       this.#resume(broker);
@@ -347,8 +336,10 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     }
     this.#forget(call);
     const error = parseErrorReply(body, broker.endpoint);
-    if (error?.reason === "stopping") this.#stopped(broker, call, error);
-    else if (error !== undefined) this.#fail(call, error);
+    if (error?.reason === "stopping") {
+      this.#pause(broker, STOPPING_PAUSE, false);
+      this.#retry(call, "stopping", () => error);
+    } else if (error !== undefined) this.#fail(call, error);
     else {
       try {
         call.pending.resolve(this.#replies.decode(body));
@@ -381,11 +372,6 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     }
     if (broker.leaving) this.#closeLeft();
     this.#dispatch();
-  }
-
-  #stopped(broker: Broker, call: Call, error: ServiceError): void {
-    this.#pause(broker, STOPPING_PAUSE, false);
-    this.#retry(call, "stopping", () => error);
   }
 
   #pause(broker: Broker, ms: number, full: boolean): void {
