@@ -1,4 +1,6 @@
 /** What simulate() does with a story: repeats it by its seed, reports what fails, makes it smaller, keeps its bounds. */
+import { once } from "node:events";
+import { connect } from "node:net";
 import { expect, it } from "vitest";
 import { Pull, Push } from "../../src/index.js";
 import { SimulationError, simulate, type World } from "../../src/testing/index.js";
@@ -193,4 +195,21 @@ it("wrong options and calls are refused", async () => {
     expect(() => a.stall(-1)).toThrow(refused);
     expect(() => world.network({ los: 1 } as object)).toThrow("did you mean loss?");
   });
+});
+
+it("a simulation that ends while a connection opens leaves real connections alone", async () => {
+  for (let end = 0; end < 3; end += 0.05)
+    await simulate({ seed: 5, network: { latency: [0.5, 0.5] } }, async (world) => {
+      void world.node("a").start(() => new Pull().bind("tcp://*:1"));
+      void world.node("b").start(async () => new Push().connect("tcp://a:1"));
+      await world.advance(end);
+    });
+  const socket = new Pull();
+  const { port } = new URL(await socket.bind("tcp://127.0.0.1:*"));
+  const peer = connect(Number(port), "127.0.0.1");
+  // It says nothing before the greeting.
+  const [greeting] = await once(peer, "data");
+  expect(greeting[0]).toBe(0xff);
+  peer.destroy();
+  await socket.close();
 });

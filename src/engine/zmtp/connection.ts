@@ -35,7 +35,6 @@ import {
   type Step,
   type Verdict,
 } from "./mechanism/mechanism.js";
-import { openSoon } from "./opening.js";
 import type { CloseReason, Link, Pipe } from "./pipe.js";
 import type { ByteStream } from "./transport/byte-stream.js";
 import type { Farewell, Framing } from "./transport/framing.js";
@@ -126,10 +125,13 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     stream.reader.start(socket, this);
     socket.on("error", this.#socketOnError);
     if (!dials && framing === undefined && mechanism.early !== undefined) {
-      const openThen = () =>
-        openSoon(() => {
-          if (!this.#isOpening && this.#state === State.Handshaking) this.#open();
-        });
+      // The greeting waits for the peer's first bytes, so that greeting and READY are one write and this side knows the
+      // peer first. After two turns of the event loop it goes alone: the peer may wait for it. With unreferenced
+      // immediates the loop would sleep until the next event.
+      const open = () => {
+        if (!this.#isOpening && this.#state === State.Handshaking) this.#open();
+      };
+      const openThen = () => setImmediate(() => setImmediate(open));
       // Deno fails a write (EPERM) while a TLS handshake is choosing a certificate.
       if (stream.opening === true) stream.onceOpen?.(openThen);
       else openThen();
