@@ -70,9 +70,18 @@ export function boundedServer(
     connectionsCheckingInterval: limits.checkInterval,
     maxHeaderSize: MAX_HEAD,
   };
+  const busy = new WeakSet<Socket>();
   const answer: RequestListener = (request, response) => {
+    const { socket } = request;
+    // Responses to pipelined requests wait in memory, and do not hear that their connection ended.
+    if (busy.has(socket)) {
+      socket.destroy();
+      return;
+    }
+    busy.add(socket);
+    response.on("close", () => busy.delete(socket));
     if (isStream?.(request) !== true) {
-      const limit = setTimeout(() => request.socket.destroy(), limits.responseTime);
+      const limit = setTimeout(() => socket.destroy(), limits.responseTime);
       response.on("close", () => clearTimeout(limit));
     }
     if (!checksHost && isOfForeignName(request)) {

@@ -1,9 +1,9 @@
 /** Metrics over HTTP, with clients as they should be and as they should not. */
 import { EventEmitter, once } from "node:events";
-import type { RequestListener } from "node:http";
+import { Agent, get, type IncomingMessage, type RequestListener, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { connect, type Socket } from "node:net";
-import { text } from "node:stream/consumers";
+import { buffer, text } from "node:stream/consumers";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { thisProcess } from "../../src/core/built-file.js";
 import { boundedServer, type HttpLimits, listen, shut } from "../../src/core/http-server.js";
@@ -316,6 +316,33 @@ describe("a server with bounds", () => {
   it("does not wait for a client that says nothing", async () => {
     const socket = open(await quick({ idleTime: 50 }));
     await once(socket, "close");
+  });
+
+  it("ends a connection that does not wait for an answer", async () => {
+    const answers: ServerResponse[] = [];
+    const port = await quick({ requestTime: 60_000 }, (_, response) => answers.push(response));
+    const request = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    const socket = open(port);
+    socket.write(request.repeat(100));
+    await once(socket.resume(), "close");
+    const [answer] = answers;
+    if (answer?.closed === false) await once(answer, "close");
+    expect(answers).toHaveLength(1);
+  });
+
+  it("answers one request after the other on a connection", async () => {
+    const sockets = new Set<Socket>();
+    const port = await quick({ requestTime: 60_000 }, ({ socket }, response) => {
+      sockets.add(socket);
+      response.end(Buffer.alloc(200_000));
+    });
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    closing.push(() => agent.destroy());
+    for (let i = 0; i < 50; i++) {
+      const [response] = (await once(get({ port, agent }), "response")) as [IncomingMessage];
+      expect((await buffer(response)).length).toBe(200_000);
+    }
+    expect(sockets.size).toBe(1);
   });
 
   it("ends the oldest connections where there are too many", async () => {
