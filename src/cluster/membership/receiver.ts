@@ -198,7 +198,9 @@ export class Receiver {
 
   /** An accuser gets this node's incarnation: it may have missed the refutation, which spreads only once. */
   #answerTo(ping: Packet): readonly Update[] {
-    if (!ping.updates.some(({ id }) => id === this.#context.self.id)) return this.#context.piggyback(0);
+    const { id } = this.#context.self;
+    const isAccused = ping.updates.some((update) => update.kind === UpdateKind.DEAD && update.id === id);
+    if (!isAccused) return this.#context.piggyback(0);
     this.#refute(ping);
     return [this.#context.ownAlive()];
   }
