@@ -20,10 +20,10 @@ import {
   UnroutableError,
 } from "../core/errors.js";
 import type { EventNames } from "../core/event-stream.js";
+import { IdleWaits } from "../core/idle-waits.js";
 import { ignore } from "../core/ignore.js";
 import { checkWait, Waiter, withTimeout } from "../core/waiter.js";
 import { Driver } from "../patterns/kit/driver.js";
-import { IdleWaits } from "../patterns/kit/idle-waits.js";
 import { checkOptions, type Given } from "../patterns/kit/options.js";
 import { MAX_NAME } from "./bounds.js";
 import { type ChannelLink, LinkChannel } from "./channel.js";

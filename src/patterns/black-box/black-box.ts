@@ -6,12 +6,12 @@
  *                                   └─> queue 1 ──> handler …
  */
 import { ClosedError } from "../../core/errors.js";
+import { IdleWaits } from "../../core/idle-waits.js";
 import { withTimeout } from "../../core/waiter.js";
 import { Subscriber } from "../../sockets/pub-sub.js";
 import type { SocketStats } from "../../sockets/stats.js";
 import { Driver } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, type EndpointSourceEvent, relaySourceEvents } from "../kit/endpoint-list.js";
-import { IdleWaits } from "../kit/idle-waits.js";
 import { fromPlain, pack } from "./messages.js";
 import { type BlackBoxOptions, resolveBox } from "./options.js";
 import { BoxRules, type BoxRulesStats } from "./rules.js";

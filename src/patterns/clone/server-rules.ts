@@ -11,8 +11,8 @@
  */
 
 import { ShoalError } from "../../core/errors.js";
+import { IdleWaits } from "../../core/idle-waits.js";
 import type { BinaryStarOrder, BinaryStarState } from "../binary-star/index.js";
-import { IdleWaits } from "../kit/idle-waits.js";
 import { StoreError } from "../kit/store/error.js";
 import { parseLink } from "./link.js";
 import { CommitQueue, type Operation, operationOf } from "./operation.js";

@@ -5,6 +5,7 @@ import { endedWith, startRequest } from "../../core/diagnostics.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { AbortedError, ClosedError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
+import { IdleWaits } from "../../core/idle-waits.js";
 import { ignore } from "../../core/ignore.js";
 import { checkWait, refusedWait, Waiter, type WaitOptions } from "../../core/waiter.js";
 import type { Codec } from "../../sockets/codec.js";
@@ -16,7 +17,6 @@ import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
 import { type ServiceContract, serviceClient } from "../kit/contract.js";
 import { Driver } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
-import { IdleWaits } from "../kit/idle-waits.js";
 import { SendQueue } from "../kit/send-queue.js";
 import { Batcher, messagesAtClient, REQUESTS, takingBatches } from "./batch.js";
 import {

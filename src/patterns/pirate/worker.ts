@@ -3,6 +3,7 @@
 import { DriverTimer } from "../../core/driver-timer.js";
 import type { ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
+import { IdleWaits } from "../../core/idle-waits.js";
 import { withTimeout } from "../../core/waiter.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
@@ -11,7 +12,6 @@ import { Departure } from "../kit/departure.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
 import { handlerErrorReply, requestErrorReply } from "../kit/errors.js";
-import { IdleWaits } from "../kit/idle-waits.js";
 import {
   boolean,
   CLOSE_LINGER,
