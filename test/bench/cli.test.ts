@@ -144,7 +144,9 @@ describe("shoal bench", () => {
       const { stdout } = await promisify(execFile)(process.execPath, [MAIN, "bench", "list"], { cwd });
       return /^ +nats .*$/m.exec(stdout)?.[0];
     };
-    expect(await listed(folder)).toContain("the npm package nats");
+    // Where it is installed for the page of performance, it is found without a project.
+    const isHere = existsSync(new URL("../../node_modules/nats", import.meta.url));
+    expect((await listed(folder))?.includes("the npm package nats")).toBe(!isHere);
     expect(await listed(project)).not.toContain("the npm package nats");
   });
 
