@@ -122,8 +122,8 @@ export class Messaging implements ClientEffects {
     const state = new MessagingState(id, settings, effects, this, this.#table, links);
     this.#state = state;
     this.self = state.self;
-    this.topics = effects.topics;
-    this.subtopics = effects.subtopics;
+    this.topics = state.names.topics;
+    this.subtopics = state.names.subtopics;
     this.links = state.links;
     this.routes = state.routes;
     this.#publisher = new Publisher(state);
@@ -483,10 +483,6 @@ export class Messaging implements ClientEffects {
   createTopic(name: string, id: number | undefined, isSubtopic: boolean): number {
     this.#state.assertOpen(this.self);
     return this.#state.names.create(name, id, isSubtopic);
-  }
-
-  isClient(number: number): boolean {
-    return this.#state.addresses.has(number);
   }
 }
 

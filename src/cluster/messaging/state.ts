@@ -10,7 +10,7 @@ import type { MessageLinks, MessageLinksEffects, MessageRoutes } from "./parts.j
 import { RetainedValues, Retention } from "./retained.js";
 import type { Subscription } from "./subscription.js";
 import type { SubscriptionTable } from "./subscription-table.js";
-import type { TopicIds } from "./topic-ids.js";
+import { TopicIds } from "./topic-ids.js";
 import { prefixOf } from "./topic-plan.js";
 import { TopicPlans } from "./topic-plans.js";
 import { WaitingSends } from "./waiting-sends.js";
@@ -30,8 +30,6 @@ export interface MessagingEffects {
   peers(): readonly string[];
   links(effects: MessageLinksEffects): MessageLinks;
   routes(links: MessageLinks): MessageRoutes;
-  readonly topics: TopicIds;
-  readonly subtopics: TopicIds;
   /** ms since 1970. */
   wall(): number;
   /** 0 ≤ x < 1. */
@@ -78,15 +76,17 @@ export class MessagingState {
     this.id = id;
     this.settings = settings;
     this.effects = effects;
+    const randomId = (): number => Math.floor(effects.random() * 0x1_0000_0000);
+    const topics = new TopicIds(randomId, (number) => this.addresses.has(number));
     this.addresses = new Addresses({
       random: effects.random,
-      isTaken: (number) => effects.topics.nameOf(number) !== undefined,
+      isTaken: (number) => topics.nameOf(number) !== undefined,
       dropped: (address) => effects.emit({ type: "address:dropped", address }),
     });
     this.self = new MessageClient(client, Object.freeze({ node: id, id: SELF_ID }), "");
     this.addresses.addSelf(this.self);
     const isClosed = (): boolean => this.closed || this.self.closed;
-    this.names = new MessageNames(id, effects.topics, effects.subtopics, this.addresses, isClosed);
+    this.names = new MessageNames(id, topics, new TopicIds(randomId), this.addresses, isClosed);
     this.links = effects.links(links);
     this.routes = effects.routes(this.links);
     this.plans = new TopicPlans(this.routes, table);

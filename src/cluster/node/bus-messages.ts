@@ -13,7 +13,6 @@ import type { LinkProtocol } from "../messaging/protocol.js";
 import { ipcProtocol } from "../messaging/protocols.js";
 import { RouteDriver } from "../messaging/route-driver.js";
 import { RouteTable } from "../messaging/route-table.js";
-import { TopicIds } from "../messaging/topic-ids.js";
 import { wsProtocol } from "../messaging/ws-protocol.js";
 import { splitAddress } from "../net/addresses.js";
 import type { BusCodec } from "../net/bus-codec.js";
@@ -129,8 +128,6 @@ export class BusMessages implements MessagesPart {
 
   #make(settings: MessagingSettings): Messaging {
     const { id } = this.#identity;
-    const topics = new TopicIds(randomId, (number) => this.#messaging?.isClient(number) === true);
-    const subtopics = new TopicIds(randomId);
     let links!: NodeLinks;
     const messaging = new Messaging(id, settings, {
       member: (of) => this.#find(of),
@@ -166,8 +163,6 @@ export class BusMessages implements MessagesPart {
           settings,
           onChanged: () => this.#bus.requests.onRoutes(),
         }),
-      topics,
-      subtopics,
       random: Math.random,
       wall: Date.now,
       emit: (event) => this.#runtime.report(event),
@@ -228,10 +223,6 @@ export class BusMessages implements MessagesPart {
       advert: Object.hasOwn(details.props, MESSAGES_PROP) ? details.props[MESSAGES_PROP] : undefined,
     };
   }
-}
-
-function randomId(): number {
-  return Math.floor(Math.random() * 0x1_0000_0000);
 }
 
 function hostToBind({ scope, interface: wanted, ipv6 }: NodeSockets["settings"]): string {

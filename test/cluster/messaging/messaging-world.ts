@@ -15,7 +15,6 @@ import {
 } from "../../../src/cluster/messaging/parts.js";
 import type { Publication } from "../../../src/cluster/messaging/publication.js";
 import { TopicAliases } from "../../../src/cluster/messaging/topic-aliases.js";
-import { TopicIds } from "../../../src/cluster/messaging/topic-ids.js";
 import { matches } from "../../../src/cluster/messaging/topics.js";
 import { UnroutableError } from "../../../src/core/errors.js";
 
@@ -242,8 +241,6 @@ export class FakeNode {
         this.routes = new SharedRoutes(this);
         return this.routes;
       },
-      topics: new TopicIds(() => Math.floor(Math.random() * 0x1_0000_0000)),
-      subtopics: new TopicIds(() => Math.floor(Math.random() * 0x1_0000_0000)),
       random: Math.random,
       wall: () => this.wall(),
       emit: (event) => this.events.push(event),
