@@ -13,8 +13,8 @@
 import { LinkedList } from "../../core/collections/linked-list.js";
 import { NumberTable } from "../../core/collections/number-table.js";
 import { Deadlines } from "../../core/deadlines.js";
-import { InvalidStateError, NotSupportedError, type ShoalError, TimeoutError } from "../../core/errors.js";
-import { decodeDetails, ServiceError, toReason } from "../kit/errors.js";
+import { InvalidStateError, NotSupportedError, type ShoalError } from "../../core/errors.js";
+import { decodeDetails, lateError, ServiceError, toReason } from "../kit/errors.js";
 import type { Call, Connection } from "./client-calls.js";
 import { ClientConnections, type ClientEffects, type ClientLimits } from "./client-connections.js";
 import type { MajordomoBrokerLeaveReason, MajordomoClientStats } from "./client-options.js";
@@ -371,16 +371,11 @@ export class ClientRules {
     }
   }
 
-  #whyLate(call: Call): ShoalError {
-    const { name } = call.service;
+  #whyLate({ service }: Call): ShoalError {
     this.counters.timedOut += 1;
     const { endpoint, isReady } = this.#connections;
-    const cause = this.#lastFailure;
-    const what = isReady
-      ? `no answer in time from the broker at ${endpoint}`
-      : `no broker has answered at ${endpoint}`;
-    const why = cause === undefined ? "" : `; last: ${cause.message}`;
-    return new TimeoutError("ETIMEDOUT", `${name}: ${what}${why}`, { cause, endpoint });
+    const what = isReady ? "no answer in time" : "no broker's answer";
+    return lateError(`${service.name}: ${what}`, endpoint === "" ? [] : [endpoint], this.#lastFailure);
   }
 
   #plainAnswer({ call }: Connection, input: Answer, now: number): void {
