@@ -12,6 +12,7 @@
  */
 import { Duplex } from "node:stream";
 import { describe } from "../core/arguments.js";
+import { owned } from "../core/bytes.js";
 import { RingBuffer } from "../core/collections/ring-buffer.js";
 import { TransportError } from "../core/errors.js";
 import { setWriteAhead } from "../core/node-internals.js";
@@ -25,8 +26,6 @@ const WRITE_AHEAD = 131_072;
 /** Gathering buffer, bytes: first and largest. */
 const FIRST_GATHERED = 256;
 const MOST_GATHERED = 8_192;
-/** Largest ratio of a waiting chunk's memory to its length. */
-const MAX_WASTE = 4;
 /** Small chunks pushed into a non-empty buffer for a listener of "readable". */
 const MAX_SMALL_PIECES = 256;
 
@@ -313,11 +312,6 @@ export function failWrite(callback: Callback | undefined, error: Error | null, s
   if (callback === undefined) return;
   const message = `${subject} was closed before what was written had been sent`;
   process.nextTick(callback, error ?? new TransportError("ERR_TRANSPORT", message));
-}
-
-/** Copies a chunk that retains much more memory. */
-function owned(bytes: Buffer): Buffer {
-  return bytes.buffer.byteLength > MAX_WASTE * bytes.length ? Buffer.from(bytes) : bytes;
 }
 
 function endGathering(channel: LinkChannel): void {

@@ -2,6 +2,7 @@
 import { type Context, context } from "@opentelemetry/api";
 import { describe } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
+import { isThenable } from "../core/thenable.js";
 import { Socket } from "../sockets/socket.js";
 import { activeTelemetry } from "./telemetry.js";
 
@@ -89,7 +90,7 @@ export function processMessage<M, R>(message: M, handle: (message: M) => R): R {
     running.end(error ?? new Error("nothing was thrown"));
     throw error;
   }
-  if (isPromise(result))
+  if (isThenable(result))
     return result.then(
       (value) => {
         running.end(undefined);
@@ -102,8 +103,4 @@ export function processMessage<M, R>(message: M, handle: (message: M) => R): R {
     ) as R;
   running.end(undefined);
   return result;
-}
-
-function isPromise(value: unknown): value is Promise<unknown> {
-  return typeof (value as Partial<Promise<unknown>> | null | undefined)?.then === "function";
 }

@@ -1,5 +1,6 @@
 /** Worker thread: runs the handler's module on batches. Started by threads.ts. */
 import { parentPort, workerData } from "node:worker_threads";
+import { isThenable } from "../../core/thenable.js";
 import { CLOSE, type Failure, type FromWorker, toPlain, Unpacker, type WorkerData } from "./messages.js";
 
 const MAX_TOPIC = 256;
@@ -74,10 +75,6 @@ class Work {
     }
     post({ type: "finished", failed, first });
   }
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof (value as PromiseLike<unknown> | null | undefined)?.then === "function";
 }
 
 function isHook(value: unknown): value is Hook | undefined {

@@ -21,6 +21,7 @@ import {
   type ShoalError,
 } from "../../core/errors.js";
 import { describeIssues, issuePath, type StandardSchemaV1, validate } from "../../core/standard-schema.js";
+import { isThenable } from "../../core/thenable.js";
 import { type Codec, json } from "../../sockets/codec.js";
 import { decodeValue, encodeValue } from "./body.js";
 import { type FailureReason, refuse } from "./errors.js";
@@ -109,7 +110,7 @@ export interface ServiceCaller<Options> {
 export type ContractHandler<Context> = (
   frames: readonly Buffer[],
   context: Context,
-) => Frame | Promise<Frame> | AsyncGenerator<Frame, undefined, void>;
+) => Frame | PromiseLike<Frame> | AsyncGenerator<Frame, undefined, void>;
 
 const MAX_METHOD_NAME = 255;
 
@@ -232,7 +233,7 @@ export function contractHandler<C extends ServiceContract, Context>(
       method.stream === undefined
         ? (frames, context) => {
             const reply = call(decode(frames), context);
-            return isPromise(reply) ? reply.then(encode) : encode(reply);
+            return isThenable(reply) ? reply.then(encode) : encode(reply);
           }
         : (frames, context) => encodePieces(call(decode(frames), context), encode),
     );
@@ -337,8 +338,4 @@ function checkHandlers(contract: ServiceContract, handlers: object): void {
         `The handler of ${name}.${method} is a function; got ${describe(handler)}`,
       );
   }
-}
-
-function isPromise(value: unknown): value is Promise<unknown> {
-  return typeof (value as Partial<Promise<unknown>> | null | undefined)?.then === "function";
 }

@@ -28,6 +28,7 @@
  */
 import { describe } from "../../core/arguments.js";
 import { readUint16, readUint32, writeUint32 } from "../../core/big-endian.js";
+import { owned } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { costOf, frameCost, MAX_FORWARDED_FRAMES } from "../../core/frame-cost.js";
 import { slice } from "../../core/memory.js";
@@ -227,13 +228,6 @@ export class Body {
   owned(): Body {
     return Body.of(this.frames.map((frame) => (typeof frame === "string" ? frame : owned(frame))));
   }
-}
-
-/** Factor by which a buffer may be larger than its kept frame. */
-const MAX_WASTE = 2;
-
-function owned(frame: Buffer): Buffer {
-  return frame.buffer.byteLength > MAX_WASTE * frame.length ? Buffer.from(frame) : frame;
 }
 
 export interface Request {

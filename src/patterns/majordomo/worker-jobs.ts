@@ -13,6 +13,7 @@ import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { isProcessObserved, type ProcessOperation, startProcess } from "../../core/diagnostics.js";
 import { IdleWaits } from "../../core/idle-waits.js";
 import { ignore } from "../../core/ignore.js";
+import { isThenable } from "../../core/thenable.js";
 import type { Codec } from "../../sockets/codec.js";
 import { toMessage } from "../../sockets/message.js";
 import { handlerFailure, isRefusedRequest, requestFailure } from "../kit/errors.js";
@@ -330,7 +331,7 @@ export class WorkerJobs {
     }
     try {
       const result = this.#call(request, job);
-      if (isPromise(result)) {
+      if (isThenable(result)) {
         result.then(
           (reply) => this.#replied(job, reply),
           (error: unknown) => this.#threw(job, error),
@@ -491,10 +492,6 @@ export class WorkerJobs {
     this.#ended(job, sent);
     this.#runNext();
   };
-}
-
-function isPromise(value: unknown): value is Promise<unknown> {
-  return typeof (value as Partial<Promise<unknown>> | null | undefined)?.then === "function";
 }
 
 async function left(steps: Partial<AsyncGenerator<unknown, unknown>>): Promise<void> {
