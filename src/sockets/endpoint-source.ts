@@ -5,6 +5,7 @@
  *
  * Lists may come from untrusted peers: invalid endpoints are skipped and reported.
  */
+import { thrownText } from "../core/arguments.js";
 import { backOff } from "../core/back-off.js";
 import { InvalidArgumentError, type ShoalError, TransportError } from "../core/errors.js";
 import { ignore } from "../core/ignore.js";
@@ -105,8 +106,8 @@ export class SourceReader {
   #retry(cause: unknown): void {
     const interval = Math.round(backOff(this.#failures++, RETRY_DELAY, MAX_RETRY_DELAY, Math.random));
     this.#timer = setTimeout(() => void this.#read(), interval).unref();
-    const why = cause instanceof Error ? cause.message : String(cause);
-    const error = new TransportError("ERR_SOURCE", `A source of endpoints failed: ${why}`, { cause });
+    const text = `A source of endpoints failed: ${thrownText(cause)}`;
+    const error = new TransportError("ERR_SOURCE", text, { cause });
     report(() => this.#effects.sourceOnFailed(error, interval));
   }
 
@@ -116,7 +117,7 @@ export class SourceReader {
     const valid = new Set<string>();
     const refused = new Set<string>();
     const refuse = (endpoint: unknown, error: ShoalError): void => {
-      const text = String(endpoint).slice(0, 255);
+      const text = thrownText(endpoint).slice(0, 255);
       if (!refused.has(text) && !this.#refused.has(text))
         report(() => this.#effects.sourceOnRefused(text, error));
       refused.add(text);

@@ -298,6 +298,15 @@ describe("a source that is wrong", () => {
       },
     });
     expect((await failed).error.cause).toMatchObject({ code: "EINVAL" });
+    const thrown = Object.create(null);
+    const other = world.push();
+    const again = nextEvent(other, "source:failed");
+    other.connect({
+      endpoints() {
+        throw thrown;
+      },
+    });
+    expect((await again).error.cause).toBe(thrown);
     const late = nextEvent(push, "source:failed");
     push.connect({ endpoints: () => 7 } as unknown as EndpointSource);
     expect((await late).error).toMatchObject({ code: "ERR_SOURCE" });

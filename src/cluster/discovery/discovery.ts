@@ -6,6 +6,7 @@
  *
  * A source never removes a member.
  */
+import { thrownText } from "../../core/arguments.js";
 import { backOff } from "../../core/back-off.js";
 import { withTimeout } from "../../core/waiter.js";
 import { canonicalAddress, type HostPort, splitIpAddress } from "../net/addresses.js";
@@ -198,7 +199,7 @@ class RunningSource {
         if (!(await this.#read(self, this.#attempt.signal)))
           failure = new Error("the source returned without a list");
       } catch (error) {
-        failure = error instanceof Error ? error : new Error(String(error));
+        failure = error instanceof Error ? error : new Error(thrownText(error));
       }
       if (this.#stopped) return;
       this.#attempt.abort();

@@ -10,6 +10,7 @@
  *   passive   follows the other server (standby.ts), and drops clients' updates: they repeat them where it serves
  */
 
+import { thrownText } from "../../core/arguments.js";
 import { ShoalError } from "../../core/errors.js";
 import { IdleWaits } from "../../core/idle-waits.js";
 import type { BinaryStarOrder, BinaryStarState } from "../binary-star/index.js";
@@ -309,5 +310,5 @@ export class ServerRules {
 
 function asShoalError(error: unknown): ShoalError {
   if (error instanceof ShoalError) return error;
-  return new StoreError("failed", error instanceof Error ? error.message : String(error), { cause: error });
+  return new StoreError("failed", thrownText(error), { cause: error });
 }

@@ -158,6 +158,13 @@ describe("sources", () => {
       },
       "text",
     ],
+    [
+      "throws what has no form as a text",
+      () => {
+        throw Object.create(null);
+      },
+      "",
+    ],
     ["returns nothing", () => undefined, "the source must return an async iterable"],
     ["returns a list", () => ["10.0.0.2:1"], "the source must return an async iterable"],
     ["ends without a list", async function* () {}, "the source returned without a list"],
