@@ -21,7 +21,6 @@ import type { ServerRulesOptions } from "../../../src/patterns/clone/server-opti
 import { ServerRules } from "../../../src/patterns/clone/server-rules.js";
 import type { SendResult, ServerEffects } from "../../../src/patterns/clone/server-state.js";
 import { NO_STANDING } from "../../../src/patterns/clone/standing.js";
-import { StoreError } from "../../../src/patterns/kit/store/error.js";
 
 const CLIENT = Buffer.from("client");
 
