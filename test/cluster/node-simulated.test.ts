@@ -168,6 +168,33 @@ describe("nodes in virtual time", () => {
     });
   });
 
+  it.each([1, 2, 3])("deliver messages across a healed cut within a second of its end (%i)", async (seed) => {
+    await simulate({ seed }, async (world) => {
+      const nodes = await cluster(world, NAMES);
+      const got = new Set<string>();
+      for (const [name, node] of nodes)
+        await world.node(name).run(() => {
+          void (async () => {
+            for await (const { topic } of node.subscribe("from/#")) got.add(`${name} ${topic}`);
+          })();
+        });
+      await world.until(() => NAMES.every((name) => seen(nodes.get(name)) === "abcde"), 2_000);
+      const publish = (name: string): Promise<void> =>
+        world.node(name).run(() => void nodes.get(name)?.publish(`from/${name}`, "x"));
+      const have = (names: string, topic: string) => [...names].every((name) => got.has(`${name} ${topic}`));
+      await publish("c");
+      await world.until(() => have("abcde", "from/c"), 1_000);
+      world.split(["a", "b", "c"], ["d", "e"]);
+      // TCP's next retransmission would be at 51 s.
+      await world.advance(30_000);
+      world.heal();
+      await world.until(() => NAMES.every((name) => seen(nodes.get(name)) === "abcde"), 1_000);
+      await publish("d");
+      await publish("a");
+      await world.until(() => have("abc", "from/d") && have("de", "from/a"), 1_000);
+    });
+  });
+
   it("keep a node whose process stands still, when it goes on before it is given up, and have it back after", async () => {
     await simulate({ seed: 10 }, async (world) => {
       const nodes = await cluster(world, NAMES);

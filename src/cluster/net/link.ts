@@ -308,6 +308,13 @@ export class Link implements Sink, PairStream {
     this.#silence ??= new RunningTimeout(heartbeat, () => this.#onSilence(heartbeat));
   }
 
+  /** Ends the stream unless bytes come within twice `ms`. */
+  check(ms: number): void {
+    this.#silence?.clear();
+    this.#silence = undefined;
+    if (this.isOpen) this.expectAnswer(ms);
+  }
+
   /** A program may be slow to read messages, so the other end itself is asked. */
   #onSilence(heartbeat: number): void {
     this.#silence = undefined;

@@ -335,6 +335,23 @@ export class Links implements StreamTable, PairStreamTable {
     }
   }
 
+  /**
+   * A lost member is back. TCP may wait a minute for its next retransmission: streams of before are checked within twice
+   * `ms`, and a dial begins again.
+   */
+  renew(address: string, ms: number): void {
+    for (const link of this.#all) if (link.address === address && link.verified) link.check(ms);
+    if (this.#watched.has(address)) this.#watched.set(address, new Watched());
+    const dial = this.#dials.get(address);
+    if (dial === undefined) return;
+    dial.cancel();
+    this.#dials.delete(address);
+    const again = this.#dial(address);
+    if (again === undefined)
+      this.#effects.onStreamFailed(address, this.scheme, "the node cannot dial it now");
+    else again.queue.push(...dial.queue);
+  }
+
   /** `listen` may be called again. */
   async unlistenAll(): Promise<void> {
     await Promise.all([this.unlisten(), ...this.#more.splice(0).map((listener) => listener.close())]);

@@ -335,6 +335,8 @@ export class BusRuntime implements BusPort {
     this.#bus.membersChanged();
     this.#splits?.onChange(performance.now(), change);
     this.#count(change);
+    if (change.type === "back")
+      this.#bus.sockets.links.renew(change.member.address, this.#bus.settings.profile.probeTimeout);
     this.#bus.messages.onChange(change);
     this.#events.onChange(change);
     if (concernsWatched(change)) this.#watchSoon();
