@@ -77,7 +77,7 @@ export class ClusterNode extends ClusterBus {
 
   /**
    * Opens the sockets and joins. Repeated calls return the first promise; after a failure nothing is open, and a new
-   * call starts again.
+   * call starts again. A node whose ZRE plane cannot start has joined by then: it closes.
    *
    * @throws TransportError `EADDRINUSE` and the system's other codes; InvalidArgumentError `EINVAL` for an unknown
    * interface; ClosedError `EBADF`
