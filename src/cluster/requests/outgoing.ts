@@ -17,7 +17,7 @@ import {
   TimeoutError,
 } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
-import { checkWait } from "../../core/waiter.js";
+import { checkWait, Waiter } from "../../core/waiter.js";
 import { type PendingCall, PendingCalls } from "../../patterns/kit/calls.js";
 import { type ServiceClient, type ServiceContract, serviceClient } from "../../patterns/kit/contract.js";
 import { ServiceError } from "../../patterns/kit/errors.js";
@@ -370,7 +370,6 @@ export async function manyReplies(
   const failed: { readonly service: Member; readonly error: Error }[] = [];
   const missing = new Set(nodes);
   const stop = new AbortController();
-  const signalOnAbort = (): void => stop.abort();
   let refused: unknown;
   const end = async (service: Member): Promise<void> => {
     if (stop.signal.aborted) return;
@@ -392,11 +391,14 @@ export async function manyReplies(
       failed.push({ service, error: error as Error });
     }
   };
-  signal?.addEventListener("abort", signalOnAbort);
+  // Node.js warns of a leak where eleven calls have a listener each at one signal.
+  const never = (): TimeoutError => new TimeoutError("ETIMEDOUT", "unreachable");
+  const waiter = new Waiter<void>(-1, signal, never, () => stop.abort());
+  waiter.promise.catch(ignore); // The signal is looked at below.
   // It may have aborted during the lookup.
   if (signal?.aborted === true) stop.abort();
   await Promise.all(nodes.map(end));
-  signal?.removeEventListener("abort", signalOnAbort);
+  waiter.resolve();
   if (signal?.aborted === true) throw new AbortedError(signal.reason);
   if (refused !== undefined) throw refused;
   return { replies, failed, missing: [...missing] };

@@ -1,4 +1,5 @@
 /** The replies of many nodes, whose calls end one by one: in time, late, or with an error. */
+import { getEventListeners } from "node:events";
 import { describe, expect, it } from "vitest";
 import type { Member } from "../../../src/cluster/node/member.js";
 import { manyReplies } from "../../../src/cluster/requests/outgoing.js";
@@ -36,6 +37,20 @@ describe("replies of many nodes", () => {
   it("are enough when so many came: the others are given up", async () => {
     const all = { a: async () => 1, b: never, c: async () => 3 };
     expect(await ask(all, 1)).toEqual({ replies: ["a 1"], failed: [], missing: ["b", "c"] });
+  });
+
+  it("of many calls have one listener at their signal, and leave none", async () => {
+    const { signal } = new AbortController();
+    let answer = (_: unknown): void => undefined;
+    const answered = new Promise((resolve) => {
+      answer = resolve;
+    });
+    const reply = (): Promise<unknown> => answered;
+    const calls = Array.from({ length: 12 }, () => ask({ a: reply, b: reply, c: reply }, 3, signal));
+    expect(getEventListeners(signal, "abort")).toHaveLength(1);
+    answer("x");
+    await Promise.all(calls);
+    expect(getEventListeners(signal, "abort")).toEqual([]);
   });
 
   it("are none where the caller gives up, or too many requests wait", async () => {
