@@ -137,7 +137,9 @@ export class LifeCycle {
     if (isSpread && !isLast) {
       this.#context.spread(Update.dead(member, member.reason, this.#context.self.short));
     } else {
-      this.#context.dropGossip(member.id);
+      // Deaths that wait to be told may come from the same cut.
+      const { isAlone, members } = this.#context;
+      for (const { id } of isAlone ? [member] : members.dead) this.#context.dropGossip(id);
       member.doubtful = reason !== DeathReason.TTL;
       this.#context.isAlone = true;
     }
