@@ -80,12 +80,10 @@ export class PostgresSessionStore implements SessionStore {
         `Option table of PostgresSessionStore is up to 40 lower-case letters, digits and _; got ${describe(table)}`,
       );
     const database = new PostgresDatabase("A store of sessions in PostgreSQL", {
-      ...(connectionString === undefined ? {} : { connectionString }),
-      max: maxConnections,
-      connectionTimeoutMillis: timeout,
-      statement_timeout: timeout,
-      query_timeout: timeout,
-      application_name: "shoal sessions",
+      connectionString,
+      maxConnections,
+      timeout,
+      applicationName: "shoal sessions",
     });
     try {
       await database.transaction(async (client) => {

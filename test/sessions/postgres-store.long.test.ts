@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { PostgresSessionStore } from "../../src/sessions/postgres-store.js";
+import { PostgresProxy } from "../patterns/titanic/postgres-proxy.js";
 import { PostgresServer } from "../patterns/titanic/postgres-server.js";
 import { missing } from "../support/peers.js";
 import { sessionStoreContract } from "./store-contract.js";
@@ -23,6 +24,26 @@ describe.skipIf(missing("postgresql"))("sessions in PostgreSQL", () => {
         isolation,
       });
     }, true);
+  });
+
+  it("takes the locks of a machine that is cut off during its commit", { timeout: 30_000 }, async () => {
+    const proxy = await PostgresProxy.start(server.port);
+    const table = "cut_off";
+    const open = (connectionString: string, timeout: number): Promise<PostgresSessionStore> =>
+      PostgresSessionStore.open({ connectionString, table, timeout });
+    const [lost, other] = [
+      await open(proxy.connectionString, 500),
+      await open(server.connectionString, 20_000),
+    ];
+    const value = Buffer.from("value");
+    const writes = [{ key: "key", value }];
+    const isLost = proxy.loseAt(/COMMIT/);
+    const outcome = lost.commit([], writes).catch(({ reason }) => reason);
+    await isLost;
+    expect(await other.commit([], writes)).toBe(true);
+    expect(await outcome).toBe("outcome-unknown");
+    await Promise.all([lost.close(), other.close()]);
+    await proxy.stop();
   });
 
   it("refuses a name that is not one of a table, and a server that is not there", async () => {

@@ -99,12 +99,10 @@ export class PostgresStore implements TitanicStore {
         `Option table of PostgresStore is up to 40 lower-case letters, digits and _; got ${describe(table)}`,
       );
     const database = new PostgresDatabase("Titanic's store on PostgreSQL", {
-      ...(connectionString === undefined ? {} : { connectionString }),
-      max: maxConnections,
-      connectionTimeoutMillis: timeout,
-      statement_timeout: timeout,
-      query_timeout: timeout,
-      application_name: "shoal titanic",
+      connectionString,
+      maxConnections,
+      timeout,
+      applicationName: "shoal titanic",
     });
     const store = new PostgresStore(database, statementsFor(table), maxPendingWrites);
     try {

@@ -7,7 +7,7 @@ export type Cut = (typeof CUTS)[number];
 
 interface Rule {
   readonly statement: RegExp;
-  readonly cut: Cut;
+  readonly cut: Cut | "lost";
   readonly done: () => void;
   /** Whether it stays after the first statement that it fits. */
   readonly isLasting?: boolean;
@@ -24,7 +24,7 @@ export class PostgresProxy {
     server.on("connection", (client) => {
       const link = new Link(this, client, connect(port, "127.0.0.1"));
       this.#links.add(link);
-      client.once("close", () => this.#links.delete(link));
+      link.onEnd = () => this.#links.delete(link);
     });
   }
 
@@ -38,6 +38,13 @@ export class PostgresProxy {
   get connectionString(): string {
     const { port } = this.#server.address() as { port: number };
     return `postgres://shoal@127.0.0.1:${port}/postgres`;
+  }
+
+  /** Settles when the next statement that has this text was lost; the server hears no more of its client, not even its end. */
+  loseAt(statement: RegExp): Promise<void> {
+    return new Promise((resolve) => {
+      this.rule = { statement, cut: "lost", done: resolve };
+    });
   }
 
   /** Settles when the next statement that has this text was cut. */
@@ -70,17 +77,23 @@ class Link {
   #fromServer = Buffer.alloc(0);
   #started = false;
   #cut: Rule | undefined;
+  #isLost = false;
+  onEnd: () => void = () => undefined;
 
   constructor(proxy: PostgresProxy, client: Socket, server: Socket) {
     this.#proxy = proxy;
     this.#client = client;
     this.#server = server;
-    for (const socket of [client, server]) socket.on("error", () => this.end()).on("close", () => this.end());
+    const onEnd = (): void => {
+      if (!this.#isLost) this.end();
+    };
+    for (const socket of [client, server]) socket.on("error", onEnd).on("close", onEnd);
     client.on("data", (chunk) => this.#clientOnData(chunk));
     server.on("data", (chunk) => this.#serverOnData(chunk));
   }
 
   end(): void {
+    this.onEnd();
     this.#client.destroy();
     this.#server.destroy();
   }
@@ -100,7 +113,7 @@ class Link {
         return;
       }
       this.#started = true;
-      this.#server.write(message);
+      if (!this.#isLost) this.#server.write(message);
     }
   }
 
@@ -114,6 +127,11 @@ class Link {
     if (rule.cut === "before it arrives") {
       rule.done();
       return true;
+    }
+    if (rule.cut === "lost") {
+      this.#isLost = true;
+      rule.done();
+      return false;
     }
     this.#cut = rule;
     return false;

@@ -46,6 +46,14 @@ function openPool(what: string, options: object): PgPool {
 /** Only "off" may lose a commit. */
 const DURABLE = `SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'`;
 
+export interface PostgresDatabaseOptions {
+  readonly connectionString: string | undefined;
+  readonly maxConnections: number;
+  /** ms for a connection, a statement, and a pause between the statements of a transaction. */
+  readonly timeout: number;
+  readonly applicationName: string;
+}
+
 export class PostgresDatabase {
   readonly #pool: PgPool;
   #closing: Promise<void> | undefined;
@@ -54,8 +62,18 @@ export class PostgresDatabase {
    * @param what user of the database, for errors
    * @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without the package `pg`
    */
-  constructor(what: string, options: object) {
-    this.#pool = openPool(what, options);
+  constructor(what: string, options: PostgresDatabaseOptions) {
+    const { connectionString, maxConnections, timeout, applicationName } = options;
+    this.#pool = openPool(what, {
+      ...(connectionString === undefined ? {} : { connectionString }),
+      max: maxConnections,
+      connectionTimeoutMillis: timeout,
+      statement_timeout: timeout,
+      query_timeout: timeout,
+      // Otherwise a machine lost during a transaction keeps its locks until TCP gives it up, normally after two hours.
+      idle_in_transaction_session_timeout: timeout,
+      application_name: applicationName,
+    });
   }
 
   close(): Promise<void> {
