@@ -146,7 +146,7 @@ export class EspressoListener extends Driver<EspressoListenerEvent, EspressoList
    * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EAGAIN`
    */
   ready(options: PatternWaitOptions = {}): Promise<void> {
-    return this.whenReady(() => [this.#socket], options);
+    return this.whenConnected(this.#socket, options);
   }
 
   stats(): EspressoListenerStats {

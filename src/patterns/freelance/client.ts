@@ -235,7 +235,7 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
    * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN`
    */
   ready(options: PatternWaitOptions = {}): Promise<void> {
-    return this.whenReady(() => [this.#router], options);
+    return this.whenConnected(this.#router, options);
   }
 
   servers(): FreelanceServerStatus[] {

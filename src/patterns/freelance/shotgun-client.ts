@@ -81,6 +81,7 @@ interface Server<T> {
   readonly dealer: Dealer;
   /** Oldest first. */
   readonly waiting: Set<Call<T>>;
+  isJoined: boolean;
   isFull: boolean;
 }
 
@@ -198,7 +199,10 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
    * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN`
    */
   ready(options: PatternWaitOptions = {}): Promise<void> {
-    return this.whenReady(() => this.#servers.map(({ dealer }) => dealer), options, this.#endpoints);
+    return this.whenReached(
+      this.#servers.some(({ isJoined }) => isJoined),
+      options,
+    );
   }
 
   stats(): FreelanceShotgunClientStats {
@@ -221,12 +225,15 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
 
   #connect(server: string): void {
     const dealer = new Dealer({ linger: 0, ...this.#socketOptions, immediate: true, receiveTimeout: -1 });
-    const entry: Server<T> = { server, dealer, waiting: new Set(), isFull: false };
+    const entry: Server<T> = { server, dealer, waiting: new Set(), isJoined: false, isFull: false };
     dealer.events.on("peer:join", () => {
+      entry.isJoined = true;
+      this.reached();
       this.events.emit({ type: "server:joined", server });
       for (const call of this.#calls.values()) this.#shoot(entry, call);
     });
     dealer.events.on("peer:leave", () => {
+      entry.isJoined = false;
       this.events.emit({ type: "server:left", server });
       for (const { sent } of this.#calls.values()) sent.delete(dealer);
     });

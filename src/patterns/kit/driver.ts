@@ -13,7 +13,6 @@ import { type EventNames, EventStream, type TypedEvent } from "../../core/event-
 import { checkWait, refusedWait, Waiter, type WaitOptions, waitFor } from "../../core/waiter.js";
 import { Calls } from "../../sockets/calls.js";
 import type { Socket } from "../../sockets/socket.js";
-import type { EndpointList } from "./endpoint-list.js";
 import { exposedText, stackOf } from "./errors.js";
 import { checkLinger } from "./options.js";
 
@@ -161,9 +160,9 @@ export abstract class Driver<E extends TypedEvent, S> {
       checkWait(options);
       if (isReady) return;
       const { timeout = -1, signal } = options;
-      const waiter = new Waiter<void>(timeout, signal, late ?? this.#notReady(timeout), () =>
-        this.#reaching.delete(waiter),
-      );
+      const notReady = (): ShoalError =>
+        new TimeoutError("ETIMEDOUT", `${this.#name} was not ready within ${timeout} ms`);
+      const waiter = new Waiter<void>(timeout, signal, late ?? notReady, () => this.#reaching.delete(waiter));
       this.#reaching.add(waiter);
       await waiter.promise;
     });
@@ -178,61 +177,14 @@ export abstract class Driver<E extends TypedEvent, S> {
     this.#reaching.clear();
   }
 
-  #notReady(timeout: number): () => TimeoutError {
-    return () => new TimeoutError("ETIMEDOUT", `${this.#name} was not ready within ${timeout} ms`);
-  }
-
-  /**
-   * @internal Settles when one of the sockets has a peer.
-   * @param list endpoint list, if sockets come and go with a source
-   */
-  protected whenReady(
-    sockets: () => readonly Socket[],
-    options: PatternWaitOptions,
-    list?: EndpointList,
-  ): Promise<void> {
+  /** @internal Settles when the socket has a peer. */
+  protected whenConnected(socket: Socket, options: PatternWaitOptions): Promise<void> {
     return this.run(async () => {
       this.assertOpen();
       checkKeys(`${this.#name}.ready`, options, WAIT_KEYS);
-      checkWait(options);
-      await this.#whenAnyReady(sockets, options, list?.changes === true ? list : undefined);
+      const { timeout = -1, signal } = options;
+      await socket.ready({ peers: 1, timeout, signal });
     });
-  }
-
-  async #whenAnyReady(
-    sockets: () => readonly Socket[],
-    { timeout = -1, signal }: PatternWaitOptions,
-    list: EndpointList | undefined,
-  ): Promise<void> {
-    let isReady = false;
-    let stop = new AbortController();
-    const found = (async () => {
-      while (!isReady) {
-        stop = new AbortController();
-        const changed = list?.changed();
-        // Sockets may close with their endpoint.
-        const waits = sockets().map(async (socket) => {
-          await socket.ready({ peers: 1, signal: stop.signal });
-          isReady = true;
-        });
-        const any = Promise.any(waits).catch(({ errors }: AggregateError) => {
-          if (changed === undefined) throw errors[0];
-          return changed;
-        });
-        try {
-          await (changed === undefined ? any : Promise.race([changed, any]));
-        } finally {
-          stop.abort();
-        }
-      }
-    })();
-    try {
-      await waitFor(found, { timeout, signal }, this.#notReady(timeout));
-    } finally {
-      isReady = true;
-      stop.abort();
-      found.catch(() => undefined); // Of the driver that closes.
-    }
   }
 
   async #end(linger: number): Promise<void> {

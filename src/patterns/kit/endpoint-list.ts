@@ -2,7 +2,7 @@
  * Server endpoints of a client or worker: a fixed list, or a source's current list, empty until the first one comes.
  */
 import { backOff } from "../../core/back-off.js";
-import { ClosedError, type ShoalError } from "../../core/errors.js";
+import type { ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { knownSchemes } from "../../core/schemes/schemes.js";
 import {
@@ -84,9 +84,7 @@ export class EndpointList {
   #current: readonly string[];
   readonly #source: EndpointSource | undefined;
   #reader: SourceReader | undefined;
-  readonly #what: string;
   readonly #checks: EndpointListChecks;
-  #waits: { readonly resolve: () => void; readonly reject: (error: ShoalError) => void }[] = [];
   #effects: EndpointListEffects | undefined;
   #stopped = false;
   /** Consecutive failures of `follow`. */
@@ -98,7 +96,6 @@ export class EndpointList {
    */
   constructor(what: string, given: PatternEndpoints, checks: EndpointListChecks = {}) {
     this.#checks = checks;
-    this.#what = what;
     this.#source = isEndpointSource(given) ? given : undefined;
     this.#current = this.#source === undefined ? checkEndpoints(what, given) : [];
     if (this.#source !== undefined && checks.socket !== undefined) checkSocket(checks.socket);
@@ -106,10 +103,6 @@ export class EndpointList {
 
   get current(): readonly string[] {
     return this.#current;
-  }
-
-  get changes(): boolean {
-    return this.#source !== undefined;
   }
 
   /** `connect` no longer throws. Nothing is reported within the call. */
@@ -121,7 +114,6 @@ export class EndpointList {
         this.#current = endpoints;
         effects.changed(endpoints);
         effects.event({ type: "source:changed", endpoints });
-        for (const { resolve } of this.#waits.splice(0)) resolve();
       },
       sourceOnRefused: (endpoint, error) => effects.event({ type: "endpoint:refused", endpoint, error }),
       sourceOnFailed: (error, interval) => effects.event({ type: "source:failed", error, interval }),
@@ -144,13 +136,6 @@ export class EndpointList {
     if (error === undefined) this.#failures = 0;
     else if (!isPermanent(error)) this.#tryAgain();
     return error === undefined;
-  }
-
-  /** Rejects with `EAGAIN` at `stop`. */
-  changed(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#waits.push({ resolve, reject });
-    });
   }
 
   #attempt(endpoint: string, connect: (endpoint: string) => void): ShoalError | undefined {
@@ -179,7 +164,5 @@ export class EndpointList {
     this.#stopped = true;
     clearTimeout(this.#retry);
     this.#reader?.stop();
-    const closed = new ClosedError("EAGAIN", `${this.#what} closed before it was ready`);
-    for (const { reject } of this.#waits.splice(0)) reject(closed);
   }
 }

@@ -237,18 +237,10 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestEvent, Reque
     return this.run(async () => {
       this.assertOpen();
       const probe = new Request({ linger: 0, ...this.#settings.socketOptions });
-      const probed = new Set<string>();
-      const connected = (): readonly Request[] => {
-        for (const endpoint of this.#endpoints) {
-          if (probed.has(endpoint)) continue;
-          probed.add(endpoint);
-          this.#list.connect(endpoint, () => probe.connect(endpoint));
-        }
-        return [probe];
-      };
       this.#probes.add(probe);
       try {
-        await this.whenReady(connected, options, this.#list);
+        this.#connect(probe, this.#endpoints);
+        await this.whenConnected(probe, options);
       } finally {
         this.#probes.delete(probe);
         void probe.close({ linger: 0 });
@@ -279,6 +271,8 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestEvent, Reque
   /** A request in flight finishes its attempt at its server. */
   #follow(list: readonly string[]): void {
     if (this.closed) return;
+    const added = list.filter((endpoint) => !this.#endpoints.includes(endpoint));
+    for (const probe of this.#probes) this.#connect(probe, added);
     this.#endpoints = list;
     const at = list.indexOf(this.#connected);
     // While it rests, the next attempt is at the server after the failed one.
@@ -287,6 +281,10 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestEvent, Reque
       if (at < 0) void this.#abandon();
       this.#next();
     } else if (this.#socket === undefined && !this.#resting) this.#send(this.#call);
+  }
+
+  #connect(probe: Request, endpoints: readonly string[]): void {
+    for (const endpoint of endpoints) this.#list.connect(endpoint, () => probe.connect(endpoint));
   }
 
   #next(): void {

@@ -239,7 +239,10 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
    * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN`
    */
   ready(options: PatternWaitOptions = {}): Promise<void> {
-    return this.whenReady(() => this.#brokers.map(({ dealer }) => dealer), options, this.#endpoints);
+    return this.whenReached(
+      this.#brokers.some(({ joined }) => joined),
+      options,
+    );
   }
 
   stats(): LoadBalancerClientStats {
@@ -298,6 +301,7 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     const broker: Broker = { endpoint, dealer, inFlight: new Map(), ...states };
     dealer.events.on("peer:join", () => {
       broker.joined = true;
+      this.reached();
       this.#resume(broker);
       this.events.emit({ type: "broker:joined", endpoint });
       this.#dispatch();

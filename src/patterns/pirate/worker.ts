@@ -140,11 +140,15 @@ export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent
         return { reply: handlerErrorReply(cause, settings.exposeErrors), failure };
       }
     };
+    const shared: Shared = {
+      options: settings,
+      work,
+      counts: this.#counts,
+      joined: () => this.reached(),
+      emit: (event) => this.events.emit(event),
+    };
     const connectionsTo = (endpoint: string): Connection[] =>
-      Array.from(
-        { length: settings.concurrency },
-        () => new Connection(endpoint, settings, work, this.#counts, (event) => this.events.emit(event)),
-      );
+      Array.from({ length: settings.concurrency }, () => new Connection(endpoint, shared));
     this.#connections = this.#endpoints.current.flatMap(connectionsTo);
     try {
       for (const connection of this.#connections) connection.start();
@@ -185,10 +189,9 @@ export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent
    * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN`
    */
   ready(options: PatternWaitOptions = {}): Promise<void> {
-    return this.whenReady(
-      () => this.#connections.flatMap(({ dealer }) => (dealer === undefined ? [] : [dealer])),
+    return this.whenReached(
+      this.#connections.some(({ isJoined }) => isJoined),
       options,
-      this.#endpoints,
     );
   }
 
@@ -222,18 +225,24 @@ interface ConnectionOptions extends WorkerRulesOptions {
   readonly socketOptions: DealerOptions | undefined;
 }
 
+interface Shared {
+  readonly options: ConnectionOptions;
+  readonly work: Work;
+  readonly counts: WorkerCounts;
+  joined(): void;
+  emit(event: PirateWorkerEvent): void;
+}
+
 /** A connection with at most one request. */
 class Connection {
   readonly endpoint: string;
   ended = false;
+  isJoined = false;
+  readonly #shared: Shared;
   readonly #departure: Departure;
   readonly #dialect: Dialect;
-  readonly #socketOptions: DealerOptions;
-  readonly #work: Work;
-  readonly #exposeErrors: boolean;
   readonly #timer: DriverTimer;
   readonly #rules: WorkerRules;
-  readonly #emit: (event: PirateWorkerEvent) => void;
   #isStarted = false;
   #hadRequest = false;
   #dealer: Dealer | undefined;
@@ -241,19 +250,11 @@ class Connection {
   #abort: AbortController | undefined;
   readonly #free = new IdleWaits();
 
-  constructor(
-    endpoint: string,
-    options: ConnectionOptions,
-    work: Work,
-    counts: WorkerCounts,
-    emit: (event: PirateWorkerEvent) => void,
-  ) {
+  constructor(endpoint: string, shared: Shared) {
+    const { options, counts } = shared;
     this.endpoint = endpoint;
+    this.#shared = shared;
     this.#dialect = options.dialect;
-    this.#socketOptions = { ...options.socketOptions };
-    this.#work = work;
-    this.#exposeErrors = options.exposeErrors;
-    this.#emit = emit;
     this.#timer = new DriverTimer(options.heartbeatInterval);
     const effects: WorkerEffects = {
       open: () => {
@@ -277,7 +278,7 @@ class Connection {
         void this.#handle(address, body);
       },
       reply: (address, body) => this.#send(addressedFrames(this.#dialect, address, body)),
-      event: emit,
+      event: (event) => shared.emit(event),
     };
     this.#rules = new WorkerRules(options, effects, Math.random, counts);
     this.#departure = new Departure(
@@ -298,10 +299,6 @@ class Connection {
     this.#rules.start(this.#timer.now());
     this.#isStarted = true;
     this.#timer.start(this.#rules);
-  }
-
-  get dealer(): Dealer | undefined {
-    return this.#dealer;
   }
 
   /** @returns settles when the current request is answered */
@@ -329,13 +326,13 @@ class Connection {
     try {
       this.#open();
     } catch (error) {
-      this.#emit({ type: "endpoint:refused", endpoint: this.endpoint, error: error as ShoalError });
+      this.#shared.emit({ type: "endpoint:refused", endpoint: this.endpoint, error: error as ShoalError });
     }
   }
 
   /** Messages to the old routing id are lost. */
   #open(): void {
-    const dealer = new Dealer(this.#socketOptions);
+    const dealer = new Dealer(this.#shared.options.socketOptions);
     try {
       dealer.connect(this.endpoint);
     } catch (error) {
@@ -344,11 +341,16 @@ class Connection {
     }
     this.#dealer = dealer;
     this.#queue = new SendQueue(dealer);
+    this.isJoined = false;
     dealer.events.on("peer:leave", () => {
-      if (this.#dealer === dealer && this.#departure.hasBegun) setImmediate(() => void this.close(0));
+      if (this.#dealer !== dealer) return;
+      this.isJoined = false;
+      if (this.#departure.hasBegun) setImmediate(() => void this.close(0));
     });
     dealer.events.on("peer:join", () => {
       if (this.#dealer !== dealer) return;
+      this.isJoined = true;
+      this.#shared.joined();
       this.#rules.connected(this.#timer.now());
       this.#timer.update();
     });
@@ -377,12 +379,12 @@ class Connection {
   async #handle(address: Buffer, body: readonly Buffer[]): Promise<void> {
     const abort = new AbortController();
     this.#abort = abort;
-    let { reply, failure } = await this.#work(body, abort.signal);
+    let { reply, failure } = await this.#shared.work(body, abort.signal);
     this.#abort = undefined;
     try {
       this.#queue?.check(addressedFrames(this.#dialect, address, reply));
     } catch (cause) {
-      [reply, failure] = [handlerErrorReply(cause, this.#exposeErrors), { cause }];
+      [reply, failure] = [handlerErrorReply(cause, this.#shared.options.exposeErrors), { cause }];
     }
     this.#rules.finished(address, reply, this.#timer.now(), failure);
     this.#timer.update();

@@ -164,7 +164,7 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
    * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EAGAIN`
    */
   ready(options: PatternWaitOptions = {}): Promise<void> {
-    return this.whenReady(() => [this.#publisher], options);
+    return this.whenConnected(this.#publisher, options);
   }
 
   /** Settles when subscriptions have arrived, like `waitForSubscribers` of a Publisher. */

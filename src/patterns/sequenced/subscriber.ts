@@ -162,7 +162,7 @@ export class SequencedSubscriber<T = Raw> extends Driver<
    * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EAGAIN`
    */
   ready(options: PatternWaitOptions = {}): Promise<void> {
-    return this.whenReady(() => [this.#subscriber], options);
+    return this.whenConnected(this.#subscriber, options);
   }
 
   /**
