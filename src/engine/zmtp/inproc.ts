@@ -255,6 +255,14 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     dial.endSeek = this.#names.seek(dial.name, describe, (reply) => this.#reached(dial, reply), now);
   }
 
+  /** Two peers with one routing id would take it from each other without a pause. */
+  #lookLater(dial: InprocDial): void {
+    const { reconnectInterval } = this.#state.options;
+    if (dial.stopped || reconnectInterval < 0) return;
+    const timer = setTimeout(() => this.#lookFor(dial), reconnectInterval).unref();
+    dial.endSeek = () => clearTimeout(timer);
+  }
+
   /**
    * @param goesOn whether the pipe still has work, until `stop` is called
    * @returns whether the name was connected
@@ -375,7 +383,7 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     }
     const link = new PortLink(port, dial.pipe, this.#marks, theirs.marks, (reason, tooLarge) => {
       this.#left(dial.pipe, reason, tooLarge);
-      this.#lookFor(dial);
+      this.#lookLater(dial);
       this.#state.effects.changed();
     });
     dial.pipe.linked(link, peer);
