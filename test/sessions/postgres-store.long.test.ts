@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { PostgresSessionStore } from "../../src/sessions/postgres-store.js";
 import { PostgresProxy } from "../patterns/titanic/postgres-proxy.js";
 import { PostgresServer } from "../patterns/titanic/postgres-server.js";
+import { start } from "../process/child.js";
 import { missing } from "../support/peers.js";
 import { sessionStoreContract } from "./store-contract.js";
 
@@ -44,6 +45,25 @@ describe.skipIf(missing("postgresql"))("sessions in PostgreSQL", () => {
     expect(await outcome).toBe("outcome-unknown");
     await Promise.all([lost.close(), other.close()]);
     await proxy.stop();
+  });
+
+  it("lets the process end after close, although the server is stopped", { timeout: 30_000 }, async () => {
+    const child = start(
+      `import { PostgresSessionStore } from "shoal/sessions";
+       const connectionString = process.argv.at(-1);
+       const store = await PostgresSessionStore.open({ connectionString, table: "stopped" });
+       console.log("open");
+       process.stdin.once("data", () => store.close().then(() => process.stdin.destroy()));`,
+      { args: [server.connectionString], limit: 10_000 },
+    );
+    await child.heard("open");
+    await server.signal("SIGSTOP");
+    try {
+      child.process.stdin?.write("close\n");
+      expect(await child.outcome).toMatchObject({ code: 0, stderr: "" });
+    } finally {
+      await server.signal("SIGCONT");
+    }
   });
 
   it("refuses a name that is not one of a table, and a server that is not there", async () => {

@@ -73,6 +73,7 @@ export class PostgresDatabase {
       // Otherwise a machine lost during a transaction keeps its locks until TCP gives it up, normally after two hours.
       idle_in_transaction_session_timeout: timeout,
       application_name: applicationName,
+      allowExitOnIdle: true,
     });
   }
 
