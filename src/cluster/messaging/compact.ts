@@ -67,13 +67,14 @@ export class Writer {
   /** Takes the written bytes with data behind them. */
   finish(data: string | Uint8Array): Buffer {
     const { at, bytes } = this;
+    // First: data in transferred memory throws below, and the next item must not begin with this one.
+    this.at = 0;
     const item = Buffer.allocUnsafe(at + (typeof data === "string" ? Buffer.byteLength(data) : data.length));
     // A loop takes 50 to 100 ns less than `copy`.
     if (at > 64) bytes.copy(item, 0, 0, at);
     else for (let i = 0; i < at; i++) item[i] = bytes[i] as number;
     if (typeof data === "string") item.write(data, at);
     else item.set(data, at);
-    this.at = 0;
     return item;
   }
 

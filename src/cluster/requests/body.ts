@@ -9,12 +9,12 @@ const NONE: EncodedBody = { form: BodyForm.NONE, data: "" };
 /**
  * Encodes a body. Strings arrive as strings, bytes (views, buffers) as a Buffer, `undefined` as `undefined`, other
  * values as JSON.
- * @throws InvalidArgumentError `EINVAL` for a value without a JSON form
+ * @throws InvalidArgumentError `EINVAL` for a value without a JSON form, or transferred memory
  */
 export function encodeBody(value: unknown): EncodedBody {
   if (value === undefined) return NONE;
   if (typeof value === "string") return { form: BodyForm.TEXT, data: value };
-  const bytes = bytesOf(value);
+  const bytes = bytesIn(value);
   if (bytes !== undefined) return { form: BodyForm.BYTES, data: bytes };
   let data: string | undefined;
   try {
@@ -27,6 +27,17 @@ export function encodeBody(value: unknown): EncodedBody {
       `a body is bytes, a text, or a value that JSON has a form for; got ${describe(value)}`,
     );
   return { form: BodyForm.JSON, data };
+}
+
+function bytesIn(value: unknown): Uint8Array | undefined {
+  try {
+    const bytes = bytesOf(value);
+    // Throws for transferred memory, whose views are empty.
+    if (bytes?.length === 0) new Uint8Array(bytes.buffer);
+    return bytes;
+  } catch (cause) {
+    throw new InvalidArgumentError("a body has memory that was transferred, or cannot be read", { cause });
+  }
 }
 
 /** @throws InvalidMessageError `ERR_INVALID_MESSAGE` for invalid UTF-8 or JSON */

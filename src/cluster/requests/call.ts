@@ -53,8 +53,9 @@ export class Call implements Due {
   queue: RoomQueue | undefined = undefined;
   /** Infinite: no limit. */
   readonly until: number;
-  /** Ends with the body: the program may reuse its bytes after the first attempt. */
+  /** Ends with the body: the program may reuse its bytes, or transfer their memory, after the first attempt. */
   #kept: Buffer | undefined = undefined;
+  readonly #size: number;
   deadline = 0;
   state: CallState = "waiting";
   /** Current attempt. */
@@ -84,6 +85,7 @@ export class Call implements Due {
 
   constructor(terms: CallTerms, sink: CallSink, source: BodySource | undefined, target: Target, now: number) {
     this.terms = terms;
+    this.#size = terms.body.data.length;
     this.sink = sink;
     this.source = source;
     this.target = target;
@@ -94,7 +96,7 @@ export class Call implements Due {
     const { body } = this.terms;
     const { data } = body;
     if (this.#kept === undefined || typeof data === "string") return body;
-    return { form: body.form, data: this.#kept.subarray(this.#kept.length - data.length) };
+    return { form: body.form, data: this.#kept.subarray(this.#kept.length - this.#size) };
   }
 
   /** @param item ends with the body */

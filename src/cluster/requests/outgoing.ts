@@ -147,7 +147,10 @@ export class OutgoingRequests {
     options: ServiceManyOptions = {},
   ): Promise<ServiceManyResult> {
     if (isStreamedBody(body)) throw new InvalidArgumentError("requestMany takes no body in parts");
-    const { count, ...terms } = manyTerms(service, encodeBody(body), options);
+    const { form, data } = encodeBody(body);
+    // The program may reuse its bytes after the call.
+    const own = { form, data: typeof data === "string" ? data : Buffer.from(data) };
+    const { count, ...terms } = manyTerms(service, own, options);
     const { signal } = options;
     checkWait({ signal });
     const end = performance.now() + terms.timeout;

@@ -9,6 +9,7 @@ import {
   decodeRequest,
   encodeCall,
   encodeCredit,
+  encodeFailure,
   encodePart,
   encodeSign,
   RequestOp,
@@ -54,7 +55,81 @@ const opsOf = (sent: readonly Buffer[]): unknown[] =>
     return typeof decoded === "string" ? decoded : decoded.op;
   });
 
+/** Bytes of a buffer that another thread, for example, has now. */
+function transferred(): Uint8Array {
+  const bytes = Uint8Array.of(1, 2, 3, 4);
+  structuredClone(bytes.buffer, { transfer: [bytes.buffer] });
+  return bytes;
+}
+
+describe("a body of bytes whose memory was transferred", () => {
+  it("is refused, and the next request is as it should be", async () => {
+    const sent: Buffer[] = [];
+    const requests = requestsOf(sent);
+    const memory = transferred().buffer;
+    for (const body of [transferred(), memory])
+      await expect(requests.outgoing.request("s", body)).rejects.toMatchObject({ code: "EINVAL" });
+    expect(requests.stats()).toMatchObject({ pending: 0, pendingBytes: 0 });
+    const next = requests.outgoing.request("s", "next");
+    expect(sent.map((item) => decodeRequest(item))).toMatchObject([
+      { op: RequestOp.CALL, service: "s", body: Buffer.from("next") },
+    ]);
+    await requests.close(0);
+    await expect(next).rejects.toMatchObject({ code: "EAGAIN" });
+  });
+
+  it("fails as a reply, and its caller gets that failure", async () => {
+    const sent: Buffer[] = [];
+    const requests = requestsOf(sent);
+    requests.serve("s", transferred as never);
+    requests.onItem(OTHER, encodeCall(1, 0, "s", undefined, { form: BodyForm.NONE, data: "" }));
+    expect(sent.map((item) => decodeRequest(item))).toMatchObject([
+      { op: RequestOp.FAILURE, id: 1, reason: "invalid-reply" },
+    ]);
+    await requests.close(0);
+  });
+
+  it("is repeated whole if that was after the call", async () => {
+    const sent: Buffer[] = [];
+    const { passed, open } = gate();
+    const requests = requestsOf(sent, {
+      send: (_, item) => {
+        sent.push(item);
+        if (sent.length === 2) open();
+        return "sent";
+      },
+    });
+    const bytes = Uint8Array.of(1, 2, 3, 4);
+    const call = requests.outgoing.request("s", bytes, { retryDelay: 0 });
+    structuredClone(bytes.buffer, { transfer: [bytes.buffer] });
+    requests.onItem(OTHER, encodeFailure(1, { busy: 1, slots: 1 }, "overloaded", ""));
+    await passed;
+    expect(decodeRequest(sent[1] as Buffer)).toMatchObject({ body: Buffer.of(1, 2, 3, 4) });
+    await requests.close(0);
+    await expect(call).rejects.toMatchObject({ code: "EAGAIN" });
+  });
+});
+
 describe("a request to all nodes", () => {
+  it("takes its bytes at the call, since the program may reuse them then", async () => {
+    const { passed, open } = gate();
+    const sent: Buffer[] = [];
+    const requests = requestsOf(sent, {
+      send: (_, item) => {
+        sent.push(item);
+        open();
+        return "sent";
+      },
+    });
+    const bytes = Uint8Array.of(1, 2, 3);
+    const call = requests.outgoing.requestMany("s", bytes);
+    bytes.fill(0);
+    await passed;
+    expect(decodeRequest(sent[0] as Buffer)).toMatchObject({ body: Buffer.of(1, 2, 3) });
+    await requests.close(0);
+    await expect(call).rejects.toMatchObject({ code: "EAGAIN" });
+  });
+
   it("is aborted by a signal that comes right behind the call, and asks nobody", async () => {
     const sent: Buffer[] = [];
     const requests = requestsOf(sent);
