@@ -20,7 +20,7 @@ import { ignore } from "../../core/ignore.js";
 import { checkWait, Waiter } from "../../core/waiter.js";
 import { type PendingCall, PendingCalls } from "../../patterns/kit/calls.js";
 import { type ServiceClient, type ServiceContract, serviceClient } from "../../patterns/kit/contract.js";
-import { ServiceError } from "../../patterns/kit/errors.js";
+import { messageOf, ServiceError } from "../../patterns/kit/errors.js";
 import type { Member } from "../node/member.js";
 import { decodeBody, encodeBody, sizeOfBody } from "./body.js";
 import { BodySource, isStreamedBody } from "./body-source.js";
@@ -63,7 +63,7 @@ class WholeReply implements CallSink {
     try {
       value = this.#decode(form, body);
     } catch (error) {
-      const text = `the reply of ${this.#service} is refused: ${(error as Error).message}`;
+      const text = `the reply of ${this.#service} is refused: ${messageOf(error)}`;
       this.#pending.reject(
         error instanceof InvalidMessageError ? error : new InvalidMessageError(text, { cause: error }),
       );

@@ -1,6 +1,7 @@
 /** What programs ask by, and what is asked of this node, without links: a bus that is a table of nodes. */
 import { describe, expect, it } from "vitest";
 import { MAX_QUEUED_ITEMS, MAX_UNREAD_ANSWERS } from "../../../src/cluster/messaging/bounds.js";
+import { defineService } from "../../../src/cluster/index.js";
 import type { Member } from "../../../src/cluster/node/member.js";
 import { Requests, type RequestsEffects } from "../../../src/cluster/requests/requests.js";
 import {
@@ -11,6 +12,7 @@ import {
   encodeCredit,
   encodeFailure,
   encodePart,
+  encodeReply,
   encodeSign,
   RequestOp,
 } from "../../../src/cluster/requests/wire.js";
@@ -107,6 +109,27 @@ describe("a body of bytes whose memory was transferred", () => {
     expect(decodeRequest(sent[1] as Buffer)).toMatchObject({ body: Buffer.of(1, 2, 3, 4) });
     await requests.close(0);
     await expect(call).rejects.toMatchObject({ code: "EAGAIN" });
+  });
+});
+
+describe("a reply", () => {
+  it("is refused where its schema throws anything at all, and the link to its node goes on", async () => {
+    const requests = requestsOf([]);
+    const schema = {
+      "~standard": {
+        version: 1,
+        vendor: "test",
+        validate: () => {
+          throw null;
+        },
+      },
+    } as const;
+    const any = { "~standard": { version: 1, vendor: "test", validate: (value: unknown) => ({ value }) } } as const;
+    const contract = defineService({ name: "s", methods: { ask: { request: any, reply: schema } } });
+    const call = requests.outgoing.service(contract).ask("a question");
+    requests.onItem(OTHER, encodeReply(1, { busy: 0, slots: 1 }, { form: BodyForm.BYTES, data: '"a"' }));
+    await expect(call).rejects.toMatchObject({ code: "ERR_INVALID_MESSAGE" });
+    await requests.close(0);
   });
 });
 
