@@ -177,6 +177,10 @@ export class Requests {
     if (own.withdrawn !== undefined) return;
     // It rejects if a node has not acknowledged or the bus closes: late requests are then refused.
     own.withdrawn = this.#isStarted ? this.#effects.withdraw(own.name).catch(ignore) : Promise.resolve();
+    if (!this.#isStarted)
+      own.announced(
+        Promise.reject(new ClosedError("EAGAIN", `${own.name} ended before its node had started`)),
+      );
     this.onRoutes();
   }
 

@@ -125,7 +125,10 @@ export interface ServiceManyResult<Reply = unknown> {
 /** A service of this node, from `serve`. */
 export interface Service {
   readonly name: string;
-  /** Settles when all known live members know the service; rejects with TimeoutError `ETIMEDOUT` after 10 s. */
+  /**
+   * Settles when all known live members know the service; rejects with TimeoutError `ETIMEDOUT` after 10 s, and with
+   * ClosedError `EAGAIN` if it ends before the node has started.
+   */
   readonly ready: Promise<void>;
   stats(): ServedServiceStats;
   /** Refuses new requests, for other nodes. Settles when the running ones have ended. */

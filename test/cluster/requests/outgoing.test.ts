@@ -1,7 +1,7 @@
 /** What programs ask by, and what is asked of this node, without links: a bus that is a table of nodes. */
 import { describe, expect, it } from "vitest";
-import { MAX_QUEUED_ITEMS, MAX_UNREAD_ANSWERS } from "../../../src/cluster/messaging/bounds.js";
 import { defineService } from "../../../src/cluster/index.js";
+import { MAX_QUEUED_ITEMS, MAX_UNREAD_ANSWERS } from "../../../src/cluster/messaging/bounds.js";
 import type { Member } from "../../../src/cluster/node/member.js";
 import { Requests, type RequestsEffects } from "../../../src/cluster/requests/requests.js";
 import {
@@ -124,12 +124,31 @@ describe("a reply", () => {
         },
       },
     } as const;
-    const any = { "~standard": { version: 1, vendor: "test", validate: (value: unknown) => ({ value }) } } as const;
+    const any = {
+      "~standard": { version: 1, vendor: "test", validate: (value: unknown) => ({ value }) },
+    } as const;
     const contract = defineService({ name: "s", methods: { ask: { request: any, reply: schema } } });
     const call = requests.outgoing.service(contract).ask("a question");
     requests.onItem(OTHER, encodeReply(1, { busy: 0, slots: 1 }, { form: BodyForm.BYTES, data: '"a"' }));
     await expect(call).rejects.toMatchObject({ code: "ERR_INVALID_MESSAGE" });
     await requests.close(0);
+  });
+});
+
+describe("a service that was never announced", () => {
+  it.each(["drain", "close"] as const)("is never ready after its %s, and says so", async (call) => {
+    const requests = requestsOf([]);
+    const service = requests.serve("s", (() => "") as never);
+    await service[call]();
+    await expect(service.ready).rejects.toMatchObject({ code: "EAGAIN" });
+    await requests.close(0);
+  });
+
+  it("is never ready after the end of its node, and says so", async () => {
+    const requests = requestsOf([]);
+    const service = requests.serve("s", (() => "") as never);
+    await requests.close(0);
+    await expect(service.ready).rejects.toMatchObject({ code: "EAGAIN" });
   });
 });
 
