@@ -204,6 +204,7 @@ export function open(
   return { record, previous: found?.owner };
 }
 
+/** @throws SessionError `taken` if it was to be removed, and another connection has it */
 export function close(
   view: View,
   handle: SessionHandle,
@@ -212,7 +213,11 @@ export function close(
   now: number,
 ): void {
   const record = readSession(view, handle.id);
-  if (record?.life !== handle.life || record.epoch !== handle.epoch) return;
+  if (record?.life !== handle.life) return;
+  if (record.epoch !== handle.epoch) {
+    if (isEnd) throw new SessionError("taken");
+    return;
+  }
   if (record.owner !== undefined) {
     settle(view, handle, progress);
     detach(view, handle, progress.sent, now);

@@ -390,4 +390,15 @@ describe("a session", () => {
     const right = client(endpoint, { id: "ana", token: "secret of ana" });
     await right.ready({ timeout: 5_000 });
   });
+
+  it("is not removed by a client whose server does not know yet that another one has it", async () => {
+    const store = new MemorySessionStore();
+    const { server: one, endpoint } = await server(store, { pollInterval: 60_000 });
+    const { endpoint: other } = await server(store, { pollInterval: 60_000 });
+    const first = client(endpoint, { id: "reader" });
+    await first.subscribe("t");
+    await client(other, { id: "reader" }).ready();
+    await expect(first.end()).rejects.toMatchObject({ code: "ERR_SESSION", reason: "taken" });
+    expect(await one.sessions()).toMatchObject([{ id: "reader", isConnected: true, filters: 1 }]);
+  });
 });
