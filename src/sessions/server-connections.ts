@@ -5,6 +5,7 @@
  *                        +--------------------------------+-----------------------------------> ended
  */
 import { randomBytes } from "node:crypto";
+import { thrownText } from "../core/arguments.js";
 import { ProtocolError } from "../core/errors.js";
 import {
   isMessageProcessObserved,
@@ -237,7 +238,7 @@ export class SessionConnections {
     try {
       isAllowed ||= (await authorize?.({ id, token })) === true;
     } catch (error) {
-      reason = String(error);
+      reason = thrownText(error);
     } finally {
       this.#authorizing -= 1;
     }

@@ -401,4 +401,14 @@ describe("a session", () => {
     await expect(first.end()).rejects.toMatchObject({ code: "ERR_SESSION", reason: "taken" });
     expect(await one.sessions()).toMatchObject([{ id: "reader", isConnected: true, filters: 1 }]);
   });
+
+  it("is refused where the server's function throws what has no form as a text", async () => {
+    const { endpoint } = await server(new MemorySessionStore(), {
+      authorize: () => {
+        throw Object.create(null);
+      },
+    });
+    const refused = client(endpoint, { id: "ana" });
+    await expect(refused.ready({ timeout: 5_000 })).rejects.toMatchObject({ reason: "refused" });
+  });
 });
