@@ -411,4 +411,14 @@ describe("a session", () => {
     const refused = client(endpoint, { id: "ana" });
     await expect(refused.ready({ timeout: 5_000 })).rejects.toMatchObject({ reason: "refused" });
   });
+
+  it("stays, as its client does, after an end with an invalid option", async () => {
+    const { endpoint } = await server(new MemorySessionStore());
+    const kept = client(endpoint, { id: "kept" });
+    await kept.ready();
+    for (const timeout of [Number.NaN, -2, "5"])
+      await expect(kept.end({ timeout } as never)).rejects.toMatchObject({ code: "EINVAL" });
+    expect(kept.closed).toBe(false);
+    await kept.subscribe("t");
+  });
 });
