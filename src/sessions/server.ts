@@ -95,6 +95,7 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
     this.#begun ??= this.#begin();
     await this.#begun;
     const bound = await this.#connections.bind(endpoint);
+    this.assertOpen(); // Nobody would withdraw it.
     this.#endpoints.push(bound);
     const { node, name } = this.#settings;
     if (node !== undefined) this.#withdraw.push(node.advertise(name, bound));

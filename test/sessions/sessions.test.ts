@@ -421,4 +421,28 @@ describe("a session", () => {
     expect(kept.closed).toBe(false);
     await kept.subscribe("t");
   });
+
+  it("leaves no endpoint advertised by a server that closes while it binds", async () => {
+    const advertised = new Set<string>();
+    const made = new SessionServer({
+      store: new MemorySessionStore(),
+      node: {
+        publish: () => Promise.resolve(0),
+        subscribe: () => ({ close: () => undefined }),
+        createClient: () => {
+          throw new Error("nobody needs one");
+        },
+        advertise: (_, endpoint) => {
+          advertised.add(endpoint);
+          return () => advertised.delete(endpoint);
+        },
+      },
+    });
+    open.push(made);
+    await made.bind("tcp://127.0.0.1:0");
+    const second = made.bind("tcp://127.0.0.1:0").catch(({ code }: { code: string }) => code);
+    await made.close();
+    expect(await second).toBe("EBADF");
+    expect([...advertised]).toEqual([]);
+  });
 });
