@@ -48,6 +48,7 @@ interface Publication extends PublishRequest {
 interface FilterRequest {
   readonly kind: "subscribe" | "unsubscribe";
   readonly filters: readonly string[];
+  /** `undefined`: the filters of a session that was lost. */
   readonly call: ClientCall<void> | undefined;
 }
 
@@ -101,6 +102,7 @@ export class SessionClientRules {
   readonly #waiting = new RingBuffer<Publication>();
   readonly #requests = new Map<number, FilterRequest>();
   #nextRequest = 1;
+  /** Those of the session. */
   readonly #filters = new Set<string>();
   /** Unacknowledged messages, and acknowledged ones above the first of them. */
   readonly #held = new Set<number>();
@@ -190,10 +192,6 @@ export class SessionClientRules {
   }
 
   changeFilters(kind: "subscribe" | "unsubscribe", filters: readonly string[], call: ClientCall<void>): void {
-    for (const filter of filters) {
-      if (kind === "subscribe") this.#filters.add(filter);
-      else this.#filters.delete(filter);
-    }
     this.#request({ kind, filters, call });
   }
 
@@ -249,7 +247,7 @@ export class SessionClientRules {
         else {
           const request = this.#requests.get(message.request);
           this.#requests.delete(message.request);
-          request?.call?.resolve();
+          if (request !== undefined) this.#changed(request);
         }
         break;
       case "published": {
@@ -265,10 +263,10 @@ export class SessionClientRules {
         if (isPublication) this.#answered(number)?.call.reject(error);
         else {
           const request = this.#requests.get(number);
-          this.#requests.delete(number);
-          for (const filter of request?.kind === "subscribe" ? request.filters : [])
-            this.#filters.delete(filter);
-          request?.call?.reject(error);
+          if (request?.call !== undefined) {
+            this.#requests.delete(number);
+            request.call.reject(error);
+          } else if (request !== undefined) this.#lose(error.message, now); // The next connection repeats it.
         }
         break;
       }
@@ -370,9 +368,17 @@ export class SessionClientRules {
   #repeatRequests(isPresent: boolean): void {
     const requests = [...this.#requests.values()];
     this.#requests.clear();
-    if (!isPresent && this.#wasOpen && this.#filters.size > 0)
-      this.#request({ kind: "subscribe", filters: [...this.#filters], call: undefined });
-    for (const request of requests) this.#request(request);
+    const isLost = !isPresent && this.#wasOpen && this.#filters.size > 0;
+    if (isLost) this.#request({ kind: "subscribe", filters: [...this.#filters], call: undefined });
+    for (const request of requests) if (!isLost || request.call !== undefined) this.#request(request);
+  }
+
+  #changed({ kind, filters, call }: FilterRequest): void {
+    for (const filter of filters) {
+      if (kind === "subscribe") this.#filters.add(filter);
+      else this.#filters.delete(filter);
+    }
+    call?.resolve();
   }
 
   #repeatPublications(published: number, isContinued: boolean): void {

@@ -1,6 +1,7 @@
 /** A client's rules without sockets or clocks. */
 import { expect, it } from "vitest";
 import { type ClientEffects, SessionClientRules } from "../../src/sessions/client-rules.js";
+import type { ClientMessage } from "../../src/sessions/protocol.js";
 
 const HEARTBEAT = 5_000;
 const OPTIONS = {
@@ -28,16 +29,18 @@ function setUp(): {
   rules: SessionClientRules;
   connects: number[];
   delays: number[];
+  sent: ClientMessage[];
   at: (now: number) => void;
 } {
   const connects: number[] = [];
   const delays: number[] = [];
+  const sent: ClientMessage[] = [];
   let time = 0;
   const effects: ClientEffects = {
     connect: () => connects.push(time),
     lost: (_reason, delay) => delays.push(delay),
     disconnect: () => undefined,
-    send: () => undefined,
+    send: (message) => sent.push(message),
     opened: () => undefined,
     over: () => undefined,
     message: () => undefined,
@@ -49,16 +52,31 @@ function setUp(): {
     rules,
     connects,
     delays,
+    sent,
     at: (now) => {
       time = now;
     },
   };
 }
 
-function open(rules: SessionClientRules, now: number): void {
-  const [isPresent, isContinued] = [true, true];
+function open(rules: SessionClientRules, now: number, isPresent = true): void {
+  const isContinued = isPresent;
   rules.receive({ kind: "opened", isPresent, isContinued, published: 0, count: 0, life: "l" }, now);
 }
+
+/** Ends the connection, and opens the session again. */
+function openAgain(rules: SessionClientRules, now: number, isPresent: boolean): void {
+  rules.disconnected(now);
+  rules.tick(rules.nextWakeUp() ?? now);
+  open(rules, now, isPresent);
+}
+
+/** The request that was sent last. */
+function asked(sent: readonly ClientMessage[]): ClientMessage & { readonly kind: "subscribe" } {
+  return sent.at(-1) as ClientMessage & { readonly kind: "subscribe" };
+}
+
+const CALL = { resolve: () => undefined, reject: () => undefined };
 
 it("waits longer each time before it opens a session again that ends as soon as it is open", () => {
   const { rules, connects, delays, at } = setUp();
@@ -84,3 +102,36 @@ it("opens it at once after one that was open for a heartbeat's interval", () => 
   }
   expect(delays).toEqual([0, 0, 0, 0, 0]);
 });
+
+it("asks for the filters that it had before a refusal, and for no others, where the session was lost", () => {
+  const { rules, sent } = setUp();
+  rules.start(0);
+  open(rules, 0);
+  rules.changeFilters("subscribe", ["a"], CALL);
+  rules.receive({ kind: "done", request: asked(sent).request }, 1);
+  for (const [kind, filters] of [
+    ["subscribe", ["a", "b"]],
+    ["unsubscribe", ["a"]],
+  ] as const) {
+    rules.changeFilters(kind, filters, CALL);
+    const number = asked(sent).request;
+    rules.receive({ kind: "refused", isPublication: false, number, reason: "full", text: "" }, 2);
+  }
+  openAgain(rules, 3, false);
+  expect(asked(sent)).toMatchObject({ kind: "subscribe", filters: ["a"] });
+});
+
+it("tries again, with an event, where the filters of a lost session are refused", () => {
+  const { rules, sent, delays } = setUp();
+  rules.start(0);
+  open(rules, 0);
+  rules.changeFilters("subscribe", ["a"], CALL);
+  rules.receive({ kind: "done", request: asked(sent).request }, 1);
+  openAgain(rules, 2, false);
+  const number = asked(sent).request;
+  rules.receive({ kind: "refused", isPublication: false, number, reason: "too-large", text: "" }, 3);
+  expect(delays).toHaveLength(2);
+  openAgain(rules, 4, true);
+  expect(asked(sent)).toMatchObject({ kind: "subscribe", filters: ["a"] });
+});
+
