@@ -25,7 +25,7 @@ export class InFlightBytes {
 
   /** A client's limit. Beyond the total each has an equal share, so none starves others. */
   allowed(has: number): number {
-    const share = Math.max(MIN_SHARE, this.#limit / Math.max(1, this.#clients()));
+    const share = Math.max(MIN_SHARE, Math.floor(this.#limit / Math.max(1, this.#clients())));
     return Math.max(share, has + this.#limit - this.used);
   }
 }

@@ -1,6 +1,7 @@
 /** A client's rules without sockets or clocks. */
 import { expect, it } from "vitest";
 import { type ClientEffects, SessionClientRules } from "../../src/sessions/client-rules.js";
+import { Deliveries, InFlightBytes } from "../../src/sessions/deliveries.js";
 import type { ClientMessage } from "../../src/sessions/protocol.js";
 
 const HEARTBEAT = 5_000;
@@ -135,3 +136,10 @@ it("tries again, with an event, where the filters of a lost session are refused"
   expect(asked(sent)).toMatchObject({ kind: "subscribe", filters: ["a"] });
 });
 
+it("has whole bytes of room, since databases take no others", () => {
+  const all = new InFlightBytes(1_000_000, () => 3);
+  const window = { messages: 100, bytes: 1_000_000 };
+  const [one, other] = [new Deliveries(window, all, 0), new Deliveries(window, all, 0)];
+  one.sent(0, 1_000_000);
+  expect(other.roomBytes).toBe(333_333);
+});
