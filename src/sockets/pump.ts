@@ -51,7 +51,6 @@ export interface PumpThrottle {
   held(): void;
 }
 
-const FOREVER = { timeout: -1 } as const;
 
 const MAX_TURN = 4_000;
 /** Bytes per turn; one batch may exceed them. */
@@ -194,7 +193,7 @@ export class Pump {
     this.#quota -= taken;
     throttle?.spend(taken, bytes);
     this.counts.lostBytes += lostBytes;
-    if (stopReason === "mute") await relay.writable(FOREVER);
+    if (stopReason === "mute") await relay.writable();
     else if (stopReason === "inspect") this.#unchecked = relay.takeDecoded();
     else if (stopReason === "enough") await new Promise((resolve) => setImmediate(resolve));
     else await this.#readable();
@@ -221,7 +220,7 @@ export class Pump {
 
   async #readable(): Promise<void> {
     try {
-      await this.#relay.readable(FOREVER);
+      await this.#relay.readable();
     } catch (error) {
       if (this.#from.closed || !(error instanceof ClosedError)) throw error;
     }
@@ -231,7 +230,7 @@ export class Pump {
   async #next(): Promise<Buffer[] | undefined> {
     this.#asking = true;
     try {
-      return await this.#relay.receive(FOREVER);
+      return await this.#relay.receive();
     } catch (error) {
       if (this.#from.closed || !(error instanceof ClosedError)) throw error;
       return undefined;
@@ -268,7 +267,7 @@ export class Pump {
   }
 
   async #waitForRoom(message: Buffer[]): Promise<void> {
-    await this.#relay.send(message, FOREVER);
+    await this.#relay.send(message);
     this.#inFlight = 0;
     this.#effects.capture?.(message);
   }

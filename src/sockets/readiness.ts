@@ -1,51 +1,28 @@
-/** Waits until an engine's socket has a message or room, for relays. */
-import { ClosedError, type ShoalError, TimeoutError } from "../core/errors.js";
-import { refusedWait, Waiter, type WaitOptions } from "../core/waiter.js";
+/** Waits of relays until an engine's socket has a message or room. */
+import { ClosedError } from "../core/errors.js";
+
+interface Wait {
+  resolve(): void;
+  reject(error: ClosedError): void;
+}
 
 export class Readiness {
-  readonly #isReady: () => boolean;
-  readonly #want: (on: boolean) => void;
-  readonly #waiters = new Set<Waiter<void>>();
-
-  /**
-   * @param isReady checks the engine
-   * @param want starts or stops the engine's report
-   */
-  constructor(isReady: () => boolean, want: (on: boolean) => void) {
-    this.#isReady = isReady;
-    this.#want = want;
-  }
+  readonly #waits: Wait[] = [];
 
   get isAwaited(): boolean {
-    return this.#waiters.size > 0;
+    return this.#waits.length > 0;
   }
 
-  wait(options: WaitOptions): Promise<void> {
-    const refused = refusedWait(options);
-    if (refused !== undefined) return refused;
-    if (this.#isReady()) return Promise.resolve();
-    const waiter: Waiter<void> = new Waiter<void>(options.timeout ?? -1, options.signal, timedOut, () => {
-      this.#waiters.delete(waiter);
-      if (this.#waiters.size === 0) this.#want(false);
-    });
-    this.#waiters.add(waiter);
-    this.#want(true);
-    return waiter.promise;
+  wait(): Promise<void> {
+    return new Promise((resolve, reject) => this.#waits.push({ resolve, reject }));
   }
 
   notify(): void {
-    if (this.#waiters.size === 0) return;
-    for (const waiter of this.#waiters) waiter.resolve();
-    this.#waiters.clear();
+    if (this.isAwaited) for (const { resolve } of this.#waits.splice(0)) resolve();
   }
 
   abandon(): void {
-    for (const waiter of this.#waiters)
-      waiter.abandon(new ClosedError("EAGAIN", "The socket closed while the call waited"));
-    this.#waiters.clear();
+    for (const { reject } of this.#waits.splice(0))
+      reject(new ClosedError("EAGAIN", "The socket closed while the call waited"));
   }
-}
-
-function timedOut(): ShoalError {
-  return new TimeoutError("EAGAIN", "The socket was not ready in time");
 }

@@ -7,7 +7,6 @@
  * Batches need no object per message. Without room at `to` nothing is taken, so only one batch is held.
  */
 
-import type { WaitOptions } from "../core/waiter.js";
 import { OfferResult } from "../engine/engine.js";
 import { bodyAt, frameEnd, LONG, MORE, messageEnd, SHORT_HEADER } from "../engine/frame.js";
 import { type FrameBatch, framesBetween } from "../engine/frame-batch.js";
@@ -17,6 +16,7 @@ import type { SocketCore } from "./socket-core.js";
 
 /** Lets many peers take turns. */
 const MAX_BATCH_MESSAGES = 1_000;
+const FOREVER = { timeout: -1 } as const;
 
 export { bodyAt, type FrameBatch, frameEnd, framesBetween, LONG, MORE, messageEnd, SHORT_HEADER };
 
@@ -132,8 +132,8 @@ export class Relay {
   }
 
   /** @throws ClosedError `EAGAIN` when `abandon` ends the wait, or the socket closes */
-  receive(options: WaitOptions): Promise<Buffer[]> {
-    return this.#from.inbox.receive(options) as Promise<Buffer[]>;
+  receive(): Promise<Buffer[]> {
+    return this.#from.inbox.receive(FOREVER) as Promise<Buffer[]>;
   }
 
   /** @throws ClosedError `EBADF`; otherwise as `trySend` */
@@ -143,9 +143,9 @@ export class Relay {
   }
 
   /** @throws ClosedError `EBADF`; otherwise as `send` */
-  async send(message: Buffer[], options: WaitOptions): Promise<void> {
+  async send(message: Buffer[]): Promise<void> {
     this.#to.assertOpen(); // A closed socket would let the message wait forever.
-    await this.#to.outbox.send(message, options, false);
+    await this.#to.outbox.send(message, FOREVER, false);
   }
 
   takeDecoded(): Buffer[][] {
@@ -154,13 +154,22 @@ export class Relay {
     return messages;
   }
 
-  readable(options: WaitOptions): Promise<void> {
-    return readable(this.#from).wait(options);
+  readable(): Promise<void> {
+    const core = this.#from;
+    if (core.engine.readable) return Promise.resolve();
+    core.readable ??= new Readiness();
+    const isReadable = core.readable.wait();
+    core.engine.wantReadable(1);
+    return isReadable;
   }
 
   /** Settles when `to` may have room, after "mute". */
-  writable(options: WaitOptions): Promise<void> {
-    return writable(this.#to).wait(options);
+  writable(): Promise<void> {
+    const core = this.#to;
+    core.writable ??= new Readiness();
+    const isWritable = core.writable.wait();
+    core.engine.wantWritable(true);
+    return isWritable;
   }
 
   /** Ends waits for messages of `from` with ClosedError `EAGAIN`. */
@@ -187,22 +196,4 @@ export class Relay {
 
 function bytesOf({ tally, first, messages }: FrameBatch): number {
   return tally.bodyBytes + (first === undefined ? 0 : first.length * messages);
-}
-
-function readable(core: SocketCore): Readiness {
-  const { engine } = core;
-  core.readable ??= new Readiness(
-    () => engine.readable,
-    (on) => engine.wantReadable(on ? 1 : 0),
-  );
-  return core.readable;
-}
-
-function writable(core: SocketCore): Readiness {
-  const { engine } = core;
-  core.writable ??= new Readiness(
-    () => false, // Called only right after a refusal.
-    (on) => engine.wantWritable(on || core.outbox.waiting > 0),
-  );
-  return core.writable;
 }
