@@ -2,8 +2,7 @@
 import { checkCallOptions, refuseExtra } from "../core/arguments.js";
 import { ClosedError, InvalidStateError } from "../core/errors.js";
 import type { WaitOptions } from "../core/waiter.js";
-import type { Lease } from "../engine/lease.js";
-import { lendBatch } from "./leases.js";
+import { Lease } from "../engine/lease.js";
 import { type BatchesOptions, checkMax, type MessageBatch } from "./readable.js";
 import { CORE, type HasCore, type SocketCore } from "./socket-core.js";
 
@@ -68,7 +67,7 @@ class BatchIterator implements AsyncIterableIterator<MessageBatch<unknown>, unde
     } catch (error) {
       return Promise.reject(error);
     }
-    const lease = lendBatch();
+    const lease = new Lease();
     return core.inbox
       .receiveMany(this.#max, this.#wait, lease)
       .then((messages) => ({ value: new Batch(messages, lease), done: false }), this.#failed);

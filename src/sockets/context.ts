@@ -4,7 +4,6 @@ import type { OptionValues } from "../core/option-table.js";
 import { suggest } from "../core/suggestions.js";
 import type { Engine, EngineContext } from "../engine/engine.js";
 import { selectEngine } from "../engine/select.js";
-import { SPINS } from "./leases.js";
 import {
   ContextByNumber,
   GET_NUMBERED,
@@ -47,7 +46,7 @@ export interface ContextOptions {
 
 const SHARED = Symbol("shared");
 
-const PORTABLE = [
+const NAMES: readonly string[] = [
   "blocky",
   "ioThreads",
   "maxMessageSize",
@@ -55,9 +54,9 @@ const PORTABLE = [
   "ipv6",
   "threadPriority",
   "threadSchedulingPolicy",
-] as const;
-const NAMES: readonly string[] = SPINS ? [...PORTABLE, "lowLatency"] : PORTABLE;
-const FLAGS: readonly string[] = SPINS ? ["blocky", "ipv6", "lowLatency"] : ["blocky", "ipv6"];
+  "lowLatency",
+];
+const FLAGS: readonly string[] = ["blocky", "ipv6", "lowLatency"];
 /** The engine checks maximum values. */
 const MINIMUM: Readonly<Record<string, number>> = { ioThreads: 0, maxMessageSize: 0, maxSockets: 1 };
 const WRITE_ONLY: readonly string[] = ["threadPriority", "threadSchedulingPolicy"];

@@ -4,7 +4,6 @@ import { InvalidArgumentError } from "../core/errors.js";
 import { WAIT_OPTIONS } from "../core/waiter.js";
 import type { OutgoingMessage } from "../engine/engine.js";
 import { copyOf } from "../engine/message-copy.js";
-import { TRANSFERS } from "./leases.js";
 
 interface WithCopy {
   readonly copy?: boolean | undefined;
@@ -20,7 +19,7 @@ export function checkMemory(
   const copy = options?.copy;
   if (copy !== undefined && typeof copy !== "boolean")
     throw new InvalidArgumentError(`copy is true or false; got ${describe(copy)}`);
-  if (TRANSFERS && options?.transfer !== undefined) checkTransfer(options.transfer, copy);
+  if (options?.transfer !== undefined) checkTransfer(options.transfer, copy);
 }
 
 function checkTransfer(transfer: unknown, copy: boolean | undefined): void {

@@ -12,7 +12,6 @@ import { TurnBudget } from "../core/turn-budget.js";
 import { refusedWait, rejectNextTurn, Waiter, type WaitOptions } from "../core/waiter.js";
 import type { EngineSocket, TakenMessages } from "../engine/engine.js";
 import type { Lease } from "../engine/lease.js";
-import { TAKES_MANY } from "./leases.js";
 import type { Counters } from "./stats.js";
 
 /** ms of immediate receives between two turns of the event loop. */
@@ -52,8 +51,7 @@ export class Inbox<T> {
   readonly #counters: Counters;
   readonly #pending = new RingBuffer<Pending<T>>(2);
   readonly #budget = new TurnBudget(RECEIVE_TIME, systemClock);
-  /** Absent in pages, which have few sockets. */
-  declare readonly share: BatchShare;
+  readonly share = new BatchShare();
   #waiting = 0;
   /** Waiting calls are served after the next turn of the event loop. */
   #resting = false;
@@ -64,7 +62,6 @@ export class Inbox<T> {
     this.#engine = engine;
     this.#rules = rules;
     this.#counters = counters;
-    if (TAKES_MANY) this.share = new BatchShare();
   }
 
   get waiting(): number {
@@ -184,11 +181,11 @@ export class Inbox<T> {
 
   #takeUpTo(max: number, lease: Lease | undefined): T[] {
     const taken: TakenMessages = { messages: [], bytes: 0, cost: 0 };
-    const most = Math.min(max, TAKES_MANY ? this.share.next() : MAX_MANY);
+    const most = Math.min(max, this.share.next());
     const counters = this.#counters;
-    let together = TAKES_MANY && this.#rules.isPlain;
+    let together = this.#rules.isPlain;
     while (taken.messages.length < most && taken.cost < MAX_MANY_COST) {
-      if (TAKES_MANY && together) {
+      if (together) {
         const before = taken.messages.length;
         const { bytes } = taken;
         this.#engine.takeMany?.(taken, most, MAX_MANY_COST, lease);

@@ -33,7 +33,6 @@ import {
 } from "../engine/engine.js";
 import type { DropReason } from "../engine/events.js";
 import { owned } from "./copy-option.js";
-import { KEEPS_COPIES } from "./leases.js";
 import { byteLengthOf } from "./message.js";
 import type { Counters } from "./stats.js";
 
@@ -138,7 +137,7 @@ export class Outbox {
     let kept: OutgoingMessage | undefined;
     let waiting: OutgoingMessage;
     try {
-      if (KEEPS_COPIES && options?.copy) kept = this.#engine.keep?.(message);
+      if (options?.copy) kept = this.#engine.keep?.(message);
       waiting = kept ?? owned(message, options);
     } catch (error) {
       return Promise.reject(withCode(error));
@@ -156,7 +155,7 @@ export class Outbox {
     this.#pending.push({
       message: waiting,
       // Already copied here.
-      options: KEEPS_COPIES && kept === undefined && options?.copy ? undefined : options,
+      options: kept === undefined && options?.copy ? undefined : options,
       cost,
       strict,
       waiter,

@@ -29,7 +29,6 @@ import {
 import { Calls } from "./calls.js";
 import type { Context } from "./context.js";
 import { Inbox, type InboxRules } from "./inbox.js";
-import { READINESS } from "./leases.js";
 import { byteLengthOf } from "./message.js";
 import { DEBUG, isReceiveObserved, logEvent, OBSERVABLE, observeReceive } from "./observation.js";
 import { checkOption, owned, readableOptions, resolveOptions } from "./options.js";
@@ -311,16 +310,6 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     };
   }
 
-  /** `stats().delivered` alone. */
-  #handedOn(): number {
-    const { delivered } = this.counters;
-    if (this.#fansOut) return delivered;
-    const { queuedOut = 0, dropped } = this.engine.stats();
-    let lost = 0;
-    if (dropped !== undefined) for (const reason of ENGINE_DROP_REASONS) lost += dropped[reason];
-    return delivered - queuedOut - lost;
-  }
-
   close(linger: number | undefined): Promise<CloseResult> {
     this.#closing ??= this.#close(linger);
     return this.#closing;
@@ -341,12 +330,12 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   }
 
   get isRoomAwaited(): boolean {
-    return READINESS && this.writable?.isAwaited === true;
+    return this.writable?.isAwaited === true;
   }
 
   engineOnReadable(): void {
     this.inbox.pump();
-    if (READINESS) this.readable?.notify();
+    this.readable?.notify();
   }
 
   engineOnReplyLost(): void {
@@ -355,7 +344,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
 
   engineOnWritable(): void {
     this.outbox.pump();
-    if (READINESS) this.writable?.notify();
+    this.writable?.notify();
   }
 
   engineOnEvent(event: SocketEvent): void {
@@ -412,10 +401,8 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     const started = performance.now();
     this.endpoints.end();
     this.inbox.abandon();
-    if (READINESS) {
-      this.readable?.abandon();
-      this.writable?.abandon();
-    }
+    this.readable?.abandon();
+    this.writable?.abandon();
     this.events.abandon();
     this.calls.abandon();
     // The engine still listens and dials; without peers and endpoints no room will come.
@@ -425,8 +412,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     const refused = this.outbox.abandon();
     const left = linger < 0 ? linger : Math.max(0, Math.round(linger - (performance.now() - started)));
     const result = await this.engine.close(left);
-    // A page's build omits the shortcut.
-    const delivered = OBSERVABLE ? this.#handedOn() : this.stats().delivered;
+    const { delivered } = this.stats();
     const unknown = result.drained || result.discarded !== undefined ? 0 : delivered;
     const discarded = Math.min(result.discarded ?? 0, delivered);
     this.counters.delivered -= discarded;

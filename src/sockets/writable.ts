@@ -1,7 +1,6 @@
 import { checkCallOptions, describe } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { checkMemory, SEND_OPTIONS, TRY_OPTIONS } from "./copy-option.js";
-import { TRANSFERS } from "./leases.js";
 import type { MessageLike } from "./message.js";
 import { isSendObserved, OBSERVABLE, observeSend, observeTrySend } from "./observation.js";
 import type { SendOptions } from "./outbox.js";
@@ -53,7 +52,7 @@ function check(call: string, options: unknown, known: readonly string[], extra: 
   if (typeof options !== "object" || options === null || ArrayBuffer.isView(options)) refuse(call, options);
   checkCallOptions(call, options, known);
   checkMemory(options);
-  if (!TRANSFERS || known !== TRY_OPTIONS || !Object.isFrozen(options)) return;
+  if (known !== TRY_OPTIONS || !Object.isFrozen(options)) return;
   checked = options;
 }
 
@@ -65,7 +64,7 @@ export const SENDING: Omit<Writable<unknown>, keyof WritableOptions> & ThisType<
     let encoded: ReturnType<typeof core.encode>;
     try {
       core.assertFree();
-      if ((options !== undefined && (!TRANSFERS || options !== checked)) || extra !== undefined)
+      if ((options !== undefined && options !== checked) || extra !== undefined)
         check("send", options, SEND_OPTIONS, extra);
       encoded = core.encode(message);
     } catch (error) {
@@ -78,7 +77,7 @@ export const SENDING: Omit<Writable<unknown>, keyof WritableOptions> & ThisType<
   trySend(message, options, extra?: unknown) {
     const core = this[CORE];
     core.assertFree();
-    if ((options !== undefined && (!TRANSFERS || options !== checked)) || extra !== undefined)
+    if ((options !== undefined && options !== checked) || extra !== undefined)
       check("trySend", options, TRY_OPTIONS, extra);
     if (OBSERVABLE && isSendObserved()) {
       const encoded = core.encode(message);
