@@ -109,10 +109,10 @@ describe("the program's hook", () => {
     expect([state.calls, state.running]).toEqual([3, 3]);
     for (let i = 0; i < 3; i++) answer(true);
     await until(() => state.calls > 3, "the next question");
-    for (let i = 0; pull.stats().peers === 0 && i < 100; i++) {
+    await until(() => {
       answer(true);
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
+      return pull.stats().peers !== 0;
+    }, "the peer");
     await sent;
     expect(String(await pull.receive({ timeout: 8_000 }))).toBe("in");
     expect(state.most).toBe(3);
