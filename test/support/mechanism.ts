@@ -1,4 +1,4 @@
-import { roleNamed } from "../../src/engine/zmtp/admission.js";
+import { mechanismOf } from "../../src/engine/zmtp/admission.js";
 import { NODE_PARTS } from "../../src/engine/zmtp/engine.js";
 import type { Mechanism, MechanismOptions } from "../../src/engine/zmtp/mechanism/mechanism.js";
 
@@ -8,5 +8,5 @@ export function createMechanism(
   isServer: boolean,
   options: MechanismOptions,
 ): Mechanism {
-  return roleNamed(name, isServer).create(options, () => NODE_PARTS.curve);
+  return mechanismOf({ name, isServer }, options, NODE_PARTS.curve);
 }

@@ -3,7 +3,7 @@ import { isBytes } from "../../core/bytes.js";
 import type { OptionValues } from "../../core/option-table.js";
 import { decodeZ85 } from "../../core/z85.js";
 import type { PeerCredentials } from "../engine.js";
-import { chosenMechanism } from "./mechanism/chosen.js";
+import { type ChosenMechanism, chosenMechanism } from "./mechanism/chosen.js";
 import type { CurveParts, Mechanism, MechanismOptions, Verdict } from "./mechanism/mechanism.js";
 import { BareMechanism, NullMechanism } from "./mechanism/null.js";
 import { PlainClient, PlainServer } from "./mechanism/plain.js";
@@ -12,49 +12,14 @@ import { wireNameOf } from "./routing/routing.js";
 import type { SocketState } from "./socket-state.js";
 import { ZAP_ENDPOINT } from "./zap.js";
 
-interface Role {
-  readonly name: Mechanism["name"];
-  readonly isServer: boolean;
-  create(options: MechanismOptions, curve: () => CurveParts): Mechanism;
-}
-
-const NULL: Role = {
-  name: "NULL",
-  isServer: false,
-  create: (options) => new NullMechanism(options),
-};
-
-const ROLES: readonly Role[] = [
-  {
-    name: "CURVE",
-    isServer: true,
-    create: (options, curve) => curve().server(options),
-  },
-  {
-    name: "CURVE",
-    isServer: false,
-    create: (options, curve) => curve().client(options),
-  },
-  {
-    name: "PLAIN",
-    isServer: true,
-    create: (options) => new PlainServer(options),
-  },
-  {
-    name: "PLAIN",
-    isServer: false,
-    create: (options) => new PlainClient(options),
-  },
-  NULL,
-];
-
-function roleOf(options: Readonly<OptionValues>): Role {
-  const { name, isServer } = chosenMechanism(options);
-  return roleNamed(name, isServer);
-}
-
-export function roleNamed(name: Mechanism["name"], isServer: boolean): Role {
-  return ROLES.find((each) => each.name === name && each.isServer === isServer) ?? NULL;
+export function mechanismOf(
+  { name, isServer }: ChosenMechanism,
+  options: MechanismOptions,
+  curve: CurveParts,
+): Mechanism {
+  if (name === "CURVE") return isServer ? curve.server(options) : curve.client(options);
+  if (name === "PLAIN") return isServer ? new PlainServer(options) : new PlainClient(options);
+  return new NullMechanism(options);
 }
 
 export function mechanismOptions(
@@ -67,7 +32,6 @@ export function mechanismOptions(
     asks,
     plainUsername: options.plainUsername ?? "",
     plainPassword: options.plainPassword ?? "",
-    curvePublicKey: key(options.curvePublicKey),
     curveSecretKey: key(options.curveSecretKey),
     curveServerKey: key(options.curveServerKey),
   };
@@ -82,45 +46,43 @@ export class Admission {
   readonly #state: SocketState;
   readonly #parts: { readonly curve: CurveParts };
   #queue: AuthenticationQueue | undefined = undefined;
-  readonly #properties: HandshakeProperties;
+  #encoded: Encoded | undefined = undefined;
 
   constructor(state: SocketState, parts: { readonly curve: CurveParts }) {
     this.#state = state;
     this.#parts = parts;
-    this.#properties = new HandshakeProperties(state);
   }
 
   /** @throws ShoalError for options that make every handshake fail */
   check(): void {
     // NULL works with any options.
-    if (roleOf(this.#state.options) !== NULL) this.mechanism();
+    if (this.mechanismName !== "NULL") this.mechanism();
   }
 
   mechanism(): Mechanism {
     const { options } = this.#state;
-    const role = roleOf(options);
-    const asks = this.#authenticator(role) !== undefined;
-    const made = mechanismOptions(options, this.#properties.bytes, asks);
-    return role.create(made, () => this.#parts.curve);
+    const chosen = chosenMechanism(options);
+    const asks = this.#authenticator(chosen) !== undefined;
+    return mechanismOf(chosen, mechanismOptions(options, this.#properties, asks), this.#parts.curve);
   }
 
   /** For a stream without a handshake (45/ZWS, No Mechanism). */
   bareMechanism(): Mechanism {
     const { options } = this.#state;
-    const role = roleOf(options);
-    if (role.name !== "NULL") return this.mechanism();
-    return new BareMechanism({ asks: this.#authenticator(role) !== undefined }, identityOf(options));
+    const chosen = chosenMechanism(options);
+    if (chosen.name !== "NULL") return this.mechanism();
+    return new BareMechanism({ asks: this.#authenticator(chosen) !== undefined }, identityOf(options));
   }
 
   get mechanismName(): string {
-    return roleOf(this.#state.options).name;
+    return chosenMechanism(this.#state.options).name;
   }
 
   authenticate(connection: object, peer: PeerCredentials): Promise<Verdict> {
     const { options } = this.#state;
     this.#queue ??= new AuthenticationQueue(
       options,
-      (each) => this.#authenticator(roleOf(options))?.(each) ?? Promise.resolve(false),
+      (each) => this.#authenticator(chosenMechanism(options))?.(each) ?? Promise.resolve(false),
     );
     return this.#queue.ask(connection, peer);
   }
@@ -133,11 +95,22 @@ export class Admission {
     return { mechanism: this.mechanismName, address, domain: this.#state.options.zapDomain ?? "" };
   }
 
+  /** Equal properties share one array. */
+  get #properties(): Uint8Array {
+    const { options, type } = this.#state;
+    const { routingId } = options;
+    if (this.#encoded?.routingId === routingId) return this.#encoded.bytes;
+    const wireName = wireNameOf(type);
+    const bytes = routingId === null ? usualProperties(wireName, options) : propertiesOf(options, wireName);
+    this.#encoded = { routingId, bytes };
+    return bytes;
+  }
+
   /**
    * The socket's hook, else the context's ZAP service by libzmq's rules: NULL asks only with a domain, PLAIN
    * and CURVE servers always.
    */
-  #authenticator({ name, isServer }: Role): Authenticate | undefined {
+  #authenticator({ name, isServer }: ChosenMechanism): Authenticate | undefined {
     const { listener, names, options, zap } = this.#state;
     const authenticate = listener.engineAuthenticate;
     if (authenticate !== undefined) return async (peer) => (await authenticate(peer)) === true;
@@ -161,26 +134,6 @@ function usualProperties(wireName: string, options: Readonly<OptionValues>): Uin
 interface Encoded {
   readonly routingId: OptionValues["routingId"];
   readonly bytes: Uint8Array;
-}
-
-class HandshakeProperties {
-  readonly #state: SocketState;
-  #last: Encoded | undefined = undefined;
-
-  constructor(state: SocketState) {
-    this.#state = state;
-  }
-
-  get bytes(): Uint8Array {
-    const { options, type } = this.#state;
-    const { routingId } = options;
-    const last = this.#last;
-    if (last?.routingId === routingId) return last.bytes;
-    const wireName = wireNameOf(type);
-    const bytes = routingId === null ? usualProperties(wireName, options) : propertiesOf(options, wireName);
-    this.#last = { routingId, bytes };
-    return bytes;
-  }
 }
 
 type Authenticate = (peer: PeerCredentials) => Promise<Verdict>;

@@ -59,7 +59,6 @@ describe("CVE-2019-13132", () => {
       optionsOf({
         properties: bytes,
         curveSecretKey: CLIENT,
-        curvePublicKey: keyPairOf(CLIENT).publicKey,
         curveServerKey: server.publicKey,
       }),
     );

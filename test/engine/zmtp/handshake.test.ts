@@ -137,7 +137,6 @@ test("commands wait for what the mechanism loads before its start", () => {
       return {};
     },
     authenticated: () => ({}),
-    cipher: undefined,
   };
   const command = commandFrame(Buffer.from("command"));
   const side = new Handshake(mechanism);

@@ -32,7 +32,6 @@ const curveServer = optionsOf({ properties: properties("PULL"), curveSecretKey: 
 const curveClient = optionsOf({
   properties: properties("PUSH"),
   curveSecretKey: CLIENT,
-  curvePublicKey: keyPairOf(CLIENT).publicKey,
   curveServerKey: keyPairOf(SERVER).publicKey,
 });
 

@@ -63,7 +63,8 @@ export class CurveClient implements Mechanism {
   readonly #random: CurveRandom;
   readonly #given: CurveBox | undefined;
   #state: State = { at: "start" };
-  #cipher: FrameCipher | undefined;
+  /** Set with `done`. */
+  cipher: FrameCipher | undefined = undefined;
 
   /** @throws InvalidArgumentError `EINVAL` without a secret key or the server's key */
   constructor(options: MechanismOptions, random = SYSTEM_RANDOM, box?: CurveBox) {
@@ -83,12 +84,8 @@ export class CurveClient implements Mechanism {
     return this.#given ?? curveBox();
   }
 
-  get cipher(): FrameCipher | undefined {
-    return this.#cipher;
-  }
-
-  sealer(): Sealer | undefined {
-    return this.#cipher === undefined ? undefined : new Sealer(this.#cipher);
+  sealer(): Sealer {
+    return new Sealer(this.cipher as FrameCipher);
   }
 
   /** A server with another key hangs up after HELLO. */
@@ -162,7 +159,7 @@ export class CurveClient implements Mechanism {
     if (plain === undefined) return this.#fail("ERR_ZMTP_CRYPTOGRAPHIC", "READY does not open");
     const metadata = decodeMetadata(plain);
     if (typeof metadata === "string") return this.#fail("ERR_ZMTP_INVALID_METADATA", `READY has ${metadata}`);
-    this.#cipher = new CurveCipher(this.#box, key, false, INITIATE_COUNTER, short);
+    this.cipher = new CurveCipher(this.#box, key, false, INITIATE_COUNTER, short);
     return this.#end({ done: metadata });
   }
 

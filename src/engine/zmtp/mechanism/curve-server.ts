@@ -83,7 +83,8 @@ export class CurveServer implements Mechanism {
   readonly #random: CurveRandom;
   readonly #given: CurveBox | undefined;
   #state: State = { at: "start" };
-  #cipher: FrameCipher | undefined;
+  /** Set with `done`. */
+  cipher: FrameCipher | undefined = undefined;
 
   /** @throws InvalidArgumentError `EINVAL` without a secret key; as `loadCurveBox` */
   constructor(options: MechanismOptions, random = SYSTEM_RANDOM, box?: CurveBox) {
@@ -103,12 +104,8 @@ export class CurveServer implements Mechanism {
     return this.#given ?? curveBox();
   }
 
-  get cipher(): FrameCipher | undefined {
-    return this.#cipher;
-  }
-
-  sealer(): Sealer | undefined {
-    return this.#cipher === undefined ? undefined : new Sealer(this.#cipher);
+  sealer(): Sealer {
+    return new Sealer(this.cipher as FrameCipher);
   }
 
   start(): Step {
@@ -212,7 +209,7 @@ export class CurveServer implements Mechanism {
   #ready(accepted: Accepted): Step {
     const short = counter(READY_COUNTER);
     const box = sealBox(this.#box, this.#properties, nonce(NonceText.ready, short), accepted.key);
-    this.#cipher = new CurveCipher(this.#box, accepted.key, true, READY_COUNTER, accepted.counter);
+    this.cipher = new CurveCipher(this.#box, accepted.key, true, READY_COUNTER, accepted.counter);
     return this.#end({
       send: [encodeCommand("READY", Buffer.concat([short, box]))],
       done: accepted.metadata,

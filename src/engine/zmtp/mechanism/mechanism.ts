@@ -108,8 +108,7 @@ export interface Mechanism {
   authenticated(verdict: Verdict): Step;
   /** Likely reason for a peer's silent hang-up, without secrets. */
   readonly suspicion?: string | undefined;
-  /** Set after `done`; `undefined` if frames stay plain. */
-  readonly cipher: FrameCipher | undefined;
+  /** Call it after `done`; absent if frames stay plain. */
   sealer?(): FrameSealer | undefined;
   /** Without commands, each side's first message is its routing id, and `receive` gets the peer's. */
   readonly routingId?: Uint8Array;
@@ -121,8 +120,7 @@ export interface MechanismOptions {
   readonly asks: boolean;
   readonly plainUsername: string;
   readonly plainPassword: string;
-  /** 32 bytes each. Results are cached by array. Public keys are derived; `curvePublicKey` is unused. */
-  readonly curvePublicKey: Uint8Array | undefined;
+  /** 32 bytes each. Results are cached by array. Public keys are derived. */
   readonly curveSecretKey: Uint8Array | undefined;
   readonly curveServerKey: Uint8Array | undefined;
 }

@@ -40,7 +40,6 @@ function readyFrame(properties: Uint8Array): Uint8Array {
 export class NullMechanism implements Mechanism {
   readonly name = "NULL";
   readonly asServer = false;
-  readonly cipher = undefined;
   readonly early: Uint8Array | undefined;
   readonly #properties: Uint8Array;
   readonly #asks: boolean;
@@ -103,7 +102,6 @@ const MAX_ROUTING_ID = 255;
 export class BareMechanism implements Mechanism {
   readonly name = "NULL";
   readonly asServer = false;
-  readonly cipher = undefined;
   readonly routingId: Uint8Array;
   readonly #asks: boolean;
   #identity: Buffer | undefined;

@@ -36,7 +36,6 @@ const NOTHING = Buffer.alloc(0);
 export class PlainClient implements Mechanism {
   readonly name = "PLAIN";
   readonly asServer = false;
-  readonly cipher = undefined;
   readonly #properties: Uint8Array;
   readonly #hello: Buffer;
   #state: "hello-sent" | "initiate-sent" | "over" = "hello-sent";
@@ -87,7 +86,6 @@ export class PlainClient implements Mechanism {
 export class PlainServer implements Mechanism {
   readonly name = "PLAIN";
   readonly asServer = true;
-  readonly cipher = undefined;
   readonly #properties: Uint8Array;
   readonly #asks: boolean;
   #state: "hello" | "asking" | "initiate" | "over" = "hello";

@@ -7,6 +7,8 @@ import { createRequire } from "node:module";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import { encodeZ85 } from "../../../../src/core/z85.js";
+import type { CurveClient } from "../../../../src/engine/zmtp/mechanism/curve-client.js";
+import type { CurveServer } from "../../../../src/engine/zmtp/mechanism/curve-server.js";
 import type {
   Fault,
   Mechanism,
@@ -224,7 +226,7 @@ describe.skipIf(!curve && "no libzmq with CURVE here")("CURVE", () => {
   const client = newPair();
   const z85 = (key: Buffer) => encodeZ85(key);
 
-  async function talk(dealer: InstanceType<Native["Dealer"]>, wire: Wire, cipher: Mechanism["cipher"]) {
+  async function talk(dealer: InstanceType<Native["Dealer"]>, wire: Wire, cipher: CurveClient["cipher"]) {
     const big = Buffer.alloc(70_000, "big");
     for (const parts of [["hello"], ["two", "frames"], [""], [big]]) {
       for (const [index, part] of parts.entries()) {
@@ -259,7 +261,7 @@ describe.skipIf(!curve && "no libzmq with CURVE here")("CURVE", () => {
   test("as the client of a libzmq server", async () => {
     const { dealer, wire } = await toBound({ curveServer: true, curveSecretKey: z85(server.secretKey) });
     const keys = { curveSecretKey: client.secretKey, curveServerKey: server.publicKey };
-    const mechanism = createMechanism("CURVE", false, mine(keys));
+    const mechanism = createMechanism("CURVE", false, mine(keys)) as CurveClient;
     expect(await wire.shake(mechanism)).toEqual(DEALER);
     await talk(dealer, wire, mechanism.cipher);
   });
@@ -270,7 +272,8 @@ describe.skipIf(!curve && "no libzmq with CURVE here")("CURVE", () => {
       curveSecretKey: z85(client.secretKey),
       curveServerKey: z85(server.publicKey),
     });
-    const mechanism = createMechanism("CURVE", true, mine({ curveSecretKey: server.secretKey, asks: true }));
+    const options = mine({ curveSecretKey: server.secretKey, asks: true });
+    const mechanism = createMechanism("CURVE", true, options) as CurveServer;
     expect(await wire.shake(mechanism)).toEqual(DEALER);
     await talk(dealer, wire, mechanism.cipher);
   });

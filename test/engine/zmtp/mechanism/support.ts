@@ -42,7 +42,6 @@ export function optionsOf(changes: Partial<MechanismOptions> = {}): MechanismOpt
     asks: false,
     plainUsername: "admin",
     plainPassword: "secret",
-    curvePublicKey: undefined,
     curveSecretKey: undefined,
     curveServerKey: undefined,
     ...changes,
