@@ -48,6 +48,19 @@ export interface Shared {
   readonly releases: Map<string, Promise<void>>;
 }
 
+/**
+ * ms beyond the linger; libzmq then continues in the background:
+ *
+ * - inproc: a peer that does not read or has not arrived, or a REQ whose turn it is to send
+ * - a disconnected endpoint with queued messages, which later lingers do not affect
+ */
+const PATIENCE = 20;
+/** ms instead of PATIENCE if an inproc name must become free, or the linger is unlimited. */
+const INPROC_LONG_PATIENCE = 500;
+
+/** ms instead of an XSUB's unlimited linger: it would wait for the next publisher. */
+const XSUB_LINGER = 500;
+
 let zapDomains = 0;
 
 export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventLoop, Ticking {
@@ -292,23 +305,50 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     this.#receiver.close();
     if (this.#zapDomain !== undefined) this.#shared.zap.unregister(this.#zapDomain);
     this.#shared.zap.unref(this);
-    return closeNative({
-      native: this.#native,
-      monitor: this.#monitor,
-      endpoints: this.#nativeEndpoints,
-      inproc: this.#inproc,
-      hasDisconnected: this.#hasDisconnected,
-      answers: this.#answers,
-      refused: this.#sender.close(),
-      linger: linger < 0 && this.#requests ? XSUB_LINGER : linger,
-      onEnd: (ended) => {
-        this.#ended = ended;
-      },
-      onClosed: () => {
+    return this.#close(linger < 0 && this.#requests ? XSUB_LINGER : linger);
+  }
+
+  /** Settles when the native socket is gone. @param linger ms; -1 for no limit */
+  #close(linger: number): Promise<EngineCloseResult> {
+    const native = this.#native;
+    const endpoints = this.#nativeEndpoints;
+    // Missing without endpoints, and in worker threads with inproc endpoints only.
+    const monitor = this.#monitor;
+    const inproc = this.#inproc;
+    /** Accepted messages that libzmq never took. */
+    const refused = this.#sender.close();
+    // A SUB's subscriptions would wait for the next publisher forever.
+    native.linger = "sendTimeout" in native ? linger : 0;
+    const started = performance.now();
+    const bound = endpoints.bound > 0;
+    // Nothing else reports the end.
+    if (monitor === undefined) endpoints.releaseNames();
+    const released = endpoints.releaseAll();
+    const stopTouching = inproc ? touchUntilDone() : undefined;
+    return new Promise((resolve) => {
+      let finished = false;
+      const finish = (isGone: boolean): void => {
+        if (finished) return; // The native socket may end after it is given up.
+        finished = true;
+        clearTimeout(limit);
+        stopTouching?.();
+        released();
         this.#stopTicking();
         this.#disown();
         this.#onClosed();
-      },
+        const inTime = linger < 0 ? isGone : linger > 0 && performance.now() - started < linger;
+        resolve({ drained: refused === 0 && inTime, discarded: undefined });
+      };
+      const giveUp = (): void => finish(false);
+      const patience = inproc && (bound || linger < 0) ? INPROC_LONG_PATIENCE : PATIENCE;
+      // Disconnected endpoints keep the linger of that time.
+      const bounded = linger >= 0 ? inproc || this.#hasDisconnected : inproc && this.#answers;
+      const limit = bounded ? setTimeout(giveUp, Math.max(0, linger) + patience) : undefined;
+      this.#ended = () => finish(true);
+      const willTell = monitor?.finish() ?? false;
+      native.close();
+      if (monitor === undefined) finish(true);
+      else if (!willTell) giveUp();
     });
   }
 
@@ -433,76 +473,4 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   #monitorOnEnd = (): void => {
     this.#ended?.();
   };
-}
-
-/**
- * ms beyond the linger; libzmq then continues in the background:
- *
- * - inproc: a peer that does not read or has not arrived, or a REQ whose turn it is to send
- * - a disconnected endpoint with queued messages, which later lingers do not affect
- */
-const PATIENCE = 20;
-/** ms instead of PATIENCE if an inproc name must become free, or the linger is unlimited. */
-const INPROC_LONG_PATIENCE = 500;
-
-/** ms instead of an XSUB's unlimited linger: it would wait for the next publisher. */
-const XSUB_LINGER = 500;
-
-interface Closing {
-  readonly native: NativeSocket;
-  /** Missing without endpoints, and in worker threads with inproc endpoints only. */
-  readonly monitor: Monitor | undefined;
-  readonly endpoints: Endpoints;
-  readonly inproc: boolean;
-  /** Disconnected endpoints keep the linger of that time. */
-  readonly hasDisconnected: boolean;
-  readonly answers: boolean;
-  /** Accepted messages that libzmq never took. */
-  readonly refused: number;
-  /** ms; -1 for no limit. */
-  readonly linger: number;
-  onEnd(ended: () => void): void;
-  /** Called when the socket is gone, or no longer waited for. */
-  onClosed(): void;
-}
-
-/** Settles when the native socket is gone. */
-function closeNative(closing: Closing): Promise<EngineCloseResult> {
-  const { native, monitor, endpoints, inproc } = closing;
-  // A SUB's subscriptions would wait for the next publisher forever.
-  const linger = "sendTimeout" in native ? closing.linger : 0;
-  native.linger = linger;
-  const started = performance.now();
-  const bound = endpoints.bound > 0;
-  // Nothing else reports the end.
-  if (monitor === undefined) endpoints.releaseNames();
-  const released = endpoints.releaseAll();
-  const stopTouching = inproc ? touchUntilDone() : undefined;
-  return new Promise((resolve) => {
-    let gaveUp = false;
-    let finished = false;
-    const finish = (): void => {
-      if (finished) return; // The native socket may end after `giveUp`.
-      finished = true;
-      clearTimeout(limit);
-      stopTouching?.();
-      released();
-      closing.onClosed();
-      const inTime =
-        closing.linger < 0 ? !gaveUp : closing.linger > 0 && performance.now() - started < closing.linger;
-      resolve({ drained: closing.refused === 0 && inTime, discarded: undefined });
-    };
-    const giveUp = (): void => {
-      gaveUp = true;
-      finish();
-    };
-    const patience = inproc && (bound || closing.linger < 0) ? INPROC_LONG_PATIENCE : PATIENCE;
-    const bounded = closing.linger >= 0 ? inproc || closing.hasDisconnected : inproc && closing.answers;
-    const limit = bounded ? setTimeout(giveUp, Math.max(0, closing.linger) + patience) : undefined;
-    closing.onEnd(finish);
-    const willTell = monitor?.finish() ?? false;
-    native.close();
-    if (monitor === undefined) finish();
-    else if (!willTell) giveUp();
-  });
 }
