@@ -46,4 +46,4 @@ export interface Pair<T = Raw>
   extends Readable<BodyIn<Settled<T>>>,
     Writable<BodyOut<Settled<T>>>,
     Properties<PairProperties> {}
-defineSocket(Pair, "Pair", routings.pair);
+defineSocket(Pair, "Pair", routings.Pair);

@@ -48,7 +48,7 @@ export class Push<T = Raw> extends Socket {
   }
 }
 export interface Push<T = Raw> extends Writable<BodyOut<Settled<T>>>, Properties<PushProperties> {}
-defineSocket(Push, "Push", routings.push);
+defineSocket(Push, "Push", routings.Push);
 
 /**
  * Receives messages from its peers fairly (30/PIPELINE, The PULL Socket Type).
@@ -76,4 +76,4 @@ export class Pull<T = Raw> extends Socket {
   }
 }
 export interface Pull<T = Raw> extends Readable<BodyIn<Settled<T>>>, Properties<PullProperties> {}
-defineSocket(Pull, "Pull", routings.pull);
+defineSocket(Pull, "Pull", routings.Pull);

@@ -148,7 +148,7 @@ export class Publisher<T = Raw> extends Socket {
   }
 }
 export interface Publisher<T = Raw> extends Writable<TopicOut<Settled<T>>>, Properties<PublisherProperties> {}
-defineSocket(Publisher, "Publisher", routings.publisher);
+defineSocket(Publisher, "Publisher", routings.Publisher);
 
 /**
  * Receives messages whose first frame begins with a subscribed prefix (29/PUBSUB, The SUB Socket Type).
@@ -190,7 +190,7 @@ export class Subscriber<T = Raw> extends Socket {
 export interface Subscriber<T = Raw>
   extends Readable<TopicIn<Settled<T>>>,
     Properties<SubscriberProperties> {}
-defineSocket(Subscriber, "Subscriber", routings.subscriber);
+defineSocket(Subscriber, "Subscriber", routings.Subscriber);
 
 /**
  * A publisher that receives its peers' subscriptions as one frame: `01` or `00`, then the prefix (29/PUBSUB, The XPUB
@@ -252,7 +252,7 @@ export interface XPublisher
   get welcomeMessage(): string | null;
   set welcomeMessage(value: string | Uint8Array | null);
 }
-defineSocket(XPublisher, "XPublisher", routings.xPublisher);
+defineSocket(XPublisher, "XPublisher", routings.XPublisher);
 
 /**
  * A subscriber that sends its subscriptions as one frame: `01` or `00`, then the prefix (29/PUBSUB, The XSUB Socket
@@ -284,7 +284,7 @@ export interface XSubscriber
   extends Readable<Buffer[]>,
     Writable<MessageLike | MessageLike[]>,
     Properties<XSubscriberProperties> {}
-defineSocket(XSubscriber, "XSubscriber", routings.xSubscriber);
+defineSocket(XSubscriber, "XSubscriber", routings.XSubscriber);
 
 /** Checks all prefixes first; none means the empty one. */
 function applyPrefixes(

@@ -51,7 +51,6 @@ export interface PumpThrottle {
   held(): void;
 }
 
-
 const MAX_TURN = 4_000;
 /** Bytes per turn; one batch may exceed them. */
 const MAX_TURN_BYTES = 1_048_576;

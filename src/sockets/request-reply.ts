@@ -271,7 +271,7 @@ export interface Request<T = Raw>
     Writable<BodyOut<Settled<T>>>,
     Properties<RequestProperties>,
     RoutingIdProperty {}
-defineSocket(Request, "Request", routings.request);
+defineSocket(Request, "Request", routings.Request);
 
 /**
  * Receives a request and sends its reply, strictly alternating (28/REQREP, The REP Socket Type).
@@ -302,7 +302,7 @@ export interface Reply<T = Raw>
     Writable<BodyOut<Settled<T>>>,
     Properties<Both>,
     RoutingIdProperty {}
-defineSocket(Reply, "Reply", routings.reply);
+defineSocket(Reply, "Reply", routings.Reply);
 
 /**
  * Sends to its peers in turn and receives from them fairly, in any order (28/REQREP, The DEALER Socket Type).
@@ -332,7 +332,7 @@ export interface Dealer<T = Raw>
     Writable<BodyOut<Settled<T>>>,
     Properties<DealerProperties>,
     RoutingIdProperty {}
-defineSocket(Dealer, "Dealer", routings.dealer);
+defineSocket(Dealer, "Dealer", routings.Dealer);
 
 /**
  * Addresses each peer by its routing id, the first frame in both directions. Messages to unknown or full peers are
@@ -419,7 +419,7 @@ export interface Router<T = Raw>
     Writable<RoutedOut<Settled<T>>>,
     Properties<RouterProperties>,
     RoutingIdProperty {}
-defineSocket(Router, "Router", routings.router);
+defineSocket(Router, "Router", routings.Router);
 
 /** The timeout until a time that may be infinite or past. */
 function msUntil(time: number): number {

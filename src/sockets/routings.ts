@@ -1,12 +1,12 @@
 /** Empty stand-ins for the routings that classes bring in a page; this engine has all. */
-export const pair = undefined;
-export const push = undefined;
-export const pull = undefined;
-export const publisher = undefined;
-export const xPublisher = undefined;
-export const subscriber = undefined;
-export const xSubscriber = undefined;
-export const request = undefined;
-export const reply = undefined;
-export const dealer = undefined;
-export const router = undefined;
+export const Pair = undefined;
+export const Push = undefined;
+export const Pull = undefined;
+export const Publisher = undefined;
+export const XPublisher = undefined;
+export const Subscriber = undefined;
+export const XSubscriber = undefined;
+export const Request = undefined;
+export const Reply = undefined;
+export const Dealer = undefined;
+export const Router = undefined;

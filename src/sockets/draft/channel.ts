@@ -47,4 +47,4 @@ export interface Channel<T = Raw>
   extends Readable<SingleIn<Settled<T>>>,
     Writable<SingleOut<Settled<T>>>,
     Properties<ChannelProperties> {}
-defineSocket(Channel, "Channel", routings.channel);
+defineSocket(Channel, "Channel", routings.Channel);

@@ -55,7 +55,7 @@ export interface Client<T = Raw>
   extends Readable<SingleIn<Settled<T>>>,
     Writable<SingleOut<Settled<T>>>,
     Properties<BothWays> {}
-defineSocket(Client, "Client", routings.client);
+defineSocket(Client, "Client", routings.Client);
 
 /**
  * Addresses each client by a routing id, a 32-bit number of this socket's choice: `receive` returns `[message, {
@@ -85,7 +85,7 @@ export interface Server<T = Raw>
   extends Readable<AddressedIn<Settled<T>, PeerAddress>>,
     AddressedWritable<SingleOut<Settled<T>>, PeerAddress>,
     Properties<BothWays> {}
-defineSocket(Server, "Server", routings.server, ADDRESSED.Server);
+defineSocket(Server, "Server", routings.Server, ADDRESSED.Server);
 
 /**
  * Addresses other Peers by routing ids as a {@link Server} does, and can connect and speak first (51/P2P, The PEER
@@ -133,4 +133,4 @@ export interface Peer<T = Raw>
   extends Readable<AddressedIn<Settled<T>, PeerAddress>>,
     AddressedWritable<SingleOut<Settled<T>>, PeerAddress>,
     Properties<BothWays> {}
-defineSocket(Peer, "Peer", routings.peer, ADDRESSED.Peer);
+defineSocket(Peer, "Peer", routings.Peer, ADDRESSED.Peer);

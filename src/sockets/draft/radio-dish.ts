@@ -55,7 +55,7 @@ export class Radio<T = Raw> extends Socket {
 export interface Radio<T = Raw>
   extends AddressedWritable<SingleOut<Settled<T>>, GroupAddress>,
     Properties<RadioProperties> {}
-defineSocket(Radio, "Radio", routings.radio, ADDRESSED.Radio);
+defineSocket(Radio, "Radio", routings.Radio, ADDRESSED.Radio);
 
 /**
  * Receives messages of joined groups: `[message, { group }]` (48/RADIO-DISH, The DISH Socket Type).
@@ -119,4 +119,4 @@ export class Dish<T = Raw> extends Socket {
 export interface Dish<T = Raw>
   extends Readable<AddressedIn<Settled<T>, MessageGroup>>,
     Properties<DishProperties> {}
-defineSocket(Dish, "Dish", routings.dish);
+defineSocket(Dish, "Dish", routings.Dish);

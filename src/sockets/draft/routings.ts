@@ -1,9 +1,9 @@
 /** Draft types of ../routings.ts. */
-export const client = undefined;
-export const server = undefined;
-export const peer = undefined;
-export const radio = undefined;
-export const dish = undefined;
-export const scatter = undefined;
-export const gather = undefined;
-export const channel = undefined;
+export const Client = undefined;
+export const Server = undefined;
+export const Peer = undefined;
+export const Radio = undefined;
+export const Dish = undefined;
+export const Scatter = undefined;
+export const Gather = undefined;
+export const Channel = undefined;

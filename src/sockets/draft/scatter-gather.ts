@@ -46,7 +46,7 @@ export class Scatter<T = Raw> extends Socket {
   }
 }
 export interface Scatter<T = Raw> extends Writable<SingleOut<Settled<T>>>, Properties<ScatterProperties> {}
-defineSocket(Scatter, "Scatter", routings.scatter);
+defineSocket(Scatter, "Scatter", routings.Scatter);
 
 /**
  * Receives messages from its peers fairly (49/SCATTER-GATHER, The GATHER Socket Type).
@@ -70,4 +70,4 @@ export class Gather<T = Raw> extends Socket {
   }
 }
 export interface Gather<T = Raw> extends Readable<SingleIn<Settled<T>>>, Properties<GatherProperties> {}
-defineSocket(Gather, "Gather", routings.gather);
+defineSocket(Gather, "Gather", routings.Gather);

@@ -6,7 +6,7 @@ import type { OptionValues } from "../../../../src/core/option-table.js";
 import { optionValues } from "../../../../src/core/option-values.js";
 import type { SocketTypeName } from "../../../../src/core/socket-type.js";
 import type { SocketEvent } from "../../../../src/engine/events.js";
-import { ROUTINGS } from "../../../../src/engine/zmtp/engine.js";
+import { NODE_PARTS } from "../../../../src/engine/zmtp/engine.js";
 import {
   type CloseReason,
   type Link,
@@ -16,7 +16,7 @@ import {
 } from "../../../../src/engine/zmtp/pipe.js";
 import { ReceiveBudget } from "../../../../src/engine/zmtp/receive-budget.js";
 import { RELAYS } from "../../../../src/engine/zmtp/routing/relaying.js";
-import type { Routing, RoutingEffects } from "../../../../src/engine/zmtp/routing/routing.js";
+import type { Routing, RoutingEffects, RoutingOf } from "../../../../src/engine/zmtp/routing/routing.js";
 import { decodeStream, encodeFrame } from "../codec/support.js";
 
 export const text = (message: readonly Uint8Array[] | undefined): string[] | undefined =>
@@ -154,7 +154,7 @@ export class RoutingWorld implements RoutingEffects, PipeEffects {
   constructor({ type, options, sendHighWaterMark = 1_000, receiveHighWaterMark = 1_000 }: WorldOptions) {
     this.options = optionValues({ receiveHighWaterMark, ...options });
     this.#marks = { sendHighWaterMark, receiveHighWaterMark };
-    this.routing = ROUTINGS[type](this);
+    this.routing = (NODE_PARTS.routings[type] as RoutingOf)(this);
   }
 
   pipeOnDetached(): void {
