@@ -23,14 +23,15 @@ const NEWEST = 0.3;
 
 export type FreelanceFailure = "timeout" | "server-error";
 
-export interface FreelanceOutbox {
+/** @typeParam C a caller's call */
+export interface FreelanceOutbox<C> {
   /** @returns whether the connection is up and has room */
   send(server: string, frames: MessageLike[]): boolean;
-  replied(sequence: number, server: string, body: Buffer[]): void;
-  failed(sequence: number, server: string | undefined, why: FreelanceFailure, text: string): void;
+  replied(call: C, server: string, body: Buffer[]): void;
+  failed(call: C, server: string | undefined, why: FreelanceFailure, text: string): void;
   alive(server: string): void;
   dead(server: string, why: "silent" | "disconnected"): void;
-  failedOver(sequence: number, from: string, why: "timeout" | "dead"): void;
+  failedOver(call: C, from: string, why: "timeout" | "dead"): void;
 }
 
 /** Times in ms. */
@@ -58,7 +59,7 @@ export interface FreelanceServerStatus {
   readonly asked: number;
 }
 
-interface Server {
+interface Server<C> {
   readonly endpoint: string;
   readonly order: number;
   alive: boolean;
@@ -67,35 +68,36 @@ interface Server {
   roundTrip: number | undefined;
   /** When the unanswered PING was sent. */
   pingedAt: number | undefined;
-  readonly asked: NumberTable<Pending>;
+  readonly asked: NumberTable<Pending<C>>;
 }
 
-interface Pending {
+interface Pending<C> {
+  readonly call: C;
   readonly sequence: number;
   readonly body: readonly MessageLike[];
   readonly endsAt: number;
   /** End of the attempt or the whole request. */
   deadline: number;
-  server: Server | undefined;
+  server: Server<C> | undefined;
   /** Servers asked in this round. */
-  readonly tried: Set<Server>;
+  readonly tried: Set<Server<C>>;
   /** Replies of these servers count. */
-  readonly mayAnswer: Set<Server>;
-  link: Link<Pending>;
+  readonly mayAnswer: Set<Server<C>>;
+  link: Link<Pending<C>>;
 }
 
-export class FreelanceRules {
-  readonly #outbox: FreelanceOutbox;
+export class FreelanceRules<C> {
+  readonly #outbox: FreelanceOutbox<C>;
   readonly #options: FreelanceRulesOptions;
-  readonly #servers = new Map<string, Server>();
-  readonly #pending = new NumberTable<Pending>();
-  readonly #waiting = new Set<Pending>();
-  readonly #deadlines = new Deadlines<Pending>();
+  readonly #servers = new Map<string, Server<C>>();
+  readonly #pending = new NumberTable<Pending<C>>();
+  readonly #waiting = new Set<Pending<C>>();
+  readonly #deadlines = new Deadlines<Pending<C>>();
   #sequence = 0;
   #order = 0;
   readonly #counts = { requests: 0, replies: 0, failures: 0, failOvers: 0, late: 0 };
 
-  constructor(options: FreelanceRulesOptions, outbox: FreelanceOutbox) {
+  constructor(options: FreelanceRulesOptions, outbox: FreelanceOutbox<C>) {
     this.#options = options;
     this.#outbox = outbox;
   }
@@ -136,9 +138,10 @@ export class FreelanceRules {
   }
 
   /** @returns the request's sequence */
-  request(body: readonly MessageLike[], deadline: number, now: number): number {
+  request(call: C, body: readonly MessageLike[], deadline: number, now: number): number {
     this.#sequence += 1;
-    const request: Pending = {
+    const request: Pending<C> = {
+      call,
       sequence: this.#sequence,
       body,
       endsAt: now + deadline,
@@ -155,9 +158,11 @@ export class FreelanceRules {
     return request.sequence;
   }
 
-  cancel(sequence: number): void {
+  /** @returns the call, if it was pending */
+  cancel(sequence: number): C | undefined {
     const request = this.#pending.get(sequence);
     if (request !== undefined) this.#forget(request);
+    return request?.call;
   }
 
   /** @returns whether the server is one of this client's */
@@ -203,13 +208,13 @@ export class FreelanceRules {
     return { ...this.#counts, pending: this.#pending.size };
   }
 
-  #ping(server: Server, now: number): void {
+  #ping(server: Server<C>, now: number): void {
     server.pingAt = now + this.#options.pingInterval;
     // The first PONG answers an earlier PING.
     if (this.#outbox.send(server.endpoint, ping())) server.pingedAt ??= now;
   }
 
-  #measure(server: Server, now: number): void {
+  #measure(server: Server<C>, now: number): void {
     if (server.pingedAt === undefined) return;
     const measured = now - server.pingedAt;
     server.pingedAt = undefined;
@@ -217,7 +222,7 @@ export class FreelanceRules {
       server.roundTrip === undefined ? measured : server.roundTrip + NEWEST * (measured - server.roundTrip);
   }
 
-  #heard(server: Server, now: number): void {
+  #heard(server: Server<C>, now: number): void {
     server.expiresAt = now + this.#options.timeToLive;
     if (server.alive) return;
     server.alive = true;
@@ -225,7 +230,7 @@ export class FreelanceRules {
     for (const request of [...this.#waiting]) this.#dispatch(request, now);
   }
 
-  #died(server: Server, why: "silent" | "disconnected", now: number): void {
+  #died(server: Server<C>, why: "silent" | "disconnected", now: number): void {
     server.alive = false;
     server.expiresAt = Number.POSITIVE_INFINITY;
     this.#outbox.dead(server.endpoint, why);
@@ -234,7 +239,7 @@ export class FreelanceRules {
       if (server.asked.has(request.sequence)) this.#failOver(request, "dead", now);
   }
 
-  #reply(server: Server, sequence: number, body: Buffer[]): void {
+  #reply(server: Server<C>, sequence: number, body: Buffer[]): void {
     const request = this.#pending.get(sequence);
     if (request === undefined || !request.mayAnswer.has(server)) {
       this.#counts.late += 1;
@@ -247,19 +252,19 @@ export class FreelanceRules {
     }
     this.#forget(request);
     this.#counts.replies += 1;
-    this.#outbox.replied(sequence, server.endpoint, body);
+    this.#outbox.replied(request.call, server.endpoint, body);
   }
 
-  #failOver(request: Pending, why: "timeout" | "dead", now: number): void {
-    const from = request.server as Server;
+  #failOver(request: Pending<C>, why: "timeout" | "dead", now: number): void {
+    const from = request.server as Server<C>;
     from.asked.delete(request.sequence);
     request.server = undefined;
     this.#counts.failOvers += 1;
-    this.#outbox.failedOver(request.sequence, from.endpoint, why);
+    this.#outbox.failedOver(request.call, from.endpoint, why);
     this.#dispatch(request, now);
   }
 
-  #dispatch(request: Pending, now: number): void {
+  #dispatch(request: Pending<C>, now: number): void {
     this.#waiting.delete(request);
     const left = Math.max(0, request.endsAt - now);
     while (this.#pending.has(request.sequence)) {
@@ -283,9 +288,9 @@ export class FreelanceRules {
   }
 
   /** The fastest live server without the request; if all had it, the fastest of all. */
-  #choose(request: Pending, now: number): Server | undefined {
-    let best: Server | undefined;
-    let bestAgain: Server | undefined;
+  #choose(request: Pending<C>, now: number): Server<C> | undefined {
+    let best: Server<C> | undefined;
+    let bestAgain: Server<C> | undefined;
     for (const server of this.#servers.values()) {
       if (!server.alive) continue;
       if (!request.tried.has(server)) best = faster(best, server, now);
@@ -295,13 +300,13 @@ export class FreelanceRules {
     return best ?? bestAgain;
   }
 
-  #fail(request: Pending, why: FreelanceFailure, text: string, server = request.server): void {
+  #fail(request: Pending<C>, why: FreelanceFailure, text: string, server = request.server): void {
     this.#forget(request);
     this.#counts.failures += 1;
-    this.#outbox.failed(request.sequence, server?.endpoint, why, text);
+    this.#outbox.failed(request.call, server?.endpoint, why, text);
   }
 
-  #forget(request: Pending): void {
+  #forget(request: Pending<C>): void {
     this.#pending.delete(request.sequence);
     this.#waiting.delete(request);
     request.server?.asked.delete(request.sequence);
@@ -309,13 +314,13 @@ export class FreelanceRules {
   }
 }
 
-function faster(best: Server | undefined, server: Server, now: number): Server {
+function faster<C>(best: Server<C> | undefined, server: Server<C>, now: number): Server<C> {
   if (best === undefined) return server;
   const difference = slowness(server, now) - slowness(best, now);
   return difference < 0 || (difference === 0 && server.order < best.order) ? server : best;
 }
 
 /** ms. A pending PING counts once it exceeds the measured time. */
-function slowness({ roundTrip, pingedAt }: Server, now: number): number {
+function slowness<C>({ roundTrip, pingedAt }: Server<C>, now: number): number {
   return Math.max(roundTrip ?? 0, pingedAt === undefined ? 0 : now - pingedAt);
 }

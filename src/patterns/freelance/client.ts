@@ -1,7 +1,5 @@
 /** Client of model 3 (10/FLP): one ROUTER connected to all servers, each identified by its endpoint. */
 
-import { refuseExtra } from "../../core/arguments.js";
-import { NumberTable } from "../../core/collections/number-table.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
@@ -19,17 +17,10 @@ import {
   type PatternEndpoints,
 } from "../kit/endpoint-list.js";
 import { lateError, ServiceError } from "../kit/errors.js";
-import {
-  bytes,
-  checkEndpoint,
-  checkOptions,
-  codec,
-  type GivenWithCodec,
-  integer,
-  object,
-} from "../kit/options.js";
+import { bytes, checkOptions, codec, type GivenWithCodec, integer, object } from "../kit/options.js";
 import {
   type FreelanceFailure,
+  type FreelanceOutbox,
   FreelanceRules,
   type FreelanceRulesStats,
   type FreelanceServerStatus,
@@ -103,13 +94,12 @@ const NEVER = 2 ** 50;
 export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, FreelanceClientStats> {
   readonly #shape: BodyShape<T>;
   readonly #router: Router;
-  readonly #rules: FreelanceRules;
+  readonly #rules: FreelanceRules<PendingCall<BodyOf<T>>>;
   readonly #timer: DriverTimer;
   readonly #timeout: number;
   readonly #pending: PendingCalls;
-  readonly #calls = new NumberTable<PendingCall<BodyOf<T>>>();
   readonly #endpoints = new Set<string>();
-  readonly #list: EndpointList | undefined;
+  readonly #list: EndpointList;
   readonly #reading: Promise<void>;
   #invalid = 0;
 
@@ -118,7 +108,7 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
    *   another
    * @throws InvalidArgumentError `EINVAL` for an unknown option, a bad value or a bad endpoint
    */
-  constructor(endpoints: PatternEndpoints = [], options: FreelanceClientOptions<T> = {}) {
+  constructor(endpoints: PatternEndpoints, options: FreelanceClientOptions<T> = {}) {
     super("FreelanceClient", EVENTS);
     const settings = checkOptions("FreelanceClient", OPTIONS, options);
     const { pingInterval, timeToLive } = settings;
@@ -126,10 +116,9 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
       throw new InvalidArgumentError(
         "Option timeToLive is longer than pingInterval, or every server dies between PINGs",
       );
-    const isNone = Array.isArray(endpoints) && endpoints.length === 0;
-    this.#list = isNone
-      ? undefined
-      : new EndpointList("FreelanceClient", endpoints, { socket: () => new Router(settings.socketOptions) });
+    this.#list = new EndpointList("FreelanceClient", endpoints, {
+      socket: () => new Router(settings.socketOptions),
+    });
     this.#timeout = settings.timeout;
     this.#pending = new PendingCalls(settings);
     this.#shape = new BodyShape(options.codec);
@@ -151,46 +140,34 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
     this.#reading = this.#read();
     this.#timer.start(this.#rules);
     try {
-      for (const endpoint of this.#list?.current ?? []) this.connect(endpoint);
+      for (const endpoint of this.#list.current) this.#connect(endpoint);
     } catch (error) {
       void this.close();
       throw error;
     }
-    let followed: ReadonlySet<string> = new Set();
-    this.#list?.start({
-      changed: (list) => {
-        if (this.stopping) return;
-        const now = new Set(list);
-        for (const endpoint of now)
-          if (!followed.has(endpoint)) this.#list?.connect(endpoint, () => this.connect(endpoint));
-        for (const endpoint of followed) if (!now.has(endpoint)) this.disconnect(endpoint);
-        followed = now;
-      },
+    this.#list.start({
+      changed: (list) => this.#follow(list),
       event: (event) => this.events.emit(event),
     });
   }
 
-  /** The server is used once it has answered a PING. */
-  connect(endpoint: string): void;
-  connect(endpoint: string, ...extra: unknown[]): void {
-    this.assertOpen();
-    refuseExtra("connect", "an endpoint", extra);
-    checkEndpoint("endpoint", endpoint);
+  #follow(list: readonly string[]): void {
+    if (this.stopping) return;
+    for (const endpoint of list) this.#list.connect(endpoint, () => this.#connect(endpoint));
+    for (const endpoint of this.#endpoints) {
+      if (list.includes(endpoint)) continue;
+      this.#endpoints.delete(endpoint);
+      this.#router.disconnect(endpoint);
+      this.#rules.removeServer(endpoint, this.#timer.now());
+    }
+    this.#timer.update();
+  }
+
+  #connect(endpoint: string): void {
     if (this.#endpoints.has(endpoint)) return;
     this.#router.connect(endpoint);
     this.#endpoints.add(endpoint);
     this.#rules.addServer(endpoint, this.#timer.now());
-    this.#timer.update();
-  }
-
-  /** Its requests go to another server. */
-  disconnect(endpoint: string): void;
-  disconnect(endpoint: string, ...extra: unknown[]): void {
-    this.assertOpen();
-    refuseExtra("disconnect", "an endpoint", extra);
-    if (!this.#endpoints.delete(endpoint)) return;
-    this.#router.disconnect(endpoint);
-    this.#rules.removeServer(endpoint, this.#timer.now());
     this.#timer.update();
   }
 
@@ -212,17 +189,11 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
         options,
       );
       const frames = this.#shape.encode(body);
-      let sequence = 0;
       // The rules have the timeout.
-      const call = this.#pending.add<BodyOf<T>>(costOf(frames), {
-        signal,
-        onGivenUp: () => {
-          this.#rules.cancel(sequence);
-          this.#calls.delete(sequence);
-        },
-      });
-      sequence = this.#rules.request(frames, timeout < 0 ? NEVER : timeout, this.#timer.now());
-      this.#calls.set(sequence, call);
+      const onGivenUp = (): void => void this.#rules.cancel(sequence);
+      const call = this.#pending.add<BodyOf<T>>(costOf(frames), { signal, onGivenUp });
+      const deadline = timeout < 0 ? NEVER : timeout;
+      const sequence = this.#rules.request(call, frames, deadline, this.#timer.now());
       this.#timer.update();
       return call.promise;
     } catch (error) {
@@ -253,10 +224,9 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
 
   /** @internal */
   protected async onClose(): Promise<void> {
-    this.#list?.stop();
+    this.#list.stop();
     this.#timer.stop();
     this.#pending.close();
-    this.#calls.clear();
     this.#router.events.close();
     await this.#router.close({ linger: 0 });
     await this.#reading;
@@ -287,43 +257,28 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
     return routingId?.toString() ?? address;
   }
 
-  #take(sequence: number): PendingCall<BodyOf<T>> | undefined {
-    const call = this.#calls.get(sequence);
-    this.#calls.delete(sequence);
-    return call;
-  }
-
-  #refused(sequence: number, error: ShoalError): void {
-    const call = this.#take(sequence);
-    if (call === undefined) return;
-    this.#rules.cancel(sequence);
-    call.reject(error);
-  }
-
-  #effects(): ConstructorParameters<typeof FreelanceRules>[1] {
+  #effects(): FreelanceOutbox<PendingCall<BodyOf<T>>> {
     return {
       send: (server, frames) => {
         try {
           return this.#router.tryDeliver([server, ...frames]) === "sent";
         } catch (error) {
           // The request exceeds the context's byte limit. The rules are in the middle of it.
-          queueMicrotask(() => this.#refused(Number(frames[0]), error as ShoalError));
+          queueMicrotask(() => this.#rules.cancel(Number(frames[0]))?.reject(error as ShoalError));
           return true;
         }
       },
-      replied: (sequence, _server, body) => {
-        const call = this.#take(sequence);
+      replied: (call, _server, body) => {
         try {
-          call?.resolve(this.#shape.decode(body));
+          call.resolve(this.#shape.decode(body));
         } catch (error) {
-          call?.reject(error as ShoalError);
+          call.reject(error as ShoalError);
         }
       },
-      failed: (sequence, server, why, text) =>
-        this.#take(sequence)?.reject(this.#failureOf(why, server, text)),
+      failed: (call, server, why, text) => call.reject(this.#failureOf(why, server, text)),
       alive: (server) => this.events.emit({ type: "server:joined", server }),
       dead: (server, reason) => this.events.emit({ type: "server:left", server, reason }),
-      failedOver: (_sequence, from, reason) => this.events.emit({ type: "request:retried", from, reason }),
+      failedOver: (_call, from, reason) => this.events.emit({ type: "request:retried", from, reason }),
     };
   }
 

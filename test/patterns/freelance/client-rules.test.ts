@@ -13,13 +13,22 @@ const OPTIONS = {
   attemptTimeout: 1_000,
 };
 
+/** The nth request is the call n. */
+class Asked extends FreelanceRules<number> {
+  #asked = 0;
+
+  ask(body: readonly string[], deadline: number, now: number): number {
+    return this.request(++this.#asked, body, deadline, now);
+  }
+}
+
 function client(...endpoints: string[]) {
   const sent: string[] = [];
   const reported: string[] = [];
   const unreachable = new Set<string>();
   /** What the client's program does as it hears of something. */
   const listeners = { dead: (): void => undefined, failedOver: (_sequence: number): void => undefined };
-  const rules = new FreelanceRules(OPTIONS, {
+  const rules = new Asked(OPTIONS, {
     send(server, frames) {
       if (unreachable.has(server)) return false;
       sent.push([server, ...frames].join(" "));
@@ -59,12 +68,12 @@ describe("a client of model 3", () => {
   test("pings its servers and asks the fastest", () => {
     const { rules, sent, reported } = client("a", "b");
     expect(sent).toEqual(["a PING", "b PING"]);
-    expect(rules.request(["hi"], 3_000, 5)).toBe(1);
+    expect(rules.ask(["hi"], 3_000, 5)).toBe(1);
     expect(sent).toHaveLength(2); // Nobody is known to live yet.
     rules.receive("b", { type: "pong" }, 10);
     rules.receive("a", { type: "pong" }, 30);
     expect(sent.slice(2)).toEqual(["b 1 hi"]);
-    rules.request(["again"], 3_000, 40);
+    rules.ask(["again"], 3_000, 40);
     expect(sent.at(-1)).toBe("b 2 again");
     rules.receive("b", reply(1, "ok"), 50);
     expect(reported).toContain("1 b ok");
@@ -83,13 +92,13 @@ describe("a client of model 3", () => {
     const { rules, sent } = twoLive();
     rules.tick(2_000);
     rules.receive("a", { type: "pong" }, 2_030);
-    rules.request(["x"], 3_000, 2_100); // b was pinged at 2,000 and says nothing.
+    rules.ask(["x"], 3_000, 2_100); // b was pinged at 2,000 and says nothing.
     expect(sent.at(-1)).toBe("a 1 x");
   });
 
   test("asks another when no reply comes, and takes the late reply of the first", () => {
     const { rules, sent, reported } = twoLive();
-    rules.request(["x"], 30_000, 100);
+    rules.ask(["x"], 30_000, 100);
     const due = rules.nextWakeUp() as number;
     expect(due).toBeGreaterThanOrEqual(1_100);
     rules.tick(due);
@@ -103,7 +112,7 @@ describe("a client of model 3", () => {
 
   test("asks another at once when a server's link is lost", () => {
     const { rules, sent, reported } = twoLive();
-    rules.request(["x"], 3_000, 100);
+    rules.ask(["x"], 3_000, 100);
     rules.left("b", 150);
     expect(sent.at(-1)).toBe("a 1 x");
     expect(reported).toEqual(["b disconnected", "1 from b dead"]);
@@ -111,7 +120,7 @@ describe("a client of model 3", () => {
 
   test("sends to no other server what is given up by who hears of the loss of the first", () => {
     const { rules, sent, unreachable, listeners } = twoLive();
-    for (const body of ["x", "y", "z"]) rules.request([body], 3_000, 100);
+    for (const body of ["x", "y", "z"]) rules.ask([body], 3_000, 100);
     listeners.failedOver = (sequence) => {
       if (sequence === 1) rules.cancel(2);
       if (sequence === 3) rules.cancel(3);
@@ -121,7 +130,7 @@ describe("a client of model 3", () => {
     expect(rules.servers().map(({ asked }) => asked)).toEqual([1, 0]);
     unreachable.add("a");
     listeners.dead = () => rules.cancel(4);
-    expect(rules.request(["w"], 3_000, 160)).toBe(4);
+    expect(rules.ask(["w"], 3_000, 160)).toBe(4);
     expect(rules.stats().pending).toBe(1);
     unreachable.clear();
     rules.joined("a", 170);
@@ -144,7 +153,7 @@ describe("a client of model 3", () => {
 
   test("goes round when every server had the request, and gives up at the end of its time", () => {
     const { rules, sent, reported } = twoLive();
-    rules.request(["x"], 3_500, 100);
+    rules.ask(["x"], 3_500, 100);
     for (let now = 100; now < 6_000; now += 100) rules.tick(now);
     expect(sent.filter((line) => line.endsWith("x")).length).toBeGreaterThanOrEqual(3);
     expect(reported.at(-1)).toMatch(/^1 \S+ timeout/);
@@ -161,7 +170,7 @@ describe("a client of model 3", () => {
         for (const name of ["a", "b"]) rules.receive(name, { type: "pong" }, now);
       }
     };
-    rules.request(["x"], 60_000, 100);
+    rules.ask(["x"], 60_000, 100);
     run(101, 4_000);
     expect(asked()).toEqual(["b", "a", "b", "a"].slice(0, asked().length));
     expect(asked().length).toBe(4);
@@ -174,10 +183,10 @@ describe("a client of model 3", () => {
   test("waits for a server that lives when none does, and moves on when a link is gone unnoticed", () => {
     const { rules, sent, unreachable } = twoLive();
     unreachable.add("b");
-    rules.request(["x"], 3_000, 100);
+    rules.ask(["x"], 3_000, 100);
     expect(sent.at(-1)).toBe("a 1 x");
     unreachable.add("a");
-    rules.request(["y"], 3_000, 110);
+    rules.ask(["y"], 3_000, 110);
     expect(rules.servers().some(({ alive }) => alive)).toBe(false);
     unreachable.clear();
     rules.joined("a", 500);
@@ -187,7 +196,7 @@ describe("a client of model 3", () => {
 
   test("drops what an unknown server says, and replies to what it was not asked", () => {
     const { rules, reported } = twoLive();
-    rules.request(["x"], 3_000, 100);
+    rules.ask(["x"], 3_000, 100);
     expect(rules.receive("c", reply(1, "forged"), 110)).toBe(false);
     rules.receive("a", reply(1, "forged"), 110); // Only b was asked.
     rules.receive("b", reply(9, "old"), 110);
@@ -197,17 +206,17 @@ describe("a client of model 3", () => {
 
   test("reports a handler that failed", () => {
     const { rules, reported } = twoLive();
-    rules.request(["x"], 3_000, 100);
+    rules.ask(["x"], 3_000, 100);
     rules.receive("b", reply(1, "ERROR", "no room"), 110);
     expect(reported).toEqual(["1 b server-error no room"]);
   });
 
   test("forgets what was cancelled, and asks a new server for what a removed one had", () => {
     const { rules, sent, reported } = twoLive();
-    rules.cancel(rules.request(["x"], 3_000, 100));
+    rules.cancel(rules.ask(["x"], 3_000, 100));
     rules.receive("b", reply(1, "ok"), 110);
     expect(reported).toEqual([]);
-    rules.request(["y"], 3_000, 120);
+    rules.ask(["y"], 3_000, 120);
     rules.removeServer("b", 130);
     expect(sent.at(-1)).toBe("a 2 y");
     expect(rules.servers().map(({ endpoint }) => endpoint)).toEqual(["a"]);
@@ -250,7 +259,7 @@ function story(simulation: Simulation): void {
     else if (!outcome.endsWith(`did ${request.body}`))
       throw new Error(`${sequence} has the reply ${outcome}`);
   };
-  const rules = new FreelanceRules(OPTIONS, {
+  const rules = new FreelanceRules<number>(OPTIONS, {
     send: (server, frames) => network.send("client", server, frames as string[]),
     replied: (sequence, _, body) => end(sequence, String(body[0])),
     failed: (sequence) => end(sequence, undefined),
@@ -269,7 +278,7 @@ function story(simulation: Simulation): void {
   for (const name of names) simulation.at(random.integer(0, 3_000), () => start(name));
   const ask = (again = true): void => {
     const body = `job${++jobs}`;
-    const sequence = rules.request([body], 3_000, simulation.now);
+    const sequence = rules.request(jobs, [body], 3_000, simulation.now);
     asked.set(sequence, { at: simulation.now, body });
     // Its caller may not want the reply any more; then nothing may be reported of it.
     if (random.chance(0.1))

@@ -10,6 +10,7 @@ import type { FreelanceModel } from "../../../src/patterns/freelance/protocol.js
 import { type FreelanceHandler, FreelanceServer } from "../../../src/patterns/freelance/server.js";
 import { FreelanceShotgunClient } from "../../../src/patterns/freelance/shotgun-client.js";
 import { failure, texts, thrown, until, within } from "../../contract/support/wait.js";
+import { ListedEndpoints } from "../../support/listed-endpoints.js";
 import { freePort } from "../../support/ports.js";
 
 let folder = "";
@@ -194,9 +195,10 @@ describe("model 3", () => {
     const endpoint = ipc();
     const server = keep(new FreelanceServer<Raw>(named("x"), { identity: "tcp://elsewhere:1" }));
     await server.bind(endpoint);
-    const client = keep(new FreelanceClient([], { timeout: 300 }));
+    const source = new ListedEndpoints();
+    const client = keep(new FreelanceClient(source, { timeout: 300 }));
     const unknown = new Promise((resolve) => client.events.on("peer:invalid", resolve));
-    client.connect(endpoint);
+    source.set(endpoint);
     expect(await within(unknown, "peer:invalid")).toMatchObject({
       routingId: Buffer.from("tcp://elsewhere:1"),
     });
@@ -303,7 +305,7 @@ describe("bad input", () => {
   });
 
   test("a client whose servers die between two PINGs is refused", () => {
-    expect(thrown(() => new FreelanceClient([], { pingInterval: 500, timeToLive: 500 }))).toMatchObject({
+    expect(thrown(() => new FreelanceClient(ipc(), { pingInterval: 500, timeToLive: 500 }))).toMatchObject({
       code: "EINVAL",
     });
   });

@@ -132,7 +132,6 @@ test("bind and connect refuse arguments that they do not take, and stay as they 
     await driver.close({ linger: 0 });
   }
   const connecting = [
-    [new FreelanceClient(), AT],
     [new LastValueCache(), side, AT],
     [new SequencedPublisher(), AT],
     [new SequencedSubscriber(), AT, AT],
