@@ -6,8 +6,7 @@ import type { ShoalError } from "../../core/errors.js";
 import { costOf } from "../../core/frame-cost.js";
 import { ignore } from "../../core/ignore.js";
 import { Calls } from "../../sockets/calls.js";
-import { ReadWindow } from "../kit/window.js";
-import { Body, Dialect, type Frames, NO_ID, type RequestId } from "./wire.js";
+import { Body, Dialect, type Frames, NO_ID, type RequestId, STREAM_WINDOW } from "./wire.js";
 
 /** A kept piece is read later. */
 export type Taken = "read" | "kept" | "refused";
@@ -118,6 +117,20 @@ export class Call {
   /** Not sent again: no attempts are left, or pieces have arrived. */
   get final(): boolean {
     return this.retries === 0 || this.pieces > 0;
+  }
+}
+
+/** Credit that a reader grants: the bytes it has read, once they are half of the window. */
+class ReadWindow {
+  #owed = 0;
+
+  /** Counts bytes read. @returns bytes to grant now; 0: none yet */
+  read(bytes: number): number {
+    this.#owed += bytes;
+    if (2 * this.#owed < STREAM_WINDOW) return 0;
+    const grant = this.#owed;
+    this.#owed = 0;
+    return grant;
   }
 }
 

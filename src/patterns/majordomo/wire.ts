@@ -96,6 +96,8 @@ const MAX_SERVICE_NAME = 255;
 export const RESERVED_PREFIX = "mmi.";
 export const NEGOTIATION: Buffer = Buffer.from("mmi.shoal");
 export const MAX_CAPACITY = 65_535;
+/** Bytes of pieces before the first grant. A piece that begins within the credit is sent whole. */
+export const STREAM_WINDOW = 65_536;
 /** Tags wrap to 1 after this. */
 export const MAX_TAG = 0x3fff_ffff;
 /** `ffffffff` on the wire. V8 stores integers of 31 bits without allocation. */

@@ -2,8 +2,7 @@
  * Requests of a worker: up to `concurrency` handlers run. A repeated request is handled once: the newest delivery gets
  * the answer, and earlier ones end.
  *
- * A handler is free when its answer was sent. A piece must be sent, and credit left (kit/window.ts), before the next
- * one is requested.
+ * A handler is free when its answer was sent. A piece must be sent, and credit left, before the next one is requested.
  */
 
 import { systemClock } from "../../core/clock.js";
@@ -18,7 +17,6 @@ import type { Codec } from "../../sockets/codec.js";
 import { toMessage } from "../../sockets/message.js";
 import { handlerFailure, isRefusedRequest, requestFailure } from "../kit/errors.js";
 import type { SendTicket } from "../kit/send-queue.js";
-import { STREAM_WINDOW } from "../kit/window.js";
 import { type ClientMemory, type Repeatable, RequestMemory } from "./request-memory.js";
 import {
   Body,
@@ -31,6 +29,7 @@ import {
   NO_PIECES,
   type RequestId,
   replyTo,
+  STREAM_WINDOW,
 } from "./wire.js";
 import type {
   MajordomoHandler,

@@ -1,6 +1,5 @@
 /** A broker's rules for answers in pieces, for what waits for clients, and for peers that leave. */
 import { beforeEach, describe, expect, it } from "vitest";
-import { STREAM_WINDOW } from "../../../src/patterns/kit/window.js";
 import {
   brokerSettings,
   type MajordomoBrokerEvent,
@@ -15,6 +14,7 @@ import {
   decodeAtBroker,
   decodeAtClient,
   decodeAtWorker,
+  STREAM_WINDOW,
 } from "../../../src/patterns/majordomo/wire.js";
 import { framesOf, readyOf, replyTo, idOf as requestId, requestOf } from "./messages.js";
 

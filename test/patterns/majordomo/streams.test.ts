@@ -2,11 +2,11 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { Dealer, json, type Raw, text } from "../../../src/index.js";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../../src/patterns/index.js";
-import { STREAM_WINDOW } from "../../../src/patterns/kit/window.js";
 import type {
   MajordomoBrokerOptions,
   MajordomoRequestContext,
 } from "../../../src/patterns/majordomo/index.js";
+import { STREAM_WINDOW } from "../../../src/patterns/majordomo/wire.js";
 import { failure, turn, until, within } from "../../contract/support/wait.js";
 import { type Child, start } from "../../process/child.js";
 import { LONG } from "../../support/long.js";

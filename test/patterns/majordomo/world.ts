@@ -7,7 +7,6 @@
 
 import { costOf } from "../../../src/core/frame-cost.js";
 import type { SendTicket } from "../../../src/patterns/kit/send-queue.js";
-import { STREAM_WINDOW } from "../../../src/patterns/kit/window.js";
 import {
   ANSWERS,
   Batcher,
@@ -37,6 +36,7 @@ import {
   type Given,
   type Reply,
   type Request,
+  STREAM_WINDOW,
 } from "../../../src/patterns/majordomo/wire.js";
 import { WorkerSession } from "../../../src/patterns/majordomo/worker-rules.js";
 import type { Network } from "../../../src/testing/network.js";
