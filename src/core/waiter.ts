@@ -161,7 +161,9 @@ export async function waitFor<T>(
   options: WaitOptions | undefined,
   timedOut: () => ShoalError,
 ): Promise<T> {
-  await refusedWait(options);
+  // Without a turn before the signal is watched, in which it might abort.
+  const refused = refusedWait(options);
+  if (refused !== undefined) return refused;
   const { timeout = -1, signal } = options ?? {};
   if (timeout < 0 && signal === undefined) return promise;
   const waiter = new Waiter<T>(timeout, signal, timedOut, ignore);
