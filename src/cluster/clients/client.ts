@@ -36,7 +36,7 @@ import { createId } from "../identity.js";
 import type { AddressScope } from "./addresses.js";
 import { LONGEST_ATTEMPT, NodeConnection, type NodeLossReason } from "./connection.js";
 import { type DiscoveredNode, endpointHost } from "./description.js";
-import { clientText, MAX_LIST, type NodeUpdate } from "./protocol.js";
+import { clientText, MAX_LIST, MAX_NODES, type NodeUpdate } from "./protocol.js";
 
 const MAX_ADDRESSES = 1_024;
 const HEARTBEAT_INTERVAL = 500;
@@ -319,7 +319,8 @@ export class DiscoveryClient
     const before = this.#nodes;
     const next = from === undefined ? new Map<string, DiscoveredNode>() : new Map(before);
     for (const id of gone) next.delete(id);
-    for (const node of nodes) next.set(node.id, node);
+    // Changes are bounded by one list's nodes, too.
+    for (const node of nodes) if (next.size < MAX_NODES || next.has(node.id)) next.set(node.id, node);
     this.#nodes = next;
     const changed = [...next.values()].filter((node) => !isSame(before.get(node.id), node));
     const left = [...before.values()].filter(({ id }) => !next.has(id));

@@ -16,7 +16,7 @@ const MAX_CLIENT_TEXT = 64;
 /** Bytes; 16,384 nodes fit. */
 export const MAX_LIST = 33_554_432;
 /** Nodes of a list; addresses, endpoints and tags per node. */
-const MAX_NODES = 16_384;
+export const MAX_NODES = 16_384;
 const MAX_PARTS = 64;
 const MAX_LIST_TEXT = 512;
 

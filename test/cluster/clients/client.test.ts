@@ -222,6 +222,26 @@ describe("a client", () => {
     await until(() => a.asked.length > 5);
   });
 
+  it("has no more nodes by changes than a list may have", async () => {
+    const [a] = (await fakes("a")) as [Fake];
+    const [made] = client({ addresses: a.node.discovery[0] as string, refreshInterval: 600_000 });
+    await made.ready();
+    const some = (from: number) =>
+      Array.from({ length: 10_000 }, (_, i) => ({ ...a.node, id: `n${from + i}`, discovery: [] }));
+    for (const [revision, first] of [
+      [2, 0],
+      [3, 10_000],
+    ] as const)
+      await a.send(a.peers[0] as Buffer, {
+        event: "nodes",
+        revision,
+        from: revision - 1,
+        nodes: [...some(first), { ...a.node, name: `changed ${revision}` }],
+      });
+    await until(() => made.current?.name === "changed 3");
+    expect(made.nodes).toHaveLength(16_384);
+  });
+
   it("takes a change that comes with the first list", async () => {
     const [a] = (await fakes("a")) as [Fake];
     const { list } = a;
