@@ -157,6 +157,14 @@ export class UserTable {
       throw new InvalidArgumentError(`the password of the user ${name} must be a text that is not empty`);
     if (publicKey !== undefined && (typeof publicKey !== "string" || publicKey.length !== 40))
       throw new InvalidArgumentError(`the publicKey of the user ${name} must have 40 characters of Z85`);
+    for (const [what, list] of [
+      ["roles", own],
+      ["permissions", user.permissions],
+    ] as const)
+      if (list !== undefined && !(Array.isArray(list) && list.every((each) => typeof each === "string")))
+        throw new InvalidArgumentError(
+          `${what} of the user ${name} must be an array of texts; got ${describe(list)}`,
+        );
     const permissions = new Set(user.permissions ?? (own === undefined ? [DISCOVERY_PERMISSION] : []));
     for (const role of own ?? []) {
       const allowed = Object.hasOwn(roles, role) ? roles[role] : undefined;

@@ -325,6 +325,10 @@ describe("users", () => {
     [{ ana: {} }, "either a password or a publicKey"],
     [{ ana: { password: "x", role: ["y"] } }, "roles?"],
     [{ ana: { password: "x", roles: ["y"] } }, "missing in roles"],
+    [{ ana: { password: "x", roles: 5 } }, "roles of the user ana must be an array of texts"],
+    [{ ana: { password: "x", roles: "reader" } }, "roles of the user ana must be an array of texts"],
+    [{ ana: { password: "x", permissions: 5 } }, "permissions of the user ana must be an array of texts"],
+    [{ ana: { password: "x", permissions: "dynamicDiscovery" } }, "must be an array of texts"],
     [
       { ana: "$scrypt$ln=30,r=8,p=1$c2FsdHNhbHRzYWx0$c2FsdHNhbHRzYWx0c2FsdHNhbHQ" },
       "not a valid scrypt hash",
