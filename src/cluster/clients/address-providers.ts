@@ -86,7 +86,14 @@ export function checkAddresses(given: unknown): readonly HostAddress[] {
   return given.map((each: Partial<HostAddress> | null) => {
     const { ip, interface: name = "", prefix = 0, public: outside } = each ?? {};
     const isBad = typeof ip !== "string" || isIP(ip) === 0 || typeof name !== "string";
-    if (isBad || !Number.isSafeInteger(prefix) || (outside !== undefined && isIP(outside) === 0))
+    const bits = !isBad && isIP(plainIp(ip)) === 4 ? 32 : 128;
+    if (
+      isBad ||
+      !Number.isSafeInteger(prefix) ||
+      prefix < 0 ||
+      prefix > bits ||
+      (outside !== undefined && isIP(outside) === 0)
+    )
       throw new InvalidArgumentError(
         "an address must be { ip, interface, prefix, public } with IP addresses as texts",
       );

@@ -116,6 +116,9 @@ describe("options and results", () => {
       [{ ip: "x" }],
       [{ ip: "10.0.0.1", public: "y" }],
       [{ ip: "10.0.0.1", prefix: "8" }],
+      [{ ip: "10.0.0.1", prefix: 33 }],
+      [{ ip: "fd00::1", prefix: 129 }],
+      [{ ip: "10.0.0.1", prefix: -1 }],
     ])
       expect(() => checkAddresses(given), JSON.stringify(given)).toThrow(
         expect.objectContaining({ code: "EINVAL" }),
