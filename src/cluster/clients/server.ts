@@ -150,6 +150,8 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   readonly #counts = { requests: 0, invalid: 0, updates: 0, missed: 0 };
   readonly #stopped = new AbortController();
   #starting: Promise<void> | undefined;
+  /** The node has another one otherwise, or none. */
+  #isServed = false;
   #endpoint: string | undefined;
   #url: string | undefined;
   #coalescing: NodeJS.Timeout | undefined;
@@ -229,29 +231,23 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
    * Binds, and adds this machine's addresses to the node's details.
    *
    * @throws TransportError `EADDRINUSE` and the system's other codes; InvalidStateError `EFSM` without a
-   * started node; InvalidArgumentError `EINVAL`; ClosedError `EBADF`
+   * started node, or if it has a discovery server; InvalidArgumentError `EINVAL`; ClosedError `EBADF`
    */
   start(): Promise<void> {
     this.#starting ??= this.run(async () => {
       this.assertOpen();
-      void this.#node.self; // Throws before anything is opened.
       try {
+        void this.#node.self; // Throws before anything is opened.
+        this.#serve();
         await this.#bind();
         await this.#lookUp();
+        this.assertOpen();
       } catch (error) {
         this.#starting = undefined;
+        this.#unserve();
         await this.#unbind(0);
         throw error;
       }
-      if (this.closed) {
-        await this.#unbind(0);
-        this.assertOpen();
-      }
-      this.#node.serveDiscovery({
-        clients: () => this.clients,
-        changed: this.#onChange,
-        nodeOnClose: (linger) => this.close({ linger }),
-      });
       this.#publish();
       this.#looking = setInterval(() => void this.#lookUp(), this.#settings.addressInterval);
       this.#looking.unref();
@@ -294,11 +290,25 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     await this.#starting?.catch(() => undefined); // `start` has the error.
     clearInterval(this.#looking);
     clearTimeout(this.#coalescing);
-    if (!this.#node.closed) {
-      this.#node.serveDiscovery(undefined);
-      if (this.#description !== undefined) this.#node.props({ [DISCOVERY_PROP]: undefined });
-    }
+    this.#unserve();
     await this.#unbind(linger);
+  }
+
+  #serve(): void {
+    this.#node.serveDiscovery({
+      clients: () => this.clients,
+      changed: this.#onChange,
+      nodeOnClose: (linger) => this.close({ linger }),
+    });
+    this.#isServed = true;
+  }
+
+  #unserve(): void {
+    if (!this.#isServed || this.#node.closed) return;
+    this.#isServed = false;
+    this.#node.serveDiscovery(undefined);
+    if (this.#description !== undefined) this.#node.props({ [DISCOVERY_PROP]: undefined });
+    this.#description = undefined;
   }
 
   async #bind(): Promise<void> {

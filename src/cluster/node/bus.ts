@@ -315,9 +315,12 @@ export class ClusterBus extends MessagingBus {
     return this.parts.roster.ask(this.identity.name, asked, timeout);
   }
 
-  /** @internal Sets this node's discovery server; `undefined`: it closes. */
+  /** @internal Sets this node's discovery server; `undefined`: it closes. @throws InvalidStateError `EFSM`: it has one */
   serveDiscovery(server: OwnDiscovery | undefined): void {
-    this.parts.roster.server = server;
+    const { roster } = this.parts;
+    if (server !== undefined && roster.server !== undefined)
+      throw new InvalidStateError("EFSM", "this node has a discovery server already");
+    roster.server = server;
   }
 
   // --- What this node says of itself ---------------------------------------------------------------------------------

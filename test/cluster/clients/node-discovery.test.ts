@@ -357,6 +357,25 @@ describe("node.clients()", () => {
   });
 });
 
+describe("a discovery server", () => {
+  it("is the only one of its node: another is refused, and hurts nothing as it closes", async () => {
+    const a = await node("a");
+    const first = await server(a);
+    const made = client({ addresses: first.endpoint as string });
+    await made.ready();
+    const second = new DiscoveryServer(a, { endpoint: "tcp://127.0.0.1:*", users, port: 7 });
+    await expect(second.start()).rejects.toMatchObject({ code: "EFSM" });
+    await second.close();
+    expect((await a.clients()).clients).toHaveLength(1);
+    const changed = event(made, "nodes:changed");
+    a.tags("new");
+    expect((await changed).nodes).toMatchObject([{ tags: ["new"] }]);
+    expect(made.nodes[0]?.addresses.every(({ port: of }) => of === undefined)).toBe(true);
+    await first.close();
+    await server(a);
+  });
+});
+
 describe("any ZeroMQ program", () => {
   it("asks by REQ, with an empty delimiter, or by DEALER", async () => {
     const a = await node("a");
