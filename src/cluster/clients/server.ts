@@ -3,8 +3,9 @@
  * the machine's addresses in the node's details.
  */
 import { describe } from "../../core/arguments.js";
-import { InvalidArgumentError } from "../../core/errors.js";
+import { InvalidArgumentError, TimeoutError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
+import { waitFor } from "../../core/waiter.js";
 import { Driver } from "../../patterns/kit/driver.js";
 import {
   anything,
@@ -350,7 +351,9 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     const host = this.#settings.host ?? hostOf(this.#endpoint) ?? "0.0.0.0";
     let found: readonly HostAddress[];
     try {
-      found = checkAddresses(await addresses(this.#stopped.signal));
+      const { signal } = this.#stopped;
+      // A provider may not look at the signal.
+      found = checkAddresses(await waitFor(Promise.resolve(addresses(signal)), { signal }, neverLate));
     } catch (error) {
       if (this.closed) return;
       this.events.emit({ type: "addresses:failed", error });
@@ -401,6 +404,10 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     if (isNew) this.events.emit({ type: "addresses:changed", addresses });
     this.#onChange();
   }
+}
+
+function neverLate(): TimeoutError {
+  return new TimeoutError("ETIMEDOUT", "unreachable");
 }
 
 function isSecure(endpoint: string | undefined): boolean {

@@ -374,6 +374,26 @@ describe("a discovery server", () => {
     await first.close();
     await server(a);
   });
+
+  it("closes while its provider of addresses does not answer", async () => {
+    const of = await node("a");
+    let asked = (): void => undefined;
+    const isAsked = new Promise<void>((resolve) => {
+      asked = resolve;
+    });
+    const made = new DiscoveryServer(of, {
+      endpoint: "tcp://127.0.0.1:*",
+      users,
+      addresses: () => {
+        asked();
+        return new Promise(() => undefined);
+      },
+    });
+    const started = made.start().catch(({ code }: { code: string }) => code);
+    await isAsked;
+    await made.close();
+    expect(await started).toBe("EBADF");
+  });
 });
 
 describe("any ZeroMQ program", () => {
