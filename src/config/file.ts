@@ -1,6 +1,7 @@
 /** Reads configuration files, and keeps secrets out of messages. */
-import { constants } from "node:fs";
-import { open, readFile, stat } from "node:fs/promises";
+import { constants, createReadStream } from "node:fs";
+import { open, stat } from "node:fs/promises";
+import { buffer } from "node:stream/consumers";
 import { type Expanded, placeKey } from "./environment.js";
 import { type Finding, type Problem, problemLine } from "./problem.js";
 
@@ -30,6 +31,13 @@ export async function readNamed(file: string): Promise<string> {
   }
 }
 
+/** Waits for the pipe's writer. */
+async function readPipe(file: string): Promise<Buffer> {
+  const bytes = await buffer(createReadStream(file, { end: MAX_FILE }));
+  if (bytes.length > MAX_FILE) throw new Error(`it does not end; expected ${MAX_FILE} bytes at most`);
+  return bytes;
+}
+
 export class ConfigurationError extends Error {
   readonly problems: readonly Problem[];
 
@@ -45,8 +53,7 @@ export class ConfigurationError extends Error {
  */
 export async function textOf(file: string, again = false): Promise<string> {
   try {
-    // Reading a pipe waits for its writer.
-    if (!again && !(await stat(file)).isFile()) return await readFile(file, "utf8");
+    if (!again && !(await stat(file)).isFile()) return (await readPipe(file)).toString();
     return Buffer.from(await readNamed(file), "latin1").toString();
   } catch (error) {
     const message = `cannot read the file: ${reasonOf(error)}`;

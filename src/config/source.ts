@@ -13,7 +13,7 @@ import {
   type YAMLError,
   type YAMLMap,
 } from "yaml";
-import { type Finding, type Path, type Problem, pathText } from "./problem.js";
+import { type Finding, type Path, type Problem, pathText, problemLine } from "./problem.js";
 
 interface Found {
   /** Position of the path's last key; absent for list items and the top. */
@@ -42,7 +42,9 @@ export class Source {
       merge: true,
       prettyErrors: false, // They repeat lines with secrets.
     });
-    const problems = [...document.errors, ...document.warnings].map((error) => problemOf(file, error, lines));
+    const faults = [...document.errors, ...document.warnings].map((error) => problemOf(file, error, lines));
+    // The package repeats a fault for each level that it ends.
+    const problems = [...new Map(faults.map((problem) => [problemLine(problem), problem])).values()];
     // An alias's `resolve` searches the whole document.
     const anchors = new Map<string, Node>();
     visit(document, {

@@ -1,11 +1,13 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: variables of configurations
 /** shoal proxy --config, between peers that watch what becomes of their connections. */
 import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Pull, Push, Reply, Request, type Socket } from "../../src/index.js";
 import { texts, until } from "../contract/support/wait.js";
+import { namedPipe } from "../support/pipe.js";
 import { run, startWithout } from "./in-process.js";
 import { file, ipc, useShoal, type Watched } from "./support.js";
 
@@ -392,6 +394,27 @@ describe("shoal proxy check", () => {
     expect(JSON.parse(String(json.stdout))).toMatchObject({
       ok: false,
       problems: [{ file: path, line: 5, path: "proxies.work.frontend.lingr" }, { line: 5 }],
+    });
+  });
+
+  it("says once what is wrong at one place, however deep", async () => {
+    write("{{{{{{{{\n");
+    const { code, stderr } = await run("", "proxy", "check", path);
+    const lines = stderr.trim().split("\n");
+    expect(code).toBe(1);
+    expect(new Set(lines).size).toBe(lines.length);
+  });
+
+  it("reads a pipe, and not one that does not end", async () => {
+    const pipe = namedPipe(file());
+    const check = run("", "proxy", "check", pipe);
+    await writeFile(pipe, two("]", "]"));
+    expect(await check).toMatchObject({ code: 0, stderr: "" });
+    const long = run("", "proxy", "check", pipe);
+    await writeFile(pipe, "#".repeat(1_100_000)).catch(() => undefined); // Its reader leaves.
+    expect(await long).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/it does not end; expected 1048576/),
     });
   });
 });
