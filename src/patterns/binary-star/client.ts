@@ -3,15 +3,9 @@ import { InvalidArgumentError } from "../../core/errors.js";
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import type { Raw } from "../../sockets/shape.js";
 import { BodyShape } from "../kit/body.js";
-import type { EndpointSourceEvent } from "../kit/endpoint-list.js";
 import { parseErrorReply } from "../kit/errors.js";
 import { checkOptions, codec, type GivenWithCodec } from "../kit/options.js";
-import {
-  RequestClient,
-  type RequestClientStats,
-  type RequestRetried,
-  requestClientOptions,
-} from "../kit/request-client.js";
+import { RequestClient, requestClientOptions } from "../kit/request-client.js";
 
 const OPTIONS = {
   ...requestClientOptions({ timeout: 30_000, attemptTimeout: 1_000, retryDelay: 50, maxRetryDelay: 1_000 }),
@@ -23,10 +17,6 @@ const OPTIONS = {
  * `maxRetryDelay` 1,000. Attempts are limited only by `timeout`.
  */
 export type BinaryStarClientOptions<T = Raw> = GivenWithCodec<typeof OPTIONS, T>;
-
-export type BinaryStarClientEvent = RequestRetried | EndpointSourceEvent;
-
-export type BinaryStarClientStats = RequestClientStats;
 
 /**
  * Asks the server of a pair that answered last, and the other one when that one fails.

@@ -1,11 +1,6 @@
 /** Binary Star: two servers, one of them active. */
 export * from "../kit/index.js";
-export {
-  BinaryStarClient,
-  type BinaryStarClientEvent,
-  type BinaryStarClientOptions,
-  type BinaryStarClientStats,
-} from "./client.js";
+export { BinaryStarClient, type BinaryStarClientOptions } from "./client.js";
 export {
   BinaryStarGate,
   type BinaryStarGateEvent,

@@ -8,7 +8,7 @@ import { lastFailure } from "../../sockets/internal.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
-import { CALL_OPTIONS, type PendingCall, PendingCalls } from "../kit/calls.js";
+import { CALL_OPTIONS, type CallOptions, type PendingCall, PendingCalls } from "../kit/calls.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import {
   ENDPOINT_SOURCE_EVENTS,
@@ -26,7 +26,6 @@ import {
   type FreelanceServerStatus,
 } from "./client-rules.js";
 import { parseClientMessage } from "./protocol.js";
-import type { FreelanceCallOptions } from "./shotgun-client.js";
 
 export type FreelanceClientEvent =
   /** A server answered for the first time, or again. */
@@ -180,7 +179,7 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
    *   closes; InvalidArgumentError, InvalidMessageError for a body that cannot be encoded, or a reply that the codec
    *   refuses
    */
-  request(body: BodyFor<T>, options: FreelanceCallOptions = {}): Promise<BodyOf<T>> {
+  request(body: BodyFor<T>, options: CallOptions = {}): Promise<BodyOf<T>> {
     try {
       this.assertOpen();
       const { timeout = this.#timeout, signal } = checkOptions(

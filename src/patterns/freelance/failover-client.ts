@@ -1,15 +1,10 @@
 /** Client of model 1. */
 import type { Raw } from "../../sockets/shape.js";
 import { BodyShape } from "../kit/body.js";
-import type { EndpointSourceEvent, PatternEndpoints } from "../kit/endpoint-list.js";
+import type { PatternEndpoints } from "../kit/endpoint-list.js";
 import { ServiceError } from "../kit/errors.js";
 import { checkOptions, codec, type GivenWithCodec, integer } from "../kit/options.js";
-import {
-  RequestClient,
-  type RequestClientStats,
-  type RequestRetried,
-  requestClientOptions,
-} from "../kit/request-client.js";
+import { RequestClient, requestClientOptions } from "../kit/request-client.js";
 import { errorTextOf } from "./protocol.js";
 
 /** As many as the Guide's attempts at a single server. */
@@ -24,10 +19,6 @@ const OPTIONS = {
 
 /** Times in ms; defaults: `timeout` -1, `attemptTimeout` 1,000, `retryDelay` 50, `maxRetryDelay` 1,000. */
 export type FreelanceFailoverClientOptions<T = Raw> = GivenWithCodec<typeof OPTIONS, T>;
-
-export type FreelanceFailoverClientEvent = RequestRetried | EndpointSourceEvent;
-
-export type FreelanceFailoverClientStats = RequestClientStats;
 
 /**
  * Asks the server that replied last, and the next when it times out, refuses or ends the connection. One request is

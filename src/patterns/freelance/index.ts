@@ -7,12 +7,7 @@ export {
   type FreelanceClientStats,
 } from "./client.js";
 export type { FreelanceRulesStats, FreelanceServerStatus } from "./client-rules.js";
-export {
-  FreelanceFailoverClient,
-  type FreelanceFailoverClientEvent,
-  type FreelanceFailoverClientOptions,
-  type FreelanceFailoverClientStats,
-} from "./failover-client.js";
+export { FreelanceFailoverClient, type FreelanceFailoverClientOptions } from "./failover-client.js";
 export type { FreelanceModel } from "./protocol.js";
 export {
   type FreelanceHandler,
@@ -23,7 +18,6 @@ export {
   type FreelanceServerStats,
 } from "./server.js";
 export {
-  type FreelanceCallOptions,
   FreelanceShotgunClient,
   type FreelanceShotgunClientEvent,
   type FreelanceShotgunClientOptions,

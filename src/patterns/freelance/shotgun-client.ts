@@ -57,8 +57,6 @@ const OPTIONS = {
 
 export type FreelanceShotgunClientOptions<T = Raw> = GivenWithCodec<typeof OPTIONS, T>;
 
-export type FreelanceCallOptions = CallOptions;
-
 const EVENTS: EventNames<FreelanceShotgunClientEvent> = {
   "server:joined": true,
   "server:left": true,
@@ -163,7 +161,7 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
    * `ERR_INVALID_MESSAGE` when the codec refuses the request or reply
    * @throws ClosedError `EBADF`; `EAGAIN` while draining or when it closes
    */
-  request(body: BodyFor<T>, options: FreelanceCallOptions = {}): Promise<BodyOf<T>> {
+  request(body: BodyFor<T>, options: CallOptions = {}): Promise<BodyOf<T>> {
     try {
       this.assertOpen();
       const { timeout = this.#timeout, signal } = checkOptions(

@@ -37,11 +37,6 @@ export const BROKER_OPTIONS = {
 
 export type BrokerDriverOptions = Given<typeof BROKER_OPTIONS>;
 
-export type BrokerSocketOptions = Pick<
-  BrokerDriverOptions,
-  "socketOptions" | "frontendOptions" | "backendOptions"
->;
-
 /** A client, or requesting site, was gone or at its high-water mark. */
 export interface ReplyDropped {
   readonly type: "reply:dropped";

@@ -1,5 +1,6 @@
 export { EventStream, type TypedEvent } from "../../core/event-stream.js";
 export type { BodyFor, BodyOf } from "./body.js";
+export type { CallOptions } from "./calls.js";
 export {
   defineService,
   type ServiceClient,
@@ -15,7 +16,7 @@ export type { EndpointSourceEvent, PatternEndpoints } from "./endpoint-list.js";
 export { FAILURES, type FailureReason, type HandlerErrorDetails, ServiceError } from "./errors.js";
 export type {
   RequestCallOptions,
-  RequestClientOptions,
+  RequestClientEvent,
   RequestClientStats,
   RequestRetried,
   RetryReason,

@@ -54,9 +54,6 @@ export function requestClientOptions(defaults: {
   };
 }
 
-/** Times in ms. */
-export type RequestClientOptions = Given<ReturnType<typeof requestClientOptions>>;
-
 type RequestClientSettings = Settings<ReturnType<typeof requestClientOptions>>;
 
 const CALL_OPTIONS = {
@@ -124,11 +121,12 @@ interface Call {
 
 const WITHOUT_LIMIT = { timeout: -1 } as const;
 
-type RequestEvent = RequestRetried | EndpointSourceEvent;
+/** Events of a client that retries. */
+export type RequestClientEvent = RequestRetried | EndpointSourceEvent;
 
-const EVENTS: EventNames<RequestEvent> = { "request:retried": true, ...ENDPOINT_SOURCE_EVENTS };
+const EVENTS: EventNames<RequestClientEvent> = { "request:retried": true, ...ENDPOINT_SOURCE_EVENTS };
 
-export abstract class RequestClient<Req, Rep> extends Driver<RequestEvent, RequestClientStats> {
+export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent, RequestClientStats> {
   readonly #name: string;
   readonly #list: EndpointList;
   #endpoints: readonly string[];

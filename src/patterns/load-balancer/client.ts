@@ -76,8 +76,6 @@ const OPTIONS = {
 /** Times in ms. */
 export type LoadBalancerClientOptions<Req = Raw, Rep = Raw> = GivenWithCodecs<typeof OPTIONS, Req, Rep>;
 
-export type LoadBalancerCallOptions = CallOptions;
-
 const EVENTS: EventNames<LoadBalancerClientEvent> = {
   "broker:joined": true,
   "broker:left": true,
@@ -195,7 +193,7 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
    *   handler failed, the broker gave up, or the connection ended more than `retries` times (`broker-lost`);
    *   ClosedError `EBADF`; `EAGAIN` while draining or when it closes
    */
-  request(body: BodyFor<Req>, options: LoadBalancerCallOptions = {}): Promise<BodyOf<Rep>> {
+  request(body: BodyFor<Req>, options: CallOptions = {}): Promise<BodyOf<Rep>> {
     try {
       this.assertOpen();
       const { timeout = this.#timeout, signal } = checkOptions(

@@ -1,7 +1,6 @@
 export type {
   BrokerDriverOptions,
   BrokerEndpoints,
-  BrokerSocketOptions,
   ReplyDropped,
 } from "../kit/broker-driver.js";
 export type { JobDropReason } from "../kit/dispatcher.js";
@@ -13,7 +12,6 @@ export {
   type LoadBalancerStats,
 } from "./balancer.js";
 export {
-  type LoadBalancerCallOptions,
   LoadBalancerClient,
   type LoadBalancerClientEvent,
   type LoadBalancerClientOptions,

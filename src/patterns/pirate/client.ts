@@ -1,15 +1,10 @@
 /** Lazy Pirate client, which understands the Pirates' error replies. */
 import type { Raw } from "../../sockets/shape.js";
 import { BodyShape } from "../kit/body.js";
-import type { EndpointSourceEvent, PatternEndpoints } from "../kit/endpoint-list.js";
+import type { PatternEndpoints } from "../kit/endpoint-list.js";
 import { parseErrorReply } from "../kit/errors.js";
 import { checkOptions, codec, type GivenWithCodecs, integer } from "../kit/options.js";
-import {
-  RequestClient,
-  type RequestClientStats,
-  type RequestRetried,
-  requestClientOptions,
-} from "../kit/request-client.js";
+import { RequestClient, requestClientOptions } from "../kit/request-client.js";
 
 const OPTIONS = {
   ...requestClientOptions({ timeout: -1, attemptTimeout: 2_500, retryDelay: 100, maxRetryDelay: 5_000 }),
@@ -21,10 +16,6 @@ const OPTIONS = {
 
 /** Times in ms; defaults: `timeout` -1, `attemptTimeout` 2,500, `retryDelay` 100, `maxRetryDelay` 5,000. */
 export type PirateClientOptions<Req = Raw, Rep = Raw> = GivenWithCodecs<typeof OPTIONS, Req, Rep>;
-
-export type PirateClientEvent = RequestRetried | EndpointSourceEvent;
-
-export type PirateClientStats = RequestClientStats;
 
 /**
  * Asks one of several servers, and retries, elsewhere if possible, without a reply. Works with any REP or a Pirate

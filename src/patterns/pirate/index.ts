@@ -5,12 +5,7 @@ export type {
   PirateWorkerLeftReason,
 } from "../kit/queue-rules.js";
 export type { Dialect as PirateDialect, Malformed } from "../kit/worker-protocol.js";
-export {
-  PirateClient,
-  type PirateClientEvent,
-  type PirateClientOptions,
-  type PirateClientStats,
-} from "./client.js";
+export { PirateClient, type PirateClientOptions } from "./client.js";
 export { PirateQueue, type PirateQueueOptions } from "./queue.js";
 export { type PirateHandler, PirateWorker, type PirateWorkerOptions } from "./worker.js";
 export type { PirateWorkerEvent, PirateWorkerStats } from "./worker-rules.js";
