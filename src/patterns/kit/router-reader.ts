@@ -38,14 +38,13 @@ export class RouterReader {
   #handedOver: number;
   #resume: (() => void) | undefined;
   #stopped = false;
-  readonly done: Promise<void>;
 
   constructor(socket: Router, listener: RouterListener) {
     this.#socket = socket;
     this.#listener = listener;
     this.#handedOver = countersOf(socket).received;
     socket.events.on("peer:leave", this.#socketOnPeerLeave);
-    this.done = this.#run();
+    void this.#run();
   }
 
   /** There may be room. */

@@ -52,13 +52,11 @@ const GRAIN = 20;
 
 interface Service {
   readonly name: Buffer;
-  /** Whether the store may have unclaimed requests. */
+  /** Whether the store may have unclaimed requests, besides those of a claim in flight. */
   more: boolean;
   available: boolean;
   checking: boolean;
   claiming: boolean;
-  /** During a claim or scan, which may have missed it. */
-  storedMeanwhile: boolean;
   storedSinceScan: boolean;
   /** Time of the next check; the next pause. */
   nextCheck: number;
@@ -123,7 +121,6 @@ export class DispatchRules {
     const entry = this.#wakeService(service, now);
     if (entry === undefined) return;
     entry.storedSinceScan = true;
-    if (entry.claiming) entry.storedMeanwhile = true;
     this.#advance(entry, now);
   }
 
@@ -158,8 +155,7 @@ export class DispatchRules {
     const entry = this.#services.get(key(service)) as Service;
     entry.claiming = false;
     this.#promised -= limit;
-    entry.more = requests.length >= limit || entry.storedMeanwhile;
-    entry.storedMeanwhile = false;
+    if (requests.length >= limit) entry.more = true;
     for (const request of requests) {
       if (this.#stopped) {
         this.#effects.release(request, 0, false);
@@ -215,7 +211,6 @@ export class DispatchRules {
       if (entry.retries.some((due) => due <= now)) {
         entry.retries = entry.retries.filter((due) => due > now);
         entry.more = true;
-        if (entry.claiming) entry.storedMeanwhile = true;
       }
       for (const due of entry.retries) this.#wakeAt(due);
       this.#advance(entry, now);
@@ -241,7 +236,6 @@ export class DispatchRules {
         available: false,
         checking: false,
         claiming: false,
-        storedMeanwhile: false,
         storedSinceScan: true,
         nextCheck: now,
         pause: this.#limits.checkInterval,
@@ -308,6 +302,7 @@ export class DispatchRules {
     const limit = Math.min(free, perService - entry.inFlight);
     if (limit <= 0) return;
     entry.claiming = true;
+    entry.more = false;
     this.#promised += limit;
     this.#effects.claim(entry.name, limit);
   }
