@@ -8,22 +8,14 @@
  *   open --close, or the other end is gone--> closed
  *    +-----halfClose--> half-closed: receives until the other has closed ---^
  */
+import { isMemory } from "../../../core/bytes.js";
 import { FRAME_COST } from "../../../core/frame-cost.js";
 import { allocateTransferable, forbidTransfer } from "../../../core/memory.js";
 import type { Segment } from "../codec/out-queue.js";
 import { tooLargeText } from "../errors.js";
 import { type CloseReason, type Link, limitOf, type Pipe, type ReceiveMarks } from "../pipe.js";
 import { HANG_UP_TIMEOUT } from "../writer.js";
-import {
-  BATCH_HEADER,
-  countOf,
-  type MessagePortLike,
-  marksWord,
-  type PortSink,
-  parseMarks,
-  ThreadPort,
-  Word,
-} from "./thread-port.js";
+import { BATCH_HEADER, countOf, type MessagePortLike, parseMarks, Word } from "./thread-port.js";
 
 /** Bytes; the last message of a post may go beyond them. */
 const MAX_POST = 1_048_576;
@@ -33,13 +25,13 @@ const TAKEN_PART = 4;
 const UNBOUNDED_TAKEN = 1_024;
 const UNBOUNDED_TAKEN_BYTES = 4_194_304;
 
-export class PortLink implements Link, PortSink {
+export class PortLink implements Link {
   blocked = true;
   readonly draining = false;
   /** Posted and untaken messages, and their cost. */
   ahead = 0;
   aheadBytes = 0;
-  readonly #port: ThreadPort;
+  readonly #port: MessagePortLike;
   readonly #pipe: Pipe;
   readonly #onEnd: (reason: CloseReason | "remote", tooLarge?: string) => void;
   #marks: ReceiveMarks;
@@ -67,7 +59,17 @@ export class PortLink implements Link, PortSink {
     this.#onEnd = onEnd;
     this.#postAt = partOf(marks.receiveHighWaterMark, UNBOUNDED_TAKEN);
     this.#postAtBytes = partOf(marks.receiveHighWaterMarkBytes, UNBOUNDED_TAKEN_BYTES);
-    this.#port = new ThreadPort(port, this);
+    this.#port = port;
+    port.addEventListener("close", () => this.#end("remote"));
+    // Later words would follow a gap.
+    port.onmessageerror = () => this.#end("remote");
+    port.onmessage = ({ data }) => {
+      if (this.#closed) return;
+      if (Array.isArray(data)) this.#portOnWord(data);
+      else if (isMemory(data)) this.#portOnMemory(data as ArrayBuffer);
+      else this.#end("remote");
+    };
+    port.unref?.();
   }
 
   open(): void {
@@ -86,7 +88,7 @@ export class PortLink implements Link, PortSink {
 
   marksChanged(marks: ReceiveMarks): void {
     this.#marks = marks;
-    this.#port.post(marksWord(Word.Marks, marks));
+    this.#say([Word.Marks, marks.receiveHighWaterMark, marks.receiveHighWaterMarkBytes]);
     // A quarter of the former mark may exceed the new one.
     this.#postAt = 0;
     this.#reportTaken();
@@ -119,18 +121,18 @@ export class PortLink implements Link, PortSink {
     if (this.#closed || this.#timer !== undefined) return;
     this.flush();
     this.blocked = true;
-    this.#port.post([Word.HalfClosed]);
+    this.#say([Word.HalfClosed]);
     this.#timer = setTimeout(() => this.close("local"), HANG_UP_TIMEOUT).unref();
   }
 
   close(reason: CloseReason): void {
     if (this.#closed) return;
     this.flush();
-    this.#port.post([Word.Closed]);
+    this.#say([Word.Closed]);
     this.#end(reason);
   }
 
-  portOnMemory(memory: ArrayBuffer): void {
+  #portOnMemory(memory: ArrayBuffer): void {
     if (memory.byteLength <= BATCH_HEADER) return;
     const bytes = Buffer.from(memory);
     // Frames share this memory.
@@ -149,11 +151,12 @@ export class PortLink implements Link, PortSink {
   #refuse(tooLarge: string | undefined): void {
     if (this.#closed) return;
     this.flush();
-    this.#port.post([Word.Closed, tooLarge]);
+    this.#say([Word.Closed, tooLarge]);
     this.#end("protocol", tooLarge);
   }
 
-  portOnWord(word: readonly unknown[]): void {
+  /** @param word begins with a Word; the rest is unchecked */
+  #portOnWord(word: readonly unknown[]): void {
     switch (word[0]) {
       case Word.Taken:
         this.ahead = Math.max(0, this.#sent - countOf(word[1], 0));
@@ -167,7 +170,7 @@ export class PortLink implements Link, PortSink {
       case Word.HalfClosed:
         // The half-closed end still receives.
         this.flush();
-        this.#port.post([Word.Closed]);
+        this.#say([Word.Closed]);
         this.#end("remote");
         break;
       case Word.Closed:
@@ -177,8 +180,8 @@ export class PortLink implements Link, PortSink {
     }
   }
 
-  portOnEnd(): void {
-    this.#end("remote");
+  #say(word: readonly unknown[]): void {
+    if (!this.#closed) this.#port.postMessage(word);
   }
 
   #post(segments: readonly Segment[]): void {
@@ -206,7 +209,8 @@ export class PortLink implements Link, PortSink {
     this.#sentCost += cost;
     this.ahead += messages;
     this.aheadBytes += cost;
-    this.#port.transfer(memory.buffer as ArrayBuffer);
+    const buffer = memory.buffer as ArrayBuffer;
+    this.#port.postMessage(buffer, [buffer]);
   }
 
   #reportTaken(): void {
@@ -218,7 +222,7 @@ export class PortLink implements Link, PortSink {
       const { receiveHighWaterMark, receiveHighWaterMarkBytes } = this.#marks;
       this.#postAt = taken + partOf(receiveHighWaterMark, UNBOUNDED_TAKEN);
       this.#postAtBytes = takenCost + partOf(receiveHighWaterMarkBytes, UNBOUNDED_TAKEN_BYTES);
-      this.#port.post([Word.Taken, taken, takenCost]);
+      this.#say([Word.Taken, taken, takenCost]);
     }
     if (queue.messages > 0) this.#pipe.watch();
   }

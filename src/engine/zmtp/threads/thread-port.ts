@@ -1,5 +1,5 @@
 /**
- * A MessagePort between two sockets in different threads, and its words, both ways:
+ * The words on a MessagePort between two sockets in different threads, both ways:
  *
  *   ArrayBuffer, transferred     messages: 4 bytes, their number, 4 bytes, that of their frames, then these (37/ZMTP, Framing)
  *   [TAKEN, messages, cost]      totals that the program has taken, the cost as in core/frame-cost.ts
@@ -33,60 +33,6 @@ export interface MessagePortLike {
   unref?(): void;
 }
 
-export interface PortSink {
-  portOnMemory(memory: ArrayBuffer): void;
-  /** @param word begins with a Word; the rest is unchecked */
-  portOnWord(word: readonly unknown[]): void;
-  /** Once, after all words: the other end has closed or its thread has ended. */
-  portOnEnd(): void;
-}
-
-export class ThreadPort {
-  readonly #port: MessagePortLike;
-  readonly #sink: PortSink;
-  #closed = false;
-
-  constructor(port: MessagePortLike, sink: PortSink) {
-    this.#port = port;
-    this.#sink = sink;
-    port.addEventListener("close", () => this.#end());
-    // Later words would follow a gap.
-    port.onmessageerror = () => this.#end();
-    port.onmessage = ({ data }) => {
-      if (this.#closed) return;
-      if (Array.isArray(data)) this.#sink.portOnWord(data);
-      else if (isMemory(data)) this.#sink.portOnMemory(data);
-      else this.#end();
-    };
-    port.unref?.();
-  }
-
-  post(word: readonly unknown[]): void {
-    if (!this.#closed) this.#port.postMessage(word);
-  }
-
-  transfer(memory: ArrayBuffer): void {
-    if (!this.#closed) this.#port.postMessage(memory, [memory]);
-  }
-
-  /** Posted words still arrive. */
-  close(): void {
-    this.#closed = true;
-    this.#port.close();
-  }
-
-  #end(): void {
-    if (this.#closed) return;
-    this.close();
-    this.#sink.portOnEnd();
-  }
-}
-
-/** A node:vm context has another class. */
-function isMemory(data: unknown): data is ArrayBuffer {
-  return Object.prototype.toString.call(data) === "[object ArrayBuffer]";
-}
-
 const KINDS: readonly string[] = ["refused", "auth", "protocol", "other"] satisfies readonly Fault["kind"][];
 
 export function parseFault(given: unknown): Fault {
@@ -98,10 +44,6 @@ export function parseFault(given: unknown): Fault {
     message: String(message),
     ...(typeof status === "number" ? { status } : {}),
   };
-}
-
-export function marksWord(word: number, marks: ReceiveMarks): readonly unknown[] {
-  return [word, marks.receiveHighWaterMark, marks.receiveHighWaterMarkBytes];
 }
 
 /** Invalid marks become 1, because 0 is unbounded. */
