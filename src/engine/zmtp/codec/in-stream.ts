@@ -30,14 +30,13 @@ import { FrameBatch } from "../../frame-batch.js";
 import { Lease } from "../../lease.js";
 import { FrameList } from "./frame-list.js";
 import { acquire, type PooledBuffer } from "./pooled-buffer.js";
-import { DIRECT, MAX_EAGER, SplitFrame, type SplitFrameEffects } from "./split-frame.js";
+import { DIRECT, MAX_EAGER, SplitFrame, type SplitFrameEffects, type StreamFault } from "./split-frame.js";
 import { encodeMessage, encodeMessages } from "./take-front.js";
 
 /** Bytes; SUBSCRIBE with its prefix is the longest command. */
 export const MAX_COMMAND = 65_536;
 
-export type StreamFault = "reserved-bits" | "too-long" | "too-many-frames" | "command-too-long" | "no-memory";
-
+export type { StreamFault };
 export type OnCommand = (body: Buffer) => void;
 
 /** Cost of messages that a batch copies from a list. */
@@ -48,7 +47,7 @@ const FEW_FRAMES = 8;
 
 const NO_BYTES = Buffer.alloc(0);
 
-export class InStream implements SplitFrameEffects<StreamFault> {
+export class InStream implements SplitFrameEffects {
   messages = 0;
   /** The last messages were taken in encoded form. */
   relayed = false;
@@ -70,7 +69,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
   outer: InStream | undefined = undefined;
   /** Bytes that the transport assembles from fragments. */
   fragments = 0;
-  readonly #split: SplitFrame<StreamFault>;
+  readonly #split: SplitFrame;
 
   get cost(): number {
     return this.#kept - this.#begun;
@@ -94,7 +93,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
   constructor(maxMessageSize: number, onCommand: OnCommand) {
     this.limit(maxMessageSize);
     this.#onCommand = onCommand;
-    this.#split = new SplitFrame<StreamFault>(this);
+    this.#split = new SplitFrame(this);
   }
 
   /** For frames with headers yet to arrive. */
@@ -168,10 +167,6 @@ export class InStream implements SplitFrameEffects<StreamFault> {
 
   splitOnHeader(flags: number, size: number): StreamFault | undefined {
     return this.#check(flags, size);
-  }
-
-  splitOnNoMemory(): StreamFault {
-    return "no-memory";
   }
 
   splitOnWhole(bytes: Buffer, at: number, end: number, pooled: PooledBuffer | undefined): void {

@@ -49,15 +49,16 @@ function ahead(need: number, have: number, times: number, size: number): number 
   return Math.max(size, Math.min(have * times, Math.ceil(need / times)));
 }
 
-export interface SplitFrameEffects<F extends string> {
-  splitOnHeader(flags: number, size: number): F | undefined;
+export type StreamFault = "reserved-bits" | "too-long" | "too-many-frames" | "command-too-long" | "no-memory";
+
+export interface SplitFrameEffects {
+  splitOnHeader(flags: number, size: number): StreamFault | undefined;
   /** @param at position in `bytes`, behind earlier frames of the message */
   splitOnWhole(bytes: Buffer, at: number, end: number, pooled: PooledBuffer | undefined): void;
-  splitOnNoMemory(): F;
 }
 
-export class SplitFrame<F extends string> {
-  readonly #effects: SplitFrameEffects<F>;
+export class SplitFrame {
+  readonly #effects: SplitFrameEffects;
   /** Undefined once the body has begun. */
   #header: Buffer | undefined = undefined;
   #body: Buffer | undefined = undefined;
@@ -66,7 +67,7 @@ export class SplitFrame<F extends string> {
   #have = 0;
   #need = 0;
 
-  constructor(effects: SplitFrameEffects<F>) {
+  constructor(effects: SplitFrameEffects) {
     this.#effects = effects;
   }
 
@@ -111,7 +112,7 @@ export class SplitFrame<F extends string> {
     return count === 0 ? undefined : behindFrame?.subarray(0, count);
   }
 
-  begin(chunk: Uint8Array, position: number, to: number): F | undefined {
+  begin(chunk: Uint8Array, position: number, to: number): StreamFault | undefined {
     this.#header = Buffer.allocUnsafe(LONG_HEADER);
     this.#have = 0;
     this.#need = SHORT_HEADER;
@@ -126,10 +127,16 @@ export class SplitFrame<F extends string> {
   /**
    * Keeps the first part of a frame with a checked header, behind earlier frames. @param need bytes of all
    */
-  beginBehind(chunk: Uint8Array, first: number, position: number, to: number, need: number): F | undefined {
+  beginBehind(
+    chunk: Uint8Array,
+    first: number,
+    position: number,
+    to: number,
+    need: number,
+  ): StreamFault | undefined {
     this.#need = need;
     const body = this.#memoryOf(this.#firstSize(need, to - first));
-    if (body === undefined) return this.#effects.splitOnNoMemory();
+    if (body === undefined) return "no-memory";
     body.set(chunk.subarray(first, to));
     this.#at = position - first;
     this.#have = to - first;
@@ -138,7 +145,7 @@ export class SplitFrame<F extends string> {
   }
 
   /** @returns the position behind the frame's bytes, or the fault */
-  continue(chunk: Uint8Array, from: number, to: number): number | F {
+  continue(chunk: Uint8Array, from: number, to: number): number | StreamFault {
     const count = Math.min(to - from, this.#need - this.#have);
     const header = this.#header;
     if (header !== undefined) {
@@ -148,7 +155,7 @@ export class SplitFrame<F extends string> {
       return fault ?? from + count;
     }
     const body = this.#bodyOf(this.#have + count);
-    if (body === undefined) return this.#effects.splitOnNoMemory();
+    if (body === undefined) return "no-memory";
     body.set(chunk.subarray(from, from + count), this.#have);
     this.#have += count;
     unfilled -= count;
@@ -166,7 +173,7 @@ export class SplitFrame<F extends string> {
     this.#need = 0;
   }
 
-  #headerIsWhole(header: Buffer): F | undefined {
+  #headerIsWhole(header: Buffer): StreamFault | undefined {
     const flags = header[0] as number;
     if ((flags & LONG) !== 0 && this.#need === SHORT_HEADER) {
       this.#need = LONG_HEADER;
@@ -180,7 +187,7 @@ export class SplitFrame<F extends string> {
     this.#header = undefined;
     this.#need = total;
     const body = this.#memoryOf(this.#firstSize(total, headerSize));
-    if (body === undefined) return this.#effects.splitOnNoMemory();
+    if (body === undefined) return "no-memory";
     body.set(header.subarray(0, headerSize));
     unfilled -= headerSize;
     if (size === 0) this.#whole();
