@@ -313,9 +313,7 @@ export interface EngineCapabilities {
   readonly peerRoutingIds: boolean;
   /** A publisher counts and reports messages dropped for a full subscriber. */
   readonly publisherDrops: boolean;
-  /** A publisher sees its subscriptions. */
-  readonly subscriptions: boolean;
-  /** The same with `conflate`, so `waitForSubscribers` works there. */
+  /** A publisher with `conflate` sees its subscriptions, so `waitForSubscribers` works there. */
   readonly conflatedSubscriptions: boolean;
   /** Accepted, unsent messages are counted, with their bytes. A Majordomo broker needs this to bound a client in bytes. */
   readonly queueDepth: boolean;

@@ -130,13 +130,9 @@ export class Publisher<T = Raw> extends Socket {
     if (topic !== undefined && typeof topic !== "string" && !isBytes(topic))
       throw new InvalidArgumentError(`topic is a string or bytes; got ${typeof topic}`);
     const core = this[CORE];
-    const { capabilities } = core.context.load();
-    const conflates = core.getOption("conflate") === true;
-    if (!(conflates ? capabilities.conflatedSubscriptions : capabilities.subscriptions)) {
-      throw new NotSupportedError(
-        `A publisher${conflates ? " with conflate" : ""} cannot see its subscriptions on this engine`,
-      );
-    }
+    const { conflatedSubscriptions } = core.context.load().capabilities;
+    if (core.getOption("conflate") === true && !conflatedSubscriptions)
+      throw new NotSupportedError("A publisher with conflate cannot see its subscriptions on this engine");
     const wanted = topic === undefined ? undefined : Buffer.from(topic as string);
     const subscriptions = this.#subscriptions;
     core.assertOpen();

@@ -34,7 +34,6 @@ const CAPABILITIES: EngineCapabilities = {
   peerEvents: ["inproc"],
   peerRoutingIds: true,
   publisherDrops: true,
-  subscriptions: true,
   conflatedSubscriptions: true,
   queueDepth: true,
   unsupportedOptions: [],

@@ -28,7 +28,6 @@ function capabilitiesOf(native: Native): EngineCapabilities {
     peerEvents: ["tcp", "ipc"],
     peerRoutingIds: false,
     publisherDrops: false,
-    subscriptions: true,
     conflatedSubscriptions: false,
     queueDepth: false,
     unsupportedOptions: UNSUPPORTED_OPTIONS,

@@ -47,29 +47,18 @@ export interface NativeSocketClass {
   readonly prototype: NativeSocket;
 }
 
-export interface Native {
+export interface Native extends Readonly<Partial<Record<SocketTypeName, NativeSocketClass>>> {
   readonly version: string;
   readonly capability: Readonly<Record<string, boolean>>;
   readonly context: NativeContext;
   readonly Context: new (options?: Record<string, unknown>) => NativeContext;
   readonly Observer: new (socket: NativeSocket) => NativeObserver;
-  readonly Pair: NativeSocketClass;
-  readonly Publisher: NativeSocketClass;
-  readonly Subscriber: NativeSocketClass;
-  readonly Request: NativeSocketClass;
-  readonly Reply: NativeSocketClass;
-  readonly Dealer: NativeSocketClass;
   readonly Router: NativeSocketClass;
-  readonly Pull: NativeSocketClass;
-  readonly Push: NativeSocketClass;
-  readonly XPublisher: NativeSocketClass;
-  readonly XSubscriber: NativeSocketClass;
-  readonly Stream: NativeSocketClass;
 }
 
 /** @throws NotSupportedError `NOT_SUPPORTED` for a draft type */
 export function nativeClassOf(native: Native, type: SocketTypeName): NativeSocketClass {
-  const found = (native as Partial<Record<SocketTypeName, NativeSocketClass>>)[type];
+  const found = native[type];
   if (found === undefined)
     throw new NotSupportedError(`The libzmq engine has no draft type ${type}; the zmtp engine has it`);
   return found;

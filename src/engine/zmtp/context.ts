@@ -20,7 +20,6 @@ export const ZMTP_CAPABILITIES: EngineCapabilities = {
   peerEvents: [],
   peerRoutingIds: true,
   publisherDrops: true,
-  subscriptions: true,
   conflatedSubscriptions: true,
   queueDepth: true,
   unsupportedOptions: UNSUPPORTED_OPTIONS,

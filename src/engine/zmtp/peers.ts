@@ -230,10 +230,6 @@ export class Peers {
     return true;
   }
 
-  roomFound(): void {
-    this.proceed();
-  }
-
   proceed(): void {
     if (this.#leaving.size === 0) return;
     this.#moveUnsent();

@@ -316,7 +316,7 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
   pipeOnRoom(pipe: Pipe): void {
     if (pipe.leaving !== undefined || pipe.released) return;
     this.#routing.room(pipe);
-    this.#peers.roomFound();
+    this.#peers.proceed();
   }
 
   pipeOnDetached(pipe: Pipe, messages: number): void {

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { OPTIONS, type OptionSpec } from "../../../src/core/option-table.js";
 import { SocketType, type SocketTypeName } from "../../../src/core/socket-type.js";
-import { loadNative } from "../../../src/engine/libzmq/native.js";
+import { loadNative, nativeClassOf } from "../../../src/engine/libzmq/native.js";
 import {
   isNativeOption,
   nativeOptions,
@@ -40,7 +40,8 @@ test("a socket with defaults only is set what shoal's defaults change, and nothi
 test("the defaults of the table, or its zeromqDefault, are those of a fresh native socket", () => {
   const native = loadNative();
   for (const type of ["Router", "XPublisher", "Request", "Stream", "Pull", "Subscriber"] as const) {
-    const socket = new native[type]({}) as unknown as Record<string, unknown> & { close(): void };
+    const NativeClass = nativeClassOf(native, type);
+    const socket = new NativeClass({}) as unknown as Record<string, unknown> & { close(): void };
     for (const name of optionNames(SocketType[type])) {
       const { default: own, zeromqDefault = own }: OptionSpec = OPTIONS[name];
       // libzmq's SUB has nothing to linger for.

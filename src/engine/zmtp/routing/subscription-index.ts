@@ -40,10 +40,6 @@ export class SubscriptionIndex<S extends object> {
     return this.#bySubscriber.get(subscriber)?.prefixes.has(prefix) === true;
   }
 
-  isAsked(prefix: string): boolean {
-    return this.#byPrefix.has(prefix);
-  }
-
   countOf(subscriber: S): number {
     return this.#bySubscriber.get(subscriber)?.prefixes.size ?? 0;
   }
