@@ -146,11 +146,6 @@ export class WebSocketStream implements Stream, ByteStream, StreamReader {
     this.#sink = sink;
   }
 
-  giveBack(bytes: Buffer): void {
-    this.#held.unshift(bytes);
-    this.#heldBytes += bytes.length;
-  }
-
   pause(): this {
     this.#paused = true;
     return this;

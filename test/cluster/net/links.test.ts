@@ -43,7 +43,6 @@ class OpenStream implements Stream {
     start: (_socket: unknown, sink: Sink): void => {
       this.#sink = sink;
     },
-    giveBack: (): void => undefined,
     pause: (): void => undefined,
     resume: (): void => undefined,
   };

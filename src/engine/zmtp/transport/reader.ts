@@ -60,8 +60,6 @@ export interface Sink {
 
 export interface StreamReader {
   start(socket: ByteStream, sink: Sink): void;
-  /** @param bytes are kept */
-  giveBack(bytes: Buffer): void;
   pause(): void;
   resume(): void;
 }
@@ -141,7 +139,6 @@ export class Reader implements StreamReader {
 
   start(socket: ByteStream, sink: Sink): void {
     this.#sink = sink;
-    if (this.#socket !== undefined) return;
     this.#socket = socket;
     socket.on("end", () => {
       this.#handGathered();
@@ -161,6 +158,7 @@ export class Reader implements StreamReader {
     this.#paused = true;
   }
 
+  /** @param bytes are kept */
   giveBack(bytes: Buffer): void {
     if (bytes.length === 0) return;
     this.#ahead.unshift(bytes);

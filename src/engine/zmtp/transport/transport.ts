@@ -32,14 +32,6 @@ export interface Stream {
   fault?(silent: boolean): Fault | undefined;
 }
 
-/** @param rest unused bytes, for the next sink */
-export function handOver(stream: Stream, rest: Buffer, give: () => void): void {
-  stream.reader.pause();
-  stream.reader.giveBack(rest);
-  give();
-  stream.reader.resume();
-}
-
 /** Each transport reads its own. */
 export type TransportOptions = Readonly<OptionValues> & {
   /** Current options, such as renewed certificates. */

@@ -31,7 +31,7 @@ import { WsFraming } from "../ws/ws-framing.js";
 import type { Framing } from "./framing.js";
 import type { Reader } from "./reader.js";
 import { readSocket } from "./socket-read.js";
-import { type Acceptor, handOver, type Stream, type TransportOptions } from "./transport.js";
+import type { Acceptor, Stream, TransportOptions } from "./transport.js";
 
 /** ms for a refusal to leave before its connection is cut. */
 const REFUSAL_TIMEOUT = 1_000;
@@ -80,9 +80,12 @@ export class WsStream implements Stream {
 }
 
 /** @param head bytes behind HTTP's head, in the parser's memory */
-export function handOverUpgraded(stream: HttpStream, head: Uint8Array, give: () => void): void {
-  readSocket(stream.socket, stream.reader);
-  handOver(stream, Buffer.from(head), give);
+export function handOverUpgraded({ socket, reader }: HttpStream, head: Uint8Array, give: () => void): void {
+  readSocket(socket, reader);
+  reader.pause();
+  reader.giveBack(Buffer.from(head));
+  give();
+  reader.resume();
 }
 
 export function upgradeFault(message: string): Fault {
