@@ -3,12 +3,14 @@ import { mkdtempSync, rmdirSync } from "node:fs";
 import { connect, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { ignore } from "../../../core/ignore.js";
 import { addressOf } from "../../../core/schemes/scheme.js";
 import { transportError } from "../errors.js";
 import { type Answer, disown, own, removeDead, suspectAt } from "./ipc-path.js";
 import { KernelStream } from "./kernel-stream.js";
 import { Reader } from "./reader.js";
 import { closeServer, listen, listenSync, makeServer } from "./server.js";
+import { whenConnected } from "./tcp.js";
 import type { Acceptor, Listener, Transport } from "./transport.js";
 
 const PIPE_FAMILY = -1;
@@ -131,32 +133,10 @@ export const ipc: Transport = {
   dial(endpoint, options, done) {
     const reader = new Reader();
     const socket = connect({ path: pathOf(endpoint), onread: reader.onread });
-    socket.unref();
-    let timer: NodeJS.Timeout | undefined;
-    const failed = (error: Error): void => {
-      clearTimeout(timer);
-      socket.destroy();
-      done(error);
-    };
-    socket.once("error", failed);
-    socket.once("connect", () => {
-      clearTimeout(timer);
-      socket.off("error", failed);
-      done(new KernelStream(socket, reader, endpoint, addressOf(endpoint)));
+    return whenConnected(socket, options.connectTimeout, (error) => {
+      if (error !== undefined) socket.on("error", ignore).destroy();
+      done(error ?? new KernelStream(socket, reader, endpoint, addressOf(endpoint)));
     });
-    if (options.connectTimeout > 0) {
-      timer = setTimeout(() => {
-        socket.off("error", failed);
-        socket.on("error", () => undefined);
-        failed(new Error(`no connection within ${options.connectTimeout} ms (connectTimeout)`));
-      }, options.connectTimeout).unref();
-    }
-    return () => {
-      clearTimeout(timer);
-      socket.off("error", failed);
-      socket.on("error", () => undefined);
-      socket.destroy();
-    };
   },
 };
 

@@ -152,9 +152,8 @@ export function dialTcp(
   done: (result: Stream | Error) => void,
 ): () => void {
   const { host, port, source } = parseHostPort(endpoint);
-  let socket: Socket | undefined;
+  let cancel: (() => void) | undefined;
   let cancelled = false;
-  let timeout: RunningTimeout | undefined;
   const next = (addresses: readonly LookupAddress[], at: number, failure: Error | undefined): void => {
     const target = addresses[at];
     if (cancelled) return;
@@ -176,41 +175,24 @@ export function dialTcp(
       done(error as Error); // A missing interface, or an invalid port.
       return;
     }
-    const dialled = made.socket;
-    socket = dialled;
-    dialled.unref();
-    const connected = (): void => {
-      if (isOwnPeer(dialled, port)) {
-        failed(new Error("the system connected the socket to itself: nothing listens there"));
+    const { socket } = made;
+    cancel = whenConnected(socket, options.connectTimeout, (fault) => {
+      const error = fault ?? ownPeerError(socket, port);
+      if (error !== undefined) {
+        socket.on("error", ignore).destroy();
+        next(addresses, at + 1, error);
         return;
       }
-      timeout?.clear();
-      dialled.off("error", failed).off("connect", connected);
       let stream: Stream;
       try {
         stream = made.stream();
       } catch (error) {
-        dialled.on("error", ignore).destroy();
+        socket.on("error", ignore).destroy();
         done(error as Error);
         return;
       }
       done(stream);
-    };
-    const failed = (error: Error): void => {
-      timeout?.clear();
-      dialled.off("error", failed).off("connect", connected).on("error", ignore).destroy();
-      next(addresses, at + 1, error);
-    };
-    // `once` would create two more objects.
-    dialled.on("error", failed);
-    if (options.connectTimeout > 0) {
-      const late = (): void => {
-        if (!dialled.connecting || dialled.destroyed) return;
-        failed(new Error(`no connection within ${options.connectTimeout} ms (connectTimeout)`));
-      };
-      timeout = new RunningTimeout(options.connectTimeout, late);
-    }
-    dialled.on("connect", connected);
+    });
   };
   const family = isIP(host);
   // `queueMicrotask` would create an object of node:async_hooks.
@@ -224,13 +206,35 @@ export function dialTcp(
   }
   return () => {
     cancelled = true;
+    cancel?.();
+  };
+}
+
+/** @param done called once, unless cancelled @returns cancels, and destroys the socket */
+export function whenConnected(socket: Socket, ms: number, done: (error?: Error) => void): () => void {
+  let timeout: RunningTimeout | undefined;
+  const settle = (error?: Error): void => {
     timeout?.clear();
-    socket?.on("error", ignore);
-    socket?.destroy();
+    socket.off("error", settle).off("connect", settle);
+    done(error);
+  };
+  socket.unref();
+  // `once` would create two more objects.
+  socket.on("error", settle).on("connect", settle);
+  if (ms > 0) {
+    timeout = new RunningTimeout(ms, () => {
+      if (!socket.connecting || socket.destroyed) return;
+      settle(new Error(`no connection within ${ms} ms (connectTimeout)`));
+    });
+  }
+  return () => {
+    timeout?.clear();
+    socket.off("error", settle).on("error", ignore).destroy();
   };
 }
 
 /** The system may give a socket the very port that it dials. */
-function isOwnPeer(socket: Socket, port: number): boolean {
-  return socket.localPort === port && socket.localAddress === socket.remoteAddress;
+function ownPeerError(socket: Socket, port: number): Error | undefined {
+  if (socket.localPort !== port || socket.localAddress !== socket.remoteAddress) return undefined;
+  return new Error("the system connected the socket to itself: nothing listens there");
 }
