@@ -17,7 +17,7 @@ export const ID_WINDOW = 1_000;
 export const ID_WINDOW_TIME = 600_000;
 /** A client's unanswered publications, and refused ones remembered by a session. */
 export const MAX_PUBLISHING = 1_024;
-/** Messages read to make room. */
+/** First messages read to make room; then twice as many each time. */
 export const EVICTED_AT_ONCE = 16;
 export const MAX_SETTLED = 8_192;
 export const MAX_SERVERS = 1_000;

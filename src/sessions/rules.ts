@@ -25,6 +25,7 @@ import {
   hashOf,
   keys,
   messageSize,
+  numberOf,
   type SessionLimits,
   type SessionOwner,
   type SessionRecord,
@@ -436,18 +437,19 @@ function makeRoom(view: View, id: string, record: SessionRecord, size: number): 
   if (limits.drop === "refuse") return undefined;
   if (limits.drop === "newest" || size > limits.maxQueueBytes) return withoutRoom(record);
   const evicted: number[] = [];
-  let readUntil = head;
-  for (; !fits() && head < record.tail; head++) {
-    if (head === readUntil) {
-      readUntil = Math.min(head + EVICTED_AT_ONCE, record.tail);
-      view.need(numbers(head, readUntil).map((number) => keys.message(id, record.life, number)));
+  const to = keys.message(id, record.life, record.tail);
+  // Acknowledgements in any order leave gaps of any width, and a large message may need the room of many.
+  for (let from = keys.message(id, record.life, head); !fits() && from !== to; ) {
+    const found = view.keysIn({ from, to, limit: Math.max(EVICTED_AT_ONCE, evicted.length) });
+    for (const key of found.keys) {
+      if (fits()) break;
+      const number = numberOf(key);
+      evicted.push(number);
+      head = number + 1;
+      count -= 1;
+      bytes -= messageSize(decodeMessage(key, view.get(key) as Buffer));
     }
-    const key = keys.message(id, record.life, head);
-    const kept = view.get(key);
-    if (kept === undefined) continue;
-    evicted.push(head);
-    count -= 1;
-    bytes -= messageSize(decodeMessage(key, kept));
+    from = found.end;
   }
   const full = drops.full + evicted.length;
   return { record: { ...record, head, count, bytes, drops: { ...drops, full } }, evicted, isKept: true };
@@ -514,8 +516,4 @@ export function settle(view: View, handle: SessionHandle, progress: Progress): S
   };
   writeSession(view, id, record);
   return record;
-}
-
-function numbers(from: number, to: number): number[] {
-  return Array.from({ length: to - from }, (_, i) => from + i);
 }

@@ -9,9 +9,10 @@
  */
 import { ClosedError } from "../core/errors.js";
 import { StoreError } from "../patterns/kit/store/error.js";
-import { COMMIT_BACK_OFF, MAX_BATCH, MAX_COMMIT_TRIES } from "./bounds.js";
+import { COMMIT_BACK_OFF, MAX_BATCH, MAX_COMMIT_TRIES, PAGE_BYTES } from "./bounds.js";
+import { after } from "./records.js";
 import { readMany, type SessionStore, type SessionStoreValue } from "./store.js";
-import { NotPrepared, Unread, View } from "./view.js";
+import { type FoundKeys, type KeyRange, NotPrepared, Unread, View } from "./view.js";
 
 /** Reads and writes a view. Runs again after {@link Unread} or {@link NotPrepared}; other errors are its result. */
 export type Operation<T> = (view: View) => T;
@@ -157,11 +158,13 @@ export class Transactions {
   /** Runs operations until they need no more reads or preparations; those that depend on the batch's writes follow its commit. */
   async #settle(batch: readonly Waiting[]): Promise<{ readonly view: View; readonly results: Result[] }> {
     const known = new Map<string, SessionStoreValue | undefined>();
+    const found = new Map<string, FoundKeys>();
     let count = batch.length;
     let prepared = -1;
     for (;;) {
-      const view = new View(known);
+      const view = new View(known, found);
       const unread = new Set<string>();
+      const ranges: KeyRange[] = [];
       let unprepared = -1;
       let prepare = (): Promise<void> => Promise.resolve();
       const results = batch.slice(0, count).map(({ run }, i): Result => {
@@ -171,8 +174,10 @@ export class Transactions {
           return { value };
         } catch (error) {
           view.discard();
-          if (error instanceof Unread) for (const key of error.keys) unread.add(key);
-          else if (error instanceof NotPrepared && unprepared < 0) {
+          if (error instanceof Unread) {
+            for (const key of error.keys) unread.add(key);
+            if (error.range !== undefined) ranges.push(error.range);
+          } else if (error instanceof NotPrepared && unprepared < 0) {
             unprepared = i;
             prepare = error.prepare;
           }
@@ -186,14 +191,29 @@ export class Transactions {
         await prepare();
         prepared = unprepared;
         known.clear();
-      } else if (unread.size > 0) await this.#read([...unread], known);
-      else return { view, results };
+        found.clear();
+      } else if (unread.size > 0 || ranges.length > 0) {
+        await this.#read([...unread], known);
+        for (const range of ranges) await this.#find(range, known, found);
+      } else return { view, results };
     }
   }
 
   async #read(keys: readonly string[], into: Map<string, SessionStoreValue | undefined>): Promise<void> {
     const values = await readMany(this.#store, keys);
     for (const [i, key] of keys.entries()) into.set(key, values[i]);
+  }
+
+  async #find(
+    range: KeyRange,
+    known: Map<string, SessionStoreValue | undefined>,
+    found: Map<string, FoundKeys>,
+  ): Promise<void> {
+    const entries = await this.#store.scan({ ...range, maxBytes: PAGE_BYTES });
+    for (const entry of entries) if (!known.has(entry.key)) known.set(entry.key, entry);
+    const last = entries.at(-1);
+    const end = last === undefined ? range.to : after(last.key);
+    found.set(range.from, { keys: entries.map(({ key }) => key), end });
   }
 
   #backOff(tries: number): Promise<void> {

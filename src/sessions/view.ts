@@ -5,12 +5,29 @@
 import { decodeJson, encodeJson } from "./records.js";
 import type { SessionStoreCheck, SessionStoreValue, SessionStoreWrite } from "./store.js";
 
+/** Keys to look for. */
+export interface KeyRange {
+  /** Included. */
+  readonly from: string;
+  /** Excluded. */
+  readonly to: string;
+  readonly limit: number;
+}
+
+/** The first keys of a range, and where the next ones begin. */
+export interface FoundKeys {
+  readonly keys: readonly string[];
+  readonly end: string;
+}
+
 export class Unread extends Error {
   readonly keys: readonly string[];
+  readonly range: KeyRange | undefined;
 
-  constructor(keys: readonly string[]) {
+  constructor(keys: readonly string[], range?: KeyRange) {
     super("unread");
     this.keys = keys;
+    this.range = range;
   }
 }
 
@@ -26,12 +43,18 @@ export class NotPrepared extends Error {
 
 export class View {
   readonly #known: ReadonlyMap<string, SessionStoreValue | undefined>;
+  /** By the ranges' beginnings. */
+  readonly #found: ReadonlyMap<string, FoundKeys>;
   readonly #used = new Set<string>();
   readonly #written = new Map<string, Buffer | undefined>();
   readonly #own = new Map<string, Buffer | undefined>();
 
-  constructor(known: ReadonlyMap<string, SessionStoreValue | undefined>) {
+  constructor(
+    known: ReadonlyMap<string, SessionStoreValue | undefined>,
+    found: ReadonlyMap<string, FoundKeys> = new Map(),
+  ) {
     this.#known = known;
+    this.#found = found;
   }
 
   /** @throws Unread */
@@ -47,6 +70,25 @@ export class View {
     if (!this.#known.has(key)) throw new Unread([key]);
     this.#used.add(key);
     return this.#known.get(key)?.value;
+  }
+
+  /**
+   * The first keys with a value, about `limit`. A commit does not check that there are no others: their writers must
+   * write a key that the operation reads.
+   *
+   * @throws Unread
+   */
+  keysIn(range: KeyRange): FoundKeys {
+    const found = this.#found.get(range.from);
+    if (found === undefined) throw new Unread([], range);
+    const { end } = found;
+    const keys = new Set(found.keys);
+    for (const writes of [this.#written, this.#own])
+      for (const [key, value] of writes) {
+        if (value === undefined) keys.delete(key);
+        else if (key >= range.from && key < end) keys.add(key);
+      }
+    return { keys: [...keys].sort(), end };
   }
 
   /** @throws Unread; StoreError `damaged` */

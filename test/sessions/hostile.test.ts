@@ -1,5 +1,6 @@
 /** Clients that want to harm a server of sessions, over real sockets, and others that notice nothing of it. */
 import { afterEach, describe, expect, it } from "vitest";
+import { Directory } from "../../src/sessions/directory.js";
 import {
   MemorySessionStore,
   SessionClient,
@@ -16,6 +17,9 @@ import {
   type ServerMessage,
   VERSION,
 } from "../../src/sessions/protocol.js";
+import type { SessionRecord } from "../../src/sessions/records.js";
+import * as rules from "../../src/sessions/rules.js";
+import { Transactions } from "../../src/sessions/transactions.js";
 import { Dealer } from "../../src/sockets/request-reply.js";
 import { LONG } from "../support/long.js";
 
@@ -26,8 +30,14 @@ afterEach(async () => {
 
 /** Counts what the server asks of it. */
 class CountingStore extends MemorySessionStore {
+  reads = 0;
   scans = 0;
   commits = 0;
+
+  override read(keys: readonly string[]): ReturnType<MemorySessionStore["read"]> {
+    this.reads += 1;
+    return super.read(keys);
+  }
 
   override scan(...range: Parameters<MemorySessionStore["scan"]>): ReturnType<MemorySessionStore["scan"]> {
     this.scans += 1;
@@ -316,5 +326,77 @@ describe("a server of sessions with hostile clients", () => {
     );
     expect(done).toHaveLength(60);
     expect(await two.publish("a/0", "y")).toEqual({ sessions: 1, duplicate: false });
+  });
+});
+
+describe("a queue that drops its oldest", () => {
+  const DATA = Buffer.from("x");
+
+  /** A session that gets all, one that publishes, and what the store is asked for a publication. */
+  async function queue(limits: { readonly maxQueue: number; readonly maxQueueBytes: number }) {
+    const store = new CountingStore();
+    const transactions = new Transactions(store, { maxPending: 1_000, maxPendingBytes: 1_000_000 });
+    const directory = new Directory(store);
+    const bounds = { maxSessions: 9, maxFilters: 9, maxFilterBytes: 99 };
+    const open = async (id: string): Promise<rules.SessionHandle> => {
+      const terms: rules.SessionTerms = {
+        instance: id,
+        attempt: 1,
+        expiry: -1,
+        limits: { ...limits, maxAge: -1, drop: "oldest" },
+        clean: false,
+        again: false,
+      };
+      const owner = { server: "s", connection: id };
+      const { record } = await transactions.run((view) =>
+        rules.open(view, id, owner, terms, `life-${id}`, bounds, 0),
+      );
+      return { id, life: record.life, epoch: record.epoch };
+    };
+    const [reader, writer] = [await open("reader"), await open("writer")];
+    await transactions.run((view) => rules.changeFilters(view, reader, ["#"], [], bounds));
+    let number = 0;
+    return {
+      publish: (data: Buffer): Promise<rules.PublishOutcome> => {
+        number += 1;
+        const publication = { number, id: "", topic: "t", data };
+        return transactions.run((view) => rules.publish(view, writer, directory, publication, 0));
+      },
+      acknowledge: (each: number): Promise<SessionRecord> => {
+        const progress = { acknowledged: [each], old: [], low: 0, sent: each + 1, reported: undefined };
+        return transactions.run((view) => rules.settle(view, reader, progress));
+      },
+      record: (): Promise<SessionRecord | undefined> =>
+        transactions.run((view) => rules.readSession(view, "reader")),
+      /** Calls of the store for it. */
+      costOf: async (work: () => Promise<unknown>): Promise<number> => {
+        const before = store.reads + store.scans;
+        await work();
+        return store.reads + store.scans - before;
+      },
+    };
+  }
+
+  it("finds them in a few reads behind thousands that were acknowledged", async () => {
+    const { publish, acknowledge, record, costOf } = await queue({ maxQueue: 2, maxQueueBytes: 1_000 });
+    await publish(DATA);
+    for (let i = 1; i < 5_000; i++) {
+      void publish(DATA);
+      void acknowledge(i);
+    }
+    await publish(DATA);
+    await acknowledge(5_000);
+    await publish(DATA);
+    await publish(DATA); // Instead of the first.
+    expect(await costOf(() => publish(DATA))).toBeLessThan(10);
+    expect(await record()).toMatchObject({ count: 2, head: 5_002, tail: 5_004, drops: { full: 2, old: 0 } });
+  });
+
+  it("drops thousands in a few reads for one that needs their room", async () => {
+    const { publish, record, costOf } = await queue({ maxQueue: 10_000, maxQueueBytes: 10_000 });
+    for (let i = 1; i < 5_000; i++) void publish(DATA);
+    await publish(DATA);
+    expect(await costOf(() => publish(Buffer.alloc(9_990)))).toBeLessThan(40);
+    expect(await record()).toMatchObject({ count: 5, drops: { full: 4_996, old: 0 } });
   });
 });

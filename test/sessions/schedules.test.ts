@@ -11,7 +11,7 @@ import {
 } from "../../src/sessions/records.js";
 import * as rules from "../../src/sessions/rules.js";
 import type { SessionStoreValue } from "../../src/sessions/store.js";
-import { NotPrepared, Unread, View } from "../../src/sessions/view.js";
+import { type FoundKeys, type KeyRange, NotPrepared, Unread, View } from "../../src/sessions/view.js";
 import type { Random } from "../../src/testing/random.js";
 import { runSchedules, SCHEDULES_TIMEOUT } from "../support/schedules.js";
 
@@ -22,19 +22,31 @@ class Values {
 
   run<T>(operation: (view: View) => T): T {
     const known = new Map<string, SessionStoreValue | undefined>();
+    const found = new Map<string, FoundKeys>();
     for (;;) {
-      const view = new View(known);
+      const view = new View(known, found);
       try {
         const result = operation(view);
         view.keep();
         this.#commit(view);
         return result;
       } catch (error) {
-        if (error instanceof Unread) for (const key of error.keys) known.set(key, this.values.get(key));
-        else if (error instanceof NotPrepared) void error.prepare();
+        if (error instanceof Unread) {
+          for (const key of error.keys) known.set(key, this.values.get(key));
+          const { range } = error;
+          if (range !== undefined) found.set(range.from, this.#find(range, known));
+        } else if (error instanceof NotPrepared) void error.prepare();
         else throw error;
       }
     }
+  }
+
+  #find({ from, to, limit }: KeyRange, known: Map<string, SessionStoreValue | undefined>): FoundKeys {
+    const all = [...this.values.keys()].filter((key) => key >= from && key < to).sort();
+    const keys = all.slice(0, limit);
+    for (const key of keys) known.set(key, this.values.get(key));
+    const last = keys.at(-1);
+    return { keys, end: last === undefined ? to : `${last}!` };
   }
 
   #commit(view: View): void {
