@@ -147,6 +147,7 @@ export class ConnectionManager {
     this.#names.stop();
     if (this.#bus.closed) return;
     await this.#bus.stopListening();
+    if (this.#bus.closed) return;
     this.#bus.keepStreams(this, []);
     this.#forget([...this.#joined]);
   }

@@ -245,7 +245,7 @@ export class ClusterBus extends MessagingBus {
 
   /** Stops dialling these seeds, including those of the options. Members there remain. */
   forget(...addresses: string[]): void {
-    this.assertOpen();
+    if (this.closed) this.assertOpen();
     for (const address of addresses) checkAddress("a seed", address);
     this.#discovery.setSeeds(this.#discovery.seeds.filter((seed) => !addresses.includes(seed)));
   }

@@ -214,6 +214,23 @@ describe("a connection manager", () => {
     expect(statesOf(manager)).toEqual(["connected", "connected"]);
   });
 
+  it("shuts down while its node drains, and while it closes", async () => {
+    const managers: ConnectionManager[] = [];
+    for (const name of ["a", "b"]) {
+      const node = await started(name);
+      const manager = new ConnectionManager(node);
+      manager.setList([`127.0.0.1:${await freePort()}`]);
+      managers.push(manager);
+    }
+    const [draining, closing] = nodes as [ClusterNode, ClusterNode];
+    await draining.drain();
+    await managers[0]?.shutdown();
+    expect(draining.seeds).toEqual([]);
+    const ended = managers[1]?.shutdown();
+    await closing.close({ linger: 0 });
+    await ended;
+  });
+
   it("refuses wrong listeners", () => {
     const wrong: readonly ClusterNodeOptions[] = [
       { listen: {} as never },
