@@ -21,6 +21,7 @@ import {
   type ServerMessage,
   VERSION,
 } from "./protocol.js";
+import { messageSize } from "./records.js";
 
 export interface ClientCall<T> {
   resolve(result: T): void;
@@ -104,8 +105,12 @@ export class SessionClientRules {
   #nextRequest = 1;
   /** Those of the session. */
   readonly #filters = new Set<string>();
-  /** Unacknowledged messages, and acknowledged ones above the first of them. */
-  readonly #held = new Set<number>();
+  /** Sizes of unacknowledged messages, and acknowledged ones above the first of them. */
+  readonly #held = new Map<number, number>();
+  #heldBytes = 0;
+  /** Of an earlier connection, which the window of this one does not count. */
+  #carried = 0;
+  #carriedBytes = 0;
   readonly #settled = new Set<number>();
   #high = 0;
   #unreported: number[] = [];
@@ -197,7 +202,10 @@ export class SessionClientRules {
 
   /** @param life that the message came with @returns whether it was unacknowledged */
   acknowledge(number: number, life: number): boolean {
-    if (life !== this.#lives || !this.#held.delete(number)) return false;
+    const size = this.#held.get(number);
+    if (life !== this.#lives || size === undefined) return false;
+    this.#held.delete(number);
+    this.#heldBytes -= size;
     this.#settled.add(number);
     this.#unreported.push(number);
     return true;
@@ -271,7 +279,7 @@ export class SessionClientRules {
         break;
       }
       case "message":
-        if (this.#state === "open") this.#message(message);
+        if (this.#state === "open") this.#message(message, now);
         break;
       case "dropped":
         this.#effects.send({ kind: "reported", drops: message.drops });
@@ -347,10 +355,13 @@ export class SessionClientRules {
       this.#life = life;
       this.#lives += 1;
       this.#held.clear();
+      this.#heldBytes = 0;
       this.#settled.clear();
       this.#unreported = [];
       this.#high = 0;
     }
+    this.#carried = this.#held.size;
+    this.#carriedBytes = this.#heldBytes;
     this.#effects.opened(isPresent, count);
     if (this.#isEnding) {
       this.#sendClose();
@@ -423,7 +434,7 @@ export class SessionClientRules {
     return publication;
   }
 
-  #message(message: DeliveredMessage): void {
+  #message(message: DeliveredMessage, now: number): void {
     const { number } = message;
     if (this.#held.has(number)) return;
     if (number < this.#high) {
@@ -432,14 +443,21 @@ export class SessionClientRules {
       this.flush();
       return;
     }
+    const { window, windowBytes } = this.#options.open;
+    if (this.#held.size >= this.#carried + window || this.#heldBytes >= this.#carriedBytes + windowBytes) {
+      this.#lose("the server sent more than the window", now);
+      return;
+    }
     this.#high = number + 1;
-    this.#held.add(number);
+    const size = messageSize(message) + (message.context?.length ?? 0);
+    this.#held.set(number, size);
+    this.#heldBytes += size;
     this.#effects.message(message, this.#lives);
   }
 
   /** All lower numbers are acknowledged. Messages arrive in order, so the first held one is the least. */
   #low(): number {
-    for (const number of this.#held) return number;
+    for (const number of this.#held.keys()) return number;
     return this.#high;
   }
 }

@@ -26,16 +26,19 @@ const OPTIONS = {
 } as const;
 
 /** Rules with one server; what they did is in the two lists. */
-function setUp(): {
+function setUp(window = { window: 1, windowBytes: 1 }): {
   rules: SessionClientRules;
   connects: number[];
   delays: number[];
   sent: ClientMessage[];
+  /** Numbers of messages. */
+  taken: number[];
   at: (now: number) => void;
 } {
   const connects: number[] = [];
   const delays: number[] = [];
   const sent: ClientMessage[] = [];
+  const taken: number[] = [];
   let time = 0;
   const effects: ClientEffects = {
     connect: () => connects.push(time),
@@ -44,16 +47,22 @@ function setUp(): {
     send: (message) => sent.push(message),
     opened: () => undefined,
     over: () => undefined,
-    message: () => undefined,
+    message: ({ number }) => taken.push(number),
     dropped: () => undefined,
     closed: () => undefined,
   };
-  const rules = new SessionClientRules(OPTIONS, 1, effects, () => 0.5);
+  const rules = new SessionClientRules(
+    { ...OPTIONS, open: { ...OPTIONS.open, ...window } },
+    1,
+    effects,
+    () => 0.5,
+  );
   return {
     rules,
     connects,
     delays,
     sent,
+    taken,
     at: (now) => {
       time = now;
     },
@@ -70,6 +79,12 @@ function openAgain(rules: SessionClientRules, now: number, isPresent: boolean): 
   rules.disconnected(now);
   rules.tick(rules.nextWakeUp() ?? now);
   open(rules, now, isPresent);
+}
+
+function message(rules: SessionClientRules, number: number, bytes: number): void {
+  const data = Buffer.alloc(bytes);
+  const rest = { redelivered: false, time: 0, topic: "", publisher: "", id: "", data };
+  rules.receive({ kind: "message", number, ...rest }, 5);
 }
 
 /** The request that was sent last. */
@@ -142,4 +157,33 @@ it("has whole bytes of room, since databases take no others", () => {
   const [one, other] = [new Deliveries(window, all, 0), new Deliveries(window, all, 0)];
   one.sent(0, 1_000_000);
   expect(other.roomBytes).toBe(333_333);
+});
+
+it("leaves a server that sends more than its window, and takes all from one that does not", () => {
+  const { rules, taken, delays } = setUp({ window: 3, windowBytes: 100 });
+  rules.start(0);
+  open(rules, 0);
+  for (let number = 0; number < 3; number++) message(rules, number, 30);
+  rules.acknowledge(1, 1);
+  message(rules, 3, 70); // One may be larger.
+  expect(delays).toEqual([]);
+  // Those that it had from the last connection are not of this one's window.
+  openAgain(rules, 1, true);
+  for (const number of [0, 2, 3]) message(rules, number, 30);
+  rules.acknowledge(0, 1);
+  message(rules, 4, 1);
+  expect(taken).toEqual([0, 1, 2, 3, 4]);
+  expect(delays).toHaveLength(1);
+  for (let number = 5; number < 100; number++) message(rules, number, 1);
+  expect(delays).toHaveLength(2);
+  expect(rules.held).toBeLessThan(10);
+});
+
+it("leaves a server that sends more bytes than its window", () => {
+  const { rules, taken, delays } = setUp({ window: 1_000, windowBytes: 100 });
+  rules.start(0);
+  open(rules, 0);
+  for (let number = 0; number < 100; number++) message(rules, number, 60);
+  expect(taken).toEqual([0, 1]);
+  expect(delays).toHaveLength(1);
 });
