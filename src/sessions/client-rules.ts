@@ -12,7 +12,7 @@
  */
 import { backOff } from "../core/back-off.js";
 import { RingBuffer } from "../core/collections/ring-buffer.js";
-import { MAX_PUBLISHING } from "./bounds.js";
+import { MAX_PUBLISHING, MAX_SETTLED } from "./bounds.js";
 import { SessionError, type SessionFailure } from "./error.js";
 import {
   type ClientMessage,
@@ -105,12 +105,13 @@ export class SessionClientRules {
   #nextRequest = 1;
   /** Those of the session. */
   readonly #filters = new Set<string>();
-  /** Sizes of unacknowledged messages, and acknowledged ones above the first of them. */
+  /** Sizes of unacknowledged messages. */
   readonly #held = new Map<number, number>();
   #heldBytes = 0;
   /** Of an earlier connection, which the window of this one does not count. */
   #carried = 0;
   #carriedBytes = 0;
+  /** The last acknowledged ones above the first unacknowledged one; more cannot have been lost with a connection. */
   readonly #settled = new Set<number>();
   #high = 0;
   #unreported: number[] = [];
@@ -207,6 +208,10 @@ export class SessionClientRules {
     this.#held.delete(number);
     this.#heldBytes -= size;
     this.#settled.add(number);
+    for (const first of this.#settled) {
+      if (this.#settled.size <= MAX_SETTLED) break;
+      this.#settled.delete(first);
+    }
     this.#unreported.push(number);
     return true;
   }
@@ -222,11 +227,12 @@ export class SessionClientRules {
 
   flush(): void {
     if (this.#unreported.length === 0 || this.#state !== "open") return;
-    const numbers = this.#unreported;
-    this.#unreported = [];
     const low = this.#low();
+    const above = this.#unreported.filter((number) => number >= low);
+    this.#unreported = [];
     for (const number of this.#settled) if (number < low) this.#settled.delete(number);
-    this.#effects.send({ kind: "settle", low, numbers: numbers.filter((number) => number >= low) });
+    for (let at = 0; at === 0 || at < above.length; at += MAX_SETTLED)
+      this.#effects.send({ kind: "settle", low, numbers: above.slice(at, at + MAX_SETTLED) });
   }
 
   /**
@@ -371,7 +377,7 @@ export class SessionClientRules {
     this.#repeatPublications(published, isContinued);
     this.#wasOpen = true;
     // The server may know none of them.
-    this.#unreported = [...this.#settled];
+    this.#unreported = [...new Set([...this.#settled, ...this.#unreported])];
     this.flush();
     this.#sendWaiting();
   }

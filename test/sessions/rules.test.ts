@@ -187,3 +187,26 @@ it("leaves a server that sends more bytes than its window", () => {
   expect(taken).toEqual([0, 1]);
   expect(delays).toHaveLength(1);
 });
+
+it("reports no more acknowledgements at once than a server takes, whatever was acknowledged since one is held", () => {
+  const { rules, sent } = setUp({ window: 8_192, windowBytes: 1_000_000 });
+  rules.start(0);
+  open(rules, 0);
+  for (let number = 0; number < 8_192; number++) message(rules, number, 0);
+  for (let number = 1; number < 8_192; number++) rules.acknowledge(number, 1);
+  rules.flush();
+  for (let number = 8_192; number < 16_383; number++) message(rules, number, 0);
+  openAgain(rules, 1, true);
+  for (let number = 16_383; number < 24_574; number++) message(rules, number, 0);
+  rules.disconnected(2);
+  for (let number = 8_192; number < 24_574; number++) rules.acknowledge(number, 1);
+  rules.tick(rules.nextWakeUp() ?? 2);
+  sent.length = 0;
+  open(rules, 2);
+  const reported = sent.flatMap((each) => (each.kind === "settle" ? [each] : []));
+  for (const { low, numbers } of reported) {
+    expect(low).toBe(0);
+    expect(numbers.length).toBeLessThanOrEqual(8_192);
+  }
+  expect(new Set(reported.flatMap(({ numbers }) => numbers)).size).toBeGreaterThanOrEqual(16_382);
+});
