@@ -194,7 +194,7 @@ await map.ready();
 // The one that serves has a backup that has everything, and that is there.
 isCalm = () => {
   const inStep = node.members().flatMap(({ tags }) => tags.filter((tag) => tag.startsWith("in-step-")));
-  return inStep.some((tag) => node.member(tag.slice(8))?.tags.includes("map"));
+  return inStep.some((tag) => node.member(tag.slice(8))?.endpoints.map !== undefined);
 };
 const acknowledged = new Map();
 await work(4, async (n, lane) => {
