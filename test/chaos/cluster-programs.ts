@@ -35,24 +35,15 @@ for (let i = 0; i < Number(args[0]); i++) {
 }
 await serve();`,
     ),
-    /**
-     * A line "last": from then on there is enough only when each broker has some of its clients.
-     *
-     * @argument clients in the process; each has one request under way
-     */
+    /** @argument clients in the process; each has one request under way */
     load: load(
       PATTERNS("MajordomoClient"),
       `await node.start();
 const clients = Array.from({ length: Number(args[0]) }, () =>
   new MajordomoClient(node.resolver({ has: ["jobs"] }), { heartbeatInterval: ${heartbeatInterval}, timeout: 20_000, retries: 9 }));
 await Promise.all(clients.map((client) => client.ready()));
-const brokers = () => new Set(clients.map((client) => client.stats().broker).filter((broker) => broker !== undefined));
-const jobs = node.resolver({ has: ["jobs"] });
-let isLast = false;
-process.stdin.on("data", (text) => (isLast ||= text.includes("last")));
-isCalm = () => !isLast || brokers().size >= jobs.services.length;
 await work(clients.length, async (n, lane) => String(await clients[lane].request("double", String(n))) === String(2 * n));
-await report({ brokers: brokers().size });`,
+await report();`,
     ),
   };
 }

@@ -249,10 +249,6 @@ export class Load {
     this.#limit = limit;
   }
 
-  tell(line: string): void {
-    this.#child.tell(line);
-  }
-
   /** Until so much more is done. */
   async more(count: number): Promise<void> {
     this.#child.tell(String(count));
