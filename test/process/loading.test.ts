@@ -185,24 +185,4 @@ describe("a bundle in one file, where there are no packages,", () => {
       vi.unstubAllEnvs();
     }
   });
-
-  it.runIf(LONG)(
-    "loads the files of a linked package once, whatever the process looked at before",
-    async () => {
-      const use = `
-      import { statSync } from "node:fs";
-      async function use({ Context, Pair }, { Gather }) {
-        process.removeAllListeners("warning"); // That draft sockets are experimental.
-        const context = new Context({ engine: "libzmq" });
-        const pair = new Pair({ context });
-        const endpoint = await pair.bind(\`ipc://\${process.cwd()}/socket\`);
-        statSync(endpoint.slice(6));
-        const gather = new Gather({ context });
-        console.log(await gather.bind("tcp://127.0.0.1:*") === gather.lastEndpoint);
-        await Promise.all([pair.close(), gather.close()]);
-        process.exit(0);
-      }`;
-      expect(await bundled("cjs", false, ["zeromq"], use)).toBe("true\n");
-    },
-  );
 });

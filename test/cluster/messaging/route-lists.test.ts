@@ -365,7 +365,8 @@ describe("many routes", () => {
       20_000,
       1,
     );
-    expect(Math.max(...done) - Math.min(...done)).toBeLessThan(60);
+    // One after the other, the first would have them after an eighth of the time.
+    expect(Math.min(...done)).toBeGreaterThan(Math.max(...done) / 2);
   });
 
   it("serve while they are read for the first time, and are acknowledged with the last part", () => {
