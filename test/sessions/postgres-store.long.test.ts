@@ -73,6 +73,7 @@ describe.skipIf(missing("postgresql"))("sessions in PostgreSQL", () => {
     const connectionString = "postgres://shoal@127.0.0.1:1/postgres";
     await expect(PostgresSessionStore.open({ connectionString })).rejects.toMatchObject({
       code: "ERR_STORE",
+      message: "The database failed, and kept nothing: connect ECONNREFUSED 127.0.0.1:1",
     });
   });
 });

@@ -161,8 +161,10 @@ function outcomeUnknown(cause: unknown): StoreError {
 
 /** Class 53: no disk, memory or connection left. */
 function failed(cause: unknown): StoreError {
-  const code = (cause as { code?: unknown } | null)?.code;
+  const { code, message = "" } = (cause ?? {}) as { code?: unknown; message?: unknown };
+  // Node's error of several addresses has only a code.
+  const reason = String(message || code);
   if (typeof code === "string" && code.startsWith("53"))
-    return new StoreError("full", "The database has no room left; nothing was kept", { cause });
-  return new StoreError("failed", "The database failed; nothing was kept", { cause });
+    return new StoreError("full", `The database has no room left, and kept nothing: ${reason}`, { cause });
+  return new StoreError("failed", `The database failed, and kept nothing: ${reason}`, { cause });
 }
