@@ -1,6 +1,7 @@
 /** The session server of `shoal node start`. Its modules load only with it. */
 import { resolve } from "node:path";
 import type { ClusterNode } from "../cluster/index.js";
+import { withTimeout } from "../core/waiter.js";
 import { checkEndpoint } from "../patterns/kit/options.js";
 import type {
   SessionInfo,
@@ -11,7 +12,9 @@ import type {
 } from "../sessions/index.js";
 import { asUsage } from "./failure.js";
 import type { Log } from "./log.js";
+import { DRAIN } from "./operation.js";
 import { serverKeysFrom } from "./security.js";
+import { GRACE } from "./stop.js";
 
 /** The key `sessions` of a configuration, checked by its schema. */
 export interface SessionsValues
@@ -114,7 +117,7 @@ export class NodeSessions {
   }
 
   async close(): Promise<void> {
-    await this.#server.close();
-    await this.#store.close();
+    await this.#server.close({ linger: DRAIN });
+    await withTimeout(this.#store.close(), GRACE); // It waits for answers of a database.
   }
 }

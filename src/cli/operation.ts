@@ -23,7 +23,7 @@ export function addOperationOptions(command: Command): Command {
 }
 
 /** ms after the first signal. */
-const DRAIN = 10_000;
+export const DRAIN = 10_000;
 
 /** Linger 0 closes at once. */
 export interface Service {

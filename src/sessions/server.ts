@@ -8,6 +8,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { ClosedError } from "../core/errors.js";
+import { withTimeout } from "../core/waiter.js";
 import { Driver } from "../patterns/kit/driver.js";
 import { CLOSE_LINGER, checkOptions } from "../patterns/kit/options.js";
 import { PAGE, PAGE_BYTES } from "./bounds.js";
@@ -155,14 +156,20 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
 
   /** @internal */
   protected async onClose(linger: number): Promise<void> {
-    await this.onDrain();
     clearTimeout(this.#timer);
+    // The store may not answer. One that does is waited for, also with a linger of 0.
+    await withTimeout(this.#leave(), linger < 0 ? linger : Math.max(linger, CLOSE_LINGER));
+    this.#connections.stopReading();
+    await this.#connections.close(Math.min(linger < 0 ? CLOSE_LINGER : linger, CLOSE_LINGER));
+  }
+
+  async #leave(): Promise<void> {
+    await this.onDrain();
     this.#connections.stopReading();
     this.#subscription?.close();
     // Else the others notice the stop after `serverTimeout`.
     if (this.#begun !== undefined) await this.#sweeper.leave().catch(this.#storeFailed);
     await this.#transactions.close();
-    await this.#connections.close(Math.min(linger < 0 ? CLOSE_LINGER : linger, CLOSE_LINGER));
   }
 
   async #begin(): Promise<void> {

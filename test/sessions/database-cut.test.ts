@@ -38,7 +38,7 @@ function failureOf(...servers: readonly SessionServer[]): Promise<StoreFailure> 
 
 /** A store whose commits do what a test says. */
 class ScriptedStore extends MemorySessionStore {
-  result: () => boolean | undefined = () => undefined;
+  result: () => boolean | undefined | Promise<boolean> = () => undefined;
 
   override async commit(...commit: Parameters<MemorySessionStore["commit"]>): Promise<boolean> {
     return this.result() ?? super.commit(...commit);
@@ -75,6 +75,14 @@ describe("a server of sessions", () => {
     expect(tries).toBeGreaterThanOrEqual(MAX_COMMIT_TRIES);
     store.result = () => undefined;
     expect(await published).toEqual({ sessions: 1, duplicate: false });
+  });
+
+  it("closes within its linger, although the store does not answer", async () => {
+    const store = new ScriptedStore();
+    const { server, endpoint } = await listen(store);
+    await client(endpoint, "any").subscribe("t");
+    store.result = () => new Promise<boolean>(() => undefined);
+    await server.close();
   });
 
   it("reports that the store failed while it closes: sessions that it could not give back, and its own sign of life", async () => {

@@ -13,6 +13,7 @@ import { isUtf8 } from "node:buffer";
 import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
+import { withTimeout } from "../../core/waiter.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
 import { Driver, type PatternCloseOptions } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, type PatternEndpoints } from "../kit/endpoint-list.js";
@@ -63,6 +64,8 @@ export interface TitanicStats extends TitanicDispatchStats {
 }
 
 const EMPTY = Buffer.alloc(0);
+/** ms that a closing Titanic waits for the store after its calls have ended. */
+const STORE_GRACE = 1_000;
 
 type Answer = (Buffer | string)[];
 
@@ -207,12 +210,13 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
     await Promise.all([this.#stopping, ...this.#workers.map((worker) => worker.drain())]);
   }
 
-  /** Calls in flight have `linger` ms. The store stays open. */
+  /** Calls in flight have `linger` ms, and the store a second more. It stays open. */
   protected override async onClose(linger: number): Promise<void> {
     this.#stopping ??= this.#dispatcher.stop();
     const timer = linger < 0 ? undefined : setTimeout(() => this.#dispatcher.abort(), linger);
+    const stopped = withTimeout(this.#stopping, linger < 0 ? linger : linger + STORE_GRACE);
     await Promise.all(this.#workers.map((worker) => worker.close({ linger })));
-    await this.#stopping;
+    await stopped;
     clearTimeout(timer);
     await this.#client.close();
     this.#store.onDamage = undefined;

@@ -84,6 +84,14 @@ describe("Titanic, on a store that is slow or fails,", () => {
     expect((await answer)[0]).toBe("200");
   });
 
+  it("closes a second after its linger at the latest, although the store does not answer", async () => {
+    const uuid = await client.request("echo", "x");
+    store.flush = new Promise(() => undefined); // For the reply.
+    await expect.poll(() => store.calls.get("answer")).toBe(1);
+    await titanic.close({ linger: 0 });
+    expect(store.kept.get(uuid.toLowerCase())).toBeDefined();
+  });
+
   it("reports to a client of RFC 9 that an outcome is unknown", async () => {
     store.failures.push({ method: "put", reason: "outcome-unknown" });
     expect(await ask("titanic.request", "other", "x")).toEqual(["502"]);
