@@ -26,13 +26,14 @@ export function mechanismOptions(
   options: Readonly<OptionValues>,
   properties: Uint8Array,
   asks: boolean,
+  secretKey = key(options.curveSecretKey),
 ): MechanismOptions {
   return {
     properties,
     asks,
     plainUsername: options.plainUsername ?? "",
     plainPassword: options.plainPassword ?? "",
-    curveSecretKey: key(options.curveSecretKey),
+    curveSecretKey: secretKey,
     curveServerKey: key(options.curveServerKey),
   };
 }
@@ -47,6 +48,7 @@ export class Admission {
   readonly #parts: { readonly curve: CurveParts };
   #queue: AuthenticationQueue | undefined = undefined;
   #encoded: Encoded | undefined = undefined;
+  #decoded: Decoded | undefined = undefined;
 
   constructor(state: SocketState, parts: { readonly curve: CurveParts }) {
     this.#state = state;
@@ -63,7 +65,15 @@ export class Admission {
     const { options } = this.#state;
     const chosen = chosenMechanism(options);
     const asks = this.#authenticator(chosen) !== undefined;
-    return mechanismOf(chosen, mechanismOptions(options, this.#properties, asks), this.#parts.curve);
+    const given = mechanismOptions(options, this.#properties, asks, this.#secretKey);
+    return mechanismOf(chosen, given, this.#parts.curve);
+  }
+
+  /** One array as long as the option stays, since the public key is kept with it (mechanism/curve-key-pair.ts). */
+  get #secretKey(): Uint8Array | undefined {
+    const given = this.#state.options.curveSecretKey;
+    if (this.#decoded?.given !== given) this.#decoded = { given, bytes: key(given) };
+    return this.#decoded.bytes;
   }
 
   /** For a stream without a handshake (45/ZWS, No Mechanism). */
@@ -134,6 +144,11 @@ function usualProperties(wireName: string, options: Readonly<OptionValues>): Uin
 interface Encoded {
   readonly routingId: OptionValues["routingId"];
   readonly bytes: Uint8Array;
+}
+
+interface Decoded {
+  readonly given: OptionValues["curveSecretKey"];
+  readonly bytes: Uint8Array | undefined;
 }
 
 type Authenticate = (peer: PeerCredentials) => Promise<Verdict>;

@@ -1,10 +1,16 @@
 /** Who is let in: only who was allowed, whatever the hook or the authentication service does. */
 import { describe, expect, it } from "vitest";
+import { optionValues } from "../../../src/core/option-values.js";
 import { SocketType } from "../../../src/core/socket-type.js";
+import { decodeZ85 } from "../../../src/core/z85.js";
 import type { EngineListener } from "../../../src/engine/engine.js";
 import { selectEngine } from "../../../src/engine/select.js";
+import { Admission } from "../../../src/engine/zmtp/admission.js";
+import type { MechanismOptions } from "../../../src/engine/zmtp/mechanism/mechanism.js";
+import { NullMechanism } from "../../../src/engine/zmtp/mechanism/null.js";
+import type { SocketState } from "../../../src/engine/zmtp/socket-state.js";
 import type { Authenticate, Pull, PullOptions, PushOptions } from "../../../src/index.js";
-import { Context, Router } from "../../../src/index.js";
+import { Context, curveKeyPair, Router } from "../../../src/index.js";
 import { CURVE_SERVER, curveClient, plain } from "../../contract/support/keys.js";
 import { nextEvent, until } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
@@ -168,6 +174,23 @@ describe("options that were set in part when a connection comes about", () => {
     await pull.bind(endpoint);
     await push.ready();
   });
+});
+
+it("derives no public key again in the next handshake", () => {
+  const keys: unknown[] = [];
+  const server = (given: MechanismOptions) => {
+    keys.push(given.curveSecretKey);
+    return new NullMechanism(given);
+  };
+  const options = optionValues({ ...CURVE_SERVER });
+  const state = { type: "Pull", options, listener: { engineAuthenticate: undefined } };
+  const admission = new Admission(state as SocketState, { curve: { server, client: server } });
+  admission.check();
+  admission.mechanism();
+  Object.assign(options, { curveSecretKey: curveKeyPair().secretKey });
+  admission.mechanism();
+  expect(keys[1]).toBe(keys[0]); // Where the pair is kept (mechanism/curve-key-pair.ts).
+  expect(keys[2]).toEqual(decodeZ85(String(options.curveSecretKey)));
 });
 
 /** A socket in a context with an authentication service that answers every question so. */
