@@ -315,7 +315,8 @@ describe("a server with bounds", () => {
 
   it("does not wait for a client that says nothing", async () => {
     const socket = open(await quick({ idleTime: 50 }));
-    await once(socket, "close");
+    // Read: a busy machine may answer 408 first.
+    await once(socket.resume(), "close");
   });
 
   it("ends a connection that does not wait for an answer", async () => {
