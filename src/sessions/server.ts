@@ -14,7 +14,8 @@ import { CLOSE_LINGER, checkOptions } from "../patterns/kit/options.js";
 import { PAGE, PAGE_BYTES } from "./bounds.js";
 import { Bridge } from "./bridge.js";
 import { Directory } from "./directory.js";
-import { after, keys, rangeOf } from "./records.js";
+import { SessionError } from "./error.js";
+import { after, isSessionId, keys, rangeOf } from "./records.js";
 import * as rules from "./rules.js";
 import { SessionConnections } from "./server-connections.js";
 import type { ServerContext } from "./server-context.js";
@@ -125,7 +126,8 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
    */
   async remove(id: string): Promise<void> {
     if (this.closed) this.assertOpen();
-    const owner = await this.#transactions.run((view) => rules.end(view, String(id)));
+    if (!isSessionId(id)) throw new SessionError("gone");
+    const owner = await this.#transactions.run((view) => rules.end(view, id));
     this.events.emit({ type: "session:removed", id, reason: "ended" });
     if (owner !== undefined) this.#wake(owner.server, id);
   }

@@ -259,7 +259,8 @@ describe("a session", () => {
     const over = kept.receive();
     await one.remove("kept");
     await expect(over).rejects.toMatchObject({ reason: "gone" });
-    await expect(one.remove("kept")).rejects.toMatchObject({ reason: "gone" });
+    for (const id of ["kept", "a/b", Object.create(null)])
+      await expect(one.remove(id)).rejects.toMatchObject({ reason: "gone" });
 
     const short = client(endpoint, { id: "short", expiry: 50 });
     await short.subscribe("t");
