@@ -4,6 +4,7 @@
  * A socket must not connect to its own proxy (own-endpoints.ts).
  */
 
+import { describe } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import type { Context } from "../sockets/context.js";
 import { Capture } from "./capture.js";
@@ -137,6 +138,8 @@ export class LiveEndpoints {
 
   connect(name: ProxySocketName, endpoint: string): Promise<void> {
     return this.#change(name, async (opened) => {
+      if (typeof endpoint !== "string")
+        throw new InvalidArgumentError(`an endpoint must be a text; got ${describe(endpoint)}`);
       if (opened.connected.includes(endpoint))
         throw new InvalidArgumentError(`${name} connects to ${endpoint} already`, { endpoint });
       this.#refuseOwn({ name, endpoint });
@@ -152,7 +155,7 @@ export class LiveEndpoints {
     const made = this.#last.then(() => {
       this.#assertLive();
       const opened = this.#sockets.get(name);
-      if (opened === undefined) throw new InvalidArgumentError(`The proxy has no ${String(name)}`);
+      if (opened === undefined) throw new InvalidArgumentError(`The proxy has no ${describe(name)}`);
       return make(opened);
     });
     this.#last = made.catch(() => undefined); // The caller has the error.

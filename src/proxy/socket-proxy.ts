@@ -5,7 +5,7 @@
  *                      |
  *                   capture            control
  */
-import { checkInteger, checkKeys } from "../core/arguments.js";
+import { checkInteger, checkKeys, describe } from "../core/arguments.js";
 import { thisProcess } from "../core/built-file.js";
 import { ClosedError, InvalidArgumentError } from "../core/errors.js";
 import type { EventStream } from "../core/event-stream.js";
@@ -313,7 +313,7 @@ export class SocketProxy {
   async setPolicy(side: ProxySide, policy: ProxyPolicy): Promise<void> {
     const plan = this.#plans.find(({ name }) => name === side && (side === "frontend" || side === "backend"));
     if (plan === undefined)
-      throw new InvalidArgumentError(`A policy is for the frontend or the backend; got ${String(side)}`);
+      throw new InvalidArgumentError(`A policy is for the frontend or the backend; got ${describe(side)}`);
     const checked = checkPolicy({ name: side, type: this.#types[side], options: plan.options }, policy);
     if (this.closed) throw new ClosedError("EBADF", "The proxy is closed");
     await this.#policies[side].replace(checked);
@@ -328,7 +328,7 @@ export class SocketProxy {
    */
   setCertificates(socket: ProxySocketName, certificates: ProxyCertificates): void {
     const opened = this.#sockets.all.get(socket);
-    if (opened === undefined) throw new ClosedError("EBADF", `The proxy has no ${String(socket)} open`);
+    if (opened === undefined) throw new ClosedError("EBADF", `The proxy has no ${describe(socket)} open`);
     opened.setCertificates(certificates);
   }
 

@@ -89,6 +89,11 @@ describe.each(ENGINES)("engine %s", (engine) => {
     expect(proxy.endpoints.frontend).toEqual([own]);
     await expect(proxy.bind("capture", ANY)).rejects.toMatchObject({ code: "EINVAL" });
     await expect(proxy.connect("frontend", "nowhere")).rejects.toMatchObject({ code: "EINVAL" });
+    const bare = Object.create(null);
+    await expect(proxy.connect("frontend", bare)).rejects.toMatchObject({ code: "EINVAL" });
+    await expect(proxy.bind(bare, ANY)).rejects.toMatchObject({ code: "EINVAL" });
+    await expect(proxy.setPolicy(bare, {})).rejects.toMatchObject({ code: "EINVAL" });
+    expect(() => proxy.setCertificates(bare, {})).toThrow(expect.objectContaining({ code: "EBADF" }));
     await expect(proxy.disconnect("frontend", "tcp://127.0.0.1:9")).rejects.toMatchObject({ code: "ENOENT" });
   });
 
