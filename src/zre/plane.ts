@@ -377,9 +377,9 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     return this.#running?.rules.peers() ?? [];
   }
 
-  /** @returns `undefined` unless exactly one peer matches */
+  /** @returns `undefined` unless exactly one peer matches @throws InvalidArgumentError `EINVAL` unless a text */
   peer(uuidOrName: string): ZrePeer | undefined {
-    const found = this.#running?.rules.find(uuidOrName) ?? [];
+    const found = this.#find(uuidOrName);
     return found.length === 1 ? found[0] : undefined;
   }
 
@@ -425,10 +425,14 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     return this.#running;
   }
 
-  #one(uuidOrName: string): ZrePeer {
+  #find(uuidOrName: string): ZrePeer[] {
     if (typeof uuidOrName !== "string")
       throw new InvalidArgumentError(`a ZRE peer must be a uuid or a name; got ${describe(uuidOrName)}`);
-    const found = this.#running?.rules.find(uuidOrName) ?? [];
+    return this.#running?.rules.find(uuidOrName) ?? [];
+  }
+
+  #one(uuidOrName: string): ZrePeer {
+    const found = this.#find(uuidOrName);
     const [first] = found;
     if (first !== undefined && found.length === 1) return first;
     const shown = JSON.stringify(uuidOrName.slice(0, 255));
@@ -548,7 +552,11 @@ function contentOf(frames: readonly unknown[]): Buffer[] {
     );
   return frames.map((frame) => {
     if (typeof frame === "string") return Buffer.from(frame);
-    if (isBytes(frame)) return Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
+    try {
+      if (isBytes(frame)) return Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
+    } catch (cause) {
+      throw new InvalidArgumentError("a frame has memory that was transferred", { cause });
+    }
     throw new InvalidArgumentError(`a frame must be a text or bytes; got ${describe(frame)}`);
   });
 }

@@ -303,6 +303,14 @@ describe("a caller's mistake", () => {
     expect(() => plane.join("g".repeat(256))).toThrow(/256 bytes/);
     expect(() => plane.whisper("nobody", "x")).toThrow(/unknown ZRE peer "nobody"/);
     expect(() => plane.shout("g", 1 as never)).toThrow(/a frame must be a text or bytes/);
+    const EINVAL = expect.objectContaining({ code: "EINVAL" });
+    for (const wrong of [undefined, 5, Object.create(null)]) {
+      expect(() => plane.peer(wrong as never)).toThrow(EINVAL);
+      expect(() => plane.whisper(wrong as never, "x")).toThrow(EINVAL);
+    }
+    const transferred = Uint8Array.of(1);
+    structuredClone(transferred.buffer, { transfer: [transferred.buffer] });
+    expect(() => plane.shout("g", transferred)).toThrow(EINVAL);
     for (let i = 0; i < 256; i++) plane.join(`${i}`);
     expect(() => plane.join("one more")).toThrow(/at most 256 groups/);
     expect(plane.groups).toHaveLength(256);
