@@ -220,7 +220,8 @@ export function close(
     return;
   }
   if (record.owner !== undefined) {
-    settle(view, handle, progress);
+    // The store may have failed to remove some below `low`, which are still to be found then.
+    settle(view, handle, { ...progress, low: 0 });
     detach(view, handle, progress.sent, now);
   }
   const left = readSession(view, handle.id);

@@ -81,7 +81,7 @@ export class SessionConnections {
   readonly #connections = new Map<string, Connection>();
   readonly #open = new Map<string, Connection>();
   /** Sessions not released because the store failed. */
-  readonly #unreleased: { readonly handle: rules.SessionHandle; readonly sent: number }[] = [];
+  readonly #unreleased: { readonly handle: rules.SessionHandle; readonly progress: rules.Progress }[] = [];
   #isStopping = false;
   /** Calls of `authorize`; those of departed clients count until they end. */
   #authorizing = 0;
@@ -129,7 +129,7 @@ export class SessionConnections {
 
   /** Compares all connections to the store, and retries failed releases. @throws StoreError */
   async checkAll(): Promise<void> {
-    for (const { handle, sent } of this.#unreleased.splice(0)) this.#release(handle, sent);
+    for (const { handle, progress } of this.#unreleased.splice(0)) this.#release(handle, progress);
     await this.#check([...this.#open.values()]);
   }
 
@@ -269,7 +269,7 @@ export class SessionConnections {
     const { id } = connection;
     connection.handle = { id, life: record.life, epoch: record.epoch };
     if (connection.state === "ended") {
-      this.#release(connection.handle, 0);
+      this.#release(connection.handle, connection.deliveries.progress());
       return;
     }
     const before = this.#open.get(id);
@@ -404,10 +404,10 @@ export class SessionConnections {
     try {
       while (connection.state === "open" && connection.deliveries.hasProgress) {
         const progress = connection.deliveries.progress();
-        const record = await this.#context.transactions.run((view) => {
-          if (connection.state === "ended") throw new SessionError("unavailable");
-          return rules.settle(view, connection.handle, progress);
-        });
+        // Also of a client that has left meanwhile: its session is released behind it.
+        const record = await this.#context.transactions.run((view) =>
+          rules.settle(view, connection.handle, progress),
+        );
         this.counts.acknowledged += progress.acknowledged.length;
         if (connection.state === "open") this.#reportDrops(connection, record);
       }
@@ -480,7 +480,7 @@ export class SessionConnections {
       },
       (error: unknown) => {
         this.#failed(connection, error);
-        this.#unreleased.push({ handle, sent: progress.sent });
+        this.#unreleased.push({ handle, progress });
       },
     );
   }
@@ -489,9 +489,9 @@ export class SessionConnections {
     const connection = this.#connections.get(peer.toString("latin1"));
     if (connection === undefined) return;
     const wasOpen = connection.state === "open";
-    this.#forget(connection);
+    const progress = this.#forget(connection);
     if (!wasOpen) return;
-    this.#release(connection.handle, connection.deliveries.next);
+    this.#release(connection.handle, progress);
     this.#context.events.emit({ type: "session:closed", id: connection.id, reason: "left" });
   }
 
@@ -508,26 +508,29 @@ export class SessionConnections {
   #end(connection: Connection, reason: SessionFailure, text?: string): void {
     if (connection.state === "ended") return;
     const wasOpen = connection.state === "open";
-    this.#forget(connection);
+    const progress = this.#forget(connection);
     this.#refuse(connection.peer, reason, text);
     if (!wasOpen) return;
-    if (reason !== "taken" && reason !== "gone") this.#release(connection.handle, connection.deliveries.next);
+    if (reason !== "taken" && reason !== "gone") this.#release(connection.handle, progress);
     this.#context.events.emit({ type: "session:closed", id: connection.id, reason });
   }
 
-  #forget(connection: Connection): void {
+  /** @returns what its store does not know yet */
+  #forget(connection: Connection): rules.Progress {
     connection.state = "ended";
+    const progress = connection.deliveries.progress();
     connection.deliveries.end();
     this.#connections.delete(connection.peer.toString("latin1"));
     if (this.#open.get(connection.id) === connection) this.#open.delete(connection.id);
+    return progress;
   }
 
-  #release(handle: rules.SessionHandle, sent: number): void {
+  #release(handle: rules.SessionHandle, progress: rules.Progress): void {
     this.#context.transactions
-      .run((view) => rules.detach(view, handle, sent, Date.now()))
+      .run((view) => rules.close(view, handle, progress, false, Date.now()))
       .catch((error: unknown) => {
         this.#context.storeFailed(error);
-        this.#unreleased.push({ handle, sent });
+        this.#unreleased.push({ handle, progress });
       });
   }
 

@@ -44,8 +44,30 @@ class CountingStore extends MemorySessionStore {
     return super.scan(...range);
   }
 
-  override commit(...commit: Parameters<MemorySessionStore["commit"]>): Promise<boolean> {
+  #held: Promise<void> | undefined;
+  #onHeld: () => void = () => undefined;
+  release: () => void = () => undefined;
+
+  /** Commits wait until `release`. @returns settles with the first one */
+  hold(): Promise<void> {
+    this.#held = new Promise((resolve) => {
+      this.release = resolve;
+    });
+    return new Promise((resolve) => {
+      this.#onHeld = resolve;
+    });
+  }
+
+  isFailing = false;
+
+  override async commit(...commit: Parameters<MemorySessionStore["commit"]>): Promise<boolean> {
     this.commits += 1;
+    this.#onHeld();
+    await this.#held;
+    if (this.isFailing) {
+      this.isFailing = false;
+      throw new Error("it fails once");
+    }
     return super.commit(...commit);
   }
 
@@ -326,6 +348,52 @@ describe("a server of sessions with hostile clients", () => {
     );
     expect(done).toHaveLength(60);
     expect(await two.publish("a/0", "y")).toEqual({ sessions: 1, duplicate: false });
+  });
+});
+
+describe("a client that is gone as soon as it has acknowledged", () => {
+  it("leaves nothing of that to the next one, though the store was busy", async () => {
+    const { server, store, endpoint } = await listen();
+    const [writer, reader] = [client(endpoint, { id: "writer" }), client(endpoint, { id: "reader" })];
+    await reader.subscribe("t");
+    await reader.close();
+    for (const text of ["a", "b", "c"]) await writer.publish("t", text);
+    const gone = new Hostile(endpoint);
+    await gone.open("reader");
+    for (let messages = 0; messages < 3; ) if ((await gone.answer()).kind === "message") messages += 1;
+    const isBusy = store.hold();
+    const publishing = writer.publish("other", "x");
+    await isBusy;
+    const left = new Promise((resolve) => server.events.once("session:closed", resolve));
+    for (const low of [1, 2]) await gone.send({ kind: "settle", low, numbers: [] });
+    await gone.socket.close({ linger: 5_000 });
+    await left;
+    store.release();
+    await publishing;
+    const next = client(endpoint, { id: "reader" });
+    expect(String((await next.receive({ timeout: 5_000 })).data)).toBe("c");
+  });
+});
+
+describe("an acknowledgement that the store does not take", () => {
+  it("leaves its message to the next one, and the queue as long as it is", async () => {
+    const { server, store, endpoint } = await listen();
+    const [writer, reader] = [client(endpoint, { id: "writer" }), client(endpoint, { id: "reader" })];
+    await reader.subscribe("t");
+    await reader.close();
+    await writer.publish("t", "a");
+    const gone = new Hostile(endpoint);
+    await gone.open("reader");
+    while ((await gone.answer()).kind !== "message");
+    store.isFailing = true;
+    await gone.send({ kind: "settle", low: 1, numbers: [] });
+    while ((await gone.answer()).kind !== "ended");
+    const next = client(endpoint, { id: "reader" });
+    const message = await next.receive({ timeout: 5_000 });
+    expect(String(message.data)).toBe("a");
+    message.acknowledge();
+    await next.close();
+    expect(await server.sessions()).toMatchObject([{ id: "reader", queued: 0, queuedBytes: 0 }, {}]);
   });
 });
 
