@@ -234,6 +234,21 @@ describe.skipIf(missing("postgresql"))("the store on PostgreSQL", () => {
     }
   });
 
+  it("finishes what has begun when it closes, on one connection, too", async () => {
+    fresh();
+    const store = await PostgresStore.open({
+      connectionString: server.connectionString,
+      table,
+      maxConnections: 1,
+      timeout: 5_000,
+    });
+    const asked = request();
+    await store.put(asked);
+    const found = [store.look(asked.uuid), store.look(asked.uuid), store.claim(ECHO, 1, 60_000)];
+    await store.close();
+    expect(await Promise.all(found)).toMatchObject([{ state: "pending" }, { state: "pending" }, [{}]]);
+  });
+
   it("commits to the disk although the database says that it need not", async () => {
     fresh();
     await admin.query("ALTER DATABASE postgres SET synchronous_commit = off");

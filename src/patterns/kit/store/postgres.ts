@@ -56,6 +56,7 @@ export interface PostgresDatabaseOptions {
 
 export class PostgresDatabase {
   readonly #pool: PgPool;
+  readonly #connecting = new Set<Promise<PgClient>>();
   #closing: Promise<void> | undefined;
 
   /**
@@ -77,8 +78,10 @@ export class PostgresDatabase {
     });
   }
 
+  /** Finishes statements and transactions that have begun. */
   close(): Promise<void> {
-    this.#closing ??= this.#pool.end();
+    // The pool would leave calls that wait for a connection to their timeout.
+    this.#closing ??= Promise.allSettled(this.#connecting).then(() => this.#pool.end());
     return this.#closing;
   }
 
@@ -113,10 +116,14 @@ export class PostgresDatabase {
   /** @throws ClosedError `EBADF`; StoreError `failed` */
   async #connect(): Promise<PgClient> {
     if (this.#closing !== undefined) throw new ClosedError("EBADF", "The store is closed");
+    const connecting = this.#pool.connect();
+    this.#connecting.add(connecting);
     try {
-      return await this.#pool.connect();
+      return await connecting;
     } catch (error) {
       throw failed(error);
+    } finally {
+      this.#connecting.delete(connecting);
     }
   }
 
