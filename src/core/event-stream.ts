@@ -25,6 +25,23 @@ export type EventNames<E extends TypedEvent> = {
   readonly [T in E["type"]]: [EventOf<E, T>] extends [never] ? never : true;
 };
 
+declare const FIELDS: unique symbol;
+
+/** A row of a table of events. @typeParam F the event's fields besides its type */
+export type EventRow<F> = true & { readonly [FIELDS]?: F };
+
+type Fields<Row> = Row extends EventRow<infer F> ? F : never;
+type Flat<T> = T extends unknown ? { readonly [K in keyof T]: T[K] } : never;
+
+/** The events of a table, whose keys are their types. */
+export type EventsOf<Table> = {
+  [T in keyof Table & string]: Flat<{ readonly type: T } & Fields<Table[T]>>;
+}[keyof Table & string];
+
+export function event<F = unknown>(): EventRow<F> {
+  return true as EventRow<F>;
+}
+
 export interface EventStreamOptions<E extends TypedEvent> {
   /** Other names throw. Default: any name. */
   readonly names?: EventNames<E>;

@@ -10,7 +10,7 @@
  */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import type { EventNames } from "../../core/event-stream.js";
+import { type EventsOf, event } from "../../core/event-stream.js";
 import { costOf } from "../../core/frame-cost.js";
 import { Driver } from "../kit/driver.js";
 import { bytes, checkOptions, type Given, integer } from "../kit/options.js";
@@ -27,15 +27,15 @@ const OPTIONS = {
 /** Bounds of kept requests; the oldest are dropped first. */
 export type BinaryStarGateOptions = Given<typeof OPTIONS>;
 
-const EVENTS: EventNames<BinaryStarGateEvent> = { "request:dropped": true };
-
-export type BinaryStarGateEvent = {
-  /** Messages were dropped; clients try the other server. */
-  readonly type: "request:dropped";
-  /** `not-serving`: not active, or draining. `overflow`: a bound was reached. */
-  readonly reason: "not-serving" | "overflow";
-  readonly messages: number;
+export const GATE_EVENTS = {
+  /**
+   * Messages were dropped; clients try the other server. `not-serving`: not active, or draining. `overflow`: a bound
+   * was reached.
+   */
+  "request:dropped": event<{ readonly reason: "not-serving" | "overflow"; readonly messages: number }>(),
 };
+
+export type BinaryStarGateEvent = EventsOf<typeof GATE_EVENTS>;
 
 /** Statistics: received = served + dropped + held. */
 export interface BinaryStarGateStats {
@@ -78,7 +78,7 @@ export class BinaryStarGate extends Driver<BinaryStarGateEvent, BinaryStarGateSt
 
   /** @throws InvalidArgumentError `EINVAL` without a Binary Star, for an unknown option or a bad value */
   constructor(star: BinaryStar, options: BinaryStarGateOptions = {}) {
-    super("BinaryStarGate", EVENTS);
+    super("BinaryStarGate", GATE_EVENTS);
     const settings = checkOptions("BinaryStarGate", OPTIONS, options);
     if (!(star instanceof BinaryStar))
       throw new InvalidArgumentError("BinaryStarGate is constructed with a BinaryStar");

@@ -10,7 +10,7 @@
 import { quoted, refuseExtra } from "../../core/arguments.js";
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { InvalidArgumentError, InvalidStateError, type ShoalError } from "../../core/errors.js";
-import type { EventNames } from "../../core/event-stream.js";
+import { type EventsOf, event } from "../../core/event-stream.js";
 import { withTimeout } from "../../core/waiter.js";
 import type { Codec } from "../../sockets/codec.js";
 import { Envelope } from "../../sockets/envelope.js";
@@ -30,7 +30,7 @@ import {
   integer,
   object,
 } from "../kit/options.js";
-import { BinaryStarGate, type BinaryStarGateEvent, type BinaryStarGateStats } from "./gate.js";
+import { BinaryStarGate, type BinaryStarGateStats, GATE_EVENTS } from "./gate.js";
 import {
   BINARY_STAR_EVENTS,
   BinaryStar,
@@ -75,13 +75,6 @@ const HAND_OVER_OPTIONS = {
 
 export type BinaryStarHandOverOptions = Given<typeof HAND_OVER_OPTIONS>;
 
-const EVENTS: EventNames<BinaryStarServerEvent> = {
-  ...BINARY_STAR_EVENTS,
-  "request:dropped": true,
-  "handler:failed": true,
-  "message:invalid": true,
-};
-
 export interface BinaryStarRequestContext {
   /** Aborted when this server is no longer active, or closes. */
   readonly signal: AbortSignal;
@@ -104,13 +97,16 @@ export interface BinaryStarEndpoints {
   readonly state: readonly string[];
 }
 
-export type BinaryStarServerEvent =
-  | BinaryStarEvent
-  | BinaryStarGateEvent
+const EVENTS = {
+  ...BINARY_STAR_EVENTS,
+  ...GATE_EVENTS,
   /** A handler failed, or its reply cannot be encoded. */
-  | { readonly type: "handler:failed"; readonly error: unknown }
+  "handler:failed": event<{ readonly error: unknown }>(),
   /** No envelope or body, or a body that the codec refuses. */
-  | { readonly type: "message:invalid"; readonly frames: number };
+  "message:invalid": event<{ readonly frames: number }>(),
+};
+
+export type BinaryStarServerEvent = EventsOf<typeof EVENTS>;
 
 export interface BinaryStarServerStats extends BinaryStarGateStats {
   readonly star: BinaryStarStats;

@@ -8,7 +8,7 @@ import { describe, refuseExtra } from "../../core/arguments.js";
 import { type Clock, systemClock } from "../../core/clock.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
-import type { EventNames } from "../../core/event-stream.js";
+import { type EventsOf, event } from "../../core/event-stream.js";
 import type { Context } from "../../sockets/context.js";
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import { listen, type SocketEvent } from "../../sockets/internal.js";
@@ -88,37 +88,33 @@ export type BinaryStarOptions = GivenWith<typeof OPTIONS, "role" | "peer">;
  */
 export type BinaryStarStateName = "primary" | "backup" | "active" | "passive" | "doubting" | "fenced";
 
-export type BinaryStarEvent =
+export const BINARY_STAR_EVENTS = {
   /**
-   * Listeners of `active` run before kept requests are served. Reason `stalled`: `doubting` for about a heartbeat, then
-   * `active` without an interruption if the peer did not take over.
+   * With the state `fenced` this server serves no one until `resolve`. Listeners of `active` run before kept requests
+   * are served. Reason `stalled`: `doubting` for about a heartbeat, then `active` without an interruption if the peer did
+   * not take over.
    */
-  | {
-      readonly type: "state:changed";
-      readonly state: Exclude<BinaryStarStateName, "fenced">;
-      readonly from: BinaryStarStateName;
-      readonly reason: BinaryStarReason;
-    }
-  /** This server serves no one until `resolve`. */
-  | {
-      readonly type: "state:changed";
-      readonly state: "fenced";
-      readonly from: BinaryStarStateName;
-      readonly reason: BinaryStarFenceReason;
-    }
+  "state:changed": event<
+    | {
+        readonly state: Exclude<BinaryStarStateName, "fenced">;
+        readonly from: BinaryStarStateName;
+        readonly reason: BinaryStarReason;
+      }
+    | {
+        readonly state: "fenced";
+        readonly from: BinaryStarStateName;
+        readonly reason: BinaryStarFenceReason;
+      }
+  >(),
   /** The peer lives, or this server is fenced. */
-  | { readonly type: "votes:dropped" }
+  "votes:dropped": event(),
   /** The peer has the same role; neither will serve. */
-  | { readonly type: "peer:misconfigured"; readonly role: BinaryStarRole }
+  "peer:misconfigured": event<{ readonly role: BinaryStarRole }>(),
   /** The peer's message is not a state, or of an unknown version. */
-  | { readonly type: "peer:invalid"; readonly frames: number };
-
-export const BINARY_STAR_EVENTS: EventNames<BinaryStarEvent> = {
-  "state:changed": true,
-  "votes:dropped": true,
-  "peer:misconfigured": true,
-  "peer:invalid": true,
+  "peer:invalid": event<{ readonly frames: number }>(),
 };
+
+export type BinaryStarEvent = EventsOf<typeof BINARY_STAR_EVENTS>;
 
 export interface BinaryStarStats extends BinaryStarRulesStats {
   readonly state: BinaryStarStateName;

@@ -5,13 +5,15 @@
  *   PUB ──> SUB ──> hash of the key ──> queue 0 ──> handler of the user's module
  *                                   └─> queue 1 ──> handler …
  */
+
 import { ClosedError } from "../../core/errors.js";
+import { type EventsOf, event } from "../../core/event-stream.js";
 import { IdleWaits } from "../../core/idle-waits.js";
 import { withTimeout } from "../../core/waiter.js";
 import { Subscriber } from "../../sockets/pub-sub.js";
 import type { SocketStats } from "../../sockets/stats.js";
 import { Driver } from "../kit/driver.js";
-import { ENDPOINT_SOURCE_EVENTS, type EndpointSourceEvent, relaySourceEvents } from "../kit/endpoint-list.js";
+import { ENDPOINT_SOURCE_EVENTS, relaySourceEvents } from "../kit/endpoint-list.js";
 import { fromPlain, pack } from "./messages.js";
 import { type BlackBoxOptions, resolveBox } from "./options.js";
 import { BoxRules, type BoxRulesStats } from "./rules.js";
@@ -40,27 +42,28 @@ export interface BlackBoxContext<D = unknown> {
  */
 export type BlackBoxHandler<D = unknown> = (frames: Buffer[], context: BlackBoxContext<D>) => unknown;
 
-export type BlackBoxEvent =
+const EVENTS = {
   /** Of one batch, when it is finished. */
-  | {
-      readonly type: "handler:failed";
-      readonly shard: number;
-      readonly messages: number;
-      /** First frame of the first one, 256 bytes at most. */
-      readonly topic: Buffer;
-      readonly error: Error;
-    }
+  "handler:failed": event<{
+    readonly shard: number;
+    readonly messages: number;
+    /** First frame of the first one, 256 bytes at most. */
+    readonly topic: Buffer;
+    readonly error: Error;
+  }>(),
   /** A worker thread ended; its messages in flight are lost. */
-  | {
-      readonly type: "worker:crashed";
-      readonly shard: number;
-      readonly error: Error;
-      readonly lost: number;
-      /** ms until it is replaced. */
-      readonly restartIn: number;
-    }
-  | { readonly type: "worker:restarted"; readonly shard: number }
-  | EndpointSourceEvent;
+  "worker:crashed": event<{
+    readonly shard: number;
+    readonly error: Error;
+    readonly lost: number;
+    /** ms until it is replaced. */
+    readonly restartIn: number;
+  }>(),
+  "worker:restarted": event<{ readonly shard: number }>(),
+  ...ENDPOINT_SOURCE_EVENTS,
+};
+
+export type BlackBoxEvent = EventsOf<typeof EVENTS>;
 
 /** `received = held + handled + failed + queued + inFlight + dropped{…} + lost`. */
 export interface BlackBoxStats extends BoxRulesStats {
@@ -104,12 +107,7 @@ export class BlackBox extends Driver<BlackBoxEvent, BlackBoxStats> {
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: BlackBoxOptions) {
-    super("BlackBox", {
-      "handler:failed": true,
-      "worker:crashed": true,
-      "worker:restarted": true,
-      ...ENDPOINT_SOURCE_EVENTS,
-    });
+    super("BlackBox", EVENTS);
     this.#options = resolveBox(options);
     const { rules, keyEnd, socketOptions } = this.#options;
     this.#rules = new BoxRules(rules, keyEnd, {

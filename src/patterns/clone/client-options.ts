@@ -4,13 +4,14 @@ import crypto from "node:crypto";
 import { describe } from "../../core/arguments.js";
 import { isBytes } from "../../core/bytes.js";
 import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
+import { type EventsOf, event } from "../../core/event-stream.js";
 import type { StandardSchemaV1 } from "../../core/standard-schema.js";
 import type { Codec } from "../../sockets/codec.js";
 import type { Context } from "../../sockets/context.js";
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import type { Raw } from "../../sockets/shape.js";
 import type { CommonOptions } from "../../sockets/socket-options.js";
-import type { EndpointSourceEvent } from "../kit/endpoint-list.js";
+import { ENDPOINT_SOURCE_EVENTS } from "../kit/endpoint-list.js";
 import {
   anything,
   bytes,
@@ -200,40 +201,40 @@ function subtreeOf(subtree: string | Uint8Array): Buffer {
  */
 export type CloneState = "syncing" | "live" | "stale" | "closed";
 
-/** Events of a client. */
-export type CloneClientEvent =
+export const EVENTS = {
   /** `silentFor`: ms since the last message of the server. */
-  | { readonly type: "state:changed"; readonly state: CloneState; readonly silentFor: number }
+  "state:changed": event<{ readonly state: CloneState; readonly silentFor: number }>(),
   /** The client tries the next server. */
-  | {
-      readonly type: "server:failed-over";
-      readonly from: string;
-      readonly to: string;
-      readonly reason: "silent" | "disconnected" | "no-snapshot" | "refused" | "removed";
-    }
+  "server:failed-over": event<{
+    readonly from: string;
+    readonly to: string;
+    readonly reason: "silent" | "disconnected" | "no-snapshot" | "refused" | "removed";
+  }>(),
   /** Updates were missed, or the server's sequence went backwards (`expected` and `got`): the map is loaded again. */
-  | { readonly type: "update:missed"; readonly expected: number; readonly got: number }
+  "update:missed": event<{ readonly expected: number; readonly got: number }>(),
   /**
    * A server refused this client, has another key, or speaks another protocol. The client continues to try its
    * servers. `server`: its snapshot endpoint.
    */
-  | {
-      readonly type: "handshake:failed";
-      readonly server: string;
-      readonly port: "snapshot" | "publisher" | "collector";
-      readonly error: ShoalError;
-    }
+  "handshake:failed": event<{
+    readonly server: string;
+    readonly port: "snapshot" | "publisher" | "collector";
+    readonly error: ShoalError;
+  }>(),
   /** An invalid message was dropped. */
-  | {
-      readonly type: "message:invalid";
-      readonly port: "snapshot" | "publisher";
-      readonly reason: CloneFault | "too-large";
-    }
+  "message:invalid": event<{
+    readonly port: "snapshot" | "publisher";
+    readonly reason: CloneFault | "too-large";
+  }>(),
   /** A key is not text, or a value fails in the codec or schema: the entry cannot be read. */
-  | { readonly type: "entry:invalid"; readonly key: Buffer; readonly error: unknown }
+  "entry:invalid": event<{ readonly key: Buffer; readonly error: unknown }>(),
   /** A `watch` with a full queue lost its oldest change. */
-  | { readonly type: "change:dropped"; readonly lost: number }
-  | EndpointSourceEvent;
+  "change:dropped": event<{ readonly lost: number }>(),
+  ...ENDPOINT_SOURCE_EVENTS,
+};
+
+/** Events of a client. */
+export type CloneClientEvent = EventsOf<typeof EVENTS>;
 
 /** Counters since the start, and the present state. */
 export interface CloneClientStats {

@@ -11,7 +11,6 @@
 import { quoted } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, type ShoalError } from "../../core/errors.js";
-import type { EventNames } from "../../core/event-stream.js";
 import { frameCost } from "../../core/frame-cost.js";
 import type { WaitOptions } from "../../core/waiter.js";
 import { isEndpointSource } from "../../sockets/endpoint-source.js";
@@ -22,7 +21,7 @@ import { Dealer } from "../../sockets/request-reply.js";
 import type { Raw, Settled } from "../../sockets/shape.js";
 import { PendingCalls } from "../kit/calls.js";
 import { Driver } from "../kit/driver.js";
-import { ENDPOINT_SOURCE_EVENTS, EndpointList } from "../kit/endpoint-list.js";
+import { EndpointList } from "../kit/endpoint-list.js";
 import { SendQueue } from "../kit/send-queue.js";
 import type { ClientCoder, CloneKey } from "./client-coder.js";
 import {
@@ -39,6 +38,7 @@ import {
   type CloneWatchOptions,
   clientSettings,
   deleteSettings,
+  EVENTS,
   setSettings,
   watchSettings,
 } from "./client-options.js";
@@ -51,17 +51,6 @@ import { ClientWatches, type CloneWatch } from "./watch.js";
 
 const BATCH = 1_000;
 const RECEIVE_MARK = 10_000;
-
-const EVENTS: EventNames<CloneClientEvent> = {
-  "state:changed": true,
-  "server:failed-over": true,
-  "update:missed": true,
-  "handshake:failed": true,
-  "message:invalid": true,
-  "entry:invalid": true,
-  "change:dropped": true,
-  ...ENDPOINT_SOURCE_EVENTS,
-};
 
 /**
  * A copy of a key-value map, or of a subtree, in this process (12/CHP).

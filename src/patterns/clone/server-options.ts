@@ -3,13 +3,14 @@
 import crypto from "node:crypto";
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
+import { type EventsOf, event } from "../../core/event-stream.js";
 import { decodeZ85, encodeZ85 } from "../../core/z85.js";
 import { Context, context as processContext } from "../../sockets/context.js";
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import { curvePublicKey } from "../../sockets/security/curve-keys.js";
 import type { CommonOptions, ConstructionOptions } from "../../sockets/socket-options.js";
 import type { BinaryStarEvent, BinaryStarRole } from "../binary-star/index.js";
-import type { EndpointSourceEvent } from "../kit/endpoint-list.js";
+import { ENDPOINT_SOURCE_EVENTS } from "../kit/endpoint-list.js";
 import {
   anything,
   boolean,
@@ -203,61 +204,60 @@ export type CloneSnapshotLoss =
   | "too-many"
   | "not-serving";
 
-/** Events of a server. Those of BinaryStar come in a pair only. */
-export type CloneServerEvent =
-  | BinaryStarEvent
+export const EVENTS = {
   /** With a source as `peer`. */
-  | EndpointSourceEvent
+  ...ENDPOINT_SOURCE_EVENTS,
   /** An invalid message was dropped. */
-  | {
-      readonly type: "message:invalid";
-      readonly port: "snapshot" | "collector" | "replication";
-      readonly reason: CloneFault;
-    }
-  | { readonly type: "update:refused"; readonly reason: CloneRefusalReason; readonly count: number }
+  "message:invalid": event<{
+    readonly port: "snapshot" | "collector" | "replication";
+    readonly reason: CloneFault;
+  }>(),
+  "update:refused": event<{ readonly reason: CloneRefusalReason; readonly count: number }>(),
   /** A client has its snapshot. `duration` in ms. */
-  | {
-      readonly type: "snapshot:sent";
-      readonly subtree: Buffer;
-      readonly entries: number;
-      readonly sequence: number;
-      readonly duration: number;
-    }
+  "snapshot:sent": event<{
+    readonly subtree: Buffer;
+    readonly entries: number;
+    readonly sequence: number;
+    readonly duration: number;
+  }>(),
   /** The snapshot of a client was given up. */
-  | { readonly type: "snapshot:lost"; readonly subtree: Buffer; readonly reason: CloneSnapshotLoss }
+  "snapshot:lost": event<{ readonly subtree: Buffer; readonly reason: CloneSnapshotLoss }>(),
   /** A write of the store failed; the updates of a commit are refused. */
-  | { readonly type: "store:failed"; readonly error: ShoalError }
+  "store:failed": event<{ readonly error: ShoalError }>(),
   /** Unreadable entries of the store were left out. */
-  | { readonly type: "store:damaged"; readonly entries: number }
+  "store:damaged": event<{ readonly entries: number }>(),
   /** The other server has the whole map, and gets every update before its acknowledgement. */
-  | { readonly type: "replica:joined"; readonly sequence: number }
+  "replica:joined": event<{ readonly sequence: number }>(),
   /** The other server is gone or too slow; this one acknowledges alone. */
-  | { readonly type: "replica:left"; readonly reason: "gone" | "silent" | "slow" | "left" }
+  "replica:left": event<{ readonly reason: "gone" | "silent" | "slow" | "left" }>(),
   /**
    * The other server's map has replaced this one, and lacks up to `updates` updates that this server acknowledged
    * alone, of `entries` keys. The store keeps these at `aside`; `undefined`: they are lost.
    */
-  | {
-      readonly type: "map:diverged";
-      /** The last common sequence. */
-      readonly after: number;
-      readonly updates: number;
-      readonly entries: number;
-      readonly aside: string | undefined;
-    }
+  "map:diverged": event<{
+    /** The last common sequence. */
+    readonly after: number;
+    readonly updates: number;
+    readonly entries: number;
+    readonly aside: string | undefined;
+  }>(),
   /**
    * A client asked, but this server has not met the other one, nor has "alone" in its store. It waits for the other
    * one or for `star.resolve("active")`. Emitted once.
    */
-  | { readonly type: "peer:unmet" }
+  "peer:unmet": event(),
   /** The other server runs an incompatible version of shoal; neither follows. */
-  | { readonly type: "peer:incompatible" }
+  "peer:incompatible": event(),
   /** A handshake with the other server failed; it is repeated. */
-  | { readonly type: "handshake:failed"; readonly error: ShoalError }
+  "handshake:failed": event<{ readonly error: ShoalError }>(),
   /** The server that stands by has the whole map. */
-  | { readonly type: "map:replicated"; readonly entries: number; readonly sequence: number }
+  "map:replicated": event<{ readonly entries: number; readonly sequence: number }>(),
   /** Slow clients miss copies of updates, notice the gap, and ask for a snapshot. */
-  | { readonly type: "update:dropped"; readonly copies: number };
+  "update:dropped": event<{ readonly copies: number }>(),
+};
+
+/** Events of a server. Those of BinaryStar come in a pair only. */
+export type CloneServerEvent = EventsOf<typeof EVENTS> | BinaryStarEvent;
 
 /** Counters since the start, and the present state. */
 export interface CloneServerStats {

@@ -24,7 +24,7 @@ import { Publisher, Subscriber } from "../../sockets/pub-sub.js";
 import { Dealer, Router } from "../../sockets/request-reply.js";
 import { BinaryStar, type BinaryStarEvent, type BinaryStarReplica } from "../binary-star/index.js";
 import { Driver } from "../kit/driver.js";
-import { ENDPOINT_SOURCE_EVENTS, EndpointList } from "../kit/endpoint-list.js";
+import { EndpointList } from "../kit/endpoint-list.js";
 import { checkOptions, integer } from "../kit/options.js";
 import {
   bindRow,
@@ -40,6 +40,7 @@ import {
   type CloneServerOptions,
   type CloneServerStats,
   checkBind,
+  EVENTS,
   MAX_TTL,
   MAX_WAITING,
   type PairSettings,
@@ -59,24 +60,6 @@ const STAR_EVENTS: EventNames<BinaryStarEvent> = {
   "votes:dropped": true,
   "peer:misconfigured": true,
   "peer:invalid": true,
-};
-const EVENTS: EventNames<CloneServerEvent> = {
-  ...STAR_EVENTS,
-  ...ENDPOINT_SOURCE_EVENTS,
-  "message:invalid": true,
-  "update:refused": true,
-  "update:dropped": true,
-  "snapshot:sent": true,
-  "snapshot:lost": true,
-  "store:failed": true,
-  "store:damaged": true,
-  "replica:joined": true,
-  "replica:left": true,
-  "map:diverged": true,
-  "map:replicated": true,
-  "peer:unmet": true,
-  "peer:incompatible": true,
-  "handshake:failed": true,
 };
 
 interface Pair {
@@ -129,7 +112,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: CloneServerOptions = {}) {
-    super("CloneServer", EVENTS);
+    super("CloneServer", { ...STAR_EVENTS, ...EVENTS });
     const settings = serverSettings(options);
     const { rules, sockets, snapshots, publisher, pair } = settings;
     this.#timer = new DriverTimer(rules.heartbeatInterval);

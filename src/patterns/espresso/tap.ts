@@ -7,6 +7,7 @@
  */
 
 import { refuseExtra } from "../../core/arguments.js";
+import { type EventsOf, event } from "../../core/event-stream.js";
 import { XPublisher, type XPublisherOptions } from "../../sockets/pub-sub.js";
 import type { ProxySide } from "../../sockets/pump.js";
 import type { SocketStats } from "../../sockets/stats.js";
@@ -34,11 +35,14 @@ const OPTIONS = {
 
 export type EspressoTapOptions = Given<typeof OPTIONS>;
 
-export type EspressoTapEvent =
-  | { readonly type: "prefix:subscribed"; readonly prefix: Buffer }
-  | { readonly type: "prefix:unsubscribed"; readonly prefix: Buffer }
+const EVENTS = {
+  "prefix:subscribed": event<{ readonly prefix: Buffer }>(),
+  "prefix:unsubscribed": event<{ readonly prefix: Buffer }>(),
   /** The filter's `where` threw; at most one event per second. */
-  | { readonly type: "predicate:failed"; readonly error: unknown; readonly times: number };
+  "predicate:failed": event<{ readonly error: unknown; readonly times: number }>(),
+};
+
+export type EspressoTapEvent = EventsOf<typeof EVENTS>;
 
 export interface EspressoTapStats extends TapCounts {
   /** `copies.dropped` counts slow listeners' losses, if the engine can. */
@@ -83,11 +87,7 @@ export class EspressoTap extends Driver<EspressoTapEvent, EspressoTapStats> {
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: EspressoTapOptions = {}) {
-    super("EspressoTap", {
-      "prefix:subscribed": true,
-      "prefix:unsubscribed": true,
-      "predicate:failed": true,
-    });
+    super("EspressoTap", EVENTS);
     const settings = checkOptions("EspressoTap", OPTIONS, options);
     const { filter = {}, sample = {}, snapLength, socketOptions } = settings;
     this.#rules = new TapRules(

@@ -2,7 +2,6 @@
 import crypto from "node:crypto";
 import { describe, refuseExtra } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import type { EventNames } from "../../core/event-stream.js";
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import { forwards } from "../../sockets/internal.js";
 import {
@@ -19,6 +18,7 @@ import { addressedFrames, parseFromClient, replyFrames } from "../kit/worker-pro
 import { MAX_NAME, parseState, stateFrames } from "./protocol.js";
 import {
   CLOUD,
+  EVENTS,
   type FederationEffects,
   type FederationEvent,
   FederationRules,
@@ -45,16 +45,6 @@ const STATE_OPTIONS = { stateOptions: object<PublisherOptions & SubscriberOption
 export type FederatedBrokerOptions = Given<typeof OPTIONS> & {
   /** Options of the state flow's PUB and SUB. */
   readonly stateOptions?: PublisherOptions & SubscriberOptions;
-};
-
-const EVENTS: EventNames<FederationEvent> = {
-  "site:joined": true,
-  "site:left": true,
-  "worker:joined": true,
-  "worker:left": true,
-  "request:dropped": true,
-  "reply:dropped": true,
-  "message:invalid": true,
 };
 
 const INCARNATION_SIZE = 8;

@@ -13,8 +13,9 @@
  * The passive half of a pair (../binary-star/) publishes zero idle workers and hands back other sites' requests, even
  * with an answer: the other half may have handled them, too.
  */
+import { type EventsOf, event } from "../../core/event-stream.js";
 import { keyOf } from "../../core/memory.js";
-import type { ReplyDropped } from "../kit/broker-driver.js";
+import { REPLY_DROPPED } from "../kit/broker-driver.js";
 import { Dispatcher, Job, type JobDropReason, reasonOf } from "../kit/dispatcher.js";
 import { errorReply, parseErrorReply } from "../kit/errors.js";
 import { type BalancedCommand, parseFromBalanced, parseFromClient } from "../kit/worker-protocol.js";
@@ -26,20 +27,22 @@ export const CLOUD = 1;
 /** Peers choose the names in their state messages. */
 const MAX_SITES = 1_024;
 
-export type FederationEvent =
-  | { readonly type: "site:joined"; readonly site: string }
+export const EVENTS = {
+  "site:joined": event<{ readonly site: string }>(),
   /** `returned` requests came back from a lost site. */
-  | {
-      readonly type: "site:left";
-      readonly site: string;
-      readonly reason: "silent" | "disconnected";
-      readonly returned: number;
-    }
-  | { readonly type: "worker:joined"; readonly worker: Buffer }
-  | { readonly type: "worker:left"; readonly worker: Buffer; readonly reason: "disconnected" | "unreachable" }
-  | { readonly type: "request:dropped"; readonly from: "client" | "site"; readonly reason: JobDropReason }
-  | ReplyDropped
-  | { readonly type: "message:invalid"; readonly from: "client" | "worker" | "site" };
+  "site:left": event<{
+    readonly site: string;
+    readonly reason: "silent" | "disconnected";
+    readonly returned: number;
+  }>(),
+  "worker:joined": event<{ readonly worker: Buffer }>(),
+  "worker:left": event<{ readonly worker: Buffer; readonly reason: "disconnected" | "unreachable" }>(),
+  "request:dropped": event<{ readonly from: "client" | "site"; readonly reason: JobDropReason }>(),
+  ...REPLY_DROPPED,
+  "message:invalid": event<{ readonly from: "client" | "worker" | "site" }>(),
+};
+
+export type FederationEvent = EventsOf<typeof EVENTS>;
 
 /** requests = replies + queued + at workers + atSites + dropped, per priority. */
 export interface FederationStats {

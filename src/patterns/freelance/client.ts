@@ -2,7 +2,7 @@
 
 import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
-import type { EventNames } from "../../core/event-stream.js";
+import { type EventsOf, event } from "../../core/event-stream.js";
 import { costOf } from "../../core/frame-cost.js";
 import { lastFailure } from "../../sockets/internal.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
@@ -10,12 +10,7 @@ import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
 import { CALL_OPTIONS, type CallOptions, type PendingCall, PendingCalls } from "../kit/calls.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
-import {
-  ENDPOINT_SOURCE_EVENTS,
-  EndpointList,
-  type EndpointSourceEvent,
-  type PatternEndpoints,
-} from "../kit/endpoint-list.js";
+import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
 import { lateError, ServiceError } from "../kit/errors.js";
 import { bytes, checkOptions, codec, type GivenWithCodec, integer, object } from "../kit/options.js";
 import {
@@ -27,17 +22,20 @@ import {
 } from "./client-rules.js";
 import { parseClientMessage } from "./protocol.js";
 
-export type FreelanceClientEvent =
+const EVENTS = {
   /** A server answered for the first time, or again. */
-  | { readonly type: "server:joined"; readonly server: string }
-  | { readonly type: "server:left"; readonly server: string; readonly reason: "silent" | "disconnected" }
+  "server:joined": event<{ readonly server: string }>(),
+  "server:left": event<{ readonly server: string; readonly reason: "silent" | "disconnected" }>(),
   /** A request goes to another server. */
-  | { readonly type: "request:retried"; readonly from: string; readonly reason: "timeout" | "dead" }
+  "request:retried": event<{ readonly from: string; readonly reason: "timeout" | "dead" }>(),
   /** The peer's Identity differs from its endpoint. Only if the engine reports routing ids. */
-  | { readonly type: "peer:invalid"; readonly address: string; readonly routingId: Buffer | undefined }
+  "peer:invalid": event<{ readonly address: string; readonly routingId: Buffer | undefined }>(),
   /** A message that servers may not send. */
-  | { readonly type: "message:invalid"; readonly server: string; readonly frames: number }
-  | EndpointSourceEvent;
+  "message:invalid": event<{ readonly server: string; readonly frames: number }>(),
+  ...ENDPOINT_SOURCE_EVENTS,
+};
+
+export type FreelanceClientEvent = EventsOf<typeof EVENTS>;
 
 export interface FreelanceClientStats extends FreelanceRulesStats {
   readonly pendingBytes: number;
@@ -63,15 +61,6 @@ const OPTIONS = {
 };
 
 export type FreelanceClientOptions<T = Raw> = GivenWithCodec<typeof OPTIONS, T>;
-
-const EVENTS: EventNames<FreelanceClientEvent> = {
-  "server:joined": true,
-  "server:left": true,
-  "request:retried": true,
-  "peer:invalid": true,
-  "message:invalid": true,
-  ...ENDPOINT_SOURCE_EVENTS,
-};
 
 const NEVER = 2 ** 50;
 

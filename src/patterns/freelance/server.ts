@@ -8,7 +8,7 @@
 import { refuseExtra } from "../../core/arguments.js";
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import type { EventNames } from "../../core/event-stream.js";
+import { type EventsOf, event } from "../../core/event-stream.js";
 import { Mutex } from "../../core/mutex.js";
 import { withTimeout } from "../../core/waiter.js";
 import type { MessageLike } from "../../sockets/message.js";
@@ -45,11 +45,14 @@ export type FreelanceHandler<T> = (
   context: FreelanceRequestContext,
 ) => BodyFor<Settled<T>> | Promise<BodyFor<Settled<T>>>;
 
-export type FreelanceServerEvent =
+const EVENTS = {
   /** A handler failed, or its reply cannot be encoded. */
-  | { readonly type: "handler:failed"; readonly error: unknown }
+  "handler:failed": event<{ readonly error: unknown }>(),
   /** Outside the model, or with a body that the codec refuses. */
-  | { readonly type: "message:invalid"; readonly frames: number };
+  "message:invalid": event<{ readonly frames: number }>(),
+};
+
+export type FreelanceServerEvent = EventsOf<typeof EVENTS>;
 
 /** received = pings + requests + invalid + refused by the gate. */
 export interface FreelanceServerStats {
@@ -89,8 +92,6 @@ const OPTIONS = {
 };
 
 export type FreelanceServerOptions<T = Raw> = GivenWithCodec<typeof OPTIONS, T>;
-
-const EVENTS: EventNames<FreelanceServerEvent> = { "handler:failed": true, "message:invalid": true };
 
 type RequestCommand = Extract<ServerCommand, { readonly type: "request" }>;
 

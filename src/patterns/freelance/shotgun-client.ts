@@ -7,7 +7,7 @@
  */
 
 import type { ShoalError } from "../../core/errors.js";
-import type { EventNames } from "../../core/event-stream.js";
+import { type EventsOf, event } from "../../core/event-stream.js";
 import { costOf } from "../../core/frame-cost.js";
 import { lastFailure } from "../../sockets/internal.js";
 import type { MessageLike } from "../../sockets/message.js";
@@ -16,22 +16,20 @@ import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
 import { CALL_OPTIONS, type CallOptions, type PendingCall, PendingCalls } from "../kit/calls.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
-import {
-  ENDPOINT_SOURCE_EVENTS,
-  EndpointList,
-  type EndpointSourceEvent,
-  type PatternEndpoints,
-} from "../kit/endpoint-list.js";
+import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
 import { lateError, ServiceError } from "../kit/errors.js";
 import { bytes, checkOptions, codec, type GivenWithCodec, integer, object } from "../kit/options.js";
 import { errorTextOf, parseSequence } from "./protocol.js";
 
-export type FreelanceShotgunClientEvent =
-  | { readonly type: "server:joined"; readonly server: string }
-  | { readonly type: "server:left"; readonly server: string }
+const EVENTS = {
+  "server:joined": event<{ readonly server: string }>(),
+  "server:left": event<{ readonly server: string }>(),
   /** A message that servers may not send. */
-  | { readonly type: "message:invalid"; readonly server: string; readonly frames: number }
-  | EndpointSourceEvent;
+  "message:invalid": event<{ readonly server: string; readonly frames: number }>(),
+  ...ENDPOINT_SOURCE_EVENTS,
+};
+
+export type FreelanceShotgunClientEvent = EventsOf<typeof EVENTS>;
 
 export interface FreelanceShotgunClientStats {
   readonly requests: number;
@@ -56,13 +54,6 @@ const OPTIONS = {
 };
 
 export type FreelanceShotgunClientOptions<T = Raw> = GivenWithCodec<typeof OPTIONS, T>;
-
-const EVENTS: EventNames<FreelanceShotgunClientEvent> = {
-  "server:joined": true,
-  "server:left": true,
-  "message:invalid": true,
-  ...ENDPOINT_SOURCE_EVENTS,
-};
 
 interface Call<T> {
   readonly sequence: number;

@@ -3,7 +3,7 @@
 import { describe, refuseExtra } from "../../core/arguments.js";
 import { DriverTimer, type TimedRules } from "../../core/driver-timer.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import type { EventNames, TypedEvent } from "../../core/event-stream.js";
+import { type EventNames, type EventsOf, event, type TypedEvent } from "../../core/event-stream.js";
 import { IdleWaits } from "../../core/idle-waits.js";
 import { withTimeout } from "../../core/waiter.js";
 import { forwards } from "../../sockets/internal.js";
@@ -37,12 +37,12 @@ export const BROKER_OPTIONS = {
 
 export type BrokerDriverOptions = Given<typeof BROKER_OPTIONS>;
 
-/** A client, or requesting site, was gone or at its high-water mark. */
-export interface ReplyDropped {
-  readonly type: "reply:dropped";
-  readonly client: Buffer;
-  readonly reason: "client-gone" | "client-full";
-}
+export const REPLY_DROPPED = {
+  /** A client, or requesting site, was gone or at its high-water mark. */
+  "reply:dropped": event<{ readonly client: Buffer; readonly reason: "client-gone" | "client-full" }>(),
+};
+
+export type ReplyDropped = EventsOf<typeof REPLY_DROPPED>;
 
 /** Bound endpoints, wildcards filled in. */
 export interface BrokerEndpoints {

@@ -3,7 +3,7 @@
  */
 import { backOff } from "../../core/back-off.js";
 import type { ShoalError } from "../../core/errors.js";
-import type { EventNames } from "../../core/event-stream.js";
+import { type EventsOf, event } from "../../core/event-stream.js";
 import { knownSchemes } from "../../core/schemes/schemes.js";
 import {
   type EndpointSource,
@@ -17,22 +17,19 @@ import { checkEndpoints } from "./options.js";
 /** One endpoint, several in order of preference, or a source. */
 export type PatternEndpoints = string | readonly string[] | EndpointSource;
 
-/** Events of an endpoint source. */
-export type EndpointSourceEvent =
+export const ENDPOINT_SOURCE_EVENTS = {
   /** The source has a new list. */
-  | { readonly type: "source:changed"; readonly endpoints: readonly string[] }
+  "source:changed": event<{ readonly endpoints: readonly string[] }>(),
   /** The source threw (`cause`). It is read again in `interval` ms; its last list stays in use. */
-  | { readonly type: "source:failed"; readonly error: ShoalError; readonly interval: number }
+  "source:failed": event<{ readonly error: ShoalError; readonly interval: number }>(),
   /**
    * An endpoint is invalid, or no socket could be created (`EMFILE` at the context's `maxSockets`), which is retried.
    */
-  | { readonly type: "endpoint:refused"; readonly endpoint: string; readonly error: ShoalError };
-
-export const ENDPOINT_SOURCE_EVENTS: EventNames<EndpointSourceEvent> = {
-  "source:changed": true,
-  "source:failed": true,
-  "endpoint:refused": true,
+  "endpoint:refused": event<{ readonly endpoint: string; readonly error: ShoalError }>(),
 };
+
+/** Events of an endpoint source. */
+export type EndpointSourceEvent = EventsOf<typeof ENDPOINT_SOURCE_EVENTS>;
 
 /** Passes a socket's events of its sources on. */
 export function relaySourceEvents(socket: Socket, emit: (event: EndpointSourceEvent) => void): void {

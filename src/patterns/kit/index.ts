@@ -18,7 +18,6 @@ export type {
   RequestCallOptions,
   RequestClientEvent,
   RequestClientStats,
-  RequestRetried,
   RetryReason,
 } from "./request-client.js";
 export type { PublisherGate, ServerGate } from "./server-gate.js";

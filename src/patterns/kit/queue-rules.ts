@@ -14,9 +14,9 @@
  * request; expired workers are removed first; a reply must match the worker's request.
  */
 
-import type { EventNames } from "../../core/event-stream.js";
+import { type EventsOf, event } from "../../core/event-stream.js";
 import { keyOf } from "../../core/memory.js";
-import type { BrokerEffects, ReplyDropped } from "./broker-driver.js";
+import { type BrokerEffects, REPLY_DROPPED } from "./broker-driver.js";
 import { Dispatcher, Job, type JobDropReason, reasonOf } from "./dispatcher.js";
 import { errorReply } from "./errors.js";
 import {
@@ -37,28 +37,21 @@ export type PirateWorkerLeftReason =
   /** READY with an open request: a restart. */
   | "restarted";
 
-/** Events. Routing ids are bytes. */
-export type PirateQueueEvent =
-  | { readonly type: "worker:joined"; readonly worker: Buffer; readonly dialect: Dialect }
-  | { readonly type: "worker:left"; readonly worker: Buffer; readonly reason: PirateWorkerLeftReason }
-  | { readonly type: "request:repeated"; readonly client: Buffer; readonly deliveries: number }
-  | { readonly type: "request:dropped"; readonly client: Buffer; readonly reason: JobDropReason }
-  | ReplyDropped
-  | {
-      readonly type: "message:invalid";
-      readonly from: "client" | "worker";
-      readonly routingId: Buffer;
-      readonly reason: Malformed;
-    };
-
-export const QUEUE_EVENTS: EventNames<PirateQueueEvent> = {
-  "worker:joined": true,
-  "worker:left": true,
-  "request:repeated": true,
-  "request:dropped": true,
-  "reply:dropped": true,
-  "message:invalid": true,
+export const QUEUE_EVENTS = {
+  "worker:joined": event<{ readonly worker: Buffer; readonly dialect: Dialect }>(),
+  "worker:left": event<{ readonly worker: Buffer; readonly reason: PirateWorkerLeftReason }>(),
+  "request:repeated": event<{ readonly client: Buffer; readonly deliveries: number }>(),
+  "request:dropped": event<{ readonly client: Buffer; readonly reason: JobDropReason }>(),
+  ...REPLY_DROPPED,
+  "message:invalid": event<{
+    readonly from: "client" | "worker";
+    readonly routingId: Buffer;
+    readonly reason: Malformed;
+  }>(),
 };
+
+/** Events. Routing ids are bytes. */
+export type PirateQueueEvent = EventsOf<typeof QUEUE_EVENTS>;
 
 /**
  * Statistics: requests = replies + queued + busyWorkers + dropped, except requests of disconnected clients.

@@ -14,7 +14,7 @@
 import { backOff } from "../../core/back-off.js";
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import type { ShoalError } from "../../core/errors.js";
-import type { EventNames } from "../../core/event-stream.js";
+import { type EventsOf, event } from "../../core/event-stream.js";
 import { costOf } from "../../core/frame-cost.js";
 import { ignore } from "../../core/ignore.js";
 import { lastFailure } from "../../sockets/internal.js";
@@ -22,12 +22,7 @@ import { Request, type RequestOptions } from "../../sockets/request-reply.js";
 import type { BodyFor, BodyOf, BodyShape } from "./body.js";
 import { type PendingCall, PendingCalls } from "./calls.js";
 import { Driver, type PatternWaitOptions } from "./driver.js";
-import {
-  ENDPOINT_SOURCE_EVENTS,
-  EndpointList,
-  type EndpointSourceEvent,
-  type PatternEndpoints,
-} from "./endpoint-list.js";
+import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "./endpoint-list.js";
 import { lateError } from "./errors.js";
 import { anything, bytes, checkOptions, type Given, integer, object, type Settings } from "./options.js";
 
@@ -72,15 +67,19 @@ export type RequestCallOptions = Given<typeof CALL_OPTIONS>;
 /** Why an attempt ended. */
 export type RetryReason = "timeout" | "disconnected";
 
-export interface RequestRetried {
-  readonly type: "request:retried";
-  readonly endpoint: string;
-  readonly reason: RetryReason;
-  /** From 1. */
-  readonly attempt: number;
-  /** ms until the next attempt. */
-  readonly delay: number;
-}
+const EVENTS = {
+  /** `attempt` is from 1; the next one comes in `delay` ms. */
+  "request:retried": event<{
+    readonly endpoint: string;
+    readonly reason: RetryReason;
+    readonly attempt: number;
+    readonly delay: number;
+  }>(),
+  ...ENDPOINT_SOURCE_EVENTS,
+};
+
+/** Events of a client that retries. */
+export type RequestClientEvent = EventsOf<typeof EVENTS>;
 
 /** Statistics: requests = replies + errors + failed + cancelled + pending. */
 export interface RequestClientStats {
@@ -120,11 +119,6 @@ interface Call {
 }
 
 const WITHOUT_LIMIT = { timeout: -1 } as const;
-
-/** Events of a client that retries. */
-export type RequestClientEvent = RequestRetried | EndpointSourceEvent;
-
-const EVENTS: EventNames<RequestClientEvent> = { "request:retried": true, ...ENDPOINT_SOURCE_EVENTS };
 
 export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent, RequestClientStats> {
   readonly #name: string;

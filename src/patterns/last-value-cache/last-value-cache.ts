@@ -40,6 +40,7 @@ import type { PublisherGate } from "../kit/server-gate.js";
 import { LmdbValueStore } from "./lmdb-value-store.js";
 import {
   cacheSettings,
+  EVENTS,
   type LastValueCacheEvent,
   type LastValueCacheOptions,
   type LastValueCacheSettings,
@@ -103,15 +104,7 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
    *   `ERR_PACKAGE_UNAVAILABLE` without the package `lmdb`; StoreError `taken`, `damaged`, `failed`
    */
   constructor(options: LastValueCacheOptions = {}) {
-    super("LastValueCache", {
-      "snapshot:sent": true,
-      "topic:evicted": true,
-      "message:uncached": true,
-      "message:invalid": true,
-      "message:failed": true,
-      "store:failed": true,
-      "store:damaged": true,
-    });
+    super("LastValueCache", EVENTS);
     const settings = cacheSettings(options);
     this.#cache = new ValueCache(
       settings.bounds,

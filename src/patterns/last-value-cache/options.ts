@@ -1,5 +1,7 @@
 /** Options, events and statistics of a last value cache. */
+
 import { InvalidArgumentError } from "../../core/errors.js";
+import { type EventsOf, event } from "../../core/event-stream.js";
 import type { XPublisherOptions, XSubscriberOptions } from "../../sockets/pub-sub.js";
 import { anything, bytes, checkOptions, type Given, integer, object, text } from "../kit/options.js";
 import { publisherGate } from "../kit/server-gate.js";
@@ -49,26 +51,28 @@ export type LastValueCacheOptions = Given<typeof OPTIONS>;
 /** Options set by the cache. */
 const FIXED = ["manual", "noDrop", "verbosity", "invertMatching", "welcomeMessage"] as const;
 
-export type LastValueCacheEvent =
+export const EVENTS = {
   /** A late joiner's values were sent. */
-  | { readonly type: "snapshot:sent"; readonly prefix: Buffer; readonly topics: number }
+  "snapshot:sent": event<{ readonly prefix: Buffer; readonly topics: number }>(),
   /** The least recently updated topic of a full cache. */
-  | { readonly type: "topic:evicted"; readonly topic: Buffer }
+  "topic:evicted": event<{ readonly topic: Buffer }>(),
   /** A message was forwarded but not kept. */
-  | {
-      readonly type: "message:uncached";
-      readonly topic: Buffer;
-      readonly reason: LastValueCacheUncachedReason;
-      readonly bytes: number;
-    }
+  "message:uncached": event<{
+    readonly topic: Buffer;
+    readonly reason: LastValueCacheUncachedReason;
+    readonly bytes: number;
+  }>(),
   /** A subscriber's message is not a subscription. */
-  | { readonly type: "message:invalid"; readonly frames: number }
+  "message:invalid": event<{ readonly frames: number }>(),
   /** A commit failed and will be retried. */
-  | { readonly type: "store:failed"; readonly error: unknown }
+  "store:failed": event<{ readonly error: unknown }>(),
   /** A message was dropped by an unexpected error. */
-  | { readonly type: "message:failed"; readonly error: unknown }
+  "message:failed": event<{ readonly error: unknown }>(),
   /** Unreadable records were removed. */
-  | { readonly type: "store:damaged"; readonly records: number };
+  "store:damaged": event<{ readonly records: number }>(),
+};
+
+export type LastValueCacheEvent = EventsOf<typeof EVENTS>;
 
 export interface LastValueCacheStats extends LastValueCacheValueStats {
   /** Messages from publishers; forwarded except `notServing`. */

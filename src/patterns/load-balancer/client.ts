@@ -10,7 +10,7 @@
 
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import type { ShoalError } from "../../core/errors.js";
-import type { EventNames } from "../../core/event-stream.js";
+import { type EventsOf, event } from "../../core/event-stream.js";
 import { costOf } from "../../core/frame-cost.js";
 import { randomStart } from "../../core/random.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
@@ -18,27 +18,24 @@ import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
 import { CALL_OPTIONS, type CallOptions, type PendingCall, PendingCalls } from "../kit/calls.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
-import {
-  ENDPOINT_SOURCE_EVENTS,
-  EndpointList,
-  type EndpointSourceEvent,
-  type PatternEndpoints,
-} from "../kit/endpoint-list.js";
+import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
 import { parseErrorReply, ServiceError } from "../kit/errors.js";
 import { bytes, checkOptions, codec, type GivenWithCodecs, integer, object } from "../kit/options.js";
 
-export type LoadBalancerClientEvent =
-  | { readonly type: "broker:joined"; readonly endpoint: string }
+const EVENTS = {
+  "broker:joined": event<{ readonly endpoint: string }>(),
   /** `inFlight` requests have no reply. */
-  | { readonly type: "broker:left"; readonly endpoint: string; readonly inFlight: number }
+  "broker:left": event<{ readonly endpoint: string; readonly inFlight: number }>(),
   /** `attempt` is 1 for the first failed one. */
-  | {
-      readonly type: "request:retried";
-      readonly reason: "disconnected" | "stopping";
-      readonly attempt: number;
-    }
-  | { readonly type: "message:invalid"; readonly endpoint: string; readonly frames: number }
-  | EndpointSourceEvent;
+  "request:retried": event<{
+    readonly reason: "disconnected" | "stopping";
+    readonly attempt: number;
+  }>(),
+  "message:invalid": event<{ readonly endpoint: string; readonly frames: number }>(),
+  ...ENDPOINT_SOURCE_EVENTS,
+};
+
+export type LoadBalancerClientEvent = EventsOf<typeof EVENTS>;
 
 /** Statistics: requests = replies + errors + cancelled + pending. */
 export interface LoadBalancerClientStats {
@@ -75,14 +72,6 @@ const OPTIONS = {
 
 /** Times in ms. */
 export type LoadBalancerClientOptions<Req = Raw, Rep = Raw> = GivenWithCodecs<typeof OPTIONS, Req, Rep>;
-
-const EVENTS: EventNames<LoadBalancerClientEvent> = {
-  "broker:joined": true,
-  "broker:left": true,
-  "request:retried": true,
-  "message:invalid": true,
-  ...ENDPOINT_SOURCE_EVENTS,
-};
 
 const DELIMITER = Buffer.alloc(0);
 /** ms without requests for a stopping broker that stays connected. */

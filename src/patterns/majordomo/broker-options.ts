@@ -1,5 +1,6 @@
 /** Options, events and statistics of a broker. */
 
+import { type EventsOf, event } from "../../core/event-stream.js";
 import type { RouterOptions } from "../../sockets/request-reply.js";
 import type { FailureReason } from "../kit/errors.js";
 import { boolean, bytes, checkOptions, type Given, integer, object, type Settings } from "../kit/options.js";
@@ -78,49 +79,47 @@ export type MajordomoWorkerLeaveReason =
   /** The broker is stopping. */
   | "stopping";
 
-export type MajordomoBrokerEvent =
+export const EVENTS = {
   /** First worker of a service. */
-  | { readonly type: "service:started"; readonly service: string }
+  "service:started": event<{ readonly service: string }>(),
   /** Last worker of a service left. */
-  | { readonly type: "service:stopped"; readonly service: string; readonly queued: number }
-  | {
-      readonly type: "worker:joined";
-      readonly service: string;
-      readonly worker: string;
-      readonly dialect: "0.1" | "0.2" | "shoal";
-      /** Concurrent handlers. */
-      readonly concurrency: number;
-      /** Concurrent handlers plus prefetched requests. */
-      readonly capacity: number;
-    }
-  | {
-      readonly type: "worker:left";
-      readonly service: string;
-      readonly worker: string;
-      readonly reason: MajordomoWorkerLeaveReason;
-      /** Requests in flight. */
-      readonly inFlight: number;
-    }
+  "service:stopped": event<{ readonly service: string; readonly queued: number }>(),
+  "worker:joined": event<{
+    readonly service: string;
+    readonly worker: string;
+    readonly dialect: "0.1" | "0.2" | "shoal";
+    /** Concurrent handlers. */
+    readonly concurrency: number;
+    /** Concurrent handlers plus prefetched requests. */
+    readonly capacity: number;
+  }>(),
+  "worker:left": event<{
+    readonly service: string;
+    readonly worker: string;
+    readonly reason: MajordomoWorkerLeaveReason;
+    /** Requests in flight. */
+    readonly inFlight: number;
+  }>(),
   /** A request failed. */
-  | { readonly type: "request:failed"; readonly service: string; readonly reason: FailureReason }
+  "request:failed": event<{ readonly service: string; readonly reason: FailureReason }>(),
   /** The client left or cancelled. */
-  | {
-      readonly type: "request:abandoned";
-      readonly service: string;
-      readonly reason: "client-gone" | "cancelled";
-    }
+  "request:abandoned": event<{
+    readonly service: string;
+    readonly reason: "client-gone" | "cancelled";
+  }>(),
   /** A client could not take its answer. */
-  | {
-      readonly type: "reply:dropped";
-      readonly service: string;
-      readonly reason: "client-gone" | "client-full";
-    }
+  "reply:dropped": event<{
+    readonly service: string;
+    readonly reason: "client-gone" | "client-full";
+  }>(),
   /** An invalid message. */
-  | {
-      readonly type: "peer:invalid";
-      readonly reason: MajordomoFaultReason | "unexpected";
-      readonly peer: Buffer;
-    };
+  "peer:invalid": event<{
+    readonly reason: MajordomoFaultReason | "unexpected";
+    readonly peer: Buffer;
+  }>(),
+};
+
+export type MajordomoBrokerEvent = EventsOf<typeof EVENTS>;
 
 /** `requests = answered + failed + abandoned + queued + inFlight`. */
 export interface MajordomoBrokerStats {

@@ -3,7 +3,6 @@
 import crypto from "node:crypto";
 import { refuseExtra } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
-import type { EventNames } from "../../core/event-stream.js";
 import { IdleWaits } from "../../core/idle-waits.js";
 import { withTimeout } from "../../core/waiter.js";
 import { capabilitiesOf, deliverNow, forwards, queuedBytesFor } from "../../sockets/internal.js";
@@ -15,6 +14,7 @@ import type { ServerGate } from "../kit/server-gate.js";
 import { ANSWERS, Batcher, DELIVERIES, messagesAtBroker, takingBatches } from "./batch.js";
 import {
   brokerSettings,
+  EVENTS,
   type MajordomoBrokerEvent,
   type MajordomoBrokerOptions,
   type MajordomoBrokerStats,
@@ -39,17 +39,6 @@ const SEND_HIGH_WATER_MARK = 100_000;
 
 /** ms to send the last messages at close. */
 const FLUSH_TIMEOUT = 1_000;
-
-const EVENTS: EventNames<MajordomoBrokerEvent> = {
-  "service:started": true,
-  "service:stopped": true,
-  "worker:joined": true,
-  "worker:left": true,
-  "request:failed": true,
-  "request:abandoned": true,
-  "reply:dropped": true,
-  "peer:invalid": true,
-};
 
 /**
  * Passes requests to workers of the named service, and their replies back. Speaks MDP 0.1 (RFC 7) and 0.2 (RFC 18) with

@@ -1,9 +1,10 @@
 /** Options, events and statistics of a client. */
 
+import { type EventsOf, event } from "../../core/event-stream.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import type { ServiceClient, ServiceContract } from "../kit/contract.js";
-import type { EndpointSourceEvent } from "../kit/endpoint-list.js";
+import { ENDPOINT_SOURCE_EVENTS } from "../kit/endpoint-list.js";
 import {
   bytes,
   checkCount,
@@ -148,14 +149,17 @@ export type MajordomoBrokerLeaveReason =
   /** The broker drains, and there are others; pending answers are still awaited. */
   | "stopping";
 
-export type MajordomoClientEvent =
+export const EVENTS = {
   /** A broker answered. `extended`: it is shoal's, and requests have ids. */
-  | { readonly type: "broker:joined"; readonly endpoint: string; readonly extended: boolean }
+  "broker:joined": event<{ readonly endpoint: string; readonly extended: boolean }>(),
   /** The broker was left; its requests are sent again. */
-  | { readonly type: "broker:left"; readonly endpoint: string; readonly reason: MajordomoBrokerLeaveReason }
+  "broker:left": event<{ readonly endpoint: string; readonly reason: MajordomoBrokerLeaveReason }>(),
   /** An invalid message. */
-  | { readonly type: "peer:invalid"; readonly endpoint: string }
-  | EndpointSourceEvent;
+  "peer:invalid": event<{ readonly endpoint: string }>(),
+  ...ENDPOINT_SOURCE_EVENTS,
+};
+
+export type MajordomoClientEvent = EventsOf<typeof EVENTS>;
 
 /** `requests = answered + failed + timedOut + cancelled + pending + inFlight`. */
 export interface MajordomoClientStats {

@@ -4,7 +4,6 @@ import crypto from "node:crypto";
 import { endedWith, startRequest } from "../../core/diagnostics.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { AbortedError, ClosedError, type ShoalError, TimeoutError } from "../../core/errors.js";
-import type { EventNames } from "../../core/event-stream.js";
 import { IdleWaits } from "../../core/idle-waits.js";
 import { ignore } from "../../core/ignore.js";
 import { checkWait, refusedWait, Waiter, type WaitOptions } from "../../core/waiter.js";
@@ -16,7 +15,7 @@ import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
 import { type ServiceContract, serviceClient } from "../kit/contract.js";
 import { Driver } from "../kit/driver.js";
-import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
+import { EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
 import { SendQueue } from "../kit/send-queue.js";
 import { Batcher, messagesAtClient, REQUESTS, takingBatches } from "./batch.js";
 import {
@@ -32,6 +31,7 @@ import {
   callTerms,
   checkCall,
   clientSettings,
+  EVENTS,
   type MajordomoCallOptions,
   type MajordomoClientEvent,
   type MajordomoClientOptions,
@@ -69,13 +69,6 @@ const OPEN_RETRY = 1_000;
 const MAX_SERVICES = 10_000;
 /** ms without an answer of a new service until the broker is asked for it: most report an error after 1,000. */
 const UNKNOWN_AFTER = 1_500;
-
-const EVENTS: EventNames<MajordomoClientEvent> = {
-  "broker:joined": true,
-  "broker:left": true,
-  "peer:invalid": true,
-  ...ENDPOINT_SOURCE_EVENTS,
-};
 
 /**
  * Calls services of a Majordomo broker, with any number of requests in flight. Of several brokers, the next is used

@@ -1,11 +1,12 @@
 /** Options, events and statistics of a worker, and the types of its handler. */
 
 import { InvalidArgumentError } from "../../core/errors.js";
+import { type EventsOf, event } from "../../core/event-stream.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import type { BodyFor, BodyOf } from "../kit/body.js";
 import type { ServiceContract, ServiceHandlers } from "../kit/contract.js";
-import type { EndpointSourceEvent } from "../kit/endpoint-list.js";
+import { ENDPOINT_SOURCE_EVENTS } from "../kit/endpoint-list.js";
 import {
   boolean,
   bytes,
@@ -125,23 +126,25 @@ export interface MajordomoRequestContext {
   readonly attempt: number;
 }
 
-export type MajordomoWorkerEvent =
+export const EVENTS = {
   /** Registered with a broker. */
-  | { readonly type: "broker:joined"; readonly endpoint: string; readonly dialect: "0.1" | "0.2" | "shoal" }
+  "broker:joined": event<{ readonly endpoint: string; readonly dialect: "0.1" | "0.2" | "shoal" }>(),
   /** DISCONNECT, silence (`expired`) or the connection's end (`lost`). The worker reconnects after `retryIn` ms. */
-  | {
-      readonly type: "broker:left";
-      readonly endpoint: string;
-      readonly reason: "disconnect" | "expired" | "lost" | "stopping";
-      readonly retryIn: number;
-    }
+  "broker:left": event<{
+    readonly endpoint: string;
+    readonly reason: "disconnect" | "expired" | "lost" | "stopping";
+    readonly retryIn: number;
+  }>(),
   /** The handler threw, or returned an invalid reply. */
-  | { readonly type: "handler:failed"; readonly error: unknown }
+  "handler:failed": event<{ readonly error: unknown }>(),
   /** Refused by the codec or contract; the client gets the reason. */
-  | { readonly type: "request:invalid"; readonly error: unknown }
+  "request:invalid": event<{ readonly error: unknown }>(),
   /** An invalid message. */
-  | { readonly type: "peer:invalid"; readonly endpoint: string }
-  | EndpointSourceEvent;
+  "peer:invalid": event<{ readonly endpoint: string }>(),
+  ...ENDPOINT_SOURCE_EVENTS,
+};
+
+export type MajordomoWorkerEvent = EventsOf<typeof EVENTS>;
 
 /** `requests = answered + failed + cancelled + stale + running + queued`. */
 export interface MajordomoWorkerStats {

@@ -4,7 +4,6 @@ import crypto from "node:crypto";
 import { checkKeys, describe } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, type ShoalError } from "../../core/errors.js";
-import type { EventNames } from "../../core/event-stream.js";
 import { checkEndpoint, knownSchemes } from "../../core/schemes/schemes.js";
 import { type WaitOptions, withTimeout } from "../../core/waiter.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
@@ -12,13 +11,7 @@ import type { Raw, Settled } from "../../sockets/shape.js";
 import { contractHandler, type ServiceContract } from "../kit/contract.js";
 import { Departure } from "../kit/departure.js";
 import { Driver } from "../kit/driver.js";
-import {
-  checkSocket,
-  ENDPOINT_SOURCE_EVENTS,
-  EndpointList,
-  isPermanent,
-  type PatternEndpoints,
-} from "../kit/endpoint-list.js";
+import { checkSocket, EndpointList, isPermanent, type PatternEndpoints } from "../kit/endpoint-list.js";
 import { SendQueue, type SendTicket } from "../kit/send-queue.js";
 import { Batcher, messagesAtWorker, REPLIES, takingBatches } from "./batch.js";
 import { PROTOCOLS } from "./client-options.js";
@@ -26,6 +19,7 @@ import { DIALECT_NAMES, encodeFromWorker, type FromWorker, MAX_CAPACITY, type Re
 import { WorkerJobs } from "./worker-jobs.js";
 import {
   checkedService,
+  EVENTS,
   type MajordomoHandler,
   type MajordomoHandlers,
   type MajordomoServeOptions,
@@ -36,15 +30,6 @@ import {
   workerSettings,
 } from "./worker-options.js";
 import { type SessionEffects, type SessionOptions, WorkerSession } from "./worker-rules.js";
-
-const EVENTS: EventNames<MajordomoWorkerEvent> = {
-  "broker:joined": true,
-  "broker:left": true,
-  "handler:failed": true,
-  "request:invalid": true,
-  "peer:invalid": true,
-  ...ENDPOINT_SOURCE_EVENTS,
-};
 
 /**
  * Offers a service at one or more brokers: calls a function with each request and sends its result. An error becomes an

@@ -10,19 +10,24 @@
  * While working it neither sends heartbeats nor counts the queue's silence: queues send heartbeats only to idle
  * workers, and the Guide's takes any message as "ready".
  */
+
 import { backOff } from "../../core/back-off.js";
-import type { EndpointSourceEvent } from "../kit/endpoint-list.js";
+import { type EventsOf, event } from "../../core/event-stream.js";
+import { ENDPOINT_SOURCE_EVENTS } from "../kit/endpoint-list.js";
 import type { Dialect, Malformed, QueueCommand } from "../kit/worker-protocol.js";
 
-export type PirateWorkerEvent =
-  | { readonly type: "ready:sent" }
+export const WORKER_EVENTS = {
+  "ready:sent": event(),
   /** The queue was silent. It is reconnected after `delay` ms. */
-  | { readonly type: "queue:lost"; readonly reason: "silent"; readonly delay: number }
-  | { readonly type: "handler:failed"; readonly error: unknown }
+  "queue:lost": event<{ readonly reason: "silent"; readonly delay: number }>(),
+  "handler:failed": event<{ readonly error: unknown }>(),
   /** A request to a busy worker, which violates the protocol. */
-  | { readonly type: "request:dropped" }
-  | { readonly type: "message:invalid"; readonly reason: Malformed }
-  | EndpointSourceEvent;
+  "request:dropped": event(),
+  "message:invalid": event<{ readonly reason: Malformed }>(),
+  ...ENDPOINT_SOURCE_EVENTS,
+};
+
+export type PirateWorkerEvent = EventsOf<typeof WORKER_EVENTS>;
 
 /** Statistics: requests = replies + 1 while working. */
 export interface PirateWorkerStats {

@@ -2,7 +2,6 @@
 
 import { DriverTimer } from "../../core/driver-timer.js";
 import type { ShoalError } from "../../core/errors.js";
-import type { EventNames } from "../../core/event-stream.js";
 import { IdleWaits } from "../../core/idle-waits.js";
 import { withTimeout } from "../../core/waiter.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
@@ -10,7 +9,7 @@ import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
 import { Departure } from "../kit/departure.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
-import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
+import { EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
 import { handlerErrorReply, requestErrorReply } from "../kit/errors.js";
 import {
   boolean,
@@ -34,6 +33,7 @@ import {
 import {
   type PirateWorkerEvent,
   type PirateWorkerStats,
+  WORKER_EVENTS,
   type WorkerCounts,
   type WorkerEffects,
   WorkerRules,
@@ -67,15 +67,6 @@ const OPTIONS = {
 
 /** Times in ms. */
 export type PirateWorkerOptions<Req = Raw, Rep = Raw> = GivenWithCodecs<typeof OPTIONS, Req, Rep>;
-
-const EVENTS: EventNames<PirateWorkerEvent> = {
-  "ready:sent": true,
-  "queue:lost": true,
-  "handler:failed": true,
-  "request:dropped": true,
-  "message:invalid": true,
-  ...ENDPOINT_SOURCE_EVENTS,
-};
 
 /** An error becomes an error reply (option `exposeErrors`). */
 export type PirateHandler<Req = Raw, Rep = Raw> = (
@@ -116,7 +107,7 @@ export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent
     handler: PirateHandler<Req, Rep>,
     options: PirateWorkerOptions<Req, Rep> = {},
   ) {
-    super("PirateWorker", EVENTS);
+    super("PirateWorker", WORKER_EVENTS);
     const settings = checkOptions("PirateWorker", OPTIONS, options);
     checkFunction("handler", handler);
     this.#endpoints = new EndpointList("PirateWorker", endpoints, {

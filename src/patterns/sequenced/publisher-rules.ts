@@ -14,6 +14,7 @@
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { Deadlines, type Due } from "../../core/deadlines.js";
+import { type EventsOf, event } from "../../core/event-stream.js";
 import { costOf } from "../../core/frame-cost.js";
 import { encodeMeta, Kind } from "../kit/sequence-meta.js";
 import { EndStatus, encodeAnswer, encodeEnd, parseRequest, type ReplayRequest } from "./protocol.js";
@@ -32,11 +33,14 @@ export interface PublisherRulesOptions {
   readonly markInterval: number;
 }
 
-export type SequencedPublisherEvent =
+export const EVENTS = {
   /** `sequence` was the last of the evicted topic. */
-  | { readonly type: "topic:evicted"; readonly topic: Buffer; readonly sequence: number }
+  "topic:evicted": event<{ readonly topic: Buffer; readonly sequence: number }>(),
   /** An invalid message to the replay endpoint. */
-  | { readonly type: "message:invalid"; readonly frames: number };
+  "message:invalid": event<{ readonly frames: number }>(),
+};
+
+export type SequencedPublisherEvent = EventsOf<typeof EVENTS>;
 
 export interface PublisherOutbox {
   publish(frames: Buffer[]): void;

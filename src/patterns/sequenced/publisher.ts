@@ -24,6 +24,7 @@ import {
 import { ID_BYTES } from "../kit/sequence-meta.js";
 import { type PublisherGate, publisherGate } from "../kit/server-gate.js";
 import {
+  EVENTS,
   PublisherRules,
   type SequencedPublisherEvent,
   type SequencedPublisherStats,
@@ -84,7 +85,7 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: SequencedPublisherOptions<T> = {}) {
-    super("SequencedPublisher", { "topic:evicted": true, "message:invalid": true });
+    super("SequencedPublisher", EVENTS);
     const settings = checkOptions("SequencedPublisher", OPTIONS, options);
     const { codec, socketOptions = {}, replayOptions } = options;
     for (const name of ["noDrop", "conflate", "codec"]) {

@@ -8,8 +8,10 @@
  *
  * A request whose publisher is not connected is asked again, too, and when a peer joins.
  */
+
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { Deadlines, type Due } from "../../core/deadlines.js";
+import { type EventsOf, event } from "../../core/event-stream.js";
 import { Kind, type Meta, parseMeta } from "../kit/sequence-meta.js";
 import { EndStatus, encodeRequest, parseAnswer, parseEnd } from "./protocol.js";
 
@@ -186,17 +188,20 @@ export interface SequencedRange extends SequencedStreamName {
   readonly to: number;
 }
 
-export type SequencedSubscriberEvent =
+export const STREAM_EVENTS = {
   /** The first message heard is not the stream's first. */
-  | ({ readonly type: "stream:joined-late"; readonly missed: number } & SequencedRange)
-  | ({ readonly type: "gap:detected"; readonly lost: number } & SequencedRange)
+  "stream:joined-late": event<{ readonly missed: number } & SequencedRange>(),
+  "gap:detected": event<{ readonly lost: number } & SequencedRange>(),
   /** The publisher forgot the topic. Losses in between are unknown. */
-  | ({ readonly type: "stream:restarted" } & SequencedStreamName)
-  | ({ readonly type: "message:repeated"; readonly sequence: number } & SequencedStreamName)
+  "stream:restarted": event<SequencedStreamName>(),
+  "message:repeated": event<{ readonly sequence: number } & SequencedStreamName>(),
   /** The least recently heard stream was evicted. */
-  | ({ readonly type: "stream:forgotten"; readonly sequence: number } & SequencedStreamName)
+  "stream:forgotten": event<{ readonly sequence: number } & SequencedStreamName>(),
   /** An invalid message was dropped. */
-  | { readonly type: "message:invalid"; readonly reason: SequencedInvalidReason; readonly frames: number };
+  "message:invalid": event<{ readonly reason: SequencedInvalidReason; readonly frames: number }>(),
+};
+
+export type SequencedSubscriberEvent = EventsOf<typeof STREAM_EVENTS>;
 
 export type SequencedInvalidReason =
   /** Too few frames, or a mark with a body. */

@@ -33,6 +33,7 @@ import {
   type SequencedReplayStats,
   type SequencedStreamStats,
   type SequencedSubscriberEvent,
+  STREAM_EVENTS,
   StreamTable,
 } from "./subscriber-rules.js";
 
@@ -117,15 +118,7 @@ export class SequencedSubscriber<T = Raw> extends Driver<
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: SequencedSubscriberOptions<T> = {}) {
-    super("SequencedSubscriber", {
-      "stream:joined-late": true,
-      "gap:detected": true,
-      "stream:restarted": true,
-      "message:repeated": true,
-      "stream:forgotten": true,
-      "message:invalid": true,
-      ...ENDPOINT_SOURCE_EVENTS,
-    });
+    super("SequencedSubscriber", { ...STREAM_EVENTS, ...ENDPOINT_SOURCE_EVENTS });
     this.#settings = checkOptions("SequencedSubscriber", OPTIONS, options);
     const { codec, socketOptions = {} } = options;
     this.#calls = new PendingCalls({

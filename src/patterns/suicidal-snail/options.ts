@@ -1,6 +1,8 @@
 /** Options, events and statistics of a snail. */
+
 import { type Clock, systemClock } from "../../core/clock.js";
 import { InvalidArgumentError, TimeoutError } from "../../core/errors.js";
+import { type EventsOf, event } from "../../core/event-stream.js";
 import type { SubscriberOptions } from "../../sockets/pub-sub.js";
 import {
   anything,
@@ -43,15 +45,18 @@ export type SuicidalSnailOptions = Given<typeof OPTIONS>;
 
 export type SuicidalSnailPolicy = (typeof POLICIES)[number];
 
-export type SuicidalSnailEvent =
+export const EVENTS = {
   /** Late for `patience`. Emitted once until it recovers or has acted. */
-  | ({ readonly type: "lateness:exceeded"; readonly policy: SuicidalSnailPolicy } & SuicidalSnailLateness)
+  "lateness:exceeded": event<{ readonly policy: SuicidalSnailPolicy } & SuicidalSnailLateness>(),
   /** In time again. */
-  | { readonly type: "lateness:recovered" }
+  "lateness:recovered": event(),
   /** All queued messages, or all but the newest of each topic. */
-  | { readonly type: "messages:dropped"; readonly messages: number; readonly by: "newest" | "resubscribe" }
+  "messages:dropped": event<{ readonly messages: number; readonly by: "newest" | "resubscribe" }>(),
   /** A message without a stamp. */
-  | { readonly type: "message:invalid"; readonly frames: number };
+  "message:invalid": event<{ readonly frames: number }>(),
+};
+
+export type SuicidalSnailEvent = EventsOf<typeof EVENTS>;
 
 export interface SuicidalSnailMessage {
   readonly frames: Buffer[];

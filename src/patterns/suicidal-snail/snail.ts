@@ -19,6 +19,7 @@ import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { MessageReader, untilClosed } from "../kit/message-reader.js";
 import { LatenessRules, type SuicidalSnailLateness, type SuicidalSnailStamp } from "./lateness-rules.js";
 import {
+  EVENTS,
   SuicidalSnailError,
   type SuicidalSnailEvent,
   type SuicidalSnailMessage,
@@ -83,12 +84,7 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: SuicidalSnailOptions = {}) {
-    super("SuicidalSnail", {
-      "lateness:exceeded": true,
-      "lateness:recovered": true,
-      "messages:dropped": true,
-      "message:invalid": true,
-    });
+    super("SuicidalSnail", EVENTS);
     const settings = snailSettings(options);
     this.#policy = settings.policy;
     this.#holdOff = settings.holdOff;

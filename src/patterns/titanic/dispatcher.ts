@@ -5,7 +5,8 @@ import timers from "node:timers/promises";
 import { backOff } from "../../core/back-off.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { AbortedError, ClosedError, InvalidStateError, TimeoutError } from "../../core/errors.js";
-import type { EndpointSourceEvent } from "../kit/endpoint-list.js";
+import { type EventsOf, event } from "../../core/event-stream.js";
+import { ENDPOINT_SOURCE_EVENTS } from "../kit/endpoint-list.js";
 import { type FailureReason, messageOf, ServiceError } from "../kit/errors.js";
 import { StoreError } from "../kit/store/error.js";
 import type { MajordomoClient } from "../majordomo/index.js";
@@ -14,32 +15,33 @@ import type { TitanicSettings } from "./options.js";
 import { formatUuid } from "./protocol.js";
 import type { TitanicClaimedRequest, TitanicStore } from "./store.js";
 
-export type TitanicEvent =
+export const EVENTS = {
   /** A call failed and will be retried. */
-  | {
-      readonly type: "request:retried";
-      readonly uuid: string;
-      readonly service: string;
-      readonly attempts: number;
-      readonly error: unknown;
-    }
+  "request:retried": event<{
+    readonly uuid: string;
+    readonly service: string;
+    readonly attempts: number;
+    readonly error: unknown;
+  }>(),
   /** A request became a dead letter. */
-  | {
-      readonly type: "request:buried";
-      readonly uuid: string;
-      readonly service: string;
-      readonly attempts: number;
-      readonly reason: string;
-    }
+  "request:buried": event<{
+    readonly uuid: string;
+    readonly service: string;
+    readonly attempts: number;
+    readonly reason: string;
+  }>(),
   /** Expired requests, replies and dead letters were removed. */
-  | { readonly type: "records:expired"; readonly count: number }
+  "records:expired": event<{ readonly count: number }>(),
   /** An unreadable record was set aside. */
-  | { readonly type: "record:damaged"; readonly uuid: string; readonly reason: string }
+  "record:damaged": event<{ readonly uuid: string; readonly reason: string }>(),
   /** A malformed client request was answered with 500. */
-  | { readonly type: "request:invalid"; readonly reason: string }
+  "request:invalid": event<{ readonly reason: string }>(),
   /** The client got 500, or 502 if the outcome is unknown. */
-  | { readonly type: "store:failed"; readonly error: unknown }
-  | EndpointSourceEvent;
+  "store:failed": event<{ readonly error: unknown }>(),
+  ...ENDPOINT_SOURCE_EVENTS,
+};
+
+export type TitanicEvent = EventsOf<typeof EVENTS>;
 
 /** ms by which a lease outlasts a call: time to store its reply. */
 const LEASE_MARGIN = 30_000;

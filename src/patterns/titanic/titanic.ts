@@ -12,16 +12,15 @@
 import { isUtf8 } from "node:buffer";
 import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import type { EventNames } from "../../core/event-stream.js";
 import { withTimeout } from "../../core/waiter.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
 import { Driver, type PatternCloseOptions } from "../kit/driver.js";
-import { ENDPOINT_SOURCE_EVENTS, type PatternEndpoints } from "../kit/endpoint-list.js";
+import type { PatternEndpoints } from "../kit/endpoint-list.js";
 import { checkCount, checkKeys, checkOptions } from "../kit/options.js";
 import { StoreError } from "../kit/store/error.js";
 import { MajordomoClient, type MajordomoRequestContext, MajordomoWorker } from "../majordomo/index.js";
 import type { TitanicDispatchStats } from "./dispatch-rules.js";
-import { Dispatcher, type TitanicEvent } from "./dispatcher.js";
+import { Dispatcher, EVENTS, type TitanicEvent } from "./dispatcher.js";
 import { LmdbStore, type LmdbStoreOptions } from "./lmdb-store.js";
 import { OPTIONS, type TitanicOptions, type TitanicSettings } from "./options.js";
 import {
@@ -74,16 +73,6 @@ export interface TitanicDeadLetter extends Omit<TitanicStoredDeadLetter, "uuid" 
   readonly uuid: string;
   readonly service: string;
 }
-
-const EVENTS: EventNames<TitanicEvent> = {
-  "request:retried": true,
-  "request:buried": true,
-  "request:invalid": true,
-  "records:expired": true,
-  "record:damaged": true,
-  "store:failed": true,
-  ...ENDPOINT_SOURCE_EVENTS,
-};
 
 /**
  * Serves 9/TSP at a broker: stores requests until they are answered, and replies until they are fetched.
