@@ -468,7 +468,7 @@ export class SessionClient
         return; // It closed: nothing else ends a receive without limit.
       }
       for (const frames of batch) {
-        if (this.#socket !== socket) return;
+        if (this.#socket !== socket) break; // The timer learns when to connect again.
         try {
           this.#rules.receive(decodeServerMessage(frames), this.#timer.now());
         } catch (error) {

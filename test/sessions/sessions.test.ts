@@ -10,6 +10,13 @@ import {
   SessionServer,
   type SessionServerOptions,
 } from "../../src/sessions/index.js";
+import {
+  type ClientMessage,
+  decodeClientMessage,
+  encodeServerMessage,
+  type ServerMessage,
+} from "../../src/sessions/protocol.js";
+import { Router } from "../../src/sockets/request-reply.js";
 import { ListedEndpoints } from "../support/listed-endpoints.js";
 
 const open: { close(options: { linger: number }): Promise<void> }[] = [];
@@ -445,5 +452,35 @@ describe("a session", () => {
     await made.close();
     expect(await second).toBe("EBADF");
     expect([...advertised]).toEqual([]);
+  });
+
+  it("is opened again after an end with other messages behind it", async () => {
+    const router = new Router();
+    open.push({ close: async (options) => void (await router.close(options)) });
+    const made = client(await router.bind("tcp://127.0.0.1:0"), { id: "reader", heartbeatInterval: 1 });
+    let peer: Buffer = Buffer.alloc(0);
+    const next = async (): Promise<ClientMessage> => {
+      const [from, ...frames] = (await router.receive({ timeout: 10_000 })) as [Buffer, ...Buffer[]];
+      peer = from;
+      return decodeClientMessage(frames);
+    };
+    const send = (message: ServerMessage): Promise<void> =>
+      router.send([peer, ...encodeServerMessage(message)]);
+    const opened = async (): Promise<void> => {
+      expect(await next()).toMatchObject({ kind: "open" });
+      const rest = { isPresent: true, isContinued: true, published: 0, count: 0, life: "l" };
+      await send({ kind: "opened", ...rest });
+    };
+    await opened();
+    // Until the connection has lasted longer than the client's timer.
+    for (let number = 1; number <= 20; number++) {
+      const published = made.publish("t", "x");
+      await next();
+      await send({ kind: "published", number, isDuplicate: false, sessions: 0 });
+      await published;
+    }
+    void send({ kind: "ended", reason: "stopping", text: "" });
+    void send({ kind: "done", request: 9 });
+    await opened();
   });
 });
