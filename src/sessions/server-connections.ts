@@ -472,10 +472,11 @@ export class SessionConnections {
     connection.state = "closing";
     operation.then(
       () => {
-        if (connection.state === "ended") return;
-        this.#forget(connection);
-        this.#sendTo(connection.peer, { kind: "done", request: 0 });
-        events.emit({ type: "session:closed", id, reason: "closed" });
+        if (connection.state !== "ended") {
+          this.#forget(connection);
+          this.#sendTo(connection.peer, { kind: "done", request: 0 });
+          events.emit({ type: "session:closed", id, reason: "closed" });
+        }
         if (isEnd) events.emit({ type: "session:removed", id, reason: "ended" });
       },
       (error: unknown) => {
@@ -488,10 +489,10 @@ export class SessionConnections {
   #onLeft(peer: Buffer): void {
     const connection = this.#connections.get(peer.toString("latin1"));
     if (connection === undefined) return;
-    const wasOpen = connection.state === "open";
+    const { state } = connection;
     const progress = this.#forget(connection);
-    if (!wasOpen) return;
-    this.#release(connection.handle, progress);
+    if (state === "opening") return;
+    if (state === "open") this.#release(connection.handle, progress);
     this.#context.events.emit({ type: "session:closed", id: connection.id, reason: "left" });
   }
 
@@ -506,12 +507,13 @@ export class SessionConnections {
   }
 
   #end(connection: Connection, reason: SessionFailure, text?: string): void {
-    if (connection.state === "ended") return;
-    const wasOpen = connection.state === "open";
+    const { state } = connection;
+    if (state === "ended") return;
     const progress = this.#forget(connection);
     this.#refuse(connection.peer, reason, text);
-    if (!wasOpen) return;
-    if (reason !== "taken" && reason !== "gone") this.#release(connection.handle, progress);
+    if (state === "opening") return;
+    if (state === "open" && reason !== "taken" && reason !== "gone")
+      this.#release(connection.handle, progress);
     this.#context.events.emit({ type: "session:closed", id: connection.id, reason });
   }
 

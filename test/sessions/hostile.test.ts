@@ -375,6 +375,28 @@ describe("a client that is gone as soon as it has acknowledged", () => {
   });
 });
 
+describe("a client that is gone before its session is closed", () => {
+  it.each([
+    ["left", false],
+    ["left", true],
+  ] as const)("has %s, and its session is removed: %s", async (reason, end) => {
+    const { server, store, endpoint } = await listen();
+    const gone = new Hostile(endpoint);
+    await gone.open("reader");
+    expect((await gone.answer()).kind).toBe("opened");
+    const isBusy = store.hold();
+    const closed = new Promise((resolve) => server.events.once("session:closed", resolve));
+    const removed = count(server, "session:removed");
+    await gone.send({ kind: "close", end });
+    await isBusy;
+    await gone.socket.close({ linger: 0 });
+    expect(await closed).toMatchObject({ id: "reader", reason });
+    store.release();
+    await server.close();
+    expect(removed()).toBe(end ? 1 : 0);
+  });
+});
+
 describe("an acknowledgement that the store does not take", () => {
   it("leaves its message to the next one, and the queue as long as it is", async () => {
     const { server, store, endpoint } = await listen();
