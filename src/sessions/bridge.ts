@@ -8,6 +8,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { matches } from "../cluster/messaging/topics.js";
+import { ignore } from "../core/ignore.js";
 import { MAX_BRIDGED } from "./bounds.js";
 import * as rules from "./bridge-rules.js";
 import type { ServerContext } from "./server-context.js";
@@ -47,7 +48,11 @@ export class Bridge {
         if (this.#client !== undefined) this.#refresh();
       }),
       node.subscribe(`${prefix}/bridge`, () => {
-        this.look().catch(context.storeFailed);
+        // A look under way may have read before the bridge was given back.
+        const before = this.#looking?.catch(ignore);
+        Promise.resolve(before)
+          .then(() => this.look())
+          .catch(context.storeFailed);
       }),
     );
   }

@@ -11,6 +11,7 @@ import {
   SessionServer,
   type SessionServerEvent,
   type SessionServerOptions,
+  type SessionStore,
 } from "../../src/sessions/index.js";
 import * as rules from "../../src/sessions/rules.js";
 import { Transactions } from "../../src/sessions/transactions.js";
@@ -61,6 +62,57 @@ it("a server that closes while it begins leaves nothing on its node", async () =
   const bound = server.bind("tcp://127.0.0.1:*");
   await Promise.all([expect(bound).rejects.toThrow("closed"), server.close({ linger: 0 })]);
   expect(open).toBe(0);
+});
+
+it("a server whose look at the store is under way when the bridge is given back looks again", async () => {
+  const store = new MemorySessionStore();
+  const signals: (() => void)[] = [];
+  const nodeOf = (onSignal: (call: () => void) => void): SessionNode => {
+    const subscribe = (filter: string, call: unknown) => {
+      if (filter.endsWith("/bridge")) onSignal(call as () => void);
+      return { ready: Promise.resolve(), close: () => undefined };
+    };
+    return {
+      publish: () => Promise.resolve(0),
+      subscribe,
+      createClient: () => ({ subscribe, close: () => undefined }),
+      advertise: () => () => undefined,
+    };
+  };
+  const slow = { began: () => {}, gate: undefined as Promise<void> | undefined };
+  const gated: SessionStore = {
+    name: store.name,
+    read: (names) => store.read(names),
+    scan: (range) => store.scan(range),
+    commit: async (checks, writes) => {
+      const isDone = await store.commit(checks, writes);
+      slow.began();
+      await slow.gate;
+      return isDone;
+    },
+    close: () => store.close(),
+  };
+  const settings = { clusterTopics: ["#"], pollInterval: 60_000 };
+  const one = new SessionServer({ ...settings, store, node: nodeOf(() => undefined) });
+  const two = new SessionServer({ ...settings, store: gated, node: nodeOf((call) => signals.push(call)) });
+  opened.push(one, two);
+  await one.bind("tcp://127.0.0.1:*");
+  await two.bind("tcp://127.0.0.1:*");
+  const taken = new Promise((resolve) => two.events.once("topics:taken", resolve));
+  const [signal] = signals;
+  const committed = new Promise<void>((resolve) => {
+    slow.began = resolve;
+  });
+  let open = (): void => {};
+  slow.gate = new Promise((resolve) => {
+    open = resolve;
+  });
+  signal?.();
+  await committed;
+  await one.close();
+  signal?.();
+  open();
+  await taken;
 });
 
 interface Place {
