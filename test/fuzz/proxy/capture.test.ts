@@ -36,4 +36,4 @@ test("a captured message", async () => {
     await proxy.close();
   }
   told("captured messages", count);
-}, 60_000);
+}, 600_000);
