@@ -361,8 +361,7 @@ export class WorkerConnection {
         for (const frames of messages) {
           for (const message of messagesAtWorker(frames)) {
             // A message may close its connection.
-            if (this.#dealer !== dealer) return;
-            this.#session.receive(message, now);
+            if (this.#dealer === dealer) this.#session.receive(message, now);
           }
         }
         if (!this.#closed) this.#timer.update();
