@@ -17,7 +17,7 @@ import {
   TimeoutError,
   UnroutableError,
 } from "../../core/errors.js";
-import type { EventNames } from "../../core/event-stream.js";
+import { type EventsOf, event } from "../../core/event-stream.js";
 import { Driver, type PatternWaitOptions } from "../../patterns/kit/driver.js";
 import {
   anything,
@@ -89,40 +89,32 @@ const OPTIONS = {
 /** Options of {@link DiscoveryClient}. */
 export type DiscoveryClientOptions = GivenWith<typeof OPTIONS, "addresses">;
 
-export type DiscoveryClientEvent =
+const EVENTS = {
   /** `nodes`: the whole list; `changed`: new or changed ones among them; `left`: no longer listed. */
-  | {
-      readonly type: "nodes:changed";
-      readonly nodes: readonly DiscoveredNode[];
-      readonly changed: readonly DiscoveredNode[];
-      readonly left: readonly DiscoveredNode[];
-    }
+  "nodes:changed": event<{
+    readonly nodes: readonly DiscoveredNode[];
+    readonly changed: readonly DiscoveredNode[];
+    readonly left: readonly DiscoveredNode[];
+  }>(),
   /** `node` is `undefined` if the list lacks it. */
-  | { readonly type: "node:connected"; readonly node: DiscoveredNode | undefined; readonly address: string }
-  | {
-      readonly type: "node:lost";
-      readonly node: DiscoveredNode | undefined;
-      readonly address: string;
-      readonly reason: NodeLossReason;
-      /** Error of system, handshake or server. */
-      readonly error?: ShoalError;
-    }
-  | {
-      readonly type: "attempt:failed";
-      readonly address: string;
-      readonly reason: NodeLossReason;
-      readonly error?: ShoalError;
-    }
+  "node:connected": event<{ readonly node: DiscoveredNode | undefined; readonly address: string }>(),
+  "node:lost": event<{
+    readonly node: DiscoveredNode | undefined;
+    readonly address: string;
+    readonly reason: NodeLossReason;
+    /** Error of system, handshake or server. */
+    readonly error?: ShoalError;
+  }>(),
+  "attempt:failed": event<{
+    readonly address: string;
+    readonly reason: NodeLossReason;
+    readonly error?: ShoalError;
+  }>(),
   /** All addresses failed `cycleCount` times; a rest follows. */
-  | { readonly type: "cycles:failed"; readonly attempts: number };
-
-const EVENTS: EventNames<DiscoveryClientEvent> = {
-  "nodes:changed": true,
-  "node:connected": true,
-  "node:lost": true,
-  "attempt:failed": true,
-  "cycles:failed": true,
+  "cycles:failed": event<{ readonly attempts: number }>(),
 };
+
+export type DiscoveryClientEvent = EventsOf<typeof EVENTS>;
 
 export interface DiscoveryClientStats {
   /** Listed nodes. */

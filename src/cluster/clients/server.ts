@@ -4,7 +4,7 @@
  */
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError, TimeoutError } from "../../core/errors.js";
-import type { EventNames } from "../../core/event-stream.js";
+import { type EventsOf, event } from "../../core/event-stream.js";
 import { waitFor } from "../../core/waiter.js";
 import { Driver } from "../../patterns/kit/driver.js";
 import {
@@ -77,32 +77,26 @@ const OPTIONS = {
 /** Options of {@link DiscoveryServer}. */
 export type DiscoveryServerOptions = Given<typeof OPTIONS>;
 
-export type DiscoveryServerEvent =
-  | { readonly type: "client:connected"; readonly client: OwnClient }
-  | { readonly type: "client:disconnected"; readonly client: OwnClient }
+const EVENTS = {
+  "client:connected": event<{ readonly client: OwnClient }>(),
+  "client:disconnected": event<{ readonly client: OwnClient }>(),
   /**
    * At most once per second and address, 32 per second in total. `count`: refusals since the address's last
    * event.
    */
-  | {
-      readonly type: "caller:refused";
-      readonly address: string;
-      readonly via: "socket" | "http";
-      readonly reason: CallerRefusal;
-      readonly count: number;
-      readonly error?: unknown;
-    }
-  | { readonly type: "addresses:changed"; readonly addresses: readonly HostAddress[] }
+  "caller:refused": event<{
+    readonly address: string;
+    readonly via: "socket" | "http";
+    readonly reason: CallerRefusal;
+    readonly count: number;
+    readonly error?: unknown;
+  }>(),
+  "addresses:changed": event<{ readonly addresses: readonly HostAddress[] }>(),
   /** The provider failed, or addresses exceed the details. Known addresses stay. */
-  | { readonly type: "addresses:failed"; readonly error: unknown };
-
-const EVENTS: EventNames<DiscoveryServerEvent> = {
-  "client:connected": true,
-  "client:disconnected": true,
-  "caller:refused": true,
-  "addresses:changed": true,
-  "addresses:failed": true,
+  "addresses:failed": event<{ readonly error: unknown }>(),
 };
+
+export type DiscoveryServerEvent = EventsOf<typeof EVENTS>;
 
 export interface DiscoveryServerStats {
   /** Listed nodes. */

@@ -1,41 +1,39 @@
 /** Events of messaging. Drops are counted, and reported at most once per second for each cause. */
+import { type EventsOf, event } from "../../core/event-stream.js";
 import type { ClusterAddress } from "./addresses.js";
 import { DROP_INTERVAL, MAX_DROP_REPORTS } from "./bounds.js";
 
 /** Why messages are dropped. */
 export type DropReason = "full" | "size" | "slow" | "gone";
 
-export type MessagingEvent =
+export const MESSAGING_EVENTS = {
   /**
    * Messages were dropped. `full`: the mark of `node` was reached; `size`: `node` takes no messages of this size; `gone`:
    * `node` is gone and had not acknowledged them; `slow`: the mark of the subscription `filter` was reached. `prefix` is
    * the first level of the first topic, empty for `gone`; `count` is since the last event of this cause.
    */
-  | {
-      readonly type: "message:dropped";
-      readonly reason: DropReason;
-      readonly node: string | undefined;
-      readonly filter: string | undefined;
-      readonly prefix: string;
-      readonly count: number;
-    }
+  "message:dropped": event<{
+    readonly reason: DropReason;
+    readonly node: string | undefined;
+    readonly filter: string | undefined;
+    readonly prefix: string;
+    readonly count: number;
+  }>(),
   /** A subscription's handler threw or rejected. */
-  | {
-      readonly type: "subscription:failed";
-      readonly filter: string;
-      readonly error: unknown;
-    }
+  "subscription:failed": event<{ readonly filter: string; readonly error: unknown }>(),
   /**
    * A protocol failed with a node, or could not be opened here (`undefined`). The next protocol is tried.
    */
-  | {
-      readonly type: "protocol:failed";
-      readonly node: string | undefined;
-      readonly protocol: string;
-      readonly reason: string;
-    }
+  "protocol:failed": event<{
+    readonly node: string | undefined;
+    readonly protocol: string;
+    readonly reason: string;
+  }>(),
   /** The least recently used alias of another node's client was evicted. */
-  | { readonly type: "address:dropped"; readonly address: ClusterAddress };
+  "address:dropped": event<{ readonly address: ClusterAddress }>(),
+};
+
+export type MessagingEvent = EventsOf<typeof MESSAGING_EVENTS>;
 
 interface Report {
   prefix: string;

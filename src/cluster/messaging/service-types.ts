@@ -1,5 +1,6 @@
 /** Arguments and results of `send` and `query`. */
 import type { ShoalError } from "../../core/errors.js";
+import { type EventsOf, event } from "../../core/event-stream.js";
 import type { Member } from "../node/member.js";
 import type { ResolverStep } from "../resolver.js";
 import type { ClusterChannel } from "./channels.js";
@@ -108,19 +109,21 @@ export interface HandlerOptions {
   readonly exposeErrors?: boolean | undefined;
 }
 
-export type ServicesEvent =
+export const SERVICES_EVENTS = {
   /** A hook of another member vetoed a message of this node. */
-  | {
-      readonly type: "message:vetoed";
-      readonly member: Member;
-      readonly channel: ClusterChannel;
-      readonly ruid: string;
-      readonly reason: string;
-    }
+  "message:vetoed": event<{
+    readonly member: Member;
+    readonly channel: ClusterChannel;
+    readonly ruid: string;
+    readonly reason: string;
+  }>(),
   /** A hook of this node threw, or vetoed a received message. */
-  | { readonly type: "hook:failed"; readonly member: Member; readonly error: VetoError }
+  "hook:failed": event<{ readonly member: Member; readonly error: VetoError }>(),
   /** A handler of this node threw. */
-  | { readonly type: "handler:failed"; readonly member: Member; readonly error: unknown };
+  "handler:failed": event<{ readonly member: Member; readonly error: unknown }>(),
+};
+
+export type ServicesEvent = EventsOf<typeof SERVICES_EVENTS>;
 
 export interface ServicesStats {
   /** Messages and queries, one per receiver. */

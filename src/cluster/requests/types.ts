@@ -1,4 +1,5 @@
 /** Public types of a bus's `serve` and `request`. */
+import { type EventsOf, event } from "../../core/event-stream.js";
 import type { StandardSchemaV1 } from "../../core/standard-schema.js";
 import type { ServiceError } from "../../patterns/kit/errors.js";
 import type { Member } from "../node/member.js";
@@ -169,16 +170,18 @@ export interface RequestsStats {
   readonly refused: Readonly<Record<string, number>>;
 }
 
-export type RequestsEvent =
+export const REQUESTS_EVENTS = {
   /** Another attempt follows. */
-  | {
-      readonly type: "request:retried";
-      readonly service: string;
-      readonly node: string;
-      readonly reason: ServiceError["reason"];
-      readonly attempt: number;
-    }
+  "request:retried": event<{
+    readonly service: string;
+    readonly node: string;
+    readonly reason: ServiceError["reason"];
+    readonly attempt: number;
+  }>(),
   /** A node fails while others do not; it gets no requests for `ms`. */
-  | { readonly type: "service:ejected"; readonly service: string; readonly node: string; readonly ms: number }
+  "service:ejected": event<{ readonly service: string; readonly node: string; readonly ms: number }>(),
   /** An ejected node replied. */
-  | { readonly type: "service:restored"; readonly service: string; readonly node: string };
+  "service:restored": event<{ readonly service: string; readonly node: string }>(),
+};
+
+export type RequestsEvent = EventsOf<typeof REQUESTS_EVENTS>;
