@@ -1,7 +1,7 @@
 import { describe } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
-import type { EventNames } from "../core/event-stream.js";
-import { ENDPOINT_SOURCE_EVENTS, type EndpointSourceEvent } from "../patterns/kit/endpoint-list.js";
+import { type EventsOf, event } from "../core/event-stream.js";
+import { ENDPOINT_SOURCE_EVENTS } from "../patterns/kit/endpoint-list.js";
 import {
   anything,
   boolean,
@@ -19,26 +19,23 @@ import { MAX_SETTLED, MAX_TOKEN } from "./bounds.js";
 import type { SessionFailure } from "./error.js";
 import { isSessionId, type SessionDropPolicy } from "./records.js";
 
-export type SessionClientEvent =
-  | {
-      readonly type: "session:opened";
-      readonly endpoint: string;
-      readonly isPresent: boolean;
-      readonly queued: number;
-    }
+export const SESSION_CLIENT_EVENTS = {
+  "session:opened": event<{
+    readonly endpoint: string;
+    readonly isPresent: boolean;
+    readonly queued: number;
+  }>(),
   /** The connection ended or failed; the next attempt follows in `delay` ms. */
-  | {
-      readonly type: "session:lost";
-      readonly endpoint: string;
-      readonly reason: string;
-      readonly delay: number;
-    }
+  "session:lost": event<{ readonly endpoint: string; readonly reason: string; readonly delay: number }>(),
   /** Another program has the session, or it was removed or refused. All calls reject. */
-  | { readonly type: "session:ended"; readonly reason: SessionFailure; readonly text: string }
+  "session:ended": event<{ readonly reason: SessionFailure; readonly text: string }>(),
   /** `count` messages dropped since the last report; `old` of all drops were by age. */
-  | { readonly type: "messages:dropped"; readonly count: number; readonly old: number }
-  | { readonly type: "message:invalid"; readonly reason: string }
-  | EndpointSourceEvent;
+  "messages:dropped": event<{ readonly count: number; readonly old: number }>(),
+  "message:invalid": event<{ readonly reason: string }>(),
+  ...ENDPOINT_SOURCE_EVENTS,
+};
+
+export type SessionClientEvent = EventsOf<typeof SESSION_CLIENT_EVENTS>;
 
 export interface SessionClientStats {
   readonly isOpen: boolean;
@@ -56,15 +53,6 @@ export interface SessionClientStats {
   readonly unacknowledged: number;
   readonly waiting: number;
 }
-
-export const SESSION_CLIENT_EVENTS: EventNames<SessionClientEvent> = {
-  "session:opened": true,
-  "session:lost": true,
-  "session:ended": true,
-  "messages:dropped": true,
-  "message:invalid": true,
-  ...ENDPOINT_SOURCE_EVENTS,
-};
 
 const OPTIONS = {
   /** Session id: 1 to 64 letters, digits and `. _ : @ -`, the first a letter or digit. */

@@ -1,7 +1,7 @@
 import { checkFilter } from "../cluster/messaging/topics.js";
 import { describe } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
-import type { EventNames } from "../core/event-stream.js";
+import { type EventsOf, event } from "../core/event-stream.js";
 import {
   anything,
   bytes,
@@ -47,27 +47,26 @@ export interface SessionRequest {
   readonly token: string;
 }
 
-export type SessionServerEvent =
-  | { readonly type: "session:opened"; readonly id: string; readonly isPresent: boolean }
+export const SESSION_SERVER_EVENTS = {
+  "session:opened": event<{ readonly id: string; readonly isPresent: boolean }>(),
   /** The session stays for its `expiry`. */
-  | {
-      readonly type: "session:closed";
-      readonly id: string;
-      readonly reason: SessionFailure | "left" | "closed";
-    }
+  "session:closed": event<{ readonly id: string; readonly reason: SessionFailure | "left" | "closed" }>(),
   /** Removed by its client or an operator, or expired. */
-  | { readonly type: "session:removed"; readonly id: string; readonly reason: "ended" | "expired" }
-  | { readonly type: "session:refused"; readonly id: string; readonly reason: string }
+  "session:removed": event<{ readonly id: string; readonly reason: "ended" | "expired" }>(),
+  "session:refused": event<{ readonly id: string; readonly reason: string }>(),
   /** This server now keeps nodes' messages. */
-  | { readonly type: "topics:taken" }
+  "topics:taken": event(),
   /** Another server keeps nodes' messages. */
-  | { readonly type: "topics:left" }
+  "topics:left": event(),
   /** The node refused a filter: its session gets no messages of nodes by it. */
-  | { readonly type: "topics:refused"; readonly filter: string; readonly error: unknown }
+  "topics:refused": event<{ readonly filter: string; readonly error: unknown }>(),
   /** Affected clients are disconnected, and repeat their requests. */
-  | { readonly type: "store:failed"; readonly error: unknown }
+  "store:failed": event<{ readonly error: unknown }>(),
   /** The client was disconnected. */
-  | { readonly type: "message:invalid"; readonly reason: string };
+  "message:invalid": event<{ readonly reason: string }>(),
+};
+
+export type SessionServerEvent = EventsOf<typeof SESSION_SERVER_EVENTS>;
 
 export interface SessionServerStats {
   readonly connections: number;
@@ -87,18 +86,6 @@ export interface SessionServerStats {
   readonly conflicts: number;
   readonly filters: number;
 }
-
-export const SESSION_SERVER_EVENTS: EventNames<SessionServerEvent> = {
-  "session:opened": true,
-  "session:closed": true,
-  "session:removed": true,
-  "session:refused": true,
-  "topics:taken": true,
-  "topics:left": true,
-  "topics:refused": true,
-  "store:failed": true,
-  "message:invalid": true,
-};
 
 const OPTIONS = {
   /** Store of the sessions, which the program closes after the server. */
