@@ -1,3 +1,5 @@
+import { type EventsOf, event } from "../core/event-stream.js";
+
 /** A peer at one moment; frozen. */
 export interface ZrePeer {
   /** 32 lower-case hex digits; zyre shows upper case. */
@@ -26,18 +28,16 @@ export type ZreExitReason =
   /** The peer's queue was full; the next beacon lets it enter again. */
   | "full";
 
-export type ZreEvent =
-  | { readonly type: "enter"; readonly peer: ZrePeer }
-  | { readonly type: "exit"; readonly peer: ZrePeer; readonly reason: ZreExitReason }
-  | { readonly type: "join"; readonly peer: ZrePeer; readonly group: string }
-  | { readonly type: "leave"; readonly peer: ZrePeer; readonly group: string }
-  | { readonly type: "evasive"; readonly peer: ZrePeer }
+export const ZRE_EVENTS = {
+  enter: event<{ readonly peer: ZrePeer }>(),
+  exit: event<{ readonly peer: ZrePeer; readonly reason: ZreExitReason }>(),
+  join: event<{ readonly peer: ZrePeer; readonly group: string }>(),
+  leave: event<{ readonly peer: ZrePeer; readonly group: string }>(),
+  evasive: event<{ readonly peer: ZrePeer }>(),
   /** A message for this node alone. */
-  | { readonly type: "whisper"; readonly peer: ZrePeer; readonly frames: readonly Buffer[] }
+  whisper: event<{ readonly peer: ZrePeer; readonly frames: readonly Buffer[] }>(),
   /** A message for a group with this node. */
-  | {
-      readonly type: "shout";
-      readonly peer: ZrePeer;
-      readonly group: string;
-      readonly frames: readonly Buffer[];
-    };
+  shout: event<{ readonly peer: ZrePeer; readonly group: string; readonly frames: readonly Buffer[] }>(),
+};
+
+export type ZreEvent = EventsOf<typeof ZRE_EVENTS>;

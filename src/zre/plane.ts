@@ -8,7 +8,6 @@ import { describe } from "../core/arguments.js";
 import { isBytes } from "../core/bytes.js";
 import { DriverTimer } from "../core/driver-timer.js";
 import { InvalidArgumentError, InvalidStateError, UnroutableError } from "../core/errors.js";
-import type { EventNames } from "../core/event-stream.js";
 import { type HostInterface, type Platform, platformNow } from "../engine/zmtp/transport/transports.js";
 import { Driver } from "../patterns/kit/driver.js";
 import {
@@ -26,7 +25,7 @@ import { deliverNow, listen, type SocketEvent } from "../sockets/internal.js";
 import { Dealer, Router } from "../sockets/request-reply.js";
 import { allOrFirstError, type BeaconNetwork, BeaconSockets, beaconNetwork } from "./beacon.js";
 import { encodeBeacon, helloFault, identityOf, textFault, uuidOf, type ZreJunk } from "./codec.js";
-import type { ZreEvent, ZrePeer } from "./events.js";
+import { ZRE_EVENTS, type ZreEvent, type ZrePeer } from "./events.js";
 import { type ZreEffects, type ZreRefusal, ZreRules } from "./rules.js";
 
 /** Broadcasts can be lost, so the leaving beacon is repeated. */
@@ -88,16 +87,6 @@ export interface ZreStats {
   readonly refused: Readonly<Record<ZreRefusal, number>>;
 }
 
-const EVENTS: EventNames<ZreEvent> = {
-  enter: true,
-  exit: true,
-  join: true,
-  leave: true,
-  evasive: true,
-  whisper: true,
-  shout: true,
-};
-
 interface OpenPlane {
   readonly network: BeaconNetwork;
   readonly router: Router;
@@ -151,7 +140,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   /** @throws InvalidArgumentError `EINVAL` */
   constructor(options: ZreOptions = {}) {
     const settings = checkOptions("ZrePlane", OPTIONS, options);
-    super("ZrePlane", EVENTS);
+    super("ZrePlane", ZRE_EVENTS);
     const { uuid = createId(), headers = {} } = settings;
     if (!isId(uuid))
       throw new InvalidArgumentError(`uuid must be 32 lower-case hex digits; got ${describe(uuid)}`);
