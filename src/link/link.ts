@@ -19,7 +19,7 @@ import {
   TransportError,
   UnroutableError,
 } from "../core/errors.js";
-import type { EventNames } from "../core/event-stream.js";
+import { type EventsOf, event } from "../core/event-stream.js";
 import { IdleWaits } from "../core/idle-waits.js";
 import { ignore } from "../core/ignore.js";
 import { checkWait, Waiter, withTimeout } from "../core/waiter.js";
@@ -69,24 +69,18 @@ export type MultiplexLinkOptions = Omit<Given<typeof LINK_OPTIONS>, "onChannel">
   readonly onChannel?: ((channel: LinkChannel, link: MultiplexLink) => unknown) | undefined;
 };
 
-export type MultiplexLinkEvent =
+const EVENTS = {
   /** By this end (`isOwn`) or the peer. */
-  | { readonly type: "channel:opened"; readonly name: string; readonly id: number; readonly isOwn: boolean }
-  | { readonly type: "channel:closed"; readonly name: string; readonly id: number; readonly isOwn: boolean }
-  | { readonly type: "channel:refused"; readonly name: string; readonly reason: string }
-  | { readonly type: "handler:failed"; readonly name: string; readonly error: unknown }
+  "channel:opened": event<{ readonly name: string; readonly id: number; readonly isOwn: boolean }>(),
+  "channel:closed": event<{ readonly name: string; readonly id: number; readonly isOwn: boolean }>(),
+  "channel:refused": event<{ readonly name: string; readonly reason: string }>(),
+  "handler:failed": event<{ readonly name: string; readonly error: unknown }>(),
   /** The peer accepts no new channels. */
-  | { readonly type: "link:draining"; readonly reason: string }
-  | { readonly type: "link:ended"; readonly error?: ShoalError | undefined };
-
-const EVENTS: EventNames<MultiplexLinkEvent> = {
-  "channel:opened": true,
-  "channel:closed": true,
-  "channel:refused": true,
-  "handler:failed": true,
-  "link:draining": true,
-  "link:ended": true,
+  "link:draining": event<{ readonly reason: string }>(),
+  "link:ended": event<{ readonly error?: ShoalError | undefined }>(),
 };
+
+export type MultiplexLinkEvent = EventsOf<typeof EVENTS>;
 
 export interface MultiplexLinkStats {
   readonly channels: number;

@@ -18,7 +18,7 @@ import {
   TransportError,
   UnroutableError,
 } from "../core/errors.js";
-import type { EventNames } from "../core/event-stream.js";
+import { type EventsOf, event } from "../core/event-stream.js";
 import { ignore } from "../core/ignore.js";
 import { Driver, type PatternCloseOptions } from "../patterns/kit/driver.js";
 import {
@@ -41,22 +41,14 @@ export type NameStatus = "open" | "closed";
 
 export type LinkStatus = "connected" | "ended";
 
-export type MultiplexTransportEvent =
-  | { readonly type: "link:opened"; readonly address: string | undefined }
-  | {
-      readonly type: "link:ended";
-      readonly address: string | undefined;
-      readonly error?: ShoalError | undefined;
-    }
-  | { readonly type: "channel:failed"; readonly name: string; readonly error: unknown }
-  | { readonly type: "handler:failed"; readonly name: string; readonly error: unknown };
-
-const EVENTS: EventNames<MultiplexTransportEvent> = {
-  "link:opened": true,
-  "link:ended": true,
-  "channel:failed": true,
-  "handler:failed": true,
+const EVENTS = {
+  "link:opened": event<{ readonly address: string | undefined }>(),
+  "link:ended": event<{ readonly address: string | undefined; readonly error?: ShoalError | undefined }>(),
+  "channel:failed": event<{ readonly name: string; readonly error: unknown }>(),
+  "handler:failed": event<{ readonly name: string; readonly error: unknown }>(),
 };
+
+export type MultiplexTransportEvent = EventsOf<typeof EVENTS>;
 
 export interface MultiplexTransportStats {
   readonly links: number;
