@@ -1,6 +1,6 @@
 import { systemClock } from "../core/clock.js";
 import type { HandshakeError, ProtocolError } from "../core/errors.js";
-import { type EventNames, EventStream } from "../core/event-stream.js";
+import { EventStream, type EventsOf, event } from "../core/event-stream.js";
 import { listen } from "../sockets/internal.js";
 import type { DroppedReason } from "../sockets/stats.js";
 import type { ProxySide } from "./pairs.js";
@@ -30,95 +30,72 @@ const NO_HANDSHAKES: Readonly<Record<ProxyHandshakeReason, number>> = {
   other: 0,
 };
 
+const EVENTS = {
+  "proxy:started": event<{ readonly endpoints: ProxyListening }>(),
+  "proxy:paused": event(),
+  "proxy:resumed": event(),
+  /** New messages are refused soon. `timeout`: ms. */
+  "drain:started": event<{ readonly timeout: number }>(),
+  "drain:ended": event<{ readonly result: ProxyDrainResult }>(),
+  "proxy:stopped": event(),
+  /** Burst: the capture socket or a subscriber was too slow. `missed`: total. */
+  "capture:dropped": event<{ readonly missed: number }>(),
+  /** Burst: a request returned to this proxy repeatedly, and was dropped. `loops`: total at this side. */
+  "loop:detected": event<{ readonly side: ProxySide; readonly loops: number }>(),
+  /** Burst: messages without the required frames. `messages`: total. */
+  "message:invalid": event<{ readonly side: ProxySide; readonly messages: number }>(),
+  /** Burst: a side did not send messages. `messages`: total for this reason. */
+  "message:dropped": event<{
+    readonly side: ProxySide;
+    readonly reason: ProxyDropReason;
+    readonly messages: number;
+  }>(),
+  "peer:joined": event<{ readonly side: ProxySide; readonly address: string }>(),
+  "peer:left": event<{
+    readonly side: ProxySide;
+    readonly address: string;
+    readonly reason: "local" | "remote" | "heartbeat" | "protocol" | "unknown";
+  }>(),
+  "peer:refused": event<{
+    readonly side: ProxySide;
+    readonly address: string;
+    readonly error: HandshakeError;
+  }>(),
+  /** Burst: failed handshakes. `failed`: total for this reason. */
+  "handshake:failed": event<{
+    readonly side: ProxySide;
+    readonly reason: ProxyHandshakeReason;
+    readonly failed: number;
+    /** The first failed peer, else the side's own endpoint. */
+    readonly address: string;
+    readonly error: HandshakeError | ProtocolError;
+  }>(),
+  /** Burst: a policy refused peers or messages. `refused`: total for this reason. */
+  "policy:refused": event<{
+    readonly side: ProxySide;
+    readonly reason: ProxyPolicyReason;
+    readonly refused: number;
+    /** Address of the first peer, without port, if known. */
+    readonly address?: string;
+    readonly publicKey?: string;
+  }>(),
+  /** A side's keys have changed. */
+  "keys:changed": event<{
+    readonly side: ProxySide;
+    readonly keys: number;
+    /** Peers disconnected with their removed key. */
+    readonly revoked: number;
+    /** Unreadable files, or the folder, with the reason; never a key. */
+    readonly problems: readonly string[];
+  }>(),
+  /** Burst: a message failed unexpectedly. The proxy continues. */
+  "message:failed": event<{ readonly error: unknown }>(),
+};
+
 /**
  * Burst events are emitted once per burst of a fault, which ends after a second without it. Totals are since the start.
  */
-export type ProxyEvent =
-  | { readonly type: "proxy:started"; readonly endpoints: ProxyListening }
-  | { readonly type: "proxy:paused" }
-  | { readonly type: "proxy:resumed" }
-  /** New messages are refused soon. `timeout`: ms. */
-  | { readonly type: "drain:started"; readonly timeout: number }
-  | { readonly type: "drain:ended"; readonly result: ProxyDrainResult }
-  | { readonly type: "proxy:stopped" }
-  /** Burst: the capture socket or a subscriber was too slow. `missed`: total. */
-  | { readonly type: "capture:dropped"; readonly missed: number }
-  /** Burst: a request returned to this proxy repeatedly, and was dropped. `loops`: total at this side. */
-  | { readonly type: "loop:detected"; readonly side: ProxySide; readonly loops: number }
-  /** Burst: messages without the required frames. `messages`: total. */
-  | { readonly type: "message:invalid"; readonly side: ProxySide; readonly messages: number }
-  /** Burst: a side did not send messages. `messages`: total for this reason. */
-  | {
-      readonly type: "message:dropped";
-      readonly side: ProxySide;
-      readonly reason: ProxyDropReason;
-      readonly messages: number;
-    }
-  | { readonly type: "peer:joined"; readonly side: ProxySide; readonly address: string }
-  | {
-      readonly type: "peer:left";
-      readonly side: ProxySide;
-      readonly address: string;
-      readonly reason: "local" | "remote" | "heartbeat" | "protocol" | "unknown";
-    }
-  | {
-      readonly type: "peer:refused";
-      readonly side: ProxySide;
-      readonly address: string;
-      readonly error: HandshakeError;
-    }
-  /** Burst: failed handshakes. `failed`: total for this reason. */
-  | {
-      readonly type: "handshake:failed";
-      readonly side: ProxySide;
-      readonly reason: ProxyHandshakeReason;
-      readonly failed: number;
-      /** The first failed peer, else the side's own endpoint. */
-      readonly address: string;
-      readonly error: HandshakeError | ProtocolError;
-    }
-  /** Burst: a policy refused peers or messages. `refused`: total for this reason. */
-  | {
-      readonly type: "policy:refused";
-      readonly side: ProxySide;
-      readonly reason: ProxyPolicyReason;
-      readonly refused: number;
-      /** Address of the first peer, without port, if known. */
-      readonly address?: string;
-      readonly publicKey?: string;
-    }
-  /** A side's keys have changed. */
-  | {
-      readonly type: "keys:changed";
-      readonly side: ProxySide;
-      readonly keys: number;
-      /** Peers disconnected with their removed key. */
-      readonly revoked: number;
-      /** Unreadable files, or the folder, with the reason; never a key. */
-      readonly problems: readonly string[];
-    }
-  /** Burst: a message failed unexpectedly. The proxy continues. */
-  | { readonly type: "message:failed"; readonly error: unknown };
-
-const NAMES: EventNames<ProxyEvent> = {
-  "proxy:started": true,
-  "proxy:paused": true,
-  "proxy:resumed": true,
-  "drain:started": true,
-  "drain:ended": true,
-  "proxy:stopped": true,
-  "capture:dropped": true,
-  "loop:detected": true,
-  "message:invalid": true,
-  "message:dropped": true,
-  "peer:joined": true,
-  "peer:left": true,
-  "peer:refused": true,
-  "handshake:failed": true,
-  "policy:refused": true,
-  "keys:changed": true,
-  "message:failed": true,
-};
+export type ProxyEvent = EventsOf<typeof EVENTS>;
 
 const PROTOCOL_REASONS: Readonly<Record<string, ProxyHandshakeReason>> = {
   ERR_ZMTP_MECHANISM_MISMATCH: "mechanism",
@@ -156,7 +133,7 @@ function handshakeReason(type: string, code: string): ProxyHandshakeReason {
 }
 
 export class ProxyEvents {
-  readonly events = new EventStream<ProxyEvent>({ names: NAMES });
+  readonly events = new EventStream<ProxyEvent>({ names: EVENTS });
   readonly handshakes: Readonly<Record<ProxySide, Record<ProxyHandshakeReason, number>>> = {
     frontend: { ...NO_HANDSHAKES },
     backend: { ...NO_HANDSHAKES },
