@@ -20,10 +20,8 @@ export interface TypedEvent {
 
 export type EventOf<E extends TypedEvent, T extends E["type"]> = Extract<E, { readonly type: T }>;
 
-/** The compiler finds missing names, and names that share a member of the union. */
-export type EventNames<E extends TypedEvent> = {
-  readonly [T in E["type"]]: [EventOf<E, T>] extends [never] ? never : true;
-};
+/** The names of a table of events. */
+export type EventNames<E extends TypedEvent> = Readonly<Record<E["type"], true>>;
 
 declare const FIELDS: unique symbol;
 

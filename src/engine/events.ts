@@ -1,5 +1,6 @@
 /** Socket events. Names up to `unknown` are those of the package `zeromq`. */
 import type { HandshakeError, ProtocolError, ShoalError } from "../core/errors.js";
+import { type EventsOf, event } from "../core/event-stream.js";
 
 export type DisconnectReason =
   /** `disconnect`, `unbind` or `close` on this side. */
@@ -56,42 +57,60 @@ export interface FailedHandshake<E> {
   readonly error: E;
 }
 
-interface Details {
-  accept: { readonly address: string };
-  "accept:error": { readonly address: string; readonly error: ShoalError };
-  bind: { readonly address: string };
-  "bind:error": { readonly address: string; readonly error: ShoalError };
-  connect: { readonly address: string };
-  "connect:delay": { readonly address: string };
+export const SOCKET_EVENTS = {
+  accept: event<{ readonly address: string }>(),
+  "accept:error": event<{ readonly address: string; readonly error: ShoalError }>(),
+  bind: event<{ readonly address: string }>(),
+  "bind:error": event<{ readonly address: string; readonly error: ShoalError }>(),
+  connect: event<{ readonly address: string }>(),
+  "connect:delay": event<{ readonly address: string }>(),
   /** `interval` in ms; `error`: why the last attempt failed or the connection was lost. */
-  "connect:retry": { readonly address: string; readonly interval: number; readonly error?: ShoalError };
-  close: { readonly address: string };
-  "close:error": { readonly address: string; readonly error: ShoalError };
+  "connect:retry": event<{
+    readonly address: string;
+    readonly interval: number;
+    readonly error?: ShoalError;
+  }>(),
+  close: event<{ readonly address: string }>(),
+  "close:error": event<{ readonly address: string; readonly error: ShoalError }>(),
   /** `error`: the peer's fault or the system's error, if known. */
-  disconnect: { readonly address: string; readonly reason: DisconnectReason; readonly error?: ShoalError };
-  end: object;
-  handshake: { readonly address: string };
-  "handshake:error:protocol": FailedHandshake<ProtocolError>;
-  "handshake:error:auth": FailedHandshake<HandshakeError & { readonly status: number }>;
-  "handshake:error:other": FailedHandshake<HandshakeError>;
-  unknown: object;
-  "peer:join": { readonly address: string; readonly routingId?: Buffer };
-  "peer:leave": { readonly address: string; readonly reason: DisconnectReason; readonly routingId?: Buffer };
-  "peer:refused": { readonly address: string; readonly mechanism: string; readonly error: HandshakeError };
-  subscribe: Nowhere & { readonly topic: Buffer };
-  unsubscribe: Nowhere & { readonly topic: Buffer };
-  drop: Nowhere & { readonly reason: DropReason; readonly messages: number; readonly routingId?: Buffer };
-  invalid: Nowhere & { readonly reason: InvalidReason; readonly error: ShoalError };
+  disconnect: event<{
+    readonly address: string;
+    readonly reason: DisconnectReason;
+    readonly error?: ShoalError;
+  }>(),
+  end: event(),
+  handshake: event<{ readonly address: string }>(),
+  "handshake:error:protocol": event<FailedHandshake<ProtocolError>>(),
+  "handshake:error:auth": event<FailedHandshake<HandshakeError & { readonly status: number }>>(),
+  "handshake:error:other": event<FailedHandshake<HandshakeError>>(),
+  unknown: event(),
+  "peer:join": event<{ readonly address: string; readonly routingId?: Buffer }>(),
+  "peer:leave": event<{
+    readonly address: string;
+    readonly reason: DisconnectReason;
+    readonly routingId?: Buffer;
+  }>(),
+  "peer:refused": event<{
+    readonly address: string;
+    readonly mechanism: string;
+    readonly error: HandshakeError;
+  }>(),
+  subscribe: event<Nowhere & { readonly topic: Buffer }>(),
+  unsubscribe: event<Nowhere & { readonly topic: Buffer }>(),
+  drop: event<
+    Nowhere & { readonly reason: DropReason; readonly messages: number; readonly routingId?: Buffer }
+  >(),
+  invalid: event<Nowhere & { readonly reason: InvalidReason; readonly error: ShoalError }>(),
   /** `endpoints` is the complete new list. */
-  "source:changed": Nowhere & { readonly endpoints: readonly string[] };
+  "source:changed": event<Nowhere & { readonly endpoints: readonly string[] }>(),
   /** A source threw (the error's `cause`); the next read is in `interval` ms. */
-  "source:failed": Nowhere & { readonly error: ShoalError; readonly interval: number };
+  "source:failed": event<Nowhere & { readonly error: ShoalError; readonly interval: number }>(),
   /** An endpoint of a source cannot be connected to. */
-  "endpoint:refused": { readonly address: string; readonly error: ShoalError };
-}
+  "endpoint:refused": event<{ readonly address: string; readonly error: ShoalError }>(),
+};
 
-export type EventType = keyof Details;
+export type SocketEvent = EventsOf<typeof SOCKET_EVENTS>;
 
-export type SocketEvent = { [K in EventType]: { readonly type: K } & Details[K] }[EventType];
+export type EventType = SocketEvent["type"];
 
 export type EventOfType<E extends EventType = EventType> = Extract<SocketEvent, { readonly type: E }>;

@@ -12,7 +12,7 @@ import {
   type PeerCredentials,
   type PeerPolicy,
 } from "../engine/engine.js";
-import type { SocketEvent } from "../engine/events.js";
+import { SOCKET_EVENTS, type SocketEvent } from "../engine/events.js";
 import type { FrameBatch } from "../engine/frame-batch.js";
 import { isReceiveObserved, OBSERVABLE } from "./observation.js";
 import type { DeliveryResult } from "./outbox.js";
@@ -22,7 +22,7 @@ import { CORE, type Socket } from "./socket.js";
 import type { SocketCore } from "./socket-core.js";
 import type { Counters } from "./stats.js";
 
-export type { SocketEvent };
+export { SOCKET_EVENTS, type SocketEvent };
 
 const MAX_READ = 1_000;
 

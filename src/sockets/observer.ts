@@ -4,40 +4,10 @@
  */
 
 import { InvalidArgumentError } from "../core/errors.js";
-import { type EventNames, EventStream } from "../core/event-stream.js";
-import type { EventOfType, EventType, SocketEvent } from "../engine/events.js";
+import { EventStream } from "../core/event-stream.js";
+import { type EventOfType, type EventType, SOCKET_EVENTS, type SocketEvent } from "../engine/events.js";
 import { CORE, type HasCore } from "./socket-core.js";
 import type { SocketEvents } from "./socket-events.js";
-
-/** Every event of a socket. */
-export const SOCKET_EVENTS: EventNames<SocketEvent> = {
-  accept: true,
-  "accept:error": true,
-  bind: true,
-  "bind:error": true,
-  connect: true,
-  "connect:delay": true,
-  "connect:retry": true,
-  close: true,
-  "close:error": true,
-  disconnect: true,
-  end: true,
-  handshake: true,
-  "handshake:error:protocol": true,
-  "handshake:error:auth": true,
-  "handshake:error:other": true,
-  unknown: true,
-  "peer:join": true,
-  "peer:leave": true,
-  "peer:refused": true,
-  subscribe: true,
-  unsubscribe: true,
-  drop: true,
-  invalid: true,
-  "source:changed": true,
-  "source:failed": true,
-  "endpoint:refused": true,
-};
 
 /** A socket to observe. */
 export interface Observed {

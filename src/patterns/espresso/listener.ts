@@ -2,9 +2,7 @@
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { WaitOptions } from "../../core/waiter.js";
 import { isEndpointSource } from "../../sockets/endpoint-source.js";
-import type { SocketEvent } from "../../sockets/internal.js";
-import { listen } from "../../sockets/internal.js";
-import { SOCKET_EVENTS } from "../../sockets/observer.js";
+import { listen, SOCKET_EVENTS, type SocketEvent } from "../../sockets/internal.js";
 import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
 import type { ProxySide } from "../../sockets/pump.js";
 import type { ReceiveManyOptions } from "../../sockets/readable.js";
