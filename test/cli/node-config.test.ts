@@ -2,7 +2,7 @@
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Ajv } from "ajv";
-import { afterAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { parse } from "yaml";
 import { nodeSchema } from "../../src/cli/node-schema.js";
 import { makeAuthority, makeCertificate } from "../support/certificates.js";
@@ -355,12 +355,15 @@ describe("shoal node start --config", () => {
     );
     node.signal("SIGHUP");
     await node.until("stderr", /read .* again: tags, props, .*changed|read .* again: .*seeds changed/);
-    const { members, sources } = await json("status");
-    expect(members).toMatchObject([{ tags: ["y", "z"], props: { v: "3" } }]);
-    expect(sources).toMatchObject([
-      { name: "seeds", addresses: ["127.0.0.1:11"] },
-      { name: "static", addresses: ["127.0.0.1:10"] },
-    ]);
+    // A source is looked at after the file is read.
+    await vi.waitFor(async () => {
+      const { members, sources } = await json("status");
+      expect(members).toMatchObject([{ tags: ["y", "z"], props: { v: "3" } }]);
+      expect(sources).toMatchObject([
+        { name: "seeds", addresses: ["127.0.0.1:11"] },
+        { name: "static", addresses: ["127.0.0.1:10"] },
+      ]);
+    }, 20_000);
   });
 
   it("logs how its sources stand, and nothing of static addresses where the file has none", async () => {
