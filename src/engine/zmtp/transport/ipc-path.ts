@@ -22,20 +22,23 @@ export function suspectAt(path: string): string | undefined {
   const suspect = socketAt(path);
   if (suspect === undefined)
     return lstatSync(path, { throwIfNoEntry: false }) === undefined ? "gone" : undefined;
-  // A listener that replaced the file meanwhile is listed, so the list is read after the file.
-  return isBoundByName(path) ? undefined : suspect;
+  return isBeingBound(path) ? undefined : suspect;
 }
 
+/** Columns: the kernel's address, references, protocol, flags, type, state, inode, name. One that listens has a flag. */
+const BOUND = /^\S+ \S+ \S+ 0+ \S+ 01 /;
+
 /** Sockets refuse connections between `bind` and `listen`, which a probe would take for dead. */
-function isBoundByName(path: string): boolean {
-  let names: string;
+function isBeingBound(path: string): boolean {
+  let sockets: string;
   try {
-    names = readFileSync("/proc/net/unix", "latin1");
+    sockets = readFileSync("/proc/net/unix", "latin1");
   } catch {
     return false; // Only Linux has the list.
   }
   const end = ` ${Buffer.from(path).toString("latin1")}`;
-  return names.split("\n").some((line) => line.endsWith(end));
+  // Names are as they were given: other folders may have the same one.
+  return sockets.split("\n").some((line) => line.endsWith(end) && BOUND.test(line));
 }
 
 /** ms after which a lock's process counts as killed. */

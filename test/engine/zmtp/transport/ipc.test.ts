@@ -4,6 +4,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   utimesSync,
   writeFileSync,
@@ -94,6 +95,21 @@ describe.each(ways)("%s", (_, listen) => {
     const path = await stalePath();
     const listener = await listen(`ipc://${path}`);
     await world.connect(listener.endpoint);
+  });
+
+  it("takes over a path that a killed process left, also where a socket elsewhere was bound by the same name", async () => {
+    const path = await stalePath();
+    const dead = freePath();
+    renameSync(path, dead);
+    const elsewhere = createServer();
+    await new Promise<void>((resolve) => elsewhere.listen(path, resolve));
+    // The system lists it by the name that it was given.
+    renameSync(path, freePath());
+    renameSync(dead, path);
+    const listener = await listen(`ipc://${path}`);
+    await world.connect(listener.endpoint);
+    await listener.close();
+    await new Promise((resolve) => elsewhere.close(resolve));
   });
 
   it("leaves a dead path to the process that has its lock, and takes it when that process was killed", async () => {
