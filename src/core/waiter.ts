@@ -1,6 +1,6 @@
 /** A waiting call, settled by its result, timeout, signal or the socket's close. */
 import { checkCallOptions } from "./arguments.js";
-import { AbortedError, InvalidArgumentError, type ShoalError } from "./errors.js";
+import { AbortedError, InvalidArgumentError, type ShoalError, TimeoutError } from "./errors.js";
 import { ignore } from "./ignore.js";
 
 /** ms; a longer timer would fire at once. */
@@ -150,6 +150,11 @@ export function rejectNextTurn(error: unknown): Promise<never> {
   return new Promise((_resolve, reject) => {
     setImmediate(reject, error);
   });
+}
+
+/** For waits without a timeout. */
+export function neverLate(): ShoalError {
+  return new TimeoutError("ETIMEDOUT", "a wait without a timeout was late");
 }
 
 /**

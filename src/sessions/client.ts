@@ -312,8 +312,8 @@ export class SessionClient
   /**
    * Removes the session with filters and messages, and closes. Servers are asked until one answers.
    *
-   * @throws InvalidArgumentError `EINVAL`: the client stays open; TimeoutError `ETIMEDOUT` after `timeout` ms, ClosedError `EAGAIN` if the client closed meanwhile: the
-   *   session may stay; SessionError `ERR_SESSION` if another program has it
+   * @throws InvalidArgumentError `EINVAL`: the client stays open; TimeoutError `ETIMEDOUT` after `timeout` ms, ClosedError
+   *   `EAGAIN` if the client closed meanwhile: the session may stay; SessionError `ERR_SESSION` if another program has it
    */
   async end(options: { readonly timeout?: number | undefined } = {}): Promise<void> {
     checkKeys("SessionClient.end", options, ["timeout"]);

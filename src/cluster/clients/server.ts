@@ -3,9 +3,9 @@
  * the machine's addresses in the node's details.
  */
 import { describe } from "../../core/arguments.js";
-import { InvalidArgumentError, TimeoutError } from "../../core/errors.js";
+import { InvalidArgumentError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
-import { waitFor } from "../../core/waiter.js";
+import { neverLate, waitFor } from "../../core/waiter.js";
 import { Driver } from "../../patterns/kit/driver.js";
 import {
   anything,
@@ -398,10 +398,6 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     if (isNew) this.events.emit({ type: "addresses:changed", addresses });
     this.#onChange();
   }
-}
-
-function neverLate(): TimeoutError {
-  return new TimeoutError("ETIMEDOUT", "unreachable");
 }
 
 function isSecure(endpoint: string | undefined): boolean {

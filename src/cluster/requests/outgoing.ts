@@ -17,7 +17,7 @@ import {
   TimeoutError,
 } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
-import { checkWait, Waiter } from "../../core/waiter.js";
+import { checkWait, neverLate, Waiter } from "../../core/waiter.js";
 import { type PendingCall, PendingCalls } from "../../patterns/kit/calls.js";
 import { type ServiceClient, type ServiceContract, serviceClient } from "../../patterns/kit/contract.js";
 import { messageOf, ServiceError } from "../../patterns/kit/errors.js";
@@ -395,8 +395,7 @@ export async function manyReplies(
     }
   };
   // Node.js warns of a leak where eleven calls have a listener each at one signal.
-  const never = (): TimeoutError => new TimeoutError("ETIMEDOUT", "unreachable");
-  const waiter = new Waiter<void>(-1, signal, never, () => stop.abort());
+  const waiter = new Waiter<void>(-1, signal, neverLate, () => stop.abort());
   waiter.promise.catch(ignore); // The signal is looked at below.
   // It may have aborted during the lookup.
   if (signal?.aborted === true) stop.abort();

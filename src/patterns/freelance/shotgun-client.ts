@@ -163,7 +163,9 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
       const frames = this.#shape.encode(body);
       const sequence = this.#sequence + 1;
       const terms = { timeout, signal, onGivenUp: () => this.#forget(sequence) };
-      const pending = this.#pending.add<BodyOf<T>>(costOf(frames), terms, () => this.#late(timeout));
+      const pending = this.#pending.add<BodyOf<T>>(costOf(frames), terms, () =>
+        this.#late(`No reply came within ${timeout} ms`),
+      );
       this.#sequence = sequence;
       const message = [null, String(sequence), ...frames];
       const call: Call<T> = {
@@ -191,6 +193,7 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
     return this.whenReached(
       this.#servers.some(({ isJoined }) => isJoined),
       options,
+      () => this.#late(`No server was connected within ${options.timeout} ms`),
     );
   }
 
@@ -267,11 +270,11 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
     }
   }
 
-  #late(timeout: number): ShoalError {
+  #late(text: string): ShoalError {
     const servers = this.#servers.map(({ server }) => server);
     const failures = this.#servers.map(({ dealer }) => lastFailure(dealer));
     const cause = failures.find((error) => error !== undefined);
-    return lateError(`No reply came within ${timeout} ms`, servers, cause);
+    return lateError(text, servers, cause);
   }
 
   #forget(sequence: number): void {

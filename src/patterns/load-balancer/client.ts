@@ -13,13 +13,14 @@ import type { ShoalError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { costOf } from "../../core/frame-cost.js";
 import { randomStart } from "../../core/random.js";
+import { lastFailure } from "../../sockets/internal.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
 import { CALL_OPTIONS, type CallOptions, type PendingCall, PendingCalls } from "../kit/calls.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
-import { parseErrorReply, ServiceError } from "../kit/errors.js";
+import { lateError, parseErrorReply, ServiceError } from "../kit/errors.js";
 import { bytes, checkOptions, codec, type GivenWithCodecs, integer, object } from "../kit/options.js";
 
 const EVENTS = {
@@ -229,6 +230,11 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     return this.whenReached(
       this.#brokers.some(({ joined }) => joined),
       options,
+      () => {
+        const failures = this.#brokers.map(({ dealer }) => lastFailure(dealer));
+        const text = `No broker was connected within ${options.timeout} ms`;
+        return lateError(text, this.#endpoints.current, failures.find(Boolean));
+      },
     );
   }
 

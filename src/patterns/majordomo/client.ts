@@ -3,10 +3,10 @@
 import crypto from "node:crypto";
 import { endedWith, startRequest } from "../../core/diagnostics.js";
 import { DriverTimer } from "../../core/driver-timer.js";
-import { AbortedError, ClosedError, type ShoalError, TimeoutError } from "../../core/errors.js";
+import { AbortedError, ClosedError, type ShoalError } from "../../core/errors.js";
 import { IdleWaits } from "../../core/idle-waits.js";
 import { ignore } from "../../core/ignore.js";
-import { checkWait, refusedWait, Waiter, type WaitOptions } from "../../core/waiter.js";
+import { checkWait, neverLate, refusedWait, Waiter, type WaitOptions } from "../../core/waiter.js";
 import type { Codec } from "../../sockets/codec.js";
 import { listen } from "../../sockets/internal.js";
 import { toMessage } from "../../sockets/message.js";
@@ -335,7 +335,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
   /** Cancels the call on abort. */
   #endWith(signal: AbortSignal, call: Call, sink: CallSink): void {
     if (sink.done) return; // It may have failed as it was made.
-    const waiter = new Waiter<never>(-1, signal, unreachable, () => this.#cancel(call));
+    const waiter = new Waiter<never>(-1, signal, neverLate, () => this.#cancel(call));
     waiter.promise.catch((error: unknown) => sink.failed(error as ShoalError));
     sink.onDone = () => waiter.resolve(undefined as never);
   }
@@ -387,10 +387,6 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
   #cancel(call: Call): void {
     if (!this.closed) this.#rules.cancel(call, this.#now());
   }
-}
-
-function unreachable(): ShoalError {
-  return new TimeoutError("ETIMEDOUT", "unreachable");
 }
 
 interface OpenSocket {

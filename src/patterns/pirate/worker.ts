@@ -4,13 +4,14 @@ import { DriverTimer } from "../../core/driver-timer.js";
 import type { ShoalError } from "../../core/errors.js";
 import { IdleWaits } from "../../core/idle-waits.js";
 import { withTimeout } from "../../core/waiter.js";
+import { lastFailure } from "../../sockets/internal.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
 import { Departure } from "../kit/departure.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
-import { handlerErrorReply, requestErrorReply } from "../kit/errors.js";
+import { handlerErrorReply, lateError, requestErrorReply } from "../kit/errors.js";
 import {
   boolean,
   CLOSE_LINGER,
@@ -183,6 +184,11 @@ export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent
     return this.whenReached(
       this.#connections.some(({ isJoined }) => isJoined),
       options,
+      () => {
+        const failures = this.#connections.map(({ lastFailure }) => lastFailure);
+        const text = `No queue was connected within ${options.timeout} ms`;
+        return lateError(text, this.#endpoints.current, failures.find(Boolean));
+      },
     );
   }
 
@@ -290,6 +296,10 @@ class Connection {
     this.#rules.start(this.#timer.now());
     this.#isStarted = true;
     this.#timer.start(this.#rules);
+  }
+
+  get lastFailure(): ShoalError | undefined {
+    return this.#dealer && lastFailure(this.#dealer);
   }
 
   /** @returns settles when the current request is answered */
