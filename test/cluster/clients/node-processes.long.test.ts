@@ -97,7 +97,7 @@ async function settledClient(endpoints: ReadonlyMap<string, string>): Promise<Di
   let look = (): void => undefined;
   made.events.on("node:connected", () => {
     arrivals += 1;
-    look();
+    setImmediate(() => look()); // A move begins after the event.
   });
   made.events.on("attempt:failed", () => look());
   await knows(made, ...endpoints.keys());
