@@ -9,7 +9,7 @@ import { ignore } from "../../core/ignore.js";
 import { checkWait, neverLate, refusedWait, Waiter, type WaitOptions } from "../../core/waiter.js";
 import type { Codec } from "../../sockets/codec.js";
 import { listen } from "../../sockets/internal.js";
-import { toMessage } from "../../sockets/message.js";
+import { type MessageLike, toMessage } from "../../sockets/message.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
@@ -196,6 +196,17 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /** @internal A request whose answer the caller decodes, without one more promise. */
+  requestAs<T>(
+    service: string,
+    body: MessageLike[],
+    decode: Decode<T>,
+    options?: MajordomoCallOptions,
+  ): Promise<T> {
+    const frames = toMessage(body) as Frames;
+    return this.#request({ service, frames, decode, method: "", options, added: undefined });
   }
 
   /**

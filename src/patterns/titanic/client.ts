@@ -118,32 +118,25 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
     body: MessageLike | MessageLike[],
     options: TitanicRequestOptions = NO_OPTIONS,
   ): Promise<string> {
-    return this.run(async () => {
+    try {
       this.assertOpen();
       const { uuid = this.newUuid(), ttl = "" } = options;
       const limits = options === NO_OPTIONS ? undefined : limitsOf(options, uuid);
       const request = [uuid, String(ttl), service, ...(Array.isArray(body) ? body : [body])];
-      const [status, stored] = await this.#client.request(TITANIC_SERVICES.store, request, limits);
-      if (parseStatus(status) !== TitanicStatus.OK) throw refused(`The request ${uuid}`, status);
-      if (stored === undefined) throw new ProtocolError("The request was answered without a UUID");
-      return stored.toString("latin1");
-    });
+      return this.#client.requestAs(
+        TITANIC_SERVICES.store,
+        request,
+        (reply) => storedOf(reply, uuid),
+        limits,
+      );
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /** Fetches a reply, which Titanic keeps until `forget` or expiry. */
   reply(uuid: string, options?: MajordomoCallOptions): Promise<TitanicReply> {
-    return this.run(() => {
-      this.assertOpen();
-      return this.#reply(uuid, options);
-    });
-  }
-
-  async #reply(uuid: string, options?: MajordomoCallOptions): Promise<TitanicReply> {
-    const [first, ...body] = await this.#client.request(TITANIC_SERVICES.reply, [uuid], options);
-    const status = parseStatus(first);
-    if (status === undefined)
-      throw new ProtocolError(`titanic.reply answered ${String(first)}, which is not a status`);
-    return { status, body };
+    return this.#ask(TITANIC_SERVICES.reply, uuid, replyOf, options);
   }
 
   /** Polls {@link reply} until it is final: "200", "400", "500" or "503". */
@@ -162,7 +155,7 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
         ...(signal === undefined ? {} : { signal }),
         ...(timeout < 0 ? {} : { timeout: Math.min(this.#timeout < 0 ? timeout : this.#timeout, left()) }),
       };
-      const reply = await this.#reply(uuid, limits);
+      const reply = await this.#client.requestAs(TITANIC_SERVICES.reply, [uuid], replyOf, limits);
       if (reply.status !== TitanicStatus.PENDING) return reply;
       if (timeout >= 0 && performance.now() >= deadline)
         throw new TimeoutError("ETIMEDOUT", `${uuid} has no reply after ${timeout} ms`);
@@ -172,11 +165,21 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
 
   /** Deletes the request and its reply. */
   forget(uuid: string, options?: MajordomoCallOptions): Promise<void> {
-    return this.run(async () => {
+    return this.#ask(TITANIC_SERVICES.close, uuid, forgottenOf, options);
+  }
+
+  #ask<T>(
+    service: string,
+    uuid: string,
+    decode: (frames: Buffer[]) => T,
+    options?: MajordomoCallOptions,
+  ): Promise<T> {
+    try {
       this.assertOpen();
-      const [status] = await this.#client.request(TITANIC_SERVICES.close, [uuid], options);
-      if (parseStatus(status) !== TitanicStatus.OK) throw refused("titanic.close", status);
-    });
+      return this.#client.requestAs(service, [uuid], decode, options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   override stats(): MajordomoClientStats {
@@ -191,8 +194,9 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
     return this.#client.ready(options);
   }
 
-  protected override onDrain(): Promise<void> {
-    return this.whenCallsEnd();
+  protected override async onDrain(): Promise<void> {
+    await this.whenCallsEnd();
+    if (!this.closed) await this.#client.drain();
   }
 
   /** Stored requests stay with Titanic. */
@@ -220,6 +224,23 @@ function limitsOf(options: TitanicRequestOptions, uuid: string): MajordomoCallOp
   if (options.ttl !== undefined) checkCount("ttl", options.ttl, 1);
   const { uuid: _uuid, ttl: _ttl, ...limits } = options;
   return limits;
+}
+
+function storedOf([status, stored]: Buffer[], uuid: string): string {
+  if (parseStatus(status) !== TitanicStatus.OK) throw refused(`The request ${uuid}`, status);
+  if (stored === undefined) throw new ProtocolError("The request was answered without a UUID");
+  return stored.toString("latin1");
+}
+
+function replyOf([first, ...body]: Buffer[]): TitanicReply {
+  const status = parseStatus(first);
+  if (status === undefined)
+    throw new ProtocolError(`titanic.reply answered ${String(first)}, which is not a status`);
+  return { status, body };
+}
+
+function forgottenOf([status]: Buffer[]): void {
+  if (parseStatus(status) !== TitanicStatus.OK) throw refused("titanic.close", status);
 }
 
 function refused(what: string, status: Buffer | undefined): StoreError {

@@ -86,6 +86,15 @@ describe("Titanic", () => {
     expect(await failure(client.reply(uuid))).toMatchObject({ code: "EBADF" });
   });
 
+  it("has drained when its requests are answered", async () => {
+    const order: string[] = [];
+    const asked = client.request("nobody", "body").then(() => order.push("stored"));
+    await client.drain();
+    order.push("drained");
+    await asked;
+    expect(order).toEqual(["stored", "drained"]);
+  });
+
   it("waits no longer than until close, also between two questions", async () => {
     const uuid = await client.request("nobody", "body");
     const { answered } = client.stats();
