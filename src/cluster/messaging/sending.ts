@@ -23,6 +23,7 @@ import {
   HELD_BYTES,
   HELD_TIME,
   ITEM_BY_REFERENCE,
+  ITEM_SHARE,
   LINK_TIMEOUT,
   LINK_WINDOW,
   MAX_BATCH,
@@ -167,7 +168,7 @@ export class Sending {
   offer(kind: number, item: Uint8Array): boolean {
     if (!this.window.offer(kind, item)) return false;
     this.#isHoldable = false;
-    this.#sendSoon(item.length, MAX_BATCH);
+    this.#sendSoon(Math.max(item.length, ITEM_SHARE), MAX_BATCH);
     return true;
   }
 

@@ -52,9 +52,10 @@ const MAX_UNPROVED_FRAME = 4_096;
 const MAX_UNPROVED_FRAMES = 2;
 /** Packets above it are dropped; messages have separate windows. */
 const MAX_UNSENT_BYTES = 16_777_216;
-/** Bytes of a copied frame, and bytes of one write. */
+/** Bytes of a copied frame. */
 const SMALL_FRAME = 4_096;
-const CORKED_BYTES = 65_536;
+/** Bytes that wait for more of the turn. */
+const CORKED_BYTES = 2_048;
 /** Missing bytes above which a frame is read directly; bytes up to which its memory is allocated at once. */
 const MIN_DIRECT = 8_192;
 const MAX_DIRECT = 2_097_152;
@@ -266,7 +267,7 @@ export class Link implements Sink, PairStream {
     const parts = codec.encodeMessages(this.#out as StreamWay, frames);
     let length = 0;
     for (let i = 0; i < parts.length; i++) length += (parts[i] as Uint8Array).length;
-    this.#cork(length);
+    this.#cork();
     const isSmall = length <= SMALL_FRAME;
     const head = Buffer.allocUnsafe(FRAME_HEAD + (isSmall ? length : 0));
     head.writeUInt32BE(length, 0);
@@ -281,21 +282,19 @@ export class Link implements Sink, PairStream {
     const { socket } = this.#stream;
     socket.write(head);
     if (!isSmall) for (let i = 0; i < parts.length; i++) socket.write(parts[i] as Uint8Array);
+    this.#corked += length;
+    if (this.#corked < CORKED_BYTES) return;
+    socket.uncork();
+    socket.cork();
+    this.#corked = 0;
   }
 
-  /** Writes of a turn go out in one system call. */
-  #cork(bytes: number): void {
-    const { socket } = this.#stream;
-    if (this.#corked < 0) {
-      this.#corked = 0;
-      socket.cork();
-      process.nextTick(this.#uncork);
-    } else if (this.#corked >= CORKED_BYTES) {
-      socket.uncork();
-      socket.cork();
-      this.#corked = 0;
-    }
-    this.#corked += bytes;
+  /** Small writes of a turn go out in one system call. */
+  #cork(): void {
+    if (this.#corked >= 0) return;
+    this.#corked = 0;
+    this.#stream.socket.cork();
+    process.nextTick(this.#uncork);
   }
 
   readonly #uncork = (): void => {
