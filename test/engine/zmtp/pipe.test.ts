@@ -256,6 +256,29 @@ test("a large batch is written without waiting for the turn's end, one of large 
     expect([written(10_000, send), written(65_536, send), written(300_000, send)]).toEqual([7, 4, 1]);
 });
 
+test("a turn's small messages are written in ever larger parts, and the next turn's begin with a small one", async () => {
+  const { pipe, link } = make({ sendHighWaterMark: 10_000 });
+  pipe.linked(link, PEER);
+  const parts = (most: number): number[] => {
+    const sizes: number[] = [];
+    for (let messages = 1; sizes.length < most; messages++) {
+      const writes = link.flush.mock.calls.length;
+      pipe.send(Buffer.alloc(100), 0, undefined);
+      if (link.flush.mock.calls.length === writes) continue;
+      sizes.push(messages);
+      messages = 0;
+      pipe.takeOut(1_000_000);
+      pipe.out.confirm();
+    }
+    return sizes;
+  };
+  const [first = 0, second = 0, third = 0] = parts(3);
+  expect(second).toBeGreaterThan(1.5 * first);
+  expect(third).toBeGreaterThan(1.5 * second);
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(parts(1)).toEqual([first]);
+});
+
 test("a queue that is full again and again gets shorter, where sends wait, until 1 GiB has left without filling it", () => {
   const large = Buffer.alloc(262_144);
   const open = (awaits: boolean, sendHighWaterMark = 100) => {
