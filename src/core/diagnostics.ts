@@ -7,6 +7,7 @@
  */
 import { type Channel, channel } from "node:diagnostics_channel";
 import { ClosedError } from "./errors.js";
+import { ignore } from "./ignore.js";
 
 /** Operations have channels .start and .end, single moments have one. */
 export const SEND_START: Channel = channel("shoal.send.start");
@@ -83,7 +84,7 @@ export class Operation {
       (error: unknown) => {
         this.end(error ?? new Error("it was rejected without an error"));
         // The caller of `close` expects this error.
-        if (error instanceof ClosedError) observed.catch(() => undefined);
+        if (error instanceof ClosedError) observed.catch(ignore);
         throw error;
       },
     );
@@ -176,17 +177,19 @@ export function endedWith<T>(
   parts: AsyncIterableIterator<T, undefined>,
   operation: Operation,
 ): AsyncIterableIterator<T, undefined> {
-  const step = async (
-    call: () => Promise<IteratorResult<T, undefined>>,
-  ): Promise<IteratorResult<T, undefined>> => {
-    try {
-      const result = await call();
-      if (result.done === true) operation.end();
-      return result;
-    } catch (error) {
-      operation.end(error);
-      throw error;
-    }
+  const step = (call: () => Promise<IteratorResult<T, undefined>>): Promise<IteratorResult<T, undefined>> => {
+    const result = call().then(
+      (each) => {
+        if (each.done === true) operation.end();
+        return each;
+      },
+      (error: unknown) => {
+        operation.end(error);
+        if (error instanceof ClosedError) result.catch(ignore);
+        throw error;
+      },
+    );
+    return result;
   };
   const observed: AsyncIterableIterator<T, undefined> = {
     next: () => step(() => parts.next()),

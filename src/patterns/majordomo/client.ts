@@ -6,7 +6,14 @@ import { DriverTimer } from "../../core/driver-timer.js";
 import { AbortedError, ClosedError, type ShoalError } from "../../core/errors.js";
 import { IdleWaits } from "../../core/idle-waits.js";
 import { ignore } from "../../core/ignore.js";
-import { checkWait, neverLate, refusedWait, Waiter, type WaitOptions } from "../../core/waiter.js";
+import {
+  checkWait,
+  neverLate,
+  refusedWait,
+  rejectNextTurn,
+  Waiter,
+  type WaitOptions,
+} from "../../core/waiter.js";
 import type { Codec } from "../../sockets/codec.js";
 import { listen } from "../../sockets/internal.js";
 import { type MessageLike, toMessage } from "../../sockets/message.js";
@@ -110,6 +117,8 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
   #time = 0;
   #timed = false;
   readonly #idle = new IdleWaits();
+  /** Ends the questions of {@link #warnIfUnknown}. */
+  readonly #asking = new AbortController();
 
   /**
    * @param endpoints of brokers, or a source: the first that answers is used until it fails. A removed broker gets no
@@ -194,7 +203,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     try {
       return this.#request(this.#ask(service, body, options));
     } catch (error) {
-      return Promise.reject(error);
+      return rejectNextTurn(error);
     }
   }
 
@@ -253,6 +262,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
 
   /** Waits for calls in flight. */
   protected override onDrain(): Promise<void> {
+    this.#asking.abort();
     return this.#idle.wait(this.#rules.idle);
   }
 
@@ -272,7 +282,8 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     if (service.isKnown || this.stopping) return;
     const { name } = service;
     const decode = ([status]: Buffer[]): string => String(status);
-    const ask = { service: "mmi.service", frames: [name], decode, method: "", options: undefined };
+    const options = { signal: this.#asking.signal };
+    const ask = { service: "mmi.service", frames: [name], decode, method: "", options };
     const status = await this.#whole({ ...ask, added: undefined });
     if (status !== "404" || service.isKnown) return;
     process.emitWarning(
@@ -304,7 +315,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
       if (signal !== undefined) this.#endWith(signal, call, sink);
       return sink.promise;
     } catch (error) {
-      return Promise.reject(error);
+      return rejectNextTurn(error);
     }
   }
 

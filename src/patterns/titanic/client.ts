@@ -1,7 +1,7 @@
 import { quoted } from "../../core/arguments.js";
 import { ClosedError, InvalidArgumentError, ProtocolError, TimeoutError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
-import type { WaitOptions } from "../../core/waiter.js";
+import { rejectNextTurn, type WaitOptions } from "../../core/waiter.js";
 import type { MessageLike } from "../../sockets/message.js";
 import { Driver } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, type PatternEndpoints } from "../kit/endpoint-list.js";
@@ -23,7 +23,7 @@ export interface TitanicReply {
   readonly body: Buffer[];
 }
 
-export interface TitanicRequestOptions extends MajordomoCallOptions {
+export interface TitanicRequestOptions extends Omit<MajordomoCallOptions, "headers"> {
   /**
    * 32 hexadecimal digits, from {@link TitanicClient.newUuid}, to repeat the request after a timeout or crash.
    * Default: a new one.
@@ -130,7 +130,7 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
         limits,
       );
     } catch (error) {
-      return Promise.reject(error);
+      return rejectNextTurn(error);
     }
   }
 
@@ -178,7 +178,7 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
       this.assertOpen();
       return this.#client.requestAs(service, [uuid], decode, options);
     } catch (error) {
-      return Promise.reject(error);
+      return rejectNextTurn(error);
     }
   }
 
@@ -226,27 +226,34 @@ function limitsOf(options: TitanicRequestOptions, uuid: string): MajordomoCallOp
   return limits;
 }
 
-function storedOf([status, stored]: Buffer[], uuid: string): string {
-  if (parseStatus(status) !== TitanicStatus.OK) throw refused(`The request ${uuid}`, status);
-  if (stored === undefined) throw new ProtocolError("The request was answered without a UUID");
+function storedOf([first, stored]: Buffer[], uuid: string): string {
+  const what = `The request ${uuid}`;
+  checkAccepted(what, first);
+  if (stored === undefined) throw new ProtocolError(`${what} was answered without a UUID`);
   return stored.toString("latin1");
 }
 
 function replyOf([first, ...body]: Buffer[]): TitanicReply {
+  return { status: statusOf("titanic.reply", first), body };
+}
+
+function forgottenOf([first]: Buffer[]): void {
+  checkAccepted("titanic.close", first);
+}
+
+/** @throws StoreError `failed` (500), `outcome-unknown` (502); ProtocolError for any other status but 200 */
+function checkAccepted(what: string, first: Buffer | undefined): void {
+  const status = statusOf(what, first);
+  if (status === TitanicStatus.OK) return;
+  const message = `${what} was refused with ${status}`;
+  if (status === TitanicStatus.UNCERTAIN) throw new StoreError("outcome-unknown", message);
+  if (status === TitanicStatus.ERROR) throw new StoreError("failed", message);
+  throw new ProtocolError(message);
+}
+
+function statusOf(what: string, first: Buffer | undefined): TitanicStatus {
   const status = parseStatus(first);
   if (status === undefined)
-    throw new ProtocolError(`titanic.reply answered ${String(first)}, which is not a status`);
-  return { status, body };
-}
-
-function forgottenOf([status]: Buffer[]): void {
-  if (parseStatus(status) !== TitanicStatus.OK) throw refused("titanic.close", status);
-}
-
-function refused(what: string, status: Buffer | undefined): StoreError {
-  const isUnknown = parseStatus(status) === TitanicStatus.UNCERTAIN;
-  return new StoreError(
-    isUnknown ? "outcome-unknown" : "failed",
-    `${what} was refused with ${String(status)}`,
-  );
+    throw new ProtocolError(`${what} was answered with ${quoted(String(first))}, which is not a status`);
+  return status;
 }

@@ -1,9 +1,11 @@
 /** Closing a client while calls are under way that nobody looks at: the program's own doing, no unhandled rejection. */
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { TimeoutError } from "../../../src/core/errors.js";
 import {
   BinaryStarClient,
   CloneClient,
@@ -24,6 +26,7 @@ import {
   TitanicClient,
 } from "../../../src/patterns/index.js";
 import { Router } from "../../../src/sockets/request-reply.js";
+import { until } from "../../contract/support/wait.js";
 import { collectUnhandled } from "../../support/unhandled.js";
 
 const folder = mkdtempSync(join(tmpdir(), "shoal-closing-"));
@@ -150,6 +153,19 @@ describe("closing with calls that nobody looks at", () => {
     expect(await unhandled.settled()).toEqual([]);
   });
 
+  test("Majordomo: request, stream, traced", async () => {
+    const trace = (): void => undefined;
+    subscribe("shoal.request.start", trace);
+    try {
+      const { close } = (clients["Majordomo: request, stream"] as () => Closing)();
+      await turn();
+      await close();
+      expect(await unhandled.settled()).toEqual([]);
+    } finally {
+      unsubscribe("shoal.request.start", trace);
+    }
+  });
+
   test.for(Object.keys(servers))("%s: closed while it binds", async (name) => {
     const { bind, close } = (servers[name] as () => Binding)();
     const bound = bind().then(
@@ -172,4 +188,14 @@ describe("closing with calls that nobody looks at", () => {
       expect((result as PromiseRejectedResult).reason.code).toBe(code);
     }
   });
+});
+
+test("Majordomo: a drain does not wait for the question about a service that nobody knows", async () => {
+  const client = new MajordomoClient(endpoint);
+  const { requests } = client.stats();
+  await expect(client.request("s", "body", { timeout: 1, retries: 0 })).rejects.toThrow(TimeoutError);
+  await until(() => client.stats().requests === requests + 2, "the question");
+  // The question has 30 s.
+  await client.drain({ timeout: 15_000 });
+  await client.close();
 });
