@@ -113,7 +113,7 @@ export class Sending {
   maxItem = 0;
   reason = "";
   isDirty = false;
-  /** Bytes since the last flush. */
+  /** Bytes since the last flush; a message counts at least ITEM_SHARE. */
   #offered = 0;
   /** Whether they are only publications; and since when they wait, -1: they do not. */
   #isHoldable = true;
@@ -184,7 +184,7 @@ export class Sending {
     return true;
   }
 
-  /** @param most bytes offered in a turn before some are sent */
+  /** @param most bytes offered since the last flush before they are sent */
   #sendSoon(bytes: number, most: number): void {
     this.#offered += bytes;
     if (this.state === "up") {

@@ -284,6 +284,8 @@ export class Link implements Sink, PairStream {
     if (!isSmall) for (let i = 0; i < parts.length; i++) socket.write(parts[i] as Uint8Array);
     this.#corked += length;
     if (this.#corked < CORKED_BYTES) return;
+    // A stream in memory may answer within `uncork`, and what it causes is neither corked nor uncorked.
+    this.#corked = Number.NEGATIVE_INFINITY;
     socket.uncork();
     socket.cork();
     this.#corked = 0;
@@ -291,7 +293,7 @@ export class Link implements Sink, PairStream {
 
   /** Small writes of a turn go out in one system call. */
   #cork(): void {
-    if (this.#corked >= 0) return;
+    if (this.#corked !== -1) return;
     this.#corked = 0;
     this.#stream.socket.cork();
     process.nextTick(this.#uncork);

@@ -163,6 +163,10 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     return this.#writer?.blocked ?? true;
   }
 
+  get prompt(): boolean {
+    return this.stream.prompt === true;
+  }
+
   get owedSince(): number | undefined {
     return this.#heartbeat?.owedSince;
   }

@@ -1,6 +1,23 @@
 /** A protocol of a program's own: streams in memory, which a test makes fail or cuts. */
-import { type Duplex, duplexPair } from "node:stream";
+import { Duplex, duplexPair } from "node:stream";
 import { type MessageProtocol, streamProtocol } from "../../../src/cluster/index.js";
+
+/** Gives what is written to the other end within the write. */
+class EagerEnd extends Duplex {
+  other: EagerEnd | undefined;
+  override _read(): void {}
+  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
+    this.other?.push(Buffer.from(chunk));
+    done();
+  }
+}
+
+export function eagerPair(): [Duplex, Duplex] {
+  const [here, there] = [new EagerEnd(), new EagerEnd()];
+  here.other = there;
+  there.other = here;
+  return [here, there];
+}
 
 export class MemoryProtocol {
   readonly protocol: MessageProtocol;
@@ -10,7 +27,7 @@ export class MemoryProtocol {
   attempts = 0;
   readonly #listeners = new Map<string, (stream: Duplex) => void>();
 
-  constructor(name: string) {
+  constructor(name: string, make: () => [Duplex, Duplex] = duplexPair) {
     this.protocol = streamProtocol({
       name,
       reaches: () => true,
@@ -23,7 +40,7 @@ export class MemoryProtocol {
         this.attempts += 1;
         const accept = this.#listeners.get(where);
         if (this.fails || accept === undefined) throw new Error("it fails");
-        const [here, there] = duplexPair();
+        const [here, there] = make();
         this.streams.push(here, there);
         accept(there);
         return here;

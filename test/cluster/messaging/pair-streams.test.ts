@@ -1,10 +1,15 @@
 /** Messages over the streams between two nodes: whichever protocol made them. */
 import { Duplex } from "node:stream";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { ClusterNode, type ClusterNodeOptions, streamProtocol } from "../../../src/cluster/index.js";
+import {
+  ClusterNode,
+  type ClusterNodeOptions,
+  type Member,
+  streamProtocol,
+} from "../../../src/cluster/index.js";
 import { encodeFrame, LinkFrame } from "../../../src/cluster/wire/stream.js";
 import { curveKeyPair, InvalidArgumentError } from "../../../src/index.js";
-import { MemoryProtocol } from "./memory-protocol.js";
+import { eagerPair, MemoryProtocol } from "./memory-protocol.js";
 
 const HEARTBEAT = 600;
 /** The frame by which an end that was asked says that it is there. */
@@ -83,6 +88,26 @@ describe("two nodes", () => {
 });
 
 describe("a stream of a program's own protocol", () => {
+  it("may give each end's bytes to the other within the write", async () => {
+    const wire = new MemoryProtocol("wire", eagerPair);
+    const { a, b } = await pair({ messaging: { protocols: [wire.protocol] } });
+    const other = a.members().find(({ id }) => id !== a.id);
+    let left = 20_000;
+    const send = (): void => {
+      if (left-- > 0) void a.sendTo(other as Member, Buffer.alloc(100));
+    };
+    let back = 0;
+    await a.subscribe("self", () => {
+      back += 1;
+      send();
+    }).ready;
+    await b.subscribe("self", ({ data, sender }) => void b.sendTo(sender, data)).ready;
+    for (let i = 0; i < 200; i++) send();
+    await vi.waitFor(() => expect(back).toBe(20_000), 15_000);
+    await new Promise(setImmediate);
+    expect(wire.streams.map(({ writableCorked }) => writableCorked)).toEqual([0, 0]);
+  });
+
   it("that swallows what is sent is given up after two heartbeats, and what it had goes by the next protocol", async () => {
     const wire = new MemoryProtocol("wire");
     const { a, got } = await pair({ messaging: { protocols: [wire.protocol, "tcp"], heartbeat: HEARTBEAT } });

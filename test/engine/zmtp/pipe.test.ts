@@ -258,7 +258,7 @@ test("a large batch is written without waiting for the turn's end, one of large 
 
 test("a turn's small messages are written in ever larger parts, and the next turn's begin with a small one", async () => {
   const { pipe, link } = make({ sendHighWaterMark: 10_000 });
-  pipe.linked(link, PEER);
+  pipe.linked({ ...link, prompt: true }, PEER);
   const parts = (most: number): number[] => {
     const sizes: number[] = [];
     for (let messages = 1; sizes.length < most; messages++) {
@@ -277,6 +277,19 @@ test("a turn's small messages are written in ever larger parts, and the next tur
   expect(third).toBeGreaterThan(1.5 * second);
   await new Promise((resolve) => setImmediate(resolve));
   expect(parts(1)).toEqual([first]);
+});
+
+test.each([
+  ["that is not written at once", { prompt: false }, {}],
+  ["that keeps the newest message", { prompt: true }, { conflate: true }],
+])("a link %s gets a turn's small messages at its end", async (_what, kind, options) => {
+  const { pipe, link } = make({ sendHighWaterMark: 10_000, ...options });
+  pipe.linked({ ...link, ...kind }, PEER);
+  for (let i = 0; i < 100; i++) pipe.send(Buffer.alloc(100), 0, undefined);
+  pipe.send(Buffer.alloc(3_000), 0, undefined);
+  expect(link.flush).not.toHaveBeenCalled();
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(link.flush).toHaveBeenCalledOnce();
 });
 
 test("a queue that is full again and again gets shorter, where sends wait, until 1 GiB has left without filling it", () => {

@@ -4,7 +4,11 @@ import { pendingOf } from "../../../core/node-internals.js";
 import type { Reader } from "./reader.js";
 import type { Stream } from "./transport.js";
 
+/** Bun and Deno hand bytes to the system later. */
+const IS_PROMPT = process.versions.bun === undefined && process.versions.deno === undefined;
+
 export class KernelStream implements Stream {
+  readonly prompt = IS_PROMPT;
   readonly socket: Socket;
   readonly reader: Reader;
   readonly #remote: string;

@@ -23,6 +23,8 @@ export interface Stream {
   readonly framing?: Framing | undefined;
   /** Written bytes that the system has not taken. */
   pending(): number;
+  /** The system takes a write at once while it has room. */
+  readonly prompt?: boolean;
   readonly certificate?: X509Certificate | undefined;
   /** The transport's handshake is in flight; writes wait for it. */
   readonly opening?: boolean;
