@@ -22,10 +22,10 @@ import { type Frames, framesOf } from "./transferred.js";
 /** Queued bytes that are flushed at once. */
 const FLUSH_BYTES = 65_536;
 /**
- * Bytes of a turn's first write of small messages over tcp and ipc; each further one has twice as many. The peer works
- * while the program makes the rest: with 100 requests in flight 1.6 times as many a second. Not where a turn writes to
- * many peers, which costs a system call for each: 12 % of a fan-out to 1,000. Over TLS and UDP the first write would
- * block the link, and a burst would meet the mark.
+ * Bytes of a turn's first write of small messages over tcp and ipc; each further write has twice as many. The peer works
+ * while the program makes the rest: 100 requests in flight become 1.6 times as many a second. A turn that writes to many
+ * peers makes no early writes, since each costs a system call (12 % of a fan-out to 1,000). Over TLS and UDP the first
+ * write would block the link, and the mark would refuse the rest of a burst.
  */
 const FIRST_FLUSH = 2_048;
 const SMALL_MESSAGE = 4_096;

@@ -1,4 +1,4 @@
-/** A turn's messages above the mark: they leave in one write, so none is refused. */
+/** A turn's messages above the mark: none is refused while the system takes them. */
 import { describe, expect, it } from "vitest";
 import { World } from "../../contract/support/world.js";
 

@@ -257,6 +257,39 @@ describe("Titanic", () => {
     await expect(one.request("echo", "x")).rejects.toMatchObject({ reason: "no-service" });
   });
 
+  it.each([
+    ["a status that is none", ["2x0"], "ERR_PROTOCOL"],
+    ["a status of another answer", ["300"], "ERR_PROTOCOL"],
+    ["no UUID", ["200"], "ERR_PROTOCOL"],
+    ["a refusal", ["500"], "ERR_STORE"],
+  ])("says what another Titanic answered: %s", async (_what, answer, code) => {
+    const other = new MajordomoBroker();
+    const elsewhere = await other.bind("tcp://127.0.0.1:*");
+    const plain = new MajordomoWorker(elsewhere, "titanic.store", () => answer);
+    const one = new TitanicClient(elsewhere);
+    closing.push(
+      () => one.close(),
+      () => plain.close({ linger: 0 }),
+      () => other.close({ linger: 0 }),
+    );
+    await expect(one.request("echo", "x")).rejects.toMatchObject({ code });
+  });
+
+  it.each<[string, () => Promise<unknown>]>([
+    ["request", () => client.request("echo", "x")],
+    ["reply", () => client.reply("0".repeat(32))],
+    ["request of the Majordomo client", () => raw.request("echo", "x")],
+  ])("lets timers run while a program asks again and again, and is refused: %s", async (_what, ask) => {
+    await Promise.all([client.drain(), raw.drain()]);
+    let isLate = false;
+    setTimeout(() => {
+      isLate = true;
+    }, 1);
+    for (let asked = 0; !isLate && asked < 10_000; asked++)
+      expect(await failure(ask())).toMatchObject({ code: "EAGAIN" });
+    expect(isLate).toBe(true);
+  });
+
   it.each([0, -1])("refuses %d attempts, and the folder can be opened again", async (maxAttempts) => {
     const other = join(directory, "other");
     expect(() => openTitanic(endpoint, other, { maxAttempts })).toThrow(
