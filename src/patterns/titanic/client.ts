@@ -120,6 +120,10 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
   ): Promise<string> {
     try {
       this.assertOpen();
+      if (typeof service !== "string" || service === "")
+        throw new InvalidArgumentError(`service is the name of a service; got ${quoted(service)}`);
+      if (options !== NO_OPTIONS)
+        checkKeys("TitanicClient.request", options, ["timeout", "retries", "signal", "uuid", "ttl"]);
       const { uuid = this.newUuid(), ttl = "" } = options;
       const limits = options === NO_OPTIONS ? undefined : limitsOf(options, uuid);
       const request = [uuid, String(ttl), service, ...(Array.isArray(body) ? body : [body])];
@@ -218,8 +222,7 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
 
 /** @throws InvalidArgumentError `EINVAL` */
 function limitsOf(options: TitanicRequestOptions, uuid: string): MajordomoCallOptions {
-  checkKeys("TitanicClient.request", options, ["timeout", "retries", "signal", "uuid", "ttl"]);
-  if (parseUuid(uuid) === undefined)
+  if (typeof uuid !== "string" || parseUuid(uuid) === undefined)
     throw new InvalidArgumentError(`uuid is 32 hexadecimal digits; got ${quoted(uuid)}`);
   if (options.ttl !== undefined) checkCount("ttl", options.ttl, 1);
   const { uuid: _uuid, ttl: _ttl, ...limits } = options;

@@ -157,6 +157,19 @@ describe("Titanic", () => {
     expect(service.titanic.stats()).toMatchObject({ stored: 0, malformed: 1, store: { pending: 0 } });
   });
 
+  it.each<[string, unknown, unknown]>([
+    ["no service", "", {}],
+    ["a service that is no text", null, {}],
+    ["options that are none", "echo", null],
+    ["a UUID that is no text", "echo", { uuid: null }],
+    ["an unknown option", "echo", { headers: {} }],
+  ])("has a client that sends nothing with %s", async (_, name, options) => {
+    const { requests } = client.stats();
+    const asked = client.request(name as string, "body", options as object);
+    expect(await failure(asked)).toMatchObject({ code: "EINVAL" });
+    expect(client.stats().requests).toBe(requests);
+  });
+
   it("tries again when the handler fails, until it does not", async () => {
     let calls = 0;
     worker("flaky", (frames) => {
