@@ -49,7 +49,8 @@ const MORE: Readonly<Record<string, Work>> = {
  */
 const PATTERNS: Readonly<Record<string, Work>> = {
   "majordomo:single:64:500": { calls: 10.7, pieces: 8.9, allocated: 10.7, copied: 14 },
-  "clone:pipelined:64:5000": { calls: 0.014, pieces: 4.5, allocated: 6.5, copied: 7.6 },
+  // The first small messages of a turn leave in growing writes, so that the peer begins with them: twice the calls of one write.
+  "clone:pipelined:64:5000": { calls: 0.033, pieces: 4.5, allocated: 6.5, copied: 7.6 },
   "clone:single:64:500": { calls: 5.4, pieces: 6.7, allocated: 7.9, copied: 11.2 },
 };
 
@@ -68,7 +69,7 @@ const CONNECTIONS: Readonly<Record<string, Work>> = {
  * text, it was 20,000 bytes and 20 pieces; with two, 16,500 bytes and half as much again of the client's processor time.
  */
 const KEPT: Readonly<Record<string, Work>> = {
-  "titanic:pipelined:64:3000": { calls: 0.08, pieces: 8.9, allocated: 14.6, copied: 14, heap: 16_700 },
+  "titanic:pipelined:64:3000": { calls: 0.12, pieces: 8.9, allocated: 14.6, copied: 14, heap: 16_700 },
 };
 
 const NODE_MAJOR = Number.parseInt(process.versions.node, 10);
