@@ -10,22 +10,17 @@ import { WaitingSends } from "./waiting-sends.js";
 /** `sent`: the link has it. `dropped`: too much waits already. */
 export type QueueResult = Exclude<SendResult, "full"> | "dropped";
 
-export interface NodeQueuesEffects {
-  send(node: string, item: Buffer): SendResult;
-  /** Settles when there is room; rejects when the node is lost or gone. */
-  room(node: string): Promise<void>;
-  /** An item was dropped. */
-  unread(): void;
-}
-
 export class NodeQueues {
-  readonly #effects: NodeQueuesEffects;
+  /** Items that the bounds did not admit. */
+  dropped = 0;
+  readonly #sendNow: (node: string, item: Buffer) => SendResult;
   readonly #waiting: WaitingSends;
   #closed = false;
 
-  constructor(effects: NodeQueuesEffects) {
-    this.#effects = effects;
-    this.#waiting = new WaitingSends(Infinity, Infinity, effects);
+  /** @param room settles when there is room; rejects when the node is lost or gone */
+  constructor(send: (node: string, item: Buffer) => SendResult, room: (node: string) => Promise<void>) {
+    this.#sendNow = send;
+    this.#waiting = new WaitingSends(Infinity, Infinity, room);
   }
 
   /** Waiting items. */
@@ -35,7 +30,7 @@ export class NodeQueues {
 
   /** Sends it now, behind the node's waiting items. */
   send(node: string, item: Buffer): SendResult {
-    return this.#waiting.has(node) ? "full" : this.#effects.send(node, item);
+    return this.#waiting.has(node) ? "full" : this.#sendNow(node, item);
   }
 
   /** Waits for room if the link is full. @param done called once */
@@ -58,13 +53,13 @@ export class NodeQueues {
     const result = this.#closed ? "unreachable" : this.send(node, item);
     if (result !== "full") done?.(result);
     else if (this.#waiting.isFullAt(node, item.length, most, mostBytes)) {
-      this.#effects.unread();
+      this.dropped += 1;
       done?.("dropped");
     } else
       this.#waiting.queue(
         node,
         item.length,
-        () => this.#effects.send(node, item),
+        () => this.#sendNow(node, item),
         (left) => done?.(left as QueueResult),
       );
   }

@@ -66,11 +66,10 @@ export class ServiceContext {
       effects.report({ type: "hook:failed", member, error }),
     );
     this.multicast = effects.group && new Multicast(effects.group);
-    this.answers = new NodeQueues({
-      send: (node, item) => this.#sendAnswer(node, item),
-      room: (node) => effects.links().room(node),
-      unread: () => this.refuse("service:unread"),
-    });
+    this.answers = new NodeQueues(
+      (node, item) => this.#sendAnswer(node, item),
+      (node) => effects.links().room(node),
+    );
     this.pending = new PendingQueries(options.firstQuery ?? Math.floor(Math.random() * 2 ** 20));
   }
 

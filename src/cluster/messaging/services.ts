@@ -209,12 +209,13 @@ export class Services {
   }
 
   stats(): ServicesStats {
+    const { answers, counts, pending, refused } = this.#context;
     return {
-      ...this.#context.counts,
-      queries: this.#context.pending.size,
-      awaited: this.#context.pending.awaited,
+      ...counts,
+      queries: pending.size,
+      awaited: pending.awaited,
       ...this.#receiver.stats(),
-      refused: { ...this.#context.refused },
+      refused: { ...refused, ...(answers.dropped > 0 && { "service:unread": answers.dropped }) },
     };
   }
 

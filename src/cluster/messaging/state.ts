@@ -90,9 +90,9 @@ export class MessagingState {
     this.links = effects.links(links);
     this.routes = effects.routes(this.links);
     this.plans = new TopicPlans(this.routes, table);
-    this.waiting = new WaitingSends(settings.maxPending, settings.maxPendingBytes, {
-      room: (peer) => (peer === id ? this.#localRoom() : this.links.room(peer)),
-    });
+    this.waiting = new WaitingSends(settings.maxPending, settings.maxPendingBytes, (peer) =>
+      peer === id ? this.#localRoom() : this.links.room(peer),
+    );
     this.retained = new RetainedValues({ topics: settings.maxRetained, bytes: settings.maxRetainedBytes });
     this.deliveries = new Deliveries();
     this.drops = new DropReports((event) => effects.emit(event));

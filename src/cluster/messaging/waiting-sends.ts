@@ -22,13 +22,8 @@ class Queue {
   bytes = 0;
 }
 
-export interface WaitingSendsEffects {
-  /** Rejects when the peer is gone. */
-  room(peer: string): Promise<void>;
-}
-
 export class WaitingSends {
-  readonly #effects: WaitingSendsEffects;
+  readonly #room: (peer: string) => Promise<void>;
   readonly #most: number;
   readonly #mostBytes: number;
   /** A queue stays while its room is awaited. */
@@ -37,10 +32,11 @@ export class WaitingSends {
   #bytes = 0;
   #closed = false;
 
-  constructor(most: number, mostBytes: number, effects: WaitingSendsEffects) {
+  /** @param room rejects when the peer is gone */
+  constructor(most: number, mostBytes: number, room: (peer: string) => Promise<void>) {
     this.#most = most;
     this.#mostBytes = mostBytes;
-    this.#effects = effects;
+    this.#room = room;
   }
 
   get count(): number {
@@ -117,7 +113,7 @@ export class WaitingSends {
     let attempts = 0;
     while (queue.copies.size > 0 && !this.#closed) {
       try {
-        await this.#effects.room(peer);
+        await this.#room(peer);
       } catch {
         // The peer is gone.
         if (!this.#closed) this.#queues.delete(peer);

@@ -18,6 +18,7 @@
 import { backOff } from "../../core/back-off.js";
 import { fnv1a } from "../../core/hash.js";
 import { DRAWS, EJECT_AFTER, EJECT_TIME, FIRST_WINDOW, LOAD_AGE, MAX_EJECT_TIME } from "./bounds.js";
+import type { RequestsEvent } from "./types.js";
 
 export interface Candidate {
   readonly id: string;
@@ -90,22 +91,20 @@ export class NodeLoad {
   }
 }
 
-export interface BalancerEffects {
-  /** 0 ≤ x < 1. */
-  random(): number;
-  ejected?(node: NodeLoad, ms: number): void;
-  restored?(node: NodeLoad): void;
-}
-
 export class Balancer {
-  readonly #effects: BalancerEffects;
+  readonly #service: string;
+  readonly #random: () => number;
+  readonly #report: (event: RequestsEvent) => void;
   #nodes = new Map<string, NodeLoad>();
   /** Nearest first. */
   #tiers: readonly (readonly NodeLoad[])[] = [];
   #failureRate = 0;
 
-  constructor(effects: BalancerEffects) {
-    this.#effects = effects;
+  /** @param random 0 ≤ x < 1 */
+  constructor(service: string, random: () => number, report: (event: RequestsEvent) => void) {
+    this.#service = service;
+    this.#random = random;
+    this.#report = report;
   }
 
   get size(): number {
@@ -180,7 +179,7 @@ export class Balancer {
       node.failuresInRow = 0;
       if (node.ejections > 0 && !node.isEjected(now)) {
         node.ejections = 0;
-        this.#effects.restored?.(node);
+        this.#report({ type: "service:restored", service: this.#service, node: node.id });
       }
       return;
     }
@@ -201,10 +200,10 @@ export class Balancer {
     if (2 * (ejected + 1) > this.#nodes.size) return;
     // A failing dependency or request is the cause, not a node.
     if (healthy === 0 || (this.#failureRate >= ALL_FAIL && 2 * healthy < this.#nodes.size - 1)) return;
-    const ms = backOff(node.ejections, EJECT_TIME, MAX_EJECT_TIME, () => this.#effects.random());
+    const ms = backOff(node.ejections, EJECT_TIME, MAX_EJECT_TIME, this.#random);
     node.ejections += 1;
     node.ejectedUntil = now + ms;
-    this.#effects.ejected?.(node, ms);
+    this.#report({ type: "service:ejected", service: this.#service, node: node.id, ms });
   }
 
   /** @returns the cheaper of two random usable nodes; `undefined`: neither is usable */
@@ -212,7 +211,7 @@ export class Balancer {
     let found: NodeLoad | undefined;
     const draws = tier.length === 1 ? 1 : DRAWS;
     for (let i = 0; i < draws; i++) {
-      const node = tier[Math.floor(this.#effects.random() * tier.length)] as NodeLoad;
+      const node = tier[Math.floor(this.#random() * tier.length)] as NodeLoad;
       if (
         node === found ||
         node.isAvoided(now) ||

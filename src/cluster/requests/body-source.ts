@@ -5,17 +5,13 @@
  *      │                       └──the request is over, no more is read: the source is left, as by a `break` ──> DONE
  *      └──the request is over: nothing of it was taken, and it stays the program's
  */
+import type { DriverTimer } from "../../core/driver-timer.js";
+import type { ShoalError } from "../../core/errors.js";
 import { encodeBody, sizeOfBody } from "./body.js";
+import type { Call, CallSource } from "./call.js";
+import type { RequestCalls } from "./calls.js";
 import { SendCredit } from "./stream-window.js";
 import type { EncodedBody } from "./wire.js";
-
-export interface BodySourceEffects {
-  /** Settles when the next may be sent. */
-  send(part: EncodedBody): Promise<void>;
-  end(): void;
-  /** The source threw, or yielded an invalid body. */
-  failed(error: unknown): void;
-}
 
 interface Emitter {
   on(event: "error", listener: (error: unknown) => void): unknown;
@@ -31,17 +27,21 @@ export function isStreamedBody(body: unknown): body is AsyncIterable<unknown> {
   );
 }
 
-export class BodySource {
+export class BodySource implements CallSource {
+  /** Set once the request has begun. */
+  call: Call | undefined = undefined;
   readonly #source: AsyncIterable<unknown>;
-  readonly #effects: BodySourceEffects;
+  readonly #calls: RequestCalls;
+  readonly #timer: DriverTimer;
   readonly #credit = new SendCredit(0, 0);
   #isReading = false;
   #isOver = false;
   #wake: (() => void) | undefined = undefined;
 
-  constructor(source: AsyncIterable<unknown>, effects: BodySourceEffects) {
+  constructor(source: AsyncIterable<unknown>, calls: RequestCalls, timer: DriverTimer) {
     this.#source = source;
-    this.#effects = effects;
+    this.#calls = calls;
+    this.#timer = timer;
     // A Node.js stream may fail unread (a missing file): without a listener the process would end.
     this.#emitter?.on("error", this.#onError);
   }
@@ -55,12 +55,9 @@ export class BodySource {
 
   readonly #onError = (error: unknown): void => {
     // Readers get the error too.
-    if (this.#isReading || this.#isOver) return;
-    this.#isOver = true;
-    this.#effects.failed(error);
+    if (!this.#isReading) this.#failed(error);
   };
 
-  /** Parts and bytes more; 0 and 0: stop. */
   granted(parts: number, bytes: number): void {
     if (this.#isOver) return;
     if (parts === 0 && bytes === 0) {
@@ -94,17 +91,30 @@ export class BodySource {
         while (!this.#credit.hasRoom && !this.#isOver) await this.#granted();
         if (this.#isOver) return;
         this.#credit.sent(sizeOfBody(body));
-        await this.#effects.send(body);
+        await this.#send(body);
         if (this.#isOver) return;
       }
       if (this.#isOver) return;
       this.#isOver = true;
-      this.#effects.end();
+      if (this.call !== undefined) this.#calls.endBody(this.#timer.now(), this.call);
     } catch (error) {
-      if (this.#isOver) return; // The source was left.
-      this.#isOver = true;
-      this.#effects.failed(error);
+      this.#failed(error);
     }
+  }
+
+  /** Settles when the next may be sent. */
+  #send(part: EncodedBody): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.call === undefined) resolve();
+      else this.#calls.sendPart(this.#timer.now(), this.call, part, resolve);
+    });
+  }
+
+  /** The source threw, or yielded an invalid body. A source that was left fails no request. */
+  #failed(error: unknown): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    if (this.call !== undefined) this.#calls.giveUp(this.#timer.now(), this.call, error as ShoalError);
   }
 
   #granted(): Promise<void> {

@@ -3,7 +3,6 @@ import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import type { Due } from "../../core/deadlines.js";
 import type { ShoalError } from "../../core/errors.js";
 import type { Balancer, Candidate, NodeLoad } from "./balancer.js";
-import type { BodySource } from "./body-source.js";
 import { MAX_SAVED_RETRIES, RETRIES_A_SECOND, RETRY_SHARE } from "./bounds.js";
 import type { BodyForm, CallExtras, EncodedBody, Headers } from "./wire.js";
 
@@ -39,13 +38,20 @@ export interface CallSink {
   over?(): void;
 }
 
+/** A streamed body. */
+export interface CallSource {
+  /** Parts and bytes more; 0 and 0: stop. */
+  granted(parts: number, bytes: number): void;
+  stop(): void;
+}
+
 export type CallState = "waiting" | "sent" | "backing-off" | "over";
 
 export class Call implements Due {
   readonly terms: CallTerms;
   readonly sink: CallSink;
   /** Stopped when the request is over. */
-  readonly source: BodySource | undefined;
+  readonly source: CallSource | undefined;
   readonly target: Target;
   readonly link: Link<Call> = new Link(this);
   /** Place in a queue for room. */
@@ -83,7 +89,7 @@ export class Call implements Due {
   tried: readonly string[] = NO_NODES;
   error: ShoalError | undefined = undefined;
 
-  constructor(terms: CallTerms, sink: CallSink, source: BodySource | undefined, target: Target, now: number) {
+  constructor(terms: CallTerms, sink: CallSink, source: CallSource | undefined, target: Target, now: number) {
     this.terms = terms;
     this.#size = terms.body.data.length;
     this.sink = sink;

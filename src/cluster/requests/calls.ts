@@ -31,11 +31,11 @@ import {
 import { MAX_QUEUED_BYTES, MAX_QUEUED_ITEMS } from "../messaging/bounds.js";
 import type { QueueResult } from "../messaging/node-queues.js";
 import { type AttemptResult, Balancer, type Candidate, type NodeLoad } from "./balancer.js";
-import type { BodySource } from "./body-source.js";
 import { CHECK_AFTER, MAX_CALLED_SERVICES, MAX_CHECK_AFTER } from "./bounds.js";
 import {
   Call,
   type CallSink,
+  type CallSource,
   type CallTerms,
   isStreamed,
   NO_NODES,
@@ -67,8 +67,8 @@ export interface CallsEffects {
   /** Waits for a full link. */
   sendLater(node: string, item: Buffer, done?: (result: QueueResult) => void): void;
   nameOf(node: string): string;
-  random(): number;
-  report(event: RequestsEvent): void;
+  readonly random: () => number;
+  readonly report: (event: RequestsEvent) => void;
 }
 
 export interface CallCounts {
@@ -115,7 +115,7 @@ export class RequestCalls {
   }
 
   /** Its sink may be called before this returns. */
-  call(now: number, terms: CallTerms, sink: CallSink, source?: BodySource): Call {
+  call(now: number, terms: CallTerms, sink: CallSink, source?: CallSource): Call {
     const target = this.#targetOf(now, terms.service);
     target.budget.called();
     const call = new Call(terms, sink, source, target, now);
@@ -286,14 +286,10 @@ export class RequestCalls {
     // Remote input may determine names; requests keep an evicted target.
     const [oldest] = this.#targets.keys();
     if (this.#targets.size >= MAX_CALLED_SERVICES && oldest !== undefined) this.#targets.delete(oldest);
-    const effects = this.#effects;
+    const { random, report } = this.#effects;
     target = {
       name,
-      balancer: new Balancer({
-        random: () => effects.random(),
-        ejected: ({ id: node }, ms) => effects.report({ type: "service:ejected", service: name, node, ms }),
-        restored: ({ id: node }) => effects.report({ type: "service:restored", service: name, node }),
-      }),
+      balancer: new Balancer(name, random, report),
       budget: new RetryBudget(now),
       waiting: new RoomQueue(),
       waitingForOthers: new RoomQueue(),
@@ -451,7 +447,7 @@ export class RequestCalls {
       const { retryDelay, maxRetryDelay } = terms;
       call.tried = [];
       call.holds += 1;
-      const delay = backOff(call.holds, retryDelay, maxRetryDelay, () => this.#effects.random());
+      const delay = backOff(call.holds, retryDelay, maxRetryDelay, this.#effects.random);
       this.#wait(now, call, now + delay);
       return;
     }
@@ -492,7 +488,7 @@ export class RequestCalls {
   #hold(now: number, call: Call): void {
     const { retryDelay, maxRetryDelay } = call.terms;
     call.state = "backing-off";
-    call.retryAt = now + backOff(call.holds, retryDelay, maxRetryDelay, () => this.#effects.random());
+    call.retryAt = now + backOff(call.holds, retryDelay, maxRetryDelay, this.#effects.random);
     call.holds += 1;
     this.#schedule(now, call);
   }
@@ -501,7 +497,7 @@ export class RequestCalls {
   #retry(now: number, call: Call, isBudgeted: boolean): boolean {
     const { terms, target } = call;
     if (call.attempts >= terms.retries || (isBudgeted && !target.budget.take(now))) return false;
-    const delay = backOff(call.attempts, terms.retryDelay, terms.maxRetryDelay, () => this.#effects.random());
+    const delay = backOff(call.attempts, terms.retryDelay, terms.maxRetryDelay, this.#effects.random);
     call.attempts += 1;
     if (now + delay >= call.until) return false;
     if (call.tried.length >= target.balancer.size) call.tried = [];

@@ -272,11 +272,7 @@ export class OutgoingRequests {
     let call: Call | undefined;
     const pending = this.#pend<unknown>(terms, options.signal, () => this.#giveUp(call, undefined));
     const sink = new WholeReply(terms.service, pending, decode, options.onReplyHeaders);
-    call = this.#begin(
-      terms,
-      sink,
-      this.#sourceOf(body, () => call),
-    );
+    call = this.#begin(terms, sink, body);
     return pending.promise;
   }
 
@@ -292,17 +288,12 @@ export class OutgoingRequests {
     );
     pending.promise.catch(ignore); // The stream has the error.
     const { parts = 1, bytes = 1 } = terms.extras ?? {};
-    const stream = new PartStream(parts, bytes, {
-      decode,
-      read: (count, size) => call !== undefined && this.#calls.read(this.#timer.now(), call, count, size),
-      giveUp: () => this.#giveUp(call, undefined),
+    const stream = new PartStream(parts, bytes, decode, (count, size) => {
+      if (count === 0 && size === 0) this.#giveUp(call, undefined);
+      else if (call !== undefined) this.#calls.read(this.#timer.now(), call, count, size);
     });
     stream.over = () => pending.resolve();
-    call = this.#begin(
-      terms,
-      stream,
-      this.#sourceOf(body, () => call),
-    );
+    call = this.#begin(terms, stream, body);
     return stream;
   }
 
@@ -320,32 +311,16 @@ export class OutgoingRequests {
     return this.pending.add<T>(sizeOfBody(body), { signal, onGivenUp: onAborted });
   }
 
-  #begin(terms: CallTerms, sink: CallSink, source?: BodySource): Call {
+  #begin(terms: CallTerms, sink: CallSink, body: unknown): Call {
+    const source = isStreamedBody(body) ? new BodySource(body, this.#calls, this.#timer) : undefined;
     const call = this.#calls.call(this.#timer.now(), terms, sink, source);
+    if (source !== undefined) source.call = call;
     this.#timer.update();
     return call;
   }
 
   #giveUp(call: Call | undefined, error: ShoalError | undefined): void {
     if (call !== undefined) this.#calls.giveUp(this.#timer.now(), call, error);
-  }
-
-  /** `undefined`: the body is not streamed. */
-  #sourceOf(body: unknown, callOf: () => Call | undefined): BodySource | undefined {
-    if (!isStreamedBody(body)) return undefined;
-    return new BodySource(body, {
-      send: (part) =>
-        new Promise((resolve) => {
-          const call = callOf();
-          if (call === undefined) resolve();
-          else this.#calls.sendPart(this.#timer.now(), call, part, resolve);
-        }),
-      end: () => {
-        const call = callOf();
-        if (call !== undefined) this.#calls.endBody(this.#timer.now(), call);
-      },
-      failed: (error) => this.#giveUp(callOf(), error as ShoalError),
-    });
   }
 }
 

@@ -16,27 +16,31 @@ interface Reader {
   reject(error: unknown): void;
 }
 
-export interface PartStreamEffects {
-  /** @throws for a nonconforming part */
-  decode(form: BodyForm, body: Buffer): unknown;
-  read(parts: number, bytes: number): void;
-  giveUp(): void;
-}
-
 const DONE: IteratorResult<unknown, undefined> = Object.freeze({ done: true, value: undefined });
 
 export class PartStream implements CallSink, AsyncIterableIterator<unknown, undefined> {
   over?: () => void;
-  readonly #effects: PartStreamEffects;
+  readonly #decode: (form: BodyForm, body: Buffer) => unknown;
+  readonly #grant: (parts: number, bytes: number) => void;
   readonly #window: ReceiveWindow;
   readonly #parts = new RingBuffer<Part>();
   readonly #readers = new RingBuffer<Reader>();
   #isOver = false;
   #error: ShoalError | undefined = undefined;
 
-  constructor(maxParts: number, maxBytes: number, effects: PartStreamEffects) {
+  /**
+   * @param decode throws for a nonconforming part
+   * @param grant gets parts and bytes more for the sender; 0 and 0: stop
+   */
+  constructor(
+    maxParts: number,
+    maxBytes: number,
+    decode: (form: BodyForm, body: Buffer) => unknown,
+    grant: (parts: number, bytes: number) => void,
+  ) {
     this.#window = new ReceiveWindow(maxParts, maxBytes);
-    this.#effects = effects;
+    this.#decode = decode;
+    this.#grant = grant;
   }
 
   // --- Arrivals
@@ -83,7 +87,7 @@ export class PartStream implements CallSink, AsyncIterableIterator<unknown, unde
     this.#parts.clear();
     this.#error = undefined;
     if (!this.#isOver) {
-      this.#effects.giveUp();
+      this.#grant(0, 0);
       this.#over(undefined);
     }
     return DONE;
@@ -113,9 +117,9 @@ export class PartStream implements CallSink, AsyncIterableIterator<unknown, unde
 
   #give(reader: Reader, { form, body }: Part): void {
     const grant = this.#isOver ? undefined : this.#window.onRead(body.length);
-    if (grant !== undefined) this.#effects.read(grant.parts, grant.bytes);
+    if (grant !== undefined) this.#grant(grant.parts, grant.bytes);
     try {
-      reader.resolve({ done: false, value: this.#effects.decode(form, body) });
+      reader.resolve({ done: false, value: this.#decode(form, body) });
     } catch (error) {
       reader.reject(error);
       void this.return();

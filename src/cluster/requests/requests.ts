@@ -21,11 +21,10 @@ import { RequestCalls } from "./calls.js";
 import { type AnyHandler, byContract, byName, type Served } from "./handlers.js";
 import { checkServiceName, type ServeOptions, servingSettings } from "./options.js";
 import { OutgoingRequests } from "./outgoing.js";
-import { RequestServer, type ServerEffects } from "./server.js";
+import { RequestServer, type RequestsEffects } from "./server.js";
 import type { RequestServing, ServedQueue, ServingSettings } from "./serving.js";
 import type {
   RequestMiddleware,
-  RequestsEvent,
   RequestsStats,
   ServedServiceStats,
   ServeMiddleware,
@@ -37,23 +36,6 @@ import { decodeRequest } from "./wire.js";
 
 /** ms that a pause of the process counts. */
 const MAX_STEP = 1_000;
-
-export interface RequestsEffects extends ServerEffects {
-  readonly id: string;
-  send(node: string, item: Buffer): SendResult;
-  /** Settles when the node has room; rejects when it is gone. */
-  room(node: string): Promise<void>;
-  /** Other serving nodes; the same array if unchanged. */
-  candidates(service: string): readonly Candidate[];
-  /** Whether new nodes' services are unknown. */
-  isSettling(): boolean;
-  /** @returns settles when others know it */
-  announce(service: string): Promise<void>;
-  /** @returns settles when others know it and their earlier requests have arrived */
-  withdraw(service: string): Promise<void>;
-  nameOf(id: string): string;
-  report(event: RequestsEvent): void;
-}
 
 export class Requests {
   readonly outgoing: OutgoingRequests;
@@ -75,13 +57,10 @@ export class Requests {
 
   constructor(effects: RequestsEffects) {
     this.#effects = effects;
-    this.#queues = new NodeQueues({
-      send: (node, item) => this.#send(node, item),
-      room: (node) => effects.room(node),
-      unread: () => {
-        this.#serving.refused.unread = (this.#serving.refused.unread ?? 0) + 1;
-      },
-    });
+    this.#queues = new NodeQueues(
+      (node, item) => this.#send(node, item),
+      (node) => effects.room(node),
+    );
     this.#calls = new RequestCalls({
       candidates: (service) => this.#candidates(service),
       isSettling: () => effects.isSettling(),
@@ -266,6 +245,7 @@ export class Requests {
 
   stats(): RequestsStats {
     const refused = { ...this.#serving.refused };
+    if (this.#queues.dropped > 0) refused.unread = this.#queues.dropped;
     for (const [reason, count] of Object.entries(this.#calls.refused))
       refused[reason] = (refused[reason] ?? 0) + count;
     return {

@@ -21,14 +21,16 @@ import {
 } from "../../patterns/kit/errors.js";
 import { isThenable } from "../messaging/hooks.js";
 import type { NodeQueues, QueueResult } from "../messaging/node-queues.js";
+import type { SendResult } from "../messaging/parts.js";
 import type { Member } from "../node/member.js";
+import type { Candidate } from "./balancer.js";
 import { decodeBody, encodeBody } from "./body.js";
 import { isStreamedBody } from "./body-source.js";
 import type { AnyHandler, Served } from "./handlers.js";
 import { checkHeaders } from "./options.js";
 import { PartStream } from "./part-stream.js";
 import { type Job, RequestServing, type ServingEffects } from "./serving.js";
-import type { ServeMiddleware, ServiceRequest } from "./types.js";
+import type { RequestsEvent, ServeMiddleware, ServiceRequest } from "./types.js";
 import type { BodyForm } from "./wire.js";
 
 const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
@@ -108,21 +110,35 @@ class RunningRequest implements ServiceRequest {
   }
 }
 
-export interface ServerEffects {
+export interface RequestsEffects {
+  readonly id: string;
+  send(node: string, item: Buffer): SendResult;
+  /** Settles when the node has room; rejects when it is gone. */
+  room(node: string): Promise<void>;
+  /** Other serving nodes; the same array if unchanged. */
+  candidates(service: string): readonly Candidate[];
+  /** Whether new nodes' services are unknown. */
+  isSettling(): boolean;
+  /** @returns settles when others know it */
+  announce(service: string): Promise<void>;
+  /** @returns settles when others know it and their earlier requests have arrived */
+  withdraw(service: string): Promise<void>;
   /** A live member, including this node. */
   find(id: string): Member | undefined;
+  nameOf(id: string): string;
+  report(event: RequestsEvent): void;
   handlerFailed(from: string, error: unknown): void;
 }
 
 export class RequestServer implements ServingEffects {
   readonly rules = new RequestServing(this);
-  readonly #effects: ServerEffects;
+  readonly #effects: RequestsEffects;
   readonly #queues: NodeQueues;
   readonly #timer: DriverTimer;
   readonly #running = new LinkedList<RunningRequest>();
   #middleware: readonly ServeMiddleware[] = [];
 
-  constructor(effects: ServerEffects, queues: NodeQueues, timer: DriverTimer) {
+  constructor(effects: RequestsEffects, queues: NodeQueues, timer: DriverTimer) {
     this.#effects = effects;
     this.#queues = queues;
     this.#timer = timer;
@@ -189,11 +205,9 @@ export class RequestServer implements ServingEffects {
   /** Its window is already granted. */
   #parts(job: Job): PartStream {
     const { maxParts, maxPartBytes } = job.service.settings;
-    return new PartStream(maxParts, maxPartBytes, {
-      decode: decodeBody,
-      read: (parts, bytes) => this.rules.grant(job, parts, bytes),
-      giveUp: () => this.rules.grant(job, 0, 0),
-    });
+    return new PartStream(maxParts, maxPartBytes, decodeBody, (parts, bytes) =>
+      this.rules.grant(job, parts, bytes),
+    );
   }
 
   send(node: string, item: Buffer, done: (result: QueueResult) => void): void {

@@ -13,7 +13,6 @@ import type { SendResult } from "../../../src/cluster/messaging/parts.js";
 function closedLink(): {
   readonly queues: NodeQueues;
   readonly sent: string[];
-  readonly dropped: () => number;
   open(): void;
 } {
   let isOpen = false;
@@ -22,22 +21,15 @@ function closedLink(): {
     open = resolve;
   });
   const sent: string[] = [];
-  let dropped = 0;
-  const queues = new NodeQueues({
-    send: (_, item): SendResult => {
-      if (!isOpen) return "full";
-      sent.push(item.toString("latin1", 0, 8));
-      return "sent";
-    },
-    room: () => room,
-    unread: () => {
-      dropped += 1;
-    },
-  });
+  const send = (_: string, item: Buffer): SendResult => {
+    if (!isOpen) return "full";
+    sent.push(item.toString("latin1", 0, 8));
+    return "sent";
+  };
+  const queues = new NodeQueues(send, () => room);
   return {
     queues,
     sent,
-    dropped: () => dropped,
     open: () => {
       isOpen = true;
       open();
@@ -46,10 +38,10 @@ function closedLink(): {
 }
 
 it("keeps some answers that a node does not read, drops the others, and none of what holds a slot", async () => {
-  const { queues, sent, dropped, open } = closedLink();
+  const { queues, sent, open } = closedLink();
   const asked = 10 * MAX_UNREAD_ANSWERS;
   for (let i = 0; i < asked; i++) queues.answer("node", Buffer.from(`${i}`));
-  expect([queues.size, dropped()]).toEqual([MAX_UNREAD_ANSWERS, asked - MAX_UNREAD_ANSWERS]);
+  expect([queues.size, queues.dropped]).toEqual([MAX_UNREAD_ANSWERS, asked - MAX_UNREAD_ANSWERS]);
   const reply = new Promise((resolve) => queues.sendLater("node", Buffer.from("reply"), resolve));
   open();
   expect(await reply).toBe("sent");
@@ -60,21 +52,21 @@ it("keeps some answers that a node does not read, drops the others, and none of 
 });
 
 it("counts bytes as well, and each node by itself", async () => {
-  const { queues, dropped, open } = closedLink();
+  const { queues, open } = closedLink();
   const large = Buffer.alloc(MAX_UNREAD_ANSWER_BYTES / 4);
   for (let i = 0; i < 10; i++) queues.answer("node", large);
-  expect([queues.size, dropped()]).toEqual([4, 6]);
+  expect([queues.size, queues.dropped]).toEqual([4, 6]);
   queues.answer("other", large);
-  expect(dropped()).toBe(6);
+  expect(queues.dropped).toBe(6);
   const last = new Promise((resolve) => queues.sendLater("node", Buffer.from("last"), resolve));
   open();
   await last;
   for (let i = 0; i < 4; i++) queues.answer("node", large);
-  expect(dropped()).toBe(6);
+  expect(queues.dropped).toBe(6);
 });
 
 it("drops what comes for a node that takes nothing, past a number of items and of bytes; one may always wait", async () => {
-  const { queues, sent, dropped, open } = closedLink();
+  const { queues, sent, open } = closedLink();
   const results: string[] = [];
   const later = (node: string, item: Buffer): void =>
     queues.sendLater(node, item, (result) => results.push(`${node} ${result}`));
@@ -84,14 +76,14 @@ it("drops what comes for a node that takes nothing, past a number of items and o
   // Memory that is not touched is none.
   later("large", Buffer.allocUnsafeSlow(MAX_QUEUED_BYTES + 1));
   later("large", small);
-  expect([queues.size, dropped()]).toEqual([MAX_QUEUED_ITEMS + 1, 2]);
+  expect([queues.size, queues.dropped]).toEqual([MAX_QUEUED_ITEMS + 1, 2]);
   expect(results).toEqual(["many dropped", "large dropped"]);
   open();
   while (queues.size > 0) await new Promise(setImmediate);
   later("many", small);
   later("large", small);
   expect(results.slice(2)).toEqual(["large sent", "many sent", "large sent"]);
-  expect([sent.length, dropped()]).toEqual([MAX_QUEUED_ITEMS + 3, 2]);
+  expect([sent.length, queues.dropped]).toEqual([MAX_QUEUED_ITEMS + 3, 2]);
 });
 
 it("gives up what waits for a node that is lost", async () => {
@@ -99,7 +91,10 @@ it("gives up what waits for a node that is lost", async () => {
   const room = new Promise<void>((_, reject) => {
     lose = () => reject(new Error("lost"));
   });
-  const queues = new NodeQueues({ send: () => "full", room: () => room, unread: () => undefined });
+  const queues = new NodeQueues(
+    () => "full",
+    () => room,
+  );
   const results: string[] = [];
   for (const item of ["0", "1"]) queues.answer("node", Buffer.from(item), (result) => results.push(result));
   lose();

@@ -15,10 +15,9 @@ class Picks {
   now = 0;
 
   constructor(candidates: readonly { id: string; distance: number }[]) {
-    this.balancer = new Balancer({
-      random: randomOf(7),
-      ejected: ({ id }) => void this.ejected.push(id),
-      restored: ({ id }) => void this.restored.push(id),
+    this.balancer = new Balancer("work", randomOf(7), (event) => {
+      if (event.type === "service:ejected") this.ejected.push(event.node);
+      else if (event.type === "service:restored") this.restored.push(event.node);
     });
     this.balancer.setCandidates(candidates);
   }

@@ -341,11 +341,7 @@ describe("the rules of a serving node", () => {
 
   it("end a request that is sent more than was granted", () => {
     const granted: [number, number][] = [];
-    const stream = new PartStream(2, 100, {
-      decode: decodeBody,
-      read: (parts, bytes) => void granted.push([parts, bytes]),
-      giveUp: () => undefined,
-    });
+    const stream = new PartStream(2, 100, decodeBody, (parts, bytes) => void granted.push([parts, bytes]));
     const part = Buffer.from("x");
     expect([1, 2, 3].map(() => stream.part(BodyForm.TEXT, part))).toEqual([undefined, undefined, "window"]);
     const world = new World(1);

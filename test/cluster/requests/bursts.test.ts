@@ -155,7 +155,7 @@ it("a burst is shared by nodes of which one alone has answered before, however s
       return state / 0x7fff_ffff;
     };
   })();
-  const balancer = new Balancer({ random });
+  const balancer = new Balancer("work", random, () => undefined);
   balancer.setCandidates(["a", "b", "c"].map((id) => ({ id, distance: 1 })));
   const [a] = [...balancer.nodes];
   if (a === undefined) throw new Error("no node");

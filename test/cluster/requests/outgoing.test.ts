@@ -3,7 +3,8 @@ import { describe, expect, it } from "vitest";
 import { defineService } from "../../../src/cluster/index.js";
 import { MAX_QUEUED_ITEMS, MAX_UNREAD_ANSWERS } from "../../../src/cluster/messaging/bounds.js";
 import type { Member } from "../../../src/cluster/node/member.js";
-import { Requests, type RequestsEffects } from "../../../src/cluster/requests/requests.js";
+import { Requests } from "../../../src/cluster/requests/requests.js";
+import type { RequestsEffects } from "../../../src/cluster/requests/server.js";
 import {
   BodyForm,
   type CallExtras,
