@@ -161,6 +161,19 @@ test("while this side does not read, silence means nothing, and PINGs go on", as
   expect(silences()).toBe(1);
 });
 
+test("after a pause the next PING is an interval away", async () => {
+  const { heartbeat, pings } = make({ whenIdle: false });
+  heartbeat.pause();
+  await vi.advanceTimersByTimeAsync(1_050);
+  heartbeat.resume();
+  const before = pings.length;
+  await vi.advanceTimersByTimeAsync(99);
+  expect(pings.length).toBe(before);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(pings.length).toBe(before + 1);
+  heartbeat.stop();
+});
+
 test("a pause in the very turn of the time-out counts", async () => {
   const { heartbeat, silences } = make();
   vi.advanceTimersByTime(350);
