@@ -294,6 +294,7 @@ export class Link implements Sink, PairStream {
   /** Small writes of a turn go out in one system call. */
   #cork(): void {
     if (this.#corked !== -1) return;
+    this.usedAt = performance.now();
     this.#corked = 0;
     this.#stream.socket.cork();
     process.nextTick(this.#uncork);
@@ -352,8 +353,8 @@ export class Link implements Sink, PairStream {
 
   /** The closing frame goes as far as the system takes it. */
   evict(): void {
-    if (!this.ended && this.#out !== undefined) this.#stream.socket.write(encodeFrame(NO_BYTES));
-    this.#finish("closed");
+    this.close();
+    this.destroy();
   }
 
   meetsItself(): void {

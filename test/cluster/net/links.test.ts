@@ -4,6 +4,7 @@ import { Duplex } from "node:stream";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { MAX_LINKS } from "../../../src/cluster/bounds.js";
 import { BusCodec } from "../../../src/cluster/net/bus-codec.js";
+import type { Link } from "../../../src/cluster/net/link.js";
 import { Links } from "../../../src/cluster/net/links.js";
 import { encodePacket } from "../../../src/cluster/wire/codec.js";
 import { Packet, PacketType } from "../../../src/cluster/wire/packets.js";
@@ -74,8 +75,9 @@ class OpenStream implements Stream {
 interface World {
   readonly links: Links;
   readonly counts: Map<string, number>;
-  /** That came of all streams. */
+  /** That came of all streams, and of which. */
   readonly frames: Buffer[];
+  readonly heard: Link[];
   /** Endpoints that were dialled, and what connects each. */
   readonly dialled: string[];
   readonly connects: ((stream: Stream) => void)[];
@@ -101,6 +103,7 @@ async function listening(): Promise<World> {
   const failed: string[] = [];
   const counts = new Map<string, number>();
   const frames: Buffer[] = [];
+  const heard: Link[] = [];
   const transport: Transport = {
     scheme: "tcp",
     listen: async (endpoint, _options, given) => {
@@ -125,7 +128,8 @@ async function listening(): Promise<World> {
     admits: () => true,
     onAdmitted: () => undefined,
     onRefused: () => undefined,
-    onFrame: (_link, bytes) => {
+    onFrame: (link, bytes) => {
+      heard.push(link);
       frames.push(Buffer.from(bytes));
       return bytes[0] === UNKNOWN_BUS ? undefined : true;
     },
@@ -152,7 +156,7 @@ async function listening(): Promise<World> {
     stream.prove();
     return stream;
   };
-  return { links, counts, frames, dialled, connects, failed, connect, accept };
+  return { links, counts, frames, heard, dialled, connects, failed, connect, accept };
 }
 
 describe("a node that has all the streams it may have", () => {
@@ -173,6 +177,26 @@ describe("a node that has all the streams it may have", () => {
     expect([dialled, links.size]).toEqual([[`tcp://${WATCHED}`], MAX_LINKS - 1]);
     expect(other.socket.destroyed).toBe(false);
     expect(counts.get("link:evicted")).toBe(3);
+  });
+
+  it("takes one after its messages of this turn and a farewell, and none that has just sent messages", async () => {
+    vi.useFakeTimers({
+      toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "performance"],
+    });
+    const { heard, accept } = await listening();
+    const held = Array.from({ length: MAX_LINKS }, () => accept("10.0.0.66"));
+    for (const stream of held.slice(0, 2)) stream.receive(PACKET);
+    const [first, second] = heard as [Link, Link];
+    vi.advanceTimersByTime(1);
+    second.sendMessages(codec, [Buffer.from("second")]);
+    for (const stream of held.slice(2)) stream.receive(PACKET);
+    vi.advanceTimersByTime(1);
+    first.sendMessages(codec, [Buffer.from("first")]);
+    // All but the first were used a moment earlier.
+    accept("10.0.0.7");
+    expect([held[0]?.socket.destroyed, held[1]?.socket.destroyed]).toEqual([false, true]);
+    const [message, farewell] = held[1]?.written.slice(-2) as [Buffer, Buffer];
+    expect([message.includes("second"), farewell]).toEqual([true, FAREWELL]);
   });
 
   it("takes none of anybody for strangers, of whom so many more may wait until they have proved themselves", async () => {
