@@ -197,6 +197,31 @@ describe("a registered transport", () => {
     expect(stream.stats().dropped.disconnected).toBeGreaterThan(0);
   });
 
+  it("writes each byte once, in order, where the program sends within a write", async () => {
+    const [pull, push] = [keep(new Pull({ context })), keep(new Push({ context }))];
+    await pull.bind("memory://within");
+    push.connect("memory://within");
+    await push.send("first");
+    expect(String(await pull.receive())).toBe("first");
+    const end = (accepted[0] as End).other as End;
+    const write = end._write.bind(end);
+    let sent = 0;
+    const send = (): void => void push.trySend(Buffer.alloc(300_000, ++sent));
+    end._write = (chunk, encoding, done) => {
+      write(chunk, encoding, done);
+      if (sent < 5) send();
+    };
+    send();
+    const got: number[] = [];
+    while (got.length < 5) {
+      const [body] = (await pull.receive({ timeout: 4_000 })) as [Buffer];
+      expect(body.equals(Buffer.alloc(300_000, body[0]))).toBe(true);
+      got.push(body[0] as number);
+    }
+    expect(got).toEqual([1, 2, 3, 4, 5]);
+    expect(push.stats()).toMatchObject({ sent: 6, peers: 1 });
+  });
+
   it("reports its own refusals", async () => {
     const push = keep(new Push({ context }));
     expect(() => push.connect("memory://not a name")).toThrow("expected memory://NAME");

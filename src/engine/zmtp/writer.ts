@@ -61,18 +61,17 @@ export class PipeWriter {
     const { out } = this.#pipe;
     if (out.messages > 0) this.wrote = true;
     while (out.length > 0) {
-      if (!this.#socket.writable) {
-        // The peer has hung up, so the queue is for the next connection.
-        this.#blocked = true;
-        return;
-      }
+      // A program's transport may send within a write, which must not write the bytes in flight again.
+      this.#blocked = true;
+      // The peer has hung up, so the queue is for the next connection.
+      if (!this.#socket.writable) return;
       if (!this.#write()) return;
       // A failed write's messages are lost when the stream closes.
       if (this.#isFull()) {
-        this.#blocked = true;
         this.#pin();
         return;
       }
+      this.#blocked = false;
       out.confirm();
       this.#framing?.release();
     }
@@ -99,7 +98,6 @@ export class PipeWriter {
       return true;
     } catch (error) {
       this.#stopped = true;
-      this.#blocked = true;
       // The caller may be choosing a pipe.
       setImmediate(() => this.#effects.writerOnFault(error as Error));
       return false;
