@@ -76,10 +76,19 @@ export class BodySource implements CallSource {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#wake?.();
-    if (!this.#isReading) this.#emitter?.off("error", this.#onError);
-    // A silent stream's iterator could not be left before its next value.
-    const { destroy } = this.#source as { readonly destroy?: unknown };
-    if (this.#isReading && typeof destroy === "function") destroy.call(this.#source);
+    void this.#leave();
+  }
+
+  /** Never rejects. */
+  async #leave(): Promise<void> {
+    try {
+      if (!this.#isReading) this.#emitter?.off("error", this.#onError);
+      // A silent stream's iterator could not be left before its next value.
+      const { destroy } = this.#source as { readonly destroy?: unknown };
+      if (this.#isReading && typeof destroy === "function") await destroy.call(this.#source);
+    } catch {
+      // The request is over, so no one waits for an error of the source.
+    }
   }
 
   /** Never rejects. */

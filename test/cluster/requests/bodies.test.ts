@@ -227,6 +227,39 @@ describe("a body in parts", () => {
     expect([source.destroyed, source.listenerCount("error")]).toEqual([false, 0]);
   });
 
+  it.each([
+    [
+      "throws",
+      () => {
+        throw new Error("it stays");
+      },
+    ],
+    ["rejects", () => Promise.reject(new Error("it stays"))],
+  ])("is over when the caller gives it up, although its source's destroy %s", async (_, destroy) => {
+    const [one, two] = (await cluster("one", "two")) as [ClusterNode, ClusterNode];
+    const taken = gate();
+    const ended = gate<unknown>();
+    await one.serve("all", async (body: Parts) => {
+      try {
+        for await (const part of body) taken.open(void part);
+      } catch (error) {
+        ended.open(error);
+        throw error;
+      }
+    }).ready;
+    async function* stalled(): AsyncGenerator<string> {
+      yield "x";
+      await new Promise(() => undefined);
+    }
+    const controller = new AbortController();
+    const given = two.request("all", Object.assign(stalled(), { destroy }), { signal: controller.signal });
+    await taken.passed;
+    controller.abort();
+    await expect(given).rejects.toMatchObject({ code: "ABORT_ERR" });
+    expect(await ended.passed).toMatchObject({ name: "AbortError" });
+    expect(two.stats().requests).toMatchObject({ pending: 0 });
+  });
+
   it("whose serving node leaves fails as worker-lost, goes to no other node, and its source is left", async () => {
     const [one, two, three] = (await cluster("one", "two", "three")) as [
       ClusterNode,
