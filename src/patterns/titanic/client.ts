@@ -14,7 +14,18 @@ import {
   type MajordomoClientOptions,
   type MajordomoClientStats,
 } from "../majordomo/index.js";
-import { parseStatus, parseUuid, TITANIC_SERVICES, TitanicStatus, UuidSource } from "./protocol.js";
+import {
+  isServiceName,
+  parseStatus,
+  parseUuid,
+  SERVICE_NAME_RULE,
+  TITANIC_SERVICES,
+  TitanicStatus,
+  UuidSource,
+} from "./protocol.js";
+
+/** Options of {@link TitanicClient}: a Majordomo client's, without codecs. */
+export type TitanicClientOptions = Omit<MajordomoClientOptions, "requestCodec" | "replyCodec">;
 
 /** Reply of `titanic.reply`. */
 export interface TitanicReply {
@@ -92,8 +103,13 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
    * @param endpoints of one or more brokers, or a source
    * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
    */
-  constructor(endpoints: PatternEndpoints, options: MajordomoClientOptions = {}) {
+  constructor(endpoints: PatternEndpoints, options: TitanicClientOptions = {}) {
     super("TitanicClient", EVENTS);
+    const { requestCodec, replyCodec }: MajordomoClientOptions = options ?? {};
+    if (requestCodec !== undefined || replyCodec !== undefined)
+      throw new InvalidArgumentError(
+        "TitanicClient has no codecs: encode a body before request, and decode the frames of a reply",
+      );
     this.#client = new MajordomoClient(endpoints, options);
     for (const type of Object.keys(EVENTS) as MajordomoClientEvent["type"][])
       this.#client.events.on(type, (event) => this.events.emit(event));
@@ -120,13 +136,15 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
   ): Promise<string> {
     try {
       this.assertOpen();
-      if (typeof service !== "string" || service === "")
-        throw new InvalidArgumentError(`service is the name of a service; got ${quoted(service)}`);
+      if (typeof service !== "string" || !isServiceName(Buffer.from(service)))
+        throw new InvalidArgumentError(`service ${SERVICE_NAME_RULE}; got ${quoted(service)}`);
+      const frames = Array.isArray(body) ? body : [body];
+      if (frames.length === 0) throw new InvalidArgumentError("body must be one frame or more; got none");
       if (options !== NO_OPTIONS)
         checkKeys("TitanicClient.request", options, ["timeout", "retries", "signal", "uuid", "ttl"]);
       const { uuid = this.newUuid(), ttl = "" } = options;
       const limits = options === NO_OPTIONS ? undefined : limitsOf(options, uuid);
-      const request = [uuid, String(ttl), service, ...(Array.isArray(body) ? body : [body])];
+      const request = [uuid, String(ttl), service, ...frames];
       return this.#client.requestAs(
         TITANIC_SERVICES.store,
         request,

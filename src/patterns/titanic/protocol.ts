@@ -13,6 +13,7 @@
  * RFC 9 shows statuses with a text ("200 OK"); the Guide's clients accept only three digits.
  */
 import crypto from "node:crypto";
+import { quoted } from "../../core/arguments.js";
 
 export const TITANIC_SERVICES = {
   request: "titanic.request",
@@ -45,6 +46,13 @@ export const MAX_SERVICE_NAME = 255;
 /** Prefixes of services that answer at once. */
 const RESERVED = ["mmi.", "titanic."];
 
+export const SERVICE_NAME_RULE = `must be a text of 1 to ${MAX_SERVICE_NAME} bytes that does not begin with ${RESERVED.join(" or ")}`;
+
+export function isServiceName(name: Buffer): boolean {
+  if (name.length === 0 || name.length > MAX_SERVICE_NAME) return false;
+  return !RESERVED.some((prefix) => name.toString("latin1", 0, prefix.length) === prefix);
+}
+
 export interface RequestCommand {
   readonly service: Buffer;
   readonly body: readonly Buffer[];
@@ -53,12 +61,9 @@ export interface RequestCommand {
 /** Parses a `titanic.request` from frame `at` on. @returns a text: why it is invalid */
 export function parseRequest(frames: readonly Buffer[], at = 0): RequestCommand | string {
   const service = frames[at];
-  if (service === undefined || service.length === 0) return "the service's name is empty";
-  if (service.length > MAX_SERVICE_NAME)
-    return `the service's name has ${service.length} bytes, ${MAX_SERVICE_NAME} at most`;
+  if (service === undefined || !isServiceName(service))
+    return `the service's name ${SERVICE_NAME_RULE}; got ${quoted(String(service ?? ""))}`;
   if (frames.length === at + 1) return "the request has no body";
-  const name = service.toString("latin1");
-  for (const prefix of RESERVED) if (name.startsWith(prefix)) return "the service's name is reserved";
   return { service, body: frames.slice(at + 1) };
 }
 

@@ -10,6 +10,7 @@ import { MajordomoWorker } from "../../../src/patterns/majordomo/worker.js";
 import { TitanicClient } from "../../../src/patterns/titanic/client.js";
 import { LmdbStore } from "../../../src/patterns/titanic/lmdb-store.js";
 import { openTitanic, type TitanicService } from "../../../src/patterns/titanic/titanic.js";
+import { json } from "../../../src/sockets/codec.js";
 import { failure, turn, until } from "../../contract/support/wait.js";
 import { watch } from "../../support/settled.js";
 
@@ -157,17 +158,31 @@ describe("Titanic", () => {
     expect(service.titanic.stats()).toMatchObject({ stored: 0, malformed: 1, store: { pending: 0 } });
   });
 
-  it.each<[string, unknown, unknown]>([
-    ["no service", "", {}],
-    ["a service that is no text", null, {}],
-    ["options that are none", "echo", null],
-    ["a UUID that is no text", "echo", { uuid: null }],
-    ["an unknown option", "echo", { headers: {} }],
-  ])("has a client that sends nothing with %s", async (_, name, options) => {
+  it.each<[string, unknown, unknown, unknown]>([
+    ["no service", "", "body", {}],
+    ["a service that is no text", null, "body", {}],
+    ["a service's name that is too long", "x".repeat(256), "body", {}],
+    ["a service of the broker", "mmi.service", "body", {}],
+    ["a service of its own", "titanic.request", "body", {}],
+    ["no body", "echo", [], {}],
+    ["a body that is no frame", "echo", [{}], {}],
+    ["options that are none", "echo", "body", null],
+    ["a UUID that is no text", "echo", "body", { uuid: null }],
+    ["an unknown option", "echo", "body", { headers: {} }],
+  ])("has a client that sends nothing with %s", async (_, name, body, options) => {
     const { requests } = client.stats();
-    const asked = client.request(name as string, "body", options as object);
+    const asked = client.request(name as string, body as string, options as object);
     expect(await failure(asked)).toMatchObject({ code: "EINVAL" });
     expect(client.stats().requests).toBe(requests);
+  });
+
+  it.each([
+    "requestCodec",
+    "replyCodec",
+  ])("has a client that refuses a %s, which it would not use", (name) => {
+    expect(() => new TitanicClient(endpoint, { [name]: json() })).toThrow(
+      expect.objectContaining({ code: "EINVAL", message: expect.stringContaining("has no codecs") }),
+    );
   });
 
   it("tries again when the handler fails, until it does not", async () => {
