@@ -106,12 +106,6 @@ async function makeFolder(folder: string): Promise<void> {
   }
 }
 
-export interface RegistrarEffects {
-  up(): void;
-  /** Others on this host do not find the node. */
-  down(error: Error): void;
-}
-
 interface Place {
   readonly folder: string;
   readonly path: string;
@@ -127,7 +121,7 @@ interface Place {
 export class Registrar {
   /** May be replaced at any time. */
   entry: ClusterNodeEntry;
-  readonly #effects: RegistrarEffects;
+  readonly #onChange: (error: Error | undefined) => void;
   readonly #folders: readonly string[];
   readonly #interval: number;
   #place: Place | undefined;
@@ -136,14 +130,15 @@ export class Registrar {
   #isDown = false;
   #closed = false;
 
+  /** @param onChange gets an error if others on this host do not find the node, `undefined` if they do again */
   constructor(
     entry: ClusterNodeEntry,
-    effects: RegistrarEffects,
+    onChange: (error: Error | undefined) => void,
     folders: readonly string[] = foldersOf(process.env),
     interval: number = CHECK_INTERVAL,
   ) {
     this.entry = entry;
-    this.#effects = effects;
+    this.#onChange = onChange;
     this.#folders = folders;
     this.#interval = interval;
   }
@@ -175,11 +170,11 @@ export class Registrar {
       // The folder may be removed between two steps. The second attempt creates it.
       await this.#register().catch(() => this.#register());
     } catch (error) {
-      if (!this.#isDown && !this.#closed) this.#effects.down(error as Error);
+      if (!this.#isDown && !this.#closed) this.#onChange(error as Error);
       this.#isDown = true;
       return;
     }
-    if (this.#isDown && !this.#closed) this.#effects.up();
+    if (this.#isDown && !this.#closed) this.#onChange(undefined);
     this.#isDown = false;
   }
 

@@ -45,7 +45,7 @@ function entryOf(control: readonly string[]): ClusterNodeEntry {
 }
 
 async function registered(entry: ClusterNodeEntry): Promise<Registrar> {
-  const registrar = new Registrar(entry, { up: () => undefined, down: () => undefined });
+  const registrar = new Registrar(entry, () => undefined);
   await registrar.start();
   return registrar;
 }

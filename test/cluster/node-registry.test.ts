@@ -49,11 +49,8 @@ const entry = (digit: string, values: Partial<ClusterNodeEntry> = {}): ClusterNo
   ...values,
 });
 
-const FAILS = {
-  up: () => undefined,
-  down: (error: Error) => {
-    throw error;
-  },
+const FAILS = (error: Error | undefined): void => {
+  if (error !== undefined) throw error;
 };
 
 async function register(
@@ -165,8 +162,8 @@ describe("the nodes of a host", () => {
 describe("a stranger's", () => {
   async function refused(digit: string, place: string): Promise<void> {
     const codes: string[] = [];
-    const down = (error: Error & { code?: string }): void => void codes.push(error.code ?? "");
-    const made = new Registrar(entry(digit), { up: () => undefined, down }, [place]);
+    const onChange = (error?: Error & { code?: string }): void => void codes.push(error?.code ?? "");
+    const made = new Registrar(entry(digit), onChange, [place]);
     await made.start();
     await made.close();
     expect(codes).toEqual(["EFSM"]);
@@ -228,11 +225,9 @@ describe("a node that runs", () => {
     };
     reports = [];
     next();
-    const effects = {
-      up: () => report("up"),
-      down: (error: Error & { code?: string }) => report(`down ${error.code}`),
-    };
-    const made = new Registrar(entry(digit), effects, folders, LOOK);
+    const onChange = (error?: Error & { code?: string }): void =>
+      report(error === undefined ? "up" : `down ${error.code}`);
+    const made = new Registrar(entry(digit), onChange, folders, LOOK);
     open.push(made);
     made.start();
     return made;

@@ -10,8 +10,10 @@ import type { PeerCredentials } from "../../engine/engine.js";
 import { listen, Policing } from "../../sockets/internal.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import type { ClusterListenerTls } from "../admission/tls.js";
+import type { ClusterBus } from "../node/bus.js";
 import { type AddressScope, plainIp } from "./addresses.js";
 import type { NodeDirectory } from "./directory.js";
+import type { CallerGate } from "./gate.js";
 import { type DiscoveryRequest, MAX_REQUEST, parseRequest } from "./protocol.js";
 import type { OwnClient } from "./roster.js";
 import type { CallerCredentials } from "./users.js";
@@ -46,12 +48,19 @@ export interface CallerCounts {
   missed: number;
 }
 
-export interface CallerEffects {
-  allows(caller: CallerCredentials): Promise<boolean>;
-  isServing(): boolean;
-  connected(client: OwnClient): void;
-  disconnected(client: OwnClient): void;
+/** Shared with the page over HTTP. */
+export interface CallerContext {
+  /** Does not serve once it is removed: it has no valid list then. */
+  readonly node: ClusterBus;
+  readonly gate: CallerGate;
+  readonly directory: NodeDirectory;
+  readonly counts: CallerCounts;
 }
+
+export type CallerEvent = {
+  readonly type: "client:connected" | "client:disconnected";
+  readonly client: OwnClient;
+};
 
 function tlsOptionsOf({ cert, key, passphrase, ca }: ClusterListenerTls): RouterOptions {
   return { tlsCert: cert, tlsKey: key, tlsPassphrase: passphrase ?? null, tlsCa: ca ?? null };
@@ -65,9 +74,8 @@ export interface CallerRouterOptions {
 }
 
 export class CallerRouter {
-  readonly #directory: NodeDirectory;
-  readonly #counts: CallerCounts;
-  readonly #effects: CallerEffects;
+  readonly #context: CallerContext;
+  readonly #emit: (event: CallerEvent) => void;
   readonly #callers = new Map<string, Caller>();
   readonly #watchers = new Set<Caller>();
   #router: Router | undefined;
@@ -76,10 +84,9 @@ export class CallerRouter {
   #joining: PeerCredentials | undefined;
   #catchingUp: NodeJS.Timeout | undefined;
 
-  constructor(directory: NodeDirectory, counts: CallerCounts, effects: CallerEffects) {
-    this.#directory = directory;
-    this.#counts = counts;
-    this.#effects = effects;
+  constructor(context: CallerContext, emit: (event: CallerEvent) => void) {
+    this.#context = context;
+    this.#emit = emit;
   }
 
   get size(): number {
@@ -115,7 +122,7 @@ export class CallerRouter {
       ipv6: endpoint.includes("["),
       ...(tls === undefined ? {} : tlsOptionsOf(tls)),
       ...socketOptions,
-      authenticate: (peer) => this.#effects.allows(credentialsOf(peer)),
+      authenticate: (peer) => this.#context.gate.allows(credentialsOf(peer)),
     });
     this.#router = router;
     const policing = new Policing(router);
@@ -124,9 +131,9 @@ export class CallerRouter {
       throw new NotSupportedError("a DiscoveryServer needs the engine zmtp: libzmq does not report peers");
     policing.change(
       {
-        admits: () => this.#effects.isServing(),
+        admits: () => !this.#context.node.removed,
         invalid: () => {
-          this.#counts.invalid += 1;
+          this.#context.counts.invalid += 1;
         },
         rate: { messages: REQUEST_RATE },
         joins: (peer) => {
@@ -153,7 +160,7 @@ export class CallerRouter {
   }
 
   push(): void {
-    const { revision } = this.#directory;
+    const { revision } = this.#context.directory;
     for (const caller of this.#watchers) if (caller.revision !== revision) this.#push(caller, revision);
   }
 
@@ -194,7 +201,8 @@ export class CallerRouter {
   #forget(caller: Caller): void {
     this.#callers.delete(caller.routingId.toString("latin1"));
     const { client } = caller;
-    if (this.#watchers.delete(caller) && client !== undefined) this.#effects.disconnected(client);
+    if (this.#watchers.delete(caller) && client !== undefined)
+      this.#emit({ type: "client:disconnected", client });
   }
 
   async #serve(router: Router): Promise<void> {
@@ -209,7 +217,7 @@ export class CallerRouter {
   #onMessage(router: Router, routingId: Buffer, frames: Buffer[]): void {
     const caller = this.#callers.get(routingId.toString("latin1"));
     if (caller === undefined) return;
-    this.#counts.requests += 1;
+    this.#context.counts.requests += 1;
     // REQ adds a delimiter before the body, and an id with `correlate`; both are returned.
     const delimiter = frames.findIndex(({ length }) => length === 0);
     const envelope = delimiter < 0 || delimiter === frames.length - 1 ? [] : frames.slice(0, delimiter + 1);
@@ -218,16 +226,16 @@ export class CallerRouter {
       const request = parseRequest(frames.slice(envelope.length));
       caller.scope = request.addresses;
       if (request.command === "watch") this.#watch(caller, request, envelope.length > 0);
-      reply = this.#directory.reply(caller.address, request.addresses);
+      reply = this.#context.directory.reply(caller.address, request.addresses);
     } catch (error) {
       if (!(error instanceof InvalidArgumentError)) throw error;
-      this.#counts.invalid += 1;
+      this.#context.counts.invalid += 1;
       const { code, message } = error;
       reply = Buffer.from(JSON.stringify({ ok: false, error: { code, message } }));
     }
     // The client asks again after a dropped reply.
     if (router.tryDeliver([routingId, ...envelope, reply]) === "sent")
-      caller.revision = this.#directory.revision;
+      caller.revision = this.#context.directory.revision;
   }
 
   #watch(caller: Caller, { id, name }: DiscoveryRequest, delimited: boolean): void {
@@ -235,19 +243,19 @@ export class CallerRouter {
     if (caller.client !== undefined) return;
     caller.client = Object.freeze({ id, name, address: caller.address, since: Date.now() });
     this.#watchers.add(caller);
-    this.#effects.connected(caller.client);
+    this.#emit({ type: "client:connected", client: caller.client });
   }
 
   #push(caller: Caller, revision: number): void {
     const { address, scope } = caller;
     const update =
       caller.revision === revision - 1
-        ? this.#directory.change(address, scope)
-        : this.#directory.reply(address, scope);
+        ? this.#context.directory.change(address, scope)
+        : this.#context.directory.reply(address, scope);
     if (this.#router?.tryDeliver([caller.routingId, update]) === "sent") {
       caller.revision = revision;
-      this.#counts.updates += 1;
-    } else this.#counts.missed += 1;
+      this.#context.counts.updates += 1;
+    } else this.#context.counts.missed += 1;
   }
 }
 

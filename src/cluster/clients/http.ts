@@ -6,9 +6,8 @@ import { InvalidArgumentError } from "../../core/errors.js";
 import { boundedServer, type HttpsOptions, serveAt, shut, urlHost } from "../../core/http-server.js";
 import { checkOptions, type GivenWith, integer, text } from "../../patterns/kit/options.js";
 import { plainIp } from "./addresses.js";
-import type { CallerCounts, CallerEffects } from "./callers.js";
+import type { CallerContext } from "./callers.js";
 import { xmlOf } from "./description.js";
-import type { NodeDirectory } from "./directory.js";
 import { isScope } from "./protocol.js";
 
 const HTTP_CONNECTIONS = 1_024;
@@ -27,22 +26,13 @@ const OPTIONS = {
 export type DiscoveryHttpOptions = GivenWith<typeof OPTIONS, "port">;
 
 export class DirectoryPage {
-  readonly #directory: NodeDirectory;
-  readonly #counts: Pick<CallerCounts, "requests" | "invalid">;
+  readonly #context: CallerContext;
   readonly #hasXml: boolean;
-  readonly #effects: Pick<CallerEffects, "allows" | "isServing">;
   #server: HttpServer | undefined;
 
-  constructor(
-    directory: NodeDirectory,
-    counts: Pick<CallerCounts, "requests" | "invalid">,
-    hasXml: boolean,
-    effects: Pick<CallerEffects, "allows" | "isServing">,
-  ) {
-    this.#directory = directory;
-    this.#counts = counts;
+  constructor(context: CallerContext, hasXml: boolean) {
+    this.#context = context;
     this.#hasXml = hasXml;
-    this.#effects = effects;
   }
 
   /**
@@ -61,7 +51,7 @@ export class DirectoryPage {
     );
     server.on("clientError", ({ code = "" }: NodeJS.ErrnoException, socket) => {
       // Resets and slow requests violate no protocol.
-      if (code.startsWith("HPE_") && code !== "HPE_INVALID_EOF_STATE") this.#counts.invalid += 1;
+      if (code.startsWith("HPE_") && code !== "HPE_INVALID_EOF_STATE") this.#context.counts.invalid += 1;
       socket.destroy();
     });
     const origin = await serveAt(server, "The list of nodes", `${urlHost(host)}:${port}`, { host, port });
@@ -80,15 +70,15 @@ export class DirectoryPage {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    this.#counts.requests += 1;
-    // A removed node has no valid list.
-    if (!this.#effects.isServing()) {
+    const { counts, directory, gate, node } = this.#context;
+    counts.requests += 1;
+    if (node.removed) {
       end(response, 503);
       return;
     }
     const address = plainIp(request.socket.remoteAddress ?? "");
     const caller = { ...basicOf(request.headers.authorization), address, via: "http" as const };
-    if (!(await this.#effects.allows(caller))) {
+    if (!(await gate.allows(caller))) {
       response.setHeader("WWW-Authenticate", 'Basic realm="shoal", charset="UTF-8"');
       end(response, 401);
       return;
@@ -97,14 +87,13 @@ export class DirectoryPage {
     const scope = query.get("addresses") ?? "auto";
     const format = query.get("format") ?? (accepts(request, "application/xml") ? "xml" : "json");
     if (!isScope(scope) || (format !== "json" && format !== "xml")) {
-      this.#counts.invalid += 1;
+      counts.invalid += 1;
       end(response, 400);
       return;
     }
     response.setHeader("Cache-Control", "no-store");
-    if (format === "json") end(response, 200, this.#directory.reply(address, scope), "application/json");
-    else if (this.#hasXml)
-      end(response, 200, xmlOf(this.#directory.nodes(address, scope)), "application/xml");
+    if (format === "json") end(response, 200, directory.reply(address, scope), "application/json");
+    else if (this.#hasXml) end(response, 200, xmlOf(directory.nodes(address, scope)), "application/xml");
     else end(response, 406);
   }
 }

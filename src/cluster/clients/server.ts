@@ -29,12 +29,7 @@ import { NodeDirectory } from "./directory.js";
 import { CallerGate, type CallerRefusal } from "./gate.js";
 import { checkHttp, DirectoryPage, type DiscoveryHttpOptions } from "./http.js";
 import type { OwnClient } from "./roster.js";
-import {
-  type CallerCredentials,
-  type DiscoveryAuthenticate,
-  type DiscoveryUser,
-  UserTable,
-} from "./users.js";
+import { type DiscoveryAuthenticate, type DiscoveryUser, UserTable } from "./users.js";
 
 const MAX_CLIENTS = 16_384;
 const COALESCE = 20;
@@ -197,14 +192,9 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
         this.events.emit(error === undefined ? event : { ...event, error });
       },
     });
-    const effects = {
-      allows: (caller: CallerCredentials) => this.#gate.allows(caller),
-      isServing: () => !this.#node.removed,
-      connected: (client: OwnClient) => this.events.emit({ type: "client:connected", client }),
-      disconnected: (client: OwnClient) => this.events.emit({ type: "client:disconnected", client }),
-    };
-    this.#callers = new CallerRouter(this.#directory, this.#counts, effects);
-    this.#page = new DirectoryPage(this.#directory, this.#counts, settings.xml, effects);
+    const context = { node, gate: this.#gate, directory: this.#directory, counts: this.#counts };
+    this.#callers = new CallerRouter(context, (event) => this.events.emit(event));
+    this.#page = new DirectoryPage(context, settings.xml);
   }
 
   /** `undefined` without the option, or before `start`. */

@@ -251,11 +251,6 @@ export class ClusterBus extends MessagingBus {
   }
 
   /** @internal */
-  protected foundByZre(addresses: readonly string[]): void {
-    if (!this.closed) this.#discovery.setZrePeers(addresses);
-  }
-
-  /** @internal */
   get seeds(): readonly string[] {
     return this.#discovery.seeds;
   }
@@ -530,20 +525,9 @@ export class ClusterBus extends MessagingBus {
   /** @internal */
   onAddress(_address: string): void {}
 
-  /** @internal The other node with an id, live or gone; `undefined` also when closed. */
-  protected known(id: string): Member | undefined {
-    const member = id === this.identity.id ? undefined : this.#runtime.membership?.get(id);
-    return member && this.#memberOf(member);
-  }
-
   /** @internal ZRE peers that are not members. */
   protected zrePeers(): readonly ZreCandidate[] {
     return [];
-  }
-
-  /** @internal */
-  protected zrePeersChanged(): void {
-    this.parts.membersChanged();
   }
 
   #change(tags: readonly TagChange[], props: Readonly<Record<string, PropValue | undefined>>): void {

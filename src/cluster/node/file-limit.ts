@@ -11,18 +11,14 @@ import { type ShoalError, TransportError } from "../../core/errors.js";
 /** One check takes about 10 µs. */
 const FILE_LIMIT_INTERVAL = 1_000;
 
-export interface FileLimitEffects {
-  exhausted(error: ShoalError): void;
-  available(): void;
-}
-
 export class FileLimit {
-  readonly #effects: FileLimitEffects;
+  readonly #onChange: (error: ShoalError | undefined) => void;
   readonly #timer: NodeJS.Timeout;
   #isExhausted = false;
 
-  constructor(effects: FileLimitEffects) {
-    this.#effects = effects;
+  /** @param onChange gets `undefined` when files can be opened again */
+  constructor(onChange: (error: ShoalError | undefined) => void) {
+    this.#onChange = onChange;
     this.#timer = setInterval(() => this.#look(), FILE_LIMIT_INTERVAL).unref();
   }
 
@@ -35,12 +31,8 @@ export class FileLimit {
     const isExhausted = cause !== undefined;
     if (isExhausted === this.#isExhausted) return;
     this.#isExhausted = isExhausted;
-    if (cause === undefined) {
-      this.#effects.available();
-      return;
-    }
-    const whose = cause.code === "EMFILE" ? "this process" : "the system";
-    this.#effects.exhausted(new TransportError("EMFILE", `${whose} can open no more files`, { cause }));
+    const whose = cause?.code === "EMFILE" ? "this process" : "the system";
+    this.#onChange(cause && new TransportError("EMFILE", `${whose} can open no more files`, { cause }));
   }
 }
 

@@ -166,12 +166,9 @@ export class ClusterNode extends ClusterBus {
     const { port } = this.sockets;
     this.#registrar = new Registrar(
       { id, name, group, address, port, pid: process.pid, since: Date.now(), control: this.#control },
-      {
-        up: () => super.report({ type: "registry:up" }),
-        down: (error) => {
-          this.sockets.count("registry");
-          super.report({ type: "registry:down", error });
-        },
+      (error) => {
+        if (error !== undefined) this.sockets.count("registry");
+        super.report(error === undefined ? { type: "registry:up" } : { type: "registry:down", error });
       },
     );
     await this.#registrar.start();
@@ -179,12 +176,9 @@ export class ClusterNode extends ClusterBus {
 
   #watchFiles(): void {
     if (this.sockets.platform !== MACHINE) return;
-    this.#fileLimit = new FileLimit({
-      exhausted: (error) => {
-        this.sockets.count("files");
-        super.report({ type: "files:exhausted", error });
-      },
-      available: () => super.report({ type: "files:available" }),
+    this.#fileLimit = new FileLimit((error) => {
+      if (error !== undefined) this.sockets.count("files");
+      super.report(error === undefined ? { type: "files:available" } : { type: "files:exhausted", error });
     });
   }
 
@@ -270,20 +264,11 @@ export class ClusterNode extends ClusterBus {
   }
 
   async #startZre(): Promise<void> {
-    const { zre, scope, bus } = this.#settings;
+    const { zre } = this.#settings;
     if (zre === undefined || this.closed) return;
     const { id, name } = this.self;
-    const bridge = new ZreBridge(
-      { ...zre, uuid: id, name: name.split("@")[0], headers: this.#zreHeaders() },
-      bus,
-      {
-        found: (addresses) => scope === "link" && this.foundByZre(addresses),
-        changed: () => this.zrePeersChanged(),
-        memberOf: (of) => this.known(of),
-        isOwn: (host) => this.sockets.isOwn(host),
-        report: (event) => void super.report(event),
-      },
-    );
+    const options = { ...zre, uuid: id, name: name.split("@")[0], headers: this.#zreHeaders() };
+    const bridge = new ZreBridge(options, this.parts, this.events);
     for (const group of this.#groups) bridge.plane.join(group);
     this.#groups.clear();
     this.#zre = bridge;

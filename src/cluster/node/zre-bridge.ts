@@ -4,6 +4,7 @@
  * A peer's uuid is its id. Nothing on this plane is authenticated, so a member hides a peer with the same id.
  */
 
+import type { EventStream } from "../../core/event-stream.js";
 import { headerEndpoints, readNodeHeaders } from "../../zre/headers.js";
 import {
   type ZreEvent,
@@ -14,22 +15,13 @@ import {
 } from "../../zre/index.js";
 import { endpointsByName, endpointText, readEndpoint } from "../endpoints.js";
 import { hostOf } from "../resolver.js";
+import type { BusParts } from "./bus-parts.js";
 import type { ClusterEvent, LostReason } from "./events.js";
 import type { Member } from "./member.js";
 import type { ZreCandidate } from "./service-resolver.js";
 
 /** Remembered former peers, so that a returning one is `back`. */
 const MAX_GONE = 256;
-
-export interface BridgeEffects {
-  /** The member with an id, live or gone. */
-  memberOf(id: string): Member | undefined;
-  isOwn(address: string): boolean;
-  report(event: ClusterEvent): void;
-  changed(): void;
-  /** Unproved addresses that nodes of the cluster announced. */
-  found(addresses: readonly string[]): void;
-}
 
 const LOST: Readonly<Record<Exclude<ZreExitReason, "left">, LostReason>> = {
   expired: "silent",
@@ -41,16 +33,16 @@ const LOST: Readonly<Record<Exclude<ZreExitReason, "left">, LostReason>> = {
 
 export class ZreBridge {
   readonly plane: ZrePlane;
-  readonly #bus: string;
-  readonly #effects: BridgeEffects;
+  readonly #bus: BusParts;
+  readonly #events: EventStream<ClusterEvent>;
   /** Peers reported as members, with their last snapshots. */
   readonly #shown = new Map<string, Member>();
   readonly #gone = new Set<string>();
 
-  constructor(options: ZreOptions, bus: string, effects: BridgeEffects) {
+  constructor(options: ZreOptions, bus: BusParts, events: EventStream<ClusterEvent>) {
     this.#bus = bus;
     this.plane = new ZrePlane(options);
-    this.#effects = effects;
+    this.#events = events;
     for (const type of ["enter", "exit", "join", "leave", "whisper", "shout"] as const)
       this.plane.events.on(type, (event) => this.#planeOnEvent(event));
   }
@@ -59,7 +51,7 @@ export class ZreBridge {
   services(): Member[] {
     const services: Member[] = [];
     for (const peer of this.plane.peers())
-      if (this.#effects.memberOf(peer.uuid) === undefined) services.push(this.#memberOf(peer));
+      if (this.#known(peer.uuid) === undefined) services.push(this.#memberOf(peer));
     return services;
   }
 
@@ -83,7 +75,7 @@ export class ZreBridge {
 
   find(nameOrId: string): Member | undefined {
     const peer = this.plane.peer(nameOrId);
-    return peer === undefined ? undefined : (this.#effects.memberOf(peer.uuid) ?? this.#memberOf(peer));
+    return peer === undefined ? undefined : (this.#known(peer.uuid) ?? this.#memberOf(peer));
   }
 
   /** @returns whether the new member was reported before, as a peer */
@@ -94,16 +86,17 @@ export class ZreBridge {
   #planeOnEvent(event: ZreEvent): void {
     const { uuid } = event.peer;
     if (event.type === "enter" || event.type === "exit") {
-      this.#effects.found(this.#addresses());
-      this.#effects.changed();
+      const { discovery, owner, sockets } = this.#bus;
+      if (sockets.settings.scope === "link" && !owner.isClosed()) discovery.setZrePeers(this.#addresses());
+      this.#bus.membersChanged();
     }
-    const known = this.#effects.memberOf(uuid);
+    const known = this.#known(uuid);
     const member = known ?? this.#memberOf(event.peer);
     switch (event.type) {
       case "enter":
         if (known !== undefined) break;
         this.#shown.set(uuid, member);
-        this.#effects.report(
+        this.#events.emit(
           this.#gone.delete(uuid) ? { type: "back", member, restarted: false } : { type: "joined", member },
         );
         break;
@@ -112,29 +105,37 @@ export class ZreBridge {
         this.#gone.add(uuid);
         if (this.#gone.size > MAX_GONE) this.#gone.delete(this.#gone.values().next().value as string);
         const gone = (state: Member["state"]): Member => Object.freeze({ ...member, state });
-        if (event.reason === "left") this.#effects.report({ type: "left", member: gone("left") });
-        else this.#effects.report({ type: "lost", member: gone("lost"), reason: LOST[event.reason] });
+        if (event.reason === "left") this.#events.emit({ type: "left", member: gone("left") });
+        else this.#events.emit({ type: "lost", member: gone("lost"), reason: LOST[event.reason] });
         break;
       }
       case "join":
-        this.#effects.report({ type: "group:joined", member, group: event.group });
+        this.#events.emit({ type: "group:joined", member, group: event.group });
         break;
       case "leave":
-        this.#effects.report({ type: "group:left", member, group: event.group });
+        this.#events.emit({ type: "group:left", member, group: event.group });
         break;
       case "whisper":
-        this.#effects.report({ type: "whisper", member, frames: event.frames });
+        this.#events.emit({ type: "whisper", member, frames: event.frames });
         break;
       case "shout":
-        this.#effects.report({ type: "shout", member, group: event.group, frames: event.frames });
+        this.#events.emit({ type: "shout", member, group: event.group, frames: event.frames });
         break;
     }
   }
 
+  /** The other node of the cluster with an id, live or gone. */
+  #known(id: string): Member | undefined {
+    const { identity, runtime } = this.#bus;
+    const member = id === identity.id ? undefined : runtime.membership?.get(id);
+    return member && runtime.memberOf(member);
+  }
+
+  /** Unproved addresses that nodes of the cluster announced. */
   #addresses(): string[] {
     return this.plane.peers().flatMap(({ uuid, headers }) => {
       const node = readNodeHeaders(headers);
-      return node?.id === uuid && node.bus === this.#bus && node.address !== "" ? [node.address] : [];
+      return node?.id === uuid && node.bus === this.#bus.group && node.address !== "" ? [node.address] : [];
     });
   }
 
@@ -150,7 +151,7 @@ export class ZreBridge {
       endpoints: endpointsByName(endpoints),
       tags: Object.freeze([]),
       props: peer.headers,
-      local: this.#effects.isOwn(host),
+      local: this.#bus.sockets.isOwn(host),
       incarnation: Object.freeze({ start: 0, count: 0 }),
       lastSeen: Date.now(),
       isDraining: false,
