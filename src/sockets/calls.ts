@@ -19,7 +19,6 @@ class Call {
 export class Calls {
   /** A Set would keep its outgrown tables after thousands of calls. */
   #open: LinkedList<Call> | undefined = undefined;
-  #onIdle: (() => void) | undefined = undefined;
 
   run<T>(steps: () => Promise<T>): Promise<T> {
     const call = new Call();
@@ -28,19 +27,10 @@ export class Calls {
     return promise;
   }
 
-  /** Settles when all calls have ended, or were abandoned; for one caller. */
-  idle(): Promise<void> {
-    if (this.#open === undefined || this.#open.length === 0) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.#onIdle = resolve;
-    });
-  }
-
   /** Marks promises of open calls as handled. */
   abandon(): void {
     for (const { promise } of this.#open ?? []) promise?.catch(ignore);
     this.#open = undefined;
-    this.#onIdle?.();
   }
 
   async #follow<T>(call: Call, steps: () => Promise<T>): Promise<T> {
@@ -54,7 +44,6 @@ export class Calls {
       throw error;
     } finally {
       call.link.unlink();
-      if (this.#open?.length === 0) this.#onIdle?.();
     }
   }
 }

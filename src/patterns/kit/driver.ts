@@ -102,9 +102,7 @@ export abstract class Driver<E extends TypedEvent, S> {
     }
     this.#closed = true;
     this.#calls.abandon();
-    for (const waiter of this.#reaching)
-      waiter.abandon(new ClosedError("EAGAIN", `${this.#name} closed while the call waited`));
-    this.#reaching.clear();
+    this.reached(new ClosedError("EAGAIN", `${this.#name} closed while the call waited`));
     this.#closing ??= this.#end(linger);
     return this.#closing;
   }
@@ -142,11 +140,6 @@ export abstract class Driver<E extends TypedEvent, S> {
   /** @internal Runs a call such as `ready`, whose rejection at close needs no handler. */
   protected run<T>(steps: () => Promise<T>): Promise<T> {
     return this.#calls.run(steps);
-  }
-
-  /** @internal Settles when the calls of {@link run} have ended; for one caller. */
-  protected whenCallsEnd(): Promise<void> {
-    return this.#calls.idle();
   }
 
   /**

@@ -1,6 +1,7 @@
 import { quoted } from "../../core/arguments.js";
 import { ClosedError, InvalidArgumentError, ProtocolError, TimeoutError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
+import { IdleWaits } from "../../core/idle-waits.js";
 import { rejectNextTurn, type WaitOptions } from "../../core/waiter.js";
 import type { MessageLike } from "../../sockets/message.js";
 import { Driver } from "../kit/driver.js";
@@ -98,6 +99,9 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
   readonly #client: MajordomoClient;
   readonly #uuids = new UuidSource();
   readonly #timeout: number;
+  /** Calls of {@link wait}. */
+  #waits = 0;
+  readonly #idle = new IdleWaits();
 
   /**
    * @param endpoints of one or more brokers, or a source
@@ -163,7 +167,13 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
 
   /** Polls {@link reply} until it is final: "200", "400", "500" or "503". */
   wait(uuid: string, options: TitanicWaitOptions = {}): Promise<TitanicReply> {
-    return this.run(() => this.#wait(uuid, options));
+    this.#waits += 1;
+    return this.run(() =>
+      this.#wait(uuid, options).finally(() => {
+        this.#waits -= 1;
+        if (this.#waits === 0) this.#idle.end();
+      }),
+    );
   }
 
   async #wait(uuid: string, options: TitanicWaitOptions): Promise<TitanicReply> {
@@ -217,7 +227,7 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
   }
 
   protected override async onDrain(): Promise<void> {
-    await this.whenCallsEnd();
+    await this.#idle.wait(this.#waits === 0);
     if (!this.closed) await this.#client.drain();
   }
 
