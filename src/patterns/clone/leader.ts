@@ -10,29 +10,17 @@ import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { costOf } from "../../core/frame-cost.js";
 import { encodeEnd, encodeEntry, encodeMark, encodeUpdate } from "./link.js";
 import type { Operation } from "./operation.js";
-import type { ServerMap } from "./server-map.js";
-import type { ServerEffects, ServerState } from "./server-state.js";
-import { SNAPSHOT_RETRY, type Snapshot, type SnapshotEntry, SnapshotPump } from "./snapshots.js";
-import type { Standing } from "./standing.js";
+import { EMPTY } from "./protocol.js";
+import type { SendResult, ServerState } from "./server-state.js";
+import { SNAPSHOT_RETRY, Snapshot, type SnapshotEntry, SnapshotPump } from "./snapshots.js";
 
 /** Updates that wait for the end of the map, or for room. With more the follower is too slow. */
 const MAX_QUEUED = 1_000_000;
 const MAX_QUEUED_BYTES = 268_435_456;
 
-export interface Follow {
-  readonly routingId: Buffer;
-  readonly session: Buffer;
-  readonly standing: Standing;
-  readonly snapshot: Snapshot;
-  /** UUIDs of recent updates. */
-  readonly seen: Buffer;
-  readonly ahead: readonly Operation[];
-}
-
 export class Leader {
-  readonly #effects: Pick<ServerEffects, "replicate">;
+  readonly #server: ServerState;
   readonly #onLeft: (reason: "gone" | "slow", now: number) => void;
-  readonly #map: ServerMap;
   #state: "none" | "sending" | "sent" | "in step" = "none";
   #routingId: Buffer = Buffer.alloc(0);
   #session: Buffer = Buffer.alloc(0);
@@ -43,10 +31,9 @@ export class Leader {
   #retryAt = 0;
   heardAt = 0;
 
-  /** @param onLeft not called by {@link leave} */
-  constructor({ effects, map }: ServerState, onLeft: (reason: "gone" | "slow", now: number) => void) {
-    this.#effects = effects;
-    this.#map = map;
+  /** @param onLeft calls {@link leave} */
+  constructor(server: ServerState, onLeft: (reason: "gone" | "slow", now: number) => void) {
+    this.#server = server;
     this.#onLeft = onLeft;
   }
 
@@ -67,20 +54,22 @@ export class Leader {
     return this.present && this.#routingId.equals(routingId) && this.#session.equals(session);
   }
 
-  begin({ routingId, session, standing, snapshot, seen, ahead }: Follow, now: number): void {
-    this.leave();
+  begin(routingId: Buffer, session: Buffer, now: number): void {
+    const { map, queue, standing } = this.#server;
+    const snapshot = new Snapshot(map.table, EMPTY, map.sequence);
     this.#state = "sending";
     this.#routingId = Buffer.from(routingId);
     this.#session = Buffer.from(session);
     this.#pump = new SnapshotPump(
       snapshot,
-      (frames) => this.#effects.replicate(this.#routingId, frames),
+      (frames) => this.#replicate(frames),
       (entry, at) => encodeEntry(this.#session, entry, this.#timeLeft(entry, at)),
-      encodeEnd(this.#session, snapshot.sequence, standing, seen),
+      // Updates in flight are not in the snapshot, and may never follow.
+      encodeEnd(this.#session, map.sequence, standing.standing, map.seen(queue.operations())),
     );
-    this.#end = snapshot.sequence;
+    this.#end = map.sequence;
     this.heardAt = now;
-    for (const operation of ahead) this.update(operation, now);
+    for (const operation of queue.held) this.update(operation, now);
   }
 
   update(operation: Operation, now: number): void {
@@ -116,7 +105,7 @@ export class Leader {
       this.heardAt = now;
       this.#drain(now);
     } else if (result === "full") this.#retryAt = now + SNAPSHOT_RETRY;
-    else if (result !== "more") this.#fail(result === "gone" ? "gone" : "slow", now);
+    else if (result !== "more") this.#onLeft(result === "gone" ? "gone" : "slow", now);
   }
 
   /** When {@link pump} can go on; 0: at once. */
@@ -133,14 +122,13 @@ export class Leader {
     this.#retryAt = 0;
   }
 
-  #fail(reason: "gone" | "slow", now: number): void {
-    this.leave();
-    this.#onLeft(reason, now);
+  #replicate(frames: Buffer[]): SendResult {
+    return this.#server.effects.replicate(this.#routingId, frames);
   }
 
   /** 0: never. A key changed since comes as an update as well. */
   #timeLeft({ key, sequence }: SnapshotEntry, now: number): number {
-    const { table, expiry } = this.#map;
+    const { table, expiry } = this.#server.map;
     const id = table.find(key);
     const time = id >= 0 && table.sequence(id) === sequence ? expiry.timeOf(id) : 0;
     return time === 0 ? 0 : Math.max(1, time - now);
@@ -150,14 +138,14 @@ export class Leader {
     if (!this.present) return;
     this.#queue.push(frames);
     this.#queuedBytes += costOf(frames);
-    if (this.#queue.length > MAX_QUEUED || this.#queuedBytes > MAX_QUEUED_BYTES) this.#fail("slow", now);
+    if (this.#queue.length > MAX_QUEUED || this.#queuedBytes > MAX_QUEUED_BYTES) this.#onLeft("slow", now);
     else if (this.#pump === undefined && now >= this.#retryAt) this.#drain(now);
   }
 
   #drain(now: number): void {
     for (let frames = this.#queue.peek(); frames !== undefined; frames = this.#queue.peek()) {
-      const result = this.#effects.replicate(this.#routingId, frames);
-      if (result === "gone") this.#fail("gone", now);
+      const result = this.#replicate(frames);
+      if (result === "gone") this.#onLeft("gone", now);
       else if (result === "full") this.#retryAt = now + SNAPSHOT_RETRY;
       if (result !== "sent") return;
       this.#queue.shift();

@@ -13,7 +13,7 @@ import { REFUSED_FULL } from "./properties.js";
 import { EMPTY, encodeHugz, encodeSet, isHugz, readSequence, SEQUENCE, uuidOf } from "./protocol.js";
 import { conflictMark } from "./server-map.js";
 import type { ServerState } from "./server-state.js";
-import { ServerSnapshots, Snapshot } from "./snapshots.js";
+import { ServerSnapshots } from "./snapshots.js";
 
 /** Bytes in flight; more are refused. */
 const MAX_PENDING_BYTES = 268_435_456;
@@ -239,13 +239,8 @@ export class Serving {
   }
 
   #lead(routingId: Buffer, session: Buffer, now: number): void {
-    const { map, queue } = this.#state;
     if (this.#leader.present) this.#replicaLeft("left", now);
-    const snapshot = new Snapshot(map.table, EMPTY, map.sequence);
-    const { standing } = this.#state.standing;
-    // Updates in flight are not in the snapshot, and may never follow.
-    const seen = map.seen(queue.operations());
-    this.#leader.begin({ routingId, session, standing, snapshot, seen, ahead: queue.held }, now);
+    this.#leader.begin(routingId, session, now);
     this.pump(now);
   }
 
