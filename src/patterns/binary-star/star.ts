@@ -9,6 +9,7 @@ import { type Clock, systemClock } from "../../core/clock.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
+import { IdleWaits } from "../../core/idle-waits.js";
 import type { Context } from "../../sockets/context.js";
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import { listen, type SocketEvent } from "../../sockets/internal.js";
@@ -155,7 +156,9 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
   /** `undefined` for a fixed endpoint. */
   readonly #peerSource: EndpointList | undefined;
   #peerEndpoint = "";
-  #doubters: (() => void)[] = [];
+  /** Calls of {@link whenCertain}. */
+  readonly #doubters = new IdleWaits();
+  /** As reported last. */
   #state: BinaryStarStateName;
   #invalid = 0;
   #term = 0;
@@ -262,8 +265,7 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
    * Whether this server is active. A doubting one knows after about a heartbeat: await it before dropping a reply.
    */
   async whenCertain(): Promise<boolean> {
-    while (!this.isServing() && this.#rules.doubting && !this.closed)
-      await new Promise<void>((resolve) => this.#doubters.push(resolve));
+    while (!this.isServing() && this.#rules.doubting && !this.closed) await this.#doubters.wait(false);
     return this.isServing();
   }
 
@@ -311,7 +313,7 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
   /** @internal */
   protected async onClose(linger: number): Promise<void> {
     this.#timer.stop();
-    this.#endDoubt();
+    this.#doubters.end();
     const last = linger < 0 ? LAST_STATE_LINGER : Math.min(linger, LAST_STATE_LINGER);
     this.#peerSource?.stop();
     await Promise.all([this.#publisher.close({ linger: last }), this.#subscriber.close({ linger: 0 })]);
@@ -378,40 +380,25 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
       changed: (_state, _from, reason) => {
         this.#term += 1;
         this.#changed(reason);
-        this.#endDoubt();
       },
       doubted: () => this.#changed("stalled"),
-      resumed: () => {
-        this.#changed("stalled");
-        this.#endDoubt();
-      },
+      resumed: () => this.#changed("stalled"),
       fenced: (reason) => {
         this.#term += 1;
-        const from = this.#state;
-        this.#state = "fenced";
-        this.events.emit({ type: "state:changed", state: "fenced", from, reason });
-        this.#endDoubt();
+        this.#changed(reason);
       },
       votesDropped: () => this.events.emit({ type: "votes:dropped" }),
       sameRole: (role) => this.events.emit({ type: "peer:misconfigured", role }),
     };
   }
 
-  #changed(reason: BinaryStarReason): void {
+  #changed(reason: BinaryStarReason | BinaryStarFenceReason): void {
     const from = this.#state;
-    const state = this.#rules.doubting ? "doubting" : NAMES[this.#rules.state];
+    const { state } = this;
     this.#state = state;
     if (state === "active" || state === "passive") this.reached();
-    this.events.emit({
-      type: "state:changed",
-      state: state as Exclude<BinaryStarStateName, "fenced">,
-      from,
-      reason,
-    });
-  }
-
-  #endDoubt(): void {
-    for (const resolve of this.#doubters.splice(0)) resolve();
+    this.events.emit({ type: "state:changed", state, from, reason } as BinaryStarEvent);
+    if (state !== "doubting") this.#doubters.end();
   }
 
   async #read(): Promise<void> {
