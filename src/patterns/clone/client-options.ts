@@ -44,7 +44,6 @@ export type CloneServers = string | CloneEndpoints | readonly (string | CloneEnd
 const OPTIONS = {
   /** `/segment/…/`: holds only keys that begin with it. Default: all. */
   subtree: anything<string | Uint8Array>(),
-  /** Encodes and decodes values. Default: bytes as they are. */
   codec: codec<unknown>(),
   /** A Standard Schema for values in both directions; needs a codec. */
   schema: anything<StandardSchemaV1>(),

@@ -10,7 +10,7 @@
 
 import { quoted } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
-import { ClosedError, InvalidArgumentError, type ShoalError } from "../../core/errors.js";
+import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
 import { frameCost } from "../../core/frame-cost.js";
 import type { WaitOptions } from "../../core/waiter.js";
 import { isEndpointSource } from "../../sockets/endpoint-source.js";
@@ -76,14 +76,13 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
   readonly #timer: DriverTimer;
   readonly #subtree: Buffer;
   readonly #sockets: ReturnType<typeof clientSettings>["sockets"];
-  readonly #source: EndpointList | undefined;
+  readonly #servers: EndpointList;
   readonly #watches: ClientWatches<CloneValue<T>>;
   #dealer: Dealer | undefined;
   #subscriber: Subscriber | undefined;
   #publisher: Publisher | undefined;
   #updates: SendQueue | undefined;
   #loaded = false;
-  #isStarted = false;
   #handshakeErrors = 0;
   #invalid = 0;
 
@@ -105,19 +104,18 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     this.#timer = new DriverTimer(heartbeatInterval);
     this.#subtree = subtree;
     this.#sockets = settings.sockets;
-    if (isEndpointSource(servers))
-      this.#source = new EndpointList("CloneClient", servers, {
-        socket: () => new Dealer(settings.sockets),
-        check: endpointsOf,
-      });
+    const fixed = settings.servers.map(({ snapshot }) => snapshot);
+    this.#servers = new EndpointList("CloneClient", isEndpointSource(servers) ? servers : fixed, {
+      socket: () => new Dealer(settings.sockets),
+      check: endpointsOf,
+    });
     this.#watches = new ClientWatches(settings.coder, (lost) =>
       this.events.emit({ type: "change:dropped", lost }),
     );
     this.#rules = new ClientRules(settings.rules, this.#effects(settings.servers), this.#timer.now());
     this.#rules.start(this.#timer.now());
-    this.#isStarted = true;
     this.#timer.start(this.#rules);
-    this.#source?.start({
+    this.#servers.start({
       changed: (list) => this.#act((now) => this.#rules.setServers(list, now)),
       event: (event) => this.events.emit(event),
     });
@@ -248,7 +246,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
 
   /** @internal */
   protected async onClose(): Promise<void> {
-    this.#source?.stop();
+    this.#servers.stop();
     this.#timer.stop();
     this.#rules.close(this.#timer.now());
     this.#watches.end();
@@ -288,7 +286,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     return {
       open: (attempt, server) => {
         const endpoints = fixed.find(({ snapshot }) => snapshot === server) ?? endpointsOf(server);
-        this.#connect(attempt, endpoints);
+        this.#servers.connect(endpoints.snapshot, () => this.#open(attempt, endpoints));
       },
       ask: () => void this.#dealer?.trySend(encodeRequest(this.#subtree)),
       sendSet: (frames) => {
@@ -316,25 +314,17 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     this.#timer.update();
   }
 
-  /** An invalid endpoint throws in the constructor; later it is an event. */
-  #connect(attempt: number, endpoints: CloneEndpoints): void {
+  #open(attempt: number, endpoints: CloneEndpoints): void {
+    void this.#closeSockets();
     try {
-      this.#open(attempt, endpoints);
+      this.#connect(attempt, endpoints);
     } catch (error) {
-      if (!this.#isStarted) {
-        void this.#closeSockets();
-        throw error;
-      }
-      this.events.emit({
-        type: "endpoint:refused",
-        endpoint: endpoints.snapshot,
-        error: error as ShoalError,
-      });
+      void this.#closeSockets();
+      throw error;
     }
   }
 
-  #open(attempt: number, { snapshot, publisher, collector, curveServerKey }: CloneEndpoints): void {
-    void this.#closeSockets();
+  #connect(attempt: number, { snapshot, publisher, collector, curveServerKey }: CloneEndpoints): void {
     const options = curveServerKey === undefined ? this.#sockets : { ...this.#sockets, curveServerKey };
     this.#openCollector(attempt, snapshot, new Publisher({ ...options, noDrop: true }));
     const subscriber = new Subscriber({ ...options, receiveHighWaterMark: RECEIVE_MARK });
