@@ -4,6 +4,7 @@
  *   came ──HELLO of a member──> data frames to its Receiving
  *     └──> refused with a reason, which is counted; a sender that is not known yet greets again later
  */
+import type { NodeLinksEffects } from "./parts.js";
 import type { ConnectionEvents, MessageConnection } from "./protocol.js";
 import type { Receiving } from "./receiving.js";
 import { decodeHello, encodeRefused, type Hello, LinkFrame } from "./wire.js";
@@ -28,20 +29,20 @@ export type LinkRefusal =
   | "handler";
 
 export interface CallerEffects {
+  readonly effects: NodeLinksEffects;
   onHello(caller: Caller, hello: Hello): Receiving | LinkRefusal;
-  onHeard(from: string): void;
   refuse(reason: LinkRefusal): void;
 }
 
 export class Caller implements ConnectionEvents {
   readonly connection: MessageConnection;
   readonly protocol: string;
-  readonly #effects: CallerEffects;
+  readonly #links: CallerEffects;
   #receiving: Receiving | undefined = undefined;
   #isOver = false;
 
-  constructor(effects: CallerEffects, connection: MessageConnection, protocol: string) {
-    this.#effects = effects;
+  constructor(links: CallerEffects, connection: MessageConnection, protocol: string) {
+    this.#links = links;
     this.connection = connection;
     this.protocol = protocol;
   }
@@ -55,7 +56,7 @@ export class Caller implements ConnectionEvents {
     if (receiving !== undefined && (type === LinkFrame.BATCH || type === LinkFrame.ITEM)) {
       if (receiving.connection !== this.connection) return;
       const fault = receiving.onData(frame);
-      if (fault === undefined) this.#effects.onHeard(receiving.id);
+      if (fault === undefined) this.#links.effects.onHeard?.(receiving.id);
       else this.refuse(fault);
       return;
     }
@@ -63,7 +64,7 @@ export class Caller implements ConnectionEvents {
     // All hellos of a connection are of one link of one node.
     const isOther =
       receiving !== undefined && (receiving.id !== hello?.from || receiving.lane !== hello.lane);
-    const result = hello === undefined || isOther ? "malformed" : this.#effects.onHello(this, hello);
+    const result = hello === undefined || isOther ? "malformed" : this.#links.onHello(this, hello);
     if (typeof result === "string") this.refuse(result);
     else this.#receiving = result;
   }
@@ -76,7 +77,7 @@ export class Caller implements ConnectionEvents {
 
   refuse(reason: LinkRefusal): void {
     if (this.#isOver) return;
-    this.#effects.refuse(reason);
+    this.#links.refuse(reason);
     this.connection.send([encodeRefused(reason)]);
     this.onClose();
     this.connection.close();

@@ -18,18 +18,16 @@ import {
   MessageKind,
   type MessageLinkStats,
   type MessageLinks,
-  type MessageLinksEffects,
   type MessageLinksStats,
+  type NodeLinksEffects,
   type SendResult,
 } from "./parts.js";
-import type { LinkHost, LinkProtocol, MessageConnection, ProtocolListener } from "./protocol.js";
+import type { LinkHost, LinkProtocol, ProtocolListener } from "./protocol.js";
 import type { Publication } from "./publication.js";
 import { Receiving, type ReceivingEffects } from "./receiving.js";
-import { type LinkMember, Sending, type SendingEffects, type SendingLane } from "./sending.js";
+import { Sending, type SendingEffects, type SendingLane } from "./sending.js";
 import type { WindowLimits } from "./window.js";
 import { encodeHello, encodeWelcome, type Hello } from "./wire.js";
-
-export type { LinkMember } from "./sending.js";
 
 export type LinkSettings = Pick<
   MessagingSettings,
@@ -44,23 +42,9 @@ export interface NodeLinksOptions {
   readonly effects: NodeLinksEffects;
 }
 
-export interface NodeLinksEffects extends MessageLinksEffects {
-  member(id: string): LinkMember | undefined;
-  /** For this node's details (advert.ts). */
-  advertise(advert: string | undefined): void;
-  /** A protocol does not reach a live member. */
-  ping(id: string): void;
-  /** A frame arrived. Must be cheap. */
-  onHeard?(id: string): void;
-  /** A connection greeted as a member but proved to be another node. */
-  onKeyRefused?(id: string, connection: MessageConnection): void;
-  /** A protocol failed with a peer, or a listener was not opened (`peer` is empty). */
-  onProtocolFailed?(peer: string, protocol: string, reason: string): void;
-}
-
 export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects, CallerEffects {
   readonly #options: NodeLinksOptions;
-  readonly #effects: NodeLinksEffects;
+  readonly effects: NodeLinksEffects;
   readonly #limits: WindowLimits;
   readonly #maxItem: number;
   readonly #life = randomBytes(8).toString("hex");
@@ -91,7 +75,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
   constructor(options: NodeLinksOptions) {
     const { effects, protocols, settings } = options;
     this.#options = options;
-    this.#effects = effects;
+    this.effects = effects;
     this.#limits = { items: settings.highWaterMark, bytes: settings.highWaterMarkBytes };
     this.#maxItem = settings.maxItem;
     this.#lanes = [{ number: 0, protocols, host: this.#hostOf("") }];
@@ -124,7 +108,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
         else this.#listeners.push(listener);
         adverts.set(name, advertOf(listener));
       } catch (error) {
-        this.#effects.onProtocolFailed?.("", name, thrownText(error));
+        this.effects.onProtocolFailed?.("", name, thrownText(error));
       }
     }
     if (this.#closing === undefined && adverts.size > 0) this.#advertise(adverts);
@@ -134,7 +118,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
   onMember(id: string, state: "alive" | "lost" | "gone"): void {
     const sending = this.#sending.get(id);
     if (state === "alive") {
-      const member = this.#effects.member(id);
+      const member = this.effects.member(id);
       const advert = decodeAdvert(member?.advert);
       for (const key of keysOf(id)) {
         const each = this.#sending.get(key);
@@ -156,7 +140,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
         this.#remove(key, each);
       }
     }
-    if (lost > 0) this.#effects.onLost?.(id, lost);
+    if (lost > 0) this.effects.onLost?.(id, lost);
     if (state === "gone")
       for (const key of keysOf(id)) {
         const receiving = this.#receiving.get(key);
@@ -164,7 +148,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
         receiving?.restart();
         receiving?.connection?.close();
       }
-    if (sending !== undefined) this.#effects.onPeer(id, state);
+    if (sending !== undefined) this.effects.onPeer(id, state);
     this.#onDrained?.();
   }
 
@@ -207,7 +191,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
 
   get #isWaiting(): boolean {
     for (const { id, window } of this.#sending.values())
-      if (window.waiting > 0 && this.#effects.member(id) !== undefined) return true;
+      if (window.waiting > 0 && this.effects.member(id) !== undefined) return true;
     return false;
   }
 
@@ -219,10 +203,10 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
       // Drops the protocol of the lowest priority.
       const name = [...protocols.keys()].pop() as string;
       protocols.delete(name);
-      this.#effects.onProtocolFailed?.("", name, "what it advertises does not fit");
+      this.effects.onProtocolFailed?.("", name, "what it advertises does not fit");
       advert = encode();
     }
-    this.#effects.advertise(advert);
+    this.effects.advertise(advert);
   }
 
   // --- Sending -------------------------------------------------------------------------------------------------------
@@ -250,7 +234,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
       else if (publication.bytes > sending.maxItem) {
         this.#checkSize(publication.bytes);
         sending.dropped += 1;
-        this.#effects.onTooLarge?.(id, publication.plan.prefix);
+        this.effects.onTooLarge?.(id, publication.plan.prefix);
       } else if (sending.publish(MessageKind.PUBLISH, publication)) sent += 1;
       else full.push(id);
     }
@@ -323,7 +307,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
   /** Why messages cannot be sent to a member. */
   reasonOf(id: string): string | undefined {
     if (this.#closing !== undefined) return "messaging is closed";
-    const member = this.#effects.member(id);
+    const member = this.effects.member(id);
     if (member === undefined) return "no live member has this id";
     if (decodeAdvert(member.advert) === undefined) return "it does not take messages";
     return undefined;
@@ -357,7 +341,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
 
   #open(to: string): Sending | undefined {
     if (this.#closing !== undefined || to === this.#options.id) return undefined;
-    const member = this.#effects.member(to);
+    const member = this.effects.member(to);
     const advert = decodeAdvert(member?.advert);
     // Items for a new member wait for its details.
     if (member === undefined || (advert === undefined && member.hasDetails)) return undefined;
@@ -406,10 +390,6 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
 
   // --- What the sending ends call ------------------------------------------------------------------------------------
 
-  member(id: string): LinkMember | undefined {
-    return this.#effects.member(id);
-  }
-
   hello({ id: to, lane, window: { session, everSent } }: Sending): Buffer {
     return encodeHello({
       to,
@@ -424,23 +404,11 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
   }
 
   onUp({ id, lane }: Sending): void {
-    if (lane.number === 0) this.#effects.onPeer(id, "up");
-  }
-
-  onLost({ id }: Sending, count: number): void {
-    this.#effects.onLost?.(id, count);
-  }
-
-  onFailed({ id }: Sending, protocol: string, reason: string): void {
-    this.#effects.onProtocolFailed?.(id, protocol, reason);
-  }
-
-  onFailing({ id }: Sending): void {
-    this.#effects.ping(id);
+    if (lane.number === 0) this.effects.onPeer(id, "up");
   }
 
   onAcked({ id }: Sending): void {
-    this.#effects.onHeard?.(id);
+    this.effects.onHeard?.(id);
     this.#onDrained?.();
   }
 
@@ -492,7 +460,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
       return this.refuse("kind");
     this.#incoming = from;
     try {
-      return this.#effects.onItem(from.id, kind, item);
+      return this.effects.onItem(from.id, kind, item);
     } catch {
       // A bug of the node costs the item, not the process.
       return this.refuse("handler");
@@ -504,7 +472,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
   onPublish(from: Receiving, bytes: Buffer, start: number, end: number): void | Promise<void> {
     if (from.lane !== 0) return this.refuse("kind");
     try {
-      return this.#effects.onPublish(from, bytes, start, end);
+      return this.effects.onPublish(from, bytes, start, end);
     } catch {
       return this.refuse("handler");
     }
@@ -573,20 +541,16 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     this.#refused.set(reason, (this.#refused.get(reason) ?? 0) + 1);
   }
 
-  onHeard(from: string): void {
-    this.#effects.onHeard?.(from);
-  }
-
   /** @returns why it is refused */
   onHello(caller: Caller, hello: Hello): Receiving | LinkRefusal {
     const { id } = this.#options;
     if (hello.to !== id || hello.from === id) return "other-node";
     // Hooks that decide about the sender need its details.
-    if (this.#closing !== undefined || this.#effects.member(hello.from)?.hasDetails !== true)
+    if (this.#closing !== undefined || this.effects.member(hello.from)?.hasDetails !== true)
       return "stranger";
     const { nodeId } = caller.connection;
     if (nodeId === undefined || nodeId === hello.from) return this.#admit(caller, hello);
-    this.#effects.onKeyRefused?.(hello.from, caller.connection);
+    this.effects.onKeyRefused?.(hello.from, caller.connection);
     return "key";
   }
 

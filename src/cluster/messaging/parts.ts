@@ -6,6 +6,7 @@
  */
 
 import type { Alias } from "./addresses.js";
+import type { MessageConnection } from "./protocol.js";
 import type { Publication } from "./publication.js";
 import type { TopicAliases } from "./topic-aliases.js";
 
@@ -75,6 +76,32 @@ export interface MessageLinksEffects {
   onLost?(id: string, count: number): void;
   /** A publication is larger than a peer takes. @param prefix the first level of its topic */
   onTooLarge?(id: string, prefix: string): void;
+}
+
+export interface LinkMember {
+  readonly id: string;
+  readonly name: string;
+  /** IP address. */
+  readonly host: string;
+  readonly address: string;
+  readonly local: boolean;
+  readonly hasDetails: boolean;
+  /** Its prop `shoal-messages`; `undefined`: it takes no messages. */
+  readonly advert: string | undefined;
+}
+
+export interface NodeLinksEffects extends MessageLinksEffects {
+  member(id: string): LinkMember | undefined;
+  /** For this node's details (advert.ts). */
+  advertise(advert: string | undefined): void;
+  /** A protocol does not reach a live member. */
+  ping(id: string): void;
+  /** A frame arrived. Must be cheap. */
+  onHeard?(id: string): void;
+  /** A connection greeted as a member but proved to be another node. */
+  onKeyRefused?(id: string, connection: MessageConnection): void;
+  /** A protocol failed with a peer, or a listener was not opened (`peer` is empty). */
+  onProtocolFailed?(peer: string, protocol: string, reason: string): void;
 }
 
 /** The sender of an item. */

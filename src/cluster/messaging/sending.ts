@@ -29,23 +29,12 @@ import {
   MAX_BATCH,
   PROTOCOL_RETRY,
 } from "./bounds.js";
+import type { LinkMember, NodeLinksEffects } from "./parts.js";
 import type { ConnectionEvents, DialTarget, LinkHost, LinkProtocol, MessageConnection } from "./protocol.js";
 import type { Publication } from "./publication.js";
 import { SentAliases, TopicForm } from "./topic-aliases.js";
 import { SendWindow, type WindowLimits } from "./window.js";
 import { decodeAck, decodeRefused, decodeWelcome, LinkFrame, type Welcome } from "./wire.js";
-
-export interface LinkMember {
-  readonly id: string;
-  readonly name: string;
-  /** IP address. */
-  readonly host: string;
-  readonly address: string;
-  readonly local: boolean;
-  readonly hasDetails: boolean;
-  /** Its prop `shoal-messages`; `undefined`: it takes no messages. */
-  readonly advert: string | undefined;
-}
 
 /** Shared by all links of the same protocols. */
 export interface SendingLane {
@@ -55,16 +44,10 @@ export interface SendingLane {
 }
 
 export interface SendingEffects {
-  /** `undefined`: not a live member. */
-  member(id: string): LinkMember | undefined;
+  readonly effects: NodeLinksEffects;
   /** The greeting, with the window's session. */
   hello(sending: Sending): Buffer;
   onUp(sending: Sending): void;
-  /** `count` items are given up, and a session begins. */
-  onLost(sending: Sending, count: number): void;
-  onFailed(sending: Sending, protocol: string, reason: string): void;
-  /** No protocol works. */
-  onFailing(sending: Sending): void;
   /** Sends at the end of this turn. */
   flushSoon(sending: Sending): void;
   onAcked(sending: Sending): void;
@@ -120,7 +103,7 @@ export class Sending {
   #heldSince = -1;
   readonly #aliases = new SentAliases();
   readonly lane: SendingLane;
-  readonly #effects: SendingEffects;
+  readonly #links: SendingEffects;
   #current: Attempt | undefined = undefined;
   #attempt: Attempt | undefined = undefined;
   #candidates: Candidate[] = [];
@@ -144,13 +127,13 @@ export class Sending {
     lane: SendingLane,
     limits: WindowLimits,
     session: number,
-    effects: SendingEffects,
+    links: SendingEffects,
   ) {
     this.id = id;
     this.name = name;
     this.lane = lane;
     this.window = new SendWindow(limits, session);
-    this.#effects = effects;
+    this.#links = links;
     this.#usedAt = performance.now();
   }
 
@@ -189,7 +172,7 @@ export class Sending {
     this.#offered += bytes;
     if (this.state === "up") {
       if (this.#offered >= most) this.flush();
-      else if (!this.isDirty) this.#effects.flushSoon(this);
+      else if (!this.isDirty) this.#links.flushSoon(this);
     } else if (this.state === "idle") this.#connect();
   }
 
@@ -215,7 +198,7 @@ export class Sending {
     for (;;) {
       const message = this.window.take(LINK_WINDOW, isCopied);
       if (message === undefined) return;
-      if (isFirst) this.#effects.acknowledge(this);
+      if (isFirst) this.#links.acknowledge(this);
       isFirst = false;
       connection.send(message);
       if (this.#current !== current) return;
@@ -327,7 +310,7 @@ export class Sending {
 
   #connect(): void {
     // `changed` follows when a lost member is back, and when the details of a new one come.
-    if (this.#effects.member(this.id)?.hasDetails !== true) {
+    if (this.#links.effects.member(this.id)?.hasDetails !== true) {
       this.state = "idle";
       return;
     }
@@ -338,7 +321,7 @@ export class Sending {
 
   /** By priority; recently failed ones last. */
   #find(): Candidate[] {
-    const member = this.#effects.member(this.id);
+    const member = this.#links.effects.member(this.id);
     const advert = decodeAdvert(member?.advert);
     if (member === undefined || advert === undefined) return [];
     const target = this.#target(member);
@@ -373,7 +356,7 @@ export class Sending {
     }
     this.#attempt = undefined;
     if (this.#current !== undefined) return; // It was for a better one.
-    this.#effects.onFailing(this);
+    this.#links.effects.ping(this.id);
     this.#later();
   }
 
@@ -391,7 +374,7 @@ export class Sending {
   }
 
   #dial({ protocol, rank, where }: Candidate): void {
-    const member = this.#effects.member(this.id);
+    const member = this.#links.effects.member(this.id);
     if (member === undefined) {
       this.#candidates = [];
       this.#next();
@@ -446,7 +429,7 @@ export class Sending {
     const connection = attempt.connection as MessageConnection;
     // Another node may have the address now.
     if (connection.nodeId !== undefined && connection.nodeId !== this.id) this.#failed(attempt, "key");
-    else connection.send([this.#effects.hello(this)]);
+    else connection.send([this.#links.hello(this)]);
   }
 
   /** Not a failure if it served and nothing waits. */
@@ -487,7 +470,7 @@ export class Sending {
   #report(protocol: string, reason: string): void {
     if (this.#reported.get(protocol) === reason) return;
     this.#reported.set(protocol, reason);
-    this.#effects.onFailed(this, protocol, reason);
+    this.#links.effects.onProtocolFailed?.(this.id, protocol, reason);
   }
 
   #refused(attempt: Attempt, reason: string): void {
@@ -495,7 +478,7 @@ export class Sending {
       this.#disconnect();
       const lost = this.#loseSession();
       this.#connect();
-      if (lost > 0) this.#effects.onLost(this, lost);
+      if (lost > 0) this.#links.effects.onLost?.(this.id, lost);
       return;
     }
     this.#drop(attempt);
@@ -543,7 +526,7 @@ export class Sending {
     this.#usedAt = performance.now();
     if (this.window.hasUnsent) this.flush();
     if (this.#waiters.length > 0) this.#settleRoom(false);
-    this.#effects.onAcked(this);
+    this.#links.onAcked(this);
     return true;
   }
 
@@ -558,7 +541,7 @@ export class Sending {
     if (!window.resume(welcome.received, welcome.delivered)) {
       const lost = this.#loseSession();
       this.#failed(attempt, "sequence");
-      if (lost > 0) this.#effects.onLost(this, lost);
+      if (lost > 0) this.#links.effects.onLost?.(this.id, lost);
       return;
     }
     attempt.deliveredBefore = delivered;
@@ -567,11 +550,11 @@ export class Sending {
     this.#settleLinked();
     if (!this.#isSessionUp) {
       this.#isSessionUp = true;
-      this.#effects.onUp(this);
+      this.#links.onUp(this);
     }
     this.flush();
     this.#settleRoom(false);
-    this.#effects.onAcked(this);
+    this.#links.onAcked(this);
   }
 
   /** Another session begins. @returns the number of lost items */

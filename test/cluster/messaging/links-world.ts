@@ -1,14 +1,13 @@
 /** Links of some nodes in one process, with a membership that the test decides. */
 import { createId } from "../../../src/cluster/identity.js";
-import {
-  type LinkMember,
-  type LinkSettings,
-  NodeLinks,
-  type NodeLinksEffects,
-  type NodeLinksOptions,
-} from "../../../src/cluster/messaging/links.js";
+import { type LinkSettings, NodeLinks, type NodeLinksOptions } from "../../../src/cluster/messaging/links.js";
 import { messagingSettings } from "../../../src/cluster/messaging/options.js";
-import type { MessageLinkStats, PeerState } from "../../../src/cluster/messaging/parts.js";
+import type {
+  LinkMember,
+  MessageLinkStats,
+  NodeLinksEffects,
+  PeerState,
+} from "../../../src/cluster/messaging/parts.js";
 import { tcpProtocol } from "./socket-protocol.js";
 
 export interface Item {
