@@ -152,39 +152,30 @@ export class Messaging implements ClientEffects {
     const { each = false, retained = false } = options;
     checkBoolean("each", each);
     checkBoolean("retained", retained);
-    const mark = {
-      messages: checkInteger("maxQueue", options.maxQueue ?? this.#state.settings.maxQueue),
-      bytes: checkInteger("maxQueueBytes", options.maxQueueBytes ?? this.#state.settings.maxQueueBytes),
-    };
+    const { effects, names, settings } = this.#state;
+    const { maxQueue = settings.maxQueue, maxQueueBytes = settings.maxQueueBytes } = options;
     const name =
-      filter === SELF_ID
-        ? SELF_TOPIC
-        : typeof filter === "number"
-          ? this.#state.names.topicOf(filter)
-          : filter;
-    const isDirect = name === SELF_TOPIC;
-    const subscription = new Subscription(
-      name,
-      this.#state.names.subtopicOf(options.subtopic),
+      filter === SELF_ID ? SELF_TOPIC : typeof filter === "number" ? names.topicOf(filter) : filter;
+    const subscription: Subscription = new Subscription({
+      filter: name,
+      subtopic: names.subtopicOf(options.subtopic),
       each,
       retained,
-      client,
-      call,
-      mark,
-      {
-        failed: (of, error) => {
-          this.#failed += 1;
-          effects.emit({ type: "subscription:failed", filter: of.filter, error });
-        },
-        dropped: (of, message) => {
-          this.#state.deliveries.dropped();
-          this.#state.dropSlow(of.filter, message.topic);
-        },
-        closed: (of) => (isDirect ? this.#unsubscribeDirect(client, of) : this.#unsubscribe(client, of)),
+      subscriber: client,
+      handler: call,
+      maxQueue: checkInteger("maxQueue", maxQueue),
+      maxQueueBytes: checkInteger("maxQueueBytes", maxQueueBytes),
+      onFailed: (error) => {
+        this.#failed += 1;
+        effects.emit({ type: "subscription:failed", filter: name, error });
       },
-    );
-    const { effects } = this.#state;
-    if (isDirect) client.direct = [...client.direct, subscription];
+      onDropped: ({ topic }) => {
+        this.#state.deliveries.dropped();
+        this.#state.dropSlow(name, topic);
+      },
+      onClosed: () => this.#unsubscribe(client, subscription),
+    });
+    if (name === SELF_TOPIC) client.direct = [...client.direct, subscription];
     else this.#subscribe(name, subscription);
     client.subscriptions.add(subscription);
     return subscription;
@@ -210,21 +201,15 @@ export class Messaging implements ClientEffects {
       const message = names.message(topic, data, names.senderOf(id, client), subtopic, true);
       deliveries.queue([subscription], message, stamp);
     }
-    subscription.onClose(() => retention.forget(subscription));
     subscription.ready = Promise.all([known, retention.ask(subscription, known)]).then(ignore);
     subscription.ready.catch(ignore); // Awaiting it is optional.
   }
 
   #unsubscribe(client: MessageClient, subscription: Subscription): void {
-    const { filter } = subscription;
-    client.subscriptions.delete(subscription);
-    if (!this.#table.delete(filter, subscription)) return;
-    this.#state.plans.changed();
-  }
-
-  #unsubscribeDirect(client: MessageClient, subscription: Subscription): void {
     client.subscriptions.delete(subscription);
     client.direct = client.direct.filter((each) => each !== subscription);
+    this.#state.retention.forget(subscription);
+    if (this.#table.delete(subscription.filter, subscription)) this.#state.plans.changed();
   }
 
   // --- Publishing ----------------------------------------------------------------------------------------------------

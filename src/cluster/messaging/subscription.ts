@@ -40,20 +40,23 @@ export interface ClusterSubscription extends AsyncIterable<ClusterMessage> {
   close(): void;
 }
 
-export interface SubscriptionMark {
-  readonly messages: number;
-  readonly bytes: number;
-}
-
-export interface SubscriptionEffects {
-  failed(subscription: Subscription, error: unknown): void;
-  dropped(subscription: Subscription, message: ReceivedMessage): void;
-  closed(subscription: Subscription): void;
-}
-
 export interface Subscriber {
   /** Number of the last delivery to this client, which gets each message once. */
   lastDelivery: number;
+}
+
+export interface SubscriptionOptions {
+  readonly filter: string;
+  readonly subtopic: string | undefined;
+  readonly each: boolean;
+  readonly retained: boolean;
+  readonly subscriber: Subscriber;
+  readonly handler: MessageHandler | undefined;
+  readonly maxQueue: number;
+  readonly maxQueueBytes: number;
+  onFailed(error: unknown): void;
+  onDropped(message: ReceivedMessage): void;
+  onClosed(): void;
 }
 
 export class Subscription implements ClusterSubscription {
@@ -65,8 +68,7 @@ export class Subscription implements ClusterSubscription {
   readonly subscriber: Subscriber;
   ready: Promise<void> = Promise.resolve();
   readonly #handler: MessageHandler | undefined;
-  readonly #mark: SubscriptionMark;
-  readonly #effects: SubscriptionEffects;
+  readonly #options: SubscriptionOptions;
   readonly #queue = new RingBuffer<ReceivedMessage>(2);
   #bytes = 0;
   #dropped = 0;
@@ -78,28 +80,17 @@ export class Subscription implements ClusterSubscription {
   #stallTimer: NodeJS.Timeout | undefined = undefined;
   /** It delayed a link for too long, and has not caught up. */
   #isStalled = false;
-  #onClose: (() => void) | undefined = undefined;
   /** With `retained`: of each topic, the least recently updated first. */
   readonly #latest = new Map<string, { readonly stamp: number; readonly node: string }>();
 
-  constructor(
-    filter: string,
-    subtopic: string | undefined,
-    each: boolean,
-    retained: boolean,
-    subscriber: Subscriber,
-    handler: MessageHandler | undefined,
-    mark: SubscriptionMark,
-    effects: SubscriptionEffects,
-  ) {
-    this.filter = filter;
-    this.subtopic = subtopic;
-    this.each = each;
-    this.retained = retained;
-    this.subscriber = subscriber;
-    this.#handler = handler;
-    this.#mark = mark;
-    this.#effects = effects;
+  constructor(options: SubscriptionOptions) {
+    this.filter = options.filter;
+    this.subtopic = options.subtopic;
+    this.each = options.each;
+    this.retained = options.retained;
+    this.subscriber = options.subscriber;
+    this.#handler = options.handler;
+    this.#options = options;
   }
 
   get waiting(): number {
@@ -119,7 +110,7 @@ export class Subscription implements ClusterSubscription {
   }
 
   get isFull(): boolean {
-    return this.#queue.length >= this.#mark.messages || this.#bytes >= this.#mark.bytes;
+    return this.#queue.length >= this.#options.maxQueue || this.#bytes >= this.#options.maxQueueBytes;
   }
 
   /**
@@ -140,7 +131,7 @@ export class Subscription implements ClusterSubscription {
     }
     if (this.isFull && (!holds || this.#handler === undefined || this.#isStalled)) {
       this.#dropped += 1;
-      this.#effects.dropped(this, message);
+      this.#options.onDropped(message);
       return undefined;
     }
     this.#queue.push(message);
@@ -178,14 +169,9 @@ export class Subscription implements ClusterSubscription {
     return this.#room;
   }
 
-  onClose(listener: () => void): void {
-    this.#onClose = listener;
-  }
-
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#onClose?.();
     this.#latest.clear();
     if (this.#handler !== undefined) {
       this.#queue.clear();
@@ -194,7 +180,7 @@ export class Subscription implements ClusterSubscription {
     this.#release();
     for (let reader = this.#readers.shift(); reader !== undefined; reader = this.#readers.shift())
       reader({ done: true, value: undefined });
-    this.#effects.closed(this);
+    this.#options.onClosed();
   }
 
   /** @throws ClosedError `EBADF` if it has a handler */
@@ -230,8 +216,8 @@ export class Subscription implements ClusterSubscription {
   }
 
   #look(): void {
-    const { messages, bytes } = this.#mark;
-    if (this.#queue.length > messages / 2 || this.#bytes > bytes / 2) return;
+    const { maxQueue, maxQueueBytes } = this.#options;
+    if (this.#queue.length > maxQueue / 2 || this.#bytes > maxQueueBytes / 2) return;
     this.#isStalled = false;
     this.#release();
   }
@@ -253,14 +239,14 @@ export class Subscription implements ClusterSubscription {
         : handler(message);
       if (result === undefined || typeof (result as PromiseLike<unknown> | null)?.then !== "function") return;
     } catch (error) {
-      this.#effects.failed(this, error);
+      this.#options.onFailed(error);
       return;
     }
     this.#isBusy = true;
     Promise.resolve(result).then(
       () => this.#next(handler),
       (error: unknown) => {
-        this.#effects.failed(this, error);
+        this.#options.onFailed(error);
         this.#next(handler);
       },
     );
