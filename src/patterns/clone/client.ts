@@ -289,9 +289,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
         this.#servers.connect(endpoints.snapshot, () => this.#open(attempt, endpoints));
       },
       ask: () => void this.#dealer?.trySend(encodeRequest(this.#subtree)),
-      sendSet: (frames) => {
-        if (this.#publisher?.closed === false) this.#updates?.send(frames);
-      },
+      sendSet: (frames) => void this.#updates?.send(frames),
       get unsent() {
         return unsent();
       },
@@ -400,7 +398,6 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
 
   async #closeSockets(): Promise<void> {
     const sockets = [this.#subscriber, this.#dealer, this.#publisher];
-    this.#updates?.close();
     this.#updates = undefined;
     this.#subscriber = undefined;
     this.#dealer = undefined;

@@ -1,5 +1,5 @@
 /**
- * Overflow queue of a DEALER, or of a PUB with `noDrop`: no message is refused or lost while the socket is open.
+ * Sends of a DEALER, or of a PUB with `noDrop`: no message is refused or lost while the socket is open.
  *
  *   send --room--> the socket            settled(true)
  *     |  mute                               ^
@@ -7,9 +7,8 @@
  *            |  the socket is closed
  *            +--> settled(false)
  *
- * One send of the socket is pending at a time, so `maxPendingSends` is never reached. The caller bounds the queue.
+ * The socket has the queue (sockets/outbox.ts). It has no bound here: the caller bounds its messages.
  */
-import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { checkMessage } from "../../sockets/internal.js";
 import type { MessageLike } from "../../sockets/message.js";
 import type { Publisher } from "../../sockets/pub-sub.js";
@@ -23,29 +22,23 @@ export interface SendTicket {
   settled(sent: boolean): void;
 }
 
-interface Waiting {
-  readonly message: MessageLike[];
-  readonly ticket: SendTicket | undefined;
-}
-
 const WITHOUT_LIMIT = { timeout: -1 } as const;
 
 export class SendQueue {
   readonly #socket: Dealer | Publisher;
   readonly #onEmpty: (() => void) | undefined;
-  readonly #waiting = new RingBuffer<Waiting>();
-  /** The loop also sends messages added by a ticket's callback. */
-  #pumping = false;
-  #closed = false;
-  #whenEmpty: (() => void) | undefined;
+  #waiting = 0;
 
+  /** @param onEmpty called when no message waits any more, unless the socket is closed */
   constructor(socket: Dealer | Publisher, onEmpty?: () => void) {
+    socket.maxPendingSends = 2_147_483_647;
+    socket.maxPendingSendBytes = Number.MAX_SAFE_INTEGER;
     this.#socket = socket;
     this.#onEmpty = onEmpty;
   }
 
   get length(): number {
-    return this.#waiting.length;
+    return this.#waiting;
   }
 
   /**
@@ -53,65 +46,28 @@ export class SendQueue {
    * @throws InvalidArgumentError `EINVAL` for a message that the socket refuses
    */
   send(message: MessageLike[], ticket?: SendTicket): boolean {
-    if (this.#closed) {
+    const socket = this.#socket;
+    if (socket.closed) {
       if (ticket !== undefined) queueMicrotask(() => ticket.settled(false));
       return false;
     }
-    if (this.#waiting.length === 0) {
-      if (this.#socket.trySend(message)) return true;
-    } else this.check(message);
-    this.#waiting.push({ message, ticket });
-    if (!this.#pumping) void this.#pump();
+    if (socket.trySend(message)) return true;
+    this.#waiting += 1;
+    socket.send(message, WITHOUT_LIMIT).then(
+      () => this.#left(ticket, true),
+      () => this.#left(ticket, false),
+    );
     return false;
   }
 
   /** @throws InvalidArgumentError `EINVAL` for a message that {@link send} would refuse */
   check(message: MessageLike[]): void {
-    if (!this.#closed) checkMessage(this.#socket, message);
+    if (!this.#socket.closed) checkMessage(this.#socket, message);
   }
 
-  /** -1: no limit. */
-  drained(limit: number): Promise<void> {
-    if (this.#waiting.length === 0 || this.#closed || limit === 0) return Promise.resolve();
-    return new Promise((resolve) => {
-      const timer = limit < 0 ? undefined : setTimeout(resolve, limit);
-      this.#whenEmpty = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
-  }
-
-  /** Drops the queue; the owner closes the socket. */
-  close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    for (let each = this.#waiting.shift(); each !== undefined; each = this.#waiting.shift()) {
-      each.ticket?.settled(false);
-    }
-    this.#whenEmpty?.();
-  }
-
-  async #pump(): Promise<void> {
-    const socket = this.#socket;
-    this.#pumping = true;
-    // The ticket must not hear of the send before `send` returned `false`.
-    await Promise.resolve();
-    for (let head = this.#waiting.peek(); head !== undefined; head = this.#waiting.peek()) {
-      try {
-        if (!socket.trySend(head.message)) await socket.send(head.message, WITHOUT_LIMIT);
-      } catch {
-        // It fails only when the socket closes.
-        this.close();
-      }
-      if (this.#closed) return;
-      this.#waiting.shift();
-      head.ticket?.settled(true);
-    }
-    if (this.#closed) return;
-    this.#pumping = false;
-    this.#whenEmpty?.();
-    this.#whenEmpty = undefined;
-    this.#onEmpty?.();
+  #left(ticket: SendTicket | undefined, sent: boolean): void {
+    this.#waiting -= 1;
+    ticket?.settled(sent);
+    if (this.#waiting === 0 && !this.#socket.closed) this.#onEmpty?.();
   }
 }

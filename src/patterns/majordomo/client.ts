@@ -467,7 +467,6 @@ class ClientSockets {
   shut(connection: number): void {
     const socket = this.#open.get(connection);
     this.#open.delete(connection);
-    socket?.queue.close();
     void socket?.dealer.close({ linger: 0 });
   }
 
@@ -484,7 +483,6 @@ class ClientSockets {
   async close(): Promise<void> {
     const sockets = [...this.#open.values()];
     this.#open.clear();
-    for (const { queue } of sockets) queue.close();
     await Promise.all(sockets.map(({ dealer }) => dealer.close({ linger: 0 })));
   }
 

@@ -283,11 +283,8 @@ export class WorkerConnection {
   /** @param linger ms for queued messages */
   async #end(linger: number): Promise<void> {
     const dealer = this.#dealer;
-    const queue = this.#queue;
     this.#dealer = undefined;
     this.#queue = undefined;
-    await queue?.drained(linger);
-    queue?.close();
     await dealer?.close({ linger });
   }
 

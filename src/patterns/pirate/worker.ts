@@ -259,7 +259,6 @@ class Connection {
         else this.#open();
       },
       abandon: () => {
-        this.#queue?.close();
         void this.#dealer?.close({ linger: 0 });
         this.#queue = undefined;
         this.#dealer = undefined;
@@ -317,8 +316,6 @@ class Connection {
     this.#timer.stop();
     // Without a request only READY and heartbeats are queued.
     const last = this.#hadRequest ? (linger < 0 ? CLOSE_LINGER : linger) : 0;
-    await this.#queue?.drained(last);
-    this.#queue?.close();
     await this.#dealer?.close({ linger: last });
   }
 

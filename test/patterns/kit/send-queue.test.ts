@@ -1,34 +1,7 @@
 /** What waits for room at a DEALER. */
 import { expect, it } from "vitest";
-import { Dealer, type MessageLike } from "../../../src/index.js";
+import { Dealer, type MessageLike, Router } from "../../../src/index.js";
 import { SendQueue } from "../../../src/patterns/kit/send-queue.js";
-
-/** Has room from the second look on, as over libzmq, whose own thread makes it between two looks. */
-class SoonWritable extends Dealer {
-  #looked = false;
-
-  override trySend(): boolean {
-    const had = this.#looked;
-    this.#looked = true;
-    return had;
-  }
-}
-
-it("reports a message that has left after it has said that it waits", async () => {
-  const dealer = new SoonWritable();
-  const heard: string[] = [];
-  const emptied = new Promise<void>((resolve) => {
-    const queue = new SendQueue(dealer, () => {
-      heard.push("empty");
-      resolve();
-    });
-    expect(queue.send(["body"], { settled: (sent) => heard.push(`settled ${sent}`) })).toBe(false);
-    heard.push("waits");
-  });
-  await emptied;
-  expect(heard).toEqual(["waits", "settled true", "empty"]);
-  await dealer.close({ linger: 0 });
-});
 
 /** Has room for what waits, one by one. */
 class OneByOne extends Dealer {
@@ -42,6 +15,22 @@ class OneByOne extends Dealer {
     this.taken.push(String(message));
   }
 }
+
+it("reports a message that has left after it has said that it waits", async () => {
+  const dealer = new OneByOne();
+  const heard: string[] = [];
+  const emptied = new Promise<void>((resolve) => {
+    const queue = new SendQueue(dealer, () => {
+      heard.push("empty");
+      resolve();
+    });
+    expect(queue.send(["body"], { settled: (sent) => heard.push(`settled ${sent}`) })).toBe(false);
+    heard.push("waits");
+  });
+  await emptied;
+  expect(heard).toEqual(["waits", "settled true", "empty"]);
+  await dealer.close({ linger: 0 });
+});
 
 it("sends once what is handed in as another one has left", async () => {
   const dealer = new OneByOne();
@@ -60,4 +49,40 @@ it("sends once what is handed in as another one has left", async () => {
   expect(dealer.taken).toEqual(["1", "2", "3", "4"]);
   expect(heard).toEqual(["1", "2", "3", "4"]);
   await dealer.close({ linger: 0 });
+});
+
+it("loses no message that waits until there is a peer, however many, and in order", async () => {
+  const dealer = new Dealer({ maxPendingSends: 1 });
+  const left: string[] = [];
+  let whenEmpty: () => void = () => undefined;
+  const empty = new Promise<void>((resolve) => {
+    whenEmpty = resolve;
+  });
+  const queue = new SendQueue(dealer, () => whenEmpty());
+  const texts = Array.from({ length: 20_000 }, (_, n) => String(n));
+  for (const text of texts) queue.send([text], { settled: (sent) => sent && left.push(text) });
+  expect(queue.length).toBe(texts.length);
+  const router = new Router();
+  dealer.connect(await router.bind("inproc://send-queue"));
+  const got: string[] = [];
+  while (got.length < texts.length) got.push(...(await router.receiveMany()).map(([, text]) => String(text)));
+  await empty;
+  expect([queue.length, left, got]).toEqual([0, texts, texts]);
+  await Promise.all([dealer.close({ linger: 0 }), router.close({ linger: 0 })]);
+});
+
+it("reports what waits as not sent when the socket closes, and what comes after it", async () => {
+  const dealer = new Dealer();
+  const heard: string[] = [];
+  const queue = new SendQueue(dealer, () => heard.push("empty"));
+  const send = (name: string): void => {
+    queue.send([name], { settled: (sent) => heard.push(`${name} ${sent}`) });
+  };
+  send("1");
+  send("2");
+  await dealer.close({ linger: 0 });
+  send("3");
+  expect(heard).toEqual(["1 false", "2 false"]);
+  await Promise.resolve();
+  expect(heard).toEqual(["1 false", "2 false", "3 false"]);
 });

@@ -133,5 +133,4 @@ test("a message that is too large is refused while others wait for room, and the
   const router = track(new Router());
   dealer.connect(await router.bind(AT));
   for (const text of ["1", "2"]) expect(String((await within(router.receive(), "it"))[1])).toBe(text);
-  queue.close();
 });
