@@ -169,7 +169,7 @@ export class ServerRules {
     while (queue.waiting > 0 && !queue.committing) {
       const batch = queue.take();
       if (this.#active) this.#serving.decide(batch);
-      if (this.#options.hasStore && batch.some(({ kind }) => kind !== "announce")) {
+      if (this.#options.hasStore) {
         queue.commit(batch);
         this.#statistics.counts.commits += 1;
         this.#effects.commit(batch);

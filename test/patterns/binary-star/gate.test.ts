@@ -69,7 +69,7 @@ describe("a pair of Majordomo brokers", () => {
     expect(String(await client.request("echo", "x"))).toBe("x");
     expect(client.stats()).toMatchObject({ broker: one.endpoint, failed: 0 });
     expect(two.broker.stats().requests).toBe(0);
-    expect(gates[0].stats().dropped).toEqual({ refused: 0, overflow: 0 });
+    expect(gates[0].stats().dropped.overflow).toBe(0);
     expect(gates[1].stats()).toMatchObject({ served: 0 });
     expect([primary.state, backup.state]).toEqual(["active", "passive"]);
   });

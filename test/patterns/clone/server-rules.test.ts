@@ -154,6 +154,28 @@ test("updates that wait for the store count to the bytes of the map", () => {
   expect([rules.stats().inFlight, rules.stats().refused.full]).toEqual([3, 1]);
 });
 
+test("the sequence of an update that comes again is stored before anyone hears of it: a server that starts again goes on after it", () => {
+  const stored: number[] = [];
+  const published: string[] = [];
+  const rules = new ServerRules(
+    { ...OPTIONS, hasStore: true },
+    {
+      ...EFFECTS,
+      commit: (batch) => void stored.push(batch.at(-1)?.sequence ?? 0),
+      publish: ([key]) => void published.push(String(key)),
+    },
+    0,
+  );
+  rules.activate(0);
+  for (const many of [1, 2]) {
+    set(rules, "k", "v", 1);
+    expect(published.filter((key) => key === "k")).toHaveLength(many - 1);
+    rules.committed(0);
+    expect(published.filter((key) => key === "k")).toHaveLength(many);
+  }
+  expect(stored).toEqual([1, 2]);
+});
+
 test("a server that is full does not refuse what it has done, when it comes again", () => {
   const { rules, published } = rig(1_000);
   set(rules, "k", "x".repeat(900), 1);
