@@ -1,10 +1,10 @@
 /** Watches of a client: changes of keys with a prefix, with bounded queues. */
-import { RingBuffer } from "../../core/collections/ring-buffer.js";
+import { PushIterator } from "../../core/push-iterator.js";
 import type { ClientCoder } from "./client-coder.js";
 import type { CloneChange } from "./client-options.js";
 
 /**
- * Reads the changes of a map; see `CloneClient.watch`.
+ * Reads the changes of a map; see `CloneClient.watch`. It ends when it is left, or the client closes.
  *
  * @example
  * ```ts
@@ -23,19 +23,17 @@ import type { CloneChange } from "./client-options.js";
  * await server.close();
  * ```
  */
-export class CloneWatch<V> implements AsyncIterableIterator<CloneChange<V>, undefined> {
+export class CloneWatch<V> extends PushIterator<CloneChange<V>> {
   /** @internal */
   readonly prefix: Buffer;
   readonly #max: number;
   readonly #onEnd: (watch: CloneWatch<V>) => void;
   readonly #onLost: () => void;
-  readonly #queue = new RingBuffer<CloneChange<V>>();
-  readonly #readers = new RingBuffer<(result: IteratorResult<CloneChange<V>, undefined>) => void>();
-  #ended = false;
   #lost = 0;
 
   /** @internal */
   constructor(prefix: Buffer, max: number, onEnd: (watch: CloneWatch<V>) => void, onLost: () => void) {
+    super();
     this.prefix = prefix;
     this.#max = max;
     this.#onEnd = onEnd;
@@ -47,29 +45,6 @@ export class CloneWatch<V> implements AsyncIterableIterator<CloneChange<V>, unde
     return this.#lost;
   }
 
-  /** `done` when the watch or the client is closed. */
-  next(): Promise<IteratorResult<CloneChange<V>, undefined>> {
-    const value = this.#queue.shift();
-    if (value !== undefined) return Promise.resolve({ done: false, value });
-    if (this.#ended) return Promise.resolve({ done: true, value: undefined });
-    return new Promise((resolve) => this.#readers.push(resolve));
-  }
-
-  /** Ends the watch. */
-  return(): Promise<IteratorResult<CloneChange<V>, undefined>> {
-    this.#queue.clear();
-    this.end();
-    return Promise.resolve({ done: true, value: undefined });
-  }
-
-  [Symbol.asyncIterator](): this {
-    return this;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.return();
-  }
-
   /** @internal */
   matches(key: Buffer): boolean {
     const { prefix } = this;
@@ -77,27 +52,23 @@ export class CloneWatch<V> implements AsyncIterableIterator<CloneChange<V>, unde
   }
 
   /** @internal */
-  push(change: CloneChange<V>): void {
-    const reader = this.#readers.shift();
-    if (reader !== undefined) {
-      reader({ done: false, value: change });
-      return;
-    }
-    if (this.#queue.length >= this.#max) {
-      this.#queue.shift();
+  override push(change: CloneChange<V>): void {
+    if (this.queue.length >= this.#max) {
+      this.queue.shift();
       this.#lost += 1;
       this.#onLost();
     }
-    this.#queue.push(change);
+    super.push(change);
   }
 
-  /** @internal Queued changes can still be read. */
-  end(): void {
-    if (this.#ended) return;
-    this.#ended = true;
+  /** @internal */
+  protected read(change: CloneChange<V>): CloneChange<V> {
+    return change;
+  }
+
+  /** @internal */
+  protected override onEnd(): void {
     this.#onEnd(this);
-    for (let reader = this.#readers.shift(); reader !== undefined; reader = this.#readers.shift())
-      reader({ done: true, value: undefined });
   }
 }
 

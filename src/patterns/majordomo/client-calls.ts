@@ -1,10 +1,10 @@
 /** Calls of a client, and the promises and iterations that callers get. */
 
 import { Link } from "../../core/collections/linked-list.js";
-import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import type { ShoalError } from "../../core/errors.js";
 import { costOf } from "../../core/frame-cost.js";
 import { ignore } from "../../core/ignore.js";
+import { PushIterator } from "../../core/push-iterator.js";
 import { Calls } from "../../sockets/calls.js";
 import { Body, Dialect, type Frames, NO_ID, type RequestId, STREAM_WINDOW } from "./wire.js";
 
@@ -210,107 +210,67 @@ export interface PieceReader {
 }
 
 /** Iterates over pieces as they arrive. */
-export class PieceSink<T> implements CallSink, AsyncIterableIterator<T, undefined> {
+export class PieceSink<T> extends PushIterator<Buffer[], T> implements CallSink {
   readonly #decode: Decode<T>;
   readonly #maxBytes: number;
-  readonly #pieces = new RingBuffer<Buffer[]>();
   readonly #reader: PieceReader;
   #bytes = 0;
   #any = false;
-  #done = false;
-  #error: unknown;
   readonly #reads = new Calls();
-  /** Waiting readers, in order of their calls. */
-  readonly #waiting = new RingBuffer<() => void>();
   onDone: (() => void) | undefined = undefined;
 
   /** @param maxBytes bound of unread pieces; a single one may be larger */
   constructor(decode: Decode<T>, maxBytes: number, reader: PieceReader) {
+    super();
     this.#decode = decode;
     this.#maxBytes = maxBytes;
     this.#reader = reader;
   }
 
   get unread(): boolean {
-    return this.#pieces.length > 0;
+    return this.queue.length > 0;
   }
 
   get done(): boolean {
-    return this.#done;
+    return this.ended;
   }
 
   answer(body: Buffer[], final: boolean): Taken {
-    if (this.#done) return "read";
+    if (this.ended) return "read";
     // A handler may send no pieces at all.
     if (!final || !(this.#any ? isBareEnd(body) : body.length === 0)) {
       const cost = costOf(body);
       if (!final && this.#bytes > 0 && this.#bytes + cost > this.#maxBytes) return "refused";
-      this.#pieces.push(body);
       this.#bytes += cost;
+      this.push(body);
     }
     this.#any = true;
-    if (final) this.#finish();
-    else this.#waiting.shift()?.();
+    if (final) this.end();
     return "kept";
   }
 
   failed(error: unknown, closing = false): void {
-    if (this.#done) return;
     if (closing) this.#reads.abandon();
-    this.#error = error;
-    this.#finish();
+    this.end(error);
   }
 
-  next(): Promise<IteratorResult<T, undefined>> {
-    const waits = this.#pieces.length === 0 && !this.#done;
-    return waits ? this.#reads.run(() => this.#next()) : this.#next();
+  override next(): Promise<IteratorResult<T, undefined>> {
+    const waits = this.queue.length === 0 && !this.ended;
+    return waits ? this.#reads.run(() => super.next()) : super.next();
   }
 
-  return(): Promise<IteratorResult<T, undefined>> {
-    this.#pieces.clear();
-    this.#bytes = 0;
-    this.#error = undefined;
-    if (!this.#done) {
-      this.#finish();
-      this.#reader.giveUp();
-    }
-    return Promise.resolve({ value: undefined, done: true });
+  protected read(piece: Buffer[]): T {
+    const cost = costOf(piece);
+    this.#bytes -= cost;
+    this.#reader.read(cost);
+    return this.#decode(piece);
   }
 
-  [Symbol.asyncIterator](): this {
-    return this;
-  }
-
-  async #next(): Promise<IteratorResult<T, undefined>> {
-    for (;;) {
-      const piece = this.#pieces.shift();
-      if (piece !== undefined) {
-        const cost = costOf(piece);
-        this.#bytes -= cost;
-        this.#reader.read(cost);
-        try {
-          return { value: this.#decode(piece), done: false };
-        } catch (error) {
-          // A loop does not leave an iterator that failed.
-          void this.return();
-          throw error;
-        }
-      }
-      if (this.#error !== undefined) {
-        const error = this.#error;
-        this.#error = undefined;
-        throw error;
-      }
-      if (this.#done) return { value: undefined, done: true };
-      await new Promise<void>((resolve) => {
-        this.#waiting.push(resolve);
-      });
-    }
-  }
-
-  #finish(): void {
-    this.#done = true;
-    for (let wake = this.#waiting.shift(); wake !== undefined; wake = this.#waiting.shift()) wake();
+  protected override onEnd(): void {
     this.onDone?.();
+  }
+
+  protected override onLeft(): void {
+    this.#reader.giveUp();
   }
 }
