@@ -23,7 +23,6 @@ const TRIES_AT_A_TIME = 16;
 const ANSWER_TIMEOUT = 1_000;
 /** A socket that refuses connections may be of a starting node. */
 const STARTING = 10_000;
-const CHECK_INTERVAL = 5_000;
 /** Bytes that every system accepts. */
 const MAX_SOCKET_PATH = 103;
 const MAX_CONTROL = 8;
@@ -135,7 +134,7 @@ export class Registrar {
     entry: ClusterNodeEntry,
     onChange: (error: Error | undefined) => void,
     folders: readonly string[] = foldersOf(process.env),
-    interval: number = CHECK_INTERVAL,
+    interval = 5_000,
   ) {
     this.entry = entry;
     this.#onChange = onChange;

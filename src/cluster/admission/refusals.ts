@@ -1,9 +1,8 @@
 /** Limits reports of refusals: once per interval for each address and reason, and a few per second in total. Pure. */
 
 const REPORT_INTERVAL = 60_000;
-/** Burst of reports, and reports per second after it. */
+/** One a second after it. */
 const REPORT_BURST = 8;
-const REPORTS_PER_SECOND = 1;
 const MAX_REPORTED = 256;
 
 export class RefusalReports {
@@ -20,7 +19,7 @@ export class RefusalReports {
     const name = `${host} ${reason}`;
     const before = this.#reported.get(name);
     if (before !== undefined && now - before < REPORT_INTERVAL) return false;
-    const filled = ((now - this.#filledAt) / 1_000) * REPORTS_PER_SECOND;
+    const filled = (now - this.#filledAt) / 1_000;
     this.#tokens = Math.min(REPORT_BURST, this.#tokens + filled);
     this.#filledAt = now;
     if (this.#tokens < 1) return false;

@@ -7,10 +7,7 @@ import { checkOptions, type Given, integer, text } from "../../patterns/kit/opti
 import { type HttpRequest, requestText } from "../discovery/http.js";
 import { type HostAddress, plainIp, prefixOf } from "./addresses.js";
 
-const METADATA_ENDPOINT = "http://169.254.169.254";
-const METADATA_TIMEOUT = 2_000;
 const MAX_METADATA = 65_536;
-const TOKEN_SECONDS = 60;
 
 /**
  * Returns this machine's addresses, without loopback. If it throws or rejects, the known addresses stay, and the server
@@ -26,7 +23,7 @@ const EC2_OPTIONS = {
   /** Metadata service, "http://host[:port]". Default `http://169.254.169.254`. */
   endpoint: text(),
   /** ms per request. Default 2,000. */
-  timeout: integer({ default: METADATA_TIMEOUT }),
+  timeout: integer({ default: 2_000 }),
 };
 
 /** Options of {@link ec2Addresses}. */
@@ -60,7 +57,7 @@ export function ec2Addresses(options: Ec2Options = {}): AddressProvider {
   const { timeout, endpoint } = checkOptions("ec2Addresses", EC2_OPTIONS, options);
   const base = baseOf(endpoint);
   return async (signal) => {
-    const ttl = { "X-aws-ec2-metadata-token-ttl-seconds": String(TOKEN_SECONDS) };
+    const ttl = { "X-aws-ec2-metadata-token-ttl-seconds": "60" };
     const hint = "; in a container, set the hop limit of the instance's metadata options to 2 or more";
     const tokenUrl = `${base}/latest/api/token`;
     const token = await ask(tokenUrl, { method: "PUT", headers: ttl, timeout, signal }, hint);
@@ -118,7 +115,7 @@ async function ask(url: string, asked: Omit<HttpRequest, "url">, hint = ""): Pro
   throw new ProtocolError(`${asked.method} ${url}: status ${status}`);
 }
 
-function baseOf(endpoint: string = METADATA_ENDPOINT): string {
+function baseOf(endpoint = "http://169.254.169.254"): string {
   if (!/^http:\/\/[^/\s]+\/?$/.test(endpoint))
     throw new InvalidArgumentError(`Option endpoint must be http://HOST[:PORT]; got ${quoted(endpoint)}`);
   return endpoint.replace(/\/$/, "");

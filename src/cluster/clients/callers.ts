@@ -18,19 +18,7 @@ import { type DiscoveryRequest, MAX_REQUEST, parseRequest } from "./protocol.js"
 import type { OwnClient } from "./roster.js";
 import type { CallerCredentials } from "./users.js";
 
-/** Per client. Beyond, updates are skipped and requests not answered. */
-const QUEUE_MESSAGES = 8;
-const QUEUE_BYTES = 65_536;
-/** Per client, and bytes of all. */
-const REQUEST_MESSAGES = 8;
-const REQUEST_BYTES = 16_777_216;
-/** Per client and second; more wait. */
-const REQUEST_RATE = 50;
-const HANDSHAKE_TIME = 5_000;
-const HEARTBEAT_INTERVAL = 1_000;
-const HEARTBEAT_TIMEOUT = 30_000;
 const MAX_HANDSHAKES = 1_024;
-const CATCH_UP_INTERVAL = 500;
 
 interface Caller {
   readonly routingId: Buffer;
@@ -109,15 +97,17 @@ export class CallerRouter {
     const router = new Router({
       plainServer: socketOptions?.curveServer !== true,
       maxMessageSize: MAX_REQUEST,
-      sendHighWaterMark: QUEUE_MESSAGES,
-      sendHighWaterMarkBytes: QUEUE_BYTES,
-      receiveHighWaterMark: REQUEST_MESSAGES,
-      maxReceiveQueueBytes: REQUEST_BYTES,
+      // Per client. Beyond, updates are skipped and requests not answered.
+      sendHighWaterMark: 8,
+      sendHighWaterMarkBytes: 65_536,
+      // Per client, and bytes of all.
+      receiveHighWaterMark: 8,
+      maxReceiveQueueBytes: 16_777_216,
       maxConnections: maxClients,
       maxPendingHandshakes: MAX_HANDSHAKES,
-      handshakeInterval: HANDSHAKE_TIME,
-      heartbeatInterval: HEARTBEAT_INTERVAL,
-      heartbeatTimeout: HEARTBEAT_TIMEOUT,
+      handshakeInterval: 5_000,
+      heartbeatInterval: 1_000,
+      heartbeatTimeout: 30_000,
       backlog: MAX_HANDSHAKES,
       ipv6: endpoint.includes("["),
       ...(tls === undefined ? {} : tlsOptionsOf(tls)),
@@ -135,7 +125,8 @@ export class CallerRouter {
         invalid: () => {
           this.#context.counts.invalid += 1;
         },
-        rate: { messages: REQUEST_RATE },
+        // Per client and second; more wait.
+        rate: { messages: 50 },
         joins: (peer) => {
           // The next event lacks the address.
           this.#joining = peer;
@@ -150,7 +141,7 @@ export class CallerRouter {
     });
     const bound = await router.bind(endpoint);
     void this.#serve(router);
-    this.#catchingUp = setInterval(() => this.push(), CATCH_UP_INTERVAL);
+    this.#catchingUp = setInterval(() => this.push(), 500);
     this.#catchingUp.unref();
     return bound;
   }

@@ -31,24 +31,18 @@ import {
 } from "../../patterns/kit/options.js";
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
+import { MAX_MEMBERS } from "../bounds.js";
 import { sleep } from "../discovery/source.js";
 import { createId } from "../identity.js";
 import type { AddressScope } from "./addresses.js";
 import { LONGEST_ATTEMPT, NodeConnection, type NodeLossReason } from "./connection.js";
 import { type DiscoveredNode, endpointHost } from "./description.js";
-import { clientText, MAX_LIST, MAX_NODES, type NodeUpdate } from "./protocol.js";
+import { clientText, MAX_LIST, type NodeUpdate } from "./protocol.js";
 
 const MAX_ADDRESSES = 1_024;
-const HEARTBEAT_INTERVAL = 500;
-const HEARTBEAT_TIMEOUT = 2_000;
-/** Never reached: the socket closes earlier. */
-const RECONNECT_INTERVAL = 60_000;
-const QUEUE = 64;
 /** ms of a rest, doubled up to the longest or `refreshInterval`. */
 const FIRST_REST = 1_000;
 const LONGEST_REST = 8_000;
-/** Reaches the longest time from any `attemptTimeout`. */
-const MAX_DOUBLINGS = 13;
 
 const OPTIONS = {
   /**
@@ -312,7 +306,7 @@ export class DiscoveryClient
     const next = from === undefined ? new Map<string, DiscoveredNode>() : new Map(before);
     for (const id of gone) next.delete(id);
     // Changes are bounded by one list's nodes, too.
-    for (const node of nodes) if (next.size < MAX_NODES || next.has(node.id)) next.set(node.id, node);
+    for (const node of nodes) if (next.size < MAX_MEMBERS || next.has(node.id)) next.set(node.id, node);
     this.#nodes = next;
     const changed = [...next.values()].filter((node) => !isSame(before.get(node.id), node));
     const left = [...before.values()].filter(({ id }) => !next.has(id));
@@ -376,7 +370,7 @@ export class DiscoveryClient
       endpoint,
       attemptTimeout,
       // Moving on to the next server adds load to busy ones.
-      patience: Math.min(attemptTimeout * 2 ** Math.min(this.#slow, MAX_DOUBLINGS), longest),
+      patience: Math.min(attemptTimeout * 2 ** this.#slow, longest),
       makeSocket: () => this.#makeSocket(endpoint),
       request: (command) =>
         JSON.stringify({ command, addresses: scope, ...(command === "watch" ? { id: this.id, name } : {}) }),
@@ -469,13 +463,13 @@ export class DiscoveryClient
     return new Dealer({
       ...(username === undefined ? {} : { plainUsername: username, plainPassword: password ?? "" }),
       // The connection ends earlier.
-      reconnectInterval: RECONNECT_INTERVAL,
+      reconnectInterval: 60_000,
       connectTimeout: attemptTimeout,
       handshakeInterval: Math.max(attemptTimeout, LONGEST_ATTEMPT),
-      heartbeatInterval: HEARTBEAT_INTERVAL,
-      heartbeatTimeout: HEARTBEAT_TIMEOUT,
+      heartbeatInterval: 500,
+      heartbeatTimeout: 2_000,
       maxMessageSize: MAX_LIST,
-      receiveHighWaterMark: QUEUE,
+      receiveHighWaterMark: 64,
       linger: 0,
       ipv6: endpoint.includes("["),
       ...socketOptions,

@@ -10,7 +10,6 @@ import type { CallerContext } from "./callers.js";
 import { xmlOf } from "./description.js";
 import { isScope } from "./protocol.js";
 
-const HTTP_CONNECTIONS = 1_024;
 const MAX_AUTHORIZATION = 2_048;
 const PATH = "/nodes";
 
@@ -46,7 +45,7 @@ export class DirectoryPage {
         if ((request.url ?? "").split("?")[0] === path) void this.#answer(request, response);
         else end(response, 404);
       },
-      { connections: HTTP_CONNECTIONS },
+      { connections: 1_024 },
       tls,
     );
     server.on("clientError", ({ code = "" }: NodeJS.ErrnoException, socket) => {

@@ -8,6 +8,7 @@
  */
 
 import { InvalidArgumentError, ProtocolError } from "../../core/errors.js";
+import { MAX_MEMBERS } from "../bounds.js";
 import type { AddressScope } from "./addresses.js";
 import type { DiscoveredAddress, DiscoveredNode } from "./description.js";
 
@@ -15,8 +16,7 @@ export const MAX_REQUEST = 4_096;
 const MAX_CLIENT_TEXT = 64;
 /** Bytes; 16,384 nodes fit. */
 export const MAX_LIST = 33_554_432;
-/** Nodes of a list; addresses, endpoints and tags per node. */
-export const MAX_NODES = 16_384;
+/** Addresses, endpoints and tags per node. */
 const MAX_PARTS = 64;
 const MAX_LIST_TEXT = 512;
 
@@ -110,8 +110,8 @@ export function parseUpdate(frames: readonly Buffer[]): NodeUpdate {
     node: texts([node])[0] ?? "",
     revision,
     from,
-    nodes: nodes.slice(0, MAX_NODES).flatMap((node) => nodeOf(node) ?? []),
-    gone: texts(gone, MAX_NODES),
+    nodes: nodes.slice(0, MAX_MEMBERS).flatMap((node) => nodeOf(node) ?? []),
+    gone: texts(gone, MAX_MEMBERS),
   };
 }
 

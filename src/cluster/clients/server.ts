@@ -31,9 +31,7 @@ import { checkHttp, DirectoryPage, type DiscoveryHttpOptions } from "./http.js";
 import type { OwnClient } from "./roster.js";
 import { type DiscoveryAuthenticate, type DiscoveryUser, UserTable } from "./users.js";
 
-const MAX_CLIENTS = 16_384;
 const COALESCE = 20;
-const ADDRESS_INTERVAL = 60_000;
 
 const OPTIONS = {
   /** Endpoint of the ROUTER, `tcp://*:7000` or `tls://*:7000`; port `*`: any free one. Required without `http`. */
@@ -62,9 +60,9 @@ const OPTIONS = {
   /** Finds this machine's addresses. Default: those of its interfaces. */
   addresses: func<AddressProvider>(),
   /** ms between its calls. Default 60,000. */
-  addressInterval: integer({ default: ADDRESS_INTERVAL }),
+  addressInterval: integer({ default: 60_000 }),
   /** Connected clients; further ones are closed. Default 16,384. */
-  maxClients: integer({ default: MAX_CLIENTS, max: 1_000_000 }),
+  maxClients: integer({ default: 16_384, max: 1_000_000 }),
   /** Options of the ROUTER, such as CURVE keys (`curveServer: true`). */
   socketOptions: anything<RouterOptions>(),
 };

@@ -19,8 +19,6 @@ export const DISCOVERY_PERMISSION = "dynamicDiscovery";
 /** 2^15 costs 32 MiB and about 100 ms. */
 const LOG_N = 15;
 const BLOCK = 8;
-const SALT_BYTES = 16;
-const KEY_BYTES = 32;
 const MAX_SCRYPT_MEMORY = 268_435_456;
 /** Concurrent hashes, and waiting checks. */
 const MAX_HASHING = 2;
@@ -230,8 +228,8 @@ export class UserTable {
 export async function hashPassword(password: string): Promise<string> {
   if (typeof password !== "string" || password === "")
     throw new InvalidArgumentError("a password must be a text that is not empty");
-  const salt = randomBytes(SALT_BYTES);
-  const key = await derive(password, salt, KEY_BYTES, optionsOf(LOG_N, BLOCK, 1));
+  const salt = randomBytes(16);
+  const key = await derive(password, salt, 32, optionsOf(LOG_N, BLOCK, 1));
   return `$scrypt$ln=${LOG_N},r=${BLOCK},p=1$${unpadded(salt)}$${unpadded(key)}`;
 }
 

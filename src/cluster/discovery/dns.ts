@@ -16,7 +16,6 @@ import { type DiscoverySource, sleep } from "./source.js";
 
 /** Nodes may start soon. */
 const EMPTY_INTERVAL = 5_000;
-const DNS_TRIES = 2;
 /** Share of a TTL, so that nodes started together do not query together. */
 const JITTER = 0.1;
 const MAX_TARGETS_AT_A_TIME = 8;
@@ -73,7 +72,7 @@ export function dnsSource(name: string, options: DnsSourceOptions = {}): Discove
   if (settings.minInterval > settings.maxInterval)
     throw new InvalidArgumentError("dnsSource: minInterval must not be above maxInterval");
   const make = (): Resolver => {
-    const resolver = new Resolver({ timeout, tries: DNS_TRIES });
+    const resolver = new Resolver({ timeout, tries: 2 });
     if (servers !== undefined) resolver.setServers(servers);
     return resolver;
   };

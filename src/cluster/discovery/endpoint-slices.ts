@@ -7,13 +7,11 @@
  */
 import { isIPv4, isIPv6 } from "node:net";
 import { ProtocolError } from "../../core/errors.js";
+import { MAX_MEMBERS } from "../bounds.js";
 import { fieldsOf, itemsOf } from "./http.js";
 
 /** 16,384 pods in slices of 100, of both address types. */
 const MAX_SLICES = 1_024;
-
-/** Most members of a cluster. */
-const MAX_ADDRESSES = 16_384;
 
 const OUR_PORT = "shoal";
 
@@ -42,9 +40,9 @@ export class EndpointSlices {
     const addresses = addressesOf(slice, this.#rules);
     this.#count += addresses.length - (this.#slices.get(name)?.length ?? 0);
     this.#slices.set(name, addresses);
-    if (this.#slices.size > MAX_SLICES || this.#count > MAX_ADDRESSES)
+    if (this.#slices.size > MAX_SLICES || this.#count > MAX_MEMBERS)
       throw new ProtocolError(
-        `a Service has more than ${MAX_SLICES} EndpointSlices, or ${MAX_ADDRESSES} addresses`,
+        `a Service has more than ${MAX_SLICES} EndpointSlices, or ${MAX_MEMBERS} addresses`,
       );
   }
 

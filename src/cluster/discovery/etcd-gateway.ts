@@ -15,10 +15,9 @@
  * changes.
  */
 import { HandshakeError, ProtocolError, type ShoalError, TransportError } from "../../core/errors.js";
+import { MAX_MEMBERS } from "../bounds.js";
 import { type DiscoveryTls, fieldsOf, type HttpAnswer, itemsOf, requestJson, requestStream } from "./http.js";
 import { Scope } from "./source.js";
-
-const MAX_KEYS_LISTED = 16_384;
 
 /** A timer above 24 days fires at once. */
 const LONGEST_LEASE = 86_400;
@@ -109,7 +108,7 @@ export class EtcdGateway {
     prefix: string,
     signal: AbortSignal,
   ): Promise<{ records: readonly EtcdRecord[]; revision: bigint }> {
-    const body = { key: encode(prefix), range_end: endOf(prefix), limit: `${MAX_KEYS_LISTED}` };
+    const body = { key: encode(prefix), range_end: endOf(prefix), limit: `${MAX_MEMBERS}` };
     const answer = fieldsOf(await this.#call("/v3/kv/range", body, signal));
     return { records: itemsOf(answer.kvs).map(recordOf), revision: revisionOf(answer) };
   }

@@ -24,8 +24,6 @@ const MAX_ANSWER = 8_388_608;
 
 const MAX_REFUSAL = 16_384;
 
-const KEEP_ALIVE_DELAY = 15_000;
-
 const TLS_OPTIONS = {
   /** Trusted authorities. Default: Node's. */
   ca: text(),
@@ -185,7 +183,7 @@ async function open(request: HttpRequest, signal: AbortSignal): Promise<Incoming
     sent.once("response", resolve);
     // Later errors are in the response.
     sent.on("error", reject);
-    sent.once("socket", (socket) => socket.setKeepAlive(true, KEEP_ALIVE_DELAY));
+    sent.once("socket", (socket) => socket.setKeepAlive(true, 15_000));
     sent.end(body);
   });
 }

@@ -18,11 +18,6 @@ import { Scope, sleep } from "./source.js";
 /** A shorter watch counts as failed. */
 const WORKING_WATCH = 1_000;
 
-const MAX_FAILED_WATCHES = 3;
-
-const FIRST_WAIT = 100;
-const LONGEST_WAIT = 5_000;
-
 export interface ListAndWatch {
   /** @throws when the list is unavailable */
   list(signal: AbortSignal): Promise<readonly string[]>;
@@ -61,8 +56,8 @@ export async function* listAndWatch(
     if (lived && !isRefused) failures = 0;
     else if (!timedOut) {
       failures += 1;
-      if (error !== undefined && failures >= MAX_FAILED_WATCHES) throw error;
-      await sleep(backOff(failures - 1, FIRST_WAIT, LONGEST_WAIT, Math.random), signal);
+      if (error !== undefined && failures >= 3) throw error;
+      await sleep(backOff(failures - 1, 100, 5_000, Math.random), signal);
     }
   }
 }

@@ -14,7 +14,6 @@ const MAX_DIALS = 64;
 /** Another node may get an address of this node later. */
 const SELF_AGE = 60_000;
 const NEVER = Number.POSITIVE_INFINITY;
-const NEVER_YET = Number.NEGATIVE_INFINITY;
 
 export class Dialer {
   readonly #context: Context;
@@ -83,9 +82,7 @@ export class Dialer {
   }
 
   isOwn(address: string): boolean {
-    return (
-      address === this.#context.self.address || (this.#own.get(address) ?? NEVER_YET) > this.#context.now
-    );
+    return address === this.#context.self.address || (this.#own.get(address) ?? -NEVER) > this.#context.now;
   }
 
   freed(address: string): void {

@@ -19,12 +19,8 @@ export const ITEM_SHARE = 2_048;
 export const MAX_ITEM = 1_048_576;
 /** The minimum fits a block of routes with its headers. */
 export const MIN_ITEM_LIMIT = 262_144;
-export const MAX_ITEM_LIMIT = 268_435_456;
 /** Larger items are separate frames, sent without a copy. */
 export const ITEM_BY_REFERENCE = 16_384;
-/** Default of one peer, with headers. */
-export const LINK_ITEMS = 262_144;
-export const LINK_BYTES = 4_194_304;
 /** Unacknowledged by a peer. */
 export const LINK_WINDOW = 4_194_304;
 export const LINK_MESSAGES = 65_536;
@@ -48,19 +44,12 @@ export const MAX_ADVERT = 400;
 /** Lists of protocols named by service messages, each with a separate link to a peer. */
 export const MAX_LANES = 8;
 export const MAX_WHERE = 128;
-/** Default. */
-export const LINK_IDLE = 60_000;
-/** The accepting end closes after this multiple of `LINK_IDLE`, and checks so often. */
+/** The accepting end closes after this multiple of the option `idle`, and checks so often. */
 export const LINK_IDLE_TIMES = 2;
 export const LINK_IDLE_LOOKS = 4;
-/** Until a link probes its connection, and from then until it gives up. */
-export const LINK_HEARTBEAT = 5_000;
 /** With handshakes; doubles with each failed round. */
 export const DIAL_TIMEOUT = 3_000;
 export const DIAL_TIMEOUT_MAX = 24_000;
-/** Between rounds. */
-export const DIAL_RETRY = 50;
-export const DIAL_RETRY_MAX = 2_000;
 /** Wait for a link whose protocol hooks or the sender need. */
 export const LINK_TIMEOUT = 10_000;
 /** A failed protocol, while another one serves. */
@@ -72,12 +61,7 @@ export const MAX_RUID = 128;
 export const MAX_VETO_REASON = 256;
 export const MAX_HOOKS = 256;
 export const MAX_HOOK_DEPTH = 16;
-export const MAX_TARGETS = 16_384;
 
-export const MAX_QUERIES = 1_024;
-export const MAX_AWAITED = 65_536;
-/** Of one query; further responses count as failed. */
-export const MAX_UNREAD_BYTES = 16_777_216;
 /** Answers without a slot to one node; more are dropped. */
 export const MAX_UNREAD_ANSWERS = 4_096;
 export const MAX_UNREAD_ANSWER_BYTES = 16_777_216;
@@ -93,23 +77,16 @@ export const MAX_OWN_WAITING_BYTES = 16_777_216;
 /** Sends that wait for one service, such as for a hook; one may wait, whatever its size. */
 export const MAX_WAITING_SENDS = 16_384;
 export const MAX_WAITING_SEND_BYTES = 16_777_216;
-export const HANDLER_TIMEOUT = 60_000;
 /** Remembered ids of each service's datagrams, against duplicates. */
 export const MAX_SEEN_IDS = 1_024;
 /** Of a node, and of other nodes' clients. */
 export const MAX_MESSAGE_CLIENTS = 65_536;
 export const MAX_ALIASES = 65_536;
-/** Default. */
-export const SUBSCRIPTION_MESSAGES = 10_000;
-export const SUBSCRIPTION_BYTES = 16_777_216;
 /** A handler may hold a link for this long; then messages above its mark are dropped. */
 export const STALL_TIME = 10_000;
 /** Publications to the node's own subscriptions in one turn. */
 export const LOCAL_MESSAGES = 65_536;
 export const LOCAL_BYTES = 67_108_864;
-/** Default copies waiting for room at other nodes, and unacknowledged one-to-one messages. */
-export const MAX_PENDING = 65_536;
-export const MAX_PENDING_BYTES = 67_108_864;
 /** Topics with aliases on links, and publishes of others before all aliases begin again. */
 export const MAX_TOPIC_ALIASES = 1_024;
 export const MAX_ALIASED_TOPIC = 255;
@@ -120,9 +97,6 @@ export const MAX_PLANNED_TOPIC = 1_024;
 /** Subtopics with remembered bytes. */
 export const MAX_SUBTOPIC = 255;
 export const MAX_SUBTOPIC_NAMES = 256;
-/** Default. */
-export const MAX_RETAINED = 10_000;
-export const MAX_RETAINED_BYTES = 16_777_216;
 /** How far a retained value's stamp may be ahead of this node's clock. */
 export const MAX_STAMP_AHEAD = 300_000;
 export const MAX_RETAINED_SEEN = 100_000;
@@ -137,9 +111,6 @@ export const MAX_DROP_REPORTS = 1_024;
 
 /** Further routes are not taken. */
 export const MAX_NODE_ROUTES = 4_194_304;
-export const MAX_NODE_ROUTE_BYTES = 268_435_456;
-export const MAX_ROUTES = 33_554_432;
-export const MAX_ROUTE_BYTES = 2_147_483_648;
 /** Changes in a sent item, unless a single one is larger; and an accepted item. */
 export const ROUTE_BLOCK = 8_192;
 export const MAX_ROUTE_ITEM = 131_072;
@@ -155,9 +126,5 @@ export const ROUTE_FLUSH = 5;
 /** For `ready` of a subscription; the part of it for the details of a new node. */
 export const ROUTE_READY_TIMEOUT = 10_000;
 export const ROUTE_EXPECTED = 2_000;
-/** Default wait for the subscriptions of a new member. */
-export const ROUTE_SETTLE = 1_000;
-/** Default wait before the routes of a lost node go. */
-export const ROUTE_GRACE = 3_600_000;
 /** Between steps that remove the routes of gone nodes; each takes some tenths of a ms. */
 export const ROUTE_SWEEP_PAUSE = 5;

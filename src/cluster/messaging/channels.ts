@@ -5,6 +5,7 @@
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { MAX_CHANNEL_NAME, MAX_CHANNELS } from "./bounds.js";
+import { LONE_SURROGATE } from "./topics.js";
 
 /** A number from 0 to 255, or a name of 1 to 64 bytes. */
 export type ClusterChannel = number | string;
@@ -12,8 +13,6 @@ export type ClusterChannel = number | string;
 /** Channels joined by default. */
 export const DEFAULT_CHANNELS: readonly ClusterChannel[] = [0, 1, 2];
 export const MAX_CHANNEL = 255;
-
-const LONE_SURROGATE = /\p{Surrogate}/u;
 
 /** @throws InvalidArgumentError `EINVAL` */
 export function checkChannel(channel: unknown): asserts channel is ClusterChannel {

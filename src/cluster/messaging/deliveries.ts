@@ -7,9 +7,6 @@ import { LOCAL_BYTES, LOCAL_MESSAGES } from "./bounds.js";
 import type { ReceivedMessage } from "./message.js";
 import type { Subscription } from "./subscription.js";
 
-/** ms of deliveries between turns of the event loop. */
-const TURN = 10;
-
 interface Local {
   readonly subscriptions: readonly Subscription[];
   readonly message: ReceivedMessage;
@@ -19,7 +16,8 @@ interface Local {
 
 export class Deliveries {
   readonly #queue = new RingBuffer<Local>();
-  readonly #budget = new TurnBudget(TURN, systemClock);
+  /** ms of deliveries between turns of the event loop. */
+  readonly #budget = new TurnBudget(10, systemClock);
   #queuedBytes = 0;
   #isScheduled = false;
   #number = 0;

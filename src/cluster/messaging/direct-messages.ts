@@ -34,7 +34,6 @@ import { MessageKind, type MessageLinks, type SendResult } from "./parts.js";
 import type { MessagingState } from "./state.js";
 import type { WaitingSends, WaitResult } from "./waiting-sends.js";
 
-const SEND_TO_TIMEOUT = 10_000;
 const DIRECT_PREFIX = "$direct";
 
 export interface Recipient {
@@ -83,7 +82,7 @@ export class DirectMessages {
     this.#state.assertOpen(client);
     checkCallOptions("sendTo", options, ["subtopic", "timeout"]);
     checkData(data);
-    const timeout = checkTimeout(options.timeout ?? SEND_TO_TIMEOUT);
+    const timeout = checkTimeout(options.timeout ?? 10_000);
     const subtopic = this.#names.subtopicOf(options.subtopic);
     const recipient = this.recipient(to);
     if (recipient.node === this.#state.id)

@@ -8,24 +8,7 @@ import {
   integer,
   type Settings,
 } from "../../patterns/kit/options.js";
-import {
-  LINK_BYTES,
-  LINK_HEARTBEAT,
-  LINK_IDLE,
-  LINK_ITEMS,
-  MAX_ITEM,
-  MAX_ITEM_LIMIT,
-  MAX_PENDING,
-  MAX_PENDING_BYTES,
-  MAX_PROTOCOLS,
-  MAX_RETAINED,
-  MAX_RETAINED_BYTES,
-  MIN_ITEM_LIMIT,
-  ROUTE_GRACE,
-  ROUTE_SETTLE,
-  SUBSCRIPTION_BYTES,
-  SUBSCRIPTION_MESSAGES,
-} from "./bounds.js";
+import { MAX_ITEM, MAX_PROTOCOLS, MIN_ITEM_LIMIT } from "./bounds.js";
 import { type ClusterChannel, ClusterChannels } from "./channels.js";
 import { HOOK_TIMEOUT } from "./hooks.js";
 import type { MessageProtocol } from "./protocol.js";
@@ -43,40 +26,40 @@ const OPTIONS = {
   /** ms for a hook, after which it counts as a veto. Default 5,000. */
   hookTimeout: integer({ default: HOOK_TIMEOUT }),
   /** Messages queued for another node. Default 262,144. */
-  highWaterMark: integer({ default: LINK_ITEMS }),
+  highWaterMark: integer({ default: 262_144 }),
   /** Bytes queued for another node. Default 4,194,304. */
-  highWaterMarkBytes: bytes({ default: LINK_BYTES }),
+  highWaterMarkBytes: bytes({ default: 4_194_304 }),
   /** Maximum bytes of a message with its topic, sent and received. Default 1,048,576; 262,144 to 268,435,456. */
-  maxItem: integer({ default: MAX_ITEM, min: MIN_ITEM_LIMIT, max: MAX_ITEM_LIMIT }),
+  maxItem: integer({ default: MAX_ITEM, min: MIN_ITEM_LIMIT, max: 268_435_456 }),
   /** ms without messages after which the connection to a node closes until the next one. Default 60,000. */
-  idle: integer({ default: LINK_IDLE }),
+  idle: integer({ default: 60_000 }),
   /**
    * ms without an acknowledgement of sent messages after which a connection is checked, and after as many again counts
    * as broken. Default 5,000.
    */
-  heartbeat: integer({ default: LINK_HEARTBEAT }),
+  heartbeat: integer({ default: 5_000 }),
   /** Messages queued for a subscription. Default 10,000. */
-  maxQueue: integer({ default: SUBSCRIPTION_MESSAGES }),
+  maxQueue: integer({ default: 10_000 }),
   /** Bytes queued for a subscription. Default 16,777,216. */
-  maxQueueBytes: bytes({ default: SUBSCRIPTION_BYTES }),
+  maxQueueBytes: bytes({ default: 16_777_216 }),
   /** Retained values of this node. Default 10,000. */
-  maxRetained: integer({ default: MAX_RETAINED, min: 0 }),
+  maxRetained: integer({ default: 10_000, min: 0 }),
   /** Bytes of retained values. Default 16,777,216. */
-  maxRetainedBytes: bytes({ default: MAX_RETAINED_BYTES, min: 0 }),
+  maxRetainedBytes: bytes({ default: 16_777_216, min: 0 }),
   /**
    * Maximum ms for which a newly met node gets all messages, until its subscriptions are known; 0: it may miss the
    * first ones. Default 1,000.
    */
-  settle: integer({ default: ROUTE_SETTLE, min: 0 }),
+  settle: integer({ default: 1_000, min: 0 }),
   /**
    * ms for which subscriptions of a lost node are kept, so that it gets messages at once when it returns. Default
    * 3,600,000: an hour.
    */
-  grace: integer({ default: ROUTE_GRACE, min: 0 }),
+  grace: integer({ default: 3_600_000, min: 0 }),
   /** Copies of messages that wait for room at other nodes, and unacknowledged one-to-one messages. Default 65,536. */
-  maxPending: integer({ default: MAX_PENDING }),
+  maxPending: integer({ default: 65_536 }),
   /** Bytes of waiting copies. Default 67,108,864. */
-  maxPendingBytes: bytes({ default: MAX_PENDING_BYTES }),
+  maxPendingBytes: bytes({ default: 67_108_864 }),
 };
 
 export type MessagingOptions = Given<typeof OPTIONS>;

@@ -8,9 +8,6 @@ import { isProtocolName } from "./advert.js";
 import type { DialTarget, MessageProtocol, ProtocolHost, ProtocolListener } from "./protocol.js";
 import { makeSocketFolder, removeSocketFolder } from "./socket-folder.js";
 
-/** Connections that the system holds until they are accepted. */
-const BACKLOG = 512;
-
 /** Options of {@link streamProtocol}. */
 export interface StreamProtocolOptions {
   /** 1 to 16 lower-case letters and digits, equal at both ends. */
@@ -59,7 +56,7 @@ export function ipcProtocol(): MessageProtocol {
     async listen(accept) {
       const path = await makeSocketFolder();
       const server = createServer(accept);
-      server.listen({ path, backlog: BACKLOG });
+      server.listen({ path, backlog: 512 });
       try {
         await once(server, "listening");
       } catch (error) {

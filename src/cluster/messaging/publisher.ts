@@ -23,8 +23,6 @@ import { AliasNumbers } from "./topic-aliases.js";
 import type { TopicPlans } from "./topic-plans.js";
 import type { WaitingSends, WaitResult } from "./waiting-sends.js";
 
-/** ms of publishes between turns of the event loop. */
-const PUBLISH_TIME = 1;
 const COUNTS: readonly Promise<number>[] = Array.from({ length: 65 }, (_, count) => Promise.resolve(count));
 const NONE: readonly Subscription[] = [];
 
@@ -36,7 +34,8 @@ export class Publisher {
   readonly #deliveries: Deliveries;
   readonly #waiting: WaitingSends;
   readonly #retained: RetainedValues;
-  readonly #budget = new TurnBudget(PUBLISH_TIME, systemClock);
+  /** ms of publishes between turns of the event loop. */
+  readonly #budget = new TurnBudget(1, systemClock);
   readonly #aliases = new AliasNumbers();
   /** For the next publish. */
   #spare: Publication | undefined = undefined;

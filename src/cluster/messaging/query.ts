@@ -10,7 +10,6 @@ import { InvalidStateError, ShoalError } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
 import { type CallTerms, type PendingCall, PendingCalls } from "../../patterns/kit/calls.js";
 import type { Member } from "../node/member.js";
-import { MAX_AWAITED, MAX_QUERIES } from "./bounds.js";
 
 export type QueryFailureReason =
   | "no-handler"
@@ -213,7 +212,7 @@ export type StrayReply = "late" | "double" | "foreign";
 /** By their number on the wire. */
 export class PendingQueries {
   /** Awaited responses count as bytes. */
-  readonly #calls = new PendingCalls({ maxPending: MAX_QUERIES, maxPendingBytes: MAX_AWAITED });
+  readonly #calls = new PendingCalls({ maxPending: 1_024, maxPendingBytes: 65_536 });
   readonly #queries = new NumberTable<{ readonly query: Query; readonly call: PendingCall<void> }>();
   #last: number;
   readonly #first: number;

@@ -27,8 +27,6 @@ export const RetainedItem = { ASK: 0x11, VALUE: 0x12, END: 0x13, AGAIN: 0x14 } a
 export const VALUE_HEADER = 1;
 /** Counted in addition to a value's data and topic. */
 const OVERHEAD = 256;
-/** Between turns of the event loop. */
-const ANSWER_TIME = 1;
 const AGAIN = Buffer.from([RetainedItem.AGAIN]);
 
 export interface RetainedValue {
@@ -146,7 +144,8 @@ export class Retention {
   readonly #answers = new Map<string, object>();
   /** The longest lost first. */
   readonly #lost = new Set<string>();
-  readonly #budget = new TurnBudget(ANSWER_TIME, systemClock);
+  /** ms of answers between turns of the event loop. */
+  readonly #budget = new TurnBudget(1, systemClock);
   #number = 0;
   #isClosed = false;
 

@@ -1,5 +1,5 @@
 /** Bounded copies of other nodes' subscriptions, in a table. */
-import { MAX_NODE_ROUTE_BYTES, MAX_NODE_ROUTES, MAX_ROUTE_BYTES, MAX_ROUTES } from "./bounds.js";
+import { MAX_NODE_ROUTES } from "./bounds.js";
 import { type RouteChanges, type RouteDelta, type RoutePart, readChanges } from "./route-wire.js";
 
 /** A RouteTable. */
@@ -22,11 +22,12 @@ export interface RouteLimits {
   readonly bytes: number;
 }
 
+/** Further routes are not taken. */
 export const ROUTE_LIMITS: RouteLimits = {
   nodeRoutes: MAX_NODE_ROUTES,
-  nodeBytes: MAX_NODE_ROUTE_BYTES,
-  routes: MAX_ROUTES,
-  bytes: MAX_ROUTE_BYTES,
+  nodeBytes: 268_435_456,
+  routes: 33_554_432,
+  bytes: 2_147_483_648,
 };
 
 /** A number of the store, or -1, and what is under it. */

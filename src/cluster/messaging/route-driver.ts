@@ -17,9 +17,6 @@ import {
 import { RouteLists } from "./route-lists.js";
 import type { RouteTable } from "./route-table.js";
 
-/** Counted ms of a pause of the process. */
-const MAX_STEP = 1_000;
-
 export interface RouteDriverOptions {
   readonly id: string;
   readonly table: RouteTable;
@@ -45,7 +42,8 @@ interface Waiter {
 export class RouteDriver implements MessageRoutes {
   readonly #options: RouteDriverOptions;
   readonly #rules: RouteLists;
-  readonly #timer = new DriverTimer(MAX_STEP);
+  /** Counts this many ms of a pause of the process. */
+  readonly #timer = new DriverTimer(1_000);
   /** By version, and by time. */
   readonly #waiters: Waiter[] = [];
   readonly #full = new Set<string>();

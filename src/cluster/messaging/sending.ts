@@ -16,8 +16,6 @@ import { InvalidArgumentError, UnroutableError } from "../../core/errors.js";
 import { RunningTimeout } from "../../core/running-timeout.js";
 import { decodeAdvert } from "./advert.js";
 import {
-  DIAL_RETRY,
-  DIAL_RETRY_MAX,
   DIAL_TIMEOUT,
   DIAL_TIMEOUT_MAX,
   HELD_BYTES,
@@ -366,7 +364,7 @@ export class Sending {
       return;
     }
     this.state = "waiting";
-    const pause = backOff(this.#rounds, DIAL_RETRY, DIAL_RETRY_MAX, Math.random);
+    const pause = backOff(this.#rounds, 50, 2_000, Math.random);
     this.#rounds += 1;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#connect(), pause);

@@ -23,7 +23,6 @@ import { MAX_TIMEOUT } from "../../core/waiter.js";
 import { exposedText } from "../../patterns/kit/errors.js";
 import type { Member } from "../node/member.js";
 import {
-  HANDLER_TIMEOUT,
   MAX_HANDLING,
   MAX_HANDLING_BYTES,
   MAX_OWN_WAITING,
@@ -516,7 +515,7 @@ function handlerOf<H>(name: string, call: H, options: HandlerOptions): Handler<H
   checkCallOptions(name, options, ["channels", "timeout", "exposeErrors"]);
   if (typeof call !== "function")
     throw new InvalidArgumentError(`${name} takes a function; got ${describe(call)}`);
-  const { timeout = HANDLER_TIMEOUT } = options;
+  const { timeout = 60_000 } = options;
   const exposeErrors = checkBoolean("exposeErrors", options.exposeErrors ?? false);
   if (timeout !== -1 && !(Number.isSafeInteger(timeout) && timeout > 0 && timeout <= MAX_TIMEOUT))
     throw new InvalidArgumentError(

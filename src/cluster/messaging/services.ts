@@ -22,9 +22,9 @@ import {
   startMessageSend,
 } from "../../core/message-operations.js";
 import { suggest } from "../../core/suggestions.js";
+import { MAX_MEMBERS } from "../bounds.js";
 import type { Member } from "../node/member.js";
 import type { ResolverStep } from "../resolver.js";
-import { MAX_TARGETS, MAX_UNREAD_BYTES } from "./bounds.js";
 import { type ClusterChannels, checkChannel } from "./channels.js";
 import { checkBoolean, checkedData, checkRuid } from "./checks.js";
 import type {
@@ -53,8 +53,6 @@ import type {
   ServicesOptions,
   ServicesStats,
 } from "./service-types.js";
-
-const QUERY_TIMEOUT = 5_000;
 
 const SELECTION = ["services", "resolver", "resolve", "self"] as const;
 const SEND_KEYS = [...SELECTION, "broadcast", "protocols", "channel", "ruid", "data"];
@@ -173,8 +171,8 @@ export class Services {
     checkCallOptions("query", options, QUERY_KEYS);
     if (options === undefined || options === null)
       throw new InvalidArgumentError(`query takes an object; got ${describe(options)}`);
-    const { channel = 0, id, data = "", timeout = QUERY_TIMEOUT, signal } = options;
-    const { maxReplyBytes = MAX_UNREAD_BYTES } = options;
+    const { channel = 0, id, data = "", timeout = 5_000, signal } = options;
+    const { maxReplyBytes = 16_777_216 } = options;
     const means = this.#meansOf(options.protocols);
     checkChannel(channel);
     if (id !== undefined) checkRuid(id);
@@ -305,8 +303,8 @@ export class Services {
       if (self) add(this.#context.effects.self());
     }
     if (!self) found.delete(this.#context.selfId);
-    if (found.size > MAX_TARGETS)
-      throw new InvalidArgumentError(`${call} goes to ${MAX_TARGETS} services at most; got ${found.size}`);
+    if (found.size > MAX_MEMBERS)
+      throw new InvalidArgumentError(`${call} goes to ${MAX_MEMBERS} services at most; got ${found.size}`);
     return { services: [...found.values()], failed };
   }
 

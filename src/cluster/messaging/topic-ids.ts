@@ -8,7 +8,6 @@ import { SELF_ID } from "./addresses.js";
 import { MAX_TOPIC_ID_BYTES, MAX_TOPIC_IDS } from "./bounds.js";
 import { checkTopic } from "./topics.js";
 
-const NO_ID = 0;
 const LAST_ID = 0xffff_ffff;
 
 export class TopicIds {
@@ -34,7 +33,7 @@ export class TopicIds {
 
   /** 0: without one. */
   idOf(name: string): number {
-    return this.#ids.get(name) ?? NO_ID;
+    return this.#ids.get(name) ?? 0;
   }
 
   nameOf(id: number): string | undefined {

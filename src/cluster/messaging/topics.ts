@@ -43,7 +43,7 @@ const FAULTS: Record<TopicFault, string> = {
 };
 
 /** In Unicode mode a pair is one character, so only halves are of this kind. */
-const LONE_SURROGATE = /\p{Surrogate}/u;
+export const LONE_SURROGATE = /\p{Surrogate}/u;
 
 /** Never throws. */
 export function topicFault(text: unknown): TopicFault | undefined {

@@ -42,17 +42,12 @@ const MAX_UNVERIFIED = 1_024;
 /** Accepted streams that one node or host may hold while the node has its maximum. */
 const MAX_HELD = 32;
 const LINK_IDLE = 15_000;
-const SWEEP_INTERVAL = 1_000;
-const CONNECT_TIMEOUT = 2_000;
-const FIRST_RETRY = 200;
-const LONGEST_RETRY = 10_000;
 const OWN_AGE = 60_000;
 const MAX_QUEUED = 128;
-const BACKLOG = 512;
 
 const TRANSPORT = optionValues({
-  backlog: BACKLOG,
-  connectTimeout: CONNECT_TIMEOUT,
+  backlog: 512,
+  connectTimeout: 2_000,
   tcpKeepalive: 1,
   tcpKeepaliveIdle: 30,
 });
@@ -295,7 +290,7 @@ export class Links implements StreamTable, PairStreamTable {
 
   start(): void {
     this.#startedAt = performance.now();
-    this.#sweeping = setInterval(() => this.#sweep(), SWEEP_INTERVAL);
+    this.#sweeping = setInterval(() => this.#sweep(), 1_000);
     this.#sweeping.unref();
   }
 
@@ -469,7 +464,7 @@ export class Links implements StreamTable, PairStreamTable {
     const watched = this.#watched.get(address);
     if (watched === undefined) return;
     watched.trouble = { error: { code, message }, at: Date.now() };
-    watched.retryAt = performance.now() + backOff(watched.attempts, FIRST_RETRY, LONGEST_RETRY, Math.random);
+    watched.retryAt = performance.now() + backOff(watched.attempts, 200, 10_000, Math.random);
     watched.attempts += 1;
   }
 

@@ -13,7 +13,6 @@ import type { BusParts } from "./bus-parts.js";
 import type { OwnDetails } from "./own-details.js";
 
 const SPREAD_INTERVALS = 6;
-const WITHDRAW_TIMEOUT = 30_000;
 
 /** A program that can be announced: a broker, server or cache of `shoal/patterns`, or any object with these methods. */
 export interface AnnouncedProgram {
@@ -81,7 +80,7 @@ export class Announcement implements AsyncDisposable {
    * @throws InvalidArgumentError `EINVAL` for an invalid option; errors of the program's `drain` and `close`
    */
   withdraw(options: WithdrawOptions = {}): Promise<boolean> {
-    const { timeout = WITHDRAW_TIMEOUT } = options;
+    const { timeout = 30_000 } = options;
     try {
       checkCallOptions("withdraw", options, ["timeout"]);
       checkInteger("timeout", timeout, -1, MAX_TIMEOUT);

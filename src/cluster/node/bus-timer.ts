@@ -11,7 +11,6 @@ const MAX_DELAY = 2_147_483_647;
 const MAX_RESOLUTION = 100;
 /** Less is an adjustment of the wall clock. */
 const SUSPENDED = 2_000;
-const MINUTE = 60_000;
 /** Turns to read data that arrived during a pause. */
 const CATCH_UP_TURNS = 64;
 
@@ -113,7 +112,7 @@ export class BusTimer {
   }
 
   #noteDelay(now: number, delay: number): void {
-    if (now - this.#minuteAt >= MINUTE) {
+    if (now - this.#minuteAt >= 60_000) {
       this.#minuteAt = now;
       this.#worstBefore = this.#worst;
       this.#worst = 0;

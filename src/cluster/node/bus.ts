@@ -33,8 +33,6 @@ import { shownProps } from "./private-props.js";
 import { ServiceResolver, type ZreCandidate } from "./service-resolver.js";
 import { type ClusterStats, statsOf } from "./stats.js";
 
-const CLIENTS_TIMEOUT = 1_000;
-
 /**
  * A cluster on a node, with separate members, tags, messages and services. A {@link ClusterNode} is the first cluster
  * of its node; `node.bus(name)` joins others.
@@ -304,7 +302,7 @@ export class ClusterBus extends MessagingBus {
    */
   async clients(options: { readonly timeout?: number | undefined } = {}): Promise<ClusterClients> {
     checkCallOptions("clients", options, ["timeout"]);
-    const { timeout = CLIENTS_TIMEOUT } = options;
+    const { timeout = 1_000 } = options;
     checkInteger("timeout", timeout, 0, MAX_TIMEOUT);
     const asked = this.#rules.live.filter(({ details }) => Object.hasOwn(details.props, DISCOVERY_PROP));
     return this.parts.roster.ask(this.identity.name, asked, timeout);

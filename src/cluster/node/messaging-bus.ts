@@ -48,8 +48,6 @@ import type { BusParts } from "./bus-parts.js";
 import type { ClusterEvent } from "./events.js";
 import type { ClusterStats } from "./stats.js";
 
-const DEFAULT_ROUTES = 1_024;
-
 export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   /** @internal */
   protected abstract readonly parts: BusParts;
@@ -369,7 +367,7 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   ): ClusterRoute[] {
     this.assertOpen();
     checkCallOptions("routes", options, ["topic", "limit"]);
-    const { topic, limit = DEFAULT_ROUTES } = options;
+    const { topic, limit = 1_024 } = options;
     checkInteger("limit", limit);
     return this.parts.messages.messaging.listRoutes(limit, topic);
   }

@@ -12,17 +12,10 @@ export const MAX_FAILURE_TEXT = 1_024;
 /** Bytes of a handler error's code and data. */
 export const MAX_FAILURE_DETAILS = 65_536;
 
-/** Pending requests of a bus, and bytes of bodies. */
-export const MAX_CALLS = 65_536;
-export const MAX_CALL_BYTES = 67_108_864;
 /** Services with node statistics. */
 export const MAX_CALLED_SERVICES = 4_096;
 /** ms; until the first part of a streamed reply. */
 export const REQUEST_TIMEOUT = 5_000;
-/** Further attempts; first and largest delay in ms. */
-export const RETRIES = 3;
-export const RETRY_DELAY = 20;
-export const MAX_RETRY_DELAY = 1_000;
 /** Repeatable share of a service's requests, repetitions per second always allowed, and the most saved up. */
 export const RETRY_SHARE = 0.2;
 export const RETRIES_A_SECOND = 10;
@@ -46,14 +39,9 @@ export const DRAWS = 8;
 
 /** Per bus. */
 export const MAX_SERVED = 1_024;
-/** Defaults. */
-export const SERVE_CONCURRENCY = 256;
-export const SERVE_QUEUE = 4_096;
-export const SERVE_QUEUE_BYTES = 16_777_216;
-/** Replies by idempotency key, bytes, and default ms. */
+/** Replies by idempotency key, and bytes. */
 export const MAX_KEPT_REPLIES = 10_000;
 export const MAX_KEPT_REPLY_BYTES = 16_777_216;
-export const KEEP_REPLIES = 60_000;
 
 /** Default window of a streamed reply. */
 export const STREAM_PARTS = 256;

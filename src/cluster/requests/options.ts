@@ -14,19 +14,12 @@ import { checkBoolean, checkTimeout } from "../messaging/checks.js";
 import { encodeBody } from "./body.js";
 import { isStreamedBody } from "./body-source.js";
 import {
-  KEEP_REPLIES,
   MAX_HEADER_BYTES,
   MAX_HEADERS,
   MAX_KEY,
   MAX_METHOD_NAME,
-  MAX_RETRY_DELAY,
   MAX_SERVICE_NAME,
   REQUEST_TIMEOUT,
-  RETRIES,
-  RETRY_DELAY,
-  SERVE_CONCURRENCY,
-  SERVE_QUEUE,
-  SERVE_QUEUE_BYTES,
   STREAM_BYTES,
   STREAM_PARTS,
 } from "./bounds.js";
@@ -56,22 +49,19 @@ const REQUEST_KEYS = [
 const WHOLE_KEYS = ["idempotencyKey", "onReplyHeaders"];
 const STREAM_KEYS = [...REQUEST_KEYS.filter((key) => !WHOLE_KEYS.includes(key)), "maxQueue", "maxQueueBytes"];
 
-/** Limit of slots, queued requests, and unread parts. */
-const MOST_SLOTS = 65_536;
-const MOST_QUEUED = 1_048_576;
+/** Limit of unread parts. */
 const MOST_PARTS = 65_536;
-const MOST_RETRIES = 100;
 
 const SERVE_OPTIONS = {
   schema: anything<ServiceSchemas<never, never>>(),
   /** Concurrent requests, 1 to 65,536. Default 256. */
-  concurrency: integer({ default: SERVE_CONCURRENCY, max: MOST_SLOTS }),
+  concurrency: integer({ default: 256, max: 65_536 }),
   /** Queued requests, 0 to 1,048,576; more are refused, and callers try other nodes. Default 4,096. */
-  maxQueue: integer({ default: SERVE_QUEUE, min: 0, max: MOST_QUEUED }),
+  maxQueue: integer({ default: 4_096, min: 0, max: 1_048_576 }),
   /** Bytes of queued bodies. Default 16 MiB. */
-  maxQueueBytes: bytes({ default: SERVE_QUEUE_BYTES, min: 0 }),
+  maxQueueBytes: bytes({ default: 16_777_216, min: 0 }),
   /** ms that replies are kept by idempotency key, at most 10,000 and 16 MiB; 0: not kept. Default 60,000. */
-  keepReplies: integer({ default: KEEP_REPLIES, min: 0 }),
+  keepReplies: integer({ default: 60_000, min: 0 }),
   /** Queued parts per streamed body, 1 to 65,536; a full queue stops the caller. Default 256. */
   maxParts: integer({ default: STREAM_PARTS, max: MOST_PARTS }),
   /** Bytes of queued parts; one part may be larger. Default 1 MiB. */
@@ -123,9 +113,9 @@ export function servingSettings(options: ServeOptions<never, never>): ServeSetti
 const PLAIN = {
   timeout: REQUEST_TIMEOUT,
   attemptTimeout: -1,
-  retries: RETRIES,
-  retryDelay: RETRY_DELAY,
-  maxRetryDelay: MAX_RETRY_DELAY,
+  retries: 3,
+  retryDelay: 20,
+  maxRetryDelay: 1_000,
   idempotent: false,
   waitForReady: false,
   self: true,
@@ -160,9 +150,9 @@ export function requestTerms({
     onReplyHeaders,
     maxQueue = STREAM_PARTS,
     maxQueueBytes = STREAM_BYTES,
-    retries = RETRIES,
-    retryDelay = RETRY_DELAY,
-    maxRetryDelay = MAX_RETRY_DELAY,
+    retries = PLAIN.retries,
+    retryDelay = PLAIN.retryDelay,
+    maxRetryDelay = PLAIN.maxRetryDelay,
     waitForReady = false,
     self = true,
   } = options as ServiceRequestOptions & ServiceStreamOptions;
@@ -182,7 +172,7 @@ export function requestTerms({
     body,
     timeout: checkTimeout(timeout),
     attemptTimeout: checkTimeout(attemptTimeout),
-    retries: checkInteger("retries", retries, 0, MOST_RETRIES),
+    retries: checkInteger("retries", retries, 0, 100),
     retryDelay: checkInteger("retryDelay", retryDelay, 0, MAX_TIMEOUT),
     maxRetryDelay: checkInteger("maxRetryDelay", maxRetryDelay, 0, MAX_TIMEOUT),
     idempotent: checkBoolean("idempotent", idempotent),

@@ -24,7 +24,7 @@ import { messageOf, ServiceError } from "../../patterns/kit/errors.js";
 import type { Member } from "../node/member.js";
 import { decodeBody, encodeBody, sizeOfBody } from "./body.js";
 import { BodySource, isStreamedBody } from "./body-source.js";
-import { MAX_CALL_BYTES, MAX_CALLS, MAX_HEADER_BYTES, MAX_HEADERS } from "./bounds.js";
+import { MAX_HEADER_BYTES, MAX_HEADERS } from "./bounds.js";
 import type { Call, CallSink, CallTerms } from "./call.js";
 import type { RequestCalls } from "./calls.js";
 import { manyTerms, NO_OPTIONS, nodeStreamTerms, requestTerms, type ServiceManyOptions } from "./options.js";
@@ -101,7 +101,7 @@ export type FindNodes = (
 ) => Promise<readonly Member[]>;
 
 export class OutgoingRequests {
-  readonly pending = new PendingCalls({ maxPending: MAX_CALLS, maxPendingBytes: MAX_CALL_BYTES });
+  readonly pending = new PendingCalls({ maxPending: 65_536, maxPendingBytes: 67_108_864 });
   readonly #calls: RequestCalls;
   readonly #timer: DriverTimer;
   readonly #nodesOf: FindNodes;

@@ -1,5 +1,5 @@
 /** Links in memory for route drivers: in order, a turn later, with a mark that can be reached. */
-import { ROUTE_GRACE, ROUTE_SETTLE } from "../../../src/cluster/messaging/bounds.js";
+import { type MessagingSettings, messagingSettings } from "../../../src/cluster/messaging/options.js";
 import type { SendResult } from "../../../src/cluster/messaging/parts.js";
 import { RouteDriver } from "../../../src/cluster/messaging/route-driver.js";
 import { RouteTable } from "../../../src/cluster/messaging/route-table.js";
@@ -27,7 +27,7 @@ export class DriverNode {
     this.driver = new RouteDriver({
       id: this.id,
       table: this.table,
-      settings: { grace: ROUTE_GRACE, settle: ROUTE_SETTLE },
+      settings: messagingSettings() as MessagingSettings,
       takesPart: (id) => net.nodes.has(id),
       links: {
         send: (to, _kind, item) => net.send(this, to, item),

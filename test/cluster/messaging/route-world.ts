@@ -2,7 +2,7 @@
  * The lists of many nodes in virtual time: links with latency that are cut one way or both, are full, and lose a session when an end
  * restarts or forgets the other one; a membership that notices all of it late, each node by itself.
  */
-import { ROUTE_GRACE, ROUTE_SETTLE } from "../../../src/cluster/messaging/bounds.js";
+import { type MessagingSettings, messagingSettings } from "../../../src/cluster/messaging/options.js";
 import type { SendResult } from "../../../src/cluster/messaging/parts.js";
 import type { RouteLimits } from "../../../src/cluster/messaging/route-copies.js";
 import { RouteLists } from "../../../src/cluster/messaging/route-lists.js";
@@ -156,7 +156,7 @@ export class RouteNode {
 
   #rules(): RouteLists {
     const { id, world } = this;
-    const { grace = ROUTE_GRACE, settle = ROUTE_SETTLE, limits } = world.options;
+    const { grace, settle, limits } = { ...(messagingSettings() as MessagingSettings), ...world.options };
     return new RouteLists({
       id,
       store: this.store,

@@ -7,19 +7,19 @@ import { describe, it } from "vitest";
 import {
   ITEM_BY_REFERENCE,
   LINK_BEHIND,
-  LINK_BYTES,
-  LINK_ITEMS,
   LINK_MESSAGES,
   LINK_WINDOW,
   MAX_BATCH,
   MAX_ITEM,
 } from "../../../src/cluster/messaging/bounds.js";
+import { type MessagingSettings, messagingSettings } from "../../../src/cluster/messaging/options.js";
 import { Receiving } from "../../../src/cluster/messaging/receiving.js";
 import { ReceiveWindow, SendWindow } from "../../../src/cluster/messaging/window.js";
 import { countOf, decodeAck, LinkFrame, sequenceOf } from "../../../src/cluster/messaging/wire.js";
 import fc from "../../support/properties.js";
 import { expect } from "../../support/quick-expect.js";
 
+const { highWaterMark, highWaterMarkBytes } = messagingSettings() as MessagingSettings;
 const LIMITS = { items: 64, bytes: 65_536 };
 const GRANTED = 16_384;
 
@@ -594,14 +594,14 @@ describe("a peer that is behind", () => {
   };
 
   it("has no more of a sender's messages waiting than it takes, where one with the least item goes in each turn", () => {
-    const window = new SendWindow({ items: LINK_ITEMS, bytes: LINK_BYTES });
+    const window = new SendWindow({ items: highWaterMark, bytes: highWaterMarkBytes });
     const receiving = slow();
     const item = Buffer.alloc(0);
     let faults = 0;
     while (window.offer(2, item))
       for (let frames = window.take(LINK_WINDOW, false); frames; frames = window.take(LINK_WINDOW, false))
         if (receiving.onData(Buffer.concat(frames)) !== undefined) faults += 1;
-    expect([faults, window.waiting]).toEqual([0, LINK_ITEMS]);
+    expect([faults, window.waiting]).toEqual([0, highWaterMark]);
   });
 
   it("refuses more of them, however small they are", () => {
@@ -630,7 +630,7 @@ it("a one-to-one message is acknowledged at the end of the turn in which it was 
     acknowledgeLater: () => undefined,
   });
   receiving.window.hello("life", 0, 0);
-  receiving.setMarks(LINK_ITEMS, LINK_BYTES);
+  receiving.setMarks(highWaterMark, highWaterMarkBytes);
   const send = (frames: readonly Uint8Array[]): void =>
     void acks.push(decodeAck(Buffer.from(frames[0] as Uint8Array))?.delivered);
   receiving.connection = { send, close: () => undefined };
