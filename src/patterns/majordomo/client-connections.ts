@@ -7,7 +7,8 @@
  *   plain     one request, since a plain answer names no request           left, lost, or its answer is late
  *   left      pending requests, and gets no new ones                       after its last answer, or lost
  *
- * Requests of a lost connection (ended, or silent while answers are pending) are sent over another.
+ * Requests of a lost connection (ended, or silent while answers are pending) are sent over another. The socket's own
+ * heartbeats cannot find a silent broker: inproc has none, and libzmq's thread answers them while the broker hangs.
  *
  * The next broker is asked at once when a connection ends or is refused, but each only once per interval: one that
  * hangs up would be asked in a busy loop. A broker has an interval to answer, and longer after several silent ones.
