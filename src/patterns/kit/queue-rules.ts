@@ -16,9 +16,10 @@
 
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { keyOf } from "../../core/memory.js";
-import { type BrokerEffects, REPLY_DROPPED } from "./broker-driver.js";
+import { type BROKER_OPTIONS, type BrokerEffects, REPLY_DROPPED } from "./broker-driver.js";
 import { Dispatcher, Job, type JobDropReason, reasonOf } from "./dispatcher.js";
 import { errorReply } from "./errors.js";
+import type { Settings } from "./options.js";
 import {
   addressedFrames,
   type Dialect,
@@ -72,16 +73,14 @@ export interface PirateQueueStats {
   readonly repeated: number;
 }
 
-export interface QueueRulesOptions {
+export interface QueueRulesOptions
+  extends Pick<Settings<typeof BROKER_OPTIONS>, "maxQueue" | "maxQueueBytes" | "maxDeliveries"> {
   /** Default: both. */
   readonly dialect?: Dialect | undefined;
   /** ms between heartbeats. */
   readonly heartbeatInterval: number;
   /** Intervals of silence before an idle worker is lost. */
   readonly liveness: number;
-  readonly maxQueue: number;
-  readonly maxQueueBytes: number;
-  readonly maxDeliveries: number;
 }
 
 interface Worker {

@@ -13,8 +13,34 @@
 
 import { backOff } from "../../core/back-off.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
+import type { DealerOptions } from "../../sockets/request-reply.js";
 import { ENDPOINT_SOURCE_EVENTS } from "../kit/endpoint-list.js";
-import type { Dialect, Malformed, QueueCommand } from "../kit/worker-protocol.js";
+import { boolean, choice, codec, integer, object, type Settings } from "../kit/options.js";
+import type { Malformed, QueueCommand } from "../kit/worker-protocol.js";
+
+export const OPTIONS = {
+  /** `"paranoid"` exchanges heartbeats (6/PPP); `"simple"` is the Guide's REQ worker. Default `"paranoid"`. */
+  dialect: choice(["paranoid", "simple"], "paranoid"),
+  /** Concurrent requests: a queue sends each connection one. Default 1. */
+  concurrency: integer({ default: 1 }),
+  /** ms between heartbeats; the same on both sides. Default 1,000. */
+  heartbeatInterval: integer({ default: 1_000 }),
+  /** Intervals of silence before a queue is reconnected. Default 3. */
+  liveness: integer({ default: 3 }),
+  /** First reconnect delay; doubled each time, half of it random. Default 1,000. */
+  reconnectInterval: integer({ default: 1_000 }),
+  /** Largest reconnect delay. Default 32,000. */
+  reconnectMaxInterval: integer({ default: 32_000 }),
+  /**
+   * Whether clients get every handler error's message. Otherwise only that of a `ServiceError` or with `expose: true`;
+   * `code` and `data` are always sent. Default false.
+   */
+  exposeErrors: boolean(false),
+  requestCodec: codec(),
+  replyCodec: codec(),
+  /** Options of the DEALERs, such as security. */
+  socketOptions: object<DealerOptions>(),
+};
 
 export const WORKER_EVENTS = {
   "ready:sent": event(),
@@ -57,16 +83,10 @@ export interface WorkerEffects {
   event(event: PirateWorkerEvent): void;
 }
 
-/** Times in ms. */
-export interface WorkerRulesOptions {
-  readonly dialect: Dialect;
-  readonly heartbeatInterval: number;
-  /** Intervals of silence before the queue is reconnected. */
-  readonly liveness: number;
-  /** Doubled up to `reconnectMaxInterval`, with jitter. */
-  readonly reconnectInterval: number;
-  readonly reconnectMaxInterval: number;
-}
+export type WorkerRulesOptions = Pick<
+  Settings<typeof OPTIONS>,
+  "dialect" | "heartbeatInterval" | "liveness" | "reconnectInterval" | "reconnectMaxInterval"
+>;
 
 type State = "waiting" | "idle" | "working" | "closed";
 

@@ -5,7 +5,7 @@ import type { ShoalError } from "../../core/errors.js";
 import { IdleWaits } from "../../core/idle-waits.js";
 import { withTimeout } from "../../core/waiter.js";
 import { lastFailure } from "../../sockets/internal.js";
-import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
+import { Dealer } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
 import { Departure } from "../kit/departure.js";
@@ -13,15 +13,11 @@ import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
 import { handlerErrorReply, lateError, requestErrorReply } from "../kit/errors.js";
 import {
-  boolean,
   CLOSE_LINGER,
   checkFunction,
   checkOptions,
-  choice,
-  codec,
   type GivenWithCodecs,
-  integer,
-  object,
+  type Settings,
 } from "../kit/options.js";
 import { SendQueue } from "../kit/send-queue.js";
 import {
@@ -32,39 +28,15 @@ import {
   readyFrames,
 } from "../kit/worker-protocol.js";
 import {
+  OPTIONS,
   type PirateWorkerEvent,
   type PirateWorkerStats,
   WORKER_EVENTS,
   type WorkerCounts,
   type WorkerEffects,
   WorkerRules,
-  type WorkerRulesOptions,
   workerCounts,
 } from "./worker-rules.js";
-
-const OPTIONS = {
-  /** `"paranoid"` exchanges heartbeats (6/PPP); `"simple"` is the Guide's REQ worker. Default `"paranoid"`. */
-  dialect: choice(["paranoid", "simple"], "paranoid"),
-  /** Concurrent requests: a queue sends each connection one. Default 1. */
-  concurrency: integer({ default: 1 }),
-  /** ms between heartbeats; the same on both sides. Default 1,000. */
-  heartbeatInterval: integer({ default: 1_000 }),
-  /** Intervals of silence before a queue is reconnected. Default 3. */
-  liveness: integer({ default: 3 }),
-  /** First reconnect delay; doubled each time, half of it random. Default 1,000. */
-  reconnectInterval: integer({ default: 1_000 }),
-  /** Largest reconnect delay. Default 32,000. */
-  reconnectMaxInterval: integer({ default: 32_000 }),
-  /**
-   * Whether clients get every handler error's message. Otherwise only that of a `ServiceError` or with `expose: true`;
-   * `code` and `data` are always sent. Default false.
-   */
-  exposeErrors: boolean(false),
-  requestCodec: codec(),
-  replyCodec: codec(),
-  /** Options of the DEALERs, such as security. */
-  socketOptions: object<DealerOptions>(),
-};
 
 /** Times in ms. */
 export type PirateWorkerOptions<Req = Raw, Rep = Raw> = GivenWithCodecs<typeof OPTIONS, Req, Rep>;
@@ -217,13 +189,8 @@ interface Answer {
   readonly failure: { readonly cause: unknown } | undefined;
 }
 
-interface ConnectionOptions extends WorkerRulesOptions {
-  readonly exposeErrors: boolean;
-  readonly socketOptions: DealerOptions | undefined;
-}
-
 interface Shared {
-  readonly options: ConnectionOptions;
+  readonly options: Settings<typeof OPTIONS>;
   readonly work: Work;
   readonly counts: WorkerCounts;
   joined(): void;

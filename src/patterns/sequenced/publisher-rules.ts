@@ -16,7 +16,11 @@ import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { Deadlines, type Due } from "../../core/deadlines.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { costOf } from "../../core/frame-cost.js";
+import type { PublisherOptions } from "../../sockets/pub-sub.js";
+import type { RouterOptions } from "../../sockets/request-reply.js";
+import { bytes as byteCount, codec, integer, object, type Settings } from "../kit/options.js";
 import { encodeMeta, Kind } from "../kit/sequence-meta.js";
+import { publisherGate } from "../kit/server-gate.js";
 import { EndStatus, encodeAnswer, encodeEnd, parseRequest, type ReplayRequest } from "./protocol.js";
 
 /** Messages and bytes, about, per answer; the subscriber requests the rest. */
@@ -25,13 +29,31 @@ const PAGE_BYTES = 1_048_576;
 /** Intervals between marks of a quiet topic, at most. */
 const MAX_QUIET = 16;
 
-export interface PublisherRulesOptions {
-  readonly maxTopics: number;
-  readonly maxQueue: number;
-  readonly maxQueueBytes: number;
-  /** 0: no marks. */
-  readonly markInterval: number;
-}
+export const OPTIONS = {
+  /** Numbered topics; above, the least recently published is forgotten. Default 10,000. */
+  maxTopics: integer({ default: 10_000 }),
+  /** Messages per topic kept for replays. Default 1,000. */
+  maxQueue: integer({ default: 1_000 }),
+  /** Body bytes kept for replays. Default 67,108,864. */
+  maxQueueBytes: byteCount({ default: 67_108_864 }),
+  /** ms of silence before a mark has a topic's last sequence; 0: no marks. Default 1,000. */
+  markInterval: integer({ default: 1_000, min: 0 }),
+  /**
+   * A `BinaryStarGate` makes the publisher half of a pair. Messages are always numbered and kept, but sent, and
+   * replays answered, only while it is active. Both halves must publish the same; after a fail-over subscribers join
+   * late and can request replays. Default: none.
+   */
+  gate: publisherGate(),
+  codec: codec(),
+  /** Options of the PUB, such as security. */
+  socketOptions: object<PublisherOptions>(), // The sockets check theirs.
+  replayOptions: object<RouterOptions>(),
+};
+
+export type PublisherRulesOptions = Pick<
+  Settings<typeof OPTIONS>,
+  "maxTopics" | "maxQueue" | "maxQueueBytes" | "markInterval"
+>;
 
 export const EVENTS = {
   /** `sequence` was the last of the evicted topic. */

@@ -7,49 +7,21 @@ import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import { engineStats, forwards } from "../../sockets/internal.js";
-import { Publisher, type PublisherOptions, type WaitForSubscribersOptions } from "../../sockets/pub-sub.js";
-import { Router, type RouterOptions } from "../../sockets/request-reply.js";
+import { Publisher, type WaitForSubscribersOptions } from "../../sockets/pub-sub.js";
+import { Router } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, BodyShape } from "../kit/body.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
-import {
-  bytes as byteCount,
-  CLOSE_LINGER,
-  checkOptions,
-  codec,
-  type GivenWithCodec,
-  integer,
-  object,
-} from "../kit/options.js";
+import { CLOSE_LINGER, checkOptions, type GivenWithCodec } from "../kit/options.js";
 import { ID_BYTES } from "../kit/sequence-meta.js";
-import { type PublisherGate, publisherGate } from "../kit/server-gate.js";
+import type { PublisherGate } from "../kit/server-gate.js";
 import {
   EVENTS,
+  OPTIONS,
   PublisherRules,
   type SequencedPublisherEvent,
   type SequencedPublisherStats,
 } from "./publisher-rules.js";
-
-const OPTIONS = {
-  /** Numbered topics; above, the least recently published is forgotten. Default 10,000. */
-  maxTopics: integer({ default: 10_000 }),
-  /** Messages per topic kept for replays. Default 1,000. */
-  maxQueue: integer({ default: 1_000 }),
-  /** Body bytes kept for replays. Default 67,108,864. */
-  maxQueueBytes: byteCount({ default: 67_108_864 }),
-  /** ms of silence before a mark has a topic's last sequence; 0: no marks. Default 1,000. */
-  markInterval: integer({ default: 1_000, min: 0 }),
-  /**
-   * A `BinaryStarGate` makes the publisher half of a pair. Messages are always numbered and kept, but sent, and
-   * replays answered, only while it is active. Both halves must publish the same; after a fail-over subscribers join
-   * late and can request replays. Default: none.
-   */
-  gate: publisherGate(),
-  codec: codec(),
-  /** Options of the PUB, such as security. */
-  socketOptions: object<PublisherOptions>(), // The sockets check theirs.
-  replayOptions: object<RouterOptions>(),
-};
 
 export type SequencedPublisherOptions<T = Raw> = GivenWithCodec<typeof OPTIONS, T>;
 
