@@ -8,12 +8,15 @@
  * A commit takes advisory locks for its keys, then compares versions. Keys share a fixed number of locks, so unrelated
  * commits can wait for each other. Databases without them use `isolation: "serializable"`.
  */
-import { describe } from "../core/arguments.js";
-import { InvalidArgumentError } from "../core/errors.js";
 import { fnv1a } from "../core/hash.js";
-import { checkOptions, choice, type Given, integer, text } from "../patterns/kit/options.js";
+import { checkOptions, choice, type Given } from "../patterns/kit/options.js";
 import { StoreError } from "../patterns/kit/store/error.js";
-import { type PgClient, PostgresDatabase } from "../patterns/kit/store/postgres.js";
+import {
+  type PgClient,
+  POSTGRES_OPTIONS,
+  PostgresDatabase,
+  tableName,
+} from "../patterns/kit/store/postgres.js";
 import type {
   SessionStore,
   SessionStoreCheck,
@@ -30,21 +33,15 @@ interface Row {
 }
 
 const OPTIONS = {
-  /** `postgres://USER:PASSWORD@HOST:PORT/DATABASE`. Default: the variables `PGHOST`, `PGUSER`, … */
-  connectionString: text(),
+  ...POSTGRES_OPTIONS,
   /** Table, made if missing: lower-case letters, digits and `_`. Default "shoal_sessions". */
-  table: text(),
+  table: tableName("shoal_sessions"),
   /** Advisory locks, or serializable transactions. Default `"locks"`. */
   isolation: choice(["locks", "serializable"], "locks"),
-  /** Most connections. Default 10. */
-  maxConnections: integer({ default: 10 }),
-  /** ms to connect, and for a statement. Default 30,000. */
-  timeout: integer({ default: 30_000 }),
 };
 
 export type PostgresSessionStoreOptions = Given<typeof OPTIONS>;
 
-const TABLE = /^[a-z_][a-z0-9_]{0,39}$/;
 /** Makes the table once when machines start together. */
 const CREATE_LOCK = 7_401_925;
 const KEY_LOCK = 7_401_926;
@@ -74,17 +71,8 @@ export class PostgresSessionStore implements SessionStore {
    */
   static async open(options: PostgresSessionStoreOptions = {}): Promise<PostgresSessionStore> {
     const settings = checkOptions("PostgresSessionStore", OPTIONS, options);
-    const { table = "shoal_sessions", timeout, maxConnections, connectionString, isolation } = settings;
-    if (!TABLE.test(table))
-      throw new InvalidArgumentError(
-        `Option table of PostgresSessionStore is up to 40 lower-case letters, digits and _; got ${describe(table)}`,
-      );
-    const database = new PostgresDatabase("A store of sessions in PostgreSQL", {
-      connectionString,
-      maxConnections,
-      timeout,
-      applicationName: "shoal sessions",
-    });
+    const { table, isolation } = settings;
+    const database = new PostgresDatabase("A store of sessions in PostgreSQL", "shoal sessions", settings);
     try {
       await database.transaction(async (client) => {
         if (isolation === "locks") await client.query("SELECT pg_advisory_xact_lock($1)", [CREATE_LOCK]);

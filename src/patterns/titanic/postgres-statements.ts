@@ -11,7 +11,7 @@
  *   attempts    failed attempts
  *   damaged     set aside
  *   died        ms since 1970 when it became a dead letter; null otherwise
- *   reason      reason of its last failure
+ *   reason      UTF-8 of its last failure; as a text it would fail where the database's encoding lacks a letter
  */
 
 /** Exactly the condition of the queue's index. */
@@ -35,7 +35,7 @@ export function statementsFor(table: string) {
          attempts integer NOT NULL DEFAULT 0,
          damaged boolean NOT NULL DEFAULT false,
          died float8,
-         reason text
+         reason bytea
        )`,
       `CREATE INDEX IF NOT EXISTS ${table}_waiting ON ${table} (service, uuid) WHERE ${WAITING}`,
       `CREATE INDEX IF NOT EXISTS ${table}_dead ON ${table} (uuid) WHERE died IS NOT NULL`,

@@ -4,12 +4,10 @@
  */
 
 import crypto from "node:crypto";
-import { describe } from "../../core/arguments.js";
-import { InvalidArgumentError } from "../../core/errors.js";
 import { costOf } from "../../core/frame-cost.js";
-import { checkOptions, type Given, integer, text } from "../kit/options.js";
+import { checkOptions, type Given, integer } from "../kit/options.js";
 import { GroupCommit } from "../kit/store/group-commit.js";
-import { PostgresDatabase } from "../kit/store/postgres.js";
+import { POSTGRES_OPTIONS, PostgresDatabase, tableName } from "../kit/store/postgres.js";
 import { decodeRecord, encodeRecord, type StoredRecord } from "../kit/store/record.js";
 import { type Statements, statementsFor } from "./postgres-statements.js";
 import { formatUuid, UUID_BYTES } from "./protocol.js";
@@ -42,22 +40,15 @@ type Write =
   | { readonly kind: "forget"; readonly uuid: Buffer };
 
 const OPTIONS = {
-  /** `postgres://USER:PASSWORD@HOST:PORT/DATABASE`; default: the variables `PGHOST`, `PGUSER`, … */
-  connectionString: text(),
+  ...POSTGRES_OPTIONS,
   /** Table, created if missing: lower-case letters, digits and `_`. Default "shoal_titanic". */
-  table: text(),
-  /** Maximum connections. Default 10. */
-  maxConnections: integer({ default: 10 }),
-  /** ms for a connection, and for a statement. Default 30,000. */
-  timeout: integer({ default: 30_000 }),
+  table: tableName("shoal_titanic"),
   /** Pending writes; more, or more than 256 MiB of them, are refused. Default 100,000. */
   maxPendingWrites: integer({ default: 100_000 }),
 };
 
 /** Options of {@link PostgresStore.open}. */
 export type PostgresStoreOptions = Given<typeof OPTIONS>;
-
-const TABLE = /^[a-z_][a-z0-9_]{0,39}$/;
 
 /** Advisory lock: machines that start together create the table once. */
 const CREATE_LOCK = 7_401_924;
@@ -93,18 +84,8 @@ export class PostgresStore implements TitanicStore {
    */
   static async open(options: PostgresStoreOptions = {}): Promise<PostgresStore> {
     const settings = checkOptions("PostgresStore", OPTIONS, options);
-    const { table = "shoal_titanic", timeout, maxConnections, maxPendingWrites, connectionString } = settings;
-    if (!TABLE.test(table))
-      throw new InvalidArgumentError(
-        `Option table of PostgresStore is up to 40 lower-case letters, digits and _; got ${describe(table)}`,
-      );
-    const database = new PostgresDatabase("Titanic's store on PostgreSQL", {
-      connectionString,
-      maxConnections,
-      timeout,
-      applicationName: "shoal titanic",
-    });
-    const store = new PostgresStore(database, statementsFor(table), maxPendingWrites);
+    const database = new PostgresDatabase("Titanic's store on PostgreSQL", "shoal titanic", settings);
+    const store = new PostgresStore(database, statementsFor(settings.table), settings.maxPendingWrites);
     try {
       await store.#database.transaction(async (client) => {
         await client.query("SELECT pg_advisory_xact_lock($1)", [CREATE_LOCK]);
@@ -154,7 +135,7 @@ export class PostgresStore implements TitanicStore {
     const key = uuid.toString("latin1");
     const holder = this.#claims.get(key);
     if (holder === undefined) return false;
-    const values = [formatUuid(uuid), holder, died, reason.replaceAll("\u0000", ""), attempts, expires];
+    const values = [formatUuid(uuid), holder, died, Buffer.from(reason), attempts, expires];
     const { rowCount } = await this.#database.write(this.#statements.bury, values);
     this.#claims.delete(key);
     return rowCount !== 0;
@@ -166,17 +147,17 @@ export class PostgresStore implements TitanicStore {
       uuid: string;
       request: Buffer;
       attempts: number;
-      reason: string;
+      reason: Buffer;
       died: number;
       expires: number;
     }>(this.#statements.deadLetters, [formatUuid(start), limit]);
     const letters: TitanicStoredDeadLetter[] = [];
-    for (const { uuid: text, request, ...rest } of rows) {
+    for (const { uuid: text, request, reason, ...rest } of rows) {
       const uuid = fromText(text);
       const record = await this.#sound(uuid, request);
       if (record === undefined) continue;
       const [service, ...body] = record.frames as [Buffer, ...Buffer[]];
-      letters.push({ uuid, service, body, ...rest });
+      letters.push({ uuid, service, body, reason: String(reason), ...rest });
     }
     return letters;
   }
@@ -197,12 +178,12 @@ export class PostgresStore implements TitanicStore {
       reply: Buffer | null;
       request: Buffer;
       died: number | null;
-      reason: string | null;
+      reason: Buffer | null;
     }>(this.#statements.look, [formatUuid(uuid)]);
     const [row] = rows;
     if (row === undefined) return { state: "unknown" };
     if (row.damaged) return { state: "damaged" };
-    if (row.died !== null) return { state: "dead", reason: row.reason ?? "" };
+    if (row.died !== null) return { state: "dead", reason: String(row.reason ?? "") };
     const record = await this.#sound(uuid, row.reply ?? row.request);
     if (record === undefined) return { state: "damaged" };
     return row.reply === null ? { state: "pending" } : { state: "answered", reply: record.frames };

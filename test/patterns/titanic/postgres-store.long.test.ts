@@ -59,6 +59,20 @@ describe.skipIf(missing("postgresql"))("the store on PostgreSQL", () => {
     });
   });
 
+  it("keeps a dead letter's reason whatever its letters and the database's encoding are", async () => {
+    await admin.query("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0");
+    const connectionString = server.connectionString.replace(/\w+$/, "latin");
+    const store = await PostgresStore.open({ connectionString });
+    const asked = request();
+    await store.put(asked);
+    await store.claim(ECHO, 1, 60_000);
+    const letter = { attempts: 1, reason: "→ \u0000 壊れた", died: Date.now(), expires: Date.now() + 60_000 };
+    expect(await store.bury(asked.uuid, letter)).toBe(true);
+    expect(await store.look(asked.uuid)).toEqual({ state: "dead", reason: letter.reason });
+    expect(await store.deadLetters(10)).toMatchObject([letter]);
+    await store.close();
+  });
+
   it("gives each request to one of the machines that share it", async () => {
     fresh();
     // At once: the table is made by one of them.

@@ -2,10 +2,32 @@
  * A PostgreSQL database for stores: transactions are done, refused, or of unknown outcome. The interfaces name the
  * used part of the package `pg`, so that the types do not need it.
  */
-import { ClosedError } from "../../../core/errors.js";
+import { ClosedError, InvalidArgumentError } from "../../../core/errors.js";
 import { ignore } from "../../../core/ignore.js";
 import { loadOptional } from "../../../core/optional-package.js";
+import { integer, type OptionSpec, type Settings, text } from "../options.js";
 import { StoreError } from "./error.js";
+
+/** Options of every store. */
+export const POSTGRES_OPTIONS = {
+  /** `postgres://USER:PASSWORD@HOST:PORT/DATABASE`; default: the variables `PGHOST`, `PGUSER`, … */
+  connectionString: text(),
+  /** Maximum connections. Default 10. */
+  maxConnections: integer({ default: 10 }),
+  /** ms for a connection, for a statement, and for a pause within a transaction. Default 30,000. */
+  timeout: integer({ default: 30_000 }),
+};
+
+const CONNECTION = /^(postgres(ql)?:\/\/|socket:|\/)/;
+const TABLE = /^[a-z_][a-z0-9_]{0,39}$/;
+
+export function tableName(standard: string): OptionSpec<string> {
+  return {
+    default: standard,
+    expected: "up to 40 lower-case letters, digits and _, the first no digit",
+    accepts: (value) => typeof value === "string" && TABLE.test(value),
+  };
+}
 
 export interface PgResult<Row> {
   readonly rows: Row[];
@@ -33,9 +55,16 @@ export interface PgPool extends PgQueries {
 }
 
 function openPool(what: string, options: object): PgPool {
-  const { Pool } = loadOptional("pg", what) as {
+  const { Pool, Client } = loadOptional("pg", what) as {
     Pool: new (options: object) => PgPool;
+    Client: new (options: object) => unknown;
   };
+  try {
+    // A pool reads the connection string with each connection.
+    new Client(options);
+  } catch (cause) {
+    throw invalidConnection((cause as Error).message, cause);
+  }
   const pool = new Pool(options);
   // The next query replaces a lost connection. An unheard error of one in use would end the process.
   pool.on("error", ignore);
@@ -46,12 +75,12 @@ function openPool(what: string, options: object): PgPool {
 /** Only "off" may lose a commit. */
 const DURABLE = `SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'`;
 
-export interface PostgresDatabaseOptions {
-  readonly connectionString: string | undefined;
-  readonly maxConnections: number;
-  /** ms for a connection, a statement, and a pause between the statements of a transaction. */
-  readonly timeout: number;
-  readonly applicationName: string;
+/** Without the text, which may have a password. */
+function invalidConnection(got: string, cause?: unknown): InvalidArgumentError {
+  return new InvalidArgumentError(
+    `Option connectionString must be such as postgres://USER:PASSWORD@HOST:PORT/DATABASE; got ${got}`,
+    { cause },
+  );
 }
 
 export class PostgresDatabase {
@@ -61,10 +90,14 @@ export class PostgresDatabase {
 
   /**
    * @param what user of the database, for errors
-   * @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without the package `pg`
+   * @param applicationName its name in the database's views
+   * @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without the package `pg`; InvalidArgumentError `EINVAL` for a bad
+   *   connection string
    */
-  constructor(what: string, options: PostgresDatabaseOptions) {
-    const { connectionString, maxConnections, timeout, applicationName } = options;
+  constructor(what: string, applicationName: string, options: Settings<typeof POSTGRES_OPTIONS>) {
+    const { connectionString, maxConnections, timeout } = options;
+    if (connectionString !== undefined && !CONNECTION.test(connectionString))
+      throw invalidConnection("another text");
     this.#pool = openPool(what, {
       ...(connectionString === undefined ? {} : { connectionString }),
       max: maxConnections,
