@@ -295,9 +295,10 @@ export class SocketProxy {
 
   /**
    * Disconnects peers of a side whose credentials `match`; `authenticate` decides when they reconnect.
-   * @throws ClosedError `EBADF` without open sockets; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq`
+   * @throws InvalidArgumentError `EINVAL`; ClosedError `EBADF` without open sockets; NotSupportedError `NOT_SUPPORTED` on the engine `libzmq`
    */
   revoke(side: ProxySide, match: Parameters<Socket["revoke"]>[0]): number {
+    checkSide(side);
     const opened = this.#sockets.all.get(side);
     if (opened === undefined) throw new ClosedError("EBADF", "The proxy has not been started");
     return opened.socket.revoke(match);
@@ -311,10 +312,9 @@ export class SocketProxy {
    *   `NOT_SUPPORTED` if the engine cannot enforce it (docs/engines.md); ClosedError `EBADF`. The last policy stays.
    */
   async setPolicy(side: ProxySide, policy: ProxyPolicy): Promise<void> {
-    const plan = this.#plans.find(({ name }) => name === side && (side === "frontend" || side === "backend"));
-    if (plan === undefined)
-      throw new InvalidArgumentError(`A policy is for the frontend or the backend; got ${describe(side)}`);
-    const checked = checkPolicy({ name: side, type: this.#types[side], options: plan.options }, policy);
+    checkSide(side);
+    const { options } = this.#plans.find(({ name }) => name === side) as SocketPlan;
+    const checked = checkPolicy({ name: side, type: this.#types[side], options }, policy);
     if (this.closed) throw new ClosedError("EBADF", "The proxy is closed");
     await this.#policies[side].replace(checked);
     this.#pumps?.policyChanged();
@@ -324,11 +324,15 @@ export class SocketProxy {
    * Replaces certificates of tls:// and wss:// endpoints for later handshakes. Omitted options stay; a certificate and
    * its key go together.
    *
-   * @throws InvalidArgumentError `EINVAL`, before any change; ClosedError `EBADF` for a missing or closed socket
+   * @throws InvalidArgumentError `EINVAL`, before any change, also for a socket that the proxy lacks; ClosedError
+   *   `EBADF` before the start and after the end
    */
   setCertificates(socket: ProxySocketName, certificates: ProxyCertificates): void {
+    const names = this.#plans.map(({ name }) => name);
+    if (!names.includes(socket))
+      throw new InvalidArgumentError(`socket must be ${names.join(" or ")}; got ${describe(socket)}`);
     const opened = this.#sockets.all.get(socket);
-    if (opened === undefined) throw new ClosedError("EBADF", `The proxy has no ${describe(socket)} open`);
+    if (opened === undefined) throw new ClosedError("EBADF", `The ${socket} is not open`);
     opened.setCertificates(certificates);
   }
 
@@ -402,6 +406,12 @@ export class SocketProxy {
     this.events.emit({ type: "proxy:stopped" });
     this.events.close();
   }
+}
+
+/** @throws InvalidArgumentError `EINVAL` */
+function checkSide(side: ProxySide): void {
+  if (side !== "frontend" && side !== "backend")
+    throw new InvalidArgumentError(`side must be "frontend" or "backend"; got ${describe(side)}`);
 }
 
 export type QueueProxyOptions = ProxyOptions<

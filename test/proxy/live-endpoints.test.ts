@@ -93,7 +93,10 @@ describe.each(ENGINES)("engine %s", (engine) => {
     await expect(proxy.connect("frontend", bare)).rejects.toMatchObject({ code: "EINVAL" });
     await expect(proxy.bind(bare, ANY)).rejects.toMatchObject({ code: "EINVAL" });
     await expect(proxy.setPolicy(bare, {})).rejects.toMatchObject({ code: "EINVAL" });
-    expect(() => proxy.setCertificates(bare, {})).toThrow(expect.objectContaining({ code: "EBADF" }));
+    for (const name of [bare, "capture", undefined]) {
+      expect(() => proxy.setCertificates(name, {})).toThrow(expect.objectContaining({ code: "EINVAL" }));
+      expect(() => proxy.revoke(name, () => true)).toThrow(expect.objectContaining({ code: "EINVAL" }));
+    }
     await expect(proxy.disconnect("frontend", "tcp://127.0.0.1:9")).rejects.toMatchObject({ code: "ENOENT" });
   });
 
