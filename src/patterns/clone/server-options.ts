@@ -120,6 +120,10 @@ export function checkBind(endpoint: string): void {
 export function serverSettings(options: CloneServerOptions) {
   const settings = checkOptions("CloneServer", OPTIONS, options);
   const { heartbeatInterval, liveness, maxPending, maxBytes, maxSnapshots, socketOptions } = settings;
+  if (socketOptions !== undefined && "context" in socketOptions)
+    throw new InvalidArgumentError(
+      "CloneServer: context must be an option of the server, not of socketOptions",
+    );
   const context = settings.context === undefined ? {} : { context: settings.context };
   const pair = settings.pair === undefined ? undefined : checkPair(settings.pair);
   const sendHighWaterMarkBytes = settings.publishHighWaterMarkBytes;

@@ -3,7 +3,7 @@ import { getEventListeners } from "node:events";
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
-import { Dealer, json, Publisher, Router, Subscriber } from "../../../src/index.js";
+import { Context, Dealer, json, Publisher, Router, Subscriber } from "../../../src/index.js";
 import {
   CloneClient,
   CloneConflictError,
@@ -437,6 +437,13 @@ describe("one server", () => {
     await server.bind("tcp://127.0.0.1:*");
     expect(String(server.get("k"))).toBe("v");
     await expect(server.bind("tcp://127.0.0.1:*")).rejects.toMatchObject({ code: "EFSM" });
+  });
+
+  test("refuses a context for its sockets alone, whose engine decides about its bounds", () => {
+    const socketOptions = { context: new Context({ engine: "libzmq" }) };
+    expect(() => new CloneServer({ socketOptions } as never)).toThrow(
+      expect.objectContaining({ code: "EINVAL" }),
+    );
   });
 
   test("one signal for very many sets has one listener, and ends those that wait", async () => {
