@@ -1,6 +1,7 @@
 /** The session server of `shoal node start`. Its modules load only with it. */
 import { resolve } from "node:path";
 import type { ClusterNode } from "../cluster/index.js";
+import { ignore } from "../core/ignore.js";
 import { withTimeout } from "../core/waiter.js";
 import { checkEndpoint } from "../patterns/kit/options.js";
 import type {
@@ -49,7 +50,9 @@ export async function sessionsOf(values: SessionsValues, folder: string): Promis
       : { socketOptions: await serverKeysFrom(resolve(folder, certificate)) }),
   };
   const { serverSettings } = await import("../sessions/server-options.js");
-  serverSettings({ ...options, store: {} as SessionStore, node: {} as SessionNode });
+  // Stands for the store and the node, which open later.
+  const later = new Proxy({}, { get: () => ignore }) as SessionStore & SessionNode;
+  serverSettings({ ...options, store: later, node: later });
   const isFolder = store !== IN_MEMORY && !URL.test(store);
   return { endpoints, store: isFolder ? resolve(folder, store) : store, options };
 }

@@ -9,6 +9,7 @@ import {
   func,
   type GivenWith,
   integer,
+  methods,
   object,
   text,
 } from "../patterns/kit/options.js";
@@ -89,12 +90,17 @@ export interface SessionServerStats {
 
 const OPTIONS = {
   /** Store of the sessions, which the program closes after the server. */
-  store: object<SessionStore>(),
+  store: methods<SessionStore>("a store of sessions, an object", ["read", "scan", "commit"]),
   /**
    * Node for waking each other and advertising endpoints under `name`. Without it, clients of other servers get
    * messages within `pollInterval`.
    */
-  node: object<SessionNode>(),
+  node: methods<SessionNode>("a ClusterNode, an object", [
+    "publish",
+    "subscribe",
+    "createClient",
+    "advertise",
+  ]),
   /**
    * Filters of the cluster's topics: sessions keep matching messages of nodes. `["#"]`: all topics without a leading
    * `$`. Must be equal at all servers of a store. Default: none.

@@ -7,7 +7,8 @@
  *          ─PUBLISH─>       ─publish>                and wakes the servers whose clients have a message now
  */
 import { randomBytes } from "node:crypto";
-import { ClosedError } from "../core/errors.js";
+import { describe } from "../core/arguments.js";
+import { ClosedError, InvalidArgumentError } from "../core/errors.js";
 import { withTimeout } from "../core/waiter.js";
 import { Driver } from "../patterns/kit/driver.js";
 import { CLOSE_LINGER, checkOptions } from "../patterns/kit/options.js";
@@ -122,10 +123,12 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
   /**
    * Removes a session with filters and messages, and disconnects its client.
    *
-   * @throws SessionError `gone` for an unknown id; StoreError; ClosedError `EBADF`
+   * @throws InvalidArgumentError `EINVAL` unless `id` is a text; SessionError `gone` for an unknown one; StoreError;
+   *   ClosedError `EBADF`
    */
   async remove(id: string): Promise<void> {
     if (this.closed) this.assertOpen();
+    if (typeof id !== "string") throw new InvalidArgumentError(`id must be a text; got ${describe(id)}`);
     if (!isSessionId(id)) throw new SessionError("gone");
     const owner = await this.#transactions.run((view) => rules.end(view, id));
     this.events.emit({ type: "session:removed", id, reason: "ended" });
