@@ -109,11 +109,11 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
    */
   constructor(endpoints: PatternEndpoints, options: TitanicClientOptions = {}) {
     super("TitanicClient", EVENTS);
-    const { requestCodec, replyCodec }: MajordomoClientOptions = options ?? {};
-    if (requestCodec !== undefined || replyCodec !== undefined)
-      throw new InvalidArgumentError(
-        "TitanicClient has no codecs: encode a body before request, and decode the frames of a reply",
-      );
+    for (const name of ["requestCodec", "replyCodec"])
+      if ((options as Record<string, unknown> | null)?.[name] !== undefined)
+        throw new InvalidArgumentError(
+          `TitanicClient has no option ${name}: encode a body before request, and decode the frames of a reply`,
+        );
     this.#client = new MajordomoClient(endpoints, options);
     for (const type of Object.keys(EVENTS) as MajordomoClientEvent["type"][])
       this.#client.events.on(type, (event) => this.events.emit(event));
@@ -251,7 +251,7 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
 /** @throws InvalidArgumentError `EINVAL` */
 function limitsOf(options: TitanicRequestOptions, uuid: string): MajordomoCallOptions {
   if (typeof uuid !== "string" || parseUuid(uuid) === undefined)
-    throw new InvalidArgumentError(`uuid is 32 hexadecimal digits; got ${quoted(uuid)}`);
+    throw new InvalidArgumentError(`uuid must be 32 hexadecimal digits; got ${quoted(uuid)}`);
   if (options.ttl !== undefined) checkCount("ttl", options.ttl, 1);
   const { uuid: _uuid, ttl: _ttl, ...limits } = options;
   return limits;
