@@ -11,7 +11,7 @@ const MAX_SHOWN = 60;
  */
 export function checkKeys(what: string, options: object, known: readonly string[]): void {
   if (typeof options !== "object" || options === null || Array.isArray(options))
-    throw new InvalidArgumentError(`The options of ${what} are an object; got ${describe(options)}`);
+    throw new InvalidArgumentError(`The options of ${what} must be an object; got ${describe(options)}`);
   for (const key of Object.keys(options)) {
     if (known.includes(key)) continue;
     const near = suggest(key, known);
@@ -28,7 +28,9 @@ export function checkCallOptions(call: string, options: unknown, known: readonly
     for (const key in options) if (!known.includes(key)) unknown = key;
     if (unknown === undefined) return;
     if (options instanceof AbortSignal)
-      throw new InvalidArgumentError(`The options of ${call} are an object, { signal }; got an AbortSignal`);
+      throw new InvalidArgumentError(
+        `The options of ${call} must be an object, { signal }; got an AbortSignal`,
+      );
   }
   checkKeys(call, options as object, known);
 }

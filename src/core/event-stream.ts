@@ -241,7 +241,7 @@ export class EventStream<E extends TypedEvent> {
       throw new InvalidArgumentError(`There is no event ${describe(type)}${near}`);
     }
     if (typeof listener !== "function")
-      throw new InvalidArgumentError(`A listener is a function; got ${describe(listener)}`);
+      throw new InvalidArgumentError(`A listener must be a function; got ${describe(listener)}`);
   }
 
   #interested(change: 1 | -1): void {

@@ -117,11 +117,13 @@ export function checkWait(options: WaitOptions | undefined): void {
   const { timeout, signal } = options;
   if (timeout !== undefined && !isTimeout(timeout)) {
     const got = typeof timeout === "number" ? timeout : typeof timeout;
-    throw new InvalidArgumentError(`timeout is a number of ms from 0 to ${MAX_TIMEOUT}, or -1; got ${got}`);
+    throw new InvalidArgumentError(
+      `timeout must be a number of ms from 0 to ${MAX_TIMEOUT}, or -1; got ${got}`,
+    );
   }
   if (signal === undefined) return;
   if (typeof signal?.addEventListener !== "function") {
-    throw new InvalidArgumentError(`signal is an AbortSignal; got ${typeof signal}`);
+    throw new InvalidArgumentError(`signal must be an AbortSignal; got ${typeof signal}`);
   }
   if (signal.aborted) throw new AbortedError(signal.reason);
 }

@@ -131,7 +131,7 @@ export interface SocketPlan {
 /** @throws InvalidArgumentError `EINVAL` */
 export function checkOptions(what: string, options: unknown): asserts options is Record<string, unknown> {
   if (typeof options !== "object" || options === null)
-    throw new InvalidArgumentError(`The options of ${what} are an object; got ${describe(options)}`);
+    throw new InvalidArgumentError(`The options of ${what} must be an object; got ${describe(options)}`);
   const known = ["frontend", "backend", "capture", "control", "name", "context"];
   for (const key of Object.keys(options)) {
     if (!known.includes(key))
@@ -139,9 +139,9 @@ export function checkOptions(what: string, options: unknown): asserts options is
   }
   const { context, name } = options as Record<string, unknown>;
   if (name !== undefined && !isName(name))
-    throw new InvalidArgumentError(`Option name of ${what} is ${NAME_RULE}; got ${describe(name)}`);
+    throw new InvalidArgumentError(`Option name of ${what} must be ${NAME_RULE}; got ${describe(name)}`);
   if (context !== undefined && !(context instanceof Context))
-    throw new InvalidArgumentError(`Option context of ${what} is a Context; got ${describe(context)}`);
+    throw new InvalidArgumentError(`Option context of ${what} must be a Context; got ${describe(context)}`);
 }
 
 /**
@@ -156,12 +156,12 @@ export function planOf(
 ): SocketPlan {
   if (typeof given !== "object" || given === null)
     throw new InvalidArgumentError(
-      `${name} is an object such as { bind: "tcp://*:5555" }; got ${describe(given)}`,
+      `${name} must be an object such as { bind: "tcp://*:5555" }; got ${describe(given)}`,
     );
   const { type = usual, bind, connect, subscribe, policy, ...options } = given as Record<string, unknown>;
   if (!types.includes(type as PlanType))
     throw new InvalidArgumentError(
-      `Option type of ${name} is one of ${types.join(", ")}; got ${describe(type)}`,
+      `Option type of ${name} must be one of ${types.join(", ")}; got ${describe(type)}`,
     );
   for (const [option, why] of Object.entries(UNFIT)) {
     if (options[option] !== undefined)
@@ -172,7 +172,7 @@ export function planOf(
   const { authenticate, ...rest } = options;
   if (authenticate !== undefined && typeof authenticate !== "function")
     throw new InvalidArgumentError(
-      `Option authenticate of ${name} is a function; got ${describe(authenticate)}`,
+      `Option authenticate of ${name} must be a function; got ${describe(authenticate)}`,
     );
   resolveOptions(typeNameOf(type as PlanType), rest);
   if (subscribe !== undefined && type !== "sub")
@@ -209,7 +209,9 @@ function textsOf(name: string, option: string, value: unknown): readonly string[
   const texts: unknown[] = Array.isArray(value) ? [...value] : [value];
   for (const text of texts) {
     if (typeof text !== "string")
-      throw new InvalidArgumentError(`${option} of ${name} is a string, or several; got ${describe(text)}`);
+      throw new InvalidArgumentError(
+        `${option} of ${name} must be a string, or several; got ${describe(text)}`,
+      );
   }
   return texts as string[];
 }

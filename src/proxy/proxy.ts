@@ -54,7 +54,7 @@ export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
       if (!(socket instanceof Socket)) throw new InvalidArgumentError("A proxy stands between two sockets");
     }
     if (capture !== undefined && typeof capture !== "function")
-      throw new InvalidArgumentError(`A proxy's capture is a function; got ${typeof capture}`);
+      throw new InvalidArgumentError(`A proxy's capture must be a function; got ${typeof capture}`);
     this.#frontEnd = frontEnd;
     this.#backEnd = backEnd;
     this.#capture = capture;

@@ -116,9 +116,11 @@ export function clientSettings(options: SessionClientOptions) {
   const { id, token = "" } = settings;
   if (!isSessionId(id))
     throw new InvalidArgumentError(
-      `Option id of SessionClient has 1 to 64 letters, digits and . _ : @ - and begins with a letter or digit; got ${describe(id)}`,
+      `Option id of SessionClient must have 1 to 64 letters, digits and . _ : @ - and begin with a letter or digit; got ${describe(id)}`,
     );
   if (Buffer.byteLength(token) > MAX_TOKEN)
-    throw new InvalidArgumentError(`Option token of SessionClient has ${MAX_TOKEN} bytes at most`);
+    throw new InvalidArgumentError(
+      `Option token of SessionClient must have at most ${MAX_TOKEN} bytes; got ${Buffer.byteLength(token)}`,
+    );
   return { ...settings, id, token };
 }

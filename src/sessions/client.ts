@@ -253,9 +253,11 @@ export class SessionClient
       checkTopic(topic);
       const { id, timeout, signal } = checkOptions("publish", PUBLISH_OPTIONS, options);
       if (id !== undefined && Buffer.byteLength(id) > MAX_MESSAGE_ID)
-        throw new InvalidArgumentError(`Option id of publish has ${MAX_MESSAGE_ID} bytes at most`);
+        throw new InvalidArgumentError(
+          `Option id of publish must have at most ${MAX_MESSAGE_ID} bytes; got ${Buffer.byteLength(id)}`,
+        );
       if (typeof data !== "string" && !isBytes(data))
-        throw new InvalidArgumentError(`data is a text or bytes; got ${describe(data)}`);
+        throw new InvalidArgumentError(`data must be a text or bytes; got ${describe(data)}`);
       const bytes = Buffer.from(data as string);
       const limit = timeout ?? this.#settings.timeout;
       const pending: PendingCall<PublishedResult> = this.#calls.add(

@@ -151,11 +151,14 @@ export type SessionServerSettings = ReturnType<typeof serverSettings>;
 export function serverSettings(options: SessionServerOptions) {
   const settings = checkOptions("SessionServer", OPTIONS, options);
   const { store } = settings;
-  if (store === undefined) throw new InvalidArgumentError("Option store of SessionServer is missing");
+  if (store === undefined)
+    throw new InvalidArgumentError(
+      "Option store of SessionServer must be a store of sessions; got undefined",
+    );
   const { clusterTopics = [], node } = settings;
   if (!Array.isArray(clusterTopics) || clusterTopics.length > MAX_CLUSTER_TOPICS)
     throw new InvalidArgumentError(
-      `Option clusterTopics of SessionServer is an array of at most ${MAX_CLUSTER_TOPICS} filters; got ${describe(clusterTopics)}`,
+      `Option clusterTopics of SessionServer must be an array of at most ${MAX_CLUSTER_TOPICS} filters; got ${describe(clusterTopics)}`,
     );
   for (const filter of clusterTopics) checkFilter(filter);
   if (clusterTopics.length > 0 && node === undefined)

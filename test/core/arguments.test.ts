@@ -21,11 +21,14 @@ describe("the options of a call", () => {
     [{ tiemout: 1 }, "receive has no option tiemout; did you mean timeout?"],
     [{ timeout: 1, singal: undefined }, "receive has no option singal; did you mean signal?"],
     [{ zzz: 1 }, "receive has no option zzz; known are signal, timeout"],
-    [100, "The options of receive are an object; got 100"],
-    [null, "The options of receive are an object; got null"],
-    ["x", 'The options of receive are an object; got "x"'],
-    [[], "The options of receive are an object; got an array"],
-    [new AbortController().signal, "The options of receive are an object, { signal }; got an AbortSignal"],
+    [100, "The options of receive must be an object; got 100"],
+    [null, "The options of receive must be an object; got null"],
+    ["x", 'The options of receive must be an object; got "x"'],
+    [[], "The options of receive must be an object; got an array"],
+    [
+      new AbortController().signal,
+      "The options of receive must be an object, { signal }; got an AbortSignal",
+    ],
   ])("%j do not", (options, message) => {
     expect(() => checkCallOptions("receive", options, KNOWN)).toThrow(refused(message));
   });

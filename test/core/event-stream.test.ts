@@ -23,7 +23,7 @@ describe("an unknown event name", () => {
 
 test("a listener that is not a function is refused", () => {
   expect(() => stream().on("worker:left", "listener" as never)).toThrow(
-    expect.objectContaining({ code: "EINVAL", message: 'A listener is a function; got "listener"' }),
+    expect.objectContaining({ code: "EINVAL", message: 'A listener must be a function; got "listener"' }),
   );
 });
 

@@ -41,7 +41,7 @@ export class ClientCoder {
   bytes(key: CloneKey): Buffer {
     if (typeof key === "string") return Buffer.from(key, this.#encoding);
     if (isBytes(key)) return Buffer.from(key);
-    throw new InvalidArgumentError(`A key is text or bytes; got ${typeof key}`);
+    throw new InvalidArgumentError(`A key must be text or bytes; got ${typeof key}`);
   }
 
   /** @throws InvalidArgumentError `EINVAL` for an invalid key */
@@ -51,7 +51,7 @@ export class ClientCoder {
     if (fault === undefined) return bytes;
     const what =
       fault === "key"
-        ? `a key has 1 to ${MAX_KEY} bytes; got ${bytes.length}`
+        ? `a key must have 1 to ${MAX_KEY} bytes; got ${bytes.length}`
         : `${String(key)} is a command`;
     throw new InvalidArgumentError(`No key: ${what}`);
   }
@@ -61,7 +61,7 @@ export class ClientCoder {
     if (this.#codec === undefined) {
       // The program may change it before a repetition.
       if (typeof value === "string" || isBytes(value)) return Buffer.from(value as string);
-      throw new InvalidArgumentError(`A value is text or bytes without a codec; got ${typeof value}`);
+      throw new InvalidArgumentError(`A value must be text or bytes without a codec; got ${typeof value}`);
     }
     return Buffer.from(encodeValue(this.#codec, value) as string);
   }

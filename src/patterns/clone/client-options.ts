@@ -186,7 +186,7 @@ function subtreeOf(subtree: string | Uint8Array): Buffer {
   const bytes = given ? Buffer.from(subtree as string) : undefined;
   if (bytes !== undefined && isSubtree(bytes)) return bytes;
   throw new InvalidArgumentError(
-    `Option subtree is empty, or /segment/…/ of at most ${MAX_KEY} bytes; got ${describe(bytes?.toString() ?? subtree)}`,
+    `Option subtree must be empty, or /segment/…/ of at most ${MAX_KEY} bytes; got ${describe(bytes?.toString() ?? subtree)}`,
   );
 }
 

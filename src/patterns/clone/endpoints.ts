@@ -24,7 +24,9 @@ export interface CloneEndpoints {
 /** @throws InvalidArgumentError `EINVAL` */
 export function endpointAt(base: string, offset: number): string {
   if (typeof base !== "string" || base === "")
-    throw new InvalidArgumentError(`A clone's endpoint is such as tcp://HOST:5556; got ${describe(base)}`);
+    throw new InvalidArgumentError(
+      `A clone's endpoint must be such as tcp://HOST:5556; got ${describe(base)}`,
+    );
   if (!base.startsWith("tcp://")) return offset === 0 ? base : `${base}-${offset}`;
   const [, host = "", text = ""] = /^(.*):([0-9]+)$/.exec(base) ?? [];
   const port = Number(text);

@@ -173,7 +173,7 @@ export function serverSettings(options: CloneServerOptions) {
  */
 function supportedDefaults<T extends object>(context: Context | undefined, defaults: T): Partial<T> {
   if (context !== undefined && !(context instanceof Context))
-    throw new InvalidArgumentError(`Option context is a Context; got ${describe(context)}`);
+    throw new InvalidArgumentError(`Option context must be a Context; got ${describe(context)}`);
   const { unsupportedOptions } = (context ?? processContext).load().capabilities;
   const supported = Object.entries(defaults).filter(([name]) => !unsupportedOptions.includes(name));
   return Object.fromEntries(supported) as Partial<T>;
@@ -185,7 +185,7 @@ function checkPair(given: ClonePairOptions): ClonePairOptions {
   const { role, peer } = settings;
   if (role === undefined)
     throw new InvalidArgumentError(
-      `Option role of CloneServer's pair is "primary" or "backup"; got undefined`,
+      `Option role of CloneServer's pair must be "primary" or "backup"; got undefined`,
     );
   if (!isEndpointSource(peer)) endpointAt(peer as string, 0);
   return settings as ClonePairOptions;

@@ -176,7 +176,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     const ttl = options === undefined ? 0 : checkOptions("CloneServer.set", SET_OPTIONS, options).ttl;
     const bytes = bytesOf("key", key);
     if (keyFault(bytes) !== undefined)
-      throw new InvalidArgumentError(`A key has 1 to 255 bytes and is no command; got ${bytes.length}`);
+      throw new InvalidArgumentError(`A key must have 1 to 255 bytes and be no command; got ${bytes.length}`);
     const taken = this.#rules.set(bytes, bytesOf("value", value), ttl, this.#timer.now());
     this.#flushSoon();
     return taken;
@@ -448,7 +448,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
 /** @throws InvalidArgumentError `EINVAL` */
 function bytesOf(what: string, given: unknown): Buffer {
   if (typeof given === "string" || isBytes(given)) return Buffer.from(given as string);
-  throw new InvalidArgumentError(`A ${what} is text or bytes; got ${describe(given)}`);
+  throw new InvalidArgumentError(`A ${what} must be text or bytes; got ${describe(given)}`);
 }
 
 /** An empty list, or one with the current place, changes nothing. */

@@ -169,7 +169,9 @@ export abstract class BrokerDriver<
     const { sides } = this;
     const socket = Object.hasOwn(sides, side) ? sides[side] : undefined;
     if (socket === undefined)
-      throw new InvalidArgumentError(`A side is ${Object.keys(sides).join(", ")}; got ${describe(side)}`);
+      throw new InvalidArgumentError(
+        `A side must be ${Object.keys(sides).join(", ")}; got ${describe(side)}`,
+      );
     const bound = await socket.bind(endpoint);
     const endpoints = this.#endpoints.get(side);
     if (endpoints === undefined) this.#endpoints.set(side, [bound]);

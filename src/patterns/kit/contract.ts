@@ -295,11 +295,15 @@ function checkContract(contract: ServiceContract): void {
     throw new InvalidArgumentError(`A contract comes from defineService; got ${describe(contract)}`);
   const { name, methods, codec } = contract;
   if (typeof name !== "string" || name === "")
-    throw new InvalidArgumentError(`A service's name is a text that is not empty; got ${describe(name)}`);
+    throw new InvalidArgumentError(
+      `A service's name must be a text that is not empty; got ${describe(name)}`,
+    );
   if (typeof codec?.encode !== "function" || typeof codec.decode !== "function")
-    throw new InvalidArgumentError(`Option codec of ${name} is a codec; got ${describe(codec)}`);
+    throw new InvalidArgumentError(`Option codec of ${name} must be a codec; got ${describe(codec)}`);
   if (typeof methods !== "object" || methods === null || Object.keys(methods).length === 0)
-    throw new InvalidArgumentError(`The service ${name} has one method or more; got ${describe(methods)}`);
+    throw new InvalidArgumentError(
+      `The service ${name} must have one method or more; got ${describe(methods)}`,
+    );
   for (const [method, schemas] of Object.entries(methods)) checkMethod(name, method, schemas);
 }
 
@@ -307,7 +311,7 @@ function checkMethod(service: string, name: string, method: ServiceMethod | Serv
   const what = `${service}.${name}`;
   const { length } = Buffer.from(name);
   if (length === 0 || length > MAX_METHOD_NAME)
-    throw new InvalidArgumentError(`A method's name has 1 to ${MAX_METHOD_NAME} bytes; got ${length}`);
+    throw new InvalidArgumentError(`A method's name must have 1 to ${MAX_METHOD_NAME} bytes; got ${length}`);
   // `await` would take a client with a `then` method for a promise.
   if (name === "then") throw new InvalidArgumentError(`A method cannot be named then; got ${what}`);
   checkKeys(what, method, ["request", "reply", "stream"]);
@@ -317,7 +321,7 @@ function checkMethod(service: string, name: string, method: ServiceMethod | Serv
     if (schema === undefined && key !== "request") continue;
     if (typeof schema?.["~standard"]?.validate === "function") continue;
     throw new InvalidArgumentError(
-      `Option ${key} of ${what} is a schema (Standard Schema, version 1); got ${describe(schema)}`,
+      `Option ${key} of ${what} must be a schema (Standard Schema, version 1); got ${describe(schema)}`,
     );
   }
 }
@@ -326,7 +330,7 @@ function checkHandlers(contract: ServiceContract, handlers: object): void {
   const { name, methods } = contract;
   if (typeof handlers !== "object" || handlers === null)
     throw new InvalidArgumentError(
-      `The handlers of ${name} are an object of functions; got ${describe(handlers)}`,
+      `The handlers of ${name} must be an object of functions; got ${describe(handlers)}`,
     );
   const prototype: unknown = Object.getPrototypeOf(handlers);
   if (prototype === Object.prototype || prototype === null)
@@ -335,7 +339,7 @@ function checkHandlers(contract: ServiceContract, handlers: object): void {
     const handler = (handlers as Record<string, unknown>)[method];
     if (typeof handler !== "function")
       throw new InvalidArgumentError(
-        `The handler of ${name}.${method} is a function; got ${describe(handler)}`,
+        `The handler of ${name}.${method} must be a function; got ${describe(handler)}`,
       );
   }
 }

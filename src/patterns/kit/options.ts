@@ -76,7 +76,9 @@ export function checkOptions<S extends OptionSpecs>(what: string, specs: S, give
     if (value === undefined) settings[name] = spec.default;
     else if (spec.accepts(value)) settings[name] = value;
     else
-      throw new InvalidArgumentError(`Option ${name} of ${what} is ${spec.expected}; got ${describe(value)}`);
+      throw new InvalidArgumentError(
+        `Option ${name} of ${what} must be ${spec.expected}; got ${describe(value)}`,
+      );
   }
   return Object.freeze(settings) as Settings<S>;
 }
@@ -190,7 +192,7 @@ export function checkCount(name: string, value: unknown, min: number, max: numbe
  * @throws InvalidArgumentError `EINVAL`
  */
 export function checkEndpoint(name: string, value: unknown, use: "bind" | "connect" = "connect"): string {
-  return endpointOf(`Option ${name} is an endpoint`, value, use);
+  return endpointOf(`Option ${name} must be an endpoint`, value, use);
 }
 
 function endpointOf(expected: string, value: unknown, use: "bind" | "connect"): string {
@@ -204,12 +206,12 @@ function endpointOf(expected: string, value: unknown, use: "bind" | "connect"): 
 /** @throws InvalidArgumentError `EINVAL` for an empty list or an invalid endpoint */
 export function checkEndpoints(name: string, value: unknown): readonly string[] {
   const list: readonly unknown[] = Array.isArray(value) ? value : [value];
-  if (list.length === 0) throw new InvalidArgumentError(`${name} has one endpoint or more; got none`);
-  return list.map((endpoint) => endpointOf(`${name} takes endpoints`, endpoint, "connect"));
+  if (list.length === 0) throw new InvalidArgumentError(`${name} must have one endpoint or more; got none`);
+  return list.map((endpoint) => endpointOf(`${name} must have endpoints`, endpoint, "connect"));
 }
 
 /** @throws InvalidArgumentError `EINVAL` unless a function */
 export function checkFunction(name: string, value: unknown): void {
   if (typeof value === "function") return;
-  throw new InvalidArgumentError(`Option ${name} is a function; got ${describe(value)}`);
+  throw new InvalidArgumentError(`Option ${name} must be a function; got ${describe(value)}`);
 }

@@ -76,7 +76,7 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
     this.#endpoints = new EndpointList("endpoints", endpoints);
     const all = this.#endpoints.current;
     if (typeof handler !== "function") {
-      throw new InvalidArgumentError(`A worker's handler is a function; got ${typeof handler}`);
+      throw new InvalidArgumentError(`A worker's handler must be a function; got ${typeof handler}`);
     }
     // Sockets are created after this turn.
     checkSocket(() => takingBatches(new Dealer(socketOptions)));

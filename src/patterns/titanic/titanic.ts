@@ -286,7 +286,7 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
 function uuidOf(text: string): Buffer {
   const uuid = parseUuid(text);
   if (uuid !== undefined) return uuid;
-  throw new InvalidArgumentError(`A UUID is 32 hexadecimal digits; got ${quoted(text)}`);
+  throw new InvalidArgumentError(`A UUID must be 32 hexadecimal digits; got ${quoted(text)}`);
 }
 
 /** A Titanic that owns its store. */

@@ -80,14 +80,16 @@ export function checkPolicy(side: PolicedSide, given: unknown): ProxyPolicy {
   };
   for (const block of [...(policy.addresses?.allow ?? []), ...(policy.addresses?.deny ?? [])]) {
     if (parseBlock(block) === undefined)
-      throw new InvalidArgumentError(`addresses in the ${what} are ${BLOCK_RULE}; got ${describe(block)}`);
+      throw new InvalidArgumentError(
+        `addresses in the ${what} must be ${BLOCK_RULE}; got ${describe(block)}`,
+      );
   }
   return Object.freeze(policy);
 }
 
 function folderOf(what: string, keys: unknown, { options }: PolicedSide): string {
   if (typeof keys !== "string" || keys === "")
-    throw new InvalidArgumentError(`keys in the ${what} is the path of a folder; got ${describe(keys)}`);
+    throw new InvalidArgumentError(`keys in the ${what} must be the path of a folder; got ${describe(keys)}`);
   if (options.curveServer !== true) throw new InvalidArgumentError(`keys in the ${what} ${KEYS_RULE}`);
   return keys;
 }
@@ -139,16 +141,16 @@ function listOf(what: string, given: unknown): ProxyPolicyList {
 
 function textsOf(what: string, value: unknown): readonly string[] {
   if (!Array.isArray(value))
-    throw new InvalidArgumentError(`${what} is a list of texts; got ${describe(value)}`);
+    throw new InvalidArgumentError(`${what} must be a list of texts; got ${describe(value)}`);
   for (const text of value as unknown[])
     if (typeof text !== "string")
-      throw new InvalidArgumentError(`${what} is a list of texts; it has ${describe(text)}`);
+      throw new InvalidArgumentError(`${what} must be a list of texts; got ${describe(text)} in it`);
   return Object.freeze([...(value as string[])]);
 }
 
 function partsOf(what: string, given: unknown, known: readonly string[]): Readonly<Record<string, unknown>> {
   if (typeof given !== "object" || given === null || Array.isArray(given))
-    throw new InvalidArgumentError(`The ${what} is an object; got ${describe(given)}`);
+    throw new InvalidArgumentError(`The ${what} must be an object; got ${describe(given)}`);
   for (const key of Object.keys(given)) {
     if (!known.includes(key))
       throw new InvalidArgumentError(`The ${what} has no ${key}; it has ${known.join(", ")}`);

@@ -244,7 +244,7 @@ describe("nodes with TLS", () => {
       [{ ...whole, sert: "x" }, "tls has no option sert; did you mean cert?"],
       [{ ...whole, checkAddress: 1 }, "tls.checkAddress must be true or false"],
       [{ ...whole, dialling: { cert: whole.cert } }, "tls.dialling.key must be PEM"],
-      [[whole], "The options of tls are an object"],
+      [[whole], "The options of tls must be an object"],
     ];
     for (const [given, message] of wrong) {
       const make = (): ClusterNode => new ClusterNode({ tls: given as never });

@@ -166,5 +166,5 @@ it("prefetch is 16, from a concurrency of 16 on 100 or as many", () => {
   expect(of({ concurrency: 500 })).toBe(500);
   expect(of({ concurrency: 16, prefetch: 0 })).toBe(0);
   expect(of({ concurrency: 1, prefetch: 8 })).toBe(8);
-  expect(() => of({ prefetch: 65_536 })).toThrow("prefetch of MajordomoWorker is a whole number from 0");
+  expect(() => of({ prefetch: 65_536 })).toThrow("prefetch of MajordomoWorker must be a whole number from 0");
 });

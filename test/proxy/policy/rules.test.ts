@@ -292,7 +292,7 @@ describe("a policy", () => {
     ['"10.0.0.0/40"', { addresses: { deny: ["10.0.0.0/40"] } }],
     ["has no block", { addresses: { block: [] } }],
     ["allow of addresses", { addresses: { allow: "10.0.0.1" } }],
-    ["it has 7", { topics: { deny: ["a", 7] } }],
+    ["got 7 in it", { topics: { deny: ["a", 7] } }],
     ["curveServer", { keys: "/etc/keys" }],
     ["messages in peer", { limits: { peer: { messages: 0 } } }],
     ["bytes in all", { limits: { all: { bytes: 1.5 } } }],
