@@ -20,7 +20,6 @@ const MAX_REGISTERED = 1_024;
 const MAX_LOOKED_AT = 16_384;
 const MAX_RECORD = 4_096;
 const TRIES_AT_A_TIME = 16;
-const ANSWER_TIMEOUT = 1_000;
 /** A socket that refuses connections may be of a starting node. */
 const STARTING = 10_000;
 /** Bytes that every system accepts. */
@@ -311,7 +310,7 @@ function ask(path: string): Promise<{ readonly text: string; readonly code?: str
       socket.destroy();
       resolve({ text, code });
     };
-    const timer = setTimeout(end, ANSWER_TIMEOUT);
+    const timer = setTimeout(end, 1_000);
     socket.on("data", (piece: string) => {
       text += piece;
       if (text.length <= MAX_RECORD) return;

@@ -73,11 +73,8 @@ export class ConnectionManager {
     this.#bus = node;
     this.#port = port;
     this.#names = new Names(
-      {
-        changed: () => this.#update(),
-        failed: () => undefined, // `status` has the error.
-        isAlone: () => node.closed || node.stats().members <= 1,
-      },
+      (error) => error === undefined && this.#update(), // `status` has the error.
+      () => node.closed || node.stats().members <= 1,
       (name) => node.resolveName(name),
     );
     node.onEnd(() => {

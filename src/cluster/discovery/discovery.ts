@@ -24,7 +24,6 @@ const LIST_INTERVAL = 10;
 const WITHDRAW_TIMEOUT = 1_000;
 /** Configured addresses, and those of `join`. */
 const SEEDS = "seeds";
-const ZRE_PEERS = "zre-peers";
 
 export interface DiscoveryEffects {
   join(addresses: readonly string[]): void;
@@ -52,11 +51,8 @@ export class Discovery {
     this.#lists.set(SEEDS, seeds);
     this.#sources = sources.map((source) => new RunningSource(source, effects, this.#sourceOnList));
     this.#names = new Names(
-      {
-        changed: () => this.#update(),
-        failed: () => effects.count("seed:unknown"),
-        isAlone: () => effects.isAlone(),
-      },
+      (error) => (error === undefined ? this.#update() : effects.count("seed:unknown")),
+      () => effects.isAlone(),
       effects.resolve,
     );
   }
@@ -79,7 +75,7 @@ export class Discovery {
   }
 
   setZrePeers(addresses: readonly string[]): void {
-    this.#lists.set(ZRE_PEERS, addresses);
+    this.#lists.set("zre-peers", addresses);
     this.#update();
   }
 

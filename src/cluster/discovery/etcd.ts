@@ -25,14 +25,7 @@ import { type DiscoverySelf, type DiscoverySource, Scope, sleep } from "./source
 
 const MAX_SERVERS = 16;
 
-const MAX_VALUE = 512;
-
 const RENEWALS = 3;
-
-const RENEWAL_TRIES = 3;
-const RENEWAL_PAUSE = 500;
-
-const REVOKE_TIMEOUT = 900;
 
 const OPTIONS = {
   /** 1 to 16 servers, "http://host:port" or "https://host:port". Default scheme: https with `tls`, else http. */
@@ -166,7 +159,7 @@ class EtcdDiscovery {
   #addresses(): readonly string[] {
     // Readers count invalid addresses.
     return Array.from(this.#records.values(), (value) =>
-      value.length <= MAX_VALUE ? value : `(${value.length} characters)`,
+      value.length <= 512 ? value : `(${value.length} characters)`,
     );
   }
 
@@ -193,8 +186,8 @@ class EtcdDiscovery {
         return await this.#gateway.keepAlive(id, signal);
       } catch (error) {
         if (signal.aborted) return 0;
-        if (tries === RENEWAL_TRIES) throw error;
-        await sleep(RENEWAL_PAUSE, signal);
+        if (tries === 3) throw error;
+        await sleep(500, signal);
       }
     }
   }
@@ -202,7 +195,7 @@ class EtcdDiscovery {
   async #withdraw(): Promise<void> {
     if (this.#lease === undefined) return;
     const limit = new AbortController();
-    const timer = setTimeout(() => limit.abort(), REVOKE_TIMEOUT);
+    const timer = setTimeout(() => limit.abort(), 900);
     try {
       await this.#gateway.revoke(this.#lease, limit.signal);
     } catch {

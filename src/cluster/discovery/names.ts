@@ -1,19 +1,12 @@
 /** Looks host names up periodically. Known addresses stay while a lookup fails. */
 import { type HostPort, readAddress, resolveAddress } from "../net/addresses.js";
 
-const LOOK_UP_INTERVAL = 60_000;
-const LOOK_UP_ALONE = 5_000;
 /** Lookups occupy the thread pool of files. */
 const MAX_LOOK_UPS = 2;
 
-export interface NamesEffects {
-  changed(): void;
-  failed(): void;
-  isAlone(): boolean;
-}
-
 export class Names {
-  readonly #effects: NamesEffects;
+  readonly #onLookUp: (error: Error | undefined) => void;
+  readonly #isAlone: () => boolean;
   readonly #resolve: (name: HostPort) => Promise<readonly string[]>;
   readonly #known = new Map<string, readonly string[]>();
   readonly #errors = new Map<string, Error>();
@@ -22,12 +15,18 @@ export class Names {
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
 
-  /** @param resolve an empty list or an error: unknown name */
+  /**
+   * @param onLookUp called when a lookup failed, or with `undefined` when it found other addresses
+   * @param isAlone names are looked up more often then
+   * @param resolve an empty list or an error: unknown name
+   */
   constructor(
-    effects: NamesEffects,
+    onLookUp: (error: Error | undefined) => void,
+    isAlone: () => boolean,
     resolve: (name: HostPort) => Promise<readonly string[]> = resolveAddress,
   ) {
-    this.#effects = effects;
+    this.#onLookUp = onLookUp;
+    this.#isAlone = isAlone;
     this.#resolve = resolve;
   }
 
@@ -89,20 +88,20 @@ export class Names {
     if (this.#stopped || known === undefined) return;
     if (found.length === 0) {
       this.#errors.set(name, failure);
-      this.#effects.failed();
+      this.#onLookUp(failure);
       return;
     }
     this.#errors.delete(name);
     if (found.length !== known.length || !found.every((address) => known.includes(address))) {
       this.#known.set(name, found);
-      this.#effects.changed();
+      this.#onLookUp(undefined);
     }
   }
 
   /** Frequent changes must not postpone lookups forever. */
   #schedule(): void {
     if (this.#stopped || this.#timer !== undefined || this.#known.size === 0) return;
-    const pause = this.#effects.isAlone() ? LOOK_UP_ALONE : LOOK_UP_INTERVAL;
+    const pause = this.#isAlone() ? 5_000 : 60_000;
     this.#timer = setTimeout(
       () => {
         this.#timer = undefined;

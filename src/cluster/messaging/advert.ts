@@ -10,11 +10,11 @@
  *
  * Unknown protocols and what follows the first 400 bytes do not concern a reader.
  */
-import { MAX_ADVERT, MAX_ITEM, MAX_PROTOCOL_NAME, MAX_PROTOCOLS } from "./bounds.js";
+import { MAX_ADVERT, MAX_ITEM, MAX_PROTOCOLS } from "./bounds.js";
 
 export const MESSAGES_PROP = "shoal-messages";
 const VERSION = "1";
-const NAME = new RegExp(`^[a-z][a-z0-9]{0,${MAX_PROTOCOL_NAME - 1}}$`);
+const NAME = /^[a-z][a-z0-9]{0,15}$/;
 
 export interface MessagesAdvert {
   /** Bytes of an item. */

@@ -39,13 +39,11 @@ export const ACK_FLOW = 50;
 export const ACK_FLOW_DELAY = 100;
 /** `MAX_ADVERT`: all adverts of a node. */
 export const MAX_PROTOCOLS = 8;
-export const MAX_PROTOCOL_NAME = 16;
 export const MAX_ADVERT = 400;
 /** Lists of protocols named by service messages, each with a separate link to a peer. */
 export const MAX_LANES = 8;
 export const MAX_WHERE = 128;
-/** The accepting end closes after this multiple of the option `idle`, and checks so often. */
-export const LINK_IDLE_TIMES = 2;
+/** Checks in the option `idle`; the accepting end closes after twice as many. */
 export const LINK_IDLE_LOOKS = 4;
 /** With handshakes; doubles with each failed round. */
 export const DIAL_TIMEOUT = 3_000;

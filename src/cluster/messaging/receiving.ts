@@ -18,7 +18,6 @@ import {
   ACK_FLOW,
   ACK_FLOW_DELAY,
   LINK_IDLE_LOOKS,
-  LINK_IDLE_TIMES,
   LINK_MESSAGES,
   LINK_WINDOW,
 } from "./bounds.js";
@@ -135,7 +134,7 @@ export class Receiving implements IncomingLink {
       return;
     }
     this.#quietLooks += 1;
-    if (this.#quietLooks <= LINK_IDLE_TIMES * LINK_IDLE_LOOKS) return;
+    if (this.#quietLooks <= 2 * LINK_IDLE_LOOKS) return;
     this.connection = undefined;
     connection.close();
   }

@@ -24,8 +24,6 @@ export const ITEM_HEADER = 8;
 export const ACK_SIZE = 11;
 const WELCOME_SIZE = 17;
 export const MAX_BATCH_ITEMS = 65_535;
-export const MAX_SEQUENCE = 2 ** 48 - 1;
-export const MAX_SESSION = 2 ** 32 - 1;
 
 /** Bytes. */
 const ID = 16;
@@ -81,11 +79,11 @@ export function decodeHello(frame: Buffer): Hello | undefined {
     to: reader.id(ID),
     from: reader.id(ID),
     life: reader.id(LIFE),
-    session: reader.uintUpTo(MAX_SESSION),
+    session: reader.uintUpTo(2 ** 32 - 1),
     maxWaiting: reader.uint(),
     maxWaitingBytes: reader.uint(),
     lane: reader.uintUpTo(MAX_LANES),
-    sent: reader.uintUpTo(MAX_SEQUENCE),
+    sent: reader.uintUpTo(2 ** 48 - 1),
   };
   return reader.failed ? undefined : hello;
 }

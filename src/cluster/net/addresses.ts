@@ -11,8 +11,6 @@ import { InvalidArgumentError } from "../../core/errors.js";
 import { type HostInterface, platformNow } from "../../engine/zmtp/transport/transports.js";
 import { MAX_ADDRESS } from "../bounds.js";
 
-const INTERFACES_AGE = 5_000;
-
 export interface HostPort {
   /** Without brackets. */
   readonly host: string;
@@ -106,7 +104,7 @@ export class OwnAddresses {
   has(address: string): boolean {
     if (isIPv4(address) ? address.startsWith("127.") : address === "::1") return true;
     const now = performance.now();
-    if (now - this.#readAt > INTERFACES_AGE) {
+    if (now - this.#readAt > 5_000) {
       this.#readAt = now;
       try {
         this.#own = new Set(this.#list().map((each) => each.address));

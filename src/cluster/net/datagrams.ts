@@ -10,8 +10,6 @@ import { MAX_PACKET } from "../bounds.js";
 import type { Binding } from "./interfaces.js";
 
 const MAX_UNSENT = 1_024;
-/** The system may give less. */
-const RECEIVE_BUFFER = 4_194_304;
 
 export interface GroupAddress {
   readonly group: string;
@@ -221,7 +219,8 @@ export class Datagrams {
     socket.on("error", () => this.#count("socket"));
     socket.on("message", onMessage);
     try {
-      socket.setRecvBufferSize(RECEIVE_BUFFER);
+      // The system may give less.
+      socket.setRecvBufferSize(4_194_304);
     } catch {
       // The system's own size then.
     }

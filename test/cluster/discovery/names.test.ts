@@ -18,15 +18,11 @@ beforeEach(() => {
   changed = 0;
   failed = 0;
   names = new Names(
-    {
-      changed: () => {
-        changed += 1;
-      },
-      failed: () => {
-        failed += 1;
-      },
-      isAlone: () => alone,
+    (error) => {
+      if (error === undefined) changed += 1;
+      else failed += 1;
     },
+    () => alone,
     async ({ host, port }: HostPort) => {
       asked.push(host);
       await new Promise((resolve) => setTimeout(resolve, 5));
