@@ -15,7 +15,7 @@ const CUT_OFF_AFTER = 3;
 const GOSSIP_DELAY = 5;
 const MIN_LOG = 1.5;
 const MAX_SKIPPED = 32;
-const NEVER = Number.POSITIVE_INFINITY;
+export const NEVER = Number.POSITIVE_INFINITY;
 
 export interface MembershipOptions {
   /** `start` is its wall clock. */

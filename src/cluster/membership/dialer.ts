@@ -1,7 +1,7 @@
 /** Pings addresses instead of members: seeds, dead members and forgotten ones. */
 import { MAX_SEEDS } from "../bounds.js";
 import { PacketType, Update } from "../wire/packets.js";
-import { type Context, pick } from "./context.js";
+import { type Context, NEVER, pick } from "./context.js";
 import { type Member, MemberState } from "./members.js";
 import type { Prober } from "./prober.js";
 
@@ -13,7 +13,6 @@ const LEAST_SHARE = 0.1;
 const MAX_DIALS = 64;
 /** Another node may get an address of this node later. */
 const SELF_AGE = 60_000;
-const NEVER = Number.POSITIVE_INFINITY;
 
 export class Dialer {
   readonly #context: Context;

@@ -1,12 +1,10 @@
 /** States of a member (docs/internals/cluster.md): suspicion, death, revival, removal, and name ownership. */
 import { DeathReason, Update } from "../wire/packets.js";
-import type { Context } from "./context.js";
+import { type Context, NEVER } from "./context.js";
 import type { Dialer } from "./dialer.js";
 import { type Member, MemberState } from "./members.js";
 import type { Prober } from "./prober.js";
 import { Suspicion } from "./suspicion.js";
-
-const NEVER = Number.POSITIVE_INFINITY;
 
 export class LifeCycle {
   readonly #context: Context;

@@ -11,12 +11,11 @@ import { MAX_STREAM_PACKET, MAX_UPDATES } from "../bounds.js";
 import { shortId } from "../identity.js";
 import { type Packet, PacketType, Update } from "../wire/packets.js";
 import { MAX_BODY } from "../wire/seal.js";
-import { type Context, pick } from "./context.js";
+import { type Context, NEVER, pick } from "./context.js";
 import { isWanted } from "./digest.js";
 import { aliveOf, type Member, MemberState } from "./members.js";
 import type { Updates } from "./updates.js";
 
-const NEVER = Number.POSITIVE_INFINITY;
 /** Multiples of `settle`. */
 const YOUNG = 3;
 const PATIENCE = 2;

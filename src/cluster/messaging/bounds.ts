@@ -69,12 +69,12 @@ export const MAX_QUEUED_BYTES = 268_435_456;
 /** A further query is refused, a further message waits. */
 export const MAX_HANDLING = 1_024;
 export const MAX_HANDLING_BYTES = 16_777_216;
-/** Items by datagram or from the node itself, which no link holds back. */
+/**
+ * Items by datagram or from the node itself, which no link holds back; and sends that wait for one service, such as for
+ * a hook: one may wait, whatever its size.
+ */
 export const MAX_OWN_WAITING = 16_384;
 export const MAX_OWN_WAITING_BYTES = 16_777_216;
-/** Sends that wait for one service, such as for a hook; one may wait, whatever its size. */
-export const MAX_WAITING_SENDS = 16_384;
-export const MAX_WAITING_SEND_BYTES = 16_777_216;
 /** Remembered ids of each service's datagrams, against duplicates. */
 export const MAX_SEEN_IDS = 1_024;
 /** Of a node, and of other nodes' clients. */

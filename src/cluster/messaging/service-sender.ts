@@ -10,7 +10,7 @@
 import { ClosedError, type ShoalError, UnroutableError } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
 import type { Member } from "../node/member.js";
-import { MAX_WAITING_SEND_BYTES, MAX_WAITING_SENDS, MIN_ITEM_LIMIT } from "./bounds.js";
+import { MAX_OWN_WAITING, MAX_OWN_WAITING_BYTES, MIN_ITEM_LIMIT } from "./bounds.js";
 import { ENCODING, HookAnswer, type HookPayload, type Passed, TRANSMITTING } from "./hooks.js";
 import { type Means, SELF, type ServiceContext, sizeOf } from "./service-context.js";
 import type { ServiceReceiver } from "./service-receiver.js";
@@ -162,7 +162,7 @@ export class ServiceSender {
     const size = sizeOf(data);
     // One may wait, whatever its size.
     const isFull =
-      line.count >= MAX_WAITING_SENDS || (line.count > 0 && line.bytes + size > MAX_WAITING_SEND_BYTES);
+      line.count >= MAX_OWN_WAITING || (line.count > 0 && line.bytes + size > MAX_OWN_WAITING_BYTES);
     if (isFull) {
       if (outcome instanceof Promise) outcome.catch(ignore); // The caller has this failure.
       each.failed(service, new ClosedError("EAGAIN", `too many messages to ${service.name} wait`));

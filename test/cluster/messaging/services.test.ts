@@ -4,7 +4,6 @@ import {
   MAX_HANDLING,
   MAX_OWN_WAITING,
   MAX_OWN_WAITING_BYTES,
-  MAX_WAITING_SEND_BYTES,
 } from "../../../src/cluster/messaging/bounds.js";
 import type { QueryError } from "../../../src/cluster/messaging/query.js";
 import type { ServiceMessage, ServiceSendResult } from "../../../src/cluster/messaging/service-types.js";
@@ -426,7 +425,7 @@ describe("what is sent to a service", () => {
     const known = gate();
     a.newcomers.set(b.service.id, known.opened);
     // One is taken, however large it is.
-    const data = Buffer.alloc(MAX_WAITING_SEND_BYTES);
+    const data = Buffer.alloc(MAX_OWN_WAITING_BYTES);
     const first = a.services.send({ services: ["b"], data });
     const query = a.services.query({ services: ["b"], data: "x", timeout: -1 });
     expect((await query.collect()).failed).toMatchObject([{ error: { code: "EAGAIN" } }]);
