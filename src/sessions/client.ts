@@ -29,7 +29,7 @@ import { Driver, type PatternWaitOptions } from "../patterns/kit/driver.js";
 import { EndpointList, type PatternEndpoints } from "../patterns/kit/endpoint-list.js";
 import { CLOSE_LINGER, checkKeys, checkOptions } from "../patterns/kit/options.js";
 import { Dealer } from "../sockets/request-reply.js";
-import { HIGH_WATER_MARK, MAX_MESSAGE_ID } from "./bounds.js";
+import { HIGH_WATER_MARK, MAX_DATA, MAX_MESSAGE_ID, MAX_SESSION_FILTERS } from "./bounds.js";
 import {
   clientSettings,
   PUBLISH_OPTIONS,
@@ -203,7 +203,7 @@ export class SessionClient
   /**
    * Adds filters: the session keeps messages of matching topics until `unsubscribe`.
    *
-   * @param filters as in MQTT 5: `orders/+/new`, `orders/#`
+   * @param filters as in MQTT 5: `orders/+/new`, `orders/#`; at most 1,000
    * @returns settles when the store has them
    * @throws SessionError `ERR_SESSION`; TimeoutError `ETIMEDOUT`; InvalidArgumentError `EINVAL`; ClosedError `EBADF`,
    *   `EAGAIN`
@@ -220,7 +220,7 @@ export class SessionClient
   /**
    * Publishes to all sessions with a matching filter, repeatedly until a server answers; each keeps the message once.
    *
-   * @param data copied
+   * @param data copied; at most 66,977,792 bytes, unless `socketOptions` has `maxMessageSize`
    * @returns settles when their store has it
    * @throws SessionError `ERR_SESSION`, with the reason `full` if a full session refuses it; TimeoutError `ETIMEDOUT`
    *   and AbortedError `ABORT_ERR`, though it may be published; InvalidArgumentError `EINVAL`; InvalidStateError
@@ -259,6 +259,9 @@ export class SessionClient
       if (typeof data !== "string" && !isBytes(data))
         throw new InvalidArgumentError(`data must be a text or bytes; got ${describe(data)}`);
       const bytes = Buffer.from(data as string);
+      // The peer's refusal would end each connection on which it is repeated.
+      if (bytes.length > MAX_DATA && this.#settings.socketOptions?.maxMessageSize === undefined)
+        throw new InvalidArgumentError(`data must have at most ${MAX_DATA} bytes; got ${bytes.length}`);
       const limit = timeout ?? this.#settings.timeout;
       const pending: PendingCall<PublishedResult> = this.#calls.add(
         bytes.length,
@@ -384,6 +387,10 @@ export class SessionClient
       this.#assertUsable();
       for (const filter of filters) checkFilter(filter);
       if (filters.length === 0) return Promise.resolve();
+      if (filters.length > MAX_SESSION_FILTERS)
+        throw new InvalidArgumentError(
+          `${kind} must have at most ${MAX_SESSION_FILTERS} filters; got ${filters.length}`,
+        );
       const { timeout } = this.#settings;
       const pending = this.#calls.add<void>(0, { timeout }, () =>
         this.#late(`No server has answered within ${timeout} ms`),

@@ -446,6 +446,25 @@ describe("a session", () => {
     await expect(made.remove("unknown")).rejects.toMatchObject({ code: "ERR_SESSION", reason: "gone" });
   });
 
+  it("goes on after a message or a list of filters that its server would not take", async () => {
+    const { endpoint } = await server(new MemorySessionStore());
+    const one = client(endpoint, { id: "one" });
+    const filters = Array.from({ length: 1_001 }, (_, at) => `t/${at}`);
+    await one.subscribe(...filters.slice(1));
+    for (const refused of [
+      one.subscribe(...filters),
+      one.unsubscribe(...filters),
+      one.publish("t/1", Buffer.alloc(66_977_793)),
+    ])
+      await expect(refused).rejects.toMatchObject({
+        code: "EINVAL",
+        message: expect.stringContaining("must have at most"),
+      });
+    await one.publish("t/1", Buffer.alloc(66_977_792));
+    expect((await one.receive({ timeout: 10_000 })).data).toHaveLength(66_977_792);
+    expect(one.stats()).toMatchObject({ connections: 1, publishing: 0 });
+  });
+
   it("leaves no endpoint advertised by a server that closes while it binds", async () => {
     const advertised = new Set<string>();
     const made = new SessionServer({
