@@ -281,8 +281,10 @@ describe("a node that runs", () => {
     await reported;
     expect(reports).toEqual(["down EFSM"]);
     expect(readdirSync(elsewhere)).toEqual([]);
+    const again = reported;
     rmSync(folder);
     await untilNames("a@host");
+    await again;
     expect(reports).toEqual(["down EFSM", "up"]);
   });
 
