@@ -145,6 +145,7 @@ export class RoutingWorld implements RoutingEffects, PipeEffects {
   writable = 0;
   /** Messages that had been accepted for a peer and ended with its pipe. */
   lost = 0;
+  repliesLost = 0;
   /** Bytes that the routing keeps. */
   kept = 0;
   onDrop: (() => void) | undefined = undefined;
@@ -229,7 +230,9 @@ export class RoutingWorld implements RoutingEffects, PipeEffects {
   routingOnWritable(): void {
     this.writable += 1;
   }
-  routingOnReplyLost(): void {}
+  routingOnReplyLost(): void {
+    this.repliesLost += 1;
+  }
 
   routingOnEvent(event: SocketEvent): void {
     this.events.push(event);
