@@ -122,6 +122,18 @@ describe("a client of shoal's broker whose connection ends", () => {
     expect(said()).toContain("2 taken");
   });
 
+  it("goes on with the next one when the one that stops refuses a connection", () => {
+    const { rules, ask, negotiate, said, left } = clientOf(["a", "b"]);
+    negotiate(1);
+    ask("taken", 1);
+    ask("refused", 1);
+    said();
+    rules.receive(1, refusalOf(2, "stopping"), 5);
+    expect(said()).toEqual(["+2 b", "2 ?"]);
+    rules.refused(1, 5 + BEAT);
+    expect([said(), left()]).toEqual([[], ["stopping"]]);
+  });
+
   it("reports that a broker stops where there is no other one", () => {
     const { rules, ask, negotiate, ended } = clientOf(["a"]);
     negotiate(1);
@@ -402,8 +414,8 @@ describe("an answer in pieces", () => {
     expect([ended, told]).toEqual([["too-large"], ["cancel"]]);
   });
 
-  it("is not late while its reader has pieces to read", () => {
-    const { rules, sink, ended, ask } = streaming();
+  it("is not late while its reader has pieces to read, and is cancelled when it is", () => {
+    const { rules, sink, ended, told, ask } = streaming();
     const call = ask();
     rules.receive(1, piece(1, 0, 1), 1);
     sink.unread = true;
@@ -418,7 +430,7 @@ describe("an answer in pieces", () => {
     rules.tick(5_900);
     expect(ended).toEqual([]);
     rules.tick(6_200);
-    expect(ended).toEqual(["ETIMEDOUT"]);
+    expect([ended, told.at(-1)]).toEqual([["ETIMEDOUT"], "cancel"]);
   });
 });
 
