@@ -184,7 +184,6 @@ export class QueueRules {
 
   close(): void {
     this.#dispatcher.close();
-    this.#workers.clear();
   }
 
   stats(): Omit<PirateQueueStats, "repliesDropped"> {
