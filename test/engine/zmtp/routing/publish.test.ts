@@ -207,6 +207,19 @@ describe("XPUB reports", () => {
     expect([stays.reading, world.joins(late), world.kept]).toEqual([true, true, 0]);
   });
 
+  test("and forgets a departed peer once all from it is taken", () => {
+    const world = new RoutingWorld({ type: "XPublisher", receiveHighWaterMark: 1 });
+    const stays = world.joined();
+    for (let i = 0; i < MAX_DEPARTED; i++) {
+      const peer = world.joined();
+      peer.commandsUs("SUBSCRIBE", "t");
+      world.leaves(peer);
+      expect(notices(world)).toEqual(["\u0001t", "\0t"]);
+    }
+    stays.commandsUs("SUBSCRIBE", "s");
+    expect([stays.reading, world.joins(world.peer())]).toEqual([false, true]);
+  });
+
   test("nothing that a peer sends behind what its connection ends for", () => {
     const world = new RoutingWorld({ type: "XPublisher" });
     const peer = world.joined();
