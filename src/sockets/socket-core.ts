@@ -134,18 +134,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
       (endpoint, error, ms) => this.#stalled(endpoint, error, ms),
     );
     if (OBSERVABLE && DEBUG.enabled) this.events.listen((event) => logEvent(type, event));
-    this.endpoints = new SocketEndpoints(
-      type,
-      this.engine.endpoints,
-      context.load().capabilities,
-      this.#options,
-      () => this.assertOpen(),
-      (event) => {
-        if (event.type === "endpoint:refused") this.counters.endpointsRefused += 1;
-        this.events.emit(event);
-      },
-      (endpoint) => this.events.forget(endpoint),
-    );
+    this.endpoints = new SocketEndpoints(this, context.load().capabilities, this.#options);
     this.#deliveredAtTake = type === "Reply" ? -1 : 0;
     this.#takesTurns = type === "Request" || type === "Reply";
     this.outbox = new Outbox(this.engine, this, this.counters);

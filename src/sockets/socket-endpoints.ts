@@ -3,10 +3,11 @@ import { InvalidArgumentError, type ShoalError, TransportError } from "../core/e
 import { type HttpServerEndpoint, nameOfServer } from "../core/schemes/http-server.js";
 import { checkEndpoint } from "../core/schemes/schemes.js";
 import type { SocketTypeName } from "../core/socket-type.js";
-import type { EngineCapabilities, EngineEndpoints } from "../engine/engine.js";
-import type { SocketEvent } from "../engine/events.js";
+import type { EngineCapabilities, EngineSocket } from "../engine/engine.js";
 import { type EndpointSource, SourceReader } from "./endpoint-source.js";
 import { checkSecurity } from "./security/check.js";
+import type { SocketEvents } from "./socket-events.js";
+import type { Counters } from "./stats.js";
 
 /** Types that ignore a second connect to an endpoint. */
 const CONNECTS_ONCE: readonly SocketTypeName[] = ["Dealer", "Subscriber", "Publisher", "Request"];
@@ -17,14 +18,19 @@ interface Sourced {
   endpoints: readonly string[];
 }
 
+/** The socket's core. */
+interface EndpointsOwner {
+  readonly typeName: SocketTypeName;
+  readonly engine: EngineSocket;
+  readonly events: SocketEvents;
+  readonly counters: Counters;
+  assertOpen(): void;
+}
+
 export class SocketEndpoints {
-  readonly #type: SocketTypeName;
-  readonly #engine: EngineEndpoints;
+  readonly #core: EndpointsOwner;
   readonly #capabilities: EngineCapabilities;
   readonly #options: Readonly<Record<string, unknown>>;
-  readonly #assertOpen: () => void;
-  readonly #report: (event: SocketEvent) => void;
-  readonly #forget: (endpoint: string) => void;
   readonly #sources = new Map<EndpointSource, Sourced>();
   /** Endpoints connected only for sources -> number of sources. */
   readonly #sourced = new Map<string, number>();
@@ -40,21 +46,13 @@ export class SocketEndpoints {
   nextName: string | undefined = undefined;
 
   constructor(
-    type: SocketTypeName,
-    engine: EngineEndpoints,
+    core: EndpointsOwner,
     capabilities: EngineCapabilities,
     options: Readonly<Record<string, unknown>>,
-    assertOpen: () => void,
-    report: (event: SocketEvent) => void,
-    forget: (endpoint: string) => void,
   ) {
-    this.#type = type;
-    this.#engine = engine;
+    this.#core = core;
     this.#capabilities = capabilities;
     this.#options = options;
-    this.#assertOpen = assertOpen;
-    this.#report = report;
-    this.#forget = forget;
   }
 
   get settling(): number {
@@ -102,11 +100,11 @@ export class SocketEndpoints {
     const isServer = typeof given === "object" && given !== null;
     const endpoint = isServer ? this.#serverName(given) : given;
     if (!isServer) this.#check(endpoint, "bind");
-    return this.#isBound(endpoint, await this.#engine.bind(endpoint));
+    return this.#isBound(endpoint, await this.#core.engine.endpoints.bind(endpoint));
   }
 
   #serverName(given: HttpServerEndpoint): string {
-    this.#assertOpen();
+    this.#core.assertOpen();
     const name = nameOfServer(given, this.#capabilities.transports);
     checkSecurity(this.#options);
     return name;
@@ -114,18 +112,18 @@ export class SocketEndpoints {
 
   bindSync(endpoint: string): string {
     this.#check(endpoint, "bind");
-    return this.#isBound(endpoint, this.#engine.bindSync(endpoint));
+    return this.#isBound(endpoint, this.#core.engine.endpoints.bindSync(endpoint));
   }
 
   /** Throws synchronously, so that `unbindSync` can as well. */
   unbind(endpoint: string): Promise<void> {
-    this.#assertOpen();
+    this.#core.assertOpen();
     checkEndpoint(endpoint, "bind", this.#capabilities.transports);
     for (const [resolved, given] of this.#bound) {
       if (given !== endpoint && resolved !== endpoint) continue;
       this.#bound.delete(resolved);
       this.#watched([...this.#bound.keys()]);
-      return this.#engine.unbind(endpoint);
+      return this.#core.engine.endpoints.unbind(endpoint);
     }
     throw new TransportError("ENOENT", `Cannot unbind ${endpoint}: the socket is not bound to it`, {
       endpoint,
@@ -146,8 +144,8 @@ export class SocketEndpoints {
     // An explicit connection outlasts those of sources.
     this.#sourced.delete(endpoint);
     // A second connection would double each message or answer; libzmq also ignores it.
-    if (connections > 0 && CONNECTS_ONCE.includes(this.#type)) return undefined;
-    const id = this.#engine.connect(endpoint, name);
+    if (connections > 0 && CONNECTS_ONCE.includes(this.#core.typeName)) return undefined;
+    const id = this.#core.engine.endpoints.connect(endpoint, name);
     this.nextName = undefined;
     this.#connected.set(endpoint, connections + 1);
     this.#last = endpoint;
@@ -155,7 +153,7 @@ export class SocketEndpoints {
   }
 
   disconnect(endpoint: string): void {
-    this.#assertOpen();
+    this.#core.assertOpen();
     checkEndpoint(endpoint, "connect", this.#capabilities.transports);
     // libzmq's disconnect would unbind a bound endpoint.
     if (!this.#connected.has(endpoint)) {
@@ -163,14 +161,14 @@ export class SocketEndpoints {
         endpoint,
       });
     }
-    this.#engine.disconnect(endpoint);
+    this.#core.engine.endpoints.disconnect(endpoint);
     this.#connected.delete(endpoint);
-    this.#forget(endpoint);
+    this.#core.events.forget(endpoint);
     this.#sourced.delete(endpoint);
   }
 
   connectSource(source: EndpointSource): void {
-    this.#assertOpen();
+    this.#core.assertOpen();
     checkSecurity(this.#options);
     if (this.#sources.has(source)) return;
     const sourced: Sourced = {
@@ -180,10 +178,11 @@ export class SocketEndpoints {
         this.#capabilities.transports,
         {
           sourceOnList: (endpoints) => this.#onList(sourced, endpoints),
-          sourceOnRefused: (address, error) => this.#report({ type: "endpoint:refused", address, error }),
-          sourceOnFailed: (error, interval) => this.#report({ type: "source:failed", error, interval }),
+          sourceOnRefused: (address, error) => this.#refused(address, error),
+          sourceOnFailed: (error, interval) =>
+            this.#core.events.emit({ type: "source:failed", error, interval }),
         },
-        (endpoint) => checkDatagrams(endpoint, "connect", this.#type),
+        (endpoint) => checkDatagrams(endpoint, "connect", this.#core.typeName),
       ),
     };
     this.#sources.set(source, sourced);
@@ -191,7 +190,7 @@ export class SocketEndpoints {
   }
 
   disconnectSource(source: EndpointSource): void {
-    this.#assertOpen();
+    this.#core.assertOpen();
     const sourced = this.#sources.get(source);
     if (sourced === undefined)
       throw new TransportError("ENOENT", "Cannot disconnect a source: the socket is not connected to it");
@@ -218,7 +217,7 @@ export class SocketEndpoints {
     const kept = new Set(now);
     sourced.endpoints = now;
     for (const endpoint of before) if (!kept.has(endpoint)) this.#releaseFor(endpoint);
-    this.#report({ type: "source:changed", endpoints: now });
+    this.#core.events.emit({ type: "source:changed", endpoints: now });
   }
 
   #connectFor(endpoint: string): boolean {
@@ -227,9 +226,9 @@ export class SocketEndpoints {
     if (sources === 0 && this.#connected.has(endpoint)) return true;
     if (sources === 0) {
       try {
-        this.#engine.connect(endpoint, undefined);
+        this.#core.engine.endpoints.connect(endpoint, undefined);
       } catch (error) {
-        this.#report({ type: "endpoint:refused", address: endpoint, error: error as ShoalError });
+        this.#refused(endpoint, error as ShoalError);
         return false;
       }
       this.#connected.set(endpoint, 1);
@@ -248,8 +247,14 @@ export class SocketEndpoints {
     }
     this.#sourced.delete(endpoint);
     this.#connected.delete(endpoint);
-    this.#forget(endpoint);
-    this.#engine.release(endpoint);
+    this.#core.events.forget(endpoint);
+    this.#core.engine.endpoints.release(endpoint);
+  }
+
+  #refused(address: string, error: ShoalError): void {
+    const { counters, events } = this.#core;
+    counters.endpointsRefused += 1;
+    events.emit({ type: "endpoint:refused", address, error });
   }
 
   #watched(bound: readonly string[]): void {
@@ -257,9 +262,9 @@ export class SocketEndpoints {
   }
 
   #check(endpoint: string, use: "bind" | "connect"): void {
-    this.#assertOpen();
+    this.#core.assertOpen();
     checkEndpoint(endpoint, use, this.#capabilities.transports);
-    checkDatagrams(endpoint, use, this.#type);
+    checkDatagrams(endpoint, use, this.#core.typeName);
     checkSecurity(this.#options);
   }
 
