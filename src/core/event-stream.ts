@@ -4,15 +4,13 @@
  * there are no listeners.
  */
 import { describe } from "./arguments.js";
+import { Link, LinkedList } from "./collections/linked-list.js";
 import { RingBuffer } from "./collections/ring-buffer.js";
 import { ClosedError, InvalidArgumentError, TimeoutError } from "./errors.js";
 import { suggest } from "./suggestions.js";
 import { refusedWait, Waiter, type WaitOptions } from "./waiter.js";
 
 const MAX_QUEUED = 1_000;
-
-/** Settled waiters that may stay queued before a cleanup. */
-const SLACK = 16;
 
 export interface TypedEvent {
   readonly type: string;
@@ -70,10 +68,9 @@ export class EventStream<E extends TypedEvent> {
   readonly #unheard: ((event: E) => void) | undefined;
   readonly #listeners = new Map<string, Set<Listener>>();
   readonly #queue = new RingBuffer<E>();
-  readonly #waiters = new RingBuffer<Waiter<E>>();
+  readonly #waiters = new LinkedList<Waiter<E>>();
   readonly #once = new WeakMap<Listener, Listener>();
   #interest = 0;
-  #waiting = 0;
   #reads = false;
   #closed = false;
   #lost = 0;
@@ -168,13 +165,12 @@ export class EventStream<E extends TypedEvent> {
       options?.signal,
       () => new TimeoutError("EAGAIN", "No event came in time"),
       () => {
-        this.#waiting -= 1;
-        if (this.#waiters.length > 2 * this.#waiting + SLACK) this.#waiters.retain((other) => !other.settled);
+        link.unlink();
         this.#interested(-1);
       },
     );
-    this.#waiters.push(waiter);
-    this.#waiting += 1;
+    const link = new Link(waiter);
+    this.#waiters.push(link);
     this.#interested(1);
     return waiter.promise;
   }
@@ -198,9 +194,8 @@ export class EventStream<E extends TypedEvent> {
     if (listeners !== undefined) {
       for (const listener of [...listeners]) call(listener as (event: E) => void, event);
     }
-    for (let waiter = this.#waiters.shift(); waiter !== undefined; waiter = this.#waiters.shift()) {
-      if (waiter.settled) continue;
-      this.#waiting -= 1;
+    const waiter = this.#waiters.shift();
+    if (waiter !== undefined) {
       this.#interested(-1);
       waiter.resolve(event);
       return;
@@ -222,7 +217,6 @@ export class EventStream<E extends TypedEvent> {
     for (let waiter = this.#waiters.shift(); waiter !== undefined; waiter = this.#waiters.shift()) {
       waiter.abandon(ended());
     }
-    this.#waiting = 0;
     if (this.#interest > 0) this.onInterest(false);
     this.#interest = 0;
   }

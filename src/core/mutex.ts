@@ -1,16 +1,12 @@
 /** Mutual exclusion, in the order of arrival. */
 
-import { RingBuffer } from "./collections/ring-buffer.js";
+import { Link, LinkedList } from "./collections/linked-list.js";
 import { TimeoutError } from "./errors.js";
 import { refusedWait, Waiter, type WaitOptions } from "./waiter.js";
 
-/** Settled waiters that may stay queued before a cleanup. */
-const SLACK = 16;
-
 export class Mutex {
-  readonly #queue = new RingBuffer<Waiter<void>>();
+  readonly #queue = new LinkedList<Waiter<void>>();
   #taken = false;
-  #waiting = 0;
 
   get taken(): boolean {
     return this.#taken;
@@ -27,28 +23,19 @@ export class Mutex {
         options.timeout ?? -1,
         options.signal,
         () => new TimeoutError("ETIMEDOUT", "Calls before this one took too long"),
-        () => this.#givenUp(),
+        () => link.unlink(),
       );
-      this.#queue.push(waiter);
-      this.#waiting += 1;
+      const link = new Link(waiter);
+      this.#queue.push(link);
       await waiter.promise;
     }
     this.#taken = true;
     return this.#done;
   }
 
-  #givenUp(): void {
-    this.#waiting -= 1;
-    if (this.#queue.length > 2 * this.#waiting + SLACK) this.#queue.retain(({ settled }) => !settled);
-  }
-
   #done = (): void => {
-    for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
-      if (next.settled) continue;
-      this.#waiting -= 1;
-      next.resolve();
-      return;
-    }
-    this.#taken = false;
+    const next = this.#queue.shift();
+    if (next === undefined) this.#taken = false;
+    else next.resolve();
   };
 }
