@@ -66,3 +66,12 @@ export function decodeZ85(text: string): Buffer {
   }
   return bytes;
 }
+
+/** Whether a value is a CURVE key: 40 characters of Z85. */
+export function isKey(text: unknown): text is string {
+  try {
+    return decodeZ85(text as string).length === 32;
+  } catch {
+    return false; // The caller's error says where the key is.
+  }
+}

@@ -15,7 +15,7 @@ import { type GivenOptions, optionValues, setOption } from "../core/option-value
 import type { SocketTypeName } from "../core/socket-type.js";
 import { suggest } from "../core/suggestions.js";
 import { whyNoOption } from "../core/system-options.js";
-import { decodeZ85 } from "../core/z85.js";
+import { isKey } from "../core/z85.js";
 
 /** Text for error messages, without secrets. */
 function described(name: string, value: unknown): string {
@@ -60,7 +60,7 @@ function isValid(spec: OptionSpec, value: unknown): boolean {
           Buffer.byteLength(value) <= (spec.max ?? 1_024))
       );
     case "key":
-      return value === null || isKey(value);
+      return value === null || (isBytes(value) ? value.length === 32 : isKey(value));
     case "bytes": {
       if (value === null) return true;
       if (typeof value !== "string" && !isBytes(value)) return false;
@@ -68,17 +68,6 @@ function isValid(spec: OptionSpec, value: unknown): boolean {
     }
     case "choice":
       return spec.choices?.includes(value as string | null) === true;
-  }
-}
-
-function isKey(value: unknown): boolean {
-  if (isBytes(value)) return value.length === 32;
-  if (typeof value !== "string" || value.length !== 40) return false;
-  try {
-    decodeZ85(value);
-    return true;
-  } catch {
-    return false; // The caller refuses the option.
   }
 }
 

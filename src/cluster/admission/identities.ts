@@ -5,7 +5,7 @@
  */
 import { checkKeys, describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import { decodeZ85 } from "../../core/z85.js";
+import { decodeZ85, isKey } from "../../core/z85.js";
 import { type KeyPair, keyPairOf } from "../../engine/zmtp/mechanism/curve-key-pair.js";
 import { loadCurveBox } from "../../engine/zmtp/mechanism/curve-primitives.js";
 import { curvePublicKey } from "../../sockets/security/curve-keys.js";
@@ -69,11 +69,7 @@ export function checkCurve(options: CurveOptions): CurveOptions {
 }
 
 function publicKeyOf(key: unknown): string {
-  try {
-    if (typeof key === "string" && key.length === 40 && decodeZ85(key).length === 32) return key;
-  } catch {
-    // Not Z85.
-  }
+  if (isKey(key)) return key;
   throw new InvalidArgumentError(`a public key must have 40 characters of Z85; got ${describe(key)}`);
 }
 

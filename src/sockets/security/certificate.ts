@@ -10,7 +10,7 @@
  */
 import { describe, quoted } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import { decodeZ85 } from "../../core/z85.js";
+import { isKey } from "../../core/z85.js";
 import { curvePublicKey } from "./curve-keys.js";
 
 /** A CURVE key or key pair with metadata. */
@@ -61,14 +61,6 @@ function key(value: string, index: number): string {
   if (!isKey(value))
     throw new InvalidArgumentError(`Certificate line ${index + 1}: a key has 40 characters of Z85`);
   return value;
-}
-
-function isKey(text: string): boolean {
-  try {
-    return decodeZ85(text).length === 32;
-  } catch {
-    return false; // The caller's error names the line.
-  }
 }
 
 /**

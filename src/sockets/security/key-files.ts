@@ -4,7 +4,7 @@
  *   NAME_secret   the client's own: not read, so that removing NAME revokes the key
  *   .NAME NAME~   files of editors and tools: not read
  */
-import { decodeZ85 } from "../../core/z85.js";
+import { isKey } from "../../core/z85.js";
 import { parseCertificate } from "./certificate.js";
 
 export type KeyFile = { readonly name: string } & (
@@ -55,12 +55,4 @@ export function parseKeys(text: string): readonly string[] | string {
     keys.push(word);
   }
   return keys.length > 0 ? keys : "it has no key";
-}
-
-function isKey(word: string): boolean {
-  try {
-    return word.length === 40 && decodeZ85(word).length === 32;
-  } catch {
-    return false; // The caller names the line.
-  }
 }
