@@ -8,7 +8,11 @@ export function randomSeed(): number {
   return process.getBuiltinModule("node:crypto").randomInt(0x1_0000_0000);
 }
 
+export function randomBytes(length: number): Buffer {
+  return process.getBuiltinModule("node:crypto").randomBytes(length);
+}
+
 /** 128 unpredictable bits in hexadecimal. */
 export function randomId(): string {
-  return process.getBuiltinModule("node:crypto").randomBytes(16).toString("hex");
+  return randomBytes(16).toString("hex");
 }

@@ -1,5 +1,6 @@
 /** CURVE key pairs (26/CURVEZMQ, Security Handshake): X25519 as Z85. */
 import { InvalidArgumentError } from "../../core/errors.js";
+import { randomBytes } from "../../core/random.js";
 import { publicKeyOf } from "../../core/x25519.js";
 import { decodeZ85, encodeZ85 } from "../../core/z85.js";
 
@@ -13,7 +14,7 @@ const KEY_LENGTH = 32;
 
 /** A random key pair from the operating system's random source. */
 export function curveKeyPair(): CurveKeyPair {
-  const secretKey = process.getBuiltinModule("node:crypto").randomBytes(KEY_LENGTH);
+  const secretKey = randomBytes(KEY_LENGTH);
   return { publicKey: encodeZ85(publicKeyOf(secretKey)), secretKey: encodeZ85(secretKey) };
 }
 

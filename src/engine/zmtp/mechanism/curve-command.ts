@@ -15,9 +15,9 @@
  * all implementations send 72.
  */
 import { InvalidArgumentError } from "../../../core/errors.js";
+import { randomBytes } from "../../../core/random.js";
 import { type CurveBox, KEY_LENGTH, TAG_LENGTH } from "./curve-box.js";
 import { type KeyPair, newKeyPair } from "./curve-key-pair.js";
-import { randomBytes } from "./curve-primitives.js";
 
 export const LONG_NONCE_LENGTH = 16;
 export const COOKIE_LENGTH = LONG_NONCE_LENGTH + TAG_LENGTH + 2 * KEY_LENGTH;

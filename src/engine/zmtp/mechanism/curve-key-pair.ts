@@ -1,5 +1,6 @@
+import { randomBytes } from "../../../core/random.js";
+import { publicKeyOf } from "../../../core/x25519.js";
 import { type CurveBox, KEY_LENGTH } from "./curve-box.js";
-import { publicKeyOf, randomBytes } from "./curve-primitives.js";
 
 export interface KeyPair {
   readonly publicKey: Buffer;

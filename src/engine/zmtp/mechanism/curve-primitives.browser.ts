@@ -4,6 +4,7 @@
  */
 import { hsalsa, xsalsa20poly1305 } from "@noble/ciphers/salsa.js";
 import { x25519 } from "@noble/curves/ed25519.js";
+import { publicKeyOf } from "../../../core/x25519.browser.js";
 import type { CurveBox } from "./curve-box.js";
 
 /** Longest box with reused working memory. */
@@ -56,17 +57,9 @@ export function curveBox(): CurveBox {
   return BOX;
 }
 
-export function randomBytes(length: number): Buffer {
-  return Buffer.from(globalThis.crypto.getRandomValues(new Uint8Array(length)));
-}
-
 /** In constant time. */
 export function equal(one: Uint8Array, other: Uint8Array): boolean {
   let differing = one.length ^ other.length;
   for (let i = 0; i < one.length; i++) differing |= (one[i] as number) ^ (other[i] as number);
   return differing === 0;
-}
-
-export function publicKeyOf(secretKey: Uint8Array): Buffer {
-  return Buffer.from(x25519.getPublicKey(secretKey));
 }

@@ -11,8 +11,6 @@ import { requireHere } from "../../../core/require-here.js";
 import type { CurveBox } from "./curve-box.js";
 import { loadLibsodium } from "./libsodium.js";
 
-export { publicKeyOf } from "../../../core/x25519.js";
-
 interface Sodium {
   crypto_secretbox_easy(c: Uint8Array, m: Uint8Array, n: Uint8Array, k: Uint8Array): void;
   crypto_secretbox_open_easy(m: Uint8Array, c: Uint8Array, n: Uint8Array, k: Uint8Array): boolean;
@@ -121,10 +119,6 @@ function doesNotLoad(name: string, cause: unknown): NotSupportedError {
     "ERR_ENGINE_UNAVAILABLE",
     { cause },
   );
-}
-
-export function randomBytes(length: number): Buffer {
-  return process.getBuiltinModule("node:crypto").randomBytes(length);
 }
 
 /** In constant time. */
