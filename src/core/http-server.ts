@@ -9,25 +9,17 @@ import { quoted } from "./arguments.js";
 import { ERROR_CODES, type ErrorCode, InvalidArgumentError, TransportError } from "./errors.js";
 import { isLocalNameOrAddress, isLoopback } from "./loopback.js";
 
-/** ms for the headers and for the whole request. */
-const REQUEST_TIME = 5_000;
-const IDLE_TIME = 10_000;
-/** ms for a client to read its response. */
-const RESPONSE_TIME = 10_000;
-const CHECK_INTERVAL = 1_000;
-/** Bytes of request headers. */
-const MAX_HEAD = 8_192;
-/** One more closes the oldest. */
-const MAX_CONNECTIONS = 64;
-const MAX_REQUESTS = 1_000;
 /** ms for responses in flight when the server closes. */
 const CLOSE_TIME = 1_000;
 
 export interface HttpLimits {
+  /** ms for the headers and for the whole request. */
   readonly requestTime: number;
   readonly idleTime: number;
+  /** ms for a client to read its response. */
   readonly responseTime: number;
   readonly checkInterval: number;
+  /** One more closes the oldest. */
   readonly connections: number;
 }
 
@@ -35,11 +27,11 @@ const FOREIGN_NAME =
   "Over loopback, Host must be localhost or an address: a page of another name may be made to point here.\n";
 
 const LIMITS: HttpLimits = {
-  requestTime: REQUEST_TIME,
-  idleTime: IDLE_TIME,
-  responseTime: RESPONSE_TIME,
-  checkInterval: CHECK_INTERVAL,
-  connections: MAX_CONNECTIONS,
+  requestTime: 5_000,
+  idleTime: 10_000,
+  responseTime: 10_000,
+  checkInterval: 1_000,
+  connections: 64,
 };
 
 /** In PEM. With `ca`, clients need a certificate signed by it. */
@@ -68,7 +60,7 @@ export function boundedServer(
     requestTimeout: limits.requestTime,
     keepAliveTimeout: limits.idleTime,
     connectionsCheckingInterval: limits.checkInterval,
-    maxHeaderSize: MAX_HEAD,
+    maxHeaderSize: 8_192,
   };
   const busy = new WeakSet<Socket>();
   const answer: RequestListener = (request, response) => {
@@ -108,7 +100,7 @@ export function boundedServer(
           answer,
         );
   server.setTimeout(limits.idleTime);
-  server.maxRequestsPerSocket = MAX_REQUESTS;
+  server.maxRequestsPerSocket = 1_000;
   server.on("connection", (socket) => {
     connections.add(socket);
     socket.on("close", () => connections.delete(socket));

@@ -9,7 +9,7 @@
  *   spend, when exhausted: true, and a new budget begins
  *   loopTurned: the event loop has read something, so all budgets begin again
  */
-import type { Clock } from "./clock.js";
+import { type Clock, systemClock } from "./clock.js";
 
 /** Operations between readings of the clock (40 ns). */
 const LOOK_EVERY = 64;
@@ -33,7 +33,7 @@ export class TurnBudget {
   #exhausted = false;
 
   /** @param time ms between two turns of the event loop */
-  constructor(time: number, clock: Clock) {
+  constructor(time = 0.5, clock: Clock = systemClock) {
     this.#time = time;
     this.#clock = clock;
   }

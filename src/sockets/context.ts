@@ -1,5 +1,6 @@
 import { describe, refuseExtra } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
+import { INT32 } from "../core/option-spec.js";
 import type { OptionValues } from "../core/option-table.js";
 import { suggest } from "../core/suggestions.js";
 import type { Engine, EngineContext } from "../engine/engine.js";
@@ -60,8 +61,6 @@ const FLAGS: readonly string[] = ["blocky", "ipv6", "lowLatency"];
 /** The engine checks maximum values. */
 const MINIMUM: Readonly<Record<string, number>> = { ioThreads: 0, maxMessageSize: 0, maxSockets: 1 };
 const WRITE_ONLY: readonly string[] = ["threadPriority", "threadSchedulingPolicy"];
-
-const DEFAULTS = { maxMessageSize: 2_147_483_647 } as const;
 
 function check(name: string, value: unknown): void {
   if (!NAMES.includes(name)) {
@@ -175,7 +174,7 @@ export class Context extends ContextByNumber {
     if (this.#get("ipv6") === true) defaults.ipv6 = true;
     if (this.#get("blocky") === false) defaults.linger = 0;
     const largest = this.#get("maxMessageSize");
-    if (typeof largest === "number" && largest < DEFAULTS.maxMessageSize) defaults.maxMessageSize = largest;
+    if (typeof largest === "number" && largest < INT32) defaults.maxMessageSize = largest;
     return defaults;
   }
 

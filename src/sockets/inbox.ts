@@ -4,7 +4,6 @@
  * A message leaves the engine only for a call that gets it at once, so aborted and timed-out calls lose nothing.
  * Messages refused by the codec are counted, reported and skipped.
  */
-import { systemClock } from "../core/clock.js";
 import { RingBuffer } from "../core/collections/ring-buffer.js";
 import { ClosedError, InvalidStateError, type ShoalError, TimeoutError } from "../core/errors.js";
 import { costOf } from "../core/frame-cost.js";
@@ -13,9 +12,6 @@ import { refusedWait, rejectNextTurn, Waiter, type WaitOptions } from "../core/w
 import type { EngineSocket, TakenMessages } from "../engine/engine.js";
 import type { Lease } from "../engine/lease.js";
 import type { Counters } from "./stats.js";
-
-/** ms of immediate receives between two turns of the event loop. */
-const RECEIVE_TIME = 0.5;
 
 /** Cost of messages (core/frame-cost.ts) for one `receiveMany`; more exceeds the processor's cache and is slower. */
 const MAX_MANY_COST = 524_288;
@@ -50,7 +46,7 @@ export class Inbox<T> {
   readonly #rules: InboxRules<T>;
   readonly #counters: Counters;
   readonly #pending = new RingBuffer<Pending<T>>(2);
-  readonly #budget = new TurnBudget(RECEIVE_TIME, systemClock);
+  readonly #budget = new TurnBudget();
   readonly share = new BatchShare();
   #waiting = 0;
   /** Waiting calls are served after the next turn of the event loop. */

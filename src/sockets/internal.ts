@@ -1,6 +1,5 @@
 /** Access of patterns and proxies to a socket beyond its public methods. */
 
-import { systemClock } from "../core/clock.js";
 import type { ShoalError } from "../core/errors.js";
 import { TurnBudget } from "../core/turn-budget.js";
 import {
@@ -265,7 +264,6 @@ export class Policing {
   }
 }
 
-const READ_TIME = 0.5;
 const RESOLVED = Promise.resolve();
 
 /**
@@ -280,7 +278,7 @@ const RESOLVED = Promise.resolve();
 class Reader {
   readonly #core: SocketCore;
   readonly #take: () => number;
-  readonly #budget = new TurnBudget(READ_TIME, systemClock);
+  readonly #budget = new TurnBudget();
   #isDue = false;
 
   /** @param take handles available messages and returns their number; must not throw */

@@ -21,8 +21,12 @@ const WORD = "4 bytes";
 const LONG = "8 bytes";
 const TEXT = "text";
 
-/** Properties and calls outside the option table, and an option with two numbers. */
-const SPECIAL: Readonly<Record<number, Numbered>> = {
+/**
+ * Socket options of zmq.h, without file descriptors and the like: the option table's, properties and calls outside it,
+ * and an option with two numbers.
+ */
+const SOCKET: Readonly<Record<number, Numbered>> = {
+  ...ofTable(),
   6: ["subscribe", TEXT, "write"],
   7: ["unsubscribe", TEXT, "write"],
   16: ["type", WORD, "read"],
@@ -33,9 +37,6 @@ const SPECIAL: Readonly<Record<number, Numbered>> = {
   78: ["verbosity:allSubsUnsubs", WORD, "write"],
   81: ["threadSafe", WORD, "read"],
 };
-
-/** Socket options of zmq.h, without file descriptors and the like. */
-const SOCKET: Readonly<Record<number, Numbered>> = { ...SPECIAL, ...ofTable() };
 
 function ofTable(): Record<number, Numbered> {
   const numbers: Record<number, Numbered> = {};

@@ -12,7 +12,6 @@
  *
  * Messages leave in the order of their `send` calls. `trySend` returns `false` while a send waits.
  */
-import { systemClock } from "../core/clock.js";
 import { RingBuffer } from "../core/collections/ring-buffer.js";
 import {
   ClosedError,
@@ -35,9 +34,6 @@ import type { DropReason } from "../engine/events.js";
 import { owned } from "./copy-option.js";
 import { byteLengthOf } from "./message.js";
 import type { Counters } from "./stats.js";
-
-/** ms of immediate sends between turns of the event loop. */
-const SEND_TIME = 0.5;
 
 export interface SendOptions extends WaitOptions {
   /**
@@ -91,7 +87,7 @@ export class Outbox {
   readonly #rules: OutboxRules;
   readonly #counters: Counters;
   readonly #pending = new RingBuffer<Pending>(2);
-  readonly #budget = new TurnBudget(SEND_TIME, systemClock);
+  readonly #budget = new TurnBudget();
   #waiting = 0;
   #waitingCost = 0;
   #onDrained: (() => void) | undefined;

@@ -87,7 +87,6 @@ export interface Readable<M = Message[]> extends Required<ReadableOptions> {
   [Symbol.asyncIterator](): AsyncIterableIterator<M, undefined>;
 }
 
-const DEFAULT_MAX = 1_000;
 const MANY_OPTIONS: readonly string[] = ["max", ...WAIT_OPTIONS];
 
 function check(call: string, options: unknown, known: readonly string[], extra: unknown): void {
@@ -95,7 +94,7 @@ function check(call: string, options: unknown, known: readonly string[], extra: 
   checkCallOptions(call, options, known);
 }
 
-export function checkMax(max: number = DEFAULT_MAX): number {
+export function checkMax(max = 1_000): number {
   return checkInteger("max", max);
 }
 

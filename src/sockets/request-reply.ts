@@ -93,8 +93,6 @@ const REQUEST_OPTIONS: readonly (keyof RequestCallOptions)[] = [
   "signal",
 ];
 
-const REQUEST_TIMEOUT = 30_000;
-const RETRY_DELAY = 100;
 const MAX_RETRY_DELAY = 5_000;
 
 interface Attempt {
@@ -171,7 +169,7 @@ export class Request<T = Raw> extends Socket {
   }
 
   async #request(body: BodyOut<T>, options: RequestCallOptions): Promise<BodyIn<T>> {
-    const { timeout = REQUEST_TIMEOUT, retries = 0, retryDelay = RETRY_DELAY, signal } = options;
+    const { timeout = 30_000, retries = 0, retryDelay = 100, signal } = options;
     checkInteger("timeout", timeout, -1, MAX_TIMEOUT);
     checkInteger("retries", retries, 0);
     checkInteger("retryDelay", retryDelay, 0, MAX_TIMEOUT);

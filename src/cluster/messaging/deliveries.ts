@@ -1,5 +1,4 @@
 /** Messages to this node's own subscriptions; those of its own publishers at the end of the turn. */
-import { systemClock } from "../../core/clock.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { ignore } from "../../core/ignore.js";
 import { TurnBudget } from "../../core/turn-budget.js";
@@ -17,7 +16,7 @@ interface Local {
 export class Deliveries {
   readonly #queue = new RingBuffer<Local>();
   /** ms of deliveries between turns of the event loop. */
-  readonly #budget = new TurnBudget(10, systemClock);
+  readonly #budget = new TurnBudget(10);
   #queuedBytes = 0;
   #isScheduled = false;
   #number = 0;

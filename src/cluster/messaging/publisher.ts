@@ -4,7 +4,6 @@
  *
  *   at a mark       drop: counted, and reported; wait: a copy waits for that node alone (waiting-sends.ts)
  */
-import { systemClock } from "../../core/clock.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError, TimeoutError } from "../../core/errors.js";
 import { keepMessageContext } from "../../core/message-operations.js";
 import { TurnBudget } from "../../core/turn-budget.js";
@@ -35,7 +34,7 @@ export class Publisher {
   readonly #waiting: WaitingSends;
   readonly #retained: RetainedValues;
   /** ms of publishes between turns of the event loop. */
-  readonly #budget = new TurnBudget(1, systemClock);
+  readonly #budget = new TurnBudget(1);
   readonly #aliases = new AliasNumbers();
   /** For the next publish. */
   #spare: Publication | undefined = undefined;

@@ -9,7 +9,6 @@
  *
  * docs/spec/messaging.md has the rules, and how stamps order the publications of a topic.
  */
-import { systemClock } from "../../core/clock.js";
 import { ignore } from "../../core/ignore.js";
 import { TurnBudget } from "../../core/turn-budget.js";
 import { withTimeout } from "../../core/waiter.js";
@@ -145,7 +144,7 @@ export class Retention {
   /** The longest lost first. */
   readonly #lost = new Set<string>();
   /** ms of answers between turns of the event loop. */
-  readonly #budget = new TurnBudget(1, systemClock);
+  readonly #budget = new TurnBudget(1);
   #number = 0;
   #isClosed = false;
 

@@ -13,13 +13,14 @@ import {
   COOKIE_LENGTH,
   type CurveRandom,
   counter,
-  Hello,
+  HELLO_HEAD,
   LONG_NONCE_LENGTH,
   NonceText,
   needKey,
   nonce,
   openBox,
   Ready,
+  SIGNATURE,
   SYSTEM_RANDOM,
   sealBox,
   Welcome,
@@ -36,10 +37,6 @@ import {
   unexpected,
 } from "./mechanism.js";
 import { Sealer } from "./sealer.js";
-
-const VERSION = Buffer.from([1, 0]);
-const PADDING = Buffer.alloc(Hello.publicKey - Hello.padding);
-const SIGNATURE = Buffer.alloc(64);
 
 /** Counters of this side; its first MESSAGE has 3. */
 const HELLO_COUNTER = 1;
@@ -106,7 +103,7 @@ export class CurveClient implements Mechanism {
     this.#state = { at: "hello-sent", transient, key };
     const short = counter(HELLO_COUNTER);
     const box = sealBox(this.#box, SIGNATURE, nonce(NonceText.hello, short), key);
-    const data = Buffer.concat([VERSION, PADDING, transient.publicKey, short, box]);
+    const data = Buffer.concat([HELLO_HEAD, transient.publicKey, short, box]);
     return { send: [encodeCommand("HELLO", data)] };
   }
 

@@ -28,6 +28,12 @@ export const Welcome = { length: 168, nonce: 8, box: 24 } as const;
 export const Initiate = { minLength: 257, cookie: 9, nonce: 105, box: 113 } as const;
 export const Ready = { minLength: 30, nonce: 6, box: 14 } as const;
 
+/** HELLO from the version to C': version 1.0 and padding. */
+export const HELLO_HEAD = Buffer.alloc(Hello.publicKey - Hello.version);
+HELLO_HEAD.writeUInt8(1);
+/** The content of HELLO's box. */
+export const SIGNATURE = Buffer.alloc(64);
+
 /** 16 bytes before a counter, 8 before random bytes. */
 export const NonceText = {
   hello: "CurveZMQHELLO---",

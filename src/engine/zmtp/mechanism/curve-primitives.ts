@@ -16,9 +16,6 @@ interface Sodium {
   crypto_secretbox_open_easy(m: Uint8Array, c: Uint8Array, n: Uint8Array, k: Uint8Array): boolean;
 }
 
-/** Longest frame, in bytes, without gain from native code. */
-const MOST_SHORT_WITH_SODIUM = 768;
-
 export function loadSodium(): Sodium {
   return requireHere()("sodium-native") as Sodium;
 }
@@ -31,7 +28,7 @@ export function boxWith(sodium: Sodium, libsodium: CurveBox): CurveBox {
     agree: (publicKey, secretKey) => libsodium.agree(publicKey, secretKey),
     publicKeyOf: (secretKey) => libsodium.publicKeyOf(secretKey),
     ...(libsodium.frames === undefined ? {} : { frames: libsodium.frames }),
-    mostShort: MOST_SHORT_WITH_SODIUM,
+    mostShort: 768, // Native code has no gain for shorter frames.
   };
 }
 

@@ -17,6 +17,7 @@ import { CurveCipher } from "./curve-cipher.js";
 import {
   type CurveRandom,
   counter,
+  HELLO_HEAD,
   Hello,
   Initiate,
   LONG_NONCE_LENGTH,
@@ -24,6 +25,7 @@ import {
   needKey,
   nonce,
   openBox,
+  SIGNATURE,
   SYSTEM_RANDOM,
   sealBox,
   VOUCH_LENGTH,
@@ -44,10 +46,6 @@ import {
 } from "./mechanism.js";
 import { Sealer } from "./sealer.js";
 
-/** HELLO from the version to C': version 1.0 and padding. */
-const HELLO_HEAD = Buffer.alloc(Hello.publicKey - Hello.version);
-HELLO_HEAD.writeUInt8(1);
-const SIGNATURE = Buffer.alloc(64);
 const VOUCH_BOX = KEY_LENGTH + LONG_NONCE_LENGTH;
 const METADATA = KEY_LENGTH + VOUCH_LENGTH;
 

@@ -14,8 +14,6 @@ const NONCE_TEXT = 16;
 /** The input: 64 KiB and a frame's overhead. */
 const INPUT_SIZE = 65_632;
 const OUTPUT_SIZE = 131_072;
-/** Bytes of the longest short frame. */
-const MOST_SHORT = 32_768;
 
 /** A 64-bit length is two words. */
 interface Exports {
@@ -122,7 +120,7 @@ class Memory implements FrameMemory {
 class Libsodium implements CurveBox {
   readonly name = "libsodium";
   readonly frames: Memory;
-  readonly mostShort = MOST_SHORT;
+  readonly mostShort = 32_768;
   readonly #sodium: Exports;
 
   constructor(sodium: Exports, memory: Memory) {
