@@ -66,16 +66,6 @@ export interface AcceptedHandle {
   close?(): void;
 }
 
-/**
- * Refuses addresses before Node.js creates a stream, which costs 100 µs. The reset avoids TIME_WAIT. Without `onconnection` nothing is refused: the caller must check its streams.
- *
- * @param server not listening yet
- * @param admits gets the address, possibly IPv4 in IPv6 form; it must not throw
- */
-export function filterAccepts(server: Server, admits: (address: string) => boolean): void {
-  interceptAccepts(server, admits, () => false);
-}
-
 /** Missing for paths, and for peers already gone. */
 export interface AcceptedPeer {
   readonly address?: string;
@@ -83,13 +73,17 @@ export interface AcceptedPeer {
 }
 
 /**
- * As `filterAccepts`, and offers other connections to `take`. @param take returns whether it used the
- * connection; it must not throw
+ * Refuses addresses before Node.js creates a stream, which costs 100 µs. The reset avoids TIME_WAIT. Without
+ * `onconnection` nothing is refused: the caller must check its streams.
+ *
+ * @param server not listening yet
+ * @param admits gets the address, possibly IPv4 in IPv6 form; it must not throw
+ * @param take returns whether it used the connection; it must not throw
  */
 export function interceptAccepts(
   server: Server,
   admits: ((address: string) => boolean) | undefined,
-  take: (accepted: AcceptedHandle, peer: AcceptedPeer) => boolean,
+  take?: (accepted: AcceptedHandle, peer: AcceptedPeer) => boolean,
 ): void {
   server.on("listening", () => {
     const handle = handleOf(server);
@@ -103,12 +97,13 @@ export function interceptAccepts(
           if (accepted.reset?.(ignore) !== 0) accepted.close?.();
           return;
         }
-        if (take(accepted, peer)) return;
+        if (take?.(accepted, peer) === true) return;
       }
       Reflect.apply(original, this, [status, accepted]);
     };
   });
 }
+
 /** Without `verifyError` only `authorized` is known. */
 export function verifyError(socket: TLSSocket): Error | undefined {
   const handle = handleOf(socket);

@@ -6,7 +6,7 @@ import { TLSSocket } from "node:tls";
 import { afterEach, describe, expect, it } from "vitest";
 import {
   bindNow,
-  filterAccepts,
+  interceptAccepts,
   pendingOf,
   readsInto,
   setWriteAhead,
@@ -25,7 +25,7 @@ async function serve(admits: (address: string) => boolean): Promise<{ port: numb
     made += 1;
     socket.on("error", () => undefined).end("welcome");
   });
-  filterAccepts(server, admits);
+  interceptAccepts(server, admits);
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   return { port: (server.address() as AddressInfo).port, made: () => made };

@@ -8,7 +8,6 @@ import {
   type AcceptedHandle,
   type AcceptedPeer,
   bindNow,
-  filterAccepts,
   interceptAccepts,
 } from "../../../core/node-internals.js";
 import { transportError } from "../errors.js";
@@ -41,7 +40,7 @@ export function makeServer(
     );
     return true;
   };
-  return serverOf(
+  return makeRawServer(
     endpoint,
     acceptor,
     (socket) => {
@@ -62,15 +61,7 @@ export function makeRawServer(
   endpoint: string,
   acceptor: Acceptor,
   onAccepted: (accepted: Socket) => void,
-): Server {
-  return serverOf(endpoint, acceptor, onAccepted, undefined);
-}
-
-function serverOf(
-  endpoint: string,
-  acceptor: Acceptor,
-  onAccepted: (accepted: Socket) => void,
-  take: Parameters<typeof interceptAccepts>[2] | undefined,
+  take?: Parameters<typeof interceptAccepts>[2],
 ): Server {
   const admits = (address: string): boolean => acceptor.admits?.(plainAddress(address)) !== false;
   const server = createServer({ noDelay: true, pauseOnConnect: true }, (accepted) => {
@@ -81,8 +72,7 @@ function serverOf(
   });
   // A refused address may connect thousands of times a second.
   const asks = acceptor.admits === undefined ? undefined : admits;
-  if (take !== undefined) interceptAccepts(server, asks, take);
-  else if (asks !== undefined) filterAccepts(server, asks);
+  if (take !== undefined || asks !== undefined) interceptAccepts(server, asks, take);
   server.on("error", (error) => {
     if (server.listening) acceptor.failed(transportError(error, "accept at", endpoint));
   });

@@ -19,8 +19,8 @@ import { parseWs } from "../../../core/schemes/ws.js";
 import { transportError } from "../errors.js";
 import { KernelStream } from "./kernel-stream.js";
 import { Reader } from "./reader.js";
-import { plainAddress } from "./server.js";
 import { isEncrypted } from "./socket-read.js";
+import { peerOf } from "./tcp.js";
 import type { Acceptor, Listener, Transport } from "./transport.js";
 import { upgrade } from "./ws-client.js";
 import { type HttpStream, Paths, type PathUser } from "./ws-paths.js";
@@ -152,9 +152,8 @@ function begin(server: HttpServer | HttpsServer): Attached {
       socket.setNoDelay(true);
       socket.unref();
       const scheme = isEncrypted(socket) ? "wss" : "ws";
-      const host = socket.remoteAddress ?? "";
-      const remote = formatHostPort(scheme, host, socket.remotePort ?? 0);
-      const stream = new UpgradedStream(socket, new Reader(), remote, plainAddress(host));
+      const { remote, address } = peerOf(scheme, socket);
+      const stream = new UpgradedStream(socket, new Reader(), remote, address);
       paths.upgrade(stream, request, head);
     },
   };

@@ -36,8 +36,7 @@ export function browserOffersOf(mechanism: MechanismName): readonly string[] {
 
 /** In order of preference. */
 export function acceptsOf(mechanism: MechanismName): readonly string[] {
-  const names = [`${BARE}/${mechanism}`, `${STREAM}${mechanism}`, `${FRAMES}${mechanism}`];
-  return mechanism === "NULL" ? [...names, BARE] : names;
+  return [`${BARE}/${mechanism}`, ...browserOffersOf(mechanism)];
 }
 
 export function isBare(protocol: string): boolean {
