@@ -1,20 +1,23 @@
 /**
  * A folder of client keys, read again after changes.
  *
- *   open --reads--> watches --a change (folder-watch.ts)--> reads --other keys, or other problems--> `changed`
+ *   open --reads--> watches --a change, after 100 ms--> reads --other keys, or other problems--> `changed`
+ *                           --every 5 s-->              some file systems report no changes
+ *                           --missing, 500 ms-->
  *
  * While the folder cannot be read, known keys stay valid and the problem is reported. An unreadable file has no keys.
  */
+import { type FSWatcher, watch } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { InvalidArgumentError } from "../../core/errors.js";
-import { FolderWatch } from "../../core/folder-watch.js";
 import { type FolderKeys, isKeyFile, type KeyFile, keysOf } from "./key-files.js";
 
-/** ms without further changes before the folder is read. */
-const QUIET = 50;
-/** Most ms after the first change, to revoke removed keys soon. */
-const PATIENCE = 200;
+/** ms from a change until the folder is read, with the changes that follow. */
+const SETTLE = 100;
+/** ms between polls while the folder cannot be read, and otherwise. */
+const RETRY = 500;
+const LOOK_EVERY = 5_000;
 /** Most files, by name. */
 const MAX_FILES = 16_384;
 const MAX_FILE = 65_536;
@@ -29,7 +32,11 @@ export class KeyFolder {
   readonly #changed: (now: FolderKeys) => void;
   #now: FolderKeys = { keys: new Set(), problems: [] };
   #known = new Map<string, Known>();
-  readonly #watch = new FolderWatch(QUIET, PATIENCE, { onChange: (reported) => void this.#look(reported) });
+  #watcher: FSWatcher | undefined = undefined;
+  /** The system watches an inode, not a path. */
+  #inode: number | undefined = undefined;
+  #soon: NodeJS.Timeout | undefined = undefined;
+  #polling: NodeJS.Timeout | undefined = undefined;
   #reading = false;
   /** Whether something changed during a reading. */
   #again = false;
@@ -56,6 +63,7 @@ export class KeyFolder {
         cause: error,
       });
     }
+    folder.#polling = setInterval(() => void folder.#look(false), LOOK_EVERY).unref();
     folder.#readAgain();
     return folder;
   }
@@ -66,7 +74,9 @@ export class KeyFolder {
 
   close(): void {
     this.#closed = true;
-    this.#watch.close();
+    clearTimeout(this.#soon);
+    clearInterval(this.#polling);
+    this.#unwatch();
   }
 
   /** @param fresh reads unchanged files again, since time and size are inexact right after a change */
@@ -82,7 +92,8 @@ export class KeyFolder {
     try {
       now = await this.#read();
     } catch (error) {
-      this.#watch.retry();
+      this.#unwatch();
+      this.#lookSoon(RETRY);
       now = {
         keys: before.keys,
         problems: [`the folder cannot be read, its last keys stay: ${reasonOf(error)}`],
@@ -98,11 +109,41 @@ export class KeyFolder {
     this.#reading = false;
     if (!this.#again) return;
     this.#again = false;
-    this.#watch.note();
+    this.#lookSoon(SETTLE);
+  }
+
+  #lookSoon(ms: number): void {
+    if (this.#closed) return;
+    this.#soon ??= setTimeout(() => {
+      this.#soon = undefined;
+      void this.#look(true);
+    }, ms).unref();
+  }
+
+  async #follow(): Promise<void> {
+    const inode = (await stat(this.path)).ino;
+    if (this.#closed || inode === this.#inode) return;
+    this.#unwatch();
+    try {
+      const watcher = watch(this.path, { persistent: false }, () => this.#lookSoon(SETTLE));
+      watcher.on("error", () => {
+        if (this.#watcher === watcher) this.#unwatch(); // The next poll tries again.
+      });
+      this.#watcher = watcher;
+      this.#inode = inode;
+    } catch {
+      // The polls go on.
+    }
+  }
+
+  #unwatch(): void {
+    this.#watcher?.close();
+    this.#watcher = undefined;
+    this.#inode = undefined;
   }
 
   async #read(): Promise<FolderKeys> {
-    await this.#watch.follow([this.path]); // Watches first, to notice changes meanwhile.
+    await this.#follow(); // Watches first, to notice changes meanwhile.
     const names = (await readdir(this.path)).filter(isKeyFile).sort();
     const known = new Map<string, Known>();
     const files: KeyFile[] = [];
