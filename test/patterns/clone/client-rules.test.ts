@@ -78,6 +78,16 @@ test("what a server acknowledged that was gone before its map was whole is not s
   expect([settled, rules.stats(2_001).inFlight]).toEqual([1, 0]);
 });
 
+test("a message that is no snapshot's is reported, and the rest of the snapshot counts", () => {
+  const { rules, done } = rig(["a"]);
+  rules.start(0);
+  rules.connected(1, 0);
+  rules.snapshot(1, [Buffer.from("k"), Buffer.from("short")], 0);
+  expect([done.at(-1), rules.stats(0).faults]).toEqual(["message:invalid", 1]);
+  rules.snapshot(1, encodeGoodbye(0, Buffer.alloc(0)), 0);
+  expect(rules.state).toBe("live");
+});
+
 test("updates that wait for room are bounded, and no repetition joins them", () => {
   const { rules, unsent } = rig(["a"], 1, true);
   const [value, empty] = [Buffer.from("v"), Buffer.alloc(0)];

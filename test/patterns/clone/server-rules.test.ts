@@ -247,6 +247,18 @@ test("a server in doubt that its follower leaves has acknowledged nothing alone"
   expect(rules.standing.standing.alone).toBe(true);
 });
 
+test("a server with a store is idle once its standing is stored, and with it what waited to be acknowledged", async () => {
+  const rules = new ServerRules({ ...OPTIONS, hasStore: true, role: "primary" }, EFFECTS, 0);
+  rules.activate(0);
+  set(rules, "k", "1", 1);
+  rules.committed(0);
+  const idle = rules.idle();
+  expect(rules.stats().inFlight).toBe(1);
+  rules.marked(0);
+  await idle;
+  expect(rules.stats().inFlight).toBe(0);
+});
+
 test("a server is not idle while one update is on its way to the store and another waits for the word to acknowledge it", async () => {
   let commits = 0;
   const rules = new ServerRules(
