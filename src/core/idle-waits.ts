@@ -1,4 +1,4 @@
-/** Calls that wait until nothing is in flight. */
+/** Calls that wait until nothing is in flight, or until a socket has messages or room. */
 export class IdleWaits {
   #waits: (() => void)[] = [];
 
@@ -10,7 +10,7 @@ export class IdleWaits {
     return isIdle ? Promise.resolve() : new Promise((resolve) => this.#waits.push(resolve));
   }
 
-  /** Nothing is in flight any more, or the owner closes. */
+  /** What they wait for is there, or the owner closes. */
   end(): void {
     if (this.isAwaited) for (const resolve of this.#waits.splice(0)) resolve();
   }

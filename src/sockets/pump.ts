@@ -195,7 +195,7 @@ export class Pump {
     if (stopReason === "mute") await relay.writable();
     else if (stopReason === "inspect") this.#unchecked = relay.takeDecoded();
     else if (stopReason === "enough") await new Promise((resolve) => setImmediate(resolve));
-    else await this.#readable();
+    else await this.#relay.readable();
   }
 
   get #isThrottled(): boolean {
@@ -215,14 +215,6 @@ export class Pump {
       };
     });
     this.#onThrottle = undefined;
-  }
-
-  async #readable(): Promise<void> {
-    try {
-      await this.#relay.readable();
-    } catch (error) {
-      if (this.#from.closed || !(error instanceof ClosedError)) throw error;
-    }
   }
 
   /** @returns `undefined` for an abandoned wait */

@@ -7,10 +7,10 @@
  * Batches need no object per message. Without room at `to` nothing is taken, so only one batch is held.
  */
 
+import { IdleWaits } from "../core/idle-waits.js";
 import { OfferResult } from "../engine/engine.js";
 import { bodyAt, frameEnd, LONG, MORE, messageEnd, SHORT_HEADER } from "../engine/frame.js";
 import { type FrameBatch, framesBetween } from "../engine/frame-batch.js";
-import { Readiness } from "./readiness.js";
 import { CORE, type Socket } from "./socket.js";
 import type { SocketCore } from "./socket-core.js";
 
@@ -69,10 +69,10 @@ export class Relay {
     let bytes = 0;
     let lostBytes = 0;
     for (;;) {
+      this.#to.assertOpen(); // A closed socket never has room.
       let batch = this.#batch;
       if (batch === undefined) {
         if (taken >= most || bytes >= mostBytes) return { taken, bytes, lostBytes, stopReason: "enough" };
-        this.#to.assertOpen(); // A closed socket never has room.
         if (!this.#to.engine.writable) return { taken, bytes, lostBytes, stopReason: "mute" };
         batch = this.#from.engine.relaySource?.takeBatch(Math.min(MAX_BATCH_MESSAGES, most - taken));
         if (batch === undefined) return { taken, bytes, lostBytes, stopReason: "empty" };
@@ -154,11 +154,13 @@ export class Relay {
     return messages;
   }
 
+  /** Settles when `from` may have messages, or at `abandon`. @throws ClosedError `EBADF` */
   readable(): Promise<void> {
     const core = this.#from;
+    core.assertOpen();
     if (core.engine.readable) return Promise.resolve();
-    core.readable ??= new Readiness();
-    const isReadable = core.readable.wait();
+    core.readable ??= new IdleWaits();
+    const isReadable = core.readable.wait(false);
     core.engine.wantReadable(1);
     return isReadable;
   }
@@ -166,16 +168,16 @@ export class Relay {
   /** Settles when `to` may have room, after "mute". */
   writable(): Promise<void> {
     const core = this.#to;
-    core.writable ??= new Readiness();
-    const isWritable = core.writable.wait();
+    core.writable ??= new IdleWaits();
+    const isWritable = core.writable.wait(false);
     core.engine.wantWritable(true);
     return isWritable;
   }
 
-  /** Ends waits for messages of `from` with ClosedError `EAGAIN`. */
+  /** Ends waits for messages of `from`; `receive` rejects with ClosedError `EAGAIN`. */
   abandon(): void {
     this.#from.inbox.abandon();
-    this.#from.readable?.abandon();
+    this.#from.readable?.end();
   }
 
   #taken(batch: FrameBatch, messages: number): number {

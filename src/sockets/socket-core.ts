@@ -9,6 +9,7 @@
 import { isBytes } from "../core/bytes.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError, type ShoalError } from "../core/errors.js";
 import { MAX_FRAMES } from "../core/frame-cost.js";
+import type { IdleWaits } from "../core/idle-waits.js";
 import { OPTIONS, type OptionName, type OptionSpec, type OptionValues } from "../core/option-table.js";
 import { setOption } from "../core/option-values.js";
 import { SocketType, type SocketTypeName } from "../core/socket-type.js";
@@ -33,7 +34,6 @@ import { byteLengthOf } from "./message.js";
 import { DEBUG, isReceiveObserved, logEvent, OBSERVABLE, observeReceive } from "./observation.js";
 import { checkOption, owned, readableOptions, resolveOptions } from "./options.js";
 import { Outbox, type OutboxRules } from "./outbox.js";
-import type { Readiness } from "./readiness.js";
 import { FRAMES, type MessageShape } from "./shape.js";
 import { SocketEndpoints } from "./socket-endpoints.js";
 import { SocketEvents } from "./socket-events.js";
@@ -93,9 +93,9 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   readonly #options: OptionValues;
   /** Called when `replyLost` may be true (Request). */
   onReplyLost: (() => void) | undefined = undefined;
-  /** Made by relays (relay.ts). */
-  readable: Readiness | undefined = undefined;
-  writable: Readiness | undefined = undefined;
+  /** Made by relays (relay.ts); they end at close, too. */
+  readable: IdleWaits | undefined = undefined;
+  writable: IdleWaits | undefined = undefined;
   readonly #shape: MessageShape;
   readonly #takesTurns: boolean;
   /** `counters.delivered` at the last receive: the turn of REQ and REP. */
@@ -324,7 +324,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
 
   engineOnReadable(): void {
     this.inbox.pump();
-    this.readable?.notify();
+    this.readable?.end();
   }
 
   engineOnReplyLost(): void {
@@ -333,7 +333,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
 
   engineOnWritable(): void {
     this.outbox.pump();
-    this.writable?.notify();
+    this.writable?.end();
   }
 
   engineOnEvent(event: SocketEvent): void {
@@ -390,8 +390,8 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     const started = performance.now();
     this.endpoints.end();
     this.inbox.abandon();
-    this.readable?.abandon();
-    this.writable?.abandon();
+    this.readable?.end();
+    this.writable?.end();
     this.events.abandon();
     this.calls.abandon();
     // The engine still listens and dials; without peers and endpoints no room will come.

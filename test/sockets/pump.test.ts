@@ -238,7 +238,7 @@ describe("a pump", () => {
       outbox: { trySend: () => true },
       assertOpen: () => undefined,
       engine: {},
-      readable: { abandon: () => undefined },
+      readable: { end: () => undefined },
       counters: { dropped: { unroutable: 0, "peer-full": 0 } },
     };
     const socket = { [CORE]: core, closed: false } as unknown as Pull;
