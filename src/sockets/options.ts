@@ -17,14 +17,6 @@ import { suggest } from "../core/suggestions.js";
 import { whyNoOption } from "../core/system-options.js";
 import { isKey } from "../core/z85.js";
 
-/** Text for error messages, without secrets. */
-function described(name: string, value: unknown): string {
-  if (isSecret(name)) return `a ${typeof value}`;
-  if (typeof value === "string") return quoted(value);
-  if (isBytes(value)) return `${value.length} bytes`;
-  return value === null || typeof value !== "object" ? String(value) : "an object";
-}
-
 function expected(spec: OptionSpec): string {
   const unit = spec.unit === undefined ? "" : ` (${spec.unit})`;
   switch (spec.kind) {
@@ -76,9 +68,8 @@ export function checkOption(type: SocketTypeName, name: string, value: unknown):
   if (!hasOption(type, name)) throw unknownOption(type, name);
   const spec: OptionSpec = OPTIONS[name];
   if (!isValid(spec, value)) {
-    throw new InvalidArgumentError(
-      `Option ${name} of ${type} must be ${expected(spec)}; got ${described(name, value)}`,
-    );
+    const got = isSecret(name) ? `a ${typeof value}` : quoted(value);
+    throw new InvalidArgumentError(`Option ${name} of ${type} must be ${expected(spec)}; got ${got}`);
   }
   if (name === "routingId" && value !== null && Buffer.from(value as string)[0] === 0) {
     // 37/ZMTP, The Identity Property: ids made by a ROUTER begin with zero.
