@@ -84,13 +84,12 @@ export {
 export { createId } from "./identity.js";
 export type { ClusterAddress } from "./messaging/addresses.js";
 export { type ClusterChannel, ClusterChannels } from "./messaging/channels.js";
-export {
-  MessageClient,
-  type MessageRecipient,
-  type PublishOptions,
-  type SendToNodesOptions,
-  type SendToOptions,
-  type SubscribeOptions,
+export type {
+  MessageRecipient,
+  PublishOptions,
+  SendToNodesOptions,
+  SendToOptions,
+  SubscribeOptions,
 } from "./messaging/client.js";
 export type { MessagingEvent } from "./messaging/events.js";
 export {
@@ -107,7 +106,7 @@ export {
   VetoError,
 } from "./messaging/hooks.js";
 export type { ClusterMessage } from "./messaging/message.js";
-export type { ClusterRoute, MessagingStats } from "./messaging/messaging.js";
+export { type ClusterRoute, MessageClient, type MessagingStats } from "./messaging/messaging.js";
 export type { MessagingOptions } from "./messaging/options.js";
 export type { MessageLinkStats, MessageLinksStats, MessageRoutesStats } from "./messaging/parts.js";
 export type {

@@ -1,6 +1,6 @@
-/** A client of a node, as which a program publishes, subscribes and sends. */
+/** Options of messages, and a client of a node, as which a program publishes, subscribes and sends. */
 import type { ClusterAddress } from "./addresses.js";
-import type { ClusterSubscription, MessageHandler, Subscription } from "./subscription.js";
+import type { Subscription } from "./subscription.js";
 
 export interface SubscribeOptions {
   /** Only with this subtopic, by name or number. Default: all. */
@@ -48,54 +48,8 @@ export interface SendToNodesOptions {
 /** A message's `sender`, its number on this node, or a member, for its node's own client. */
 export type MessageRecipient = number | ClusterAddress | { readonly id: string; readonly name: string };
 
-export interface ClientEffects {
-  subscribe(
-    client: MessageClient,
-    filter: string | number,
-    options: SubscribeOptions | MessageHandler | undefined,
-    handler: MessageHandler | undefined,
-  ): ClusterSubscription;
-  publish(
-    client: MessageClient,
-    topic: string | number,
-    data: string | Uint8Array,
-    options: PublishOptions | undefined,
-  ): Promise<number>;
-  sendTo(
-    client: MessageClient,
-    to: MessageRecipient,
-    data: string | Uint8Array,
-    options: SendToOptions | undefined,
-  ): Promise<void>;
-  sendToNodes(
-    client: MessageClient,
-    data: string | Uint8Array,
-    options: SendToNodesOptions | undefined,
-  ): Promise<number>;
-  clientOnClose(client: MessageClient): void;
-}
-
-/**
- * A client of this node with a separate id, subscriptions and messages (`createClient`).
- *
- * @example
- * ```ts
- * import { ClusterNode } from "shoal/cluster";
- *
- * const node = new ClusterNode({ group: `client-${process.pid}` });
- * await node.start();
- * const client = node.createClient();
- * const letters = client.subscribe("self"); // What is sent to this client alone.
- * await node.sendTo(client.id, "a letter");
- * for await (const { data } of letters) {
- *   console.log(String(data)); // a letter
- *   break;
- * }
- * await node.close();
- * ```
- */
-export class MessageClient {
-  readonly #messaging: ClientEffects;
+/** A client of this node, as the parts of messaging use it. */
+export class LocalClient {
   /** Address for others: this node and its id. */
   readonly address: ClusterAddress;
   /** Name for the program; may be empty. */
@@ -109,8 +63,7 @@ export class MessageClient {
   #closed = false;
 
   /** @internal */
-  constructor(messaging: ClientEffects, address: ClusterAddress, name: string) {
-    this.#messaging = messaging;
+  constructor(address: ClusterAddress, name: string) {
     this.address = address;
     this.name = name;
   }
@@ -124,41 +77,9 @@ export class MessageClient {
     return this.#closed;
   }
 
-  /** Like `subscribe` of the node, for this client. @throws as that; ClosedError `EBADF` */
-  subscribe(filter: string | number, handler: MessageHandler): ClusterSubscription;
-  subscribe(
-    filter: string | number,
-    options?: SubscribeOptions,
-    handler?: MessageHandler,
-  ): ClusterSubscription;
-  subscribe(
-    filter: string | number,
-    options?: SubscribeOptions | MessageHandler,
-    handler?: MessageHandler,
-  ): ClusterSubscription {
-    return this.#messaging.subscribe(this, filter, options, handler);
-  }
-
-  /** Like that of the node, by this client. @throws as that; ClosedError `EBADF` */
-  publish(topic: string | number, data: string | Uint8Array, options?: PublishOptions): Promise<number> {
-    return this.#messaging.publish(this, topic, data, options);
-  }
-
-  /** Like that of the node, by this client. @throws as that; ClosedError `EBADF` */
-  sendTo(to: MessageRecipient, data: string | Uint8Array, options?: SendToOptions): Promise<void> {
-    return this.#messaging.sendTo(this, to, data, options);
-  }
-
-  /** Like that of the node, by this client. @throws as that; ClosedError `EBADF` */
-  sendToNodes(data: string | Uint8Array, options?: SendToNodesOptions): Promise<number> {
-    return this.#messaging.sendToNodes(this, data, options);
-  }
-
   /** Ends its subscriptions: later messages to it fail. */
   close(): void {
-    if (this.#closed) return;
     this.#closed = true;
     for (const subscription of [...this.subscriptions]) subscription.close();
-    this.#messaging.clientOnClose(this);
   }
 }

@@ -14,7 +14,7 @@ import { keepMessageContext } from "../../core/message-operations.js";
 import { PendingCalls } from "../../patterns/kit/calls.js";
 import { type Addresses, type Alias, type ClusterAddress, isAlias, SELF_ID } from "./addresses.js";
 import { checkData, checkTimeout } from "./checks.js";
-import type { MessageClient, MessageRecipient, SendToNodesOptions, SendToOptions } from "./client.js";
+import type { LocalClient, MessageRecipient, SendToNodesOptions, SendToOptions } from "./client.js";
 import type { Deliveries } from "./deliveries.js";
 import {
   CLIENT,
@@ -48,7 +48,7 @@ export class DirectMessages {
   readonly #state: MessagingState;
   readonly #links: MessageLinks;
   readonly #names: MessageNames;
-  readonly #addresses: Addresses<MessageClient>;
+  readonly #addresses: Addresses<LocalClient>;
   readonly #deliveries: Deliveries;
   readonly #waiting: WaitingSends;
   /** Unacknowledged messages on links. */
@@ -73,7 +73,7 @@ export class DirectMessages {
 
   /** @param context of a trace */
   async sendTo(
-    client: MessageClient,
+    client: LocalClient,
     to: MessageRecipient,
     data: string | Uint8Array,
     options: SendToOptions = {},
@@ -153,7 +153,7 @@ export class DirectMessages {
    * @returns the number of receiving nodes
    */
   async sendToNodes(
-    client: MessageClient,
+    client: LocalClient,
     data: string | Uint8Array,
     options: SendToNodesOptions = {},
     context?: Buffer,
@@ -178,14 +178,14 @@ export class DirectMessages {
   }
 
   async #sendLocally(
-    sender: MessageClient,
+    sender: LocalClient,
     id: number,
     subtopic: string | undefined,
     data: string | Uint8Array,
     timeout: number,
     context: Buffer | undefined,
   ): Promise<void> {
-    const recipient = this.#addresses.client(id) as MessageClient;
+    const recipient = this.#addresses.client(id) as LocalClient;
     const message = this.#names.message(
       SELF_TOPIC,
       Buffer.from(data as Uint8Array),
@@ -218,7 +218,7 @@ export class DirectMessages {
       );
   }
 
-  #deliver(recipient: MessageClient, message: ReceivedMessage): void {
+  #deliver(recipient: LocalClient, message: ReceivedMessage): void {
     if (recipient.direct.length === 0) this.#state.unclaimed += 1;
     else this.#deliveries.queue(recipient.direct, message);
   }

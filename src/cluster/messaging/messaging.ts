@@ -13,8 +13,7 @@ import { serviceOfRoute } from "../requests/route.js";
 import { type ClusterAddress, SELF_ID } from "./addresses.js";
 import { checkBoolean } from "./checks.js";
 import {
-  type ClientEffects,
-  MessageClient,
+  LocalClient,
   type MessageRecipient,
   type PublishOptions,
   type SendToNodesOptions,
@@ -89,7 +88,7 @@ export interface MessagingStats {
 const SUBSCRIBE_KEYS = ["subtopic", "each", "retained", "maxQueue", "maxQueueBytes"] as const;
 const PUBLISH_KEYS = ["subtopic", "self", "retain", "onFull", "timeout"] as const;
 
-export class Messaging implements ClientEffects {
+export class Messaging {
   readonly self: MessageClient;
   readonly topics: TopicIds;
   readonly subtopics: TopicIds;
@@ -104,6 +103,7 @@ export class Messaging implements ClientEffects {
 
   /** @param id of this node */
   constructor(id: string, settings: MessagingSettings, effects: MessagingEffects) {
+    this.self = new MessageClient(this, Object.freeze({ node: id, id: SELF_ID }), "");
     this.#table = new SubscriptionTable((filter) => {
       if (!this.#state.closed) void this.routes.unsubscribe(filter);
     });
@@ -119,9 +119,8 @@ export class Messaging implements ClientEffects {
       },
       onTooLarge: (peer, prefix) => this.#state.drops.dropped("size", peer, prefix),
     };
-    const state = new MessagingState(id, settings, effects, this, this.#table, links);
+    const state = new MessagingState(settings, effects, this.self, this.#table, links);
     this.#state = state;
-    this.self = state.self;
     this.topics = state.names.topics;
     this.subtopics = state.names.subtopics;
     this.links = state.links;
@@ -134,7 +133,7 @@ export class Messaging implements ClientEffects {
   // --- Subscriptions -------------------------------------------------------------------------------------------------
 
   subscribe(
-    client: MessageClient,
+    client: LocalClient,
     filter: string | number,
     given: SubscribeOptions | MessageHandler | undefined,
     handler: MessageHandler | undefined,
@@ -205,7 +204,7 @@ export class Messaging implements ClientEffects {
     subscription.ready.catch(ignore); // Awaiting it is optional.
   }
 
-  #unsubscribe(client: MessageClient, subscription: Subscription): void {
+  #unsubscribe(client: LocalClient, subscription: Subscription): void {
     client.subscriptions.delete(subscription);
     client.direct = client.direct.filter((each) => each !== subscription);
     this.#state.retention.forget(subscription);
@@ -215,7 +214,7 @@ export class Messaging implements ClientEffects {
   // --- Publishing ----------------------------------------------------------------------------------------------------
 
   publish(
-    client: MessageClient,
+    client: LocalClient,
     topic: string | number,
     data: string | Uint8Array,
     options: PublishOptions | undefined,
@@ -286,7 +285,7 @@ export class Messaging implements ClientEffects {
     return client;
   }
 
-  clientOnClose({ id }: MessageClient): void {
+  clientOnClose({ id }: LocalClient): void {
     this.#state.addresses.remove(id);
   }
 
@@ -297,7 +296,7 @@ export class Messaging implements ClientEffects {
   }
 
   sendTo(
-    client: MessageClient,
+    client: LocalClient,
     to: MessageRecipient,
     data: string | Uint8Array,
     options?: SendToOptions,
@@ -314,11 +313,7 @@ export class Messaging implements ClientEffects {
   }
 
   /** @returns the number of nodes it was sent to */
-  sendToNodes(
-    client: MessageClient,
-    data: string | Uint8Array,
-    options?: SendToNodesOptions,
-  ): Promise<number> {
+  sendToNodes(client: LocalClient, data: string | Uint8Array, options?: SendToNodesOptions): Promise<number> {
     if (isMessageSendObserved())
       return observeMessageSend(
         "sendToNodes",
@@ -331,7 +326,7 @@ export class Messaging implements ClientEffects {
   }
 
   async #publishToClient(
-    client: MessageClient,
+    client: LocalClient,
     to: string | number,
     data: string | Uint8Array,
     options: PublishOptions = {},
@@ -468,6 +463,71 @@ export class Messaging implements ClientEffects {
   createTopic(name: string, id: number | undefined, isSubtopic: boolean): number {
     this.#state.assertOpen(this.self);
     return this.#state.names.create(name, id, isSubtopic);
+  }
+}
+
+/**
+ * A client of this node with a separate id, subscriptions and messages (`createClient`).
+ *
+ * @example
+ * ```ts
+ * import { ClusterNode } from "shoal/cluster";
+ *
+ * const node = new ClusterNode({ group: `client-${process.pid}` });
+ * await node.start();
+ * const client = node.createClient();
+ * const letters = client.subscribe("self"); // What is sent to this client alone.
+ * await node.sendTo(client.id, "a letter");
+ * for await (const { data } of letters) {
+ *   console.log(String(data)); // a letter
+ *   break;
+ * }
+ * await node.close();
+ * ```
+ */
+export class MessageClient extends LocalClient {
+  readonly #messaging: Messaging;
+
+  /** @internal */
+  constructor(messaging: Messaging, address: ClusterAddress, name: string) {
+    super(address, name);
+    this.#messaging = messaging;
+  }
+
+  /** Like `subscribe` of the node, for this client. @throws as that; ClosedError `EBADF` */
+  subscribe(filter: string | number, handler: MessageHandler): ClusterSubscription;
+  subscribe(
+    filter: string | number,
+    options?: SubscribeOptions,
+    handler?: MessageHandler,
+  ): ClusterSubscription;
+  subscribe(
+    filter: string | number,
+    options?: SubscribeOptions | MessageHandler,
+    handler?: MessageHandler,
+  ): ClusterSubscription {
+    return this.#messaging.subscribe(this, filter, options, handler);
+  }
+
+  /** Like that of the node, by this client. @throws as that; ClosedError `EBADF` */
+  publish(topic: string | number, data: string | Uint8Array, options?: PublishOptions): Promise<number> {
+    return this.#messaging.publish(this, topic, data, options);
+  }
+
+  /** Like that of the node, by this client. @throws as that; ClosedError `EBADF` */
+  sendTo(to: MessageRecipient, data: string | Uint8Array, options?: SendToOptions): Promise<void> {
+    return this.#messaging.sendTo(this, to, data, options);
+  }
+
+  /** Like that of the node, by this client. @throws as that; ClosedError `EBADF` */
+  sendToNodes(data: string | Uint8Array, options?: SendToNodesOptions): Promise<number> {
+    return this.#messaging.sendToNodes(this, data, options);
+  }
+
+  override close(): void {
+    if (this.closed) return;
+    super.close();
+    this.#messaging.clientOnClose(this);
   }
 }
 

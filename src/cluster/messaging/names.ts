@@ -3,7 +3,7 @@ import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { type Addresses, type ClusterAddress, isAlias, SELF_ID } from "./addresses.js";
 import { MAX_SUBTOPIC, MAX_SUBTOPIC_NAMES } from "./bounds.js";
-import type { MessageClient } from "./client.js";
+import type { LocalClient } from "./client.js";
 import { encodeName } from "./items.js";
 import { type NumberedNames, ReceivedMessage } from "./message.js";
 import type { IncomingLink } from "./parts.js";
@@ -14,7 +14,7 @@ export class MessageNames implements NumberedNames {
   readonly topics: TopicIds;
   readonly subtopics: TopicIds;
   readonly #id: string;
-  readonly #addresses: Addresses<MessageClient>;
+  readonly #addresses: Addresses<LocalClient>;
   readonly #isClosed: () => boolean;
   /** Encoded names of subtopics. */
   readonly #subtopicNames = new Map<string, Buffer>();
@@ -27,7 +27,7 @@ export class MessageNames implements NumberedNames {
     id: string,
     topics: TopicIds,
     subtopics: TopicIds,
-    addresses: Addresses<MessageClient>,
+    addresses: Addresses<LocalClient>,
     isClosed: () => boolean,
   ) {
     this.#id = id;

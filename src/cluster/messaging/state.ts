@@ -1,7 +1,7 @@
 /** Shared state of messaging's parts. */
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
-import { Addresses, SELF_ID } from "./addresses.js";
-import { type ClientEffects, MessageClient } from "./client.js";
+import { Addresses } from "./addresses.js";
+import type { LocalClient } from "./client.js";
 import { Deliveries } from "./deliveries.js";
 import { DropReports, type MessagingEvent } from "./events.js";
 import { MessageNames } from "./names.js";
@@ -48,8 +48,8 @@ export class MessagingState {
   readonly id: string;
   readonly settings: MessagingSettings;
   readonly effects: MessagingEffects;
-  readonly addresses: Addresses<MessageClient>;
-  readonly self: MessageClient;
+  readonly addresses: Addresses<LocalClient>;
+  readonly self: LocalClient;
   readonly names: MessageNames;
   readonly links: MessageLinks;
   readonly routes: MessageRoutes;
@@ -66,13 +66,13 @@ export class MessagingState {
   unclaimed = 0;
 
   constructor(
-    id: string,
     settings: MessagingSettings,
     effects: MessagingEffects,
-    client: ClientEffects,
+    self: LocalClient,
     table: SubscriptionTable<Subscription>,
     links: MessageLinksEffects,
   ) {
+    const id = self.address.node;
     this.id = id;
     this.settings = settings;
     this.effects = effects;
@@ -83,9 +83,9 @@ export class MessagingState {
       isTaken: (number) => topics.nameOf(number) !== undefined,
       dropped: (address) => effects.emit({ type: "address:dropped", address }),
     });
-    this.self = new MessageClient(client, Object.freeze({ node: id, id: SELF_ID }), "");
-    this.addresses.addSelf(this.self);
-    const isClosed = (): boolean => this.closed || this.self.closed;
+    this.self = self;
+    this.addresses.addSelf(self);
+    const isClosed = (): boolean => this.closed || self.closed;
     this.names = new MessageNames(id, topics, new TopicIds(randomId), this.addresses, isClosed);
     this.links = effects.links(links);
     this.routes = effects.routes(this.links);
@@ -134,7 +134,7 @@ export class MessagingState {
     this.refused[reason] = (this.refused[reason] ?? 0) + 1;
   }
 
-  assertOpen({ closed }: MessageClient): void {
+  assertOpen({ closed }: LocalClient): void {
     if (closed || this.closed) throw new ClosedError("EBADF", "the client is closed");
   }
 

@@ -8,7 +8,6 @@ import { Driver } from "../../patterns/kit/driver.js";
 import type { ClusterAddress } from "../messaging/addresses.js";
 import type { ClusterChannels } from "../messaging/channels.js";
 import type {
-  MessageClient,
   MessageRecipient,
   PublishOptions,
   SendToNodesOptions,
@@ -22,7 +21,7 @@ import type {
   ServiceHook,
   ServiceStage,
 } from "../messaging/hooks.js";
-import type { ClusterRoute } from "../messaging/messaging.js";
+import type { ClusterRoute, MessageClient } from "../messaging/messaging.js";
 import type { Query } from "../messaging/query.js";
 import type {
   HandlerOptions,

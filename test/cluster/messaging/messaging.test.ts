@@ -1,6 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Addresses } from "../../../src/cluster/messaging/addresses.js";
-import type { MessageClient } from "../../../src/cluster/messaging/client.js";
 import {
   ALIAS,
   DEFINE,
@@ -10,6 +9,7 @@ import {
   RETAIN,
 } from "../../../src/cluster/messaging/items.js";
 import type { ClusterMessage } from "../../../src/cluster/messaging/message.js";
+import type { MessageClient } from "../../../src/cluster/messaging/messaging.js";
 import { MessageKind } from "../../../src/cluster/messaging/parts.js";
 import {
   encodeAsk,
