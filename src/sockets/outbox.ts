@@ -196,9 +196,11 @@ export class Outbox {
       try {
         result = this.#offer(head.message, head.options);
       } catch (error) {
-        this.#refuse(head, error);
+        if (!head.waiter.settled) this.#refuse(head, error);
         continue;
       }
+      // A listener that the offer called gave it up.
+      if (head.waiter.settled) continue;
       if (result === OfferResult.Mute) {
         if (this.#onDrained !== undefined && this.#rules.sendsOutOfTurn) this.#onDrained();
         else this.#engine.wantWritable(true);

@@ -414,6 +414,26 @@ describe("an outbox", () => {
     expect(engine.last.accepted).toEqual([]);
   });
 
+  test("counts a waiting send once that is given up while the engine takes it, and sends the next", async () => {
+    const { socket, engine } = push();
+    engine.last.room = 0;
+    engine.last.peers = 1;
+    const controller = new AbortController();
+    const given = watch(socket.send("a", { signal: controller.signal }));
+    const next = watch(socket.send("b"));
+    const offer = engine.last.offer.bind(engine.last);
+    engine.last.offer = (message) => {
+      const result = offer(message);
+      controller.abort();
+      return result;
+    };
+    engine.last.room = 2;
+    await turn();
+    expect([given.code, next.state]).toEqual(["ABORT_ERR", "fulfilled"]);
+    expect(engine.last.accepted.map(String)).toEqual(["a", "b"]);
+    expect(socket.stats().pendingSends).toBe(0);
+  });
+
   test("leaves no timer behind when a lingering close has flushed what waited", async () => {
     const { socket, engine } = push();
     engine.last.room = 0;
