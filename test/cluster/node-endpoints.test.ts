@@ -65,6 +65,16 @@ afterEach(async () => {
 });
 
 describe("advertised endpoints", () => {
+  it("are in the node's own resolvers, too", async () => {
+    const a = await started("a");
+    const lists = new Lists(a.resolver({ has: ["billing"] }));
+    await lists.are();
+    const withdraw = a.advertise("billing", "tcp://127.0.0.1:4001");
+    await lists.are("tcp://127.0.0.1:4001");
+    withdraw();
+    await lists.are();
+  });
+
   it("are in the others' resolvers from the start, by their names and tags", async () => {
     const a = node("a");
     const lists = new Lists(a.resolver({ has: ["billing"] })); // Before the start.

@@ -56,8 +56,10 @@ export class BusParts implements BusContext {
     this.details = new OwnDetails(settings, sockets.settings.ipv6, {
       current: () => runtime.membership?.self.details,
       address: () => sockets.address,
-      set: (tags, props, endpoints) =>
-        runtime.run((rules, now) => rules.setDetails(now, tags, props, endpoints)),
+      set: (tags, props, endpoints) => {
+        runtime.run((rules, now) => rules.setDetails(now, tags, props, endpoints));
+        this.membersChanged();
+      },
       dropped: () => sockets.count("messages:details"),
       refused: (name, endpoint, error) => runtime.report({ type: "endpoint:refused", name, endpoint, error }),
     });

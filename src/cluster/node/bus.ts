@@ -327,7 +327,7 @@ export class ClusterBus extends MessagingBus {
    */
   tags(...changes: TagChange[]): readonly string[] {
     this.#assertDetails();
-    if (changes.length > 0) this.#change(changes, {});
+    if (changes.length > 0) this.#details.change(changes, {});
     return this.#details.stated.tags;
   }
 
@@ -339,7 +339,7 @@ export class ClusterBus extends MessagingBus {
    */
   props(changes?: Readonly<Record<string, PropValue | undefined>>): Readonly<Record<string, string>> {
     this.#assertDetails();
-    if (changes !== undefined) this.#change([], changes);
+    if (changes !== undefined) this.#details.change([], changes);
     return shownProps(this.#details.stated);
   }
 
@@ -397,7 +397,7 @@ export class ClusterBus extends MessagingBus {
     checkInteger("channel", channel, 0, 255);
     if (!Array.isArray(tags)) throw new InvalidArgumentError(`tags is an array; got ${describe(tags)}`);
     void this.#rules;
-    if (tags.length > 0 || props !== undefined) this.#change(tags, props === undefined ? {} : props);
+    if (tags.length > 0 || props !== undefined) this.#details.change(tags, props === undefined ? {} : props);
     this.#run((rules, now) => rules.heartbeat(now, channel));
   }
 
@@ -526,11 +526,6 @@ export class ClusterBus extends MessagingBus {
   /** @internal ZRE peers that are not members. */
   protected zrePeers(): readonly ZreCandidate[] {
     return [];
-  }
-
-  #change(tags: readonly TagChange[], props: Readonly<Record<string, PropValue | undefined>>): void {
-    this.#details.change(tags, props);
-    this.parts.membersChanged();
   }
 
   /** Details may be set before the start. @throws ClosedError `EBADF` */
