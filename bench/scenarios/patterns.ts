@@ -60,7 +60,7 @@ function scheduled(unit: string, smokeCount: number): Pick<Scenario, "parameters
     },
     count({ parameters }, smoke) {
       if (parameters.rate !== "half") positive(parameters, "rate");
-      return smoke ? { count: smokeCount, warmup: 2 * smokeCount } : { count: 20_000, warmup: 20_000 };
+      return smoke ? { count: smokeCount, warmup: 2 * smokeCount } : { count: 20_000, warmup: 100_000 };
     },
   };
 }
