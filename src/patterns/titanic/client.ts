@@ -140,7 +140,7 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
   ): Promise<string> {
     try {
       this.assertOpen();
-      if (typeof service !== "string" || !isServiceName(Buffer.from(service)))
+      if (typeof service !== "string" || !isServiceName(service))
         throw new InvalidArgumentError(`service ${SERVICE_NAME_RULE}; got ${quoted(service)}`);
       const frames = Array.isArray(body) ? body : [body];
       if (frames.length === 0) throw new InvalidArgumentError("body must be one frame or more; got none");

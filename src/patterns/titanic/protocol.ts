@@ -48,9 +48,10 @@ const RESERVED = ["mmi.", "titanic."];
 
 export const SERVICE_NAME_RULE = `must be a text of 1 to ${MAX_SERVICE_NAME} bytes that does not begin with ${RESERVED.join(" or ")}`;
 
-export function isServiceName(name: Buffer): boolean {
-  if (name.length === 0 || name.length > MAX_SERVICE_NAME) return false;
-  return !RESERVED.some((prefix) => name.toString("latin1", 0, prefix.length) === prefix);
+export function isServiceName(name: Buffer | string): boolean {
+  if (name.length === 0 || Buffer.byteLength(name) > MAX_SERVICE_NAME) return false;
+  const text = typeof name === "string" ? name : name.toString("latin1", 0, 8);
+  return !RESERVED.some((prefix) => text.startsWith(prefix));
 }
 
 export interface RequestCommand {
