@@ -22,7 +22,12 @@ import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-so
 import { forwards } from "../../sockets/internal.js";
 import { Publisher, Subscriber } from "../../sockets/pub-sub.js";
 import { Dealer, Router } from "../../sockets/request-reply.js";
-import { BinaryStar, type BinaryStarEvent, type BinaryStarReplica } from "../binary-star/index.js";
+import {
+  BinaryStar,
+  type BinaryStarEvent,
+  BinaryStarGate,
+  type BinaryStarReplica,
+} from "../binary-star/index.js";
 import { Driver } from "../kit/driver.js";
 import { EndpointList } from "../kit/endpoint-list.js";
 import { checkOptions, integer } from "../kit/options.js";
@@ -70,6 +75,8 @@ interface Pair {
   readonly places: EndpointList | undefined;
   place: string;
   star: BinaryStar | undefined;
+  /** Keeps requests for snapshots while the star decides. */
+  gate: BinaryStarGate | undefined;
 }
 
 /**
@@ -96,7 +103,6 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
   readonly #collector: Subscriber;
   readonly #pair: Pair | undefined;
   readonly #writer: StoreWriter | undefined;
-  #voters: { readonly routingId: Buffer; readonly subtree: Buffer }[] = [];
   #reading: Promise<void>[] = [];
   /** A flush at the end of this turn, or a pump in the next one, is scheduled. */
   #flushing = false;
@@ -105,10 +111,6 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
   #endpoint: string | null = null;
   #started: Promise<string> | undefined;
   #loading: Promise<void> | undefined;
-  #onEnded: () => void = () => undefined;
-  readonly #ended = new Promise<void>((resolve) => {
-    this.#onEnded = resolve;
-  });
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: CloneServerOptions = {}) {
@@ -216,7 +218,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     this.#timer.start({
       nextWakeUp: () => this.#rules.nextWakeUp(),
       tick: (now) => {
-        this.#checkService(now);
+        this.star?.isServing(); // Notices a pause of the process, after which the other server may serve.
         this.#rules.tick(now);
         this.#pumpSoon();
       },
@@ -257,7 +259,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     const places = isEndpointSource(peer)
       ? new EndpointList("CloneServer", peer, { check: (endpoint) => endpointAt(endpoint, 4) })
       : undefined;
-    return { settings, replicas, link, places, place: "", star: undefined };
+    return { settings, replicas, link, places, place: "", star: undefined, gate: undefined };
   }
 
   async #startPair(pair: Pair, endpoint: string): Promise<void> {
@@ -281,6 +283,10 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     });
     for (const type of Object.keys(STAR_EVENTS) as BinaryStarEvent["type"][])
       pair.star.events.on(type, (event) => this.#onStarEvent(event));
+    pair.gate = new BinaryStarGate(pair.star, { maxQueue: MAX_WAITING });
+    pair.gate.passTo(([id, subtree]) =>
+      this.#rules.request(id as Buffer, subtree as Buffer, this.#timer.now()),
+    );
     await pair.star.bind(endpointAt(endpoint, 3));
   }
 
@@ -292,7 +298,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
       for (;;) {
         const messages = await socket.receiveMany({ max: BATCH, timeout: -1 });
         const now = this.#timer.now();
-        this.#checkService(now);
+        this.star?.isServing();
         for (const message of messages) take(message, now);
         this.#rules.flush(now);
         this.#timer.update();
@@ -311,27 +317,18 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     );
   }
 
-  /** After a pause of the process the other server may serve. */
-  #checkService(now: number): void {
-    const { star } = this;
-    if (star !== undefined && this.#rules.active && !star.isServing() && star.state !== "doubting")
-      this.#rules.deactivate(false, now);
-  }
-
   #request([routingId, ...frames]: Buffer[], now: number): void {
     const subtree = this.#rules.checkRequest(frames);
-    if (this.stopping) return;
-    if (subtree === undefined || routingId === undefined) return;
-    const admission = this.star === undefined ? "serve" : this.star.admit();
-    if (admission === "serve" && this.#rules.active) this.#rules.request(routingId, subtree, now);
-    else if (admission !== "refuse" && this.#voters.length < MAX_WAITING)
-      this.#voters.push({ routingId: Buffer.from(routingId), subtree: Buffer.from(subtree) });
+    if (this.stopping || subtree === undefined || routingId === undefined) return;
+    const gate = this.#pair?.gate;
+    // Views of a larger chunk.
+    if (gate === undefined || gate.admit([Buffer.from(routingId), Buffer.from(subtree)], true))
+      this.#rules.request(routingId, subtree, now);
   }
 
   #onStarEvent(event: BinaryStarEvent): void {
     const now = this.#timer.now();
     if (event.type === "state:changed") this.#onStarState(event, now);
-    else if (event.type === "votes:dropped") this.#voters = [];
     else if (event.type === "peer:invalid" && event.frames === 1) {
       // A state without a position, as in the Guide.
       this.events.emit({ type: "peer:incompatible" });
@@ -348,15 +345,9 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     if (state === "active") {
       if (reason === "stalled") this.#rules.resume(now);
       this.#rules.activate(now, reason === "resolved");
-      const voters = this.#voters;
-      this.#voters = [];
-      for (const { routingId, subtree } of voters) this.#rules.request(routingId, subtree, now);
     } else if (state === "doubting") this.#rules.suspend();
-    else {
-      this.#voters = [];
-      // A follower counts as ready to take over; a backup without its primary does not.
-      this.#rules.deactivate(state === "passive", now);
-    }
+    // A follower counts as ready to take over; a backup without its primary does not.
+    else this.#rules.deactivate(state === "passive", now);
   }
 
   #replica(): BinaryStarReplica {
@@ -426,7 +417,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     await this.#started?.catch(() => undefined); // Who started it has the error.
     if (!this.#collector.closed) this.#collector.unsubscribe();
     this.#flush();
-    await Promise.race([this.#rules.idle(), this.#ended]);
+    await this.#rules.idle();
   }
 
   /**
@@ -450,7 +441,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     ]);
     await Promise.all(this.#reading);
     await this.#writer?.close();
-    this.#onEnded();
+    this.#rules.close();
   }
 }
 

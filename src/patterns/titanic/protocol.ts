@@ -50,7 +50,7 @@ export const SERVICE_NAME_RULE = `must be a text of 1 to ${MAX_SERVICE_NAME} byt
 
 export function isServiceName(name: Buffer | string): boolean {
   if (name.length === 0 || Buffer.byteLength(name) > MAX_SERVICE_NAME) return false;
-  const text = typeof name === "string" ? name : name.toString("latin1", 0, 8);
+  const text = typeof name === "string" ? name : name.toString("latin1");
   return !RESERVED.some((prefix) => text.startsWith(prefix));
 }
 
