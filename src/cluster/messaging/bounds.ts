@@ -70,8 +70,8 @@ export const MAX_QUEUED_BYTES = 268_435_456;
 export const MAX_HANDLING = 1_024;
 export const MAX_HANDLING_BYTES = 16_777_216;
 /**
- * Items by datagram or from the node itself, which no link holds back; and sends that wait for one service, such as for
- * a hook: one may wait, whatever its size.
+ * Items by datagram or from the node itself, which no link holds back. Sends that wait for one service, such as for a
+ * hook, have the same bounds; a single one may have any size.
  */
 export const MAX_OWN_WAITING = 16_384;
 export const MAX_OWN_WAITING_BYTES = 16_777_216;
