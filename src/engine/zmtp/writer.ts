@@ -34,6 +34,8 @@ export class PipeWriter {
   readonly #effects: WriterEffects;
   #blocked = false;
   #stopped = false;
+  /** A program's transport may send within a write, which must not write the bytes in flight again. */
+  #isWriting = false;
   wrote = false;
   given = 0;
 
@@ -57,21 +59,22 @@ export class PipeWriter {
   }
 
   flush(): void {
-    if (this.#blocked || this.#stopped) return;
+    if (this.#blocked || this.#stopped || this.#isWriting) return;
     const { out } = this.#pipe;
     if (out.messages > 0) this.wrote = true;
     while (out.length > 0) {
-      // A program's transport may send within a write, which must not write the bytes in flight again.
-      this.#blocked = true;
-      // The peer has hung up, so the queue is for the next connection.
-      if (!this.#socket.writable) return;
+      if (!this.#socket.writable) {
+        // The peer has hung up, so the queue is for the next connection.
+        this.#blocked = true;
+        return;
+      }
       if (!this.#write()) return;
       // A failed write's messages are lost when the stream closes.
       if (this.#isFull()) {
+        this.#blocked = true;
         this.#pin();
         return;
       }
-      this.#blocked = false;
       out.confirm();
       this.#framing?.release();
     }
@@ -90,6 +93,7 @@ export class PipeWriter {
 
   /** @returns `false` after a failure, which must not affect other connections */
   #write(): boolean {
+    this.#isWriting = true;
     try {
       const { out } = this.#pipe;
       const before = out.bytes;
@@ -98,9 +102,12 @@ export class PipeWriter {
       return true;
     } catch (error) {
       this.#stopped = true;
+      this.#blocked = true;
       // The caller may be choosing a pipe.
       setImmediate(() => this.#effects.writerOnFault(error as Error));
       return false;
+    } finally {
+      this.#isWriting = false;
     }
   }
 
