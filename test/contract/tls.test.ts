@@ -267,6 +267,45 @@ describe("a new certificate", () => {
     expect(await subjectAt(portOf(server))).toBe("new");
   });
 
+  it.each([
+    ["has no certificate", () => "not in PEM"],
+    ["is cut off", () => pem("ca.pem").slice(0, -100)],
+    ["is cut off after a whole one", () => pem("ca.pem") + pem("other.pem").slice(0, -100)],
+  ])("whose tlsCa %s is refused, or the last one goes on", async (_, unusable) => {
+    await expect(bound({ tlsCa: unusable() })).rejects.toMatchObject({ code: "EINVAL" });
+    const server = await bound({});
+    const failed = next(server, "accept:error");
+    server.tlsCa = unusable();
+    const client = dealer({ tlsCa: pem("ca.pem") });
+    client.connect(server.lastEndpoint as string);
+    await talk(client, server);
+    expect((await failed).error.message).toContain("goes on with its last certificate");
+  });
+
+  it.skipIf(!CHECKS_CLIENTS)("that is unusable leaves the authorities of clients as they were", async () => {
+    const server = await bound({ tlsCa: pem("ca.pem") });
+    const known = dealer({ tlsCa: pem("ca.pem"), ...pair("client") });
+    known.connect(server.lastEndpoint as string);
+    await talk(known, server);
+    Object.assign(server, { tlsCert: "", tlsCa: null });
+    const refused = next(server, "peer:refused").then(() => "refused");
+    const joined = next(server, "peer:join").then(() => "joined");
+    const stranger = dealer({ tlsCa: pem("ca.pem") });
+    stranger.connect(server.lastEndpoint as string);
+    expect(await Promise.race([refused, joined])).toBe("refused");
+  });
+
+  it("of authorities that is unusable is reported at each attempt of a client, until it is mended", async () => {
+    const server = await bound({});
+    const client = dealer({ tlsCa: pem("ca.pem") });
+    const retry = next(client, "connect:retry");
+    client.connect(server.lastEndpoint as string);
+    client.tlsCa = pem("ca.pem").slice(0, -100);
+    expect((await retry).error?.message).toContain("tlsCa has a certificate that cannot be read");
+    client.tlsCa = pem("ca.pem");
+    await talk(client, server);
+  });
+
   it.skipIf(!CHECKS_CLIENTS)("of a client lets it in at the next attempt", async () => {
     const server = await bound({ tlsCa: pem("ca.pem") });
     const client = dealer({ tlsCa: pem("ca.pem"), ...pair("stranger") });
