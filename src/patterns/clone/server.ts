@@ -287,6 +287,10 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     pair.gate.passTo(([id, subtree]) =>
       this.#rules.request(id as Buffer, subtree as Buffer, this.#timer.now()),
     );
+    pair.gate.onServing(() => {
+      this.#timer.update();
+      this.#pumpSoon();
+    });
     await pair.star.bind(endpointAt(endpoint, 3));
   }
 

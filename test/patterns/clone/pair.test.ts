@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { Dealer, Publisher } from "../../../src/index.js";
-import { CloneClient, CloneLmdbStore, CloneServer } from "../../../src/patterns/index.js";
+import { type BinaryStar, CloneClient, CloneLmdbStore, CloneServer } from "../../../src/patterns/index.js";
 import { failure, until, within } from "../../contract/support/wait.js";
 import { closeAll, folder, HEARTBEAT, join_, track } from "./rig.js";
 
@@ -154,5 +154,37 @@ describe("a pair", () => {
     await until(() => backup.stats().received === 1, "the client's reached it, too");
     expect(backup.stats().applied).toBe(0);
     expect((await failure(dealer.receive({ timeout: 300 }))).code).toBe("EAGAIN");
+  });
+
+  /** The primary serves without a backup. */
+  async function apart(heartbeatInterval: number): Promise<CloneServer> {
+    const at = folder();
+    const peer = `ipc://${join(at, "b")}`;
+    const server = track(new CloneServer({ pair: { role: "primary", peer }, heartbeatInterval }));
+    await server.bind(`ipc://${join(at, "p")}`);
+    server.star?.resolve("active");
+    return server;
+  }
+
+  test("a large map is sent to the end to a client that asked during a doubt, and not at the next heartbeat", async () => {
+    const server = await apart(60_000);
+    const star = server.star as BinaryStar;
+    const keys = 5_000;
+    for (let n = 0; n < keys; n++) server.set(`k${n}`, "x");
+    await until(() => server.stats().entries === keys, "the map is there");
+    const asked = new Promise<void>((resolve) => {
+      vi.spyOn(star, "admit").mockImplementationOnce(() => {
+        resolve();
+        return "hold";
+      });
+    });
+    const dealer = track(new Dealer({ linger: 0 }));
+    dealer.connect(server.endpoints.snapshot);
+    await dealer.send(["ICANHAZ?", ""]);
+    await within(asked, "the request");
+    star.events.emit({ type: "state:changed", state: "active", from: "doubting", reason: "stalled" });
+    let entries = 0;
+    while (String((await within(dealer.receive(), "a whole map"))[0]) !== "KTHXBAI") entries += 1;
+    expect(entries).toBe(keys);
   });
 });
