@@ -218,7 +218,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     this.#timer.start({
       nextWakeUp: () => this.#rules.nextWakeUp(),
       tick: (now) => {
-        this.star?.isServing(); // Notices a pause of the process, after which the other server may serve.
+        this.#checkService(now);
         this.#rules.tick(now);
         this.#pumpSoon();
       },
@@ -302,7 +302,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
       for (;;) {
         const messages = await socket.receiveMany({ max: BATCH, timeout: -1 });
         const now = this.#timer.now();
-        this.star?.isServing();
+        this.#checkService(now);
         for (const message of messages) take(message, now);
         this.#rules.flush(now);
         this.#timer.update();
@@ -319,6 +319,12 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
       "EFSM",
       "This server cannot hand over: the other one has not got the whole map yet (event replica:joined)",
     );
+  }
+
+  /** The other server may serve after a pause of the process, which the star notices, and once the star is closed. */
+  #checkService(now: number): void {
+    const isServing = this.star?.isServing() ?? true;
+    if (!isServing && this.star?.closed === true && this.#rules.active) this.#rules.deactivate(false, now);
   }
 
   #request([routingId, ...frames]: Buffer[], now: number): void {

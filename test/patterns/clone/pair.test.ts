@@ -187,4 +187,12 @@ describe("a pair", () => {
     while (String((await within(dealer.receive(), "a whole map"))[0]) !== "KTHXBAI") entries += 1;
     expect(entries).toBe(keys);
   });
+
+  test("a server whose Binary Star the program closes serves no longer: nobody would tell the other one that it does", async () => {
+    const server = await apart(HEARTBEAT);
+    expect(server.set("k", "v")).toBe(true);
+    await server.star?.close();
+    await until(() => !server.stats().serving, "it stops");
+    expect(server.set("k", "w")).toBe(false);
+  });
 });
