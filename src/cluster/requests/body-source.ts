@@ -123,7 +123,10 @@ export class BodySource implements CallSource {
   #failed(error: unknown): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    if (this.call !== undefined) this.#calls.giveUp(this.#timer.now(), this.call, error as ShoalError);
+    if (this.call === undefined) return;
+    // Without an error the caller would wait on.
+    const why = error ?? new Error(`the body of ${this.call.terms.service} threw no error`);
+    this.#calls.giveUp(this.#timer.now(), this.call, why as ShoalError);
   }
 
   #granted(): Promise<void> {

@@ -214,6 +214,19 @@ describe("a body in parts", () => {
     while (one.stats().requests?.served[0]?.running !== 0) await new Promise(setImmediate);
   });
 
+  it("whose source throws nothing ends all the same", async () => {
+    const [one] = (await cluster("one")) as [ClusterNode];
+    await one.serve("all", async (body: Parts) => {
+      for await (const part of body) void part;
+    }).ready;
+    async function* failing(): AsyncGenerator<string> {
+      yield "x";
+      throw undefined;
+    }
+    await expect(one.request("all", failing())).rejects.toThrow("the body of all threw no error");
+    await expect(one.requestStream("all", failing()).next()).rejects.toThrow("threw no error");
+  });
+
   it("that is a stream which fails before it is read fails the request, and one that was not read stays as it was", async () => {
     const [one] = (await cluster("one")) as [ClusterNode];
     one.serve("all", async (body: Parts) => {
