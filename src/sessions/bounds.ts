@@ -11,8 +11,8 @@ export const MAX_SESSION_FILTERS = 1_000;
 export const MAX_SESSION_FILTER_BYTES = 65_536;
 /** Filter changes in the store; a server that missed more reads all sessions. */
 export const KEPT_CHANGES = 1_024;
-/** Bytes of a message's data: with topic and heads it fits a socket's default `maxMessageSize`, 64 MiB. */
-export const MAX_DATA = 66_977_792;
+/** Bytes by which a delivered message may be larger than its publication: publisher and longer head. */
+export const DELIVERY_BYTES = 128;
 export const MAX_MESSAGE_ID = 128;
 /** Message ids remembered by a session, and their age in ms. */
 export const ID_WINDOW = 1_000;

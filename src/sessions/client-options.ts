@@ -91,7 +91,7 @@ const OPTIONS = {
   reconnectInterval: integer({ default: 50 }),
   /** Longest such delay. Default 1,000. */
   reconnectMaxInterval: integer({ default: 1_000 }),
-  /** Options of the DEALER, such as security. */
+  /** Options of the DEALER, such as security, without `routingId`. */
   socketOptions: object<DealerOptions>(),
 };
 
@@ -113,7 +113,7 @@ export type SessionClientSettings = ReturnType<typeof clientSettings>;
 
 export function clientSettings(options: SessionClientOptions) {
   const settings = checkOptions("SessionClient", OPTIONS, options);
-  const { id, token = "" } = settings;
+  const { id, token = "", socketOptions } = settings;
   if (!isSessionId(id))
     throw new InvalidArgumentError(
       `Option id of SessionClient must have 1 to 64 letters, digits and . _ : @ - and begin with a letter or digit; got ${describe(id)}`,
@@ -121,6 +121,10 @@ export function clientSettings(options: SessionClientOptions) {
   if (Buffer.byteLength(token) > MAX_TOKEN)
     throw new InvalidArgumentError(
       `Option token of SessionClient must have at most ${MAX_TOKEN} bytes; got ${Buffer.byteLength(token)}`,
+    );
+  if (socketOptions?.routingId !== undefined)
+    throw new InvalidArgumentError(
+      "Option socketOptions of SessionClient must have no routingId: the server names each connection",
     );
   return { ...settings, id, token };
 }

@@ -41,6 +41,8 @@ export interface PublishRequest {
   readonly context?: Buffer | undefined;
 }
 
+export type OpenedMessage = Extract<ServerMessage, { readonly kind: "opened" }>;
+
 interface Publication extends PublishRequest {
   number: number;
   readonly call: ClientCall<PublishedResult>;
@@ -57,8 +59,9 @@ export interface ClientEffects {
   /** Replaces the current connection. @param server place in the list */
   connect(server: number): void;
   disconnect(): void;
-  send(message: ClientMessage): void;
-  opened(isPresent: boolean, queued: number): void;
+  /** @returns `false`: it is larger than the server takes */
+  send(message: ClientMessage): boolean;
+  opened(session: OpenedMessage): void;
   lost(reason: string, delay: number): void;
   over(error: SessionError): void;
   message(message: DeliveredMessage, life: number): void;
@@ -74,6 +77,9 @@ export interface ClientRulesOptions {
   readonly reconnectInterval: number;
   readonly reconnectMaxInterval: number;
 }
+
+/** A server that knows a publication by its number does not read its data. */
+const NO_DATA = Buffer.alloc(0);
 
 type State = "idle" | "resting" | "opening" | "open" | "closing" | "over";
 
@@ -197,8 +203,13 @@ export class SessionClientRules {
     this.#waiting.retain((publication) => publication.call !== call);
   }
 
-  changeFilters(kind: "subscribe" | "unsubscribe", filters: readonly string[], call: ClientCall<void>): void {
-    this.#request({ kind, filters, call });
+  changeFilters(
+    kind: FilterRequest["kind"],
+    filters: readonly string[],
+    call: ClientCall<void>,
+    now: number,
+  ) {
+    this.#request({ kind, filters, call }, now);
   }
 
   /** @param life that the message came with @returns whether it was unacknowledged */
@@ -275,13 +286,7 @@ export class SessionClientRules {
         const { isPublication, number, reason, text } = message;
         const error = new SessionError(reason, text);
         if (isPublication) this.#answered(number)?.call.reject(error);
-        else {
-          const request = this.#requests.get(number);
-          if (request?.call !== undefined) {
-            this.#requests.delete(number);
-            request.call.reject(error);
-          } else if (request !== undefined) this.#lose(error.message, now); // The next connection repeats it.
-        }
+        else this.#requestRefused(number, error, now);
         break;
       }
       case "message":
@@ -353,8 +358,8 @@ export class SessionClientRules {
     this.#effects.closed(isDone);
   }
 
-  #opened(message: ServerMessage & { readonly kind: "opened" }, now: number): void {
-    const { isPresent, isContinued, published, count, life } = message;
+  #opened(message: OpenedMessage, now: number): void {
+    const { isPresent, isContinued, published, life } = message;
     this.#state = "open";
     this.#due = now + this.#options.heartbeatInterval;
     if (life !== this.#life) {
@@ -368,12 +373,13 @@ export class SessionClientRules {
     }
     this.#carried = this.#held.size;
     this.#carriedBytes = this.#heldBytes;
-    this.#effects.opened(isPresent, count);
+    this.#effects.opened(message);
     if (this.#isEnding) {
       this.#sendClose();
       return;
     }
-    this.#repeatRequests(isPresent);
+    this.#repeatRequests(isPresent, now);
+    if (!this.isOpen) return;
     this.#repeatPublications(published, isContinued);
     this.#wasOpen = true;
     // The server may know none of them.
@@ -382,12 +388,12 @@ export class SessionClientRules {
     this.#sendWaiting();
   }
 
-  #repeatRequests(isPresent: boolean): void {
+  #repeatRequests(isPresent: boolean, now: number): void {
     const requests = [...this.#requests.values()];
     this.#requests.clear();
     const isLost = !isPresent && this.#wasOpen && this.#filters.size > 0;
-    if (isLost) this.#request({ kind: "subscribe", filters: [...this.#filters], call: undefined });
-    for (const request of requests) if (!isLost || request.call !== undefined) this.#request(request);
+    if (isLost) this.#request({ kind: "subscribe", filters: [...this.#filters], call: undefined }, now);
+    for (const request of requests) if (!isLost || request.call !== undefined) this.#request(request, now);
   }
 
   #changed({ kind, filters, call }: FilterRequest): void {
@@ -400,37 +406,47 @@ export class SessionClientRules {
 
   #repeatPublications(published: number, isContinued: boolean): void {
     const again = [...this.#sent.values()];
-    if (!isContinued) {
-      this.#sent.clear();
-      this.#next = published + 1;
-      for (const publication of again) {
-        publication.number = this.#next++;
-        this.#sent.set(publication.number, publication);
-      }
-    } else this.#next = Math.max(this.#next, published + 1);
-    for (const publication of again) this.#sendPublication(publication);
+    this.#sent.clear();
+    this.#next = published + 1;
+    for (const publication of again) {
+      const { number } = publication;
+      if (isContinued && number <= published) this.#sendPublication(publication, number, NO_DATA);
+      else this.#sendPublication(publication, this.#next);
+    }
   }
 
-  #request(request: FilterRequest): void {
+  #request(request: FilterRequest, now: number): void {
     const number = this.#nextRequest;
     this.#nextRequest = number === 0xffff_ffff ? 1 : number + 1;
     this.#requests.set(number, request);
-    if (this.#state === "open")
-      this.#effects.send({ kind: request.kind, request: number, filters: request.filters });
+    const { kind, filters } = request;
+    if (this.#state !== "open" || this.#effects.send({ kind, request: number, filters })) return;
+    this.#requestRefused(number, new SessionError("too-large"), now);
+  }
+
+  #requestRefused(number: number, error: SessionError, now: number): void {
+    const request = this.#requests.get(number);
+    if (request?.call !== undefined) {
+      this.#requests.delete(number);
+      request.call.reject(error);
+    } else if (request !== undefined) this.#lose(error.message, now); // The next connection repeats it.
   }
 
   #sendWaiting(): void {
     if (this.#state !== "open") return;
-    while (this.#waiting.length > 0 && this.#sent.size < MAX_PUBLISHING) {
-      const publication = this.#waiting.shift() as Publication;
-      publication.number = this.#next++;
-      this.#sent.set(publication.number, publication);
-      this.#sendPublication(publication);
-    }
+    while (this.#waiting.length > 0 && this.#sent.size < MAX_PUBLISHING)
+      this.#sendPublication(this.#waiting.shift() as Publication, this.#next);
   }
 
-  #sendPublication({ number, id, topic, data, context }: Publication): void {
-    this.#effects.send({ kind: "publish", number, id, topic, data, context });
+  #sendPublication(publication: Publication, number: number, data: Buffer = publication.data): void {
+    const { id, topic, context, call } = publication;
+    if (!this.#effects.send({ kind: "publish", number, id, topic, data, context })) {
+      call.reject(new SessionError("too-large"));
+      return;
+    }
+    if (number === this.#next) this.#next += 1;
+    publication.number = number;
+    this.#sent.set(number, publication);
   }
 
   #answered(number: number): Publication | undefined {

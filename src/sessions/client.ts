@@ -29,7 +29,7 @@ import { Driver, type PatternWaitOptions } from "../patterns/kit/driver.js";
 import { EndpointList, type PatternEndpoints } from "../patterns/kit/endpoint-list.js";
 import { CLOSE_LINGER, checkKeys, checkOptions } from "../patterns/kit/options.js";
 import { Dealer } from "../sockets/request-reply.js";
-import { HIGH_WATER_MARK, MAX_DATA, MAX_MESSAGE_ID, MAX_SESSION_FILTERS } from "./bounds.js";
+import { HIGH_WATER_MARK, MAX_MESSAGE_ID, MAX_SESSION_FILTERS } from "./bounds.js";
 import {
   clientSettings,
   PUBLISH_OPTIONS,
@@ -40,9 +40,14 @@ import {
   type SessionClientStats,
   type SessionPublishOptions,
 } from "./client-options.js";
-import { type PublishedResult, SessionClientRules } from "./client-rules.js";
+import { type OpenedMessage, type PublishedResult, SessionClientRules } from "./client-rules.js";
 import { SessionError } from "./error.js";
-import { type DeliveredMessage, decodeServerMessage, encodeClientMessage } from "./protocol.js";
+import {
+  type ClientMessage,
+  type DeliveredMessage,
+  decodeServerMessage,
+  encodeClientMessage,
+} from "./protocol.js";
 
 export interface SessionMessage {
   readonly topic: string;
@@ -101,6 +106,8 @@ export class SessionClient
   #socket: Dealer | undefined;
   #over: SessionError | undefined;
   #loss = "";
+  /** Bytes of a message that the server takes; -1: no limit. */
+  #maxMessage = -1;
   #isFlushing = false;
   #leaving: Promise<boolean> | undefined;
   #whenClosed: ((isDone: boolean) => void) | undefined;
@@ -147,8 +154,8 @@ export class SessionClient
       {
         connect: (server) => this.#connect(server),
         disconnect: () => this.#disconnect(),
-        send: (message) => this.#send(encodeClientMessage(message)),
-        opened: (isPresent, queued) => this.#opened(isPresent, queued),
+        send: (message) => this.#send(message),
+        opened: (message) => this.#opened(message),
         lost: (reason, delay) => {
           this.#loss = reason;
           if (!this.closed)
@@ -220,11 +227,11 @@ export class SessionClient
   /**
    * Publishes to all sessions with a matching filter, repeatedly until a server answers; each keeps the message once.
    *
-   * @param data copied; at most 66,977,792 bytes, unless `socketOptions` has `maxMessageSize`
+   * @param data copied; with topic and `id` at most the server's `maxMessageSize`, less 135 bytes
    * @returns settles when their store has it
-   * @throws SessionError `ERR_SESSION`, with the reason `full` if a full session refuses it; TimeoutError `ETIMEDOUT`
-   *   and AbortedError `ABORT_ERR`, though it may be published; InvalidArgumentError `EINVAL`; InvalidStateError
-   *   `ERR_TOO_MANY_PENDING`; ClosedError `EBADF`, `EAGAIN`
+   * @throws SessionError `ERR_SESSION`, with the reason `full` if a full session refuses it, `too-large` for the server;
+   *   TimeoutError `ETIMEDOUT` and AbortedError `ABORT_ERR`, though it may be published; InvalidArgumentError `EINVAL`;
+   *   InvalidStateError `ERR_TOO_MANY_PENDING`; ClosedError `EBADF`, `EAGAIN`
    */
   publish(
     topic: string,
@@ -259,9 +266,6 @@ export class SessionClient
       if (typeof data !== "string" && !isBytes(data))
         throw new InvalidArgumentError(`data must be a text or bytes; got ${describe(data)}`);
       const bytes = Buffer.from(data as string);
-      // The peer's refusal would end each connection on which it is repeated.
-      if (bytes.length > MAX_DATA && this.#settings.socketOptions?.maxMessageSize === undefined)
-        throw new InvalidArgumentError(`data must have at most ${MAX_DATA} bytes; got ${bytes.length}`);
       const limit = timeout ?? this.#settings.timeout;
       const pending: PendingCall<PublishedResult> = this.#calls.add(
         bytes.length,
@@ -395,7 +399,7 @@ export class SessionClient
       const pending = this.#calls.add<void>(0, { timeout }, () =>
         this.#late(`No server has answered within ${timeout} ms`),
       );
-      this.#rules.changeFilters(kind, filters, pending);
+      this.#rules.changeFilters(kind, filters, pending, this.#timer.now());
       return pending.promise;
     } catch (error) {
       return Promise.reject(error);
@@ -431,6 +435,7 @@ export class SessionClient
 
   #connect(server: number): void {
     this.#disconnect();
+    this.#maxMessage = -1;
     const endpoint = this.#endpoints[server] ?? "";
     this.#endpoint = endpoint;
     const isMade = this.#list.connect(endpoint, () => {
@@ -490,12 +495,17 @@ export class SessionClient
   }
 
   /** A full queue ends the connection; the next one repeats unanswered requests. */
-  #send(frames: Buffer[]): void {
+  #send(message: ClientMessage): boolean {
+    const frames = encodeClientMessage(message);
+    const bytes = frames.reduce((sum, { length }) => sum + length, 0);
+    if (this.#maxMessage >= 0 && bytes > this.#maxMessage) return false;
     const socket = this.#socket;
     if (socket !== undefined && !socket.trySend(frames)) this.#lostSoon(socket);
+    return true;
   }
 
-  #opened(isPresent: boolean, queued: number): void {
+  #opened({ isPresent, count: queued, maxMessage }: OpenedMessage): void {
+    this.#maxMessage = maxMessage;
     this.#counts.connections += 1;
     this.events.emit({ type: "session:opened", endpoint: this.#endpoint, isPresent, queued });
     this.reached();

@@ -69,7 +69,14 @@ const CLIENT_MESSAGES = {
 const SERVER_MESSAGES = {
   opened: {
     code: 0x81,
-    fields: { isPresent: "flag", isContinued: "flag", published: "u48", count: "u48", life: "text" },
+    fields: {
+      isPresent: "flag",
+      isContinued: "flag",
+      published: "u48",
+      count: "u48",
+      maxMessage: "limit",
+      life: "text",
+    },
   },
   done: { code: 0x82, fields: { request: "u32" } },
   published: { code: 0x83, fields: { number: "u48", isDuplicate: "flag", sessions: "u32" } },

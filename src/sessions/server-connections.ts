@@ -16,7 +16,7 @@ import { CLOSE_LINGER } from "../patterns/kit/options.js";
 import { RouterReader } from "../patterns/kit/router-reader.js";
 import { StoreError } from "../patterns/kit/store/error.js";
 import { Router } from "../sockets/request-reply.js";
-import { DELIVERED_AT_ONCE, HIGH_WATER_MARK, PAGE } from "./bounds.js";
+import { DELIVERED_AT_ONCE, DELIVERY_BYTES, HIGH_WATER_MARK, PAGE } from "./bounds.js";
 import { Deliveries, InFlightBytes } from "./deliveries.js";
 import { SessionError, type SessionFailure } from "./error.js";
 import {
@@ -189,7 +189,9 @@ export class SessionConnections {
       return;
     }
     if (message.kind === "open") {
-      if (connection !== undefined) this.#invalid(peer, connection, "a connection has one session");
+      // A name that the ROUTER has given is of one connection.
+      if (peer[0] !== 0) this.#invalid(peer, connection, "a client's socket must have no routing id");
+      else if (connection !== undefined) this.#invalid(peer, connection, "a connection has one session");
       else void this.#openSession(peer, message);
     } else if (connection === undefined) {
       // The client was connected before this server started.
@@ -285,7 +287,9 @@ export class SessionConnections {
     );
     this.#open.set(id, connection);
     const { isPresent, isContinued, published, count, life } = record;
-    this.#send(connection, { kind: "opened", isPresent, isContinued, published, count, life });
+    const { maxMessageSize } = this.#socket;
+    const maxMessage = maxMessageSize < 0 ? -1 : Math.max(0, maxMessageSize - DELIVERY_BYTES);
+    this.#send(connection, { kind: "opened", isPresent, isContinued, published, count, maxMessage, life });
     this.#context.events.emit({ type: "session:opened", id, isPresent });
     this.#look(connection, record);
   }

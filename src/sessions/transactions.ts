@@ -7,6 +7,7 @@
  *                ├──> commit ──true──> settled
  *                └────false, unknown──┘
  */
+import { describe } from "../core/arguments.js";
 import { ClosedError } from "../core/errors.js";
 import { StoreError } from "../patterns/kit/store/error.js";
 import { COMMIT_BACK_OFF, MAX_BATCH, MAX_COMMIT_TRIES, PAGE_BYTES } from "./bounds.js";
@@ -140,7 +141,13 @@ export class Transactions {
       const [checks, writes] = [view.checks(), view.writes()];
       try {
         if (writes.length === 0 && checks.length === 0) return results;
-        if (await this.#store.commit(checks, writes)) {
+        const isDone: unknown = await this.#store.commit(checks, writes);
+        if (typeof isDone !== "boolean")
+          throw new StoreError(
+            "failed",
+            `commit of the store must return true or false; got ${describe(isDone)}`,
+          );
+        if (isDone) {
           this.commits += 1;
           return results;
         }

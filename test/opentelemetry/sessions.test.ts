@@ -192,7 +192,7 @@ describe("contexts", () => {
     const published = writer.publish("t", "x");
     published.catch(() => undefined); // It never has an answer.
     const [peer] = await next();
-    const opened = [`81${"00".repeat(14)}`, "3030"].map((hex) => Buffer.from(hex, "hex"));
+    const opened = [`81${"00".repeat(14)}${"ff".repeat(6)}`, "3030"].map((hex) => Buffer.from(hex, "hex"));
     await server.send([peer as Buffer, ...opened]);
     const frames = await next();
     expect(frames).toHaveLength(6);

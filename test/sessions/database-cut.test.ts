@@ -77,6 +77,16 @@ describe("a server of sessions", () => {
     expect(await published).toEqual({ sessions: 1, duplicate: false });
   });
 
+  it("refuses a store whose commit returns neither true nor false", async () => {
+    const store = new MemorySessionStore();
+    store.commit = (() => undefined) as never;
+    await expect(listen(store)).rejects.toMatchObject({
+      code: "ERR_STORE",
+      reason: "failed",
+      message: "commit of the store must return true or false; got undefined",
+    });
+  });
+
   it("closes within its linger, although the store does not answer", async () => {
     const store = new ScriptedStore();
     const { server, endpoint } = await listen(store);

@@ -17,10 +17,13 @@ import {
   type ServerMessage,
   VERSION,
 } from "../../src/sessions/protocol.js";
-import type { SessionRecord } from "../../src/sessions/records.js";
+import { keys, type SessionRecord } from "../../src/sessions/records.js";
 import * as rules from "../../src/sessions/rules.js";
+import type { ServerContext } from "../../src/sessions/server-context.js";
+import { serverSettings } from "../../src/sessions/server-options.js";
+import { Sweeper } from "../../src/sessions/sweeper.js";
 import { Transactions } from "../../src/sessions/transactions.js";
-import { Dealer } from "../../src/sockets/request-reply.js";
+import { Dealer, type DealerOptions } from "../../src/sockets/request-reply.js";
 import { LONG } from "../support/long.js";
 
 const opened: { close(options: { linger: number }): Promise<unknown> }[] = [];
@@ -97,9 +100,10 @@ let attempts = 0;
 
 /** A client of its own making. */
 class Hostile {
-  readonly socket = new Dealer({ linger: 0 });
+  readonly socket: Dealer;
 
-  constructor(endpoint: string) {
+  constructor(endpoint: string, options: DealerOptions = {}) {
+    this.socket = new Dealer({ linger: 0, ...options });
     opened.push({ close: () => this.socket.close() });
     this.socket.connect(endpoint);
   }
@@ -351,6 +355,20 @@ describe("a server of sessions with hostile clients", () => {
   });
 });
 
+describe("a client whose socket has a routing id", () => {
+  // Messages of an earlier connection with this id would count as messages of the next one.
+  it("is refused, and told why", async () => {
+    const { endpoint } = await listen();
+    const named = new Hostile(endpoint, { routingId: "fixed" });
+    await named.open("reader");
+    expect(await named.answer()).toEqual({
+      kind: "ended",
+      reason: "invalid",
+      text: "a client's socket must have no routing id",
+    });
+  });
+});
+
 describe("a client that is gone as soon as it has acknowledged", () => {
   it("leaves nothing of that to the next one, though the store was busy", async () => {
     const { server, store, endpoint } = await listen();
@@ -416,6 +434,22 @@ describe("an acknowledgement that the store does not take", () => {
     message.acknowledge();
     await next.close();
     expect(await server.sessions()).toMatchObject([{ id: "reader", queued: 0, queuedBytes: 0 }, {}]);
+  });
+});
+
+describe("a removed session", () => {
+  it("is swept with all its messages before the next poll", async () => {
+    const store = new MemorySessionStore();
+    const put = (key: string): { key: string; value: Buffer } => ({ key, value: Buffer.from("x") });
+    const messages = Array.from({ length: 3_000 }, (_, i) => put(keys.message("gone", "life", i)));
+    const ids = [keys.publishedId("gone", "life", "hash"), keys.idSlot("gone", "life", 1)].map(put);
+    await store.commit([], [put(keys.removed("gone", "life")), ...messages, ...ids]);
+    const settings = serverSettings({ store, pollInterval: 60_000 });
+    const transactions = new Transactions(store, settings);
+    const sweeper = new Sweeper({ server: "s", settings, transactions } as ServerContext);
+    await sweeper.sweep();
+    const left = await store.scan({ from: "a", to: "z", limit: 10, maxBytes: 1_000 });
+    expect(left.map(({ key }) => key)).toEqual([keys.server("s")]);
   });
 });
 

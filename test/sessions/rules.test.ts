@@ -2,6 +2,7 @@
 import { expect, it } from "vitest";
 import { type ClientEffects, SessionClientRules } from "../../src/sessions/client-rules.js";
 import { Deliveries, InFlightBytes } from "../../src/sessions/deliveries.js";
+import type { SessionError } from "../../src/sessions/error.js";
 import type { ClientMessage } from "../../src/sessions/protocol.js";
 
 const HEARTBEAT = 5_000;
@@ -33,18 +34,25 @@ function setUp(window = { window: 1, windowBytes: 1 }): {
   sent: ClientMessage[];
   /** Numbers of messages. */
   taken: number[];
+  /** Data that the server takes. */
+  takes: { bytes: number };
   at: (now: number) => void;
 } {
   const connects: number[] = [];
   const delays: number[] = [];
   const sent: ClientMessage[] = [];
   const taken: number[] = [];
+  const takes = { bytes: Number.POSITIVE_INFINITY };
   let time = 0;
   const effects: ClientEffects = {
     connect: () => connects.push(time),
     lost: (_reason, delay) => delays.push(delay),
     disconnect: () => undefined,
-    send: (message) => sent.push(message),
+    send: (message) => {
+      const isTooLarge = message.kind === "publish" && message.data.length > takes.bytes;
+      if (!isTooLarge) sent.push(message);
+      return !isTooLarge;
+    },
     opened: () => undefined,
     over: () => undefined,
     message: ({ number }) => taken.push(number),
@@ -63,15 +71,16 @@ function setUp(window = { window: 1, windowBytes: 1 }): {
     delays,
     sent,
     taken,
+    takes,
     at: (now) => {
       time = now;
     },
   };
 }
 
-function open(rules: SessionClientRules, now: number, isPresent = true): void {
-  const isContinued = isPresent;
-  rules.receive({ kind: "opened", isPresent, isContinued, published: 0, count: 0, life: "l" }, now);
+function open(rules: SessionClientRules, now: number, isPresent = true, published = 0): void {
+  const rest = { isContinued: isPresent, published, count: 0, maxMessage: -1, life: "l" };
+  rules.receive({ kind: "opened", isPresent, ...rest }, now);
 }
 
 /** Ends the connection, and opens the session again. */
@@ -123,13 +132,13 @@ it("asks for the filters that it had before a refusal, and for no others, where 
   const { rules, sent } = setUp();
   rules.start(0);
   open(rules, 0);
-  rules.changeFilters("subscribe", ["a"], CALL);
+  rules.changeFilters("subscribe", ["a"], CALL, 0);
   rules.receive({ kind: "done", request: asked(sent).request }, 1);
   for (const [kind, filters] of [
     ["subscribe", ["a", "b"]],
     ["unsubscribe", ["a"]],
   ] as const) {
-    rules.changeFilters(kind, filters, CALL);
+    rules.changeFilters(kind, filters, CALL, 1);
     const number = asked(sent).request;
     rules.receive({ kind: "refused", isPublication: false, number, reason: "full", text: "" }, 2);
   }
@@ -141,7 +150,7 @@ it("tries again, with an event, where the filters of a lost session are refused"
   const { rules, sent, delays } = setUp();
   rules.start(0);
   open(rules, 0);
-  rules.changeFilters("subscribe", ["a"], CALL);
+  rules.changeFilters("subscribe", ["a"], CALL, 0);
   rules.receive({ kind: "done", request: asked(sent).request }, 1);
   openAgain(rules, 2, false);
   const number = asked(sent).request;
@@ -149,6 +158,31 @@ it("tries again, with an event, where the filters of a lost session are refused"
   expect(delays).toHaveLength(2);
   openAgain(rules, 4, true);
   expect(asked(sent)).toMatchObject({ kind: "subscribe", filters: ["a"] });
+});
+
+it("refuses what the next server does not take, and asks without data about what the last one kept", () => {
+  const { rules, sent, takes } = setUp();
+  rules.start(0);
+  open(rules, 0);
+  const refused: string[] = [];
+  for (const [topic, bytes] of [
+    ["kept", 9],
+    ["large", 9],
+    ["small", 1],
+  ] as const) {
+    const reject = ({ reason }: SessionError): void => void refused.push(`${topic}: ${reason}`);
+    rules.publish({ id: "", topic, data: Buffer.alloc(bytes) }, { resolve: () => undefined, reject });
+  }
+  takes.bytes = 5;
+  sent.length = 0;
+  rules.disconnected(1);
+  rules.tick(rules.nextWakeUp() ?? 1);
+  open(rules, 1, true, 1);
+  expect(refused).toEqual(["large: too-large"]);
+  expect(sent.filter(({ kind }) => kind === "publish")).toMatchObject([
+    { number: 1, topic: "kept", data: Buffer.alloc(0) },
+    { number: 2, topic: "small", data: Buffer.alloc(1) },
+  ]);
 });
 
 it("has whole bytes of room, since databases take no others", () => {

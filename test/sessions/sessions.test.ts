@@ -71,6 +71,8 @@ async function take(from: SessionClient, count: number): Promise<SessionMessage[
   return messages;
 }
 
+const TOO_LARGE = { code: "ERR_SESSION", reason: "too-large" };
+
 const texts = (messages: readonly SessionMessage[]): string[] => messages.map(({ data }) => String(data));
 
 describe("a session", () => {
@@ -451,18 +453,42 @@ describe("a session", () => {
     const one = client(endpoint, { id: "one" });
     const filters = Array.from({ length: 1_001 }, (_, at) => `t/${at}`);
     await one.subscribe(...filters.slice(1));
-    for (const refused of [
-      one.subscribe(...filters),
-      one.unsubscribe(...filters),
-      one.publish("t/1", Buffer.alloc(66_977_793)),
-    ])
+    for (const refused of [one.subscribe(...filters), one.unsubscribe(...filters)])
       await expect(refused).rejects.toMatchObject({
         code: "EINVAL",
         message: expect.stringContaining("must have at most"),
       });
-    await one.publish("t/1", Buffer.alloc(66_977_792));
-    expect((await one.receive({ timeout: 10_000 })).data).toHaveLength(66_977_792);
+    const most = 67_108_864 - 135 - "t/1".length;
+    await expect(one.publish("t/1", Buffer.alloc(most + 1))).rejects.toMatchObject(TOO_LARGE);
+    await one.publish("t/1", Buffer.alloc(most));
+    expect((await one.receive({ timeout: 10_000 })).data).toHaveLength(most);
     expect(one.stats()).toMatchObject({ connections: 1, publishing: 0 });
+  });
+
+  it("goes on after a message or filters larger than the `maxMessageSize` of its server", async () => {
+    const { endpoint } = await server(new MemorySessionStore(), { socketOptions: { maxMessageSize: 1_000 } });
+    const one = client(endpoint, { id: "one" });
+    await one.subscribe("t");
+    const [before, tooLarge, filters, after] = await Promise.allSettled([
+      one.publish("t", "before"),
+      one.publish("t", Buffer.alloc(1_000)),
+      one.subscribe("u".repeat(1_000)),
+      one.publish("t", "after"),
+    ]);
+    for (const each of [tooLarge, filters])
+      expect(each).toMatchObject({ status: "rejected", reason: TOO_LARGE });
+    for (const each of [before, after])
+      expect(each).toMatchObject({ status: "fulfilled", value: { sessions: 1, duplicate: false } });
+    expect(texts(await take(one, 2))).toEqual(["before", "after"]);
+    expect(one.stats()).toMatchObject({ connections: 1, publishing: 0 });
+  });
+
+  it("has no client whose socket has a routing id", () => {
+    expect(
+      () => new SessionClient("tcp://127.0.0.1:1", { id: "a", socketOptions: { routingId: "a" } }),
+    ).toThrow(
+      expect.objectContaining({ code: "EINVAL", message: expect.stringContaining("must have no routingId") }),
+    );
   });
 
   it("leaves no endpoint advertised by a server that closes while it binds", async () => {
@@ -503,7 +529,7 @@ describe("a session", () => {
       router.send([peer, ...encodeServerMessage(message)]);
     const opened = async (): Promise<void> => {
       expect(await next()).toMatchObject({ kind: "open" });
-      const rest = { isPresent: true, isContinued: true, published: 0, count: 0, life: "l" };
+      const rest = { isPresent: true, isContinued: true, published: 0, count: 0, maxMessage: -1, life: "l" };
       await send({ kind: "opened", ...rest });
     };
     await opened();

@@ -48,6 +48,7 @@ const SERVER: readonly ServerMessage[] = [
     isContinued: true,
     published: 5,
     count: 2,
+    maxMessage: 1_000,
     life: "00ff",
   },
   { kind: "done", request: 7 },
