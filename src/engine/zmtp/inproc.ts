@@ -302,7 +302,8 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     const pipe = this.#peers.make(dial.name, false);
     const far = new InprocLink(dial.pipe, theirs.#marks, (reason, tooLarge) => {
       theirs.#left(dial.pipe, reason, tooLarge);
-      theirs.#lookFor(dial);
+      if (theirs.#names.has(dial.name)) theirs.#lookLater(dial);
+      else theirs.#lookFor(dial);
       theirs.#state.effects.changed();
     });
     const near = new InprocLink(pipe, this.#marks, (reason, tooLarge) => {

@@ -43,6 +43,22 @@ describe("inproc", () => {
     await Promise.all(sends);
   });
 
+  it("of two peers with one routing id the first has it again after its reconnect interval, and hears", async () => {
+    const router = world.router({ handover: true, mandatory: true });
+    const first = world.dealer({ routingId: "name", reconnectInterval: 30 });
+    const second = world.dealer({ routingId: "name", reconnectInterval: 60_000 });
+    let joins = 0;
+    router.events.on("peer:join", () => void joins++);
+    const endpoint = await world.bind(router);
+    first.connect(endpoint);
+    await until(() => joins === 1, "the first");
+    second.connect(endpoint);
+    await until(() => joins === 3, "the second, and the first again");
+    await router.send(["name", "for the first"]);
+    expect(await collect(first, 1)).toEqual(["for the first"]);
+    expect(router.stats().peers).toBe(1);
+  });
+
   it("close in connect, accept and peer:join leaves nobody joined", async () => {
     for (const type of ["connect", "peer:join"] as const) {
       const [push, pull] = [world.push(), world.pull()];
