@@ -22,8 +22,8 @@ const MAX_QUEUED = 1_000_000;
 const MAX_QUEUED_BYTES = 268_435_456;
 
 /**
- * ms between a failed write and the next request for the map, at most. A full store may take a map and refuse the next
- * update: without pauses the map would be sent again and again.
+ * ms to the next request for the map, at most: after a failed write, or without an answer. A full store may take a map
+ * and refuse the next update: without pauses the map would be sent again and again.
  */
 const MAX_RELOAD_PAUSE = 60_000;
 
@@ -40,10 +40,13 @@ export class Standby {
   #queued = 0;
   /** The map that the store writes, which excludes commits. */
   #loaded: LoadedMap | undefined;
+  /** The other server serves in it. */
   #term = 0;
   /** Sequence of the last update. */
   #last = 0;
   #failures = 0;
+  /** Requests since the last answer. */
+  #unanswered = 0;
   #replacedAt: number | undefined;
 
   constructor(state: ServerState) {
@@ -55,20 +58,26 @@ export class Standby {
   }
 
   start(now: number): void {
+    const { heartbeatInterval, liveness, random } = this.#state.options;
     this.#drop();
     this.#session = crypto.randomBytes(SESSION_BYTES);
     this.#phase = "asking";
-    this.#askAt = now + this.#state.options.heartbeatInterval;
+    // The answer begins again with each request, and may take longer than the first wait.
+    this.#askAt = now + backOff(this.#unanswered++, heartbeatInterval * liveness, MAX_RELOAD_PAUSE, random);
     this.#send(encodeFollow(this.#session));
   }
 
-  /** A map of an earlier term is loaded again. */
+  /** The map of a new term is asked for at once. */
   followTerm(term: number, now: number): void {
-    if ((this.#phase === "storing" || this.#phase === "following") && this.#term !== term) this.start(now);
+    if (this.#term === term) return;
+    this.#term = term;
+    this.#unanswered = 0;
+    if (this.#phase !== "idle" && this.#phase !== "pausing") this.start(now);
   }
 
   stop(): void {
     this.#phase = "idle";
+    this.#unanswered = 0;
     this.#drop();
   }
 
@@ -108,6 +117,7 @@ export class Standby {
     if (this.#phase === "idle" || this.#phase === "pausing" || !session.equals(this.#session)) return;
     const { heartbeatInterval, liveness } = this.#state.options;
     this.#askAt = now + heartbeatInterval * liveness;
+    this.#unanswered = 0;
     if (isHugz(frames)) this.#heartbeat(readSequence(frames[SEQUENCE] as Buffer), now);
     else if (isGoodbye(frames)) this.#end(frames, now);
     else if (this.#phase === "asking") this.#entry(frames, now);

@@ -1,5 +1,6 @@
 /** A server's rules, one at a time, without a network. */
 import { expect, test } from "vitest";
+import { BinaryStarState } from "../../../src/patterns/binary-star/protocol.js";
 import {
   encodeEnd,
   encodeFollow,
@@ -20,7 +21,7 @@ import { type LoadedMap, uuidsOf } from "../../../src/patterns/clone/server-map.
 import type { ServerRulesOptions } from "../../../src/patterns/clone/server-options.js";
 import { ServerRules } from "../../../src/patterns/clone/server-rules.js";
 import type { SendResult, ServerEffects } from "../../../src/patterns/clone/server-state.js";
-import { NO_STANDING } from "../../../src/patterns/clone/standing.js";
+import { encodePosition, NO_STANDING } from "../../../src/patterns/clone/standing.js";
 
 const CLIENT = Buffer.from("client");
 
@@ -376,6 +377,60 @@ test("a server that stands by asks less and less often for the map while its sto
   const pauses = asked.slice(1).map((at, n) => at - (asked[n] as number));
   // Three quarters each, by chance.
   expect(pauses).toEqual([750, 1_500, 3_000, 6_000, 12_000, 24_000, 45_000, 45_000, 45_000]);
+});
+
+/** A server that stands by, and when it asks for the map. */
+function asking(answer: (session: Buffer, now: number) => void = () => undefined): {
+  readonly rules: ServerRules;
+  readonly asked: number[];
+  until(end: number): void;
+} {
+  const asked: number[] = [];
+  let now = 0;
+  const follow = ([session, ...frames]: Buffer[]): void => {
+    if (!isRequest(frames)) return;
+    asked.push(now);
+    answer(session as Buffer, now);
+  };
+  const rules = new ServerRules({ ...OPTIONS, role: "backup" }, { ...EFFECTS, follow }, 0);
+  rules.deactivate(true, 0);
+  const until = (end: number): void => {
+    for (let next = rules.nextWakeUp() ?? end; next < end; next = rules.nextWakeUp() ?? end) {
+      now = next;
+      rules.tick(now);
+    }
+    now = end;
+  };
+  return { rules, asked, until };
+}
+
+test("a server that stands by gets the map although each answer takes longer than several heartbeats", () => {
+  const answers: { readonly at: number; readonly session: Buffer }[] = [];
+  const { rules, asked, until } = asking((session, now) => answers.push({ at: now + 5_000, session }));
+  for (let now = 0; now < 60_000; now += 100) {
+    until(now);
+    for (const { session } of answers.filter(({ at }) => at <= now && at > now - 100))
+      rules.follow(encodeEnd(session, 4, NO_STANDING, Buffer.alloc(0)), now);
+    if (rules.stats().replicated) break;
+  }
+  expect(rules.stats()).toMatchObject({ replicated: true, sequence: 4 });
+  expect(asked).toEqual([0, 1_500, 4_500]);
+});
+
+test("a server that stands by asks ever less often without an answer, and at once when the other one begins a term", () => {
+  const { rules, asked, until } = asking();
+  until(200_000);
+  // Three quarters each, by chance.
+  const pauses = asked.slice(1).map((at, n) => at - (asked[n] as number));
+  expect(pauses).toEqual([1_500, 3_000, 6_000, 12_000, 24_000, 45_000, 45_000, 45_000]);
+  const hear = (term: number, now: number): void => {
+    const position = { map: "", term, sequence: 0, alone: true, ready: false };
+    rules.hear(BinaryStarState.ACTIVE, encodePosition(position), BinaryStarState.PASSIVE, now);
+  };
+  hear(3, 200_000);
+  hear(3, 200_100);
+  until(201_600);
+  expect(asked.slice(9)).toEqual([200_000, 201_500]);
 });
 
 test("an update that a follower's store refused is made when its client repeats it after a failover", () => {
