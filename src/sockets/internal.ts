@@ -113,6 +113,11 @@ export function deliverNow(socket: Dealer | Router, message: (Buffer | string)[]
   return core.closed ? "gone" : core.outbox.tryDeliver(message);
 }
 
+/** Settles when there may be room after a refused `trySend`, or at close. */
+export function whenWritable(socket: Socket): Promise<void> {
+  return socket[CORE].whenWritable();
+}
+
 /**
  * Passes all further messages to `reader`, in place of `receive`.
  *

@@ -167,11 +167,7 @@ export class Relay {
 
   /** Settles when `to` may have room, after "mute". */
   writable(): Promise<void> {
-    const core = this.#to;
-    core.writable ??= new IdleWaits();
-    const isWritable = core.writable.wait(false);
-    core.engine.wantWritable(true);
-    return isWritable;
+    return this.#to.whenWritable();
   }
 
   /** Ends waits for messages of `from`; `receive` rejects with ClosedError `EAGAIN`. */

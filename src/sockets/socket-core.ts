@@ -9,7 +9,7 @@
 import { isBytes } from "../core/bytes.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError, type ShoalError } from "../core/errors.js";
 import { MAX_FRAMES } from "../core/frame-cost.js";
-import type { IdleWaits } from "../core/idle-waits.js";
+import { IdleWaits } from "../core/idle-waits.js";
 import { OPTIONS, type OptionName, type OptionSpec, type OptionValues } from "../core/option-table.js";
 import { setOption } from "../core/option-values.js";
 import { SocketType, type SocketTypeName } from "../core/socket-type.js";
@@ -320,6 +320,14 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
 
   get isRoomAwaited(): boolean {
     return this.writable?.isAwaited === true;
+  }
+
+  /** Settles when there may be room, after a message that had none, or at close. */
+  whenWritable(): Promise<void> {
+    this.writable ??= new IdleWaits();
+    const isWritable = this.writable.wait(this.closed);
+    if (!this.closed) this.engine.wantWritable(true);
+    return isWritable;
   }
 
   engineOnReadable(): void {

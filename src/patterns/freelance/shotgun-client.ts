@@ -9,7 +9,7 @@
 import type { ShoalError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { costOf } from "../../core/frame-cost.js";
-import { lastFailure } from "../../sockets/internal.js";
+import { lastFailure, whenWritable } from "../../sockets/internal.js";
 import type { MessageLike } from "../../sockets/message.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
@@ -61,7 +61,6 @@ interface Call<T> {
   readonly failed: Set<Dealer>;
   /** Servers with the request on this connection. */
   readonly sent: Set<Dealer>;
-  readonly ended: AbortController;
   readonly pending: PendingCall<BodyOf<T>>;
 }
 
@@ -173,7 +172,6 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
         message,
         failed: new Set(),
         sent: new Set(),
-        ended: new AbortController(),
         pending,
       };
       this.#calls.set(sequence, call);
@@ -241,32 +239,30 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
 
   /** Once per connection. */
   #shoot(server: Server<T>, call: Call<T>): void {
-    if (call.sent.has(server.dealer)) return;
+    if (call.pending.settled || call.sent.has(server.dealer)) return;
     server.waiting.add(call);
-    if (!server.isFull) void this.#shootWaiting(server);
+    if (!server.isFull) this.#shootWaiting(server);
   }
 
-  /** The first call without room waits in the socket, the others behind it. */
-  async #shootWaiting(server: Server<T>): Promise<void> {
+  #shootWaiting(server: Server<T>): void {
     const { dealer, waiting } = server;
     for (const call of waiting) {
-      waiting.delete(call);
-      const { message, sent, ended, pending } = call;
-      if (pending.settled || sent.has(dealer)) continue;
       try {
-        if (!dealer.trySend(message)) {
+        if (!dealer.trySend(call.message)) {
           server.isFull = true;
-          await dealer.send(message, { timeout: -1, signal: ended.signal });
+          void whenWritable(dealer).then(() => {
+            server.isFull = false;
+            if (!dealer.closed) this.#shootWaiting(server);
+          });
+          return;
         }
-        sent.add(dealer);
+        call.sent.add(dealer);
       } catch (error) {
-        // Else the request exceeds the context's byte limit.
-        if (!ended.signal.aborted && !dealer.closed) {
-          this.#forget(call.sequence);
-          pending.reject(error as ShoalError);
-        }
+        // The request exceeds the context's byte limit.
+        this.#forget(call.sequence);
+        call.pending.reject(error as ShoalError);
       }
-      server.isFull = false;
+      waiting.delete(call);
     }
   }
 
@@ -281,7 +277,6 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
     const call = this.#calls.get(sequence);
     if (call === undefined) return;
     this.#calls.delete(sequence);
-    call.ended.abort();
     for (const { waiting } of this.#servers) waiting.delete(call);
   }
 

@@ -13,7 +13,7 @@ import type { ShoalError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { costOf } from "../../core/frame-cost.js";
 import { randomStart } from "../../core/random.js";
-import { lastFailure } from "../../sockets/internal.js";
+import { lastFailure, whenWritable } from "../../sockets/internal.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
@@ -77,8 +77,6 @@ export type LoadBalancerClientOptions<Req = Raw, Rep = Raw> = GivenWithCodecs<ty
 const DELIMITER = Buffer.alloc(0);
 /** ms without requests for a stopping broker that stays connected. */
 const STOPPING_PAUSE = 1_000;
-/** ms without requests for a socket without room, unless a message arrives. */
-const FULL_PAUSE = 10;
 
 interface Call {
   readonly id: string;
@@ -94,11 +92,9 @@ interface Broker {
   readonly dealer: Dealer;
   readonly inFlight: Map<string, Call>;
   joined: boolean;
-  /**
-   * A stopping or full broker gets no requests until it reconnects or this timer ends: another may be behind the
-   * endpoint.
-   */
+  /** A stopping broker gets no requests until it reconnects or this timer ends: another may be behind the endpoint. */
   pause: NodeJS.Timeout | undefined;
+  /** Its socket has no room. */
   full: boolean;
   /** Removed from the source: closed after its last reply. */
   leaving: boolean;
@@ -312,7 +308,6 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
 
   async #read(broker: Broker): Promise<void> {
     for await (const [id, delimiter, ...body] of broker.dealer) {
-      if (broker.full) this.#resume(broker);
       if (id?.length !== 8 || delimiter?.length !== 0 || body.length === 0) {
         this.#counts.invalid += 1;
         this.events.emit({
@@ -334,7 +329,7 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     this.#forget(call);
     const error = parseErrorReply(body, broker.endpoint);
     if (error?.reason === "stopping") {
-      this.#pause(broker, STOPPING_PAUSE, false);
+      this.#pause(broker);
       this.#retry(call, "stopping", () => error);
     } else if (error !== undefined) this.#fail(call, error);
     else {
@@ -371,19 +366,17 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     this.#dispatch();
   }
 
-  #pause(broker: Broker, ms: number, full: boolean): void {
+  #pause(broker: Broker): void {
     clearTimeout(broker.pause);
-    broker.full = full;
     broker.pause = setTimeout(() => {
-      this.#resume(broker);
+      broker.pause = undefined;
       this.#dispatch();
-    }, ms).unref();
+    }, STOPPING_PAUSE).unref();
   }
 
   #resume(broker: Broker): void {
     clearTimeout(broker.pause);
     broker.pause = undefined;
-    broker.full = false;
   }
 
   #retry(call: Call, reason: "disconnected" | "stopping", failure: () => ServiceError): void {
@@ -408,9 +401,9 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
   #choose(): Broker | undefined {
     let best: Broker | undefined;
     for (const broker of this.#brokers) {
-      const { joined, leaving, pause, inFlight } = broker;
-      if (!joined || leaving || pause !== undefined || inFlight.size >= this.#maxInFlight) continue;
-      if (best === undefined || broker.inFlight.size < best.inFlight.size) best = broker;
+      const { joined, leaving, pause, full, inFlight } = broker;
+      if (!joined || leaving || pause !== undefined || full || inFlight.size >= this.#maxInFlight) continue;
+      if (best === undefined || inFlight.size < best.inFlight.size) best = broker;
     }
     return best;
   }
@@ -418,7 +411,11 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
   #send(call: Call, broker: Broker): void {
     try {
       if (!broker.dealer.trySend(call.message)) {
-        this.#pause(broker, FULL_PAUSE, true);
+        broker.full = true;
+        void whenWritable(broker.dealer).then(() => {
+          broker.full = false;
+          this.#dispatch();
+        });
         return;
       }
     } catch (error) {
