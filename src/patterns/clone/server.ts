@@ -17,8 +17,9 @@ import { isBytes } from "../../core/bytes.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
+import { PushIterator } from "../../core/push-iterator.js";
 import { withTimeout } from "../../core/waiter.js";
-import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
+import { isEndpointSource } from "../../sockets/endpoint-source.js";
 import { forwards } from "../../sockets/internal.js";
 import { Publisher, Subscriber } from "../../sockets/pub-sub.js";
 import { Dealer, Router } from "../../sockets/request-reply.js";
@@ -71,9 +72,11 @@ interface Pair {
   readonly settings: PairSettings;
   readonly replicas: Router;
   readonly link: Dealer;
-  /** `undefined` for a fixed endpoint. */
+  /** Reads the source of the other server; `undefined` for a fixed endpoint. */
   readonly places: EndpointList | undefined;
   place: string;
+  /** The place's endpoint of states, for the star. */
+  readonly states: PeerStates;
   star: BinaryStar | undefined;
   /** Keeps requests for snapshots while the star decides. */
   gate: BinaryStarGate | undefined;
@@ -259,7 +262,8 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     const places = isEndpointSource(peer)
       ? new EndpointList("CloneServer", peer, { check: (endpoint) => endpointAt(endpoint, 4) })
       : undefined;
-    return { settings, replicas, link, places, place: "", star: undefined, gate: undefined };
+    const states = new PeerStates();
+    return { settings, replicas, link, places, place: "", states, star: undefined, gate: undefined };
   }
 
   async #startPair(pair: Pair, endpoint: string): Promise<void> {
@@ -272,7 +276,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     else pair.link.connect(endpointAt(peer, 4));
     pair.star = new BinaryStar({
       role,
-      peer: isEndpointSource(peer) ? statesOf(peer) : endpointAt(peer, 3),
+      peer: isEndpointSource(peer) ? { endpoints: () => pair.states } : endpointAt(peer, 3),
       heartbeatInterval: interval,
       liveness,
       publisherOptions: sockets.binding,
@@ -468,22 +472,12 @@ function followPlace(pair: Pair, list: readonly string[]): void {
   if (first === undefined || list.includes(before) || link.closed) return;
   if (places?.connect(first, (place) => link.connect(endpointAt(place, 4))) !== true) return;
   pair.place = first;
+  pair.states.push([endpointAt(first, 3)]);
   if (before !== "") link.disconnect(endpointAt(before, 4));
 }
 
-/** Invalid endpoints are left out; the list of places reports them. */
-function statesOf(source: EndpointSource): EndpointSource {
-  return {
-    async *endpoints(signal) {
-      for await (const list of source.endpoints(signal)) yield list.flatMap(stateAt);
-    },
-  };
-}
-
-function stateAt(endpoint: string): string[] {
-  try {
-    return [endpointAt(endpoint, 3)];
-  } catch {
-    return []; // No port that far above.
+class PeerStates extends PushIterator<readonly string[]> {
+  protected read(endpoints: readonly string[]): readonly string[] {
+    return endpoints;
   }
 }

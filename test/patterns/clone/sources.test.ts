@@ -133,6 +133,7 @@ test("a pair finds each other by a source, stays with the last endpoint, and fol
   peers[0].set("tcp://127.0.0.1:65534", there);
   expect(await within(refused, "the refusal")).toBe("tcp://127.0.0.1:65534");
   await within(first, "the backup's map");
+  expect(peers.map(({ readers }) => readers)).toEqual([1, 1]);
   peers[0].set();
   primary.set("k", "v");
   await until(() => backup.get("k") !== undefined, "the update, though the list is empty");
