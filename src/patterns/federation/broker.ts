@@ -25,6 +25,8 @@ import {
   type FederationStats,
 } from "./rules.js";
 
+interface StateSocketOptions extends PublisherOptions, SubscriberOptions {}
+
 const OPTIONS = {
   ...BROKER_OPTIONS,
   /** ms between state messages if nothing changes. Default 1,000. */
@@ -38,14 +40,11 @@ const OPTIONS = {
   maxQueue: BROKER_OPTIONS.maxQueue,
   /** Options of the ROUTERs to other sites. */
   cloudOptions: object<RouterOptions>(),
-};
-
-const STATE_OPTIONS = { stateOptions: object<PublisherOptions & SubscriberOptions>() };
-
-export type FederatedBrokerOptions = Given<typeof OPTIONS> & {
   /** Options of the state flow's PUB and SUB. */
-  readonly stateOptions?: PublisherOptions & SubscriberOptions;
+  stateOptions: object<StateSocketOptions>(),
 };
+
+export type FederatedBrokerOptions = Given<typeof OPTIONS>;
 
 const INCARNATION_SIZE = 8;
 
@@ -115,7 +114,7 @@ export class FederatedBroker extends BrokerDriver<FederationEvent, FederationSta
    * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
    */
   constructor(name: string, options: FederatedBrokerOptions = {}) {
-    const settings = checkOptions("FederatedBroker", { ...OPTIONS, ...STATE_OPTIONS }, options);
+    const settings = checkOptions("FederatedBroker", OPTIONS, options);
     const { gate, socketOptions, cloudOptions, stateOptions } = settings;
     checkName(name);
     const cloud = openCloud(name, { ...socketOptions, ...cloudOptions }, stateOptions ?? {});
@@ -224,7 +223,7 @@ export class FederatedBroker extends BrokerDriver<FederationEvent, FederationSta
 type Cloud = ReturnType<typeof openCloud>;
 
 /** Sockets to other sites. */
-function openCloud(name: string, options: RouterOptions, state: PublisherOptions & SubscriberOptions) {
+function openCloud(name: string, options: RouterOptions, state: StateSocketOptions) {
   // A restarted site takes over its name.
   const named = { ...options, routingId: name, handover: true, mandatory: true };
   const asking = new Router(named);
@@ -232,9 +231,9 @@ function openCloud(name: string, options: RouterOptions, state: PublisherOptions
   // endpoint.
   const asked = new Router({ ...named, immediate: true });
   forwards(asking, asked);
-  const subscriber = new Subscriber(state as SubscriberOptions);
+  const subscriber = new Subscriber(state);
   subscriber.subscribe();
-  return { asking, asked, publisher: new Publisher(state as PublisherOptions), subscriber };
+  return { asking, asked, publisher: new Publisher(state), subscriber };
 }
 
 function isSources(site: SiteEndpoints | SiteSources): site is SiteSources {
