@@ -1,5 +1,5 @@
 /** Updates in flight through a server, and their queue to the store. */
-import { conditionOf, encodeTimeToLive, timeToLive } from "./properties.js";
+import { conditionOf, timeToLive } from "./properties.js";
 import { type CloneFault, EMPTY, KEY, keyFault, PROPERTIES, UUID, updateFault, VALUE } from "./protocol.js";
 
 export type OperationKind =
@@ -63,21 +63,6 @@ export function operationOf(frames: readonly Buffer[], now: number): Operation |
     expires: ttl === 0 || value.length === 0 ? 0 : now + ttl,
     counted: true,
     condition,
-    sequence: 0,
-  };
-}
-
-/** An update of the server itself. @param ttl ms; 0: none */
-export function ownUpdate(uuid: Buffer, key: Buffer, value: Buffer, ttl: number, now: number): Operation {
-  return {
-    kind: value.length === 0 ? "delete" : "set",
-    key,
-    uuid,
-    properties: ttl === 0 ? EMPTY : encodeTimeToLive(ttl),
-    value,
-    expires: ttl === 0 ? 0 : now + ttl,
-    counted: false,
-    condition: undefined,
     sequence: 0,
   };
 }

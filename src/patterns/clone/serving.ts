@@ -8,8 +8,8 @@
  */
 import { Leader } from "./leader.js";
 import { isRequest, parseLink } from "./link.js";
-import { copyOf, type Operation, ownUpdate, sizeOf } from "./operation.js";
-import { REFUSED_FULL } from "./properties.js";
+import { copyOf, type Operation, operationOf, sizeOf } from "./operation.js";
+import { encodeTimeToLive, REFUSED_FULL } from "./properties.js";
 import { EMPTY, encodeHugz, encodeSet, isHugz, readSequence, SEQUENCE, uuidOf } from "./protocol.js";
 import { conflictMark } from "./server-map.js";
 import type { ServerState } from "./server-state.js";
@@ -144,7 +144,8 @@ export class Serving {
   /** An update of the server itself. @param ttl ms; 0: none */
   make(key: Buffer, value: Buffer, ttl: number, now: number): boolean {
     const uuid = uuidOf(this.#state.options.token, ++this.#made);
-    return this.accept(ownUpdate(uuid, key, value, ttl, now));
+    const frames = encodeSet(key, uuid, ttl === 0 ? EMPTY : encodeTimeToLive(ttl), value);
+    return this.accept({ ...(operationOf(frames, now) as Operation), counted: false });
   }
 
   durable(batch: readonly Operation[], now: number): void {
