@@ -10,6 +10,7 @@
  * The old map stays readable until a new one is whole.
  */
 
+import { owned } from "../../core/bytes.js";
 import { costOf } from "../../core/frame-cost.js";
 import type { FrameBatch } from "../../sockets/relay.js";
 import { ClientCalls, type ClientUpdate, type CloneCall, type UpdateResult } from "./client-calls.js";
@@ -239,7 +240,7 @@ export class ClientRules {
     const sequence = readSequence(frames[SEQUENCE] as Buffer);
     const loading = this.#loading;
     if (loading !== undefined) {
-      loading.queue(copyOf(frames), costOf(frames));
+      loading.queue(frames.map(owned), costOf(frames));
       if (loading.bytes > this.#options.maxBytes) this.#tooLarge(now);
     } else if (sequence > map.last) {
       const previous = this.#subtree.previous(sequence, frames[PROPERTIES] as Buffer);
@@ -431,14 +432,4 @@ export class ClientRules {
     this.#loading = undefined;
     if (this.#wasLive) this.#become("stale", now);
   }
-}
-
-/** Copies frames, to release their chunk. */
-function copyOf(frames: readonly Buffer[]): Buffer[] {
-  const memory = Buffer.concat(frames);
-  let end = 0;
-  return frames.map(({ length }) => {
-    end += length;
-    return memory.subarray(end - length, end);
-  });
 }

@@ -1,6 +1,7 @@
 /** Updates in flight through a server, and their queue to the store. */
+import { owned } from "../../core/bytes.js";
 import { conditionOf, timeToLive } from "./properties.js";
-import { type CloneFault, EMPTY, KEY, keyFault, PROPERTIES, UUID, updateFault, VALUE } from "./protocol.js";
+import { type CloneFault, KEY, keyFault, PROPERTIES, UUID, updateFault, VALUE } from "./protocol.js";
 
 export type OperationKind =
   | "set"
@@ -33,15 +34,9 @@ export function sizeOf(operation: Operation): number {
 
 /** Releases the received chunk. */
 export function copyOf(operation: Operation): Operation {
-  const { kind, key, uuid, properties, value, expires, counted, condition, sequence } = operation;
-  const copied = {
-    kind,
-    key: Buffer.from(key),
-    uuid: Buffer.from(uuid),
-    properties: properties.length === 0 ? EMPTY : Buffer.from(properties),
-    value: value.length >= 65_536 || value.length === 0 ? value : Buffer.from(value),
-  };
-  return { ...copied, expires, counted, condition, sequence };
+  const [key, uuid] = [owned(operation.key), owned(operation.uuid)];
+  const [properties, value] = [owned(operation.properties), owned(operation.value)];
+  return { ...operation, key, uuid, properties, value };
 }
 
 export function operationOf(frames: readonly Buffer[], now: number): Operation | CloneFault {
