@@ -105,7 +105,6 @@ export type CloneWatchOptions = Given<typeof WATCH_OPTIONS>;
 
 export interface ClientRulesOptions
   extends Pick<Settings<typeof OPTIONS>, "heartbeatInterval" | "liveness" | "maxPending" | "maxBytes"> {
-  readonly servers: readonly string[];
   readonly subtree: Buffer;
   readonly attemptTimeout: number;
   /** 8 random bytes: the first half of this client's UUIDs. */
@@ -139,7 +138,6 @@ export function clientSettings<T>(
       ...(context === undefined ? {} : { context }),
     },
     rules: {
-      servers: servers.map(({ snapshot }) => snapshot),
       subtree: subtreeOf(settings.subtree === undefined ? "" : settings.subtree),
       heartbeatInterval,
       liveness,

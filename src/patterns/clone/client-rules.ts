@@ -84,10 +84,6 @@ export class ClientRules {
     return this.#subtree.has(key);
   }
 
-  start(now: number): void {
-    this.setServers(this.#options.servers, now);
-  }
-
   setServers(names: readonly string[], now: number): void {
     if (!this.#isClosed && this.#attempts.setServers(names, now)) this.#open(now);
   }

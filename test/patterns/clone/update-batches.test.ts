@@ -25,7 +25,6 @@ function rig(subtree = "", watching = false, maxBytes = 500): Rig {
   const made = { done, attempt: 0 };
   const rules = new ClientRules(
     {
-      servers: ["a"],
       subtree: Buffer.from(subtree),
       heartbeatInterval: 1_000,
       liveness: 2,
@@ -47,7 +46,7 @@ function rig(subtree = "", watching = false, maxBytes = 500): Rig {
     },
     0,
   );
-  rules.start(0);
+  rules.setServers(["a"], 0);
   rules.connected(1, 0);
   rules.snapshot(1, encodeGoodbye(0, Buffer.from(subtree)), 0);
   return Object.assign(made, { rules });

@@ -55,7 +55,6 @@ export class Client {
     const self = this;
     this.rules = new ClientRules(
       {
-        servers: ["primary", "backup"],
         subtree: Buffer.from(subtree),
         heartbeatInterval: HEARTBEAT,
         liveness: 2,
@@ -87,7 +86,7 @@ export class Client {
       },
       simulation.now,
     );
-    this.rules.start(simulation.now);
+    this.rules.setServers(["primary", "backup"], simulation.now);
     this.#timer = new RulesTimer(simulation, this.rules);
   }
 
