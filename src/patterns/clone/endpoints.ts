@@ -60,7 +60,8 @@ const LAST_PORT = 32_000;
 
 export interface PortOwner {
   readonly offset: number;
-  readonly socket: { bind(endpoint: string): Promise<unknown>; unbind(endpoint: string): Promise<void> };
+  /** One without `unbind` is bound last. */
+  readonly socket: { bind(endpoint: string): Promise<unknown>; unbind?(endpoint: string): Promise<void> };
 }
 
 /**
@@ -93,7 +94,7 @@ async function bindAt(base: string, owners: readonly PortOwner[]): Promise<void>
       bound.push(owner);
     }
   } catch (error) {
-    await Promise.all(bound.map(({ socket, offset }) => socket.unbind(endpointAt(base, offset))));
+    await Promise.all(bound.map(({ socket, offset }) => socket.unbind?.(endpointAt(base, offset))));
     throw error;
   }
 }

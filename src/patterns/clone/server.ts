@@ -209,7 +209,11 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
       offset,
       socket,
     }));
-    if (pair !== undefined) ports.push({ offset: 4, socket: pair.replicas });
+    if (pair !== undefined) {
+      pair.star ??= this.#makeStar(pair);
+      // The pair begins with its star, the last.
+      ports.push({ offset: 4, socket: pair.replicas }, { offset: 3, socket: pair.star });
+    }
     const bound = await bindRow(endpoint, ports).catch((error: unknown) => {
       this.#started = undefined; // The program may try another endpoint.
       throw error;
@@ -217,7 +221,6 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     this.#endpoint = bound;
     this.#collector.subscribe();
     if (pair === undefined) this.#rules.activate(this.#timer.now());
-    else await this.#startPair(pair, bound);
     this.#timer.start({
       nextWakeUp: () => this.#rules.nextWakeUp(),
       tick: (now) => {
@@ -266,7 +269,8 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     return { settings, replicas, link, places, place: "", states, star: undefined, gate: undefined };
   }
 
-  async #startPair(pair: Pair, endpoint: string): Promise<void> {
+  /** Called once, though the server may be bound in vain. */
+  #makeStar(pair: Pair): BinaryStar {
     const { role, peer, interval, liveness, sockets, context } = pair.settings;
     if (isEndpointSource(peer))
       pair.places?.start({
@@ -274,7 +278,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
         event: (event) => this.events.emit(event),
       });
     else pair.link.connect(endpointAt(peer, 4));
-    pair.star = new BinaryStar({
+    const star = new BinaryStar({
       role,
       peer: isEndpointSource(peer) ? { endpoints: () => pair.states } : endpointAt(peer, 3),
       heartbeatInterval: interval,
@@ -286,8 +290,8 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
       ...context,
     });
     for (const type of Object.keys(STAR_EVENTS) as BinaryStarEvent["type"][])
-      pair.star.events.on(type, (event) => this.#onStarEvent(event));
-    pair.gate = new BinaryStarGate(pair.star, { maxQueue: MAX_WAITING });
+      star.events.on(type, (event) => this.#onStarEvent(event));
+    pair.gate = new BinaryStarGate(star, { maxQueue: MAX_WAITING });
     pair.gate.passTo(([id, subtree]) =>
       this.#rules.request(id as Buffer, subtree as Buffer, this.#timer.now()),
     );
@@ -295,7 +299,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
       this.#timer.update();
       this.#pumpSoon();
     });
-    await pair.star.bind(endpointAt(endpoint, 3));
+    return star;
   }
 
   async #read(

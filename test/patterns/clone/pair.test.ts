@@ -195,4 +195,21 @@ describe("a pair", () => {
     await until(() => !server.stats().serving, "it stops");
     expect(server.set("k", "w")).toBe(false);
   });
+
+  test("an endpoint that another has, of the five, leaves none bound, and the next may be free", async () => {
+    const at = folder();
+    const taken = track(new Publisher());
+    await taken.bind(`ipc://${join(at, "p-3")}`);
+    const server = track(
+      new CloneServer({
+        pair: { role: "primary", peer: `ipc://${join(at, "b")}` },
+        heartbeatInterval: 60_000,
+      }),
+    );
+    expect(await failure(server.bind(`ipc://${join(at, "p")}`))).toMatchObject({ code: "EADDRINUSE" });
+    await taken.close();
+    await server.bind(`ipc://${join(at, "p")}`);
+    server.star?.resolve("active");
+    expect(server.set("k", "v")).toBe(true);
+  });
 });
