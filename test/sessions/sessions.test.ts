@@ -1,5 +1,5 @@
 /** Clients, servers and a store in one process, over sockets. */
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import type { PatternEndpoints } from "../../src/patterns/kit/endpoint-list.js";
 import { StoreError } from "../../src/patterns/kit/store/error.js";
 import {
@@ -219,15 +219,16 @@ describe("a session", () => {
 
   it("leaves out messages that are too old", async () => {
     const { endpoint } = await server(new MemorySessionStore());
-    const reader = client(endpoint, { id: "reader", maxAge: 100 });
+    const reader = client(endpoint, { id: "reader", maxAge: 60_000 });
     await reader.subscribe("t");
     await reader.close();
     const writer = client(endpoint, { id: "writer" });
     await writer.publish("t", "old");
-    const since = Date.now();
-    while (Date.now() - since < 150) await new Promise((resolve) => setTimeout(resolve, 20));
+    const now = Date.now.bind(Date);
+    const clock = vi.spyOn(Date, "now").mockImplementation(() => now() + 60_001);
+    onTestFinished(() => clock.mockRestore());
     await writer.publish("t", "new");
-    const again = client(endpoint, { id: "reader", maxAge: 100 });
+    const again = client(endpoint, { id: "reader", maxAge: 60_000 });
     const dropped = new Promise((resolve) => again.events.once("messages:dropped", resolve));
     expect(texts(await take(again, 1))).toEqual(["new"]);
     expect(await dropped).toMatchObject({ count: 1, old: 1 });
