@@ -356,6 +356,19 @@ describe("a hostile peer", () => {
     expect((await a.until("enter")).peer.name).toBe("stranger");
   });
 
+  it("with a name for a host is dialled where it comes from after its second connection took over, too", async () => {
+    const a = await start();
+    const first = new Dealer({ routingId: identityOf(UUID), linger: 0, reconnectInterval: -1 });
+    open.push(first);
+    first.connect(a.plane.endpoint);
+    await first.send(encodePing(1));
+    await eventually(() => a.plane.stats().refused.hello === 1);
+    const second = stranger(a.plane, UUID);
+    await new Promise((resolve) => first.events.once("disconnect", resolve));
+    await second.send(hello("tcp://no-such-host.invalid:9"));
+    expect((await a.until("enter")).peer.name).toBe("stranger");
+  });
+
   it("that never reads is dropped, and takes no memory without end", async () => {
     const a = await start({ maxQueue: 50 });
     const dealer = stranger(a.plane, UUID);
