@@ -145,6 +145,9 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   #coalescing: NodeJS.Timeout | undefined;
   #looking: NodeJS.Timeout | undefined;
   #addresses: readonly HostAddress[] = [];
+  /** Lookups may overlap: their number, and that of the one that found the addresses. */
+  #lookUps = 0;
+  #foundBy = 0;
   #description: string | undefined;
   #renewed: ClusterListenerTls | undefined;
 
@@ -331,6 +334,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   async #lookUp(): Promise<void> {
     const { addresses = interfaceAddresses() } = this.#settings;
     const host = this.#settings.host ?? hostOf(this.#endpoint) ?? "0.0.0.0";
+    const number = ++this.#lookUps;
     let found: readonly HostAddress[];
     try {
       const { signal } = this.#stopped;
@@ -343,7 +347,8 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
       if (this.#addresses.length > 0) return;
       found = checkAddresses(await interfaceAddresses()(this.#stopped.signal));
     }
-    if (this.closed) return;
+    if (this.closed || number < this.#foundBy) return;
+    this.#foundBy = number;
     this.#describe(boundTo(found, host));
   }
 

@@ -15,6 +15,7 @@ import {
   DiscoveryServer,
   type DiscoveryServerEvent,
   type DiscoveryServerOptions,
+  type HostAddress,
 } from "../../../src/cluster/index.js";
 import type { EventStream } from "../../../src/core/event-stream.js";
 import { curveKeyPair, Dealer, Request, Router } from "../../../src/index.js";
@@ -373,6 +374,26 @@ describe("a discovery server", () => {
     expect(made.nodes[0]?.addresses.every(({ port: of }) => of === undefined)).toBe(true);
     await first.close();
     await server(a);
+  });
+
+  it("keeps the later one of two lookups, whichever is answered first", async () => {
+    const a = await node("a");
+    const at = (ip: string): HostAddress[] => [{ ip, interface: "eth0", prefix: 24 }];
+    const answers: ((addresses: HostAddress[]) => void)[] = [];
+    let isStarted = false;
+    const made = await server(a, {
+      host: "0.0.0.0",
+      addresses: () => (isStarted ? new Promise((resolve) => void answers.push(resolve)) : at("10.0.0.1")),
+    });
+    isStarted = true;
+    const found: string[] = [];
+    made.events.on("addresses:changed", ({ addresses }) => void found.push(addresses[0]?.ip ?? ""));
+    const lookups = [made.refresh(), made.refresh()];
+    answers[1]?.(at("10.0.0.3"));
+    await lookups[1];
+    answers[0]?.(at("10.0.0.2"));
+    await lookups[0];
+    expect(found).toEqual(["10.0.0.3"]);
   });
 
   it("closes while its provider of addresses does not answer", async () => {
