@@ -46,7 +46,9 @@ export class Waiter<T> {
     if (signal !== undefined) {
       this.#signal = signal;
       this.#signalOnAbort = () => this.#giveUp("aborted", new AbortedError(signal.reason));
-      addAborted(signal, this.#signalOnAbort);
+      // It may have aborted since the caller checked it: within an event, or a turn later.
+      if (signal.aborted) queueMicrotask(this.#signalOnAbort);
+      else addAborted(signal, this.#signalOnAbort);
     }
   }
 

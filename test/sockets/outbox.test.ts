@@ -434,6 +434,22 @@ describe("an outbox", () => {
     expect(socket.stats().pendingSends).toBe(0);
   });
 
+  test("gives up a send whose signal a listener aborts within a refused offer", async () => {
+    const { socket, engine } = push();
+    engine.last.room = 0;
+    engine.last.peers = 1;
+    const controller = new AbortController();
+    const offer = engine.last.offer.bind(engine.last);
+    engine.last.offer = (message) => {
+      controller.abort();
+      return offer(message);
+    };
+    const outcome = watch(socket.send("a", { signal: controller.signal }));
+    await turn();
+    expect(outcome.code).toBe("ABORT_ERR");
+    expect(socket.stats().pendingSends).toBe(0);
+  });
+
   test("leaves no timer behind when a lingering close has flushed what waited", async () => {
     const { socket, engine } = push();
     engine.last.room = 0;

@@ -65,3 +65,14 @@ test("a call with an aborted signal gets no turn and takes none", async () => {
   const done = await turns.take();
   done();
 });
+
+test("a call whose signal aborts right behind it does not wait for its turn", async () => {
+  const turns = new Mutex();
+  const done = await turns.take();
+  const controller = new AbortController();
+  const call = watch(turns.take({ signal: controller.signal }));
+  controller.abort();
+  await turn();
+  expect(call.code).toBe("ABORT_ERR");
+  done();
+});
