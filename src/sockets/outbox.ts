@@ -115,8 +115,7 @@ export class Outbox {
       }
       if (result !== OfferResult.Mute) {
         this.#countSent(message);
-        if (result === OfferResult.Accepted) this.#counters.delivered += 1;
-        else {
+        if (result !== OfferResult.Accepted) {
           const error = this.#settle(result, message, strict, undefined);
           if (error !== undefined) return Promise.reject(error);
         }
@@ -166,10 +165,7 @@ export class Outbox {
     const result = this.#offer(message, memory);
     if (result === OfferResult.Mute) return false;
     this.#countSent(message);
-    if (result === OfferResult.Accepted) {
-      this.#counters.delivered += 1;
-      return true;
-    }
+    if (result === OfferResult.Accepted) return true;
     const error = this.#settle(result, message, false, undefined);
     if (error !== undefined) throw error;
     return true;
@@ -182,7 +178,6 @@ export class Outbox {
     if (result === OfferResult.Unroutable) return "gone";
     if (result !== OfferResult.Accepted) return "full";
     this.#countSent(message);
-    this.#counters.delivered += 1;
     return "sent";
   }
 
@@ -245,7 +240,6 @@ export class Outbox {
     waiter: Waiter<void> | undefined,
   ): ShoalError | undefined {
     if (result === OfferResult.Accepted) {
-      this.#counters.delivered += 1;
       waiter?.resolve();
       return undefined;
     }
@@ -259,11 +253,16 @@ export class Outbox {
     return error;
   }
 
-  /** @throws TransportError `ENOMEM`, without effect */
+  /** Counts what is delivered. @throws TransportError `ENOMEM`, without effect */
   #offer(message: OutgoingMessage, memory: MessageMemory | undefined): OfferResult {
+    // First, because a reply may be taken within the offer of its request.
+    this.#counters.delivered += 1;
     try {
-      return this.#engine.offer(message, memory);
+      const result = this.#engine.offer(message, memory);
+      if (result !== OfferResult.Accepted) this.#counters.delivered -= 1;
+      return result;
     } catch (error) {
+      this.#counters.delivered -= 1;
       throw withCode(error);
     }
   }

@@ -96,9 +96,17 @@ export class RequestRouting extends Routing {
       this.#idFrame.writeUInt32BE(this.#id);
       prefix = [this.#idFrame, EMPTY];
     } else this.#idFrame = undefined;
-    this.#asked = this.#out.send(message, prefix, transfer);
-    this.#askedLeft = false;
+    // First, because a peer within the process may reply within the send.
     this.#asking = true;
+    this.#asked = pipe;
+    this.#askedLeft = false;
+    try {
+      this.#out.send(message, prefix, transfer);
+    } catch (error) {
+      this.#asking = false;
+      this.#asked = undefined;
+      throw error;
+    }
     return OfferResult.Accepted;
   }
 
