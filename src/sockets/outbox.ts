@@ -90,6 +90,7 @@ export class Outbox {
   readonly #budget = new TurnBudget();
   #waiting = 0;
   #waitingCost = 0;
+  #isOffering = false;
   #onDrained: (() => void) | undefined;
 
   constructor(engine: EngineSocket, rules: OutboxRules, counters: Counters) {
@@ -182,17 +183,22 @@ export class Outbox {
   }
 
   pump(): void {
+    // A listener that an offer calls may send, and find room: the message in hand would be offered twice.
+    if (this.#isOffering) return;
     for (let head = this.#pending.peek(); head !== undefined; head = this.#pending.peek()) {
       if (head.waiter.settled) {
         this.#pending.shift();
         continue;
       }
       let result: OfferResult;
+      this.#isOffering = true;
       try {
         result = this.#offer(head.message, head.options);
       } catch (error) {
         if (!head.waiter.settled) this.#refuse(head, error);
         continue;
+      } finally {
+        this.#isOffering = false;
       }
       // A listener that the offer called gave it up.
       if (head.waiter.settled) continue;

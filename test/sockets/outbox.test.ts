@@ -434,6 +434,27 @@ describe("an outbox", () => {
     expect(socket.stats().pendingSends).toBe(0);
   });
 
+  test("offers a waiting message once, though a listener within the offer sends and finds room", async () => {
+    const { socket, engine } = push();
+    const fake = engine.last;
+    fake.room = 0;
+    fake.peers = 1;
+    const sends = ["a", "b"].map((message) => watch(socket.send(message)));
+    const offer = fake.offer.bind(fake);
+    fake.offer = (message) => {
+      if (message === "a" && sends.length === 2) {
+        sends.push(watch(socket.send("c")));
+        fake.tellWritable();
+      }
+      return offer(message);
+    };
+    fake.room = 4;
+    await turn();
+    expect(fake.accepted.map(String)).toEqual(["a", "b", "c"]);
+    expect(sends.map(({ state }) => state)).toEqual(["fulfilled", "fulfilled", "fulfilled"]);
+    expect(socket.stats()).toMatchObject({ sent: 3, delivered: 3, pendingSends: 0 });
+  });
+
   test("gives up a send whose signal a listener aborts within a refused offer", async () => {
     const { socket, engine } = push();
     engine.last.room = 0;
