@@ -80,6 +80,8 @@ interface Pending {
   readonly cost: number;
   readonly strict: boolean;
   readonly waiter: Waiter<void>;
+  /** Counted as dropped for this reason. */
+  givenUp: "timeout" | "aborted" | "closed" | undefined;
 }
 
 export class Outbox {
@@ -140,6 +142,7 @@ export class Outbox {
     }
     this.#countSent(message);
     const waiter = new Waiter<void>(timeout, options?.signal, this.#timedOut, (why) => {
+      pending.givenUp = why;
       this.#counters.dropped[why] += 1;
       this.#left(cost);
       this.#prune();
@@ -148,14 +151,16 @@ export class Outbox {
     });
     this.#waiting += 1;
     this.#waitingCost += cost;
-    this.#pending.push({
+    const pending: Pending = {
       message: waiting,
       // Already copied here.
       options: kept === undefined && options?.copy ? undefined : options,
       cost,
       strict,
       waiter,
-    });
+      givenUp: undefined,
+    };
+    this.#pending.push(pending);
     this.#engine.wantWritable(true);
     return waiter.promise;
   }
@@ -201,7 +206,12 @@ export class Outbox {
         this.#isOffering = false;
       }
       // A listener that the offer called gave it up.
-      if (head.waiter.settled) continue;
+      if (head.waiter.settled) {
+        // It is delivered, and not dropped.
+        if (result === OfferResult.Accepted && head.givenUp !== undefined)
+          this.#counters.dropped[head.givenUp] -= 1;
+        continue;
+      }
       if (result === OfferResult.Mute) {
         if (this.#onDrained !== undefined && this.#rules.sendsOutOfTurn) this.#onDrained();
         else this.#engine.wantWritable(true);
@@ -227,6 +237,7 @@ export class Outbox {
     for (let head = this.#pending.shift(); head !== undefined; head = this.#pending.shift()) {
       if (head.waiter.settled) continue;
       refused += 1;
+      head.givenUp = "closed";
       this.#counters.dropped.closed += 1;
       this.#left(head.cost);
       head.waiter.abandon(new ClosedError("EAGAIN", "The socket closed before the message could be sent"));

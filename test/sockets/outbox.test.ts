@@ -434,6 +434,23 @@ describe("an outbox", () => {
     expect(socket.stats().pendingSends).toBe(0);
   });
 
+  test("counts a message that the engine took as delivered, though its send was given up within the offer", async () => {
+    const { socket, engine } = push();
+    engine.last.room = 0;
+    engine.last.peers = 1;
+    const controller = new AbortController();
+    const given = watch(socket.send("a", { signal: controller.signal }));
+    const offer = engine.last.offer.bind(engine.last);
+    engine.last.offer = (message) => {
+      controller.abort();
+      return offer(message);
+    };
+    engine.last.room = 1;
+    await turn();
+    expect(given.code).toBe("ABORT_ERR");
+    expect(socket.stats()).toMatchObject({ sent: 1, delivered: 1, dropped: { aborted: 0 } });
+  });
+
   test("offers a waiting message once, though a listener within the offer sends and finds room", async () => {
     const { socket, engine } = push();
     const fake = engine.last;
