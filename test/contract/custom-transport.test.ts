@@ -13,8 +13,10 @@ import {
   registerTransport,
   type Socket,
   Stream,
+  Subscriber,
   type Transport,
   type TransportAcceptor,
+  XPublisher,
 } from "../../src/index.js";
 import { ENGINES } from "../support/engines.js";
 import { nextEvent, turn, until } from "./support/wait.js";
@@ -220,6 +222,37 @@ describe("a registered transport", () => {
     }
     expect(got).toEqual([1, 2, 3, 4, 5]);
     expect(push.stats()).toMatchObject({ sent: 6, peers: 1 });
+  });
+
+  it("gives every subscriber each message once where the program publishes within a write", async () => {
+    const publisher = keep(new XPublisher({ context }));
+    const subscribers = [keep(new Subscriber({ context })), keep(new Subscriber({ context }))];
+    await publisher.bind("memory://publishes");
+    for (const [at, subscriber] of subscribers.entries()) {
+      // Different prefixes, so that the list of matching peers is made anew for each message.
+      subscriber.subscribe(at === 0 ? "" : "t");
+      subscriber.connect("memory://publishes");
+      await publisher.receive();
+    }
+    let sent = 0;
+    const send = (): void => void publisher.trySend(["t", Buffer.alloc(300_000, ++sent)]);
+    for (const end of accepted as End[]) {
+      const write = end._write.bind(end);
+      end._write = (chunk, encoding, done) => {
+        write(chunk, encoding, done);
+        if (sent < 2) send();
+      };
+    }
+    send();
+    for (const subscriber of subscribers) {
+      const got: number[] = [];
+      while (got.length < 2) {
+        const [, body] = (await subscriber.receive({ timeout: 4_000 })) as [Buffer, Buffer];
+        expect(body.equals(Buffer.alloc(300_000, body[0]))).toBe(true);
+        got.push(body[0] as number);
+      }
+      expect(got.sort()).toEqual([1, 2]);
+    }
   });
 
   it("reports its own refusals", async () => {

@@ -73,6 +73,7 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
   readonly #givesNotices: boolean;
   #epoch = 0;
   #matched: Pipe[] = [];
+  #isPublishing = false;
   #everybody: readonly Pipe[] = [];
   #everybodyAt = -1;
   #last: Subscriber | undefined = undefined;
@@ -153,6 +154,27 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
   }
 
   offer(message: OutgoingMessage): OfferResult {
+    if (this.#isPublishing) return this.#publishWithin(message);
+    this.#isPublishing = true;
+    try {
+      return this.#publish(message, this.#encoder);
+    } finally {
+      this.#isPublishing = false;
+    }
+  }
+
+  /** A listener of a drop may publish, and so may a transport of the program: the list and the encoder are in use. */
+  #publishWithin(message: OutgoingMessage): OfferResult {
+    this.#matched = [];
+    const encoder = new Encoder();
+    try {
+      return this.#publish(message, encoder);
+    } finally {
+      encoder.close();
+    }
+  }
+
+  #publish(message: OutgoingMessage, encoder: Encoder): OfferResult {
     const matched = this.match(message);
     if (matched.length === 0) return OfferResult.Accepted;
     const { noDrop } = this.effects.options;
@@ -161,18 +183,17 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
       for (let i = 0; i < matched.length; i++) if (!(matched[i] as Pipe).hasRoom()) full = true;
       if (full) return OfferResult.Mute;
     }
-    this.#encoder.encode(message, 0, undefined);
-    const held = this.#encoder.hold();
+    encoder.encode(message, 0, undefined);
+    const held = encoder.hold();
     let full: Pipe[] | undefined;
     for (let i = 0; i < matched.length; i++) {
       const pipe = matched[i] as Pipe;
       if (noDrop === true || pipe.hasRoom()) {
-        pipe.sendEncoded(this.#encoder);
+        pipe.sendEncoded(encoder);
       } else if (full === undefined) full = [pipe];
       else full.push(pipe);
     }
     letGo(held);
-    // A listener of the drop may publish, which reuses the encoder and the list.
     if (full !== undefined) for (const pipe of full) this.effects.routingOnDrop("peer-full", pipe);
     return OfferResult.Accepted;
   }
