@@ -1,7 +1,5 @@
 /** Filters of all sessions in a server's memory. Each publication compares their version to the store's. */
 import { SubscriptionTable } from "../cluster/messaging/subscription-table.js";
-import { matches } from "../cluster/messaging/topics.js";
-import { InvalidStateError } from "../core/errors.js";
 import { KEPT_CHANGES, PAGE, PAGE_BYTES } from "./bounds.js";
 import { after, decodeJson, keys, lastPart, rangeOf } from "./records.js";
 import type { SubscriptionDirectory } from "./rules.js";
@@ -9,11 +7,9 @@ import { readMany, type SessionStore } from "./store.js";
 
 export class Directory implements SubscriptionDirectory {
   readonly #store: SessionStore;
-  readonly #table = new SubscriptionTable<string>();
+  /** Bounded by the servers' `maxFilters` and `maxFilterBytes`. */
+  readonly #table = new SubscriptionTable<string>((filter) => this.onFilter(filter, false), Infinity);
   readonly #filters = new Map<string, readonly string[]>();
-  /** Filters beyond the table's bounded number of shapes -> session ids. */
-  readonly #odd = new Map<string, Set<string>>();
-  readonly #sessions = new Map<string, number>();
   /** Called when a filter's first session comes, and its last goes. */
   onFilter: (filter: string, isThere: boolean) => void = () => undefined;
   #version = -1;
@@ -32,13 +28,12 @@ export class Directory implements SubscriptionDirectory {
   }
 
   filters(): IterableIterator<string> {
-    return this.#sessions.keys();
+    return this.#table.keys();
   }
 
   match(topic: string): readonly string[] {
     const sessions: string[] = [];
     this.#table.match(topic, sessions);
-    for (const [filter, ids] of this.#odd) if (matches(filter, topic)) sessions.push(...ids);
     return [...new Set(sessions)];
   }
 
@@ -94,32 +89,15 @@ export class Directory implements SubscriptionDirectory {
     const filters = bytes === undefined ? [] : (decodeJson(keys.filters(id), bytes) as string[]);
     const before = this.#filters.get(id) ?? [];
     const [had, has] = [new Set(before), new Set(filters)];
-    for (const filter of before) if (!has.has(filter)) this.#delete(filter, id);
+    for (const filter of before) if (!has.has(filter)) this.#table.delete(filter, id);
     for (const filter of filters) if (!had.has(filter)) this.#add(filter, id);
     if (filters.length === 0) this.#filters.delete(id);
     else this.#filters.set(id, filters);
   }
 
   #add(filter: string, id: string): void {
-    const sessions = this.#sessions.get(filter) ?? 0;
-    this.#sessions.set(filter, sessions + 1);
-    if (sessions === 0) this.onFilter(filter, true);
-    try {
-      this.#table.add(filter, id);
-    } catch (error) {
-      if (!(error instanceof InvalidStateError)) throw error;
-      const ids = this.#odd.get(filter);
-      if (ids === undefined) this.#odd.set(filter, new Set([id]));
-      else ids.add(id);
-    }
-  }
-
-  #delete(filter: string, id: string): void {
-    const sessions = this.#sessions.get(filter) ?? 0;
-    if (sessions > 1) this.#sessions.set(filter, sessions - 1);
-    else if (this.#sessions.delete(filter)) this.onFilter(filter, false);
-    if (this.#table.delete(filter, id)) return;
-    const ids = this.#odd.get(filter);
-    if (ids?.delete(id) === true && ids.size === 0) this.#odd.delete(filter);
+    const { filters } = this.#table;
+    this.#table.add(filter, id);
+    if (this.#table.filters > filters) this.onFilter(filter, true);
   }
 }

@@ -23,12 +23,14 @@ export class SubscriptionTable<T> {
   readonly #entries: (Entry<T> | undefined)[] = [];
   readonly #free: number[] = [];
   readonly #onLast: ((filter: string) => void) | undefined;
+  readonly #maxShapes: number;
   #size = 0;
   #nextAge = 0;
 
-  /** @param onLast called when the last subscription of a filter was deleted */
-  constructor(onLast?: (filter: string) => void) {
+  /** @param onLast called when the last subscription of a filter was deleted @param maxShapes of filters */
+  constructor(onLast?: (filter: string) => void, maxShapes: number = MAX_SHAPES_OF_NODE) {
     this.#onLast = onLast;
+    this.#maxShapes = maxShapes;
   }
 
   get size(): number {
@@ -44,7 +46,7 @@ export class SubscriptionTable<T> {
    * The same value with the same filter counts once.
    *
    * @throws InvalidArgumentError `EINVAL` for an invalid filter
-   * @throws InvalidStateError `EFSM` for one more shape of filters than `MAX_SHAPES_OF_NODE`
+   * @throws InvalidStateError `EFSM` for one more shape of filters than `maxShapes`
    */
   add(filter: string, value: T): void {
     const index = this.#index;
@@ -57,11 +59,11 @@ export class SubscriptionTable<T> {
       this.#size++;
       return;
     }
-    if (!index.hasShape(index.shape()) && index.shapes.size >= MAX_SHAPES_OF_NODE) {
+    if (!index.hasShape(index.shape()) && index.shapes.size >= this.#maxShapes) {
       index.forgetShape();
       throw new InvalidStateError(
         "EFSM",
-        `A node's filters have at most ${MAX_SHAPES_OF_NODE.toLocaleString("en")} shapes: which levels are "+", where "#" is`,
+        `A node's filters have at most ${this.#maxShapes.toLocaleString("en")} shapes: which levels are "+", where "#" is`,
       );
     }
     const number = this.#free.pop() ?? this.#entries.length;
