@@ -2,9 +2,9 @@
  * Sessions on LMDB, in a folder of one machine, open to several processes, one of which writes at a time. A settled
  * commit is on the disk; waiting ones share one (group commit).
  *
- *   sessions   key       -> version 8 | value
- *   version    "version" -> the last version 8
+ *   sessions   key -> version 6, random | value
  */
+import { randomBytes } from "node:crypto";
 import { bytes, checkOptions, type Given } from "../patterns/kit/options.js";
 import type { StoreError } from "../patterns/kit/store/error.js";
 import { GroupCommit } from "../patterns/kit/store/group-commit.js";
@@ -31,9 +31,8 @@ interface Commit {
   readonly writes: readonly SessionStoreWrite[];
 }
 
-const TABLES = ["sessions", "version"] as const;
-const VERSION = Buffer.from("version");
-const VERSION_BYTES = 8;
+const TABLES = ["sessions"] as const;
+const VERSION_BYTES = 6;
 /** Overhead of a value, roughly, in bytes. */
 const OVERHEAD = 100;
 
@@ -49,7 +48,6 @@ export class LmdbSessionStore implements SessionStore {
   readonly name = "lmdb";
   readonly #folder: LmdbFolder<(typeof TABLES)[number]>;
   readonly #values: LmdbDatabase;
-  readonly #version: LmdbDatabase;
   readonly #commits: GroupCommit<Commit, boolean>;
   #closing: Promise<void> | undefined;
 
@@ -67,7 +65,6 @@ export class LmdbSessionStore implements SessionStore {
     const { maxPendingWrites, ...file } = checkOptions("LmdbSessionStore", OPTIONS, options);
     this.#folder = new LmdbFolder(directory, { ...file, tables: TABLES });
     this.#values = this.#folder.tables.sessions;
-    this.#version = this.#folder.tables.version;
     this.#commits = new GroupCommit((commits) => this.#write(commits), maxPendingWrites);
   }
 
@@ -104,30 +101,22 @@ export class LmdbSessionStore implements SessionStore {
 
   async #write(commits: readonly Commit[]): Promise<(boolean | Error)[]> {
     const full = await this.#folder.room.refusal();
-    return this.#folder.transaction(() => {
-      const last = this.#version.getBinary(VERSION);
-      let version = last === undefined ? 0 : Number(last.readBigUInt64BE());
-      const results = commits.map((commit) => {
-        version += 1;
-        return this.#apply(commit, version, full);
-      });
-      this.#version.put(VERSION, versionBytes(version));
-      return results;
-    });
+    return this.#folder.transaction(() => commits.map((commit) => this.#apply(commit, full)));
   }
 
-  #apply({ checks, writes }: Commit, version: number, full: StoreError | undefined): boolean | Error {
+  #apply({ checks, writes }: Commit, full: StoreError | undefined): boolean | Error {
     if (!checks.every((check) => (this.#get(check.key)?.version ?? 0) === check.version)) return false;
     if (full !== undefined) {
       const isNew = writes.some(({ key, value }) => value !== undefined && this.#get(key) === undefined);
       if (isNew) return full;
     }
-    const head = versionBytes(version);
+    // A check compares it with one other version, so 48 bits are enough.
+    const version = randomBytes(VERSION_BYTES);
     for (const { key, value } of writes) {
       if (value === undefined) this.#values.remove(Buffer.from(key));
       else {
         this.#folder.room.note(OVERHEAD + value.length);
-        this.#values.put(Buffer.from(key), Buffer.concat([head, value]));
+        this.#values.put(Buffer.from(key), Buffer.concat([version, value]));
       }
     }
     return true;
@@ -136,12 +125,6 @@ export class LmdbSessionStore implements SessionStore {
   #get(key: string): SessionStoreValue | undefined {
     const bytes = this.#values.getBinary(Buffer.from(key));
     if (bytes === undefined) return undefined;
-    return { version: Number(bytes.readBigUInt64BE()), value: bytes.subarray(VERSION_BYTES) };
+    return { version: 1 + bytes.readUIntBE(0, VERSION_BYTES), value: bytes.subarray(VERSION_BYTES) };
   }
-}
-
-function versionBytes(version: number): Buffer {
-  const bytes = Buffer.alloc(VERSION_BYTES);
-  bytes.writeBigUInt64BE(BigInt(version));
-  return bytes;
 }
