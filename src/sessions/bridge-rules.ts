@@ -7,7 +7,8 @@
  * One server has the bridge, so sessions keep messages once; numbers reveal repetitions.
  */
 import { keys } from "./records.js";
-import { directoryVersion, type Kept, keepMessage, type SubscriptionDirectory } from "./rules.js";
+import { directoryVersion, isRunning, type Kept, keepMessage, type SubscriptionDirectory } from "./rules.js";
+import type { SessionNodeMessage } from "./server-options.js";
 import { NotPrepared, type View } from "./view.js";
 
 export interface BridgeHandle {
@@ -21,25 +22,15 @@ interface BridgeRecord extends BridgeHandle {
   readonly delivered: number;
 }
 
-export interface BridgedMessage {
-  readonly topic: string;
-  readonly data: Buffer;
-  readonly context?: Buffer | undefined;
-}
-
 function readBridge(view: View): BridgeRecord | undefined {
   return view.getJson<BridgeRecord>(keys.bridge);
 }
 
 /** @returns `false` if another running server has it */
-export function takeBridge(
-  view: View,
-  { server, term }: BridgeHandle,
-  isLost: (server: string) => boolean,
-): boolean {
+export function takeBridge(view: View, { server, term }: BridgeHandle): boolean {
   const found = readBridge(view);
   if (found?.term === term) return true;
-  if (found !== undefined && found.server !== server && !isLost(found.server)) return false;
+  if (found !== undefined && found.server !== server && isRunning(view, found.server)) return false;
   view.setJson(keys.bridge, { server, term, delivered: 0 });
   return true;
 }
@@ -59,15 +50,16 @@ export function deliver(
   { term }: BridgeHandle,
   directory: SubscriptionDirectory,
   number: number,
-  { topic, data, context }: BridgedMessage,
+  { topic, data, context }: SessionNodeMessage,
   now: number,
 ): Kept | undefined {
   view.need([keys.bridge, keys.directory]);
   const bridge = readBridge(view);
   if (bridge?.term !== term) return undefined;
-  if (number <= bridge.delivered) return { sessions: 0, owned: [] };
+  if (number <= bridge.delivered) return { refusedBy: undefined, sessions: 0, owned: [] };
   if (directoryVersion(view) !== directory.version) throw new NotPrepared(() => directory.refresh());
-  const kept = keepMessage(view, directory, { topic, publisher: "", id: "", time: now, data, context });
+  const message = { topic, publisher: "", id: "", time: now, data, context };
+  const kept = keepMessage(view, directory, message, false);
   view.setJson(keys.bridge, { ...bridge, delivered: number });
   return kept;
 }

@@ -18,50 +18,34 @@ export class Bridge {
   readonly #context: ServerContext;
   readonly #node: SessionNode;
   readonly #prefix: string;
-  readonly #isLost: (server: string) => boolean;
   readonly #signals: { close(): unknown }[] = [];
   readonly #subscriptions = new Map<string, { readonly ready: Promise<void>; close(): unknown }>();
   /** Set while this server has the bridge. It gets each message once, even if filters overlap. */
   #client: SessionNodeClient | undefined;
   #handle: rules.BridgeHandle | undefined;
-  #looking: Promise<void> | undefined;
+  #looking: Promise<void> = Promise.resolve();
   #isStopped = false;
   #next = 1;
   #waiting = 0;
-  #isSignalling = false;
   /** Stored copies, and messages lost by the store's failures. */
   kept = 0;
   lost = 0;
 
-  constructor(
-    context: ServerContext,
-    node: SessionNode,
-    prefix: string,
-    isLost: (server: string) => boolean,
-  ) {
+  constructor(context: ServerContext, node: SessionNode, prefix: string) {
     this.#context = context;
     this.#node = node;
     this.#prefix = prefix;
-    this.#isLost = isLost;
     this.#signals.push(
       node.subscribe(`${prefix}/filters`, () => {
         if (this.#client !== undefined) this.#refresh();
       }),
-      node.subscribe(`${prefix}/bridge`, () => {
-        // A look under way may have read before the bridge was given back.
-        const before = this.#looking?.catch(ignore);
-        Promise.resolve(before)
-          .then(() => this.look())
-          .catch(context.storeFailed);
-      }),
+      node.subscribe(`${prefix}/bridge`, () => void this.look().catch(context.storeFailed)),
     );
   }
 
-  /** Takes the bridge if no running server has it; one attempt at a time. @throws StoreError */
+  /** Takes the bridge if no running server has it, after an earlier attempt. @throws StoreError */
   look(): Promise<void> {
-    this.#looking ??= this.#look().finally(() => {
-      this.#looking = undefined;
-    });
+    this.#looking = this.#looking.catch(ignore).then(() => this.#look());
     return this.#looking;
   }
 
@@ -70,7 +54,7 @@ export class Bridge {
     const { server, directory, transactions } = this.#context;
     this.#handle ??= { server, term: randomBytes(8).toString("hex") };
     const handle = this.#handle;
-    const isTaken = await transactions.run((view) => rules.takeBridge(view, handle, this.#isLost));
+    const isTaken = await transactions.run((view) => rules.takeBridge(view, handle));
     if (this.#isStopped) return;
     if (!isTaken) this.#end();
     else if (this.#client === undefined) await this.#begin();
@@ -79,19 +63,13 @@ export class Bridge {
 
   filtersChanged(): void {
     if (this.#client !== undefined) this.#refresh();
-    else if (!this.#isSignalling) {
-      this.#isSignalling = true;
-      setImmediate(() => {
-        this.#isSignalling = false;
-        this.#signal("filters");
-      });
-    }
+    else this.#signal("filters");
   }
 
   /** Gives the bridge back, and signals that. @throws StoreError */
   async stop(): Promise<void> {
     this.#isStopped = true;
-    await this.#looking?.catch(() => undefined); // Its caller has the error.
+    await this.#looking.catch(ignore); // Its caller has the error.
     for (const signal of this.#signals.splice(0)) signal.close();
     const handle = this.#handle;
     this.#end();

@@ -1,9 +1,9 @@
 import { describe } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { type EventsOf, event } from "../core/event-stream.js";
+import { CALL_OPTIONS } from "../patterns/kit/calls.js";
 import { ENDPOINT_SOURCE_EVENTS } from "../patterns/kit/endpoint-list.js";
 import {
-  anything,
   boolean,
   bytes,
   checkOptions,
@@ -101,10 +101,7 @@ export type SessionClientOptions = GivenWith<typeof OPTIONS, "id">;
 export const PUBLISH_OPTIONS = {
   /** Message id of at most 128 bytes: a session publishes it once among its last 1,000 ids within ten minutes. */
   id: text(),
-  /** ms; -1: no limit. Default: the client's `timeout`. */
-  timeout: integer({ min: -1 }),
-  /** Aborts the call; the message may be published. */
-  signal: anything<AbortSignal>(),
+  ...CALL_OPTIONS,
 };
 
 export type SessionPublishOptions = Given<typeof PUBLISH_OPTIONS>;

@@ -12,21 +12,21 @@
  */
 import { backOff } from "../core/back-off.js";
 import { RingBuffer } from "../core/collections/ring-buffer.js";
+import type { PendingCall } from "../patterns/kit/calls.js";
 import { MAX_PUBLISHING, MAX_SETTLED } from "./bounds.js";
+import type { SessionClientSettings } from "./client-options.js";
 import { SessionError, type SessionFailure } from "./error.js";
 import {
   type ClientMessage,
   type DeliveredMessage,
   type OpenRequest,
+  type Publication,
   type ServerMessage,
   VERSION,
 } from "./protocol.js";
 import { messageSize } from "./records.js";
 
-export interface ClientCall<T> {
-  resolve(result: T): void;
-  reject(error: SessionError): void;
-}
+export type ClientCall<T> = Pick<PendingCall<T>, "resolve" | "reject">;
 
 export interface PublishedResult {
   /** Sessions that keep it; 0 for a duplicate. */
@@ -34,16 +34,11 @@ export interface PublishedResult {
   readonly duplicate: boolean;
 }
 
-export interface PublishRequest {
-  readonly id: string;
-  readonly topic: string;
-  readonly data: Buffer;
-  readonly context?: Buffer | undefined;
-}
+export type PublishRequest = Omit<Publication, "number">;
 
 export type OpenedMessage = Extract<ServerMessage, { readonly kind: "opened" }>;
 
-interface Publication extends PublishRequest {
+interface Publishing extends PublishRequest {
   number: number;
   readonly call: ClientCall<PublishedResult>;
 }
@@ -69,13 +64,12 @@ export interface ClientEffects {
   closed(isDone: boolean): void;
 }
 
-export interface ClientRulesOptions {
+export interface ClientRulesOptions
+  extends Pick<
+    SessionClientSettings,
+    "clean" | "openTimeout" | "heartbeatInterval" | "reconnectInterval" | "reconnectMaxInterval"
+  > {
   readonly open: Omit<OpenRequest, "attempt" | "clean" | "again">;
-  readonly clean: boolean;
-  readonly openTimeout: number;
-  readonly heartbeatInterval: number;
-  readonly reconnectInterval: number;
-  readonly reconnectMaxInterval: number;
 }
 
 /** A server that knows a publication by its number does not read its data. */
@@ -105,8 +99,8 @@ export class SessionClientRules {
   #life = "";
   #lives = 0;
   #next = 1;
-  readonly #sent = new Map<number, Publication>();
-  readonly #waiting = new RingBuffer<Publication>();
+  readonly #sent = new Map<number, Publishing>();
+  readonly #waiting = new RingBuffer<Publishing>();
   readonly #requests = new Map<number, FilterRequest>();
   #nextRequest = 1;
   /** Those of the session. */
@@ -225,15 +219,6 @@ export class SessionClientRules {
     }
     this.#unreported.push(number);
     return true;
-  }
-
-  abandon(error: SessionError): void {
-    const calls = [...this.#sent.values(), ...this.#requests.values()].map(({ call }) => call);
-    for (let each = this.#waiting.shift(); each !== undefined; each = this.#waiting.shift())
-      calls.push(each.call);
-    this.#sent.clear();
-    this.#requests.clear();
-    for (const call of calls) call?.reject(error);
   }
 
   flush(): void {
@@ -435,10 +420,10 @@ export class SessionClientRules {
   #sendWaiting(): void {
     if (this.#state !== "open") return;
     while (this.#waiting.length > 0 && this.#sent.size < MAX_PUBLISHING)
-      this.#sendPublication(this.#waiting.shift() as Publication, this.#next);
+      this.#sendPublication(this.#waiting.shift() as Publishing, this.#next);
   }
 
-  #sendPublication(publication: Publication, number: number, data: Buffer = publication.data): void {
+  #sendPublication(publication: Publishing, number: number, data: Buffer = publication.data): void {
     const { id, topic, context, call } = publication;
     if (!this.#effects.send({ kind: "publish", number, id, topic, data, context })) {
       call.reject(new SessionError("too-large"));
@@ -449,7 +434,7 @@ export class SessionClientRules {
     this.#sent.set(number, publication);
   }
 
-  #answered(number: number): Publication | undefined {
+  #answered(number: number): Publishing | undefined {
     const publication = this.#sent.get(number);
     this.#sent.delete(number);
     this.#sendWaiting();

@@ -27,6 +27,7 @@ import { checkWait, WAIT_OPTIONS, Waiter, type WaitOptions, withTimeout } from "
 import { type PendingCall, PendingCalls } from "../patterns/kit/calls.js";
 import { Driver, type PatternWaitOptions } from "../patterns/kit/driver.js";
 import { EndpointList, type PatternEndpoints } from "../patterns/kit/endpoint-list.js";
+import { untilClosed } from "../patterns/kit/message-reader.js";
 import { CLOSE_LINGER, checkKeys, checkOptions } from "../patterns/kit/options.js";
 import { Dealer } from "../sockets/request-reply.js";
 import { HIGH_WATER_MARK, MAX_MESSAGE_ID, MAX_SESSION_FILTERS } from "./bounds.js";
@@ -130,26 +131,10 @@ export class SessionClient
     this.#endpoints = this.#list.current;
     this.#calls = new PendingCalls(settings);
     this.#timer = new DriverTimer(MAX_STEP);
-    const { id, token, expiry, maxQueue, maxQueueBytes, maxAge, drop, clean } = settings;
     const { maxUnacknowledged: window, maxUnacknowledgedBytes: windowBytes } = settings;
     const instance = randomBytes(8).toString("hex");
     this.#rules = new SessionClientRules(
-      {
-        ...settings,
-        clean,
-        open: {
-          id,
-          instance,
-          token,
-          expiry,
-          maxQueue,
-          maxQueueBytes,
-          maxAge,
-          drop,
-          window,
-          windowBytes,
-        },
-      },
+      { ...settings, open: { ...settings, instance, window, windowBytes } },
       this.#endpoints.length,
       {
         connect: (server) => this.#connect(server),
@@ -307,15 +292,8 @@ export class SessionClient
   }
 
   /** Messages until the client closes. @throws SessionError `ERR_SESSION` */
-  async *[Symbol.asyncIterator](): AsyncIterator<SessionMessage, undefined> {
-    for (;;) {
-      try {
-        yield await this.receive();
-      } catch (error) {
-        if (error instanceof ClosedError) return undefined;
-        throw error;
-      }
-    }
+  [Symbol.asyncIterator](): AsyncIterator<SessionMessage, undefined> {
+    return untilClosed(() => this.receive());
   }
 
   /**
@@ -371,7 +349,7 @@ export class SessionClient
     this.#disconnect();
     this.#whenClosed?.(false);
     this.#calls.close();
-    this.#endReceivers(new ClosedError("EAGAIN", "The client closed while the call waited"), true);
+    this.#endReceivers(new ClosedError("EAGAIN", "The client closed while the call waited"));
     this.#ready.clear();
   }
 
@@ -554,16 +532,13 @@ export class SessionClient
     this.#ready.clear();
     this.events.emit({ type: "session:ended", reason: error.reason, text: error.message });
     this.reached(error);
-    this.#rules.abandon(error);
-    this.#endReceivers(error, false);
+    this.#calls.close(error);
+    this.#endReceivers(error);
     this.#whenClosed?.(false);
   }
 
-  #endReceivers(error: ShoalError, isClosing: boolean): void {
-    for (const waiter of [...this.#receivers]) {
-      if (isClosing) waiter.abandon(error);
-      else waiter.reject(error);
-    }
+  #endReceivers(error: ShoalError): void {
+    for (const waiter of this.#receivers) waiter.abandon(error);
     this.#receivers.clear();
   }
 }

@@ -6,12 +6,10 @@
  *                   low                                 next
  */
 import { MIN_SHARE } from "./bounds.js";
+import type { OpenRequest } from "./protocol.js";
 import type { Progress } from "./rules.js";
 
-export interface DeliveryWindow {
-  readonly messages: number;
-  readonly bytes: number;
-}
+export type DeliveryWindow = Pick<OpenRequest, "window" | "windowBytes">;
 
 export class InFlightBytes {
   readonly #limit: number;
@@ -52,12 +50,8 @@ export class Deliveries {
     return this.#next;
   }
 
-  get inFlight(): number {
-    return this.#inFlight.size;
-  }
-
   get room(): number {
-    return this.#bytes > 0 && this.#bytes >= this.#allowed ? 0 : this.#window.messages - this.#inFlight.size;
+    return this.#bytes > 0 && this.#bytes >= this.#allowed ? 0 : this.#window.window - this.#inFlight.size;
   }
 
   /** One message may be larger. */
@@ -66,7 +60,7 @@ export class Deliveries {
   }
 
   get #allowed(): number {
-    return Math.min(this.#window.bytes, this.#all.allowed(this.#bytes));
+    return Math.min(this.#window.windowBytes, this.#all.allowed(this.#bytes));
   }
 
   sent(number: number, size: number): void {

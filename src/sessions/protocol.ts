@@ -110,6 +110,8 @@ export type ClientMessage = Messages<typeof CLIENT_MESSAGES>;
 
 export type ServerMessage = Messages<typeof SERVER_MESSAGES>;
 
+export type Publication = Omit<Extract<ClientMessage, { readonly kind: "publish" }>, "kind">;
+
 export type DeliveredMessage = Omit<Extract<ServerMessage, { readonly kind: "message" }>, "kind">;
 
 /**

@@ -10,7 +10,7 @@
  *   b                   the server that keeps what nodes publish
  *   v                   how often filters have changed
  *   c/NUMBER            the session whose filters changed then
- *   n/SERVER            a running server: its number grows
+ *   n/SERVER            a running server: its number grows. Without it the server is lost
  *   g/ID/LIFE           a removed session, whose messages and message ids are still there
  *
  * Each new session has a new LIFE, so message numbers are never reused. Values are records with a checksum

@@ -19,6 +19,7 @@ import {
   MAX_SESSION_FILTERS,
 } from "./bounds.js";
 import { SessionError } from "./error.js";
+import type { OpenRequest, Publication } from "./protocol.js";
 import {
   decodeMessage,
   encodeMessage,
@@ -32,6 +33,7 @@ import {
   type StoredMessage,
   type StoreTotals,
 } from "./records.js";
+import type { SessionServerSettings } from "./server-options.js";
 import { NotPrepared, type View } from "./view.js";
 
 export interface SessionHandle {
@@ -40,20 +42,13 @@ export interface SessionHandle {
   readonly epoch: number;
 }
 
-export interface SessionTerms {
-  readonly instance: string;
-  readonly attempt: number;
-  readonly expiry: number;
+/** What a client asks for, within the server's bounds. */
+export interface SessionTerms
+  extends Pick<OpenRequest, "instance" | "attempt" | "expiry" | "clean" | "again"> {
   readonly limits: SessionLimits;
-  readonly clean: boolean;
-  readonly again: boolean;
 }
 
-export interface StoreBounds {
-  readonly maxSessions: number;
-  readonly maxFilters: number;
-  readonly maxFilterBytes: number;
-}
+export type StoreBounds = Pick<SessionServerSettings, "maxSessions" | "maxFilters" | "maxFilterBytes">;
 
 export interface OpenedSession {
   readonly record: SessionRecord;
@@ -68,22 +63,10 @@ export interface SubscriptionDirectory {
   refresh(): Promise<void>;
 }
 
-export interface Publication {
-  /** The previous publication's plus 1. */
-  readonly number: number;
-  readonly id: string;
-  readonly topic: string;
-  readonly data: Buffer;
-  readonly context?: Buffer | undefined;
-}
-
-export interface PublishOutcome {
+/** With `refusedBy` "" the store is full. */
+export interface PublishOutcome extends Kept {
   /** The number or message id was published before: nothing was kept. */
   readonly isDuplicate: boolean;
-  /** The full session that refused the message, "" for a full store: nothing was kept. */
-  readonly refusedBy: string | undefined;
-  readonly sessions: number;
-  readonly owned: readonly Owned[];
 }
 
 export interface Owned {
@@ -219,24 +202,20 @@ export function close(
     if (isEnd) throw new SessionError("taken");
     return;
   }
-  if (record.owner !== undefined) {
-    // The store may have failed to remove some below `low`, which are still to be found then.
-    settle(view, handle, { ...progress, low: 0 });
-    detach(view, handle, progress.sent, now);
-  }
-  const left = readSession(view, handle.id);
-  if (isEnd && left !== undefined) remove(view, handle.id, left);
+  // The store may have failed to remove some below `low`, which are still to be found then.
+  const left = record.owner === undefined ? record : settle(view, handle, { ...progress, low: 0 });
+  if (isEnd) remove(view, handle.id, left);
+  else if (left.owner !== undefined) release(view, handle.id, left, progress.sent, now);
 }
 
-/** @param sent lower numbers may have been delivered */
-export function detach(view: View, handle: SessionHandle, sent: number, now: number): void {
-  const record = readSession(view, handle.id);
-  if (record?.life !== handle.life || record.epoch !== handle.epoch || record.owner === undefined) return;
-  if (record.expiry === 0) remove(view, handle.id, record);
-  else {
-    const mark = Math.max(record.mark, sent);
-    writeSession(view, handle.id, { ...record, owner: undefined, since: now, mark });
+/** @param sent lower numbers may have been delivered @returns whether it is removed */
+function release(view: View, id: string, record: SessionRecord, sent: number, now: number): boolean {
+  if (record.expiry === 0) {
+    remove(view, id, record);
+    return true;
   }
+  writeSession(view, id, { ...record, owner: undefined, since: now, mark: Math.max(record.mark, sent) });
+  return false;
 }
 
 /** A sweep (sweeper.ts) removes messages and message ids. */
@@ -259,26 +238,27 @@ export function end(view: View, id: string): SessionOwner | undefined {
   return record.owner;
 }
 
-export function expire(
-  view: View,
-  id: string,
-  isLost: (server: string) => boolean,
+/** Whether a server has its sign of life (sweeper.ts). */
+export function isRunning(view: View, server: string): boolean {
+  return view.get(keys.server(server)) !== undefined;
+}
+
+/** Whether a session's time is over, or its server is lost. */
+export function isDue(
+  { owner, expiry, since }: SessionRecord,
+  runs: (server: string) => boolean,
   now: number,
-): "removed" | "released" | undefined {
+): boolean {
+  return owner === undefined ? expiry >= 0 && now - since >= expiry : !runs(owner.server);
+}
+
+/** Removes or releases a session that is due. @returns whether it is removed */
+export function expire(view: View, id: string, now: number): boolean {
   const record = readSession(view, id);
-  if (record === undefined) return undefined;
-  if (record.owner !== undefined) {
-    if (!isLost(record.owner.server)) return undefined;
-    if (record.expiry === 0) {
-      remove(view, id, record);
-      return "removed";
-    }
-    writeSession(view, id, { ...record, owner: undefined, since: now, mark: record.tail });
-    return "released";
-  }
-  if (record.expiry < 0 || now - record.since < record.expiry) return undefined;
+  if (record === undefined || !isDue(record, (server) => isRunning(view, server), now)) return false;
+  if (record.owner !== undefined) return release(view, id, record, record.tail, now);
   remove(view, id, record);
-  return "removed";
+  return true;
 }
 
 export function changeFilters(
@@ -319,7 +299,7 @@ export function changeFilters(
   noteChange(view, id);
 }
 
-/** @throws SessionError `taken`, `gone`; `invalid` for a number out of order */
+/** @throws SessionError `taken`, `gone`; `invalid` unless the number is the previous publication's plus 1 */
 export function publish(
   view: View,
   handle: SessionHandle,
@@ -338,10 +318,10 @@ export function publish(
   }
   writeSession(view, handle.id, id === "" ? counted : { ...counted, ids: self.ids + 1 });
   const message = { topic, publisher: handle.id, id, time: now, data, context };
-  const kept = keepMessage(view, directory, message, (target) => noteRefusal(view, handle, counted, target));
-  if ("isDuplicate" in kept) return kept;
+  const kept = keepMessage(view, directory, message, true);
+  if (kept.refusedBy !== undefined) return noteRefusal(view, handle, counted, kept.refusedBy);
   if (id !== "") remember(view, handle, self.ids, id, now);
-  return { isDuplicate: false, refusedBy: undefined, ...kept };
+  return { isDuplicate: false, ...kept };
 }
 
 /** Refuses a publication for a full store without a new key, so that the next can follow. @throws as `publish` */
@@ -372,37 +352,39 @@ function noteRefusal(
 
 /** Sessions that keep a message, and matching ones with an owner. */
 export interface Kept {
+  /** The full session that refused the message, which none keeps then. */
+  readonly refusedBy: string | undefined;
   readonly sessions: number;
   readonly owned: readonly Owned[];
 }
 
-/** @param refuse the result if a session refuses the message, which none then keeps. Default: that session drops it */
-export function keepMessage<R = never>(
+/** @param canRefuse otherwise a full session with the policy "refuse" drops the message */
+export function keepMessage(
   view: View,
   directory: SubscriptionDirectory,
   message: StoredMessage,
-  refuse?: (by: string) => R,
-): Kept | R {
+  canRefuse: boolean,
+): Kept {
   const size = messageSize(message);
   const targets = directory.match(message.topic);
   view.need(targets.map(keys.session));
-  const rooms: [string, Room][] = [];
+  const found: [string, SessionRecord][] = [];
   for (const target of targets) {
     const record = readSession(view, target);
     if (record === undefined) continue;
-    const room = makeRoom(view, target, record, size);
-    if (room === undefined && refuse !== undefined) return refuse(target);
-    rooms.push([target, room ?? withoutRoom(record)]);
+    if (canRefuse && record.limits.drop === "refuse" && !fits(record, size))
+      return { refusedBy: target, sessions: 0, owned: [] };
+    found.push([target, record]);
   }
   const owned: Owned[] = [];
   let sessions = 0;
   let encoded: Buffer | undefined;
-  for (const [target, { record, evicted, isKept }] of rooms) {
-    const { life, owner, tail, count, bytes } = record;
-    for (const gone of evicted) view.set(keys.message(target, life, gone), undefined);
+  for (const [target, before] of found) {
+    const record = makeRoom(view, target, before, size);
+    const { life, owner, tail, count, bytes, drops } = record;
     if (owner !== undefined) owned.push({ session: target, server: owner.server });
-    if (!isKept) {
-      writeSession(view, target, record);
+    if (!fits(record, size)) {
+      writeSession(view, target, { ...record, drops: { ...drops, full: drops.full + 1 } });
       continue;
     }
     sessions += 1;
@@ -410,50 +392,41 @@ export function keepMessage<R = never>(
     view.set(keys.message(target, life, tail), encoded);
     writeSession(view, target, { ...record, tail: tail + 1, count: count + 1, bytes: bytes + size });
   }
-  return { sessions, owned };
+  return { refusedBy: undefined, sessions, owned };
 }
 
 function duplicate(refusedBy: string | undefined): PublishOutcome {
   return { isDuplicate: true, refusedBy, sessions: 0, owned: [] };
 }
 
-interface Room {
-  readonly record: SessionRecord;
-  /** Older messages to drop for it. */
-  readonly evicted: readonly number[];
-  readonly isKept: boolean;
+function fits(
+  { limits, count, bytes }: Pick<SessionRecord, "limits" | "count" | "bytes">,
+  size: number,
+): boolean {
+  return count < limits.maxQueue && bytes + size <= limits.maxQueueBytes;
 }
 
-function withoutRoom(record: SessionRecord): Room {
-  const { drops } = record;
-  return { record: { ...record, drops: { ...drops, full: drops.full + 1 } }, evicted: [], isKept: false };
-}
-
-/** @returns `undefined`: the session refuses the message */
-function makeRoom(view: View, id: string, record: SessionRecord, size: number): Room | undefined {
-  const { limits, drops } = record;
+/** Drops the oldest messages of a full session, if its policy is that and the message can have their room. */
+function makeRoom(view: View, id: string, record: SessionRecord, size: number): SessionRecord {
+  const { limits, life, drops } = record;
+  if (limits.drop !== "oldest" || size > limits.maxQueueBytes || fits(record, size)) return record;
   let { head, count, bytes } = record;
-  const fits = (): boolean => count < limits.maxQueue && bytes + size <= limits.maxQueueBytes;
-  if (fits()) return { record, evicted: [], isKept: true };
-  if (limits.drop === "refuse") return undefined;
-  if (limits.drop === "newest" || size > limits.maxQueueBytes) return withoutRoom(record);
-  const evicted: number[] = [];
-  const to = keys.message(id, record.life, record.tail);
+  let evicted = 0;
+  const to = keys.message(id, life, record.tail);
   // Acknowledgements in any order leave gaps of any width, and a large message may need the room of many.
-  for (let from = keys.message(id, record.life, head); !fits() && from !== to; ) {
-    const found = view.keysIn({ from, to, limit: Math.max(EVICTED_AT_ONCE, evicted.length) });
+  for (let from = keys.message(id, life, head); !fits({ limits, count, bytes }, size) && from !== to; ) {
+    const found = view.keysIn({ from, to, limit: Math.max(EVICTED_AT_ONCE, evicted) });
     for (const key of found.keys) {
-      if (fits()) break;
-      const number = numberOf(key);
-      evicted.push(number);
-      head = number + 1;
-      count -= 1;
+      if (fits({ limits, count, bytes }, size)) break;
       bytes -= messageSize(decodeMessage(key, view.get(key) as Buffer));
+      view.set(key, undefined);
+      head = numberOf(key) + 1;
+      count -= 1;
+      evicted += 1;
     }
     from = found.end;
   }
-  const full = drops.full + evicted.length;
-  return { record: { ...record, head, count, bytes, drops: { ...drops, full } }, evicted, isKept: true };
+  return { ...record, head, count, bytes, drops: { ...drops, full: drops.full + evicted } };
 }
 
 function isRepeated(view: View, { id, life }: SessionHandle, message: string, now: number): boolean {

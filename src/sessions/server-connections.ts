@@ -24,6 +24,7 @@ import {
   decodeClientMessage,
   encodeServerMessage,
   type OpenRequest,
+  type Publication,
   type ServerMessage,
 } from "./protocol.js";
 import {
@@ -225,7 +226,7 @@ export class SessionConnections {
       id,
       state: "opening",
       handle: { id, life: "", epoch: 0 },
-      deliveries: new Deliveries({ messages: 0, bytes: 0 }, this.#inFlight, 0),
+      deliveries: new Deliveries({ window: 0, windowBytes: 0 }, this.#inFlight, 0),
       mark: 0,
       maxAge: -1,
       drops: 0,
@@ -280,11 +281,7 @@ export class SessionConnections {
     connection.state = "open";
     connection.mark = record.mark;
     connection.maxAge = record.limits.maxAge;
-    connection.deliveries = new Deliveries(
-      { messages: request.window, bytes: request.windowBytes },
-      this.#inFlight,
-      record.head,
-    );
+    connection.deliveries = new Deliveries(request, this.#inFlight, record.head);
     this.#open.set(id, connection);
     const { isPresent, isContinued, published, count, life } = record;
     const { maxMessageSize } = this.#socket;
@@ -296,12 +293,9 @@ export class SessionConnections {
 
   #terms(request: OpenRequest): rules.SessionTerms {
     const { maxQueue, maxQueueBytes, maxExpiry } = this.#context.settings;
-    const { instance, attempt, clean, again, maxAge, drop } = request;
+    const { maxAge, drop } = request;
     return {
-      instance,
-      attempt,
-      clean,
-      again,
+      ...request,
       expiry: request.expiry < 0 ? maxExpiry : Math.min(request.expiry, maxExpiry),
       limits: {
         maxQueue: Math.min(request.maxQueue, maxQueue),
@@ -347,7 +341,7 @@ export class SessionConnections {
     }
   }
 
-  #publish(connection: Connection, publication: rules.Publication): void {
+  #publish(connection: Connection, publication: Publication): void {
     const { number, data, context } = publication;
     const { handle } = connection;
     const { directory, wake } = this.#context;
@@ -376,18 +370,12 @@ export class SessionConnections {
 
   #run<T>(connection: Connection, operation: ClientOperation<T>): void {
     const { run, bytes, observed } = operation;
-    const unlessEnded =
-      (each: Operation<T>): Operation<T> =>
-      (view) => {
-        if (connection.state === "ended") throw new SessionError("unavailable");
-        return each(view);
-      };
     const whenFull = (error: StoreError): Operation<T> => {
       this.#context.storeFailed(error);
-      return unlessEnded(operation.whenFull ?? refuseAsFull);
+      return operation.whenFull ?? refuseAsFull;
     };
     this.#context.transactions
-      .run(unlessEnded(run), bytes, whenFull)
+      .run(run, bytes, whenFull)
       .then(
         (result) => {
           operation.done(result);
@@ -492,12 +480,7 @@ export class SessionConnections {
 
   #onLeft(peer: Buffer): void {
     const connection = this.#connections.get(peer.toString("latin1"));
-    if (connection === undefined) return;
-    const { state } = connection;
-    const progress = this.#forget(connection);
-    if (state === "opening") return;
-    if (state === "open") this.#release(connection.handle, progress);
-    this.#context.events.emit({ type: "session:closed", id: connection.id, reason: "left" });
+    if (connection !== undefined) this.#end(connection, "left");
   }
 
   #failed(connection: Connection, error: unknown): void {
@@ -510,11 +493,11 @@ export class SessionConnections {
     }
   }
 
-  #end(connection: Connection, reason: SessionFailure, text?: string): void {
+  #end(connection: Connection, reason: SessionFailure | "left", text?: string): void {
     const { state } = connection;
     if (state === "ended") return;
     const progress = this.#forget(connection);
-    this.#refuse(connection.peer, reason, text);
+    if (reason !== "left") this.#refuse(connection.peer, reason, text);
     if (state === "opening") return;
     if (state === "open" && reason !== "taken" && reason !== "gone")
       this.#release(connection.handle, progress);
@@ -565,10 +548,7 @@ function refuseAsFull(): never {
   throw new SessionError("full", STORE_FULL);
 }
 
-function observedPublication(
-  sender: string,
-  publication: rules.Publication,
-): MessageProcessOperation | undefined {
+function observedPublication(sender: string, publication: Publication): MessageProcessOperation | undefined {
   const { topic: destination, data, context } = publication;
   if (!isMessageProcessObserved()) return undefined;
   return startMessageProcess("publication", {

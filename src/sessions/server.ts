@@ -26,7 +26,6 @@ import {
   type SessionInfo,
   type SessionServerEvent,
   type SessionServerOptions,
-  type SessionServerSettings,
   type SessionServerStats,
   serverSettings,
   sessionInfo,
@@ -47,11 +46,7 @@ import { Transactions } from "./transactions.js";
  * ```
  */
 export class SessionServer extends Driver<SessionServerEvent, SessionServerStats> {
-  readonly #settings: SessionServerSettings;
-  readonly #server = randomBytes(8).toString("hex");
   readonly #context: ServerContext;
-  readonly #transactions: Transactions;
-  readonly #directory: Directory;
   readonly #sweeper: Sweeper;
   readonly #connections: SessionConnections;
   readonly #wakes = new Map<string, Set<string>>();
@@ -65,19 +60,17 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
   /** @throws InvalidArgumentError `EINVAL` */
   constructor(options: SessionServerOptions) {
     super("SessionServer", SESSION_SERVER_EVENTS);
-    this.#settings = serverSettings(options);
-    const { store } = this.#settings;
-    this.#transactions = new Transactions(store, this.#settings);
-    this.#directory = new Directory(store);
+    const settings = serverSettings(options);
+    const { store } = settings;
     this.#context = {
-      server: this.#server,
-      settings: this.#settings,
-      transactions: this.#transactions,
-      directory: this.#directory,
+      server: randomBytes(8).toString("hex"),
+      settings,
+      transactions: new Transactions(store, settings),
+      directory: new Directory(store),
       events: this.events,
       wake: (server, session) => this.#wake(server, session),
       filtersChanged: () => this.#bridge?.filtersChanged(),
-      storeFailed: (error) => this.#storeFailed(error),
+      storeFailed: this.#storeFailed,
     };
     this.#connections = new SessionConnections(this.#context);
     this.#sweeper = new Sweeper(this.#context);
@@ -100,7 +93,7 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
     const bound = await this.#connections.bind(endpoint);
     this.assertOpen(); // Nobody would withdraw it.
     this.#endpoints.push(bound);
-    const { node, name } = this.#settings;
+    const { node, name } = this.#context.settings;
     if (node !== undefined) this.#withdraw.push(node.advertise(name, bound));
     return bound;
   }
@@ -116,8 +109,13 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
     const { after: last, limit } = checkOptions("sessions", LIST_OPTIONS, options);
     const range = rangeOf(keys.session(""));
     const from = last === undefined ? range.from : after(keys.session(last));
-    const entries = await this.#settings.store.scan({ from, to: range.to, limit, maxBytes: PAGE_BYTES });
-    return entries.map(({ key, value }) => sessionInfo(key, value, this.#server));
+    const entries = await this.#context.settings.store.scan({
+      from,
+      to: range.to,
+      limit,
+      maxBytes: PAGE_BYTES,
+    });
+    return entries.map(({ key, value }) => sessionInfo(key, value, this.#context.server));
   }
 
   /**
@@ -130,13 +128,13 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
     if (this.closed) this.assertOpen();
     if (typeof id !== "string") throw new InvalidArgumentError(`id must be a text; got ${describe(id)}`);
     if (!isSessionId(id)) throw new SessionError("gone");
-    const owner = await this.#transactions.run((view) => rules.end(view, id));
+    const owner = await this.#context.transactions.run((view) => rules.end(view, id));
     this.events.emit({ type: "session:removed", id, reason: "ended" });
     if (owner !== undefined) this.#wake(owner.server, id);
   }
 
   stats(): SessionServerStats {
-    const { pending, commits, operations, conflicts } = this.#transactions;
+    const { pending, commits, operations, conflicts } = this.#context.transactions;
     return {
       connections: this.#connections.size,
       ...this.#connections.counts,
@@ -147,7 +145,7 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
       commits,
       operations,
       conflicts,
-      filters: this.#directory.size,
+      filters: this.#context.directory.size,
     };
   }
 
@@ -156,7 +154,7 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
     for (const withdraw of this.#withdraw.splice(0)) withdraw();
     this.#connections.endAll();
     await this.#bridge?.stop().catch(this.#storeFailed);
-    await this.#transactions.run(() => undefined).catch(this.#storeFailed);
+    await this.#context.transactions.run(() => undefined).catch(this.#storeFailed);
   }
 
   /** @internal */
@@ -174,22 +172,24 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
     this.#subscription?.close();
     // Else the others notice the stop after `serverTimeout`.
     if (this.#begun !== undefined) await this.#sweeper.leave().catch(this.#storeFailed);
-    await this.#transactions.close();
+    await this.#context.transactions.close();
   }
 
   async #begin(): Promise<void> {
     try {
       await this.#sweeper.beat();
-      await this.#directory.refresh();
+      await this.#context.directory.refresh();
     } catch (error) {
       this.#begun = undefined;
       throw error;
     }
     this.assertOpen();
-    const { node, name, clusterTopics } = this.#settings;
-    this.#subscription = node?.subscribe(topicOf(name, this.#server), ({ data }) => this.#onWake(data));
+    const { node, name, clusterTopics } = this.#context.settings;
+    this.#subscription = node?.subscribe(topicOf(name, this.#context.server), ({ data }) =>
+      this.#onWake(data),
+    );
     if (node !== undefined && clusterTopics.length > 0) {
-      this.#bridge = new Bridge(this.#context, node, topicOf(name, "cluster"), this.#sweeper.isLost);
+      this.#bridge = new Bridge(this.#context, node, topicOf(name, "cluster"));
       // After a failure of the store `#poll` tries again.
       await this.#bridge.look().catch(this.#storeFailed);
     }
@@ -198,7 +198,7 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
 
   #schedule(): void {
     if (this.closed) return;
-    this.#timer = setTimeout(() => void this.#poll(), this.#settings.pollInterval);
+    this.#timer = setTimeout(() => void this.#poll(), this.#context.settings.pollInterval);
   }
 
   async #poll(): Promise<void> {
@@ -218,11 +218,11 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
   };
 
   #wake(server: string, session: string): void {
-    if (server === this.#server) {
+    if (server === this.#context.server) {
       this.#connections.wake(session);
       return;
     }
-    if (this.#settings.node === undefined) return;
+    if (this.#context.settings.node === undefined) return;
     if (this.#wakes.size === 0) setImmediate(this.#sendWakes);
     const sessions = this.#wakes.get(server);
     if (sessions === undefined) this.#wakes.set(server, new Set([session]));
@@ -230,7 +230,7 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
   }
 
   #sendWakes = (): void => {
-    const { node, name } = this.#settings;
+    const { node, name } = this.#context.settings;
     for (const [server, sessions] of this.#wakes) {
       const all = [...sessions];
       for (let at = 0; at < all.length; at += PAGE) {

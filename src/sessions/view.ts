@@ -2,23 +2,16 @@
  * An operation's view of the store: values read, under the writes of this operation and earlier ones of its batch. A
  * missing value ends the operation, to run again after a read.
  */
-import { decodeJson, encodeJson } from "./records.js";
-import type { SessionStoreCheck, SessionStoreValue, SessionStoreWrite } from "./store.js";
+import { after, decodeJson, encodeJson } from "./records.js";
+import type {
+  SessionStoreCheck,
+  SessionStoreEntry,
+  SessionStoreScan,
+  SessionStoreValue,
+  SessionStoreWrite,
+} from "./store.js";
 
-/** Keys to look for. */
-export interface KeyRange {
-  /** Included. */
-  readonly from: string;
-  /** Excluded. */
-  readonly to: string;
-  readonly limit: number;
-}
-
-/** The first keys of a range, and where the next ones begin. */
-export interface FoundKeys {
-  readonly keys: readonly string[];
-  readonly end: string;
-}
+export type KeyRange = Omit<SessionStoreScan, "maxBytes">;
 
 export class Unread extends Error {
   readonly keys: readonly string[];
@@ -44,23 +37,24 @@ export class NotPrepared extends Error {
 export class View {
   readonly #known: ReadonlyMap<string, SessionStoreValue | undefined>;
   /** By the ranges' beginnings. */
-  readonly #found: ReadonlyMap<string, FoundKeys>;
+  readonly #found: ReadonlyMap<string, readonly SessionStoreEntry[]>;
   readonly #used = new Set<string>();
   readonly #written = new Map<string, Buffer | undefined>();
   readonly #own = new Map<string, Buffer | undefined>();
 
   constructor(
     known: ReadonlyMap<string, SessionStoreValue | undefined>,
-    found: ReadonlyMap<string, FoundKeys> = new Map(),
+    found: ReadonlyMap<string, readonly SessionStoreEntry[]> = new Map(),
   ) {
     this.#known = known;
     this.#found = found;
   }
 
   /** @throws Unread */
-  need(keys: Iterable<string>): void {
-    const unread: string[] = [];
-    for (const key of keys) if (!this.#has(key)) unread.push(key);
+  need(keys: readonly string[]): void {
+    const unread = keys.filter(
+      (key) => !this.#own.has(key) && !this.#written.has(key) && !this.#known.has(key),
+    );
     if (unread.length > 0) throw new Unread(unread);
   }
 
@@ -73,16 +67,17 @@ export class View {
   }
 
   /**
-   * The first keys with a value, about `limit`. A commit does not check that there are no others: their writers must
-   * write a key that the operation reads.
+   * The first keys with a value, about `limit`, and where the next ones begin. A commit does not check that there are no
+   * others: their writers must write a key that the operation reads.
    *
    * @throws Unread
    */
-  keysIn(range: KeyRange): FoundKeys {
+  keysIn(range: KeyRange): { readonly keys: readonly string[]; readonly end: string } {
     const found = this.#found.get(range.from);
     if (found === undefined) throw new Unread([], range);
-    const { end } = found;
-    const keys = new Set(found.keys);
+    const last = found.at(-1);
+    const end = last === undefined ? range.to : after(last.key);
+    const keys = new Set(found.map(({ key }) => key));
     for (const writes of [this.#written, this.#own])
       for (const [key, value] of writes) {
         if (value === undefined) keys.delete(key);
@@ -123,9 +118,5 @@ export class View {
 
   writes(): SessionStoreWrite[] {
     return Array.from(this.#written, ([key, value]) => ({ key, value }));
-  }
-
-  #has(key: string): boolean {
-    return this.#own.has(key) || this.#written.has(key) || this.#known.has(key);
   }
 }

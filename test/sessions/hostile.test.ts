@@ -1,5 +1,5 @@
 /** Clients that want to harm a server of sessions, over real sockets, and others that notice nothing of it. */
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { Directory } from "../../src/sessions/directory.js";
 import {
   MemorySessionStore,
@@ -17,7 +17,7 @@ import {
   type ServerMessage,
   VERSION,
 } from "../../src/sessions/protocol.js";
-import { keys, type SessionRecord } from "../../src/sessions/records.js";
+import { encodeJson, keys, type SessionRecord } from "../../src/sessions/records.js";
 import * as rules from "../../src/sessions/rules.js";
 import type { ServerContext } from "../../src/sessions/server-context.js";
 import { serverSettings } from "../../src/sessions/server-options.js";
@@ -434,6 +434,80 @@ describe("an acknowledgement that the store does not take", () => {
     message.acknowledge();
     await next.close();
     expect(await server.sessions()).toMatchObject([{ id: "reader", queued: 0, queuedBytes: 0 }, {}]);
+  });
+});
+
+describe("a server whose sign of life stays as it is", () => {
+  afterEach(() => void vi.useRealTimers());
+
+  it("is lost after `serverTimeout`: another one releases its sessions, and those of no other server", async () => {
+    vi.useFakeTimers({ toFake: ["performance"] });
+    const store = new MemorySessionStore();
+    const settings = serverSettings({ store });
+    const transactions = new Transactions(store, settings);
+    const [living, dead, own] = ["living", "dead", "own"].map(
+      (server) => new Sweeper({ server, settings, transactions } as ServerContext),
+    ) as [Sweeper, Sweeper, Sweeper];
+    const terms: rules.SessionTerms = {
+      instance: "i",
+      attempt: 1,
+      expiry: -1,
+      limits: { maxQueue: 1, maxQueueBytes: 1, maxAge: -1, drop: "oldest" },
+      clean: false,
+      again: false,
+    };
+    for (const server of ["living", "dead"])
+      await transactions.run((view) =>
+        rules.open(view, server, { server, connection: server }, terms, "life", settings, 0),
+      );
+    const owners = async (): Promise<unknown[]> =>
+      transactions.run((view) => ["living", "dead"].map((id) => rules.readSession(view, id)?.owner?.server));
+    for (const each of [living, dead]) await each.beat();
+    await own.sweep();
+    vi.advanceTimersByTime(settings.serverTimeout);
+    await living.beat();
+    await own.sweep();
+    expect(await owners()).toEqual(["living", "dead"]);
+    vi.advanceTimersByTime(1);
+    await own.sweep();
+    expect(await owners()).toEqual(["living", undefined]);
+    await living.leave();
+    await own.sweep();
+    expect(await owners()).toEqual([undefined, undefined]);
+  });
+});
+
+describe("a directory of filters", () => {
+  it("has those of more shapes than a node may have, and reports the first and the last of each", async () => {
+    const store = new MemorySessionStore();
+    const levels = Array.from({ length: 12 }, (_, i) => i);
+    const filters = Array.from({ length: 1_100 }, (_, shape) =>
+      levels.map((level) => ((shape >> level) & 1 ? "+" : "a")).join("/"),
+    );
+    const set = (id: string, all: readonly string[]): Promise<boolean> =>
+      store.commit(
+        [],
+        [
+          { key: keys.filters(id), value: all.length === 0 ? undefined : encodeJson(all) },
+          { key: keys.directory, value: encodeJson(++version) },
+          { key: keys.change(version), value: encodeJson(id) },
+        ],
+      );
+    let version = 0;
+    const directory = new Directory(store);
+    const changes: [string, boolean][] = [];
+    directory.onFilter = (...change) => changes.push(change);
+    const last = filters.at(-1) as string;
+    await set("all", filters);
+    await set("last", [last]);
+    await directory.refresh();
+    const topic = levels.map(() => "a").join("/");
+    expect(directory.match(topic)).toEqual(["all", "last"]);
+    expect(changes).toEqual(filters.map((filter) => [filter, true]));
+    await set("all", []);
+    await directory.refresh();
+    expect(directory.match(topic)).toEqual(["last"]);
+    expect(changes.slice(filters.length)).toEqual(filters.slice(0, -1).map((filter) => [filter, false]));
   });
 });
 

@@ -187,7 +187,7 @@ it("refuses what the next server does not take, and asks without data about what
 
 it("has whole bytes of room, since databases take no others", () => {
   const all = new InFlightBytes(1_000_000, () => 3);
-  const window = { messages: 100, bytes: 1_000_000 };
+  const window = { window: 100, windowBytes: 1_000_000 };
   const [one, other] = [new Deliveries(window, all, 0), new Deliveries(window, all, 0)];
   one.sent(0, 1_000_000);
   expect(other.roomBytes).toBe(333_333);

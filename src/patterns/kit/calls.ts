@@ -145,10 +145,9 @@ export class PendingCalls {
     return call;
   }
 
-  /** Rejects pending calls with `EAGAIN`. */
-  close(): void {
-    for (const call of [...this.#open])
-      call.abandon(new ClosedError("EAGAIN", "The client closed while the call waited"));
+  /** Rejects pending calls, by default with `EAGAIN`. */
+  close(error: ShoalError = new ClosedError("EAGAIN", "The client closed while the call waited")): void {
+    for (const call of [...this.#open]) call.abandon(error);
     this.#idle.end();
   }
 
