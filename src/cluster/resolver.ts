@@ -7,11 +7,9 @@
  *
  *   has     every item matches one of the tags       some    at least one item does
  *   not     none does                                exact   every item matches a tag, and every tag an item
- *
- * Regular expressions of remote nodes are refused, since they can take very long.
  */
 import { describe, quoted } from "../core/arguments.js";
-import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
+import { InvalidArgumentError } from "../core/errors.js";
 import { MAX_TAG, MAX_TAGS } from "./bounds.js";
 import { type AdvertisedEndpoint, advertisedNames } from "./endpoints.js";
 import { isReservedTag, ZRE } from "./tags.js";
@@ -69,15 +67,13 @@ function builtInTags(member: Resolvable, self: Resolvable): string[] {
 /**
  * Compiles steps into a predicate. `exact` regards only tags that the member set itself.
  *
- * @param isRemote whether another node wrote the steps; it may not use regular expressions
  * @throws InvalidArgumentError `EINVAL` for an unknown step, too many or too long items, or an invalid regular
- * expression; NotSupportedError `NOT_SUPPORTED` for a remote regular expression
+ * expression
  */
 export function compileResolver(
   steps: readonly ResolverStep[],
-  isRemote = false,
 ): (member: Resolvable, self: Resolvable) => boolean {
-  const checks = checksOf(steps, isRemote);
+  const checks = checksOf(steps);
   return (member, self) => {
     const own = member.details.tags;
     // Members cannot set built-in tags themselves.
@@ -90,7 +86,7 @@ export function compileResolver(
 export function chooserOf(
   steps: readonly ResolverStep[],
 ): (endpoints: readonly AdvertisedEndpoint[]) => readonly string[] {
-  const asked = checksOf(steps, false)
+  const asked = checksOf(steps)
     .filter(({ condition }) => condition === "has" || condition === "some")
     .flatMap(({ tests }) => tests);
   return (endpoints) => {
@@ -118,7 +114,7 @@ function isList(value: unknown): value is readonly unknown[] {
   return Array.isArray(value);
 }
 
-function checksOf(steps: readonly ResolverStep[], isRemote: boolean): Check[] {
+function checksOf(steps: readonly ResolverStep[]): Check[] {
   let mode: MatchMode = "equal";
   const checks: Check[] = [];
   for (const step of steps) {
@@ -127,8 +123,6 @@ function checksOf(steps: readonly ResolverStep[], isRemote: boolean): Check[] {
         throw new InvalidArgumentError(
           `a mode of a resolver must be one of ${MODES.join(", ")}; got ${describe(step)}`,
         );
-      if (step === "regexp" && isRemote)
-        throw new NotSupportedError("a remote resolver cannot have regular expressions");
       mode = step;
       continue;
     }
