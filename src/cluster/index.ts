@@ -24,6 +24,7 @@ export {
   type ZreStats,
 } from "../zre/index.js";
 export type { AdmissionRequest, CurveOptions } from "./admission/identities.js";
+export type { RefusedReason } from "./admission/refusals.js";
 export type { ClusterCertificate, ClusterListenerTls, ClusterTlsOptions } from "./admission/tls.js";
 export {
   type AddressProvider,
@@ -148,7 +149,6 @@ export { ClusterBus } from "./node/bus.js";
 export type { ClusterEvent, LostReason } from "./node/events.js";
 export type { Member, MemberState } from "./node/member.js";
 export { ClusterNode } from "./node/node.js";
-export type { RefusedReason } from "./node/node-sockets.js";
 export type {
   ClusterBusOptions,
   ClusterListener,

@@ -1,7 +1,32 @@
-/** Limits reports of refusals: once per interval for each address and reason, and a few per second in total. Pure. */
+/** Why nodes are refused, and how often that is reported: once per interval for each address and reason. Pure. */
+
+export const REFUSED_REASONS = [
+  /** The node has another password or key. */
+  "password",
+  "key",
+  /** The node has no key, unlike this one's cluster. */
+  "unsealed",
+  /** The node is in another cluster. */
+  "bus",
+  /** The node's certificate is missing or not accepted. */
+  "certificate",
+  /** Only one of the two nodes speaks TLS. */
+  "tls",
+  /** A packet was recorded, or belongs to another stream. */
+  "replayed",
+  /** A packet names a key of the cluster and was not sealed by it. */
+  "forged",
+  /** The node proved no key, or not the key of the member that it claims to be. */
+  "identity",
+  /** The node's own key is not allowed. */
+  "denied",
+  /** The other node refused this one, and reports the reason there. */
+  "peer",
+] as const;
+export type RefusedReason = (typeof REFUSED_REASONS)[number];
 
 const REPORT_INTERVAL = 60_000;
-/** One a second after it. */
+/** Reports at once, and then one per second. */
 const REPORT_BURST = 8;
 const MAX_REPORTED = 256;
 

@@ -25,7 +25,7 @@ import { BusTimer } from "./bus-timer.js";
 import { ChangeEvents } from "./change-events.js";
 import type { ClusterEvent } from "./events.js";
 import { type Member, memberOf } from "./member.js";
-import type { BusPort, RefusedReason } from "./node-sockets.js";
+import type { BusPort } from "./node-sockets.js";
 
 const LEAVE_INTERVALS = 3;
 /** Average number of members that answer an unknown node: answers of all would be a storm. */
@@ -282,24 +282,6 @@ export class BusRuntime implements BusPort {
     const own = alive?.address ?? rules.get(packet.from)?.address ?? address;
     this.run((each, now) => each.onGroupPacket(now, packet, own));
     if (packet.type === PacketType.MESSAGE) this.#onMessage(packet, false);
-  }
-
-  onEvidence(address: string): void {
-    this.run((rules, now) => rules.onEvidence(now, address));
-  }
-
-  onRefused(address: string, reason: RefusedReason): void {
-    this.report({ type: "refused", address, reason });
-  }
-
-  onAllowFailed(address: string, error: unknown): void {
-    this.report({ type: "admission:failed", address, error });
-  }
-
-  revoke(id: string): void {
-    const rules = this.#membership;
-    if (rules?.get(id) !== undefined && id !== this.#bus.identity.id)
-      this.run((each, now) => each.remove(now, id));
   }
 
   onAddress(address: string): void {

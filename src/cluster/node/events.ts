@@ -1,11 +1,11 @@
 import type { ShoalError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
+import type { RefusedReason } from "../admission/refusals.js";
 import { MESSAGING_EVENTS } from "../messaging/events.js";
 import { SERVICES_EVENTS } from "../messaging/service-types.js";
 import { REQUESTS_EVENTS } from "../requests/types.js";
 import { DeathReason } from "../wire/packets.js";
 import type { Member } from "./member.js";
-import type { RefusedReason } from "./node-sockets.js";
 
 /**
  * Death reason of a member: no node got an answer (`silent`); its connections were reset or refused, and it did not

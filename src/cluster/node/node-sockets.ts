@@ -14,10 +14,11 @@ import {
 } from "../../engine/zmtp/transport/transports.js";
 import { NodeIdentities } from "../admission/identities.js";
 import { checkBuses, proveBuses } from "../admission/proof.js";
-import { RefusalReports } from "../admission/refusals.js";
+import { REFUSED_REASONS, RefusalReports, type RefusedReason } from "../admission/refusals.js";
 import { type ClusterTlsOptions, NodeTls } from "../admission/tls.js";
 import { MAX_BUSES } from "../bounds.js";
 import { InterfaceWatch } from "../interface-watch.js";
+import type { Membership } from "../membership/membership.js";
 import type { PairStreams } from "../messaging/pair-streams.js";
 import {
   type HostPort,
@@ -37,6 +38,7 @@ import { bindFree } from "../ports.js";
 import { readBus } from "../wire/codec.js";
 import { type Packet, PacketType } from "../wire/packets.js";
 import { MAX_FRAME } from "../wire/stream.js";
+import type { ClusterEvent } from "./events.js";
 import type { NodeSettings } from "./options.js";
 
 export interface BusPort {
@@ -44,46 +46,14 @@ export interface BusPort {
   onPacket(packet: Packet, address: string, overStream: boolean): void;
   /** @param address source of a packet from the group */
   onGroupPacket(packet: Packet, address: string): void;
-  onEvidence(address: string): void;
-  /** The node at an address was refused, or refused this one. */
-  onRefused(address: string, reason: RefusedReason): void;
-  /** The program's `curve.allow` threw. */
-  onAllowFailed(address: string, error: unknown): void;
-  revoke(id: string): void;
+  run(call: (rules: Membership, now: number) => void): void;
+  report(event: ClusterEvent): void;
   onAddress(address: string): void;
   /** Greeting of a stream to an address; `undefined`: this cluster has no node there. */
   greeting(address: string | undefined): Packet | undefined;
   /** Messages over streams; `undefined`: without messages. */
   readonly streams: PairStreams | undefined;
 }
-
-/** Reported at most once a minute for each host. */
-const REFUSED_REASONS = [
-  /** The node has another password or key. */
-  "password",
-  "key",
-  /** The node has no key, unlike this one's cluster. */
-  "unsealed",
-  /** The node is in another cluster. */
-  "bus",
-  /** The node's certificate is missing or not accepted. */
-  "certificate",
-  /** Only one of the two nodes speaks TLS. */
-  "tls",
-  /** A packet was recorded, or belongs to another stream. */
-  "replayed",
-  /** A packet names a key of the cluster and was not sealed by it. */
-  "forged",
-  /** The node proved no key, or not the key of the member that it claims to be. */
-  "identity",
-  /** The node's own key is not allowed. */
-  "denied",
-  /** The other node refused this one, and reports the reason there. */
-  "peer",
-] as const;
-export type RefusedReason = (typeof REFUSED_REASONS)[number];
-
-const REPORTED: ReadonlySet<string> = new Set(REFUSED_REASONS);
 
 export class NodeSockets {
   readonly platform: Platform;
@@ -126,13 +96,16 @@ export class NodeSockets {
       this.#identities = new NodeIdentities(settings.curve, {
         revoke: (isAllowed) => this.links.revoke(isAllowed),
         remove: (id) => {
-          for (const bus of this.#buses.values()) bus.revoke(id);
+          for (const bus of this.#buses.values())
+            bus.run((rules, now) => {
+              if (id !== rules.self.id && rules.get(id) !== undefined) rules.remove(now, id);
+            });
         },
         onAllowFailed: (address, error) => {
           const [first] = this.#buses.values();
           this.count("allow");
           if (this.#reports.allows(performance.now(), hostOf(address), "allow"))
-            first?.onAllowFailed(address, error);
+            first?.report({ type: "admission:failed", address, error });
         },
         onProblems: (problems) => {
           for (let i = 0; i < problems.length; i++) this.count("keys");
@@ -155,7 +128,7 @@ export class NodeSockets {
       onFrame: (link, bytes) => this.#linkOnFrame(link, bytes),
       greet: (link) => this.#greet(link),
       onEvidence: (address) => {
-        for (const bus of this.#buses.values()) bus.onEvidence(address);
+        for (const bus of this.#buses.values()) bus.run((rules, now) => rules.onEvidence(now, address));
       },
       onStreamUp: (link) => this.#tellStreams((streams) => streams.onUp(link)),
       onStreamEnd: (link, reason) => this.#tellStreams((streams) => streams.onEnd(link, reason)),
@@ -372,14 +345,14 @@ export class NodeSockets {
 
   /** @param bus `undefined`: the node's first cluster reports it */
   #onRefused(address: string, bus: number | undefined, refusal: string): void {
-    if (!REPORTED.has(refusal)) return;
+    if (!REFUSED_REASONS.includes(refusal as RefusedReason)) return;
     const [first] = this.#buses.values();
     const port = bus === undefined ? first : this.#buses.get(bus);
     if (port === undefined) return;
     // A packet does not show which of the two its sender has.
     const reason = refusal === "key" && port.codec.byPassword ? "password" : refusal;
     if (this.#reports.allows(performance.now(), hostOf(address), reason))
-      port.onRefused(address, reason as RefusedReason);
+      port.report({ type: "refused", address, reason: reason as RefusedReason });
   }
 
   /** A connection for messages was refused. @param address source without port */
