@@ -317,6 +317,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   // --- The cluster ---------------------------------------------------------------------------------------------------
 
   #onChange = (): void => {
+    if (this.closed) return;
     this.#coalescing ??= setTimeout(() => {
       this.#coalescing = undefined;
       this.#publish();

@@ -1,5 +1,4 @@
 /** Shared context of a cluster's parts on a node (created by bus-parts.ts). */
-import type { ClientRoster } from "../clients/roster.js";
 import type { ClusterChange } from "../membership/events.js";
 import type { Messaging } from "../messaging/messaging.js";
 import type { PairStreams } from "../messaging/pair-streams.js";
@@ -46,8 +45,6 @@ export interface BusContext extends BusOptions {
   readonly messages: MessagesPart;
   readonly services: Services;
   readonly requests: Requests;
-  /** Includes the clients of all nodes' servers. */
-  readonly roster: ClientRoster;
   /** After hooks of services and requests that wait for its member. */
   emit(event: ClusterEvent): void;
   membersChanged(): void;

@@ -206,6 +206,7 @@ export class BusParts implements BusContext {
     for (const watcher of this.#watchers) watcher();
     this.candidates.membersChanged();
     this.requests.onRoutes();
+    this.roster.server?.changed();
   }
 
   setAdvert(advert: string | undefined): void {

@@ -61,7 +61,6 @@ export class BusRuntime implements BusPort {
   #stopped = false;
   /** Wall clock minus the rules' time. */
   #wallOffset = 0;
-  #seen = { start: 0, count: 0, digest: 0 };
 
   constructor(bus: BusContext) {
     const { group, identity, sockets, settings } = bus;
@@ -236,7 +235,6 @@ export class BusRuntime implements BusPort {
     } finally {
       this.#events.release();
     }
-    this.#reportSelf(rules);
     this.#events.flush();
     this.timer.update();
   }
@@ -362,15 +360,6 @@ export class BusRuntime implements BusPort {
     const rules = this.#membership;
     if (rules !== undefined)
       this.#bus.sockets.watch(this, rules.removed ? [] : successors(rules.self.id, rules.live));
-  }
-
-  #reportSelf(rules: Membership): void {
-    const { start, count } = rules.self;
-    const { digest } = rules;
-    const seen = this.#seen;
-    if (seen.start === start && seen.count === count && seen.digest === digest) return;
-    this.#seen = { start, count, digest };
-    this.#bus.roster.server?.changed();
   }
 }
 
