@@ -32,7 +32,7 @@ import {
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import { MAX_MEMBERS } from "../bounds.js";
-import { sleep } from "../discovery/source.js";
+import { AddressFeed, sleep } from "../discovery/source.js";
 import { createId } from "../identity.js";
 import type { AddressScope } from "./addresses.js";
 import { LONGEST_ATTEMPT, NodeConnection, type NodeLossReason } from "./connection.js";
@@ -153,7 +153,8 @@ export class DiscoveryClient
   readonly #isSecure: boolean;
   readonly #stopped = new AbortController();
   readonly #connections = new Set<NodeConnection>();
-  readonly #waiting = new Set<() => void>();
+  /** Each gives its reader the current endpoints. */
+  readonly #publish = new Set<() => void>();
   readonly #counts = { attempts: 0, failed: 0, lost: 0, updates: 0 };
   #nodes: ReadonlyMap<string, DiscoveredNode> = new Map();
   #learned = false;
@@ -246,37 +247,29 @@ export class DiscoveryClient
     this.#stopped.abort();
     const connections = [...this.#connections];
     for (const connection of connections) connection.end("disconnected");
-    this.#wake();
+    this.#publishAll();
     await Promise.all(connections.map(({ closed }) => closed));
   }
 
   // --- Lists ---------------------------------------------------------------------------------------------------------
 
-  #change(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const done = (): void => {
-        this.#waiting.delete(done);
-        signal.removeEventListener("abort", done);
-        resolve();
-      };
-      this.#waiting.add(done);
-      signal.addEventListener("abort", done, { once: true });
-    });
-  }
-
-  #wake(): void {
-    for (const done of [...this.#waiting]) done();
+  #publishAll(): void {
+    for (const publish of this.#publish) publish();
   }
 
   async *#lists(service: string | undefined, signal: AbortSignal): AsyncGenerator<readonly string[]> {
-    let last: string | undefined;
-    while (!signal.aborted && !this.closed) {
+    const feed = new AddressFeed(signal);
+    const publish = (): void => {
       const list = this.#list(service);
-      const key = list?.join(" ");
-      if (list !== undefined && key !== last) {
-        last = key;
-        yield list;
-      } else await this.#change(signal);
+      if (this.closed) void feed.return();
+      else if (list !== undefined) feed.set(list);
+    };
+    this.#publish.add(publish);
+    publish();
+    try {
+      yield* feed;
+    } finally {
+      this.#publish.delete(publish);
     }
   }
 
@@ -314,7 +307,7 @@ export class DiscoveryClient
       this.#learned = true;
       this.#failed = false;
       this.events.emit({ type: "nodes:changed", nodes: this.nodes, changed, left });
-      this.#wake();
+      this.#publishAll();
     }
     this.reached();
     if (!isFirst) this.#leaveDraining();
@@ -358,7 +351,7 @@ export class DiscoveryClient
     this.#failed = true;
     this.events.emit({ type: "cycles:failed", attempts });
     this.reached(this.#unreached());
-    this.#wake();
+    this.#publishAll();
     return undefined;
   }
 

@@ -1,5 +1,6 @@
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
+import { PushIterator } from "../../core/push-iterator.js";
 import { checkAddress } from "../net/addresses.js";
 
 const MAX_SOURCE_NAME = 128;
@@ -87,7 +88,7 @@ function sourceOf(given: unknown): DiscoverySource {
 }
 
 /**
- * Turns callbacks into lists. A new list replaces an unread one.
+ * Turns callbacks into lists. A new list replaces an unread one, and a list equal to the last one is ignored.
  *
  * @example
  * ```ts
@@ -101,49 +102,40 @@ function sourceOf(given: unknown): DiscoverySource {
  * console.log(typeof registry); // function
  * ```
  */
-export class AddressFeed implements AsyncIterable<readonly string[]> {
+export class AddressFeed extends PushIterator<readonly string[]> {
   readonly #signal: AbortSignal;
-  #list: readonly string[] | undefined;
-  #error: unknown;
-  #failed = false;
-  #wake: (() => void) | undefined;
+  readonly #onAbort = (): void => void this.return();
+  #last: string | undefined;
 
   constructor(signal: AbortSignal) {
+    super();
     this.#signal = signal;
+    signal.addEventListener("abort", this.#onAbort, { once: true });
+    if (signal.aborted) this.#onAbort();
   }
 
   /** @param list all addresses, "host:port" */
   set(list: readonly string[]): void {
-    this.#list = list;
-    this.#wake?.();
+    const text = list.join("\n");
+    if (this.ended || text === this.#last) return;
+    this.#last = text;
+    this.queue.clear();
+    this.push(list);
   }
 
   /** The source fails with this error, after an unread list: it is down, and called again. */
   fail(error: unknown): void {
-    if (this.#failed) return;
-    this.#error = error;
-    this.#failed = true;
-    this.#wake?.();
+    this.end(error ?? new Error("the source failed"));
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<readonly string[], void, undefined> {
-    const wake = (): void => this.#wake?.();
-    this.#signal.addEventListener("abort", wake, { once: true });
-    try {
-      while (!this.#signal.aborted) {
-        const list = this.#list;
-        if (list !== undefined) {
-          this.#list = undefined;
-          yield list;
-        } else if (this.#failed) throw this.#error;
-        else
-          await new Promise<void>((resolve) => {
-            this.#wake = resolve;
-          });
-      }
-    } finally {
-      this.#signal.removeEventListener("abort", wake);
-    }
+  /** @internal */
+  protected read(list: readonly string[]): readonly string[] {
+    return list;
+  }
+
+  /** @internal */
+  protected override onEnd(): void {
+    this.#signal.removeEventListener("abort", this.#onAbort);
   }
 }
 

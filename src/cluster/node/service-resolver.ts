@@ -87,15 +87,11 @@ export class ServiceResolver implements EndpointSource, Iterable<Member> {
     this.#parts.readers += 1;
     const reader = this.#parts.readers;
     let timer: NodeJS.Timeout | undefined;
-    let last: string | undefined;
     const publish = (): void => {
       timer = undefined;
       if (this.#parts.owner.isClosed()) scope.end();
       const list = this.#endpoints(reader);
-      const text = list?.join("\n");
-      if (list === undefined || text === last) return;
-      last = text;
-      feed.set(list);
+      if (list !== undefined) feed.set(list);
     };
     const unwatch = this.#parts.watchMembers(() => {
       timer ??= setTimeout(publish, COALESCE).unref();
