@@ -10,27 +10,20 @@ import { WaitingSends } from "./waiting-sends.js";
 /** `sent`: the link has it. `dropped`: too much waits already. */
 export type QueueResult = Exclude<SendResult, "full"> | "dropped";
 
-export class NodeQueues {
+export class NodeQueues extends WaitingSends {
   /** Items that the bounds did not admit. */
   dropped = 0;
   readonly #sendNow: (node: string, item: Buffer) => SendResult;
-  readonly #waiting: WaitingSends;
-  #closed = false;
 
   /** @param room settles when there is room; rejects when the node is lost or gone */
   constructor(send: (node: string, item: Buffer) => SendResult, room: (node: string) => Promise<void>) {
+    super(Infinity, Infinity, room);
     this.#sendNow = send;
-    this.#waiting = new WaitingSends(Infinity, Infinity, room);
-  }
-
-  /** Waiting items. */
-  get size(): number {
-    return this.#waiting.count;
   }
 
   /** Sends it now, behind the node's waiting items. */
   send(node: string, item: Buffer): SendResult {
-    return this.#waiting.has(node) ? "full" : this.#sendNow(node, item);
+    return this.has(node) ? "full" : this.#sendNow(node, item);
   }
 
   /** Waits for room if the link is full. @param done called once */
@@ -50,22 +43,17 @@ export class NodeQueues {
     mostBytes: number,
     done: ((result: QueueResult) => void) | undefined,
   ): void {
-    const result = this.#closed ? "unreachable" : this.send(node, item);
+    const result = this.isClosed ? "unreachable" : this.send(node, item);
     if (result !== "full") done?.(result);
-    else if (this.#waiting.isFullAt(node, item.length, most, mostBytes)) {
+    else if (this.isFullAt(node, item.length, most, mostBytes)) {
       this.dropped += 1;
       done?.("dropped");
     } else
-      this.#waiting.queue(
+      this.queue(
         node,
         item.length,
         () => this.#sendNow(node, item),
         (left) => done?.(left as QueueResult),
       );
-  }
-
-  close(): void {
-    this.#closed = true;
-    this.#waiting.close();
   }
 }

@@ -30,7 +30,7 @@ export class WaitingSends {
   readonly #queues = new Map<string, Queue>();
   #count = 0;
   #bytes = 0;
-  #closed = false;
+  isClosed = false;
 
   /** @param room rejects when the peer is gone */
   constructor(most: number, mostBytes: number, room: (peer: string) => Promise<void>) {
@@ -103,7 +103,7 @@ export class WaitingSends {
 
   /** Waiting copies count as not sent. */
   close(): void {
-    this.#closed = true;
+    this.isClosed = true;
     const queues = [...this.#queues.values()];
     this.#queues.clear();
     for (const queue of queues) this.#giveUp(queue);
@@ -111,19 +111,19 @@ export class WaitingSends {
 
   async #pump(peer: string, queue: Queue): Promise<void> {
     let attempts = 0;
-    while (queue.copies.size > 0 && !this.#closed) {
+    while (queue.copies.size > 0 && !this.isClosed) {
       try {
         await this.#room(peer);
       } catch {
         // The peer is gone.
-        if (!this.#closed) this.#queues.delete(peer);
+        if (!this.isClosed) this.#queues.delete(peer);
         this.#giveUp(queue);
         return;
       }
       if (this.#sendAll(queue)) attempts = 0;
       else if (++attempts > 1) await new Promise((resolve) => setTimeout(resolve, RETRY));
     }
-    if (!this.#closed) this.#queues.delete(peer);
+    if (!this.isClosed) this.#queues.delete(peer);
   }
 
   #giveUp(queue: Queue): void {

@@ -41,21 +41,21 @@ it("keeps some answers that a node does not read, drops the others, and none of 
   const { queues, sent, open } = closedLink();
   const asked = 10 * MAX_UNREAD_ANSWERS;
   for (let i = 0; i < asked; i++) queues.answer("node", Buffer.from(`${i}`));
-  expect([queues.size, queues.dropped]).toEqual([MAX_UNREAD_ANSWERS, asked - MAX_UNREAD_ANSWERS]);
+  expect([queues.count, queues.dropped]).toEqual([MAX_UNREAD_ANSWERS, asked - MAX_UNREAD_ANSWERS]);
   const reply = new Promise((resolve) => queues.sendLater("node", Buffer.from("reply"), resolve));
   open();
   expect(await reply).toBe("sent");
   const kept = Array.from({ length: MAX_UNREAD_ANSWERS }, (_, i) => `${i}`);
   expect(sent).toEqual([...kept, "reply"]);
   queues.answer("node", Buffer.from("after"));
-  expect([sent.at(-1), queues.size]).toEqual(["after", 0]);
+  expect([sent.at(-1), queues.count]).toEqual(["after", 0]);
 });
 
 it("counts bytes as well, and each node by itself", async () => {
   const { queues, open } = closedLink();
   const large = Buffer.alloc(MAX_UNREAD_ANSWER_BYTES / 4);
   for (let i = 0; i < 10; i++) queues.answer("node", large);
-  expect([queues.size, queues.dropped]).toEqual([4, 6]);
+  expect([queues.count, queues.dropped]).toEqual([4, 6]);
   queues.answer("other", large);
   expect(queues.dropped).toBe(6);
   const last = new Promise((resolve) => queues.sendLater("node", Buffer.from("last"), resolve));
@@ -76,10 +76,10 @@ it("drops what comes for a node that takes nothing, past a number of items and o
   // Memory that is not touched is none.
   later("large", Buffer.allocUnsafeSlow(MAX_QUEUED_BYTES + 1));
   later("large", small);
-  expect([queues.size, queues.dropped]).toEqual([MAX_QUEUED_ITEMS + 1, 2]);
+  expect([queues.count, queues.dropped]).toEqual([MAX_QUEUED_ITEMS + 1, 2]);
   expect(results).toEqual(["many dropped", "large dropped"]);
   open();
-  while (queues.size > 0) await new Promise(setImmediate);
+  while (queues.count > 0) await new Promise(setImmediate);
   later("many", small);
   later("large", small);
   expect(results.slice(2)).toEqual(["large sent", "many sent", "large sent"]);
@@ -98,6 +98,6 @@ it("gives up what waits for a node that is lost", async () => {
   const results: string[] = [];
   for (const item of ["0", "1"]) queues.answer("node", Buffer.from(item), (result) => results.push(result));
   lose();
-  while (queues.size > 0) await new Promise(setImmediate);
+  while (queues.count > 0) await new Promise(setImmediate);
   expect(results).toEqual(["unreachable", "unreachable"]);
 });
