@@ -129,7 +129,7 @@ describe("shoal node pub and sub", () => {
       [1, /line 1: invalid JSON/, "hello\n", "pub", "--json"],
       [1, /at most 65536 bytes as JSON; this one has 70\d\d\d/, `${"x".repeat(70_000)}\n`, "pub", "a"],
       [2, /whole level/, "", "sub", "a/#/b"],
-      [2, /Shared subscriptions/, "", "sub", "ok", "$share/g/a"],
+      [2, /shared subscriptions/, "", "sub", "ok", "$share/g/a"],
       [2, /expected a filter/, "", "sub"],
     ];
     for (const [code, why, input, ...args] of refused) {

@@ -20,42 +20,22 @@ import { checkedData, checkRuid } from "./checks.js";
 
 export const HOOK_TIMEOUT = 5_000;
 
+/** Stages of sending: once for all recipients, then once for each protocol. */
+export const ENCODING = ["evaluate:send", "channel:send"] as const;
+export const TRANSMITTING = ["protocol:send"] as const;
+const SENDING = [...ENCODING, ...TRANSMITTING] as const;
+/** Stages of receiving up to what the handler gets. */
+export const UNWRAPPING = ["protocol:receive", "channel:receive", "evaluate:receive"] as const;
+const HANDLING = ["service:evaluate", "query", "event"] as const;
+const SERVICES = ["service:validate", "service:discovered", "service:lost", "service:found"] as const;
+
 /** Of a message, a query or a reply. */
-export type MessageStage =
-  | "evaluate:send"
-  | "channel:send"
-  | "protocol:send"
-  | "protocol:receive"
-  | "channel:receive"
-  | "evaluate:receive"
-  | "service:evaluate"
-  | "query"
-  | "event";
+export type MessageStage = (typeof SENDING | typeof UNWRAPPING | typeof HANDLING)[number];
 /** Of a member. */
-export type ServiceStage = "service:validate" | "service:discovered" | "service:lost" | "service:found";
+export type ServiceStage = (typeof SERVICES)[number];
 export type HookStage = MessageStage | ServiceStage;
 
-/** Stages of sending: once for all recipients, then once for each protocol. */
-export const ENCODING: readonly MessageStage[] = ["evaluate:send", "channel:send"];
-export const TRANSMITTING: readonly MessageStage[] = ["protocol:send"];
-
-const SENDING: readonly HookStage[] = ["evaluate:send", "channel:send", "protocol:send"];
-const SERVICES: readonly HookStage[] = [
-  "service:validate",
-  "service:discovered",
-  "service:lost",
-  "service:found",
-];
-const STAGES: readonly HookStage[] = [
-  ...SENDING,
-  "protocol:receive",
-  "channel:receive",
-  "evaluate:receive",
-  "service:evaluate",
-  "query",
-  "event",
-  ...SERVICES,
-];
+const STAGES: readonly HookStage[] = [...SENDING, ...UNWRAPPING, ...HANDLING, ...SERVICES];
 
 export interface HookPayload {
   /** Arrives as it was sent, as text or bytes. */
@@ -170,7 +150,7 @@ export class Hooks {
       throw new InvalidArgumentError(`a hook is a function; got ${describe(call)}`);
     const channels = channelSet(options.channels);
     const protocols = options.protocols && new Set(options.protocols);
-    if (channels !== undefined && SERVICES.includes(stage))
+    if (channels !== undefined && SERVICES.includes(stage as ServiceStage))
       throw new InvalidArgumentError(`a hook of ${stage} has no channels`);
     if (protocols !== undefined && !stage.startsWith("protocol:"))
       throw new InvalidArgumentError(`a hook of ${stage} has no protocols`);
@@ -218,7 +198,7 @@ export class Hooks {
     for (const stage of stages) {
       const entries = this.#byStage.get(stage);
       if (entries === undefined) continue;
-      const ordered = SENDING.includes(stage) ? entries : entries.toReversed();
+      const ordered = isSending(stage) ? entries : entries.toReversed();
       for (const entry of ordered) if (entry.protocols?.has(protocol) ?? true) calls.push(entry);
     }
     return calls;
@@ -236,7 +216,7 @@ export class Hooks {
       if (channels?.has(current.channel) === false) continue;
       const before = current;
       const context = contextOf(stage, about);
-      const isNested = SENDING.includes(stage);
+      const isNested = isSending(stage);
       let result: unknown;
       try {
         if (isNested) this.#depth += 1;
@@ -314,6 +294,10 @@ export interface HookAbout {
 }
 
 const NO_ENTRIES: readonly Entry[] = [];
+
+function isSending(stage: HookStage): boolean {
+  return (SENDING as readonly HookStage[]).includes(stage);
+}
 
 function contextOf(stage: HookStage, { kind, services, protocol }: HookAbout): HookContext {
   return {

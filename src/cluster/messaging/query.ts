@@ -11,15 +11,7 @@ import { ignore } from "../../core/ignore.js";
 import { type CallTerms, type PendingCall, PendingCalls } from "../../patterns/kit/calls.js";
 import type { Member } from "../node/member.js";
 
-export type QueryFailureReason =
-  | "no-handler"
-  | "handler-failed"
-  | "vetoed"
-  | "overloaded"
-  | "too-large"
-  | "unread";
-
-export const QUERY_FAILURES: Readonly<Record<QueryFailureReason, string>> = {
+export const QUERY_FAILURES = {
   "no-handler": "no handler answers queries on this channel",
   "handler-failed": "the handler failed",
   vetoed: "a hook vetoed the query",
@@ -27,6 +19,7 @@ export const QUERY_FAILURES: Readonly<Record<QueryFailureReason, string>> = {
   "too-large": "the answer is larger than a message may be",
   unread: "the answer was dropped: too many bytes of answers wait to be read",
 };
+export type QueryFailureReason = keyof typeof QUERY_FAILURES;
 
 /** The member `service` did not answer, for the `reason`. Code `ERR_SERVICE`. */
 export class QueryError extends ShoalError {

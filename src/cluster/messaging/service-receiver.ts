@@ -40,6 +40,7 @@ import {
   type MessageStage,
   settledWithin,
   TRANSMITTING,
+  UNWRAPPING,
   type VetoError,
 } from "./hooks.js";
 import { QUERY_FAILURES, QueryError, type QueryFailureReason, type QueryResponse } from "./query.js";
@@ -59,7 +60,6 @@ import {
   ServiceOp,
 } from "./service-wire.js";
 
-const UNWRAPPING: readonly MessageStage[] = ["protocol:receive", "channel:receive", "evaluate:receive"];
 const MESSAGE_STAGES: readonly MessageStage[] = [...UNWRAPPING, "service:evaluate", "event"];
 const QUERY_STAGES: readonly MessageStage[] = [...UNWRAPPING, "service:evaluate", "query"];
 const REPLY_STAGES: readonly MessageStage[] = [...ENCODING, ...TRANSMITTING];

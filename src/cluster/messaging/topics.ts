@@ -13,22 +13,8 @@ import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { MAX_TOPIC, MAX_TOPIC_LEVELS } from "./bounds.js";
 
-export type TopicFault =
-  | "type"
-  | "empty"
-  /** More than 65,535 bytes as UTF-8. */
-  | "long"
-  /** More than 128 levels. */
-  | "deep"
-  | "nul"
-  /** Half of a surrogate pair: not UTF-8. */
-  | "surrogate"
-  /** In a topic, or misplaced in a filter. */
-  | "wildcard"
-  /** A shared subscription. */
-  | "share";
-
-const FAULTS: Record<TopicFault, string> = {
+/** What a text must be, by its fault. */
+const FAULTS = {
   type: "is a text",
   empty: "has at least one character",
   // A getter: the first number written so loads ICU, several ms of each start.
@@ -38,9 +24,10 @@ const FAULTS: Record<TopicFault, string> = {
   deep: `has at most ${MAX_TOPIC_LEVELS} levels`,
   nul: "has no NUL character",
   surrogate: "is well-formed Unicode, without half a surrogate pair",
-  wildcard: "",
-  share: "",
+  wildcard: 'has no wildcards "+" and "#"',
+  share: 'does not begin with "$share": shared subscriptions are not supported',
 };
+export type TopicFault = keyof typeof FAULTS;
 
 /** In Unicode mode a pair is one character, so only halves are of this kind. */
 export const LONE_SURROGATE = /\p{Surrogate}/u;
@@ -86,16 +73,13 @@ function textFault(text: unknown): TopicFault | undefined {
 export function checkTopic(text: unknown): asserts text is string {
   const fault = topicFault(text);
   if (fault === undefined) return;
-  const wanted = fault === "wildcard" ? 'has no wildcards "+" and "#"' : FAULTS[fault];
-  throw new InvalidArgumentError(`A topic ${wanted}; got ${describe(text)}`);
+  throw new InvalidArgumentError(`A topic ${FAULTS[fault]}; got ${describe(text)}`);
 }
 
 /** @throws InvalidArgumentError `EINVAL` with the fault */
 export function checkFilter(text: unknown): asserts text is string {
   const fault = filterFault(text);
   if (fault === undefined) return;
-  if (fault === "share")
-    throw new InvalidArgumentError(`Shared subscriptions are not supported; got ${describe(text)}`);
   const wanted =
     fault === "wildcard" ? 'has "+" as a whole level only, and "#" as the last one' : FAULTS[fault];
   throw new InvalidArgumentError(`A topic filter ${wanted}; got ${describe(text)}`);

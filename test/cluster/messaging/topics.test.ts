@@ -101,7 +101,7 @@ describe("filters", () => {
     "$share",
   ])("of shared subscriptions are refused: %s", (filter) => {
     expect(filterFault(filter)).toBe("share");
-    expect(() => checkFilter(filter)).toThrow(/Shared subscriptions are not supported/);
+    expect(() => checkFilter(filter)).toThrow(/shared subscriptions are not supported/);
   });
 
   it("that only resemble shared subscriptions are literal", () => {
