@@ -53,7 +53,6 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
   readonly #receiving = new Map<string, Receiving>();
   /** 0: the main links'. */
   readonly #lanes: SendingLane[];
-  #incoming: Receiving | undefined = undefined;
   readonly #listeners: ProtocolListener[] = [];
   readonly #refused = new Map<string, number>();
   /** Above the sessions of removed links, which receivers may remember. */
@@ -298,12 +297,6 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     return this.#linkTo(id, lane)?.linked() ?? Promise.resolve("");
   }
 
-  /** Of the peer's current or last items. */
-  protocolFrom(id: string): string {
-    const receiving = this.#incoming?.id === id ? this.#incoming : this.#receiving.get(id);
-    return receiving?.protocol ?? "";
-  }
-
   /** Why messages cannot be sent to a member. */
   reasonOf(id: string): string | undefined {
     if (this.#closing !== undefined) return "messaging is closed";
@@ -458,14 +451,11 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     // Lanes carry service messages only.
     if (kind < 1 || kind > LAST_KIND || (from.lane !== 0 && kind !== MessageKind.SERVICE))
       return this.refuse("kind");
-    this.#incoming = from;
     try {
-      return this.effects.onItem(from.id, kind, item);
+      return this.effects.onItem(from, kind, item);
     } catch {
       // A bug of the node costs the item, not the process.
       return this.refuse("handler");
-    } finally {
-      this.#incoming = undefined;
     }
   }
 

@@ -25,6 +25,7 @@ import { IncomingItems } from "./incoming.js";
 import { SELF_TOPIC } from "./message.js";
 import type { MessagingSettings } from "./options.js";
 import {
+  type IncomingLink,
   MessageKind,
   type MessageLinks,
   type MessageLinksEffects,
@@ -341,7 +342,7 @@ export class Messaging {
 
   // --- What links bring ----------------------------------------------------------------------------------------------
 
-  #onItem(from: string, kind: number, item: Buffer): Promise<void> | undefined {
+  #onItem({ id: from, protocol }: IncomingLink, kind: number, item: Buffer): Promise<void> | undefined {
     // Not acknowledged, so the sender counts it as lost.
     if (this.#state.closed) return never();
     switch (kind) {
@@ -353,7 +354,7 @@ export class Messaging {
         return undefined;
       }
       case MessageKind.SERVICE:
-        return this.#state.effects.onService(from, item);
+        return this.#state.effects.onService(from, item, protocol);
       case MessageKind.REQUEST:
         this.#state.effects.onRequest?.(from, item);
         return undefined;

@@ -69,7 +69,7 @@ export interface MessageRoutesStats {
 
 export interface MessageLinksEffects {
   /** The peer's next item follows the return, or the promise. */
-  onItem(from: string, kind: number, item: Buffer): void | Promise<void>;
+  onItem(from: IncomingLink, kind: number, item: Buffer): void | Promise<void>;
   onPublish(from: IncomingLink, bytes: Buffer, start: number, end: number): void | Promise<void>;
   onPeer(id: string, state: PeerState): void;
   /** A peer is gone or forgot the session: `count` unacknowledged items are given up. */
@@ -107,6 +107,7 @@ export interface NodeLinksEffects extends MessageLinksEffects {
 /** The sender of an item. */
 export interface IncomingLink {
   readonly id: string;
+  readonly protocol: string;
   /** Of its session. */
   readonly topics: TopicAliases;
   /** The sender's own client, cached by the alias's user. */

@@ -146,10 +146,7 @@ export interface ServicesStats {
   readonly refused: Readonly<Record<string, number>>;
 }
 
-export type ServiceLinks = Pick<
-  NodeLinks,
-  "send" | "drop" | "room" | "laneOf" | "protocolOf" | "protocolFrom" | "whenLinked"
->;
+export type ServiceLinks = Pick<NodeLinks, "send" | "drop" | "room" | "laneOf" | "protocolOf" | "whenLinked">;
 
 export interface ServicesEffects {
   self(): Member;

@@ -224,8 +224,8 @@ export class Services {
    *
    * @returns settles when the next item may come; `undefined`: now
    */
-  onItem(from: string, item: Buffer): void | Promise<void> {
-    return this.#receiver.onBytes(from, item, this.#context.links.protocolFrom(from));
+  onItem(from: string, item: Buffer, protocol: string): void | Promise<void> {
+    return this.#receiver.onBytes(from, item, protocol);
   }
 
   /** A datagram of a live member. Never throws. */

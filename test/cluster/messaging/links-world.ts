@@ -14,6 +14,7 @@ export interface Item {
   readonly from: string;
   readonly kind: number;
   readonly text: string;
+  readonly protocol: string;
 }
 
 const SETTINGS = messagingSettings() as LinkSettings;
@@ -74,8 +75,9 @@ export class LinksNode {
           this.pings.push(each);
           this.#signal.fire();
         },
-        onItem: (from, kind, bytes) => this.#onItem(from, kind, bytes),
-        onPublish: ({ id }, bytes, start, end) => this.#onItem(id, 2, bytes.subarray(start, end)),
+        onItem: ({ id, protocol }, kind, bytes) => this.#onItem(id, kind, bytes, protocol),
+        onPublish: ({ id, protocol }, bytes, start, end) =>
+          this.#onItem(id, 2, bytes.subarray(start, end), protocol),
         onLost: (peer, count) => void this.lost.push([peer, count]),
         onPeer: (each, state) => {
           this.peers.push([each, state]);
@@ -91,8 +93,8 @@ export class LinksNode {
     });
   }
 
-  #onItem(from: string, kind: number, bytes: Buffer): void | Promise<void> {
-    const item = { from, kind, text: bytes.toString() };
+  #onItem(from: string, kind: number, bytes: Buffer, protocol: string): void | Promise<void> {
+    const item = { from, kind, text: bytes.toString(), protocol };
     this.items.push(item);
     this.onBytes?.(bytes);
     this.#signal.fire();

@@ -280,7 +280,7 @@ describe("links between two nodes", () => {
     sendAll(a, b, 1_000);
     await b.until(() => b.items.length === 1_000);
     expect(b.texts).toEqual(texts(1_000));
-    expect(b.items[0]).toEqual({ from: a.id, kind: 2, text: "item 0" });
+    expect(b.items[0]).toEqual({ from: a.id, kind: 2, text: "item 0", protocol: "tcp" });
     const counts = { sent: 1_000, delivered: 1_000, waiting: 0, dropped: 0, lost: 0, resent: 0 };
     await expect.poll(() => a.to(b)).toMatchObject(counts);
     await a.links.close(5_000);
@@ -720,7 +720,7 @@ describe("protocols", () => {
     const a = await world.node("a", { protocols });
     const b = await world.node("b", { protocols: [ipcProtocol(), tcpProtocol()] });
     const by: string[] = [];
-    b.handler = ({ from }) => void by.push(b.links.protocolFrom(from));
+    b.handler = ({ protocol }) => void by.push(protocol);
     const send = (text: string, names?: readonly string[]): string =>
       a.links.send(b.id, 4, Buffer.from(text), names && a.links.laneOf(names));
     return { a, b, by, send };

@@ -254,9 +254,10 @@ export class FakeNode {
   }
 
   onItem(from: string, kind: number, bytes: Buffer): void | Promise<void> {
-    if (kind !== MessageKind.PUBLISH) return this.#effects.onItem(from, kind, bytes);
-    const link = this.incoming.get(from) ?? { id: from, topics: new TopicAliases(), ownClient: undefined };
+    const topics = new TopicAliases();
+    const link = this.incoming.get(from) ?? { id: from, protocol: "tcp", topics, ownClient: undefined };
     this.incoming.set(from, link);
+    if (kind !== MessageKind.PUBLISH) return this.#effects.onItem(link, kind, bytes);
     return this.#effects.onPublish(link, bytes, 0, bytes.length);
   }
 

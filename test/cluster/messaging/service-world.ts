@@ -78,7 +78,6 @@ export class SimulatedService {
         return list.length === 0 ? -1 : this.#lists.push(list) - 1;
       },
       protocolOf: (id, lane = 0) => this.#named(this.protocolTo(id), lane),
-      protocolFrom: (id) => this.world.get(id)?.protocolTo(service.id) || "tcp",
       whenLinked: (id, lane) => this.#linked(id, lane),
     };
     this.services = new Services(
@@ -160,7 +159,11 @@ export class SimulatedService {
         if (this.links.get(to) === "") this.links.set(to, this.ways[0] ?? "");
         return this.world.deliver(this, peer);
       })
-      .then(() => (this.world.get(to) === peer ? peer.services.onItem(this.service.id, item) : undefined));
+      .then(() =>
+        this.world.get(to) === peer
+          ? peer.services.onItem(this.service.id, item, this.protocolTo(to) || "tcp")
+          : undefined,
+      );
     this.#last.set(to, next);
     return "sent";
   }

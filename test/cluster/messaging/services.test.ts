@@ -467,7 +467,7 @@ describe("channels", () => {
     expect([box.map(({ channel }) => channel), hooks]).toEqual([[0, 1, 2], 3]);
     expect(b.services.stats()).toMatchObject({ notJoined: 5, received: 3 });
     // A text that is not UTF-8.
-    for (const channel of [1, 3]) void b.services.onItem(a.service.id, Buffer.of(0x19, channel, 0xff));
+    for (const channel of [1, 3]) void b.services.onItem(a.service.id, Buffer.of(0x19, channel, 0xff), "tcp");
     expect(b.services.stats()).toMatchObject({ notJoined: 6, refused: { "service:utf8": 1 } });
     expect(names((await query.collect()).missing)).toEqual(["b"]);
 
@@ -629,14 +629,14 @@ describe("query", () => {
     const reply = (id: number, text: string): Buffer =>
       Buffer.concat([Buffer.from([3 | 8 | 32, id]), Buffer.from(text)]);
     const query = a.services.query({ services: ["b"], timeout: -1 });
-    void a.services.onItem(c.service.id, reply(101, "not asked"));
-    void a.services.onItem(b.service.id, reply(102, "no such query"));
-    void a.services.onItem(b.service.id, reply(100, "before the first"));
+    void a.services.onItem(c.service.id, reply(101, "not asked"), "tcp");
+    void a.services.onItem(b.service.id, reply(102, "no such query"), "tcp");
+    void a.services.onItem(b.service.id, reply(100, "before the first"), "tcp");
     const two = a.services.query({ services: ["b", "c"], timeout: -1 });
-    void a.services.onItem(b.service.id, reply(102, "first"));
-    void a.services.onItem(b.service.id, reply(102, "second"));
-    void a.services.onItem(b.service.id, reply(101, "right"));
-    void a.services.onItem(b.service.id, reply(101, "late"));
+    void a.services.onItem(b.service.id, reply(102, "first"), "tcp");
+    void a.services.onItem(b.service.id, reply(102, "second"), "tcp");
+    void a.services.onItem(b.service.id, reply(101, "right"), "tcp");
+    void a.services.onItem(b.service.id, reply(101, "late"), "tcp");
     expect((await query.collect()).replies.map(({ data }) => data)).toEqual(["right"]);
     two.cancel();
     expect((await two.collect()).replies.map(({ data }) => data)).toEqual(["first"]);
