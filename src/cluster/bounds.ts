@@ -63,21 +63,3 @@ export const MAX_SESSIONS = 32_768;
 export const REPLAY_WINDOW = 256;
 /** The key that seals, and the one before or after it. */
 export const MAX_KEYS = 2;
-
-export const MAX_HELLO = 131_072;
-/** Of one node; bytes of a name, the most that a SHOUT can name. */
-export const MAX_ZRE_GROUPS = 256;
-export const MAX_ZRE_GROUP = 255;
-/** Of a node; bytes of a name and of a value. */
-export const MAX_ZRE_HEADERS = 64;
-export const MAX_ZRE_HEADER_NAME = 255;
-export const MAX_ZRE_HEADER_VALUE = 4_096;
-/** All encoded headers of this node. */
-export const MAX_ZRE_HEADER_BYTES = 32_768;
-/** Of a WHISPER or SHOUT. */
-export const MAX_ZRE_FRAMES = 1_024;
-/** Peers without HELLO; more are refused. */
-export const MAX_ZRE_PENDING = 128;
-/** Mailboxes opened at once, and per second after that; further peers wait for their next beacon. */
-export const MAX_ZRE_BURST = 256;
-export const MAX_ZRE_CONNECTS = 64;

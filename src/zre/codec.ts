@@ -15,16 +15,6 @@
  * Numbers are big-endian. Bytes after the last field are ignored, as in zyre. Counts are checked before allocation;
  * malformed input returns a reason.
  */
-import {
-  MAX_HELLO,
-  MAX_ZRE_FRAMES,
-  MAX_ZRE_GROUP,
-  MAX_ZRE_GROUPS,
-  MAX_ZRE_HEADER_BYTES,
-  MAX_ZRE_HEADER_NAME,
-  MAX_ZRE_HEADER_VALUE,
-  MAX_ZRE_HEADERS,
-} from "../cluster/bounds.js";
 
 /** zyre's commands 8 to 10 (elections, gossip) count in the sequence, and are ignored. */
 export const ZreCommand = {
@@ -45,6 +35,19 @@ const SIGNATURE = 0xaaa1;
 const VERSION = 2;
 const HEAD = 6;
 const MAX_STRING = 255;
+
+/** Bytes. */
+export const MAX_HELLO = 131_072;
+/** Of a node; bytes of a name, the most that a SHOUT can name. */
+export const MAX_GROUPS = 256;
+export const MAX_GROUP = 255;
+/** Of a node; bytes of a name, of a value, and of all encoded headers of this node. */
+export const MAX_HEADERS = 64;
+const MAX_HEADER_NAME = 255;
+export const MAX_HEADER_VALUE = 4_096;
+const MAX_HEADER_BYTES = 32_768;
+/** Of a WHISPER or SHOUT. */
+export const MAX_FRAMES = 1_024;
 
 export interface Hello {
   readonly endpoint: string;
@@ -212,16 +215,16 @@ export function helloFault(name: string, headers: Readonly<Record<string, string
   const fault = textFault(name, MAX_STRING, 1);
   if (fault !== undefined) return `the name ${fault}`;
   const entries = Object.entries(headers);
-  if (entries.length > MAX_ZRE_HEADERS)
-    return `there are ${entries.length} headers; at most ${MAX_ZRE_HEADERS} are allowed`;
+  if (entries.length > MAX_HEADERS)
+    return `there are ${entries.length} headers; at most ${MAX_HEADERS} are allowed`;
   let size = 0;
   for (const [key, value] of entries) {
-    const why = textFault(key, MAX_ZRE_HEADER_NAME, 1) ?? textFault(value, MAX_ZRE_HEADER_VALUE, 0);
-    if (why !== undefined) return `header ${JSON.stringify(key.slice(0, MAX_ZRE_HEADER_NAME))} ${why}`;
+    const why = textFault(key, MAX_HEADER_NAME, 1) ?? textFault(value, MAX_HEADER_VALUE, 0);
+    if (why !== undefined) return `header ${JSON.stringify(key.slice(0, MAX_HEADER_NAME))} ${why}`;
     size += 5 + Buffer.byteLength(key) + Buffer.byteLength(value);
   }
-  if (size > MAX_ZRE_HEADER_BYTES)
-    return `the headers have ${size} bytes; at most ${MAX_ZRE_HEADER_BYTES} are allowed`;
+  if (size > MAX_HEADER_BYTES)
+    return `the headers have ${size} bytes; at most ${MAX_HEADER_BYTES} are allowed`;
   return undefined;
 }
 
@@ -287,7 +290,7 @@ class Reader {
 
 export function decodeMessage(frames: readonly Buffer[]): ZreMessage | ZreJunk {
   const [bytes] = frames;
-  if (bytes === undefined || frames.length > 1 + MAX_ZRE_FRAMES) return "frames";
+  if (bytes === undefined || frames.length > 1 + MAX_FRAMES) return "frames";
   if (bytes.length < 3)
     return bytes.length === 2 && bytes.readUInt16BE(0) !== SIGNATURE ? "signature" : "truncated";
   if (bytes.readUInt16BE(0) !== SIGNATURE) return "signature";
@@ -327,18 +330,18 @@ function readHello(reader: Reader): Hello {
   const endpoint = reader.string();
   const groups: string[] = [];
   const count = reader.u32();
-  if (count > MAX_ZRE_GROUPS) reader.fault ??= "groups";
+  if (count > MAX_GROUPS) reader.fault ??= "groups";
   for (let i = 0; i < count && reader.fault === undefined; i++)
-    groups.push(reader.longstr(MAX_ZRE_GROUP, "groups"));
+    groups.push(reader.longstr(MAX_GROUP, "groups"));
   const status = reader.u8();
   const name = reader.string();
   // A header can be called "__proto__".
   const headers = Object.create(null) as Record<string, string>;
   const fields = reader.u32();
-  if (fields > MAX_ZRE_HEADERS) reader.fault ??= "headers";
+  if (fields > MAX_HEADERS) reader.fault ??= "headers";
   for (let i = 0; i < fields && reader.fault === undefined; i++) {
     const key = reader.string();
-    const value = reader.longstr(MAX_ZRE_HEADER_VALUE, "headers");
+    const value = reader.longstr(MAX_HEADER_VALUE, "headers");
     // A name's first header counts, as in zyre.
     if (!(key in headers)) headers[key] = value;
   }

@@ -7,10 +7,11 @@
  *   X-SHOAL-ADDRESS   "host:port" of its datagrams
  *   X-SHOAL-TAGS      JSON: an array of texts          X-SHOAL-PROPS   JSON: an object of texts
  */
-import { MAX_ADDRESS, MAX_BUS_NAME, MAX_ENDPOINTS, MAX_ZRE_HEADER_VALUE } from "../cluster/bounds.js";
+import { MAX_ADDRESS, MAX_BUS_NAME, MAX_ENDPOINTS } from "../cluster/bounds.js";
 import { type Details, tryDetails } from "../cluster/details.js";
 import { endpointText, isForPeers, isServiceName, published } from "../cluster/endpoints.js";
 import { isId } from "../cluster/identity.js";
+import { MAX_HEADER_VALUE } from "./codec.js";
 
 /** Nothing proves these headers: the plane has no keys. */
 export interface NodeHeaders {
@@ -34,7 +35,7 @@ export function nodeHeaders(node: NodeHeaders): Record<string, string> {
     ["X-SHOAL-TAGS", JSON.stringify(node.tags)],
     ["X-SHOAL-PROPS", JSON.stringify(node.props)],
   ] as const)
-    if (Buffer.byteLength(value) <= MAX_ZRE_HEADER_VALUE) headers[name] = value;
+    if (Buffer.byteLength(value) <= MAX_HEADER_VALUE) headers[name] = value;
   return headers;
 }
 

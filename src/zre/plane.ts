@@ -1,6 +1,5 @@
 /** A node on the ZRE plane: beacons, a receiving ROUTER, and a DEALER per peer (rules.ts). */
 
-import { MAX_ZRE_FRAMES, MAX_ZRE_GROUP, MAX_ZRE_GROUPS, MAX_ZRE_PENDING } from "../cluster/bounds.js";
 import { createId, isId } from "../cluster/identity.js";
 import { InterfaceWatch } from "../cluster/interface-watch.js";
 import { bindFree, parsePorts } from "../cluster/ports.js";
@@ -24,9 +23,19 @@ import { Context } from "../sockets/context.js";
 import { deliverNow, listen, type SocketEvent } from "../sockets/internal.js";
 import { Dealer, Router } from "../sockets/request-reply.js";
 import { allOrFirstError, type BeaconNetwork, BeaconSockets, beaconNetwork } from "./beacon.js";
-import { encodeBeacon, helloFault, identityOf, textFault, uuidOf, type ZreJunk } from "./codec.js";
+import {
+  encodeBeacon,
+  helloFault,
+  identityOf,
+  MAX_FRAMES,
+  MAX_GROUP,
+  MAX_GROUPS,
+  textFault,
+  uuidOf,
+  type ZreJunk,
+} from "./codec.js";
 import { ZRE_EVENTS, type ZreEvent, type ZrePeer } from "./events.js";
-import { type ZreEffects, type ZreRefusal, ZreRules } from "./rules.js";
+import { MAX_PENDING, type ZreEffects, type ZreRefusal, ZreRules } from "./rules.js";
 
 /** Broadcasts can be lost, so the leaving beacon is repeated. */
 const FAREWELLS = 3;
@@ -148,7 +157,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
       throw new InvalidArgumentError(`headers must be an object of texts; got ${describe(headers)}`);
     if (settings.ports !== undefined) parsePorts(settings.ports);
     this.uuid = uuid;
-    this.#context = new Context({ maxSockets: 2 * (settings.maxPeers + MAX_ZRE_PENDING) });
+    this.#context = new Context({ maxSockets: 2 * (settings.maxPeers + MAX_PENDING) });
     this.name = settings.name ?? uuid.slice(0, 6).toUpperCase();
     const fault = helloFault(this.name, headers);
     if (fault !== undefined) throw new InvalidArgumentError(`ZrePlane: ${fault}`);
@@ -523,22 +532,20 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
 
 /** @throws InvalidArgumentError `EINVAL` unless a text of 1 to 255 bytes without NUL */
 export function checkGroup(group: unknown): asserts group is string {
-  const fault = textFault(group, MAX_ZRE_GROUP, 1);
+  const fault = textFault(group, MAX_GROUP, 1);
   if (fault !== undefined) throw new InvalidArgumentError(`group ${fault}`);
 }
 
 /** @throws InvalidArgumentError `EINVAL` for an invalid name, or past 256 groups */
 export function checkJoin(groups: readonly string[], group: unknown): asserts group is string {
   checkGroup(group);
-  if (groups.length >= MAX_ZRE_GROUPS && !groups.includes(group))
-    throw new InvalidArgumentError(`a node can join at most ${MAX_ZRE_GROUPS} groups`);
+  if (groups.length >= MAX_GROUPS && !groups.includes(group))
+    throw new InvalidArgumentError(`a node can join at most ${MAX_GROUPS} groups`);
 }
 
 function contentOf(frames: readonly unknown[]): Buffer[] {
-  if (frames.length > MAX_ZRE_FRAMES)
-    throw new InvalidArgumentError(
-      `a message must have at most ${MAX_ZRE_FRAMES} frames; got ${frames.length}`,
-    );
+  if (frames.length > MAX_FRAMES)
+    throw new InvalidArgumentError(`a message must have at most ${MAX_FRAMES} frames; got ${frames.length}`);
   return frames.map((frame) => {
     if (typeof frame === "string") return Buffer.from(frame);
     try {

@@ -10,7 +10,6 @@
  * A HELLO of a READY peer begins a new life: the peer exits and enters, so nodes recover from lost messages with the
  * next beacon. Programs see READY and EVASIVE peers only.
  */
-import { MAX_ZRE_BURST, MAX_ZRE_CONNECTS, MAX_ZRE_GROUPS, MAX_ZRE_PENDING } from "../cluster/bounds.js";
 import {
   decodeBeacon,
   decodeMessage,
@@ -22,6 +21,7 @@ import {
   encodeShout,
   encodeWhisper,
   type Hello,
+  MAX_GROUPS,
   uuidOf,
   ZRE_JUNK,
   ZreCommand,
@@ -40,6 +40,11 @@ const REPLACED_TIME = 2_000;
 const CROSSING_TIME = 100;
 /** ms for a leaving peer's messages, which its beacon overtakes. */
 const LEAVE_TIME = 250;
+/** Peers without HELLO; more are refused. */
+export const MAX_PENDING = 128;
+/** Mailboxes opened at once, and per second after that; further peers wait for their next beacon. */
+const MAX_BURST = 256;
+const CONNECTS_A_SECOND = 64;
 
 export interface ZreEffects {
   /** @returns `false` for an endpoint that cannot be dialled */
@@ -142,7 +147,7 @@ export class ZreRules {
   #beaconAt: number;
   #reapAt: number;
   #leaveAt = Number.POSITIVE_INFINITY;
-  #tokens = MAX_ZRE_BURST;
+  #tokens = MAX_BURST;
   #tokensAt: number;
   readonly junk = counters<ZreJunk>(ZRE_JUNK);
   readonly refused = counters<ZreRefusal>(ZRE_REFUSALS);
@@ -242,7 +247,7 @@ export class ZreRules {
       this.#remove(peer, "restarted");
     }
     if (this.#ready >= this.#self.maxPeers) this.refused.peers += 1;
-    else if (this.pendingPeers >= MAX_ZRE_PENDING) this.refused.pending += 1;
+    else if (this.pendingPeers >= MAX_PENDING) this.refused.pending += 1;
     else {
       const found = this.#require(now, uuid, `tcp://${address}:${port}`);
       if (found === undefined) return;
@@ -402,7 +407,7 @@ export class ZreRules {
       }
       case ZreCommand.JOIN:
         this.#onStatus(peer, message.status);
-        if (peer.groups.size >= MAX_ZRE_GROUPS && !peer.groups.has(message.group)) this.refused.groups += 1;
+        if (peer.groups.size >= MAX_GROUPS && !peer.groups.has(message.group)) this.refused.groups += 1;
         else this.#joined(peer, message.group);
         break;
       case ZreCommand.LEAVE:
@@ -442,10 +447,7 @@ export class ZreRules {
   }
 
   #require(now: number, uuid: string, endpoint: string): Peer | undefined {
-    this.#tokens = Math.min(
-      MAX_ZRE_BURST,
-      this.#tokens + ((now - this.#tokensAt) * MAX_ZRE_CONNECTS) / 1_000,
-    );
+    this.#tokens = Math.min(MAX_BURST, this.#tokens + ((now - this.#tokensAt) * CONNECTS_A_SECOND) / 1_000);
     this.#tokensAt = now;
     if (this.#tokens < 1) {
       this.refused.rate += 1;

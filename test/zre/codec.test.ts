@@ -1,7 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { MAX_HELLO, MAX_ZRE_FRAMES, MAX_ZRE_GROUPS, MAX_ZRE_HEADERS } from "../../src/cluster/bounds.js";
 import {
   decodeBeacon,
   decodeMessage,
@@ -15,6 +14,10 @@ import {
   encodeWhisper,
   helloFault,
   identityOf,
+  MAX_FRAMES,
+  MAX_GROUPS,
+  MAX_HEADERS,
+  MAX_HELLO,
   uuidOf,
   ZRE_JUNK,
   ZreCommand,
@@ -152,9 +155,9 @@ describe("a command", () => {
     expect(decodeMessage([hex("aaa106030001")])).toBe("version");
     expect(decodeMessage([hex("aaa10602")])).toBe("truncated");
     expect(decodeMessage([encodePing(1), Buffer.alloc(0)])).toBe("frames");
-    expect(
-      decodeMessage([encodeWhisper(1), ...Array<Buffer>(MAX_ZRE_FRAMES + 1).fill(Buffer.alloc(0))]),
-    ).toBe("frames");
+    expect(decodeMessage([encodeWhisper(1), ...Array<Buffer>(MAX_FRAMES + 1).fill(Buffer.alloc(0))])).toBe(
+      "frames",
+    );
     expect(decodeMessage([hex("aaa104020001024801")])).toBe("truncated");
     expect(decodeMessage([hex("aaa10402000101ff01")])).toBe("text");
     expect(decodeMessage([hex("aaa104020001010001")])).toBe("text");
@@ -199,14 +202,14 @@ describe("what a node of ours says", () => {
     expect(helloFault("a\0b", {})).toMatch(/zero byte/);
     expect(helloFault("n", { "": "x" })).toMatch(/header "" is empty/);
     expect(helloFault("n", { a: "x".repeat(4_097) })).toMatch(/4097 bytes/);
-    const many = Object.fromEntries(Array.from({ length: MAX_ZRE_HEADERS + 1 }, (_, i) => [`h${i}`, ""]));
+    const many = Object.fromEntries(Array.from({ length: MAX_HEADERS + 1 }, (_, i) => [`h${i}`, ""]));
     expect(helloFault("n", many)).toMatch(/65 headers/);
     const large = Object.fromEntries(Array.from({ length: 9 }, (_, i) => [`h${i}`, "x".repeat(4_000)]));
     expect(helloFault("n", large)).toMatch(/headers have/);
   });
 
   it("fits into a HELLO with as many groups as there may be", () => {
-    const groups = Array.from({ length: MAX_ZRE_GROUPS }, (_, i) => `${i}`.padEnd(255, "g"));
+    const groups = Array.from({ length: MAX_GROUPS }, (_, i) => `${i}`.padEnd(255, "g"));
     const headers = Object.fromEntries(Array.from({ length: 8 }, (_, i) => [`h${i}`, "x".repeat(4_080)]));
     const endpoint = "tcp://10.0.0.1:49152";
     expect(helloFault("n".repeat(255), headers)).toBeUndefined();
