@@ -49,13 +49,9 @@ export const MAX_TAGS = 64;
 export const MAX_TAG = 64;
 /** The cost of each grows with the node's tags. */
 export const MAX_TAG_CHANGES = 1_000;
-/** Of a member; bytes of a key and of a value. */
+/** Of a member. */
 export const MAX_PROPS = 64;
-export const MAX_PROP_KEY = 64;
-export const MAX_PROP_VALUE = 512;
-/** Of a member, and bytes of one. */
 export const MAX_ENDPOINTS = 8;
-export const MAX_ENDPOINT = 128;
 
 /** With replay windows; at least half of them are kept. */
 export const MAX_SESSIONS = 32_768;

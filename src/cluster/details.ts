@@ -6,16 +6,7 @@
  */
 import { quoted } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
-import {
-  MAX_DETAILS,
-  MAX_ENDPOINT,
-  MAX_ENDPOINTS,
-  MAX_PROP_KEY,
-  MAX_PROP_VALUE,
-  MAX_PROPS,
-  MAX_TAG,
-  MAX_TAGS,
-} from "./bounds.js";
+import { MAX_DETAILS, MAX_ENDPOINTS, MAX_PROPS, MAX_TAG, MAX_TAGS } from "./bounds.js";
 import { isReservedTag } from "./tags.js";
 
 export interface Details {
@@ -85,13 +76,13 @@ export function tryDetails(
   // No prototype: a key may be "__proto__".
   const kept = Object.create(null) as Record<string, string>;
   for (const [key, value] of entries) {
-    const why = unfit(key, MAX_PROP_KEY, 1) ?? unfit(value, MAX_PROP_VALUE, 0);
+    const why = unfit(key, 64, 1) ?? unfit(value, 512, 0);
     if (why !== undefined) return `prop ${quoted(key)} ${why}`;
     kept[key] = value;
     size += 3 + Buffer.byteLength(key) + Buffer.byteLength(value);
   }
   for (const endpoint of endpoints) {
-    const why = unfit(endpoint, MAX_ENDPOINT, 1);
+    const why = unfit(endpoint, 128, 1);
     if (why !== undefined) return `endpoint ${quoted(endpoint)} ${why}`;
     size += 1 + Buffer.byteLength(endpoint);
   }

@@ -10,9 +10,6 @@
 /** Of few interfaces, and of very many. */
 const READ_INTERVAL = 1_000;
 const LONGEST_INTERVAL = 5_000;
-/** In multiples of a poll's duration. */
-const READ_PAUSE = 1_000;
-const READ_AFTER_FAILURE = 500;
 
 export class InterfaceWatch<T> {
   readonly #read: () => T;
@@ -35,7 +32,7 @@ export class InterfaceWatch<T> {
   onSendFailed(): void {
     if (this.#isSoon || this.#stopped || this.#timer === undefined) return;
     this.#isSoon = true;
-    this.#schedule(READ_AFTER_FAILURE);
+    this.#schedule(500);
   }
 
   stop(): void {
@@ -60,7 +57,7 @@ export class InterfaceWatch<T> {
     } catch {
       return undefined; // Out of descriptors, or the needed interface is gone: the previous result stays.
     } finally {
-      const pause = READ_PAUSE * (performance.now() - start);
+      const pause = 1_000 * (performance.now() - start);
       this.#schedule(Math.min(LONGEST_INTERVAL, Math.max(READ_INTERVAL, pause)));
     }
   }

@@ -1,10 +1,7 @@
-/** Detects whether a process listens on a socket file. A killed process leaves a file that refuses connections. */
+/** A killed process leaves a socket file that refuses connections. */
 import { createConnection } from "node:net";
 
-/** The socket counts as used without an answer. */
-const TRY_TIMEOUT = 500;
-
-/** Also a stopped one. */
+/** Whether a process, also a stopped one, has the socket; without an answer it counts as used. */
 export function isListenedAt(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = createConnection(path);
@@ -13,7 +10,7 @@ export function isListenedAt(path: string): Promise<boolean> {
       socket.destroy();
       resolve(result);
     };
-    const timer = setTimeout(() => end(true), TRY_TIMEOUT);
+    const timer = setTimeout(() => end(true), 500);
     socket.once("connect", () => end(true));
     socket.once("error", ({ code }: NodeJS.ErrnoException) => {
       // Other codes come from a full queue or from this process.

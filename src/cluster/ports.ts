@@ -8,9 +8,6 @@
 import { describe } from "../core/arguments.js";
 import { InvalidArgumentError, TransportError } from "../core/errors.js";
 
-/** Attempts until a port of the system is free for all protocols. */
-const PORT_ATTEMPTS = 16;
-
 /** Both included. */
 export interface PortRange {
   readonly first: number;
@@ -54,8 +51,9 @@ export async function bindFree<T>(
   throw new TransportError("EADDRINUSE", `no port from ${range.first} to ${range.last} is free`, { cause });
 }
 
+/** A port of the system may not be free for all protocols, so there are some attempts. */
 function* candidates(port: number, range: PortRange | undefined): Iterable<number> {
   if (port !== 0) yield port;
   if (range !== undefined) for (let each = range.first; each <= range.last; each++) yield each;
-  else if (port === 0) for (let attempt = 0; attempt < PORT_ATTEMPTS; attempt++) yield 0;
+  else if (port === 0) for (let attempt = 0; attempt < 16; attempt++) yield 0;
 }

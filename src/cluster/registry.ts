@@ -17,19 +17,12 @@ import { MAX_ADDRESS, MAX_BUS_NAME } from "./bounds.js";
 import { isId, isName } from "./identity.js";
 
 const MAX_REGISTERED = 1_024;
-const MAX_LOOKED_AT = 16_384;
 const MAX_RECORD = 4_096;
-const TRIES_AT_A_TIME = 16;
-/** A socket that refuses connections may be of a starting node. */
-const STARTING = 10_000;
 /** Bytes that every system accepts. */
 const MAX_SOCKET_PATH = 103;
 const MAX_CONTROL = 8;
 const MAX_CONTROL_ENDPOINT = 256;
 
-const KEY_DIGITS = 16;
-/** Of the default control socket, next to the folder (cli/node-endpoint.ts). */
-const CONTROL_DIGITS = 12;
 const SOCKET = /^([0-9a-f]{16})\.sock$/;
 
 export interface ClusterNodeEntry {
@@ -196,7 +189,7 @@ export class Registrar {
   }
 
   async #listenIn(folder: string): Promise<Place> {
-    const path = join(folder, `${this.entry.id.slice(0, KEY_DIGITS)}.sock`);
+    const path = join(folder, `${this.entry.id.slice(0, 16)}.sock`);
     if (Buffer.byteLength(path) > MAX_SOCKET_PATH)
       throw new InvalidStateError("EFSM", `the path ${path} is too long for a socket`);
     await makeFolder(folder);
@@ -272,10 +265,10 @@ async function entriesOf(folder: string): Promise<ClusterNodeEntry[]> {
     if (error.code === "ENOENT") return [];
     throw cannotRead(folder, error);
   });
-  const waiting = names.flatMap((name) => SOCKET.exec(name)?.[1] ?? []).slice(0, MAX_LOOKED_AT);
+  const waiting = names.flatMap((name) => SOCKET.exec(name)?.[1] ?? []).slice(0, 16_384);
   const entries: ClusterNodeEntry[] = [];
   await Promise.all(
-    Array.from({ length: TRIES_AT_A_TIME }, async () => {
+    Array.from({ length: 16 }, async () => {
       for (let key = waiting.shift(); key !== undefined; key = waiting.shift()) {
         const entry = await entryOf(folder, key);
         if (entry !== undefined) entries.push(entry);
@@ -290,9 +283,9 @@ async function entryOf(folder: string, key: string): Promise<ClusterNodeEntry | 
   const path = join(folder, `${key}.sock`);
   const { text, code } = await ask(path);
   if (code === "ECONNREFUSED") {
-    // The killed node's control socket is unused, too.
+    // The killed node's default control socket, next to the folder, is unused, too (cli/node-endpoint.ts).
     if (await isOld(path))
-      for (const each of [path, join(folder, "..", `${key.slice(0, CONTROL_DIGITS)}.sock`)])
+      for (const each of [path, join(folder, "..", `${key.slice(0, 12)}.sock`)])
         await rm(each, { force: true }).catch(ignore); // The next reader tries again.
   } else if (code === "EMFILE" || code === "ENFILE")
     throw cannotRead(path, Object.assign(new Error("no more files can be opened"), { code }));
@@ -322,9 +315,10 @@ function ask(path: string): Promise<{ readonly text: string; readonly code?: str
   });
 }
 
+/** A younger socket that refuses connections may be of a starting node. */
 async function isOld(path: string): Promise<boolean> {
   try {
-    return Math.abs(Date.now() - (await lstat(path)).mtimeMs) > STARTING;
+    return Math.abs(Date.now() - (await lstat(path)).mtimeMs) > 10_000;
   } catch {
     return false; // Another process removed it.
   }

@@ -7,8 +7,6 @@ import { checkOptions, type Given, integer, text } from "../../patterns/kit/opti
 import { type HttpRequest, requestText } from "../discovery/http.js";
 import { type HostAddress, plainIp, prefixOf } from "./addresses.js";
 
-const MAX_METADATA = 65_536;
-
 /**
  * Returns this machine's addresses, without loopback. If it throws or rejects, the known addresses stay, and the server
  * emits `addresses:failed`.
@@ -105,7 +103,7 @@ export function checkAddresses(given: unknown): readonly HostAddress[] {
  */
 async function ask(url: string, asked: Omit<HttpRequest, "url">, hint = ""): Promise<string | undefined> {
   const request = { ...asked, url: new URL(url), headers: { accept: "*/*", ...asked.headers } };
-  const { status, text } = await requestText(request, MAX_METADATA).catch((error: unknown) => {
+  const { status, text } = await requestText(request, 65_536).catch((error: unknown) => {
     if (error instanceof TimeoutError)
       throw new TimeoutError("ETIMEDOUT", `${error.message}${hint}`, { cause: error });
     throw error;

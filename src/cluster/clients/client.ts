@@ -40,9 +40,6 @@ import { type DiscoveredNode, endpointHost } from "./description.js";
 import { clientText, MAX_LIST, type NodeUpdate } from "./protocol.js";
 
 const MAX_ADDRESSES = 1_024;
-/** ms of a rest, doubled up to the longest or `refreshInterval`. */
-const FIRST_REST = 1_000;
-const LONGEST_REST = 8_000;
 
 const OPTIONS = {
   /**
@@ -325,8 +322,8 @@ export class DiscoveryClient
         rests = 0;
         lost = await this.#follow(connection);
       } else {
-        const longest = Math.min(LONGEST_REST, this.#settings.refreshInterval);
-        const pause = backOff(rests, Math.min(FIRST_REST, longest), longest, Math.random);
+        const longest = Math.min(8_000, this.#settings.refreshInterval);
+        const pause = backOff(rests, Math.min(1_000, longest), longest, Math.random);
         rests += 1;
         this.#knownBefore = this.#nodes;
         await sleep(pause, this.#stopped.signal);

@@ -10,7 +10,6 @@ import type { CallerContext } from "./callers.js";
 import { xmlOf } from "./description.js";
 import { isScope } from "./protocol.js";
 
-const MAX_AUTHORIZATION = 2_048;
 const PATH = "/nodes";
 
 const OPTIONS = {
@@ -112,7 +111,7 @@ function accepts(request: IncomingMessage, type: string): boolean {
 function basicOf(header: string | undefined): { username?: string; password?: string } {
   const match = /^Basic ([A-Za-z0-9+/=]+)$/i.exec(header ?? "");
   const code = match?.[1];
-  if (code === undefined || code.length > MAX_AUTHORIZATION) return {};
+  if (code === undefined || code.length > 2_048) return {};
   const text = Buffer.from(code, "base64").toString("utf8");
   const colon = text.indexOf(":");
   return colon < 1 ? {} : { username: text.slice(0, colon), password: text.slice(colon + 1) };

@@ -14,12 +14,8 @@ import { checkedList, merged } from "./merge.js";
 import { Names } from "./names.js";
 import { type DiscoverySelf, type DiscoverySource, type DiscoveryStatus, sleep } from "./source.js";
 
-/** ms, doubled with each failure. */
-const FIRST_RESTART = 500;
-/** Also the pause after a source returned, and the run time that resets the delay. */
+/** ms; also the pause after a source returned, and the run time that resets the delay. */
 const LONGEST_RESTART = 30_000;
-/** An endless source must not block the event loop. */
-const LIST_INTERVAL = 10;
 /** For leaving sources to withdraw their data. */
 const WITHDRAW_TIMEOUT = 1_000;
 /** Configured addresses, and those of `join`. */
@@ -204,7 +200,7 @@ class RunningSource {
         await sleep(backOff(0, LONGEST_RESTART, LONGEST_RESTART, Math.random), signal);
       else {
         this.#down(failure);
-        await sleep(backOff(failures, FIRST_RESTART, LONGEST_RESTART, Math.random), signal);
+        await sleep(backOff(failures, 500, LONGEST_RESTART, Math.random), signal);
         failures += 1;
       }
     }
@@ -230,7 +226,8 @@ class RunningSource {
           throw new TypeError("the source must yield arrays of addresses");
         hasList = true;
         this.#up();
-        await sleep(LIST_INTERVAL, this.#stopping.signal);
+        // An endless source must not block the event loop.
+        await sleep(10, this.#stopping.signal);
       }
       return hasList;
     } finally {

@@ -14,11 +14,6 @@ import { anything, checkOptions, choice, type Given, integer } from "../../patte
 import { MAX_SEEDS } from "../bounds.js";
 import { type DiscoverySource, sleep } from "./source.js";
 
-/** Nodes may start soon. */
-const EMPTY_INTERVAL = 5_000;
-/** Share of a TTL, so that nodes started together do not query together. */
-const JITTER = 0.1;
-const MAX_TARGETS_AT_A_TIME = 8;
 const MAX_SERVERS = 8;
 const MAX_DNS_NAME = 253;
 
@@ -91,9 +86,11 @@ export function dnsSource(name: string, options: DnsSourceOptions = {}): Discove
               ? await servicesOf(resolver, name, signal)
               : await addressesOf(resolver, name, type, port as number);
           yield addresses.slice(0, MAX_SEEDS);
-          const due = addresses.length === 0 ? EMPTY_INTERVAL : ttl * 1_000;
+          // Without an address: nodes may start soon.
+          const due = addresses.length === 0 ? 5_000 : ttl * 1_000;
           const pause = Math.max(settings.minInterval, Math.min(due, settings.maxInterval));
-          await sleep(pause * (1 + JITTER * Math.random()), signal);
+          // Nodes started together do not query together.
+          await sleep(pause * (1 + 0.1 * Math.random()), signal);
         }
       } finally {
         signal.removeEventListener("abort", cancel);
@@ -167,7 +164,7 @@ async function servicesOf(resolver: Resolver, name: string, signal: AbortSignal)
   };
   const waiting = targets.slice(0, MAX_SEEDS);
   await Promise.all(
-    Array.from({ length: MAX_TARGETS_AT_A_TIME }, async () => {
+    Array.from({ length: 8 }, async () => {
       // `cancel` ends only current queries.
       for (let next = waiting.shift(); next !== undefined && !signal.aborted; next = waiting.shift())
         await lookUp(next.name, next.port);

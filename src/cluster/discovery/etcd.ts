@@ -25,8 +25,6 @@ import { type DiscoverySelf, type DiscoverySource, Scope, sleep } from "./source
 
 const MAX_SERVERS = 16;
 
-const RENEWALS = 3;
-
 const OPTIONS = {
   /** 1 to 16 servers, "http://host:port" or "https://host:port". Default scheme: https with `tls`, else http. */
   servers: anything<string | readonly string[]>(),
@@ -175,7 +173,7 @@ class EtcdDiscovery {
         if (put !== address || this.#records.get(this.#key) !== address)
           await this.#gateway.put({ key: this.#key, value: address }, id, signal);
         put = address;
-        await sleep((left / RENEWALS) * 1_000, signal);
+        await sleep((left / 3) * 1_000, signal);
       }
     }
   }
@@ -194,14 +192,10 @@ class EtcdDiscovery {
 
   async #withdraw(): Promise<void> {
     if (this.#lease === undefined) return;
-    const limit = new AbortController();
-    const timer = setTimeout(() => limit.abort(), 900);
     try {
-      await this.#gateway.revoke(this.#lease, limit.signal);
+      await this.#gateway.revoke(this.#lease, AbortSignal.timeout(900));
     } catch {
       // The lease expires without it.
-    } finally {
-      clearTimeout(timer);
     }
   }
 }

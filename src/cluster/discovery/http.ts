@@ -22,8 +22,6 @@ import { Scope } from "./source.js";
 /** 16,384 nodes, some hundred bytes each. */
 const MAX_ANSWER = 8_388_608;
 
-const MAX_REFUSAL = 16_384;
-
 const TLS_OPTIONS = {
   /** Trusted authorities. Default: Node's. */
   ca: text(),
@@ -200,7 +198,7 @@ async function readTls(tls: DiscoveryTls = {}): Promise<Record<string, string>> 
 
 async function readText({ url }: HttpRequest, response: IncomingMessage, most: number): Promise<HttpText> {
   const { statusCode: status = 0 } = response;
-  const limit = status === 200 ? most : MAX_REFUSAL;
+  const limit = status === 200 ? most : 16_384;
   let text = "";
   for await (const chunk of response.setEncoding("utf8") as AsyncIterable<string>) {
     text += chunk;

@@ -15,9 +15,6 @@ import { backOff } from "../../core/back-off.js";
 import { TransportError } from "../../core/errors.js";
 import { Scope, sleep } from "./source.js";
 
-/** A shorter watch counts as failed. */
-const WORKING_WATCH = 1_000;
-
 export interface ListAndWatch {
   /** @throws when the list is unavailable */
   list(signal: AbortSignal): Promise<readonly string[]>;
@@ -50,7 +47,8 @@ export async function* listAndWatch(
       timedOut = watching.signal.aborted;
       watching.end();
     }
-    const lived = performance.now() - beganAt >= WORKING_WATCH;
+    // A shorter watch counts as failed.
+    const lived = performance.now() - beganAt >= 1_000;
     // Refusals count as failures, however long the watch lasted.
     const isRefused = error !== undefined && !(error instanceof TransportError);
     if (lived && !isRefused) failures = 0;

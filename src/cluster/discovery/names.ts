@@ -1,9 +1,6 @@
 /** Looks host names up periodically. Known addresses stay while a lookup fails. */
 import { type HostPort, readAddress, resolveAddress } from "../net/addresses.js";
 
-/** Lookups occupy the thread pool of files. */
-const MAX_LOOK_UPS = 2;
-
 export class Names {
   readonly #onLookUp: (error: Error | undefined) => void;
   readonly #isAlone: () => boolean;
@@ -63,7 +60,8 @@ export class Names {
   }
 
   #next(): void {
-    while (this.#running < MAX_LOOK_UPS) {
+    // Lookups occupy the thread pool of files.
+    while (this.#running < 2) {
       const name = this.#waiting.shift();
       if (name === undefined) break;
       this.#running += 1;

@@ -9,7 +9,6 @@
  * An alias is created when a message of its client arrives, or on request. Above the bound, about the least recently
  * used one of the node with most is evicted (second chance): a node that invents clients harms no other one.
  */
-import { MAX_ALIASES, MAX_MESSAGE_CLIENTS } from "./bounds.js";
 
 export const SELF_ID = 1;
 
@@ -59,7 +58,7 @@ export class Addresses<Client> {
   readonly #byNode = new Map<string, Map<number, Alias>>();
   #dropped = 0;
 
-  constructor(effects: AddressesEffects, most = MAX_ALIASES) {
+  constructor(effects: AddressesEffects, most = 65_536) {
     this.#effects = effects;
     this.#most = most;
   }
@@ -87,7 +86,7 @@ export class Addresses<Client> {
    * @returns `undefined` for too many
    */
   add(make: (id: number) => Client): Client | undefined {
-    if (this.#clients.size >= MAX_MESSAGE_CLIENTS) return undefined;
+    if (this.#clients.size >= 65_536) return undefined;
     const id = this.#draw(FIRST_CLIENT, FIRST_ALIAS - 1);
     const client = make(id);
     this.#clients.set(id, client);

@@ -77,41 +77,21 @@ export const MAX_OWN_WAITING = 16_384;
 export const MAX_OWN_WAITING_BYTES = 16_777_216;
 /** Remembered ids of each service's datagrams, against duplicates. */
 export const MAX_SEEN_IDS = 1_024;
-/** Of a node, and of other nodes' clients. */
-export const MAX_MESSAGE_CLIENTS = 65_536;
-export const MAX_ALIASES = 65_536;
 /** A handler may hold a link for this long; then messages above its mark are dropped. */
 export const STALL_TIME = 10_000;
-/** Publications to the node's own subscriptions in one turn. */
-export const LOCAL_MESSAGES = 65_536;
-export const LOCAL_BYTES = 67_108_864;
 /** Topics with aliases on links, and publishes of others before all aliases begin again. */
 export const MAX_TOPIC_ALIASES = 1_024;
 export const MAX_ALIASED_TOPIC = 255;
 export const ALIAS_RESTART = 65_536;
-/** Topics with remembered members and subscriptions. */
-export const MAX_PLANS = 8_192;
-export const MAX_PLANNED_TOPIC = 1_024;
-/** Subtopics with remembered bytes. */
 export const MAX_SUBTOPIC = 255;
-export const MAX_SUBTOPIC_NAMES = 256;
-/** How far a retained value's stamp may be ahead of this node's clock. */
-export const MAX_STAMP_AHEAD = 300_000;
-export const MAX_RETAINED_SEEN = 100_000;
-export const ASK_DELAY = 1_000;
 export const ASK_TIMEOUT = 5_000;
 /** One question for retained values. */
 export const MAX_ASK_FILTERS = 1_024;
-export const MAX_ASK_BYTES = 65_536;
-/** Between events about one cause of drops, and causes with events at once. */
-export const DROP_INTERVAL = 1_000;
-export const MAX_DROP_REPORTS = 1_024;
 
 /** Further routes are not taken. */
 export const MAX_NODE_ROUTES = 4_194_304;
-/** Changes in a sent item, unless a single one is larger; and an accepted item. */
+/** Changes in a sent item, unless a single one is larger. */
 export const ROUTE_BLOCK = 8_192;
-export const MAX_ROUTE_ITEM = 131_072;
 /** Unacknowledged items at one node. */
 export const ROUTE_WINDOW = 16;
 /** Parts of snapshots for all nodes in so many ms. */
@@ -124,5 +104,3 @@ export const ROUTE_FLUSH = 5;
 /** For `ready` of a subscription; the part of it for the details of a new node. */
 export const ROUTE_READY_TIMEOUT = 10_000;
 export const ROUTE_EXPECTED = 2_000;
-/** Between steps that remove the routes of gone nodes; each takes some tenths of a ms. */
-export const ROUTE_SWEEP_PAUSE = 5;

@@ -2,7 +2,6 @@
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { ignore } from "../../core/ignore.js";
 import { TurnBudget } from "../../core/turn-budget.js";
-import { LOCAL_BYTES, LOCAL_MESSAGES } from "./bounds.js";
 import type { ReceivedMessage } from "./message.js";
 import type { Subscription } from "./subscription.js";
 
@@ -24,8 +23,9 @@ export class Deliveries {
   #room: Promise<void> | undefined = undefined;
   #roomMade: (() => void) | undefined = undefined;
 
+  /** Of publications in one turn. */
   get isFull(): boolean {
-    return this.#queue.length >= LOCAL_MESSAGES || this.#queuedBytes >= LOCAL_BYTES;
+    return this.#queue.length >= 65_536 || this.#queuedBytes >= 67_108_864;
   }
 
   /**

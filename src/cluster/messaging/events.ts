@@ -1,7 +1,6 @@
-/** Events of messaging. Drops are counted, and reported at most once per second for each cause. */
+/** Events of messaging. Drops are counted, and reported once per second for each of at most 1,024 causes. */
 import { type EventsOf, event } from "../../core/event-stream.js";
 import type { ClusterAddress } from "./addresses.js";
-import { DROP_INTERVAL, MAX_DROP_REPORTS } from "./bounds.js";
 
 /** Why messages are dropped. */
 export type DropReason = "full" | "size" | "slow" | "gone";
@@ -58,8 +57,8 @@ export class DropReports {
       report.count += 1;
       return;
     }
-    if (this.#reports.size >= MAX_DROP_REPORTS) return;
-    const timer = setInterval(() => this.#look(key, reason, of), DROP_INTERVAL).unref();
+    if (this.#reports.size >= 1_024) return;
+    const timer = setInterval(() => this.#look(key, reason, of), 1_000).unref();
     this.#reports.set(key, { prefix, count: 0, timer });
     this.#report(reason, of, prefix, 1);
   }

@@ -2,7 +2,7 @@
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { type Addresses, type ClusterAddress, isAlias, SELF_ID } from "./addresses.js";
-import { MAX_SUBTOPIC, MAX_SUBTOPIC_NAMES } from "./bounds.js";
+import { MAX_SUBTOPIC } from "./bounds.js";
 import type { LocalClient } from "./client.js";
 import { encodeName } from "./items.js";
 import { type NumberedNames, ReceivedMessage } from "./message.js";
@@ -117,7 +117,7 @@ export class MessageNames implements NumberedNames {
     let name = this.#subtopicNames.get(subtopic);
     if (name !== undefined) return name;
     name = encodeName(subtopic);
-    if (this.#subtopicNames.size >= MAX_SUBTOPIC_NAMES) this.#subtopicNames.clear();
+    if (this.#subtopicNames.size >= 256) this.#subtopicNames.clear();
     this.#subtopicNames.set(subtopic, name);
     return name;
   }

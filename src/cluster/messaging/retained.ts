@@ -13,7 +13,7 @@ import { ignore } from "../../core/ignore.js";
 import { TurnBudget } from "../../core/turn-budget.js";
 import { withTimeout } from "../../core/waiter.js";
 import { MAX_MEMBERS } from "../bounds.js";
-import { ASK_DELAY, ASK_TIMEOUT, MAX_ASK_BYTES, MAX_ASK_FILTERS, MAX_STAMP_AHEAD } from "./bounds.js";
+import { ASK_TIMEOUT, MAX_ASK_FILTERS } from "./bounds.js";
 import { sizeOfUint, writeUint } from "./compact.js";
 import { encodeName, encodePublish, type ItemReader } from "./items.js";
 import { MessageKind, type MessageLinks, type SendResult } from "./parts.js";
@@ -60,11 +60,11 @@ export class RetainedValues {
 
   /**
    * @param stamp of another node
-   * @returns the stamp that counts: now for one far ahead of this clock
+   * @returns the stamp that counts: now for one more than five minutes ahead of this clock
    */
   seen(stamp: number, wall: number): number {
     const now = Math.floor(wall * 1_000);
-    const taken = stamp > now + MAX_STAMP_AHEAD * 1_000 ? now : stamp;
+    const taken = stamp > now + 300_000_000 ? now : stamp;
     if (taken > this.#lastStamp) this.#lastStamp = taken;
     return taken;
   }
@@ -121,7 +121,7 @@ class Asked {
     const some: string[] = [];
     let bytes = 0;
     for (const filter of this.filters) {
-      if (some.length > 0 && (some.length >= MAX_ASK_FILTERS || bytes + filter.length > MAX_ASK_BYTES)) break;
+      if (some.length > 0 && (some.length >= MAX_ASK_FILTERS || bytes + filter.length > 65_536)) break;
       this.filters.delete(filter);
       some.push(filter);
       bytes += filter.length;
@@ -170,7 +170,7 @@ export class Retention {
    * @returns settles when all have answered, or after `ASK_TIMEOUT`
    */
   async ask(subscription: Subscription, known: Promise<void>): Promise<void> {
-    await withTimeout(known.catch(ignore), ASK_DELAY);
+    await withTimeout(known.catch(ignore), 1_000);
     if (subscription.closed || this.#isClosed) return;
     this.#readers.add(subscription);
     const asked = this.#peers().map((id) => this.#ask(id, [subscription]));

@@ -4,7 +4,7 @@
  */
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, TimeoutError } from "../../core/errors.js";
-import { ROUTE_FLUSH, ROUTE_READY_TIMEOUT, ROUTE_SWEEP_PAUSE } from "./bounds.js";
+import { ROUTE_FLUSH, ROUTE_READY_TIMEOUT } from "./bounds.js";
 import type { MessagingSettings } from "./options.js";
 import {
   MessageKind,
@@ -225,9 +225,9 @@ export class RouteDriver implements MessageRoutes {
     return result;
   }
 
-  /** In short turns, even without other changes. */
+  /** In short turns of some tenths of a ms, even without other changes. */
   #nextSweep(): number {
-    return this.#options.table.unswept > 0 ? this.#sweptAt + ROUTE_SWEEP_PAUSE : Number.POSITIVE_INFINITY;
+    return this.#options.table.unswept > 0 ? this.#sweptAt + 5 : Number.POSITIVE_INFINITY;
   }
 
   #sweep(now: number): void {

@@ -9,9 +9,6 @@
 import { MAX_ROUTE_LOG, ROUTE_BLOCK } from "./bounds.js";
 import { RouteChangesWriter } from "./route-wire.js";
 
-/** While snapshots are read, which continue from the log. */
-const SNAPSHOT_LOG = 16;
-
 interface Change {
   readonly filter: string;
   readonly isAdded: boolean;
@@ -90,7 +87,8 @@ export class OwnRoutes {
       this.#pending = [];
       this.#next = 0;
     }
-    const bound = this.#snapshots.size > 0 ? SNAPSHOT_LOG * MAX_ROUTE_LOG : MAX_ROUTE_LOG;
+    // Snapshots that are being read continue from the log.
+    const bound = this.#snapshots.size > 0 ? 16 * MAX_ROUTE_LOG : MAX_ROUTE_LOG;
     for (const [from, { item }] of this.#log) {
       if (this.logBytes <= bound || this.#log.size === 1) break;
       this.#log.delete(from);

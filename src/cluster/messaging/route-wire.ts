@@ -7,7 +7,6 @@
  *   change    length · 2 + (1: added, 0: removed) uint | UTF-8
  */
 import { isAscii, isUtf8 } from "node:buffer";
-import { MAX_ROUTE_ITEM } from "./bounds.js";
 import { Reader, Writer } from "./compact.js";
 
 export const RouteItem = { DELTA: 1, PART: 2, ASK: 3 } as const;
@@ -115,7 +114,7 @@ export class RouteChangesWriter {
 export function decodeRouteItem(item: Buffer): RouteMessage | undefined {
   const [type] = item;
   if (type === RouteItem.ASK) return item.length === 1 ? { type } : undefined;
-  if (item.length > MAX_ROUTE_ITEM) return undefined;
+  if (item.length > 131_072) return undefined;
   const reader = new Reader(item, 1);
   const message = readItem(reader, type as number);
   return reader.failed || reader.at !== reader.end ? undefined : message;

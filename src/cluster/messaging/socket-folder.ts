@@ -14,9 +14,8 @@ import { isListenedAt } from "../listened-at.js";
 const PREFIX = "shoal-m-";
 const NAME = /^shoal-m-[A-Za-z0-9]{6}$/;
 const SOCKET = "m";
-/** Of the temporary folder, and of sockets, at one start. */
+/** Of the temporary folder, at one start. */
 const MAX_NAMES = 16_384;
-const MAX_TRIED = 64;
 /** A folder may belong to a starting node. */
 const STARTING_NODE = 60_000;
 
@@ -73,7 +72,7 @@ async function removeLeftFolders(): Promise<void> {
   }
   // Each check tries other folders if there are many.
   const first = Math.floor(Math.random() * names.length);
-  const tried = [...names.slice(first), ...names.slice(0, first)].slice(0, MAX_TRIED);
+  const tried = [...names.slice(first), ...names.slice(0, first)].slice(0, 64);
   await Promise.all(tried.map((name) => removeLeft(join(tmpdir(), name))));
 }
 

@@ -17,7 +17,7 @@ import {
   observeMessageProcess,
   observeMessageReceive,
 } from "../../core/message-operations.js";
-import { MAX_RETAINED_SEEN, STALL_TIME } from "./bounds.js";
+import { STALL_TIME } from "./bounds.js";
 import type { ClusterMessage, ReceivedMessage } from "./message.js";
 
 /** A returned promise delays the next message. */
@@ -147,7 +147,7 @@ export class Subscription implements ClusterSubscription {
       this.#latest.delete(topic);
     }
     this.#latest.set(topic, { stamp, node });
-    if (this.#latest.size > MAX_RETAINED_SEEN)
+    if (this.#latest.size > 100_000)
       for (const oldest of this.#latest.keys()) {
         this.#latest.delete(oldest);
         break;

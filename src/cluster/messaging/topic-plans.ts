@@ -4,7 +4,6 @@
  */
 import { isUtf8 } from "node:buffer";
 import { KeyTable } from "../../core/collections/key-table.js";
-import { MAX_PLANNED_TOPIC, MAX_PLANS } from "./bounds.js";
 import type { MessageRoutes } from "./parts.js";
 import type { Subscription } from "./subscription.js";
 import type { SubscriptionTable } from "./subscription-table.js";
@@ -74,9 +73,9 @@ export class TopicPlans {
 
   #add(topic: string): TopicPlan {
     const plan = new TopicPlan(topic);
-    if (plan.key.length > MAX_PLANNED_TOPIC) return plan;
+    if (plan.key.length > 1_024) return plan;
     // All at once: an order of use would cost each message more.
-    if (this.#plans.size >= MAX_PLANS) {
+    if (this.#plans.size >= 8_192) {
       this.#plans.clear();
       this.#byKey.clear();
     }

@@ -6,9 +6,6 @@ import type { SendResult } from "./parts.js";
 
 export type WaitResult = Exclude<SendResult, "full"> | "timeout";
 
-/** When a copy does not find the reported room. */
-const RETRY = 10;
-
 interface WaitingCopy {
   readonly queue: Queue;
   readonly bytes: number;
@@ -121,7 +118,8 @@ export class WaitingSends {
         return;
       }
       if (this.#sendAll(queue)) attempts = 0;
-      else if (++attempts > 1) await new Promise((resolve) => setTimeout(resolve, RETRY));
+      // A copy may be larger than the reported room.
+      else if (++attempts > 1) await new Promise((resolve) => setTimeout(resolve, 10));
     }
     if (!this.isClosed) this.#queues.delete(peer);
   }

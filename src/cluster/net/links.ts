@@ -41,8 +41,6 @@ import { Link, type LinkEnd, type OpenedStream, type StreamNode, type StreamTabl
 const MAX_UNVERIFIED = 1_024;
 /** Accepted streams that one node or host may hold while the node has its maximum. */
 const MAX_HELD = 32;
-const LINK_IDLE = 15_000;
-const OWN_AGE = 60_000;
 const MAX_QUEUED = 128;
 
 const TRANSPORT = optionValues({
@@ -573,7 +571,7 @@ export class Links implements StreamTable, PairStreamTable {
     const watched = this.#watched.get(address);
     if (watched === undefined) return;
     if (watched.ownSince !== undefined) {
-      if (now - watched.ownSince < OWN_AGE) return;
+      if (now - watched.ownSince < 60_000) return;
       watched.ownSince = undefined; // Another node may have the address now.
     }
     if (now >= watched.retryAt) this.#dial(address);
@@ -586,7 +584,7 @@ export class Links implements StreamTable, PairStreamTable {
       const isKept = this.#watched.has(link.address) && this.#byAddress.get(link.address) === link;
       // The other end keeps its dialled streams.
       const isUsed = isKept || link.isGiven || link.users > 0 || this.#held.has(link);
-      if (link.isDialled && !isUsed && now - link.usedAt > LINK_IDLE) link.close();
+      if (link.isDialled && !isUsed && now - link.usedAt > 15_000) link.close();
     }
   }
 }

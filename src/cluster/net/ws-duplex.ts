@@ -7,8 +7,6 @@ import type { Stream } from "../../engine/zmtp/transport/transport.js";
 
 /** Bytes of a WebSocket frame: a fragmented message is joined before its bytes are passed on. */
 const MAX_CHUNK = 65_536;
-/** Unsent bytes above which pings are not answered. */
-const MAX_UNSENT_PONGS = 65_536;
 
 export class WsDuplex extends Duplex implements Sink {
   readonly remoteAddress: string;
@@ -66,7 +64,8 @@ export class WsDuplex extends Duplex implements Sink {
     decoded.pooled?.release();
     const reply = framing.takeReply();
     const { socket } = this.#stream;
-    if (reply !== undefined && socket.writableLength < MAX_UNSENT_PONGS) socket.write(reply);
+    // A peer that does not read gets no answers to its pings.
+    if (reply !== undefined && socket.writableLength < 65_536) socket.write(reply);
     if (framing.fault !== undefined) this.destroy(new Error("what came is no WebSocket"));
     else if (framing.closed) this.push(null);
   }

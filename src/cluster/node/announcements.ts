@@ -3,7 +3,7 @@
  *
  *   announced ──withdraw──> in no list any more ──the others know──> draining ──finished, or timeout──> closing ──> gone
  *
- * Other nodes are assumed to know after a few gossip intervals.
+ * Other nodes are assumed to know after six gossip intervals.
  */
 import { checkCallOptions, checkInteger, describe } from "../../core/arguments.js";
 import { ClosedError, InvalidArgumentError, TimeoutError } from "../../core/errors.js";
@@ -11,8 +11,6 @@ import { MAX_TIMEOUT } from "../../core/waiter.js";
 import { sleep } from "../discovery/source.js";
 import type { BusParts } from "./bus-parts.js";
 import type { OwnDetails } from "./own-details.js";
-
-const SPREAD_INTERVALS = 6;
 
 /** A program that can be announced: a broker, server or cache of `shoal/patterns`, or any object with these methods. */
 export interface AnnouncedProgram {
@@ -105,7 +103,7 @@ export class Announcement implements AsyncDisposable {
     const { owner, runtime, settings } = this.#parts;
     const isKnown = !owner.isClosed() && (runtime.membership?.live.length ?? 0) > 0;
     if (this.#adverts.length > 0 && isKnown)
-      await sleep(SPREAD_INTERVALS * settings.profile.gossipInterval, this.#abandoned.signal);
+      await sleep(6 * settings.profile.gossipInterval, this.#abandoned.signal);
     try {
       await this.#program.drain({ timeout });
       return true;

@@ -17,9 +17,6 @@ import type { BusSettings } from "./options.js";
 import { OwnDetails } from "./own-details.js";
 import { ServiceCandidates } from "./service-candidates.js";
 
-/** Details of a new member arrive one packet later. */
-const DETAILS_TIMEOUT = 1_000;
-
 export class BusParts implements BusContext {
   readonly what: string;
   readonly group: string;
@@ -126,7 +123,8 @@ export class BusParts implements BusContext {
         unwatch();
         resolve();
       };
-      const timer = setTimeout(done, DETAILS_TIMEOUT);
+      // Details of a new member arrive one packet later.
+      const timer = setTimeout(done, 1_000);
       const unwatch = this.watchMembers(() => {
         if (isKnown()) done();
       });

@@ -27,7 +27,6 @@ import type { ClusterEvent } from "./events.js";
 import { type Member, memberOf } from "./member.js";
 import type { BusPort } from "./node-sockets.js";
 
-const LEAVE_INTERVALS = 3;
 /** Average number of members that answer an unknown node: answers of all would be a storm. */
 const GREETERS = 4;
 /**
@@ -35,9 +34,8 @@ const GREETERS = 4;
  * start later.
  */
 const CALLS = [100, 300, 1_000, 2_000, 5_000];
-/** Watched nodes, and ms between two choices of them: in a mass start, each change would choose other streams. */
+/** Watched nodes. */
 const WATCHED = 3;
-const WATCH_DELAY = 1_000;
 
 let running = 0;
 
@@ -130,7 +128,7 @@ export class BusRuntime implements BusPort {
   async leave(linger: number): Promise<void> {
     if (this.#membership !== undefined) {
       this.run((rules, now) => rules.leave(now));
-      const pause = LEAVE_INTERVALS * this.#bus.settings.profile.gossipInterval;
+      const pause = 3 * this.#bus.settings.profile.gossipInterval;
       if (this.#membership.isKnown)
         await new Promise((resolve) => setTimeout(resolve, linger < 0 ? pause : Math.min(linger, pause)));
     }
@@ -351,8 +349,9 @@ export class BusRuntime implements BusPort {
     ).unref();
   }
 
+  /** Later, since in a mass start each change would choose other streams. */
   #watchSoon(): void {
-    if (!this.#stopped) this.#watchTimer ??= setTimeout(() => this.#watch(), WATCH_DELAY);
+    if (!this.#stopped) this.#watchTimer ??= setTimeout(() => this.#watch(), 1_000);
   }
 
   #watch(): void {

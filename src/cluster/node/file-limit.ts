@@ -8,9 +8,6 @@ import { closeSync, openSync } from "node:fs";
 import { devNull } from "node:os";
 import { type ShoalError, TransportError } from "../../core/errors.js";
 
-/** One check takes about 10 µs. */
-const FILE_LIMIT_INTERVAL = 1_000;
-
 export class FileLimit {
   readonly #onChange: (error: ShoalError | undefined) => void;
   readonly #timer: NodeJS.Timeout;
@@ -19,7 +16,8 @@ export class FileLimit {
   /** @param onChange gets `undefined` when files can be opened again */
   constructor(onChange: (error: ShoalError | undefined) => void) {
     this.#onChange = onChange;
-    this.#timer = setInterval(() => this.#look(), FILE_LIMIT_INTERVAL).unref();
+    // One check takes about 10 µs.
+    this.#timer = setInterval(() => this.#look(), 1_000).unref();
   }
 
   close(): void {

@@ -20,9 +20,6 @@ import type { ClusterEvent, LostReason } from "./events.js";
 import type { Member } from "./member.js";
 import type { ZreCandidate } from "./service-resolver.js";
 
-/** Remembered former peers, so that a returning one is `back`. */
-const MAX_GONE = 256;
-
 const LOST: Readonly<Record<Exclude<ZreExitReason, "left">, LostReason>> = {
   expired: "silent",
   refused: "connection",
@@ -37,6 +34,7 @@ export class ZreBridge {
   readonly #events: EventStream<ClusterEvent>;
   /** Peers reported as members, with their last snapshots. */
   readonly #shown = new Map<string, Member>();
+  /** The last 256 former peers, so that a returning one is `back`. */
   readonly #gone = new Set<string>();
 
   constructor(options: ZreOptions, bus: BusParts, events: EventStream<ClusterEvent>) {
@@ -103,7 +101,7 @@ export class ZreBridge {
       case "exit": {
         if (!this.#shown.delete(uuid) || known !== undefined) break;
         this.#gone.add(uuid);
-        if (this.#gone.size > MAX_GONE) this.#gone.delete(this.#gone.values().next().value as string);
+        if (this.#gone.size > 256) this.#gone.delete(this.#gone.values().next().value as string);
         const gone = (state: Member["state"]): Member => Object.freeze({ ...member, state });
         if (event.reason === "left") this.#events.emit({ type: "left", member: gone("left") });
         else this.#events.emit({ type: "lost", member: gone("lost"), reason: LOST[event.reason] });

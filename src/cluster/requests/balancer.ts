@@ -17,7 +17,7 @@
  */
 import { backOff } from "../../core/back-off.js";
 import { fnv1a } from "../../core/hash.js";
-import { DRAWS, EJECT_AFTER, EJECT_TIME, FIRST_WINDOW, LOAD_AGE, MAX_EJECT_TIME } from "./bounds.js";
+import { EJECT_AFTER, FIRST_WINDOW } from "./bounds.js";
 import type { RequestsEvent } from "./types.js";
 
 export interface Candidate {
@@ -70,7 +70,7 @@ export class NodeLoad {
   }
 
   load(now: number): number {
-    return now - this.#reportedAt <= LOAD_AGE ? Math.max(this.outstanding, this.busy) : this.outstanding;
+    return now - this.#reportedAt <= 1_000 ? Math.max(this.outstanding, this.busy) : this.outstanding;
   }
 
   hasRoom(now: number): boolean {
@@ -200,7 +200,7 @@ export class Balancer {
     if (2 * (ejected + 1) > this.#nodes.size) return;
     // A failing dependency or request is the cause, not a node.
     if (healthy === 0 || (this.#failureRate >= ALL_FAIL && 2 * healthy < this.#nodes.size - 1)) return;
-    const ms = backOff(node.ejections, EJECT_TIME, MAX_EJECT_TIME, this.#random);
+    const ms = backOff(node.ejections, 1_000, 60_000, this.#random);
     node.ejections += 1;
     node.ejectedUntil = now + ms;
     this.#report({ type: "service:ejected", service: this.#service, node: node.id, ms });
@@ -209,7 +209,7 @@ export class Balancer {
   /** @returns the cheaper of two random usable nodes; `undefined`: neither is usable */
   #draw(now: number, tier: readonly NodeLoad[], tried: readonly string[]): NodeLoad | undefined {
     let found: NodeLoad | undefined;
-    const draws = tier.length === 1 ? 1 : DRAWS;
+    const draws = tier.length === 1 ? 1 : 8;
     for (let i = 0; i < draws; i++) {
       const node = tier[Math.floor(this.#random() * tier.length)] as NodeLoad;
       if (

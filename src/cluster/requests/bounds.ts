@@ -16,8 +16,7 @@ export const MAX_FAILURE_DETAILS = 65_536;
 export const MAX_CALLED_SERVICES = 4_096;
 /** ms; until the first part of a streamed reply. */
 export const REQUEST_TIMEOUT = 5_000;
-/** Repeatable share of a service's requests, repetitions per second always allowed, and the most saved up. */
-export const RETRY_SHARE = 0.2;
+/** Repetitions per second that are always allowed, and the most saved up. */
 export const RETRIES_A_SECOND = 10;
 export const MAX_SAVED_RETRIES = 100;
 
@@ -27,21 +26,13 @@ export const MAX_CHECK_AFTER = 30_000;
 /** Silence of the caller of a streamed request, in ms, before its node gives it up. */
 export const MAX_SILENCE = 90_000;
 
-/** Failures in a row before ejection; first and longest ejection in ms, doubling. */
+/** Failures in a row before ejection. */
 export const EJECT_AFTER = 5;
-export const EJECT_TIME = 1_000;
-export const MAX_EJECT_TIME = 60_000;
 /** Requests in flight to a node before its first report. */
 export const FIRST_WINDOW = 4_096;
-/** ms. */
-export const LOAD_AGE = 1_000;
-export const DRAWS = 8;
 
 /** Per bus. */
 export const MAX_SERVED = 1_024;
-/** Replies by idempotency key, and bytes. */
-export const MAX_KEPT_REPLIES = 10_000;
-export const MAX_KEPT_REPLY_BYTES = 16_777_216;
 
 /** Default window of a streamed reply. */
 export const STREAM_PARTS = 256;

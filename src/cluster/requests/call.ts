@@ -3,7 +3,7 @@ import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import type { Due } from "../../core/deadlines.js";
 import type { ShoalError } from "../../core/errors.js";
 import type { Balancer, Candidate, NodeLoad } from "./balancer.js";
-import { MAX_SAVED_RETRIES, RETRIES_A_SECOND, RETRY_SHARE } from "./bounds.js";
+import { MAX_SAVED_RETRIES, RETRIES_A_SECOND } from "./bounds.js";
 import type { BodyForm, CallExtras, EncodedBody, Headers } from "./wire.js";
 
 export const NO_NODES: readonly string[] = [];
@@ -146,7 +146,7 @@ export class RoomQueue {
 }
 
 /**
- * Repetitions of requests that their nodes may still have: a share of all, so that retries do not multiply the load of
+ * Repetitions of requests that their nodes may still have: a fifth of all, so that retries do not multiply the load of
  * slow nodes.
  */
 export class RetryBudget {
@@ -158,7 +158,7 @@ export class RetryBudget {
   }
 
   called(): void {
-    this.#saved = Math.min(MAX_SAVED_RETRIES, this.#saved + RETRY_SHARE);
+    this.#saved = Math.min(MAX_SAVED_RETRIES, this.#saved + 0.2);
   }
 
   /** @returns whether it may be repeated, which is then counted */

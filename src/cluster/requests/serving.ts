@@ -20,7 +20,7 @@ import type { FailureReason } from "../../patterns/kit/errors.js";
 import { MAX_QUEUED_BYTES, MAX_QUEUED_ITEMS } from "../messaging/bounds.js";
 import type { QueueResult } from "../messaging/node-queues.js";
 import { sizeOfBody } from "./body.js";
-import { MAX_KEPT_REPLIES, MAX_KEPT_REPLY_BYTES, MAX_SILENCE } from "./bounds.js";
+import { MAX_SILENCE } from "./bounds.js";
 import type { ServeSettings } from "./options.js";
 import { SendCredit } from "./stream-window.js";
 import {
@@ -568,7 +568,7 @@ export class RequestServing {
   #evictKeys(service: ServedQueue): void {
     for (const [key, known] of service.keyed) {
       const isOld = known.reply !== undefined && this.#now - known.keptAt >= service.settings.keepReplies;
-      const isPast = service.keyed.size > MAX_KEPT_REPLIES || service.keptBytes > MAX_KEPT_REPLY_BYTES;
+      const isPast = service.keyed.size > 10_000 || service.keptBytes > 16_777_216;
       if (!isOld && !isPast) break;
       // Running ones are bounded by slots.
       if (known.reply !== undefined) this.#forgetKey(service, key, known);
