@@ -6,6 +6,7 @@
  */
 import { describe } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
+import { isLoopbackHost } from "../core/loopback.js";
 import { MAX_TAG } from "./bounds.js";
 import { isReservedTag } from "./tags.js";
 
@@ -87,9 +88,5 @@ export function endpointsByName(texts: readonly string[]): Readonly<Record<strin
 export function isWithinReach(endpoint: string, isSameHost: boolean): boolean {
   if (!isForPeers(endpoint)) return false;
   if (endpoint.startsWith("ipc://")) return isSameHost;
-  return isSameHost || !isLoopback(endpoint.slice(6, endpoint.lastIndexOf(":")));
-}
-
-function isLoopback(host: string): boolean {
-  return host.startsWith("127.") || host === "[::1]" || host === "localhost";
+  return isSameHost || !isLoopbackHost(endpoint.slice(6));
 }

@@ -34,9 +34,10 @@ import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import { MAX_MEMBERS } from "../bounds.js";
 import { AddressFeed, sleep } from "../discovery/source.js";
 import { createId } from "../identity.js";
+import { joinAddress } from "../net/addresses.js";
 import type { AddressScope } from "./addresses.js";
 import { LONGEST_ATTEMPT, NodeConnection, type NodeLossReason } from "./connection.js";
-import { type DiscoveredNode, endpointHost } from "./description.js";
+import type { DiscoveredNode } from "./description.js";
 import { clientText, MAX_LIST, type NodeUpdate } from "./protocol.js";
 
 const MAX_ADDRESSES = 1_024;
@@ -282,7 +283,7 @@ export class DiscoveryClient
     const { secure } = this.#settings;
     const port = secure ? best?.securePort : best?.port;
     const scheme = secure ? "tls" : "tcp";
-    return best === undefined || port === undefined ? [] : [`${scheme}://${endpointHost(best.ip)}:${port}`];
+    return best === undefined || port === undefined ? [] : [`${scheme}://${joinAddress(best.ip, port)}`];
   }
 
   /** A connection's list or change. */

@@ -11,6 +11,7 @@
  */
 import { isIP } from "node:net";
 import { isLoopback } from "../../core/loopback.js";
+import { joinAddress } from "../net/addresses.js";
 import type { Member } from "../node/member.js";
 import { type AddressScope, addressesFor, type HostAddress, hostFor } from "./addresses.js";
 
@@ -124,10 +125,6 @@ function parseAddress(text: string): HostAddress | undefined {
   return { ip, prefix: Number(bits), interface: name.slice(0, MAX_INTERFACE), public: outside };
 }
 
-export function endpointHost(ip: string): string {
-  return ip.includes(":") ? `[${ip}]` : ip;
-}
-
 /** @param caller source address; "": unknown */
 export function describeNode(member: DescribedMember, caller: string, scope: AddressScope): DiscoveredNode {
   const { id, name, tags, props, isDraining } = member;
@@ -152,7 +149,7 @@ export function describeNode(member: DescribedMember, caller: string, scope: Add
     })),
     discovery:
       discoveryPort > 0
-        ? seen.map(({ ip }) => `${discoveryTls ? "tls" : "tcp"}://${endpointHost(ip)}:${discoveryPort}`)
+        ? seen.map(({ ip }) => `${discoveryTls ? "tls" : "tcp"}://${joinAddress(ip, discoveryPort)}`)
         : [],
     endpoints,
     tags,
@@ -160,18 +157,18 @@ export function describeNode(member: DescribedMember, caller: string, scope: Add
   };
 }
 
-const TCP = /^(tcp:\/\/)(?:\[([^\]]+)\]|([^:[\]]+))(:\d{1,5})$/;
+const TCP = /^tcp:\/\/(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/;
 
 /** It is unreachable from other hosts. */
 function isOfHost(endpoint: string): boolean {
   const match = TCP.exec(endpoint);
-  return match === null || isLoopback(match[2] ?? match[3] ?? "");
+  return match === null || isLoopback(match[1] ?? match[2] ?? "");
 }
 
 function endpointFor(endpoint: string, hostOf: (host: string) => string): string {
   const match = TCP.exec(endpoint);
   if (match === null) return endpoint;
-  return `${match[1]}${endpointHost(hostOf(match[2] ?? match[3] ?? ""))}${match[4]}`;
+  return `tcp://${joinAddress(hostOf(match[1] ?? match[2] ?? ""), Number(match[3]))}`;
 }
 
 /** WSO2's XML format. */
