@@ -12,10 +12,9 @@ import {
 } from "../../core/errors.js";
 import { keepMessageContext } from "../../core/message-operations.js";
 import { PendingCalls } from "../../patterns/kit/calls.js";
-import { type Addresses, type Alias, type ClusterAddress, isAlias, SELF_ID } from "./addresses.js";
+import { type Alias, type ClusterAddress, isAlias, SELF_ID } from "./addresses.js";
 import { checkData, checkTimeout } from "./checks.js";
 import type { LocalClient, MessageRecipient, SendToNodesOptions, SendToOptions } from "./client.js";
-import type { Deliveries } from "./deliveries.js";
 import {
   CLIENT,
   CLOSED,
@@ -29,10 +28,9 @@ import {
   sizeOfDirect,
 } from "./items.js";
 import { type ReceivedMessage, SELF_TOPIC } from "./message.js";
-import type { MessageNames } from "./names.js";
-import { MessageKind, type MessageLinks, type SendResult } from "./parts.js";
+import { MessageKind, type SendResult } from "./parts.js";
 import type { MessagingState } from "./state.js";
-import type { WaitingSends, WaitResult } from "./waiting-sends.js";
+import type { WaitResult } from "./waiting-sends.js";
 
 const DIRECT_PREFIX = "$direct";
 
@@ -46,11 +44,6 @@ export interface Recipient {
 
 export class DirectMessages {
   readonly #state: MessagingState;
-  readonly #links: MessageLinks;
-  readonly #names: MessageNames;
-  readonly #addresses: Addresses<LocalClient>;
-  readonly #deliveries: Deliveries;
-  readonly #waiting: WaitingSends;
   /** Unacknowledged messages on links. */
   readonly #pending = new PendingCalls({ maxPending: Infinity, maxPendingBytes: Infinity });
   readonly #reader = new ItemReader();
@@ -59,11 +52,6 @@ export class DirectMessages {
 
   constructor(state: MessagingState) {
     this.#state = state;
-    this.#links = state.links;
-    this.#names = state.names;
-    this.#addresses = state.addresses;
-    this.#deliveries = state.deliveries;
-    this.#waiting = state.waiting;
   }
 
   /** Unacknowledged messages on links. */
@@ -83,7 +71,7 @@ export class DirectMessages {
     checkCallOptions("sendTo", options, ["subtopic", "timeout"]);
     checkData(data);
     const timeout = checkTimeout(options.timeout ?? 10_000);
-    const subtopic = this.#names.subtopicOf(options.subtopic);
+    const subtopic = this.#state.names.subtopicOf(options.subtopic);
     const recipient = this.recipient(to);
     if (recipient.node === this.#state.id)
       return this.#sendLocally(client, recipient.client, subtopic, data, timeout, context);
@@ -91,28 +79,28 @@ export class DirectMessages {
     this.#checkReachable(node);
     if (alias?.closed === true)
       throw new UnroutableError(`the client is closed, at ${this.#state.nameOf(node)}`);
-    if (this.#pending.size + this.#waiting.count >= this.#state.settings.maxPending)
+    if (this.#pending.size + this.#state.waiting.count >= this.#state.settings.maxPending)
       throw new InvalidStateError(
         "ERR_TOO_MANY_PENDING",
         "too many one-to-one messages wait: messaging.maxPending",
       );
     const deadline = timeout < 0 ? Infinity : performance.now() + timeout;
-    const name = subtopic === undefined ? undefined : this.#names.subtopicName(subtopic);
+    const name = subtopic === undefined ? undefined : this.#state.names.subtopicName(subtopic);
     const bytes = sizeOfDirect(client.id, name, data);
     this.#state.checkSize(bytes);
     let delivered: Promise<void> | undefined;
     const send = (own: string | Uint8Array): SendResult => {
       const item = encodeDirect(recipient.client, client.id, name, own, fittingContext(context, bytes));
-      const result = this.#links.send(node, MessageKind.DIRECT, item);
+      const result = this.#state.links.send(node, MessageKind.DIRECT, item);
       if (result === "sent") delivered = this.#whenDelivered(node, deadline);
       return result;
     };
-    let result: SendResult | WaitResult = this.#waiting.has(node) ? "full" : send(data);
+    let result: SendResult | WaitResult = this.#state.waiting.has(node) ? "full" : send(data);
     if (result === "full") {
       this.#checkWaiting(bytes);
       // A copy: the program may reuse its bytes.
       const own = typeof data === "string" ? data : Buffer.from(data);
-      result = await this.#waiting.wait(node, bytes, timeout, () => send(own));
+      result = await this.#state.waiting.wait(node, bytes, timeout, () => send(own));
     }
     if (result === "timeout")
       throw new TimeoutError("ETIMEDOUT", `no room at ${this.#state.nameOf(node)} within ${timeout} ms`);
@@ -136,7 +124,7 @@ export class DirectMessages {
       { timeout },
       () => new TimeoutError("ETIMEDOUT", "the recipient's node did not acknowledge it in time"),
     );
-    this.#links.onDelivered(node, (isDelivered) => {
+    this.#state.links.onDelivered(node, (isDelivered) => {
       if (isDelivered) pending.resolve();
       else
         pending.reject(
@@ -161,15 +149,15 @@ export class DirectMessages {
     this.#state.assertOpen(client);
     checkCallOptions("sendToNodes", options, ["subtopic"]);
     checkData(data);
-    const subtopic = this.#names.subtopicOf(options.subtopic);
-    const name = subtopic === undefined ? undefined : this.#names.subtopicName(subtopic);
+    const subtopic = this.#state.names.subtopicOf(options.subtopic);
+    const name = subtopic === undefined ? undefined : this.#state.names.subtopicName(subtopic);
     const bytes = sizeOfDirect(client.id, name, data);
     this.#state.checkSize(bytes);
     const item = encodeDirect(SELF_ID, client.id, name, data, fittingContext(context, bytes));
     let count = 0;
     for (const id of this.#state.effects.peers()) {
-      const isBehind = this.#waiting.has(id);
-      const result = isBehind ? "full" : this.#links.send(id, MessageKind.DIRECT, item);
+      const isBehind = this.#state.waiting.has(id);
+      const result = isBehind ? "full" : this.#state.links.send(id, MessageKind.DIRECT, item);
       if (result === "sent") count += 1;
       else if (result === "full") this.#state.dropFull(id, DIRECT_PREFIX);
     }
@@ -185,8 +173,8 @@ export class DirectMessages {
     timeout: number,
     context: Buffer | undefined,
   ): Promise<void> {
-    const recipient = this.#addresses.client(id) as LocalClient;
-    const message = this.#names.message(
+    const recipient = this.#state.addresses.client(id) as LocalClient;
+    const message = this.#state.names.message(
       SELF_TOPIC,
       Buffer.from(data as Uint8Array),
       sender.address,
@@ -195,14 +183,14 @@ export class DirectMessages {
     );
     keepMessageContext(message, context);
     const send = (): SendResult => {
-      if (this.#deliveries.isFull || recipient.direct.some((each) => each.isFull)) return "full";
+      if (this.#state.deliveries.isFull || recipient.direct.some((each) => each.isFull)) return "full";
       this.#deliver(recipient, message);
       this.sent += 1;
       return "sent";
     };
-    if (!this.#waiting.has(this.#state.id) && send() === "sent") return;
+    if (!this.#state.waiting.has(this.#state.id) && send() === "sent") return;
     this.#checkWaiting(message.bytes);
-    const result = await this.#waiting.wait(this.#state.id, message.bytes, timeout, send);
+    const result = await this.#state.waiting.wait(this.#state.id, message.bytes, timeout, send);
     if (result === "timeout")
       throw new TimeoutError("ETIMEDOUT", `no room at the client within ${timeout} ms`);
     if (result !== "sent")
@@ -211,7 +199,7 @@ export class DirectMessages {
 
   /** @throws InvalidStateError `ERR_TOO_MANY_PENDING` */
   #checkWaiting(bytes: number): void {
-    if (this.#waiting.isFull(1, bytes))
+    if (this.#state.waiting.isFull(1, bytes))
       throw new InvalidStateError(
         "ERR_TOO_MANY_PENDING",
         "too many one-to-one messages wait for room: messaging.maxPending and maxPendingBytes",
@@ -220,15 +208,15 @@ export class DirectMessages {
 
   #deliver(recipient: LocalClient, message: ReceivedMessage): void {
     if (recipient.direct.length === 0) this.#state.unclaimed += 1;
-    else this.#deliveries.queue(recipient.direct, message);
+    else this.#state.deliveries.queue(recipient.direct, message);
   }
 
   /** @throws UnroutableError `EHOSTUNREACH`; InvalidArgumentError `EINVAL` */
   recipient(to: MessageRecipient): Recipient {
     if (typeof to === "number") {
-      if (this.#addresses.client(to) !== undefined)
+      if (this.#state.addresses.client(to) !== undefined)
         return { node: this.#state.id, client: to, alias: undefined };
-      const alias = this.#addresses.alias(to);
+      const alias = this.#state.addresses.alias(to);
       if (alias === undefined)
         throw new UnroutableError(
           `no client has the id ${to} here: it is closed, or the alias was dropped, or is another node's`,
@@ -243,11 +231,11 @@ export class DirectMessages {
     if (typeof node !== "string" || typeof id !== "number")
       throw new InvalidArgumentError(`a recipient is an address, an id or a service; got ${describe(to)}`);
     if (node === this.#state.id) {
-      if (this.#addresses.client(id) === undefined)
+      if (this.#state.addresses.client(id) === undefined)
         throw new UnroutableError(`no client of this node has the id ${id}: it is closed`);
       return { node, client: id, alias: undefined };
     }
-    const alias = isAlias(id) ? this.#addresses.alias(id) : this.#addresses.find(node, id);
+    const alias = isAlias(id) ? this.#state.addresses.alias(id) : this.#state.addresses.find(node, id);
     if (alias !== undefined && alias.address.node === node) return { node, client: alias.client, alias };
     if (id === SELF_ID)
       throw new UnroutableError(
@@ -256,13 +244,13 @@ export class DirectMessages {
     if (!isClient(id))
       throw new UnroutableError(`the alias ${id} is not known: it was dropped, or is another node's`);
     this.#checkReachable(node);
-    return { node, client: id, alias: this.#addresses.aliasOf(node, id) };
+    return { node, client: id, alias: this.#state.addresses.aliasOf(node, id) };
   }
 
   ownClientOf(node: string): Recipient {
     if (node === this.#state.id) return { node, client: SELF_ID, alias: undefined };
     this.#checkReachable(node);
-    return { node, client: SELF_ID, alias: this.#addresses.aliasOf(node, SELF_ID) };
+    return { node, client: SELF_ID, alias: this.#state.addresses.aliasOf(node, SELF_ID) };
   }
 
   /** @throws UnroutableError `EHOSTUNREACH` */
@@ -284,30 +272,30 @@ export class DirectMessages {
     if (reader.failed || (flags & ~(CLIENT | SUBTOPIC | CONTEXT)) !== 0 || !isClient(client))
       return this.#state.refuse("direct:malformed");
     this.received += 1;
-    const recipient = this.#addresses.client(to);
+    const recipient = this.#state.addresses.client(to);
     if (recipient === undefined) {
       // Omitted without room: the next message has another one.
-      this.#links.send(from, MessageKind.DIRECT, encodeClosed(to));
+      this.#state.links.send(from, MessageKind.DIRECT, encodeClosed(to));
       return this.#state.refuse("direct:closed");
     }
     if (recipient.direct.length === 0) {
       this.#state.unclaimed += 1;
       return undefined;
     }
-    const message = this.#names.message(
+    const message = this.#state.names.message(
       SELF_TOPIC,
       reader.rest(),
-      this.#names.senderOf(from, client),
+      this.#state.names.senderOf(from, client),
       subtopic,
       false,
     );
     keepMessageContext(message, context);
-    return this.#deliveries.deliver(recipient.direct, message, true);
+    return this.#state.deliveries.deliver(recipient.direct, message, true);
   }
 
   #onClosed(from: string, client: number): undefined {
     if (this.#reader.failed) return this.#state.refuse("direct:malformed");
-    const alias = this.#addresses.find(from, client);
+    const alias = this.#state.addresses.find(from, client);
     if (alias !== undefined) alias.closed = true;
     return undefined;
   }

@@ -16,20 +16,14 @@ import { RouteDriver } from "../messaging/route-driver.js";
 import { RouteTable } from "../messaging/route-table.js";
 import { wsProtocol } from "../messaging/ws-protocol.js";
 import { splitAddress } from "../net/addresses.js";
-import type { BusCodec } from "../net/bus-codec.js";
 import { hostOf } from "../resolver.js";
-import type { BusContext, MessagesPart, NodeIdentity } from "./bus-context.js";
+import type { BusContext, MessagesPart } from "./bus-context.js";
 import type { BusRuntime } from "./bus-runtime.js";
 import type { NodeSockets } from "./node-sockets.js";
 
 export class BusMessages implements MessagesPart {
   readonly #bus: BusContext;
   readonly #runtime: BusRuntime;
-  readonly #identity: NodeIdentity;
-  readonly #codec: BusCodec;
-  readonly #sockets: NodeSockets;
-  /** `undefined`: without messages. */
-  readonly #settings: MessagingSettings | undefined;
   #messaging: Messaging | undefined;
   #links: NodeLinks | undefined;
   #isStarted = false;
@@ -38,12 +32,9 @@ export class BusMessages implements MessagesPart {
   constructor(bus: BusContext, runtime: BusRuntime) {
     this.#bus = bus;
     this.#runtime = runtime;
-    this.#identity = bus.identity;
-    this.#codec = runtime.codec;
-    this.#sockets = bus.sockets;
-    this.#settings = bus.settings.messaging;
-    if (this.#settings !== undefined)
-      this.streams = new PairStreams(this.#sockets.links, this.#codec, this.#settings.maxItem);
+    const { messaging } = bus.settings;
+    if (messaging !== undefined)
+      this.streams = new PairStreams(bus.sockets.links, runtime.codec, messaging.maxItem);
   }
 
   /** @throws InvalidStateError `EFSM` before the start; NotSupportedError `NOT_SUPPORTED` without messages */
@@ -56,7 +47,7 @@ export class BusMessages implements MessagesPart {
   /** Keeps subscriptions and numbers until the start. @throws NotSupportedError `NOT_SUPPORTED` without messages */
   get unstarted(): Messaging {
     this.assertSupported();
-    this.#messaging ??= this.#make(this.#settings as MessagingSettings);
+    this.#messaging ??= this.#make(this.#bus.settings.messaging as MessagingSettings);
     return this.#messaging;
   }
 
@@ -68,7 +59,7 @@ export class BusMessages implements MessagesPart {
 
   /** @throws NotSupportedError `NOT_SUPPORTED` without messages */
   assertSupported(): void {
-    if (this.#settings === undefined)
+    if (this.#bus.settings.messaging === undefined)
       throw new NotSupportedError("the bus has no messages: messaging is false");
   }
 
@@ -79,11 +70,11 @@ export class BusMessages implements MessagesPart {
 
   /** After a failure the node sends, and cannot be reached. */
   async start(): Promise<void> {
-    if (this.#settings === undefined || this.#isStarted) return;
+    if (this.#bus.settings.messaging === undefined || this.#isStarted) return;
     this.#isStarted = true;
     void this.unstarted;
     try {
-      await this.#codec.load();
+      await this.#runtime.codec.load();
       await this.#links?.start();
     } catch {
       // Each protocol was reported.
@@ -118,7 +109,7 @@ export class BusMessages implements MessagesPart {
         messaging.onMember(change.member.id, "gone");
         break;
       case "removed":
-        if (change.id !== this.#identity.id) messaging.onMember(change.id, "gone");
+        if (change.id !== this.#bus.identity.id) messaging.onMember(change.id, "gone");
         break;
     }
   }
@@ -128,7 +119,7 @@ export class BusMessages implements MessagesPart {
   }
 
   #make(settings: MessagingSettings): Messaging {
-    const { id } = this.#identity;
+    const { id } = this.#bus.identity;
     let links!: NodeLinks;
     const messaging = new Messaging(id, settings, {
       member: (of) => this.#find(of),
@@ -144,10 +135,11 @@ export class BusMessages implements MessagesPart {
             advertise: (advert) => this.#bus.setAdvert(advert),
             ping: (of) => this.#runtime.run((rules, now) => void rules.expect(now, of)),
             onHeard: (of) => this.#membership?.onHeard(performance.now(), of),
-            onKeyRefused: (_of, { address = "" }) => this.#sockets.refuse(address, this.#codec, "identity"),
+            onKeyRefused: (_of, { address = "" }) =>
+              this.#bus.sockets.refuse(address, this.#runtime.codec, "identity"),
             onProtocolFailed: (peer, protocol, reason) => {
               const node = peer === "" ? undefined : peer;
-              if (node === undefined) this.#sockets.count("messages:listen");
+              if (node === undefined) this.#bus.sockets.count("messages:listen");
               this.#runtime.report({ type: "protocol:failed", node, protocol, reason });
             },
           },
@@ -180,11 +172,11 @@ export class BusMessages implements MessagesPart {
 
   #protocols({ protocols }: MessagingSettings): LinkProtocol[] {
     const streams = this.streams as PairStreams;
-    const { settings, platform, tls } = this.#sockets;
+    const { settings, platform, tls } = this.#bus.sockets;
     const { ports } = settings;
     const host = {
-      bus: this.#codec.name,
-      id: this.#identity.id,
+      bus: this.#runtime.codec.name,
+      id: this.#bus.identity.id,
       host: hostToBind(settings),
       ports: ports && `${ports.first}-${ports.last}`,
     };
@@ -202,7 +194,7 @@ export class BusMessages implements MessagesPart {
   }
 
   #find(id: string): Member | undefined {
-    return id === this.#identity.id ? undefined : this.#membership?.get(id);
+    return id === this.#bus.identity.id ? undefined : this.#membership?.get(id);
   }
 
   #peers(): string[] {
@@ -220,7 +212,7 @@ export class BusMessages implements MessagesPart {
       hasDetails,
       host: splitAddress(address)?.host ?? "",
       address,
-      local: hostOf(name) === hostOf(this.#identity.name),
+      local: hostOf(name) === hostOf(this.#bus.identity.name),
       advert: Object.hasOwn(details.props, MESSAGES_PROP) ? details.props[MESSAGES_PROP] : undefined,
     };
   }

@@ -47,7 +47,7 @@ export class BusParts implements BusContext {
     const { runtime } = this;
     this.messages = new BusMessages(this, runtime);
     this.services = this.#createServices();
-    this.candidates = new ServiceCandidates(identity.id, runtime, this.messages);
+    this.candidates = new ServiceCandidates(runtime, this.messages);
     this.requests = this.#createRequests();
     this.roster = new ClientRoster(this.requests);
     this.details = new OwnDetails(settings, sockets.settings.ipv6, {

@@ -9,7 +9,6 @@ import { MAX_SEEDS } from "../bounds.js";
 import { DISCOVERY_PROP } from "../clients/description.js";
 import type { ClusterClients, OwnDiscovery } from "../clients/roster.js";
 import type { StreamState } from "../connections/rules.js";
-import type { Discovery } from "../discovery/discovery.js";
 import type { DiscoveryStatus } from "../discovery/source.js";
 import { isId } from "../identity.js";
 import type { Member as KnownMember } from "../membership/members.js";
@@ -22,13 +21,11 @@ import type { TagChange } from "../tags.js";
 import { type AnnouncedProgram, Announcement } from "./announcements.js";
 import type { NodeIdentity } from "./bus-context.js";
 import { BusParts } from "./bus-parts.js";
-import type { BusRuntime } from "./bus-runtime.js";
 import { CLUSTER_EVENTS, type ClusterEvent } from "./events.js";
 import type { Member } from "./member.js";
 import { MessagingBus } from "./messaging-bus.js";
 import type { NodeSockets } from "./node-sockets.js";
 import { type BusSettings, type PropValue, passwordKeys } from "./options.js";
-import type { OwnDetails } from "./own-details.js";
 import { shownProps } from "./private-props.js";
 import { ServiceResolver, type ZreCandidate } from "./service-resolver.js";
 import { type ClusterStats, statsOf } from "./stats.js";
@@ -70,9 +67,6 @@ export class ClusterBus extends MessagingBus {
   protected readonly identity: NodeIdentity;
   /** @internal */
   protected readonly parts: BusParts;
-  readonly #runtime: BusRuntime;
-  readonly #details: OwnDetails;
-  readonly #discovery: Discovery;
   readonly #end: (() => void)[] = [];
   readonly #announced = new Set<Announcement>();
 
@@ -98,9 +92,6 @@ export class ClusterBus extends MessagingBus {
         onAddress: (address) => this.onAddress(address),
       },
     );
-    this.#runtime = this.parts.runtime;
-    this.#details = this.parts.details;
-    this.#discovery = this.parts.discovery;
   }
 
   // --- Life ----------------------------------------------------------------------------------------------------------
@@ -117,9 +108,9 @@ export class ClusterBus extends MessagingBus {
     const { group, sockets } = this;
     const { messages, requests } = this.parts;
     void messages.start();
-    this.#runtime.begin();
+    this.parts.runtime.begin();
     if (messages.started !== undefined) requests.begin();
-    this.#discovery.start({
+    this.parts.discovery.start({
       ...this.identity,
       group,
       get address() {
@@ -144,20 +135,20 @@ export class ClusterBus extends MessagingBus {
 
   protected async onClose(linger: number): Promise<void> {
     const { messages, services, requests, roster } = this.parts;
-    this.#runtime.stop();
+    this.parts.runtime.stop();
     for (const announced of this.#announced) announced.abandon();
-    this.#details.close();
-    const withdrawn = this.#discovery.stop(linger);
+    this.parts.details.close();
+    const withdrawn = this.parts.discovery.stop(linger);
     const served = roster.server?.nodeOnClose(linger);
     // Before leaving, since members that have left are sent nothing.
     services.close();
     const begun = performance.now();
     await requests.close(linger);
     await messages.close(linger < 0 ? linger : Math.max(0, linger - (performance.now() - begun)));
-    await this.#runtime.leave(linger < 0 ? linger : Math.max(0, linger - (performance.now() - begun)));
+    await this.parts.runtime.leave(linger < 0 ? linger : Math.max(0, linger - (performance.now() - begun)));
     await Promise.all([withdrawn, served]);
     for (const listener of this.#end) listener();
-    this.#runtime.end();
+    this.parts.runtime.end();
   }
 
   onEnd(listener: () => void): void {
@@ -193,7 +184,7 @@ export class ClusterBus extends MessagingBus {
 
   /** The live member with an id or a name; a name without host must be unique. */
   member(nameOrId: string): Member | undefined {
-    const member = this.#runtime.find(nameOrId);
+    const member = this.parts.runtime.find(nameOrId);
     return member?.isLive === true ? this.#memberOf(member) : undefined;
   }
 
@@ -221,7 +212,7 @@ export class ClusterBus extends MessagingBus {
 
   /** Discovery sources and their states, with the seeds first if there are any. */
   discovery(): DiscoveryStatus[] {
-    return this.#discovery.status();
+    return this.parts.discovery.status();
   }
 
   /**
@@ -235,22 +226,22 @@ export class ClusterBus extends MessagingBus {
     this.assertOpen();
     for (const address of addresses) checkAddress("a seed", address);
     this.#checkScope(addresses);
-    const seeds = new Set([...this.#discovery.seeds, ...addresses]);
+    const seeds = new Set([...this.parts.discovery.seeds, ...addresses]);
     if (seeds.size > MAX_SEEDS)
       throw new InvalidArgumentError(`seeds are ${MAX_SEEDS} at most; got ${seeds.size}`);
-    this.#discovery.setSeeds([...seeds]);
+    this.parts.discovery.setSeeds([...seeds]);
   }
 
   /** Stops dialling these seeds, including those of the options. Members there remain. */
   forget(...addresses: string[]): void {
     if (this.closed) this.assertOpen();
     for (const address of addresses) checkAddress("a seed", address);
-    this.#discovery.setSeeds(this.#discovery.seeds.filter((seed) => !addresses.includes(seed)));
+    this.parts.discovery.setSeeds(this.parts.discovery.seeds.filter((seed) => !addresses.includes(seed)));
   }
 
   /** @internal */
   get seeds(): readonly string[] {
-    return this.#discovery.seeds;
+    return this.parts.discovery.seeds;
   }
 
   /**
@@ -274,7 +265,7 @@ export class ClusterBus extends MessagingBus {
 
   /** @internal */
   streamState(address: string): StreamState {
-    return this.sockets.links.state(address, this.#runtime.membership?.isOwn(address) === true);
+    return this.sockets.links.state(address, this.parts.runtime.membership?.isOwn(address) === true);
   }
 
   /** @internal */
@@ -327,8 +318,8 @@ export class ClusterBus extends MessagingBus {
    */
   tags(...changes: TagChange[]): readonly string[] {
     this.#assertDetails();
-    if (changes.length > 0) this.#details.change(changes, {});
-    return this.#details.stated.tags;
+    if (changes.length > 0) this.parts.details.change(changes, {});
+    return this.parts.details.stated.tags;
   }
 
   /**
@@ -339,8 +330,8 @@ export class ClusterBus extends MessagingBus {
    */
   props(changes?: Readonly<Record<string, PropValue | undefined>>): Readonly<Record<string, string>> {
     this.#assertDetails();
-    if (changes !== undefined) this.#details.change([], changes);
-    return shownProps(this.#details.stated);
+    if (changes !== undefined) this.parts.details.change([], changes);
+    return shownProps(this.parts.details.stated);
   }
 
   /**
@@ -356,7 +347,7 @@ export class ClusterBus extends MessagingBus {
    */
   advertise(name: string, of: Socket | string): () => void {
     this.assertOpen();
-    return this.#details.advertise(name, of);
+    return this.parts.details.advertise(name, of);
   }
 
   /**
@@ -397,7 +388,8 @@ export class ClusterBus extends MessagingBus {
     checkInteger("channel", channel, 0, 255);
     if (!Array.isArray(tags)) throw new InvalidArgumentError(`tags is an array; got ${describe(tags)}`);
     void this.#rules;
-    if (tags.length > 0 || props !== undefined) this.#details.change(tags, props === undefined ? {} : props);
+    if (tags.length > 0 || props !== undefined)
+      this.parts.details.change(tags, props === undefined ? {} : props);
     this.#run((rules, now) => rules.heartbeat(now, channel));
   }
 
@@ -461,7 +453,7 @@ export class ClusterBus extends MessagingBus {
 
   /** Rejoins under a new incarnation after this side was the minority of a partition, if `autoheal` is off. */
   heal(): void {
-    this.#runtime.heal();
+    this.parts.runtime.heal();
   }
 
   /**
@@ -489,12 +481,12 @@ export class ClusterBus extends MessagingBus {
 
   /** Whether this node is on the minority side of a partition. */
   get minority(): boolean {
-    return this.#runtime.minority;
+    return this.parts.runtime.minority;
   }
 
   /** Whether an operator removed this node. */
   get removed(): boolean {
-    return this.#runtime.membership?.removed ?? false;
+    return this.parts.runtime.membership?.removed ?? false;
   }
 
   stats(): ClusterStats {
@@ -505,15 +497,15 @@ export class ClusterBus extends MessagingBus {
 
   /** @internal */
   get codec(): BusCodec {
-    return this.#runtime.codec;
+    return this.parts.runtime.codec;
   }
 
   get #rules(): Membership {
-    return this.#runtime.rules;
+    return this.parts.runtime.rules;
   }
 
   #run(call: (rules: Membership, now: number) => void): void {
-    this.#runtime.run(call);
+    this.parts.runtime.run(call);
   }
 
   protected report(event: ClusterEvent): void {
@@ -534,12 +526,12 @@ export class ClusterBus extends MessagingBus {
   }
 
   #memberOf(member: Readonly<KnownMember>): Member {
-    return this.#runtime.memberOf(member);
+    return this.parts.runtime.memberOf(member);
   }
 
   /** @internal The id of a member; an id may be unknown. @throws UnroutableError `EHOSTUNREACH` */
   protected idOf(nameOrId: string): string {
-    const found = this.#runtime.find(nameOrId);
+    const found = this.parts.runtime.find(nameOrId);
     if (found !== undefined) return found.id;
     if (isId(nameOrId)) return nameOrId;
     throw new UnroutableError(`no member is called ${quoted(nameOrId)}`);

@@ -21,15 +21,13 @@ interface Found {
 const NO_CANDIDATES: readonly Candidate[] = [];
 
 export class ServiceCandidates {
-  readonly #id: string;
   readonly #runtime: BusRuntime;
   readonly #messages: BusMessages;
   readonly #found = new Map<string, Found>();
   #members = 0;
   readonly #ids: string[] = [];
 
-  constructor(id: string, runtime: BusRuntime, messages: BusMessages) {
-    this.#id = id;
+  constructor(runtime: BusRuntime, messages: BusMessages) {
     this.#runtime = runtime;
     this.#messages = messages;
   }
@@ -57,9 +55,9 @@ export class ServiceCandidates {
   #candidateOf(id: string): Candidate | undefined {
     const rules = this.#runtime.membership;
     const member = rules?.get(id);
-    if (rules === undefined || id === this.#id || member?.isLive !== true || member.draining)
-      return undefined;
+    if (rules === undefined || member?.isLive !== true || member.draining) return undefined;
     const { self } = rules;
+    if (member === self) return undefined;
     if (hostOf(member.name) === hostOf(self.name)) return { id, distance: Distance.SAME_HOST };
     const zone = zoneOf(self);
     return {
