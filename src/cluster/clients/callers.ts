@@ -65,7 +65,6 @@ export class CallerRouter {
   readonly #context: CallerContext;
   readonly #emit: (event: CallerEvent) => void;
   readonly #callers = new Map<string, Caller>();
-  readonly #watchers = new Set<Caller>();
   #router: Router | undefined;
   #policing: Policing | undefined;
   /** The next event has its routing id. */
@@ -82,11 +81,7 @@ export class CallerRouter {
   }
 
   get clients(): readonly OwnClient[] {
-    return [...this.#watchers].map(({ client }) => client as OwnClient);
-  }
-
-  get watching(): number {
-    return this.#watchers.size;
+    return [...this.#callers.values()].flatMap(({ client }) => client ?? []);
   }
 
   /**
@@ -152,7 +147,8 @@ export class CallerRouter {
 
   push(): void {
     const { revision } = this.#context.directory;
-    for (const caller of this.#watchers) if (caller.revision !== revision) this.#push(caller, revision);
+    for (const caller of this.#callers.values())
+      if (caller.client !== undefined && caller.revision !== revision) this.#push(caller, revision);
   }
 
   /** Makes clients choose another server. */
@@ -192,8 +188,7 @@ export class CallerRouter {
   #forget(caller: Caller): void {
     this.#callers.delete(caller.routingId.toString("latin1"));
     const { client } = caller;
-    if (this.#watchers.delete(caller) && client !== undefined)
-      this.#emit({ type: "client:disconnected", client });
+    if (client !== undefined) this.#emit({ type: "client:disconnected", client });
   }
 
   async #serve(router: Router): Promise<void> {
@@ -233,7 +228,6 @@ export class CallerRouter {
     if (delimited) throw new InvalidArgumentError("watch needs a DEALER: a REQ cannot receive updates");
     if (caller.client !== undefined) return;
     caller.client = Object.freeze({ id, name, address: caller.address, since: Date.now() });
-    this.#watchers.add(caller);
     this.#emit({ type: "client:connected", client: caller.client });
   }
 

@@ -265,7 +265,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     return {
       nodes: this.#directory.size,
       callers: this.#callers.size,
-      clients: this.#callers.watching,
+      clients: this.clients.length,
       refused: this.#gate.refused,
       ...this.#counts,
     };
