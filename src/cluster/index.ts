@@ -111,9 +111,7 @@ export { type ClusterRoute, MessageClient, type MessagingStats } from "./messagi
 export type { MessagingOptions } from "./messaging/options.js";
 export type { MessageLinkStats, MessageLinksStats, MessageRoutesStats } from "./messaging/parts.js";
 export type {
-  ConnectionEvents,
   DialTarget,
-  MessageConnection,
   MessageProtocol,
   ProtocolHost,
   ProtocolListener,
