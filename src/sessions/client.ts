@@ -157,15 +157,12 @@ export class SessionClient
     );
     this.#rules.start(this.#timer.now());
     this.#timer.start(this.#rules);
-    this.#list.start({
-      changed: (list) => {
-        const server = list.indexOf(this.#endpoint);
-        this.#endpoints = list;
-        this.#rules.serversChanged(list.length, server, this.#timer.now());
-        this.#timer.update();
-      },
-      event: (event) => this.events.emit(event),
-    });
+    this.#list.start((list) => {
+      const server = list.indexOf(this.#endpoint);
+      this.#endpoints = list;
+      this.#rules.serversChanged(list.length, server, this.#timer.now());
+      this.#timer.update();
+    }, this.events);
   }
 
   get id(): string {

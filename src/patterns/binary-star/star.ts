@@ -324,11 +324,7 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
     const resolved = await this.#publisher.bind(endpoint);
     this.#subscriber.subscribe();
     if (this.#peerSource === undefined) this.#subscriber.connect(this.#settings.peer as string);
-    else
-      this.#peerSource.start({
-        changed: (list) => this.#follow(list),
-        event: (event) => this.events.emit(event),
-      });
+    else this.#peerSource.start((list) => this.#follow(list), this.events);
     this.#running = true;
     this.#rules.connection(false);
     listen(this.#subscriber, (event) => this.#subscriberOnEvent(event));

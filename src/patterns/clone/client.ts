@@ -115,10 +115,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     this.#rules = new ClientRules(settings.rules, this.#effects(settings.servers), this.#timer.now());
     this.#rules.setServers(this.#servers.current, this.#timer.now());
     this.#timer.start(this.#rules);
-    this.#servers.start({
-      changed: (list) => this.#act((now) => this.#rules.setServers(list, now)),
-      event: (event) => this.events.emit(event),
-    });
+    this.#servers.start((list) => this.#act((now) => this.#rules.setServers(list, now)), this.events);
   }
 
   /**

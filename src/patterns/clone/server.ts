@@ -272,11 +272,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
   /** Called once, though the server may be bound in vain. */
   #makeStar(pair: Pair): BinaryStar {
     const { role, peer, interval, liveness, sockets, context } = pair.settings;
-    if (isEndpointSource(peer))
-      pair.places?.start({
-        changed: (list) => followPlace(pair, list),
-        event: (event) => this.events.emit(event),
-      });
+    if (isEndpointSource(peer)) pair.places?.start((list) => followPlace(pair, list), this.events);
     else pair.link.connect(endpointAt(peer, 4));
     const star = new BinaryStar({
       role,

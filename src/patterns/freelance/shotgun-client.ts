@@ -122,10 +122,7 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
       for (const { dealer } of this.#servers) void dealer.close({ linger: 0 });
       throw error;
     }
-    this.#endpoints.start({
-      changed: (list) => this.#follow(list),
-      event: (event) => this.events.emit(event),
-    });
+    this.#endpoints.start((list) => this.#follow(list), this.events);
   }
 
   /** Requests at removed servers are at the others, too. */

@@ -4,6 +4,7 @@
 import { backOff } from "../../core/back-off.js";
 import type { ShoalError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
+import { ignore } from "../../core/ignore.js";
 import { knownSchemes } from "../../core/schemes/schemes.js";
 import {
   type EndpointSource,
@@ -39,10 +40,8 @@ export function relaySourceEvents(socket: Socket, emit: (event: EndpointSourceEv
     .on("endpoint:refused", ({ type, address, error }) => emit({ type, endpoint: address, error }));
 }
 
-export interface EndpointListEffects {
-  /** The list changed, or a failed endpoint is to be retried. */
-  changed(endpoints: readonly string[]): void;
-  event(event: EndpointSourceEvent): void;
+interface SourceEvents {
+  emit(event: EndpointSourceEvent): void;
 }
 
 /** ms before an endpoint without a socket is retried; doubled each time. */
@@ -82,7 +81,9 @@ export class EndpointList {
   readonly #source: EndpointSource | undefined;
   #reader: SourceReader | undefined;
   readonly #checks: EndpointListChecks;
-  #effects: EndpointListEffects | undefined;
+  #changed: (endpoints: readonly string[]) => void = ignore;
+  /** `undefined` before {@link start}. */
+  #events: SourceEvents | undefined;
   #stopped = false;
   /** Consecutive failures of `follow`. */
   #failures = 0;
@@ -102,18 +103,23 @@ export class EndpointList {
     return this.#current;
   }
 
-  /** `connect` no longer throws. Nothing is reported within the call. */
-  start(effects: EndpointListEffects): void {
-    this.#effects = effects;
+  /**
+   * `connect` no longer throws. Nothing is reported within the call.
+   * @param changed the list changed, or a failed endpoint is to be retried
+   * @param events of the driver
+   */
+  start(changed: (endpoints: readonly string[]) => void, events: SourceEvents): void {
+    this.#changed = changed;
+    this.#events = events;
     if (this.#source === undefined) return;
     const reader: SourceEffects = {
       sourceOnList: (endpoints) => {
         this.#current = endpoints;
-        effects.changed(endpoints);
-        effects.event({ type: "source:changed", endpoints });
+        changed(endpoints);
+        events.emit({ type: "source:changed", endpoints });
       },
-      sourceOnRefused: (endpoint, error) => effects.event({ type: "endpoint:refused", endpoint, error }),
-      sourceOnFailed: (error, interval) => effects.event({ type: "source:failed", error, interval }),
+      sourceOnRefused: (endpoint, error) => events.emit({ type: "endpoint:refused", endpoint, error }),
+      sourceOnFailed: (error, interval) => events.emit({ type: "source:failed", error, interval }),
     };
     this.#reader = new SourceReader(this.#source, knownSchemes(), reader, this.#checks.check);
     this.#reader.start();
@@ -140,9 +146,9 @@ export class EndpointList {
       connect(endpoint);
       return undefined;
     } catch (thrown) {
-      if (this.#effects === undefined) throw thrown;
+      if (this.#events === undefined) throw thrown;
       const error = thrown as ShoalError;
-      if (!this.#stopped) this.#effects.event({ type: "endpoint:refused", endpoint, error });
+      if (!this.#stopped) this.#events.emit({ type: "endpoint:refused", endpoint, error });
       return error;
     }
   }
@@ -152,7 +158,7 @@ export class EndpointList {
     const delay = backOff(this.#failures++, RETRY_DELAY, MAX_RETRY_DELAY, Math.random);
     this.#retry = setTimeout(() => {
       this.#retry = undefined;
-      this.#effects?.changed(this.#current);
+      this.#changed(this.#current);
     }, delay).unref();
   }
 

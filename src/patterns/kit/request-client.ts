@@ -168,10 +168,7 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
     this.#terms = terms;
     this.#calls = new PendingCalls(settings);
     for (const endpoint of [...this.#endpoints].reverse()) this.#open(endpoint);
-    this.#list.start({
-      changed: (list) => this.#follow(list),
-      event: (event) => this.events.emit(event),
-    });
+    this.#list.start((list) => this.#follow(list), this.events);
   }
 
   /** Empty while a source has no server. */

@@ -166,10 +166,7 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
       for (const { dealer } of this.#brokers) void dealer.close({ linger: 0 });
       throw error;
     }
-    this.#endpoints.start({
-      changed: (list) => this.#follow(list),
-      event: (event) => this.events.emit(event),
-    });
+    this.#endpoints.start((list) => this.#follow(list), this.events);
   }
 
   /**

@@ -167,13 +167,10 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     sockets.attach(this.#rules);
     this.#rules.start(this.#timer.now());
     this.#timer.start(this.#rules);
-    this.#endpoints.start({
-      changed: (list) => {
-        this.#rules.setEndpoints(list, this.#timer.now());
-        this.#timer.update();
-      },
-      event: (event) => this.events.emit(event),
-    });
+    this.#endpoints.start((list) => {
+      this.#rules.setEndpoints(list, this.#timer.now());
+      this.#timer.update();
+    }, this.events);
   }
 
   /**

@@ -104,10 +104,7 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
     // So are connections.
     for (const endpoint of all) checkEndpoint(endpoint, "connect", knownSchemes());
     this.#connections = all.map((endpoint) => new WorkerConnection(endpoint, shared));
-    this.#endpoints.start({
-      changed: (list) => this.#follow(list, shared),
-      event: (event) => this.events.emit(event),
-    });
+    this.#endpoints.start((list) => this.#follow(list, shared), this.events);
   }
 
   /**

@@ -120,10 +120,7 @@ export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent
       for (const connection of this.#connections) void connection.close(0);
       throw error;
     }
-    this.#endpoints.start({
-      changed: (list) => this.#follow(list, connectionsTo),
-      event: (event) => this.events.emit(event),
-    });
+    this.#endpoints.start((list) => this.#follow(list, connectionsTo), this.events);
   }
 
   /** A removed queue may still need workers for its queued requests. */
