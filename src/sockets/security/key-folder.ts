@@ -33,8 +33,8 @@ export class KeyFolder {
   #now: FolderKeys = { keys: new Set(), problems: [] };
   #known = new Map<string, Known>();
   #watcher: FSWatcher | undefined = undefined;
-  /** The system watches an inode, not a path. */
-  #inode: number | undefined = undefined;
+  /** Of the watched folder: the system watches an inode, not a path, and a new folder may get the old one's inode. */
+  #identity: string | undefined = undefined;
   #soon: NodeJS.Timeout | undefined = undefined;
   #polling: NodeJS.Timeout | undefined = undefined;
   #reading = false;
@@ -121,8 +121,9 @@ export class KeyFolder {
   }
 
   async #follow(): Promise<void> {
-    const inode = (await stat(this.path)).ino;
-    if (this.#closed || inode === this.#inode) return;
+    const { ino, birthtimeMs } = await stat(this.path);
+    const identity = `${ino} ${birthtimeMs}`;
+    if (this.#closed || identity === this.#identity) return;
     this.#unwatch();
     try {
       const watcher = watch(this.path, { persistent: false }, () => this.#lookSoon(SETTLE));
@@ -130,7 +131,7 @@ export class KeyFolder {
         if (this.#watcher === watcher) this.#unwatch(); // The next poll tries again.
       });
       this.#watcher = watcher;
-      this.#inode = inode;
+      this.#identity = identity;
     } catch {
       // The polls go on.
     }
@@ -139,7 +140,7 @@ export class KeyFolder {
   #unwatch(): void {
     this.#watcher?.close();
     this.#watcher = undefined;
-    this.#inode = undefined;
+    this.#identity = undefined;
   }
 
   async #read(): Promise<FolderKeys> {
