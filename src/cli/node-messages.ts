@@ -111,7 +111,7 @@ export class NodeMessages {
     const publications = messages.map(({ topic, data }) => {
       const bytes = bytesFromJson(data);
       if (bytes === undefined)
-        throw new InvalidArgumentError('the data of a message are a text or {"base64":"…"}');
+        throw new InvalidArgumentError('the data of a message must be a text or {"base64":"…"}');
       return { topic, bytes };
     });
     const nodes: number[] = [];

@@ -21,7 +21,7 @@ const derived = new Map<string, Buffer | Promise<Buffer>>();
 /** @throws InvalidArgumentError `EINVAL` unless the password has 8 to 1,024 bytes of UTF-8 */
 export function checkPassword(password: unknown): asserts password is string {
   if (typeof password !== "string")
-    throw new InvalidArgumentError(`a password is a text; got ${typeof password}`);
+    throw new InvalidArgumentError(`a password must be a text; got ${typeof password}`);
   const length = Buffer.byteLength(password);
   if (length < MIN_PASSWORD || length > MAX_PASSWORD)
     throw new InvalidArgumentError(`a password has ${MIN_PASSWORD} to ${MAX_PASSWORD} bytes; got ${length}`);

@@ -41,7 +41,7 @@ export function encodeZ85(bytes: Uint8Array): string {
  */
 export function decodeZ85(text: string): Buffer {
   if (typeof text !== "string") {
-    throw new InvalidArgumentError(`Z85 text is a string; got ${typeof text}`);
+    throw new InvalidArgumentError(`Z85 text must be a string; got ${typeof text}`);
   }
   if (text.length === 0 || text.length % 5 !== 0) {
     throw new InvalidArgumentError(

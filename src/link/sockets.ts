@@ -185,7 +185,7 @@ class ReusedLink {
   constructor(source: LinkSource) {
     if (!(source instanceof MultiplexLink) && typeof source !== "function")
       throw new InvalidArgumentError(
-        `A link, or a function that creates one, is expected; got ${describe(source)}`,
+        `The source must be a link, or a function that creates one; got ${describe(source)}`,
       );
     this.#source = source;
   }

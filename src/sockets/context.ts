@@ -119,7 +119,7 @@ export class Context extends ContextByNumber {
     super();
     refuseExtra("Context", "options", extra);
     if (typeof options !== "object" || options === null) {
-      throw new InvalidArgumentError(`Context options are an object; got ${String(options)}`);
+      throw new InvalidArgumentError(`Context options must be an object; got ${String(options)}`);
     }
     const { engine, ...rest } = options;
     for (const [name, value] of Object.entries(rest)) {

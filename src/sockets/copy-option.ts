@@ -18,13 +18,13 @@ export function checkMemory(
 ): void {
   const copy = options?.copy;
   if (copy !== undefined && typeof copy !== "boolean")
-    throw new InvalidArgumentError(`copy is true or false; got ${describe(copy)}`);
+    throw new InvalidArgumentError(`copy must be true or false; got ${describe(copy)}`);
   if (options?.transfer !== undefined) checkTransfer(options.transfer, copy);
 }
 
 function checkTransfer(transfer: unknown, copy: boolean | undefined): void {
   if (typeof transfer !== "boolean")
-    throw new InvalidArgumentError(`transfer is true or false; got ${describe(transfer)}`);
+    throw new InvalidArgumentError(`transfer must be true or false; got ${describe(transfer)}`);
   if (transfer && copy === true)
     throw new InvalidArgumentError(
       "What is copied stays the program's: copy and transfer exclude each other",

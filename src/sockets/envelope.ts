@@ -109,6 +109,6 @@ function toHop(hop: Uint8Array | string): Buffer {
   else if (typeof frame === "string") bytes = Buffer.from(frame);
   else bytes = Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
   if (bytes.length === 0)
-    throw new InvalidArgumentError("A hop is a routing id of at least one byte; got an empty one");
+    throw new InvalidArgumentError("A hop must be a routing id of at least one byte; got an empty one");
   return bytes;
 }

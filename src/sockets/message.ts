@@ -28,7 +28,7 @@ export function toFrame(value: unknown): OutgoingFrame {
   const bytes = bytesOf(value);
   if (bytes !== undefined) return bytes;
   throw new InvalidArgumentError(
-    `A frame is bytes, a string, a number or null; got ${Array.isArray(value) ? "an array" : typeof value}`,
+    `A frame must be bytes, a string, a number or null; got ${Array.isArray(value) ? "an array" : typeof value}`,
   );
 }
 

@@ -128,7 +128,7 @@ export class Publisher<T = Raw> extends Socket {
     const { topic, count = 1 } = options;
     checkInteger("count", count);
     if (topic !== undefined && typeof topic !== "string" && !isBytes(topic))
-      throw new InvalidArgumentError(`topic is a string or bytes; got ${typeof topic}`);
+      throw new InvalidArgumentError(`topic must be a string or bytes; got ${typeof topic}`);
     const core = this[CORE];
     const { conflatedSubscriptions } = core.context.load().capabilities;
     if (core.getOption("conflate") === true && !conflatedSubscriptions)
@@ -297,7 +297,7 @@ function applyPrefixes(
   }
   for (const prefix of prefixes) {
     if (typeof prefix === "string" || isBytes(prefix)) continue;
-    throw new InvalidArgumentError(`A topic prefix is a string or bytes; got ${typeof prefix}`);
+    throw new InvalidArgumentError(`A topic prefix must be a string or bytes; got ${typeof prefix}`);
   }
   for (const prefix of prefixes.length === 0 ? [""] : prefixes)
     subscriptions[call](Buffer.from(prefix as string));

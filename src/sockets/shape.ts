@@ -133,6 +133,6 @@ class CodecShape implements MessageShape {
 
   #count(got: string): InvalidMessageError {
     const shapes = { body: "[value] or value", topic: "[topic, value]", routed: "[routingId, …, value]" };
-    return new InvalidMessageError(`A message here is ${shapes[this.#name]}; got ${got}`);
+    return new InvalidMessageError(`A message here must be ${shapes[this.#name]}; got ${got}`);
   }
 }

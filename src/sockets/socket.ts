@@ -367,12 +367,14 @@ export abstract class Socket extends SocketByNumber {
 
 function checkArguments(type: unknown, options: unknown, shape: unknown): SocketTypeName {
   if (typeof type !== "number") {
-    throw new InvalidArgumentError(`A socket's type is a number, such as 5 for a DEALER; got ${typeof type}`);
+    throw new InvalidArgumentError(
+      `A socket's type must be a number, such as 5 for a DEALER; got ${typeof type}`,
+    );
   }
   const name = socketTypeName(type);
   if (name === undefined) throw new InvalidArgumentError(`No socket type has the number ${type}`);
   if (options !== undefined && (typeof options !== "object" || options === null)) {
-    throw new InvalidArgumentError(`The options of ${name} are an object; got ${String(options)}`);
+    throw new InvalidArgumentError(`The options of ${name} must be an object; got ${String(options)}`);
   }
   if (shape !== undefined && typeof (shape as Partial<MessageShape>).encode !== "function") {
     throw new InvalidArgumentError(`Socket takes a type and options; got a third argument: ${typeof shape}`);
@@ -386,7 +388,7 @@ export const STREAM_FRAMES: MessageShape = {
     const message = toMessage(value);
     if (Array.isArray(message) && message.length === 2) return message;
     throw new InvalidArgumentError(
-      `A STREAM's message is [routingId, bytes]; got ${Array.isArray(value) ? value.length : 1} frames`,
+      `A STREAM's message must be [routingId, bytes]; got ${Array.isArray(value) ? value.length : 1} frames`,
     );
   },
   decode: (frames) => frames,

@@ -39,7 +39,7 @@ export interface Writable<M = MessageLike | MessageLike[]> extends Required<Writ
 /** Refuses a frame as second argument, a likely mistake. */
 function refuse(call: string, given: unknown): never {
   throw new InvalidArgumentError(
-    `${call} takes one message: the frames of one are an array, [frame, frame]; got ${describe(given)}, too`,
+    `${call} takes one message: the frames of one must be an array, [frame, frame]; got ${describe(given)}, too`,
   );
 }
 

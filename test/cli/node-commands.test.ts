@@ -308,7 +308,7 @@ describe("arguments that the node calls wrong", () => {
     [/"host:port".*got "nonsense"/, "join", "nonsense"],
     [/"host:port"/, "join", "127.0.0.1:1", "127.0.0.1:70000"],
     [/a service's name has/, "request", "a b", "hello"],
-    [/has no wildcards/, "routes", "plant/+"],
+    [/must have no wildcards/, "routes", "plant/+"],
   ];
 
   it("are bad usage, with its reason", async () => {

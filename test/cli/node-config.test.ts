@@ -144,7 +144,7 @@ describe("shoal node check", () => {
     [
       "a control socket at one of many that is none",
       "name: a\ncontrol: [tcp://127.0.0.1:5555, udp://127.0.0.1:1]\n",
-      '2:33: control[1]: Endpoint "udp://127.0.0.1:1": this engine\'s transports are tcp',
+      '2:33: control[1]: Endpoint "udp://127.0.0.1:1": the transport must be one of tcp',
     ],
     [
       "a control socket that anybody reaches",

@@ -53,7 +53,11 @@ describe("shoal node start refuses", () => {
     ["a property twice", /--prop a is given twice/, [...START, "--prop", "a=1", "--prop", "a=2"]],
     ["an unknown source", /did you mean etcd\?/, [...START, "--discovery", "ectd://a:2379/x"]],
     ["a source that is wrong", /needs a port/, [...START, "--discovery", "dns://a.test?type=A"]],
-    ["inproc for its control", /--control: .*transports are tcp/, [...START, "--control", "inproc://x"]],
+    [
+      "inproc for its control",
+      /--control: .*transport must be one of tcp/,
+      [...START, "--control", "inproc://x"],
+    ],
   ])("%s", async (_, why, args) => {
     await refuses(args, why);
   });

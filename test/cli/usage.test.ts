@@ -109,8 +109,8 @@ describe("bad usage is one line and exit code 2", () => {
     ["a missing argument", /argument missing/, ["pull", "--bind"]],
     ["no endpoint", /expected --bind EP or --connect EP/, ["pull"]],
     ["a bad endpoint", /Endpoint "nonsense": expected TRANSPORT:\/\/ADDRESS/, ["pull", "--bind", "nonsense"]],
-    ["an unknown transport", /transports are tcp/, ["pull", "--connect", "foo://x"]],
-    ["a bad port", /port is a number/, ["pull", "--bind", "tcp://127.0.0.1:70000"]],
+    ["an unknown transport", /transport must be one of tcp/, ["pull", "--connect", "foo://x"]],
+    ["a bad port", /port must be a number/, ["pull", "--bind", "tcp://127.0.0.1:70000"]],
     ["inproc", /reaches only this process/, ["pull", "--bind", "inproc://x"]],
     [
       "a bad number",

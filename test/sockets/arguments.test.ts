@@ -139,31 +139,35 @@ describe("an unknown option is refused, with the nearest known one", () => {
 describe("an argument too many, or of another kind, is refused", () => {
   it.each<[string, () => Socket, (socket: Wrong) => unknown]>([
     [
-      'send takes one message: the frames of one are an array, [frame, frame]; got "message", too',
+      'send takes one message: the frames of one must be an array, [frame, frame]; got "message", too',
       () => new Push({ context }),
       (s) => s.send("topic", "message"),
     ],
     [
-      "send takes one message: the frames of one are an array, [frame, frame]; got 3 bytes, too",
+      "send takes one message: the frames of one must be an array, [frame, frame]; got 3 bytes, too",
       () => new Push({ context }),
       (s) => s.send("topic", Buffer.from("abc")),
     ],
     [
-      "send takes one message: the frames of one are an array, [frame, frame]; got 1, too",
+      "send takes one message: the frames of one must be an array, [frame, frame]; got 1, too",
       () => new Push({ context }),
       (s) => s.send("a", {}, 1),
     ],
     [
-      'trySend takes one message: the frames of one are an array, [frame, frame]; got "message", too',
+      'trySend takes one message: the frames of one must be an array, [frame, frame]; got "message", too',
       () => new Push({ context }),
       (s) => s.trySend("topic", "message"),
     ],
     [
-      'copy is true or false; got "yes"',
+      'copy must be true or false; got "yes"',
       () => new Push({ context }),
       (s) => s.send("topic", { copy: "yes" }),
     ],
-    ["copy is true or false; got 1", () => new Push({ context }), (s) => s.trySend("topic", { copy: 1 })],
+    [
+      "copy must be true or false; got 1",
+      () => new Push({ context }),
+      (s) => s.trySend("topic", { copy: 1 }),
+    ],
     ["The options of receive must be an object; got 100", () => new Pull({ context }), (s) => s.receive(100)],
     ["The options of receive must be an object; got 0", () => new Pull({ context }), (s) => s.receive(0)],
     [

@@ -35,7 +35,9 @@ export function parseSeed(asked: string | undefined): Seeds {
   if (asked === "random") return { base: randomInt(SEEDS), given: false };
   const base = Number(asked);
   if (!/^\d+$/.test(asked) || base > SEEDS)
-    throw new Error(`SHOAL_SEED is a whole number up to ${SEEDS}, or "random"; got ${JSON.stringify(asked)}`);
+    throw new Error(
+      `SHOAL_SEED must be a whole number up to ${SEEDS}, or "random"; got ${JSON.stringify(asked)}`,
+    );
   return { base, given: true };
 }
 

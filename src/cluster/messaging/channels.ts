@@ -20,7 +20,7 @@ export function checkChannel(channel: unknown): asserts channel is ClusterChanne
     return;
   if (typeof channel === "string" && isChannelName(channel)) return;
   throw new InvalidArgumentError(
-    `a channel is a number from 0 to ${MAX_CHANNEL}, or a name of 1 to ${MAX_CHANNEL_NAME} bytes; got ${describe(channel)}`,
+    `a channel must be a number from 0 to ${MAX_CHANNEL}, or a name of 1 to ${MAX_CHANNEL_NAME} bytes; got ${describe(channel)}`,
   );
 }
 
@@ -30,7 +30,7 @@ export function channelSet(
 ): ReadonlySet<ClusterChannel> | undefined {
   if (channels === undefined) return undefined;
   if (!Array.isArray(channels) || channels.length === 0)
-    throw new InvalidArgumentError(`channels is an array with at least one; got ${describe(channels)}`);
+    throw new InvalidArgumentError(`channels must be an array with at least one; got ${describe(channels)}`);
   for (const channel of channels) checkChannel(channel);
   return new Set(channels);
 }

@@ -6,7 +6,7 @@ import { MAX_RUID } from "./bounds.js";
 
 export function checkData(data: unknown): void {
   if (typeof data !== "string" && !isBytes(data))
-    throw new InvalidArgumentError(`data are a text or bytes; got ${describe(data)}`);
+    throw new InvalidArgumentError(`data must be a text or bytes; got ${describe(data)}`);
 }
 
 /**
@@ -16,18 +16,18 @@ export function checkData(data: unknown): void {
 export function checkedData(what: string, data: unknown): string | Buffer {
   if (typeof data === "string" || Buffer.isBuffer(data)) return data;
   if (isBytes(data)) return Buffer.from(data.buffer, data.byteOffset, data.byteLength);
-  throw new InvalidArgumentError(`${what} is a text or bytes; got ${describe(data)}`);
+  throw new InvalidArgumentError(`${what} must be a text or bytes; got ${describe(data)}`);
 }
 
 /** @throws InvalidArgumentError `EINVAL` */
 export function checkRuid(ruid: unknown): asserts ruid is string {
   if (typeof ruid !== "string" || ruid.length > MAX_RUID || Buffer.byteLength(ruid) > MAX_RUID)
-    throw new InvalidArgumentError(`ruid is a text of at most ${MAX_RUID} bytes; got ${describe(ruid)}`);
+    throw new InvalidArgumentError(`ruid must be a text of at most ${MAX_RUID} bytes; got ${describe(ruid)}`);
 }
 
 export function checkBoolean(name: string, value: unknown): boolean {
   if (typeof value !== "boolean")
-    throw new InvalidArgumentError(`${name} is true or false; got ${describe(value)}`);
+    throw new InvalidArgumentError(`${name} must be true or false; got ${describe(value)}`);
   return value;
 }
 
@@ -37,6 +37,6 @@ export function checkTimeout(value: unknown): number {
 
 export function checkOnFull(value: unknown = "drop"): "drop" | "wait" {
   if (value !== "drop" && value !== "wait")
-    throw new InvalidArgumentError(`onFull is "drop" or "wait"; got ${describe(value)}`);
+    throw new InvalidArgumentError(`onFull must be "drop" or "wait"; got ${describe(value)}`);
   return value;
 }

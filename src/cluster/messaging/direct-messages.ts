@@ -224,12 +224,16 @@ export class DirectMessages {
       return { node: alias.address.node, client: alias.client, alias };
     }
     if (typeof to !== "object" || to === null || !("id" in to))
-      throw new InvalidArgumentError(`a recipient is an address, an id or a service; got ${describe(to)}`);
+      throw new InvalidArgumentError(
+        `a recipient must be an address, an id or a service; got ${describe(to)}`,
+      );
     const { id } = to;
     if (typeof id === "string") return this.ownClientOf(id);
     const { node } = to as ClusterAddress;
     if (typeof node !== "string" || typeof id !== "number")
-      throw new InvalidArgumentError(`a recipient is an address, an id or a service; got ${describe(to)}`);
+      throw new InvalidArgumentError(
+        `a recipient must be an address, an id or a service; got ${describe(to)}`,
+      );
     if (node === this.#state.id) {
       if (this.#state.addresses.client(id) === undefined)
         throw new UnroutableError(`no client of this node has the id ${id}: it is closed`);

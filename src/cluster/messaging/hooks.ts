@@ -144,10 +144,10 @@ export class Hooks {
   add(stage: HookStage, options: HookOptions, call: MessageHook | ServiceHook): () => void {
     if (!STAGES.includes(stage))
       throw new InvalidArgumentError(
-        `a hook's stage is one of ${STAGES.join(", ")}; got ${describe(stage)}${suggest(stage, STAGES)}`,
+        `a hook's stage must be one of ${STAGES.join(", ")}; got ${describe(stage)}${suggest(stage, STAGES)}`,
       );
     if (typeof call !== "function")
-      throw new InvalidArgumentError(`a hook is a function; got ${describe(call)}`);
+      throw new InvalidArgumentError(`a hook must be a function; got ${describe(call)}`);
     const channels = channelSet(options.channels);
     const protocols = options.protocols && new Set(options.protocols);
     if (channels !== undefined && SERVICES.includes(stage as ServiceStage))

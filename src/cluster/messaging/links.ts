@@ -581,7 +581,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
 function advertOf({ advert }: ProtocolListener): string {
   if (typeof advert !== "string" || Buffer.byteLength(advert) > MAX_WHERE || advert.includes(";"))
     throw new InvalidArgumentError(
-      `a listener's advert is a text of at most ${MAX_WHERE} bytes without ";"; got ${describe(advert)}`,
+      `a listener's advert must be a text of at most ${MAX_WHERE} bytes without ";"; got ${describe(advert)}`,
     );
   return advert;
 }

@@ -148,7 +148,7 @@ export class Messaging {
     const call = typeof given === "function" ? given : handler;
     checkCallOptions("subscribe", options, SUBSCRIBE_KEYS);
     if (call !== undefined && typeof call !== "function")
-      throw new InvalidArgumentError(`A handler is a function; got ${describe(call)}`);
+      throw new InvalidArgumentError(`A handler must be a function; got ${describe(call)}`);
     const { each = false, retained = false } = options;
     checkBoolean("each", each);
     checkBoolean("retained", retained);
@@ -275,7 +275,7 @@ export class Messaging {
   createClient(name = ""): MessageClient {
     this.#state.assertOpen(this.self);
     if (typeof name !== "string")
-      throw new InvalidArgumentError(`a client's name is a text; got ${describe(name)}`);
+      throw new InvalidArgumentError(`a client's name must be a text; got ${describe(name)}`);
     let client: MessageClient | undefined;
     const id = this.#state.addresses.add((number) => {
       client = new MessageClient(this, Object.freeze({ node: this.#state.id, id: number }), name);

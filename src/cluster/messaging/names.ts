@@ -108,7 +108,7 @@ export class MessageNames implements NumberedNames {
     }
     if (topicFault(subtopic) !== undefined || Buffer.byteLength(subtopic) > MAX_SUBTOPIC)
       throw new InvalidArgumentError(
-        `A subtopic is a text of 1 to ${MAX_SUBTOPIC} bytes without wildcards; got ${describe(subtopic)}`,
+        `A subtopic must be a text of 1 to ${MAX_SUBTOPIC} bytes without wildcards; got ${describe(subtopic)}`,
       );
     return subtopic;
   }

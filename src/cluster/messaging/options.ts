@@ -75,7 +75,7 @@ export function messagingSettings(given: boolean | MessagingOptions = true): Mes
   if (settings.protocols !== undefined) checkProtocols(settings.protocols);
   const { channels } = settings;
   if (channels !== undefined && !Array.isArray(channels))
-    throw new InvalidArgumentError("messaging.channels is an array");
+    throw new InvalidArgumentError(`messaging.channels must be an array; got ${describe(channels)}`);
   // Refuses invalid channels before anything is opened.
   void new ClusterChannels(channels);
   return settings;
@@ -84,14 +84,14 @@ export function messagingSettings(given: boolean | MessagingOptions = true): Mes
 function checkProtocols(protocols: NonNullable<MessagingOptions["protocols"]>): void {
   if (!Array.isArray(protocols) || protocols.length === 0 || protocols.length > MAX_PROTOCOLS)
     throw new InvalidArgumentError(
-      `messaging.protocols is an array of 1 to ${MAX_PROTOCOLS}; got ${describe(protocols)}`,
+      `messaging.protocols must be an array of 1 to ${MAX_PROTOCOLS}; got ${describe(protocols)}`,
     );
   const names = new Set<string>();
   for (const each of protocols) {
     if (typeof each === "object" && each !== null) checkProtocol(each);
     else if (each !== "ipc" && each !== "tcp" && each !== "tls" && each !== "ws")
       throw new InvalidArgumentError(
-        `a protocol is "tcp", "tls", "ipc", "ws" or one of streamProtocol; got ${describe(each)}`,
+        `a protocol must be "tcp", "tls", "ipc", "ws" or one of streamProtocol; got ${describe(each)}`,
       );
     const name = typeof each === "string" ? each : each.name;
     if (names.has(name)) throw new InvalidArgumentError(`the protocol ${name} is there twice`);

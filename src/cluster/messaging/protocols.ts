@@ -38,12 +38,12 @@ export function streamProtocol(options: StreamProtocolOptions): MessageProtocol 
 export function checkProtocol({ name, ...calls }: MessageProtocol): void {
   if (!isProtocolName(name))
     throw new InvalidArgumentError(
-      `a protocol's name is 1 to 16 lower-case letters and digits; got ${describe(name)}`,
+      `a protocol's name must be 1 to 16 lower-case letters and digits; got ${describe(name)}`,
     );
   for (const call of ["reaches", "listen", "connect"] as const)
     if (typeof calls[call] !== "function")
       throw new InvalidArgumentError(
-        `${call} of the protocol ${name} is a function; got ${describe(calls[call])}`,
+        `${call} of the protocol ${name} must be a function; got ${describe(calls[call])}`,
       );
 }
 

@@ -519,7 +519,7 @@ function handlerOf<H>(name: string, call: H, options: HandlerOptions): Handler<H
   const exposeErrors = checkBoolean("exposeErrors", options.exposeErrors ?? false);
   if (timeout !== -1 && !(Number.isSafeInteger(timeout) && timeout > 0 && timeout <= MAX_TIMEOUT))
     throw new InvalidArgumentError(
-      `timeout is whole ms from 1 to ${MAX_TIMEOUT}, or -1; got ${describe(timeout)}`,
+      `timeout must be whole ms from 1 to ${MAX_TIMEOUT}, or -1; got ${describe(timeout)}`,
     );
   return { channels: channelSet(options.channels), timeout, exposeErrors, call };
 }

@@ -261,17 +261,17 @@ export class Services {
   #select(call: string, options: ServiceSelection, all: boolean): Selected {
     const { services, resolver, resolve, self = false } = options;
     if (typeof self !== "boolean")
-      throw new InvalidArgumentError(`self is true or false; got ${describe(self)}`);
+      throw new InvalidArgumentError(`self must be true or false; got ${describe(self)}`);
     const found = new Map<string, Member>();
     const failed: ServiceSendFailure[] = [];
     const add = (service: Member): void => void found.set(service.id, service);
     if (services !== undefined) {
       if (typeof services === "string" || typeof services?.[Symbol.iterator] !== "function")
-        throw new InvalidArgumentError(`services is a list; got ${describe(services)}`);
+        throw new InvalidArgumentError(`services must be a list; got ${describe(services)}`);
       for (const each of services) {
         const name = typeof each === "string" ? each : each?.id;
         if (typeof name !== "string")
-          throw new InvalidArgumentError(`services are services, ids or names; got ${describe(each)}`);
+          throw new InvalidArgumentError(`services must be services, ids or names; got ${describe(each)}`);
         const live = this.#context.effects.find(name);
         if (live !== undefined) add(live);
         else {
@@ -381,7 +381,7 @@ function isSteps(resolver: unknown): boolean {
 function* servicesOf(services: Iterable<Member>): Iterable<Member> {
   if (typeof services?.[Symbol.iterator] !== "function" || typeof services === "string")
     throw new InvalidArgumentError(
-      `resolver is a list of conditions, or a resolver; got ${describe(services)}`,
+      `resolver must be a list of conditions, or a resolver; got ${describe(services)}`,
     );
   yield* services;
 }
@@ -398,11 +398,13 @@ function protocolsOf(
 ): readonly string[] | undefined {
   if (protocols === undefined) return undefined;
   if (!Array.isArray(protocols) || protocols.length === 0)
-    throw new InvalidArgumentError(`protocols is an array with at least one; got ${describe(protocols)}`);
+    throw new InvalidArgumentError(
+      `protocols must be an array with at least one; got ${describe(protocols)}`,
+    );
   for (const protocol of protocols)
     if (!known.includes(protocol))
       throw new InvalidArgumentError(
-        `protocols are of ${known.join(", ")}; got ${describe(protocol)}${suggest(protocol, known)}`,
+        `protocols must be of ${known.join(", ")}; got ${describe(protocol)}${suggest(protocol, known)}`,
       );
   return [...protocols];
 }

@@ -51,7 +51,7 @@ export class TopicIds {
     if (id === undefined) return this.#ids.get(name) ?? this.#add(name, this.#free());
     if (!isId(id))
       throw new InvalidArgumentError(
-        `An id of a topic is a whole number of 2 … 4,294,967,295; got ${describe(id)}`,
+        `An id of a topic must be a whole number of 2 … 4,294,967,295; got ${describe(id)}`,
       );
     const owner = this.#names.get(id);
     if (owner !== undefined && owner !== name)

@@ -15,17 +15,17 @@ import { MAX_TOPIC, MAX_TOPIC_LEVELS } from "./bounds.js";
 
 /** What a text must be, by its fault. */
 const FAULTS = {
-  type: "is a text",
-  empty: "has at least one character",
+  type: "must be a text",
+  empty: "must have at least one character",
   // A getter: the first number written so loads ICU, several ms of each start.
   get long() {
-    return `has at most ${MAX_TOPIC.toLocaleString("en")} bytes as UTF-8`;
+    return `must have at most ${MAX_TOPIC.toLocaleString("en")} bytes as UTF-8`;
   },
-  deep: `has at most ${MAX_TOPIC_LEVELS} levels`,
-  nul: "has no NUL character",
-  surrogate: "is well-formed Unicode, without half a surrogate pair",
-  wildcard: 'has no wildcards "+" and "#"',
-  share: 'does not begin with "$share": shared subscriptions are not supported',
+  deep: `must have at most ${MAX_TOPIC_LEVELS} levels`,
+  nul: "must have no NUL character",
+  surrogate: "must be well-formed Unicode, without half a surrogate pair",
+  wildcard: 'must have no wildcards "+" and "#"',
+  share: 'must not begin with "$share": shared subscriptions are not supported',
 };
 export type TopicFault = keyof typeof FAULTS;
 
@@ -81,7 +81,7 @@ export function checkFilter(text: unknown): asserts text is string {
   const fault = filterFault(text);
   if (fault === undefined) return;
   const wanted =
-    fault === "wildcard" ? 'has "+" as a whole level only, and "#" as the last one' : FAULTS[fault];
+    fault === "wildcard" ? 'must have "+" as a whole level only, and "#" as the last one' : FAULTS[fault];
   throw new InvalidArgumentError(`A topic filter ${wanted}; got ${describe(text)}`);
 }
 

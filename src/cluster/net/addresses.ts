@@ -56,7 +56,7 @@ export function checkAddress(what: string, value: unknown): HostPort {
   const parts = readAddress(value);
   if (parts === undefined)
     throw new InvalidArgumentError(
-      `${what} is "host:port", or "[v6]:port", with a port from 1 to 65,535; got ${quoted(value)}`,
+      `${what} must be "host:port", or "[v6]:port", with a port from 1 to 65,535; got ${quoted(value)}`,
     );
   return parts;
 }

@@ -258,7 +258,7 @@ export class Links implements StreamTable, PairStreamTable {
   #open(duplex: Duplex, how: Pick<OpenedStream, "protocol" | "dialled" | "isGiven">): Link | undefined {
     const { protocol, dialled } = how;
     if (typeof duplex?.on !== "function" || typeof duplex.write !== "function")
-      throw new InvalidArgumentError(`a stream is expected; got ${describe(duplex)}`);
+      throw new InvalidArgumentError(`the stream must be a Duplex; got ${describe(duplex)}`);
     if (this.#opened.has(duplex))
       throw new InvalidArgumentError("the node has been given this stream before");
     if (duplex.readableObjectMode || duplex.readableEncoding)

@@ -172,7 +172,7 @@ export class BusRuntime implements BusPort {
   find(nameOrId: string): KnownMember | undefined {
     const { rules } = this;
     if (typeof nameOrId !== "string")
-      throw new InvalidArgumentError(`a member is named by a text; got ${typeof nameOrId}`);
+      throw new InvalidArgumentError(`a member must be named by a text; got ${typeof nameOrId}`);
     if (isId(nameOrId)) return rules.get(nameOrId);
     const all = [...rules.live, ...rules.dead, rules.self as KnownMember];
     if (nameOrId.includes("@"))

@@ -228,7 +228,7 @@ export class ClusterBus extends MessagingBus {
     this.#checkScope(addresses);
     const seeds = new Set([...this.parts.discovery.seeds, ...addresses]);
     if (seeds.size > MAX_SEEDS)
-      throw new InvalidArgumentError(`seeds are ${MAX_SEEDS} at most; got ${seeds.size}`);
+      throw new InvalidArgumentError(`seeds must be at most ${MAX_SEEDS}; got ${seeds.size}`);
     this.parts.discovery.setSeeds([...seeds]);
   }
 
@@ -386,7 +386,7 @@ export class ClusterBus extends MessagingBus {
     checkCallOptions("heartbeat", options, ["tags", "props", "channel"]);
     const { tags = [], props, channel = 0 } = options;
     checkInteger("channel", channel, 0, 255);
-    if (!Array.isArray(tags)) throw new InvalidArgumentError(`tags is an array; got ${describe(tags)}`);
+    if (!Array.isArray(tags)) throw new InvalidArgumentError(`tags must be an array; got ${describe(tags)}`);
     void this.#rules;
     if (tags.length > 0 || props !== undefined)
       this.parts.details.change(tags, props === undefined ? {} : props);

@@ -204,7 +204,9 @@ export interface NodeSettings
 
 function advertisedOf(given: unknown): AdvertisedEndpoint[] {
   if (typeof given !== "object" || given === null || Array.isArray(given))
-    throw new InvalidArgumentError(`advertise is an object of endpoints by name; got ${describe(given)}`);
+    throw new InvalidArgumentError(
+      `advertise must be an object of endpoints by name; got ${describe(given)}`,
+    );
   return Object.entries(given).flatMap(([name, endpoints]) => {
     checkServiceName(name);
     return [endpoints].flat().map((endpoint: unknown) => {
@@ -254,13 +256,14 @@ function listenersOf(
   given: readonly ClusterListener[],
   nodeTls: ClusterTlsOptions | undefined,
 ): readonly ListenerSettings[] {
-  if (!Array.isArray(given)) throw new InvalidArgumentError(`listen is an array; got ${describe(given)}`);
+  if (!Array.isArray(given))
+    throw new InvalidArgumentError(`listen must be an array; got ${describe(given)}`);
   if (given.length > MAX_LISTENERS)
     throw new InvalidArgumentError(`listen has ${MAX_LISTENERS} listeners at most; got ${given.length}`);
   return given.map((each: ClusterListener) => {
     const { host, port, ports, tls } = checkOptions("listen", LISTENER_OPTIONS, each);
     if (host !== undefined && isIP(host) === 0)
-      throw new InvalidArgumentError(`listen.host is an IP address; got ${describe(host)}`);
+      throw new InvalidArgumentError(`listen.host must be an IP address; got ${describe(host)}`);
     return {
       host,
       port,
@@ -294,7 +297,7 @@ function zreOf(given: Settings<typeof NODE_OPTIONS>): ZreNodeOptions | undefined
   const { zre = false, scope, interface: wanted, name, ports } = given;
   if (zre === false) return undefined;
   if (zre !== true && (typeof zre !== "object" || zre === null))
-    throw new InvalidArgumentError(`zre is true, false or an object; got ${describe(zre)}`);
+    throw new InvalidArgumentError(`zre must be true, false or an object; got ${describe(zre)}`);
   if (scope === "host")
     throw new InvalidArgumentError('the ZRE plane is on the local network: not with the scope "host"');
   const options: ZreNodeOptions = { interface: wanted, ports, ...(zre === true ? {} : zre) };
@@ -323,18 +326,18 @@ export function busSettings(
     );
   if (keys.length > MAX_KEYS)
     throw new InvalidArgumentError(
-      `${byPassword ? "password" : "key"} is one, or up to ${MAX_KEYS}; got ${keys.length}`,
+      `${byPassword ? "password" : "key"} must be one, or up to ${MAX_KEYS}; got ${keys.length}`,
     );
   const tags = options.tags ?? [];
-  if (!Array.isArray(tags)) throw new InvalidArgumentError(`tags is an array; got ${describe(tags)}`);
+  if (!Array.isArray(tags)) throw new InvalidArgumentError(`tags must be an array; got ${describe(tags)}`);
   const props = propTexts(options.props ?? {});
   checkShown(props);
   createDetails(1, tags, props, []);
   const advertised = advertisedOf(options.advertise ?? {});
   const seeds = options.seeds ?? [];
-  if (!Array.isArray(seeds)) throw new InvalidArgumentError(`seeds is an array; got ${describe(seeds)}`);
+  if (!Array.isArray(seeds)) throw new InvalidArgumentError(`seeds must be an array; got ${describe(seeds)}`);
   if (seeds.length > MAX_SEEDS)
-    throw new InvalidArgumentError(`seeds are ${MAX_SEEDS} at most; got ${seeds.length}`);
+    throw new InvalidArgumentError(`seeds must be at most ${MAX_SEEDS}; got ${seeds.length}`);
   return Object.freeze({
     tags: [...tags],
     props,
@@ -371,12 +374,12 @@ export function passwordKeys(passwords: readonly string[], bus: string): readonl
 
 export function propTexts(props: Readonly<Record<string, PropValue>>): Record<string, string> {
   if (typeof props !== "object" || props === null || Array.isArray(props))
-    throw new InvalidArgumentError(`props is an object; got ${describe(props)}`);
+    throw new InvalidArgumentError(`props must be an object; got ${describe(props)}`);
   const texts = Object.create(null) as Record<string, string>;
   for (const [key, value] of Object.entries(props)) {
     if (typeof value !== "string" && typeof value !== "number" && typeof value !== "boolean")
       throw new InvalidArgumentError(
-        `prop ${quoted(key)} is a text, a number, true or false; got ${describe(value)}`,
+        `prop ${quoted(key)} must be a text, a number, true or false; got ${describe(value)}`,
       );
     texts[key] = String(value);
   }
@@ -389,7 +392,7 @@ export function changeProps(
   changes: Readonly<Record<string, PropValue | undefined>>,
 ): Record<string, string> {
   if (typeof changes !== "object" || changes === null || Array.isArray(changes))
-    throw new InvalidArgumentError(`a change of props is an object; got ${describe(changes)}`);
+    throw new InvalidArgumentError(`a change of props must be an object; got ${describe(changes)}`);
   // No prototype: a key may be "__proto__".
   const next = Object.assign(Object.create(null), props) as Record<string, PropValue>;
   for (const [key, value] of Object.entries(changes)) {
@@ -403,7 +406,7 @@ export function changeProps(
 function secretsOf(name: string, value: unknown): readonly string[] {
   const list: readonly unknown[] = Array.isArray(value) ? value : [value];
   if (list.length === 0 || !list.every((each) => typeof each === "string"))
-    throw new InvalidArgumentError(`${name} is a text or an array of texts`);
+    throw new InvalidArgumentError(`${name} must be a text or an array of texts`);
   return list as readonly string[];
 }
 
@@ -411,7 +414,7 @@ function profileOf(given: ClusterProfile | undefined, scope: Scope): Profile {
   const standard: ProfileName = scope === "host" ? "local" : "lan";
   if (given === undefined || typeof given === "string") return resolveProfile(given ?? standard);
   if (typeof given !== "object" || given === null)
-    throw new InvalidArgumentError(`profile is a name or an object; got ${describe(given)}`);
+    throw new InvalidArgumentError(`profile must be a name or an object; got ${describe(given)}`);
   const { base, ...own } = given;
   return resolveProfile(base ?? standard, own);
 }
@@ -442,9 +445,9 @@ function groupOf(
   const { group = standard.group, port = standard.port } = given;
   if (typeof group !== "string" || !isIPv4(group) || !isGroup(group))
     throw new InvalidArgumentError(
-      `multicast.group is an address from 224.0.0.0 to 239.255.255.255; got ${describe(group)}`,
+      `multicast.group must be an address from 224.0.0.0 to 239.255.255.255; got ${describe(group)}`,
     );
   if (!Number.isSafeInteger(port) || port < 1 || port > 65_535)
-    throw new InvalidArgumentError(`multicast.port is a port from 1 to 65,535; got ${describe(port)}`);
+    throw new InvalidArgumentError(`multicast.port must be a port from 1 to 65,535; got ${describe(port)}`);
   return { group, port };
 }

@@ -20,11 +20,13 @@ export function encodeBody(value: unknown): EncodedBody {
   try {
     data = JSON.stringify(value);
   } catch (cause) {
-    throw new InvalidArgumentError(`a body is bytes, a text, or a value that JSON has a form for`, { cause });
+    throw new InvalidArgumentError(`a body must be bytes, a text, or a value that JSON has a form for`, {
+      cause,
+    });
   }
   if (data === undefined)
     throw new InvalidArgumentError(
-      `a body is bytes, a text, or a value that JSON has a form for; got ${describe(value)}`,
+      `a body must be bytes, a text, or a value that JSON has a form for; got ${describe(value)}`,
     );
   return { form: BodyForm.JSON, data };
 }

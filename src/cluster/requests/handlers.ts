@@ -21,7 +21,7 @@ export interface Served {
 
 export function byName(name: string, handler: unknown, { schema, exposeErrors }: ServeSettings): Served {
   if (typeof handler !== "function")
-    throw new InvalidArgumentError(`the handler of ${name} is a function; got ${describe(handler)}`);
+    throw new InvalidArgumentError(`the handler of ${name} must be a function; got ${describe(handler)}`);
   const { request, reply } = schema ?? {};
   checkSchema("schema.request", request);
   checkSchema("schema.reply", reply as never);
@@ -88,5 +88,7 @@ async function* checkedParts(
 /** @throws InvalidArgumentError `EINVAL` */
 function checkSchema(what: string, schema: StandardSchemaV1 | undefined): void {
   if (schema === undefined || typeof schema?.["~standard"]?.validate === "function") return;
-  throw new InvalidArgumentError(`${what} is a schema (Standard Schema, version 1); got ${describe(schema)}`);
+  throw new InvalidArgumentError(
+    `${what} must be a schema (Standard Schema, version 1); got ${describe(schema)}`,
+  );
 }

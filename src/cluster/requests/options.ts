@@ -160,7 +160,7 @@ export function requestTerms({
   if (idempotencyKey !== undefined && isStreamed)
     throw new InvalidArgumentError("a request whose body comes in parts has no idempotencyKey");
   if (onReplyHeaders !== undefined && typeof onReplyHeaders !== "function")
-    throw new InvalidArgumentError(`onReplyHeaders is a function; got ${describe(onReplyHeaders)}`);
+    throw new InvalidArgumentError(`onReplyHeaders must be a function; got ${describe(onReplyHeaders)}`);
   const parts = checkInteger("maxQueue", maxQueue, 1, MOST_PARTS);
   const bytes = checkInteger("maxQueueBytes", maxQueueBytes, 1, Number.MAX_SAFE_INTEGER);
   const headers = checkHeaders(options.headers);
@@ -219,7 +219,9 @@ function checkMethod(method: string): void {
 function checkKey(key: unknown): void {
   const size = typeof key === "string" ? Buffer.byteLength(key) : 0;
   if (size === 0 || size > MAX_KEY)
-    throw new InvalidArgumentError(`idempotencyKey is a text of 1 to ${MAX_KEY} bytes; got ${describe(key)}`);
+    throw new InvalidArgumentError(
+      `idempotencyKey must be a text of 1 to ${MAX_KEY} bytes; got ${describe(key)}`,
+    );
 }
 
 export function checkHeaders(
@@ -227,17 +229,17 @@ export function checkHeaders(
 ): Readonly<Record<string, string>> | undefined {
   if (headers === undefined) return undefined;
   if (typeof headers !== "object" || headers === null || Array.isArray(headers))
-    throw new InvalidArgumentError(`headers are an object of texts; got ${describe(headers)}`);
+    throw new InvalidArgumentError(`headers must be an object of texts; got ${describe(headers)}`);
   const entries = Object.entries(headers);
   let bytes = 0;
   for (const [name, value] of entries) {
     if (typeof value !== "string")
-      throw new InvalidArgumentError(`the header ${name} is a text; got ${describe(value)}`);
+      throw new InvalidArgumentError(`the header ${name} must be a text; got ${describe(value)}`);
     bytes += Buffer.byteLength(name) + Buffer.byteLength(value);
   }
   if (entries.length > MAX_HEADERS || bytes > MAX_HEADER_BYTES)
     throw new InvalidArgumentError(
-      `headers are ${MAX_HEADERS} and ${MAX_HEADER_BYTES} bytes at most; got ${entries.length} of ${bytes} bytes`,
+      `headers must be at most ${MAX_HEADERS}, of ${MAX_HEADER_BYTES} bytes; got ${entries.length} of ${bytes} bytes`,
     );
   return entries.length === 0 ? undefined : Object.fromEntries(entries);
 }

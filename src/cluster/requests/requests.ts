@@ -136,7 +136,7 @@ export class Requests {
    */
   middleware(side: "serve" | "request", call: ServeMiddleware | RequestMiddleware): () => void {
     if (side !== "serve" && side !== "request")
-      throw new InvalidArgumentError(`middleware is for "serve" or "request"; got ${describe(side)}`);
+      throw new InvalidArgumentError(`middleware must be for "serve" or "request"; got ${describe(side)}`);
     if (typeof call !== "function")
       throw new InvalidArgumentError(`middleware takes a function; got ${describe(call)}`);
     if (side === "serve") return this.#server.use(call as ServeMiddleware);

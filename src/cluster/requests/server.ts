@@ -88,7 +88,7 @@ class RunningRequest implements ServiceRequest {
 
   setReplyHeader(name: string, value: string): void {
     if (typeof name !== "string")
-      throw new InvalidArgumentError(`the name of a header is a text; got ${describe(name)}`);
+      throw new InvalidArgumentError(`the name of a header must be a text; got ${describe(name)}`);
     const all: Record<string, string> = Object.assign(Object.create(null), this.replyHeaders);
     all[name] = value;
     this.replyHeaders = checkHeaders(all);

@@ -72,7 +72,7 @@ export function registerTransport(transport: Transport): void {
   const scheme: unknown = transport?.scheme;
   if (typeof scheme !== "string" || !NAME.test(scheme)) {
     throw new InvalidArgumentError(
-      `A transport's scheme is a lower-case letter, then up to 31 letters, digits, "+", "-" and "."; got ${quoted(scheme)}`,
+      `A transport's scheme must be a lower-case letter, then up to 31 letters, digits, "+", "-" and "."; got ${quoted(scheme)}`,
     );
   }
   for (const method of ["check", "listen", "dial"] as const) {

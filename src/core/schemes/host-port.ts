@@ -46,7 +46,7 @@ export function checkHostPort(endpoint: string, address: string, use: EndpointUs
   if (!/^\d{1,5}$/.test(port) || number > 65_535 || number < min) {
     throw badEndpoint(
       endpoint,
-      `the port is a number from ${min} to 65535${use === "bind" ? " or *" : ""}; got ${quoted(port)}`,
+      `the port must be a number from ${min} to 65535${use === "bind" ? " or *" : ""}; got ${quoted(port)}`,
     );
   }
 }

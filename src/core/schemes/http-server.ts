@@ -30,10 +30,12 @@ export function nameOfServer(given: unknown, transports: readonly string[]): str
   if (unknown !== undefined)
     throw new InvalidArgumentError(`bind takes { server, path }; got ${quoted(unknown)}, too`);
   if (!isServer(server))
-    throw new InvalidArgumentError("bind({ server, path }): server is a Server of node:http or node:https");
+    throw new InvalidArgumentError(
+      "bind({ server, path }): server must be a Server of node:http or node:https",
+    );
   if (typeof path !== "string" || !path.startsWith("/"))
     throw new InvalidArgumentError(
-      `bind({ server, path }): path is text that begins with "/"; got ${String(path)}`,
+      `bind({ server, path }): path must be text that begins with "/"; got ${String(path)}`,
     );
   checkEndpoint(`ws://127.0.0.1:1${path}`, "bind", transports);
   let id = ids.get(server);

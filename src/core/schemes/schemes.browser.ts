@@ -24,7 +24,7 @@ export function checkEndpoint(
 ): asserts endpoint is string {
   if (typeof endpoint !== "string")
     throw new InvalidArgumentError(
-      `An endpoint is a string such as "wss://HOST:PORT"; got ${endpoint === null ? "null" : typeof endpoint}`,
+      `An endpoint must be a string such as "wss://HOST:PORT"; got ${endpoint === null ? "null" : typeof endpoint}`,
     );
   const [name = "", address = ""] = endpoint.split(/:\/\/(.*)/s);
   if (name === "" || name === endpoint || endpoint.includes("\0"))

@@ -77,7 +77,7 @@ export function checkEndpoint(
 ): asserts endpoint is string {
   if (typeof endpoint !== "string") {
     throw new InvalidArgumentError(
-      `An endpoint is a string such as "tcp://127.0.0.1:5555"; got ${endpoint === null ? "null" : typeof endpoint}`,
+      `An endpoint must be a string such as "tcp://127.0.0.1:5555"; got ${endpoint === null ? "null" : typeof endpoint}`,
     );
   }
   const at = endpoint.indexOf("://");
@@ -90,7 +90,7 @@ export function checkEndpoint(
     const reason = Object.hasOwn(REFUSED, name) ? `; ${REFUSED[name]}` : "";
     throw new TransportError(
       "EPROTONOSUPPORT",
-      `Endpoint ${quoted(endpoint)}: this engine's transports are ${transports.join(", ")}; got ${quoted(name)}${reason}`,
+      `Endpoint ${quoted(endpoint)}: the transport must be one of ${transports.join(", ")}; got ${quoted(name)}${reason}`,
       { endpoint },
     );
   }

@@ -103,7 +103,7 @@ export class ZmtpContext implements EngineContext, SocketContext {
 
   setOption(name: string, value: unknown): void {
     if (name === "maxSockets" && Number(value) > MAX_SOCKETS_LIMIT) {
-      throw new InvalidArgumentError(`maxSockets is at most ${MAX_SOCKETS_LIMIT}; got ${String(value)}`);
+      throw new InvalidArgumentError(`maxSockets must be at most ${MAX_SOCKETS_LIMIT}; got ${String(value)}`);
     }
     this.#options[name] = value;
   }

@@ -194,7 +194,7 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
     checkEndpoint("endpoint", endpoint, "bind");
     if (side === "state") return this.star.bind(endpoint);
     if (side !== "clients")
-      throw new InvalidArgumentError(`A side is "clients" or "state"; got ${quoted(side)}`);
+      throw new InvalidArgumentError(`A side must be "clients" or "state"; got ${quoted(side)}`);
     const resolved = await this.#router.bind(endpoint);
     this.#clients.push(resolved);
     return resolved;

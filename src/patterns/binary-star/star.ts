@@ -174,7 +174,9 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
     const settings = checkOptions("BinaryStar", OPTIONS, options);
     const { role, heartbeatInterval, liveness, replica, context, clock } = settings;
     if (role === undefined)
-      throw new InvalidArgumentError('Option role of BinaryStar is "primary" or "backup"; got undefined');
+      throw new InvalidArgumentError(
+        'Option role of BinaryStar must be "primary" or "backup"; got undefined',
+      );
     const { peer } = settings;
     if (isEndpointSource(peer)) this.#peerSource = new EndpointList("BinaryStar", peer);
     else checkEndpoint("peer", peer);

@@ -166,7 +166,7 @@ export function keyEndOf(key: BlackBoxShardKey | undefined): KeyEnd {
     return (topic) => Math.min(length, topic.length);
   }
   if (typeof key.delimiter !== "string" || key.delimiter === "")
-    throw new InvalidArgumentError("key.delimiter is a text of one character or more");
+    throw new InvalidArgumentError("key.delimiter must be a text of one character or more");
   const delimiter = Buffer.from(key.delimiter);
   const parts = checkCount("key.parts", key.parts ?? 1, 1);
   return (topic) => {

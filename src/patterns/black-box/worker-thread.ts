@@ -84,7 +84,7 @@ function isHook(value: unknown): value is Hook | undefined {
 async function load(): Promise<{ handler: Handler; teardown: Hook | undefined }> {
   const { default: handler, setup, teardown } = (await import(module)) as HandlerModule;
   if (typeof handler !== "function")
-    throw new TypeError(`The module's default export is a function; got ${typeof handler}`);
+    throw new TypeError(`The module's default export must be a function; got ${typeof handler}`);
   if (!isHook(setup) || !isHook(teardown)) throw new TypeError("setup and teardown are functions");
   await setup?.(context);
   return { handler: handler as Handler, teardown };

@@ -346,6 +346,8 @@ export function pairSocketOptions(
 function keyOf(name: string, key: string | Uint8Array): string {
   const bytes = typeof key === "string" ? decodeZ85(key) : key;
   if (bytes.length !== KEY_BYTES)
-    throw new InvalidArgumentError(`Option ${name} is a key: 40 characters of Z85, or ${KEY_BYTES} bytes`);
+    throw new InvalidArgumentError(
+      `Option ${name} must be a key: 40 characters of Z85, or ${KEY_BYTES} bytes`,
+    );
   return encodeZ85(bytes);
 }

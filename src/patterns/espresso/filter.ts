@@ -29,10 +29,10 @@ export function prefixesOf(topics: EspressoFilter["topics"]): Buffer[] {
   if (topics === undefined) return [];
   const list = typeof topics === "string" || isBytes(topics) ? [topics] : topics;
   if (!Array.isArray(list))
-    throw new InvalidArgumentError(`topics is a list of prefixes; got ${typeof topics}`);
+    throw new InvalidArgumentError(`topics must be a list of prefixes; got ${typeof topics}`);
   return list.map((topic: unknown) => {
     if (typeof topic === "string" || isBytes(topic)) return Buffer.from(topic as string);
-    throw new InvalidArgumentError(`A topic prefix is a string or bytes; got ${typeof topic}`);
+    throw new InvalidArgumentError(`A topic prefix must be a string or bytes; got ${typeof topic}`);
   });
 }
 

@@ -52,7 +52,7 @@ export function encodeValue<T>(codec: Codec<T>, value: T): Uint8Array | string {
 export function decodeValue<T>(codec: Codec<T>, frames: readonly Buffer[]): T {
   const [frame] = frames;
   if (frame === undefined || frames.length !== 1)
-    throw new InvalidMessageError(`A value is one frame of ${codec.name}; got ${frames.length} frames`);
+    throw new InvalidMessageError(`A value must be one frame of ${codec.name}; got ${frames.length} frames`);
   try {
     return codec.decode(frame);
   } catch (cause) {

@@ -239,7 +239,7 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
 
   #socket(side: ProxySide): XSubscriber | XPublisher {
     if (side !== "frontend" && side !== "backend")
-      throw new InvalidArgumentError(`A side is "frontend" or "backend"; got ${describe(side)}`);
+      throw new InvalidArgumentError(`A side must be "frontend" or "backend"; got ${describe(side)}`);
     return this.#sockets[side];
   }
 
@@ -353,6 +353,6 @@ function wants(newcomer: Newcomer, prefix: string): boolean {
 
 function keyOf(topic: string | Uint8Array): string {
   if (typeof topic !== "string" && !isBytes(topic))
-    throw new InvalidArgumentError(`A topic is a string or bytes; got ${describe(topic)}`);
+    throw new InvalidArgumentError(`A topic must be a string or bytes; got ${describe(topic)}`);
   return Buffer.from(topic as string).toString("latin1");
 }

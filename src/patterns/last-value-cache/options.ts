@@ -104,7 +104,7 @@ export function cacheSettings(options: LastValueCacheOptions) {
   const { topics = [""], store, frontendOptions, backendOptions, maxTopics, storeInterval } = settings;
   const { maxBytes, maxValueBytes, maxSnapshots, gate } = settings;
   if (!Array.isArray(topics) || topics.some((topic) => typeof topic !== "string"))
-    throw new InvalidArgumentError("Option topics is an array of prefixes, each a text");
+    throw new InvalidArgumentError("Option topics must be an array of prefixes, each a text");
   for (const name of FIXED) {
     if (backendOptions !== undefined && name in backendOptions)
       throw new InvalidArgumentError(`Option ${name} of the backend is the cache's own`);

@@ -95,7 +95,9 @@ export const SERVE_OPTIONS: readonly string[] = Object.keys(OPTIONS);
 export function checkedService(service: string): Buffer {
   const frame = serviceFrame(service);
   if (service.startsWith(RESERVED_PREFIX)) {
-    throw new InvalidArgumentError(`Services ${RESERVED_PREFIX}* are the broker's own; got ${service}`);
+    throw new InvalidArgumentError(
+      `A service must not begin with ${RESERVED_PREFIX}, the broker's own; got ${service}`,
+    );
   }
   return frame;
 }

@@ -156,7 +156,7 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
   publish(topic: string | Uint8Array, body: BodyFor<T>): number {
     this.assertOpen();
     if (typeof topic !== "string" && !isBytes(topic))
-      throw new InvalidArgumentError(`topic is a string or bytes; got ${typeof topic}`);
+      throw new InvalidArgumentError(`topic must be a string or bytes; got ${typeof topic}`);
     const name =
       typeof topic === "string"
         ? Buffer.from(topic)

@@ -52,7 +52,7 @@ class SingleFrameShape implements MessageShape {
   encode(value: unknown): OutgoingMessage {
     if (!Array.isArray(value)) return this.#body.encode(value);
     if (value.length !== 1)
-      throw new InvalidArgumentError(`A message here is one frame; got an array of ${value.length}`);
+      throw new InvalidArgumentError(`A message here must be one frame; got an array of ${value.length}`);
     const message = this.#body.encode(this.#body === FRAMES ? value[0] : value);
     return Array.isArray(message) ? (message[0] as OutgoingFrame) : message;
   }
@@ -87,7 +87,7 @@ function isAddress(text: string): boolean {
 export const DATAGRAM_FRAMES: MessageShape = {
   encode(value) {
     if (!Array.isArray(value) || value.length !== 2)
-      throw new InvalidArgumentError(`A Datagram's message is [address, bytes]; got ${describe(value)}`);
+      throw new InvalidArgumentError(`A Datagram's message must be [address, bytes]; got ${describe(value)}`);
     const [address, body] = [toFrame(value[0]), toFrame(value[1])];
     const text = typeof address === "string" ? address : Buffer.from(address).toString();
     if (!isAddress(text)) {
@@ -133,7 +133,7 @@ export function singleFrameShape(type: SocketTypeName, codec: unknown): MessageS
 export function routingIdFrame(routingId: unknown): Buffer {
   if (!Number.isInteger(routingId) || (routingId as number) < 1 || (routingId as number) > MAX_ROUTING_ID) {
     throw new InvalidArgumentError(
-      `routingId is a whole number from 1 to ${MAX_ROUTING_ID}, as receive returned it; got ${describe(routingId)}`,
+      `routingId must be a whole number from 1 to ${MAX_ROUTING_ID}, as receive returned it; got ${describe(routingId)}`,
     );
   }
   const frame = Buffer.allocUnsafe(4);
@@ -144,7 +144,7 @@ export function routingIdFrame(routingId: unknown): Buffer {
 /** @throws InvalidArgumentError `EINVAL` */
 export function groupFrame(group: unknown): Buffer {
   if (typeof group !== "string" && !isBytes(group))
-    throw new InvalidArgumentError(`group is a string or bytes; got ${describe(group)}`);
+    throw new InvalidArgumentError(`group must be a string or bytes; got ${describe(group)}`);
   const frame = Buffer.from(group as string);
   if (frame.length > MAX_GROUP)
     throw new InvalidArgumentError(`A group has at most ${MAX_GROUP} bytes; got ${frame.length}`);

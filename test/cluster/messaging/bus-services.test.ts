@@ -131,7 +131,7 @@ describe("services of real nodes", () => {
     expect(early.channels.joined).toEqual([7, "orders"]);
     await expect(early.send({ resolve: "x" })).rejects.toMatchObject({ code: "EFSM" });
     expect(() => early.query({ resolve: "x" })).toThrow("was not started");
-    expect(() => new ClusterNode({ messaging: { channels: [256] } })).toThrow("a channel is");
+    expect(() => new ClusterNode({ messaging: { channels: [256] } })).toThrow("a channel must be");
   });
 
   it("calls hooks of services as they come and go", async () => {

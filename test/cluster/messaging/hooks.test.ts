@@ -345,7 +345,7 @@ describe("a hook", () => {
   it("is refused for a stage, an option or a function that there is not", () => {
     const { services } = pair().a;
     expect(() => services.hook("evaluate:sent" as never, {}, () => undefined)).toThrow("evaluate:send");
-    expect(() => services.hook("event", "code" as never)).toThrow("a hook is a function");
+    expect(() => services.hook("event", "code" as never)).toThrow("a hook must be a function");
     expect(() => services.hook("event", { channels: [] }, () => undefined)).toThrow("at least one");
     expect(() => services.hook("event", { channel: [1] } as never, () => undefined)).toThrow("channel");
     expect(() => services.hook("event", { protocols: ["tcp"] }, () => undefined)).toThrow("has no protocols");

@@ -157,6 +157,8 @@ describe("messages between nodes", () => {
     const node = new ClusterNode();
     nodes.push(node);
     expect(() => node.bus("more", { messaging })).toThrow("the node's option tls");
-    expect(() => new ClusterNode({ messaging: { protocols: ["wss" as never] } })).toThrow("a protocol is");
+    expect(() => new ClusterNode({ messaging: { protocols: ["wss" as never] } })).toThrow(
+      "a protocol must be",
+    );
   });
 });

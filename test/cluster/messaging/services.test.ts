@@ -215,7 +215,9 @@ describe("send", () => {
     );
     expect(() => a.services.query({ services: ["b"], protocols: ["pipe", "x"] })).toThrow('got "x"');
     expect((await a.services.send({ services: ["b"], protocols: ["pipe"] })).sent.length).toBe(1);
-    await expect(b.services.send({ services: ["a"], protocols: ["pipe"] })).rejects.toThrow("protocols are");
+    await expect(b.services.send({ services: ["a"], protocols: ["pipe"] })).rejects.toThrow(
+      "protocols must be",
+    );
   });
 
   it.each([
@@ -499,10 +501,10 @@ describe("channels", () => {
 
   it("are bounded, and change nothing when one of several is refused", () => {
     const { channels } = new ServiceWorld().add("a").services;
-    expect(() => channels.join(7, -1)).toThrow("a channel is a number from 0 to 255");
+    expect(() => channels.join(7, -1)).toThrow("a channel must be a number from 0 to 255");
     expect(channels.joined).toEqual([0, 1, 2]);
     expect(() => channels.join(...Array.from({ length: 1_022 }, (_, i) => `c${i}`))).toThrow("1024");
-    expect(() => channels.leave(1, 1.5)).toThrow("a channel is");
+    expect(() => channels.leave(1, 1.5)).toThrow("a channel must be");
     expect(channels.joined).toEqual([0, 1, 2]);
   });
 });
@@ -722,7 +724,7 @@ describe("query", () => {
       ]);
       for (const timeout of [0, 1.5, -2, 2 ** 31, "1", Number.NaN])
         expect(() => b.services.onMessage(() => undefined, { timeout: timeout as number })).toThrow(
-          "timeout is",
+          "timeout must be",
         );
     } finally {
       vi.useRealTimers();

@@ -106,7 +106,8 @@ test("the error quotes the endpoint, carries it, and says what was expected and 
   expect(() => checkEndpoint("tcp://127.0.0.1:99999", "bind", TRANSPORTS)).toThrow(
     expect.objectContaining({
       endpoint: "tcp://127.0.0.1:99999",
-      message: 'Endpoint "tcp://127.0.0.1:99999": the port is a number from 0 to 65535 or *; got "99999"',
+      message:
+        'Endpoint "tcp://127.0.0.1:99999": the port must be a number from 0 to 65535 or *; got "99999"',
     }),
   );
   expect(() => checkEndpoint("udp://1", "bind", TRANSPORTS)).toThrow(/tcp, ipc, inproc; got "udp"/);

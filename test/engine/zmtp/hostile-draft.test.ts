@@ -31,7 +31,7 @@ describe("a message of two frames", () => {
     const invalid = nextEvent(socket, "invalid");
     peer.write(more("a"), frame("b"), more("c"), more("d"), frame("e"), frame("good"));
     expect(String((await socket.receive(WAIT))[0])).toBe("good");
-    expect((await invalid).error.message).toBe("A message here is one frame; got 2");
+    expect((await invalid).error.message).toBe("A message here must be one frame; got 2");
     expect(socket.stats()).toMatchObject({ received: 1, receiveQueued: 0, peers: 1 });
     expect(socket.stats().invalid.frames).toBe(2);
   });

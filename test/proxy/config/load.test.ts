@@ -255,7 +255,7 @@ describe("a bad configuration", () => {
     [
       "a port that is none",
       withFrontend("connect: tcp://a:70000"),
-      '6:16: proxies.work.frontend.connect: Endpoint "tcp://a:70000": the port is a number from 1 to 65535; got "70000"',
+      '6:16: proxies.work.frontend.connect: Endpoint "tcp://a:70000": the port must be a number from 1 to 65535; got "70000"',
     ],
     [
       "a type that is another's",
@@ -460,7 +460,7 @@ proxies:
 drain: {}
 `;
     expect(await faults(text)).toEqual([
-      '5:35: proxies.one.frontend.bind[1]: Endpoint "tcp://*:x": the port is a number from 0 to 65535 or *; got "x"',
+      '5:35: proxies.one.frontend.bind[1]: Endpoint "tcp://*:x": the port must be a number from 0 to 65535 or *; got "x"',
       '5:55: proxies.one.frontend.linger: expected a whole number from -1 to 2147483647; got "never"',
       "5:80: proxies.one.frontend.curveCertificate: cannot read the certificate ./nowhere: it does not exist",
       "6:14: proxies.one.backend: needs an endpoint: bind, connect or both",
@@ -509,7 +509,7 @@ drain: {}
 
   it("shows a variable's name where a message has a part of a text that holds its value", async () => {
     expect(await faults(withFrontend('connect: "x${PASSWORD}y://a"'))).toEqual([
-      '6:16: proxies.work.frontend.connect: Endpoint "x${PASSWORD}y://a": this engine\'s transports are tcp, ipc, inproc; got "x${PASSWORD}y"',
+      '6:16: proxies.work.frontend.connect: Endpoint "x${PASSWORD}y://a": the transport must be one of tcp, ipc, inproc; got "x${PASSWORD}y"',
     ]);
     // A long value is cut in messages.
     for (const value of [

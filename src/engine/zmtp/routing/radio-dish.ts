@@ -154,7 +154,9 @@ export class DishRouting extends SubscribeRouting implements EngineSubscriptions
     const [group] = message;
     if (message.length === 2 && group !== undefined && group.length <= MAX_GROUP) return this.has(group);
     const what = message.length === 2 ? `a group of ${group?.length} bytes` : `${message.length} frames`;
-    this.refuseMessage(`A DISH's message is a group of at most ${MAX_GROUP} bytes and a body; got ${what}`);
+    this.refuseMessage(
+      `A DISH's message must be a group of at most ${MAX_GROUP} bytes and a body; got ${what}`,
+    );
     return false;
   }
 

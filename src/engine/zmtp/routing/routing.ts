@@ -171,7 +171,7 @@ export abstract class Routing {
   wants?(group: Buffer): boolean;
 
   protected refuseFrames(frames: number): void {
-    this.refuseMessage(`A message here is one frame; got ${frames}`);
+    this.refuseMessage(`A message here must be one frame; got ${frames}`);
   }
 
   discard(): number {

@@ -60,8 +60,8 @@ export function readRequest(
   request: Pick<IncomingMessage, "method" | "url" | "httpVersion" | "rawHeaders" | "headersDistinct">,
 ): UpgradeRequest | UpgradeRefusal {
   const { method = "", url = "", httpVersion, rawHeaders, headersDistinct: headers } = request;
-  if (httpVersion !== "1.1") return refusal(505, `HTTP/1.1 is expected; got HTTP/${httpVersion}`);
-  if (method !== "GET") return refusal(405, `GET is expected; got ${method.slice(0, 20)}`);
+  if (httpVersion !== "1.1") return refusal(505, `the version must be HTTP/1.1; got HTTP/${httpVersion}`);
+  if (method !== "GET") return refusal(405, `the method must be GET; got ${method.slice(0, 20)}`);
   if (rawHeaders.length > 2 * MAX_HEADERS)
     return refusal(431, `the request has more than ${MAX_HEADERS} headers`);
   if (!url.startsWith("/")) return refusal(400, "the request's target is no path");
@@ -93,10 +93,7 @@ export function chooseProtocol(
   const chosen = acceptsOf(mechanism).find((each) => offered.includes(each));
   if (chosen !== undefined) return chosen;
   const wanted = offersOf(mechanism).join(" or ");
-  return refusal(
-    400,
-    `the subprotocol ${wanted} is expected; got ${printable(offered.join(", ")) || "none"}`,
-  );
+  return refusal(400, `the subprotocol must be ${wanted}; got ${printable(offered.join(", ")) || "none"}`);
 }
 
 /**
