@@ -163,9 +163,9 @@ async function checked(
   readonly findings: readonly Finding[];
 }> {
   const findings = [...faults];
-  const given = (typeof value === "object" && value !== null ? value : {}) as Readonly<
-    Record<string, unknown>
-  >;
+  // A list or a text at the top is reported already.
+  const isMap = typeof value === "object" && value !== null && !Array.isArray(value);
+  const given = (isMap ? value : {}) as Readonly<Record<string, unknown>>;
   // Values of a wrong type are reported already.
   const faulty = new Set(findings.map(({ path }) => path[0]));
   const usable = Object.fromEntries(Object.entries(given).filter(([key]) => !faulty.has(key)));

@@ -130,6 +130,7 @@ describe("shoal node check", () => {
       "name: ${NOT_SET_HERE}\n",
       "1:7: name: the environment variable NOT_SET_HERE is not set",
     ],
+    ["a list", "- a\n", "1:1: expected a map of keys and values; got a list"],
     ["what is not YAML", "name: [a\n", "2:1: YAML: "],
     [
       "metrics at no address",
