@@ -219,10 +219,10 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
     for await (const [id, ...frames] of this.#router) {
       const server = (id as Buffer).toString();
       const command = parseClientMessage(frames);
-      if (command === undefined || !this.#rules.receive(server, command, this.#timer.now())) {
+      if (command === undefined) {
         this.#invalid += 1;
         this.events.emit({ type: "message:invalid", server, frames: frames.length });
-      }
+      } else this.#rules.receive(server, command, this.#timer.now());
       this.#timer.update();
     }
   }
