@@ -1,16 +1,8 @@
 /** Samples of sources and process as Prometheus's text. Only this file loads prom-client. */
 import type * as PromClient from "prom-client";
 import { thisProcess } from "../core/built-file.js";
-import {
-  BUILD,
-  FAMILIES,
-  familyOf,
-  INFO,
-  labelsOf,
-  type Metric,
-  type MetricsFamily,
-} from "./metrics-table.js";
-import { type Sample, type SourceStats, samplesOf } from "./samples.js";
+import { BUILD, FAMILIES, familyOf, INFO, labelsOf, type Metric } from "./metrics-table.js";
+import { byName, type SourceStats, samplesOf } from "./samples.js";
 
 /** ms between samples of the event loop's delay. */
 const LOOP_RESOLUTION = 20;
@@ -46,21 +38,11 @@ export class Exposition {
   /** A new registry each time forgets removed sources. */
   async text(sources: readonly SourceStats[]): Promise<string> {
     const registry = new this.#client.Registry();
-    const byName = new Map<string, Sample[]>();
-    const families = new Set<MetricsFamily>();
-    for (const source of sources) {
-      families.add(familyOf(source.kind));
-      for (const sample of samplesOf(source)) {
-        const same = byName.get(sample.name);
-        if (same === undefined) byName.set(sample.name, [sample]);
-        else same.push(sample);
-      }
-    }
-    this.#add(registry, INFO, INFO.labels, byName);
-    for (const family of families) {
+    const named = byName(sources.flatMap(samplesOf));
+    this.#add(registry, INFO, INFO.labels, named);
+    for (const family of new Set(sources.map(({ kind }) => familyOf(kind))))
       for (const metric of FAMILIES[family].metrics)
-        this.#add(registry, metric, labelsOf(family, metric), byName);
-    }
+        this.#add(registry, metric, labelsOf(family, metric), named);
     return `${await registry.metrics()}\n${await this.#process.metrics()}`;
   }
 
@@ -68,9 +50,9 @@ export class Exposition {
     registry: PromClient.Registry,
     { name, help, type }: Omit<Metric, "path">,
     labels: readonly string[],
-    byName: ReadonlyMap<string, readonly Sample[]>,
+    named: ReturnType<typeof byName>,
   ): void {
-    const samples = byName.get(name);
+    const samples = named.get(name);
     if (samples === undefined) return;
     const { Counter, Gauge } = this.#client;
     const metric = new (type === "counter" ? Counter : Gauge)({

@@ -4,6 +4,6 @@
  * @module
  */
 export type { MetricsFamily, MetricsKind } from "./metrics-table.js";
-export type { MetricsServer } from "./pages.js";
-export { type ServeMetricsOptions, serveMetrics } from "./serve.js";
+export type { MetricsServer, ServeMetricsOptions } from "./pages.js";
+export { serveMetrics } from "./serve.js";
 export type { MetricsDriver, MetricsSource, MetricsSources, MetricsSourcesByName } from "./sources.js";

@@ -54,16 +54,19 @@ export interface Metric {
 }
 
 /** A metric without its family's prefix; the path starts at the row's member. */
-type Cell = Omit<Metric, "name" | "path"> & { readonly name?: string; readonly path?: string };
+type Cell = Omit<Metric, "name" | "path"> & {
+  readonly name?: string | undefined;
+  readonly path?: string | undefined;
+};
 
 type Rows<S> = { readonly [K in keyof S]-?: Cell | readonly Cell[] | null };
 
 function counter(help: string, name?: string, path?: string): Cell {
-  return cell("counter", help, name, path);
+  return { type: "counter", help, name, path };
 }
 
 function gauge(help: string, name?: string, path?: string): Cell {
-  return cell("gauge", help, name, path);
+  return { type: "gauge", help, name, path };
 }
 
 /** A duration, in ms in the statistics. */
@@ -75,41 +78,31 @@ function states(help: string, values: readonly string[]): Cell {
   return { type: "gauge", help, states: values };
 }
 
-function cell(type: Metric["type"], help: string, name?: string, path?: string): Cell {
-  return { type, help, ...(name === undefined ? {} : { name }), ...(path === undefined ? {} : { path }) };
-}
-
 /** Fixed values of labels; other members give no sample. Other labels hold reasons. */
 export const LABEL_VALUES: Readonly<Record<string, readonly string[]>> = {
   side: ["frontend", "backend"],
   direction: ["in", "out"],
 };
 
-/** Metrics of a proxy's sides. */
-const SIDES: readonly Metric[] = [
-  ["counter", "messages", "{direction}.messages", "Messages received or sent at a side."],
-  ["counter", "bytes", "{direction}.bytes", "Bytes of these messages, without framing."],
-  [
-    "counter",
+const SIDES: readonly Cell[] = [
+  counter("Messages received or sent at a side.", "messages", "{direction}.messages"),
+  counter("Bytes of these messages, without framing.", "bytes", "{direction}.bytes"),
+  counter(
+    "Messages that were received but not forwarded, or could not be sent.",
     "dropped",
     "{direction}.dropped.{reason}",
-    "Messages that were received but not forwarded, or could not be sent.",
-  ],
-  ["counter", "refused", "refused.{reason}", "Peers and messages refused by the side's policy."],
-  ["gauge", "queued_messages", "{direction}.queued", "Messages waiting to be received or sent."],
-  ["gauge", "peers", "peers", "Connected peers."],
-  ["counter", "reconnects", "reconnects", "Connections made again after a loss."],
-  ["counter", "handshake_errors", "handshakeErrors.{reason}", "Failed handshakes with peers."],
-].map(([type, name, path, help]) => ({
-  name: `shoal_proxy_${name}${type === "counter" ? "_total" : ""}`,
-  type: type as Metric["type"],
-  help: help as string,
-  path: `{side}.${path}`,
-}));
+  ),
+  counter("Peers and messages refused by the side's policy.", "refused", "refused.{reason}"),
+  gauge("Messages waiting to be received or sent.", "queued_messages", "{direction}.queued"),
+  gauge("Connected peers.", "peers", "peers"),
+  counter("Connections made again after a loss.", "reconnects", "reconnects"),
+  counter("Failed handshakes with peers.", "handshake_errors", "handshakeErrors.{reason}"),
+];
 
-const PROXY: Rows<ProxyStats> = {
+const PROXY: Rows<ProxyStats> & { readonly "{side}": readonly Cell[] } = {
+  "{side}": SIDES,
   name: null,
-  frontend: null, // SIDES
+  frontend: null, // "{side}"
   backend: null,
   unanswered: gauge("Requests of the last minute without a reply yet.", "unanswered_requests"),
   capture: [
@@ -624,32 +617,25 @@ const DISCOVERY_CLIENT: Rows<DiscoveryClientStats> = {
 
 interface Family {
   /** Class name that the driver passes to `Driver`. */
-  readonly driver?: string;
+  readonly driver?: string | undefined;
   readonly label: string;
   /** Ready after its `ready` settles, once bound, or once open. */
   readonly ready: "connected" | "bound" | "open";
   readonly metrics: readonly Metric[];
 }
 
-function family(
-  prefix: string,
-  label: string,
-  ready: Family["ready"],
-  rows: Readonly<Record<string, Cell | readonly Cell[] | null>>,
-  driver?: string,
-): Family {
-  return { label, ready, metrics: metricsOf(prefix, rows), ...(driver === undefined ? {} : { driver }) };
+type FamilyRows = Readonly<Record<string, Cell | readonly Cell[] | null>>;
+
+function family(label: string, ready: Family["ready"], rows: FamilyRows, driver?: string) {
+  return { label, ready, rows, driver };
 }
 
-function metricsOf(
-  prefix: string,
-  rows: Readonly<Record<string, Cell | readonly Cell[] | null>>,
-): readonly Metric[] {
+function metricsOf(family: string, rows: FamilyRows): readonly Metric[] {
   return Object.entries(rows).flatMap(([member, row]) => {
     const cells: readonly Cell[] = row === null ? [] : [row].flat();
     return cells.map(({ name = snakeCase(member), path, ...rest }) => ({
       ...rest,
-      name: `shoal_${prefix}_${name}${rest.type === "counter" ? "_total" : ""}`,
+      name: `shoal_${family.replaceAll("-", "_")}_${name}${rest.type === "counter" ? "_total" : ""}`,
       path: path === undefined ? member : `${member}.${path}`,
     }));
   });
@@ -660,93 +646,57 @@ function snakeCase(name: string): string {
 }
 
 /** Families in export order. */
-export const FAMILIES = {
-  proxy: { label: "proxy", ready: "open", metrics: [...SIDES, ...metricsOf("proxy", PROXY)] } as Family,
-  majordomo: family("majordomo", "broker", "bound", MAJORDOMO, "MajordomoBroker"),
-  "majordomo-worker": family("majordomo_worker", "worker", "connected", MAJORDOMO_WORKER, "MajordomoWorker"),
-  "majordomo-client": family("majordomo_client", "client", "connected", MAJORDOMO_CLIENT, "MajordomoClient"),
-  titanic: family("titanic", "titanic", "open", TITANIC, "Titanic"),
-  "titanic-client": family("titanic_client", "client", "connected", MAJORDOMO_CLIENT, "TitanicClient"),
-  pirate: family("pirate", "queue", "bound", BROKER, "PirateQueue"),
-  "pirate-worker": family("pirate_worker", "worker", "connected", PIRATE_WORKER, "PirateWorker"),
-  "pirate-client": family("pirate_client", "client", "connected", REQUEST_CLIENT, "PirateClient"),
-  "load-balancer": family("load_balancer", "broker", "bound", BROKER, "LoadBalancer"),
-  "load-balancer-client": family(
-    "load_balancer_client",
-    "client",
-    "connected",
-    LOAD_BALANCER_CLIENT,
-    "LoadBalancerClient",
-  ),
-  federation: family("federation", "broker", "bound", FEDERATION, "FederatedBroker"),
-  "freelance-server": family("freelance_server", "server", "bound", FREELANCE_SERVER, "FreelanceServer"),
-  "freelance-client": family("freelance_client", "client", "connected", FREELANCE_CLIENT, "FreelanceClient"),
+const ROWS = {
+  proxy: family("proxy", "open", PROXY),
+  majordomo: family("broker", "bound", MAJORDOMO, "MajordomoBroker"),
+  "majordomo-worker": family("worker", "connected", MAJORDOMO_WORKER, "MajordomoWorker"),
+  "majordomo-client": family("client", "connected", MAJORDOMO_CLIENT, "MajordomoClient"),
+  titanic: family("titanic", "open", TITANIC, "Titanic"),
+  "titanic-client": family("client", "connected", MAJORDOMO_CLIENT, "TitanicClient"),
+  pirate: family("queue", "bound", BROKER, "PirateQueue"),
+  "pirate-worker": family("worker", "connected", PIRATE_WORKER, "PirateWorker"),
+  "pirate-client": family("client", "connected", REQUEST_CLIENT, "PirateClient"),
+  "load-balancer": family("broker", "bound", BROKER, "LoadBalancer"),
+  "load-balancer-client": family("client", "connected", LOAD_BALANCER_CLIENT, "LoadBalancerClient"),
+  federation: family("broker", "bound", FEDERATION, "FederatedBroker"),
+  "freelance-server": family("server", "bound", FREELANCE_SERVER, "FreelanceServer"),
+  "freelance-client": family("client", "connected", FREELANCE_CLIENT, "FreelanceClient"),
   "freelance-shotgun-client": family(
-    "freelance_shotgun_client",
     "client",
     "connected",
     FREELANCE_SHOTGUN_CLIENT,
     "FreelanceShotgunClient",
   ),
-  "freelance-failover-client": family(
-    "freelance_failover_client",
-    "client",
-    "connected",
-    REQUEST_CLIENT,
-    "FreelanceFailoverClient",
-  ),
-  lvc: family("lvc", "cache", "bound", LVC, "LastValueCache"),
-  clone: family("clone", "server", "bound", CLONE, "CloneServer"),
-  "clone-client": family("clone_client", "client", "connected", CLONE_CLIENT, "CloneClient"),
-  cluster: family("cluster", "node", "open", CLUSTER, "ClusterNode"),
-  "cluster-bus": family("cluster_bus", "bus", "open", CLUSTER, "ClusterBus"),
-  connections: family("connections", "manager", "open", CONNECTIONS, "ConnectionManager"),
-  "discovery-server": family("discovery_server", "server", "open", DISCOVERY_SERVER, "DiscoveryServer"),
-  "discovery-client": family("discovery_client", "client", "connected", DISCOVERY_CLIENT, "DiscoveryClient"),
-  "binary-star": family("binary_star", "server", "open", STAR, "BinaryStar"),
-  "binary-star-gate": family("binary_star_gate", "gate", "open", BINARY_STAR_GATE, "BinaryStarGate"),
-  "binary-star-server": family(
-    "binary_star_server",
-    "server",
-    "open",
-    BINARY_STAR_SERVER,
-    "BinaryStarServer",
-  ),
-  "binary-star-client": family(
-    "binary_star_client",
-    "client",
-    "connected",
-    REQUEST_CLIENT,
-    "BinaryStarClient",
-  ),
-  "sequenced-publisher": family(
-    "sequenced_publisher",
-    "publisher",
-    "open",
-    SEQUENCED_PUBLISHER,
-    "SequencedPublisher",
-  ),
-  "sequenced-subscriber": family(
-    "sequenced_subscriber",
-    "subscriber",
-    "connected",
-    SEQUENCED_SUBSCRIBER,
-    "SequencedSubscriber",
-  ),
-  "suicidal-snail": family("suicidal_snail", "subscriber", "connected", SUICIDAL_SNAIL, "SuicidalSnail"),
-  "black-box": family("black_box", "subscriber", "open", BLACK_BOX, "BlackBox"),
-  "espresso-tap": family("espresso_tap", "tap", "open", ESPRESSO_TAP, "EspressoTap"),
-  "espresso-listener": family(
-    "espresso_listener",
-    "listener",
-    "connected",
-    ESPRESSO_LISTENER,
-    "EspressoListener",
-  ),
-} satisfies Readonly<Record<string, Family>>;
+  "freelance-failover-client": family("client", "connected", REQUEST_CLIENT, "FreelanceFailoverClient"),
+  lvc: family("cache", "bound", LVC, "LastValueCache"),
+  clone: family("server", "bound", CLONE, "CloneServer"),
+  "clone-client": family("client", "connected", CLONE_CLIENT, "CloneClient"),
+  cluster: family("node", "open", CLUSTER, "ClusterNode"),
+  "cluster-bus": family("bus", "open", CLUSTER, "ClusterBus"),
+  connections: family("manager", "open", CONNECTIONS, "ConnectionManager"),
+  "discovery-server": family("server", "open", DISCOVERY_SERVER, "DiscoveryServer"),
+  "discovery-client": family("client", "connected", DISCOVERY_CLIENT, "DiscoveryClient"),
+  "binary-star": family("server", "open", STAR, "BinaryStar"),
+  "binary-star-gate": family("gate", "open", BINARY_STAR_GATE, "BinaryStarGate"),
+  "binary-star-server": family("server", "open", BINARY_STAR_SERVER, "BinaryStarServer"),
+  "binary-star-client": family("client", "connected", REQUEST_CLIENT, "BinaryStarClient"),
+  "sequenced-publisher": family("publisher", "open", SEQUENCED_PUBLISHER, "SequencedPublisher"),
+  "sequenced-subscriber": family("subscriber", "connected", SEQUENCED_SUBSCRIBER, "SequencedSubscriber"),
+  "suicidal-snail": family("subscriber", "connected", SUICIDAL_SNAIL, "SuicidalSnail"),
+  "black-box": family("subscriber", "open", BLACK_BOX, "BlackBox"),
+  "espresso-tap": family("tap", "open", ESPRESSO_TAP, "EspressoTap"),
+  "espresso-listener": family("listener", "connected", ESPRESSO_LISTENER, "EspressoListener"),
+};
 
 /** Drivers with the same statistics. */
-export type MetricsFamily = keyof typeof FAMILIES;
+export type MetricsFamily = keyof typeof ROWS;
+
+export const FAMILIES = Object.fromEntries(
+  Object.entries(ROWS).map(([kind, { rows, ...rest }]) => [
+    kind,
+    { ...rest, metrics: metricsOf(kind, rows) },
+  ]),
+) as Readonly<Record<MetricsFamily, Family>>;
 
 /** `queue`, `forwarder`, `streamer` and `proxy` are proxies, the others pattern families. */
 export type MetricsKind = "queue" | "forwarder" | "streamer" | MetricsFamily;
@@ -758,7 +708,7 @@ export const KINDS: readonly MetricsKind[] = [
 ];
 
 const BY_DRIVER: ReadonlyMap<string, MetricsFamily> = new Map(
-  Object.entries(FAMILIES).flatMap(([kind, { driver }]: [string, Family]) =>
+  Object.entries(FAMILIES).flatMap(([kind, { driver }]) =>
     driver === undefined ? [] : [[driver, kind as MetricsFamily]],
   ),
 );

@@ -28,8 +28,12 @@ export interface MetricsServer {
   close(): Promise<void>;
 }
 
-export interface MorePages {
-  readonly peers?: boolean | undefined;
+export interface ServeMetricsOptions {
+  /**
+   * `/peers` lists peers of proxies and brokers for `shoal dashboard`: routing ids, addresses, socket types and queued
+   * messages, up to 10,000 per socket. Default `false`, since readers of metrics may have no right to see peers.
+   */
+  readonly peers?: boolean;
 }
 
 /**
@@ -41,7 +45,7 @@ export async function startPages(
   address: string,
   sources: MetricsSources,
   unready: () => string | undefined = () => undefined,
-  more: MorePages = {},
+  more: ServeMetricsOptions = {},
 ): Promise<MetricsServer> {
   const listening = parseListenAddress("Metrics", address);
   if (typeof sources !== "function") namedSources(sources); // Throws for anything but sources.
@@ -54,7 +58,7 @@ class Pages {
   readonly #exposition: Exposition;
   readonly #sources: MetricsSources;
   readonly #unready: () => string | undefined;
-  readonly #more: MorePages;
+  readonly #more: ServeMetricsOptions;
   readonly #reader = new StatsReader();
   readonly #readiness = new StatsReader<string | undefined>();
   /** Shared by requests that arrive meanwhile. */
@@ -64,7 +68,7 @@ class Pages {
     exposition: Exposition,
     sources: MetricsSources,
     unready: () => string | undefined,
-    more: MorePages,
+    more: ServeMetricsOptions,
   ) {
     this.#more = more;
     this.#exposition = exposition;

@@ -4,14 +4,7 @@ export const COUNTS = ["in", "out", "inBytes", "outBytes", "dropped", "refused"]
 export type CountName = (typeof COUNTS)[number];
 
 /** Counters since the program started, or per second; unknown ones are absent. */
-export interface Counts {
-  readonly in?: number;
-  readonly out?: number;
-  readonly inBytes?: number;
-  readonly outBytes?: number;
-  readonly dropped?: number;
-  readonly refused?: number;
-}
+export interface Counts extends Readonly<Partial<Record<CountName, number>>> {}
 
 /** Unknown values are absent. */
 export interface SideReading extends Counts {

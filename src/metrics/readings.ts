@@ -20,7 +20,7 @@ import {
   type TimedReading,
 } from "./reading.js";
 import { REFUSALS } from "./refusals.js";
-import type { Sample } from "./samples.js";
+import { byName, type Sample } from "./samples.js";
 
 const MAX_SOURCES = 1_000;
 /** ms that a refusal counts as current. */
@@ -40,22 +40,17 @@ export function isRead(name: string): boolean {
 
 export function readingOf(samples: readonly Sample[]): Reading {
   const sources: SourceReading[] = [];
-  const byName = new Map<string, Sample[]>();
-  for (const sample of samples) {
-    const same = byName.get(sample.name);
-    if (same === undefined) byName.set(sample.name, [sample]);
-    else same.push(sample);
-  }
-  for (const { labels } of byName.get(INFO.name) ?? []) {
+  const named = byName(samples);
+  for (const { labels } of named.get(INFO.name) ?? []) {
     const { name, kind } = labels;
     if (name === undefined || kind === undefined || !(KINDS as readonly string[]).includes(kind)) continue;
     if (sources.length === MAX_SOURCES) break;
-    sources.push(sourceOf(name, kind as MetricsKind, byName));
+    sources.push(sourceOf(name, kind as MetricsKind, named));
   }
-  return { sources, process: processOf(byName) };
+  return { sources, process: processOf(named) };
 }
 
-type ByName = ReadonlyMap<string, readonly Sample[]>;
+type Named = ReturnType<typeof byName>;
 
 /**
  * A side's metrics without the family's prefix: `"a_total b_total"` is the sum of those that exist, `"a_total|b_total"`
@@ -229,12 +224,12 @@ const FAULTS: ReadonlySet<string | undefined> = new Set([
   "socket",
 ]);
 
-function sourceOf(name: string, kind: MetricsKind, byName: ByName): SourceReading {
+function sourceOf(name: string, kind: MetricsKind, named: Named): SourceReading {
   const family = familyOf(kind);
   const rows = SIDES[family] ?? ANY_DRIVER;
   const samplesOf = (metric: string, ...labels: readonly string[]): readonly Sample[] => {
     const wanted = [[FAMILIES[family].label, name], ...labels.map((each) => each.split("="))];
-    const samples = byName.get(`shoal_${family.replaceAll("-", "_")}_${metric}`) ?? [];
+    const samples = named.get(`shoal_${family.replaceAll("-", "_")}_${metric}`) ?? [];
     const isFault = ({ reason }: Sample["labels"]): boolean =>
       rows === CLUSTER && metric === "dropped_total" && FAULTS.has(reason);
     return samples.filter(
@@ -278,14 +273,14 @@ function sourceOf(name: string, kind: MetricsKind, byName: ByName): SourceReadin
   };
 }
 
-function processOf(byName: ByName): ProcessReading {
-  const value = (name: string): number | undefined => byName.get(name)?.[0]?.value;
+function processOf(named: Named): ProcessReading {
+  const value = (name: string): number | undefined => named.get(name)?.[0]?.value;
   const lag = value(PROCESS.lag);
   const least = value(PROCESS.least);
   return known({
     cpu: value(PROCESS.cpu),
     memory: value(PROCESS.memory),
-    version: byName.get(BUILD.name)?.[0]?.labels.version,
+    version: named.get(BUILD.name)?.[0]?.labels.version,
     started: value(PROCESS.started),
     loopDelay: lag === undefined || least === undefined ? undefined : Math.max(0, lag - least),
   });

@@ -30,6 +30,16 @@ export function samplesOf({ name, kind, stats }: SourceStats): Sample[] {
   return samples;
 }
 
+export function byName(samples: readonly Sample[]): ReadonlyMap<string, readonly Sample[]> {
+  const found = new Map<string, Sample[]>();
+  for (const sample of samples) {
+    const same = found.get(sample.name);
+    if (same === undefined) found.set(sample.name, [sample]);
+    else same.push(sample);
+  }
+  return found;
+}
+
 function walk(
   value: unknown,
   segments: readonly string[],

@@ -1,14 +1,6 @@
 import { checkKeys } from "../core/arguments.js";
-import type { MetricsServer } from "./pages.js";
+import type { MetricsServer, ServeMetricsOptions } from "./pages.js";
 import type { MetricsSources } from "./sources.js";
-
-export interface ServeMetricsOptions {
-  /**
-   * `/peers` lists peers of proxies and brokers for `shoal dashboard`: routing ids, addresses, socket types and queued
-   * messages, up to 10,000 per socket. Default `false`, since readers of metrics may have no right to see peers.
-   */
-  readonly peers?: boolean;
-}
 
 /**
  * Serves `/metrics` (Prometheus's text), `/healthz` (200 while the event loop runs) and `/readyz` (200 when every

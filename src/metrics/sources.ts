@@ -3,6 +3,7 @@
 import { describe } from "../core/arguments.js";
 import { InvalidArgumentError, TimeoutError } from "../core/errors.js";
 import { suggest } from "../core/suggestions.js";
+import { waitFor } from "../core/waiter.js";
 import { FAMILIES, familyOf, KINDS, kindOfDriver, type MetricsKind } from "./metrics-table.js";
 
 /** ms for statistics; shorter than timeouts of HTTP clients and OpenTelemetry exports. */
@@ -102,13 +103,8 @@ export class StatsReader<T = object> {
     const answer = Promise.resolve(stats()).finally(() => {
       if (this.#asked.get(name)?.given === given) this.#asked.delete(name);
     });
-    let timer: NodeJS.Timeout | undefined;
-    const limit = new Promise<never>((_, reject) => {
-      const late = (): TimeoutError => new TimeoutError("ETIMEDOUT", "its statistics did not arrive in time");
-      timer = setTimeout(() => reject(late()), ms);
-      timer.unref();
-    });
-    const read = Promise.race([answer, limit]).finally(() => clearTimeout(timer));
+    const late = (): TimeoutError => new TimeoutError("ETIMEDOUT", "its statistics did not arrive in time");
+    const read = waitFor(answer, { timeout: ms }, late);
     this.#asked.set(name, { given, read });
     return read;
   }

@@ -7,7 +7,7 @@ import {
   type Observable,
 } from "@opentelemetry/api";
 import { checkKeys } from "../core/arguments.js";
-import { FAMILIES, familyOf, type MetricsFamily } from "../metrics/metrics-table.js";
+import { FAMILIES, familyOf } from "../metrics/metrics-table.js";
 import { samplesOf } from "../metrics/samples.js";
 import { type MetricsSources, namedSources, STATS_TIME, StatsReader } from "../metrics/sources.js";
 
@@ -33,7 +33,7 @@ export function observeDrivers(sources: MetricsSources, options: ObserveOptions 
   const meter = (options.meterProvider ?? metrics.getMeterProvider()).getMeter("shoal");
   const instruments = new Map<string, Observable>();
   for (const family of new Set(namedSources(sources).map(({ kind }) => familyOf(kind))))
-    for (const metric of metricsOf(family)) {
+    for (const metric of FAMILIES[family].metrics) {
       const name = metric.name.replace(/_total$/, "");
       const create = metric.type === "counter" ? "createObservableCounter" : "createObservableGauge";
       instruments.set(metric.name, meter[create](name, { description: metric.help }));
@@ -64,8 +64,4 @@ export function observeDrivers(sources: MetricsSources, options: ObserveOptions 
     if (observed.length > 0) meter.removeBatchObservableCallback(observe, observed);
   };
   return { stop, [Symbol.dispose]: stop };
-}
-
-function metricsOf(family: MetricsFamily): readonly { name: string; type: string; help: string }[] {
-  return FAMILIES[family].metrics;
 }

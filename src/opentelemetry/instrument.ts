@@ -121,51 +121,34 @@ class Observer {
   readonly #services: readonly Subscription[];
   /** Set while a socket is traced, since the channel has every socket's messages. */
   readonly #sockets: readonly Subscription[];
-
   readonly #messages: readonly Subscription[];
 
   constructor(of: Telemetry, messages: boolean | ((destination: string) => boolean)) {
     this.#telemetry = of;
     const isWanted = typeof messages === "function" ? messages : () => messages;
-    this.#messages =
-      messages === false
-        ? []
-        : [
-            [
-              MESSAGE_SEND_START,
-              guarded((each) => this.#messageSend(each as MessageSendOperation, isWanted)),
-            ],
-            [MESSAGE_SEND_END, guarded((each) => this.#messageSent(each as MessageSendOperation))],
-            [
-              MESSAGE_PROCESS_START,
-              guarded((each) => this.#messageProcess(each as MessageProcessOperation, isWanted)),
-            ],
-            [MESSAGE_PROCESS_END, guarded((each) => this.#end(each as Operation))],
-            [
-              MESSAGE_RECEIVE,
-              guarded((each) => {
-                const message = each as ObservedMessage;
-                if (isWanted(message.destination)) reportMessageReceive(of, message);
-              }),
-            ],
-            [
-              MESSAGE_ACKNOWLEDGE,
-              guarded((each) => {
-                const message = each as ObservedMessage;
-                if (isWanted(message.destination)) reportMessageAcknowledge(of, message);
-              }),
-            ],
-          ];
+    const messageChannels = [
+      guarded<MessageSendOperation>(MESSAGE_SEND_START, (each) => this.#messageSend(each, isWanted)),
+      guarded<MessageSendOperation>(MESSAGE_SEND_END, (each) => this.#messageSent(each)),
+      guarded<MessageProcessOperation>(MESSAGE_PROCESS_START, (each) => this.#messageProcess(each, isWanted)),
+      guarded<Operation>(MESSAGE_PROCESS_END, (each) => this.#end(each)),
+      guarded<ObservedMessage>(MESSAGE_RECEIVE, (each) => {
+        if (isWanted(each.destination)) reportMessageReceive(of, each);
+      }),
+      guarded<ObservedMessage>(MESSAGE_ACKNOWLEDGE, (each) => {
+        if (isWanted(each.destination)) reportMessageAcknowledge(of, each);
+      }),
+    ];
+    this.#messages = messages === false ? [] : messageChannels;
     this.#services = [
-      [REQUEST_START, guarded((operation) => this.#request(operation as RequestOperation))],
-      [REQUEST_END, guarded((operation) => this.#end(operation as Operation))],
-      [PROCESS_START, guarded((operation) => this.#process(operation as ProcessOperation))],
-      [PROCESS_END, guarded((operation) => this.#end(operation as Operation))],
+      guarded<RequestOperation>(REQUEST_START, (each) => this.#request(each)),
+      guarded<Operation>(REQUEST_END, (each) => this.#end(each)),
+      guarded<ProcessOperation>(PROCESS_START, (each) => this.#process(each)),
+      guarded<Operation>(PROCESS_END, (each) => this.#end(each)),
     ];
     this.#sockets = [
-      [SEND_START, guarded((operation) => this.#send(operation as SendOperation))],
-      [SEND_END, guarded((operation) => this.#end(operation as Operation))],
-      [RECEIVE, guarded((message) => this.#receive(message as ReceivedMessage))],
+      guarded<SendOperation>(SEND_START, (each) => this.#send(each)),
+      guarded<Operation>(SEND_END, (each) => this.#end(each)),
+      guarded<ReceivedMessage>(RECEIVE, (each) => this.#receive(each)),
     ];
   }
 
@@ -253,12 +236,15 @@ function serviceAttributes({ system, method }: RequestOperation | ProcessOperati
 }
 
 /** Errors of exporters and propagators must not reach the program. */
-function guarded(listener: (message: unknown) => void): (message: unknown) => void {
-  return (message) => {
-    try {
-      listener(message);
-    } catch (error) {
-      diag.error("shoal: an operation could not be reported", error);
-    }
-  };
+function guarded<T>(channel: Channel, listener: (message: T) => void): Subscription {
+  return [
+    channel,
+    (message) => {
+      try {
+        listener(message as T);
+      } catch (error) {
+        diag.error("shoal: an operation could not be reported", error);
+      }
+    },
+  ];
 }
