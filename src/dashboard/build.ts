@@ -30,23 +30,13 @@ export const PEER_SIDES = ["frontend", "backend"] as const;
 
 type Members = Readonly<Record<string, unknown>>;
 
-export interface SeenProcess {
-  readonly id: string;
-  readonly address: string;
-  readonly up: boolean | undefined;
-  readonly latency?: number;
-  readonly since?: number;
-  readonly reason?: string;
+export interface SeenProcess
+  extends Pick<DashboardProcess, "id" | "address" | "up" | "latency" | "since" | "reason"> {
   readonly reading?: RatedReading;
   readonly details: ReadonlyMap<string, SourceDetails>;
 }
 
-export interface StateOptions {
-  /** ms since 1970. */
-  readonly time: number;
-  readonly interval: number;
-  readonly control: boolean;
-}
+export type StateOptions = Pick<DashboardState, "time" | "interval" | "control">;
 
 export function stateOf(seen: readonly SeenProcess[], options: StateOptions): DashboardState {
   const isShown = shownOnce(seen);

@@ -7,14 +7,15 @@
  */
 import { InvalidArgumentError } from "../core/errors.js";
 import { ignore } from "../core/ignore.js";
-import { sourceId, stateOf } from "./build.js";
+import { withTimeout } from "../core/waiter.js";
+import { type StateOptions, sourceId, stateOf } from "./build.js";
 import type { DashboardAction, DashboardItem, DashboardState } from "./state.js";
 import type { Subject } from "./subject.js";
 import { Watch } from "./watch.js";
 
 /** ms of polling after the last request. */
 const IDLE_LOOK_TIME = 10_000;
-/** ms that the first state waits for responses. */
+/** ms that a state waits for responses: a silent subject delays no one. */
 const FIRST_LOOK_TIME = 150;
 
 /** The JSON is written once for all clients. */
@@ -23,11 +24,7 @@ export interface Snapshot {
   readonly text: string;
 }
 
-export interface CollectorOptions {
-  /** ms. */
-  readonly interval: number;
-  readonly control: boolean;
-}
+export type CollectorOptions = Omit<StateOptions, "time">;
 
 export class Collector {
   readonly #watches: readonly Watch[];
@@ -98,7 +95,7 @@ export class Collector {
     if (this.#timer !== undefined || this.#stop.signal.aborted) return;
     const looks = Promise.all(this.#watches.map((watch) => watch.look(this.#stop.signal)));
     this.#snapshot = undefined;
-    this.#first = firstOf(looks);
+    this.#first = withTimeout(looks, FIRST_LOOK_TIME);
     this.#timer = setInterval(() => this.#turn(), this.#options.interval);
     this.#timer.unref();
   }
@@ -122,7 +119,7 @@ export class Collector {
       for (const listener of this.#listeners) listener(this.#snapshot);
     };
     // A custom source may have what no state can show: requests get the error.
-    firstOf(asked).then(publish).catch(ignore);
+    withTimeout(asked, FIRST_LOOK_TIME).then(publish).catch(ignore);
   }
 
   #make(): Snapshot {
@@ -132,15 +129,4 @@ export class Collector {
     );
     return { state, text: JSON.stringify(state) };
   }
-}
-
-/** A silent subject delays no one. */
-function firstOf(looks: Promise<unknown>): Promise<unknown> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, FIRST_LOOK_TIME);
-    void looks.then(() => {
-      clearTimeout(timer);
-      resolve(undefined);
-    });
-  });
 }

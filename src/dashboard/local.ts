@@ -197,31 +197,28 @@ const LISTS: Readonly<
   Partial<Record<string, (source: Listed, stats: Counts) => Readonly<Record<string, SourceList>>>>
 > = {
   cluster: (node, { members = 0, gone = 0 }) =>
-    node.members === undefined
-      ? {}
-      : {
-          members: {
-            length: members + gone,
-            items: () => first(node.members?.({ gone: true }), itemOfMember),
-          },
-        },
-  majordomo: (broker, { services: length = 0 }) =>
-    broker.services === undefined
-      ? {}
-      : { services: { length, items: () => first(broker.services?.(), itemOfService) } },
-  "clone-client": (client) =>
-    client.entries === undefined
-      ? {}
-      : { keys: { length: client.size ?? 0, items: () => first(client.entries?.(), itemOfEntry) } },
+    listOf("members", members + gone, node.members?.bind(node, { gone: true }), itemOfMember),
+  majordomo: (broker, { services = 0 }) =>
+    listOf("services", services, broker.services?.bind(broker), itemOfService),
+  "clone-client": (client) => listOf("keys", client.size ?? 0, client.entries?.bind(client), itemOfEntry),
 };
 
-function first<T>(all: Iterable<T> = [], itemOf: (each: T) => DashboardItem): DashboardItem[] {
-  const items: DashboardItem[] = [];
-  for (const each of all) {
-    if (items.length === MAX_LISTED) break;
-    items.push(itemOf(each));
-  }
-  return items;
+function listOf<T>(
+  name: string,
+  length: number,
+  read: (() => Iterable<T>) | undefined,
+  itemOf: (each: T) => DashboardItem,
+): Readonly<Record<string, SourceList>> {
+  if (read === undefined) return {};
+  const items = (): DashboardItem[] => {
+    const found: DashboardItem[] = [];
+    for (const each of read()) {
+      if (found.length === MAX_LISTED) break;
+      found.push(itemOf(each));
+    }
+    return found;
+  };
+  return { [name]: { length, items } };
 }
 
 function itemOfMember({ name, state, addresses, tags }: Member): DashboardItem {

@@ -1,7 +1,7 @@
 /**
  * The dashboard over HTTP.
  *
- *   GET  /                       the page; /page.css, /page/NAME.js
+ *   GET  /                       the page; /page.css, /page/main.js
  *   GET  /api/state              the newest state, as JSON
  *   GET  /api/events             stream (text/event-stream): an event `state` at each interval
  *   GET  /api/list?source=ID&name=NAME&filter=TEXT&offset=N&limit=N      a part of a list
@@ -10,7 +10,7 @@
  * Errors are {"error":{"code","message"}}: 400 for malformed requests, 401 for a wrong token, 403 for another origin or
  * host, 409 for a source's refusal, 429 after many wrong tokens.
  */
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import { checkInteger, checkKeys } from "../core/arguments.js";
 import { builtFile } from "../core/built-file.js";
@@ -38,7 +38,6 @@ const STREAM_RETRY = 2_000;
 /** Unsent bytes beyond which a client misses states. */
 const MAX_UNSENT = 4_194_304;
 const MAX_CONTROL_BODY = 4_096;
-const MAX_PATH = 2_048;
 const MAX_HOSTS = 64;
 const ACTIONS: readonly string[] = ["pause", "resume", "drain"];
 
@@ -77,13 +76,7 @@ export async function startDashboard(
   };
 }
 
-interface CheckedOptions {
-  readonly interval: number;
-  readonly token: string | undefined;
-  readonly hosts: readonly string[];
-}
-
-function checked(options: DashboardOptions): CheckedOptions {
+function checked(options: DashboardOptions) {
   checkKeys("serveDashboard", options, ["interval", "token", "hosts"]);
   const { interval = INTERVAL_DEFAULT, token, hosts = [] } = options;
   checkInteger("interval", interval, MIN_READ_INTERVAL, MAX_READ_INTERVAL);
@@ -99,7 +92,7 @@ class Pages {
   readonly #collector: Collector;
   readonly #token: TokenCheck | undefined;
   readonly #hosts: readonly string[];
-  readonly #scripts = scripts();
+  readonly #script = readFileSync(builtFile("dist/dashboard/page/main.js"), "utf8");
   readonly #streams = new Set<Stream>();
 
   constructor(collector: Collector, token: string | undefined, hosts: readonly string[]) {
@@ -127,8 +120,6 @@ class Pages {
         "EACCES",
         "this host name is not allowed: add it to the dashboard's option hosts",
       );
-    if (url.length > MAX_PATH)
-      throw new HttpError(414, "EINVAL", `a path must have at most ${MAX_PATH} characters`);
     const [path = "", query = ""] = url.split("?", 2);
     if (method === "POST") {
       if (path !== "/api/control") throw new HttpError(405, "EINVAL", "only /api/control accepts POST");
@@ -151,11 +142,11 @@ class Pages {
       case "/api/events":
         this.#openStream(request, response);
         return;
-      default: {
-        const script = this.#scripts.get(path);
-        if (script === undefined) throw new HttpError(404, "ENOENT", "unknown path");
-        reply(response, "text/javascript; charset=utf-8", script);
-      }
+      case "/page/main.js":
+        reply(response, "text/javascript; charset=utf-8", this.#script);
+        return;
+      default:
+        throw new HttpError(404, "ENOENT", "unknown path");
     }
   }
 
@@ -322,14 +313,4 @@ async function bodyOf(request: IncomingMessage): Promise<{ source?: unknown; act
   } catch {
     throw new HttpError(400, "EINVAL", "expected JSON");
   }
-}
-
-/** One file, or one per module in a build without the bundler. */
-function scripts(): ReadonlyMap<string, string> {
-  const folder = builtFile("dist/dashboard/page/");
-  return new Map(
-    readdirSync(folder)
-      .filter((name) => name.endsWith(".js"))
-      .map((name) => [`/page/${name}`, readFileSync(new URL(name, folder), "utf8")]),
-  );
 }

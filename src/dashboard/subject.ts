@@ -1,14 +1,10 @@
 /** This program or a remote address, read in the same way. */
 import type { Reading } from "../metrics/reading.js";
-import type { DashboardAction, DashboardItem } from "./state.js";
+import type { DashboardAction, DashboardItem, DashboardSide, DashboardSource } from "./state.js";
 
-export interface SideDetails {
-  readonly type?: string;
-  readonly bound: readonly string[];
-  readonly connected: readonly string[];
-  /** May contain zeros. */
-  readonly drops?: Readonly<Record<string, number>>;
-}
+/** `drops` may contain zeros. */
+export type SideDetails = Pick<DashboardSide, "type" | "drops"> &
+  Required<Pick<DashboardSide, "bound" | "connected">>;
 
 /** Made on request. */
 export interface SourceList {
@@ -17,14 +13,9 @@ export interface SourceList {
   items(): readonly DashboardItem[] | Promise<readonly DashboardItem[]>;
 }
 
-export interface SourceDetails {
+export interface SourceDetails extends Partial<Pick<DashboardSource, "members" | "actions" | "refusal">> {
   readonly sides?: Readonly<Record<string, SideDetails>>;
   readonly lists?: Readonly<Record<string, SourceList>>;
-  /** As in a source's state. */
-  readonly members?: readonly string[];
-  readonly actions?: readonly DashboardAction[];
-  /** Why the last action failed. */
-  readonly refusal?: string;
 }
 
 export interface SubjectReading {

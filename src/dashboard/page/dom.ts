@@ -11,10 +11,7 @@ export function html<K extends keyof HTMLElementTagNameMap>(
   attributes: Attributes = {},
   ...children: readonly Child[]
 ): HTMLElementTagNameMap[K] {
-  const element = document.createElement(name);
-  set(element, attributes);
-  element.append(...children.map(textOf));
-  return element;
+  return filled(document.createElement(name), attributes, children);
 }
 
 export function svg<K extends keyof SVGElementTagNameMap>(
@@ -22,17 +19,16 @@ export function svg<K extends keyof SVGElementTagNameMap>(
   attributes: Attributes = {},
   ...children: readonly Child[]
 ): SVGElementTagNameMap[K] {
-  const element = document.createElementNS(SVG, name) as SVGElementTagNameMap[K];
-  set(element, attributes);
-  element.append(...children.map(textOf));
-  return element;
+  return filled(document.createElementNS(SVG, name), attributes, children);
 }
 
-function set(element: Element, attributes: Attributes): void {
+function filled<E extends Element>(element: E, attributes: Attributes, children: readonly Child[]): E {
   // Labels are read aloud; ids stay.
   for (const [name, value] of Object.entries(attributes))
     if (value !== undefined)
       element.setAttribute(name, name === "aria-label" ? harmless(`${value}`) : `${value}`);
+  element.append(...children.map(textOf));
+  return element;
 }
 
 function textOf(child: Child): Child {
