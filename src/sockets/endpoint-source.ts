@@ -68,6 +68,10 @@ export class SourceReader {
     this.#effects = effects;
   }
 
+  get stopped(): boolean {
+    return this.#stopped.signal.aborted;
+  }
+
   start(): void {
     void this.#read();
   }
@@ -92,7 +96,8 @@ export class SourceReader {
         if (signal.aborted || next.done === true) return;
         const list = this.#checked(next.value);
         this.#failures = 0;
-        report(() => this.#effects.sourceOnList(list));
+        // A listener of a refused endpoint may have stopped it.
+        if (!this.stopped) report(() => this.#effects.sourceOnList(list));
         // An endless source must not starve the event loop.
         await new Promise((resolve) => setImmediate(resolve));
       }

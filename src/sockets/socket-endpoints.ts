@@ -24,6 +24,7 @@ interface EndpointsOwner {
   readonly engine: EngineSocket;
   readonly events: SocketEvents;
   readonly counters: Counters;
+  readonly closed: boolean;
   assertOpen(): void;
 }
 
@@ -210,14 +211,25 @@ export class SocketEndpoints {
     return expected;
   }
 
-  /** Connects first, so that waiting messages can move to new endpoints. */
+  /**
+   * Connects first, so that waiting messages can move to new endpoints. Listeners of its events may disconnect the
+   * source, which releases `sourced.endpoints`, or close the socket.
+   */
   #onList(sourced: Sourced, endpoints: readonly string[]): void {
     const before = new Set(sourced.endpoints);
-    const now = endpoints.filter((endpoint) => before.has(endpoint) || this.#connectFor(endpoint));
+    const now: string[] = [];
+    for (const endpoint of endpoints) {
+      if (sourced.reader.stopped) break;
+      if (before.has(endpoint) || this.#connectFor(endpoint)) now.push(endpoint);
+    }
+    if (sourced.reader.stopped) {
+      for (const endpoint of now) if (!before.has(endpoint)) this.#releaseFor(endpoint);
+      return;
+    }
     const kept = new Set(now);
     sourced.endpoints = now;
     for (const endpoint of before) if (!kept.has(endpoint)) this.#releaseFor(endpoint);
-    this.#core.events.emit({ type: "source:changed", endpoints: now });
+    if (!sourced.reader.stopped) this.#core.events.emit({ type: "source:changed", endpoints: now });
   }
 
   #connectFor(endpoint: string): boolean {
@@ -248,7 +260,7 @@ export class SocketEndpoints {
     this.#sourced.delete(endpoint);
     this.#connected.delete(endpoint);
     this.#core.events.forget(endpoint);
-    this.#core.engine.endpoints.release(endpoint);
+    if (!this.#core.closed) this.#core.engine.endpoints.release(endpoint);
   }
 
   #refused(address: string, error: ShoalError): void {

@@ -258,6 +258,41 @@ describe("a source that is wrong", () => {
     expect(await collect(pull, 1)).toEqual(["hello"]);
   });
 
+  it.each([
+    "endpoint:refused",
+    "connect:delay",
+  ] as const)("has no endpoint connected once a listener of %s has disconnected it", async (event) => {
+    const [push, one, two] = [world.push(), world.pull(), world.pull()];
+    const endpoints = [await world.bind(one), await world.bind(two)];
+    const source = new ListedEndpoints(["nonsense", ...endpoints]);
+    // Only this engine reports a dial, within the call, and inproc has none.
+    const isReported = world.engine === "zmtp" && !world.inProcess;
+    let calls = 0;
+    push.events.on(event === "connect:delay" && !isReported ? "endpoint:refused" : event, () => {
+      calls += 1;
+      if (calls === 1) push.disconnect(source);
+    });
+    push.connect(source);
+    await until(() => calls > 0 && source.readers === 0, "the end of the source");
+    for (const endpoint of endpoints)
+      expect(thrown(() => push.disconnect(endpoint))).toMatchObject({ code: "ENOENT" });
+  });
+
+  it("releases its endpoints where a listener closes the socket meanwhile", async () => {
+    const [push, one, two] = [world.push(), world.pull(), world.pull()];
+    const source = new ListedEndpoints([await world.bind(one), await world.bind(two)]);
+    push.connect(source);
+    await nextEvent(push, "source:changed");
+    const isReported = world.engine === "zmtp";
+    if (isReported) await until(() => push.stats().peers === 2, "both peers");
+    const closed = new Promise((resolve) => {
+      push.events.on(isReported ? "peer:leave" : "source:changed", () => resolve(push.close()));
+    });
+    source.set();
+    await within(closed, "the end of the socket");
+    await until(() => source.readers === 0, "the end of the source");
+  });
+
   it("connects to 1,024 endpoints at most", async () => {
     const push = world.push({ reconnectInterval: -1 });
     const list = Array.from({ length: 2_000 }, (_, i) => `tcp://127.0.0.1:${1 + i}`);
