@@ -1,4 +1,5 @@
 /** A socket's endpoints, checked so that all engines report the same errors. */
+import { quoted } from "../core/arguments.js";
 import { InvalidArgumentError, type ShoalError, TransportError } from "../core/errors.js";
 import { type HttpServerEndpoint, nameOfServer } from "../core/schemes/http-server.js";
 import { checkEndpoint } from "../core/schemes/schemes.js";
@@ -293,7 +294,7 @@ export function checkPeerId(routingId: unknown): void {
   const length = typeof routingId === "string" ? Buffer.byteLength(routingId) : 0;
   if (length >= 1 && length <= 255 && !(routingId as string).startsWith("\0")) return;
   throw new InvalidArgumentError(
-    "routingId is a string of 1 to 255 bytes that does not begin with a zero byte",
+    `routingId must be a string of 1 to 255 bytes that does not begin with a zero byte; got ${quoted(routingId)}`,
   );
 }
 

@@ -97,7 +97,7 @@ export abstract class Socket extends SocketByNumber {
       ...given
     } = { ...(options as Given & { codec?: unknown }) };
     if (!(context instanceof Context)) {
-      throw new InvalidArgumentError(`Option context of ${name} must be a Context; got ${typeof context}`);
+      throw new InvalidArgumentError(`Option context of ${name} must be a Context; got ${describe(context)}`);
     }
     const own = shape ?? (name === "Stream" ? STREAM_FRAMES : (singleFrameShape(name, undefined) ?? FRAMES));
     if (codec !== undefined && (shape === undefined || own === FRAMES || own === STREAM_FRAMES)) {
@@ -373,8 +373,8 @@ function checkArguments(type: unknown, options: unknown, shape: unknown): Socket
   }
   const name = socketTypeName(type);
   if (name === undefined) throw new InvalidArgumentError(`No socket type has the number ${type}`);
-  if (options !== undefined && (typeof options !== "object" || options === null)) {
-    throw new InvalidArgumentError(`The options of ${name} must be an object; got ${String(options)}`);
+  if (options !== undefined && (typeof options !== "object" || options === null || Array.isArray(options))) {
+    throw new InvalidArgumentError(`The options of ${name} must be an object; got ${describe(options)}`);
   }
   if (shape !== undefined && typeof (shape as Partial<MessageShape>).encode !== "function") {
     throw new InvalidArgumentError(`Socket takes a type and options; got a third argument: ${typeof shape}`);

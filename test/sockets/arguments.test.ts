@@ -127,6 +127,22 @@ describe("an unknown option is refused, with the nearest known one", () => {
     );
   });
 
+  it.each([
+    ["a", 'got "a"'],
+    [["a"], "got an array"],
+    [() => "a", "got a function"],
+  ])("and so are options that are not an object: %s", async (options, got) => {
+    expect(await refusal(() => new Push(options as Wrong))).toBe(
+      `The options of Push must be an object; ${got}`,
+    );
+  });
+
+  it("and so is a context that is null", async () => {
+    expect(await refusal(() => new Push({ context: null } as Wrong))).toBe(
+      "Option context of Push must be a Context; got null",
+    );
+  });
+
   it("and so is the name of an event", async () => {
     const { events } = own(new Push({ context }));
     for (const call of ["on", "once", "off"] as const)
@@ -236,6 +252,21 @@ describe("an argument too many, or of another kind, is refused", () => {
       "disconnect takes an endpoint, and nothing else; got 1, too",
       () => new Push({ context }),
       (s) => s.disconnect("inproc://a", 1),
+    ],
+    [
+      'An endpoint must be a string such as "tcp://127.0.0.1:5555"; got an array',
+      () => new Push({ context }),
+      (s) => s.bind(["inproc://a"]),
+    ],
+    [
+      'An endpoint must be a string such as "tcp://127.0.0.1:5555"; got 5',
+      () => new Push({ context }),
+      (s) => s.connect(5),
+    ],
+    [
+      "routingId must be a string of 1 to 255 bytes that does not begin with a zero byte; got 5",
+      () => new Router({ context }),
+      (s) => s.connect("inproc://a", { routingId: 5 }),
     ],
     ["revoke takes a function; got undefined", () => new Push({ context }), (s) => s.revoke()],
     [

@@ -25,6 +25,7 @@ let last = 0;
 
 /** @throws InvalidArgumentError; TransportError `EPROTONOSUPPORT` */
 export function nameOfServer(given: unknown, transports: readonly string[]): string {
+  if (Array.isArray(given)) checkEndpoint(given, "bind", transports); // As any other value.
   const { server, path = "/", ...rest } = given as { server?: unknown; path?: unknown };
   const [unknown] = Object.keys(rest);
   if (unknown !== undefined)

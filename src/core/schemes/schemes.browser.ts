@@ -1,5 +1,5 @@
 /** Replaces schemes.ts: `ws://HOST:PORT/PATH`, `wss://…`, and `inproc://NAME` once added. */
-import { quoted } from "../arguments.js";
+import { describe, quoted } from "../arguments.js";
 import { InvalidArgumentError, TransportError } from "../errors.js";
 import { badEndpoint, checkLength, type EndpointUse } from "./scheme.js";
 
@@ -24,7 +24,7 @@ export function checkEndpoint(
 ): asserts endpoint is string {
   if (typeof endpoint !== "string")
     throw new InvalidArgumentError(
-      `An endpoint must be a string such as "wss://HOST:PORT"; got ${endpoint === null ? "null" : typeof endpoint}`,
+      `An endpoint must be a string such as "wss://HOST:PORT"; got ${describe(endpoint)}`,
     );
   const [name = "", address = ""] = endpoint.split(/:\/\/(.*)/s);
   if (name === "" || name === endpoint || endpoint.includes("\0"))

@@ -9,7 +9,7 @@
  *
  * Programs add schemes with `registerTransport` (custom-transport.ts).
  */
-import { quoted } from "../arguments.js";
+import { describe, quoted } from "../arguments.js";
 import { InvalidArgumentError, TransportError } from "../errors.js";
 import { customSchemes, customTransport } from "./custom-transport.js";
 import { hostPortScheme } from "./host-port.js";
@@ -77,7 +77,7 @@ export function checkEndpoint(
 ): asserts endpoint is string {
   if (typeof endpoint !== "string") {
     throw new InvalidArgumentError(
-      `An endpoint must be a string such as "tcp://127.0.0.1:5555"; got ${endpoint === null ? "null" : typeof endpoint}`,
+      `An endpoint must be a string such as "tcp://127.0.0.1:5555"; got ${describe(endpoint)}`,
     );
   }
   const at = endpoint.indexOf("://");
