@@ -307,7 +307,7 @@ describe("arguments that the node calls wrong", () => {
   const cases: [why: RegExp, ...args: string[]][] = [
     [/"host:port".*got "nonsense"/, "join", "nonsense"],
     [/"host:port"/, "join", "127.0.0.1:1", "127.0.0.1:70000"],
-    [/a service's name has/, "request", "a b", "hello"],
+    [/a service's name must have/, "request", "a b", "hello"],
     [/must have no wildcards/, "routes", "plant/+"],
   ];
 

@@ -137,6 +137,7 @@ describe("what a node refuses", () => {
       () => a.resolver({ has: new Set(["zre"]) } as never),
       ...[undefined, null, 5, {}, Symbol("x"), 1n].map((name) => () => a.bus(name as never)),
     ];
+    expect(() => a.member(null as never)).toThrow("a member must be named by a text; got null");
     for (const call of wrong) expect(call, String(call)).toThrow(EINVAL);
     expect([a.tags(), { ...a.props() }]).toEqual([["one"], { color: "red" }]);
     expect(Object.entries(a.props(JSON.parse('{"__proto__": "x"}')))).toContainEqual(["__proto__", "x"]);
@@ -148,6 +149,8 @@ describe("what a node refuses", () => {
       { multicast: { group: "239.999.0.1" } },
       { seeds: Array.from({ length: 1_025 }, (_, index) => `127.0.0.1:${index + 1}`) },
       { seeds: ["192.0.2.1:7946"] },
+      { profile: [] as never },
+      { scope: "link", key, zre: [] as never },
       { key: [key, [...key].reverse().join(""), `ba${key.slice(2)}`] },
     ];
     for (const options of wrong)

@@ -107,7 +107,7 @@ describe("a sealed packet", () => {
 
   it("keys are checked", () => {
     const sealer = new Sealer(BUS, KEY);
-    for (const keys of [[], [KEY, OTHER, Buffer.alloc(32, 9)]])
+    for (const keys of [[], [KEY, OTHER, Buffer.alloc(32, 9)], [null as never], [Array(32).fill(1) as never]])
       expect(() => sealer.setKeys(keys)).toThrow(expect.objectContaining({ code: "EINVAL" }));
     expect(() => new Sealer(BUS, "short")).toThrow(expect.objectContaining({ code: "EINVAL" }));
     expect(() => new Sealer(BUS, Buffer.alloc(31))).toThrow(/32 bytes/);

@@ -7,7 +7,7 @@
  *   packet, time, call ──run──> rules ──change──> splits, counters, events, clients, watched nodes
  *                                 └──packets──> sockets            └──when the rules have returned──> listeners
  */
-import { quoted } from "../../core/arguments.js";
+import { describe, quoted } from "../../core/arguments.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import { fullName, isId } from "../identity.js";
 import type { ClusterChange } from "../membership/events.js";
@@ -172,7 +172,7 @@ export class BusRuntime implements BusPort {
   find(nameOrId: string): KnownMember | undefined {
     const { rules } = this;
     if (typeof nameOrId !== "string")
-      throw new InvalidArgumentError(`a member must be named by a text; got ${typeof nameOrId}`);
+      throw new InvalidArgumentError(`a member must be named by a text; got ${describe(nameOrId)}`);
     if (isId(nameOrId)) return rules.get(nameOrId);
     const all = [...rules.live, ...rules.dead, rules.self as KnownMember];
     if (nameOrId.includes("@"))

@@ -296,7 +296,7 @@ function curveOf(given: CurveOptions | undefined, { keys }: BusSettings): CurveO
 function zreOf(given: Settings<typeof NODE_OPTIONS>): ZreNodeOptions | undefined {
   const { zre = false, scope, interface: wanted, name, ports } = given;
   if (zre === false) return undefined;
-  if (zre !== true && (typeof zre !== "object" || zre === null))
+  if (zre !== true && (typeof zre !== "object" || zre === null || Array.isArray(zre)))
     throw new InvalidArgumentError(`zre must be true, false or an object; got ${describe(zre)}`);
   if (scope === "host")
     throw new InvalidArgumentError('the ZRE plane is on the local network: not with the scope "host"');
@@ -413,7 +413,7 @@ function secretsOf(name: string, value: unknown): readonly string[] {
 function profileOf(given: ClusterProfile | undefined, scope: Scope): Profile {
   const standard: ProfileName = scope === "host" ? "local" : "lan";
   if (given === undefined || typeof given === "string") return resolveProfile(given ?? standard);
-  if (typeof given !== "object" || given === null)
+  if (typeof given !== "object" || given === null || Array.isArray(given))
     throw new InvalidArgumentError(`profile must be a name or an object; got ${describe(given)}`);
   const { base, ...own } = given;
   return resolveProfile(base ?? standard, own);

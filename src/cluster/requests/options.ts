@@ -101,7 +101,7 @@ const NAME = /^[A-Za-z0-9][A-Za-z0-9._:/-]*$/;
 export function checkServiceName(name: unknown): asserts name is string {
   if (typeof name !== "string" || name.length > MAX_SERVICE_NAME || !NAME.test(name))
     throw new InvalidArgumentError(
-      `a service's name has 1 to ${MAX_SERVICE_NAME} letters, digits and . _ : / - and begins with a letter or digit; got ${describe(name)}`,
+      `a service's name must have 1 to ${MAX_SERVICE_NAME} letters, digits and . _ : / - and begin with a letter or digit; got ${describe(name)}`,
     );
 }
 

@@ -8,6 +8,7 @@
  * replayed, which cannot add a member, since new members are challenged (membership/receiver.ts).
  */
 import type { CipherGCMTypes } from "node:crypto";
+import { isBytes } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { decodeZ85 } from "../../core/z85.js";
 import { MAX_KEYS, MAX_PACKET, MAX_SESSIONS, REPLAY_WINDOW } from "../bounds.js";
@@ -317,7 +318,7 @@ export class Sealer {
 function keyBytes(key: Uint8Array | string): Buffer {
   let bytes: Uint8Array | undefined;
   try {
-    bytes = typeof key === "string" ? decodeZ85(key) : key;
+    bytes = typeof key === "string" ? decodeZ85(key) : isBytes(key) ? key : undefined;
   } catch {
     bytes = undefined;
   }
