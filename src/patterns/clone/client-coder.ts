@@ -1,6 +1,7 @@
 /** Keys and values as bytes; invalid ones are reported. */
 
 import { isUtf8 } from "node:buffer";
+import { describe } from "../../core/arguments.js";
 import { isBytes } from "../../core/bytes.js";
 import { InvalidArgumentError, InvalidMessageError } from "../../core/errors.js";
 import type { StandardSchemaV1 } from "../../core/standard-schema.js";
@@ -41,7 +42,7 @@ export class ClientCoder {
   bytes(key: CloneKey): Buffer {
     if (typeof key === "string") return Buffer.from(key, this.#encoding);
     if (isBytes(key)) return Buffer.from(key);
-    throw new InvalidArgumentError(`A key must be text or bytes; got ${typeof key}`);
+    throw new InvalidArgumentError(`A key must be text or bytes; got ${describe(key)}`);
   }
 
   /** @throws InvalidArgumentError `EINVAL` for an invalid key */

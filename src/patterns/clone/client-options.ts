@@ -170,7 +170,7 @@ export function watchSettings(options: CloneWatchOptions): Settings<typeof WATCH
 function serversOf(servers: CloneServers): CloneEndpoints[] {
   if (isEndpointSource(servers)) return [];
   const list: readonly (string | CloneEndpoints)[] = Array.isArray(servers) ? servers : [servers];
-  if (list.length === 0) throw new InvalidArgumentError("A client has at least one server");
+  if (list.length === 0) throw new InvalidArgumentError("A client must have one server or more; got none");
   return list.map((server) => {
     const endpoints = endpointsOf(server);
     const { snapshot, publisher, collector } = endpoints;

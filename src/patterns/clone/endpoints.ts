@@ -27,11 +27,16 @@ export function endpointAt(base: string, offset: number): string {
     throw new InvalidArgumentError(
       `A clone's endpoint must be such as tcp://HOST:5556; got ${describe(base)}`,
     );
+  if (/^(?:tls|wss?):/.test(base))
+    throw new InvalidArgumentError(
+      `A clone's endpoint must be tcp://HOST:PORT, ipc://PATH or inproc://NAME; got ${quoted(base)}`,
+      { endpoint: base },
+    );
   if (!base.startsWith("tcp://")) return offset === 0 ? base : `${base}-${offset}`;
   const [, host = "", text = ""] = /^(.*):([0-9]+)$/.exec(base) ?? [];
   const port = Number(text);
   if (host === "" || port < 1 || port + 4 > MAX_PORT) {
-    const message = `Endpoint ${quoted(base)}: a clone's port is a number from 1 to ${MAX_PORT - 4}`;
+    const message = `Endpoint ${quoted(base)}: a clone's port must be a number from 1 to ${MAX_PORT - 4}`;
     throw new InvalidArgumentError(message, { endpoint: base });
   }
   return `${host}:${port + offset}`;
@@ -49,7 +54,9 @@ export function endpointsOf(server: string | CloneEndpoints): CloneEndpoints {
   const { snapshot, publisher, collector, curveServerKey } = server ?? {};
   for (const endpoint of [snapshot, publisher, collector]) {
     if (typeof endpoint !== "string" || endpoint === "")
-      throw new InvalidArgumentError("A server has the endpoints snapshot, publisher and collector");
+      throw new InvalidArgumentError(
+        `A server must be an endpoint, or the endpoints snapshot, publisher and collector; got ${describe(server)}`,
+      );
   }
   return { snapshot, publisher, collector, ...(curveServerKey === undefined ? {} : { curveServerKey }) };
 }

@@ -170,7 +170,7 @@ export abstract class BrokerDriver<
     const socket = Object.hasOwn(sides, side) ? sides[side] : undefined;
     if (socket === undefined)
       throw new InvalidArgumentError(
-        `A side must be ${Object.keys(sides).join(", ")}; got ${describe(side)}`,
+        `A side must be one of ${Object.keys(sides).join(", ")}; got ${describe(side)}`,
       );
     const bound = await socket.bind(endpoint);
     const endpoints = this.#endpoints.get(side);

@@ -292,7 +292,7 @@ function invalidReply(service: string, method: string, cause: unknown): ShoalErr
 /** @throws InvalidArgumentError `EINVAL` */
 function checkContract(contract: ServiceContract): void {
   if (typeof contract !== "object" || contract === null)
-    throw new InvalidArgumentError(`A contract comes from defineService; got ${describe(contract)}`);
+    throw new InvalidArgumentError(`A contract must come from defineService; got ${describe(contract)}`);
   const { name, methods, codec } = contract;
   if (typeof name !== "string" || name === "")
     throw new InvalidArgumentError(

@@ -180,6 +180,7 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
     this.assertOpen();
     const settings = checkOptions("TitanicClient.wait", WAIT_OPTIONS, options);
     const { timeout, interval, maxInterval, signal } = settings;
+    checkText(uuid);
     const deadline = performance.now() + timeout;
     const left = (): number => Math.max(1, Math.ceil(deadline - performance.now()));
     for (let pause = interval; ; pause = Math.min(pause * 1.5, maxInterval)) {
@@ -208,6 +209,7 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
   ): Promise<T> {
     try {
       this.assertOpen();
+      checkText(uuid);
       return this.#client.requestAs(service, [uuid], decode, options);
     } catch (error) {
       return rejectNextTurn(error);
@@ -246,6 +248,12 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
       if (!(error instanceof TimeoutError)) throw error;
     }
   }
+}
+
+/** Titanic answers an invalid text with "400". @throws InvalidArgumentError `EINVAL` */
+function checkText(uuid: unknown): void {
+  if (typeof uuid !== "string")
+    throw new InvalidArgumentError(`uuid must be 32 hexadecimal digits; got ${quoted(uuid)}`);
 }
 
 /** @throws InvalidArgumentError `EINVAL` */

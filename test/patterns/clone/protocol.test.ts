@@ -137,6 +137,12 @@ test("a server's endpoints follow from its first one", () => {
   expect(endpointAt("ipc:///tmp/x", 2)).toBe("ipc:///tmp/x-2");
   for (const bad of ["", "tcp://host", "tcp://host:*", "tcp://host:65535", "tcp://host:0"])
     expect(() => endpointAt(bad, 0)).toThrow(expect.objectContaining({ code: "EINVAL" }));
+  for (const other of ["tls://host:5556", "ws://host:5556", "wss://host:5556/path"])
+    expect(() => endpointAt(other, 0)).toThrow("must be tcp://HOST:PORT, ipc://PATH or inproc://NAME; got ");
+  for (const none of [undefined, null, 5, {}, { snapshot: "tcp://host:1", publisher: 5 }])
+    expect(() => endpointsOf(none as never)).toThrow(
+      "A server must be an endpoint, or the endpoints snapshot, publisher and collector; got ",
+    );
 });
 
 test("the window remembers its bound of UUIDs, and not one more", () => {

@@ -258,6 +258,9 @@ describe("Titanic", () => {
     expect(await again.request("echo", "x", { uuid: uuid.toLowerCase() })).toBe(uuid);
     expect(service.titanic.stats()).toMatchObject({ stored: 1, repeated: 1, store: { pending: 1 } });
     await expect(client.request("echo", "x", { uuid: "x" })).rejects.toMatchObject({ code: "EINVAL" });
+    for (const wrong of [undefined, null, 5, {}] as unknown as string[])
+      for (const call of ["reply", "wait", "forget"] as const)
+        await expect(client[call](wrong)).rejects.toThrow("uuid must be 32 hexadecimal digits; got ");
   });
 
   it("keeps a request no longer than its client wants, nor than it keeps any", async () => {
