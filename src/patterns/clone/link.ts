@@ -13,23 +13,19 @@
  * Guide the backup subscribes to KVPUB, so an update could reach clients only; here it is published after the
  * follower's HUGZ.
  */
-import type { Operation, OperationKind } from "./operation.js";
-import { encodeTimeToLive, property, timeToLive } from "./properties.js";
+import { type Operation, type OperationKind, operationOf } from "./operation.js";
+import { encodeTimeToLive, property } from "./properties.js";
 import {
   EMPTY,
   encodeGoodbye,
   encodeHugz,
   encodeRequest,
-  KEY,
   MAX_KEY,
   PROPERTIES,
   parseRequest,
   readSequence,
-  SEQUENCE,
   sequenceFrame,
-  UUID,
   updateFault,
-  VALUE,
 } from "./protocol.js";
 import { encodeStanding, parseStanding, type Standing } from "./standing.js";
 import type { CloneStoredEntry } from "./store.js";
@@ -97,24 +93,13 @@ export function encodeUpdate(session: Buffer, operation: Operation): Buffer[] {
 
 /** @returns `undefined` for an invalid update */
 export function parseUpdate(frames: readonly Buffer[], now: number): Operation | undefined {
-  const all = frames[PROPERTIES] as Buffer;
+  const [key, number, uuid, all, value] = frames as [Buffer, Buffer, Buffer, Buffer, Buffer];
   const end = all.indexOf(LINE_FEED) + 1;
   const kind = (Object.keys(KINDS) as OperationKind[]).find((name) =>
     KINDS[name].equals(all.subarray(0, end)),
   );
-  const properties = all.subarray(end);
-  const ttl = timeToLive(properties);
-  const value = frames[VALUE] as Buffer;
-  if (kind === undefined || ttl === undefined || (kind === "set") !== value.length > 0) return undefined;
-  return {
-    kind,
-    key: frames[KEY] as Buffer,
-    uuid: frames[UUID] as Buffer,
-    properties,
-    value,
-    expires: kind === "set" && ttl > 0 ? now + ttl : 0,
-    counted: false,
-    condition: undefined,
-    sequence: readSequence(frames[SEQUENCE] as Buffer),
-  };
+  const operation = operationOf([key, number, uuid, all.subarray(end), value], now);
+  if (kind === undefined || typeof operation === "string" || (kind === "set") !== value.length > 0)
+    return undefined;
+  return { ...operation, kind, counted: false, condition: undefined, sequence: readSequence(number) };
 }
