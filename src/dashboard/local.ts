@@ -222,13 +222,8 @@ function listOf<T>(
 }
 
 function itemOfMember({ name, state, addresses, tags }: Member): DashboardItem {
-  const [address] = addresses;
-  return {
-    name,
-    state,
-    ...(address === undefined ? {} : { address }),
-    ...(tags.length === 0 ? {} : { detail: tags.join(", ") }),
-  };
+  const detail = tags.length === 0 ? undefined : tags.join(", ");
+  return known({ name, state, address: addresses[0], detail });
 }
 
 function itemOfService({ name, workers, queued, requests, failures }: MajordomoServiceStats): DashboardItem {

@@ -20,15 +20,14 @@ export class Exposition {
   readonly #client: typeof PromClient;
   readonly #process: PromClient.Registry;
 
-  private constructor(client: typeof PromClient, process: PromClient.Registry) {
+  private constructor(client: typeof PromClient) {
     this.#client = client;
-    this.#process = process;
+    ofProcess ??= processRegistry(client);
+    this.#process = ofProcess;
   }
 
   static async load(): Promise<Exposition> {
-    const client = await import("prom-client");
-    ofProcess ??= processRegistry(client);
-    return new Exposition(client, ofProcess);
+    return new Exposition(await import("prom-client"));
   }
 
   get contentType(): string {

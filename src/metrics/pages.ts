@@ -153,11 +153,7 @@ class Pages {
     const sources = namedSources(this.#sources);
     return this.#exposition.text(
       await Promise.all(
-        sources.map(async (source) => ({
-          name: source.name,
-          kind: source.kind,
-          stats: await this.#reader.read(source, STATS_TIME),
-        })),
+        sources.map(async (source) => ({ ...source, stats: await this.#reader.read(source, STATS_TIME) })),
       ),
     );
   }

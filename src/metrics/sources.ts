@@ -75,12 +75,10 @@ function namedSource(name: string, given: MetricsDriver | MetricsSource): NamedS
     kind,
     given,
     stats: () => given.stats(),
-    unready: async () =>
-      driverName === undefined
-        ? known.unready === undefined
-          ? unreadiness(await given.stats())
-          : known.unready()
-        : unreadyDriver(known, kind),
+    unready: async () => {
+      if (driverName !== undefined) return unreadyDriver(known, kind);
+      return known.unready === undefined ? unreadiness(await given.stats()) : known.unready();
+    },
   };
 }
 
@@ -120,19 +118,13 @@ export function unreadiness(stats: unknown): string | undefined {
 async function unreadyDriver(driver: KnownDriver, kind: MetricsKind): Promise<string | undefined> {
   if (driver.closed === true) return "closed";
   if (driver.draining === true) return "draining";
-  switch (FAMILIES[familyOf(kind)].ready) {
-    case "bound":
-      return isBound(driver) ? undefined : "not bound";
-    case "connected":
-      return driver.ready === undefined
-        ? undefined
-        : driver.ready({ timeout: 0 }).then(
-            () => undefined,
-            () => "not connected",
-          );
-    default:
-      return undefined;
-  }
+  const { ready } = FAMILIES[familyOf(kind)];
+  if (ready === "bound") return isBound(driver) ? undefined : "not bound";
+  if (ready === "open" || driver.ready === undefined) return undefined;
+  return driver.ready({ timeout: 0 }).then(
+    () => undefined,
+    () => "not connected",
+  );
 }
 
 function isBound({ endpoints, endpoint, lastEndpoint }: KnownDriver): boolean {

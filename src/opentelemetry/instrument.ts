@@ -50,8 +50,8 @@ import {
   SHOAL_SOCKET_TYPE,
 } from "./conventions.js";
 import {
-  beginMessageProcess,
   beginMessageSend,
+  beginReceived,
   reportMessageAcknowledge,
   reportMessageReceive,
 } from "./messages.js";
@@ -127,9 +127,14 @@ class Observer {
     this.#telemetry = of;
     const isWanted = typeof messages === "function" ? messages : () => messages;
     const messageChannels = [
-      guarded<MessageSendOperation>(MESSAGE_SEND_START, (each) => this.#messageSend(each, isWanted)),
+      guarded<MessageSendOperation>(MESSAGE_SEND_START, (each) => {
+        if (isWanted(each.destination)) this.#started(each, beginMessageSend(of, each));
+      }),
       guarded<MessageSendOperation>(MESSAGE_SEND_END, (each) => this.#messageSent(each)),
-      guarded<MessageProcessOperation>(MESSAGE_PROCESS_START, (each) => this.#messageProcess(each, isWanted)),
+      guarded<MessageProcessOperation>(MESSAGE_PROCESS_START, (each) => {
+        const { received } = each;
+        if (isWanted(received.destination)) this.#started(each, beginReceived(of, "process", received));
+      }),
       guarded<Operation>(MESSAGE_PROCESS_END, (each) => this.#end(each)),
       guarded<ObservedMessage>(MESSAGE_RECEIVE, (each) => {
         if (isWanted(each.destination)) reportMessageReceive(of, each);
@@ -205,19 +210,9 @@ class Observer {
     running.end(undefined);
   }
 
-  #messageSend(operation: MessageSendOperation, isWanted: (destination: string) => boolean): void {
-    if (isWanted(operation.destination))
-      this.#started(operation, beginMessageSend(this.#telemetry, operation));
-  }
-
   #messageSent(operation: MessageSendOperation): void {
     this.#running.get(operation)?.set(SHOAL_MESSAGE_RECIPIENTS, operation.recipients);
     this.#end(operation);
-  }
-
-  #messageProcess(operation: MessageProcessOperation, isWanted: (destination: string) => boolean): void {
-    if (isWanted(operation.received.destination))
-      this.#started(operation, beginMessageProcess(this.#telemetry, operation));
   }
 
   #started(operation: Operation, running: Running): void {

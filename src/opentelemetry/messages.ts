@@ -7,12 +7,7 @@
  * The store keeps a session message's producer context, which links the client's receive at any later time.
  */
 import { type Context, context, ROOT_CONTEXT, trace } from "@opentelemetry/api";
-import type {
-  MessageProcessOperation,
-  MessageSendOperation,
-  MessageSystem,
-  ObservedMessage,
-} from "../core/message-operations.js";
+import type { MessageSendOperation, MessageSystem, ObservedMessage } from "../core/message-operations.js";
 import { decodeContext, encodeContext } from "../core/trace-context.js";
 import { extracted, injected, spanContextOf } from "./carrier.js";
 import {
@@ -54,12 +49,8 @@ export function beginMessageSend(telemetry: Telemetry, operation: MessageSendOpe
   return running;
 }
 
-export function beginMessageProcess(telemetry: Telemetry, operation: MessageProcessOperation): Running {
-  return begin(telemetry, "process", operation.received);
-}
-
 export function reportMessageReceive(telemetry: Telemetry, message: ObservedMessage): void {
-  const running = begin(telemetry, "receive", message);
+  const running = beginReceived(telemetry, "receive", message);
   const name = nameOf(telemetry, message) ?? message.destination;
   keepContext(message.message, running.remote ?? running.context, name);
   running.end(undefined);
@@ -67,13 +58,12 @@ export function reportMessageReceive(telemetry: Telemetry, message: ObservedMess
 
 export function reportMessageAcknowledge(telemetry: Telemetry, message: ObservedMessage): void {
   const active = context.active();
-  begin(telemetry, "acknowledge", message, trace.getSpan(active) === undefined ? undefined : active).end(
-    undefined,
-  );
+  const parent = trace.getSpan(active) === undefined ? undefined : active;
+  beginReceived(telemetry, "acknowledge", message, parent).end(undefined);
 }
 
 /** @param parent default: the producer */
-function begin(
+export function beginReceived(
   telemetry: Telemetry,
   name: "process" | "receive" | "acknowledge",
   message: ObservedMessage,

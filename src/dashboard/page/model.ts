@@ -82,7 +82,7 @@ export function isRefusing({ refusing }: DashboardSide): boolean {
 export interface Total {
   readonly name: string;
   readonly value: string;
-  readonly mark?: "warn" | "bad";
+  readonly mark: "bad" | undefined;
 }
 
 export function totalsOf(state: DashboardState): Total[] {
@@ -106,27 +106,30 @@ export function totalsOf(state: DashboardState): Total[] {
   const up = state.processes.filter(({ up }) => up === true).length;
   const all = state.processes.length;
   const dropped = rate("dropped");
+  const line = (name: string, value: string, isBad = false): Total => ({
+    name,
+    value,
+    mark: isBad ? "bad" : undefined,
+  });
   return [
-    {
-      name: "Addresses",
-      value: up === all ? String(all) : `${up} of ${all}`,
-      ...(up === all ? {} : { mark: "bad" }),
-    },
-    { name: "Watched", value: short(state.processes.reduce((n, { sources }) => n + sources.length, 0)) },
-    { name: "Peers", value: gauge((side) => (hasPeers(side) ? side.peers : undefined)) },
-    { name: "In /s", value: rate("in").value },
-    { name: "Out /s", value: rate("out").value },
-    { name: "Queued", value: gauge(({ queued }) => queued) },
-    {
-      name: "Dropped /s",
-      value: dropped.value,
-      ...(dropped.sum > 0 ? { mark: "bad" as const } : {}),
-    },
-    {
-      name: "Refused",
-      value: gauge(({ refused }) => refused),
-      ...(sides.some(isRefusing) ? { mark: "bad" as const } : {}),
-    },
+    line("Addresses", up === all ? String(all) : `${up} of ${all}`, up < all),
+    line("Watched", short(state.processes.reduce((n, { sources }) => n + sources.length, 0))),
+    line(
+      "Peers",
+      gauge((side) => (hasPeers(side) ? side.peers : undefined)),
+    ),
+    line("In /s", rate("in").value),
+    line("Out /s", rate("out").value),
+    line(
+      "Queued",
+      gauge(({ queued }) => queued),
+    ),
+    line("Dropped /s", dropped.value, dropped.sum > 0),
+    line(
+      "Refused",
+      gauge(({ refused }) => refused),
+      sides.some(isRefusing),
+    ),
   ];
 }
 
