@@ -38,7 +38,7 @@ export async function clientsOf(
 ): Promise<DiscoveryServerOptions> {
   const { http, users, usersFile, addresses = "interfaces", certificate, ...options } = values;
   if ((users === undefined) === (usersFile === undefined))
-    throw new UsageError("clients: expected users or usersFile, one of the two");
+    throw new UsageError("expected users or usersFile, one of the two");
   return {
     ...options,
     ...(tls === undefined ? {} : { tls }),

@@ -132,7 +132,12 @@ export async function nodeConfigurationOfFlags(
 ): Promise<NodeConfiguration> {
   const value = valuesOfFlags(flags);
   if (value.name === undefined) throw new UsageError("expected --name N or --config FILE");
-  const { configuration, findings } = await checked(value, missingKeys(value), ".", source);
+  const faults = missingKeys(value);
+  const clients = value.clients as ClientsValues | undefined;
+  // A file may have users themselves.
+  if (clients !== undefined && clients.usersFile === undefined)
+    faults.push({ path: ["clients"], message: "needs the key usersFile" });
+  const { configuration, findings } = await checked(value, faults, ".", source);
   if (configuration !== undefined) return configuration;
   const [{ path, message }] = findings as [Finding];
   const missing = /^needs the key (\w+)$/.exec(message)?.[1];

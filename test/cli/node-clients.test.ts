@@ -88,7 +88,11 @@ it("does so by a configuration, which is checked", async () => {
 });
 
 it.each<[string, RegExp, () => string[]]>([
-  ["no users", /expected users or usersFile/, () => ["--clients", "tcp://127.0.0.1:*"]],
+  [
+    "no users",
+    /--clients-users: it is missing; it goes with the others/,
+    () => ["--clients", "tcp://127.0.0.1:*"],
+  ],
   ["users of nothing", /--clients: /, () => ["--clients-users", usersFile("a:b\n")]],
   ["a file that others read", /can be read by others/, () => users(usersFile("a:b\n", 0o644))],
   ["a line without a password", /line 2: expected NAME:PASSWORD/, () => users(usersFile("a:b\nhunter2\n"))],

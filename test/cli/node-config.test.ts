@@ -130,6 +130,11 @@ describe("shoal node check", () => {
       "name: ${NOT_SET_HERE}\n",
       "1:7: name: the environment variable NOT_SET_HERE is not set",
     ],
+    [
+      "clients without users",
+      "name: a\nclients: { endpoint: tcp://*:7000 }\n",
+      "2:10: clients: expected users or usersFile, one of the two",
+    ],
     ["a list", "- a\n", "1:1: expected a map of keys and values; got a list"],
     ["what is not YAML", "name: [a\n", "2:1: YAML: "],
     [
@@ -325,7 +330,10 @@ describe("certificates of a configuration", () => {
       [flags("c"), "--tls-cert: cannot read "],
       [[...flags("a").slice(0, 2), ...flags("b").slice(2)], "tls cannot be used"],
       [["--clients", "tls://*:*", "--clients-tls-cert", at("a.pem")], "--clients-tls-key: it is missing"],
-      [["--clients-tls-cert", at("a.pem"), "--clients-tls-key", at("a.key")], "expected users or usersFile"],
+      [
+        ["--clients-tls-cert", at("a.pem"), "--clients-tls-key", at("a.key")],
+        "--clients-users: it is missing",
+      ],
       [["--clients", "tls://*:*", "--clients-users", key], "needs the option tls: a certificate and its key"],
       [["--clients", "ipc://x", "--clients-users", key], "must be tcp://HOST:PORT"],
     ] as const) {
