@@ -297,6 +297,13 @@ export class InprocPeers implements InprocTarget<InprocDial> {
       for (const side of [this, theirs]) side.#report(fault, dial.name);
       return;
     }
+    this.#state.effects.event({ type: "accept", address: dial.name });
+    // A listener of the event may have closed either socket.
+    if (dial.stopped) return;
+    if (this.#state.closing) {
+      this.#names.connect(dial.name, dial);
+      return;
+    }
     dial.endSeek?.();
     dial.endSeek = undefined;
     const pipe = this.#peers.make(dial.name, false);
@@ -311,7 +318,6 @@ export class InprocPeers implements InprocTarget<InprocDial> {
       this.#state.effects.changed();
     });
     InprocLink.join(far, theirPeer, near, ourPeer);
-    this.#state.effects.event({ type: "accept", address: dial.name });
     this.#peers.add(pipe);
     this.#peers.joined(pipe);
     theirs.#peers.joined(dial.pipe);

@@ -135,8 +135,10 @@ export class Peers {
   }
 
   joined(pipe: Pipe): void {
-    if (pipe.leaving !== undefined) return;
+    // Within the process a listener at the other end may have ended the link.
+    if (pipe.leaving !== undefined || pipe.link === undefined || pipe.joined) return;
     const { routing, effects } = this.#state;
+    pipe.joined = true;
     this.#count += 1;
     routing.joined(pipe);
     effects.event({ type: "handshake", address: pipe.endpoint });
@@ -300,14 +302,15 @@ export class Peers {
 
   /** Uncounts a peer without an event: the socket's events end before its link. */
   #forget(pipe: Pipe): void {
-    if (pipe.peer === undefined || pipe.leaving !== undefined) return;
-    pipe.peer = undefined;
+    if (!pipe.joined || pipe.leaving !== undefined) return;
+    pipe.joined = false;
     this.#count -= 1;
   }
 
   #parted(pipe: Pipe, reason: DisconnectReason, error: ShoalError | undefined): void {
-    if (pipe.peer !== undefined && pipe.leaving === undefined) {
+    if (pipe.joined && pipe.leaving === undefined) {
       const { effects } = this.#state;
+      pipe.joined = false;
       this.#count -= 1;
       const address = pipe.endpoint;
       effects.event({ type: "disconnect", address, reason, ...(error === undefined ? {} : { error }) });

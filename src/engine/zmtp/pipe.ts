@@ -134,6 +134,8 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   #options: PipeOptions;
   link: Link | undefined = undefined;
   peer: Peer | undefined = undefined;
+  /** Counted, and reported to the program. */
+  joined = false;
   /** At a ROUTER. The program gets a copy. */
   routingId: Buffer | undefined = undefined;
   givenId: Buffer | undefined = undefined;

@@ -146,6 +146,30 @@ describe("within events", () => {
   });
 });
 
+describe("within events over inproc", () => {
+  const world = new World("zmtp", "inproc");
+
+  it.each([
+    "accept",
+    "handshake",
+    "peer:join",
+  ] as const)("close in %s leaves the peer to the next that binds the name, and tells it of one join", async (type) => {
+    const [pull, push, next] = [world.pull(), world.push(), world.pull()];
+    const heard: string[] = [];
+    for (const each of ["handshake", "peer:join", "disconnect", "peer:leave"] as const)
+      push.events.on(each, () => heard.push(`${each} ${push.stats().peers}`));
+    pull.events.on(type, () => void pull.close({ linger: 0 }));
+    const endpoint = await world.bind(pull);
+    push.connect(endpoint);
+    await pull.close();
+    expect(push.stats().peers).toBe(0);
+    await push.send("x");
+    await next.bind(endpoint);
+    expect(await collect(next, 1)).toEqual(["x"]);
+    expect(heard).toEqual(["handshake 1", "peer:join 1"]);
+  });
+});
+
 describe("a publisher whose listener publishes on a drop", () => {
   const world = new World("zmtp", "tcp");
 
