@@ -454,8 +454,11 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
       ...[this.#pair?.replicas, this.#pair?.link].map((socket) => socket?.close({ linger: 0 })),
     ]);
     await Promise.all(this.#reading);
-    await this.#writer?.close();
-    this.#rules.close();
+    try {
+      await this.#writer?.close();
+    } finally {
+      this.#rules.close();
+    }
   }
 }
 

@@ -396,6 +396,21 @@ describe("one server", () => {
     await within(Promise.all([drained, closing]), "both end");
   });
 
+  test("a drain ends with its server, also one whose store cannot be closed", async () => {
+    const broken = new Error("the disk is gone");
+    const store: CloneStore = { ...memoryStore(() => false), close: () => Promise.reject(broken) };
+    const server = new CloneServer({ ...CALM, store });
+    const endpoint = await server.bind("tcp://127.0.0.1:*");
+    for (let n = 0; n < 3_000; n++) server.set(`k${n}`, Buffer.alloc(10_000));
+    const slow = track(new Dealer({ receiveHighWaterMark: 1 }));
+    slow.connect(endpoint);
+    await slow.send(["ICANHAZ?", ""]);
+    await until(() => server.stats().snapshots.active === 1, "the snapshot is under way");
+    const drained = server.drain();
+    await expect(server.close({ linger: 0 })).rejects.toBe(broken);
+    await within(drained, "the end of the drain");
+  });
+
   test("a closing server finishes a snapshot within its linger, and begins none", async () => {
     for (const linger of [10_000, 0]) {
       const server = await serve(CALM);
