@@ -204,6 +204,7 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
   async #poll(): Promise<void> {
     try {
       await this.#connections.checkAll();
+      if (this.closed) return; // No sign of life may follow the leave.
       await this.#sweeper.sweep();
       await this.#bridge?.look();
     } catch (error) {

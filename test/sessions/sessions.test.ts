@@ -492,6 +492,37 @@ describe("a session", () => {
     );
   });
 
+  it("leaves no sign of life of a server that closes while it polls", async () => {
+    let [isHeld, goOn] = [false, (): void => undefined];
+    class HeldStore extends MemorySessionStore {
+      override async read(names: readonly string[]): ReturnType<MemorySessionStore["read"]> {
+        const values = await super.read(names);
+        if (names.length === 1 && names[0] === "s/reader" && !isHeld)
+          await new Promise<void>((resolve) => {
+            [isHeld, goOn] = [true, resolve];
+          });
+        return values;
+      }
+
+      override async commit(...commit: Parameters<MemorySessionStore["commit"]>): Promise<boolean> {
+        if (commit[1].some(({ key, value }) => key.startsWith("n/") && value === undefined)) {
+          goOn();
+          await new Promise((resolve) => setTimeout(resolve, 20));
+        }
+        return super.commit(...commit);
+      }
+    }
+    const store = new HeldStore();
+    isHeld = true;
+    const { server: made, endpoint } = await server(store);
+    await client(endpoint, { id: "reader" }).subscribe("t");
+    isHeld = false;
+    await vi.waitFor(() => expect(isHeld).toBe(true));
+    await made.close();
+    const left = await store.scan({ from: "n/", to: "n0", limit: 10, maxBytes: 1_000 });
+    expect(left).toEqual([]);
+  });
+
   it("leaves no endpoint advertised by a server that closes while it binds", async () => {
     const advertised = new Set<string>();
     const made = new SessionServer({
