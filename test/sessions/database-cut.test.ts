@@ -18,8 +18,11 @@ afterEach(async () => {
   for (const each of opened.splice(0).reverse()) await each.close({ linger: 0 });
 });
 
-async function listen(store: SessionStore): Promise<{ server: SessionServer; endpoint: string }> {
-  const server = new SessionServer({ store, pollInterval: 100 });
+async function listen(
+  store: SessionStore,
+  pollInterval = 100,
+): Promise<{ server: SessionServer; endpoint: string }> {
+  const server = new SessionServer({ store, pollInterval });
   opened.push(server);
   return { server, endpoint: await server.bind("tcp://127.0.0.1:0") };
 }
@@ -97,7 +100,7 @@ describe("a server of sessions", () => {
 
   it("reports that the store failed while it closes: sessions that it could not give back, and its own sign of life", async () => {
     const store = new ScriptedStore();
-    const { server, endpoint } = await listen(store);
+    const { server, endpoint } = await listen(store, 60_000);
     await client(endpoint, "one").ready();
     const errors: unknown[] = [];
     server.events.on("store:failed", ({ error }) => errors.push(error));
