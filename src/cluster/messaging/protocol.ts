@@ -46,7 +46,7 @@ export interface MessageProtocol {
   connect(where: string, target: DialTarget, host: ProtocolHost): Promise<Duplex>;
 }
 
-/** Events of one end of a connection. Calls never throw. */
+/** Events of one end of a connection, after the caller has it. Calls never throw. */
 export interface ConnectionEvents {
   /** Called once, first; not for an accepted connection. */
   onOpen(): void;
@@ -86,5 +86,6 @@ export interface LinkProtocol {
   readonly name: string;
   reaches(target: DialTarget): boolean;
   listen(host: LinkHost): Promise<ProtocolListener>;
+  /** Never throws. */
   dial(where: string, target: DialTarget, host: LinkHost, events: ConnectionEvents): MessageConnection;
 }

@@ -9,10 +9,10 @@
  *
  * While a protocol of lower priority serves, preferred ones are tried every 30 s.
  */
-import { describe, thrownText } from "../../core/arguments.js";
+import { thrownText } from "../../core/arguments.js";
 import { backOff } from "../../core/back-off.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
-import { InvalidArgumentError, UnroutableError } from "../../core/errors.js";
+import { UnroutableError } from "../../core/errors.js";
 import { RunningTimeout } from "../../core/running-timeout.js";
 import { decodeAdvert } from "./advert.js";
 import {
@@ -28,7 +28,7 @@ import {
   PROTOCOL_RETRY,
 } from "./bounds.js";
 import type { LinkMember, NodeLinksEffects } from "./parts.js";
-import type { ConnectionEvents, DialTarget, LinkHost, LinkProtocol, MessageConnection } from "./protocol.js";
+import type { DialTarget, LinkHost, LinkProtocol, MessageConnection } from "./protocol.js";
 import type { Publication } from "./publication.js";
 import { SentAliases, TopicForm } from "./topic-aliases.js";
 import { SendWindow, type WindowLimits } from "./window.js";
@@ -58,10 +58,8 @@ export type SendingState = "idle" | "connecting" | "up" | "waiting" | "closed";
 interface Attempt {
   readonly protocol: string;
   readonly rank: number;
-  readonly target: DialTarget;
-  connection: MessageConnection | undefined;
+  readonly connection: MessageConnection;
   timer: RunningTimeout | undefined;
-  isOpen: boolean;
   hasEnded: boolean;
   /** Deliveries before it: without more, dialling again at once may be useless. */
   deliveredBefore: number;
@@ -71,6 +69,7 @@ interface Candidate {
   readonly protocol: LinkProtocol;
   readonly rank: number;
   readonly where: string;
+  readonly target: DialTarget;
 }
 
 /** Waits for the delivery of this many items of the session. */
@@ -190,7 +189,7 @@ export class Sending {
     const current = this.#current;
     if (current === undefined) return;
     this.#offered = 0;
-    const connection = current.connection as MessageConnection;
+    const { connection } = current;
     const isCopied = connection.copiesSent === true;
     let isFirst = true;
     for (;;) {
@@ -303,7 +302,7 @@ export class Sending {
   #drop(attempt: Attempt): void {
     attempt.timer?.clear();
     attempt.hasEnded = true;
-    attempt.connection?.close();
+    attempt.connection.close();
   }
 
   #connect(): void {
@@ -322,10 +321,13 @@ export class Sending {
     const member = this.#links.effects.member(this.id);
     const advert = decodeAdvert(member?.advert);
     if (member === undefined || advert === undefined) return [];
-    const target = this.#target(member);
+    const { id, host, address, local } = member;
+    const target = { id, host, address, local };
     const found = this.lane.protocols.flatMap((protocol, rank) => {
       const where = advert.protocols.get(protocol.name);
-      return where === undefined || !this.#reaches(protocol, target) ? [] : [{ protocol, rank, where }];
+      return where === undefined || !this.#reaches(protocol, target)
+        ? []
+        : [{ protocol, rank, where, target }];
     });
     const now = performance.now();
     const failed = ({ protocol }: Candidate): number =>
@@ -340,10 +342,6 @@ export class Sending {
       this.#report(protocol.name, thrownText(error));
       return false;
     }
-  }
-
-  #target({ id, host, address, local }: LinkMember): DialTarget {
-    return { id, host, address, local };
   }
 
   #next(): void {
@@ -371,42 +369,21 @@ export class Sending {
     this.#timer.unref();
   }
 
-  #dial({ protocol, rank, where }: Candidate): void {
-    const member = this.#links.effects.member(this.id);
-    if (member === undefined) {
-      this.#candidates = [];
-      this.#next();
-      return;
-    }
-    const target = this.#target(member);
+  #dial({ protocol, rank, where, target }: Candidate): void {
     const attempt: Attempt = {
       protocol: protocol.name,
       rank,
-      target,
-      connection: undefined,
+      connection: protocol.dial(where, target, this.lane.host, {
+        onOpen: () => this.#onOpen(attempt),
+        onMessage: (frame) => this.#onMessage(attempt, frame),
+        onClose: (reason) => this.#ended(attempt, reason),
+      }),
       timer: undefined,
-      isOpen: false,
       hasEnded: false,
       deliveredBefore: 0,
     };
     this.#attempt = attempt;
     this.#limit(attempt);
-    const events: ConnectionEvents = {
-      onOpen: () => this.#onOpen(attempt),
-      onMessage: (frame) => this.#onMessage(attempt, frame),
-      onClose: (reason) => this.#ended(attempt, reason),
-    };
-    try {
-      const connection = protocol.dial(where, target, this.lane.host, events);
-      if (typeof connection?.send !== "function" || typeof connection.close !== "function")
-        throw new InvalidArgumentError(`dial gives a connection; got ${describe(connection)}`);
-      attempt.connection = connection;
-    } catch (error) {
-      this.#failed(attempt, thrownText(error));
-      return;
-    }
-    if (attempt.hasEnded) attempt.connection.close();
-    else if (attempt.isOpen) this.#greet(attempt);
   }
 
   /** Longer after each failed round: attempts keep a busy peer busy. */
@@ -417,14 +394,9 @@ export class Sending {
   }
 
   #onOpen(attempt: Attempt): void {
-    if (attempt.hasEnded || attempt.isOpen) return;
-    attempt.isOpen = true;
+    if (attempt.hasEnded) return;
     this.#limit(attempt);
-    if (attempt.connection !== undefined) this.#greet(attempt);
-  }
-
-  #greet(attempt: Attempt): void {
-    const connection = attempt.connection as MessageConnection;
+    const { connection } = attempt;
     // Another node may have the address now.
     if (connection.nodeId !== undefined && connection.nodeId !== this.id) this.#failed(attempt, "key");
     else connection.send([this.#links.hello(this)]);

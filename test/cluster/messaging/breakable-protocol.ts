@@ -35,7 +35,7 @@ export class BreakableProtocol implements LinkProtocol {
 
   dial(advert: string, target: DialTarget, host: LinkHost, events: ConnectionEvents): MessageConnection {
     this.dialled += 1;
-    if (this.fails) throw new Error("it fails");
+    if (this.fails) return failing("it fails", events);
     const connection = this.#inner.dial(advert, target, host, {
       onOpen: () => events.onOpen(),
       onMessage: (frame) => events.onMessage(frame),
@@ -61,8 +61,23 @@ export class BreakableProtocol implements LinkProtocol {
 
 /** A protocol by which nobody gets through. */
 export function refusing(name: string, listen: () => Promise<ProtocolListener>): LinkProtocol {
-  const dial = (): never => {
-    throw new Error("refused");
+  return {
+    name,
+    reaches: () => true,
+    listen,
+    dial: (_where, _target, _host, events) => failing("refused", events),
   };
-  return { name, reaches: () => true, listen, dial };
+}
+
+function failing(reason: string, events: ConnectionEvents): MessageConnection {
+  let isClosed = false;
+  queueMicrotask(() => {
+    if (!isClosed) events.onClose(reason);
+  });
+  return {
+    send: () => undefined,
+    close: () => {
+      isClosed = true;
+    },
+  };
 }
