@@ -172,8 +172,8 @@ export class Link implements Sink, PairStream {
   hasPlace: boolean;
   #verified = false;
   #ended = false;
-  #closing = false;
-  #rejected = false;
+  /** How it ends once the other end has read why. */
+  #leaving: "closed" | "refused" | undefined;
   #proved = false;
   /** Frames before the proof. */
   #unproved = 0;
@@ -215,7 +215,7 @@ export class Link implements Sink, PairStream {
   }
 
   get ended(): boolean {
-    return this.#ended || this.#closing;
+    return this.#ended || this.#leaving !== undefined;
   }
 
   get remote(): string {
@@ -336,14 +336,15 @@ export class Link implements Sink, PairStream {
   close(): void {
     if (this.ended) return;
     // Without a hello the other end expects no close reason.
-    if (this.#out === undefined) {
-      this.destroy();
-      return;
-    }
-    this.#closing = true;
+    if (this.#out === undefined) this.destroy();
+    else this.#leave("closed", NO_BYTES);
+  }
+
+  #leave(end: "closed" | "refused", frame: Buffer): void {
+    this.#leaving = end;
     this.#greeting.clear();
-    this.#stream.socket.end(encodeFrame(NO_BYTES));
-    this.#timer = setTimeout(() => this.#finish("closed"), CLOSE_TIMEOUT);
+    this.#stream.socket.end(encodeFrame(frame));
+    this.#timer = setTimeout(() => this.#finish(end), CLOSE_TIMEOUT);
     this.#timer.unref();
   }
 
@@ -363,7 +364,7 @@ export class Link implements Sink, PairStream {
 
   sinkOnEnd(): void {
     this.#noteFault();
-    this.#finish(this.#closing ? "closed" : "lost");
+    this.#finish("lost");
   }
 
   sinkOnBytes(bytes: Buffer, length: number, kept: boolean, pooled?: PooledBuffer): void {
@@ -662,13 +663,7 @@ export class Link implements Sink, PairStream {
   }
 
   #reject(): void {
-    if (this.ended) return;
-    this.#closing = true;
-    this.#rejected = true;
-    this.#greeting.clear();
-    this.#stream.socket.end(encodeFrame(Buffer.of(LinkFrame.REFUSED)));
-    this.#timer = setTimeout(() => this.#finish("refused"), CLOSE_TIMEOUT);
-    this.#timer.unref();
+    if (!this.ended) this.#leave("refused", Buffer.of(LinkFrame.REFUSED));
   }
 
   #takePlace(): boolean {
@@ -700,6 +695,6 @@ export class Link implements Sink, PairStream {
     this.#waiting = [];
     this.#pending = [];
     this.#stream.socket.destroy();
-    this.#table.onEnd(this, this.#rejected ? "refused" : this.#closing ? "closed" : end, this.#fault);
+    this.#table.onEnd(this, this.#leaving ?? end, this.#fault);
   }
 }
