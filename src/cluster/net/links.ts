@@ -50,7 +50,7 @@ const TRANSPORT = optionValues({
   tcpKeepaliveIdle: 30,
 });
 
-const ENDS: Readonly<Record<Exclude<LinkEnd, "self">, ConnectionError>> = {
+const ENDS: Readonly<Record<LinkEnd, ConnectionError>> = {
   closed: { code: "ECONNRESET", message: "the stream was closed on purpose" },
   lost: { code: "ECONNRESET", message: "the stream ended without a farewell" },
   failed: { code: "ERR_HANDSHAKE", message: "the stream failed, or what is there does not speak as a node" },
@@ -58,9 +58,8 @@ const ENDS: Readonly<Record<Exclude<LinkEnd, "self">, ConnectionError>> = {
     code: "ERR_AUTHENTICATION",
     message: "one end does not admit the other: the event refused has more",
   },
+  self: { code: "ECONNRESET", message: "the node at the address is this one" },
 };
-
-const OWN_STREAM: ConnectionError = { code: "ECONNRESET", message: "the node at the address is this one" };
 
 interface StreamTransport {
   readonly transport: Transport;
@@ -423,7 +422,7 @@ export class Links implements StreamTable, PairStreamTable {
         if (other.verified && !other.ended && other.address === link.address)
           this.#byAddress.set(link.address, other);
     }
-    const { code, message } = fault ?? (end === "self" ? OWN_STREAM : ENDS[end]);
+    const { code, message } = fault ?? ENDS[end];
     this.#given
       .get(link)
       ?.reject(
@@ -468,20 +467,10 @@ export class Links implements StreamTable, PairStreamTable {
 
   /** The host with most of them loses its oldest. */
   #limitUnverified(): void {
-    let unverified = 0;
-    for (const link of this.#all) if (!link.isDialled && !link.verified) unverified += 1;
-    if (unverified < MAX_UNVERIFIED) return;
-    const byHost = new Map<string, Link[]>();
-    let most: Link[] = [];
-    for (const link of this.#all) {
-      if (link.isDialled || link.verified) continue;
-      const ofHost = byHost.get(link.remote) ?? [];
-      ofHost.push(link);
-      byHost.set(link.remote, ofHost);
-      if (ofHost.length > most.length) most = ofHost;
-    }
+    const unverified = [...this.#all].filter((link) => !link.isDialled && !link.verified);
+    if (unverified.length < MAX_UNVERIFIED) return;
     this.#effects.count("link:evicted");
-    most[0]?.destroy();
+    mostHeld(unverified, ({ remote }) => remote)[0]?.destroy();
   }
 
   /** Unproved streams take no place. */
@@ -503,17 +492,10 @@ export class Links implements StreamTable, PairStreamTable {
    * @param host that wants a stream; `undefined`: this node dials
    */
   #takeBack(host: string | undefined): boolean {
-    const byHolder = new Map<string, Link[]>();
-    let most: Link[] = [];
-    for (const link of this.#all) {
-      if (link.isDialled || !link.verified) continue;
-      const holder = link.node?.publicKey ?? link.remote;
-      const held = byHolder.get(holder) ?? [];
-      held.push(link);
-      byHolder.set(holder, held);
-      if (held.length > most.length) most = held;
-    }
-    const own = host === undefined ? 0 : (byHolder.get(host)?.length ?? 0);
+    const accepted = [...this.#all].filter((link) => !link.isDialled && link.verified);
+    const holderOf = ({ node, remote }: Link): string => node?.publicKey ?? remote;
+    const most = mostHeld(accepted, holderOf);
+    const own = accepted.filter((link) => holderOf(link) === host).length;
     if (most.length <= Math.max(MAX_HELD, own)) return false;
     this.#effects.count("link:evicted");
     most.reduce((one, other) => (other.usedAt < one.usedAt ? other : one)).evict();
@@ -587,4 +569,18 @@ export class Links implements StreamTable, PairStreamTable {
       if (link.isDialled && !isUsed && now - link.usedAt > 15_000) link.close();
     }
   }
+}
+
+/** The streams of the holder of most. */
+function mostHeld(links: readonly Link[], holderOf: (link: Link) => string): readonly Link[] {
+  const byHolder = new Map<string, Link[]>();
+  let most: Link[] = [];
+  for (const link of links) {
+    const holder = holderOf(link);
+    const held = byHolder.get(holder) ?? [];
+    held.push(link);
+    byHolder.set(holder, held);
+    if (held.length > most.length) most = held;
+  }
+  return most;
 }
