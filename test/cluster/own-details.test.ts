@@ -61,7 +61,8 @@ describe("the prop that a node has for itself", () => {
     node.start("192.0.2.1:7946");
     expect(node.refused).toEqual(["private"]);
     expect({ ...node.current?.props }).toEqual({});
-    expect(() => node.details.setAdvert("1;tcp=5555")).toThrow();
+    node.details.setAdvert("1;tcp=5555");
+    expect(node.refused).toEqual(["private", "private"]);
   });
 });
 

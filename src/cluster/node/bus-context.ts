@@ -50,6 +50,4 @@ export interface BusContext extends BusOptions {
   membersChanged(): void;
   /** Also at the start and at the end. @returns stops it */
   watchMembers(onChange: () => void): () => void;
-  /** If it does not fit the details, that is counted, and other nodes cannot send messages to this one. */
-  setAdvert(advert: string | undefined): void;
 }

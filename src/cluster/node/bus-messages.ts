@@ -132,7 +132,7 @@ export class BusMessages implements MessagesPart {
           effects: {
             ...effects,
             member: (of) => this.#linkMember(of),
-            advertise: (advert) => this.#bus.setAdvert(advert),
+            advertise: (advert) => this.#bus.details.setAdvert(advert),
             ping: (of) => this.#runtime.run((rules, now) => void rules.expect(now, of)),
             onHeard: (of) => this.#membership?.onHeard(performance.now(), of),
             onKeyRefused: (_of, { address = "" }) =>

@@ -105,7 +105,7 @@ export class BusParts implements BusContext {
         report: (event) => runtime.report(event),
         group: {
           room: () => (settings === undefined ? 0 : runtime.messageRoom),
-          send: (data) => runtime.multicastMessage(data),
+          send: (data) => runtime.membership?.multicastMessage(data),
         },
       },
       {
@@ -205,14 +205,6 @@ export class BusParts implements BusContext {
     this.candidates.membersChanged();
     this.requests.onRoutes();
     this.roster.server?.changed();
-  }
-
-  setAdvert(advert: string | undefined): void {
-    try {
-      this.details.setAdvert(advert);
-    } catch {
-      this.sockets.count("messages:details");
-    }
   }
 
   watchMembers(onChange: () => void): () => void {

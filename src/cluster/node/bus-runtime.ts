@@ -253,10 +253,6 @@ export class BusRuntime implements BusPort {
     return MAX_BODY - bodySize(PacketType.MESSAGE, 0);
   }
 
-  multicastMessage(data: Uint8Array): void {
-    this.#membership?.multicastMessage(data);
-  }
-
   report(event: ClusterEvent): void {
     this.#events.report(event);
   }

@@ -21,7 +21,7 @@ export interface OwnDetailsEffects {
   address(): string;
   /** @throws InvalidArgumentError `EINVAL` if they are too large; nothing has changed then */
   set(tags: readonly string[], props: Readonly<Record<string, string>>, endpoints: readonly string[]): void;
-  /** Its advert of messages does not fit with the program's props. */
+  /** Its advert of messages does not fit with the program's props: other nodes cannot send messages to it. */
   dropped(): void;
   /** An endpoint of a socket, or at the node's new address, cannot be advertised. */
   refused(name: string, endpoint: string, error: ShoalError): void;
@@ -138,16 +138,17 @@ export class OwnDetails {
     }
   }
 
-  /** @param advert `undefined`: it takes none. @throws InvalidArgumentError `EINVAL` if it does not fit */
+  /** @param advert `undefined`: it takes none */
   setAdvert(advert: string | undefined): void {
     this.#advert = advert;
     const current = this.#effects.current();
     if (current === undefined || current.props[MESSAGES_PROP] === advert) return;
-    this.#effects.set(
-      current.tags,
-      changeProps(current.props, { [MESSAGES_PROP]: advert }),
-      current.endpoints,
-    );
+    const { tags, props, endpoints } = current;
+    try {
+      this.#effects.set(tags, changeProps(props, { [MESSAGES_PROP]: advert }), endpoints);
+    } catch {
+      this.#effects.dropped();
+    }
   }
 
   /** @throws InvalidArgumentError `EINVAL`; nothing has changed then */
