@@ -75,11 +75,11 @@ export class ConnectionManager {
     this.#names = new Names(
       (error) => error === undefined && this.#update(), // `status` has the error.
       () => node.closed || node.stats().members <= 1,
-      (name) => node.resolveName(name),
+      (name) => node.parts.sockets.resolve(name),
     );
     node.onEnd(() => {
       this.#names.stop();
-      node.keepStreams(this, []);
+      node.parts.sockets.watch(this, []);
     });
   }
 
@@ -143,9 +143,9 @@ export class ConnectionManager {
     this.#closed = true;
     this.#names.stop();
     if (this.#bus.closed) return;
-    await this.#bus.stopListening();
+    await this.#bus.parts.sockets.links.stopListening();
     if (this.#bus.closed) return;
-    this.#bus.keepStreams(this, []);
+    this.#bus.parts.sockets.watch(this, []);
     this.#forget([...this.#joined]);
   }
 
@@ -169,7 +169,9 @@ export class ConnectionManager {
         `a list can have at most ${MAX_KEPT_ADDRESSES} addresses; got ${wanted.size}`,
       );
     // First: the node would refuse these seeds after the list was replaced.
-    const others = this.#bus.seeds.filter((seed) => !wanted.has(seed) && !this.#joined.has(seed));
+    const others = this.#bus.parts.discovery.seeds.filter(
+      (seed) => !wanted.has(seed) && !this.#joined.has(seed),
+    );
     const seeds = others.length + wanted.size;
     if (seeds > MAX_SEEDS)
       throw new InvalidArgumentError(`a node can have at most ${MAX_SEEDS} seeds; got ${seeds}`);
@@ -177,7 +179,7 @@ export class ConnectionManager {
     this.#list = new Map(Array.from(wanted, (address) => [address, before.get(address) ?? Date.now()]));
     this.#forget([...before.keys()].filter((address) => !wanted.has(address)));
     // Membership dials the addresses, too, so that nodes there become members.
-    const known = new Set(this.#bus.seeds);
+    const known = new Set(this.#bus.parts.discovery.seeds);
     const added = [...wanted].filter((address) => !known.has(address));
     for (const address of added) this.#joined.add(address);
     this.#bus.join(...added);
@@ -196,10 +198,12 @@ export class ConnectionManager {
 
   /** A row per address that an entry resolves to, or one for a name without addresses. */
   #streams(): Row[] {
+    const { sockets, runtime } = this.#bus.parts;
+    const stateOf = (address: string): StreamState =>
+      sockets.links.state(address, runtime.membership?.isOwn(address) === true);
     return [...this.#list].flatMap(([address, since]): Row[] => {
       const found = this.#resolve(address);
-      if (found.length > 0)
-        return found.map((resolved) => ({ address, resolved, ...this.#bus.streamState(resolved) }));
+      if (found.length > 0) return found.map((resolved) => ({ address, resolved, ...stateOf(resolved) }));
       const message = this.#names.errorOf(address)?.message ?? "the name has no address";
       const error = { code: "ENOTFOUND", message };
       return [{ address, resolved: undefined, state: "broken", since, attempts: 0, error, peer: undefined }];
@@ -209,6 +213,6 @@ export class ConnectionManager {
   #update(): void {
     if (this.#closed || this.#bus.closed) return;
     const wanted = [...this.#list.keys()].flatMap((address) => this.#resolve(address));
-    this.#bus.keepStreams(this, [...new Set(wanted)]);
+    this.#bus.parts.sockets.watch(this, [...new Set(wanted)]);
   }
 }

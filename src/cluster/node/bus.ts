@@ -8,12 +8,11 @@ import type { Socket } from "../../sockets/socket.js";
 import { MAX_SEEDS } from "../bounds.js";
 import { DISCOVERY_PROP } from "../clients/description.js";
 import type { ClusterClients, OwnDiscovery } from "../clients/roster.js";
-import type { StreamState } from "../connections/rules.js";
 import type { DiscoveryStatus } from "../discovery/source.js";
 import { isId } from "../identity.js";
 import type { Member as KnownMember } from "../membership/members.js";
 import type { Membership } from "../membership/membership.js";
-import { checkAddress, type HostPort, splitIpAddress } from "../net/addresses.js";
+import { checkAddress, splitIpAddress } from "../net/addresses.js";
 import type { BusCodec } from "../net/bus-codec.js";
 import type { Profile } from "../profiles.js";
 import { type ResolverStep, resolveBy } from "../resolver.js";
@@ -66,7 +65,7 @@ export class ClusterBus extends MessagingBus {
   /** @internal */
   protected readonly identity: NodeIdentity;
   /** @internal */
-  protected readonly parts: BusParts;
+  readonly parts: BusParts;
   readonly #end: (() => void)[] = [];
   readonly #announced = new Set<Announcement>();
 
@@ -239,11 +238,6 @@ export class ClusterBus extends MessagingBus {
     this.parts.discovery.setSeeds(this.parts.discovery.seeds.filter((seed) => !addresses.includes(seed)));
   }
 
-  /** @internal */
-  get seeds(): readonly string[] {
-    return this.parts.discovery.seeds;
-  }
-
   /**
    * @internal @throws InvalidStateError `EFSM` before the start; InvalidArgumentError `EINVAL` for an address out of
    * scope
@@ -251,26 +245,6 @@ export class ClusterBus extends MessagingBus {
   checkReachable(addresses: readonly string[]): void {
     void this.#rules;
     this.#checkScope(addresses);
-  }
-
-  /** @internal */
-  resolveName(name: HostPort): Promise<readonly string[]> {
-    return this.sockets.resolve(name);
-  }
-
-  /** @internal */
-  keepStreams(manager: object, addresses: readonly string[]): void {
-    this.sockets.watch(manager, addresses);
-  }
-
-  /** @internal */
-  streamState(address: string): StreamState {
-    return this.sockets.links.state(address, this.parts.runtime.membership?.isOwn(address) === true);
-  }
-
-  /** @internal */
-  async stopListening(): Promise<void> {
-    await this.sockets.links.stopListening();
   }
 
   #checkScope(seeds: readonly string[]): void {

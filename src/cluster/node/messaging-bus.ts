@@ -49,7 +49,7 @@ import type { ClusterStats } from "./stats.js";
 
 export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   /** @internal */
-  protected abstract readonly parts: BusParts;
+  abstract readonly parts: BusParts;
 
   /** @internal The id of a member. @throws UnroutableError `EHOSTUNREACH` for an unknown name */
   protected abstract idOf(nameOrId: string): string;

@@ -225,7 +225,7 @@ describe("a connection manager", () => {
     const [draining, closing] = nodes as [ClusterNode, ClusterNode];
     await draining.drain();
     await managers[0]?.shutdown();
-    expect(draining.seeds).toEqual([]);
+    expect(draining.parts.discovery.seeds).toEqual([]);
     const ended = managers[1]?.shutdown();
     await closing.close({ linger: 0 });
     await ended;
