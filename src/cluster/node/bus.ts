@@ -146,8 +146,8 @@ export class ClusterBus extends MessagingBus {
     await messages.close(linger < 0 ? linger : Math.max(0, linger - (performance.now() - begun)));
     await this.parts.runtime.leave(linger < 0 ? linger : Math.max(0, linger - (performance.now() - begun)));
     await Promise.all([withdrawn, served]);
-    for (const listener of this.#end) listener();
     this.parts.runtime.end();
+    for (const listener of this.#end) listener();
   }
 
   onEnd(listener: () => void): void {

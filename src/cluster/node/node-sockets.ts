@@ -5,7 +5,7 @@
  */
 
 import { quoted } from "../../core/arguments.js";
-import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
+import { InvalidArgumentError } from "../../core/errors.js";
 import {
   type HostInterface,
   MACHINE,
@@ -16,7 +16,6 @@ import { NodeIdentities } from "../admission/identities.js";
 import { checkBuses, proveBuses } from "../admission/proof.js";
 import { REFUSED_REASONS, RefusalReports, type RefusedReason } from "../admission/refusals.js";
 import { type ClusterTlsOptions, NodeTls } from "../admission/tls.js";
-import { MAX_BUSES } from "../bounds.js";
 import { InterfaceWatch } from "../interface-watch.js";
 import type { Membership } from "../membership/membership.js";
 import type { PairStreams } from "../messaging/pair-streams.js";
@@ -72,7 +71,7 @@ export class NodeSockets {
   readonly #watched = new Map<object, readonly string[]>();
   readonly #reports = new RefusalReports();
   readonly #identities: NodeIdentities | undefined;
-  readonly #tls: NodeTls | undefined;
+  readonly tls: NodeTls | undefined;
   readonly links: Links;
   readonly #interfaces: InterfaceWatch<readonly HostInterface[]>;
   #datagrams: Datagrams | undefined;
@@ -82,7 +81,8 @@ export class NodeSockets {
   };
   readonly #zones = new Zones();
   #rebinding = false;
-  readonly #listeners: string[] = [];
+  /** "host:port" of additional listeners. */
+  readonly listeners: string[] = [];
   #closed = false;
   #address = "";
   /** The stream whose packet is being handled. */
@@ -115,8 +115,8 @@ export class NodeSockets {
       () => readInterfaces(this.platform, settings),
       (interfaces) => this.#onInterfaces(interfaces),
     );
-    this.#tls = settings.tls && new NodeTls(settings.tls);
-    this.links = new Links(this.platform.transports, this.#tls, {
+    this.tls = settings.tls && new NodeTls(settings.tls);
+    this.links = new Links(this.platform.transports, this.tls, {
       accepts: (address) => this.accepts(address),
       zoned: (address) => this.#zones.addressFor(address),
       prove: (role, hellos) => proveBuses(this.#codecs(), role, hellos),
@@ -155,15 +155,11 @@ export class NodeSockets {
     return this.settings.curve !== undefined || this.settings.tls !== undefined;
   }
 
-  get tls(): NodeTls | undefined {
-    return this.#tls;
-  }
-
   /** @throws InvalidArgumentError `EINVAL` for a node that was started without certificates */
   setTls(options: ClusterTlsOptions): void {
-    if (this.#tls === undefined)
+    if (this.tls === undefined)
       throw new InvalidArgumentError("a node that began without tls gets none while it runs");
-    this.#tls.set(options);
+    this.tls.set(options);
   }
 
   /** "host:port" for other nodes; empty before `open`. */
@@ -220,19 +216,15 @@ export class NodeSockets {
     try {
       for (const { host = v4 ?? v6 ?? "127.0.0.1", port, ports, tls: own } of this.settings.listen) {
         const tls = own && new NodeTls(own);
-        this.#listeners.push(
+        this.listeners.push(
           await bindFree(port, ports, (wanted) => this.links.listenAlso(host, wanted, tls)),
         );
       }
     } catch (error) {
-      this.#listeners.length = 0;
+      this.listeners.length = 0;
       await Promise.all([this.links.unlistenAll(), this.#datagrams?.close()]);
       throw error;
     }
-  }
-
-  get listeners(): readonly string[] {
-    return this.#listeners;
   }
 
   #createDatagrams(bind: Binding, port: number, interfaces: readonly HostInterface[]): Datagrams {
@@ -296,12 +288,7 @@ export class NodeSockets {
     else this.#announce({ ...(interfaces[0] as HostInterface), internal: false });
   }
 
-  /** @throws InvalidArgumentError `EINVAL` for a known cluster; InvalidStateError `EFSM` for too many */
   add(bus: BusPort): void {
-    if (this.#buses.has(bus.codec.bus))
-      throw new InvalidArgumentError("the node has a bus of this name already");
-    if (this.#buses.size >= MAX_BUSES)
-      throw new InvalidStateError("EFSM", `a node has ${MAX_BUSES} buses at most`);
     this.#buses.set(bus.codec.bus, bus);
   }
 
