@@ -36,7 +36,6 @@ export class BodySource implements CallSource {
   readonly #credit = new SendCredit(0, 0);
   #isReading = false;
   #isOver = false;
-  #wake: (() => void) | undefined = undefined;
 
   constructor(source: AsyncIterable<unknown>, calls: RequestCalls, timer: DriverTimer) {
     this.#source = source;
@@ -65,17 +64,15 @@ export class BodySource implements CallSource {
       return;
     }
     this.#credit.granted(parts, bytes);
-    if (this.#isReading) this.#wake?.();
-    else {
-      this.#isReading = true;
-      void this.#read();
-    }
+    if (this.#isReading) return;
+    this.#isReading = true;
+    void this.#read();
   }
 
   stop(): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#wake?.();
+    this.#credit.wake();
     void this.#leave();
   }
 
@@ -97,7 +94,8 @@ export class BodySource implements CallSource {
       for await (const part of this.#source) {
         if (this.#isOver) return;
         const body = encodeBody(part);
-        while (!this.#credit.hasRoom && !this.#isOver) await this.#granted();
+        while (!this.#credit.hasRoom && !this.#isOver)
+          await new Promise<void>((resolve) => this.#credit.whenRoom(resolve));
         if (this.#isOver) return;
         this.#credit.sent(sizeOfBody(body));
         await this.#send(body);
@@ -127,14 +125,5 @@ export class BodySource implements CallSource {
     // Without an error the caller would wait on.
     const why = error ?? new Error(`the body of ${this.call.terms.service} threw no error`);
     this.#calls.giveUp(this.#timer.now(), this.call, why as ShoalError);
-  }
-
-  #granted(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#wake = () => {
-        this.#wake = undefined;
-        resolve();
-      };
-    });
   }
 }

@@ -53,8 +53,6 @@ class RunningRequest implements ServiceRequest {
   replyHeaders: Readonly<Record<string, string>> | undefined = undefined;
   /** Set while observed. */
   operation: ProcessOperation | undefined = undefined;
-  /** Ends a wait for credit. */
-  wake: (() => void) | undefined = undefined;
   /** Ends a wait for the link. Credit must not: each would queue another part. */
   leave: (() => void) | undefined = undefined;
   /** Streamed body. */
@@ -99,7 +97,7 @@ class RunningRequest implements ServiceRequest {
     this.isAborted = true;
     this.#abortReason = reason;
     this.#controller?.abort(reason);
-    this.wake?.();
+    this.#job.credit?.wake();
     this.leave?.();
     this.parts?.fail(reason as ShoalError);
   }
@@ -230,10 +228,6 @@ export class RequestServer implements ServingEffects {
     (job.context as RunningRequest | undefined)?.abort(new AbortedError(TEXTS[reason]));
   }
 
-  credited(job: Job): void {
-    (job.context as RunningRequest | undefined)?.wake?.();
-  }
-
   abortAll(reason: unknown): void {
     for (const request of [...this.#running]) request.abort(reason);
   }
@@ -276,7 +270,8 @@ export class RequestServer implements ServingEffects {
       for await (const part of parts) {
         if (request.isAborted) break;
         const body = encodeBody(part);
-        while (!credit.hasRoom && !request.isAborted) await woken(request);
+        while (!credit.hasRoom && !request.isAborted)
+          await new Promise<void>((resolve) => credit.whenRoom(resolve));
         if (request.isAborted) break;
         await new Promise<void>((resolve) => {
           request.leave = resolve;
@@ -329,14 +324,5 @@ function through(
     const [body] = given;
     if (given.length > 0) request.body = body;
     return through(middleware, at + 1, request, handler);
-  });
-}
-
-function woken(request: RunningRequest): Promise<void> {
-  return new Promise((resolve) => {
-    request.wake = () => {
-      request.wake = undefined;
-      resolve();
-    };
   });
 }

@@ -51,7 +51,6 @@ export interface ServingEffects {
   send(node: string, item: Buffer, done: (result: QueueResult) => void): void;
   /** Holds no slot; dropped if its node does not read. */
   answer(node: string, item: Buffer): void;
-  credited(job: Job): void;
   /** @returns why the part is refused */
   body(job: Job, form: BodyForm, body: Buffer): string | undefined;
   bodyEnd(job: Job): void;
@@ -266,7 +265,6 @@ export class RequestServing {
     if (job?.credit === undefined) return;
     job.heard(this.#now);
     job.credit.granted(parts, bytes);
-    if (job.credit.hasRoom) this.#effects.credited(job);
   }
 
   #onBody(now: number, from: string, { id, form, body }: PartItem): void {

@@ -9,6 +9,7 @@
 export class SendCredit {
   #parts: number;
   #bytes: number;
+  #onRoom: (() => void) | undefined = undefined;
 
   constructor(parts: number, bytes: number) {
     this.#parts = parts;
@@ -28,6 +29,18 @@ export class SendCredit {
   granted(parts: number, bytes: number): void {
     this.#parts = Math.min(this.#parts + parts, Number.MAX_SAFE_INTEGER);
     this.#bytes = Math.min(this.#bytes + bytes, Number.MAX_SAFE_INTEGER);
+    if (this.hasRoom) this.wake();
+  }
+
+  /** @param call once there is room, or at `wake` */
+  whenRoom(call: () => void): void {
+    this.#onRoom = call;
+  }
+
+  wake(): void {
+    const call = this.#onRoom;
+    this.#onRoom = undefined;
+    call?.();
   }
 }
 

@@ -75,7 +75,6 @@ export class WorldNode {
   /** What its handler was given last. */
   job: Job | undefined;
   readonly aborted: string[] = [];
-  readonly credits = new Map<Job, () => void>();
   /** What its driver answers to a part of a body. */
   onBody: () => string | undefined = () => undefined;
 
@@ -98,14 +97,13 @@ export class WorldNode {
       start: (job) => this.#start(job),
       aborted: (job) => {
         this.aborted.push(job.item.body.toString());
-        this.credits.get(job)?.();
+        job.credit?.wake();
       },
       send: (to, item, done) => {
         world.carry(this, to, item);
         done(world.nodes.get(to)?.isAlive === true ? "sent" : "unreachable");
       },
       answer: (to, item) => void world.carry(this, to, item),
-      credited: (job) => this.credits.get(job)?.(),
       body: () => this.onBody(),
       bodyEnd: () => undefined,
     });
@@ -144,15 +142,11 @@ export class WorldNode {
     const step = (): void => {
       if (!this.isAlive) return;
       if (job.isAbandoned || job.state === "over" || sent === parts) {
-        this.credits.delete(job);
         this.serving.end(this.world.now, job);
         return;
       }
       if (job.credit?.hasRoom !== true) {
-        this.credits.set(job, () => {
-          this.credits.delete(job);
-          this.world.later(0, step);
-        });
+        job.credit?.whenRoom(() => this.world.later(0, step));
         return;
       }
       sent += 1;

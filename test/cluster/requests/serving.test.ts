@@ -155,7 +155,6 @@ describe("a reply that is dropped, since too much waits for its caller's node", 
         done(item.length < 1_000 ? "sent" : "dropped");
       },
       answer: () => undefined,
-      credited: () => undefined,
       body: () => undefined,
       bodyEnd: () => undefined,
     });
