@@ -94,15 +94,9 @@ export class RequestCalls {
   #isClosed = false;
   readonly #deadlines = new Deadlines<Call>();
   #id = 0;
-  #size = 0;
 
   constructor(effects: CallsEffects) {
     this.#effects = effects;
-  }
-
-  /** Pending requests. */
-  get size(): number {
-    return this.#size;
   }
 
   get waiting(): number {
@@ -119,7 +113,6 @@ export class RequestCalls {
     const target = this.#targetOf(now, terms.service);
     target.budget.called();
     const call = new Call(terms, sink, source, target, now);
-    this.#size += 1;
     this.counts.called += 1;
     const queue = queueOf(call);
     if (queue.first !== undefined && mayGoAnywhere(call)) this.#awaitRoom(now, call, queue);
@@ -670,7 +663,6 @@ export class RequestCalls {
     call.link.unlink();
     call.place.unlink();
     this.#waiting.delete(call);
-    this.#size -= 1;
     call.source?.stop();
     call.sink.over?.();
   }
