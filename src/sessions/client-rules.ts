@@ -54,7 +54,7 @@ export interface ClientEffects {
   /** Replaces the current connection. @param server place in the list */
   connect(server: number): void;
   disconnect(): void;
-  /** @returns `false`: it is larger than the server takes */
+  /** @returns `false`: it is larger than the server takes, or than the socket may send */
   send(message: ClientMessage): boolean;
   opened(session: OpenedMessage): void;
   lost(reason: string, delay: number): void;
@@ -227,8 +227,14 @@ export class SessionClientRules {
     const above = this.#unreported.filter((number) => number >= low);
     this.#unreported = [];
     for (const number of this.#settled) if (number < low) this.#settled.delete(number);
-    for (let at = 0; at === 0 || at < above.length; at += MAX_SETTLED)
-      this.#effects.send({ kind: "settle", low, numbers: above.slice(at, at + MAX_SETTLED) });
+    this.#settle(low, above);
+  }
+
+  /** In as many messages as the server needs. */
+  #settle(low: number, numbers: readonly number[]): void {
+    if (numbers.length <= MAX_SETTLED && this.#effects.send({ kind: "settle", low, numbers })) return;
+    const half = numbers.length >> 1;
+    if (half > 0) for (const part of [numbers.slice(0, half), numbers.slice(half)]) this.#settle(low, part);
   }
 
   /**

@@ -102,7 +102,6 @@ export class SessionClient
   readonly #ready = new RingBuffer<SessionMessage>();
   readonly #receivers = new Set<Waiter<SessionMessage>>();
   readonly #contexts = new WeakMap<SessionMessage, Buffer>();
-  #endpoints: readonly string[];
   #endpoint = "";
   #socket: Dealer | undefined;
   #over: SessionError | undefined;
@@ -128,14 +127,13 @@ export class SessionClient
     const settings = clientSettings(options);
     this.#settings = settings;
     this.#list = new EndpointList("SessionClient", endpoints, { socket: () => this.#makeSocket() });
-    this.#endpoints = this.#list.current;
     this.#calls = new PendingCalls(settings);
     this.#timer = new DriverTimer(MAX_STEP);
     const { maxUnacknowledged: window, maxUnacknowledgedBytes: windowBytes } = settings;
     const instance = randomBytes(8).toString("hex");
     this.#rules = new SessionClientRules(
       { ...settings, open: { ...settings, instance, window, windowBytes } },
-      this.#endpoints.length,
+      this.#list.current.length,
       {
         connect: (server) => this.#connect(server),
         disconnect: () => this.#disconnect(),
@@ -159,7 +157,6 @@ export class SessionClient
     this.#timer.start(this.#rules);
     this.#list.start((list) => {
       const server = list.indexOf(this.#endpoint);
-      this.#endpoints = list;
       this.#rules.serversChanged(list.length, server, this.#timer.now());
       this.#timer.update();
     }, this.events);
@@ -411,7 +408,7 @@ export class SessionClient
   #connect(server: number): void {
     this.#disconnect();
     this.#maxMessage = -1;
-    const endpoint = this.#endpoints[server] ?? "";
+    const endpoint = this.#list.current[server] ?? "";
     this.#endpoint = endpoint;
     const isMade = this.#list.connect(endpoint, () => {
       const socket = this.#makeSocket();
@@ -475,8 +472,13 @@ export class SessionClient
     const bytes = frames.reduce((sum, { length }) => sum + length, 0);
     if (this.#maxMessage >= 0 && bytes > this.#maxMessage) return false;
     const socket = this.#socket;
-    if (socket !== undefined && !socket.trySend(frames)) this.#lostSoon(socket);
-    return true;
+    try {
+      if (socket !== undefined && !socket.trySend(frames)) this.#lostSoon(socket);
+      return true;
+    } catch (error) {
+      if (error instanceof InvalidArgumentError) return false; // Its context's `maxMessageSize` is smaller.
+      throw error;
+    }
   }
 
   #opened({ isPresent, count: queued, maxMessage }: OpenedMessage): void {

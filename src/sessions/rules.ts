@@ -399,10 +399,9 @@ function duplicate(refusedBy: string | undefined): PublishOutcome {
   return { isDuplicate: true, refusedBy, sessions: 0, owned: [] };
 }
 
-function fits(
-  { limits, count, bytes }: Pick<SessionRecord, "limits" | "count" | "bytes">,
-  size: number,
-): boolean {
+type Queue = Pick<SessionRecord, "limits" | "count" | "bytes">;
+
+function fits({ limits, count, bytes }: Queue, size: number): boolean {
   return count < limits.maxQueue && bytes + size <= limits.maxQueueBytes;
 }
 

@@ -101,7 +101,10 @@ export class SessionConnections {
     this.#reader = new RouterReader(this.#socket, {
       room: () => (transactions.hasRoom ? Number.POSITIVE_INFINITY : 0),
       message: (frames) => this.#onMessage(frames),
-      left: (peer) => this.#onLeft(peer),
+      left: (peer) => {
+        const connection = this.#connections.get(peer.toString("latin1"));
+        if (connection !== undefined) this.#end(connection, "left");
+      },
       afterBatch: () => undefined,
     });
   }
@@ -478,11 +481,6 @@ export class SessionConnections {
     );
   }
 
-  #onLeft(peer: Buffer): void {
-    const connection = this.#connections.get(peer.toString("latin1"));
-    if (connection !== undefined) this.#end(connection, "left");
-  }
-
   #failed(connection: Connection, error: unknown): void {
     if (connection.state === "ended") return;
     if (error instanceof SessionError) this.#end(connection, error.reason, error.message);
@@ -531,7 +529,7 @@ export class SessionConnections {
   #send(connection: Connection, message: ServerMessage): void {
     if (connection.state === "ended") return;
     // A client with a full queue does not read.
-    if (!this.#sendTo(connection.peer, message)) this.#onLeft(connection.peer);
+    if (!this.#sendTo(connection.peer, message)) this.#end(connection, "left");
   }
 
   #refuse(peer: Buffer, reason: SessionFailure, text = ""): void {

@@ -34,7 +34,7 @@ function setUp(window = { window: 1, windowBytes: 1 }): {
   sent: ClientMessage[];
   /** Numbers of messages. */
   taken: number[];
-  /** Data that the server takes. */
+  /** Data and numbers that the server takes. */
   takes: { bytes: number };
   at: (now: number) => void;
 } {
@@ -49,7 +49,8 @@ function setUp(window = { window: 1, windowBytes: 1 }): {
     lost: (_reason, delay) => delays.push(delay),
     disconnect: () => undefined,
     send: (message) => {
-      const isTooLarge = message.kind === "publish" && message.data.length > takes.bytes;
+      const { length } = message.kind === "publish" ? message.data : { length: 0 };
+      const isTooLarge = (message.kind === "settle" ? 6 * message.numbers.length : length) > takes.bytes;
       if (!isTooLarge) sent.push(message);
       return !isTooLarge;
     },
@@ -220,6 +221,18 @@ it("leaves a server that sends more bytes than its window", () => {
   for (let number = 0; number < 100; number++) message(rules, number, 60);
   expect(taken).toEqual([0, 1]);
   expect(delays).toHaveLength(1);
+});
+
+it("reports acknowledgements in messages that its server takes", () => {
+  const { rules, sent, takes } = setUp({ window: 1_000, windowBytes: 1_000_000 });
+  takes.bytes = 90;
+  rules.start(0);
+  open(rules, 0);
+  for (let number = 0; number < 32; number++) message(rules, number, 0);
+  for (let number = 1; number < 32; number++) rules.acknowledge(number, 1);
+  rules.flush();
+  const reported = sent.flatMap((each) => (each.kind === "settle" ? each.numbers : []));
+  expect(reported).toEqual(Array.from({ length: 31 }, (_, i) => i + 1));
 });
 
 it("reports no more acknowledgements at once than a server takes, whatever was acknowledged since one is held", () => {

@@ -16,6 +16,7 @@ import {
   encodeServerMessage,
   type ServerMessage,
 } from "../../src/sessions/protocol.js";
+import { Context } from "../../src/sockets/context.js";
 import { Router } from "../../src/sockets/request-reply.js";
 import { ListedEndpoints } from "../support/listed-endpoints.js";
 
@@ -481,6 +482,23 @@ describe("a session", () => {
     for (const each of [before, after])
       expect(each).toMatchObject({ status: "fulfilled", value: { sessions: 1, duplicate: false } });
     expect(texts(await take(one, 2))).toEqual(["before", "after"]);
+    expect(one.stats()).toMatchObject({ connections: 1, publishing: 0 });
+  });
+
+  it("goes on after a message or filters larger than the context of its client's socket sends", async () => {
+    const { endpoint } = await server(new MemorySessionStore());
+    const context = new Context({ maxMessageSize: 1_000 });
+    const one = client(endpoint, { id: "one", socketOptions: { context } });
+    for (const topic of ["before the session is open", "after"]) {
+      const [tooLarge, filters, published] = await Promise.allSettled([
+        one.publish(topic, Buffer.alloc(1_000)),
+        one.subscribe("u".repeat(1_000)),
+        one.publish(topic, "x"),
+      ]);
+      for (const each of [tooLarge, filters])
+        expect(each).toMatchObject({ status: "rejected", reason: TOO_LARGE });
+      expect(published).toMatchObject({ status: "fulfilled" });
+    }
     expect(one.stats()).toMatchObject({ connections: 1, publishing: 0 });
   });
 
