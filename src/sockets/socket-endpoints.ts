@@ -147,26 +147,35 @@ export class SocketEndpoints {
     this.#sourced.delete(endpoint);
     // A second connection would double each message or answer; libzmq also ignores it.
     if (connections > 0 && CONNECTS_ONCE.includes(this.#core.typeName)) return undefined;
-    const id = this.#core.engine.endpoints.connect(endpoint, name);
-    this.nextName = undefined;
+    // First, because a listener of an event of this call may disconnect it.
     this.#connected.set(endpoint, connections + 1);
-    this.#last = endpoint;
-    return id;
+    try {
+      const id = this.#core.engine.endpoints.connect(endpoint, name);
+      this.nextName = undefined;
+      this.#last = endpoint;
+      return id;
+    } catch (error) {
+      if (connections > 0) this.#connected.set(endpoint, connections);
+      else this.#connected.delete(endpoint);
+      throw error;
+    }
   }
 
   disconnect(endpoint: string): void {
     this.#core.assertOpen();
     checkEndpoint(endpoint, "connect", this.#capabilities.transports);
+    const connections = this.#connected.get(endpoint);
     // libzmq's disconnect would unbind a bound endpoint.
-    if (!this.#connected.has(endpoint)) {
+    if (connections === undefined) {
       throw new TransportError("ENOENT", `Cannot disconnect ${endpoint}: the socket is not connected to it`, {
         endpoint,
       });
     }
-    this.#core.engine.endpoints.disconnect(endpoint);
+    // First, because a listener of an event of this call may connect again.
     this.#connected.delete(endpoint);
-    this.#core.events.forget(endpoint);
     this.#sourced.delete(endpoint);
+    this.#core.events.forget(endpoint);
+    this.#core.engine.endpoints.disconnect(endpoint);
   }
 
   connectSource(source: EndpointSource): void {
@@ -237,17 +246,18 @@ export class SocketEndpoints {
     const sources = this.#sourced.get(endpoint) ?? 0;
     // The program's.
     if (sources === 0 && this.#connected.has(endpoint)) return true;
-    if (sources === 0) {
-      try {
-        this.#core.engine.endpoints.connect(endpoint, undefined);
-      } catch (error) {
-        this.#refused(endpoint, error as ShoalError);
-        return false;
-      }
-      this.#connected.set(endpoint, 1);
-      this.#last = endpoint;
-    }
     this.#sourced.set(endpoint, sources + 1);
+    if (sources > 0) return true;
+    this.#connected.set(endpoint, 1);
+    try {
+      this.#core.engine.endpoints.connect(endpoint, undefined);
+    } catch (error) {
+      this.#sourced.delete(endpoint);
+      this.#connected.delete(endpoint);
+      this.#refused(endpoint, error as ShoalError);
+      return false;
+    }
+    this.#last = endpoint;
     return true;
   }
 

@@ -57,6 +57,7 @@ describe("within events", () => {
   });
 
   it.each([
+    "connect:delay",
     "connect",
     "handshake",
     "peer:join",
@@ -78,6 +79,23 @@ describe("within events", () => {
     for (let i = 0; i < 5; i++) await turn();
     await server.left();
     expect(push.stats().peers).toBe(0);
+  });
+
+  it.each([
+    "push",
+    "dealer",
+  ] as const)("connect in peer:leave of a disconnect connects a %s again", async (type) => {
+    const [router, socket] =
+      type === "push" ? [world.pull(), world.push()] : [world.router(), world.dealer()];
+    const endpoint = await world.bind(router);
+    socket.events.once("peer:leave", () => socket.connect(endpoint));
+    socket.connect(endpoint);
+    await socket.ready();
+    socket.disconnect(endpoint);
+    await socket.ready();
+    expect(socket.stats().peers).toBe(1);
+    socket.disconnect(endpoint);
+    expect(socket.stats().peers).toBe(0);
   });
 
   it.each([
