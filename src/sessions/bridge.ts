@@ -24,6 +24,8 @@ export class Bridge {
   #client: SessionNodeClient | undefined;
   #handle: rules.BridgeHandle | undefined;
   #looking: Promise<void> = Promise.resolve();
+  /** A look that has not begun. */
+  #nextLook: Promise<void> | undefined;
   #isStopped = false;
   #next = 1;
   #waiting = 0;
@@ -45,7 +47,11 @@ export class Bridge {
 
   /** Takes the bridge if no running server has it, after an earlier attempt. @throws StoreError */
   look(): Promise<void> {
-    this.#looking = this.#looking.catch(ignore).then(() => this.#look());
+    this.#nextLook ??= this.#looking.catch(ignore).then(() => {
+      this.#nextLook = undefined;
+      return this.#look();
+    });
+    this.#looking = this.#nextLook;
     return this.#looking;
   }
 

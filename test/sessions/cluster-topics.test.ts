@@ -116,6 +116,36 @@ it("a server whose look at the store is under way when the bridge is given back 
   await taken;
 });
 
+it("a server that is told many times at once that the bridge is free looks at the store twice at most", async () => {
+  let looks = 0;
+  class CountingStore extends MemorySessionStore {
+    override read(names: readonly string[]): ReturnType<MemorySessionStore["read"]> {
+      if (names.includes(keys.bridge)) looks += 1;
+      return super.read(names);
+    }
+  }
+  let signal = (): void => {};
+  const subscribe = (filter: string, call: unknown) => {
+    if (filter.endsWith("/bridge")) signal = call as () => void;
+    return { ready: Promise.resolve(), close: () => undefined };
+  };
+  const node: SessionNode = {
+    publish: () => Promise.resolve(0),
+    subscribe,
+    createClient: () => ({ subscribe, close: () => undefined }),
+    advertise: () => () => undefined,
+  };
+  const store = new CountingStore();
+  const server = new SessionServer({ store, node, clusterTopics: ["#"], pollInterval: 60_000 });
+  opened.push(server);
+  await server.bind("tcp://127.0.0.1:*");
+  looks = 0;
+  for (let n = 0; n < 100; n++) signal();
+  await until(() => looks > 0, "a look");
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  expect(looks).toBeLessThanOrEqual(2);
+});
+
 interface Place {
   readonly server: SessionServer;
   readonly endpoint: string;
