@@ -6,6 +6,7 @@
  * `set` renews certificates: the transport reads the options again for each handshake.
  */
 import { checkKeys, describe } from "../../core/arguments.js";
+import { checkAuthorities } from "../../core/authorities.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { OptionValues } from "../../core/option-table.js";
 import { optionValues } from "../../core/option-values.js";
@@ -53,6 +54,7 @@ export function checkTls(what: string, given: ClusterTlsOptions): ClusterTlsOpti
     ...(dialling === undefined ? {} : { dialling: certificateOf(`${what}.dialling`, dialling) }),
   });
   checkPem(`${what}.ca`, given.ca, "CERTIFICATE-----");
+  checkAuthorities(`${what}.ca`, checked.ca);
   checkUsable(what, checked, checked.ca);
   if (checked.dialling !== undefined) checkUsable(`${what}.dialling`, checked.dialling, checked.ca);
   return checked;
@@ -72,7 +74,10 @@ export function checkListenerTls(given: ClusterListenerTls, ca: string | undefin
 /** Checks a server's certificate, with or without authorities. @throws InvalidArgumentError `EINVAL` */
 export function checkCertificate(what: string, given: ClusterListenerTls): void {
   checkKeys(what, given, [...CERTIFICATE_KEYS, "ca"]);
-  if (given.ca !== undefined) checkPem(`${what}.ca`, given.ca, "CERTIFICATE-----");
+  if (given.ca !== undefined) {
+    checkPem(`${what}.ca`, given.ca, "CERTIFICATE-----");
+    checkAuthorities(`${what}.ca`, given.ca);
+  }
   checkUsable(what, given, given.ca);
 }
 

@@ -11,6 +11,7 @@ import { ConfigurationError, childOf, hider, otherThan, reasonOf, textOf } from 
 import { NamedFiles } from "../../config/named-files.js";
 import type { Finding, Path } from "../../config/problem.js";
 import { Source } from "../../config/source.js";
+import { checkAuthorities } from "../../core/authorities.js";
 import { ShoalError } from "../../core/errors.js";
 import { context } from "../../sockets/context.js";
 import { readCertificate } from "../../sockets/security/certificate.js";
@@ -184,6 +185,7 @@ async function tlsOf(files: NamedFiles, path: Path, tls: TlsConfiguration): Prom
   if (files.findings.length > found) return {};
   try {
     createSecureContext(own);
+    if (own.ca !== undefined) checkAuthorities("ca", own.ca);
   } catch (error) {
     files.found(path, `these files cannot be used: ${reasonOf(error)}`);
   }

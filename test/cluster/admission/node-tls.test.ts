@@ -241,6 +241,7 @@ describe("nodes with TLS", () => {
       [{ ...whole, key: 7 }, "tls.key must be PEM"],
       [{ ...whole, key: pem("b.key") }, "tls cannot be used: "],
       [{ ...whole, cert: whole.cert.slice(0, 200) }, "tls cannot be used: "],
+      [{ ...whole, ca: whole.ca.slice(0, 200) }, "tls.ca has a certificate that cannot be read"],
       [{ ...whole, sert: "x" }, "tls has no option sert; did you mean cert?"],
       [{ ...whole, checkAddress: 1 }, "tls.checkAddress must be true or false"],
       [{ ...whole, dialling: { cert: whole.cert } }, "tls.dialling.key must be PEM"],

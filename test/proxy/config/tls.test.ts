@@ -20,6 +20,7 @@ beforeAll(() => {
   makeCertificate(folder, "server", { extensions: "subjectAltName=IP:127.0.0.1\n" });
   makeCertificate(folder, "other", { extensions: "subjectAltName=DNS:a.test\n" });
   writeFileSync(join(folder, "text"), "not a certificate");
+  writeFileSync(join(folder, "cut.pem"), pem("ca.pem").slice(0, -100));
 }, 60_000);
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -83,6 +84,10 @@ describe("the key tls", () => {
     ],
     ["tls: { cert: text, key: server.key }", "frontend.tls.cert: ./text is not in PEM"],
     ["tls: { cert: server.pem, key: other.key }", "frontend.tls: these files cannot be used:"],
+    [
+      `tls: { ${PAIR}, ca: cut.pem }`,
+      "frontend.tls: these files cannot be used: ca has a certificate that cannot be read",
+    ],
     [`tls: { ${PAIR} }\n      tlsCa: x`, "tls and tlsCa exclude each other"],
     ["linger: 1", "tls://*:5555 needs a certificate: tls: { cert: FILE, key: FILE }"],
   ])("with %s is at fault", async (tls, message) => {

@@ -8,6 +8,7 @@
  */
 import { isIP } from "node:net";
 import type { PeerCertificate, SecureContext } from "node:tls";
+import { checkAuthorities } from "../../../core/authorities.js";
 import { InvalidArgumentError } from "../../../core/errors.js";
 import type { EndpointUse } from "../../../core/schemes/scheme.js";
 import type { TransportOptions } from "./transport.js";
@@ -55,7 +56,7 @@ function makeContext(options: TlsOptions, use: EndpointUse): SecureContext {
   // Node.js ignores an empty text (a file during its rewrite), and refuses every peer.
   if (tlsCert === "" || tlsKey === "")
     throw new InvalidArgumentError("tlsCert and tlsKey cannot be used: one of them is empty");
-  if (tlsCa !== null) checkAuthorities(tlsCa);
+  if (tlsCa !== null) checkAuthorities("The option tlsCa", tlsCa);
   if (!CHECKS_KEYS) checkKey(options);
   const ca = tlsCa ?? (use === "connect" ? systemCertificates() : undefined);
   try {
@@ -70,21 +71,6 @@ function makeContext(options: TlsOptions, use: EndpointUse): SecureContext {
     throw new InvalidArgumentError(`tlsCert, tlsKey and tlsCa cannot be used: ${(error as Error).message}`, {
       cause: error,
     });
-  }
-}
-
-/** Node.js ignores an unreadable certificate and those after it, and refuses their peers. */
-function checkAuthorities(pem: string): void {
-  const found = pem.match(/-----BEGIN CERTIFICATE-----[\s\S]*?(?:-----END CERTIFICATE-----|$)/g);
-  if (found === null) throw new InvalidArgumentError("The option tlsCa has no certificate in PEM");
-  const { X509Certificate } = crypto();
-  for (const [at, each] of found.entries()) {
-    try {
-      new X509Certificate(each);
-    } catch {
-      const which = found.length === 1 ? "" : `, number ${at + 1} of ${found.length},`;
-      throw new InvalidArgumentError(`The option tlsCa has a certificate${which} that cannot be read`);
-    }
   }
 }
 
