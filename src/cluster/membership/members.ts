@@ -18,36 +18,36 @@ export class Member {
   count: number;
   /** First start of its process. `start` is later after a return from the minority side of a partition. */
   processStart: number;
-  state: MemberState;
-  flags: number;
-  yields: boolean;
-  details: Details;
+  state: MemberState = MemberState.ALIVE;
+  flags = 0;
+  yields = false;
+  details: Details = NO_DETAILS;
   /** Version of the details in its last alive. */
-  announced: number;
+  announced = 0;
   /** Monotonic times. */
   lastHeard: number;
   changedAt: number;
-  suspicion: Suspicion | undefined;
+  suspicion: Suspicion | undefined = undefined;
   /** Death reason; 0: not dead. */
-  reason: number;
+  reason = 0;
   /** @internal Declared dead while this node heard no one, so an alive of the same incarnation is accepted. */
-  doubtful: boolean;
+  doubtful = false;
   /** @internal Its next ping carries an accusation. */
-  accused: boolean;
+  accused = false;
   /** Heard, but does not receive this node's packets. */
-  unreached: boolean;
+  unreached = false;
   /** @internal Waits for a probe out of turn. */
-  urgent: boolean;
+  urgent = false;
   /** @internal Its turn in this probe round is still to come. */
-  inRound: boolean;
+  inRound = false;
   /** @internal When a sign of life is expected; infinite: not expected. */
-  expectedBy: number;
+  expectedBy = Number.POSITIVE_INFINITY;
   /** @internal */
   readonly idHash: number;
   /** @internal Its hash in the digest; 0: none. */
-  hash: number;
+  hash = 0;
   /** @internal */
-  index: number;
+  index = -1;
 
   constructor(id: string, name: string, address: string, start: number, count: number, now: number) {
     this.id = id;
@@ -57,24 +57,9 @@ export class Member {
     this.start = start;
     this.count = count;
     this.processStart = start;
-    this.state = MemberState.ALIVE;
-    this.flags = 0;
-    this.yields = false;
-    this.details = NO_DETAILS;
-    this.announced = 0;
     this.lastHeard = now;
     this.changedAt = now;
-    this.suspicion = undefined;
-    this.reason = 0;
-    this.doubtful = false;
-    this.accused = false;
-    this.unreached = false;
-    this.urgent = false;
-    this.inRound = false;
-    this.expectedBy = Number.POSITIVE_INFINITY;
     this.idHash = idHash(id);
-    this.hash = 0;
-    this.index = -1;
   }
 
   get draining(): boolean {
