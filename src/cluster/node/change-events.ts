@@ -6,7 +6,7 @@
  */
 import type { ClusterChange } from "../membership/events.js";
 import type { Member as KnownMember } from "../membership/members.js";
-import { type ClusterEvent, lostReason } from "./events.js";
+import { type ClusterEvent, LOST_REASONS } from "./events.js";
 import type { Member } from "./member.js";
 import { looksSame } from "./private-props.js";
 
@@ -97,7 +97,7 @@ export class ChangeEvents {
         this.push({
           type: "lost",
           member: this.#memberOf(change.member),
-          reason: lostReason(change.reason),
+          reason: LOST_REASONS[change.reason] ?? "silent",
         });
         break;
       case "removed": {

@@ -94,15 +94,10 @@ export const CLUSTER_EVENTS = {
 /** A change in a cluster. `member` is a snapshot after the change. */
 export type ClusterEvent = EventsOf<typeof CLUSTER_EVENTS>;
 
-export function lostReason(reason: number): LostReason {
-  switch (reason) {
-    case DeathReason.CONNECTION:
-      return "connection";
-    case DeathReason.REPLACED:
-      return "replaced";
-    case DeathReason.TTL:
-      return "ttl";
-    default:
-      return "silent";
-  }
-}
+/** By the death reason's number; one of a later version is not there. */
+export const LOST_REASONS: Readonly<Record<number, LostReason>> = {
+  [DeathReason.SILENT]: "silent",
+  [DeathReason.CONNECTION]: "connection",
+  [DeathReason.REPLACED]: "replaced",
+  [DeathReason.TTL]: "ttl",
+};
