@@ -4,7 +4,7 @@
  *   change of a member ──> COALESCE ms ──> the list of endpoints ──another than the last──> its readers
  */
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
-import { AddressFeed, Scope } from "../discovery/source.js";
+import { AddressFeed } from "../discovery/source.js";
 import { isWithinReach, readEndpoint } from "../endpoints.js";
 import type { Member as KnownMember } from "../membership/members.js";
 import {
@@ -82,14 +82,13 @@ export class ServiceResolver implements EndpointSource, Iterable<Member> {
 
   /** Yields complete lists of endpoints, the first when the node runs; ends with the node. */
   async *endpoints(signal: AbortSignal): AsyncGenerator<readonly string[], void, undefined> {
-    const scope = new Scope(signal);
-    const feed = new AddressFeed(scope.signal);
+    const feed = new AddressFeed(signal);
     this.#parts.readers += 1;
     const reader = this.#parts.readers;
     let timer: NodeJS.Timeout | undefined;
     const publish = (): void => {
       timer = undefined;
-      if (this.#parts.owner.isClosed()) scope.end();
+      if (this.#parts.owner.isClosed()) void feed.return();
       const list = this.#endpoints(reader);
       if (list !== undefined) feed.set(list);
     };
@@ -102,7 +101,6 @@ export class ServiceResolver implements EndpointSource, Iterable<Member> {
     } finally {
       clearTimeout(timer);
       unwatch();
-      scope.end();
     }
   }
 
