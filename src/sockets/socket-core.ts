@@ -10,6 +10,7 @@ import { isBytes } from "../core/bytes.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError, type ShoalError } from "../core/errors.js";
 import { MAX_FRAMES } from "../core/frame-cost.js";
 import { IdleWaits } from "../core/idle-waits.js";
+import { ignore } from "../core/ignore.js";
 import { OPTIONS, type OptionName, type OptionSpec, type OptionValues } from "../core/option-table.js";
 import { setOption } from "../core/option-values.js";
 import { SocketType, type SocketTypeName } from "../core/socket-type.js";
@@ -300,7 +301,13 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   }
 
   close(linger: number | undefined): Promise<CloseResult> {
-    this.#closing ??= this.#close(linger);
+    if (this.#closing !== undefined) return this.#closing;
+    let settle: (result: Promise<CloseResult>) => void = ignore;
+    // First, because a listener of an event within the close may call it, too.
+    this.#closing = new Promise((resolve) => {
+      settle = resolve;
+    });
+    settle(this.#close(linger));
     return this.#closing;
   }
 

@@ -188,6 +188,24 @@ describe("within events over inproc", () => {
   });
 });
 
+describe.each(["tcp", "inproc"] as const)("a close over %s", (transport) => {
+  const world = new World("zmtp", transport);
+
+  it("closes once, though a listener of an event within it closes, too", async () => {
+    const [pull, push] = [world.pull(), world.push()];
+    const endpoint = await world.bind(push);
+    pull.connect(endpoint);
+    await push.ready({ peers: 1 });
+    const closes: unknown[] = [];
+    for (const type of ["close", "disconnect", "peer:leave"] as const)
+      push.events.on(type, () => closes.length < 9 && closes.push(push.close({ linger: 0 })));
+    const first = push.close({ linger: 0 });
+    expect(closes.length).toBeGreaterThan(0);
+    for (const close of closes) expect(close).toBe(first);
+    expect(await first).toEqual({ flushed: 0, discarded: 0, unknown: 0 });
+  });
+});
+
 describe("a publisher whose listener publishes on a drop", () => {
   const world = new World("zmtp", "tcp");
 
