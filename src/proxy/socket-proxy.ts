@@ -9,6 +9,7 @@ import { checkInteger, checkKeys, describe } from "../core/arguments.js";
 import { thisProcess } from "../core/built-file.js";
 import { ClosedError, InvalidArgumentError } from "../core/errors.js";
 import type { EventStream } from "../core/event-stream.js";
+import { ignore } from "../core/ignore.js";
 import { context as globalContext } from "../sockets/context.js";
 import { ownSockets, peerViews } from "../sockets/peer-views.js";
 import type { Socket } from "../sockets/socket.js";
@@ -210,7 +211,13 @@ export class SocketProxy {
     const { timeout = this.#drainTimeout } = options;
     checkInteger("timeout", timeout, 0, MAX_TIME);
     this.#call("drain");
-    this.#draining ??= this.#drainAll(timeout);
+    if (this.#draining !== undefined) return this.#draining;
+    let settle: (result: Promise<ProxyDrainResult>) => void = ignore;
+    // First, because a listener of `drain:started` may drain or close.
+    this.#draining = new Promise((resolve) => {
+      settle = resolve;
+    });
+    settle(this.#drainAll(timeout));
     return this.#draining;
   }
 
@@ -382,10 +389,10 @@ export class SocketProxy {
   }
 
   async #drainAll(timeout: number): Promise<ProxyDrainResult> {
-    this.events.emit({ type: "drain:started", timeout });
     const pumps = this.#pumps as Pumps;
-    pumps.resume();
     this.#drain = new Drain(pumps, [this.#sockets.side("frontend"), this.#sockets.side("backend")]);
+    this.events.emit({ type: "drain:started", timeout });
+    pumps.resume();
     const result = await this.#drain.run(timeout);
     this.#drained = result;
     pumps.end();

@@ -84,6 +84,17 @@ describe.each(ENGINES)("engine %s", (engine) => {
     });
   });
 
+  it.each(["drain", "close"] as const)("a listener of the start of a drain may call %s", async (call) => {
+    const proxy = await world.start(new StreamerProxy(sides));
+    const calls: Promise<unknown>[] = [];
+    proxy.events.on("drain:started", () => calls.length < 9 && calls.push(proxy[call]()));
+    const result = await proxy.drain();
+    expect(result).toEqual({ drained: true, received: 0, queued: 0, unanswered: 0 });
+    expect(await Promise.all(calls)).toEqual([call === "drain" ? result : undefined]);
+    await proxy.close();
+    expect(proxy.state).toBe("stopped");
+  });
+
   it("refuses what does not fit its state", async () => {
     const proxy = new QueueProxy(sides);
     expect(thrown(() => proxy.pause()).code).toBe("EFSM");
