@@ -26,7 +26,6 @@ export interface Incarnation {
   readonly count: number;
 }
 
-const ID = /^[0-9a-f]{32}$/;
 // White space, control characters, and separators of command lines and logs are excluded.
 const NAME = /^[^\s\p{C}@"'\\,;]+@[^\s\p{C}@"'\\,;]+$/u;
 
@@ -35,7 +34,7 @@ export function createId(): string {
 }
 
 export function isId(text: string): boolean {
-  return ID.test(text);
+  return /^[0-9a-f]{32}$/.test(text);
 }
 
 export function isName(text: string): boolean {

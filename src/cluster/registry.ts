@@ -17,7 +17,6 @@ import { MAX_ADDRESS, MAX_BUS_NAME } from "./bounds.js";
 import { isId, isName } from "./identity.js";
 
 const MAX_REGISTERED = 1_024;
-const MAX_RECORD = 4_096;
 /** Bytes that every system accepts. */
 const MAX_SOCKET_PATH = 103;
 const MAX_CONTROL = 8;
@@ -306,7 +305,7 @@ function ask(path: string): Promise<{ readonly text: string; readonly code?: str
     const timer = setTimeout(end, 1_000);
     socket.on("data", (piece: string) => {
       text += piece;
-      if (text.length <= MAX_RECORD) return;
+      if (text.length <= 4_096) return;
       text = "";
       end();
     });

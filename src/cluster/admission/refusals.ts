@@ -25,10 +25,8 @@ export const REFUSED_REASONS = [
 ] as const;
 export type RefusedReason = (typeof REFUSED_REASONS)[number];
 
-const REPORT_INTERVAL = 60_000;
 /** Reports at once, and then one per second. */
 const REPORT_BURST = 8;
-const MAX_REPORTED = 256;
 
 export class RefusalReports {
   /** Time of the last report for each, oldest first. */
@@ -43,7 +41,7 @@ export class RefusalReports {
   allows(now: number, host: string, reason: string): boolean {
     const name = `${host} ${reason}`;
     const before = this.#reported.get(name);
-    if (before !== undefined && now - before < REPORT_INTERVAL) return false;
+    if (before !== undefined && now - before < 60_000) return false;
     const filled = (now - this.#filledAt) / 1_000;
     this.#tokens = Math.min(REPORT_BURST, this.#tokens + filled);
     this.#filledAt = now;
@@ -52,7 +50,7 @@ export class RefusalReports {
     this.#reported.delete(name);
     this.#reported.set(name, now);
     const [oldest] = this.#reported.keys();
-    if (this.#reported.size > MAX_REPORTED && oldest !== undefined) this.#reported.delete(oldest);
+    if (this.#reported.size > 256 && oldest !== undefined) this.#reported.delete(oldest);
     return true;
   }
 }

@@ -31,8 +31,6 @@ import { checkHttp, DirectoryPage, type DiscoveryHttpOptions } from "./http.js";
 import type { OwnClient } from "./roster.js";
 import { type DiscoveryAuthenticate, type DiscoveryUser, UserTable } from "./users.js";
 
-const COALESCE = 20;
-
 const OPTIONS = {
   /** Endpoint of the ROUTER, `tcp://*:7000` or `tls://*:7000`; port `*`: any free one. Required without `http`. */
   endpoint: text(),
@@ -321,7 +319,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     this.#coalescing ??= setTimeout(() => {
       this.#coalescing = undefined;
       this.#publish();
-    }, COALESCE);
+    }, 20);
   };
 
   #publish(): void {

@@ -20,9 +20,6 @@ export const DISCOVERY_PERMISSION = "dynamicDiscovery";
 const LOG_N = 15;
 const BLOCK = 8;
 const MAX_SCRYPT_MEMORY = 268_435_456;
-/** Concurrent hashes, and waiting checks. */
-const MAX_HASHING = 2;
-const MAX_WAITING = 64;
 /** Keyed hashes of recently correct credentials, which spare password hashes. */
 const MAX_REMEMBERED = 4_096;
 const MAX_USERS = 10_000;
@@ -204,8 +201,8 @@ export class UserTable {
   }
 
   async #hash(password: string, hash: Hash): Promise<Buffer | undefined> {
-    if (this.#hashing >= MAX_HASHING) {
-      if (this.#waiting.length >= MAX_WAITING) return undefined;
+    if (this.#hashing >= 2) {
+      if (this.#waiting.length >= 64) return undefined;
       // A finishing hash passes its place on.
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     } else this.#hashing += 1;

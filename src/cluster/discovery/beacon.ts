@@ -24,9 +24,6 @@ const MAX_GROUP_PORTS = 8;
 const BEACON_GROUP = "239.192.83.73";
 /** Intervals after which a silent address is forgotten. */
 const HEARD_INTERVALS = 12;
-/** In total, and per IP address. */
-const MAX_HEARD = 1_024;
-const MAX_HEARD_OF_HOST = 64;
 
 const COMMON_OPTIONS = {
   /** ms between beacons, a quarter more or less by chance. From 100, default 5,000. */
@@ -168,10 +165,10 @@ async function* beacons(
   /** Time of the last beacon by "host:port", oldest first. */
   const heard = new Map<string, number>();
   const hasRoom = (host: string): boolean => {
-    if (heard.size >= MAX_HEARD) return false;
+    if (heard.size >= 1_024) return false;
     let ofHost = 0;
     for (const address of heard.keys()) if (address.startsWith(`${host}:`)) ofHost += 1;
-    return ofHost < MAX_HEARD_OF_HOST;
+    return ofHost < 64;
   };
   const feed = new AddressFeed(signal);
   feed.set([]);

@@ -19,9 +19,6 @@ import { MAX_MEMBERS } from "../bounds.js";
 import { type DiscoveryTls, fieldsOf, type HttpAnswer, itemsOf, requestJson, requestStream } from "./http.js";
 import { Scope } from "./source.js";
 
-/** A timer above 24 days fires at once. */
-const LONGEST_LEASE = 86_400;
-
 /** gRPC codes of permanent errors. */
 const GRPC = { invalidArgument: 3, notFound: 5, permissionDenied: 7, unauthenticated: 16 } as const;
 
@@ -276,7 +273,8 @@ function revisionOf(answer: Record<string, unknown>): bigint {
 
 function secondsOf(value: unknown): number {
   const seconds = Math.floor(Number(value ?? 0));
-  return seconds > 0 ? Math.min(seconds, LONGEST_LEASE) : 0;
+  // A timer above 24 days fires at once.
+  return seconds > 0 ? Math.min(seconds, 86_400) : 0;
 }
 
 /** First key after a prefix that ends in plain ASCII. */

@@ -7,7 +7,6 @@ import type { Prober } from "./prober.js";
 
 /** Average number of members that probe a suspect on hearing of it. */
 export const CONFIRMERS = 4;
-const MAX_ANSWERS = 256;
 
 interface Answer {
   readonly at: number;
@@ -99,7 +98,7 @@ export class Beats {
 
   onDiscover({ seq: wanted, target: within }: Packet, address: string): void {
     if (wanted > 0 && this.#context.random() >= wanted / this.#context.members.size) return;
-    if (this.#answers.length >= MAX_ANSWERS || this.#answers.some((each) => each.address === address)) return;
+    if (this.#answers.length >= 256 || this.#answers.some((each) => each.address === address)) return;
     this.#answers.push({ at: this.#context.now + this.#context.random() * within, address });
   }
 

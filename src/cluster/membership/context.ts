@@ -14,7 +14,6 @@ import { aliveOf, Member, MemberState, Members } from "./members.js";
 const CUT_OFF_AFTER = 3;
 const GOSSIP_DELAY = 5;
 const MIN_LOG = 1.5;
-const MAX_SKIPPED = 32;
 export const NEVER = Number.POSITIVE_INFINITY;
 
 export interface MembershipOptions {
@@ -245,7 +244,7 @@ export class Context {
   #listener(live: readonly Member[]): Member {
     let member = live[this.#cursor++ % live.length] as Member;
     // Suspects are skipped: the small side of a partition would lose most of its gossip to them.
-    for (let tries = MAX_SKIPPED; tries > 0 && member.state === MemberState.SUSPECT; tries--)
+    for (let tries = 32; tries > 0 && member.state === MemberState.SUSPECT; tries--)
       member = live[this.#cursor++ % live.length] as Member;
     return member;
   }

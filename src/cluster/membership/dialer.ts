@@ -10,7 +10,6 @@ const DIALS = 4;
 const OLD_DIALS = 2;
 /** Few nodes may know a seed, so in a large cluster each dials one in this share of redial intervals. */
 const LEAST_SHARE = 0.1;
-const MAX_DIALS = 64;
 /** Another node may get an address of this node later. */
 const SELF_AGE = 60_000;
 
@@ -56,7 +55,7 @@ export class Dialer {
   dial(address: string, accusation: Update | undefined, overStream: boolean): void {
     const seq = this.#prober.nextSeq();
     const [oldest] = this.#dials.keys();
-    if (this.#dials.size >= MAX_DIALS && oldest !== undefined) this.#dials.delete(oldest);
+    if (this.#dials.size >= 64 && oldest !== undefined) this.#dials.delete(oldest);
     this.#dials.set(seq, address);
     const own = this.#context.ownAlive();
     const updates = accusation === undefined ? [own] : [own, accusation];

@@ -22,7 +22,6 @@ import { Updates } from "./updates.js";
 
 export type { MembershipOptions } from "./context.js";
 
-const ASKED = 4;
 const LEAVE_SENDS = 16;
 const COALESCE = 20;
 
@@ -287,7 +286,7 @@ export class Membership {
     // Others may have declared this node dead: their answers have the accusation.
     const { live } = this.#context.members;
     if (ms < this.profile.probeInterval || this.profile.probeInterval === 0 || this.#context.left) return;
-    for (let i = 0; i < ASKED; i++) {
+    for (let i = 0; i < 4; i++) {
       const member = pick(live, this.#context.random);
       if (member !== undefined) this.#parts.dialer.dial(member.address, undefined, false);
     }

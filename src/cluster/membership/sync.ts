@@ -21,8 +21,6 @@ const YOUNG = 3;
 const PATIENCE = 2;
 /** Bytes of a packet without its updates. */
 const HEAD = 64;
-const MEET_DELAY = 10;
-const MAX_MET = 3;
 /** Longer answers use a stream. */
 const MAX_DATAGRAMS = 12;
 
@@ -119,9 +117,9 @@ export class Synchronizer {
       return;
     }
     const { now } = this.#context;
-    if (now - this.#lastSync < apart || this.#met.length >= MAX_MET) return;
+    if (now - this.#lastSync < apart || this.#met.length >= 3) return;
     this.#met.push(address);
-    this.#meetAt = Math.min(this.#meetAt, now + MEET_DELAY);
+    this.#meetAt = Math.min(this.#meetAt, now + 10);
   }
 
   /** @param apart minimum ms since the previous request */

@@ -32,8 +32,6 @@ import { MessageKind, type SendResult } from "./parts.js";
 import type { MessagingState } from "./state.js";
 import type { WaitResult } from "./waiting-sends.js";
 
-const DIRECT_PREFIX = "$direct";
-
 export interface Recipient {
   readonly node: string;
   /** Its number there. */
@@ -159,7 +157,7 @@ export class DirectMessages {
       const isBehind = this.#state.waiting.has(id);
       const result = isBehind ? "full" : this.#state.links.send(id, MessageKind.DIRECT, item);
       if (result === "sent") count += 1;
-      else if (result === "full") this.#state.dropFull(id, DIRECT_PREFIX);
+      else if (result === "full") this.#state.dropFull(id, "$direct");
     }
     this.sent += count;
     return count;

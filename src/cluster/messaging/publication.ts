@@ -20,7 +20,6 @@ import { TopicForm } from "./topic-aliases.js";
 import type { TopicPlan } from "./topic-plan.js";
 
 const ALIAS_BYTES = 5;
-const FIRST_HEAD = 2_048;
 
 export class Publication {
   plan: TopicPlan;
@@ -29,7 +28,7 @@ export class Publication {
   /** Of the whole item, with the topic's name and the context. */
   bytes = 0;
   /** The last encoded form before the data: `headBytes` of it. */
-  head: Buffer = Buffer.allocUnsafeSlow(FIRST_HEAD);
+  head: Buffer = Buffer.allocUnsafeSlow(2_048);
   headBytes = 0;
   /** Nodes whose mark is reached. */
   readonly fulls: string[] = [];

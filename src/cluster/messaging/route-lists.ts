@@ -20,8 +20,6 @@ import { ROUTE_LIMITS, RouteCopy, type RouteLimits, RouteNumbers, type RouteStor
 import { OwnRoutes, type RouteSnapshot } from "./route-own.js";
 import { ASK, decodeRouteItem, type RouteDelta, RouteItem, type RoutePart } from "./route-wire.js";
 
-/** To keep turns short. */
-const DELTAS_A_FLUSH = 8;
 const NEVER = Number.POSITIVE_INFINITY;
 
 /** `expected`: alive, but not yet known to take messages. */
@@ -150,7 +148,8 @@ export class RouteLists {
   }
 
   #flush(now: number): void {
-    this.#own.makeDeltas(DELTAS_A_FLUSH);
+    // To keep turns short.
+    this.#own.makeDeltas(8);
     this.#flushAt = this.#own.hasPending ? now + ROUTE_FLUSH : NEVER;
     for (const member of this.#members.values()) this.#feed(now, member);
   }

@@ -17,11 +17,10 @@ const HASH = 0x23;
 
 /** A loop copies up to so many characters faster than a native call. */
 const SHORT = 64;
-const FIRST_BYTES = 1_024;
 const ENCODER = new TextEncoder();
 
 export class TopicScan {
-  bytes: Uint8Array<ArrayBuffer> = new Uint8Array(FIRST_BYTES);
+  bytes: Uint8Array<ArrayBuffer> = new Uint8Array(1_024);
   /** The last word is padded with 0. */
   words: Uint32Array<ArrayBuffer> = new Uint32Array(this.bytes.buffer);
   length = 0;

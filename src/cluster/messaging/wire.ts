@@ -27,8 +27,6 @@ export const MAX_BATCH_ITEMS = 65_535;
 
 /** Bytes. */
 const ID = 16;
-const LIFE = 8;
-const MAX_REASON = 64;
 
 export interface Hello {
   /** The node that the sender means to have dialled. */
@@ -78,7 +76,7 @@ export function decodeHello(frame: Buffer): Hello | undefined {
   const hello = {
     to: reader.id(ID),
     from: reader.id(ID),
-    life: reader.id(LIFE),
+    life: reader.id(8),
     session: reader.uintUpTo(2 ** 32 - 1),
     maxWaiting: reader.uint(),
     maxWaitingBytes: reader.uint(),
@@ -117,7 +115,7 @@ export function encodeRefused(reason: string): Buffer {
 export function decodeRefused(frame: Buffer): string | undefined {
   if (frame[0] !== LinkFrame.REFUSED) return undefined;
   const reader = new Reader(frame, 1);
-  const reason = reader.text(MAX_REASON);
+  const reason = reader.text(64);
   return reader.failed ? undefined : reason;
 }
 

@@ -9,8 +9,6 @@ import { bindUdp, type UdpOptions } from "../../engine/zmtp/transport/udp.js";
 import { MAX_PACKET } from "../bounds.js";
 import type { Binding } from "./interfaces.js";
 
-const MAX_UNSENT = 1_024;
-
 export interface GroupAddress {
   readonly group: string;
   readonly port: number;
@@ -185,7 +183,7 @@ export class Datagrams {
       this.#count("send:oversized");
       return;
     }
-    if (this.#unsent >= MAX_UNSENT) {
+    if (this.#unsent >= 1_024) {
       this.#count("send:full");
       return;
     }

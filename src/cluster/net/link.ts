@@ -46,10 +46,8 @@ import {
 import { splitIpAddress } from "./addresses.js";
 import type { BusCodec } from "./bus-codec.js";
 
-const MAX_WAITING = 128;
 /** Before the other end has proved itself; the proofs of 64 clusters have 2,700 bytes. */
 const MAX_UNPROVED_FRAME = 4_096;
-const MAX_UNPROVED_FRAMES = 2;
 /** Packets above it are dropped; messages have separate windows. */
 const MAX_UNSENT_BYTES = 16_777_216;
 /** Bytes of a copied frame. */
@@ -63,7 +61,6 @@ const MAX_DIRECT = 2_097_152;
 const MAX_PARTS = 64;
 /** Until the first genuine packet. */
 export const HELLO_TIMEOUT = 10_000;
-const CLOSE_TIMEOUT = 1_000;
 
 const NO_BYTES = Buffer.alloc(0);
 
@@ -238,7 +235,7 @@ export class Link implements Sink, PairStream {
     }
     this.usedAt = performance.now();
     if (this.#out === undefined || (this.#exchange !== undefined && !this.#verified)) {
-      if (this.#waiting.length >= MAX_WAITING) this.#own.count("link:full");
+      if (this.#waiting.length >= 128) this.#own.count("link:full");
       else this.#waiting.push({ codec, packet });
       return;
     }
@@ -344,7 +341,7 @@ export class Link implements Sink, PairStream {
     this.#leaving = end;
     this.#greeting.clear();
     this.#stream.socket.end(encodeFrame(frame));
-    this.#timer = setTimeout(() => this.#finish(end), CLOSE_TIMEOUT);
+    this.#timer = setTimeout(() => this.#finish(end), 1_000);
     this.#timer.unref();
   }
 
@@ -526,7 +523,7 @@ export class Link implements Sink, PairStream {
       return 0;
     }
     if (isStranger) this.#unproved += 1;
-    if (this.#unproved > MAX_UNPROVED_FRAMES) {
+    if (this.#unproved > 2) {
       this.#refuse("link:proof");
       return 0;
     }

@@ -1,7 +1,7 @@
 /**
  * The streams of a node: dialled for a packet, kept to the next few nodes in the order of ids, closed when idle.
  *
- * Each node keeps streams to WATCHED nodes, so each is watched by as many: when a process is killed, its system ends
+ * Each node keeps streams to three nodes, so each is watched by as many: when a process is killed, its system ends
  * its streams, and those nodes know within milliseconds.
  */
 import { Socket } from "node:net";
@@ -41,7 +41,6 @@ import { Link, type LinkEnd, type OpenedStream, type StreamNode, type StreamTabl
 const MAX_UNVERIFIED = 1_024;
 /** Accepted streams that one node or host may hold while the node has its maximum. */
 const MAX_HELD = 32;
-const MAX_QUEUED = 128;
 
 const TRANSPORT = optionValues({
   backlog: 512,
@@ -310,7 +309,7 @@ export class Links implements StreamTable, PairStreamTable {
     }
     const dial = this.#dials.get(address) ?? this.#dial(address);
     if (dial === undefined) return;
-    if (dial.queue.length >= MAX_QUEUED) this.#effects.count("link:full");
+    if (dial.queue.length >= 128) this.#effects.count("link:full");
     else dial.queue.push({ codec, packet });
   }
 

@@ -34,8 +34,6 @@ const GREETERS = 4;
  * start later.
  */
 const CALLS = [100, 300, 1_000, 2_000, 5_000];
-/** Watched nodes. */
-const WATCHED = 3;
 
 let running = 0;
 
@@ -375,10 +373,10 @@ function concernsWatched({ type }: ClusterChange): boolean {
   }
 }
 
-/** Addresses of the next nodes after `self` in the circular order of ids, so that each is watched by equally many. */
+/** Addresses of the three next nodes after `self` in the circular order of ids, so that each is watched by equally many. */
 function successors(self: string, members: readonly KnownMember[]): string[] {
   // Ids are hexadecimal, so those before this node's come last.
   const turns = members.map(({ id, address }) => ({ turn: id < self ? `z${id}` : id, address }));
   turns.sort((one, other) => (one.turn < other.turn ? -1 : 1));
-  return turns.slice(0, WATCHED).map(({ address }) => address);
+  return turns.slice(0, 3).map(({ address }) => address);
 }
