@@ -29,6 +29,7 @@ export class Bridge {
   #isStopped = false;
   #next = 1;
   #waiting = 0;
+  #isSignalling = false;
   /** Stored copies, and messages lost by the store's failures. */
   kept = 0;
   lost = 0;
@@ -69,7 +70,13 @@ export class Bridge {
 
   filtersChanged(): void {
     if (this.#client !== undefined) this.#refresh();
-    else this.#signal("filters");
+    else if (!this.#isSignalling) {
+      this.#isSignalling = true;
+      setImmediate(() => {
+        this.#isSignalling = false;
+        this.#signal("filters");
+      });
+    }
   }
 
   /** Gives the bridge back, and signals that. @throws StoreError */

@@ -146,6 +146,33 @@ it("a server that is told many times at once that the bridge is free looks at th
   expect(looks).toBeLessThanOrEqual(2);
 });
 
+it("filters that change together are one signal to the server that has the bridge", async () => {
+  let signals = 0;
+  const subscribe = () => ({ ready: Promise.resolve(), close: () => undefined });
+  const node: SessionNode = {
+    publish: (topic) => {
+      if (topic.endsWith("/filters")) signals += 1;
+      return Promise.resolve(0);
+    },
+    subscribe,
+    createClient: () => ({ subscribe, close: () => undefined }),
+    advertise: () => () => undefined,
+  };
+  const store = new MemorySessionStore();
+  const [one, two] = [0, 1].map(() => new SessionServer({ store, node, clusterTopics: ["#"] })) as [
+    SessionServer,
+    SessionServer,
+  ];
+  opened.push(one, two);
+  await one.bind("tcp://127.0.0.1:*");
+  const client = new SessionClient(await two.bind("tcp://127.0.0.1:*"), { id: "reader" });
+  opened.push(client);
+  await client.ready();
+  await Promise.all(Array.from({ length: 100 }, (_, n) => client.subscribe(`t/${n}`)));
+  await until(() => signals > 0, "a signal");
+  expect(signals).toBeLessThan(20);
+});
+
 interface Place {
   readonly server: SessionServer;
   readonly endpoint: string;
