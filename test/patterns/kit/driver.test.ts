@@ -47,6 +47,17 @@ describe("close", () => {
     await expect(thing.call()).rejects.toMatchObject({ code: "EBADF", message: "Thing is closed" });
   });
 
+  test("runs once, though a listener of what it reports closes, too", async () => {
+    const thing = new Thing();
+    const closes: Promise<void>[] = [];
+    thing.events.on("thing:happened", () => closes.length < 9 && closes.push(thing.close({ linger: 5 })));
+    thing.finish = () => thing.events.emit({ type: "thing:happened" });
+    const closing = thing.close();
+    expect(closes).toEqual([closing]);
+    await closing;
+    expect(thing.closings).toEqual([1_000]);
+  });
+
   test.for([
     100,
     null,
