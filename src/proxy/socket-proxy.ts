@@ -6,10 +6,10 @@
  *                   capture            control
  */
 import { checkInteger, checkKeys, describe } from "../core/arguments.js";
+import { beginOnce } from "../core/begin-once.js";
 import { thisProcess } from "../core/built-file.js";
 import { ClosedError, InvalidArgumentError } from "../core/errors.js";
 import type { EventStream } from "../core/event-stream.js";
-import { ignore } from "../core/ignore.js";
 import { context as globalContext } from "../sockets/context.js";
 import { ownSockets, peerViews } from "../sockets/peer-views.js";
 import type { Socket } from "../sockets/socket.js";
@@ -211,14 +211,10 @@ export class SocketProxy {
     const { timeout = this.#drainTimeout } = options;
     checkInteger("timeout", timeout, 0, MAX_TIME);
     this.#call("drain");
-    if (this.#draining !== undefined) return this.#draining;
-    let settle: (result: Promise<ProxyDrainResult>) => void = ignore;
-    // First, because a listener of `drain:started` may drain or close.
-    this.#draining = new Promise((resolve) => {
-      settle = resolve;
-    });
-    settle(this.#drainAll(timeout));
-    return this.#draining;
+    const keep = (draining: Promise<ProxyDrainResult>): void => {
+      this.#draining = draining;
+    };
+    return this.#draining ?? beginOnce(keep, () => this.#drainAll(timeout));
   }
 
   /**
@@ -232,8 +228,10 @@ export class SocketProxy {
       const { linger } = options;
       if (linger !== undefined) checkInteger("linger", linger, -1, MAX_TIME);
       this.#call("stop");
-      this.#closing ??= this.#close(linger);
-      return this.#closing;
+      const keep = (closing: Promise<void>): void => {
+        this.#closing = closing;
+      };
+      return this.#closing ?? beginOnce(keep, () => this.#close(linger));
     } catch (error) {
       return Promise.reject(error);
     }

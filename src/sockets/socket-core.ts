@@ -6,11 +6,11 @@
  *           receives end,          linger: what `send` was given
  *           sends refused          leaves, what waits for room, too
  */
+import { beginOnce } from "../core/begin-once.js";
 import { isBytes } from "../core/bytes.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError, type ShoalError } from "../core/errors.js";
 import { MAX_FRAMES } from "../core/frame-cost.js";
 import { IdleWaits } from "../core/idle-waits.js";
-import { ignore } from "../core/ignore.js";
 import { OPTIONS, type OptionName, type OptionSpec, type OptionValues } from "../core/option-table.js";
 import { setOption } from "../core/option-values.js";
 import { SocketType, type SocketTypeName } from "../core/socket-type.js";
@@ -301,14 +301,10 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   }
 
   close(linger: number | undefined): Promise<CloseResult> {
-    if (this.#closing !== undefined) return this.#closing;
-    let settle: (result: Promise<CloseResult>) => void = ignore;
-    // First, because a listener of an event within the close may call it, too.
-    this.#closing = new Promise((resolve) => {
-      settle = resolve;
-    });
-    settle(this.#close(linger));
-    return this.#closing;
+    const keep = (closing: Promise<CloseResult>): void => {
+      this.#closing = closing;
+    };
+    return this.#closing ?? beginOnce(keep, () => this.#close(linger));
   }
 
   /** @throws ClosedError `EBADF`; InvalidStateError `EFSM` while a call of `request` has the socket */

@@ -95,6 +95,21 @@ describe.each(ENGINES)("engine %s", (engine) => {
     expect(proxy.state).toBe("stopped");
   });
 
+  it("closes once, though a listener of a peer that left within the close closes, too", async () => {
+    const proxy = await world.start(
+      new StreamerProxy({ ...sides, frontend: { bind: "inproc://closes-once" } }),
+    );
+    const push = world.socket(new Push({ context }));
+    push.connect("inproc://closes-once");
+    await until(() => proxy.stats().frontend.peers === 1 || engine === "libzmq", "the peer");
+    const closes: Promise<void>[] = [];
+    proxy.events.on("peer:left", () => closes.length < 9 && closes.push(proxy.close({ linger: 0 })));
+    const closing = proxy.close({ linger: 0 });
+    for (const close of closes) expect(close).toBe(closing);
+    await closing;
+    expect(closes).toHaveLength(engine === "libzmq" ? 0 : 1);
+  });
+
   it("refuses what does not fit its state", async () => {
     const proxy = new QueueProxy(sides);
     expect(thrown(() => proxy.pause()).code).toBe("EFSM");

@@ -8,9 +8,9 @@
  * with `assertOpen`.
  */
 import { checkKeys } from "../../core/arguments.js";
+import { beginOnce } from "../../core/begin-once.js";
 import { ClosedError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import { type EventNames, EventStream, type TypedEvent } from "../../core/event-stream.js";
-import { ignore } from "../../core/ignore.js";
 import { checkWait, refusedWait, Waiter, type WaitOptions, waitFor } from "../../core/waiter.js";
 import { Calls } from "../../sockets/calls.js";
 import type { Socket } from "../../sockets/socket.js";
@@ -104,14 +104,10 @@ export abstract class Driver<E extends TypedEvent, S> {
     this.#closed = true;
     this.#calls.abandon();
     this.reached(new ClosedError("EAGAIN", `${this.#name} closed while the call waited`));
-    if (this.#closing !== undefined) return this.#closing;
-    let settle: (ended: Promise<void>) => void = ignore;
-    // First, because what the close calls, such as a handler's abort, may close, too.
-    this.#closing = new Promise((resolve) => {
-      settle = resolve;
-    });
-    settle(this.#end(linger));
-    return this.#closing;
+    const keep = (closing: Promise<void>): void => {
+      this.#closing = closing;
+    };
+    return this.#closing ?? beginOnce(keep, () => this.#end(linger));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
