@@ -100,7 +100,8 @@ export class Checker {
     let counter = 0;
     for (let i = 0; i < this.#width; i++) counter = (counter << 8) | (message[i] as number);
     if (counter >>> 0 !== (this.#seen & this.#mask) >>> 0) this.ordered = false;
-    if (this.#seen++ >= this.#warmup) this.#sum = (this.#sum + sample(message, this.#size)) | 0;
+    const sum = this.#seen++ === this.#warmup ? 0 : this.#sum;
+    this.#sum = (sum + sample(message, this.#size)) | 0;
   }
 
   get checksum(): string {

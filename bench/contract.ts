@@ -61,7 +61,7 @@ export interface RoleSpec {
   readonly connects?: readonly string[];
   /**
    * Whether it prints `done` by itself. Default true. If false, it works until the line `stop`, then prints `done`; its
-   * measured part begins with the line `begin`, sent when the measured role prints `begun`.
+   * measured part begins with the line `begin`, sent when the measured role prints `rehearsed` or `begun`.
    */
   readonly ends?: boolean;
   /** Whether `result` takes the figures of this role, as its first `done`. Default false. */
@@ -129,9 +129,12 @@ export interface SideDone {
   readonly extra?: Readonly<Record<string, number>>;
 }
 
-/** Printed by a side whose warm-up is over: its measured part begins again. */
+/**
+ * Printed by a side whose warm-up is over: its measured part begins again. A side in Node prints `rehearsed` halfway
+ * through it, and does the same.
+ */
 export interface SideBegun {
-  readonly type: "begun";
+  readonly type: "begun" | "rehearsed";
 }
 
 export type SideLine = SideReady | SideBegun | SideDone;

@@ -46,7 +46,7 @@ export async function playStartUp(side: Side, command: SideCommand): Promise<voi
   await side.ready();
   for (let i = 0; i < side.warmup; i++) await startOnce(command);
   side.begin();
-  const latencies = new Latencies();
+  const latencies = new Latencies(side.count);
   const imports: number[] = [];
   for (let i = 0; i < side.count; i++) {
     const { first, imported } = await startOnce(command);

@@ -77,10 +77,12 @@ async function play(
     }
   }
   const measured = new Set(specs.filter((spec) => spec.measured).map((spec) => spec.role));
-  const begins = started.filter(({ spec }) => spec.measured).map(({ side }) => side.begun);
-  void Promise.race(begins).then(() => {
+  const first = started.filter(({ spec }) => spec.measured).map(({ side }) => side);
+  const begin = () => {
     for (const { spec, side } of started) if (spec.ends === false) side.say("begin");
-  });
+  };
+  void Promise.race(first.map(({ rehearsed }) => rehearsed)).then(begin);
+  void Promise.race(first.map(({ begun }) => begun)).then(begin);
   for (const { side } of started) side.say("start");
   // Any failed side ends the run, even if other sides would only wait for it.
   await all(started.filter(({ spec }) => spec.ends !== false));

@@ -35,7 +35,8 @@ process.on("exit", killAll);
 export class SideProcess {
   readonly name: string;
   readonly ready: Promise<SideReady>;
-  /** Settles when its warm-up is over; never rejects. */
+  /** Settle halfway through its warm-up and when that is over; neither rejects. */
+  readonly rehearsed: Promise<void>;
   readonly begun: Promise<void>;
   readonly done: Promise<SideDone>;
   /** Settles when the process has exited; never rejects. */
@@ -57,10 +58,12 @@ export class SideProcess {
     });
     running.add(this);
     const ready = deferred<SideReady>();
+    const rehearsed = deferred<void>();
     const begun = deferred<void>();
     const done = deferred<SideDone>();
     const exited = deferred<void>();
     this.ready = ready.promise;
+    this.rehearsed = rehearsed.promise;
     this.begun = begun.promise;
     this.done = done.promise;
     this.exited = exited.promise;
@@ -78,6 +81,7 @@ export class SideProcess {
       try {
         const said = JSON.parse(line) as SideLine;
         if (said.type === "ready") ready.resolve(said);
+        else if (said.type === "rehearsed") rehearsed.resolve();
         else if (said.type === "begun") begun.resolve();
         else if (said.type === "done") {
           this.#reported = true;

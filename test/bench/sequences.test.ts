@@ -95,13 +95,13 @@ describe("the checksum of many streams", () => {
 });
 
 describe("the deliveries of a fan-out", () => {
-  it("count what of the warm-up comes after the clock has begun with the first warm socket", () => {
+  it("rehearse once, and count what of the warm-up comes after the clock has begun with the first warm socket", () => {
     const told: string[] = [];
     const side = {
       size: SIZE,
       warmup: 10,
       count: 3,
-      begin: () => told.push("begin"),
+      begin: (isRehearsal = false) => told.push(isRehearsal ? "rehearse" : "begin"),
       end: () => told.push("end"),
     };
     const checkers = [0, 1].map(() => new Checker(SIZE, 10));
@@ -112,11 +112,11 @@ describe("the deliveries of a fan-out", () => {
     };
     take(second, 4);
     take(first, 9);
-    expect([told, first.room, second.room]).toEqual([[], 1, 6]);
+    expect([told, first.room, second.room]).toEqual([["rehearse"], 1, 6]);
     take(first, 4);
-    expect([told, second.room]).toEqual([["begin"], 6]);
+    expect([told, second.room]).toEqual([["rehearse", "begin"], 6]);
     take(second, 9);
-    expect(told).toEqual(["begin", "end"]);
+    expect(told).toEqual(["rehearse", "begin", "end"]);
     const checksum = sumOfChecksums([expectedChecksum(SIZE, 10, 3), expectedChecksum(SIZE, 10, 3)]);
     expect(receiving.outcome()).toMatchObject({ messages: 6, checksum, ordered: true, extra: { late: 6 } });
     const done = (role: string, messages: number, seconds: number, late?: number): SideReport => ({

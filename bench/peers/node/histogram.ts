@@ -4,24 +4,23 @@ import hdr from "hdr-histogram-js";
 const PERCENTILES = [0, 25, 50, 75, 90, 95, 99, 99.9, 99.99, 100];
 
 const MINUTE = 60_000_000_000;
-/** Latencies in one piece of memory. */
-const PIECE = 65_536;
 
 /**
  * Three significant digits from 1 ns to a minute. Sorting a latency into the histogram takes a tenth of a fast
  * client's time, so it is done at the end.
  */
 export class Latencies {
-  readonly #pieces: Float64Array[] = [];
-  #used = PIECE;
+  readonly #last: Float64Array;
+  #recorded = 0;
+
+  /** @param count of the latest latencies, which it keeps: those of the warm-up are recorded, too, and give way */
+  constructor(count: number) {
+    this.#last = new Float64Array(count);
+  }
 
   /** @param nanoseconds more than a minute counts as a minute */
   record(nanoseconds: number): void {
-    if (this.#used === PIECE) {
-      this.#pieces.push(new Float64Array(PIECE));
-      this.#used = 0;
-    }
-    (this.#pieces.at(-1) as Float64Array)[this.#used++] = nanoseconds;
+    this.#last[this.#recorded++ % this.#last.length] = nanoseconds;
   }
 
   #histogram(): hdr.Histogram {
@@ -31,11 +30,8 @@ export class Latencies {
       numberOfSignificantValueDigits: 3,
       useWebAssembly: false,
     });
-    const last = this.#pieces.length - 1;
-    this.#pieces.forEach((piece, at) => {
-      for (const each of at === last ? piece.subarray(0, this.#used) : piece)
-        histogram.recordValue(Math.min(MINUTE, Math.max(1, Math.round(each))));
-    });
+    for (const each of this.#last.subarray(0, this.#recorded))
+      histogram.recordValue(Math.min(MINUTE, Math.max(1, Math.round(each))));
     return histogram;
   }
 

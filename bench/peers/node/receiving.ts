@@ -11,14 +11,17 @@ interface Checking {
 export class Stream {
   seen = 0;
   readonly #checker: Checking;
-  /** Messages until the stream is warm, and until its end. */
+  /** Messages until half of the warm-up, its end, and the stream's. */
+  readonly #half: number;
   readonly #first: number;
   readonly #total: number;
-  readonly #onWarm: () => void;
+  readonly #onWarm: (isHalf: boolean) => void;
   readonly #onEnd: () => void;
 
-  constructor(side: Side, checker: Checking, onWarm: () => void, onEnd: () => void) {
+  /** @param onWarm called halfway through the warm-up, too */
+  constructor(side: Side, checker: Checking, onWarm: (isHalf: boolean) => void, onEnd: () => void) {
     this.#checker = checker;
+    this.#half = side.warmup >> 1;
     this.#first = Math.max(1, side.warmup);
     this.#total = side.warmup + side.count;
     this.#onWarm = onWarm;
@@ -34,7 +37,7 @@ export class Stream {
   take(message: Uint8Array): boolean {
     this.#checker.take(message);
     const seen = ++this.seen;
-    if (seen === this.#first) this.#onWarm();
+    if (seen === this.#half || seen === this.#first) this.#onWarm(seen !== this.#first);
     if (seen < this.#total) return false;
     this.#onEnd();
     return true;
@@ -48,6 +51,7 @@ export class Receiving {
   readonly #finished: Promise<void>;
   #finish: () => void = () => undefined;
   #open: number;
+  #isRehearsed = false;
   #late: number | undefined;
 
   constructor(side: Side, checkers: readonly Checking[]) {
@@ -55,7 +59,7 @@ export class Receiving {
     this.#checkers = checkers;
     this.#open = checkers.length;
     this.#finished = new Promise((resolve) => (this.#finish = resolve));
-    const onWarm = () => this.#begin();
+    const onWarm = (isHalf: boolean) => (isHalf ? this.#rehearse() : this.#begin());
     const onEnd = () => this.#end();
     this.streams = checkers.map((checker) => new Stream(side, checker, onWarm, onEnd));
   }
@@ -81,6 +85,11 @@ export class Receiving {
       ordered: this.#checkers.every(({ ordered }) => ordered),
       extra: { late: this.#late ?? 0 },
     };
+  }
+
+  #rehearse(): void {
+    if (!this.#isRehearsed) this.#side.begin(true);
+    this.#isRehearsed = true;
   }
 
   /** Warm-up messages that other streams receive from now on are reported: they take the same time. */

@@ -15,9 +15,11 @@ export type RoundTrip = (body: Buffer) => Promise<Uint8Array>;
 /** Clients with one request in flight each. Count and warm-up are those of one client. */
 export async function askInTurn(side: Side, clients: readonly RoundTrip[]): Promise<void> {
   const checkers = clients.map(() => side.checker());
-  const latencies = new Latencies();
+  const latencies = new Latencies(clients.length * side.count);
   const bodies = new Bodies(side.size);
-  let warmedUp = 0;
+  const warm = clients.length * side.warmup;
+  const half = warm >> 1;
+  let replies = 0;
   await side.ready();
   const work = async (ask: RoundTrip, at: number) => {
     for (let k = 0; k < side.warmup + side.count; k++) {
@@ -26,8 +28,9 @@ export async function askInTurn(side: Side, clients: readonly RoundTrip[]): Prom
       const reply = await ask(message);
       const nanoseconds = Number(process.hrtime.bigint() - from);
       checkers[at]?.take(reply);
-      if (k >= side.warmup) latencies.record(nanoseconds);
-      else if (++warmedUp === clients.length * side.warmup) side.begin();
+      latencies.record(nanoseconds);
+      replies += 1;
+      if (replies === half || replies === warm) side.begin(replies === half);
     }
   };
   await Promise.all(clients.map(work));
@@ -58,7 +61,7 @@ class Exchanges {
   readonly #asker: Asker;
   readonly #bodies: Bodies;
   readonly #checker: OnceChecker;
-  readonly #latencies = new Latencies();
+  readonly #latencies: Latencies;
   readonly #left: Float64Array;
   sent = 0;
   received = 0;
@@ -71,6 +74,7 @@ class Exchanges {
     this.#bodies = new Bodies(side.size);
     this.#checker = new OnceChecker(side.size, side.warmup, side.count);
     this.#left = new Float64Array(side.warmup + side.count);
+    this.#latencies = new Latencies(side.count);
     asker.onReply = (reply) => this.#take(reply);
   }
 
@@ -91,8 +95,10 @@ class Exchanges {
   #take(reply: Buffer): void {
     this.#checker.take(reply);
     const k = reply.readUInt32BE(0);
-    if (k >= this.#side.warmup) this.#latencies.record((performance.now() - (this.#left[k] as number)) * 1e6);
-    if (++this.received === this.#side.warmup) this.#side.begin();
+    this.#latencies.record((performance.now() - (this.#left[k] as number)) * 1e6);
+    this.received += 1;
+    const { warmup } = this.#side;
+    if (this.received === warmup >> 1 || this.received === warmup) this.#side.begin(this.received !== warmup);
     this.next();
   }
 }

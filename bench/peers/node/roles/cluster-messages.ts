@@ -192,7 +192,7 @@ const waker: Role = async (side) => {
   };
   await answerAfter(0);
   const pid = Number(node.members({ self: false })[0]?.props.pid);
-  const latencies = new Latencies();
+  const latencies = new Latencies(side.count);
   for (let round = 0; round < side.count; round++) {
     await pause(SMOKE_QUIET);
     process.kill(pid, "SIGSTOP");
@@ -216,14 +216,14 @@ const quietOf = (side: Side): number => (side.count < MANY_ROUTES ? SMOKE_QUIET 
  */
 const reader: Role = async (side) => {
   const node = await open(side.role, {});
-  const latencies = new Latencies();
-  /** Arrival and latency in ms of each message before the holder joined. */
+  /** Latencies in ms from the holder's joining, and those before with their arrival. */
+  const during: number[] = [];
   let before: { readonly at: number; readonly took: number }[] = [];
   let isTaken = false;
   node.subscribe(TIMES, ({ data }) => {
     const at = performance.now();
     const took = performance.timeOrigin + at - Number(data.toString());
-    if (isTaken) latencies.record(took * NANOSECONDS);
+    if (isTaken) during.push(took);
     else before.push({ at, took });
   });
   await side.ready(node.address);
@@ -237,6 +237,8 @@ const reader: Role = async (side) => {
   side.end();
   // Waits for some messages even if there are few routes.
   await pause(10 * EVERY);
+  const latencies = new Latencies(during.length);
+  for (const took of during) latencies.record(took * NANOSECONDS);
   const quiet = before.map(({ took }) => took).sort((a, b) => a - b);
   const p99Before = quiet[Math.ceil(quiet.length * 0.99) - 1] ?? Number.NaN;
   await side.done({ messages: side.count, bytes: 0, latency: latencies.table, extra: { p99Before } });

@@ -79,7 +79,7 @@ const onSchedule: Role = async (side, kit) => {
   dealer.connect(side.endpoint);
   const bodies = new Bodies(side.size);
   const { receiving, stream } = Receiving.one(side);
-  const latencies = new Latencies();
+  const latencies = new Latencies(side.count);
   const total = side.warmup + side.count;
   const interval = 1e3 / side.number("rate", 1000);
   await side.ready();
@@ -97,7 +97,7 @@ const onSchedule: Role = async (side, kit) => {
     for (let k = 1; k < total; k++) {
       const [reply] = await dealer.receive();
       const late = performance.now() - (from + (k - 1) * interval);
-      if (k >= side.warmup) latencies.record(late * 1e6);
+      latencies.record(late * 1e6);
       stream.take(reply as Buffer);
     }
   };

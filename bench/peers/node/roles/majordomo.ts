@@ -86,7 +86,7 @@ function asker(side: Side): Asker {
 const joiner: Role = async (side) => {
   const client = new MajordomoClient(side.endpoint);
   const [service = ""] = servicesOf(side);
-  const latencies = new Latencies();
+  const latencies = new Latencies(side.count);
   await side.ready();
   let isOver = false;
   const ask = async (): Promise<void> => {
@@ -102,7 +102,7 @@ const joiner: Role = async (side) => {
       return frames;
     });
     await first;
-    if (k >= side.warmup) latencies.record((performance.now() - from) * 1e6);
+    latencies.record((performance.now() - from) * 1e6);
     await worker.close();
   }
   side.end();
