@@ -3,7 +3,7 @@
  *
  *   resting ──time──> opening ──OPENED──> open ──ENDED, disconnected──> resting
  *      ^                 └──refused, time, disconnected──┘
- *      └─ taken, gone, refused: over
+ *      └─ taken, gone, refused, invalid, too-large: over
  *
  *   open ──close──> closing ──DONE, the limit──> over          to remove a session, it is opened again instead
  *
@@ -25,6 +25,9 @@ import {
   VERSION,
 } from "./protocol.js";
 import { messageSize } from "./records.js";
+
+/** Reasons that end a client. Others end a connection. */
+const FINAL: ReadonlySet<SessionFailure> = new Set(["taken", "gone", "refused", "invalid", "too-large"]);
 
 export type ClientCall<T> = Pick<PendingCall<T>, "resolve" | "reject">;
 
@@ -326,7 +329,7 @@ export class SessionClientRules {
     if (this.#state === "closing" && !this.#isEnding) this.#finish(false);
     else if (!this.#isConnected) return;
     else if (this.#isEnding && reason === "gone") this.#finish(true);
-    else if (reason === "taken" || reason === "gone" || reason === "refused" || reason === "invalid") {
+    else if (FINAL.has(reason)) {
       this.#state = "over";
       this.#effects.disconnect();
       this.#effects.over(new SessionError(reason, text));

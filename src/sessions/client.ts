@@ -66,6 +66,7 @@ export interface SessionMessage {
 
 /** Most ms of a stall that count, since messages of that time are read first. */
 const MAX_STEP = 250;
+const TOO_LARGE = "a message of the session, which keeps it, is larger than maxMessageSize in socketOptions";
 
 /**
  * A client with a session, by its id, at any server of a store. The session keeps filters and messages while the client
@@ -429,7 +430,11 @@ export class SessionClient
 
   #lost(socket: Dealer | undefined): void {
     if (this.closed || this.#socket !== socket) return;
-    this.#rules.disconnected(this.#timer.now());
+    const now = this.#timer.now();
+    // Each further connection would end by the same message.
+    const isTooLarge = socket !== undefined && socket.stats().invalid.tooLarge > 0;
+    if (isTooLarge) this.#rules.receive({ kind: "ended", reason: "too-large", text: TOO_LARGE }, now);
+    else this.#rules.disconnected(now);
     this.#timer.update();
   }
 

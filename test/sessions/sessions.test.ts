@@ -502,6 +502,18 @@ describe("a session", () => {
     expect(one.stats()).toMatchObject({ connections: 1, publishing: 0 });
   });
 
+  it("ends a client whose socket refuses a kept message, and keeps the message", async () => {
+    const { endpoint } = await server(new MemorySessionStore());
+    const one = client(endpoint, { id: "one", socketOptions: { maxMessageSize: 1_000 } });
+    await one.subscribe("t");
+    const received = one.receive();
+    await client(endpoint, { id: "two" }).publish("t", Buffer.alloc(1_000, "x"));
+    await expect(received).rejects.toMatchObject(TOO_LARGE);
+    expect(one.stats()).toMatchObject({ connections: 1 });
+    const [kept] = await take(client(endpoint, { id: "one" }), 1);
+    expect(kept?.data).toHaveLength(1_000);
+  });
+
   it("has no client whose socket has a routing id", () => {
     expect(
       () => new SessionClient("tcp://127.0.0.1:1", { id: "a", socketOptions: { routingId: "a" } }),
