@@ -80,11 +80,12 @@ describe("advertised endpoints", () => {
     const lists = new Lists(a.resolver({ has: ["billing"] })); // Before the start.
     await a.start();
     await lists.are();
-    await started("b", {
+    const b = await started("b", {
       advertise: { billing: ["tcp://*:5001", "ipc:///tmp/b"], audit: "tcp://127.0.0.1:5002" },
       tags: ["eu"],
     });
     await lists.are("tcp://127.0.0.1:5001", "ipc:///tmp/b");
+    expect([b.resolveSelf("audit", "eu"), b.resolveSelf("eu", "us")]).toEqual([true, false]);
     const [found] = a.resolve("audit", "eu");
     expect(found).toMatchObject({
       endpoints: {

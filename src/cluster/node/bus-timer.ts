@@ -4,9 +4,9 @@
  * host is suspended.
  */
 import { monitorEventLoopDelay } from "node:perf_hooks";
+import { MAX_TIMEOUT } from "../../core/waiter.js";
 import { MACHINE, type Platform } from "../../engine/zmtp/transport/transports.js";
 
-const MAX_DELAY = 2_147_483_647;
 /** Each sample wakes the process. */
 const MAX_RESOLUTION = 100;
 /** Less is an adjustment of the wall clock. */
@@ -76,7 +76,7 @@ export class BusTimer {
   #arm(next: number): void {
     this.#due = next;
     const delay = Math.max(0, Math.ceil(next - performance.now()));
-    this.#timer = setTimeout(this.#onFired, Math.min(delay, MAX_DELAY));
+    this.#timer = setTimeout(this.#onFired, Math.min(delay, MAX_TIMEOUT));
   }
 
   #onFired = (): void => {

@@ -202,6 +202,7 @@ export class ClusterBus extends MessagingBus {
     return new ServiceResolver(this.parts, () => this.zrePeers(), steps);
   }
 
+  /** Whether this node has all tags. */
   resolveSelf(...tags: string[]): boolean {
     const { self } = this.#rules;
     return resolveBy([self], self, [{ has: tags }]).length > 0;
