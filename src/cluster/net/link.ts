@@ -340,6 +340,7 @@ export class Link implements Sink, PairStream {
   #leave(end: "closed" | "refused", frame: Buffer): void {
     this.#leaving = end;
     this.#greeting.clear();
+    this.#silence?.clear();
     this.#stream.socket.end(encodeFrame(frame));
     this.#timer = setTimeout(() => this.#finish(end), 1_000);
     this.#timer.unref();
