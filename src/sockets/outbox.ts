@@ -93,6 +93,8 @@ export class Outbox {
   #waiting = 0;
   #waitingCost = 0;
   #isOffering = false;
+  /** Sends rejected by `abandon`, without those that the engine took all the same. */
+  abandoned = 0;
   #onDrained: (() => void) | undefined;
 
   constructor(engine: EngineSocket, rules: OutboxRules, counters: Counters) {
@@ -208,8 +210,10 @@ export class Outbox {
       // A listener that the offer called gave it up.
       if (head.waiter.settled) {
         // It is delivered, and not dropped.
-        if (result === OfferResult.Accepted && head.givenUp !== undefined)
+        if (result === OfferResult.Accepted && head.givenUp !== undefined) {
           this.#counters.dropped[head.givenUp] -= 1;
+          if (head.givenUp === "closed") this.abandoned -= 1;
+        }
         continue;
       }
       if (result === OfferResult.Mute) {
@@ -231,18 +235,15 @@ export class Outbox {
     });
   }
 
-  /** @returns the number of rejected sends */
-  abandon(): number {
-    let refused = 0;
+  abandon(): void {
     for (let head = this.#pending.shift(); head !== undefined; head = this.#pending.shift()) {
       if (head.waiter.settled) continue;
-      refused += 1;
+      this.abandoned += 1;
       head.givenUp = "closed";
       this.#counters.dropped.closed += 1;
       this.#left(head.cost);
       head.waiter.abandon(new ClosedError("EAGAIN", "The socket closed before the message could be sent"));
     }
-    return refused;
   }
 
   /**

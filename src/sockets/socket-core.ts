@@ -409,9 +409,11 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     if (linger !== 0 && this.outbox.waiting > 0 && this.#mayFindPeers) {
       await withTimeout(this.outbox.drained(), linger);
     }
-    const refused = this.outbox.abandon();
+    this.outbox.abandon();
     const left = linger < 0 ? linger : Math.max(0, Math.round(linger - (performance.now() - started)));
     const result = await this.engine.close(left);
+    // The offer within which the socket may have closed is over.
+    const refused = this.outbox.abandoned;
     const { delivered } = this.stats();
     const unknown = result.drained || result.discarded !== undefined ? 0 : delivered;
     const discarded = Math.min(result.discarded ?? 0, delivered);

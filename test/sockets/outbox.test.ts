@@ -451,6 +451,24 @@ describe("an outbox", () => {
     expect(socket.stats()).toMatchObject({ sent: 1, delivered: 1, dropped: { aborted: 0 } });
   });
 
+  test("says of a message that its socket sent while it closed that it left", async () => {
+    const { socket, engine } = push();
+    engine.last.room = 0;
+    engine.last.peers = 1;
+    const given = watch(socket.send("a"));
+    const offer = engine.last.offer.bind(engine.last);
+    let closing = Promise.resolve<unknown>(undefined);
+    engine.last.offer = (message) => {
+      closing = socket.close({ linger: 0 });
+      return offer(message);
+    };
+    engine.last.room = 1;
+    await turn();
+    expect(given.code).toBe("EAGAIN");
+    expect(await closing).toEqual({ flushed: 1, discarded: 0, unknown: 0 });
+    expect(socket.stats()).toMatchObject({ sent: 1, delivered: 1, dropped: { closed: 0 } });
+  });
+
   test("offers a waiting message once, though a listener within the offer sends and finds room", async () => {
     const { socket, engine } = push();
     const fake = engine.last;

@@ -289,6 +289,11 @@ export class InprocPeers implements InprocTarget<InprocDial> {
 
   inprocOnPeer(dial: InprocDial): void {
     const theirs = dial.from;
+    // Its names are unbound one after the other, with events in between.
+    if (this.#state.closing) {
+      this.#names.wait(dial.name, dial);
+      return;
+    }
     const [theirPeer, ourPeer] = [theirs.#asPeer(), this.#asPeer()];
     const fault = this.#peers.refuse(theirPeer, undefined) ?? theirs.#peers.refuse(ourPeer, dial.pipe);
     if (fault !== undefined) {

@@ -206,6 +206,21 @@ describe.each(["tcp", "inproc"] as const)("a close over %s", (transport) => {
   });
 });
 
+describe("a close over inproc with several names", () => {
+  const world = new World("zmtp", "inproc");
+
+  it("lets a listener of its events connect to one that is still bound, which the next socket serves", async () => {
+    const [pull, push] = [world.pull(), world.push()];
+    const [, name] = [await world.bind(pull), await world.bind(pull)];
+    pull.events.once("close", () => push.connect(name));
+    await pull.close();
+    const next = world.pull();
+    await next.bind(name);
+    await push.send("x");
+    expect(await collect(next, 1)).toEqual(["x"]);
+  });
+});
+
 describe("a publisher whose listener publishes on a drop", () => {
   const world = new World("zmtp", "tcp");
 

@@ -97,14 +97,18 @@ export class RequestRouting extends Routing {
       prefix = [this.#idFrame, EMPTY];
     } else this.#idFrame = undefined;
     // First, because a peer within the process may reply within the send.
+    const wasAsking = this.#asking;
+    const askedBefore = this.#asked;
+    const hadLeft = this.#askedLeft;
     this.#asking = true;
     this.#asked = pipe;
     this.#askedLeft = false;
     try {
       this.#out.send(message, prefix, transfer);
     } catch (error) {
-      this.#asking = false;
-      this.#asked = undefined;
+      this.#asking = wasAsking;
+      this.#asked = askedBefore;
+      this.#askedLeft = hadLeft;
       throw error;
     }
     return OfferResult.Accepted;
