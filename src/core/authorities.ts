@@ -7,7 +7,9 @@ import { InvalidArgumentError } from "./errors.js";
  * @throws InvalidArgumentError `EINVAL`
  */
 export function checkAuthorities(what: string, pem: string): void {
-  const found = pem.match(/-----BEGIN CERTIFICATE-----[\s\S]*?(?:-----END CERTIFICATE-----|$)/g);
+  const found = pem.match(
+    /-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----[\s\S]*?(?:-----END (?:X509 |TRUSTED )?CERTIFICATE-----|$)/g,
+  );
   if (found === null) throw new InvalidArgumentError(`${what} has no certificate in PEM`);
   const { X509Certificate } = process.getBuiltinModule("node:crypto");
   for (const [at, each] of found.entries()) {

@@ -116,6 +116,10 @@ export class AddressFeed extends PushIterator<readonly string[]> {
 
   /** @param list all addresses, "host:port" */
   set(list: readonly string[]): void {
+    if (!Array.isArray(list)) {
+      this.fail(new TypeError("the source must yield arrays of addresses"));
+      return;
+    }
     const text = list.join("\n");
     if (this.ended || text === this.#last) return;
     this.#last = text;

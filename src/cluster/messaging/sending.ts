@@ -369,7 +369,10 @@ export class Sending {
     this.#timer.unref();
   }
 
-  #dial({ protocol, rank, where, target }: Candidate): void {
+  #dial({ protocol, rank, where, target: asked }: Candidate): void {
+    // It may have moved since.
+    const { id, host, address, local } = this.#links.effects.member(this.id) ?? asked;
+    const target = { id, host, address, local };
     const attempt: Attempt = {
       protocol: protocol.name,
       rank,

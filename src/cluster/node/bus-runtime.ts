@@ -304,7 +304,8 @@ export class BusRuntime implements BusPort {
   // --------------------------------------------------------------------------------------------
 
   #onChange(change: ClusterChange): void {
-    this.#bus.membersChanged();
+    // These change no member, and may come often.
+    if (change.type !== "refused" && change.type !== "heartbeat") this.#bus.membersChanged();
     this.#splits?.onChange(performance.now(), change);
     this.#count(change);
     if (change.type === "back")

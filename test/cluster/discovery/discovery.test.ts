@@ -59,6 +59,9 @@ afterEach(async () => {
 
 describe("sources", () => {
   it("are merged with the seeds, and an address is dialled while anybody names it", async () => {
+    const wrong = new AddressFeed(new AbortController().signal);
+    wrong.set("a:1" as unknown as string[]);
+    await expect(wrong.next()).rejects.toThrow("the source must yield arrays of addresses");
     const feed = new AddressFeed(new AbortController().signal);
     feed.set(["10.0.0.2:1"]);
     const manual = { name: "manual", discover: () => feed };
