@@ -331,6 +331,9 @@ export class SessionClientRules {
     else if (this.#isEnding && reason === "gone") this.#finish(true);
     else if (FINAL.has(reason)) {
       this.#state = "over";
+      this.#sent.clear();
+      this.#waiting.clear();
+      this.#requests.clear();
       this.#effects.disconnect();
       this.#effects.over(new SessionError(reason, text));
     } else this.#lose(text === "" ? reason : text, now);

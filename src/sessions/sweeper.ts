@@ -14,18 +14,21 @@ export class Sweeper {
   #servers = new Map<string, { readonly beats: number; readonly since: number }>();
   #cursor = "";
   #beats = 0;
+  #hasLeft = false;
 
   constructor(context: ServerContext) {
     this.#context = context;
   }
 
   async beat(): Promise<void> {
+    if (this.#hasLeft) return; // No sign of life may follow the leave.
     const { server, transactions } = this.#context;
     const beats = ++this.#beats;
     await transactions.run((view) => view.setJson(keys.server(server), beats));
   }
 
   leave(): Promise<void> {
+    this.#hasLeft = true;
     const { server, transactions } = this.#context;
     return transactions.run((view) => view.set(keys.server(server), undefined));
   }
@@ -34,7 +37,8 @@ export class Sweeper {
     await this.beat();
     await this.#sweepServers();
     await this.#sweepSessions();
-    await this.#sweepMessages();
+    // It may take half of an interval.
+    if (await this.#sweepMessages()) await this.beat();
   }
 
   #scan(range: Omit<SessionStoreScan, "maxBytes">): Promise<readonly SessionStoreEntry[]> {
@@ -78,12 +82,15 @@ export class Sweeper {
     }
   }
 
-  async #sweepMessages(): Promise<void> {
+  /** @returns whether there were any */
+  async #sweepMessages(): Promise<boolean> {
     const { settings, transactions } = this.#context;
+    let wereAny = false;
     // The other half of the time is left to clients.
     for (const until = performance.now() + settings.pollInterval / 2; performance.now() < until; ) {
       const [removed] = await this.#scan({ ...rangeOf("g/"), limit: 1 });
-      if (removed === undefined) return;
+      if (removed === undefined) break;
+      wereAny = true;
       const [, id, life] = removed.key.split("/") as [string, string, string];
       let entries: readonly SessionStoreEntry[] = [];
       for (const kind of ["q", "i", "j"])
@@ -93,5 +100,6 @@ export class Sweeper {
         for (const { key } of entries.length === 0 ? [removed] : entries) view.set(key, undefined);
       });
     }
+    return wereAny;
   }
 }
