@@ -165,14 +165,14 @@ export class FreelanceRules<C> {
     return request?.call;
   }
 
-  receive(endpoint: string, command: ClientCommand, now: number): void {
+  /** @returns whether the server is one of this client's */
+  receive(endpoint: string, command: ClientCommand, now: number): boolean {
     const server = this.#servers.get(endpoint);
-    if (server !== undefined) {
-      if (command.type === "pong") this.#measure(server, now);
-      this.#heard(server, now);
-      if (command.type === "reply") this.#reply(server, command.sequence, command.body);
-      // The socket still has the connection of a server that was removed.
-    } else if (command.type === "reply") this.#counts.late += 1;
+    if (server === undefined) return false;
+    if (command.type === "pong") this.#measure(server, now);
+    this.#heard(server, now);
+    if (command.type === "reply") this.#reply(server, command.sequence, command.body);
+    return true;
   }
 
   tick(now: number): void {

@@ -4,24 +4,15 @@ import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { costOf } from "../../core/frame-cost.js";
-import { isEndpointSource } from "../../sockets/endpoint-source.js";
 import { lastFailure } from "../../sockets/internal.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
 import { CALL_OPTIONS, type CallOptions, type PendingCall, PendingCalls } from "../kit/calls.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
-import { ENDPOINT_SOURCE_EVENTS, type PatternEndpoints, relaySourceEvents } from "../kit/endpoint-list.js";
+import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
 import { lateError, ServiceError } from "../kit/errors.js";
-import {
-  bytes,
-  checkEndpoints,
-  checkOptions,
-  codec,
-  type GivenWithCodec,
-  integer,
-  object,
-} from "../kit/options.js";
+import { bytes, checkOptions, codec, type GivenWithCodec, integer, object } from "../kit/options.js";
 import {
   type FreelanceFailure,
   type FreelanceOutbox,
@@ -95,7 +86,8 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
   readonly #timer: DriverTimer;
   readonly #timeout: number;
   readonly #pending: PendingCalls;
-  #endpoints: readonly string[] = [];
+  readonly #endpoints = new Set<string>();
+  readonly #list: EndpointList;
   readonly #reading: Promise<void>;
   #invalid = 0;
 
@@ -112,8 +104,9 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
       throw new InvalidArgumentError(
         "Option timeToLive is longer than pingInterval, or every server dies between PINGs",
       );
-    const isSource = isEndpointSource(endpoints);
-    const fixed = isSource ? [] : checkEndpoints("FreelanceClient", endpoints);
+    this.#list = new EndpointList("FreelanceClient", endpoints, {
+      socket: () => new Router(settings.socketOptions),
+    });
     this.#timeout = settings.timeout;
     this.#pending = new PendingCalls(settings);
     this.#shape = new BodyShape(options.codec);
@@ -132,26 +125,34 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
       this.#rules.left(this.#nameOf(address, routingId), this.#timer.now());
       this.#timer.update();
     });
-    this.#router.events.on("source:changed", (event) => this.#follow(event.endpoints));
-    relaySourceEvents(this.#router, (event) => this.events.emit(event));
     this.#reading = this.#read();
     this.#timer.start(this.#rules);
-    this.#follow(fixed);
     try {
-      for (const peer of isSource ? [endpoints] : new Set(fixed)) this.#router.connect(peer);
+      for (const endpoint of this.#list.current) this.#connect(endpoint);
     } catch (error) {
       void this.close();
       throw error;
     }
+    this.#list.start((list) => this.#follow(list), this.events);
   }
 
-  /** The socket follows the source; the rules have the servers of its list. */
   #follow(list: readonly string[]): void {
-    const now = this.#timer.now();
-    for (const endpoint of list) this.#rules.addServer(endpoint, now);
-    for (const endpoint of this.#endpoints)
-      if (!list.includes(endpoint)) this.#rules.removeServer(endpoint, now);
-    this.#endpoints = list;
+    if (this.stopping) return;
+    for (const endpoint of list) this.#list.connect(endpoint, () => this.#connect(endpoint));
+    for (const endpoint of this.#endpoints) {
+      if (list.includes(endpoint)) continue;
+      this.#endpoints.delete(endpoint);
+      this.#router.disconnect(endpoint);
+      this.#rules.removeServer(endpoint, this.#timer.now());
+    }
+    this.#timer.update();
+  }
+
+  #connect(endpoint: string): void {
+    if (this.#endpoints.has(endpoint)) return;
+    this.#router.connect(endpoint);
+    this.#endpoints.add(endpoint);
+    this.#rules.addServer(endpoint, this.#timer.now());
     this.#timer.update();
   }
 
@@ -208,6 +209,7 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
 
   /** @internal */
   protected async onClose(): Promise<void> {
+    this.#list.stop();
     this.#timer.stop();
     this.#pending.close();
     this.#router.events.close();
@@ -219,17 +221,17 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
     for await (const [id, ...frames] of this.#router) {
       const server = (id as Buffer).toString();
       const command = parseClientMessage(frames);
-      if (command === undefined) {
+      if (command === undefined || !this.#rules.receive(server, command, this.#timer.now())) {
         this.#invalid += 1;
         this.events.emit({ type: "message:invalid", server, frames: frames.length });
-      } else this.#rules.receive(server, command, this.#timer.now());
+      }
       this.#timer.update();
     }
   }
 
   #joined(address: string, routingId: Buffer | undefined): void {
     const name = this.#nameOf(address, routingId);
-    if (routingId !== undefined && !this.#endpoints.includes(name))
+    if (routingId !== undefined && !this.#endpoints.has(name))
       this.events.emit({ type: "peer:invalid", address, routingId });
     this.#rules.joined(routingId === undefined ? undefined : name, this.#timer.now());
     this.#timer.update();
@@ -267,6 +269,6 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
 
   #failureOf(why: FreelanceFailure, server: string | undefined, text: string): ShoalError {
     if (why === "server-error") return new ServiceError("worker-failed", server ?? "freelance", text);
-    return lateError(`The request ended: ${text}`, this.#endpoints, lastFailure(this.#router));
+    return lateError(`The request ended: ${text}`, [...this.#endpoints], lastFailure(this.#router));
   }
 }

@@ -70,7 +70,8 @@ interface Server<T> {
   /** Oldest first. */
   readonly waiting: Set<Call<T>>;
   isJoined: boolean;
-  isFull: boolean;
+  /** Full, or being served. */
+  isBusy: boolean;
 }
 
 /**
@@ -212,7 +213,7 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
 
   #connect(server: string): void {
     const dealer = new Dealer({ linger: 0, ...this.#socketOptions, immediate: true, receiveTimeout: -1 });
-    const entry: Server<T> = { server, dealer, waiting: new Set(), isJoined: false, isFull: false };
+    const entry: Server<T> = { server, dealer, waiting: new Set(), isJoined: false, isBusy: false };
     dealer.events.on("peer:join", () => {
       entry.isJoined = true;
       this.reached();
@@ -238,29 +239,30 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
   #shoot(server: Server<T>, call: Call<T>): void {
     if (call.pending.settled || call.sent.has(server.dealer)) return;
     server.waiting.add(call);
-    if (!server.isFull) this.#shootWaiting(server);
+    if (!server.isBusy) this.#shootWaiting(server);
   }
 
   #shootWaiting(server: Server<T>): void {
     const { dealer, waiting } = server;
+    // A send may call the program, whose next request joins this loop.
+    server.isBusy = true;
     for (const call of waiting) {
+      if (dealer.closed) return;
       try {
         if (!dealer.trySend(call.message)) {
-          server.isFull = true;
-          void whenWritable(dealer).then(() => {
-            server.isFull = false;
-            if (!dealer.closed) this.#shootWaiting(server);
-          });
+          void whenWritable(dealer).then(() => this.#shootWaiting(server));
           return;
         }
         call.sent.add(dealer);
       } catch (error) {
+        if (dealer.closed) return;
         // The request exceeds the context's byte limit.
         this.#forget(call.sequence);
         call.pending.reject(error as ShoalError);
       }
       waiting.delete(call);
     }
+    server.isBusy = false;
   }
 
   #late(text: string): ShoalError {

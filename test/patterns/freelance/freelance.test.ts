@@ -205,25 +205,6 @@ describe("model 3", () => {
     expect(await failure(client.request("1"))).toMatchObject({ code: "ETIMEDOUT" });
   });
 
-  test("the reply of a server that its source removed is late, and no invalid message", async () => {
-    const first = ipc();
-    const asked = new Promise<() => void>((begun) => {
-      const handler = (): Promise<string> => new Promise((answer) => begun(() => answer("from the first")));
-      void serve(3, handler, first);
-    });
-    const source = new ListedEndpoints([first]);
-    const client = keep(new FreelanceClient(source, { timeout: 8_000 }));
-    const reply = client.request("1");
-    const answer = await within(asked, "the request");
-    const second = ipc();
-    await serve(3, named("second"), second);
-    source.set(second);
-    expect(texts(await within(reply, "the second's reply"))).toEqual(["second 1"]);
-    answer();
-    await until(() => client.stats().late === 1, "the first's reply");
-    expect(client.stats().invalid).toBe(0);
-  });
-
   test("the Identity is the text that is dialled, not what it resolves to", async () => {
     const port = await freePort();
     const endpoint = `tcp://localhost:${port}`;
