@@ -5,11 +5,12 @@
  *                      |
  *                   capture            control
  */
+
 import { checkInteger, checkKeys, describe } from "../core/arguments.js";
-import { beginOnce } from "../core/begin-once.js";
 import { thisProcess } from "../core/built-file.js";
 import { ClosedError, InvalidArgumentError } from "../core/errors.js";
 import type { EventStream } from "../core/event-stream.js";
+import { Once } from "../core/once.js";
 import { context as globalContext } from "../sockets/context.js";
 import { ownSockets, peerViews } from "../sockets/peer-views.js";
 import type { Socket } from "../sockets/socket.js";
@@ -94,9 +95,9 @@ export class SocketProxy {
   #pumps: Pumps | undefined;
   #running: Promise<unknown> = Promise.resolve();
   #drain: Drain | undefined;
-  #draining: Promise<ProxyDrainResult> | undefined;
+  readonly #draining = new Once<ProxyDrainResult>();
   #drained: ProxyDrainResult | undefined;
-  #closing: Promise<void> | undefined;
+  readonly #closing = new Once<void>();
 
   /**
    * @throws InvalidArgumentError `EINVAL` for types that do not fit, an invalid option, or a side without an endpoint
@@ -153,7 +154,7 @@ export class SocketProxy {
 
   /** Whether {@link close} was called, also by a controller. */
   get closed(): boolean {
-    return this.#closing !== undefined;
+    return this.#closing.promise !== undefined;
   }
 
   /** Bound endpoints without wildcards; empty before {@link start}. */
@@ -211,10 +212,7 @@ export class SocketProxy {
     const { timeout = this.#drainTimeout } = options;
     checkInteger("timeout", timeout, 0, MAX_TIME);
     this.#call("drain");
-    const keep = (draining: Promise<ProxyDrainResult>): void => {
-      this.#draining = draining;
-    };
-    return this.#draining ?? beginOnce(keep, () => this.#drainAll(timeout));
+    return this.#draining.call(() => this.#drainAll(timeout));
   }
 
   /**
@@ -228,10 +226,7 @@ export class SocketProxy {
       const { linger } = options;
       if (linger !== undefined) checkInteger("linger", linger, -1, MAX_TIME);
       this.#call("stop");
-      const keep = (closing: Promise<void>): void => {
-        this.#closing = closing;
-      };
-      return this.#closing ?? beginOnce(keep, () => this.#close(linger));
+      return this.#closing.call(() => this.#close(linger));
     } catch (error) {
       return Promise.reject(error);
     }
@@ -406,7 +401,7 @@ export class SocketProxy {
     this.#policies.backend.close();
     await this.#sockets.close(linger);
     await this.#running;
-    await this.#draining;
+    await this.#draining.promise;
     this.#call("stopped");
     this.events.emit({ type: "proxy:stopped" });
     this.events.close();

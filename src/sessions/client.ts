@@ -66,7 +66,7 @@ export interface SessionMessage {
 
 /** Most ms of a stall that count, since messages of that time are read first. */
 const MAX_STEP = 250;
-const TOO_LARGE = "a message of the session, which keeps it, is larger than maxMessageSize in socketOptions";
+const TOO_LARGE = "a kept message is larger than maxMessageSize in socketOptions; the session still has it";
 
 /**
  * A client with a session, by its id, at any server of a store. The session keeps filters and messages while the client

@@ -6,11 +6,11 @@
  *           receives end,          linger: what `send` was given
  *           sends refused          leaves, what waits for room, too
  */
-import { beginOnce } from "../core/begin-once.js";
 import { isBytes } from "../core/bytes.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError, type ShoalError } from "../core/errors.js";
 import { MAX_FRAMES } from "../core/frame-cost.js";
 import { IdleWaits } from "../core/idle-waits.js";
+import { Once } from "../core/once.js";
 import { OPTIONS, type OptionName, type OptionSpec, type OptionValues } from "../core/option-table.js";
 import { setOption } from "../core/option-values.js";
 import { SocketType, type SocketTypeName } from "../core/socket-type.js";
@@ -104,7 +104,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   /** The context's limit, in bytes. */
   #largest: number | undefined;
   #mostFrames: number;
-  #closing: Promise<CloseResult> | undefined;
+  readonly #closing = new Once<CloseResult>();
 
   constructor(
     type: SocketTypeName,
@@ -205,7 +205,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   }
 
   get closed(): boolean {
-    return this.#closing !== undefined;
+    return this.#closing.promise !== undefined;
   }
 
   get #mayFindPeers(): boolean {
@@ -301,10 +301,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   }
 
   close(linger: number | undefined): Promise<CloseResult> {
-    const keep = (closing: Promise<CloseResult>): void => {
-      this.#closing = closing;
-    };
-    return this.#closing ?? beginOnce(keep, () => this.#close(linger));
+    return this.#closing.call(() => this.#close(linger));
   }
 
   /** @throws ClosedError `EBADF`; InvalidStateError `EFSM` while a call of `request` has the socket */

@@ -7,10 +7,11 @@
  * A subclass implements `onClose`, which runs once, and `onDrain` if it has work in flight. Its public methods start
  * with `assertOpen`.
  */
+
 import { checkKeys } from "../../core/arguments.js";
-import { beginOnce } from "../../core/begin-once.js";
 import { ClosedError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import { type EventNames, EventStream, type TypedEvent } from "../../core/event-stream.js";
+import { Once } from "../../core/once.js";
 import { checkWait, refusedWait, Waiter, type WaitOptions, waitFor } from "../../core/waiter.js";
 import { Calls } from "../../sockets/calls.js";
 import type { Socket } from "../../sockets/socket.js";
@@ -38,7 +39,7 @@ export abstract class Driver<E extends TypedEvent, S> {
   readonly #reaching = new Set<Waiter<void>>();
   #closed = false;
   #draining: Promise<void> | undefined;
-  #closing: Promise<void> | undefined;
+  readonly #closing = new Once<void>();
 
   /**
    * @internal
@@ -104,10 +105,7 @@ export abstract class Driver<E extends TypedEvent, S> {
     this.#closed = true;
     this.#calls.abandon();
     this.reached(new ClosedError("EAGAIN", `${this.#name} closed while the call waited`));
-    const keep = (closing: Promise<void>): void => {
-      this.#closing = closing;
-    };
-    return this.#closing ?? beginOnce(keep, () => this.#end(linger));
+    return this.#closing.call(() => this.#end(linger));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
