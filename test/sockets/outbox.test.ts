@@ -451,7 +451,7 @@ describe("an outbox", () => {
     expect(socket.stats()).toMatchObject({ sent: 1, delivered: 1, dropped: { aborted: 0 } });
   });
 
-  test("says of a message that its socket sent while it closed that it left", async () => {
+  test("a message that leaves while its socket closes counts as flushed", async () => {
     const { socket, engine } = push();
     engine.last.room = 0;
     engine.last.peers = 1;

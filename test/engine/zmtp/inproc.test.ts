@@ -1,20 +1,15 @@
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { FRAME_COST, frameCost } from "../../../src/core/frame-cost.js";
 import type { TakenMessages } from "../../../src/engine/engine.js";
 import { InprocLink } from "../../../src/engine/zmtp/inproc.js";
 import { Pipe } from "../../../src/engine/zmtp/pipe.js";
 import { ReceiveBudget } from "../../../src/engine/zmtp/receive-budget.js";
+import { pipeOwner } from "./support/pipe-owner.js";
 
 const peer = (socketType: string) => ({ socketType, identity: Buffer.alloc(0), commands: true });
 
 function side(sendHighWaterMark: number, receiveHighWaterMark: number, maxMessageSize = -1, bytes = 0) {
-  const owner = {
-    pipeOnMessages: vi.fn(),
-    pipeOnRoom: vi.fn(),
-    pipeOnDetached: vi.fn(),
-    pipeOnConflated: vi.fn(),
-    pipeOnCommand: vi.fn(),
-  };
+  const owner = pipeOwner();
   const pipe = new Pipe(
     owner,
     {

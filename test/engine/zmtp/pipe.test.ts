@@ -4,19 +4,14 @@ import { Encoder } from "../../../src/engine/zmtp/codec/encoder.js";
 import { Pipe, type PipeOptions } from "../../../src/engine/zmtp/pipe.js";
 import { ReceiveBudget } from "../../../src/engine/zmtp/receive-budget.js";
 import { encodeFrame } from "./codec/support.js";
+import { pipeOwner } from "./support/pipe-owner.js";
 
 const nextTick = (): Promise<void> => new Promise((resolve) => process.nextTick(resolve));
 const frame = (text: string, flags = 0): Buffer => encodeFrame({ flags, body: Buffer.from(text) });
 const PEER = { socketType: "PULL", identity: Buffer.alloc(0), commands: true };
 
 function make(options: Partial<PipeOptions> = {}, outlives = true, budget = new ReceiveBudget(() => 0)) {
-  const owner = {
-    pipeOnMessages: vi.fn(),
-    pipeOnRoom: vi.fn(),
-    pipeOnDetached: vi.fn(),
-    pipeOnConflated: vi.fn(),
-    pipeOnCommand: vi.fn(),
-  };
+  const owner = pipeOwner();
   const pipe = new Pipe(
     owner,
     {

@@ -1,18 +1,13 @@
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { Pipe } from "../../../src/engine/zmtp/pipe.js";
 import { ReceiveBudget } from "../../../src/engine/zmtp/receive-budget.js";
 import type { ByteStream } from "../../../src/engine/zmtp/transport/byte-stream.js";
 import { PipeWriter } from "../../../src/engine/zmtp/writer.js";
+import { pipeOwner } from "./support/pipe-owner.js";
 
 /** A stream that calls back within `write`, as a browser's does. */
 function make() {
-  const owner = {
-    pipeOnMessages: vi.fn(),
-    pipeOnRoom: vi.fn(),
-    pipeOnDetached: vi.fn(),
-    pipeOnConflated: vi.fn(),
-    pipeOnCommand: vi.fn(),
-  };
+  const owner = pipeOwner();
   const marks = { sendHighWaterMark: 100, receiveHighWaterMark: 100, maxMessageSize: -1, conflate: false };
   const bytes = { sendHighWaterMarkBytes: 0, receiveHighWaterMarkBytes: 0 };
   const pipe = new Pipe(owner, { ...marks, ...bytes }, new ReceiveBudget(() => 0), "test://pipe", true);

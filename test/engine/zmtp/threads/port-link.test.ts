@@ -1,5 +1,5 @@
 /** A link over a MessagePort, whose posts arrive when the test lets them. */
-import { test, vi } from "vitest";
+import { test } from "vitest";
 import { frameCost } from "../../../../src/core/frame-cost.js";
 import { Pipe } from "../../../../src/engine/zmtp/pipe.js";
 import { ReceiveBudget } from "../../../../src/engine/zmtp/receive-budget.js";
@@ -7,6 +7,7 @@ import { PortLink } from "../../../../src/engine/zmtp/threads/port-link.js";
 import type { MessagePortLike } from "../../../../src/engine/zmtp/threads/thread-port.js";
 import fc from "../../../support/properties.js";
 import { expect } from "../../../support/quick-expect.js";
+import { pipeOwner } from "../support/pipe-owner.js";
 
 /** One end of a channel; `undefined` among what waits is the other's end. */
 class FakePort implements MessagePortLike {
@@ -51,13 +52,7 @@ interface Marks {
 }
 
 function side(port: FakePort, { send, receive, bytes = 0 }: Marks, theirs: Marks) {
-  const owner = {
-    pipeOnMessages: vi.fn(),
-    pipeOnRoom: vi.fn(),
-    pipeOnDetached: vi.fn(),
-    pipeOnConflated: vi.fn(),
-    pipeOnCommand: vi.fn(),
-  };
+  const owner = pipeOwner();
   const options = {
     sendHighWaterMark: send,
     receiveHighWaterMark: receive,
