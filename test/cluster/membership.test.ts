@@ -273,6 +273,23 @@ describe("a cut", () => {
 });
 
 describe("a node that comes again", () => {
+  it("is taken for another life at once with its clock behind, though no stream opens", () => {
+    for (let seed = 1; seed <= (LONG ? 20 : 3); seed++) {
+      const world = cluster(5, { seed });
+      const node = world.nodes[2] as SimulatedNode;
+      const before = node.rules.self.start;
+      world.crash(node);
+      world.run(200);
+      world.losesStreams = true;
+      world.restart(node, -3_600_000);
+      const isBack = (): boolean => {
+        const { start } = node.rules.self;
+        return start > before && world.nodes.every((other) => other.rules.get(node.id)?.start === start);
+      };
+      expect(world.runUntil(isBack, 25), `seed ${seed}`).toBeGreaterThanOrEqual(0);
+    }
+  });
+
   it("is taken for another life, with its clock ahead, behind, and without its memory", () => {
     for (const wall of [0, 3_600_000, -3_600_000]) {
       for (const keepsId of [true, false]) {
