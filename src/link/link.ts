@@ -220,7 +220,10 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
       timeout,
       signal,
       () => new TimeoutError("ETIMEDOUT", `The other end did not accept channel ${describe(name)} in time`),
-      () => this.#rules.reset(state, LinkCode.CLOSED, "given up"),
+      () => {
+        this.#rules.reset(state, LinkCode.CLOSED, "given up");
+        this.#noteIdle();
+      },
     );
     state.owner = { waiter } satisfies PendingOpen;
     if (signal === undefined) return waiter.promise;
@@ -405,7 +408,10 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
     this.#timer.stop();
     const own = error ?? new ClosedError("EBADF", "The link was closed");
     for (const state of [...this.#rules.channels]) {
-      if (!(state.owner instanceof LinkChannel)) (state.owner as PendingOpen).waiter.abandon(own);
+      if (state.owner instanceof LinkChannel) continue;
+      // Its acceptance may follow in the bytes that are being read.
+      this.#rules.reset(state, LinkCode.CLOSED, "the link has ended");
+      (state.owner as PendingOpen).waiter.abandon(own);
     }
     for (const channel of this.channels) if (error !== undefined || !channel.hasAll) channel.destroy(error);
     this.events.emit({ type: "link:ended", error });

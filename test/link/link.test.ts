@@ -7,7 +7,8 @@ import { text } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
 import { afterEach, describe, expect, it } from "vitest";
 import type { EventOf } from "../../src/core/event-stream.js";
-import { FrameReader } from "../../src/link/frames.js";
+import { encodeControl, encodeOpen, FrameReader, FrameType } from "../../src/link/frames.js";
+import { Handshake } from "../../src/link/handshake.js";
 import {
   commence,
   type LinkChannel,
@@ -52,6 +53,17 @@ const echo = (channel: LinkChannel): void => {
   channel.on("error", () => undefined);
   channel.pipe(channel);
 };
+
+/** A link whose other end sends only what the test writes. */
+async function withRawPeer(options: MultiplexLinkOptions = {}): Promise<[MultiplexLink, Duplex]> {
+  const [here, there] = duplexPair();
+  const settings = { role: "acceptor", window: 65_536, maxChannels: 8, keys: [], encrypt: false } as const;
+  there.write(new Handshake(settings).hello);
+  there.resume();
+  const made = await commence(here, { ...options, role: "dialler" });
+  open.push(there, made);
+  return [made, there];
+}
 
 /** One end of a stream that carries each batch to the other end a turn later. */
 class Crate extends Duplex {
@@ -486,6 +498,35 @@ describe("the end of a link", () => {
     expect(await text(channel)).toBe("answer");
     await closing;
     expect(await Promise.all(ended)).toMatchObject([{ error: undefined }, { error: undefined }]);
+  });
+
+  it("on purpose does not wait for a channel that was given up before the other end answered", async () => {
+    for (const end of ["drain", "close"] as const) {
+      const [a] = await withRawPeer();
+      const opening = a.open("x", { timeout: 10 });
+      const failed = expect(opening).rejects.toMatchObject({ code: "ETIMEDOUT" });
+      const ended = end === "drain" ? a.drain() : a.close({ linger: -1 });
+      await failed;
+      await ended;
+    }
+  });
+
+  it("within a channel's handler opens no channel that the other end accepts later in the same piece", async () => {
+    const happened: string[] = [];
+    const [a, other] = await withRawPeer({ onChannel: (_channel, on) => void on.close({ linger: 0 }) });
+    for (const type of ["channel:opened", "channel:closed", "link:ended"] as const)
+      a.events.on(type, () => happened.push(type));
+    const opening = a.open("x");
+    const ended = event(a, "link:ended");
+    other.write(
+      Buffer.concat([
+        encodeControl(FrameType.OPEN, 0, 2, encodeOpen({ urgency: 3, kind: 0, name: "y" })),
+        encodeControl(FrameType.ACCEPT, 0, 1, Buffer.alloc(0)),
+      ]),
+    );
+    await ended;
+    await expect(opening).rejects.toMatchObject({ code: "EBADF" });
+    expect(happened).toEqual(["channel:opened", "channel:closed", "link:ended"]);
   });
 
   it("cuts channels when the linger is over, without an uncaught error at this end", async () => {
