@@ -32,6 +32,7 @@ import {
   TransportError,
 } from "../core/errors.js";
 import { ignore } from "../core/ignore.js";
+import { checkWait } from "../core/waiter.js";
 import {
   anything,
   checkFunction,
@@ -168,6 +169,8 @@ export async function dialLink(url: string | URL, options: DialLinkOptions = {})
   const proxy = settings.proxy === undefined ? undefined : parse("proxy", settings.proxy);
   const headers = checkHeaders(settings.headers ?? {});
   const { timeout, signal, tls } = settings;
+  checkWait({ signal });
+  const credentials = credentialsOf(proxy);
   const attempt = new AbortController();
   const timer = setTimeout(
     () => attempt.abort(new TimeoutError("ETIMEDOUT", `No stream within ${timeout} ms`)),
@@ -175,7 +178,6 @@ export async function dialLink(url: string | URL, options: DialLinkOptions = {})
   );
   const onAbort = (): void => attempt.abort(new AbortedError(signal?.reason));
   signal?.addEventListener("abort", onAbort);
-  if (signal?.aborted) onAbort();
   const streams: Socket[] = [];
   const when = async (stream: Socket, event: string): Promise<Socket> => {
     streams.push(stream);
@@ -198,14 +200,6 @@ export async function dialLink(url: string | URL, options: DialLinkOptions = {})
         : await when(connectTcp({ host: hostOf(first), port: portOf(first) }), "connect");
     if (proxy !== undefined) {
       const authority = `${target.hostname}:${portOf(target)}`;
-      const given =
-        proxy.username === ""
-          ? undefined
-          : `${decodeURIComponent(proxy.username)}:${decodeURIComponent(proxy.password)}`;
-      const credentials =
-        given === undefined
-          ? {}
-          : { "Proxy-Authorization": `Basic ${Buffer.from(given).toString("base64")}` };
       const connect = { method: "CONNECT", path: authority, headers: { Host: authority, ...credentials } };
       const status = await ask(stream, connect, attempt.signal);
       if (status < 200 || status > 299) throw refusal("The proxy", status);
@@ -257,6 +251,16 @@ function parse(what: string, given: unknown): URL {
   const url = URL.canParse(String(given)) ? new URL(String(given)) : undefined;
   if (url?.protocol === "http:" || url?.protocol === "https:") return url;
   throw new InvalidArgumentError(`The ${what} of dialLink must be an http or https URL`);
+}
+
+function credentialsOf(proxy: URL | undefined): Readonly<Record<string, string>> {
+  if (proxy === undefined || proxy.username === "") return {};
+  try {
+    const given = `${decodeURIComponent(proxy.username)}:${decodeURIComponent(proxy.password)}`;
+    return { "Proxy-Authorization": `Basic ${Buffer.from(given).toString("base64")}` };
+  } catch {
+    throw new InvalidArgumentError("The credentials of dialLink's proxy must be percent-encoded UTF-8");
+  }
 }
 
 function hostOf({ hostname }: URL): string {

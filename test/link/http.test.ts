@@ -285,6 +285,8 @@ describe("dialLink", () => {
     ["http://x/", { headers: { "X-A": "b\r\nX-C: d" } }],
     ["http://x/", { headers: { "X A": "b" } }],
     ["http://x/", { timeut: 1 }],
+    ["http://x/", { signal: 5 }],
+    ["http://x/", { proxy: "http://user%zz:password@127.0.0.1:1" }],
   ])("rejects %s with %o", async (url, options) => {
     await expect(dialLink(url, options as never)).rejects.toMatchObject({ code: "EINVAL" });
   });
