@@ -447,10 +447,6 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
       const taken = this.#taken;
       if (taken.length > 0) this.#taken = [];
       const buffers = this.#sealer === undefined ? batch.buffers : this.#sealer.seal(batch.buffers);
-      if (buffers === undefined) {
-        this.#onFailed(LinkCode.LIMIT, "the link's keys are used up");
-        return;
-      }
       duplex.cork();
       const last = buffers.length - 1;
       for (let i = 0; i < last; i++) duplex.write(buffers[i]);

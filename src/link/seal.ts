@@ -3,7 +3,7 @@
  *
  *   record   length 4 of the ciphertext (1 to 65,536), ciphertext, tag 16: AES-256-GCM; the length is its additional data
  *
- * Each direction has a key, and a nonce that counts records from 0: 00000000, number 8.
+ * Each direction has a key, and a nonce of 12 bytes: the number of the record, from 0.
  */
 import { createCipheriv, createDecipheriv, type DecipherGCM } from "node:crypto";
 
@@ -13,18 +13,14 @@ const TAG = 16;
 const MAX_RECORD = 65_536;
 /** Parts of a record being read. */
 const MAX_PARTS = 64;
-const DOES_NOT_OPEN = "a record does not open";
-/** Records of a key (256 TiB); then the link ends. */
-const MAX_RECORDS = 0xffff_ffff;
 
 class Counter {
   readonly #nonce = Buffer.alloc(12);
   #next = 0;
 
-  /** @returns `undefined` for a used-up key */
-  next(): Buffer | undefined {
-    if (this.#next >= MAX_RECORDS) return undefined;
-    this.#nonce.writeUInt32BE(this.#next, 8);
+  next(): Buffer {
+    // 48 bits: nine years of a million records per second.
+    this.#nonce.writeUIntBE(this.#next, 6, 6);
     this.#next += 1;
     return this.#nonce;
   }
@@ -38,7 +34,7 @@ export class RecordSealer {
     this.#key = key;
   }
 
-  seal(pieces: readonly Buffer[]): Buffer[] | undefined {
+  seal(pieces: readonly Buffer[]): Buffer[] {
     const records: Buffer[] = [];
     let record: Buffer[] = [];
     let bytes = 0;
@@ -49,27 +45,24 @@ export class RecordSealer {
         bytes += taken;
         at += taken;
         if (bytes < MAX_RECORD) continue;
-        if (!this.#sealOne(record, bytes, records)) return undefined;
+        this.#sealOne(record, bytes, records);
         record = [];
         bytes = 0;
       }
     }
-    if (bytes > 0 && !this.#sealOne(record, bytes, records)) return undefined;
+    if (bytes > 0) this.#sealOne(record, bytes, records);
     return records;
   }
 
-  #sealOne(pieces: readonly Buffer[], bytes: number, records: Buffer[]): boolean {
-    const nonce = this.#counter.next();
-    if (nonce === undefined) return false;
+  #sealOne(pieces: readonly Buffer[], bytes: number, records: Buffer[]): void {
     const head = Buffer.allocUnsafe(RECORD_HEAD);
     head.writeUInt32BE(bytes);
-    const cipher = createCipheriv(CIPHER, this.#key, nonce);
+    const cipher = createCipheriv(CIPHER, this.#key, this.#counter.next());
     cipher.setAAD(head);
     records.push(head);
     for (const piece of pieces) records.push(cipher.update(piece));
     cipher.final();
     records.push(cipher.getAuthTag());
-    return true;
   }
 }
 
@@ -102,9 +95,11 @@ export class RecordOpener {
         if (this.#headBytes < RECORD_HEAD) return undefined;
         const length = this.#head.readUInt32BE(0);
         if (length < 1 || length > MAX_RECORD) return `a record of ${length} bytes`;
-        if (!this.#begin(length)) return DOES_NOT_OPEN;
+        this.#decipher = createDecipheriv(CIPHER, this.#key, this.#counter.next());
+        this.#decipher.setAAD(this.#head);
+        this.#left = length;
       }
-      const decipher = this.#decipher as unknown as DecipherGCM;
+      const decipher: DecipherGCM = this.#decipher;
       if (this.#left > 0) {
         const taken = Math.min(this.#left, chunk.length - at);
         this.#opened.push(decipher.update(chunk.subarray(at, at + taken)));
@@ -119,20 +114,10 @@ export class RecordOpener {
       at += taken;
       if (this.#tagBytes < TAG) return undefined;
       const opened = this.#end(decipher);
-      if (opened === undefined) return DOES_NOT_OPEN;
+      if (opened === undefined) return "a record does not open";
       for (const bytes of opened) onBytes(bytes);
     }
     return undefined;
-  }
-
-  /** @returns `false` for a used-up key */
-  #begin(length: number): boolean {
-    const nonce = this.#counter.next();
-    if (nonce === undefined) return false;
-    this.#decipher = createDecipheriv(CIPHER, this.#key, nonce);
-    this.#decipher.setAAD(this.#head);
-    this.#left = length;
-    return true;
   }
 
   #end(decipher: DecipherGCM): Buffer[] | undefined {
