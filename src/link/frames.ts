@@ -14,7 +14,7 @@
  *
  * Bytes of DATA pass as they arrive, so a frame split over chunks costs no copy.
  */
-import { FRAME_HEAD, MAX_CONTROL, MAX_PAYLOAD } from "./bounds.js";
+import { FRAME_HEAD, MAX_CONTROL, MAX_NAME, MAX_PAYLOAD, MAX_REASON, URGENCIES } from "./bounds.js";
 
 export const FrameType = {
   DATA: 0,
@@ -191,11 +191,11 @@ export function encodeOpen({ urgency, kind, name }: OpenFields): Buffer {
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-export function decodeOpen(payload: Buffer, urgencies: number, maxName: number): OpenFields | undefined {
-  const urgency = payload[0] ?? urgencies;
+export function decodeOpen(payload: Buffer): OpenFields | undefined {
+  const urgency = payload[0] ?? URGENCIES;
   const kind = payload[1] ?? 255;
   const size = payload.length - 2;
-  if (urgency >= urgencies || kind > ChannelKind.MESSAGES || size < 1 || size > maxName) return undefined;
+  if (urgency >= URGENCIES || kind > ChannelKind.MESSAGES || size < 1 || size > MAX_NAME) return undefined;
   try {
     return { urgency, kind, name: utf8.decode(payload.subarray(2)) };
   } catch {
@@ -203,8 +203,8 @@ export function decodeOpen(payload: Buffer, urgencies: number, maxName: number):
   }
 }
 
-export function encodeReason(code: number, reason: string, maxReason: number): Buffer {
-  const text = Buffer.from(reason).subarray(0, maxReason);
+export function encodeReason(code: number, reason: string): Buffer {
+  const text = Buffer.from(reason).subarray(0, MAX_REASON);
   return Buffer.concat([Buffer.from([code]), text]);
 }
 

@@ -2,7 +2,6 @@ import { InvalidArgumentError } from "../core/errors.js";
 import { checkPassword, derivePasswordKey } from "../core/password.js";
 import {
   anything,
-  boolean,
   bytes,
   checkOptions,
   choice,
@@ -10,6 +9,7 @@ import {
   type Given,
   integer,
   type Settings,
+  text,
 } from "../patterns/kit/options.js";
 import { LARGEST_WINDOW, MIN_WINDOW, URGENCIES } from "./bounds.js";
 
@@ -25,7 +25,7 @@ export const LINK_OPTIONS = {
    */
   password: anything<string | readonly string[]>(),
   /** Salt of the password's key (scrypt, about 0.2 s), equal at both ends. Default `link`. */
-  group: anything<string>(),
+  group: text(),
   /**
    * Encrypts (AES-256-GCM with keys of this link) at either end's request. `true` requires a password. Default: `true`
    * with a password.
@@ -59,7 +59,7 @@ export type CheckedOptions = Settings<typeof LINK_OPTIONS> & {
 /** @throws InvalidArgumentError `EINVAL` */
 export function checkLinkOptions(what: string, given: object): CheckedOptions {
   const settings = checkOptions(what, LINK_OPTIONS, given);
-  const { password, group, encrypt, window, maxWindow, maxUnread } = settings;
+  const { password, encrypt, window, maxWindow, maxUnread } = settings;
   const passwords = password === undefined ? [] : typeof password === "string" ? [password] : password;
   if (!Array.isArray(passwords) || passwords.length > MAX_PASSWORDS)
     throw new InvalidArgumentError(
@@ -68,9 +68,7 @@ export function checkLinkOptions(what: string, given: object): CheckedOptions {
   if (password !== undefined && passwords.length === 0)
     throw new InvalidArgumentError(`Option password of ${what} must not be an empty array`);
   for (const each of passwords) checkPassword(each);
-  if (group !== undefined && (typeof group !== "string" || group === ""))
-    throw new InvalidArgumentError(`Option group of ${what} must be a text that is not empty`);
-  if (encrypt !== undefined && !boolean(false).accepts(encrypt))
+  if (encrypt !== undefined && typeof encrypt !== "boolean")
     throw new InvalidArgumentError(`Option encrypt of ${what} must be true or false`);
   if (encrypt === true && passwords.length === 0)
     throw new InvalidArgumentError(

@@ -15,13 +15,10 @@ import {
   LARGEST_WINDOW,
   MAX_ANSWER_BYTES,
   MAX_CHANNEL_ID,
-  MAX_NAME,
   MAX_PAYLOAD,
-  MAX_REASON,
   RESET_BURST,
   RESETS_PER_SECOND,
   SHARED_PAYLOAD,
-  URGENCIES,
 } from "./bounds.js";
 import {
   ANSWER,
@@ -41,7 +38,7 @@ import {
 import type { Agreement } from "./handshake.js";
 import type { CheckedOptions } from "./options.js";
 import { FairScheduler, type Scheduled } from "./scheduler.js";
-import { ReceiveWindow, WindowBudget } from "./windows.js";
+import { ReceiveWindow, type WindowBudget } from "./windows.js";
 
 export interface LinkSettings
   extends Pick<
@@ -208,7 +205,7 @@ export class LinkRules implements FrameSink {
     this.#settings = settings;
     this.#effects = effects;
     this.#reader = new FrameReader(this);
-    this.#budget = new WindowBudget(settings.maxUnread);
+    this.#budget = { limit: settings.maxUnread, used: 0 };
     this.#nextId = settings.isFirst ? 1 : 2;
     this.#now = now;
     this.#heardAt = now;
@@ -282,7 +279,7 @@ export class LinkRules implements FrameSink {
   reset(channel: ChannelState, code: number, reason: string): void {
     if (channel.isGone) return;
     this.#forget(channel);
-    const payload = encodeReason(code, reason, MAX_REASON);
+    const payload = encodeReason(code, reason);
     if (channel.isOwn) this.#send(FrameType.RESET, 0, channel.id, payload);
     else {
       // The peer may open channels as fast as the program resets them.
@@ -307,7 +304,7 @@ export class LinkRules implements FrameSink {
   goaway(code: number, reason: string): void {
     if (this.#isClosing) return;
     this.#isClosing = true;
-    this.#send(FrameType.GOAWAY, 0, 0, encodeReason(code, reason, MAX_REASON));
+    this.#send(FrameType.GOAWAY, 0, 0, encodeReason(code, reason));
   }
 
   receive(chunk: Buffer, now: number): void {
@@ -454,7 +451,7 @@ export class LinkRules implements FrameSink {
   #onOpen(id: number, payload: Buffer): string | undefined {
     if (id % 2 === this.#nextId % 2 || id <= this.#lastOtherId || id > MAX_CHANNEL_ID)
       return `a channel is opened with id ${id} after ${this.#lastOtherId}`;
-    const fields = decodeOpen(payload, URGENCIES, MAX_NAME);
+    const fields = decodeOpen(payload);
     if (fields === undefined) return "a channel is opened with an invalid name, urgency or kind";
     this.#lastOtherId = id;
     const { maxChannels, window } = this.#settings;
@@ -548,7 +545,7 @@ export class LinkRules implements FrameSink {
 
   #add(id: number, fields: OpenFields, isOwn: boolean): ChannelState {
     const { window, peerWindow } = this.#settings;
-    this.#budget.reserve(window);
+    this.#budget.used += window;
     const channel = new ChannelState(id, fields, isOwn, peerWindow, new ReceiveWindow(window, this.#now));
     this.#channels.set(id, channel);
     return channel;
@@ -571,14 +568,14 @@ export class LinkRules implements FrameSink {
     channel.waitingBytes = 0;
     this.#grants.delete(channel);
     this.#channels.delete(channel.id);
-    this.#budget.release(channel.window.size);
+    this.#budget.used -= channel.window.size;
     if (channel.isOwn) this.#own -= 1;
     else this.#other -= 1;
   }
 
   #refuse(id: number, code: number, reason: string): string | undefined {
     this.refused += 1;
-    return this.#answer(FrameType.RESET, 0, id, encodeReason(code, reason, MAX_REASON));
+    return this.#answer(FrameType.RESET, 0, id, encodeReason(code, reason));
   }
 
   #send(type: number, flags: number, id: number, payload: Uint8Array): void {

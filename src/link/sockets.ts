@@ -39,11 +39,6 @@ const ADD_OPTIONS = {
 
 export type LinkTransportAddOptions = Given<typeof ADD_OPTIONS>;
 
-interface Site {
-  readonly links: ReusedLink;
-  readonly urgency: number;
-}
-
 /**
  * Socket endpoints that are names at a link's other end: `bind("link://NAME")` there, `connect("link://SITE/NAME")`
  * here. For `registerTransport`; its `onChannel` is for links.
@@ -89,7 +84,7 @@ export class LinkTransport implements Transport {
     if (!isName(site)) throw new InvalidArgumentError(`A link's name must be ${FORM}; got ${describe(site)}`);
     if (this.#sites.has(site))
       throw new InvalidArgumentError(`The name ${describe(site)} has a link already`);
-    const added: Site = { links: new ReusedLink(source), urgency };
+    const added = new Site(source, urgency);
     this.#sites.set(site, added);
     return () => {
       if (this.#sites.get(site) === added) this.#sites.delete(site);
@@ -130,7 +125,7 @@ export class LinkTransport implements Transport {
       const near = suggest(site, [...this.#sites.keys()]);
       throw new TransportError("EHOSTUNREACH", `There is no link ${describe(site)}${near}`, { endpoint });
     }
-    const link = await found.links.get();
+    const link = await found.link();
     // A later abort of `open`'s signal would end the channel.
     const opening = new AbortController();
     const abort = (): void => opening.abort(signal.reason);
@@ -176,22 +171,27 @@ function hostOf({ address }: MultiplexLink): string {
 /** A link, or a function that makes one when none exists or the last has ended. */
 export type LinkSource = MultiplexLink | (() => MultiplexLink | Promise<MultiplexLink>);
 
-/** Made on first use, and again after its end. Concurrent users wait for one attempt. */
-class ReusedLink {
+class Site {
+  readonly urgency: number;
   readonly #source: LinkSource;
   #link: Promise<MultiplexLink> | undefined = undefined;
 
   /** @throws InvalidArgumentError `EINVAL` */
-  constructor(source: LinkSource) {
+  constructor(source: LinkSource, urgency: number) {
     if (!(source instanceof MultiplexLink) && typeof source !== "function")
       throw new InvalidArgumentError(
         `The source must be a link, or a function that creates one; got ${describe(source)}`,
       );
     this.#source = source;
+    this.urgency = urgency;
   }
 
-  /** @throws TransportError `ERR_TRANSPORT` for an ended link without replacement; the function's errors */
-  async get(): Promise<MultiplexLink> {
+  /**
+   * Made on first use, and again after its end. Concurrent users wait for one attempt.
+   *
+   * @throws TransportError `ERR_TRANSPORT` for an ended link without replacement; the function's errors
+   */
+  async link(): Promise<MultiplexLink> {
     const source = this.#source;
     if (source instanceof MultiplexLink) return assertUsable(source);
     const last = this.#link;

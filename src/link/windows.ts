@@ -13,31 +13,13 @@
 const SHORTEST_ROUND_TRIP = 0.25;
 const WINDOW_ROUND_TRIPS = 3;
 
-export class WindowBudget {
+/** Of a link: the sum of its windows, and the most that it may be. */
+export interface WindowBudget {
   readonly limit: number;
-  #used = 0;
-
-  constructor(limit: number) {
-    this.limit = limit;
-  }
-
-  get used(): number {
-    return this.#used;
-  }
-
-  /** @returns `false` without room: nothing is reserved */
-  reserve(bytes: number): boolean {
-    if (this.#used + bytes > this.limit) return false;
-    this.#used += bytes;
-    return true;
-  }
-
-  release(bytes: number): void {
-    this.#used -= bytes;
-  }
+  used: number;
 }
 
-/** The receiver's side. Its creator has reserved the first window in the budget. */
+/** The receiver's side. The budget has its first window already. */
 export class ReceiveWindow {
   #size: number;
   #unread = 0;
@@ -81,7 +63,9 @@ export class ReceiveWindow {
     const isFast =
       elapsed * this.#size < WINDOW_ROUND_TRIPS * granted * Math.max(roundTrip, SHORTEST_ROUND_TRIP);
     const more = Math.min(this.#size, maxWindow - this.#size);
-    if (isFast && Number.isFinite(roundTrip) && more > 0 && budget.reserve(more)) {
+    const hasRoom = more > 0 && budget.used + more <= budget.limit;
+    if (isFast && Number.isFinite(roundTrip) && hasRoom) {
+      budget.used += more;
       this.#size += more;
       granted += more;
     }

@@ -79,7 +79,7 @@ it("the vectors of records, frames and messages are what the code writes", () =>
       FrameType.RESET,
       0,
       2,
-      encodeReason(LinkCode.REFUSED, "no", 200),
+      encodeReason(LinkCode.REFUSED, "no"),
     ),
     "PING 1": encodeControl(FrameType.PING, 0, 0, ping),
     "a message `hi` on a channel of messages, without its frame": encodeMessage(Buffer.from("hi")),
