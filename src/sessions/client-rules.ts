@@ -111,9 +111,8 @@ export class SessionClientRules {
   /** Sizes of unacknowledged messages. */
   readonly #held = new Map<number, number>();
   #heldBytes = 0;
-  /** Of an earlier connection, which the window of this one does not count. */
-  #carried = 0;
-  #carriedBytes = 0;
+  /** Whether this connection has brought a message. */
+  #hasMessage = false;
   /** The last acknowledged ones above the first unacknowledged one; more cannot have been lost with a connection. */
   readonly #settled = new Set<number>();
   #high = 0;
@@ -368,8 +367,7 @@ export class SessionClientRules {
       this.#unreported = [];
       this.#high = 0;
     }
-    this.#carried = this.#held.size;
-    this.#carriedBytes = this.#heldBytes;
+    this.#hasMessage = false;
     this.#effects.opened(message);
     if (this.#isEnding) {
       this.#sendClose();
@@ -455,6 +453,8 @@ export class SessionClientRules {
 
   #message(message: DeliveredMessage, now: number): void {
     const { number } = message;
+    if (!this.#hasMessage) this.#forget(number);
+    this.#hasMessage = true;
     if (this.#held.has(number)) return;
     if (number < this.#high) {
       // Its acknowledgement did not reach the store.
@@ -463,7 +463,7 @@ export class SessionClientRules {
       return;
     }
     const { window, windowBytes } = this.#options.open;
-    if (this.#held.size >= this.#carried + window || this.#heldBytes >= this.#carriedBytes + windowBytes) {
+    if (this.#held.size >= window || this.#heldBytes >= windowBytes) {
       this.#lose("the server sent more than the window", now);
       return;
     }
@@ -472,6 +472,15 @@ export class SessionClientRules {
     this.#held.set(number, size);
     this.#heldBytes += size;
     this.#effects.message(message, this.#lives);
+  }
+
+  /** A connection begins with the session's first message, so the session has dropped lower ones. */
+  #forget(low: number): void {
+    for (const [number, size] of this.#held) {
+      if (number >= low) return;
+      this.#held.delete(number);
+      this.#heldBytes -= size;
+    }
   }
 
   /** All lower numbers are acknowledged. Messages arrive in order, so the first held one is the least. */

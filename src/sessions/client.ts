@@ -101,6 +101,7 @@ export class SessionClient
   readonly #timer: DriverTimer;
   readonly #calls: PendingCalls;
   readonly #ready = new RingBuffer<SessionMessage>();
+  #readyBytes = 0;
   readonly #receivers = new Set<Waiter<SessionMessage>>();
   readonly #contexts = new WeakMap<SessionMessage, Buffer>();
   #endpoint = "";
@@ -269,7 +270,7 @@ export class SessionClient
       checkCallOptions("receive", options, WAIT_OPTIONS);
       checkWait(options);
       this.#assertUsable();
-      const message = this.#ready.shift();
+      const message = this.#takeReady();
       if (message !== undefined) {
         this.#observeReceive(message);
         return Promise.resolve(message);
@@ -506,6 +507,17 @@ export class SessionClient
       return;
     }
     this.#ready.push(received);
+    this.#readyBytes += data.length;
+    // The session has dropped the oldest, or was lost: it has no more than a window, whose last message may exceed it.
+    const { maxUnacknowledged, maxUnacknowledgedBytes } = this.#settings;
+    while (this.#ready.length > maxUnacknowledged || this.#readyBytes - data.length > maxUnacknowledgedBytes)
+      this.#takeReady();
+  }
+
+  #takeReady(): SessionMessage | undefined {
+    const message = this.#ready.shift();
+    if (message !== undefined) this.#readyBytes -= message.data.length;
+    return message;
   }
 
   #observeReceive(message: SessionMessage): void {
