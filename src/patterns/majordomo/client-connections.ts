@@ -154,10 +154,10 @@ export class ClientConnections {
   /** {@link probe} or {@link rest} must follow. */
   lose(reason: MajordomoBrokerLeaveReason): void {
     if (reason === "no-answer") this.#unanswered += 1;
-    this.leaveEvent(reason);
     this.close(this.main as Connection);
     this.main = undefined;
     this.advance();
+    this.leaveEvent(reason);
   }
 
   /** Asks the next broker when the interval is over. */
@@ -171,18 +171,15 @@ export class ClientConnections {
 
   /** The connection stays open for pending answers. */
   leave(reason: "removed" | "stopping", now: number): void {
-    const { main } = this;
-    if (this.isReady) this.leaveEvent(reason);
+    const { main, isReady } = this;
     this.main = undefined;
-    if (main === undefined) return;
-    if (main.calls === 0) {
-      this.close(main);
-      return;
+    if (main?.calls === 0) this.close(main);
+    else if (main !== undefined) {
+      main.isLeft = true;
+      main.lastSeen = now;
+      if (!main.isPlain) main.dueAt = now + main.interval;
     }
-    main.isLeft = true;
-    if (main.isPlain) return;
-    main.lastSeen = now;
-    main.dueAt = now + main.interval;
+    if (isReady) this.leaveEvent(reason);
   }
 
   nextDue(): number {

@@ -233,6 +233,8 @@ export class ClientRules {
   }
 
   #seek(now: number): void {
+    // A listener may have closed the client.
+    if (this.#closed) return;
     this.#connections.probe(now, this.#calls.size > 0);
     this.#pump(now);
   }

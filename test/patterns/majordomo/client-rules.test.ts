@@ -20,6 +20,7 @@ function clientOf(endpoints: string[], dialect?: Dialect, limits: Partial<typeof
   /** Connections, and what is said over each: `+1 a`, `-1`, `1 text of the last frame`. */
   const log: string[] = [];
   const events: MajordomoClientEvent[] = [];
+  let listener: (event: MajordomoClientEvent) => void = () => undefined;
   const rules = new ClientRules(
     { ...LIMITS, ...limits, endpoints, dialect },
     {
@@ -30,7 +31,10 @@ function clientOf(endpoints: string[], dialect?: Dialect, limits: Partial<typeof
         log.push(`${connection} ${/^[a-z0-9.]+$/.test(last) ? last : "?"}`);
         return true;
       },
-      event: (event) => events.push(event),
+      event: (event) => {
+        events.push(event);
+        listener(event);
+      },
     },
     Buffer.alloc(8),
   );
@@ -39,6 +43,9 @@ function clientOf(endpoints: string[], dialect?: Dialect, limits: Partial<typeof
   return {
     rules,
     ended,
+    listen: (each: typeof listener) => {
+      listener = each;
+    },
     left: () => events.flatMap((event) => (event.type === "broker:left" ? [event.reason] : [])),
     said: () => log.splice(0),
     negotiate: (connection: number, now = 0) => {
@@ -88,6 +95,28 @@ describe("a client of shoal's broker whose connection ends", () => {
     rules.receive(1, { kind: "forgotten" }, 5);
     expect(said()).toEqual(["1 one", "1 two"]);
     expect([ended, left()]).toEqual([[], ["forgotten"]]);
+  });
+
+  it("opens nothing more when a listener of its end closes the client", () => {
+    for (const end of ["disconnected", "refused", "setEndpoints"] as const) {
+      const { rules, negotiate, said, listen } = clientOf(["a", "b"]);
+      if (end !== "refused") negotiate(1);
+      said();
+      listen(() => rules.close(() => undefined));
+      if (end === "setEndpoints") rules.setEndpoints(["c"], 10);
+      else rules[end](1, 10);
+      expect(said()).toEqual(["-1"]);
+    }
+  });
+
+  it("gives the next one what a listener of its end asks", () => {
+    const { rules, ask, negotiate, said, ended, listen } = clientOf(["a", "b"]);
+    negotiate(1);
+    said();
+    listen(({ type }) => type === "broker:left" && void ask("new", 0, 10));
+    rules.disconnected(1, 10);
+    negotiate(2, 20);
+    expect([said(), ended]).toEqual([["-1", "+2 b", "2 ?", "2 new"], []]);
   });
 
   it("reports what cannot be sent again", () => {
