@@ -308,6 +308,8 @@ export interface Given {
 }
 
 export interface Delivery extends Given {
+  /** Empty once it is handled. */
+  body: Body;
   /** Number of the registration. */
   epoch: number;
   /** Monotonic time of arrival. Starts as a double, so that all deliveries have one shape. */

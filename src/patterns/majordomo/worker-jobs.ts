@@ -37,7 +37,7 @@ import type {
   MajordomoWorkerEvent,
   WorkerSettings,
 } from "./worker-options.js";
-import type { WorkerSession } from "./worker-rules.js";
+import type { SendOutcome, WorkerSession } from "./worker-rules.js";
 
 type Outcome = { readonly ok: true; readonly body: Body } | (Failed & { readonly ok: false });
 
@@ -170,6 +170,7 @@ const NO_ROOM = failed("overloaded", "The worker has no room.");
 const UNSENT = failed("worker-failed", "A piece could not be sent.");
 const UNREAD = failed("slow-reader", "Nobody read on in time.");
 const UNCARRIED = failed(NO_PIECES.reason, NO_PIECES.text);
+const UNFIT = failed("worker-failed", "The answer is larger than the worker's context allows.");
 
 function failed(reason: string, text: string): Failed & { readonly ok: false } {
   return { ok: false, reason, text };
@@ -210,7 +211,7 @@ export class WorkerJobs {
   readonly #memory: RequestMemory;
   /** Of the last request. */
   #client: ClientMemory | undefined = undefined;
-  /** Deliveries of shoal's brokers, by tag. */
+  /** By tag. */
   readonly #open = new Map<WorkerSession, NumberTable<Job>>();
   readonly #idle = new IdleWaits();
 
@@ -232,7 +233,7 @@ export class WorkerJobs {
   start(session: WorkerSession, delivery: Delivery): void {
     const job = new Job(session, delivery, this.#options.service, this.#onFlushed);
     this.counters.requests += 1;
-    if (delivery.dialect === Dialect.Shoal) this.#openOf(session).set(delivery.tag, job);
+    this.#openOf(session).set(delivery.tag, job);
     if (delivery.id === undefined || !this.#isRepeated(job, delivery.id)) this.#begin(job);
   }
 
@@ -349,18 +350,12 @@ export class WorkerJobs {
   }
 
   #replied(job: Job, reply: unknown): void {
-    let body: Body;
     try {
-      if (isGenerator(reply)) {
-        void this.#stream(job, reply);
-        return;
-      }
-      body = this.#encode(reply);
+      if (isGenerator(reply)) void this.#stream(job, reply);
+      else this.#finish(job, { ok: true, body: this.#encode(reply) });
     } catch (error) {
       this.#threw(job, error);
-      return;
     }
-    this.#finish(job, { ok: true, body });
   }
 
   #threw(job: Job, error: unknown): void {
@@ -426,11 +421,13 @@ export class WorkerJobs {
 
   #finish(job: Job, outcome: Outcome): void {
     job.operation?.end(outcome.ok ? undefined : new Error(outcome.text));
+    this.#settle(job, outcome);
+    // An answer is kept without its request.
+    job.delivery.body = NO_BODY;
     if (job.memory !== undefined) {
-      if (!outcome.ok || job.cancelled) this.#memory.forget(job);
+      if (!outcome.ok || job.failed || job.cancelled) this.#memory.forget(job);
       else if (this.#memory.keep(job, outcome.body.cost + job.delivery.headers.length)) job.outcome = outcome;
     }
-    this.#settle(job, outcome);
     this.#runNext();
   }
 
@@ -463,11 +460,20 @@ export class WorkerJobs {
 
   #settle(job: Job, outcome: Outcome): void {
     const { session, delivery } = job;
-    if (delivery.dialect === Dialect.Shoal) this.#open.get(session)?.delete(delivery.tag);
-    const sending = outcome.ok
-      ? session.reply(delivery, replyTo(delivery, true, job.pieces, outcome.body), job)
-      : session.failure(delivery, outcome, job);
+    this.#open.get(session)?.delete(delivery.tag);
     job.failed = !outcome.ok;
+    let sending: SendOutcome = "stale";
+    try {
+      sending = outcome.ok
+        ? session.reply(delivery, replyTo(delivery, true, job.pieces, outcome.body), job)
+        : session.failure(delivery, outcome, job);
+    } catch (error) {
+      this.#emit({ type: "handler:failed", error });
+      if (outcome !== UNFIT) {
+        this.#settle(job, UNFIT);
+        return;
+      }
+    }
     if (sending === "waits") {
       job.unsentBytes = outcome.ok ? outcome.body.cost : outcome.text.length;
       this.unsentBytes += job.unsentBytes;

@@ -171,38 +171,32 @@ export class WorkerSession {
     if (this.#state === "ready") this.#effects.beat({ kind: "heartbeat", dialect: this.#dialect });
   }
 
+  /** @throws InvalidArgumentError `EINVAL`, without effect, for a message that the socket refuses */
   reply(delivery: Delivery, reply: Reply, ticket: SendTicket): SendOutcome {
-    if (!this.#isCurrent(delivery)) return "stale";
-    if (reply.final) this.#settle();
-    return this.#reply(reply, ticket);
+    return this.#isCurrent(delivery) ? this.#reply(reply, ticket) : "stale";
   }
 
-  /** Plain brokers get an error reply. */
+  /** Plain brokers get an error reply. Throws as {@link reply}. */
   failure(delivery: Delivery, { reason, text, details }: Failed, ticket: SendTicket): SendOutcome {
     if (!this.#isCurrent(delivery)) return "stale";
-    this.#settle();
     if (delivery.dialect !== Dialect.Shoal) {
       const body = Body.of([ERROR_MARK, reason, text]);
       return this.#reply(replyTo(delivery, true, 0, body), ticket);
     }
-    const { tag } = delivery;
-    return this.#effects.reply({ kind: "failure", tag, reason, text, details }, ticket) ? "sent" : "waits";
+    return this.#reply({ kind: "failure", tag: delivery.tag, reason, text, details }, ticket);
   }
 
-  #reply(reply: Reply, ticket: SendTicket): SendOutcome {
+  #reply(reply: Reply | Failure, ticket: SendTicket): SendOutcome {
     const outcome = this.#effects.reply(reply, ticket) ? "sent" : "waits";
-    const isLast = reply.final && this.#draining && this.#inFlight === 0;
-    if (isLast && reply.dialect !== Dialect.Shoal) this.end();
+    if (reply.kind === "reply" && !reply.final) return outcome;
+    this.#inFlight -= 1;
+    this.#worked = true;
+    if (this.#draining && this.#inFlight === 0 && this.#dialect !== Dialect.Shoal) this.end();
     return outcome;
   }
 
   #isCurrent(delivery: Delivery): boolean {
     return delivery.epoch === this.#epoch && this.#state === "ready";
-  }
-
-  #settle(): void {
-    this.#inFlight -= 1;
-    this.#worked = true;
   }
 
   /** Plain brokers get DISCONNECT, after the last answer. */

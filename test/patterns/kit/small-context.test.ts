@@ -27,6 +27,9 @@ const medium = () => ({ socketOptions: { context: new Context({ maxMessageSize: 
 const larger = () => [Buffer.alloc(28_000), Buffer.alloc(28_000)];
 const reply = ([body]: readonly Buffer[]): Buffer[] =>
   String(body) === "large" ? larger() : [Buffer.from("ok")];
+function throwLarge(): never {
+  throw Object.assign(new Error("too much"), { data: "d".repeat(60_000) });
+}
 /** A reply's bytes, or the error's code and reason. */
 const outcome = (call: Promise<readonly Buffer[]>): Promise<string> =>
   within(
@@ -38,19 +41,32 @@ const outcome = (call: Promise<readonly Buffer[]>): Promise<string> =>
   );
 
 test.each([
-  undefined,
-  "0.1",
-  "0.2",
-] as const)("a Majordomo worker's answer that is too large is an error, and the next is not (%s)", async (protocol) => {
+  [undefined, "at once", reply],
+  [undefined, "later", async (body: Buffer[]) => reply(body)],
+  ["0.1", "later", async (body: Buffer[]) => reply(body)],
+  ["0.2", "at once", reply],
+] as const)("a Majordomo worker's answer that is too large is an error, and the next is not (%s, %s)", async (protocol, _, handle) => {
   const endpoint = await track(new MajordomoBroker()).bind(AT);
   const failed: unknown[] = [];
   const own = protocol === undefined ? {} : { protocol };
-  const worker = track(new MajordomoWorker(endpoint, "s", reply, { ...own, ...medium() }));
+  const worker = track(new MajordomoWorker(endpoint, "s", handle, { ...own, ...medium() }));
   worker.events.on("handler:failed", ({ error }) => failed.push(error));
   const client = track(new MajordomoClient(endpoint, { timeout: 8_000, retries: 0 }));
   expect(await outcome(client.request("s", "large"))).toBe("ERR_SERVICE worker-failed");
   expect(await outcome(client.request("s", "x"))).toBe("2");
   expect(failed).toMatchObject([{ code: "EINVAL" }]);
+});
+
+test.each([
+  ["at once", (): never => throwLarge()],
+  ["later", async (): Promise<never> => throwLarge()],
+])("a Majordomo worker's error whose data is too large is one without data (%s)", async (_, handle) => {
+  const endpoint = await track(new MajordomoBroker()).bind(AT);
+  const worker = track(new MajordomoWorker(endpoint, "s", handle, medium()));
+  worker.events.on("handler:failed", () => undefined);
+  const client = track(new MajordomoClient(endpoint, { timeout: 8_000, retries: 0 }));
+  for (let i = 0; i < 2; i++)
+    expect(await outcome(client.request("s", "x"))).toBe("ERR_SERVICE worker-failed");
 });
 
 test.each([

@@ -4,6 +4,7 @@ import {
   MajordomoBroker,
   type MajordomoCallOptions,
   MajordomoClient,
+  type MajordomoRequestContext,
   MajordomoWorker,
 } from "../../../src/patterns/index.js";
 import { failure, until, within } from "../../contract/support/wait.js";
@@ -144,6 +145,35 @@ describe("drain", () => {
     expect(await call).toMatchObject({ code: "EAGAIN" });
   });
 });
+
+it.each([
+  "auto",
+  "0.1",
+  "0.2",
+] as const)("a handler's signal is aborted when its worker closes or loses its broker (%s)", async (protocol) => {
+  for (const end of ["worker", "broker"] as const) {
+    const { broker, endpoint, client } = await begin();
+    const aborted = new Promise<void>((done) => {
+      const handler = async (_: Buffer[], { signal }: MajordomoRequestContext): Promise<string> => {
+        signal.addEventListener("abort", () => done());
+        started();
+        await aborted;
+        return "";
+      };
+      worker = track(new MajordomoWorker(endpoint, "slow", handler, { protocol }));
+    });
+    const begun = new Promise<void>((begin) => {
+      started = begin;
+    });
+    const plain = track(new MajordomoClient(endpoint, { protocol: "0.1" }));
+    void (protocol === "auto" ? plain : client).request("slow", "body").catch(() => undefined);
+    await within(begun, "the handler");
+    void (end === "worker" ? worker : broker)?.close({ linger: 0 });
+    await within(aborted, `the signal when the ${end} closes`);
+  }
+});
+let worker: MajordomoWorker | undefined;
+let started: () => void;
 
 describe("a door", () => {
   it.each([

@@ -2,11 +2,17 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { frameCost } from "../../../src/core/frame-cost.js";
 import type { SendTicket } from "../../../src/patterns/kit/send-queue.js";
-import { encodeFromWorker, type FromWorker, WorkerCommand } from "../../../src/patterns/majordomo/wire.js";
+import {
+  Body,
+  encodeFromWorker,
+  type FromWorker,
+  WorkerCommand,
+} from "../../../src/patterns/majordomo/wire.js";
 import { type JobsOptions, WorkerJobs } from "../../../src/patterns/majordomo/worker-jobs.js";
 import type { MajordomoHandler } from "../../../src/patterns/majordomo/worker-options.js";
 import { WorkerSession } from "../../../src/patterns/majordomo/worker-rules.js";
 import { turn } from "../../contract/support/wait.js";
+import { collectGarbage } from "../../support/collect-garbage.js";
 import { deliveryOf, idOf } from "./messages.js";
 
 /** Whether the connection has room. */
@@ -124,6 +130,21 @@ describe("a reply for which there is no room", () => {
     give(2);
     expect(said).toEqual([`${FINAL} 2`]);
   });
+});
+
+it("an answer is kept without its request", async () => {
+  make(() => "answer");
+  const ask = (): WeakRef<Buffer> => {
+    const request = Buffer.alloc(1_000);
+    session.receive(deliveryOf(1, { id: idOf(1), oldest: 1, body: Body.of([request]) }), 0);
+    return new WeakRef(request);
+  };
+  const request = ask();
+  await turn();
+  collectGarbage();
+  expect(request.deref()).toBeUndefined();
+  give(2, 1);
+  expect(said).toEqual([`${FINAL} answer`, `${FINAL} answer`]);
 });
 
 it("a reply that throws when it is looked at is a failure of its handler, also where a promise gives it", async () => {
