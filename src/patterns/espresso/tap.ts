@@ -8,6 +8,7 @@
 
 import { refuseExtra } from "../../core/arguments.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
+import { forwards } from "../../sockets/internal.js";
 import { XPublisher, type XPublisherOptions } from "../../sockets/pub-sub.js";
 import type { ProxySide } from "../../sockets/pump.js";
 import type { SocketStats } from "../../sockets/stats.js";
@@ -101,6 +102,7 @@ export class EspressoTap extends Driver<EspressoTapEvent, EspressoTapStats> {
       { now: Date.now },
     );
     this.#socket = new XPublisher({ linger: 0, sendHighWaterMark: QUEUED, ...socketOptions });
+    forwards(this.#socket);
     this.capture = (from, frames) => {
       if (!this.stopping) this.#rules.offer(from, frames);
     };

@@ -93,6 +93,20 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("Espresso, engine %s"
     await running;
   });
 
+  it("shows a message that its context has no room for with a trailer, and the proxy goes on", async () => {
+    const small = new Context({ engine, maxMessageSize: 1_000 });
+    const tap = await startTap({ socketOptions: { context: small } });
+    const listener = await listen(tap, { filter: { from: "frontend" } });
+    const { proxy, running, publisher, subscriber } = await startForwarder(tap);
+    for (const bytes of [990, 991]) {
+      await publisher.send(Buffer.alloc(bytes));
+      await subscriber.receive({ timeout: 5_000 });
+      expect((await listener.receive({ timeout: 5_000 })).size).toBe(bytes);
+    }
+    proxy.terminate();
+    await running;
+  });
+
   it("shows requests and replies of a queue, with the side that they came from", async () => {
     const tap = await startTap();
     const listener = await listen(tap, { filter: { from: "backend" } });
