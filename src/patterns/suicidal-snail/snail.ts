@@ -229,7 +229,8 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
     this.#isLate = true;
     this.#late += 1;
     this.events.emit({ type: "lateness:exceeded", policy: this.#policy, ...how });
-    if (!acts) return true;
+    // A listener may have closed it.
+    if (!acts || this.closed) return true;
     this.#quietUntil = now + this.#holdOff;
     if (this.#policy === "die") this.#die(how);
     if (this.#policy === "newest") await this.#dropToNewest(message);
@@ -270,14 +271,12 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
   async #resubscribe(): Promise<void> {
     const old = this.#socket;
     // The old socket stays if this throws.
-    const socket = new Subscriber(this.#socketOptions);
-    const waiting = old.stats().receiveQueued;
-    this.#drop("resubscribe", 1 + this.#reader.discard(), waiting);
-    this.#socket = socket;
+    this.#socket = new Subscriber(this.#socketOptions);
     this.#resubscribed += 1;
     this.#rules.reset();
     for (const prefix of this.#prefixes) this.#socket.subscribe(prefix);
     for (const endpoint of this.#endpoints) this.#socket.connect(endpoint);
+    this.#drop("resubscribe", 1 + this.#reader.discard(), old.stats().receiveQueued);
     await old.close({ linger: 0 });
   }
 

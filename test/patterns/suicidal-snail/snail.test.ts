@@ -165,6 +165,31 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("the suicidal snail, 
     ]);
   });
 
+  it.each([
+    "lateness:exceeded",
+    "messages:dropped",
+  ] as const)("resubscribe: a listener of %s may close it, and no socket is left", async (type) => {
+    const publisher = kept(new Publisher({ context }));
+    const snail = kept(
+      new SuicidalSnail({
+        policy: "resubscribe",
+        maxLateness: 500,
+        stamp: ([, time]) => ({ source: "clock", time: Number(time) }),
+        socketOptions: { context },
+      }),
+    );
+    snail.events.on(type, () => void snail.close());
+    snail.subscribe("");
+    snail.connect(await publisher.bind("tcp://127.0.0.1:*"));
+    await publisher.waitForSubscribers(LIMIT);
+    for (const time of [1_000, 300]) await publisher.send(["t", String(time)]);
+    await snail.receive(LIMIT);
+    await snail.receive(LIMIT).catch(() => undefined);
+    expect(snail.closed).toBe(true);
+    expect(snail.stats().resubscribed).toBe(type === "messages:dropped" ? 1 : 0);
+    await until(() => publisher.stats().peers === 0, "no subscriber");
+  });
+
   it("a queue that is too long is lateness, where it has a bound", async () => {
     const { snail, publish } = await begin({ policy: "die", maxQueue: 5 }, AT_ONCE);
     publish(200);
