@@ -61,7 +61,6 @@ export interface FreelanceServerStatus {
 
 interface Server<C> {
   readonly endpoint: string;
-  readonly order: number;
   alive: boolean;
   pingAt: number;
   expiresAt: number;
@@ -94,7 +93,6 @@ export class FreelanceRules<C> {
   readonly #waiting = new Set<Pending<C>>();
   readonly #deadlines = new Deadlines<Pending<C>>();
   #sequence = 0;
-  #order = 0;
   readonly #counts = { requests: 0, replies: 0, failures: 0, failOvers: 0, late: 0 };
 
   constructor(options: FreelanceRulesOptions, outbox: FreelanceOutbox<C>) {
@@ -106,7 +104,6 @@ export class FreelanceRules<C> {
     if (this.#servers.has(endpoint)) return;
     this.#servers.set(endpoint, {
       endpoint,
-      order: this.#order++,
       alive: false,
       pingAt: now,
       expiresAt: Number.POSITIVE_INFINITY,
@@ -275,6 +272,8 @@ export class FreelanceRules<C> {
         return;
       }
       if (this.#outbox.send(server.endpoint, [String(request.sequence), ...request.body])) {
+        // A transport of the program may have given it up.
+        if (!this.#pending.has(request.sequence)) return;
         request.server = server;
         request.tried.add(server);
         request.mayAnswer.add(server);
@@ -316,8 +315,7 @@ export class FreelanceRules<C> {
 
 function faster<C>(best: Server<C> | undefined, server: Server<C>, now: number): Server<C> {
   if (best === undefined) return server;
-  const difference = slowness(server, now) - slowness(best, now);
-  return difference < 0 || (difference === 0 && server.order < best.order) ? server : best;
+  return slowness(server, now) < slowness(best, now) ? server : best;
 }
 
 /** ms. A pending PING counts once it exceeds the measured time. */

@@ -167,18 +167,19 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
    */
   request(body: BodyFor<T>, options: CallOptions = {}): Promise<BodyOf<T>> {
     try {
-      this.assertOpen();
       const { timeout = this.#timeout, signal } = checkOptions(
         "FreelanceClient.request",
         CALL_OPTIONS,
         options,
       );
       const frames = this.#shape.encode(body);
+      this.assertOpen();
+      let sequence = 0;
       // The rules have the timeout.
       const onGivenUp = (): void => void this.#rules.cancel(sequence);
       const call = this.#pending.add<BodyOf<T>>(costOf(frames), { signal, onGivenUp });
       const deadline = timeout < 0 ? NEVER : timeout;
-      const sequence = this.#rules.request(call, frames, deadline, this.#timer.now());
+      sequence = this.#rules.request(call, frames, deadline, this.#timer.now());
       this.#timer.update();
       return call.promise;
     } catch (error) {

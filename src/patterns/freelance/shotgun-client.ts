@@ -151,13 +151,13 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
    */
   request(body: BodyFor<T>, options: CallOptions = {}): Promise<BodyOf<T>> {
     try {
-      this.assertOpen();
       const { timeout = this.#timeout, signal } = checkOptions(
         "FreelanceShotgunClient.request",
         CALL_OPTIONS,
         options,
       );
       const frames = this.#shape.encode(body);
+      this.assertOpen();
       const sequence = this.#sequence + 1;
       const terms = { timeout, signal, onGivenUp: () => this.#forget(sequence) };
       const pending = this.#pending.add<BodyOf<T>>(costOf(frames), terms, () =>

@@ -178,13 +178,13 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
    */
   request(body: BodyFor<Req>, options: CallOptions = {}): Promise<BodyOf<Rep>> {
     try {
-      this.assertOpen();
       const { timeout = this.#timeout, signal } = checkOptions(
         "LoadBalancerClient.request",
         CALL_OPTIONS,
         options,
       );
       const frames = this.#requests.encode(body);
+      this.assertOpen();
       const id = Buffer.allocUnsafeSlow(8);
       id.writeBigUInt64BE(this.#nextId);
       const pending = this.#calls.add<BodyOf<Rep>>(costOf(frames), {
@@ -406,24 +406,27 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
   }
 
   #send(call: Call, broker: Broker): void {
+    call.link.unlink();
+    call.attempts += 1;
+    call.broker = broker;
+    broker.inFlight.set(call.id, call);
     try {
-      if (!broker.dealer.trySend(call.message)) {
-        broker.full = true;
-        void whenWritable(broker.dealer).then(() => {
-          broker.full = false;
-          this.#dispatch();
-        });
-        return;
-      }
+      // A transport of the program may call this client, or give the call up.
+      if (broker.dealer.trySend(call.message)) return;
     } catch (error) {
       this.#forget(call);
       this.#fail(call, error as ShoalError);
       return;
     }
-    this.#waiting.shift();
-    call.attempts += 1;
-    call.broker = broker;
-    broker.inFlight.set(call.id, call);
+    call.attempts -= 1;
+    call.broker = undefined;
+    broker.inFlight.delete(call.id);
+    this.#waiting.unshift(call.link);
+    broker.full = true;
+    void whenWritable(broker.dealer).then(() => {
+      broker.full = false;
+      this.#dispatch();
+    });
   }
 
   #forget(call: Call): void {

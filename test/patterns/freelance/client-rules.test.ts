@@ -27,11 +27,16 @@ function client(...endpoints: string[]) {
   const reported: string[] = [];
   const unreachable = new Set<string>();
   /** What the client's program does as it hears of something. */
-  const listeners = { dead: (): void => undefined, failedOver: (_sequence: number): void => undefined };
+  const listeners = {
+    sent: (): void => undefined,
+    dead: (): void => undefined,
+    failedOver: (_sequence: number): void => undefined,
+  };
   const rules = new Asked(OPTIONS, {
     send(server, frames) {
       if (unreachable.has(server)) return false;
       sent.push([server, ...frames].join(" "));
+      listeners.sent();
       return true;
     },
     replied: (sequence, server, body) => reported.push(`${sequence} ${server} ${body.join(" ")}`),
@@ -116,6 +121,16 @@ describe("a client of model 3", () => {
     rules.left("b", 150);
     expect(sent.at(-1)).toBe("a 1 x");
     expect(reported).toEqual(["b disconnected", "1 from b dead"]);
+  });
+
+  test("forgets what is given up within its sending", () => {
+    const { rules, sent, reported, listeners } = twoLive();
+    listeners.sent = () => void rules.cancel(1);
+    rules.ask(["x"], 3_000, 100);
+    rules.left("b", 150);
+    expect(sent.filter((line) => line.endsWith("x"))).toEqual(["b 1 x"]);
+    expect(reported).toEqual(["b disconnected"]);
+    expect(rules.stats()).toMatchObject({ pending: 0, failOvers: 0 });
   });
 
   test("sends to no other server what is given up by who hears of the loss of the first", () => {

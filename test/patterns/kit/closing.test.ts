@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { TimeoutError } from "../../../src/core/errors.js";
+import type { Codec } from "../../../src/index.js";
 import {
   BinaryStarClient,
   CloneClient,
@@ -17,6 +18,7 @@ import {
   FreelanceServer,
   FreelanceShotgunClient,
   LoadBalancer,
+  LoadBalancerClient,
   MajordomoBroker,
   MajordomoClient,
   PirateClient,
@@ -198,4 +200,30 @@ test("Majordomo: a drain does not wait for the question about a service that nob
   // The question has 30 s.
   await client.drain({ timeout: 15_000 });
   await client.close();
+});
+
+describe("a codec that closes its client", () => {
+  const codecFor = (close: () => unknown) => {
+    const encode = (): string => {
+      void close();
+      return "x";
+    };
+    return { name: "closing", encode, decode: () => "" };
+  };
+  test.each([
+    [
+      "LoadBalancerClient",
+      (requestCodec: Codec<string>) => new LoadBalancerClient(endpoint, { requestCodec, timeout: -1 }),
+    ],
+    ["FreelanceClient", (codec: Codec<string>) => new FreelanceClient(endpoint, { codec })],
+    [
+      "FreelanceShotgunClient",
+      (codec: Codec<string>) => new FreelanceShotgunClient(endpoint, { codec, timeout: -1 }),
+    ],
+  ])("ends its call, too (%s)", async (_, make) => {
+    const client: { request(body: string): Promise<unknown>; close(): unknown } = make(
+      codecFor(() => client.close()),
+    );
+    await expect(client.request("body")).rejects.toMatchObject({ code: "EBADF" });
+  });
 });
