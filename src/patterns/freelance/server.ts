@@ -64,12 +64,14 @@ export interface FreelanceServerStats {
   readonly replied: number;
   /** Also requests above `maxInFlight`. */
   readonly failed: number;
-  /** The client was gone or had no room. */
+  /** The client was gone or had no room, or the request left none for an error. */
   readonly unroutable: number;
   /** The server was no longer active. */
   readonly notServing: number;
 }
 
+/** Characters of an error. */
+const MAX_TEXT = 1_024;
 const WILDCARD = /:(?:\*|0)$/;
 
 const OPTIONS = {
@@ -252,7 +254,7 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
     } catch {
       this.#counts.requests -= 1;
       this.#invalid(command.body.length);
-      this.#send([...command.head, ...errorReply(this.#model, "the request is not of the expected form")]);
+      this.#refuse(command, "the request is not of the expected form");
       return;
     }
     try {
@@ -263,15 +265,22 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
       // After an abort it is not a failure.
       if (!this.#abort.signal.aborted) this.events.emit({ type: "handler:failed", error });
       this.#counts.failed += 1;
-      const { text } = handlerFailure(error, this.#exposeErrors);
-      this.#send([...command.head, ...errorReply(this.#model, text)]);
+      this.#refuse(command, handlerFailure(error, this.#exposeErrors).text);
     }
   }
 
   #fail(command: RequestCommand, text: string): void {
     this.#counts.requests += 1;
     this.#counts.failed += 1;
-    this.#send([...command.head, ...errorReply(this.#model, text)]);
+    this.#refuse(command, text);
+  }
+
+  #refuse({ head }: RequestCommand, text: string): void {
+    try {
+      this.#send([...head, ...errorReply(this.#model, text.slice(0, MAX_TEXT))]);
+    } catch {
+      this.#counts.unroutable += 1; // The request's own frames fill a message of this context.
+    }
   }
 
   #invalid(frames: number): void {

@@ -100,7 +100,6 @@ export class WorkerRules {
   #deadline = Number.POSITIVE_INFINITY;
   #nextBeat = Number.POSITIVE_INFINITY;
   #connected = false;
-  #draining = false;
   readonly #counts: WorkerCounts;
 
   /** @param random from 0 up to 1. @param counts perhaps of several connections */
@@ -141,7 +140,7 @@ export class WorkerRules {
     this.#failures = 0;
     if (this.#state === "idle") this.#deadline = this.#silenceEnds(now);
     if (command.kind === "heartbeat") return;
-    if (this.#state === "working" || this.#draining) {
+    if (this.#state === "working") {
       this.#counts.dropped += 1;
       this.#effects.event({ type: "request:dropped" });
       return;
@@ -186,12 +185,6 @@ export class WorkerRules {
     return next === Number.POSITIVE_INFINITY ? undefined : next;
   }
 
-  /** @returns whether there is still a request */
-  drain(): boolean {
-    this.#draining = true;
-    return this.#state === "working";
-  }
-
   close(): void {
     this.#state = "closed";
     this.#deadline = Number.POSITIVE_INFINITY;
@@ -217,13 +210,13 @@ export class WorkerRules {
   #idle(now: number): void {
     this.#state = "idle";
     this.#deadline = this.#silenceEnds(now);
-    const beats = this.#options.dialect === "paranoid" && !this.#draining;
+    const beats = this.#options.dialect === "paranoid";
     this.#nextBeat = beats ? now + this.#options.heartbeatInterval : Number.POSITIVE_INFINITY;
   }
 
   /** A Simple Pirate's queue is always silent. */
   #silenceEnds(now: number): number {
-    if (this.#options.dialect === "simple" || this.#draining) return Number.POSITIVE_INFINITY;
+    if (this.#options.dialect === "simple") return Number.POSITIVE_INFINITY;
     return now + this.#options.heartbeatInterval * this.#options.liveness;
   }
 

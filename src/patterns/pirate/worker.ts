@@ -111,9 +111,9 @@ export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent
       joined: () => this.reached(),
       emit: (event) => this.events.emit(event),
     };
-    const connectionsTo = (endpoint: string): Connection[] =>
-      Array.from({ length: settings.concurrency }, () => new Connection(endpoint, shared));
-    this.#connections = this.#endpoints.current.flatMap(connectionsTo);
+    const connectionsTo = (endpoint: string, had = 0): Connection[] =>
+      Array.from({ length: settings.concurrency - had }, () => new Connection(endpoint, shared));
+    this.#connections = this.#endpoints.current.flatMap((endpoint) => connectionsTo(endpoint));
     try {
       for (const connection of this.#connections) connection.start();
     } catch (error) {
@@ -124,19 +124,19 @@ export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent
   }
 
   /** A removed queue may still need workers for its queued requests. */
-  #follow(list: readonly string[], connectionsTo: (endpoint: string) => Connection[]): void {
+  #follow(list: readonly string[], connectionsTo: (endpoint: string, had: number) => Connection[]): void {
     if (this.stopping) return;
     const wanted = new Set(list);
     this.#connections = this.#connections.filter(({ ended }) => !ended);
-    const kept = new Set<string>();
     for (const connection of this.#connections) {
       if (wanted.has(connection.endpoint)) connection.stay();
       else connection.leave();
-      kept.add(connection.endpoint);
     }
     for (const endpoint of list) {
-      if (kept.has(endpoint)) continue;
-      const made = connectionsTo(endpoint);
+      const made = connectionsTo(
+        endpoint,
+        this.#connections.filter((one) => one.endpoint === endpoint).length,
+      );
       const isMade = this.#endpoints.follow(endpoint, () => {
         for (const connection of made) connection.start();
       });
@@ -165,10 +165,10 @@ export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent
     return { ...this.#counts };
   }
 
-  /** @internal */
+  /** @internal Leaves each queue after the answer to its request: it would give an idle worker the next. */
   protected override async onDrain(): Promise<void> {
     this.#endpoints.stop();
-    await Promise.all(this.#connections.map((connection) => connection.drain()));
+    await Promise.all(this.#connections.map((connection) => connection.close(-1)));
   }
 
   /** @internal After `linger` the handlers' signals are aborted. */
@@ -265,15 +265,11 @@ class Connection {
     return this.#dealer && lastFailure(this.#dealer);
   }
 
-  /** @returns settles when the current request is answered */
-  drain(): Promise<void> {
-    return this.#free.wait(!this.#rules.drain());
-  }
-
+  /** @param linger ms for the current request; -1: no limit */
   async close(linger: number): Promise<void> {
     this.ended = true;
     this.#departure.cancel();
-    await withTimeout(this.drain(), linger);
+    await withTimeout(this.#free.wait(!this.#rules.working), linger);
     this.#abort?.abort();
     this.#rules.close();
     this.#free.end();
@@ -335,7 +331,12 @@ class Connection {
 
   /** Queued messages are dropped with the socket of a silent queue. */
   #send(frames: Buffer[]): void {
-    this.#queue?.send(frames);
+    try {
+      this.#queue?.send(frames);
+    } catch {
+      // The address leaves no room for an error: the queue takes this for a restart, and gives the request to another.
+      this.#queue?.send(readyFrames(this.#dialect));
+    }
   }
 
   async #handle(address: Buffer, body: readonly Buffer[]): Promise<void> {

@@ -2,6 +2,8 @@
 import { describe, expect, test } from "vitest";
 import { Context, Dealer, Router } from "../../../src/index.js";
 import {
+  FreelanceClient,
+  FreelanceServer,
   LoadBalancer,
   LoadBalancerClient,
   MajordomoBroker,
@@ -12,7 +14,7 @@ import {
   PirateWorker,
 } from "../../../src/patterns/index.js";
 import { SendQueue } from "../../../src/patterns/kit/send-queue.js";
-import { within } from "../../contract/support/wait.js";
+import { until, within } from "../../contract/support/wait.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
 
 const AT = "tcp://127.0.0.1:*";
@@ -138,6 +140,42 @@ describe.each(["simple", "paranoid"] as const)("Pirates (%s)", (dialect) => {
     expect(await outcome(client.request(large()))).toBe("ERR_SERVICE broker-lost");
     expect(await outcome(client.request("x"))).toBe("1");
   });
+});
+
+test("a Freelance server goes on when a request leaves no room for an answer, nor for an error", async () => {
+  const server = track(new FreelanceServer(() => Buffer.alloc(100), { ...small(), exposeErrors: true }));
+  const endpoint = await server.bind(AT);
+  server.events.on("handler:failed", () => undefined);
+  const hostile = track(new Dealer());
+  hostile.connect(endpoint);
+  await hostile.send([Buffer.alloc(990, "c"), "x"]);
+  await until(() => server.stats().unroutable === 1, "the answer that fits nowhere");
+  const client = track(new FreelanceClient(endpoint, { timeout: 8_000 }));
+  expect(await outcome(client.request("x"))).toBe("100");
+});
+
+test("a Freelance server's error that is too large is cut", async () => {
+  const handle = (): never => {
+    throw new Error("e".repeat(2_000));
+  };
+  const options = { socketOptions: { context: new Context({ maxMessageSize: 1_500 }) }, exposeErrors: true };
+  const server = track(new FreelanceServer(handle, options));
+  server.events.on("handler:failed", () => undefined);
+  const client = track(new FreelanceClient(await server.bind(AT), { timeout: 8_000 }));
+  expect(await outcome(client.request("x"))).toBe("ERR_SERVICE worker-failed");
+});
+
+test("a Pirate worker that can send neither answer nor error is as one that starts again", async () => {
+  const queue = track(new Router());
+  const endpoint = await queue.bind(AT);
+  const worker = track(new PirateWorker(endpoint, () => "an answer", small()));
+  worker.events.on("handler:failed", () => undefined);
+  const [id, ready] = await within(queue.receive(), "READY");
+  await queue.send([id as Buffer, Buffer.alloc(992, "a"), "", "x"]);
+  const [again, command] = await within(queue.receive(), "READY again");
+  expect([again, command]).toEqual([id, ready]);
+  await queue.send([id as Buffer, "a", "", "x"]);
+  expect(String((await within(queue.receive(), "an answer")).at(-1))).toBe("an answer");
 });
 
 test("a message that is too large is refused while others wait for room, and they are not lost", async () => {

@@ -1,10 +1,11 @@
 /** Client, queue and workers of the Pirates together, over tcp. */
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { Dealer, json, Reply, Request } from "../../../src/index.js";
 import { PirateClient } from "../../../src/patterns/pirate/client.js";
 import { PirateQueue, type PirateQueueOptions } from "../../../src/patterns/pirate/queue.js";
 import { type PirateHandler, PirateWorker } from "../../../src/patterns/pirate/worker.js";
-import { texts, until, within } from "../../contract/support/wait.js";
+import { texts, turn, until, within } from "../../contract/support/wait.js";
+import { ListedEndpoints } from "../../support/listed-endpoints.js";
 
 const open: { close(options?: { linger?: number }): Promise<unknown> }[] = [];
 
@@ -45,6 +46,63 @@ describe("the Pirates over tcp", () => {
       busyWorkers: 0,
     });
     expect(client.stats()).toMatchObject({ requests: 3, replies: 3, retries: 0 });
+  });
+
+  it.each([
+    "simple",
+    "paranoid",
+  ] as const)("give nothing to a %s worker that drains, and its request an answer", async (dialect) => {
+    const { queue, frontend, backend } = await startQueue();
+    let answer: () => void = () => undefined;
+    const asked = new Promise<void>((begin) => {
+      const handler = (): Promise<string> => {
+        begin();
+        return new Promise((done) => {
+          answer = () => done("first");
+        });
+      };
+      worker = kept(new PirateWorker(backend, handler, { dialect, concurrency: 2 }));
+    });
+    const first = kept(new PirateClient(frontend, { attemptTimeout: 60_000 })).request("x");
+    await within(asked, "the request");
+    const drained = worker?.drain();
+    await until(() => queue.stats().idleWorkers === 0, "the worker that has no request is gone");
+    kept(new PirateWorker(backend, () => "second", { dialect }));
+    const second = kept(new PirateClient(frontend, { attemptTimeout: 60_000 }));
+    expect(texts(await second.request("y"))).toEqual(["second"]);
+    answer();
+    expect(texts(await first)).toEqual(["first"]);
+    await within(drained as Promise<void>, "the drain");
+    for (let i = 0; i < 3; i++) expect(texts(await second.request("y"))).toEqual(["second"]);
+  });
+  let worker: PirateWorker | undefined;
+
+  it("have all of a worker's connections again when its queue is listed again", async () => {
+    const { queue, frontend, backend } = await startQueue();
+    let answer: () => void = () => undefined;
+    const handler = (): Promise<string> =>
+      new Promise((done) => {
+        answer = () => done("");
+      });
+    const source = new ListedEndpoints([backend]);
+    kept(new PirateWorker(source, handler, { concurrency: 3 }));
+    await until(() => queue.stats().idleWorkers === 3, "the worker");
+    const request = kept(new PirateClient(frontend, { attemptTimeout: 60_000 })).request("x");
+    await until(() => queue.stats().busyWorkers === 1, "the request");
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      source.set();
+      for (let i = 0; i < 10; i++) await turn();
+      vi.advanceTimersByTime(5_000);
+    } finally {
+      vi.useRealTimers();
+    }
+    await until(() => queue.stats().idleWorkers === 0, "the connections without requests are closed");
+    source.set(backend);
+    await until(() => queue.stats().idleWorkers === 2, "as many connections as before");
+    answer();
+    await request;
+    expect(queue.stats()).toMatchObject({ idleWorkers: 3, busyWorkers: 0 });
   });
 
   it("serve a REQ with request ids through a worker that keeps one address frame only", async () => {

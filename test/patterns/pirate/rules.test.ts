@@ -188,15 +188,13 @@ describe("a worker", () => {
     expect(said()).toEqual(["open", "ready", "handle", "reply", "beat"]);
   });
 
-  it("drops a second request while it works, and one that comes while it drains", () => {
+  it("drops a second request while it works", () => {
     const { rules, said } = workerOf();
     rules.receive(REQUEST, 1);
     rules.receive(REQUEST, 2);
-    expect(rules.drain()).toBe(true);
     rules.finished(Buffer.from("c"), [Buffer.from("y")], 3);
-    rules.receive(REQUEST, 4);
     expect(said()).toEqual(["open", "ready", "handle", "reply"]);
-    expect(rules.stats()).toMatchObject({ requests: 1, replies: 1, dropped: 2 });
+    expect(rules.stats()).toMatchObject({ requests: 1, replies: 1, dropped: 1 });
   });
 
   it("beats by its own timer, though it hears nothing", () => {
