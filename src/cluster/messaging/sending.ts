@@ -509,7 +509,8 @@ export class Sending {
       this.#failed(attempt, "malformed");
       return;
     }
-    if (welcome.session !== window.session) return; // Of an earlier hello.
+    // Of an earlier hello, or repeated: it would make the link send everything again.
+    if (attempt !== this.#attempt || welcome.session !== window.session) return;
     const { delivered } = window;
     if (!window.resume(welcome.received, welcome.delivered)) {
       const lost = this.#loseSession();

@@ -2,12 +2,17 @@ import { afterEach, beforeEach, describe, test, vi } from "vitest";
 import { createId } from "../../../src/cluster/identity.js";
 import { decodeAdvert } from "../../../src/cluster/messaging/advert.js";
 import { LINK_TIMEOUT, MAX_LANES, MIN_ITEM_LIMIT } from "../../../src/cluster/messaging/bounds.js";
-import type { LinkProtocol, ProtocolListener } from "../../../src/cluster/messaging/protocol.js";
+import type {
+  ConnectionEvents,
+  LinkProtocol,
+  ProtocolListener,
+} from "../../../src/cluster/messaging/protocol.js";
 import {
   decodeAck,
   decodeRefused,
   decodeWelcome,
   encodeHello,
+  encodeWelcome,
   type Hello,
   LinkFrame,
 } from "../../../src/cluster/messaging/wire.js";
@@ -972,6 +977,29 @@ describe("a program's own protocol", () => {
     await b.until(() => b.items.length === 3);
     expect(a.links.protocolOf(b.id)).toBe("tcp");
     expect(a.failures).toEqual([[b.id, "mine", expect.stringContaining("undefined")]]);
+  });
+});
+
+describe("what a receiver may not do", () => {
+  test("welcome over and over, so that everything is sent again each time", async () => {
+    const sent: number[] = [];
+    let events: ConnectionEvents | undefined;
+    const protocol: LinkProtocol = {
+      name: "mute",
+      reaches: () => true,
+      listen: async () => ({ advert: "here", close: async () => undefined }),
+      dial: (_where, _target, _host, given) => {
+        events = given;
+        return { send: ([frame]) => void sent.push(frame?.[0] ?? -1), close: () => undefined };
+      },
+    };
+    const a = await world.node("a", { protocols: [protocol] });
+    const b = await world.node("b", { protocols: [protocol] });
+    sendAll(a, b, 3);
+    events?.onOpen();
+    for (let i = 0; i < 5; i++) events?.onMessage(encodeWelcome({ session: 0, received: 0, delivered: 0 }));
+    expect(sent).toEqual([LinkFrame.HELLO, LinkFrame.BATCH]);
+    expect(a.to(b)).toMatchObject({ waiting: 3, resent: 0 });
   });
 });
 
