@@ -60,13 +60,12 @@ export class RetainedValues {
 
   /**
    * @param stamp of another node
-   * @returns the stamp that counts: now for one more than five minutes ahead of this clock
+   * @returns the stamp that counts: a new one for one more than five minutes ahead of this clock
    */
   seen(stamp: number, wall: number): number {
-    const now = Math.floor(wall * 1_000);
-    const taken = stamp > now + 300_000_000 ? now : stamp;
-    if (taken > this.#lastStamp) this.#lastStamp = taken;
-    return taken;
+    if (stamp > Math.floor(wall * 1_000) + 300_000_000) return this.stamp(wall);
+    this.#lastStamp = Math.max(this.#lastStamp, stamp);
+    return stamp;
   }
 
   /** Replaces the value of its topic; empty data removes it. */

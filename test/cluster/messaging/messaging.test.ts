@@ -926,6 +926,20 @@ describe("retained values", () => {
     expect(values.stamp(0)).toBe(1_001);
   });
 
+  test("what is published after all clocks were set back is later than what was there before", async () => {
+    const [a, b] = nodes(2);
+    const hour = 3_600_000;
+    a.wall = b.wall = () => Date.now() + hour;
+    await b.messaging.self.publish("t", "before", { retain: true });
+    const got: string[] = [];
+    await a.messaging.self.subscribe("t", { retained: true }, ({ data }) => void got.push(String(data)))
+      .ready;
+    a.wall = b.wall = Date.now;
+    for (const data of ["1", "2"]) await b.messaging.self.publish("t", data, { retain: true });
+    await world.settle();
+    expect(got).toEqual(["before", "1", "2"]);
+  });
+
   test("a value that changes while it waits for room goes as it is then, and nothing earlier follows", async () => {
     const [a, b] = nodes(2);
     for (let i = 0; i < 10; i++) await b.messaging.self.publish(`t/${i}`, "old", { retain: true });
