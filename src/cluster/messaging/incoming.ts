@@ -75,10 +75,10 @@ export class IncomingItems {
     reader.start(item, 0);
     switch (reader.byte()) {
       case RetainedItem.ASK: {
-        const question = reader.varint();
+        const number = reader.varint();
         const filters = readFilters(reader);
         if (filters === undefined) break;
-        this.#retention.onAsk(from, question, filters);
+        this.#retention.onAsk(from, { number, filters });
         return undefined;
       }
       case RetainedItem.VALUE:

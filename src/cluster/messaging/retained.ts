@@ -105,6 +105,12 @@ function sizeOf({ topic, subtopic, data }: RetainedValue): number {
   return 2 * (topic.length + (subtopic?.length ?? 0)) + data.length + OVERHEAD;
 }
 
+/** Of another member. */
+interface Question {
+  readonly number: number;
+  readonly filters: readonly string[];
+}
+
 /** A member that is being asked, one question at a time. */
 class Asked {
   /** To be asked for. */
@@ -138,8 +144,10 @@ export class Retention {
   /** Members asked for the readers' filters. */
   readonly #met = new Set<string>();
   readonly #asked = new Map<string, Asked>();
-  /** By member that has asked. */
-  readonly #answers = new Map<string, object>();
+  /** By member that has asked: its last question; `undefined`: it was lost since. */
+  readonly #answers = new Map<string, Question | undefined>();
+  /** Members that are being answered. */
+  readonly #answering = new Set<string>();
   /** The longest lost first. */
   readonly #lost = new Set<string>();
   /** ms of answers between turns of the event loop. */
@@ -207,7 +215,7 @@ export class Retention {
     asked?.end();
     if (isLost && this.#answers.has(id)) {
       this.#lost.add(id);
-      this.#answers.set(id, {});
+      this.#answers.set(id, undefined);
     } else this.#forget(id);
     const [oldest] = this.#lost;
     if (oldest !== undefined && this.#lost.size > MAX_MEMBERS) this.#forget(oldest);
@@ -250,18 +258,25 @@ export class Retention {
 
   // --- Answering -------------------------------------------------------------------------------------------------------
 
-  onAsk(from: string, number: number, filters: readonly string[]): void {
-    const answer = {};
-    this.#answers.set(from, answer);
-    void this.#answer(from, number, filters, () => this.#answers.get(from) === answer);
+  onAsk(from: string, question: Question): void {
+    this.#answers.set(from, question);
+    if (!this.#answering.has(from)) void this.#answerAll(from);
   }
 
-  async #answer(
-    to: string,
-    number: number,
-    filters: readonly string[],
-    isCurrent: () => boolean,
-  ): Promise<void> {
+  /** The last question at a time: a member may ask without reading. */
+  async #answerAll(to: string): Promise<void> {
+    this.#answering.add(to);
+    let answered: Question | undefined;
+    for (let next = this.#answers.get(to); next !== answered; next = this.#answers.get(to)) {
+      answered = next;
+      if (next !== undefined) await this.#answer(to, next);
+    }
+    this.#answering.delete(to);
+  }
+
+  async #answer(to: string, question: Question): Promise<void> {
+    const { number, filters } = question;
+    const isCurrent = (): boolean => this.#answers.get(to) === question;
     for (const topic of this.#values.topics()) {
       if (this.#budget.spend()) await turn();
       if (!isCurrent()) return;

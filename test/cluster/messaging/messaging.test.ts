@@ -1109,6 +1109,25 @@ describe("what an evil node sends", () => {
     expect([...last]).toEqual([RetainedItem.END, 0xc8, 0x01]);
   });
 
+  test("questions of a node without room for answers are not kept: the last one is answered", async () => {
+    const [a, b] = nodes(2);
+    await b.messaging.self.publish("t", "x", { retain: true });
+    world.mark = 0;
+    const room = vi.spyOn(b.links, "room");
+    for (let i = 0; i < 100; i++) void b.onItem(a.id, MessageKind.RETAINED, encodeAsk(i, ["t"]));
+    await world.settle();
+    expect(room).toHaveBeenCalledTimes(1);
+    world.mark = 1_000;
+    const send = vi.spyOn(b.links, "send");
+    // There is room once this is taken.
+    b.links.forge(a, 99, Buffer.of(0));
+    await world.settle();
+    expect(send.mock.calls.map(([, , [type, question]]) => [type, question])).toEqual([
+      [RetainedItem.VALUE, RETAIN],
+      [RetainedItem.END, 99],
+    ]);
+  });
+
   test("notes to ask again, over and over, make a node ask one question at a time", async () => {
     const [a, b] = nodes(2);
     await b.messaging.self.subscribe("t", { retained: true }).ready;
