@@ -83,7 +83,7 @@ export class Receiving implements IncomingLink {
   /** Acknowledged at once from these on. */
   #ackItems = 1;
   #ackBytes = 0;
-  /** Counts sessions: handlers of an earlier one are ignored. */
+  /** Counts sessions: what a handler of an earlier one had is not counted as delivered. */
   #epoch = 0;
   #reader: BatchReader | undefined = undefined;
   #left = 0;
@@ -105,12 +105,11 @@ export class Receiving implements IncomingLink {
     return result;
   }
 
-  /** Drops undelivered items of the previous session. */
+  /** Drops undelivered items of the previous session. Its handler still holds the items of the next one. */
   restart(): void {
     this.#epoch += 1;
     this.#queue.clear();
     this.#queuedBytes = 0;
-    this.#paused = false;
     this.#reader = undefined;
     this.#left = 0;
     this.#unackedBytes = 0;
@@ -268,14 +267,14 @@ export class Receiving implements IncomingLink {
     const epoch = this.#epoch;
     this.#paused = true;
     const go = (): void => {
-      if (epoch === this.#epoch) this.#resume();
+      this.#paused = false;
+      if (epoch === this.#epoch) this.window.delivered += 1;
+      this.#resume();
     };
     done.then(go, go);
   }
 
   #resume(): void {
-    this.window.delivered += 1;
-    this.#paused = false;
     let fault = this.#reader === undefined ? undefined : this.#run();
     while (fault === undefined && !this.#paused) {
       const queued = this.#queue.shift();

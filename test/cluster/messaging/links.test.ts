@@ -393,7 +393,8 @@ describe("links between two nodes", () => {
   test("what waits for a peer that is gone is lost, counted and reported once", async () => {
     const a = await world.node("a");
     const b = await world.node("b");
-    b.handler = () => new Promise(() => undefined);
+    let release = (): void => undefined;
+    b.handler = () => new Promise((resolve) => (release = resolve));
     sendAll(a, b, 10);
     await b.until(() => b.items.length === 1);
     world.changed(b, "lost");
@@ -403,8 +404,11 @@ describe("links between two nodes", () => {
     expect(a.peers.map(([, state]) => state)).toEqual(["up", "lost", "gone"]);
     // It is met again: nothing of the session before arrives.
     b.handler = undefined;
+    const greeted = world.lookedUp(a);
     world.changed(b, "alive");
     sendAll(a, b, 5, 10);
+    await greeted;
+    release();
     await b.until(() => b.items.length === 6);
     expect(b.texts).toEqual([...texts(1), ...texts(5, 10)]);
   });

@@ -619,6 +619,31 @@ describe("a peer that is behind", () => {
   });
 });
 
+it("the items of a further session wait for the handler of the earlier one, too: otherwise each session would add one", async () => {
+  const handled: number[] = [];
+  let release = (): void => undefined;
+  const receiving = new Receiving("a", MAX_ITEM, {
+    onItem: (_, _kind, item) => {
+      handled.push(item[0] as number);
+      return new Promise((resolve) => (release = resolve));
+    },
+    onPublish: () => undefined,
+    acknowledgeSoon: () => undefined,
+    acknowledgeLater: () => undefined,
+  });
+  for (const session of [0, 1, 2]) {
+    expect(receiving.hello({ life: "life", session, sent: 0 })).toBe("new");
+    expect(receiving.onData(Buffer.from([LinkFrame.ITEM, 0, 0, 0, 0, 0, 0, 3, session]))).toBe(undefined);
+  }
+  expect(handled).toEqual([0]);
+  for (const delivered of [0, 1]) {
+    release();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(receiving.window.delivered).toBe(delivered);
+  }
+  expect(handled).toEqual([0, 2]);
+});
+
 it("a one-to-one message is acknowledged at the end of the turn in which it was delivered, since a caller waits for that", async () => {
   const soon: Receiving[] = [];
   const acks: unknown[] = [];
