@@ -10,6 +10,7 @@
 import { randomBytes } from "node:crypto";
 import { describe, thrownText } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, UnroutableError } from "../../core/errors.js";
+import { withTimeout } from "../../core/waiter.js";
 import { decodeAdvert, encodeAdvert } from "./advert.js";
 import { LINK_IDLE_LOOKS, MAX_LANES, MAX_WHERE, MIN_ITEM_LIMIT } from "./bounds.js";
 import { Caller, type CallerEffects, type LinkRefusal } from "./caller.js";
@@ -183,7 +184,9 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     for (const receiving of this.#receiving.values()) receiving.acknowledge();
     const left = linger < 0 ? 1_000 : Math.max(0, Math.round(until - performance.now()));
     const patience = Math.min(1_000, left);
-    await Promise.all(this.#listeners.splice(0).map((listener) => listener.close(patience)));
+    const closing = this.#listeners.splice(0).map(async (listener) => listener.close(patience));
+    // A program's listener may fail, or never end.
+    await withTimeout(Promise.allSettled(closing), patience + 1_000);
     for (const receiving of this.#receiving.values()) receiving.restart();
     this.#receiving.clear();
   }

@@ -970,6 +970,17 @@ describe("a program's own protocol", () => {
     }
   });
 
+  test("whose listener fails, or does not end, does not keep its node from closing", async () => {
+    const failed = (): never => {
+      throw new Error("it fails");
+    };
+    for (const close of [failed, async () => failed(), () => new Promise<void>(() => undefined)]) {
+      const listen = async (): Promise<ProtocolListener> => ({ advert: "x", close });
+      const a = await world.node("a", { protocols: [mine({ listen })] });
+      await a.links.close(0);
+    }
+  });
+
   test("that throws when it is asked for a way gives way to the next one", async () => {
     const listen = async (): Promise<ProtocolListener> => ({ advert: "x", close: async () => undefined });
     const b = await world.node("b", { protocols: [mine({ listen }), tcpProtocol()] });
