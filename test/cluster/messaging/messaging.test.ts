@@ -961,6 +961,15 @@ describe("retained values", () => {
 });
 
 describe("what an evil node sends", () => {
+  test("fills no subscription beyond its bytes by long subtopics", async () => {
+    const [a, b] = nodes(2);
+    const slow = b.messaging.self.subscribe("t", { maxQueueBytes: 100_000 });
+    const item = encodePublish(1, encodeName("t"), encodeName("x".repeat(50_000)), 0, "x");
+    for (let i = 0; i < 10; i++) a.links.forge(b, MessageKind.PUBLISH, item);
+    await world.settle();
+    expect([slow.waiting, slow.dropped]).toEqual([2, 8]);
+  });
+
   test("as topic aliases is refused where it defines none that is granted", async () => {
     const [a, b] = nodes(2);
     const got = collect(b.messaging.self, "#");
