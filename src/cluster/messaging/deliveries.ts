@@ -1,5 +1,6 @@
 /** Messages to this node's own subscriptions; those of its own publishers at the end of the turn. */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
+import { IdleWaits } from "../../core/idle-waits.js";
 import { ignore } from "../../core/ignore.js";
 import { TurnBudget } from "../../core/turn-budget.js";
 import type { ReceivedMessage } from "./message.js";
@@ -20,8 +21,7 @@ export class Deliveries {
   #isScheduled = false;
   #number = 0;
   delivered = 0;
-  #room: Promise<void> | undefined = undefined;
-  #roomMade: (() => void) | undefined = undefined;
+  readonly #waits = new IdleWaits();
 
   /** Of publications in one turn. */
   get isFull(): boolean {
@@ -74,11 +74,7 @@ export class Deliveries {
 
   /** Settles when the queue is empty. */
   drained(): Promise<void> {
-    if (this.#queue.length === 0) return Promise.resolve();
-    this.#room ??= new Promise((resolve) => {
-      this.#roomMade = resolve;
-    });
-    return this.#room;
+    return this.#waits.wait(this.#queue.length === 0);
   }
 
   readonly #drain = (): void => {
@@ -91,9 +87,6 @@ export class Deliveries {
       }
     }
     this.#isScheduled = false;
-    const made = this.#roomMade;
-    this.#room = undefined;
-    this.#roomMade = undefined;
-    made?.();
+    this.#waits.end();
   };
 }

@@ -38,7 +38,6 @@ import { Publisher } from "./publisher.js";
 import { type MessagingEffects, MessagingState } from "./state.js";
 import { type ClusterSubscription, type MessageHandler, Subscription } from "./subscription.js";
 import { SubscriptionTable } from "./subscription-table.js";
-import type { TopicIds } from "./topic-ids.js";
 import { checkTopic, matches } from "./topics.js";
 
 /** A filter, and the nodes that subscribe to it. */
@@ -91,8 +90,6 @@ const PUBLISH_KEYS = ["subtopic", "self", "retain", "onFull", "timeout"] as cons
 
 export class Messaging {
   readonly self: MessageClient;
-  readonly topics: TopicIds;
-  readonly subtopics: TopicIds;
   readonly links: MessageLinks;
   readonly routes: MessageRoutes;
   readonly #state: MessagingState;
@@ -122,8 +119,6 @@ export class Messaging {
     };
     const state = new MessagingState(settings, effects, this.self, this.#table, links);
     this.#state = state;
-    this.topics = state.names.topics;
-    this.subtopics = state.names.subtopics;
     this.links = state.links;
     this.routes = state.routes;
     this.#publisher = new Publisher(state);

@@ -11,8 +11,8 @@ import type { TopicIds } from "./topic-ids.js";
 import { topicFault } from "./topics.js";
 
 export class MessageNames implements NumberedNames {
-  readonly topics: TopicIds;
-  readonly subtopics: TopicIds;
+  readonly #topics: TopicIds;
+  readonly #subtopics: TopicIds;
   readonly #id: string;
   readonly #addresses: Addresses<LocalClient>;
   readonly #isClosed: () => boolean;
@@ -31,8 +31,8 @@ export class MessageNames implements NumberedNames {
     isClosed: () => boolean,
   ) {
     this.#id = id;
-    this.topics = topics;
-    this.subtopics = subtopics;
+    this.#topics = topics;
+    this.#subtopics = subtopics;
     this.#addresses = addresses;
     this.#isClosed = isClosed;
   }
@@ -43,11 +43,11 @@ export class MessageNames implements NumberedNames {
    * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` for too many
    */
   create(name: string, id: number | undefined, isSubtopic: boolean): number {
-    return (isSubtopic ? this.subtopics : this.topics).create(name, id);
+    return (isSubtopic ? this.#subtopics : this.#topics).create(name, id);
   }
 
   numberOf(name: string, isSubtopic: boolean): number {
-    const number = (isSubtopic ? this.subtopics : this.topics).idOf(name);
+    const number = (isSubtopic ? this.#subtopics : this.#topics).idOf(name);
     if (number !== 0 || this.#isClosed()) return number;
     try {
       return this.create(name, undefined, isSubtopic);
@@ -86,13 +86,13 @@ export class MessageNames implements NumberedNames {
   /** The topic of a number; `undefined`: it is a client's. @throws InvalidArgumentError `EINVAL` */
   topicUnlessClient(number: number): string | undefined {
     if (this.#addresses.has(number)) return undefined;
-    const name = this.topics.nameOf(number);
+    const name = this.#topics.nameOf(number);
     return name === undefined && isAlias(number) ? undefined : this.topicOf(number);
   }
 
   /** @throws InvalidArgumentError `EINVAL` */
   topicOf(number: number): string {
-    const name = this.topics.nameOf(number);
+    const name = this.#topics.nameOf(number);
     if (name === undefined)
       throw new InvalidArgumentError(`no topic and no client has the id ${describe(number)}`);
     return name;
@@ -102,7 +102,7 @@ export class MessageNames implements NumberedNames {
   subtopicOf(subtopic: string | number | undefined): string | undefined {
     if (subtopic === undefined || subtopic === 0) return undefined;
     if (typeof subtopic === "number") {
-      const name = this.subtopics.nameOf(subtopic);
+      const name = this.#subtopics.nameOf(subtopic);
       if (name === undefined) throw new InvalidArgumentError(`no subtopic has the id ${subtopic}`);
       return name;
     }

@@ -150,8 +150,8 @@ export interface MessageRoutes {
   subscribe(filter: string): Promise<void>;
   /** @returns settles when all live members know it */
   unsubscribe(filter: string): Promise<void>;
-  /** Appends the ids of other live nodes with a matching filter, each once. @returns their number */
-  targets(topic: string, into: string[]): number;
+  /** Appends the ids of other live nodes with a matching filter, each once. */
+  targets(topic: string, into: string[]): void;
   /** Filters with the ids of live nodes, unordered, at most `most`. @param topic only matching filters */
   list(most: number, topic?: string): { readonly filter: string; readonly nodes: readonly string[] }[];
   /**

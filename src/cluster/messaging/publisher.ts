@@ -190,11 +190,10 @@ export class Publisher {
     timeout: number,
   ): Promise<number> {
     const { plan } = publication;
-    let copies: Promise<boolean>[] | undefined;
+    const copies: Promise<WaitResult>[] = [];
     let count = before;
     const wait = (peer: string, send: () => SendResult): void => {
-      copies ??= [];
-      copies.push(this.#waitForRoom(peer, bytes, timeout, send));
+      copies.push(this.#waiting.wait(peer, bytes, timeout, send));
     };
     for (const id of targets) {
       const item = publication.item();
@@ -215,12 +214,7 @@ export class Publisher {
         this.#state.dropSlow(message.topic, message.topic);
       } else if (this.#queueLocal(subscriptions, message, stamp)) count += 1;
     }
-    if (copies === undefined) return this.#settled(count);
-    return this.#settleAll(count, copies, timeout);
-  }
-
-  #waitForRoom(peer: string, bytes: number, timeout: number, send: () => SendResult): Promise<boolean> {
-    return this.#waiting.wait(peer, bytes, timeout, send).then((result) => this.#waited(result));
+    return copies.length === 0 ? this.#settled(count) : this.#settleAll(count, copies, timeout);
   }
 
   /** Whether copies without room now are more than may wait. @param bytes of a waiting copy */
@@ -250,19 +244,10 @@ export class Publisher {
     return result;
   }
 
-  #waited(result: WaitResult): boolean {
-    if (result === "timeout") throw new TimeoutError("ETIMEDOUT", "late");
-    return result === "sent";
-  }
-
-  async #settleAll(count: number, copies: readonly Promise<boolean>[], timeout: number): Promise<number> {
-    const results = await Promise.allSettled(copies);
-    let sent = count;
-    let late = 0;
-    for (const result of results) {
-      if (result.status === "rejected") late += 1;
-      else if (result.value) sent += 1;
-    }
+  async #settleAll(count: number, copies: readonly Promise<WaitResult>[], timeout: number): Promise<number> {
+    const results = await Promise.all(copies);
+    const sent = count + results.filter((result) => result === "sent").length;
+    const late = results.filter((result) => result === "timeout").length;
     if (this.#state.closed)
       throw new ClosedError("EAGAIN", "the bus closed while the message waited for room");
     if (late > 0)

@@ -4,6 +4,8 @@
  */
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, TimeoutError } from "../../core/errors.js";
+import { ignore } from "../../core/ignore.js";
+import { neverLate, Waiter } from "../../core/waiter.js";
 import { ROUTE_FLUSH, ROUTE_READY_TIMEOUT } from "./bounds.js";
 import type { MessagingSettings } from "./options.js";
 import {
@@ -30,13 +32,11 @@ export interface RouteDriverOptions {
   readonly onChanged?: () => void;
 }
 
-/** Callers that wait until all know a version. */
-interface Waiter {
+/** Callers that wait until all know a version; they need not await it. */
+interface Known {
   version: number;
   readonly since: number;
-  readonly promise: Promise<void>;
-  readonly resolve: () => void;
-  readonly reject: (error: Error) => void;
+  readonly waiter: Waiter<void>;
 }
 
 export class RouteDriver implements MessageRoutes {
@@ -45,7 +45,7 @@ export class RouteDriver implements MessageRoutes {
   /** Counts this many ms of a pause of the process. */
   readonly #timer = new DriverTimer(1_000);
   /** By version, and by time. */
-  readonly #waiters: Waiter[] = [];
+  readonly #waits: Known[] = [];
   readonly #full = new Set<string>();
   readonly #numbers: number[] = [];
   #sweptAt = Number.NEGATIVE_INFINITY;
@@ -112,59 +112,54 @@ export class RouteDriver implements MessageRoutes {
   }
 
   #known(now: number, version: number): Promise<void> {
-    if (this.#closed) return optional(Promise.reject(new ClosedError("EBADF", "messaging is closed")));
-    if (this.#rules.acked(version)) return Promise.resolve();
-    const last = this.#waiters.at(-1);
+    if (!this.#closed && this.#rules.acked(version)) return Promise.resolve();
+    const last = this.#waits.at(-1);
     // Changes in one item have one answer.
     if (last !== undefined && now - last.since < ROUTE_FLUSH) {
       last.version = version;
-      return last.promise;
+      return last.waiter.promise;
     }
-    const { promise, resolve, reject } = withResolvers();
-    this.#waiters.push({ version, since: now, promise, resolve, reject });
+    const waiter = new Waiter<void>(-1, undefined, neverLate, ignore);
+    if (this.#closed) waiter.abandon(new ClosedError("EBADF", "messaging is closed"));
+    else this.#waits.push({ version, since: now, waiter });
     this.#timer.update();
-    return promise;
+    return waiter.promise;
   }
 
   #onProgress(): void {
     let done = 0;
-    while (done < this.#waiters.length && this.#rules.acked((this.#waiters[done] as Waiter).version))
-      done += 1;
-    for (const waiter of this.#waiters.splice(0, done)) waiter.resolve();
+    while (done < this.#waits.length && this.#rules.acked((this.#waits[done] as Known).version)) done += 1;
+    for (const { waiter } of this.#waits.splice(0, done)) waiter.resolve();
   }
 
   #nextTimeout(): number {
-    const first = this.#waiters[0];
+    const first = this.#waits[0];
     return first === undefined ? Number.POSITIVE_INFINITY : first.since + ROUTE_READY_TIMEOUT;
   }
 
   #expire(now: number): void {
     let due = 0;
-    while (due < this.#waiters.length && (this.#waiters[due] as Waiter).since + ROUTE_READY_TIMEOUT <= now)
+    while (due < this.#waits.length && (this.#waits[due] as Known).since + ROUTE_READY_TIMEOUT <= now)
       due += 1;
     if (due === 0) return;
-    const missing = this.#rules.missing((this.#waiters[due - 1] as Waiter).version);
+    const missing = this.#rules.missing((this.#waits[due - 1] as Known).version);
     const error = new TimeoutError(
       "ETIMEDOUT",
       `${missing === 0 ? "some" : missing} of the other nodes have not taken the subscription within ${ROUTE_READY_TIMEOUT} ms`,
     );
-    for (const waiter of this.#waiters.splice(0, due)) waiter.reject(error);
+    for (const { waiter } of this.#waits.splice(0, due)) waiter.abandon(error);
   }
 
   // --- Others --------------------------------------------------------------------------------------------------------
 
-  targets(topic: string, into: string[]): number {
+  targets(topic: string, into: string[]): void {
     const numbers = this.#numbers;
     numbers.length = 0;
     this.#options.table.match(topic, numbers);
-    let count = 0;
     for (const number of numbers) {
       const id = this.#rules.nodeOf(number);
-      if (id === undefined) continue;
-      into.push(id);
-      count += 1;
+      if (id !== undefined) into.push(id);
     }
-    return count;
   }
 
   get unsettled(): ReadonlyMap<string, unknown> {
@@ -245,24 +240,6 @@ export class RouteDriver implements MessageRoutes {
     this.#timer.stop();
     this.#options.table.close();
     const error = new ClosedError("EAGAIN", "messaging closed before all nodes had taken the subscription");
-    for (const waiter of this.#waiters.splice(0)) waiter.reject(error);
+    for (const { waiter } of this.#waits.splice(0)) waiter.abandon(error);
   }
-}
-
-function withResolvers(): { promise: Promise<void>; resolve: () => void; reject: (error: Error) => void } {
-  let resolve = (): void => undefined;
-  let reject = (_error: Error): void => undefined;
-  const promise = optional(
-    new Promise<void>((done, failed) => {
-      resolve = done;
-      reject = failed;
-    }),
-  );
-  return { promise, resolve, reject };
-}
-
-/** A promise that need not be awaited, such as `ready` of a subscription. */
-function optional(promise: Promise<void>): Promise<void> {
-  promise.catch(() => undefined); // A caller that awaits it has the error.
-  return promise;
 }

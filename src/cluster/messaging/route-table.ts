@@ -6,6 +6,7 @@
  */
 import { MAX_NODE_ROUTES, MAX_SHAPES, MAX_SHAPES_OF_NODE } from "./bounds.js";
 import { FilterIndex, payloadKind, payloadWords, WALKED } from "./filter-index.js";
+import { doubled } from "./filter-shapes.js";
 import {
   BITS,
   clearList,
@@ -88,10 +89,10 @@ export class RouteTable {
     const node = this.#free.pop() ?? (this.#next < NO_NODE ? this.#next++ : undefined);
     if (node === undefined) return undefined;
     if (node === this.#counts.length) {
-      this.#counts = grown(this.#counts, new Float64Array(node * 2));
-      this.#stamps = grown(this.#stamps, new Uint32Array(node * 2));
-      this.#union = new Uint32Array(Math.ceil((node * 2) / 32));
-      this.#marks = grown(this.#marks, new Uint32Array(this.#union.length));
+      this.#counts = doubled(this.#counts);
+      this.#stamps = doubled(this.#stamps);
+      this.#union = doubled(this.#union);
+      this.#marks = doubled(this.#marks);
     }
     this.#counts[node] = 0;
     this.#shapes[node] = new Map();
@@ -362,9 +363,4 @@ export class RouteTable {
     const every = this.#retired > this.#sweepSoonFrom ? SWEEP_SOON : SWEEP_EVERY;
     if (++this.#calls % every === 0) this.sweep();
   }
-}
-
-function grown<A extends { set(from: A): void }>(from: A, to: A): A {
-  to.set(from);
-  return to;
 }

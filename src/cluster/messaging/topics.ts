@@ -17,10 +17,7 @@ import { MAX_TOPIC, MAX_TOPIC_LEVELS } from "./bounds.js";
 const FAULTS = {
   type: "must be a text",
   empty: "must have at least one character",
-  // A getter: the first number written so loads ICU, several ms of each start.
-  get long() {
-    return `must have at most ${MAX_TOPIC.toLocaleString("en")} bytes as UTF-8`;
-  },
+  long: `must have at most ${MAX_TOPIC} bytes as UTF-8`,
   deep: `must have at most ${MAX_TOPIC_LEVELS} levels`,
   nul: "must have no NUL character",
   surrogate: "must be well-formed Unicode, without half a surrogate pair",
