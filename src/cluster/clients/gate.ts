@@ -1,7 +1,8 @@
 /**
  * Checks the credentials of a discovery server's clients, and limits guesses: a source address has
- * `FAILURES` refusals, and gets one back per second. Without any left, credentials are refused unchecked,
- * except those that succeeded before.
+ * `FAILURES` wrong ones, and gets one back per second. Without any left, credentials are refused unchecked,
+ * except those that succeeded before. Unchecked ones do not count: honest clients that try again must not
+ * prolong the limit.
  */
 import { isIPv4 } from "node:net";
 import { plainIp } from "./addresses.js";
@@ -90,7 +91,9 @@ export class CallerGate {
     const now = this.#now();
     const key = sourceOf(caller.address);
     const source = this.#sources.get(key) ?? { failures: 0, at: now, unreported: 0, reportedAt: -Infinity };
-    source.failures = Math.min(FAILURES, failuresOf(source, now) + 1);
+    const isWrong = reason === "credentials" || reason === "permission";
+    // Above the limit if many were checked at once.
+    source.failures = failuresOf(source, now) + (isWrong ? 1 : 0);
     source.at = now;
     source.unreported += 1;
     this.#sources.delete(key);

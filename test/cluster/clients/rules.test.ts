@@ -384,6 +384,38 @@ describe("how often an address may be wrong", () => {
     expect(await world.allows("eve", "e")).toBe(true);
   });
 
+  it("is no longer for clients that go on trying while they are refused unchecked", async () => {
+    const world = gateOf({ users: new UserTable({ ana: "a" }) });
+    for (let i = 0; i < FAILURES; i++) await world.allows("ana", "x");
+    expect(await world.allows("ana", "a")).toBe(false);
+    world.clock.now += 600;
+    expect(await world.allows("ana", "a")).toBe(false);
+    world.clock.now += 600;
+    expect(await world.allows("ana", "a")).toBe(true);
+  });
+
+  it("counts each of many that are checked at once", async () => {
+    const world = gateOf({ authenticate: async ({ password }) => password === "right" });
+    await Promise.all(Array.from({ length: 30 }, () => world.allows("ana", "x")));
+    world.clock.now += 20_000;
+    expect(await world.allows("ana", "right")).toBe(false);
+    world.clock.now += 2_000;
+    expect(await world.allows("ana", "right")).toBe(true);
+  });
+
+  it("does not count what was not checked to the end", async () => {
+    let isDown = true;
+    const world = gateOf({
+      authenticate: () => {
+        if (isDown) throw new Error("down");
+        return true;
+      },
+    });
+    for (let i = 0; i < 2 * FAILURES; i++) await world.allows("ana", "a");
+    isDown = false;
+    expect(await world.allows("ana", "a")).toBe(true);
+  });
+
   it("is reported once a second for an address, and 32 times in all", async () => {
     const world = gateOf({ authenticate: () => false });
     for (let i = 0; i < 1_000; i++) await world.allows("", "", `10.0.${i & 63}.1`);
