@@ -8,11 +8,11 @@
  */
 import { thrownText } from "../../core/arguments.js";
 import { backOff } from "../../core/back-off.js";
-import { withTimeout } from "../../core/waiter.js";
+import { neverLate, waitFor, withTimeout } from "../../core/waiter.js";
 import { canonicalAddress, type HostPort, splitIpAddress } from "../net/addresses.js";
 import { checkedList, merged } from "./merge.js";
 import { Names } from "./names.js";
-import { type DiscoverySelf, type DiscoverySource, type DiscoveryStatus, sleep } from "./source.js";
+import { type DiscoverySelf, type DiscoverySource, type DiscoveryStatus, Scope, sleep } from "./source.js";
 
 /** ms; also the pause after a source returned, and the run time that resets the delay. */
 const LONGEST_RESTART = 30_000;
@@ -146,7 +146,6 @@ class RunningSource {
   #since = Date.now();
   #ended: Promise<void> | undefined;
   readonly #stopping = new AbortController();
-  #attempt = new AbortController();
 
   constructor(
     source: DiscoverySource,
@@ -172,12 +171,7 @@ class RunningSource {
 
   stop(): Promise<void> {
     this.#stopping.abort();
-    this.#attempt.abort();
     return this.#ended ?? Promise.resolve();
-  }
-
-  get #stopped(): boolean {
-    return this.#stopping.signal.aborted;
   }
 
   async #run(self: DiscoverySelf): Promise<void> {
@@ -185,16 +179,16 @@ class RunningSource {
     let failures = 0;
     while (!signal.aborted) {
       const startedAt = performance.now();
-      this.#attempt = new AbortController();
+      const attempt = new Scope(signal);
       let failure: Error | undefined;
       try {
-        if (!(await this.#read(self, this.#attempt.signal)))
+        if (!(await this.#read(self, attempt.signal)))
           failure = new Error("the source returned without a list");
       } catch (error) {
         failure = error instanceof Error ? error : new Error(thrownText(error));
       }
-      if (this.#stopped) return;
-      this.#attempt.abort();
+      attempt.end();
+      if (signal.aborted) return;
       if (performance.now() - startedAt >= LONGEST_RESTART) failures = 0;
       if (failure === undefined)
         await sleep(backOff(0, LONGEST_RESTART, LONGEST_RESTART, Math.random), signal);
@@ -206,7 +200,7 @@ class RunningSource {
     }
   }
 
-  /** @returns whether the source yielded a list */
+  /** @param signal aborts when the node leaves @returns whether the source yielded a list */
   async #read(self: DiscoverySelf, signal: AbortSignal): Promise<boolean> {
     const lists: unknown = this.#source.discover(self, signal);
     if (typeof lists !== "object" || lists === null || !(Symbol.asyncIterator in lists))
@@ -215,9 +209,8 @@ class RunningSource {
     let hasList = false;
     let ended = false;
     try {
-      while (!this.#stopped) {
-        const result = await this.#unlessStopped(iterator.next());
-        if (result === undefined) break;
+      while (!signal.aborted) {
+        const result = await waitFor(Promise.resolve(iterator.next()), { signal }, neverLate);
         if (result.done === true) {
           ended = true;
           break;
@@ -227,7 +220,7 @@ class RunningSource {
         hasList = true;
         this.#up();
         // An endless source must not block the event loop.
-        await sleep(10, this.#stopping.signal);
+        await sleep(10, signal);
       }
       return hasList;
     } finally {
@@ -235,7 +228,7 @@ class RunningSource {
       if (!ended) {
         // The cause is reported, or the node leaves.
         const returned = (async () => iterator.return?.())().catch(() => undefined);
-        if (this.#stopped) await returned;
+        if (signal.aborted) await returned;
       }
     }
   }
@@ -256,16 +249,5 @@ class RunningSource {
     if (!isChange) return;
     this.#since = Date.now();
     this.#effects.down(this.name, error);
-  }
-
-  /** `undefined` if the node leaves first. */
-  #unlessStopped<T>(promise: PromiseLike<T>): Promise<T | undefined> {
-    const { signal } = this.#stopping;
-    return new Promise((resolve, reject) => {
-      const stop = (): void => resolve(undefined);
-      signal.addEventListener("abort", stop, { once: true });
-      const settled = (): void => signal.removeEventListener("abort", stop);
-      promise.then(resolve, reject).then(settled, settled);
-    });
   }
 }

@@ -59,7 +59,6 @@ export interface HttpAnswer {
 }
 
 export interface HttpStream {
-  readonly status: number;
   /** One value per line (status 200). Leaving the loop closes the connection. */
   readonly values: AsyncIterable<unknown>;
   readonly refusal: HttpAnswer | undefined;
@@ -120,12 +119,11 @@ export async function requestStream(request: HttpRequest): Promise<HttpStream> {
   const deadline = new Deadline(request);
   try {
     const response = await open(request, deadline.signal);
-    const { statusCode = 0 } = response;
-    const isAccepted = statusCode === 200;
+    const isAccepted = response.statusCode === 200;
     const refusal = isAccepted ? undefined : answerOf(request, await readText(request, response, MAX_ANSWER));
     if (isAccepted) deadline.stopTimer();
     else deadline.end();
-    return { status: statusCode, refusal, values: readLines(request, response, deadline) };
+    return { refusal, values: readLines(request, response, deadline) };
   } catch (error) {
     const explained = deadline.explain(error);
     deadline.end();

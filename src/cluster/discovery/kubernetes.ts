@@ -146,7 +146,7 @@ class ServiceSlices implements ListAndWatch {
       await this.#request({ ...query, resourceVersion: this.#version }, signal),
     );
     if (stream.refusal !== undefined) {
-      if (stream.status === HTTP.gone) return;
+      if (stream.refusal.status === HTTP.gone) return;
       throw this.#refused(stream.refusal);
     }
     for await (const line of stream.values) {
