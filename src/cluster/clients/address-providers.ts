@@ -5,13 +5,13 @@ import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, ProtocolError, TimeoutError } from "../../core/errors.js";
 import { checkOptions, type Given, integer, text } from "../../patterns/kit/options.js";
 import { type HttpRequest, requestText } from "../discovery/http.js";
-import { type HostAddress, plainIp, prefixOf } from "./addresses.js";
+import { type HostAddress, plainIp } from "./addresses.js";
 
 /**
  * Returns this machine's addresses, without loopback. If it throws or rejects, the known addresses stay, and the server
  * emits `addresses:failed`.
  *
- * @param signal aborts when the server closes
+ * @param signal aborts when the server closes, or asks again
  */
 export type AddressProvider = (
   signal: AbortSignal,
@@ -36,10 +36,10 @@ function ownAddresses(): HostAddress[] {
   return Object.entries(networkInterfaces()).flatMap(([name, found = []]) =>
     found
       .filter(({ internal, address }) => !internal && !/^fe[89ab]/i.test(address))
-      .map(({ address, cidr, netmask, family }) => ({
+      .map(({ address, cidr }) => ({
         ip: address,
         interface: name,
-        prefix: family === "IPv4" ? prefixOf(netmask) : Number(cidr?.split("/")[1] ?? 0),
+        prefix: Number(cidr?.split("/")[1] ?? 0),
       })),
   );
 }

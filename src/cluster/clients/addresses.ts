@@ -1,5 +1,5 @@
 /** Classifies machine addresses, IPv4 and IPv6. */
-import { BlockList, isIP, isIPv4 } from "node:net";
+import { BlockList, isIP } from "node:net";
 import { isLoopback } from "../../core/loopback.js";
 
 /** An address of a machine, as an {@link AddressProvider} reports it. */
@@ -62,19 +62,9 @@ function isInNetwork(text: string, { ip, prefix }: HostAddress): boolean {
   return network.check(caller, family === 4 ? "ipv4" : "ipv6");
 }
 
-/** Bits of "255.255.255.0"; 0: invalid. */
-export function prefixOf(netmask: string | undefined): number {
-  if (netmask === undefined || !isIPv4(netmask)) return 0;
-  const bits = netmask
-    .split(".")
-    .map((byte) => Number(byte).toString(2).padStart(8, "0"))
-    .join("");
-  return /^1*0*$/.test(bits) ? bits.replaceAll("0", "").length : 0;
-}
-
 /**
- * Best first: private ones in the client's network, other private ones; or the public ones. If none match,
- * all others.
+ * Best first: the machine's own ones, those in the client's network before others; or the public ones, if
+ * there are any.
  *
  * @param caller source address; "": unknown, thus private
  */
@@ -85,19 +75,14 @@ export function addressesFor(
 ): readonly SeenAddress[] {
   const near = all.filter((each) => isInNetwork(caller, each));
   const wantsPublic = scope === "public" || (scope === "auto" && near.length === 0 && !isPrivate(caller));
-  const outside = unique(
-    all
+  if (wantsPublic) {
+    const outside = all
       .map((each) => ({ ip: each.public ?? each.ip, interface: each.interface }))
-      .filter(({ ip }) => !isPrivate(ip)),
-  );
-  const inside = unique(
-    [...near, ...all.filter((each) => !near.includes(each))].map(({ ip, interface: name }) => ({
-      ip,
-      interface: name,
-    })),
-  );
-  if (wantsPublic) return outside.length > 0 ? outside : inside;
-  return inside.length > 0 ? inside : outside;
+      .filter(({ ip }) => !isPrivate(ip));
+    if (outside.length > 0) return unique(outside);
+  }
+  const inside = [...near, ...all.filter((each) => !near.includes(each))];
+  return unique(inside.map(({ ip, interface: name }) => ({ ip, interface: name })));
 }
 
 /** Address of a node's host for a client. */

@@ -2,8 +2,7 @@
  * Description of a node with a discovery server, a prop in its details' 1,000 bytes (docs/spec/cluster.md).
  *
  *   prop "shoal-discovery"   field;field…
- *   field                    t=PORT   discovery server       l=PORT   over TLS
- *                            h=PORT   HTTP server
+ *   field                    t=PORT   discovery server                     l=PORT   over TLS
  *                            p=PORT   clients' port                        s=PORT   over TLS
  *                            a=IP/PREFIX,INTERFACE[,PUBLIC IP]             once for each address
  *
@@ -26,7 +25,6 @@ export interface NodeDescription {
   readonly discoveryPort: number;
   /** Whether it is `tls://`. */
   readonly discoveryTls: boolean;
-  readonly httpPort: number;
   readonly port: number;
   readonly securePort: number;
   readonly addresses: readonly HostAddress[];
@@ -72,8 +70,8 @@ export function encodeDescription(
   description: NodeDescription,
   most: number = MAX_DESCRIPTION,
 ): { readonly text: string; readonly left: number } {
-  const { discoveryPort, discoveryTls, httpPort, port, securePort, addresses } = description;
-  const ports = { [discoveryTls ? "l" : "t"]: discoveryPort, h: httpPort, p: port, s: securePort };
+  const { discoveryPort, discoveryTls, port, securePort, addresses } = description;
+  const ports = { [discoveryTls ? "l" : "t"]: discoveryPort, p: port, s: securePort };
   let text = Object.entries(ports)
     .filter(([, value]) => value > 0)
     .map(([key, value]) => `${key}=${value}`)
@@ -100,16 +98,15 @@ export function parseDescription(text: string): NodeDescription {
     if (key === "a=") {
       const address = parseAddress(value);
       if (address !== undefined && addresses.length < MAX_ADDRESSES) addresses.push(address);
-    } else if (/^[tlhps]=$/.test(key) && /^\d{1,5}$/.test(value)) {
+    } else if (/^[tlps]=$/.test(key) && /^\d{1,5}$/.test(value)) {
       const port = Number(value);
       if (port >= 1 && port <= 65_535) ports[key.slice(0, 1)] = port;
     }
   }
-  const { t = 0, l = 0, h = 0, p = 0, s = 0 } = ports;
+  const { t = 0, l = 0, p = 0, s = 0 } = ports;
   return {
     discoveryPort: l || t,
     discoveryTls: l > 0,
-    httpPort: h,
     port: p,
     securePort: s,
     addresses,

@@ -52,8 +52,9 @@ export class DirectoryPage {
       if (code.startsWith("HPE_") && code !== "HPE_INVALID_EOF_STATE") this.#context.counts.invalid += 1;
       socket.destroy();
     });
-    const origin = await serveAt(server, "The list of nodes", `${urlHost(host)}:${port}`, { host, port });
+    // Its certificate may be renewed from now on.
     this.#server = server;
+    const origin = await serveAt(server, "The list of nodes", `${urlHost(host)}:${port}`, { host, port });
     return `${tls === undefined ? origin : origin.replace("http", "https")}${path}`;
   }
 

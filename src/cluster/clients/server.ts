@@ -2,6 +2,7 @@
  * Discovery server for programs that are not nodes (docs/spec/discovery.md): a ROUTER, a page over HTTP, and
  * the machine's addresses in the node's details.
  */
+import { isIP } from "node:net";
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
@@ -24,7 +25,7 @@ import type { ClusterBus } from "../node/bus.js";
 import { type AddressProvider, checkAddresses, interfaceAddresses } from "./address-providers.js";
 import { boundTo, type HostAddress } from "./addresses.js";
 import { CallerRouter } from "./callers.js";
-import { DISCOVERY_PROP, encodeDescription, MAX_DESCRIPTION } from "./description.js";
+import { DISCOVERY_PROP, encodeDescription } from "./description.js";
 import { NodeDirectory } from "./directory.js";
 import { CallerGate, type CallerRefusal } from "./gate.js";
 import { checkHttp, DirectoryPage, type DiscoveryHttpOptions } from "./http.js";
@@ -53,11 +54,11 @@ const OPTIONS = {
   port: integer({ default: 0, max: 65_535 }),
   /** Such a port for `tls://`. CURVE belongs in `port`: it uses `tcp://`. */
   securePort: integer({ default: 0, max: 65_535 }),
-  /** Address at which `port` and `securePort` listen. Default: the host of `endpoint`. `0.0.0.0`: every interface. */
+  /** IP address at which `port` and `securePort` listen. Default: that of `endpoint`. `0.0.0.0`: every interface. */
   host: text(),
   /** Finds this machine's addresses. Default: those of its interfaces. */
   addresses: func<AddressProvider>(),
-  /** ms between its calls. Default 60,000. */
+  /** ms between its calls; a longer one is given up. Default 60,000. */
   addressInterval: integer({ default: 60_000 }),
   /** Connected clients; further ones are closed. Default 16,384. */
   maxClients: integer({ default: 16_384, max: 1_000_000 }),
@@ -134,7 +135,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   readonly #callers: CallerRouter;
   readonly #page: DirectoryPage;
   readonly #counts = { requests: 0, invalid: 0, updates: 0, missed: 0 };
-  readonly #stopped = new AbortController();
+  #tls: ClusterListenerTls | undefined;
   #starting: Promise<void> | undefined;
   /** The node has another one otherwise, or none. */
   #isServed = false;
@@ -143,17 +144,15 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   #coalescing: NodeJS.Timeout | undefined;
   #looking: NodeJS.Timeout | undefined;
   #addresses: readonly HostAddress[] = [];
-  /** Lookups may overlap: their number, and that of the one that found the addresses. */
-  #lookUps = 0;
-  #foundBy = 0;
+  /** The latest lookup of addresses. */
+  #lookingUp = new AbortController();
   #description: string | undefined;
-  #renewed: ClusterListenerTls | undefined;
 
   /** @throws InvalidArgumentError `EINVAL`, also without both `users` and `authenticate` */
   constructor(node: ClusterBus, options: DiscoveryServerOptions) {
     super("DiscoveryServer", EVENTS);
     const settings = checkOptions("DiscoveryServer", OPTIONS, options);
-    const { users, roles, authenticate, endpoint, http } = settings;
+    const { users, roles, authenticate, endpoint, http, host } = settings;
     if (typeof (node as Partial<ClusterBus> | undefined)?.serveDiscovery !== "function")
       throw new InvalidArgumentError(`a DiscoveryServer needs a ClusterNode; got ${describe(node)}`);
     if ((users === undefined) === (authenticate === undefined))
@@ -164,10 +163,13 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
       throw new InvalidArgumentError(
         `Option endpoint must be tcp://HOST:PORT or tls://HOST:PORT; got ${describe(endpoint)}`,
       );
+    if (host !== undefined && host !== "*" && isIP(host) === 0)
+      throw new InvalidArgumentError(`Option host must be an IP address or "*"; got ${describe(host)}`);
     if (http !== undefined) checkHttp(http);
     checkServerTls(settings);
     this.#node = node;
     this.#settings = settings;
+    this.#tls = settings.tls;
     this.#users = users && new UserTable(users, roles);
     if (
       endpoint !== undefined &&
@@ -223,6 +225,8 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
       try {
         void this.#node.self; // Throws before anything is opened.
         this.#serve();
+        // The first client must not get an empty list.
+        this.#publish();
         await this.#bind();
         await this.#lookUp();
         this.assertOpen();
@@ -245,12 +249,12 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
    * @throws InvalidArgumentError `EINVAL` if it is not PEM, does not match its key, or the server has no `tls`
    */
   setTls(tls: ClusterListenerTls): void {
-    if (this.#settings.tls === undefined)
+    if (this.#tls === undefined)
       throw new InvalidArgumentError("setTls needs a DiscoveryServer that was created with tls");
     checkCertificate("tls", tls);
+    this.#tls = tls;
     if (isSecure(this.#settings.endpoint)) this.#callers.renew(tls);
     this.#page.renew(tls);
-    this.#renewed = tls;
   }
 
   /** Looks this machine's addresses up now; a failure becomes `addresses:failed`. @throws ClosedError `EBADF` */
@@ -270,7 +274,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   }
 
   protected async onClose(linger: number): Promise<void> {
-    this.#stopped.abort();
+    this.#lookingUp.abort();
     await this.#starting?.catch(() => undefined); // `start` has the error.
     clearInterval(this.#looking);
     clearTimeout(this.#coalescing);
@@ -297,15 +301,14 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
 
   async #bind(): Promise<void> {
     const { endpoint, http, maxClients, socketOptions } = this.#settings;
-    const tls = this.#renewed ?? this.#settings.tls;
     if (endpoint !== undefined)
       this.#endpoint = await this.#callers.bind({
         endpoint,
-        tls: isSecure(endpoint) ? tls : undefined,
+        tls: isSecure(endpoint) ? this.#tls : undefined,
         maxClients,
         socketOptions,
       });
-    if (http !== undefined) this.#url = await this.#page.open(http, tls);
+    if (http !== undefined) this.#url = await this.#page.open(http, this.#tls);
   }
 
   async #unbind(linger: number): Promise<void> {
@@ -331,24 +334,25 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   }
 
   async #lookUp(): Promise<void> {
+    if (this.closed) return;
     const { addresses = interfaceAddresses() } = this.#settings;
     const host = this.#settings.host ?? hostOf(this.#endpoint) ?? "0.0.0.0";
-    const number = ++this.#lookUps;
+    // A provider may never answer.
+    this.#lookingUp.abort();
+    this.#lookingUp = new AbortController();
+    const { signal } = this.#lookingUp;
     let found: readonly HostAddress[];
     try {
-      const { signal } = this.#stopped;
       // A provider may not look at the signal.
       found = checkAddresses(await waitFor(Promise.resolve(addresses(signal)), { signal }, neverLate));
     } catch (error) {
-      if (this.closed) return;
+      if (signal.aborted) return;
       this.events.emit({ type: "addresses:failed", error });
       // At the start, interfaces are better than nothing.
       if (this.#addresses.length > 0) return;
-      found = checkAddresses(await interfaceAddresses()(this.#stopped.signal));
+      found = checkAddresses(await interfaceAddresses()(signal));
     }
-    if (this.closed || number < this.#foundBy) return;
-    this.#foundBy = number;
-    this.#describe(boundTo(found, host));
+    if (!signal.aborted) this.#describe(boundTo(found, host));
   }
 
   #describe(addresses: readonly HostAddress[]): void {
@@ -358,35 +362,26 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     const description = {
       discoveryPort: portOf(this.#endpoint),
       discoveryTls: isSecure(this.#endpoint),
-      httpPort: portOf(this.#url?.replace(/^https?:(.*:\d+)\/.*$/, "$1")),
       port,
       securePort,
       addresses,
     };
-    let left = 0;
-    for (let most = MAX_DESCRIPTION; ; ) {
-      const encoded = encodeDescription(description, most);
-      left = encoded.left;
-      if (encoded.text === this.#description) break;
+    let { text, left } = encodeDescription(description);
+    let error: unknown;
+    while (text !== this.#description && error === undefined)
       try {
-        this.#node.props({ [DISCOVERY_PROP]: encoded.text });
-        this.#description = encoded.text;
-        break;
-      } catch (error) {
+        this.#node.props({ [DISCOVERY_PROP]: text });
+        this.#description = text;
+      } catch (thrown) {
         // The program's details use the space: retry with fewer addresses.
-        most = Buffer.byteLength(encoded.text) - 1;
-        if (left < addresses.length) continue;
-        this.events.emit({ type: "addresses:failed", error });
-        break;
+        if (left === addresses.length) error = thrown;
+        else ({ text, left } = encodeDescription(description, Buffer.byteLength(text) - 1));
       }
-    }
     if (left > 0)
-      this.events.emit({
-        type: "addresses:failed",
-        error: new InvalidArgumentError(
-          `${left} of ${addresses.length} addresses did not fit into the details`,
-        ),
-      });
+      error ??= new InvalidArgumentError(
+        `${left} of ${addresses.length} addresses did not fit into the details`,
+      );
+    if (error !== undefined) this.events.emit({ type: "addresses:failed", error });
     if (isNew) this.events.emit({ type: "addresses:changed", addresses });
     this.#onChange();
   }

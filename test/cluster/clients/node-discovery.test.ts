@@ -380,20 +380,43 @@ describe("a discovery server", () => {
     const a = await node("a");
     const at = (ip: string): HostAddress[] => [{ ip, interface: "eth0", prefix: 24 }];
     const answers: ((addresses: HostAddress[]) => void)[] = [];
+    const signals: AbortSignal[] = [];
     let isStarted = false;
     const made = await server(a, {
       host: "0.0.0.0",
-      addresses: () => (isStarted ? new Promise((resolve) => void answers.push(resolve)) : at("10.0.0.1")),
+      addresses: (signal) => {
+        if (!isStarted) return at("10.0.0.1");
+        signals.push(signal);
+        return new Promise((resolve) => void answers.push(resolve));
+      },
     });
     isStarted = true;
     const found: string[] = [];
     made.events.on("addresses:changed", ({ addresses }) => void found.push(addresses[0]?.ip ?? ""));
     const lookups = [made.refresh(), made.refresh()];
+    // The earlier one is given up: a provider that never answers must not add one each minute.
+    expect(signals.map(({ aborted }) => aborted)).toEqual([true, false]);
     answers[1]?.(at("10.0.0.3"));
     await lookups[1];
     answers[0]?.(at("10.0.0.2"));
     await lookups[0];
     expect(found).toEqual(["10.0.0.3"]);
+  });
+
+  it("has its nodes for clients that come before its provider of addresses has answered", async () => {
+    const endpoint = `tcp://127.0.0.1:${await freePort()}`;
+    const made = new DiscoveryServer(await node("a"), {
+      endpoint,
+      users,
+      addresses: () => new Promise(() => undefined),
+    });
+    open.push(made);
+    const started = made.start().catch(({ code }: { code: string }) => code);
+    const known = client({ addresses: endpoint });
+    await known.ready();
+    expect(namesOf(known)).toEqual(["a"]);
+    await made.close();
+    expect(await started).toBe("EBADF");
   });
 
   it("closes while its provider of addresses does not answer", async () => {
@@ -642,6 +665,7 @@ describe("over TLS", () => {
       [{ endpoint: "tcp://127.0.0.1:*", tls: own() }, "needs a tls:// endpoint"],
       [{ endpoint: "tls://127.0.0.1:*", tls: { ...own(), key: "x" } }, "tls.key must be PEM"],
       [{ endpoint: "ipc:///tmp/x", tls: own() }, "tcp://HOST:PORT or tls://HOST:PORT"],
+      [{ endpoint: "tcp://127.0.0.1:*", host: "db1.example" }, "host must be an IP address"],
     ];
     for (const [options, message] of wrong)
       expect(() => new DiscoveryServer(of, { users, ...options }), message).toThrow(message);

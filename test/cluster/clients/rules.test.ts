@@ -3,12 +3,7 @@ import { scryptSync } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import {
-  addressesFor,
-  type HostAddress,
-  isPrivate,
-  prefixOf,
-} from "../../../src/cluster/clients/addresses.js";
+import { addressesFor, type HostAddress, isPrivate } from "../../../src/cluster/clients/addresses.js";
 import {
   type DescribedMember,
   describeNode,
@@ -75,19 +70,12 @@ describe("addresses", () => {
     expect(addressesFor(mapped, "203.0.113.9", "auto").map(({ ip }) => ip)).toEqual(["203.0.113.5"]);
     expect(addressesFor(mapped, "192.0.2.1", "auto").map(({ ip }) => ip)).toEqual(["198.51.100.1"]);
   });
-
-  it("have the prefix of a netmask", () => {
-    expect(["255.255.255.0", "255.255.240.0", "255.0.255.0", "x", undefined].map(prefixOf)).toEqual([
-      24, 20, 0, 0, 0,
-    ]);
-  });
 });
 
 describe("what a node says about itself", () => {
   const description = {
     discoveryPort: 7_000,
     discoveryTls: false,
-    httpPort: 0,
     port: 5_672,
     securePort: 8_672,
     addresses: ADDRESSES,
@@ -130,7 +118,6 @@ describe("what a node says about itself", () => {
       expect(parseDescription(junk), junk).toEqual({
         discoveryPort: 0,
         discoveryTls: false,
-        httpPort: 0,
         port: 0,
         securePort: 0,
         addresses: [],
