@@ -603,7 +603,7 @@ const DISCOVERY_SERVER: Rows<DiscoveryServerStats> = {
   invalid: counter("Requests that violate the protocol."),
   refused: counter("Refused clients."),
   updates: counter("Updates sent."),
-  missed: counter("Updates missed by slow clients, which get the whole list later."),
+  missed: counter("Updates missed by slow clients, which get the newest list later."),
 };
 
 const DISCOVERY_CLIENT: Rows<DiscoveryClientStats> = {
@@ -612,7 +612,7 @@ const DISCOVERY_CLIENT: Rows<DiscoveryClientStats> = {
   attempts: counter("Connection attempts."),
   failed: counter("Failed connection attempts."),
   lost: counter("Lost connections to nodes."),
-  updates: counter("Received lists and changes."),
+  updates: counter("Received lists."),
 };
 
 interface Family {

@@ -1,9 +1,9 @@
 /**
  * ROUTER of a discovery server (docs/spec/discovery.md): connections, requests, updates.
  *
- *   handshake ──gate──> caller ──nodes──> the list                  caller ──watch──> watcher ──> each update
+ *   handshake ──gate──> caller ──nodes──> the list        caller ──watch──> watcher ──> the list, after each change
  *
- * A watcher that misses updates gets the whole list when it reads again.
+ * A watcher that misses lists gets the newest one when it reads again.
  */
 import { InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
 import type { PeerCredentials } from "../../engine/engine.js";
@@ -26,6 +26,7 @@ interface Caller {
   /** Of a watcher. */
   client: OwnClient | undefined;
   scope: AddressScope;
+  /** Of the last list it was sent. */
   revision: number;
 }
 
@@ -146,9 +147,12 @@ export class CallerRouter {
   }
 
   push(): void {
-    const { revision } = this.#context.directory;
-    for (const caller of this.#callers.values())
-      if (caller.client !== undefined && caller.revision !== revision) this.#push(caller, revision);
+    const { counts, directory } = this.#context;
+    for (const caller of this.#callers.values()) {
+      if (caller.client === undefined || caller.revision === directory.revision) continue;
+      if (this.#send(caller)) counts.updates += 1;
+      else counts.missed += 1;
+    }
   }
 
   /** Makes clients choose another server. */
@@ -207,21 +211,20 @@ export class CallerRouter {
     // REQ adds a delimiter before the body, and an id with `correlate`; both are returned.
     const delimiter = frames.findIndex(({ length }) => length === 0);
     const envelope = delimiter < 0 || delimiter === frames.length - 1 ? [] : frames.slice(0, delimiter + 1);
-    let reply: Buffer;
     try {
       const request = parseRequest(frames.slice(envelope.length));
       caller.scope = request.addresses;
       if (request.command === "watch") this.#watch(caller, request, envelope.length > 0);
-      reply = this.#context.directory.reply(caller.address, request.addresses);
     } catch (error) {
       if (!(error instanceof InvalidArgumentError)) throw error;
       this.#context.counts.invalid += 1;
       const { code, message } = error;
-      reply = Buffer.from(JSON.stringify({ ok: false, error: { code, message } }));
+      const refusal = Buffer.from(JSON.stringify({ ok: false, error: { code, message } }));
+      router.tryDeliver([routingId, ...envelope, refusal]);
+      return;
     }
-    // The client asks again after a dropped reply.
-    if (router.tryDeliver([routingId, ...envelope, reply]) === "sent")
-      caller.revision = this.#context.directory.revision;
+    // The client asks again after a dropped answer.
+    this.#send(caller, envelope);
   }
 
   #watch(caller: Caller, { id, name }: DiscoveryRequest, delimited: boolean): void {
@@ -231,16 +234,14 @@ export class CallerRouter {
     this.#emit({ type: "client:connected", client: caller.client });
   }
 
-  #push(caller: Caller, revision: number): void {
-    const { address, scope } = caller;
-    const update =
-      caller.revision === revision - 1
-        ? this.#context.directory.change(address, scope)
-        : this.#context.directory.reply(address, scope);
-    if (this.#router?.tryDeliver([caller.routingId, update]) === "sent") {
-      caller.revision = revision;
-      this.#context.counts.updates += 1;
-    } else this.#context.counts.missed += 1;
+  /** @returns whether it has room for the list */
+  #send(caller: Caller, envelope: readonly Buffer[] = []): boolean {
+    const { directory } = this.#context;
+    const { routingId, address, scope } = caller;
+    const list = directory.list(address, scope);
+    const isSent = this.#router?.tryDeliver([routingId, ...envelope, list]) === "sent";
+    if (isSent) caller.revision = directory.revision;
+    return isSent;
   }
 }
 

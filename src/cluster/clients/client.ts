@@ -4,8 +4,8 @@
  *   finding ──list──> following ──lost──> finding        following ──move: new node, draining──> following
  *      └──every address tried `cycleCount` times──> resting ──pause──> finding
  *
- * A cycle tries every address once, shuffled: known nodes, then initial addresses. After its first list a
- * client moves to a random node; after a rest only if the list has new nodes.
+ * A cycle tries every address once, shuffled: known nodes, then initial addresses. With its first list, and the
+ * first one after a rest, a client moves to a random node.
  */
 
 import { describe } from "../../core/arguments.js";
@@ -31,14 +31,13 @@ import {
 } from "../../patterns/kit/options.js";
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
-import { MAX_MEMBERS } from "../bounds.js";
 import { AddressFeed, sleep } from "../discovery/source.js";
 import { createId } from "../identity.js";
 import { joinAddress } from "../net/addresses.js";
 import type { AddressScope } from "./addresses.js";
 import { LONGEST_ATTEMPT, NodeConnection, type NodeLossReason } from "./connection.js";
 import type { DiscoveredNode } from "./description.js";
-import { clientText, MAX_LIST, type NodeUpdate } from "./protocol.js";
+import { clientText, MAX_LIST } from "./protocol.js";
 
 const MAX_ADDRESSES = 1_024;
 
@@ -54,7 +53,7 @@ const OPTIONS = {
   connectionDelay: integer({ default: 0, min: 0 }),
   /** Cycles through all addresses until `cycles:failed`, a rejected `ready()`, and a rest of 1 to 8 s. Default 2. */
   cycleCount: integer({ default: 2 }),
-  /** ms between requests for the whole list; changes arrive at once. Default 60,000. */
+  /** ms between requests for the list, which also arrives after each change. Default 60,000. */
   refreshInterval: integer({ default: 60_000 }),
   /** ms to connect to a server. One that accepts, but is busy, has up to 8,000. Default 1,000. */
   attemptTimeout: integer({ default: 1_000 }),
@@ -82,7 +81,7 @@ const OPTIONS = {
 export type DiscoveryClientOptions = GivenWith<typeof OPTIONS, "addresses">;
 
 const EVENTS = {
-  /** `nodes`: the whole list; `changed`: new or changed ones among them; `left`: no longer listed. */
+  /** `nodes`: the list; `changed`: new or changed ones among them; `left`: no longer listed. */
   "nodes:changed": event<{
     readonly nodes: readonly DiscoveredNode[];
     readonly changed: readonly DiscoveredNode[];
@@ -116,7 +115,7 @@ export interface DiscoveryClientStats {
   readonly attempts: number;
   readonly failed: number;
   readonly lost: number;
-  /** Received lists and changes. */
+  /** Received lists. */
   readonly updates: number;
 }
 
@@ -158,14 +157,14 @@ export class DiscoveryClient
   #learned = false;
   /** All addresses failed since the last list. */
   #failed = false;
-  #failure: NodeConnection | undefined;
-  #isRefused = false;
+  /** Of the last failed attempt. */
+  #failure: ShoalError | undefined;
+  /** Refused attempts of the present search. */
+  #refusals = 0;
   #current: NodeConnection | undefined;
-  /** The latest with a list: soon current, whose changes may come before. */
-  #latest: NodeConnection | undefined;
   #moving: Promise<NodeConnection | undefined> | undefined;
-  /** Known before the first list or a rest; `undefined`: the client has chosen its node. */
-  #knownBefore: ReadonlyMap<string, DiscoveredNode> | undefined = new Map();
+  /** Its node is one by lot. */
+  #isPlaced = false;
   /** Attempts in a row that were accepted, and timed out. */
   #slow = 0;
 
@@ -202,7 +201,7 @@ export class DiscoveryClient
    * Resolves when the client has a list; at once if it had one before.
    *
    * @throws HandshakeError `ERR_AUTHENTICATION` (all refused) or UnroutableError `EHOSTUNREACH` if all addresses fail
-   * `cycleCount` times from now on; the client goes on trying. TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`;
+   * `cycleCount` times; the client goes on trying. TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`;
    * ClosedError `EAGAIN` if it closes, `EBADF` if closed
    */
   ready(options: PatternWaitOptions = {}): Promise<void> {
@@ -211,7 +210,7 @@ export class DiscoveryClient
     return this.whenReached(this.#learned, options, late);
   }
 
-  /** Asks the connected node for the whole list; a change becomes `nodes:changed`. @throws ClosedError `EBADF` */
+  /** Asks the connected node for the list; a change becomes `nodes:changed`. @throws ClosedError `EBADF` */
   refresh(): void {
     this.assertOpen();
     this.#current?.ask("nodes");
@@ -286,20 +285,14 @@ export class DiscoveryClient
     return best === undefined || port === undefined ? [] : [`${scheme}://${joinAddress(best.ip, port)}`];
   }
 
-  /** A connection's list or change. */
-  #onUpdate = (connection: NodeConnection, given: NodeUpdate): void => {
-    const isFirst = !connection.isListed;
-    if (isFirst) this.#latest = connection;
-    if (this.closed || connection !== this.#latest) return;
+  #onList = (given: readonly DiscoveredNode[]): void => {
+    if (this.closed) return;
     this.#counts.updates += 1;
-    const { from, nodes, gone } = this.#isSecure ? secureOnly(given) : given;
     const before = this.#nodes;
-    const next = from === undefined ? new Map<string, DiscoveredNode>() : new Map(before);
-    for (const id of gone) next.delete(id);
-    // Changes are bounded by one list's nodes, too.
-    for (const node of nodes) if (next.size < MAX_MEMBERS || next.has(node.id)) next.set(node.id, node);
+    const nodes = this.#isSecure ? given.map(secureOnly) : given;
+    const next = new Map(nodes.map((node) => [node.id, node]));
     this.#nodes = next;
-    const changed = [...next.values()].filter((node) => !isSame(before.get(node.id), node));
+    const changed = this.nodes.filter((node) => !isSame(before.get(node.id), node));
     const left = [...before.values()].filter(({ id }) => !next.has(id));
     if (!this.#learned || changed.length > 0 || left.length > 0) {
       this.#learned = true;
@@ -308,7 +301,7 @@ export class DiscoveryClient
       this.#publishAll();
     }
     this.reached();
-    if (!isFirst) this.#leaveDraining();
+    this.#leaveDraining();
   };
 
   // --- Connections ---------------------------------------------------------------------------------------------------
@@ -326,7 +319,7 @@ export class DiscoveryClient
         const longest = Math.min(8_000, this.#settings.refreshInterval);
         const pause = backOff(rests, Math.min(1_000, longest), longest, Math.random);
         rests += 1;
-        this.#knownBefore = this.#nodes;
+        this.#isPlaced = false;
         await sleep(pause, this.#stopped.signal);
       }
     }
@@ -336,6 +329,7 @@ export class DiscoveryClient
   async #find(last: string | undefined): Promise<NodeConnection | undefined> {
     const { cycleCount, retries, connectionDelay } = this.#settings;
     let attempts = 0;
+    this.#refusals = 0;
     for (let cycle = 0; cycle < cycleCount; cycle++)
       for (const endpoint of this.#shuffled(cycle === 0 ? last : undefined))
         for (let retry = 0; retry <= retries; retry++) {
@@ -348,7 +342,7 @@ export class DiscoveryClient
     if (this.closed) return undefined;
     this.#failed = true;
     this.events.emit({ type: "cycles:failed", attempts });
-    this.reached(this.#unreached());
+    this.reached(this.#unreached(this.#refusals === attempts));
     this.#publishAll();
     return undefined;
   }
@@ -362,10 +356,9 @@ export class DiscoveryClient
       attemptTimeout,
       // Moving on to the next server adds load to busy ones.
       patience: Math.min(attemptTimeout * 2 ** this.#slow, longest),
+      request: { addresses: scope, id: this.id, name },
       makeSocket: () => this.#makeSocket(endpoint),
-      request: (command) =>
-        JSON.stringify({ command, addresses: scope, ...(command === "watch" ? { id: this.id, name } : {}) }),
-      update: this.#onUpdate,
+      onList: this.#onList,
     });
     this.#connections.add(connection);
     void connection.closed.then(() => this.#connections.delete(connection));
@@ -377,8 +370,8 @@ export class DiscoveryClient
     if (this.closed || reason === "moved") return undefined;
     if (reason === "timeout" && connection.isAccepted) this.#slow += 1;
     this.#counts.failed += 1;
-    this.#failure = connection;
-    this.#isRefused = reason === "refused";
+    this.#failure = connection.error;
+    if (reason === "refused") this.#refusals += 1;
     this.events.emit({ type: "attempt:failed", address: endpoint, reason, ...causeOf(connection) });
     return undefined;
   }
@@ -389,11 +382,10 @@ export class DiscoveryClient
     this.#current = connection;
     this.#failure = undefined;
     this.events.emit({ type: "node:connected", node: this.current, address });
-    const known = this.#knownBefore;
-    this.#knownBefore = undefined;
-    const fit = this.#fit();
-    if (known !== undefined && fit.some(({ id }) => !known.has(id))) this.#move(fit);
-    else this.#leaveDraining();
+    const isPlaced = this.#isPlaced;
+    this.#isPlaced = true;
+    if (isPlaced) this.#leaveDraining();
+    else this.#move(this.#fit());
     let timer: NodeJS.Timeout | undefined;
     const refreshLater = (): void => {
       // Random: a node's clients must not refresh together.
@@ -460,20 +452,21 @@ export class DiscoveryClient
       heartbeatInterval: 500,
       heartbeatTimeout: 2_000,
       maxMessageSize: MAX_LIST,
-      receiveHighWaterMark: 64,
+      // Each list replaces the one before.
+      receiveHighWaterMark: 8,
       linger: 0,
       ipv6: endpoint.includes("["),
       ...socketOptions,
     });
   }
 
-  #unreached(): ShoalError {
-    const cause = this.#failure?.error;
+  #unreached(allRefused: boolean): ShoalError {
+    const cause = this.#failure;
     const details = cause === undefined ? {} : { cause };
-    if (this.#isRefused)
+    if (allRefused)
       return new HandshakeError("ERR_AUTHENTICATION", "every discovery server refused this client", details);
     const last = cause === undefined ? "" : `; last error: ${cause.message}`;
-    return new UnroutableError(`no discovery server answered${last}`, details);
+    return new UnroutableError(`no discovery server answered with a list${last}`, details);
   }
 }
 
@@ -497,11 +490,8 @@ function isSecure(endpoint: string): boolean {
   return endpoint.startsWith("tls://");
 }
 
-function secureOnly(update: NodeUpdate): NodeUpdate {
-  const nodes = update.nodes.map((node) =>
-    Object.freeze({ ...node, discovery: Object.freeze(node.discovery.filter(isSecure)) }),
-  );
-  return { ...update, nodes };
+function secureOnly(node: DiscoveredNode): DiscoveredNode {
+  return Object.freeze({ ...node, discovery: Object.freeze(node.discovery.filter(isSecure)) });
 }
 
 function listOf(name: string, value: unknown, least: number): readonly string[] {

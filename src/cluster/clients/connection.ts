@@ -10,7 +10,8 @@
 import { ProtocolError, type ShoalError } from "../../core/errors.js";
 import { listen } from "../../sockets/internal.js";
 import type { Dealer } from "../../sockets/request-reply.js";
-import { type NodeUpdate, parseUpdate } from "./protocol.js";
+import type { DiscoveredNode } from "./description.js";
+import { type NodeList, parseList } from "./protocol.js";
 
 /** ms, unless `attemptTimeout` is longer. */
 export const LONGEST_ATTEMPT = 8_000;
@@ -32,20 +33,17 @@ export interface NodeConnectionOptions {
   readonly attemptTimeout: number;
   /** ms to finish the handshake. */
   readonly patience: number;
+  /** Members of each request next to its command. */
+  readonly request: object;
   makeSocket(): Dealer;
-  /** Asks for the list: `watch` once, then `nodes`. */
-  request(command: "nodes" | "watch"): string;
-  update(connection: NodeConnection, update: NodeUpdate): void;
+  onList(nodes: readonly DiscoveredNode[]): void;
 }
 
 export class NodeConnection {
   /** Id of the server's node; "" before the list. */
   node = "";
-  /** Of the last list or change; -1 before. */
-  revision = -1;
   /** The server's system has accepted the connection. */
   isAccepted = false;
-  isListed = false;
   error: ShoalError | undefined;
   /** Settles with the first list, or with the reason of an end before it. */
   readonly listed: Promise<NodeLossReason | "moved" | undefined>;
@@ -78,8 +76,9 @@ export class NodeConnection {
     return this.#options.endpoint;
   }
 
+  /** Asks for the list: `watch` once, then `nodes`. */
   ask(command: "nodes" | "watch"): void {
-    this.#socket?.trySend(this.#options.request(command));
+    this.#socket?.trySend(JSON.stringify({ command, ...this.#options.request }));
   }
 
   /** Repeated calls do nothing. */
@@ -101,7 +100,7 @@ export class NodeConnection {
           this.#limit(patience);
         } else if (event.type === "peer:join") {
           this.ask("watch");
-          if (!this.isListed) this.#limit(Math.max(attemptTimeout, LONGEST_ATTEMPT));
+          this.#limit(Math.max(attemptTimeout, LONGEST_ATTEMPT));
         } else if (event.type === "handshake:error:auth") this.#endSoon("refused");
         else if (event.type === "peer:leave" || event.type === "connect:retry") this.#endSoon("disconnected");
       });
@@ -116,7 +115,7 @@ export class NodeConnection {
 
   async #read(socket: Dealer): Promise<void> {
     try {
-      for await (const frames of socket as AsyncIterable<Buffer[]>) this.#onUpdate(parseUpdate(frames));
+      for await (const frames of socket as AsyncIterable<Buffer[]>) this.#onList(parseList(frames));
     } catch (error) {
       if (socket.closed) return;
       if (!(error instanceof ProtocolError)) throw error;
@@ -125,19 +124,11 @@ export class NodeConnection {
     }
   }
 
-  #onUpdate(update: NodeUpdate): void {
-    const { from, node, revision } = update;
+  #onList({ node, nodes }: NodeList): void {
     if (this.#isEnded) return;
-    if (from !== undefined && from !== this.revision) {
-      if (this.isListed) this.ask("nodes"); // A change was missed.
-      return;
-    }
-    this.node = node;
-    this.revision = revision;
-    this.#options.update(this, update);
-    if (this.isListed) return;
-    this.isListed = true;
     clearTimeout(this.#timer);
+    this.node = node;
+    this.#options.onList(nodes);
     this.#onListed(undefined);
   }
 

@@ -122,12 +122,19 @@ function parseAddress(text: string): HostAddress | undefined {
   return { ip, prefix: Number(bits), interface: name.slice(0, MAX_INTERFACE), public: outside };
 }
 
+export function descriptionOf({ props }: Pick<DescribedMember, "props">): NodeDescription {
+  return parseDescription(Object.hasOwn(props, DISCOVERY_PROP) ? (props[DISCOVERY_PROP] as string) : "");
+}
+
 /** @param caller source address; "": unknown */
-export function describeNode(member: DescribedMember, caller: string, scope: AddressScope): DiscoveredNode {
-  const { id, name, tags, props, isDraining } = member;
-  const { discoveryPort, discoveryTls, port, securePort, addresses } = parseDescription(
-    Object.hasOwn(props, DISCOVERY_PROP) ? (props[DISCOVERY_PROP] as string) : "",
-  );
+export function describeNode(
+  member: DescribedMember,
+  description: NodeDescription,
+  caller: string,
+  scope: AddressScope,
+): DiscoveredNode {
+  const { id, name, tags, isDraining } = member;
+  const { discoveryPort, discoveryTls, port, securePort, addresses } = description;
   const seen = addressesFor(addresses, caller, scope);
   const isOnHost = addresses.some(({ ip }) => ip === caller) || (member.local && isLoopback(caller));
   const endpoints = Object.create(null) as Record<string, string[]>;

@@ -91,7 +91,7 @@ export class DirectoryPage {
       return;
     }
     response.setHeader("Cache-Control", "no-store");
-    if (format === "json") end(response, 200, directory.reply(address, scope), "application/json");
+    if (format === "json") end(response, 200, directory.list(address, scope), "application/json");
     else if (this.#hasXml) end(response, 200, xmlOf(directory.nodes(address, scope)), "application/xml");
     else end(response, 406);
   }

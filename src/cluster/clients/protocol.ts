@@ -1,9 +1,8 @@
 /**
  * Discovery protocol (docs/spec/discovery.md): one JSON object per frame; REQ adds an empty delimiter.
  *
- *   {"command":"nodes","addresses":SCOPE}                          {"ok":true,"node":ID,"revision":N,"nodes":[…]}
- *   {"command":"watch","addresses":SCOPE,"id":ID,"name":NAME}      the same, then this again, or changes:
- *                                                                  {"event":"nodes","node":ID,"revision":N,"from":M,"nodes":[…],"gone":[ID…]}
+ *   {"command":"nodes","addresses":SCOPE}                          {"ok":true,"node":ID,"nodes":[…]}
+ *   {"command":"watch","addresses":SCOPE,"id":ID,"name":NAME}      the same, at once and after each change
  *   anything else                                                  {"ok":false,"error":{"code","message"}}
  */
 
@@ -70,18 +69,14 @@ export function clientText(member: string, value: unknown): string {
   );
 }
 
-export interface NodeUpdate {
+export interface NodeList {
   /** Answering node's id. */
   readonly node: string;
-  readonly revision: number;
-  /** Base revision; `undefined`: a whole list. */
-  readonly from: number | undefined;
   readonly nodes: readonly DiscoveredNode[];
-  readonly gone: readonly string[];
 }
 
 /** @throws ProtocolError `ERR_PROTOCOL`: no list, or the server's error */
-export function parseUpdate(frames: readonly Buffer[]): NodeUpdate {
+export function parseList(frames: readonly Buffer[]): NodeList {
   const frame = frames.at(-1);
   let value: unknown;
   try {
@@ -89,44 +84,27 @@ export function parseUpdate(frames: readonly Buffer[]): NodeUpdate {
   } catch {
     throw new ProtocolError("the answer of a discovery server is not JSON");
   }
-  const {
-    ok,
-    error,
-    event,
-    node,
-    revision,
-    from,
-    nodes,
-    gone = [],
-  } = (value ?? {}) as Readonly<Record<string, unknown>>;
+  const { ok, error, node, nodes } = (value ?? {}) as Readonly<Record<string, unknown>>;
   if (ok === false) {
     const { code, message } = (error ?? {}) as Readonly<Record<string, unknown>>;
     throw new ProtocolError(`the discovery server refused the request: ${clip(code)} ${clip(message)}`);
   }
-  const isList = (ok === true || event === "nodes") && Array.isArray(nodes) && Array.isArray(gone);
-  if (!isList || !isRevision(revision) || !(from === undefined || isRevision(from)))
+  if (ok !== true || !Array.isArray(nodes))
     throw new ProtocolError("the answer of a discovery server is not a list of nodes");
   return {
     node: texts([node])[0] ?? "",
-    revision,
-    from,
-    nodes: nodes.slice(0, MAX_MEMBERS).flatMap((node) => nodeOf(node) ?? []),
-    gone: texts(gone, MAX_MEMBERS),
+    nodes: nodes.slice(0, MAX_MEMBERS).flatMap((each) => nodeOf(each) ?? []),
   };
-}
-
-function isRevision(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 function clip(value: unknown): string {
   return typeof value === "string" ? value.replace(/\p{C}/gu, " ").slice(0, 200) : "";
 }
 
-function texts(value: unknown, most = MAX_PARTS): string[] {
+function texts(value: unknown): string[] {
   if (!Array.isArray(value)) return [];
   const isText = (each: unknown): each is string => typeof each === "string" && each.length <= MAX_LIST_TEXT;
-  return value.filter(isText).slice(0, most);
+  return value.filter(isText).slice(0, MAX_PARTS);
 }
 
 /** `undefined`: invalid; the server is not trusted. */

@@ -102,7 +102,7 @@ export interface DiscoveryServerStats {
   readonly invalid: number;
   /** Handshakes and HTTP requests with refused credentials. */
   readonly refused: number;
-  /** Sent updates, and those missed by slow watchers, which get the whole list later. */
+  /** Lists sent after changes, and those missed by slow watchers, which get the newest one later. */
   readonly updates: number;
   readonly missed: number;
 }

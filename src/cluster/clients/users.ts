@@ -62,8 +62,8 @@ interface Hash {
 }
 
 interface KnownUser {
-  /** SHA-256 of a plain-text password. */
-  readonly digest: Buffer | undefined;
+  /** SHA-256 of a plain-text password; random without one, so that none fits. */
+  readonly digest: Buffer;
   readonly hash: Hash | undefined;
   readonly allowed: boolean;
 }
@@ -91,14 +91,14 @@ export class UserTable {
     for (const [name, given] of entries) this.#add(name, given, roles);
     const hash = [...this.#users.values()].find((user) => user.hash !== undefined)?.hash;
     this.#nobody = {
-      digest: digest(randomBytes(32).toString("hex")),
+      digest: randomBytes(32),
       hash: hash && { ...hash, key: randomBytes(hash.key.length) },
       allowed: false,
     };
   }
 
   get hasPasswords(): boolean {
-    return [...this.#users.values()].some((user) => user.digest !== undefined || user.hash !== undefined);
+    return this.#users.size > this.#keys.size;
   }
 
   get hasKeys(): boolean {
@@ -126,10 +126,8 @@ export class UserTable {
       const found = await this.#hash(password, user.hash);
       if (found === undefined) return "busy";
       isRight = timingSafeEqual(found, user.hash.key);
-    } else
-      isRight = timingSafeEqual(digest(password), user.digest ?? this.#nobody.digest ?? Buffer.alloc(32));
-    if (!isRight || known === undefined || (known.digest === undefined && known.hash === undefined))
-      return "credentials";
+    } else isRight = timingSafeEqual(digest(password), user.digest);
+    if (!isRight || known === undefined) return "credentials";
     this.#remember(caller);
     return known.allowed ? "ok" : "permission";
   }
@@ -171,7 +169,7 @@ export class UserTable {
     }
     const isHash = password?.startsWith("$scrypt$") === true;
     this.#users.set(name, {
-      digest: password === undefined || isHash ? undefined : digest(password),
+      digest: password === undefined || isHash ? randomBytes(32) : digest(password),
       hash: isHash ? parseHash(name, password as string) : undefined,
       allowed: permissions.has(DISCOVERY_PERMISSION),
     });

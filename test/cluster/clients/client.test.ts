@@ -1,6 +1,6 @@
 /** A client at servers of this test, which answer what they are told: cycles, patience, moves, fail-over. */
 import { createServer, type Server } from "node:net";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import {
   type DiscoveredNode,
   DiscoveryClient,
@@ -12,6 +12,7 @@ import { freePort } from "../../support/ports.js";
 
 const open: { close(options: { linger: number }): Promise<unknown> }[] = [];
 afterEach(async () => {
+  vi.restoreAllMocks();
   for (const each of open.splice(0).reverse()) await each.close({ linger: 0 });
 });
 
@@ -38,8 +39,8 @@ class Fake {
     void this.#serve();
   }
 
-  async send(peer: Buffer, more: object): Promise<void> {
-    await this.router.send([peer, JSON.stringify({ node: this.node.id, nodes: [], ...more })]);
+  async send(peer: Buffer | undefined, nodes: readonly object[]): Promise<void> {
+    await this.router.send([peer as Buffer, JSON.stringify({ ok: true, node: this.node.id, nodes })]);
   }
 
   async #serve(): Promise<void> {
@@ -47,7 +48,7 @@ class Fake {
       const { command } = JSON.parse(String(request)) as { command: string };
       this.asked.push(command);
       if (command === "watch") this.peers.push(peer as Buffer);
-      await this.send(peer as Buffer, { ok: true, revision: 1, nodes: this.list() });
+      await this.send(peer, this.list());
     }
   }
 }
@@ -199,80 +200,75 @@ describe("a client", () => {
     const [made] = client({ addresses: a.node.discovery[0] as string });
     await made.ready();
     a.node = { ...a.node, draining: true };
-    await a.send(a.peers[0] as Buffer, { event: "nodes", revision: 2, from: 1, nodes: [a.node] });
+    await a.send(a.peers[0], [a.node]);
     await until(() => made.current?.draining === true);
-    await a.send(a.peers[0] as Buffer, { event: "nodes", revision: 3, from: 2, nodes: [b.node] });
+    await a.send(a.peers[0], [a.node, b.node]);
     await until(() => made.current?.name === "b@h");
   });
 
-  it("asks for the whole list when a change is missing, and at each interval", async () => {
+  it("takes each list that its node sends, and asks for it at each interval", async () => {
     const [a] = (await fakes("a")) as [Fake];
-    const [made] = client({ addresses: a.node.discovery[0] as string, refreshInterval: 600_000 });
+    const [made, events] = client({ addresses: a.node.discovery[0] as string, refreshInterval: 600_000 });
     await made.ready();
     const b = { ...a.node, id: "b", discovery: [] };
-    await a.send(a.peers[0] as Buffer, { event: "nodes", revision: 3, from: 2, nodes: [b] });
-    await until(() => a.asked.length === 2);
-    expect(a.asked).toEqual(["watch", "nodes"]);
-    expect(made.nodes).toHaveLength(1);
-    await a.send(a.peers[0] as Buffer, { event: "nodes", revision: 2, from: 1, nodes: [b] });
+    await a.send(a.peers[0], [a.node, b]);
     await until(() => made.nodes.length === 2);
-    await a.send(a.peers[0] as Buffer, { event: "nodes", revision: 3, from: 2, gone: ["b"] });
+    await a.send(a.peers[0], [a.node]);
     await until(() => made.nodes.length === 1);
+    expect(a.asked).toEqual(["watch"]);
+    const changes = events.flatMap((event) => (event.type === "nodes:changed" ? [event] : []));
+    const ids = (of: readonly DiscoveredNode[]): string[] => of.map(({ id }) => id);
+    expect(changes.map(({ changed, left }) => [ids(changed), ids(left)])).toEqual([
+      [[a.node.id], []],
+      [["b"], []],
+      [[], ["b"]],
+    ]);
     client({ addresses: a.node.discovery[0] as string, refreshInterval: 50 });
     await until(() => a.asked.length > 5);
   });
 
-  it("has no more nodes by changes than a list may have", async () => {
-    const [a] = (await fakes("a")) as [Fake];
-    const [made] = client({ addresses: a.node.discovery[0] as string, refreshInterval: 600_000 });
-    await made.ready();
-    const some = (from: number) =>
-      Array.from({ length: 10_000 }, (_, i) => ({ ...a.node, id: `n${from + i}`, discovery: [] }));
-    for (const [revision, first] of [
-      [2, 0],
-      [3, 10_000],
-    ] as const)
-      await a.send(a.peers[0] as Buffer, {
-        event: "nodes",
-        revision,
-        from: revision - 1,
-        nodes: [...some(first), { ...a.node, name: `changed ${revision}` }],
-      });
-    await until(() => made.current?.name === "changed 3");
-    expect(made.nodes).toHaveLength(16_384);
-  });
-
-  it("takes a change that comes with the first list", async () => {
+  it("takes a list that comes right after the first one", async () => {
     const [a] = (await fakes("a")) as [Fake];
     const { list } = a;
     a.list = () => {
-      const nodes = [{ ...a.node, id: "b", discovery: [] }];
-      setImmediate(() => void a.send(a.peers[0] as Buffer, { event: "nodes", revision: 2, from: 1, nodes }));
+      setImmediate(() => void a.send(a.peers[0], [a.node, { ...a.node, id: "b", discovery: [] }]));
       return list();
     };
     const [made] = client({ addresses: a.node.discovery[0] as string, refreshInterval: 600_000 });
     await until(() => made.nodes.length === 2);
   });
 
-  it("does not move after a rest among nodes that it knew", async () => {
+  it("moves by lot again after a rest, when all nodes were gone", async () => {
     const [a, b] = (await fakes("a", "b")) as [Fake, Fake];
-    const gone = { ...b.node, discovery: ["tcp://127.0.0.1:1"] };
-    a.list = () => [a.node, gone];
+    a.list = () => [a.node];
     const endpoint = a.node.discovery[0] as string;
     const [made, events] = client({ addresses: endpoint, cycleCount: 1, refreshInterval: 100 });
     await made.ready();
     await until(() => made.connected);
     await a.router.close({ linger: 0 });
     await until(() => events.some(({ type }) => type === "cycles:failed"));
+    vi.spyOn(Math, "random").mockReturnValue(0.99); // The lot falls on the last one.
     const again = new Fake(endpoint, "a");
-    again.list = () => [again.node, gone];
+    again.list = () => [again.node, b.node];
     await again.router.bind(endpoint);
-    const connected = () => events.filter(({ type }) => type === "node:connected").length;
-    await until(() => connected() === 2);
-    const { attempts } = made.stats();
-    made.refresh();
-    await until(() => again.asked.length > 1);
-    expect(made.stats().attempts).toBe(attempts);
+    await until(() => made.current?.name === "b@h");
+  });
+
+  it("reports that all servers refused it only if each did", async () => {
+    vi.spyOn(Math, "random").mockReturnValue(0.99); // The refusing one is the last one tried.
+    const router = new Router({ plainServer: true, authenticate: () => false });
+    open.push(router);
+    const refusing = await router.bind("tcp://127.0.0.1:*");
+    const [made] = client({
+      addresses: [`127.0.0.1:${await freePort()}`, refusing],
+      username: "ana",
+      password: "wrong",
+      cycleCount: 1,
+    });
+    await expect(made.ready()).rejects.toMatchObject({
+      code: "EHOSTUNREACH",
+      cause: { code: "ERR_AUTHENTICATION" },
+    });
   });
 
   it("throws for options that its socket refuses", () => {

@@ -3,10 +3,17 @@ import { scryptSync } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { addressesFor, type HostAddress, isPrivate } from "../../../src/cluster/clients/addresses.js";
+import {
+  type AddressScope,
+  addressesFor,
+  type HostAddress,
+  isPrivate,
+} from "../../../src/cluster/clients/addresses.js";
 import {
   type DescribedMember,
-  describeNode,
+  type DiscoveredNode,
+  describeNode as describeBy,
+  descriptionOf,
   encodeDescription,
   MAX_DESCRIPTION,
   parseDescription,
@@ -19,7 +26,7 @@ import {
   FAILURES,
   MAX_SOURCES,
 } from "../../../src/cluster/clients/gate.js";
-import { parseRequest, parseUpdate } from "../../../src/cluster/clients/protocol.js";
+import { parseList, parseRequest } from "../../../src/cluster/clients/protocol.js";
 import { ClientRoster } from "../../../src/cluster/clients/roster.js";
 import { hashPassword, UserTable } from "../../../src/cluster/clients/users.js";
 import type { Requests } from "../../../src/cluster/requests/requests.js";
@@ -134,6 +141,9 @@ describe("what a node says about itself", () => {
     local: true,
   };
 
+  const describeNode = (of: DescribedMember, caller: string, scope: AddressScope): DiscoveredNode =>
+    describeBy(of, descriptionOf(of), caller, scope);
+
   it("is a node for a caller, with its public address in what it advertises", () => {
     const here = { orders: ["tcp://172.31.5.9:5555", "ipc:///tmp/x"], local: ["tcp://127.0.0.1:1"] };
     // What leads nowhere from another host is for callers on the node's own.
@@ -160,7 +170,7 @@ describe("what a node says about itself", () => {
     const text = readFileSync(join(ROOT, "docs/spec/discovery.md"), "utf8");
     const example = (language: string): string =>
       new RegExp(`\`\`\`${language}\\n([^]*?)\`\`\``).exec(text)?.[1] ?? "";
-    const shown = parseUpdate([Buffer.from(example("json"))]);
+    const shown = parseList([Buffer.from(example("json"))]);
     const [first] = shown.nodes;
     const seen = describeNode(
       {
@@ -174,7 +184,7 @@ describe("what a node says about itself", () => {
       "10.100.4.7",
       "auto",
     );
-    expect(shown).toMatchObject({ node: "6a9d…", revision: 3, from: undefined });
+    expect(shown.node).toBe("6a9d…");
     expect(JSON.parse(JSON.stringify(first))).toEqual(JSON.parse(JSON.stringify(seen)));
     expect(xmlOf([seen])).toBe(example("xml"));
     expect(xmlOf([{ ...seen, name: '<&">' }])).toContain('id="&#60;&#38;&#34;&#62;"');
@@ -185,41 +195,20 @@ describe("what a node says about itself", () => {
     expect(directory.update([member])).toBe(true);
     expect(directory.update([{ ...member }])).toBe(false);
     expect(directory.update([member, { ...member, id: "b" }])).toBe(true);
-    const change = parseUpdate([directory.change("10.0.0.1", "auto")]);
-    expect(change).toMatchObject({ node: "6a9d", revision: 2, from: 1, gone: [] });
-    expect(change.nodes.map(({ id }) => id)).toEqual(["b"]);
+    expect(directory.revision).toBe(2);
+    const ids = (): string[] => parseList([directory.list("", "auto")]).nodes.map(({ id }) => id);
+    expect(ids()).toEqual(["6a9d", "b"]);
     directory.update([member]);
-    expect(parseUpdate([directory.change("", "auto")]).gone).toEqual(["b"]);
-    expect(parseUpdate([directory.reply("", "auto")])).toMatchObject({
-      revision: 3,
-      from: undefined,
-    });
+    expect(ids()).toEqual(["6a9d"]);
   });
-});
 
-describe("the list of a directory", () => {
-  it("describes what changed alone, to watchers that have what was before", () => {
-    let reads = 0;
-    const of = (id: string, tags: readonly string[] = []): DescribedMember => ({
-      id,
-      name: `${id}@h`,
-      tags,
-      props: {},
-      get endpoints() {
-        reads += 1;
-        return {};
-      },
-      isDraining: false,
-      local: true,
-    });
+  it("is encoded once for all callers at an address", () => {
     const directory = new NodeDirectory();
-    const others = Array.from({ length: 100 }, (_, i) => of(`n${i}`));
-    directory.update([of("a"), ...others]);
-    directory.update([of("a", ["x"]), ...others]);
-    reads = 0;
-    expect(parseUpdate([directory.change("10.0.0.1", "auto")]).nodes.map(({ id }) => id)).toEqual(["a"]);
-    expect(reads).toBe(1);
-    expect(parseUpdate([directory.reply("10.0.0.1", "auto")]).nodes).toHaveLength(101);
+    directory.update([member]);
+    const list = directory.list("10.0.0.1", "auto");
+    expect(directory.list("10.0.0.1", "auto")).toBe(list);
+    for (let i = 0; i < 1_100; i++) directory.list(`10.1.${i >> 8}.${i & 255}`, "auto");
+    expect(directory.list("10.0.0.1", "auto")).toEqual(list);
   });
 });
 
@@ -244,8 +233,8 @@ describe("requests and lists", () => {
   });
 
   it("take what is wrong in a list for nothing", () => {
-    const list = (nodes: unknown): string => JSON.stringify({ ok: true, revision: 1, nodes });
-    const of = (text: string) => parseUpdate([Buffer.from(text)]);
+    const list = (nodes: unknown): string => JSON.stringify({ ok: true, nodes });
+    const of = (text: string) => parseList([Buffer.from(text)]);
     expect(
       of(
         list([
@@ -259,16 +248,10 @@ describe("requests and lists", () => {
     ).toEqual([
       { id: "a", name: "b", addresses: [], discovery: [], endpoints: { x: [] }, tags: [], draining: false },
     ]);
-    for (const junk of [
-      "",
-      "1",
-      "null",
-      "{}",
-      '{"ok":true,"revision":-1,"nodes":[]}',
-      list("x"),
-      '{"ok":false}',
-    ])
+    for (const junk of ["", "1", "null", "{}", list("x"), '{"ok":false}'])
       expect(() => of(junk), junk).toThrow(expect.objectContaining({ code: "ERR_PROTOCOL" }));
+    const many = Array.from({ length: 16_385 }, (_, i) => ({ id: `n${i}`, name: "n" }));
+    expect(of(list(many)).nodes).toHaveLength(16_384);
   });
 });
 
