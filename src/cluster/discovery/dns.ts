@@ -6,6 +6,7 @@
  *
  * A missing name or record is an empty list. The source is down if a server fails.
  */
+import type { SrvRecord } from "node:dns";
 import { Resolver } from "node:dns/promises";
 import { isIP } from "node:net";
 import { quoted } from "../../core/arguments.js";
@@ -145,10 +146,12 @@ async function servicesOf(resolver: Resolver, name: string, signal: AbortSignal)
     throw error;
   }
   // RFC 2782: the service is not available.
-  const targets = records.filter(({ name: target, port }) => target !== "" && target !== "." && port > 0);
+  const targets = records
+    .filter(({ name: target, port }) => target !== "" && target !== "." && port > 0)
+    .slice(0, MAX_SEEDS);
   const answers: Answer[] = [];
   let failure: unknown;
-  const lookUp = async (target: string, port: number): Promise<void> => {
+  const lookUp = async ({ name: target, port }: SrvRecord): Promise<void> => {
     const families = await Promise.allSettled([
       addressesOf(resolver, target, "A", port),
       addressesOf(resolver, target, "AAAA", port),
@@ -162,14 +165,9 @@ async function servicesOf(resolver: Resolver, name: string, signal: AbortSignal)
       ttl: least(found.filter(({ addresses }) => addresses.length > 0)),
     });
   };
-  const waiting = targets.slice(0, MAX_SEEDS);
-  await Promise.all(
-    Array.from({ length: 8 }, async () => {
-      // `cancel` ends only current queries.
-      for (let next = waiting.shift(); next !== undefined && !signal.aborted; next = waiting.shift())
-        await lookUp(next.name, next.port);
-    }),
-  );
+  // `cancel` ends only current queries.
+  for (let at = 0; at < targets.length && !signal.aborted; at += 8)
+    await Promise.all(targets.slice(at, at + 8).map(lookUp));
   if (failure !== undefined && answers.every(({ addresses }) => addresses.length === 0)) throw failure;
   // Node reports no TTL of SRV records.
   return { addresses: answers.flatMap(({ addresses }) => addresses), ttl: least(answers) };
