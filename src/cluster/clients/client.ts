@@ -22,6 +22,7 @@ import { Driver, type PatternWaitOptions } from "../../patterns/kit/driver.js";
 import {
   anything,
   boolean,
+  checkEndpoint,
   checkOptions,
   choice,
   type GivenWith,
@@ -33,7 +34,7 @@ import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import { AddressFeed, sleep } from "../discovery/source.js";
 import { createId } from "../identity.js";
-import { joinAddress } from "../net/addresses.js";
+import { joinAddress, readAddress } from "../net/addresses.js";
 import type { AddressScope } from "./addresses.js";
 import { LONGEST_ATTEMPT, NodeConnection, type NodeLossReason } from "./connection.js";
 import type { DiscoveredNode } from "./description.js";
@@ -176,8 +177,9 @@ export class DiscoveryClient
     if ((settings.username === undefined) !== (settings.password === undefined))
       throw new InvalidArgumentError("DiscoveryClient needs both username and password, or neither");
     this.#settings = settings;
-    this.#fallback = Object.freeze([...listOf("fallback", settings.fallback ?? [], 0)]);
-    this.#addresses = listOf("addresses", settings.addresses, 1).map(checkServer);
+    const fallback = [settings.fallback ?? []].flat();
+    this.#fallback = Object.freeze(fallback.map((each) => checkEndpoint("fallback", each)));
+    this.#addresses = serversOf([settings.addresses].flat());
     this.#isSecure = this.#addresses.every(isSecure);
     void this.#makeSocket("").close({ linger: 0 }); // Throws for invalid options.
     void this.#run();
@@ -494,25 +496,17 @@ function secureOnly(node: DiscoveredNode): DiscoveredNode {
   return Object.freeze({ ...node, discovery: Object.freeze(node.discovery.filter(isSecure)) });
 }
 
-function listOf(name: string, value: unknown, least: number): readonly string[] {
-  const list: readonly unknown[] = Array.isArray(value) ? value : [value];
-  if (!list.every((each) => typeof each === "string" && each !== "") || list.length < least)
+function serversOf(addresses: readonly unknown[]): readonly string[] {
+  if (addresses.length === 0 || addresses.length > MAX_ADDRESSES)
     throw new InvalidArgumentError(
-      `Option ${name} must be a text or an array of texts; got ${describe(value)}`,
+      `Option addresses must have 1 to ${MAX_ADDRESSES} entries; got ${addresses.length}`,
     );
-  if (list.length > MAX_ADDRESSES)
-    throw new InvalidArgumentError(
-      `Option ${name} must have at most ${MAX_ADDRESSES} entries; got ${list.length}`,
-    );
-  return list as readonly string[];
-}
-
-function checkServer(address: string): string {
-  const match = /^(?:(tcp|tls):\/\/)?(\[[0-9A-Fa-f:.%\w]+\]|[^\s:/[\]]+):(\d{1,5})$/.exec(address);
-  const port = Number(match?.[3]);
-  if (match === null || port < 1 || port > 65_535)
-    throw new InvalidArgumentError(
-      `an address must be HOST:PORT, tcp://HOST:PORT or tls://HOST:PORT; got ${describe(address)}`,
-    );
-  return `${match[1] ?? "tcp"}://${match[2]}:${port}`;
+  return addresses.map((address) => {
+    const [, scheme = "tcp", place] = /^(?:(tcp|tls):\/\/)?(.*)$/.exec(`${address}`) ?? [];
+    if (readAddress(place) === undefined)
+      throw new InvalidArgumentError(
+        `an address must be HOST:PORT, tcp://HOST:PORT or tls://HOST:PORT; got ${describe(address)}`,
+      );
+    return `${scheme}://${place}`;
+  });
 }

@@ -669,6 +669,11 @@ describe("over TLS", () => {
     ];
     for (const [options, message] of wrong)
       expect(() => new DiscoveryServer(of, { users, ...options }), message).toThrow(message);
+    for (const addresses of [[], "", "127.0.0.1", "127.0.0.1:0", ["a:1", 1]] as string[])
+      expect(() => client({ addresses }), `${addresses}`).toThrow(/Option addresses|an address must/);
+    expect(() => client({ addresses: "a:1", fallback: ["a:1"] })).toThrow(
+      "Option fallback must be an endpoint",
+    );
     expect(() => client({ addresses: "udp://127.0.0.1:1" })).toThrow("tls://HOST:PORT");
   });
 });
