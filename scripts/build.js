@@ -133,7 +133,9 @@ async function bundler() {
     /** @param {readonly import("rolldown").RolldownOptions[]} builds */
     async write(builds) {
       for (const options of builds) {
-        const build = await rolldown({ ...options, onLog: refuse });
+        // On a slow or busy machine a plugin's share of the time is a warning.
+        const checks = { ...options.checks, bundlerTimings: false };
+        const build = await rolldown({ ...options, checks, onLog: refuse });
         await build.write(/** @type {import("rolldown").OutputOptions} */ (options.output));
         await build.close();
       }
