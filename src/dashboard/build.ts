@@ -181,6 +181,9 @@ export function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
+/** States of a member that is there: a node's own word, and those of its control socket. */
+const THERE: readonly string[] = ["alive", "running", "draining"];
+
 /** The members of a cluster for a source's state: those in trouble first, and none that left or is back. */
 export function memberTexts(
   members: Iterable<{ readonly name: string; readonly state: string }>,
@@ -188,7 +191,7 @@ export function memberTexts(
   const names = new Set<string>();
   const troubled = new Map<string, string>();
   for (const { name, state } of members)
-    if (state === "alive") names.add(name);
+    if (THERE.includes(state)) names.add(name);
     else if (state !== "left") troubled.set(name, `${name}, ${state}`);
   for (const name of names) troubled.delete(name);
   return [...troubled.values(), ...names];

@@ -160,4 +160,11 @@ describe("shoal dashboard", () => {
     expect(lists?.members?.items()).toEqual([{ name: "a", state: "lost", detail: "x, y" }]);
     expect(actions).toEqual(["drain"]);
   });
+
+  it("has the members of a node's status that run by their names alone, and those in trouble first", () => {
+    const states = ["running", "draining", "lost", "suspect", "left"];
+    const members = ["self", ...states].map((name, at) => ({ name, state: states[at - 1] ?? "running" }));
+    const { members: shown } = nodeDetails({ name: "self", state: "running", members });
+    expect(shown).toEqual(["lost, lost", "suspect, suspect", "running", "draining"]);
+  });
 });
