@@ -55,7 +55,7 @@ export class LocalSubject implements Subject {
     if (typeof sources !== "function") partsOf(sources);
   }
 
-  async read(timeout: number): Promise<SubjectReading> {
+  async read(timeout: number, signal: AbortSignal): Promise<SubjectReading> {
     const { sockets, others } = partsOf(this.#given());
     const details = new Map<string, SourceDetails>();
     const named = namedSources(others);
@@ -65,7 +65,7 @@ export class LocalSubject implements Subject {
       named.map(async (source) => {
         const { name, kind } = source;
         try {
-          const found = await this.#reader.read(source, timeout);
+          const found = await this.#reader.read(source, timeout, signal);
           const refusal = this.#refusals.get(name);
           const known = detailsOf(others[name], kind, found);
           details.set(name, refusal === undefined ? known : { ...known, refusal });

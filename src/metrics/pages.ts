@@ -50,7 +50,7 @@ export async function startPages(
   const listening = parseListenAddress("Metrics", address);
   if (typeof sources !== "function") namedSources(sources); // Throws for anything but sources.
   const pages = new Pages(await Exposition.load(), sources, unready, more);
-  const server = boundedServer(pages.answer);
+  const server = boundedServer(pages.answer).on("close", pages.end);
   return { url: await serveAt(server, "Metrics", address, listening), close: () => shut(server) };
 }
 
@@ -61,6 +61,7 @@ class Pages {
   readonly #more: ServeMetricsOptions;
   readonly #reader = new StatsReader();
   readonly #readiness = new StatsReader<string | undefined>();
+  readonly #ended = new AbortController();
   /** Shared by requests that arrive meanwhile. */
   #writing: Promise<string> | undefined;
 
@@ -75,6 +76,9 @@ class Pages {
     this.#sources = sources;
     this.#unready = unready;
   }
+
+  /** A silent source does not hold the process. */
+  readonly end = (): void => this.#ended.abort();
 
   readonly answer: RequestListener = (request, response) => {
     void this.#answer(request, response).catch(() => reply(response, 500, "the statistics cannot be read\n"));
@@ -125,7 +129,7 @@ class Pages {
 
   async #whyUnready({ name, given, unready }: NamedSource): Promise<string | undefined> {
     try {
-      return await this.#readiness.read({ name, given, stats: unready }, STATS_TIME);
+      return await this.#readiness.read({ name, given, stats: unready }, STATS_TIME, this.#ended.signal);
     } catch (error) {
       if (error instanceof TimeoutError) return "no answer in time";
       throw error;
@@ -150,12 +154,11 @@ class Pages {
   }
 
   async #write(): Promise<string> {
-    const sources = namedSources(this.#sources);
-    return this.#exposition.text(
-      await Promise.all(
-        sources.map(async (source) => ({ ...source, stats: await this.#reader.read(source, STATS_TIME) })),
-      ),
-    );
+    const sources = namedSources(this.#sources).map(async (source) => {
+      const stats = await this.#reader.read(source, STATS_TIME, this.#ended.signal);
+      return { ...source, stats };
+    });
+    return this.#exposition.text(await Promise.all(sources));
   }
 }
 

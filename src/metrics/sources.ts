@@ -90,11 +90,13 @@ export class StatsReader<T = object> {
   /**
    * Concurrent reads share one call.
    *
-   * @param ms timeout @throws TimeoutError `ETIMEDOUT`; errors of the source
+   * @param ms timeout @param signal ends the wait with the reader
+   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; errors of the source
    */
   async read(
     { name, given, stats }: Pick<NamedSource, "name" | "given"> & { stats(): T | Promise<T> },
     ms: number,
+    signal?: AbortSignal,
   ): Promise<T> {
     const asked = this.#asked.get(name);
     if (asked?.given === given) return asked.read;
@@ -102,7 +104,7 @@ export class StatsReader<T = object> {
       if (this.#asked.get(name)?.given === given) this.#asked.delete(name);
     });
     const late = (): TimeoutError => new TimeoutError("ETIMEDOUT", "its statistics did not arrive in time");
-    const read = waitFor(answer, { timeout: ms }, late);
+    const read = waitFor(answer, { timeout: ms, signal }, late);
     this.#asked.set(name, { given, read });
     return read;
   }

@@ -231,6 +231,33 @@ describe("serveMetrics", () => {
     expect(await (await next).text()).toContain('shoal_black_box_received_total{subscriber="box"} 8');
   });
 
+  it("whose sources never answer holds no timer after its close", async () => {
+    const asks = new EventEmitter();
+    const never = () => {
+      asks.emit("asked");
+      return new Promise<never>(() => undefined);
+    };
+    const server = await serve({ box: { kind: "black-box", stats: never, unready: never } });
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      const ended: Promise<unknown>[] = [];
+      for (const path of ["/metrics", "/readyz"]) {
+        const asked = once(asks, "asked");
+        const socket = open(portOf(server));
+        ended.push(once(socket, "close"));
+        socket.write(`GET ${path} HTTP/1.0\r\n\r\n`);
+        await asked;
+      }
+      const closed = server.close();
+      vi.advanceTimersByTime(1_000); // Of responses in flight.
+      await Promise.all([closed, ...ended]);
+      await new Promise((resolve) => setImmediate(resolve));
+      expect(vi.getTimerCount()).toBe(0);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
   it("names a source as not ready whose readiness never comes, asked for once", async () => {
     let asked = 0;
     const asks = new EventEmitter();
