@@ -1,6 +1,6 @@
 /** shoal doctor: what it makes of a machine's facts, and of endpoints. */
 import { describe, expect, test } from "vitest";
-import { filesFinding, runtimeFinding } from "../../src/cli/doctor.js";
+import { filesFinding, openFiles, runtimeFinding } from "../../src/cli/doctor.js";
 import { freePort } from "../support/ports.js";
 import { run, start } from "./in-process.js";
 import { ipc, useFolder } from "./support.js";
@@ -22,6 +22,14 @@ test.each([
   expect(finding.verdict).toBe(verdict);
   // A verdict that is not ok comes with a remedy.
   expect(finding.remedy !== undefined).toBe(verdict !== "ok");
+});
+
+test("a machine without a shell has an unknown limit of open files", () => {
+  expect(openFiles("/nonexistent/sh")).toMatchObject({
+    verdict: "info",
+    text: expect.stringContaining("ENOENT"),
+  });
+  expect(openFiles().text).toMatch(/\d+ open files per process|no limit/);
 });
 
 /** Of the lines of --json those about one thing. */
@@ -71,6 +79,15 @@ describe("shoal doctor", () => {
     expect(await report("bind", "--bind", "http://*:80")).toMatchObject({
       code: 1,
       found: [{ verdict: "fail", text: expect.stringContaining('got "http"') }],
+    });
+    const lost = `${ipc()}-folder/socket`;
+    const other = await report("bind", "--bind", lost, "--bind", "tcp://no.such.name.invalid:5");
+    expect(other).toMatchObject({
+      code: 1,
+      found: [
+        { verdict: "fail", text: `Cannot bind ${lost}: there is no such folder` },
+        { verdict: "fail", text: expect.stringContaining("there is no interface") },
+      ],
     });
     const rep = start("rep", "--echo", "--bind", ipc());
     const { found } = await report("connect", "--timeout", "10000", await rep.endpoint());
