@@ -19,7 +19,7 @@ import { NodeOperator } from "./node-operator.js";
 import { nodeFlags } from "./node-schema.js";
 import { NodeService } from "./node-service.js";
 import { NodeSessions } from "./node-sessions.js";
-import { operate } from "./operation.js";
+import { operate, type Service } from "./operation.js";
 import { checkEndpoints } from "./options.js";
 import { checkFile, failureOf, Reloads } from "./reloads.js";
 import { Stop } from "./stop.js";
@@ -104,10 +104,18 @@ export async function startNode(settings: StartSettings): Promise<void> {
   node.events.on("registry:up", () => log.info("shoal node names shows this node"));
   let server: DiscoveryServer | undefined;
   let sessions: NodeSessions | undefined;
+  const all: Service = {
+    close: async (options) => {
+      const served = sessions;
+      sessions = undefined;
+      await served?.close();
+      await service.close(options);
+    },
+  };
   const reloads = reloadsOf(start, log, (before, after) => applyChanges(node, server, source, before, after));
   try {
     const sources = () => ({ [name]: node, ...(server && { [`${name} clients`]: server }) });
-    await operate({ settings: defined({ metrics }), log, stop, service, sources }, async () => {
+    await operate({ settings: defined({ metrics }), log, stop, service: all, sources }, async () => {
       await service.listen();
       showControl(node, service);
       await asUsage(() => node.start()).catch((error: unknown) => {
@@ -132,7 +140,6 @@ export async function startNode(settings: StartSettings): Promise<void> {
     });
   } finally {
     reloads.close();
-    await sessions?.close();
     stdout.off("error", stop.request);
   }
 }

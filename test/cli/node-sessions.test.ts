@@ -2,8 +2,8 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { basename } from "node:path";
-import { afterAll, beforeAll, expect, it } from "vitest";
-import { SessionClient } from "../../src/sessions/index.js";
+import { afterAll, beforeAll, expect, it, vi } from "vitest";
+import { MemorySessionStore, SessionClient } from "../../src/sessions/index.js";
 import { run, startWithout } from "./in-process.js";
 import { file, MAIN, useFolder } from "./support.js";
 
@@ -55,6 +55,27 @@ it("serves sessions that are kept in a folder, lists them and removes one", asyn
   await hall.close();
   node.signal("SIGTERM");
   expect((await node.ended).code).toBe(0);
+});
+
+it("ends at once by a second signal while the store does not answer", async () => {
+  const args = ["--group", `sessions-cli-${process.pid}`, "--no-control", "--json"];
+  const node = startWithout(
+    ...["node", "start", "--name", "mill", ...args],
+    ...["--sessions", "tcp://127.0.0.1:*", "--sessions-store", "memory"],
+  );
+  await node.until("stdout", /"ready"/);
+  const commit = vi.spyOn(MemorySessionStore.prototype, "commit");
+  const asked = new Promise<void>((resolve) => {
+    commit.mockImplementation(() => {
+      resolve();
+      return new Promise(() => undefined);
+    });
+  });
+  node.signal("SIGTERM");
+  await asked;
+  node.signal("SIGTERM");
+  expect(await node.ended).toMatchObject({ code: 1, stderr: expect.stringContaining("stopped before") });
+  commit.mockRestore();
 });
 
 it("serves them by a configuration, with what nodes publish", async () => {
