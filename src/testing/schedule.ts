@@ -5,7 +5,8 @@
  *                                 |  owner paused --> its waiting list --resume--> run
  *                                 +  owner gone   --> dropped
  */
-import { EventQueue } from "./event-queue.js";
+import { Heap } from "../core/collections/heap.js";
+import { before, type Happening } from "./event-queue.js";
 import type { Random } from "./random.js";
 import { Digest, Trace } from "./trace.js";
 
@@ -19,21 +20,16 @@ export interface Owner {
   run(what: () => void): void;
 }
 
-export interface Event {
-  readonly time: number;
-  readonly rank: number;
-  readonly order: number;
+export interface Event extends Happening {
   readonly owner: Owner | undefined;
   readonly kind: string;
-  /** `undefined`: cancelled or past. */
-  run: (() => void) | undefined;
 }
 
 export class Schedule {
   readonly random: Random;
   readonly digest = new Digest();
   readonly #trace: Trace;
-  readonly #queue = new EventQueue<Event>();
+  readonly #queue = new Heap<Event>(before);
   #now = 0;
   #order = 0;
   #events = 0;

@@ -1,6 +1,7 @@
 /** Runs stories under seeds, and shrinks failing ones. */
 
 import { randomInt } from "node:crypto";
+import { thrownText } from "../core/arguments.js";
 import { InvalidArgumentError, ShoalError } from "../core/errors.js";
 import { loadCurveBox } from "../engine/zmtp/mechanism/curve-primitives.js";
 import { setPlatformStandIn } from "../engine/zmtp/transport/transports.js";
@@ -189,7 +190,10 @@ async function failureOf<T>(
   once: (record: boolean) => Promise<Run<T>>,
 ): Promise<SimulationError> {
   const { seed } = settings;
-  const head = [`Seed ${seed}: ${messageOf(error)}`, `Repeat it with SHOAL_SEED=${seed} in the environment.`];
+  const head = [
+    `Seed ${seed}: ${thrownText(error)}`,
+    `Repeat it with SHOAL_SEED=${seed} in the environment.`,
+  ];
   const report = (world: World, ...more: string[]): SimulationError => {
     const lines = world.trace.split("\n").slice(-PRINTED);
     return new SimulationError([...head, ...more, ...lines].join("\n"), seed, world.trace, error);
@@ -210,7 +214,7 @@ async function failureOf<T>(
     return report(run.world, "It did not fail again: it depends on more than the seed.");
   const where = quiet ? ", and fails on a network without faults, too" : "";
   const size = `Shrunk from ${recorded.length} choices to ${smallest.length}${where}`;
-  return report(world, `${size}: ${messageOf(outcome.error)}`);
+  return report(world, `${size}: ${thrownText(outcome.error)}`);
 }
 
 function differing(seed: number, one: World, other: World): SimulationError {
@@ -224,11 +228,7 @@ function differing(seed: number, one: World, other: World): SimulationError {
   return new SimulationError(message, seed, one.trace, undefined);
 }
 
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
 /** Failures that differ in numbers are of one kind. */
 function kindOf(error: unknown): string {
-  return (messageOf(error).split("\n")[0] ?? "").replace(/\d+/g, "#");
+  return (thrownText(error).split("\n")[0] ?? "").replace(/\d+/g, "#");
 }

@@ -2,7 +2,8 @@
  * Virtual time for pure rules: a seed repeats the order of events, and a trace records them. Synchronous; world.ts is
  * for programs.
  */
-import { EventQueue } from "./event-queue.js";
+import { Heap } from "../core/collections/heap.js";
+import { before, type Happening } from "./event-queue.js";
 import type { Random } from "./random.js";
 import { Trace } from "./trace.js";
 
@@ -34,7 +35,7 @@ export interface SimulationOptions {
  */
 export class Simulation {
   readonly random: Random;
-  readonly #queue = new EventQueue();
+  readonly #queue = new Heap<Happening>(before);
   readonly #trace: Trace;
   readonly #maxEvents: number;
   #now = 0;
@@ -73,12 +74,7 @@ export class Simulation {
 
   /** Schedules an event, now for a past time. @returns cancels it */
   at(time: number, run: () => void): () => void {
-    const happening = { time: Math.max(time, this.#now), rank: 0, order: this.#order++, run } as {
-      time: number;
-      rank: number;
-      order: number;
-      run: (() => void) | undefined;
-    };
+    const happening: Happening = { time: Math.max(time, this.#now), rank: 0, order: this.#order++, run };
     this.#queue.push(happening);
     return () => {
       happening.run = undefined;

@@ -6,7 +6,7 @@
  * Time passes while the story waits, and stops while code runs. The story runs on its own node, `test`.
  */
 
-import { checkKeys } from "../core/arguments.js";
+import { checkKeys, thrownText } from "../core/arguments.js";
 import { InvalidArgumentError, TimeoutError } from "../core/errors.js";
 import { NodeClock } from "./clock.js";
 import { place } from "./engine.js";
@@ -153,9 +153,13 @@ export class World {
     const end = this.now + timeout;
     await new Promise<void>((resolve, reject) => {
       const settle = (): void => {
-        if (!holds()) return;
+        try {
+          if (!holds()) return;
+          resolve();
+        } catch (error) {
+          reject(error as Error);
+        }
         this.#conditions.delete(settle);
-        resolve();
       };
       this.#conditions.add(settle);
       this.schedule.at(end, undefined, "until", () => {
@@ -237,7 +241,7 @@ export class World {
   /** The first failure counts. @internal */
   fail(error: unknown, where: string): void {
     if (this.#failure !== undefined) return;
-    this.note(`${where} FAILED: ${error instanceof Error ? error.message : String(error)}`);
+    this.note(`${where} FAILED: ${thrownText(error)}`);
     this.#failure = { error };
   }
 
@@ -310,7 +314,7 @@ export class World {
 
   #settled(): boolean {
     const { size } = this.#conditions;
-    for (const settle of this.#conditions) settle();
+    for (const settle of this.#conditions) this.#scope.run(settle);
     return this.#conditions.size < size;
   }
 

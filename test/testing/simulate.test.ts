@@ -177,6 +177,19 @@ it("bounds of time and events, and a story that waits for nothing, are failures"
   expect(unmet.message).toContain("Not within 500 ms");
 }, 30_000);
 
+it("a condition is checked in virtual time, and what it throws comes to who waits for it", async () => {
+  await simulate({ startTime: 1 }, async (world) => {
+    setInterval(() => undefined, 10);
+    await world.until(() => Date.now() >= 1_000);
+    expect(world.now).toBeLessThan(1_010);
+    const fails = world.until(() => {
+      if (world.now > 2_000) throw new Error("no such member");
+      return false;
+    });
+    await expect(fails).rejects.toThrow("no such member");
+  });
+});
+
 it("wrong options and calls are refused", async () => {
   const refused = expect.objectContaining({ code: "EINVAL" });
   await expect(simulate({ sed: 1 } as object, () => undefined)).rejects.toThrow("did you mean seed?");
