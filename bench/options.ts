@@ -60,8 +60,11 @@ export function planOf(options: BenchOptions, contenders?: readonly Contender[])
   const cases = scenarios.flatMap((scenario) =>
     casesOf(scenario, selection, smoke).map((chosen) => ({ scenario, chosen })),
   );
-  // `count` makes scenarios refuse unknown values.
-  for (const { scenario, chosen } of cases) scenario.count(chosen, false);
+  // These make scenarios refuse unknown values.
+  for (const { scenario, chosen } of cases) {
+    const { count, warmup } = scenario.count(chosen, true);
+    scenario.roles(chosen, count, warmup);
+  }
   return { cases, contenders: contenders ?? contendersOf(options) };
 }
 

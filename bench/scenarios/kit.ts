@@ -12,11 +12,11 @@ import {
   type SideReport,
 } from "../contract.js";
 
-/** @throws BadInput unless it is a number above 0 */
+/** @throws BadInput unless it is a whole number above 0 */
 export function positive(parameters: Parameters, name: string): number {
   const value = parameters[name];
-  if (typeof value === "number" && value > 0 && Number.isFinite(value)) return value;
-  throw new BadInput(`${name} must be a number above 0; got ${JSON.stringify(value)}`);
+  if (typeof value === "number" && value > 0 && Number.isSafeInteger(value)) return value;
+  throw new BadInput(`${name} must be a whole number above 0; got ${JSON.stringify(value)}`);
 }
 
 /** @throws BadInput unless it is one of `known` */

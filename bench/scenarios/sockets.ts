@@ -6,6 +6,7 @@ import { BACKLOG, MESSAGES, oneOf, oneWay, processesFor, sent, streamsOf, upTo }
 
 const BOTH = ["tcp", "ipc"] as const;
 const CLIENTS = ["consumer", "producer"] as const;
+const SECURITY = ["null", "curve"] as const;
 /** Socket types and numbers on both sides of the proxy, by kind. */
 const KINDS = ["streamer", "forwarder", "forwarder-100", "queue", "round-trip"] as const;
 /** Requests in flight from a client of the queue. A ROUTER drops above its mark; the other types wait. */
@@ -115,7 +116,7 @@ export const SOCKETS: readonly Scenario[] = [
     parameters: { workers: { values: [1, 2, 4], smoke: [2], help: "worker processes" } },
     count: upTo(100_000, 2 ** 28),
     roles({ size, parameters }, count, warmup) {
-      const processes = Number(parameters.workers);
+      const processes = kit.positive(parameters, "workers");
       return [
         { role: "ventilator", binds: true, expects: sent(size, count) },
         // `ordered` means each exactly once here.
@@ -220,7 +221,10 @@ export const SOCKETS: readonly Scenario[] = [
       },
     },
     scales: false,
-    count: ({ parameters }) => ({ count: Number(parameters.connections), warmup: Number(parameters.before) }),
+    count: ({ parameters }) => ({
+      count: kit.positive(parameters, "connections"),
+      warmup: kit.positive(parameters, "before"),
+    }),
     roles: (chosen, count, warmup) => kit.asked(chosen, count, warmup, { server: BACKLOG }),
     result: ([client]) => ({
       connectionsPerSecond: (client?.messages ?? 0) / (client?.seconds ?? 0),
@@ -238,7 +242,7 @@ export const SOCKETS: readonly Scenario[] = [
       connections: { values: [100, 1_000], smoke: [50], help: "connections that stay open" },
     },
     scales: false,
-    count: ({ parameters }) => ({ count: Number(parameters.connections), warmup: 0 }),
+    count: ({ parameters }) => ({ count: kit.positive(parameters, "connections"), warmup: 0 }),
     roles: (_chosen, messages) => [
       { role: "server", binds: true, measured: true, options: BACKLOG, expects: { messages } },
       { role: "client", expects: { messages } },
@@ -258,11 +262,11 @@ export const SOCKETS: readonly Scenario[] = [
     transports: ["tcp"],
     sizes: [64, 1_024, 65_536],
     parameters: {
-      security: { values: ["null", "curve"], smoke: ["null", "curve"], help: "the mechanism" },
+      security: { values: SECURITY, smoke: SECURITY, help: "the mechanism" },
     },
     count: upTo(100_000, 2 ** 29, 3_000),
     roles(chosen, count, warmup) {
-      if (chosen.parameters.security !== "curve") return oneWay(chosen, count, warmup);
+      if (oneOf(chosen.parameters, "security", SECURITY) === "null") return oneWay(chosen, count, warmup);
       const { server, client } = kit.curveOptions();
       return oneWay(chosen, count, warmup, { consumer: server, producer: client });
     },

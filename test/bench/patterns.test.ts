@@ -130,13 +130,17 @@ describe("a publisher", () => {
 describe("a plan", () => {
   it.each([
     ["majordomo", "load=heavy", /unknown load "heavy"; known are concurrency-16, /],
-    ["majordomo-under-load", "rate=some", /rate must be a number above 0; got "some"/],
-    ["majordomo-growth", "services=0", /services must be a number above 0; got 0/],
+    ["majordomo-under-load", "rate=some", /rate must be a whole number above 0; got "some"/],
+    ["majordomo-growth", "services=0", /services must be a whole number above 0; got 0/],
     ["titanic", "until=never", /unknown until "never"; known are acknowledged, answered/],
-    ["clone", "keys=0", /keys must be a number above 0; got 0/],
-    ["clone", "peers=all", /peers must be a number above 0; got "all"/],
-    ["clone-set", "rate=none", /rate must be a number above 0; got "none"/],
-    ["last-value-cache", "topics=-1", /topics must be a number above 0; got -1/],
+    ["clone", "keys=0", /keys must be a whole number above 0; got 0/],
+    ["clone", "peers=all", /peers must be a whole number above 0; got "all"/],
+    ["clone-set", "rate=none", /rate must be a whole number above 0; got "none"/],
+    ["cluster-publish", "nodes=2.5", /nodes must be a whole number above 0; got 2.5/],
+    ["connection-storm", "connections=many", /connections must be a whole number above 0; got "many"/],
+    ["pipeline", "workers=0", /workers must be a whole number above 0; got 0/],
+    ["curve", "security=plain", /unknown security "plain"; known are null, curve/],
+    ["last-value-cache", "topics=-1", /topics must be a whole number above 0; got -1/],
   ])("of %s refuses %s", (name, set, reason) => {
     const planned = () => planOf({ what: [name], set: [set] });
     expect(planned).toThrow(reason);
