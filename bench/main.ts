@@ -21,7 +21,6 @@ import { absentText, scenarioText } from "./report/table.js";
 import type { CaseSettings } from "./runner/case.js";
 import { findPinning } from "./runner/pinning.js";
 import { createProgress } from "./runner/progress.js";
-import { killAll } from "./runner/side-process.js";
 import { runSuite, type SuitePlan } from "./runner/suite.js";
 import { SCENARIOS } from "./scenarios/index.js";
 
@@ -247,10 +246,7 @@ async function report(files: readonly string[], options: BenchOptions): Promise<
 async function withSignals(work: (signal: AbortSignal) => Promise<number>): Promise<number> {
   const controller = new AbortController();
   const stop = () => {
-    if (controller.signal.aborted) {
-      killAll();
-      process.exit(1);
-    }
+    if (controller.signal.aborted) process.exit(1);
     controller.abort(new Error("interrupted"));
   };
   const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;

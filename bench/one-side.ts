@@ -37,14 +37,18 @@ export async function runOneSide(options: BenchOptions, role: string, signal: Ab
   });
   const side = new SideProcess(role, command, []);
   const kill = () => side.kill();
-  signal.addEventListener("abort", kill, { once: true });
+  const ends = spec.ends !== false;
+  if (ends) signal.addEventListener("abort", kill, { once: true });
   try {
     const ready = await side.ready;
     const size = chosen.size === 0 ? "" : `, ${chosen.size} B`;
     const backend = ready.backend === undefined ? "" : `, workers at ${ready.backend}`;
     process.stderr.write(`${contender.title}, ${role}${size}: ${ready.endpoint ?? endpoint}${backend}\n`);
     side.say("start");
-    if (spec.ends === false) await stopped(signal, side);
+    if (!ends) {
+      await stopped(signal, side);
+      side.say("stop");
+    }
     const done = await side.done;
     const fault = faultOf(done, spec.expects);
     if (fault !== undefined) throw new SideFailure(`${role} ${fault}`, side.output);

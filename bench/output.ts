@@ -1,5 +1,5 @@
 /** Destinations of records: the file of `--json`, and a list for reports. */
-import { closeSync, openSync, writeSync } from "node:fs";
+import { closeSync, openSync, writeFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { BadInput } from "./bad-input.js";
 import type { BenchRecord } from "./report/records.js";
@@ -15,8 +15,7 @@ export function openSink(file: string | undefined): RecordSink {
   const records: BenchRecord[] = [];
   let descriptor: number | undefined;
   try {
-    // Lines are written one by one, so that they survive the end of the program.
-    if (file !== undefined) descriptor = file === "-" ? 1 : openSync(file, "w");
+    if (file !== undefined && file !== "-") descriptor = openSync(file, "w");
   } catch (error) {
     throw new BadInput(`cannot write ${file}: ${(error as Error).message}`);
   }
@@ -24,24 +23,16 @@ export function openSink(file: string | undefined): RecordSink {
     records,
     write(record) {
       records.push(record);
-      if (descriptor !== undefined) writeLine(descriptor, `${JSON.stringify(record)}\n`);
+      const line = `${JSON.stringify(record)}\n`;
+      if (file === "-") process.stdout.write(line);
+      // At once, so that lines survive the end of the program.
+      else if (descriptor !== undefined) writeFileSync(descriptor, line);
     },
     close() {
-      if (descriptor !== undefined && descriptor !== 1) closeSync(descriptor);
+      if (descriptor !== undefined) closeSync(descriptor);
       descriptor = undefined;
     },
   };
-}
-
-function writeLine(descriptor: number, line: string): void {
-  try {
-    for (let rest = Buffer.from(line); rest.length > 0; ) rest = rest.subarray(writeSync(descriptor, rest));
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    // The reader of standard output left, or is slow and not waited for.
-    if (descriptor !== 1 || (code !== "EPIPE" && code !== "EAGAIN")) throw error;
-    if (code === "EAGAIN") process.stdout.write(line);
-  }
 }
 
 export async function writeReport(file: string, text: string): Promise<void> {

@@ -55,8 +55,6 @@ export interface RunRecord extends CaseKey {
   /** From 0. The same round of two implementations ran one after the other. */
   readonly round: number;
   readonly count: number;
-  /** Messages before the counted ones. */
-  readonly warmup: number;
   /** End of the run, ISO 8601. */
   readonly at: string;
   readonly figures: Readonly<Record<string, number>>;

@@ -178,7 +178,6 @@ function runRecord(
     contender: lane.contender.name,
     round,
     count: lane.count,
-    warmup: lane.warmup,
     at: new Date().toISOString(),
     figures: {
       ...scenario.result(reports, key),

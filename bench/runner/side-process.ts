@@ -26,11 +26,9 @@ export class SideFailure extends Error {
 /** Running process groups, which an early end of the program ends. */
 const running = new Set<SideProcess>();
 
-/** Kills all running sides at the end of the program. */
-export function killAll(): void {
+process.on("exit", () => {
   for (const side of running) side.kill();
-}
-process.on("exit", killAll);
+});
 
 export class SideProcess {
   readonly name: string;
@@ -111,10 +109,6 @@ export class SideProcess {
       running.delete(this);
       exited.resolve();
     });
-  }
-
-  get pid(): number | undefined {
-    return this.#child.pid;
   }
 
   get output(): readonly string[] {

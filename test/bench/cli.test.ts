@@ -185,6 +185,15 @@ describe("shoal bench", () => {
     expect(code).toBe(0);
     expect(stdout).toMatch(/^[\d.]+( [kM])? msg\/s, 5000 messages in /);
   });
+
+  it("prints what a role did that works until Ctrl-C", async () => {
+    const server = start("latency", "--smoke", "--role", "server", "--bind", "tcp://127.0.0.1:*");
+    await server.heard("end with Ctrl-C");
+    server.child.kill("SIGINT");
+    const { code, stdout } = await server.ended;
+    expect(stdout).toMatch(/^0 messages in /);
+    expect(code).toBe(0);
+  });
 });
 
 describe("stopped early", () => {

@@ -22,7 +22,6 @@ function runs(
     contender,
     round,
     count: 1,
-    warmup: 1,
     at: "2026-01-01T00:00:00.000Z",
     figures: { [figure]: value },
     sides: [

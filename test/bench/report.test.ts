@@ -47,7 +47,6 @@ const records: BenchRecord[] = [
           contender,
           round,
           count: 1_000,
-          warmup: 100,
           at: `2026-01-01T0${round}:10:00.000Z`,
           figures: { messagesPerSecond, megabytesPerSecond: (messagesPerSecond * size) / 1e6 },
           sides: [

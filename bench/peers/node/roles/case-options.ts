@@ -36,6 +36,11 @@ export function caseOptions(side: Side, direction: "in" | "out" | "both"): CaseO
   return options;
 }
 
+/** The backend's endpoint of a broker or proxy with this frontend's. */
+export function backendOf(endpoint: string): string {
+  return endpoint.startsWith("tcp:") ? "tcp://127.0.0.1:*" : `${endpoint}-backend`;
+}
+
 /** What the process grew by since, in bytes, at its peak. */
 export function growthSince(rss: number): { readonly rssGrowth: number } {
   return { rssGrowth: Math.max(0, process.resourceUsage().maxRSS * 1024 - rss) };

@@ -28,11 +28,6 @@ export function topicsOf(side: Side): Buffer[] {
   return Array.from({ length: side.number("topics", 1) }, (_, i) => topicOf(i));
 }
 
-/** Converts the endpoint for publishers to that for subscribers. */
-export function backendOf(endpoint: string): string {
-  return endpoint.startsWith("tcp:") ? "tcp://127.0.0.1:*" : `${endpoint}-backend`;
-}
-
 export const feed: Role = async (side, kit) => {
   const socket = new kit.Publisher(caseOptions(side, "out"));
   socket.connect(side.endpointOf("forwarder"));

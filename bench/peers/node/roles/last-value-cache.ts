@@ -2,8 +2,8 @@
 import { LastValueCache } from "shoal/patterns";
 import { Checker } from "../../../bodies.js";
 import type { Side } from "../side.js";
-import { caseOptions } from "./case-options.js";
-import { backendOf, feed, PROBE, reader, topicsOf } from "./feed.js";
+import { backendOf, caseOptions } from "./case-options.js";
+import { feed, PROBE, reader, topicsOf } from "./feed.js";
 import type { Role, Roles } from "./role.js";
 
 /** @throws Error unless the cache has exactly the last message of each topic */

@@ -6,7 +6,7 @@
 import type { Kit } from "../kit.js";
 import type { Side } from "../side.js";
 import { type Asker, askOnSchedule, askPipelined } from "./asking.js";
-import { caseOptions } from "./case-options.js";
+import { backendOf, caseOptions } from "./case-options.js";
 import { COPIED, isLarge } from "./push-pull.js";
 import type { Role, Roles } from "./role.js";
 
@@ -65,9 +65,6 @@ export function send(
   if (copied) return dealer.trySend(message, COPIED) ? undefined : dealer.send(message, COPIED);
   return kit.shoal && dealer.trySend(message) ? undefined : dealer.send(message);
 }
-
-const backendOf = (endpoint: string) =>
-  endpoint.startsWith("tcp:") ? "tcp://127.0.0.1:*" : `${endpoint}-backend`;
 
 const broker: Role = async (side, kit) => {
   const options = caseOptions(side, "both");

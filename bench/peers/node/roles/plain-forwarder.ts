@@ -1,6 +1,6 @@
 /** What the last value cache is compared with: the library's proxy of an XSUB and an XPUB, which keeps nothing. */
-import { caseOptions } from "./case-options.js";
-import { backendOf, feed, reader } from "./feed.js";
+import { backendOf, caseOptions } from "./case-options.js";
+import { feed, reader } from "./feed.js";
 import type { Role, Roles } from "./role.js";
 
 const forwarder: Role = async (side, kit) => {

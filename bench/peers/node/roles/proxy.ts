@@ -3,15 +3,11 @@ import { setTimeout } from "node:timers/promises";
 import { ForwarderProxy, QueueProxy, StreamerProxy } from "shoal/proxy";
 import { Bodies } from "../../../bodies.js";
 import type { Side } from "../side.js";
-import { caseOptions } from "./case-options.js";
+import { backendOf, caseOptions } from "./case-options.js";
 import { roles as broker } from "./plain-broker.js";
 import { subscribers } from "./pub-sub.js";
 import { COPIED, isLarge, roles as stream } from "./push-pull.js";
 import type { Role, Roles } from "./role.js";
-
-/** Backend endpoint of the proxy with this frontend endpoint. */
-export const backendOf = (endpoint: string) =>
-  endpoint.startsWith("tcp:") ? "tcp://127.0.0.1:*" : `${endpoint}-backend`;
 
 function proxyOf(side: Side) {
   const kind = side.option("kind", "");
