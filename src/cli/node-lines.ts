@@ -86,7 +86,6 @@ export class NodeLines {
       return;
     }
     const { type, group, frames, reason } = change;
-    if (!LINE_EVENTS.some((each) => each === type)) return;
     const event = type.replace(/^group:/, "");
     const { id } = change;
     const member = change.member ?? (id === undefined ? this.#self : { id, name: id });

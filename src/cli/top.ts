@@ -59,7 +59,7 @@ async function top(texts: readonly string[], settings: TopSettings): Promise<voi
   ]);
   checkSecured(texts, settings);
   const stdout = terminal().stdout as WriteStream;
-  const isRedrawn = stdout.isTTY && settings.json !== true && !once;
+  const isRedrawn = stdout.isTTY && process.env.TERM !== "dumb" && settings.json !== true && !once;
   const watches: InstanceType<typeof Watch>[] = [];
   try {
     for (const text of texts)

@@ -1,10 +1,11 @@
 /** From standard input to a socket, from a socket to standard output, and both. */
 
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Readable, Socket, Writable } from "../index.js";
+import { waitFor as wait } from "../core/waiter.js";
+import { type Readable, type Socket, TimeoutError, type Writable } from "../index.js";
 import { Failure, hasCode, waitFailed } from "./failure.js";
 import type { Ending, Session } from "./session.js";
-import { GRACE, unlessAborted } from "./stop.js";
+import { GRACE } from "./stop.js";
 
 const BATCH = 1_000;
 /** ms of silence after a signal until everything counts as printed. */
@@ -30,18 +31,13 @@ export function sendTo(session: Session<Socket & Writable<Buffer[]>>): Send {
 }
 
 export async function waitFor(session: Session<Socket>, promise: Promise<void>, what: string): Promise<void> {
-  const { timeout } = session.settings;
-  // Not `AbortSignal.timeout`: Node.js 20 collects one that only `AbortSignal.any` refers to.
-  const late = new AbortController();
-  const timer = timeout === undefined ? undefined : setTimeout(() => late.abort(), timeout);
-  const limit = AbortSignal.any([session.stop.forced, late.signal]);
-  await unlessAborted(promise, limit).finally(() => clearTimeout(timer));
-  if (!limit.aborted) return;
-  throw new Failure(
-    session.stop.forced.aborted
-      ? "stopped before every message was delivered"
-      : `${what} within ${timeout} ms`,
-  );
+  const { timeout = -1 } = session.settings;
+  const late = new TimeoutError("ETIMEDOUT", what);
+  try {
+    await wait(promise, { timeout, signal: session.stop.forced }, () => late);
+  } catch (error) {
+    throw waitFailed(error, `${what} within ${timeout} ms`);
+  }
 }
 
 /** @param first awaited before the first message @param enough ends it early */

@@ -12,7 +12,7 @@
  */
 import { readFileSync } from "node:fs";
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
-import { checkInteger, checkKeys } from "../core/arguments.js";
+import { checkInteger, checkKeys, thrownText } from "../core/arguments.js";
 import { builtFile } from "../core/built-file.js";
 import { InvalidArgumentError, ShoalError } from "../core/errors.js";
 import { boundedServer, parseListenAddress, serveAt, shut } from "../core/http-server.js";
@@ -70,7 +70,8 @@ export async function startDashboard(
   return {
     url,
     close: () => {
-      closing ??= Promise.all([pages.close(), shut(server), collector.close()]).then(() => undefined);
+      pages.close();
+      closing ??= Promise.all([shut(server), collector.close()]).then(() => undefined);
       return closing;
     },
   };
@@ -101,7 +102,7 @@ class Pages {
     this.#hosts = hosts;
   }
 
-  async close(): Promise<void> {
+  close(): void {
     for (const stream of this.#streams) stream.end();
   }
 
@@ -230,7 +231,7 @@ class Pages {
       await this.#collector.act(source, action as DashboardAction);
     } catch (error) {
       const code = error instanceof ShoalError ? error.code : "ERR_TRANSPORT";
-      throw new HttpError(409, code, error instanceof Error ? error.message : String(error));
+      throw new HttpError(409, code, thrownText(error));
     }
     response.writeHead(204, SECURITY_HEADERS).end();
   }

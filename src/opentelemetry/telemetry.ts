@@ -14,6 +14,7 @@ import {
   type TracerProvider,
   trace,
 } from "@opentelemetry/api";
+import { thrownText } from "../core/arguments.js";
 import {
   CONSUMED_MESSAGES,
   DURATION_BUCKETS,
@@ -158,8 +159,8 @@ export class Telemetry {
 function fail(span: Span, error: unknown): void {
   if (error === undefined) return;
   span.setAttribute(ERROR_TYPE, errorType(error));
-  const text = error instanceof Error ? error.message : String(error);
-  span.setStatus({ code: SpanStatusCode.ERROR, message: text.slice(0, MAX_ERROR_TEXT) });
+  const message = thrownText(error).slice(0, MAX_ERROR_TEXT);
+  span.setStatus({ code: SpanStatusCode.ERROR, message });
 }
 
 /** A service error's reason, else the code, else the class: low cardinality. */

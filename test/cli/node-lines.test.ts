@@ -104,14 +104,6 @@ describe("the lines of a node", () => {
     expect(JSON.parse(printed[2] as string)).not.toHaveProperty("host");
   });
 
-  it("leave out what an operator has no use for", () => {
-    const { printed, lines: node } = lines(true);
-    node.ready(SELF, []);
-    node.change({ type: "tags", member: B });
-    node.change({ type: "constructor", member: B });
-    expect(printed).toHaveLength(1);
-  });
-
   it("read as sentences without --json, and what others send cannot steer the terminal", () => {
     const { printed, lines: node } = lines(false);
     node.ready(SELF, [B], { address: "127.0.0.1:7" });
