@@ -29,10 +29,8 @@ export class BrokerQueue {
   /** Last lookup: members of a batch share the frame. */
   #frame: Buffer | undefined = undefined;
   #service: Service | undefined = undefined;
-  /** When services lost their last worker: at least the newest half of `maxServices`. */
-  #left = new Map<string, number>();
-  /** Older times, forgotten together. */
-  #leftBefore = new Map<string, number>();
+  /** When services lost their last worker, the newest last: as many as `maxServices`. */
+  readonly #left = new Map<string, number>();
   readonly #aging = new Deadlines<BrokerRequest>();
 
   /** @param bornAt start of the broker */
@@ -57,11 +55,10 @@ export class BrokerQueue {
   }
 
   lastLeft(service: Service, now: number): void {
-    if (2 * this.#left.size >= this.#limits.maxServices) {
-      this.#leftBefore = this.#left;
-      this.#left = new Map();
-    }
+    this.#left.delete(service.name);
     this.#left.set(service.name, now);
+    const [oldest] = this.#left.keys();
+    if (this.#left.size > this.#limits.maxServices) this.#left.delete(oldest as string);
   }
 
   /** Has no effect on a service with workers or requests. */
@@ -86,7 +83,8 @@ export class BrokerQueue {
     const { queue } = request.service;
     request.stage = Stage.Queued;
     request.worker = undefined;
-    this.count(request, 1);
+    this.queued += 1;
+    this.queuedBytes += request.bytes;
     // A queued member of a batch may retain the whole batch.
     if (this.queued * MAX_BATCH_BYTES > this.#limits.maxQueueBytes) request.own();
     if (front) queue.unshift(request.placeLink);
@@ -99,12 +97,8 @@ export class BrokerQueue {
   remove(request: BrokerRequest): void {
     request.placeLink.unlink();
     request.ageLink?.unlink();
-    this.count(request, -1);
-  }
-
-  count(request: BrokerRequest, change: 1 | -1): void {
-    this.queued += change;
-    this.queuedBytes += change * request.bytes;
+    this.queued -= 1;
+    this.queuedBytes -= request.bytes;
   }
 
   nextDeadline(): number | undefined {
@@ -134,7 +128,7 @@ export class BrokerQueue {
 
   #expected(service: Service, now: number): boolean {
     if (service.workers.size > 0) return true;
-    const left = this.#left.get(service.name) ?? this.#leftBefore.get(service.name);
+    const left = this.#left.get(service.name);
     return left !== undefined && now - left < this.#limits.queueTimeout;
   }
 }

@@ -3,7 +3,6 @@
 import { FAILURES, type FailureReason } from "../kit/errors.js";
 import type { MajordomoBrokerLimits } from "./broker-options.js";
 import {
-  answerTo,
   type BrokerEffects,
   type BrokerRequest,
   type Client,
@@ -171,8 +170,9 @@ export class BrokerReplies {
   }
 
   #send(request: BrokerRequest, final: boolean, body: Body): SendResult {
-    const { client, service } = request;
-    const sent = this.#effects.send(client, answerTo(request, final, body));
+    const { client, dialect, id, service, passedOn: pieces } = request;
+    const answer: Answer = { kind: "answer", dialect, id, service: service.frame, final, pieces, body };
+    const sent = this.#effects.send(client, answer);
     if (sent === "gone") this.backlog.left(client);
     if (sent !== "sent") this.#dropped(service.name, sent);
     return sent;

@@ -5,7 +5,6 @@ import type { FailureReason } from "../kit/errors.js";
 import type { MajordomoBrokerEvent } from "./broker-options.js";
 import type { ClientMemory, Repeatable } from "./request-memory.js";
 import {
-  type Answer,
   type Body,
   type Dialect,
   EMPTY,
@@ -211,9 +210,4 @@ export class Client {
     this.key = key;
     this.lastSeen = now;
   }
-}
-
-export function answerTo(request: BrokerRequest, final: boolean, body: Body): Answer {
-  const { dialect, id, service, passedOn: pieces } = request;
-  return { kind: "answer", dialect, id, service: service.frame, final, pieces, body };
 }

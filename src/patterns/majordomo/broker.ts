@@ -142,8 +142,7 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
   async bind(endpoint: string, ...extra: unknown[]): Promise<string> {
     this.assertOpen();
     refuseExtra("bind", "an endpoint", extra);
-    await this.#router.bind(endpoint);
-    return this.#router.lastEndpoint as string;
+    return this.#router.bind(endpoint);
   }
 
   override stats(): MajordomoBrokerStats {

@@ -42,13 +42,11 @@ export interface SessionOptions
 }
 
 export interface SessionEffects {
-  /** The former connection is closed. */
-  open(): void;
+  /** The former connection is closed. @returns `false`: there is no socket, which counts as its end */
+  open(): boolean;
   close(): void;
-  /** Queues without room. */
+  /** Queues without room, but for heartbeats. */
   send(message: FromWorker): void;
-  /** Sends a heartbeat unless messages are queued. */
-  beat(message: FromWorker): void;
   /** @returns `false` if queued; the ticket is told the outcome */
   reply(message: Reply | Failure, ticket: SendTicket): boolean;
   start(delivery: Delivery): void;
@@ -168,7 +166,7 @@ export class WorkerSession {
       return;
     }
     this.#next = now + this.#interval;
-    if (this.#state === "ready") this.#effects.beat({ kind: "heartbeat", dialect: this.#dialect });
+    if (this.#state === "ready") this.#effects.send({ kind: "heartbeat", dialect: this.#dialect });
   }
 
   /** @throws InvalidArgumentError `EINVAL`, without effect, for a message that the socket refuses */
@@ -216,13 +214,12 @@ export class WorkerSession {
 
   #connect(now: number): void {
     const { dialect, heartbeatInterval } = this.#options;
-    this.#effects.open();
+    this.#state = "asking";
     this.#lastSeen = now;
     this.#next = now + heartbeatInterval;
-    if (dialect === undefined) {
-      this.#state = "asking";
-      this.#effects.send({ kind: "negotiation" });
-    } else this.#register(dialect, now);
+    if (!this.#effects.open()) this.disconnected(now);
+    else if (dialect === undefined) this.#effects.send({ kind: "negotiation" });
+    else this.#register(dialect, now);
   }
 
   #register(dialect: Dialect, now: number): void {

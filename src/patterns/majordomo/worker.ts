@@ -215,10 +215,9 @@ export class WorkerConnection {
     const effects: SessionEffects = {
       open: () => this.#open(),
       close: () => this.#disconnect(),
-      send: (message) => void this.#send(message),
-      // Queued messages prove liveness as well, and leave earlier.
-      beat: (message) => {
-        if (this.#queue?.length === 0) this.#send(message);
+      send: (message) => {
+        // Queued messages prove liveness as well, and leave earlier.
+        if (message.kind !== "heartbeat" || this.#queue?.length === 0) this.#send(message);
       },
       reply: (message, ticket) => {
         const joins = message.kind === "reply" && this.#queue?.length === 0;
@@ -285,16 +284,16 @@ export class WorkerConnection {
     await dealer?.close({ linger });
   }
 
-  /** A failure counts as an ended connection. */
-  #open(): void {
+  #open(): boolean {
     let dealer: Dealer | undefined;
     try {
       dealer = new Dealer({ ...this.#shared.socketOptions, receiveTimeout: -1 });
       dealer.connect(this.endpoint);
     } catch (error) {
       void dealer?.close({ linger: 0 });
-      this.#refused(error as ShoalError);
-      return;
+      this.#shared.emit({ type: "endpoint:refused", endpoint: this.endpoint, error: error as ShoalError });
+      if (isPermanent(error as ShoalError)) void this.close(0);
+      return false;
     }
     this.#dealer = dealer;
     this.#queue = new SendQueue(dealer);
@@ -302,20 +301,7 @@ export class WorkerConnection {
     const opened = dealer;
     opened.events.on("disconnect", () => setImmediate(() => this.#lost(opened)));
     void this.#receive(dealer);
-  }
-
-  #refused(error: ShoalError): void {
-    this.#shared.emit({ type: "endpoint:refused", endpoint: this.endpoint, error });
-    if (isPermanent(error)) {
-      void this.close(0);
-      return;
-    }
-    // Deferred: the rules are in the middle of a call.
-    queueMicrotask(() => {
-      if (this.#closed) return;
-      this.#session.disconnected(this.#timer.now());
-      this.#timer.update();
-    });
+    return true;
   }
 
   #send(message: FromWorker, ticket?: SendTicket): boolean {

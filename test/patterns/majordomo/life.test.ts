@@ -44,6 +44,13 @@ it("bind gives the endpoint with the port that the system chose", async () => {
   expect(await failure(broker.bind("tcp://127.0.0.1:*"))).toMatchObject({ code: "EBADF" });
 });
 
+it("bind gives each of several endpoints that are bound at once", async () => {
+  const broker = track(new MajordomoBroker());
+  const endpoints = ["inproc://life-a", "inproc://life-b", "tcp://127.0.0.1:*"];
+  const bound = await Promise.all(endpoints.map((endpoint) => broker.bind(endpoint)));
+  expect(bound).toEqual([...endpoints.slice(0, 2), expect.stringMatching(/^tcp:.*:\d+$/)]);
+});
+
 describe("ready", () => {
   it("settles when there is a broker", async () => {
     const { endpoint, client } = await begin();

@@ -41,12 +41,11 @@ function make(handler: MajordomoHandler, given: Partial<JobsOptions> = {}): void
   session = new WorkerSession(
     { service: Buffer.from("echo"), ...room, name: "w", dialect: undefined, ...times },
     {
-      open: () => undefined,
+      open: () => true,
       close: () => {
         for (const { ticket } of waiting.splice(0)) ticket.settled(false);
       },
       send: () => undefined,
-      beat: () => undefined,
       reply: (message, ticket) => {
         if (hasRoom) say(message);
         else waiting.push({ message, ticket });

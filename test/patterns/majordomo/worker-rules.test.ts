@@ -4,7 +4,7 @@ import { type Delivery, Dialect, decodeAtWorker } from "../../../src/patterns/ma
 import { WorkerSession } from "../../../src/patterns/majordomo/worker-rules.js";
 import { replyTo } from "./messages.js";
 
-function sessionOf(dialect?: Dialect) {
+function sessionOf(dialect?: Dialect, opens = true) {
   const log: string[] = [];
   const session = new WorkerSession(
     {
@@ -19,12 +19,14 @@ function sessionOf(dialect?: Dialect) {
       reconnectMaxInterval: 1_000,
     },
     {
-      open: () => log.push("open"),
+      open: () => {
+        log.push("open");
+        return opens;
+      },
       close: () => log.push("close"),
       send: (message) => {
         if (message.kind === "disconnect") log.push("DISCONNECT");
       },
-      beat: () => undefined,
       reply: () => {
         log.push("answered");
         return true;
@@ -55,6 +57,13 @@ it("a worker whose connection ends says READY on a new one, later each time that
   session.receive(decodeAtWorker(["", "MDPW01", "\x04"].map((frame) => Buffer.from(frame))), 170);
   session.disconnected(171);
   expect(said()).toEqual(["open", "joined", "close", "lost, back in 50 ms"]);
+});
+
+it("a worker that cannot have a socket is not registered, and tries again later each time", () => {
+  const { session, said } = sessionOf(Dialect.Mdp02, false);
+  expect([said(), session.ready]).toEqual([["open", "close", "lost, back in 50 ms"], false]);
+  session.tick(50);
+  expect(said()).toEqual(["open", "close", "lost, back in 100 ms"]);
 });
 
 it("what is no message of the protocol is counted, and is no sign of life", () => {

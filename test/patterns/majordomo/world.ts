@@ -398,14 +398,16 @@ export class SimulatedWorker {
             timer.update();
           };
           connection = new Connection(world, `${name}.${++world.count}`, broker, receive, tell);
+          return true;
         },
         close: () => {
           replies.clear();
           connection?.close();
           giveUp();
         },
-        send: (message) => void put(message),
-        beat: (message) => void (queue.length > 0 || put(message)),
+        send: (message) => {
+          if (message.kind !== "heartbeat" || queue.length === 0) put(message);
+        },
         reply: (message, ticket) => {
           const joins = message.kind === "reply" && queue.length === 0;
           return (joins && replies.add(undefined, message)) || put(message, ticket);
