@@ -8,6 +8,7 @@
  */
 import { type CommandTable, commandText, jsonOf, parseCommand } from "../control/protocol.js";
 import { InvalidArgumentError } from "../core/errors.js";
+import { MAX_TIMEOUT } from "../core/waiter.js";
 
 /** Maximum bytes of a command. */
 const MAX_COMMAND = 4_096;
@@ -19,8 +20,6 @@ const WORDS = {
   KILL: "kill",
   STATISTICS: "statistics",
 } as const;
-
-const MAX_TIMEOUT = 2_147_483_647;
 
 const COMMANDS = {
   status: {},

@@ -40,6 +40,11 @@ export const SIDE_TYPES: Readonly<Record<ProxySocketType, SocketTypeName>> = {
   xpub: "XPublisher",
 };
 
+/** Types whose messages have topics. */
+export const WITH_TOPICS: readonly string[] = ["sub", "xsub", "pub", "xpub"];
+/** Types with separately delayable senders. */
+export const WITH_SENDERS: readonly string[] = ["router", "dealer", "pair", "pull", "sub", "xsub"];
+
 const KINDS = { "router dealer": "queue", "xsub xpub": "forwarder", "pull push": "streamer" } as const;
 
 /** `proxy`: pairs without a dedicated class. */

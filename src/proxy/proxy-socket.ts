@@ -51,8 +51,7 @@ export class ProxySocket {
 
   /** @returns the resolved endpoint @throws as a socket's `bind` */
   async listen(endpoint: string): Promise<string> {
-    await this.socket.bind(endpoint);
-    const resolved = this.socket.lastEndpoint ?? endpoint;
+    const resolved = await this.socket.bind(endpoint);
     this.bound.push(resolved);
     this.#given.set(resolved, endpoint);
     return resolved;

@@ -9,7 +9,7 @@ import {
   requestsNeedInspection,
   type Verdict,
 } from "./envelopes.js";
-import type { Direction, ProxySide, ProxySocketType } from "./pairs.js";
+import { type Direction, type ProxySide, type ProxySocketType, WITH_TOPICS } from "./pairs.js";
 import type { SidePolicy } from "./policy/side-policy.js";
 import { TopicGate } from "./policy/topics.js";
 import type { ProxySocket } from "./proxy-socket.js";
@@ -21,8 +21,6 @@ const KEPT = 60;
 
 /** A drain can ask these types' peers, which only send, to leave. */
 const ONE_WAY: readonly ProxySocketType[] = ["pull", "sub", "xsub"];
-
-const WITH_TOPICS: readonly ProxySocketType[] = ["sub", "xsub", "pub", "xpub"];
 
 type Dropped = Exclude<Verdict, "pass" | "policy">;
 

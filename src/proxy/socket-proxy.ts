@@ -11,6 +11,7 @@ import { thisProcess } from "../core/built-file.js";
 import { ClosedError, InvalidArgumentError } from "../core/errors.js";
 import type { EventStream } from "../core/event-stream.js";
 import { Once } from "../core/once.js";
+import { MAX_TIMEOUT } from "../core/waiter.js";
 import { context as globalContext } from "../sockets/context.js";
 import { ownSockets, peerViews } from "../sockets/peer-views.js";
 import type { Socket } from "../sockets/socket.js";
@@ -40,12 +41,10 @@ import { SidePolicy } from "./policy/side-policy.js";
 import { LiveEndpoints, type ProxySocketName, ProxySockets } from "./proxy-sockets.js";
 import { Pumps } from "./pumps.js";
 import { next, type ProxyCall, type ProxyState } from "./states.js";
-import { type ProxyDrainResult, type ProxyStats, sideStats, steeringOf } from "./stats.js";
+import { type ProxyDrainResult, type ProxyStats, sideStats } from "./stats.js";
 
 /** ms. */
 const DRAIN_TIME = 10_000;
-/** Longest timer of the platform, ms. */
-const MAX_TIME = 2_147_483_647;
 
 export type SocketProxyOptions = ProxyOptions<TypedProxySideOptions, TypedProxySideOptions>;
 
@@ -148,7 +147,7 @@ export class SocketProxy {
   }
 
   set drainTimeout(timeout: number) {
-    checkInteger("drainTimeout", timeout, 0, MAX_TIME);
+    checkInteger("drainTimeout", timeout, 0, MAX_TIMEOUT);
     this.#drainTimeout = timeout;
   }
 
@@ -210,7 +209,7 @@ export class SocketProxy {
   async drain(options: ProxyDrainOptions = {}): Promise<ProxyDrainResult> {
     checkKeys(`${this.constructor.name}.drain`, options, ["timeout"]);
     const { timeout = this.#drainTimeout } = options;
-    checkInteger("timeout", timeout, 0, MAX_TIME);
+    checkInteger("timeout", timeout, 0, MAX_TIMEOUT);
     this.#call("drain");
     return this.#draining.call(() => this.#drainAll(timeout));
   }
@@ -224,7 +223,7 @@ export class SocketProxy {
     try {
       checkKeys(`${this.constructor.name}.close`, options, ["linger"]);
       const { linger } = options;
-      if (linger !== undefined) checkInteger("linger", linger, -1, MAX_TIME);
+      if (linger !== undefined) checkInteger("linger", linger, -1, MAX_TIMEOUT);
       this.#call("stop");
       return this.#closing.call(() => this.#close(linger));
     } catch (error) {
@@ -367,7 +366,7 @@ export class SocketProxy {
       status: () => ({ ...this.stats(), endpoints: this.endpoints, process: thisProcess() }),
       steering: () => {
         const { frontend, backend } = this.stats();
-        return [steeringOf(frontend), steeringOf(backend)];
+        return [frontend, backend];
       },
     };
   }

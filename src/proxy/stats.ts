@@ -1,6 +1,5 @@
 import { countersOf, engineStats } from "../sockets/internal.js";
 import type { Pump } from "../sockets/pump.js";
-import type { SteeringCounts } from "./control-protocol.js";
 import type { ProxySocketType } from "./pairs.js";
 import type { ProxyPolicyRefusals } from "./policy/policy.js";
 import type { ProxySocket } from "./proxy-socket.js";
@@ -37,6 +36,8 @@ export interface ProxyOutgoing {
     readonly "peer-full": number;
     /** The receiver left first. */
     readonly disconnected: number;
+    /** A newer message took its place (`conflate`). */
+    readonly conflated: number;
     /** The proxy stopped first. */
     readonly closed: number;
   };
@@ -152,13 +153,10 @@ export function sideStats(
         unroutable: counters?.dropped.unroutable ?? 0,
         "peer-full": (counters?.dropped["peer-full"] ?? 0) + (engine?.dropped?.["peer-full"] ?? 0),
         disconnected: engine?.dropped?.disconnected ?? 0,
+        conflated: engine?.dropped?.conflated ?? 0,
         closed: counters?.dropped.closed ?? 0,
       },
     },
     refused,
   };
-}
-
-export function steeringOf(side: ProxySideStats): SteeringCounts {
-  return { in: side.in, out: side.out };
 }

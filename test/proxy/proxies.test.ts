@@ -234,6 +234,17 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     expect(new Set(heard)).toEqual(new Set(["c"]));
   });
 
+  it("a side that conflates counts what newer messages replace", async () => {
+    const backend = { connect: "tcp://127.0.0.1:9", conflate: true };
+    const proxy = await world.start(new StreamerProxy({ ...sides, backend }));
+    const push = world.socket(new Push({ context }));
+    push.connect(front(proxy));
+    for (let i = 0; i < 3; i++) await push.send(String(i));
+    await until(() => proxy.stats().backend.out.messages === 3, "three messages");
+    const { dropped } = proxy.stats().backend.out;
+    expect(dropped.conflated).toBe(engine === "zmtp" ? 2 : 0);
+  });
+
   it("a reply for a client that has gone is dropped and counted, and the queue goes on", async () => {
     const proxy = await world.start(new QueueProxy(sides));
     const drop = new Promise<unknown>((resolve) => proxy.events.on("message:dropped", resolve));

@@ -184,15 +184,14 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
       this.#assertDialable(this.#identity ?? endpoint);
       if (this.#identity === undefined && WILDCARD.test(endpoint)) {
         // Identity must be set before binding: get a port first.
-        await this.#router.bind(endpoint);
-        endpoint = this.#router.lastEndpoint as string;
+        endpoint = await this.#router.bind(endpoint);
         await this.#router.unbind(endpoint);
       }
       this.#router.routingId = this.#identity ?? endpoint;
     }
-    await this.#router.bind(endpoint);
+    const bound = await this.#router.bind(endpoint);
     this.#reading ??= this.#read();
-    return this.#router.lastEndpoint as string;
+    return bound;
   }
 
   stats(): FreelanceServerStats {

@@ -11,10 +11,12 @@ import { ConfigurationError, childOf, hider, otherThan, reasonOf, textOf } from 
 import { NamedFiles } from "../../config/named-files.js";
 import type { Finding, Path } from "../../config/problem.js";
 import { Source } from "../../config/source.js";
+import { SchemaChecker } from "../../config/validate.js";
 import { checkAuthorities } from "../../core/authorities.js";
 import { ShoalError } from "../../core/errors.js";
 import { context } from "../../sockets/context.js";
 import { readCertificate } from "../../sockets/security/certificate.js";
+import { NAME_RULE, UNFIT } from "../options.js";
 import { SocketProxy } from "../socket-proxy.js";
 import { check } from "./checks.js";
 import {
@@ -27,11 +29,24 @@ import {
   type TlsConfiguration,
   withCertificate,
 } from "./model.js";
-import { DRAIN_SECONDS } from "./schema.js";
+import { configurationSchema, DRAIN_SECONDS } from "./schema.js";
 import type { EngineAbilities } from "./socket-checks.js";
-import { NO_ENDPOINT, validate } from "./validate.js";
 
 const SOCKET_DEPTH = ["proxies", "NAME", "frontend"].length;
+const NO_ENDPOINT = "needs an endpoint: bind, connect or both";
+const ELSEWHERE: Readonly<Record<string, string | undefined>> = {
+  ...UNFIT,
+  plainServer: "a side with plainUsers is the server",
+  authenticate: "plainUsers, curveCertificate and policy decide who may come in",
+};
+
+const checker = new SchemaChecker(configurationSchema, {
+  anyOf: NO_ENDPOINT,
+  pattern: "a CURVE key, 40 characters of Z85",
+  key: NAME_RULE,
+  elsewhere: (path, key) => (path.length >= SOCKET_DEPTH ? ELSEWHERE[key] : undefined),
+});
+
 export interface LoadSettings {
   /** Default: the process's environment. */
   readonly environment?: Environment;
@@ -54,7 +69,7 @@ export async function configurationOf(
   const source = Source.read(file, text);
   if (!(source instanceof Source)) throw new ConfigurationError(source);
   const expanded = expand(source.value, environment);
-  const findings = [...expanded.findings, ...otherThan(expanded.findings, validate(expanded))];
+  const findings = [...expanded.findings, ...otherThan(expanded.findings, checker.check(expanded))];
   const proxies: Record<string, ProxyConfiguration> = Object.create(null);
   const usable = withoutFaults(expanded.value, findings);
   for (const [name, given] of Object.entries(proxiesIn(usable))) proxies[name] = shapeOf(given);

@@ -7,7 +7,7 @@
 import type { Schema } from "../../config/validate.js";
 import { hasOption, OPTIONS, type OptionName, type OptionSpec } from "../../core/option-table.js";
 import { NAME_PATTERN, type PlanType, typeNameOf, UNFIT } from "../options.js";
-import { type ProxySocketType, SIDE_TYPES } from "../pairs.js";
+import { type ProxySocketType, SIDE_TYPES, WITH_SENDERS, WITH_TOPICS } from "../pairs.js";
 
 /** Proxy kinds with their sides' types; a `socket`'s sides name theirs. */
 export const KINDS = {
@@ -24,8 +24,6 @@ export const DRAIN_SECONDS = 10;
 /** Longest timer of the platform, s. */
 const MAX_SECONDS = 2_147_483;
 
-const WITH_TOPICS: readonly string[] = ["sub", "pub", "xsub", "xpub"];
-const WITH_SENDERS: readonly string[] = ["router", "dealer", "pair", "pull", "sub", "xsub"];
 const CAPTURES = ["pub", "push"] as const;
 const CONTROLS = ["rep", "pair", "sub"] as const;
 /** Expressed by the key plainUsers. */

@@ -1,6 +1,6 @@
 import { checkInteger, describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import type { ProxySocketType } from "../pairs.js";
+import { type ProxySocketType, WITH_SENDERS, WITH_TOPICS } from "../pairs.js";
 import { BLOCK_RULE, parseBlock } from "./addresses.js";
 
 export interface ProxyPolicyList {
@@ -53,10 +53,6 @@ export interface ProxyPolicy {
 export type ProxyPolicyReason = "address" | "key" | "topic" | "size" | "rate";
 
 export type ProxyPolicyRefusals = Readonly<Record<ProxyPolicyReason, number>>;
-
-const WITH_TOPICS: readonly ProxySocketType[] = ["sub", "xsub", "pub", "xpub"];
-/** Types with separately delayable senders. */
-const WITH_SENDERS: readonly ProxySocketType[] = ["router", "dealer", "pair", "pull", "sub", "xsub"];
 
 export const KEYS_RULE = "needs the side's option curveServer";
 export const RATE_RULE =
