@@ -9,6 +9,7 @@ import { refuseExtra } from "../../core/arguments.js";
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
+import { IdleWaits } from "../../core/idle-waits.js";
 import { Mutex } from "../../core/mutex.js";
 import { withTimeout } from "../../core/waiter.js";
 import type { MessageLike } from "../../sockets/message.js";
@@ -95,6 +96,29 @@ const OPTIONS = {
 
 export type FreelanceServerOptions<T = Raw> = GivenWithCodec<typeof OPTIONS, T>;
 
+class Job implements FreelanceRequestContext {
+  readonly client: Buffer;
+  readonly link: Link<Job> = new Link<Job>(this);
+  aborted = false;
+  #controller: AbortController | undefined;
+
+  constructor(client: Buffer) {
+    this.client = client;
+  }
+
+  // Created on demand, which costs more than the rest of a request. One of the server would keep every listener.
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController();
+    if (this.aborted) this.#controller.abort();
+    return this.#controller.signal;
+  }
+
+  abort(): void {
+    this.aborted = true;
+    this.#controller?.abort();
+  }
+}
+
 type RequestCommand = Extract<ServerCommand, { readonly type: "request" }>;
 
 /**
@@ -121,8 +145,8 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
   readonly #shape: BodyShape<T>;
   readonly #router: Router;
   readonly #maxInFlight: number;
-  readonly #inFlight = new LinkedList<Promise<void>>();
-  readonly #abort = new AbortController();
+  readonly #inFlight = new LinkedList<Job>();
+  readonly #idle = new IdleWaits();
   readonly #counts = {
     received: 0,
     pings: 0,
@@ -199,14 +223,15 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
   }
 
   /** @internal Clients go elsewhere. */
-  protected override async onDrain(): Promise<void> {
-    while (this.#inFlight.length > 0) await Promise.all(this.#inFlight);
+  protected override onDrain(): Promise<void> {
+    return this.#idle.wait(this.#inFlight.length === 0);
   }
 
   /** @internal */
   protected async onClose(linger: number): Promise<void> {
     await withTimeout(this.onDrain(), linger);
-    this.#abort.abort();
+    for (const job of this.#inFlight) job.abort();
+    this.#idle.end();
     await this.#router.close({ linger });
     await this.#reading;
   }
@@ -240,13 +265,15 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
 
   #take(command: RequestCommand): void {
     this.#counts.requests += 1;
-    const work = this.#answer(command);
-    const link = new Link(work);
-    this.#inFlight.push(link);
-    void work.finally(() => link.unlink());
+    const job = new Job(command.client);
+    this.#inFlight.push(job.link);
+    void this.#answer(command, job).finally(() => {
+      job.link.unlink();
+      if (this.#inFlight.length === 0) this.#idle.end();
+    });
   }
 
-  async #answer(command: RequestCommand): Promise<void> {
+  async #answer(command: RequestCommand, job: Job): Promise<void> {
     let request: BodyOf<T>;
     try {
       request = this.#shape.decode(command.body);
@@ -257,12 +284,12 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
       return;
     }
     try {
-      const reply = await this.#handler(request, { signal: this.#abort.signal, client: command.client });
+      const reply = await this.#handler(request, job);
       const body = this.#shape.encode(reply as BodyFor<T>);
       if (this.#send([...command.head, ...body])) this.#counts.replied += 1;
     } catch (error) {
       // After an abort it is not a failure.
-      if (!this.#abort.signal.aborted) this.events.emit({ type: "handler:failed", error });
+      if (!job.aborted) this.events.emit({ type: "handler:failed", error });
       this.#counts.failed += 1;
       this.#refuse(command, handlerFailure(error, this.#exposeErrors).text);
     }

@@ -191,6 +191,24 @@ describe("model 3", () => {
     expect(replies).toEqual(Array.from({ length: 500 }, (_, n) => ({ n: n * 2 })));
   });
 
+  test("a handler's signal is its own, and aborted when the server closes", async () => {
+    const signals: AbortSignal[] = [];
+    const handler: FreelanceHandler<Raw> = async ([body], { signal }) => {
+      signals.push(signal);
+      if (String(body) === "fast") return "done";
+      return new Promise(() => undefined);
+    };
+    const server = await serve(3, handler);
+    const client = keep(new FreelanceClient([endpointOf(server)], { timeout: 8_000 }));
+    await client.request("fast");
+    void failure(client.request("slow"));
+    await until(() => signals.length === 2, "both requests");
+    const drained = server.drain();
+    await server.close({ linger: 0 });
+    await within(drained, "the drain");
+    expect(signals.map(({ aborted }) => aborted)).toEqual([false, true]);
+  });
+
   test("a server whose Identity is another endpoint is reported, and not asked", async () => {
     const endpoint = ipc();
     const server = keep(new FreelanceServer<Raw>(named("x"), { identity: "tcp://elsewhere:1" }));
