@@ -68,24 +68,6 @@ describe("the wire form", () => {
     );
   });
 
-  it("reads bytes that come again as the update that they were, as long as it is recent", () => {
-    const alive = (count: number): Update =>
-      Update.alive({ id: FROM, start: 1, count, name: "a@b", address: "h:1" });
-    const read = (update: Update): Update | undefined =>
-      (decodePacket(encodePacket(gossip(update), BUS), BUS, MAX_PACKET) as Packet).updates[0];
-    const first = read(alive(1));
-    expect(read(alive(1))).toBe(first);
-    expect(read(alive(2))).toEqual(alive(2));
-    expect(read(Update.left({ id: FROM, start: 1, count: 1 }))).toEqual(
-      Update.left({ id: FROM, start: 1, count: 1 }),
-    );
-    // Of others, so many that the first was dropped: what is kept is bounded.
-    for (let i = 0; i < 512; i++) read(alive(3 + i));
-    const again = read(alive(1));
-    expect(again).toEqual(first);
-    expect(again).not.toBe(first);
-  });
-
   it("skips updates of a later version", () => {
     const bytes = encodePacket(gossip(Update.left({ id: FROM, start: 1, count: 2 })), BUS);
     bytes[PREFIX + bodySize(PacketType.GOSSIP, 0)] = 77;

@@ -17,7 +17,7 @@ import { type SplitChange, SplitRules } from "../membership/splits.js";
 import type { PairStreams } from "../messaging/pair-streams.js";
 import { BusCodec } from "../net/bus-codec.js";
 import { hostOf } from "../resolver.js";
-import { bodySize, forgetRecentUpdates } from "../wire/codec.js";
+import { bodySize } from "../wire/codec.js";
 import { type Packet, PacketType, UpdateKind } from "../wire/packets.js";
 import { MAX_BODY } from "../wire/seal.js";
 import type { BusContext } from "./bus-context.js";
@@ -34,8 +34,6 @@ const GREETERS = 4;
  * start later.
  */
 const CALLS = [100, 300, 1_000, 2_000, 5_000];
-
-let running = 0;
 
 interface Snapshot
   extends Pick<KnownMember, "details" | "start" | "count" | "state" | "draining" | "yields" | "address"> {
@@ -86,7 +84,6 @@ export class BusRuntime implements BusPort {
     const start = Date.now();
     this.#wallOffset = start - now;
     sockets.add(this);
-    running += 1;
     this.#membership = new Membership({
       self: { id, name, address: sockets.address, start },
       profile,
@@ -135,10 +132,6 @@ export class BusRuntime implements BusPort {
 
   end(): void {
     this.#bus.sockets.remove(this);
-    if (this.#membership !== undefined) {
-      running -= 1;
-      if (running === 0) forgetRecentUpdates();
-    }
     this.#membership = undefined;
     this.#splits = undefined;
     this.#bus.membersChanged();

@@ -201,12 +201,6 @@ function writeDetails(out: Writer, details: Details): void {
   for (const endpoint of details.endpoints) out.text(endpoint);
 }
 
-/** Recent updates by their bytes, in each of two generations; and bytes of the longest one, a node's details. */
-const RECENT_UPDATES = 256;
-const RECENT_BYTES = 1_100;
-let recent = new Map<string, Update>();
-let before = new Map<string, Update>();
-
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Past the end it reads 0 or an empty text, and sets `short`. */
@@ -271,10 +265,6 @@ class Reader {
       this.garbled = true;
       return "";
     }
-  }
-  /** The bytes from an index up to the current one, one character each. */
-  since(start: number): string {
-    return this.#bytes.toString("latin1", start, this.at);
   }
   data(length: number): Uint8Array {
     if (!this.#has(length)) return NO_DATA;
@@ -345,40 +335,15 @@ export function decodeBody(bytes: Buffer): Packet | Junk {
   if (length > MAX_UPDATES) return "updates";
   const updates: Update[] = [];
   for (let i = 0; i < length; i++) {
-    const begins = input.at;
     const kind = input.u8();
     const part = input.part(input.u16());
     if (input.short) return "truncated";
-    const found = readRecent(kind, part, input.since(begins));
+    const found = readUpdate(kind, part);
     if (typeof found === "string") return found;
     if (found !== undefined) updates.push(found);
   }
   fields.updates = updates;
   return new Packet({ type, from, start, count, digest }, fields);
-}
-
-/**
- * Returns the same object for a recent update, since gossip brings each update several times.
- *
- * @param bytes of the update, one character each
- */
-function readRecent(kind: number, input: Reader, bytes: string): Update | Junk | undefined {
-  const known = recent.get(bytes) ?? before.get(bytes);
-  if (known !== undefined) return known;
-  const found = readUpdate(kind, input);
-  if (found !== undefined && typeof found !== "string" && bytes.length <= RECENT_BYTES) {
-    if (recent.size >= RECENT_UPDATES) {
-      before = recent;
-      recent = new Map();
-    }
-    recent.set(bytes, found);
-  }
-  return found;
-}
-
-export function forgetRecentUpdates(): void {
-  recent = new Map();
-  before = new Map();
 }
 
 /** @returns `undefined` for an update of a later version */
