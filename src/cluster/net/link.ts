@@ -1,8 +1,8 @@
 /**
  * A stream to a node, dialled or accepted (docs/spec/cluster.md, Streams; wire/stream.ts has its bytes).
  *
- *   OPENING ──hello──> GREETED ──a good proof, a genuine packet──> VERIFIED ──> CLOSED
- *      └─────HELLO_TIMEOUT, junk, a bad proof─────┘──────────────────^
+ *   OPENING ──hello──> GREETED ──a good proof──> VERIFIED ──> CLOSED
+ *      └──HELLO_TIMEOUT, junk, no good proof──┘───────────────^
  *
  *   dialler   hello, PROOF and packets as soon as the other hello is there
  *   acceptor  hello, then nothing until the dialler has proved itself: PROOF and packets, or REFUSED
@@ -40,7 +40,6 @@ import {
   isControl,
   isTlsRecord,
   LinkFrame,
-  MAX_FRAME,
   streamWays,
 } from "../wire/stream.js";
 import { splitIpAddress } from "./addresses.js";
@@ -59,7 +58,7 @@ const MIN_DIRECT = 8_192;
 const MAX_DIRECT = 2_097_152;
 /** Pieces of an incomplete frame before they are joined. */
 const MAX_PARTS = 64;
-/** Until the first genuine packet. */
+/** Until the other end has proved itself. */
 export const HELLO_TIMEOUT = 10_000;
 
 const NO_BYTES = Buffer.alloc(0);
@@ -87,8 +86,8 @@ export interface StreamNode {
   ): { readonly proved: boolean; readonly refused: readonly RefusedBus[] };
   /** `undefined`: this node has no key. */
   exchange(role: LinkRole): IdentityExchange | undefined;
-  /** @returns whether the frame is a genuine packet; `undefined`: of an unknown cluster */
-  onFrame(link: Link, bytes: Buffer): boolean | undefined;
+  /** @returns `false`: the frame is not genuine, and the stream ends */
+  onFrame(link: Link, bytes: Buffer): boolean;
   count(reason: string): void;
   maxFrame(): number;
 }
@@ -172,7 +171,7 @@ export class Link implements Sink, PairStream {
   /** How it ends once the other end has read why. */
   #leaving: "closed" | "refused" | undefined;
   #proved = false;
-  /** Frames before the proof. */
+  /** Frames up to the proof: KEY, PROOF. */
   #unproved = 0;
   readonly #greeting: RunningTimeout;
   #fault: Fault | undefined;
@@ -513,9 +512,7 @@ export class Link implements Sink, PairStream {
       this.#finish("closed");
       return 0;
     }
-    const isStranger = !this.isDialled && !this.#proved && !this.#verified;
-    const most = isStranger ? MAX_UNPROVED_FRAME : this.#verified ? this.#own.maxFrame() : MAX_FRAME;
-    if (length > most) {
+    if (length > (this.#verified ? this.#own.maxFrame() : MAX_UNPROVED_FRAME)) {
       this.#refuse("link:oversized");
       return 0;
     }
@@ -523,25 +520,16 @@ export class Link implements Sink, PairStream {
       this.#wanted = FRAME_HEAD + length;
       return 0;
     }
-    if (isStranger) this.#unproved += 1;
-    if (this.#unproved > 2) {
+    const frame = bytes.subarray(FRAME_HEAD, FRAME_HEAD + length);
+    if (!this.#proved) this.#unproved += 1;
+    if (this.#unproved > 2 || !(this.#verified || isControl(frame))) {
       this.#refuse("link:proof");
       return 0;
     }
     this.#wanted = FRAME_HEAD;
     this.usedAt = performance.now();
-    const frame = bytes.subarray(FRAME_HEAD, FRAME_HEAD + length);
-    if (isControl(frame)) {
-      this.#onControl(frame);
-      return FRAME_HEAD + length;
-    }
-    if (this.#exchange !== undefined && this.node === undefined) {
-      this.#refuseNode("identity");
-      return 0;
-    }
-    const genuine = this.#own.onFrame(this, frame);
-    if (genuine === false) this.destroy();
-    if (genuine === true && !this.#verified && !this.ended) this.#verify();
+    if (isControl(frame)) this.#onControl(frame);
+    else if (!this.#own.onFrame(this, frame)) this.destroy();
     return FRAME_HEAD + length;
   }
 
@@ -575,7 +563,7 @@ export class Link implements Sink, PairStream {
 
   #onProof(frame: Buffer): void {
     const shown = decodeProof(frame);
-    if (shown === undefined || this.#verified || this.#proved) {
+    if (shown === undefined || this.#proved) {
       this.#refuse("link:proof");
       return;
     }

@@ -85,8 +85,6 @@ export class NodeSockets {
   readonly listeners: string[] = [];
   #closed = false;
   #address = "";
-  /** The stream whose packet is being handled. */
-  #answering: Link | undefined;
 
   constructor(settings: NodeSettings) {
     this.settings = settings;
@@ -299,9 +297,7 @@ export class NodeSockets {
 
   send(bus: BusPort, address: string, packet: Packet, overStream: boolean): void {
     if (overStream || this.links.isGiven(address)) {
-      const link = this.#answering;
-      if (link !== undefined && link.address === address && !link.ended) link.send(bus.codec, packet);
-      else this.links.send(address, bus.codec, packet);
+      this.links.send(address, bus.codec, packet);
       return;
     }
     const parts = splitIpAddress(address);
@@ -415,13 +411,12 @@ export class NodeSockets {
     else bus.onPacket(packet, joinAddress(host, port), false);
   };
 
-  #linkOnFrame(link: Link, bytes: Buffer): boolean | undefined {
+  #linkOnFrame(link: Link, bytes: Buffer): boolean {
     this.counters.bytesReceived += bytes.length;
     const bus = this.#busOf(bytes);
-    if (bus === undefined) return undefined;
+    if (bus === undefined) return true;
     const packet = bus.codec.decodeStream(link.wayIn, bytes);
     if (Buffer.isBuffer(packet)) {
-      if (!link.verified) return false;
       if (bus.streams?.onMessages(link, packet) !== true) this.count("link:messages");
       return true;
     }
@@ -429,7 +424,7 @@ export class NodeSockets {
       this.count(packet);
       this.#onRefused(link.isDialled ? link.address : link.remote, bus.codec.bus, packet);
       // Later versions may have types that this one does not know.
-      return packet === "type" ? undefined : false;
+      return packet === "type";
     }
     if (link.node !== undefined && packet.from !== link.node.id) {
       // The packet names another node than the proved one.
@@ -437,12 +432,7 @@ export class NodeSockets {
       this.#onRefused(link.isDialled ? link.address : link.remote, bus.codec.bus, "identity");
       return false;
     }
-    this.#answering = link;
-    try {
-      bus.onPacket(packet, link.address, true);
-    } finally {
-      this.#answering = undefined;
-    }
+    bus.onPacket(packet, link.address, true);
     return true;
   }
 

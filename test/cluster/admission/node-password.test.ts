@@ -1,17 +1,10 @@
 /** Nodes with a password over the host's sockets: who is let in, what is reported, and what strangers can do. */
 import { once } from "node:events";
-import { connect, createServer, type Server, type Socket } from "node:net";
+import { connect, type Socket } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { type ClusterEvent, ClusterNode, type ClusterNodeOptions } from "../../../src/cluster/index.js";
 import { BusCodec } from "../../../src/cluster/net/bus-codec.js";
-import { Packet, PacketType, Update } from "../../../src/cluster/wire/packets.js";
-import {
-  encodeFrame,
-  encodeHello,
-  FRAME_HEAD,
-  helloSize,
-  streamWays,
-} from "../../../src/cluster/wire/stream.js";
+import { encodeFrame, encodeHello, helloSize } from "../../../src/cluster/wire/stream.js";
 import { LONG } from "../../support/long.js";
 
 /** Of 50 strangers each; the other node starts after a third of them. */
@@ -20,7 +13,6 @@ const KEY = "01234567890123456789012345678901234567ab";
 const [PASSWORD, OTHER] = ["correct horse battery", "battery staple"];
 const nodes: ClusterNode[] = [];
 const sockets: Socket[] = [];
-const servers: Server[] = [];
 
 async function started(name: string, options: ClusterNodeOptions = {}): Promise<ClusterNode> {
   const made = new ClusterNode({ name, multicast: false, ...options });
@@ -63,7 +55,6 @@ const closed = (socket: Socket): Promise<void> =>
 
 afterEach(async () => {
   for (const socket of sockets.splice(0)) socket.destroy();
-  for (const server of servers.splice(0)) server.close();
   await Promise.all(nodes.splice(0).map((each) => each.close({ linger: 0 })));
 });
 
@@ -193,69 +184,5 @@ describe("strangers", () => {
     await dropped(a, "password", 40 * ROUNDS);
     await together(2, a, b as ClusterNode);
     expect(reports).toBeLessThanOrEqual(8);
-  });
-});
-
-describe("a node of the wire form before, without proofs", () => {
-  const id = "b2".repeat(16);
-  const start = 1_800_000_000_000;
-  const alive = (address: string): Packet =>
-    new Packet(
-      { type: PacketType.PING, from: id, start, count: 1, digest: 0 },
-      { seq: 7, updates: [Update.alive({ id, start, count: 1, name: "old@host", address })] },
-    );
-
-  it("that dials is a member by its first packet", async () => {
-    const a = await started("a", { key: KEY });
-    const old = await dialled(portOf(a));
-    const hello = encodeHello(Buffer.alloc(32, 9), "127.0.0.1:9");
-    const joined = new Promise((resolve) => a.events.on("joined", resolve));
-    old.write(hello);
-    const [theirs] = (await once(old, "data")) as [Buffer];
-    const ways = streamWays(hello, theirs.subarray(0, helloSize(theirs)));
-    old.resume();
-    old.write(
-      encodeFrame(new BusCodec("default", [KEY]).encodeStream(ways.toAcceptor, alive("127.0.0.1:9"))),
-    );
-    expect(await joined).toMatchObject({ member: { id, name: "old@host" } });
-  });
-
-  it("that is dialled skips the proof, and is a member by its answer", async () => {
-    const codec = new BusCodec("default", [KEY]);
-    const skipped: number[] = [];
-    const server = createServer((socket) => {
-      sockets.push(socket);
-      socket.on("error", () => undefined);
-      const hello = encodeHello(Buffer.alloc(32, 9), `127.0.0.1:${port}`);
-      socket.write(hello);
-      let all = Buffer.alloc(0);
-      let ways: ReturnType<typeof streamWays> | undefined;
-      socket.on("data", (bytes: Buffer) => {
-        all = Buffer.concat([all, bytes]);
-        if (ways === undefined) {
-          ways = streamWays(all.subarray(0, helloSize(all)), hello);
-          all = all.subarray(helloSize(all));
-        }
-        while (all.length >= FRAME_HEAD && all.length >= FRAME_HEAD + all.readUInt32BE(0)) {
-          const frame = all.subarray(FRAME_HEAD, FRAME_HEAD + all.readUInt32BE(0));
-          all = all.subarray(FRAME_HEAD + frame.length);
-          const packet = codec.decodeStream(ways.toAcceptor, frame);
-          if (typeof packet === "string" || Buffer.isBuffer(packet)) skipped.push(frame[0] as number);
-          else if (packet.type === PacketType.PING) {
-            const { updates } = alive(`127.0.0.1:${port}`);
-            const head = { type: PacketType.ACK, from: id, start, count: 1, digest: 0 };
-            const ack = new Packet(head, { seq: packet.seq, updates });
-            socket.write(encodeFrame(codec.encodeStream(ways.toDialler, ack)));
-          }
-        }
-      });
-    });
-    servers.push(server);
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
-    const { port } = server.address() as { port: number };
-    const a = await started("a", { key: KEY, seeds: [`127.0.0.1:${port}`] });
-    await together(2, a);
-    expect(new Set(skipped)).toEqual(new Set([0x41]));
   });
 });

@@ -14,8 +14,6 @@ import type { Acceptor, Stream, Transport } from "../../../src/engine/zmtp/trans
 
 const OTHER = "10.0.0.9:7946";
 const WATCHED = "10.0.0.10:7946";
-/** The first byte of a packet of a bus that this node does not have. */
-const UNKNOWN_BUS = 2;
 const FAREWELL = encodeFrame(Buffer.alloc(0));
 const codec = new BusCodec("default", []);
 const packet = new Packet({
@@ -131,7 +129,7 @@ async function listening(): Promise<World> {
     onFrame: (link, bytes) => {
       heard.push(link);
       frames.push(Buffer.from(bytes));
-      return bytes[0] === UNKNOWN_BUS ? undefined : true;
+      return true;
     },
     greet: () => undefined,
     onEvidence: () => undefined,
@@ -240,13 +238,24 @@ describe("a node that has all the streams it may have", () => {
   it.each([
     ["unknown frames about it", 0x4f],
     ["keys that nobody asked for", 0x42],
-    ["packets of buses that are not here", UNKNOWN_BUS],
   ])("takes no more of a stream before its proof than that needs: no %s", async (_, type) => {
     const { links, counts, connect } = await listening();
     const stranger = connect("10.6.6.6");
     const frame = encodeFrame(Buffer.alloc(4_000, type));
     stranger.receive(Buffer.concat([encodeHello(randomBytes(32), OTHER), frame, frame, frame]));
     expect([stranger.socket.destroyed, links.verified, counts.get("link:proof")]).toEqual([true, 0, 1]);
+  });
+
+  it("takes no packet of a stream before its proof, whichever end dialled", async () => {
+    const { links, counts, frames, dialled, connects, connect } = await listening();
+    links.watch(new Set([WATCHED]));
+    const reached = new OpenStream("10.0.0.10");
+    connects[0]?.(reached);
+    for (const stream of [connect("10.6.6.6"), reached]) {
+      stream.receive(Buffer.concat([encodeHello(randomBytes(32), OTHER), PACKET]));
+      expect(stream.socket.destroyed).toBe(true);
+    }
+    expect([dialled.length, frames, links.verified, counts.get("link:proof")]).toEqual([1, [], 0, 2]);
   });
 
   it("shows a stream that it refuses no proof, so that the other end counts it as an attempt that failed", async () => {
@@ -299,7 +308,7 @@ describe("a frame that comes byte by byte", () => {
     } finally {
       concat.mockRestore();
     }
-    expect(frames).toEqual([bytes]);
+    expect(frames).toEqual(hasProof ? [bytes] : []);
   });
 });
 
