@@ -127,6 +127,17 @@ describe("the events of a bus", () => {
     expect(bus.seen).toEqual(["suspect", "healed", "draining"]);
   });
 
+  it("come when the first of nested calls has returned: what the rules send may be answered at once", () => {
+    const bus = new Bus();
+    const member = newcomer();
+    bus.events.hold();
+    bus.run({ type: "suspect", member });
+    expect(bus.seen).toEqual([]);
+    bus.events.release();
+    bus.events.flush();
+    expect(bus.seen).toEqual(["suspect"]);
+  });
+
   it("leave out newcomers that wait when the bus closes", () => {
     const bus = new Bus();
     bus.run({ type: "joined", member: newcomer() });

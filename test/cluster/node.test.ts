@@ -152,6 +152,7 @@ describe("what a node refuses", () => {
       { profile: [] as never },
       { scope: "link", key, zre: [] as never },
       { key: [key, [...key].reverse().join(""), `ba${key.slice(2)}`] },
+      { split: { strategy: { quorum: 0 } } },
     ];
     for (const options of wrong)
       expect(() => new ClusterNode(options), JSON.stringify(options).slice(0, 60)).toThrow(EINVAL);
@@ -190,6 +191,23 @@ describe("what a node refuses", () => {
     await a.start();
     expect(() => a.bus("one too many")).toThrow(EFSM);
   });
+
+  it("to drain before its start, and starts nevertheless", async () => {
+    const a = node("a");
+    await expect(a.drain()).rejects.toMatchObject({ code: "EFSM" });
+    expect(a.draining).toBe(false);
+    await a.start();
+    await a.drain();
+    expect(a.self.isDraining).toBe(true);
+  });
+
+  it("keys that are no texts, by which no stream could be proved", () => {
+    const key = "01234567890123456789012345678901234567ab";
+    const a = node("a", { key });
+    for (const wrong of [Buffer.alloc(32, 1), 5, undefined])
+      expect(() => a.setKeys(wrong as never, key)).toThrow(EINVAL);
+    expect(a.codec.keys).toEqual([key]);
+  });
 });
 
 describe("a start that fails", () => {
@@ -206,7 +224,11 @@ describe("a start that fails", () => {
     await a.close();
     const b = node("b", { port, announce: "no.such.host.invalid:7000" });
     await expect(b.start()).rejects.toMatchObject({ code: "EINVAL" });
-    await started("c", { port });
+    const c = await started("c", { port });
+    // A further listener has no port.
+    const d = node("d", { listen: [{ port: Number(c.address.split(":")[1]) }] });
+    await expect(d.start()).rejects.toMatchObject({ code: "EADDRINUSE" });
+    expect([d.address, d.listeners]).toEqual(["", []]);
   });
 });
 

@@ -4,6 +4,7 @@
 import { checkCallOptions, checkInteger, describe, quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, UnroutableError } from "../../core/errors.js";
 import { MAX_TIMEOUT } from "../../core/waiter.js";
+import type { PatternWaitOptions } from "../../patterns/kit/driver.js";
 import type { Socket } from "../../sockets/socket.js";
 import { MAX_SEEDS } from "../bounds.js";
 import { DISCOVERY_PROP } from "../clients/description.js";
@@ -117,6 +118,12 @@ export class ClusterBus extends MessagingBus {
       },
       count: (reason) => sockets.count(reason),
     });
+  }
+
+  /** @throws as in other drivers; InvalidStateError `EFSM` before the start: nothing has changed then */
+  override async drain(options?: PatternWaitOptions): Promise<void> {
+    void this.#rules;
+    await super.drain(options);
   }
 
   /** @internal Announces draining; announced programs are withdrawn and closed. */

@@ -31,7 +31,7 @@ export class ChangeEvents {
   readonly #effects: ChangeEventsEffects;
   #pending: ClusterEvent[] = [];
   readonly #newcomers = new Map<string, Newcomer>();
-  #held = false;
+  #held = 0;
   #emitting = false;
 
   constructor(selfId: string, effects: ChangeEventsEffects) {
@@ -39,18 +39,18 @@ export class ChangeEvents {
     this.#effects = effects;
   }
 
-  /** While the rules run, until `release`. */
+  /** While the rules run, until as many calls of `release`: what they send may be answered before they return. */
   hold(): void {
-    this.#held = true;
+    this.#held += 1;
   }
 
   release(): void {
-    this.#held = false;
+    this.#held -= 1;
   }
 
   /** Includes events added by listeners. */
   flush(): void {
-    if (this.#emitting || this.#held) return;
+    if (this.#emitting || this.#held > 0) return;
     this.#emitting = true;
     try {
       while (this.#pending.length > 0) {

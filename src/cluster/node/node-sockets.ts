@@ -188,9 +188,9 @@ export class NodeSockets {
     const announced = announce && (await this.#announced(announce));
     const binding = bindingOf(this.platform, this.settings, interfaces);
     this.#zones.setInterfaces(interfaces);
-    await bindFree(port, ports, async (wanted) => {
-      const chosen = await this.links.listen(binding, wanted);
-      const datagrams = this.#createDatagrams(binding, chosen, interfaces);
+    const chosen = await bindFree(port, ports, async (wanted) => {
+      const free = await this.links.listen(binding, wanted);
+      const datagrams = this.#createDatagrams(binding, free, interfaces);
       try {
         await datagrams.open();
       } catch (error) {
@@ -200,11 +200,11 @@ export class NodeSockets {
         throw error;
       }
       this.#datagrams = datagrams;
-      this.#bound = { binding, port: chosen };
-      this.#address = joinAddress(own, chosen);
+      return free;
     });
-    if (announced !== undefined) this.#address = announced;
     await this.#listenAlso(binding);
+    this.#bound = { binding, port: chosen };
+    this.#address = announced ?? joinAddress(own, chosen);
     this.links.announce(this.#address);
     this.links.start();
     this.#interfaces.start();
