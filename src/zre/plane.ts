@@ -328,7 +328,9 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
    */
   join(group: string): void {
     this.assertOpen();
-    checkJoin(this.groups, group);
+    checkGroup(group);
+    if (this.groups.length >= MAX_GROUPS && !this.groups.includes(group))
+      throw new InvalidArgumentError(`a node can join at most ${MAX_GROUPS} groups`);
     if (this.#running === undefined) this.#joined.add(group);
     else this.#run((rules) => rules.join(group));
   }
@@ -531,16 +533,9 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
 }
 
 /** @throws InvalidArgumentError `EINVAL` unless a text of 1 to 255 bytes without NUL */
-export function checkGroup(group: unknown): asserts group is string {
+function checkGroup(group: unknown): asserts group is string {
   const fault = textFault(group, MAX_GROUP, 1);
   if (fault !== undefined) throw new InvalidArgumentError(`group ${fault}`);
-}
-
-/** @throws InvalidArgumentError `EINVAL` for an invalid name, or past 256 groups */
-export function checkJoin(groups: readonly string[], group: unknown): asserts group is string {
-  checkGroup(group);
-  if (groups.length >= MAX_GROUPS && !groups.includes(group))
-    throw new InvalidArgumentError(`a node can join at most ${MAX_GROUPS} groups`);
 }
 
 function contentOf(frames: readonly unknown[]): Buffer[] {

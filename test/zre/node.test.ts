@@ -237,6 +237,9 @@ describe("a node on the ZRE plane", () => {
     expect(() => new ClusterNode({ zre: { prot: 1 } as never })).toThrow(/did you mean port/);
     expect(() => new ClusterNode({ zre: { headers: { "": "x" } } })).toThrow(/header "" is empty/);
     expect(() => new ClusterNode({ zre: 1 as never })).toThrow(/true, false or an object/);
+    // With the node's own they are too many.
+    const headers = Object.fromEntries(Array.from({ length: 62 }, (_, i) => [`X-${i}`, ""]));
+    expect(() => new ClusterNode({ zre: { headers } })).toThrow(/at most 64/);
     const without = new ClusterNode({ multicast: false });
     open.push(without);
     expect(() => without.shout("G", "x")).toThrow(expect.objectContaining({ code: "NOT_SUPPORTED" }));

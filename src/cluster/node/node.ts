@@ -2,8 +2,7 @@ import type { Duplex } from "node:stream";
 import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, NotSupportedError } from "../../core/errors.js";
 import { MACHINE } from "../../engine/zmtp/transport/transports.js";
-import { nodeHeaders } from "../../zre/index.js";
-import { checkGroup, checkJoin } from "../../zre/plane.js";
+import { nodeHeaders, type ZrePlane } from "../../zre/index.js";
 import { type ClusterTlsOptions, checkTls } from "../admission/tls.js";
 import { MAX_BUSES } from "../bounds.js";
 import { createId, fullName } from "../identity.js";
@@ -46,8 +45,7 @@ export class ClusterNode extends ClusterBus {
   readonly #settings: NodeSettings;
   #starting: Promise<void> | undefined;
   #started = false;
-  #zre: ZreBridge | undefined;
-  readonly #groups = new Set<string>();
+  readonly #zre: ZreBridge | undefined;
   #registrar: Registrar | undefined;
   #fileLimit: FileLimit | undefined;
   #control: readonly string[] = [];
@@ -58,6 +56,10 @@ export class ClusterNode extends ClusterBus {
     const sockets = new NodeSockets(node);
     super("ClusterNode", node.bus, identityOf(node, sockets), sockets, first);
     this.#settings = node;
+    if (node.zre === undefined) return;
+    const { id, name } = this;
+    const plane = { ...node.zre, uuid: id, name: name.split("@")[0], headers: this.#zreHeaders() };
+    this.#zre = new ZreBridge(plane, this.parts, this.events);
   }
 
   /** 32 hexadecimal digits. */
@@ -199,7 +201,7 @@ export class ClusterNode extends ClusterBus {
 
   /** Joined ZRE groups. */
   get groups(): readonly string[] {
-    return this.#zre?.plane.groups ?? [...this.#groups];
+    return this.#zre?.plane.groups ?? [];
   }
 
   /**
@@ -210,22 +212,12 @@ export class ClusterNode extends ClusterBus {
    * groups
    */
   joinGroup(group: string): void {
-    this.#assertZre();
-    if (this.#zre !== undefined) this.#zre.plane.join(group);
-    else {
-      checkJoin(this.groups, group);
-      this.#groups.add(group);
-    }
+    this.#plane.join(group);
   }
 
   /** Leaves a ZRE group. @throws as `joinGroup` */
   leaveGroup(group: string): void {
-    this.#assertZre();
-    if (this.#zre !== undefined) this.#zre.plane.leave(group);
-    else {
-      checkGroup(group);
-      this.#groups.delete(group);
-    }
+    this.#plane.leave(group);
   }
 
   /**
@@ -236,7 +228,7 @@ export class ClusterNode extends ClusterBus {
    * @throws as `joinGroup`; InvalidStateError `EFSM` before the start
    */
   shout(group: string, ...frames: (string | Uint8Array)[]): number {
-    return this.#bridge.plane.shout(group, ...frames);
+    return this.#plane.shout(group, ...frames);
   }
 
   /**
@@ -246,34 +238,24 @@ export class ClusterNode extends ClusterBus {
    * @throws UnroutableError `EHOSTUNREACH` unless exactly one peer has this id or name; otherwise as `shout`
    */
   whisper(nameOrId: string, ...frames: (string | Uint8Array)[]): void {
-    const { plane } = this.#bridge;
+    const plane = this.#plane;
     const known = typeof nameOrId === "string" && plane.peer(nameOrId) === undefined;
     plane.whisper(known ? (super.member(nameOrId)?.id ?? nameOrId) : nameOrId, ...frames);
   }
 
-  #assertZre(): void {
+  get #plane(): ZrePlane {
     this.assertOpen();
-    if (this.#settings.zre === undefined)
+    if (this.#zre === undefined)
       throw new NotSupportedError("the node has no ZRE plane: give it the option zre");
-  }
-
-  get #bridge(): ZreBridge {
-    this.#assertZre();
-    if (this.#zre === undefined) throw new InvalidStateError("EFSM", "ClusterNode was not started");
-    return this.#zre;
+    return this.#zre.plane;
   }
 
   async #startZre(): Promise<void> {
-    const { zre } = this.#settings;
-    if (zre === undefined || this.closed) return;
-    const { id, name } = this.self;
-    const options = { ...zre, uuid: id, name: name.split("@")[0], headers: this.#zreHeaders() };
-    const bridge = new ZreBridge(options, this.parts, this.events);
-    for (const group of this.#groups) bridge.plane.join(group);
-    this.#groups.clear();
-    this.#zre = bridge;
+    const plane = this.#zre?.plane;
+    if (plane === undefined || this.closed) return;
+    plane.setHeaders(this.#zreHeaders());
     try {
-      await bridge.plane.start();
+      await plane.start();
     } catch (error) {
       void this.close({ linger: 0 });
       throw error;
@@ -282,9 +264,9 @@ export class ClusterNode extends ClusterBus {
 
   #zreHeaders(): Record<string, string> {
     const { zre, scope, bus } = this.#settings;
-    const { id, tags, props } = this.self;
+    const { id } = this;
     const address = scope === "link" ? this.address : "";
-    return { ...zre?.headers, ...nodeHeaders({ id, bus, address, tags, props }) };
+    return { ...zre?.headers, ...nodeHeaders({ id, bus, address, tags: this.tags(), props: this.props() }) };
   }
 
   /** @internal */

@@ -12,7 +12,7 @@ import {
   type Settings,
   text,
 } from "../../patterns/kit/options.js";
-import { type ZreOptions, ZrePlane } from "../../zre/index.js";
+import type { ZreOptions } from "../../zre/index.js";
 import { type CurveOptions, checkCurve } from "../admission/identities.js";
 import { keyOfPassword } from "../admission/password.js";
 import {
@@ -294,7 +294,7 @@ function curveOf(given: CurveOptions | undefined, { keys }: BusSettings): CurveO
 }
 
 function zreOf(given: Settings<typeof NODE_OPTIONS>): ZreNodeOptions | undefined {
-  const { zre = false, scope, interface: wanted, name, ports } = given;
+  const { zre = false, scope, interface: wanted, ports } = given;
   if (zre === false) return undefined;
   if (zre !== true && (typeof zre !== "object" || zre === null || Array.isArray(zre)))
     throw new InvalidArgumentError(`zre must be true, false or an object; got ${describe(zre)}`);
@@ -303,8 +303,6 @@ function zreOf(given: Settings<typeof NODE_OPTIONS>): ZreNodeOptions | undefined
   const options: ZreNodeOptions = { interface: wanted, ports, ...(zre === true ? {} : zre) };
   if ("name" in options || "uuid" in options)
     throw new InvalidArgumentError("zre takes neither name nor uuid: they are the node's");
-  // Opens nothing, and refuses invalid options.
-  new ZrePlane({ ...options, name: name?.split("@")[0] });
   return Object.freeze(options);
 }
 
