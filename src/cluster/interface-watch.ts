@@ -1,7 +1,7 @@
 /**
  * Polls the host's interfaces, whose changes the system does not report to Node.
  *
- *   start ──every READ_INTERVAL, and after a datagram could not be sent──> read() ──> onRead
+ *   start ──every READ_INTERVAL──> read() ──> onRead
  *
  * Reading takes 50 us for a few interfaces, and some ms for a thousand, as on container hosts. Polling uses at most a
  * thousandth of the time, but at least once in LONGEST_INTERVAL.
@@ -15,8 +15,6 @@ export class InterfaceWatch<T> {
   readonly #read: () => T;
   readonly #onRead: (interfaces: T) => void;
   #timer: NodeJS.Timeout | undefined;
-  #isSoon = false;
-  #stopped = false;
 
   /** @param read a poll in which it throws reports nothing */
   constructor(read: () => T, onRead: (interfaces: T) => void) {
@@ -28,37 +26,24 @@ export class InterfaceWatch<T> {
     this.#schedule(READ_INTERVAL);
   }
 
-  /** An interface may be gone, or have another address. */
-  onSendFailed(): void {
-    if (this.#isSoon || this.#stopped || this.#timer === undefined) return;
-    this.#isSoon = true;
-    this.#schedule(500);
-  }
-
   stop(): void {
-    this.#stopped = true;
     clearTimeout(this.#timer);
   }
 
   #schedule(ms: number): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => {
-      this.#isSoon = false;
-      const interfaces = this.#poll();
-      if (interfaces !== undefined) this.#onRead(interfaces);
-    }, ms);
-    this.#timer.unref();
+    this.#timer = setTimeout(() => this.#poll(), ms).unref();
   }
 
-  #poll(): T | undefined {
+  #poll(): void {
     const start = performance.now();
+    let interfaces: T | undefined;
     try {
-      return this.#read();
+      interfaces = this.#read();
     } catch {
-      return undefined; // Out of descriptors, or the needed interface is gone: the previous result stays.
-    } finally {
-      const pause = 1_000 * (performance.now() - start);
-      this.#schedule(Math.min(LONGEST_INTERVAL, Math.max(READ_INTERVAL, pause)));
+      // Out of descriptors, or the needed interface is gone: the previous result stays.
     }
+    const pause = 1_000 * (performance.now() - start);
+    this.#schedule(Math.min(LONGEST_INTERVAL, Math.max(READ_INTERVAL, pause)));
+    if (interfaces !== undefined) this.#onRead(interfaces);
   }
 }

@@ -202,9 +202,7 @@ async function* beacons(
     const bytes = Buffer.alloc(2);
     bytes.writeUInt16BE(ownPort());
     void carrier.send(bytes).then((isSent) => {
-      if (isSent) return;
-      self.count?.("beacon:failed");
-      watch.onSendFailed();
+      if (!isSent) self.count?.("beacon:failed");
     });
     const before = heard.size;
     for (const [address, at] of heard) {

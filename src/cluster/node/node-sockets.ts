@@ -230,10 +230,7 @@ export class NodeSockets {
     return new Datagrams(
       { bind, port, group, interfaces: groupInterfaces(interfaces), ttl: scope === "host" ? 0 : 1 },
       this.#onDatagram,
-      (reason) => {
-        this.count(reason);
-        if (reason === "send:failed") this.#interfaces.onSendFailed();
-      },
+      (reason) => this.count(reason),
     );
   }
 
