@@ -22,11 +22,10 @@ import { type AnnouncedProgram, Announcement } from "./announcements.js";
 import type { NodeIdentity } from "./bus-context.js";
 import { BusParts } from "./bus-parts.js";
 import { CLUSTER_EVENTS, type ClusterEvent } from "./events.js";
-import type { Member } from "./member.js";
+import { type Member, shownProps } from "./member.js";
 import { MessagingBus } from "./messaging-bus.js";
 import type { NodeSockets } from "./node-sockets.js";
 import { type BusSettings, type PropValue, passwordKeys } from "./options.js";
-import { shownProps } from "./private-props.js";
 import { ServiceResolver, type ZreCandidate } from "./service-resolver.js";
 import { type ClusterStats, statsOf } from "./stats.js";
 

@@ -4,11 +4,11 @@
  *   change ──> event ──> queue ──the rules have returned──> listeners, which may call the cluster
  *   new member ──its tags and props came, or DETAILS_WAIT, or another change of it──> its event ──> queue
  */
+import type { Details } from "../details.js";
 import type { ClusterChange } from "../membership/events.js";
 import type { Member as KnownMember } from "../membership/members.js";
 import { type ClusterEvent, LOST_REASONS } from "./events.js";
-import type { Member } from "./member.js";
-import { looksSame } from "./private-props.js";
+import { type Member, shownProps } from "./member.js";
 
 /** For a new member's tags and props. */
 const DETAILS_WAIT = 200;
@@ -164,4 +164,15 @@ export class ChangeEvents {
   #memberOf(member: Readonly<KnownMember>): Member {
     return this.#effects.memberOf(member);
   }
+}
+
+/** Whether programs see no difference between two versions of a member's details. */
+function looksSame(one: Details, other: Details): boolean {
+  if (one.tags.join("\0") !== other.tags.join("\0")) return false;
+  if (one.endpoints.join("\0") !== other.endpoints.join("\0")) return false;
+  const before = shownProps(one);
+  const after = Object.entries(shownProps(other));
+  return (
+    Object.keys(before).length === after.length && after.every(([name, value]) => before[name] === value)
+  );
 }

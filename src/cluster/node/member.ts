@@ -1,8 +1,8 @@
 import type { Details } from "../details.js";
 import { endpointsByName, readEndpoint } from "../endpoints.js";
 import { type Member as KnownMember, MemberState as KnownState } from "../membership/members.js";
+import { MESSAGES_PROP } from "../messaging/advert.js";
 import { hostOf } from "../resolver.js";
-import { shownProps } from "./private-props.js";
 
 export type MemberState = "alive" | "suspect" | "lost" | "left";
 
@@ -62,4 +62,12 @@ export function memberOf(member: Readonly<KnownMember>, host: string, wallOffset
     isDraining: member.draining,
     yields: member.yields,
   });
+}
+
+/** Props that programs see: without the node's own, where it takes messages. */
+export function shownProps({ props }: Pick<Details, "props">): Readonly<Record<string, string>> {
+  if (!Object.hasOwn(props, MESSAGES_PROP)) return props;
+  const shown = Object.assign(Object.create(null), props) as Record<string, string>;
+  delete shown[MESSAGES_PROP];
+  return Object.freeze(shown);
 }

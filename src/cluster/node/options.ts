@@ -27,12 +27,12 @@ import { type DiscoveryFunction, type DiscoverySource, sourcesOf } from "../disc
 import { type AdvertisedEndpoint, checkAdvertised, checkServiceName } from "../endpoints.js";
 import { busNumber } from "../identity.js";
 import type { SplitStrategy } from "../membership/splits.js";
+import { MESSAGES_PROP } from "../messaging/advert.js";
 import { type MessagingOptions, type MessagingSettings, messagingSettings } from "../messaging/options.js";
 import { canonicalAddress, checkAddress, type HostPort, isGroup } from "../net/addresses.js";
 import type { GroupAddress } from "../net/datagrams.js";
 import { type PortRange, parsePorts } from "../ports.js";
 import { type Profile, type ProfileName, resolveProfile } from "../profiles.js";
-import { checkShown } from "./private-props.js";
 
 /** Numbers and booleans are sent as text. */
 export type PropValue = string | number | boolean;
@@ -370,7 +370,7 @@ export function passwordKeys(passwords: readonly string[], bus: string): readonl
   return secretsOf("password", passwords).map((password) => keyOfPassword(password, bus));
 }
 
-export function propTexts(props: Readonly<Record<string, PropValue>>): Record<string, string> {
+function propTexts(props: Readonly<Record<string, PropValue>>): Record<string, string> {
   if (typeof props !== "object" || props === null || Array.isArray(props))
     throw new InvalidArgumentError(`props must be an object; got ${describe(props)}`);
   const texts = Object.create(null) as Record<string, string>;
@@ -380,6 +380,12 @@ export function propTexts(props: Readonly<Record<string, PropValue>>): Record<st
         `prop ${quoted(key)} must be a text, a number, true or false; got ${describe(value)}`,
       );
     texts[key] = String(value);
+/** @throws InvalidArgumentError `EINVAL` for the prop of messaging, which is sent with the program's */
+export function checkShown(props: Readonly<Record<string, unknown>>): void {
+  if (Object.hasOwn(props, MESSAGES_PROP))
+    throw new InvalidArgumentError(`the prop ${MESSAGES_PROP} is the node's own`);
+}
+
   }
   return texts;
 }

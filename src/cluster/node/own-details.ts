@@ -8,8 +8,7 @@ import { checkAdvertised, checkServiceName, endpointText, published, readEndpoin
 import { MESSAGES_PROP } from "../messaging/advert.js";
 import { splitAddress } from "../net/addresses.js";
 import { changeTags, type TagChange } from "../tags.js";
-import { changeProps, type PropValue } from "./options.js";
-import { checkShown } from "./private-props.js";
+import { changeProps, checkShown, type PropValue } from "./options.js";
 
 const LONGEST_HOST = "255.255.255.255";
 const LONGEST_HOST_V6 = `${"ffff:".repeat(7)}ffff`;
