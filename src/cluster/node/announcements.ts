@@ -101,7 +101,7 @@ export class Announcement implements AsyncDisposable {
   async #withdraw(timeout: number): Promise<boolean> {
     for (const withdraw of this.#adverts) withdraw();
     const { owner, runtime, settings } = this.#parts;
-    const isKnown = !owner.isClosed() && (runtime.membership?.live.length ?? 0) > 0;
+    const isKnown = !owner.closed && (runtime.membership?.live.length ?? 0) > 0;
     if (this.#adverts.length > 0 && isKnown)
       await sleep(6 * settings.profile.gossipInterval, this.#abandoned.signal);
     try {

@@ -14,6 +14,13 @@ export interface NodeIdentity {
   readonly name: string;
 }
 
+/** The program's object, as its parts see it. */
+export interface BusOwner {
+  readonly closed: boolean;
+  report(event: ClusterEvent): void;
+  onAddress(address: string): void;
+}
+
 export interface BusOptions {
   /** Class name, for errors. */
   readonly what: string;
@@ -21,13 +28,7 @@ export interface BusOptions {
   readonly identity: NodeIdentity;
   readonly sockets: NodeSockets;
   readonly settings: BusSettings;
-}
-
-/** The program's object, as its parts see it. */
-export interface BusOwner {
-  isClosed(): boolean;
-  report(event: ClusterEvent): void;
-  onAddress(address: string): void;
+  readonly owner: BusOwner;
 }
 
 export interface MessagesPart {
@@ -40,7 +41,6 @@ export interface MessagesPart {
 
 /** Parts may use each other only when called, not while they are constructed. */
 export interface BusContext extends BusOptions {
-  readonly owner: BusOwner;
   readonly details: OwnDetails;
   readonly messages: MessagesPart;
   readonly services: Services;

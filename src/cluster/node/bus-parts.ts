@@ -35,8 +35,7 @@ export class BusParts implements BusContext {
   readers = 0;
   readonly #watchers = new Set<() => void>();
 
-  constructor(options: BusOptions, owner: BusOwner) {
-    const { what, group, identity, sockets, settings } = options;
+  constructor({ what, group, identity, sockets, settings, owner }: BusOptions) {
     this.what = what;
     this.group = group;
     this.identity = identity;

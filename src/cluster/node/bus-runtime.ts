@@ -149,7 +149,7 @@ export class BusRuntime implements BusPort {
   get rules(): Membership {
     if (this.#membership !== undefined) return this.#membership;
     const { owner, what } = this.#bus;
-    if (owner.isClosed()) throw new ClosedError("EBADF", `${what} is closed`);
+    if (owner.closed) throw new ClosedError("EBADF", `${what} is closed`);
     throw new InvalidStateError("EFSM", `${what} was not started`);
   }
 
@@ -212,7 +212,7 @@ export class BusRuntime implements BusPort {
     const rules = this.#membership;
     const splits = this.#splits;
     if (rules === undefined || splits === undefined) {
-      if (!this.#bus.owner.isClosed()) void this.rules;
+      if (!this.#bus.owner.closed) void this.rules;
       return;
     }
     const now = performance.now();

@@ -95,7 +95,8 @@ export class ClusterNode extends ClusterBus {
         throw error;
       }
       if (this.closed) await this.#abandon();
-      await this.prepare();
+      // First, so that this node's first details say where it takes messages.
+      await this.parts.messages.start();
       // First, so that a caller that listens after `start` misses no member's event.
       await this.#register();
       if (this.closed) await this.#abandon();
@@ -275,7 +276,7 @@ export class ClusterNode extends ClusterBus {
   }
 
   /** @internal Entering ZRE peers were reported already. */
-  protected override report(event: ClusterEvent): void {
+  override report(event: ClusterEvent): void {
     if (event.type === "joined" && this.#zre?.onJoined(event.member.id)) return;
     super.report(event);
   }

@@ -88,8 +88,8 @@ export class ServiceResolver implements EndpointSource, Iterable<Member> {
     let timer: NodeJS.Timeout | undefined;
     const publish = (): void => {
       timer = undefined;
-      if (this.#parts.owner.isClosed()) void feed.return();
-      const list = this.#endpoints(reader);
+      if (this.#parts.owner.closed) void feed.return();
+      const list = this.#endpoints(seed);
       if (list !== undefined) feed.set(list);
     };
     const unwatch = this.#parts.watchMembers(() => {

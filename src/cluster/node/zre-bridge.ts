@@ -85,7 +85,7 @@ export class ZreBridge {
     const { uuid } = event.peer;
     if (event.type === "enter" || event.type === "exit") {
       const { discovery, owner, sockets } = this.#bus;
-      if (sockets.settings.scope === "link" && !owner.isClosed()) discovery.setZrePeers(this.#addresses());
+      if (sockets.settings.scope === "link" && !owner.closed) discovery.setZrePeers(this.#addresses());
       this.#bus.membersChanged();
     }
     const known = this.#known(uuid);
