@@ -128,27 +128,18 @@ function diallingOf(options: ClusterTlsOptions): OptionValues {
   return valuesOf(options.dialling ?? options, options.ca, options.checkAddress);
 }
 
-/** Current certificates, as options of the transport tls. */
+/** Current certificates, as options of the transport tls: new objects after each change. */
 export class NodeTls {
-  #listening: OptionValues;
-  #dialling: OptionValues;
+  listening: OptionValues;
+  dialling: OptionValues;
 
   constructor(options: ClusterTlsOptions) {
-    this.#listening = valuesOf(options, options.ca);
-    this.#dialling = diallingOf(options);
+    this.listening = valuesOf(options, options.ca);
+    this.dialling = diallingOf(options);
   }
 
   set(options: ClusterTlsOptions): void {
-    this.#listening = valuesOf(options, options.ca);
-    this.#dialling = diallingOf(options);
-  }
-
-  /** Options for accepted streams; a new object after each change. */
-  get listening(): OptionValues {
-    return this.#listening;
-  }
-
-  get dialling(): OptionValues {
-    return this.#dialling;
+    this.listening = valuesOf(options, options.ca);
+    this.dialling = diallingOf(options);
   }
 }

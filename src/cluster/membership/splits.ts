@@ -12,7 +12,6 @@
  * Without an answer since the last change, a node whose packets are lost would count its remaining members as its side.
  * A minority keeps lost members that autoclean forgets, or it would become its own majority.
  */
-import { checkInteger } from "../../core/arguments.js";
 import { MAX_MEMBERS } from "../bounds.js";
 import { DeathReason } from "../wire/packets.js";
 import type { ClusterChange } from "./events.js";
@@ -111,13 +110,11 @@ export class SplitRules {
   /** Since the last decision. */
   #lostSome = false;
 
-  /** @throws InvalidArgumentError `EINVAL` for a quorum below 1 */
   constructor(
     self: SplitMember,
     { strategy, stableFor, autoheal, isOneHost }: SplitOptions,
     onChange: (change: SplitChange) => void,
   ) {
-    if (strategy.kind === "quorum") checkInteger("quorum", strategy.size);
     this.#self = self;
     this.#strategy = strategy;
     this.#stableFor = stableFor;

@@ -9,7 +9,7 @@ import type { Profile } from "../profiles.js";
 
 export class Suspicion {
   since: number;
-  readonly #min: number;
+  readonly min: number;
   readonly #max: number;
   /** Short ids, first accuser first. */
   readonly accusers: number[];
@@ -20,13 +20,9 @@ export class Suspicion {
   constructor(profile: Profile, size: number, now: number, accusers: readonly number[]) {
     this.since = now;
     const intervals = profile.suspicionBase + profile.suspicionStep * Math.log10(Math.max(1, size));
-    this.#min = intervals * profile.probeInterval;
-    this.#max = this.#min * profile.suspicionMax;
+    this.min = intervals * profile.probeInterval;
+    this.#max = this.min * profile.suspicionMax;
     this.accusers = accusers.slice(0, MAX_ACCUSERS);
-  }
-
-  get min(): number {
-    return this.#min;
   }
 
   /** @returns whether an accuser is new and still counts */
@@ -44,6 +40,6 @@ export class Suspicion {
   /** @param wanted possible further accusers, at most the profile's */
   update(wanted: number): void {
     const share = wanted === 0 ? 1 : Math.min(1, Math.log(this.accusers.length) / Math.log(wanted + 1));
-    this.deadline = this.since + this.#max - share * (this.#max - this.#min);
+    this.deadline = this.since + this.#max - share * (this.#max - this.min);
   }
 }

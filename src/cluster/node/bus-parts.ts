@@ -32,7 +32,6 @@ export class BusParts implements BusContext {
   readonly requests: Requests;
   readonly candidates: ServiceCandidates;
   readonly roster: ClientRoster;
-  readers = 0;
   readonly #watchers = new Set<() => void>();
 
   constructor({ what, group, identity, sockets, settings, owner }: BusOptions) {

@@ -35,8 +35,8 @@ const GREETERS = 4;
  */
 const CALLS = [100, 300, 1_000, 2_000, 5_000];
 
-interface Snapshot
-  extends Pick<KnownMember, "details" | "start" | "count" | "state" | "draining" | "yields" | "address"> {
+/** Its address and flags change with its incarnation. */
+interface Snapshot extends Pick<KnownMember, "details" | "start" | "count" | "state" | "yields"> {
   readonly service: Member;
 }
 
@@ -190,20 +190,18 @@ export class BusRuntime implements BusPort {
   /** The previous one if only `lastSeen` has changed. */
   snapshotOf(member: Readonly<KnownMember>): Member {
     const known = this.#snapshots.get(member);
-    const { details, start, count, state, draining, yields, address } = member;
+    const { details, start, count, state, yields } = member;
     if (
       known !== undefined &&
       known.details === details &&
       known.start === start &&
       known.count === count &&
       known.state === state &&
-      known.draining === draining &&
-      known.yields === yields &&
-      known.address === address
+      known.yields === yields
     )
       return known.service;
     const service = this.memberOf(member);
-    this.#snapshots.set(member, { details, start, count, state, draining, yields, address, service });
+    this.#snapshots.set(member, { details, start, count, state, yields, service });
     return service;
   }
 
@@ -298,22 +296,26 @@ export class BusRuntime implements BusPort {
 
   #onChange(change: ClusterChange): void {
     // These change no member, and may come often.
-    if (change.type !== "refused" && change.type !== "heartbeat") this.#bus.membersChanged();
+    if (change.type !== "refused" && change.type !== "heartbeat") {
+      this.#bus.membersChanged();
+      this.#watchSoon();
+    }
     this.#splits?.onChange(performance.now(), change);
     this.#count(change);
     if (change.type === "back")
       this.#bus.sockets.links.renew(change.member.address, this.#bus.settings.profile.probeTimeout);
     this.#bus.messages.onChange(change);
     this.#events.onChange(change);
-    if (concernsWatched(change)) this.#watchSoon();
   }
 
   #count(change: ClusterChange): void {
     const { counters } = this;
     if (change.type === "suspect") counters.suspicions += 1;
     else if (change.type === "cleared") counters.refuted += 1;
-    else if (change.type === "refused")
-      counters.refused[change.reason] = (counters.refused[change.reason] ?? 0) + 1;
+    else if (change.type === "refused") {
+      const reason = `rules:${change.reason}`;
+      counters.refused[reason] = (counters.refused[reason] ?? 0) + 1;
+    }
   }
 
   #rejoin(): void {
@@ -347,23 +349,6 @@ export class BusRuntime implements BusPort {
     const rules = this.#membership;
     if (rules !== undefined)
       this.#bus.sockets.watch(this, rules.removed ? [] : successors(rules.self.id, rules.live));
-  }
-}
-
-function concernsWatched({ type }: ClusterChange): boolean {
-  switch (type) {
-    case "joined":
-    case "back":
-    case "restarted":
-    case "rejoined":
-    case "moved":
-    case "lost":
-    case "left":
-    case "removed":
-    case "admitted":
-      return true;
-    default:
-      return false;
   }
 }
 

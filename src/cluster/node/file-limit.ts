@@ -8,30 +8,21 @@ import { closeSync, openSync } from "node:fs";
 import { devNull } from "node:os";
 import { type ShoalError, TransportError } from "../../core/errors.js";
 
-export class FileLimit {
-  readonly #onChange: (error: ShoalError | undefined) => void;
-  readonly #timer: NodeJS.Timeout;
-  #isExhausted = false;
-
-  /** @param onChange gets `undefined` when files can be opened again */
-  constructor(onChange: (error: ShoalError | undefined) => void) {
-    this.#onChange = onChange;
-    // One check takes about 10 µs.
-    this.#timer = setInterval(() => this.#look(), 1_000).unref();
-  }
-
-  close(): void {
-    clearInterval(this.#timer);
-  }
-
-  #look(): void {
+/**
+ * @param onChange gets `undefined` when files can be opened again
+ * @returns stops
+ */
+export function watchFileLimit(onChange: (error: ShoalError | undefined) => void): () => void {
+  let isExhausted = false;
+  // One check takes about 10 µs.
+  const timer = setInterval(() => {
     const cause = fault();
-    const isExhausted = cause !== undefined;
-    if (isExhausted === this.#isExhausted) return;
-    this.#isExhausted = isExhausted;
+    if ((cause !== undefined) === isExhausted) return;
+    isExhausted = cause !== undefined;
     const whose = cause?.code === "EMFILE" ? "this process" : "the system";
-    this.#onChange(cause && new TransportError("EMFILE", `${whose} can open no more files`, { cause }));
-  }
+    onChange(cause && new TransportError("EMFILE", `${whose} can open no more files`, { cause }));
+  }, 1_000).unref();
+  return () => clearInterval(timer);
 }
 
 function fault(): NodeJS.ErrnoException | undefined {

@@ -10,7 +10,7 @@ import { type ClusterNodeEntry, checkControl, Registrar } from "../registry.js";
 import { ClusterBus } from "./bus.js";
 import type { NodeIdentity } from "./bus-context.js";
 import type { ClusterEvent } from "./events.js";
-import { FileLimit } from "./file-limit.js";
+import { watchFileLimit } from "./file-limit.js";
 import type { Member } from "./member.js";
 import { NodeSockets } from "./node-sockets.js";
 import {
@@ -47,7 +47,7 @@ export class ClusterNode extends ClusterBus {
   #started = false;
   readonly #zre: ZreBridge | undefined;
   #registrar: Registrar | undefined;
-  #fileLimit: FileLimit | undefined;
+  #unwatchFiles: (() => void) | undefined;
   #control: readonly string[] = [];
 
   /** @throws InvalidArgumentError `EINVAL`, also for the scope `link` without a key */
@@ -179,7 +179,7 @@ export class ClusterNode extends ClusterBus {
 
   #watchFiles(): void {
     if (this.sockets.platform !== MACHINE) return;
-    this.#fileLimit = new FileLimit((error) => {
+    this.#unwatchFiles = watchFileLimit((error) => {
       if (error !== undefined) this.sockets.count("files");
       super.report(error === undefined ? { type: "files:available" } : { type: "files:exhausted", error });
     });
@@ -306,7 +306,7 @@ export class ClusterNode extends ClusterBus {
 
   protected override async onClose(linger: number): Promise<void> {
     await this.#starting?.catch(() => undefined); // The caller of start() gets the error.
-    this.#fileLimit?.close();
+    this.#unwatchFiles?.();
     await Promise.all([
       ...[...this.#buses].map((bus) => bus.close({ linger })),
       this.#zre?.plane.close({ linger }),

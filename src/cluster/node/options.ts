@@ -322,10 +322,6 @@ export function busSettings(
     throw new InvalidArgumentError(
       'the scope "link" needs a key, 40 characters of Z85, or a password: without one a node keeps to its host',
     );
-  if (keys.length > MAX_KEYS)
-    throw new InvalidArgumentError(
-      `${byPassword ? "password" : "key"} must be one, or up to ${MAX_KEYS}; got ${keys.length}`,
-    );
   const tags = options.tags ?? [];
   if (!Array.isArray(tags)) throw new InvalidArgumentError(`tags must be an array; got ${describe(tags)}`);
   const props = propTexts(options.props ?? {});
@@ -380,14 +376,14 @@ function propTexts(props: Readonly<Record<string, PropValue>>): Record<string, s
         `prop ${quoted(key)} must be a text, a number, true or false; got ${describe(value)}`,
       );
     texts[key] = String(value);
+  }
+  return texts;
+}
+
 /** @throws InvalidArgumentError `EINVAL` for the prop of messaging, which is sent with the program's */
 export function checkShown(props: Readonly<Record<string, unknown>>): void {
   if (Object.hasOwn(props, MESSAGES_PROP))
     throw new InvalidArgumentError(`the prop ${MESSAGES_PROP} is the node's own`);
-}
-
-  }
-  return texts;
 }
 
 /** `undefined` removes a prop. */

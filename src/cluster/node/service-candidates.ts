@@ -25,7 +25,6 @@ export class ServiceCandidates {
   readonly #messages: BusMessages;
   readonly #found = new Map<string, Found>();
   #members = 0;
-  readonly #ids: string[] = [];
 
   constructor(runtime: BusRuntime, messages: BusMessages) {
     this.#runtime = runtime;
@@ -36,17 +35,16 @@ export class ServiceCandidates {
     this.#members += 1;
   }
 
-  /** Other nodes with a service; the same array while nothing has changed. */
+  /** Other nodes with a service; the same array until routes or members change. */
   of(service: string): readonly Candidate[] {
     const routes = this.#messages.started?.routes;
     if (routes === undefined) return NO_CANDIDATES;
     const known = this.#found.get(service);
     if (known !== undefined && known.routes === routes.version && known.members === this.#members)
       return known.candidates;
-    this.#ids.length = 0;
-    routes.targets(serviceRoute(service), this.#ids);
-    let candidates: readonly Candidate[] = this.#ids.flatMap((id) => this.#candidateOf(id) ?? []);
-    if (known !== undefined && areSame(known.candidates, candidates)) candidates = known.candidates;
+    const ids: string[] = [];
+    routes.targets(serviceRoute(service), ids);
+    const candidates = ids.flatMap((id) => this.#candidateOf(id) ?? []);
     if (this.#found.size >= MAX_CALLED_SERVICES && known === undefined) this.#found.clear();
     this.#found.set(service, { routes: routes.version, members: this.#members, candidates });
     return candidates;
@@ -69,11 +67,4 @@ export class ServiceCandidates {
 
 function zoneOf({ details }: Readonly<Member>): string | undefined {
   return Object.hasOwn(details.props, ZONE) ? details.props[ZONE] : undefined;
-}
-
-function areSame(some: readonly Candidate[], others: readonly Candidate[]): boolean {
-  return (
-    some.length === others.length &&
-    some.every(({ id, distance }, at) => id === others[at]?.id && distance === others[at]?.distance)
-  );
 }

@@ -73,7 +73,7 @@ export class ServiceResolver implements EndpointSource, Iterable<Member> {
     const { runtime } = this.#parts;
     const { self, live } = runtime.rules;
     const services = this.#fitting(self, live).map((member) => runtime.memberOf(member));
-    return this.#asksForZre ? [...services, ...this.#zrePeers(self).map(({ service }) => service)] : services;
+    return [...services, ...this.#zrePeers(self).map(({ service }) => service)];
   }
 
   [Symbol.iterator](): Iterator<Member> {
@@ -83,8 +83,7 @@ export class ServiceResolver implements EndpointSource, Iterable<Member> {
   /** Yields complete lists of endpoints, the first when the node runs; ends with the node. */
   async *endpoints(signal: AbortSignal): AsyncGenerator<readonly string[], void, undefined> {
     const feed = new AddressFeed(signal);
-    this.#parts.readers += 1;
-    const reader = this.#parts.readers;
+    const seed = Math.floor(Math.random() * 2 ** 32);
     let timer: NodeJS.Timeout | undefined;
     const publish = (): void => {
       timer = undefined;
@@ -115,7 +114,7 @@ export class ServiceResolver implements EndpointSource, Iterable<Member> {
     return this.#asksForZre ? this.#zre().filter((peer) => this.#fits(peer, self)) : [];
   }
 
-  #endpoints(reader: number): readonly string[] | undefined {
+  #endpoints(seed: number): readonly string[] | undefined {
     const rules = this.#parts.runtime.membership;
     if (rules === undefined) return undefined;
     const { self, live } = rules;
@@ -123,7 +122,7 @@ export class ServiceResolver implements EndpointSource, Iterable<Member> {
     const found = new Set<string>();
     // Readers that use the first are spread.
     const members = this.#fitting(self, live).filter(({ draining }) => !draining);
-    for (const member of inOrderOf(self.id, reader, [...members, ...this.#zrePeers(self)])) {
+    for (const member of inOrderOf(seed, [...members, ...this.#zrePeers(self)])) {
       const isSameHost = hostOf(member.name) === host;
       for (const endpoint of this.#choose(member.details.endpoints.map(readEndpoint)))
         if (isWithinReach(endpoint, isSameHost)) found.add(endpoint);
@@ -133,8 +132,7 @@ export class ServiceResolver implements EndpointSource, Iterable<Member> {
 }
 
 /** A different order for each reader (rendezvous hashing). */
-function inOrderOf(id: string, reader: number, members: readonly Resolvable[]): Resolvable[] {
-  const seed = headOf(id) ^ Math.imul(reader, 0x9e3779b1);
+function inOrderOf(seed: number, members: readonly Resolvable[]): Resolvable[] {
   const ranks = new Map(members.map((member) => [member, rank(headOf(member.id) ^ seed)]));
   return [...members].sort((one, other) => (ranks.get(one) as number) - (ranks.get(other) as number));
 }

@@ -63,9 +63,6 @@ export function statsOf(
   const sources = discovery.status();
   const counts = rules?.counts(now) ?? { probes: 0, probesFailed: 0, refutations: 0, differsFor: 0 };
   const states = statesOf(rules);
-  const refused = Object.entries(counters.refused).map(
-    ([reason, count]) => [`rules:${reason}`, count] as const,
-  );
   return {
     members: rules?.size ?? 0,
     suspects: states.suspect,
@@ -83,7 +80,7 @@ export function statsOf(
     minority,
     ...sockets.counters,
     links: sockets.links.verified,
-    dropped: { ...sockets.counters.dropped, ...Object.fromEntries(refused) },
+    dropped: { ...sockets.counters.dropped, ...counters.refused },
     messaging: messages.started?.stats(),
     services: isStarted ? services.stats() : undefined,
     requests: isStarted ? requests.stats() : undefined,
