@@ -14,8 +14,6 @@ export const RouteItem = { DELTA: 1, PART: 2, ASK: 3 } as const;
 /** Flags of a PART. */
 const FIRST = 1;
 const LAST = 2;
-/** A loop writes up to so many characters faster than native code. Such a length has one byte. */
-const SHORT = 63;
 
 /** Well-formed changes of a list, as bytes for `readChanges`. */
 export interface RouteChanges {
@@ -54,35 +52,11 @@ export class RouteChangesWriter {
 
   add(filter: string, isAdded: boolean): void {
     this.count += 1;
-    const flag = isAdded ? 1 : 0;
-    if (this.#addShort(filter, flag)) return;
     const to = this.#changes;
     const length = Buffer.byteLength(filter);
-    to.uint(2 * length + flag);
+    to.uint(2 * length + (isAdded ? 1 : 0));
     to.reserve(length);
     to.at += to.bytes.write(filter, to.at, "utf8");
-  }
-
-  /**
-   * For most filters a loop is faster than two native calls. Writes nothing, and returns `false`, for a long filter or
-   * one that is not ASCII.
-   */
-  #addShort(filter: string, flag: number): boolean {
-    const { length } = filter;
-    if (length > SHORT) return false;
-    const to = this.#changes;
-    to.reserve(1 + SHORT);
-    const { bytes, at } = to;
-    bytes[at] = 2 * length + flag;
-    let all = 0;
-    for (let i = 0; i < length; i++) {
-      const character = filter.charCodeAt(i);
-      all |= character;
-      bytes[at + 1 + i] = character;
-    }
-    if (all > 127) return false;
-    to.at = at + 1 + length;
-    return true;
   }
 
   /** A DELTA of the changes; the writer begins again. */
