@@ -116,7 +116,6 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
 
   /** `alive`: changed. `lost`: may return. `gone`: left, was removed or forgotten. */
   onMember(id: string, state: "alive" | "lost" | "gone"): void {
-    const sending = this.#sending.get(id);
     if (state === "alive") {
       const member = this.effects.member(id);
       const advert = decodeAdvert(member?.advert);
@@ -148,7 +147,6 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
         receiving?.restart();
         receiving?.connection?.close();
       }
-    if (sending !== undefined) this.effects.onPeer(id, state);
     this.#onDrained?.();
   }
 
@@ -400,7 +398,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
   }
 
   onUp({ id, lane }: Sending): void {
-    if (lane.number === 0) this.effects.onPeer(id, "up");
+    if (lane.number === 0) this.effects.onUp(id);
   }
 
   onAcked({ id }: Sending): void {

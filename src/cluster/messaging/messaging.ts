@@ -32,7 +32,6 @@ import {
   type MessageLinksStats,
   type MessageRoutes,
   type MessageRoutesStats,
-  type PeerState,
 } from "./parts.js";
 import { Publisher } from "./publisher.js";
 import { type MessagingEffects, MessagingState } from "./state.js";
@@ -110,7 +109,7 @@ export class Messaging {
       onPublish: (from, bytes, start, end) => {
         return this.#state.closed ? never() : this.#incoming.onPublish(from, bytes, start, end);
       },
-      onPeer: (peer, peerState) => this.#onPeer(peer, peerState),
+      onUp: (peer) => this.routes.onUp(peer),
       onLost: (peer, count) => {
         this.#state.drops.lost(peer, count);
         this.#state.retention.onLost(peer);
@@ -358,10 +357,6 @@ export class Messaging {
       default:
         return this.#state.refuse("kind");
     }
-  }
-
-  #onPeer(id: string, state: PeerState): void {
-    if (!this.#state.closed) this.routes.onPeer(id, state);
   }
 
   /**

@@ -28,9 +28,6 @@ export type MessageKind = (typeof MessageKind)[keyof typeof MessageKind];
  */
 export type SendResult = "sent" | "full" | "too-large" | "unreachable";
 
-/** `lost`: unreachable, may return. `gone`: left, removed, or replaced by another life. */
-export type PeerState = "up" | "lost" | "gone";
-
 /** Statistics of a link. Each item is in one of `delivered`, `waiting`, `dropped` and `lost`. */
 export interface MessageLinkStats {
   readonly id: string;
@@ -71,7 +68,8 @@ export interface MessageLinksEffects {
   /** The peer's next item follows the return, or the promise. */
   onItem(from: IncomingLink, kind: number, item: Buffer): void | Promise<void>;
   onPublish(from: IncomingLink, bytes: Buffer, start: number, end: number): void | Promise<void>;
-  onPeer(id: string, state: PeerState): void;
+  /** The link to a peer has a session. */
+  onUp(id: string): void;
   /** A peer is gone or forgot the session: `count` unacknowledged items are given up. */
   onLost?(id: string, count: number): void;
   /** A publication is larger than a peer takes. @param prefix the first level of its topic */
@@ -165,7 +163,8 @@ export interface MessageRoutes {
   readonly version: number;
   /** @returns why it was refused */
   onItem(from: string, item: Buffer): string | undefined;
-  onPeer(id: string, state: PeerState): void;
+  /** The link to a peer has a session, or room. */
+  onUp(id: string): void;
   onMember(id: string, state: "alive" | "lost" | "gone"): void;
   stats(): MessageRoutesStats;
   close(): void;

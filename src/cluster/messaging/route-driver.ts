@@ -13,7 +13,6 @@ import {
   type MessageLinks,
   type MessageRoutes,
   type MessageRoutesStats,
-  type PeerState,
   type SendResult,
 } from "./parts.js";
 import { RouteLists } from "./route-lists.js";
@@ -187,8 +186,8 @@ export class RouteDriver implements MessageRoutes {
     return reason;
   }
 
-  onPeer(id: string, state: PeerState): void {
-    if (this.#closed || state !== "up") return;
+  onUp(id: string): void {
+    if (this.#closed) return;
     this.#rules.onRoom(this.#timer.now(), id);
     this.#timer.update();
   }
@@ -211,7 +210,7 @@ export class RouteDriver implements MessageRoutes {
       this.#options.links.room(to).then(
         () => {
           this.#full.delete(to);
-          this.onPeer(to, "up");
+          this.onUp(to);
         },
         // The peer is gone, as membership reports as well.
         () => this.#full.delete(to),

@@ -369,10 +369,7 @@ export class Sending {
     this.#timer.unref();
   }
 
-  #dial({ protocol, rank, where, target: asked }: Candidate): void {
-    // It may have moved since.
-    const { id, host, address, local } = this.#links.effects.member(this.id) ?? asked;
-    const target = { id, host, address, local };
+  #dial({ protocol, rank, where, target }: Candidate): void {
     const attempt: Attempt = {
       protocol: protocol.name,
       rank,

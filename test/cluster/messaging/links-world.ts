@@ -2,12 +2,7 @@
 import { createId } from "../../../src/cluster/identity.js";
 import { type LinkSettings, NodeLinks, type NodeLinksOptions } from "../../../src/cluster/messaging/links.js";
 import { messagingSettings } from "../../../src/cluster/messaging/options.js";
-import type {
-  LinkMember,
-  MessageLinkStats,
-  NodeLinksEffects,
-  PeerState,
-} from "../../../src/cluster/messaging/parts.js";
+import type { LinkMember, MessageLinkStats, NodeLinksEffects } from "../../../src/cluster/messaging/parts.js";
 import { tcpProtocol } from "./socket-protocol.js";
 
 export interface Item {
@@ -42,7 +37,8 @@ export class LinksNode {
   readonly name: string;
   readonly links: NodeLinks;
   readonly items: Item[] = [];
-  readonly peers: [string, PeerState][] = [];
+  /** Links with a session. */
+  readonly peers: string[] = [];
   readonly pings: string[] = [];
   readonly failures: [string, string, string][] = [];
   /** Items that were given up with a peer. */
@@ -79,8 +75,8 @@ export class LinksNode {
         onPublish: ({ id, protocol }, bytes, start, end) =>
           this.#onItem(id, 2, bytes.subarray(start, end), protocol),
         onLost: (peer, count) => void this.lost.push([peer, count]),
-        onPeer: (each, state) => {
-          this.peers.push([each, state]);
+        onUp: (each) => {
+          this.peers.push(each);
           this.#signal.fire();
         },
         onKeyRefused: (each) => void this.claimed.push(each),

@@ -185,7 +185,7 @@ class SharedRoutes implements MessageRoutes {
     return "fake";
   }
 
-  onPeer(): void {}
+  onUp(): void {}
   onMember(): void {}
   close(): void {}
 
