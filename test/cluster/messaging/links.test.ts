@@ -970,6 +970,21 @@ describe("a program's own protocol", () => {
     }
   });
 
+  test("is not asked to listen once its node is closed, and no timer is left", async () => {
+    vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+    let asked = 0;
+    const listen = async (): Promise<ProtocolListener> => {
+      asked += 1;
+      return { advert: "x", close: async () => undefined };
+    };
+    const a = new LinksNode(world, "a", { protocols: [mine({ listen })] });
+    await a.links.close(0);
+    await a.links.start();
+    const timers = vi.getTimerCount();
+    vi.useRealTimers();
+    expect([asked, timers]).toEqual([0, 0]);
+  });
+
   test("whose listener fails, or does not end, does not keep its node from closing", async () => {
     const failed = (): never => {
       throw new Error("it fails");
