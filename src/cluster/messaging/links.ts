@@ -118,26 +118,19 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
 
   /** `alive`: changed. `lost`: may return. `gone`: left, was removed or forgotten. */
   onMember(id: string, state: "alive" | "lost" | "gone"): void {
-    if (state === "alive") {
-      const member = this.effects.member(id);
-      const advert = decodeAdvert(member?.advert);
-      for (const key of keysOf(id)) {
-        const each = this.#sending.get(key);
-        if (each === undefined) continue;
-        if (advert !== undefined) {
-          each.maxItem = Math.min(this.#maxItem, advert.maxItem);
-          each.changed();
-        } else if (member?.hasDetails === true) this.#remove(key, each);
-      }
-      this.#onDrained?.();
-      return;
-    }
+    const member = state === "alive" ? this.effects.member(id) : undefined;
+    const advert = decodeAdvert(member?.advert);
     let lost = 0;
     for (const key of keysOf(id)) {
       const each = this.#sending.get(key);
-      if (state === "lost") each?.pause();
-      else if (each !== undefined) {
-        lost += each.window.waiting;
+      if (each === undefined) continue;
+      if (advert !== undefined) {
+        each.maxItem = Math.min(this.#maxItem, advert.maxItem);
+        each.changed();
+      } else if (state === "lost") each.pause();
+      else if (state === "gone" || member?.hasDetails === true) {
+        // A new member that turns out to take no messages has lost none.
+        if (state === "gone") lost += each.window.waiting;
         this.#remove(key, each);
       }
     }
