@@ -26,7 +26,7 @@ export interface ClientUpdate {
   /** Empty: the key is deleted. */
   readonly value: Buffer;
   readonly conditional: boolean;
-  /** ms; 0 or less: no limit. */
+  /** ms; -1: no limit. */
   readonly timeout: number;
 }
 
@@ -126,7 +126,7 @@ export class ClientCalls {
     };
     (call as { link: Link<CloneCall> }).link = new Link(call);
     this.counts.sets += 1;
-    if (timeout > 0) this.#deadlines.set(call.link, now, timeout);
+    if (timeout >= 0) this.#deadlines.set(call.link, now, timeout);
     const tail = this.#tails.get(key);
     this.#tails.set(call);
     if (tail !== undefined) {
@@ -193,7 +193,7 @@ export class ClientCalls {
       if (now - call.sentAt < age) continue;
       if (now > call.sentAt) this.counts.resent += 1;
       call.sentAt = now;
-      this.#send(call);
+      this.#send(call, now);
     }
   }
 
@@ -237,12 +237,17 @@ export class ClientCalls {
     call.sentAt = now;
     this.#inFlight.set(call.number, call);
     if (this.#conditions === undefined || (call.conditional && !this.#conditions)) return;
-    this.#send(call);
+    this.#send(call, now);
   }
 
   /** Calls that were given up may wait still; beyond the bound a call is sent with the next repetition. */
-  #send(call: CloneCall): void {
-    if (this.#effects.unsent < this.#max) this.#effects.sendSet(call.frames);
+  #send(call: CloneCall, now: number): void {
+    if (this.#effects.unsent >= this.#max) return;
+    try {
+      this.#effects.sendSet(call.frames);
+    } catch (error) {
+      this.#fail(call, error as ShoalError, now); // It is larger than the context allows.
+    }
   }
 
   #end(call: CloneCall, now: number): void {

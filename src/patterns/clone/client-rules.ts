@@ -24,6 +24,7 @@ import {
   isHugz,
   KEY,
   keyFault,
+  MAX_SERVER_PROPERTIES,
   PROPERTIES,
   readSequence,
   SEQUENCE,
@@ -130,7 +131,7 @@ export class ClientRules {
     const loading = this.#loading;
     if (attempt !== this.#attempts.number || loading === undefined) return;
     const key = frames[KEY];
-    const fault = updateFault(frames);
+    const fault = updateFault(frames, MAX_SERVER_PROPERTIES);
     if (fault !== undefined || key === undefined) {
       this.#fault("snapshot", fault ?? "frames");
       return;
@@ -208,7 +209,7 @@ export class ClientRules {
   /** KVPUB or HUGZ. */
   update(attempt: number, frames: readonly Buffer[], now: number): void {
     if (!this.#hears(attempt)) return;
-    const fault = updateFault(frames);
+    const fault = updateFault(frames, MAX_SERVER_PROPERTIES);
     if (fault !== undefined) {
       this.#fault("publisher", fault);
       return;
@@ -334,6 +335,7 @@ export class ClientRules {
   }
 
   #open(now: number): void {
+    if (this.#isClosed) return; // By a listener of the failover.
     this.#loading = undefined;
     this.#subtree.forget();
     this.#collects = false;
@@ -414,7 +416,7 @@ export class ClientRules {
 
   #become(state: CloneState, now: number): void {
     if (state === "live") this.#wasLive = true;
-    if (state === this.#state) return;
+    if (state === this.#state || this.#isClosed) return;
     this.#state = state;
     this.#effects.event({ type: "state:changed", state, silentFor: this.#silentFor(now) });
   }

@@ -6,8 +6,6 @@
  */
 import { EMPTY } from "./protocol.js";
 
-const LINE_FEED = 0x0a;
-const EQUALS = 0x3d;
 const T = 0x74;
 
 /** Maximum `ttl`. The Guide's servers mean a date by more. */
@@ -21,16 +19,9 @@ const SUPPORT = "cas";
 const SUPPORT_LINE = Buffer.from(`${SUPPORT}=1\n`);
 
 export function property(properties: Buffer, name: string): string | undefined {
-  let start = 0;
-  while (start < properties.length) {
-    let end = properties.indexOf(LINE_FEED, start);
-    if (end < 0) end = properties.length;
-    const equals = properties.indexOf(EQUALS, start);
-    if (equals >= start && equals < end && properties.toString("latin1", start, equals) === name)
-      return properties.toString("latin1", equals + 1, end);
-    start = end + 1;
-  }
-  return undefined;
+  const start = `${name}=`;
+  const lines = properties.toString("latin1").split("\n");
+  return lines.find((line) => line.startsWith(start))?.slice(start.length);
 }
 
 /** ms; 0: none, `undefined`: invalid. */

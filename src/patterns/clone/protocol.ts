@@ -28,7 +28,9 @@ export const HUGZ: Buffer = Buffer.from("HUGZ");
 export const EMPTY: Buffer = Buffer.alloc(0);
 
 export const MAX_KEY = 255;
-export const MAX_PROPERTIES = 4096;
+const MAX_PROPERTIES = 4_096;
+/** With the numbers of 256 subtrees, or of all above a key. */
+export const MAX_SERVER_PROPERTIES = 8_192;
 export const SEQUENCE_BYTES = 8;
 export const UUID_BYTES = 16;
 const FRAMES = 5;
@@ -59,7 +61,7 @@ export type CloneFault =
   | "sequence"
   /** Neither 16 bytes nor none. */
   | "uuid"
-  /** An invalid time to live or condition, or more than 4,096 bytes. */
+  /** An invalid time to live or condition, or too many bytes: 4,096 from a client, 8,192 from a server. */
   | "properties"
   /** Not of the form /segment/…/, or longer than 255 bytes. */
   | "subtree";
@@ -95,15 +97,21 @@ export function parseRequest(frames: readonly Buffer[]): Buffer | CloneFault {
   return isSubtree(subtree) ? subtree : "subtree";
 }
 
-/** Does not check the key and single properties. */
-export function updateFault(frames: readonly Buffer[]): CloneFault | undefined {
+/**
+ * Does not check the key and single properties.
+ * @param maxProperties bytes of all
+ */
+export function updateFault(
+  frames: readonly Buffer[],
+  maxProperties = MAX_PROPERTIES,
+): CloneFault | undefined {
   if (frames.length !== FRAMES) return "frames";
   const sequence = frames[SEQUENCE] as Buffer;
   if (sequence.length !== SEQUENCE_BYTES || sequence[0] !== 0 || (sequence[1] as number) > MAX_SEQUENCE_BYTE)
     return "sequence";
   const uuid = (frames[UUID] as Buffer).length;
   if (uuid !== 0 && uuid !== UUID_BYTES) return "uuid";
-  return (frames[PROPERTIES] as Buffer).length > MAX_PROPERTIES ? "properties" : undefined;
+  return (frames[PROPERTIES] as Buffer).length > maxProperties ? "properties" : undefined;
 }
 
 /** @param bytes checked by {@link updateFault} */

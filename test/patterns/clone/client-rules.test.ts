@@ -11,12 +11,15 @@ interface Rig {
   readonly done: string[];
   /** Keys of sent updates. */
   readonly unsent: string[];
+  /** The program's listeners. */
+  readonly listeners: Map<string, () => void>;
 }
 
 /** @param random for the jitter. @param mute nothing that is sent leaves */
 function rig(servers: readonly string[], random = 1, mute = false): Rig {
   const done: string[] = [];
   const unsent: string[] = [];
+  const listeners = new Map<string, () => void>();
   const rules = new ClientRules(
     {
       subtree: Buffer.alloc(0),
@@ -38,11 +41,14 @@ function rig(servers: readonly string[], random = 1, mute = false): Rig {
       watching: false,
       changed: () => undefined,
       synced: () => done.push("synced"),
-      event: ({ type }) => done.push(type),
+      event: ({ type }) => {
+        done.push(type);
+        listeners.get(type)?.();
+      },
     },
     0,
   );
-  return { rules, start: (now) => rules.setServers(servers, now), done, unsent };
+  return { rules, start: (now) => rules.setServers(servers, now), done, unsent, listeners };
 }
 
 test("a client that is closed asks nobody, whatever its sockets still report", () => {
@@ -56,6 +62,26 @@ test("a client that is closed asks nobody, whatever its sockets still report", (
   expect(rules.nextWakeUp()).toBeUndefined();
 });
 
+test.each([
+  ["state:changed", 1],
+  ["server:failed-over", 1],
+  ["update:missed", 9],
+])("a client that its program closes within %s stays closed, and opens nothing", (type, latest) => {
+  const { rules, start, done, listeners } = rig(["a", "b"]);
+  start(0);
+  rules.connected(1, 0);
+  rules.snapshot(1, encodeGoodbye(1, Buffer.alloc(0)), 1);
+  listeners.set(type, () => {
+    listeners.clear();
+    rules.close(2);
+  });
+  rules.update(1, encodeHugz(latest), 2);
+  rules.tick(10_000);
+  expect(done).toContain(type);
+  expect(rules.state).toBe("closed");
+  expect(done.filter((what) => what.startsWith("open"))).toEqual(["open 1 a"]);
+});
+
 test("what a server acknowledged that was gone before its map was whole is not settled by the next one's map", () => {
   const { rules, start } = rig(["a", "b"]);
   const [key, value, empty] = [Buffer.from("k"), Buffer.from("v"), Buffer.alloc(0)];
@@ -67,7 +93,7 @@ test("what a server acknowledged that was gone before its map was whole is not s
   };
   start(0);
   rules.connected(1, 0);
-  rules.set({ key, properties: empty, value, conditional: false, timeout: 0 }, resultOf(settle), 0);
+  rules.set({ key, properties: empty, value, conditional: false, timeout: -1 }, resultOf(settle), 0);
   rules.update(1, [key, sequenceFrame(1), uuid, empty, value], 0); // While the map is on its way.
   rules.disconnected(1, false, 10);
   for (let now = 20; now < 2_000; now += 100) rules.tick(now);
@@ -96,7 +122,7 @@ test("updates that wait for room are bounded, and no repetition joins them", () 
   rules.snapshot(1, encodeGoodbye(0, empty), 0);
   rules.collector(1, true, 0);
   const calls = Array.from({ length: 12 }, (_, n) => {
-    const update = { key: Buffer.from(`k${n}`), properties: empty, value, conditional: false, timeout: 0 };
+    const update = { key: Buffer.from(`k${n}`), properties: empty, value, conditional: false, timeout: -1 };
     return rules.set(
       update,
       resultOf(() => undefined),
@@ -123,7 +149,7 @@ test("an update that comes back while the map is on its way is settled when that
   const settled: number[] = [];
   start(0);
   rules.connected(1, 0);
-  const update = { key, properties: empty, value, conditional: false, timeout: 0 };
+  const update = { key, properties: empty, value, conditional: false, timeout: -1 };
   rules.set(
     update,
     resultOf((sequence) => settled.push(sequence)),
@@ -233,7 +259,7 @@ test.each([
   rules.connected(1, 0);
   rules.snapshot(1, encodeGoodbye(0, empty), 0);
   rules.collector(1, true, 0);
-  rules.set({ key, properties: empty, value, conditional: false, timeout: 0 }, resultOf(), 0);
+  rules.set({ key, properties: empty, value, conditional: false, timeout: -1 }, resultOf(), 0);
   const resent = (now: number): number => {
     rules.update(1, [Buffer.from("HUGZ"), sequenceFrame(0), empty, empty, empty], now);
     rules.tick(now);
@@ -263,7 +289,7 @@ test("a client without a server waits, and sends what was set meanwhile to the f
   const [key, value, empty] = [Buffer.from("k"), Buffer.from("v"), Buffer.alloc(0)];
   start(0);
   expect([done, rules.nextWakeUp(), rules.stats(0).server]).toEqual([[], undefined, ""]);
-  const update = { key, properties: empty, value, conditional: false, timeout: 0 };
+  const update = { key, properties: empty, value, conditional: false, timeout: -1 };
   rules.set(update, resultOf(), 0);
   rules.tick(100_000);
   rules.setServers(["a"], 100_000);

@@ -166,14 +166,18 @@ describe("one server", () => {
       client.set("b", "1", { signal: abort.signal }),
       client.set("c", "1"),
       client.ready(),
+      client.set("d", "1", { timeout: 0 }),
     ].map((promise) => failure(promise as Promise<unknown>));
     abort.abort();
     expect((await calls[0])?.code).toBe("ETIMEDOUT");
     expect((await calls[1])?.code).toBe("ABORT_ERR");
+    expect((await within(calls[4] as Promise<unknown>, "its end")) as Error).toMatchObject({
+      code: "ETIMEDOUT",
+    });
     await client.close();
     expect([(await calls[2])?.code, (await calls[3])?.code]).toEqual(["EAGAIN", "EAGAIN"]);
     expect((await failure(client.set("d", "1"))).code).toBe("EBADF");
-    expect(client.stats()).toMatchObject({ sets: 3, timedOut: 1, aborted: 2, state: "closed" });
+    expect(client.stats()).toMatchObject({ sets: 4, timedOut: 2, aborted: 2, state: "closed" });
   });
 
   test("messages that 12/CHP does not allow are dropped, reported and counted; the map stays right", async () => {
@@ -217,6 +221,20 @@ describe("one server", () => {
       subtree: 1,
     });
     expect(server.stats()).toMatchObject({ received: 10, applied: 1, repeated: 1 });
+  });
+
+  test("an update with as many properties as a client may send reaches all, whatever the server adds", async () => {
+    const server = await serve(CALM);
+    const subtree = `/${"a/".repeat(100)}`;
+    const client = await join_(server.at, { ...CALM, subtree });
+    const publisher = track(new Publisher({ linger: 0 }));
+    publisher.connect(server.endpoints.collector);
+    await publisher.waitForSubscribers();
+    const properties = `ttl=0\nnote=${"x".repeat(4_084)}\n`;
+    expect(properties).toHaveLength(4_096);
+    await publisher.send([`${subtree}k`, Buffer.alloc(8), Buffer.alloc(16, 1), properties, "v"]);
+    await until(() => client.has(`${subtree}k`), "it is there");
+    expect(client.stats()).toMatchObject({ faults: 0, gaps: 0 });
   });
 
   test("a client that lost updates sees the gap, and its map is whole again", async () => {
@@ -452,6 +470,13 @@ describe("one server", () => {
     await server.bind("tcp://127.0.0.1:*");
     expect(String(server.get("k"))).toBe("v");
     await expect(server.bind("tcp://127.0.0.1:*")).rejects.toMatchObject({ code: "EFSM" });
+  });
+
+  test("a server whose store cannot be read says so at each bind", async () => {
+    const broken = new StoreError("failed", "the disk is gone");
+    const store: CloneStore = { ...memoryStore(() => false), load: () => Promise.reject(broken) };
+    const server = track(new CloneServer({ store }));
+    for (let i = 0; i < 2; i++) await expect(server.bind("tcp://127.0.0.1:*")).rejects.toBe(broken);
   });
 
   test("refuses a context for its sockets alone, whose engine decides about its bounds", () => {
