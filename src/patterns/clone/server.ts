@@ -164,6 +164,9 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
       return Promise.reject(error);
     }
     this.#started = this.#bind(endpoint);
+    this.#started.catch(() => {
+      this.#started = undefined; // The program may try another endpoint.
+    });
     return this.#started;
   }
 
@@ -214,10 +217,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
       // The pair begins with its star, the last.
       ports.push({ offset: 4, socket: pair.replicas }, { offset: 3, socket: pair.star });
     }
-    const bound = await bindRow(endpoint, ports).catch((error: unknown) => {
-      this.#started = undefined; // The program may try another endpoint.
-      throw error;
-    });
+    const bound = await bindRow(endpoint, ports);
     this.#endpoint = bound;
     this.#collector.subscribe();
     if (pair === undefined) this.#rules.activate(this.#timer.now());
