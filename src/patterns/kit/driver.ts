@@ -38,7 +38,7 @@ export abstract class Driver<E extends TypedEvent, S> {
   readonly #calls = new Calls();
   readonly #reaching = new Set<Waiter<void>>();
   #closed = false;
-  #draining: Promise<void> | undefined;
+  readonly #draining = new Once<void>();
   readonly #closing = new Once<void>();
 
   /**
@@ -61,7 +61,7 @@ export abstract class Driver<E extends TypedEvent, S> {
   }
 
   get draining(): boolean {
-    return this.#draining !== undefined;
+    return this.#draining.promise !== undefined;
   }
 
   /** @internal */
@@ -82,9 +82,8 @@ export abstract class Driver<E extends TypedEvent, S> {
     const refused = refusedWait(options);
     if (refused !== undefined) return refused;
     if (this.#closed) throw this.#closedError();
-    this.#draining ??= this.onDrain();
     await waitFor(
-      this.#draining,
+      this.#draining.call(() => this.onDrain()),
       options,
       () => new TimeoutError("ETIMEDOUT", `${this.#name} did not drain within ${options.timeout} ms`),
     );
@@ -114,7 +113,7 @@ export abstract class Driver<E extends TypedEvent, S> {
 
   /** @internal */
   protected get stopping(): boolean {
-    return this.#draining !== undefined || this.#closed;
+    return this.draining || this.#closed;
   }
 
   /**
@@ -134,8 +133,7 @@ export abstract class Driver<E extends TypedEvent, S> {
    */
   protected assertOpen(): void {
     if (this.#closed) throw this.#closedError();
-    if (this.#draining !== undefined)
-      throw new ClosedError("EAGAIN", `${this.#name} drains, and takes nothing new`);
+    if (this.draining) throw new ClosedError("EAGAIN", `${this.#name} drains, and takes nothing new`);
   }
 
   /** @internal Runs a call such as `ready`, whose rejection at close needs no handler. */

@@ -102,6 +102,26 @@ describe("drain", () => {
   });
 });
 
+test("a drain begins once, though a listener of what it reports drains, too", async () => {
+  let drains = 0;
+  class Reporting extends Thing {
+    protected override async onDrain(): Promise<void> {
+      drains += 1;
+      this.events.emit({ type: "thing:happened" });
+    }
+  }
+  const thing = new Reporting();
+  const calls: Promise<void>[] = [];
+  const draining: boolean[] = [];
+  thing.events.on("thing:happened", () => {
+    draining.push(thing.draining);
+    if (calls.length < 9) calls.push(thing.drain());
+  });
+  await thing.drain();
+  await Promise.all(calls);
+  expect([drains, draining]).toEqual([1, [true]]);
+});
+
 test("an unknown event throws", () => {
   expect(() => new Thing().events.on("thing:happend" as never, () => undefined)).toThrow(
     "did you mean thing:happened?",
