@@ -32,7 +32,8 @@ interface Departed {
 export class RouterReader {
   readonly #socket: Router;
   readonly #listener: RouterListener;
-  #departed: Departed[] = [];
+  /** By routing id. */
+  readonly #departed = new Map<string, Departed>();
   #reads = 0;
   /** By the socket's counter. */
   #handedOver: number;
@@ -43,7 +44,7 @@ export class RouterReader {
     this.#socket = socket;
     this.#listener = listener;
     this.#handedOver = countersOf(socket).received;
-    socket.events.on("peer:leave", this.#socketOnPeerLeave);
+    socket.events.on("peer:leave", this.#socketOnPeerLeave).on("peer:join", this.#socketOnPeerJoin);
     void this.#run();
   }
 
@@ -76,25 +77,32 @@ export class RouterReader {
       } catch {
         return; // It closed.
       }
-      if (this.#departed.length > 0) this.#pass(messages);
+      if (this.#departed.size > 0) this.#pass(messages);
       for (const frames of messages) this.#listener.message(frames);
       this.#handedOver += messages.length;
-      if (this.#departed.length > 0) this.#bury();
+      if (this.#departed.size > 0) this.#bury();
       this.#listener.afterBatch();
     }
   }
 
-  #socketOnPeerLeave = (event: { readonly routingId?: Buffer }): void => {
-    if (event.routingId === undefined) return;
-    this.#departed.push({ routingId: event.routingId, during: this.#reads, passed: 0 });
+  #socketOnPeerLeave = ({ routingId }: { readonly routingId?: Buffer }): void => {
+    if (routingId === undefined) return;
+    this.#departed.set(keyOf(routingId), { routingId, during: this.#reads, passed: 0 });
     // Counting the peers at each of thousands of disconnects would take their square.
     if (!this.#hasMore) this.#bury();
   };
 
+  /** A peer's messages on its next connection come after its departure. */
+  #socketOnPeerJoin = ({ routingId }: { readonly routingId?: Buffer }): void => {
+    if (routingId === undefined || !this.#departed.delete(keyOf(routingId))) return;
+    this.#listener.left(routingId);
+    this.#listener.afterBatch();
+  };
+
   #pass(messages: readonly Buffer[][]): void {
     const senders = new Set(messages.map(([routingId]) => keyOf(routingId as Buffer)));
-    for (const departed of this.#departed) {
-      if (senders.has(keyOf(departed.routingId))) departed.passed = 0;
+    for (const [key, departed] of this.#departed) {
+      if (senders.has(key)) departed.passed = 0;
       else if (departed.during < this.#reads) departed.passed += messages.length;
     }
   }
@@ -106,10 +114,10 @@ export class RouterReader {
   }
 
   #bury(): void {
-    const round = this.#hasMore ? (engineStats(this.#socket).peers ?? 0) + this.#departed.length : 0;
-    const gone = this.#departed.filter(({ passed }) => passed >= round);
+    const round = this.#hasMore ? (engineStats(this.#socket).peers ?? 0) + this.#departed.size : 0;
+    const gone = [...this.#departed.values()].filter(({ passed }) => passed >= round);
     if (gone.length === 0) return;
-    this.#departed = this.#departed.filter(({ passed }) => passed < round);
+    for (const { routingId } of gone) this.#departed.delete(keyOf(routingId));
     for (const { routingId } of gone) this.#listener.left(routingId);
     this.#listener.afterBatch();
   }

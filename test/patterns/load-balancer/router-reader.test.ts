@@ -16,9 +16,12 @@ class FakeRouter {
   yields = false;
   readonly waiting: Buffer[][] = [];
   leave: (event: { routingId?: Buffer }) => void = () => undefined;
+  join: (event: { routingId?: Buffer }) => void = () => undefined;
   readonly events = {
-    on: (_: string, listener: (event: { routingId?: Buffer }) => void) => {
-      this.leave = listener;
+    on: (type: string, listener: (event: { routingId?: Buffer }) => void) => {
+      if (type === "peer:leave") this.leave = listener;
+      else this.join = listener;
+      return this.events;
     },
   };
   #wake: (() => void) | undefined;
@@ -79,6 +82,17 @@ it("does not count what was taken before a peer's last message came", async () =
   router.leave({ routingId: Buffer.from("w") });
   await turn();
   expect(heard).toEqual(["a", "b", "c", "last", "d", "w left"]);
+});
+
+it("reports the departure of a peer whose next connection is there before that one's first message", async () => {
+  const other = (body: string): Buffer[] => [Buffer.from("v"), Buffer.from(body)];
+  const { router, heard } = start(() => 3, other("a"), other("b"), other("c"), other("d"));
+  router.leave({ routingId: Buffer.from("w") });
+  router.join({ routingId: Buffer.from("v") });
+  router.join({ routingId: Buffer.from("w") });
+  router.arrive("next");
+  await turn();
+  expect(heard).toEqual(["w left", "a", "b", "c", "d", "next"]);
 });
 
 it("reports a departure after a batch that was taken before, and comes a turn of the event loop later", async () => {
