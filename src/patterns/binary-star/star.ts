@@ -371,6 +371,7 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
   #effects(): BinaryStarEffects {
     return {
       publish: (state: BinaryStarState) => {
+        if (this.closed) return; // By a listener of the change.
         const { replica } = this.#settings;
         const frame = encodeState(state);
         this.#publisher.trySend(replica === undefined ? frame : [frame, replica.position()]);

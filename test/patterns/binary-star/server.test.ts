@@ -179,6 +179,18 @@ describe("a pair", () => {
   });
 });
 
+test("a server's star may be closed by a listener of the change that the operator asked for", async () => {
+  const { primary } = await startStillPair();
+  const { star } = primary;
+  let closing: Promise<void> | undefined;
+  star.events.on("state:changed", () => {
+    closing ??= star.close();
+  });
+  star.handOver();
+  expect(star.closed).toBe(true);
+  await within(closing as unknown as Promise<void>, "the end");
+});
+
 describe("two masters", () => {
   test("are fenced when they hear of each other, and serve nobody until the operator resolves", async () => {
     const { links, primary, backup, client } = await startStillPair();
