@@ -171,6 +171,8 @@ export class PublisherRules {
     this.#counts.published += 1;
     this.#keep(topic, frames, body);
     this.#outbox.publish(frames);
+    // Its listeners may publish.
+    if (this.#topics.size > this.#options.maxTopics) this.#evictTopic();
     return sequence;
   }
 
@@ -218,7 +220,6 @@ export class PublisherRules {
   }
 
   #open(key: string, name: Buffer, now: number): Topic {
-    if (this.#topics.size >= this.#options.maxTopics) this.#evictTopic();
     this.#streams += 1;
     const topic = new Topic(key, name, this.#streams);
     this.#topics.set(key, topic);

@@ -6,14 +6,14 @@ import { isBytes } from "../../core/bytes.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
-import { engineStats, forwards } from "../../sockets/internal.js";
+import { checkMessage, engineStats, forwards } from "../../sockets/internal.js";
 import { Publisher, type WaitForSubscribersOptions } from "../../sockets/pub-sub.js";
 import { Router } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, BodyShape } from "../kit/body.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { CLOSE_LINGER, checkOptions, type GivenWithCodec } from "../kit/options.js";
-import { ID_BYTES } from "../kit/sequence-meta.js";
+import { ID_BYTES, META_BYTES } from "../kit/sequence-meta.js";
 import type { PublisherGate } from "../kit/server-gate.js";
 import {
   EVENTS,
@@ -22,6 +22,9 @@ import {
   type SequencedPublisherEvent,
   type SequencedPublisherStats,
 } from "./publisher-rules.js";
+
+/** As large as that of a message. */
+const META = Buffer.alloc(META_BYTES);
 
 export type SequencedPublisherOptions<T = Raw> = GivenWithCodec<typeof OPTIONS, T>;
 
@@ -161,7 +164,9 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
       typeof topic === "string"
         ? Buffer.from(topic)
         : Buffer.from(topic.buffer, topic.byteOffset, topic.length);
-    const sequence = this.#rules.publish(name, this.#shape.encode(body), microseconds(), this.#timer.now());
+    const frames = this.#shape.encode(body);
+    checkMessage(this.#publisher, [name, META, ...frames]);
+    const sequence = this.#rules.publish(name, frames, microseconds(), this.#timer.now());
     this.#timer.update();
     return sequence;
   }

@@ -2,6 +2,8 @@
 import { describe, expect, test } from "vitest";
 import { Context, Dealer, Router } from "../../../src/index.js";
 import {
+  CloneClient,
+  CloneServer,
   FreelanceClient,
   FreelanceServer,
   LoadBalancer,
@@ -12,10 +14,13 @@ import {
   PirateClient,
   PirateQueue,
   PirateWorker,
+  SequencedPublisher,
+  SequencedSubscriber,
 } from "../../../src/patterns/index.js";
 import { SendQueue } from "../../../src/patterns/kit/send-queue.js";
 import { until, within } from "../../contract/support/wait.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
+import { ListedEndpoints } from "../../support/listed-endpoints.js";
 
 const AT = "tcp://127.0.0.1:*";
 const track = closeAfterEach();
@@ -176,6 +181,37 @@ test("a Pirate worker that can send neither answer nor error is as one that star
   expect([again, command]).toEqual([id, ready]);
   await queue.send([id as Buffer, "a", "", "x"]);
   expect(String((await within(queue.receive(), "an answer")).at(-1))).toBe("an answer");
+});
+
+test("a Clone client's value that is too large is refused, now or when a server is there", async () => {
+  const server = track(new CloneServer());
+  const source = new ListedEndpoints([]);
+  const context = new Context({ maxMessageSize: 1_000 });
+  const client = track(new CloneClient(source, { context, timeout: 8_000 }));
+  const set = (bytes: number): Promise<string> =>
+    outcome(client.set("k", Buffer.alloc(bytes)).then(() => [client.get("k") as Buffer]));
+  const calls = [set(1), set(2_000), set(3)];
+  source.set(await server.bind(AT));
+  expect(await Promise.all(calls)).toEqual(["1", "EINVAL", "3"]);
+  expect(await set(2_000)).toBe("EINVAL");
+  expect(await set(5)).toBe("5");
+  expect(client.stats()).toMatchObject({ aborted: 2, inFlight: 0 });
+});
+
+test("a sequenced publisher's message that is too large is refused, and is no gap", async () => {
+  const publisher = track(new SequencedPublisher(small()));
+  const subscriber = track(new SequencedSubscriber());
+  subscriber.subscribe("t");
+  subscriber.connect(await publisher.bind(AT));
+  await publisher.waitForSubscribers();
+  expect(publisher.publish("t", "a")).toBe(1);
+  expect(() => publisher.publish("t", large())).toThrow(expect.objectContaining({ code: "EINVAL" }));
+  expect(() => publisher.publish("other", large())).toThrow(expect.objectContaining({ code: "EINVAL" }));
+  expect(publisher.publish("t", "b")).toBe(2);
+  for (const sequence of [1, 2])
+    expect((await within(subscriber.receive(), "a message")).sequence).toBe(sequence);
+  expect(subscriber.stats().gaps).toBe(0);
+  expect(publisher.stats()).toMatchObject({ topics: 1, kept: 2, published: 2 });
 });
 
 test("a message that is too large is refused while others wait for room, and they are not lost", async () => {

@@ -85,6 +85,7 @@ function publisher(options: Partial<typeof PUBLISHER> = {}) {
   const answers: Buffer[][] = [];
   const events: string[] = [];
   let room = Number.POSITIVE_INFINITY;
+  let onEvent = (): void => undefined;
   const rules = new PublisherRules(
     { ...PUBLISHER, ...options },
     {
@@ -94,7 +95,10 @@ function publisher(options: Partial<typeof PUBLISHER> = {}) {
         if (room >= 0) answers.push(frames);
         return room >= 0;
       },
-      event: (event) => events.push(event.type),
+      event: (event) => {
+        events.push(event.type);
+        onEvent();
+      },
     },
     ID,
   );
@@ -116,7 +120,10 @@ function publisher(options: Partial<typeof PUBLISHER> = {}) {
   const limit = (messages: number): void => {
     room = messages;
   };
-  return { rules, published, answers, events, publish, ask, limit };
+  const listen = (listener: () => void): void => {
+    onEvent = listener;
+  };
+  return { rules, listen, published, answers, events, publish, ask, limit };
 }
 
 describe("a publisher", () => {
@@ -148,6 +155,21 @@ describe("a publisher", () => {
     expect(rules.stats()).toMatchObject({ kept: 2, keptBytes: 2 * frameCost(0) + 130 });
     publish("a", "x".repeat(301));
     expect(rules.stats()).toMatchObject({ kept: 0, keptBytes: 0 });
+  });
+
+  it("may publish within an event of what it forgets", () => {
+    const { publish, rules, listen, published } = publisher();
+    listen(() => {
+      listen(() => undefined);
+      publish("c");
+    });
+    for (const topic of ["a", "b", "c"]) publish(topic);
+    expect(rules.stats()).toMatchObject({ topics: 2, topicsEvicted: 1, published: 4 });
+    const streams = published.slice(2).map(([topic, meta]) => [String(topic), parseMeta(meta as Buffer)]);
+    expect(streams).toMatchObject([
+      ["c", { stream: 3, sequence: 1 }],
+      ["c", { stream: 3, sequence: 2 }],
+    ]);
   });
 
   it("forgets the topic published the longest ago, and begins it again as another stream", () => {
