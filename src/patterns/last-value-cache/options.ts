@@ -19,7 +19,7 @@ const OPTIONS = {
   topics: anything<readonly string[]>(),
   /** Topics kept. Default 100,000. */
   maxTopics: integer({ default: 100_000 }),
-  /** Bytes of topics and values; each frame after a value's first adds 8. Default 268,435,456. */
+  /** Bytes of topics and values; each frame after a value's first adds 64. Default 268,435,456. */
   maxBytes: bytes({ default: 268_435_456, min: 1 }),
   /** Bytes of one value; larger messages are forwarded but not kept. Default 1,048,576. */
   maxValueBytes: bytes({ default: 1_048_576, min: 1 }),

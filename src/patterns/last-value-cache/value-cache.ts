@@ -38,7 +38,7 @@ export interface CacheEffects {
 
 export interface LastValueCacheValueStats {
   readonly topics: number;
-  /** Each frame of a value after its first adds 8. */
+  /** Each frame of a value after its first adds 64. */
   readonly bytes: number;
   readonly updates: number;
   readonly evicted: number;
