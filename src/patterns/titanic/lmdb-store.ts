@@ -30,8 +30,6 @@ interface Step {
   readonly full: StoreError | undefined;
 }
 
-/** Keys repaired per table when the store opens. */
-const MAX_REPAIRED = 10_000;
 /** Bytes of a request but for its body. */
 const OVERHEAD = 200;
 
@@ -104,7 +102,6 @@ export class LmdbStore implements TitanicStore {
       tables: TABLES,
       owner: maintenance ? undefined : "owner",
       minFreeBytes,
-      begin: (tables) => new LmdbTables(tables).repair(MAX_REPAIRED),
     });
     this.#tables = new LmdbTables(this.#folder.tables);
     this.#maxRecords = maxRecords;

@@ -52,34 +52,22 @@ export interface Counts {
 }
 
 export class LmdbTables {
-  readonly #requests: LmdbDatabase;
-  readonly #queue: LmdbDatabase;
-  readonly #replies: LmdbDatabase;
-  readonly #expiry: LmdbDatabase;
-  readonly #attempts: LmdbDatabase;
-  readonly #dead: LmdbDatabase;
-  readonly #damaged: LmdbDatabase;
+  readonly #tables: Readonly<Record<(typeof TABLES)[number], LmdbDatabase>>;
   /** Tables of records that expire. */
   readonly #kept: readonly LmdbDatabase[];
 
   constructor(tables: Readonly<Record<(typeof TABLES)[number], LmdbDatabase>>) {
-    this.#requests = tables.requests;
-    this.#queue = tables.queue;
-    this.#replies = tables.replies;
-    this.#expiry = tables.expiry;
-    this.#attempts = tables.attempts;
-    this.#dead = tables.dead;
-    this.#damaged = tables.damaged;
+    this.#tables = tables;
     this.#kept = [tables.requests, tables.replies, tables.dead];
   }
 
   count(): Counts {
     const of = (database: LmdbDatabase): number => database.getStats().entryCount;
     return {
-      pending: of(this.#requests),
-      answered: of(this.#replies),
-      dead: of(this.#dead),
-      damaged: of(this.#damaged),
+      pending: of(this.#tables.requests),
+      answered: of(this.#tables.replies),
+      dead: of(this.#tables.dead),
+      damaged: of(this.#tables.damaged),
     };
   }
 
@@ -87,9 +75,9 @@ export class LmdbTables {
   put(request: TitanicNewRequest, changes: Changes): boolean {
     const { uuid, service, body, expires } = request;
     if (this.isKnown(uuid)) return false;
-    this.#requests.put(uuid, encodeRecord([service, ...body], expires));
-    this.#queue.put(queueKey(service, uuid), PRESENT);
-    this.#expiry.put(expiryKey(expires, uuid), PRESENT);
+    this.#tables.requests.put(uuid, encodeRecord([service, ...body], expires));
+    this.#tables.queue.put(queueKey(service, uuid), PRESENT);
+    this.#tables.expiry.put(expiryKey(expires, uuid), PRESENT);
     changes.stored += 1;
     return true;
   }
@@ -100,38 +88,41 @@ export class LmdbTables {
 
   /** Failed attempts. */
   failures(uuid: Buffer): number {
-    const bytes = this.#attempts.getBinary(uuid);
+    const bytes = this.#tables.attempts.getBinary(uuid);
     return bytes?.length === 4 ? bytes.readUInt32BE() : 0;
   }
 
   /** Counts a failed attempt. */
   fail(uuid: Buffer, changes: Changes): void {
-    if (this.#sound(this.#requests, uuid, changes) === undefined) return;
+    if (this.#sound(this.#tables.requests, uuid, changes) === undefined) return;
     const bytes = Buffer.alloc(4);
     bytes.writeUInt32BE(this.failures(uuid) + 1);
-    this.#attempts.put(uuid, bytes);
+    this.#tables.attempts.put(uuid, bytes);
   }
 
   /** @returns `false` if it is not pending */
   bury(uuid: Buffer, burial: TitanicBurial, now: number, changes: Changes): boolean {
-    const request = this.#sound(this.#requests, uuid, changes);
+    const request = this.#sound(this.#tables.requests, uuid, changes);
     if (request === undefined || request.expires <= now) return false;
     const [service, ...body] = request.frames as [Buffer, ...Buffer[]];
     const count = Buffer.alloc(12);
     count.writeUInt32BE(burial.attempts, 0);
     count.writeDoubleBE(burial.died, 4);
-    this.#remove(this.#requests, uuid, request, changes);
-    this.#dead.put(uuid, encodeRecord([service, count, Buffer.from(burial.reason), ...body], burial.expires));
-    this.#expiry.put(expiryKey(burial.expires, uuid), PRESENT);
+    this.#remove(this.#tables.requests, uuid, request, changes);
+    this.#tables.dead.put(
+      uuid,
+      encodeRecord([service, count, Buffer.from(burial.reason), ...body], burial.expires),
+    );
+    this.#tables.expiry.put(expiryKey(burial.expires, uuid), PRESENT);
     return true;
   }
 
   /** @returns `false` if there is no such dead letter */
   requeue(uuid: Buffer, expires: number, now: number, changes: Changes): boolean {
-    const record = this.#sound(this.#dead, uuid, changes);
+    const record = this.#sound(this.#tables.dead, uuid, changes);
     if (record === undefined || record.expires <= now) return false;
     const [service, , , ...body] = record.frames as [Buffer, Buffer, Buffer, ...Buffer[]];
-    this.#remove(this.#dead, uuid, record, changes);
+    this.#remove(this.#tables.dead, uuid, record, changes);
     return this.put({ uuid, service, body, expires }, changes);
   }
 
@@ -139,7 +130,7 @@ export class LmdbTables {
   deadLetters(limit: number, after: Buffer | undefined, now: number): TitanicStoredDeadLetter[] {
     const letters: TitanicStoredDeadLetter[] = [];
     const start = after === undefined ? undefined : Buffer.concat([after, Buffer.alloc(1)]);
-    for (const key of this.#dead.getKeys(start === undefined ? {} : { start })) {
+    for (const key of this.#tables.dead.getKeys(start === undefined ? {} : { start })) {
       if (letters.length >= limit) break;
       const letter = this.#letter(Buffer.from(key));
       if (letter !== undefined && letter.expires > now) letters.push(letter);
@@ -149,18 +140,18 @@ export class LmdbTables {
 
   /** Or what is wrong with the dead letter. */
   deadReason(uuid: Buffer, now: number): string | undefined {
-    const record = read(this.#dead, uuid);
+    const record = read(this.#tables.dead, uuid);
     if (typeof record === "string") return record;
     return record === undefined || record.expires <= now ? undefined : String(record.frames[2]);
   }
 
   /** @returns `false` if the request is not pending */
   answer(uuid: Buffer, reply: readonly Buffer[], expires: number, now: number, changes: Changes): boolean {
-    const request = this.#sound(this.#requests, uuid, changes);
+    const request = this.#sound(this.#tables.requests, uuid, changes);
     if (request === undefined || request.expires <= now) return false;
-    this.#remove(this.#requests, uuid, request, changes);
-    this.#replies.put(uuid, encodeRecord(reply, expires));
-    this.#expiry.put(expiryKey(expires, uuid), PRESENT);
+    this.#remove(this.#tables.requests, uuid, request, changes);
+    this.#tables.replies.put(uuid, encodeRecord(reply, expires));
+    this.#tables.expiry.put(expiryKey(expires, uuid), PRESENT);
     return true;
   }
 
@@ -173,7 +164,7 @@ export class LmdbTables {
 
   /** @returns the number of deleted records */
   expire(now: number, limit: number, changes: Changes): number {
-    const keys = [...this.#expiry.getKeys({ end: timeKey(now), limit })];
+    const keys = [...this.#tables.expiry.getKeys({ end: timeKey(now), limit })];
     for (const key of keys) {
       const expires = key.readDoubleBE(0);
       const uuid = key.subarray(8);
@@ -181,68 +172,37 @@ export class LmdbTables {
         const record = this.#sound(table, uuid, changes);
         if (record?.expires === expires) this.#remove(table, uuid, record, changes);
       }
-      this.#expiry.remove(key);
+      this.#tables.expiry.remove(key);
     }
     return keys.length;
   }
 
   /** Sets unreadable records aside, and removes the key of a service's queue without a matching request. */
   inspect(uuid: Buffer, service: Buffer | undefined, changes: Changes): void {
-    const request = this.#sound(this.#requests, uuid, changes);
-    this.#sound(this.#replies, uuid, changes);
+    const request = this.#sound(this.#tables.requests, uuid, changes);
+    this.#sound(this.#tables.replies, uuid, changes);
     if (service !== undefined && request?.frames[0]?.equals(service) !== true)
-      this.#queue.remove(queueKey(service, uuid));
-  }
-
-  /**
-   * Repairs keys, which have no checksum: the queue is made of the requests, and UUIDs that only the expiry table has
-   * are damaged. Checks the first `limit` keys of each table.
-   */
-  repair(limit: number): void {
-    for (const found of [...this.#expiry.getKeys({ limit })]) {
-      const uuid = Buffer.from(found.subarray(8));
-      if (uuid.length === UUID_BYTES && this.isKnown(uuid)) continue;
-      if (uuid.length === UUID_BYTES) this.#damaged.put(uuid, Buffer.alloc(0));
-      this.#expiry.remove(Buffer.from(found));
-    }
-    for (const found of [...this.#queue.getKeys({ limit })]) {
-      const key = Buffer.from(found);
-      const length = key[0] as number;
-      const uuid = key.subarray(1 + length);
-      const request = uuid.length === UUID_BYTES ? read(this.#requests, uuid) : undefined;
-      if (typeof request === "string" || request?.frames[0]?.equals(key.subarray(1, 1 + length)) === true)
-        continue;
-      this.#queue.remove(key);
-    }
-    for (const found of [...this.#requests.getKeys({ limit })]) {
-      const uuid = Buffer.from(found);
-      const request = read(this.#requests, uuid);
-      if (request === undefined || typeof request === "string") continue;
-      const key = queueKey(request.frames[0] as Buffer, uuid);
-      if (this.#queue.getBinary(key) === undefined) this.#queue.put(key, PRESENT);
-      const expiry = expiryKey(request.expires, uuid);
-      if (this.#expiry.getBinary(expiry) === undefined) this.#expiry.put(expiry, PRESENT);
-    }
+      this.#tables.queue.remove(queueKey(service, uuid));
   }
 
   /** @returns a text: what is wrong with the record */
   peekRequest(uuid: Buffer): StoredRecord | string | undefined {
-    return read(this.#requests, uuid);
+    return read(this.#tables.requests, uuid);
   }
 
   peekReply(uuid: Buffer): StoredRecord | string | undefined {
-    return read(this.#replies, uuid);
+    return read(this.#tables.replies, uuid);
   }
 
   isDamaged(uuid: Buffer): boolean {
-    return this.#damaged.getBinary(uuid) !== undefined;
+    return this.#tables.damaged.getBinary(uuid) !== undefined;
   }
 
   /** UUIDs of a service's pending requests, oldest first. */
   *queued(service: Buffer): Generator<Buffer, undefined> {
     const start = queueKey(service, Buffer.alloc(0));
     const end = Buffer.concat([start, AFTER_EVERY_UUID]);
-    for (const key of this.#queue.getKeys({ start, end })) yield key.subarray(start.length);
+    for (const key of this.#tables.queue.getKeys({ start, end })) yield key.subarray(start.length);
     return undefined;
   }
 
@@ -251,7 +211,7 @@ export class LmdbTables {
     const services: Buffer[] = [];
     let start = Buffer.alloc(1);
     while (services.length < limit) {
-      const [key] = [...this.#queue.getKeys({ start, limit: 1 })];
+      const [key] = [...this.#tables.queue.getKeys({ start, limit: 1 })];
       if (key === undefined) break;
       const service = key.subarray(1, 1 + (key[0] as number));
       services.push(Buffer.from(service));
@@ -261,7 +221,7 @@ export class LmdbTables {
   }
 
   #letter(uuid: Buffer): TitanicStoredDeadLetter | undefined {
-    const record = read(this.#dead, uuid);
+    const record = read(this.#tables.dead, uuid);
     if (record === undefined || typeof record === "string") return undefined;
     const [service, count, reason, ...body] = record.frames as [Buffer, Buffer, Buffer, ...Buffer[]];
     const { expires } = record;
@@ -271,10 +231,10 @@ export class LmdbTables {
 
   #remove(table: LmdbDatabase, uuid: Buffer, { frames, expires }: StoredRecord, changes: Changes): void {
     table.remove(uuid);
-    this.#expiry.remove(expiryKey(expires, uuid));
-    if (table !== this.#requests) return;
-    this.#queue.remove(queueKey(frames[0] as Buffer, uuid));
-    this.#attempts.remove(uuid);
+    this.#tables.expiry.remove(expiryKey(expires, uuid));
+    if (table !== this.#tables.requests) return;
+    this.#tables.queue.remove(queueKey(frames[0] as Buffer, uuid));
+    this.#tables.attempts.remove(uuid);
     changes.ended.push(uuid);
   }
 
@@ -282,7 +242,7 @@ export class LmdbTables {
   #sound(database: LmdbDatabase, uuid: Buffer, changes: Changes): StoredRecord | undefined {
     const record = read(database, uuid);
     if (typeof record !== "string") return record;
-    this.#damaged.put(uuid, database.getBinary(uuid) as Buffer);
+    this.#tables.damaged.put(uuid, database.getBinary(uuid) as Buffer);
     database.remove(uuid);
     changes.damaged.push({ uuid: formatUuid(uuid), reason: record });
     changes.ended.push(uuid);

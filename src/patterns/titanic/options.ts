@@ -15,11 +15,11 @@ export const OPTIONS = {
   /** Timeout of one attempt; a slower service gets the request again. Default 30,000. */
   timeout: integer({ default: 30_000 }),
   /** Requests in flight to services until the reply is on disk. Default 1,024. */
-  concurrency: integer({ default: 1_024 }),
+  concurrency: integer({ default: 1_024, max: 1_073_741_823 }), // The client has twice as many.
   /** Requests in flight per service. Default 512. */
   perService: integer({ default: 512 }),
-  /** Client requests in flight per Titanic service; bounds one commit. Default 4,096. */
-  workerConcurrency: integer({ default: 4_096 }),
+  /** Client requests in flight per Titanic service, at most 65,535; bounds one commit. Default 4,096. */
+  workerConcurrency: integer({ default: 4_096, max: 65_535 }),
   /** Timeout of a service check. Default 2,500. */
   checkTimeout: integer({ default: 2_500 }),
   /** First interval between checks of a missing service; doubled up to `maxCheckInterval`. Default 1,000. */

@@ -321,10 +321,17 @@ describe("Titanic", () => {
     expect(isLate).toBe(true);
   });
 
-  it.each([0, -1])("refuses %d attempts, and the folder can be opened again", async (maxAttempts) => {
+  it.each([
+    { maxAttempts: 0 },
+    { workerConcurrency: 65_536 },
+    { concurrency: 2 ** 30 },
+  ])("refuses %j by name, and the folder can be opened again", async (options) => {
     const other = join(directory, "other");
-    expect(() => openTitanic(endpoint, other, { maxAttempts })).toThrow(
-      expect.objectContaining({ code: "EINVAL" }),
+    expect(() => openTitanic(endpoint, other, options)).toThrow(
+      expect.objectContaining({
+        code: "EINVAL",
+        message: expect.stringContaining(`Option ${Object.keys(options)[0]} of Titanic`),
+      }),
     );
     const again = await vi.waitFor(() => openTitanic(endpoint, other, QUICK), 15_000);
     await again.close();

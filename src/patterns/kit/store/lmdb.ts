@@ -190,8 +190,6 @@ export interface FolderSettings<Name extends string> {
   /** Table with the process that opened the folder last. Default: none; any process may write. */
   readonly owner?: Name | undefined;
   readonly minFreeBytes?: number;
-  /** Runs in the transaction that takes over. */
-  readonly begin?: (tables: Readonly<Record<Name, LmdbDatabase>>) => void;
 }
 
 const OWNER = Buffer.from("owner");
@@ -215,18 +213,14 @@ export class LmdbFolder<Name extends string> {
    *   package `lmdb`; StoreError `taken` when this process has it open, `damaged`, `failed`
    */
   constructor(directory: string, settings: FolderSettings<Name>) {
-    const { tables: names, owner, minFreeBytes = 0, begin } = settings;
+    const { tables: names, owner, minFreeBytes = 0 } = settings;
     this.directory = storeFolder(directory);
     let environment: LmdbEnvironment | undefined;
     try {
       environment = openEnvironment(this.directory);
       this.#environment = environment;
       this.tables = tablesOf(environment, names);
-      if (owner !== undefined)
-        this.transactionSync(() => {
-          this.tables[owner].put(OWNER, this.#token);
-          begin?.(this.tables);
-        });
+      if (owner !== undefined) this.transactionSync(() => void this.tables[owner].put(OWNER, this.#token));
     } catch (cause) {
       void environment?.close();
       if (cause instanceof NotSupportedError || cause instanceof StoreError) throw cause;

@@ -37,22 +37,6 @@ test.for(Object.keys(KINDS))("a folder that %s has open is refused to every kind
   }
 });
 
-test("a folder whose store cannot begin is closed again", () => {
-  const cause = new Error("no room");
-  const begin = () =>
-    new LmdbFolder(folder, {
-      tables: ["owner"],
-      owner: "owner",
-      begin: () => {
-        throw cause;
-      },
-    });
-  expect(begin).toThrow(expect.objectContaining({ code: "ERR_STORE", reason: "failed", cause }));
-  return vi.waitFor(() => {
-    expect(begin).toThrow(expect.objectContaining({ reason: "failed" }));
-  }, 15_000);
-});
-
 test.for(Object.keys(KINDS))("a folder that %s cannot begin with is closed again", async (name) => {
   const random = vi.spyOn(crypto, "randomBytes");
   const begin = () => KINDS[name]?.(folder);
