@@ -2,6 +2,7 @@ import type { ClientEffects } from "./client-state.js";
 import { subtreeName, subtreeSequence } from "./properties.js";
 import { CloneTable } from "./table.js";
 import type { UpdateView } from "./update-view.js";
+import type { RawChange } from "./watch.js";
 
 /**
  * A snapshot in flight.
@@ -57,7 +58,8 @@ export class ClientMap {
     }
     if (!watching || (value.length === 0 && old === undefined)) return true;
     if (old?.equals(value) === true && !own) return true;
-    this.#effects.changed(key, old, value.length === 0 ? undefined : value, sequence, own, false);
+    const set = value.length === 0 ? undefined : value;
+    this.#effects.changed({ key, old, value: set, sequence, own, resync: false });
     return true;
   }
 
@@ -82,11 +84,12 @@ export class ClientMap {
   reportDifference(before: CloneTable): void {
     if (!this.#effects.watching) return;
     const after = this.#table;
+    const report = (change: Pick<RawChange, "key" | "old" | "value" | "sequence">): void =>
+      this.#effects.changed({ ...change, own: false, resync: true });
     for (let id = 0; id < before.high; id++) {
       if (!before.isLive(id)) continue;
       const key = before.key(id);
-      if (after.find(key) < 0)
-        this.#effects.changed(key, before.value(id), undefined, this.last, false, true);
+      if (after.find(key) < 0) report({ key, old: before.value(id), value: undefined, sequence: this.last });
     }
     for (let id = 0; id < after.high; id++) {
       if (!after.isLive(id)) continue;
@@ -94,8 +97,7 @@ export class ClientMap {
       const there = before.find(key);
       const old = there < 0 ? undefined : before.value(there);
       const value = after.value(id);
-      if (old?.equals(value) !== true)
-        this.#effects.changed(key, old, value, after.sequence(id), false, true);
+      if (old?.equals(value) !== true) report({ key, old, value, sequence: after.sequence(id) });
     }
   }
 }

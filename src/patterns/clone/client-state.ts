@@ -1,5 +1,6 @@
 import { backOff } from "../../core/back-off.js";
 import type { ClientRulesOptions, CloneClientEvent } from "./client-options.js";
+import type { RawChange } from "./watch.js";
 
 export interface ClientEffects {
   /** In place of the server before. */
@@ -9,14 +10,7 @@ export interface ClientEffects {
   /** Updates that wait for room. */
   readonly unsent: number;
   readonly watching: boolean;
-  changed(
-    key: Buffer,
-    old: Buffer | undefined,
-    value: Buffer | undefined,
-    sequence: number,
-    own: boolean,
-    resync: boolean,
-  ): void;
+  changed(change: RawChange): void;
   synced(): void;
   event(event: CloneClientEvent): void;
 }

@@ -293,8 +293,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
       get watching() {
         return watches.size > 0;
       },
-      changed: (key, old, value, sequence, own, resync) =>
-        watches.changed({ key, old, value, sequence, own, resync }),
+      changed: (change) => watches.changed(change),
       synced: () => {
         this.#loaded = true;
         this.reached();

@@ -104,7 +104,6 @@ export interface ServerRulesOptions
   /** Only in a pair. */
   readonly role?: BinaryStarRole;
   readonly serveAlone: boolean;
-  readonly maxWaiting: number;
   /** 8 random bytes: the first half of the UUIDs of the server's own updates, and the name of a map that begins here. */
   readonly token: Buffer;
   /** For jitter: from 0 up to 1. */
@@ -137,7 +136,6 @@ export function serverSettings(options: CloneServerOptions) {
       maxPending,
       maxBytes,
       maxSnapshots,
-      maxWaiting: MAX_WAITING,
       token: crypto.randomBytes(8),
       random: Math.random,
     },

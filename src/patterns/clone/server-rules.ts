@@ -25,7 +25,6 @@ import { Serving } from "./serving.js";
 import { Standby } from "./standby.js";
 import { ServerStanding } from "./standing.js";
 import type { CloneStoredState } from "./store.js";
-import type { CloneTable } from "./table.js";
 
 export class ServerRules {
   readonly #options: ServerRulesOptions;
@@ -58,10 +57,6 @@ export class ServerRules {
 
   get map(): ServerMap {
     return this.#map;
-  }
-
-  get table(): CloneTable {
-    return this.#map.table;
   }
 
   get active(): boolean {
@@ -183,7 +178,7 @@ export class ServerRules {
     this.#standing.marked();
     // The other server has to know it first.
     this.#effects.announce();
-    if (this.#active) this.#serving.marked(now);
+    if (this.#active) this.#serving.release(now);
     this.#noteIdle();
   }
 

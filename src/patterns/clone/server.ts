@@ -77,9 +77,9 @@ interface Pair {
   place: string;
   /** The place's endpoint of states, for the star. */
   readonly states: PeerStates;
-  star: BinaryStar | undefined;
+  readonly star: BinaryStar;
   /** Keeps requests for snapshots while the star decides. */
-  gate: BinaryStarGate | undefined;
+  readonly gate: BinaryStarGate;
 }
 
 /**
@@ -195,7 +195,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
 
   /** A copy of a key's value. */
   get(key: string | Uint8Array): Buffer | undefined {
-    const { table } = this.#rules;
+    const { table } = this.#rules.map;
     const id = table.find(bytesOf("key", key));
     return id < 0 ? undefined : table.value(id);
   }
@@ -212,11 +212,9 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
       offset,
       socket,
     }));
-    if (pair !== undefined) {
-      pair.star ??= this.#makeStar(pair);
-      // The pair begins with its star, the last.
+    // The pair begins with its star, the last.
+    if (pair !== undefined)
       ports.push({ offset: 4, socket: pair.replicas }, { offset: 3, socket: pair.star });
-    }
     const bound = await bindRow(endpoint, ports);
     this.#endpoint = bound;
     this.#collector.subscribe();
@@ -234,6 +232,8 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
       this.#read(this.#collector, (message, now) => this.#rules.update(message, now)),
     ];
     if (pair === undefined) return bound;
+    if (pair.places === undefined) pair.link.connect(endpointAt(pair.settings.peer as string, 4));
+    else pair.places.start((list) => followPlace(pair, list), this.events);
     const replica = ([id, ...frames]: Buffer[], now: number): void =>
       this.#rules.replica(id as Buffer, frames, now);
     this.#reading.push(
@@ -244,7 +244,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
   }
 
   #makePair(settings: PairSettings): Pair {
-    const { peer, interval, sockets, context } = settings;
+    const { role, peer, interval, liveness, sockets, context } = settings;
     const replicas = new Router({
       linger: 0,
       ...sockets.binding,
@@ -266,17 +266,9 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
       ? new EndpointList("CloneServer", peer, { check: (endpoint) => endpointAt(endpoint, 4) })
       : undefined;
     const states = new PeerStates();
-    return { settings, replicas, link, places, place: "", states, star: undefined, gate: undefined };
-  }
-
-  /** Called once, though the server may be bound in vain. */
-  #makeStar(pair: Pair): BinaryStar {
-    const { role, peer, interval, liveness, sockets, context } = pair.settings;
-    if (isEndpointSource(peer)) pair.places?.start((list) => followPlace(pair, list), this.events);
-    else pair.link.connect(endpointAt(peer, 4));
     const star = new BinaryStar({
       role,
-      peer: isEndpointSource(peer) ? { endpoints: () => pair.states } : endpointAt(peer, 3),
+      peer: isEndpointSource(peer) ? { endpoints: () => states } : endpointAt(peer, 3),
       heartbeatInterval: interval,
       liveness,
       publisherOptions: sockets.binding,
@@ -287,15 +279,13 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     });
     for (const type of Object.keys(STAR_EVENTS) as BinaryStarEvent["type"][])
       star.events.on(type, (event) => this.#onStarEvent(event));
-    pair.gate = new BinaryStarGate(star, { maxQueue: MAX_WAITING });
-    pair.gate.passTo(([id, subtree]) =>
-      this.#rules.request(id as Buffer, subtree as Buffer, this.#timer.now()),
-    );
-    pair.gate.onServing(() => {
+    const gate = new BinaryStarGate(star, { maxQueue: MAX_WAITING });
+    gate.passTo(([id, subtree]) => this.#rules.request(id as Buffer, subtree as Buffer, this.#timer.now()));
+    gate.onServing(() => {
       this.#timer.update();
       this.#pumpSoon();
     });
-    return star;
+    return { settings, replicas, link, places, place: "", states, star, gate };
   }
 
   async #read(

@@ -65,7 +65,7 @@ export class Serving {
   resume(now: number): void {
     this.#suspended = false;
     if (!this.#leader.inStep) this.#state.standing.setAlone(true);
-    this.#release(now);
+    this.release(now);
   }
 
   end(): void {
@@ -169,7 +169,7 @@ export class Serving {
       if (this.#leader.have(sequence, now)) this.#joinAt = map.sequence;
       // The follower may take over once it has these.
       if (this.#leader.inStep && sequence >= this.#joinAt) standing.setAlone(false);
-      this.#release(now);
+      this.release(now);
     } else statistics.fault("replication", "frames");
   }
 
@@ -209,7 +209,8 @@ export class Serving {
     this.#leader.snapshot?.beforeChange(id);
   };
 
-  #release(now: number): void {
+  /** Applies and publishes held updates that may be acknowledged. */
+  release(now: number): void {
     const { standing, queue } = this.#state;
     let last = -1;
     if (this.#suspended) return;
@@ -225,11 +226,7 @@ export class Serving {
     effects.event({ type: "replica:left", reason });
     // A suspended server acknowledges nothing.
     if (!this.#suspended) standing.setAlone(true);
-    this.#release(now);
-  }
-
-  marked(now: number): void {
-    this.#release(now);
+    this.release(now);
   }
 
   heard(): void {

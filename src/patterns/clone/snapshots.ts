@@ -12,7 +12,7 @@ import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { costOf } from "../../core/frame-cost.js";
 import { encodeSupport, type SubtreeSequences } from "./properties.js";
 import { EMPTY, encodeGoodbye, sequenceFrame } from "./protocol.js";
-import type { CloneSnapshotLoss, ServerRulesOptions } from "./server-options.js";
+import { type CloneSnapshotLoss, MAX_WAITING, type ServerRulesOptions } from "./server-options.js";
 import type { SendResult, ServerEffects } from "./server-state.js";
 import type { CloneStoredEntry } from "./store.js";
 import type { CloneTable } from "./table.js";
@@ -203,7 +203,7 @@ export class ServerSnapshots {
   request(routingId: Buffer, subtree: Buffer): void {
     const name = routingId.toString("latin1");
     if (this.#known.has(name)) return;
-    if (this.#waiting.length >= this.#options.maxWaiting) {
+    if (this.#waiting.length >= MAX_WAITING) {
       this.#lose(subtree, "too-many");
       return;
     }

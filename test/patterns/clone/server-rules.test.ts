@@ -33,7 +33,6 @@ const OPTIONS: ServerRulesOptions = {
   maxPending: 10,
   maxBytes: 100_000,
   maxSnapshots: 3,
-  maxWaiting: 1,
   token: Buffer.alloc(8, 1),
   random: () => 0.5,
 };
@@ -223,7 +222,7 @@ test("a server that was held up acknowledges nothing until it knows that it serv
   rules.suspend();
   set(rules, "k", "3", 3);
   rules.deactivate(true, 6_000);
-  expect([published.length, String(rules.table.value(0))]).toEqual([2, "3"]); // The other server has the word.
+  expect([published.length, String(rules.map.table.value(0))]).toEqual([2, "3"]); // The other server has the word.
 });
 
 test("a server in doubt that its follower leaves has acknowledged nothing alone", () => {

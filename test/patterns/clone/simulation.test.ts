@@ -137,7 +137,7 @@ class Contest {
     });
   }
 
-  check({ table }: ServerRules): void {
+  check({ map: { table } }: ServerRules): void {
     for (const key of ["/contest/number", "/contest/lock"]) {
       const id = table.find(Buffer.from(key));
       if (id >= 0) this.#mayBeThere(String(table.value(id)));
@@ -319,11 +319,11 @@ function end(simulation: Simulation, { world, writers }: Story, strict: boolean)
   simulation.run(simulation.now + 1_500);
   if (!simulation.runUntil(settled, simulation.now + 20_000)) throw new Error("not settled in the end");
   simulation.run(simulation.now + 3 * HEARTBEAT);
-  const [a, b] = world.servers.map(({ rules }) => (rules === undefined ? "down" : contents(rules.table)));
+  const [a, b] = world.servers.map(({ rules }) => (rules === undefined ? "down" : contents(rules.map.table)));
   if (a !== b) throw new Error(`the servers differ:\n${a}\n--\n${b}`);
   for (const client of world.clients) {
     const { subtree, rules } = client;
-    const expected = contents((world.active as Server).rules?.table as never, subtree);
+    const expected = contents((world.active as Server).rules?.map.table as never, subtree);
     if (contents(rules.table) !== expected)
       throw new Error(`${client.name} has\n${contents(rules.table)}\n-- instead of --\n${expected}`);
   }
@@ -512,7 +512,7 @@ function runStaggered(
       if (contested !== undefined) contested().stopped = true;
       end(simulation, story, false);
       const rules = (world.active as Server).rules as ServerRules;
-      const { table } = rules;
+      const { table } = rules.map;
       contested?.().check(rules);
       for (const ledger of ledgers) {
         kept += ledger.acknowledged.size;

@@ -80,7 +80,7 @@ export class Client {
         get watching() {
           return self.onChange !== undefined;
         },
-        changed: (key, _, value) => this.onChange?.({ key: String(key), value: value && String(value) }),
+        changed: ({ key, value }) => this.onChange?.({ key: String(key), value: value && String(value) }),
         synced: () => this.onSynced?.(),
         event: (event) => simulation.note(() => `${name}: ${JSON.stringify(event)}`),
       },

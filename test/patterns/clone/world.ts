@@ -94,7 +94,6 @@ export class Server {
       maxPending: 1_000,
       maxBytes: 1_000_000,
       maxSnapshots: 3,
-      maxWaiting: 100,
       random: () => simulation.random.next(),
       token: Buffer.from([this.role === "primary" ? 1 : 2, 0, 0, 0, 0, 0, life >> 8, life]),
     };
