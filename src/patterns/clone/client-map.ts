@@ -53,8 +53,8 @@ export class ClientMap {
       if (id >= 0 && value.length === 0) table.remove(id);
     }
     if (value.length > 0) {
-      if (table.bytes + key.length + value.length > this.#maxBytes) return false;
       table.put(key, value, sequence);
+      if (table.bytes > this.#maxBytes) return false;
     }
     if (!watching || (value.length === 0 && old === undefined)) return true;
     if (old?.equals(value) === true && !own) return true;
@@ -63,13 +63,11 @@ export class ClientMap {
     return true;
   }
 
-  /** Without watches. @returns `false` above the bound of bytes, without a change */
+  /** Without watches. @returns `false` above the bound of bytes: {@link apply} follows */
   applyNext(update: UpdateView): boolean {
-    const { key, keyEnd, value, valueEnd, sequence } = update;
-    const table = this.#table;
-    if (table.bytes + keyEnd - key + valueEnd - value > this.#maxBytes) return false;
-    table.putFrom(update, sequence);
-    this.last = sequence;
+    this.#table.putFrom(update, update.sequence);
+    if (this.#table.bytes > this.#maxBytes) return false;
+    this.last = update.sequence;
     return true;
   }
 

@@ -226,6 +226,18 @@ test("a map that outgrows its bound again and again is loaded less and less ofte
   expect(pauses[3]).toBeGreaterThan(4 * (pauses[0] as number));
 });
 
+test("a value that replaces another counts once against the bound", () => {
+  const { rules, start, done } = rig(["a"]);
+  const [key, value, empty] = [Buffer.from("k"), Buffer.alloc(600, "x"), Buffer.alloc(0)];
+  start(0);
+  rules.connected(1, 0);
+  rules.snapshot(1, [key, sequenceFrame(1), empty, empty, value], 0);
+  rules.snapshot(1, encodeGoodbye(1, empty), 0);
+  for (const sequence of [2, 3]) rules.update(1, [key, sequenceFrame(sequence), empty, empty, value], 1);
+  expect(rules.state).toBe("live");
+  expect(done).not.toContain("message:invalid");
+});
+
 test("a client that is refused tries again less and less often, until it has a map", () => {
   const { rules, start, done } = rig(["a"]);
   let now = 0;

@@ -40,7 +40,7 @@ function rig(subtree = "", watching = false, maxBytes = 500): Rig {
       sendSet: () => undefined,
       unsent: 0,
       watching,
-      changed: (...change) => done.push(change.map(String).join(" ")),
+      changed: (change) => done.push(JSON.stringify(change)),
       synced: () => done.push("synced"),
       event: (event) => done.push(JSON.stringify(event)),
     },
