@@ -279,7 +279,7 @@ export abstract class RequestClient<Req, Rep> extends Driver<RequestClientEvent,
   #next(): void {
     this.#stopTimer();
     this.#call = undefined;
-    if (this.#endpoints.length === 0) return;
+    if (this.closed || this.#endpoints.length === 0) return;
     const call = this.#waiting.shift();
     if (call !== undefined) this.#begin(call);
   }

@@ -124,6 +124,24 @@ test("a list that changes while a call rests does not send it back to the server
   await server.close({ linger: 0 });
 });
 
+test("a client that a listener closes because of an endpoint for other sockets asks nobody", async () => {
+  const source = new ListedEndpoints([]);
+  const client = kept(new PirateClient(source, { attemptTimeout: 50, retries: 3 }));
+  const ready = client.ready();
+  const call = client.request("x");
+  const refused = new Promise<void>((resolve) =>
+    client.events.on("endpoint:refused", () => {
+      void client.close();
+      resolve();
+    }),
+  );
+  source.set("udp://127.0.0.1:9");
+  await refused;
+  await expect(Promise.all([ready, call])).rejects.toMatchObject({ code: "EAGAIN" });
+  await client.close();
+  expect(client.stats()).toMatchObject({ attempts: 0, cancelled: 1 });
+});
+
 test("a request that its context is too small for is refused, and the next one is asked", async () => {
   const server = new Reply();
   const endpoint = await server.bind("tcp://127.0.0.1:*");
