@@ -1,5 +1,6 @@
 /** shoal clone server: the server of a map, alone or in a pair, with or without a store. */
 import type { Command } from "commander";
+import { defined } from "../core/defined.js";
 import type { BinaryStarFenceReason, BinaryStarRole } from "../patterns/binary-star/index.js";
 import { CloneLmdbStore, type ClonePairOptions, CloneServer } from "../patterns/clone/index.js";
 import { endpointOf } from "./clone-session.js";
@@ -15,7 +16,7 @@ import {
   type SecuritySettings,
   securityOptions,
 } from "./security.js";
-import { defined, wholeNumber } from "./values.js";
+import { wholeNumber } from "./values.js";
 
 /** A server binds up to four more ports. */
 const MAX_PORT = 65_531;

@@ -8,6 +8,7 @@
  * that begins with a brace is JSON.
  */
 import type { Command } from "commander";
+import { defined } from "../core/defined.js";
 import { CloneClient, type CloneServers } from "../patterns/clone/index.js";
 import { keyFault, MAX_KEY } from "../patterns/clone/protocol.js";
 import { addClusterOptions, isOfCluster } from "./cluster-options.js";
@@ -16,10 +17,10 @@ import { asUsage, describe, FormatError, UsageError, waitFailed } from "./failur
 import { bytesFromJson, bytesToJson, type Format, parseJson } from "./format.js";
 import { Log } from "./log.js";
 import { checkSettings, type Given, type Settings } from "./options.js";
-import { type Output, printing } from "./output.js";
+import { LINES, type Output, printing } from "./output.js";
 import { addSecurityOptions, clientSecurityOptions } from "./security.js";
 import type { Stop } from "./stop.js";
-import { defined, repeatable, wholeNumber } from "./values.js";
+import { repeatable, wholeNumber } from "./values.js";
 
 /** Timeout of the map and of an update, ms. */
 const TIMEOUT = 10_000;
@@ -174,9 +175,8 @@ function isLine(key: Buffer, value: Buffer | undefined): boolean {
 /** Parses lines to load: key, value and optionally the time to live in ms. Prints formatted lines. */
 export function entryFormat(json: boolean): Format {
   return {
-    whole: false,
+    ...LINES,
     parse: (bytes) => (json || bytes[0] === BRACE ? parseEntry(bytes) : parseText(bytes)),
-    print: (frames, pieces) => void pieces.push(...frames),
   };
 }
 

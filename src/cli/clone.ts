@@ -2,6 +2,7 @@
 import { setMaxListeners } from "node:events";
 import type { Command } from "commander";
 import { quoted } from "../core/arguments.js";
+import { defined } from "../core/defined.js";
 import { addCloneServerCommand } from "./clone-server.js";
 import {
   addCloneClientOptions,
@@ -18,7 +19,7 @@ import { bytesFromJson, bytesToJson, formatFor, parseJson } from "./format.js";
 import { Input } from "./input.js";
 import { addCommand, addGroup, type Given } from "./options.js";
 import type { Stop } from "./stop.js";
-import { defined, wholeNumber } from "./values.js";
+import { wholeNumber } from "./values.js";
 
 interface ConditionSettings extends CloneSettings {
   readonly revision?: number;

@@ -4,13 +4,13 @@
  *   options ──> a node for the time of the command ──> resolver of NAME ──> socket or pattern
  */
 import { ClusterNode, parseDiscovery } from "../cluster/index.js";
+import { defined } from "../core/defined.js";
 import { suggest } from "../core/suggestions.js";
 import type { EndpointSource } from "../index.js";
 import { type ClusterSettings, isOfCluster, SCHEME } from "./cluster-options.js";
 import { asUsage, UsageError } from "./failure.js";
 import { readKeyFile, readPasswordFile } from "./key-file.js";
 import type { Log } from "./log.js";
-import { defined } from "./values.js";
 
 /** ms without an endpoint before a warning. */
 const PATIENCE = 3_000;

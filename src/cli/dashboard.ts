@@ -1,12 +1,12 @@
 /** shoal dashboard: a page with proxies, nodes and other programs with metrics. */
 import type { Command } from "commander";
-import type { Subject } from "../dashboard/subject.js";
 import { asUsage, UsageError } from "./failure.js";
 import { readPasswordFile } from "./key-file.js";
 import { Log } from "./log.js";
 import { addCommand } from "./options.js";
 import { addSecurityOptions, clientSecurityOptions, type SecuritySettings } from "./security.js";
 import { Stop } from "./stop.js";
+import type { RemoteSubject } from "./subjects.js";
 import { repeatable, seconds } from "./values.js";
 
 const DASHBOARD_ADDRESS = "127.0.0.1:9465";
@@ -62,7 +62,7 @@ async function dashboard(texts: readonly string[], settings: DashboardSettings):
   checkSecured(texts, settings);
   const log = new Log("dashboard");
   const stop = new Stop().listen();
-  const subjects: Subject[] = [];
+  const subjects: RemoteSubject[] = [];
   try {
     for (const text of texts) subjects.push(await openSubject(text, security));
     const server = await asUsage(() =>

@@ -1,5 +1,6 @@
 /** shoal lvc: a forwarder that sends new subscribers the last value of each topic. */
 import type { Command } from "commander";
+import { defined } from "../core/defined.js";
 import { LastValueCache } from "../patterns/last-value-cache/last-value-cache.js";
 import { addClusterOptions, type ClusterSettings } from "./cluster-options.js";
 import { withEndpoints } from "./endpoints.js";
@@ -10,7 +11,7 @@ import { addCommand, checkEndpoints } from "./options.js";
 import { addPairOptions, Pair, type PairSettings } from "./pair.js";
 import { addSecurityOptions, securityOptions } from "./security.js";
 import { GRACE } from "./stop.js";
-import { defined, repeatable, wholeNumber } from "./values.js";
+import { repeatable, wholeNumber } from "./values.js";
 
 interface LvcSettings extends OperationSettings, PairSettings, ClusterSettings {
   readonly frontend?: readonly string[];

@@ -1,5 +1,6 @@
 /** shoal majordomo broker, worker, call: services behind a broker (7/MDP, 18/MDP). */
 import type { Command } from "commander";
+import { defined } from "../core/defined.js";
 import { loadOptional } from "../core/optional-package.js";
 import type { MetricsSourcesByName } from "../metrics/index.js";
 import type { BinaryStar } from "../patterns/binary-star/index.js";
@@ -21,7 +22,7 @@ import {
 import { addPairOptions, Pair, type PairSettings } from "./pair.js";
 import { addSecurityOptions, clientOf, type SecurityOptions, securityOptions } from "./security.js";
 import { type AnswerSettings, addAnswerOptions, answerer, callFailure, runCalls } from "./service.js";
-import { defined, wholeNumber } from "./values.js";
+import { wholeNumber } from "./values.js";
 
 /** ms. */
 const TIMEOUT = 30_000;

@@ -1,6 +1,6 @@
 /** The manual page of all commands, in roff. Pure. */
 import type { Command, Option } from "commander";
-import { examplesOf, LOG_HEADING } from "./options.js";
+import { examplesOf, LOG_HEADING, pathOf } from "./options.js";
 
 /** Has no date: one version is one page. @param program with all commands @param notes the end of its help */
 export function manPage(program: Command, notes: string): string {
@@ -39,10 +39,6 @@ function withInner(command: Command): Command[] {
 /** The help heading of a command or of its parent. */
 function groupOf(command: Command): string {
   return command.parent?.parent ? groupOf(command.parent) : command.helpGroup();
-}
-
-function pathOf(command: Command): string {
-  return command.parent ? `${pathOf(command.parent)} ${command.name()}` : command.name();
 }
 
 function isCommon({ helpGroupHeading }: Option): boolean {

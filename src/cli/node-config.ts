@@ -25,6 +25,7 @@ import { ConfigurationError, hider, otherThan } from "../config/file.js";
 import { NamedFiles } from "../config/named-files.js";
 import type { Finding, Path } from "../config/problem.js";
 import type { Schema, SchemaChecker } from "../config/validate.js";
+import { defined } from "../core/defined.js";
 import { parseListenAddress } from "../core/http-server.js";
 import { checkEndpoint, knownSchemes } from "../core/schemes/schemes.js";
 import { ShoalError } from "../index.js";
@@ -36,7 +37,6 @@ import { type ControlSettings, controlSecurity } from "./node-service.js";
 import { type SessionsSettings, type SessionsValues, sessionsOf } from "./node-sessions.js";
 import { type TlsValues, tlsFrom } from "./node-tls.js";
 import { keysFrom } from "./security.js";
-import { defined } from "./values.js";
 
 export interface NodeConfiguration {
   /** Values with variables and files filled in, for comparison. */

@@ -35,7 +35,6 @@ export class NodeService implements Service {
   #control: Router | undefined;
   #keys: KeyFolder | undefined;
   #bound: string[] = [];
-  #closing: Promise<void> | undefined;
 
   /** @param end called when a command ends the node */
   constructor(
@@ -128,13 +127,7 @@ export class NodeService implements Service {
     return command?.ends === true ? { reply, after: this.#end } : { reply };
   }
 
-  close({ linger }: { readonly linger: number }): Promise<void> {
-    if (linger === 0) return this.#close(0);
-    this.#closing ??= this.#close(linger);
-    return this.#closing;
-  }
-
-  async #close(linger: number): Promise<void> {
+  async close({ linger }: { readonly linger: number }): Promise<void> {
     await this.#node.close({ linger });
     this.#operator.end();
     // Watching readers get the end in this turn.

@@ -2,6 +2,7 @@
 import { constants } from "node:os";
 import { ClusterNode, type DiscoveryServer, type RefusedReason } from "../cluster/index.js";
 import { textOf } from "../config/file.js";
+import { defined } from "../core/defined.js";
 import { asUsage, describe, Failure, hasCode, UsageError } from "./failure.js";
 import { Log } from "./log.js";
 import { serveClients } from "./node-clients.js";
@@ -24,7 +25,6 @@ import { checkEndpoints } from "./options.js";
 import { checkFile, failureOf, Reloads } from "./reloads.js";
 import { Stop } from "./stop.js";
 import { terminal } from "./terminal.js";
-import { defined } from "./values.js";
 
 /** Unread bytes of standard output beyond which lines are dropped, with a warning. */
 const MAX_UNREAD = 1_048_576;

@@ -5,7 +5,7 @@ import { findScheme, reachableForms } from "../core/schemes/schemes.js";
 import type { ClusterSettings } from "./cluster-options.js";
 import { UsageError } from "./failure.js";
 import { jsonLog, SEVERITIES, type Severity, useLog } from "./log.js";
-import { checkSecurity, type SecuritySettings } from "./security.js";
+import type { SecuritySettings } from "./security.js";
 import { terminal } from "./terminal.js";
 import { repeatable, wholeNumber } from "./values.js";
 
@@ -95,6 +95,11 @@ export function examplesOf(command: Command): readonly string[] {
   return EXAMPLES.get(command) ?? [];
 }
 
+/** A command as a user types it: "shoal majordomo call". */
+export function pathOf(command: Command): string {
+  return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
+}
+
 export function applyCommonOptions(settings: CommonSettings): void {
   const { quiet, verbose, logLevel, logFormat } = settings;
   useLog({ level: logLevel ?? (quiet === true ? "error" : verbose === true ? "debug" : "info") });
@@ -179,6 +184,5 @@ export function checkSettings<S extends Settings>(
     throw new UsageError("--json and --multipart exclude each other");
   if (raw !== true && multipart?.includes("\n") === true)
     throw new UsageError("--multipart: a line cannot contain a line feed");
-  checkSecurity(settings, settings);
   return settings;
 }

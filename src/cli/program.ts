@@ -6,7 +6,7 @@ import { builtFile } from "../core/built-file.js";
 import { suggest } from "../core/suggestions.js";
 import { describe, exitCodeOf, Reported, UsageError } from "./failure.js";
 import { logFailure } from "./log.js";
-import { addCommonOptions, applyCommonOptions } from "./options.js";
+import { addCommonOptions, applyCommonOptions, pathOf } from "./options.js";
 import { OutputCheck } from "./output.js";
 import { type Terminal, terminal, withTerminal } from "./terminal.js";
 
@@ -100,11 +100,6 @@ async function createProgram(name: string | undefined): Promise<Command> {
     });
   }
   return program;
-}
-
-/** A command as a user types it: "shoal majordomo call". */
-function pathOf(command: Command): string {
-  return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
 }
 
 function commandOf(parent: Command, name: string): Command {

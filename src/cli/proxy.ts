@@ -1,5 +1,6 @@
 /** shoal proxy queue, forwarder, streamer. */
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { defined } from "../core/defined.js";
 import {
   ForwarderProxy,
   type ProxyDrainResult,
@@ -26,7 +27,7 @@ import {
   type SecuritySettings,
   securityOptions,
 } from "./security.js";
-import { defined, repeatable, wholeNumber } from "./values.js";
+import { repeatable, wholeNumber } from "./values.js";
 
 /** Default timeout of a drain, s. */
 const DRAIN = 10;

@@ -1,10 +1,10 @@
 /** The options --plain, --curve-…, --tls-… and --ws-origin: their help, rules, and socket options. */
 import { readFile } from "node:fs/promises";
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { defined } from "../core/defined.js";
 import { type Authenticate, type CommonOptions, curveKeyPair, readCertificate } from "../index.js";
 import { plainUsers } from "../sockets/security/plain-users.js";
 import { describe, Failure, UsageError } from "./failure.js";
-import { defined } from "./values.js";
 
 export interface SecuritySettings {
   /** USER:PASSWORD */
@@ -99,11 +99,7 @@ export function publicKey(text: string): string {
 }
 
 /** Checks the combination before anything is read. @param prefix of the options' names @throws UsageError */
-export function checkSecurity(
-  settings: SecuritySettings,
-  { bind = [], connect = [] }: Ends,
-  prefix = "",
-): void {
+function checkSecurity(settings: SecuritySettings, { bind = [], connect = [] }: Ends, prefix = ""): void {
   const { plain, curveServerKey, curveCertificate, tlsCert, tlsKey, wsOrigin } = settings;
   if ((tlsCert === undefined) !== (tlsKey === undefined))
     throw new UsageError(`--${prefix}tls-cert and --${prefix}tls-key go together`);
@@ -179,7 +175,6 @@ export async function serverKeysFrom(
 
 /** For a command that only connects: a certificate alone has no use there. */
 export async function clientSecurityOptions(settings: SecuritySettings): Promise<SecurityOptions> {
-  checkSecurity(settings, {});
   if (settings.curveCertificate !== undefined && settings.curveServerKey === undefined)
     throw new UsageError("--curve-certificate needs --curve-server-key, the key of the server to connect to");
   return securityOptions(settings, {});

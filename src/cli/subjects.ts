@@ -2,7 +2,9 @@
  * A remote program for `shoal top` and the dashboard: metrics over HTTP, or a control socket. Types of its answers
  * are checked here; src/dashboard/build.ts bounds what is shown.
  */
+
 import { quoted } from "../core/arguments.js";
+import { defined } from "../core/defined.js";
 import { reachableForms, reachesProcesses } from "../core/schemes/schemes.js";
 import { isCount, itemOfPeer, memberTexts, PEER_SIDES, sidesOf, textsOf } from "../dashboard/build.js";
 import { actionsIn } from "../dashboard/local.js";
@@ -10,7 +12,7 @@ import type { DashboardAction, DashboardItem } from "../dashboard/state.js";
 import type { SourceDetails, SourceList, Subject, SubjectReading } from "../dashboard/subject.js";
 import { ShoalError } from "../index.js";
 import type { ProcessReading } from "../metrics/reading.js";
-import { isRead, known, readingOf } from "../metrics/readings.js";
+import { isRead, readingOf } from "../metrics/readings.js";
 import { type Sample, samplesOf } from "../metrics/samples.js";
 import { kindOf } from "../proxy/pairs.js";
 import { MAX_PEERS_LISTED } from "../sockets/peer-views.js";
@@ -44,12 +46,17 @@ export function checkSecured(texts: readonly string[], { plain, curveServerKey }
     );
 }
 
+/** A subject with a connection. */
+export interface RemoteSubject extends Subject {
+  close(): Promise<void>;
+}
+
 /** @param security of control sockets @param hasPeers whether to read peers @throws UsageError */
 export async function openSubject(
   text: string,
   security: SecurityOptions,
   hasPeers = true,
-): Promise<Subject> {
+): Promise<RemoteSubject> {
   if (/^https?:\/\//.test(text)) {
     if (!URL.canParse(text)) throw new UsageError(`address ${quoted(text)} is not a URL`);
     return new HttpSubject(text, hasPeers);
@@ -73,7 +80,7 @@ function reasonOf(error: unknown): string {
 }
 
 /** Metrics, with peers if the program serves them. */
-class HttpSubject implements Subject {
+class HttpSubject implements RemoteSubject {
   readonly address: string;
   readonly reasonOf = reasonOf;
   readonly #metrics: URL;
@@ -94,7 +101,7 @@ class HttpSubject implements Subject {
     const text = await this.#get(this.#metrics, timeout, signal);
     const { sources, process } = readingOf(parsePrometheusText(text, isRead));
     return {
-      reading: { sources, process: known({ ...process, instance: this.#instance }) },
+      reading: { sources, process: defined({ ...process, instance: this.#instance }) },
       details: await this.#details(timeout, signal),
     };
   }
@@ -172,7 +179,7 @@ async function bounded(response: Response): Promise<string> {
   return text + decoder.decode();
 }
 
-class ControlSubject implements Subject {
+class ControlSubject implements RemoteSubject {
   readonly address: string;
   readonly reasonOf = reasonOf;
   readonly #client: ControlClient;

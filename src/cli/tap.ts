@@ -2,6 +2,7 @@
 
 import { isUtf8 } from "node:buffer";
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { defined } from "../core/defined.js";
 import type { ReceiveManyOptions, Socket } from "../index.js";
 import type { EspressoFilter } from "../patterns/espresso/filter.js";
 import { EspressoListener, type EspressoRecord } from "../patterns/espresso/listener.js";
@@ -15,7 +16,7 @@ import { LINES, printing } from "./output.js";
 import { addSecurityOptions, clientSecurityOptions } from "./security.js";
 import { printable } from "./terminal.js";
 import { receiveAll } from "./transfer.js";
-import { defined, repeatable, wholeNumber } from "./values.js";
+import { repeatable, wholeNumber } from "./values.js";
 
 interface TapSettings extends Given, ClusterSettings {
   readonly topic?: readonly string[];

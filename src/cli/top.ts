@@ -6,6 +6,7 @@ import { Failure } from "./failure.js";
 import { addCommand } from "./options.js";
 import { LINES, printing } from "./output.js";
 import { addSecurityOptions, clientSecurityOptions, type SecuritySettings } from "./security.js";
+import type { RemoteSubject } from "./subjects.js";
 import { terminal } from "./terminal.js";
 import { seconds } from "./values.js";
 
@@ -60,10 +61,10 @@ async function top(texts: readonly string[], settings: TopSettings): Promise<voi
   checkSecured(texts, settings);
   const stdout = terminal().stdout as WriteStream;
   const isRedrawn = stdout.isTTY && process.env.TERM !== "dumb" && settings.json !== true && !once;
-  const watches: InstanceType<typeof Watch>[] = [];
+  const subjects: RemoteSubject[] = [];
   try {
-    for (const text of texts)
-      watches.push(new Watch(text, await openSubject(text, security, false), interval * 1_000));
+    for (const text of texts) subjects.push(await openSubject(text, security, false));
+    const watches = subjects.map((each) => new Watch(each.address, each, interval * 1_000));
     await printing(LINES, async (output, { requested: signal }) => {
       for (let readings = 1; !signal.aborted; readings++) {
         const begin = performance.now();
@@ -90,6 +91,6 @@ async function top(texts: readonly string[], settings: TopSettings): Promise<voi
       }
     });
   } finally {
-    await Promise.all(watches.map(({ subject }) => subject.close()));
+    await Promise.all(subjects.map((subject) => subject.close()));
   }
 }

@@ -27,7 +27,3 @@ export function seconds(min: number, max: number): (text: string) => number {
     throw new InvalidArgumentError(`Expected seconds from ${min} to ${max}.`);
   };
 }
-
-export function defined<T extends object>(members: T): { [K in keyof T]: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as never;
-}

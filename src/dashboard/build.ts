@@ -2,8 +2,8 @@
  * Builds the dashboard's state from readings. Pure, and bounded whatever remote programs answer: sources, links,
  * endpoints per side, characters per text.
  */
+import { defined } from "../core/defined.js";
 import type { RatedReading, RatedSource } from "../metrics/reading.js";
-import { known } from "../metrics/readings.js";
 import type { PeerView } from "../sockets/peer-views.js";
 import type {
   DashboardItem,
@@ -53,13 +53,13 @@ export function stateOf(seen: readonly SeenProcess[], options: StateOptions): Da
       id,
       address: cut(address),
       up,
-      ...known({
+      ...defined({
         latency: latency === undefined ? undefined : Math.round(latency * 10) / 10,
         since,
         reason: optional(reason),
       }),
       ...measured,
-      ...known({ version: optional(measured.version) }),
+      ...defined({ version: optional(measured.version) }),
       sources: shown.map((source) => sourceOf(id, source, details.get(source.name), options.control)),
     };
   });
@@ -118,7 +118,7 @@ function sourceOf(
       Object.entries(details.lists ?? {}).map(([list, { length }]) => [list, isCount(length) ? length : 0]),
     ),
     actions: control ? (details.actions ?? []) : [],
-    ...known({
+    ...defined({
       refusal: optional(details.refusal),
       members: details.members?.slice(0, MAX_MEMBERS).map(cut),
     }),
@@ -134,7 +134,7 @@ function endpointsOf({
   const counted = Object.entries(drops).filter(([, messages]) => messages > 0);
   const some = (endpoints: readonly string[]): string[] => endpoints.slice(0, MAX_SIDE_ENDPOINTS).map(cut);
   return {
-    ...known({ type: optional(type) }),
+    ...defined({ type: optional(type) }),
     bound: some(bound),
     connected: some(connected),
     ...(counted.length === 0
@@ -224,7 +224,7 @@ export function linksOf(processes: readonly DashboardProcess[]): DashboardLink[]
       // Of two nodes that know each other, one has the link.
       if (links.length === MAX_LINKS || (to !== undefined && to <= id)) continue;
       const toSide = to && MEMBERS;
-      links.push({ from: id, fromSide: MEMBERS, endpoint, ...known({ to, toSide }) });
+      links.push({ from: id, fromSide: MEMBERS, endpoint, ...defined({ to, toSide }) });
     }
   return links;
 }
@@ -282,7 +282,7 @@ export function pageOf(
     items: matching.slice(offset, offset + Math.min(limit, MAX_PAGE)).map((item) => ({
       name: cut(item.name),
       state: cut(item.state),
-      ...known({ address: optional(item.address), detail: optional(item.detail) }),
+      ...defined({ address: optional(item.address), detail: optional(item.detail) }),
     })),
   };
 }

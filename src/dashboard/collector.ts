@@ -83,12 +83,11 @@ export class Collector {
     throw new InvalidArgumentError(`no source of this id can ${action}`);
   }
 
-  async close(): Promise<void> {
+  close(): void {
     this.#stop.abort();
     clearInterval(this.#timer);
     this.#timer = undefined;
     this.#listeners.clear();
-    await Promise.all(this.#watches.map(({ subject }) => subject.close()));
   }
 
   #begin(): void {

@@ -2,9 +2,10 @@
 
 import { describe, thrownText } from "../core/arguments.js";
 import { thisProcess } from "../core/built-file.js";
+import { defined } from "../core/defined.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import type { Reading, SourceReading } from "../metrics/reading.js";
-import { known, readingOf } from "../metrics/readings.js";
+import { readingOf } from "../metrics/readings.js";
 import { samplesOf } from "../metrics/samples.js";
 import { type MetricsSourcesByName, namedSources, StatsReader } from "../metrics/sources.js";
 import type { MajordomoServiceStats } from "../patterns/majordomo/index.js";
@@ -105,9 +106,6 @@ export class LocalSubject implements Subject {
     return thrownText(error);
   }
 
-  /** The program owns the watched objects. */
-  async close(): Promise<void> {}
-
   #given(): DashboardSourcesByName {
     return typeof this.#sources === "function" ? this.#sources() : this.#sources;
   }
@@ -168,7 +166,7 @@ function detailsOf(source: unknown, kind: string, stats: object): SourceDetails 
   }
   const lists = LISTS[kind]?.(source as Listed, stats as Counts);
   const members = kind === "cluster" ? membersOf(source as Listed) : undefined;
-  return { lists: { ...lists, ...listsOf(peerListsOf(source)) }, ...known({ members }) };
+  return { lists: { ...lists, ...listsOf(peerListsOf(source)) }, ...defined({ members }) };
 }
 
 function membersOf(node: Listed): readonly string[] | undefined {
@@ -223,7 +221,7 @@ function listOf<T>(
 
 function itemOfMember({ name, state, addresses, tags }: Member): DashboardItem {
   const detail = tags.length === 0 ? undefined : tags.join(", ");
-  return known({ name, state, address: addresses[0], detail });
+  return defined({ name, state, address: addresses[0], detail });
 }
 
 function itemOfService({ name, workers, queued, requests, failures }: MajordomoServiceStats): DashboardItem {

@@ -43,7 +43,7 @@ const ACTIONS: readonly string[] = ["pause", "resume", "drain"];
 
 const JSON_TYPE = "application/json; charset=utf-8";
 
-/** @throws as `serveDashboard`, after closing the subjects */
+/** The subjects stay open. @throws as `serveDashboard` */
 export async function startDashboard(
   address: string,
   subjects: readonly Subject[],
@@ -60,18 +60,14 @@ export async function startDashboard(
     checksHost: true,
     isStream: (request) => request.url?.split("?", 1)[0] === "/api/events",
   });
-  const url = await serveAt(server, "The dashboard", address, { host, port: listening.port }).catch(
-    async (error: unknown) => {
-      await collector.close();
-      throw error;
-    },
-  );
+  const url = await serveAt(server, "The dashboard", address, { host, port: listening.port });
   let closing: Promise<void> | undefined;
   return {
     url,
     close: () => {
       pages.close();
-      closing ??= Promise.all([shut(server), collector.close()]).then(() => undefined);
+      collector.close();
+      closing ??= shut(server);
       return closing;
     },
   };

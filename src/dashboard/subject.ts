@@ -30,5 +30,4 @@ export interface Subject {
   /** @throws the source's error */
   act(source: string, action: DashboardAction): Promise<void>;
   reasonOf(error: unknown): string;
-  close(): Promise<void>;
 }

@@ -1,4 +1,5 @@
 /** Readings of samples, by side, and rates between two. Pure. */
+import { defined } from "../core/defined.js";
 import {
   BUILD,
   FAMILIES,
@@ -259,7 +260,7 @@ function sourceOf(name: string, kind: MetricsKind, named: Named): SourceReading 
     return [
       {
         side,
-        ...known(Object.fromEntries(values)),
+        ...defined(Object.fromEntries(values)),
         ...(refusals.length === 0 ? {} : { refusals: Object.fromEntries(refusals) }),
       },
     ];
@@ -277,7 +278,7 @@ function processOf(named: Named): ProcessReading {
   const value = (name: string): number | undefined => named.get(name)?.[0]?.value;
   const lag = value(PROCESS.lag);
   const least = value(PROCESS.least);
-  return known({
+  return defined({
     cpu: value(PROCESS.cpu),
     memory: value(PROCESS.memory),
     version: named.get(BUILD.name)?.[0]?.labels.version,
@@ -289,10 +290,6 @@ function processOf(named: Named): ProcessReading {
 function plus(...numbers: readonly (number | undefined)[]): number | undefined {
   const given = numbers.filter((number) => number !== undefined);
   return given.length === 0 ? undefined : given.reduce((total, number) => total + number, 0);
-}
-
-export function known<T extends object>(members: T): { [K in keyof T]: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as never;
 }
 
 export function rated(before: TimedReading | undefined, now: TimedReading): RatedReading {
@@ -311,7 +308,7 @@ export function rated(before: TimedReading | undefined, now: TimedReading): Rate
         };
       }),
     })),
-    ...known({ ...now.reading.process, cpu }),
+    ...defined({ ...now.reading.process, cpu }),
   };
 }
 

@@ -25,7 +25,6 @@ function subject(cost: number, fails: () => boolean = () => false) {
     },
     act: async () => undefined,
     reasonOf: (error) => (error as Error).message,
-    close: async () => undefined,
   };
   /** The reads of a time in ms. */
   const readsIn = async (time: number): Promise<number> => {
