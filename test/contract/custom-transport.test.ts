@@ -17,7 +17,10 @@ import {
   type Transport,
   type TransportAcceptor,
   XPublisher,
+  XSubscriber,
 } from "../../src/index.js";
+import { Dish, Radio } from "../../src/sockets/draft/index.js";
+import { Relay } from "../../src/sockets/relay.js";
 import { ENGINES } from "../support/engines.js";
 import { nextEvent, turn, until } from "./support/wait.js";
 
@@ -253,6 +256,68 @@ describe("a registered transport", () => {
       }
       expect(got.sort()).toEqual([1, 2]);
     }
+  });
+
+  /** Within the first write of a message, one is published that only the first subscriber gets. */
+  function publishWithinWrite(ends: readonly End[], publish: () => void): void {
+    let isPublished = false;
+    for (const end of ends) {
+      const write = end._write.bind(end);
+      end._write = (chunk, encoding, done) => {
+        write(chunk, encoding, done);
+        if (isPublished) return;
+        isPublished = true;
+        publish();
+      };
+    }
+  }
+
+  it("gives every Dish each message where the program sends to another group within a write", async () => {
+    const radio = keep(new Radio({ context }));
+    const dishes = [keep(new Dish({ context })), keep(new Dish({ context }))];
+    await radio.bind("memory://radio");
+    for (const [at, dish] of dishes.entries()) {
+      dish.join("all", ...(at === 0 ? ["first"] : []));
+      dish.connect("memory://radio");
+      await nextEvent(radio, "subscribe");
+    }
+    publishWithinWrite(accepted as End[], () => radio.trySend("within", { group: "first" }));
+    radio.trySend(Buffer.alloc(300_000, 1), { group: "all" });
+    const texts: string[] = [];
+    for (const dish of [...dishes, dishes[0] as Dish]) {
+      const [body, { group }] = await dish.receive({ timeout: 4_000 });
+      texts.push(`${group} ${body.length}`);
+    }
+    expect(texts).toEqual(["all 300000", "all 300000", "first 6"]);
+  });
+
+  it("gives every subscriber each relayed message where the program publishes within a write", async () => {
+    const [source, from] = [keep(new XPublisher({ context })), keep(new XSubscriber({ context }))];
+    await source.bind("memory://source");
+    from.connect("memory://source");
+    await from.ready();
+    await from.send(Buffer.from("\u0001"));
+    await source.receive();
+    const to = keep(new XPublisher({ context, verbosity: "allSubs" }));
+    const subscribers = [keep(new Subscriber({ context })), keep(new Subscriber({ context }))];
+    await to.bind("memory://relays");
+    accepted.length = 0;
+    for (const [at, subscriber] of subscribers.entries()) {
+      subscriber.subscribe("all", ...(at === 0 ? ["first"] : []));
+      subscriber.connect("memory://relays");
+      for (let i = at; i < 2; i++) await to.receive();
+    }
+    publishWithinWrite(accepted as End[], () => to.trySend(["first", "within"]));
+    const relay = new Relay(from, to);
+    await source.send(["all", Buffer.alloc(300_000, 1)]);
+    await relay.readable();
+    relay.move(10);
+    const texts: string[] = [];
+    for (const subscriber of [...subscribers, subscribers[0] as Subscriber]) {
+      const [topic, body] = (await subscriber.receive({ timeout: 4_000 })) as [Buffer, Buffer];
+      texts.push(`${topic} ${body.length}`);
+    }
+    expect(texts).toEqual(["all 300000", "all 300000", "first 6"]);
   });
 
   it("reports its own refusals", async () => {

@@ -25,9 +25,9 @@ import {
   type RelaySink,
 } from "../../engine.js";
 import { parseCommand } from "../codec/command.js";
-import { Encoder, letGo } from "../codec/encoder.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { Pipe } from "../pipe.js";
+import { FanOuts } from "./fan-out.js";
 import type { Matching } from "./relaying.js";
 import { Routing, type RoutingEffects } from "./routing.js";
 import { SubscriptionIndex } from "./subscription-index.js";
@@ -65,7 +65,7 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
   #stepIsDue = false;
   /** Requested by peers while the program decides (manual). */
   readonly #asked = new SubscriptionIndex<Subscriber>();
-  readonly #encoder = new Encoder();
+  readonly #fanOuts = new FanOuts();
   /** XPUB: untaken messages. */
   readonly #notices = new RingBuffer<Notice>();
   #noticesCost = 0;
@@ -73,7 +73,6 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
   readonly #givesNotices: boolean;
   #epoch = 0;
   #matched: Pipe[] = [];
-  #isPublishing = false;
   #everybody: readonly Pipe[] = [];
   #everybodyAt = -1;
   #last: Subscriber | undefined = undefined;
@@ -154,52 +153,16 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
   }
 
   offer(message: OutgoingMessage): OfferResult {
-    if (this.#isPublishing) return this.#publishWithin(message);
-    this.#isPublishing = true;
+    const fanOut = this.#fanOuts.begin();
     try {
-      return this.#publish(message, this.#encoder);
+      return fanOut.send(message, this.match(message, fanOut.pipes), this.effects);
     } finally {
-      this.#isPublishing = false;
+      this.#fanOuts.end(fanOut);
     }
-  }
-
-  /** A listener of a drop may publish, and so may a transport of the program: the list and the encoder are in use. */
-  #publishWithin(message: OutgoingMessage): OfferResult {
-    this.#matched = [];
-    const encoder = new Encoder();
-    try {
-      return this.#publish(message, encoder);
-    } finally {
-      encoder.close();
-    }
-  }
-
-  #publish(message: OutgoingMessage, encoder: Encoder): OfferResult {
-    const matched = this.match(message);
-    if (matched.length === 0) return OfferResult.Accepted;
-    const { noDrop } = this.effects.options;
-    if (noDrop === true) {
-      let full = false;
-      for (let i = 0; i < matched.length; i++) if (!(matched[i] as Pipe).hasRoom()) full = true;
-      if (full) return OfferResult.Mute;
-    }
-    encoder.encode(message, 0, undefined);
-    const held = encoder.hold();
-    let full: Pipe[] | undefined;
-    for (let i = 0; i < matched.length; i++) {
-      const pipe = matched[i] as Pipe;
-      if (noDrop === true || pipe.hasRoom()) {
-        pipe.sendEncoded(encoder);
-      } else if (full === undefined) full = [pipe];
-      else full.push(pipe);
-    }
-    letGo(held);
-    if (full !== undefined) for (const pipe of full) this.effects.routingOnDrop("peer-full", pipe);
-    return OfferResult.Accepted;
   }
 
   override get relaySink(): RelaySink | undefined {
-    return this.effects.relays?.publishedSink(this, this.#encoder, this.effects);
+    return this.effects.relays?.publishedSink(this, this.#fanOuts, this.effects);
   }
 
   override get directed(): DirectedSending | undefined {
@@ -278,8 +241,8 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     return this.#index.isUniform && this.effects.options.invertMatching !== true;
   }
 
-  /** Valid until the next call. */
-  match(message: OutgoingMessage): readonly Pipe[] {
+  /** @param matched gets the pipes, unless another list has them */
+  match(message: OutgoingMessage, matched: Pipe[]): readonly Pipe[] {
     const { version } = this.#index;
     const inverted = this.effects.options.invertMatching;
     if (this.#everybodyAt === version && !inverted) return this.#everybody;
@@ -295,7 +258,7 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     const first = (Array.isArray(message) ? message[0] : message) as OutgoingFrame;
     const topic = typeof first === "string" ? Buffer.from(first) : first;
     this.#epoch += 1;
-    const matched = this.#matched;
+    this.#matched = matched;
     matched.length = 0;
     this.#index.match(topic, this.#visit, this.#isMatched);
     if (!inverted) return matched;

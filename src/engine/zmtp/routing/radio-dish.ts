@@ -16,8 +16,8 @@ import {
 } from "../../engine.js";
 import { commandFrame, MAX_GROUP } from "../../frame.js";
 import { encodeCommand, parseCommand } from "../codec/command.js";
-import { Encoder, letGo } from "../codec/encoder.js";
 import type { Pipe } from "../pipe.js";
+import { FanOuts } from "./fan-out.js";
 import { Routing, type RoutingEffects } from "./routing.js";
 import { SubscribeRouting } from "./subscribe.js";
 
@@ -28,8 +28,7 @@ export class RadioRouting extends Routing {
   readonly #members = new Map<string, Set<Pipe>>();
   readonly #groups = new Map<Pipe, Set<string>>();
   readonly #datagrams = new Set<Pipe>();
-  readonly #targets: Pipe[] = [];
-  readonly #encoder = new Encoder();
+  readonly #fanOuts = new FanOuts();
 
   get readable(): boolean {
     return false;
@@ -71,29 +70,17 @@ export class RadioRouting extends Routing {
   offer(message: OutgoingMessage): OfferResult {
     if (!Array.isArray(message) || message.length !== 2) return OfferResult.Accepted;
     const group = message[0] as OutgoingFrame;
-    const targets = this.#targets;
-    targets.length = 0;
     const members = this.#members.get(keyOf(typeof group === "string" ? Buffer.from(group) : group));
-    if (members !== undefined) for (const pipe of members) targets.push(pipe);
-    for (const pipe of this.#datagrams) targets.push(pipe);
-    if (targets.length === 0) return OfferResult.Accepted;
-    if (this.effects.options.noDrop) {
-      let isFull = false;
-      for (const pipe of targets) if (!pipe.hasRoom()) isFull = true;
-      if (isFull) return OfferResult.Mute;
+    const fanOut = this.#fanOuts.begin();
+    try {
+      const { pipes } = fanOut;
+      pipes.length = 0;
+      if (members !== undefined) for (const pipe of members) pipes.push(pipe);
+      for (const pipe of this.#datagrams) pipes.push(pipe);
+      return fanOut.send(message, pipes, this.effects);
+    } finally {
+      this.#fanOuts.end(fanOut);
     }
-    this.#encoder.encode(message, 0, undefined);
-    const held = this.#encoder.hold();
-    let full: Pipe[] | undefined;
-    for (const pipe of targets) {
-      if (this.effects.options.noDrop || pipe.hasRoom()) pipe.sendEncoded(this.#encoder);
-      else if (full === undefined) full = [pipe];
-      else full.push(pipe);
-    }
-    letGo(held);
-    // Last, because a listener may send and reuse the encoder.
-    if (full !== undefined) for (const pipe of full) this.effects.routingOnDrop("peer-full", pipe);
-    return OfferResult.Accepted;
   }
 
   #join(pipe: Pipe, group: Buffer): void {

@@ -7,6 +7,7 @@ import { type Encoder, SLAB_SIZE } from "../codec/encoder.js";
 import type { RefCounted } from "../codec/pooled-buffer.js";
 import { countSameRoutingId, encodeMessage, takeFront, takeStrippingRoutingId } from "../codec/take-front.js";
 import type { Pipe } from "../pipe.js";
+import type { FanOutEffects, FanOuts } from "./fan-out.js";
 import type { FairQueue, LoadBalancer } from "./queues.js";
 
 /** Bytes from which messages are passed by reference. */
@@ -108,49 +109,52 @@ function routedSink(byId: ReadonlyMap<string, Pipe>): RelaySink {
   };
 }
 
-export interface FanOutEffects {
-  readonly options: { readonly noDrop?: boolean | undefined };
-  routingOnDrop(reason: "peer-full", pipe: Pipe, messages?: number): void;
-}
-
 export interface Matching {
-  /** Valid until the next call. */
-  match(first: Uint8Array): readonly Pipe[];
+  /** @param matched gets the pipes, unless another list has them */
+  match(first: Uint8Array, matched: Pipe[]): readonly Pipe[];
   readonly isUniform: boolean;
 }
 
 /** Consecutive messages with the same subscribers are sent together. */
-function publishedSink(matching: Matching, encoder: Encoder, effects: FanOutEffects): RelaySink {
-  const matchAt = (bytes: Uint8Array, position: number): readonly Pipe[] => {
+function publishedSink(matching: Matching, fanOuts: FanOuts, effects: FanOutEffects): RelaySink {
+  const matchAt = (bytes: Uint8Array, position: number, into: Pipe[]): readonly Pipe[] => {
     const body = bodyAt(bytes, position);
-    return matching.match(slice(bytes.buffer, bytes.byteOffset + body, frameEnd(bytes, position) - body));
+    return matching.match(
+      slice(bytes.buffer, bytes.byteOffset + body, frameEnd(bytes, position) - body),
+      into,
+    );
   };
   return {
     offerBatch(batch) {
       const { bytes } = batch;
-      while (batch.messages > 0) {
-        const { start } = batch;
-        let matched = matchAt(bytes, start);
-        let count = 1;
-        if (matching.isUniform) count = batch.messages;
-        else if (batch.messages > 1) {
-          matched = [...matched];
-          let next = skipMessages(bytes, start, 1);
-          while (count < batch.messages && isSame(matched, matchAt(bytes, next))) {
-            count += 1;
-            next = skipMessages(bytes, next, 1);
+      const fanOut = fanOuts.begin();
+      try {
+        while (batch.messages > 0) {
+          const { start } = batch;
+          let matched = matchAt(bytes, start, fanOut.pipes);
+          let count = 1;
+          if (matching.isUniform) count = batch.messages;
+          else if (batch.messages > 1) {
+            matched = [...matched];
+            let next = skipMessages(bytes, start, 1);
+            while (count < batch.messages && isSame(matched, matchAt(bytes, next, fanOut.pipes))) {
+              count += 1;
+              next = skipMessages(bytes, next, 1);
+            }
           }
+          if (effects.options.noDrop) {
+            for (const pipe of matched) count = Math.min(count, pipe.roomFor(count));
+            if (count === 0) return OfferResult.Mute;
+          }
+          const before = batch.frames;
+          const end = takeFront(batch, count);
+          const range = { bytes, start, end, count, frames: before - batch.frames, memory: batch.pooled };
+          sendToAll(range, matched, fanOut.encoder, effects);
         }
-        if (effects.options.noDrop) {
-          for (const pipe of matched) count = Math.min(count, pipe.roomFor(count));
-          if (count === 0) return OfferResult.Mute;
-        }
-        const before = batch.frames;
-        const end = takeFront(batch, count);
-        const frames = before - batch.frames;
-        fanOut({ bytes, start, end, count, frames, memory: batch.pooled }, matched, encoder, effects);
+        return OfferResult.Accepted;
+      } finally {
+        fanOuts.end(fanOut);
       }
-      return OfferResult.Accepted;
     },
   };
 }
@@ -194,7 +198,12 @@ interface EncodedRange {
 /**
  * Drops and reports messages without room. Small ones share one encoder, so that neighbours become one write.
  */
-function fanOut(range: EncodedRange, pipes: readonly Pipe[], encoder: Encoder, effects: FanOutEffects): void {
+function sendToAll(
+  range: EncodedRange,
+  pipes: readonly Pipe[],
+  encoder: Encoder,
+  effects: FanOutEffects,
+): void {
   const { bytes, start, end, count, frames, memory } = range;
   const shared = pipes.length > 1 && end - start < BY_REFERENCE;
   if (shared) encoder.encodeRange(bytes, start, end, frames, undefined, memory);
@@ -219,7 +228,7 @@ function fanOut(range: EncodedRange, pipes: readonly Pipe[], encoder: Encoder, e
       left -= fitting;
     }
   }
-  // Last, because a listener may publish and reuse the encoder.
+  // Last, because a listener may publish: its message comes after these.
   if (missed !== undefined) for (const [pipe, left] of missed) effects.routingOnDrop("peer-full", pipe, left);
 }
 
