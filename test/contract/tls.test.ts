@@ -267,6 +267,15 @@ describe("a new certificate", () => {
     expect(await subjectAt(portOf(server))).toBe("new");
   });
 
+  it("that is unusable leaves each endpoint with the socket's last one", async () => {
+    const server = await bound({});
+    const first = portOf(server);
+    Object.assign(server, pair("renewed"));
+    await server.bind("tls://127.0.0.1:*");
+    server.tlsKey = "";
+    expect([await subjectAt(first), await subjectAt(portOf(server))]).toEqual(["new", "new"]);
+  });
+
   it.each([
     ["has no certificate", () => "not in PEM"],
     ["is cut off", () => pem("ca.pem").slice(0, -100)],

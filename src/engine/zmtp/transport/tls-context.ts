@@ -27,9 +27,11 @@ const CONTEXT_OPTIONS = ["tlsCert", "tlsKey", "tlsPassphrase", "tlsCa", "tlsMinV
 interface Kept {
   readonly values: readonly unknown[];
   readonly context: SecureContext;
+  /** Peers need a certificate. */
+  readonly asks: boolean;
 }
 
-/** The last context of each socket: making one takes milliseconds. */
+/** The last valid context of each socket: making one takes milliseconds. */
 const contexts = new WeakMap<object, { bind?: Kept; connect?: Kept }>();
 
 /** @throws InvalidArgumentError `EINVAL` for missing, malformed or mismatched keys and certificates */
@@ -43,8 +45,13 @@ export function contextOf(options: TlsOptions, use: EndpointUse): SecureContext 
   const kept = both[use];
   if (kept?.values.every((value, at) => value === values[at])) return kept.context;
   const context = makeContext(options, use);
-  both[use] = { values, context };
+  both[use] = { values, context, asks: options.tlsCa !== null };
   return context;
+}
+
+/** For a server whose present options are invalid. */
+export function lastContextOf(options: TlsOptions): Omit<Kept, "values"> | undefined {
+  return contexts.get(options)?.bind;
 }
 
 function makeContext(options: TlsOptions, use: EndpointUse): SecureContext {

@@ -8,7 +8,7 @@
  */
 import type { X509Certificate } from "node:crypto";
 import { connect, type Server, type Socket } from "node:net";
-import type { TLSSocket, TLSSocketOptions } from "node:tls";
+import type { TLSSocket } from "node:tls";
 import { NotSupportedError, type ShoalError, TransportError } from "../../../core/errors.js";
 import { ignore } from "../../../core/ignore.js";
 import { pendingOf, verifyError } from "../../../core/node-internals.js";
@@ -18,7 +18,7 @@ import { Reader } from "./reader.js";
 import { makeRawServer } from "./server.js";
 import { readSocket } from "./socket-read.js";
 import { dialTcp, listenTcp, listenTcpSync, peerOf, tune } from "./tcp.js";
-import { contextOf, identityFault, serverNameOf } from "./tls-context.js";
+import { contextOf, identityFault, lastContextOf, serverNameOf } from "./tls-context.js";
 import type { Acceptor, Stream, Transport, TransportOptions } from "./transport.js";
 
 class TlsStream implements Stream {
@@ -141,18 +141,17 @@ function now(options: TransportOptions): TransportOptions {
 
 function server(endpoint: string, options: TransportOptions, acceptor: Acceptor, isRead: boolean): Server {
   let failing = false;
-  let last: Pick<TLSSocketOptions, "secureContext" | "requestCert"> | undefined;
   const credentials = () => {
+    const current = now(options);
     try {
-      const current = now(options);
-      last = { secureContext: contextOf(current, "bind"), requestCert: current.tlsCa !== null };
+      contextOf(current, "bind");
       failing = false;
     } catch (error) {
-      // Reported once; meanwhile peers get the last valid ones.
+      // Reported once; meanwhile peers get the socket's last valid ones.
       if (!failing) acceptor.failed(refusedOptions(endpoint, error as Error));
       failing = true;
     }
-    return last;
+    return lastContextOf(current);
   };
   credentials();
   return makeRawServer(endpoint, acceptor, (raw) => {
@@ -162,11 +161,12 @@ function server(endpoint: string, options: TransportOptions, acceptor: Acceptor,
       raw.destroy();
       return;
     }
-    const { requestCert = false } = current;
+    const { context: secureContext, asks: requestCert } = current;
     const { TLSSocket } = process.getBuiltinModule("node:tls");
     const socket = new TLSSocket(raw, {
       isServer: true,
-      ...current,
+      secureContext,
+      requestCert,
       rejectUnauthorized: requestCert,
     });
     const stream = new TlsStream(socket, raw, true);
