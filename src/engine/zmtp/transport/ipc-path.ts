@@ -69,7 +69,8 @@ export function removeDead(path: string, dead: string): boolean {
 function isStale(lock: string): boolean {
   const found = statSync(lock, { throwIfNoEntry: false });
   if (found === undefined) return true;
-  if (Date.now() - found.mtimeMs < STALE_LOCK) return false;
+  // The clock may have been set back.
+  if (Math.abs(Date.now() - found.mtimeMs) < STALE_LOCK) return false;
   unlock(lock);
   return true;
 }
