@@ -2,7 +2,7 @@
 import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { curveKeyPair, Dealer, Pull, Push, Request } from "../../src/index.js";
 import { StreamerProxy } from "../../src/proxy/index.js";
 import type { FolderKeys } from "../../src/sockets/security/key-files.js";
@@ -88,8 +88,7 @@ describe("a folder of keys", () => {
     }
   });
 
-  it("is watched as before once it was removed and made anew, even with the inode that it had", async () => {
-    vi.useFakeTimers({ toFake: ["setInterval"] }); // Without the polls, which would find changes later.
+  it("is read as before once it was removed and made anew, even with the inode that it had", async () => {
     const [first, second] = [curveKeyPair().publicKey, curveKeyPair().publicKey];
     let now: FolderKeys = { keys: new Set(), problems: [] };
     const watched = await KeyFolder.open(keys, (changed) => {
@@ -104,7 +103,6 @@ describe("a folder of keys", () => {
       await until(() => now.keys.has(second), "a change in it", LIMIT);
     } finally {
       watched.close();
-      vi.useRealTimers();
     }
   });
 });

@@ -1,23 +1,22 @@
 /**
- * A folder of client keys, read again after changes.
+ * A folder of client keys, polled for changes.
  *
- *   open --reads--> watches --a change, after 100 ms--> reads --other keys, or other problems--> `changed`
- *                           --every 5 s-->              some file systems report no changes
- *                           --missing, 500 ms-->
+ *   open --reads--> polls --the folder has changed, or READ_EVERY polls are over--> reads --other keys or problems--> `changed`
  *
  * While the folder cannot be read, known keys stay valid and the problem is reported. An unreadable file has no keys.
  */
-import { type FSWatcher, watch } from "node:fs";
+import type { Stats } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { type FolderKeys, isKeyFile, type KeyFile, keysOf } from "./key-files.js";
 
-/** ms from a change until the folder is read, with the changes that follow. */
-const SETTLE = 100;
-/** ms between polls while the folder cannot be read, and otherwise. */
-const RETRY = 500;
-const LOOK_EVERY = 5_000;
+/** ms between polls. */
+const POLL_INTERVAL = 500;
+/** Polls between readings of the files, whose changes in place do not change the folder. */
+const READ_EVERY = 10;
+/** ms within which a second change may have the times of the first. */
+const INEXACT = 1_000;
 /** Most files, by name. */
 const MAX_FILES = 16_384;
 const MAX_FILE = 65_536;
@@ -32,15 +31,11 @@ export class KeyFolder {
   readonly #changed: (now: FolderKeys) => void;
   #now: FolderKeys = { keys: new Set(), problems: [] };
   #known = new Map<string, Known>();
-  #watcher: FSWatcher | undefined = undefined;
-  /** Of the watched folder: the system watches an inode, not a path, and a new folder may get the old one's inode. */
-  #identity: string | undefined = undefined;
-  #soon: NodeJS.Timeout | undefined = undefined;
-  #polling: NodeJS.Timeout | undefined = undefined;
-  #reading = false;
-  /** Whether something changed during a reading. */
-  #again = false;
-  #closed = false;
+  /** Of the folder, before it was read. */
+  #stamp = "";
+  #polls = 0;
+  #timer: NodeJS.Timeout | undefined = undefined;
+  #isReading = false;
 
   private constructor(path: string, changed: (now: FolderKeys) => void) {
     this.path = path;
@@ -54,17 +49,14 @@ export class KeyFolder {
    */
   static async open(path: string, changed: (now: FolderKeys) => void): Promise<KeyFolder> {
     const folder = new KeyFolder(path, changed);
-    folder.#reading = true;
     try {
       folder.#now = await folder.#read();
     } catch (error) {
-      folder.close();
       throw new InvalidArgumentError(`The folder of keys ${path} cannot be read: ${reasonOf(error)}`, {
         cause: error,
       });
     }
-    folder.#polling = setInterval(() => void folder.#look(false), LOOK_EVERY).unref();
-    folder.#readAgain();
+    folder.#timer = setInterval(() => void folder.#poll(), POLL_INTERVAL).unref();
     return folder;
   }
 
@@ -73,78 +65,35 @@ export class KeyFolder {
   }
 
   close(): void {
-    this.#closed = true;
-    clearTimeout(this.#soon);
-    clearInterval(this.#polling);
-    this.#unwatch();
+    clearInterval(this.#timer);
+    this.#timer = undefined;
   }
 
-  /** @param fresh reads unchanged files again, since time and size are inexact right after a change */
-  async #look(fresh: boolean): Promise<void> {
-    if (this.#reading) {
-      this.#again ||= fresh;
-      return;
-    }
-    this.#reading = true;
-    if (fresh) this.#known.clear();
+  async #poll(): Promise<void> {
+    if (this.#isReading) return;
+    this.#isReading = true;
+    this.#polls += 1;
     const before = this.#now;
-    let now: FolderKeys;
+    let now = before;
     try {
-      now = await this.#read();
+      const isDue = this.#polls % READ_EVERY === 0;
+      if (isDue || this.#stamp === "" || stampOf(await stat(this.path)) !== this.#stamp)
+        now = await this.#read();
     } catch (error) {
-      this.#unwatch();
-      this.#lookSoon(RETRY);
+      this.#stamp = "";
       now = {
         keys: before.keys,
         problems: [`the folder cannot be read, its last keys stay: ${reasonOf(error)}`],
       };
     }
-    if (this.#closed) return;
+    this.#isReading = false;
+    if (this.#timer === undefined || isSame(before, now)) return;
     this.#now = now;
-    if (!isSame(before, now)) this.#changed(now);
-    this.#readAgain();
-  }
-
-  #readAgain(): void {
-    this.#reading = false;
-    if (!this.#again) return;
-    this.#again = false;
-    this.#lookSoon(SETTLE);
-  }
-
-  #lookSoon(ms: number): void {
-    if (this.#closed) return;
-    this.#soon ??= setTimeout(() => {
-      this.#soon = undefined;
-      void this.#look(true);
-    }, ms).unref();
-  }
-
-  async #follow(): Promise<void> {
-    const { ino, birthtimeMs } = await stat(this.path);
-    const identity = `${ino} ${birthtimeMs}`;
-    if (this.#closed || identity === this.#identity) return;
-    this.#unwatch();
-    try {
-      const watcher = watch(this.path, { persistent: false }, () => this.#lookSoon(SETTLE));
-      watcher.on("error", () => {
-        if (this.#watcher === watcher) this.#unwatch(); // The next poll tries again.
-      });
-      this.#watcher = watcher;
-      this.#identity = identity;
-    } catch {
-      // The polls go on.
-    }
-  }
-
-  #unwatch(): void {
-    this.#watcher?.close();
-    this.#watcher = undefined;
-    this.#identity = undefined;
+    this.#changed(now);
   }
 
   async #read(): Promise<FolderKeys> {
-    await this.#follow(); // Watches first, to notice changes meanwhile.
+    this.#stamp = stampOf(await stat(this.path));
     const names = (await readdir(this.path)).filter(isKeyFile).sort();
     const known = new Map<string, Known>();
     const files: KeyFile[] = [];
@@ -170,18 +119,22 @@ export class KeyFolder {
     try {
       const entry = await stat(path);
       if (entry.isDirectory()) return undefined;
-      const { size, mtimeMs, ctimeMs, ino } = entry;
-      const stamp = `${ino} ${size} ${mtimeMs} ${ctimeMs}`;
+      const stamp = stampOf(entry);
       const known = this.#known.get(name);
-      if (known?.stamp === stamp) return known;
+      if (stamp !== "" && known?.stamp === stamp) return known;
       if (!entry.isFile()) return { stamp, file: { name, unreadable: "it is not a file" } };
-      if (size > MAX_FILE) return { stamp, file: { name, unreadable: "it is too large for a key" } };
+      if (entry.size > MAX_FILE) return { stamp, file: { name, unreadable: "it is too large for a key" } };
       return { stamp, file: { name, text: await readFile(path, "utf8") } };
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
       return { stamp: "", file: { name, unreadable: reasonOf(error) } };
     }
   }
+}
+
+/** "": changed so recently that another change may have the same times. */
+function stampOf({ ino, size, mtimeMs, ctimeMs }: Stats): string {
+  return Date.now() - ctimeMs < INEXACT ? "" : `${ino} ${size} ${mtimeMs} ${ctimeMs}`;
 }
 
 function isSame(one: FolderKeys, other: FolderKeys): boolean {
