@@ -24,3 +24,11 @@ export function isMemory(value: unknown): value is ArrayBufferLike {
 export function owned(bytes: Buffer): Buffer {
   return bytes.buffer.byteLength <= 4 * bytes.length ? bytes : Buffer.from(bytes);
 }
+
+type Frame = Uint8Array | string;
+
+/** Of a message, for programs that reuse the memory they send. */
+export function copyOf(message: Frame | readonly Frame[]): Frame | readonly Frame[] {
+  if (typeof message === "string") return message;
+  return isBytes(message) ? Buffer.from(message) : message.map((frame) => copyOf(frame) as Frame);
+}

@@ -242,8 +242,6 @@ export interface Retirement {
  */
 export interface EngineSocket {
   offer(message: OutgoingMessage, memory?: MessageMemory): OfferResult;
-  /** Copies a message into reusable memory, for an `offer` with `copy`. */
-  keep?(message: OutgoingMessage): OutgoingMessage;
   /** @param lease lends the message's memory; without a lease the program owns it */
   take(lease?: Lease): Buffer[] | undefined;
   /**

@@ -1,9 +1,9 @@
 /** Send options about the ownership of memory. */
 import { describe } from "../core/arguments.js";
+import { copyOf } from "../core/bytes.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { WAIT_OPTIONS } from "../core/waiter.js";
 import type { OutgoingMessage } from "../engine/engine.js";
-import { copyOf } from "../engine/message-copy.js";
 
 interface WithCopy {
   readonly copy?: boolean | undefined;

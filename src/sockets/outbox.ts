@@ -134,11 +134,9 @@ export class Outbox {
     const refusal = this.#tooMany(cost);
     if (refusal !== undefined) return Promise.reject(refusal);
     // The program may reuse its memory after the call.
-    let kept: OutgoingMessage | undefined;
     let waiting: OutgoingMessage;
     try {
-      if (options?.copy) kept = this.#engine.keep?.(message);
-      waiting = kept ?? owned(message, options);
+      waiting = owned(message, options);
     } catch (error) {
       return Promise.reject(withCode(error));
     }
@@ -156,7 +154,7 @@ export class Outbox {
     const pending: Pending = {
       message: waiting,
       // Already copied here.
-      options: kept === undefined && options?.copy ? undefined : options,
+      options: options?.copy ? undefined : options,
       cost,
       strict,
       waiter,

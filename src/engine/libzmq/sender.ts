@@ -15,11 +15,10 @@
  */
 
 import { type InspectOptions, inspect } from "node:util";
-import { isBytes } from "../../core/bytes.js";
+import { copyOf, isBytes } from "../../core/bytes.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { ignore } from "../../core/ignore.js";
 import { OfferResult, type OutgoingFrame, type OutgoingMessage } from "../engine.js";
-import { copyOf } from "../message-copy.js";
 import type { NativeSocket } from "./native.js";
 
 /** ms of one native wait for room. */

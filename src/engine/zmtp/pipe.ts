@@ -11,9 +11,8 @@ import type { OutgoingFrame, OutgoingMessage, PeerPolicy, TakenMessages } from "
 import { messageBytes } from "../frame.js";
 import type { FrameBatch } from "../frame-batch.js";
 import type { Lease } from "../lease.js";
-import { Encoder } from "./codec/encoder.js";
+import { BY_REFERENCE, Encoder } from "./codec/encoder.js";
 import { InStream } from "./codec/in-stream.js";
-import { BY_REFERENCE } from "./codec/kept-copy.js";
 import { OutQueue, type Segment } from "./codec/out-queue.js";
 import { PeerMeter, type PeerMeterEffects } from "./peer-meter.js";
 import type { BudgetedPipe, ReceiveBudget } from "./receive-budget.js";

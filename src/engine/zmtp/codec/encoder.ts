@@ -12,8 +12,10 @@ import { isBytes } from "../../../core/bytes.js";
 import { allocate } from "../../../core/memory.js";
 import type { OutgoingFrame, OutgoingMessage } from "../../engine.js";
 import { LONG_HEADER, MAX_SHORT, MORE, SHORT_HEADER, skipMessages, writeHeader } from "../../frame.js";
-import { BY_REFERENCE, takeKept } from "./kept-copy.js";
 import { acquire, type PooledBuffer, type RefCounted } from "./pooled-buffer.js";
+
+/** Bodies of at least this size go by reference (bench/scenarios/throughput). */
+export const BY_REFERENCE = 16_384;
 
 /** Bytes. An idle pipe's first slab is small unless the previous one grew past it. */
 export const SLAB_SIZE = 131_072;
@@ -301,13 +303,11 @@ export class Encoder {
   #copy(bytes: Uint8Array, header: number, made: PooledBuffer[]): void {
     this.#cut();
     const size = header + bytes.length;
-    const kept = takeKept(bytes);
-    const memory = kept ?? acquire(size);
-    const start = kept === undefined ? 0 : LONG_HEADER - header;
+    const memory = acquire(size);
     made.push(memory);
-    for (let i = 0; i < header; i++) memory.bytes[start + i] = copiedHeader[i] as number;
-    if (kept === undefined) memory.bytes.set(bytes, header);
-    this.parts?.push({ memory, bytes: memory.bytes, start, end: start + size });
+    for (let i = 0; i < header; i++) memory.bytes[i] = copiedHeader[i] as number;
+    memory.bytes.set(bytes, header);
+    this.parts?.push({ memory, bytes: memory.bytes, start: 0, end: size });
     this.length += size;
   }
 

@@ -1,7 +1,12 @@
 import { describe, expect, test } from "vitest";
 import type { OutgoingFrame, OutgoingMessage } from "../../../../src/engine/engine.js";
-import { copying, Encoder, FIRST_SLAB_SIZE, SLAB_SIZE } from "../../../../src/engine/zmtp/codec/encoder.js";
-import { BY_REFERENCE } from "../../../../src/engine/zmtp/codec/kept-copy.js";
+import {
+  BY_REFERENCE,
+  copying,
+  Encoder,
+  FIRST_SLAB_SIZE,
+  SLAB_SIZE,
+} from "../../../../src/engine/zmtp/codec/encoder.js";
 import { OutQueue } from "../../../../src/engine/zmtp/codec/out-queue.js";
 
 import fc from "../../../support/properties.js";
