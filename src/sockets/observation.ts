@@ -5,6 +5,7 @@ import { TimeoutError } from "../core/errors.js";
 import type { OutgoingMessage } from "../engine/engine.js";
 import type { SocketEvent } from "../engine/events.js";
 import { byteLengthOf } from "./message.js";
+import type { DeliveryResult } from "./outbox.js";
 
 /** A constant, so that a page's build omits the code. */
 export const OBSERVABLE = true as boolean;
@@ -58,31 +59,33 @@ export function observeSend(
   socket: object,
   socketType: string,
   message: OutgoingMessage,
-  send: (message: OutgoingMessage) => Promise<void>,
+  send: () => Promise<void>,
 ): Promise<void> {
   const operation = new SendOperation(socket, socketType, message);
   SEND_START.publish(operation);
   try {
-    return operation.endWith(operation.run(() => send(message)));
+    return operation.endWith(operation.run(send));
   } catch (error) {
     operation.end(error);
     throw error;
   }
 }
 
-export function observeTrySend(
+/** @param send returns `true` or "sent" for success */
+export function observeTrySend<R extends boolean | DeliveryResult>(
   socket: object,
   socketType: string,
   message: OutgoingMessage,
-  send: (message: OutgoingMessage) => boolean,
-): boolean {
+  send: () => R,
+): R {
   const operation = new SendOperation(socket, socketType, message);
   SEND_START.publish(operation);
   let error: unknown;
   try {
-    const isSent = operation.run(() => send(message));
-    if (!isSent) error = new TimeoutError("EAGAIN", "No peer has room, or earlier sends still wait");
-    return isSent;
+    const result = operation.run(send);
+    if (result !== true && result !== "sent")
+      error = new TimeoutError("EAGAIN", "No peer has room, or earlier sends still wait");
+    return result;
   } catch (thrown) {
     error = thrown;
     throw thrown;

@@ -17,7 +17,6 @@ import { defineSocket } from "./define.js";
 import { type EndpointSource, isEndpointSource } from "./endpoint-source.js";
 import { Envelope } from "./envelope.js";
 import type { MessageLike } from "./message.js";
-import { isSendObserved, OBSERVABLE, observeSend } from "./observation.js";
 import type { DeliveryResult, SendOptions } from "./outbox.js";
 import type { Readable } from "./readable.js";
 import * as routings from "./routings.js";
@@ -213,10 +212,7 @@ export class Request<T = Raw> extends Socket {
     const over = Math.min(end, performance.now() + time);
     // Otherwise late replies to an earlier request would be taken for this reply.
     core.counters.late += core.engine.discard();
-    const sending = { timeout: msUntil(over), signal };
-    if (OBSERVABLE && isSendObserved()) {
-      await observeSend(this, core.typeName, message, (sent) => core.outbox.send(sent, sending, false));
-    } else await core.outbox.send(message, sending, false);
+    await core.send(message, { timeout: msUntil(over), signal }, false);
     if (core.closed) throw new ClosedError("EAGAIN", "The socket closed before the reply came");
     try {
       const reply = core.inbox.receive({ timeout: msUntil(over), signal });
@@ -388,7 +384,7 @@ export class Router<T = Raw> extends Socket {
    */
   tryDeliver(message: RoutedOut<Settled<T>>): DeliveryResult {
     const core = this[CORE];
-    return core.closed ? "gone" : core.outbox.tryDeliver(core.encode(message));
+    return core.closed ? "gone" : core.tryDeliver(core.encode(message));
   }
 
   /**
@@ -404,11 +400,7 @@ export class Router<T = Raw> extends Socket {
       checkCallOptions("reply", options, SEND_OPTIONS);
       checkMemory(options);
       const message = this[CORE].encode(envelope.wrap(body as MessageLike | MessageLike[]));
-      if (OBSERVABLE && isSendObserved()) {
-        await observeSend(this, this[CORE].typeName, message, (sent) =>
-          this[CORE].outbox.send(sent, options, true),
-        );
-      } else await this[CORE].outbox.send(message, options, true);
+      await this[CORE].send(message, options, true);
     });
   }
 }

@@ -18,6 +18,7 @@ import { withTimeout } from "../core/waiter.js";
 import type {
   EngineListener,
   EngineSocket,
+  MessageMemory,
   OutgoingFrame,
   OutgoingMessage,
   PeerCredentials,
@@ -32,9 +33,18 @@ import { Calls } from "./calls.js";
 import type { Context } from "./context.js";
 import { Inbox, type InboxRules } from "./inbox.js";
 import { byteLengthOf } from "./message.js";
-import { DEBUG, isReceiveObserved, logEvent, OBSERVABLE, observeReceive } from "./observation.js";
+import {
+  DEBUG,
+  isReceiveObserved,
+  isSendObserved,
+  logEvent,
+  OBSERVABLE,
+  observeReceive,
+  observeSend,
+  observeTrySend,
+} from "./observation.js";
 import { checkOption, owned, readableOptions, resolveOptions } from "./options.js";
-import { Outbox, type OutboxRules } from "./outbox.js";
+import { type DeliveryResult, Outbox, type OutboxRules, type SendOptions } from "./outbox.js";
 import { FRAMES, type MessageShape } from "./shape.js";
 import { SocketEndpoints } from "./socket-endpoints.js";
 import { SocketEvents } from "./socket-events.js";
@@ -228,6 +238,32 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     const own = owned(value);
     if ((OPTIONS[name as OptionName] as OptionSpec).local !== true) this.engine.setOption(name, own);
     else setOption(this.#options, name, own);
+  }
+
+  // Sends of the program, which can be observed; those of the library call the outbox.
+
+  send(message: OutgoingMessage, options: SendOptions | undefined, strict: boolean): Promise<void> {
+    if (!OBSERVABLE || !isSendObserved()) return this.outbox.send(message, options, strict);
+    return observeSend(this.#socket, this.typeName, message, () =>
+      this.outbox.send(message, options, strict),
+    );
+  }
+
+  trySend(message: OutgoingMessage, memory: MessageMemory | undefined): boolean {
+    if (!OBSERVABLE || !isSendObserved()) return this.outbox.trySend(message, memory);
+    return observeTrySend(this.#socket, this.typeName, message, () => this.outbox.trySend(message, memory));
+  }
+
+  tryDeliver(message: OutgoingMessage, memory?: MessageMemory): DeliveryResult {
+    if (!OBSERVABLE || !isSendObserved()) return this.outbox.tryDeliver(message, memory);
+    return observeTrySend(this.#socket, this.typeName, message, () =>
+      this.outbox.tryDeliver(message, memory),
+    );
+  }
+
+  /** The program holds it during a call. */
+  get #socket(): object {
+    return this.owner.deref() as object;
   }
 
   forward(): void {

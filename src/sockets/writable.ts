@@ -2,7 +2,6 @@ import { checkCallOptions, describe } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { checkMemory, SEND_OPTIONS, TRY_OPTIONS } from "./copy-option.js";
 import type { MessageLike } from "./message.js";
-import { isSendObserved, OBSERVABLE, observeSend, observeTrySend } from "./observation.js";
 import type { SendOptions } from "./outbox.js";
 import { CORE, type HasCore } from "./socket-core.js";
 import type { WritableOptions } from "./socket-options.js";
@@ -70,19 +69,13 @@ export const SENDING: Omit<Writable<unknown>, keyof WritableOptions> & ThisType<
     } catch (error) {
       return Promise.reject(error);
     }
-    if (OBSERVABLE && isSendObserved())
-      return observeSend(this, core.typeName, encoded, (sent) => core.outbox.send(sent, options, false));
-    return core.outbox.send(encoded, options, false);
+    return core.send(encoded, options, false);
   },
   trySend(message, options, extra?: unknown) {
     const core = this[CORE];
     core.assertFree();
     if ((options !== undefined && options !== checked) || extra !== undefined)
       check("trySend", options, TRY_OPTIONS, extra);
-    if (OBSERVABLE && isSendObserved()) {
-      const encoded = core.encode(message);
-      return observeTrySend(this, core.typeName, encoded, (sent) => core.outbox.trySend(sent, options));
-    }
-    return core.outbox.trySend(core.encode(message), options);
+    return core.trySend(core.encode(message), options);
   },
 };

@@ -3,8 +3,9 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { afterEach, expect, it } from "vitest";
 import type { ProcessOperation, RequestOperation } from "../../src/core/diagnostics.js";
-import { Publisher, Pull, Push } from "../../src/index.js";
+import { Dealer, Publisher, Pull, Push, Router } from "../../src/index.js";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../src/patterns/index.js";
+import { Client, Radio, Server } from "../../src/sockets/draft/index.js";
 import type { ReceivedMessage, SendOperation } from "../../src/sockets/observation.js";
 
 const open: { close(options?: { linger: number }): Promise<unknown> }[] = [];
@@ -52,6 +53,30 @@ it("has each message that a socket sends and receives", async () => {
   ]);
   expect(got[0]).toBe(message);
   expect(got[1]).toBe(more);
+});
+
+it("has the messages of draft sockets, and those that a Router delivers", async () => {
+  const [server, client, radio] = [own(new Server()), own(new Client()), own(new Radio())];
+  const [router, dealer] = [own(new Router()), own(new Dealer({ routingId: "d" }))];
+  client.connect(await server.bind("inproc://observed-server"));
+  dealer.connect(await router.bind("inproc://observed-router"));
+  const seen: unknown[] = [];
+  on<SendOperation>("shoal.send.end", ({ socket, socketType, bytes, error }) => {
+    seen.push([[server, radio, router].includes(socket as never), socketType, bytes, error === undefined]);
+  });
+  radio.trySend("storm", { group: "g" });
+  await client.send("question");
+  const [, { routingId }] = await server.receive();
+  await server.send("answer", { routingId });
+  expect(router.tryDeliver(["d", "body"])).toBe("sent");
+  expect(router.tryDeliver(["nobody", "body"])).toBe("gone");
+  expect(seen).toEqual([
+    [true, "Radio", 6, true],
+    [false, "Client", 8, true],
+    [true, "Server", 10, true],
+    [true, "Router", 5, true],
+    [true, "Router", 10, false],
+  ]);
 });
 
 it("has the error of a send that fails, and of one that finds no room", async () => {
