@@ -128,13 +128,14 @@ export interface EngineEndpoints {
   /** @returns the resolved endpoint @throws TransportError */
   bind(endpoint: string): Promise<string>;
   bindSync(endpoint: string): string;
-  /** Resolves when the endpoint can be bound again. */
+  /** Of a bound endpoint. Resolves when it can be bound again. */
   unbind(endpoint: string): Promise<void>;
   /**
    * @param routingId the name by which a ROUTER or STREAM will know the peer
    * @returns the id by which a PEER knows it, if assigned before the handshake
    */
   connect(endpoint: string, routingId: string | undefined): Uint8Array | undefined;
+  /** Of a connected endpoint. */
   disconnect(endpoint: string): void;
   /**
    * Disconnects an endpoint that others replace: its queued messages move to them, and pending replies are

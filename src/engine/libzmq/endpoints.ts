@@ -2,7 +2,7 @@
  * Bound endpoints of a native socket. libzmq closes a listener some time after `unbind` or `close` returns,
  * so releases are awaited (the monitor's `close` event), also by a bind of an address in use.
  */
-import { type ShoalError, TransportError } from "../../core/errors.js";
+import type { ShoalError } from "../../core/errors.js";
 import { toShoalError } from "./errors.js";
 import type { NativeSocket } from "./native.js";
 
@@ -88,12 +88,8 @@ export class Endpoints {
   }
 
   #find(endpoint: string): string {
-    for (const [resolved, given] of this.#bound) {
-      if (given === endpoint || resolved === endpoint) return resolved;
-    }
-    throw new TransportError("ENOENT", `Cannot unbind ${endpoint}: the socket is not bound to it`, {
-      endpoint,
-    });
+    for (const [resolved, given] of this.#bound) if (given === endpoint) return resolved;
+    return endpoint;
   }
 
   #startRelease(resolved: string): Promise<void> {

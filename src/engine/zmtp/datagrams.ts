@@ -21,7 +21,7 @@ import { InStream } from "./codec/in-stream.js";
 import { transportError } from "./errors.js";
 import type { Peers } from "./peers.js";
 import type { CloseReason, Link, Peer, Pipe } from "./pipe.js";
-import { LEAST_INTERVAL } from "./reconnect.js";
+import { Backoff } from "./reconnect.js";
 import type { SocketState } from "./socket-state.js";
 import { bindAddress } from "./transport/address.js";
 import type { Listener } from "./transport/transport.js";
@@ -206,6 +206,7 @@ interface Connected {
   readonly endpoint: string;
   readonly pipe: Pipe;
   readonly link: DatagramLink;
+  readonly backoff: Backoff;
   timer: NodeJS.Timeout | undefined;
   stopped: boolean;
 }
@@ -264,6 +265,7 @@ export class Datagrams {
       endpoint,
       pipe,
       link: this.#link(pipe),
+      backoff: new Backoff(this.#state.options),
       timer: undefined,
       stopped: false,
     };
@@ -275,14 +277,11 @@ export class Datagrams {
     this.#open(connected);
   }
 
-  disconnect(endpoint: string): boolean {
-    let isFound = false;
+  disconnect(endpoint: string): void {
     for (const connected of [...this.#connected]) {
       if (connected.endpoint !== endpoint || connected.pipe.leaving !== undefined) continue;
-      isFound = true;
       this.#part(connected.pipe, () => this.#stop(connected));
     }
-    return isFound;
   }
 
   /** @param stop called once the queue is sent or the linger over */
@@ -329,8 +328,8 @@ export class Datagrams {
       (cause: Error) => {
         if (connected.stopped || connected.pipe.ended) return;
         const error = transportError(cause, "connect to", connected.endpoint);
-        if (this.#state.options.reconnectInterval < 0) return;
-        const interval = Math.max(LEAST_INTERVAL, this.#state.options.reconnectInterval);
+        const interval = connected.backoff.next();
+        if (interval === undefined) return;
         const address = connected.endpoint;
         this.#state.effects.event({ type: "connect:retry", address, interval, error });
         connected.timer = setTimeout(() => this.#open(connected), interval).unref();

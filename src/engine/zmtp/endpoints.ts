@@ -17,7 +17,7 @@ import { faultEvents, transportError } from "./errors.js";
 import type { InprocPeers } from "./inproc.js";
 import type { Listening, ListeningParts, Origin } from "./listening.js";
 import type { Fault } from "./mechanism/mechanism.js";
-import { reconnectOptions, transportOptions } from "./options.js";
+import { transportOptions } from "./options.js";
 import type { EngineParts } from "./parts.js";
 import type { Peers } from "./peers.js";
 import type { Pipe } from "./pipe.js";
@@ -157,20 +157,16 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
   }
 
   #part(endpoint: string, goesOn: (pipe: Pipe, stop: () => void) => boolean): void {
-    let found =
-      this.#inproc?.part(endpoint, goesOn) === true || this.#datagrams?.disconnect(endpoint) === true;
+    this.#inproc?.part(endpoint, goesOn);
+    this.#datagrams?.disconnect(endpoint);
     for (const dialer of [...this.#dialers]) {
       if (dialer.endpoint !== endpoint || dialer.leaving) continue;
-      found = true;
       const { connection, pipe } = dialer;
       dialer.leaving = true;
       if (pipe !== undefined && goesOn(pipe, () => this.#giveUp(dialer, pipe))) continue;
       this.#stop(dialer);
       if (pipe !== undefined) this.#peers.end(pipe, "local");
       connection?.close("local"); // A handshaking connection is not linked to the pipe.
-    }
-    if (!found) {
-      throw new TransportError("ENOENT", `Cannot disconnect from ${endpoint}: not connected`, { endpoint });
     }
   }
 
@@ -305,7 +301,7 @@ class Dialer implements Dialling {
     this.#options = transportOptions(state.options);
     this.#state = state;
     this.#endpoints = endpoints;
-    this.#backoff = new Backoff(reconnectOptions(state.options));
+    this.#backoff = new Backoff(this.#options);
   }
 
   start(): void {

@@ -33,15 +33,14 @@ export class InprocNames<C = unknown> {
     return undefined;
   }
 
-  /** To other threads, which then seek the name again. */
+  /** To other threads, which then seek the name. */
   announce(_name: string): void {}
 
-  /** Seeks the name in other threads. @param now `false`: waits for the next announcement @returns ends it */
+  /** Seeks the name in other threads. @returns ends it */
   seek(
     _name: string,
     _describe: () => unknown,
     _onReply: (reply: ThreadReply) => void,
-    _now: boolean,
   ): (() => void) | undefined {
     return undefined;
   }
@@ -57,28 +56,17 @@ export class InprocNames<C = unknown> {
     this.bound.delete(name);
   }
 
-  connect(name: string, connecter: C): void {
+  /** @returns `false`: waits until the name is bound */
+  connect(name: string, connecter: C): boolean {
     const target = this.bound.get(name);
     if (target !== undefined) {
       target.inprocOnPeer(connecter);
-      return;
+      return true;
     }
-    this.wait(name, connecter);
-  }
-
-  wait(name: string, connecter: C): void {
     const waiting = this.#waiting.get(name);
     if (waiting === undefined) this.#waiting.set(name, new Set([connecter]));
     else waiting.add(connecter);
-  }
-
-  admit(target: InprocTarget<C>): void {
-    for (const name of [...this.#waiting.keys()])
-      if (this.bound.get(name) === target) this.#admit(name, target);
-  }
-
-  again(name: string, connecter: C): void {
-    if (this.bound.has(name) && this.disconnect(name, connecter)) this.connect(name, connecter);
+    return false;
   }
 
   /** Offers each waiting connecter once. */

@@ -11,16 +11,12 @@ import type { Fault } from "./mechanism/mechanism.js";
 import { identityOf, pipeOptions } from "./options.js";
 import type { Peers } from "./peers.js";
 import { type CloseReason, type Link, limitOf, type Peer, type Pipe, type ReceiveMarks } from "./pipe.js";
+import { Backoff } from "./reconnect.js";
 import { wireNameOf } from "./routing/routing.js";
 import type { SocketState } from "./socket-state.js";
 import { PortLink } from "./threads/port-link.js";
 import type { Sought, ThreadReply } from "./threads/thread-names.js";
-import {
-  type Description,
-  type MessagePortLike,
-  parseDescription,
-  parseFault,
-} from "./threads/thread-port.js";
+import type { Description, MessagePortLike } from "./threads/thread-port.js";
 import type { Frames } from "./transferred.js";
 
 export interface InprocParts {
@@ -192,8 +188,10 @@ export interface InprocDial {
   readonly name: string;
   readonly from: InprocPeers;
   readonly pipe: Pipe;
+  readonly backoff: Backoff;
   stopped: boolean;
-  endSeek: (() => void) | undefined;
+  /** Ends a search in other threads, or the wait before the next one. */
+  endSearch: (() => void) | undefined;
 }
 
 export class InprocPeers implements InprocTarget<InprocDial> {
@@ -201,15 +199,11 @@ export class InprocPeers implements InprocTarget<InprocDial> {
   readonly #names: InprocNames<InprocDial>;
   readonly #peers: Peers;
   readonly #dials = new Set<InprocDial>();
-  /** Dials for which this socket or the other had no room. */
-  readonly #refused = new Set<InprocDial>();
-  readonly #refusedNames = new Set<string>();
 
   constructor(state: SocketState, names: InprocNames, peers: Peers) {
     this.#state = state;
     this.#names = names as InprocNames<InprocDial>;
     this.#peers = peers;
-    peers.onPlace = () => this.#again();
   }
 
   claim(name: string): Promise<void> | undefined {
@@ -226,7 +220,6 @@ export class InprocPeers implements InprocTarget<InprocDial> {
 
   unbind(name: string): void {
     this.#names.unbind(name);
-    this.#refusedNames.delete(name);
   }
 
   get connected(): boolean {
@@ -235,49 +228,39 @@ export class InprocPeers implements InprocTarget<InprocDial> {
   }
 
   connect(name: string, pipe: Pipe): void {
-    const dial: InprocDial = { name, from: this, pipe, stopped: false, endSeek: undefined };
+    const backoff = new Backoff(this.#state.options);
+    const dial: InprocDial = { name, from: this, pipe, backoff, stopped: false, endSearch: undefined };
     this.#dials.add(dial);
     this.#state.effects.event({ type: "connect", address: name });
     this.#lookFor(dial);
   }
 
   #lookFor(dial: InprocDial): void {
-    if (dial.stopped) return;
-    this.#names.connect(dial.name, dial);
-    if (dial.stopped || dial.pipe.link !== undefined) return;
-    this.#seek(dial, !this.#refused.has(dial));
-  }
-
-  /** @param now `false`: waits for the next announcement */
-  #seek(dial: InprocDial, now: boolean): void {
-    dial.endSeek?.();
+    dial.endSearch = undefined;
+    if (dial.stopped || this.#names.connect(dial.name, dial)) return;
     const describe = (): Description => this.#describe();
-    dial.endSeek = this.#names.seek(dial.name, describe, (reply) => this.#reached(dial, reply), now);
+    dial.endSearch = this.#names.seek(dial.name, describe, (reply) => this.#reached(dial, reply));
   }
 
-  /** Two peers with one routing id would take it from each other without a pause. */
+  /** After the link's end or a refusal. */
   #lookLater(dial: InprocDial): void {
-    const { reconnectInterval } = this.#state.options;
-    if (dial.stopped || reconnectInterval < 0) return;
-    const timer = setTimeout(() => this.#lookFor(dial), reconnectInterval).unref();
-    dial.endSeek = () => clearTimeout(timer);
+    dial.endSearch?.();
+    dial.endSearch = undefined;
+    const interval = dial.stopped ? undefined : dial.backoff.next();
+    if (interval === undefined) return;
+    const timer = setTimeout(() => this.#lookFor(dial), interval).unref();
+    dial.endSearch = () => clearTimeout(timer);
   }
 
-  /**
-   * @param goesOn whether the pipe still has work, until `stop` is called
-   * @returns whether the name was connected
-   */
-  part(name: string, goesOn: (pipe: Pipe, stop: () => void) => boolean): boolean {
-    let found = false;
+  /** @param goesOn whether the pipe still has work, until `stop` is called */
+  part(name: string, goesOn: (pipe: Pipe, stop: () => void) => boolean): void {
     for (const dial of [...this.#dials]) {
       const { pipe } = dial;
       if (dial.name !== name || pipe.leaving !== undefined || pipe.released) continue;
-      found = true;
       if (goesOn(pipe, () => this.#stop(dial))) continue;
       this.#stop(dial);
       this.#peers.end(pipe, "local");
     }
-    return found;
   }
 
   stopAll(unlessUnsent: boolean): void {
@@ -291,14 +274,13 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     const theirs = dial.from;
     // Its names are unbound one after the other, with events in between.
     if (this.#state.closing) {
-      this.#names.wait(dial.name, dial);
+      theirs.#lookLater(dial);
       return;
     }
     const [theirPeer, ourPeer] = [theirs.#asPeer(), this.#asPeer()];
     const fault = this.#peers.refuse(theirPeer, undefined) ?? theirs.#peers.refuse(ourPeer, dial.pipe);
     if (fault !== undefined) {
-      theirs.#refused.add(dial);
-      this.#names.wait(dial.name, dial);
+      theirs.#lookLater(dial);
       for (const side of [this, theirs]) side.#report(fault, dial.name);
       return;
     }
@@ -306,16 +288,16 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     // A listener of the event may have closed either socket.
     if (dial.stopped) return;
     if (this.#state.closing) {
-      this.#names.connect(dial.name, dial);
+      theirs.#lookLater(dial);
       return;
     }
-    dial.endSeek?.();
-    dial.endSeek = undefined;
+    dial.endSearch?.();
+    dial.endSearch = undefined;
+    dial.backoff.reset();
     const pipe = this.#peers.make(dial.name, false);
     const far = new InprocLink(dial.pipe, theirs.#marks, (reason, tooLarge) => {
       theirs.#left(dial.pipe, reason, tooLarge);
-      if (theirs.#names.has(dial.name)) theirs.#lookLater(dial);
-      else theirs.#lookFor(dial);
+      theirs.#lookLater(dial);
       theirs.#state.effects.changed();
     });
     const near = new InprocLink(pipe, this.#marks, (reason, tooLarge) => {
@@ -342,12 +324,10 @@ export class InprocPeers implements InprocTarget<InprocDial> {
   }
 
   inprocOnSeek(name: string, socket: unknown): Sought | undefined {
-    const theirs = parseDescription(socket);
-    if (theirs === undefined) return undefined;
+    const theirs = socket as Description;
     const peer = this.#peerOf(theirs);
     const fault = this.#peers.refuse(peer, undefined);
     if (fault !== undefined) {
-      this.#refusedNames.add(name);
       this.#report(fault, name);
       const { kind, code, message, status } = fault;
       return { fault: { kind, code, message, status } };
@@ -376,16 +356,16 @@ export class InprocPeers implements InprocTarget<InprocDial> {
 
   #reached(dial: InprocDial, { port, socket, fault }: ThreadReply): void {
     if (port === undefined) {
-      this.#refuse(dial, parseFault(fault));
+      this.#refuse(dial, fault as Fault);
       return;
     }
-    dial.endSeek = undefined;
-    const theirs = parseDescription(socket);
+    dial.endSearch = undefined;
     // A socket of this thread may have bound the name meanwhile.
-    if (theirs === undefined || dial.stopped || !this.#names.disconnect(dial.name, dial)) {
+    if (dial.stopped || !this.#names.disconnect(dial.name, dial)) {
       port.close();
       return;
     }
+    const theirs = socket as Description;
     const peer = this.#peerOf(theirs);
     const refused = this.#peers.refuse(peer, dial.pipe);
     if (refused !== undefined) {
@@ -393,6 +373,7 @@ export class InprocPeers implements InprocTarget<InprocDial> {
       this.#refuse(dial, refused);
       return;
     }
+    dial.backoff.reset();
     const link = new PortLink(port, dial.pipe, this.#marks, theirs.marks, (reason, tooLarge) => {
       this.#left(dial.pipe, reason, tooLarge);
       this.#lookLater(dial);
@@ -416,11 +397,9 @@ export class InprocPeers implements InprocTarget<InprocDial> {
   }
 
   #refuse(dial: InprocDial, fault: Fault): void {
+    this.#names.disconnect(dial.name, dial);
+    this.#lookLater(dial);
     this.#report(fault, dial.name);
-    if (dial.stopped) return;
-    this.#refused.add(dial);
-    this.#names.wait(dial.name, dial);
-    this.#seek(dial, false);
   }
 
   #report(fault: Fault, name: string): void {
@@ -433,20 +412,6 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     const isLeaving = dial.pipe.leaving !== undefined;
     if (isLeaving) this.#stop(dial);
     if (this.#state.closing || isLeaving) setImmediate(() => dial.pipe.link?.close("local"));
-  }
-
-  #again(): void {
-    this.#names.admit(this);
-    for (const name of [...this.#refusedNames]) {
-      this.#refusedNames.delete(name);
-      this.#names.announce(name);
-    }
-    for (const dial of [...this.#refused]) {
-      this.#refused.delete(dial);
-      if (dial.pipe.link !== undefined || dial.stopped) continue;
-      this.#names.again(dial.name, dial);
-      if (dial.pipe.link === undefined && dial.endSeek !== undefined) this.#seek(dial, true);
-    }
   }
 
   get #marks(): ReceiveMarks {
@@ -465,9 +430,8 @@ export class InprocPeers implements InprocTarget<InprocDial> {
   #stop(dial: InprocDial): void {
     dial.stopped = true;
     this.#dials.delete(dial);
-    this.#refused.delete(dial);
     this.#names.disconnect(dial.name, dial);
-    dial.endSeek?.();
-    dial.endSeek = undefined;
+    dial.endSearch?.();
+    dial.endSearch = undefined;
   }
 }

@@ -127,9 +127,6 @@ export class Listening {
       effects.event({ type: "close", address: listener.endpoint });
       return;
     }
-    throw new TransportError("ENOENT", `Cannot unbind ${endpoint}: the socket is not bound to it`, {
-      endpoint,
-    });
   }
 
   stop(): void {

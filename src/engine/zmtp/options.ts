@@ -6,7 +6,6 @@ import type { SocketTypeName } from "../../core/socket-type.js";
 import { encodeMetadata } from "./codec/metadata.js";
 import type { ConnectionOptions } from "./connection.js";
 import type { PipeOptions } from "./pipe.js";
-import type { ReconnectOptions } from "./reconnect.js";
 import type { TransportOptions } from "./transport/transport.js";
 
 /** Bytes per frame from a subscriber of a PUB or RADIO. */
@@ -54,13 +53,6 @@ export function renewedOptions(
   live: () => Readonly<OptionValues>,
 ): TransportOptions {
   return Object.defineProperty(copyOptions(options), "live", { get: live });
-}
-
-export function reconnectOptions(options: Readonly<OptionValues>): ReconnectOptions {
-  return {
-    interval: options.reconnectInterval,
-    maxInterval: options.reconnectMaxInterval,
-  };
 }
 
 export function connectionOptions(options: Readonly<OptionValues>): ConnectionOptions {

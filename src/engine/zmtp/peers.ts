@@ -65,8 +65,6 @@ export class Peers {
   readonly #released = new Map<Pipe, Leaving>();
   #count = 0;
   #policy: PeerPolicy = {};
-  /** Another peer may fit. */
-  onPlace: () => void = () => undefined;
 
   constructor(state: SocketState) {
     this.#state = state;
@@ -157,14 +155,12 @@ export class Peers {
     const waits = pipe.outlives && !(this.#state.closing && pipe.out.messages === 0);
     if (waits) routing.lost(pipe);
     else this.#remove(pipe);
-    this.#placeIsFree();
   }
 
   end(pipe: Pipe, reason: CloseReason): void {
     const { link } = pipe;
     this.#remove(pipe);
     link?.close(reason);
-    this.#placeIsFree();
   }
 
   /** An unlinked pipe ends unless it can reconnect. */
@@ -195,7 +191,6 @@ export class Peers {
     this.#state.routing.removed(pipe);
     this.#parted(pipe, "local", undefined);
     pipe.leaving = patience;
-    this.#placeIsFree();
     link?.drain(patience);
     this.proceed();
     return true;
@@ -324,10 +319,6 @@ export class Peers {
     this.#state.routing.removed(pipe);
     pipe.link?.flush();
     this.#state.effects.dropped(pipe.end());
-  }
-
-  #placeIsFree(): void {
-    if (!this.#state.closing) this.onPlace();
   }
 }
 

@@ -2,16 +2,13 @@
  * The delay before reconnecting: the interval, doubled with each failure up to the maximum, and a random part
  * against reconnects in step.
  */
+import type { OptionValues } from "../../core/option-table.js";
+import { MAX_TIMEOUT } from "../../core/waiter.js";
 
 /** ms for an interval of 0, which doubling would not grow. */
-export const LEAST_INTERVAL = 10;
+const LEAST_INTERVAL = 10;
 
-export interface ReconnectOptions {
-  /** ms; -1: never, 0: `LEAST_INTERVAL`. */
-  readonly interval: number;
-  /** ms; no growth if less than the interval. */
-  readonly maxInterval: number;
-}
+export type ReconnectOptions = Readonly<Pick<OptionValues, "reconnectInterval" | "reconnectMaxInterval">>;
 
 export class Backoff {
   readonly #options: ReconnectOptions;
@@ -25,13 +22,13 @@ export class Backoff {
 
   /** ms until the next attempt; `undefined`: none. */
   next(): number | undefined {
-    const { maxInterval } = this.#options;
-    if (this.#options.interval < 0) return undefined;
-    const interval = this.#options.interval || LEAST_INTERVAL;
-    const most = Math.max(interval, maxInterval);
+    const { reconnectInterval, reconnectMaxInterval } = this.#options;
+    if (reconnectInterval < 0) return undefined;
+    const interval = reconnectInterval || LEAST_INTERVAL;
+    const most = Math.max(interval, reconnectMaxInterval);
     const base = Math.min(most, interval * 2 ** Math.min(this.#failures, 30));
     this.#failures += 1;
-    return Math.round(base + this.#random() * base * 0.5);
+    return Math.min(MAX_TIMEOUT, Math.round(base + this.#random() * base * 0.5));
   }
 
   reset(): void {

@@ -78,11 +78,6 @@ test("bind waits for what this process is just giving up, and only then says tha
   await expect(next.made.bind(GIVEN)).rejects.toMatchObject({ code: "EADDRINUSE", endpoint: GIVEN });
 });
 
-test("what is not bound cannot be unbound", async () => {
-  const { made } = endpoints();
-  await expect(made.unbind(RESOLVED)).rejects.toMatchObject({ code: "ENOENT", endpoint: RESOLVED });
-});
-
 test("an unbind that fails leaves no timer and no release behind", async () => {
   const { native, made, releases } = endpoints();
   made.bindSync(GIVEN);

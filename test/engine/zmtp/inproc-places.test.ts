@@ -1,4 +1,4 @@
-/** Peers over inproc that find no place: a PAIR's second, a routing id that is in use. They get it when it is free. */
+/** Peers over inproc that find no place: a PAIR's second, a routing id that is in use. They try again, as over tcp. */
 import { describe, expect, it } from "vitest";
 import { collect, nextEvent, turn, until } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
@@ -7,22 +7,31 @@ const world = new World("zmtp", "inproc");
 
 describe("a PAIR that was refused", () => {
   it.each(["close", "disconnect"] as const)("takes the place of the first at its %s", async (how) => {
-    const [bound, first, second, third] = [world.pair(), world.pair(), world.pair(), world.pair()];
+    const [bound, first, second] = [world.pair(), world.pair(), world.pair({ reconnectInterval: 10 })];
     const endpoint = await world.link(bound, first);
     const refused = nextEvent(second, "handshake:error:other");
     second.connect(endpoint);
     await refused;
-    third.connect(endpoint);
+    await nextEvent(bound, "handshake:error:other");
     await second.send("second");
     if (how === "close") await first.close({ linger: 0 });
     else first.disconnect(endpoint);
     expect(await collect(bound, 1)).toEqual(["second"]);
-    expect([bound, second, third].map((pair) => pair.stats().peers)).toEqual([1, 1, 0]);
+    expect([bound, second].map((pair) => pair.stats().peers)).toEqual([1, 1]);
     await bound.send("answer");
     expect(await collect(second, 1)).toEqual(["answer"]);
-    await second.close({ linger: 0 });
+  });
+
+  it("does not try again with a reconnectInterval of -1", async () => {
+    const [bound, first, second] = [world.pair(), world.pair(), world.pair({ reconnectInterval: -1 })];
+    const third = world.pair({ reconnectInterval: 10 });
+    const endpoint = await world.link(bound, first);
+    second.connect(endpoint);
+    await first.close({ linger: 0 });
+    third.connect(endpoint);
     await third.send("third");
     expect(await collect(bound, 1)).toEqual(["third"]);
+    expect(second.stats().peers).toBe(0);
   });
 
   it("and disconnected meanwhile does not come", async () => {
@@ -87,15 +96,31 @@ it("a DEALER whose routing id was in use is let in when the id is free", async (
   expect(await collect(router, 1)).toEqual(["same|second"]);
 });
 
-it("a hundred that wait for one place get it one after the other", async () => {
+it("many that wait for one place get it one after the other", async () => {
   const bound = world.pair();
   const endpoint = await world.bind(bound);
-  const all = Array.from({ length: 100 }, () => world.pair());
-  for (const pair of all) pair.connect(endpoint);
-  for (const [i, pair] of all.entries()) {
-    await pair.send(String(i));
-    expect(await collect(bound, 1)).toEqual([String(i)]);
-    await pair.close({ linger: 0 });
+  const all = new Map(
+    Array.from({ length: 20 }, (_, i) => [String(i), world.pair({ reconnectInterval: 1 })]),
+  );
+  for (const [name, pair] of all) {
+    pair.connect(endpoint);
+    await pair.send(name);
+  }
+  while (all.size > 0) {
+    const [name] = (await collect(bound, 1)) as [string];
+    await all.get(name)?.close({ linger: 0 });
+    expect(all.delete(name)).toBe(true);
   }
   expect(bound.stats().peers).toBe(0);
+});
+
+it("two with one routing id take it from each other after an interval, also where that is 0", async () => {
+  const router = world.router({ handover: true });
+  let joins = 0;
+  router.events.on("peer:join", () => void joins++);
+  const endpoint = await world.bind(router);
+  for (let i = 0; i < 2; i++) world.dealer({ routingId: "same", reconnectInterval: 0 }).connect(endpoint);
+  const started = performance.now();
+  await until(() => joins === 12, "ten more joins");
+  expect(performance.now() - started).toBeGreaterThanOrEqual(90);
 });

@@ -131,8 +131,7 @@ export class SharedNames<C = unknown> extends InprocNames<C> {
     name: string,
     describe: () => unknown,
     onReply: (reply: ThreadReply) => void,
-    now: boolean,
   ): (() => void) | undefined {
-    return this.#threadsOf(name)?.seek(name, describe, onReply, now);
+    return this.#threadsOf(name)?.seek(name, describe, onReply);
   }
 }

@@ -8,14 +8,13 @@
  *   open --close, or the other end is gone--> closed
  *    +-----halfClose--> half-closed: receives until the other has closed ---^
  */
-import { isMemory } from "../../../core/bytes.js";
 import { FRAME_COST } from "../../../core/frame-cost.js";
 import { allocateTransferable, forbidTransfer } from "../../../core/memory.js";
 import type { Segment } from "../codec/out-queue.js";
 import { tooLargeText } from "../errors.js";
 import { type CloseReason, type Link, limitOf, type Pipe, type ReceiveMarks } from "../pipe.js";
 import { HANG_UP_TIMEOUT } from "../writer.js";
-import { BATCH_HEADER, countOf, type MessagePortLike, parseMarks, Word } from "./thread-port.js";
+import { BATCH_HEADER, type MessagePortLike, Word } from "./thread-port.js";
 
 /** Bytes; the last message of a post may go beyond them. */
 const MAX_POST = 1_048_576;
@@ -66,8 +65,7 @@ export class PortLink implements Link {
     port.onmessage = ({ data }) => {
       if (this.#closed) return;
       if (Array.isArray(data)) this.#portOnWord(data);
-      else if (isMemory(data)) this.#portOnMemory(data as ArrayBuffer);
-      else this.#end("remote");
+      else this.#portOnMemory(data as ArrayBuffer);
     };
     port.unref?.();
   }
@@ -133,7 +131,6 @@ export class PortLink implements Link {
   }
 
   #portOnMemory(memory: ArrayBuffer): void {
-    if (memory.byteLength <= BATCH_HEADER) return;
     const bytes = Buffer.from(memory);
     // Frames share this memory.
     forbidTransfer(bytes);
@@ -155,16 +152,18 @@ export class PortLink implements Link {
     this.#end("protocol", tooLarge);
   }
 
-  /** @param word begins with a Word; the rest is unchecked */
-  #portOnWord(word: readonly unknown[]): void {
-    switch (word[0]) {
+  #portOnWord([word, first, second]: readonly unknown[]): void {
+    switch (word) {
       case Word.Taken:
-        this.ahead = Math.max(0, this.#sent - countOf(word[1], 0));
-        this.aheadBytes = Math.max(0, this.#sentCost - countOf(word[2], 0));
+        this.ahead = this.#sent - (first as number);
+        this.aheadBytes = this.#sentCost - (second as number);
         this.#pipe.relieved();
         break;
       case Word.Marks:
-        this.#theirs = parseMarks(word[1], word[2]);
+        this.#theirs = {
+          receiveHighWaterMark: first as number,
+          receiveHighWaterMarkBytes: second as number,
+        };
         this.#pipe.roomChanged();
         break;
       case Word.HalfClosed:
@@ -174,7 +173,7 @@ export class PortLink implements Link {
         this.#end("remote");
         break;
       case Word.Closed:
-        this.#end("remote", typeof word[1] === "string" ? word[1] : undefined);
+        this.#end("remote", first as string | undefined);
         break;
       default:
     }

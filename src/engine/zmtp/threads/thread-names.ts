@@ -162,27 +162,17 @@ export class ThreadNames {
     return verdict === ASK_AGAIN || performance.now() > until + LATE ? undefined : false;
   }
 
-  /** The name is bound, or its socket has room for peers again. */
   announce(name: string): void {
     this.#wire.post({ kind: "bound", name });
   }
 
-  /**
-   * @param describe called for each word @param onReply a port ends the seek
-   * @param now `false`: waits for the next announcement of the name
-   * @returns cancels the seek
-   */
-  seek(
-    name: string,
-    describe: () => unknown,
-    onReply: (reply: ThreadReply) => void,
-    now: boolean,
-  ): () => void {
+  /** @param describe called for each word @param onReply a port ends the seek @returns cancels the seek */
+  seek(name: string, describe: () => unknown, onReply: (reply: ThreadReply) => void): () => void {
     this.#sought += 1;
     const id = `${this.#wire.id} ${this.#sought}`;
     const seek: Seek = { name, describe, onReply };
     this.#seeks.set(id, seek);
-    if (now) this.#post(id, seek);
+    this.#post(id, seek);
     return () => this.#seeks.delete(id);
   }
 

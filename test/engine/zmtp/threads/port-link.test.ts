@@ -213,24 +213,6 @@ test("the end of the other thread is the end of the link, behind all that it had
   expect(one.pipe.out.messages).toBe(1);
 });
 
-test("what is not the protocol's ends the link, or is ignored, and never throws", () => {
-  const junk = [null, undefined, 1, "text", {}, [], [3], [3, "x", {}], [4, -1, Number.NaN], [99], [[]]];
-  const memories = [
-    new ArrayBuffer(0),
-    new ArrayBuffer(4),
-    Uint8Array.of(1, 0, 0, 0, 8, 1, 1).buffer,
-    { byteLength: 9 },
-  ];
-  for (const data of [...junk, ...memories]) {
-    const [one, two] = pair({ send: 4, receive: 4 });
-    one.port.incoming.push({ data });
-    settle(one, two);
-    takeAll(one);
-    expect(fill(one)).toBeLessThanOrEqual(8);
-    expect(Number.isFinite(one.link.ahead)).toBe(true);
-  }
-});
-
 test("in every schedule nothing is lost, doubled or out of order, and the queue stays within both marks", () => {
   const mark = fc.integer({ min: 1, max: 9 });
   const step = fc.record({
