@@ -5,7 +5,7 @@
  */
 import { NotSupportedError } from "../core/errors.js";
 import { hostOf } from "../core/schemes/schemes.browser.js";
-import { chosenMechanism } from "../engine/zmtp/mechanism/chosen.js";
+import { chosenMechanism } from "../engine/zmtp/mechanism/mechanism.js";
 import {
   DialFault,
   type Listener,

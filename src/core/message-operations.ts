@@ -14,6 +14,7 @@ import {
   MESSAGE_SEND_START,
   Operation,
 } from "./diagnostics.js";
+import { isThenable } from "./thenable.js";
 import { MAX_CONTEXT_BYTES } from "./trace-context.js";
 
 export type MessageCall = "publish" | "sendTo" | "sendToNodes" | "send" | "query";
@@ -156,8 +157,7 @@ export function observeMessageProcess<T>(handler: MessageHandlerKind, of: Observ
     operation.end(error ?? new Error("nothing was thrown"));
     throw error;
   }
-  if (typeof (result as Partial<PromiseLike<unknown>> | null | undefined)?.then === "function")
-    return operation.endWith(Promise.resolve(result)) as T;
+  if (isThenable(result)) return operation.endWith(Promise.resolve(result)) as T;
   operation.end();
   return result;
 }

@@ -4,6 +4,7 @@
  */
 import { NotSupportedError } from "./errors.js";
 import { ignore } from "./ignore.js";
+import { isThenable } from "./thenable.js";
 
 export interface StandardSchemaV1<Input = unknown, Output = Input> {
   readonly "~standard": StandardSchemaV1.Props<Input, Output>;
@@ -52,7 +53,7 @@ export declare namespace StandardSchemaV1 {
 /** @throws NotSupportedError `NOT_SUPPORTED` for an asynchronous schema */
 export function validate(schema: StandardSchemaV1, value: unknown): StandardSchemaV1.Result<unknown> {
   const result = schema["~standard"].validate(value);
-  if (!isPending(result)) return result;
+  if (!isThenable(result)) return result;
   result.then(ignore, ignore); // Also a rejection.
   throw new NotSupportedError("A message schema has to validate synchronously");
 }
@@ -68,8 +69,4 @@ export function describeIssues(issues: readonly StandardSchemaV1.Issue[]): strin
 
 export function issuePath(issue: StandardSchemaV1.Issue): string[] {
   return (issue.path ?? []).map((part) => String(typeof part === "object" ? part.key : part));
-}
-
-function isPending<T>(result: T | Promise<T>): result is Promise<T> {
-  return typeof (result as Partial<Promise<T>> | null)?.then === "function";
 }

@@ -34,7 +34,6 @@ export function isEndpointSource(value: unknown): value is EndpointSource {
   );
 }
 
-/** Errors of listeners are uncaught exceptions, not failures of the source. */
 export interface SourceEffects {
   /** A new list: valid endpoints, each once, in the source's order. */
   sourceOnList(endpoints: readonly string[]): void;
@@ -97,7 +96,7 @@ export class SourceReader {
         const list = this.#checked(next.value);
         this.#failures = 0;
         // A listener of a refused endpoint may have stopped it.
-        if (!this.stopped) report(() => this.#effects.sourceOnList(list));
+        if (!this.stopped) this.#effects.sourceOnList(list);
         // An endless source must not starve the event loop.
         await new Promise((resolve) => setImmediate(resolve));
       }
@@ -113,7 +112,7 @@ export class SourceReader {
     this.#timer = setTimeout(() => void this.#read(), interval).unref();
     const text = `A source of endpoints failed: ${thrownText(cause)}`;
     const error = new TransportError("ERR_SOURCE", text, { cause });
-    report(() => this.#effects.sourceOnFailed(error, interval));
+    this.#effects.sourceOnFailed(error, interval);
   }
 
   #checked(list: unknown): readonly string[] {
@@ -123,8 +122,7 @@ export class SourceReader {
     const refused = new Set<string>();
     const refuse = (endpoint: unknown, error: ShoalError): void => {
       const text = thrownText(endpoint).slice(0, 255);
-      if (!refused.has(text) && !this.#refused.has(text))
-        report(() => this.#effects.sourceOnRefused(text, error));
+      if (!refused.has(text) && !this.#refused.has(text)) this.#effects.sourceOnRefused(text, error);
       refused.add(text);
     };
     for (const endpoint of list as readonly unknown[]) {
@@ -145,15 +143,5 @@ export class SourceReader {
     }
     this.#refused = refused;
     return [...valid];
-  }
-}
-
-function report(call: () => void): void {
-  try {
-    call();
-  } catch (error) {
-    queueMicrotask(() => {
-      throw error;
-    });
   }
 }

@@ -14,7 +14,7 @@ import { MAX_TIMEOUT } from "../core/waiter.js";
 import type { OutgoingMessage } from "../engine/engine.js";
 import { checkMemory, SEND_OPTIONS } from "./copy-option.js";
 import { defineSocket } from "./define.js";
-import { type EndpointSource, isEndpointSource } from "./endpoint-source.js";
+import type { EndpointSource } from "./endpoint-source.js";
 import { Envelope } from "./envelope.js";
 import type { MessageLike } from "./message.js";
 import type { DeliveryResult, SendOptions } from "./outbox.js";
@@ -108,8 +108,6 @@ class PeerLeft extends TimeoutError {
     super("EAGAIN", "The connection ended before the reply came");
   }
 }
-
-const CONNECT_OPTIONS: readonly (keyof RouterConnectOptions)[] = ["routingId"];
 
 export interface RouterConnectOptions {
   /** The peer's routing id on this socket. */
@@ -366,11 +364,7 @@ export class Router<T = Raw> extends Socket {
     options: RouterConnectOptions = {},
     ...extra: unknown[]
   ): void {
-    refuseExtra("connect", "an endpoint and options", extra);
-    checkCallOptions("connect", options, CONNECT_OPTIONS);
-    if (!isEndpointSource(endpoint)) this[CORE].endpoints.connect(endpoint, options.routingId);
-    else if (options.routingId === undefined) this[CORE].endpoints.connectSource(endpoint);
-    else throw new InvalidArgumentError("routingId is the name of one peer; a source has many");
+    this[CORE].endpoints.connectNamed(endpoint, options, extra);
   }
 
   /**

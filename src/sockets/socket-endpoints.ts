@@ -1,11 +1,11 @@
 /** A socket's endpoints, checked so that all engines report the same errors. */
-import { quoted } from "../core/arguments.js";
+import { checkCallOptions, quoted, refuseExtra } from "../core/arguments.js";
 import { InvalidArgumentError, type ShoalError, TransportError } from "../core/errors.js";
 import { type HttpServerEndpoint, nameOfServer } from "../core/schemes/http-server.js";
 import { checkEndpoint } from "../core/schemes/schemes.js";
 import type { SocketTypeName } from "../core/socket-type.js";
 import type { EngineCapabilities, EngineSocket } from "../engine/engine.js";
-import { type EndpointSource, SourceReader } from "./endpoint-source.js";
+import { type EndpointSource, isEndpointSource, SourceReader } from "./endpoint-source.js";
 import { checkSecurity } from "./security/check.js";
 import type { SocketEvents } from "./socket-events.js";
 import type { Counters } from "./stats.js";
@@ -159,6 +159,20 @@ export class SocketEndpoints {
       else this.#connected.delete(endpoint);
       throw error;
     }
+  }
+
+  /** `connect` of a ROUTER or STREAM, whose options may name the peer. */
+  connectNamed(
+    endpoint: string | EndpointSource,
+    options: { readonly routingId?: string },
+    extra: readonly unknown[],
+  ): void {
+    refuseExtra("connect", "an endpoint and options", extra);
+    checkCallOptions("connect", options, ["routingId"]);
+    const { routingId } = options;
+    if (!isEndpointSource(endpoint)) this.connect(endpoint, routingId);
+    else if (routingId === undefined) this.connectSource(endpoint);
+    else throw new InvalidArgumentError("routingId is the name of one peer; a source has many");
   }
 
   disconnect(endpoint: string): void {

@@ -1,9 +1,7 @@
 /** STREAM: raw TCP (zmq_socket(3), ZMQ_STREAM). */
-import { checkCallOptions, refuseExtra } from "../core/arguments.js";
-import { InvalidArgumentError } from "../core/errors.js";
 import { SocketType } from "../core/socket-type.js";
 import { defineSocket } from "./define.js";
-import { type EndpointSource, isEndpointSource } from "./endpoint-source.js";
+import type { EndpointSource } from "./endpoint-source.js";
 import type { MessageLike } from "./message.js";
 import type { Readable } from "./readable.js";
 import { CORE, Socket, STREAM_FRAMES } from "./socket.js";
@@ -29,8 +27,6 @@ export interface StreamConnectOptions {
   /** The peer's routing id on this socket. */
   routingId?: string;
 }
-
-const CONNECT_OPTIONS: readonly (keyof StreamConnectOptions)[] = ["routingId"];
 
 /**
  * Sends and receives pieces of TCP streams in two frames: the peer's routing id, and bytes. Empty bytes report a
@@ -70,11 +66,7 @@ export class Stream extends Socket {
     options: StreamConnectOptions = {},
     ...extra: unknown[]
   ): void {
-    refuseExtra("connect", "an endpoint and options", extra);
-    checkCallOptions("connect", options, CONNECT_OPTIONS);
-    if (!isEndpointSource(endpoint)) this[CORE].endpoints.connect(endpoint, options.routingId);
-    else if (options.routingId === undefined) this[CORE].endpoints.connectSource(endpoint);
-    else throw new InvalidArgumentError("routingId is the name of one peer; a source has many");
+    this[CORE].endpoints.connectNamed(endpoint, options, extra);
   }
 }
 export interface Stream

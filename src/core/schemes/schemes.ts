@@ -13,7 +13,6 @@ import { describe, quoted } from "../arguments.js";
 import { InvalidArgumentError, TransportError } from "../errors.js";
 import { customSchemes, customTransport } from "./custom-transport.js";
 import { hostPortScheme } from "./host-port.js";
-import { REFUSED } from "./refused.js";
 import { badEndpoint, checkLength, type EndpointUse, type Scheme, schemeOf } from "./scheme.js";
 import { UDP } from "./udp.js";
 import { webSocketScheme } from "./ws.js";
@@ -87,10 +86,9 @@ export function checkEndpoint(
   const name = endpoint.slice(0, at);
   const address = endpoint.slice(at + 3);
   if (!transports.includes(name)) {
-    const reason = Object.hasOwn(REFUSED, name) ? `; ${REFUSED[name]}` : "";
     throw new TransportError(
       "EPROTONOSUPPORT",
-      `Endpoint ${quoted(endpoint)}: the transport must be one of ${transports.join(", ")}; got ${quoted(name)}${reason}`,
+      `Endpoint ${quoted(endpoint)}: the transport must be one of ${transports.join(", ")}; got ${quoted(name)}`,
       { endpoint },
     );
   }

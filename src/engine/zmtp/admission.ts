@@ -3,8 +3,14 @@ import { isBytes } from "../../core/bytes.js";
 import type { OptionValues } from "../../core/option-table.js";
 import { decodeZ85 } from "../../core/z85.js";
 import type { PeerCredentials } from "../engine.js";
-import { type ChosenMechanism, chosenMechanism } from "./mechanism/chosen.js";
-import type { CurveParts, Mechanism, MechanismOptions, Verdict } from "./mechanism/mechanism.js";
+import {
+  type ChosenMechanism,
+  type CurveParts,
+  chosenMechanism,
+  type Mechanism,
+  type MechanismOptions,
+  type Verdict,
+} from "./mechanism/mechanism.js";
 import { BareMechanism, NullMechanism } from "./mechanism/null.js";
 import { PlainClient, PlainServer } from "./mechanism/plain.js";
 import { identityOf, propertiesOf } from "./options.js";
@@ -58,13 +64,15 @@ export class Admission {
   /** @throws ShoalError for options that make every handshake fail */
   check(): void {
     // NULL works with any options.
-    if (this.mechanismName !== "NULL") this.mechanism();
+    if (this.mechanismName !== "NULL") this.mechanism(false);
   }
 
-  mechanism(): Mechanism {
+  /** @param isBare for a stream without a handshake (45/ZWS, No Mechanism) @throws as `check` */
+  mechanism(isBare: boolean): Mechanism {
     const { options } = this.#state;
     const chosen = chosenMechanism(options);
     const asks = this.#authenticator(chosen) !== undefined;
+    if (isBare && chosen.name === "NULL") return new BareMechanism({ asks }, identityOf(options));
     const given = mechanismOptions(options, this.#properties, asks, this.#secretKey);
     return mechanismOf(chosen, given, this.#parts.curve);
   }
@@ -74,14 +82,6 @@ export class Admission {
     const given = this.#state.options.curveSecretKey;
     if (this.#decoded?.given !== given) this.#decoded = { given, bytes: key(given) };
     return this.#decoded.bytes;
-  }
-
-  /** For a stream without a handshake (45/ZWS, No Mechanism). */
-  bareMechanism(): Mechanism {
-    const { options } = this.#state;
-    const chosen = chosenMechanism(options);
-    if (chosen.name !== "NULL") return this.mechanism();
-    return new BareMechanism({ asks: this.#authenticator(chosen) !== undefined }, identityOf(options));
   }
 
   get mechanismName(): string {

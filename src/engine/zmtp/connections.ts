@@ -12,7 +12,7 @@ import type { DisconnectReason } from "../events.js";
 import type { Admission } from "./admission.js";
 import { Connection, type ConnectionEffects } from "./connection.js";
 import { disconnectError, faultEvents, lostError } from "./errors.js";
-import type { Fault, Metadata, Verdict } from "./mechanism/mechanism.js";
+import type { Fault, Mechanism, Metadata, Verdict } from "./mechanism/mechanism.js";
 import { connectionOptions } from "./options.js";
 import type { Peers } from "./peers.js";
 import type { Pipe } from "./pipe.js";
@@ -63,9 +63,10 @@ export class Connections implements ConnectionEffects, Policing {
       });
       return undefined;
     }
+    let mechanism: Mechanism;
     try {
       // The options may have changed since the bind or connect.
-      this.#admission.check();
+      mechanism = this.#admission.mechanism(stream.framing?.bare === true);
     } catch (cause) {
       const error = cause as ShoalError;
       stream.socket.destroy();
@@ -76,8 +77,6 @@ export class Connections implements ConnectionEffects, Policing {
     }
     if (dialling === undefined) this.accepted += 1;
     const options = connectionOptions(this.#state.options);
-    const bare = stream.framing?.bare === true;
-    const mechanism = bare ? this.#admission.bareMechanism() : this.#admission.mechanism();
     const connection = new Connection(stream, mechanism, options, this, dialling !== undefined);
     this.#all.set(connection, { endpoint, dialling, pipe: undefined, fault: undefined });
     if (dialling !== undefined) dialling.connection = connection;

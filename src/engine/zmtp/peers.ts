@@ -27,9 +27,8 @@ import type { PeerPolicy } from "../engine.js";
 import type { DisconnectReason } from "../events.js";
 import type { Fault, Metadata } from "./mechanism/mechanism.js";
 import { patienceOf, pipeOptions } from "./options.js";
-import { type CloseReason, type Peer, Pipe } from "./pipe.js";
+import { type CloseReason, lastGiven, type Peer, Pipe } from "./pipe.js";
 import { ReceiveBudget } from "./receive-budget.js";
-import { lastGiven } from "./routing/given-id.js";
 import { fits, wireNameOf } from "./routing/routing.js";
 import type { SocketState } from "./socket-state.js";
 

@@ -618,6 +618,20 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   }
 }
 
+/** The program's object for a peer's routing id: the same for one connection, unless the program writes to it. */
+export function lastGiven({ givenId, routingId }: Pipe): Buffer | undefined {
+  const isUnchanged = givenId !== undefined && routingId !== undefined && isSameId(givenId, routingId);
+  return isUnchanged ? givenId : undefined;
+}
+
+/** For the usual 5 bytes, a call of `Buffer.compare` costs more. */
+export function isSameId(one: Uint8Array, other: Uint8Array): boolean {
+  const { length } = other;
+  if (one.length !== length) return false;
+  for (let i = 0; i < length; i++) if (one[i] !== other[i]) return false;
+  return true;
+}
+
 /** 0 means no limit. */
 export function limitOf(highWaterMark: number): number {
   return highWaterMark === 0 ? Number.POSITIVE_INFINITY : highWaterMark;

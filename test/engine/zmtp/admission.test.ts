@@ -186,9 +186,9 @@ it("derives no public key again in the next handshake", () => {
   const state = { type: "Pull", options, listener: { engineAuthenticate: undefined } };
   const admission = new Admission(state as SocketState, { curve: { server, client: server } });
   admission.check();
-  admission.mechanism();
+  admission.mechanism(false);
   Object.assign(options, { curveSecretKey: curveKeyPair().secretKey });
-  admission.mechanism();
+  admission.mechanism(false);
   expect(keys[1]).toBe(keys[0]); // Where the pair is kept (mechanism/curve-key-pair.ts).
   expect(keys[2]).toEqual(decodeZ85(String(options.curveSecretKey)));
 });

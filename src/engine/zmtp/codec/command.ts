@@ -5,18 +5,14 @@
  *
  * Names have 1 to 255 bytes, without padding or a final null byte, in spite of some RFCs' prose.
  */
-import { InvalidArgumentError } from "../../../core/errors.js";
 
 export interface Command {
   readonly name: string;
   readonly data: Buffer;
 }
 
-/** @param name 1 to 255 Latin-1 characters @throws InvalidArgumentError `EINVAL` for another length */
+/** @param name 1 to 255 Latin-1 characters */
 export function encodeCommand(name: string, data?: Uint8Array): Buffer {
-  if (name.length === 0 || name.length > 255) {
-    throw new InvalidArgumentError(`A command's name has 1 to 255 characters; got ${name.length}`);
-  }
   const body = Buffer.allocUnsafe(1 + name.length + (data?.length ?? 0));
   body.writeUInt8(name.length);
   body.write(name, 1, "latin1");

@@ -8,6 +8,7 @@
  * A step sends, then asks or ends. No command is received during an `ask`.
  */
 import type { ErrorCode } from "../../../core/errors.js";
+import type { OptionValues } from "../../../core/option-table.js";
 import { encodeCommand } from "../codec/command.js";
 import type { InStream, StreamFault } from "../codec/in-stream.js";
 import type { Segment } from "../codec/out-queue.js";
@@ -118,11 +119,28 @@ export interface MechanismOptions {
   readonly properties: Uint8Array;
   /** Whether there is a hook; without it PLAIN servers refuse all peers, as libzmq. */
   readonly asks: boolean;
+  /** At most 255 bytes each. */
   readonly plainUsername: string;
   readonly plainPassword: string;
   /** 32 bytes each. Results are cached by array. Public keys are derived. */
   readonly curveSecretKey: Uint8Array | undefined;
   readonly curveServerKey: Uint8Array | undefined;
+}
+
+/** A socket's mechanism, and this side's role in it. */
+export interface ChosenMechanism {
+  readonly name: Mechanism["name"];
+  readonly isServer: boolean;
+}
+
+const NULL: ChosenMechanism = { name: "NULL", isServer: false };
+
+export function chosenMechanism(options: Readonly<OptionValues>): ChosenMechanism {
+  if (options.curveServer) return { name: "CURVE", isServer: true };
+  if (options.curveServerKey !== null) return { name: "CURVE", isServer: false };
+  if (options.plainServer) return { name: "PLAIN", isServer: true };
+  if (options.plainUsername !== null) return { name: "PLAIN", isServer: false };
+  return NULL;
 }
 
 export interface CurveParts {

@@ -11,7 +11,6 @@
  *   client  hello sent -- WELCOME, send INITIATE --> initiate sent -- READY --> over
  *   server  waiting for HELLO --> asking -- allowed, send WELCOME --> waiting for INITIATE -- send READY --> over
  */
-import { InvalidArgumentError } from "../../../core/errors.js";
 import { encodeCommand, parseCommand } from "../codec/command.js";
 import { decodeMetadata } from "../codec/metadata.js";
 import {
@@ -40,11 +39,10 @@ export class PlainClient implements Mechanism {
   readonly #hello: Buffer;
   #state: "hello-sent" | "initiate-sent" | "over" = "hello-sent";
 
-  /** @throws InvalidArgumentError `EINVAL` when user name or password has more than 255 bytes */
   constructor(options: MechanismOptions) {
     this.#properties = options.properties;
     const credentials = [options.plainUsername, options.plainPassword].map((text) => Buffer.from(text));
-    this.#hello = Buffer.concat(credentials.flatMap((bytes) => [lengthOf(bytes), bytes]));
+    this.#hello = Buffer.concat(credentials.flatMap((bytes) => [Buffer.of(bytes.length), bytes]));
   }
 
   start(): Step {
@@ -148,13 +146,4 @@ export class PlainServer implements Mechanism {
 
 function badMetadata(command: string, what: string): Step {
   return failed("ERR_ZMTP_INVALID_METADATA", `PLAIN: ${command} has ${what}`);
-}
-
-function lengthOf(bytes: Buffer): Buffer {
-  if (bytes.length > 255) {
-    throw new InvalidArgumentError(
-      `PLAIN user names and passwords have at most 255 bytes; got ${bytes.length}`,
-    );
-  }
-  return Buffer.from([bytes.length]);
 }

@@ -18,8 +18,7 @@ import {
 } from "../../engine.js";
 import type { Lease } from "../../lease.js";
 import type { Fault } from "../mechanism/mechanism.js";
-import type { Peer, Pipe } from "../pipe.js";
-import { isSameId, lastGiven } from "./given-id.js";
+import { isSameId, lastGiven, type Peer, type Pipe } from "../pipe.js";
 import { FairQueue } from "./queues.js";
 import { Routing } from "./routing.js";
 

@@ -6,7 +6,7 @@
  */
 import { ignore } from "../../../core/ignore.js";
 import { addressOf } from "../../../core/schemes/scheme.js";
-import { chosenMechanism } from "../mechanism/chosen.js";
+import { chosenMechanism } from "../mechanism/mechanism.js";
 import {
   MAX_HEAD,
   NOT_HTTP,

@@ -14,8 +14,7 @@ import { TransportError } from "../../../core/errors.js";
 import type { OptionValues } from "../../../core/option-table.js";
 import { addressOf } from "../../../core/schemes/scheme.js";
 import { HandshakeLimit } from "../handshake-limit.js";
-import { chosenMechanism } from "../mechanism/chosen.js";
-import type { Fault } from "../mechanism/mechanism.js";
+import { chosenMechanism, type Fault } from "../mechanism/mechanism.js";
 import {
   acceptResponse,
   chooseProtocol,

@@ -1,5 +1,4 @@
 import { describe, expect, test } from "vitest";
-import { InvalidArgumentError } from "../../../../src/core/errors.js";
 import { encodeCommand } from "../../../../src/engine/zmtp/codec/command.js";
 import type { Step } from "../../../../src/engine/zmtp/mechanism/mechanism.js";
 import { PlainClient, PlainServer } from "../../../../src/engine/zmtp/mechanism/plain.js";
@@ -84,8 +83,6 @@ test("user names and passwords of every length up to 255 bytes arrive, whatever 
       expect(server.done).toBeDefined();
     }),
   );
-  expect(() => new PlainClient(optionsOf({ plainUsername: "é".repeat(128) }))).toThrow(InvalidArgumentError);
-  expect(() => new PlainClient(optionsOf({ plainUsername: "x".repeat(255) }))).not.toThrow();
 });
 
 test("who is refused gets ERROR 400, rightly spelt, and reports it", () => {
