@@ -1,5 +1,5 @@
 /** Addresses and keys: who gets in, who is put out, and what happens to everybody else. */
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -300,31 +300,25 @@ describe("keys", () => {
     await until(() => one.stats().peers === 1 && two.stats().peers === 1, "both");
   });
 
-  it.skipIf(process.platform !== "linux")(
-    "leave nothing open: a folder is watched as long as it is in force",
-    async () => {
-      const watched = async (): Promise<number> => {
-        const { ino } = await stat(keys);
-        const inode = `ino:${ino.toString(16)} `;
-        let watches = 0;
-        for (const fd of await readdir("/proc/self/fdinfo")) {
-          const text = await readFile(`/proc/self/fdinfo/${fd}`, "utf8").catch(() => "");
-          watches += text
-            .split("\n")
-            .filter((line) => line.startsWith("inotify") && line.includes(inode)).length;
-        }
-        return watches;
-      };
-      const proxy = await world.start(new StreamerProxy(sides()));
-      expect(await watched()).toBe(1);
-      await proxy.setPolicy("frontend", {});
-      expect(await watched()).toBe(0);
-      await proxy.setPolicy("frontend", { keys });
-      expect(await watched()).toBe(1);
-      await proxy.close();
-      expect(await watched()).toBe(0);
-    },
-  );
+  it("are read as long as their policy is in force", async () => {
+    const proxies = [
+      new StreamerProxy(sides()),
+      new StreamerProxy(sides()),
+      new StreamerProxy(sides()),
+    ] as const;
+    const [open, lifted, closed] = proxies;
+    for (const proxy of proxies) await world.start(proxy);
+    const read = proxies.map((proxy) => eventsOf(proxy, "keys:changed"));
+    await lifted.setPolicy("frontend", {});
+    await closed.close();
+    for (const name of ["one", "two", "three"]) {
+      const before = read[0]?.length ?? 0;
+      await save(name, curveKeyPair().publicKey);
+      await until(() => read[0]?.length === before + 1, `${name} at the first proxy`);
+    }
+    expect(read.slice(1)).toEqual([[], []]);
+    await open.close();
+  });
 
   it("in a folder that is not there start nothing, and change nothing; it is named", async () => {
     const missing = join(folder, "missing");
