@@ -85,6 +85,8 @@ export class ServiceReceiver {
   /** Items of datagrams and of this node itself, which no link holds, and their bytes. */
   #loose = 0;
   #looseBytes = 0;
+  /** Settles when the last item of this node itself is handled: these are handled in order, as those of a link. */
+  #own: Promise<void> | undefined = undefined;
   /** Messages that wait until fewer are handled; each holds its link. */
   readonly #waiting: (() => void)[] = [];
   #stallTimer: NodeJS.Timeout | undefined = undefined;
@@ -147,14 +149,19 @@ export class ServiceReceiver {
     if (admission.decides && effects.isKnown?.(from) === false) return "details";
     if (effects.find(from) === undefined) return "sender";
     if (multicast?.isNew(from, head.id) !== true) return "again";
-    this.#take(from, bytes, "udp");
+    void this.#hold(bytes, this.onBytes(from, bytes, "udp"));
     return undefined;
   }
 
   /** An item of this node itself. @returns whether there was room */
   onOwn(bytes: Buffer): boolean {
     if (!this.#hasRoom(bytes.length)) return false;
-    this.#take(this.#context.selfId, bytes, SELF);
+    const handle = (): void | Promise<void> => this.onBytes(this.#context.selfId, bytes, SELF);
+    const own = this.#hold(bytes, this.#own === undefined ? handle() : this.#own.then(handle));
+    this.#own = own;
+    void own?.then(() => {
+      if (this.#own === own) this.#own = undefined;
+    });
     return true;
   }
 
@@ -165,12 +172,12 @@ export class ServiceReceiver {
     );
   }
 
-  #take(from: string, bytes: Buffer, protocol: string): void {
-    const handled = this.onBytes(from, bytes, protocol);
-    if (handled === undefined) return;
+  /** Counts an item until it is handled. @returns settles then; `undefined`: it is */
+  #hold(bytes: Buffer, handled: void | Promise<void>): Promise<void> | undefined {
+    if (handled === undefined) return undefined;
     this.#loose += 1;
     this.#looseBytes += bytes.length;
-    void handled.finally(() => {
+    return handled.finally(() => {
       this.#loose -= 1;
       this.#looseBytes -= bytes.length;
     });
@@ -249,7 +256,7 @@ export class ServiceReceiver {
         this.#context.vetoed(service, error);
         if (error.reason === undefined) return;
         const notice = { op: ServiceOp.NOTICE, channel, id: 0, ruid, data: error.reason };
-        this.#transmit(service, encodeService(notice), channel);
+        void this.#transmit(service, encodeService(notice), channel);
       },
     );
   }
@@ -411,7 +418,7 @@ export class ServiceReceiver {
       { kind: "reply", services: [service], protocol },
       ({ data, ruid }) => {
         const item = encodeService({ op, id, channel, ruid, data });
-        this.#transmit(service, item, channel, op === ServiceOp.REPLY ? id : 0);
+        return this.#transmit(service, item, channel, op === ServiceOp.REPLY ? id : 0);
       },
       // A hook cannot answer a reply.
       ignore,
@@ -431,19 +438,21 @@ export class ServiceReceiver {
     text: string,
   ): void {
     const data = text.slice(0, MAX_FAILURE_TEXT);
-    this.#transmit(
+    void this.#transmit(
       service,
       encodeService({ op: ServiceOp.FAILURE, channel, id, ruid: reason, data }),
       channel,
     );
   }
 
-  /** Waits for room; a dropped answer is counted. @param query the answered one; 0: none */
-  #transmit(service: Member, item: Buffer, channel: ClusterChannel, query = 0): void {
-    if (service.id === this.#context.selfId) {
-      void this.onBytes(service.id, item, SELF);
-      return;
-    }
+  /**
+   * Waits for room; a dropped answer is counted.
+   *
+   * @param query the answered one; 0: none
+   * @returns settles when this node itself has handled it
+   */
+  #transmit(service: Member, item: Buffer, channel: ClusterChannel, query = 0): void | Promise<void> {
+    if (service.id === this.#context.selfId) return this.onBytes(service.id, item, SELF);
     this.#context.answers.answer(service.id, item, (result) => {
       if (result === "too-large") {
         // Larger than this node's or the other node's links take.
@@ -451,6 +460,7 @@ export class ServiceReceiver {
         if (query !== 0) this.#fail(service, channel, query, "too-large", "");
       } else if (result === "unreachable") this.#context.refuse("service:reply");
     });
+    return undefined;
   }
 
   get #isBusy(): boolean {

@@ -1,6 +1,7 @@
 /** Hooks: their stages and order; what they change, answer and veto; those that fail. */
 import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
 import { describe, expect, it } from "vitest";
+import { MAX_HANDLING_BYTES } from "../../../src/cluster/messaging/bounds.js";
 import type {
   HookContext,
   HookPayload,
@@ -91,6 +92,40 @@ describe("the order of hooks", () => {
     }
     await settle();
     expect(box.map(({ data }) => data)).toEqual(["1", "2", "3", "4"]);
+  });
+
+  it("is kept by what a node sends to itself while a hook or an answer waits", async () => {
+    const { a } = pair();
+    const box: ServiceMessage[] = [];
+    a.services.onMessage((message) => void box.push(message));
+    const gates = new Map(["3", "2", "1"].map((data) => [data, gate()]));
+    const remove = a.services.hook("channel:receive", ({ data }) => gates.get(String(data))?.opened);
+    for (const data of ["1", "2", "3"]) await a.services.send({ services: ["a"], self: true, data });
+    for (const each of gates.values()) {
+      await settle();
+      expect(box).toEqual([]);
+      each.open();
+    }
+    await settle();
+    expect(box.map(({ data }) => data)).toEqual(["1", "2", "3"]);
+    remove();
+    // Nothing else is handled meanwhile.
+    const handled = gate();
+    a.services.onMessage(({ ruid }) => (ruid === "large" ? handled.opened : undefined));
+    const data = Buffer.alloc(MAX_HANDLING_BYTES);
+    await a.services.send({ services: ["a"], self: true, ruid: "large", data });
+    const asked: unknown[] = [];
+    a.services.hook("event", ({ data }, { kind, answer }) => {
+      if (kind === "reply") return undefined;
+      asked.push(data);
+      return answer(`answer ${data}`);
+    });
+    for (const number of ["4", "5"]) await a.services.send({ services: ["a"], self: true, data: number });
+    await settle();
+    expect(asked).toEqual(["4"]);
+    handled.open();
+    await settle();
+    expect(box.slice(4).map(({ data }) => data)).toEqual(["answer 4", "answer 5"]);
   });
 
   it.each([
