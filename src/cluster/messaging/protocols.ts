@@ -4,6 +4,7 @@ import { connect as connectSocket, createServer } from "node:net";
 import type { Duplex } from "node:stream";
 import { checkKeys, describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
+import { ignore } from "../../core/ignore.js";
 import { isProtocolName } from "./advert.js";
 import type { DialTarget, MessageProtocol, ProtocolHost, ProtocolListener } from "./protocol.js";
 import { makeSocketFolder, removeSocketFolder } from "./socket-folder.js";
@@ -55,7 +56,7 @@ export function ipcProtocol(): MessageProtocol {
 
     async listen(accept) {
       const path = await makeSocketFolder();
-      const server = createServer(accept);
+      const server = createServer(accept).on("error", ignore); // Without files a stream is not accepted.
       server.listen({ path, backlog: 512 });
       try {
         await once(server, "listening");
