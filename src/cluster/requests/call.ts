@@ -80,10 +80,8 @@ export class Call implements Due {
   isUnserved = false;
   /** Attempts that may have cost a node work. */
   attempts = 0;
-  /** A part of the reply arrived. */
+  /** A part of the reply arrived, or parts of the body may have been sent: it stays with its node. */
   hasBegun = false;
-  /** Parts of the body may have been sent. */
-  isGranted = false;
   /** Failed sends to its node. */
   holds = 0;
   tried: readonly string[] = NO_NODES;

@@ -461,7 +461,11 @@ export class RequestCalls {
       this.#wait(now, call);
       return;
     }
-    this.#fail(call, this.#error(call, "no-service", "no node serves it; waitForReady: true waits for one"));
+    const text = "no node serves it; waitForReady: true waits for one";
+    this.#fail(
+      call,
+      this.#error(call, "no-service", terms.node === undefined ? text : "the node does not serve it"),
+    );
   }
 
   #isServed({ terms, target }: Call): boolean {
@@ -506,7 +510,7 @@ export class RequestCalls {
     const node = call.node as NodeLoad;
     this.#endAttempt(now, call, reason === "overloaded" || reason === "stopping" ? "refused" : "failed");
     call.error = error;
-    if (!safe || call.hasBegun || call.isGranted || call.terms.node !== undefined) {
+    if (!safe || call.hasBegun || call.terms.node !== undefined) {
       this.#fail(call, error);
       return;
     }
@@ -598,8 +602,8 @@ export class RequestCalls {
       this.#refuse("not-a-stream");
       return;
     }
-    if (!call.isGranted) {
-      call.isGranted = true;
+    if (!call.hasBegun) {
+      call.hasBegun = true;
       this.#schedule(now, call);
     }
     call.source.granted(parts, bytes);
@@ -644,7 +648,7 @@ export class RequestCalls {
 
   #succeeded(now: number, call: Call, node: NodeLoad): void {
     this.#sent.delete(call.id);
-    // Its reader also slows a streamed reply.
+    // Its reader or its body's source slows a stream, too.
     call.target.balancer.ended(now, node, "ok", call.hasBegun ? 0 : now - call.sentAt);
     this.#freed.set(node, call.target);
     this.#over(call);
@@ -669,9 +673,7 @@ export class RequestCalls {
 
   #attemptUntil(call: Call): number {
     const { attemptTimeout } = call.terms;
-    return attemptTimeout < 0 || call.hasBegun || call.isGranted
-      ? Number.POSITIVE_INFINITY
-      : call.sentAt + attemptTimeout;
+    return attemptTimeout < 0 || call.hasBegun ? Number.POSITIVE_INFINITY : call.sentAt + attemptTimeout;
   }
 
   #schedule(now: number, call: Call): void {

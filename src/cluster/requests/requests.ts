@@ -8,9 +8,10 @@
  */
 import { describe } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
-import { AbortedError, ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
+import { ClosedError, InvalidArgumentError, InvalidStateError, TimeoutError } from "../../core/errors.js";
+import { IdleWaits } from "../../core/idle-waits.js";
 import { ignore } from "../../core/ignore.js";
-import { withTimeout } from "../../core/waiter.js";
+import { waitFor, withTimeout } from "../../core/waiter.js";
 import type { ServiceContract, ServiceHandlers } from "../../patterns/kit/contract.js";
 import { NodeQueues } from "../messaging/node-queues.js";
 import type { SendResult } from "../messaging/parts.js";
@@ -52,7 +53,8 @@ export class Requests {
   /** `onChanged` is due. */
   #isChanged = false;
   #isClosed = false;
-  #changeWaits: (() => void)[] = [];
+  /** Requests to all nodes, which wait for a change of routes. */
+  readonly #changes = new IdleWaits();
   readonly #ownCandidates = new WeakMap<readonly Candidate[], readonly Candidate[]>();
 
   constructor(effects: RequestsEffects) {
@@ -68,7 +70,8 @@ export class Requests {
       sendLater: (node, item, done) => this.#queues.sendLater(node, item, done),
       nameOf: (node) => effects.nameOf(node),
       random: Math.random,
-      report: (event) => effects.report(event),
+      // A listener may abort a request, or close the node: not in the middle of an attempt.
+      report: (event) => queueMicrotask(() => effects.report(event)),
     });
     this.outgoing = new OutgoingRequests(this.#calls, this.#timer, (...wanted) => this.#nodesOf(...wanted));
     this.#server = new RequestServer(effects, this.#queues, this.#timer);
@@ -172,16 +175,16 @@ export class Requests {
     timeout: number,
     signal: AbortSignal | undefined,
   ): Promise<readonly Member[]> {
-    const until = timeout < 0 ? Number.POSITIVE_INFINITY : performance.now() + timeout;
+    const until = performance.now() + timeout;
     for (;;) {
       const nodes = this.#candidates(service).flatMap(({ id, distance }) =>
         distance === 0 && !self ? [] : (this.#effects.find(id) ?? []),
       );
-      const left = until - performance.now();
-      if (nodes.length > 0 || left <= 0 || !this.#effects.isSettling()) return nodes;
-      const changed = new Promise<void>((resolve) => this.#changeWaits.push(resolve));
-      await withTimeout(changed, Math.min(left, MAX_STEP));
-      if (signal?.aborted === true) throw new AbortedError(signal.reason);
+      if (nodes.length > 0 || !this.#effects.isSettling()) return nodes;
+      const left = timeout < 0 ? -1 : Math.max(0, until - performance.now());
+      const late = (): TimeoutError =>
+        new TimeoutError("ETIMEDOUT", `${service}: no node serves it within ${timeout} ms`);
+      await waitFor(this.#changes.wait(false), { timeout: left, signal }, late);
       if (this.#isClosed) throw new ClosedError("EAGAIN", "the bus closed while the request waited");
     }
   }
@@ -198,8 +201,7 @@ export class Requests {
     return all;
   }
 
-  // --- Events of the bus
-  // -----------------------------------------------------------------------------------------------
+  // --- Events of the bus -----------------------------------------------------------------------------------------------
 
   begin(): void {
     if (this.#isStarted) return;
@@ -233,13 +235,13 @@ export class Requests {
 
   /** Waiting requests check after the current work. */
   onRoutes(): void {
-    if (this.#isChanged || (this.#calls.waiting === 0 && this.#changeWaits.length === 0)) return;
+    if (this.#isChanged || (this.#calls.waiting === 0 && !this.#changes.isAwaited)) return;
     this.#isChanged = true;
     queueMicrotask(() => {
       this.#isChanged = false;
       this.#calls.onChanged(this.#timer.now());
       this.#timer.update();
-      for (const resolve of this.#changeWaits.splice(0)) resolve();
+      this.#changes.end();
     });
   }
 
@@ -272,7 +274,7 @@ export class Requests {
     this.#isClosed = true;
     this.#calls.close(() => new ClosedError("EAGAIN", "the bus closed while the request waited"));
     this.outgoing.pending.close();
-    for (const resolve of this.#changeWaits.splice(0)) resolve();
+    this.#changes.end();
     const isIdle = linger === 0 ? false : await withTimeout(Promise.all(drained), linger);
     if (!isIdle) this.#server.abortAll(new ClosedError("EAGAIN", "the bus closes"));
     for (const own of this.#served.values()) this.#serving.remove(own.queue);
@@ -331,23 +333,17 @@ class OwnService implements Service {
     this.#requests.drainService(this);
     // Nodes that do not know yet must be refused before this node leaves.
     await this.withdrawn;
-    await this.#idle();
+    await this.queue.whenIdle();
   }
 
   async close(): Promise<void> {
     this.#requests.removeService(this);
     await this.withdrawn;
-    await this.#idle();
+    await this.queue.whenIdle();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
-  }
-
-  async #idle(): Promise<void> {
-    const { queue } = this;
-    if (queue.running > 0 || queue.queued > 0)
-      await new Promise<void>((resolve) => queue.onIdle.push(resolve));
   }
 }
 

@@ -16,6 +16,7 @@ import { owned } from "../../core/bytes.js";
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { NumberTable } from "../../core/collections/number-table.js";
 import { Deadlines, type Due } from "../../core/deadlines.js";
+import { IdleWaits } from "../../core/idle-waits.js";
 import type { FailureReason } from "../../patterns/kit/errors.js";
 import { MAX_QUEUED_BYTES, MAX_QUEUED_ITEMS } from "../messaging/bounds.js";
 import type { QueueResult } from "../messaging/node-queues.js";
@@ -57,10 +58,10 @@ export interface ServingEffects {
 }
 
 /**
- * `joined`: waits for another's reply with the same idempotency key. `replying`: its last item waits for the
- * link.
+ * `joined`: waits for another's reply with the same idempotency key. `abandoned`: runs, and its caller no longer waits.
+ * `replying`: its last item waits for the link.
  */
-type JobState = "queued" | "joined" | "running" | "replying" | "over";
+type JobState = "queued" | "joined" | "running" | "abandoned" | "replying" | "over";
 
 export class Job implements Due {
   readonly from: string;
@@ -73,7 +74,6 @@ export class Job implements Due {
   deadline = 0;
   state: JobState = "queued";
   holdsSlot = false;
-  isAbandoned = false;
   /** Credit of a streamed reply. */
   readonly credit: SendCredit | undefined;
   /** When a silent caller of a streamed request has given it up; infinite: never. */
@@ -128,7 +128,7 @@ export class ServedQueue {
   failed = 0;
   refused = 0;
   abandoned = 0;
-  onIdle: (() => void)[] = [];
+  readonly idle = new IdleWaits();
   context: unknown = undefined;
 
   constructor(name: string, settings: ServingSettings) {
@@ -138,6 +138,14 @@ export class ServedQueue {
 
   get queued(): number {
     return this.queue.length;
+  }
+
+  get isIdle(): boolean {
+    return this.running === 0 && this.queued === 0;
+  }
+
+  whenIdle(): Promise<void> {
+    return this.idle.wait(this.isIdle);
   }
 
   get load(): ServiceLoad {
@@ -173,7 +181,7 @@ export class RequestServing {
       service.queuedBytes -= job.item.body.length;
       this.#refuseJob(job, "stopping", "the node is draining");
     }
-    this.#checkIdle(service);
+    if (service.isIdle) service.idle.end();
   }
 
   /** Running requests continue. */
@@ -286,8 +294,8 @@ export class RequestServing {
 
   /** 0 and 0: stop. */
   grant(job: Job, parts: number, bytes: number): void {
-    const { state, isAbandoned, from, item } = job;
-    if (state !== "running" || isAbandoned) return;
+    const { state, from, item } = job;
+    if (state !== "running") return;
     this.#effects.send(from, encodeCredit(item.id, parts, bytes, RequestOp.GRANT), (result) => {
       // Without the grant the handler would wait forever.
       if (result !== "dropped" || parts === 0) return;
@@ -316,8 +324,7 @@ export class RequestServing {
     }
   }
 
-  // --- Results
-  // ---------------------------------------------------------------------------------------------------------
+  // --- Results -----------------------------------------------------------------------------------------------------------
 
   reply(now: number, job: Job, body: EncodedBody): void {
     this.#now = now;
@@ -329,7 +336,7 @@ export class RequestServing {
 
   /** @param done called when the next may be sent, or the job is over */
   part(job: Job, body: EncodedBody, done: () => void): void {
-    if (job.isAbandoned || job.state !== "running") {
+    if (job.state !== "running") {
       done();
       return;
     }
@@ -359,9 +366,8 @@ export class RequestServing {
   }
 
   #ends(job: Job): boolean {
-    if (job.state !== "running") return true;
-    if (!job.isAbandoned) return false;
-    this.#over(job);
+    if (job.state === "running") return false;
+    if (job.state === "abandoned") this.#over(job);
     return true;
   }
 
@@ -428,7 +434,7 @@ export class RequestServing {
       return;
     }
     this.#forget(job);
-    job.isAbandoned = true;
+    job.state = "abandoned";
     if ((keyed?.joined?.size ?? 0) === 0) this.#effects.aborted(job, reason);
   }
 
@@ -436,7 +442,7 @@ export class RequestServing {
     joined?.delete(job);
     job.service.joined -= 1;
     // It ran only for joined jobs.
-    if (joined?.size === 0 && runs?.isAbandoned === true) this.#effects.aborted(runs, reason);
+    if (joined?.size === 0 && runs?.state === "abandoned") this.#effects.aborted(runs, reason);
   }
 
   #over(job: Job): void {
@@ -474,12 +480,7 @@ export class RequestServing {
       this.#start(next);
     }
     service.isStarting = false;
-    this.#checkIdle(service);
-  }
-
-  #checkIdle(service: ServedQueue): void {
-    if (service.running > 0 || service.queued > 0 || service.onIdle.length === 0) return;
-    for (const call of service.onIdle.splice(0)) call();
+    if (service.isIdle) service.idle.end();
   }
 
   // --- Idempotency -------------------------------------------------------------------------------------------------------

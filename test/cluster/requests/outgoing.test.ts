@@ -1,5 +1,5 @@
 /** What programs ask by, and what is asked of this node, without links: a bus that is a table of nodes. */
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { defineService } from "../../../src/cluster/index.js";
 import { MAX_QUEUED_ITEMS, MAX_UNREAD_ANSWERS } from "../../../src/cluster/messaging/bounds.js";
 import type { Member } from "../../../src/cluster/node/member.js";
@@ -196,6 +196,59 @@ describe("a request to all nodes", () => {
     controller.abort();
     await expect(replies).rejects.toMatchObject({ code: "ABORT_ERR" });
     expect(opsOf(sent)).toEqual([RequestOp.CALL, RequestOp.CANCEL]);
+    await requests.close(0);
+  });
+});
+
+describe("a request to all nodes while it is not known who serves it", () => {
+  it("is aborted at once, and fails when its time is over", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      const requests = requestsOf([], { candidates: () => [], isSettling: () => true });
+      const controller = new AbortController();
+      const { signal } = controller;
+      const aborted = requests.outgoing.requestMany("work", "x", { signal, timeout: 60_000 });
+      const late = requests.outgoing.requestMany("work", "x", { timeout: 60_000 });
+      controller.abort();
+      await expect(aborted).rejects.toMatchObject({ code: "ABORT_ERR" });
+      vi.advanceTimersByTime(60_000);
+      await expect(late).rejects.toMatchObject({ code: "ETIMEDOUT" });
+      const closed = requests.outgoing.requestMany("work", "x", { timeout: -1 });
+      await requests.close(0);
+      await expect(closed).rejects.toMatchObject({ code: "EAGAIN" });
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+});
+
+describe("a listener of `request:retried`", () => {
+  const THIRD = "c".repeat(32);
+  const candidates = [OTHER, THIRD].map((id) => ({ id, distance: 2 }));
+
+  it("may abort the request, whose next attempt is cancelled", async () => {
+    const sent: Buffer[] = [];
+    const asked: string[] = [];
+    const controller = new AbortController();
+    const { signal } = controller;
+    const requests = requestsOf(sent, {
+      candidates: () => candidates,
+      send: (node, item) => {
+        asked.push(node);
+        sent.push(item);
+        return "sent";
+      },
+      report: ({ type }) => type === "request:retried" && controller.abort(),
+    });
+    const call = requests.outgoing.request("s", "x", { signal });
+    requests.onItem(asked[0] as string, encodeFailure(1, { busy: 1, slots: 1 }, "stopping", ""));
+    await expect(call).rejects.toMatchObject({ code: "ABORT_ERR" });
+    expect(opsOf(sent)).toEqual([RequestOp.CALL, RequestOp.CALL, RequestOp.CANCEL]);
+    requests.onItem(
+      asked[1] as string,
+      encodeReply(2, { busy: 0, slots: 1 }, { form: BodyForm.NONE, data: "" }),
+    );
+    expect(requests.stats()).toMatchObject({ called: 1, succeeded: 0, failed: 1, refused: { late: 1 } });
     await requests.close(0);
   });
 });

@@ -141,7 +141,7 @@ export class WorldNode {
     let sent = 0;
     const step = (): void => {
       if (!this.isAlive) return;
-      if (job.isAbandoned || job.state === "over" || sent === parts) {
+      if (job.state === "abandoned" || job.state === "over" || sent === parts) {
         this.serving.end(this.world.now, job);
         return;
       }
