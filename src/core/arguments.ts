@@ -12,6 +12,11 @@ const MAX_SHOWN = 60;
 export function checkKeys(what: string, options: object, known: readonly string[]): void {
   if (typeof options !== "object" || options === null || Array.isArray(options))
     throw new InvalidArgumentError(`The options of ${what} must be an object; got ${describe(options)}`);
+  // Its properties are not its own.
+  if (options instanceof AbortSignal)
+    throw new InvalidArgumentError(
+      `The options of ${what} must be an object, { signal }; got an AbortSignal`,
+    );
   for (const key of Object.keys(options)) {
     if (known.includes(key)) continue;
     const near = suggest(key, known);
@@ -27,10 +32,6 @@ export function checkCallOptions(call: string, options: unknown, known: readonly
     let unknown: string | undefined;
     for (const key in options) if (!known.includes(key)) unknown = key;
     if (unknown === undefined) return;
-    if (options instanceof AbortSignal)
-      throw new InvalidArgumentError(
-        `The options of ${call} must be an object, { signal }; got an AbortSignal`,
-      );
   }
   checkKeys(call, options as object, known);
 }

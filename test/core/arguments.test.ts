@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { checkCallOptions, checkInteger, quoted, refuseExtra } from "../../src/core/arguments.js";
+import { checkCallOptions, checkInteger, checkKeys, quoted, refuseExtra } from "../../src/core/arguments.js";
 import { suggest } from "../../src/core/suggestions.js";
 
 const KNOWN = ["signal", "timeout"];
@@ -31,6 +31,7 @@ describe("the options of a call", () => {
     ],
   ])("%j do not", (options, message) => {
     expect(() => checkCallOptions("receive", options, KNOWN)).toThrow(refused(message));
+    expect(() => checkKeys("receive", options as object, KNOWN)).toThrow(refused(message));
   });
 });
 
