@@ -13,12 +13,23 @@ export type QueueResult = Exclude<SendResult, "full"> | "dropped";
 export class NodeQueues extends WaitingSends {
   /** Items that the bounds did not admit. */
   dropped = 0;
-  readonly #sendNow: (node: string, item: Buffer) => SendResult;
+  readonly #give: (node: string, item: Buffer) => SendResult;
 
-  /** @param room settles when there is room; rejects when the node is lost or gone */
-  constructor(send: (node: string, item: Buffer) => SendResult, room: (node: string) => Promise<void>) {
+  /**
+   * @param give to the node's link; throws for an item above the limit of this node's links
+   * @param room settles when there is room; rejects when the node is lost or gone
+   */
+  constructor(give: (node: string, item: Buffer) => SendResult, room: (node: string) => Promise<void>) {
     super(Infinity, Infinity, room);
-    this.#sendNow = send;
+    this.#give = give;
+  }
+
+  #sendNow(node: string, item: Buffer): SendResult {
+    try {
+      return this.#give(node, item);
+    } catch {
+      return "too-large";
+    }
   }
 
   /** Sends it now, behind the node's waiting items. */

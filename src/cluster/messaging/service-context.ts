@@ -12,7 +12,7 @@ import {
 } from "./hooks.js";
 import { Multicast } from "./multicast.js";
 import { NodeQueues } from "./node-queues.js";
-import { MessageKind, type SendResult } from "./parts.js";
+import { MessageKind } from "./parts.js";
 import { PendingQueries } from "./query.js";
 import { ServiceAdmission } from "./service-admission.js";
 import type { ServiceLinks, ServicesEffects, ServicesOptions } from "./service-types.js";
@@ -67,10 +67,11 @@ export class ServiceContext {
     );
     this.multicast = effects.group && new Multicast(effects.group);
     this.answers = new NodeQueues(
-      (node, item) => this.#sendAnswer(node, item),
+      (node, item) => this.links.send(node, MessageKind.SERVICE, item),
       (node) => effects.links().room(node),
     );
-    this.pending = new PendingQueries(options.firstQuery ?? Math.floor(Math.random() * 2 ** 20));
+    // Answers to an earlier life match no query.
+    this.pending = new PendingQueries(Math.floor(Math.random() * 2 ** 20));
   }
 
   refuse(reason: string): void {
@@ -81,16 +82,6 @@ export class ServiceContext {
   vetoed(member: Member, error: VetoError): void {
     this.counts.vetoed += 1;
     this.effects.report({ type: "hook:failed", member, error });
-  }
-
-  #sendAnswer(node: string, item: Buffer): SendResult {
-    if (this.closed) return "unreachable";
-    try {
-      return this.links.send(node, MessageKind.SERVICE, item);
-    } catch {
-      // Larger than this node's links take.
-      return "too-large";
-    }
   }
 
   /** Passes a payload through stages, and its result on; without a promise if no hook returns one. */

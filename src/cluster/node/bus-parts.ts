@@ -138,13 +138,7 @@ export class BusParts implements BusContext {
     };
     return new Requests({
       id: this.identity.id,
-      send: (node, item) => {
-        try {
-          return messages.started?.links.send(node, MessageKind.REQUEST, item) ?? "unreachable";
-        } catch {
-          return "too-large"; // Above the limit of this node's links.
-        }
-      },
+      send: (node, item) => messages.started?.links.send(node, MessageKind.REQUEST, item) ?? "unreachable",
       room: (node) => messages.messaging.links.room(node),
       candidates: (service) => candidates.of(service),
       isSettling: () => {
