@@ -1,23 +1,24 @@
 /**
  * Items of the kind SERVICE (docs/spec/messaging.md). A missing field takes no byte.
  *
- *   item      head 1 | channel | id | ruid | data
+ *   item      head 1 | channel | id | ruid | context | data
  *   head      bits 0 to 2  what it is: MESSAGE, QUERY, REPLY, FAILURE, NOTICE, ANSWER
  *             bit 3        data is a text in UTF-8, else bytes
  *             bit 4        there is a channel, else it is 0
  *             bit 5        there is an id
  *             bit 6        there is a ruid
- *             bit 7        more fields follow: length uint, then each of them: number 1, length uint, bytes
+ *             bit 7        there is the context of a trace
  *   channel   uint (compact.ts): 0 to 255 its number; 256 + n: a name of n bytes follows
  *   id        uint
  *   ruid      length uint, UTF-8
+ *   context   length uint, bytes
  *   data      the rest
  */
 import { isUtf8 } from "node:buffer";
 import { MAX_CONTEXT_BYTES } from "../../core/trace-context.js";
 import { MAX_CHANNEL_NAME, MAX_RUID } from "./bounds.js";
 import { type ClusterChannel, isChannelName, MAX_CHANNEL } from "./channels.js";
-import { Reader, sizeOfUint, Writer } from "./compact.js";
+import { Reader, Writer } from "./compact.js";
 
 export const ServiceOp = {
   MESSAGE: 1,
@@ -38,9 +39,7 @@ const TEXT = 0x08;
 const CHANNEL = 0x10;
 const ID = 0x20;
 const RUID = 0x40;
-const MORE = 0x80;
-/** Numbers of further fields. */
-const CONTEXT = 1;
+const CONTEXT = 0x80;
 
 export interface ServiceItem {
   readonly op: ServiceOp;
@@ -55,28 +54,27 @@ export interface ServiceItem {
 }
 
 /** Why bytes are not an item. */
-export type ServiceJunk = "empty" | "op" | "channel" | "id" | "ruid" | "more" | "utf8";
+export type ServiceJunk = "empty" | "op" | "channel" | "id" | "ruid" | "context" | "utf8";
 
 /** Reused for one item at a time. */
 const out = new Writer();
 
 /** @returns bytes that are never changed afterwards */
-export function encodeService(item: {
-  readonly op: ServiceOp;
-  readonly channel: ClusterChannel;
-  readonly id: number;
-  readonly ruid: string;
-  readonly data: string | Uint8Array;
-  readonly context?: Uint8Array | undefined;
-}): Buffer {
-  const { op, channel, id, ruid, data, context } = item;
+export function encodeService({
+  op,
+  channel,
+  id,
+  ruid,
+  data,
+  context,
+}: Omit<ServiceItem, "data"> & { readonly data: string | Uint8Array }): Buffer {
   out.byte(
     op |
       (typeof data === "string" ? TEXT : 0) |
       (channel !== 0 ? CHANNEL : 0) |
       (id !== 0 ? ID : 0) |
       (ruid !== "" ? RUID : 0) |
-      (context !== undefined ? MORE : 0),
+      (context !== undefined ? CONTEXT : 0),
   );
   if (typeof channel === "string") {
     const name = Buffer.from(channel);
@@ -85,21 +83,15 @@ export function encodeService(item: {
   } else if (channel !== 0) out.uint(channel);
   if (id !== 0) out.uint(id);
   if (ruid !== "") out.text(ruid);
-  if (context !== undefined) {
-    out.uint(1 + sizeOfUint(context.length) + context.length);
-    out.byte(CONTEXT);
-    out.sized(context);
-  }
+  if (context !== undefined) out.sized(context);
   return out.finish(data);
 }
 
-/** Items on a channel that is not joined are dropped by their head. */
-export function readServiceHead(bytes: Buffer): Pick<ServiceItem, "op" | "channel" | "id"> | ServiceJunk {
-  const reader = new Reader(bytes, 1);
-  return readHead(bytes, reader);
-}
-
-function readHead(bytes: Buffer, reader: Reader): Pick<ServiceItem, "op" | "channel" | "id"> | ServiceJunk {
+/** Items on a channel that is not joined are dropped by their head. @param reader behind the first byte */
+export function readServiceHead(
+  bytes: Buffer,
+  reader: Reader = new Reader(bytes, 1),
+): Pick<ServiceItem, "op" | "channel" | "id"> | ServiceJunk {
   if (bytes.length === 0) return "empty";
   const head = bytes[0] as number;
   const op = head & OP;
@@ -113,7 +105,7 @@ function readHead(bytes: Buffer, reader: Reader): Pick<ServiceItem, "op" | "chan
 /** @returns the item, whose `data` is a view of the bytes unless it is a text; or the fault */
 export function decodeService(bytes: Buffer): ServiceItem | ServiceJunk {
   const reader = new Reader(bytes, 1);
-  const found = readHead(bytes, reader);
+  const found = readServiceHead(bytes, reader);
   if (typeof found === "string") return found;
   const { op, channel, id } = found;
   const head = bytes[0] as number;
@@ -123,28 +115,15 @@ export function decodeService(bytes: Buffer): ServiceItem | ServiceJunk {
     ruid = reader.text(MAX_RUID);
     if (ruid === "") return "ruid";
   }
-  if ((head & MORE) !== 0) {
-    const more = reader.view(reader.uint());
-    if (reader.failed) return "more";
-    context = readContext(more);
+  if ((head & CONTEXT) !== 0) {
+    const view = reader.view(reader.uint());
+    if (reader.failed) return "context";
+    if (view.length > 0 && view.length <= MAX_CONTEXT_BYTES) context = Buffer.from(view);
   }
   const rest = bytes.subarray(reader.at);
   if ((head & TEXT) === 0) return { op, channel, id, ruid, data: rest, context };
   if (!isUtf8(rest)) return "utf8";
   return { op, channel, id, ruid, data: rest.toString(), context };
-}
-
-/** Malformed and unknown fields are ignored. */
-function readContext(more: Buffer): Buffer | undefined {
-  const reader = new Reader(more);
-  while (reader.at < more.length) {
-    const number = more[reader.at++];
-    const field = reader.view(reader.uint());
-    if (reader.failed) return undefined;
-    if (number === CONTEXT)
-      return field.length > 0 && field.length <= MAX_CONTEXT_BYTES ? Buffer.from(field) : undefined;
-  }
-  return undefined;
 }
 
 /** @returns `undefined` if it is malformed */

@@ -3,10 +3,10 @@
  *
  *   head      bits 0 to 3  the type
  *             bits 4, 5    the form of the body: bytes, UTF-8 text, JSON or no body
- *             bit 6        in a CALL, extras follow the service: their length as a uint, the fields of CallExtras after a mask
- *             bit 7        further fields follow the id: their length as a uint, then bytes
- *   CALL      timeout uint (ms, 0: none) | service text | extras | body
- *   REPLY     busy uint | slots uint | body         headers in the further fields
+ *             bit 6        extras follow the id: their length as a uint, the fields of CallExtras after a mask
+ *             bit 7        0
+ *   CALL      timeout uint (ms, 0: none) | service text | body
+ *   REPLY     busy uint | slots uint | body         headers in the extras
  *   FAILURE   busy uint | slots uint | reason text | message text | details (JSON or empty)
  *   PART, BODY     body
  *   END            busy uint | slots uint
@@ -53,20 +53,18 @@ export type RequestOp = (typeof RequestOp)[keyof typeof RequestOp];
 export const BodyForm = { BYTES: 0, TEXT: 1, JSON: 2, NONE: 3 } as const;
 export type BodyForm = (typeof BodyForm)[keyof typeof BodyForm];
 
-const OP = 0x0f;
+const OP = 0x8f;
 const FORM_SHIFT = 4;
 const FORM = 0x03;
 const EXTRAS = 0x40;
-const MORE = 0x80;
 
-/** Bits of the mask before the extras of a CALL, which follow in this order, and before those of a REPLY. */
+/** Bits of the mask before the extras, which follow in this order. */
 const METHOD = 1;
 const KEY = 2;
 const HEADERS = 4;
 const PARTS = 8;
 const BYTES = 16;
 const STREAMED = 32;
-const REPLY_HEADERS = 1;
 
 export type Headers = Readonly<Record<string, string>>;
 
@@ -154,7 +152,6 @@ export type RequestJunk =
   | "empty"
   | "op"
   | "id"
-  | "more"
   | "service"
   | "extras"
   | "headers"
@@ -176,9 +173,10 @@ const NO_EXTRAS: CallExtras = {
 const out = new Writer();
 const more = new Writer();
 
-function begin(op: RequestOp, form: BodyForm, flags: number, id: number): void {
-  out.byte(op | (form << FORM_SHIFT) | flags);
+function begin(op: RequestOp, form: BodyForm, id: number, extras?: CallExtras): void {
+  out.byte(op | (form << FORM_SHIFT) | (extras === undefined ? 0 : EXTRAS));
   out.uint(id);
+  if (extras !== undefined) writeExtras(extras);
 }
 
 /** @param timeout ms, 0: none */
@@ -189,10 +187,9 @@ export function encodeCall(
   extras: CallExtras | undefined,
   { form, data }: EncodedBody,
 ): Buffer {
-  begin(RequestOp.CALL, form, extras === undefined ? 0 : EXTRAS, id);
+  begin(RequestOp.CALL, form, id, extras);
   out.uint(timeout);
   out.text(service);
-  if (extras !== undefined) writeExtras(extras);
   return out.finish(data);
 }
 
@@ -206,25 +203,19 @@ function writeExtras({ method, key, headers, parts, bytes, isStreamed }: CallExt
   );
   if (method !== "") more.text(method);
   if (key !== "") more.text(key);
-  if (headers !== undefined) writeHeaders(headers);
+  if (headers !== undefined) {
+    const entries = Object.entries(headers);
+    more.uint(2 * entries.length);
+    for (const [name, value] of entries) {
+      more.text(name);
+      more.text(value);
+    }
+  }
   if (parts !== 0) {
     more.uint(parts);
     more.uint(bytes);
   }
   if (isStreamed === true) more.uint(1);
-  writeMore();
-}
-
-function writeHeaders(headers: Headers): void {
-  const entries = Object.entries(headers);
-  more.uint(2 * entries.length);
-  for (const [name, value] of entries) {
-    more.text(name);
-    more.text(value);
-  }
-}
-
-function writeMore(): void {
   out.sized(more.bytes.subarray(0, more.at));
   more.at = 0;
 }
@@ -234,12 +225,7 @@ export function encodeReply(
   { busy, slots }: ServiceLoad,
   { form, data, headers }: EncodedBody,
 ): Buffer {
-  begin(RequestOp.REPLY, form, headers === undefined ? 0 : MORE, id);
-  if (headers !== undefined) {
-    more.uint(REPLY_HEADERS);
-    writeHeaders(headers);
-    writeMore();
-  }
+  begin(RequestOp.REPLY, form, id, headers && { ...NO_EXTRAS, headers });
   out.uint(busy);
   out.uint(slots);
   return out.finish(data);
@@ -253,7 +239,7 @@ export function encodeFailure(
   message: string,
   details: Uint8Array = NO_BYTES,
 ): Buffer {
-  begin(RequestOp.FAILURE, BodyForm.BYTES, 0, id);
+  begin(RequestOp.FAILURE, BodyForm.BYTES, id);
   out.uint(busy);
   out.uint(slots);
   out.text(reason);
@@ -266,12 +252,12 @@ export function encodePart(
   { form, data }: EncodedBody,
   op: PartItem["op"] = RequestOp.PART,
 ): Buffer {
-  begin(op, form, 0, id);
+  begin(op, form, id);
   return out.finish(data);
 }
 
 export function encodeEnd(id: number, { busy, slots }: ServiceLoad): Buffer {
-  begin(RequestOp.END, BodyForm.BYTES, 0, id);
+  begin(RequestOp.END, BodyForm.BYTES, id);
   out.uint(busy);
   out.uint(slots);
   return out.finish(NO_BYTES);
@@ -283,14 +269,14 @@ export function encodeCredit(
   size: number,
   op: CreditItem["op"] = RequestOp.CREDIT,
 ): Buffer {
-  begin(op, BodyForm.BYTES, 0, id);
+  begin(op, BodyForm.BYTES, id);
   out.uint(parts);
   out.uint(size);
   return out.finish(NO_BYTES);
 }
 
 export function encodeSign(op: SignItem["op"], id: number): Buffer {
-  begin(op, BodyForm.BYTES, 0, id);
+  begin(op, BodyForm.BYTES, id);
   return out.finish(NO_BYTES);
 }
 
@@ -303,22 +289,16 @@ export function decodeRequest(bytes: Buffer): RequestItem | RequestJunk {
   const reader = new Reader(bytes, 1);
   const id = reader.uint();
   if (reader.failed || id === 0) return "id";
-  const moreSize = (head & MORE) === 0 ? 0 : reader.uint();
-  const moreAt = reader.at;
-  reader.skip(moreSize);
-  if (reader.failed) return "more";
+  const extras = (head & EXTRAS) === 0 ? NO_EXTRAS : readExtras(reader);
+  if (typeof extras === "string") return extras;
   switch (op) {
     case RequestOp.CALL:
-      return readCall(reader, id, form, (head & EXTRAS) !== 0);
+      return readCall(reader, id, form, extras);
     case RequestOp.REPLY: {
       const busy = reader.uint();
       const slots = reader.uint();
       if (reader.failed) return "load";
-      const texts =
-        moreSize === 0 ? undefined : readReplyHeaders(new Reader(bytes, moreAt, moreAt + moreSize));
-      const headers = texts && headersOf(texts);
-      if (texts !== undefined && headers === undefined) return "headers";
-      return { op, id, busy, slots, form, headers, body: restOf(reader) };
+      return { op, id, busy, slots, form, headers: extras.headers, body: restOf(reader) };
     }
     case RequestOp.FAILURE: {
       const busy = reader.uint();
@@ -354,19 +334,10 @@ export function decodeRequest(bytes: Buffer): RequestItem | RequestJunk {
   }
 }
 
-function readCall(reader: Reader, id: number, form: BodyForm, hasExtras: boolean): CallItem | RequestJunk {
+function readCall(reader: Reader, id: number, form: BodyForm, extras: CallExtras): CallItem | RequestJunk {
   const timeout = reader.uint();
   const service = reader.text(MAX_SERVICE_NAME);
   if (service === "") return "service";
-  let extras: CallExtras = NO_EXTRAS;
-  if (hasExtras) {
-    const size = reader.uint();
-    const start = reader.at;
-    reader.skip(size);
-    const found = reader.failed ? "extras" : readExtras(new Reader(reader.bytes, start, start + size));
-    if (typeof found === "string") return found;
-    extras = found;
-  }
   const { method, key, headers, parts, bytes, isStreamed } = extras;
   const body = restOf(reader);
   return {
@@ -385,11 +356,18 @@ function readCall(reader: Reader, id: number, form: BodyForm, hasExtras: boolean
   };
 }
 
-function readExtras(reader: Reader): CallExtras | "extras" | "headers" {
+/** @param item read past the extras */
+function readExtras(item: Reader): CallExtras | "extras" | "headers" {
+  const size = item.uint();
+  const start = item.at;
+  item.skip(size);
+  if (item.failed) return "extras";
+  const reader = new Reader(item.bytes, start, start + size);
   const mask = reader.uint();
   const method = (mask & METHOD) === 0 ? "" : reader.text(MAX_METHOD_NAME);
   const key = (mask & KEY) === 0 ? "" : reader.text(MAX_KEY);
-  const texts = (mask & HEADERS) === 0 ? undefined : readTexts(reader);
+  // Alternating names and values.
+  const texts = (mask & HEADERS) === 0 ? undefined : reader.texts(2 * MAX_HEADERS, MAX_HEADER_BYTES);
   const parts = (mask & PARTS) === 0 ? 0 : reader.uint();
   const bytes = (mask & BYTES) === 0 ? 0 : reader.uint();
   const isStreamed = (mask & STREAMED) !== 0 && reader.uint() !== 0;
@@ -397,17 +375,6 @@ function readExtras(reader: Reader): CallExtras | "extras" | "headers" {
   const headers = texts && headersOf(texts);
   if (texts !== undefined && headers === undefined) return "headers";
   return { method, key, headers, parts, bytes, isStreamed };
-}
-
-/** `undefined`: none, or malformed. */
-function readReplyHeaders(reader: Reader): string[] | undefined {
-  const texts = (reader.uint() & REPLY_HEADERS) === 0 ? undefined : readTexts(reader);
-  return reader.failed ? undefined : texts;
-}
-
-/** Alternating names and values. */
-function readTexts(reader: Reader): string[] {
-  return reader.texts(2 * MAX_HEADERS, MAX_HEADER_BYTES);
 }
 
 /** @returns `undefined`: a name without a value, or too many bytes */

@@ -56,10 +56,9 @@ test("a context that is larger than one may be is ignored, and its message is no
 });
 
 test.each([
-  ["a field of another number before it", "81070201ff0102abcd78", "abcd"],
-  ["no bytes", "8102010078", undefined],
-  ["fewer bytes than it says", "810301057878", undefined],
-])("of a service's item with %s", (_, hex, context) => {
+  ["no bytes", "810078", undefined],
+  ["fewer bytes than it says", "81037878", "context"],
+])("a context of a service's item with %s", (_, hex, context) => {
   const bytes = Buffer.from(hex, "hex");
   const item = decodeService(bytes);
   expect(typeof item === "string" ? item : item.context?.toString("hex")).toBe(context);
