@@ -12,7 +12,7 @@ import {
 } from "../../core/errors.js";
 import { keepMessageContext } from "../../core/message-operations.js";
 import { PendingCalls } from "../../patterns/kit/calls.js";
-import { type Alias, type ClusterAddress, isAlias, SELF_ID } from "./addresses.js";
+import { type Alias, isAlias, SELF_ID } from "./addresses.js";
 import { checkData, checkTimeout } from "./checks.js";
 import type { LocalClient, MessageRecipient, SendToNodesOptions, SendToOptions } from "./client.js";
 import {
@@ -221,13 +221,8 @@ export class DirectMessages {
         );
       return { node: alias.address.node, client: alias.client, alias };
     }
-    if (typeof to !== "object" || to === null || !("id" in to))
-      throw new InvalidArgumentError(
-        `a recipient must be an address, an id or a service; got ${describe(to)}`,
-      );
-    const { id } = to;
+    const { id, node } = Object(to) as { readonly id?: unknown; readonly node?: unknown };
     if (typeof id === "string") return this.ownClientOf(id);
-    const { node } = to as ClusterAddress;
     if (typeof node !== "string" || typeof id !== "number")
       throw new InvalidArgumentError(
         `a recipient must be an address, an id or a service; got ${describe(to)}`,

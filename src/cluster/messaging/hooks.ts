@@ -129,10 +129,6 @@ export class Hooks {
     this.#timeout = timeout;
   }
 
-  get size(): number {
-    return this.#size;
-  }
-
   isEmpty(stage: HookStage): boolean {
     return !this.#byStage.has(stage);
   }

@@ -90,8 +90,6 @@ export class Query implements AsyncIterable<QueryResponse> {
   #unreadBytes = 0;
   #ended: QueryEnd | undefined;
   #isRead = false;
-  /** The reader is not woken for each response. */
-  #isCollected = false;
   #wake: (() => void) | undefined;
 
   /** @internal */
@@ -126,7 +124,6 @@ export class Query implements AsyncIterable<QueryResponse> {
     const replies: QueryReply[] = [];
     const failed: QueryFailure[] = [];
     this.#beginRead();
-    this.#isCollected = true;
     while (this.#ended === undefined) await this.#changed();
     for (const response of this.#unread.splice(0))
       if (response.error === undefined) replies.push(response);
@@ -168,7 +165,7 @@ export class Query implements AsyncIterable<QueryResponse> {
       this.#unreadBytes += size;
     }
     if (this.#waiting.size === 0) this.end("done");
-    else if (!this.#isCollected) this.#wake?.();
+    else this.#wake?.();
     return true;
   }
 

@@ -8,7 +8,7 @@
  *
  * Nothing here throws, whatever a peer sends: an answer that cannot be sent is counted.
  */
-import { checkCallOptions, describe } from "../../core/arguments.js";
+import { describe } from "../../core/arguments.js";
 import { owned } from "../../core/bytes.js";
 import { InvalidArgumentError, InvalidStateError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
@@ -19,8 +19,8 @@ import {
   observedBytes,
   observeMessageProcess,
 } from "../../core/message-operations.js";
-import { MAX_TIMEOUT } from "../../core/waiter.js";
 import { exposedText } from "../../patterns/kit/errors.js";
+import { checkOptions } from "../../patterns/kit/options.js";
 import type { Member } from "../node/member.js";
 import {
   MAX_HANDLING,
@@ -31,7 +31,7 @@ import {
   STALL_TIME,
 } from "./bounds.js";
 import { type ClusterChannel, channelSet } from "./channels.js";
-import { checkBoolean, checkedData } from "./checks.js";
+import { checkedData } from "./checks.js";
 import {
   ENCODING,
   type HookAbout,
@@ -45,12 +45,13 @@ import {
 } from "./hooks.js";
 import { QUERY_FAILURES, QueryError, type QueryFailureReason, type QueryResponse } from "./query.js";
 import { SELF, type ServiceContext, sizeOf } from "./service-context.js";
-import type {
-  HandlerOptions,
-  ServiceMessage,
-  ServiceMessageHandler,
-  ServiceQuery,
-  ServiceQueryHandler,
+import {
+  HANDLER_OPTIONS,
+  type HandlerOptions,
+  type ServiceMessage,
+  type ServiceMessageHandler,
+  type ServiceQuery,
+  type ServiceQueryHandler,
 } from "./service-types.js";
 import {
   decodeService,
@@ -522,16 +523,10 @@ function observed<T>(
 }
 
 function handlerOf<H>(name: string, call: H, options: HandlerOptions): Handler<H> {
-  checkCallOptions(name, options, ["channels", "timeout", "exposeErrors"]);
+  const { channels, timeout, exposeErrors } = checkOptions(name, HANDLER_OPTIONS, options);
   if (typeof call !== "function")
     throw new InvalidArgumentError(`${name} takes a function; got ${describe(call)}`);
-  const { timeout = 60_000 } = options;
-  const exposeErrors = checkBoolean("exposeErrors", options.exposeErrors ?? false);
-  if (timeout !== -1 && !(Number.isSafeInteger(timeout) && timeout > 0 && timeout <= MAX_TIMEOUT))
-    throw new InvalidArgumentError(
-      `timeout must be whole ms from 1 to ${MAX_TIMEOUT}, or -1; got ${describe(timeout)}`,
-    );
-  return { channels: channelSet(options.channels), timeout, exposeErrors, call };
+  return { channels: channelSet(channels), timeout, exposeErrors, call };
 }
 
 function ownData(data: string | Buffer): string | Buffer {

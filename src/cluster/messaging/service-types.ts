@@ -1,6 +1,7 @@
 /** Arguments and results of `send` and `query`. */
 import type { ShoalError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
+import { anything, boolean, type Given, integer } from "../../patterns/kit/options.js";
 import type { Member } from "../node/member.js";
 import type { ResolverStep } from "../resolver.js";
 import type { ClusterChannel } from "./channels.js";
@@ -94,20 +95,22 @@ export type ServiceQueryHandler = (
   query: ServiceQuery,
 ) => string | Uint8Array | undefined | Promise<string | Uint8Array | undefined>;
 
-export interface HandlerOptions {
+export const HANDLER_OPTIONS = {
   /** Default: all joined ones. */
-  readonly channels?: readonly ClusterChannel[] | undefined;
+  channels: anything<readonly ClusterChannel[]>(),
   /**
    * ms for a promise of the handler; -1: no limit. Default 60,000. Afterwards it has failed with TimeoutError
    * `ETIMEDOUT`, as an event `handler:failed` and for a query.
    */
-  readonly timeout?: number | undefined;
+  timeout: integer({ default: 60_000, min: -1 }),
   /**
    * For queries: whether the requester gets all error messages, not only those of a `ServiceError` or with `expose:
    * true`. Default `false`.
    */
-  readonly exposeErrors?: boolean | undefined;
-}
+  exposeErrors: boolean(false),
+};
+
+export type HandlerOptions = Given<typeof HANDLER_OPTIONS>;
 
 export const SERVICES_EVENTS = {
   /** A hook of another member vetoed a message of this node. */
@@ -174,6 +177,4 @@ export interface ServicesOptions {
   readonly hookTimeout?: number | undefined;
   /** Names of this node's protocols, including the program's. */
   readonly protocols?: readonly string[] | undefined;
-  /** Number before the first query's. Default: random: answers to an earlier life match no query. */
-  readonly firstQuery?: number | undefined;
 }

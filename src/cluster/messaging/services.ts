@@ -142,9 +142,7 @@ export class Services {
     const used = new Set<"links" | "datagram">();
     let byProtocol: string | Buffer | undefined;
     const answer = await this.#sender.send(services, payload, {
-      byDatagram: means.byDatagram,
-      protocols: means.protocols,
-      lane: means.lane,
+      ...means,
       kind: "message",
       id: this.#context.pending.take(),
       context,
@@ -260,8 +258,7 @@ export class Services {
 
   #select(call: string, options: ServiceSelection, all: boolean): Selected {
     const { services, resolver, resolve, self = false } = options;
-    if (typeof self !== "boolean")
-      throw new InvalidArgumentError(`self must be true or false; got ${describe(self)}`);
+    checkBoolean("self", self);
     const found = new Map<string, Member>();
     const failed: ServiceSendFailure[] = [];
     const add = (service: Member): void => void found.set(service.id, service);
@@ -322,9 +319,8 @@ export class Services {
     };
     try {
       const answer = await this.#sender.send(services, payload, {
+        ...means,
         byDatagram: false,
-        protocols: means.protocols,
-        lane: means.lane,
         kind: "query",
         id: number,
         context,

@@ -7,6 +7,7 @@ import {
 } from "../../../src/cluster/messaging/bounds.js";
 import type { QueryError } from "../../../src/cluster/messaging/query.js";
 import type { ServiceMessage, ServiceSendResult } from "../../../src/cluster/messaging/service-types.js";
+import { encodeService, ServiceOp } from "../../../src/cluster/messaging/service-wire.js";
 import { LONG } from "../../support/long.js";
 import { expect } from "../../support/quick-expect.js";
 import { gate, ServiceWorld, type SimulatedService, settle } from "./service-world.js";
@@ -625,20 +626,25 @@ describe("query", () => {
 
   it("drops late, double and foreign replies, and counts them", async () => {
     const world = new ServiceWorld();
-    const a = world.add("a", [], { firstQuery: 100 });
+    const a = world.add("a");
     const b = world.add("b");
     const c = world.add("c");
-    const reply = (id: number, text: string): Buffer =>
-      Buffer.concat([Buffer.from([3 | 8 | 32, id]), Buffer.from(text)]);
     const query = a.services.query({ services: ["b"], timeout: -1 });
-    void a.services.onItem(c.service.id, reply(101, "not asked"), "tcp");
-    void a.services.onItem(b.service.id, reply(102, "no such query"), "tcp");
-    void a.services.onItem(b.service.id, reply(100, "before the first"), "tcp");
+    const id = Number(query.id);
+    const reply = ({ service }: SimulatedService, to: number, data: string): void =>
+      void a.services.onItem(
+        service.id,
+        encodeService({ op: ServiceOp.REPLY, channel: 0, id: to, ruid: "", data }),
+        "tcp",
+      );
+    reply(c, id, "not asked");
+    reply(b, id + 1, "no such query");
+    reply(b, id - 1, "before the first");
     const two = a.services.query({ services: ["b", "c"], timeout: -1 });
-    void a.services.onItem(b.service.id, reply(102, "first"), "tcp");
-    void a.services.onItem(b.service.id, reply(102, "second"), "tcp");
-    void a.services.onItem(b.service.id, reply(101, "right"), "tcp");
-    void a.services.onItem(b.service.id, reply(101, "late"), "tcp");
+    reply(b, id + 1, "first");
+    reply(b, id + 1, "second");
+    reply(b, id, "right");
+    reply(b, id, "late");
     expect((await query.collect()).replies.map(({ data }) => data)).toEqual(["right"]);
     two.cancel();
     expect((await two.collect()).replies.map(({ data }) => data)).toEqual(["first"]);
@@ -722,9 +728,9 @@ describe("query", () => {
         { code: "ERR_SERVICE", reason: "handler-failed" },
         { code: "ERR_SERVICE", reason: "handler-failed" },
       ]);
-      for (const timeout of [0, 1.5, -2, 2 ** 31, "1", Number.NaN])
+      for (const timeout of [1.5, -2, 2 ** 31, "1", Number.NaN])
         expect(() => b.services.onMessage(() => undefined, { timeout: timeout as number })).toThrow(
-          "timeout must be",
+          "timeout of onMessage must be",
         );
     } finally {
       vi.useRealTimers();
