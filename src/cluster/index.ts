@@ -62,7 +62,6 @@ export {
   type ConnectionManagerStats,
   type ConnectionStatus,
 } from "./connections/manager.js";
-export type { ConnectionError, ConnectionState } from "./connections/rules.js";
 export {
   type BroadcastSourceOptions,
   broadcastSource,
@@ -142,6 +141,7 @@ export type {
   ServicesStats,
 } from "./messaging/service-types.js";
 export type { ClusterSubscription, MessageHandler } from "./messaging/subscription.js";
+export type { ConnectionError, ConnectionState } from "./net/links.js";
 export { type AnnouncedProgram, Announcement, type WithdrawOptions } from "./node/announcements.js";
 export { ClusterBus } from "./node/bus.js";
 export type { ClusterEvent, LostReason } from "./node/events.js";

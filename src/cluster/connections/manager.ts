@@ -7,9 +7,9 @@ import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
 import { MAX_KEPT_ADDRESSES, MAX_SEEDS } from "../bounds.js";
 import { Names } from "../discovery/names.js";
 import { canonicalAddress, checkAddress, splitIpAddress } from "../net/addresses.js";
+import type { StreamState } from "../net/links.js";
 import type { ClusterBus } from "../node/bus.js";
 import type { Member } from "../node/member.js";
-import { type StreamState, withPort } from "./rules.js";
 
 export interface ConnectionManagerOptions {
   /** Default port of addresses. Default: the node's port. */
@@ -90,7 +90,7 @@ export class ConnectionManager {
    * most 1,024 with the node's seeds
    * @throws InvalidArgumentError `EINVAL` for an invalid address, or one on another host without the scope `link`;
    * nothing has changed then. InvalidStateError `EFSM` before the start of the node; ClosedError `EBADF` after
-   * `shutdown`
+   * `shutdown`, `EAGAIN` while the node drains
    */
   setList(addresses: readonly string[]): void {
     if (!Array.isArray(addresses))
@@ -215,4 +215,11 @@ export class ConnectionManager {
     const wanted = [...this.#list.keys()].flatMap((address) => this.#resolve(address));
     this.#bus.parts.sockets.watch(this, [...new Set(wanted)]);
   }
+}
+
+export function withPort(address: string, port: number): string {
+  // More than one colon without brackets is an IPv6 address.
+  const isBare = !address.startsWith("[") && address.indexOf(":") !== address.lastIndexOf(":");
+  if (!isBare && /:\d+$/.test(address)) return address;
+  return isBare ? `[${address}]:${port}` : `${address}:${port}`;
 }

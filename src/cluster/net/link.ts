@@ -355,10 +355,6 @@ export class Link implements Sink, PairStream {
     this.destroy();
   }
 
-  meetsItself(): void {
-    this.#finish("self");
-  }
-
   sinkOnEnd(): void {
     this.#noteFault();
     this.#finish("lost");
@@ -482,9 +478,8 @@ export class Link implements Sink, PairStream {
     }
     const own = this.#table.streamOf(helloNonce(hello));
     if (own !== undefined) {
-      const dialled = this.isDialled ? this : own;
       this.#finish("self");
-      dialled.meetsItself();
+      own.#finish("self");
       return 0;
     }
     this.#hellos = this.isDialled

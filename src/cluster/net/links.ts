@@ -29,13 +29,43 @@ import type { TransportTable } from "../../engine/zmtp/transport/transports.js";
 import type { ProvedNode } from "../admission/identity.js";
 import type { NodeTls } from "../admission/tls.js";
 import { MAX_LINKS } from "../bounds.js";
-import type { ConnectionError, StreamState } from "../connections/rules.js";
 import type { PairStreamTable } from "../messaging/pair-streams.js";
 import type { Packet } from "../wire/packets.js";
 import { joinAddress, splitIpAddress } from "./addresses.js";
 import type { BusCodec } from "./bus-codec.js";
 import type { Binding } from "./interfaces.js";
 import { Link, type LinkEnd, type OpenedStream, type StreamNode, type StreamTable } from "./link.js";
+
+/**
+ * State of the stream to a kept address.
+ *
+ *   CONNECTING ──proved──> CONNECTED ──ended──> BROKEN ──back-off──> CONNECTING
+ *       └──refused, no answer, another key──────────^                    SELF: the node met itself there
+ */
+export type ConnectionState = "self" | "connecting" | "connected" | "broken";
+
+export interface ConnectionError {
+  /**
+   * The system's code, such as `ECONNREFUSED` or `ETIMEDOUT`; `ENOTFOUND` for a name without an address;
+   * `ERR_AUTHENTICATION` if one end refused the other; `ERR_HANDSHAKE` if the other end is not a node; `EAGAIN` if this
+   * node already has 768 streams.
+   */
+  readonly code: string;
+  readonly message: string;
+}
+
+export interface StreamState {
+  /** `self`: the address is this node's own, and is not dialled. `broken`: it is dialled again, with back-off. */
+  readonly state: ConnectionState;
+  /** Wall clock in ms of the last change of state. */
+  readonly since: number;
+  /** Attempts since the last connection, including the current one. */
+  readonly attempts: number;
+  /** Why the last attempt failed. */
+  readonly error: ConnectionError | undefined;
+  /** As the other end reports it. */
+  readonly peer: string | undefined;
+}
 
 /** Accepted streams that are not verified, in addition to the maximum: after an outage all nodes come at once. */
 const MAX_UNVERIFIED = 1_024;
@@ -121,7 +151,6 @@ export class Links implements StreamTable, PairStreamTable {
   readonly #opened = new WeakSet<Duplex>();
   /** Callers of `link` whose stream is not verified. */
   readonly #given = new Map<Link, { resolve(address: string): void; reject(error: Error): void }>();
-  #held: ReadonlySet<Link> = new Set();
   readonly #listeners: Listener[] = [];
   readonly #more: Listener[] = [];
   #ownAddress = "";
@@ -369,7 +398,7 @@ export class Links implements StreamTable, PairStreamTable {
 
   /** Existing streams stay. */
   async stopListening(): Promise<void> {
-    this.#held = new Set(this.#all);
+    for (const link of this.#all) link.users += 1;
     this.#stopped = true;
     await this.unlistenAll();
   }
@@ -564,7 +593,7 @@ export class Links implements StreamTable, PairStreamTable {
     for (const link of this.#all) {
       const isKept = this.#watched.has(link.address) && this.#byAddress.get(link.address) === link;
       // The other end keeps its dialled streams.
-      const isUsed = isKept || link.isGiven || link.users > 0 || this.#held.has(link);
+      const isUsed = isKept || link.isGiven || link.users > 0;
       if (link.isDialled && !isUsed && now - link.usedAt > 15_000) link.close();
     }
   }

@@ -271,10 +271,11 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
   }
 
   /**
-   * @internal @throws InvalidStateError `EFSM` before the start; InvalidArgumentError `EINVAL` for an address out of
-   * scope
+   * @internal @throws InvalidStateError `EFSM` before the start; ClosedError `EBADF`, `EAGAIN` while it drains;
+   * InvalidArgumentError `EINVAL` for an address out of scope
    */
   checkReachable(addresses: readonly string[]): void {
+    this.assertOpen();
     void this.#rules;
     this.#checkScope(addresses);
   }

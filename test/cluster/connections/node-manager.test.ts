@@ -224,6 +224,11 @@ describe("a connection manager", () => {
     }
     const [draining, closing] = nodes as [ClusterNode, ClusterNode];
     await draining.drain();
+    // It takes no other list, and keeps the one it has.
+    const before = managers[0]?.status().map(({ address }) => address);
+    const EAGAIN = expect.objectContaining({ code: "EAGAIN" });
+    expect(() => managers[0]?.setList(["127.0.0.1:1"])).toThrow(EAGAIN);
+    expect(managers[0]?.status().map(({ address }) => address)).toEqual(before);
     await managers[0]?.shutdown();
     expect(draining.parts.discovery.seeds).toEqual([]);
     const ended = managers[1]?.shutdown();

@@ -1,6 +1,6 @@
 /** Addresses of a connection manager. No sockets. */
 import { expect, it } from "vitest";
-import { withPort } from "../../../src/cluster/connections/rules.js";
+import { withPort } from "../../../src/cluster/connections/manager.js";
 
 it("ports are completed where there are none, of IPv6 addresses too", () => {
   expect(
