@@ -13,7 +13,7 @@ import {
   type ZrePeer,
   ZrePlane,
 } from "../../zre/index.js";
-import { endpointsByName, endpointText, readEndpoint } from "../endpoints.js";
+import { endpointsByName, readEndpoint } from "../endpoints.js";
 import { hostOf } from "../resolver.js";
 import type { BusParts } from "./bus-parts.js";
 import type { ClusterEvent, LostReason } from "./events.js";
@@ -47,28 +47,27 @@ export class ZreBridge {
 
   /** Peers that are not members. */
   services(): Member[] {
-    const services: Member[] = [];
-    for (const peer of this.plane.peers())
-      if (this.#known(peer.uuid) === undefined) services.push(this.#memberOf(peer));
-    return services;
+    return this.#peers().map((peer) => this.#memberOf(peer));
   }
 
   /** Peers that are not members. @param selfName this node's name; local peers have its host */
   candidates(selfName: string): ZreCandidate[] {
-    return this.services().map((service) => ({
-      id: service.id,
-      name: `${service.name}@${service.local ? hostOf(selfName) : service.host}`,
-      draining: false,
-      yields: false,
-      zre: true,
-      details: {
-        tags: service.tags,
-        endpoints: Object.entries(service.endpoints).flatMap(([name, endpoints]) =>
-          endpoints.map((endpoint) => endpointText({ name, endpoint })),
-        ),
-      },
-      service,
-    }));
+    return this.#peers().map((peer) => {
+      const service = this.#memberOf(peer);
+      return {
+        id: peer.uuid,
+        name: `${peer.name}@${service.local ? hostOf(selfName) : service.host}`,
+        draining: false,
+        yields: false,
+        zre: true,
+        details: { tags: [], endpoints: headerEndpoints(peer.headers, service.host) },
+        service,
+      };
+    });
+  }
+
+  #peers(): ZrePeer[] {
+    return this.plane.peers().filter(({ uuid }) => this.#known(uuid) === undefined);
   }
 
   find(nameOrId: string): Member | undefined {
