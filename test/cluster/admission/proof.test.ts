@@ -70,6 +70,14 @@ it("one proved bus is enough, and the others are refused", () => {
   });
 });
 
+it("a bus is checked once: what a stranger shows for it again costs nothing", () => {
+  const shown = [OTHER, KEY].flatMap((key) => proveBuses([bus("a", [key])], "dialler", HELLOS));
+  expect(checkBuses([bus("a", [KEY])], "dialler", HELLOS, shown)).toEqual({
+    proved: false,
+    refused: [{ bus: A, reason: "key" }],
+  });
+});
+
 it("a proof's bytes are those of the specification, and a wrong length is none", () => {
   const rows = Object.fromEntries(
     tableUnder("spec/cluster.md", "Vectors of a proof").map(([part, bytes]) => [
