@@ -268,7 +268,7 @@ export class Sending {
     if (this.state !== "up" || now - this.#usedAt < idle) return;
     this.#disconnect();
     this.state = "idle";
-    this.window.releaseSlabs();
+    this.window.releaseMemory();
   }
 
   /** The peer is lost and may return: the window keeps its items. */
@@ -285,7 +285,7 @@ export class Sending {
     this.pause();
     this.state = "closed";
     this.window.reset();
-    this.window.releaseSlabs();
+    this.window.releaseMemory();
   }
 
   // --- Ways to the peer ------------------------------------------------------------------------------------------------

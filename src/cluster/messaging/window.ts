@@ -14,8 +14,9 @@
  * is an upper bound: unacknowledged items may have been delivered.
  *
  *   queue of batches    | sent, not acknowledged | to be sent | open: takes more items
- *                       ^ head                   ^ #unsent
+ *                                                ^ #unsent
  */
+import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { ITEM_BY_REFERENCE, LINK_BEHIND, MAX_BATCH } from "./bounds.js";
 import { writeUint, writeUint16, writeUint48 } from "./compact.js";
 import { writeData } from "./items.js";
@@ -26,8 +27,6 @@ import { BATCH_HEADER, ITEM_HEADER, LinkFrame, MAX_BATCH_ITEMS } from "./wire.js
 /** Kind and length. */
 const ITEM_OVERHEAD = 5;
 const NO_MEMORY = Buffer.alloc(0);
-/** Acknowledged batches that are still in the array. */
-const MAX_GAP = 64;
 
 export interface WindowLimits {
   /** Bytes include headers. */
@@ -74,8 +73,8 @@ export class SendWindow {
   #everSent = 0;
   #session: number;
   readonly #limits: WindowLimits;
-  readonly #batches: (Batch | undefined)[] = [];
-  #head = 0;
+  readonly #batches = new RingBuffer<Batch>(2);
+  /** Place of the first batch to be sent. */
   #unsent = 0;
   #open: Batch | undefined = undefined;
   #slab: WindowSlab | undefined = undefined;
@@ -172,8 +171,8 @@ export class SendWindow {
    * @returns the next message; `undefined` without one, without room, or for a partial batch to a peer that is behind
    */
   take(window: number, isCopied: boolean): readonly Uint8Array[] | undefined {
-    const batch = this.#batches[this.#unsent];
-    if (batch === undefined) return undefined;
+    if (!this.hasUnsent) return undefined;
+    const batch = this.#batches.at(this.#unsent);
     if (this.#inFlight > 0 && this.#inFlight + batch.bytes > window) return undefined;
     // A write for the small batch of each turn: with 40 such peers the collector took a third of a publisher's time.
     if (batch === this.#open && this.#inFlight > LINK_BEHIND) return undefined;
@@ -197,29 +196,22 @@ export class SendWindow {
     this.delivered += delivered - this.#acked;
     this.#acked = delivered;
     const batches = this.#batches;
-    let head = this.#head;
-    for (; head < batches.length; head++) {
-      const batch = batches[head] as Batch;
+    for (let batch = batches.peek(); batch !== undefined; batch = batches.peek()) {
       if (batch.first + batch.count > delivered) break;
+      batches.shift();
       this.#bytes -= batch.bytes;
-      // Unsent after a cut, and acknowledged by the greeting.
-      if (head < this.#unsent) this.#inFlight -= batch.bytes;
+      // Else it is unsent after a cut, and acknowledged by the greeting.
+      if (this.#unsent > 0) {
+        this.#unsent -= 1;
+        this.#inFlight -= batch.bytes;
+      }
       if (batch.slab !== undefined) this.#slabs.release(batch.slab);
-      batches[head] = undefined;
-    }
-    this.#head = head;
-    if (this.#unsent < head) this.#unsent = head;
-    if (head === batches.length) this.#forgetBatches();
-    else if (head > MAX_GAP && 2 * head > batches.length) {
-      batches.splice(0, head);
-      this.#unsent -= head;
-      this.#head = 0;
     }
     return true;
   }
 
   disconnected(): void {
-    this.#unsent = this.#head;
+    this.#unsent = 0;
     this.#inFlight = 0;
   }
 
@@ -233,14 +225,11 @@ export class SendWindow {
     if (received < this.#acked || received > this.#everSent || delivered > received) return false;
     if (!this.ack(delivered)) return false;
     // Items that the peer has and has not delivered are not sent again.
-    const batches = this.#batches;
-    let next = this.#head;
-    for (; next < batches.length; next++) {
-      const batch = batches[next] as Batch;
+    for (; this.hasUnsent; this.#unsent += 1) {
+      const batch = this.#batches.at(this.#unsent);
       if (batch.first + batch.count > received) break;
       this.#inFlight += batch.bytes;
     }
-    this.#unsent = next;
     return true;
   }
 
@@ -251,21 +240,18 @@ export class SendWindow {
     this.#next = 0;
     this.#acked = 0;
     this.#everSent = 0;
-    this.#forgetBatches();
+    this.#batches.clear();
+    this.disconnected();
+    this.#open = undefined;
+    this.#bytes = 0;
     this.#slabs.forget();
   }
 
-  releaseSlabs(): void {
-    if (this.waiting === 0) this.#slabs.clear();
-  }
-
-  #forgetBatches(): void {
-    this.#batches.length = 0;
-    this.#head = 0;
-    this.#unsent = 0;
-    this.#open = undefined;
-    this.#bytes = 0;
-    this.#inFlight = 0;
+  /** The link is idle, or gone. */
+  releaseMemory(): void {
+    if (this.waiting > 0) return;
+    this.#batches.clear();
+    this.#slabs.clear();
   }
 
   /** @returns where the item begins in the slab, behind its kind and length */
