@@ -10,6 +10,7 @@
 import { randomBytes } from "node:crypto";
 import { describe, thrownText } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, UnroutableError } from "../../core/errors.js";
+import { IdleWaits } from "../../core/idle-waits.js";
 import { withTimeout } from "../../core/waiter.js";
 import { decodeAdvert, encodeAdvert } from "./advert.js";
 import { LINK_IDLE_LOOKS, MAX_LANES, MAX_WHERE, MIN_ITEM_LIMIT } from "./bounds.js";
@@ -70,7 +71,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
   #ackTimerAt = 0;
   #idleTimer: NodeJS.Timeout | undefined = undefined;
   #closing: Promise<void> | undefined = undefined;
-  #onDrained: (() => void) | undefined = undefined;
+  readonly #drained = new IdleWaits();
 
   constructor(options: NodeLinksOptions) {
     const { effects, protocols, settings } = options;
@@ -142,7 +143,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
         receiving?.restart();
         receiving?.connection?.close();
       }
-    this.#onDrained?.();
+    this.#noteDrained();
   }
 
   #remove(key: string, sending: Sending): void {
@@ -159,17 +160,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
   async #close(linger: number): Promise<void> {
     clearInterval(this.#idleTimer);
     const until = performance.now() + linger;
-    if (linger !== 0 && this.#isWaiting) {
-      let timer: NodeJS.Timeout | undefined;
-      await new Promise<void>((resolve) => {
-        this.#onDrained = () => {
-          if (!this.#isWaiting) resolve();
-        };
-        if (linger > 0) timer = setTimeout(resolve, linger);
-      });
-      clearTimeout(timer);
-      this.#onDrained = undefined;
-    }
+    if (linger !== 0) await withTimeout(this.#drained.wait(!this.#isWaiting), linger);
     for (const sending of this.#sending.values()) sending.close();
     this.#sending.clear();
     clearTimeout(this.#ackTimer);
@@ -182,6 +173,10 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
     await withTimeout(Promise.allSettled(closing), patience + 1_000);
     for (const receiving of this.#receiving.values()) receiving.restart();
     this.#receiving.clear();
+  }
+
+  #noteDrained(): void {
+    if (this.#drained.isAwaited && !this.#isWaiting) this.#drained.end();
   }
 
   get #isWaiting(): boolean {
@@ -398,7 +393,7 @@ export class NodeLinks implements MessageLinks, SendingEffects, ReceivingEffects
 
   onAcked({ id }: Sending): void {
     this.effects.onHeard?.(id);
-    this.#onDrained?.();
+    this.#noteDrained();
   }
 
   acknowledge({ id, lane }: Sending): void {

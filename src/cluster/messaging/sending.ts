@@ -13,7 +13,9 @@ import { thrownText } from "../../core/arguments.js";
 import { backOff } from "../../core/back-off.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { UnroutableError } from "../../core/errors.js";
+import { ignore } from "../../core/ignore.js";
 import { RunningTimeout } from "../../core/running-timeout.js";
+import { neverLate, Waiter } from "../../core/waiter.js";
 import { decodeAdvert } from "./advert.js";
 import {
   DIAL_TIMEOUT,
@@ -78,11 +80,6 @@ interface DeliveryWaiter {
   done(isDelivered: boolean): void;
 }
 
-interface RoomWaiter {
-  resolve(): void;
-  reject(error: Error): void;
-}
-
 export class Sending {
   readonly id: string;
   readonly name: string;
@@ -114,7 +111,8 @@ export class Sending {
   #isSessionUp = false;
   /** Connections without an acknowledgement. */
   #uselessInRow = 0;
-  #waiters: RoomWaiter[] = [];
+  /** For room. */
+  #waiters: Waiter<void>[] = [];
   readonly #deliveries = new RingBuffer<DeliveryWaiter>(2);
   readonly #linkWaiters = new Set<() => void>();
   #usedAt: number;
@@ -223,7 +221,9 @@ export class Sending {
   room(): Promise<void> {
     if (this.state === "closed") return Promise.reject(this.#gone());
     if (this.window.isHalfEmpty) return Promise.resolve();
-    return new Promise((resolve, reject) => this.#waiters.push({ resolve, reject }));
+    const waiter = new Waiter<void>(-1, undefined, neverLate, ignore);
+    this.#waiters.push(waiter);
+    return waiter.promise;
   }
 
   /** Opens the link. @returns its protocol; empty: none within LINK_TIMEOUT */

@@ -10,6 +10,7 @@
  */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { ClosedError } from "../../core/errors.js";
+import { IdleWaits } from "../../core/idle-waits.js";
 import {
   isMessageProcessObserved,
   isMessageReceiveObserved,
@@ -75,8 +76,7 @@ export class Subscription implements ClusterSubscription {
   #closed = false;
   #isBusy = false;
   readonly #readers = new RingBuffer<(result: IteratorResult<ClusterMessage, undefined>) => void>(2);
-  #room: Promise<void> | undefined = undefined;
-  #roomMade: (() => void) | undefined = undefined;
+  readonly #waits = new IdleWaits();
   #stallTimer: NodeJS.Timeout | undefined = undefined;
   /** It delayed a link for too long, and has not caught up. */
   #isStalled = false;
@@ -157,16 +157,11 @@ export class Subscription implements ClusterSubscription {
 
   /** Settles when half of the queue is free, it closes, or it has delayed for too long. */
   room(): Promise<void> {
-    if (this.#room === undefined) {
-      this.#room = new Promise((resolve) => {
-        this.#roomMade = resolve;
-      });
-      this.#stallTimer = setTimeout(() => {
-        this.#isStalled = true;
-        this.#release();
-      }, STALL_TIME).unref();
-    }
-    return this.#room;
+    this.#stallTimer ??= setTimeout(() => {
+      this.#isStalled = true;
+      this.#release();
+    }, STALL_TIME).unref();
+    return this.#waits.wait(false);
   }
 
   close(): void {
@@ -211,7 +206,7 @@ export class Subscription implements ClusterSubscription {
     const message = this.#queue.shift();
     if (message === undefined) return undefined;
     this.#bytes -= message.bytes;
-    if (this.#room !== undefined || this.#isStalled) this.#look();
+    if (this.#waits.isAwaited || this.#isStalled) this.#look();
     return message;
   }
 
@@ -225,10 +220,7 @@ export class Subscription implements ClusterSubscription {
   #release(): void {
     clearTimeout(this.#stallTimer);
     this.#stallTimer = undefined;
-    const made = this.#roomMade;
-    this.#room = undefined;
-    this.#roomMade = undefined;
-    made?.();
+    this.#waits.end();
   }
 
   #call(handler: MessageHandler, message: ReceivedMessage): void {
