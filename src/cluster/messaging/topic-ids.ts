@@ -63,7 +63,10 @@ export class TopicIds {
     if (!this.#names.has(id)) {
       const bytes = this.#bytes + Buffer.byteLength(name);
       if (this.#names.size >= MAX_TOPIC_IDS || bytes > MAX_TOPIC_ID_BYTES)
-        throw new InvalidStateError("EFSM", `A node has at most ${MAX_TOPIC_IDS} ids of topics`);
+        throw new InvalidStateError(
+          "EFSM",
+          `A node has at most ${MAX_TOPIC_IDS} ids of topics, with ${MAX_TOPIC_ID_BYTES} bytes of names`,
+        );
       this.#bytes = bytes;
     }
     this.#names.set(id, name);

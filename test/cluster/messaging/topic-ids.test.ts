@@ -73,5 +73,6 @@ describe("ids of topics", () => {
     const long = new TopicIds(from(2));
     for (let i = 0; i < 16; i++) long.create(`${i}`.padEnd(65_535, "x"));
     expect(() => long.create("y".repeat(65_535))).toThrow(EFSM);
+    expect(() => long.create("y".repeat(65_535))).toThrow(/bytes/);
   });
 });
