@@ -12,7 +12,6 @@ import { asUsage, describe, hasCode, Reported, UsageError } from "./failure.js";
 import { addCommand } from "./options.js";
 import { printText } from "./output.js";
 import { addSecurityOptions, clientSecurityOptions, type SecuritySettings } from "./security.js";
-import { terminal } from "./terminal.js";
 import { repeatable, wholeNumber } from "./values.js";
 
 interface Finding {
@@ -191,15 +190,11 @@ async function dialled(
 ): Promise<Finding> {
   const what = "connect";
   const dealer = new Dealer({ ...security, linger: 0 });
-  const aborted = new AbortController();
-  const abort = (): void => aborted.abort();
-  const { signals } = terminal();
-  signals.on("SIGINT", abort);
   dealer.events.on("connect:retry", () => undefined); // The finding replaces the process warning.
   const started = performance.now();
   try {
     await asUsage(() => dealer.connect(endpoint));
-    await dealer.ready({ timeout, signal: aborted.signal });
+    await dealer.ready({ timeout });
     const ms = (performance.now() - started).toFixed(0);
     return { what, verdict: "ok", text: `${endpoint} answers, after ${ms} ms` };
   } catch (error) {
@@ -213,7 +208,6 @@ async function dialled(
       cause === error && hasCode(error, "ETIMEDOUT") ? `no answer within ${timeout} ms` : causeOf(cause);
     return { what, verdict: "fail", text: `${endpoint}: ${why}`, remedy: remedyOf(cause) };
   } finally {
-    signals.off("SIGINT", abort);
     await dealer.close({ linger: 0 });
   }
 }
