@@ -47,8 +47,10 @@ export class KeptLog<T> {
     while ((this.#kept[0]?.seq ?? Number.POSITIVE_INFINITY) <= seq) this.#drop();
   }
 
-  /** Waits up to `wait` ms for entries after `seq`. @param maxBytes of them; one is returned whatever its size */
-  async after(seq: number, wait: number, maxBytes = Number.POSITIVE_INFINITY): Promise<KeptEntries<T>> {
+  /** Waits up to `wait` ms for entries after a number. @param maxBytes of them; one is returned whatever its size */
+  async after(given: number, wait: number, maxBytes = Number.POSITIVE_INFINITY): Promise<KeptEntries<T>> {
+    // A number from before a restart of the node is ahead of this one's.
+    const seq = given > this.#last ? 0 : given;
     if (this.#last <= seq && !this.#ended)
       await new Promise<void>((resolve) => {
         const done = (): void => {
@@ -61,8 +63,7 @@ export class KeptLog<T> {
       });
     const later = this.#kept.filter((each) => each.seq > seq);
     const entries: T[] = [];
-    // A number from before a restart of the node is ahead of this one's.
-    let next = Math.min(seq, this.#last);
+    let next = seq;
     let left = maxBytes;
     for (const { seq: own, entry, bytes } of later) {
       left -= bytes;

@@ -11,7 +11,7 @@ import { bytesFromJson, bytesToJson, type Format, formatFor, parseJson } from ".
 import { Input } from "./input.js";
 import type { Log } from "./log.js";
 import type { MessageData, MessageLine, MessagesReply } from "./node-messages.js";
-import { eventsText } from "./node-text.js";
+import { eventsText, list } from "./node-text.js";
 import type { Output } from "./output.js";
 import type { Stop } from "./stop.js";
 
@@ -182,7 +182,7 @@ export async function printEvents({ ask, json, log, output, stop }: Exchange): P
     }
     const { events = [], missed, next, ended } = reply;
     if (typeof missed === "number" && missed > 0) log.warn(`missed ${missed} events: too many came at once`);
-    const lines = json ? (events as object[]).map((event) => JSON.stringify(event)) : eventsText(events);
+    const lines = json ? list(events).map((event) => JSON.stringify(event)) : eventsText(events);
     if (lines.length > 0) await output.write(lines.map((line) => `${line}\n`).join(""));
     if (ended === true) throw new Failure("the node has ended");
     if (typeof next !== "number") throw new Failure("its reply has no events: it is not a node");
