@@ -34,6 +34,8 @@ const said = async (worker) => (await once(worker, "message"))[0];
 
 /** Rounds of terminated threads: each of four programs and four moments comes in 4, each size with each of them in 12. */
 const ROUNDS = LONG ? 60 : 4;
+/** ms for all programs. */
+const LIMIT = LONG ? 600_000 : 60_000;
 
 const zmtp = { env: { SHOAL_ENGINE: "zmtp" } };
 
@@ -46,7 +48,7 @@ async function runAll(): Promise<Map<string, string[]>> {
     programs,
     ([name, source]) => `console.log(${JSON.stringify(`== ${name}`)});\nawait (async () => {${source}\n})();`,
   );
-  const { code, stdout, stderr } = await run(`${PRELUDE}${bodies.join("\n")}`, { ...zmtp, limit: 60_000 });
+  const { code, stdout, stderr } = await run(`${PRELUDE}${bodies.join("\n")}`, { ...zmtp, limit: LIMIT });
   const found = new Map<string, string[]>();
   for (const part of stdout.split(/^== /m).slice(1)) {
     const [name = "", ...lines] = part.trimEnd().split("\n");
@@ -62,7 +64,7 @@ async function runAll(): Promise<Map<string, string[]>> {
 
 function program(name: string, source: string, check: (output: readonly string[]) => void): void {
   programs.set(name, source);
-  it(name, { timeout: 70_000 }, async () => {
+  it(name, { timeout: LIMIT + 10_000 }, async () => {
     outputs ??= runAll();
     check((await outputs).get(name) as string[]);
   });
