@@ -10,9 +10,10 @@
  */
 import { isIP } from "node:net";
 import { isLoopback } from "../../core/loopback.js";
-import { joinAddress } from "../net/addresses.js";
+import { isWithinReach } from "../endpoints.js";
+import { joinAddress, readAddress } from "../net/addresses.js";
 import type { Member } from "../node/member.js";
-import { type AddressScope, addressesFor, type HostAddress, hostFor } from "./addresses.js";
+import { type AddressScope, addressesFor, type HostAddress, hostFor, type SeenAddress } from "./addresses.js";
 
 export const DISCOVERY_PROP = "shoal-discovery";
 export const MAX_DESCRIPTION = 400;
@@ -139,9 +140,8 @@ export function describeNode(
   const isOnHost = addresses.some(({ ip }) => ip === caller) || (member.local && isLoopback(caller));
   const endpoints = Object.create(null) as Record<string, string[]>;
   for (const [key, advertised] of Object.entries(member.endpoints)) {
-    const reached = advertised.filter((endpoint) => isOnHost || caller === "" || !isOfHost(endpoint));
-    if (reached.length > 0)
-      endpoints[key] = reached.map((each) => endpointFor(each, (host) => hostFor(addresses, host, seen)));
+    const reached = advertised.filter((endpoint) => isWithinReach(endpoint, isOnHost || caller === ""));
+    if (reached.length > 0) endpoints[key] = reached.map((each) => endpointFor(each, addresses, seen));
   }
   return {
     id,
@@ -161,18 +161,15 @@ export function describeNode(
   };
 }
 
-const TCP = /^tcp:\/\/(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/;
-
-/** It is unreachable from other hosts. */
-function isOfHost(endpoint: string): boolean {
-  const match = TCP.exec(endpoint);
-  return match === null || isLoopback(match[1] ?? match[2] ?? "");
-}
-
-function endpointFor(endpoint: string, hostOf: (host: string) => string): string {
-  const match = TCP.exec(endpoint);
-  if (match === null) return endpoint;
-  return `tcp://${joinAddress(hostOf(match[1] ?? match[2] ?? ""), Number(match[3]))}`;
+/** @param endpoint tcp, tls or ipc */
+function endpointFor(
+  endpoint: string,
+  addresses: readonly HostAddress[],
+  seen: readonly SeenAddress[],
+): string {
+  const place = readAddress(endpoint.slice(6));
+  if (place === undefined) return endpoint;
+  return `${endpoint.slice(0, 6)}${joinAddress(hostFor(addresses, place.host, seen), place.port)}`;
 }
 
 /** WSO2's XML format. */

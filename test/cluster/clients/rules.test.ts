@@ -136,7 +136,10 @@ describe("what a node says about itself", () => {
     name: "billing@db1",
     tags: ["eu"],
     props: { "shoal-discovery": encodeDescription(description).text },
-    endpoints: { orders: ["tcp://172.31.5.9:5555", "ipc:///tmp/x"], local: ["tcp://127.0.0.1:1"] },
+    endpoints: {
+      orders: ["tcp://172.31.5.9:5555", "ipc:///tmp/x", "tls://172.31.5.9:5556"],
+      local: ["tcp://127.0.0.1:1", "tls://localhost:2"],
+    },
     isDraining: false,
     local: true,
   };
@@ -145,22 +148,21 @@ describe("what a node says about itself", () => {
     describeBy(of, descriptionOf(of), caller, scope);
 
   it("is a node for a caller, with its public address in what it advertises", () => {
-    const here = { orders: ["tcp://172.31.5.9:5555", "ipc:///tmp/x"], local: ["tcp://127.0.0.1:1"] };
     // What leads nowhere from another host is for callers on the node's own.
     for (const caller of ["127.0.0.1", "10.100.4.165"])
-      expect({ ...describeNode(member, caller, "private").endpoints }).toEqual(here);
+      expect({ ...describeNode(member, caller, "private").endpoints }).toEqual(member.endpoints);
     expect({ ...describeNode({ ...member, local: false }, "127.0.0.1", "auto").endpoints }).toEqual({
-      orders: ["tcp://172.31.5.9:5555"],
+      orders: ["tcp://172.31.5.9:5555", "tls://172.31.5.9:5556"],
     });
     expect({ ...describeNode(member, "10.100.4.7", "auto").endpoints }).toEqual({
-      orders: ["tcp://172.31.5.9:5555"],
+      orders: ["tcp://172.31.5.9:5555", "tls://172.31.5.9:5556"],
     });
     expect(describeNode(member, "8.8.8.8", "auto")).toEqual({
       id: "6a9d",
       name: "billing@db1",
       addresses: [{ ip: "54.1.2.3", interface: "eth0", port: 5_672, securePort: 8_672 }],
       discovery: ["tcp://54.1.2.3:7000"],
-      endpoints: { orders: ["tcp://54.1.2.3:5555"] },
+      endpoints: { orders: ["tcp://54.1.2.3:5555", "tls://54.1.2.3:5556"] },
       tags: ["eu"],
       draining: false,
     });
