@@ -21,7 +21,7 @@ import {
 import { EtcdGateway, type EtcdSettings } from "./etcd-gateway.js";
 import { checkTls, type DiscoveryTls, originOf } from "./http.js";
 import { listAndWatch } from "./list-watch.js";
-import { type DiscoverySelf, type DiscoverySource, Scope, sleep } from "./source.js";
+import { type DiscoverySelf, type DiscoverySource, MAX_SOURCE_NAME, Scope, sleep } from "./source.js";
 
 const MAX_SERVERS = 16;
 
@@ -73,7 +73,7 @@ export function etcdSource(options: EtcdSourceOptions): DiscoverySource {
     publish,
     relistInterval,
   };
-  const name = `etcd:${new URL(servers[0] as string).host}/${prefix}`.slice(0, 128);
+  const name = `etcd:${new URL(servers[0] as string).host}/${prefix}`.slice(0, MAX_SOURCE_NAME);
   return { name, discover: (self, signal) => new EtcdDiscovery(settings, self, signal).lists() };
 }
 

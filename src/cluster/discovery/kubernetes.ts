@@ -28,7 +28,7 @@ import {
 import { EndpointSlices } from "./endpoint-slices.js";
 import { fieldsOf, type HttpAnswer, originOf, requestJson, requestStream } from "./http.js";
 import { type ListAndWatch, listAndWatch } from "./list-watch.js";
-import type { DiscoverySource } from "./source.js";
+import { type DiscoverySource, MAX_SOURCE_NAME } from "./source.js";
 
 const ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount";
 
@@ -99,7 +99,10 @@ export function kubernetesSource(options: KubernetesSourceOptions): DiscoverySou
     server,
     suffix: given.suffix ?? "cluster.local",
   };
-  const name = `kubernetes:${namespace === undefined ? "" : `${namespace}/`}${service}`;
+  const name = `kubernetes:${namespace === undefined ? "" : `${namespace}/`}${service}`.slice(
+    0,
+    MAX_SOURCE_NAME,
+  );
   return {
     name,
     discover: (_self, signal) => listAndWatch(new ServiceSlices(settings), given.relistInterval, signal),

@@ -3,7 +3,8 @@ import { InvalidArgumentError } from "../../core/errors.js";
 import { PushIterator } from "../../core/push-iterator.js";
 import { checkAddress } from "../net/addresses.js";
 
-const MAX_SOURCE_NAME = 128;
+/** Bytes. */
+export const MAX_SOURCE_NAME = 128;
 
 /** The node that calls a source. A source may publish it, and may list it. */
 export interface DiscoverySelf {

@@ -1,6 +1,8 @@
 /** Sources that come, fail, stay silent, flood and never end: what a node makes of them, in virtual time. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Discovery } from "../../../src/cluster/discovery/discovery.js";
+import { dnsSource } from "../../../src/cluster/discovery/dns.js";
+import { kubernetesSource } from "../../../src/cluster/discovery/kubernetes.js";
 import {
   AddressFeed,
   type DiscoverySource,
@@ -269,6 +271,16 @@ describe("sources", () => {
 });
 
 describe("the sources of a node", () => {
+  it("may have names of DNS or Kubernetes that are longer than a source's", () => {
+    const label = "x".repeat(60);
+    const server = "https://10.0.0.1";
+    const long = [
+      dnsSource([label, label, label].join("."), { port: 1 }),
+      kubernetesSource({ namespace: label, service: label, server }),
+    ];
+    for (const { name } of sourcesOf(long, 16)) expect(name).toHaveLength(128);
+  });
+
   it("are functions or objects with a name; a number distinguishes two of one name", () => {
     function find(): AsyncIterable<readonly string[]> {
       throw new Error("not called");
