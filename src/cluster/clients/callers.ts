@@ -137,7 +137,7 @@ export class CallerRouter {
     });
     const bound = await router.bind(endpoint);
     void this.#serve(router);
-    this.#catchingUp = setInterval(() => this.push(), 500);
+    this.#catchingUp = setInterval(() => this.push(false), 500);
     this.#catchingUp.unref();
     return bound;
   }
@@ -146,12 +146,13 @@ export class CallerRouter {
     if (this.#router !== undefined) Object.assign(this.#router, tlsOptionsOf(tls));
   }
 
-  push(): void {
+  /** Sends the list to watchers that lack it. @param isNew otherwise they have missed it already */
+  push(isNew: boolean): void {
     const { counts, directory } = this.#context;
     for (const caller of this.#callers.values()) {
       if (caller.client === undefined || caller.revision === directory.revision) continue;
       if (this.#send(caller)) counts.updates += 1;
-      else counts.missed += 1;
+      else if (isNew) counts.missed += 1;
     }
   }
 

@@ -142,6 +142,8 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   #endpoint: string | undefined;
   #url: string | undefined;
   #coalescing: NodeJS.Timeout | undefined;
+  /** ms. */
+  #coalescingTime = 20;
   #looking: NodeJS.Timeout | undefined;
   #addresses: readonly HostAddress[] = [];
   /** The latest lookup of addresses. */
@@ -321,8 +323,11 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     if (this.closed) return;
     this.#coalescing ??= setTimeout(() => {
       this.#coalescing = undefined;
+      const began = performance.now();
       this.#publish();
-    }, 20);
+      // Large lists for many clients take at most a tenth of the time.
+      this.#coalescingTime = Math.max(20, 9 * (performance.now() - began));
+    }, this.#coalescingTime);
   };
 
   #publish(): void {
@@ -330,7 +335,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     // Clients must leave a removed node.
     if (this.#node.removed) this.#callers.disconnect();
     const members = this.#node.members().filter(({ zre }) => zre !== true);
-    if (this.#directory.update(members)) this.#callers.push();
+    if (this.#directory.update(members)) this.#callers.push(true);
   }
 
   async #lookUp(): Promise<void> {

@@ -41,6 +41,24 @@ async function serve(options: Partial<DiscoveryServerOptions> = {}): Promise<Dis
   return server;
 }
 
+const SELF = { id: "a".repeat(32), name: "a@h", props: {}, endpoints: {}, isDraining: false, local: true };
+
+/** A node whose members the test sets. */
+function nodeOf(members: () => readonly object[]): { node: ClusterNode; change(): void } {
+  let served: { changed(): void } | undefined;
+  const node = {
+    closed: false,
+    events: new EventStream(),
+    self: SELF,
+    members,
+    props: () => ({}),
+    serveDiscovery: (server: typeof served) => {
+      served = server;
+    },
+  };
+  return { node: node as unknown as ClusterNode, change: () => served?.changed() };
+}
+
 const portOf = (url: string | undefined): number => Number(/:(\d+)/.exec((url ?? "").slice(6))?.[1]);
 
 /** A raw connection from an address of this host. */
@@ -224,32 +242,14 @@ describe("a hostile caller", () => {
   it("that watches and does not read misses updates, costs a bounded queue, and has the newest list at last", async () => {
     // A cluster of 250 nodes whose details all change at once: 1 MB an update.
     let round = 0;
-    const events = new EventStream();
-    const self = {
-      id: "a".repeat(32),
-      name: "a@h",
-      props: {},
-      endpoints: {},
-      isDraining: false,
-      local: true,
-    };
-    let served: { changed(): void } | undefined;
-    const node = {
-      closed: false,
-      events,
-      self,
-      members: () =>
-        Array.from({ length: 250 }, (_, i) => ({
-          ...self,
-          id: i === 0 ? self.id : `${i}`.padStart(32, "0"),
-          tags: [`${round}`.padStart(3_900, "x")],
-        })),
-      props: () => ({}),
-      serveDiscovery: (server: typeof served) => {
-        served = server;
-      },
-    };
-    const server = new DiscoveryServer(node as unknown as ClusterNode, {
+    const { node, change } = nodeOf(() =>
+      Array.from({ length: 250 }, (_, i) => ({
+        ...SELF,
+        id: i === 0 ? SELF.id : `${i}`.padStart(32, "0"),
+        tags: [`${round}`.padStart(3_900, "x")],
+      })),
+    );
+    const server = new DiscoveryServer(node, {
       endpoint: "tcp://127.0.0.1:*",
       users: { ana: "secret" },
     });
@@ -278,7 +278,7 @@ describe("a hostile caller", () => {
     const before = used();
     while (server.stats().missed < 10 * WATCHERS) {
       round += 1;
-      served?.changed();
+      change();
       await setImmediate();
     }
     collectGarbage();
@@ -305,4 +305,20 @@ describe("a hostile caller", () => {
     );
     expect(read).toBeLessThan(round * WATCHERS);
   }, 120_000);
+});
+
+it("A server spends a bounded share of its time on lists, however often a large cluster changes", async () => {
+  let lists = 0;
+  const { node, change } = nodeOf(() => {
+    lists += 1;
+    const end = performance.now() + 30; // As for many nodes and clients.
+    while (performance.now() < end);
+    return [SELF];
+  });
+  const server = new DiscoveryServer(node, { endpoint: "tcp://127.0.0.1:*", users: { ana: "secret" } });
+  open.push(server);
+  await server.start();
+  lists = 0;
+  for (const end = performance.now() + 600; performance.now() < end; await setImmediate()) change();
+  expect(lists).toBeLessThan(5);
 });
