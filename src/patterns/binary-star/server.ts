@@ -8,7 +8,6 @@
  */
 
 import { quoted, refuseExtra } from "../../core/arguments.js";
-import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { InvalidArgumentError, InvalidStateError, type ShoalError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
 import { withTimeout } from "../../core/waiter.js";
@@ -19,6 +18,7 @@ import type { Raw, Settled } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { errorReply, handlerErrorReply, requestErrorReply } from "../kit/errors.js";
+import { type HandlerJob, HandlerJobs } from "../kit/handler-jobs.js";
 import {
   boolean,
   checkEndpoint,
@@ -149,8 +149,7 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
   readonly #gate: BinaryStarGate;
   readonly #reading: Promise<void>;
   readonly #clients: string[] = [];
-  readonly #inFlight = new LinkedList<Promise<void>>();
-  #serving = new AbortController();
+  readonly #jobs = new HandlerJobs();
   #handingOver = false;
   readonly #counts = { replied: 0, failed: 0, invalid: 0, notServing: 0, unroutable: 0 };
 
@@ -221,7 +220,7 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
       throw new InvalidStateError("EFSM", "Only the active server of a pair can hand over, to a passive one");
     this.#handingOver = true;
     try {
-      await withTimeout(this.#idle(), timeout);
+      await withTimeout(this.#jobs.idle(), timeout);
       this.star.handOver();
     } finally {
       this.#handingOver = false;
@@ -234,7 +233,7 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
       ...this.#gate.stats(),
       ...counts,
       star: this.star.stats(),
-      inFlight: this.#inFlight.length,
+      inFlight: this.#jobs.length,
       repliesDropped: { notServing, unroutable },
     };
   }
@@ -242,13 +241,13 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
   /** @internal */
   protected override async onDrain(): Promise<void> {
     await this.#gate.drain();
-    await this.#idle();
+    await this.#jobs.idle();
   }
 
   /** @internal */
   protected async onClose(linger: number): Promise<void> {
-    await withTimeout(this.#idle(), linger);
-    this.#serving.abort();
+    await withTimeout(this.#jobs.idle(), linger);
+    this.#jobs.close();
     await this.star.close();
     await this.#router.close({ linger });
     await this.#gate.close();
@@ -275,10 +274,8 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
       this.#invalid(message.length);
       return;
     }
-    const work = this.#answer(request.envelope, request.body);
-    const link = new Link(work);
-    this.#inFlight.push(link);
-    void work.finally(() => link.unlink());
+    const { envelope, body } = request;
+    this.#jobs.start(envelope.routingId, (job) => this.#answer(envelope, body, job));
   }
 
   #invalid(frames: number): void {
@@ -286,10 +283,9 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
     this.events.emit({ type: "message:invalid", frames });
   }
 
-  async #answer(envelope: Envelope, body: Buffer[]): Promise<void> {
+  async #answer(envelope: Envelope, body: Buffer[], job: HandlerJob): Promise<void> {
     const { term } = this.star;
-    const { signal } = this.#serving;
-    if (this.#inFlight.length >= this.#maxInFlight) {
+    if (this.#jobs.length > this.#maxInFlight) {
       this.#counts.failed += 1;
       await this.#sendError(envelope, errorReply("overloaded"), new Error("overloaded"), term);
       return;
@@ -303,13 +299,13 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
       return;
     }
     try {
-      const reply = await this.#handler(request, { signal, client: envelope.routingId });
+      const reply = await this.#handler(request, job);
       if (await this.#send(envelope, this.#shape.encode(reply as BodyFor<T>), term))
         this.#counts.replied += 1;
     } catch (error) {
       this.#counts.failed += 1;
       // After an abort it is not a failure.
-      if (!signal.aborted) this.events.emit({ type: "handler:failed", error });
+      if (!job.aborted) this.events.emit({ type: "handler:failed", error });
       await this.#sendError(envelope, handlerErrorReply(error, this.#exposeErrors), error, term);
     }
   }
@@ -347,16 +343,10 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
     }
   }
 
-  async #idle(): Promise<void> {
-    while (this.#inFlight.length > 0) await Promise.all(this.#inFlight);
-  }
-
   #starOnEvent = (event: BinaryStarEvent): void => {
     // A doubt may end without a take-over.
-    if (event.type === "state:changed" && event.reason !== "stalled") {
-      if (event.state === "active") this.#serving = new AbortController();
-      else this.#serving.abort();
-    }
+    if (event.type === "state:changed" && event.reason !== "stalled" && event.state !== "active")
+      this.#jobs.abort();
     this.events.emit(event);
   };
 }

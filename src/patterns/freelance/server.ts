@@ -6,10 +6,8 @@
  */
 
 import { refuseExtra } from "../../core/arguments.js";
-import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { type EventsOf, event } from "../../core/event-stream.js";
-import { IdleWaits } from "../../core/idle-waits.js";
 import { Mutex } from "../../core/mutex.js";
 import { withTimeout } from "../../core/waiter.js";
 import type { MessageLike } from "../../sockets/message.js";
@@ -18,6 +16,7 @@ import type { Raw, Settled } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
 import { Driver } from "../kit/driver.js";
 import { handlerFailure } from "../kit/errors.js";
+import { type HandlerJob, HandlerJobs } from "../kit/handler-jobs.js";
 import {
   boolean,
   checkEndpoint,
@@ -96,29 +95,6 @@ const OPTIONS = {
 
 export type FreelanceServerOptions<T = Raw> = GivenWithCodec<typeof OPTIONS, T>;
 
-class Job implements FreelanceRequestContext {
-  readonly client: Buffer;
-  readonly link: Link<Job> = new Link<Job>(this);
-  aborted = false;
-  #controller: AbortController | undefined;
-
-  constructor(client: Buffer) {
-    this.client = client;
-  }
-
-  // Created on demand, which costs more than the rest of a request. One of the server would keep every listener.
-  get signal(): AbortSignal {
-    this.#controller ??= new AbortController();
-    if (this.aborted) this.#controller.abort();
-    return this.#controller.signal;
-  }
-
-  abort(): void {
-    this.aborted = true;
-    this.#controller?.abort();
-  }
-}
-
 type RequestCommand = Extract<ServerCommand, { readonly type: "request" }>;
 
 /**
@@ -145,8 +121,7 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
   readonly #shape: BodyShape<T>;
   readonly #router: Router;
   readonly #maxInFlight: number;
-  readonly #inFlight = new LinkedList<Job>();
-  readonly #idle = new IdleWaits();
+  readonly #jobs = new HandlerJobs();
   readonly #counts = {
     received: 0,
     pings: 0,
@@ -219,19 +194,18 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
   }
 
   stats(): FreelanceServerStats {
-    return { ...this.#counts, inFlight: this.#inFlight.length };
+    return { ...this.#counts, inFlight: this.#jobs.length };
   }
 
   /** @internal Clients go elsewhere. */
   protected override onDrain(): Promise<void> {
-    return this.#idle.wait(this.#inFlight.length === 0);
+    return this.#jobs.idle();
   }
 
   /** @internal */
   protected async onClose(linger: number): Promise<void> {
     await withTimeout(this.onDrain(), linger);
-    for (const job of this.#inFlight) job.abort();
-    this.#idle.end();
+    this.#jobs.close();
     await this.#router.close({ linger });
     await this.#reading;
   }
@@ -259,21 +233,16 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
       this.#counts.pings += 1;
       if (!this.stopping) this.#send(pong(command.client));
     } else if (this.stopping) this.#fail(command, "stopping");
-    else if (this.#inFlight.length >= this.#maxInFlight) this.#fail(command, "overloaded");
+    else if (this.#jobs.length >= this.#maxInFlight) this.#fail(command, "overloaded");
     else this.#take(command);
   }
 
   #take(command: RequestCommand): void {
     this.#counts.requests += 1;
-    const job = new Job(command.client);
-    this.#inFlight.push(job.link);
-    void this.#answer(command, job).finally(() => {
-      job.link.unlink();
-      if (this.#inFlight.length === 0) this.#idle.end();
-    });
+    this.#jobs.start(command.client, (job) => this.#answer(command, job));
   }
 
-  async #answer(command: RequestCommand, job: Job): Promise<void> {
+  async #answer(command: RequestCommand, job: HandlerJob): Promise<void> {
     let request: BodyOf<T>;
     try {
       request = this.#shape.decode(command.body);

@@ -298,6 +298,24 @@ describe("a handler", () => {
     await backup.kill();
   });
 
+  test("has a signal of its own, which is aborted when the server closes, and a drain ends with that", async () => {
+    const signals: AbortSignal[] = [];
+    const links = { primary: ipc(), backup: ipc() };
+    const server = await startServer("primary", links, async ([body], { signal }) => {
+      signals.push(signal);
+      if (String(body) === "fast") return "done";
+      return new Promise(() => undefined);
+    });
+    const client = keep(new BinaryStarClient([at(server), ipc()], { timeout: 8_000 }));
+    await client.request("fast");
+    void failure(client.request("slow"));
+    await until(() => server.stats().inFlight === 1, "the second request");
+    const drained = server.drain();
+    await server.close({ linger: 0 });
+    await within(drained, "the drain");
+    expect([signals[0], signals.at(-1)].map((signal) => signal?.aborted)).toEqual([false, true]);
+  });
+
   test("takes and gives values, with a codec", async () => {
     const codec = json<{ n: number }>();
     const server = keep(
