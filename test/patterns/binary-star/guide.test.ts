@@ -88,7 +88,8 @@ describe.skipIf(NO_PYTHON)("a pair with a program of the Guide", () => {
     const backup = await startShoal("backup", b, y, x);
     await until(() => primary.star.state === "active" && backup.star.state === "passive", "a pair");
     const client = keep(new GuideProgram("bstarcli", "100000", a, b, "300"));
-    expect(await within(client.line(), "a reply")).toBe("reply shoal 1");
+    // On a busy machine it may ask the other one in between.
+    for (let line = ""; line !== "reply shoal 1"; ) line = await within(client.line(), "a reply");
     await primary.close({ linger: 0 });
     for (;;) {
       const line = await within(client.line(), "a line");
