@@ -247,7 +247,7 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
   /** @internal */
   protected async onClose(linger: number): Promise<void> {
     await withTimeout(this.#jobs.idle(), linger);
-    this.#jobs.close();
+    this.#jobs.abort();
     await this.star.close();
     await this.#router.close({ linger });
     await this.#gate.close();

@@ -261,11 +261,6 @@ export class ServerRules {
     return this.#idleWaits.wait(this.#idle);
   }
 
-  /** Nothing is awaited any more. */
-  close(): void {
-    this.#idleWaits.end();
-  }
-
   nextWakeUp(): number | undefined {
     const next = this.#active ? this.#serving.next() : this.#standby.next();
     const mark = this.#standing.next();

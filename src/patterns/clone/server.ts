@@ -444,11 +444,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
       ...[this.#pair?.replicas, this.#pair?.link].map((socket) => socket?.close({ linger: 0 })),
     ]);
     await Promise.all(this.#reading);
-    try {
-      await this.#writer?.close();
-    } finally {
-      this.#rules.close();
-    }
+    await this.#writer?.close();
   }
 }
 

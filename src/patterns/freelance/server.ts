@@ -205,7 +205,7 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
   /** @internal */
   protected async onClose(linger: number): Promise<void> {
     await withTimeout(this.onDrain(), linger);
-    this.#jobs.close();
+    this.#jobs.abort();
     await this.#router.close({ linger });
     await this.#reading;
   }

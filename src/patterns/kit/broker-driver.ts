@@ -198,7 +198,6 @@ export abstract class BrokerDriver<
   protected async onClose(linger: number): Promise<void> {
     await withTimeout(this.onDrain(), linger);
     this.#rules.close();
-    this.#idle.end();
     this.#timer.stop();
     this.#workers.stop();
     await Promise.all([

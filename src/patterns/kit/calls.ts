@@ -148,7 +148,6 @@ export class PendingCalls {
   /** Rejects pending calls, by default with `EAGAIN`. */
   close(error: ShoalError = new ClosedError("EAGAIN", "The client closed while the call waited")): void {
     for (const call of [...this.#open]) call.abandon(error);
-    this.#idle.end();
   }
 
   idle(): Promise<void> {

@@ -11,6 +11,7 @@
 import { checkKeys } from "../../core/arguments.js";
 import { ClosedError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import { type EventNames, EventStream, type TypedEvent } from "../../core/event-stream.js";
+import { IdleWaits } from "../../core/idle-waits.js";
 import { Once } from "../../core/once.js";
 import { checkWait, refusedWait, Waiter, type WaitOptions, waitFor } from "../../core/waiter.js";
 import { Calls } from "../../sockets/calls.js";
@@ -40,6 +41,7 @@ export abstract class Driver<E extends TypedEvent, S> {
   #closed = false;
   readonly #draining = new Once<void>();
   readonly #closing = new Once<void>();
+  readonly #ended = new IdleWaits();
 
   /**
    * @internal
@@ -83,7 +85,7 @@ export abstract class Driver<E extends TypedEvent, S> {
     if (refused !== undefined) return refused;
     if (this.#closed) throw this.#closedError();
     await waitFor(
-      this.#draining.call(() => this.onDrain()),
+      this.#draining.call(() => Promise.race([this.onDrain(), this.#ended.wait(false)])),
       options,
       () => new TimeoutError("ETIMEDOUT", `${this.#name} did not drain within ${options.timeout} ms`),
     );
@@ -122,7 +124,7 @@ export abstract class Driver<E extends TypedEvent, S> {
    */
   protected abstract onClose(linger: number): Promise<void>;
 
-  /** @internal Settles when nothing is in flight; called once. */
+  /** @internal Settles when nothing is in flight; called once. A drain also ends with the driver. */
   protected onDrain(): Promise<void> {
     return Promise.resolve();
   }
@@ -184,6 +186,7 @@ export abstract class Driver<E extends TypedEvent, S> {
       await this.onClose(linger);
     } finally {
       this.events.close();
+      this.#ended.end();
     }
   }
 

@@ -45,18 +45,12 @@ export class HandlerJobs {
     });
   }
 
-  /** Settles when all are answered, or at {@link close}. */
+  /** Settles when all are answered. */
   idle(): Promise<void> {
     return this.#idle.wait(this.#jobs.length === 0);
   }
 
   abort(): void {
     for (const job of this.#jobs) job.abort();
-  }
-
-  /** Handlers that ignore their signal may still run. */
-  close(): void {
-    this.abort();
-    this.#idle.end();
   }
 }

@@ -102,6 +102,18 @@ describe("drain", () => {
   });
 });
 
+test("a drain of work that does not end settles with the driver", async () => {
+  class Stuck extends Thing {
+    protected override onDrain(): Promise<void> {
+      return new Promise(() => undefined);
+    }
+  }
+  const thing = new Stuck();
+  const draining = thing.drain();
+  await thing.close();
+  await draining;
+});
+
 test("a drain begins once, though a listener of what it reports drains, too", async () => {
   let drains = 0;
   class Reporting extends Thing {
