@@ -78,7 +78,8 @@ export class CommitQueue {
   #committingBytes = 0;
   #held: Operation[] = [];
   #heldBytes = 0;
-  #ordered = 0;
+  /** Sequence of the last ordered update. */
+  ordered = 0;
 
   get size(): number {
     return this.#waiting.length + (this.#committing?.length ?? 0) + this.#held.length;
@@ -116,7 +117,7 @@ export class CommitQueue {
     this.#waiting = batch === all ? [] : all.slice(MAX_COMMIT);
     for (const operation of batch) {
       this.#bytes -= sizeOf(operation);
-      if (operation.sequence === 0) operation.sequence = ++this.#ordered;
+      if (operation.sequence === 0) operation.sequence = ++this.ordered;
     }
     return batch;
   }
@@ -147,17 +148,9 @@ export class CommitQueue {
     return released;
   }
 
-  get ordered(): number {
-    return this.#ordered;
-  }
-
   /** Continues after the last update in flight, or `sequence`. */
   continueAfter(sequence: number): void {
-    this.#ordered = lastSequence(this.#waiting) ?? lastSequence(this.#committing ?? []) ?? sequence;
-  }
-
-  restart(sequence: number): void {
-    this.#ordered = sequence;
+    this.ordered = lastSequence(this.#waiting) ?? lastSequence(this.#committing ?? []) ?? sequence;
   }
 
   drop(): Operation[] {
@@ -175,7 +168,7 @@ export class CommitQueue {
    */
   refuse(): Operation[] {
     const batch = this.committed();
-    this.#ordered = (batch[0]?.sequence ?? this.#ordered + 1) - 1;
+    this.ordered = (batch[0]?.sequence ?? this.ordered + 1) - 1;
     const grew = batch.some(({ kind }) => kind === "set");
     const refused: Operation[] = [];
     for (const operation of [...batch, ...this.drop()]) {

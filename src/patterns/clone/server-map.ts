@@ -116,7 +116,7 @@ export class ServerMap {
       const left = time === 0 ? 0 : Math.max(1, Math.ceil(time - now));
       properties = encodeUnchanged(left, this.revision(key), kind === "conflict");
     } else if (id >= 0) {
-      this.#expiry.remove(id);
+      this.#expiry.set(id, 0);
       table.remove(id);
     }
     this.#applied = sequence;
@@ -159,10 +159,6 @@ export class Expiry {
     if (this.#heap.size <= 2 * this.#times.size + SLACK) return;
     this.#heap.clear();
     for (const each of this.#times.values()) this.#heap.push(each);
-  }
-
-  remove(id: number): void {
-    if (this.#times.size > 0) this.#times.delete(id);
   }
 
   /** 0: never. */

@@ -90,7 +90,7 @@ export class ServerRules {
   restored(state: CloneStoredState): boolean {
     if (!this.#standing.restore(state.standing, state.sequence)) return false;
     this.#map.restored(state);
-    this.#queue.restart(state.sequence);
+    this.#queue.ordered = state.sequence;
     if (state.damaged > 0) this.#effects.event({ type: "store:damaged", entries: state.damaged });
     return true;
   }

@@ -220,7 +220,7 @@ export class Standby {
       effects.event({ type: "map:diverged", ...lost, entries: map.table.countAfter(lost.after), aside });
     map.adopt(loaded.map);
     standing.adopt(loaded.standing);
-    queue.restart(map.sequence);
+    queue.ordered = map.sequence;
     effects.event({ type: "map:replicated", entries: map.table.size, sequence: map.sequence });
     if (this.#phase !== "storing") return;
     const updates = this.#updates;
