@@ -1,7 +1,11 @@
 /** What a node states of itself: the endpoints that it advertises at the address that it has. */
+import { setImmediate } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { createDetails, type Details, NO_DETAILS } from "../../src/cluster/details.js";
 import { OwnDetails } from "../../src/cluster/node/own-details.js";
+import { Pull } from "../../src/index.js";
+import { CORE } from "../../src/sockets/socket-core.js";
+import { collectGarbage } from "../support/collect-garbage.js";
 
 class Node {
   current: Details | undefined;
@@ -108,5 +112,24 @@ describe("the endpoints that a node advertises", () => {
     expect(() => node.details.advertise("billing", "tcp://*:5001")).toThrow("1024 bytes");
     node.start("10.0.0.1:7946");
     expect(node.current?.endpoints).toEqual([]);
+  });
+
+  it("of sockets that have closed keep nothing of them, also if nobody withdraws them", async () => {
+    const node = new Node();
+    node.start("10.0.0.1:7946");
+    const advertised = async (): Promise<WeakRef<object>> => {
+      const pull = new Pull();
+      node.details.advertise("billing", pull);
+      await pull.bind("tcp://127.0.0.1:*");
+      expect(node.current?.endpoints).toHaveLength(1);
+      await pull.close();
+      expect(node.current?.endpoints).toEqual([]);
+      return new WeakRef(pull[CORE]);
+    };
+    const closed: WeakRef<object>[] = [];
+    for (let i = 0; i < 20; i++) closed.push(await advertised());
+    await setImmediate();
+    collectGarbage();
+    expect(closed.filter((each) => each.deref() !== undefined).length).toBeLessThan(5);
   });
 });

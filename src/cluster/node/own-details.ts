@@ -78,6 +78,7 @@ export class OwnDetails {
           if (isFirst) this.#set(advert, reachable(bound));
           else this.#update(advert, reachable(bound));
           isFirst = false;
+          if (of.closed) this.#adverts.delete(advert);
         });
     } catch (error) {
       this.#adverts.delete(advert);
