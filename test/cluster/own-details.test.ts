@@ -114,6 +114,19 @@ describe("the endpoints that a node advertises", () => {
     expect(node.current?.endpoints).toEqual([]);
   });
 
+  it("of a socket that were refused cost no statement when it binds another one", async () => {
+    const node = new Node(tagsOf(980));
+    node.start("10.0.0.1:7946");
+    const pull = new Pull();
+    await pull.bind("tcp://127.0.0.1:*");
+    const advertise = (): unknown => node.details.advertise("billing", pull);
+    expect(advertise).toThrow(expect.objectContaining({ code: "EINVAL" }));
+    const { current } = node;
+    await pull.bind("tcp://127.0.0.1:*");
+    await pull.close();
+    expect(node.current).toBe(current);
+  });
+
   it("of sockets that have closed keep nothing of them, also if nobody withdraws them", async () => {
     const node = new Node();
     node.start("10.0.0.1:7946");

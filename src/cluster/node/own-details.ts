@@ -74,6 +74,7 @@ export class OwnDetails {
       if (typeof of === "string") this.publish();
       else
         advert.stop = watchBound(of, (bound) => {
+          if (!this.#adverts.has(advert)) return;
           // The caller gets errors of existing endpoints; later ones are reported.
           if (isFirst) this.#set(advert, reachable(bound));
           else this.#update(advert, reachable(bound));
@@ -104,7 +105,6 @@ export class OwnDetails {
 
   /** An endpoint too many leaves the existing ones. */
   #update(advert: Advert, bound: readonly string[]): void {
-    if (!this.#adverts.has(advert)) return;
     const kept = advert.endpoints.filter((endpoint) => bound.includes(endpoint));
     this.#set(advert, kept);
     for (const endpoint of bound) {
