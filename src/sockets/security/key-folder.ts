@@ -1,7 +1,7 @@
 /**
  * A folder of client keys, polled for changes.
  *
- *   open --reads--> polls --the folder has changed, or READ_EVERY polls are over--> reads --other keys or problems--> `changed`
+ *   open --reads--> polls --the folder has changed, or a reading is due--> reads --other keys or problems--> `changed`
  *
  * While the folder cannot be read, known keys stay valid and the problem is reported. An unreadable file has no keys.
  */
@@ -13,8 +13,9 @@ import { type FolderKeys, isKeyFile, type KeyFile, keysOf } from "./key-files.js
 
 /** ms between polls. */
 const POLL_INTERVAL = 500;
-/** Polls between readings of the files, whose changes in place do not change the folder. */
-const READ_EVERY = 10;
+/** Files whose changes in place are noticed at once; of more, after more polls, which cost as much, up to `MAX_POLLS`. */
+const FILES_PER_POLL = 100;
+const MAX_POLLS = 10;
 /** ms within which a second change may have the times of the first. */
 const INEXACT = 1_000;
 /** Most files, by name. */
@@ -76,7 +77,8 @@ export class KeyFolder {
     const before = this.#now;
     let now = before;
     try {
-      const isDue = this.#polls % READ_EVERY === 0;
+      const every = 1 + Math.floor(this.#known.size / FILES_PER_POLL);
+      const isDue = this.#polls % Math.min(every, MAX_POLLS) === 0;
       if (isDue || this.#stamp === "" || stampOf(await stat(this.path)) !== this.#stamp)
         now = await this.#read();
     } catch (error) {
