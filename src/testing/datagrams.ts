@@ -62,17 +62,23 @@ export class SimulatedDatagrams extends EventEmitter {
     try {
       this.#take(port);
     } catch (error) {
-      process.nextTick(() => this.emit("error", error));
+      this.#later(() => this.emit("error", error));
       return this;
     }
-    process.nextTick(() => this.emit("listening"));
+    this.#later(() => this.emit("listening"));
     return this;
+  }
+
+  /** What a listener throws fails the simulation. */
+  #later(what: () => void): void {
+    process.nextTick(() => this.#scope.guard(what));
   }
 
   #take(wanted: number): void {
     const ports = portsOf(this.#machine);
-    const port = wanted === 0 ? this.#machine.freePort((candidate) => ports.has(candidate)) : wanted;
-    const there = [...(ports.get(port) ?? [])].filter((socket) => socket.#isOpen);
+    const openAt = (port: number) => [...(ports.get(port) ?? [])].filter((socket) => socket.#isOpen);
+    const port = wanted === 0 ? this.#machine.freePort((candidate) => openAt(candidate).length > 0) : wanted;
+    const there = openAt(port);
     if (there.some((socket) => !socket.#shares || !this.#shares))
       throw systemError("EADDRINUSE", "bind", `port ${port}`);
     ports.set(port, new Set([...there, this]));
@@ -103,8 +109,8 @@ export class SimulatedDatagrams extends EventEmitter {
       bytes.length > MAX_DATAGRAM ? systemError("EMSGSIZE", "send", `${bytes.length} bytes`) : null;
     if (error === null)
       for (const target of this.#targets(address)) this.#sendTo(target, port, address, bytes);
-    if (sent !== undefined) process.nextTick(sent, error, bytes.length);
-    else if (error !== null) process.nextTick(() => this.emit("error", error));
+    if (sent !== undefined) this.#later(() => sent(error, bytes.length));
+    else if (error !== null) this.#later(() => this.emit("error", error));
   }
 
   #targets(address: string): Machine[] {
@@ -190,7 +196,7 @@ export class SimulatedDatagrams extends EventEmitter {
     this.#closed = true;
     if (onClose !== undefined) this.once("close", onClose);
     portsOf(this.#machine).get(this.#port)?.delete(this);
-    process.nextTick(() => this.emit("close"));
+    this.#later(() => this.emit("close"));
     return this;
   }
 }

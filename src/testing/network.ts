@@ -149,16 +149,15 @@ export class Network {
       this.#arrivals.set(link, arrival);
     }
     const receive = (): void => {
-      if (this.#nodes.get(to) !== node) {
-        this.counts.lost += 1;
-        return;
+      if (this.#nodes.get(to) !== node) this.counts.lost += 1;
+      else if (node.waiting !== undefined) node.waiting.push(receive);
+      else {
+        this.counts.delivered += 1;
+        node.receive(from, frames);
       }
-      this.counts.delivered += 1;
-      node.receive(from, frames);
     };
     this.#simulation.at(arrival, () => {
       if (this.#cuts.has(from, to)) this.counts.lost += 1;
-      else if (node.waiting !== undefined) node.waiting.push(receive);
       else receive();
     });
   }

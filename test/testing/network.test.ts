@@ -398,3 +398,29 @@ it("a group reaches its members that are not cut off", async () => {
     expect(got.sort()).toEqual(["a hi", "b hi"]);
   });
 });
+
+it("the ports of closed sockets are free again", async () => {
+  await simulate({ runs: 1 }, async (world) => {
+    await world.node("a").start(() => {
+      for (let i = 0; i < 30_000; i++) dgram.createSocket("udp4").bind(0).close();
+    });
+  });
+});
+
+it("what a listener of datagrams throws, or an error without a listener, fails the simulation", async () => {
+  const failure = (begin: () => void): Promise<unknown> =>
+    simulate({ runs: 1 }, async (world) => {
+      void world.node("a").start(begin);
+      await world.advance(100);
+    }).catch((error: Error) => error.cause);
+  const used = await failure(() => {
+    for (let i = 0; i < 2; i++) dgram.createSocket("udp4").bind(4_000);
+  });
+  expect(used).toMatchObject({ code: "EADDRINUSE" });
+  const thrown = await failure(() => {
+    dgram.createSocket("udp4").bind(4_000, () => {
+      throw new Error("by the listener");
+    });
+  });
+  expect(thrown).toMatchObject({ message: "by the listener" });
+});

@@ -80,6 +80,23 @@ it("a cut of one way, a cut, and a split let through what they say", () => {
   expect(reached()).toBe("");
 });
 
+it("a node that stalls again while it gets what waited keeps the rest waiting, in order", () => {
+  const simulation = new Simulation(new Random(1));
+  const network = new Network(simulation);
+  const got: string[] = [];
+  network.join("b", (_, [frame]) => {
+    got.push(String(frame));
+    if (got.length === 2) network.stall("b");
+  });
+  network.stall("b");
+  for (const text of ["1", "2", "3", "4"]) network.send("a", "b", [text]);
+  simulation.run(100);
+  network.resume("b");
+  expect(got).toEqual(["1", "2"]);
+  network.resume("b");
+  expect(got).toEqual(["1", "2", "3", "4"]);
+});
+
 it("a stalled node gets what came when it goes on, and a crashed one never does", () => {
   const after: number[] = [];
   const all = arrivals({}, (network, simulation, got) => {
