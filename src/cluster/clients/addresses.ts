@@ -53,13 +53,17 @@ export function isPrivate(text: string): boolean {
   return family === 0 || PRIVATE.check(ip, family === 4 ? "ipv4" : "ipv6");
 }
 
-function isInNetwork(text: string, { ip, prefix }: HostAddress): boolean {
+/** Empty if unknown. */
+export function networkOf({ ip, prefix }: HostAddress): BlockList {
+  const network = new BlockList();
+  if (prefix > 0) network.addSubnet(ip, prefix, isIP(ip) === 4 ? "ipv4" : "ipv6");
+  return network;
+}
+
+function isInNetwork(text: string, address: HostAddress): boolean {
   const caller = plainIp(text);
   const family = isIP(caller);
-  if (prefix === 0 || family === 0 || family !== isIP(ip)) return false;
-  const network = new BlockList();
-  network.addSubnet(ip, prefix, family === 4 ? "ipv4" : "ipv6");
-  return network.check(caller, family === 4 ? "ipv4" : "ipv6");
+  return family === isIP(address.ip) && networkOf(address).check(caller, family === 4 ? "ipv4" : "ipv6");
 }
 
 /**

@@ -204,13 +204,28 @@ describe("what a node says about itself", () => {
     expect(ids()).toEqual(["6a9d"]);
   });
 
-  it("is encoded once for all callers at an address", () => {
+  it("is encoded once for all callers that see the same, and for no other", () => {
     const directory = new NodeDirectory();
-    directory.update([member]);
-    const list = directory.list("10.0.0.1", "auto");
-    expect(directory.list("10.0.0.1", "auto")).toBe(list);
-    for (let i = 0; i < 1_100; i++) directory.list(`10.1.${i >> 8}.${i & 255}`, "auto");
-    expect(directory.list("10.0.0.1", "auto")).toEqual(list);
+    directory.update([member, { ...member, id: "b", props: {}, local: false }]);
+    const alike = directory.list("10.0.0.1", "auto");
+    for (let i = 2; i < 2_000; i++) expect(directory.list(`10.0.${i >> 8}.${i & 255}`, "auto")).toBe(alike);
+    const callers = [
+      "",
+      "127.0.0.1",
+      "::1",
+      "10.100.4.165",
+      "10.100.4.7",
+      "172.31.5.9",
+      "172.31.1.1",
+      "8.8.8.8",
+    ];
+    for (const caller of [...callers, "10.0.0.1", "fd00::1", "2001:db8::1"])
+      for (const scope of ["auto", "private", "public"] as const) {
+        const { nodes } = JSON.parse(String(directory.list(caller, scope))) as { nodes: unknown };
+        expect(nodes, `${scope} ${caller}`).toEqual(
+          JSON.parse(JSON.stringify(directory.nodes(caller, scope))),
+        );
+      }
   });
 });
 
