@@ -49,7 +49,7 @@ export class FreelanceFailoverClient<T = Raw> extends RequestClient<T, T> {
       retries: (servers) => settings.retries ?? ROUNDS * servers - 1,
       failsFast: true,
       errorOf: (frames, endpoint) => {
-        const text = options.codec === undefined ? errorTextOf(1, frames) : undefined;
+        const text = errorTextOf(1, frames);
         return text === undefined ? undefined : new ServiceError("worker-failed", endpoint, text);
       },
     });

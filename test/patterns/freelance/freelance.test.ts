@@ -52,6 +52,19 @@ function fail(): never {
   throw new Error("no such thing");
 }
 
+test.each([
+  1, 2, 3,
+] as const)("a handler that fails is a ServiceError with a codec, too (model %s)", async (model) => {
+  const codec = json<number>();
+  const server = keep(new FreelanceServer<number>(fail, { model, codec }));
+  server.events.on("handler:failed", () => undefined);
+  const endpoint = await server.bind(ipc());
+  const clients = [FreelanceFailoverClient, FreelanceShotgunClient, FreelanceClient];
+  const Client = clients[model - 1] as typeof FreelanceFailoverClient;
+  const client = keep(new Client<number>(endpoint, { codec, timeout: 8_000 }));
+  expect(await failure(client.request(1))).toMatchObject({ code: "ERR_SERVICE", reason: "worker-failed" });
+});
+
 describe("model 1", () => {
   test("asks one server after the other, and stays with the one that replied", async () => {
     const server = await serve(1, named("b"));
